@@ -1,0 +1,91 @@
+//! How errors reach the user, and the exit codes that lld and make read.
+//!
+//! Enters: any error of ours. Leaves: `error:`, its causes, and `hint:` lines that say what to change. Each module has
+//! its own error type; what is shared is only this.
+
+use std::error::Error;
+use std::fmt;
+use std::process;
+
+/// What the process tells its caller. 126 and 127 are never used: lld reads them as "could not be executed".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitCode {
+    /// Every job has its object.
+    Success,
+    /// The link cannot go on; the reason is on stderr.
+    Failure,
+    /// The command line, a configuration file or the job file is wrong.
+    Usage,
+    /// The compiler's own code, in launcher mode.
+    Compiler(u8),
+}
+
+impl From<ExitCode> for process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        Self::from(match code {
+            ExitCode::Success => 0,
+            ExitCode::Failure => 1,
+            ExitCode::Usage => 2,
+            ExitCode::Compiler(code) => code,
+        })
+    }
+}
+
+/// An error that may know the way out.
+///
+/// The message itself follows the habit of `thiserror` types: a lower-case fragment without a full stop, naming the
+/// file and the reason, values in backticks.
+pub trait Hinted: Error {
+    /// What the user can change, one sentence each.
+    fn hints(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Shows an error with its causes and hints, one line each, as it goes to stderr.
+pub struct Rendered<'a>(pub &'a dyn Hinted);
+
+impl fmt::Display for Rendered<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, "\n  caused by: {error}")?;
+            cause = error.source();
+        }
+        for hint in self.0.hints() {
+            write!(f, "\n  hint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Rendered<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot read `{0}`")]
+    struct Unreadable(&'static str, #[source] std::io::Error);
+
+    impl Hinted for Unreadable {
+        fn hints(&self) -> Vec<String> {
+            vec!["check its mode".to_owned()]
+        }
+    }
+
+    #[test]
+    fn causes_and_hints_follow_the_message() {
+        let error = Unreadable("a.o", std::io::Error::other("no luck"));
+        assert_eq!(
+            Rendered(&error).to_string(),
+            "cannot read `a.o`\n  caused by: no luck\n  hint: check its mode"
+        );
+    }
+}

@@ -1,0 +1,105 @@
+//! What happens in a link, as typed values.
+//!
+//! Enters: calls from the engine. Leaves: `Event`s in a channel, stamped with the time since the link began. The
+//! engine prints nothing; `report` turns events into the progress bar, messages, the summary and logs. The only place
+//! that reads the clock for the record.
+
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// Position of a job in the job file.
+pub type JobId = usize;
+
+/// Where a job's object came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Origin {
+    /// The disk cache of this machine.
+    DiskCache,
+    /// The farm's action cache.
+    RemoteCache,
+    /// Executed by a worker of the farm.
+    Remote,
+    /// Compiled on this machine, as the action says.
+    Local,
+    /// Compiled on this machine, in place and uncached, because the action could not say all that the compile reads.
+    InPlace,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The job file is read.
+    LinkStarted { jobs: usize },
+    /// A compiler, or a remote execution, has begun.
+    JobStarted { job: JobId, origin: Origin },
+    /// The object is where the linker looks for it.
+    JobFinished { job: JobId, origin: Origin },
+    /// What the compiler wrote to stderr, with the user's own file names. Shown for failed and for good jobs alike.
+    CompilerMessage { job: JobId, text: String },
+    /// Something the user should know and may want to change; the link goes on.
+    Warning { text: String, hint: Option<String> },
+    /// For `RELTO_LOG=info` and finer only.
+    Note { text: String },
+    /// Bytes sent to (`up`) and received from the farm.
+    Transferred { up: u64, down: u64 },
+}
+
+/// An event and when it happened, counted from the start of the link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamped {
+    pub at: Duration,
+    pub event: Event,
+}
+
+/// The engine's end of the channel. Cheap to clone; sending never blocks and never fails.
+#[derive(Debug, Clone)]
+pub struct Events {
+    start: Instant,
+    sender: Option<mpsc::Sender<Stamped>>,
+}
+
+impl Events {
+    /// A channel whose receiver ends when the last clone of the sender is dropped.
+    #[must_use]
+    pub fn channel() -> (Self, mpsc::Receiver<Stamped>) {
+        let (sender, receiver) = mpsc::channel();
+        let events = Self {
+            start: now(),
+            sender: Some(sender),
+        };
+        (events, receiver)
+    }
+
+    /// Events that nobody reads.
+    #[must_use]
+    pub fn discarded() -> Self {
+        Self {
+            start: now(),
+            sender: None,
+        }
+    }
+
+    pub fn send(&self, event: Event) {
+        if let Some(sender) = &self.sender {
+            let at = self.start.elapsed();
+            // A receiver that is gone has stopped reporting; the link does not stop for that.
+            let _ = sender.send(Stamped { at, event });
+        }
+    }
+
+    pub fn warning(&self, text: impl Into<String>, hint: Option<&str>) {
+        self.send(Event::Warning {
+            text: text.into(),
+            hint: hint.map(str::to_owned),
+        });
+    }
+
+    pub fn note(&self, text: impl Into<String>) {
+        self.send(Event::Note { text: text.into() });
+    }
+}
+
+/// The moment that durations in the record are counted from.
+#[must_use]
+pub fn now() -> Instant {
+    Instant::now()
+}

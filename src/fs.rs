@@ -1,0 +1,193 @@
+//! Files that appear whole or not at all.
+//!
+//! Enters: bytes and the path where they belong. Leaves: a regular file of its own, with the mode that the umask gives,
+//! put in place by one system call. A path that names something else (`/dev/null`, a pipe) is written through and stays
+//! what it is. What goes into the files is the caller's business.
+
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
+
+/// Everybody may read and write; the kernel takes the umask off.
+const NEW_FILE: Mode = Mode::from_raw_mode(0o666);
+
+/// Puts `bytes` at `path`, replacing a regular file that is there.
+///
+/// # Errors
+/// The system's own, with the path in the message. Nothing is left behind.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if is_special(&found) => fs::OpenOptions::new()
+            .write(true)
+            .open(path)?
+            .write_all(bytes),
+        Ok(found) if found.is_symlink() => write_through_link(path, bytes),
+        Ok(_) => replace(path, bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => create(path, bytes),
+        Err(error) => Err(error),
+    }
+}
+
+/// A link to a device is a device; a link to a file is replaced, as a compiler's own rename would.
+fn write_through_link(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(found) if is_special(&found) => fs::OpenOptions::new()
+            .write(true)
+            .open(path)?
+            .write_all(bytes),
+        _ => replace(path, bytes),
+    }
+}
+
+fn is_special(found: &std::fs::Metadata) -> bool {
+    let kind = found.file_type();
+    kind.is_char_device() || kind.is_block_device() || kind.is_fifo() || kind.is_socket()
+}
+
+/// The fast path: an unnamed file gets its name when it is complete, so not even a crash leaves half a file.
+fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    match unnamed(path, bytes) {
+        Ok(Some(file)) => match name(&file, path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => replace(path, bytes),
+            named => named,
+        },
+        Ok(None) => replace(path, bytes),
+        Err(error) => Err(error),
+    }
+}
+
+/// `None` where the file system has no unnamed files.
+fn unnamed(path: &Path, bytes: &[u8]) -> io::Result<Option<OwnedFd>> {
+    let folder = folder_of(path);
+    match rustix::fs::openat(
+        CWD,
+        folder,
+        OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC,
+        NEW_FILE,
+    ) {
+        Ok(file) => {
+            let mut file = std::fs::File::from(file);
+            file.write_all(bytes)
+                .map_err(|error| with_path(&error, path))?;
+            Ok(Some(file.into()))
+        }
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => Ok(None),
+        Err(error) => Err(with_path(&error.into(), path)),
+    }
+}
+
+fn name(file: &OwnedFd, path: &Path) -> io::Result<()> {
+    use std::os::fd::AsRawFd as _;
+    let open_file = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
+    match rustix::fs::linkat(CWD, open_file.as_str(), CWD, path, AtFlags::SYMLINK_FOLLOW) {
+        Ok(()) => Ok(()),
+        // Without /proc the file has no path to link from: the caller takes the named way.
+        Err(Errno::NOENT) => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(error) => Err(with_path(&error.into(), path)),
+    }
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut temporary = tempfile::Builder::new()
+        .prefix(".relto-")
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
+        .tempfile_in(folder_of(path))?;
+    temporary
+        .write_all(bytes)
+        .map_err(|error| with_path(&error, path))?;
+    temporary
+        .persist(path)
+        .map_err(|error| with_path(&error.error, path))?;
+    Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+fn with_path(error: &io::Error, path: &Path) -> io::Error {
+    io::Error::new(
+        error.kind(),
+        format!("cannot write `{}`: {error}", path.display()),
+    )
+}
+
+/// Removes a file that may not be there.
+///
+/// # Errors
+/// The system's own, except that a missing file is no error.
+pub fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// `path` seen from the root, without asking the file system and without resolving links.
+///
+/// # Errors
+/// The current folder is gone.
+pub fn absolute(path: &Path) -> io::Result<PathBuf> {
+    std::path::absolute(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+    use super::*;
+
+    #[test]
+    fn a_new_file_and_a_replaced_one_are_whole_and_private() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("a (b).o");
+        for contents in [b"first".as_slice(), b"second"] {
+            write_whole(&path, contents).expect("written");
+            assert_eq!(fs::read(&path).expect("read"), contents);
+        }
+        let found = fs::metadata(&path).expect("there");
+        assert_eq!(found.nlink(), 1);
+        assert_eq!(found.permissions().mode() & 0o111, 0);
+        assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1);
+    }
+
+    #[test]
+    fn both_ways_of_writing_give_the_same_mode() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (fast, slow) = (folder.path().join("fast"), folder.path().join("slow"));
+        create(&fast, b"x").expect("written");
+        replace(&slow, b"x").expect("written");
+        let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode();
+        assert_eq!(mode(&fast), mode(&slow));
+    }
+
+    #[test]
+    fn a_device_stays_a_device() {
+        write_whole(Path::new("/dev/null"), b"x").expect("written through");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let link = folder.path().join("sink");
+        fs_err::os::unix::fs::symlink("/dev/null", &link).expect("linked");
+        write_whole(&link, b"x").expect("written through");
+        assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
+        assert!(
+            fs::metadata("/dev/null")
+                .expect("there")
+                .file_type()
+                .is_char_device()
+        );
+    }
+
+    #[test]
+    fn an_error_names_the_path() {
+        let error = write_whole(Path::new("/nonexistent/x.o"), b"x").expect_err("no such folder");
+        assert!(error.to_string().contains("/nonexistent/x.o"), "{error}");
+    }
+}
