@@ -1,0 +1,126 @@
+//! The outside of a bitcode file: magic number, wrapper, and what a file is that has neither.
+//!
+//! Enters: the bytes of a file. Leaves: the bitstream in it, from its magic number on. What is in the stream is for
+//! `index` and `module`.
+
+use std::fmt;
+
+/// `BC`, then 0xC0DE as four nibbles, the lowest first.
+pub(super) const MAGIC: [u8; 4] = *b"BC\xc0\xde";
+/// Bits of the magic number: where the top level of a stream begins.
+pub(super) const MAGIC_BITS: usize = 32;
+/// Little-endian 0x0B17C0DE: five words follow it, the third and fourth are offset and size of the stream.
+const WRAPPER_MAGIC: [u8; 4] = 0x0B17_C0DE_u32.to_le_bytes();
+
+/// Numbers of the blocks that matter here (`llvm/Bitcode/LLVMBitCodes.h`).
+pub(super) mod block {
+    pub(in crate::thinlto) const BLOCKINFO: u64 = 0;
+    pub(in crate::thinlto) const MODULE: u64 = 8;
+    pub(in crate::thinlto) const IDENTIFICATION: u64 = 13;
+    pub(in crate::thinlto) const MODULE_STRTAB: u64 = 19;
+    pub(in crate::thinlto) const GLOBALVAL_SUMMARY: u64 = 20;
+    pub(in crate::thinlto) const STRTAB: u64 = 23;
+    pub(in crate::thinlto) const SYMTAB: u64 = 25;
+}
+
+/// A file that holds no bitcode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not LLVM bitcode: {0}")]
+pub struct NotBitcode(pub Looks);
+
+/// What a file seems to be, by its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Looks {
+    Empty,
+    Elf,
+    Archive,
+    Text,
+    /// The wrapper is there, but points outside the file.
+    BrokenWrapper,
+    Unknown,
+}
+
+impl fmt::Display for Looks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "the file is empty",
+            Self::Elf => "it is an ELF object",
+            Self::Archive => "it is an archive",
+            Self::Text => "it looks like text",
+            Self::BrokenWrapper => "its wrapper header points outside the file",
+            Self::Unknown => "it starts with neither `BC` nor a wrapper header",
+        })
+    }
+}
+
+/// The bitstream in `bytes`, magic number included, wrapper and what follows its end taken off.
+pub(super) fn stream(bytes: &[u8]) -> Result<&[u8], NotBitcode> {
+    let stream = if bytes.starts_with(&WRAPPER_MAGIC) {
+        unwrap(bytes).ok_or(NotBitcode(Looks::BrokenWrapper))?
+    } else {
+        bytes
+    };
+    if stream.starts_with(&MAGIC) {
+        Ok(stream)
+    } else {
+        Err(NotBitcode(looks(stream)))
+    }
+}
+
+fn unwrap(bytes: &[u8]) -> Option<&[u8]> {
+    let word = |at: usize| {
+        let chunk = bytes.get(at..)?.first_chunk::<4>()?;
+        usize::try_from(u32::from_le_bytes(*chunk)).ok()
+    };
+    let (offset, size) = (word(8)?, word(12)?);
+    bytes.get(offset..offset.checked_add(size)?)
+}
+
+fn looks(bytes: &[u8]) -> Looks {
+    /// Enough to tell text from anything else.
+    const SAMPLE: usize = 64;
+    let sample = &bytes[..bytes.len().min(SAMPLE)];
+    if bytes.is_empty() {
+        Looks::Empty
+    } else if bytes.starts_with(b"\x7fELF") {
+        Looks::Elf
+    } else if bytes.starts_with(b"!<arch>\n") || bytes.starts_with(b"!<thin>\n") {
+        Looks::Archive
+    } else if sample
+        .iter()
+        .all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace())
+    {
+        Looks::Text
+    } else {
+        Looks::Unknown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_bitcode_is_called_by_its_name() {
+        for (bytes, expected) in [
+            (b"".as_slice(), Looks::Empty),
+            (b"\x7fELF\x02\x01", Looks::Elf),
+            (b"!<thin>\nx", Looks::Archive),
+            (b"int main() {}\n", Looks::Text),
+            (b"\xde\xc0\x17\x0b", Looks::BrokenWrapper),
+            (b"\0\x01\x02", Looks::Unknown),
+        ] {
+            assert_eq!(stream(bytes), Err(NotBitcode(expected)));
+        }
+    }
+
+    #[test]
+    fn a_wrapped_stream_ends_where_its_header_says() {
+        let mut file = Vec::new();
+        for word in [0x0B17_C0DE_u32, 0, 20, 8, 7] {
+            file.extend(word.to_le_bytes());
+        }
+        file.extend(b"BC\xc0\xdebodypad.");
+        assert_eq!(stream(&file), Ok(b"BC\xc0\xdebody".as_slice()));
+    }
+}

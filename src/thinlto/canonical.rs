@@ -1,0 +1,278 @@
+//! The canonical order of a shard's summary: pure, records in, records out.
+//!
+//! Enters: the records of `GLOBALVAL_SUMMARY`. Leaves: the same records in an order, and with value ids, that do not
+//! depend on the hash table of the thin link that wrote them, or an `Obstacle`. LLVM 21 to 23 number values in the
+//! order of a table whose history depends on the module paths, lld's PID among them; nothing else differs.
+//!
+//! Canonical is: the id of a value is 1 + the rank of its GUID (0 stays "none"); functions and variables come by
+//! (module id, value id), aliases after them likewise; what stands before a function belongs to it and moves with it.
+//! Layouts are those of `BitcodeReader.cpp` for summary versions 9 to 14. Whatever does not look exactly like them is
+//! an obstacle: better a cache miss than a record misread.
+
+use std::ops::{Range, RangeInclusive};
+
+use self::values::Values;
+use super::bitstream::{Record, Records};
+
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+/// Record codes (`GlobalValueSummarySymtabCodes`). Those that are not here hold per-module summaries (1-3, 7, 19, 22,
+/// 23), are of older writers (4), of whole-program indices (9), or hold indices that depend on the order of a
+/// traversal (26-33, heap profiles).
+mod code {
+    /// `[id, module, flags, instructions, function flags, entry count, refs, read-only refs, write-only refs,
+    /// refs x id, n x (callee id, hotness)]`
+    pub(super) const COMBINED_PROFILE: u64 = 5;
+    /// `[id, module, flags, variable flags, n x id]`
+    pub(super) const COMBINED_GLOBALVAR_INIT_REFS: u64 = 6;
+    /// `[id, module, flags, aliasee id]`
+    pub(super) const COMBINED_ALIAS: u64 = 8;
+    pub(super) const VERSION: u64 = 10;
+    /// Type tests and virtual calls: GUIDs and offsets, no ids.
+    pub(super) const TYPE_TESTS: u64 = 11;
+    pub(super) const TYPE_CHECKED_LOAD_CONST_VCALL: u64 = 15;
+    /// `[id, upper, lower]`, or `[id, GUID]` up to LLVM 19.
+    pub(super) const VALUE_GUID: u64 = 16;
+    /// Functions with jump tables: strings.
+    pub(super) const CFI_FUNCTION_DEFS: u64 = 17;
+    pub(super) const CFI_FUNCTION_DECLS: u64 = 18;
+    pub(super) const FLAGS: u64 = 20;
+    /// Strings, GUIDs and numbers.
+    pub(super) const TYPE_ID: u64 = 21;
+    pub(super) const BLOCK_COUNT: u64 = 24;
+    /// `n x [parameter, lower, upper, calls, calls x (parameter, callee id, lower, upper)]`
+    pub(super) const PARAM_ACCESS: u64 = 25;
+}
+
+/// Summary versions whose layouts were checked against the compiler.
+const VERSIONS: RangeInclusive<u64> = 9..=14;
+
+/// Why a summary keeps the order in which it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Obstacle {
+    #[error("a summary record of code {code}, whose meaning is not known")]
+    UnknownCode { code: u64 },
+    #[error("summary version {version}")]
+    UnknownVersion { version: u64 },
+    #[error("a block of number {id}, whose meaning is not known")]
+    UnknownBlock { id: u64 },
+    #[error("a summary record of code {code} that is not laid out as expected")]
+    Shape { code: u64 },
+    #[error("a record of code {code} where none is expected")]
+    Place { code: u64 },
+    #[error("two numbers for one value, or one number for two")]
+    AmbiguousValue,
+    #[error("summaries of one value that are not in the order of their modules")]
+    ModuleOrder,
+}
+
+/// The records of a summary in canonical order.
+pub(super) fn canonical(records: &Records) -> Result<Records, Obstacle> {
+    if let Some(id) = records.nested() {
+        return Err(Obstacle::UnknownBlock { id });
+    }
+    let sections = Sections::of(records)?;
+    let values = Values::read(records, sections.guids.clone())?;
+    let groups = groups(records, sections.summaries.clone(), &values)?;
+
+    let mut out = records.emptied();
+    for position in 0..sections.guids.start {
+        out.push_copy(records.get(position));
+    }
+    values.write(&mut out);
+    for position in groups.iter().flat_map(|group| group.first..=group.last) {
+        let record = records.get(position);
+        let operands = out.push_copy(record);
+        let code = record.code;
+        renumber(code, operands, &values).ok_or(Obstacle::Shape { code })?;
+    }
+    for position in sections.summaries.end..records.len() {
+        out.push_copy(records.get(position));
+    }
+    Ok(out)
+}
+
+/// Where the parts of a summary block begin and end; they come in this order.
+struct Sections {
+    guids: Range<usize>,
+    /// Functions, variables and aliases.
+    summaries: Range<usize>,
+}
+
+impl Sections {
+    fn of(records: &Records) -> Result<Self, Obstacle> {
+        let mut ends = [0; 4];
+        let mut part = 0;
+        for (position, record) in records.iter().enumerate() {
+            let own = part_of(record)?;
+            if own < part {
+                return Err(Obstacle::Place { code: record.code });
+            }
+            part = own;
+            ends[part..].fill(position + 1);
+        }
+        let [head, guids, summaries, _] = ends;
+        // A definition that moved against the records around it could come after its first use.
+        let moves = |at: usize| (head < at && at < guids) || (guids < at && at < summaries);
+        if records.definition_positions().any(moves) {
+            return Err(Obstacle::Place {
+                code: code::VALUE_GUID,
+            });
+        }
+        Ok(Self {
+            guids: head..guids,
+            summaries: guids..summaries,
+        })
+    }
+}
+
+/// Head, GUIDs, summaries or tail.
+fn part_of(record: Record<'_>) -> Result<usize, Obstacle> {
+    match record.code {
+        code::VERSION => match record.operands.first().copied().unwrap_or_default() {
+            version if VERSIONS.contains(&version) => Ok(0),
+            version => Err(Obstacle::UnknownVersion { version }),
+        },
+        code::FLAGS => Ok(0),
+        code::VALUE_GUID => Ok(1),
+        code::COMBINED_PROFILE
+        | code::COMBINED_GLOBALVAR_INIT_REFS
+        | code::COMBINED_ALIAS
+        | code::TYPE_TESTS..=code::TYPE_CHECKED_LOAD_CONST_VCALL
+        | code::PARAM_ACCESS => Ok(2),
+        code::CFI_FUNCTION_DEFS | code::CFI_FUNCTION_DECLS | code::TYPE_ID | code::BLOCK_COUNT => {
+            Ok(3)
+        }
+        code => Err(Obstacle::UnknownCode { code }),
+    }
+}
+
+/// A summary and the records that stand before it and belong to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Group {
+    /// Alias or not, module, new id: one number, because a sort compares it often.
+    key: u64,
+    first: usize,
+    last: usize,
+}
+
+impl Group {
+    const ALIAS: u64 = 1 << 63;
+    const ID_BITS: u32 = 32;
+
+    fn key(is_alias: bool, module: u64, id: u32) -> Option<u64> {
+        let alias = if is_alias { Self::ALIAS } else { 0 };
+        let module = u32::try_from(module)
+            .ok()
+            .filter(|module| module >> 31 == 0)?;
+        Some(alias | u64::from(module) << Self::ID_BITS | u64::from(id))
+    }
+}
+
+/// The summaries in canonical order.
+fn groups(
+    records: &Records,
+    positions: Range<usize>,
+    values: &Values,
+) -> Result<Vec<Group>, Obstacle> {
+    let mut groups = Vec::with_capacity(positions.len());
+    // The last key of each value: a GUID may be defined in several modules, a compiler takes the first that suits it,
+    // so their order must stay.
+    let mut latest = vec![0; values.len() + 1];
+    let mut first = positions.start;
+    for position in positions.clone() {
+        let record = records.get(position);
+        let code = record.code;
+        let is_alias = match code {
+            code::COMBINED_PROFILE => false,
+            // Nothing but a function has records before it.
+            _ if takes_prelude(code) => continue,
+            _ if first != position => return Err(Obstacle::Place { code }),
+            code => code == code::COMBINED_ALIAS,
+        };
+        let (key, id) = key_of(record, is_alias, values).ok_or(Obstacle::Shape { code })?;
+        if std::mem::replace(&mut latest[id], key) > key {
+            return Err(Obstacle::ModuleOrder);
+        }
+        groups.push(Group {
+            key,
+            first,
+            last: position,
+        });
+        first = position + 1;
+    }
+    if first != positions.end {
+        let code = records.get(first).code;
+        return Err(Obstacle::Place { code });
+    }
+    groups.sort_unstable();
+    Ok(groups)
+}
+
+/// Where a summary belongs, and the new id of its value.
+fn key_of(record: Record<'_>, is_alias: bool, values: &Values) -> Option<(u64, usize)> {
+    let [id, module, ..] = *record.operands else {
+        return None;
+    };
+    let id = values.new_id(id)?;
+    Some((Group::key(is_alias, module, id)?, id as usize))
+}
+
+/// Whether a record belongs to the function that follows.
+fn takes_prelude(code: u64) -> bool {
+    matches!(
+        code,
+        code::TYPE_TESTS..=code::TYPE_CHECKED_LOAD_CONST_VCALL | code::PARAM_ACCESS
+    )
+}
+
+/// Gives the values in a record's operands their new numbers; `None` if the record is not laid out as expected.
+fn renumber(code: u64, operands: &mut [u64], values: &Values) -> Option<()> {
+    let own_id = operands.first_mut();
+    match code {
+        code::COMBINED_PROFILE => {
+            const REFS: usize = 6;
+            const FIXED: usize = 9;
+            values.renumber(own_id?)?;
+            let (fixed, rest) = operands.split_at_mut_checked(FIXED)?;
+            let (refs, calls) = rest.split_at_mut_checked(usize::try_from(fixed[REFS]).ok()?)?;
+            refs.iter_mut().try_for_each(|id| values.renumber(id))?;
+            let (pairs, odd) = calls.as_chunks_mut::<2>();
+            pairs
+                .iter_mut()
+                .try_for_each(|[id, _]| values.renumber(id))?;
+            odd.is_empty().then_some(())
+        }
+        code::COMBINED_GLOBALVAR_INIT_REFS => {
+            const FIXED: usize = 4;
+            values.renumber(own_id?)?;
+            let (_, refs) = operands.split_at_mut_checked(FIXED)?;
+            refs.iter_mut().try_for_each(|id| values.renumber(id))
+        }
+        code::COMBINED_ALIAS => match operands {
+            [id, _, _, aliasee] => [id, aliasee]
+                .into_iter()
+                .try_for_each(|id| values.renumber(id)),
+            _ => None,
+        },
+        code::PARAM_ACCESS => renumber_param_access(operands, values),
+        _ => Some(()),
+    }
+}
+
+fn renumber_param_access(mut operands: &mut [u64], values: &Values) -> Option<()> {
+    while !operands.is_empty() {
+        let (head, rest) = operands.split_at_mut_checked(4)?;
+        let calls = usize::try_from(head[3]).ok()?.checked_mul(4)?;
+        let (calls, rest) = rest.split_at_mut_checked(calls)?;
+        let (calls, _) = calls.as_chunks_mut::<4>();
+        calls
+            .iter_mut()
+            .try_for_each(|[_, callee, _, _]| values.renumber(callee))?;
+        operands = rest;
+    }
+    Some(())
+}

@@ -1,0 +1,85 @@
+//! Facts of a real module, and of files that are none.
+
+use proptest::prelude::*;
+
+use super::{ModuleError, ModuleFacts, facts};
+use crate::error::Hinted as _;
+use crate::thinlto::testing::wrapped;
+use crate::thinlto::{Looks, NotBitcode};
+
+const MODULE: &[u8] = include_bytes!("../testdata/module.bc");
+/// As `llvm-bcanalyzer --dump` shows it.
+const HASH: [u32; 5] = [
+    1_302_308_977,
+    3_602_902_924,
+    405_169_118,
+    2_469_061_930,
+    703_785_532,
+];
+
+#[test]
+fn a_module_says_its_hash_and_target() {
+    let found = facts(MODULE).expect("a module");
+    let expected = ModuleFacts {
+        hashes: vec![HASH],
+        modules: 1,
+        triple: "x86_64-pc-linux-gnu".to_owned(),
+    };
+    assert_eq!(found, expected);
+    assert_eq!(facts(&wrapped(MODULE)), Ok(expected));
+}
+
+#[test]
+fn a_module_cut_short_anywhere_is_an_error() {
+    // The module block ends where the symbol table begins, in the last third of this file.
+    for length in (0..MODULE.len() / 2).step_by(4) {
+        assert!(facts(&MODULE[..length]).is_err(), "{length}");
+    }
+}
+
+#[test]
+fn what_is_no_module_is_called_by_its_name_and_the_way_out_is_shown() {
+    let error = facts(b"\x7fELF\x02\x01\x01").expect_err("an object");
+    assert_eq!(error, ModuleError::NotBitcode(NotBitcode(Looks::Elf)));
+    assert!(error.hints()[0].contains("-flto=thin"));
+    assert_eq!(facts(b"BC\xc0\xde"), Err(ModuleError::NoModule));
+}
+
+#[test]
+fn a_compact_form_that_was_cut_or_is_of_another_version_is_not_read() {
+    let encoded = facts(MODULE).expect("a module").encode();
+    assert!(ModuleFacts::decode(&encoded).is_some());
+    for length in 0..13 + 20 {
+        assert_eq!(ModuleFacts::decode(&encoded[..length]), None, "{length}");
+    }
+    let mut other = encoded.clone();
+    other[0] += 1;
+    assert_eq!(ModuleFacts::decode(&other), None);
+    let mut swollen = encoded;
+    swollen[5..13].fill(0xFF);
+    assert_eq!(ModuleFacts::decode(&swollen), None);
+}
+
+proptest! {
+    #[test]
+    fn facts_survive_their_compact_form(
+        hashes in proptest::collection::vec(any::<[u32; 5]>(), 0..4),
+        modules in any::<u32>(),
+        triple in ".*",
+    ) {
+        let facts = ModuleFacts { hashes, modules, triple };
+        prop_assert_eq!(ModuleFacts::decode(&facts.encode()), Some(facts));
+    }
+
+    #[test]
+    fn a_damaged_module_is_an_error_or_another_module(
+        changes in proptest::collection::vec((any::<usize>(), any::<u8>()), 1..8),
+    ) {
+        let mut bytes = MODULE.to_vec();
+        for (at, value) in changes {
+            let at = at % bytes.len();
+            bytes[at] = value;
+        }
+        let _ = facts(&bytes);
+    }
+}

@@ -1,0 +1,207 @@
+//! A shard with other module names, its summary in canonical order.
+//!
+//! Enters: a parsed shard, one name for each of its modules, the order wanted. Leaves: the bytes of a shard that means
+//! the same. Only the two blocks and the lengths around them change; nothing else in a shard holds a path or an offset.
+//! That the names sort as the old ones did is the caller's to see to: imports are processed in the order of paths.
+
+use super::bitstream::{Abbrev, BlockHeader, Records, Scalar, Tail, UNABBREVIATED, char6_index};
+use super::canonical::{Obstacle, canonical};
+use super::index::{Index, strtab};
+use crate::error::Hinted;
+
+#[cfg(test)]
+mod tests;
+
+/// The order of summary records in the new shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SummaryOrder {
+    /// As the thin link wrote them.
+    AsWritten,
+    /// Independent of lld's PID and of the spelling of paths; as written where that is not possible.
+    Canonical,
+}
+
+/// How far a shard was made canonical.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Names and order.
+    Canonical,
+    /// Names only, as was asked for.
+    AsWritten,
+    /// Names only: the order stands as it was written, because of this.
+    NamesOnly(Obstacle),
+}
+
+/// A new shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rewritten {
+    pub bytes: Vec<u8>,
+    pub form: Form,
+}
+
+/// Names that cannot be given to the modules of a shard.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RewriteError {
+    #[error("{names} names for the {modules} modules of a ThinLTO index")]
+    Count { names: usize, modules: usize },
+    #[error("an empty name for module `{path}` of a ThinLTO index")]
+    Empty { path: String },
+    #[error("two modules of a ThinLTO index would both be `{name}`")]
+    Twice { name: String },
+    #[error("the new ThinLTO index would be too large")]
+    TooLarge,
+}
+
+impl Hinted for RewriteError {}
+
+impl Index<'_> {
+    /// The shard with `names`, one for each of `modules()` in that order. With the old names and `AsWritten` the
+    /// result is what was read, but for a wrapper, which is taken off.
+    ///
+    /// # Errors
+    /// The names are not as many as the modules, or not one-to-one.
+    pub fn rewrite<N: AsRef<[u8]>>(
+        &self,
+        names: &[N],
+        order: SummaryOrder,
+    ) -> Result<Rewritten, RewriteError> {
+        self.check(names)?;
+        let strtab = self.renamed(names).body();
+        let (form, summary) = match order {
+            SummaryOrder::AsWritten => (Form::AsWritten, None),
+            SummaryOrder::Canonical => match self.canonical_summary() {
+                Ok(summary) => (Form::Canonical, Some(summary.body())),
+                Err(obstacle) => (Form::NamesOnly(obstacle), None),
+            },
+        };
+        let mut edits = vec![(&self.strtab_block, strtab)];
+        edits.extend(summary.map(|summary| (&self.summary_block, summary)));
+        let bytes = self.splice(edits).ok_or(RewriteError::TooLarge)?;
+        Ok(Rewritten { bytes, form })
+    }
+
+    fn check<N: AsRef<[u8]>>(&self, names: &[N]) -> Result<(), RewriteError> {
+        let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if names.len() != self.modules().len() {
+            return Err(RewriteError::Count {
+                names: names.len(),
+                modules: self.modules().len(),
+            });
+        }
+        let mut sorted: Vec<&[u8]> = names.iter().map(AsRef::as_ref).collect();
+        if let Some(position) = sorted.iter().position(|name| name.is_empty()) {
+            return Err(RewriteError::Empty {
+                path: lossy(&self.modules()[position].path),
+            });
+        }
+        sorted.sort_unstable();
+        match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(RewriteError::Twice {
+                name: lossy(pair[0]),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn renamed<N: AsRef<[u8]>>(&self, names: &[N]) -> Records {
+        let encodings = Encodings::of(&self.strtab);
+        let mut out = self.strtab.emptied();
+        let mut names = names.iter().map(AsRef::as_ref);
+        let mut modules = self.modules().iter();
+        for record in self.strtab.iter() {
+            if record.code != strtab::ENTRY {
+                out.push_copy(record);
+                continue;
+            }
+            // As many entries as modules, and as many names: `check` has counted.
+            match (modules.next(), names.next()) {
+                (Some(module), Some(name)) if module.path != name => {
+                    let head = [strtab::ENTRY, module.id];
+                    let path = name.iter().map(|byte| u64::from(*byte));
+                    out.push(head.into_iter().chain(path), encodings.for_name(name));
+                }
+                _ => {
+                    out.push_copy(record);
+                }
+            }
+        }
+        out
+    }
+
+    fn canonical_summary(&self) -> Result<Records, Obstacle> {
+        match self.foreign_block {
+            Some(id) => Err(Obstacle::UnknownBlock { id }),
+            None => canonical(&self.summary),
+        }
+    }
+
+    /// The stream with other bodies for blocks inside the module block; `None` if a length leaves its 32 bits.
+    fn splice(&self, mut edits: Vec<(&BlockHeader, Vec<u8>)>) -> Option<Vec<u8>> {
+        edits.sort_by_key(|(header, _)| header.body.start);
+        let bodies: usize = edits.iter().map(|(_, body)| body.len()).sum();
+        let mut out = Vec::with_capacity(self.stream.len() + bodies);
+        let mut copied = 0;
+        for (header, body) in &edits {
+            out.extend_from_slice(&self.stream[copied..header.length_at]);
+            out.extend_from_slice(&length_word(body.len())?);
+            out.extend_from_slice(body);
+            copied = header.body.end;
+        }
+        // The module block ends where what follows it begins, as far from the end as before.
+        let behind = self.stream.len() - self.module_block.body.end;
+        out.extend_from_slice(&self.stream[copied..]);
+        let length = length_word(out.len() - behind - self.module_block.body.start)?;
+        let length_at = self.module_block.length_at;
+        out[length_at..length_at + length.len()].copy_from_slice(&length);
+        Some(out)
+    }
+}
+
+fn length_word(bytes: usize) -> Option<[u8; 4]> {
+    u32::try_from(bytes / 4).ok().map(u32::to_le_bytes)
+}
+
+/// The abbreviations that a shard has for paths, as LLVM's writer chooses among them.
+struct Encodings {
+    char6: u32,
+    seven_bits: u32,
+    eight_bits: u32,
+}
+
+impl Encodings {
+    fn of(records: &Records) -> Self {
+        let with = |element: Scalar| {
+            let mut found = records
+                .abbrevs()
+                .filter(|(_, abbrev)| is_entry(abbrev, element));
+            found.next().map_or(UNABBREVIATED, |(id, _)| id)
+        };
+        Self {
+            char6: with(Scalar::Char6),
+            seven_bits: with(Scalar::Fixed(7)),
+            eight_bits: with(Scalar::Fixed(8)),
+        }
+    }
+
+    fn for_name(&self, name: &[u8]) -> u32 {
+        if name
+            .iter()
+            .all(|byte| char6_index(u64::from(*byte)).is_some())
+        {
+            self.char6
+        } else if name.is_ascii() {
+            self.seven_bits
+        } else {
+            self.eight_bits
+        }
+    }
+}
+
+/// `[ENTRY, id, array of element]`
+fn is_entry(abbrev: &Abbrev, element: Scalar) -> bool {
+    abbrev.tail == Tail::Array(element)
+        && matches!(
+            abbrev.scalars[..],
+            [Scalar::Literal(strtab::ENTRY), Scalar::Vbr(_)]
+        )
+}
