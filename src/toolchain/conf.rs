@@ -1,0 +1,148 @@
+//! The files in `/etc` that name library folders.
+//!
+//! Enters: their paths. Leaves: folders in order. Unreadable or odd files count for nothing, as for `ldconfig`, which
+//! only warns of them.
+
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
+use super::search::folder_of;
+
+/// Includes inside includes; `ldconfig` has no limit, but a file that includes itself is no reason to hang.
+const MAX_DEPTH: usize = 8;
+
+/// Folders of `/etc/ld.so.conf`: one a line or several with `:`, `,` or blanks between, `include PATTERN`, `#` comments.
+pub(super) fn ld_so_conf(path: &Path) -> Vec<PathBuf> {
+    let mut folders = Vec::new();
+    read_into(path, 0, &mut folders);
+    folders
+}
+
+fn read_into(path: &Path, depth: usize, folders: &mut Vec<PathBuf>) {
+    let Ok(text) = fs::read_to_string(path) else {
+        return;
+    };
+    for line in text.lines() {
+        let line = line.split('#').next().unwrap_or("").trim();
+        let mut words = line.split_whitespace();
+        match words.next() {
+            Some("include") if depth < MAX_DEPTH => {
+                let patterns = words.flat_map(|pattern| matching(&folder_of(path).join(pattern)));
+                patterns.for_each(|file| read_into(&file, depth + 1, folders));
+            }
+            Some("include" | "hwcap") | None => {}
+            Some(_) => folders.extend(entries(line)),
+        }
+    }
+}
+
+/// The folders of one line; `FOLDER=TYPE` is an old way to say which C library they are for.
+fn entries(line: &str) -> impl Iterator<Item = PathBuf> {
+    line.split([':', ',', ' ', '\t'])
+        .map(|entry| entry.split('=').next().unwrap_or(entry))
+        .filter(|entry| entry.starts_with('/'))
+        .map(PathBuf::from)
+}
+
+/// The files that a pattern with `*` and `?` in its last part names, sorted.
+fn matching(pattern: &Path) -> Vec<PathBuf> {
+    let Some(name) = pattern.file_name().and_then(|name| name.to_str()) else {
+        return Vec::new();
+    };
+    if !name.contains(['*', '?']) {
+        return vec![pattern.to_owned()];
+    }
+    let Ok(entries) = fs::read_dir(folder_of(pattern)) else {
+        return Vec::new();
+    };
+    let mut files: Vec<_> = entries
+        .filter_map(Result::ok)
+        .filter(|entry| {
+            let found = entry.file_name();
+            let found = found.as_encoded_bytes();
+            !found.starts_with(b".") && fits(name.as_bytes(), found)
+        })
+        .map(|entry| entry.path())
+        .collect();
+    files.sort();
+    files
+}
+
+fn fits(pattern: &[u8], name: &[u8]) -> bool {
+    match (pattern.split_first(), name.split_first()) {
+        (None, None) => true,
+        (Some((b'*', rest)), _) => (0..=name.len()).any(|skip| fits(rest, &name[skip..])),
+        (Some((b'?', rest)), Some((_, name))) => fits(rest, name),
+        (Some((one, rest)), Some((other, name))) => one == other && fits(rest, name),
+        _ => false,
+    }
+}
+
+/// Folders of `/etc/ld-musl-ARCH.path`, which replace the built-in ones.
+pub(super) fn musl_path(configuration: &Path, loader: Option<&Path>) -> Vec<PathBuf> {
+    let file = loader
+        .and_then(Path::file_stem)
+        .and_then(|stem| fs::read_to_string(configuration.join(stem).with_extension("path")).ok());
+    let text = file.as_deref().unwrap_or("/lib:/usr/local/lib:/usr/lib");
+    text.split([':', '\n'])
+        .filter(|entry| !entry.is_empty())
+        .map(PathBuf::from)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(folders: &[&str]) -> Vec<PathBuf> {
+        folders.iter().map(PathBuf::from).collect()
+    }
+
+    #[test]
+    fn includes_are_read_in_the_order_of_their_names() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let conf = folder.path().join("ld.so.conf");
+        fs::create_dir(folder.path().join("d")).expect("made");
+        fs::write(
+            &conf,
+            "/a # x\ninclude d/*.conf\nhwcap 1 x\n/y:/z,/w=libc6\nrelative\n",
+        )
+        .expect("written");
+        for (name, text) in [
+            ("2.conf", "/two\n"),
+            ("1.conf", "/one\n"),
+            ("no", "/no\n"),
+            (".h.conf", "/h"),
+        ] {
+            fs::write(folder.path().join("d").join(name), text).expect("written");
+        }
+        assert_eq!(
+            ld_so_conf(&conf),
+            paths(&["/a", "/one", "/two", "/y", "/z", "/w"])
+        );
+    }
+
+    #[test]
+    fn a_file_that_includes_itself_ends() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let conf = folder.path().join("ld.so.conf");
+        fs::write(&conf, "include ld.so.conf\n/a\n").expect("written");
+        assert_eq!(ld_so_conf(&conf).len(), MAX_DEPTH + 1);
+    }
+
+    #[test]
+    fn musl_has_its_own_file_and_its_own_defaults() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let loader = Path::new("/lib/ld-musl-x86_64.so.1");
+        assert_eq!(
+            musl_path(folder.path(), Some(loader)),
+            paths(&["/lib", "/usr/local/lib", "/usr/lib"])
+        );
+        fs::write(folder.path().join("ld-musl-x86_64.path"), "/m\n/n:/o\n").expect("written");
+        assert_eq!(
+            musl_path(folder.path(), Some(loader)),
+            paths(&["/m", "/n", "/o"])
+        );
+    }
+}

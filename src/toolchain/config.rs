@@ -1,0 +1,190 @@
+//! clang's configuration files.
+//!
+//! clang adds the arguments in certain `*.cfg` files to every command (<https://clang.llvm.org/docs/UsersManual.html>,
+//! "Configuration files"). Enters: folders. Leaves: the files that could count, without running anything; and, where
+//! there are some, which ones clang reads for given arguments, and what stands in them: clang is asked, because the rule
+//! depends on the name it is called by, on the target and on its release.
+//!
+//! Measured with clang 22: it looks in the user's folder, the system's folder, then beside the program, which is where
+//! `/proc/self/exe` points. Started by a dynamic loader (`ld-linux-x86-64.so.2 --library-path lib bin/clang`), that is the
+//! loader's folder: the files beside `bin/clang` are not seen, those in `lib` are. It takes the first name there is of
+//! `TRIPLE-MODE.cfg`, or else both `MODE.cfg` and `TRIPLE.cfg`; a version in the program's name (`clang-22`) is not part
+//! of it. `--no-default-config --config=FILE --config=FILE` names them explicitly, in that order, from anywhere.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fs_err as fs;
+
+use super::search::folder_of;
+use crate::error::Hinted;
+
+/// Where a compiler looks for configuration files besides its own folder; built into it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConfigFolders {
+    pub system: Option<PathBuf>,
+    pub user: Option<PathBuf>,
+}
+
+/// A configuration file that a compile reads. `action::arguments` splits its text into arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigFile {
+    pub path: PathBuf,
+    pub text: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot ask `{compiler}` for its configuration files")]
+    NotStarted {
+        compiler: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("`{compiler}` does not say which configuration files it reads: {message}")]
+    NoAnswer { compiler: PathBuf, message: String },
+    #[error("cannot read the compiler's configuration file")]
+    Unreadable(#[source] std::io::Error),
+    /// The job can be run in place only.
+    #[error(
+        "configuration file `{path}` means something else on another machine: it contains `{what}`"
+    )]
+    Unportable { path: PathBuf, what: String },
+}
+
+impl Hinted for ConfigError {
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Unportable { .. } => {
+                vec![
+                    "write the arguments out in the file, or pass `--no-default-config`".to_owned(),
+                ]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl ConfigFolders {
+    /// Finds the folders in the output of `clang -v`.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let folder = |label: &str| {
+            let mut lines = text.lines();
+            lines.find_map(|line| Some(PathBuf::from(line.strip_prefix(label)?.trim())))
+        };
+        Self {
+            system: folder("System configuration file directory:"),
+            user: folder("User configuration file directory:"),
+        }
+    }
+}
+
+/// All `*.cfg` files in the folders of `programs` and in `folders`, sorted, each once.
+pub(super) fn candidates(programs: &[&Path], folders: Option<&ConfigFolders>) -> Vec<PathBuf> {
+    let mut searched: Vec<&Path> = programs.iter().map(|program| folder_of(program)).collect();
+    if let Some(folders) = folders {
+        searched.extend(
+            folders
+                .system
+                .iter()
+                .chain(&folders.user)
+                .map(PathBuf::as_path),
+        );
+    }
+    searched.dedup();
+    let mut files: Vec<_> = searched
+        .into_iter()
+        .filter_map(|folder| std::fs::read_dir(folder).ok())
+        .flatten()
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_name().as_encoded_bytes().ends_with(b".cfg"))
+        .map(|entry| entry.path())
+        .collect();
+    files.sort();
+    files.dedup();
+    files
+}
+
+/// What `compiler -v` prints: version, target, folders. Blocks for as long as a compiler takes to start; the answer holds
+/// as long as the compiler's content does.
+///
+/// # Errors
+/// The compiler cannot be started or fails.
+pub fn verbose_version(compiler: &Path) -> Result<String, ConfigError> {
+    ask(compiler, &["-v".to_owned()])
+}
+
+/// Asks the compiler which configuration files it reads when `arguments` are given (those that name a target, a driver
+/// mode or configuration files are enough), and reads them. In the order in which they count. Blocks.
+///
+/// # Errors
+/// The compiler cannot be asked, a file cannot be read, or it cannot be moved to another folder.
+pub fn loaded(compiler: &Path, arguments: &[String]) -> Result<Vec<ConfigFile>, ConfigError> {
+    let mut question = arguments.to_vec();
+    question.push("--version".to_owned());
+    named_in(&ask(compiler, &question)?)
+        .into_iter()
+        .map(|path| read(&path))
+        .collect()
+}
+
+/// The files that the output of `clang --version` names.
+#[must_use]
+pub fn named_in(text: &str) -> Vec<PathBuf> {
+    text.lines()
+        .filter_map(|line| line.strip_prefix("Configuration file: "))
+        .map(|path| PathBuf::from(path.trim_end()))
+        .collect()
+}
+
+/// Reads a configuration file.
+///
+/// # Errors
+/// It cannot be read, or it refers to its own folder or to other files.
+pub fn read(path: &Path) -> Result<ConfigFile, ConfigError> {
+    let text = fs::read_to_string(path).map_err(ConfigError::Unreadable)?;
+    if let Some(word) = bound_to_its_place(&text) {
+        return Err(ConfigError::Unportable {
+            path: path.to_owned(),
+            what: word.to_owned(),
+        });
+    }
+    Ok(ConfigFile {
+        path: path.to_owned(),
+        text,
+    })
+}
+
+/// A word that names another file relative to this one. Rather one too many: quotes are not looked at.
+fn bound_to_its_place(text: &str) -> Option<&str> {
+    let lines = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#'));
+    lines.flat_map(str::split_whitespace).find(|word| {
+        word.trim_start_matches(['"', '\'']).starts_with('@') || word.contains("<CFGDIR>")
+    })
+}
+
+fn ask(compiler: &Path, arguments: &[String]) -> Result<String, ConfigError> {
+    let output = Command::new(compiler)
+        .args(arguments)
+        // It would edit the question, and the answer is remembered for links without it.
+        .env_remove("CCC_OVERRIDE_OPTIONS")
+        .output()
+        .map_err(|source| ConfigError::NotStarted {
+            compiler: compiler.to_owned(),
+            source,
+        })?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        return Err(ConfigError::NoAnswer {
+            compiler: compiler.to_owned(),
+            message: error.trim().to_owned(),
+        });
+    }
+    Ok(format!(
+        "{}{error}",
+        String::from_utf8_lossy(&output.stdout)
+    ))
+}

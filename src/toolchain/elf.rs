@@ -1,0 +1,332 @@
+//! What an ELF file says about how it is loaded.
+//!
+//! Enters: anything that `object` can read from: a slice, or an open file of which only the headers are fetched (a
+//! `libLLVM.so` has 150 MB). Leaves: `Image`: machine, interpreter, needed libraries, search paths. Finding those
+//! libraries is the business of `search`. The only room that knows the crate `object`.
+
+use std::fmt;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use object::elf;
+use object::read::elf::{Dyn as _, FileHeader, ProgramHeader as _};
+use object::{Endianness, ReadCache, ReadCacheOps, ReadRef};
+
+/// Largest dynamic section that is read. Real ones have some hundred bytes.
+const MAX_DYNAMIC: u64 = 1 << 20;
+/// Largest path of an interpreter: `PATH_MAX`.
+const MAX_INTERPRETER: u64 = 4096;
+
+/// The kind of processor, as far as a loader tells them apart: it passes over a library whose machine is another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Machine {
+    /// `e_machine`.
+    number: u16,
+    wide: bool,
+    little_endian: bool,
+}
+
+impl Machine {
+    /// The machine that this relto was built for.
+    #[must_use]
+    pub fn host() -> Option<Self> {
+        let number = match std::env::consts::ARCH {
+            "x86_64" => elf::EM_X86_64,
+            "x86" => elf::EM_386,
+            "aarch64" => elf::EM_AARCH64,
+            "arm" => elf::EM_ARM,
+            "riscv64" | "riscv32" => elf::EM_RISCV,
+            "powerpc64" => elf::EM_PPC64,
+            "s390x" => elf::EM_S390,
+            "loongarch64" => elf::EM_LOONGARCH,
+            _ => return None,
+        };
+        Some(Self {
+            number: number.0,
+            wide: cfg!(target_pointer_width = "64"),
+            little_endian: cfg!(target_endian = "little"),
+        })
+    }
+
+    /// Whether programs for `program` run here: the same machine, or its 32-bit ancestor.
+    #[must_use]
+    pub fn runs(self, program: Self) -> bool {
+        self == program
+            || matches!(
+                (elf::Machine(self.number), elf::Machine(program.number)),
+                (elf::EM_X86_64, elf::EM_386) | (elf::EM_AARCH64, elf::EM_ARM)
+            )
+    }
+
+    /// What `$PLATFORM` stands for, and the first word of the multiarch folder.
+    #[must_use]
+    pub fn platform(self) -> &'static str {
+        match (elf::Machine(self.number), self.wide, self.little_endian) {
+            (elf::EM_X86_64, ..) => "x86_64",
+            (elf::EM_386, ..) => "i386",
+            (elf::EM_AARCH64, _, true) => "aarch64",
+            (elf::EM_AARCH64, _, false) => "aarch64_be",
+            (elf::EM_ARM, ..) => "arm",
+            (elf::EM_RISCV, true, _) => "riscv64",
+            (elf::EM_RISCV, false, _) => "riscv32",
+            (elf::EM_PPC64, _, true) => "powerpc64le",
+            (elf::EM_PPC64, _, false) => "powerpc64",
+            (elf::EM_PPC, ..) => "powerpc",
+            (elf::EM_S390, ..) => "s390x",
+            (elf::EM_LOONGARCH, ..) => "loongarch64",
+            (elf::EM_MIPS, _, true) => "mips64el",
+            (elf::EM_MIPS, _, false) => "mips64",
+            _ => "",
+        }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.platform() {
+            "" => write!(f, "machine type {}", self.number),
+            known => f.write_str(known),
+        }
+    }
+}
+
+/// What a file is to the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A program at a fixed address.
+    Program,
+    /// A library, or a program that may lie anywhere: an interpreter tells the two apart.
+    Shared,
+    /// An object, a core file.
+    Other,
+}
+
+/// The loading view of an ELF file. Names are bytes, as the file has them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    pub machine: Machine,
+    pub kind: Kind,
+    /// `PT_INTERP`: the dynamic loader.
+    pub interpreter: Option<Vec<u8>>,
+    /// `DT_NEEDED`, in order.
+    pub needed: Vec<Vec<u8>>,
+    pub soname: Option<Vec<u8>>,
+    /// `DT_RPATH`; empty where there is a `DT_RUNPATH`, because loaders ignore it then.
+    pub rpath: Option<Vec<u8>>,
+    pub runpath: Option<Vec<u8>>,
+    /// `DF_1_NODEFLIB`: the default folders are not searched.
+    pub no_default_folders: bool,
+}
+
+/// Why a file is not one that a loader takes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ElfError {
+    #[error("not an ELF file")]
+    NotElf,
+    #[error("damaged ELF file: {0}")]
+    Damaged(&'static str),
+}
+
+/// Reads the loading view from the whole file or from a window on it.
+///
+/// # Errors
+/// The bytes are no ELF file, or one whose headers point nowhere.
+pub fn parse<'data, R: ReadRef<'data>>(data: R) -> Result<Image, ElfError> {
+    let ident = data.read_bytes_at(0, 5).map_err(|()| ElfError::NotElf)?;
+    match ident {
+        [0x7f, b'E', b'L', b'F', 1] => read_image::<elf::FileHeader32<Endianness>, R>(data),
+        [0x7f, b'E', b'L', b'F', 2] => read_image::<elf::FileHeader64<Endianness>, R>(data),
+        _ => Err(ElfError::NotElf),
+    }
+}
+
+fn read_image<'data, Elf, R>(data: R) -> Result<Image, ElfError>
+where
+    Elf: FileHeader<Endian = Endianness>,
+    R: ReadRef<'data>,
+{
+    let header = Elf::parse(data).map_err(|_| ElfError::Damaged("its header is cut off"))?;
+    let endian = header
+        .endian()
+        .map_err(|_| ElfError::Damaged("its byte order is unknown"))?;
+    if header.e_phnum(endian) == elf::PN_XNUM {
+        return Err(ElfError::Damaged("it has too many program headers"));
+    }
+    let segments = header
+        .program_headers(endian, data)
+        .map_err(|_| ElfError::Damaged("its program headers lie outside"))?;
+    let mut image = Image {
+        machine: Machine {
+            number: header.e_machine(endian).0,
+            wide: header.is_class_64(),
+            little_endian: header.is_little_endian(),
+        },
+        kind: match header.e_type(endian) {
+            elf::ET_EXEC => Kind::Program,
+            elf::ET_DYN => Kind::Shared,
+            _ => Kind::Other,
+        },
+        interpreter: None,
+        needed: Vec::new(),
+        soname: None,
+        rpath: None,
+        runpath: None,
+        no_default_folders: false,
+    };
+    for segment in segments {
+        match segment.p_type(endian) {
+            elf::PT_INTERP => {
+                image.interpreter = Some(read_interpreter::<Elf, R>(segment, endian, data)?);
+            }
+            elf::PT_DYNAMIC => {
+                read_dynamic::<Elf, R>(&mut image, segment, segments, endian, data)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(image)
+}
+
+fn read_interpreter<'data, Elf, R>(
+    segment: &Elf::ProgramHeader,
+    endian: Endianness,
+    data: R,
+) -> Result<Vec<u8>, ElfError>
+where
+    Elf: FileHeader<Endian = Endianness>,
+    R: ReadRef<'data>,
+{
+    let (offset, size) = segment.file_range(endian);
+    if size > MAX_INTERPRETER {
+        return Err(ElfError::Damaged("its interpreter's path is too long"));
+    }
+    let path = data
+        .read_bytes_at(offset, size)
+        .map_err(|()| ElfError::Damaged("its interpreter's path lies outside"))?;
+    Ok(path.split(|&byte| byte == 0).next().unwrap_or(path).into())
+}
+
+fn read_dynamic<'data, Elf, R>(
+    image: &mut Image,
+    segment: &Elf::ProgramHeader,
+    segments: &[Elf::ProgramHeader],
+    endian: Endianness,
+    data: R,
+) -> Result<(), ElfError>
+where
+    Elf: FileHeader<Endian = Endianness>,
+    R: ReadRef<'data>,
+{
+    let (offset, size) = segment.file_range(endian);
+    if size > MAX_DYNAMIC {
+        return Err(ElfError::Damaged("its dynamic section is too large"));
+    }
+    let count = usize::try_from(size).unwrap_or(0) / size_of::<Elf::Dyn>();
+    let entries = data
+        .read_slice_at::<Elf::Dyn>(offset, count)
+        .map_err(|()| ElfError::Damaged("its dynamic section lies outside"))?;
+    let entries: Vec<_> = entries
+        .iter()
+        .map(|entry| (entry.tag(endian), entry.val(endian)))
+        .take_while(|(tag, _)| *tag != elf::DT_NULL)
+        .collect();
+    let strings = entries
+        .iter()
+        .find(|(tag, _)| *tag == elf::DT_STRTAB)
+        .and_then(|(_, address)| file_offset::<Elf>(segments, endian, *address));
+    let length = data.len().map_err(|()| ElfError::NotElf)?;
+    let text = |at: u64| {
+        strings
+            .and_then(|start| start.checked_add(at))
+            .and_then(|start| data.read_bytes_at_until(start..length, 0).ok())
+            .map(<[u8]>::to_vec)
+            .ok_or(ElfError::Damaged(
+                "a name in its dynamic section is cut off",
+            ))
+    };
+    for (tag, value) in entries {
+        match tag {
+            elf::DT_NEEDED => image.needed.push(text(value)?),
+            elf::DT_SONAME => image.soname = Some(text(value)?),
+            elf::DT_RPATH => image.rpath = Some(text(value)?),
+            elf::DT_RUNPATH => image.runpath = Some(text(value)?),
+            elf::DT_FLAGS_1 => {
+                image.no_default_folders = value & elf::DF_1_NODEFLIB.0 != 0;
+            }
+            _ => {}
+        }
+    }
+    if image.runpath.is_some() {
+        image.rpath = None;
+    }
+    Ok(())
+}
+
+/// Where in the file the byte is that will be loaded at `address`.
+fn file_offset<Elf: FileHeader<Endian = Endianness>>(
+    segments: &[Elf::ProgramHeader],
+    endian: Endianness,
+    address: u64,
+) -> Option<u64> {
+    segments
+        .iter()
+        .filter(|segment| segment.p_type(endian) == elf::PT_LOAD)
+        .find_map(|segment| {
+            let (offset, size) = segment.file_range(endian);
+            let inside = address.checked_sub(segment.p_vaddr(endian).into())?;
+            (inside < size).then(|| offset.checked_add(inside))?
+        })
+}
+
+/// An open file of which only what is asked for is read, without moving its cursor.
+struct Window {
+    file: std::fs::File,
+    at: u64,
+}
+
+impl ReadCacheOps for Window {
+    fn len(&mut self) -> Result<u64, ()> {
+        Ok(self.file.metadata().map_err(drop)?.len())
+    }
+
+    fn seek(&mut self, at: u64) -> Result<u64, ()> {
+        self.at = at;
+        Ok(at)
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ()> {
+        let count = self.file.read_at(buffer, self.at).map_err(drop)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+
+    fn read_exact(&mut self, buffer: &mut [u8]) -> Result<(), ()> {
+        self.file.read_exact_at(buffer, self.at).map_err(drop)?;
+        self.at += buffer.len() as u64;
+        Ok(())
+    }
+}
+
+/// Why a file could not be read as ELF.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    #[error("`{path}` is {source}")]
+    Elf {
+        path: std::path::PathBuf,
+        source: ElfError,
+    },
+}
+
+/// Reads the loading view of the file at `path`; some kilobytes of it.
+///
+/// # Errors
+/// The file cannot be opened, or it is not an ELF file.
+pub fn read(path: &Path) -> Result<Image, ReadError> {
+    let file = fs_err::File::open(path)?.into_file();
+    parse(&ReadCache::new(Window { file, at: 0 })).map_err(|source| ReadError::Elf {
+        path: path.to_owned(),
+        source,
+    })
+}

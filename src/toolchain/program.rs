@@ -1,0 +1,183 @@
+//! From the name of a compiler to the program behind it.
+//!
+//! Enters: what lld or the user calls the compiler. Leaves: the resolved file, read as ELF, or an error for everything
+//! that is not a compiler: scripts, compiler caches, objects, programs for other machines.
+
+use std::ffi::OsStr;
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
+use super::elf::{self, Image, Kind, Machine, ReadError};
+use super::{SearchEnvironment, ToolchainError};
+
+/// Programs that stand in for a compiler and start it. A link called `clang` that leads to one of them is common.
+const WRAPPERS: [&str; 8] = [
+    "ccache",
+    "sccache",
+    "distcc",
+    "icecc",
+    "icerun",
+    "buildcache",
+    "goma",
+    "rewrapper",
+];
+
+/// A program that was found and read.
+#[derive(Debug)]
+pub(super) struct Program {
+    pub(super) name: String,
+    /// Absolute, links not resolved.
+    pub(super) called_as: PathBuf,
+    /// Links resolved.
+    pub(super) path: PathBuf,
+    pub(super) image: Image,
+}
+
+impl Program {
+    pub(super) fn find(
+        compiler: &Path,
+        environment: &SearchEnvironment,
+    ) -> Result<Self, ToolchainError> {
+        if compiler.as_os_str().is_empty() {
+            return Err(ToolchainError::EmptyName);
+        }
+        let called_as = locate(compiler, environment)?;
+        let unreadable = |source| ToolchainError::Unreadable {
+            path: called_as.clone(),
+            source,
+        };
+        let path = fs::canonicalize(&called_as).map_err(unreadable)?;
+        refuse_wrapper(&called_as, &path)?;
+        let found = fs::metadata(&path).map_err(unreadable)?;
+        if !found.is_file() {
+            return Err(no_program(&called_as, "it is no regular file"));
+        }
+        if found.permissions().mode() & 0o111 == 0 {
+            return Err(ToolchainError::NotExecutable { path: called_as });
+        }
+        let image = match elf::read(&path) {
+            Ok(image) => image,
+            Err(ReadError::Io(source)) => return Err(unreadable(source)),
+            Err(ReadError::Elf { source, .. }) => {
+                return Err(refuse_script(&called_as)
+                    .unwrap_or_else(|| no_program(&called_as, &source.to_string())));
+            }
+        };
+        check_image(&called_as, &image, environment.machine)?;
+        Ok(Self {
+            name: name_of(&called_as)?,
+            called_as,
+            path,
+            image,
+        })
+    }
+}
+
+/// Reads a library that the compiler will open by its path.
+pub(super) fn read_plugin(
+    plugin: &Path,
+    environment: &SearchEnvironment,
+    machine: Machine,
+) -> Result<Program, ToolchainError> {
+    let called_as = environment.current_folder.join(plugin);
+    let image = elf::read(&called_as).map_err(|error| match error {
+        ReadError::Io(source) => ToolchainError::Unreadable {
+            path: called_as.clone(),
+            source,
+        },
+        ReadError::Elf { source, .. } => no_program(&called_as, &source.to_string()),
+    })?;
+    if image.machine != machine {
+        return Err(ToolchainError::WrongMachine {
+            path: called_as,
+            machine: image.machine,
+            host: machine,
+        });
+    }
+    Ok(Program {
+        name: name_of(&called_as)?,
+        path: called_as.clone(),
+        called_as,
+        image,
+    })
+}
+
+/// A name without a folder is looked up in `PATH`, as the shell and lld do.
+fn locate(compiler: &Path, environment: &SearchEnvironment) -> Result<PathBuf, ToolchainError> {
+    if compiler.as_os_str().as_encoded_bytes().contains(&b'/') {
+        return Ok(environment.current_folder.join(compiler));
+    }
+    environment
+        .program_folders()
+        .map(|folder| folder.join(compiler))
+        .find(|path| is_executable(path))
+        .ok_or_else(|| ToolchainError::NotInPath {
+            name: compiler.to_string_lossy().into_owned(),
+        })
+}
+
+fn is_executable(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}
+
+fn refuse_wrapper(called_as: &Path, path: &Path) -> Result<(), ToolchainError> {
+    let tool = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    if WRAPPERS.contains(&tool) {
+        return Err(ToolchainError::Wrapper {
+            path: called_as.to_owned(),
+            tool: tool.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// The first line of a script names who reads it.
+fn refuse_script(path: &Path) -> Option<ToolchainError> {
+    let mut start = Vec::new();
+    let file = fs::File::open(path).ok()?;
+    file.take(256).read_to_end(&mut start).ok()?;
+    let line = start
+        .strip_prefix(b"#!")?
+        .split(|&byte| byte == b'\n')
+        .next()?;
+    Some(ToolchainError::Script {
+        path: path.to_owned(),
+        interpreter: String::from_utf8_lossy(line).trim().to_owned(),
+    })
+}
+
+fn check_image(path: &Path, image: &Image, host: Option<Machine>) -> Result<(), ToolchainError> {
+    if let Some(host) = host.filter(|host| !host.runs(image.machine)) {
+        return Err(ToolchainError::WrongMachine {
+            path: path.to_owned(),
+            machine: image.machine,
+            host,
+        });
+    }
+    match image.kind {
+        Kind::Program => Ok(()),
+        Kind::Shared if image.interpreter.is_some() || image.needed.is_empty() => Ok(()),
+        Kind::Shared => Err(no_program(path, "it is a shared library")),
+        Kind::Other => Err(no_program(path, "it is an object file")),
+    }
+}
+
+fn no_program(path: &Path, reason: &str) -> ToolchainError {
+    ToolchainError::NotAProgram {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
+fn name_of(path: &Path) -> Result<String, ToolchainError> {
+    match path.file_name().map(OsStr::to_str) {
+        Some(Some(name)) => Ok(name.to_owned()),
+        Some(None) => Err(ToolchainError::NotUtf8 {
+            path: path.to_owned(),
+        }),
+        None => Err(no_program(path, "it has no file name")),
+    }
+}

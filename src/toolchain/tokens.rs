@@ -1,0 +1,128 @@
+//! Words that the loader replaces in search paths, and the folders that are built into it.
+//!
+//! Enters: a list as it stands in a file or a variable. Leaves: folders. What is relative stays relative.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use super::elf::Machine;
+
+/// The folders of a list with `$ORIGIN`, `$LIB` and `$PLATFORM` filled in; an empty entry is the current folder.
+pub(super) fn expand(
+    list: &[u8],
+    separators: &[u8],
+    origin: &Path,
+    machine: Machine,
+) -> impl Iterator<Item = PathBuf> {
+    let mut folders = Vec::new();
+    for entry in list.split(|byte| separators.contains(byte)) {
+        let text = replace(entry, "ORIGIN", origin.as_os_str().as_bytes());
+        let text = replace(&text, "PLATFORM", machine.platform().as_bytes());
+        for lib in lib_names(machine) {
+            let folder = replace(&text, "LIB", lib.as_bytes());
+            if !folders.contains(&folder) {
+                folders.push(folder);
+            }
+        }
+    }
+    folders
+        .into_iter()
+        .map(|folder| PathBuf::from(OsStr::from_bytes(&folder)))
+}
+
+/// Replaces `$NAME` and `${NAME}`.
+fn replace(text: &[u8], name: &str, value: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&first, after)) = rest.split_first() {
+        let braced = after
+            .strip_prefix(b"{")
+            .and_then(|after| after.strip_prefix(name.as_bytes()))
+            .and_then(|after| after.strip_prefix(b"}"));
+        let plain = after
+            .strip_prefix(name.as_bytes())
+            .filter(|after| !after.first().is_some_and(|&byte| is_word(byte)));
+        match braced.or(plain) {
+            Some(after) if first == b'$' => {
+                out.extend_from_slice(value);
+                rest = after;
+            }
+            _ => {
+                out.push(first);
+                rest = after;
+            }
+        }
+    }
+    out
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// What `$LIB` can be. Which one is compiled into the loader, so all are tried, Debian's spelling first.
+fn lib_names(machine: Machine) -> [String; 3] {
+    [
+        format!("lib/{}", multiarch(machine)),
+        "lib64".to_owned(),
+        "lib".to_owned(),
+    ]
+}
+
+fn multiarch(machine: Machine) -> String {
+    match machine.platform() {
+        "arm" => "arm-linux-gnueabihf".to_owned(),
+        platform => format!("{platform}-linux-gnu"),
+    }
+}
+
+/// The folders that are compiled into glibc's loader, those of Debian and those of the others.
+pub(super) fn default_folders(machine: Machine) -> impl Iterator<Item = PathBuf> {
+    let lib = multiarch(machine);
+    [
+        format!("/lib/{lib}"),
+        format!("/usr/lib/{lib}"),
+        "/lib64".to_owned(),
+        "/usr/lib64".to_owned(),
+        "/lib".to_owned(),
+        "/usr/lib".to_owned(),
+    ]
+    .into_iter()
+    .map(PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_replaced_with_and_without_braces_but_not_inside_longer_ones() {
+        let replaced = |text: &str| {
+            let bytes = replace(text.as_bytes(), "ORIGIN", b"/o");
+            String::from_utf8(bytes).expect("UTF-8")
+        };
+        for (text, expected) in [
+            ("$ORIGIN/../lib", "/o/../lib"),
+            ("${ORIGIN}x:$ORIGIN", "/ox:/o"),
+            ("$ORIGINAL", "$ORIGINAL"),
+            ("${ORIGIN", "${ORIGIN"),
+            ("xORIGIN$", "xORIGIN$"),
+        ] {
+            assert_eq!(replaced(text), expected);
+        }
+    }
+
+    #[test]
+    fn every_spelling_of_lib_is_tried() {
+        let Some(machine) = Machine::host() else {
+            return;
+        };
+        let folders: Vec<_> = expand(b"/a/$LIB:/b::/b", b":", Path::new("/"), machine).collect();
+        let multiarch = format!("/a/lib/{}", multiarch(machine));
+        assert_eq!(
+            folders,
+            [&multiarch, "/a/lib64", "/a/lib", "/b", ""].map(PathBuf::from)
+        );
+    }
+}
