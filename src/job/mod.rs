@@ -1,0 +1,69 @@
+//! What lld asks for: one compile per module, as the job file lists them.
+//!
+//! Enters: the path of a DTLTO job file. Leaves: a `JobFile` whose every field is there and makes sense as text. Whether
+//! the files that it names exist and fit together is checked where they are read (`thinlto`, `action`).
+
+mod file;
+
+pub use file::JobFileError;
+
+/// The jobs of one link. The format is LLVM's (`llvm/docs/DTLTO`), the same from LLVM 21 to 24.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobFile {
+    /// `-o` as it was given to lld.
+    pub linker_output: String,
+    /// The compiler, then the arguments that every job has.
+    pub common_arguments: Vec<String>,
+    /// Files that every job reads (a sample profile), spelled as the arguments spell them.
+    pub common_inputs: Vec<String>,
+    pub jobs: Vec<Job>,
+    /// Keys that this version of relto does not know; a newer lld may write some.
+    pub unknown_keys: Vec<String>,
+}
+
+/// One backend compile: `common_arguments` and then `arguments`, without a shell, in lld's folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    pub arguments: Vec<String>,
+    /// The module, its index shard, then the modules that it imports from.
+    pub inputs: Vec<String>,
+    /// The native object first; lld reserves the right to ask for more.
+    pub outputs: Vec<String>,
+}
+
+impl JobFile {
+    /// The program that lld wants to be run, a path or a bare name.
+    pub fn compiler(&self) -> &str {
+        &self.common_arguments[0]
+    }
+
+    /// The whole command line of `job` as lld means it.
+    pub fn command_line<'a>(&'a self, job: &'a Job) -> impl Iterator<Item = &'a str> {
+        self.common_arguments
+            .iter()
+            .chain(&job.arguments)
+            .map(String::as_str)
+    }
+}
+
+impl Job {
+    /// The bitcode module to compile, by the name that the user knows it.
+    pub fn module(&self) -> &str {
+        &self.inputs[0]
+    }
+
+    /// The shard of the combined index that belongs to the module.
+    pub fn index(&self) -> &str {
+        &self.inputs[1]
+    }
+
+    /// Modules whose functions may be imported.
+    pub fn imports(&self) -> &[String] {
+        &self.inputs[2..]
+    }
+
+    /// Where lld will look for the native object.
+    pub fn object(&self) -> &str {
+        &self.outputs[0]
+    }
+}
