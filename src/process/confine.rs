@@ -1,0 +1,111 @@
+//! The sandbox of a local run: Landlock, which any user may put on himself since Linux 5.13.
+//!
+//! Enters: the files that an invocation may touch. Leaves: a calling thread that can open nothing else, for good, and
+//! everything that it executes. As much is enforced as the kernel knows; `landlock_support` says how much that is.
+//!
+//! A ThinLTO backend of clang 22 that is started by its loader with `--library-path` needs: the loader (to execute), the
+//! compiler and its libraries, module, imports and index (to read), and the folder of its object, where it also makes the
+//! temporary file that becomes the object. Whatever else it tries to open may be denied, and the object is the same:
+//! folders of GCC installations, `/etc/os-release`, `/usr/lib/os-release`, `/etc/debian_version`. Without
+//! `--library-path` it tries `/etc/ld.so.cache`, too. That it can still ask whether a file exists does no harm here: the
+//! answers choose headers and libraries, of which a backend uses none.
+
+use std::path::PathBuf;
+
+use landlock::{
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, PathBeneath,
+    PathFd, PathFdError, Ruleset, RulesetAttr as _, RulesetCreated, RulesetCreatedAttr as _,
+    RulesetError, Scope,
+};
+
+use super::Confinement;
+
+/// The newest rights that are asked for, each where the kernel has it.
+const FILES: ABI = ABI::V5;
+const NETWORK: ABI = ABI::V4;
+const SIGNALS: ABI = ABI::V6;
+
+/// What the running kernel can enforce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Support {
+    /// No Landlock: a local run can read whatever the user can.
+    Unavailable,
+    /// Files are restricted, network connections are not (Linux before 6.7).
+    Files,
+    /// Files and TCP are restricted.
+    FilesAndNetwork,
+}
+
+/// Asks the kernel; nothing is restricted by it.
+pub fn landlock_support() -> Support {
+    let required = || Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    let files = required()
+        .handle_access(AccessFs::from_all(ABI::V1))
+        .and_then(Ruleset::create);
+    if files.is_err() {
+        return Support::Unavailable;
+    }
+    match required().handle_access(AccessNet::from_all(NETWORK)) {
+        Ok(_) => Support::FilesAndNetwork,
+        Err(_) => Support::Files,
+    }
+}
+
+/// Restricts the calling thread. Paths are opened on the way, so relative ones are seen from the current folder.
+///
+/// # Errors
+/// The reason, for the user: a path that exists and cannot be opened, or a kernel that refuses what it said it has.
+pub(super) fn restrict(confinement: &Confinement) -> Result<(), String> {
+    let rules = create().map_err(|error| error.to_string())?;
+    let rules = admit_all(rules, confinement)?;
+    rules.restrict_self().map_err(|error| error.to_string())?;
+    Ok(())
+}
+
+fn create() -> Result<RulesetCreated, RulesetError> {
+    Ruleset::default()
+        .handle_access(AccessFs::from_all(FILES))?
+        .handle_access(AccessNet::from_all(NETWORK))?
+        .scope(Scope::from_all(SIGNALS))?
+        .create()
+}
+
+fn admit_all(rules: RulesetCreated, confinement: &Confinement) -> Result<RulesetCreated, String> {
+    let read = AccessFs::ReadFile | AccessFs::ReadDir;
+    let write = read | (AccessFs::from_write(FILES) & !AccessFs::IoctlDev);
+    let rules = admit(rules, &confinement.readable, read)?;
+    let rules = admit(rules, &confinement.executable, read | AccessFs::Execute)?;
+    let rules = admit(rules, &confinement.writable, write)?;
+    admit(rules, &[PathBuf::from("/dev/null")], write)
+}
+
+/// Rights that only a folder can have are left out for a file by the library.
+fn admit(
+    rules: RulesetCreated,
+    paths: &[PathBuf],
+    access: BitFlags<AccessFs>,
+) -> Result<RulesetCreated, String> {
+    paths
+        .iter()
+        .try_fold(rules, |rules, path| match PathFd::new(path) {
+            Ok(open) => rules
+                .add_rule(PathBeneath::new(open, access))
+                .map_err(|error| format!("cannot admit `{}`: {error}", path.display())),
+            Err(PathFdError::OpenCall { source, .. })
+                if source.kind() == std::io::ErrorKind::NotFound =>
+            {
+                Ok(rules)
+            }
+            Err(error) => Err(format!("cannot admit `{}`: {error}", path.display())),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn support_is_the_same_each_time_it_is_asked_for() {
+        assert_eq!(landlock_support(), landlock_support());
+    }
+}

@@ -1,0 +1,34 @@
+//! Work that outlives relto because nobody waits for it.
+//!
+//! Enters: arguments for relto itself. Leaves: a process of its own group that holds none of the linker's streams and
+//! ends by itself.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::process::Stdio;
+
+use super::supervise::Relto;
+
+/// Starts `relto SUBCOMMAND ARGUMENTS...` with these further variables, and does not wait for it.
+///
+/// # Errors
+/// It cannot be started.
+pub fn detach(
+    relto: &Relto,
+    subcommand: &str,
+    arguments: &[&str],
+    variables: &[(&str, OsString)],
+) -> io::Result<()> {
+    let mut command = relto.command(subcommand);
+    command
+        .args(arguments)
+        .envs(variables.iter().map(|(name, value)| (name, value)))
+        .current_dir("/")
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    // Dropping the handle leaves the child alone; when relto ends, init takes it over.
+    command.spawn().map(drop)
+}

@@ -1,0 +1,186 @@
+//! Child processes: how compilers are started, and how it is made sure that none outlives relto.
+//!
+//! Enters: an `Invocation`: what to run, where, with which environment, and which files it may touch. Leaves:
+//! `Finished`: how it ended and what it printed. What is compiled, what a message means and what happens after a
+//! failure is the business of `exec` and `launcher`.
+//!
+//! The parts: `Spawner` starts every child from one thread of its own; each child is first relto itself, in the hidden
+//! subcommand of `supervise`, which ties its life to relto's and confines it, and then becomes the compiler. `Scratch`
+//! is a folder that vanishes with relto, however relto ends. `Watch` says when relto itself should stop.
+
+mod capture;
+mod confine;
+mod detached;
+mod memory;
+mod parent;
+mod plan;
+mod scratch;
+mod spawner;
+mod supervise;
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use crate::error::Hinted;
+
+pub use confine::{Support, landlock_support};
+pub use detached::detach;
+pub use parent::{Interruption, Parent, Watch};
+pub use scratch::Scratch;
+pub use spawner::Spawner;
+pub use supervise::{Relto, dispatch};
+
+/// One program to run to its end, without input: its stdin is `/dev/null`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invocation {
+    /// The program and its arguments. A program whose name holds a slash is a path, seen from `folder`; a bare name is
+    /// searched in `PATH` if the environment is inherited and looked for in `folder` if it is exact.
+    pub arguments: Vec<OsString>,
+    pub environment: Environment,
+    /// Where the program runs.
+    pub folder: PathBuf,
+    /// Without it the program may touch whatever the user may.
+    pub confinement: Option<Confinement>,
+}
+
+/// The variables that a program sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Environment {
+    /// These and no others.
+    Exact(Vec<(OsString, OsString)>),
+    /// Those that relto was started with, for runs in place of the linker's own.
+    Inherited,
+}
+
+/// The files that a program may open. Paths are seen from the invocation's folder and followed through links: what is
+/// admitted is the file at the end. A folder admits everything below it. A path that does not exist admits nothing.
+///
+/// `/dev/null` is always admitted. Landlock restricts opening, creating, renaming, removing and executing, and where the
+/// kernel can, TCP, abstract sockets and signals to other processes; it does not restrict `stat`, `readlink` and `chdir`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Confinement {
+    /// May be read, and listed if they are folders.
+    pub readable: Vec<PathBuf>,
+    /// May be read and executed. A library needs only to be readable; the dynamic loader of an executable must be here.
+    pub executable: Vec<PathBuf>,
+    /// May be read, written, created, renamed and removed.
+    pub writable: Vec<PathBuf>,
+}
+
+/// How a program ended by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    Exited(i32),
+    /// By a signal of this number that relto did not send.
+    Signalled(i32),
+}
+
+/// What is known of a program that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    pub ending: Ending,
+    /// Of each stream the first and the last MiB are kept, with a line between that says how much was left out.
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+    /// From the request to the end, the start of the helper included.
+    pub elapsed: Duration,
+    /// Highest resident size in bytes, sampled: unknown for a program that ran shorter than the first sample.
+    pub peak_memory: Option<u64>,
+}
+
+impl Finished {
+    pub fn succeeded(&self) -> bool {
+        self.ending == Ending::Exited(0)
+    }
+
+    /// Whether the program probably ended for want of memory: the kernel killed it, or LLVM said so itself.
+    pub fn ran_out_of_memory(&self) -> bool {
+        memory::ran_out(self.ending, &self.stderr)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    #[error("cannot run `{}`", program.display())]
+    Exec {
+        program: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot run `{}` in the folder `{}`", program.display(), folder.display())]
+    Folder {
+        program: PathBuf,
+        folder: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot confine `{}`: {reason}", program.display())]
+    Confinement { program: PathBuf, reason: String },
+    #[error("nothing to run: the command is empty")]
+    Empty,
+    #[error("cannot start `{}`, relto's own helper", helper.display())]
+    Helper {
+        helper: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("lost sight of `{}`", program.display())]
+    Lost {
+        program: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl Hinted for ProcessError {
+    fn hints(&self) -> Vec<String> {
+        let hint = match self {
+            Self::Exec { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                "install the compiler, or pass the linker the path of the one that is there; for a dynamically linked \
+                 one its loader may be missing"
+            }
+            Self::Exec { source, .. } if source.kind() == io::ErrorKind::ArgumentListTooLong => {
+                "pass the arguments in a response file"
+            }
+            Self::Helper { source, .. } if source.kind() == io::ErrorKind::WouldBlock => {
+                "the limit of processes is reached: lower `--local-jobs` or raise `ulimit -u`"
+            }
+            Self::Helper { source, .. }
+                if source.raw_os_error() == Some(Errno::MFILE.raw_os_error()) =>
+            {
+                "the limit of open files is reached: lower `--local-jobs` or raise `ulimit -n`"
+            }
+            _ => return Vec::new(),
+        };
+        vec![hint.to_owned()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_name_the_program_and_know_a_way_out() {
+        let exec = |errno: Errno| ProcessError::Exec {
+            program: "clang".into(),
+            source: errno.into(),
+        };
+        assert_eq!(exec(Errno::NOENT).to_string(), "cannot run `clang`");
+        assert!(exec(Errno::NOENT).hints()[0].contains("loader"));
+        assert!(exec(Errno::TOOBIG).hints()[0].contains("response file"));
+        assert_eq!(exec(Errno::ACCESS).hints(), Vec::<String>::new());
+        let helper = |errno: Errno| ProcessError::Helper {
+            helper: "relto".into(),
+            source: errno.into(),
+        };
+        assert!(helper(Errno::AGAIN).hints()[0].contains("ulimit -u"));
+        assert!(helper(Errno::MFILE).hints()[0].contains("ulimit -n"));
+    }
+}

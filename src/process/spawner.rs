@@ -1,0 +1,264 @@
+//! The one thread from which every child is started, and the watch over each child.
+//!
+//! Enters: an `Invocation`. Leaves: `Finished`, or the reason why there is none; a child whose future is dropped or
+//! cancelled is killed with its whole process group and reaped. How many children run at a time is the caller's choice.
+//!
+//! A child asks the kernel to be killed when its parent dies, and to the kernel the parent is a thread. Threads of a
+//! runtime come and go; this one stays as long as the `Spawner`.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::PathBuf;
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::fs::MemfdFlags;
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::plan::{self, Report};
+use super::supervise::{RUN, Relto, read_all};
+use super::{Ending, Finished, Invocation, ProcessError};
+use crate::events;
+
+mod child;
+
+use child::{Ended, Ends, Pipes, Running};
+
+/// How often killed children are looked after until the kernel has ended them.
+const REAP_INTERVAL: Duration = Duration::from_millis(10);
+/// How long the spawner waits at its end for killed children. Only a child stuck in the kernel needs longer.
+const REAP_LIMIT: Duration = Duration::from_secs(5);
+
+/// Starts children. Dropping it waits until none is left.
+#[derive(Debug)]
+pub struct Spawner {
+    relto: Relto,
+    orders: mpsc::Sender<Order>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+enum Order {
+    Start {
+        plan: Vec<u8>,
+        reply: oneshot::Sender<io::Result<(Running, Pipes)>>,
+    },
+    /// A child that was sent a deadly signal.
+    Reap(Child),
+    Stop,
+}
+
+impl Spawner {
+    /// Starts the thread, and no process yet.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn new(relto: Relto) -> io::Result<Self> {
+        let (orders, incoming) = mpsc::channel();
+        let starter = Starter {
+            relto: relto.clone(),
+            orders: orders.clone(),
+            killed: Vec::new(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("spawner".to_owned())
+            .spawn(move || starter.serve(&incoming))?;
+        Ok(Self {
+            relto,
+            orders,
+            thread: Some(thread),
+        })
+    }
+
+    /// Runs a program to its end. Must be called on a tokio runtime with I/O and time.
+    ///
+    /// When `cancel` fires, or the future is dropped, the program and all of its process group are killed at once
+    /// (compilers hold no state worth a gentler signal).
+    ///
+    /// # Errors
+    /// The program could not be started or confined, or was cancelled. A program that ran and failed is no error here.
+    pub async fn run(
+        &self,
+        invocation: &Invocation,
+        cancel: &CancellationToken,
+    ) -> Result<Finished, ProcessError> {
+        let started = events::now();
+        let program = invocation
+            .arguments
+            .first()
+            .map(PathBuf::from)
+            .ok_or(ProcessError::Empty)?;
+        if cancel.is_cancelled() {
+            return Err(ProcessError::Cancelled);
+        }
+        let ends = Ends::listen().map_err(|source| self.helper_error(source))?;
+        let (running, pipes) = self.start(invocation).await?;
+        let ended = running
+            .watch(pipes, ends, cancel)
+            .await
+            .map_err(|source| ProcessError::Lost {
+                program: program.clone(),
+                source,
+            })?
+            .ok_or(ProcessError::Cancelled)?;
+        match self
+            .report(&ended)?
+            .into_error(&program, &invocation.folder)
+        {
+            Some(error) => Err(error),
+            None => Ok(Finished {
+                ending: ending(ended.status),
+                stdout: ended.stdout,
+                stderr: ended.stderr,
+                elapsed: started.elapsed(),
+                peak_memory: ended.peak_memory,
+            }),
+        }
+    }
+
+    async fn start(&self, invocation: &Invocation) -> Result<(Running, Pipes), ProcessError> {
+        let (reply, answer) = oneshot::channel();
+        let plan = plan::encode(std::process::id(), invocation);
+        let sent = self.orders.send(Order::Start { plan, reply }).is_ok();
+        let gone = || io::Error::other("the spawning thread is gone");
+        let started = if sent {
+            answer.await.unwrap_or_else(|_| Err(gone()))
+        } else {
+            Err(gone())
+        };
+        started.map_err(|source| self.helper_error(source))
+    }
+
+    fn helper_error(&self, source: io::Error) -> ProcessError {
+        ProcessError::Helper {
+            helper: self.relto.path().to_owned(),
+            source,
+        }
+    }
+
+    /// An unanswered plan means that the helper was killed early, or is not relto at all.
+    fn report(&self, ended: &Ended) -> Result<Report, ProcessError> {
+        read_all(&ended.channel)
+            .ok()
+            .and_then(|bytes| Report::decode(&bytes))
+            .ok_or_else(|| {
+                let message = format!("it ended before it ran anything ({})", ended.status);
+                self.helper_error(io::Error::other(message))
+            })
+    }
+}
+
+impl Drop for Spawner {
+    fn drop(&mut self) {
+        // A thread that is gone has nothing left to stop.
+        let _ = self.orders.send(Order::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn ending(status: ExitStatus) -> Ending {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Ending::Exited(code),
+        (None, signal) => Ending::Signalled(signal.unwrap_or_default()),
+    }
+}
+
+/// What the thread owns.
+struct Starter {
+    relto: Relto,
+    orders: mpsc::Sender<Order>,
+    killed: Vec<Child>,
+}
+
+impl Starter {
+    fn serve(mut self, incoming: &mpsc::Receiver<Order>) {
+        loop {
+            let order = if self.killed.is_empty() {
+                incoming.recv().unwrap_or(Order::Stop)
+            } else {
+                match incoming.recv_timeout(REAP_INTERVAL) {
+                    Ok(order) => order,
+                    Err(mpsc::RecvTimeoutError::Timeout) => {
+                        self.reap();
+                        continue;
+                    }
+                    Err(mpsc::RecvTimeoutError::Disconnected) => Order::Stop,
+                }
+            };
+            match order {
+                // A caller that is gone drops the answer, and the child in it, here.
+                Order::Start { plan, reply } => drop(reply.send(self.start(&plan))),
+                Order::Reap(child) => self.killed.push(child),
+                Order::Stop => break,
+            }
+        }
+        self.killed
+            .extend(incoming.try_iter().filter_map(reaped_later));
+        self.reap_all();
+    }
+
+    fn start(&self, plan: &[u8]) -> io::Result<(Running, Pipes)> {
+        let channel = unnamed_file(plan)?;
+        let mut child = self
+            .relto
+            .command(RUN)
+            .process_group(0)
+            .stdin(Stdio::from(channel.try_clone()?))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let pipes = Pipes {
+            stdout: child.stdout.take().map(OwnedFd::from),
+            stderr: child.stderr.take().map(OwnedFd::from),
+        };
+        Ok((Running::new(child, channel, self.orders.clone()), pipes))
+    }
+
+    fn reap(&mut self) {
+        self.killed
+            .retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+    }
+
+    fn reap_all(mut self) {
+        let start = events::now();
+        self.reap();
+        while !self.killed.is_empty() && start.elapsed() < REAP_LIMIT {
+            std::thread::sleep(REAP_INTERVAL);
+            self.reap();
+        }
+    }
+}
+
+fn reaped_later(order: Order) -> Option<Child> {
+    match order {
+        Order::Reap(child) => Some(child),
+        Order::Start { .. } | Order::Stop => None,
+    }
+}
+
+/// A file without a name, in memory, that holds `contents`.
+fn unnamed_file(contents: &[u8]) -> io::Result<File> {
+    let create = |more| rustix::fs::memfd_create("relto", MemfdFlags::CLOEXEC | more);
+    let file = match create(MemfdFlags::NOEXEC_SEAL) {
+        // Linux before 6.3 does not know the second flag.
+        Err(Errno::INVAL) => create(MemfdFlags::empty()),
+        created => created,
+    }?;
+    let file = File::from(file);
+    std::os::unix::fs::FileExt::write_all_at(&file, contents, 0)?;
+    Ok(file)
+}
+
+/// Ends a process group. It may be gone already.
+fn kill_group(leader: Pid) {
+    let _ = rustix::process::kill_process_group(leader, Signal::KILL);
+}

@@ -1,0 +1,191 @@
+//! One running child: its group, its pipes and its end.
+//!
+//! Enters: a child that was just started, as leader of its own process group. Leaves: how it ended and what it printed;
+//! or nothing but a killed group, when the owner has lost interest.
+
+use std::convert::Infallible;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::pin;
+use std::process::{Child, ExitStatus};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::FusedFuture as _;
+use rustix::process::{Pid, WaitId, WaitIdOptions};
+use tokio::net::unix::pipe;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::{Order, kill_group};
+use crate::process::capture::Captured;
+use crate::process::memory;
+
+/// How long output is read on after the child and its group have ended. Only a descendant that left the group can hold
+/// a pipe open for longer.
+const OUTPUT_GRACE: Duration = Duration::from_secs(1);
+/// How long a killed child is waited for before it is left to the spawning thread.
+const KILL_GRACE: Duration = Duration::from_secs(5);
+/// How long an end can go unnoticed if the kernel's word does not come.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
+#[derive(Debug)]
+pub(super) struct Pipes {
+    pub stdout: Option<OwnedFd>,
+    pub stderr: Option<OwnedFd>,
+}
+
+/// A child that has not been reaped. Dropping it kills its group.
+#[derive(Debug)]
+pub(super) struct Running {
+    child: Option<Child>,
+    leader: Pid,
+    channel: File,
+    orders: mpsc::Sender<Order>,
+}
+
+/// A child that has.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub status: ExitStatus,
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+    pub peak_memory: Option<u64>,
+    /// Where the helper has left its report.
+    pub channel: File,
+}
+
+impl Running {
+    pub(super) fn new(child: Child, channel: File, orders: mpsc::Sender<Order>) -> Self {
+        let leader = Pid::from_child(&child);
+        Self {
+            child: Some(child),
+            leader,
+            channel,
+            orders,
+        }
+    }
+
+    /// Waits for the end. `None` if it was cancelled; then the group is dead.
+    ///
+    /// The group is killed between the end of its leader and the reaping, while its number cannot belong to anybody
+    /// else.
+    pub(super) async fn watch(
+        mut self,
+        pipes: Pipes,
+        mut ends: Ends,
+        cancel: &CancellationToken,
+    ) -> io::Result<Option<Ended>> {
+        let (mut stdout, mut stderr, mut peak_memory) =
+            (Captured::default(), Captured::default(), None);
+        {
+            let reading = async {
+                tokio::join!(
+                    read(pipes.stdout, &mut stdout),
+                    read(pipes.stderr, &mut stderr)
+                )
+            };
+            let mut reading = pin!(reading.fuse());
+            let meanwhile =
+                async { tokio::join!(&mut reading, sample(self.leader, &mut peak_memory)).1 };
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => {
+                    self.kill(ends).await?;
+                    return Ok(None);
+                }
+                ended = ends.of(self.leader) => ended?,
+                never = meanwhile => match never {},
+            }
+            kill_group(self.leader);
+            if !reading.is_terminated() {
+                // What was read until then is kept.
+                let _ = tokio::time::timeout(OUTPUT_GRACE, reading).await;
+            }
+        }
+        Ok(Some(Ended {
+            status: self.reap()?,
+            stdout: stdout.finish(),
+            stderr: stderr.finish(),
+            peak_memory,
+            channel: self.channel.try_clone()?,
+        }))
+    }
+
+    async fn kill(&mut self, mut ends: Ends) -> io::Result<()> {
+        kill_group(self.leader);
+        if tokio::time::timeout(KILL_GRACE, ends.of(self.leader))
+            .await
+            .is_ok()
+        {
+            self.reap()?;
+        }
+        Ok(())
+    }
+
+    /// Does not block: the child has ended.
+    fn reap(&mut self) -> io::Result<ExitStatus> {
+        let mut child = self
+            .child
+            .take()
+            .ok_or_else(|| io::Error::other("reaped already"))?;
+        child.wait()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = self.child.take() {
+            kill_group(self.leader);
+            // Without the thread there is no relto either: the system's first process reaps.
+            let _ = self.orders.send(Order::Reap(child));
+        }
+    }
+}
+
+/// Notes the highest resident size for as long as it is asked to.
+async fn sample(process: Pid, peak: &mut Option<u64>) -> Infallible {
+    let first = Instant::now() + memory::FIRST_SAMPLE;
+    let mut samples = tokio::time::interval_at(first, memory::BETWEEN_SAMPLES);
+    samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        samples.tick().await;
+        *peak = memory::peak(process).max(*peak);
+    }
+}
+
+async fn read(pipe: Option<OwnedFd>, captured: &mut Captured) {
+    if let Some(stream) = pipe.and_then(|pipe| pipe::Receiver::from_owned_fd(pipe).ok()) {
+        captured.fill(stream).await;
+    }
+}
+
+/// Tells when children end. Every child's watch looks at its own child then: signals of several ends may come as one.
+#[derive(Debug)]
+pub(super) struct Ends(Signal);
+
+impl Ends {
+    /// To be called before the child is started: a relto that inherited the wish to ignore its children's ends must
+    /// take it back first, or the kernel reaps them itself.
+    pub(super) fn listen() -> io::Result<Self> {
+        signal(SignalKind::child()).map(Self)
+    }
+
+    /// Comes when the process has ended; it is not reaped.
+    async fn of(&mut self, process: Pid) -> io::Result<()> {
+        while !has_ended(process)? {
+            // A relto that was started with the signal blocked never gets it.
+            let _ = tokio::time::timeout(LOOK_INTERVAL, self.0.recv()).await;
+        }
+        Ok(())
+    }
+}
+
+fn has_ended(process: Pid) -> io::Result<bool> {
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+    let status = rustix::process::waitid(WaitId::Pid(process), look)?;
+    Ok(status.is_some())
+}

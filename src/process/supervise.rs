@@ -1,0 +1,204 @@
+//! The hidden subcommands: relto as the process that becomes the compiler, and as the janitor of a scratch folder.
+//!
+//! Enters: relto's arguments; for `__run` an unnamed file on stdin that holds the plan. Leaves: for `__run` the
+//! compiler itself, by `exec`, or a report of why not, written over the plan. The file is not handed on to the
+//! compiler, so a report is always the helper's own, whatever the compiler exits with or prints.
+//!
+//! Everything that must happen between `fork` and `exec` happens here, in a process of its own with one thread: it
+//! needs no `unsafe`, and relto can start it the cheap way (`posix_spawn`).
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::FileExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::process::Signal;
+
+use super::plan::{Plan, Report};
+use super::{Environment, Invocation, confine, plan, scratch};
+use crate::error::ExitCode;
+
+pub(super) const RUN: &str = "__run";
+pub(super) const JANITOR: &str = "__janitor";
+
+/// The executable that knows the hidden subcommands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relto(PathBuf);
+
+impl Relto {
+    /// The running executable. The kernel's link to it stays right when the file is replaced or removed during a link:
+    /// the helper is always of the same build as the relto that starts it. It is resolved after the fork, but a child
+    /// that has not executed anything yet is still this executable.
+    #[must_use]
+    pub fn itself() -> Self {
+        let link = Path::new("/proc/self/exe");
+        if link.exists() {
+            return Self(link.to_owned());
+        }
+        Self(std::env::current_exe().unwrap_or_else(|_| PathBuf::from("relto")))
+    }
+
+    /// An executable that is relto, for programs that are not: tests, benchmarks.
+    #[must_use]
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A command for one of the hidden subcommands, shown as `relto` in process lists.
+    pub(super) fn command(&self, subcommand: &str) -> Command {
+        let mut command = Command::new(&self.0);
+        command.arg0("relto").arg(subcommand);
+        command
+    }
+}
+
+/// Does what a hidden subcommand asks for. To be called first in `main`, before any thread is started.
+///
+/// `arguments` are the ones after relto's own name. `None` means that they are the user's; with `__run` this returns only
+/// when the compiler could not be executed.
+pub fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
+    match arguments {
+        [name] if name == RUN => Some(run()),
+        [name, folder] if name == JANITOR => Some(scratch::janitor(Path::new(folder))),
+        _ => None,
+    }
+}
+
+/// Does not return when all is well. Without a plan on stdin there is nobody to tell what went wrong.
+fn run() -> ExitCode {
+    let Ok(channel) = io::stdin().as_fd().try_clone_to_owned() else {
+        return ExitCode::Usage;
+    };
+    let channel = File::from(channel);
+    let plan = read_all(&channel)
+        .ok()
+        .and_then(|bytes| plan::decode(&bytes));
+    let Some(plan) = plan else {
+        return ExitCode::Usage;
+    };
+    let report = become_the_compiler(&plan, &channel);
+    // If even this fails, relto finds the plan unanswered and says so.
+    let _ = answer(&channel, &report);
+    ExitCode::Failure
+}
+
+/// The order matters: first the tie to the parent, last what takes the right to open files away.
+fn become_the_compiler(plan: &Plan, channel: &File) -> Report {
+    let invocation = &plan.invocation;
+    if tie_to_parent(plan.parent).is_err() {
+        return Report::Orphaned;
+    }
+    if let Err(error) = std::env::set_current_dir(&invocation.folder) {
+        return Report::Folder(number(&error));
+    }
+    let mut command = match command(invocation) {
+        Ok(command) => command,
+        Err(error) => return Report::Exec(number(&error)),
+    };
+    if let Some(confinement) = &invocation.confinement
+        && let Err(reason) = confine::restrict(confinement)
+    {
+        return Report::Confinement(reason);
+    }
+    match answer(channel, &Report::Started) {
+        Ok(()) => Report::Exec(number(&command.exec())),
+        Err(error) => Report::Exec(number(&error)),
+    }
+}
+
+/// From here on the kernel kills this process, and the compiler that it becomes, when the thread that started it ends. A
+/// parent that died before is not noticed by the kernel, so it is looked for afterwards.
+fn tie_to_parent(parent: u32) -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    let found = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs());
+    if found == Some(parent) {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
+
+fn command(invocation: &Invocation) -> io::Result<Command> {
+    let (program, arguments) = invocation
+        .arguments
+        .split_first()
+        .ok_or(io::ErrorKind::InvalidInput)?;
+    let mut command = Command::new(program_path(program, &invocation.environment));
+    command.arg0(program).args(arguments);
+    if let Environment::Exact(variables) = &invocation.environment {
+        command.env_clear().envs(variables.iter().cloned());
+    }
+    // Opened here, because the sandbox comes before the exec.
+    command.stdin(Stdio::from(File::from(rustix::fs::open(
+        "/dev/null",
+        rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC,
+        rustix::fs::Mode::empty(),
+    )?)));
+    Ok(command)
+}
+
+/// A bare name would be searched in the C library's default folders if the exact environment has no `PATH`: that would
+/// be a hidden input.
+fn program_path(program: &OsStr, environment: &Environment) -> PathBuf {
+    let path = Path::new(program);
+    match environment {
+        Environment::Exact(_) if path.components().count() == 1 => Path::new(".").join(path),
+        _ => path.to_owned(),
+    }
+}
+
+fn number(error: &io::Error) -> i32 {
+    error
+        .raw_os_error()
+        .unwrap_or_else(|| rustix::io::Errno::INVAL.raw_os_error())
+}
+
+/// The whole file, from its start and without moving its position.
+pub(super) fn read_all(file: &File) -> io::Result<Vec<u8>> {
+    let size = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+    let mut bytes = vec![0; size];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
+}
+
+fn answer(channel: &File, report: &Report) -> io::Result<()> {
+    channel.set_len(0)?;
+    channel.write_all_at(&report.encode(), 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_exact_forms_are_hidden_subcommands() {
+        for arguments in [
+            vec!["--help"],
+            vec![RUN, "x"],
+            vec![JANITOR],
+            vec!["--", RUN],
+            vec![],
+        ] {
+            let arguments: Vec<OsString> = arguments.into_iter().map(OsString::from).collect();
+            assert_eq!(dispatch(&arguments), None, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn a_bare_program_name_is_looked_for_in_the_folder_unless_path_is_inherited() {
+        let exact = Environment::Exact(Vec::new());
+        let found = |name: &str, environment| program_path(OsStr::new(name), environment);
+        assert_eq!(found("clang", &exact), Path::new("./clang"));
+        assert_eq!(found("bin/clang", &exact), Path::new("bin/clang"));
+        assert_eq!(found("/usr/bin/clang", &exact), Path::new("/usr/bin/clang"));
+        assert_eq!(found("clang", &Environment::Inherited), Path::new("clang"));
+    }
+}
