@@ -14,7 +14,7 @@ pub enum ExitCode {
     Success,
     /// The link cannot go on; the reason is on stderr.
     Failure,
-    /// The command line, a configuration file or the job file is wrong.
+    /// The command line or a configuration file is wrong.
     Usage,
     /// The compiler's own code, in launcher mode.
     Compiler(u8),

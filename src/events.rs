@@ -27,10 +27,14 @@ pub enum Origin {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The job file is read.
-    LinkStarted { jobs: usize },
+    /// The job file is read. `link` is the linker's output; `modules` are the jobs' modules as the user knows them.
+    LinkStarted { link: String, modules: Vec<String> },
+    /// The digest of the job's action is known: `hash/size`.
+    ActionBuilt { job: JobId, action: String },
     /// A compiler, or a remote execution, has begun.
     JobStarted { job: JobId, origin: Origin },
+    /// A started one has ended without giving the job its object: it failed, or another was faster.
+    JobStopped { job: JobId, origin: Origin },
     /// The object is where the linker looks for it.
     JobFinished { job: JobId, origin: Origin },
     /// What the compiler wrote to stderr, with the user's own file names. Shown for failed and for good jobs alike.
@@ -39,6 +43,8 @@ pub enum Event {
     Warning { text: String, hint: Option<String> },
     /// For `RELTO_LOG=info` and finer only.
     Note { text: String },
+    /// Nothing comes after this.
+    LinkFinished,
     /// Bytes sent to (`up`) and received from the farm.
     Transferred { up: u64, down: u64 },
 }

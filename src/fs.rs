@@ -5,7 +5,7 @@
 //! what it is. What goes into the files is the caller's business.
 
 use std::io::{self, Write as _};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
@@ -120,11 +120,14 @@ fn with_path(error: &io::Error, path: &Path) -> io::Error {
     )
 }
 
-/// Removes a file that may not be there.
+/// Removes a file that may not be there. A device or a pipe stays: who writes to `/dev/null` does not own it.
 ///
 /// # Errors
 /// The system's own, except that a missing file is no error.
 pub fn remove_if_there(path: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(path).is_ok_and(|found| is_special(&found)) {
+        return Ok(());
+    }
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
@@ -137,6 +140,27 @@ pub fn remove_if_there(path: &Path) -> io::Result<()> {
 /// The current folder is gone.
 pub fn absolute(path: &Path) -> io::Result<PathBuf> {
     std::path::absolute(path)
+}
+
+/// Magic numbers (`statfs(2)`) of NFS, SMB, CIFS, SMB2, FUSE, 9p, Ceph, AFS, Lustre.
+const REMOTE_FILE_SYSTEMS: [u32; 9] = [
+    0x6969,
+    0x517b,
+    0xff53_4d42,
+    0xfe53_4d42,
+    0x6573_5546,
+    0x0102_1997,
+    0x00c3_6400,
+    0x5346_414f,
+    0x0bd0_0bd0,
+];
+
+/// Whether the file is on a file system that another machine or process serves: its clock stamps the file, and memory
+/// mapped from it may not be shared by all who use it. False where that cannot be found out.
+pub fn is_remote(file: impl AsFd) -> bool {
+    rustix::fs::fstatfs(file).is_ok_and(|found| {
+        u32::try_from(found.f_type).is_ok_and(|magic| REMOTE_FILE_SYSTEMS.contains(&magic))
+    })
 }
 
 #[cfg(test)]
@@ -183,6 +207,16 @@ mod tests {
                 .file_type()
                 .is_char_device()
         );
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_removed() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let socket = folder.path().join("socket");
+        let _bound = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
+        remove_if_there(&socket).expect("nothing to do");
+        assert!(fs::symlink_metadata(&socket).is_ok());
+        remove_if_there(&folder.path().join("missing")).expect("nothing to do");
     }
 
     #[test]

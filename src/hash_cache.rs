@@ -1,0 +1,206 @@
+//! Digests of files, each looked at once a link and read once as long as it stays the same.
+//!
+//! Enters: paths. Leaves: `FileFacts`: digest, a note that the caller made from the contents, identity. Known files
+//! are found by (device, inode, size, mtime, ctime) in the database of `state`; the others are read. What the notes
+//! say, and what becomes of the digests, is left to the callers.
+
+mod contents;
+mod identity;
+mod rows;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use fs_err as fs;
+
+use crate::digest::{Digest, DigestFunction};
+use crate::state::State;
+pub use identity::{Identity, identity, is_racy};
+use rows::{NewRow, StaleUse};
+
+/// Makes a note from the whole contents of a file. It must be a pure function of them, and the same one wherever the
+/// same file is asked for, because the note of an earlier link is taken as its answer.
+pub type Probe<'a> = dyn Fn(&[u8]) -> Vec<u8> + 'a;
+
+/// What is known of one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileFacts {
+    pub digest: Digest,
+    /// What the probe made of the contents; always there when a probe was given.
+    pub note: Option<Vec<u8>>,
+    /// The state of the file that `digest` and `note` belong to.
+    pub identity: Identity,
+}
+
+/// The digests of one link. Threads share it; two that ask for the same file read it once.
+#[derive(Debug)]
+pub struct HashCache {
+    state: Arc<State>,
+    sha256: Mutex<HashMap<PathBuf, Arc<Slot>>>,
+    blake3: Mutex<HashMap<PathBuf, Arc<Slot>>>,
+    pending: Mutex<Pending>,
+}
+
+/// Locked while its file is read, so that others wait for the answer.
+type Slot = Mutex<Option<Known>>;
+
+#[derive(Debug, Clone)]
+struct Known {
+    facts: Arc<FileFacts>,
+    /// The identity may not stand for the contents yet: see `identity::is_racy`.
+    racy: bool,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    new: Vec<NewRow>,
+    used: Vec<StaleUse>,
+}
+
+impl HashCache {
+    /// A cache that remembers through `state`, or for this link only when that is disabled.
+    #[must_use]
+    pub fn new(state: Arc<State>) -> Self {
+        Self {
+            state,
+            sha256: Mutex::default(),
+            blake3: Mutex::default(),
+            pending: Mutex::default(),
+        }
+    }
+
+    /// Digest and note of the file at `path`, from memory, from the database, or by reading it: in pieces without a
+    /// `probe`, whole with one. Blocks while another thread reads the same file.
+    ///
+    /// # Errors
+    /// The system's own, with the path; the path names no regular file (`InvalidInput`); the file changed while it was
+    /// read or since it was first asked for. Errors are not remembered.
+    pub fn facts(
+        &self,
+        path: &Path,
+        function: DigestFunction,
+        probe: Option<&Probe<'_>>,
+    ) -> io::Result<Arc<FileFacts>> {
+        let slot = self.slot(path, function);
+        let mut known = lock(&slot);
+        if let Some(known) = &*known
+            && (probe.is_none() || known.facts.note.is_some())
+        {
+            return Ok(Arc::clone(&known.facts));
+        }
+        let looked = self.look(path, function, probe)?;
+        let facts = Arc::clone(&looked.facts);
+        match known.replace(looked) {
+            Some(before) if before.facts.identity != facts.identity => {
+                *known = Some(before);
+                Err(contents::changed(path))
+            }
+            _ => Ok(facts),
+        }
+    }
+
+    fn look(
+        &self,
+        path: &Path,
+        function: DigestFunction,
+        probe: Option<&Probe<'_>>,
+    ) -> io::Result<Known> {
+        let found = fs::metadata(path)?;
+        contents::check_regular(path, &found)?;
+        let stored = self.stored(&Identity::of(&found), function);
+        if let Some(facts) = stored
+            && (probe.is_none() || facts.note.is_some())
+        {
+            let facts = Arc::new(facts);
+            return Ok(Known { facts, racy: false });
+        }
+        let read = contents::read(path, function, probe)?;
+        let known = Known {
+            facts: Arc::new(read.facts),
+            racy: read.racy,
+        };
+        self.remember(&known, function);
+        Ok(known)
+    }
+
+    fn stored(&self, identity: &Identity, function: DigestFunction) -> Option<FileFacts> {
+        let today = rows::day(identity::wall_clock());
+        let (facts, stale) = self
+            .state
+            .read(|connection| rows::find(connection, identity, function, today))??;
+        lock(&self.pending).used.extend(stale);
+        Some(facts)
+    }
+
+    fn remember(&self, known: &Known, function: DigestFunction) {
+        if !known.racy {
+            let facts = Arc::clone(&known.facts);
+            lock(&self.pending).new.push(NewRow { function, facts });
+        }
+    }
+
+    /// Whether the file at `path` is still the one whose facts were given. A file that was written so shortly before
+    /// it was hashed that its times cannot tell is read again.
+    pub fn unchanged(&self, path: &Path, identity: &Identity) -> bool {
+        let same = |now: Identity| now == *identity;
+        identity::identity(path).is_ok_and(same)
+            && [DigestFunction::Sha256, DigestFunction::Blake3]
+                .into_iter()
+                .all(|function| self.settle(path, function, identity))
+    }
+
+    /// Reads a racy file again; once its times are old enough to stand for its contents, that was the last time.
+    fn settle(&self, path: &Path, function: DigestFunction, identity: &Identity) -> bool {
+        let Some(slot) = lock(self.map(function)).get(path).map(Arc::clone) else {
+            return true;
+        };
+        let mut slot = lock(&slot);
+        let Some(known) = slot.as_mut().filter(|known| known.racy) else {
+            return true;
+        };
+        let Ok(read) = contents::read(path, function, None) else {
+            return false;
+        };
+        if read.facts.digest != known.facts.digest || read.facts.identity != *identity {
+            return false;
+        }
+        known.racy = read.racy;
+        self.remember(known, function);
+        true
+    }
+
+    /// Writes what this link learned, in one transaction. Dropped when another process is writing.
+    pub fn flush(&self) {
+        let Pending { new, used } = std::mem::take(&mut *lock(&self.pending));
+        if !new.is_empty() || !used.is_empty() {
+            let today = rows::day(identity::wall_clock());
+            self.state
+                .write(|transaction| rows::store(transaction, &new, &used, today));
+        }
+    }
+
+    fn map(&self, function: DigestFunction) -> &Mutex<HashMap<PathBuf, Arc<Slot>>> {
+        match function {
+            DigestFunction::Sha256 => &self.sha256,
+            DigestFunction::Blake3 => &self.blake3,
+        }
+    }
+
+    fn slot(&self, path: &Path, function: DigestFunction) -> Arc<Slot> {
+        let mut slots = lock(self.map(function));
+        match slots.get(path) {
+            Some(slot) => Arc::clone(slot),
+            None => Arc::clone(slots.entry(path.to_owned()).or_default()),
+        }
+    }
+}
+
+/// A thread that panicked left nothing half-done in any of these maps.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

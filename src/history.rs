@@ -1,0 +1,268 @@
+//! What earlier links took: an estimate for each module, and one record a link.
+//!
+//! Enters: measured durations and peaks, and how a link ended. Leaves: estimates, by which `exec` starts the longest
+//! jobs first, and the records that `relto stats` shows. A lost record costs nothing but a worse order.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+
+use crate::events::Origin;
+use crate::state::State;
+
+/// Modules whose estimates are kept; the ones that were not compiled for longest go first.
+const MAX_ESTIMATES: i64 = 100_000;
+
+/// Link records that are kept.
+const MAX_LINKS: i64 = 1_000;
+
+/// Modules above this number are forgotten only in every so many-th link that compiled something.
+const LINKS_BETWEEN_TRIMS: i64 = 64;
+
+/// A module as links know it again, whatever its contents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ModuleKey([u8; 16]);
+
+impl ModuleKey {
+    /// The key of a module that is told apart by `identity`: its name as the user knows it, the output it is linked
+    /// into, or whatever else stays the same from link to link.
+    #[must_use]
+    pub fn of(identity: &[u8]) -> Self {
+        let mut key = [0; 16];
+        key.copy_from_slice(&blake3::hash(identity).as_bytes()[..16]);
+        Self(key)
+    }
+}
+
+/// What the last compile of a module took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Estimate {
+    /// Kept in whole milliseconds.
+    pub duration: Duration,
+    /// Peak resident memory in bytes, where it was measured.
+    pub peak_memory: Option<u64>,
+}
+
+/// How a link went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkRecord {
+    /// Kept in whole seconds.
+    pub finished: SystemTime,
+    /// The file that was linked, as the user knows it.
+    pub output: String,
+    pub jobs: usize,
+    /// Kept in whole milliseconds.
+    pub duration: Duration,
+    pub origins: OriginCounts,
+}
+
+/// How many jobs came from where.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OriginCounts {
+    pub disk_cache: usize,
+    pub remote_cache: usize,
+    pub remote: usize,
+    pub local: usize,
+    pub in_place: usize,
+}
+
+impl OriginCounts {
+    pub fn add(&mut self, origin: Origin) {
+        *match origin {
+            Origin::DiskCache => &mut self.disk_cache,
+            Origin::RemoteCache => &mut self.remote_cache,
+            Origin::Remote => &mut self.remote,
+            Origin::Local => &mut self.local,
+            Origin::InPlace => &mut self.in_place,
+        } += 1;
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.disk_cache + self.remote_cache + self.remote + self.local + self.in_place
+    }
+}
+
+/// Earlier links, and what this one adds to them at its end.
+#[derive(Debug)]
+pub struct History {
+    state: Arc<State>,
+    pending: Mutex<Pending>,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    estimates: Vec<(ModuleKey, Estimate)>,
+    links: Vec<LinkRecord>,
+}
+
+impl History {
+    #[must_use]
+    pub fn new(state: Arc<State>) -> Self {
+        Self {
+            state,
+            pending: Mutex::default(),
+        }
+    }
+
+    /// The estimates that are known for `modules`.
+    pub fn estimates(&self, modules: &[ModuleKey]) -> HashMap<ModuleKey, Estimate> {
+        self.state
+            .read(|connection| load(connection, modules))
+            .unwrap_or_default()
+    }
+
+    /// Notes what compiling a module took; to be written by `flush`.
+    pub fn record(&self, module: ModuleKey, estimate: Estimate) {
+        self.pending().estimates.push((module, estimate));
+    }
+
+    /// Notes a link; to be written by `flush`.
+    pub fn record_link(&self, link: LinkRecord) {
+        self.pending().links.push(link);
+    }
+
+    /// The last `count` links, the newest first.
+    pub fn recent_links(&self, count: usize) -> Vec<LinkRecord> {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.state
+            .read(|connection| recent(connection, count))
+            .unwrap_or_default()
+    }
+
+    /// Writes what was recorded, in one transaction. Dropped when another process is writing.
+    pub fn flush(&self) {
+        let pending = std::mem::take(&mut *self.pending());
+        if !pending.estimates.is_empty() || !pending.links.is_empty() {
+            self.state
+                .write(|transaction| store(transaction, &pending, seconds(SystemTime::now())));
+        }
+    }
+
+    fn pending(&self) -> std::sync::MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn load(
+    connection: &Connection,
+    modules: &[ModuleKey],
+) -> rusqlite::Result<HashMap<ModuleKey, Estimate>> {
+    // One read transaction for all of them: the lock is taken once.
+    let transaction = connection.unchecked_transaction()?;
+    let mut statement =
+        transaction.prepare_cached("SELECT millis, peak_bytes FROM estimates WHERE module = ?1")?;
+    let mut found = HashMap::new();
+    for module in modules {
+        let estimate = statement.query_row([module.0], |row| {
+            Ok(Estimate {
+                duration: Duration::from_millis(row.get::<_, i64>(0)?.cast_unsigned()),
+                peak_memory: row.get::<_, Option<i64>>(1)?.map(i64::cast_unsigned),
+            })
+        });
+        if let Some(estimate) = estimate.optional()? {
+            found.insert(*module, estimate);
+        }
+    }
+    Ok(found)
+}
+
+fn store(transaction: &Transaction<'_>, pending: &Pending, now: i64) -> rusqlite::Result<()> {
+    let mut insert = transaction.prepare_cached(
+        "INSERT OR REPLACE INTO estimates (module, millis, peak_bytes, used) VALUES (?1, ?2, ?3, ?4)",
+    )?;
+    for (module, estimate) in &pending.estimates {
+        let peak = estimate.peak_memory.map(u64::cast_signed);
+        insert.execute(params![module.0, millis(estimate.duration), peak, now])?;
+    }
+    for link in &pending.links {
+        store_link(transaction, link)?;
+    }
+    let last = transaction.last_insert_rowid();
+    if !pending.links.is_empty() {
+        transaction.execute("DELETE FROM links WHERE id <= ?1", [last - MAX_LINKS])?;
+        if !pending.estimates.is_empty() && last % LINKS_BETWEEN_TRIMS == 0 {
+            keep_estimates(transaction, MAX_ESTIMATES)?;
+        }
+    }
+    Ok(())
+}
+
+fn store_link(transaction: &Transaction<'_>, link: &LinkRecord) -> rusqlite::Result<()> {
+    let origins = &link.origins;
+    transaction
+        .prepare_cached(
+            "INSERT INTO links
+             (finished, output, jobs, millis, disk_cache, remote_cache, remote, local, in_place)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?
+        .execute(params![
+            seconds(link.finished),
+            link.output,
+            number(link.jobs),
+            millis(link.duration),
+            number(origins.disk_cache),
+            number(origins.remote_cache),
+            number(origins.remote),
+            number(origins.local),
+            number(origins.in_place)
+        ])?;
+    Ok(())
+}
+
+fn keep_estimates(transaction: &Transaction<'_>, rows: i64) -> rusqlite::Result<()> {
+    let count: i64 =
+        transaction.query_row("SELECT count(*) FROM estimates", [], |row| row.get(0))?;
+    transaction.execute(
+        "DELETE FROM estimates WHERE module IN (SELECT module FROM estimates ORDER BY used LIMIT ?1)",
+        [count.saturating_sub(rows).max(0)],
+    )?;
+    Ok(())
+}
+
+fn recent(connection: &Connection, count: i64) -> rusqlite::Result<Vec<LinkRecord>> {
+    let mut statement = connection.prepare(
+        "SELECT finished, output, jobs, millis, disk_cache, remote_cache, remote, local, in_place
+         FROM links ORDER BY id DESC LIMIT ?1",
+    )?;
+    let size = |row: &rusqlite::Row<'_>, column: usize| {
+        row.get(column)
+            .map(|value: i64| usize::try_from(value).unwrap_or(0))
+    };
+    let links = statement.query_map([count], |row| {
+        let finished = u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0);
+        Ok(LinkRecord {
+            finished: UNIX_EPOCH + Duration::from_secs(finished.min(i64::MAX.cast_unsigned() / 2)),
+            output: row.get(1)?,
+            jobs: size(row, 2)?,
+            duration: Duration::from_millis(row.get::<_, i64>(3)?.cast_unsigned()),
+            origins: OriginCounts {
+                disk_cache: size(row, 4)?,
+                remote_cache: size(row, 5)?,
+                remote: size(row, 6)?,
+                local: size(row, 7)?,
+                in_place: size(row, 8)?,
+            },
+        })
+    })?;
+    links.collect()
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn seconds(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

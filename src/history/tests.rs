@@ -1,0 +1,112 @@
+use super::*;
+
+fn place() -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("state.db");
+    (folder, path)
+}
+
+fn history(path: &std::path::Path) -> History {
+    History::new(Arc::new(State::at(path)))
+}
+
+fn estimate(millis: u64) -> Estimate {
+    Estimate {
+        duration: Duration::from_millis(millis),
+        peak_memory: Some(millis << 20),
+    }
+}
+
+fn link(number: usize) -> LinkRecord {
+    let mut origins = OriginCounts::default();
+    origins.add(Origin::DiskCache);
+    origins.add(Origin::Local);
+    origins.add(Origin::Local);
+    LinkRecord {
+        finished: UNIX_EPOCH + Duration::from_secs(1_700_000_000),
+        output: format!("app {number} \u{1f980}"),
+        jobs: 3,
+        duration: Duration::from_millis(1234),
+        origins,
+    }
+}
+
+#[test]
+fn the_last_compile_is_the_estimate_for_the_next() {
+    let (_folder, path) = place();
+    let (a, b, c) = (
+        ModuleKey::of(b"a"),
+        ModuleKey::of(b"b"),
+        ModuleKey::of(b"c"),
+    );
+    let first = history(&path);
+    first.record(a, estimate(10));
+    first.record(a, estimate(20));
+    let unmeasured = Estimate {
+        duration: Duration::from_secs(3),
+        peak_memory: None,
+    };
+    first.record(b, unmeasured);
+    assert!(first.estimates(&[a]).is_empty(), "not before the end");
+    first.flush();
+    let second = history(&path).estimates(&[a, b, c]);
+    let expected = HashMap::from([(a, estimate(20)), (b, unmeasured)]);
+    assert_eq!(second, expected);
+}
+
+#[test]
+fn links_come_back_newest_first_and_whole() {
+    let (_folder, path) = place();
+    let first = history(&path);
+    for number in 0..3 {
+        first.record_link(link(number));
+    }
+    first.flush();
+    let second = history(&path);
+    assert_eq!(second.recent_links(2), [link(2), link(1)]);
+    assert_eq!(second.recent_links(usize::MAX).len(), 3);
+    assert_eq!(link(0).origins.local, 2);
+}
+
+#[test]
+fn old_links_and_estimates_are_forgotten() {
+    let (_folder, path) = place();
+    let history = history(&path);
+    for number in 0..1005 {
+        history.record_link(link(number));
+    }
+    history.flush();
+    let kept = history.recent_links(usize::MAX);
+    assert_eq!(kept.len(), 1000);
+    assert_eq!(kept[999], link(5));
+
+    let (old, new) = (ModuleKey::of(b"old"), ModuleKey::of(b"new"));
+    let at = |module, now| {
+        let pending = Pending {
+            estimates: vec![(module, estimate(1))],
+            links: Vec::new(),
+        };
+        let stored = history
+            .state
+            .write(|transaction| store(transaction, &pending, now));
+        assert!(stored.is_some());
+    };
+    at(old, 1);
+    at(new, 2);
+    history
+        .state
+        .write(|transaction| keep_estimates(transaction, 1))
+        .expect("trimmed");
+    let left = history.estimates(&[old, new]);
+    assert_eq!(left.into_keys().collect::<Vec<_>>(), [new]);
+}
+
+#[test]
+fn without_a_database_there_is_no_history_and_no_failure() {
+    let history = History::new(Arc::new(State::disabled()));
+    history.record(ModuleKey::of(b"a"), estimate(1));
+    history.record_link(link(0));
+    history.flush();
+    assert!(history.estimates(&[ModuleKey::of(b"a")]).is_empty());
+    assert!(history.recent_links(9).is_empty());
+}

@@ -1,0 +1,203 @@
+//! The small database in which links leave notes for later links.
+//!
+//! Enters: the path of an SQLite file. Leaves: reads and batched writes for the modules that keep a table in it
+//! (`hash_cache`, `history`, `cache`). Nothing here is needed for a right result: a file that is missing, locked,
+//! damaged, read-only or of another version is a miss, which the caller may mention once.
+
+mod file;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+
+use crate::error::Hinted;
+
+/// Name of the database in relto's own cache folder.
+pub const FILE_NAME: &str = "state.db";
+
+/// Why this link does without what earlier links remembered.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    #[error("the database `{path}` stays locked by another process")]
+    Locked { path: PathBuf },
+    #[error("the database `{path}` was damaged and is started anew")]
+    Damaged { path: PathBuf },
+    #[error("cannot use the database `{path}`: {reason}")]
+    Unusable { path: PathBuf, reason: String },
+}
+
+impl Hinted for StateError {
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Locked { .. } | Self::Damaged { .. } => Vec::new(),
+            Self::Unusable { .. } => vec![
+                "links work without it, but read every module again: make its folder writable"
+                    .to_owned(),
+            ],
+        }
+    }
+}
+
+/// One process's end of the database. It is opened when first used; threads take turns.
+#[derive(Debug)]
+pub struct State {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    slot: Slot,
+    trouble: Option<StateError>,
+    /// A damaged file is set aside once a link, so that a folder that damages files cannot keep a link busy.
+    renewed: bool,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Unopened,
+    Open(file::Open),
+    Off,
+}
+
+impl State {
+    /// The database at `path`; nothing is read or made before the first use.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        Self::with(path.to_owned(), Slot::Unopened)
+    }
+
+    /// A database that holds nothing and takes nothing.
+    #[must_use]
+    pub fn disabled() -> Self {
+        Self::with(PathBuf::new(), Slot::Off)
+    }
+
+    fn with(path: PathBuf, slot: Slot) -> Self {
+        let inner = Inner {
+            path,
+            slot,
+            trouble: None,
+            renewed: false,
+        };
+        Self {
+            inner: Mutex::new(inner),
+        }
+    }
+
+    /// What `query` finds; `None` when the database cannot be used or `query` fails.
+    pub fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Option<T> {
+        let mut inner = self.lock();
+        let found = query(inner.connection()?);
+        found.map_err(|error| inner.failed(&error, true)).ok()
+    }
+
+    /// Runs `update` in one transaction; `None` when it was dropped because another process writes, or because the
+    /// database cannot be used.
+    pub fn write<T>(&self, update: impl FnOnce(&Transaction) -> rusqlite::Result<T>) -> Option<T> {
+        let mut inner = self.lock();
+        let written = in_transaction(inner.connection()?, update);
+        written.map_err(|error| inner.failed(&error, false)).ok()
+    }
+
+    /// Why the database could not be used so far; told once.
+    pub fn take_trouble(&self) -> Option<StateError> {
+        self.lock().trouble.take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn in_transaction<T>(
+    connection: &Connection,
+    update: impl FnOnce(&Transaction) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    let value = update(&transaction)?;
+    transaction.commit()?;
+    Ok(value)
+}
+
+impl Inner {
+    fn connection(&mut self) -> Option<&Connection> {
+        if matches!(self.slot, Slot::Unopened) {
+            match file::open(&self.path) {
+                Ok(open) => {
+                    if open.mended {
+                        self.tell_damage();
+                    }
+                    self.slot = Slot::Open(open);
+                }
+                Err(error) => self.give_up(error),
+            }
+        }
+        match &self.slot {
+            Slot::Open(open) => Some(&open.connection),
+            Slot::Unopened | Slot::Off => None,
+        }
+    }
+
+    fn give_up(&mut self, error: StateError) {
+        self.slot = Slot::Off;
+        self.trouble.get_or_insert(error);
+    }
+
+    /// Decides what a failed statement means for the rest of the link. A read that waited for a lock in vain is the
+    /// last one: hundreds of them would add up. A write comes at the end anyway.
+    fn failed(&mut self, error: &rusqlite::Error, is_read: bool) {
+        let path = self.path.clone();
+        match verdict(error) {
+            Verdict::Locked if is_read => self.give_up(StateError::Locked { path }),
+            Verdict::Damaged => self.renew(),
+            Verdict::Unusable => self.give_up(StateError::Unusable {
+                path,
+                reason: error.to_string(),
+            }),
+            Verdict::Locked | Verdict::OddRow => {}
+        }
+    }
+
+    /// Sets the damaged file aside; the next use starts a new one.
+    fn renew(&mut self) {
+        let damaged = std::mem::replace(&mut self.slot, Slot::Off);
+        if let Slot::Open(open) = damaged
+            && !self.renewed
+            && open.set_aside(&self.path)
+        {
+            self.renewed = true;
+            self.slot = Slot::Unopened;
+        }
+        self.tell_damage();
+    }
+
+    fn tell_damage(&mut self) {
+        let path = self.path.clone();
+        self.trouble.get_or_insert(StateError::Damaged { path });
+    }
+}
+
+enum Verdict {
+    Locked,
+    Damaged,
+    Unusable,
+    /// A row that does not hold what its table should hold: a miss for that row alone.
+    OddRow,
+}
+
+fn verdict(error: &rusqlite::Error) -> Verdict {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Verdict::Locked,
+        // `Unknown` is a missing table or column: our statements are right, so the file is not.
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown) => {
+            Verdict::Damaged
+        }
+        Some(_) => Verdict::Unusable,
+        None => Verdict::OddRow,
+    }
+}

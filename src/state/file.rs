@@ -1,0 +1,223 @@
+//! The database file: opening, making, setting aside.
+//!
+//! Enters: its path. Leaves: a connection to a file of this version, or the reason why there is none. Only `renew`
+//! changes anything on disk, and it holds a lock file while it does, so that of several links that find the same
+//! damage one mends it and the others use what it made.
+
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fs_err as fs;
+use fs_err::os::unix::fs::OpenOptionsExt as _;
+use rusqlite::{Connection, OpenFlags};
+
+use super::{StateError, Verdict, verdict};
+
+/// How long a statement waits for another process. A link must not feel it.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(50);
+
+/// How often, and with which pause, the lock file is tried before the link goes on without the database.
+const LOCK_ATTEMPTS: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
+
+/// To be raised with every change of `TABLES`, and of the notes that the hash cache keeps for its callers.
+const VERSION: i32 = 1;
+
+/// All tables of all modules, because they share the version. 64-bit unsigned values are kept as SQLite's signed ones.
+const TABLES: &str = "
+    CREATE TABLE files (
+        device INTEGER, inode INTEGER, function INTEGER,
+        size INTEGER NOT NULL, mtime INTEGER NOT NULL, ctime INTEGER NOT NULL,
+        hash BLOB NOT NULL, note BLOB, seal INTEGER NOT NULL, used INTEGER NOT NULL,
+        PRIMARY KEY (device, inode, function)
+    ) WITHOUT ROWID;
+    CREATE TABLE estimates (
+        module BLOB PRIMARY KEY, millis INTEGER NOT NULL, peak_bytes INTEGER, used INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE links (
+        id INTEGER PRIMARY KEY, finished INTEGER NOT NULL, output TEXT NOT NULL, jobs INTEGER NOT NULL,
+        millis INTEGER NOT NULL, disk_cache INTEGER NOT NULL, remote_cache INTEGER NOT NULL,
+        remote INTEGER NOT NULL, local INTEGER NOT NULL, in_place INTEGER NOT NULL
+    );
+    CREATE TABLE counters (name BLOB PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE answers (question BLOB PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID;
+";
+
+/// A connection and the file that it was opened on, which need not be the one that has the name now.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) connection: Connection,
+    /// A damaged file had the name before.
+    pub(super) mended: bool,
+    file: Option<FileId>,
+}
+
+/// What has the database's name.
+enum Found {
+    Good(Open),
+    /// Nothing, or a database of another version.
+    Unfit,
+    Damaged,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+fn file_id(path: &Path) -> Option<FileId> {
+    let found = fs::symlink_metadata(path).ok()?;
+    found.is_file().then(|| FileId {
+        device: found.dev(),
+        inode: found.ino(),
+    })
+}
+
+/// A connection to the database at `path`, which is made when it is missing, damaged or of another version.
+pub(super) fn open(path: &Path) -> Result<Open, StateError> {
+    match existing(path)? {
+        Found::Good(open) => Ok(open),
+        Found::Unfit | Found::Damaged => renew(path),
+    }
+}
+
+fn existing(path: &Path) -> Result<Found, StateError> {
+    let file = file_id(path);
+    if file.is_none() {
+        return Ok(Found::Unfit);
+    }
+    let opened = connect(path, OpenFlags::empty()).and_then(|connection| {
+        let version: i32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        Ok((connection, version))
+    });
+    match opened {
+        Ok((connection, VERSION)) => Ok(Found::Good(Open {
+            connection,
+            mended: false,
+            file,
+        })),
+        Ok(_) => Ok(Found::Unfit),
+        Err(error) => match verdict(&error) {
+            Verdict::Damaged => Ok(Found::Damaged),
+            Verdict::Locked => Err(StateError::Locked {
+                path: path.to_owned(),
+            }),
+            Verdict::Unusable | Verdict::OddRow => Err(unusable(path, &error)),
+        },
+    }
+}
+
+fn connect(path: &Path, extra: OpenFlags) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | extra;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    // Nothing waits for the disk: what a power failure damages is found and started anew.
+    connection.execute_batch("PRAGMA synchronous = OFF")?;
+    Ok(connection)
+}
+
+fn renew(path: &Path) -> Result<Open, StateError> {
+    let _lock = lock(path)?;
+    let mended = match existing(path)? {
+        Found::Good(open) => return Ok(open),
+        Found::Unfit => false,
+        Found::Damaged => true,
+    };
+    set_aside(path).map_err(|error| unusable(path, &error))?;
+    create(path, mended).map_err(|error| match verdict(&error) {
+        Verdict::Locked => StateError::Locked {
+            path: path.to_owned(),
+        },
+        _ => unusable(path, &error),
+    })
+}
+
+fn create(path: &Path, mended: bool) -> rusqlite::Result<Open> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_CREATE)?;
+    // WAL shares memory between processes. Where SQLite itself finds that it cannot, it keeps the journal it has.
+    if !is_remote(path) {
+        connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    }
+    connection.execute_batch(&format!(
+        "BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;"
+    ))?;
+    let file = file_id(path);
+    Ok(Open {
+        connection,
+        mended,
+        file,
+    })
+}
+
+/// Of the folder, because SQLite makes the file itself only when it writes.
+fn is_remote(path: &Path) -> bool {
+    let folder = path.parent().unwrap_or(path);
+    fs::File::open(folder).is_ok_and(|folder| crate::fs::is_remote(folder.file()))
+}
+
+impl Open {
+    /// Closes the connection and moves its file away, unless somebody else has done so. True when a new file can be
+    /// made.
+    pub(super) fn set_aside(self, path: &Path) -> bool {
+        let file = self.file;
+        drop(self.connection);
+        let Ok(_lock) = lock(path) else { return false };
+        file_id(path) != file || set_aside(path).is_ok()
+    }
+}
+
+/// Moves whatever has the name away. The journals belong to the old file and would spoil the new one.
+fn set_aside(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+        Ok(found) if found.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+        Ok(_) => fs::rename(path, beside(path, ".old"))?,
+    }
+    for journal in ["-wal", "-shm", "-journal"] {
+        crate::fs::remove_if_there(&beside(path, journal))?;
+    }
+    Ok(())
+}
+
+fn lock(path: &Path) -> Result<fs::File, StateError> {
+    let failed = |error: &dyn std::fmt::Display| unusable(path, error);
+    if let Some(folder) = path.parent() {
+        let mut builder = std::fs::DirBuilder::new();
+        let made = builder.recursive(true).mode(0o700).create(folder);
+        made.map_err(|error| failed(&error))?;
+    }
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(beside(path, ".lock"))
+        .map_err(|error| failed(&error))?;
+    for _ in 0..LOCK_ATTEMPTS {
+        match file.file().try_lock() {
+            Ok(()) => return Ok(file),
+            Err(std::fs::TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(std::fs::TryLockError::Error(error)) => return Err(failed(&error)),
+        }
+    }
+    Err(StateError::Locked {
+        path: path.to_owned(),
+    })
+}
+
+fn unusable(path: &Path, reason: &(impl std::fmt::Display + ?Sized)) -> StateError {
+    StateError::Unusable {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}

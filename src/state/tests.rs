@@ -1,0 +1,215 @@
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use rusqlite::Connection;
+
+use super::*;
+
+fn folder() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("relto").join(FILE_NAME);
+    (folder, path)
+}
+
+fn put(state: &State, name: &str, value: i64) -> Option<usize> {
+    state.write(|transaction| {
+        transaction.execute(
+            "INSERT OR REPLACE INTO counters (name, value) VALUES (?1, ?2)",
+            (name.as_bytes(), value),
+        )
+    })
+}
+
+fn get(state: &State, name: &str) -> Option<i64> {
+    state.read(|connection| {
+        connection.query_row(
+            "SELECT value FROM counters WHERE name = ?1",
+            [name.as_bytes()],
+            |row| row.get(0),
+        )
+    })
+}
+
+#[test]
+fn what_one_link_writes_the_next_one_reads() {
+    let (_folder, path) = folder();
+    let first = State::at(&path);
+    assert_eq!(put(&first, "a", 1), Some(1));
+    drop(first);
+    let second = State::at(&path);
+    assert_eq!(get(&second, "a"), Some(1));
+    assert!(second.take_trouble().is_none());
+}
+
+#[test]
+fn nothing_is_made_before_the_first_use_and_then_for_the_user_alone() {
+    let (folder, path) = folder();
+    let state = State::at(&path);
+    assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 0);
+    assert!(put(&state, "a", 1).is_some());
+    let mode = fs::metadata(folder.path().join("relto"))
+        .expect("made")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+#[test]
+fn a_disabled_database_is_a_silent_miss() {
+    let state = State::disabled();
+    assert_eq!(put(&state, "a", 1), None);
+    assert_eq!(get(&state, "a"), None);
+    assert!(state.take_trouble().is_none());
+}
+
+#[test]
+fn an_aborted_update_leaves_nothing() {
+    let (_folder, path) = folder();
+    let state = State::at(&path);
+    let aborted: Option<()> = state.write(|transaction| {
+        transaction.execute("INSERT INTO counters (name, value) VALUES (x'61', 1)", [])?;
+        Err(rusqlite::Error::QueryReturnedNoRows)
+    });
+    assert_eq!(aborted, None);
+    assert_eq!(get(&state, "a"), None);
+    assert_eq!(put(&state, "a", 2), Some(1), "the state is still of use");
+}
+
+#[test]
+fn garbage_in_place_of_the_database_is_set_aside() {
+    let (_folder, path) = folder();
+    fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+    for garbage in [b"".as_slice(), b"not a database", &[0xff; 8192]] {
+        fs::write(&path, garbage).expect("written");
+        let state = State::at(&path);
+        assert_eq!(put(&state, "a", 1), Some(1), "{} bytes", garbage.len());
+        assert_eq!(get(&state, "a"), Some(1));
+        let old = path.with_extension("db.old");
+        assert_eq!(fs::read(old).expect("kept"), garbage);
+    }
+}
+
+#[test]
+fn a_database_of_another_version_is_started_anew() {
+    let (_folder, path) = folder();
+    assert!(put(&State::at(&path), "a", 1).is_some());
+    let other = Connection::open(&path).expect("opened");
+    other
+        .execute_batch("PRAGMA user_version = 999")
+        .expect("set");
+    drop(other);
+    let state = State::at(&path);
+    assert_eq!(get(&state, "a"), None);
+    assert_eq!(put(&state, "b", 2), Some(1));
+    assert_eq!(get(&State::at(&path), "b"), Some(2));
+}
+
+#[test]
+fn damage_at_any_place_is_mended_and_told_once() {
+    for start in [20, 200, 4096] {
+        let (_folder, path) = folder();
+        assert!(put(&State::at(&path), "a", 1).is_some());
+        let mut bytes = fs::read(&path).expect("read");
+        bytes[start..].fill(0xa5);
+        fs::write(&path, &bytes).expect("written");
+
+        let state = State::at(&path);
+        assert_eq!(get(&state, "a"), None);
+        let trouble = state.take_trouble().expect("the damage is told");
+        assert!(matches!(trouble, StateError::Damaged { .. }), "{trouble}");
+        assert_eq!(put(&state, "a", 3), Some(1), "a new one is in place");
+        assert!(state.take_trouble().is_none());
+        assert_eq!(get(&State::at(&path), "a"), Some(3));
+    }
+}
+
+#[test]
+fn an_exclusive_lock_is_a_miss_and_stops_further_waiting() {
+    for mode in ["WAL", "DELETE"] {
+        let (_folder, path) = folder();
+        assert!(put(&State::at(&path), "a", 1).is_some());
+        let other = Connection::open(&path).expect("opened");
+        other
+            .pragma_update(None, "journal_mode", mode)
+            .expect("set");
+        other
+            .execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE;")
+            .expect("locked");
+        let state = State::at(&path);
+        assert_eq!(get(&state, "a"), None, "{mode}");
+        let trouble = state.take_trouble().expect("told");
+        assert!(matches!(trouble, StateError::Locked { .. }), "{trouble}");
+        drop(other);
+        assert_eq!(get(&state, "a"), None, "off for the rest of the link");
+        assert_eq!(get(&State::at(&path), "a"), Some(1), "unharmed");
+    }
+}
+
+#[test]
+fn readers_and_writers_share_a_database_that_has_no_wal() {
+    let (_folder, path) = folder();
+    let first = State::at(&path);
+    let set = first.read(|connection| connection.pragma_update(None, "journal_mode", "DELETE"));
+    assert!(set.is_some());
+    let second = State::at(&path);
+    assert!(put(&second, "a", 1).is_some());
+    assert_eq!(get(&first, "a"), Some(1));
+    assert!(put(&first, "a", 2).is_some());
+    assert_eq!(get(&second, "a"), Some(2));
+}
+
+#[test]
+fn a_write_that_meets_another_writer_is_dropped_without_a_word() {
+    let (_folder, path) = folder();
+    let state = State::at(&path);
+    assert!(put(&state, "a", 1).is_some());
+    let other = Connection::open(&path).expect("opened");
+    other.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    assert_eq!(put(&state, "a", 2), None);
+    assert_eq!(get(&state, "a"), Some(1), "readers go on");
+    assert!(state.take_trouble().is_none());
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_named_with_a_hint() {
+    for path in ["/dev/null/relto/state.db", "/proc/relto/state.db"] {
+        let state = State::at(Path::new(path));
+        assert_eq!(put(&state, "a", 1), None);
+        let trouble = state.take_trouble().expect("told");
+        assert!(trouble.to_string().contains(path), "{trouble}");
+        assert_eq!(trouble.hints().len(), 1);
+    }
+}
+
+#[test]
+fn a_folder_in_place_of_the_database_is_left_alone() {
+    let (_folder, path) = folder();
+    fs::create_dir_all(path.join("mine")).expect("made");
+    let state = State::at(&path);
+    assert_eq!(put(&state, "a", 1), None);
+    assert!(state.take_trouble().is_some());
+    assert!(path.join("mine").is_dir());
+}
+
+#[test]
+fn links_that_start_together_make_one_database() {
+    let (_folder, path) = folder();
+    let names: Vec<String> = (0..8).map(|number| format!("link {number}")).collect();
+    std::thread::scope(|scope| {
+        for name in &names {
+            scope.spawn(|| {
+                let state = State::at(&path);
+                // Busy is allowed to drop a write; whoever tries again gets through.
+                while put(&state, name, 7).is_none() {
+                    assert!(state.take_trouble().is_none());
+                }
+            });
+        }
+    });
+    let state = State::at(&path);
+    for name in &names {
+        assert_eq!(get(&state, name), Some(7), "{name}");
+    }
+    assert!(!path.with_extension("db.old").exists());
+}
