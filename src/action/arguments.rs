@@ -1,0 +1,308 @@
+//! What the arguments of a ThinLTO backend mean.
+//!
+//! Enters: a compiler's arguments, response files expanded (`response`). Leaves: one `Argument` after the other, each
+//! with its words, its meaning and its value; which of them cannot reach a backend; which further files are written. The
+//! spellings stand in `table`. What becomes of the named files is the caller's business.
+
+use super::table::{OPTIONS, Shape};
+use super::warnings::is_front_end_warning;
+
+/// Variables that change what clang does in a backend. They go into the Command when they are set; all others are left
+/// out, and clang runs without them. Looked for in the strings of clang 22's libraries.
+///
+/// Not here, because a backend has no use for them: include paths (`CPATH`, `C_INCLUDE_PATH`), helpers that are started
+/// (`COMPILER_PATH`, `LIBRARY_PATH`), where crash reports and module caches go. `CLANG_CONFIG_PATH` and
+/// `CLANG_NO_DEFAULT_CONFIG` choose configuration files: clang is asked in the user's environment (`toolchain::config`),
+/// and the command then names them.
+pub const HEEDED: &[&str] = &[
+    // Edits the driver's arguments.
+    "CCC_OVERRIDE_OPTIONS",
+    // The time that is written instead of now.
+    "SOURCE_DATE_EPOCH",
+    // Further arguments of `clang-cl`, before and after the others.
+    "CL",
+    "_CL_",
+    // The version in the target triple of Apple's systems, where arguments do not give it.
+    "MACOSX_DEPLOYMENT_TARGET",
+    "IPHONEOS_DEPLOYMENT_TARGET",
+    "TVOS_DEPLOYMENT_TARGET",
+    "WATCHOS_DEPLOYMENT_TARGET",
+    "XROS_DEPLOYMENT_TARGET",
+    "DRIVERKIT_DEPLOYMENT_TARGET",
+    "SDKROOT",
+    // 32 or 64 bits on AIX.
+    "OBJECT_MODE",
+    // Puts the command line into the debug information on Apple's systems.
+    "RC_DEBUG_OPTIONS",
+];
+
+/// What an argument is to a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning {
+    /// Stays as it is.
+    Plain,
+    /// A file to compile; in a backend the module.
+    Input,
+    /// Names a file that the backend reads.
+    InputFile,
+    /// Names a shared library that the compiler loads.
+    Plugin,
+    /// Asks for further output files, or changes which: `extra_outputs`.
+    ExtraOutput,
+    /// Stands for the machine that clang runs on: `native`.
+    Machine,
+    /// Decides what is written: `kind`.
+    OutputKind,
+    /// Cannot reach a backend. `warns`: but clang remarks on it being unused.
+    FrontEnd {
+        warns: bool,
+    },
+    Output,
+    Index,
+    Language,
+    Target,
+    Config,
+    /// A response file that is not there; clang takes the word as it is.
+    ResponseFile,
+    /// No action can describe it; why not.
+    InPlace(&'static str),
+}
+
+/// One argument: one or two words of the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Argument<'a> {
+    pub meaning: Meaning,
+    pub words: &'a [String],
+    /// The option's spelling without its value; empty for inputs.
+    pub option: &'static str,
+    /// A missing one (the last word wants a value) is `None`, as is that of an option without.
+    pub value: Option<&'a str>,
+}
+
+impl Argument<'_> {
+    /// The same argument with another value.
+    #[must_use]
+    pub fn with_value(&self, value: &str) -> Vec<String> {
+        match (self.words, self.option) {
+            ([_, _], option) => vec![option.to_owned(), value.to_owned()],
+            // These take the default file unless they are spelled with a value.
+            (_, "-fprofile-use" | "-fprofile-instr-use" | "-fcodegen-data-use") => {
+                vec![format!("{}={value}", self.option)]
+            }
+            (_, option) => vec![format!("{option}{value}")],
+        }
+    }
+
+    /// The file that an `InputFile` reads, relative to the compiler's folder: a folder stands for the profile in it.
+    #[must_use]
+    pub fn file(&self, is_folder: impl FnOnce(&str) -> bool) -> Option<String> {
+        if self.meaning != Meaning::InputFile {
+            return None;
+        }
+        let default = match self.option {
+            "-fcodegen-data-use" | "-fcodegen-data-use=" => "default.cgdata",
+            _ => "default.profdata",
+        };
+        let profile = self.option.starts_with("-fprofile-use")
+            || self.option.starts_with("-fprofile-instr-use")
+            || self.option.starts_with("-fcodegen-data-use");
+        match self.value {
+            None | Some("") if profile => Some(default.to_owned()),
+            Some(folder) if profile && is_folder(folder) => {
+                Some(format!("{}/{default}", folder.trim_end_matches('/')))
+            }
+            value => value.map(str::to_owned),
+        }
+    }
+}
+
+/// Splits a command line, without the compiler itself, into its arguments.
+#[must_use]
+pub fn parse(words: &[String]) -> Vec<Argument<'_>> {
+    let mut arguments = Vec::with_capacity(words.len());
+    let mut rest = words;
+    let mut only_inputs = false;
+    while let Some(word) = rest.first() {
+        if !only_inputs && word == "--" {
+            only_inputs = true;
+        }
+        let argument = if only_inputs {
+            whole(
+                rest,
+                if word == "--" {
+                    Meaning::Plain
+                } else {
+                    Meaning::Input
+                },
+            )
+        } else {
+            one(rest)
+        };
+        rest = &rest[argument.words.len()..];
+        arguments.push(argument);
+    }
+    arguments
+}
+
+/// The argument that `rest`, which is not empty, begins with.
+fn one(rest: &[String]) -> Argument<'_> {
+    let word = rest[0].as_str();
+    if word.len() > 1 && word.starts_with('@') {
+        return whole(rest, Meaning::ResponseFile);
+    }
+    if !word.starts_with('-') {
+        return whole(rest, Meaning::Input);
+    }
+    if is_front_end_warning(word) {
+        return whole(rest, Meaning::FrontEnd { warns: false });
+    }
+    let found = OPTIONS
+        .iter()
+        .filter(|(option, shape, _)| match shape {
+            Shape::Exact | Shape::Separate => word == *option,
+            Shape::Joined | Shape::Either => word.starts_with(option),
+        })
+        .max_by_key(|(option, ..)| option.len());
+    let Some(&(option, shape, meaning)) = found else {
+        return whole(rest, Meaning::Plain);
+    };
+    let takes_next = match shape {
+        Shape::Separate => true,
+        Shape::Either => word.len() == option.len(),
+        Shape::Exact | Shape::Joined => false,
+    };
+    let words = &rest[..rest.len().min(if takes_next { 2 } else { 1 })];
+    let value = match shape {
+        Shape::Exact => None,
+        _ if takes_next => words.get(1).map(String::as_str),
+        _ => Some(&word[option.len()..]),
+    };
+    Argument {
+        meaning: passed_on(option, value).unwrap_or(meaning),
+        words,
+        option,
+        value,
+    }
+}
+
+fn whole(rest: &[String], meaning: Meaning) -> Argument<'_> {
+    Argument {
+        meaning,
+        words: &rest[..1],
+        option: "",
+        value: Some(&rest[0]),
+    }
+}
+
+/// Options of the inner compiler and of LLVM that name files. Others are as good as plain ones.
+fn passed_on(option: &str, value: Option<&str>) -> Option<Meaning> {
+    const OF_CC1: [&str; 9] = [
+        "-load",
+        "-fprofile-instrument-use-path=",
+        "-mlink-b",
+        "-opt-record-file",
+        "-stack-usage-file",
+        "-split-dwarf-",
+        "-fthin-link-bitcode=",
+        "-dependency-file",
+        "-fembed-offload-object=",
+    ];
+    const OF_LLVM: [&str; 4] = [
+        "info-output-file",
+        "pass-remarks-output",
+        "sample-profile-file",
+        "time-",
+    ];
+    let value = value?;
+    let names_a_file = match option {
+        "-Xclang" | "-Xclang=" => OF_CC1.iter().any(|prefix| value.starts_with(prefix)),
+        "-mllvm" | "-mllvm=" => {
+            let value = value.trim_start_matches('-');
+            OF_LLVM.iter().any(|prefix| value.starts_with(prefix))
+        }
+        _ => false,
+    };
+    names_a_file.then_some(Meaning::InPlace("names a file behind the driver's back"))
+}
+
+/// The arguments that can reach a backend, by what it writes, says or exits with.
+///
+/// clang remarks on many arguments that it has no use for, and `-Werror` makes an error of that; those are left out only
+/// where the remark is switched off, as lld and the kernel's build do.
+pub fn reaching<'p, 'a>(arguments: &'p [Argument<'a>]) -> impl Iterator<Item = &'p Argument<'a>> {
+    let silenced = arguments
+        .iter()
+        .filter_map(|argument| match argument.words[0].as_str() {
+            "-Qunused-arguments" | "-Wno-unused-command-line-argument" => Some(true),
+            "-Wunused-command-line-argument" | "-Werror=unused-command-line-argument" => {
+                Some(false)
+            }
+            _ => None,
+        })
+        .next_back()
+        .unwrap_or(false);
+    arguments
+        .iter()
+        .filter(move |argument| match argument.meaning {
+            Meaning::FrontEnd { warns } => warns && !silenced,
+            _ => true,
+        })
+}
+
+/// The target triple that the arguments name.
+#[must_use]
+pub fn target<'a>(arguments: &[Argument<'a>]) -> Option<&'a str> {
+    let mut backwards = arguments.iter().rev();
+    backwards.find_map(|argument| match argument.meaning {
+        Meaning::Target => argument.value,
+        _ => None,
+    })
+}
+
+/// The files that are written besides `output`, by the names that clang gives them.
+#[must_use]
+pub fn extra_outputs(arguments: &[Argument<'_>], output: &str) -> Vec<String> {
+    let (mut split_dwarf, mut stack_usage) = (false, false);
+    let (mut record, mut format, mut record_file) = (false, "yaml", None);
+    for argument in arguments {
+        match (argument.option, argument.value) {
+            ("-gsplit-dwarf", _) => split_dwarf = true,
+            ("-gsplit-dwarf=", value) => split_dwarf = value != Some("single"),
+            ("-gno-split-dwarf", _) => split_dwarf = false,
+            ("-fstack-usage", _) => stack_usage = true,
+            ("-fsave-optimization-record" | "-foptimization-record-passes=", _) => record = true,
+            ("-fsave-optimization-record=", value) => {
+                (record, format) = (true, value.unwrap_or(format));
+            }
+            ("-foptimization-record-file=", value) => (record, record_file) = (true, value),
+            ("-fno-save-optimization-record", _) => record = false,
+            _ => {}
+        }
+    }
+    let mut files = Vec::new();
+    if split_dwarf {
+        files.push(with_extension(output, "dwo"));
+    }
+    if record {
+        let beside = with_extension(output, &format!("opt.{format}"));
+        files.push(record_file.map_or(beside, str::to_owned));
+    }
+    if stack_usage {
+        files.push(with_extension(output, "su"));
+    }
+    files
+}
+
+fn with_extension(output: &str, extension: &str) -> String {
+    let (folder, name) = output
+        .rsplit_once('/')
+        .map_or(("", output), |(folder, name)| {
+            (&output[..=folder.len()], name)
+        });
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    format!("{folder}{stem}.{extension}")
+}
+
+#[cfg(test)]
+#[path = "arguments_tests.rs"]
+mod tests;

@@ -1,0 +1,172 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn words(line: &str) -> Vec<String> {
+    line.split(' ').map(str::to_owned).collect()
+}
+
+/// The meanings in a line, one a time for each argument.
+fn meanings(line: &str) -> Vec<Meaning> {
+    let words = words(line);
+    parse(&words).iter().map(|it| it.meaning).collect()
+}
+
+#[test]
+fn a_backends_command_line_is_understood() {
+    use Meaning::{Index, Input, InputFile, Language, Output, OutputKind, Plain, Target};
+    assert_eq!(
+        meanings(
+            "-c --target=x86_64-unknown-linux-gnu -O2 -fpic -x ir m.bc -fthinlto-index=m.thinlto.bc -o m.o -mllvm -o -fprofile-sample-use=p"
+        ),
+        [
+            OutputKind, Target, Plain, Plain, Language, Input, Index, Output, Plain, InputFile
+        ]
+    );
+}
+
+#[test]
+fn values_stand_in_the_same_word_or_the_next() {
+    let line = words("-o a -ob -fthinlto-index=c -include d --target=e -I");
+    let values: Vec<_> = parse(&line)
+        .iter()
+        .map(|it| (it.words.len(), it.value))
+        .collect();
+    assert_eq!(
+        values,
+        [
+            (2, Some("a")),
+            (1, Some("b")),
+            (1, Some("c")),
+            (2, Some("d")),
+            (1, Some("e")),
+            (1, None)
+        ]
+    );
+    assert_eq!(target(&parse(&line)), Some("e"));
+}
+
+#[test]
+fn after_two_dashes_all_are_inputs() {
+    assert_eq!(
+        meanings("-- -c @x"),
+        [Meaning::Plain, Meaning::Input, Meaning::Input]
+    );
+}
+
+#[test]
+fn what_acts_in_a_backend_is_not_taken_for_a_front_end_warning() {
+    for word in [
+        "-Wa,-x",
+        "-Wl,-x",
+        "-Wp,-DX",
+        "-Werror",
+        "-Werror=unused",
+        "-Wno-error=unused",
+        "-Wframe-larger-than=1",
+        "-Wall",
+        "-Wno-pass-failed",
+        "-w",
+        "-Wfatal-errors",
+        "-Wno-unused-command-line-argument",
+    ] {
+        assert_eq!(meanings(word), [Meaning::Plain], "{word}");
+    }
+    for word in ["-Wunused", "-Wno-unused-function"] {
+        assert_eq!(
+            meanings(word),
+            [Meaning::FrontEnd { warns: false }],
+            "{word}"
+        );
+    }
+}
+
+#[test]
+fn unused_arguments_are_left_out_only_when_clang_is_silent_about_them() {
+    let left = |line: &str| -> Vec<String> {
+        let words = words(line);
+        reaching(&parse(&words))
+            .flat_map(|it| it.words)
+            .cloned()
+            .collect()
+    };
+    assert_eq!(left("-DX -Wunused -Ix -c"), ["-Ix", "-c"]);
+    let silenced = left("-I x -Qunused-arguments -c");
+    assert_eq!(silenced, ["-Qunused-arguments", "-c"]);
+    let remarked = "-Wno-unused-command-line-argument -Ix -Werror=unused-command-line-argument";
+    assert_eq!(left(remarked), words(remarked));
+}
+
+#[test]
+fn a_profile_may_be_a_file_a_folder_or_the_default() {
+    let file = |word: &str| parse(&words(word))[0].file(|path| path == "dir/");
+    assert_eq!(file("-fprofile-use=p").as_deref(), Some("p"));
+    assert_eq!(
+        file("-fprofile-use=dir/").as_deref(),
+        Some("dir/default.profdata")
+    );
+    assert_eq!(file("-fprofile-use").as_deref(), Some("default.profdata"));
+    assert_eq!(file("-fprofile-sample-use=dir/").as_deref(), Some("dir/"));
+    assert_eq!(file("-O2"), None);
+}
+
+#[test]
+fn an_argument_takes_another_value_in_its_own_spelling() {
+    let other = |line: &str| parse(&words(line))[0].with_value("new");
+    assert_eq!(other("-o x"), ["-o", "new"]);
+    assert_eq!(other("-ox"), ["-onew"]);
+    assert_eq!(other("-fprofile-use"), ["-fprofile-use=new"]);
+    assert_eq!(other("-fprofile-use=x"), ["-fprofile-use=new"]);
+    assert_eq!(other("x.bc"), ["new"]);
+}
+
+#[test]
+fn the_last_word_on_an_extra_output_counts() {
+    let extra = |line: &str| extra_outputs(&parse(&words(line)), "d.x/a.b.o");
+    assert_eq!(extra("-O2"), [] as [&str; 0]);
+    assert_eq!(
+        extra("-gsplit-dwarf -fstack-usage"),
+        ["d.x/a.b.dwo", "d.x/a.b.su"]
+    );
+    assert_eq!(extra("-gsplit-dwarf=single"), [] as [&str; 0]);
+    assert_eq!(extra("-gsplit-dwarf -gno-split-dwarf"), [] as [&str; 0]);
+    assert_eq!(extra("-fsave-optimization-record"), ["d.x/a.b.opt.yaml"]);
+    assert_eq!(
+        extra("-fsave-optimization-record=bitstream"),
+        ["d.x/a.b.opt.bitstream"]
+    );
+    assert_eq!(extra("-foptimization-record-file=r"), ["r"]);
+    assert_eq!(
+        extra_outputs(&parse(&words("-fstack-usage")), ".x/a"),
+        [".x/a.su"]
+    );
+}
+
+#[test]
+fn files_named_to_the_inner_compiler_keep_the_job_here() {
+    for line in [
+        "-Xclang -load",
+        "-mllvm -info-output-file=x",
+        "-Xclang=-load",
+        "-mllvm=-info-output-file=x",
+        "-save-temps=obj",
+        "-v",
+        "-",
+    ] {
+        assert!(
+            matches!(meanings(line)[..], [Meaning::InPlace(_)]),
+            "{line}"
+        );
+    }
+    assert_eq!(meanings("-Xclang -target-cpu"), [Meaning::Plain]);
+}
+
+proptest! {
+    #[test]
+    fn no_word_is_lost_or_read_twice(
+        words in proptest::collection::vec("|--?[a-zA-Z]{0,3}|-(o|I|Xclang|MF|x|target|include|fprofile-use=)|[@a-z]{0,3}", 0..8)
+    ) {
+        let again: Vec<_> = parse(&words).iter().flat_map(|it| it.words).cloned().collect();
+        prop_assert_eq!(again, words);
+    }
+}

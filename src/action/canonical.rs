@@ -1,0 +1,235 @@
+//! The canonical form of a job: names that say nothing about who links where, and a shard to match.
+//!
+//! Enters: a job, its shard, its arguments with their meanings. Leaves: arguments, shard and file list under canonical
+//! names, or the reason why this compile must keep its real names.
+//!
+//! lld puts its process id into the names of shards, objects and extracted archive members, and module names stand
+//! inside the shard. So modules are named by their rank in the byte order of the names they have: the order in which
+//! clang imports stays, and the same bitcode gives the same action for another process id, folder, user or spelling.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+
+use super::arguments::{Argument, Meaning};
+use super::kind::{OutputKind, required_kind};
+use super::{INDEX, arguments};
+use crate::job::Job;
+use crate::thinlto::{Form, Index, RewriteError, SummaryOrder};
+
+/// A job that can run anywhere.
+#[derive(Debug, Clone)]
+pub struct CanonicalJob {
+    /// What follows the compiler and its configuration.
+    pub arguments: Vec<String>,
+    pub shard: Bytes,
+    /// Whether the summaries could be put into canonical order, too.
+    pub form: Form,
+    /// All inputs but the shard: modules first, by rank, then files that arguments name.
+    pub files: Vec<NamedFile>,
+    pub outputs: Vec<NamedOutput>,
+    pub kind: OutputKind,
+}
+
+/// An input and its canonical name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedFile {
+    pub tree_path: String,
+    /// As the job spells it.
+    pub name: String,
+    pub host: PathBuf,
+}
+
+/// An output and its canonical name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedOutput {
+    pub tree_path: String,
+    /// As the job spells it.
+    pub name: String,
+    pub host: PathBuf,
+}
+
+/// A job either has a canonical form or runs as lld would run it.
+#[derive(Debug)]
+pub enum Canonical {
+    Hermetic(Box<CanonicalJob>),
+    InPlace { reason: String },
+}
+
+/// Gives `job` canonical names. `words` are the job's whole arguments after the compiler, response files expanded and
+/// machine-dependent ones replaced by what they mean here; `target` is the triple to compile for where they name none;
+/// `is_folder` looks a path up on this machine.
+///
+/// # Errors
+/// The shard cannot be rewritten.
+pub fn canonical(
+    job: &Job,
+    words: &[String],
+    target: &str,
+    index: &Index<'_>,
+    is_folder: &dyn Fn(&str) -> bool,
+) -> Result<Canonical, RewriteError> {
+    let parsed = arguments::parse(words);
+    if let Some(file) = arguments::extra_outputs(&parsed, job.object()).first() {
+        let reason = format!(
+            "it also writes `{file}`, whose name stands in the object or nowhere in the job"
+        );
+        return Ok(Canonical::InPlace { reason });
+    }
+    let names = module_names(index);
+    let mut naming = Naming::new(job, index, &names, is_folder);
+    let mut renamed = Vec::with_capacity(words.len());
+    for argument in arguments::reaching(&parsed) {
+        match naming.rename(argument) {
+            Ok(words) => renamed.extend(words),
+            Err(reason) => return Ok(Canonical::InPlace { reason }),
+        }
+    }
+    let rewritten = index.rewrite(&names, SummaryOrder::Canonical)?;
+    let mut files: Vec<NamedFile> = index
+        .modules()
+        .iter()
+        .zip(&names)
+        .map(|(entry, name)| named_file(name.clone(), &String::from_utf8_lossy(&entry.path)))
+        .collect();
+    files.sort_unstable_by(|a, b| a.tree_path.cmp(&b.tree_path));
+    files.extend(naming.extra);
+    Ok(Canonical::Hermetic(Box::new(CanonicalJob {
+        arguments: renamed,
+        shard: rewritten.bytes.into(),
+        form: rewritten.form,
+        files,
+        outputs: outputs(job),
+        kind: required_kind(&parsed, arguments::target(&parsed).unwrap_or(target)),
+    })))
+}
+
+fn named_file(tree_path: String, name: &str) -> NamedFile {
+    NamedFile {
+        tree_path,
+        name: name.to_owned(),
+        host: PathBuf::from(name),
+    }
+}
+
+/// One name per module of the shard, in the shard's order. All have the same length, so they sort as the ranks do.
+fn module_names(index: &Index<'_>) -> Vec<String> {
+    let mut by_path: Vec<usize> = (0..index.modules().len()).collect();
+    by_path.sort_by_key(|&number| &index.modules()[number].path);
+    let width = by_path.len().saturating_sub(1).to_string().len().max(4);
+    let mut names = vec![String::new(); by_path.len()];
+    for (rank, number) in by_path.into_iter().enumerate() {
+        names[number] = format!("relto/m/{rank:0width$}.bc");
+    }
+    names
+}
+
+fn outputs(job: &Job) -> Vec<NamedOutput> {
+    job.outputs
+        .iter()
+        .enumerate()
+        .map(|(number, name)| NamedOutput {
+            tree_path: output_name(number),
+            name: name.clone(),
+            host: PathBuf::from(name),
+        })
+        .collect()
+}
+
+fn output_name(number: usize) -> String {
+    match number {
+        0 => "relto/out.o".to_owned(),
+        more => format!("relto/out.{more}"),
+    }
+}
+
+/// The renaming of one job's arguments.
+struct Naming<'a> {
+    job: &'a Job,
+    modules: HashMap<&'a [u8], &'a str>,
+    is_folder: &'a dyn Fn(&str) -> bool,
+    extra: Vec<NamedFile>,
+}
+
+impl<'a> Naming<'a> {
+    fn new(
+        job: &'a Job,
+        index: &'a Index<'_>,
+        names: &'a [String],
+        is_folder: &'a dyn Fn(&str) -> bool,
+    ) -> Self {
+        let paths = index.modules().iter().map(|entry| &entry.path[..]);
+        Self {
+            job,
+            modules: paths.zip(names.iter().map(String::as_str)).collect(),
+            is_folder,
+            extra: Vec::new(),
+        }
+    }
+
+    /// The words that stand for `argument` in the action, or why it needs the real names.
+    fn rename(&mut self, argument: &Argument<'_>) -> Result<Vec<String>, String> {
+        let value = argument.value.unwrap_or_default();
+        match argument.meaning {
+            Meaning::Plain
+            | Meaning::FrontEnd { .. }
+            | Meaning::OutputKind
+            | Meaning::Language
+            | Meaning::Target
+            // No file comes of it, or `canonical` had stopped before.
+            | Meaning::ExtraOutput => Ok(argument.words.to_vec()),
+            Meaning::Output => self.rename_output(argument, value),
+            Meaning::Index if value == self.job.index() => Ok(argument.with_value(INDEX)),
+            Meaning::Index => Err(format!("`{}` is not the job's own index", spelling(argument))),
+            Meaning::Input => self.rename_input(value),
+            Meaning::InputFile => Ok(self.rename_input_file(argument)),
+            Meaning::Plugin => Err(format!("`{}` loads a library into the compiler", spelling(argument))),
+            Meaning::Config | Meaning::Machine | Meaning::ResponseFile => {
+                Err(format!("`{}` means something else elsewhere", spelling(argument)))
+            }
+            Meaning::InPlace(reason) => Err(format!("`{}` {reason}", spelling(argument))),
+        }
+    }
+
+    fn rename_output(&self, argument: &Argument<'_>, value: &str) -> Result<Vec<String>, String> {
+        match self.job.outputs.iter().position(|output| output == value) {
+            Some(number) => Ok(argument.with_value(&output_name(number))),
+            None => Err(format!(
+                "`{}` writes a file that the job does not list",
+                spelling(argument)
+            )),
+        }
+    }
+
+    fn rename_input(&self, value: &str) -> Result<Vec<String>, String> {
+        match self.modules.get(value.as_bytes()) {
+            Some(name) => Ok(vec![(*name).to_owned()]),
+            None => Err(format!(
+                "`{value}` is neither an option that relto knows nor an input of the job"
+            )),
+        }
+    }
+
+    fn rename_input_file(&mut self, argument: &Argument<'_>) -> Vec<String> {
+        let Some(file) = argument
+            .file(self.is_folder)
+            .filter(|file| !file.is_empty())
+        else {
+            return argument.words.to_vec();
+        };
+        let known = self.extra.iter().find(|named| named.name == file);
+        let tree_path = if let Some(named) = known {
+            named.tree_path.clone()
+        } else {
+            let tree_path = format!("relto/f/{:04}", self.extra.len());
+            self.extra.push(named_file(tree_path.clone(), &file));
+            tree_path
+        };
+        argument.with_value(&tree_path)
+    }
+}
+
+fn spelling(argument: &Argument<'_>) -> String {
+    argument.words.join(" ")
+}

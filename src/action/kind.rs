@@ -1,0 +1,275 @@
+//! What a backend is to write, and whether it did.
+//!
+//! Enters: arguments and the target; later the bytes of the output. Leaves: the kind asked for, and a verdict: clang can
+//! exit with 0 and leave nothing, or something else. Contents beyond the headers are not looked at.
+
+use super::arguments::{Argument, Meaning};
+use crate::error::Hinted;
+
+/// File formats of objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Elf,
+    Coff,
+    MachO,
+    Wasm,
+}
+
+/// What is written to `-o`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputKind {
+    Object(Format),
+    Assembly,
+    Bitcode,
+    /// LLVM's textual form, `-S -emit-llvm`.
+    Ir,
+    /// No file by compiling: preprocessing, checks, or a whole link.
+    Other,
+}
+
+/// The output is not what was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WrongOutput {
+    #[error("the output is empty")]
+    Empty,
+    #[error("the output is no {wanted}: it starts with `{start}`")]
+    Magic { wanted: &'static str, start: String },
+    #[error("the output is a linked file, no object")]
+    Linked,
+    #[error("the output is cut off inside its header")]
+    CutOff,
+    #[error("the output is not text")]
+    NotText,
+}
+
+impl Hinted for WrongOutput {}
+
+/// What a command line asks for. `target` is the triple that it compiles for, the compiler's own where the arguments
+/// name none.
+#[must_use]
+pub fn required_kind(arguments: &[Argument<'_>], target: &str) -> OutputKind {
+    let (mut compile, mut assembly, mut llvm, mut lto, mut other) =
+        (false, false, false, false, false);
+    let kinds = arguments
+        .iter()
+        .filter(|it| it.meaning == Meaning::OutputKind);
+    for argument in kinds {
+        match argument.option {
+            "-c" => compile = true,
+            "-S" => assembly = true,
+            "-emit-llvm" => llvm = true,
+            "-flto" | "-flto=" => lto = true,
+            "-fno-lto" => lto = false,
+            _ => other = true,
+        }
+    }
+    match (assembly, llvm || lto) {
+        _ if other || !(compile || assembly) => OutputKind::Other,
+        (true, true) => OutputKind::Ir,
+        (true, false) => OutputKind::Assembly,
+        (false, true) => OutputKind::Bitcode,
+        (false, false) => OutputKind::Object(format_of(target)),
+    }
+}
+
+/// The object format of a target triple, by LLVM's rules (`Triple::getDefaultFormat`).
+#[must_use]
+pub fn format_of(triple: &str) -> Format {
+    let system = triple.split_once('-').map_or("", |(_, system)| system);
+    let has = |name: &str| system.split('-').any(|part| part.starts_with(name));
+    let environment = triple.rsplit('-').next().unwrap_or_default();
+    match environment {
+        _ if environment.ends_with("elf") && !has("apple") => Format::Elf,
+        _ if environment.ends_with("macho") => Format::MachO,
+        _ if environment.ends_with("coff") => Format::Coff,
+        _ if triple.starts_with("wasm") => Format::Wasm,
+        _ if has("apple") || has("darwin") || has("macos") || has("ios") => Format::MachO,
+        _ if has("windows") || has("win32") || has("uefi") || has("mingw") => Format::Coff,
+        _ => Format::Elf,
+    }
+}
+
+/// Looks at the head of an output.
+///
+/// # Errors
+/// The output is empty, cut off, or of another kind.
+pub fn check_output(kind: OutputKind, bytes: &[u8]) -> Result<(), WrongOutput> {
+    if bytes.is_empty() && kind != OutputKind::Other {
+        return Err(WrongOutput::Empty);
+    }
+    match kind {
+        OutputKind::Object(Format::Elf) => check_elf(bytes),
+        OutputKind::Object(Format::Coff) => check_coff(bytes),
+        OutputKind::Object(Format::MachO) => check_macho(bytes),
+        OutputKind::Object(Format::Wasm) => {
+            magic(bytes, "WebAssembly object", &[b"\0asm\x01\0\0\0"])
+        }
+        // A module, or one inside the wrapper that Darwin's tools use.
+        OutputKind::Bitcode => magic(bytes, "bitcode", &[b"BC\xc0\xde", b"\xde\xc0\x17\x0b"]),
+        OutputKind::Assembly | OutputKind::Ir => check_text(bytes),
+        OutputKind::Other => Ok(()),
+    }
+}
+
+fn check_elf(bytes: &[u8]) -> Result<(), WrongOutput> {
+    const HEADER: usize = 52;
+    magic(
+        bytes,
+        "ELF object",
+        &[
+            b"\x7fELF\x01\x01",
+            b"\x7fELF\x01\x02",
+            b"\x7fELF\x02\x01",
+            b"\x7fELF\x02\x02",
+        ],
+    )?;
+    if bytes.len() < HEADER {
+        return Err(WrongOutput::CutOff);
+    }
+    match (bytes[5], [bytes[16], bytes[17]]) {
+        (1, [1, 0]) | (2, [0, 1]) => Ok(()),
+        _ => Err(WrongOutput::Linked),
+    }
+}
+
+/// A COFF object begins with its machine; a big one with a machine of zero, a mark and a version.
+fn check_coff(bytes: &[u8]) -> Result<(), WrongOutput> {
+    const HEADER: usize = 20;
+    const I386: &[u8] = &[0x4c, 0x01];
+    const ARM: &[u8] = &[0xc4, 0x01];
+    const X86_64: &[u8] = &[0x64, 0x86];
+    const ARM64: &[u8] = &[0x64, 0xaa];
+    const ARM64EC: &[u8] = &[0x41, 0xa6];
+    const ARM64X: &[u8] = &[0x4e, 0xa6];
+    const BIG: &[u8] = &[0x00, 0x00, 0xff, 0xff, 0x02, 0x00];
+    if bytes.starts_with(b"MZ") {
+        return Err(WrongOutput::Linked);
+    }
+    magic(
+        bytes,
+        "COFF object",
+        &[I386, ARM, X86_64, ARM64, ARM64EC, ARM64X, BIG],
+    )?;
+    if bytes.len() < HEADER {
+        return Err(WrongOutput::CutOff);
+    }
+    Ok(())
+}
+
+fn check_macho(bytes: &[u8]) -> Result<(), WrongOutput> {
+    const HEADER: usize = 28;
+    const LITTLE: [&[u8]; 2] = [b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe"];
+    const BIG: [&[u8]; 2] = [b"\xfe\xed\xfa\xcf", b"\xfe\xed\xfa\xce"];
+    magic(
+        bytes,
+        "Mach-O object",
+        &[LITTLE[0], LITTLE[1], BIG[0], BIG[1]],
+    )?;
+    match bytes.get(12..16) {
+        None => Err(WrongOutput::CutOff),
+        Some(_) if bytes.len() < HEADER => Err(WrongOutput::CutOff),
+        Some([1, 0, 0, 0] | [0, 0, 0, 1]) => Ok(()),
+        Some(_) => Err(WrongOutput::Linked),
+    }
+}
+
+/// Assembly has no magic; but what is binary has zeros early on.
+fn check_text(bytes: &[u8]) -> Result<(), WrongOutput> {
+    let start = &bytes[..bytes.len().min(4096)];
+    let binary =
+        start.contains(&0) || start.starts_with(b"BC\xc0\xde") || start.starts_with(b"\x7fELF");
+    if binary {
+        Err(WrongOutput::NotText)
+    } else {
+        Ok(())
+    }
+}
+
+fn magic(bytes: &[u8], wanted: &'static str, allowed: &[&[u8]]) -> Result<(), WrongOutput> {
+    if allowed.iter().any(|magic| bytes.starts_with(magic)) {
+        return Ok(());
+    }
+    let start = &bytes[..bytes.len().min(8)];
+    Err(WrongOutput::Magic {
+        wanted,
+        start: start.escape_ascii().to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::action::arguments::parse;
+
+    fn kind(line: &str, triple: &str) -> OutputKind {
+        let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
+        required_kind(&parse(&words), triple)
+    }
+
+    #[test]
+    fn the_arguments_say_what_is_written() {
+        let linux = "x86_64-unknown-linux-gnu";
+        assert_eq!(kind("-c -O2", linux), OutputKind::Object(Format::Elf));
+        assert_eq!(
+            kind("-c -flto=thin -fno-lto", linux),
+            OutputKind::Object(Format::Elf)
+        );
+        assert_eq!(kind("-c -flto=thin", linux), OutputKind::Bitcode);
+        assert_eq!(kind("-c -emit-llvm", linux), OutputKind::Bitcode);
+        assert_eq!(kind("-c -S", linux), OutputKind::Assembly);
+        assert_eq!(kind("-S -emit-llvm", linux), OutputKind::Ir);
+        assert_eq!(kind("-c -fsyntax-only", linux), OutputKind::Other);
+        assert_eq!(kind("-O2", linux), OutputKind::Other);
+    }
+
+    #[test]
+    fn the_target_says_which_format() {
+        for (triple, format) in [
+            ("aarch64-linux-android24", Format::Elf),
+            ("x86_64-pc-windows-msvc19.33.0", Format::Coff),
+            ("x86_64-w64-windows-gnu", Format::Coff),
+            ("x86_64-w64-mingw32", Format::Coff),
+            ("x86_64-pc-windows-elf", Format::Elf),
+            ("arm64-apple-macosx14", Format::MachO),
+            ("wasm32-wasi", Format::Wasm),
+            ("riscv64", Format::Elf),
+            ("x86_64-scei-ps4", Format::Elf),
+        ] {
+            assert_eq!(format_of(triple), format, "{triple}");
+        }
+    }
+
+    #[test]
+    fn empty_cut_and_linked_outputs_are_refused() {
+        let elf = OutputKind::Object(Format::Elf);
+        let coff = OutputKind::Object(Format::Coff);
+        let mut object = [0; 64];
+        object[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        object[16] = 1;
+        assert_eq!(check_output(elf, &object), Ok(()));
+        assert_eq!(check_output(elf, &object[..30]), Err(WrongOutput::CutOff));
+        object[16] = 3;
+        assert_eq!(check_output(elf, &object), Err(WrongOutput::Linked));
+        assert_eq!(check_output(elf, b""), Err(WrongOutput::Empty));
+        assert!(matches!(
+            check_output(elf, b"BC\xc0\xde"),
+            Err(WrongOutput::Magic { .. })
+        ));
+        assert_eq!(check_output(coff, b"MZ......"), Err(WrongOutput::Linked));
+        assert_eq!(check_output(OutputKind::Other, b""), Ok(()));
+    }
+
+    #[test]
+    fn binaries_are_no_text() {
+        let assembly = OutputKind::Assembly;
+        assert_eq!(check_output(assembly, b"\t.text\n"), Ok(()));
+        assert_eq!(
+            check_output(assembly, b"\x7fELF\x02\x01\x01\0"),
+            Err(WrongOutput::NotText)
+        );
+        assert_eq!(
+            check_output(assembly, b"BC\xc0\xdex"),
+            Err(WrongOutput::NotText)
+        );
+    }
+}

@@ -1,0 +1,63 @@
+//! Compiler messages with the user's own file names.
+//!
+//! Enters: what a compiler wrote while its files had canonical names. Leaves: the same text with the names that the
+//! user knows. Cached messages are kept canonical, so that they fit whoever gets the hit.
+
+use super::INDEX;
+use super::canonical::CanonicalJob;
+
+/// Replaces every canonical name in `stderr`; bytes that are not UTF-8 become U+FFFD.
+pub fn with_user_names(stderr: &[u8], job: &CanonicalJob, index: &str) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    if !text.contains("relto/") {
+        return text.into_owned();
+    }
+    let mut names: Vec<(&str, &str)> = job
+        .files
+        .iter()
+        .map(|file| (file.tree_path.as_str(), file.name.as_str()))
+        .chain(
+            job.outputs
+                .iter()
+                .map(|output| (output.tree_path.as_str(), output.name.as_str())),
+        )
+        .chain([(INDEX, index)])
+        .collect();
+    // A longer name first, or one that begins another would be replaced inside it.
+    names.sort_by_key(|(canonical, _)| std::cmp::Reverse(canonical.len()));
+    replace_all(&text, &names)
+}
+
+fn replace_all(text: &str, names: &[(&str, &str)]) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("relto/") {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let found = names
+            .iter()
+            .find(|(canonical, _)| rest.starts_with(canonical));
+        let (canonical, user) = found.copied().unwrap_or(("relto/", "relto/"));
+        out.push_str(user);
+        rest = &rest[canonical.len()..];
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_back_and_other_text_stays() {
+        let names = [
+            ("relto/m/0001.bc", "my relto/m/0002.bc"),
+            ("relto/m/0002.bc", "b.o"),
+        ];
+        assert_eq!(
+            replace_all("relto/m/0001.bc: in relto/m/0002.bc relto/x\n", &names),
+            "my relto/m/0002.bc: in b.o relto/x\n"
+        );
+    }
+}

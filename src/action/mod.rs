@@ -1,0 +1,248 @@
+//! From a job and the digests of its inputs to the REAPI action that makes its object.
+//!
+//! Enters: a job in canonical form (`canonical`), the toolchain's tree, the digest of every input. Leaves: Command,
+//! Directories, Action and the list of files behind them. Everything here is pure: no file is opened.
+//!
+//! The digest of the Action is the key of every cache, so what stands in it is what matters and nothing else: content,
+//! canonical names, arguments, the few variables that clang heeds, and the version of the canonical form.
+
+pub mod arguments;
+pub mod canonical;
+pub mod guard;
+pub mod kind;
+pub mod messages;
+pub mod native;
+pub mod overrides;
+pub mod response;
+mod table;
+pub mod toolchain_tree;
+pub mod tree;
+mod warnings;
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use prost::Message as _;
+
+use self::canonical::CanonicalJob;
+use self::toolchain_tree::ToolchainTree;
+use self::tree::{Encoded, FileEntry, FolderEntry, directory};
+use crate::digest::{Digest, DigestFunction};
+use crate::pb::reapi;
+
+/// Changes when two versions of relto would make different actions out of the same job.
+const CANONICAL_FORM: &str = "relto 1";
+
+/// Where the canonical shard stands in the input root.
+pub const INDEX: &str = "relto/index.thinlto.bc";
+
+/// What an action depends on besides its job: the same for all jobs of a link on one endpoint.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    pub function: DigestFunction,
+    /// Below version 2.1 of the API outputs are declared in `output_files`.
+    pub old_outputs: bool,
+    /// Sorted by name, then value; empty for the disk cache, whose key no farm's platform may change.
+    pub platform: Vec<(String, String)>,
+    /// The user's own salt.
+    pub salt: String,
+    /// Sorted by name.
+    pub environment: Vec<(String, String)>,
+}
+
+/// A file of a job's input root, besides the toolchain.
+#[derive(Debug, Clone)]
+pub struct Input {
+    pub tree_path: String,
+    pub digest: Digest,
+    pub source: Source,
+}
+
+/// Where the contents of an input are.
+#[derive(Debug, Clone)]
+pub enum Source {
+    File(PathBuf),
+    Bytes(Bytes),
+}
+
+/// An action with all the blobs that its digest stands for, the toolchain's own excepted.
+#[derive(Debug, Clone)]
+pub struct Action {
+    pub message: Encoded,
+    pub command: Encoded,
+    /// The root's directories from the innermost to the root itself, without those of the toolchain.
+    pub directories: Vec<Encoded>,
+    pub inputs: Vec<Input>,
+    pub arguments: Vec<String>,
+}
+
+impl Action {
+    /// Builds the action of `job`. `digests` are those of `job.files`, in the same order, by `terms.function`.
+    ///
+    /// # Panics
+    /// When there are more or fewer digests than files.
+    pub fn new(
+        terms: &Terms,
+        toolchain: &ToolchainTree,
+        job: &CanonicalJob,
+        digests: &[Digest],
+    ) -> Self {
+        assert_eq!(digests.len(), job.files.len(), "one digest per file");
+        let arguments = command_line(toolchain, job);
+        let command = encode_command(terms, &arguments, job);
+        let shard = terms.function.digest(&job.shard);
+        let directories = directories(terms.function, toolchain, job, digests, shard);
+        let root = directories.last().expect("the root is one of them").digest;
+        let message = Encoded::new(terms.function, encode_action(terms, &command, root));
+        Self {
+            message,
+            command,
+            directories,
+            inputs: inputs(job, digests, shard),
+            arguments,
+        }
+    }
+
+    /// The key in every action cache.
+    pub fn digest(&self) -> Digest {
+        self.message.digest
+    }
+}
+
+fn command_line(toolchain: &ToolchainTree, job: &CanonicalJob) -> Vec<String> {
+    let mut arguments = toolchain.start.clone();
+    arguments.extend_from_slice(&toolchain.configuration);
+    arguments.extend_from_slice(&job.arguments);
+    arguments
+}
+
+fn encode_command(terms: &Terms, arguments: &[String], job: &CanonicalJob) -> Encoded {
+    let mut outputs: Vec<String> = job
+        .outputs
+        .iter()
+        .map(|output| output.tree_path.clone())
+        .collect();
+    outputs.sort();
+    let (output_files, output_paths) = if terms.old_outputs {
+        (outputs, Vec::new())
+    } else {
+        (Vec::new(), outputs)
+    };
+    let command = reapi::Command {
+        arguments: arguments.to_vec(),
+        environment_variables: terms
+            .environment
+            .iter()
+            .map(|(name, value)| reapi::command::EnvironmentVariable {
+                name: name.clone(),
+                value: value.clone(),
+            })
+            .collect(),
+        output_files,
+        output_paths,
+        platform: platform(terms),
+        working_directory: String::new(),
+    };
+    Encoded::new(terms.function, command.encode_to_vec())
+}
+
+fn encode_action(terms: &Terms, command: &Encoded, root: Digest) -> Vec<u8> {
+    let mut salt = CANONICAL_FORM.to_owned();
+    if !terms.salt.is_empty() {
+        salt.push('\n');
+        salt.push_str(&terms.salt);
+    }
+    let action = reapi::Action {
+        command_digest: Some(command.digest.to_pb()),
+        input_root_digest: Some(root.to_pb()),
+        timeout: None,
+        do_not_cache: false,
+        salt: salt.into_bytes().into(),
+        platform: platform(terms),
+    };
+    action.encode_to_vec()
+}
+
+/// Set in Command and in Action: older servers read the one, newer ones the other.
+fn platform(terms: &Terms) -> Option<reapi::Platform> {
+    if terms.platform.is_empty() {
+        return None;
+    }
+    let properties = terms
+        .platform
+        .iter()
+        .map(|(name, value)| reapi::platform::Property {
+            name: name.clone(),
+            value: value.clone(),
+        })
+        .collect();
+    Some(reapi::Platform { properties })
+}
+
+/// Everything stands in one folder `relto`, because some workers hide `/bin`, `/lib` and `/usr` of the input root.
+fn directories(
+    function: DigestFunction,
+    toolchain: &ToolchainTree,
+    job: &CanonicalJob,
+    digests: &[Digest],
+    shard: Digest,
+) -> Vec<Encoded> {
+    let mut encoded = Vec::with_capacity(4);
+    let mut folders = Vec::with_capacity(3);
+    if !toolchain.files.is_empty() {
+        folders.push(FolderEntry {
+            name: "tc",
+            digest: toolchain.root,
+        });
+    }
+    for name in ["f", "m"] {
+        let prefix = format!("relto/{name}/");
+        let mut files: Vec<_> = job
+            .files
+            .iter()
+            .zip(digests)
+            .filter_map(|(file, &digest)| {
+                Some(FileEntry {
+                    name: file.tree_path.strip_prefix(&prefix)?,
+                    digest,
+                    executable: false,
+                })
+            })
+            .collect();
+        if !files.is_empty() {
+            let folder = directory(function, &mut files, &mut []);
+            folders.push(FolderEntry {
+                name,
+                digest: folder.digest,
+            });
+            encoded.push(folder);
+        }
+    }
+    let mut index = [FileEntry {
+        name: INDEX.strip_prefix("relto/").expect("it stands there"),
+        digest: shard,
+        executable: false,
+    }];
+    let relto = directory(function, &mut index, &mut folders);
+    let mut top = [FolderEntry {
+        name: "relto",
+        digest: relto.digest,
+    }];
+    let root = directory(function, &mut [], &mut top);
+    encoded.extend([relto, root]);
+    encoded
+}
+
+fn inputs(job: &CanonicalJob, digests: &[Digest], shard: Digest) -> Vec<Input> {
+    let files = job.files.iter().zip(digests).map(|(file, &digest)| Input {
+        tree_path: file.tree_path.clone(),
+        digest,
+        source: Source::File(file.host.clone()),
+    });
+    let index = Input {
+        tree_path: INDEX.to_owned(),
+        digest: shard,
+        source: Source::Bytes(job.shard.clone()),
+    };
+    files.chain([index]).collect()
+}

@@ -1,0 +1,192 @@
+//! `-march=native` spelled out.
+//!
+//! `native` means another processor on every machine, so it cannot stand in a key. Enters: arguments that contain it,
+//! and what clang makes of them (`-###` shows the inner command, where names and features are resolved). Leaves:
+//! arguments that mean the same everywhere.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::arguments::{self, Argument, Meaning};
+use crate::error::Hinted;
+
+#[derive(Debug, thiserror::Error)]
+pub enum NativeError {
+    #[error("cannot ask `{compiler}` what `native` is")]
+    NotStarted {
+        compiler: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("`{compiler}` does not say what `native` is: {message}")]
+    NoAnswer { compiler: PathBuf, message: String },
+}
+
+impl Hinted for NativeError {
+    fn hints(&self) -> Vec<String> {
+        vec!["name the processor instead, as in `-march=x86-64-v3`".to_owned()]
+    }
+}
+
+/// Whether the arguments mean something else on another machine.
+#[must_use]
+pub fn is_needed(arguments: &[Argument<'_>]) -> bool {
+    arguments
+        .iter()
+        .any(|argument| argument.meaning == Meaning::Machine)
+}
+
+/// `words` with `native` replaced by what `compiler` takes it for. Blocks for as long as a compiler takes to start; the
+/// answer holds for the same compiler, words and processor.
+///
+/// # Errors
+/// The compiler cannot be started, or has no such option for its target. The job can be run in place then.
+pub fn expand(compiler: &Path, words: &[String]) -> Result<Vec<String>, NativeError> {
+    let parsed = arguments::parse(words);
+    let output = Command::new(compiler)
+        .args(question(&parsed))
+        // It would edit the question, and the answer is remembered for links without it.
+        .env_remove("CCC_OVERRIDE_OPTIONS")
+        .output()
+        .map_err(|source| NativeError::NotStarted {
+            compiler: compiler.to_owned(),
+            source,
+        })?;
+    let answer = String::from_utf8_lossy(&output.stderr);
+    let failed = || NativeError::NoAnswer {
+        compiler: compiler.to_owned(),
+        message: error_in(&answer).to_owned(),
+    };
+    if !output.status.success() {
+        return Err(failed());
+    }
+    let replacement = native(&answer).ok_or_else(failed)?;
+    Ok(replace(&parsed, replacement))
+}
+
+/// What to ask: all that can matter for the processor, and an input that is never read.
+#[must_use]
+pub fn question(arguments: &[Argument<'_>]) -> Vec<String> {
+    let matter = arguments.iter().filter(|argument| {
+        matches!(
+            argument.meaning,
+            Meaning::Plain | Meaning::Machine | Meaning::Target | Meaning::Config
+        ) && argument.words[0] != "--"
+    });
+    let mut words: Vec<_> = matter
+        .flat_map(|argument| argument.words)
+        .cloned()
+        .collect();
+    words.extend(["-###", "-c", "-x", "ir", "/dev/null"].map(str::to_owned));
+    words
+}
+
+/// Takes `native` out and puts `replacement` at the end, but before a `--`: the inner command's own options come last,
+/// so they are the ones that count.
+fn replace(arguments: &[Argument<'_>], replacement: Vec<String>) -> Vec<String> {
+    let end = arguments
+        .iter()
+        .position(|argument| argument.words[0] == "--")
+        .unwrap_or(arguments.len());
+    let words = |arguments: &[Argument<'_>]| -> Vec<String> {
+        let kept = arguments.iter().filter(|it| it.meaning != Meaning::Machine);
+        kept.flat_map(|argument| argument.words).cloned().collect()
+    };
+    let mut all = words(&arguments[..end]);
+    all.extend(replacement);
+    all.extend(words(&arguments[end..]));
+    all
+}
+
+/// Reads the processor out of what `clang -###` prints, as `-Xclang` options. `None` if there is none.
+#[must_use]
+pub fn native(answer: &str) -> Option<Vec<String>> {
+    let command = answer.lines().find(|line| line.contains("\"-cc1\""))?;
+    if answer.lines().any(|line| line.contains(": error: ")) {
+        return None;
+    }
+    let words = quoted(command);
+    let mut replacement = Vec::new();
+    let mut rest = words.iter();
+    while let Some(word) = rest.next() {
+        if matches!(
+            word.as_str(),
+            "-target-cpu" | "-tune-cpu" | "-target-feature" | "-target-abi"
+        ) {
+            for part in [word, rest.next()?] {
+                replacement.extend(["-Xclang".to_owned(), part.clone()]);
+            }
+        }
+    }
+    (!replacement.is_empty()).then_some(replacement)
+}
+
+/// Words in double quotes, with backslashes before `"`, `\` and `$`.
+fn quoted(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut characters = line.chars();
+    while characters.any(|character| character == '"') {
+        let mut word = String::new();
+        while let Some(character) = characters.next().filter(|&character| character != '"') {
+            match character {
+                '\\' => word.extend(characters.next()),
+                _ => word.push(character),
+            }
+        }
+        words.push(word);
+    }
+    words
+}
+
+fn error_in(answer: &str) -> &str {
+    let mut lines = answer.lines();
+    lines
+        .find_map(|line| line.split_once("error: "))
+        .map_or("no inner command", |(_, message)| message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANSWER: &str = r#"clang version 22
+ (in-process)
+ "/usr/bin/clang" "-cc1" "-triple" "x" "-target-cpu" "rocketlake" "-target-feature" "+avx" "-D" "a\"b \$c" "-tune-cpu" "generic""#;
+
+    #[test]
+    fn processor_and_features_are_passed_on_in_order() {
+        let native = native(ANSWER).expect("a processor");
+        assert_eq!(
+            native.join(" "),
+            "-Xclang -target-cpu -Xclang rocketlake -Xclang -target-feature -Xclang +avx -Xclang -tune-cpu -Xclang generic"
+        );
+    }
+
+    #[test]
+    fn an_error_in_the_answer_is_no_answer() {
+        let answer =
+            format!("clang: error: unsupported argument 'native' to option '-mcpu='\n{ANSWER}");
+        assert_eq!(native(&answer), None);
+        assert_eq!(
+            error_in(&answer),
+            "unsupported argument 'native' to option '-mcpu='"
+        );
+        assert_eq!(native("clang version 22"), None);
+    }
+
+    #[test]
+    fn the_question_leaves_out_files_and_the_answer_goes_before_the_inputs() {
+        let line = "-O2 -march=native -o x.o -fprofile-use=p -fthinlto-index=i -- m.bc";
+        let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
+        let parsed = arguments::parse(&words);
+        assert_eq!(
+            question(&parsed).join(" "),
+            "-O2 -march=native -### -c -x ir /dev/null"
+        );
+        let replaced = replace(&parsed, vec!["NEW".to_owned()]).join(" ");
+        assert_eq!(
+            replaced,
+            "-O2 -o x.o -fprofile-use=p -fthinlto-index=i NEW -- m.bc"
+        );
+    }
+}

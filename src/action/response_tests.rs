@@ -1,0 +1,71 @@
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+fn expand_with(line: &str, files: &[(&str, &str)]) -> Result<Vec<String>, ResponseFileError> {
+    let files: HashMap<_, _> = files.iter().copied().collect();
+    expand_response_files(&words(line), &mut |path| match files.get(path) {
+        Some(text) => Ok((*text).to_owned()),
+        None if path == "secret" => Err(io::ErrorKind::PermissionDenied.into()),
+        None => Err(io::ErrorKind::NotFound.into()),
+    })
+}
+
+#[test]
+fn files_inside_files_are_expanded_in_place_and_missing_ones_stay() {
+    let files = [("a", "-O2 @b\n'x y'"), ("b", "-c\t@gone")];
+    let expanded = expand_with("first @a @ last", &files).expect("expanded");
+    assert_eq!(
+        expanded,
+        ["first", "-O2", "-c", "@gone", "x y", "@", "last"]
+    );
+}
+
+#[test]
+fn a_circle_and_an_unreadable_file_are_errors() {
+    let circle = expand_with("@a", &[("a", "@b"), ("b", "@a")]);
+    assert!(matches!(circle, Err(ResponseFileError::TooDeep { .. })));
+    let secret = expand_with("@secret", &[]).expect_err("unreadable");
+    assert!(secret.to_string().contains("`secret`"));
+}
+
+#[test]
+fn two_files_that_grow_each_other_end_early() {
+    let many = "@b ".repeat(2000);
+    let more = "x ".repeat(2000);
+    let expanded = expand_with("@a", &[("a", &many), ("b", &more)]);
+    assert!(matches!(expanded, Err(ResponseFileError::TooLong { .. })));
+}
+
+#[test]
+fn a_configuration_file_has_comments_and_joined_lines() {
+    let text = "# -O0\n  # -O0\n-O1 # x\n-DX=\"a b\" \\\n  -DY\n";
+    assert_eq!(tokenize_config(text), ["-O1", "#", "x", "-DX=a b", "-DY"]);
+    assert_eq!(tokenize_config("-a\\"), ["-a\\"]);
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_quoted_comes_back(words in proptest::collection::vec(".*", 0..5), quote in "['\"]") {
+        let quoted: Vec<_> = words
+            .iter()
+            .map(|word| {
+                let escaped = word.replace('\\', r"\\").replace(&quote, &format!("\\{quote}"));
+                format!("{quote}{escaped}{quote}")
+            })
+            .collect();
+        prop_assert_eq!(tokenize(&quoted.join(" ")), words);
+    }
+
+    #[test]
+    fn any_text_can_be_split(text in ".*") {
+        let _ = tokenize(&text);
+        let _ = tokenize_config(&text);
+    }
+}

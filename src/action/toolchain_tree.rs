@@ -1,0 +1,166 @@
+//! The toolchain as a subtree that every job of a link shares.
+//!
+//! Enters: the toolchain's files with their digests. Leaves: the `Directory` messages below `relto/tc`, and how a
+//! command line starts the compiler in there. Which files belong to it is `toolchain`'s finding.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::tree::{Encoded, FileEntry, FolderEntry, directory};
+use crate::digest::{Digest, DigestFunction};
+use crate::hash_cache::Identity;
+
+/// Where the toolchain stands in the input root.
+pub const ROOT: &str = "relto/tc";
+
+/// A file of the toolchain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolFile {
+    /// Below [`ROOT`], as in `lib/libLLVM.so.22.1`.
+    pub tree_path: String,
+    pub host: PathBuf,
+    pub digest: Digest,
+    /// The state of the file that `digest` belongs to.
+    pub identity: Identity,
+    pub executable: bool,
+}
+
+/// The toolchain's tree, ready to be hung into an input root.
+#[derive(Debug, Clone)]
+pub struct ToolchainTree {
+    pub root: Digest,
+    /// All folders of the tree, the root among them.
+    pub directories: Vec<Encoded>,
+    /// Empty for a compiler that is on the worker already; then nothing stands below [`ROOT`].
+    pub files: Vec<ToolFile>,
+    /// How a command line starts: loader, library path and compiler, or the compiler alone where it is static.
+    pub start: Vec<String>,
+    /// Arguments that make the compiler read the configuration files that it would have read in place.
+    pub configuration: Vec<String>,
+}
+
+impl ToolchainTree {
+    /// Builds the tree of `files`; `start` and `configuration` are taken as they are.
+    pub fn new(
+        function: DigestFunction,
+        files: Vec<ToolFile>,
+        start: Vec<String>,
+        configuration: Vec<String>,
+    ) -> Self {
+        let mut folder = Folder::default();
+        for file in &files {
+            folder.insert(&file.tree_path, file.digest, file.executable);
+        }
+        let mut directories = Vec::new();
+        let root = folder.encode(function, &mut directories);
+        Self {
+            root,
+            directories,
+            files,
+            start,
+            configuration,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Folder<'a> {
+    files: BTreeMap<&'a str, (Digest, bool)>,
+    folders: BTreeMap<&'a str, Folder<'a>>,
+}
+
+impl<'a> Folder<'a> {
+    fn insert(&mut self, path: &'a str, digest: Digest, executable: bool) {
+        match path.split_once('/') {
+            Some((first, rest)) => self
+                .folders
+                .entry(first)
+                .or_default()
+                .insert(rest, digest, executable),
+            None => {
+                self.files.insert(path, (digest, executable));
+            }
+        }
+    }
+
+    fn encode(&self, function: DigestFunction, out: &mut Vec<Encoded>) -> Digest {
+        let mut folders: Vec<_> = self
+            .folders
+            .iter()
+            .map(|(name, folder)| FolderEntry {
+                name,
+                digest: folder.encode(function, out),
+            })
+            .collect();
+        let mut files: Vec<_> = self
+            .files
+            .iter()
+            .map(|(name, &(digest, executable))| FileEntry {
+                name,
+                digest,
+                executable,
+            })
+            .collect();
+        let encoded = directory(function, &mut files, &mut folders);
+        let digest = encoded.digest;
+        out.push(encoded);
+        digest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+    use crate::pb::reapi;
+
+    #[test]
+    fn files_stand_in_their_folders() {
+        let file = |tree_path: &str, executable| ToolFile {
+            tree_path: tree_path.to_owned(),
+            host: PathBuf::new(),
+            digest: DigestFunction::Sha256.digest(tree_path.as_bytes()),
+            identity: Identity {
+                device: 0,
+                inode: 0,
+                size: 0,
+                mtime_ns: 0,
+                ctime_ns: 0,
+            },
+            executable,
+        };
+        let tree = ToolchainTree::new(
+            DigestFunction::Sha256,
+            vec![
+                file("lib/libc.so.6", false),
+                file("bin/clang", true),
+                file("lib/ld.so", true),
+            ],
+            Vec::new(),
+            Vec::new(),
+        );
+        let decode = |digest: Digest| {
+            let found = tree
+                .directories
+                .iter()
+                .find(|encoded| encoded.digest == digest);
+            reapi::Directory::decode(&found.expect("in the tree").bytes[..]).expect("a directory")
+        };
+        let root = decode(tree.root);
+        let names: Vec<_> = root
+            .directories
+            .iter()
+            .map(|node| node.name.as_str())
+            .collect();
+        assert_eq!(names, ["bin", "lib"]);
+        let lib = root.directories[1].digest.as_ref().expect("a digest");
+        let lib = decode(Digest::from_pb(lib).expect("well-formed"));
+        let files: Vec<_> = lib
+            .files
+            .iter()
+            .map(|node| (node.name.as_str(), node.is_executable))
+            .collect();
+        assert_eq!(files, [("ld.so", true), ("libc.so.6", false)]);
+    }
+}
