@@ -1,0 +1,61 @@
+//! When to trim, without counting files in a link.
+//!
+//! Enters: what links added and what a count found. Leaves: whether trimming is due. The estimate stands in the
+//! database of `state`, one number a cache folder; where it is lost, the next count makes it anew.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rusqlite::{OptionalExtension as _, Transaction, params};
+
+use crate::state::State;
+
+/// Without a database, one link in so many that added something has the cache counted.
+const LINKS_PER_COUNT: u32 = 16;
+
+/// Adds what a link brought into the cache at `root` and says whether the cache may now take more than `max_bytes`,
+/// or nobody knows what it takes.
+pub fn add_debt(state: &State, root: &Path, added: u64, max_bytes: u64) -> bool {
+    if added == 0 {
+        return false;
+    }
+    let added = i64::try_from(added).unwrap_or(i64::MAX);
+    let total = state.write(|transaction| add(transaction, root, added));
+    match total {
+        Some(Some(total)) => total.max(0).cast_unsigned() > max_bytes,
+        Some(None) => true,
+        None => draw(SystemTime::now()),
+    }
+}
+
+/// Notes what the cache at `root` takes after it was counted and trimmed.
+pub fn settle_debt(state: &State, root: &Path, bytes: u64) {
+    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+    state.write(|transaction| {
+        transaction.execute(
+            "INSERT OR REPLACE INTO counters (name, value) VALUES (?1, ?2)",
+            params![name(root), bytes],
+        )
+    });
+}
+
+/// The new estimate; `None` when the cache was never counted.
+fn add(transaction: &Transaction<'_>, root: &Path, added: i64) -> rusqlite::Result<Option<i64>> {
+    transaction
+        .query_row(
+            "UPDATE counters SET value = min(value, ?3) + ?2 WHERE name = ?1 RETURNING value",
+            params![name(root), added, i64::MAX - added],
+            |row| row.get(0),
+        )
+        .optional()
+}
+
+fn name(root: &Path) -> Vec<u8> {
+    [b"disk_cache:", root.as_os_str().as_bytes()].concat()
+}
+
+fn draw(now: SystemTime) -> bool {
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.subsec_micros().is_multiple_of(LINKS_PER_COUNT)
+}

@@ -1,0 +1,258 @@
+//! Reading and writing the disk cache: `ac/` holds serialized `ActionResult`s, `cas/` blobs, both by the hex of their
+//! digest in folders of its first two digits. SHA256 has the root to itself, other functions a folder of their name.
+//!
+//! Enters: digests and bytes. Leaves: verified bytes. Files are written in `tmp/` and renamed, so a reader sees all or
+//! nothing; what is damaged all the same is removed and counts as a miss. A hit renews the file's mtime, by which
+//! `trim` knows what is in use.
+
+use std::fs::{DirBuilder, File};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use fs_err as fs;
+use prost::Message as _;
+use rustix::fs::{Access, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
+
+use super::{CacheError, on_disk};
+use crate::digest::{Digest, DigestFunction};
+use crate::pb::reapi::ActionResult;
+
+/// Folder of files that are being written, as Bazel has it since 7.2.
+pub(super) const TMP: &str = "tmp";
+
+/// A longer result is not one of ours: a few outputs and the compiler's messages.
+const MAX_RESULT: u64 = 16 << 20;
+
+/// A file's mtime is renewed only when it is older, which saves a system call a hit.
+pub(super) const TOUCH_GRANULE: Duration = Duration::from_hours(1);
+
+/// An open disk cache. Threads share it, processes share the folder.
+#[derive(Debug)]
+pub struct DiskCache {
+    root: PathBuf,
+    /// `root`, or the folder of the digest function in it.
+    base: PathBuf,
+    function: DigestFunction,
+    now: SystemTime,
+    added: AtomicU64,
+}
+
+impl DiskCache {
+    /// The cache in the folder `root`, which is made with mode 0700 when it is missing, for SHA256 digests.
+    ///
+    /// # Errors
+    /// `root` cannot be made or read, or is no folder.
+    pub fn open(root: &Path) -> Result<Self, CacheError> {
+        match make_root(root) {
+            Ok(()) => {}
+            // A folder that is there on a read-only file system is as good for reading.
+            Err(_) if root.is_dir() => {}
+            Err(error) => return Err(CacheError::new(root, error)),
+        }
+        rustix::fs::access(root, Access::READ_OK | Access::EXEC_OK)
+            .map_err(|error| CacheError::new(root, error.into()))?;
+        Ok(Self {
+            root: root.to_owned(),
+            base: root.to_owned(),
+            function: DigestFunction::Sha256,
+            now: SystemTime::now(),
+            added: AtomicU64::new(0),
+        })
+    }
+
+    /// The same cache for digests of another function.
+    #[must_use]
+    pub fn with_function(mut self, function: DigestFunction) -> Self {
+        self.base = self.root.join(function.resource_infix());
+        self.function = function;
+        self
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whether any user of this machine may put results here, which would be taken for our own.
+    pub fn is_writable_by_all(&self) -> bool {
+        use std::os::unix::fs::MetadataExt as _;
+        fs::metadata(&self.root).is_ok_and(|found| found.mode() & 0o002 != 0)
+    }
+
+    /// The result that is stored for `action`. One that names no output file was cut off; whether the blobs that it
+    /// names are there is seen when they are read.
+    pub fn get(&self, action: &Digest) -> Option<ActionResult> {
+        let path = self.path("ac", action);
+        let file = open_file(&path)?;
+        let found = file.metadata().ok()?;
+        let bytes = if found.len() <= MAX_RESULT {
+            read_exactly(&file, found.len())
+        } else {
+            None
+        };
+        let result = bytes
+            .and_then(|bytes| ActionResult::decode(bytes).ok())
+            .filter(|result| !result.output_files.is_empty());
+        if result.is_none() {
+            discard(&path);
+        } else {
+            self.touch(&file, &found);
+        }
+        result
+    }
+
+    /// The blob named `digest`; its bytes are those that the digest was made from.
+    pub fn blob(&self, digest: &Digest) -> Option<Bytes> {
+        if digest.is_empty() {
+            return Some(Bytes::new());
+        }
+        let path = self.path("cas", digest);
+        let file = open_file(&path)?;
+        let found = file.metadata().ok()?;
+        let bytes = if found.len() == digest.size {
+            read_exactly(&file, digest.size)
+        } else {
+            None
+        };
+        let bytes = bytes.filter(|bytes| self.function.digest(bytes) == *digest);
+        if bytes.is_none() {
+            discard(&path);
+        } else {
+            self.touch(&file, &found);
+        }
+        bytes
+    }
+
+    /// Stores a blob. One that is there already, by name and size, is left as it is.
+    ///
+    /// # Errors
+    /// It cannot be written; nothing is left behind.
+    pub fn put_blob(&self, digest: &Digest, bytes: &[u8]) -> Result<(), CacheError> {
+        if digest.is_empty() {
+            return Ok(());
+        }
+        let path = self.path("cas", digest);
+        if let Some(file) = open_file(&path)
+            && let Ok(found) = file.metadata()
+            && found.len() == digest.size
+        {
+            self.touch(&file, &found);
+            return Ok(());
+        }
+        self.write(&path, bytes)
+    }
+
+    /// Stores the result of `action`, replacing another. The blobs that it names must be stored before.
+    ///
+    /// # Errors
+    /// It cannot be written; nothing is left behind.
+    pub fn put_result(&self, action: &Digest, result: &ActionResult) -> Result<(), CacheError> {
+        self.write(&self.path("ac", action), &result.encode_to_vec())
+    }
+
+    /// Forgets a result that turned out to be wrong.
+    pub fn remove_result(&self, action: &Digest) {
+        discard(&self.path("ac", action));
+    }
+
+    /// Bytes on disk that were added since the cache was opened.
+    pub fn added_bytes(&self) -> u64 {
+        self.added.load(Ordering::Relaxed)
+    }
+
+    fn path(&self, kind: &str, digest: &Digest) -> PathBuf {
+        let hex = digest.hex();
+        let mut path = PathBuf::with_capacity(self.base.as_os_str().len() + 80);
+        path.push(&self.base);
+        path.extend([kind, &hex[..2], &hex]);
+        path
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), CacheError> {
+        let written = self.write_and_rename(path, bytes);
+        written.map_err(|error| CacheError::new(&self.root, error))?;
+        let size = on_disk(bytes.len() as u64);
+        self.added.fetch_add(size, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn write_and_rename(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut temporary = self.temporary()?;
+        temporary.write_all(bytes)?;
+        match temporary.persist(path) {
+            Err(failed) if failed.error.kind() == io::ErrorKind::NotFound => {
+                self.make_folder(path.parent().unwrap_or(&self.base))?;
+                failed.file.persist(path)?;
+            }
+            persisted => {
+                persisted?;
+            }
+        }
+        Ok(())
+    }
+
+    fn temporary(&self) -> io::Result<tempfile::NamedTempFile> {
+        let folder = self.root.join(TMP);
+        let mut builder = tempfile::Builder::new();
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        match builder.tempfile_in(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.make_folder(&folder)?;
+                builder.tempfile_in(&folder)
+            }
+            made => made,
+        }
+    }
+
+    /// Makes a folder in the root; and the root too, with its own mode, for a link that saw the whole cache deleted.
+    fn make_folder(&self, path: &Path) -> io::Result<()> {
+        make_root(&self.root)?;
+        fs::create_dir_all(path)
+    }
+
+    /// Marks a file as used. Where that is not allowed nothing is lost but its place in the order.
+    fn touch(&self, file: &File, found: &std::fs::Metadata) {
+        // A clock that was wrong must not keep a file in the cache for ever: the far future is not fresh either.
+        let is_fresh = found.modified().is_ok_and(|modified| {
+            modified + TOUCH_GRANULE > self.now && modified < self.now + TOUCH_GRANULE
+        });
+        if !is_fresh {
+            let _ = rustix::fs::futimens(file, &now_for_mtime());
+        }
+    }
+}
+
+fn now_for_mtime() -> Timestamps {
+    let nanos = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
+    Timestamps {
+        last_access: nanos(UTIME_OMIT),
+        last_modification: nanos(UTIME_NOW),
+    }
+}
+
+/// Not following links and not waiting for the far end of a pipe: only regular files are read here.
+fn open_file(path: &Path) -> Option<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    rustix::fs::open(path, flags, rustix::fs::Mode::empty())
+        .ok()
+        .map(File::from)
+}
+
+/// The whole file, when it has `size` bytes and no more.
+fn read_exactly(file: &File, size: u64) -> Option<Bytes> {
+    let mut bytes = Vec::with_capacity(usize::try_from(size).ok()?.checked_add(1)?);
+    let read = file.take(size + 1).read_to_end(&mut bytes).ok()?;
+    (read as u64 == size).then(|| bytes.into())
+}
+
+fn discard(path: &Path) {
+    // A file that cannot be removed is found damaged again, and replaced by the next result.
+    let _ = crate::fs::remove_if_there(path);
+}
+
+fn make_root(root: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(root)
+}

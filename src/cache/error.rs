@@ -1,0 +1,49 @@
+//! Why the disk cache cannot be used or written.
+//!
+//! Enters: system errors and the path they are about. Leaves: a class that the link warns about once; it goes on
+//! uncached.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::Hinted;
+
+/// The disk cache takes nothing, or cannot be used at all.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    /// The disk or the user's quota is full.
+    #[error("no space is left for the disk cache `{path}`")]
+    NoSpace { path: PathBuf },
+    /// The folder or its file system may not be written. What is there can still be used.
+    #[error("the disk cache `{path}` cannot be written: {reason}")]
+    ReadOnly { path: PathBuf, reason: io::Error },
+    #[error("cannot use the disk cache `{path}`: {reason}")]
+    Other { path: PathBuf, reason: io::Error },
+}
+
+impl CacheError {
+    pub(super) fn new(path: &Path, reason: io::Error) -> Self {
+        let path = path.to_owned();
+        match reason.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace { path },
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Self::ReadOnly { path, reason }
+            }
+            _ => Self::Other { path, reason },
+        }
+    }
+}
+
+impl Hinted for CacheError {
+    fn hints(&self) -> Vec<String> {
+        vec![match self {
+            Self::NoSpace { .. } => {
+                "free some space, or let `disk_cache_max_size` keep the cache smaller".to_owned()
+            }
+            Self::ReadOnly { .. } | Self::Other { .. } => {
+                "let `disk_cache` name a folder of yours, or set it to nothing to do without"
+                    .to_owned()
+            }
+        }]
+    }
+}

@@ -1,0 +1,23 @@
+//! The disk cache: results and blobs of earlier links in Bazel's own layout.
+//!
+//! Enters: digests, `ActionResult`s, blobs. Leaves: the same, from earlier links and other users of the folder. Plain
+//! files, whole or absent, so that links share it without locks. What a result must hold to be believed is left to
+//! `exec`; when to trim is decided here, the trimming itself runs in a process of its own.
+
+mod debt;
+mod disk;
+mod error;
+mod trim;
+
+#[cfg(test)]
+mod tests;
+
+pub use debt::{add_debt, settle_debt};
+pub use disk::DiskCache;
+pub use error::CacheError;
+pub use trim::{TrimReport, Usage, trim, usage};
+
+/// What a file takes on disk, about: whole blocks of 4 KiB.
+fn on_disk(size: u64) -> u64 {
+    size.saturating_add(4095) & !4095
+}

@@ -1,0 +1,161 @@
+//! What goes when the cache is too large, in which order, and who notices.
+
+use super::*;
+use crate::state::State;
+
+#[test]
+fn a_time_in_the_far_future_does_not_keep_a_file_for_ever() {
+    let place = Place::new();
+    put(&place.open(), b"object");
+    let path = file(&place.root(), "cas", &digest(b"object"));
+    let future = SystemTime::now() + hours(1000);
+    let opened = std::fs::OpenOptions::new().append(true).open(&path);
+    opened.expect("opened").set_modified(future).expect("set");
+    assert!(is_hit(&place.open(), b"object"));
+    let modified = fs::metadata(&path).expect("there").modified();
+    assert!(modified.expect("known") < future);
+}
+
+/// Three objects, each with its result, used `1`, `2` and `3` days ago.
+fn aged(place: &Place) {
+    let cache = place.open();
+    for days in 1..=3_u8 {
+        let object = [days; 10_000];
+        put(&cache, &object);
+        let (action, _) = sample(&object);
+        let age = hours(24 * u64::from(days));
+        set_age(&file(&place.root(), "ac", &action), age);
+        set_age(&file(&place.root(), "cas", &digest(&object)), age);
+    }
+}
+
+#[test]
+fn what_was_longest_not_used_goes_first_and_takes_its_result_along() {
+    let place = Place::new();
+    aged(&place);
+    let before = usage(&place.root()).expect("counted");
+    assert_eq!(before.bytes, 3 * (12_288 + 4096));
+    let report = trim(&place.root(), 40_000)
+        .expect("trimmed")
+        .expect("alone");
+    assert_eq!(report.before, before.bytes);
+    assert_eq!(report.after, 2 * (12_288 + 4096));
+    assert_eq!(report.removed, 2);
+    let left: Vec<bool> = (1..=3_u8)
+        .map(|days| is_hit(&place.open(), &[days; 10_000]))
+        .collect();
+    assert_eq!(left, [true, true, false]);
+}
+
+#[test]
+fn a_result_goes_before_its_blob_when_only_one_must_go() {
+    let place = Place::new();
+    aged(&place);
+    let report = trim(&place.root(), 49_000)
+        .expect("trimmed")
+        .expect("alone");
+    assert_eq!(report.removed, 2, "down to nine tenths");
+    let report = trim(&place.root(), report.after - 1)
+        .expect("trimmed")
+        .expect("alone");
+    assert_eq!(report.removed, 1);
+    let left = usage(&place.root()).expect("counted");
+    assert_eq!((left.results, left.blobs), (1, 2));
+}
+
+#[test]
+fn a_cache_within_its_size_is_left_alone() {
+    let place = Place::new();
+    aged(&place);
+    let size = usage(&place.root()).expect("counted").bytes;
+    let report = trim(&place.root(), size).expect("trimmed").expect("alone");
+    assert_eq!((report.removed, report.after), (0, size));
+    let report = trim(&place.root(), 0).expect("trimmed").expect("alone");
+    assert_eq!((report.removed, report.after), (6, 0));
+}
+
+#[test]
+fn only_one_process_trims() {
+    let place = Place::new();
+    aged(&place);
+    let lock = fs::File::create(place.root().join("trim.lock")).expect("made");
+    lock.file().lock().expect("locked");
+    assert_eq!(trim(&place.root(), 0).expect("no failure"), None);
+    assert!(is_hit(&place.open(), &[3; 10_000]), "links do not wait");
+    drop(lock);
+    assert!(trim(&place.root(), 0).expect("trimmed").is_some());
+}
+
+#[test]
+fn leftovers_of_dead_links_go_and_fresh_ones_stay() {
+    let place = Place::new();
+    aged(&place);
+    let tmp = place.root().join("tmp");
+    for (name, age) in [("old", 25), ("new", 23)] {
+        fs::write(tmp.join(name), b"half").expect("written");
+        set_age(&tmp.join(name), hours(age));
+    }
+    trim(&place.root(), u64::MAX).expect("trimmed");
+    assert!(!tmp.join("old").exists());
+    assert!(tmp.join("new").exists());
+}
+
+#[test]
+fn links_go_on_while_the_cache_is_trimmed() {
+    let place = Place::new();
+    let objects: Vec<Vec<u8>> = (0..40_u8).map(|byte| vec![byte; 5_000]).collect();
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    let cache = place.open();
+                    for object in objects.iter().cycle().take(400) {
+                        if !is_hit(&cache, object) {
+                            put(&cache, object);
+                        }
+                    }
+                })
+            })
+            .collect();
+        while !readers
+            .iter()
+            .all(std::thread::ScopedJoinHandle::is_finished)
+        {
+            // The folder itself comes with the first link.
+            if place.root().is_dir() {
+                trim(&place.root(), 100_000).expect("trimmed");
+            }
+        }
+    });
+    trim(&place.root(), 0).expect("trimmed");
+    assert_eq!(usage(&place.root()).expect("counted"), Usage::default());
+}
+
+#[test]
+fn trimming_is_due_when_unknown_and_again_when_the_limit_is_passed() {
+    let place = Place::new();
+    let state = State::at(&place.folder.path().join("state.db"));
+    let (root, other) = (place.root(), place.folder.path().join("other"));
+    assert!(!add_debt(&state, &root, 0, 100), "nothing was added");
+    assert!(add_debt(&state, &root, 1, 100), "never counted");
+    settle_debt(&state, &root, 50);
+    assert!(!add_debt(&state, &root, 50, 100));
+    assert!(add_debt(&state, &root, 1, 100));
+    assert!(add_debt(&state, &root, u64::MAX, 100), "no overflow");
+    assert!(add_debt(&state, &other, 1, 100), "each root has its own");
+    settle_debt(&state, &root, 10);
+    assert!(!add_debt(&state, &root, 1, 100));
+}
+
+#[test]
+fn added_bytes_are_those_that_were_written() {
+    let place = Place::new();
+    let cache = place.open();
+    put(&cache, &[1; 5000]);
+    assert_eq!(cache.added_bytes(), 8192 + 4096);
+    let again = place.open();
+    again
+        .put_blob(&digest(&[1; 5000]), &[1; 5000])
+        .expect("there");
+    assert_eq!(again.added_bytes(), 0);
+}

@@ -1,0 +1,193 @@
+//! Keeping the disk cache within its size.
+//!
+//! Enters: its folder and a limit in bytes. Leaves: fewer files, those first that were longest not used. Links take no
+//! notice of it: a file that goes while somebody reads it stays readable, one that is missing is a miss. One process
+//! trims at a time.
+
+use std::fs::TryLockError;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use fs_err as fs;
+
+use super::disk::{TMP, TOUCH_GRANULE};
+use super::{CacheError, on_disk};
+use crate::digest::DigestFunction;
+
+/// Held while a process trims.
+const LOCK: &str = "trim.lock";
+
+/// What nobody finished writing in this time was left by a link that died.
+const STALE: Duration = Duration::from_hours(24);
+
+/// A result is taken for so much older than it is. Its blobs are read after it, and each file's mtime may lag by the
+/// granule, so without a result's head start a blob could go first and leave it behind.
+const RESULT_HEAD_START: Duration = Duration::from_secs(2 * TOUCH_GRANULE.as_secs());
+
+/// What the cache holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Action results.
+    pub results: u64,
+    pub blobs: u64,
+    /// On disk, in blocks of 4 KiB.
+    pub bytes: u64,
+}
+
+/// What trimming did. Sizes are bytes on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrimReport {
+    pub before: u64,
+    pub after: u64,
+    /// Number of files.
+    pub removed: u64,
+}
+
+/// One cache file. Its path is put together when it is needed: a cache holds hundreds of thousands.
+struct Entry {
+    folder: usize,
+    name: Box<str>,
+    size: u64,
+    modified: SystemTime,
+    last_used: SystemTime,
+}
+
+#[derive(Default)]
+struct Scan {
+    folders: Vec<PathBuf>,
+    entries: Vec<Entry>,
+    usage: Usage,
+}
+
+/// Counts what is in the cache at `root`.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn usage(root: &Path) -> Result<Usage, CacheError> {
+    scan(root).map(|scan| scan.usage)
+}
+
+/// Removes files until the cache at `root` takes nine tenths of `max_bytes`, if it takes more than `max_bytes`, and
+/// what dead links left in `tmp/`. `None` when another process is trimming.
+///
+/// # Errors
+/// The folder cannot be read, or nothing may be removed from it.
+pub fn trim(root: &Path, max_bytes: u64) -> Result<Option<TrimReport>, CacheError> {
+    let failed = |error| CacheError::new(root, error);
+    let lock = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(root.join(LOCK))
+        .map_err(failed)?;
+    match lock.file().try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(error)) => return Err(failed(error)),
+    }
+    remove_stale(&root.join(TMP), SystemTime::now());
+    let scan = scan(root)?;
+    let before = scan.usage.bytes;
+    let mut report = TrimReport {
+        before,
+        after: before,
+        removed: 0,
+    };
+    if before > max_bytes {
+        remove_oldest(scan, max_bytes / 10 * 9, &mut report).map_err(failed)?;
+    }
+    Ok(Some(report))
+}
+
+fn scan(root: &Path) -> Result<Scan, CacheError> {
+    let mut scan = Scan::default();
+    fs::read_dir(root).map_err(|error| CacheError::new(root, error))?;
+    for function in [DigestFunction::Sha256, DigestFunction::Blake3] {
+        let base = root.join(function.resource_infix());
+        scan.usage.results += scan.kind(&base.join("ac"), RESULT_HEAD_START);
+        scan.usage.blobs += scan.kind(&base.join("cas"), Duration::ZERO);
+    }
+    Ok(scan)
+}
+
+impl Scan {
+    /// Takes in `ac/` or `cas/` and gives the number of files. What cannot be read is not there.
+    fn kind(&mut self, folder: &Path, head_start: Duration) -> u64 {
+        let count = self.entries.len();
+        for shard in children(folder) {
+            self.shard(shard.path(), head_start);
+        }
+        (self.entries.len() - count) as u64
+    }
+
+    fn shard(&mut self, folder: PathBuf, head_start: Duration) {
+        for child in children(&folder) {
+            if let Ok(name) = child.file_name().into_string()
+                && let Ok(found) = child.metadata()
+                && found.is_file()
+                && let Ok(modified) = found.modified()
+            {
+                let size = on_disk(found.len());
+                self.usage.bytes += size;
+                self.entries.push(Entry {
+                    folder: self.folders.len(),
+                    name: name.into(),
+                    size,
+                    modified,
+                    last_used: modified.checked_sub(head_start).unwrap_or(modified),
+                });
+            }
+        }
+        self.folders.push(folder);
+    }
+}
+
+fn children(folder: &Path) -> impl Iterator<Item = fs::DirEntry> {
+    fs::read_dir(folder).into_iter().flatten().flatten()
+}
+
+/// A file that cannot be removed, in a cache that users share, does not keep the others.
+fn remove_oldest(mut scan: Scan, target: u64, report: &mut TrimReport) -> io::Result<()> {
+    scan.entries.sort_unstable_by_key(|entry| entry.last_used);
+    let mut refused = None;
+    for entry in &scan.entries {
+        if report.after <= target {
+            break;
+        }
+        let path = scan.folders[entry.folder].join(&*entry.name);
+        if was_used_since(&path, entry.modified) {
+            continue;
+        }
+        match crate::fs::remove_if_there(&path) {
+            Ok(()) => {
+                report.after -= entry.size;
+                report.removed += 1;
+            }
+            Err(error) => refused = Some(error),
+        }
+    }
+    match refused {
+        Some(error) if report.removed == 0 => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn was_used_since(path: &Path, scanned: SystemTime) -> bool {
+    let modified = fs::symlink_metadata(path).and_then(|found| found.modified());
+    modified.is_ok_and(|modified| modified != scanned)
+}
+
+fn remove_stale(folder: &Path, now: SystemTime) {
+    for child in children(folder) {
+        let is_stale = child.metadata().is_ok_and(|found| {
+            let age = now.duration_since(found.modified().unwrap_or(now));
+            found.nlink() > 0 && age.is_ok_and(|age| age > STALE)
+        });
+        if is_stale {
+            // Nothing depends on it: the next trimming tries again.
+            let _ = crate::fs::remove_if_there(&child.path());
+        }
+    }
+}
