@@ -1,0 +1,289 @@
+//! What the farm can do.
+//!
+//! Enters: `GetCapabilities` of each address. Leaves: one merged `Capabilities`, with the digest function chosen and the
+//! limits made usable. An address may know only its own half; a server without the service is taken to be a plain one.
+
+use super::channel::Lane;
+use super::metadata::About;
+use super::options::ClientOptions;
+use super::rpc::Rpc;
+use super::status::{Failure, FailureKind};
+use super::wire::{Role, Wire};
+use crate::digest::DigestFunction;
+use crate::error::Hinted;
+use crate::pb::reapi::compressor::Value as Compressor;
+use crate::pb::reapi::digest_function::Value as Function;
+use crate::pb::reapi::priority_capabilities::PriorityRange;
+use crate::pb::reapi::{self, PriorityCapabilities, ServerCapabilities};
+use crate::pb::semver::SemVer;
+
+/// What one gRPC message may hold unless a server was told otherwise, and what is kept free for all but the blobs.
+const MESSAGE_LIMIT: usize = 4 << 20;
+const MESSAGE_SLACK: usize = 128 << 10;
+const SMALLEST_BATCH: usize = 4 << 10;
+
+/// Which field of Command names the outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputStyle {
+    /// `output_files`: the server speaks nothing newer than 2.0.
+    Files,
+    /// `output_paths`, from 2.1 on.
+    Paths,
+}
+
+/// What can be relied on, whatever of it each address said.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a thing of its own that a server can or cannot do"
+)]
+pub struct Capabilities {
+    pub digest_function: DigestFunction,
+    pub output_style: OutputStyle,
+    /// The newest version that the server speaks, for `doctor`.
+    pub high_version: String,
+    /// Without it the farm is a cache only.
+    pub can_execute: bool,
+    pub can_update_action_cache: bool,
+    /// Bytes of blobs in one batch, entries' overhead included.
+    pub batch_limit: usize,
+    /// `max_cas_blob_size_bytes`, where there is one.
+    pub largest_blob: Option<u64>,
+    pub zstd_streams: bool,
+    pub zstd_batches: bool,
+    pub execution_priorities: Vec<(i32, i32)>,
+    pub cache_priorities: Vec<(i32, i32)>,
+}
+
+/// Why a farm cannot be used with these options.
+#[derive(Debug, thiserror::Error)]
+pub enum CapabilityError {
+    #[error("the farm speaks REAPI {low} to {high} and relto 2.0 to 2.12")]
+    Version { low: String, high: String },
+    #[error("the farm computes digests by {theirs} and relto by {ours}")]
+    DigestFunction { theirs: String, ours: String },
+    #[error("`{0}` does not execute anything")]
+    NoExecution(String),
+    #[error("the farm does not answer")]
+    Unanswered(#[source] Failure),
+}
+
+impl Hinted for CapabilityError {
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Version { .. } => Vec::new(),
+            Self::DigestFunction { .. } => {
+                vec!["leave `digest_function` unset to take what the farm offers".to_owned()]
+            }
+            Self::NoExecution(_) => vec![
+                "check `remote_instance_name`, or give the address as `remote_cache`: then it is used as a cache"
+                    .to_owned(),
+            ],
+            Self::Unanswered(failure) => failure.hints(),
+        }
+    }
+}
+
+/// Asks both addresses at once and merges what they say.
+pub(super) async fn discover(
+    wire: &Wire,
+    options: &ClientOptions,
+) -> Result<Capabilities, CapabilityError> {
+    let (cache, execution) = match &wire.execution {
+        Some(_) if options.cache.is_some() && options.cache != options.executor => {
+            let (cache, execution) =
+                tokio::join!(ask(wire, Role::Cache), ask(wire, Role::Execution));
+            (cache?, Some(execution?))
+        }
+        Some(_) => {
+            let both = ask(wire, Role::Execution).await?;
+            (both.clone(), Some(both))
+        }
+        None => (ask(wire, Role::Cache).await?, None),
+    };
+    merge(&cache, execution.as_ref(), options)
+}
+
+async fn ask(wire: &Wire, role: Role) -> Result<ServerCapabilities, CapabilityError> {
+    let message = reapi::GetCapabilitiesRequest {
+        instance_name: wire.instance.clone(),
+    };
+    let about = About::default();
+    let asked = wire.call(role, Lane::Calls, Rpc::GetCapabilities, &about, |call| {
+        let message = message.clone();
+        async move {
+            let mut client = reapi::capabilities_client::CapabilitiesClient::new(call.channel());
+            let request = call.request(message);
+            call.answer(client.get_capabilities(request)).await
+        }
+    });
+    match asked.await {
+        Err(failure) if failure.kind == FailureKind::Unsupported => Ok(plain(role)),
+        asked => asked.map_err(CapabilityError::Unanswered),
+    }
+}
+
+/// What a server without the service is taken to offer.
+fn plain(role: Role) -> ServerCapabilities {
+    ServerCapabilities {
+        execution_capabilities: (role == Role::Execution).then(|| reapi::ExecutionCapabilities {
+            exec_enabled: true,
+            ..reapi::ExecutionCapabilities::default()
+        }),
+        ..ServerCapabilities::default()
+    }
+}
+
+/// Pure: `cache` and `execution` may be the same answer.
+pub(super) fn merge(
+    cache: &ServerCapabilities,
+    execution: Option<&ServerCapabilities>,
+    options: &ClientOptions,
+) -> Result<Capabilities, CapabilityError> {
+    for server in std::iter::once(cache).chain(execution) {
+        check_version(server)?;
+    }
+    let executes = execution.and_then(|server| server.execution_capabilities.as_ref());
+    let can_execute = executes.is_some_and(|found| found.exec_enabled);
+    if execution.is_some() && !can_execute {
+        let address = options.executor.clone().unwrap_or_default();
+        return Err(CapabilityError::NoExecution(address));
+    }
+    let stored = cache.cache_capabilities.clone().unwrap_or_default();
+    let high = execution.unwrap_or(cache).high_api_version.as_ref();
+    let zstd = |list: &[i32]| options.compression && list.contains(&(Compressor::Zstd as i32));
+    Ok(Capabilities {
+        digest_function: choose_function(&stored.digest_functions, executes, options)?,
+        output_style: output_style(high),
+        high_version: high.map_or_else(|| "2.0".to_owned(), version_text),
+        can_execute,
+        can_update_action_cache: stored
+            .action_cache_update_capabilities
+            .is_some_and(|update| update.update_enabled),
+        batch_limit: batch_limit(stored.max_batch_total_size_bytes, options.max_batch_bytes),
+        largest_blob: u64::try_from(stored.max_cas_blob_size_bytes)
+            .ok()
+            .filter(|size| *size > 0),
+        zstd_streams: zstd(&stored.supported_compressors),
+        zstd_batches: zstd(&stored.supported_batch_update_compressors),
+        execution_priorities: ranges(
+            executes.and_then(|found| found.execution_priority_capabilities.as_ref()),
+        ),
+        cache_priorities: ranges(stored.cache_priority_capabilities.as_ref()),
+    })
+}
+
+/// Every 2.x is compatible with every other but for fields that are older or newer; BuildBuddy calls itself 99.9.
+fn check_version(server: &ServerCapabilities) -> Result<(), CapabilityError> {
+    let oldest = server
+        .deprecated_api_version
+        .as_ref()
+        .or(server.low_api_version.as_ref());
+    let low = oldest.map_or(2, |version| version.major);
+    let high = server
+        .high_api_version
+        .as_ref()
+        .map_or(2, |version| version.major);
+    // Servers that leave a field at zero mean that they do not care.
+    if low > 2 || (high != 0 && high < 2) {
+        let text = |version: Option<&SemVer>| version.map_or_else(|| "?".to_owned(), version_text);
+        return Err(CapabilityError::Version {
+            low: text(oldest),
+            high: text(server.high_api_version.as_ref()),
+        });
+    }
+    Ok(())
+}
+
+fn version_text(version: &SemVer) -> String {
+    format!("{}.{}", version.major, version.minor)
+}
+
+fn output_style(high: Option<&SemVer>) -> OutputStyle {
+    match high {
+        Some(version) if (version.major, version.minor) >= (2, 1) => OutputStyle::Paths,
+        _ => OutputStyle::Files,
+    }
+}
+
+fn choose_function(
+    stored: &[i32],
+    execution: Option<&reapi::ExecutionCapabilities>,
+    options: &ClientOptions,
+) -> Result<DigestFunction, CapabilityError> {
+    let executed: Vec<i32> = match execution {
+        Some(found) if !found.digest_functions.is_empty() => found.digest_functions.clone(),
+        Some(found) if found.digest_function != 0 => vec![found.digest_function],
+        _ => Vec::new(),
+    };
+    // An empty list is one that was not filled: SHA256 is what everybody has.
+    let offers = |list: &[i32], function: DigestFunction| {
+        list.contains(&function.to_pb()) || (list.is_empty() && function == DigestFunction::Sha256)
+    };
+    let common = |function: DigestFunction| {
+        offers(stored, function)
+            && (execution.is_none()
+                || offers(&executed, function)
+                || (executed.is_empty() && stored.contains(&function.to_pb())))
+    };
+    let wanted = match options.digest_function {
+        Some(function) => vec![function],
+        None => vec![DigestFunction::Sha256, DigestFunction::Blake3],
+    };
+    wanted
+        .iter()
+        .copied()
+        .find(|function| common(*function))
+        .ok_or_else(|| CapabilityError::DigestFunction {
+            theirs: function_names(if executed.is_empty() {
+                stored
+            } else {
+                &executed
+            }),
+            ours: wanted
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(" or "),
+        })
+}
+
+fn function_names(list: &[i32]) -> String {
+    let names = list.iter().map(|number| {
+        Function::try_from(*number).map_or("an unknown function", |function| function.as_str_name())
+    });
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// Zero means that only gRPC's own limit holds; larger promises are not believed.
+fn batch_limit(advertised: i64, configured: Option<usize>) -> usize {
+    let advertised = usize::try_from(advertised)
+        .ok()
+        .filter(|limit| *limit > 0)
+        .unwrap_or(MESSAGE_LIMIT)
+        .min(MESSAGE_LIMIT - MESSAGE_SLACK);
+    // Below the slack of a full message the entries' own overhead is reckoned already.
+    advertised
+        .min(configured.unwrap_or(usize::MAX))
+        .max(SMALLEST_BATCH)
+}
+
+fn ranges(capabilities: Option<&PriorityCapabilities>) -> Vec<(i32, i32)> {
+    let list = capabilities.map_or(&[][..], |found| &found.priorities);
+    let bounds = |range: &PriorityRange| (range.min_priority, range.max_priority);
+    list.iter().map(bounds).collect()
+}
+
+/// `wanted`, if the server heeds priorities, moved into the nearest of its ranges.
+pub(super) fn clamp_priority(wanted: i32, ranges: &[(i32, i32)]) -> Option<i32> {
+    ranges
+        .iter()
+        .filter(|(low, high)| low <= high)
+        .map(|(low, high)| wanted.clamp(*low, *high))
+        .min_by_key(|nearest| nearest.abs_diff(wanted))
+        .filter(|_| wanted != 0)
+}
+
+#[cfg(test)]
+#[path = "tests/capabilities.rs"]
+mod tests;

@@ -1,0 +1,158 @@
+//! From options to a connected farm.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::capabilities::{CapabilityError, discover};
+use super::channel::{Dial, Pool};
+use super::credentials::Credentials;
+use super::endpoint::{Address, EndpointError, endpoint};
+use super::farm::Farm;
+use super::metadata::{BadHeader, Metadata, append};
+use super::options::{ClientOptions, Header};
+use super::resource_name::instance_name_fault;
+use super::retry::{Budget, Circuit, Policy};
+use super::rpc::Counters;
+use super::wire::{Side, Wire};
+use crate::error::Hinted;
+
+/// How long the first answer may take: whether a farm is there at all should not cost a link a minute.
+const FIRST_ANSWER: Duration = Duration::from_secs(5);
+/// Attempts after the first that finding out is worth.
+const FIRST_RETRIES: u32 = 2;
+
+/// Why there is no farm to work with.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error("neither `remote_executor` nor `remote_cache` is set")]
+    NoAddress,
+    #[error("instance name `{name}` cannot be used: {fault}")]
+    InstanceName { name: String, fault: &'static str },
+    #[error("cannot connect to a farm")]
+    Endpoint(#[from] EndpointError),
+    #[error(transparent)]
+    Header(#[from] BadHeader),
+    #[error("cannot use the farm at `{address}`")]
+    Capabilities {
+        address: String,
+        #[source]
+        source: CapabilityError,
+    },
+}
+
+impl Hinted for ConnectError {
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Endpoint(error) => error.hints(),
+            Self::Capabilities { source, .. } => source.hints(),
+            Self::NoAddress | Self::InstanceName { .. } | Self::Header(_) => Vec::new(),
+        }
+    }
+}
+
+/// How to open connections to the cache and, if there is one, to the executor.
+pub(super) struct Dials {
+    pub(super) cache: (Address, Dial),
+    /// `None` as its dial where it is the cache's address.
+    pub(super) execution: Option<(Address, Option<Dial>)>,
+}
+
+pub(super) async fn connect(options: &ClientOptions) -> Result<Farm, ConnectError> {
+    let dials = dials(options)?;
+    connect_with(dials, options).await
+}
+
+pub(super) async fn connect_with(
+    dials: Dials,
+    options: &ClientOptions,
+) -> Result<Farm, ConnectError> {
+    let address = match &dials.execution {
+        Some((address, _)) => address.to_string(),
+        None => dials.cache.0.to_string(),
+    };
+    let mut wire = wire(dials, options)?;
+    let (retries, timeout) = (wire.policy.retries, wire.timeout);
+    wire.policy.retries = retries.min(FIRST_RETRIES);
+    wire.timeout = timeout.min(FIRST_ANSWER);
+    let capabilities = discover(&wire, options)
+        .await
+        .map_err(|source| ConnectError::Capabilities { address, source })?;
+    (wire.policy.retries, wire.timeout) = (retries, timeout);
+    Ok(Farm::new(wire, capabilities))
+}
+
+fn dials(options: &ClientOptions) -> Result<Dials, ConnectError> {
+    let parse = |text: &Option<String>| text.as_deref().map(Address::parse).transpose();
+    let (executor, cache) = (parse(&options.executor)?, parse(&options.cache)?);
+    let store = cache
+        .or_else(|| executor.clone())
+        .ok_or(ConnectError::NoAddress)?;
+    let execution = match executor {
+        None => None,
+        Some(address) if address == store => Some((address, None)),
+        Some(address) => {
+            let dial = dial(&address, options)?;
+            Some((address, Some(dial)))
+        }
+    };
+    let dial = dial(&store, options)?;
+    Ok(Dials {
+        cache: (store, dial),
+        execution,
+    })
+}
+
+fn dial(address: &Address, options: &ClientOptions) -> Result<Dial, ConnectError> {
+    let endpoint = endpoint(address, options)?;
+    Ok(Arc::new(move || endpoint.connect_lazy()))
+}
+
+fn wire(dials: Dials, options: &ClientOptions) -> Result<Wire, ConnectError> {
+    if let Some(fault) = instance_name_fault(&options.instance_name) {
+        return Err(ConnectError::InstanceName {
+            name: options.instance_name.clone(),
+            fault,
+        });
+    }
+    let side = |address: &Address, dial: Dial, own: &[Header]| -> Result<Side, ConnectError> {
+        Ok(Side {
+            pool: Pool::new(dial, options.max_connections),
+            headers: headers(options, own)?,
+            credentials: Arc::new(Credentials::new(address, options)),
+            circuit: Arc::new(Circuit::default()),
+        })
+    };
+    let (address, dial) = dials.cache;
+    let cache = side(&address, dial, &options.cache_headers)?;
+    let execution = match dials.execution {
+        None => None,
+        Some((address, Some(dial))) => Some(side(&address, dial, &options.exec_headers)?),
+        Some((_, None)) => Some(Side {
+            pool: Arc::clone(&cache.pool),
+            headers: headers(options, &options.exec_headers)?,
+            credentials: Arc::clone(&cache.credentials),
+            circuit: Arc::clone(&cache.circuit),
+        }),
+    };
+    Ok(Wire {
+        cache,
+        execution,
+        metadata: Metadata::new(&options.invocation),
+        policy: Policy::new(options.retries, options.deadline),
+        budget: Budget::default(),
+        counters: Arc::new(Counters::default()),
+        timeout: options.timeout,
+        instance: options.instance_name.clone(),
+    })
+}
+
+/// Headers of all calls and those of one role, checked once.
+fn headers(options: &ClientOptions, own: &[Header]) -> Result<Vec<Header>, BadHeader> {
+    let all: Vec<Header> = options.headers.iter().chain(own).cloned().collect();
+    append(&mut tonic::metadata::MetadataMap::new(), &all)?;
+    Ok(all)
+}
+
+#[cfg(test)]
+#[path = "tests/connect.rs"]
+mod tests;

@@ -1,0 +1,123 @@
+//! What all services of one connected farm share: the wire, what the farm said of itself, and what its limits turned out
+//! to be.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::capabilities::Capabilities;
+use super::resource_name::Encoding;
+use super::wire::Wire;
+use crate::digest::{Digest, DigestFunction};
+
+/// Blobs up to this size are not worth compressing.
+const WORTH_COMPRESSING: u64 = 1024;
+/// Larger blobs gain nothing from sharing a call.
+const LARGEST_IN_BATCH: usize = 1 << 20;
+/// Digests that one `FindMissingBlobs` asks about: below every server's message limit.
+const MOST_DIGESTS: usize = 10_000;
+const LEAST_LIMIT: usize = 1024;
+
+#[derive(Debug)]
+pub(super) struct Farm {
+    pub(super) wire: Wire,
+    pub(super) capabilities: Capabilities,
+    pub(super) limits: Limits,
+}
+
+impl Farm {
+    pub(super) fn new(wire: Wire, capabilities: Capabilities) -> Self {
+        let limits = Limits {
+            upload: Limit::new(capabilities.batch_limit),
+            download: Limit::new(capabilities.batch_limit),
+            digests: Limit::new(MOST_DIGESTS),
+        };
+        Self {
+            wire,
+            capabilities,
+            limits,
+        }
+    }
+
+    pub(super) fn function(&self) -> DigestFunction {
+        self.capabilities.digest_function
+    }
+
+    /// How a blob of this size travels in a stream.
+    pub(super) fn stream_encoding(&self, digest: &Digest) -> Encoding {
+        if self.capabilities.zstd_streams && digest.size > WORTH_COMPRESSING {
+            Encoding::Zstd
+        } else {
+            Encoding::Identity
+        }
+    }
+
+    /// How a blob of this size travels in a batch that we send.
+    pub(super) fn batch_encoding(&self, digest: &Digest) -> Encoding {
+        if self.capabilities.zstd_batches && digest.size > WORTH_COMPRESSING {
+            Encoding::Zstd
+        } else {
+            Encoding::Identity
+        }
+    }
+}
+
+/// Limits as a server's answers have taught them: they only ever shrink.
+#[derive(Debug)]
+pub(super) struct Limits {
+    pub(super) upload: Limit,
+    pub(super) download: Limit,
+    /// Of `FindMissingBlobs`, in digests.
+    pub(super) digests: Limit,
+}
+
+#[derive(Debug)]
+pub(super) struct Limit(AtomicUsize);
+
+impl Limit {
+    fn new(start: usize) -> Self {
+        Self(AtomicUsize::new(start))
+    }
+
+    pub(super) fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// A request of `refused` units was too large: none of more than half of it will be sent again.
+    pub(super) fn refuse(&self, refused: usize) {
+        self.0
+            .fetch_min((refused / 2).max(LEAST_LIMIT), Ordering::Relaxed);
+    }
+
+    /// The server has no such call: everything goes by stream.
+    pub(super) fn close(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether a blob that takes `cost` bytes goes into a batch rather than into a stream of its own.
+    pub(super) fn admits(&self, cost: usize) -> bool {
+        let limit = self.get();
+        // A quarter, so that batches are well filled, unless the limit is so small that nothing would fit.
+        let share = if limit >= LARGEST_IN_BATCH {
+            limit / 4
+        } else {
+            limit
+        };
+        cost <= share.min(LARGEST_IN_BATCH)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_shrink_and_never_vanish() {
+        let limit = Limit::new(4 << 20);
+        assert!(limit.admits(1 << 20) && !limit.admits((1 << 20) + 1));
+        limit.refuse(100_000);
+        limit.refuse(3 << 20);
+        assert_eq!(limit.get(), 50_000);
+        assert!(limit.admits(50_000));
+        limit.refuse(1);
+        assert_eq!(limit.get(), LEAST_LIMIT);
+    }
+}

@@ -1,0 +1,120 @@
+//! What a link knows of the CAS: which blobs are there, and which are on their way.
+//!
+//! Enters: digests that jobs need, and how each went. Leaves: whether the one who asks must see to it, or where to wait.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::blob::Blob;
+use super::rpc::Rpc;
+use super::status::{Failure, FailureKind};
+use crate::digest::Digest;
+
+/// How long a blob is taken to be there. Servers keep what they were asked about for much longer.
+const FRESH: Duration = Duration::from_mins(10);
+
+/// How a blob came to be in the CAS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Arrival {
+    Found,
+    Sent,
+}
+
+pub(super) type Outcome = Result<Arrival, Failure>;
+/// Tells those who wait how it went.
+pub(super) type Slot = watch::Sender<Option<Outcome>>;
+pub(super) type Listener = watch::Receiver<Option<Outcome>>;
+
+enum State {
+    /// Since when, and whether it was we who sent it.
+    Present(Instant, Arrival),
+    Underway(Slot),
+}
+
+/// What this link knows of the CAS.
+#[derive(Default)]
+pub(super) struct Known(Mutex<HashMap<Digest, State>>);
+
+/// A place in the queue for one blob.
+pub(super) struct Wait {
+    pub(super) outcome: Listener,
+    /// Whether it is our own copy that is sent.
+    pub(super) ours: bool,
+}
+
+impl Wait {
+    /// A failure comes with whether it is that of our own copy.
+    pub(super) async fn outcome(mut self) -> Result<Arrival, (Failure, bool)> {
+        let settled = match self.outcome.wait_for(Option::is_some).await {
+            Ok(settled) => settled.clone(),
+            Err(_) => None,
+        };
+        let gone = || Failure::new(FailureKind::GivenUp, Rpc::Write, "the client was closed");
+        settled
+            .unwrap_or_else(|| Err(gone()))
+            .map_err(|failure| (failure, self.ours))
+    }
+}
+
+impl Known {
+    /// `None` if the blob is there; else where to wait, and the slot to fill if the caller is the first and has to ask.
+    pub(super) fn join(&self, digest: &Digest) -> Option<(Listener, Option<Slot>)> {
+        let mut states = self.states();
+        match states.get(digest) {
+            Some(State::Present(since, _)) if since.elapsed() < FRESH => None,
+            Some(State::Underway(slot)) if slot.receiver_count() > 0 => {
+                Some((slot.subscribe(), None))
+            }
+            // New, or left by all who waited; if its old ask is still in a queue, that one is skipped as unwanted.
+            _ => {
+                let (slot, listener) = watch::channel(None);
+                states.insert(*digest, State::Underway(slot.clone()));
+                Some((listener, Some(slot)))
+            }
+        }
+    }
+
+    /// Forgets what was known before `began` and gives what has been sent since.
+    pub(super) fn forget(&self, blobs: &[Blob], began: Instant) -> HashSet<Digest> {
+        let mut states = self.states();
+        let mut sent = HashSet::new();
+        for blob in blobs {
+            match states.get(&blob.digest) {
+                Some(State::Present(since, Arrival::Sent)) if *since > began => {
+                    sent.insert(blob.digest);
+                }
+                Some(State::Present(..)) => {
+                    states.remove(&blob.digest);
+                }
+                _ => {}
+            }
+        }
+        sent
+    }
+
+    /// Tells how it went with `digest`, which was asked for through `slot`.
+    pub(super) fn settle(&self, digest: &Digest, slot: &Slot, outcome: Outcome) {
+        let mut states = self.states();
+        let current = matches!(states.get(digest),
+            Some(State::Underway(underway)) if underway.same_channel(slot));
+        if let Ok(arrival) = outcome {
+            let present = State::Present(Instant::now(), arrival);
+            states.insert(*digest, present);
+        } else if current {
+            states.remove(digest);
+        }
+        slot.send_replace(Some(outcome));
+    }
+
+    fn states(&self) -> MutexGuard<'_, HashMap<Digest, State>> {
+        self.0.lock().expect("nothing panics while it is held")
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/known.rs"]
+mod tests;

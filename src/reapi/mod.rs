@@ -1,0 +1,241 @@
+//! The client of a Remote Execution API farm. It knows nothing of clang, jobs or `ThinLTO`.
+//!
+//! Enters: `ClientOptions`, blobs, digests of actions. Leaves: results, verified bytes, and `Failure`s that say what kind
+//! of trouble it was. One file a service; `wire` makes calls, `status` reads what went wrong, `retry` decides how long to
+//! try. Whether a result is sound, and what to do instead, is the business of `exec`.
+//!
+//! Everything stops when its future is dropped; background tasks stop with the last `Client`.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::digest::{Digest, DigestFunction};
+use crate::events::{Event, Events};
+use crate::pb::reapi::ActionResult;
+
+mod action_cache;
+mod batch;
+mod batch_read;
+mod batch_update;
+mod blob;
+mod bytestream;
+mod cancel;
+mod capabilities;
+mod channel;
+mod connect;
+mod credentials;
+mod download;
+mod endpoint;
+mod execution;
+mod farm;
+mod find_missing;
+mod incoming;
+mod known;
+mod metadata;
+mod operation;
+mod options;
+mod resource_name;
+mod result;
+mod retry;
+mod rpc;
+mod source;
+mod status;
+mod upload;
+mod watchdog;
+mod wire;
+
+#[cfg(test)]
+#[path = "tests/fixture.rs"]
+mod fixture;
+#[cfg(test)]
+#[path = "tests/fixture_cas.rs"]
+mod fixture_cas;
+#[cfg(test)]
+#[path = "tests/operations.rs"]
+mod operations;
+
+pub use blob::{Blob, BlobSource, Closure};
+pub use capabilities::{Capabilities, CapabilityError, OutputStyle};
+pub use connect::ConnectError;
+pub use endpoint::{Address, EndpointError};
+pub use execution::ExecuteJob;
+pub use metadata::{About, BadHeader};
+pub use operation::{Executed, Stage};
+pub use options::{ClientOptions, CredentialHelper, Header, Invocation, TlsOptions};
+pub use result::{Output, Printed, declared_outputs, stderr, stdout};
+pub use rpc::{Counters, Rpc};
+pub use status::{Failure, FailureKind};
+
+use cancel::Canceller;
+use download::Downloader;
+use execution::Priorities;
+use farm::Farm;
+use upload::Uploader;
+
+/// A connected farm. Clones share everything.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    farm: Arc<Farm>,
+    uploader: Uploader,
+    downloader: Downloader,
+    canceller: Canceller,
+    priorities: Priorities,
+    events: Events,
+}
+
+impl Client {
+    /// Connects and asks what the farm can do: two round trips, three with TLS.
+    ///
+    /// # Errors
+    /// The options cannot be used, or the farm does not answer, or it cannot do what is needed.
+    pub async fn connect(options: &ClientOptions, events: Events) -> Result<Self, ConnectError> {
+        let farm = connect::connect(options).await?;
+        let found = &farm.capabilities;
+        events.note(format!(
+            "the farm speaks REAPI {}, digests by {}, batches of {} bytes",
+            found.high_version, found.digest_function, found.batch_limit
+        ));
+        Ok(Self::from_farm(farm, options, events))
+    }
+
+    fn from_farm(farm: Farm, options: &ClientOptions, events: Events) -> Self {
+        let farm = Arc::new(farm);
+        Self {
+            inner: Arc::new(Inner {
+                uploader: Uploader::new(Arc::clone(&farm)),
+                downloader: Downloader::new(Arc::clone(&farm)),
+                canceller: Canceller::new(Arc::clone(&farm)),
+                priorities: Priorities {
+                    execution: options.execution_priority,
+                    cache: options.cache_priority,
+                },
+                farm,
+                events,
+            }),
+        }
+    }
+
+    #[must_use]
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.inner.farm.capabilities
+    }
+
+    /// The function that all digests given to this client must be made with.
+    #[must_use]
+    pub fn digest_function(&self) -> DigestFunction {
+        self.inner.farm.function()
+    }
+
+    #[must_use]
+    pub fn output_style(&self) -> OutputStyle {
+        self.inner.farm.capabilities.output_style
+    }
+
+    /// What has gone over the wire so far.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.inner.farm.wire.counters
+    }
+
+    /// Makes sure that the CAS has `blobs`. Calls of many jobs are put together; each digest is asked about and sent
+    /// once a link.
+    ///
+    /// # Errors
+    /// `FailureKind::Source` when a file is no longer what was hashed; else what the server said.
+    pub async fn ensure_uploaded(&self, blobs: &[Blob]) -> Result<(), Failure> {
+        self.inner.uploader.ensure(blobs).await
+    }
+
+    /// Which of `digests` the CAS lacks. To be asked keeps the others there. Unlike `ensure_uploaded`, this always asks.
+    pub async fn find_missing(&self, digests: &[Digest]) -> Result<HashSet<Digest>, Failure> {
+        find_missing::find_missing(&self.inner.farm, digests).await
+    }
+
+    /// The action cache's result of `action`, if it has one. Its outputs may be gone, and may be wrong. `inline` are
+    /// output paths whose contents may come along.
+    pub async fn action_result(
+        &self,
+        action: &Digest,
+        inline: &[String],
+        about: &About,
+    ) -> Result<Option<ActionResult>, Failure> {
+        action_cache::get(&self.inner.farm, action, inline, about).await
+    }
+
+    /// Stores a result in the action cache. Outputs, Action and Command must have been uploaded.
+    pub async fn update_action_result(
+        &self,
+        action: &Digest,
+        result: ActionResult,
+        about: &About,
+    ) -> Result<(), Failure> {
+        let priority = self.inner.priorities.cache;
+        action_cache::update(&self.inner.farm, action, result, priority, about).await
+    }
+
+    /// Executes an action whose closure has been uploaded. `progress` hears of its stages. Dropping the future cancels
+    /// the operation as far as the server can.
+    ///
+    /// # Errors
+    /// The execution came to no result. `Failure::partial` holds what it printed, if the server says so.
+    pub async fn execute(
+        &self,
+        job: &ExecuteJob,
+        progress: &(dyn Fn(Stage) + Send + Sync),
+    ) -> Result<Executed, Failure> {
+        let inner = &self.inner;
+        execution::execute(
+            &inner.farm,
+            &inner.uploader,
+            &inner.canceller,
+            inner.priorities,
+            job,
+            progress,
+        )
+        .await
+    }
+
+    /// The bytes of `digest`, verified; from `inline` if that is them.
+    ///
+    /// # Errors
+    /// `FailureKind::NotFound` when the CAS has lost it, `Corrupt` when it gives something else.
+    pub async fn fetch(
+        &self,
+        digest: &Digest,
+        inline: Option<Bytes>,
+        about: &About,
+    ) -> Result<Bytes, Failure> {
+        self.inner.downloader.fetch(digest, inline, about).await
+    }
+
+    /// What was printed, fetched if need be.
+    pub async fn printed(&self, printed: &Printed, about: &About) -> Result<Bytes, Failure> {
+        match &printed.digest {
+            Some(digest) => self.fetch(digest, None, about).await,
+            None => Ok(printed.inline.clone()),
+        }
+    }
+
+    /// Ends what the link left on the farm and reports what was transferred. To be called once, after the last job; it
+    /// takes no longer than a few seconds.
+    pub async fn close(&self) {
+        self.inner.canceller.close().await;
+        let counters = self.counters();
+        self.inner.events.send(Event::Transferred {
+            up: counters.bytes_up(),
+            down: counters.bytes_down(),
+        });
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Client({:?})", self.inner.farm.wire)
+    }
+}
