@@ -1,0 +1,97 @@
+//! A job as lld itself would run it: its own names, folder and environment.
+//!
+//! Enters: a planned job, and how its compiler ended. Leaves: what to start, a verdict on the outputs that the compiler
+//! wrote where lld looks for them, and after a failure none of them. Starting is `local`'s.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
+use super::{Planned, UnsoundResult};
+use crate::action::guard::admitted_failure;
+use crate::action::kind::check_output;
+use crate::fs::remove_if_there;
+use crate::process::{Ending, Environment, Finished, Invocation};
+
+/// The command line as lld wrote it.
+pub(super) fn invocation(job: &Planned) -> Invocation {
+    Invocation {
+        arguments: job.command_line.iter().map(OsString::from).collect(),
+        environment: Environment::Inherited,
+        folder: ".".into(),
+        confinement: None,
+    }
+}
+
+/// What [`super::check_result`] asks of other results; the error is the reason why there is no object.
+pub(super) fn check(job: &Planned, finished: &Finished, stderr: &str) -> Result<(), String> {
+    match finished.ending {
+        Ending::Exited(0) => {}
+        Ending::Exited(code) => return Err(UnsoundResult::ExitCode(code).to_string()),
+        Ending::Signalled(signal) => {
+            return Err(format!("the compiler was killed by signal {signal}"));
+        }
+    }
+    if let Some(line) = admitted_failure(stderr) {
+        return Err(UnsoundResult::Admitted(line.to_owned()).to_string());
+    }
+    for (number, output) in job.outputs.iter().enumerate() {
+        let contents = fs::read(output)
+            .map_err(|_| UnsoundResult::MissingOutput(output.clone()).to_string())?;
+        if number == 0 {
+            check_output(job.kind, &contents)
+                .map_err(|wrong| UnsoundResult::WrongOutput(wrong.to_string()).to_string())?;
+        }
+    }
+    Ok(())
+}
+
+/// The way out after a compile that failed in place, as lld itself would have run it.
+pub(super) fn hint(ending: Ending) -> &'static str {
+    match ending {
+        Ending::Exited(0) => {
+            "the compiler claims success: is the disk full, is this the clang that belongs to lld? The same link without \
+             relto tells whether it is the compiler"
+        }
+        Ending::Exited(_) => {
+            "to run this command by hand, link with `-Wl,--save-temps`: lld then keeps the shard that it reads"
+        }
+        Ending::Signalled(_) => {
+            "the compiler crashed: to see it crash by itself, link with `-Wl,--save-temps` and run this command by hand"
+        }
+    }
+}
+
+/// What a failed compile left in place must not be taken for an object. One that was killed leaves its temporary file.
+pub(super) fn discard_outputs(job: &Planned) {
+    for output in &job.outputs {
+        // lld reports the failed link; a file that cannot be removed changes nothing about that.
+        let _ = remove_if_there(Path::new(output));
+        for temporary in temporary_files(Path::new(output)) {
+            let _ = remove_if_there(&temporary);
+        }
+    }
+}
+
+/// clang writes `a.o` as `a-0123abcd.o.tmp` and renames it (`CompilerInstance::createOutputFileImpl`).
+fn temporary_files(output: &Path) -> Vec<PathBuf> {
+    let text = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    let prefix = format!("{}-", text(output.file_stem()));
+    let suffix = format!(".{}.tmp", text(output.extension()));
+    let is_temporary = |name: &str| {
+        let random = name
+            .strip_prefix(&prefix)
+            .and_then(|rest| rest.strip_suffix(&suffix));
+        random.is_some_and(|it| it.len() == 8 && it.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    };
+    let folder = match output.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_name().to_str().is_some_and(is_temporary))
+        .map(|entry| entry.path())
+        .collect()
+}

@@ -1,0 +1,95 @@
+//! A folder that looks like an action's input root.
+//!
+//! Enters: a hermetic job and the link's scratch folder. Leaves: `SCRATCH/JOB/relto/...`, where inputs and toolchain are
+//! symbolic links to the user's own files, and the list of what the compiler may touch. Nothing is copied but the
+//! canonical shard. Removed on drop.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use fs_err::os::unix::fs::symlink;
+
+use super::Hermetic;
+use crate::action::toolchain_tree::{ROOT, ToolchainTree};
+use crate::action::{Input, Source};
+use crate::events::JobId;
+use crate::fs::absolute;
+use crate::process::Confinement;
+
+/// Name of the one toolchain folder that all jobs of a link share.
+const TOOLCHAIN: &str = "tc";
+
+/// Lays the toolchain out once for all jobs.
+pub(super) fn link_toolchain(scratch: &Path, toolchain: &ToolchainTree) -> io::Result<()> {
+    for file in &toolchain.files {
+        let path = scratch.join(TOOLCHAIN).join(&file.tree_path);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        symlink(&file.host, path)?;
+    }
+    Ok(())
+}
+
+/// The folder of one job.
+#[derive(Debug)]
+pub(super) struct JobFolder {
+    /// The compiler's working directory: the input root.
+    pub(super) path: PathBuf,
+}
+
+impl JobFolder {
+    pub(super) fn create(scratch: &Path, job: JobId, hermetic: &Hermetic) -> io::Result<Self> {
+        let folder = Self {
+            path: scratch.join(job.to_string()),
+        };
+        for part in ["relto/m", "relto/f"] {
+            fs::create_dir_all(folder.path.join(part))?;
+        }
+        symlink(scratch.join(TOOLCHAIN), folder.path.join(ROOT))?;
+        for input in &hermetic.action.inputs {
+            let path = folder.path.join(&input.tree_path);
+            match &input.source {
+                Source::File(host) => symlink(absolute(host)?, path)?,
+                Source::Bytes(bytes) => fs::write(path, bytes)?,
+            }
+        }
+        Ok(folder)
+    }
+
+    /// What the action admits, and nothing else of this machine.
+    pub(super) fn confinement(
+        &self,
+        toolchain: &ToolchainTree,
+        hermetic: &Hermetic,
+    ) -> Confinement {
+        let inputs = hermetic.action.inputs.iter().filter_map(host);
+        let tools = toolchain.files.iter().map(|file| file.host.clone());
+        Confinement {
+            readable: inputs.chain(tools).chain([self.path.clone()]).collect(),
+            executable: toolchain
+                .files
+                .iter()
+                .filter(|file| file.executable)
+                .map(|file| file.host.clone())
+                .collect(),
+            writable: vec![self.path.clone()],
+        }
+    }
+}
+
+fn host(input: &Input) -> Option<PathBuf> {
+    match &input.source {
+        // A path that cannot be made absolute has failed when its link was made.
+        Source::File(host) => absolute(host).ok(),
+        Source::Bytes(_) => None,
+    }
+}
+
+impl Drop for JobFolder {
+    fn drop(&mut self) {
+        // The whole scratch folder goes at the end of the link; this only keeps it small meanwhile.
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}

@@ -1,0 +1,278 @@
+//! Runs jobs on this machine, as their actions say.
+//!
+//! Enters: a planned job. Leaves: its outputs, checked. A hermetic job runs in a folder of its own that looks like the
+//! action's input root, with the action's command line and environment, and can read nothing else; so what it leaves is
+//! what the key stands for. When that fails the job is run once more in place, as lld would run it: either the compile
+//! reads something that the action does not say, or the second failure is the one that the user must see.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fs_err as fs;
+use tokio::sync::{OnceCell, RwLock};
+use tokio_util::sync::CancellationToken;
+
+use super::job_folder::{JobFolder, link_toolchain};
+use super::{
+    Compiled, Hermetic, JobFailure, Planned, PlannedForm, UnsoundResult, check_result, in_place,
+    shell_words,
+};
+use crate::action::toolchain_tree::ToolchainTree;
+use crate::events::{Event, Events, Origin};
+use crate::hash_cache::HashCache;
+use crate::process::{
+    Ending, Environment, Finished, Invocation, ProcessError, Relto, Scratch, Spawner,
+};
+
+/// What is the same for all local runs of a link.
+#[derive(Debug)]
+pub struct Shared {
+    pub relto: Relto,
+    /// Where the link's scratch folder is made, when it is needed.
+    pub scratch_parent: PathBuf,
+    pub toolchain: Arc<ToolchainTree>,
+    /// The variables of the action's Command.
+    pub environment: Vec<(String, String)>,
+    pub hash_cache: Arc<HashCache>,
+    pub events: Events,
+    pub cancel: CancellationToken,
+}
+
+/// Compiles on this machine.
+#[derive(Debug)]
+pub struct LocalExecutor {
+    shared: Shared,
+    spawner: Spawner,
+    scratch: OnceCell<Scratch>,
+    /// Ordinary runs share it; a job that ran out of memory takes it alone.
+    memory: RwLock<()>,
+}
+
+/// How one start of the compiler ended.
+enum Attempt {
+    Good(Vec<Bytes>, Finished),
+    OutOfMemory,
+    Bad(UnsoundResult),
+}
+
+impl LocalExecutor {
+    /// Starts the thread from which compilers are started; the scratch folder is made with the first job.
+    ///
+    /// # Errors
+    /// The system has no thread to give.
+    pub fn new(shared: Shared) -> std::io::Result<Self> {
+        Ok(Self {
+            spawner: Spawner::new(shared.relto.clone())?,
+            shared,
+            scratch: OnceCell::new(),
+            memory: RwLock::new(()),
+        })
+    }
+
+    /// Runs `job` until it has its outputs or no way is left.
+    ///
+    /// # Errors
+    /// The compiler failed in place, too; or it could not be started; or the link is being given up.
+    pub async fn run(&self, job: &Planned) -> Result<Compiled, JobFailure> {
+        if let PlannedForm::Hermetic(hermetic) = &job.form {
+            self.started(job, Origin::Local);
+            match self.run_hermetic(job, hermetic).await? {
+                Attempt::Good(outputs, finished) => {
+                    return Ok(Compiled {
+                        origin: Origin::Local,
+                        outputs,
+                        stderr: finished.stderr,
+                        storable: self.unchanged(hermetic),
+                        elapsed: finished.elapsed,
+                        peak_memory: finished.peak_memory,
+                    });
+                }
+                Attempt::OutOfMemory => return Err(out_of_memory(job)),
+                Attempt::Bad(reason) => self.shared.events.note(format!(
+                    "`{}` does not compile from its action alone ({reason}); running it in place",
+                    job.module
+                )),
+            }
+        }
+        self.run_in_place(job).await
+    }
+
+    fn started(&self, job: &Planned, origin: Origin) {
+        self.shared.events.send(Event::JobStarted {
+            job: job.id,
+            origin,
+        });
+    }
+
+    /// A result may be kept only if nothing that it was made from has changed since it was hashed, the compiler included.
+    fn unchanged(&self, hermetic: &Hermetic) -> bool {
+        let shared = &self.shared;
+        let files = hermetic.job.files.iter().zip(&hermetic.identities);
+        let inputs = files.map(|(file, identity)| (&file.host, identity));
+        let tools = shared.toolchain.files.iter();
+        inputs
+            .chain(tools.map(|file| (&file.host, &file.identity)))
+            .all(|(host, identity)| shared.hash_cache.unchanged(host, identity))
+    }
+
+    async fn run_hermetic(
+        &self,
+        job: &Planned,
+        hermetic: &Hermetic,
+    ) -> Result<Attempt, JobFailure> {
+        let machine = |error: std::io::Error| machine(job, &error);
+        let scratch = self.scratch().await.map_err(machine)?;
+        let folder = JobFolder::create(scratch, job.id, hermetic).map_err(machine)?;
+        let attempt = {
+            let _shared = self.memory.read().await;
+            self.attempt(job, hermetic, &folder).await?
+        };
+        let Attempt::OutOfMemory = attempt else {
+            return Ok(attempt);
+        };
+        self.shared.events.note(format!(
+            "`{}` was killed by the kernel; running it once more, alone",
+            job.module
+        ));
+        let _alone = self.memory.write().await;
+        self.attempt(job, hermetic, &folder).await
+    }
+
+    async fn attempt(
+        &self,
+        job: &Planned,
+        hermetic: &Hermetic,
+        folder: &JobFolder,
+    ) -> Result<Attempt, JobFailure> {
+        let invocation = Invocation {
+            arguments: hermetic
+                .action
+                .arguments
+                .iter()
+                .map(OsString::from)
+                .collect(),
+            environment: Environment::Exact(
+                self.shared
+                    .environment
+                    .iter()
+                    .map(|(name, value)| (name.into(), value.into()))
+                    .collect(),
+            ),
+            folder: folder.path.clone(),
+            confinement: Some(folder.confinement(&self.shared.toolchain, hermetic)),
+        };
+        let finished = self.start(job, invocation).await?;
+        if finished.ran_out_of_memory() {
+            return Ok(Attempt::OutOfMemory);
+        }
+        let exit_code = match finished.ending {
+            Ending::Exited(code) => code,
+            Ending::Signalled(signal) => 128 + signal,
+        };
+        let mut outputs: Vec<Option<Bytes>> = hermetic
+            .job
+            .outputs
+            .iter()
+            .map(|output| {
+                fs::read(folder.path.join(&output.tree_path))
+                    .ok()
+                    .map(Bytes::from)
+            })
+            .collect();
+        Ok(
+            match check_result(&hermetic.job, exit_code, &finished.stderr, &outputs) {
+                Ok(()) => Attempt::Good(
+                    outputs.iter_mut().filter_map(Option::take).collect(),
+                    finished,
+                ),
+                Err(reason) => Attempt::Bad(reason),
+            },
+        )
+    }
+
+    async fn run_in_place(&self, job: &Planned) -> Result<Compiled, JobFailure> {
+        self.started(job, Origin::InPlace);
+        let finished = self
+            .start_in_place(job)
+            .await
+            .inspect_err(|_| in_place::discard_outputs(job))?;
+        let stderr = String::from_utf8_lossy(&finished.stderr).into_owned();
+        match in_place::check(job, &finished, &stderr) {
+            Ok(()) => Ok(Compiled {
+                origin: Origin::InPlace,
+                outputs: Vec::new(),
+                stderr: finished.stderr,
+                storable: false,
+                elapsed: finished.elapsed,
+                peak_memory: finished.peak_memory,
+            }),
+            Err(reason) => {
+                in_place::discard_outputs(job);
+                Err(JobFailure::Compiler {
+                    module: job.module.clone(),
+                    reason,
+                    place: "on this machine".to_owned(),
+                    command: shell_words(&job.command_line),
+                    stderr,
+                    hint: Some(in_place::hint(finished.ending).to_owned()),
+                })
+            }
+        }
+    }
+
+    async fn start_in_place(&self, job: &Planned) -> Result<Finished, JobFailure> {
+        let finished = {
+            let _shared = self.memory.read().await;
+            self.start(job, in_place::invocation(job)).await?
+        };
+        if !finished.ran_out_of_memory() {
+            return Ok(finished);
+        }
+        in_place::discard_outputs(job);
+        let _alone = self.memory.write().await;
+        self.start(job, in_place::invocation(job)).await
+    }
+
+    async fn start(&self, job: &Planned, invocation: Invocation) -> Result<Finished, JobFailure> {
+        match self.spawner.run(&invocation, &self.shared.cancel).await {
+            Ok(finished) => Ok(finished),
+            Err(ProcessError::Cancelled) => Err(JobFailure::Cancelled {
+                module: job.module.clone(),
+            }),
+            Err(error) => Err(machine(job, &error)),
+        }
+    }
+
+    async fn scratch(&self) -> std::io::Result<&Path> {
+        let scratch = self
+            .scratch
+            .get_or_try_init(|| async {
+                let scratch = Scratch::create(&self.shared.relto, &self.shared.scratch_parent)?;
+                link_toolchain(scratch.path(), &self.shared.toolchain)?;
+                Ok::<_, std::io::Error>(scratch)
+            })
+            .await?;
+        Ok(scratch.path())
+    }
+}
+
+fn machine(job: &Planned, error: &dyn std::error::Error) -> JobFailure {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let reason: Vec<String> = causes.map(ToString::to_string).collect();
+    JobFailure::Machine {
+        module: job.module.clone(),
+        reason: reason.join(": "),
+        hint: None,
+    }
+}
+
+fn out_of_memory(job: &Planned) -> JobFailure {
+    JobFailure::Machine {
+        module: job.module.clone(),
+        reason: "the kernel killed the compiler twice, the second time while nothing else ran"
+            .to_owned(),
+        hint: Some("the machine has not enough memory for this module: see `dmesg`".to_owned()),
+    }
+}

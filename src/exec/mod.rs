@@ -1,0 +1,219 @@
+//! Running jobs: the types that all executors share.
+//!
+//! Enters: planned jobs. Leaves: for each job its outputs, checked, or the reason why there are none. Where results are
+//! kept and how outputs reach the linker is `link`'s business.
+
+mod in_place;
+mod job_folder;
+pub mod local;
+pub mod queue;
+pub mod remote;
+
+use std::fmt;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::action::Action;
+use crate::action::canonical::CanonicalJob;
+use crate::action::guard::admitted_failure;
+use crate::action::kind::{OutputKind, check_output};
+use crate::digest::Digest;
+use crate::error::Hinted;
+use crate::events::{JobId, Origin};
+use crate::hash_cache::Identity;
+use remote::Fallen;
+
+/// A job that no cache could answer.
+#[derive(Debug)]
+pub struct Planned {
+    pub id: JobId,
+    /// The module as the user knows it.
+    pub module: String,
+    pub index: String,
+    /// Real output paths, the object first.
+    pub outputs: Vec<String>,
+    /// The command line as lld means it.
+    pub command_line: Vec<String>,
+    pub form: PlannedForm,
+    pub kind: OutputKind,
+    /// Longer jobs go first; the unit means nothing outside a comparison.
+    pub cost: u64,
+    /// Why the farm did not make the object, once that is known.
+    pub fallen: OnceLock<Fallen>,
+}
+
+/// How a job may run.
+#[derive(Debug)]
+pub enum PlannedForm {
+    Hermetic(Box<Hermetic>),
+    /// With its real names, as lld would run it; never cached.
+    InPlace,
+}
+
+/// A job that can run anywhere and be kept.
+#[derive(Debug)]
+pub struct Hermetic {
+    pub job: CanonicalJob,
+    pub action: Action,
+    /// Of `job.files`, as they were when they were hashed.
+    pub identities: Vec<Identity>,
+    /// The key of what a compiler of the worker's own makes; `None` where the farm gets ours.
+    pub worker_key: Option<Digest>,
+}
+
+/// What a good run left.
+#[derive(Debug)]
+pub struct Compiled {
+    pub origin: Origin,
+    /// Contents of the outputs, in the order of the job's outputs; empty when the compiler wrote them in place.
+    pub outputs: Vec<Bytes>,
+    /// As the compiler wrote it: with canonical names unless it ran in place.
+    pub stderr: Vec<u8>,
+    /// The inputs are still what they were when they were hashed, so the result may be kept.
+    pub storable: bool,
+    /// What the compile took, the start of the compiler included.
+    pub elapsed: Duration,
+    /// Bytes, where it was measured.
+    pub peak_memory: Option<u64>,
+}
+
+/// Why a job has no object.
+#[derive(Debug, thiserror::Error)]
+pub enum JobFailure {
+    /// The compiler itself said no, or its object is unsound. Another run would end the same way.
+    #[error(
+        "cannot compile `{module}`: {reason}\n  command ({place}): {command}{}",
+        Quoted(stderr)
+    )]
+    Compiler {
+        module: String,
+        reason: String,
+        /// Where it ran.
+        place: String,
+        command: String,
+        stderr: String,
+        hint: Option<String>,
+    },
+    /// The farm did not do it, and nobody else may.
+    #[error("the farm at `{farm}` does not compile `{module}`: {reason}")]
+    Farm {
+        module: String,
+        farm: String,
+        reason: String,
+        hints: Vec<String>,
+    },
+    /// relto or the machine got in the way.
+    #[error("cannot run the job of `{module}`: {reason}")]
+    Machine {
+        module: String,
+        reason: String,
+        hint: Option<String>,
+    },
+    /// The link is being given up.
+    #[error("the job of `{module}` was stopped")]
+    Cancelled { module: String },
+}
+
+impl Hinted for JobFailure {
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Compiler { hint, .. } | Self::Machine { hint, .. } => {
+                hint.iter().cloned().collect()
+            }
+            Self::Farm { hints, .. } => hints.clone(),
+            Self::Cancelled { .. } => Vec::new(),
+        }
+    }
+}
+
+/// The compiler's own words, set off from ours.
+struct Quoted<'a>(&'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in self.0.lines() {
+            write!(f, "\n  | {line}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a result that looks like success is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnsoundResult {
+    #[error("the compiler exited with {0}")]
+    ExitCode(i32),
+    #[error("the compiler exited with 0 but says `{0}`")]
+    Admitted(String),
+    #[error("the compiler exited with 0 but left no `{0}`")]
+    MissingOutput(String),
+    #[error("the compiler exited with 0 but {0}")]
+    WrongOutput(String),
+    #[error("`{0}` has the wrong digest")]
+    WrongDigest(String),
+}
+
+/// The guard behind every run and every cache: exit code, admissions on stderr, each output there and of its kind.
+/// `outputs` gives the contents of each declared output, in the job's order.
+///
+/// # Errors
+/// What is wrong with it; such a result is neither given to lld nor kept.
+pub fn check_result(
+    job: &CanonicalJob,
+    exit_code: i32,
+    stderr: &[u8],
+    outputs: &[Option<Bytes>],
+) -> Result<(), UnsoundResult> {
+    if exit_code != 0 {
+        return Err(UnsoundResult::ExitCode(exit_code));
+    }
+    if let Some(line) = admitted_failure(&String::from_utf8_lossy(stderr)) {
+        return Err(UnsoundResult::Admitted(line.to_owned()));
+    }
+    for (number, declared) in job.outputs.iter().enumerate() {
+        let contents = outputs.get(number).and_then(Option::as_deref);
+        let contents =
+            contents.ok_or_else(|| UnsoundResult::MissingOutput(declared.name.clone()))?;
+        if number == 0 {
+            check_output(job.kind, contents)
+                .map_err(|wrong| UnsoundResult::WrongOutput(wrong.to_string()))?;
+        }
+    }
+    Ok(())
+}
+
+/// A command line as a shell would take it, for messages.
+pub fn shell_words<S: AsRef<str>>(words: &[S]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+./:,@%".contains(c);
+    let quote = |word: &str| {
+        if !word.is_empty() && word.chars().all(plain) {
+            word.to_owned()
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
+    };
+    let quoted: Vec<String> = words.iter().map(|word| quote(word.as_ref())).collect();
+    quoted.join(" ")
+}
+
+impl Hermetic {
+    /// The key of what our own compiler makes.
+    pub fn key(&self) -> Digest {
+        self.action.digest()
+    }
+
+    /// The key under which a result of that origin is kept: another compiler's results never mix with ours.
+    pub fn key_of(&self, origin: Origin) -> Digest {
+        match (origin, self.worker_key) {
+            (Origin::Remote | Origin::RemoteCache, Some(key)) => key,
+            _ => self.key(),
+        }
+    }
+
+    /// The key to look for before a job runs anywhere.
+    pub fn wanted_key(&self) -> Digest {
+        self.worker_key.unwrap_or_else(|| self.key())
+    }
+}

@@ -1,0 +1,158 @@
+//! Runs jobs on a farm.
+//!
+//! Enters: a planned job. Leaves: its outputs, checked, out of the farm's action cache or made by a worker; or `Fallen`,
+//! the reason why this machine has to see to it. A result that is bad is executed again, without the cache, before it
+//! comes to that. What a failure means is said in `fallen`; who else runs the job is `link`'s business.
+
+mod fallen;
+mod prepared;
+mod store;
+mod taken;
+mod turn;
+
+use std::sync::Arc;
+
+pub use fallen::{Cause, Fallen};
+use prepared::FarmToolchain;
+use turn::{Found, Turn};
+
+use super::{Compiled, Hermetic, Planned, PlannedForm};
+use crate::action::toolchain_tree::ToolchainTree;
+use crate::action::{Action, Terms};
+use crate::digest::Digest;
+use crate::events::{Event, Events};
+use crate::hash_cache::HashCache;
+use crate::reapi::{About, Client, Failure, OutputStyle};
+use crate::task::spawn_blocking;
+
+/// What `RequestMetadata` calls our actions.
+const MNEMONIC: &str = "ThinLTOBackend";
+
+/// What a farm is told of a link.
+#[derive(Debug)]
+pub struct Shared {
+    /// By SHA256. Without files for a compiler that is on the workers already.
+    pub toolchain: Arc<ToolchainTree>,
+    /// Digest function and output fields are the farm's to say.
+    pub terms: Terms,
+    /// Take results from the action cache.
+    pub accept_cached: bool,
+    /// Give results of this machine to the action cache.
+    pub upload_local_results: bool,
+    pub hash_cache: Arc<HashCache>,
+    pub events: Events,
+}
+
+impl Shared {
+    fn toolchain_is_ours(&self) -> bool {
+        !self.toolchain.files.is_empty()
+    }
+}
+
+/// Compiles on a farm, or finds there what was compiled before.
+#[derive(Debug)]
+pub struct RemoteExecutor {
+    shared: Shared,
+    client: Client,
+    terms: Terms,
+    toolchain: FarmToolchain,
+}
+
+impl RemoteExecutor {
+    /// Blocks while the toolchain is digested, if the farm wants digests that the disk cache has not.
+    ///
+    /// # Errors
+    /// A file of the toolchain cannot be read.
+    pub fn new(client: Client, shared: Shared) -> std::io::Result<Self> {
+        let function = client.digest_function();
+        let terms = Terms {
+            function,
+            old_outputs: client.output_style() == OutputStyle::Files,
+            ..shared.terms.clone()
+        };
+        Ok(Self {
+            toolchain: FarmToolchain::new(&shared.toolchain, function, &shared.hash_cache)?,
+            terms,
+            client,
+            shared,
+        })
+    }
+
+    /// Whether the farm compiles, or only remembers.
+    pub fn executes(&self) -> bool {
+        self.client.capabilities().can_execute
+    }
+
+    /// Ends what the link left on the farm, in a few seconds at most, and reports what was transferred.
+    pub async fn close(&self) {
+        self.client.close().await;
+    }
+
+    /// Finds or makes the outputs of `job`. Dropping the future cancels the execution as far as the farm can.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub async fn run(self: &Arc<Self>, job: &Arc<Planned>) -> Result<Compiled, Fallen> {
+        let PlannedForm::Hermetic(hermetic) = &job.form else {
+            return Err(Fallen::miss());
+        };
+        let action = self.prepare(job).await?;
+        let turn = Turn {
+            executor: self,
+            job,
+            hermetic,
+            action: action.digest(),
+            about: about(job, action.digest()),
+        };
+        let mut skip_cache = !self.shared.accept_cached;
+        if self.shared.accept_cached {
+            match turn.look_up().await? {
+                Found::Good(compiled) => return Ok(compiled),
+                Found::Bad => skip_cache = true,
+                Found::Nothing => {}
+            }
+        }
+        if !self.executes() {
+            return Err(Fallen::miss());
+        }
+        turn.upload(action).await?;
+        turn.started();
+        let ended = turn.execute(skip_cache).await;
+        if ended.is_err() {
+            turn.stopped();
+        }
+        ended
+    }
+
+    /// Digests on a thread that may block: shards are large, and another digest function reads files.
+    async fn prepare(self: &Arc<Self>, job: &Arc<Planned>) -> Result<Action, Fallen> {
+        let (executor, planned) = (Arc::clone(self), Arc::clone(job));
+        let built = spawn_blocking(move || match &planned.form {
+            PlannedForm::Hermetic(hermetic) => executor.action(hermetic).map_err(Fallen::source),
+            PlannedForm::InPlace => Err(Fallen::miss()),
+        });
+        let action = built.await?;
+        self.shared.events.send(Event::ActionBuilt {
+            job: job.id,
+            action: action.digest().to_string(),
+        });
+        Ok(action)
+    }
+
+    fn action(&self, hermetic: &Hermetic) -> Result<Action, String> {
+        let tree = &self.toolchain.tree;
+        prepared::action(&self.terms, tree, hermetic, &self.shared.hash_cache)
+    }
+
+    fn fallen(&self, failure: &Failure) -> Fallen {
+        Fallen::from_failure(failure, &self.terms.platform)
+    }
+}
+
+fn about(job: &Planned, action: Digest) -> About {
+    About {
+        action: Some(action),
+        mnemonic: Some(MNEMONIC.into()),
+        target: Some(job.module.as_str().into()),
+    }
+}

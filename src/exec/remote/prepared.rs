@@ -1,0 +1,138 @@
+//! A job as this farm wants it.
+//!
+//! Enters: a hermetic job, whose digests are by SHA256. Leaves: the action with the farm's digest function, output
+//! fields and platform, and the blobs behind it. Made when the job's turn comes and again if the farm loses blobs, so
+//! that no directories of waiting jobs are held.
+
+use std::sync::Arc;
+
+use super::RemoteExecutor;
+use crate::action::toolchain_tree::{ToolFile, ToolchainTree};
+use crate::action::{Action, Source, Terms};
+use crate::digest::{Digest, DigestFunction};
+use crate::exec::{Hermetic, Planned, PlannedForm};
+use crate::hash_cache::HashCache;
+use crate::reapi::{Blob, Closure};
+
+/// The toolchain's tree by `terms.function`, and its blobs.
+#[derive(Debug)]
+pub(super) struct FarmToolchain {
+    pub(super) tree: Arc<ToolchainTree>,
+    pub(super) blobs: Vec<Blob>,
+}
+
+impl FarmToolchain {
+    /// `tree` is by SHA256; for another function its files are read once more, or found in the hash cache.
+    pub(super) fn new(
+        tree: &Arc<ToolchainTree>,
+        function: DigestFunction,
+        hash_cache: &HashCache,
+    ) -> std::io::Result<Self> {
+        let tree = match function {
+            DigestFunction::Sha256 => Arc::clone(tree),
+            DigestFunction::Blake3 => Arc::new(digested_anew(tree, function, hash_cache)?),
+        };
+        let directories = tree.directories.iter().filter(|_| !tree.files.is_empty());
+        let files = tree.files.iter();
+        let blobs = directories
+            .map(|encoded| Blob::from_bytes(encoded.digest, encoded.bytes.clone()))
+            .chain(files.map(|file| Blob::from_file(file.digest, file.host.as_path())))
+            .collect();
+        Ok(Self { tree, blobs })
+    }
+}
+
+fn digested_anew(
+    tree: &ToolchainTree,
+    function: DigestFunction,
+    hash_cache: &HashCache,
+) -> std::io::Result<ToolchainTree> {
+    let files = tree.files.iter().map(|file| {
+        let facts = hash_cache.facts(&file.host, function, None)?;
+        Ok(ToolFile {
+            digest: facts.digest,
+            ..file.clone()
+        })
+    });
+    let files = files.collect::<std::io::Result<Vec<_>>>()?;
+    let (start, configuration) = (tree.start.clone(), tree.configuration.clone());
+    Ok(ToolchainTree::new(function, files, start, configuration))
+}
+
+/// The action of `hermetic` on a farm with these terms.
+///
+/// # Errors
+/// An input is no longer what was hashed for the disk cache's key.
+pub(super) fn action(
+    terms: &Terms,
+    toolchain: &ToolchainTree,
+    hermetic: &Hermetic,
+    hash_cache: &HashCache,
+) -> Result<Action, String> {
+    let digests = match terms.function {
+        DigestFunction::Sha256 => known_digests(hermetic),
+        function @ DigestFunction::Blake3 => digests(hermetic, function, hash_cache)?,
+    };
+    Ok(Action::new(terms, toolchain, &hermetic.job, &digests))
+}
+
+/// An action lists its inputs in the order of the job's files; the shard is the last.
+fn known_digests(hermetic: &Hermetic) -> Vec<Digest> {
+    let inputs = hermetic.action.inputs.iter();
+    inputs
+        .take(hermetic.job.files.len())
+        .map(|input| input.digest)
+        .collect()
+}
+
+fn digests(
+    hermetic: &Hermetic,
+    function: DigestFunction,
+    hash_cache: &HashCache,
+) -> Result<Vec<Digest>, String> {
+    let files = hermetic.job.files.iter().zip(&hermetic.identities);
+    files
+        .map(|(file, identity)| {
+            let facts = hash_cache
+                .facts(&file.host, function, None)
+                .map_err(|error| error.to_string())?;
+            if facts.identity == *identity {
+                Ok(facts.digest)
+            } else {
+                Err(format!("`{}` changed after it was hashed", file.name))
+            }
+        })
+        .collect()
+}
+
+/// All blobs of `action` but the toolchain's. Inputs first: an action is worth nothing without them.
+pub(super) fn blobs(action: &Action) -> Vec<Blob> {
+    let inputs = action.inputs.iter().map(|input| match &input.source {
+        Source::File(path) => Blob::from_file(input.digest, path.as_path()),
+        Source::Bytes(bytes) => Blob::from_bytes(input.digest, bytes.clone()),
+    });
+    let messages = action.directories.iter();
+    let messages = messages.chain([&action.command, &action.message]);
+    inputs
+        .chain(messages.map(|encoded| Blob::from_bytes(encoded.digest, encoded.bytes.clone())))
+        .collect()
+}
+
+/// Everything that one job needs, made anew when the farm asks for it.
+pub(super) struct JobClosure {
+    pub(super) executor: Arc<RemoteExecutor>,
+    pub(super) job: Arc<Planned>,
+}
+
+impl Closure for JobClosure {
+    fn blobs(&self) -> Vec<Blob> {
+        let mut all = self.executor.toolchain.blobs.clone();
+        if let PlannedForm::Hermetic(hermetic) = &self.job.form
+            // Inputs that changed meanwhile cannot be sent again; the farm will miss them once more.
+            && let Ok(action) = self.executor.action(hermetic)
+        {
+            all.extend(blobs(&action));
+        }
+        all
+    }
+}
