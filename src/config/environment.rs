@@ -1,0 +1,242 @@
+//! What relto heeds of the environment: the variables, read once.
+//!
+//! Enters: the process's environment, or a test's. Leaves: an `Environment` that the rest of `config` asks, and the
+//! settings that stand in `RELTO_...` variables. Nothing below this layer reads the environment.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use super::error::{ConfigError, Warning};
+use super::merge::{Assignment, Source};
+use super::options::{Kind, OPTIONS, Opt};
+
+/// Every option's variable begins so.
+pub(crate) const PREFIX: &str = "RELTO_";
+/// What to log, in `tracing`'s filter language: `debug`, `relto::reapi=trace`.
+pub const RELTO_LOG: &str = "RELTO_LOG";
+/// When set and not empty, no progress bar, whatever stderr is.
+pub const RELTO_NO_PROGRESS: &str = "RELTO_NO_PROGRESS";
+/// What the terminal can do; `dumb` ones redraw nothing.
+pub(super) const TERM: &str = "TERM";
+/// Where a user's configuration lives; `~/.config` when it is not an absolute path.
+pub(super) const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
+/// Where a user's caches live; `~/.cache` when it is not an absolute path.
+pub(super) const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
+/// The user's own folder.
+pub(super) const HOME: &str = "HOME";
+
+/// Variables that only relto's own tests look at.
+const OF_TESTS: &str = "RELTO_TEST_";
+/// `RELTO_...` variables that are no options.
+const OTHERS: [&str; 2] = [RELTO_LOG, RELTO_NO_PROGRESS];
+
+/// The environment, and the folder that relative paths start from.
+#[derive(Clone, Default)]
+pub struct Environment {
+    variables: BTreeMap<OsString, OsString>,
+    current_folder: PathBuf,
+}
+
+impl std::fmt::Debug for Environment {
+    /// Names only: values may be secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.variables.keys()).finish()
+    }
+}
+
+impl Environment {
+    /// The process's own. Where `HOME` is not set, the user database says what it would be.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let mut variables: BTreeMap<_, _> = std::env::vars_os().collect();
+        if !variables.contains_key(OsStr::new(HOME))
+            && let Some(home) = std::env::home_dir()
+        {
+            variables.insert(HOME.into(), home.into());
+        }
+        Self {
+            variables,
+            current_folder: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+        }
+    }
+
+    /// One made up by a test.
+    #[must_use]
+    pub fn new(
+        current_folder: impl Into<PathBuf>,
+        variables: impl IntoIterator<Item = (&'static str, String)>,
+    ) -> Self {
+        Self {
+            variables: variables
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+            current_folder: current_folder.into(),
+        }
+    }
+
+    #[must_use]
+    pub fn current_folder(&self) -> &std::path::Path {
+        &self.current_folder
+    }
+
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&OsStr> {
+        self.variables
+            .get(OsStr::new(name))
+            .map(OsString::as_os_str)
+    }
+
+    /// A switch in the habit of `NO_COLOR`: on when it is there and not empty.
+    #[must_use]
+    pub fn is_on(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|value| !value.is_empty())
+    }
+
+    #[must_use]
+    pub fn home(&self) -> Option<PathBuf> {
+        self.get(HOME)
+            .filter(|home| !home.is_empty())
+            .map(PathBuf::from)
+    }
+
+    /// The folder of the user's own configuration file.
+    #[must_use]
+    pub fn config_folder(&self) -> Option<PathBuf> {
+        self.xdg(XDG_CONFIG_HOME, ".config")
+    }
+
+    /// The folder of relto's cache when nobody chose another.
+    #[must_use]
+    pub fn cache_folder(&self) -> Option<PathBuf> {
+        self.xdg(XDG_CACHE_HOME, ".cache")
+    }
+
+    fn xdg(&self, variable: &str, otherwise: &str) -> Option<PathBuf> {
+        let chosen = self.get(variable).map(PathBuf::from);
+        chosen
+            .filter(|folder| folder.is_absolute())
+            .or_else(|| self.home().map(|home| home.join(otherwise)))
+            .map(|folder| folder.join("relto"))
+    }
+
+    /// What the `RELTO_...` variables set.
+    ///
+    /// # Errors
+    /// A value that is not UTF-8.
+    pub(super) fn assignments(&self) -> Result<Vec<Assignment>, ConfigError> {
+        OPTIONS
+            .iter()
+            .filter_map(|option| {
+                let variable = option.variable();
+                let value = self.get(&variable)?;
+                Some(assignment(option, variable, value))
+            })
+            .collect()
+    }
+
+    /// A warning for each `RELTO_...` variable that means nothing.
+    pub(super) fn strangers(&self) -> Vec<Warning> {
+        self.variables
+            .keys()
+            .filter_map(|name| name.to_str())
+            .filter(|name| name.starts_with(PREFIX) && !name.starts_with(OF_TESTS))
+            .filter(|name| !OTHERS.contains(name))
+            .filter_map(|name| {
+                let option = name[PREFIX.len()..].to_lowercase();
+                (Opt::find(&option).is_none() || option.to_uppercase() != name[PREFIX.len()..])
+                    .then(|| stranger(name, &option))
+            })
+            .collect()
+    }
+}
+
+fn stranger(name: &str, option: &str) -> Warning {
+    let hint = Opt::nearest(option).and_then(Opt::find);
+    Warning {
+        text: format!("the environment variable `{name}` means nothing to relto"),
+        hint: hint.map(|option| format!("did you mean `{}`?", option.variable())),
+    }
+}
+
+fn assignment(
+    option: &'static Opt,
+    variable: String,
+    value: &OsStr,
+) -> Result<Assignment, ConfigError> {
+    let Some(text) = value.to_str() else {
+        return Err(ConfigError::NotUtf8 { variable });
+    };
+    let values = match option.kind {
+        Kind::Bool | Kind::Value => vec![text.to_owned()],
+        Kind::List | Kind::Choice => items(text),
+    };
+    Ok(Assignment {
+        option,
+        values,
+        source: Source::Environment(variable),
+    })
+}
+
+/// The items of a list: one a line. Without a line break, commas separate, as in other tools' variables; an item that
+/// holds a comma therefore needs a line break behind it.
+fn items(text: &str) -> Vec<String> {
+    let separator = if text.contains('\n') { '\n' } else { ',' };
+    let items: Vec<_> = text
+        .split(separator)
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+        .map(str::to_owned)
+        .collect();
+    if items.is_empty() {
+        return vec![String::new()];
+    }
+    items
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_split_at_lines_or_else_at_commas() {
+        assert_eq!(items("a=1, b=2"), ["a=1", "b=2"]);
+        assert_eq!(items("a=1,x\nb=2\n"), ["a=1,x", "b=2"]);
+        assert_eq!(items("a=1,2\n"), ["a=1,2"]);
+        assert_eq!(items(""), [""]);
+    }
+
+    #[test]
+    fn a_mistyped_variable_is_named_with_its_neighbour() {
+        let environment = Environment::new(
+            "/",
+            [
+                ("RELTO_REMOTE_EXECUTR", String::new()),
+                ("RELTO_LOG", String::new()),
+                ("RELTO_JOBS", String::new()),
+            ],
+        );
+        let strangers = environment.strangers();
+        assert_eq!(strangers.len(), 1);
+        assert_eq!(
+            strangers[0].hint.as_deref(),
+            Some("did you mean `RELTO_REMOTE_EXECUTOR`?")
+        );
+    }
+
+    #[test]
+    fn relative_xdg_folders_are_ignored_as_their_specification_asks() {
+        let environment = Environment::new(
+            "/",
+            [
+                (HOME, "/home/u".to_owned()),
+                (XDG_CACHE_HOME, "relative".to_owned()),
+            ],
+        );
+        assert_eq!(
+            environment.cache_folder(),
+            Some(PathBuf::from("/home/u/.cache/relto"))
+        );
+    }
+}

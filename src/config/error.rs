@@ -1,0 +1,99 @@
+//! What can be wrong with a configuration, and what to do about it.
+//!
+//! Enters: findings of the other modules of `config`. Leaves: errors that end the program with exit code 2, and
+//! warnings that do not. Each names the place where the user wrote it.
+
+use std::path::PathBuf;
+
+use crate::error::Hinted;
+
+/// Something that relto ignored although somebody meant it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    pub text: String,
+    pub hint: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read the configuration")]
+    Unreadable(#[source] std::io::Error),
+    #[error("`{}` line {line} is not valid TOML: {reason}", path.display())]
+    NotToml {
+        path: PathBuf,
+        line: usize,
+        reason: String,
+    },
+    #[error("`{}` line {line}: unknown key `{key}`", path.display())]
+    UnknownKey {
+        path: PathBuf,
+        line: usize,
+        key: String,
+        nearest: Option<&'static str>,
+    },
+    #[error("`{}` line {line}: `{key}` is {found}, but must be {expected}", path.display())]
+    WrongType {
+        path: PathBuf,
+        line: usize,
+        key: String,
+        found: &'static str,
+        expected: &'static str,
+    },
+    #[error("`{}` line {line}: {what} may not be set by a `.relto.toml`", path.display())]
+    NotForProjects {
+        path: PathBuf,
+        line: usize,
+        what: String,
+    },
+    #[error("the environment variable `{variable}` is not valid UTF-8")]
+    NotUtf8 { variable: String },
+    /// `value` is already fit to be shown.
+    #[error("`{value}` is no value for `{name}` ({source_of_value}): {reason}")]
+    BadValue {
+        name: &'static str,
+        value: String,
+        source_of_value: String,
+        reason: String,
+        hint: Option<String>,
+    },
+    #[error("no configuration file has a table `[config.{name}]`")]
+    UnknownConfig { name: String, known: Vec<String> },
+    #[error("`{name}` needs `{needs}`")]
+    Missing {
+        name: &'static str,
+        needs: &'static str,
+    },
+}
+
+impl Hinted for ConfigError {
+    fn hints(&self) -> Vec<String> {
+        let hint = match self {
+            Self::UnknownKey { nearest, .. } => match nearest {
+                Some(name) => format!("did you mean `{name}`?"),
+                None => "`relto --help-all` lists every option; keys are spelled with underscores".to_owned(),
+            },
+            Self::NotForProjects { .. } => {
+                "it comes with other people's sources; use the command line, the environment or your own \
+                 `config.toml`"
+                    .to_owned()
+            }
+            Self::BadValue { hint: Some(hint), .. } => hint.clone(),
+            Self::UnknownConfig { known, .. } if known.is_empty() => {
+                "there is no `[config.NAME]` table in any file that was read".to_owned()
+            }
+            Self::UnknownConfig { known, .. } => format!("there is {}", listed(known)),
+            Self::Missing { needs, .. } => format!("set `{needs}` too"),
+            Self::Unreadable(_)
+            | Self::NotToml { .. }
+            | Self::WrongType { .. }
+            | Self::NotUtf8 { .. }
+            | Self::BadValue { hint: None, .. } => return Vec::new(),
+        };
+        vec![hint]
+    }
+}
+
+fn listed(names: &[String]) -> String {
+    let quoted: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    quoted.join(", ")
+}

@@ -1,0 +1,257 @@
+//! One configuration file.
+//!
+//! Enters: TOML text. Leaves: what it sets, with line numbers, and its `[config.NAME]` tables. Every key is one of the
+//! option table; a key that is not is an error, since a mistyped option must not be silently without effect. Which
+//! files are read is decided in `find`.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::error::ConfigError;
+use super::merge::{Assignment, Source};
+use super::options::{Kind, Opt};
+
+/// What one file sets.
+#[derive(Debug, Default)]
+pub(super) struct ConfigFile {
+    pub(super) plain: Vec<Assignment>,
+    /// By `NAME` of `[config.NAME]`.
+    pub(super) tables: BTreeMap<String, Vec<Assignment>>,
+}
+
+/// Where a text stands, for messages.
+struct Place<'a> {
+    path: &'a Path,
+    text: &'a str,
+    project: bool,
+}
+
+/// Reads the text of the file at `path`, which is a `.relto.toml` if `project`.
+///
+/// # Errors
+/// The text is not TOML, a key is unknown or may not stand here, or a value is of the wrong type.
+pub(super) fn parse(path: &Path, text: &str, project: bool) -> Result<ConfigFile, ConfigError> {
+    let place = Place {
+        path,
+        text,
+        project,
+    };
+    let root = DeTable::parse(text).map_err(|error| ConfigError::NotToml {
+        path: path.to_owned(),
+        line: place.line(&error.span().unwrap_or_default()),
+        reason: error.message().replace('\n', ", "),
+    })?;
+    let mut file = ConfigFile::default();
+    for (key, value) in root.get_ref() {
+        match value.get_ref() {
+            DeValue::Table(tables) if key.get_ref() == "config" => {
+                file.tables = config_tables(&place, tables)?;
+            }
+            _ => file.plain.push(assignment(&place, key, value)?),
+        }
+    }
+    Ok(file)
+}
+
+type Key<'a> = Spanned<std::borrow::Cow<'a, str>>;
+
+fn config_tables(
+    place: &Place<'_>,
+    tables: &DeTable<'_>,
+) -> Result<BTreeMap<String, Vec<Assignment>>, ConfigError> {
+    let mut found = BTreeMap::new();
+    for (name, table) in tables {
+        let DeValue::Table(keys) = table.get_ref() else {
+            let key = format!("config.{}", name.get_ref());
+            return Err(place.wrong_type(&key, table, "a table"));
+        };
+        let mut assignments = Vec::new();
+        for (key, value) in keys {
+            if key.get_ref() == "config" {
+                return Err(place.unknown(key, None));
+            }
+            assignments.push(assignment(place, key, value)?);
+        }
+        found.insert(name.get_ref().to_string(), assignments);
+    }
+    Ok(found)
+}
+
+fn assignment(
+    place: &Place<'_>,
+    key: &Key<'_>,
+    value: &Spanned<DeValue<'_>>,
+) -> Result<Assignment, ConfigError> {
+    let Some(option) = Opt::find(key.get_ref()) else {
+        return Err(place.unknown(key, Opt::nearest(key.get_ref())));
+    };
+    if place.project && !option.in_project {
+        return Err(ConfigError::NotForProjects {
+            path: place.path.to_owned(),
+            line: place.line(&key.span()),
+            what: format!("`{}`", option.name),
+        });
+    }
+    let values = match option.kind {
+        Kind::List => list(place, option, value)?,
+        Kind::Choice => choice(place, option, value)?,
+        Kind::Bool | Kind::Value => vec![scalar(place, option.name, value)?],
+    };
+    Ok(Assignment {
+        option,
+        values,
+        source: Source::File {
+            path: PathBuf::from(place.path),
+            line: place.line(&key.span()),
+            project: place.project,
+        },
+    })
+}
+
+/// `["k=v"]`, `{ k = "v" }` or a single `"k=v"`.
+fn list(
+    place: &Place<'_>,
+    option: &Opt,
+    value: &Spanned<DeValue<'_>>,
+) -> Result<Vec<String>, ConfigError> {
+    match value.get_ref() {
+        DeValue::Table(table) => table
+            .iter()
+            .map(|(key, value)| {
+                let name = format!("{}.{}", option.name, key.get_ref());
+                Ok(format!(
+                    "{}={}",
+                    key.get_ref(),
+                    scalar(place, &name, value)?
+                ))
+            })
+            .collect(),
+        _ => choice(place, option, value),
+    }
+}
+
+fn choice(
+    place: &Place<'_>,
+    option: &Opt,
+    value: &Spanned<DeValue<'_>>,
+) -> Result<Vec<String>, ConfigError> {
+    match value.get_ref() {
+        DeValue::Array(items) => items
+            .iter()
+            .map(|item| scalar(place, option.name, item))
+            .collect(),
+        _ => Ok(vec![scalar(place, option.name, value)?]),
+    }
+}
+
+/// Values are checked later, in one way for all sources, so here they only become text.
+fn scalar(
+    place: &Place<'_>,
+    key: &str,
+    value: &Spanned<DeValue<'_>>,
+) -> Result<String, ConfigError> {
+    match value.get_ref() {
+        DeValue::String(text) => Ok(text.to_string()),
+        DeValue::Boolean(flag) => Ok(flag.to_string()),
+        DeValue::Integer(number) => Ok(number.to_string()),
+        _ => Err(place.wrong_type(key, value, "a string, a number or a boolean")),
+    }
+}
+
+impl Place<'_> {
+    /// The line, counted from 1, on which `span` begins.
+    fn line(&self, span: &Range<usize>) -> usize {
+        let before = self.text.get(..span.start).unwrap_or(self.text);
+        before.matches('\n').count() + 1
+    }
+
+    fn unknown(&self, key: &Key<'_>, nearest: Option<&'static str>) -> ConfigError {
+        ConfigError::UnknownKey {
+            path: self.path.to_owned(),
+            line: self.line(&key.span()),
+            key: key.get_ref().to_string(),
+            nearest,
+        }
+    }
+
+    fn wrong_type(
+        &self,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        expected: &'static str,
+    ) -> ConfigError {
+        ConfigError::WrongType {
+            path: self.path.to_owned(),
+            line: self.line(&value.span()),
+            key: key.to_owned(),
+            found: value.get_ref().type_str(),
+            expected,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Rendered;
+
+    fn refused(text: &str) -> String {
+        let error = parse(Path::new("/p/.relto.toml"), text, true).expect_err("refused");
+        Rendered(&error).to_string()
+    }
+
+    #[test]
+    fn every_shape_of_a_value_becomes_the_text_that_a_flag_would_have() {
+        let text = "jobs = 7\nremote_accept_cached = false\nremote_timeout = \"2m\"\n\
+            remote_default_exec_properties = { OSFamily = \"linux\" }\nremote_header = [\"a=1\", \"b=2\"]\n\
+            [config.farm]\nremote_executor = \"grpc://f:1\"\n";
+        let file = parse(Path::new("/p/c.toml"), text, false).expect("good");
+        let mut shown: Vec<_> = file
+            .plain
+            .iter()
+            .map(|set| format!("{}:{:?}", set.option.name, set.values))
+            .collect();
+        shown.sort();
+        assert_eq!(
+            shown,
+            [
+                r#"jobs:["7"]"#,
+                r#"remote_accept_cached:["false"]"#,
+                r#"remote_default_exec_properties:["OSFamily=linux"]"#,
+                r#"remote_header:["a=1", "b=2"]"#,
+                r#"remote_timeout:["2m"]"#,
+            ]
+        );
+        assert_eq!(
+            file.tables["farm"][0].source.to_string(),
+            "from `/p/c.toml` line 7"
+        );
+    }
+
+    #[test]
+    fn mistakes_name_file_key_line_and_neighbour() {
+        insta::assert_snapshot!(refused("jobs = 1\nremote_executr = \"x\"\n"), @r"
+        `/p/.relto.toml` line 2: unknown key `remote_executr`
+          hint: did you mean `remote_executor`?
+        ");
+        insta::assert_snapshot!(refused("jobs = [[1]]\n"), @"`/p/.relto.toml` line 1: `jobs` is array, but must be a string, a number or a boolean");
+        insta::assert_snapshot!(refused("[config.farm]\n\njob = 1\n"), @r"
+        `/p/.relto.toml` line 3: unknown key `job`
+          hint: did you mean `jobs`?
+        ");
+        insta::assert_snapshot!(refused("config.farm = 1"), @"`/p/.relto.toml` line 1: `config.farm` is integer, but must be a table");
+        insta::assert_snapshot!(refused("jobs = \n"), @"`/p/.relto.toml` line 1 is not valid TOML: string values must be quoted, expected literal string");
+    }
+
+    #[test]
+    fn a_project_may_not_name_programs_to_run() {
+        insta::assert_snapshot!(refused("credential_helper = \"./steal\"\n"), @r"
+        `/p/.relto.toml` line 1: `credential_helper` may not be set by a `.relto.toml`
+          hint: it comes with other people's sources; use the command line, the environment or your own `config.toml`
+        ");
+    }
+}

@@ -1,0 +1,160 @@
+//! Which configuration files are read, and which are not to be trusted.
+//!
+//! Enters: the environment. Leaves: the user's own file and the nearest trustworthy `.relto.toml`, parsed, and warnings
+//! for those that were passed over.
+
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use fs_err::os::unix::fs::OpenOptionsExt as _;
+
+use super::environment::Environment;
+use super::error::{ConfigError, Warning};
+use super::file::{self, ConfigFile};
+
+const PROJECT_FILE: &str = ".relto.toml";
+const USER_FILE: &str = "config.toml";
+
+/// No configuration is that long; what is may be a device or a mistake.
+const LONGEST: u64 = 1 << 20;
+
+/// The files of one invocation.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    pub(super) project: ConfigFile,
+    pub(super) user: ConfigFile,
+    /// Those that were read, for `doctor`.
+    pub(super) paths: Vec<PathBuf>,
+}
+
+/// Reads the files that `environment` leads to. A file that is not there sets nothing.
+///
+/// # Errors
+/// A file is there and cannot be read, or what it says is wrong.
+pub(super) fn read(
+    environment: &Environment,
+    warnings: &mut Vec<Warning>,
+) -> Result<Files, ConfigError> {
+    let mut files = Files::default();
+    for folder in environment.current_folder().ancestors() {
+        let path = folder.join(PROJECT_FILE);
+        if let Some(text) = text_of(&path, Some(warnings))? {
+            files.project = file::parse(&path, &text, true)?;
+            files.paths.push(path);
+            break;
+        }
+    }
+    if let Some(path) = environment
+        .config_folder()
+        .map(|folder| folder.join(USER_FILE))
+        && let Some(text) = text_of(&path, None)?
+    {
+        files.user = file::parse(&path, &text, false)?;
+        files.paths.push(path);
+    }
+    Ok(files)
+}
+
+/// The text of a file, if it is there. With `warnings`, also if others could have written it.
+fn text_of(
+    path: &Path,
+    warnings: Option<&mut Vec<Warning>>,
+) -> Result<Option<String>, ConfigError> {
+    let file = match open(path) {
+        Ok(file) => file,
+        Err(error) if is_absent(&error) => return Ok(None),
+        // A project's file that this user may not read is none of this user's.
+        Err(error) if warnings.is_some() && error.kind() == io::ErrorKind::PermissionDenied => {
+            return Ok(None);
+        }
+        Err(error) => return Err(ConfigError::Unreadable(error)),
+    };
+    // Asked of the open file: what is checked is what is read.
+    let found = file.metadata().map_err(ConfigError::Unreadable)?;
+    if !found.is_file() {
+        return Ok(None);
+    }
+    if let Some(warnings) = warnings
+        && let Some(reason) = distrust(found.uid(), found.gid(), found.mode())
+    {
+        warnings.push(Warning {
+            text: format!("ignored `{}`: {reason}", path.display()),
+            hint: Some("only you or root may own it, and nobody else may write it".to_owned()),
+        });
+        return Ok(None);
+    }
+    let mut text = String::new();
+    file.take(LONGEST)
+        .read_to_string(&mut text)
+        .map_err(ConfigError::Unreadable)?;
+    Ok(Some(text))
+}
+
+/// Opens without waiting: a pipe of that name would have us wait for its writer.
+fn open(path: &Path) -> io::Result<fs_err::File> {
+    let nonblock = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    fs_err::OpenOptions::new()
+        .read(true)
+        .custom_flags(nonblock)
+        .open(path)
+}
+
+/// A folder that may not be searched holds no file for us.
+fn is_absent(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
+}
+
+/// Why a file with this owner, group and mode may say what this user did not mean.
+fn distrust(owner: u32, group: u32, mode: u32) -> Option<&'static str> {
+    let user = rustix::process::geteuid().as_raw();
+    if owner != user && owner != 0 {
+        return Some("it belongs to another user");
+    }
+    if mode & 0o002 != 0 {
+        return Some("everybody may write it");
+    }
+    // Where every user has a group of the same number, files are group-writable by habit and nobody else is in it.
+    if mode & 0o020 != 0 && group != owner {
+        return Some("a group may write it");
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trust_asks_for_owner_and_mode() {
+        let me = rustix::process::geteuid().as_raw();
+        assert_eq!(distrust(me, me + 1, 0o644), None);
+        assert_eq!(distrust(0, 0, 0o600), None);
+        assert_eq!(distrust(me, me, 0o664), None);
+        assert!(distrust(me, me + 1, 0o664).is_some());
+        assert!(distrust(me, me, 0o646).is_some());
+        assert!(distrust(me + 1, me, 0o600).is_some());
+    }
+
+    #[test]
+    fn the_nearest_trusted_file_counts_and_the_others_are_named() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let top = tempfile::tempdir().expect("a temporary folder");
+        let below = top.path().join("a/b");
+        fs_err::create_dir_all(&below).expect("created");
+        fs_err::write(top.path().join("a/.relto.toml"), "jobs = 3\n").expect("written");
+        let bad = below.join(".relto.toml");
+        fs_err::write(&bad, "jobs = 4\n").expect("written");
+        fs_err::set_permissions(&bad, std::fs::Permissions::from_mode(0o666)).expect("changed");
+
+        let mut warnings = Vec::new();
+        let files = read(&Environment::new(below, []), &mut warnings).expect("read");
+        assert_eq!(files.project.plain[0].values, ["3"]);
+        assert_eq!(warnings.len(), 1);
+        assert!(
+            warnings[0].text.contains("everybody may write it"),
+            "{warnings:?}"
+        );
+    }
+}

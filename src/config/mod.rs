@@ -1,0 +1,99 @@
+//! From flags, environment and files to `Settings`.
+//!
+//! Enters: what the command line sets, as `Assignment`s, and the `Environment`. Leaves: `Settings`. The only place that
+//! knows how options are spelled and which source is stronger:
+//!
+//! 1. the command line,
+//! 2. `RELTO_...` variables,
+//! 3. the tables `[config.NAME]` chosen by `--config=NAME`, of `.relto.toml` before the user's own file,
+//! 4. `.relto.toml` in the current folder or the nearest one above,
+//! 5. `$XDG_CONFIG_HOME/relto/config.toml`,
+//! 6. the defaults in `resolve`.
+//!
+//! A chosen table is stronger than what stands outside tables, even in the other file: who asks for it by name wants
+//! all of it, as with a bazelrc.
+
+mod address;
+mod environment;
+mod error;
+mod file;
+mod find;
+mod merge;
+mod options;
+mod parts;
+mod resolve;
+mod secret;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use address::Address;
+pub use environment::{Environment, RELTO_LOG, RELTO_NO_PROGRESS};
+pub use error::{ConfigError, Warning};
+pub use merge::{Assignment, Described, Source, Values};
+pub(crate) use options::nearest;
+pub use options::{Group, Kind, OPTIONS, Opt};
+pub use secret::Secret;
+pub use settings::{
+    CredentialHelper, DiskCacheSettings, Header, LocalSettings, OutputSettings, RemoteSettings,
+    Settings, Strategy, TlsSettings, Toolchain,
+};
+
+use find::Files;
+
+/// What the configuration says, and what of it was passed over.
+#[derive(Debug)]
+pub struct Loaded {
+    pub settings: Settings,
+    pub warnings: Vec<Warning>,
+}
+
+/// Reads all sources.
+///
+/// # Errors
+/// A source says something that relto does not understand, or the values do not fit together.
+pub fn load(
+    command_line: Vec<Assignment>,
+    environment: &Environment,
+) -> Result<Loaded, ConfigError> {
+    let mut warnings = environment.strangers();
+    let files = find::read(environment, &mut warnings)?;
+    let mut layers = vec![command_line, environment.assignments()?];
+    let tables = chosen_tables(&layers, &files)?;
+    layers.extend(tables);
+    layers.push(files.project.plain);
+    layers.push(files.user.plain);
+    let values = Values::merge(&layers);
+    let settings = resolve::settings(values, environment, files.paths)?;
+    Ok(Loaded { settings, warnings })
+}
+
+/// The assignments of the chosen `[config.NAME]` tables, the strongest first: a later name is stronger.
+fn chosen_tables(
+    stronger: &[Vec<Assignment>],
+    files: &Files,
+) -> Result<Vec<Vec<Assignment>>, ConfigError> {
+    let mut layers = stronger.to_vec();
+    layers.push(files.project.plain.clone());
+    layers.push(files.user.plain.clone());
+    let names = Values::merge(&layers);
+    let (_, names) = names.all("config");
+    let mut tables = Vec::new();
+    for name in names.iter().rev().filter(|name| !name.text.is_empty()) {
+        let found = [&files.project, &files.user].map(|file| file.tables.get(&name.text));
+        if found.iter().all(Option::is_none) {
+            return Err(unknown_config(&name.text, files));
+        }
+        tables.extend(found.into_iter().flatten().cloned());
+    }
+    Ok(tables)
+}
+
+fn unknown_config(name: &str, files: &Files) -> ConfigError {
+    let known = files.project.tables.keys().chain(files.user.tables.keys());
+    ConfigError::UnknownConfig {
+        name: name.to_owned(),
+        known: known.cloned().collect(),
+    }
+}

@@ -1,0 +1,287 @@
+//! Tests of the way from sources to settings.
+
+use std::path::Path;
+
+use super::*;
+use crate::error::Rendered;
+
+/// A user's home and a project, in a temporary folder.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new(project: &str, user: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs_err::create_dir_all(path.parent().expect("a folder")).expect("created");
+            fs_err::write(path, text).expect("written");
+        };
+        write("project/.relto.toml", project);
+        write("home/.config/relto/config.toml", user);
+        Self(folder)
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn load(
+        &self,
+        command_line: &[(&str, &str)],
+        variables: &[(&'static str, &str)],
+    ) -> Result<Loaded, ConfigError> {
+        let home = ("HOME", self.path("home").display().to_string());
+        let variables = variables
+            .iter()
+            .map(|&(name, value)| (name, value.to_owned()));
+        let environment = Environment::new(self.path("project"), variables.chain([home]));
+        load(assignments(command_line), &environment)
+    }
+
+    fn settings(
+        &self,
+        command_line: &[(&str, &str)],
+        variables: &[(&'static str, &str)],
+    ) -> Settings {
+        self.load(command_line, variables).expect("good").settings
+    }
+
+    fn refused(&self, command_line: &[(&str, &str)]) -> String {
+        let error = self.load(command_line, &[]).expect_err("refused");
+        Rendered(&error)
+            .to_string()
+            .replace(&self.0.path().display().to_string(), "[T]")
+    }
+}
+
+fn assignments(pairs: &[(&str, &str)]) -> Vec<Assignment> {
+    let assignment = |&(name, value): &(&str, &str)| Assignment {
+        option: Opt::find(name).expect("an option"),
+        values: vec![value.to_owned()],
+        source: Source::CommandLine,
+    };
+    pairs.iter().map(assignment).collect()
+}
+
+#[test]
+fn each_source_beats_those_below_it() {
+    let place = Place::new(
+        "remote_retries = 3\n[config.fast]\nremote_retries = 30\n",
+        "remote_retries = 4\n[config.fast]\nremote_retries = 40\n[config.home]\nremote_retries = 44\n",
+    );
+    let retries = |command_line: &[(&str, &str)], variables: &[(&'static str, &str)]| {
+        place.settings(command_line, variables).remote.retries
+    };
+    let variable = ("RELTO_REMOTE_RETRIES", "2");
+    assert_eq!(retries(&[("remote_retries", "1")], &[variable]), 1);
+    assert_eq!(retries(&[("config", "fast")], &[variable]), 2);
+    assert_eq!(retries(&[("config", "fast")], &[]), 30);
+    assert_eq!(retries(&[], &[("RELTO_CONFIG", "home")]), 44);
+    assert_eq!(retries(&[("config", "home"), ("config", "fast")], &[]), 30);
+    assert_eq!(retries(&[("config", "fast"), ("config", "home")], &[]), 44);
+    assert_eq!(retries(&[], &[]), 3);
+    assert_eq!(
+        Place::new("", "remote_retries = 4")
+            .settings(&[], &[])
+            .remote
+            .retries,
+        4
+    );
+    assert_eq!(Place::new("", "").settings(&[], &[]).remote.retries, 5);
+}
+
+#[test]
+fn every_option_reaches_the_settings() {
+    let other_than_default = |option: &Opt| match option.name {
+        "remote_executor" | "remote_cache" => "grpc://f:1",
+        "remote_timeout" | "grpc_keepalive_time" => "17s",
+        "remote_retries" | "remote_max_connections" | "jobs" | "local_jobs" => "17",
+        "digest_function" => "blake3",
+        "disk_cache_max_size" => "17M",
+        "toolchain" => "worker",
+        "remote_accept_cached"
+        | "remote_upload_local_results"
+        | "remote_local_fallback"
+        | "remote_cache_compression" => "false",
+        "quiet" => "true",
+        _ => "x=y",
+    };
+    let place = Place::new("", "");
+    let default = format!("{:?}", place.settings(&[], &[]));
+    for option in OPTIONS {
+        let set = [(option.name, other_than_default(option))];
+        let set: &[_] = match option.name {
+            // These need a second one; `strategy` and `config` have tests of their own.
+            "strategy" | "config" => continue,
+            "tls_client_key" | "tls_client_certificate" => {
+                &[("tls_client_key", "k"), ("tls_client_certificate", "c")]
+            }
+            _ => &set,
+        };
+        let settings = format!("{:?}", place.settings(set, &[]));
+        assert_ne!(settings, default, "`{}` changes nothing", option.name);
+    }
+}
+
+#[test]
+fn paths_start_from_where_they_are_written() {
+    let place = Place::new(
+        "profile = \"p.json\"",
+        "tls_certificate = \"ca.pem\"\ndisk_cache = \"~/c\"",
+    );
+    let settings = place.settings(&[("execution_log_json_file", "log.json")], &[]);
+    assert_eq!(settings.output.profile, Some(place.path("project/p.json")));
+    assert_eq!(
+        settings.output.execution_log_json_file,
+        Some(place.path("project/log.json"))
+    );
+    assert_eq!(
+        settings.remote.tls.certificate,
+        Some(place.path("home/.config/relto/ca.pem"))
+    );
+    assert_eq!(settings.disk_cache.folder, Some(place.path("home/c")));
+}
+
+#[test]
+fn the_disk_cache_has_a_default_and_can_be_switched_off() {
+    let place = Place::new("", "");
+    let folder = |value: &[(&str, &str)]| place.settings(value, &[]).disk_cache.folder;
+    assert_eq!(folder(&[]), Some(place.path("home/.cache/relto")));
+    assert_eq!(folder(&[("disk_cache", "off")]), None);
+    assert_eq!(folder(&[("disk_cache", "")]), None);
+    let unlimited = place.settings(&[("disk_cache_max_size", "0")], &[]);
+    assert_eq!(unlimited.disk_cache.max_size, None);
+}
+
+#[test]
+fn the_strategy_follows_the_executor_unless_it_is_chosen() {
+    let place = Place::new("", "");
+    let farm = ("remote_executor", "grpc://f:1");
+    assert_eq!(place.settings(&[], &[]).strategy, Strategy::Local);
+    assert_eq!(place.settings(&[farm], &[]).strategy, Strategy::Remote);
+    assert_eq!(
+        place.settings(&[farm, ("strategy", "local")], &[]).strategy,
+        Strategy::Local
+    );
+    assert_eq!(
+        place
+            .settings(&[farm, ("strategy", "dynamic")], &[])
+            .strategy,
+        Strategy::Dynamic
+    );
+    insta::assert_snapshot!(place.refused(&[("strategy", "remote")]), @r"
+    `strategy` needs `remote_executor`
+      hint: set `remote_executor` too
+    ");
+}
+
+#[test]
+fn an_empty_value_takes_back_what_a_weaker_source_says() {
+    let place = Place::new("remote_executor = \"grpc://f:1\"\nremote_retries = 9", "");
+    let settings = place.settings(&[("remote_retries", "")], &[("RELTO_REMOTE_EXECUTOR", "")]);
+    assert_eq!(settings.remote.executor, None);
+    assert_eq!(settings.remote.retries, 5);
+}
+
+#[test]
+fn the_executor_is_the_cache_where_no_other_is_set() {
+    let place = Place::new("", "");
+    let farm = ("remote_executor", "grpc://f:1");
+    let cache = |set: &[(&str, &str)]| {
+        let cache = place.settings(set, &[]).remote.cache;
+        cache.map(|address| address.to_string())
+    };
+    assert_eq!(cache(&[farm]).as_deref(), Some("grpc://f:1"));
+    assert_eq!(
+        cache(&[farm, ("remote_cache", "c:2")]).as_deref(),
+        Some("grpcs://c:2")
+    );
+}
+
+#[test]
+fn a_helper_is_relative_to_its_file_and_replaced_for_the_same_host() {
+    let place = Place::new(
+        "",
+        "credential_helper = [\"get-token\", \"*.example.com=./bin/token\"]",
+    );
+    let helper = ("credential_helper", "other-token");
+    let helpers = place.settings(&[helper], &[]).remote.credential_helpers;
+    assert_eq!(helpers.len(), 2);
+    assert_eq!(helpers[0].host.as_deref(), Some("*.example.com"));
+    assert_eq!(
+        helpers[0].program,
+        place.path("home/.config/relto/./bin/token")
+    );
+    assert_eq!(helpers[1].host, None);
+    assert_eq!(helpers[1].program, Path::new("other-token"));
+}
+
+#[test]
+fn bad_values_name_option_source_and_way_out() {
+    let place = Place::new("\nremote_timeout = \"soon\"", "");
+    insta::assert_snapshot!(place.refused(&[]), @r"
+    `soon` is no value for `remote_timeout` (from `[T]/project/.relto.toml` line 2): it is no duration
+      hint: write it as in 500ms, 90s, 5m or 1h; a plain number counts seconds
+    ");
+    let place = Place::new("remote_header = [\"authorization=${TOKEN}\"]", "");
+    insta::assert_snapshot!(place.refused(&[]), @r"
+    `authorization=***` is no value for `remote_header` (from `[T]/project/.relto.toml` line 1): a `.relto.toml` may not refer to files or variables
+      hint: it comes with other people's sources; put the header into your own `config.toml`
+    ");
+    let place = Place::new("toolchain = \"./evil\"", "");
+    insta::assert_snapshot!(place.refused(&[]), @r"
+    `[T]/project/.relto.toml` line 1: a folder of programs may not be set by a `.relto.toml`
+      hint: it comes with other people's sources; use the command line, the environment or your own `config.toml`
+    ");
+    let place = Place::new("[config.farm]", "[config.home]");
+    insta::assert_snapshot!(place.refused(&[("config", "fram")]), @r"
+    no configuration file has a table `[config.fram]`
+      hint: there is `farm`, `home`
+    ");
+    insta::assert_snapshot!(place.refused(&[("tls_client_key", "k.pem")]), @r"
+    `tls_client_key` needs `tls_client_certificate`
+      hint: set `tls_client_certificate` too
+    ");
+    insta::assert_snapshot!(place.refused(&[("remote_executor", "https://farm.example.com")]), @r"
+    `https://farm.example.com` is no value for `remote_executor` (from the command line): relto speaks gRPC, not plain HTTP
+      hint: try grpcs://farm.example.com
+    ");
+    insta::assert_snapshot!(place.refused(&[("remote_header", "hunter2")]), @"`***` is no value for `remote_header` (from the command line): it is not of the form NAME=VALUE");
+}
+
+#[test]
+fn secrets_are_nowhere_in_the_debug_form() {
+    let place = Place::new("", "remote_header = { authorization = \"Bearer hunter2\" }");
+    let loaded = place
+        .load(&[("remote_exec_header", "x-key=hunter3")], &[])
+        .expect("good");
+    assert!(!format!("{loaded:?}").contains("hunter"));
+    assert_eq!(
+        loaded.settings.remote.headers[0].value.expose(),
+        "Bearer hunter2"
+    );
+    for described in loaded.settings.values.described() {
+        assert!(!described.value.contains("hunter"), "{described:?}");
+    }
+}
+
+#[test]
+fn the_farms_client_gets_what_was_set() {
+    let place = Place::new(
+        "remote_executor = \"grpc://f:1\"\nremote_instance_name = \"main\"\nremote_retries = 7",
+        "remote_header = [\"x-key=1\"]\ntls_certificate = \"/ca.pem\"",
+    );
+    let options = place.settings(&[], &[]).remote.client_options();
+    assert_eq!(options.executor.as_deref(), Some("grpc://f:1"));
+    assert_eq!(options.cache, None);
+    assert_eq!(options.instance_name, "main");
+    assert_eq!(options.retries, 7);
+    assert_eq!(options.headers[0].value, "1");
+    assert_eq!(
+        options.tls.certificate.as_deref(),
+        Some(Path::new("/ca.pem"))
+    );
+    let near = [("remote_cache", "unix:/run/c.sock")];
+    let options = place.settings(&near, &[]).remote.client_options();
+    assert_eq!(options.cache.as_deref(), Some("unix:/run/c.sock"));
+}

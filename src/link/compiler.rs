@@ -1,0 +1,175 @@
+//! What only the compiler itself can say: its target, where it looks for configuration files, what `native` means.
+//!
+//! Enters: a toolchain and a link's common arguments. Leaves: arguments that mean the same on any machine, with the
+//! compiler's configuration files written out, or the reason why there are none. Every question is asked once and the
+//! answer remembered under the content of the compiler (and, for `native`, under the processor), so that a warm link
+//! starts no process.
+
+use std::path::PathBuf;
+
+use fs_err as fs;
+
+use super::tools::ToolsError;
+use crate::action::arguments::{self, Argument, Meaning};
+use crate::action::native;
+use crate::action::response::{expand_response_files, tokenize_config};
+use crate::action::toolchain_tree::ToolFile;
+use crate::answers::answer;
+use crate::digest::{Digest, DigestFunction};
+use crate::state::State;
+use crate::toolchain::Toolchain;
+use crate::toolchain::config::{self, ConfigError, ConfigFolders};
+
+/// The compiler of a link.
+#[derive(Debug)]
+pub(super) struct Compiler {
+    path: PathBuf,
+    identity: Digest,
+    pub(super) target: String,
+    /// What the compiler calls itself, release and all.
+    pub(super) version: String,
+    pub(super) config_folders: ConfigFolders,
+}
+
+impl Compiler {
+    /// Asks for target and configuration folders.
+    pub(super) fn ask(
+        toolchain: &Toolchain,
+        files: &[ToolFile],
+        state: &State,
+    ) -> Result<Self, ToolsError> {
+        let identity = identity(toolchain, files);
+        let question = format!("{identity} -v");
+        let said = answer(state, &question, || {
+            config::verbose_version(&toolchain.called_as)
+        })?;
+        let target = said.lines().find_map(|line| line.strip_prefix("Target: "));
+        let version = said.lines().find(|line| line.contains("version"));
+        Ok(Self {
+            version: version.unwrap_or_default().trim().to_owned(),
+            path: toolchain.called_as.clone(),
+            identity,
+            target: target.unwrap_or_default().trim().to_owned(),
+            config_folders: ConfigFolders::parse(&said),
+        })
+    }
+
+    pub(super) fn has_config_folders(&self) -> bool {
+        self.config_folders.system.is_some() || self.config_folders.user.is_some()
+    }
+
+    /// `words`, a link's common arguments, in a form that means the same anywhere; what stands before all other arguments goes
+    /// into `configuration`. The error is the reason why this compiler's jobs can only run in place.
+    pub(super) fn portable(
+        &self,
+        toolchain: &Toolchain,
+        words: &[String],
+        state: &State,
+        configuration: &mut Vec<String>,
+    ) -> Result<Vec<String>, String> {
+        let words = expand_response_files(words, &mut |path| fs::read_to_string(path))
+            .map_err(|error| error.to_string())?;
+        let (mode, words) = multi_call(&words);
+        configuration.extend_from_slice(mode);
+        let parsed = arguments::parse(words);
+        if let Some(missing) = parsed
+            .iter()
+            .find(|argument| argument.meaning == Meaning::ResponseFile)
+        {
+            return Err(format!("`{}` is not there", missing.words.join(" ")));
+        }
+        let words = self
+            .without_configuration(toolchain, &parsed, configuration)
+            .map_err(|error| error.to_string())?;
+        if native::is_needed(&arguments::parse(&words)) {
+            return self.without_native(&words, state);
+        }
+        Ok(words)
+    }
+
+    /// Takes options that choose configuration files out of the arguments, and puts what the files say before the others,
+    /// where clang would read it.
+    fn without_configuration(
+        &self,
+        toolchain: &Toolchain,
+        parsed: &[Argument<'_>],
+        configuration: &mut Vec<String>,
+    ) -> Result<Vec<String>, ConfigError> {
+        let chosen = |argument: &&Argument<'_>| argument.meaning == Meaning::Config;
+        if toolchain.config_candidates.is_empty()
+            && !parsed.iter().any(|argument| chosen(&argument))
+        {
+            return Ok(parsed
+                .iter()
+                .flat_map(|argument| argument.words.to_vec())
+                .collect());
+        }
+        let decides = |argument: &&Argument<'_>| {
+            matches!(argument.meaning, Meaning::Config | Meaning::Target)
+        };
+        let question = parsed
+            .iter()
+            .filter(decides)
+            .flat_map(|argument| argument.words.to_vec());
+        let mut words = Vec::new();
+        for file in config::loaded(&self.path, &question.collect::<Vec<_>>())? {
+            words.extend(tokenize_config(&file.text));
+        }
+        configuration.push("--no-default-config".to_owned());
+        let others = parsed.iter().filter(|argument| !chosen(argument));
+        words.extend(others.flat_map(|argument| argument.words.to_vec()));
+        Ok(words)
+    }
+
+    fn without_native(&self, words: &[String], state: &State) -> Result<Vec<String>, String> {
+        let question = format!("{} native {} {words:?}", self.identity, processor());
+        let said = answer(state, &question, || {
+            let expanded = native::expand(&self.path, words).map_err(|error| error.to_string())?;
+            Ok::<_, String>(expanded.join("\n"))
+        })?;
+        Ok(said.lines().map(str::to_owned).collect())
+    }
+}
+
+/// A program that is many (`llvm clang`) is told which one to be by words before the first option; lld passes them on as
+/// `--thinlto-remote-compiler-prepend-arg`.
+fn multi_call(words: &[String]) -> (&[String], &[String]) {
+    let options = words
+        .iter()
+        .position(|word| word.starts_with(['-', '@', '/']));
+    words.split_at(options.unwrap_or(words.len()))
+}
+
+/// The compiler by content, and by the name that it takes its mode from.
+fn identity(toolchain: &Toolchain, files: &[ToolFile]) -> Digest {
+    let mut hasher = DigestFunction::Sha256.hasher();
+    hasher.update(toolchain.called_as.as_os_str().as_encoded_bytes());
+    for file in files {
+        hasher.update(&file.digest.hash);
+    }
+    hasher.finish()
+}
+
+/// What clang looks at to find out what `native` means: the processor, without what changes from moment to moment.
+fn processor() -> Digest {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let lasting = |line: &&str| {
+        let name = line.split(':').next().unwrap_or_default().trim();
+        [
+            "vendor_id",
+            "cpu family",
+            "model",
+            "model name",
+            "stepping",
+            "flags",
+            "Features",
+            "CPU part",
+            "isa",
+        ]
+        .contains(&name)
+    };
+    let mut lines: Vec<&str> = text.lines().filter(lasting).collect();
+    lines.sort_unstable();
+    lines.dedup();
+    DigestFunction::Sha256.digest(lines.join("\n").as_bytes())
+}

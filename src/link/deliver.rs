@@ -1,0 +1,217 @@
+//! Results on their way to the linker and into the cache.
+//!
+//! Enters: cached or fresh results. Leaves: outputs in their real places, messages shown, good results kept. A result
+//! from the cache passes the same guard as a fresh one; one that fails it is a miss.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use super::record::Record;
+use crate::action::canonical::NamedOutput;
+use crate::action::messages::with_user_names;
+use crate::cache::{CacheError, DiskCache};
+use crate::digest::{Digest, DigestFunction};
+use crate::error::Hinted;
+use crate::events::{Event, Events, JobId, Origin};
+use crate::exec::{Compiled, Hermetic, Planned, PlannedForm, check_result};
+use crate::fs::write_whole;
+use crate::pb::reapi;
+use crate::process::Parent;
+
+/// Why a result did not reach its place.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliveryError {
+    #[error("cannot write the object `{path}`")]
+    Unwritable {
+        path: String,
+        #[source]
+        source: std::io::Error,
+    },
+    /// Nobody waits for the object, and what lld has deleted must not come back.
+    #[error("the linker waits no longer")]
+    NobodyWaits,
+}
+
+impl Hinted for DeliveryError {
+    fn hints(&self) -> Vec<String> {
+        let hint = "objects stand beside the linker's output until the link ends: is there space, and may you write there?";
+        match self {
+            Self::Unwritable { .. } => vec![hint.to_owned()],
+            Self::NobodyWaits => Vec::new(),
+        }
+    }
+}
+
+/// The way out for all results of a link.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    pub(super) disk_cache: Option<DiskCache>,
+    pub(super) record: Record,
+    pub(super) cancel: CancellationToken,
+    pub(super) events: Events,
+    linker: Parent,
+    /// The cache refused a write; nothing more is kept in this link.
+    refused: AtomicBool,
+}
+
+impl Delivery {
+    pub(super) fn new(
+        disk_cache: Option<DiskCache>,
+        record: Record,
+        cancel: CancellationToken,
+        events: Events,
+    ) -> Self {
+        Self {
+            disk_cache,
+            record,
+            cancel,
+            events,
+            linker: Parent::now(),
+            refused: AtomicBool::new(false),
+        }
+    }
+
+    /// Bytes that this link brought into the disk cache.
+    pub(super) fn added_bytes(&self) -> u64 {
+        self.disk_cache.as_ref().map_or(0, DiskCache::added_bytes)
+    }
+
+    /// Takes the result of `hermetic` from the disk cache, if it is there and sound.
+    pub(super) fn take_cached(
+        &self,
+        id: JobId,
+        hermetic: &Hermetic,
+        index: &str,
+    ) -> Result<bool, DeliveryError> {
+        let cached = self
+            .disk_cache
+            .as_ref()
+            .and_then(|cache| read_cached(cache, hermetic));
+        let Some(cached) = cached else {
+            return Ok(false);
+        };
+        self.write_outputs(&hermetic.job.outputs, &cached.outputs)?;
+        self.finished(
+            id,
+            Origin::DiskCache,
+            &with_user_names(&cached.stderr, &hermetic.job, index),
+        );
+        Ok(true)
+    }
+
+    /// Hands over what a compiler just made, and keeps it if it may be kept.
+    pub(super) fn compiled(&self, job: &Planned, compiled: &Compiled) -> Result<(), DeliveryError> {
+        let text = match &job.form {
+            PlannedForm::Hermetic(hermetic) if compiled.origin != Origin::InPlace => {
+                self.write_outputs(&hermetic.job.outputs, &compiled.outputs)?;
+                if compiled.storable {
+                    self.keep(hermetic, compiled);
+                }
+                with_user_names(&compiled.stderr, &hermetic.job, &job.index)
+            }
+            _ => String::from_utf8_lossy(&compiled.stderr).into_owned(),
+        };
+        self.record.compiled(job, compiled);
+        self.finished(job.id, compiled.origin, &text);
+        Ok(())
+    }
+
+    fn write_outputs(
+        &self,
+        outputs: &[NamedOutput],
+        contents: &[Bytes],
+    ) -> Result<(), DeliveryError> {
+        for (output, contents) in outputs.iter().zip(contents) {
+            if self.cancel.is_cancelled() || self.linker.is_gone() {
+                return Err(DeliveryError::NobodyWaits);
+            }
+            write_whole(&output.host, contents).map_err(|source| DeliveryError::Unwritable {
+                path: output.name.clone(),
+                source,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn keep(&self, hermetic: &Hermetic, compiled: &Compiled) {
+        let Some(cache) = &self.disk_cache else {
+            return;
+        };
+        if self.refused.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Err(error) = store(cache, hermetic, compiled)
+            && !self.refused.swap(true, Ordering::Relaxed)
+        {
+            let hint = error.hints().into_iter().next();
+            let text = format!("results of this link are not kept: {error}");
+            self.events.warning(text, hint.as_deref());
+        }
+    }
+
+    fn finished(&self, job: JobId, origin: Origin, messages: &str) {
+        if !messages.trim().is_empty() {
+            let text = messages.to_owned();
+            self.events.send(Event::CompilerMessage { job, text });
+        }
+        self.record.finished(origin);
+        self.events.send(Event::JobFinished { job, origin });
+    }
+}
+
+struct Cached {
+    outputs: Vec<Bytes>,
+    stderr: Bytes,
+}
+
+/// Reads and checks a cached result; anything missing, damaged or unsound is a miss.
+fn read_cached(cache: &DiskCache, hermetic: &Hermetic) -> Option<Cached> {
+    let result = cache.get(&hermetic.wanted_key())?;
+    let blob = |digest: &reapi::Digest| cache.blob(&Digest::from_pb(digest).ok()?);
+    let mut outputs: Vec<Option<Bytes>> = hermetic
+        .job
+        .outputs
+        .iter()
+        .map(|declared| {
+            let mut files = result.output_files.iter();
+            let found = files.find(|file| file.path == declared.tree_path)?;
+            blob(found.digest.as_ref()?)
+        })
+        .collect();
+    let stderr = match &result.stderr_digest {
+        Some(digest) if result.stderr_raw.is_empty() => blob(digest)?,
+        _ => result.stderr_raw.clone(),
+    };
+    check_result(&hermetic.job, result.exit_code, &stderr, &outputs).ok()?;
+    let outputs = outputs.iter_mut().filter_map(Option::take).collect();
+    Some(Cached { outputs, stderr })
+}
+
+fn store(cache: &DiskCache, hermetic: &Hermetic, compiled: &Compiled) -> Result<(), CacheError> {
+    let mut result = reapi::ActionResult {
+        execution_metadata: Some(reapi::ExecutedActionMetadata {
+            worker: "relto".to_owned(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let keep = |contents: &[u8]| {
+        let digest = DigestFunction::Sha256.digest(contents);
+        cache
+            .put_blob(&digest, contents)
+            .map(|()| Some(digest.to_pb()))
+    };
+    for (declared, contents) in hermetic.job.outputs.iter().zip(&compiled.outputs) {
+        result.output_files.push(reapi::OutputFile {
+            path: declared.tree_path.clone(),
+            digest: keep(contents)?,
+            ..Default::default()
+        });
+    }
+    if !compiled.stderr.is_empty() {
+        result.stderr_digest = keep(&compiled.stderr)?;
+    }
+    cache.put_result(&hermetic.key_of(compiled.origin), &result)
+}

@@ -1,0 +1,246 @@
+//! The farm of a link: how it is reached, what is told of its troubles, and what it gets back.
+//!
+//! Enters: `FarmOptions`, failures of jobs. Leaves: a connected executor, each kind of trouble told once, and results of
+//! this machine in the farm's cache. Connecting begins before anything else and is awaited when the first job needs it.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use tokio::sync::Semaphore;
+
+use super::tools::ToolchainSource;
+use crate::error::Hinted;
+use crate::events::Events;
+use crate::exec::remote::{Cause, Fallen, RemoteExecutor};
+use crate::exec::{Compiled, JobFailure, Planned};
+use crate::reapi::{CapabilityError, Client, ClientOptions, ConnectError, FailureKind};
+use crate::task::{Task, spawn};
+
+/// Results on their way to the farm at a time; each holds an object in memory.
+const STORING: usize = 8;
+
+/// A farm, and how a link may use it.
+#[derive(Debug, Clone)]
+pub struct FarmOptions {
+    pub client: ClientOptions,
+    /// Platform properties, sorted.
+    pub platform: Vec<(String, String)>,
+    /// Jobs under way there at a time.
+    pub jobs: NonZeroUsize,
+    /// Take results from the farm's action cache.
+    pub accept_cached: bool,
+    /// Give results of this machine to it.
+    pub upload_local_results: bool,
+    /// Run here what the farm fails to run.
+    pub local_fallback: bool,
+    pub toolchain: ToolchainSource,
+}
+
+impl FarmOptions {
+    /// The address that messages name.
+    fn address(&self) -> &str {
+        let address = self.client.executor.as_ref().or(self.client.cache.as_ref());
+        address.map_or("", String::as_str)
+    }
+
+    /// Nothing is asked of such a farm but its memory, and a link can do without that.
+    fn is_cache_only(&self) -> bool {
+        self.client.executor.is_none()
+    }
+}
+
+/// A connection that is being made.
+pub(super) type Connecting = Task<Result<Client, ConnectError>>;
+
+/// The farm of a running link.
+#[derive(Debug)]
+pub(super) struct Farm {
+    pub(super) options: FarmOptions,
+    events: Events,
+    executor: OnceLock<Arc<RemoteExecutor>>,
+    warned: Mutex<BTreeSet<Cause>>,
+    storing: Arc<Semaphore>,
+    stores: Mutex<Vec<Task<()>>>,
+    /// The farm's cache takes nothing; nothing more is sent there in this link.
+    closed_cache: Arc<AtomicBool>,
+}
+
+/// Begins to connect. A server without an execution service is used as the cache that it is.
+pub(super) fn connect(options: &FarmOptions, events: &Events) -> Connecting {
+    let (options, events) = (options.clone(), events.clone());
+    spawn(async move {
+        let connected = Client::connect(&options.client, events.clone()).await;
+        match connected {
+            Err(ConnectError::Capabilities {
+                source: CapabilityError::NoExecution(address),
+                ..
+            }) if options.local_fallback => {
+                events.warning(
+                    format!("`{address}` executes nothing; it is used as a cache"),
+                    Some("give the address as `remote_cache`, or check `remote_instance_name`"),
+                );
+                let mut client = options.client;
+                let executor = client.executor.take();
+                client.cache = client.cache.or(executor);
+                Client::connect(&client, events).await
+            }
+            connected => connected,
+        }
+    })
+}
+
+impl Farm {
+    pub(super) fn new(options: FarmOptions, events: Events) -> Self {
+        Self {
+            options,
+            events,
+            executor: OnceLock::new(),
+            warned: Mutex::default(),
+            storing: Arc::new(Semaphore::new(STORING)),
+            stores: Mutex::default(),
+            closed_cache: Arc::default(),
+        }
+    }
+
+    /// From now on local results can be given to the farm.
+    pub(super) fn connected(&self, executor: &Arc<RemoteExecutor>) {
+        let _ = self.executor.set(Arc::clone(executor));
+    }
+
+    /// There is no farm to work with: tells so, if the link may go on without it.
+    pub(super) fn unreachable(&self, error: ConnectError) -> Result<(), ConnectError> {
+        if !self.options.local_fallback && !self.options.is_cache_only() {
+            return Err(error);
+        }
+        let mut text = format!("the link goes on without the farm: {error}");
+        let causes =
+            std::iter::successors(std::error::Error::source(&error), |error| error.source());
+        for cause in causes {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+        }
+        let hint = error.hints().into_iter().next();
+        self.events.warning(text, hint.as_deref());
+        Ok(())
+    }
+
+    /// Whether this machine may run what the farm did not; if so, why is told, once for each kind of trouble.
+    pub(super) fn let_go(&self, job: &Planned, fallen: Fallen) -> Result<(), Box<JobFailure>> {
+        let farm = self.options.address();
+        let module = &job.module;
+        let allowed = self.options.local_fallback || self.options.is_cache_only();
+        if !fallen.cause.runs_here(allowed) {
+            let mut hints = fallen.hints;
+            if fallen.cause.runs_here(true) {
+                hints.push("`remote_local_fallback` would run it on this machine".to_owned());
+            }
+            return Err(Box::new(JobFailure::Farm {
+                module: module.clone(),
+                farm: farm.to_owned(),
+                reason: fallen.reason,
+                hints,
+            }));
+        }
+        let reason = &fallen.reason;
+        let text = match fallen.cause {
+            Cause::Miss | Cause::Source => None,
+            Cause::Compiler => {
+                self.events.note(format!(
+                    "the farm cannot compile `{module}`; running it here: {reason}"
+                ));
+                None
+            }
+            Cause::Away => Some(format!(
+                "the farm at `{farm}` does not do its work, this machine does: {reason}"
+            )),
+            Cause::Refused => Some(format!(
+                "the farm at `{farm}` does not compile `{module}`; this machine does: {reason}"
+            )),
+            Cause::Unsound => Some(format!(
+                "the farm at `{farm}` has no sound result for `{module}`; this machine compiles it: {reason}"
+            )),
+        };
+        if let Some(text) = text {
+            self.tell_once(fallen.cause, text, fallen.hints.first());
+        }
+        let _ = job.fallen.set(fallen);
+        Ok(())
+    }
+
+    fn tell_once(&self, cause: Cause, text: String, hint: Option<&String>) {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.insert(cause) {
+            self.events.warning(text, hint.map(String::as_str));
+        } else {
+            self.events.note(text);
+        }
+    }
+
+    /// After a good local run of a job that fell: tells where the farm was wrong, and gives it what is right.
+    pub(super) async fn compiled_here(&self, job: &Arc<Planned>, compiled: &Arc<Compiled>) {
+        let Some(fallen) = job.fallen.get() else {
+            return;
+        };
+        if fallen.cause == Cause::Compiler {
+            self.events.warning(
+                format!(
+                    "the farm disagrees with this machine about `{}`, which compiles here; there {}",
+                    job.module, fallen.reason
+                ),
+                Some("the compile reads a file that its action does not name, or the worker is another kind of machine"),
+            );
+        }
+        if let Some(executor) = self.executor.get()
+            && executor.wants(job, compiled)
+            && !self.closed_cache.load(Ordering::Relaxed)
+        {
+            self.store(executor, job, compiled).await;
+        }
+    }
+
+    /// Returns at once unless too many results are on their way already.
+    async fn store(
+        &self,
+        executor: &Arc<RemoteExecutor>,
+        job: &Arc<Planned>,
+        compiled: &Arc<Compiled>,
+    ) {
+        let turn = Arc::clone(&self.storing).acquire_owned().await;
+        let (executor, job) = (Arc::clone(executor), Arc::clone(job));
+        let (compiled, events) = (Arc::clone(compiled), self.events.clone());
+        let closed = Arc::clone(&self.closed_cache);
+        let task = spawn(async move {
+            let _turn = turn;
+            let Err(failure) = executor.store(&job, &compiled).await else {
+                return;
+            };
+            let text = format!("the farm's cache does not get what this machine makes: {failure}");
+            let expected = failure.kind == FailureKind::Denied;
+            if closed.swap(true, Ordering::Relaxed) || expected {
+                events.note(text);
+            } else {
+                events.warning(text, failure.hints().first().map(String::as_str));
+            }
+        });
+        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        stores.push(task);
+    }
+
+    /// Waits for what is on its way to the farm, unless the link is `given_up`, and takes leave.
+    pub(super) async fn close(&self, given_up: bool) {
+        let stores = {
+            let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *stores)
+        };
+        for store in stores {
+            if !given_up {
+                store.await;
+            }
+        }
+        if let Some(executor) = self.executor.get() {
+            executor.close().await;
+        }
+    }
+}

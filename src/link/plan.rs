@@ -1,0 +1,258 @@
+//! One job of the job file, made ready: checked, canonical, digested, looked up.
+//!
+//! Enters: the number of a job. Leaves: its outputs, when the disk cache had them; else the job as executors take it.
+//! Runs on several threads at once, so that reading and hashing keep all cores busy while the linker waits.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use fs_err as fs;
+
+use super::LinkError;
+use super::deliver::Delivery;
+use super::tools::Tools;
+use crate::action::canonical::{Canonical, CanonicalJob, canonical};
+use crate::action::guard::{Unsound, check_module, check_names};
+use crate::action::kind::{OutputKind, required_kind};
+use crate::action::{Action, arguments};
+use crate::digest::DigestFunction;
+use crate::error::Hinted;
+use crate::events::{Events, JobId};
+use crate::exec::{Hermetic, Planned, PlannedForm};
+use crate::hash_cache::{FileFacts, HashCache};
+use crate::job::{Job, JobFile};
+use crate::thinlto::{Form, Index, ModuleFacts, module};
+
+/// Why a job must not run at all.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot compile `{module}`")]
+pub struct PlanError {
+    module: String,
+    #[source]
+    source: Unsound,
+}
+
+impl Hinted for PlanError {
+    fn hints(&self) -> Vec<String> {
+        self.source.hints()
+    }
+}
+
+/// What planning left to do.
+pub(super) enum Step {
+    /// The outputs are in their places.
+    Done,
+    Run(Box<Planned>),
+}
+
+/// What planning needs to know of the link.
+pub(super) struct Planner<'a> {
+    pub(super) file: &'a JobFile,
+    pub(super) tools: &'a Tools,
+    pub(super) hash_cache: &'a HashCache,
+    pub(super) delivery: &'a Delivery,
+    pub(super) events: &'a Events,
+}
+
+impl Planner<'_> {
+    /// Plans the job with this number, and ends it where the disk cache has its result.
+    pub(super) fn plan(&self, id: JobId) -> Result<Step, LinkError> {
+        let job = &self.file.jobs[id];
+        let checked = self.form(job).map_err(|source| {
+            Box::new(PlanError {
+                module: job.module().to_owned(),
+                source,
+            })
+        })?;
+        if let PlannedForm::Hermetic(hermetic) = &checked.form
+            && self.delivery.take_cached(id, hermetic, job.index())?
+        {
+            return Ok(Step::Done);
+        }
+        Ok(Step::Run(Box::new(Planned {
+            id,
+            module: job.module().to_owned(),
+            index: job.index().to_owned(),
+            outputs: job.outputs.clone(),
+            command_line: self.file.command_line(job).map(str::to_owned).collect(),
+            kind: self.kind(job),
+            cost: self.delivery.record.cost(job.module(), checked.bytes),
+            form: checked.form,
+            fallen: OnceLock::new(),
+        })))
+    }
+
+    /// What the job is to write, as far as its arguments tell: those of a response file that cannot be read do not.
+    fn kind(&self, job: &Job) -> OutputKind {
+        let words = self.tools.arguments(&job.arguments);
+        let words = words.unwrap_or_else(|_| {
+            self.file
+                .command_line(job)
+                .skip(1)
+                .map(str::to_owned)
+                .collect()
+        });
+        let parsed = arguments::parse(&words);
+        required_kind(
+            &parsed,
+            arguments::target(&parsed).unwrap_or(self.tools.target()),
+        )
+    }
+
+    fn form(&self, job: &Job) -> Result<Checked, Unsound> {
+        let shard = read_shard(job.index())?;
+        let index = Index::parse(&shard).map_err(|source| Unsound::Index {
+            name: job.index().to_owned(),
+            source,
+        })?;
+        check_names(job, &index)?;
+        let bytes = self.check_modules(job, &index)?;
+        let reason = match self.tools.arguments(&job.arguments) {
+            Err(reason) => reason,
+            Ok(arguments) => match self.canonical(job, &arguments, &index)? {
+                Canonical::Hermetic(canonical) => match self.hermetic(*canonical) {
+                    Ok(hermetic) => {
+                        return Ok(Checked {
+                            bytes,
+                            form: PlannedForm::Hermetic(Box::new(hermetic)),
+                        });
+                    }
+                    Err(reason) => reason,
+                },
+                Canonical::InPlace { reason } => reason,
+            },
+        };
+        self.events.note(format!(
+            "`{}` runs in place, uncached: {reason}",
+            job.module()
+        ));
+        Ok(Checked {
+            bytes,
+            form: PlannedForm::InPlace,
+        })
+    }
+
+    fn canonical(
+        &self,
+        job: &Job,
+        arguments: &[String],
+        index: &Index<'_>,
+    ) -> Result<Canonical, Unsound> {
+        let is_folder = |path: &str| Path::new(path).is_dir();
+        canonical(job, arguments, self.tools.target(), index, &is_folder).map_err(|source| {
+            Unsound::Rewrite {
+                name: job.index().to_owned(),
+                source,
+            }
+        })
+    }
+
+    /// Checks every module that the job reads, and estimates how long the job takes: the module is compiled whole, of
+    /// an import only a part.
+    fn check_modules(&self, job: &Job, index: &Index<'_>) -> Result<u64, Unsound> {
+        let mut bytes = 0;
+        for entry in index.modules() {
+            let name = std::str::from_utf8(&entry.path)
+                .expect("it equals a name of the job, which is text");
+            let known = self.module(name)?;
+            if known.identity.size == 0 {
+                return Err(Unsound::Empty {
+                    name: name.to_owned(),
+                });
+            }
+            check_module(job.index(), entry, &module_facts(name, &known)?)?;
+            bytes += if name == job.module() {
+                known.identity.size
+            } else {
+                known.identity.size / 8
+            };
+        }
+        Ok(bytes)
+    }
+
+    fn module(&self, name: &str) -> Result<Arc<FileFacts>, Unsound> {
+        self.hash_cache
+            .facts(Path::new(name), DigestFunction::Sha256, Some(&module_note))
+            .map_err(|source| Unsound::Unreadable {
+                name: name.to_owned(),
+                source,
+            })
+    }
+
+    /// Digests the files of a canonical job. The error is a reason to run in place: a file that an argument names cannot
+    /// be read, and what that means is for the compiler to say.
+    fn hermetic(&self, job: CanonicalJob) -> Result<Hermetic, String> {
+        if let Form::NamesOnly(obstacle) = &job.form {
+            self.events.note(format!(
+                "a shard keeps the order that lld gave it, and another link may miss the cache for that: {obstacle}"
+            ));
+        }
+        let mut digests = Vec::with_capacity(job.files.len());
+        let mut identities = Vec::with_capacity(job.files.len());
+        for file in &job.files {
+            let facts = self
+                .hash_cache
+                .facts(&file.host, DigestFunction::Sha256, None);
+            match facts {
+                Ok(facts) => {
+                    digests.push(facts.digest);
+                    identities.push(facts.identity);
+                }
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        let worker_key = self.tools.worker().map(|worker| {
+            let action = Action::new(&worker.terms, &worker.tree, &job, &digests);
+            action.digest()
+        });
+        let mut action = Action::new(self.tools.terms(), self.tools.tree(), &job, &digests);
+        // Only their digests count here, and thousands of jobs may wait.
+        action.directories = Vec::new();
+        Ok(Hermetic {
+            job,
+            action,
+            identities,
+            worker_key,
+        })
+    }
+}
+
+struct Checked {
+    form: PlannedForm,
+    /// What the compiler reads, weighted.
+    bytes: u64,
+}
+
+fn read_shard(name: &str) -> Result<Vec<u8>, Unsound> {
+    let shard = fs::read(name).map_err(|source| Unsound::Unreadable {
+        name: name.to_owned(),
+        source,
+    })?;
+    if shard.is_empty() {
+        return Err(Unsound::Empty {
+            name: name.to_owned(),
+        });
+    }
+    Ok(shard)
+}
+
+/// What is remembered of a module beside its digest; empty for a file that is no module.
+fn module_note(bytes: &[u8]) -> Vec<u8> {
+    module::facts(bytes)
+        .map(|facts| facts.encode())
+        .unwrap_or_default()
+}
+
+fn module_facts(name: &str, known: &FileFacts) -> Result<ModuleFacts, Unsound> {
+    if let Some(facts) = known.note.as_deref().and_then(ModuleFacts::decode) {
+        return Ok(facts);
+    }
+    let bytes = fs::read(name).map_err(|source| Unsound::Unreadable {
+        name: name.to_owned(),
+        source,
+    })?;
+    module::facts(&bytes).map_err(|source| Unsound::Module {
+        name: name.to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,128 @@
+//! What a link leaves for later ones.
+//!
+//! Enters: where each job's object came from, and what its compile took. Leaves: estimates for the next link's order, a
+//! line for `relto stats`, and, when the disk cache has grown beyond its limit, a process that trims it. Nothing of this
+//! delays the link or fails it.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime};
+
+use super::Options;
+use crate::cache::add_debt;
+use crate::events::{self, Events, Origin};
+use crate::exec::{Compiled, Planned};
+use crate::history::{Estimate, History, LinkRecord, ModuleKey, OriginCounts};
+use crate::process::{Relto, detach};
+use crate::state::State;
+
+/// What a compiler takes before it has read its module, in microseconds.
+const START: u64 = 30_000;
+
+/// The record of the running link.
+#[derive(Debug)]
+pub(super) struct Record {
+    started: Instant,
+    history: History,
+    state: Arc<State>,
+    counts: Mutex<OriginCounts>,
+}
+
+impl Record {
+    pub(super) fn new(state: Arc<State>) -> Self {
+        Self {
+            started: events::now(),
+            history: History::new(Arc::clone(&state)),
+            state,
+            counts: Mutex::default(),
+        }
+    }
+
+    pub(super) fn finished(&self, origin: Origin) {
+        self.counts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .add(origin);
+    }
+
+    pub(super) fn compiled(&self, job: &Planned, compiled: &Compiled) {
+        if compiled.origin == Origin::RemoteCache {
+            return;
+        }
+        let estimate = Estimate {
+            duration: compiled.elapsed,
+            peak_memory: compiled.peak_memory,
+        };
+        self.history.record(module_key(&job.module), estimate);
+    }
+
+    /// How long the compile of `module` may take, in microseconds: as long as last time, else by the bytes it reads.
+    pub(super) fn cost(&self, module: &str, bytes: u64) -> u64 {
+        let key = module_key(module);
+        let last = self.history.estimates(&[key]);
+        last.get(&key).map_or(START + bytes, |estimate| {
+            u64::try_from(estimate.duration.as_micros()).unwrap_or(u64::MAX)
+        })
+    }
+
+    /// Ends the record of a link that succeeded. `added` is what it brought into the disk cache, in bytes.
+    pub(super) fn close(&self, output: &str, options: &Options, added: u64, events: &Events) {
+        let origins = *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        self.history.record_link(LinkRecord {
+            finished: SystemTime::now(),
+            output: output.to_owned(),
+            jobs: origins.total(),
+            duration: self.started.elapsed(),
+            origins,
+        });
+        self.history.flush();
+        if let (Some(root), Some(max_size)) = (&options.disk_cache, options.disk_cache_max_size)
+            && add_debt(&self.state, root, added, max_size)
+        {
+            trim(root, max_size, events);
+        }
+    }
+}
+
+fn trim(root: &Path, max_size: u64, events: &Events) {
+    let variables = [
+        ("RELTO_DISK_CACHE", root.as_os_str().to_owned()),
+        ("RELTO_DISK_CACHE_MAX_SIZE", max_size.to_string().into()),
+    ];
+    if let Err(error) = detach(&Relto::itself(), "cache", &["trim"], &variables) {
+        events.note(format!("the disk cache is not trimmed: {error}"));
+    }
+}
+
+/// The module's name without the numbers that lld adds to an extracted archive member: `libx.a(foo.o at 96).2.44B.o`.
+fn module_key(name: &str) -> ModuleKey {
+    let stem = name
+        .strip_suffix(".o")
+        .and_then(|rest| rest.rsplit_once('.'))
+        .and_then(|(rest, pid)| {
+            pid.bytes()
+                .all(|byte| byte.is_ascii_hexdigit())
+                .then_some(rest)
+        })
+        .and_then(|rest| rest.rsplit_once('.'))
+        .and_then(|(rest, sequence)| {
+            sequence
+                .bytes()
+                .all(|byte| byte.is_ascii_digit())
+                .then_some(rest)
+        });
+    ModuleKey::of(stem.unwrap_or(name).as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_extracted_member_is_known_again_in_the_next_link() {
+        let key = module_key("out/libx.a(foo.o at 96).2.44B.o");
+        assert_eq!(key, module_key("out/libx.a(foo.o at 96).7.1F0C.o"));
+        assert_ne!(key, module_key("out/libx.a(bar.o at 96).2.44B.o"));
+        assert_ne!(module_key("a.o"), module_key("b.o"));
+    }
+}

@@ -1,0 +1,245 @@
+//! Who does what, and when.
+//!
+//! Enters: a link that is ready. Leaves: every job done, or the first failure. Planners look jobs up in the disk cache
+//! while the farm is being connected; what they do not find waits for the farm, as far as there is one, longest first.
+//! Local slots take what can run nowhere else and what the farm lets go.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::farm::{Connecting, Farm};
+use super::plan::{Planner, Step};
+use super::{Link, LinkError, Options};
+use crate::events::JobId;
+use crate::exec::local::{self, LocalExecutor};
+use crate::exec::remote::{self, RemoteExecutor};
+use crate::exec::{Compiled, Planned, PlannedForm};
+use crate::process::Relto;
+use crate::task::{Task, spawn, spawn_blocking};
+
+impl Link {
+    pub(super) async fn run_jobs(
+        self: &Arc<Self>,
+        options: &Options,
+        connecting: Option<Connecting>,
+    ) -> Result<(), LinkError> {
+        let executor = Arc::new(self.local_executor(options).map_err(LinkError::Machine)?);
+        let planners: Vec<_> = (0..planner_count(self.file.jobs.len()))
+            .map(|_| self.start_planner())
+            .collect();
+        let slots: Vec<_> = (0..options.local_jobs.get().min(self.file.jobs.len()))
+            .map(|_| self.start_slot(Arc::clone(&executor)))
+            .collect();
+        let at_farm = connecting.map(|connecting| self.start_farm(connecting));
+        let mut first = Ok(());
+        for planner in planners {
+            keep_first(&mut first, planner.await);
+        }
+        self.for_farm.close();
+        if let Some(at_farm) = at_farm {
+            keep_first(&mut first, at_farm.await);
+        }
+        self.for_slots.close();
+        for slot in slots {
+            keep_first(&mut first, slot.await);
+        }
+        if let Some(farm) = &self.farm {
+            farm.close(first.is_err()).await;
+        }
+        first
+    }
+
+    fn local_executor(&self, options: &Options) -> std::io::Result<LocalExecutor> {
+        LocalExecutor::new(local::Shared {
+            relto: Relto::itself(),
+            scratch_parent: options.scratch_parent.clone(),
+            toolchain: Arc::clone(self.tools.tree()),
+            environment: self.tools.terms().environment.clone(),
+            hash_cache: Arc::clone(&self.hash_cache),
+            events: self.events.clone(),
+            cancel: self.cancel.clone(),
+        })
+    }
+
+    fn start_planner(self: &Arc<Self>) -> Task<Result<(), LinkError>> {
+        let link = Arc::clone(self);
+        spawn_blocking(move || link.or_give_up(link.plan_jobs()))
+    }
+
+    fn plan_jobs(&self) -> Result<(), LinkError> {
+        let planner = Planner {
+            file: &self.file,
+            tools: &self.tools,
+            hash_cache: &self.hash_cache,
+            delivery: &self.delivery,
+            events: &self.events,
+        };
+        loop {
+            if self.cancel.is_cancelled() {
+                return Err(LinkError::Cancelled);
+            }
+            let job: JobId = self.next.fetch_add(1, Ordering::Relaxed);
+            if job >= self.file.jobs.len() {
+                return Ok(());
+            }
+            match planner.plan(job)? {
+                Step::Done => {}
+                Step::Run(job) => self.queue(Arc::new(*job)),
+            }
+        }
+    }
+
+    fn queue(&self, job: Arc<Planned>) {
+        match (&self.farm, &job.form) {
+            (Some(_), PlannedForm::Hermetic(_)) => self.for_farm.push(job),
+            _ => self.for_slots.push(job),
+        }
+    }
+
+    fn start_slot(self: &Arc<Self>, executor: Arc<LocalExecutor>) -> Task<Result<(), LinkError>> {
+        let link = Arc::clone(self);
+        spawn(async move { link.or_give_up(link.run_here(&executor).await) })
+    }
+
+    /// A local slot: one compiler at a time.
+    async fn run_here(self: &Arc<Self>, executor: &LocalExecutor) -> Result<(), LinkError> {
+        while let Some(job) = self.for_slots.pop().await {
+            if self.cancel.is_cancelled() {
+                return Err(LinkError::Cancelled);
+            }
+            let compiled = Arc::new(executor.run(&job).await.map_err(Box::new)?);
+            self.deliver(&job, &compiled).await?;
+            if let Some(farm) = &self.farm {
+                farm.compiled_here(&job, &compiled).await;
+            }
+        }
+        Ok(())
+    }
+
+    fn start_farm(self: &Arc<Self>, connecting: Connecting) -> Task<Result<(), LinkError>> {
+        let link = Arc::clone(self);
+        spawn(async move { link.or_give_up(link.use_farm(connecting).await) })
+    }
+
+    /// Nobody waits for the farm's answer before there is a job for it.
+    async fn use_farm(self: &Arc<Self>, connecting: Connecting) -> Result<(), LinkError> {
+        let (Some(farm), Some(first)) = (&self.farm, self.for_farm.pop().await) else {
+            return Ok(());
+        };
+        self.for_farm.push(first);
+        let connected = tokio::select! {
+            () = self.cancel.cancelled() => return Err(LinkError::Cancelled),
+            connected = connecting => connected,
+        };
+        match connected {
+            Ok(client) => {
+                let shared = self.farm_terms(farm);
+                let executor = spawn_blocking(move || RemoteExecutor::new(client, shared));
+                let executor = Arc::new(executor.await.map_err(LinkError::Machine)?);
+                farm.connected(&executor);
+                self.run_all_at(farm, &executor).await
+            }
+            Err(error) => {
+                farm.unreachable(error).map_err(Box::new)?;
+                while let Some(job) = self.for_farm.pop().await {
+                    self.for_slots.push(job);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn farm_terms(&self, farm: &Farm) -> remote::Shared {
+        let (tree, terms) = self.tools.for_farm();
+        let mut terms = terms.clone();
+        terms.platform.clone_from(&farm.options.platform);
+        remote::Shared {
+            toolchain: Arc::clone(tree),
+            terms,
+            accept_cached: farm.options.accept_cached,
+            upload_local_results: farm.options.upload_local_results,
+            hash_cache: Arc::clone(&self.hash_cache),
+            events: self.events.clone(),
+        }
+    }
+
+    /// Every job that is under way at the farm is a task of its own.
+    async fn run_all_at(
+        self: &Arc<Self>,
+        farm: &Farm,
+        executor: &Arc<RemoteExecutor>,
+    ) -> Result<(), LinkError> {
+        let runners: Vec<_> = (0..farm.options.jobs.get().min(self.file.jobs.len()))
+            .map(|_| {
+                let (link, executor) = (Arc::clone(self), Arc::clone(executor));
+                spawn(async move { link.or_give_up(link.run_at(&executor).await) })
+            })
+            .collect();
+        let mut first = Ok(());
+        for runner in runners {
+            keep_first(&mut first, runner.await);
+        }
+        first
+    }
+
+    async fn run_at(self: &Arc<Self>, executor: &Arc<RemoteExecutor>) -> Result<(), LinkError> {
+        let Some(farm) = &self.farm else {
+            return Ok(());
+        };
+        while let Some(job) = self.for_farm.pop().await {
+            // A future that is dropped is cancelled at the farm, too.
+            let ended = tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => return Err(LinkError::Cancelled),
+                ended = executor.run(&job) => ended,
+            };
+            match ended {
+                Ok(compiled) => self.deliver(&job, &Arc::new(compiled)).await?,
+                Err(fallen) => {
+                    farm.let_go(&job, fallen)?;
+                    self.for_slots.push(job);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn deliver(
+        self: &Arc<Self>,
+        job: &Arc<Planned>,
+        compiled: &Arc<Compiled>,
+    ) -> Result<(), LinkError> {
+        let (link, job, compiled) = (Arc::clone(self), Arc::clone(job), Arc::clone(compiled));
+        spawn_blocking(move || link.delivery.compiled(&job, &compiled)).await?;
+        Ok(())
+    }
+
+    /// One failure ends the whole link.
+    fn or_give_up(&self, result: Result<(), LinkError>) -> Result<(), LinkError> {
+        if result.is_err() {
+            self.cancel.cancel();
+            self.for_farm.close();
+            self.for_slots.close();
+        }
+        result
+    }
+}
+
+/// Keeps the first failure. A job that was stopped because of another one is not the reason.
+fn keep_first(first: &mut Result<(), LinkError>, result: Result<(), LinkError>) {
+    let replaceable = match first {
+        Ok(()) => true,
+        Err(error) => error.is_cancellation(),
+    };
+    if replaceable && result.is_err() {
+        *first = result;
+    }
+}
+
+/// Planning reads and hashes files: as many threads as cores, but no more than there is to do.
+fn planner_count(jobs: usize) -> usize {
+    std::thread::available_parallelism()
+        .map_or(1, NonZeroUsize::get)
+        .min(jobs)
+}

@@ -1,0 +1,62 @@
+//! `execution_log_json_file`: what became of each job, for programs to read.
+//!
+//! Enters: all events of a link. Leaves: one line of JSON a job, in the order of the job file. Fields are those of
+//! Bazel's `SpawnExec` where it has them, in protobuf's JSON spelling.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::record::{Attempt, attempts, is_cached, runner};
+use crate::events::{Event, JobId, Stamped};
+
+pub(super) fn execution_log(modules: &[String], events: &[Stamped]) -> String {
+    let actions = actions(events);
+    let attempts = attempts(events);
+    let lines = modules.iter().enumerate().map(|(job, module)| {
+        let of_job: Vec<_> = attempts
+            .iter()
+            .filter(|attempt| attempt.job == job)
+            .collect();
+        line(module, actions.get(&job).copied(), &of_job).to_string() + "\n"
+    });
+    lines.collect()
+}
+
+fn actions(events: &[Stamped]) -> HashMap<JobId, &str> {
+    let actions = events.iter().filter_map(|stamped| match &stamped.event {
+        Event::ActionBuilt { job, action } => Some((*job, action.as_str())),
+        _ => None,
+    });
+    actions.collect()
+}
+
+/// A job without an attempt that succeeded has status `FAILED`.
+fn line(module: &str, action: Option<&str>, attempts: &[&Attempt]) -> Value {
+    let mut line = json!({
+        "targetLabel": module,
+        "mnemonic": "ThinLTOBackend",
+        "attempts": attempts.len(),
+    });
+    if let Some((hash, size)) = action.and_then(|action| action.split_once('/')) {
+        line["digest"] = json!({"hash": hash, "sizeBytes": size});
+    }
+    match attempts.iter().find(|attempt| attempt.succeeded) {
+        Some(attempt) => {
+            line["runner"] = json!(runner(attempt.origin));
+            line["cacheHit"] = json!(is_cached(attempt.origin));
+            line["metrics"] = json!({
+                "startOffset": protobuf(attempt.start),
+                "totalTime": protobuf(attempt.duration()),
+            });
+        }
+        None => line["status"] = json!("FAILED"),
+    }
+    line
+}
+
+/// A duration as protobuf's JSON spells it.
+fn protobuf(time: Duration) -> String {
+    format!("{}.{:06}s", time.as_secs(), time.subsec_micros())
+}

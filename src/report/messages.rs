@@ -1,0 +1,84 @@
+//! The words around what others have to say.
+//!
+//! Enters: compiler messages, warnings, errors. Leaves: whole blocks that end with a line break, with the styles of a
+//! terminal; the writer takes those off elsewhere. `relto:` and the word `error` or `warning` say everything that the
+//! colour says. `NO_COLOR` is respected by the writer.
+
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+
+use crate::error::{Hinted, Rendered};
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default();
+
+/// An error with its causes and hints.
+#[must_use]
+pub fn error(error: &dyn Hinted) -> String {
+    let text = Rendered(error).to_string();
+    let mut lines = text.lines();
+    let mut block = headed(ERROR, "error", lines.next().unwrap_or_default());
+    for line in lines {
+        match line.strip_prefix("  hint: ") {
+            Some(text) => hint(&mut block, text),
+            None => {
+                let _ = writeln!(block, "{line}");
+            }
+        }
+    }
+    block
+}
+
+/// A warning, and what can be done about it.
+#[must_use]
+pub fn warning(text: &str, way_out: Option<&str>) -> String {
+    let mut block = headed(WARNING, "warning", text);
+    if let Some(text) = way_out {
+        hint(&mut block, text);
+    }
+    block
+}
+
+/// What the compiler wrote about one module. The text is the compiler's own and is not changed.
+#[must_use]
+pub fn of_compiler(module: Option<&str>, text: &str) -> String {
+    let module = module.unwrap_or("an unknown module");
+    format!(
+        "relto: messages for `{module}`:\n{}\n",
+        text.trim_end_matches('\n')
+    )
+}
+
+fn headed(style: Style, word: &str, text: &str) -> String {
+    format!("relto: {style}{word}:{style:#} {text}\n")
+}
+
+fn hint(block: &mut String, text: &str) {
+    let _ = writeln!(block, "  {HINT}hint:{HINT:#} {text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_its_colours_a_block_says_the_same() {
+        let block = warning("the cache is full", Some("make room"));
+        let plain = anstream::adapter::strip_str(&block).to_string();
+        insta::assert_snapshot!(plain, @r"
+        relto: warning: the cache is full
+          hint: make room
+        ");
+        assert!(block.len() > plain.len(), "a terminal gets colours");
+    }
+
+    #[test]
+    fn the_compilers_words_are_kept_and_end_with_one_line_break() {
+        assert_eq!(
+            of_compiler(Some("a.o"), "warning: x\n  y\n\n"),
+            "relto: messages for `a.o`:\nwarning: x\n  y\n"
+        );
+    }
+}

@@ -1,0 +1,202 @@
+//! What the user sees of a link.
+//!
+//! Enters: `events::Stamped` from a channel. Leaves: on stderr a progress bar or nothing, compiler messages and warnings
+//! in whole blocks, one summary line; and the files that were asked for. Runs on a thread of its own and decides nothing:
+//! the link does not wait for it.
+
+mod log;
+pub mod messages;
+mod progress;
+mod record;
+mod summary;
+#[cfg(test)]
+mod tests;
+mod totals;
+mod trace;
+
+use std::collections::HashSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use crate::events::{self, Event, Stamped};
+use progress::Progress;
+
+pub use summary::summary;
+pub use totals::Totals;
+
+/// What to show, and how.
+#[derive(Debug, Clone, Default)]
+pub struct Style {
+    /// No summary. Warnings and messages are shown all the same.
+    pub quiet: bool,
+    /// Draw a bar; for terminals only.
+    pub progress: bool,
+    /// Where to write a trace.
+    pub profile: Option<PathBuf>,
+    /// Where to write one line of JSON a job.
+    pub execution_log: Option<PathBuf>,
+}
+
+/// Where the text goes. Colours are taken off by the writer if it is no terminal.
+type Sink = Box<dyn Write + Send>;
+
+/// The running reporter of one link.
+#[derive(Debug)]
+pub struct Reporter {
+    thread: JoinHandle<Report>,
+}
+
+impl Reporter {
+    /// Starts to report what comes from `receiver`, on stderr.
+    #[must_use]
+    pub fn start(receiver: mpsc::Receiver<Stamped>, style: Style) -> Self {
+        Self::start_with(receiver, style, Box::new(anstream::stderr()))
+    }
+
+    fn start_with(receiver: mpsc::Receiver<Stamped>, style: Style, sink: Sink) -> Self {
+        let started = events::now();
+        let thread = std::thread::spawn(move || {
+            let mut report = Report::new(style, sink, started);
+            report.consume(&receiver);
+            report
+        });
+        Self { thread }
+    }
+
+    /// Waits for `Event::LinkFinished`, or until every `Events` of the link is dropped, and all is shown; then writes
+    /// the files and, after a link that succeeded, the summary.
+    pub fn finish(self, succeeded: bool) -> Totals {
+        match self.thread.join() {
+            Ok(report) => report.finish(succeeded),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+struct Report {
+    style: Style,
+    sink: Sink,
+    progress: Progress,
+    totals: Totals,
+    link: String,
+    modules: Vec<String>,
+    warned: HashSet<String>,
+    /// Everything that happened, if a file is to be written of it.
+    recorded: Vec<Stamped>,
+    started: Instant,
+}
+
+impl std::fmt::Debug for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Report")
+            .field("totals", &self.totals)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Report {
+    fn new(style: Style, sink: Sink, started: Instant) -> Self {
+        Self {
+            progress: Progress::new(style.progress, started),
+            style,
+            sink,
+            totals: Totals::default(),
+            link: String::new(),
+            modules: Vec::new(),
+            warned: HashSet::new(),
+            recorded: Vec::new(),
+            started,
+        }
+    }
+
+    fn consume(&mut self, receiver: &mpsc::Receiver<Stamped>) {
+        loop {
+            let next = match self.progress.patience() {
+                None => receiver.recv().map_err(mpsc::RecvTimeoutError::from),
+                Some(patience) => receiver.recv_timeout(patience),
+            };
+            match next {
+                Ok(stamped) => {
+                    let last = stamped.event == Event::LinkFinished;
+                    self.take(stamped);
+                    if last {
+                        break;
+                    }
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            }
+            self.progress.show(&self.link, &self.totals);
+        }
+        self.progress.erase();
+    }
+
+    fn take(&mut self, stamped: Stamped) {
+        self.totals.add(&stamped.event);
+        self.progress.note(&stamped.event);
+        match &stamped.event {
+            Event::LinkStarted { link, modules } => {
+                self.link.clone_from(link);
+                self.modules.clone_from(modules);
+            }
+            Event::CompilerMessage { job, text } => {
+                let block = messages::of_compiler(self.modules.get(*job).map(String::as_str), text);
+                self.write(&block);
+            }
+            Event::Warning { text, hint } => {
+                if self.warned.insert(text.clone()) {
+                    self.write(&messages::warning(text, hint.as_deref()));
+                }
+            }
+            Event::Note { text } => tracing::info!("{text}"),
+            Event::ActionBuilt { .. }
+            | Event::JobStarted { .. }
+            | Event::JobStopped { .. }
+            | Event::JobFinished { .. }
+            | Event::Transferred { .. }
+            | Event::LinkFinished => {}
+        }
+        if self.style.profile.is_some() || self.style.execution_log.is_some() {
+            self.recorded.push(stamped);
+        }
+    }
+
+    /// One block in one write, above the bar. Where nobody reads, nobody misses it.
+    fn write(&mut self, block: &str) {
+        let Self { progress, sink, .. } = self;
+        progress.aside(|| {
+            let _ = sink.write_all(block.as_bytes()).and_then(|()| sink.flush());
+        });
+    }
+
+    fn finish(mut self, succeeded: bool) -> Totals {
+        self.totals.elapsed = self.started.elapsed();
+        self.write_files();
+        if succeeded && !self.style.quiet {
+            let line = format!("{}\n", summary(&self.totals));
+            self.write(&line);
+        }
+        self.totals
+    }
+
+    fn write_files(&mut self) {
+        if let Some(path) = self.style.profile.take() {
+            let text = trace::trace(&self.link, &self.modules, &self.recorded);
+            self.write_file("profile", &path, &text);
+        }
+        if let Some(path) = self.style.execution_log.take() {
+            let text = log::execution_log(&self.modules, &self.recorded);
+            self.write_file("execution_log_json_file", &path, &text);
+        }
+    }
+
+    fn write_file(&mut self, option: &str, path: &Path, text: &str) {
+        if let Err(error) = crate::fs::write_whole(path, text.as_bytes()) {
+            let text = format!("`{option}` is not written: {error}");
+            self.write(&messages::warning(&text, None));
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What happened to each job, put together from single events.
+//!
+//! Enters: all events of a link, in the order in which they came. Leaves: attempts with beginning and end. The trace and
+//! the execution log are made from these.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::events::{Event, JobId, Origin, Stamped};
+
+/// One try to get a job's object, from one place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Attempt {
+    pub(super) job: JobId,
+    pub(super) origin: Origin,
+    pub(super) start: Duration,
+    pub(super) end: Duration,
+    /// It gave the job its object.
+    pub(super) succeeded: bool,
+}
+
+impl Attempt {
+    pub(super) fn duration(&self) -> Duration {
+        self.end.saturating_sub(self.start)
+    }
+}
+
+/// All attempts, in the order of their beginnings. One that nobody ended ends with the link.
+pub(super) fn attempts(events: &[Stamped]) -> Vec<Attempt> {
+    let mut open: HashMap<(JobId, Origin), Duration> = HashMap::new();
+    let mut attempts = Vec::new();
+    for Stamped { at, event } in events {
+        let (job, origin, succeeded) = match event {
+            Event::JobStarted { job, origin } => {
+                open.insert((*job, *origin), *at);
+                continue;
+            }
+            Event::JobStopped { job, origin } => (*job, *origin, false),
+            Event::JobFinished { job, origin } => (*job, *origin, true),
+            _ => continue,
+        };
+        attempts.push(Attempt {
+            job,
+            origin,
+            // What comes from a cache has no beginning of its own.
+            start: open.remove(&(job, origin)).unwrap_or(*at),
+            end: *at,
+            succeeded,
+        });
+    }
+    let end = events.last().map_or(Duration::ZERO, |last| last.at);
+    attempts.extend(open.into_iter().map(|((job, origin), start)| Attempt {
+        job,
+        origin,
+        start,
+        end,
+        succeeded: false,
+    }));
+    attempts.sort_by_key(|attempt| (attempt.start, attempt.job, attempt.origin));
+    attempts
+}
+
+/// How the files call an origin; Bazel's words where it has one.
+pub(super) fn runner(origin: Origin) -> &'static str {
+    match origin {
+        Origin::DiskCache => "disk cache hit",
+        Origin::RemoteCache => "remote cache hit",
+        Origin::Remote => "remote",
+        Origin::Local => "local",
+        Origin::InPlace => "in place",
+    }
+}
+
+/// Whether nothing had to be executed.
+pub(super) fn is_cached(origin: Origin) -> bool {
+    matches!(origin, Origin::DiskCache | Origin::RemoteCache)
+}

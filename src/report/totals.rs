@@ -1,0 +1,66 @@
+//! The numbers of a link.
+//!
+//! Enters: events, one by one. Leaves: how many jobs ended where, and what was transferred.
+
+use std::time::Duration;
+
+use crate::events::{Event, Origin};
+
+/// What a link has come to so far, or in the end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub jobs: usize,
+    pub disk_cache: usize,
+    pub remote_cache: usize,
+    pub remote: usize,
+    pub local: usize,
+    pub in_place: usize,
+    /// Bytes sent to the farm.
+    pub up: u64,
+    /// Bytes received from the farm.
+    pub down: u64,
+    /// Set at the end.
+    pub elapsed: Duration,
+}
+
+impl Totals {
+    pub(super) fn add(&mut self, event: &Event) {
+        match event {
+            Event::LinkStarted { modules, .. } => self.jobs = modules.len(),
+            Event::JobFinished { origin, .. } => *self.of(*origin) += 1,
+            Event::Transferred { up, down } => {
+                self.up += up;
+                self.down += down;
+            }
+            Event::ActionBuilt { .. }
+            | Event::JobStarted { .. }
+            | Event::JobStopped { .. }
+            | Event::CompilerMessage { .. }
+            | Event::Warning { .. }
+            | Event::Note { .. }
+            | Event::LinkFinished => {}
+        }
+    }
+
+    fn of(&mut self, origin: Origin) -> &mut usize {
+        match origin {
+            Origin::DiskCache => &mut self.disk_cache,
+            Origin::RemoteCache => &mut self.remote_cache,
+            Origin::Remote => &mut self.remote,
+            Origin::Local => &mut self.local,
+            Origin::InPlace => &mut self.in_place,
+        }
+    }
+
+    /// Jobs whose object came from a cache, near or far.
+    #[must_use]
+    pub fn cached(&self) -> usize {
+        self.disk_cache + self.remote_cache
+    }
+
+    /// Jobs that have their object.
+    #[must_use]
+    pub fn finished(&self) -> usize {
+        self.cached() + self.remote + self.local + self.in_place
+    }
+}

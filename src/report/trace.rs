@@ -1,0 +1,100 @@
+//! `profile`: a link as a picture.
+//!
+//! Enters: all events of a link. Leaves: JSON in the Trace Event Format, which `chrome://tracing` and
+//! <https://ui.perfetto.dev> draw. One lane a slot: an attempt takes the first lane that is free when it begins.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::record::{Attempt, attempts, is_cached, runner};
+use crate::events::{Event, Origin, Stamped};
+
+/// The "processes" of the picture.
+const CACHE: u32 = 1;
+const HERE: u32 = 2;
+const FARM: u32 = 3;
+
+/// The trace of `link`, whose jobs are `modules`.
+pub(super) fn trace(link: &str, modules: &[String], events: &[Stamped]) -> String {
+    let mut entries: Vec<Value> = [(CACHE, "cache"), (HERE, "this machine"), (FARM, "farm")]
+        .map(|(pid, name)| {
+            json!({"ph": "M", "name": "process_name", "pid": pid, "args": {"name": name}})
+        })
+        .into();
+    let mut lanes: HashMap<u32, Vec<Duration>> = HashMap::new();
+    for attempt in attempts(events) {
+        let lanes = lanes.entry(process(attempt.origin)).or_default();
+        let lane = lane(lanes, &attempt);
+        entries.push(entry(modules, &attempt, lane));
+    }
+    entries.extend(transfers(events));
+    let trace = json!({
+        "displayTimeUnit": "ms",
+        "otherData": {"link": link},
+        "traceEvents": entries,
+    });
+    trace.to_string() + "\n"
+}
+
+fn process(origin: Origin) -> u32 {
+    match origin {
+        Origin::DiskCache | Origin::RemoteCache => CACHE,
+        Origin::Local | Origin::InPlace => HERE,
+        Origin::Remote => FARM,
+    }
+}
+
+/// The first lane whose last attempt is over. `lanes` holds when each becomes free.
+fn lane(lanes: &mut Vec<Duration>, attempt: &Attempt) -> usize {
+    let free = lanes.iter().position(|free| *free <= attempt.start);
+    let lane = free.unwrap_or(lanes.len());
+    if lane == lanes.len() {
+        lanes.push(attempt.end);
+    } else {
+        lanes[lane] = attempt.end;
+    }
+    lane
+}
+
+fn entry(modules: &[String], attempt: &Attempt, lane: usize) -> Value {
+    let name = modules.get(attempt.job).map_or("?", String::as_str);
+    let mut entry = json!({
+        "name": name,
+        "cat": runner(attempt.origin),
+        "pid": process(attempt.origin),
+        "tid": lane + 1,
+        "ts": micros(attempt.start),
+        "args": {"job": attempt.job, "runner": runner(attempt.origin), "succeeded": attempt.succeeded},
+    });
+    if is_cached(attempt.origin) && attempt.start == attempt.end {
+        entry["ph"] = json!("i");
+        entry["s"] = json!("t");
+    } else {
+        entry["ph"] = json!("X");
+        entry["dur"] = json!(micros(attempt.duration()));
+    }
+    entry
+}
+
+/// Curves of the bytes sent and received so far.
+fn transfers(events: &[Stamped]) -> Vec<Value> {
+    let (mut sent, mut received) = (0, 0);
+    let mut entries = Vec::new();
+    for Stamped { at, event } in events {
+        if let Event::Transferred { up, down } = event {
+            sent += up;
+            received += down;
+            entries.push(json!({
+                "ph": "C", "name": "transferred", "pid": FARM, "ts": micros(*at),
+                "args": {"sent": sent, "received": received},
+            }));
+        }
+    }
+    entries
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
