@@ -5,9 +5,33 @@
 
 // L0
 pub mod error;
+pub mod fs;
 pub mod pb;
 // L1
 pub mod digest;
 pub mod events;
-pub mod fs;
+pub mod once;
+pub mod state;
 pub mod task;
+// L2
+pub mod answers;
+pub mod hash_cache;
+pub mod history;
+pub mod job;
+pub mod process;
+pub mod report;
+pub mod thinlto;
+// L3
+pub mod action;
+pub mod toolchain;
+// L4
+pub mod cache;
+pub mod reapi;
+// L5
+pub mod exec;
+// L6
+pub mod link;
+// L7
+pub mod config;
+// L8
+pub mod cli;

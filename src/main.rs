@@ -1,1 +1,5 @@
-fn main() {}
+//! The program `relto`. Everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    relto::cli::main()
+}

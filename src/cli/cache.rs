@@ -1,0 +1,70 @@
+//! `relto cache [show|trim|clear]`: the disk cache of this machine.
+//!
+//! Enters: the settings. Leaves: size and limit on stdout, a smaller cache, or an empty one.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use indicatif::HumanBytes;
+
+use super::arguments::CacheAction;
+use super::{Context, Failure, NoDiskCache, output};
+use crate::cache::{self, CacheError, TrimReport};
+use crate::config::Settings;
+use crate::error::ExitCode;
+use crate::state::{self, State};
+
+pub(super) fn run(context: &Context, action: CacheAction) -> Result<ExitCode, Failure> {
+    let settings = &context.settings;
+    let Some(folder) = settings.disk_cache.folder.as_deref() else {
+        return Err(Box::new(NoDiskCache));
+    };
+    let text = match action {
+        _ if !folder.exists() => format!("{} does not exist yet\n", folder.display()),
+        CacheAction::Show => show(folder, settings.disk_cache.max_size)?,
+        CacheAction::Trim => match settings.disk_cache.max_size {
+            Some(max_size) => shrink(settings, folder, max_size)?,
+            None => "`disk_cache_max_size` sets no limit: nothing to trim\n".to_owned(),
+        },
+        CacheAction::Clear => shrink(settings, folder, 0)?,
+    };
+    Ok(output::print(&text))
+}
+
+fn show(folder: &Path, max_size: Option<u64>) -> Result<String, Failure> {
+    let usage = cache::usage(folder).map_err(failure)?;
+    let mut text = format!("{}\n", folder.display());
+    let limit = max_size.map_or("no limit".to_owned(), |limit| {
+        format!("of {} at most", HumanBytes(limit))
+    });
+    let _ = writeln!(text, "  size     {} {limit}", HumanBytes(usage.bytes));
+    let _ = writeln!(text, "  results  {}", usage.results);
+    let _ = writeln!(text, "  blobs    {}", usage.blobs);
+    Ok(text)
+}
+
+/// Removes what was longest not used until the cache fits, and notes its new size for the links to come.
+fn shrink(settings: &Settings, folder: &Path, max_size: u64) -> Result<String, Failure> {
+    let Some(report) = cache::trim(folder, max_size).map_err(failure)? else {
+        return Ok("another process is trimming the cache\n".to_owned());
+    };
+    if let Some(home) = &settings.state_folder {
+        let state = State::at(&home.join(state::FILE_NAME));
+        cache::settle_debt(&state, folder, report.after);
+    }
+    Ok(told(&report))
+}
+
+fn told(report: &TrimReport) -> String {
+    let files = if report.removed == 1 { "file" } else { "files" };
+    format!(
+        "{} {files} removed, {} before, {} now\n",
+        report.removed,
+        HumanBytes(report.before),
+        HumanBytes(report.after)
+    )
+}
+
+fn failure(error: CacheError) -> Failure {
+    Box::new(error)
+}

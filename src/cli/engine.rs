@@ -1,0 +1,135 @@
+//! Settings become the engine's options, and a link runs until it is done or has no reason left to go on.
+//!
+//! Enters: settings, a job file. Leaves: the engine's verdict. Starts the runtime, and looks out for signals and for the
+//! linker's death. Everything that happens meanwhile is told in events.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Failure;
+use crate::config::{Settings, Strategy, Toolchain};
+use crate::error::Hinted;
+use crate::events::Events;
+use crate::fs::remove_if_there;
+use crate::job::JobFile;
+use crate::link::{self, LinkError};
+use crate::process::{Interruption, Watch};
+use crate::state::FILE_NAME;
+
+/// Jobs under way at the farm, where the user says nothing.
+const REMOTE_JOBS: NonZeroUsize = NonZeroUsize::new(200).expect("not zero");
+
+/// What keeps a link from even beginning, or ends it from outside.
+#[derive(Debug, thiserror::Error)]
+enum EngineError {
+    #[error("cannot start the threads of a link")]
+    NoThreads(#[source] io::Error),
+    #[error("stopped: {0}")]
+    Interrupted(Interruption),
+}
+
+impl Hinted for EngineError {}
+
+/// Runs all jobs of `job_file`.
+pub(super) fn run(settings: &Settings, job_file: &Path, events: Events) -> Result<(), Failure> {
+    let file = JobFile::read(job_file).map_err(|error| Box::new(error) as Failure)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Box::new(EngineError::NoThreads(error)) as Failure)?;
+    runtime.block_on(watched(file, &options(settings), events))
+}
+
+/// Runs the link, and takes back what it wrote if it failed: a linker that is gone removes no objects any more.
+async fn watched(file: JobFile, options: &link::Options, events: Events) -> Result<(), Failure> {
+    let mut watch =
+        Watch::start().map_err(|error| Box::new(EngineError::NoThreads(error)) as Failure)?;
+    let outputs: Vec<String> = file
+        .jobs
+        .iter()
+        .flat_map(|job| job.outputs.clone())
+        .collect();
+    let result = linked(file, options, events, &mut watch).await;
+    if result.is_err() || watch.is_parent_gone() {
+        for output in outputs {
+            // The reason why the link failed is what the user must see, not this.
+            let _ = remove_if_there(Path::new(&output));
+        }
+    }
+    result
+}
+
+/// When the linker is gone or a signal says so, the link is cancelled, and awaited all the same: it has compilers to end
+/// and a folder to remove.
+async fn linked(
+    file: JobFile,
+    options: &link::Options,
+    events: Events,
+    watch: &mut Watch,
+) -> Result<(), Failure> {
+    let cancel = CancellationToken::new();
+    let linking = link::run(file, options, events, cancel.clone());
+    tokio::pin!(linking);
+    let interruption = tokio::select! {
+        result = &mut linking => return result.map_err(failure),
+        interruption = watch.interrupted() => interruption,
+    };
+    cancel.cancel();
+    match linking.await {
+        Err(error) if !error.is_cancellation() => Err(failure(error)),
+        _ => Err(Box::new(EngineError::Interrupted(interruption))),
+    }
+}
+
+fn failure(error: LinkError) -> Failure {
+    Box::new(error)
+}
+
+fn options(settings: &Settings) -> link::Options {
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    link::Options {
+        disk_cache: settings.disk_cache.folder.clone(),
+        disk_cache_max_size: settings.disk_cache.max_size,
+        state: settings
+            .state_folder
+            .as_ref()
+            .map(|folder| folder.join(FILE_NAME)),
+        local_jobs: settings
+            .local
+            .jobs
+            .and_then(NonZeroUsize::new)
+            .unwrap_or(cores),
+        scratch_parent: std::env::temp_dir(),
+        salt: settings.cache_salt.clone(),
+        environment: std::env::vars_os().collect(),
+        farm: farm(settings),
+    }
+}
+
+/// A farm that executes, unless all is to run here; or one that only remembers.
+fn farm(settings: &Settings) -> Option<link::FarmOptions> {
+    let remote = &settings.remote;
+    let used = match settings.strategy {
+        Strategy::Local => remote.executor.is_none() && remote.cache.is_some(),
+        Strategy::Remote | Strategy::Dynamic => true,
+    };
+    used.then(|| link::FarmOptions {
+        client: remote.client_options(),
+        platform: remote.exec_properties.clone(),
+        jobs: remote
+            .jobs
+            .and_then(NonZeroUsize::new)
+            .unwrap_or(REMOTE_JOBS),
+        accept_cached: remote.accept_cached,
+        upload_local_results: remote.upload_local_results,
+        local_fallback: remote.local_fallback,
+        toolchain: match &settings.toolchain {
+            Toolchain::Upload => link::ToolchainSource::Upload,
+            Toolchain::Worker => link::ToolchainSource::Worker,
+            Toolchain::Folder(folder) => link::ToolchainSource::Folder(folder.clone()),
+        },
+    })
+}

@@ -1,0 +1,62 @@
+//! The two streams.
+//!
+//! Enters: errors, warnings, answers. Leaves: text on stderr, or for answers that were asked for on stdout. A reader
+//! that has gone away (`relto --help | head -1`) is no error.
+
+use std::io::{self, Write as _};
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::Warning;
+use crate::error::{ExitCode, Hinted};
+use crate::report::messages;
+
+/// Writes an answer to stdout.
+pub(super) fn print(text: &str) -> ExitCode {
+    let mut stdout = anstream::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Ok(()) => ExitCode::Success,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::Success,
+        Err(_) => ExitCode::Failure,
+    }
+}
+
+/// An error, its causes and hints.
+pub(super) fn error(error: &dyn Hinted) {
+    to_stderr(&messages::error(error));
+}
+
+pub(super) fn warning(warning: &Warning) {
+    to_stderr(&messages::warning(&warning.text, warning.hint.as_deref()));
+}
+
+/// One block, in one write: the linker's and other programs' lines must not come between. Where nobody reads, nobody
+/// misses it.
+fn to_stderr(block: &str) {
+    let _ = anstream::stderr().lock().write_all(block.as_bytes());
+}
+
+/// Starts logging to stderr, if `filter` is set. A filter that cannot be read is a warning, not the end.
+pub(super) fn start_log(filter: Option<&str>) {
+    let Some(filter) = filter else { return };
+    let filter = match EnvFilter::try_new(filter) {
+        Ok(filter) => filter,
+        Err(error) => {
+            warning(&Warning {
+                text: format!("`RELTO_LOG` is ignored: {error}"),
+                hint: Some("write `RELTO_LOG=debug` or `RELTO_LOG=relto::reapi=trace`".to_owned()),
+            });
+            return;
+        }
+    };
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .finish();
+    // Only a test in the same process can have set another before.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}

@@ -1,0 +1,83 @@
+//! `relto stats`: what the last links did.
+//!
+//! Enters: the record of earlier links. Leaves: on stdout one line a link, the newest first, in the summary's words.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use indicatif::HumanDuration;
+
+use super::{Context, output};
+use crate::error::ExitCode;
+use crate::history::{History, LinkRecord};
+use crate::report::{Totals, summary};
+use crate::state::{self, State};
+
+/// Links that are shown.
+const SHOWN: usize = 20;
+
+pub(super) fn run(context: &Context) -> ExitCode {
+    let state = match &context.settings.state_folder {
+        Some(folder) => State::at(&folder.join(state::FILE_NAME)),
+        None => State::disabled(),
+    };
+    let links = History::new(Arc::new(state)).recent_links(SHOWN);
+    output::print(&table(&links, SystemTime::now()))
+}
+
+fn table(links: &[LinkRecord], now: SystemTime) -> String {
+    if links.is_empty() {
+        return "no links are recorded yet\n".to_owned();
+    }
+    let mut text = String::new();
+    for link in links {
+        let age = now.duration_since(link.finished).unwrap_or(Duration::ZERO);
+        let summary = summary(&totals(link));
+        let summary = summary.strip_prefix("relto: ").unwrap_or(&summary);
+        let _ = writeln!(
+            text,
+            "{} ago  {}: {summary}",
+            HumanDuration(age),
+            link.output
+        );
+    }
+    text
+}
+
+fn totals(link: &LinkRecord) -> Totals {
+    Totals {
+        jobs: link.jobs,
+        disk_cache: link.origins.disk_cache,
+        remote_cache: link.origins.remote_cache,
+        remote: link.origins.remote,
+        local: link.origins.local,
+        in_place: link.origins.in_place,
+        elapsed: link.duration,
+        ..Totals::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::OriginCounts;
+
+    #[test]
+    fn a_link_is_told_in_the_words_of_its_summary() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_hours(24);
+        let link = LinkRecord {
+            finished: now - Duration::from_mins(5),
+            output: "app".to_owned(),
+            jobs: 3,
+            duration: Duration::from_millis(1500),
+            origins: OriginCounts {
+                disk_cache: 1,
+                remote: 2,
+                ..OriginCounts::default()
+            },
+        };
+        insta::assert_snapshot!(table(&[link], now), @"5 minutes ago  app: 3 jobs, 1 cached, 2 remote, 1.5 s");
+        assert_eq!(table(&[], now), "no links are recorded yet\n");
+    }
+}
