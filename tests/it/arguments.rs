@@ -1,0 +1,245 @@
+//! What is said of arguments, against the installed clang.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use fs_err as fs;
+use relto::action::arguments::{Meaning, extra_outputs, parse};
+use relto::action::kind::{check_output, required_kind};
+use relto::action::{native, response};
+
+use crate::workshop::CLANG;
+
+fn words(line: &str) -> Vec<String> {
+    line.split(' ').map(str::to_owned).collect()
+}
+
+fn clang<T: AsRef<std::ffi::OsStr>>(folder: &Path, arguments: &[T]) -> Output {
+    let output = Command::new(CLANG)
+        .current_dir(folder)
+        .args(arguments)
+        .output()
+        .expect("clang runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    output
+}
+
+/// A folder with `m.bc`, a module for ThinLTO.
+fn with_module() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let source = "void g(float*a,float*b,int n){for(int i=0;i<n;i++)a[i]=a[i]*b[i]+1;}";
+    fs::write(folder.path().join("m.c"), source).expect("written");
+    clang(
+        folder.path(),
+        &["-O2", "-flto=thin", "-c", "m.c", "-o", "m.bc"],
+    );
+    folder
+}
+
+#[test]
+fn what_is_called_inert_is_and_what_is_remarked_on_is() {
+    let folder = with_module();
+    for (line, remarked) in [
+        ("-DX -D Y -Wshadow -Wno-unused -Wformat", false),
+        ("-nostdinc -nostdinc++", true),
+        ("-UX", true),
+        ("-U X", true),
+        ("-Ix", true),
+        ("-I x", true),
+        ("-Fx", true),
+        ("-isystem x", true),
+        ("-isystemx", true),
+        ("-iquote x", true),
+        ("-idirafter x", true),
+        ("-include x", true),
+        ("-imacros x", true),
+        ("-iprefix x", true),
+        ("-iwithprefix x", true),
+        ("-iwithprefixbefore x", true),
+        ("-isysroot x", true),
+        ("-iframework x", true),
+        ("-cxx-isystem x", true),
+        ("-isystem-after x", true),
+        ("-stdlib++-isystem x", true),
+        ("-fmacro-prefix-map=a=b", true),
+        ("-fcoverage-prefix-map=a=b", true),
+        ("-MD", true),
+        ("-MMD -MF x.d", true),
+        ("-MG", true),
+        ("-MP", true),
+        ("-MT x", true),
+        ("-MQ x", true),
+        ("-Wp,-MMD,x.d", true),
+    ] {
+        let given = words(line);
+        let mut all = words("-O2 -c -x ir m.bc -o m.o");
+        all.extend_from_slice(&given);
+        let error = clang(folder.path(), &all).stderr;
+        let error = String::from_utf8_lossy(&error);
+        assert_eq!(
+            error.contains("argument unused"),
+            remarked,
+            "{line}: {error}"
+        );
+        for argument in parse(&given) {
+            assert_eq!(
+                argument.meaning,
+                Meaning::FrontEnd { warns: remarked },
+                "{line}"
+            );
+        }
+    }
+    let names: Vec<_> = fs::read_dir(folder.path()).expect("listed").collect();
+    assert_eq!(
+        names.len(),
+        3,
+        "only the source, the module and the object: {names:?}"
+    );
+}
+
+#[test]
+fn extra_outputs_are_written_where_they_are_expected() {
+    let folder = with_module();
+    for line in [
+        "-gsplit-dwarf",
+        "-gsplit-dwarf=single",
+        "-fsave-optimization-record",
+        "-foptimization-record-file=record",
+        "-foptimization-record-passes=inline",
+        "-fstack-usage -fsave-optimization-record -gsplit-dwarf",
+        "-fsave-optimization-record -fno-save-optimization-record",
+    ] {
+        let given = words(line);
+        let place = folder.path().join("out");
+        fs::create_dir(&place).expect("made");
+        let mut all = words("-O2 -c -x ir ../m.bc -o a.b.o");
+        all.extend_from_slice(&given);
+        clang(&place, &all);
+        let mut expected = extra_outputs(&parse(&given), "a.b.o");
+        expected.push("a.b.o".to_owned());
+        expected.sort();
+        let mut names: Vec<_> = fs::read_dir(&place)
+            .expect("listed")
+            .map(|entry| {
+                entry
+                    .expect("read")
+                    .file_name()
+                    .into_string()
+                    .expect("UTF-8")
+            })
+            .collect();
+        names.sort();
+        assert_eq!(names, expected, "{line}");
+        fs::remove_dir_all(place).expect("removed");
+    }
+}
+
+#[test]
+fn every_kind_of_output_is_recognised() {
+    let folder = with_module();
+    for line in [
+        "-c",
+        "-S",
+        "-S -emit-llvm",
+        "-c -emit-llvm",
+        "-c -flto=thin",
+        "-c --target=x86_64-pc-windows-msvc",
+        "-c --target=x86_64-apple-macosx10.4",
+        "-c --target=aarch64-linux-gnu -Xclang -target-cpu -Xclang generic",
+    ] {
+        let given = words(line);
+        let mut all = words("-O0 -x ir m.bc -o out -Wno-override-module");
+        all.extend_from_slice(&given);
+        let folder = folder.path();
+        if line.contains("aarch64") {
+            fs::write(folder.join("n.c"), "int f(void){return 1;}").expect("written");
+            clang(
+                folder,
+                &["--target=aarch64-linux-gnu", "-c", "n.c", "-o", "out"],
+            );
+        } else {
+            clang(folder, &all);
+        }
+        let parsed = parse(&given);
+        let target = relto::action::arguments::target(&parsed).unwrap_or("x86_64-pc-linux-gnu");
+        let bytes = fs::read(folder.join("out")).expect("written");
+        assert_eq!(
+            check_output(required_kind(&parsed, target), &bytes),
+            Ok(()),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn native_spelled_out_gives_the_same_object() {
+    let folder = with_module();
+    // Attributes of functions would hide the options' effect.
+    let source = "define float @f(ptr %p) { %v = load <16 x float>, ptr %p \
+        %s = call fast float @llvm.vector.reduce.fadd.v16f32(float 0.0, <16 x float> %v) ret float %s } \
+        declare float @llvm.vector.reduce.fadd.v16f32(float, <16 x float>)";
+    fs::write(folder.path().join("f.ll"), source).expect("written");
+    let object = |line: &[String]| {
+        clang(folder.path(), line);
+        fs::read(folder.path().join("o")).expect("an object")
+    };
+    for input in ["m.bc", "f.ll"] {
+        for line in [
+            "-march=native",
+            "-march=native -mno-avx512f -mtune=haswell",
+            "-mtune=native",
+        ] {
+            let line = words(&format!(
+                "-O2 -Wno-override-module {line} -c -x ir {input} -o o"
+            ));
+            let spelled = native::expand(Path::new(CLANG), &line).expect("clang answers");
+            assert!(!spelled.join(" ").contains("native"), "{spelled:?}");
+            assert!(object(&line) == object(&spelled), "{line:?}");
+        }
+    }
+    let error = native::expand(
+        Path::new(CLANG),
+        &words("--target=aarch64-linux-gnu -mcpu=native"),
+    );
+    assert!(
+        error.is_err(),
+        "there is no native processor of another architecture"
+    );
+}
+
+#[test]
+fn response_files_are_split_as_clang_splits_them() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::write(folder.path().join("inner"), "-DI='i j'\n").expect("written");
+    for text in [
+        "-DA -DB=\"x y\" '-DC=\"q\"'",
+        "-DA=\\\"x\\\" -DB=a\\ b -DC='\\'' -DD=\"\\\"\"",
+        "-DA=\"one\ntwo\"\r\n-DB\t-DC=\\\\ \n",
+        "@inner -DZ=''",
+        "-DA=open\" quote",
+        "-DA=end\\",
+    ] {
+        fs::write(folder.path().join("args"), text).expect("written");
+        let output = clang(
+            folder.path(),
+            &["-###", "-x", "c", "-c", "/dev/null", "@args"],
+        );
+        let shown = String::from_utf8_lossy(&output.stderr).into_owned();
+        let ours = response::expand_response_files(&words("@args"), &mut |path| {
+            fs::read_to_string(folder.path().join(path))
+        })
+        .expect("expanded");
+        for word in ours {
+            let value = word.strip_prefix("-D").expect("only definitions");
+            let quoted = value
+                .replace('\\', "\\\\")
+                .replace('"', "\\\"")
+                .replace('$', "\\$");
+            assert!(
+                shown.contains(&format!("\"-D\" \"{quoted}\"")),
+                "{text:?}: {value:?} in {shown}"
+            );
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! A disk cache that is damaged, closed, full, shared or being trimmed costs hits, never a link and never an object.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fs_err as fs;
+use relto::cache::{trim, usage};
+
+use crate::support::link::{Form, Home, Link};
+use crate::support::mount::Mount;
+use crate::support::outcome::Outcome;
+use crate::support::program::{Program, cxx, generated, zstd};
+use crate::support::repeat::{NOBODY, archive, behind, filled, give_to_nobody, through};
+
+/// The cache's own folder.
+fn root(home: &Home) -> PathBuf {
+    home.cache().join("relto")
+}
+
+/// All files below `folder`.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths
+        .flat_map(|path| {
+            if path.is_dir() {
+                files_below(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .collect()
+}
+
+/// How many warnings of relto's own the link printed.
+fn warnings(outcome: &Outcome) -> usize {
+    outcome.stderr.matches("relto: warning:").count()
+}
+
+/// Damages every file of `kind` (`ac` or `cas`) in a filled cache; all is compiled anew, right, and found again.
+fn survives(kind: &str, damage: impl Fn(&Path)) {
+    let program = generated(5);
+    let home = filled(&program);
+    let files = files_below(&root(&home).join(kind));
+    assert!(files.len() > 5, "{files:?}");
+    for path in &files {
+        damage(path);
+    }
+    let link = Link::new(&program).keep_objects();
+    let outcome = link.run_at(&home).expect_works();
+    outcome.assert_none_cached();
+    outcome.assert_identical_objects();
+    assert_eq!(warnings(&outcome), 0, "{}", outcome.stderr);
+    let repaired = Link::new(&program).run_at(&home).expect_works();
+    repaired.assert_all_cached();
+}
+
+/// Replaces the contents of a file by what `change` makes of them.
+fn rewrite(path: &Path, change: impl Fn(&mut Vec<u8>)) {
+    let mut bytes = fs::read(path).expect("a file");
+    change(&mut bytes);
+    fs::write(path, bytes).expect("written");
+}
+
+#[test]
+fn missing_blobs_and_results_are_made_anew() {
+    for kind in ["cas", "ac"] {
+        survives(kind, |path| fs::remove_file(path).expect("removed"));
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_an_object_is_seen() {
+    survives("cas", |path| {
+        rewrite(path, |bytes| {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+        });
+    });
+}
+
+#[test]
+fn cut_off_files_are_seen() {
+    for kind in ["cas", "ac"] {
+        survives(kind, |path| {
+            rewrite(path, |bytes| bytes.truncate(bytes.len() / 2));
+        });
+        survives(kind, |path| rewrite(path, Vec::clear));
+    }
+}
+
+/// Links with the cache folder as it is; the second time there is something to find, if anything could be kept.
+fn works_uncached_with_one_warning(program: &Program, home: &Home) {
+    for _ in 0..2 {
+        let outcome = Link::new(program).run_at(home).expect_works();
+        outcome.assert_none_cached();
+        assert_eq!(warnings(&outcome), 1, "{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn a_file_in_the_place_of_the_cache_costs_one_warning() {
+    let home = Home::new();
+    fs::create_dir_all(home.cache()).expect("made");
+    fs::write(root(&home), "not a folder").expect("written");
+    works_uncached_with_one_warning(&generated(5), &home);
+}
+
+#[test]
+fn a_full_disk_costs_one_warning() {
+    let Some(mount) = Mount::new("size=256k") else {
+        return;
+    };
+    fs::create_dir(mount.root()).expect("made");
+    mount.fill();
+    let option = format!("--disk-cache={}", mount.root().display());
+    let program = generated(5);
+    let outcome = Link::new(&program).option(&option).run().expect_works();
+    outcome.assert_none_cached();
+    assert_eq!(warnings(&outcome), 1, "{}", outcome.stderr);
+}
+
+#[test]
+fn a_read_only_cache_hits_and_costs_one_warning_where_it_misses() {
+    let Some(mount) = Mount::new("size=8m") else {
+        return;
+    };
+    let option = format!("--disk-cache={}", mount.root().display());
+    let (program, home) = (generated(5), Home::new());
+    let link = || Link::new(&program).option(&option);
+    link().run_at(&home).expect_works().assert_none_cached();
+    mount.set_read_only();
+    let hit = link().run_at(&home).expect_works();
+    hit.assert_all_cached();
+    assert_eq!(warnings(&hit), 0, "{}", hit.stderr);
+    let miss = link().argument("-O1").run_at(&home).expect_works();
+    miss.assert_none_cached();
+    assert_eq!(warnings(&miss), 1, "{}", miss.stderr);
+}
+
+/// As a user who may not look into the folder; without root it is its owner who may not.
+#[test]
+fn a_cache_of_somebody_else_costs_one_warning() {
+    let program = generated(5);
+    let home = filled(&program);
+    let starter = if rustix::process::geteuid().is_root() {
+        NOBODY
+    } else {
+        &["env"]
+    };
+    let link = Link::new(&program);
+    if starter == NOBODY {
+        give_to_nobody(home.path());
+        give_to_nobody(link.folder());
+        std::os::unix::fs::chown(root(&home), Some(0), Some(0)).expect("ours again");
+    }
+    fs::set_permissions(root(&home), Permissions::from_mode(0o000)).expect("closed");
+    let output = through(starter, &link.command(&home)).output();
+    fs::set_permissions(root(&home), Permissions::from_mode(0o700)).expect("open");
+    let outcome = link
+        .outcome(&output.expect("the linker starts"))
+        .expect_works();
+    outcome.assert_none_cached();
+    assert_eq!(warnings(&outcome), 1, "{}", outcome.stderr);
+}
+
+/// `nobody` has no home in the user database either. Without root the test would find the real one, and leave files.
+#[test]
+fn without_a_home_the_link_works() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let (program, home) = (generated(5), Home::new());
+    let link = Link::new(&program);
+    give_to_nobody(link.folder());
+    let mut command = link.command(&home);
+    let names = ["HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"];
+    for name in names.iter().chain(&["XDG_STATE_HOME", "XDG_RUNTIME_DIR"]) {
+        command.env_remove(name);
+    }
+    let output = through(NOBODY, &command).output().expect("setpriv");
+    let outcome = link.outcome(&output).expect_works();
+    outcome.assert_none_cached();
+    assert!(warnings(&outcome) <= 1, "{}", outcome.stderr);
+}
+
+#[test]
+fn links_of_one_program_at_the_same_time_share_a_cache() {
+    let (program, home) = (generated(12), Home::new());
+    let links: Vec<_> = (0..3).map(|_| Link::new(&program).keep_objects()).collect();
+    let start = |link: &Link<'_>| {
+        let mut command = link.command(&home);
+        command.stderr(Stdio::piped()).spawn().expect("started")
+    };
+    let children: Vec<_> = links.iter().map(start).collect();
+    for (link, child) in links.into_iter().zip(children) {
+        let output = child.wait_with_output().expect("ended");
+        let outcome = link.outcome(&output).expect_works();
+        let counts = outcome.counts();
+        assert_eq!(
+            counts.cached + counts.local,
+            counts.jobs,
+            "{}",
+            outcome.stderr
+        );
+        assert_eq!(warnings(&outcome), 0, "{}", outcome.stderr);
+        outcome.assert_identical_objects();
+    }
+    let last = Link::new(&program).run_at(&home).expect_works();
+    last.assert_all_cached();
+}
+
+/// The process that trims outlives the link: it is given a time that no machine needs.
+#[test]
+fn a_link_that_makes_the_cache_too_large_has_it_trimmed() {
+    const LIMIT: u64 = 64 << 10;
+    let (program, home) = (generated(20), Home::new());
+    let link = Link::new(&program).option("--disk-cache-max-size=64K");
+    link.run_at(&home).expect_works().assert_none_cached();
+    let given_up = Instant::now() + Duration::from_mins(1);
+    while usage(&root(&home)).expect("counted").bytes > LIMIT {
+        assert!(Instant::now() < given_up, "nobody trims the cache");
+        thread::sleep(Duration::from_millis(20));
+    }
+    let link = Link::new(&program).keep_objects();
+    let outcome = link.run_at(&home).expect_works();
+    assert!(outcome.counts().local > 0, "{}", outcome.stderr);
+    outcome.assert_identical_objects();
+}
+
+#[test]
+fn trimming_to_nothing_all_the_time_harms_no_link() {
+    let program = generated(12);
+    let home = filled(&program);
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                trim(&root(&home), 0).expect("trimmed");
+            }
+        });
+        for _ in 0..3 {
+            let link = Link::new(&program).keep_objects();
+            let outcome = link.run_at(&home).expect_works();
+            outcome.assert_identical_objects();
+            assert_eq!(warnings(&outcome), 0, "{}", outcome.stderr);
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+}
+
+/// Every module as a plain object, from another folder, by absolute names, and from a whole archive. The module with
+/// `main` gets a name that sorts after all others, as it does after members of an archive: that order is in the key.
+fn is_found_in_every_form(program: &Program) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let main = folder.path().join("zz_main.o");
+    fs::copy(&program.modules[0], &main).expect("copied");
+    let mut program = program.clone();
+    program.modules[0] = main;
+    let home = filled(&program);
+    for form in [Form::Objects, Form::Absolute] {
+        let outcome = Link::new(&program).form(form).run_at(&home);
+        outcome.expect_works().assert_all_cached();
+    }
+    // Whole, because members that nobody needs stay out, which changes what is imported in the others.
+    let words = ["-Wl,--whole-archive", "all.a", "-Wl,--no-whole-archive"];
+    let program = behind(&program, &words);
+    let link = Link::new(&program).keep_objects();
+    archive(&link, "rcs", "all.a");
+    let outcome = link.run_at(&home).expect_works();
+    outcome.assert_all_cached();
+    outcome.assert_identical_objects();
+}
+
+#[test]
+fn a_c_library_is_found_in_every_form() {
+    is_found_in_every_form(&zstd());
+}
+
+#[test]
+fn a_large_cxx_program_is_found_in_every_form() {
+    if std::env::var_os("RELTO_TEST_LONG").is_some() {
+        is_found_in_every_form(&cxx());
+    }
+}

@@ -1,0 +1,197 @@
+//! The command line as a user meets it: arguments in, text and exit codes out.
+
+use assert_cmd::Command;
+
+use crate::place::Place;
+
+#[test]
+fn help_fits_one_screen_and_goes_to_stdout() {
+    let place = Place::new();
+    for arguments in ["--help", "-h"] {
+        let output = place.relto().arg(arguments).output().expect("started");
+        assert_eq!(output.status.code(), Some(0));
+        let text = String::from_utf8(output.stdout).expect("text");
+        assert!(text.lines().count() < 40, "{text}");
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 80),
+            "{text}"
+        );
+        assert!(output.stderr.is_empty());
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let place = Place::new();
+    let script = format!(
+        "'{}' --help-all | true; echo ${{PIPESTATUS[0]}}",
+        env!("CARGO_BIN_EXE_relto")
+    );
+    let told = place.told(Command::new("bash").arg("-c").arg(script));
+    assert_eq!(told, "exit 0\n--- stdout\n0\n");
+}
+
+/// The answers to several command lines, one after the other.
+fn answers(lines: &[&str]) -> String {
+    let place = Place::new();
+    let answer = |line: &&str| {
+        format!(
+            "$ {}\n{}",
+            format!("relto {line}").trim_end(),
+            place.relto_told(line)
+        )
+    };
+    lines.iter().map(answer).collect()
+}
+
+#[test]
+fn wrong_options_end_with_2_and_a_hint() {
+    let told = answers(&[
+        "--remote-executr=grpc://f:1 j.json",
+        "--frobnicate j.json",
+        "-x j.json",
+        "--jobs",
+        "--jobs=many j.json",
+        "--quiet=perhaps j.json",
+        "--remote-executor=http://f j.json",
+    ]);
+    insta::assert_snapshot!(told, @r"
+    $ relto --remote-executr=grpc://f:1 j.json
+    exit 2
+    --- stderr
+    relto: error: unknown option `--remote-executr`
+      hint: did you mean `--remote-executor`?
+    $ relto --frobnicate j.json
+    exit 2
+    --- stderr
+    relto: error: unknown option `--frobnicate`
+      hint: `relto --help-all` lists every option
+    $ relto -x j.json
+    exit 2
+    --- stderr
+    relto: error: unknown option `-x`
+      hint: relto has long options only; `relto --help-all` lists them
+    $ relto --jobs
+    exit 2
+    --- stderr
+    relto: error: `--jobs` needs a value
+      hint: write --jobs=N
+    $ relto --jobs=many j.json
+    exit 2
+    --- stderr
+    relto: error: `many` is no value for `jobs` (from the command line): it is no whole number from 1 on
+      hint: write a number or `auto`
+    $ relto --quiet=perhaps j.json
+    exit 2
+    --- stderr
+    relto: error: `perhaps` is no value for `quiet` (from the command line): it is no boolean
+      hint: write `true` or `false`
+    $ relto --remote-executor=http://f j.json
+    exit 2
+    --- stderr
+    relto: error: `http://f` is no value for `remote_executor` (from the command line): relto speaks gRPC, not plain HTTP
+      hint: try grpc://f
+    ");
+}
+
+#[test]
+fn wrong_words_end_with_2_and_a_hint() {
+    let told = answers(&["", "j.json k.json", "docter", "cache shrink", "index show"]);
+    insta::assert_snapshot!(told, @r"
+    $ relto
+    exit 2
+    --- stderr
+    relto: error: missing argument <JOBS.json>
+      hint: `relto --help` shows the usage
+    $ relto j.json k.json
+    exit 2
+    --- stderr
+    relto: error: unexpected argument `k.json`
+      hint: the job file is the last argument, and there is only one
+    $ relto docter
+    exit 2
+    --- stderr
+    relto: error: there is no job file `docter`
+      hint: did you mean `relto doctor`?
+    $ relto cache shrink
+    exit 2
+    --- stderr
+    relto: error: `shrink` does not fit here
+      hint: choose among show, trim, clear
+    $ relto index show
+    exit 2
+    --- stderr
+    relto: error: missing argument <FILE>
+      hint: `relto --help` shows the usage
+    ");
+}
+
+/// What a user of Bazel has in a `.bazelrc` is accepted as it stands there.
+#[test]
+fn the_flags_of_a_bazelrc_are_accepted_as_they_are() {
+    const BAZELRC: &str = "
+        # the farm
+        build:farm --remote_executor=grpcs://farm.example.com
+        build:farm --remote_cache=grpcs://cache.example.com:443
+        build:farm --remote_instance_name=main
+        build:farm --remote_header=x-api-key=0123=
+        build:farm --remote_cache_header x-a=1 --remote_exec_header=x-b=2
+        build:farm --remote_default_exec_properties=OSFamily=linux
+        build:farm --remote_default_exec_properties=container-image=docker://a@sha256:0
+        build:farm --remote_timeout=3600 --remote_retries=5 --remote_max_connections=200
+        build:farm --remote_timeout=600s
+        build:farm --remote_cache_compression --noremote_accept_cached
+        build:farm --remote_upload_local_results=false --remote_local_fallback=1
+        build:farm --digest_function=BLAKE3 --grpc_keepalive_time=30s
+        build:farm --credential_helper=*.example.com=/usr/bin/helper
+        build:farm --disk_cache=~/.cache/bazel --jobs=200
+        build:farm --tls_client_certificate=c.pem --tls_client_key=k.pem --tls_certificate=ca.pem
+        build:farm --profile=/tmp/p.json --execution_log_json_file=/tmp/l.json
+    ";
+    let lines = BAZELRC.lines().map(str::trim);
+    let flags = lines
+        .filter_map(|line| line.strip_prefix("build:farm "))
+        .flat_map(str::split_whitespace);
+    let place = Place::new();
+    let told = place.told(place.relto().args(flags).arg("cache"));
+    insta::assert_snapshot!(told, @r"
+    exit 0
+    --- stdout
+    [T]/home/.cache/bazel does not exist yet
+    ");
+}
+
+#[test]
+fn clearing_the_cache_leaves_what_is_not_the_caches() {
+    let place = Place::new();
+    let blob = format!("cache/cas/ab/ab{}", "0".repeat(62));
+    place.write(&blob, "blob");
+    let other = place.write("cache/notes.txt", "mine");
+    let told = |action: &str| place.relto_told(&format!("--disk-cache=../cache cache {action}"));
+    insta::assert_snapshot!(told("show"), @r"
+    exit 0
+    --- stdout
+    [T]/project/../cache
+      size     4.00 KiB of 10.00 GiB at most
+      results  0
+      blobs    1
+    ");
+    insta::assert_snapshot!(told("clear"), @r"
+    exit 0
+    --- stdout
+    1 file removed, 4.00 KiB before, 0 B now
+    ");
+    assert!(other.exists());
+    assert!(!place.path(&blob).exists());
+}
+
+#[test]
+fn a_log_filter_that_cannot_be_read_is_a_warning() {
+    let place = Place::new();
+    let told = place.told(place.relto().env("RELTO_LOG", "=[").arg("stats"));
+    assert!(told.starts_with("exit 0\n"), "{told}");
+    assert!(
+        told.contains("relto: warning: `RELTO_LOG` is ignored"),
+        "{told}"
+    );
+}

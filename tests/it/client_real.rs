@@ -1,0 +1,300 @@
+//! The client against servers that others wrote: `RELTO_TEST_CASD`, `RELTO_TEST_BUILDBARN`,
+//! `RELTO_TEST_BUILDGRID` and `RELTO_TEST_BAZEL_REMOTE` name scripts that start one on a port with a folder and print process ids.
+
+use std::path::Path;
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use fs_err as fs;
+use relto::digest::DigestFunction;
+use relto::events::Events;
+use relto::pb::reapi;
+use relto::reapi::{
+    About, Blob, Client, ClientOptions, FailureKind, Header, Rpc, Stage, declared_outputs, stderr,
+};
+
+use server::{Server, start};
+
+use crate::client_action::{Shape, job, prepare};
+
+mod server;
+
+fn options(server: &Server, executes: bool) -> ClientOptions {
+    let address = Some(format!("grpc://127.0.0.1:{}", server.port));
+    ClientOptions {
+        executor: address.clone().filter(|_| executes),
+        cache: address,
+        ..ClientOptions::default()
+    }
+}
+
+async fn connect(options: &ClientOptions) -> Client {
+    Client::connect(options, Events::discarded())
+        .await
+        .expect("connected")
+}
+
+/// Bytes that do not compress to nothing.
+fn noise(seed: u64, size: usize) -> Bytes {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let bytes = (0..size).map(|_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3] & 0x3f
+    });
+    bytes.collect::<Vec<u8>>().into()
+}
+
+/// Small and large blobs, from memory and from files, go up once and come down the same.
+async fn blobs_travel(client: &Client, folder: &Path) {
+    let function = client.digest_function();
+    let mut blobs = Vec::new();
+    let mut contents = Vec::new();
+    let sizes = [0, 1, 100, 5000, 900_000, 1_100_000, 3_000_000, 9_000_000];
+    for (seed, size) in sizes
+        .into_iter()
+        .chain((0..300).map(|n| 20 + n))
+        .enumerate()
+    {
+        let bytes = noise(seed as u64, size);
+        let digest = function.digest(&bytes);
+        if seed % 2 == 0 {
+            blobs.push(Blob::from_bytes(digest, bytes.clone()));
+        } else {
+            let path = folder.join(format!("blob-{seed}"));
+            fs::write(&path, &bytes).expect("written");
+            blobs.push(Blob::from_file(digest, path));
+        }
+        contents.push((digest, bytes));
+    }
+    client.ensure_uploaded(&blobs).await.expect("uploaded");
+    client.ensure_uploaded(&blobs).await.expect("known");
+    assert_eq!(client.counters().requests(Rpc::FindMissingBlobs), 1);
+    assert!(client.counters().requests(Rpc::BatchUpdateBlobs) <= 4);
+    let about = About::default();
+    let fetches = contents.iter().map(|(digest, bytes)| {
+        let about = &about;
+        async move {
+            let fetched = client.fetch(digest, None, about).await.expect("fetched");
+            assert_eq!(fetched, bytes, "{digest}");
+        }
+    });
+    futures_util::future::join_all(fetches).await;
+    assert!(client.counters().requests(Rpc::BatchReadBlobs) <= 8);
+    let unknown = function.digest(b"never uploaded");
+    let failure = client
+        .fetch(&unknown, None, &about)
+        .await
+        .expect_err("not there");
+    assert_eq!(failure.kind, FailureKind::NotFound, "{failure}");
+}
+
+async fn an_action_runs(client: &Client) {
+    let script = "relto/bin/busybox cat relto/in > relto/out; echo warned >&2";
+    let prepared = prepare(&Shape::linux(client), script, "the input");
+    let about = About::default();
+    let before = client.action_result(&prepared.action, &[], &about).await;
+    assert!(before.expect("an answer").is_none());
+    client
+        .ensure_uploaded(&prepared.blobs)
+        .await
+        .expect("uploaded");
+    let stages = Mutex::new(Vec::new());
+    let progress = |stage: Stage| stages.lock().expect("not poisoned").push(stage);
+    let executed = client
+        .execute(&job(&prepared), &progress)
+        .await
+        .expect("executed");
+    assert_eq!(executed.result.exit_code, 0);
+    let outputs = declared_outputs(&executed.result, &["relto/out".to_owned()]).expect("good");
+    let fetched = client
+        .fetch(&outputs[0].digest, None, &about)
+        .await
+        .expect("fetched");
+    assert_eq!(&fetched[..], b"the input");
+    let printed = client
+        .printed(&stderr(&executed.result), &about)
+        .await
+        .expect("fetched");
+    assert_eq!(&printed[..], b"warned\n");
+    let after = client.action_result(&prepared.action, &[], &about).await;
+    assert!(after.expect("an answer").is_some());
+}
+
+/// Nothing is uploaded before: the server's own complaint must be enough to send everything.
+async fn lost_inputs_are_sent(client: &Client) {
+    let prepared = prepare(&Shape::linux(client), "exit 3", "lost and found");
+    let executed = client
+        .execute(&job(&prepared), &|_| ())
+        .await
+        .expect("executed");
+    assert_eq!(executed.result.exit_code, 3);
+}
+
+#[tokio::test]
+async fn casd_stores_and_executes() {
+    let Some(server) = start("casd", &[], |_| ()) else {
+        return;
+    };
+    let client = connect(&options(&server, true)).await;
+    blobs_travel(&client, server.folder.path()).await;
+    an_action_runs(&client).await;
+    lost_inputs_are_sent(&client).await;
+    a_dropped_execution_is_cancelled(&client).await;
+}
+
+#[tokio::test]
+async fn buildgrid_stores_and_executes() {
+    let Some(server) = start("buildgrid", &[], |_| ()) else {
+        return;
+    };
+    let client = connect(&options(&server, true)).await;
+    blobs_travel(&client, server.folder.path()).await;
+    an_action_runs(&client).await;
+    lost_inputs_are_sent(&client).await;
+}
+
+/// casd stops only by `CancelOperation`: the call must have gone out by the time that `close` returns.
+async fn a_dropped_execution_is_cancelled(client: &Client) {
+    let prepared = prepare(
+        &Shape::linux(client),
+        "relto/bin/busybox sleep 100",
+        "asleep",
+    );
+    client
+        .ensure_uploaded(&prepared.blobs)
+        .await
+        .expect("uploaded");
+    let started = tokio::sync::Notify::new();
+    let job = job(&prepared);
+    let progress = |_| started.notify_one();
+    tokio::select! {
+        ended = client.execute(&job, &progress) => panic!("{ended:?}"),
+        () = started.notified() => {}
+    }
+    client.close().await;
+    assert_eq!(client.counters().requests(Rpc::CancelOperation), 1);
+}
+
+#[tokio::test]
+async fn buildbarn_stores_and_executes() {
+    let Some(server) = start("buildbarn", &[], |_| ()) else {
+        return;
+    };
+    for digest_function in [DigestFunction::Sha256, DigestFunction::Blake3] {
+        let options = ClientOptions {
+            digest_function: Some(digest_function),
+            ..options(&server, true)
+        };
+        let client = connect(&options).await;
+        assert!(client.capabilities().zstd_streams && !client.capabilities().zstd_batches);
+        blobs_travel(&client, server.folder.path()).await;
+        an_action_runs(&client).await;
+        lost_inputs_are_sent(&client).await;
+    }
+}
+
+#[tokio::test]
+async fn buildbarn_without_a_worker_for_the_platform_is_found_out_once() {
+    let Some(server) = start("buildbarn", &[], |_| ()) else {
+        return;
+    };
+    let client = connect(&options(&server, true)).await;
+    let prepared = prepare(&Shape::of_system("plan9", &client), "exit 0", "unserved");
+    client
+        .ensure_uploaded(&prepared.blobs)
+        .await
+        .expect("uploaded");
+    let failure = client
+        .execute(&job(&prepared), &|_| ())
+        .await
+        .expect_err("no worker");
+    // A scheduler that has just started says UNAVAILABLE, an older one FAILED_PRECONDITION.
+    assert!(failure.message.contains("No workers exist"), "{failure}");
+    let asked = client.counters().requests(Rpc::Execute);
+    assert!(asked <= 6);
+    client
+        .execute(&job(&prepared), &|_| ())
+        .await
+        .expect_err("no worker");
+    assert!(client.counters().requests(Rpc::Execute) <= asked + 1);
+}
+
+#[tokio::test]
+async fn bazel_remote_is_a_cache_that_takes_results() {
+    let Some(server) = start("bazel_remote", &[], |_| ()) else {
+        return;
+    };
+    let client = connect(&options(&server, false)).await;
+    assert!(!client.capabilities().can_execute && client.capabilities().can_update_action_cache);
+    assert!(client.capabilities().zstd_streams && client.capabilities().zstd_batches);
+    blobs_travel(&client, server.folder.path()).await;
+    let prepared = prepare(&Shape::linux(&client), "true", "cached");
+    let object = Bytes::from_static(b"an object");
+    let digest = client.digest_function().digest(&object);
+    let mut blobs = prepared.blobs;
+    blobs.push(Blob::from_bytes(digest, object));
+    client.ensure_uploaded(&blobs).await.expect("uploaded");
+    let result = reapi::ActionResult {
+        output_files: vec![reapi::OutputFile {
+            path: "relto/out".to_owned(),
+            digest: Some(digest.to_pb()),
+            ..reapi::OutputFile::default()
+        }],
+        ..reapi::ActionResult::default()
+    };
+    let (action, about) = (&prepared.action, About::default());
+    client
+        .update_action_result(action, result, &about)
+        .await
+        .expect("stored");
+    let inline = ["relto/out".to_owned()];
+    let found = client
+        .action_result(action, &inline, &about)
+        .await
+        .expect("an answer");
+    let outputs = declared_outputs(&found.expect("a hit"), &inline).expect("good");
+    assert_eq!(outputs[0].digest, digest);
+}
+
+#[tokio::test]
+async fn bazel_remote_behind_tls_and_a_password() {
+    let flags = [
+        "--tls_cert_file=DIR/server.pem",
+        "--tls_key_file=DIR/server.key",
+        "--htpasswd_file=DIR/passwords",
+    ];
+    let flags = flags.map(str::to_owned);
+    let prepare = |folder: &Path| {
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("made");
+        fs::write(folder.join("server.pem"), made.cert.pem()).expect("written");
+        fs::write(folder.join("server.key"), made.signing_key.serialize_pem()).expect("written");
+        // "open sesame", as `htpasswd -s` writes it.
+        let line = "relto:{SHA}W8r/fyL/UzygmbNAjq2HbA67qac=\n";
+        fs::write(folder.join("passwords"), line).expect("written");
+    };
+    let Some(server) = start("bazel_remote", &flags, prepare) else {
+        return;
+    };
+    let mut options = ClientOptions {
+        cache: Some(format!("grpcs://127.0.0.1:{}", server.port)),
+        // relto:open sesame
+        headers: vec![Header {
+            name: "Authorization".to_owned(),
+            value: "Basic cmVsdG86b3BlbiBzZXNhbWU=".to_owned(),
+        }],
+        ..ClientOptions::default()
+    };
+    let untrusted = Client::connect(&options, Events::discarded()).await;
+    let error = untrusted.expect_err("a certificate that nobody signed");
+    assert!(format!("{error:?}").contains("ertificate"), "{error:?}");
+    options.tls.certificate = Some(server.folder.path().join("server.pem"));
+    let client = connect(&options).await;
+    blobs_travel(&client, server.folder.path()).await;
+    // relto:wrong
+    options.headers[0].value = "Basic cmVsdG86d3Jvbmc=".to_owned();
+    let refused = Client::connect(&options, Events::discarded()).await;
+    let error = format!("{:?}", refused.expect_err("a wrong password"));
+    assert!(error.contains("Unauthenticated"), "{error}");
+}

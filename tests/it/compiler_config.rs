@@ -1,0 +1,70 @@
+//! Which configuration files clang reads.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fs_err as fs;
+use fs_err::os::unix::fs::symlink;
+use relto::toolchain::config::{self, ConfigError, ConfigFolders};
+
+use crate::workshop::{CLANG, Workshop};
+
+/// A copy of clang's small program, whose libraries are found by its `$ORIGIN/../lib`.
+fn clang_with_a_folder_of_its_own(shop: &Workshop) -> PathBuf {
+    let clang = shop.path("own/bin/clang-22");
+    fs::create_dir_all(shop.path("own/bin")).expect("made");
+    fs::copy(CLANG, &clang).expect("copied");
+    symlink("/usr/lib/llvm-22/lib", shop.path("own/lib")).expect("linked");
+    clang
+}
+
+#[test]
+fn only_the_configuration_files_that_clang_reads_count() {
+    let shop = Workshop::new();
+    let clang = clang_with_a_folder_of_its_own(&shop);
+    let none = shop.discover(&clang, None).expect("complete");
+    assert_eq!(none.config_candidates, [] as [PathBuf; 0]);
+
+    let read = shop.write("own/bin/clang.cfg", "-O1 # no comment\n# comment\n");
+    let unread = shop.write("own/bin/armv7-clang.cfg", "-O3\n");
+    let some = shop.discover(&clang, None).expect("complete");
+    assert_eq!(some.config_candidates, [unread.clone(), read.clone()]);
+    let paths = |arguments: &[&str]| -> Vec<PathBuf> {
+        let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
+        let files = config::loaded(&some.program, &arguments).expect("clang answers");
+        files.into_iter().map(|file| file.path).collect()
+    };
+    let own = fs::canonicalize(&read).expect("there");
+    assert_eq!(paths(&[]), std::slice::from_ref(&own));
+    assert_eq!(paths(&["--no-default-config"]), [] as [PathBuf; 0]);
+    shop.write("own/bin/aarch64-unknown-linux-gnu.cfg", "-O2\n");
+    assert_eq!(paths(&["--target=aarch64-linux-gnu"]).len(), 2);
+}
+
+#[test]
+fn a_configuration_file_that_refers_to_its_folder_cannot_travel() {
+    let shop = Workshop::new();
+    for text in ["@more.cfg\n", "-O2 --sysroot=<CFGDIR>/x\n"] {
+        let path = shop.write("clang.cfg", text);
+        assert!(
+            matches!(config::read(&path), Err(ConfigError::Unportable { .. })),
+            "{text}"
+        );
+    }
+    let path = shop.write("clang.cfg", "# @more.cfg and <CFGDIR>\n-O2\n");
+    assert_eq!(config::read(&path).expect("portable").path, path);
+}
+
+#[test]
+fn clang_tells_its_configuration_folders() {
+    let said = config::verbose_version(Path::new(CLANG)).expect("clang answers");
+    let folders = ConfigFolders::parse(&said);
+    let output = Command::new(CLANG)
+        .args(["--config-system-dir=/s s", "--config-user-dir=/u", "-v"])
+        .output()
+        .expect("clang runs");
+    let told = ConfigFolders::parse(&String::from_utf8_lossy(&output.stderr));
+    assert_eq!(told.system.as_deref(), Some(Path::new("/s s")));
+    assert_eq!(told.user.as_deref(), Some(Path::new("/u")));
+    assert_ne!(told, folders);
+}

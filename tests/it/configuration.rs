@@ -1,0 +1,129 @@
+//! Files and variables as a user writes them: which one counts, and what is said of mistakes.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use assert_cmd::Command;
+
+use crate::place::Place;
+
+#[test]
+fn mistakes_in_files_end_with_2_and_name_the_place() {
+    let place = Place::new();
+    place.write("project/.relto.toml", "jobs = 3\nremote_executr = \"x\"\n");
+    insta::assert_snapshot!(place.relto_told("cache"), @r"
+    exit 2
+    --- stderr
+    relto: error: `[T]/project/.relto.toml` line 2: unknown key `remote_executr`
+      hint: did you mean `remote_executor`?
+    ");
+    place.write("project/.relto.toml", "credential_helper = \"./steal\"\n");
+    insta::assert_snapshot!(place.relto_told("cache"), @r"
+    exit 2
+    --- stderr
+    relto: error: `[T]/project/.relto.toml` line 1: `credential_helper` may not be set by a `.relto.toml`
+      hint: it comes with other people's sources; use the command line, the environment or your own `config.toml`
+    ");
+    place.write("project/.relto.toml", "jobs = \n");
+    insta::assert_snapshot!(place.relto_told("cache"), @r"
+    exit 2
+    --- stderr
+    relto: error: `[T]/project/.relto.toml` line 1 is not valid TOML: string values must be quoted, expected literal string
+    ");
+}
+
+#[test]
+fn a_project_file_that_others_may_write_is_ignored_with_a_warning() {
+    let place = Place::new();
+    let path = place.write("project/.relto.toml", "disk_cache = \"/evil\"\n");
+    fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).expect("changed");
+    insta::assert_snapshot!(place.relto_told("cache"), @r"
+    exit 0
+    --- stdout
+    [T]/home/.cache/relto does not exist yet
+    --- stderr
+    relto: warning: ignored `[T]/project/.relto.toml`: everybody may write it
+      hint: only you or root may own it, and nobody else may write it
+    ");
+    fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("changed");
+    insta::assert_snapshot!(place.relto_told("cache"), @r"
+    exit 0
+    --- stdout
+    /evil does not exist yet
+    ");
+}
+
+#[test]
+fn a_mistyped_variable_is_a_warning() {
+    let place = Place::new();
+    let told = place.told(
+        place
+            .relto()
+            .env("RELTO_DISK_CACHE_SIZE", "1G")
+            .arg("cache"),
+    );
+    insta::assert_snapshot!(told, @r"
+    exit 0
+    --- stdout
+    [T]/home/.cache/relto does not exist yet
+    --- stderr
+    relto: warning: the environment variable `RELTO_DISK_CACHE_SIZE` means nothing to relto
+      hint: did you mean `RELTO_DISK_CACHE_MAX_SIZE`?
+    ");
+}
+
+#[test]
+fn command_line_beats_environment_beats_project_beats_user_beats_default() {
+    let place = Place::new();
+    let shown = |command: &mut Command| {
+        let told = place.told(command.arg("cache"));
+        let path = told
+            .trim_end()
+            .strip_suffix(" does not exist yet")
+            .expect("an answer");
+        path.rsplit('\n').next().expect("a line").to_owned()
+    };
+    assert_eq!(shown(&mut place.relto()), "[T]/home/.cache/relto");
+    place.write(
+        "home/.config/relto/config.toml",
+        "disk_cache = \"user\"\n[config.c]\ndisk_cache = \"chosen\"\n",
+    );
+    assert_eq!(shown(&mut place.relto()), "[T]/home/.config/relto/user");
+    place.write("project/.relto.toml", "disk_cache = \"project\"\n");
+    assert_eq!(shown(&mut place.relto()), "[T]/project/project");
+    assert_eq!(
+        shown(place.relto().arg("--config=c")),
+        "[T]/home/.config/relto/chosen"
+    );
+    let variable = ("RELTO_DISK_CACHE", "variable");
+    assert_eq!(
+        shown(place.relto().env(variable.0, variable.1)),
+        "[T]/project/variable"
+    );
+    assert_eq!(
+        shown(
+            place
+                .relto()
+                .env(variable.0, variable.1)
+                .arg("--disk-cache=flag")
+        ),
+        "[T]/project/flag"
+    );
+}
+
+#[test]
+fn a_secret_is_never_shown() {
+    let place = Place::new();
+    place.write(
+        "home/.config/relto/config.toml",
+        "remote_header = { authorization = \"Bearer hunter2\" }\n",
+    );
+    let told = place.told(
+        place
+            .relto()
+            .env("RELTO_LOG", "trace")
+            .env("RELTO_REMOTE_EXEC_HEADER", "x-key=hunter3")
+            .args(["--remote-cache-header=hunter4", "doctor"]),
+    );
+    assert!(told.contains("remote_cache_header"), "{told}");
+    assert!(!told.contains("hunter"), "{told}");
+}

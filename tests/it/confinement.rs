@@ -1,0 +1,28 @@
+//! Long confinements: a job of a dense link admits hundreds of files.
+
+use std::path::PathBuf;
+
+use fs_err as fs;
+use relto::process::Confinement;
+
+use crate::process::{run, shell, text};
+
+#[tokio::test]
+async fn a_confinement_of_thousands_of_files_is_no_problem() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let long = "x".repeat(150);
+    let mut readable: Vec<PathBuf> = vec!["/".into()];
+    for number in 0..3000 {
+        let path = folder.path().join(format!("{long}{number}"));
+        fs::write(&path, b"").expect("written");
+        readable.push(path);
+    }
+    let mut invocation = shell("echo fine");
+    invocation.confinement = Some(Confinement {
+        readable,
+        executable: vec!["/".into()],
+        writable: Vec::new(),
+    });
+    let finished = run(&invocation).await.expect("it ran");
+    assert_eq!(text(&finished.stdout), "fine", "{}", text(&finished.stderr));
+}

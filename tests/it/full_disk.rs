@@ -1,0 +1,150 @@
+//! Folders that are full or read-only cost hits and never more. Needs root, to mount small file systems in memory.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use fs_err as fs;
+use relto::cache::{CacheError, DiskCache, trim, usage};
+use relto::digest::{Digest, DigestFunction};
+use relto::hash_cache::HashCache;
+use relto::pb::reapi::{ActionResult, OutputFile};
+use relto::state::{State, StateError};
+
+use crate::support::mount::Mount;
+
+fn digest(bytes: &[u8]) -> Digest {
+    DigestFunction::Sha256.digest(bytes)
+}
+
+fn open(root: &Path) -> DiskCache {
+    DiskCache::open(root).expect("opened")
+}
+
+fn put(cache: &DiskCache, action: &Digest, object: &[u8]) {
+    let result = ActionResult {
+        output_files: vec![OutputFile {
+            path: "relto/out.o".to_owned(),
+            digest: Some(digest(object).to_pb()),
+            ..OutputFile::default()
+        }],
+        ..ActionResult::default()
+    };
+    cache.put_blob(&digest(object), object).expect("stored");
+    cache.put_result(action, &result).expect("stored");
+}
+
+#[test]
+fn a_full_cache_keeps_what_it_has_and_leaves_nothing_half_written() {
+    let Some(mount) = Mount::new("size=256k") else {
+        return;
+    };
+    let cache = open(&mount.root());
+    put(&cache, &digest(b"action"), b"small");
+    let big = vec![1; 500_000];
+    let error = cache.put_blob(&digest(&big), &big).expect_err("no space");
+    assert!(matches!(error, CacheError::NoSpace { .. }), "{error}");
+    assert!(cache.get(&digest(b"action")).is_some());
+    assert!(cache.blob(&digest(b"small")).is_some());
+    assert_eq!(cache.blob(&digest(&big)), None);
+    let left = fs::read_dir(mount.root().join("tmp")).expect("listed");
+    assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn a_full_cache_can_be_trimmed() {
+    let Some(mount) = Mount::new("size=256k") else {
+        return;
+    };
+    put(&open(&mount.root()), &digest(b"action"), &vec![1; 100_000]);
+    mount.fill();
+    let error = trim(&mount.root(), 0).map(|report| report.expect("alone").removed);
+    assert_eq!(error.expect("trimmed"), 2);
+}
+
+#[test]
+fn a_read_only_cache_hits_and_says_why_it_takes_nothing() {
+    let Some(mount) = Mount::new("size=1m") else {
+        return;
+    };
+    let action = digest(b"action");
+    put(&open(&mount.root()), &action, b"object");
+    let blob = mount.root().join("cas").join(&digest(b"object").hex()[..2]);
+    let blob = blob.join(digest(b"object").hex());
+    let file = fs::OpenOptions::new().append(true).open(&blob);
+    let old = SystemTime::UNIX_EPOCH;
+    file.expect("opened").file().set_modified(old).expect("set");
+    mount.set_read_only();
+
+    let cache = open(&mount.root());
+    assert!(cache.get(&action).is_some());
+    assert!(cache.blob(&digest(b"object")).is_some());
+    let modified = fs::metadata(&blob).expect("there").modified();
+    assert_eq!(modified.expect("known"), old);
+    let error = cache.put_blob(&digest(b"x"), b"x").expect_err("read-only");
+    assert!(matches!(error, CacheError::ReadOnly { .. }), "{error}");
+    let error = trim(&mount.root(), 0).expect_err("read-only");
+    assert!(matches!(error, CacheError::ReadOnly { .. }), "{error}");
+    assert_eq!(usage(&mount.root()).expect("counted").results, 1);
+}
+
+#[test]
+fn a_cache_that_cannot_be_made_is_a_named_error() {
+    let Some(mount) = Mount::new("size=1m") else {
+        return;
+    };
+    mount.set_read_only();
+    let error = DiskCache::open(&mount.root()).expect_err("read-only");
+    assert!(matches!(error, CacheError::ReadOnly { .. }), "{error}");
+}
+
+/// What a link does with the database: digests are right whether it takes them or not.
+fn hash_and_flush(state: &Arc<State>, file: &Path) {
+    let cache = HashCache::new(Arc::clone(state));
+    let facts = cache.facts(file, DigestFunction::Sha256, None);
+    assert_eq!(facts.expect("hashed").digest, digest(b"contents"));
+    cache.flush();
+}
+
+#[test]
+fn a_database_on_a_full_disk_is_told_once_and_harms_no_digest() {
+    let Some(mount) = Mount::new("size=256k") else {
+        return;
+    };
+    let (database, file) = (mount.root().join("state.db"), mount.root().join("a.bc"));
+    fs::create_dir_all(mount.root()).expect("made");
+    fs::write(&file, b"contents").expect("written");
+    hash_and_flush(&Arc::new(State::at(&database)), &file);
+    mount.fill();
+    for path in [database, mount.root().join("another.db")] {
+        let state = Arc::new(State::at(&path));
+        hash_and_flush(&state, &file);
+        let written = state.write(|transaction| {
+            transaction.execute(
+                "INSERT INTO counters (name, value) VALUES (zeroblob(99999), 1)",
+                [],
+            )
+        });
+        assert_eq!(written, None);
+        let trouble = state.take_trouble().expect("told");
+        assert!(matches!(trouble, StateError::Unusable { .. }), "{trouble}");
+    }
+}
+
+#[test]
+fn a_database_on_a_read_only_disk_is_told_once_and_harms_no_digest() {
+    let Some(mount) = Mount::new("size=1m") else {
+        return;
+    };
+    let (database, file) = (mount.root().join("state.db"), mount.root().join("a.bc"));
+    fs::create_dir_all(mount.root()).expect("made");
+    fs::write(&file, b"contents").expect("written");
+    hash_and_flush(&Arc::new(State::at(&database)), &file);
+    mount.set_read_only();
+    for path in [database, mount.root().join("another.db")] {
+        let state = Arc::new(State::at(&path));
+        hash_and_flush(&state, &file);
+        let trouble = state.take_trouble().expect("told");
+        assert!(matches!(trouble, StateError::Unusable { .. }), "{trouble}");
+    }
+}

@@ -1,0 +1,295 @@
+//! The ways in which clang and lld make a wrong program without a word: each is a failed link here, and leaves nothing.
+//!
+//! clang exits 0 with an empty object when a shard or an import is missing or damaged, with a plausible and wrong one
+//! when a name is spelled otherwise or a file was replaced; lld skips empty objects. So each test takes the files of a
+//! good link, spoils one, and gives relto the job.
+
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use relto::thinlto::Index;
+
+use crate::support::fake::fake_clang;
+use crate::support::link::{Home, Link};
+use crate::support::program::{Feature, feature, generated, of_texts};
+use crate::support::saved::{Saved, leftovers, results};
+
+/// The job of `main.o`, which imports from `twice.o` and `thrice.o`.
+fn saved() -> Saved {
+    Saved::new(&feature(Feature::Plain)).only("main.o")
+}
+
+#[test]
+fn the_unspoiled_job_works_and_is_kept() {
+    let saved = saved();
+    let output = saved.run();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(saved.objects().iter().all(|object| object.exists()));
+    assert_eq!(results(&saved.home), 1);
+}
+
+#[test]
+fn a_shard_that_is_missing_empty_cut_off_or_garbage_is_refused() {
+    let saved = saved();
+    let name = saved.index().file_name().expect("a name").to_owned();
+    let name = name.to_string_lossy().into_owned();
+    let good = fs::read(saved.index()).expect("read");
+    fs::remove_file(saved.index()).expect("removed");
+    saved.refused(&["`main.o`", &name]);
+    for bad in [
+        &b""[..],
+        &good[..good.len() / 2],
+        &good[..good.len() - 4],
+        b"BC\xc0\xde",
+        b"no bitcode at all",
+        &[0; 4096],
+    ] {
+        fs::write(saved.index(), bad).expect("written");
+        saved.refused(&["`main.o`", &name]);
+    }
+}
+
+#[test]
+fn an_import_that_is_missing_empty_or_garbage_is_refused() {
+    let saved = saved();
+    let import = saved.path("thrice.o");
+    let good = fs::read(&import).expect("read");
+    fs::remove_file(&import).expect("removed");
+    saved.refused(&["`main.o`", "`thrice.o`"]);
+    for bad in [&b""[..], &good[..good.len() / 2], b"BC\xc0\xde", b"garbage"] {
+        fs::write(&import, bad).expect("written");
+        saved.refused(&["`main.o`", "`thrice.o`"]);
+    }
+}
+
+#[test]
+fn an_import_that_was_replaced_by_another_module_is_refused() {
+    let saved = saved();
+    fs::copy(saved.path("twice.o"), saved.path("thrice.o")).expect("copied");
+    saved.refused(&["`main.o`", "`thrice.o` is not the module", "Link again"]);
+}
+
+#[test]
+fn a_module_that_is_missing_empty_or_replaced_is_refused() {
+    let saved = saved();
+    let module = saved.path("main.o");
+    fs::remove_file(&module).expect("removed");
+    saved.refused(&["cannot compile `main.o`"]);
+    fs::write(&module, "").expect("written");
+    saved.refused(&["cannot compile `main.o`", "`main.o` is empty"]);
+    fs::copy(saved.path("twice.o"), &module).expect("copied");
+    saved.refused(&["cannot compile `main.o`", "`main.o` is not the module"]);
+}
+
+#[test]
+fn a_module_that_a_warm_hash_cache_knows_is_refused_once_it_is_replaced() {
+    let saved = saved();
+    assert_eq!(saved.run().status.code(), Some(0));
+    fs::copy(saved.path("twice.o"), saved.path("thrice.o")).expect("copied");
+    for object in saved.objects() {
+        fs::remove_file(object).expect("removed");
+    }
+    let output = saved.run();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("`thrice.o` is not the module"), "{stderr}");
+}
+
+#[test]
+fn a_module_that_the_shard_spells_otherwise_is_refused() {
+    for spelling in ["./main.o", ".//main.o", "main.O"] {
+        let mut saved = saved();
+        if !saved.path(spelling).exists() {
+            fs::copy(saved.path("main.o"), saved.path(spelling)).expect("copied");
+        }
+        saved.job()["inputs"][0] = spelling.into();
+        saved.job()["args"][0] = spelling.into();
+        saved.refused(&[&format!("`{spelling}`"), "does not mention"]);
+    }
+}
+
+#[test]
+fn a_job_and_a_shard_that_disagree_about_imports_are_refused() {
+    let mut more = saved();
+    fs::copy(more.path("twice.o"), more.path("more.o")).expect("copied");
+    let inputs = more.job()["inputs"].as_array_mut().expect("a list");
+    inputs.push("more.o".into());
+    more.refused(&["`main.o`", "does not mention `more.o`"]);
+
+    let mut fewer = saved();
+    let inputs = fewer.job()["inputs"].as_array_mut().expect("a list");
+    inputs.retain(|name| name != "thrice.o");
+    fewer.refused(&["`main.o`", "imports from `thrice.o`"]);
+}
+
+#[test]
+fn the_shard_of_another_module_is_refused() {
+    let saved = saved();
+    let other = Saved::new(&feature(Feature::Plain)).only("twice.o");
+    fs::copy(other.index(), saved.index()).expect("copied");
+    saved.refused(&["cannot compile `main.o`"]);
+}
+
+#[test]
+fn a_shard_whose_hashes_are_zero_is_refused() {
+    let saved = saved();
+    let mut shard = fs::read(saved.index()).expect("read");
+    let hashes: Vec<Vec<u8>> = {
+        let index = Index::parse(&shard).expect("a good shard");
+        let hashes = index
+            .modules()
+            .iter()
+            .map(|entry| entry.hash.expect("a hash"));
+        hashes
+            .map(|hash| hash.map(u32::to_le_bytes).concat())
+            .collect()
+    };
+    for hash in hashes {
+        assert_eq!(erase(&mut shard, &hash), 1, "the hash stands there once");
+    }
+    fs::write(saved.index(), shard).expect("written");
+    saved.refused(&["cannot compile `main.o`", "is not the module"]);
+}
+
+/// Zeroes the record of `hash` (five words, little end first, at any bit) wherever it stands; counts the places.
+fn erase(shard: &mut [u8], hash: &[u8]) -> usize {
+    let bit = |bytes: &[u8], at: usize| bytes[at / 8] >> (at % 8) & 1;
+    let length = hash.len() * 8;
+    let mut found = 0;
+    for start in 0..=shard.len() * 8 - length {
+        if (0..length).all(|at| bit(shard, start + at) == bit(hash, at)) {
+            found += 1;
+            for at in start..start + length {
+                shard[at / 8] &= !(1 << (at % 8));
+            }
+        }
+    }
+    found
+}
+
+/// What the compiler does with each job, and what relto says of it.
+const FALSE_SUCCESSES: &[(&str, &str)] = &[
+    ("put(out, \"\", 0); return 0;", "the output is empty"),
+    (
+        "put(out, \"text\", 4); return 0;",
+        "the output is no ELF object",
+    ),
+    ("put(out, \"\\177ELF\\2\\1\", 6); return 0;", "cut off"),
+    ("object(ET_EXEC); return 0;", "a linked file"),
+    ("return 0;", "left no `main.1."),
+    (
+        "object(ET_REL); fputs(\"Error loading index file 'x'\\n\", stderr); return 0;",
+        "exited with 0 but says `Error loading index file 'x'`",
+    ),
+    (
+        "object(ET_REL); fputs(\"Error running ThinLTO backend: y\\n\", stderr); return 0;",
+        "exited with 0 but says `Error running ThinLTO backend: y`",
+    ),
+];
+
+#[test]
+fn a_compiler_that_only_claims_success_fails_the_link() {
+    for (behaviour, complaint) in FALSE_SUCCESSES {
+        let mut saved = saved();
+        saved.compile_with(&fake_clang(behaviour));
+        saved.refused(&[
+            "cannot compile `main.o`",
+            complaint,
+            "command (on this machine): ",
+        ]);
+    }
+}
+
+#[test]
+fn a_compiler_that_fails_or_crashes_leaves_nothing() {
+    for (behaviour, complaint) in [
+        (
+            "object(ET_REL); fputs(\"no, really\\n\", stderr); return 3;",
+            "exited with 3",
+        ),
+        (
+            "object(ET_REL); fputs(\"no, really\\n\", stderr); __builtin_trap();",
+            "signal 4",
+        ),
+        // lld takes these two for failures to start relto: the code must not be handed on.
+        (
+            "fputs(\"no, really\\n\", stderr); return 126;",
+            "exited with 126",
+        ),
+        (
+            "fputs(\"no, really\\n\", stderr); return 127;",
+            "exited with 127",
+        ),
+    ] {
+        let mut saved = saved();
+        saved.compile_with(&fake_clang(behaviour));
+        saved.refused(&["cannot compile `main.o`", complaint, "  | no, really"]);
+    }
+}
+
+#[test]
+fn the_fake_compiler_is_believed_when_it_does_its_work() {
+    let mut saved = saved();
+    saved.compile_with(&fake_clang("object(ET_REL); return 0;"));
+    let output = saved.run();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(results(&saved.home), 1);
+}
+
+#[test]
+fn a_missing_output_folder_is_told() {
+    let mut saved = saved();
+    saved.job()["outputs"][0] = "nowhere/main.o".into();
+    saved.job()["args"][3] = "nowhere/main.o".into();
+    let stderr = saved.run().stderr;
+    let stderr = String::from_utf8_lossy(&stderr);
+    assert!(stderr.contains("`nowhere/main.o`"), "{stderr}");
+    assert!(stderr.contains("  hint: "), "{stderr}");
+    assert!(!saved.path("nowhere").exists());
+}
+
+#[test]
+fn a_module_that_does_not_compile_fails_the_link_with_all_that_one_needs_to_know() {
+    let mut program = generated(12);
+    let bad = of_texts(
+        "bad-assembly",
+        &[(
+            "bad.c",
+            "__attribute__((used)) void bad(void) { __asm__(\"bogus 1, 2\"); }\n",
+        )],
+        &[],
+    );
+    program.modules.extend(bad.modules);
+    let home = Home::new();
+    let outcome = Link::new(&program).run_at(&home);
+    assert_ne!(outcome.code, Some(0));
+    assert_eq!(outcome.stdout, "");
+    for part in [
+        "relto: error: cannot compile `bad.o`: the compiler exited with 1",
+        "command (on this machine): ",
+        "-fthinlto-index=bad.",
+        "  | ",
+        "bogus",
+        "distributor execution failed",
+    ] {
+        assert!(
+            outcome.stderr.contains(part),
+            "no `{part}` in:\n{}",
+            outcome.stderr
+        );
+    }
+    assert!(!outcome.executable().exists());
+    assert_eq!(
+        names_with(outcome.folder(), "native.o"),
+        Vec::<String>::new()
+    );
+    assert_eq!(leftovers(outcome.folder()), Vec::<PathBuf>::new());
+}
+
+fn names_with(folder: &Path, part: &str) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("a folder");
+    let names = entries.map(|entry| entry.expect("an entry").file_name());
+    let names = names.map(|name| name.to_string_lossy().into_owned());
+    names.filter(|name| name.contains(part)).collect()
+}

@@ -1,0 +1,47 @@
+//! The integration tests, one binary, one module a theme. `tests/run.sh` prepares the machine and runs them all.
+//!
+//! Enters: the built `relto`, an LLVM (`RELTO_TEST_LLVM_ROOT`, else Debian's), and real servers where `RELTO_TEST_*`
+//! variables name programs that start them.
+
+mod support;
+
+mod arguments;
+mod cache;
+mod cli;
+mod client_action;
+mod client_farms;
+mod client_real;
+mod compiler_config;
+mod configuration;
+mod confinement;
+mod contract;
+mod ends;
+mod faulty_network;
+mod full_disk;
+mod guards;
+mod harness;
+mod hits;
+mod house;
+mod index;
+mod layering;
+mod links;
+mod matrix;
+mod messages;
+mod misses;
+mod names;
+mod other_releases;
+mod parent;
+mod place;
+mod process;
+mod real_servers;
+mod remote;
+mod remote_fallback;
+mod remote_real;
+mod rust;
+mod sandbox;
+mod scratch;
+mod scripted_farm;
+mod toolchain;
+mod uncached;
+mod wire;
+mod workshop;

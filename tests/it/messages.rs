@@ -1,0 +1,75 @@
+//! What a compiler says about a module: shown by the link that compiles it and by every one that finds it in the cache,
+//! with the names that the user of this link knows.
+
+use crate::support::link::{Form, Home, Link};
+use crate::support::outcome::Outcome;
+use crate::support::program::{Feature, Program, feature};
+use crate::support::repeat::remote;
+
+/// The messages, without relto's own lines, which tell of times.
+fn messages(outcome: &Outcome) -> String {
+    let lines = outcome.stderr.lines();
+    let of_compiler = lines.filter(|line| !line.starts_with("relto: "));
+    let mut lines: Vec<_> = of_compiler.collect();
+    lines.sort_unstable();
+    lines.join("\n")
+}
+
+/// A link whose backends write the names of their modules.
+fn naming(program: &Program, form: Form) -> Link<'_> {
+    let words = [
+        "-mllvm",
+        "-print-before=inline",
+        "-mllvm",
+        "-print-module-scope",
+    ];
+    words
+        .iter()
+        .fold(Link::new(program).form(form), |link, word| {
+            link.argument(&remote(word))
+        })
+}
+
+#[test]
+fn a_hit_says_what_the_compile_said() {
+    let program = feature(Feature::Warning);
+    let home = Home::new();
+    let first = Link::new(&program).run_at(&home).expect_works();
+    first.assert_none_cached();
+    assert!(
+        messages(&first).contains("stack frame size"),
+        "{}",
+        first.stderr
+    );
+    let second = Link::new(&program).run_at(&home).expect_works();
+    second.assert_all_cached();
+    assert_eq!(messages(&first), messages(&second));
+}
+
+#[test]
+fn messages_name_the_files_of_whoever_links() {
+    let (program, home) = (feature(Feature::Plain), Home::new());
+    let first = naming(&program, Form::Objects).run_at(&home).expect_works();
+    first.assert_none_cached();
+    let again = naming(&program, Form::Objects).run_at(&home).expect_works();
+    again.assert_all_cached();
+    for outcome in [&first, &again] {
+        assert!(
+            outcome.stderr.contains("ModuleID = 'twice.o'"),
+            "{}",
+            outcome.stderr
+        );
+    }
+    assert_eq!(messages(&first), messages(&again));
+
+    let absolute = naming(&program, Form::Absolute)
+        .run_at(&home)
+        .expect_works();
+    absolute.assert_all_cached();
+    let name = absolute.folder().join("twice.o").display().to_string();
+    let said = format!("ModuleID = '{name}'");
+    assert!(absolute.stderr.contains(&said), "{}", absolute.stderr);
+    for outcome in [first, again, absolute] {
+        assert!(!outcome.stderr.contains("relto/"), "{}", outcome.stderr);
+    }
+}

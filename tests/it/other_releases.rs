@@ -1,0 +1,81 @@
+//! The other releases of LLVM: the themes that depend on lld and clang, once more inside a root folder that has them.
+//!
+//! Enters: `RELTO_TEST_CHROOT`, the root folder of a Debian with `clang-N`, `lld-N`, `llvm-N` for some N, python3 and a
+//! C++ library; needs root. Leaves: a failure that shows the inner run. relto, this test program and the reference
+//! distributor are copied in under the paths that they have here.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fs_err as fs;
+
+const ROOT: &str = "RELTO_TEST_CHROOT";
+const THEMES: &[&str] = &["contract::", "ends::", "guards::", "matrix::", "names::"];
+
+#[test]
+#[expect(
+    clippy::print_stdout,
+    reason = "what was skipped, and how each release did, is for the log of the tests"
+)]
+fn the_contract_holds_with_every_release_that_is_there() {
+    let Some(root) = std::env::var_os(ROOT).map(PathBuf::from) else {
+        println!("skipped: {ROOT} names no root folder with other releases of LLVM");
+        return;
+    };
+    let tests = std::env::current_exe().expect("this program");
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/reference.py");
+    for file in [&tests, Path::new(env!("CARGO_BIN_EXE_relto")), &reference] {
+        copy_into(&root, file);
+    }
+    let releases = releases(&root);
+    assert!(
+        !releases.is_empty(),
+        "no clang with lld in `{}`",
+        root.display()
+    );
+    for release in releases {
+        let result = run_inside(&root, &tests, &release);
+        println!("{}: {result}", release.display());
+    }
+}
+
+fn copy_into(root: &Path, file: &Path) {
+    let inside = root.join(file.strip_prefix("/").expect("absolute"));
+    fs::create_dir_all(inside.parent().expect("a folder")).expect("made");
+    fs::copy(file, inside).expect("copied");
+}
+
+/// Folders above `bin/clang`, as they are called inside.
+fn releases(root: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(root.join("usr/lib")).expect("a system");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let mut found: Vec<_> = paths
+        .filter(|path| path.join("bin/clang").exists() && path.join("bin/ld.lld").exists())
+        .map(|path| Path::new("/").join(path.strip_prefix(root).expect("inside")))
+        .collect();
+    found.sort();
+    found
+}
+
+/// Runs the themes; gives the line with their number.
+fn run_inside(root: &Path, tests: &Path, release: &Path) -> String {
+    let output = Command::new("chroot")
+        .arg(root)
+        .args([
+            "/usr/bin/env",
+            "-i",
+            "HOME=/tmp",
+            "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+        ])
+        .arg(format!("RELTO_TEST_LLVM_ROOT={}", release.display()))
+        .arg(tests)
+        .args(THEMES)
+        .output()
+        .expect("chroot starts");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}:\n{said}", release.display());
+    let passed = said
+        .lines()
+        .find(|line| line.starts_with("test result: ok."));
+    passed.expect("a result").to_owned()
+}

@@ -1,0 +1,55 @@
+//! Where a test runs the program: folders and an environment that nothing of the machine reaches.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use assert_cmd::Command;
+
+/// A home and a project folder that nothing of the machine reaches.
+pub(crate) struct Place(tempfile::TempDir);
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let place = Self(tempfile::tempdir().expect("a temporary folder"));
+        fs_err::create_dir(place.path("home")).expect("created");
+        fs_err::create_dir(place.path("project")).expect("created");
+        place
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        fs_err::create_dir_all(path.parent().expect("a folder")).expect("created");
+        fs_err::write(&path, text).expect("written");
+        path
+    }
+
+    pub(crate) fn relto(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_relto"));
+        command
+            .env_clear()
+            .env("HOME", self.path("home"))
+            .current_dir(self.path("project"));
+        command
+    }
+
+    /// Exit code, stdout and stderr of `command`, with this place's own path masked.
+    pub(crate) fn told(&self, command: &mut Command) -> String {
+        let output = command.output().expect("started");
+        let mut told = format!("exit {}\n", output.status.code().expect("not killed"));
+        for (name, bytes) in [("stdout", output.stdout), ("stderr", output.stderr)] {
+            let text = String::from_utf8(bytes).expect("text");
+            if !text.is_empty() {
+                let _ = write!(told, "--- {name}\n{text}");
+            }
+        }
+        told.replace(&self.0.path().display().to_string(), "[T]")
+    }
+
+    pub(crate) fn relto_told(&self, arguments: &str) -> String {
+        self.told(self.relto().args(arguments.split_whitespace()))
+    }
+}

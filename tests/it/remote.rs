@@ -1,0 +1,271 @@
+//! Links on a farm: every job is made there, found there by another machine, and right.
+
+use fs_err as fs;
+use relto::digest::DigestFunction;
+
+use crate::support::farm::{Farm, Method, Platforms, Profile};
+use crate::support::link::{Form, Home, Link};
+use crate::support::llvm::Llvm;
+use crate::support::program::{Feature, feature, generated, zstd};
+use crate::support::remote::{
+    assert_all_cached, assert_all_remote, broken, here, lenient, strict, with,
+};
+
+/// A link executes all, one from another machine executes nothing.
+fn made_then_found(profile: Profile) {
+    let farm = Farm::start(profile);
+    let environment = farm.environment();
+    let program = generated(8);
+    let made = strict(&program, &environment).keep_objects();
+    let made = made.run_at(here()).expect_works();
+    assert_all_remote(made.counts());
+    made.assert_identical_objects();
+    let record = farm.record();
+    record.assert_no_violations();
+    record.assert_nothing_twice();
+    assert_eq!(record.invocations().len(), 1, "one id a link");
+    assert_eq!(record.executed.len(), made.counts().jobs);
+    farm.forget_record();
+    let found = strict(&program, &environment).run().expect_works();
+    assert_all_cached(found.counts());
+    let record = farm.record();
+    assert_eq!(record.count(Method::GetActionResult), found.counts().jobs);
+    for idle in [
+        Method::Execute,
+        Method::FindMissingBlobs,
+        Method::Write,
+        Method::BatchUpdateBlobs,
+    ] {
+        assert_eq!(record.count(idle), 0, "{idle:?}");
+    }
+}
+
+#[test]
+fn a_farm_without_quirks_makes_all_and_remembers_it_for_others() {
+    made_then_found(Profile::plain());
+}
+
+#[test]
+fn a_farm_like_buildbarn_makes_all_and_remembers_it_for_others() {
+    made_then_found(Profile::buildbarn());
+}
+
+#[test]
+fn a_farm_with_tiny_batches_makes_all_and_remembers_it_for_others() {
+    made_then_found(Profile::nativelink());
+}
+
+#[test]
+fn a_farm_of_version_2_0_makes_all_and_remembers_it_for_others() {
+    made_then_found(Profile::kajiya());
+}
+
+#[test]
+fn a_farm_with_strict_rules_makes_all_and_remembers_it_for_others() {
+    made_then_found(Profile::buildfarm());
+}
+
+#[test]
+fn a_farm_with_keys_in_headers_makes_all_and_remembers_it_for_others() {
+    made_then_found(Profile::buildbuddy("secret"));
+}
+
+#[test]
+fn a_farm_that_wants_blake3_gets_it() {
+    made_then_found(Profile {
+        digest_functions: vec![DigestFunction::Blake3],
+        ..Profile::plain()
+    });
+}
+
+#[test]
+fn each_call_says_which_module_it_is_for() {
+    let farm = Farm::start(Profile::plain());
+    strict(&feature(Feature::Plain), &farm.environment())
+        .run_at(here())
+        .expect_works();
+    let record = farm.record();
+    let executions = record.of(Method::Execute);
+    let about: Vec<_> = executions
+        .filter_map(|call| call.metadata.clone())
+        .collect();
+    let mut targets: Vec<_> = about.iter().map(|m| m.target_id.as_str()).collect();
+    targets.sort_unstable();
+    assert_eq!(targets, ["main.o", "thrice.o", "twice.o"]);
+    assert!(about.iter().all(|m| m.action_mnemonic == "ThinLTOBackend"));
+}
+
+#[test]
+fn an_archive_is_made_and_found_under_its_plain_names() {
+    let farm = Farm::start(Profile::plain());
+    let program = zstd();
+    let made = strict(&program, &farm.environment())
+        .form(Form::Archive)
+        .keep_objects()
+        .run_at(here())
+        .expect_works();
+    assert_all_remote(made.counts());
+    made.assert_identical_objects();
+    let found = strict(&program, &farm.environment()).run_at(here());
+    assert_all_cached(found.expect_works().counts());
+}
+
+#[test]
+fn every_feature_that_can_travel_does() {
+    let farm = Farm::start(Profile::plain());
+    for kind in Feature::all().filter(|kind| *kind != Feature::Incbin) {
+        let made = strict(&feature(kind), &farm.environment())
+            .keep_objects()
+            .run_at(here())
+            .expect_works();
+        // Equal modules of two features are found.
+        let counts = made.counts();
+        assert_eq!(counts.remote + counts.cached, counts.jobs, "{kind:?}");
+        made.assert_identical_objects();
+    }
+}
+
+#[test]
+fn a_module_that_does_not_compile_fails_the_link_in_its_own_words() {
+    let farm = Farm::start(Profile::plain());
+    let (program, _folder) = broken();
+    let failed = strict(&program, &farm.environment()).run_at(here());
+    assert_eq!(failed.code, Some(1), "{}", failed.stderr);
+    for part in [
+        "relto: error: cannot compile `bad.o`: the compiler exited with 1",
+        "-fthinlto-index=bad.",
+        "bogus",
+    ] {
+        assert!(failed.stderr.contains(part), "`{part}`: {}", failed.stderr);
+    }
+    assert!(!failed.executable().exists());
+}
+
+#[test]
+fn a_hidden_input_is_compiled_in_place() {
+    let farm = Farm::start(Profile::plain());
+    let outcome = strict(&feature(Feature::Incbin), &farm.environment()).run_at(here());
+    let counts = outcome.expect_works().counts();
+    assert_eq!((counts.in_place, counts.remote), (1, 1), "{counts:?}");
+}
+
+#[test]
+fn what_a_farm_says_of_warnings_is_shown_by_every_link() {
+    let farm = Farm::start(Profile::plain());
+    for _ in 0..2 {
+        let outcome = strict(&feature(Feature::Warning), &farm.environment()).run_at(here());
+        let outcome = outcome.expect_works();
+        assert!(outcome.stderr.contains("warning:"), "{}", outcome.stderr);
+        assert!(!outcome.stderr.contains("relto/"), "{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn the_platform_is_what_the_user_says_and_a_wrong_one_is_told_in_full() {
+    let wanted = vec![("OSFamily", "linux"), ("pool", "big")];
+    let farm = Farm::start(Profile {
+        platforms: Platforms::Exact(wanted),
+        ..Profile::plain()
+    });
+    let program = generated(4);
+    let address = ("RELTO_REMOTE_EXECUTOR", farm.address());
+    let properties = |text: &str| {
+        let name = "RELTO_REMOTE_DEFAULT_EXEC_PROPERTIES";
+        [address.clone(), (name, text.to_owned())]
+    };
+    let right = strict(&program, &properties("pool=big,OSFamily=linux")).run_at(here());
+    assert_all_remote(right.expect_works().counts());
+    let wrong = strict(&program, &properties("pool=small,OSFamily=linux")).run_at(here());
+    assert_eq!(wrong.code, Some(1), "{}", wrong.stderr);
+    let sent = "platform properties sent: `OSFamily=linux`, `pool=small`";
+    assert!(wrong.stderr.contains(sent), "{}", wrong.stderr);
+    assert!(wrong.stderr.contains("hint: "), "{}", wrong.stderr);
+}
+
+#[test]
+fn what_the_farm_made_is_a_disk_hit_without_it_and_the_other_way_round() {
+    let farm = Farm::start(Profile::plain());
+    let home = Home::new();
+    let program = generated(4);
+    let remote = || with(Link::new(&program), &farm.environment());
+    assert_all_remote(remote().run_at(&home).expect_works().counts());
+    let alone = Link::new(&program).run_at(&home).expect_works();
+    assert_all_cached(alone.counts());
+    let other = feature(Feature::Plain);
+    Link::new(&other).run_at(&home).expect_works();
+    farm.forget_record();
+    let asked = with(Link::new(&other), &farm.environment()).run_at(&home);
+    assert_all_cached(asked.expect_works().counts());
+    assert_eq!(farm.record().count_all(), 0, "the disk cache had all");
+}
+
+#[test]
+fn strategy_local_leaves_the_farm_alone() {
+    let farm = Farm::start(Profile::plain());
+    let outcome = lenient(&generated(4), &farm.environment())
+        .env("RELTO_STRATEGY", "local")
+        .run_at(here())
+        .expect_works();
+    let counts = outcome.counts();
+    assert_eq!(counts.local, counts.jobs);
+    assert_eq!(farm.record().calls.len(), 0);
+}
+
+#[test]
+fn cached_results_can_be_refused() {
+    let farm = Farm::start(Profile::plain());
+    let program = generated(4);
+    for _ in 0..2 {
+        let outcome = strict(&program, &farm.environment())
+            .env("RELTO_REMOTE_ACCEPT_CACHED", "false")
+            .run_at(here());
+        assert_all_remote(outcome.expect_works().counts());
+    }
+    assert_eq!(farm.record().count(Method::GetActionResult), 0);
+}
+
+#[test]
+fn no_more_jobs_than_allowed_are_under_way() {
+    let farm = Farm::start(Profile::plain());
+    let outcome = strict(&generated(8), &farm.environment())
+        .env("RELTO_JOBS", "2")
+        .run_at(here());
+    assert_all_remote(outcome.expect_works().counts());
+    assert!(farm.record().max_concurrent(Method::Execute) <= 2);
+}
+
+#[test]
+fn a_workers_own_compiler_makes_results_of_its_own() {
+    let farm = Farm::start(Profile::plain());
+    let (home, program) = (Home::new(), generated(4));
+    let with_ours = || with(Link::new(&program), &farm.environment());
+    let with_theirs = || with_ours().env("RELTO_TOOLCHAIN", "worker");
+    let outcome = with_theirs().keep_objects().run_at(&home).expect_works();
+    assert_all_remote(outcome.counts());
+    outcome.assert_identical_objects();
+    let largest = farm.digests().iter().map(|digest| digest.size).max();
+    assert!(largest < Some(1 << 20), "no compiler was sent: {largest:?}");
+    assert_all_cached(with_theirs().run_at(&home).expect_works().counts());
+    assert_all_remote(with_ours().run_at(&home).expect_works().counts());
+}
+
+#[test]
+fn a_compiler_can_come_out_of_a_folder() {
+    let farm = Farm::start(Profile::plain());
+    let folder = tempfile::tempdir().expect("a folder");
+    let named = format!("{}", folder.path().display());
+    let program = generated(4);
+    let link = || strict(&program, &farm.environment()).env("RELTO_TOOLCHAIN", &named);
+    let empty = link().run_at(here());
+    assert_eq!(empty.code, Some(1), "{}", empty.stderr);
+    assert!(empty.stderr.contains("has no `clang"), "{}", empty.stderr);
+    fs::create_dir(folder.path().join("bin")).expect("made");
+    let driver = Llvm::get().tool("clang");
+    for name in ["clang", "clang-22"] {
+        let place = folder.path().join("bin").join(name);
+        fs_err::os::unix::fs::symlink(&driver, place).expect("linked");
+    }
+    let outcome = link().keep_objects().run_at(here()).expect_works();
+    assert_all_remote(outcome.counts());
+    outcome.assert_identical_objects();
+}

@@ -1,0 +1,247 @@
+//! What a link does with a farm that is dead, wrong, or only a cache: it costs time, never the link, unless the user says
+//! otherwise.
+
+use std::time::Duration;
+
+use relto::digest::DigestFunction;
+use relto::pb::reapi::ActionResult;
+
+use crate::support::farm::{Effect, Farm, Fault, Method, Outcome, Profile};
+use crate::support::link::Home;
+use crate::support::outcome::Counts;
+use crate::support::program::generated;
+use crate::support::remote::{assert_all_cached, assert_all_remote, here, lenient, strict};
+
+fn assert_all_local(counts: Counts) {
+    assert!(counts.jobs > 0 && counts.local == counts.jobs, "{counts:?}");
+}
+
+fn warnings(stderr: &str) -> usize {
+    stderr.matches("relto: warning: ").count()
+}
+
+/// Nothing listens there.
+fn dead() -> [(&'static str, String); 1] {
+    [("RELTO_REMOTE_EXECUTOR", "grpc://127.0.0.1:1".to_owned())]
+}
+
+#[test]
+fn a_dead_address_is_found_once_and_the_link_goes_on() {
+    let outcome = lenient(&generated(20), &dead())
+        .run_at(here())
+        .expect_works();
+    assert_all_local(outcome.counts());
+    assert_eq!(warnings(&outcome.stderr), 1, "{}", outcome.stderr);
+}
+
+#[test]
+fn a_dead_address_without_fallback_fails_the_link_with_a_way_out() {
+    let outcome = strict(&generated(4), &dead()).run_at(here());
+    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+    for part in ["grpc://127.0.0.1:1", "hint: ", "remote_local_fallback"] {
+        assert!(outcome.stderr.contains(part), "{}", outcome.stderr);
+    }
+    assert!(!outcome.executable().exists());
+}
+
+#[test]
+fn a_farm_that_dies_in_the_middle_costs_time() {
+    let mut farm = Farm::start(Profile::plain());
+    let program = generated(30);
+    let environment = farm.environment();
+    let linking = std::thread::spawn(move || {
+        let link = lenient(&program, &environment).env("RELTO_REMOTE_RETRIES", "1");
+        link.keep_objects().run_at(here()).expect_works()
+    });
+    while farm.record().executed.len() < 3 && !linking.is_finished() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    farm.kill();
+    let outcome = linking.join().expect("the link works");
+    let counts = outcome.counts();
+    assert_eq!(counts.local + counts.remote, counts.jobs, "{counts:?}");
+    assert!(counts.local > 0, "{counts:?}");
+    assert!(warnings(&outcome.stderr) <= 2, "{}", outcome.stderr);
+    outcome.assert_identical_objects();
+}
+
+/// Changes everything in the farm's action cache.
+fn spoil_all(farm: &Farm, spoil: fn(&Farm, &mut ActionResult)) {
+    let instance = farm.profile().instance.unwrap_or_default();
+    for (action, mut result) in farm.results() {
+        spoil(farm, &mut result);
+        farm.put_result(instance, action, result);
+    }
+}
+
+fn empty_objects(_: &Farm, result: &mut ActionResult) {
+    for file in &mut result.output_files {
+        file.digest = Some(DigestFunction::Sha256.digest(b"").to_pb());
+        file.contents.clear();
+    }
+}
+
+fn not_objects(farm: &Farm, result: &mut ActionResult) {
+    for file in &mut result.output_files {
+        file.digest = Some(farm.put("no object").to_pb());
+        file.contents.clear();
+    }
+}
+
+fn failures(_: &Farm, result: &mut ActionResult) {
+    result.exit_code = 1;
+    result.output_files.clear();
+}
+
+fn nothing(_: &Farm, result: &mut ActionResult) {
+    result.output_files.clear();
+}
+
+fn lost_objects(farm: &Farm, result: &mut ActionResult) {
+    for file in &mut result.output_files {
+        file.contents.clear();
+        let digest = file.digest.as_ref().expect("a digest");
+        farm.evict(&relto::digest::Digest::from_pb(digest).expect("well-formed"));
+    }
+}
+
+/// Spoils the results of a link in every way; `made_again` sees where the jobs of the next link were made.
+fn repaired(profile: Profile, made_again: fn(Counts)) {
+    let farm = Farm::start(profile);
+    let program = generated(4);
+    let link = || strict(&program, &farm.environment()).keep_objects();
+    link().run_at(here()).expect_works();
+    for spoil in [empty_objects, not_objects, failures, nothing, lost_objects] {
+        spoil_all(&farm, spoil);
+        let again = link().run_at(here()).expect_works();
+        made_again(again.counts());
+        again.assert_identical_objects();
+        let found = link().run_at(here()).expect_works();
+        assert_all_cached(found.counts());
+    }
+}
+
+#[test]
+fn bad_results_in_the_action_cache_are_made_again_and_repaired() {
+    repaired(Profile::plain(), assert_all_remote);
+}
+
+#[test]
+fn bad_results_of_a_mere_cache_are_made_here_and_replaced() {
+    repaired(Profile::bazel_remote(), assert_all_local);
+}
+
+#[test]
+fn a_mere_cache_gets_what_is_made_here_and_gives_it_to_others() {
+    let farm = Farm::start(Profile::bazel_remote());
+    let program = generated(8);
+    let made = strict(&program, &farm.environment()).run_at(here());
+    assert_all_local(made.expect_works().counts());
+    let record = farm.record();
+    record.assert_no_violations();
+    record.assert_nothing_twice();
+    assert_eq!(record.count(Method::UpdateActionResult), 9);
+    let found = strict(&program, &farm.environment()).keep_objects().run();
+    let found = found.expect_works();
+    assert_all_cached(found.counts());
+    found.assert_identical_objects();
+}
+
+#[test]
+fn a_mere_cache_gets_nothing_if_the_user_says_so() {
+    let farm = Farm::start(Profile::bazel_remote());
+    let outcome = strict(&generated(4), &farm.environment())
+        .env("RELTO_REMOTE_UPLOAD_LOCAL_RESULTS", "false")
+        .run_at(here());
+    assert_all_local(outcome.expect_works().counts());
+    assert_eq!(farm.digests().len(), 0);
+    assert_eq!(farm.results().len(), 0);
+}
+
+#[test]
+fn a_dead_cache_costs_hits_and_one_warning() {
+    let address = [("RELTO_REMOTE_CACHE", "grpc://127.0.0.1:1".to_owned())];
+    let outcome = strict(&generated(8), &address).run_at(here());
+    let outcome = outcome.expect_works();
+    assert_all_local(outcome.counts());
+    assert_eq!(warnings(&outcome.stderr), 1, "{}", outcome.stderr);
+}
+
+#[test]
+fn a_cache_given_as_executor_is_used_as_the_cache_that_it_is() {
+    let farm = Farm::start(Profile::bazel_remote());
+    let address = [("RELTO_REMOTE_EXECUTOR", farm.address())];
+    let program = generated(4);
+    let outcome = lenient(&program, &address).run_at(here()).expect_works();
+    assert_all_local(outcome.counts());
+    assert!(
+        outcome.stderr.contains("executes nothing"),
+        "{}",
+        outcome.stderr
+    );
+    let found = lenient(&program, &address).run().expect_works();
+    assert_all_cached(found.counts());
+    let refused = strict(&program, &address).run_at(here());
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+}
+
+#[test]
+fn a_farm_that_disagrees_about_a_compile_is_overruled_and_told_of() {
+    let farm = Farm::scripted(Profile::plain(), |_| Outcome::exit(1, "illegal hardware\n"));
+    let outcome = strict(&generated(4), &farm.environment()).run_at(here());
+    let outcome = outcome.expect_works();
+    assert_all_local(outcome.counts());
+    assert!(
+        outcome.stderr.contains("the farm disagrees")
+            && outcome.stderr.contains("illegal hardware"),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(
+        farm.results().len(),
+        0,
+        "nothing is said in the worker's place"
+    );
+}
+
+#[test]
+fn an_empty_object_from_a_worker_is_never_taken() {
+    let farm = Farm::scripted(Profile::plain(), |job| Outcome::object(job, ""));
+    let program = generated(4);
+    let refused = strict(&program, &farm.environment()).run_at(here());
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    let outcome = lenient(&program, &farm.environment()).run_at(here());
+    let outcome = outcome.expect_works();
+    assert_all_local(outcome.counts());
+    assert_eq!(warnings(&outcome.stderr), 1, "{}", outcome.stderr);
+    let found = lenient(&program, &farm.environment()).run().expect_works();
+    assert_all_cached(found.counts());
+}
+
+#[test]
+fn blobs_that_a_farm_loses_before_it_runs_the_job_are_sent_again() {
+    let farm = Farm::start(Profile::plain());
+    let program = generated(4);
+    strict(&program, &farm.environment())
+        .run_at(here())
+        .expect_works();
+    farm.clear_results();
+    farm.fault(Fault::at(Method::FindMissingBlobs, Effect::Evict(farm.digests())).call(1));
+    let outcome = strict(&program, &farm.environment()).run_at(here());
+    assert_all_remote(outcome.expect_works().counts());
+}
+
+#[test]
+fn the_local_cache_is_fed_by_fallback_too() {
+    let (home, program) = (Home::new(), generated(4));
+    let link = || crate::support::remote::with(crate::support::link::Link::new(&program), &dead());
+    assert_all_local(link().run_at(&home).expect_works().counts());
+    let again = link().run_at(&home).expect_works();
+    assert_all_cached(again.counts());
+    assert_eq!(
+        warnings(&again.stderr),
+        0,
+        "nobody asked the farm: {}",
+        again.stderr
+    );
+}

@@ -1,0 +1,58 @@
+//! A compiler of one's own: a copy of the one under test that a test may change.
+//!
+//! Enters: the LLVM under test. Leaves: a folder with its compiler and nothing beside it but the libraries.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+
+use fs_err as fs;
+use tempfile::TempDir;
+
+use super::llvm::Llvm;
+
+/// A copy of the compiler under test in a folder of its own. The libraries, which it finds beside itself, are the same.
+#[derive(Debug)]
+pub(crate) struct CompilerCopy {
+    folder: TempDir,
+}
+
+impl CompilerCopy {
+    pub(crate) fn new() -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let clang = fs::canonicalize(Llvm::get().tool("clang")).expect("clang");
+        let root = clang.ancestors().nth(2).expect("a folder above `bin`");
+        symlink(root.join("lib"), folder.path().join("lib")).expect("a link");
+        fs::create_dir(folder.path().join("bin")).expect("made");
+        fs::copy(&clang, folder.path().join("bin/clang")).expect("copied");
+        Self { folder }
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join("bin").join(name)
+    }
+
+    /// The linker's option that makes the backends use the copy by the name `name`.
+    pub(crate) fn option(&self, name: &str) -> String {
+        let path = self.file(name);
+        format!("-Wl,--thinlto-remote-compiler={}", path.display())
+    }
+
+    /// Puts another program in place of `clang`, one that does the same: what follows a program's sections is never
+    /// loaded. By rename, so that a running compiler stays what it is.
+    pub(crate) fn become_another_build(&self) {
+        let old = fs::read(self.file("clang")).expect("a program");
+        self.replace(&[&old[..], b"\n"].concat());
+    }
+
+    /// Makes `clang` the program that it was in the beginning.
+    pub(crate) fn become_the_original(&self) {
+        self.replace(&fs::read(Llvm::get().tool("clang")).expect("a program"));
+    }
+
+    fn replace(&self, bytes: &[u8]) {
+        let new = self.file("new");
+        fs::write(&new, bytes).expect("written");
+        fs::set_permissions(&new, PermissionsExt::from_mode(0o755)).expect("executable");
+        fs::rename(&new, self.file("clang")).expect("renamed");
+    }
+}

@@ -1,0 +1,121 @@
+//! Folders of made files that outlive a test run, one for each recipe.
+//!
+//! Enters: a name, all that decides what the files will be, and how to make them. Leaves: a complete folder under the
+//! user's cache, made once even when many tests, or many test runs, ask at the same time.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use fs_err as fs;
+use relto::digest::DigestFunction;
+
+use super::llvm::{Llvm, run};
+
+/// The folder for `recipe`, made by `make` unless it is there already.
+///
+/// `recipe` must hold everything that the files depend on: flags, versions, texts. The compiler's version is added here.
+/// Callers must not change what is inside: tests work on copies.
+pub(crate) fn cached(name: &str, recipe: &str, make: impl FnOnce(&Path)) -> PathBuf {
+    let text = format!("{}\n{recipe}", Llvm::get().version());
+    let key = &DigestFunction::Sha256.digest(text.as_bytes()).hex()[..16];
+    let root = root();
+    let folder = root.join(format!("{name}-{key}"));
+    if folder.exists() {
+        return folder;
+    }
+    fs::create_dir_all(&root).expect("a cache folder");
+    let lock = fs::File::create(root.join(format!("{name}-{key}.lock"))).expect("a lock file");
+    lock.file().lock().expect("the lock");
+    if !folder.exists() {
+        let partial = root.join(format!("{name}-{key}.partial"));
+        if partial.exists() {
+            fs::remove_dir_all(&partial).expect("the rest of an interrupted run removed");
+        }
+        fs::create_dir(&partial).expect("a new folder");
+        make(&partial);
+        fs::rename(&partial, &folder).expect("the finished folder in place");
+    }
+    folder
+}
+
+/// Cache of all tests of this user: `$XDG_CACHE_HOME/relto-test`.
+fn root() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").expect("a home folder")).join(".cache"),
+        PathBuf::from,
+    );
+    cache.join("relto-test")
+}
+
+/// One compile step; `source` becomes `object`.
+pub(crate) struct Compile {
+    pub(crate) source: PathBuf,
+    pub(crate) object: PathBuf,
+}
+
+/// Compiles all of `steps` with the tool (`clang` or `clang++`) and `arguments`, on all processors, politely.
+///
+/// # Panics
+/// A step fails.
+pub(crate) fn compile(tool: &str, arguments: &[String], mut steps: Vec<Compile>) {
+    let size = |step: &Compile| fs::metadata(&step.source).map_or(0, |found| found.len());
+    steps.sort_by_key(size);
+    let queue = Mutex::new(steps);
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some(step) = next() {
+                    let mut command = Command::new("nice");
+                    command
+                        .arg(Llvm::get().tool(tool))
+                        .args(arguments)
+                        .arg("-c");
+                    run(command.arg(&step.source).arg("-o").arg(&step.object));
+                }
+            });
+        }
+    });
+}
+
+/// Folder of a crate's sources, as cargo has them: the crates that relto depends on bring real C programs along.
+///
+/// # Panics
+/// The crate is no dependency of relto.
+pub(crate) fn crate_sources(name: &str) -> PathBuf {
+    let mut command = Command::new(env!("CARGO"));
+    command.args([
+        "metadata",
+        "--format-version=1",
+        "--offline",
+        "--manifest-path",
+    ]);
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+    command.arg(format!(
+        "--filter-platform={}-unknown-linux-gnu",
+        std::env::consts::ARCH
+    ));
+    let metadata: serde_json::Value =
+        serde_json::from_str(&run(&mut command)).expect("cargo writes JSON");
+    let packages = metadata["packages"].as_array().expect("a list of packages");
+    let package = packages
+        .iter()
+        .find(|package| package["name"] == name)
+        .expect("a dependency of relto");
+    let manifest = PathBuf::from(package["manifest_path"].as_str().expect("a path"));
+    manifest.parent().expect("a folder").to_owned()
+}
+
+/// The files directly in `folder` whose names end in `extension`, sorted.
+pub(crate) fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let mut found: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|e| e == extension))
+        .collect();
+    found.sort();
+    found
+}

@@ -1,0 +1,262 @@
+//! A REAPI server inside the test process.
+//!
+//! Enters: a `Profile` (what kind of server), `Fault`s (what goes wrong), a worker (a script, or really running the
+//! command). Leaves: an address for a client, and a `Record` of all that the client did. State is in memory; the server
+//! has a runtime of its own, so synchronous tests and tests of the program can use it as well as asynchronous ones.
+
+mod action_cache;
+mod bytestream;
+mod cas;
+mod connection;
+mod execution;
+mod failure;
+mod fault;
+mod gate;
+mod operations;
+mod profile;
+mod record;
+mod resource;
+mod serve;
+mod store;
+mod strict;
+mod worker;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use prost::Message;
+use relto::digest::{Digest, DigestFunction};
+use relto::pb::reapi::ActionResult;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Channel, Endpoint};
+
+use connection::Traffic;
+use operations::Operations;
+use store::Store;
+
+pub(crate) use failure::Failure;
+pub(crate) use fault::{Break, Effect, Fault, FaultPlan};
+pub(crate) use profile::{BatchCount, Committed, Header, Missing, Platforms, Profile};
+pub(crate) use record::{Call, Method, Record};
+pub(crate) use worker::{Input, Job, Outcome, Worker};
+
+/// What the services share.
+struct Inner {
+    profile: Profile,
+    faults: Mutex<FaultPlan>,
+    record: Mutex<Record>,
+    store: Mutex<Store>,
+    worker: Mutex<Worker>,
+    operations: Mutex<Operations>,
+    traffic: Arc<Traffic>,
+    scratch: tempfile::TempDir,
+}
+
+/// All services of the farm; one file each implements them.
+#[derive(Clone)]
+struct Service(Arc<Inner>);
+
+impl std::ops::Deref for Service {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+/// A panic in one call must not hide what the others found.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// A running farm; dropping it closes its connections and kills what it runs.
+pub(crate) struct Farm {
+    service: Service,
+    port: u16,
+    socket: PathBuf,
+    connections: CancellationToken,
+    runtime: Option<Runtime>,
+}
+
+impl Farm {
+    /// A farm of this kind that really runs the commands, listening on a free port and on a unix socket.
+    pub(crate) fn start(profile: Profile) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("threads for the farm");
+        let scratch = tempfile::tempdir().expect("a folder for the farm");
+        let socket = scratch.path().join("farm.sock");
+        let service = Service(Arc::new(Inner {
+            profile,
+            faults: Mutex::default(),
+            record: Mutex::default(),
+            store: Mutex::default(),
+            worker: Mutex::new(Worker::Real),
+            operations: Mutex::default(),
+            traffic: Arc::default(),
+            scratch,
+        }));
+        let connections = CancellationToken::new();
+        let port = {
+            let _inside = runtime.enter();
+            serve::listen(&service, &socket, &connections)
+        };
+        Self {
+            service,
+            port,
+            socket,
+            connections,
+            runtime: Some(runtime),
+        }
+    }
+
+    /// A farm of this kind whose worker is `script`.
+    pub(crate) fn scripted(
+        profile: Profile,
+        script: impl Fn(&Job) -> Outcome + Send + Sync + 'static,
+    ) -> Self {
+        let farm = Self::start(profile);
+        farm.script(script);
+        farm
+    }
+
+    /// From now on `script` makes the results.
+    pub(crate) fn script(&self, script: impl Fn(&Job) -> Outcome + Send + Sync + 'static) {
+        *lock(&self.service.worker) = Worker::Script(Arc::new(script));
+    }
+
+    /// `grpc://127.0.0.1:PORT`.
+    pub(crate) fn address(&self) -> String {
+        format!("grpc://127.0.0.1:{}", self.port)
+    }
+
+    /// `unix:PATH`.
+    pub(crate) fn unix_address(&self) -> String {
+        format!("unix:{}", self.socket.display())
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A connection for generated clients, made when it is first used.
+    pub(crate) fn channel(&self) -> Channel {
+        Endpoint::from_shared(format!("http://127.0.0.1:{}", self.port))
+            .expect("an address")
+            .connect_lazy()
+    }
+
+    /// relto's options for this farm, as environment variables.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
+        let address = match self.service.profile.tls {
+            Some(_) => format!("grpcs://localhost:{}", self.port),
+            None => self.address(),
+        };
+        self.service.profile.environment(&address)
+    }
+
+    pub(crate) fn profile(&self) -> &Profile {
+        &self.service.profile
+    }
+
+    pub(crate) fn fault(&self, fault: Fault) {
+        lock(&self.service.faults).add(fault);
+    }
+
+    pub(crate) fn clear_faults(&self) {
+        lock(&self.service.faults).clear();
+    }
+
+    /// All that happened since the start, or since `forget_record`.
+    pub(crate) fn record(&self) -> Record {
+        let mut record = lock(&self.service.record).clone();
+        let traffic = &self.service.traffic;
+        record.bytes_up = traffic.up.load(Ordering::Relaxed);
+        record.bytes_down = traffic.down.load(Ordering::Relaxed);
+        record.connections = traffic.connections.load(Ordering::Relaxed);
+        record
+    }
+
+    /// Starts counting anew. The client must be idle.
+    pub(crate) fn forget_record(&self) {
+        *lock(&self.service.record) = Record::default();
+        let traffic = &self.service.traffic;
+        for counter in [&traffic.up, &traffic.down, &traffic.connections] {
+            counter.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Puts a blob there, named by SHA256.
+    pub(crate) fn put(&self, bytes: impl Into<Bytes>) -> Digest {
+        lock(&self.service.store).put(DigestFunction::Sha256, bytes.into())
+    }
+
+    pub(crate) fn put_message(&self, message: &impl Message) -> Digest {
+        self.put(message.encode_to_vec())
+    }
+
+    pub(crate) fn blob(&self, digest: &Digest) -> Option<Bytes> {
+        lock(&self.service.store).blob(digest)
+    }
+
+    /// All blobs that are there.
+    pub(crate) fn digests(&self) -> Vec<Digest> {
+        lock(&self.service.store).digests()
+    }
+
+    pub(crate) fn evict(&self, digest: &Digest) {
+        lock(&self.service.store).evict(digest);
+    }
+
+    pub(crate) fn evict_all(&self) {
+        for digest in self.digests() {
+            self.evict(&digest);
+        }
+    }
+
+    /// The action cache, over all instance names.
+    pub(crate) fn results(&self) -> HashMap<Digest, ActionResult> {
+        lock(&self.service.store).results()
+    }
+
+    pub(crate) fn put_result(&self, instance: &str, action: Digest, result: ActionResult) {
+        lock(&self.service.store).put_result(instance, action, result);
+    }
+
+    pub(crate) fn clear_results(&self) {
+        lock(&self.service.store).clear_results();
+    }
+
+    /// The server forgets all operations, as after its restart.
+    pub(crate) fn forget_operations(&self) {
+        lock(&self.service.operations).clear();
+    }
+
+    /// Each connection that is open now ends in the middle of what it carries.
+    pub(crate) fn cut_connections(&self) {
+        serve::cut_all(&self.service);
+    }
+
+    /// The server dies: nothing listens, every connection ends.
+    pub(crate) fn kill(&mut self) {
+        self.connections.cancel();
+        lock(&self.service.operations).clear();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Drop for Farm {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

@@ -1,0 +1,141 @@
+//! The listening ends, and the service that says what the farm can do.
+//!
+//! Enters: the services. Leaves: a port and a socket that answer until the farm's token is cancelled.
+
+use std::path::Path;
+
+use relto::pb::bytestream::byte_stream_server::ByteStreamServer;
+use relto::pb::longrunning::operations_server::OperationsServer;
+use relto::pb::reapi::action_cache_server::ActionCacheServer;
+use relto::pb::reapi::capabilities_server::{Capabilities, CapabilitiesServer};
+use relto::pb::reapi::content_addressable_storage_server::ContentAddressableStorageServer;
+use relto::pb::reapi::execution_server::ExecutionServer;
+use relto::pb::reapi::{GetCapabilitiesRequest, ServerCapabilities};
+use relto::task;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic::{Request, Response, Status};
+
+use super::connection::Connection;
+use super::fault::Effect;
+use super::gate::About;
+use super::profile::Profile;
+use super::record::Method;
+use super::{Service, lock};
+
+/// tonic's own limit must not come before the farm's, which answers as grpc-go does.
+const NO_LIMIT: usize = 1 << 30;
+
+type Accepted = mpsc::Sender<std::io::Result<Connection>>;
+
+/// Listens on a free TCP port, which is returned, and on `socket`. Must be called inside a runtime.
+pub(super) fn listen(service: &Service, socket: &Path, all: &CancellationToken) -> u16 {
+    let tcp = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    tcp.set_nonblocking(true).expect("a socket");
+    let port = tcp.local_addr().expect("a bound socket").port();
+    let tcp = TcpListener::from_std(tcp).expect("inside a runtime");
+    let unix = UnixListener::bind(socket).expect("a short path");
+    let (accepted, incoming) = mpsc::channel(16);
+    let tasks = [
+        task::spawn(accept_tcp(
+            tcp,
+            service.clone(),
+            accepted.clone(),
+            all.clone(),
+        )),
+        task::spawn(accept_unix(unix, service.clone(), accepted, all.clone())),
+    ];
+    let server = builder(&service.profile)
+        .add_service(CapabilitiesServer::new(service.clone()))
+        .add_service(
+            ContentAddressableStorageServer::new(service.clone())
+                .max_decoding_message_size(NO_LIMIT),
+        )
+        .add_service(ByteStreamServer::new(service.clone()).max_decoding_message_size(NO_LIMIT))
+        .add_service(ActionCacheServer::new(service.clone()).max_decoding_message_size(NO_LIMIT))
+        .add_optional_service(
+            (service.profile.executes).then(|| ExecutionServer::new(service.clone())),
+        )
+        .add_optional_service(
+            (service.profile.operations).then(|| OperationsServer::new(service.clone())),
+        )
+        .serve_with_incoming_shutdown(ReceiverStream::new(incoming), all.clone().cancelled_owned());
+    let serving = task::spawn(server);
+    let end = all.clone();
+    // The owner of all three: they end with the farm's token, or with its runtime.
+    let owner = task::spawn(async move {
+        end.cancelled().await;
+        drop((tasks, serving));
+    });
+    lock(&service.operations).own(owner);
+    port
+}
+
+fn builder(profile: &Profile) -> Server {
+    let mut server = Server::builder();
+    if let Some(age) = profile.connection_age {
+        server = server.max_connection_age(age);
+    }
+    match &profile.tls {
+        Some(tls) => server.tls_config(tls.clone()).expect("good certificates"),
+        None => server,
+    }
+}
+
+async fn accept_tcp(
+    listener: TcpListener,
+    service: Service,
+    accepted: Accepted,
+    all: CancellationToken,
+) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let _ = stream.set_nodelay(true);
+        let connection = Connection::new(stream, &all, &service.traffic);
+        if accepted.send(Ok(connection)).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn accept_unix(
+    listener: UnixListener,
+    service: Service,
+    accepted: Accepted,
+    all: CancellationToken,
+) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let connection = Connection::new(stream, &all, &service.traffic);
+        if accepted.send(Ok(connection)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Cuts the connections that are open now; new ones are welcome.
+pub(super) fn cut_all(service: &Service) {
+    for peer in lock(&service.traffic.peers).drain(..) {
+        peer.cut();
+    }
+}
+
+#[tonic::async_trait]
+impl Capabilities for Service {
+    async fn get_capabilities(
+        &self,
+        request: Request<GetCapabilitiesRequest>,
+    ) -> Result<Response<ServerCapabilities>, Status> {
+        let about = About::new(request.get_ref()).instance(&request.get_ref().instance_name);
+        let entry = self.enter(Method::GetCapabilities, &request, about).await?;
+        let nothing = entry
+            .effects
+            .find(|e| matches!(e, Effect::NothingKnown).then_some(()));
+        let capabilities = match nothing {
+            Some(()) => ServerCapabilities::default(),
+            None => self.profile.capabilities(),
+        };
+        entry.answer(Ok(capabilities))
+    }
+}

@@ -1,0 +1,64 @@
+//! Blobs and action results in memory.
+//!
+//! Enters: bytes and results. Leaves: the same, until a test or a fault evicts them. Rules about what may enter are the
+//! services' business.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use relto::digest::{Digest, DigestFunction};
+use relto::pb::reapi::ActionResult;
+
+#[derive(Debug, Default)]
+pub(super) struct Store {
+    blobs: HashMap<Digest, Bytes>,
+    /// By instance name and action.
+    results: HashMap<(String, Digest), ActionResult>,
+}
+
+impl Store {
+    /// The empty blob is always there.
+    pub(super) fn blob(&self, digest: &Digest) -> Option<Bytes> {
+        if digest.is_empty() {
+            return Some(Bytes::new());
+        }
+        self.blobs.get(digest).cloned()
+    }
+
+    pub(super) fn has(&self, digest: &Digest) -> bool {
+        digest.is_empty() || self.blobs.contains_key(digest)
+    }
+
+    pub(super) fn put(&mut self, function: DigestFunction, bytes: Bytes) -> Digest {
+        let digest = function.digest(&bytes);
+        self.blobs.insert(digest, bytes);
+        digest
+    }
+
+    pub(super) fn evict(&mut self, digest: &Digest) {
+        self.blobs.remove(digest);
+    }
+
+    pub(super) fn digests(&self) -> Vec<Digest> {
+        self.blobs.keys().copied().collect()
+    }
+
+    pub(super) fn result(&self, instance: &str, action: Digest) -> Option<ActionResult> {
+        self.results.get(&(instance.to_owned(), action)).cloned()
+    }
+
+    pub(super) fn put_result(&mut self, instance: &str, action: Digest, result: ActionResult) {
+        self.results.insert((instance.to_owned(), action), result);
+    }
+
+    pub(super) fn results(&self) -> HashMap<Digest, ActionResult> {
+        let results = self.results.iter();
+        results
+            .map(|((_, action), result)| (*action, result.clone()))
+            .collect()
+    }
+
+    pub(super) fn clear_results(&mut self) {
+        self.results.clear();
+    }
+}

@@ -1,0 +1,295 @@
+//! Real links through a distributor, each in a folder of its own.
+//!
+//! Enters: a `Program`, the form in which its modules come, extra arguments, environment and relto's options. Leaves:
+//! `Outcome`: exit code, messages, where the jobs ran, and the native objects of every job. Each link has private XDG
+//! folders unless a test shares a `Home`, so that no cache of another test or of the user gives a hit.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fs_err as fs;
+use tempfile::TempDir;
+
+use super::llvm::{Llvm, run};
+use super::outcome::Outcome;
+use super::program::Program;
+
+/// The folders that relto keeps state in; links that share one share the disk cache.
+#[derive(Debug)]
+pub(crate) struct Home(TempDir);
+
+impl Home {
+    pub(crate) fn new() -> Self {
+        Self(TempDir::new().expect("a temporary folder"))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Where relto's disk cache is, by default.
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.path().join("cache")
+    }
+
+    /// Points `command` at these folders and away from the user's own settings.
+    pub(crate) fn apply(&self, command: &mut Command) {
+        let relto = std::env::vars_os().map(|(name, _)| name);
+        for name in relto.filter(|name| name.as_encoded_bytes().starts_with(b"RELTO_")) {
+            command.env_remove(name);
+        }
+        command.env("HOME", self.path());
+        for (variable, folder) in [
+            ("XDG_CACHE_HOME", "cache"),
+            ("XDG_CONFIG_HOME", "config"),
+            ("XDG_DATA_HOME", "data"),
+            ("XDG_STATE_HOME", "state"),
+            ("XDG_RUNTIME_DIR", "runtime"),
+        ] {
+            let folder = self.path().join(folder);
+            fs::create_dir_all(&folder).expect("a private folder");
+            command.env(variable, folder);
+        }
+    }
+}
+
+/// In which shape the modules reach the linker. `main` is always a plain object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Plain objects, by relative path.
+    Objects,
+    /// Plain objects, by absolute path.
+    Absolute,
+    /// Members of a regular archive: lld unpacks them to names that hold its PID.
+    Archive,
+    /// Members of a thin archive, which names the files.
+    ThinArchive,
+    /// Objects between `--start-lib` and `--end-lib`.
+    StartLib,
+}
+
+impl Form {
+    const ALL: [Self; 5] = [
+        Self::Objects,
+        Self::Absolute,
+        Self::StartLib,
+        Self::ThinArchive,
+        Self::Archive,
+    ];
+
+    /// The forms that the LLVM under test can distribute: release 21 cannot unpack archives for it.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        let archives = Llvm::get().major() >= 22;
+        let known = move |form: &Self| archives || *form != Self::Archive;
+        Self::ALL.into_iter().filter(known)
+    }
+}
+
+/// A link that is going to be made.
+#[derive(Debug)]
+pub(crate) struct Link<'a> {
+    program: &'a Program,
+    folder: TempDir,
+    form: Form,
+    distributor: Option<PathBuf>,
+    options: Vec<String>,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    save_temps: bool,
+}
+
+impl<'a> Link<'a> {
+    /// Through relto, as plain objects, in a new folder that holds copies of the modules.
+    pub(crate) fn new(program: &'a Program) -> Self {
+        Self::through(Path::new(env!("CARGO_BIN_EXE_relto")), program)
+    }
+
+    /// Through the reference distributor, which runs the commands in place.
+    pub(crate) fn reference(program: &'a Program) -> Self {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/reference.py");
+        Self::through(Path::new(script), program)
+    }
+
+    /// Through any program.
+    pub(crate) fn through(distributor: &Path, program: &'a Program) -> Self {
+        Self {
+            distributor: Some(distributor.to_owned()),
+            ..Self::in_process(program)
+        }
+    }
+
+    /// Without a distributor: lld runs the backends as threads of its own.
+    pub(crate) fn in_process(program: &'a Program) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        for file in program.modules.iter().chain(&program.files) {
+            let name = file.file_name().expect("a file");
+            fs::copy(file, folder.path().join(name)).expect("copied");
+        }
+        Self {
+            program,
+            folder,
+            form: Form::Objects,
+            distributor: None,
+            options: Vec::new(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            save_temps: false,
+        }
+    }
+
+    pub(crate) fn form(mut self, form: Form) -> Self {
+        self.form = form;
+        self
+    }
+
+    /// One option of relto, as `-Xthinlto-distributor` gives it: it may hold no comma.
+    pub(crate) fn option(mut self, option: &str) -> Self {
+        self.options.push(option.to_owned());
+        self
+    }
+
+    /// One more argument of clang (or `lld-link`), after all others.
+    pub(crate) fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// A variable for clang, lld and relto.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Makes lld keep the job file, shards and native objects: `Outcome::objects` needs them.
+    pub(crate) fn keep_objects(mut self) -> Self {
+        self.save_temps = true;
+        self
+    }
+
+    /// The folder of this link: the linker's current one, where the modules lie and the result will be.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Links, with state folders that nobody else sees.
+    pub(crate) fn run(self) -> Outcome {
+        let home = Home::new();
+        self.run_at(&home)
+    }
+
+    /// Links, with the state folders of `home`.
+    pub(crate) fn run_at(self, home: &Home) -> Outcome {
+        let mut command = self.command(home);
+        let output = command.output().expect("the linker starts");
+        self.outcome(&output)
+    }
+
+    /// The command that makes this link, for tests that watch it or stop it. The program to link is `Outcome`'s
+    /// business, so such a test ends with `outcome`.
+    pub(crate) fn command(&self, home: &Home) -> Command {
+        let mut command = Llvm::get().command(self.program.driver);
+        command.current_dir(self.folder());
+        home.apply(&mut command);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if self.program.driver == "lld-link" {
+            command.args(self.lld_link_arguments());
+        } else {
+            command.args(self.clang_arguments());
+        }
+        command
+            .args(self.inputs())
+            .args(&self.program.link_arguments);
+        command.args(&self.arguments);
+        command
+    }
+
+    /// What became of a link whose process is over.
+    pub(crate) fn outcome(self, output: &std::process::Output) -> Outcome {
+        Outcome::new(self.folder, self.program, output)
+    }
+
+    fn clang_arguments(&self) -> Vec<String> {
+        let mut arguments = vec![
+            "-flto=thin".to_owned(),
+            "-fuse-ld=lld".to_owned(),
+            "-o".to_owned(),
+            self.output().to_owned(),
+        ];
+        let distributor = self.distributor.iter();
+        arguments
+            .extend(distributor.map(|path| format!("-fthinlto-distributor={}", path.display())));
+        arguments.extend(
+            self.options
+                .iter()
+                .map(|o| format!("-Xthinlto-distributor={o}")),
+        );
+        arguments.extend(self.save_temps.then(|| "-Wl,--save-temps".to_owned()));
+        arguments
+    }
+
+    fn lld_link_arguments(&self) -> Vec<String> {
+        let compiler = Llvm::get().tool("clang");
+        let mut arguments = vec![format!("/out:{}", self.output())];
+        if let Some(path) = &self.distributor {
+            arguments.push(format!("/thinlto-distributor:{}", path.display()));
+            arguments.push(format!("/thinlto-remote-compiler:{}", compiler.display()));
+        }
+        arguments.extend(
+            self.options
+                .iter()
+                .map(|o| format!("/thinlto-distributor-arg:{o}")),
+        );
+        arguments.extend(self.save_temps.then(|| "/lldsavetemps".to_owned()));
+        arguments
+    }
+
+    fn output(&self) -> &'static str {
+        super::outcome::executable_name(self.program)
+    }
+
+    fn inputs(&self) -> Vec<String> {
+        let names: Vec<_> = self
+            .program
+            .modules
+            .iter()
+            .map(|path| {
+                let name = path.file_name().expect("a file").to_string_lossy();
+                name.into_owned()
+            })
+            .collect();
+        let (main, members) = names.split_at(1);
+        let wrapped = |before: &str, after: &str| {
+            let library = [&[before.to_owned()], members, &[after.to_owned()]].concat();
+            [main, &library].concat()
+        };
+        match self.form {
+            Form::Objects => names,
+            Form::Absolute => {
+                let folder = self.folder().display();
+                names
+                    .iter()
+                    .map(|name| format!("{folder}/{name}"))
+                    .collect()
+            }
+            Form::StartLib => wrapped("-Wl,--start-lib", "-Wl,--end-lib"),
+            Form::Archive | Form::ThinArchive => {
+                self.archive("liball.a", members);
+                [main, &["liball.a".to_owned()]].concat()
+            }
+        }
+    }
+
+    fn archive(&self, name: &str, members: &[String]) {
+        let kind = if self.form == Form::ThinArchive {
+            "rcsT"
+        } else {
+            "rcs"
+        };
+        let mut command = Llvm::get().command("llvm-ar");
+        run(command
+            .current_dir(self.folder())
+            .arg(kind)
+            .arg(name)
+            .args(members));
+    }
+}

@@ -1,0 +1,31 @@
+//! What the integration tests stand on: an LLVM, real programs as ThinLTO bitcode, real links of them; a scripted farm,
+//! a faulty network, real servers.
+//!
+//! Enters: the machine. Leaves: `Llvm`, `Program`, `Link`, `Outcome`; `farm`, a REAPI server inside the test process
+//! with every fault that a client must survive; `proxy`, a TCP hop that misbehaves; `servers`, real servers started by
+//! scripts; `tls`, certificates; `raw`, clients without logic. What relto should do with them is said by the tests,
+//! never here.
+
+#![allow(
+    dead_code,
+    unused_imports,
+    clippy::allow_attributes,
+    reason = "a knob is there for the themes; not each is turned at any time"
+)]
+
+pub(crate) mod compiler;
+pub(crate) mod corpus;
+pub(crate) mod fake;
+pub(crate) mod farm;
+pub(crate) mod link;
+pub(crate) mod llvm;
+pub(crate) mod mount;
+pub(crate) mod outcome;
+pub(crate) mod program;
+pub(crate) mod proxy;
+pub(crate) mod raw;
+pub(crate) mod remote;
+pub(crate) mod repeat;
+pub(crate) mod saved;
+pub(crate) mod servers;
+pub(crate) mod tls;

@@ -1,0 +1,59 @@
+//! File systems of a few pages, to fill up or to make read-only. Needs root.
+//!
+//! Enters: a size. Leaves: a mounted folder, gone with its `Mount`; or a line that says why not.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use fs_err as fs;
+
+/// A small file system in memory; gone when dropped.
+#[derive(Debug)]
+pub(crate) struct Mount {
+    folder: tempfile::TempDir,
+}
+
+impl Mount {
+    /// `None`, said aloud, where nothing can be mounted.
+    pub(crate) fn new(size: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", size, "relto-test"]);
+        let done = mount.arg(folder.path()).output();
+        if done.is_ok_and(|done| done.status.success()) {
+            return Some(Self { folder });
+        }
+        skipped();
+        None
+    }
+
+    pub(crate) fn root(&self) -> PathBuf {
+        self.folder.path().join("relto")
+    }
+
+    pub(crate) fn set_read_only(&self) {
+        let mut mount = Command::new("mount");
+        mount.args(["-o", "remount,ro"]).arg(self.folder.path());
+        assert!(mount.status().expect("mount runs").success());
+    }
+
+    /// Takes all the space that is left.
+    pub(crate) fn fill(&self) {
+        let error = fs::write(self.folder.path().join("filler"), vec![1; 8 << 20]);
+        error.expect_err("there is less space");
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount")
+            .arg("--lazy")
+            .arg(self.folder.path())
+            .status();
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a test that did not run must say so")]
+fn skipped() {
+    eprintln!("skipped: this test mounts a file system, which needs root");
+}

@@ -1,0 +1,213 @@
+//! What a link left behind.
+//!
+//! Enters: the finished process and its folder. Leaves: `Counts` out of the summary line, the native object of each
+//! job, and checks that a correct link passes.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::thread;
+
+use fs_err as fs;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::llvm::{Llvm, run};
+use super::program::Program;
+
+/// Where the jobs of one link ran, as the summary line says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Counts {
+    pub(crate) jobs: usize,
+    pub(crate) cached: usize,
+    pub(crate) remote: usize,
+    pub(crate) local: usize,
+    pub(crate) in_place: usize,
+}
+
+impl Counts {
+    /// The last summary line in `stderr`: `relto: 214 jobs, 190 cached, 20 remote, 4 local, 3.1 s`.
+    pub(crate) fn parse(stderr: &str) -> Option<Self> {
+        let parse = |line: &str| {
+            let (_, list) = line.split_once(": ")?;
+            let mut counts = Self::default();
+            for part in list.split(", ") {
+                let (number, what) = part.split_once(' ')?;
+                match what {
+                    "job" | "jobs" => counts.jobs = number.parse().ok()?,
+                    "cached" => counts.cached = number.parse().ok()?,
+                    "remote" => counts.remote = number.parse().ok()?,
+                    "local" => counts.local = number.parse().ok()?,
+                    "in place" => counts.in_place = number.parse().ok()?,
+                    _ => {}
+                }
+            }
+            (counts.jobs > 0).then_some(counts)
+        };
+        let ours = |line: &&str| line.starts_with("relto: ") || line.starts_with("reference: ");
+        stderr.lines().rev().filter(ours).find_map(parse)
+    }
+}
+
+/// A finished link and its folder, which goes when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    folder: TempDir,
+    program: Program,
+    /// The exit code of clang or lld; `None` when a signal ended it.
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Outcome {
+    pub(super) fn new(folder: TempDir, program: &Program, output: &Output) -> Self {
+        Self {
+            folder,
+            program: program.clone(),
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn executable(&self) -> PathBuf {
+        self.folder().join(executable_name(&self.program))
+    }
+
+    /// The link succeeded and the program works.
+    ///
+    /// # Panics
+    /// With all that the link printed, when it is not so.
+    pub(crate) fn expect_works(self) -> Self {
+        assert_eq!(
+            self.code,
+            Some(0),
+            "link of {}:\n{}",
+            self.program.name,
+            self.stderr
+        );
+        self.program.check(&self.executable());
+        self
+    }
+
+    /// The summary line.
+    ///
+    /// # Panics
+    /// There is none.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts::parse(&self.stderr).unwrap_or_else(|| panic!("no summary in:\n{}", self.stderr))
+    }
+
+    /// The job file, which lld leaves when it is told to keep temporary files.
+    ///
+    /// # Panics
+    /// The link was made without `keep_objects`.
+    pub(crate) fn job_file(&self) -> Value {
+        let entries = fs::read_dir(self.folder()).expect("the link's folder");
+        let mut paths = entries.map(|entry| entry.expect("an entry").path());
+        let file = paths.find(|path| path.to_string_lossy().ends_with(".dist-file.json"));
+        let text = fs::read(file.expect("`keep_objects` was asked for")).expect("read");
+        serde_json::from_slice(&text).expect("a job file")
+    }
+
+    /// The native object of each job, in the order of the job file.
+    pub(crate) fn objects(&self) -> Vec<Vec<u8>> {
+        let link = self.job_file();
+        let jobs = link["jobs"].as_array().expect("a list").iter();
+        let paths = jobs.map(|job| job["outputs"][0].as_str().expect("a path"));
+        paths
+            .map(|path| fs::read(self.folder().join(path)).expect("an object"))
+            .collect()
+    }
+
+    /// No job ran a compiler.
+    ///
+    /// # Panics
+    /// With all that the link printed, when one did.
+    pub(crate) fn assert_all_cached(&self) {
+        let counts = self.counts();
+        assert_eq!(counts.cached, counts.jobs, "{}", self.stderr);
+    }
+
+    /// Every job ran a compiler, and its result was fit for the cache.
+    ///
+    /// # Panics
+    /// With all that the link printed, when it is not so.
+    pub(crate) fn assert_none_cached(&self) {
+        let counts = self.counts();
+        assert_eq!(counts.local, counts.jobs, "{}", self.stderr);
+    }
+
+    /// Every object is the one that clang writes in place, from the same module, shard and imports.
+    ///
+    /// # Panics
+    /// Names the first job whose object differs.
+    pub(crate) fn assert_identical_objects(&self) {
+        let link = self.job_file();
+        let common = texts(&link["common"]["args"]);
+        let jobs = link["jobs"].as_array().expect("a list");
+        let each: Vec<_> = jobs
+            .iter()
+            .map(|job| texts(&job["args"]))
+            .zip(self.objects())
+            .collect();
+        let workers = thread::available_parallelism().map_or(1, usize::from);
+        thread::scope(|scope| {
+            for part in each.chunks(each.len().div_ceil(workers)) {
+                let common = &common;
+                scope.spawn(move || {
+                    for (job, ours) in part {
+                        self.compare(common, job, ours);
+                    }
+                });
+            }
+        });
+    }
+
+    /// Runs `job` in place, its object under another name beside the kept one.
+    fn compare(&self, common: &[String], job: &[String], ours: &[u8]) {
+        let [arguments @ .., object] = job else {
+            panic!("a job without arguments");
+        };
+        let in_place = self.folder().join(format!("{object}.in-place"));
+        let mut command = Llvm::get().command(&common[0]);
+        command.current_dir(self.folder()).args(&common[1..]);
+        run(command.args(arguments).arg(&in_place));
+        let theirs = fs::read(&in_place).expect("an object");
+        assert!(
+            timeless(ours) == timeless(&theirs),
+            "the object of `{}` has {} bytes and is not the one of {} bytes that clang writes in place",
+            job[0],
+            ours.len(),
+            theirs.len()
+        );
+    }
+}
+
+/// The object without the time that clang writes into those for Windows, where the header's second word is.
+fn timeless(object: &[u8]) -> Vec<u8> {
+    let mut object = object.to_vec();
+    if object.starts_with(&[0x64, 0x86]) {
+        object[4..8].fill(0);
+    }
+    object
+}
+
+/// The linked file's name in the link's folder.
+pub(super) fn executable_name(program: &Program) -> &'static str {
+    if program.driver == "lld-link" {
+        "app.exe"
+    } else {
+        "app"
+    }
+}
+
+fn texts(list: &Value) -> Vec<String> {
+    let list = list.as_array().expect("a list").iter();
+    list.map(|text| text.as_str().expect("a text").to_owned())
+        .collect()
+}

@@ -1,0 +1,89 @@
+//! Programs to link: their modules as ThinLTO bitcode, and a way to see that the linked program works.
+//!
+//! Enters: a choice. Leaves: `Program`, whose modules lie in the machine's cache (`corpus`) and are copied into each
+//! link's own folder. How they are linked is `link`'s part.
+
+mod cxx;
+mod features;
+mod generated;
+mod sources;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::llvm::run;
+
+pub(crate) use cxx::cxx;
+pub(crate) use features::{Feature, feature};
+pub(crate) use generated::{dense, generated};
+pub(crate) use sources::{sqlite, zstd};
+
+/// What the finished program must do.
+#[derive(Debug, Clone)]
+pub(crate) struct Check {
+    /// Its arguments.
+    pub(crate) arguments: Vec<String>,
+    /// What stands somewhere on its stdout when all is well; it must also exit with 0.
+    pub(crate) says: String,
+    /// Folder to start it in, when it reads files of its own.
+    pub(crate) folder: Option<PathBuf>,
+}
+
+/// A program as bitcode.
+#[derive(Debug, Clone)]
+pub(crate) struct Program {
+    pub(crate) name: String,
+    /// What links it: `clang`, `clang++` or `lld-link`.
+    pub(crate) driver: &'static str,
+    /// The modules in link order, the one with `main` first. File names are unique.
+    pub(crate) modules: Vec<PathBuf>,
+    /// Files that the link reads under their own names beside the modules: profiles, lists, data.
+    pub(crate) files: Vec<PathBuf>,
+    /// What the link line needs besides the modules.
+    pub(crate) link_arguments: Vec<String>,
+    /// `None` when the result cannot run on this machine.
+    pub(crate) check: Option<Check>,
+}
+
+impl Program {
+    /// A C program whose own test prints `ok`.
+    fn c(name: &str, modules: Vec<PathBuf>) -> Self {
+        Self {
+            name: name.to_owned(),
+            driver: "clang",
+            modules,
+            files: Vec::new(),
+            link_arguments: vec!["-O2".to_owned()],
+            check: Some(Check {
+                arguments: Vec::new(),
+                says: "ok".to_owned(),
+                folder: None,
+            }),
+        }
+    }
+
+    /// Runs the linked program and looks at what it says.
+    ///
+    /// # Panics
+    /// It fails, or does not say what it should.
+    pub(crate) fn check(&self, executable: &Path) {
+        let Some(check) = &self.check else { return };
+        let mut command = Command::new(executable);
+        command.args(&check.arguments);
+        if let Some(folder) = &check.folder {
+            command.current_dir(folder);
+        }
+        let said = run(&mut command);
+        assert!(said.contains(&check.says), "`{}` says:\n{said}", self.name);
+    }
+}
+
+/// The C program of `texts`, files by their names, `main.c` among them; it prints `ok`.
+pub(crate) fn of_texts(name: &str, texts: &[(&str, &str)], flags: &[&str]) -> Program {
+    let flags = [&["-O2", "-flto=thin"], flags].concat();
+    Program::c(name, generated::written(name, "clang", texts, &flags))
+}
+
+fn strings(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|&text| text.to_owned()).collect()
+}

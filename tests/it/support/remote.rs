@@ -1,0 +1,73 @@
+//! Links that use a farm, told strictly: nothing runs here in place of the farm, and no disk cache answers for it.
+//!
+//! Enters: a program and what a farm says of itself as relto's variables. Leaves: a `Link` to refine, or its outcome. One
+//! `Home` is shared so that each test does not hash the compiler anew; another machine is a new one.
+
+use std::sync::OnceLock;
+
+use fs_err as fs;
+use tempfile::TempDir;
+
+use super::link::{Home, Link};
+use super::llvm::{Llvm, run};
+use super::outcome::Counts;
+use super::program::{Program, generated};
+
+/// Folders with a hash cache that knows the compiler.
+pub(crate) fn here() -> &'static Home {
+    static HOME: OnceLock<Home> = OnceLock::new();
+    HOME.get_or_init(Home::new)
+}
+
+/// A link with the farm that `environment` names, without fallback and without disk cache.
+pub(crate) fn strict<'a>(program: &'a Program, environment: &[(&str, String)]) -> Link<'a> {
+    let link = Link::new(program)
+        .env("RELTO_REMOTE_LOCAL_FALLBACK", "false")
+        .env("RELTO_DISK_CACHE", "off");
+    with(link, environment)
+}
+
+/// A link with the farm, as users have it, but without disk cache.
+pub(crate) fn lenient<'a>(program: &'a Program, environment: &[(&str, String)]) -> Link<'a> {
+    with(
+        Link::new(program).env("RELTO_DISK_CACHE", "off"),
+        environment,
+    )
+}
+
+pub(crate) fn with<'a>(link: Link<'a>, environment: &[(&str, String)]) -> Link<'a> {
+    let set = |link: Link<'a>, (name, value): &(&str, String)| link.env(name, value);
+    environment.iter().fold(link, set)
+}
+
+/// Panics unless all jobs were executed by the farm.
+pub(crate) fn assert_all_remote(counts: Counts) {
+    assert!(
+        counts.jobs > 0 && counts.remote == counts.jobs,
+        "{counts:?}"
+    );
+}
+
+/// Panics unless all jobs were found.
+pub(crate) fn assert_all_cached(counts: Counts) {
+    assert!(
+        counts.jobs > 0 && counts.cached == counts.jobs,
+        "{counts:?}"
+    );
+}
+
+/// A program with one module that only the backend refuses. The folder goes with the guard.
+pub(crate) fn broken() -> (Program, TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = folder.path().join("bad.c");
+    let text = "__attribute__((used)) void bad(void) { __asm__(\"bogus 1, 2\"); }\n";
+    fs::write(&source, text).expect("written");
+    let object = folder.path().join("bad.o");
+    let mut clang = Llvm::get().command("clang");
+    run(clang
+        .args(["-O2", "-flto=thin", "-c", "-o"])
+        .args([&object, &source]));
+    let mut program = generated(4);
+    program.modules.push(object);
+    (program, folder)
+}

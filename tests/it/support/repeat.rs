@@ -1,0 +1,88 @@
+//! A link that is made again, in another way or by somebody else.
+//!
+//! Enters: programs and commands. Leaves: caches that a first link has filled, and the same link in another disguise.
+
+use std::os::unix::fs::chown;
+use std::path::Path;
+use std::process::Command;
+
+use fs_err as fs;
+
+use super::corpus::files;
+use super::link::{Home, Link};
+use super::llvm::{Llvm, run};
+use super::program::Program;
+
+/// A program that starts others as a user with no rights: for `through`. Needs root.
+pub(crate) const NOBODY: &[&str] = &[
+    "setpriv",
+    "--reuid=65534",
+    "--regid=65534",
+    "--clear-groups",
+];
+
+/// An argument that lld appends to every backend's command line.
+pub(crate) fn remote(argument: &str) -> String {
+    format!("-Wl,--thinlto-remote-compiler-arg={argument}")
+}
+
+/// The caches after one link of `program`.
+pub(crate) fn filled(program: &Program) -> Home {
+    let home = Home::new();
+    let first = Link::new(program).run_at(&home).expect_works();
+    first.assert_none_cached();
+    home
+}
+
+/// The same program, all modules but the one with `main` behind `words` of the link line. They lie in the link's folder.
+pub(crate) fn behind(program: &Program, words: &[&str]) -> Program {
+    let mut changed = program.clone();
+    changed.files.extend(changed.modules.split_off(1));
+    let words = words.iter().map(|&word| word.to_owned());
+    changed.link_arguments.extend(words);
+    changed
+}
+
+/// The same command, started by the program of `starter`, which has the command as its last arguments.
+pub(crate) fn through(starter: &[&str], command: &Command) -> Command {
+    let mut other = Command::new(starter[0]);
+    other
+        .args(&starter[1..])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .current_dir(command.get_current_dir().expect("a folder"));
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => other.env(name, value),
+            None => other.env_remove(name),
+        };
+    }
+    other
+}
+
+/// Makes the user of `NOBODY` the owner of a folder and all that is in it.
+pub(crate) fn give_to_nobody(folder: &Path) {
+    let user = 65534;
+    chown(folder, Some(user), Some(user)).expect("a new owner");
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            give_to_nobody(&path);
+        } else {
+            chown(&path, Some(user), Some(user)).expect("a new owner");
+        }
+    }
+}
+
+/// Puts the modules that do not hold `main` into the archive `name`, by their names from the folder of `link`.
+pub(crate) fn archive(link: &Link<'_>, kind: &str, name: &str) {
+    let modules = files(link.folder(), "o");
+    let names = modules.iter().filter_map(|path| path.file_name());
+    let path = link.folder().join(name);
+    fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+    run(Llvm::get()
+        .command("llvm-ar")
+        .current_dir(link.folder())
+        .args([kind, name])
+        .args(names.filter(|name| !name.as_encoded_bytes().ends_with(b"main.o"))));
+}

@@ -1,0 +1,332 @@
+//! Real servers, started by scripts that the environment names.
+//!
+//! Enters: `RELTO_TEST_BUILDBARN` and the like, each the path of a script that takes a port and a folder, prints on its
+//! last line the ids of the processes it leaves running (leaders of their own groups; the port may be among them), and
+//! ends. Leaves: a `Server`, which is gone when its guard is, or when the test process ends in whatever way. Without the variable a
+//! test skips and says so; `RELTO_TEST_REQUIRE` (names by comma, or `all`) makes that a failure.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use fs_err as fs;
+use rustix::process::{Pid, Signal, kill_process_group};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Buildbarn,
+    /// `buildbox-casd`.
+    Casd,
+    /// Cache only.
+    BazelRemote,
+    Buildgrid,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Buildbarn,
+        Self::Casd,
+        Self::BazelRemote,
+        Self::Buildgrid,
+    ];
+
+    /// As `RELTO_TEST_REQUIRE` spells it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Buildbarn => "buildbarn",
+            Self::Casd => "casd",
+            Self::BazelRemote => "bazel_remote",
+            Self::Buildgrid => "buildgrid",
+        }
+    }
+
+    /// The variable that holds the path of the start script.
+    pub(crate) fn variable(self) -> String {
+        format!("RELTO_TEST_{}", self.name().to_uppercase())
+    }
+
+    pub(crate) fn executes(self) -> bool {
+        self != Self::BazelRemote
+    }
+
+    /// What `remote_default_exec_properties` must be for its workers.
+    pub(crate) fn platform(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Buildbarn => &[("OSFamily", "linux")],
+            _ => &[],
+        }
+    }
+
+    /// The one instance that all tests of this process share, or `None` when the test must skip.
+    pub(crate) fn shared(self) -> Option<&'static Server> {
+        static SHARED: [OnceLock<Server>; 4] = [const { OnceLock::new() }; 4];
+        let script = self.script()?;
+        let start = || Server::start(self, &script, &Setup::default());
+        Some(SHARED[self as usize].get_or_init(start))
+    }
+
+    /// An instance of the test's own, to be killed or configured, or `None` when the test must skip.
+    pub(crate) fn private(self, setup: &Setup) -> Option<Server> {
+        Some(Server::start(self, &self.script()?, setup))
+    }
+
+    #[expect(
+        clippy::print_stderr,
+        reason = "a skipped test must be seen in the test's output"
+    )]
+    fn script(self) -> Option<PathBuf> {
+        let variable = self.variable();
+        if let Some(script) = std::env::var_os(&variable).filter(|script| !script.is_empty()) {
+            return Some(script.into());
+        }
+        let required = std::env::var("RELTO_TEST_REQUIRE").unwrap_or_default();
+        let mut required = required.split(',').map(str::trim);
+        assert!(
+            !required.any(|name| name == self.name() || name == "all"),
+            "RELTO_TEST_REQUIRE wants `{}`, but `{variable}` is not set",
+            self.name()
+        );
+        eprintln!("skipped: `{variable}` does not name a start script");
+        None
+    }
+}
+
+/// What a private server is started with beyond port and folder.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Setup {
+    /// Variables for the script, as `BB_INSTANCE`.
+    pub(crate) environment: Vec<(String, String)>,
+    /// Arguments after port and folder, as `--tls_cert_file=F`.
+    pub(crate) arguments: Vec<String>,
+}
+
+/// A running server. Its processes end when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    kind: Kind,
+    script: PathBuf,
+    setup: Setup,
+    port: u16,
+    processes: Processes,
+    folder: tempfile::TempDir,
+}
+
+impl Server {
+    fn start(kind: Kind, script: &Path, setup: &Setup) -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix(&format!("relto-{}-", kind.name()))
+            .tempdir()
+            .expect("a folder for the server");
+        lend_programs(kind, folder.path());
+        let mut complaints = Vec::new();
+        // Somebody may take the port between the choice and the start.
+        for _ in 0..3 {
+            let port = free_port();
+            match run_script(script, port, folder.path(), setup) {
+                Ok(processes) => {
+                    keep_programs(kind, folder.path());
+                    return Self {
+                        kind,
+                        script: script.to_owned(),
+                        setup: setup.clone(),
+                        port,
+                        processes,
+                        folder,
+                    };
+                }
+                Err(complaint) => complaints.push(complaint),
+            }
+        }
+        panic!("`{}` does not start: {complaints:#?}", script.display());
+    }
+
+    /// `grpc://127.0.0.1:PORT`.
+    pub(crate) fn address(&self) -> String {
+        format!("grpc://127.0.0.1:{}", self.port)
+    }
+
+    /// relto's options for this server, as environment variables.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
+        let endpoint = if self.kind.executes() {
+            "RELTO_REMOTE_EXECUTOR"
+        } else {
+            "RELTO_REMOTE_CACHE"
+        };
+        let platform = self.kind.platform().iter();
+        let properties = platform.map(|(name, value)| format!("{name}={value}"));
+        let properties = properties.map(|p| ("RELTO_REMOTE_DEFAULT_EXEC_PROPERTIES", p));
+        std::iter::once((endpoint, self.address()))
+            .chain(properties)
+            .collect()
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// State and logs of the server.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Ids of its processes, in the order in which the script names them; Buildbarn: storage, scheduler, runner, worker.
+    pub(crate) fn pids(&self) -> &[i32] {
+        &self.processes.pids
+    }
+
+    /// Kills everything at once, as a power cut would.
+    pub(crate) fn kill(&self) {
+        self.processes.signal(Signal::KILL);
+    }
+
+    /// Stops everything in its tracks: connections stay open, nothing answers.
+    pub(crate) fn pause(&self) {
+        self.processes.signal(Signal::STOP);
+    }
+
+    pub(crate) fn resume(&self) {
+        self.processes.signal(Signal::CONT);
+    }
+
+    /// Starts it again on the same port and folder, after `kill`.
+    pub(crate) fn restart(&mut self) {
+        self.processes.end(true);
+        self.processes = run_script(&self.script, self.port, self.folder.path(), &self.setup)
+            .unwrap_or_else(|complaint| panic!("it does not start again: {complaint}"));
+    }
+}
+
+/// The server's process groups, and a shell that ends them and removes the server's folder when our end of its pipe
+/// closes: a test process that is killed runs no destructors, and statics have none.
+#[derive(Debug)]
+struct Processes {
+    pids: Vec<i32>,
+    watcher: Child,
+}
+
+/// A zombie counts as gone: not every container has an init that collects them.
+const WATCH: &str = "read word; folder=$1; shift; pids=$*; \
+    to() { for p in $pids; do kill -$1 -$p || kill -$1 $p; done; }; \
+    alive() { for p in $pids; do grep -qs ') [^Z] ' /proc/$p/stat && return; done; false; }; \
+    to CONT; to TERM; \
+    for _ in 1 2 3 4 5 6 7 8 9 10; do alive && sleep 0.1; done; \
+    to KILL; [ \"$word\" = keep ] || rm -rf -- \"$folder\"; exit 0";
+
+impl Processes {
+    fn watch(pids: Vec<i32>, folder: &Path) -> Self {
+        use std::os::unix::process::CommandExt as _;
+        let watcher = Command::new("sh")
+            .args(["-c", WATCH, "watch"])
+            .arg(folder)
+            .args(pids.iter().map(ToString::to_string))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .expect("a shell");
+        Self { pids, watcher }
+    }
+
+    fn signal(&self, signal: Signal) {
+        for pid in self.pids.iter().filter_map(|pid| Pid::from_raw(*pid)) {
+            // A group that is gone has ended already.
+            let _ = kill_process_group(pid, signal);
+        }
+    }
+
+    /// Returns when all are gone.
+    fn end(&mut self, keep_folder: bool) {
+        let mut pipe = self.watcher.stdin.take();
+        if let Some(pipe) = pipe.as_mut().filter(|_| keep_folder) {
+            pipe.write_all(b"keep\n").expect("the shell reads");
+        }
+        drop(pipe);
+        self.watcher.wait().expect("a child of ours");
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        self.end(false);
+    }
+}
+
+/// Runs the script to its end; it leaves the server behind.
+fn run_script(script: &Path, port: u16, folder: &Path, setup: &Setup) -> Result<Processes, String> {
+    let finished = Command::new(script)
+        .arg(port.to_string())
+        .arg(folder)
+        .args(&setup.arguments)
+        .envs(setup.environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&finished.stdout).into_owned();
+    if !finished.status.success() {
+        let complaint = String::from_utf8_lossy(&finished.stderr);
+        return Err(format!("{}: {said}{complaint}", finished.status));
+    }
+    let line = said.lines().last().unwrap_or_default();
+    let mut pids: Vec<i32> = line.split_whitespace().flat_map(str::parse).collect();
+    if let Some(at) = pids.iter().position(|number| *number == i32::from(port)) {
+        pids.remove(at);
+    }
+    if pids.is_empty() {
+        return Err(format!("it printed `{line}`, no process"));
+    }
+    Ok(Processes::watch(pids, folder))
+}
+
+/// The first of eight ports in a row that are free: Buildbarn takes four, others two. Below the range that the kernel
+/// gives to outgoing connections.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let process = u16::try_from(std::process::id() % 1250).expect("small");
+    for _ in 0..1250 {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let first = 20_000 + (process.wrapping_add(next) % 1250) * 8;
+        let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+        if (first..first + 8).all(|port| is_free(&port)) {
+            return first;
+        }
+    }
+    panic!("no eight free ports in a row");
+}
+
+/// buildbox-casd's script fetches its programs into a new folder each time: once is enough.
+fn programs(kind: Kind) -> Option<PathBuf> {
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("casd-bin");
+    (kind == Kind::Casd).then_some(kept)
+}
+
+fn lend_programs(kind: Kind, folder: &Path) {
+    if let Some(kept) = programs(kind).filter(|kept| kept.is_dir()) {
+        copy_files(&kept, &folder.join("bin")).expect("programs copied");
+    }
+}
+
+fn keep_programs(kind: Kind, folder: &Path) {
+    let Some(kept) = programs(kind).filter(|kept| !kept.exists()) else {
+        return;
+    };
+    let part = kept.with_extension(std::process::id().to_string());
+    let copied = copy_files(&folder.join("bin"), &part).and_then(|()| fs::rename(&part, &kept));
+    // Another test process may have been first.
+    drop(copied);
+}
+
+fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
+}

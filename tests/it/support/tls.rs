@@ -1,0 +1,59 @@
+//! Certificates for farms that speak TLS only.
+//!
+//! Enters: nothing. Leaves: an authority made for this test, a server's and a client's certificate of its, as PEM.
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use tonic::transport::{Certificate, Identity, ServerTlsConfig};
+
+/// All PEM texts that the two ends need.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    /// What the client trusts.
+    pub(crate) authority: String,
+    pub(crate) server: Pair,
+    pub(crate) client: Pair,
+}
+
+#[derive(Debug)]
+pub(crate) struct Pair {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+impl Tls {
+    /// The server is `localhost` and `127.0.0.1`.
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("random bytes");
+        let authority = CertifiedIssuer::self_signed(params, key).expect("signed");
+        let names = ["localhost", "127.0.0.1"].map(str::to_owned);
+        Self {
+            server: Pair::new(&names, &authority),
+            client: Pair::new(&["client".to_owned()], &authority),
+            authority: authority.pem(),
+        }
+    }
+
+    /// For `Profile::tls`; with `demands_client` a client without a certificate of the same authority is refused.
+    pub(crate) fn server_config(&self, demands_client: bool) -> ServerTlsConfig {
+        let identity = Identity::from_pem(&self.server.certificate, &self.server.key);
+        let config = ServerTlsConfig::new().identity(identity);
+        if !demands_client {
+            return config;
+        }
+        config.client_ca_root(Certificate::from_pem(&self.authority))
+    }
+}
+
+impl Pair {
+    fn new(names: &[String], authority: &CertifiedIssuer<'_, KeyPair>) -> Self {
+        let key = KeyPair::generate().expect("random bytes");
+        let params = CertificateParams::new(names).expect("good names");
+        let certificate = params.signed_by(&key, authority).expect("signed");
+        Self {
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! The closure of compilers, against real programs and the real dynamic loader.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fs_err as fs;
+use relto::error::Hinted as _;
+use relto::toolchain::{Toolchain, ToolchainError};
+
+use crate::workshop::{CLANG, Workshop};
+
+/// What the loader itself says it would load, links resolved; without the program and the vdso.
+fn asked(program: &Path, folder: &Path, library_path: Option<&str>) -> BTreeMap<String, PathBuf> {
+    let mut command = Command::new(program);
+    command
+        .env_clear()
+        .current_dir(folder)
+        .env("LD_TRACE_LOADED_OBJECTS", "1");
+    if let Some(list) = library_path {
+        command.env("LD_LIBRARY_PATH", list);
+    }
+    let output = command.output().expect("the loader runs");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    text.lines()
+        .filter_map(|line| {
+            let (name, place) = line
+                .trim()
+                .split_once(" => ")
+                .unwrap_or((line.trim(), line.trim()));
+            let path = place.split(" (").next()?;
+            let name = Path::new(name.split(" (").next()?).file_name()?.to_str()?;
+            Some((name.to_owned(), fs::canonicalize(folder.join(path)).ok()?))
+        })
+        .collect()
+}
+
+/// The same of a discovered toolchain.
+fn found(toolchain: &Toolchain) -> BTreeMap<String, PathBuf> {
+    let files = toolchain.files.iter();
+    files
+        .filter_map(|file| {
+            let name = file.tree_path.strip_prefix("lib/")?;
+            Some((
+                name.to_owned(),
+                fs::canonicalize(&file.host).expect("is there"),
+            ))
+        })
+        .collect()
+}
+
+fn assert_as_the_loader(
+    shop: &Workshop,
+    program: &Path,
+    library_path: Option<&str>,
+) -> BTreeMap<String, PathBuf> {
+    let toolchain = shop.discover(program, library_path).expect("complete");
+    let found = found(&toolchain);
+    assert_eq!(found, asked(program, shop.folder.path(), library_path));
+    found
+}
+
+#[test]
+fn clang_needs_what_the_loader_says() {
+    let shop = Workshop::new();
+    let found = assert_as_the_loader(&shop, Path::new(CLANG), None);
+    assert!(found.contains_key("libLLVM.so.22.1"), "{found:?}");
+}
+
+#[test]
+fn a_runpath_counts_for_its_own_library_only_and_after_the_environment() {
+    let shop = Workshop::new();
+    shop.library("lib", "inner", &[]);
+    shop.library("other", "inner", &[]);
+    shop.library(
+        "lib",
+        "outer",
+        &[
+            "-Wl,--no-as-needed",
+            "-Llib",
+            "-linner",
+            "-Wl,-rpath,$ORIGIN",
+        ],
+    );
+    let program = shop.program(&[
+        "-Llib",
+        "-louter",
+        "-Wl,-rpath-link,lib",
+        "-Wl,-rpath,$ORIGIN/../lib",
+    ]);
+    let plain = assert_as_the_loader(&shop, &program, None);
+    assert!(plain["libinner.so"].ends_with("lib/libinner.so"));
+    for list in [
+        "other",
+        "$ORIGIN/../other",
+        ":/nonexistent",
+        "/nonexistent;other",
+    ] {
+        assert_as_the_loader(&shop, &program, Some(list));
+    }
+    let moved = assert_as_the_loader(&shop, &program, Some("other"));
+    assert!(moved["libinner.so"].ends_with("other/libinner.so"));
+}
+
+#[test]
+fn an_rpath_counts_for_all_below_and_before_the_environment() {
+    let shop = Workshop::new();
+    shop.library("lib", "inner", &[]);
+    shop.library("other", "inner", &[]);
+    shop.library("lib", "outer", &["-Wl,--no-as-needed", "-Llib", "-linner"]);
+    let program = shop.program(&[
+        "-Llib",
+        "-louter",
+        "-Wl,--disable-new-dtags,-rpath-link,lib,-rpath,${ORIGIN}/../lib",
+    ]);
+    let found = assert_as_the_loader(&shop, &program, Some("other"));
+    assert!(found["libinner.so"].ends_with("lib/libinner.so"));
+    let toolchain = shop.discover(&program, None).expect("complete");
+    let command = toolchain.loader_command("relto/tc");
+    assert_eq!(command[3..], ["--inhibit-rpath", ""], "{command:?}");
+}
+
+#[test]
+fn an_empty_entry_of_the_library_path_is_the_current_folder() {
+    let shop = Workshop::new();
+    shop.library("here", "x", &[]);
+    let program = shop.program(&["-Lhere", "-lx"]);
+    fs::rename(shop.path("here/libx.so"), shop.path("libx.so")).expect("moved");
+    assert!(matches!(
+        shop.discover(&program, Some("")),
+        Err(ToolchainError::MissingLibrary { .. })
+    ));
+    assert_as_the_loader(&shop, &program, Some("/nonexistent:"));
+}
+
+#[test]
+fn a_library_of_another_machine_is_passed_over_and_mentioned_when_none_fits() {
+    let shop = Workshop::new();
+    let foreign = ["--target=aarch64-linux-gnu", "-fuse-ld=lld"];
+    shop.library("other", "x", &foreign);
+    let right = shop.library("lib", "x", &[]);
+    let program = shop.program(&["-Llib", "-lx"]);
+    let lists = Some("other:lib");
+    let found = assert_as_the_loader(&shop, &program, lists);
+    assert!(found["libx.so"].ends_with("lib/libx.so"));
+    fs::remove_file(right).expect("removed");
+    let error = shop.discover(&program, lists).expect_err("nothing fits");
+    assert!(error.to_string().contains("libx.so"), "{error}");
+    let hints = error.hints().join("\n");
+    assert!(
+        hints.contains("is for aarch64") && hints.contains("LD_LIBRARY_PATH"),
+        "{hints}"
+    );
+}
+
+#[test]
+fn variants_for_newer_processors_stand_beside_the_plain_library() {
+    let shop = Workshop::new();
+    shop.library("lib", "x", &[]);
+    shop.library("lib/glibc-hwcaps/x86-64-v3", "x", &[]);
+    let program = shop.program(&["-Llib", "-lx", "-Wl,-rpath,$ORIGIN/../lib"]);
+    let toolchain = shop.discover(&program, None).expect("complete");
+    let places = found(&toolchain);
+    assert!(places["libx.so"].ends_with("lib/libx.so"), "{places:?}");
+    assert!(places["glibc-hwcaps/x86-64-v3/libx.so"].ends_with("x86-64-v3/libx.so"));
+}
+
+#[test]
+fn a_variant_alone_is_enough_but_a_plain_library_further_on_is_taken_along() {
+    let shop = Workshop::new();
+    let plain = shop.library("other", "x", &[]);
+    shop.library("lib/glibc-hwcaps/x86-64-v2", "x", &[]);
+    for level in ["x86-64-v4", "x86-64-v2"] {
+        shop.library(&format!("other/glibc-hwcaps/{level}"), "x", &[]);
+    }
+    let program = shop.program(&["-Lother", "-lx"]);
+    let list = Some("lib:other");
+    let places = found(&shop.discover(&program, list).expect("complete"));
+    assert!(places["libx.so"].ends_with("other/libx.so"));
+    assert!(
+        places["glibc-hwcaps/x86-64-v2/libx.so"].ends_with("lib/glibc-hwcaps/x86-64-v2/libx.so")
+    );
+    assert!(
+        !places.contains_key("glibc-hwcaps/x86-64-v4/libx.so"),
+        "{places:?}"
+    );
+    fs::remove_file(plain).expect("removed");
+    let places = found(&shop.discover(&program, list).expect("complete"));
+    assert!(!places.contains_key("libx.so"), "{places:?}");
+}
+
+#[test]
+fn a_musl_program_has_one_loader_that_is_its_c_library_too() {
+    let shop = Workshop::new();
+    let loader = shop.library("lib", "musl", &[]);
+    let loader_path = shop.path("lib/ld-musl-x86_64.so.1");
+    fs::rename(loader, &loader_path).expect("moved");
+    shop.library("lib", "c", &[]);
+    shop.library("other", "x", &[]);
+    let interpreter = format!("-Wl,-dynamic-linker,{}", loader_path.display());
+    let start = "-Wl,-e,main";
+    let program = shop.program(&[
+        "-nostdlib",
+        start,
+        "-Llib",
+        "-lc",
+        "-Lother",
+        "-lx",
+        &interpreter,
+    ]);
+    fs::remove_file(shop.path("lib/libc.so")).expect("removed");
+    let mut environment = shop.environment(None);
+    environment.configuration = shop.path("etc");
+    let missing = Toolchain::discover(&program, &environment, None);
+    assert!(matches!(
+        missing,
+        Err(ToolchainError::MissingLibrary { .. })
+    ));
+    shop.write(
+        "etc/ld-musl-x86_64.path",
+        &format!("{}\n", shop.path("other").display()),
+    );
+    let toolchain = Toolchain::discover(&program, &environment, None).expect("complete");
+    let names: Vec<_> = toolchain
+        .files
+        .iter()
+        .map(|file| file.tree_path.as_str())
+        .collect();
+    assert_eq!(names, ["bin/app", "lib/ld-musl-x86_64.so.1", "lib/libx.so"]);
+}
+
+#[test]
+fn a_plugin_brings_its_own_libraries_and_shares_the_compilers() {
+    let shop = Workshop::new();
+    shop.library("other", "extra", &[]);
+    let plugin = shop.library(
+        "other",
+        "plugin",
+        &[
+            "-Wl,--no-as-needed",
+            "-Lother",
+            "-lextra",
+            "-lc",
+            "-Wl,-rpath,$ORIGIN",
+        ],
+    );
+    let toolchain = shop.discover(Path::new(CLANG), None).expect("complete");
+    let (with, places) = toolchain
+        .with_plugins(std::slice::from_ref(&plugin), &shop.environment(None))
+        .expect("complete");
+    assert_eq!(places, ["plugin/libplugin.so"]);
+    let new: Vec<_> = with
+        .files
+        .iter()
+        .filter(|file| !toolchain.files.contains(file))
+        .collect();
+    let new: Vec<_> = new.iter().map(|file| file.tree_path.as_str()).collect();
+    assert_eq!(new, ["lib/libextra.so", "plugin/libplugin.so"]);
+    let elsewhere = shop.library("lib", "plugin", &[]);
+    let error = toolchain
+        .with_plugins(&[plugin, elsewhere], &shop.environment(None))
+        .expect_err("one name");
+    assert!(
+        matches!(error, ToolchainError::NameConflict { .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_closure_compiles_in_an_empty_root_as_the_compiler_does_in_place() {
+    let shop = Workshop::new();
+    let source = shop.write(
+        "a.c",
+        "int f(int*p,int n){int s=0;for(int i=0;i<n;i++)s+=p[i];return s;}",
+    );
+    shop.clang(
+        &[
+            "-O2",
+            "-c",
+            "-flto=thin",
+            source.to_str().expect("UTF-8"),
+            "-o",
+            "a.bc",
+        ],
+        &[],
+    );
+    shop.clang(&["-O2", "-c", "-x", "ir", "a.bc", "-o", "in-place.o"], &[]);
+
+    let toolchain = shop.discover(Path::new(CLANG), None).expect("complete");
+    let root = shop.path("root");
+    for file in &toolchain.files {
+        let place = root.join("relto/tc").join(&file.tree_path);
+        fs::create_dir_all(place.parent().expect("inside the root")).expect("made");
+        fs::copy(&file.host, place).expect("copied");
+    }
+    fs::copy(shop.path("a.bc"), root.join("relto/a.bc")).expect("copied");
+    let output = Command::new("chroot")
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin")
+        .arg(&root)
+        .args(toolchain.loader_command("relto/tc"))
+        .arg(format!("relto/tc/bin/{}", toolchain.name))
+        .args(["-O2", "-c", "-x", "ir", "relto/a.bc", "-o", "relto/out.o"])
+        .output()
+        .expect("chroot runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let made = fs::read(root.join("relto/out.o")).expect("an object");
+    assert!(
+        made == fs::read(shop.path("in-place.o")).expect("an object"),
+        "the objects differ"
+    );
+}

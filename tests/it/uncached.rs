@@ -1,0 +1,213 @@
+//! Compiles whose result no key describes: each is done anew, in place, and right each time.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use fs_err as fs;
+
+use crate::support::compiler::CompilerCopy;
+use crate::support::corpus::cached;
+use crate::support::link::{Home, Link};
+use crate::support::llvm::{Llvm, run};
+use crate::support::program::{Feature, Program, feature, generated};
+use crate::support::repeat::remote;
+
+/// A program that prints the file which its module-level assembly includes. The compile step opens the file, too, so
+/// the modules are made beside it.
+fn includes(folder: &Path, name: &str) -> Program {
+    let assembly = format!(
+        ".pushsection .rodata\\n.globl data\\n.globl data_end\\ndata: .incbin \\\"{name}\\\"\\ndata_end:\\n.popsection"
+    );
+    let main = format!(
+        "#include <stdio.h>\nextern const char data[], data_end[];\nint more(int);\nasm(\"{assembly}\");\n\
+         int main(void) {{ fwrite(data, 1, (size_t)(data_end - data), stdout); return more(0); }}\n"
+    );
+    fs::write(folder.join("data.bin"), "ok the first").expect("written");
+    fs::write(folder.join("main.c"), main).expect("written");
+    fs::write(folder.join("more.c"), "int more(int x) { return x; }\n").expect("written");
+    run(Llvm::get().command("clang").current_dir(folder).args([
+        "-O2",
+        "-flto=thin",
+        "-c",
+        "main.c",
+        "more.c",
+    ]));
+    let mut program = generated(2);
+    program.modules = vec![folder.join("main.o"), folder.join("more.o")];
+    program
+}
+
+/// Links with other contents of the file each time: what the program prints is what the file holds now.
+fn prints_the_file_each_time(program: &Program, data: impl Fn(&Link<'_>) -> PathBuf) {
+    let home = Home::new();
+    for text in ["ok one", "ok two", "ok two", "ok and a third time"] {
+        let link = Link::new(program);
+        fs::write(data(&link), text).expect("written");
+        let outcome = link.run_at(&home).expect_works();
+        let counts = outcome.counts();
+        assert_eq!(counts.in_place, 1, "{}", outcome.stderr);
+        let said = run(&mut Command::new(outcome.executable()));
+        assert_eq!(said, text);
+    }
+}
+
+#[test]
+fn a_file_that_assembly_includes_by_a_relative_name_is_read_each_time() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let program = includes(folder.path(), "data.bin");
+    prints_the_file_each_time(&program, |link| link.folder().join("data.bin"));
+}
+
+#[test]
+fn a_file_that_assembly_includes_by_an_absolute_name_is_read_each_time() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path().join("data.bin");
+    let program = includes(folder.path(), &data.display().to_string());
+    prints_the_file_each_time(&program, |_| data.clone());
+}
+
+/// The names of the files that a backend with `argument` leaves besides its object.
+fn left_by(argument: &str, ending: &str) -> usize {
+    let program = feature(Feature::Debug);
+    let home = Home::new();
+    let argument = remote(argument);
+    let link = Link::new(&program).argument(&argument);
+    let mut found = 0;
+    for _ in 0..2 {
+        let output = link.command(&home).output().expect("the linker starts");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{stderr}");
+        assert!(stderr.contains("relto: 3 jobs, 3 in place"), "{stderr}");
+        let entries = fs::read_dir(link.folder()).expect("a folder");
+        let paths: Vec<_> = entries
+            .map(|entry| entry.expect("an entry").path())
+            .collect();
+        let wanted = paths
+            .iter()
+            .filter(|path| path.to_string_lossy().ends_with(ending));
+        found = wanted.count();
+        for path in paths
+            .iter()
+            .filter(|path| path.to_string_lossy().ends_with(ending))
+        {
+            assert!(
+                fs::metadata(path).expect("there").len() > 0,
+                "{}",
+                path.display()
+            );
+            fs::remove_file(path).expect("removed");
+        }
+    }
+    program.check(&link.folder().join("app"));
+    found
+}
+
+#[test]
+fn split_debug_information_lies_where_clang_puts_it() {
+    assert_eq!(left_by("-gsplit-dwarf", ".dwo"), 3);
+}
+
+#[test]
+fn temporary_files_of_the_backend_lie_where_clang_puts_them() {
+    assert_eq!(left_by("--save-temps", ".5.precodegen.bc"), 3);
+}
+
+/// Two modules of which one takes about a second to compile.
+fn slow() -> Program {
+    let functions: Vec<_> = (0..300)
+        .map(|n| {
+            format!(
+                "void f{n}(float *a, float *b, int n) {{ for (int i = 0; i < n; i++) for (int j = 0; j < n; j++)\n\
+                 a[i] = a[i] * b[j] + {n}.5f / (b[i] + a[j] * {n}); }}\n"
+            )
+        })
+        .collect();
+    let slow = format!("{}int slow(void) {{ return 0; }}\n", functions.concat());
+    let main =
+        "#include <stdio.h>\nint slow(void);\nint main(void) { puts(\"ok\"); return slow(); }\n";
+    let folder = cached("slow", &format!("{main}{slow}"), |folder| {
+        fs::write(folder.join("slow.c"), &slow).expect("written");
+        fs::write(folder.join("main.c"), main).expect("written");
+        run(Llvm::get().command("clang").current_dir(folder).args([
+            "-O2",
+            "-flto=thin",
+            "-c",
+            "main.c",
+            "slow.c",
+        ]));
+    });
+    let mut program = generated(2);
+    program.modules = vec![folder.join("main.o"), folder.join("slow.o")];
+    program.link_arguments.push("-Wl,--undefined=f0".to_owned());
+    program
+}
+
+/// Starts the link and waits until a compiler has `slow.o` before it.
+fn compiling(link: &Link<'_>, home: &Home, scratch: &Path) -> Child {
+    let mut command = link.command(home);
+    command.env("TMPDIR", scratch).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the linker starts");
+    while !reads_slow(scratch) {
+        let over = child.try_wait().expect("a child");
+        assert!(over.is_none(), "the link was over before it was seen");
+        thread::sleep(Duration::from_millis(1));
+    }
+    child
+}
+
+/// Whether a job folder under `scratch` holds the module, and so was made after the module was hashed.
+fn reads_slow(scratch: &Path) -> bool {
+    let inside = |folder: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).into_iter().flatten();
+        entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .collect()
+    };
+    let jobs = inside(scratch).into_iter().flat_map(|link| inside(&link));
+    let mut modules = jobs.flat_map(|job| inside(&job.join("relto/m")));
+    modules.any(|module| fs::read_link(module).is_ok_and(|target| target.ends_with("slow.o")))
+}
+
+#[test]
+fn a_module_that_is_written_while_it_is_compiled_is_not_kept() {
+    let (program, home) = (slow(), Home::new());
+    let scratch = tempfile::tempdir().expect("a temporary folder");
+    let link = Link::new(&program);
+    let child = compiling(&link, &home, scratch.path());
+    let module = link.folder().join("slow.o");
+    let bytes = fs::read(&module).expect("a module");
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.write(true).open(&module).expect("opened");
+    std::io::Write::write_all(&mut file, &bytes).expect("the same bytes");
+    let output = child.wait_with_output().expect("the linker ends");
+    let first = link.outcome(&output).expect_works();
+    assert_eq!(first.counts().cached, 0, "{}", first.stderr);
+
+    let second = Link::new(&program).run_at(&home).expect_works();
+    assert!(second.counts().local > 0, "{}", second.stderr);
+    let third = Link::new(&program).run_at(&home).expect_works();
+    third.assert_all_cached();
+}
+
+/// One job after the other, the slow one first: the second one is made by a compiler that is not the one of its key.
+#[test]
+fn results_of_a_compiler_that_was_replaced_during_the_link_are_not_kept() {
+    let (program, home, copy) = (slow(), Home::new(), CompilerCopy::new());
+    let scratch = tempfile::tempdir().expect("a temporary folder");
+    let make = || {
+        Link::new(&program)
+            .argument(&copy.option("clang"))
+            .option("--local-jobs=1")
+    };
+    let link = make();
+    let child = compiling(&link, &home, scratch.path());
+    copy.become_another_build();
+    let output = child.wait_with_output().expect("the linker ends");
+    link.outcome(&output).expect_works();
+
+    copy.become_the_original();
+    make().run_at(&home).expect_works().assert_none_cached();
+    make().run_at(&home).expect_works().assert_all_cached();
+}

@@ -1,0 +1,102 @@
+//! Programs and libraries that are made for a test.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fs_err as fs;
+use relto::toolchain::{SearchEnvironment, Toolchain, ToolchainError};
+
+/// The compiler that the tests are written for.
+pub(crate) const CLANG: &str = "/usr/bin/clang-22";
+
+/// A folder with libraries and programs that are made for the test.
+pub(crate) struct Workshop {
+    pub(crate) folder: tempfile::TempDir,
+}
+
+impl Workshop {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for name in ["bin", "lib", "other"] {
+            fs::create_dir(folder.path().join(name)).expect("made");
+        }
+        Self { folder }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("inside the folder")).expect("made");
+        fs::write(&path, text).expect("written");
+        path
+    }
+
+    /// A shared library `FOLDER/lib{name}.so` with the given further arguments.
+    pub(crate) fn library(&self, folder: &str, name: &str, arguments: &[&str]) -> PathBuf {
+        let source = self.write(
+            &format!("{name}.c"),
+            &format!("int {name}(void){{return 1;}}"),
+        );
+        let path = self.path(&format!("{folder}/lib{name}.so"));
+        fs::create_dir_all(path.parent().expect("inside the folder")).expect("made");
+        let soname = format!("-Wl,-soname,lib{name}.so");
+        let output = path.to_str().expect("UTF-8");
+        let source = source.to_str().expect("UTF-8");
+        self.clang(
+            &[
+                "-shared",
+                "-fPIC",
+                "-nostdlib",
+                source,
+                "-o",
+                output,
+                &soname,
+            ],
+            arguments,
+        );
+        path
+    }
+
+    /// The program `bin/app`, which needs the libraries in `arguments`.
+    pub(crate) fn program(&self, arguments: &[&str]) -> PathBuf {
+        let source = self.write("main.c", "int main(void){return 0;}");
+        let path = self.path("bin/app");
+        let output = path.to_str().expect("UTF-8");
+        let source = source.to_str().expect("UTF-8");
+        self.clang(&[source, "-o", output, "-Wl,--no-as-needed"], arguments);
+        path
+    }
+
+    pub(crate) fn clang(&self, first: &[&str], arguments: &[&str]) {
+        let output = Command::new(CLANG)
+            .current_dir(self.folder.path())
+            .args(first)
+            .args(arguments)
+            .output()
+            .expect("clang runs");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+
+    pub(crate) fn environment(&self, library_path: Option<&str>) -> SearchEnvironment {
+        SearchEnvironment::new(
+            Some(self.path("bin").into()),
+            library_path.map(Into::into),
+            self.folder.path().to_owned(),
+        )
+    }
+
+    pub(crate) fn discover(
+        &self,
+        program: &Path,
+        library_path: Option<&str>,
+    ) -> Result<Toolchain, ToolchainError> {
+        Toolchain::discover(program, &self.environment(library_path), None)
+    }
+}

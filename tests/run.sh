@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# tests/run.sh [--long]: everything that must pass before a change goes in, on a Debian 12 with Rust (rustup).
+#
+# Installs the Debian packages that are missing, builds, lints and runs all tests. --long adds the campaigns that take
+# hours of processor time in all: many random programs, real kernels, more servers.
+#
+# Real servers are used where a variable names a program that starts one; without it their tests say that they skip:
+#   RELTO_TEST_CASD, RELTO_TEST_BUILDBARN, RELTO_TEST_BAZEL_REMOTE, RELTO_TEST_BUILDGRID: `PROGRAM PORT FOLDER`
+#   RELTO_TEST_LINUX: folder with `get-linux.sh` and `configure.sh`     RELTO_TEST_LLVM_ROOT: folder above bin/clang
+#   RELTO_TEST_CHROOT: root folder of a Debian with clang-N, lld-N, llvm-N of other releases, python3 (needs root)
+# RELTO_TEST_REQUIRE=casd,buildbarn: a server of this list that is not there is a failure, not a skip.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"; }
+while [ $# -gt 0 ]; do
+  case $1 in
+    --long) export RELTO_TEST_LONG=1 ;;
+    -h | --help) usage; exit 0 ;;
+    *) echo "tests/run.sh: unknown argument \`$1\`" >&2; usage >&2; exit 2 ;;
+  esac
+  shift
+done
+
+step=start
+trap 'code=$?; [ $code = 0 ] || echo "tests/run.sh: failed at: $step" >&2' EXIT
+begin() { step=$1; printf '\n== %s (%d s so far)\n' "$1" "$SECONDS"; }
+
+# --- what the machine needs
+
+packages=(build-essential clang-22 lld-22 llvm-22 bubblewrap busybox-static ca-certificates curl file libstdc++-12-dev
+  openssl python3 time xz-utils)
+command -v pip >/dev/null || packages+=(python3-pip)
+[ -z "${RELTO_TEST_LONG:-}" ] || packages+=(bc bison flex libelf-dev libssl-dev make postgresql python3-venv)
+
+install_missing() {
+  local missing=() package as_root=()
+  for package in "${packages[@]}"; do
+    dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  echo "installing ${missing[*]}"
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || { echo "not root and no sudo: install ${missing[*]} first" >&2; return 1; }
+    as_root=(sudo)
+  fi
+  local get=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq)
+  "${get[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null 2>&1 ||
+    { "${get[@]}" update && "${get[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null; }
+}
+
+begin "packages"
+command -v dpkg-query >/dev/null || { echo "not a Debian: install ${packages[*]} by hand, then run the cargo commands below" >&2; exit 1; }
+install_missing
+command -v cargo >/dev/null || { echo "no cargo: install Rust with rustup first" >&2; exit 1; }
+
+# --- servers: what is named, what lies beside the repository, what is missing
+
+beside=../shared
+offer() { # offer NAME PATH: unless the user has said something else
+  local variable=RELTO_TEST_$1 path=$beside/$2
+  [ -n "${!variable:-}" ] || { [ -e "$path" ] && export "$variable=$(realpath "$path")"; } || true
+}
+begin "servers"
+offer BUILDBARN buildbarn/start-plain.sh
+offer CASD servers/start-casd.sh
+offer BAZEL_REMOTE bazel-remote/start.sh
+[ -z "${RELTO_TEST_LONG:-}" ] || offer BUILDGRID servers/start-buildgrid.sh # takes a minute to install
+offer LINUX kernel
+for name in CASD BUILDBARN BAZEL_REMOTE BUILDGRID LINUX LLVM_ROOT; do
+  variable=RELTO_TEST_$name
+  if [ -n "${!variable:-}" ]; then echo "$variable=${!variable}"; else echo "$variable is not set: skipped"; fi
+done
+IFS=, read -ra required <<<"${RELTO_TEST_REQUIRE:-}"
+for name in "${required[@]}"; do
+  variable=RELTO_TEST_${name^^}
+  [ -e "${!variable:-}" ] || { echo "$name is required, but $variable names nothing that exists" >&2; exit 1; }
+done
+
+# --- the code
+
+begin "format"
+cargo fmt --check
+begin "scripts"
+for script in tests/run.sh .ci/run examples/*.sh; do bash -n "$script"; done
+begin "lints"
+cargo clippy --quiet --locked --all-targets -- -D warnings
+begin "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps --document-private-items
+if command -v cargo-deny >/dev/null; then
+  begin "dependencies"
+  cargo deny --locked check
+fi
+begin "build"
+cargo build --quiet --locked
+
+begin "tests"
+log=$(mktemp)
+code=0
+cargo test --locked --no-fail-fast 2>&1 | tee "$log" || code=$?
+sum() { sed -n "s/^test result: .* \([0-9]*\) $1;.*/\1/p" "$log" | awk '{n += $1} END {print n + 0}'; }
+passed=$(sum passed) failed=$(sum failed) ignored=$(sum ignored)
+rm -f "$log"
+printf '\n%d s in all\n' "$SECONDS"
+if [ "$code" = 0 ] && [ "$failed" = 0 ] && [ "$passed" -gt 0 ]; then verdict=ok; else verdict=FAILED code=1; fi
+echo "test result: $verdict. $passed passed; $failed failed; $ignored ignored"
+exit "$code"
