@@ -1,0 +1,179 @@
+//! relto on this machine, without a farm, against what one has without relto: `benches/README.md` tells how to read it.
+//!
+//! Enters: `--runs N`, and names of comparisons to make only those. Leaves: a table on stdout. Ratios count: absolute
+//! times are the machine's.
+
+mod measure;
+mod replay;
+#[path = "../../tests/it/support/mod.rs"]
+mod support;
+
+use std::io::{self, Write as _};
+use std::thread;
+
+use measure::{Comparison, Sample, median, run};
+use replay::Replay;
+use support::link::{Home, Link};
+use support::program::{Program, cxx, dense, generated};
+use tempfile::TempDir;
+
+/// Measures and gives a table.
+type Comparer = fn(&Settings);
+
+/// What can be asked for, by name.
+const COMPARISONS: &[(&str, Comparer)] = &[
+    ("backends", backends),
+    ("link", link),
+    ("relink", relink),
+    ("overhead", overhead),
+];
+
+struct Settings {
+    runs: usize,
+    processes: usize,
+}
+
+fn main() {
+    let arguments: Vec<_> = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
+    let runs = arguments.iter().position(|argument| argument == "--runs");
+    let runs = runs.map(|at| arguments[at + 1].parse().expect("a number of runs"));
+    let settings = Settings {
+        runs: runs.unwrap_or(7),
+        processes: thread::available_parallelism().map_or(1, usize::from),
+    };
+    let mut named = COMPARISONS
+        .iter()
+        .filter(|(name, _)| arguments.iter().any(|argument| argument == name))
+        .peekable();
+    let chosen: Vec<_> = if named.peek().is_some() {
+        named.collect()
+    } else {
+        COMPARISONS.iter().collect()
+    };
+    show(&format!(
+        "{} rounds, {} processors\n",
+        settings.runs, settings.processes
+    ));
+    for (name, compare) in chosen {
+        show(&format!("\n== {name}\n"));
+        compare(&settings);
+    }
+}
+
+fn show(text: &str) {
+    io::stdout()
+        .write_all(text.as_bytes())
+        .expect("somebody reads this");
+}
+
+const HEAD: &str = "                                 ours     theirs    ratio  (range)\n";
+
+/// All backend jobs, nothing cached, against the same commands from `xargs`.
+fn backends(settings: &Settings) {
+    let replay = Replay::new(&cxx());
+    let home = Home::new();
+    replay.counts(&home); // the compiler's digests are known from here on, as on any machine that linked before
+    let xargs = replay.xargs(settings.processes);
+    let cold = || {
+        let cache = TempDir::new().expect("a temporary folder");
+        run(
+            &replay.relto(&home, &[format!("--disk-cache={}", cache.path().display())]),
+            1,
+        )
+    };
+    let both = Comparison::of(settings.runs, cold, || run(&xargs, 1));
+    let jobs = replay.jobs();
+    show(&format!(
+        "{jobs} jobs of C++: relto with an empty cache, xargs -P{}\n{HEAD}",
+        settings.processes
+    ));
+    show(&both.line("wall, s", |sample| sample.wall));
+    show(&both.line("processor, s", |sample| sample.cpu));
+}
+
+/// The whole link, nothing cached, against ThinLTO inside lld with as many threads.
+fn link(settings: &Settings) {
+    let program = cxx();
+    let known = Home::new();
+    Link::new(&program).run_at(&known).expect_works();
+    let through_relto = || {
+        let cache = TempDir::new().expect("a temporary folder");
+        let option = format!("--disk-cache={}", cache.path().display());
+        run(&Link::new(&program).option(&option).command(&known), 1)
+    };
+    let threads = format!("-Wl,--thinlto-jobs={}", settings.processes);
+    let in_process = || {
+        run(
+            &Link::in_process(&program)
+                .argument(&threads)
+                .command(&known),
+            1,
+        )
+    };
+    let both = Comparison::of(settings.runs, through_relto, in_process);
+    show(&format!(
+        "whole link, nothing cached: relto, lld itself with {} threads\n{HEAD}",
+        settings.processes
+    ));
+    show(&both.line("wall, s", |sample| sample.wall));
+}
+
+/// The whole link, everything cached, against lld's own cache.
+fn relink(settings: &Settings) {
+    let program = cxx();
+    let home = Home::new();
+    Link::new(&program).run_at(&home).expect_works();
+    let counts = Link::new(&program).run_at(&home).expect_works().counts();
+    assert_eq!(
+        counts.cached, counts.jobs,
+        "the second link finds everything"
+    );
+    let cache = TempDir::new().expect("a temporary folder");
+    let cached = format!("-Wl,--thinlto-cache-dir={}", cache.path().display());
+    Link::in_process(&program)
+        .argument(&cached)
+        .run_at(&home)
+        .expect_works();
+    let ours = || run(&Link::new(&program).command(&home), 1);
+    let theirs = || {
+        run(
+            &Link::in_process(&program).argument(&cached).command(&home),
+            1,
+        )
+    };
+    let both = Comparison::of(settings.runs, ours, theirs);
+    show(&format!(
+        "whole link, all cached: relto, lld with --thinlto-cache-dir\n{HEAD}"
+    ));
+    show(&both.line("wall, s", |sample| sample.wall));
+}
+
+/// What relto itself costs when there is nothing to compile.
+fn overhead(settings: &Settings) {
+    const IN_A_ROW: usize = 20;
+    show("relto alone, all cached     wall, ms  processor, ms  peak memory, MiB\n");
+    let programs: [Program; 4] = [generated(9), generated(149), cxx(), dense(600)];
+    for program in programs {
+        let replay = Replay::new(&program);
+        let home = Home::new();
+        replay.counts(&home);
+        let counts = replay.counts(&home);
+        assert_eq!(
+            counts.cached, counts.jobs,
+            "the second run finds everything"
+        );
+        let samples: Vec<Sample> = (0..settings.runs)
+            .map(|_| run(&replay.relto(&home, &[]), IN_A_ROW))
+            .collect();
+        let middle = |what: fn(&Sample) -> f64| median(samples.iter().map(what));
+        let (wall, cpu) = (middle(|s| s.wall) * 1000.0, middle(|s| s.cpu) * 1000.0);
+        let (memory, jobs) = (middle(|s| s.memory), replay.jobs());
+        show(&format!(
+            "{:14} {jobs:5} jobs  {wall:9.1}  {cpu:13.1}  {memory:16.1}\n",
+            program.name
+        ));
+    }
+}

@@ -1,0 +1,102 @@
+//! The jobs of one link, kept, to be run again and again without the linker.
+//!
+//! Enters: a program. Leaves: commands that do all its backend jobs: through relto, or by `xargs`.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fs_err as fs;
+use serde_json::Value;
+
+use crate::support::link::{Home, Link};
+use crate::support::llvm::Llvm;
+use crate::support::outcome::{Counts, Outcome};
+use crate::support::program::Program;
+
+/// A link's folder as lld leaves it when told to keep everything.
+pub(crate) struct Replay {
+    outcome: Outcome,
+    file: PathBuf,
+    link: Value,
+}
+
+impl Replay {
+    pub(crate) fn new(program: &Program) -> Self {
+        let outcome = Link::reference(program).keep_objects().run().expect_works();
+        let entries = fs::read_dir(outcome.folder()).expect("the link's folder");
+        let mut paths = entries.map(|entry| entry.expect("an entry").path());
+        let file = paths.find(|path| path.to_string_lossy().ends_with(".dist-file.json"));
+        let file = file.expect("a job file");
+        let link = outcome.job_file();
+        Self {
+            outcome,
+            file,
+            link,
+        }
+    }
+
+    pub(crate) fn jobs(&self) -> usize {
+        self.list().len()
+    }
+
+    fn list(&self) -> &[Value] {
+        self.link["jobs"].as_array().expect("a list")
+    }
+
+    fn folder(&self) -> &Path {
+        self.outcome.folder()
+    }
+
+    /// relto, as lld starts it.
+    pub(crate) fn relto(&self, home: &Home, options: &[String]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_relto"));
+        home.apply(&mut command);
+        command
+            .current_dir(self.folder())
+            .args(options)
+            .arg(&self.file);
+        command
+    }
+
+    /// Runs relto once, unmeasured, and says where the jobs ran.
+    pub(crate) fn counts(&self, home: &Home) -> Counts {
+        let output = self.relto(home, &[]).output().expect("relto starts");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{stderr}");
+        Counts::parse(&stderr).expect("a summary")
+    }
+
+    /// The same commands from `xargs -P`, those with the largest objects first. Each command stands in a response file:
+    /// nothing runs but the compiler.
+    pub(crate) fn xargs(&self, processes: usize) -> Command {
+        let words = |list: &Value| -> Vec<String> {
+            let list = list.as_array().expect("a list").iter();
+            list.map(|word| word.as_str().expect("a text").to_owned())
+                .collect()
+        };
+        let common = words(&self.link["common"]["args"]);
+        let sizes = self.outcome.objects();
+        let mut order: Vec<_> = (0..self.jobs()).collect();
+        order.sort_by_key(|&job| std::cmp::Reverse(sizes[job].len()));
+        let mut list = String::new();
+        for job in order {
+            let arguments = [&common[1..], &words(&self.list()[job]["args"])].concat();
+            let quoted = arguments
+                .iter()
+                .map(|word| format!("\"{}\"\n", word.replace('\\', "\\\\").replace('"', "\\\"")));
+            let name = format!("{job:04}.rsp");
+            fs::write(self.folder().join(&name), quoted.collect::<String>()).expect("written");
+            writeln!(list, "@{name}").expect("a string");
+        }
+        fs::write(self.folder().join("all.txt"), list).expect("written");
+        let mut command = Command::new("xargs");
+        command
+            .current_dir(self.folder())
+            .args(["-a", "all.txt", "-n", "1", "-P"]);
+        command
+            .arg(processes.to_string())
+            .arg(Llvm::get().tool("clang"));
+        command
+    }
+}

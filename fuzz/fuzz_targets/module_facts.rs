@@ -1,0 +1,13 @@
+//! Any bytes are a bitcode module or an error, and facts survive their compact form.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use relto::thinlto::{ModuleFacts, module};
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = ModuleFacts::decode(bytes);
+    if let Ok(facts) = module::facts(bytes) {
+        assert_eq!(ModuleFacts::decode(&facts.encode()), Some(facts));
+    }
+});
