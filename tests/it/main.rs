@@ -16,6 +16,7 @@ mod configuration;
 mod confinement;
 mod contract;
 mod ends;
+mod faults;
 mod faulty_network;
 mod full_disk;
 mod guards;
