@@ -34,10 +34,8 @@ fn connecting() -> Vec<Case> {
     vec![
         Case::says(step, "refused", AWAY).with(|stage| stage.proxy.refuse(true)),
         Case::says(step, "reset", AWAY).with(|stage| stage.farm.kill()),
-        Case::says(step, "reset after some bytes", AWAY).with(|stage| {
-            stage.proxy.end_after(Way::Up, 100, End::Reset);
-            stage.when(Step::Capabilities, |proxy| proxy.refuse(true));
-        }),
+        Case::works(step, "reset after some bytes, once")
+            .with(|stage| stage.proxy.end_after(Way::Up, 100, End::Reset)),
         Case::says(step, "black hole", SILENT).with(|stage| stage.proxy.silence(true)),
         Case::works(step, "slow, 1 KB/s, then well").with(|stage| {
             stage.proxy.bandwidth(SLOW);

@@ -23,10 +23,20 @@ fn stages() -> Vec<Case> {
         works("stages that nobody knows").effect(Effect::Stages(vec![77, -5]), false),
         works("no stages").effect(Effect::Stages(Vec::new()), false),
         works("no metadata").effect(Effect::WithoutMetadata, false),
-        Case::says(Step::Execute, "an operation that never ends", &["no end"])
-            .env("RELTO_REMOTE_DEADLINE", "6s")
-            .effect(Effect::NeverEnds, false),
-        works("an operation that never ends, once").effect(Effect::NeverEnds, true),
+        Case::says(
+            Step::Execute,
+            "an operation that never ends",
+            &["remote_deadline"],
+        )
+        .env("RELTO_REMOTE_DEADLINE", "6s")
+        .effect(Effect::NeverEnds, false),
+        Case::says(
+            Step::Execute,
+            "an operation that never ends, once",
+            &["remote_deadline"],
+        )
+        .env("RELTO_REMOTE_DEADLINE", "6s")
+        .effect(Effect::NeverEnds, true),
     ]
 }
 
@@ -39,6 +49,9 @@ fn streams() -> Vec<Case> {
         Case::works(Step::Execute, "the connection goes after a message, once")
             .effect(cut(Break::Drop), true),
         Case::works(Step::Execute, "silence after a message").effect(cut(Break::Stall), false),
+        // It answered before, so the operation is taken up again by name; nobody answers that.
+        Case::says(step, "black hole after a message", &["no answer for"])
+            .with(move |stage| stage.when(step, |proxy| proxy.silence(true))),
         Case::works(Step::Execute, "silence before any message, once")
             .effect(Effect::BreakAfter(0, Break::Stall), true),
         Case::says(

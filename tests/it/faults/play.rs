@@ -124,9 +124,13 @@ impl Played {
             Some(0) if counts.local > 0 => format!("works, {} here", counts.local),
             Some(0) => "works".to_owned(),
             Some(_) => {
-                let error = |line: &&str| line.starts_with("relto: error: ");
-                let line = self.stderr.lines().find(error).unwrap_or("fails silently");
-                line.trim_start_matches("relto: error: ").to_owned()
+                let text = self.stderr.split_once("relto: error: ");
+                let (_, text) = text.unwrap_or(("", "fails silently"));
+                let lines = text.lines().map(str::trim);
+                let lines: Vec<_> = lines
+                    .take_while(|line| !line.starts_with("hint: "))
+                    .collect();
+                lines.join(" / ")
             }
             None => "is killed at the deadline".to_owned(),
         }

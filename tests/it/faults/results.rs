@@ -35,7 +35,7 @@ fn lies() -> [Lie; 5] {
         (
             "an output of negative size",
             || Effect::oversized_output(-1),
-            "remote_local_fallback",
+            "o`: malformed digest",
         ),
         (
             "stderr admits a failure",
