@@ -18,6 +18,7 @@ mod contract;
 mod ends;
 mod faults;
 mod faulty_network;
+mod figures;
 mod full_disk;
 mod guards;
 mod harness;

@@ -67,7 +67,9 @@ fn at(step: Step) -> Vec<Case> {
                 ..Profile::plain()
             })
             .effect(Effect::Delay(Duration::from_millis(300)), false),
-        works("the server starts anew, empty").effect(Effect::Restart, true),
+        works("the server starts anew, empty")
+            .env("RELTO_REMOTE_RETRIES", "5")
+            .effect(Effect::Restart, true),
     ]
 }
 
