@@ -121,7 +121,12 @@ impl Played {
                 let lines: Vec<_> = lines
                     .take_while(|line| !line.starts_with("hint: "))
                     .collect();
-                lines.join(" / ")
+                // The last cause says most.
+                let causes = lines.iter().rev();
+                let cause = causes
+                    .filter_map(|line| line.strip_prefix("caused by: "))
+                    .next();
+                cause.map_or_else(|| lines.join(" / "), str::to_owned)
             }
             None => "is killed at the deadline".to_owned(),
         }
