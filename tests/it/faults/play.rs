@@ -122,10 +122,8 @@ impl Played {
                     .take_while(|line| !line.starts_with("hint: "))
                     .collect();
                 // The last cause says most.
-                let causes = lines.iter().rev();
-                let cause = causes
-                    .filter_map(|line| line.strip_prefix("caused by: "))
-                    .next();
+                let mut causes = lines.iter().rev();
+                let cause = causes.find_map(|line| line.strip_prefix("caused by: "));
                 cause.map_or_else(|| lines.join(" / "), str::to_owned)
             }
             None => "is killed at the deadline".to_owned(),

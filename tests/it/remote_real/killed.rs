@@ -67,7 +67,7 @@ fn a_real_farm_that_is_killed_in_the_middle_costs_time() {
         let Some(mut server) = kind.private(&Setup::default()) else {
             continue;
         };
-        let outcome = struck(&mut server, &generated(60), |server| server.kill());
+        let outcome = struck(&mut server, &generated(30), |server| server.kill());
         assert_both(outcome.counts());
         outcome.assert_identical_objects();
     }
@@ -79,7 +79,7 @@ fn a_real_farm_that_falls_silent_in_the_middle_costs_time() {
         let Some(mut server) = kind.private(&Setup::default()) else {
             continue;
         };
-        let outcome = struck(&mut server, &generated(60), |server| server.pause());
+        let outcome = struck(&mut server, &generated(30), |server| server.pause());
         assert_both(outcome.counts());
         outcome.assert_identical_objects();
         server.resume();
@@ -92,7 +92,7 @@ fn a_real_farm_that_starts_anew_in_the_middle_costs_time() {
         let Some(mut server) = kind.private(&Setup::default()) else {
             continue;
         };
-        let outcome = struck(&mut server, &generated(60), |server| {
+        let outcome = struck(&mut server, &generated(30), |server| {
             server.kill();
             server.restart();
         });
@@ -107,6 +107,6 @@ fn a_buildbarn_without_its_worker_costs_the_deadline() {
         return;
     };
     let deadline = ("RELTO_REMOTE_DEADLINE", "10s");
-    let outcome = struck_with(&mut server, &generated(60), deadline, Server::kill_worker);
+    let outcome = struck_with(&mut server, &generated(30), deadline, Server::kill_worker);
     outcome.assert_identical_objects();
 }
