@@ -254,14 +254,10 @@ fn trimming_to_nothing_all_the_time_harms_no_link() {
     });
 }
 
-/// Every module as a plain object, from another folder, by absolute names, and from a whole archive. The module with
-/// `main` gets a name that sorts after all others, as it does after members of an archive: that order is in the key.
+/// Every module as a plain object, from another folder, by absolute names, and from a whole archive.
 fn is_found_in_every_form(program: &Program) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let main = folder.path().join("zz_main.o");
-    fs::copy(&program.modules[0], &main).expect("copied");
-    let mut program = program.clone();
-    program.modules[0] = main;
+    let program = program.with_main_last(folder.path());
     let home = filled(&program);
     for form in [Form::Objects, Form::Absolute] {
         let outcome = Link::new(&program).form(form).run_at(&home);

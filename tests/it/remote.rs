@@ -98,7 +98,8 @@ fn each_call_says_which_module_it_is_for() {
 #[test]
 fn an_archive_is_made_and_found_under_its_plain_names() {
     let farm = Farm::start(Profile::plain());
-    let program = zstd();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let program = zstd().with_main_last(folder.path());
     let made = strict(&program, &farm.environment())
         .form(Form::Archive)
         .keep_objects()
