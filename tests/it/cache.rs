@@ -15,7 +15,9 @@ use crate::support::link::{Form, Home, Link};
 use crate::support::mount::Mount;
 use crate::support::outcome::Outcome;
 use crate::support::program::{Program, cxx, generated, zstd};
-use crate::support::repeat::{NOBODY, archive, behind, filled, give_to_nobody, through};
+use crate::support::repeat::{
+    NOBODY, archive, filled, give_to_nobody, through, with_whole_archive,
+};
 
 /// The cache's own folder.
 fn root(home: &Home) -> PathBuf {
@@ -263,9 +265,7 @@ fn is_found_in_every_form(program: &Program) {
         let outcome = Link::new(&program).form(form).run_at(&home);
         outcome.expect_works().assert_all_cached();
     }
-    // Whole, because members that nobody needs stay out, which changes what is imported in the others.
-    let words = ["-Wl,--whole-archive", "all.a", "-Wl,--no-whole-archive"];
-    let program = behind(&program, &words);
+    let program = with_whole_archive(&program);
     let link = Link::new(&program).keep_objects();
     archive(&link, "rcs", "all.a");
     let outcome = link.run_at(&home).expect_works();
