@@ -68,10 +68,11 @@ YML
   mkdir -p "$volumes"/storage-{ac,cas,fsac}-{0,1}/persistent_state
   chmod 0700 "$volumes"/storage-{ac,cas,fsac}-{0,1}/{,persistent_state}
   trap 'code=$?; [ $code = 0 ] || composed logs --tail 40; composed down --volumes >/dev/null 2>&1; $sudo rm -rf "$folder"' EXIT
-  composed up --detach frontend storage-0 storage-1 scheduler runner-installer "$worker" "$runner"
+  composed up --detach frontend storage-0 storage-1 scheduler runner-installer "$worker" "$runner" 2>"$folder/up.log" ||
+    { cat "$folder/up.log" >&2; return 1; }
   local _
   for _ in $(seq 900); do # the first time the runner's image is fetched, which is large
-    ! curl -fs http://127.0.0.1:7982/ 2>/dev/null | grep -q hardlinking || return 0
+    [[ $(curl -fs http://127.0.0.1:7982/ 2>/dev/null) != *hardlinking* ]] || return 0
     sleep 0.2
   done
   say "the scheduler's page shows no worker" >&2

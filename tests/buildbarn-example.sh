@@ -30,7 +30,7 @@ composed() { "${compose[@]}" --project-name relto-example --file "$example/docke
 up_docker() {
   if [ -n "$programs" ]; then make_images "$example/docker-compose.yml" "$folder"; fi
   trap 'code=$?; [ $code = 0 ] || composed logs --tail 40; composed down --volumes >/dev/null 2>&1; rm -rf "$folder"' EXIT
-  composed up --detach
+  composed up --detach 2>"$folder/up.log" || { cat "$folder/up.log" >&2; return 1; }
 }
 
 up_plain() {
@@ -58,11 +58,12 @@ if [ ${#compose[@]} -gt 0 ]; then
 else
   say "no Docker engine: its configuration as plain processes"; up_plain
 fi
+worker_is_there() { [[ $(curl -fs "http://127.0.0.1:$page/" 2>/dev/null) == *OSFamily* ]]; }
 for _ in $(seq 600); do
-  curl -fs "http://127.0.0.1:$page/" 2>/dev/null | grep -q OSFamily && break
+  ! worker_is_there || break
   sleep 0.2
 done
-curl -fs "http://127.0.0.1:$page/" | grep -q OSFamily || { say "the scheduler's page shows no worker" >&2; exit 1; }
+worker_is_there || { say "the scheduler's page shows no worker" >&2; exit 1; }
 say "the scheduler's page shows the worker"
 RELTO_REMOTE_EXECUTOR=grpc://127.0.0.1:$port RELTO_REMOTE_DEFAULT_EXEC_PROPERTIES=OSFamily=linux "$here/farm-link.sh"
 say "ok"

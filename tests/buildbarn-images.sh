@@ -17,7 +17,7 @@ tag_in() { # tag_in COMPOSE_FILE NAME: the image of that name, as the file has i
 }
 
 make_image() { # make_image TAG FOLDER, where a Dockerfile is
-  DOCKER_BUILDKIT=0 docker build --quiet --tag "$1" "$2" >/dev/null
+  DOCKER_BUILDKIT=0 docker build --quiet --tag "$1" "$2" >"$2.log" 2>&1 || { cat "$2.log" >&2; return 1; }
 }
 
 make_busybox() { # make_busybox TAG FOLDER: nothing but busybox, by the names of the few things that scripts here use

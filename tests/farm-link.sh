@@ -47,7 +47,7 @@ cp -r here there
 "$clang" -flto=thin -fuse-ld=lld here/*.o -o expected
 
 echo "relto doctor says of this farm:"
-"$relto" doctor "$clang" | sed -n '/^Farm/,$s/^/  /p'
+"$relto" doctor "$clang" | sed -n '/^Toolchain/,$s/^/  /p'
 
 link() { # link FOLDER WORD: links the modules in FOLDER; all jobs must be WORD
   cd "$folder/$1"
