@@ -76,6 +76,16 @@ impl DiskCache {
         &self.root
     }
 
+    /// Whether results can be stored: makes a file and removes it again.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check_writable(&self) -> Result<(), CacheError> {
+        self.temporary()
+            .map(drop)
+            .map_err(|error| CacheError::new(&self.root, error))
+    }
+
     /// Whether any user of this machine may put results here, which would be taken for our own.
     pub fn is_writable_by_all(&self) -> bool {
         use std::os::unix::fs::MetadataExt as _;

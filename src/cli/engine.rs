@@ -36,11 +36,14 @@ impl Hinted for EngineError {}
 /// Runs all jobs of `job_file`.
 pub(super) fn run(settings: &Settings, job_file: &Path, events: Events) -> Result<(), Failure> {
     let file = JobFile::read(job_file).map_err(|error| Box::new(error) as Failure)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    runtime()?.block_on(watched(file, &options(settings), events))
+}
+
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Box::new(EngineError::NoThreads(error)) as Failure)?;
-    runtime.block_on(watched(file, &options(settings), events))
+        .map_err(|error| Box::new(EngineError::NoThreads(error)) as Failure)
 }
 
 /// Runs the link, and takes back what it wrote if it failed: a linker that is gone removes no objects any more.
@@ -88,7 +91,7 @@ fn failure(error: LinkError) -> Failure {
     Box::new(error)
 }
 
-fn options(settings: &Settings) -> link::Options {
+pub(super) fn options(settings: &Settings) -> link::Options {
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     link::Options {
         disk_cache: settings.disk_cache.folder.clone(),

@@ -6,6 +6,7 @@
 
 mod compiler;
 mod deliver;
+pub mod doctor;
 mod farm;
 mod plan;
 mod record;
