@@ -185,6 +185,7 @@ pub const OPTIONS: &[Opt] = &[
     Opt::new(Farm, "remote_cache_compression", "", "compress what travels, if the farm can", "on"),
     Opt::new(Farm, "remote_timeout", "TIME", "longest that one call may take", "60s"),
     Opt::new(Farm, "remote_retries", "N", "attempts after a call that failed for a passing reason", "5"),
+    Opt::new(Farm, "remote_deadline", "TIME", "longest that a link waits for the farm", "no limit"),
     Opt::new(Farm, "remote_max_connections", "N", "most connections to one server", "100"),
     Opt::new(Farm, "grpc_keepalive_time", "TIME", "ping a connection that was silent so long; 0: never", "0"),
     Opt::new(Farm, "digest_function", "NAME", "sha256 or blake3", "what the farm offers, sha256 first"),

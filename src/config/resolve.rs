@@ -78,6 +78,7 @@ impl Reader<'_> {
             retries: self
                 .get("remote_retries", |text| value::number(text, 0))?
                 .unwrap_or(RETRIES),
+            deadline: self.get("remote_deadline", positive)?,
             max_connections: self
                 .get("remote_max_connections", |text| value::number(text, 1))?
                 .unwrap_or(MAX_CONNECTIONS),

@@ -133,6 +133,12 @@ impl Failure {
         Self::new(FailureKind::Timeout, rpc, message)
     }
 
+    /// The link has no more time for the farm.
+    pub(super) fn too_late(rpc: Rpc) -> Self {
+        let message = "the time that `remote_deadline` gives the farm is over";
+        Self::new(FailureKind::GivenUp, rpc, message)
+    }
+
     pub(super) fn corrupt(rpc: Rpc, message: impl Into<String>) -> Self {
         Self::new(FailureKind::Corrupt, rpc, message)
     }

@@ -17,6 +17,7 @@ mod confinement;
 mod contract;
 mod doctor;
 mod ends;
+mod faults;
 mod faulty_network;
 mod full_disk;
 mod guards;
