@@ -30,6 +30,8 @@ pub(super) enum Action {
     Stats,
     Cache(CacheAction),
     Index(IndexAction, PathBuf),
+    /// Run a compiler: it and its arguments.
+    Compile(Vec<OsString>),
     /// Show every option.
     HelpAll,
 }
@@ -63,6 +65,10 @@ pub(super) fn parse(
         None => (Action::Distribute(path(&matches, "jobs_file")), None),
         Some(("doctor", inner)) => (Action::Doctor, Some(inner)),
         Some(("stats", inner)) => (Action::Stats, Some(inner)),
+        Some((CC, inner)) => {
+            let words = inner.get_many::<OsString>(CC).into_iter().flatten();
+            (Action::Compile(words.cloned().collect()), Some(inner))
+        }
         Some(("cache", inner)) => (Action::Cache(cache_action(inner)), Some(inner)),
         Some((_, inner)) => (
             Action::Index(index_action(inner), path(inner, "file")),
@@ -74,6 +80,8 @@ pub(super) fn parse(
 }
 
 const HELP_ALL: &str = "help_all";
+/// The launcher's name, and the argument that takes the compiler with all of its own.
+pub(super) const CC: &str = "cc";
 
 /// The parser, whole.
 fn command() -> Command {
@@ -95,7 +103,7 @@ fn command() -> Command {
         .subcommands(subcommands())
 }
 
-fn subcommands() -> [Command; 5] {
+fn subcommands() -> [Command; 6] {
     let keyword = |words: [&'static str; 3]| {
         Arg::new("action")
             .value_parser(words)
@@ -103,6 +111,17 @@ fn subcommands() -> [Command; 5] {
     };
     [
         Command::new("help").hide(true),
+        subcommand(CC)
+            .override_usage("relto cc [OPTIONS] [--] COMPILER [ARGUMENTS]...")
+            .arg(
+                Arg::new(CC)
+                    .value_name("COMPILER")
+                    .value_parser(ValueParser::os_string())
+                    .num_args(1..)
+                    .trailing_var_arg(true)
+                    .allow_hyphen_values(true)
+                    .required(true),
+            ),
         subcommand("doctor"),
         subcommand("stats"),
         subcommand("cache").arg(
