@@ -13,6 +13,7 @@
     reason = "a knob is there for the themes; not each is turned at any time"
 )]
 
+pub(crate) mod backends;
 pub(crate) mod compiler;
 pub(crate) mod corpus;
 pub(crate) mod fake;
