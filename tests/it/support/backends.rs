@@ -219,3 +219,63 @@ pub(crate) fn add(counts: &mut Counts, log: &str) {
         counts.jobs += 1;
     }
 }
+
+/// Runs `words` twice through relto and once through clang, always in a folder that holds none of their files yet. The
+/// files in `outputs` must be the same; gives where relto says that they came from.
+pub(crate) fn same(backends: &Backends, home: &Home, words: &[&str], outputs: &[&str]) -> Counts {
+    let mut clang = Command::new(backends.compiler());
+    run(clang.current_dir(backends.folder()).args(words));
+    let theirs: Vec<_> = outputs
+        .iter()
+        .map(|name| taken(&backends.path(name)))
+        .collect();
+    let mut counts = Counts::default();
+    for _ in 0..2 {
+        let mut command = backends.relto(home);
+        let output = command.args(words).output().expect("relto starts");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{stderr}");
+        for (name, theirs) in outputs.iter().zip(&theirs) {
+            let ours = taken(&backends.path(name));
+            assert!(ours == *theirs, "`{name}` differs: {words:?}");
+        }
+        add(&mut counts, &stderr);
+    }
+    counts
+}
+
+/// The contents of a file, which is gone then.
+pub(crate) fn taken(path: &Path) -> Vec<u8> {
+    let bytes = fs::read(path).expect("an output");
+    fs::remove_file(path).expect("removed");
+    bytes
+}
+
+/// The first run compiled, the second one found what the first had kept.
+pub(crate) const ONCE: Counts = Counts {
+    jobs: 2,
+    cached: 1,
+    remote: 0,
+    local: 1,
+    in_place: 0,
+};
+/// Both ran in place.
+pub(crate) const NEVER: Counts = Counts {
+    jobs: 2,
+    cached: 0,
+    remote: 0,
+    local: 0,
+    in_place: 2,
+};
+
+/// The backend of `main.o`.
+pub(crate) const WORDS: [&str; 8] = [
+    "-O2",
+    "-x",
+    "ir",
+    "-c",
+    "-fthinlto-index=main.o.thinlto.bc",
+    "-o",
+    "o.o",
+    "main.o",
+];
