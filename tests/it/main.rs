@@ -23,6 +23,7 @@ mod harness;
 mod hits;
 mod house;
 mod index;
+mod kernel;
 mod launcher;
 mod launcher_builds;
 mod launcher_ends;

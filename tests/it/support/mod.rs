@@ -18,6 +18,7 @@ pub(crate) mod compiler;
 pub(crate) mod corpus;
 pub(crate) mod fake;
 pub(crate) mod farm;
+pub(crate) mod kernel;
 pub(crate) mod link;
 pub(crate) mod llvm;
 pub(crate) mod mount;
