@@ -31,6 +31,8 @@ pub(super) enum Action {
     Stats,
     Cache(CacheAction),
     Index(IndexAction, PathBuf),
+    /// Run a compiler: it and its arguments.
+    Compile(Vec<OsString>),
     /// Show every option.
     HelpAll,
 }
@@ -67,6 +69,10 @@ pub(super) fn parse(
             (Action::Doctor(compiler), Some(inner))
         }
         Some(("stats", inner)) => (Action::Stats, Some(inner)),
+        Some((CC, inner)) => {
+            let words = inner.get_many::<OsString>(CC).into_iter().flatten();
+            (Action::Compile(words.cloned().collect()), Some(inner))
+        }
         Some(("cache", inner)) => (Action::Cache(cache_action(inner)), Some(inner)),
         Some((_, inner)) => (
             Action::Index(index_action(inner), path(inner, "file")),
@@ -78,6 +84,8 @@ pub(super) fn parse(
 }
 
 const HELP_ALL: &str = "help_all";
+/// The launcher's name, and the argument that takes the compiler with all of its own.
+pub(super) const CC: &str = "cc";
 
 /// The parser, whole.
 fn command() -> Command {
@@ -99,7 +107,7 @@ fn command() -> Command {
         .subcommands(subcommands())
 }
 
-fn subcommands() -> [Command; 5] {
+fn subcommands() -> [Command; 6] {
     let keyword = |words: [&'static str; 3]| {
         Arg::new("action")
             .value_parser(words)
@@ -107,6 +115,17 @@ fn subcommands() -> [Command; 5] {
     };
     [
         Command::new("help").hide(true),
+        subcommand(CC)
+            .override_usage("relto cc [OPTIONS] [--] COMPILER [ARGUMENTS]...")
+            .arg(
+                Arg::new(CC)
+                    .value_name("COMPILER")
+                    .value_parser(ValueParser::os_string())
+                    .num_args(1..)
+                    .trailing_var_arg(true)
+                    .allow_hyphen_values(true)
+                    .required(true),
+            ),
         subcommand("doctor").arg(path_argument("compiler", "COMPILER")),
         subcommand("stats"),
         subcommand("cache").arg(

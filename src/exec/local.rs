@@ -181,15 +181,18 @@ impl LocalExecutor {
                     .map(Bytes::from)
             })
             .collect();
-        Ok(
-            match check_result(&hermetic.job, exit_code, &finished.stderr, &outputs) {
-                Ok(()) => Attempt::Good(
-                    outputs.iter_mut().filter_map(Option::take).collect(),
-                    finished,
-                ),
-                Err(reason) => Attempt::Bad(reason),
-            },
-        )
+        let checked = check_result(&hermetic.job, exit_code, &finished.stderr, &outputs);
+        let whole = checked.and_then(|()| match folder.undeclared(hermetic) {
+            Some(file) => Err(UnsoundResult::Undeclared(file)),
+            None => Ok(()),
+        });
+        Ok(match whole {
+            Ok(()) => Attempt::Good(
+                outputs.iter_mut().filter_map(Option::take).collect(),
+                finished,
+            ),
+            Err(reason) => Attempt::Bad(reason),
+        })
     }
 
     async fn run_in_place(&self, job: &Planned) -> Result<Compiled, JobFailure> {
@@ -215,6 +218,7 @@ impl LocalExecutor {
                     reason,
                     place: "on this machine".to_owned(),
                     command: shell_words(&job.command_line),
+                    ending: finished.ending,
                     stderr,
                     hint: Some(in_place::hint(finished.ending).to_owned()),
                 })

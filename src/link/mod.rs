@@ -34,7 +34,8 @@ use crate::events::{Event, Events};
 use crate::exec::JobFailure;
 use crate::exec::queue::Queue;
 use crate::hash_cache::HashCache;
-use crate::job::JobFile;
+use crate::job::{Caller, JobFile};
+use crate::process::Parent;
 use crate::reapi::ConnectError;
 use crate::state::State;
 
@@ -148,12 +149,17 @@ pub async fn run(
     let disk_cache = open_disk_cache(options, &events);
     let tools = Tools::find(&file, options, &hash_cache, &state).map_err(Box::new)?;
     if let Some(reason) = tools.obstacle() {
-        events.note(format!("all jobs run in place, uncached: {reason}"));
+        let text = format!("all jobs run in place, uncached: {reason}");
+        match file.caller {
+            Caller::Linker => events.note(text),
+            Caller::Launcher => events.warning(text, None),
+        }
     }
     let link = Arc::new(Link {
         delivery: Delivery::new(
             disk_cache,
             Record::new(Arc::clone(&state)),
+            (file.caller == Caller::Linker).then(Parent::now),
             cancel.clone(),
             events.clone(),
         ),
@@ -177,7 +183,7 @@ pub async fn run(
         let output = &link.file.linker_output;
         link.delivery
             .record
-            .close(output, options, added, &link.events);
+            .close(link.file.caller, output, options, added, &link.events);
     }
     if let Some(trouble) = state.take_trouble() {
         link.events

@@ -120,6 +120,7 @@ impl Tools {
         let mut configuration = Vec::new();
         let common = compiler.portable(
             &toolchain,
+            file.caller,
             &file.common_arguments[1..],
             state,
             &mut configuration,
