@@ -15,6 +15,7 @@ mod compiler_config;
 mod configuration;
 mod confinement;
 mod contract;
+mod dynamic;
 mod ends;
 mod faulty_network;
 mod full_disk;
