@@ -24,7 +24,9 @@ pub(super) fn run(context: &Context, compiler: Option<&Path>) -> Result<ExitCode
         output::print(&shown(section));
     };
     let examined = examine(compiler, &options, &mut tell);
-    let grade = engine::runtime()?.block_on(examined);
+    let grade = engine::runtime()
+        .map_err(|error| Box::new(error) as Failure)?
+        .block_on(examined);
     let (verdict, code) = match grade {
         Grade::Good => ("a link works", ExitCode::Success),
         Grade::Warning => ("a link works; see the warnings", ExitCode::Success),

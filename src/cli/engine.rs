@@ -171,6 +171,7 @@ pub(super) fn options(settings: &Settings) -> link::Options {
         salt: settings.cache_salt.clone(),
         environment: std::env::vars_os().collect(),
         farm: farm(settings),
+        beside_farm: settings.strategy == Strategy::Dynamic,
     }
 }
 

@@ -16,6 +16,7 @@ mod configuration;
 mod confinement;
 mod contract;
 mod doctor;
+mod dynamic;
 mod ends;
 mod faults;
 mod faulty_network;

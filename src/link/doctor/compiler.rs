@@ -11,7 +11,7 @@ use indicatif::HumanBytes;
 use super::{Finding, Grade, Section};
 use crate::digest::Digest;
 use crate::hash_cache::HashCache;
-use crate::job::JobFile;
+use crate::job::{Caller, JobFile};
 use crate::link::tools::{Tools, ToolsError, variable};
 use crate::link::{Options, ToolchainSource};
 use crate::state::State;
@@ -96,6 +96,7 @@ fn look(
 /// A link that names this compiler and nothing else.
 fn question(clang: &Path) -> JobFile {
     JobFile {
+        caller: Caller::Linker,
         linker_output: String::new(),
         common_arguments: vec![clang.to_string_lossy().into_owned(), "-c".to_owned()],
         common_inputs: Vec::new(),

@@ -10,7 +10,7 @@ use std::process::Command;
 use fs_err as fs;
 
 use super::Finding;
-use crate::job::{Job, JobFile};
+use crate::job::{Caller, Job, JobFile};
 use crate::thinlto::Index;
 
 const TRIAL: &str =
@@ -61,6 +61,7 @@ impl Trial {
         compiler.run(&["-c", "-O2", &module, &shard, "-o", &in_place])?;
         Ok(Self {
             file: JobFile {
+                caller: Caller::Linker,
                 linker_output: path("trial"),
                 common_arguments: vec![
                     clang.to_string_lossy().into_owned(),
