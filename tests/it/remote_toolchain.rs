@@ -96,9 +96,12 @@ fn a_compiler_out_of_a_folder_travels_to_real_farms() {
     }
 }
 
+/// Minutes on a small machine: for `tests/run.sh --long`.
 #[test]
 fn a_whole_cxx_program_is_compiled_by_a_worker_that_has_nothing() {
-    if let Some(server) = bare_worker() {
+    if std::env::var_os("RELTO_TEST_LONG").is_some()
+        && let Some(server) = bare_worker()
+    {
         made_then_found(&cxx(), &server, "upload");
     }
 }

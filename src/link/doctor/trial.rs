@@ -98,10 +98,13 @@ async fn at_farm(
         Some(Origin::Local) => not_there(&ran, farm),
         _ => not_hermetic(&ran),
     };
-    let kept = made.grade == Grade::Good;
+    let as_wished = made.grade == Grade::Good;
     findings.push(made);
+    if !as_wished {
+        return true;
+    }
     findings.push(trial.compare());
-    if kept && farm.accept_cached && (!farm.is_cache_only() || farm.upload_local_results) {
+    if farm.accept_cached && (!farm.is_cache_only() || farm.upload_local_results) {
         findings.push(found_again(&run(trial, options).await, &ran));
     }
     true
