@@ -20,6 +20,7 @@ mod dynamic;
 mod ends;
 mod faults;
 mod faulty_network;
+mod figures;
 mod full_disk;
 mod guards;
 mod harness;

@@ -2,12 +2,12 @@
 //!
 //! Tests share a server of each kind where they can; a salt of its own keeps each test's results apart.
 
-use std::time::Duration;
-
 use crate::support::link::Form;
 use crate::support::program::{Feature, Program, cxx, feature, generated};
-use crate::support::remote::{assert_all_cached, assert_all_remote, broken, here, lenient, strict};
+use crate::support::remote::{assert_all_cached, assert_all_remote, broken, here, strict};
 use crate::support::servers::{Kind, Server, Setup};
+
+mod killed;
 
 /// Variables for a link with `server`, whose results no other test sees.
 fn environment(server: &Server, salt: &str) -> Vec<(&'static str, String)> {
@@ -112,22 +112,4 @@ fn buildbarns_demand_and_our_platform_are_both_told() {
     for part in ["No workers exist", "sent: `OSFamily=beos`", "hint: "] {
         assert!(failed.stderr.contains(part), "`{part}`: {}", failed.stderr);
     }
-}
-
-#[test]
-fn a_buildbarn_that_is_killed_in_the_middle_costs_time() {
-    let Some(server) = Kind::Buildbarn.private(&Setup::default()) else {
-        return;
-    };
-    let program = generated(30);
-    let environment = server.environment();
-    let linking = std::thread::spawn(move || {
-        let link = lenient(&program, &environment).env("RELTO_REMOTE_RETRIES", "1");
-        link.keep_objects().run_at(here()).expect_works()
-    });
-    // Long enough to be in the midst of it on most machines; whenever it is, the link must work.
-    std::thread::sleep(Duration::from_secs(2));
-    server.kill();
-    let outcome = linking.join().expect("the link works");
-    outcome.assert_identical_objects();
 }
