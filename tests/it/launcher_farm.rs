@@ -81,6 +81,29 @@ fn a_farm_that_is_not_there_costs_the_build_one_warning() {
     backends.assert_identical_objects();
 }
 
+/// A farm that swallows connections would hold up each process for as long as the first.
+#[test]
+fn a_farm_that_was_away_a_moment_ago_is_not_waited_for_again() {
+    let backends = Backends::new(&generated(4));
+    let home = Home::new();
+    let socket = backends.path_of("farm");
+    let environment = [("RELTO_REMOTE_EXECUTOR", format!("unix:{socket}"))];
+    drop(UnixListener::bind(&socket).expect("bound"));
+    let run = |module: &str| {
+        let mut command = backends.relto(&home);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        let output = command.args(backends.arguments(module, "native.o"));
+        assert!(output.output().expect("relto starts").status.success());
+    };
+    run("main.o");
+    fs::remove_file(&socket).expect("removed");
+    let listener = UnixListener::bind(&socket).expect("bound");
+    listener.set_nonblocking(true).expect("set");
+    run("m0000.o");
+    let nobody = listener.accept().expect_err("nobody came");
+    assert_eq!(nobody.kind(), std::io::ErrorKind::WouldBlock);
+}
+
 #[test]
 fn a_farm_whose_worker_fails_leaves_the_last_word_to_the_compiler_here() {
     let farm = Farm::start(Profile::buildbarn());
