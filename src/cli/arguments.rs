@@ -26,7 +26,8 @@ pub(super) struct Invocation {
 pub(super) enum Action {
     /// Run the jobs of this file: what lld wants.
     Distribute(PathBuf),
-    Doctor,
+    /// Look at this compiler; without one at the `clang` of `PATH`.
+    Doctor(Option<PathBuf>),
     Stats,
     Cache(CacheAction),
     Index(IndexAction, PathBuf),
@@ -63,7 +64,10 @@ pub(super) fn parse(
         None if matches.get_flag(HELP_ALL) => (Action::HelpAll, None),
         Some(("help", _)) => (Action::HelpAll, None),
         None => (Action::Distribute(path(&matches, "jobs_file")), None),
-        Some(("doctor", inner)) => (Action::Doctor, Some(inner)),
+        Some(("doctor", inner)) => {
+            let compiler = inner.get_one::<PathBuf>("compiler").cloned();
+            (Action::Doctor(compiler), Some(inner))
+        }
         Some(("stats", inner)) => (Action::Stats, Some(inner)),
         Some((CC, inner)) => {
             let words = inner.get_many::<OsString>(CC).into_iter().flatten();
@@ -122,7 +126,7 @@ fn subcommands() -> [Command; 6] {
                     .allow_hyphen_values(true)
                     .required(true),
             ),
-        subcommand("doctor"),
+        subcommand("doctor").arg(path_argument("compiler", "COMPILER")),
         subcommand("stats"),
         subcommand("cache").arg(
             keyword(["show", "trim", "clear"])

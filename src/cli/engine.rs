@@ -8,6 +8,7 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
+use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
@@ -53,22 +54,33 @@ pub(super) fn run(settings: &Settings, job_file: &Path, events: Events) -> Resul
     run_jobs(settings, file, events).map_err(|error| Box::new(error) as Failure)
 }
 
+/// Threads for a whole link.
+pub(super) fn runtime() -> Result<Runtime, EngineError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(EngineError::NoThreads)
+}
+
+/// One job keeps no second thread busy, and starting some is a good part of what a hit takes.
+fn small_runtime() -> Result<Runtime, EngineError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(EngineError::NoThreads)
+}
+
 /// Runs all jobs of `file`.
 pub(super) fn run_jobs(
     settings: &Settings,
     file: JobFile,
     events: Events,
 ) -> Result<(), EngineError> {
-    let mut runtime = match file.caller {
-        Caller::Linker => tokio::runtime::Builder::new_multi_thread(),
-        // One job keeps no second thread busy, and starting some is a good part of what a hit takes.
-        Caller::Launcher => tokio::runtime::Builder::new_current_thread(),
+    let runtime = match file.caller {
+        Caller::Linker => runtime(),
+        Caller::Launcher => small_runtime(),
     };
-    let runtime = runtime
-        .enable_all()
-        .build()
-        .map_err(EngineError::NoThreads)?;
-    runtime.block_on(watched(file, &options(settings), events))
+    runtime?.block_on(watched(file, &options(settings), events))
 }
 
 /// Runs a backend that no job describes, and looks at its object.
@@ -77,11 +89,7 @@ pub(super) fn run_guarded(
     words: &[OsString],
     object: &str,
 ) -> Result<Finished, EngineError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(EngineError::NoThreads)?;
-    runtime.block_on(async {
+    small_runtime()?.block_on(async {
         let mut watch = Watch::of_signals().map_err(EngineError::NoThreads)?;
         let cancel = CancellationToken::new();
         let running = launcher::run_guarded(compiler, words, object, &cancel);
@@ -145,7 +153,7 @@ async fn linked(
     }
 }
 
-fn options(settings: &Settings) -> link::Options {
+pub(super) fn options(settings: &Settings) -> link::Options {
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     link::Options {
         disk_cache: settings.disk_cache.folder.clone(),
@@ -163,6 +171,7 @@ fn options(settings: &Settings) -> link::Options {
         salt: settings.cache_salt.clone(),
         environment: std::env::vars_os().collect(),
         farm: farm(settings),
+        beside_farm: settings.strategy == Strategy::Dynamic,
     }
 }
 

@@ -95,7 +95,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment)
 fn dispatch(context: &Context, action: Action) -> Result<ExitCode, Failure> {
     match action {
         Action::Distribute(job_file) => distribute::run(context, &job_file),
-        Action::Doctor => Ok(doctor::run(context)),
+        Action::Doctor(compiler) => doctor::run(context, compiler.as_deref()),
         Action::Stats => Ok(stats::run(context)),
         Action::Cache(action) => cache::run(context, action),
         Action::Index(action, file) => index::run(action, &file),

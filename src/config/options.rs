@@ -169,7 +169,7 @@ use Group::{Cache, Farm, Output, Security, Where};
 pub const OPTIONS: &[Opt] = &[
     Opt::new(Where, "remote_executor", "ADDRESS", "farm: grpc://, grpcs:// or unix:", "this machine").common(),
     Opt::new(Where, "remote_cache", "ADDRESS", "farm's cache, if elsewhere", "executor").common(),
-    Opt::new(Where, "strategy", "WHERE", "auto, local, remote or dynamic: both", "auto").common(),
+    Opt::new(Where, "strategy", "WHERE", "local, remote, dynamic: both at once; auto is dynamic with a farm", "auto").common(),
     Opt::new(Where, "remote_local_fallback", "", "run here what the farm fails to run", "on").common(),
     Opt::new(Where, "toolchain", "FROM", "upload, worker, or a FOLDER to upload", "upload").common(),
     Opt::new(Where, "jobs", "N", "most jobs under way at the farm", "auto").common(),
@@ -185,6 +185,7 @@ pub const OPTIONS: &[Opt] = &[
     Opt::new(Farm, "remote_cache_compression", "", "compress what travels, if the farm can", "on"),
     Opt::new(Farm, "remote_timeout", "TIME", "longest that one call may take", "60s"),
     Opt::new(Farm, "remote_retries", "N", "attempts after a call that failed for a passing reason", "5"),
+    Opt::new(Farm, "remote_deadline", "TIME", "longest that a link waits for the farm", "no limit"),
     Opt::new(Farm, "remote_max_connections", "N", "most connections to one server", "100"),
     Opt::new(Farm, "grpc_keepalive_time", "TIME", "ping a connection that was silent so long; 0: never", "0"),
     Opt::new(Farm, "digest_function", "NAME", "sha256 or blake3", "what the farm offers, sha256 first"),

@@ -30,6 +30,7 @@ impl RemoteSettings {
             credential_helpers: self.credential_helpers(),
             timeout: self.timeout,
             retries: u32::try_from(self.retries).unwrap_or(u32::MAX),
+            deadline: self.deadline,
             max_connections: self.max_connections,
             compression: self.compression,
             keepalive_time: self.keepalive_time,

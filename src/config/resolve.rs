@@ -40,10 +40,11 @@ pub(super) fn settings(
         environment,
     };
     let remote = reader.remote()?;
+    let toolchain = reader.toolchain()?;
     Ok(Settings {
-        strategy: reader.strategy(&remote)?,
+        strategy: reader.strategy(&remote, &toolchain)?,
         remote,
-        toolchain: reader.toolchain()?,
+        toolchain,
         local: LocalSettings {
             jobs: reader.get("local_jobs", value::number_or_auto)?.flatten(),
         },
@@ -78,6 +79,7 @@ impl Reader<'_> {
             retries: self
                 .get("remote_retries", |text| value::number(text, 0))?
                 .unwrap_or(RETRIES),
+            deadline: self.get("remote_deadline", positive)?,
             max_connections: self
                 .get("remote_max_connections", |text| value::number(text, 1))?
                 .unwrap_or(MAX_CONNECTIONS),
@@ -105,16 +107,29 @@ impl Reader<'_> {
         })
     }
 
-    fn strategy(&self, remote: &RemoteSettings) -> Result<Strategy, ConfigError> {
+    /// With a farm both places work, as `docs/performance.md` tells, unless the user wants no results of this machine, or
+    /// the workers have another compiler: objects of two compilers do not belong into one program.
+    fn strategy(
+        &self,
+        remote: &RemoteSettings,
+        toolchain: &Toolchain,
+    ) -> Result<Strategy, ConfigError> {
         let words = [
             ("auto", None),
             ("local", Some(Strategy::Local)),
             ("remote", Some(Strategy::Remote)),
             ("dynamic", Some(Strategy::Dynamic)),
         ];
+        let two_compilers = *toolchain == Toolchain::Worker;
         let chosen = self.get("strategy", |text| value::word(text, &words))?;
         match (chosen.flatten(), &remote.executor) {
-            (None, Some(_)) => Ok(Strategy::Remote),
+            (Some(Strategy::Dynamic), _) if two_compilers => Err(ConfigError::Contradiction {
+                one: "strategy=dynamic",
+                other: "toolchain=worker",
+                hint: "one link would mix objects of two compilers; `strategy=remote` does not",
+            }),
+            (None, Some(_)) if two_compilers || !remote.local_fallback => Ok(Strategy::Remote),
+            (None, Some(_)) => Ok(Strategy::Dynamic),
             (None | Some(Strategy::Local), _) => Ok(Strategy::Local),
             (Some(strategy), Some(_)) => Ok(strategy),
             (Some(_), None) => Err(ConfigError::Missing {

@@ -75,6 +75,8 @@ pub struct RemoteSettings {
     pub timeout: Duration,
     /// Attempts after the first.
     pub retries: usize,
+    /// Longest that a link waits for the farm; `None`: as long as it takes.
+    pub deadline: Option<Duration>,
     /// To one server.
     pub max_connections: usize,
     /// Compress where the server can.

@@ -46,7 +46,7 @@ impl FarmOptions {
     }
 
     /// Nothing is asked of such a farm but its memory, and a link can do without that.
-    fn is_cache_only(&self) -> bool {
+    pub(super) fn is_cache_only(&self) -> bool {
         self.client.executor.is_none()
     }
 }

@@ -6,9 +6,11 @@
 
 mod compiler;
 mod deliver;
+pub mod doctor;
 mod farm;
 mod plan;
 mod record;
+mod runners;
 mod schedule;
 mod tools;
 
@@ -57,6 +59,8 @@ pub struct Options {
     pub environment: Vec<(OsString, OsString)>,
     /// `None`: all jobs run on this machine.
     pub farm: Option<FarmOptions>,
+    /// This machine and the farm work on the jobs together; otherwise it does what the farm does not.
+    pub beside_farm: bool,
 }
 
 /// Why a link failed.
@@ -120,10 +124,10 @@ struct Link {
     events: Events,
     cancel: CancellationToken,
     farm: Option<Farm>,
-    /// Jobs that the farm may have.
-    for_farm: Queue,
-    /// Jobs that only this machine may have.
-    for_slots: Queue,
+    /// Local slots take jobs that the farm may have, too.
+    beside_farm: bool,
+    /// Jobs without a result.
+    queue: Arc<Queue>,
     /// The first job that nobody plans yet.
     next: AtomicUsize,
 }
@@ -171,8 +175,8 @@ pub async fn run(
         hash_cache,
         events,
         cancel,
-        for_farm: Queue::default(),
-        for_slots: Queue::default(),
+        beside_farm: options.beside_farm,
+        queue: Arc::new(Queue::new(options.local_jobs)),
         next: AtomicUsize::new(0),
     });
     let result = link.run_jobs(options, connecting).await;

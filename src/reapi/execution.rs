@@ -30,10 +30,13 @@ use crate::pb::reapi::{ExecuteRequest, ExecutionPolicy, ResultsCachePolicy, Wait
 
 /// Rounds of sending lost inputs again that found nothing new to send.
 const FRUITLESS_ROUNDS: u32 = 2;
-/// Servers that show signs of life do it each minute: one that is a little late is not dead.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+/// Servers that show signs of life do it each minute: one that is a little late is not dead. A quarter of the deadline,
+/// but no more than this.
+const LATE: Duration = Duration::from_secs(15);
 /// A stream that lasted this long was a good one: its break is not counted with those before.
 const GOOD_STREAM: Duration = Duration::from_secs(10);
+/// No queue and no compile takes longer: servers end actions themselves after this time at the latest.
+const LONGEST_STAGE: Duration = Duration::from_hours(2);
 
 /// What to execute.
 #[derive(Clone)]
@@ -80,6 +83,8 @@ pub(super) async fn execute(
         attempts: farm.wire.attempts(Role::Execution, Rpc::Execute),
         operation: None,
         furthest: Stage::Unknown,
+        stage_began: Instant::now(),
+        heard: false,
         renewed: false,
         began: Instant::now(),
         sent: HashSet::new(),
@@ -129,6 +134,10 @@ struct Run<'a> {
     /// The operation under way, by the server's name.
     operation: Option<String>,
     furthest: Stage,
+    /// When the execution got as far as that.
+    stage_began: Instant,
+    /// The stream under way has given a message.
+    heard: bool,
     renewed: bool,
     /// When the last `Execute` went out: what was sent after it, the server may have by now.
     began: Instant,
@@ -149,8 +158,9 @@ impl Run<'_> {
         let wire = &self.farm.wire;
         let (role, lane, about) = (Role::Execution, Lane::Calls, &self.job.about);
         let call = wire.open(role, lane, rpc, about).await?;
-        call.allow(SIGN_OF_LIFE);
+        call.allow(LATE.min(wire.timeout / 4));
         let began = Instant::now();
+        self.heard = false;
         if rpc == Rpc::Execute {
             self.began = began;
         }
@@ -159,7 +169,9 @@ impl Run<'_> {
             if wire.may_renew(role, failure) && !self.renewed {
                 wire.side(role).credentials.refuse(call.credentials()).await;
             }
-            if began.elapsed() >= GOOD_STREAM && self.operation.is_some() {
+            // A server that answers first and is silent then has nothing to say; one that only is silent is dead.
+            let is_good = failure.kind == FailureKind::Timeout || began.elapsed() >= GOOD_STREAM;
+            if self.heard && is_good && self.operation.is_some() {
                 self.attempts.progressed();
             }
         }
@@ -170,10 +182,12 @@ impl Run<'_> {
         let mut stream = self.begin(call, rpc).await?;
         while let Some(operation) = call.next(&mut stream).await? {
             self.attempts.succeeded();
+            self.heard = true;
             if operation.done {
                 return Ok(operation);
             }
             self.note(&operation);
+            self.check_stage(rpc)?;
         }
         let kind = FailureKind::Transient { retry_after: None };
         let message = "the stream ended before the execution did";
@@ -199,6 +213,16 @@ impl Run<'_> {
             })
     }
 
+    /// Whoever says for hours that the execution goes on is not believed for ever.
+    fn check_stage(&self, rpc: Rpc) -> Result<(), Failure> {
+        if self.stage_began.elapsed() < LONGEST_STAGE {
+            return Ok(());
+        }
+        let hours = LONGEST_STAGE.as_secs() / 3600;
+        let message = format!("the execution has got no further for {hours} hours");
+        Err(Failure::new(FailureKind::GivenUp, rpc, message))
+    }
+
     fn note(&mut self, operation: &Operation) {
         if !operation.name.is_empty() {
             self.operation = Some(operation.name.clone());
@@ -207,6 +231,7 @@ impl Run<'_> {
         (self.progress)(stage);
         if stage > self.furthest {
             self.furthest = stage;
+            self.stage_began = Instant::now();
             self.attempts.progressed();
         }
     }

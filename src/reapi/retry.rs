@@ -195,8 +195,7 @@ impl<'a> Attempts<'a> {
             .deadline
             .is_some_and(|end| Instant::now() >= end)
         {
-            let message = "the time for the link is over";
-            return Err(Failure::new(FailureKind::GivenUp, self.rpc, message));
+            return Err(Failure::too_late(self.rpc));
         }
         self.circuit.admit(self.rpc)?;
         self.made += 1;
@@ -208,10 +207,9 @@ impl<'a> Attempts<'a> {
         self.budget.refund();
     }
 
-    /// The call got somewhere: it has all its attempts again.
+    /// The call got somewhere: it has all its attempts again. Says nothing of the server's health now.
     pub(super) fn progressed(&mut self) {
         (self.made, self.silent, self.began) = (0, false, Instant::now());
-        self.succeeded();
     }
 
     /// Pauses before the next attempt.

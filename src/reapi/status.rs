@@ -133,8 +133,22 @@ impl Failure {
         Self::new(FailureKind::Timeout, rpc, message)
     }
 
+    /// The link has no more time for the farm.
+    pub(super) fn too_late(rpc: Rpc) -> Self {
+        let message = "the time that `remote_deadline` gives the farm is over";
+        Self::new(FailureKind::GivenUp, rpc, message)
+    }
+
     pub(super) fn corrupt(rpc: Rpc, message: impl Into<String>) -> Self {
         Self::new(FailureKind::Corrupt, rpc, message)
+    }
+
+    /// Schedulers that have just started say this of a platform as if it would pass.
+    fn lacks_workers(&self) -> bool {
+        let message = self.message.to_ascii_lowercase();
+        ["no workers", "no registered executors"]
+            .iter()
+            .any(|words| message.contains(words))
     }
 
     /// Whether the same request may succeed later.
@@ -162,7 +176,10 @@ impl Hinted for Failure {
             FailureKind::MissingBlobs(_) => {
                 "the farm takes uploads but does not keep them: may these credentials write?"
             }
-            FailureKind::Rejected if self.rpc == Rpc::Execute => {
+            FailureKind::Rejected | FailureKind::Transient { .. }
+                if self.rpc == Rpc::Execute
+                    && (self.kind == FailureKind::Rejected || self.lacks_workers()) =>
+            {
                 "check `remote_default_exec_properties` and `remote_instance_name` against what the workers offer"
             }
             _ => return Vec::new(),

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prost::Message;
+use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
@@ -64,8 +65,10 @@ pub(super) struct Call {
     credentials: Vec<Header>,
     counters: Arc<Counters>,
     timeout: Duration,
-    /// Seconds that this call gets beyond it.
+    /// Milliseconds that this call gets beyond it.
     extra: AtomicU64,
+    /// When the link's time for the farm is over.
+    deadline: Option<Instant>,
 }
 
 impl Wire {
@@ -146,8 +149,9 @@ impl Wire {
             metadata,
             credentials,
             counters: Arc::clone(&self.counters),
-            timeout: self.policy.within_deadline(self.timeout),
+            timeout: self.timeout,
             extra: AtomicU64::new(0),
+            deadline: self.policy.deadline,
         })
     }
 }
@@ -164,12 +168,17 @@ impl Call {
 
     /// Gives the call more time.
     pub(super) fn allow(&self, extra: Duration) {
-        self.extra.fetch_add(extra.as_secs(), Ordering::Relaxed);
+        let milliseconds = u64::try_from(extra.as_millis()).unwrap_or(u64::MAX);
+        self.extra.fetch_add(milliseconds, Ordering::Relaxed);
     }
 
     /// How long nothing may happen.
     pub(super) fn patience(&self) -> Duration {
-        self.timeout + Duration::from_secs(self.extra.load(Ordering::Relaxed))
+        let extra = Duration::from_millis(self.extra.load(Ordering::Relaxed));
+        let patience = self.timeout.saturating_add(extra);
+        let left = |end: Instant| end.saturating_duration_since(Instant::now());
+        self.deadline
+            .map_or(patience, |end| patience.min(left(end)))
     }
 
     pub(super) fn counters(&self) -> &Arc<Counters> {
@@ -243,7 +252,10 @@ impl Call {
     /// The connection let a deadline pass: it is not used again.
     pub(super) fn silent(&self) -> Failure {
         self.lease.condemn();
-        Failure::timeout(self.rpc, self.patience())
+        match self.patience() {
+            Duration::ZERO => Failure::too_late(self.rpc),
+            patience => Failure::timeout(self.rpc, patience),
+        }
     }
 }
 

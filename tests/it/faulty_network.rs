@@ -116,6 +116,20 @@ fn a_reset_ends_open_connections_and_no_later_ones() {
 }
 
 #[test]
+fn a_reset_by_the_server_reaches_a_client_that_only_listens() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let proxy = Proxy::to(listener.local_addr().expect("bound").port());
+    let mut stream = connect(&proxy).expect("connected");
+    stream.write_all(b"hello").expect("sent");
+    let (mut server, _) = listener.accept().expect("accepted");
+    server.read_exact(&mut [0; 1]).expect("read");
+    // Closed with bytes unread: the kernel says RST, not FIN.
+    drop(server);
+    let error = stream.read(&mut [0; 1]).expect_err("reset");
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
 fn refusal_comes_from_the_kernel_and_ends() {
     let (proxy, mut stream) = proxied();
     round_trip(&mut stream, b"x").expect("echoed");

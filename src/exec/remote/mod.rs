@@ -88,11 +88,16 @@ impl RemoteExecutor {
         self.client.close().await;
     }
 
-    /// Finds or makes the outputs of `job`. Dropping the future cancels the execution as far as the farm can.
+    /// Finds or makes the outputs of `job`. `executing` hears when a worker begins with it, as far as the farm tells.
+    /// Dropping the future cancels the execution as far as the farm can.
     ///
     /// # Errors
     /// Why there are none.
-    pub async fn run(self: &Arc<Self>, job: &Arc<Planned>) -> Result<Compiled, Fallen> {
+    pub async fn run(
+        self: &Arc<Self>,
+        job: &Arc<Planned>,
+        executing: &(dyn Fn() + Send + Sync),
+    ) -> Result<Compiled, Fallen> {
         let PlannedForm::Hermetic(hermetic) = &job.form else {
             return Err(Fallen::miss());
         };
@@ -103,6 +108,7 @@ impl RemoteExecutor {
             hermetic,
             action: action.digest(),
             about: about(job, action.digest()),
+            executing,
         };
         let mut skip_cache = !self.shared.accept_cached;
         if self.shared.accept_cached {

@@ -62,7 +62,9 @@ impl RemoteExecutor {
         about: &About,
     ) -> Result<Vec<Option<Bytes>>, Refusal> {
         let declared: Vec<String> = paths(job);
-        let mut found = declared_outputs(result, &declared).map_err(refusal)?;
+        // The digests may be those of an execution or of a cached result: the message alone says what is wrong.
+        let mut found =
+            declared_outputs(result, &declared).map_err(|failure| Refusal::Bad(failure.message))?;
         for output in &found {
             check_size(&output.path, output.digest.size, LARGEST_OUTPUT)?;
         }

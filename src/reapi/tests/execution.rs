@@ -111,6 +111,31 @@ async fn silence_leads_to_another_connection_and_a_long_queue_is_borne() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_falls_silent_for_good_after_a_message_is_given_up() {
+    let fixture = farm().await;
+    let scripts = vec![Script::Hang(vec![at(3)]), Script::Hang(vec![])];
+    let failure = play(&fixture, scripts).await.expect_err("silence");
+    assert_eq!(failure.kind, FailureKind::Timeout);
+    assert_eq!(fixture.fake.state().waited.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operation_that_never_ends_is_given_up_after_hours_and_cancelled() {
+    let fixture = farm().await;
+    let began = Instant::now();
+    // Each is silent for 75 s.
+    for _ in 0..96 + 1 {
+        fixture.fake.script(Script::Hang(vec![at(3)]));
+    }
+    let failure = fixture.client.execute(&job(closure()), &|_| ()).await;
+    let failure = failure.expect_err("no end");
+    assert_eq!(failure.kind, FailureKind::GivenUp, "{failure}");
+    assert!(began.elapsed() < LONGEST_STAGE + Duration::from_mins(2));
+    fixture.client.close().await;
+    assert_eq!(fixture.fake.state().cancelled, ["operations/1"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_that_never_says_anything_is_given_up() {
     let fixture = farm().await;
     let scripts = vec![Script::Hang(vec![]), Script::Hang(vec![])];

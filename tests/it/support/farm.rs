@@ -217,9 +217,7 @@ impl Farm {
     }
 
     pub(crate) fn evict_all(&self) {
-        for digest in self.digests() {
-            self.evict(&digest);
-        }
+        lock(&self.service.store).evict_all();
     }
 
     /// The action cache, over all instance names.

@@ -240,14 +240,14 @@ async fn connect(mut client: TcpStream, shared: Arc<Shared>) {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
         let both = async {
-            // Both ways must be over: one may be half-closed.
+            // Both ways must be over, one may be half-closed; but a reset is one for both at once.
             let up = pump(Way::Up, from_client, to_server, &shared);
             let down = pump(Way::Down, from_server, to_client, &shared);
-            tokio::join!(up, down)
+            tokio::try_join!(up, down)
         };
         let mut ends = shared.knobs.subscribe();
         tokio::select! {
-            (up, down) = both => up.and(down).map_or(End::Reset, |()| End::Close),
+            both = both => both.map_or(End::Reset, |_| End::Close),
             now = ends.wait_for(|now| now.spent > spent) => now.map_or(End::Reset, |now| now.end),
             _ = knobs.wait_for(|now| now.resets > resets) => End::Reset,
         }

@@ -24,6 +24,8 @@ pub(crate) struct Saved {
     pub(crate) home: Home,
     /// The job file; what a test changes here is what relto gets.
     pub(crate) link: Value,
+    /// The objects that clang wrote in place, in the order of the jobs.
+    pub(crate) in_place: Vec<Vec<u8>>,
 }
 
 impl Saved {
@@ -42,12 +44,14 @@ impl Saved {
         let folder = TempDir::new().expect("a temporary folder");
         copy_files(&kept, folder.path());
         let text = fs::read(folder.path().join(JOB_FILE)).expect("read");
-        let saved = Self {
+        let mut saved = Self {
             folder,
             home: Home::new(),
             link: serde_json::from_slice(&text).expect("a job file"),
+            in_place: Vec::new(),
         };
         for object in saved.objects() {
+            saved.in_place.push(fs::read(&object).expect("an object"));
             fs::remove_file(object).expect("removed");
         }
         saved

@@ -149,6 +149,7 @@ pub(crate) enum Break {
 }
 
 type Edit = Arc<dyn Fn(&mut ActionResult) + Send + Sync>;
+type Hook = Arc<dyn Fn() + Send + Sync>;
 
 /// What happens to a call. Those of one call add up: a delay and then a failure is two effects.
 #[derive(Clone)]
@@ -156,6 +157,12 @@ pub(crate) enum Effect {
     /// The call fails with this status.
     Fail(Failure),
     Delay(Duration),
+    /// Something happens elsewhere when the call arrives; the call goes on.
+    Call(Hook),
+    /// All blobs are gone when the call arrives.
+    EvictAll,
+    /// The server starts anew with nothing: blobs, results, operations and connections are gone, this call's too.
+    Restart,
     /// No answer, ever.
     Hang,
     /// The TCP connection goes away before an answer.
@@ -216,6 +223,10 @@ impl Effect {
 
     pub(crate) fn edit(change: impl Fn(&mut ActionResult) + Send + Sync + 'static) -> Self {
         Self::EditResult(Arc::new(change))
+    }
+
+    pub(crate) fn call(hook: impl Fn() + Send + Sync + 'static) -> Self {
+        Self::Call(Arc::new(hook))
     }
 
     /// The first output is not in the result.

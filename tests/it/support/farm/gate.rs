@@ -14,7 +14,8 @@ use tonic::{Code, Request, Response, Status};
 use super::connection::Peer;
 use super::fault::{Effect, Effects};
 use super::record::{Call, Method};
-use super::{Service, lock};
+use super::store::Store;
+use super::{Service, lock, serve};
 
 const METADATA_HEADER: &str = "build.bazel.remote.execution.v2.requestmetadata-bin";
 
@@ -104,6 +105,14 @@ impl Entry {
                 }
             }
         }
+    }
+
+    /// The server starts anew, and remembers nothing.
+    async fn restart<T>(&self) -> T {
+        *lock(&self.service.store) = Store::default();
+        lock(&self.service.operations).clear();
+        serve::cut_all(&self.service);
+        self.cut().await
     }
 
     /// The connection goes away and the call with it.
@@ -259,6 +268,9 @@ async fn strike(entry: &Entry) -> Result<(), Status> {
     for effect in entry.effects.iter() {
         match effect {
             Effect::Delay(time) => tokio::time::sleep(*time).await,
+            Effect::Call(hook) => hook(),
+            Effect::EvictAll => lock(&entry.service.store).evict_all(),
+            Effect::Restart => return entry.restart().await,
             Effect::Hang => std::future::pending().await,
             Effect::DropConnection => entry.cut().await,
             Effect::Fail(failure) => return Err(failure.to_call()),

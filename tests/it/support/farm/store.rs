@@ -39,6 +39,10 @@ impl Store {
         self.blobs.remove(digest);
     }
 
+    pub(super) fn evict_all(&mut self) {
+        self.blobs.clear();
+    }
+
     pub(super) fn digests(&self) -> Vec<Digest> {
         self.blobs.keys().copied().collect()
     }

@@ -1,0 +1,91 @@
+//! The campaign of faults: at each step of the way through a farm, each thing that can go wrong.
+//!
+//! Enters: tables of cases, one file a theme. Leaves: each case played twice, with and without fallback, on a farm that
+//! answers by script: right objects or a clear message, in bounded time and memory, and nothing written by the loser.
+//! Every run plays a choice, each fault and each step at least twice; `RELTO_TEST_LONG` plays all. The table that it
+//! prints tells what each fault costs; time is told, never judged, but for a deadline that no case may pass.
+
+mod case;
+mod known;
+mod play;
+mod table;
+
+mod blobs;
+mod farms;
+mod network;
+mod operations;
+mod results;
+mod statuses;
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use case::{Case, Ends, Step};
+use play::{Played, play};
+use table::Row;
+
+/// Cases at a time: they mostly wait.
+const AT_A_TIME: usize = 8;
+
+/// Plays `cases`, as far as they belong to this run, and prints their table.
+///
+/// # Panics
+/// With every complaint that there is.
+fn campaign(cases: Vec<Case>) {
+    let all = std::env::var_os("RELTO_TEST_LONG").is_some();
+    let undisturbed = undisturbed();
+    let chosen: VecDeque<Case> = cases.into_iter().filter(|c| all || c.always).collect();
+    let (queue, rows) = (Mutex::new(chosen), Mutex::new(Vec::new()));
+    let next = || {
+        queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop_front()
+    };
+    thread::scope(|scope| {
+        for _ in 0..AT_A_TIME {
+            scope.spawn(|| {
+                while let Some(case) = next() {
+                    let row = row(&case, undisturbed);
+                    rows.lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(row);
+                }
+            });
+        }
+    });
+    let rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
+    table::print(&rows);
+    let complaints: Vec<_> = rows.iter().flat_map(|row| &row.complaints).collect();
+    assert!(complaints.is_empty(), "{}", table::join(&complaints));
+}
+
+/// What a link without faults takes.
+fn undisturbed() -> Duration {
+    let case = Case::new(Step::Execute, "none", Ends::Works);
+    let times = (0..2).map(|_| {
+        let played = play(&case, true);
+        played
+            .check_lenient(&case)
+            .expect("it works without faults");
+        played.elapsed
+    });
+    times.min().unwrap_or_default()
+}
+
+fn row(case: &Case, undisturbed: Duration) -> Row {
+    let (lenient, strict): (Played, Played) = (play(case, true), play(case, false));
+    let complaints = [lenient.check_lenient(case), strict.check_strict(case)];
+    Row {
+        step: case.step,
+        fault: case.fault.clone(),
+        extra: lenient.elapsed.saturating_sub(undisturbed),
+        counts: lenient.counts(),
+        strict: strict.verdict(),
+        strict_extra: strict.elapsed.saturating_sub(undisturbed),
+        megabytes: lenient.peak.max(strict.peak) >> 20,
+        complaints: complaints.into_iter().filter_map(Result::err).collect(),
+    }
+}

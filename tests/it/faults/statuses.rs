@@ -1,0 +1,113 @@
+//! The server answers each call with an error: once, so that another attempt succeeds, or always.
+
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use fs_err as fs;
+use tonic::Code;
+
+use crate::support::farm::{Effect, Failure, Fault, Method};
+
+use super::campaign;
+use super::case::{Case, Step};
+
+#[test]
+fn errors_of_a_server_are_tried_again_and_then_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let helper = folder.path().join("helper");
+    fs::write(&helper, HELPER).expect("written");
+    fs::set_permissions(&helper, PermissionsExt::from_mode(0o755)).expect("executable");
+    let helper = helper.display().to_string();
+    let mut cases = Vec::new();
+    for (number, step) in Step::CALLS.into_iter().enumerate() {
+        let faults = at(step, &helper).into_iter().enumerate();
+        cases.extend(faults.map(|(fault, case)| case.always((number + fault) % 5 == 0)));
+    }
+    campaign(cases);
+}
+
+/// A credential helper that any server would like.
+const HELPER: &str =
+    "#!/bin/sh\nread -r question\necho '{\"headers\":{\"authorization\":[\"Bearer fresh\"]}}'\n";
+
+const FALLBACK: &str = "remote_local_fallback";
+
+fn at(step: Step, helper: &str) -> Vec<Case> {
+    let fail = Effect::fail;
+    let busy = |after| {
+        let failure = Failure::new(Code::ResourceExhausted, "too many of you");
+        Effect::Fail(failure.retry_after(Duration::from_millis(after)))
+    };
+    let says = |fault: &str, parts: &[&str]| Case::says(step, fault, parts);
+    let works = |fault: &str| Case::works(step, fault);
+    let refused = || fail(Code::Unauthenticated, "token expired");
+    vec![
+        works("UNAVAILABLE, once").effect(fail(Code::Unavailable, "restarting"), true),
+        says(
+            "UNAVAILABLE, always",
+            &["UNAVAILABLE: restarting", FALLBACK],
+        )
+        .effect(fail(Code::Unavailable, "restarting"), false),
+        works("RESOURCE_EXHAUSTED with RetryInfo, once").effect(busy(200), true),
+        says(
+            "RESOURCE_EXHAUSTED with RetryInfo, always",
+            &["RESOURCE_EXHAUSTED: too many of you", FALLBACK],
+        )
+        .effect(busy(200), false),
+        works("DEADLINE_EXCEEDED, once").effect(fail(Code::DeadlineExceeded, "late"), true),
+        says(
+            "DEADLINE_EXCEEDED, always",
+            &["DEADLINE_EXCEEDED: late", FALLBACK],
+        )
+        .effect(fail(Code::DeadlineExceeded, "late"), false),
+        works("UNAUTHENTICATED, and a helper that refreshes")
+            .env("RELTO_CREDENTIAL_HELPER", helper)
+            .effect(refused(), true),
+        says(
+            "UNAUTHENTICATED, always",
+            &[
+                "UNAUTHENTICATED: token expired",
+                "credential_helper",
+                FALLBACK,
+            ],
+        )
+        .env("RELTO_CREDENTIAL_HELPER", helper)
+        .effect(refused(), false),
+        says(
+            "PERMISSION_DENIED",
+            &["PERMISSION_DENIED: not yours", "credentials", FALLBACK],
+        )
+        .effect(fail(Code::PermissionDenied, "not yours"), false),
+        internal(step),
+    ]
+}
+
+/// Servers say it of anything; and it may be over soon.
+fn internal(step: Step) -> Case {
+    let failing = Effect::fail(Code::Internal, "stack trace");
+    let two = Fault::at(step.method(), failing).first(2);
+    Case::works(step, "INTERNAL, twice").fault(two)
+}
+
+/// Every call is refused until the helper has been asked for the second time.
+#[test]
+fn a_key_that_ends_in_the_middle_of_a_link_is_renewed() {
+    let methods = [
+        Method::GetActionResult,
+        Method::FindMissingBlobs,
+        Method::BatchUpdateBlobs,
+        Method::Execute,
+        Method::BatchReadBlobs,
+    ];
+    let folder = tempfile::tempdir().expect("a folder");
+    let helper = folder.path().join("helper");
+    fs::write(&helper, HELPER).expect("written");
+    fs::set_permissions(&helper, PermissionsExt::from_mode(0o755)).expect("executable");
+    let refused = || Effect::fail(Code::Unauthenticated, "token expired");
+    let case = methods.into_iter().fold(
+        Case::works(Step::Execute, "UNAUTHENTICATED, once at each method"),
+        |case, method| case.fault(Fault::at(method, refused()).call(1)),
+    );
+    let helper = helper.display().to_string();
+    campaign(vec![case.env("RELTO_CREDENTIAL_HELPER", helper)]);
+}
