@@ -8,7 +8,7 @@ use std::io::{self, Write as _};
 
 use super::engine::{self, EngineError};
 use super::{Context, arguments, output};
-use crate::config::{Kind, Opt, Warning};
+use crate::config::{Kind, Opt, Settings, Strategy, Warning};
 use crate::error::{ExitCode, Hinted};
 use crate::events::{Event, Events};
 use crate::exec::JobFailure;
@@ -163,10 +163,18 @@ fn backend(
     let (events, receiver) = Events::channel();
     let news = told.clone();
     let reporter = OneJob::start(receiver, move |text| news.is_news(text));
-    let ended = engine::run_jobs(&context.settings, file, events.clone());
+    let farm = farm(&context.settings);
+    let settings = match &farm {
+        // Each of a thousand processes would wait for it.
+        Some(farm) if told.has_failed(farm) => without_farm(&context.settings),
+        _ => context.settings.clone(),
+    };
+    let ended = engine::run_jobs(&settings, file, events.clone());
     events.send(Event::LinkFinished);
     drop(events);
-    reporter.finish();
+    if let (false, Some(farm)) = (reporter.finish(), &farm) {
+        told.failed(farm);
+    }
     match ended {
         Ok(()) => ExitCode::Success,
         // A script, another launcher, a program for another machine: relto cannot send it, but it may compile.
@@ -181,6 +189,22 @@ fn backend(
         Err(EngineError::Link(LinkError::Job(failure))) => compiler_failed(*failure),
         Err(error) => fail(&error),
     }
+}
+
+/// The farm, by a name under which its failure can be remembered.
+fn farm(settings: &Settings) -> Option<String> {
+    let remote = &settings.remote;
+    let address = remote.executor.as_ref().or(remote.cache.as_ref())?;
+    // Where nothing may run here, a farm that is away is an error each time.
+    (remote.executor.is_none() || remote.local_fallback).then(|| format!("farm {address:?}"))
+}
+
+fn without_farm(settings: &Settings) -> Settings {
+    let mut settings = settings.clone();
+    settings.strategy = Strategy::Local;
+    settings.remote.executor = None;
+    settings.remote.cache = None;
+    settings
 }
 
 /// What the compiler says stands alone, as far as it is the compiler that failed.

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use fs_err as fs;
 
@@ -13,6 +13,9 @@ use crate::digest::DigestFunction;
 
 /// How long a warning is no news.
 const SILENCE: Duration = Duration::from_mins(10);
+
+/// How long nobody tries what has just failed: as long as a build needs to notice that a farm is back.
+const RESPITE: Duration = Duration::from_secs(30);
 
 /// What was told lately.
 #[derive(Debug, Clone)]
@@ -34,17 +37,41 @@ impl Told {
         self.note(text).unwrap_or(true)
     }
 
+    /// Notes that `what` has failed.
+    pub fn failed(&self, what: &str) {
+        // Without a memory it is tried again.
+        let _ = self.touch(what);
+    }
+
+    /// Whether `what` has failed so shortly ago that it is not worth another try.
+    pub fn has_failed(&self, what: &str) -> bool {
+        self.age(what).is_some_and(|age| age < RESPITE)
+    }
+
+    fn touch(&self, text: &str) -> io::Result<()> {
+        let Some(folder) = &self.folder else {
+            return Ok(());
+        };
+        fs::create_dir_all(folder)?;
+        let file = fs::File::create(file(folder, text))?;
+        file.set_modified(SystemTime::now())
+    }
+
+    fn age(&self, text: &str) -> Option<Duration> {
+        let found = fs::metadata(file(self.folder.as_ref()?, text)).ok()?;
+        found.modified().ok()?.elapsed().ok()
+    }
+
     fn note(&self, text: &str) -> io::Result<bool> {
         let Some(folder) = &self.folder else {
             return Ok(true);
         };
-        let digest = DigestFunction::Sha256.digest(text.as_bytes());
-        let path = folder.join(&digest.hex()[..32]);
+        let path = file(folder, text);
         let lately = |found: std::fs::Metadata| {
             let age = found.modified().ok().and_then(|time| time.elapsed().ok());
             age.is_some_and(|age| age < SILENCE)
         };
-        if fs::metadata(&path).is_ok_and(lately) {
+        if self.age(text).is_some_and(|age| age < SILENCE) {
             return Ok(false);
         }
         fs::create_dir_all(folder)?;
@@ -58,12 +85,17 @@ impl Told {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let file = fs::OpenOptions::new().write(true).open(&path)?;
                 let news = !file.metadata().is_ok_and(lately);
-                file.set_modified(std::time::SystemTime::now())?;
+                file.set_modified(SystemTime::now())?;
                 Ok(news)
             }
             Err(error) => Err(error),
         }
     }
+}
+
+fn file(folder: &Path, text: &str) -> PathBuf {
+    let digest = DigestFunction::Sha256.digest(text.as_bytes());
+    folder.join(&digest.hex()[..32])
 }
 
 #[cfg(test)]
@@ -77,7 +109,7 @@ mod tests {
         assert!(told.is_news("a"));
         assert!(!told.is_news("a"));
         assert!(told.is_news("b"));
-        let long_ago = std::time::SystemTime::now() - SILENCE * 2;
+        let long_ago = SystemTime::now() - SILENCE * 2;
         for entry in fs::read_dir(folder.path().join("told")).expect("a folder") {
             let file = fs::File::options()
                 .write(true)
@@ -87,6 +119,22 @@ mod tests {
         }
         assert!(told.is_news("a"));
         assert!(!told.is_news("a"));
+    }
+
+    #[test]
+    fn what_failed_is_left_alone_for_a_while() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let told = Told::new(Some(folder.path()));
+        assert!(!told.has_failed("farm"));
+        told.failed("farm");
+        assert!(told.has_failed("farm"));
+        let file = fs::File::options()
+            .write(true)
+            .open(file(&folder.path().join("told"), "farm"))
+            .expect("opened");
+        file.set_modified(SystemTime::now() - RESPITE * 2)
+            .expect("aged");
+        assert!(!told.has_failed("farm"));
     }
 
     #[test]

@@ -127,12 +127,15 @@ impl Compiler {
     }
 
     fn without_native(&self, words: &[String], state: &State) -> Result<Vec<String>, String> {
-        let question = format!("{} native {} {words:?}", self.identity, processor());
+        let parsed = arguments::parse(words);
+        let asked = native::question(&parsed);
+        let question = format!("{} native {} {asked:?}", self.identity, processor());
         let said = answer(state, &question, || {
-            let expanded = native::expand(&self.path, words).map_err(|error| error.to_string())?;
-            Ok::<_, String>(expanded.join("\n"))
+            let native = native::ask(&self.path, &asked).map_err(|error| error.to_string())?;
+            Ok::<_, String>(native.join("\n"))
         })?;
-        Ok(said.lines().map(str::to_owned).collect())
+        let native = said.lines().map(str::to_owned).collect();
+        Ok(native::replace(&parsed, native))
     }
 }
 

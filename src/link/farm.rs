@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 use super::tools::ToolchainSource;
 use crate::error::Hinted;
-use crate::events::Events;
+use crate::events::{Event, Events};
 use crate::exec::remote::{Cause, Fallen, RemoteExecutor};
 use crate::exec::{Compiled, JobFailure, Planned};
 use crate::reapi::{CapabilityError, Client, ClientOptions, ConnectError, FailureKind};
@@ -114,6 +114,7 @@ impl Farm {
         if !self.options.local_fallback && !self.options.is_cache_only() {
             return Err(error);
         }
+        self.events.send(Event::FarmUnreachable);
         let mut text = format!("the link goes on without the farm: {error}");
         let causes =
             std::iter::successors(std::error::Error::source(&error), |error| error.source());

@@ -159,6 +159,7 @@ impl Report {
             | Event::JobStopped { .. }
             | Event::JobFinished { .. }
             | Event::Transferred { .. }
+            | Event::FarmUnreachable
             | Event::LinkFinished => {}
         }
         if self.style.profile.is_some() || self.style.execution_log.is_some() {

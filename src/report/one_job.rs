@@ -13,7 +13,7 @@ use crate::events::{Event, Origin, Stamped};
 /// The running reporter of one job.
 #[derive(Debug)]
 pub struct OneJob {
-    thread: JoinHandle<()>,
+    thread: JoinHandle<bool>,
 }
 
 impl OneJob {
@@ -25,6 +25,7 @@ impl OneJob {
     ) -> Self {
         let thread = std::thread::spawn(move || {
             let mut module = String::new();
+            let mut farm_reached = true;
             for stamped in receiver {
                 match stamped.event {
                     Event::LinkStarted { modules, .. } => {
@@ -38,18 +39,21 @@ impl OneJob {
                     Event::JobFinished { origin, .. } => {
                         tracing::info!("`{module}`: {}", place(origin));
                     }
+                    Event::FarmUnreachable => farm_reached = false,
                     Event::LinkFinished => break,
                     _ => {}
                 }
             }
+            farm_reached
         });
         Self { thread }
     }
 
-    /// Waits until all is shown.
-    pub fn finish(self) {
-        if let Err(panic) = self.thread.join() {
-            std::panic::resume_unwind(panic);
+    /// Waits until all is shown. False if the farm could not be reached.
+    pub fn finish(self) -> bool {
+        match self.thread.join() {
+            Ok(farm_reached) => farm_reached,
+            Err(panic) => std::panic::resume_unwind(panic),
         }
     }
 }

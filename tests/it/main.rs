@@ -31,6 +31,7 @@ mod kernel;
 mod launcher;
 mod launcher_builds;
 mod launcher_ends;
+mod launcher_farm;
 mod launcher_faults;
 mod launcher_forms;
 mod launcher_outputs;

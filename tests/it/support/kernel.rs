@@ -5,7 +5,6 @@
 //! a machine; for the long run the sources themselves. Without the variable a test skips and says so.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -32,10 +31,7 @@ const PARTS: [&str; 5] = [
 pub(crate) fn scripts() -> Option<PathBuf> {
     let found = std::env::var_os("RELTO_TEST_LINUX").map(PathBuf::from);
     if found.is_none() {
-        let text =
-            "skipped: RELTO_TEST_LINUX names no folder with `get-linux.sh` and `configure.sh`\n";
-        // Past the capture of the test harness, as with the servers.
-        let _ = std::io::stderr().write_all(text.as_bytes());
+        eprintln!("skipped: `RELTO_TEST_LINUX` names no folder with the kernel's scripts");
     }
     found
 }
