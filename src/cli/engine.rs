@@ -6,6 +6,7 @@
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +17,7 @@ use crate::events::Events;
 use crate::fs::remove_if_there;
 use crate::job::JobFile;
 use crate::link::{self, LinkError};
-use crate::process::{Interruption, Watch};
+use crate::process::{Interruption, Jobserver, Slots, Watch};
 use crate::state::FILE_NAME;
 
 /// Jobs under way at the farm, where the user says nothing.
@@ -35,12 +36,14 @@ impl Hinted for EngineError {}
 
 /// Runs all jobs of `job_file`.
 pub(super) fn run(settings: &Settings, job_file: &Path, events: Events) -> Result<(), Failure> {
+    // Before anything is opened that could take the place of a descriptor that make has closed.
+    let options = options(settings);
     let file = JobFile::read(job_file).map_err(|error| Box::new(error) as Failure)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Box::new(EngineError::NoThreads(error)) as Failure)?;
-    runtime.block_on(watched(file, &options(settings), events))
+    runtime.block_on(watched(file, &options, events))
 }
 
 /// Runs the link, and takes back what it wrote if it failed: a linker that is gone removes no objects any more.
@@ -107,6 +110,18 @@ fn options(settings: &Settings) -> link::Options {
         environment: std::env::vars_os().collect(),
         farm: farm(settings),
         beside_farm: settings.strategy == Strategy::Dynamic,
+        slots: Arc::new(slots(settings, cores.get())),
+    }
+}
+
+/// Of make, if it counts for us; else of all links of the user.
+fn slots(settings: &Settings, cores: usize) -> Slots {
+    let local = &settings.local;
+    let jobserver = local.makeflags.as_deref().and_then(Jobserver::inherited);
+    match (jobserver, &settings.state_folder) {
+        (Some(jobserver), _) => Slots::of_jobserver(jobserver),
+        (None, Some(folder)) => Slots::of_machine(folder, cores.max(local.jobs.unwrap_or(0))),
+        (None, None) => Slots::unlimited(),
     }
 }
 

@@ -35,6 +35,7 @@ use crate::exec::JobFailure;
 use crate::exec::queue::Queue;
 use crate::hash_cache::HashCache;
 use crate::job::JobFile;
+use crate::process::Slots;
 use crate::reapi::ConnectError;
 use crate::state::State;
 
@@ -59,6 +60,8 @@ pub struct Options {
     pub farm: Option<FarmOptions>,
     /// This machine and the farm work on the jobs together; otherwise it does what the farm does not.
     pub beside_farm: bool,
+    /// What this machine has room for, other links included.
+    pub slots: Arc<Slots>,
 }
 
 /// Why a link failed.
@@ -124,6 +127,7 @@ struct Link {
     farm: Option<Farm>,
     /// Local slots take jobs that the farm may have, too.
     beside_farm: bool,
+    slots: Arc<Slots>,
     /// Jobs without a result.
     queue: Arc<Queue>,
     /// The first job that nobody plans yet.
@@ -169,6 +173,7 @@ pub async fn run(
         events,
         cancel,
         beside_farm: options.beside_farm,
+        slots: Arc::clone(&options.slots),
         queue: Arc::new(Queue::new(options.local_jobs)),
         next: AtomicUsize::new(0),
     });

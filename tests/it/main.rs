@@ -26,6 +26,7 @@ mod house;
 mod index;
 mod layering;
 mod links;
+mod make;
 mod matrix;
 mod messages;
 mod misses;
