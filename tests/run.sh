@@ -28,10 +28,10 @@ begin() { step=$1; printf '\n== %s (%d s so far)\n' "$1" "$SECONDS"; }
 
 # --- what the machine needs
 
-packages=(build-essential clang-22 lld-22 llvm-22 bubblewrap busybox-static ca-certificates curl file libstdc++-12-dev
+packages=(build-essential clang-22 lld-22 llvm-22 bubblewrap busybox-static ca-certificates curl file libstdc++-12-dev make
   openssl python3 time xz-utils)
 command -v pip >/dev/null || packages+=(python3-pip)
-[ -z "${RELTO_TEST_LONG:-}" ] || packages+=(bc bison flex libelf-dev libssl-dev make postgresql python3-venv)
+[ -z "${RELTO_TEST_LONG:-}" ] || packages+=(bc bison flex libelf-dev libssl-dev postgresql python3-venv)
 
 install_missing() {
   local missing=() package as_root=()

@@ -43,6 +43,7 @@ mod rust;
 mod sandbox;
 mod scratch;
 mod scripted_farm;
+mod streaming;
 mod toolchain;
 mod uncached;
 mod wire;
