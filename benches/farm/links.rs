@@ -3,6 +3,7 @@
 //! Enters: a program, and how many times as many jobs as it has. Leaves: a folder with a job file and everything that it
 //! names. Copies differ in a macro that no backend looks at, so that each job has a key of its own.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -67,7 +68,7 @@ impl Multiplied {
                 };
                 let (inputs, mut outputs) = (renamed(&job["inputs"]), renamed(&job["outputs"]));
                 for output in &mut outputs {
-                    output.push_str(&format!(".{copy}"));
+                    write!(output, ".{copy}").expect("a string");
                 }
                 let own = |word: &str| -> String {
                     let old = [&job["inputs"][0], &job["inputs"][1], &job["outputs"][0]].map(text);

@@ -1,5 +1,6 @@
 //! `scale`: how relto's own time and memory grow with the link, when nothing has to be compiled.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,69 +30,68 @@ pub(crate) fn scale(runs: usize, largest: Option<usize>) {
         object: Bytes::from(object),
     };
     let script: Script = Arc::new(move |_| made.clone());
-    let farm = |remembers| {
-        let terms = Terms {
-            slots: 10_000,
-            round_trip: Duration::ZERO,
-            bytes_per_second: None,
-            remembers,
-        };
-        Farm::start(terms, Arc::clone(&script))
-    };
     show(&format!(
         "{IMPORTS} imports a job, own files; a farm without distance on the same processors\n\
          jobs                              wall, s   relto's processor, s   ms a job   jobs/s   peak, MiB\n"
     ));
-    for size in SIZES
-        .into_iter()
-        .filter(|size| largest.is_none_or(|largest| *size <= largest))
-    {
-        let file = link.with_own_files(size);
-        let jobs = size.div_ceil(link.jobs()) * link.jobs();
-        parse(&file, jobs);
-        let home = Home::new();
-        // The compiler's digest is known from here on, as on any machine that linked before.
-        run(
-            &link.relto(&home, &link.times(1), &["--disk-cache=off".to_owned()]),
-            1,
-        );
-        let (executes, remembers) = (farm(false), farm(true));
-        let with = |farm: &Farm, cache: &str| {
-            let executor = format!("--remote-executor={}", farm.address());
-            let cache = format!("--disk-cache={cache}");
-            link.relto(
-                &home,
-                &file,
-                &[executor, "--strategy=remote".to_owned(), cache],
-            )
-        };
-        let cache = home.path().join("disk");
-        let cache = cache.display().to_string();
-        line(
-            "all new, executed",
-            jobs,
-            &[run(&with(&executes, "off"), 1)],
-        );
-        let again = |command: &std::process::Command| -> Vec<Sample> {
-            (0..runs).map(|_| run(command, 1)).collect()
-        };
-        line(
-            "known files, executed",
-            jobs,
-            &again(&with(&executes, "off")),
-        );
-        line(
-            "found in the farm's cache",
-            jobs,
-            &again(&with(&remembers, "off")),
-        );
-        run(&with(&remembers, &cache), 1);
-        line(
-            "found in the disk cache",
-            jobs,
-            &again(&with(&remembers, &cache)),
-        );
+    let is_wanted = |size: &usize| largest.is_none_or(|largest| *size <= largest);
+    for size in SIZES.into_iter().filter(is_wanted) {
+        links_of(size, &link, &script, runs);
     }
+}
+
+fn farm(script: &Script, remembers: bool) -> Farm {
+    let terms = Terms {
+        slots: 10_000,
+        round_trip: Duration::ZERO,
+        bytes_per_second: None,
+        remembers,
+    };
+    Farm::start(terms, Arc::clone(script))
+}
+
+fn links_of(size: usize, link: &Multiplied, script: &Script, runs: usize) {
+    let file = link.with_own_files(size);
+    let jobs = size.div_ceil(link.jobs()) * link.jobs();
+    parse(&file, jobs);
+    let home = Home::new();
+    let off = "--disk-cache=off".to_owned();
+    // The compiler's digest is known from here on, as on any machine that linked before.
+    run(&link.relto(&home, &link.times(1), &[off]), 1);
+    let (executes, remembers) = (farm(script, false), farm(script, true));
+    let with = |farm: &Farm, cache: &str| {
+        let executor = format!("--remote-executor={}", farm.address());
+        let cache = format!("--disk-cache={cache}");
+        link.relto(
+            &home,
+            &file,
+            &[executor, "--strategy=remote".to_owned(), cache],
+        )
+    };
+    let cache = home.path().join("disk");
+    let cache = cache.display().to_string();
+    line(
+        "all new, executed",
+        jobs,
+        &[run(&with(&executes, "off"), 1)],
+    );
+    let again = |command: &Command| -> Vec<Sample> { (0..runs).map(|_| run(command, 1)).collect() };
+    line(
+        "known files, executed",
+        jobs,
+        &again(&with(&executes, "off")),
+    );
+    line(
+        "found in the farm's cache",
+        jobs,
+        &again(&with(&remembers, "off")),
+    );
+    run(&with(&remembers, &cache), 1);
+    line(
+        "found in the disk cache",
+        jobs,
+        &again(&with(&remembers, &cache)),
+    );
 }
 
 fn line(name: &str, jobs: usize, samples: &[Sample]) {

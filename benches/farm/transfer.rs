@@ -51,8 +51,8 @@ pub(crate) fn transfer(runs: usize) {
     show(&format!(
         "{} MiB to the farm and {} MiB from it, in blobs of {} MiB; processor time of the client, s\n\
          against (theirs): a bare loop and hashing; the bar is 1.15\n{HEAD}",
-        UP * SIZE >> 20,
-        DOWN * SIZE >> 20,
+        (UP * SIZE) >> 20,
+        (DOWN * SIZE) >> 20,
         SIZE >> 20
     ));
     for (way, count) in [("upload", UP), ("download", DOWN)] {

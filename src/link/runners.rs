@@ -54,7 +54,10 @@ impl Runner for Here<'_> {
         match self.executor.run_claiming(&turn.job, &claim).await {
             Ok(compiled) => Ok(Ended::Compiled(Box::new(compiled))),
             // Not the compiler's word but this machine's: too little memory, no process to be had.
-            Err(failure @ JobFailure::Machine { .. }) => Ok(Ended::LetGo(Box::new(failure).into())),
+            Err(failure @ JobFailure::Machine { .. }) => {
+                self.link.events.note(format!("not here: {failure}"));
+                Ok(Ended::LetGo(Box::new(failure).into()))
+            }
             Err(failure) => Err(Box::new(failure).into()),
         }
     }
