@@ -169,7 +169,7 @@ fn backend(
         Some(farm) if told.has_failed(farm) => without_farm(&context.settings),
         _ => context.settings.clone(),
     };
-    let ended = engine::run_jobs(&settings, file, events.clone());
+    let ended = engine::run_jobs(&engine::options(&settings), file, events.clone());
     events.send(Event::LinkFinished);
     drop(events);
     if let (false, Some(farm)) = (reporter.finish(), &farm) {
