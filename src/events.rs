@@ -45,6 +45,8 @@ pub enum Event {
     Note { text: String },
     /// Nothing comes after this.
     LinkFinished,
+    /// The link does without the farm, which cannot be reached.
+    FarmUnreachable,
     /// Bytes sent to (`up`) and received from the farm.
     Transferred { up: u64, down: u64 },
 }

@@ -24,6 +24,9 @@ const MAX_LINKS: i64 = 1_000;
 /// Modules above this number are forgotten only in every so many-th link that compiled something.
 const LINKS_BETWEEN_TRIMS: i64 = 64;
 
+/// Seconds between two jobs of one folder that belong to one build.
+const SAME_BUILD: i64 = 120;
+
 /// A module as links know it again, whatever its contents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ModuleKey([u8; 16]);
@@ -100,6 +103,7 @@ pub struct History {
 struct Pending {
     estimates: Vec<(ModuleKey, Estimate)>,
     links: Vec<LinkRecord>,
+    jobs: Vec<LinkRecord>,
 }
 
 impl History {
@@ -128,6 +132,12 @@ impl History {
         self.pending().links.push(link);
     }
 
+    /// Notes a part of a build that has no end of its own: it is added to the last record, if that is of the same output and
+    /// not old. To be written by `flush`.
+    pub fn record_job(&self, job: LinkRecord) {
+        self.pending().jobs.push(job);
+    }
+
     /// The last `count` links, the newest first.
     pub fn recent_links(&self, count: usize) -> Vec<LinkRecord> {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
@@ -139,7 +149,7 @@ impl History {
     /// Writes what was recorded, in one transaction. Dropped when another process is writing.
     pub fn flush(&self) {
         let pending = std::mem::take(&mut *self.pending());
-        if !pending.estimates.is_empty() || !pending.links.is_empty() {
+        if !(pending.estimates.is_empty() && pending.links.is_empty() && pending.jobs.is_empty()) {
             self.state
                 .write(|transaction| store(transaction, &pending, seconds(SystemTime::now())));
         }
@@ -184,6 +194,11 @@ fn store(transaction: &Transaction<'_>, pending: &Pending, now: i64) -> rusqlite
     for link in &pending.links {
         store_link(transaction, link)?;
     }
+    for job in &pending.jobs {
+        if !add_job(transaction, job)? {
+            store_link(transaction, job)?;
+        }
+    }
     let last = transaction.last_insert_rowid();
     if !pending.links.is_empty() {
         transaction.execute("DELETE FROM links WHERE id <= ?1", [last - MAX_LINKS])?;
@@ -214,6 +229,30 @@ fn store_link(transaction: &Transaction<'_>, link: &LinkRecord) -> rusqlite::Res
             number(origins.in_place)
         ])?;
     Ok(())
+}
+
+/// Adds to the last record; false if that is another one.
+fn add_job(transaction: &Transaction<'_>, job: &LinkRecord) -> rusqlite::Result<bool> {
+    let origins = &job.origins;
+    let changed = transaction
+        .prepare_cached(
+            "UPDATE links SET finished = ?1, jobs = jobs + ?3, millis = millis + ?4, disk_cache = disk_cache + ?5,
+             remote_cache = remote_cache + ?6, remote = remote + ?7, local = local + ?8, in_place = in_place + ?9
+             WHERE id = (SELECT max(id) FROM links) AND output = ?2 AND finished > ?1 - ?10",
+        )?
+        .execute(params![
+            seconds(job.finished),
+            job.output,
+            number(job.jobs),
+            millis(job.duration),
+            number(origins.disk_cache),
+            number(origins.remote_cache),
+            number(origins.remote),
+            number(origins.local),
+            number(origins.in_place),
+            SAME_BUILD
+        ])?;
+    Ok(changed > 0)
 }
 
 fn keep_estimates(transaction: &Transaction<'_>, rows: i64) -> rusqlite::Result<()> {

@@ -29,6 +29,7 @@ pub mod cache;
 pub mod reapi;
 // L5
 pub mod exec;
+pub mod launcher;
 // L6
 pub mod link;
 // L7

@@ -8,6 +8,7 @@
 #   RELTO_TEST_CASD, RELTO_TEST_BUILDBARN, RELTO_TEST_BAZEL_REMOTE, RELTO_TEST_BUILDGRID: `PROGRAM PORT FOLDER`
 #   RELTO_TEST_LINUX: folder with `get-linux.sh` and `configure.sh`     RELTO_TEST_LLVM_ROOT: folder above bin/clang
 #   RELTO_TEST_CHROOT: root folder of a Debian with clang-N, lld-N, llvm-N of other releases, python3 (needs root)
+#   BUILDBARN_PROGRAMS: folder with bb_storage, bb_scheduler, bb_worker, bb_runner, for examples/buildbarn
 # RELTO_TEST_REQUIRE=casd,buildbarn: a server of this list that is not there is a failure, not a skip.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -28,10 +29,10 @@ begin() { step=$1; printf '\n== %s (%d s so far)\n' "$1" "$SECONDS"; }
 
 # --- what the machine needs
 
-packages=(build-essential clang-22 lld-22 llvm-22 bubblewrap busybox-static ca-certificates curl file libstdc++-12-dev
-  openssl python3 time xz-utils)
+packages=(bc bison build-essential clang-22 lld-22 llvm-22 bubblewrap busybox-static ca-certificates cmake curl file flex
+  libelf-dev libssl-dev libstdc++-12-dev make ninja-build openssl python3 time xz-utils)
 command -v pip >/dev/null || packages+=(python3-pip)
-[ -z "${RELTO_TEST_LONG:-}" ] || packages+=(bc bison flex libelf-dev libssl-dev make postgresql python3-venv)
+[ -z "${RELTO_TEST_LONG:-}" ] || packages+=(postgresql python3-venv)
 
 install_missing() {
   local missing=() package as_root=()
@@ -67,6 +68,7 @@ offer CASD servers/start-casd.sh
 offer BAZEL_REMOTE bazel-remote/start.sh
 [ -z "${RELTO_TEST_LONG:-}" ] || offer BUILDGRID servers/start-buildgrid.sh # takes a minute to install
 offer LINUX kernel
+[ -n "${BUILDBARN_PROGRAMS:-}" ] || { [ ! -x $beside/buildbarn/install.sh ] || export BUILDBARN_PROGRAMS=$($beside/buildbarn/install.sh); }
 for name in CASD BUILDBARN BAZEL_REMOTE BUILDGRID LINUX LLVM_ROOT; do
   variable=RELTO_TEST_$name
   if [ -n "${!variable:-}" ]; then echo "$variable=${!variable}"; else echo "$variable is not set: skipped"; fi
@@ -82,7 +84,7 @@ done
 begin "format"
 cargo fmt --check
 begin "scripts"
-for script in tests/run.sh .ci/run examples/*.sh; do bash -n "$script"; done
+for script in tests/*.sh .ci/run examples/*.sh; do bash -n "$script"; done
 begin "lints"
 cargo clippy --quiet --locked --all-targets -- -D warnings
 begin "documentation"
@@ -93,6 +95,13 @@ if command -v cargo-deny >/dev/null; then
 fi
 begin "build"
 cargo build --quiet --locked
+
+begin "farm example"
+if [ -n "${BUILDBARN_PROGRAMS:-}" ]; then
+  BUILDBARN_PLAIN=1 tests/buildbarn-example.sh
+else
+  echo "BUILDBARN_PROGRAMS is not set: skipped"
+fi
 
 begin "tests"
 log=$(mktemp)

@@ -164,7 +164,7 @@ fn one(rest: &[String]) -> Argument<'_> {
         })
         .max_by_key(|(option, ..)| option.len());
     let Some(&(option, shape, meaning)) = found else {
-        return whole(rest, Meaning::Plain);
+        return whole(rest, unlisted(word));
     };
     let takes_next = match shape {
         Shape::Separate => true,
@@ -182,6 +182,16 @@ fn one(rest: &[String]) -> Argument<'_> {
         words,
         option,
         value,
+    }
+}
+
+/// An option that the table does not know stands for itself, unless it names a file, to read or to write.
+fn unlisted(word: &str) -> Meaning {
+    match word.split_once('=') {
+        Some((_, value)) if value.contains('/') => {
+            Meaning::InPlace("names a file, and relto does not know what for")
+        }
+        _ => Meaning::Plain,
     }
 }
 
@@ -291,6 +301,14 @@ pub fn extra_outputs(arguments: &[Argument<'_>], output: &str) -> Vec<String> {
         files.push(with_extension(output, "su"));
     }
     files
+}
+
+/// Whether the object holds the name that is given to it.
+#[must_use]
+pub fn names_its_output(arguments: &[Argument<'_>]) -> bool {
+    let mut backwards = arguments.iter().rev();
+    let last = backwards.find(|it| it.option.contains("split-dwarf"));
+    last.is_some_and(|it| (it.option, it.value) == ("-gsplit-dwarf=", Some("single")))
 }
 
 fn with_extension(output: &str, extension: &str) -> String {

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use super::arguments::{Argument, Meaning};
 use super::kind::{OutputKind, required_kind};
 use super::{INDEX, arguments};
-use crate::job::Job;
+use crate::job::{Caller, Job};
 use crate::thinlto::{Form, Index, RewriteError, SummaryOrder};
 
 /// A job that can run anywhere.
@@ -59,48 +59,57 @@ pub enum Canonical {
 
 /// Gives `job` canonical names. `words` are the job's whole arguments after the compiler, response files expanded and
 /// machine-dependent ones replaced by what they mean here; `target` is the triple to compile for where they name none;
-/// `is_folder` looks a path up on this machine.
+/// without an `index` the module is compiled by itself; `is_folder` looks a path up on this machine.
 ///
 /// # Errors
 /// The shard cannot be rewritten.
 pub fn canonical(
+    caller: Caller,
     job: &Job,
     words: &[String],
     target: &str,
-    index: &Index<'_>,
+    index: Option<&Index<'_>>,
     is_folder: &dyn Fn(&str) -> bool,
 ) -> Result<Canonical, RewriteError> {
     let parsed = arguments::parse(words);
-    if let Some(file) = arguments::extra_outputs(&parsed, job.object()).first() {
-        let reason = format!(
-            "it also writes `{file}`, whose name stands in the object or nowhere in the job"
-        );
-        return Ok(Canonical::InPlace { reason });
-    }
-    let names = module_names(index);
-    let mut naming = Naming::new(job, index, &names, is_folder);
+    let outputs = match outputs(caller, job, &parsed) {
+        Ok(outputs) => outputs,
+        Err(reason) => return Ok(Canonical::InPlace { reason }),
+    };
+    let paths = module_paths(job, index);
+    let names = module_names(&paths);
+    let mut naming = Naming::new(job, &paths, &names, &outputs, is_folder);
     let mut renamed = Vec::with_capacity(words.len());
+    if !parsed.iter().any(|it| it.meaning == Meaning::Output) {
+        renamed.extend(["-o".to_owned(), outputs[0].tree_path.clone()]);
+    }
     for argument in arguments::reaching(&parsed) {
         match naming.rename(argument) {
             Ok(words) => renamed.extend(words),
             Err(reason) => return Ok(Canonical::InPlace { reason }),
         }
     }
-    let rewritten = index.rewrite(&names, SummaryOrder::Canonical)?;
-    let mut files: Vec<NamedFile> = index
-        .modules()
+    let (shard, form) = match index {
+        Some(index) => {
+            let known = &names[..index.modules().len()];
+            let rewritten = index.rewrite(known, SummaryOrder::Canonical)?;
+            (rewritten.bytes.into(), rewritten.form)
+        }
+        None => (Bytes::new(), Form::Canonical),
+    };
+    let mut files: Vec<NamedFile> = paths
         .iter()
         .zip(&names)
-        .map(|(entry, name)| named_file(name.clone(), &String::from_utf8_lossy(&entry.path)))
+        .map(|(path, name)| named_file(name.clone(), &String::from_utf8_lossy(path)))
         .collect();
     files.sort_unstable_by(|a, b| a.tree_path.cmp(&b.tree_path));
     files.extend(naming.extra);
     Ok(Canonical::Hermetic(Box::new(CanonicalJob {
         arguments: renamed,
-        shard: rewritten.bytes.into(),
-        form: rewritten.form,
+        shard,
+        form,
         files,
-        outputs: outputs(job),
+        outputs,
         kind: required_kind(&parsed, arguments::target(&parsed).unwrap_or(target)),
     })))
 }
@@ -113,10 +122,20 @@ fn named_file(tree_path: String, name: &str) -> NamedFile {
     }
 }
 
-/// One name per module of the shard, in the shard's order. All have the same length, so they sort as the ranks do.
-fn module_names(index: &Index<'_>) -> Vec<String> {
-    let mut by_path: Vec<usize> = (0..index.modules().len()).collect();
-    by_path.sort_by_key(|&number| &index.modules()[number].path);
+/// The modules of the shard in its order; after them the job's own, where the shard leaves it out.
+fn module_paths<'a>(job: &'a Job, index: Option<&'a Index<'_>>) -> Vec<&'a [u8]> {
+    let listed = index.map(Index::modules).unwrap_or_default();
+    let mut paths: Vec<&[u8]> = listed.iter().map(|entry| &entry.path[..]).collect();
+    if !paths.contains(&job.module().as_bytes()) {
+        paths.push(job.module().as_bytes());
+    }
+    paths
+}
+
+/// One name per module, in their order. All have the same length, so they sort as the ranks do.
+fn module_names(paths: &[&[u8]]) -> Vec<String> {
+    let mut by_path: Vec<usize> = (0..paths.len()).collect();
+    by_path.sort_by_key(|&number| paths[number]);
     let width = by_path.len().saturating_sub(1).to_string().len().max(4);
     let mut names = vec![String::new(); by_path.len()];
     for (rank, number) in by_path.into_iter().enumerate() {
@@ -125,16 +144,48 @@ fn module_names(index: &Index<'_>) -> Vec<String> {
     names
 }
 
-fn outputs(job: &Job) -> Vec<NamedOutput> {
-    job.outputs
-        .iter()
-        .enumerate()
-        .map(|(number, name)| NamedOutput {
-            tree_path: output_name(number),
+/// The job's outputs, and what they are called in the action. Names of outputs can stand in the object (`-gsplit-dwarf`) and
+/// decide how further files are called: such a job keeps its real names. Those that lld makes up are others each time. The
+/// error is the reason why no action can say it.
+fn outputs(
+    caller: Caller,
+    job: &Job,
+    arguments: &[Argument<'_>],
+) -> Result<Vec<NamedOutput>, String> {
+    let extra = arguments::extra_outputs(arguments, job.object());
+    let real_names = !extra.is_empty() || arguments::names_its_output(arguments);
+    if let Some(file) = extra.iter().find(|file| !job.outputs.contains(file)) {
+        return Err(format!(
+            "it also writes `{file}`, whose name stands in the object or nowhere in the job"
+        ));
+    }
+    if real_names && caller == Caller::Linker {
+        return Err(format!("the name `{}` stands in the object", job.object()));
+    }
+    let mut outputs = Vec::with_capacity(job.outputs.len());
+    for (number, name) in job.outputs.iter().enumerate() {
+        let tree_path = match real_names {
+            false => output_name(number),
+            true if stands_in_the_root(name) => name.clone(),
+            true => {
+                return Err(format!(
+                    "the name `{name}` matters, and is not below the folder"
+                ));
+            }
+        };
+        outputs.push(NamedOutput {
+            tree_path,
             name: name.clone(),
             host: PathBuf::from(name),
-        })
-        .collect()
+        });
+    }
+    Ok(outputs)
+}
+
+/// Whether a path means the same file seen from the input root as from the job's folder.
+fn stands_in_the_root(name: &str) -> bool {
+    let parts = || name.split('/');
+    parts().all(|part| !["", ".", ".."].contains(&part)) && parts().next() != Some("relto")
 }
 
 fn output_name(number: usize) -> String {
@@ -147,6 +198,7 @@ fn output_name(number: usize) -> String {
 /// The renaming of one job's arguments.
 struct Naming<'a> {
     job: &'a Job,
+    outputs: &'a [NamedOutput],
     modules: HashMap<&'a [u8], &'a str>,
     is_folder: &'a dyn Fn(&str) -> bool,
     extra: Vec<NamedFile>,
@@ -155,14 +207,16 @@ struct Naming<'a> {
 impl<'a> Naming<'a> {
     fn new(
         job: &'a Job,
-        index: &'a Index<'_>,
+        paths: &[&'a [u8]],
         names: &'a [String],
+        outputs: &'a [NamedOutput],
         is_folder: &'a dyn Fn(&str) -> bool,
     ) -> Self {
-        let paths = index.modules().iter().map(|entry| &entry.path[..]);
+        let names = names.iter().map(String::as_str);
         Self {
             job,
-            modules: paths.zip(names.iter().map(String::as_str)).collect(),
+            outputs,
+            modules: paths.iter().copied().zip(names).collect(),
             is_folder,
             extra: Vec::new(),
         }
@@ -193,8 +247,8 @@ impl<'a> Naming<'a> {
     }
 
     fn rename_output(&self, argument: &Argument<'_>, value: &str) -> Result<Vec<String>, String> {
-        match self.job.outputs.iter().position(|output| output == value) {
-            Some(number) => Ok(argument.with_value(&output_name(number))),
+        match self.outputs.iter().find(|output| output.name == value) {
+            Some(output) => Ok(argument.with_value(&output.tree_path)),
             None => Err(format!(
                 "`{}` writes a file that the job does not list",
                 spelling(argument)

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use crate::error::Hinted;
-use crate::job::Job;
+use crate::job::{Caller, Job};
 use crate::thinlto::{Index, IndexError, ModuleEntry, ModuleError, ModuleFacts, RewriteError};
 
 /// Why a job must not run.
@@ -74,8 +74,8 @@ impl Hinted for Unsound {
 }
 
 /// The shard's modules must be the job's inputs, by the same spelling: clang finds a module's own summary by comparing
-/// names.
-pub fn check_names(job: &Job, index: &Index<'_>) -> Result<(), Unsound> {
+/// names. lld makes no jobs of modules that it skips; a build system does, and their shards name nothing.
+pub fn check_names(caller: Caller, job: &Job, index: &Index<'_>) -> Result<(), Unsound> {
     if let Some(entry) = index.modules().iter().find(|entry| entry.damaged) {
         return Err(Unsound::DamagedName {
             index: job.index().to_owned(),
@@ -94,7 +94,9 @@ pub fn check_names(job: &Job, index: &Index<'_>) -> Result<(), Unsound> {
         .chain([job.module()])
         .map(str::as_bytes)
         .collect();
-    if let Some(name) = in_job.difference(&in_index).next() {
+    let skipped = caller == Caller::Launcher && index.flags().skip_module();
+    let mut unknown = in_job.difference(&in_index);
+    if let Some(name) = unknown.find(|name| !skipped || **name != job.module().as_bytes()) {
         return Err(Unsound::NotInIndex {
             index: job.index().to_owned(),
             name: String::from_utf8_lossy(name).into_owned(),

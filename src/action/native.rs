@@ -36,15 +36,23 @@ pub fn is_needed(arguments: &[Argument<'_>]) -> bool {
         .any(|argument| argument.meaning == Meaning::Machine)
 }
 
-/// `words` with `native` replaced by what `compiler` takes it for. Blocks for as long as a compiler takes to start; the
-/// answer holds for the same compiler, words and processor.
+/// `words` with `native` replaced by what `compiler` takes it for. Blocks for as long as a compiler takes to start.
+///
+/// # Errors
+/// As for [`ask`].
+pub fn expand(compiler: &Path, words: &[String]) -> Result<Vec<String>, NativeError> {
+    let parsed = arguments::parse(words);
+    let native = ask(compiler, &question(&parsed))?;
+    Ok(replace(&parsed, native))
+}
+
+/// What `native` is, for [`replace`]. The answer holds for the same compiler, question and processor.
 ///
 /// # Errors
 /// The compiler cannot be started, or has no such option for its target. The job can be run in place then.
-pub fn expand(compiler: &Path, words: &[String]) -> Result<Vec<String>, NativeError> {
-    let parsed = arguments::parse(words);
+pub fn ask(compiler: &Path, question: &[String]) -> Result<Vec<String>, NativeError> {
     let output = Command::new(compiler)
-        .args(question(&parsed))
+        .args(question)
         // It would edit the question, and the answer is remembered for links without it.
         .env_remove("CCC_OVERRIDE_OPTIONS")
         .output()
@@ -60,8 +68,7 @@ pub fn expand(compiler: &Path, words: &[String]) -> Result<Vec<String>, NativeEr
     if !output.status.success() {
         return Err(failed());
     }
-    let replacement = native(&answer).ok_or_else(failed)?;
-    Ok(replace(&parsed, replacement))
+    native(&answer).ok_or_else(failed)
 }
 
 /// What to ask: all that can matter for the processor, and an input that is never read.
@@ -83,7 +90,8 @@ pub fn question(arguments: &[Argument<'_>]) -> Vec<String> {
 
 /// Takes `native` out and puts `replacement` at the end, but before a `--`: the inner command's own options come last,
 /// so they are the ones that count.
-fn replace(arguments: &[Argument<'_>], replacement: Vec<String>) -> Vec<String> {
+#[must_use]
+pub fn replace(arguments: &[Argument<'_>], replacement: Vec<String>) -> Vec<String> {
     let end = arguments
         .iter()
         .position(|argument| argument.words[0] == "--")

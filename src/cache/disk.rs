@@ -17,6 +17,7 @@ use fs_err as fs;
 use prost::Message as _;
 use rustix::fs::{Access, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 
+use super::buffers::Buffers;
 use super::{CacheError, on_disk};
 use crate::digest::{Digest, DigestFunction};
 use crate::pb::reapi::ActionResult;
@@ -39,6 +40,7 @@ pub struct DiskCache {
     function: DigestFunction,
     now: SystemTime,
     added: AtomicU64,
+    buffers: Buffers,
 }
 
 impl DiskCache {
@@ -61,6 +63,7 @@ impl DiskCache {
             function: DigestFunction::Sha256,
             now: SystemTime::now(),
             added: AtomicU64::new(0),
+            buffers: Buffers::default(),
         })
     }
 
@@ -76,6 +79,16 @@ impl DiskCache {
         &self.root
     }
 
+    /// Whether results can be stored: makes a file and removes it again.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check_writable(&self) -> Result<(), CacheError> {
+        self.temporary()
+            .map(drop)
+            .map_err(|error| CacheError::new(&self.root, error))
+    }
+
     /// Whether any user of this machine may put results here, which would be taken for our own.
     pub fn is_writable_by_all(&self) -> bool {
         use std::os::unix::fs::MetadataExt as _;
@@ -89,7 +102,7 @@ impl DiskCache {
         let file = open_file(&path)?;
         let found = file.metadata().ok()?;
         let bytes = if found.len() <= MAX_RESULT {
-            read_exactly(&file, found.len())
+            self.read_exactly(&file, found.len())
         } else {
             None
         };
@@ -113,7 +126,7 @@ impl DiskCache {
         let file = open_file(&path)?;
         let found = file.metadata().ok()?;
         let bytes = if found.len() == digest.size {
-            read_exactly(&file, digest.size)
+            self.read_exactly(&file, digest.size)
         } else {
             None
         };
@@ -213,6 +226,15 @@ impl DiskCache {
         fs::create_dir_all(path)
     }
 
+    /// The whole file, when it has `size` bytes and no more.
+    fn read_exactly(&self, file: &File, size: u64) -> Option<Bytes> {
+        let mut lent = self
+            .buffers
+            .lend(usize::try_from(size).ok()?.checked_add(1)?);
+        let read = file.take(size + 1).read_to_end(&mut lent.bytes).ok()?;
+        (read as u64 == size).then(|| Bytes::from_owner(lent))
+    }
+
     /// Marks a file as used. Where that is not allowed nothing is lost but its place in the order.
     fn touch(&self, file: &File, found: &std::fs::Metadata) {
         // A clock that was wrong must not keep a file in the cache for ever: the far future is not fresh either.
@@ -239,13 +261,6 @@ fn open_file(path: &Path) -> Option<File> {
     rustix::fs::open(path, flags, rustix::fs::Mode::empty())
         .ok()
         .map(File::from)
-}
-
-/// The whole file, when it has `size` bytes and no more.
-fn read_exactly(file: &File, size: u64) -> Option<Bytes> {
-    let mut bytes = Vec::with_capacity(usize::try_from(size).ok()?.checked_add(1)?);
-    let read = file.take(size + 1).read_to_end(&mut bytes).ok()?;
-    (read as u64 == size).then(|| bytes.into())
 }
 
 fn discard(path: &Path) {

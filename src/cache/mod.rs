@@ -4,6 +4,7 @@
 //! files, whole or absent, so that links share it without locks. What a result must hold to be believed is left to
 //! `exec`; when to trim is decided here, the trimming itself runs in a process of its own.
 
+mod buffers;
 mod debt;
 mod disk;
 mod error;

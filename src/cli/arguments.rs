@@ -26,10 +26,13 @@ pub(super) struct Invocation {
 pub(super) enum Action {
     /// Run the jobs of this file: what lld wants.
     Distribute(PathBuf),
-    Doctor,
+    /// Look at this compiler; without one at the `clang` of `PATH`.
+    Doctor(Option<PathBuf>),
     Stats,
     Cache(CacheAction),
     Index(IndexAction, PathBuf),
+    /// Run a compiler: it and its arguments.
+    Compile(Vec<OsString>),
     /// Show every option.
     HelpAll,
 }
@@ -61,8 +64,15 @@ pub(super) fn parse(
         None if matches.get_flag(HELP_ALL) => (Action::HelpAll, None),
         Some(("help", _)) => (Action::HelpAll, None),
         None => (Action::Distribute(path(&matches, "jobs_file")), None),
-        Some(("doctor", inner)) => (Action::Doctor, Some(inner)),
+        Some(("doctor", inner)) => {
+            let compiler = inner.get_one::<PathBuf>("compiler").cloned();
+            (Action::Doctor(compiler), Some(inner))
+        }
         Some(("stats", inner)) => (Action::Stats, Some(inner)),
+        Some((CC, inner)) => {
+            let words = inner.get_many::<OsString>(CC).into_iter().flatten();
+            (Action::Compile(words.cloned().collect()), Some(inner))
+        }
         Some(("cache", inner)) => (Action::Cache(cache_action(inner)), Some(inner)),
         Some((_, inner)) => (
             Action::Index(index_action(inner), path(inner, "file")),
@@ -74,6 +84,8 @@ pub(super) fn parse(
 }
 
 const HELP_ALL: &str = "help_all";
+/// The launcher's name, and the argument that takes the compiler with all of its own.
+pub(super) const CC: &str = "cc";
 
 /// The parser, whole.
 fn command() -> Command {
@@ -95,7 +107,7 @@ fn command() -> Command {
         .subcommands(subcommands())
 }
 
-fn subcommands() -> [Command; 5] {
+fn subcommands() -> [Command; 6] {
     let keyword = |words: [&'static str; 3]| {
         Arg::new("action")
             .value_parser(words)
@@ -103,7 +115,18 @@ fn subcommands() -> [Command; 5] {
     };
     [
         Command::new("help").hide(true),
-        subcommand("doctor"),
+        subcommand(CC)
+            .override_usage("relto cc [OPTIONS] [--] COMPILER [ARGUMENTS]...")
+            .arg(
+                Arg::new(CC)
+                    .value_name("COMPILER")
+                    .value_parser(ValueParser::os_string())
+                    .num_args(1..)
+                    .trailing_var_arg(true)
+                    .allow_hyphen_values(true)
+                    .required(true),
+            ),
+        subcommand("doctor").arg(path_argument("compiler", "COMPILER")),
         subcommand("stats"),
         subcommand("cache").arg(
             keyword(["show", "trim", "clear"])

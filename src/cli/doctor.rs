@@ -1,15 +1,67 @@
-//! `relto doctor`: what is set, what works, and what to change.
+//! `relto doctor [COMPILER]`: what is set, what works, and what to change.
 //!
-//! Enters: the settings. Leaves: on stdout a list of findings; exit code 1 if a link would fail.
+//! Enters: the settings. Leaves: on stdout a list of findings, each section as soon as it is known; exit code 1 if a link
+//! would fail. What is looked at, and how, is the engine's business.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
-use super::{Context, output};
-use crate::config::{Described, Settings};
+use anstyle::{AnsiColor, Style};
+
+use super::{Context, Failure, engine, output};
+use crate::config::{Described, Settings, Strategy};
 use crate::error::ExitCode;
+use crate::link::doctor::{Finding, Grade, Section, examine};
 
-pub(super) fn run(context: &Context) -> ExitCode {
-    output::print(&configuration(&context.settings))
+/// Where the findings' texts begin.
+const COLUMN: usize = 11;
+
+pub(super) fn run(context: &Context, compiler: Option<&Path>) -> Result<ExitCode, Failure> {
+    let settings = &context.settings;
+    output::print(&configuration(settings));
+    let options = engine::options(settings);
+    let mut tell = |section: &Section| {
+        output::print(&shown(section));
+    };
+    let examined = examine(compiler, &options, &mut tell);
+    let grade = engine::runtime()
+        .map_err(|error| Box::new(error) as Failure)?
+        .block_on(examined);
+    let (verdict, code) = match grade {
+        Grade::Good => ("a link works", ExitCode::Success),
+        Grade::Warning => ("a link works; see the warnings", ExitCode::Success),
+        Grade::Bad => ("a link would fail; see the errors", ExitCode::Failure),
+    };
+    output::print(&format!("{verdict}\n"));
+    Ok(code)
+}
+
+fn shown(section: &Section) -> String {
+    let mut text = format!("{}\n", section.title);
+    for finding in &section.findings {
+        show(finding, &mut text);
+    }
+    text
+}
+
+fn show(finding: &Finding, text: &mut String) {
+    let (word, colour) = match finding.grade {
+        Grade::Good => ("ok", AnsiColor::Green),
+        Grade::Warning => ("warning", AnsiColor::Yellow),
+        Grade::Bad => ("error", AnsiColor::Red),
+    };
+    let style = colour.on_default();
+    let mut lines = finding.text.lines();
+    let first = lines.next().unwrap_or_default();
+    let gap = COLUMN - 2 - word.len();
+    let _ = writeln!(text, "  {style}{word}{style:#}{:gap$}{first}", "");
+    for line in lines {
+        let _ = writeln!(text, "{:COLUMN$}{line}", "");
+    }
+    let hint: Style = AnsiColor::Cyan.on_default();
+    for way_out in &finding.hints {
+        let _ = writeln!(text, "{:COLUMN$}{hint}hint:{hint:#} {way_out}", "");
+    }
 }
 
 /// The files that were read and every value that somebody set, secrets masked.
@@ -28,11 +80,10 @@ fn configuration(settings: &Settings) -> String {
     }
     let strategy = format!("{:?}", settings.strategy).to_lowercase();
     let _ = writeln!(text, "  jobs run by strategy `{strategy}`");
-    match &settings.disk_cache.folder {
-        Some(folder) => {
-            let _ = writeln!(text, "  disk cache in {}", folder.display());
-        }
-        None => text.push_str("  no disk cache\n"),
+    if settings.strategy == Strategy::Local
+        && let Some(executor) = &settings.remote.executor
+    {
+        let _ = writeln!(text, "  so the farm at `{executor}` is not used");
     }
     text
 }

@@ -3,10 +3,13 @@
 //! Enters: settings, a job file. Leaves: the engine's verdict. Starts the runtime, and looks out for signals and for the
 //! linker's death. Everything that happens meanwhile is told in events.
 
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::Arc;
 
+use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
@@ -14,9 +17,10 @@ use crate::config::{Settings, Strategy, Toolchain};
 use crate::error::Hinted;
 use crate::events::Events;
 use crate::fs::remove_if_there;
-use crate::job::JobFile;
+use crate::job::{Caller, JobFile};
+use crate::launcher::{self, GuardedError};
 use crate::link::{self, LinkError};
-use crate::process::{Interruption, Watch};
+use crate::process::{Finished, Interruption, Jobserver, Slots, Watch};
 use crate::state::FILE_NAME;
 
 /// Jobs under way at the farm, where the user says nothing.
@@ -24,29 +28,97 @@ const REMOTE_JOBS: NonZeroUsize = NonZeroUsize::new(200).expect("not zero");
 
 /// What keeps a link from even beginning, or ends it from outside.
 #[derive(Debug, thiserror::Error)]
-enum EngineError {
+pub(super) enum EngineError {
     #[error("cannot start the threads of a link")]
     NoThreads(#[source] io::Error),
     #[error("stopped: {0}")]
     Interrupted(Interruption),
+    #[error(transparent)]
+    Link(LinkError),
+    #[error(transparent)]
+    Guarded(GuardedError),
 }
 
-impl Hinted for EngineError {}
+impl Hinted for EngineError {
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Link(error) => error.hints(),
+            Self::Guarded(error) => error.hints(),
+            Self::NoThreads(_) | Self::Interrupted(_) => Vec::new(),
+        }
+    }
+}
 
 /// Runs all jobs of `job_file`.
 pub(super) fn run(settings: &Settings, job_file: &Path, events: Events) -> Result<(), Failure> {
+    // Before anything is opened that could take the place of a descriptor that make has closed.
+    let options = options(settings);
     let file = JobFile::read(job_file).map_err(|error| Box::new(error) as Failure)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    run_jobs(&options, file, events).map_err(|error| Box::new(error) as Failure)
+}
+
+/// Threads for a whole link.
+pub(super) fn runtime() -> Result<Runtime, EngineError> {
+    tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Box::new(EngineError::NoThreads(error)) as Failure)?;
-    runtime.block_on(watched(file, &options(settings), events))
+        .map_err(EngineError::NoThreads)
+}
+
+/// One job keeps no second thread busy, and starting some is a good part of what a hit takes.
+fn small_runtime() -> Result<Runtime, EngineError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(EngineError::NoThreads)
+}
+
+/// Runs all jobs of `file`.
+pub(super) fn run_jobs(
+    options: &link::Options,
+    file: JobFile,
+    events: Events,
+) -> Result<(), EngineError> {
+    let runtime = match file.caller {
+        Caller::Linker => runtime(),
+        Caller::Launcher => small_runtime(),
+    };
+    runtime?.block_on(watched(file, options, events))
+}
+
+/// Runs a backend that no job describes, and looks at its object.
+pub(super) fn run_guarded(
+    compiler: &OsStr,
+    words: &[OsString],
+    object: &str,
+) -> Result<Finished, EngineError> {
+    small_runtime()?.block_on(async {
+        let mut watch = Watch::of_signals().map_err(EngineError::NoThreads)?;
+        let cancel = CancellationToken::new();
+        let running = launcher::run_guarded(compiler, words, object, &cancel);
+        tokio::pin!(running);
+        let interruption = tokio::select! {
+            ended = &mut running => return ended.map_err(EngineError::Guarded),
+            interruption = watch.interrupted() => interruption,
+        };
+        cancel.cancel();
+        // The compiler has to be gone; how it went no longer counts.
+        let _ = running.await;
+        Err(EngineError::Interrupted(interruption))
+    })
 }
 
 /// Runs the link, and takes back what it wrote if it failed: a linker that is gone removes no objects any more.
-async fn watched(file: JobFile, options: &link::Options, events: Events) -> Result<(), Failure> {
-    let mut watch =
-        Watch::start().map_err(|error| Box::new(EngineError::NoThreads(error)) as Failure)?;
+async fn watched(
+    file: JobFile,
+    options: &link::Options,
+    events: Events,
+) -> Result<(), EngineError> {
+    let watch = match file.caller {
+        Caller::Linker => Watch::start(),
+        Caller::Launcher => Watch::of_signals(),
+    };
+    let mut watch = watch.map_err(EngineError::NoThreads)?;
     let outputs: Vec<String> = file
         .jobs
         .iter()
@@ -69,26 +141,22 @@ async fn linked(
     options: &link::Options,
     events: Events,
     watch: &mut Watch,
-) -> Result<(), Failure> {
+) -> Result<(), EngineError> {
     let cancel = CancellationToken::new();
     let linking = link::run(file, options, events, cancel.clone());
     tokio::pin!(linking);
     let interruption = tokio::select! {
-        result = &mut linking => return result.map_err(failure),
+        result = &mut linking => return result.map_err(EngineError::Link),
         interruption = watch.interrupted() => interruption,
     };
     cancel.cancel();
     match linking.await {
-        Err(error) if !error.is_cancellation() => Err(failure(error)),
-        _ => Err(Box::new(EngineError::Interrupted(interruption))),
+        Err(error) if !error.is_cancellation() => Err(EngineError::Link(error)),
+        _ => Err(EngineError::Interrupted(interruption)),
     }
 }
 
-fn failure(error: LinkError) -> Failure {
-    Box::new(error)
-}
-
-fn options(settings: &Settings) -> link::Options {
+pub(super) fn options(settings: &Settings) -> link::Options {
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     link::Options {
         disk_cache: settings.disk_cache.folder.clone(),
@@ -106,6 +174,19 @@ fn options(settings: &Settings) -> link::Options {
         salt: settings.cache_salt.clone(),
         environment: std::env::vars_os().collect(),
         farm: farm(settings),
+        beside_farm: settings.strategy == Strategy::Dynamic,
+        slots: Arc::new(slots(settings, cores.get())),
+    }
+}
+
+/// Of make, if it counts for us; else of all links of the user.
+fn slots(settings: &Settings, cores: usize) -> Slots {
+    let local = &settings.local;
+    let jobserver = local.makeflags.as_deref().and_then(Jobserver::inherited);
+    match (jobserver, &settings.state_folder) {
+        (Some(jobserver), _) => Slots::of_jobserver(jobserver),
+        (None, Some(folder)) => Slots::of_machine(folder, cores.max(local.jobs.unwrap_or(0))),
+        (None, None) => Slots::unlimited(),
     }
 }
 

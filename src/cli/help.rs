@@ -8,7 +8,11 @@ use std::fmt::Write as _;
 use crate::config::{Group, Kind, OPTIONS, Opt};
 
 /// The commands and what they are for.
-pub(super) const COMMANDS: [(&str, &str); 4] = [
+pub(super) const COMMANDS: [(&str, &str); 5] = [
+    (
+        "cc",
+        "compiler launcher for builds that run ThinLTO backends themselves",
+    ),
     (
         "doctor",
         "check configuration, toolchain and farm; say what to change",

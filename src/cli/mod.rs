@@ -5,6 +5,7 @@
 
 mod arguments;
 mod cache;
+mod cc;
 mod distribute;
 mod doctor;
 mod engine;
@@ -48,6 +49,11 @@ pub fn main() -> std::process::ExitCode {
     if let Some(code) = process::dispatch(&arguments[arguments.len().min(1)..]) {
         return code.into();
     }
+    // So does a compiler that is only launched: this returns for backends.
+    let arguments = match cc::launched(arguments) {
+        Ok(arguments) => arguments,
+        Err(code) => return code.into(),
+    };
     let program = || run(arguments, &Environment::of_process());
     // Without this a bug would end the process with a code that is none of ours. The panic itself is on stderr by then.
     std::panic::catch_unwind(program)
@@ -72,10 +78,13 @@ fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment)
         }
     };
     output::start_log(settings.output.log.as_deref());
+    let context = Context { settings };
+    if let Action::Compile(words) = invocation.action {
+        return cc::run(&context, &words, &warnings);
+    }
     for warning in &warnings {
         output::warning(warning);
     }
-    let context = Context { settings };
     dispatch(&context, invocation.action).unwrap_or_else(|failure| {
         output::error(failure.as_ref());
         ExitCode::Failure
@@ -86,10 +95,11 @@ fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment)
 fn dispatch(context: &Context, action: Action) -> Result<ExitCode, Failure> {
     match action {
         Action::Distribute(job_file) => distribute::run(context, &job_file),
-        Action::Doctor => Ok(doctor::run(context)),
+        Action::Doctor(compiler) => doctor::run(context, compiler.as_deref()),
         Action::Stats => Ok(stats::run(context)),
         Action::Cache(action) => cache::run(context, action),
         Action::Index(action, file) => index::run(action, &file),
+        Action::Compile(words) => Ok(cc::run(context, &words, &[])),
         Action::HelpAll => Ok(output::print(&help::everything())),
     }
 }

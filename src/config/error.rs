@@ -58,6 +58,12 @@ pub enum ConfigError {
     },
     #[error("no configuration file has a table `[config.{name}]`")]
     UnknownConfig { name: String, known: Vec<String> },
+    #[error("`{one}` and `{other}` exclude each other")]
+    Contradiction {
+        one: &'static str,
+        other: &'static str,
+        hint: &'static str,
+    },
     #[error("`{name}` needs `{needs}`")]
     Missing {
         name: &'static str,
@@ -82,6 +88,7 @@ impl Hinted for ConfigError {
                 "there is no `[config.NAME]` table in any file that was read".to_owned()
             }
             Self::UnknownConfig { known, .. } => format!("there is {}", listed(known)),
+            Self::Contradiction { hint, .. } => (*hint).to_owned(),
             Self::Missing { needs, .. } => format!("set `{needs}` too"),
             Self::Unreadable(_)
             | Self::NotToml { .. }

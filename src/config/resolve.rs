@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::Address;
-use super::environment::{Environment, RELTO_LOG, RELTO_NO_PROGRESS, TERM};
+use super::environment::{Environment, MAKEFLAGS, RELTO_LOG, RELTO_NO_PROGRESS, TERM};
 use super::error::ConfigError;
 use super::merge::{Source, Text, Values, shown};
 use super::options::Kind;
@@ -40,12 +40,17 @@ pub(super) fn settings(
         environment,
     };
     let remote = reader.remote()?;
+    let toolchain = reader.toolchain()?;
     Ok(Settings {
-        strategy: reader.strategy(&remote)?,
+        strategy: reader.strategy(&remote, &toolchain)?,
         remote,
-        toolchain: reader.toolchain()?,
+        toolchain,
         local: LocalSettings {
             jobs: reader.get("local_jobs", value::number_or_auto)?.flatten(),
+            makeflags: environment
+                .get(MAKEFLAGS)
+                .and_then(|flags| flags.to_str())
+                .map(str::to_owned),
         },
         disk_cache: reader.disk_cache()?,
         state_folder: environment.cache_folder(),
@@ -106,16 +111,29 @@ impl Reader<'_> {
         })
     }
 
-    fn strategy(&self, remote: &RemoteSettings) -> Result<Strategy, ConfigError> {
+    /// With a farm both places work, as `docs/performance.md` tells, unless the user wants no results of this machine, or
+    /// the workers have another compiler: objects of two compilers do not belong into one program.
+    fn strategy(
+        &self,
+        remote: &RemoteSettings,
+        toolchain: &Toolchain,
+    ) -> Result<Strategy, ConfigError> {
         let words = [
             ("auto", None),
             ("local", Some(Strategy::Local)),
             ("remote", Some(Strategy::Remote)),
             ("dynamic", Some(Strategy::Dynamic)),
         ];
+        let two_compilers = *toolchain == Toolchain::Worker;
         let chosen = self.get("strategy", |text| value::word(text, &words))?;
         match (chosen.flatten(), &remote.executor) {
-            (None, Some(_)) => Ok(Strategy::Remote),
+            (Some(Strategy::Dynamic), _) if two_compilers => Err(ConfigError::Contradiction {
+                one: "strategy=dynamic",
+                other: "toolchain=worker",
+                hint: "one link would mix objects of two compilers; `strategy=remote` does not",
+            }),
+            (None, Some(_)) if two_compilers || !remote.local_fallback => Ok(Strategy::Remote),
+            (None, Some(_)) => Ok(Strategy::Dynamic),
             (None | Some(Strategy::Local), _) => Ok(Strategy::Local),
             (Some(strategy), Some(_)) => Ok(strategy),
             (Some(_), None) => Err(ConfigError::Missing {

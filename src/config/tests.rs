@@ -157,21 +157,36 @@ fn the_disk_cache_has_a_default_and_can_be_switched_off() {
 fn the_strategy_follows_the_executor_unless_it_is_chosen() {
     let place = Place::new("", "");
     let farm = ("remote_executor", "grpc://f:1");
-    assert_eq!(place.settings(&[], &[]).strategy, Strategy::Local);
-    assert_eq!(place.settings(&[farm], &[]).strategy, Strategy::Remote);
-    assert_eq!(
-        place.settings(&[farm, ("strategy", "local")], &[]).strategy,
-        Strategy::Local
-    );
-    assert_eq!(
-        place
-            .settings(&[farm, ("strategy", "dynamic")], &[])
-            .strategy,
-        Strategy::Dynamic
-    );
+    let strategy = |set: &[(&str, &str)]| place.settings(set, &[]).strategy;
+    assert_eq!(strategy(&[]), Strategy::Local);
+    assert_eq!(strategy(&[farm]), Strategy::Dynamic);
+    for (word, chosen) in [
+        ("local", Strategy::Local),
+        ("remote", Strategy::Remote),
+        ("dynamic", Strategy::Dynamic),
+    ] {
+        assert_eq!(strategy(&[farm, ("strategy", word)]), chosen);
+    }
     insta::assert_snapshot!(place.refused(&[("strategy", "remote")]), @r"
     `strategy` needs `remote_executor`
       hint: set `remote_executor` too
+    ");
+}
+
+#[test]
+fn the_farm_alone_works_where_this_machine_is_not_wanted_or_has_another_compiler() {
+    let place = Place::new("", "");
+    let farm = ("remote_executor", "grpc://f:1");
+    let strategy = |set: &[(&str, &str)]| place.settings(set, &[]).strategy;
+    let no_fallback = ("remote_local_fallback", "false");
+    let worker = ("toolchain", "worker");
+    assert_eq!(strategy(&[farm, no_fallback]), Strategy::Remote);
+    assert_eq!(strategy(&[farm, worker]), Strategy::Remote);
+    let dynamic = ("strategy", "dynamic");
+    assert_eq!(strategy(&[farm, no_fallback, dynamic]), Strategy::Dynamic);
+    insta::assert_snapshot!(place.refused(&[farm, worker, dynamic]), @r"
+    `strategy=dynamic` and `toolchain=worker` exclude each other
+      hint: one link would mix objects of two compilers; `strategy=remote` does not
     ");
 }
 

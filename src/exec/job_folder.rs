@@ -4,6 +4,7 @@
 //! symbolic links to the user's own files, and the list of what the compiler may touch. Nothing is copied but the
 //! canonical shard. Removed on drop.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -47,6 +48,11 @@ impl JobFolder {
         for part in ["relto/m", "relto/f"] {
             fs::create_dir_all(folder.path.join(part))?;
         }
+        for output in &hermetic.job.outputs {
+            if let Some(parent) = Path::new(&output.tree_path).parent() {
+                fs::create_dir_all(folder.path.join(parent))?;
+            }
+        }
         symlink(scratch.join(TOOLCHAIN), folder.path.join(ROOT))?;
         for input in &hermetic.action.inputs {
             let path = folder.path.join(&input.tree_path);
@@ -56,6 +62,29 @@ impl JobFolder {
             }
         }
         Ok(folder)
+    }
+
+    /// A file that the compiler left and that nobody would get: the arguments ask for something that is not known.
+    pub(super) fn undeclared(&self, hermetic: &Hermetic) -> Option<String> {
+        let inputs = hermetic.action.inputs.iter().map(|it| &it.tree_path);
+        let outputs = hermetic.job.outputs.iter().map(|it| &it.tree_path);
+        let known: HashSet<&str> = inputs.chain(outputs).map(String::as_str).collect();
+        let mut folders = vec![String::new()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(self.path.join(&folder)).ok()?.flatten() {
+                let name = entry.file_name();
+                let path = match &folder[..] {
+                    "" => name.to_string_lossy().into_owned(),
+                    folder => format!("{folder}/{}", name.to_string_lossy()),
+                };
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    folders.push(path);
+                } else if path != ROOT && !known.contains(path.as_str()) {
+                    return Some(path);
+                }
+            }
+        }
+        None
     }
 
     /// What the action admits, and nothing else of this machine.

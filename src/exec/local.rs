@@ -76,6 +76,19 @@ impl LocalExecutor {
     /// # Errors
     /// The compiler failed in place, too; or it could not be started; or the link is being given up.
     pub async fn run(&self, job: &Planned) -> Result<Compiled, JobFailure> {
+        self.run_claiming(job, &|| true).await
+    }
+
+    /// As `run`, while somebody else may run `job` too: before the compiler writes to the outputs' real places, `claim` has
+    /// to say that nobody else will. Dropping the future kills the compiler.
+    ///
+    /// # Errors
+    /// As `run`; `JobFailure::Cancelled` without the claim.
+    pub async fn run_claiming(
+        &self,
+        job: &Planned,
+        claim: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Compiled, JobFailure> {
         if let PlannedForm::Hermetic(hermetic) = &job.form {
             self.started(job, Origin::Local);
             match self.run_hermetic(job, hermetic).await? {
@@ -95,6 +108,9 @@ impl LocalExecutor {
                     job.module
                 )),
             }
+        }
+        if !claim() {
+            return Err(cancelled(job));
         }
         self.run_in_place(job).await
     }
@@ -181,15 +197,18 @@ impl LocalExecutor {
                     .map(Bytes::from)
             })
             .collect();
-        Ok(
-            match check_result(&hermetic.job, exit_code, &finished.stderr, &outputs) {
-                Ok(()) => Attempt::Good(
-                    outputs.iter_mut().filter_map(Option::take).collect(),
-                    finished,
-                ),
-                Err(reason) => Attempt::Bad(reason),
-            },
-        )
+        let checked = check_result(&hermetic.job, exit_code, &finished.stderr, &outputs);
+        let whole = checked.and_then(|()| match folder.undeclared(hermetic) {
+            Some(file) => Err(UnsoundResult::Undeclared(file)),
+            None => Ok(()),
+        });
+        Ok(match whole {
+            Ok(()) => Attempt::Good(
+                outputs.iter_mut().filter_map(Option::take).collect(),
+                finished,
+            ),
+            Err(reason) => Attempt::Bad(reason),
+        })
     }
 
     async fn run_in_place(&self, job: &Planned) -> Result<Compiled, JobFailure> {
@@ -215,6 +234,7 @@ impl LocalExecutor {
                     reason,
                     place: "on this machine".to_owned(),
                     command: shell_words(&job.command_line),
+                    ending: finished.ending,
                     stderr,
                     hint: Some(in_place::hint(finished.ending).to_owned()),
                 })
@@ -238,9 +258,7 @@ impl LocalExecutor {
     async fn start(&self, job: &Planned, invocation: Invocation) -> Result<Finished, JobFailure> {
         match self.spawner.run(&invocation, &self.shared.cancel).await {
             Ok(finished) => Ok(finished),
-            Err(ProcessError::Cancelled) => Err(JobFailure::Cancelled {
-                module: job.module.clone(),
-            }),
+            Err(ProcessError::Cancelled) => Err(cancelled(job)),
             Err(error) => Err(machine(job, &error)),
         }
     }
@@ -255,6 +273,12 @@ impl LocalExecutor {
             })
             .await?;
         Ok(scratch.path())
+    }
+}
+
+fn cancelled(job: &Planned) -> JobFailure {
+    JobFailure::Cancelled {
+        module: job.module.clone(),
     }
 }
 

@@ -23,6 +23,7 @@ use crate::digest::Digest;
 use crate::error::Hinted;
 use crate::events::{JobId, Origin};
 use crate::hash_cache::Identity;
+use crate::process::Ending;
 use remote::Fallen;
 
 /// A job that no cache could answer.
@@ -93,6 +94,8 @@ pub enum JobFailure {
         /// Where it ran.
         place: String,
         command: String,
+        /// What the compiler itself ended with.
+        ending: Ending,
         stderr: String,
         hint: Option<String>,
     },
@@ -151,6 +154,8 @@ pub enum UnsoundResult {
     MissingOutput(String),
     #[error("the compiler exited with 0 but {0}")]
     WrongOutput(String),
+    #[error("it also writes `{0}`")]
+    Undeclared(String),
     #[error("`{0}` has the wrong digest")]
     WrongDigest(String),
 }

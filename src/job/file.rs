@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Job, JobFile};
+use super::{Caller, Job, JobFile};
 use crate::error::Hinted;
 
 /// Why a job file cannot be used.
@@ -97,6 +97,7 @@ impl JobFile {
                 reason,
             })?;
         let file = Self {
+            caller: Caller::Linker,
             linker_output: raw.common.linker_output,
             common_arguments: raw.common.args,
             common_inputs: raw.common.inputs,

@@ -7,9 +7,20 @@ mod file;
 
 pub use file::JobFileError;
 
+/// Who asks for jobs; it decides what is usual and what is a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// lld, by a job file.
+    Linker,
+    /// A build system that runs the backends itself, through `relto cc`: one job, whose whole command line are the common
+    /// arguments, and whose object has the name that the build gave it.
+    Launcher,
+}
+
 /// The jobs of one link. The format is LLVM's (`llvm/docs/DTLTO`), the same from LLVM 21 to 24.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobFile {
+    pub caller: Caller,
     /// `-o` as it was given to lld.
     pub linker_output: String,
     /// The compiler, then the arguments that every job has.

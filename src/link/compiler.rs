@@ -16,6 +16,7 @@ use crate::action::response::{expand_response_files, tokenize_config};
 use crate::action::toolchain_tree::ToolFile;
 use crate::answers::answer;
 use crate::digest::{Digest, DigestFunction};
+use crate::job::Caller;
 use crate::state::State;
 use crate::toolchain::Toolchain;
 use crate::toolchain::config::{self, ConfigError, ConfigFolders};
@@ -63,13 +64,17 @@ impl Compiler {
     pub(super) fn portable(
         &self,
         toolchain: &Toolchain,
+        caller: Caller,
         words: &[String],
         state: &State,
         configuration: &mut Vec<String>,
     ) -> Result<Vec<String>, String> {
         let words = expand_response_files(words, &mut |path| fs::read_to_string(path))
             .map_err(|error| error.to_string())?;
-        let (mode, words) = multi_call(&words);
+        let (mode, words) = match caller {
+            Caller::Linker => multi_call(&words),
+            Caller::Launcher => words.split_at(0),
+        };
         configuration.extend_from_slice(mode);
         let parsed = arguments::parse(words);
         if let Some(missing) = parsed
@@ -122,12 +127,15 @@ impl Compiler {
     }
 
     fn without_native(&self, words: &[String], state: &State) -> Result<Vec<String>, String> {
-        let question = format!("{} native {} {words:?}", self.identity, processor());
+        let parsed = arguments::parse(words);
+        let asked = native::question(&parsed);
+        let question = format!("{} native {} {asked:?}", self.identity, processor());
         let said = answer(state, &question, || {
-            let expanded = native::expand(&self.path, words).map_err(|error| error.to_string())?;
-            Ok::<_, String>(expanded.join("\n"))
+            let native = native::ask(&self.path, &asked).map_err(|error| error.to_string())?;
+            Ok::<_, String>(native.join("\n"))
         })?;
-        Ok(said.lines().map(str::to_owned).collect())
+        let native = said.lines().map(str::to_owned).collect();
+        Ok(native::replace(&parsed, native))
     }
 }
 

@@ -51,7 +51,8 @@ pub(super) struct Delivery {
     pub(super) record: Record,
     pub(super) cancel: CancellationToken,
     pub(super) events: Events,
-    linker: Parent,
+    /// Whoever must still be there to want the objects.
+    linker: Option<Parent>,
     /// The cache refused a write; nothing more is kept in this link.
     refused: AtomicBool,
 }
@@ -60,6 +61,7 @@ impl Delivery {
     pub(super) fn new(
         disk_cache: Option<DiskCache>,
         record: Record,
+        linker: Option<Parent>,
         cancel: CancellationToken,
         events: Events,
     ) -> Self {
@@ -68,7 +70,7 @@ impl Delivery {
             record,
             cancel,
             events,
-            linker: Parent::now(),
+            linker,
             refused: AtomicBool::new(false),
         }
     }
@@ -123,8 +125,9 @@ impl Delivery {
         outputs: &[NamedOutput],
         contents: &[Bytes],
     ) -> Result<(), DeliveryError> {
-        for (output, contents) in outputs.iter().zip(contents) {
-            if self.cancel.is_cancelled() || self.linker.is_gone() {
+        // The object last: who finds it finds the others.
+        for (output, contents) in outputs.iter().zip(contents).rev() {
+            if self.cancel.is_cancelled() || self.linker.is_some_and(Parent::is_gone) {
                 return Err(DeliveryError::NobodyWaits);
             }
             write_whole(&output.host, contents).map_err(|source| DeliveryError::Unwritable {

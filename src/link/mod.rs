@@ -6,9 +6,11 @@
 
 mod compiler;
 mod deliver;
+pub mod doctor;
 mod farm;
 mod plan;
 mod record;
+mod runners;
 mod schedule;
 mod tools;
 
@@ -33,7 +35,8 @@ use crate::events::{Event, Events};
 use crate::exec::JobFailure;
 use crate::exec::queue::Queue;
 use crate::hash_cache::HashCache;
-use crate::job::JobFile;
+use crate::job::{Caller, JobFile};
+use crate::process::{Parent, Slots};
 use crate::reapi::ConnectError;
 use crate::state::State;
 
@@ -56,6 +59,10 @@ pub struct Options {
     pub environment: Vec<(OsString, OsString)>,
     /// `None`: all jobs run on this machine.
     pub farm: Option<FarmOptions>,
+    /// This machine and the farm work on the jobs together; otherwise it does what the farm does not.
+    pub beside_farm: bool,
+    /// What this machine has room for, other links included.
+    pub slots: Arc<Slots>,
 }
 
 /// Why a link failed.
@@ -119,10 +126,11 @@ struct Link {
     events: Events,
     cancel: CancellationToken,
     farm: Option<Farm>,
-    /// Jobs that the farm may have.
-    for_farm: Queue,
-    /// Jobs that only this machine may have.
-    for_slots: Queue,
+    /// Local slots take jobs that the farm may have, too.
+    beside_farm: bool,
+    slots: Arc<Slots>,
+    /// Jobs without a result.
+    queue: Arc<Queue>,
     /// The first job that nobody plans yet.
     next: AtomicUsize,
 }
@@ -147,12 +155,17 @@ pub async fn run(
     let disk_cache = open_disk_cache(options, &events);
     let tools = Tools::find(&file, options, &hash_cache, &state).map_err(Box::new)?;
     if let Some(reason) = tools.obstacle() {
-        events.note(format!("all jobs run in place, uncached: {reason}"));
+        let text = format!("all jobs run in place, uncached: {reason}");
+        match file.caller {
+            Caller::Linker => events.note(text),
+            Caller::Launcher => events.warning(text, None),
+        }
     }
     let link = Arc::new(Link {
         delivery: Delivery::new(
             disk_cache,
             Record::new(Arc::clone(&state)),
+            (file.caller == Caller::Linker).then(Parent::now),
             cancel.clone(),
             events.clone(),
         ),
@@ -165,8 +178,9 @@ pub async fn run(
         hash_cache,
         events,
         cancel,
-        for_farm: Queue::default(),
-        for_slots: Queue::default(),
+        beside_farm: options.beside_farm,
+        slots: Arc::clone(&options.slots),
+        queue: Arc::new(Queue::new(options.local_jobs)),
         next: AtomicUsize::new(0),
     });
     let result = link.run_jobs(options, connecting).await;
@@ -176,7 +190,7 @@ pub async fn run(
         let output = &link.file.linker_output;
         link.delivery
             .record
-            .close(output, options, added, &link.events);
+            .close(link.file.caller, output, options, added, &link.events);
     }
     if let Some(trouble) = state.take_trouble() {
         link.events

@@ -20,7 +20,7 @@ use crate::error::Hinted;
 use crate::events::{Events, JobId};
 use crate::exec::{Hermetic, Planned, PlannedForm};
 use crate::hash_cache::{FileFacts, HashCache};
-use crate::job::{Job, JobFile};
+use crate::job::{Caller, Job, JobFile};
 use crate::thinlto::{Form, Index, ModuleFacts, module};
 
 /// Why a job must not run at all.
@@ -100,16 +100,22 @@ impl Planner<'_> {
     }
 
     fn form(&self, job: &Job) -> Result<Checked, Unsound> {
-        let shard = read_shard(job.index())?;
-        let index = Index::parse(&shard).map_err(|source| Unsound::Index {
-            name: job.index().to_owned(),
-            source,
-        })?;
-        check_names(job, &index)?;
-        let bytes = self.check_modules(job, &index)?;
+        let caller = self.file.caller;
+        let shard = read_shard(caller, job.index())?;
+        let index = match &shard[..] {
+            [] => None,
+            shard => Some(Index::parse(shard).map_err(|source| Unsound::Index {
+                name: job.index().to_owned(),
+                source,
+            })?),
+        };
+        if let Some(index) = &index {
+            check_names(caller, job, index)?;
+        }
+        let bytes = self.check_modules(job, index.as_ref())?;
         let reason = match self.tools.arguments(&job.arguments) {
             Err(reason) => reason,
-            Ok(arguments) => match self.canonical(job, &arguments, &index)? {
+            Ok(arguments) => match self.canonical(job, &arguments, index.as_ref())? {
                 Canonical::Hermetic(canonical) => match self.hermetic(*canonical) {
                     Ok(hermetic) => {
                         return Ok(Checked {
@@ -122,24 +128,36 @@ impl Planner<'_> {
                 Canonical::InPlace { reason } => reason,
             },
         };
-        self.events.note(format!(
-            "`{}` runs in place, uncached: {reason}",
-            job.module()
-        ));
+        self.tell_in_place(job, &reason);
         Ok(Checked {
             bytes,
             form: PlannedForm::InPlace,
         })
     }
 
+    /// A link shows in its summary how many jobs ran so; a launched compiler has none.
+    fn tell_in_place(&self, job: &Job, reason: &str) {
+        match self.file.caller {
+            Caller::Linker => self.events.note(format!(
+                "`{}` runs in place, uncached: {reason}",
+                job.module()
+            )),
+            Caller::Launcher => self.events.warning(
+                format!("ThinLTO backends run in place, uncached: {reason}"),
+                None,
+            ),
+        }
+    }
+
     fn canonical(
         &self,
         job: &Job,
         arguments: &[String],
-        index: &Index<'_>,
+        index: Option<&Index<'_>>,
     ) -> Result<Canonical, Unsound> {
         let is_folder = |path: &str| Path::new(path).is_dir();
-        canonical(job, arguments, self.tools.target(), index, &is_folder).map_err(|source| {
+        let (caller, target) = (self.file.caller, self.tools.target());
+        canonical(caller, job, arguments, target, index, &is_folder).map_err(|source| {
             Unsound::Rewrite {
                 name: job.index().to_owned(),
                 source,
@@ -149,9 +167,17 @@ impl Planner<'_> {
 
     /// Checks every module that the job reads, and estimates how long the job takes: the module is compiled whole, of
     /// an import only a part.
-    fn check_modules(&self, job: &Job, index: &Index<'_>) -> Result<u64, Unsound> {
+    fn check_modules(&self, job: &Job, index: Option<&Index<'_>>) -> Result<u64, Unsound> {
+        let entries = index.map(Index::modules).unwrap_or_default();
         let mut bytes = 0;
-        for entry in index.modules() {
+        // A module that is skipped, or compiled by itself, has no entry.
+        let own = job.module().as_bytes();
+        if !entries.iter().any(|entry| entry.path == own) {
+            let known = self.module(job.module())?;
+            module_facts(job.module(), &known)?;
+            bytes += known.identity.size;
+        }
+        for entry in entries {
             let name = std::str::from_utf8(&entry.path)
                 .expect("it equals a name of the job, which is text");
             let known = self.module(name)?;
@@ -223,12 +249,13 @@ struct Checked {
     bytes: u64,
 }
 
-fn read_shard(name: &str) -> Result<Vec<u8>, Unsound> {
+/// An empty shard means that the module is compiled by itself, where a build system says so; from lld it is a fault.
+fn read_shard(caller: Caller, name: &str) -> Result<Vec<u8>, Unsound> {
     let shard = fs::read(name).map_err(|source| Unsound::Unreadable {
         name: name.to_owned(),
         source,
     })?;
-    if shard.is_empty() {
+    if shard.is_empty() && caller == Caller::Linker {
         return Err(Unsound::Empty {
             name: name.to_owned(),
         });

@@ -13,6 +13,7 @@ use crate::cache::add_debt;
 use crate::events::{self, Events, Origin};
 use crate::exec::{Compiled, Planned};
 use crate::history::{Estimate, History, LinkRecord, ModuleKey, OriginCounts};
+use crate::job::Caller;
 use crate::process::{Relto, detach};
 use crate::state::State;
 
@@ -65,16 +66,27 @@ impl Record {
         })
     }
 
-    /// Ends the record of a link that succeeded. `added` is what it brought into the disk cache, in bytes.
-    pub(super) fn close(&self, output: &str, options: &Options, added: u64, events: &Events) {
+    /// Ends the record of a link that succeeded; a launched compiler is a part of what its folder's build does. `added` is what it brought into the disk cache, in bytes.
+    pub(super) fn close(
+        &self,
+        caller: Caller,
+        output: &str,
+        options: &Options,
+        added: u64,
+        events: &Events,
+    ) {
         let origins = *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        self.history.record_link(LinkRecord {
+        let record = LinkRecord {
             finished: SystemTime::now(),
             output: output.to_owned(),
             jobs: origins.total(),
             duration: self.started.elapsed(),
             origins,
-        });
+        };
+        match caller {
+            Caller::Linker => self.history.record_link(record),
+            Caller::Launcher => self.history.record_job(record),
+        }
         self.history.flush();
         if let (Some(root), Some(max_size)) = (&options.disk_cache, options.disk_cache_max_size)
             && add_debt(&self.state, root, added, max_size)

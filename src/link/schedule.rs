@@ -1,8 +1,8 @@
 //! Who does what, and when.
 //!
 //! Enters: a link that is ready. Leaves: every job done, or the first failure. Planners look jobs up in the disk cache
-//! while the farm is being connected; what they do not find waits for the farm, as far as there is one, longest first.
-//! Local slots take what can run nowhere else and what the farm lets go.
+//! while the farm is being connected; what they do not find waits in the queue, from which slots of this machine and of
+//! the farm take their turns. How a turn is run is said in `runners`.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -10,11 +10,13 @@ use std::sync::atomic::Ordering;
 
 use super::farm::{Connecting, Farm};
 use super::plan::{Planner, Step};
+use super::runners::{Here, There};
 use super::{Link, LinkError, Options};
 use crate::events::JobId;
 use crate::exec::local::{self, LocalExecutor};
+use crate::exec::queue::{Place, Places, work};
 use crate::exec::remote::{self, RemoteExecutor};
-use crate::exec::{Compiled, Planned, PlannedForm};
+use crate::exec::{Planned, PlannedForm};
 use crate::process::Relto;
 use crate::task::{Task, spawn, spawn_blocking};
 
@@ -36,11 +38,10 @@ impl Link {
         for planner in planners {
             keep_first(&mut first, planner.await);
         }
-        self.for_farm.close();
+        self.queue.close();
         if let Some(at_farm) = at_farm {
             keep_first(&mut first, at_farm.await);
         }
-        self.for_slots.close();
         for slot in slots {
             keep_first(&mut first, slot.await);
         }
@@ -91,30 +92,21 @@ impl Link {
     }
 
     fn queue(&self, job: Arc<Planned>) {
-        match (&self.farm, &job.form) {
-            (Some(_), PlannedForm::Hermetic(_)) => self.for_farm.push(job),
-            _ => self.for_slots.push(job),
-        }
-    }
-
-    fn start_slot(self: &Arc<Self>, executor: Arc<LocalExecutor>) -> Task<Result<(), LinkError>> {
-        let link = Arc::clone(self);
-        spawn(async move { link.or_give_up(link.run_here(&executor).await) })
+        let places = match (&self.farm, &job.form) {
+            (Some(_), PlannedForm::Hermetic(_)) if self.beside_farm => Places::BOTH,
+            (Some(_), PlannedForm::Hermetic(_)) => Places::FARM,
+            _ => Places::HERE,
+        };
+        self.queue.push(job, places);
     }
 
     /// A local slot: one compiler at a time.
-    async fn run_here(self: &Arc<Self>, executor: &LocalExecutor) -> Result<(), LinkError> {
-        while let Some(job) = self.for_slots.pop().await {
-            if self.cancel.is_cancelled() {
-                return Err(LinkError::Cancelled);
-            }
-            let compiled = Arc::new(executor.run(&job).await.map_err(Box::new)?);
-            self.deliver(&job, &compiled).await?;
-            if let Some(farm) = &self.farm {
-                farm.compiled_here(&job, &compiled).await;
-            }
-        }
-        Ok(())
+    fn start_slot(self: &Arc<Self>, executor: Arc<LocalExecutor>) -> Task<Result<(), LinkError>> {
+        let link = Arc::clone(self);
+        spawn(async move {
+            let runner = Here::new(&link, executor);
+            link.or_give_up(work(&link.queue, Place::Here, &runner).await)
+        })
     }
 
     fn start_farm(self: &Arc<Self>, connecting: Connecting) -> Task<Result<(), LinkError>> {
@@ -122,15 +114,19 @@ impl Link {
         spawn(async move { link.or_give_up(link.use_farm(connecting).await) })
     }
 
-    /// Nobody waits for the farm's answer before there is a job for it.
+    /// Nobody waits for the farm's answer before there is a job for it, or when this machine has done all of them.
     async fn use_farm(self: &Arc<Self>, connecting: Connecting) -> Result<(), LinkError> {
-        let (Some(farm), Some(first)) = (&self.farm, self.for_farm.pop().await) else {
+        let Some(farm) = &self.farm else {
             return Ok(());
         };
-        self.for_farm.push(first);
+        if !self.queue.wait(Place::Farm).await {
+            return Ok(());
+        }
         let connected = tokio::select! {
+            biased;
             () = self.cancel.cancelled() => return Err(LinkError::Cancelled),
             connected = connecting => connected,
+            () = self.queue.over() => return Ok(()),
         };
         match connected {
             Ok(client) => {
@@ -142,9 +138,7 @@ impl Link {
             }
             Err(error) => {
                 farm.unreachable(error).map_err(Box::new)?;
-                while let Some(job) = self.for_farm.pop().await {
-                    self.for_slots.push(job);
-                }
+                self.queue.lose_farm();
                 Ok(())
             }
         }
@@ -173,7 +167,10 @@ impl Link {
         let runners: Vec<_> = (0..farm.options.jobs.get().min(self.file.jobs.len()))
             .map(|_| {
                 let (link, executor) = (Arc::clone(self), Arc::clone(executor));
-                spawn(async move { link.or_give_up(link.run_at(&executor).await) })
+                spawn(async move {
+                    let runner = There::new(&link, executor);
+                    link.or_give_up(work(&link.queue, Place::Farm, &runner).await)
+                })
             })
             .collect();
         let mut first = Ok(());
@@ -183,44 +180,11 @@ impl Link {
         first
     }
 
-    async fn run_at(self: &Arc<Self>, executor: &Arc<RemoteExecutor>) -> Result<(), LinkError> {
-        let Some(farm) = &self.farm else {
-            return Ok(());
-        };
-        while let Some(job) = self.for_farm.pop().await {
-            // A future that is dropped is cancelled at the farm, too.
-            let ended = tokio::select! {
-                biased;
-                () = self.cancel.cancelled() => return Err(LinkError::Cancelled),
-                ended = executor.run(&job) => ended,
-            };
-            match ended {
-                Ok(compiled) => self.deliver(&job, &Arc::new(compiled)).await?,
-                Err(fallen) => {
-                    farm.let_go(&job, fallen)?;
-                    self.for_slots.push(job);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn deliver(
-        self: &Arc<Self>,
-        job: &Arc<Planned>,
-        compiled: &Arc<Compiled>,
-    ) -> Result<(), LinkError> {
-        let (link, job, compiled) = (Arc::clone(self), Arc::clone(job), Arc::clone(compiled));
-        spawn_blocking(move || link.delivery.compiled(&job, &compiled)).await?;
-        Ok(())
-    }
-
     /// One failure ends the whole link.
     fn or_give_up(&self, result: Result<(), LinkError>) -> Result<(), LinkError> {
         if result.is_err() {
             self.cancel.cancel();
-            self.for_farm.close();
-            self.for_slots.close();
+            self.queue.stop();
         }
         result
     }

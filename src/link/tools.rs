@@ -79,6 +79,10 @@ pub(super) struct Tools {
     tree: Arc<ToolchainTree>,
     terms: Terms,
     worker: Option<WorkerTools>,
+    /// The compiler's path, absolute.
+    compiler: PathBuf,
+    /// What it calls itself, release and all.
+    version: String,
     /// The triple that the compiler compiles for unless it is told another one.
     target: String,
     /// The common arguments after the compiler, or why they cannot be taken elsewhere.
@@ -116,6 +120,7 @@ impl Tools {
         let mut configuration = Vec::new();
         let common = compiler.portable(
             &toolchain,
+            file.caller,
             &file.common_arguments[1..],
             state,
             &mut configuration,
@@ -138,6 +143,8 @@ impl Tools {
             tree: Arc::new(tree),
             terms: terms(options),
             worker,
+            compiler: toolchain.called_as,
+            version: compiler.version,
             target: compiler.target,
             common,
         })
@@ -162,6 +169,14 @@ impl Tools {
             Some(worker) => (&worker.tree, &worker.terms),
             None => (&self.tree, &self.terms),
         }
+    }
+
+    pub(super) fn compiler(&self) -> &Path {
+        &self.compiler
+    }
+
+    pub(super) fn version(&self) -> &str {
+        &self.version
     }
 
     pub(super) fn target(&self) -> &str {
@@ -241,7 +256,7 @@ fn start(toolchain: &Toolchain) -> Vec<String> {
     words
 }
 
-fn variable<'a>(options: &'a Options, name: &str) -> Option<&'a OsStr> {
+pub(super) fn variable<'a>(options: &'a Options, name: &str) -> Option<&'a OsStr> {
     let found = options.environment.iter().find(|(key, _)| key == name);
     found.map(|(_, value)| value.as_os_str())
 }

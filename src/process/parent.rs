@@ -31,6 +31,20 @@ pub enum Interruption {
     HungUp,
 }
 
+impl Interruption {
+    /// The signal that said so.
+    #[must_use]
+    pub fn signal(self) -> Option<i32> {
+        let signal = match self {
+            Self::ParentGone => return None,
+            Self::Interrupted => Signal::INT,
+            Self::Terminated => Signal::TERM,
+            Self::HungUp => Signal::HUP,
+        };
+        Some(signal.as_raw())
+    }
+}
+
 impl fmt::Display for Interruption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -64,7 +78,7 @@ impl Parent {
 #[derive(Debug)]
 pub struct Watch {
     parent: Parent,
-    parent_died: Signals,
+    parent_died: Option<Signals>,
     interrupt: Option<Signals>,
     terminate: Option<Signals>,
     hangup: Option<Signals>,
@@ -81,24 +95,35 @@ impl Watch {
     /// # Errors
     /// No signal handler can be installed.
     pub fn start() -> io::Result<Self> {
+        let watch = Self {
+            // A signal that nobody sends otherwise: the kernel sends it too when only the thread ends that started
+            // relto, as in build tools written in Go, and then it must mean nothing.
+            parent_died: Some(signal(SignalKind::user_defined2())?),
+            ..Self::of_signals()?
+        };
+        // Where this is refused, the parent is looked for now and then all the same.
+        let _ = rustix::process::set_parent_process_death_signal(Some(Signal::USR2));
+        Ok(watch)
+    }
+
+    /// Looks out for signals only: a compiler outlives whoever started it. What `start` says of signals holds here too.
+    ///
+    /// # Errors
+    /// No signal handler can be installed.
+    pub fn of_signals() -> io::Result<Self> {
         let parent = Parent::now();
         let ignored = ignored_signals();
         let listen = |kind: SignalKind| {
             let is_ignored = ignored >> (kind.as_raw_value() - 1) & 1 == 1;
             (!is_ignored).then(|| signal(kind)).transpose()
         };
-        let watch = Self {
+        Ok(Self {
             parent,
-            // A signal that nobody sends otherwise: the kernel sends it too when only the thread ends that started
-            // relto, as in build tools written in Go, and then it must mean nothing.
-            parent_died: signal(SignalKind::user_defined2())?,
+            parent_died: None,
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
             hangup: listen(SignalKind::hangup())?,
-        };
-        // Where this is refused, the parent is looked for now and then all the same.
-        let _ = rustix::process::set_parent_process_death_signal(Some(Signal::USR2));
-        Ok(watch)
+        })
     }
 
     /// Process id of the linker, or of whoever else started relto.
@@ -110,7 +135,7 @@ impl Watch {
 
     /// Whether relto is an orphan.
     pub fn is_parent_gone(&self) -> bool {
-        self.parent.is_gone()
+        self.parent_died.is_some() && self.parent.is_gone()
     }
 
     /// Waits for a reason to stop. May be dropped and called again.
@@ -122,7 +147,7 @@ impl Watch {
                 () = next(&mut self.interrupt) => return Interruption::Interrupted,
                 () = next(&mut self.terminate) => return Interruption::Terminated,
                 () = next(&mut self.hangup) => return Interruption::HungUp,
-                _ = self.parent_died.recv() => {}
+                () = next(&mut self.parent_died) => {}
                 _ = look.tick() => {}
             }
             if self.is_parent_gone() {

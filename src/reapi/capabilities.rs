@@ -93,18 +93,26 @@ pub(super) async fn discover(
         Some(_) if options.cache.is_some() && options.cache != options.executor => {
             let (cache, execution) =
                 tokio::join!(ask(wire, Role::Cache), ask(wire, Role::Execution));
-            (cache?, Some(execution?))
+            let unanswered = CapabilityError::Unanswered;
+            let (cache, execution) = (cache.map_err(unanswered)?, execution.map_err(unanswered)?);
+            (cache, Some(execution))
         }
         Some(_) => {
-            let both = ask(wire, Role::Execution).await?;
+            let both = ask(wire, Role::Execution)
+                .await
+                .map_err(CapabilityError::Unanswered)?;
             (both.clone(), Some(both))
         }
-        None => (ask(wire, Role::Cache).await?, None),
+        None => {
+            let cache = ask(wire, Role::Cache).await;
+            (cache.map_err(CapabilityError::Unanswered)?, None)
+        }
     };
     merge(&cache, execution.as_ref(), options)
 }
 
-async fn ask(wire: &Wire, role: Role) -> Result<ServerCapabilities, CapabilityError> {
+/// One address's answer. A server without the service is taken to be a plain one.
+pub(super) async fn ask(wire: &Wire, role: Role) -> Result<ServerCapabilities, Failure> {
     let message = reapi::GetCapabilitiesRequest {
         instance_name: wire.instance.clone(),
     };
@@ -119,7 +127,7 @@ async fn ask(wire: &Wire, role: Role) -> Result<ServerCapabilities, CapabilityEr
     });
     match asked.await {
         Err(failure) if failure.kind == FailureKind::Unsupported => Ok(plain(role)),
-        asked => asked.map_err(CapabilityError::Unanswered),
+        asked => asked,
     }
 }
 
@@ -195,7 +203,7 @@ fn check_version(server: &ServerCapabilities) -> Result<(), CapabilityError> {
     Ok(())
 }
 
-fn version_text(version: &SemVer) -> String {
+pub(super) fn version_text(version: &SemVer) -> String {
     format!("{}.{}", version.major, version.minor)
 }
 
@@ -248,7 +256,7 @@ fn choose_function(
         })
 }
 
-fn function_names(list: &[i32]) -> String {
+pub(super) fn function_names(list: &[i32]) -> String {
     let names = list.iter().map(|number| {
         Function::try_from(*number).map_or("an unknown function", |function| function.as_str_name())
     });

@@ -17,7 +17,7 @@ use super::wire::{Side, Wire};
 use crate::error::Hinted;
 
 /// How long the first answer may take: whether a farm is there at all should not cost a link a minute.
-const FIRST_ANSWER: Duration = Duration::from_secs(5);
+pub(super) const FIRST_ANSWER: Duration = Duration::from_secs(5);
 /// Attempts after the first that finding out is worth.
 const FIRST_RETRIES: u32 = 2;
 
@@ -72,8 +72,7 @@ pub(super) async fn connect_with(
     };
     let mut wire = wire(dials, options)?;
     let (retries, timeout) = (wire.policy.retries, wire.timeout);
-    wire.policy.retries = retries.min(FIRST_RETRIES);
-    wire.timeout = timeout.min(FIRST_ANSWER);
+    for_first_answer(&mut wire);
     let capabilities = discover(&wire, options)
         .await
         .map_err(|source| ConnectError::Capabilities { address, source })?;
@@ -81,7 +80,13 @@ pub(super) async fn connect_with(
     Ok(Farm::new(wire, capabilities))
 }
 
-fn dials(options: &ClientOptions) -> Result<Dials, ConnectError> {
+/// Lets `wire` find out soon whether anybody is there.
+pub(super) fn for_first_answer(wire: &mut Wire) {
+    wire.policy.retries = wire.policy.retries.min(FIRST_RETRIES);
+    wire.timeout = wire.timeout.min(FIRST_ANSWER);
+}
+
+pub(super) fn dials(options: &ClientOptions) -> Result<Dials, ConnectError> {
     let parse = |text: &Option<String>| text.as_deref().map(Address::parse).transpose();
     let (executor, cache) = (parse(&options.executor)?, parse(&options.cache)?);
     let store = cache
@@ -107,7 +112,7 @@ fn dial(address: &Address, options: &ClientOptions) -> Result<Dial, ConnectError
     Ok(Arc::new(move || endpoint.connect_lazy()))
 }
 
-fn wire(dials: Dials, options: &ClientOptions) -> Result<Wire, ConnectError> {
+pub(super) fn wire(dials: Dials, options: &ClientOptions) -> Result<Wire, ConnectError> {
     if let Some(fault) = instance_name_fault(&options.instance_name) {
         return Err(ConnectError::InstanceName {
             name: options.instance_name.clone(),

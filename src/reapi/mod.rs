@@ -8,6 +8,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -36,12 +37,14 @@ mod known;
 mod metadata;
 mod operation;
 mod options;
+mod probe;
 mod resource_name;
 mod result;
 mod retry;
 mod rpc;
 mod source;
 mod status;
+mod unreached;
 mod upload;
 mod watchdog;
 mod wire;
@@ -64,9 +67,11 @@ pub use execution::ExecuteJob;
 pub use metadata::{About, BadHeader};
 pub use operation::{Executed, Stage};
 pub use options::{ClientOptions, CredentialHelper, Header, Invocation, TlsOptions};
+pub use probe::{Offer, Probe, Probed, probe};
 pub use result::{Output, Printed, declared_outputs, stderr, stdout};
 pub use rpc::{Counters, Rpc};
 pub use status::{Failure, FailureKind};
+pub use unreached::Unreached;
 
 use cancel::Canceller;
 use download::Downloader;
@@ -225,7 +230,12 @@ impl Client {
     /// Ends what the link left on the farm and reports what was transferred. To be called once, after the last job; it
     /// takes no longer than a few seconds.
     pub async fn close(&self) {
-        self.inner.canceller.close().await;
+        self.close_within(cancel::PATIENCE).await;
+    }
+
+    /// As `close`, if nobody may be kept waiting: what is not cancelled by then ends with the connection.
+    pub async fn close_within(&self, patience: Duration) {
+        self.inner.canceller.close(patience).await;
         let counters = self.counters();
         self.inner.events.send(Event::Transferred {
             up: counters.bytes_up(),

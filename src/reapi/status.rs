@@ -143,6 +143,14 @@ impl Failure {
         Self::new(FailureKind::Corrupt, rpc, message)
     }
 
+    /// Schedulers that have just started say this of a platform as if it would pass.
+    fn lacks_workers(&self) -> bool {
+        let message = self.message.to_ascii_lowercase();
+        ["no workers", "no registered executors"]
+            .iter()
+            .any(|words| message.contains(words))
+    }
+
     /// Whether the same request may succeed later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
@@ -168,7 +176,10 @@ impl Hinted for Failure {
             FailureKind::MissingBlobs(_) => {
                 "the farm takes uploads but does not keep them: may these credentials write?"
             }
-            FailureKind::Rejected if self.rpc == Rpc::Execute => {
+            FailureKind::Rejected | FailureKind::Transient { .. }
+                if self.rpc == Rpc::Execute
+                    && (self.kind == FailureKind::Rejected || self.lacks_workers()) =>
+            {
                 "check `remote_default_exec_properties` and `remote_instance_name` against what the workers offer"
             }
             _ => return Vec::new(),

@@ -6,6 +6,7 @@
 
 mod log;
 pub mod messages;
+mod one_job;
 mod progress;
 mod record;
 mod summary;
@@ -24,6 +25,7 @@ use std::time::Instant;
 use crate::events::{self, Event, Stamped};
 use progress::Progress;
 
+pub use one_job::OneJob;
 pub use summary::summary;
 pub use totals::Totals;
 
@@ -157,6 +159,7 @@ impl Report {
             | Event::JobStopped { .. }
             | Event::JobFinished { .. }
             | Event::Transferred { .. }
+            | Event::FarmUnreachable
             | Event::LinkFinished => {}
         }
         if self.style.profile.is_some() || self.style.execution_log.is_some() {

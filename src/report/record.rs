@@ -35,6 +35,8 @@ pub(super) fn attempts(events: &[Stamped]) -> Vec<Attempt> {
                 open.insert((*job, *origin), *at);
                 continue;
             }
+            // One that has not begun was given up on its way there.
+            Event::JobStopped { job, origin } if !open.contains_key(&(*job, *origin)) => continue,
             Event::JobStopped { job, origin } => (*job, *origin, false),
             Event::JobFinished { job, origin } => (*job, *origin, true),
             _ => continue,

@@ -38,6 +38,7 @@ impl Totals {
             | Event::CompilerMessage { .. }
             | Event::Warning { .. }
             | Event::Note { .. }
+            | Event::FarmUnreachable
             | Event::LinkFinished => {}
         }
     }

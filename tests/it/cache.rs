@@ -15,7 +15,9 @@ use crate::support::link::{Form, Home, Link};
 use crate::support::mount::Mount;
 use crate::support::outcome::Outcome;
 use crate::support::program::{Program, cxx, generated, zstd};
-use crate::support::repeat::{NOBODY, archive, behind, filled, give_to_nobody, through};
+use crate::support::repeat::{
+    NOBODY, archive, filled, give_to_nobody, through, with_whole_archive,
+};
 
 /// The cache's own folder.
 fn root(home: &Home) -> PathBuf {
@@ -254,22 +256,16 @@ fn trimming_to_nothing_all_the_time_harms_no_link() {
     });
 }
 
-/// Every module as a plain object, from another folder, by absolute names, and from a whole archive. The module with
-/// `main` gets a name that sorts after all others, as it does after members of an archive: that order is in the key.
+/// Every module as a plain object, from another folder, by absolute names, and from a whole archive.
 fn is_found_in_every_form(program: &Program) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let main = folder.path().join("zz_main.o");
-    fs::copy(&program.modules[0], &main).expect("copied");
-    let mut program = program.clone();
-    program.modules[0] = main;
+    let program = program.with_main_last(folder.path());
     let home = filled(&program);
     for form in [Form::Objects, Form::Absolute] {
         let outcome = Link::new(&program).form(form).run_at(&home);
         outcome.expect_works().assert_all_cached();
     }
-    // Whole, because members that nobody needs stay out, which changes what is imported in the others.
-    let words = ["-Wl,--whole-archive", "all.a", "-Wl,--no-whole-archive"];
-    let program = behind(&program, &words);
+    let program = with_whole_archive(&program);
     let link = Link::new(&program).keep_objects();
     archive(&link, "rcs", "all.a");
     let outcome = link.run_at(&home).expect_works();

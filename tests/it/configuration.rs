@@ -110,6 +110,38 @@ fn command_line_beats_environment_beats_project_beats_user_beats_default() {
     );
 }
 
+/// The indented lines of each section that hold assignments, as somebody would paste them.
+fn pasted(page: &str) -> Vec<String> {
+    let sections = page.split("\n## ").skip(1);
+    let settings = |section: &str| {
+        let lines = section.lines().filter_map(|line| line.strip_prefix("    "));
+        let lines = lines.filter(|line| line.contains(" = "));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    sections
+        .map(settings)
+        .filter(|text| !text.is_empty())
+        .collect()
+}
+
+#[test]
+fn the_lines_that_the_page_on_farms_gives_are_accepted() {
+    let page = fs_err::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/farms.md"));
+    let pasted = pasted(&page.expect("the page"));
+    assert_eq!(pasted.len(), 6, "one for each farm");
+    for text in pasted {
+        let place = Place::new();
+        for file in text.split("@~/").skip(1) {
+            let name = file.split('"').next().expect("the end of a string");
+            place.write(&format!("home/{name}"), "secret\n");
+        }
+        place.write("home/.config/relto/config.toml", &text);
+        let told = place.told(place.relto().arg("cache"));
+        let good = "exit 0\n--- stdout\n[T]/home/.cache/relto does not exist yet\n";
+        assert_eq!(told, good, "{text}");
+    }
+}
+
 #[test]
 fn a_secret_is_never_shown() {
     let place = Place::new();

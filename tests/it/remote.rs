@@ -4,12 +4,13 @@ use fs_err as fs;
 use relto::digest::DigestFunction;
 
 use crate::support::farm::{Farm, Method, Platforms, Profile};
-use crate::support::link::{Form, Home, Link};
+use crate::support::link::{Home, Link};
 use crate::support::llvm::Llvm;
 use crate::support::program::{Feature, feature, generated, zstd};
 use crate::support::remote::{
     assert_all_cached, assert_all_remote, broken, here, lenient, strict, with,
 };
+use crate::support::repeat::{archive, with_whole_archive};
 
 /// A link executes all, one from another machine executes nothing.
 fn made_then_found(profile: Profile) {
@@ -98,12 +99,12 @@ fn each_call_says_which_module_it_is_for() {
 #[test]
 fn an_archive_is_made_and_found_under_its_plain_names() {
     let farm = Farm::start(Profile::plain());
-    let program = zstd();
-    let made = strict(&program, &farm.environment())
-        .form(Form::Archive)
-        .keep_objects()
-        .run_at(here())
-        .expect_works();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let program = zstd().with_main_last(folder.path());
+    let archived = with_whole_archive(&program);
+    let link = strict(&archived, &farm.environment()).keep_objects();
+    archive(&link, "rcs", "all.a");
+    let made = link.run_at(here()).expect_works();
     assert_all_remote(made.counts());
     made.assert_identical_objects();
     let found = strict(&program, &farm.environment()).run_at(here());

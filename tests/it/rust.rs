@@ -2,6 +2,7 @@
 //!
 //! rustc's LLVM must be of the release of the clang under test; where it is not, the tests say that they skip.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fs_err as fs;
@@ -116,4 +117,61 @@ fn a_program_of_rustc_is_right_and_cached() {
             counts.jobs
         );
     }
+}
+
+/// relto itself, built by Cargo, its last link handed to `distributor`.
+fn link_relto(home: &Home, target: &Path, distributor: &Path) -> PathBuf {
+    let tool = |name: &str| Llvm::get().tool(name).display().to_string();
+    let flags = format!(
+        "-Clinker-plugin-lto -Clinker={} -Clink-arg=-fuse-ld={} -Clink-arg=-flto=thin",
+        tool("clang"),
+        tool("ld.lld")
+    );
+    let host = run(Command::new("rustc").args(["--print", "host-tuple"]));
+    let mut cargo = Command::new("cargo");
+    home.apply(&mut cargo);
+    cargo
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["rustc", "--quiet", "--release", "--locked", "--bin=relto"])
+        .args(["--target", host.trim()])
+        .arg("--target-dir")
+        .arg(target)
+        .env("RUSTFLAGS", flags)
+        .env("CARGO_PROFILE_RELEASE_LTO", "false")
+        .arg("--")
+        .arg(format!(
+            "-Clink-arg=-fthinlto-distributor={}",
+            distributor.display()
+        ));
+    run(&mut cargo);
+    target.join(host.trim()).join("release/relto")
+}
+
+/// A campaign: all crates are compiled anew.
+#[test]
+fn relto_linked_by_relto_is_right_and_cached() {
+    if std::env::var_os("RELTO_TEST_LONG").is_none() || !same_llvm() {
+        return;
+    }
+    let (home, target) = (Home::new(), TempDir::new().expect("a temporary folder"));
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/reference.py");
+    let link = |distributor: &Path, name: &str| {
+        let copy = target.path().join(name);
+        // Cargo links only what it holds for changed.
+        fs::copy(distributor, &copy).expect("copied");
+        let binary = link_relto(&home, target.path(), &copy);
+        fs::read(binary).expect("a binary")
+    };
+    let in_place = link(&reference, "reference.py");
+    let compiled = link(Path::new(RELTO), "first-relto");
+    let counts = last_link(&home);
+    assert!(
+        counts.jobs > 100 && counts.local == counts.jobs,
+        "{counts:?}"
+    );
+    assert!(compiled == in_place, "the two programs differ");
+    let cached = link(Path::new(RELTO), "second-relto");
+    let counts = last_link(&home);
+    assert_eq!(counts.cached, counts.jobs);
+    assert!(cached == in_place, "the two programs differ");
 }

@@ -11,6 +11,7 @@ mod taken;
 mod turn;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use fallen::{Cause, Fallen};
 use prepared::FarmToolchain;
@@ -83,16 +84,24 @@ impl RemoteExecutor {
         self.client.capabilities().can_execute
     }
 
-    /// Ends what the link left on the farm, in a few seconds at most, and reports what was transferred.
-    pub async fn close(&self) {
-        self.client.close().await;
+    /// Ends what the link left on the farm, in a few seconds at most, or in `patience`, and reports what was transferred.
+    pub async fn close(&self, patience: Option<Duration>) {
+        match patience {
+            Some(patience) => self.client.close_within(patience).await,
+            None => self.client.close().await,
+        }
     }
 
-    /// Finds or makes the outputs of `job`. Dropping the future cancels the execution as far as the farm can.
+    /// Finds or makes the outputs of `job`. `executing` hears when a worker begins with it, as far as the farm tells.
+    /// Dropping the future cancels the execution as far as the farm can.
     ///
     /// # Errors
     /// Why there are none.
-    pub async fn run(self: &Arc<Self>, job: &Arc<Planned>) -> Result<Compiled, Fallen> {
+    pub async fn run(
+        self: &Arc<Self>,
+        job: &Arc<Planned>,
+        executing: &(dyn Fn() + Send + Sync),
+    ) -> Result<Compiled, Fallen> {
         let PlannedForm::Hermetic(hermetic) = &job.form else {
             return Err(Fallen::miss());
         };
@@ -103,6 +112,7 @@ impl RemoteExecutor {
             hermetic,
             action: action.digest(),
             about: about(job, action.digest()),
+            executing,
         };
         let mut skip_cache = !self.shared.accept_cached;
         if self.shared.accept_cached {

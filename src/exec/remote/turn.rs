@@ -15,7 +15,7 @@ use crate::digest::Digest;
 use crate::events::{self, Event, Origin};
 use crate::exec::{Compiled, Hermetic, Planned};
 use crate::pb::reapi::ActionResult;
-use crate::reapi::{About, ExecuteJob, Executed, Failure};
+use crate::reapi::{About, ExecuteJob, Executed, Failure, Stage};
 
 /// Lines of a worker's compiler that a message repeats.
 const QUOTED_LINES: usize = 20;
@@ -34,6 +34,8 @@ pub(super) struct Turn<'a> {
     pub(super) hermetic: &'a Hermetic,
     pub(super) action: Digest,
     pub(super) about: About,
+    /// Hears when a worker begins with the job.
+    pub(super) executing: &'a (dyn Fn() + Send + Sync),
 }
 
 impl Turn<'_> {
@@ -108,7 +110,12 @@ impl Turn<'_> {
             inline_outputs: paths(&self.hermetic.job),
             about: self.about.clone(),
         };
-        self.executor.client.execute(&job, &|_| {}).await
+        let progress = |stage| {
+            if stage == Stage::Executing {
+                (self.executing)();
+            }
+        };
+        self.executor.client.execute(&job, &progress).await
     }
 
     async fn take(&self, result: &ActionResult) -> Result<Taken, Refusal> {

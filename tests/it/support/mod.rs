@@ -13,10 +13,12 @@
     reason = "a knob is there for the themes; not each is turned at any time"
 )]
 
+pub(crate) mod backends;
 pub(crate) mod compiler;
 pub(crate) mod corpus;
 pub(crate) mod fake;
 pub(crate) mod farm;
+pub(crate) mod kernel;
 pub(crate) mod link;
 pub(crate) mod llvm;
 pub(crate) mod memory;

@@ -11,6 +11,8 @@ mod sources;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use fs_err as fs;
+
 use super::llvm::run;
 
 pub(crate) use cxx::cxx;
@@ -60,6 +62,16 @@ impl Program {
                 folder: None,
             }),
         }
+    }
+
+    /// The same program, the module with `main` copied into `folder` under a name that sorts after all others. Members
+    /// of an archive sort before `main.o`, plain objects around it; and the order of names is part of the key.
+    pub(crate) fn with_main_last(&self, folder: &Path) -> Self {
+        let main = folder.join("zz_main.o");
+        fs::copy(&self.modules[0], &main).expect("copied");
+        let mut program = self.clone();
+        program.modules[0] = main;
+        program
     }
 
     /// Runs the linked program and looks at what it says.

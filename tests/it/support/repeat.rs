@@ -74,6 +74,13 @@ pub(crate) fn give_to_nobody(folder: &Path) {
     }
 }
 
+/// The same program with `all.a` in the place of its modules, but for the one with `main`. Whole, because members that
+/// nobody needs stay out, which changes what is imported in the others. Then `archive(&link, "rcs", "all.a")`.
+pub(crate) fn with_whole_archive(program: &Program) -> Program {
+    let words = ["-Wl,--whole-archive", "all.a", "-Wl,--no-whole-archive"];
+    behind(program, &words)
+}
+
 /// Puts the modules that do not hold `main` into the archive `name`, by their names from the folder of `link`.
 pub(crate) fn archive(link: &Link<'_>, kind: &str, name: &str) {
     let modules = files(link.folder(), "o");

@@ -1,0 +1,88 @@
+//! Memory that blobs are read into, given back when the last slice of a blob is dropped.
+//!
+//! Enters: nothing. Leaves: empty buffers, with room where an earlier blob has made some. A warm link reads hundreds of
+//! objects one after the other; fresh memory for each of them costs the page faults of all.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// More than threads read at a time.
+const KEPT: usize = 16;
+
+/// Bytes; the memory of larger blobs goes back to the system.
+const LARGEST: usize = 16 << 20;
+
+/// A pool; clones share it.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
+
+/// A buffer that returns to its pool.
+#[derive(Debug)]
+pub(super) struct Lent {
+    pub(super) bytes: Vec<u8>,
+    pool: Buffers,
+}
+
+impl Buffers {
+    /// An empty buffer with room for at least `size` bytes.
+    pub(super) fn lend(&self, size: usize) -> Lent {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut bytes = kept.unwrap_or_default();
+        bytes.reserve(size);
+        Lent {
+            bytes,
+            pool: self.clone(),
+        }
+    }
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        let mut pool = self.pool.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if pool.len() < KEPT && bytes.capacity() <= LARGEST {
+            pool.push(bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn memory_is_used_again_once_nobody_reads_it_and_is_empty_then() {
+        let pool = Buffers::default();
+        let mut lent = pool.lend(1000);
+        lent.bytes.extend_from_slice(b"object");
+        let place = lent.bytes.as_ptr();
+        let blob = Bytes::from_owner(lent);
+        let slice = blob.slice(1..3);
+        drop(blob);
+        assert_ne!(pool.lend(1).bytes.as_ptr(), place, "a slice still lives");
+        assert_eq!(&slice[..], b"bj");
+        drop(slice);
+        let pools: Vec<_> = (0..2).map(|_| pool.lend(1)).collect();
+        assert!(pools.iter().any(|lent| lent.bytes.as_ptr() == place));
+        assert!(pools.iter().all(|lent| lent.bytes.is_empty()));
+    }
+
+    #[test]
+    fn no_more_memory_is_kept_than_threads_can_use() {
+        let pool = Buffers::default();
+        let lent: Vec<_> = (0..KEPT + 9).map(|_| pool.lend(1)).collect();
+        drop(lent);
+        drop(pool.lend(LARGEST + 1));
+        let kept = pool.0.lock().expect("not poisoned");
+        assert!(kept.len() <= KEPT);
+        assert!(kept.iter().all(|bytes| bytes.capacity() <= LARGEST));
+    }
+}

@@ -1,0 +1,287 @@
+//! `relto cc [OPTIONS] [--] COMPILER ARGUMENTS...`: the compiler launcher, also by the name of a link to relto.
+//!
+//! Enters: the process's arguments. Leaves: the compiler in place of relto, at once, for everything but ThinLTO backends;
+//! for those the object, the compiler's own messages and its own exit code. What is a backend is `launcher`'s to say.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write as _};
+
+use super::engine::{self, EngineError};
+use super::{Context, arguments, output};
+use crate::config::{Kind, Opt, Settings, Strategy, Warning};
+use crate::error::{ExitCode, Hinted};
+use crate::events::{Event, Events};
+use crate::exec::JobFailure;
+use crate::job::JobFile;
+use crate::launcher::{self, Decision, Told};
+use crate::link::LinkError;
+use crate::process::{Ending, Interruption};
+use crate::report::OneJob;
+
+/// What the shell reports of a program that a signal ended, less the signal's number.
+const SIGNALLED: u8 = 128;
+
+#[derive(Debug, thiserror::Error)]
+enum LaunchError {
+    #[error("cannot start the compiler `{compiler}`")]
+    NotStarted {
+        compiler: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("there is no `{name}` in `PATH` behind relto")]
+    NothingBehind { name: String },
+}
+
+impl Hinted for LaunchError {
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::NotStarted { .. } => Vec::new(),
+            Self::NothingBehind { .. } => vec![
+                "a link to relto stands for the compiler of that name in a later folder of `PATH`; \
+                 `relto cc COMPILER` names it outright"
+                    .to_owned(),
+            ],
+        }
+    }
+}
+
+/// A command line that launches a compiler.
+struct Launch<'a> {
+    compiler: OsString,
+    words: &'a [OsString],
+}
+
+/// Becomes the compiler if `all`, the arguments of the process, launch one for anything but a backend. Otherwise gives the
+/// arguments back, in the form that a command has. The error is the exit code: the compiler could not be started.
+pub(super) fn launched(all: Vec<OsString>) -> Result<Vec<OsString>, ExitCode> {
+    let masked = all.first().and_then(|called| launcher::masked(called));
+    let launch = match &masked {
+        Some(name) => Launch {
+            compiler: compiler_behind(name)?,
+            words: &all[1..],
+        },
+        None => match direct(&all) {
+            Some(launch) => launch,
+            None => return Ok(all),
+        },
+    };
+    if !launcher::looks_like_a_backend(launch.words) {
+        return Err(become_the_compiler(&launch.compiler, launch.words));
+    }
+    if masked.is_none() {
+        return Ok(all);
+    }
+    let command = ["relto", arguments::CC, "--"].map(OsString::from);
+    let words = command.into_iter().chain([launch.compiler]);
+    Ok(words.chain(launch.words.iter().cloned()).collect())
+}
+
+fn compiler_behind(name: &str) -> Result<OsString, ExitCode> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    match launcher::behind(name, &path) {
+        Some(program) => Ok(program.into_os_string()),
+        None => Err(fail(&LaunchError::NothingBehind {
+            name: name.to_owned(),
+        })),
+    }
+}
+
+/// `relto cc [OPTIONS] [--] COMPILER ...`, without a look at what the options say. Whatever is not plainly that is for the
+/// whole parser.
+fn direct(all: &[OsString]) -> Option<Launch<'_>> {
+    let mut rest = match all {
+        [_, command, rest @ ..] if command == arguments::CC => rest,
+        _ => return None,
+    };
+    while let [word, after @ ..] = rest {
+        let word = word.to_str()?;
+        rest = match word.strip_prefix("--") {
+            Some("") => {
+                let [compiler, words @ ..] = after else {
+                    return None;
+                };
+                let compiler = compiler.clone();
+                return Some(Launch { compiler, words });
+            }
+            Some(option) if option.contains('=') => after,
+            Some(option) => match Opt::find(&option.replace('-', "_")) {
+                Some(known) if known.kind != Kind::Bool => after.get(1..)?,
+                _ => after,
+            },
+            None if word.starts_with('-') => return None,
+            None => {
+                let compiler = OsString::from(word);
+                return Some(Launch {
+                    compiler,
+                    words: after,
+                });
+            }
+        };
+    }
+    None
+}
+
+/// Runs `words`, a compiler and its arguments, which may be a backend.
+pub(super) fn run(context: &Context, words: &[OsString], warnings: &[Warning]) -> ExitCode {
+    let Some((compiler, words)) = words.split_first() else {
+        return ExitCode::Usage;
+    };
+    let told = Told::new(context.settings.state_folder.as_deref());
+    for warning in warnings.iter().filter(|it| told.is_news(&it.text)) {
+        output::warning(warning);
+    }
+    let folder = std::env::current_dir().unwrap_or_default();
+    match launcher::decide(compiler, words, &folder.display().to_string()) {
+        Ok(Decision::PassThrough) => become_the_compiler(compiler, words),
+        Ok(Decision::Guarded { object, reason }) => {
+            warn(
+                &told,
+                format!("ThinLTO backends run in place, uncached: {reason}"),
+            );
+            guarded(compiler, words, &object)
+        }
+        Ok(Decision::Backend { file, doubt }) => {
+            if let Some(doubt) = doubt {
+                warn(&told, doubt);
+            }
+            backend(context, &told, *file, compiler, words)
+        }
+        Err(error) => fail(&error),
+    }
+}
+
+/// One backend, as the one job of a link.
+fn backend(
+    context: &Context,
+    told: &Told,
+    file: JobFile,
+    compiler: &OsStr,
+    words: &[OsString],
+) -> ExitCode {
+    let object = file.jobs[0].object().to_owned();
+    let (events, receiver) = Events::channel();
+    let news = told.clone();
+    let reporter = OneJob::start(receiver, move |text| news.is_news(text));
+    let farm = farm(&context.settings);
+    let settings = match &farm {
+        // Each of a thousand processes would wait for it.
+        Some(farm) if told.has_failed(farm) => without_farm(&context.settings),
+        _ => context.settings.clone(),
+    };
+    let ended = engine::run_jobs(&engine::options(&settings), file, events.clone());
+    events.send(Event::LinkFinished);
+    drop(events);
+    if let (false, Some(farm)) = (reporter.finish(), &farm) {
+        told.failed(farm);
+    }
+    match ended {
+        Ok(()) => ExitCode::Success,
+        // A script, another launcher, a program for another machine: relto cannot send it, but it may compile.
+        Err(EngineError::Link(LinkError::Tools(error))) => {
+            warn(
+                told,
+                format!("ThinLTO backends run in place, uncached: {error}"),
+            );
+            guarded(compiler, words, &object)
+        }
+        Err(EngineError::Interrupted(interruption)) => interrupted(interruption),
+        Err(EngineError::Link(LinkError::Job(failure))) => compiler_failed(*failure),
+        Err(error) => fail(&error),
+    }
+}
+
+/// The farm, by a name under which its failure can be remembered.
+fn farm(settings: &Settings) -> Option<String> {
+    let remote = &settings.remote;
+    let address = remote.executor.as_ref().or(remote.cache.as_ref())?;
+    // Where nothing may run here, a farm that is away is an error each time.
+    (remote.executor.is_none() || remote.local_fallback).then(|| format!("farm {address:?}"))
+}
+
+fn without_farm(settings: &Settings) -> Settings {
+    let mut settings = settings.clone();
+    settings.strategy = Strategy::Local;
+    settings.remote.executor = None;
+    settings.remote.cache = None;
+    settings
+}
+
+/// What the compiler says stands alone, as far as it is the compiler that failed.
+fn compiler_failed(failure: JobFailure) -> ExitCode {
+    match failure {
+        JobFailure::Compiler {
+            ending: ending @ Ending::Exited(1..),
+            stderr,
+            ..
+        } => {
+            to_stderr(stderr.as_bytes());
+            exit_code(ending)
+        }
+        JobFailure::Compiler {
+            ending: Ending::Signalled(signal),
+            ..
+        } => {
+            output::error(&failure);
+            exit_code(Ending::Signalled(signal))
+        }
+        failure => fail(&failure),
+    }
+}
+
+/// A backend that is the compiler's own business, and only its object ours.
+fn guarded(compiler: &OsStr, words: &[OsString], object: &str) -> ExitCode {
+    match engine::run_guarded(compiler, words, object) {
+        Ok(finished) => {
+            to_stdout(&finished.stdout);
+            to_stderr(&finished.stderr);
+            exit_code(finished.ending)
+        }
+        Err(EngineError::Interrupted(interruption)) => interrupted(interruption),
+        Err(error) => fail(&error),
+    }
+}
+
+fn exit_code(ending: Ending) -> ExitCode {
+    match ending {
+        Ending::Exited(0) => ExitCode::Success,
+        Ending::Exited(code) => ExitCode::Compiler(u8::try_from(code).unwrap_or(u8::MAX)),
+        Ending::Signalled(signal) => {
+            ExitCode::Compiler(u8::try_from(signal).map_or(u8::MAX, |signal| SIGNALLED | signal))
+        }
+    }
+}
+
+fn interrupted(interruption: Interruption) -> ExitCode {
+    interruption.signal().map_or(ExitCode::Failure, |signal| {
+        exit_code(Ending::Signalled(signal))
+    })
+}
+
+fn become_the_compiler(compiler: &OsStr, words: &[OsString]) -> ExitCode {
+    let source = launcher::become_the_compiler(compiler, words);
+    fail(&LaunchError::NotStarted {
+        compiler: compiler.to_string_lossy().into_owned(),
+        source,
+    })
+}
+
+fn fail<E: Hinted>(error: &E) -> ExitCode {
+    output::error(error);
+    ExitCode::Failure
+}
+
+fn warn(told: &Told, text: String) {
+    if told.is_news(&text) {
+        output::warning(&Warning { text, hint: None });
+    }
+}
+
+/// The compiler's own words. Where nobody reads, nobody misses them.
+fn to_stderr(text: &[u8]) {
+    let _ = io::stderr().lock().write_all(text);
+}
+
+fn to_stdout(text: &[u8]) {
+    let _ = io::stdout().lock().write_all(text);
+}

@@ -1,0 +1,247 @@
+//! What a free slot takes next. Pure.
+//!
+//! Enters: the board and the time. Leaves: a job, a time to ask again, or nothing.
+//!
+//! The farm begins at the long end: what takes longest must not start last, and a farm has slots enough. This machine
+//! begins at the short end, as far as it can do so and still be done in time if the farm should never answer: that is,
+//! if every job ran here, longest first. So both work towards each other, and neither a slow farm nor a dead one costs
+//! more than to have none. When nothing waits any more, a free slot of either place starts a copy of what the other one
+//! has under way, unless the other is expected to be done first.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::board::{Board, Place, Pool, Rank, Run};
+use crate::events::JobId;
+
+/// Jobs that are laid out one by one, per slot of this machine; the shorter ones fill gaps like sand.
+const LAID_OUT: usize = 8;
+
+/// When so many of the longest job would fill the slots, the longest jobs go first: the short ones even the end out.
+const END: u32 = 6;
+
+/// When so many would, nothing may go before the longest any more, not even what no worker has begun with.
+const VERY_END: u32 = 3;
+
+/// The jobs that a slot of this machine may take, apart from those that are its own.
+const SHARED: [Pool; 3] = [Pool::Both, Pool::Queued, Pool::Executing];
+
+/// An attempt that has taken this many times what it should is late.
+const LATE: f64 = 1.25;
+
+/// What to do with a free slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Choice {
+    Take(JobId),
+    /// Nothing for now, but then there may be.
+    AskAt(Instant),
+    Nothing,
+}
+
+impl Board {
+    pub(super) fn choose(&self, place: Place, now: Instant) -> Choice {
+        match place {
+            Place::Farm => self.choose_for_farm(now),
+            Place::Here => self.choose_here(now),
+        }
+    }
+
+    fn choose_for_farm(&self, now: Instant) -> Choice {
+        let waiting = [Pool::FarmOnly, Pool::Both].map(|pool| self.pool(pool).last());
+        let Some(longest) = waiting.into_iter().max().flatten() else {
+            return self.copy(Pool::RunsHere, now);
+        };
+        // What this machine has taken from the long end must not start last at the farm.
+        let taken = self.pool(Pool::RunsHere).last();
+        if let Some(taken) = taken.filter(|taken| *taken > longest)
+            && let copy @ Choice::Take(_) = self.unless_pointless(taken, now)
+        {
+            return copy;
+        }
+        take(longest)
+    }
+
+    fn choose_here(&self, now: Instant) -> Choice {
+        if let Some(rank) = self.pool(Pool::HereOnly).last() {
+            return take(rank);
+        }
+        let share = self.share(now);
+        let (Some(longest), Some(shortest)) = (share.mine.first(), share.mine.last()) else {
+            return Choice::Nothing;
+        };
+        let executing = self.pool(Pool::Executing);
+        if share.whole <= longest.0 * END {
+            let mut at_hand = share.mine.iter().filter(|rank| !executing.contains(rank));
+            return match at_hand.next() {
+                Some(rank) if share.whole > longest.0 * VERY_END => take(rank),
+                _ if executing.contains(longest) => self.unless_pointless(longest, now),
+                _ => take(longest),
+            };
+        }
+        if share.has_sand {
+            let waiting = [Pool::Both, Pool::Queued];
+            let shortest = waiting.iter().find_map(|pool| self.pool(*pool).first());
+            return shortest.map_or_else(|| self.copy(Pool::Executing, now), take);
+        }
+        if executing.contains(shortest) {
+            return self.unless_pointless(shortest, now);
+        }
+        take(shortest)
+    }
+
+    /// Lays all jobs out over the slots of this machine, longest first, and looks at what falls to the one that asks.
+    fn share(&self, now: Instant) -> Share {
+        const MINE: usize = 0;
+        let mut sand = self.left_here();
+        let mut loads = BinaryHeap::from([Reverse((Duration::ZERO, MINE))]);
+        let mut whole = sand;
+        for (number, (id, since)) in self.here.iter().enumerate() {
+            let rest = self.cost_of(*id).saturating_sub(now - *since);
+            loads.push(Reverse((rest, number + 1)));
+            whole += rest;
+        }
+        for free in loads.len()..self.slots {
+            loads.push(Reverse((Duration::ZERO, free)));
+        }
+        let mut mine = Vec::new();
+        for rank in self.longest_first().take(LAID_OUT * self.slots) {
+            let Some(Reverse((load, slot))) = loads.pop() else {
+                break;
+            };
+            loads.push(Reverse((load + rank.0, slot)));
+            sand = sand.saturating_sub(rank.0);
+            if slot == MINE {
+                mine.push(rank);
+            }
+        }
+        Share {
+            mine,
+            has_sand: !level(loads, MINE, sand).is_zero(),
+            whole: whole / self.slots(),
+        }
+    }
+
+    fn slots(&self) -> u32 {
+        u32::try_from(self.slots).unwrap_or(u32::MAX)
+    }
+
+    /// Summed costs of the jobs that a slot of this machine may take.
+    fn left_here(&self) -> Duration {
+        SHARED.iter().map(|pool| self.sum(*pool)).sum()
+    }
+
+    fn cost_of(&self, id: JobId) -> Duration {
+        let entry = self.entries.get(&id);
+        entry.map_or(Duration::ZERO, |entry| entry.cost)
+    }
+
+    /// The jobs that a slot of this machine may take.
+    fn longest_first(&self) -> impl Iterator<Item = Rank> {
+        let mut each = SHARED.map(|pool| self.pool(pool).iter().rev().copied().peekable());
+        std::iter::from_fn(move || {
+            let longest = (0..each.len()).max_by_key(|pool| each[*pool].peek().copied())?;
+            each[longest].next()
+        })
+    }
+
+    /// The longest job of `pool`, which the other place runs, that a copy would end sooner.
+    fn copy(&self, pool: Pool, now: Instant) -> Choice {
+        let mut next: Option<Instant> = None;
+        for rank in self.pool(pool).iter().rev() {
+            match self.unless_pointless(rank, now) {
+                Choice::AskAt(late) => next = Some(next.map_or(late, |next| next.min(late))),
+                worthwhile => return worthwhile,
+            }
+        }
+        next.map_or(Choice::Nothing, Choice::AskAt)
+    }
+
+    /// A copy of a job that runs elsewhere, if it is expected to end sooner, or the other is late; or if nothing is known
+    /// yet; or if this machine alone could not be in time any more if it waited until the other is late.
+    fn unless_pointless(&self, rank: &Rank, now: Instant) -> Choice {
+        let Some(entry) = self.entries.get(&rank.1.0) else {
+            return Choice::Nothing;
+        };
+        let cost = rank.0;
+        let is_here = entry.here.is_some();
+        let (there, ours) = if is_here {
+            (self.rate_here.known(), self.rate_farm.known())
+        } else {
+            (
+                self.rate_worker.known(),
+                self.rate_here.known().or(Some(1.0)),
+            )
+        };
+        let run = entry.here.as_ref().or(entry.farm.as_ref());
+        let (Some(run), Some(there), Some(ours)) = (run, there, ours) else {
+            return take(rank);
+        };
+        let (end, late) = expected(run, there, cost);
+        // The farm's workers are there to work; this machine has other things to do.
+        let in_time = if is_here { late } else { end };
+        if now >= late || now + cost.mul_f64(ours) < in_time {
+            return take(rank);
+        }
+        if !is_here && !self.has_time_until(late, now) {
+            return take(rank);
+        }
+        Choice::AskAt(late)
+    }
+
+    /// Whether this machine, if it idled until then and the farm were gone, would still be done as early as it could have
+    /// been alone.
+    fn has_time_until(&self, then: Instant, now: Instant) -> bool {
+        let rate = self.rate_here.known().unwrap_or(1.0);
+        let alone = (self.total / self.slots()).max(self.longest).mul_f64(rate);
+        let left = self.left_here() / self.slots();
+        let longest = self
+            .longest_first()
+            .next()
+            .map_or(Duration::ZERO, |rank| rank.0);
+        let begun = self.began.unwrap_or(now);
+        then + left.max(longest).mul_f64(rate) <= begun + alone
+    }
+}
+
+/// When an attempt should end, and from when on it is late.
+fn expected(run: &Run, rate: f64, cost: Duration) -> (Instant, Instant) {
+    let since = run.executing.unwrap_or(run.since);
+    let takes = cost.mul_f64(rate);
+    (since + takes, since + takes.mul_f64(LATE))
+}
+
+/// What falls to a slot if this machine has to do all alone.
+struct Share {
+    /// Of the jobs that are laid out one by one; longest first.
+    mine: Vec<Rank>,
+    /// There are shorter ones for it besides.
+    has_sand: bool,
+    /// What falls to each slot on average.
+    whole: Duration,
+}
+
+/// How high `sand`, poured over the loads, stands on slot `mine`.
+fn level(loads: BinaryHeap<Reverse<(Duration, usize)>>, mine: usize, sand: Duration) -> Duration {
+    let mut loads: Vec<_> = loads.into_iter().map(|Reverse(load)| load).collect();
+    loads.sort_unstable();
+    let own = loads.iter().find(|(_, slot)| *slot == mine);
+    let own = own.map_or(Duration::ZERO, |(load, _)| *load);
+    let (mut left, mut level) = (sand, Duration::ZERO);
+    for (width, (load, _)) in (0..).zip(&loads) {
+        let room = load.saturating_sub(level) * width;
+        if width > 0 && room >= left {
+            return (level + left / width).saturating_sub(own);
+        }
+        left -= room;
+        level = *load;
+    }
+    let width = u32::try_from(loads.len()).unwrap_or(u32::MAX);
+    (level + left / width).saturating_sub(own)
+}
+
+fn take(rank: &Rank) -> Choice {
+    Choice::Take(rank.1.0)
+}

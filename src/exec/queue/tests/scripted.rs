@@ -1,0 +1,228 @@
+//! A farm and a machine that exist only as numbers, under tokio's paused clock.
+//!
+//! Enters: jobs with their estimates and true durations, what the farm and its network are like. Leaves: how long the
+//! link takes with each strategy, to the microsecond the same in every run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::{job, queue};
+use crate::events::Origin;
+use crate::exec::Compiled;
+use crate::exec::queue::{Ended, Place, Places, Queue, Runner, Turn, work};
+use crate::task::{Task, spawn};
+
+/// One job: what the queue believes, what is true on this machine, what a cold farm must be sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Work {
+    pub(super) estimate: Duration,
+    pub(super) truth: Duration,
+    pub(super) bytes: u64,
+}
+
+/// How a farm ends in the middle of a link.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Death {
+    /// Calls fail after so long.
+    Fails(Duration),
+    /// Nobody ever says a word.
+    Silent,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct World {
+    pub(super) jobs: Vec<Work>,
+    /// Compilers at once on this machine.
+    pub(super) here: usize,
+    /// Workers of the farm.
+    pub(super) there: usize,
+    /// Jobs that relto has under way there.
+    pub(super) under_way: usize,
+    pub(super) round_trip: Duration,
+    /// What a job takes there, measured by what it takes here.
+    pub(super) slowness: f64,
+    /// Bytes a second; `None`: the farm has all inputs.
+    pub(super) uplink: Option<u64>,
+    /// Bytes that come before the first job: the toolchain.
+    pub(super) toolchain: u64,
+    /// The server tells when a worker begins.
+    pub(super) tells_stages: bool,
+    pub(super) death: Option<(Duration, Death)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Strategy {
+    Local,
+    Remote,
+    Dynamic,
+}
+
+struct Farm {
+    world: World,
+    began: Instant,
+    workers: Semaphore,
+    /// Held by the one who sends; whether the toolchain is there.
+    uplink: Mutex<bool>,
+}
+
+impl Farm {
+    async fn execute(&self, turn: &Turn) {
+        let world = &self.world;
+        let work = world.jobs[turn.job.id];
+        sleep(world.round_trip).await;
+        if let Some(speed) = world.uplink {
+            let mut toolchain_is_there = self.uplink.lock().await;
+            if !*toolchain_is_there {
+                send(world.toolchain, speed).await;
+                *toolchain_is_there = true;
+            }
+            send(work.bytes, speed).await;
+        }
+        sleep(world.round_trip / 2).await;
+        let _worker = self.workers.acquire().await.expect("never closed");
+        if world.tells_stages {
+            turn.executing();
+        }
+        sleep(work.truth.mul_f64(world.slowness) + world.round_trip / 2).await;
+    }
+
+    /// Comes when calls to a dead farm fail.
+    async fn fails(&self) {
+        match self.world.death {
+            Some((when, Death::Fails(patience))) => {
+                sleep_until(self.began + when).await;
+                sleep(patience).await;
+            }
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Comes when the farm is dead.
+    async fn dies(&self) {
+        match self.world.death {
+            Some((when, _)) => sleep_until(self.began + when).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What is under way when the farm dies never ends.
+    async fn until_death(&self, work: impl Future<Output = ()>) {
+        tokio::select! {
+            biased;
+            () = self.dies() => std::future::pending().await,
+            () = work => {}
+        }
+    }
+}
+
+async fn send(bytes: u64, speed: u64) {
+    sleep(Duration::from_micros(bytes * 1_000_000 / speed)).await;
+}
+
+struct There(Arc<Farm>);
+struct Here(Arc<Farm>);
+
+fn made(origin: Origin) -> Ended<()> {
+    Ended::Compiled(Box::new(Compiled {
+        origin,
+        outputs: Vec::new(),
+        stderr: Vec::new(),
+        storable: false,
+        elapsed: Duration::ZERO,
+        peak_memory: None,
+    }))
+}
+
+impl Runner for There {
+    type Failure = ();
+    type Permit = ();
+
+    async fn permit(&self) {}
+
+    async fn run(&self, turn: &Turn) -> Result<Ended<()>, ()> {
+        tokio::select! {
+            () = self.0.until_death(self.0.execute(turn)) => Ok(made(Origin::Remote)),
+            () = self.0.fails() => Ok(Ended::LetGo(())),
+        }
+    }
+
+    async fn deliver(&self, _: &Turn, _: Compiled) -> Result<(), ()> {
+        Ok(())
+    }
+
+    fn lost(&self, _: &Turn) {}
+}
+
+impl Runner for Here {
+    type Failure = ();
+    type Permit = ();
+
+    async fn permit(&self) {}
+
+    async fn run(&self, turn: &Turn) -> Result<Ended<()>, ()> {
+        sleep(self.0.world.jobs[turn.job.id].truth).await;
+        Ok(made(Origin::Local))
+    }
+
+    async fn deliver(&self, _: &Turn, _: Compiled) -> Result<(), ()> {
+        Ok(())
+    }
+
+    fn lost(&self, _: &Turn) {}
+}
+
+impl World {
+    /// How long the link takes; `None` if it never ends.
+    pub(super) fn link(&self, strategy: Strategy) -> Option<Duration> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime");
+        let longest = Duration::from_hours(10);
+        runtime.block_on(async { tokio::time::timeout(longest, self.run(strategy)).await.ok() })
+    }
+
+    async fn run(&self, strategy: Strategy) -> Duration {
+        let began = Instant::now();
+        let farm = Arc::new(Farm {
+            world: self.clone(),
+            began,
+            workers: Semaphore::new(self.there),
+            uplink: Mutex::new(false),
+        });
+        let queue = queue(self.here);
+        let mut slots = Vec::new();
+        for _ in 0..self.here {
+            slots.push(slot(&queue, Place::Here, Here(Arc::clone(&farm))));
+        }
+        for _ in 0..self.under_way {
+            slots.push(slot(&queue, Place::Farm, There(Arc::clone(&farm))));
+        }
+        let places = match strategy {
+            Strategy::Local => Places::HERE,
+            Strategy::Remote => Places::FARM,
+            Strategy::Dynamic => Places::BOTH,
+        };
+        for (id, work) in self.jobs.iter().enumerate() {
+            let cost = u64::try_from(work.estimate.as_micros()).expect("a small number");
+            queue.push(job(id, cost), places);
+        }
+        queue.close();
+        for slot in slots {
+            slot.await.expect("nobody fails");
+        }
+        began.elapsed()
+    }
+}
+
+fn slot<R>(queue: &Arc<Queue>, place: Place, runner: R) -> Task<Result<(), ()>>
+where
+    R: Runner<Failure = ()> + Send + 'static,
+{
+    let queue = Arc::clone(queue);
+    spawn(async move { work(&queue, place, &runner).await })
+}

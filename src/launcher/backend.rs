@@ -1,0 +1,216 @@
+//! Which command lines are ThinLTO backends.
+//!
+//! Enters: a compiler's arguments. Leaves: the module, shard and outputs that they name, or that they are no backend. The
+//! arguments' meanings are `action`'s; a file's first bytes say whether it is bitcode, as they do to clang.
+
+use std::ffi::OsString;
+use std::io::Read as _;
+use std::path::Path;
+
+use fs_err as fs;
+
+use crate::action::arguments::{self, Argument, Meaning};
+use crate::action::kind::{OutputKind, required_kind};
+use crate::action::response::expand_response_files;
+
+/// The option that makes a compile a backend.
+const INDEX: &[u8] = b"-fthinlto-index=";
+
+/// Bitcode by its first bytes: plain, or in the wrapper that Darwin's tools use.
+const BITCODE: [[u8; 4]; 2] = [*b"BC\xc0\xde", 0x0B17_C0DE_u32.to_le_bytes()];
+
+/// A backend, by the names that its command line has for things.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Backend {
+    pub(super) module: String,
+    pub(super) index: String,
+    pub(super) object: String,
+    pub(super) extra_outputs: Vec<String>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Recognized {
+    No,
+    Yes(Backend),
+    /// A backend, but which module it compiles cannot be told.
+    Unclear {
+        object: String,
+        reason: String,
+    },
+}
+
+/// Whether a command line may be a backend, without looking closer. All others can be left to the compiler at once.
+#[must_use]
+pub fn looks_like_a_backend(words: &[OsString]) -> bool {
+    words
+        .iter()
+        .map(|word| word.as_encoded_bytes())
+        .any(|word| word.starts_with(INDEX) || word.starts_with(b"@"))
+}
+
+/// Reads a command line. Whatever the compiler would refuse by itself is no backend: it has the better message.
+pub(super) fn recognize(words: &[String]) -> Recognized {
+    let Ok(words) = expand_response_files(words, &mut |path| fs::read_to_string(path)) else {
+        return Recognized::No;
+    };
+    let arguments = arguments::parse(&words);
+    let Some(index) = last(&arguments, Meaning::Index).filter(|index| !index.is_empty()) else {
+        return Recognized::No;
+    };
+    // The target decides about the format only.
+    if required_kind(&arguments, "") == OutputKind::Other || !has(&arguments, "-c") {
+        return Recognized::No;
+    }
+    let inputs: Vec<&str> = of(&arguments, Meaning::Input).collect();
+    let output = last(&arguments, Meaning::Output);
+    let module = match inputs[..] {
+        [] => return Recognized::No,
+        [module] => module,
+        [_, other, ..] => {
+            return Recognized::Unclear {
+                object: output.unwrap_or_default().to_owned(),
+                reason: format!(
+                    "`{}` and `{other}` cannot both be the module: relto does not know an option that stands before one of them",
+                    inputs[0]
+                ),
+            };
+        }
+    };
+    let object = output.map_or_else(|| default_object(module), str::to_owned);
+    if object == "-" || object == module || !is_for_bitcode(&arguments) || !is_bitcode(module) {
+        return Recognized::No;
+    }
+    Recognized::Yes(Backend {
+        extra_outputs: arguments::extra_outputs(&arguments, &object),
+        module: module.to_owned(),
+        index: index.to_owned(),
+        object,
+    })
+}
+
+fn of<'a>(arguments: &[Argument<'a>], meaning: Meaning) -> impl Iterator<Item = &'a str> {
+    let found = arguments.iter().filter(move |it| it.meaning == meaning);
+    found.filter_map(|argument| argument.value)
+}
+
+fn last<'a>(arguments: &[Argument<'a>], meaning: Meaning) -> Option<&'a str> {
+    of(arguments, meaning).last()
+}
+
+fn has(arguments: &[Argument<'_>], option: &str) -> bool {
+    arguments.iter().any(|argument| argument.option == option)
+}
+
+/// In the current folder, as clang calls it.
+fn default_object(module: &str) -> String {
+    let stem = Path::new(module).file_stem().unwrap_or_default();
+    format!("{}.o", stem.to_string_lossy())
+}
+
+/// The `-x` that stands before the input decides; without one clang takes what is no source for bitcode here.
+fn is_for_bitcode(arguments: &[Argument<'_>]) -> bool {
+    let before = arguments
+        .iter()
+        .take_while(|it| it.meaning != Meaning::Input);
+    let language = before.filter(|it| it.meaning == Meaning::Language).last();
+    let language = language.and_then(|it| it.value);
+    matches!(language, None | Some("ir" | "none"))
+}
+
+fn is_bitcode(path: &str) -> bool {
+    let mut start = [0; 4];
+    let mut read = || fs::File::open(path)?.read_exact(&mut start);
+    let regular = fs::metadata(path).is_ok_and(|found| found.is_file());
+    regular && read().is_ok() && BITCODE.contains(&start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder with bitcode `m.o`, a source `s.c`, and nothing else.
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        fs::write(folder.path().join("m.o"), b"BC\xc0\xderest").expect("written");
+        fs::write(folder.path().join("s.c"), b"int x;").expect("written");
+        folder
+    }
+
+    fn recognized(folder: &Path, line: &str) -> Recognized {
+        let line = line.replace("DIR", &folder.display().to_string());
+        let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
+        recognize(&words)
+    }
+
+    #[test]
+    fn a_backend_is_known_by_index_and_bitcode() {
+        let folder = folder();
+        for line in [
+            "-O2 -x ir -fthinlto-index=i -c -o o.o DIR/m.o",
+            "-c DIR/m.o -fthinlto-index=i -oo.o",
+            "-fthinlto-index=old -fthinlto-index=i -c -o o.o -- DIR/m.o",
+            "-include a.h -DX -Wp,-MMD,d -Xclang -x -mllvm -y -fthinlto-index=i -c -o o.o DIR/m.o",
+        ] {
+            let Recognized::Yes(backend) = recognized(folder.path(), line) else {
+                panic!("{line}");
+            };
+            assert_eq!((&backend.index[..], &backend.object[..]), ("i", "o.o"));
+            assert!(backend.module.ends_with("/m.o"));
+        }
+    }
+
+    #[test]
+    fn an_object_without_a_name_is_called_as_clang_calls_it() {
+        let folder = folder();
+        let line = "-fthinlto-index=i -c DIR/m.o";
+        let Recognized::Yes(backend) = recognized(folder.path(), line) else {
+            panic!("a backend");
+        };
+        assert_eq!(backend.object, "m.o");
+    }
+
+    #[test]
+    fn everything_else_is_left_to_the_compiler() {
+        let folder = folder();
+        for line in [
+            "-c DIR/s.c -o o.o",
+            "-c DIR/s.c -fthinlto-index=i -o o.o",
+            "-c -x c DIR/m.o -fthinlto-index=i -o o.o",
+            "DIR/m.o -fthinlto-index=i -o o",
+            "-c DIR/m.o -fthinlto-index= -o o.o",
+            "-c DIR/m.o -fthinlto-index=i -o -",
+            "-c DIR/nothing.o -fthinlto-index=i -o o.o",
+            "-c -fthinlto-index=i -o o.o",
+            "-c DIR/m.o -fthinlto-index=i -### -o o.o",
+            "-S DIR/m.o -fthinlto-index=i -o o.s",
+        ] {
+            assert_eq!(recognized(folder.path(), line), Recognized::No, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_value_of_an_unknown_option_makes_the_module_unclear() {
+        let folder = folder();
+        let line = "-c --of-tomorrow value DIR/m.o -fthinlto-index=i -o o.o";
+        let Recognized::Unclear { reason, .. } = recognized(folder.path(), line) else {
+            panic!("unclear");
+        };
+        assert!(reason.contains("`value`"), "{reason}");
+    }
+
+    #[test]
+    fn a_response_file_may_hold_the_arguments() {
+        let folder = folder();
+        let text = format!(
+            "-c -fthinlto-index=i\n-o o.o {}/m.o",
+            folder.path().display()
+        );
+        fs::write(folder.path().join("args"), text).expect("written");
+        assert!(looks_like_a_backend(&["@args".into()]));
+        assert!(matches!(
+            recognized(folder.path(), "@DIR/args"),
+            Recognized::Yes(_)
+        ));
+        assert!(!looks_like_a_backend(&["-c".into(), "a.c".into()]));
+    }
+}

@@ -1,0 +1,207 @@
+//! What a backend reads, out of its index shard.
+//!
+//! Enters: a backend. Leaves: the modules that it imports from, or the reason why its object would be wrong, found before
+//! anything runs: the compiler exits 0 then. A shard that is no file is left to the compiler. Whether the modules are the
+//! right ones is found out where they are read (`link`).
+
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
+
+use fs_err as fs;
+
+use super::backend::Backend;
+use crate::error::Hinted;
+use crate::thinlto::{Index, IndexError};
+
+/// Why a backend must not run.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    #[error("cannot read the index of `{module}`")]
+    Unreadable {
+        module: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the index `{index}` of `{module}` is damaged")]
+    Damaged {
+        module: String,
+        index: String,
+        #[source]
+        source: IndexError,
+    },
+    #[error("the index `{index}` does not know `{module}`, only {}", quoted(known))]
+    Stranger {
+        module: String,
+        index: String,
+        known: Vec<String>,
+    },
+    #[error("`{module}` imports from `{member}`, a member of an archive")]
+    ArchiveMember { module: String, member: String },
+    #[error("`{module}` imports from `{import}`, which is not there")]
+    Missing { module: String, import: String },
+    #[error("the index `{index}` writes the name `{name}` wrongly")]
+    Unspeakable { index: String, name: String },
+}
+
+impl Hinted for InputError {
+    fn hints(&self) -> Vec<String> {
+        let hint = match self {
+            Self::Unreadable { .. } | Self::Damaged { .. } => {
+                "run the thin link again; the compiler would take such an index for an empty one, and exit 0 with an empty \
+                 object"
+            }
+            Self::Stranger { .. } => {
+                "give the module the name that the thin link had for it, letter for letter: the compiler would exit 0 with an \
+                 object that has no code"
+            }
+            Self::ArchiveMember { .. } => {
+                "expand the archive: no backend can open a member, so give the thin link the objects themselves \
+                 (`llvm-ar t` lists them, `--start-lib` and `--end-lib` make an archive of them)"
+            }
+            Self::Missing { .. } => {
+                "names in an index are relative to the folder of the thin link: run the backend there, or build the module"
+            }
+            Self::Unspeakable { .. } => {
+                "lld before LLVM 23 writes names that are not ASCII wrongly, and clang would then drop code without a word: \
+                 rename the file, or use LLVM 23 or later"
+            }
+        };
+        vec![hint.to_owned()]
+    }
+}
+
+fn quoted(names: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let shown: Vec<String> = names
+        .iter()
+        .take(SHOWN)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    match names.len() {
+        0 => "no module at all".to_owned(),
+        count if count > SHOWN => format!("{} and {} more", shown.join(", "), count - SHOWN),
+        _ => shown.join(", "),
+    }
+}
+
+#[derive(Debug)]
+pub(super) enum Imports {
+    Known(Vec<String>),
+    /// The shard can be read once only, by the compiler; why.
+    Unreadable(String),
+}
+
+/// The modules that `backend` reads besides its own.
+pub(super) fn imports(backend: &Backend) -> Result<Imports, InputError> {
+    let unreadable = |source| InputError::Unreadable {
+        module: backend.module.clone(),
+        source,
+    };
+    let found = fs::metadata(&backend.index).map_err(unreadable)?;
+    if !found.is_file() && !is_null(&backend.index) {
+        let reason = format!("the index `{}` is no regular file", backend.index);
+        return Ok(Imports::Unreadable(reason));
+    }
+    let shard = fs::read(&backend.index).map_err(unreadable)?;
+    if shard.is_empty() {
+        return Ok(Imports::Known(Vec::new()));
+    }
+    let index = Index::parse(&shard).map_err(|source| InputError::Damaged {
+        module: backend.module.clone(),
+        index: backend.index.clone(),
+        source,
+    })?;
+    let mut names = names(backend, &index)?;
+    let own = names.iter().position(|name| *name == backend.module);
+    match own {
+        Some(own) => drop(names.remove(own)),
+        None if index.flags().skip_module() => {}
+        None => return Err(stranger(backend, names)),
+    }
+    match names.iter().find(|name| !Path::new(name).exists()) {
+        None => Ok(Imports::Known(names)),
+        Some(missing) => Err(missing_import(backend, missing)),
+    }
+}
+
+/// What the list that `--thinlto-emit-imports-files` leaves beside the shard says otherwise. The shard is what counts.
+pub(super) fn doubt(backend: &Backend, imports: &[String]) -> Option<String> {
+    let stem = backend.index.strip_suffix(".thinlto.bc")?;
+    let list = format!("{stem}.imports");
+    let text = fs::read_to_string(&list).ok()?;
+    let mut listed: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+    let mut imports: Vec<&str> = imports.iter().map(String::as_str).collect();
+    listed.sort_unstable();
+    imports.sort_unstable();
+    (listed != imports).then(|| {
+        format!("`{list}` and the index beside it name other modules: they are of two thin links")
+    })
+}
+
+/// What Bazel and the kernel pass where a module is to be compiled by itself.
+fn is_null(path: &str) -> bool {
+    path == "/dev/null" && fs::metadata(path).is_ok_and(|found| found.file_type().is_char_device())
+}
+
+fn names(backend: &Backend, index: &Index<'_>) -> Result<Vec<String>, InputError> {
+    let mut names = Vec::with_capacity(index.modules().len());
+    for entry in index.modules() {
+        match String::from_utf8(entry.path.clone()) {
+            Ok(name) if !entry.damaged => names.push(name),
+            _ => {
+                return Err(InputError::Unspeakable {
+                    index: backend.index.clone(),
+                    name: String::from_utf8_lossy(&entry.path).into_owned(),
+                });
+            }
+        }
+    }
+    Ok(names)
+}
+
+fn stranger(backend: &Backend, known: Vec<String>) -> InputError {
+    match known.iter().find(|name| is_member(name)) {
+        Some(member) if !Path::new(member).exists() => InputError::ArchiveMember {
+            module: backend.module.clone(),
+            member: member.clone(),
+        },
+        _ => InputError::Stranger {
+            module: backend.module.clone(),
+            index: backend.index.clone(),
+            known,
+        },
+    }
+}
+
+fn missing_import(backend: &Backend, import: &str) -> InputError {
+    let (module, import) = (backend.module.clone(), import.to_owned());
+    if is_member(&import) {
+        let member = import;
+        return InputError::ArchiveMember { module, member };
+    }
+    InputError::Missing { module, import }
+}
+
+/// lld's name for a member: `lib.a(x.o at 216)`.
+fn is_member(name: &str) -> bool {
+    let inner = name
+        .strip_suffix(')')
+        .and_then(|rest| rest.rsplit_once(" at "));
+    inner.is_some_and(|(head, offset)| {
+        head.contains('(') && offset.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_of_archives_are_known_by_their_names() {
+        assert!(is_member("out/lib.a(x.o at 216)"));
+        assert!(is_member("lib (2).a(x y.o at 8)"));
+        for name in ["x.o", "a(b).o", "dir (x at home)/y.o", "x.o at 216)"] {
+            assert!(!is_member(name), "{name}");
+        }
+    }
+}

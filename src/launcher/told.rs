@@ -1,0 +1,145 @@
+//! Warnings that a build hears once, though it starts relto a thousand times.
+//!
+//! Enters: the text of a warning. Leaves: whether to show it. An empty file of relto's own folder, named after the text, is as
+//! old as the last time that it was shown. Where that cannot be kept, everything is news.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use fs_err as fs;
+
+use crate::digest::DigestFunction;
+
+/// How long a warning is no news.
+const SILENCE: Duration = Duration::from_mins(10);
+
+/// How long nobody tries what has just failed: as long as a build needs to notice that a farm is back.
+const RESPITE: Duration = Duration::from_secs(30);
+
+/// What was told lately.
+#[derive(Debug, Clone)]
+pub struct Told {
+    folder: Option<PathBuf>,
+}
+
+impl Told {
+    /// Remembers in `folder`, which is made when it is needed.
+    #[must_use]
+    pub fn new(folder: Option<&Path>) -> Self {
+        Self {
+            folder: folder.map(|folder| folder.join("told")),
+        }
+    }
+
+    /// Whether `text` has not been told lately; from now on it has.
+    pub fn is_news(&self, text: &str) -> bool {
+        self.note(text).unwrap_or(true)
+    }
+
+    /// Notes that `what` has failed.
+    pub fn failed(&self, what: &str) {
+        // Without a memory it is tried again.
+        let _ = self.touch(what);
+    }
+
+    /// Whether `what` has failed so shortly ago that it is not worth another try.
+    pub fn has_failed(&self, what: &str) -> bool {
+        self.age(what).is_some_and(|age| age < RESPITE)
+    }
+
+    fn touch(&self, text: &str) -> io::Result<()> {
+        let Some(folder) = &self.folder else {
+            return Ok(());
+        };
+        fs::create_dir_all(folder)?;
+        let file = fs::File::create(file(folder, text))?;
+        file.set_modified(SystemTime::now())
+    }
+
+    fn age(&self, text: &str) -> Option<Duration> {
+        let found = fs::metadata(file(self.folder.as_ref()?, text)).ok()?;
+        found.modified().ok()?.elapsed().ok()
+    }
+
+    fn note(&self, text: &str) -> io::Result<bool> {
+        let Some(folder) = &self.folder else {
+            return Ok(true);
+        };
+        let path = file(folder, text);
+        let lately = |found: std::fs::Metadata| {
+            let age = found.modified().ok().and_then(|time| time.elapsed().ok());
+            age.is_some_and(|age| age < SILENCE)
+        };
+        if self.age(text).is_some_and(|age| age < SILENCE) {
+            return Ok(false);
+        }
+        fs::create_dir_all(folder)?;
+        match fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&path)
+        {
+            Ok(_) => Ok(true),
+            // Old, or made by another process at this moment, which then tells it.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let file = fs::OpenOptions::new().write(true).open(&path)?;
+                let news = !file.metadata().is_ok_and(lately);
+                file.set_modified(SystemTime::now())?;
+                Ok(news)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn file(folder: &Path, text: &str) -> PathBuf {
+    let digest = DigestFunction::Sha256.digest(text.as_bytes());
+    folder.join(&digest.hex()[..32])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_is_news_once_and_again_when_it_is_old() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let told = Told::new(Some(folder.path()));
+        assert!(told.is_news("a"));
+        assert!(!told.is_news("a"));
+        assert!(told.is_news("b"));
+        let long_ago = SystemTime::now() - SILENCE * 2;
+        for entry in fs::read_dir(folder.path().join("told")).expect("a folder") {
+            let file = fs::File::options()
+                .write(true)
+                .open(entry.expect("an entry").path())
+                .expect("opened");
+            file.set_modified(long_ago).expect("aged");
+        }
+        assert!(told.is_news("a"));
+        assert!(!told.is_news("a"));
+    }
+
+    #[test]
+    fn what_failed_is_left_alone_for_a_while() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let told = Told::new(Some(folder.path()));
+        assert!(!told.has_failed("farm"));
+        told.failed("farm");
+        assert!(told.has_failed("farm"));
+        let file = fs::File::options()
+            .write(true)
+            .open(file(&folder.path().join("told"), "farm"))
+            .expect("opened");
+        file.set_modified(SystemTime::now() - RESPITE * 2)
+            .expect("aged");
+        assert!(!told.has_failed("farm"));
+    }
+
+    #[test]
+    fn without_a_memory_everything_is_news() {
+        let told = Told::new(None);
+        assert!(told.is_news("a") && told.is_news("a"));
+    }
+}

@@ -1,0 +1,190 @@
+//! The compiler that links would use, with all that it loads, and the linker beside it.
+//!
+//! Enters: a name or a path, the options of a link. Leaves: findings, and a `Pair` if a trial can be made with it.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use indicatif::HumanBytes;
+
+use super::{Finding, Grade, Section};
+use crate::digest::Digest;
+use crate::hash_cache::HashCache;
+use crate::job::{Caller, JobFile};
+use crate::link::tools::{Tools, ToolsError, variable};
+use crate::link::{Options, ToolchainSource};
+use crate::state::State;
+
+/// The first release whose lld distributes backends.
+const OLDEST: u32 = 21;
+/// What `clang` is called where several are installed, the newest first.
+const NAMES: [&str; 5] = ["clang", "clang-24", "clang-23", "clang-22", "clang-21"];
+
+/// A compiler and a linker that fit together.
+#[derive(Debug)]
+pub(super) struct Pair {
+    /// As a link's job file would name it.
+    pub(super) clang: PathBuf,
+}
+
+pub(super) fn section(
+    compiler: Option<&Path>,
+    options: &Options,
+    hash_cache: &HashCache,
+    state: &State,
+) -> (Section, Option<Pair>) {
+    let clang = compiler.map_or_else(|| default_compiler(options), Path::to_owned);
+    let mut findings = Vec::new();
+    let pair = look(&clang, options, hash_cache, state, &mut findings);
+    (Section::new("Toolchain", findings), pair)
+}
+
+/// `clang`, or the newest that has its release in its name.
+fn default_compiler(options: &Options) -> PathBuf {
+    let folders = variable(options, "PATH").unwrap_or_default().as_bytes();
+    let folders = folders.split(|byte| *byte == b':');
+    let folders: Vec<_> = folders
+        .map(|f| Path::new(std::ffi::OsStr::from_bytes(f)))
+        .collect();
+    let there = |name: &&&str| folders.iter().any(|folder| folder.join(name).is_file());
+    PathBuf::from(NAMES.iter().find(there).unwrap_or(&NAMES[0]))
+}
+
+fn look(
+    clang: &Path,
+    options: &Options,
+    hash_cache: &HashCache,
+    state: &State,
+    findings: &mut Vec<Finding>,
+) -> Option<Pair> {
+    let tools = match Tools::find(&question(clang), options, hash_cache, state) {
+        Ok(tools) => tools,
+        Err(error) => {
+            findings.push(refused(&error, compiler_was_guessed(clang)));
+            return None;
+        }
+    };
+    findings.push(Finding::good(format!(
+        "`{}` is {}, for {}",
+        tools.compiler().display(),
+        tools.version(),
+        tools.target()
+    )));
+    if let Some(release) = release(tools.version()).filter(|release| *release < OLDEST) {
+        findings.push(Finding::bad(
+            format!("LLVM {release} cannot distribute ThinLTO"),
+            "install clang and lld 21 or later",
+        ));
+        return None;
+    }
+    findings.push(files(&tools, options));
+    if let Some(reason) = tools.obstacle() {
+        findings.push(Finding::warning(
+            format!("all jobs would run in place, uncached: {reason}"),
+            "unset it for links through relto",
+        ));
+    }
+    let lld = linker(tools.compiler());
+    let found = lld.is_ok();
+    findings.push(lld.unwrap_or_else(|finding| finding));
+    found.then(|| Pair {
+        clang: tools.compiler().to_owned(),
+    })
+}
+
+/// A link that names this compiler and nothing else.
+fn question(clang: &Path) -> JobFile {
+    JobFile {
+        caller: Caller::Linker,
+        linker_output: String::new(),
+        common_arguments: vec![clang.to_string_lossy().into_owned(), "-c".to_owned()],
+        common_inputs: Vec::new(),
+        jobs: Vec::new(),
+        unknown_keys: Vec::new(),
+    }
+}
+
+fn compiler_was_guessed(clang: &Path) -> bool {
+    clang == Path::new(NAMES[0])
+}
+
+fn refused(error: &ToolsError, guessed: bool) -> Finding {
+    let mut finding = Finding::of(Grade::Bad, error);
+    if guessed {
+        finding.hints.push(
+            "`relto doctor COMPILER` looks at another one than the `clang` of `PATH`".to_owned(),
+        );
+    }
+    finding
+}
+
+fn files(tools: &Tools, options: &Options) -> Finding {
+    let source = options.farm.as_ref().map(|farm| &farm.toolchain);
+    if let Some(worker) = tools.worker() {
+        return Finding::good(format!(
+            "the workers' own `{}` is used, nothing is sent; it has to be the same release",
+            worker.tree.start.join(" ")
+        ));
+    }
+    let files = &tools.tree().files;
+    let bytes: u64 = files.iter().map(|file| file.identity.size).sum();
+    let from = match source {
+        Some(ToolchainSource::Folder(folder)) => format!(", out of `{}`", folder.display()),
+        _ => String::new(),
+    };
+    Finding::good(format!(
+        "{} files, {}, are all that it needs{from}: tree {}",
+        files.len(),
+        HumanBytes(bytes),
+        short(tools.tree().root)
+    ))
+}
+
+fn short(digest: Digest) -> String {
+    let mut hex = digest.hex();
+    hex.truncate(16);
+    hex
+}
+
+/// The `ld.lld` that clang would run for `-fuse-ld=lld`, or what is wrong with it.
+fn linker(clang: &Path) -> Result<Finding, Finding> {
+    let missing = |reason: String| {
+        Finding::bad(
+            reason,
+            "install lld of the same release; only lld distributes ThinLTO",
+        )
+    };
+    let said = Command::new(clang)
+        .arg("-print-prog-name=ld.lld")
+        .output()
+        .map_err(|error| missing(format!("cannot ask the compiler for its linker: {error}")))?;
+    let path = String::from_utf8_lossy(&said.stdout).trim().to_owned();
+    let version = Command::new(&path).arg("--version").output();
+    match version {
+        Ok(version) if version.status.success() => {
+            let version = String::from_utf8_lossy(&version.stdout).into_owned();
+            let line = version.lines().next().unwrap_or_default();
+            Ok(Finding::good(format!("`{path}` is {line}")))
+        }
+        _ => Err(missing(format!("`{}` finds no `ld.lld`", clang.display()))),
+    }
+}
+
+/// 22 of `Debian clang version 22.1.8 (++...)`.
+fn release(version: &str) -> Option<u32> {
+    let number = version.split("version ").nth(1)?;
+    number.split('.').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_release_is_read_out_of_what_a_compiler_calls_itself() {
+        assert_eq!(release("Debian clang version 22.1.8 (++2026)"), Some(22));
+        assert_eq!(release("clang version 24.0.0git"), Some(24));
+        assert_eq!(release("some compiler"), None);
+    }
+}

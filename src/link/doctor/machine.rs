@@ -1,0 +1,75 @@
+//! What this machine has for local runs and caching.
+//!
+//! Enters: the options of a link. Leaves: findings about the sandbox, the disk cache and the folders that relto writes.
+
+use std::path::Path;
+
+use indicatif::HumanBytes;
+
+use super::{Finding, Grade, Section};
+use crate::cache::{self, CacheError, DiskCache};
+use crate::link::Options;
+use crate::process::{Support, landlock_support};
+
+pub(super) fn section(options: &Options) -> Section {
+    let mut findings = vec![sandbox(landlock_support())];
+    findings.push(match &options.disk_cache {
+        None => Finding::warning(
+            "there is no disk cache: every link compiles anew what the farm does not have",
+            "`disk_cache` names its folder",
+        ),
+        Some(folder) => disk_cache(folder, options.disk_cache_max_size)
+            .unwrap_or_else(|error| Finding::of(Grade::Warning, &error)),
+    });
+    if options.state.is_none() {
+        findings.push(Finding::warning(
+            "nothing is remembered between links: there is no home folder",
+            "set `HOME` or `XDG_CACHE_HOME`",
+        ));
+    }
+    if let Err(error) = tempfile::tempdir_in(&options.scratch_parent) {
+        findings.push(Finding::bad(
+            format!(
+                "cannot make a folder in `{}`: {error}",
+                options.scratch_parent.display()
+            ),
+            "let `TMPDIR` name a folder of yours",
+        ));
+    }
+    Section::new("This machine", findings)
+}
+
+fn sandbox(support: Support) -> Finding {
+    match support {
+        Support::FilesAndNetwork => {
+            Finding::good("Landlock confines local compilers: files and network")
+        }
+        Support::Files => Finding::good("Landlock confines local compilers: files only"),
+        Support::Unavailable => Finding::warning(
+            "no Landlock: a local compiler can read files that the cache's key does not name",
+            "Linux 5.13 and later have it; `landlock` may be missing in the kernel's `lsm=` list",
+        ),
+    }
+}
+
+fn disk_cache(folder: &Path, max_size: Option<u64>) -> Result<Finding, CacheError> {
+    let cache = DiskCache::open(folder)?;
+    cache.check_writable()?;
+    let usage = cache::usage(folder)?;
+    let limit = max_size.map_or("no limit".to_owned(), |limit| {
+        format!("of {} at most", HumanBytes(limit))
+    });
+    let text = format!(
+        "disk cache `{}` can be written: {} results, {} {limit}",
+        folder.display(),
+        usage.results,
+        HumanBytes(usage.bytes)
+    );
+    if cache.is_writable_by_all() {
+        return Ok(Finding::warning(
+            format!("{text}; every user of this machine can put results there"),
+            "`chmod o-w` it: what lies there is taken for your own",
+        ));
+    }
+    Ok(Finding::good(text))
+}

@@ -1,0 +1,141 @@
+//! Whether a link with these options would work here, and what to change.
+//!
+//! Enters: the options of a link, and perhaps a compiler. Leaves: `Section`s of `Finding`s, told one after the other as
+//! they are known. What is found is seen, not guessed: the toolchain is the one that a link would send, the farm is
+//! asked, and a trial job runs through the same engine as any link. Nobody's objects are touched.
+
+mod compiler;
+mod machine;
+mod module;
+mod server;
+mod trial;
+
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Options;
+use crate::error::Hinted;
+use crate::hash_cache::HashCache;
+
+/// How good what was found is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Grade {
+    Good,
+    /// Links work, but not as well as they could.
+    Warning,
+    /// A link would fail.
+    Bad,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub grade: Grade,
+    pub text: String,
+    /// What to change, one sentence each.
+    pub hints: Vec<String>,
+}
+
+/// Findings that belong together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Section {
+    pub title: &'static str,
+    pub findings: Vec<Finding>,
+}
+
+impl Finding {
+    fn good(text: impl Into<String>) -> Self {
+        Self {
+            grade: Grade::Good,
+            text: text.into(),
+            hints: Vec::new(),
+        }
+    }
+
+    fn warning(text: impl Into<String>, hint: &str) -> Self {
+        Self {
+            grade: Grade::Warning,
+            text: text.into(),
+            hints: vec![hint.to_owned()],
+        }
+    }
+
+    fn bad(text: impl Into<String>, hint: &str) -> Self {
+        Self {
+            grade: Grade::Bad,
+            ..Self::warning(text, hint)
+        }
+    }
+
+    fn of(grade: Grade, error: &dyn Hinted) -> Self {
+        Self {
+            grade,
+            text: with_causes(error),
+            hints: error.hints(),
+        }
+    }
+}
+
+impl Section {
+    fn new(title: &'static str, findings: Vec<Finding>) -> Self {
+        Self { title, findings }
+    }
+
+    /// The worst that was found.
+    #[must_use]
+    pub fn grade(&self) -> Grade {
+        let grades = self.findings.iter().map(|finding| finding.grade);
+        grades.max().unwrap_or(Grade::Good)
+    }
+}
+
+/// Looks at everything, and gives each section to `tell` when it is complete. `compiler` is a path or a name; without
+/// one it is the `clang` of `PATH`. Gives back the worst of all findings.
+pub async fn examine(
+    compiler: Option<&Path>,
+    options: &Options,
+    tell: &mut (dyn FnMut(&Section) + Send),
+) -> Grade {
+    let mut worst = Grade::Good;
+    let mut tell = |section: Section| {
+        worst = worst.max(section.grade());
+        tell(&section);
+    };
+    let state = super::open_state(options);
+    let hash_cache = HashCache::new(Arc::clone(&state));
+    let (section, tools) = compiler::section(compiler, options, &hash_cache, &state);
+    hash_cache.flush();
+    tell(section);
+    tell(machine::section(options));
+    let mut farm_answers = false;
+    if let Some(farm) = &options.farm {
+        let (section, answers) = server::section(farm).await;
+        farm_answers = answers;
+        tell(section);
+    }
+    if let Some(tools) = tools {
+        tell(trial::section(&tools, options, farm_answers).await);
+    }
+    worst
+}
+
+/// How bad it is for a link when its farm cannot be used.
+fn without_farm(farm: &super::FarmOptions) -> Grade {
+    if farm.local_fallback || farm.is_cache_only() {
+        Grade::Warning
+    } else {
+        Grade::Bad
+    }
+}
+
+fn with_causes(error: &dyn Hinted) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = Error::source(error);
+    }
+    text
+}

@@ -1,0 +1,236 @@
+//! A trial: one real ThinLTO backend job, through the same engine as any link.
+//!
+//! Enters: a compiler and its linker, the options of a link, whether the farm answers. Leaves: findings: where the job
+//! ran, how long it took, whether the object is the one that the compiler writes in place, whether it is found again.
+//! Its modules are made here and its salt is new each time, so that no cache has the result; no setting of the link is
+//! changed but what would hide a failure: the fallback, and the disk cache.
+
+use std::path::Path;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use indicatif::HumanBytes;
+use tokio_util::sync::CancellationToken;
+
+use super::compiler::Pair;
+use super::module::Trial;
+use super::{Finding, Grade, Section, without_farm};
+use crate::events::{self, Event, Events, Origin, Stamped};
+use crate::link::{self, FarmOptions, LinkError, Options, ToolchainSource};
+use crate::process::{Relto, Scratch};
+
+/// Longest for one trial. A farm without a fitting worker may let a job wait for ever.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// How one run of the trial's job ended.
+struct Ran {
+    result: Result<(), LinkError>,
+    origin: Option<Origin>,
+    /// Bytes sent to the farm.
+    up: u64,
+    /// Warnings and notes of the link.
+    said: Vec<String>,
+    elapsed: Duration,
+    gave_up: bool,
+}
+
+pub(super) async fn section(pair: &Pair, options: &Options, farm_answers: bool) -> Section {
+    let findings = findings(pair, options, farm_answers).await;
+    Section::new("Trial", findings.unwrap_or_else(|finding| vec![finding]))
+}
+
+async fn findings(
+    pair: &Pair,
+    options: &Options,
+    farm_answers: bool,
+) -> Result<Vec<Finding>, Finding> {
+    let folder = Scratch::create(&Relto::itself(), &options.scratch_parent)
+        .map_err(|error| Finding::bad(error.to_string(), "let `TMPDIR` name a folder of yours"))?;
+    let trial = Trial::make(&pair.clang, folder.path())?;
+    let grade = options.farm.as_ref().map(without_farm);
+    let mut options = for_trial(options, folder.path());
+    let mut findings = Vec::new();
+    if let (Some(farm), Some(grade)) = (&options.farm, grade) {
+        let good = farm_answers && at_farm(&trial, &options, farm, grade, &mut findings).await;
+        if good || grade == Grade::Bad {
+            return Ok(findings);
+        }
+    }
+    options.farm = None;
+    findings.push(here(&trial, &options).await);
+    Ok(findings)
+}
+
+/// Nothing is taken from the disk cache, nothing is hidden by a fallback, and `relto stats` hears nothing of it.
+fn for_trial(options: &Options, folder: &Path) -> Options {
+    let mut options = options.clone();
+    options.disk_cache = None;
+    options.state = Some(folder.join("state.db"));
+    options.salt = format!("{} doctor {}", options.salt, uuid::Uuid::new_v4());
+    if let Some(farm) = &mut options.farm {
+        farm.local_fallback = false;
+    }
+    options
+}
+
+/// Runs the job with the farm, then once more to see whether it is remembered there. Whether it was done.
+async fn at_farm(
+    trial: &Trial,
+    options: &Options,
+    farm: &FarmOptions,
+    grade: Grade,
+    findings: &mut Vec<Finding>,
+) -> bool {
+    let ran = run(trial, options).await;
+    if let Err(error) = &ran.result {
+        findings.push(failed(grade, &ran, error));
+        return false;
+    }
+    let sent = HumanBytes(ran.up);
+    let elapsed = seconds(ran.elapsed);
+    let made = match ran.origin {
+        Some(Origin::Remote) => Finding::good(format!(
+            "the farm compiled a module in {elapsed}, {sent} sent"
+        )),
+        Some(Origin::Local) if farm.is_cache_only() => Finding::good(format!(
+            "this machine compiled a module in {elapsed}, {sent} sent to the farm's cache"
+        )),
+        Some(Origin::Local) => not_there(&ran, farm),
+        _ => not_hermetic(&ran),
+    };
+    let as_wished = made.grade == Grade::Good;
+    findings.push(made);
+    if !as_wished {
+        return true;
+    }
+    findings.push(trial.compare());
+    if farm.accept_cached && (!farm.is_cache_only() || farm.upload_local_results) {
+        findings.push(found_again(&run(trial, options).await, &ran));
+    }
+    true
+}
+
+async fn here(trial: &Trial, options: &Options) -> Finding {
+    let ran = run(trial, options).await;
+    match (&ran.result, ran.origin) {
+        (Err(error), _) => failed(Grade::Bad, &ran, error),
+        (Ok(()), Some(Origin::Local)) => {
+            let compared = trial.compare();
+            Finding {
+                text: format!(
+                    "this machine compiled a module in {}; {}",
+                    seconds(ran.elapsed),
+                    compared.text
+                ),
+                ..compared
+            }
+        }
+        (Ok(()), _) => not_hermetic(&ran),
+    }
+}
+
+fn found_again(again: &Ran, first: &Ran) -> Finding {
+    if again.result.is_ok() && again.origin == Some(Origin::RemoteCache) {
+        return Finding::good(format!(
+            "the farm's action cache had it the second time, in {}",
+            seconds(again.elapsed)
+        ));
+    }
+    let mut text = "the farm's action cache does not give the result back".to_owned();
+    for said in first.said.iter().chain(&again.said) {
+        text.push('\n');
+        text.push_str(said);
+    }
+    Finding::warning(
+        text,
+        "every link will compile anew what others compiled: may these credentials read and write the cache?",
+    )
+}
+
+/// The compiler said no there and yes here.
+fn not_there(ran: &Ran, farm: &FarmOptions) -> Finding {
+    let text = format!(
+        "the farm could not compile a module that compiles here:\n{}",
+        ran.said.join("\n")
+    );
+    let hint = if farm.toolchain == ToolchainSource::Worker {
+        "the workers need this compiler under the same path; `toolchain=upload` sends yours"
+    } else {
+        "are the workers of this machine's kind? Is there a kernel too old for the compiler's C library?"
+    };
+    Finding::warning(text, hint)
+}
+
+fn not_hermetic(ran: &Ran) -> Finding {
+    let text = format!(
+        "the module was compiled in place, not as its action says:\n{}",
+        ran.said.join("\n")
+    );
+    Finding::warning(text, "such jobs run on this machine and are never cached")
+}
+
+fn failed(grade: Grade, ran: &Ran, error: &LinkError) -> Finding {
+    let mut finding = Finding::of(grade, error);
+    // The trial never falls back, whatever is set.
+    finding
+        .hints
+        .retain(|hint| !hint.contains("remote_local_fallback"));
+    if ran.gave_up {
+        finding.text = format!("no result in {} s", PATIENCE.as_secs());
+        finding.hints = vec![
+            "does any worker serve these `remote_default_exec_properties`? The farm's own page may tell why it waits"
+                .to_owned(),
+        ];
+    }
+    finding.hints.sort();
+    finding.hints.dedup();
+    finding
+}
+
+async fn run(trial: &Trial, options: &Options) -> Ran {
+    let (events, receiver) = Events::channel();
+    let cancel = CancellationToken::new();
+    let began = events::now();
+    let linking = link::run(trial.file.clone(), options, events, cancel.clone());
+    tokio::pin!(linking);
+    let mut gave_up = false;
+    let result = tokio::select! {
+        result = &mut linking => result,
+        () = tokio::time::sleep(PATIENCE) => {
+            gave_up = true;
+            cancel.cancel();
+            linking.await
+        }
+    };
+    let mut ran = Ran {
+        result,
+        origin: None,
+        up: 0,
+        said: Vec::new(),
+        elapsed: began.elapsed(),
+        gave_up,
+    };
+    ran.hear(&receiver);
+    ran
+}
+
+impl Ran {
+    /// Takes what is there: the link is over.
+    fn hear(&mut self, receiver: &Receiver<Stamped>) {
+        for stamped in receiver.try_iter() {
+            match stamped.event {
+                Event::JobFinished { origin, .. } => self.origin = Some(origin),
+                Event::Transferred { up, .. } => self.up += up,
+                Event::Warning { text, .. } | Event::CompilerMessage { text, .. } => {
+                    self.said.push(text);
+                }
+                Event::Note { text } if text.contains("in place") => self.said.push(text),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn seconds(elapsed: Duration) -> String {
+    format!("{:.1} s", elapsed.as_secs_f32())
+}

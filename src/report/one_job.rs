@@ -1,0 +1,73 @@
+//! What the user sees of one launched compile: what the compiler alone would have shown, and warnings that are news.
+//!
+//! Enters: `events::Stamped` from a channel. Leaves: on stderr the compiler's messages as they are, and warnings. There is
+//! no bar and no summary: a build starts thousands of these. Which warning is news is for the caller to say.
+
+use std::io::Write as _;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use super::messages;
+use crate::events::{Event, Origin, Stamped};
+
+/// The running reporter of one job.
+#[derive(Debug)]
+pub struct OneJob {
+    thread: JoinHandle<bool>,
+}
+
+impl OneJob {
+    /// Starts to report. `is_news` says whether a warning is to be shown.
+    #[must_use]
+    pub fn start(
+        receiver: mpsc::Receiver<Stamped>,
+        is_news: impl Fn(&str) -> bool + Send + 'static,
+    ) -> Self {
+        let thread = std::thread::spawn(move || {
+            let mut module = String::new();
+            let mut farm_reached = true;
+            for stamped in receiver {
+                match stamped.event {
+                    Event::LinkStarted { modules, .. } => {
+                        module = modules.into_iter().next().unwrap_or_default();
+                    }
+                    Event::CompilerMessage { text, .. } => write(&text),
+                    Event::Warning { text, hint } if is_news(&text) => {
+                        write(&messages::warning(&text, hint.as_deref()));
+                    }
+                    Event::Warning { text, .. } | Event::Note { text } => tracing::info!("{text}"),
+                    Event::JobFinished { origin, .. } => {
+                        tracing::info!("`{module}`: {}", place(origin));
+                    }
+                    Event::FarmUnreachable => farm_reached = false,
+                    Event::LinkFinished => break,
+                    _ => {}
+                }
+            }
+            farm_reached
+        });
+        Self { thread }
+    }
+
+    /// Waits until all is shown. False if the farm could not be reached.
+    pub fn finish(self) -> bool {
+        match self.thread.join() {
+            Ok(farm_reached) => farm_reached,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+/// One block in one write; where nobody reads, nobody misses it.
+fn write(block: &str) {
+    let _ = anstream::stderr().lock().write_all(block.as_bytes());
+}
+
+fn place(origin: Origin) -> &'static str {
+    match origin {
+        Origin::DiskCache | Origin::RemoteCache => "cached",
+        Origin::Remote => "remote",
+        Origin::Local => "local",
+        Origin::InPlace => "in place",
+    }
+}

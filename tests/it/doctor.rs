@@ -1,0 +1,137 @@
+//! `relto doctor`: what it finds in compilers and on this machine, what it advises, how it ends. `farms` has the farms.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fs_err as fs;
+
+use crate::support::link::Home;
+use crate::support::llvm::Llvm;
+
+mod farms;
+
+/// What doctor said, and its exit code.
+struct Told {
+    code: Option<i32>,
+    text: String,
+}
+
+impl Told {
+    fn has(&self, parts: &[&str]) -> &Self {
+        for part in parts {
+            assert!(self.text.contains(part), "no `{part}` in:\n{}", self.text);
+        }
+        self
+    }
+
+    fn ends(&self, code: i32) {
+        assert_eq!(self.code, Some(code), "{}", self.text);
+    }
+}
+
+fn doctor_of(compiler: &Path, environment: &[(&str, String)]) -> Told {
+    let home = Home::new();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_relto"));
+    home.apply(&mut command);
+    let output = command
+        .current_dir(home.path())
+        .arg("doctor")
+        .arg(compiler)
+        .envs(environment.iter().map(|(name, value)| (*name, value)))
+        .output()
+        .expect("relto starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(stderr, "", "everything is on stdout");
+    Told {
+        code: output.status.code(),
+        text: String::from_utf8(output.stdout).expect("text"),
+    }
+}
+
+fn doctor(environment: &[(&str, String)]) -> Told {
+    doctor_of(&Llvm::get().tool("clang"), environment)
+}
+
+const SAME: &str = "its object is the one that the compiler writes in place, bit by bit";
+
+#[test]
+fn without_a_farm_the_trial_runs_here() {
+    let told = doctor(&[]);
+    told.has(&[
+        "Toolchain\n  ok       `",
+        "are all that it needs: tree ",
+        "/ld.lld` is ",
+    ]);
+    told.has(&[
+        "  ok       this machine compiled a module in ",
+        SAME,
+        "\na link works\n",
+    ]);
+    told.ends(0);
+}
+
+#[test]
+fn what_is_no_compiler_is_told_with_a_way_out() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let program = |name: &str, bytes: &[u8]| -> PathBuf {
+        fs::write(path(name), bytes).expect("written");
+        fs::set_permissions(path(name), std::fs::Permissions::from_mode(0o755)).expect("set");
+        path(name)
+    };
+    let script = program("clang", b"#!/bin/sh\nexec clang-22 \"$@\"\n");
+    doctor_of(&script, &[])
+        .has(&["is a script for `/bin/sh`", "hint: ", "a link would fail"])
+        .ends(1);
+    program("ccache", b"not read");
+    fs_err::os::unix::fs::symlink(path("ccache"), path("clang-cached")).expect("linked");
+    doctor_of(&path("clang-cached"), &[])
+        .has(&[
+            "is `ccache`, which starts another compiler",
+            "hint: point the compiler option",
+        ])
+        .ends(1);
+    let mut foreign = fs::read(Llvm::get().tool("clang")).expect("read");
+    // e_machine of an ELF header: AArch64, or on that machine x86-64.
+    let other = if foreign[18] == 183 { 62 } else { 183 };
+    foreign[18..20].copy_from_slice(&[other, 0]);
+    let foreign = program("clang-foreign", &foreign);
+    doctor_of(&foreign, &[])
+        .has(&["clang-foreign` is for ", "hint: use a clang built for "])
+        .ends(1);
+    doctor_of(&path("missing"), &[])
+        .has(&["cannot use compiler", "missing`", "hint: "])
+        .ends(1);
+}
+
+#[test]
+fn a_compiler_without_its_libraries_is_told_with_the_library() {
+    let shop = crate::workshop::Workshop::new();
+    let library = shop.library("lib", "x", &[]);
+    let program = shop.program(&["-Llib", "-lx"]);
+    fs::remove_file(library).expect("removed");
+    doctor_of(&program, &[])
+        .has(&[
+            "needs the library `libx.so`",
+            "hint: install the library, or set `LD_LIBRARY_PATH`",
+        ])
+        .ends(1);
+}
+
+#[test]
+fn a_disk_cache_that_cannot_be_used_is_a_warning() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("cache");
+    fs::write(&file, "a file").expect("written");
+    let told = doctor(&[("RELTO_DISK_CACHE", file.display().to_string())]);
+    told.has(&[
+        "  warning  cannot use the disk cache",
+        "hint: let `disk_cache` name",
+        "see the warnings",
+    ]);
+    told.ends(0);
+    doctor(&[("RELTO_DISK_CACHE", "off".to_owned())])
+        .has(&["  warning  there is no disk cache"])
+        .ends(0);
+}

@@ -1,0 +1,279 @@
+//! `relto doctor` on farms of all kinds, real and scripted, sound and not.
+
+use fs_err as fs;
+
+use super::{SAME, doctor};
+use crate::support::farm::{Farm, Platforms, Profile};
+use crate::support::servers::{Kind, Setup};
+use crate::support::tls::Tls;
+
+/// Once with the fallback, where a link works all the same, and once without.
+fn ailing(environment: &[(&'static str, String)], parts: &[&str]) {
+    let told = doctor(environment);
+    told.has(parts).has(&[
+        "  warning  ",
+        "this machine compiled a module in",
+        "see the warnings\n",
+    ]);
+    told.ends(0);
+    let fallback = ("RELTO_REMOTE_LOCAL_FALLBACK", "false".to_owned());
+    let told = doctor(&[environment, &[fallback]].concat());
+    told.has(parts)
+        .has(&["  error    ", "a link would fail; see the errors\n"]);
+    told.ends(1);
+}
+
+#[test]
+fn a_sound_farm_compiles_the_trial_and_has_it_the_second_time() {
+    let farm = Farm::start(Profile::buildbuddy("secret"));
+    let told = doctor(&farm.environment());
+    told.has(&[
+        ": REAPI 2.0 to 99.9\n",
+        "the farm executes jobs; its action cache may be written",
+    ]);
+    told.has(&[
+        "digests SHA256; largest batch not named",
+        "used: SHA256, batches of 3.88 MiB, zstd\n",
+    ]);
+    told.has(&["  ok       the farm compiled a module in ", SAME]);
+    told.has(&["action cache had it the second time", "\na link works\n"]);
+    told.ends(0);
+    assert!(!told.text.contains("secret"), "{}", told.text);
+}
+
+#[test]
+fn what_the_trial_does_to_the_farm_is_one_job_and_no_more() {
+    use crate::support::farm::Method;
+    let farm = Farm::start(Profile::plain());
+    doctor(&farm.environment()).ends(0);
+    let record = farm.record();
+    assert_eq!(record.count(Method::Execute), 1);
+    assert_eq!(record.count(Method::GetActionResult), 2);
+}
+
+#[test]
+fn an_unreachable_farm_is_told_with_a_way_out() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!("grpc://{}", port.local_addr().expect("bound"));
+    drop(port);
+    let refused = format!("no connection to `{address}`: Connection refused");
+    ailing(
+        &[("RELTO_REMOTE_EXECUTOR", address)],
+        &[&refused, "hint: check the port, and that the server runs"],
+    );
+}
+
+#[test]
+fn wrong_credentials_are_told_with_a_way_out() {
+    let farm = Farm::start(Profile::buildbuddy("secret"));
+    let environment = [
+        ("RELTO_REMOTE_EXECUTOR", farm.address()),
+        (
+            "RELTO_REMOTE_HEADER",
+            "x-buildbuddy-api-key=wrong-one".to_owned(),
+        ),
+    ];
+    ailing(
+        &environment,
+        &[
+            "UNAUTHENTICATED",
+            "hint: check `credential_helper`, `remote_header` or the client certificate",
+        ],
+    );
+    assert!(!doctor(&environment).text.contains("wrong-one"));
+}
+
+#[test]
+fn a_farm_that_executes_nothing_is_told_with_a_way_out() {
+    let farm = Farm::start(Profile::bazel_remote());
+    ailing(
+        &[("RELTO_REMOTE_EXECUTOR", farm.address())],
+        &[
+            "does not execute anything",
+            "hint: check `remote_instance_name`, or give the address as `remote_cache`",
+        ],
+    );
+}
+
+#[test]
+fn a_platform_without_workers_is_told_with_what_was_sent() {
+    let farm = Farm::start(Profile {
+        platforms: Platforms::Exact(vec![("OSFamily", "linux"), ("pool", "big")]),
+        ..Profile::plain()
+    });
+    ailing(
+        &[
+            ("RELTO_REMOTE_EXECUTOR", farm.address()),
+            (
+                "RELTO_REMOTE_DEFAULT_EXEC_PROPERTIES",
+                "OSFamily=linux".to_owned(),
+            ),
+        ],
+        &[
+            "platform properties sent: `OSFamily=linux`",
+            "hint: check `remote_default_exec_properties`",
+        ],
+    );
+}
+
+#[test]
+fn tls_on_one_side_only_is_seen_from_both() {
+    let plain = Farm::start(Profile::plain());
+    let address = plain.address().replace("grpc://", "grpcs://");
+    ailing(
+        &[("RELTO_REMOTE_EXECUTOR", address)],
+        &[
+            "does not speak TLS",
+            "hint: write the address with `grpc://`",
+        ],
+    );
+    let secured = Farm::start(Profile {
+        tls: Some(Tls::new().server_config(false)),
+        ..Profile::plain()
+    });
+    let address = secured.address().replace("grpcs://", "grpc://");
+    ailing(
+        &[("RELTO_REMOTE_EXECUTOR", address)],
+        &["speaks TLS only", "hint: write the address with `grpcs://`"],
+    );
+}
+
+#[test]
+fn certificates_that_do_not_fit_are_told_with_the_option_that_names_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("written");
+        path.display().to_string()
+    };
+    let tls = Tls::new();
+    let farm = Farm::start(Profile {
+        tls: Some(tls.server_config(true)),
+        ..Profile::plain()
+    });
+    let address = farm
+        .address()
+        .replace("grpc://", "grpcs://")
+        .replace("127.0.0.1", "localhost");
+    let mut environment = vec![("RELTO_REMOTE_EXECUTOR", address)];
+    ailing(
+        &environment,
+        &[
+            "shows a certificate that is not trusted here",
+            "hint: let `tls_certificate` name",
+        ],
+    );
+    environment.push(("RELTO_TLS_CERTIFICATE", write("ca.pem", &tls.authority)));
+    ailing(
+        &environment,
+        &[
+            "ends the connection instead of answering",
+            "set `tls_client_certificate` and `tls_client_key`",
+        ],
+    );
+    environment.push((
+        "RELTO_TLS_CLIENT_CERTIFICATE",
+        write("c.pem", &tls.client.certificate),
+    ));
+    environment.push(("RELTO_TLS_CLIENT_KEY", write("c.key", &tls.client.key)));
+    let told = doctor(&environment);
+    told.has(&["the farm compiled a module in "]).ends(0);
+}
+
+#[test]
+fn real_farms_pass() {
+    for server in Kind::ALL.into_iter().filter_map(Kind::shared) {
+        let told = doctor(&server.environment());
+        let made = if server.kind().executes() {
+            "  ok       the farm compiled a module in "
+        } else {
+            "  ok       this machine compiled a module in "
+        };
+        told.has(&[
+            made,
+            SAME,
+            "action cache had it the second time",
+            "\na link works\n",
+        ]);
+        told.ends(0);
+    }
+}
+
+#[test]
+fn a_real_buildbarn_tells_its_demand() {
+    let Some(server) = Kind::Buildbarn.shared() else {
+        return;
+    };
+    let environment = [
+        ("RELTO_REMOTE_EXECUTOR", server.address()),
+        (
+            "RELTO_REMOTE_DEFAULT_EXEC_PROPERTIES",
+            "OSFamily=beos".to_owned(),
+        ),
+    ];
+    ailing(
+        &environment,
+        &[
+            "REAPI 2.3 to 2.12",
+            "No workers exist",
+            "platform properties sent: `OSFamily=beos`",
+            "hint: check `remote_default_exec_properties`",
+        ],
+    );
+}
+
+#[test]
+fn a_real_cache_with_a_password_tells_what_is_missing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let passwords = folder.path().join("passwords");
+    // "open sesame", as `htpasswd -s` writes it.
+    fs::write(&passwords, "relto:{SHA}W8r/fyL/UzygmbNAjq2HbA67qac=\n").expect("written");
+    let setup = Setup {
+        arguments: vec![format!("--htpasswd_file={}", passwords.display())],
+        ..Setup::default()
+    };
+    let Some(server) = Kind::BazelRemote.private(&setup) else {
+        return;
+    };
+    let mut environment = server.environment();
+    doctor(&environment)
+        .has(&[
+            "  warning  ",
+            "UNAUTHENTICATED",
+            "hint: check `credential_helper`",
+        ])
+        .ends(0);
+    let header = "authorization=Basic cmVsdG86b3BlbiBzZXNhbWU=".to_owned();
+    environment.push(("RELTO_REMOTE_HEADER", header));
+    doctor(&environment)
+        .has(&[
+            "is a cache only, jobs run here",
+            "action cache had it the second time",
+            "\na link works\n",
+        ])
+        .ends(0);
+}
+
+#[test]
+fn a_worker_without_a_compiler_is_told_where_it_should_have_one() {
+    let setup = Setup {
+        // A blank: the script takes an empty value for none.
+        environment: vec![("BINDS".to_owned(), " ".to_owned())],
+        ..Setup::default()
+    };
+    let Some(server) = Kind::Casd.private(&setup) else {
+        return;
+    };
+    let mut environment = server.environment();
+    doctor(&environment)
+        .has(&["the farm compiled a module in ", SAME])
+        .ends(0);
+    environment.push(("RELTO_TOOLCHAIN", "worker".to_owned()));
+    doctor(&environment)
+        .has(&[
+            "the workers' own `",
+            "  warning  the farm could not compile a module that compiles here:",
+            "hint: the workers need this compiler under the same path; `toolchain=upload` sends yours",
+        ])
+        .ends(0);
+}

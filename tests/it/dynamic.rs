@@ -1,0 +1,127 @@
+//! This machine and a farm together: whoever is first with a job gives its object, and the other one stops.
+//!
+//! The order in which jobs are taken, and what that is worth, is tested with `exec::queue`. Here links are real.
+
+use std::process::Output;
+
+use fs_err as fs;
+
+use crate::support::fake::fake_clang;
+use crate::support::farm::{Farm, Method, Profile};
+use crate::support::link::Link;
+use crate::support::outcome::Counts;
+use crate::support::program::{Feature, Program, feature, generated};
+use crate::support::remote::{broken, here};
+use crate::support::saved::Saved;
+
+/// A link with that farm as users have it who say nothing of a strategy.
+fn beside<'a>(program: &'a Program, farm: &Farm) -> Link<'a> {
+    let set = |link: Link<'a>, (name, value): &(&str, String)| link.env(name, value);
+    let link = Link::new(program).env("RELTO_DISK_CACHE", "off");
+    farm.environment().iter().fold(link, set)
+}
+
+#[test]
+fn a_link_is_shared_by_the_farm_and_this_machine_and_has_the_objects_of_clang() {
+    let farm = Farm::start(Profile::plain());
+    let program = generated(12);
+    let outcome = beside(&program, &farm).keep_objects().run_at(here());
+    let outcome = outcome.expect_works();
+    let counts = outcome.counts();
+    assert_eq!(counts.local + counts.remote, counts.jobs, "{counts:?}");
+    assert!(counts.local > 0, "this machine idles: {counts:?}");
+    outcome.assert_identical_objects();
+    // To the farm an upload that nobody needs any more looks like one that ends early.
+    let mut complaints = farm.record().violations;
+    complaints.retain(|text| !text.contains("without `finish_write`"));
+    assert_eq!(complaints, Vec::<String>::new());
+}
+
+#[test]
+fn a_farm_that_is_not_there_is_told_of_and_costs_nothing() {
+    let program = generated(4);
+    let outcome = Link::new(&program)
+        .env("RELTO_DISK_CACHE", "off")
+        .env("RELTO_REMOTE_EXECUTOR", "grpc://127.0.0.1:1")
+        .run_at(here())
+        .expect_works();
+    let counts = outcome.counts();
+    assert_eq!(counts.local, counts.jobs);
+}
+
+#[test]
+fn a_hidden_input_is_compiled_in_place_whoever_finds_it_out() {
+    let farm = Farm::start(Profile::plain());
+    let program = feature(Feature::Incbin);
+    let outcome = beside(&program, &farm).keep_objects().run_at(here());
+    let outcome = outcome.expect_works();
+    let counts = outcome.counts();
+    assert_eq!(counts.in_place, 1, "{counts:?}");
+    outcome.assert_identical_objects();
+}
+
+#[test]
+fn a_module_that_does_not_compile_fails_the_link_in_its_own_words() {
+    let farm = Farm::start(Profile::plain());
+    let (program, _folder) = broken();
+    let failed = beside(&program, &farm).run_at(here());
+    assert_eq!(failed.code, Some(1), "{}", failed.stderr);
+    let said = "relto: error: cannot compile `bad.o`: the compiler exited with 1";
+    assert!(failed.stderr.contains(said), "{}", failed.stderr);
+    assert!(!failed.executable().exists());
+}
+
+/// A link whose compiler makes objects in one place and waits for ever in the other.
+fn one_sided(works_at_the_farm: bool, farm: &Farm) -> (Output, Saved) {
+    let not = if works_at_the_farm { "!" } else { "" };
+    let behaviour = format!(
+        "char folder[4096]; if ({not}strstr(getcwd(folder, sizeof folder), \"/action-\")) for (;;) pause(); \
+         object(ET_REL); return 0;"
+    );
+    let mut saved = Saved::new(&feature(Feature::Plain));
+    let compiler = saved.path("clang");
+    fs::copy(fake_clang(&behaviour), &compiler).expect("copied");
+    saved.compile_with(&compiler);
+    fs::create_dir(saved.path("tmp")).expect("a folder");
+    let output = saved
+        .command()
+        .envs(farm.environment())
+        .env("TMPDIR", saved.path("tmp"))
+        .output()
+        .expect("relto starts");
+    (output, saved)
+}
+
+fn counts(output: &Output) -> Counts {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    Counts::parse(&stderr).expect("a summary")
+}
+
+#[test]
+fn compilers_of_this_machine_that_are_too_late_are_killed() {
+    let farm = Farm::start(Profile::plain());
+    let (output, saved) = one_sided(true, &farm);
+    let counts = counts(&output);
+    assert_eq!(counts.remote, counts.jobs, "{counts:?}");
+    let scratch = fs::read_dir(saved.path("tmp")).expect("a folder");
+    assert_eq!(scratch.count(), 0, "a scratch folder is left");
+}
+
+#[test]
+fn executions_that_are_too_late_are_cancelled() {
+    let farm = Farm::start(Profile::plain());
+    let (output, saved) = one_sided(false, &farm);
+    let counts = counts(&output);
+    assert_eq!(counts.local, counts.jobs, "{counts:?}");
+    for object in saved.objects() {
+        assert!(object.exists(), "`{}` is missing", object.display());
+    }
+    let record = farm.record();
+    let begun = record.count(Method::Execute);
+    assert!(record.cancelled.len() <= begun, "{record:?}");
+    assert!(
+        record.executed.is_empty() || !record.cancelled.is_empty(),
+        "{record:?}"
+    );
+}

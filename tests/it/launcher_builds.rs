@@ -1,0 +1,252 @@
+//! Builds by other hands with relto before their compiler: ninja, `CMake`, and a `PATH` with links to relto in it.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use fs_err as fs;
+
+use crate::support::backends::Backends;
+use crate::support::link::Home;
+use crate::support::llvm::{Llvm, run};
+use crate::support::program::{Feature, cxx, feature, generated};
+
+/// What Chromium's `remote_link` and Bazel's rules do, in ninja's words.
+#[test]
+fn a_thin_link_backends_by_ninja_and_a_final_link_make_the_program() {
+    let program = cxx();
+    let home = Home::new();
+    for round in 0..2 {
+        let backends = Backends::unlinked(&program);
+        write_recipe(&backends);
+        let mut ninja = Command::new("ninja");
+        home.apply(&mut ninja);
+        ninja
+            .current_dir(backends.folder())
+            .env("RELTO_LOG", "info")
+            .arg("-v");
+        let said = run(&mut ninja);
+        let modules = backends.modules.len();
+        let (local, cached) = (
+            said.matches("`: local").count(),
+            said.matches("`: cached").count(),
+        );
+        let expected = if round == 0 {
+            (modules, 0)
+        } else {
+            (0, modules)
+        };
+        assert_eq!((local, cached), expected);
+        if round == 1 {
+            // Twenty of them are enough every day.
+            let step = if std::env::var_os("RELTO_TEST_LONG").is_some() {
+                1
+            } else {
+                modules / 20
+            };
+            backends.assert_identical_objects_of(step);
+        }
+        program.check(&backends.path("app"));
+    }
+}
+
+fn write_recipe(backends: &Backends) {
+    let clang = backends.compiler().display().to_string();
+    let relto = env!("CARGO_BIN_EXE_relto");
+    let modules = backends.modules.join(" ");
+    let mut text = format!(
+        "rule thin_link\n  command = {clang} -flto=thin -fuse-ld=lld -Wl,--thinlto-index-only=natives,--thinlto-emit-imports-files -o app $in\n\
+         rule backend\n  command = {relto} cc {clang} -O2 -x ir -c -fthinlto-index=$in.thinlto.bc -o $out $in\n\
+         rule link\n  command = {clang} -fuse-ld=lld -o app $in\n\
+         build natives: thin_link {modules}\n"
+    );
+    for module in &backends.modules {
+        let _ = writeln!(text, "build {module}.native.o: backend {module} | natives");
+    }
+    let natives: Vec<String> = backends
+        .modules
+        .iter()
+        .map(|module| format!("{module}.native.o"))
+        .collect();
+    let _ = writeln!(text, "build app: link {}\ndefault app", natives.join(" "));
+    fs::write(backends.path("build.ninja"), text).expect("written");
+}
+
+const CMAKE: &str = "cmake_minimum_required(VERSION 3.20)\nproject(launched C)\n\
+    add_library(parts STATIC twice.c thrice.c)\nadd_executable(app main.c)\ntarget_link_libraries(app parts)\n";
+
+/// Configures and builds a small `CMake` project with relto as its launcher; gives what the build printed.
+fn cmake(home: &Home, options: &[&str]) -> String {
+    let program = feature(Feature::Plain);
+    let sources = program.modules[0].parent().expect("a folder");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for name in ["main.c", "twice.c", "thrice.c"] {
+        fs::copy(sources.join(name), folder.path().join(name)).expect("copied");
+    }
+    fs::write(folder.path().join("CMakeLists.txt"), CMAKE).expect("written");
+    let build = folder.path().join("build");
+    let mut configure = Command::new("cmake");
+    home.apply(&mut configure);
+    configure
+        .args(["-G", "Ninja", "-S"])
+        .arg(folder.path())
+        .arg("-B")
+        .arg(&build)
+        .arg(format!(
+            "-DCMAKE_C_COMPILER={}",
+            Llvm::get().tool("clang").display()
+        ))
+        .arg(format!(
+            "-DCMAKE_C_COMPILER_LAUNCHER={};cc",
+            env!("CARGO_BIN_EXE_relto")
+        ))
+        .args(options);
+    run(&mut configure);
+    let mut make = Command::new("cmake");
+    home.apply(&mut make);
+    let said = run(make.arg("--build").arg(&build).arg("--verbose"));
+    program.check(&build.join("app"));
+    assert!(said.contains("relto cc "), "{said}");
+    said
+}
+
+#[test]
+fn a_cmake_project_without_lto_is_built_as_ever() {
+    let home = Home::new();
+    cmake(&home, &[]);
+    assert!(
+        !home.cache().join("relto").exists(),
+        "relto had nothing to do"
+    );
+}
+
+#[test]
+fn a_cmake_project_with_dtlto_has_its_compiles_launched_and_its_backends_distributed() {
+    let home = Home::new();
+    let relto = env!("CARGO_BIN_EXE_relto");
+    let link =
+        format!("-DCMAKE_EXE_LINKER_FLAGS=-flto=thin -fuse-ld=lld -fthinlto-distributor={relto}");
+    let ar = format!("-DCMAKE_AR={}", Llvm::get().tool("llvm-ar").display());
+    let ranlib = format!(
+        "-DCMAKE_RANLIB={}",
+        Llvm::get().tool("llvm-ranlib").display()
+    );
+    let options = ["-DCMAKE_C_FLAGS=-O2 -flto=thin", &link, &ar, &ranlib];
+    let said = cmake(&home, &options);
+    assert!(said.contains("relto: 3 jobs, 3 local"), "{said}");
+}
+
+#[test]
+fn the_compiler_takes_reltos_place_with_its_name_arguments_and_streams() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let shown = folder.path().join("aarch64-linux-gnu-clang++");
+    fs::write(
+        &shown,
+        "#!/bin/sh\necho \"$0 $# [$1] [$2] [$3] $RELTO_TEST_MARK\"; cat; exit 42\n",
+    )
+    .expect("written");
+    executable(&shown);
+    let home = Home::new();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_relto"));
+    home.apply(&mut command);
+    let path = std::env::join_paths([folder.path(), Path::new("/usr/bin"), Path::new("/bin")])
+        .expect("a path");
+    command
+        .args([
+            "cc",
+            "--quiet",
+            "--local-jobs",
+            "3",
+            "--",
+            "aarch64-linux-gnu-clang++",
+            "a  b",
+            "",
+            "--quiet",
+        ])
+        .env("PATH", path)
+        .env("RELTO_TEST_MARK", "mark")
+        .stdin(Stdio::from(
+            fs::File::open(&shown).expect("opened").into_parts().0,
+        ))
+        .stdout(Stdio::piped());
+    let output = command.output().expect("relto starts");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let line = stdout.lines().next().expect("a line");
+    assert!(
+        line.ends_with("aarch64-linux-gnu-clang++ 3 [a  b] [] [--quiet] mark"),
+        "{line}"
+    );
+    assert!(stdout.contains("exit 42"), "stdin is handed on: {stdout}");
+    assert_eq!(output.status.code(), Some(42));
+    assert!(
+        !home.cache().join("relto").exists(),
+        "nothing was looked at"
+    );
+}
+
+/// `clang-22` is the compiler in a later folder of `PATH`, called by `relto-clang-22` or by its own name.
+#[test]
+fn a_link_to_relto_stands_for_the_compiler_behind_it() {
+    let program = generated(5);
+    let home = Home::new();
+    let masks = tempfile::tempdir().expect("a temporary folder");
+    for name in ["relto-clang", "clang"] {
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_relto"), masks.path().join(name))
+            .expect("linked");
+    }
+    let clang = Llvm::get().tool("clang");
+    let folder = clang.parent().expect("a folder");
+    let path = std::env::join_paths([
+        masks.path(),
+        folder,
+        Path::new("/usr/bin"),
+        Path::new("/bin"),
+    ])
+    .expect("a path");
+    for (name, expected) in [("relto-clang", "local"), ("clang", "cached")] {
+        let backends = Backends::new(&program);
+        for module in &backends.modules {
+            let mut command = Command::new(name);
+            home.apply(&mut command);
+            command
+                .current_dir(backends.folder())
+                .env("PATH", &path)
+                .env("RELTO_LOG", "info");
+            let output = command
+                .args(backends.arguments(module, "native.o"))
+                .output()
+                .expect("started");
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert!(
+                stderr.contains(&format!("`{module}`: {expected}")),
+                "{stderr}"
+            );
+        }
+        backends.assert_identical_objects();
+        let mut version = Command::new(masks.path().join(name));
+        version.env("PATH", &path).arg("--version");
+        assert!(run(&mut version).contains("clang version"));
+    }
+}
+
+#[test]
+fn a_mask_without_a_compiler_behind_it_says_so() {
+    let masks = tempfile::tempdir().expect("a temporary folder");
+    let mask = masks.path().join("clang");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_relto"), &mask).expect("linked");
+    let output = Command::new(&mask)
+        .env("PATH", masks.path())
+        .output()
+        .expect("started");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr.contains("no `clang` in `PATH` behind relto"),
+        "{stderr}"
+    );
+}
+
+fn executable(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("executable");
+}

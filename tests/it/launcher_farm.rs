@@ -1,0 +1,118 @@
+//! Backends of a build's own on a farm.
+
+use std::os::unix::net::UnixListener;
+
+use fs_err as fs;
+
+use crate::support::backends::{Backends, WORDS, add};
+use crate::support::farm::{Farm, Profile};
+use crate::support::link::Home;
+use crate::support::outcome::Counts;
+use crate::support::program::{Feature, feature, generated};
+
+/// Runs all backends, each with the variables of `environment`; gives where the objects came from, and all that relto said.
+fn run_all(
+    backends: &Backends,
+    home: &Home,
+    environment: &[(&'static str, String)],
+) -> (Counts, String) {
+    let (mut counts, mut said) = (Counts::default(), String::new());
+    for module in &backends.modules {
+        let mut command = backends.relto(home);
+        command
+            .envs(environment.iter().map(|(name, value)| (name, value)))
+            .args(backends.arguments(module, "native.o"));
+        let output = command.output().expect("relto starts");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{module}: {stderr}");
+        add(&mut counts, &stderr);
+        said.push_str(&stderr);
+    }
+    (counts, said)
+}
+
+#[test]
+fn a_farm_makes_all_objects_and_another_machine_finds_them_there() {
+    let farm = Farm::start(Profile::buildbarn());
+    let environment = farm.environment();
+    let program = generated(4);
+    let made = Backends::new(&program);
+    let (counts, said) = run_all(&made, &Home::new(), &environment);
+    assert_eq!(counts.remote, counts.jobs, "{said}");
+    made.assert_identical_objects();
+    farm.record().assert_no_violations();
+    let found = Backends::new(&program);
+    let (counts, said) = run_all(&found, &Home::new(), &environment);
+    assert_eq!(counts.cached, counts.jobs, "{said}");
+    found.assert_identical_objects();
+}
+
+#[test]
+fn a_farm_sends_further_outputs_back_too() {
+    let farm = Farm::start(Profile::buildbarn());
+    let flags = ["-gsplit-dwarf", "-fstack-usage"];
+    let backends = Backends::new(&feature(Feature::Debug)).flags(&flags);
+    let (counts, said) = run_all(&backends, &Home::new(), &farm.environment());
+    assert_eq!(counts.remote, counts.jobs, "{said}");
+    for ending in ["native.dwo", "native.su"] {
+        let name = format!("main.o.{ending}");
+        let remote = fs::read(backends.path(&name)).expect("fetched");
+        fs::remove_file(backends.path(&name)).expect("removed");
+        let mut clang = std::process::Command::new(backends.compiler());
+        clang.current_dir(backends.folder());
+        crate::support::llvm::run(clang.args(backends.arguments("main.o", "native.o")));
+        assert!(
+            remote == fs::read(backends.path(&name)).expect("written"),
+            "{name} differs"
+        );
+    }
+}
+
+/// As many processes as modules, and one warning.
+#[test]
+fn a_farm_that_is_not_there_costs_the_build_one_warning() {
+    let backends = Backends::new(&generated(4));
+    let socket = backends.path_of("nobody");
+    drop(UnixListener::bind(&socket).expect("bound"));
+    let environment = [("RELTO_REMOTE_EXECUTOR", format!("unix:{socket}"))];
+    let (counts, said) = run_all(&backends, &Home::new(), &environment);
+    assert_eq!(counts.local, counts.jobs, "{said}");
+    assert_eq!(said.matches("relto: warning: ").count(), 1, "{said}");
+    backends.assert_identical_objects();
+}
+
+/// A farm that swallows connections would hold up each process for as long as the first.
+#[test]
+fn a_farm_that_was_away_a_moment_ago_is_not_waited_for_again() {
+    let backends = Backends::new(&generated(4));
+    let home = Home::new();
+    let socket = backends.path_of("farm");
+    let environment = [("RELTO_REMOTE_EXECUTOR", format!("unix:{socket}"))];
+    drop(UnixListener::bind(&socket).expect("bound"));
+    let run = |module: &str| {
+        let mut command = backends.relto(&home);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        let output = command.args(backends.arguments(module, "native.o"));
+        assert!(output.output().expect("relto starts").status.success());
+    };
+    run("main.o");
+    fs::remove_file(&socket).expect("removed");
+    let listener = UnixListener::bind(&socket).expect("bound");
+    listener.set_nonblocking(true).expect("set");
+    run("m0000.o");
+    let nobody = listener.accept().expect_err("nobody came");
+    assert_eq!(nobody.kind(), std::io::ErrorKind::WouldBlock);
+}
+
+#[test]
+fn a_farm_whose_worker_fails_leaves_the_last_word_to_the_compiler_here() {
+    let farm = Farm::start(Profile::buildbarn());
+    let backends = Backends::new(&feature(Feature::Incbin));
+    fs::write(backends.path("data.bin"), "ok, here").expect("written");
+    let mut command = backends.relto(&Home::new());
+    command.envs(farm.environment().iter().map(|(name, value)| (name, value)));
+    let output = command.args(WORDS).output().expect("relto starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert!(stderr.contains("`main.o`: in place"), "{stderr}");
+}

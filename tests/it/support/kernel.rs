@@ -1,0 +1,182 @@
+//! A real Linux, 7.2 or later, whose build runs its own ThinLTO backends (`CONFIG_LTO_CLANG_THIN_DIST`).
+//!
+//! Enters: `RELTO_TEST_LINUX`, a folder with two scripts: `get-linux.sh` prints the folder of the sources, `configure.sh SOURCES
+//! OUT` makes a small configuration in OUT. Leaves: a slice of the kernel as bitcode with the flags of each backend, made once
+//! a machine; for the long run the sources themselves. Without the variable a test skips and says so.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fs_err as fs;
+use tempfile::TempDir;
+
+use super::corpus::cached;
+use super::llvm::{Llvm, run};
+
+/// What the slice holds: parts that every configuration has, some 50 modules.
+const PARTS: [&str; 5] = [
+    "kernel/time/",
+    "kernel/locking/",
+    "kernel/irq/",
+    "kernel/sched/",
+    "lib/math/",
+];
+
+/// The folder of the two scripts.
+#[expect(
+    clippy::print_stderr,
+    reason = "a skipped test must be seen in the test's output"
+)]
+pub(crate) fn scripts() -> Option<PathBuf> {
+    let found = std::env::var_os("RELTO_TEST_LINUX").map(PathBuf::from);
+    if found.is_none() {
+        eprintln!("skipped: `RELTO_TEST_LINUX` names no folder with the kernel's scripts");
+    }
+    found
+}
+
+/// The folder of the sources, fetched if need be.
+pub(crate) fn sources(scripts: &Path) -> PathBuf {
+    let said = run(&mut Command::new(scripts.join("get-linux.sh")));
+    PathBuf::from(said.lines().last().expect("a path"))
+}
+
+/// Makes a configuration in `out`.
+pub(crate) fn configure(scripts: &Path, sources: &Path, out: &Path) {
+    run(Command::new(scripts.join("configure.sh"))
+        .arg(sources)
+        .arg(out));
+}
+
+/// The number that Debian's names of the LLVM tools end with, as the kernel's `LLVM=` takes it.
+pub(crate) fn suffix() -> String {
+    format!("-{}", Llvm::get().major())
+}
+
+/// A part of the kernel before its thin link: `NAME.o`, and `NAME.flags`, the words of its backend as a shell reads them.
+#[derive(Debug)]
+pub(crate) struct Slice {
+    folder: TempDir,
+    /// As the thin link gets them.
+    pub(crate) modules: Vec<String>,
+}
+
+impl Slice {
+    /// A copy in a folder of its own, thin-linked.
+    pub(crate) fn new() -> Option<Self> {
+        let scripts = scripts()?;
+        let recipe = format!("{PARTS:?}");
+        let kept = cached("kernel-slice", &recipe, |folder| {
+            make_slice(&scripts, folder);
+        });
+        let folder = TempDir::new().expect("a temporary folder");
+        run(Command::new("cp")
+            .arg("-r")
+            .arg(kept.join("."))
+            .arg(folder.path()));
+        let text = fs::read_to_string(folder.path().join("modules")).expect("a list");
+        let slice = Self {
+            folder,
+            modules: text.lines().map(str::to_owned).collect(),
+        };
+        let mut link = Llvm::get().command("ld.lld");
+        let arguments = [
+            "-m",
+            "elf_x86_64",
+            "-r",
+            "--thinlto-index-only=natives",
+            "-o",
+            "all.o",
+            "@modules",
+        ];
+        run(link.current_dir(slice.folder()).args(arguments));
+        Some(slice)
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The flags of a module's backend, quotes taken off as the shell would.
+    pub(crate) fn flags(&self, module: &str) -> Vec<String> {
+        let text =
+            fs::read_to_string(self.folder().join(format!("{module}.flags"))).expect("flags");
+        let script = format!("printf '%s\\n' {}", text.trim());
+        let said = run(Command::new("sh").arg("-c").arg(script));
+        said.lines().map(str::to_owned).collect()
+    }
+
+    /// What `scripts/Makefile.thinlto` says besides the flags.
+    pub(crate) fn files(module: &str, object: &str) -> Vec<String> {
+        let index = format!("-fthinlto-index={module}.thinlto.bc");
+        let words = [
+            "-x",
+            "ir",
+            "-fno-lto",
+            "-Wno-unused-command-line-argument",
+            &index,
+            "-c",
+            "-o",
+            object,
+            module,
+        ];
+        words.map(str::to_owned).to_vec()
+    }
+}
+
+fn make_slice(scripts: &Path, folder: &Path) {
+    let sources = sources(scripts);
+    let build = folder.join("build");
+    configure(scripts, &sources, &build);
+    let mut make = Command::new("nice");
+    make.arg("make")
+        .arg("-C")
+        .arg(&build)
+        .arg(format!("LLVM={}", suffix()));
+    make.arg(format!("CC=clang{}", suffix()))
+        .arg("-j2")
+        .args(PARTS);
+    run(&mut make);
+    let mut list = String::new();
+    for part in PARTS {
+        collect(&build, Path::new(part), folder, &mut list);
+    }
+    fs::write(folder.join("modules"), list).expect("written");
+    fs::remove_dir_all(build).expect("removed");
+}
+
+/// Takes the bitcode below `part` over, with the flags that the build has noted beside it.
+fn collect(build: &Path, part: &Path, folder: &Path, list: &mut String) {
+    fs::create_dir_all(folder.join(part)).expect("a folder");
+    let mut entries: Vec<_> = fs::read_dir(build.join(part))
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    entries.sort();
+    for path in entries {
+        let inside = path.strip_prefix(build).expect("inside");
+        if path.is_dir() {
+            collect(build, inside, folder, list);
+            continue;
+        }
+        let name = path.file_name().expect("a file").to_string_lossy();
+        let notes = path.with_file_name(format!(".{name}.cmd"));
+        let flags = fs::read_to_string(&notes)
+            .ok()
+            .and_then(|text| saved_flags(&text));
+        if let (Some("o"), Some(flags)) = (path.extension().and_then(|it| it.to_str()), flags) {
+            fs::copy(&path, folder.join(inside)).expect("copied");
+            fs::write(folder.join(format!("{}.flags", inside.display())), flags).expect("written");
+            writeln!(list, "{}", inside.display()).expect("a string");
+        }
+    }
+}
+
+fn saved_flags(notes: &str) -> Option<String> {
+    let mut lines = notes
+        .lines()
+        .filter(|line| line.starts_with("saved_c_flags_"));
+    let (_, flags) = lines.next()?.split_once(" := ")?;
+    Some(flags.to_owned())
+}
