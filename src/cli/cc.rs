@@ -5,15 +5,16 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
+use std::num::NonZeroUsize;
 
 use super::engine::{self, EngineError};
 use super::{Context, arguments, output};
-use crate::config::{Kind, Opt, Settings, Strategy, Warning};
+use crate::config::{Environment, Kind, Opt, Settings, Strategy, Warning};
 use crate::error::{ExitCode, Hinted};
 use crate::events::{Event, Events};
 use crate::exec::JobFailure;
 use crate::job::JobFile;
-use crate::launcher::{self, Decision, Told};
+use crate::launcher::{self, Decision, Slot, Slots, Told};
 use crate::link::LinkError;
 use crate::process::{Ending, Interruption};
 use crate::report::OneJob;
@@ -50,7 +51,12 @@ impl Hinted for LaunchError {
 struct Launch<'a> {
     compiler: OsString,
     words: &'a [OsString],
+    /// What relto's own options say of `local_jobs`.
+    local_jobs: Option<OsString>,
 }
+
+/// The option that limits compilers on this machine.
+const LOCAL_JOBS: &str = "local_jobs";
 
 /// Becomes the compiler if `all`, the arguments of the process, launch one for anything but a backend. Otherwise gives the
 /// arguments back, in the form that a command has. The error is the exit code: the compiler could not be started.
@@ -60,6 +66,7 @@ pub(super) fn launched(all: Vec<OsString>) -> Result<Vec<OsString>, ExitCode> {
         Some(name) => Launch {
             compiler: compiler_behind(name)?,
             words: &all[1..],
+            local_jobs: None,
         },
         None => match direct(&all) {
             Some(launch) => launch,
@@ -67,7 +74,8 @@ pub(super) fn launched(all: Vec<OsString>) -> Result<Vec<OsString>, ExitCode> {
         },
     };
     if !launcher::looks_like_a_backend(launch.words) {
-        return Err(become_the_compiler(&launch.compiler, launch.words));
+        let slot = slot_as_asked(launch.local_jobs.as_deref());
+        return Err(become_the_compiler(&launch.compiler, launch.words, slot));
     }
     if masked.is_none() {
         return Ok(all);
@@ -94,32 +102,36 @@ fn direct(all: &[OsString]) -> Option<Launch<'_>> {
         [_, command, rest @ ..] if command == arguments::CC => rest,
         _ => return None,
     };
+    let mut local_jobs = None;
     while let [word, after @ ..] = rest {
-        let word = word.to_str()?;
-        rest = match word.strip_prefix("--") {
+        let option = match word.to_str()?.strip_prefix("--") {
             Some("") => {
-                let [compiler, words @ ..] = after else {
-                    return None;
-                };
-                let compiler = compiler.clone();
-                return Some(Launch { compiler, words });
+                rest = after;
+                break;
             }
-            Some(option) if option.contains('=') => after,
-            Some(option) => match Opt::find(&option.replace('-', "_")) {
-                Some(known) if known.kind != Kind::Bool => after.get(1..)?,
-                _ => after,
-            },
-            None if word.starts_with('-') => return None,
-            None => {
-                let compiler = OsString::from(word);
-                return Some(Launch {
-                    compiler,
-                    words: after,
-                });
-            }
+            Some(option) => option,
+            None if word.to_str()?.starts_with('-') => return None,
+            None => break,
         };
+        let (name, value) = match option.split_once('=') {
+            Some((name, value)) => (name, Some(OsString::from(value))),
+            None => (option, None),
+        };
+        let known = Opt::find(&name.replace('-', "_"));
+        let takes_next = value.is_none() && known.is_some_and(|it| it.kind != Kind::Bool);
+        rest = after.get(usize::from(takes_next)..)?;
+        if known.is_some_and(|it| it.name == LOCAL_JOBS) {
+            local_jobs = value.or_else(|| after.first().cloned());
+        }
     }
-    None
+    let [compiler, words @ ..] = rest else {
+        return None;
+    };
+    Some(Launch {
+        compiler: compiler.clone(),
+        words,
+        local_jobs,
+    })
 }
 
 /// Runs `words`, a compiler and its arguments, which may be a backend.
@@ -133,7 +145,11 @@ pub(super) fn run(context: &Context, words: &[OsString], warnings: &[Warning]) -
     }
     let folder = std::env::current_dir().unwrap_or_default();
     match launcher::decide(compiler, words, &folder.display().to_string()) {
-        Ok(Decision::PassThrough) => become_the_compiler(compiler, words),
+        Ok(Decision::PassThrough) => {
+            let jobs = context.settings.local.jobs.and_then(NonZeroUsize::new);
+            let slot = jobs.and_then(|jobs| slots(jobs)?.take());
+            become_the_compiler(compiler, words, slot)
+        }
         Ok(Decision::Guarded { object, reason }) => {
             warn(
                 &told,
@@ -164,11 +180,12 @@ fn backend(
     let news = told.clone();
     let reporter = OneJob::start(receiver, move |text| news.is_news(text));
     let farm = farm(&context.settings);
-    let settings = match &farm {
+    let mut settings = match &farm {
         // Each of a thousand processes would wait for it.
         Some(farm) if told.has_failed(farm) => without_farm(&context.settings),
         _ => context.settings.clone(),
     };
+    let _slot = slot_of_backend(&context.settings, &mut settings);
     let ended = engine::run_jobs(&engine::options(&settings), file, events.clone());
     events.send(Event::LinkFinished);
     drop(events);
@@ -189,6 +206,44 @@ fn backend(
         Err(EngineError::Link(LinkError::Job(failure))) => compiler_failed(*failure),
         Err(error) => fail(&error),
     }
+}
+
+/// A slot of this machine, where the backend is to run here. Beside a farm it runs here too only while a slot is free:
+/// `make -j200` is for the farm.
+fn slot_of_backend(wanted: &Settings, settings: &mut Settings) -> Option<Slot> {
+    let limit = wanted.local.jobs.and_then(NonZeroUsize::new);
+    let processors = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    match settings.strategy {
+        Strategy::Remote => None,
+        Strategy::Dynamic => {
+            let slot = slots(limit.unwrap_or_else(processors))?.try_take();
+            if slot.is_none() {
+                settings.strategy = Strategy::Remote;
+            }
+            slot
+        }
+        // Without a farm `-j` says how many, as without relto.
+        Strategy::Local if wanted.strategy == Strategy::Local => slots(limit?)?.take(),
+        Strategy::Local => slots(limit.unwrap_or_else(processors))?.take(),
+    }
+}
+
+/// A slot for a compiler that relto becomes, where the user has said how many there may be.
+fn slot_as_asked(option: Option<&OsStr>) -> Option<Slot> {
+    let variable = Opt::find(LOCAL_JOBS)?.variable();
+    let text = option
+        .map(OsStr::to_owned)
+        .or_else(|| std::env::var_os(variable))?;
+    slots(text.to_str()?.parse().ok()?)?.take()
+}
+
+/// `None` where a relto that is waiting for this one holds a slot already.
+fn slots(count: NonZeroUsize) -> Option<Slots> {
+    if std::env::var_os(launcher::HOLDS_SLOT).is_some() {
+        return None;
+    }
+    let folder = Environment::of_process().cache_folder()?.join("slots");
+    Some(Slots::new(folder, count))
 }
 
 /// The farm, by a name under which its failure can be remembered.
@@ -258,8 +313,8 @@ fn interrupted(interruption: Interruption) -> ExitCode {
     })
 }
 
-fn become_the_compiler(compiler: &OsStr, words: &[OsString]) -> ExitCode {
-    let source = launcher::become_the_compiler(compiler, words);
+fn become_the_compiler(compiler: &OsStr, words: &[OsString], slot: Option<Slot>) -> ExitCode {
+    let source = launcher::become_the_compiler(compiler, words, slot);
     fail(&LaunchError::NotStarted {
         compiler: compiler.to_string_lossy().into_owned(),
         source,

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use super::error::{ConfigError, Warning};
 use super::merge::{Assignment, Source};
 use super::options::{Kind, OPTIONS, Opt};
+use crate::launcher::HOLDS_SLOT;
 
 /// Every option's variable begins so.
 pub(crate) const PREFIX: &str = "RELTO_";
@@ -31,7 +32,7 @@ pub(super) const HOME: &str = "HOME";
 /// Variables that only relto's own tests look at.
 const OF_TESTS: &str = "RELTO_TEST_";
 /// `RELTO_...` variables that are no options.
-const OTHERS: [&str; 2] = [RELTO_LOG, RELTO_NO_PROGRESS];
+const OTHERS: [&str; 3] = [RELTO_LOG, RELTO_NO_PROGRESS, HOLDS_SLOT];
 
 /// The environment, and the folder that relative paths start from.
 #[derive(Clone, Default)]

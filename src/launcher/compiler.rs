@@ -12,6 +12,8 @@ use std::process::Command;
 
 use fs_err as fs;
 
+use super::slots::Slot;
+
 /// What a link to relto may be called besides compilers of a name with `clang` in it.
 const GENERIC: [&str; 2] = ["cc", "c++"];
 const PREFIX: &str = "relto-";
@@ -47,11 +49,20 @@ fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
+/// Tells a relto that the compiler may be, or may start, that one before it holds the slot.
+pub const HOLDS_SLOT: &str = "RELTO_HOLDS_SLOT";
+
 /// Does not return unless the compiler cannot be started. It gets the name that it is called by, the arguments as they are,
-/// and everything else that this process has.
+/// and everything else that this process has, the slot included.
 #[must_use]
-pub fn become_the_compiler(compiler: &OsStr, words: &[OsString]) -> io::Error {
-    Command::new(compiler).args(words).exec()
+pub fn become_the_compiler(compiler: &OsStr, words: &[OsString], slot: Option<Slot>) -> io::Error {
+    let mut command = Command::new(compiler);
+    command.args(words);
+    if let Some(slot) = slot {
+        slot.survive_exec();
+        command.env(HOLDS_SLOT, "1");
+    }
+    command.exec()
 }
 
 #[cfg(test)]

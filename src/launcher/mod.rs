@@ -8,6 +8,7 @@ mod backend;
 mod compiler;
 mod guarded;
 mod inputs;
+mod slots;
 mod told;
 
 use std::ffi::{OsStr, OsString};
@@ -17,9 +18,10 @@ use crate::fs::remove_if_there;
 use crate::job::{Caller, Job, JobFile};
 
 pub use backend::looks_like_a_backend;
-pub use compiler::{become_the_compiler, behind, masked};
+pub use compiler::{HOLDS_SLOT, become_the_compiler, behind, masked};
 pub use guarded::{GuardedError, run_guarded};
 pub use inputs::InputError;
+pub use slots::{Slot, Slots};
 pub use told::Told;
 
 /// What becomes of a command line.

@@ -155,7 +155,7 @@ fn the_compiler_takes_reltos_place_with_its_name_arguments_and_streams() {
         .args([
             "cc",
             "--quiet",
-            "--local-jobs",
+            "--jobs",
             "3",
             "--",
             "aarch64-linux-gnu-clang++",
@@ -249,4 +249,46 @@ fn a_mask_without_a_compiler_behind_it_says_so() {
 fn executable(path: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("executable");
+}
+
+/// `make -j200` for a farm starts two hundred front ends; who sets `local_jobs` has them wait for each other.
+#[test]
+fn a_compiler_waits_for_a_slot_of_this_machine_where_there_are_only_so_many() {
+    let home = Home::new();
+    let slots = home.cache().join("relto/slots");
+    fs::create_dir_all(&slots).expect("made");
+    let slot = fs::File::create(slots.join("0")).expect("a file");
+    slot.file().lock().expect("the only slot");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let compiler = folder.path().join("clang");
+    fs::write(
+        &compiler,
+        "#!/bin/sh\necho \"compiled $RELTO_HOLDS_SLOT\"\n",
+    )
+    .expect("written");
+    executable(&compiler);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_relto"));
+    home.apply(&mut command);
+    command
+        .args(["cc", "--local-jobs=1"])
+        .arg(&compiler)
+        .arg("-c");
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("relto starts");
+    while !sleeps(child.id()) {
+        assert_eq!(child.try_wait().expect("a child"), None, "it did not wait");
+    }
+    drop(slot);
+    let output = child.wait_with_output().expect("ended");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "compiled 1\n");
+}
+
+/// Whether the process is in the system call that waits for a time: `clock_nanosleep` of x86-64, or of 64-bit Arm.
+fn sleeps(process: u32) -> bool {
+    let call = fs::read_to_string(format!("/proc/{process}/syscall")).unwrap_or_default();
+    ["230 ", "115 "]
+        .iter()
+        .any(|number| call.starts_with(number))
 }

@@ -20,6 +20,7 @@ fn run_all(
     for module in &backends.modules {
         let mut command = backends.relto(home);
         command
+            .env("RELTO_STRATEGY", "remote")
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .args(backends.arguments(module, "native.o"));
         let output = command.output().expect("relto starts");
@@ -92,6 +93,7 @@ fn a_farm_that_was_away_a_moment_ago_is_not_waited_for_again() {
     let run = |module: &str| {
         let mut command = backends.relto(&home);
         command.envs(environment.iter().map(|(name, value)| (name, value)));
+        command.env("RELTO_STRATEGY", "remote");
         let output = command.args(backends.arguments(module, "native.o"));
         assert!(output.output().expect("relto starts").status.success());
     };

@@ -1,0 +1,120 @@
+//! Compilers at once on this machine, over all processes of a build.
+//!
+//! Enters: a folder and how many there may be. Leaves: a slot, which is a locked file of that folder: it is free again when the
+//! process that holds it ends, however it ends, and a compiler that takes relto's place holds it on. Where the files cannot
+//! be had there is no limit.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fs_err as fs;
+use rustix::io::{FdFlags, fcntl_setfd};
+
+/// How long to wait before looking for a free slot again: short beside a compile.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// The slots of this user.
+#[derive(Debug)]
+pub struct Slots {
+    folder: PathBuf,
+    count: NonZeroUsize,
+}
+
+/// One of them, until it is dropped.
+#[derive(Debug)]
+pub struct Slot(fs::File);
+
+enum Attempt {
+    Taken(Slot),
+    Full,
+    /// The files cannot be made.
+    Unlimited,
+}
+
+impl Slots {
+    #[must_use]
+    pub fn new(folder: PathBuf, count: NonZeroUsize) -> Self {
+        Self { folder, count }
+    }
+
+    /// A slot, if one is free at this moment.
+    #[must_use]
+    pub fn try_take(&self) -> Option<Slot> {
+        match self.attempt() {
+            Attempt::Taken(slot) => Some(slot),
+            Attempt::Full | Attempt::Unlimited => None,
+        }
+    }
+
+    /// Waits for a slot. `None` where there is no limit.
+    #[must_use]
+    pub fn take(&self) -> Option<Slot> {
+        loop {
+            match self.attempt() {
+                Attempt::Taken(slot) => return Some(slot),
+                Attempt::Unlimited => return None,
+                Attempt::Full => std::thread::sleep(PAUSE),
+            }
+        }
+    }
+
+    fn attempt(&self) -> Attempt {
+        let count = self.count.get();
+        // Processes that come at the same time try different files first.
+        let first = std::process::id() as usize;
+        for number in (first..first + count).map(|number| number % count) {
+            let Ok(file) = self.open(number) else {
+                return Attempt::Unlimited;
+            };
+            match file.file().try_lock() {
+                Ok(()) => return Attempt::Taken(Slot(file)),
+                Err(std::fs::TryLockError::WouldBlock) => {}
+                Err(std::fs::TryLockError::Error(_)) => return Attempt::Unlimited,
+            }
+        }
+        Attempt::Full
+    }
+
+    fn open(&self, number: usize) -> std::io::Result<fs::File> {
+        let path = self.folder.join(number.to_string());
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        options.open(&path).or_else(|_| {
+            fs::create_dir_all(&self.folder)?;
+            options.open(&path)
+        })
+    }
+}
+
+impl Slot {
+    /// The program that takes this process's place holds the slot until it ends, and so does this process until then.
+    pub fn survive_exec(self) {
+        // Where this fails the slot is free too early, which costs nothing but order.
+        let _ = fcntl_setfd(self.0.file(), FdFlags::empty());
+        std::mem::forget(self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_as_many_slots_as_were_asked_for() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let count = NonZeroUsize::new(2).expect("not zero");
+        let slots = Slots::new(folder.path().join("slots"), count);
+        let (first, second) = (slots.try_take(), slots.try_take());
+        assert!(first.is_some() && second.is_some());
+        assert!(slots.try_take().is_none());
+        drop(first);
+        assert!(slots.take().is_some());
+    }
+
+    #[test]
+    fn where_no_file_can_be_made_there_is_no_limit() {
+        let slots = Slots::new("/dev/null/slots".into(), NonZeroUsize::MIN);
+        assert!(slots.take().is_none());
+    }
+}
