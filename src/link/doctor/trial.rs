@@ -61,7 +61,7 @@ async fn findings(
     Ok(findings)
 }
 
-/// Nothing is taken from the disk cache, nothing is hidden by a fallback, and `relto stats` hears nothing of it.
+/// Nothing is taken from the disk cache, nothing is hidden by this machine's help, and `relto stats` hears nothing of it.
 fn for_trial(options: &Options, folder: &Path) -> Options {
     let mut options = options.clone();
     options.disk_cache = None;
@@ -70,6 +70,7 @@ fn for_trial(options: &Options, folder: &Path) -> Options {
     if let Some(farm) = &mut options.farm {
         farm.local_fallback = false;
     }
+    options.beside_farm = false;
     options
 }
 
