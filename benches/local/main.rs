@@ -119,6 +119,12 @@ fn link(settings: &Settings) {
         settings.processes
     ));
     show(&both.line("wall, s", |sample| sample.wall));
+    let through_script = || run(&Link::reference(&program).command(&known), 1);
+    let both = Comparison::of(settings.runs, through_relto, through_script);
+    show(&format!(
+        "the same: relto, the trivial distributor (`tests/it/support/reference.py`)\n{HEAD}"
+    ));
+    show(&both.line("wall, s", |sample| sample.wall));
 }
 
 /// The whole link, everything cached, against lld's own cache.

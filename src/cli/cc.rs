@@ -186,7 +186,7 @@ fn backend(
         _ => context.settings.clone(),
     };
     let _slot = slot_of_backend(&context.settings, &mut settings);
-    let ended = engine::run_jobs(&settings, file, events.clone());
+    let ended = engine::run_jobs(&engine::options(&settings), file, events.clone());
     events.send(Event::LinkFinished);
     drop(events);
     if let (false, Some(farm)) = (reporter.finish(), &farm) {

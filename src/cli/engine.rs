@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,7 @@ use crate::fs::remove_if_there;
 use crate::job::{Caller, JobFile};
 use crate::launcher::{self, GuardedError};
 use crate::link::{self, LinkError};
-use crate::process::{Finished, Interruption, Watch};
+use crate::process::{Finished, Interruption, Jobserver, Slots, Watch};
 use crate::state::FILE_NAME;
 
 /// Jobs under way at the farm, where the user says nothing.
@@ -50,8 +51,10 @@ impl Hinted for EngineError {
 
 /// Runs all jobs of `job_file`.
 pub(super) fn run(settings: &Settings, job_file: &Path, events: Events) -> Result<(), Failure> {
+    // Before anything is opened that could take the place of a descriptor that make has closed.
+    let options = options(settings);
     let file = JobFile::read(job_file).map_err(|error| Box::new(error) as Failure)?;
-    run_jobs(settings, file, events).map_err(|error| Box::new(error) as Failure)
+    run_jobs(&options, file, events).map_err(|error| Box::new(error) as Failure)
 }
 
 /// Threads for a whole link.
@@ -72,7 +75,7 @@ fn small_runtime() -> Result<Runtime, EngineError> {
 
 /// Runs all jobs of `file`.
 pub(super) fn run_jobs(
-    settings: &Settings,
+    options: &link::Options,
     file: JobFile,
     events: Events,
 ) -> Result<(), EngineError> {
@@ -80,7 +83,7 @@ pub(super) fn run_jobs(
         Caller::Linker => runtime(),
         Caller::Launcher => small_runtime(),
     };
-    runtime?.block_on(watched(file, &options(settings), events))
+    runtime?.block_on(watched(file, options, events))
 }
 
 /// Runs a backend that no job describes, and looks at its object.
@@ -172,6 +175,18 @@ pub(super) fn options(settings: &Settings) -> link::Options {
         environment: std::env::vars_os().collect(),
         farm: farm(settings),
         beside_farm: settings.strategy == Strategy::Dynamic,
+        slots: Arc::new(slots(settings, cores.get())),
+    }
+}
+
+/// Of make, if it counts for us; else of all links of the user.
+fn slots(settings: &Settings, cores: usize) -> Slots {
+    let local = &settings.local;
+    let jobserver = local.makeflags.as_deref().and_then(Jobserver::inherited);
+    match (jobserver, &settings.state_folder) {
+        (Some(jobserver), _) => Slots::of_jobserver(jobserver),
+        (None, Some(folder)) => Slots::of_machine(folder, cores.max(local.jobs.unwrap_or(0))),
+        (None, None) => Slots::unlimited(),
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) const PREFIX: &str = "RELTO_";
 pub const RELTO_LOG: &str = "RELTO_LOG";
 /// When set and not empty, no progress bar, whatever stderr is.
 pub const RELTO_NO_PROGRESS: &str = "RELTO_NO_PROGRESS";
+/// What make tells its recipes.
+pub(super) const MAKEFLAGS: &str = "MAKEFLAGS";
 /// What the terminal can do; `dumb` ones redraw nothing.
 pub(super) const TERM: &str = "TERM";
 /// Where a user's configuration lives; `~/.config` when it is not an absolute path.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::Address;
-use super::environment::{Environment, RELTO_LOG, RELTO_NO_PROGRESS, TERM};
+use super::environment::{Environment, MAKEFLAGS, RELTO_LOG, RELTO_NO_PROGRESS, TERM};
 use super::error::ConfigError;
 use super::merge::{Source, Text, Values, shown};
 use super::options::Kind;
@@ -47,6 +47,10 @@ pub(super) fn settings(
         toolchain,
         local: LocalSettings {
             jobs: reader.get("local_jobs", value::number_or_auto)?.flatten(),
+            makeflags: environment
+                .get(MAKEFLAGS)
+                .and_then(|flags| flags.to_str())
+                .map(str::to_owned),
         },
         disk_cache: reader.disk_cache()?,
         state_folder: environment.cache_folder(),

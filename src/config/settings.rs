@@ -125,6 +125,8 @@ pub struct CredentialHelper {
 pub struct LocalSettings {
     /// Compilers at once; `None`: one a processor.
     pub jobs: Option<usize>,
+    /// What make tells its recipes, its jobserver among it.
+    pub makeflags: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,9 +6,12 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use futures_util::future::join_all;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use super::tools::ToolchainSource;
 use crate::error::Hinted;
@@ -20,6 +23,11 @@ use crate::task::{Task, spawn};
 
 /// Results on their way to the farm at a time; each holds an object in memory.
 const STORING: usize = 8;
+
+/// For what nobody needs, offered results and executions to be cancelled, the end of a link waits this part of its time.
+const PART: u32 = 40;
+const SHORTEST: Duration = Duration::from_millis(25);
+const LONGEST: Duration = Duration::from_secs(3);
 
 /// A farm, and how a link may use it.
 #[derive(Debug, Clone)]
@@ -63,6 +71,9 @@ pub(super) struct Farm {
     warned: Mutex<BTreeSet<Cause>>,
     storing: Arc<Semaphore>,
     stores: Mutex<Vec<Task<()>>>,
+    /// Results that the farm does not need.
+    offers: Mutex<Vec<Task<()>>>,
+    began: Instant,
     /// The farm's cache takes nothing; nothing more is sent there in this link.
     closed_cache: Arc<AtomicBool>,
 }
@@ -100,6 +111,8 @@ impl Farm {
             warned: Mutex::default(),
             storing: Arc::new(Semaphore::new(STORING)),
             stores: Mutex::default(),
+            offers: Mutex::default(),
+            began: Instant::now(),
             closed_cache: Arc::default(),
         }
     }
@@ -171,7 +184,7 @@ impl Farm {
     }
 
     fn tell_once(&self, cause: Cause, text: String, hint: Option<&String>) {
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut warned = lock(&self.warned);
         if warned.insert(cause) {
             self.events.warning(text, hint.map(String::as_str));
         } else {
@@ -180,8 +193,10 @@ impl Farm {
     }
 
     /// After a good local run of a job that fell: tells where the farm was wrong, and gives it what is right.
+    /// A job that this machine was merely faster with is given in passing.
     pub(super) async fn compiled_here(&self, job: &Arc<Planned>, compiled: &Arc<Compiled>) {
         let Some(fallen) = job.fallen.get() else {
+            self.offer(job, compiled);
             return;
         };
         if fallen.cause == Cause::Compiler {
@@ -193,26 +208,40 @@ impl Farm {
                 Some("the compile reads a file that its action does not name, or the worker is another kind of machine"),
             );
         }
-        if let Some(executor) = self.executor.get()
-            && executor.wants(job, compiled)
-            && !self.closed_cache.load(Ordering::Relaxed)
-        {
-            self.store(executor, job, compiled).await;
+        if let Some(executor) = self.taker(job, compiled) {
+            // Comes at once unless too many results are on their way already.
+            let turn = Arc::clone(&self.storing).acquire_owned().await;
+            lock(&self.stores).push(self.store(executor, job, compiled, turn.ok()));
         }
     }
 
-    /// Returns at once unless too many results are on their way already.
-    async fn store(
+    /// The farm could have made it as well: it gets the result if that delays nobody.
+    fn offer(&self, job: &Arc<Planned>, compiled: &Arc<Compiled>) {
+        if let Some(executor) = self.taker(job, compiled)
+            && let Ok(turn) = Arc::clone(&self.storing).try_acquire_owned()
+        {
+            lock(&self.offers).push(self.store(executor, job, compiled, Some(turn)));
+        }
+    }
+
+    /// The one who stores `compiled` at the farm, if it is wanted there.
+    fn taker(&self, job: &Planned, compiled: &Compiled) -> Option<&Arc<RemoteExecutor>> {
+        let executor = self.executor.get()?;
+        let open = !self.closed_cache.load(Ordering::Relaxed);
+        (open && executor.wants(job, compiled)).then_some(executor)
+    }
+
+    fn store(
         &self,
         executor: &Arc<RemoteExecutor>,
         job: &Arc<Planned>,
         compiled: &Arc<Compiled>,
-    ) {
-        let turn = Arc::clone(&self.storing).acquire_owned().await;
+        turn: Option<OwnedSemaphorePermit>,
+    ) -> Task<()> {
         let (executor, job) = (Arc::clone(executor), Arc::clone(job));
         let (compiled, events) = (Arc::clone(compiled), self.events.clone());
         let closed = Arc::clone(&self.closed_cache);
-        let task = spawn(async move {
+        spawn(async move {
             let _turn = turn;
             let Err(failure) = executor.store(&job, &compiled).await else {
                 return;
@@ -224,24 +253,32 @@ impl Farm {
             } else {
                 events.warning(text, failure.hints().first().map(String::as_str));
             }
-        });
-        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
-        stores.push(task);
+        })
     }
 
     /// Waits for what is on its way to the farm, unless the link is `given_up`, and takes leave.
+    /// What was merely offered is waited for as long as nobody notices.
     pub(super) async fn close(&self, given_up: bool) {
-        let stores = {
-            let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *stores)
-        };
-        for store in stores {
-            if !given_up {
+        let stores = std::mem::take(&mut *lock(&self.stores));
+        let offers = std::mem::take(&mut *lock(&self.offers));
+        if !given_up {
+            for store in stores {
                 store.await;
             }
+            // Those that are not done by then end with their handles.
+            let _ = tokio::time::timeout(self.patience(), join_all(offers)).await;
         }
         if let Some(executor) = self.executor.get() {
-            executor.close().await;
+            let patience = (!given_up).then(|| self.patience());
+            executor.close(patience).await;
         }
     }
+
+    fn patience(&self) -> Duration {
+        (self.began.elapsed() / PART).clamp(SHORTEST, LONGEST)
+    }
+}
+
+fn lock<T>(list: &Mutex<T>) -> MutexGuard<'_, T> {
+    list.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -37,7 +37,7 @@ use crate::exec::JobFailure;
 use crate::exec::queue::Queue;
 use crate::hash_cache::HashCache;
 use crate::job::{Caller, JobFile};
-use crate::process::Parent;
+use crate::process::{Parent, Slots};
 use crate::reapi::ConnectError;
 use crate::state::State;
 
@@ -62,6 +62,8 @@ pub struct Options {
     pub farm: Option<FarmOptions>,
     /// This machine and the farm work on the jobs together; otherwise it does what the farm does not.
     pub beside_farm: bool,
+    /// What this machine has room for, other links included.
+    pub slots: Arc<Slots>,
 }
 
 /// Why a link failed.
@@ -127,6 +129,7 @@ struct Link {
     farm: Option<Farm>,
     /// Local slots take jobs that the farm may have, too.
     beside_farm: bool,
+    slots: Arc<Slots>,
     /// Jobs without a result.
     queue: Arc<Queue>,
     /// The first job that nobody plans yet.
@@ -177,6 +180,7 @@ pub async fn run(
         events,
         cancel,
         beside_farm: options.beside_farm,
+        slots: Arc::clone(&options.slots),
         queue: Arc::new(Queue::new(options.local_jobs)),
         next: AtomicUsize::new(0),
     });

@@ -11,6 +11,7 @@ use crate::exec::local::LocalExecutor;
 use crate::exec::queue::{Ended, Runner, Turn};
 use crate::exec::remote::RemoteExecutor;
 use crate::exec::{Compiled, JobFailure, Planned};
+use crate::process::Permit;
 use crate::task::spawn_blocking;
 
 /// This machine.
@@ -39,6 +40,11 @@ impl<'a> There<'a> {
 
 impl Runner for Here<'_> {
     type Failure = LinkError;
+    type Permit = Permit;
+
+    async fn permit(&self) -> Permit {
+        self.link.slots.permit().await
+    }
 
     async fn run(&self, turn: &Turn) -> Result<Ended<LinkError>, LinkError> {
         if self.link.cancel.is_cancelled() {
@@ -48,7 +54,10 @@ impl Runner for Here<'_> {
         match self.executor.run_claiming(&turn.job, &claim).await {
             Ok(compiled) => Ok(Ended::Compiled(Box::new(compiled))),
             // Not the compiler's word but this machine's: too little memory, no process to be had.
-            Err(failure @ JobFailure::Machine { .. }) => Ok(Ended::LetGo(Box::new(failure).into())),
+            Err(failure @ JobFailure::Machine { .. }) => {
+                self.link.events.note(format!("not here: {failure}"));
+                Ok(Ended::LetGo(Box::new(failure).into()))
+            }
             Err(failure) => Err(Box::new(failure).into()),
         }
     }
@@ -69,6 +78,9 @@ impl Runner for Here<'_> {
 
 impl Runner for There<'_> {
     type Failure = LinkError;
+    type Permit = ();
+
+    async fn permit(&self) {}
 
     /// A future that is dropped is cancelled at the farm, too.
     async fn run(&self, turn: &Turn) -> Result<Ended<LinkError>, LinkError> {

@@ -6,15 +6,17 @@
 //!
 //! The parts: `Spawner` starts every child from one thread of its own; each child is first relto itself, in the hidden
 //! subcommand of `supervise`, which ties its life to relto's and confines it, and then becomes the compiler. `Scratch`
-//! is a folder that vanishes with relto, however relto ends. `Watch` says when relto itself should stop.
+//! is a folder that vanishes with relto, however relto ends. `Slots` count what runs on the machine. `Watch` says when relto itself should stop.
 
 mod capture;
 mod confine;
 mod detached;
+mod jobserver;
 mod memory;
 mod parent;
 mod plan;
 mod scratch;
+mod slots;
 mod spawner;
 mod supervise;
 
@@ -29,8 +31,10 @@ use crate::error::Hinted;
 
 pub use confine::{Support, landlock_support};
 pub use detached::detach;
+pub use jobserver::Jobserver;
 pub use parent::{Interruption, Parent, Watch};
 pub use scratch::Scratch;
+pub use slots::{Permit, Slots};
 pub use spawner::Spawner;
 pub use supervise::{Relto, dispatch};
 

@@ -76,6 +76,8 @@ async fn write_once(
         Ok(failure) = unreadable => return Err(failure),
         answer = client.write(call.stream_request(requests)) => answer,
         () = dog.barks() => return Err(call.silent()),
+        // An upload that goes on and on keeps the dog quiet.
+        () = call.is_too_late() => return Err(call.silent()),
     };
     match answer {
         Ok(answer) => check_committed(answer.into_inner().committed_size, size, encoding),

@@ -21,7 +21,7 @@ use crate::pb::longrunning::operations_client::OperationsClient;
 use crate::task::{self, Task};
 
 /// Nobody waits longer than this for a cancellation.
-const PATIENCE: Duration = Duration::from_secs(3);
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
 #[derive(Debug)]
 pub(super) struct Canceller {
@@ -46,8 +46,8 @@ impl Canceller {
         }
     }
 
-    /// Takes no more names and waits, not for long, until those given are cancelled.
-    pub(super) async fn close(&self) {
+    /// Takes no more names and waits, no longer than `patience`, until those given are cancelled.
+    pub(super) async fn close(&self, patience: Duration) {
         self.names
             .lock()
             .expect("nothing panics while it is held")
@@ -58,7 +58,7 @@ impl Canceller {
             .expect("nothing panics while it is held")
             .take();
         if let Some(work) = work {
-            let _ = tokio::time::timeout(PATIENCE, work).await;
+            let _ = tokio::time::timeout(patience, work).await;
         }
     }
 }

@@ -8,6 +8,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -229,7 +230,12 @@ impl Client {
     /// Ends what the link left on the farm and reports what was transferred. To be called once, after the last job; it
     /// takes no longer than a few seconds.
     pub async fn close(&self) {
-        self.inner.canceller.close().await;
+        self.close_within(cancel::PATIENCE).await;
+    }
+
+    /// As `close`, if nobody may be kept waiting: what is not cancelled by then ends with the connection.
+    pub async fn close_within(&self, patience: Duration) {
+        self.inner.canceller.close(patience).await;
         let counters = self.counters();
         self.inner.events.send(Event::Transferred {
             up: counters.bytes_up(),

@@ -249,6 +249,14 @@ impl Call {
         Ok(message)
     }
 
+    /// Returns when the link has no more time for the farm.
+    pub(super) async fn is_too_late(&self) {
+        match self.deadline {
+            Some(end) => tokio::time::sleep_until(end).await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// The connection let a deadline pass: it is not used again.
     pub(super) fn silent(&self) -> Failure {
         self.lease.condemn();

@@ -1,16 +1,13 @@
-//! Links on real servers: Buildbarn and buildbox-casd execute, bazel-remote remembers.
+//! Links on real servers: Buildbarn, buildbox-casd and BuildGrid. `real_caches` has those that only remember.
 //!
 //! Tests share a server of each kind where they can; a salt of its own keeps each test's results apart.
 
-use std::time::Duration;
-
-use fs_err as fs;
-
 use crate::support::link::Form;
 use crate::support::program::{Feature, Program, cxx, feature, generated};
-use crate::support::remote::{assert_all_cached, assert_all_remote, broken, here, lenient, strict};
+use crate::support::remote::{assert_all_cached, assert_all_remote, broken, here, strict};
 use crate::support::servers::{Kind, Server, Setup};
-use crate::support::tls::Tls;
+
+mod killed;
 
 /// Variables for a link with `server`, whose results no other test sees.
 fn environment(server: &Server, salt: &str) -> Vec<(&'static str, String)> {
@@ -89,17 +86,6 @@ fn workers_own_compilers_can_be_used() {
 }
 
 #[test]
-fn the_compiler_travels_to_a_worker_that_has_nothing() {
-    let setup = Setup {
-        environment: vec![("BINDS".to_owned(), String::new())],
-        ..Setup::default()
-    };
-    if let Some(server) = Kind::Casd.private(&setup) {
-        made_then_found(&server, &generated(4), Form::Objects, &[]);
-    }
-}
-
-#[test]
 fn a_module_that_does_not_compile_fails_the_link_on_every_farm() {
     let (program, _folder) = broken();
     for server in executors() {
@@ -126,93 +112,4 @@ fn buildbarns_demand_and_our_platform_are_both_told() {
     for part in ["No workers exist", "sent: `OSFamily=beos`", "hint: "] {
         assert!(failed.stderr.contains(part), "`{part}`: {}", failed.stderr);
     }
-}
-
-#[test]
-fn a_buildbarn_that_is_killed_in_the_middle_costs_time() {
-    let Some(server) = Kind::Buildbarn.private(&Setup::default()) else {
-        return;
-    };
-    let program = generated(30);
-    let environment = server.environment();
-    let linking = std::thread::spawn(move || {
-        let link = lenient(&program, &environment).env("RELTO_REMOTE_RETRIES", "1");
-        link.keep_objects().run_at(here()).expect_works()
-    });
-    // Long enough to be in the midst of it on most machines; whenever it is, the link must work.
-    std::thread::sleep(Duration::from_secs(2));
-    server.kill();
-    let outcome = linking.join().expect("the link works");
-    outcome.assert_identical_objects();
-}
-
-#[test]
-fn a_real_cache_gets_what_is_made_here_and_gives_it_to_others() {
-    let Some(server) = Kind::BazelRemote.shared() else {
-        return;
-    };
-    let program = generated(8);
-    shared_by_cache(&program, &environment(server, "mere cache"));
-}
-
-#[test]
-fn a_cache_behind_tls_and_a_password_opens_with_both() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let write = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        fs::write(&path, text).expect("written");
-        path.display().to_string()
-    };
-    let tls = Tls::new();
-    let flags = [
-        (
-            "tls_cert_file",
-            write("server.pem", &tls.server.certificate),
-        ),
-        ("tls_key_file", write("server.key", &tls.server.key)),
-        // "open sesame", as `htpasswd -s` writes it.
-        (
-            "htpasswd_file",
-            write("passwords", "relto:{SHA}W8r/fyL/UzygmbNAjq2HbA67qac=\n"),
-        ),
-    ];
-    let setup = Setup {
-        arguments: flags
-            .map(|(name, value)| format!("--{name}={value}"))
-            .into(),
-        ..Setup::default()
-    };
-    let Some(server) = Kind::BazelRemote.private(&setup) else {
-        return;
-    };
-    let secret = write("header", "Basic cmVsdG86b3BlbiBzZXNhbWU=\n");
-    let address = format!("grpcs://localhost:{}", server.port());
-    let environment = vec![
-        ("RELTO_REMOTE_CACHE", address),
-        (
-            "RELTO_TLS_CERTIFICATE",
-            write("authority.pem", &tls.authority),
-        ),
-        ("RELTO_REMOTE_HEADER", format!("authorization=@{secret}")),
-    ];
-    let program = generated(4);
-    shared_by_cache(&program, &environment);
-    let locked_out = strict(&program, &environment[..2]).run_at(here());
-    let locked_out = locked_out.expect_works();
-    assert_eq!(locked_out.counts().cached, 0);
-    assert!(
-        locked_out.stderr.contains("UNAUTHENTICATED"),
-        "{}",
-        locked_out.stderr
-    );
-}
-
-fn shared_by_cache(program: &Program, environment: &[(&'static str, String)]) {
-    let made = strict(program, environment).run_at(here()).expect_works();
-    let counts = made.counts();
-    assert_eq!(counts.local, counts.jobs, "{}", made.stderr);
-    let found = strict(program, environment).keep_objects().run();
-    let found = found.expect_works();
-    assert_all_cached(found.counts());
-    found.assert_identical_objects();
 }

@@ -86,26 +86,8 @@ impl Queue {
         self.over.cancelled().await;
     }
 
-    /// The next turn for a slot of `place`, as soon as there is one; `None` when no job is left without a result.
-    pub async fn take(self: &Arc<Self>, place: Place) -> Option<Turn> {
-        loop {
-            // Registered before the look, so that a change in between is not missed.
-            let mut changed = std::pin::pin!(self.looks(place).notified());
-            changed.as_mut().enable();
-            let again = match self.try_take(place) {
-                Ok(turn) => return Some(turn),
-                Err(again) => again,
-            };
-            tokio::select! {
-                biased;
-                () = self.over.cancelled() => return None,
-                () = changed => {}
-                () = at(again) => {}
-            }
-        }
-    }
-
-    /// Comes when there is a turn for `place`, which another slot may take first. `false` when there will be none.
+    /// Comes when there is a turn for `place`, which another slot may take first. `false` when there will be none, because
+    /// no job is left without a result.
     pub async fn wait(&self, place: Place) -> bool {
         loop {
             let mut changed = std::pin::pin!(self.looks(place).notified());
@@ -113,7 +95,11 @@ impl Queue {
             let choice = self.board().choose(place, Instant::now());
             let again = match choice {
                 _ if self.over.is_cancelled() => return false,
-                Choice::Take(_) => return true,
+                Choice::Take(_) => {
+                    // Another slot may be ready for it before this one is.
+                    self.looks(place).notify_one();
+                    return true;
+                }
                 Choice::AskAt(then) => Some(then),
                 Choice::Nothing => None,
             };
@@ -170,7 +156,7 @@ impl Queue {
     }
 }
 
-/// Never, for no time.
+/// Comes at that time; never, if there is none.
 async fn at(then: Option<Instant>) {
     match then {
         Some(then) => sleep_until(then).await,

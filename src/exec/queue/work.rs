@@ -20,6 +20,11 @@ pub enum Ended<E> {
 /// A place where jobs run.
 pub trait Runner: Sync {
     type Failure: Send;
+    /// What a turn needs beside a job, given back after it.
+    type Permit: Send;
+
+    /// Waits until one turn more may be taken.
+    fn permit(&self) -> impl Future<Output = Self::Permit> + Send;
 
     /// Runs the job of `turn`. To drop the future must stop the job, here and at the farm. Outputs may be written only by
     /// one who has claimed the turn.
@@ -54,8 +59,17 @@ pub async fn work<R: Runner>(
     place: Place,
     runner: &R,
 ) -> Result<(), R::Failure> {
-    while let Some(turn) = queue.take(place).await {
-        take_turn(turn, runner).await?;
+    while queue.wait(place).await {
+        let permit = tokio::select! {
+            biased;
+            () = queue.over() => break,
+            permit = runner.permit() => permit,
+        };
+        // What was there may be gone: another slot had its permit sooner.
+        if let Ok(turn) = queue.try_take(place) {
+            take_turn(turn, runner).await?;
+        }
+        drop(permit);
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ mod taken;
 mod turn;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use fallen::{Cause, Fallen};
 use prepared::FarmToolchain;
@@ -83,9 +84,12 @@ impl RemoteExecutor {
         self.client.capabilities().can_execute
     }
 
-    /// Ends what the link left on the farm, in a few seconds at most, and reports what was transferred.
-    pub async fn close(&self) {
-        self.client.close().await;
+    /// Ends what the link left on the farm, in a few seconds at most, or in `patience`, and reports what was transferred.
+    pub async fn close(&self, patience: Option<Duration>) {
+        match patience {
+            Some(patience) => self.client.close_within(patience).await,
+            None => self.client.close().await,
+        }
     }
 
     /// Finds or makes the outputs of `job`. `executing` hears when a worker begins with it, as far as the farm tells.

@@ -14,8 +14,8 @@ use crate::reapi::{Blob, Failure};
 impl RemoteExecutor {
     /// Whether `compiled`, made here, may and should be given to the farm.
     pub fn wants(&self, job: &Planned, compiled: &Compiled) -> bool {
-        let asked_for = job.fallen.get().is_some_and(|fallen| fallen.store);
-        asked_for
+        let would_be_taken = job.fallen.get().is_none_or(|fallen| fallen.store);
+        would_be_taken
             && compiled.storable
             && compiled.origin == Origin::Local
             && self.shared.upload_local_results

@@ -16,7 +16,7 @@ use super::compiler::Pair;
 use super::module::Trial;
 use super::{Finding, Grade, Section, without_farm};
 use crate::events::{self, Event, Events, Origin, Stamped};
-use crate::link::{self, FarmOptions, LinkError, Options};
+use crate::link::{self, FarmOptions, LinkError, Options, ToolchainSource};
 use crate::process::{Relto, Scratch};
 
 /// Longest for one trial. A farm without a fitting worker may let a job wait for ever.
@@ -92,15 +92,19 @@ async fn at_farm(
         Some(Origin::Remote) => Finding::good(format!(
             "the farm compiled a module in {elapsed}, {sent} sent"
         )),
-        Some(Origin::Local) => Finding::good(format!(
+        Some(Origin::Local) if farm.is_cache_only() => Finding::good(format!(
             "this machine compiled a module in {elapsed}, {sent} sent to the farm's cache"
         )),
+        Some(Origin::Local) => not_there(&ran, farm),
         _ => not_hermetic(&ran),
     };
-    let kept = made.grade == Grade::Good;
+    let as_wished = made.grade == Grade::Good;
     findings.push(made);
+    if !as_wished {
+        return true;
+    }
     findings.push(trial.compare());
-    if kept && farm.accept_cached && (!farm.is_cache_only() || farm.upload_local_results) {
+    if farm.accept_cached && (!farm.is_cache_only() || farm.upload_local_results) {
         findings.push(found_again(&run(trial, options).await, &ran));
     }
     true
@@ -141,6 +145,20 @@ fn found_again(again: &Ran, first: &Ran) -> Finding {
         text,
         "every link will compile anew what others compiled: may these credentials read and write the cache?",
     )
+}
+
+/// The compiler said no there and yes here.
+fn not_there(ran: &Ran, farm: &FarmOptions) -> Finding {
+    let text = format!(
+        "the farm could not compile a module that compiles here:\n{}",
+        ran.said.join("\n")
+    );
+    let hint = if farm.toolchain == ToolchainSource::Worker {
+        "the workers need this compiler under the same path; `toolchain=upload` sends yours"
+    } else {
+        "are the workers of this machine's kind? Is there a kernel too old for the compiler's C library?"
+    };
+    Finding::warning(text, hint)
 }
 
 fn not_hermetic(ran: &Ran) -> Finding {

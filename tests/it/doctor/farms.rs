@@ -253,3 +253,27 @@ fn a_real_cache_with_a_password_tells_what_is_missing() {
         ])
         .ends(0);
 }
+
+#[test]
+fn a_worker_without_a_compiler_is_told_where_it_should_have_one() {
+    let setup = Setup {
+        // A blank: the script takes an empty value for none.
+        environment: vec![("BINDS".to_owned(), " ".to_owned())],
+        ..Setup::default()
+    };
+    let Some(server) = Kind::Casd.private(&setup) else {
+        return;
+    };
+    let mut environment = server.environment();
+    doctor(&environment)
+        .has(&["the farm compiled a module in ", SAME])
+        .ends(0);
+    environment.push(("RELTO_TOOLCHAIN", "worker".to_owned()));
+    doctor(&environment)
+        .has(&[
+            "the workers' own `",
+            "  warning  the farm could not compile a module that compiles here:",
+            "hint: the workers need this compiler under the same path; `toolchain=upload` sends yours",
+        ])
+        .ends(0);
+}

@@ -117,6 +117,10 @@ fn uploads() -> Vec<Case> {
         Case::works(stream, "committed size -1, once").effect(Effect::CommittedSize(-1), true),
         Case::says(stream, "committed size of another blob", &["Write: "])
             .effect(Effect::CommittedSize(3), false),
+        Case::says(stream, "slow, 1 KB/s, and a deadline", &["remote_deadline"])
+            .env("RELTO_REMOTE_TIMEOUT", "60s")
+            .env("RELTO_REMOTE_DEADLINE", "5s")
+            .with(move |stage| stage.when(stream, |proxy| proxy.bandwidth(Some(1024)))),
         Case::works(stream, "taken, and lost at once").effect(Effect::Evict(Vec::new()), true),
         Case::says(
             stream,

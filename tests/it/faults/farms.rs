@@ -14,14 +14,14 @@ fn every_kind_of_farm_is_borne_in_its_bad_hours() {
     let mut cases: Vec<Case> = Profile::all()
         .into_iter()
         .filter(|profile| profile.executes)
-        .flat_map(bad_hours)
+        .flat_map(|profile| bad_hours(&profile))
         .collect();
     cases.extend(own_ways());
     campaign(cases);
 }
 
 /// What happens to any farm, each time in its own manner of speaking.
-fn bad_hours(profile: Profile) -> Vec<Case> {
+fn bad_hours(profile: &Profile) -> Vec<Case> {
     let name = profile.name;
     let often = ["buildbuddy", "engflow", "google_rbe", "buildfarm"].contains(&name);
     let works = |step, fault: &str| {

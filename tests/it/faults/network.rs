@@ -62,12 +62,15 @@ fn at(step: Step) -> Vec<Case> {
         Case::new(step, "slow, 1 KB/s, from here on", Ends::Either)
             .with(move |stage| stage.when(step, |proxy| proxy.bandwidth(SLOW))),
         works("GOAWAY while it is under way")
+            .env("RELTO_REMOTE_RETRIES", "5")
             .on(Profile {
                 connection_age: Some(Duration::from_millis(100)),
                 ..Profile::plain()
             })
             .effect(Effect::Delay(Duration::from_millis(300)), false),
-        works("the server starts anew, empty").effect(Effect::Restart, true),
+        works("the server starts anew, empty")
+            .env("RELTO_REMOTE_RETRIES", "5")
+            .effect(Effect::Restart, true),
     ]
 }
 

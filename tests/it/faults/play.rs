@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::support::memory;
 use crate::support::outcome::Counts;
 use crate::support::remote::here;
 use crate::support::saved::{Saved, leftovers};
@@ -80,7 +81,7 @@ fn watch(mut child: Child, began: Instant) -> (Option<i32>, u64) {
         if let Some(status) = child.try_wait().expect("a child of ours") {
             return (status.code(), peak);
         }
-        peak = peak.max(memory(child.id()).unwrap_or(0));
+        peak = peak.max(memory::most(child.id()).unwrap_or(0));
         if began.elapsed() > DEADLINE {
             let group = Pid::from_child(&child);
             // It may have ended just now.
@@ -90,16 +91,6 @@ fn watch(mut child: Child, began: Instant) -> (Option<i32>, u64) {
         }
         thread::sleep(Duration::from_millis(10));
     }
-}
-
-/// The most memory that the process has had, in bytes.
-pub(crate) fn memory(process: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-    Some(kilobytes << 10)
 }
 
 fn names(saved: &Saved) -> BTreeSet<String> {
@@ -130,7 +121,10 @@ impl Played {
                 let lines: Vec<_> = lines
                     .take_while(|line| !line.starts_with("hint: "))
                     .collect();
-                lines.join(" / ")
+                // The last cause says most.
+                let mut causes = lines.iter().rev();
+                let cause = causes.find_map(|line| line.strip_prefix("caused by: "));
+                cause.map_or_else(|| lines.join(" / "), str::to_owned)
             }
             None => "is killed at the deadline".to_owned(),
         }

@@ -16,6 +16,7 @@ const FRAME: &str = r#"
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char *out;

@@ -21,6 +21,7 @@ pub(crate) mod farm;
 pub(crate) mod kernel;
 pub(crate) mod link;
 pub(crate) mod llvm;
+pub(crate) mod memory;
 pub(crate) mod mount;
 pub(crate) mod outcome;
 pub(crate) mod program;

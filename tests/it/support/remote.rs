@@ -40,9 +40,10 @@ pub(crate) fn with<'a>(link: Link<'a>, environment: &[(&str, String)]) -> Link<'
     let executes = environment
         .iter()
         .any(|(name, _)| *name == "RELTO_REMOTE_EXECUTOR");
-    let link = match executes {
-        true => link.env("RELTO_STRATEGY", "remote"),
-        false => link,
+    let link = if executes {
+        link.env("RELTO_STRATEGY", "remote")
+    } else {
+        link
     };
     let set = |link: Link<'a>, (name, value): &(&str, String)| link.env(name, value);
     environment.iter().fold(link, set)

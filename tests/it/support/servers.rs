@@ -185,6 +185,15 @@ impl Server {
         self.processes.signal(Signal::KILL);
     }
 
+    /// Kills the process that the script names last; Buildbarn: the worker.
+    pub(crate) fn kill_worker(&mut self) {
+        let last = self.processes.pids.last().copied();
+        if let Some(worker) = last.and_then(Pid::from_raw) {
+            // It may be gone already.
+            let _ = kill_process_group(worker, Signal::KILL);
+        }
+    }
+
     /// Stops everything in its tracks: connections stay open, nothing answers.
     pub(crate) fn pause(&self) {
         self.processes.signal(Signal::STOP);

@@ -82,130 +82,218 @@ fn fast_farm(jobs: Vec<Work>) -> World {
     }
 }
 
-/// What every one of the scenarios must keep to, with all kinds of estimates, on small and on large machines.
-fn keeps_its_promise(scenario: impl Fn(Estimates) -> World) {
-    let mut broken = String::new();
-    for estimates in ALL {
-        for here in [1, 2, 8, 32] {
-            for tells_stages in [true, false] {
-                let world = World {
-                    here,
-                    tells_stages,
-                    ..scenario(estimates)
-                };
-                let [local, remote, dynamic] =
-                    [Strategy::Local, Strategy::Remote, Strategy::Dynamic].map(|s| world.link(s));
-                let local = local.expect("this machine never stops");
-                let better = remote.map_or(local, |remote| remote.min(local));
-                let took = dynamic.expect("this machine never stops");
-                let ratio = took.div_duration_f64(better);
-                let line = format!(
-                    "{estimates:?} estimates, {here} slots here, stages {tells_stages}: {local:.2?} here, {remote:.2?} there, {took:.2?} together: {ratio:.3}"
-                );
-                if ratio > 1.05 {
-                    writeln!(broken, "{line}").expect("a string");
-                }
-            }
-        }
-    }
-    assert!(broken.is_empty(), "\n{broken}");
+type Scenario = fn(Estimates) -> World;
+
+fn fast(estimates: Estimates) -> World {
+    fast_farm(jobs(1500, estimates, 1))
 }
 
-#[test]
-fn a_fast_farm_is_used_to_the_full() {
-    keeps_its_promise(|estimates| fast_farm(jobs(1500, estimates, 1)));
+fn roomy(estimates: Estimates) -> World {
+    fast_farm(jobs(150, estimates, 2))
 }
 
-#[test]
-fn a_farm_with_room_for_all_jobs_at_once_is_used_to_the_full() {
-    keeps_its_promise(|estimates| fast_farm(jobs(150, estimates, 2)));
-}
-
-#[test]
-fn a_slow_farm_does_not_hold_this_machine_up() {
-    keeps_its_promise(|estimates| World {
+fn slow(estimates: Estimates) -> World {
+    World {
         slowness: 10.0,
         there: 20,
         round_trip: Duration::from_millis(200),
         ..fast_farm(jobs(300, estimates, 3))
-    });
+    }
+}
+
+fn small(estimates: Estimates) -> World {
+    World {
+        there: 8,
+        ..fast_farm(jobs(300, estimates, 13))
+    }
+}
+
+/// Dies when a third of the work is done there.
+fn dying(how: Death, estimates: Estimates) -> World {
+    World {
+        there: 20,
+        death: Some((Duration::from_secs(15), how)),
+        ..fast_farm(jobs(300, estimates, 4))
+    }
+}
+
+fn failing(estimates: Estimates) -> World {
+    dying(Death::Fails(Duration::from_secs(20)), estimates)
+}
+
+fn falling_silent(estimates: Estimates) -> World {
+    dying(Death::Silent, estimates)
+}
+
+fn silent(estimates: Estimates) -> World {
+    World {
+        death: Some((Duration::ZERO, Death::Silent)),
+        ..fast_farm(jobs(300, estimates, 6))
+    }
+}
+
+fn giant(estimates: Estimates) -> World {
+    let mut jobs = jobs(150, estimates, 7);
+    let truth = Duration::from_mins(1);
+    jobs.insert(70, work(truth, estimates, &mut Numbers(7)));
+    fast_farm(jobs)
+}
+
+fn giant_on_a_slow_farm(estimates: Estimates) -> World {
+    World {
+        slowness: 5.0,
+        ..giant(estimates)
+    }
+}
+
+fn giant_on_a_dying_farm(estimates: Estimates) -> World {
+    World {
+        death: Some((Duration::from_secs(20), Death::Silent)),
+        ..giant(estimates)
+    }
+}
+
+fn one_worker(estimates: Estimates) -> World {
+    World {
+        there: 1,
+        ..fast_farm(jobs(150, estimates, 8))
+    }
+}
+
+fn thin_line(estimates: Estimates) -> World {
+    World {
+        uplink: Some(MIB),
+        toolchain: 270 * MIB,
+        ..fast_farm(jobs(150, estimates, 9))
+    }
+}
+
+fn quick_workers(estimates: Estimates) -> World {
+    World {
+        slowness: 0.1,
+        ..fast_farm(jobs(300, estimates, 10))
+    }
+}
+
+struct Times {
+    local: Duration,
+    /// `None`: for ever.
+    remote: Option<Duration>,
+    dynamic: Duration,
+}
+
+impl Times {
+    fn of(world: &World) -> Self {
+        let never = "this machine never stops";
+        Self {
+            local: world.link(Strategy::Local).expect(never),
+            remote: world.link(Strategy::Remote),
+            dynamic: world.link(Strategy::Dynamic).expect(never),
+        }
+    }
+
+    /// Against the better of the two.
+    fn ratio(&self) -> f64 {
+        let better = self.remote.unwrap_or(self.local).min(self.local);
+        self.dynamic.div_duration_f64(better)
+    }
+}
+
+impl std::fmt::Display for Times {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let seconds = |time: Duration| format!("{:.1} s", time.as_secs_f64());
+        let remote = self.remote.map_or_else(|| "never".to_owned(), seconds);
+        let (local, dynamic) = (seconds(self.local), seconds(self.dynamic));
+        write!(
+            f,
+            "{local:>9} | {remote:>9} | {dynamic:>9} | {:.2}",
+            self.ratio()
+        )
+    }
+}
+
+/// What every one of the scenarios must keep to, with all kinds of estimates, on small and on large machines.
+fn keeps_its_promise(scenario: impl Fn(Estimates) -> World) {
+    let mut broken = String::new();
+    for estimates in ALL {
+        for (here, tells_stages) in [(1, true), (2, true), (8, true), (8, false), (32, true)] {
+            let times = Times::of(&World {
+                here,
+                tells_stages,
+                ..scenario(estimates)
+            });
+            if times.ratio() > 1.05 {
+                writeln!(
+                    broken,
+                    "{estimates:?} estimates, {here} slots here, stages {tells_stages}: {times}"
+                )
+                .expect("a string");
+            }
+        }
+    }
+    assert!(
+        broken.is_empty(),
+        "\nhere, there, together, ratio\n{broken}"
+    );
+}
+
+#[test]
+fn a_fast_farm_is_used_to_the_full() {
+    keeps_its_promise(fast);
+}
+
+#[test]
+fn a_farm_with_room_for_all_jobs_at_once_is_used_to_the_full() {
+    keeps_its_promise(roomy);
+}
+
+#[test]
+fn a_slow_farm_does_not_hold_this_machine_up() {
+    keeps_its_promise(slow);
+}
+
+#[test]
+fn a_farm_of_the_size_of_this_machine_is_no_hindrance() {
+    keeps_its_promise(small);
 }
 
 #[test]
 fn a_farm_that_fails_half_way_costs_nothing_over_the_better_one() {
-    keeps_its_promise(|estimates| World {
-        there: 20,
-        death: Some((
-            Duration::from_secs(15),
-            Death::Fails(Duration::from_secs(20)),
-        )),
-        ..fast_farm(jobs(300, estimates, 4))
-    });
+    keeps_its_promise(failing);
 }
 
 #[test]
 fn a_farm_that_falls_silent_half_way_costs_nothing_over_this_machine_alone() {
-    keeps_its_promise(|estimates| World {
-        there: 20,
-        death: Some((Duration::from_secs(15), Death::Silent)),
-        ..fast_farm(jobs(300, estimates, 5))
-    });
+    keeps_its_promise(falling_silent);
 }
 
 #[test]
 fn a_farm_that_never_says_a_word_costs_nothing_over_this_machine_alone() {
-    keeps_its_promise(|estimates| World {
-        death: Some((Duration::ZERO, Death::Silent)),
-        ..fast_farm(jobs(300, estimates, 6))
-    });
+    keeps_its_promise(silent);
 }
 
 #[test]
 fn one_giant_module_is_begun_in_time_at_both_places() {
-    let giant = |estimates| {
-        let mut jobs = jobs(150, estimates, 7);
-        let truth = Duration::from_mins(1);
-        jobs.insert(70, work(truth, estimates, &mut Numbers(7)));
-        jobs
-    };
-    keeps_its_promise(|estimates| fast_farm(giant(estimates)));
-    keeps_its_promise(|estimates| World {
-        slowness: 5.0,
-        ..fast_farm(giant(estimates))
-    });
-    keeps_its_promise(|estimates| World {
-        death: Some((Duration::from_secs(20), Death::Silent)),
-        ..fast_farm(giant(estimates))
-    });
+    keeps_its_promise(giant);
+    keeps_its_promise(giant_on_a_slow_farm);
+    keeps_its_promise(giant_on_a_dying_farm);
 }
 
 #[test]
 fn a_farm_of_one_worker_is_a_help_and_no_hindrance() {
-    keeps_its_promise(|estimates| World {
-        there: 1,
-        ..fast_farm(jobs(150, estimates, 8))
-    });
+    keeps_its_promise(one_worker);
 }
 
 #[test]
 fn a_cold_farm_behind_a_thin_line_leaves_the_work_to_this_machine() {
-    let world = |estimates| World {
-        uplink: Some(MIB),
-        toolchain: 270 * MIB,
-        ..fast_farm(jobs(150, estimates, 9))
-    };
-    keeps_its_promise(world);
-    let world = world(Estimates::Good);
-    let [alone, there] = [Strategy::Local, Strategy::Remote].map(|strategy| world.link(strategy));
-    assert!(alone < there, "{alone:?} here, {there:?} there");
+    keeps_its_promise(thin_line);
+    let times = Times::of(&thin_line(Estimates::Good));
+    assert!(times.remote > Some(times.local), "{times}");
 }
 
 #[test]
 fn this_machine_may_be_much_slower_than_the_workers() {
-    keeps_its_promise(|estimates| World {
-        slowness: 0.1,
-        ..fast_farm(jobs(300, estimates, 10))
-    });
+    keeps_its_promise(quick_workers);
 }
 
 #[test]
@@ -217,5 +305,29 @@ fn a_few_jobs_are_done_as_soon_as_anywhere() {
             toolchain: 270 * MIB,
             ..fast_farm(jobs(count, estimates, 12))
         });
+    }
+}
+
+#[test]
+#[ignore = "prints the table of docs/performance.md"]
+#[expect(clippy::print_stdout, reason = "a table for people")]
+fn strategies_side_by_side() {
+    let rows: [(&str, Scenario); 13] = [
+        ("fast, 200 workers, 1500 jobs", fast),
+        ("fast, more workers than jobs", roomy),
+        ("8 workers, 300 jobs", small),
+        ("1 worker", one_worker),
+        ("20 workers, ten times slower", slow),
+        ("200 workers, ten times quicker", quick_workers),
+        ("fails half-way, after 20 s of silence", failing),
+        ("falls silent half-way", falling_silent),
+        ("never says a word", silent),
+        ("one module of a minute, fast", giant),
+        ("the same, five times slower", giant_on_a_slow_farm),
+        ("the same, silent after 20 s", giant_on_a_dying_farm),
+        ("cold, behind 1 MiB/s", thin_line),
+    ];
+    for (name, scenario) in rows {
+        println!("| {name} | {} |", Times::of(&scenario(Estimates::Rough)));
     }
 }

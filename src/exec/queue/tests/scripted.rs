@@ -138,6 +138,9 @@ fn made(origin: Origin) -> Ended<()> {
 
 impl Runner for There {
     type Failure = ();
+    type Permit = ();
+
+    async fn permit(&self) {}
 
     async fn run(&self, turn: &Turn) -> Result<Ended<()>, ()> {
         tokio::select! {
@@ -155,6 +158,9 @@ impl Runner for There {
 
 impl Runner for Here {
     type Failure = ();
+    type Permit = ();
+
+    async fn permit(&self) {}
 
     async fn run(&self, turn: &Turn) -> Result<Ended<()>, ()> {
         sleep(self.0.world.jobs[turn.job.id].truth).await;

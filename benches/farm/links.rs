@@ -1,0 +1,136 @@
+//! Links of any size out of a real one, as lld leaves them for its distributor.
+//!
+//! Enters: a program, and how many times as many jobs as it has. Leaves: a folder with a job file and everything that it
+//! names. Copies differ in a macro that no backend looks at, so that each job has a key of its own.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fs_err as fs;
+use relto::thinlto::{Index, SummaryOrder};
+use serde_json::{Value, json};
+
+use crate::support::link::{Home, Link};
+use crate::support::outcome::Outcome;
+use crate::support::program::Program;
+
+/// A link that can be given to relto again and again.
+pub(crate) struct Multiplied {
+    outcome: Outcome,
+    link: Value,
+    /// By module: the object that clang makes of it.
+    pub(crate) objects: Vec<(String, Vec<u8>)>,
+}
+
+impl Multiplied {
+    pub(crate) fn new(program: &Program) -> Self {
+        let outcome = Link::reference(program).keep_objects().run().expect_works();
+        let link = outcome.job_file();
+        let modules = jobs(&link).iter().map(|job| text(&job["inputs"][0]));
+        let objects = modules.zip(outcome.objects()).collect();
+        Self {
+            outcome,
+            link,
+            objects,
+        }
+    }
+
+    pub(crate) fn jobs(&self) -> usize {
+        jobs(&self.link).len()
+    }
+
+    fn folder(&self) -> &Path {
+        self.outcome.folder()
+    }
+
+    /// The same files for every copy.
+    pub(crate) fn times(&self, copies: usize) -> PathBuf {
+        self.write(copies, |_, name| name.to_owned())
+    }
+
+    /// `count` jobs, each copy with modules and shards of its own.
+    pub(crate) fn with_own_files(&self, count: usize) -> PathBuf {
+        let copies = count.div_ceil(self.jobs());
+        for copy in 0..copies {
+            self.copy_files(copy);
+        }
+        self.write(copies, |copy, name| format!("{copy}/{name}"))
+    }
+
+    fn write(&self, copies: usize, name: impl Fn(usize, &str) -> String) -> PathBuf {
+        let mut all = Vec::with_capacity(copies * self.jobs());
+        for copy in 0..copies {
+            for job in jobs(&self.link) {
+                let renamed = |list: &Value| -> Vec<String> {
+                    let list = list.as_array().expect("a list").iter();
+                    list.map(|word| name(copy, &text(word))).collect()
+                };
+                let (inputs, mut outputs) = (renamed(&job["inputs"]), renamed(&job["outputs"]));
+                for output in &mut outputs {
+                    write!(output, ".{copy}").expect("a string");
+                }
+                let own = |word: &str| -> String {
+                    let old = [&job["inputs"][0], &job["inputs"][1], &job["outputs"][0]].map(text);
+                    let new = [&inputs[0], &inputs[1], &outputs[0]];
+                    let mut word = word.to_owned();
+                    for (old, new) in old.iter().zip(new) {
+                        if let Some(before) = word.strip_suffix(old.as_str()) {
+                            word = format!("{before}{new}");
+                            break;
+                        }
+                    }
+                    word
+                };
+                let list = job["args"].as_array().expect("a list").iter();
+                let mut args: Vec<String> = list.map(|word| own(&text(word))).collect();
+                args.insert(0, format!("-DCOPY={copy}"));
+                all.push(json!({"args": args, "inputs": inputs, "outputs": outputs}));
+            }
+        }
+        let link = json!({"common": self.link["common"], "jobs": all});
+        let path = self.folder().join(format!("jobs-{copies}.json"));
+        fs::write(&path, link.to_string()).expect("written");
+        path
+    }
+
+    fn copy_files(&self, copy: usize) {
+        let folder = self.folder().join(copy.to_string());
+        if folder.exists() {
+            return;
+        }
+        fs::create_dir(&folder).expect("a folder");
+        for job in jobs(&self.link) {
+            let [module, shard] = [0, 1].map(|at| text(&job["inputs"][at]));
+            fs::copy(self.folder().join(&module), folder.join(&module)).expect("copied");
+            let bytes = fs::read(self.folder().join(&shard)).expect("a shard");
+            let index = Index::parse(&bytes).expect("a shard of lld");
+            let names: Vec<Vec<u8>> = index
+                .modules()
+                .iter()
+                .map(|entry| [format!("{copy}/").as_bytes(), &entry.path].concat())
+                .collect();
+            let renamed = index.rewrite(&names, SummaryOrder::AsWritten);
+            fs::write(folder.join(&shard), renamed.expect("good names").bytes).expect("written");
+        }
+    }
+
+    /// relto, as lld starts it.
+    pub(crate) fn relto(&self, home: &Home, job_file: &Path, options: &[String]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_relto"));
+        home.apply(&mut command);
+        command
+            .current_dir(self.folder())
+            .args(options)
+            .arg(job_file);
+        command
+    }
+}
+
+fn jobs(link: &Value) -> &[Value] {
+    link["jobs"].as_array().expect("a list")
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("a text").to_owned()
+}

@@ -1,0 +1,63 @@
+//! relto with a farm, against what the farm and the machine allow: `benches/README.md` tells how to read it.
+//!
+//! Enters: `--runs N`, `--jobs N`, and names of benchmarks to run only those. Leaves: tables on stdout. Ratios count:
+//! absolute times are the machine's.
+
+mod links;
+#[path = "../local/measure.rs"]
+mod measure;
+mod replay;
+mod scale;
+mod server;
+mod servers;
+mod services;
+#[path = "../../tests/it/support/mod.rs"]
+mod support;
+mod transfer;
+
+use std::io::{self, Write as _};
+use std::path::Path;
+
+/// What stands above lines of a comparison.
+const HEAD: &str = "                                 ours     theirs    ratio  (range)\n";
+
+fn main() {
+    let arguments: Vec<_> = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
+    if let [child, kind, address, folder] = &arguments[..]
+        && child == "--child"
+    {
+        return transfer::be(kind, address, Path::new(folder));
+    }
+    let value = |name: &str| {
+        let at = arguments.iter().position(|argument| argument == name)?;
+        Some(arguments[at + 1].parse().expect("a number"))
+    };
+    let (runs, jobs) = (value("--runs").unwrap_or(5), value("--jobs"));
+    let names = ["replay", "scale", "transfer", "servers"];
+    let is_named = |name: &str| arguments.iter().any(|argument| argument == name);
+    let all = !names.iter().any(|name| is_named(name));
+    for name in names.into_iter().filter(|name| all || is_named(name)) {
+        show(&format!("\n== {name}, {runs} runs, load {}\n", load()));
+        match name {
+            "replay" => replay::replay(runs),
+            "scale" => scale::scale(runs, jobs),
+            "transfer" => transfer::transfer(runs),
+            _ => servers::servers(runs),
+        }
+    }
+}
+
+/// Of the last minute: what else the machine did.
+fn load() -> String {
+    let text = fs_err::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or("?").to_owned()
+}
+
+fn show(text: &str) {
+    io::stdout()
+        .write_all(text.as_bytes())
+        .expect("somebody reads this");
+}

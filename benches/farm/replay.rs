@@ -1,0 +1,118 @@
+//! `replay`: a farm that does as little as any can, against the least time that it allows.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use relto::digest::DigestFunction;
+
+use crate::links::Multiplied;
+use crate::measure::{median, run};
+use crate::server::{Farm, Made, Script, Terms};
+use crate::show;
+use crate::support::link::Home;
+use crate::support::program::{cxx, zstd};
+
+const SLOTS: usize = 200;
+const ROUND_TRIP: Duration = Duration::from_millis(20);
+/// 1 Gbit/s.
+const BYTES_PER_SECOND: u64 = 125_000_000;
+/// What clang takes for a byte of object: a second for 100 kB, as for Crypto++ with `-O2 -g` on a server of 2020.
+const PER_BYTE: Duration = Duration::from_micros(10);
+/// What it takes before.
+const START: Duration = Duration::from_millis(50);
+
+/// Links from which relto learns how long the jobs take, before it is measured.
+const LEARNING: usize = 1;
+
+/// Copies of the program whose links are compared.
+const COPIES: [usize; 3] = [1, 5, 10];
+
+pub(crate) fn replay(runs: usize) {
+    let link = Multiplied::new(&cxx());
+    let made = Arc::new(record(&link));
+    let script: Script = {
+        let made = Arc::clone(&made);
+        let other = made.values().next().expect("a job").clone();
+        Arc::new(move |module| made.get(module).unwrap_or(&other).clone())
+    };
+    let terms = Terms {
+        slots: SLOTS,
+        round_trip: ROUND_TRIP,
+        bytes_per_second: Some(BYTES_PER_SECOND),
+        remembers: false,
+    };
+    let farm = Farm::start(terms, script);
+    let home = Home::new();
+    let options = [
+        format!("--remote-executor={}", farm.address()),
+        "--strategy=remote".to_owned(),
+        "--disk-cache=off".to_owned(),
+    ];
+    show(&format!(
+        "Crypto++ on {SLOTS} slots, {} ms away, 1 Gbit/s; the toolchain is there, the modules are not\n\
+         jobs      bound, s   relto, s    ratio  (range)             relto's processor, s   ms a job\n",
+        ROUND_TRIP.as_millis()
+    ));
+    // A link of another program by the same compiler leaves the toolchain there.
+    let other = Multiplied::new(&zstd());
+    run(&other.relto(&home, &other.times(1), &options), 1);
+    let toolchain = farm.blobs();
+    for _ in 0..LEARNING {
+        run(&link.relto(&home, &link.times(1), &options), 1);
+    }
+    for copies in COPIES {
+        let file = link.times(copies);
+        let command = link.relto(&home, &file, &options);
+        let mut samples = Vec::new();
+        for _ in 0..runs {
+            farm.reset(toolchain.clone());
+            let sample = run(&command, 1);
+            let (up, down) = farm.passed();
+            let bound = bound(&made, copies, up.max(down));
+            samples.push((sample, bound));
+        }
+        let jobs = link.jobs() * copies;
+        let ratios: Vec<f64> = samples.iter().map(|(s, bound)| s.wall / bound).collect();
+        let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = ratios.iter().copied().fold(0.0, f64::max);
+        let cpu = median(samples.iter().map(|(s, _)| s.cpu));
+        show(&format!(
+            "{jobs:5}  {:10.3}  {:9.3}  {:7.3}  ({least:.3} to {most:.3})  {cpu:18.3}  {:9.3}\n",
+            median(samples.iter().map(|(_, bound)| *bound)),
+            median(samples.iter().map(|(s, _)| s.wall)),
+            median(ratios.iter().copied()),
+            cpu * 1000.0 / number(jobs),
+        ));
+    }
+}
+
+/// No farm of this kind is faster: the longest job, all jobs over all slots, all bytes over the line.
+fn bound(made: &HashMap<String, Made>, copies: usize, bytes: u64) -> f64 {
+    let times = || made.values().map(|made| made.takes.as_secs_f64());
+    let longest = times().fold(0.0, f64::max);
+    let work = times().sum::<f64>() * number(copies) / number(SLOTS);
+    let line = Duration::from_nanos(bytes * 1_000_000_000 / BYTES_PER_SECOND);
+    longest.max(work).max(line.as_secs_f64())
+}
+
+fn record(link: &Multiplied) -> HashMap<String, Made> {
+    let made = |object: &[u8]| {
+        let object = Bytes::copy_from_slice(object);
+        let size = u32::try_from(object.len()).expect("an object");
+        Made {
+            takes: START + PER_BYTE * size,
+            digest: DigestFunction::Sha256.digest(&object),
+            object,
+        }
+    };
+    let objects = link.objects.iter();
+    objects
+        .map(|(module, object)| (module.clone(), made(object)))
+        .collect()
+}
+
+pub(crate) fn number(count: usize) -> f64 {
+    f64::from(u32::try_from(count).expect("a count"))
+}

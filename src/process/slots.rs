@@ -1,0 +1,177 @@
+//! How many compilers may run on this machine, counted over all links that run on it.
+//!
+//! Enters: make's jobserver, or a folder that all links of a user share. Leaves: permits. The first permit of a process
+//! is always there: it is the one that make gave the recipe, and without make it keeps a link going however full the
+//! machine is. All further ones are tokens of the jobserver or locked files, one a processor. The kernel drops locks
+//! with the process that holds them; tokens of a process that is killed are lost to make.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fs_err as fs;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::jobserver::{Jobserver, Token};
+
+/// How often a full machine is looked at again.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Where permits come from.
+#[derive(Debug)]
+pub struct Slots {
+    own: Arc<Semaphore>,
+    others: Others,
+}
+
+#[derive(Debug)]
+enum Others {
+    Jobserver(Jobserver),
+    Files {
+        folder: PathBuf,
+        count: usize,
+    },
+    /// Nobody counts.
+    Unlimited,
+}
+
+/// The right to run one compiler.
+#[derive(Debug)]
+#[must_use = "dropping it gives it back"]
+pub struct Permit {
+    _held: Held,
+}
+
+#[derive(Debug)]
+#[expect(dead_code, reason = "what is held is given back on drop")]
+enum Held {
+    Own(OwnedSemaphorePermit),
+    Token(Token),
+    File(File),
+    Nothing,
+}
+
+impl Slots {
+    /// Permits of make.
+    #[must_use]
+    pub fn of_jobserver(jobserver: Jobserver) -> Self {
+        Self::with(Others::Jobserver(jobserver))
+    }
+
+    /// Permits that all links share whose state is in `folder`, `count` on this machine.
+    #[must_use]
+    pub fn of_machine(folder: &Path, count: usize) -> Self {
+        // The folder may be one of many machines.
+        let machine = rustix::system::uname();
+        let machine = machine.nodename().to_string_lossy().replace('/', "_");
+        let folder = folder.join("slots").join(machine);
+        Self::with(match fs::create_dir_all(&folder) {
+            Ok(()) => Others::Files { folder, count },
+            Err(_) => Others::Unlimited,
+        })
+    }
+
+    /// As many as anybody asks for.
+    #[must_use]
+    pub fn unlimited() -> Self {
+        Self::with(Others::Unlimited)
+    }
+
+    fn with(others: Others) -> Self {
+        Self {
+            own: Arc::new(Semaphore::new(1)),
+            others,
+        }
+    }
+
+    /// Waits for a permit. Must be called on a tokio runtime with I/O and time.
+    pub async fn permit(&self) -> Permit {
+        let own = Arc::clone(&self.own).acquire_owned();
+        let held = tokio::select! {
+            biased;
+            own = own => own.map_or(Held::Nothing, Held::Own),
+            other = self.other() => other,
+        };
+        Permit { _held: held }
+    }
+
+    async fn other(&self) -> Held {
+        match &self.others {
+            // Without make nobody counts any more.
+            Others::Jobserver(jobserver) => {
+                jobserver.token().await.map_or(Held::Nothing, Held::Token)
+            }
+            Others::Files { folder, count } => loop {
+                match free_file(folder, *count) {
+                    Ok(Some(file)) => return Held::File(file),
+                    Ok(None) => tokio::time::sleep(LOOK_INTERVAL).await,
+                    Err(_) => return Held::Nothing,
+                }
+            },
+            Others::Unlimited => Held::Nothing,
+        }
+    }
+}
+
+/// The first file that nobody has locked, now locked.
+fn free_file(folder: &Path, count: usize) -> std::io::Result<Option<File>> {
+    for number in 0..count {
+        let file = fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(folder.join(number.to_string()))?;
+        match file.file().try_lock() {
+            Ok(()) => return Ok(Some(file.into_parts().0)),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::poll;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn links_share_the_machine_and_each_has_one_slot_of_its_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [one, other] = [2, 2].map(|count| Slots::of_machine(folder.path(), count));
+        let mut of_one = Vec::new();
+        for _ in 0..3 {
+            of_one.push(one.permit().await);
+        }
+        let _own = other.permit().await;
+        let mut waits = std::pin::pin!(other.permit());
+        assert!(poll!(waits.as_mut()).is_pending(), "the machine is full");
+        of_one.pop();
+        let _shared = waits.await;
+        let mut fourth = std::pin::pin!(one.permit());
+        assert!(poll!(fourth.as_mut()).is_pending());
+    }
+
+    #[tokio::test]
+    async fn a_process_takes_its_own_slot_again_when_it_is_free() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let slots = Slots::of_machine(folder.path(), 0);
+        let own = slots.permit().await;
+        let mut second = std::pin::pin!(slots.permit());
+        assert!(poll!(second.as_mut()).is_pending());
+        drop(own);
+        let _own = second.await;
+    }
+
+    #[tokio::test]
+    async fn without_a_folder_nobody_waits() {
+        let slots = Slots::of_machine(Path::new("/proc/nowhere"), 1);
+        let _permits = [
+            slots.permit().await,
+            slots.permit().await,
+            slots.permit().await,
+        ];
+    }
+}

@@ -1,0 +1,183 @@
+//! Whose compiler runs at a farm: one that travels, to workers that have nothing; the workers' own; one out of a folder. And
+//! compilers that cannot travel.
+//!
+//! The bare worker is buildbox-casd, which shows its actions no folder of this machine. The one of Buildbarn's own
+//! deployment, with nothing but busybox, is in `tests/bb-deployments.sh`.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
+use crate::support::farm::{Farm, Profile};
+use crate::support::link::Link;
+use crate::support::llvm::Llvm;
+use crate::support::program::{Feature, Program, cxx, feature, generated};
+use crate::support::remote::{assert_all_cached, assert_all_remote, here, strict};
+use crate::support::servers::{Kind, Server, Setup};
+
+/// casd without any folder of the host in its sandbox.
+fn bare_worker() -> Option<Server> {
+    // A blank: the script takes an empty value for none.
+    let binds = ("BINDS".to_owned(), " ".to_owned());
+    let setup = Setup {
+        environment: vec![binds],
+        ..Setup::default()
+    };
+    Kind::Casd.private(&setup)
+}
+
+fn with_toolchain<'a>(program: &'a Program, server: &Server, toolchain: &str) -> Link<'a> {
+    let salt = format!("{} {toolchain}", program.name);
+    strict(program, &server.environment())
+        .env("RELTO_TOOLCHAIN", toolchain)
+        .env("RELTO_CACHE_SALT", &salt)
+        .keep_objects()
+}
+
+/// All jobs run at the farm and give clang's own objects; another machine finds them.
+fn made_then_found(program: &Program, server: &Server, toolchain: &str) {
+    let made = with_toolchain(program, server, toolchain).run_at(here());
+    let made = made.expect_works();
+    assert_all_remote(made.counts());
+    made.assert_identical_objects();
+    let found = with_toolchain(program, server, toolchain).run();
+    assert_all_cached(found.expect_works().counts());
+}
+
+/// A folder with the compiler under the names that links call it by.
+fn toolchain_folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::create_dir(folder.path().join("bin")).expect("made");
+    let driver = Llvm::get().tool("clang");
+    let release = format!("clang-{}", Llvm::get().major());
+    for name in ["clang", &release] {
+        let place = folder.path().join("bin").join(name);
+        fs_err::os::unix::fs::symlink(&driver, place).expect("linked");
+    }
+    folder
+}
+
+#[test]
+fn a_worker_that_has_nothing_compiles_with_what_travels() {
+    let Some(server) = bare_worker() else {
+        return;
+    };
+    made_then_found(&generated(8), &server, "upload");
+    made_then_found(&feature(Feature::WholeProgramVtables), &server, "upload");
+    let folder = toolchain_folder();
+    let named = folder.path().display().to_string();
+    made_then_found(&generated(4), &server, &named);
+}
+
+#[test]
+fn a_worker_that_has_nothing_has_no_compiler_of_its_own() {
+    let Some(server) = bare_worker() else {
+        return;
+    };
+    let program = generated(4);
+    let outcome = with_toolchain(&program, &server, "worker").run_at(here());
+    // What a farm's compiler refuses is for this machine to judge; here it says that there is none.
+    let counts = outcome.expect_works().counts();
+    assert_eq!(
+        (counts.remote, counts.local),
+        (0, counts.jobs),
+        "{counts:?}"
+    );
+}
+
+#[test]
+fn a_compiler_out_of_a_folder_travels_to_real_farms() {
+    let folder = toolchain_folder();
+    let named = folder.path().display().to_string();
+    let executors = Kind::ALL.into_iter().filter(|kind| kind.executes());
+    for server in executors.filter_map(Kind::shared) {
+        made_then_found(&generated(4), server, &named);
+    }
+}
+
+/// Minutes on a small machine: for `tests/run.sh --long`.
+#[test]
+fn a_whole_cxx_program_is_compiled_by_a_worker_that_has_nothing() {
+    if std::env::var_os("RELTO_TEST_LONG").is_some()
+        && let Some(server) = bare_worker()
+    {
+        made_then_found(&cxx(), &server, "upload");
+    }
+}
+
+/// Links with `compiler` instead of clang.
+fn refused(compiler: &Path, parts: &[&str]) {
+    let farm = Farm::start(Profile::plain());
+    let program = generated(4);
+    let argument = format!("-Wl,--thinlto-remote-compiler={}", compiler.display());
+    let outcome = strict(&program, &farm.environment())
+        .argument(&argument)
+        .run_at(here());
+    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+    for part in parts {
+        assert!(
+            outcome.stderr.contains(part),
+            "`{part}`: {}",
+            outcome.stderr
+        );
+    }
+    assert!(!outcome.executable().exists());
+}
+
+fn program_of(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, bytes).expect("written");
+    fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("set");
+    path
+}
+
+#[test]
+fn a_script_and_a_compiler_cache_cannot_travel() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = b"#!/bin/sh\nexec clang \"$@\"\n";
+    let script = program_of(folder.path(), "clang", script);
+    refused(
+        &script,
+        &[
+            "is a script for `/bin/sh`",
+            "hint: relto sends the compiler itself",
+        ],
+    );
+    let cache = program_of(folder.path(), "ccache", b"not read");
+    let link = folder.path().join("clang-cached");
+    fs_err::os::unix::fs::symlink(cache, &link).expect("linked");
+    refused(
+        &link,
+        &[
+            "is `ccache`, which starts another compiler",
+            "hint: point the compiler option",
+        ],
+    );
+}
+
+#[test]
+fn a_compiler_for_another_machine_cannot_travel() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut bytes = fs::read(Llvm::get().tool("clang")).expect("read");
+    // `e_machine` of the ELF header: AArch64, or on such a machine x86-64.
+    let other = if bytes[18] == 183 { 62 } else { 183 };
+    bytes[18..20].copy_from_slice(&[other, 0]);
+    let foreign = program_of(folder.path(), "clang", &bytes);
+    refused(&foreign, &["is for ", "hint: use a clang built for "]);
+}
+
+#[test]
+fn a_compiler_without_its_libraries_cannot_travel() {
+    let shop = crate::workshop::Workshop::new();
+    let library = shop.library("lib", "x", &[]);
+    let program = shop.program(&["-Llib", "-lx"]);
+    fs::remove_file(library).expect("removed");
+    refused(
+        &program,
+        &[
+            "needs the library `libx.so`",
+            "hint: install the library, or set `LD_LIBRARY_PATH`",
+        ],
+    );
+}

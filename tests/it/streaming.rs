@@ -1,0 +1,76 @@
+//! Nothing waits for what it does not need, and nothing is done twice.
+
+use std::time::Duration;
+
+use fs_err as fs;
+use relto::digest::DigestFunction;
+
+use crate::support::fake::fake_clang;
+use crate::support::farm::{Effect, Farm, Fault, Method, Profile};
+use crate::support::program::generated;
+use crate::support::saved::Saved;
+
+/// A link with a small compiler, so that a new farm soon has it.
+fn saved() -> Saved {
+    let mut saved = Saved::new(&generated(30));
+    let compiler = saved.path("clang");
+    fs::copy(fake_clang("object(ET_REL); return 0;"), &compiler).expect("copied");
+    saved.compile_with(&compiler);
+    saved
+}
+
+fn link(saved: &Saved, farm: &Farm) {
+    let mut command = saved.command();
+    command
+        .envs(farm.environment())
+        .env("RELTO_STRATEGY", "remote");
+    let output = command.output().expect("relto starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+}
+
+#[test]
+fn jobs_whose_inputs_are_there_run_while_others_are_still_sent() {
+    let farm = Farm::start(Profile {
+        max_batch: 16 << 10,
+        ..Profile::plain()
+    });
+    let saved = saved();
+    let module = fs::read(saved.path("m0000.o")).expect("a module");
+    let module = DigestFunction::Sha256.digest(&module);
+    let late = Effect::Delay(Duration::from_secs(5));
+    farm.fault(Fault::at(Method::BatchUpdateBlobs, late).digest(module));
+    link(&saved, &farm);
+    let record = farm.record();
+    let began = record.of(Method::Execute).map(|call| call.began);
+    let mut uploads = record.of(Method::BatchUpdateBlobs);
+    let late = uploads.find(|call| call.digests.contains(&module));
+    let late = late.expect("it was sent").ended.expect("it was taken");
+    assert!(began.min() < Some(late), "every job waited for one upload");
+    record.assert_nothing_twice();
+}
+
+#[test]
+fn jobs_that_are_the_same_are_looked_up_and_executed_under_one_name() {
+    let farm = Farm::start(Profile::plain());
+    let mut saved = saved();
+    let jobs = saved.link["jobs"].as_array_mut().expect("a list");
+    let count = jobs.len();
+    for at in 0..count {
+        let mut copy = jobs[at].clone();
+        let output = copy["outputs"][0].as_str().expect("a name").to_owned();
+        let renamed = format!("copy-{output}");
+        copy["outputs"][0] = renamed.as_str().into();
+        for word in copy["args"].as_array_mut().expect("a list") {
+            if word.as_str() == Some(&output) {
+                *word = renamed.as_str().into();
+            }
+        }
+        jobs.push(copy);
+    }
+    link(&saved, &farm);
+    let record = farm.record();
+    record.assert_nothing_twice();
+    assert_eq!(record.executed.len(), count, "each action ran once");
+    assert!(saved.objects().iter().all(|object| object.exists()));
+}
