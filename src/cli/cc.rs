@@ -14,9 +14,9 @@ use crate::error::{ExitCode, Hinted};
 use crate::events::{Event, Events};
 use crate::exec::JobFailure;
 use crate::job::JobFile;
-use crate::launcher::{self, Decision, Slot, Slots, Told};
+use crate::launcher::{self, Decision, Told};
 use crate::link::LinkError;
-use crate::process::{Ending, Interruption};
+use crate::process::{Ending, Interruption, Slot, SlotFiles};
 use crate::report::OneJob;
 
 /// What the shell reports of a program that a signal ended, less the signal's number.
@@ -238,12 +238,12 @@ fn slot_as_asked(option: Option<&OsStr>) -> Option<Slot> {
 }
 
 /// `None` where a relto that is waiting for this one holds a slot already.
-fn slots(count: NonZeroUsize) -> Option<Slots> {
+fn slots(count: NonZeroUsize) -> Option<SlotFiles> {
     if std::env::var_os(launcher::HOLDS_SLOT).is_some() {
         return None;
     }
-    let folder = Environment::of_process().cache_folder()?.join("slots");
-    Some(Slots::new(folder, count))
+    let folder = Environment::of_process().cache_folder()?;
+    Some(SlotFiles::of_machine(&folder, count.get()))
 }
 
 /// The farm, by a name under which its failure can be remembered.

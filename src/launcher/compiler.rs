@@ -12,7 +12,7 @@ use std::process::Command;
 
 use fs_err as fs;
 
-use super::slots::Slot;
+use crate::process::Slot;
 
 /// What a link to relto may be called besides compilers of a name with `clang` in it.
 const GENERIC: [&str; 2] = ["cc", "c++"];

@@ -8,7 +8,6 @@ mod backend;
 mod compiler;
 mod guarded;
 mod inputs;
-mod slots;
 mod told;
 
 use std::ffi::{OsStr, OsString};
@@ -21,7 +20,6 @@ pub use backend::looks_like_a_backend;
 pub use compiler::{HOLDS_SLOT, become_the_compiler, behind, masked};
 pub use guarded::{GuardedError, run_guarded};
 pub use inputs::InputError;
-pub use slots::{Slot, Slots};
 pub use told::Told;
 
 /// What becomes of a command line.

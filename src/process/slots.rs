@@ -5,15 +5,14 @@
 //! machine is. All further ones are tokens of the jobserver or locked files, one a processor. The kernel drops locks
 //! with the process that holds them; tokens of a process that is killed are lost to make.
 
-use std::fs::{File, TryLockError};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fs_err as fs;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::jobserver::{Jobserver, Token};
+use super::slot_files::{Attempt, Slot, SlotFiles};
 
 /// How often a full machine is looked at again.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
@@ -28,10 +27,7 @@ pub struct Slots {
 #[derive(Debug)]
 enum Others {
     Jobserver(Jobserver),
-    Files {
-        folder: PathBuf,
-        count: usize,
-    },
+    Files(SlotFiles),
     /// Nobody counts.
     Unlimited,
 }
@@ -48,7 +44,7 @@ pub struct Permit {
 enum Held {
     Own(OwnedSemaphorePermit),
     Token(Token),
-    File(File),
+    Slot(Slot),
     Nothing,
 }
 
@@ -59,17 +55,10 @@ impl Slots {
         Self::with(Others::Jobserver(jobserver))
     }
 
-    /// Permits that all links share whose state is in `folder`, `count` on this machine.
+    /// Permits that all processes share whose state is in `folder`, `count` on this machine.
     #[must_use]
     pub fn of_machine(folder: &Path, count: usize) -> Self {
-        // The folder may be one of many machines.
-        let machine = rustix::system::uname();
-        let machine = machine.nodename().to_string_lossy().replace('/', "_");
-        let folder = folder.join("slots").join(machine);
-        Self::with(match fs::create_dir_all(&folder) {
-            Ok(()) => Others::Files { folder, count },
-            Err(_) => Others::Unlimited,
-        })
+        Self::with(Others::Files(SlotFiles::of_machine(folder, count)))
     }
 
     /// As many as anybody asks for.
@@ -102,33 +91,16 @@ impl Slots {
             Others::Jobserver(jobserver) => {
                 jobserver.token().await.map_or(Held::Nothing, Held::Token)
             }
-            Others::Files { folder, count } => loop {
-                match free_file(folder, *count) {
-                    Ok(Some(file)) => return Held::File(file),
-                    Ok(None) => tokio::time::sleep(LOOK_INTERVAL).await,
-                    Err(_) => return Held::Nothing,
+            Others::Files(files) => loop {
+                match files.attempt() {
+                    Attempt::Taken(slot) => return Held::Slot(slot),
+                    Attempt::Full => tokio::time::sleep(LOOK_INTERVAL).await,
+                    Attempt::Unlimited => return Held::Nothing,
                 }
             },
             Others::Unlimited => Held::Nothing,
         }
     }
-}
-
-/// The first file that nobody has locked, now locked.
-fn free_file(folder: &Path, count: usize) -> std::io::Result<Option<File>> {
-    for number in 0..count {
-        let file = fs::OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(folder.join(number.to_string()))?;
-        match file.file().try_lock() {
-            Ok(()) => return Ok(Some(file.into_parts().0)),
-            Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
-    }
-    Ok(None)
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
-//! Compilers at once on this machine, over all processes of a build.
+//! Slots of this machine that all processes of a user share.
 //!
-//! Enters: a folder and how many there may be. Leaves: a slot, which is a locked file of that folder: it is free again when the
-//! process that holds it ends, however it ends, and a compiler that takes relto's place holds it on. Where the files cannot
-//! be had there is no limit.
+//! Enters: a folder and how many there may be. Leaves: a slot, which is a locked file of that folder: it is free again when
+//! the process that holds it ends, however it ends, and a compiler that takes relto's place holds it on. Where the files
+//! cannot be had there is no limit.
 
-use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fs_err as fs;
@@ -14,27 +13,34 @@ use rustix::io::{FdFlags, fcntl_setfd};
 /// How long to wait before looking for a free slot again: short beside a compile.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// The slots of this user.
+/// The slots of a user on this machine.
 #[derive(Debug)]
-pub struct Slots {
+pub struct SlotFiles {
     folder: PathBuf,
-    count: NonZeroUsize,
+    count: usize,
 }
 
 /// One of them, until it is dropped.
 #[derive(Debug)]
 pub struct Slot(fs::File);
 
-enum Attempt {
+/// What asking for a slot gave.
+#[derive(Debug)]
+pub(super) enum Attempt {
     Taken(Slot),
     Full,
     /// The files cannot be made.
     Unlimited,
 }
 
-impl Slots {
+impl SlotFiles {
+    /// `count` slots, for all processes that keep their state in `folder`.
     #[must_use]
-    pub fn new(folder: PathBuf, count: NonZeroUsize) -> Self {
+    pub fn of_machine(folder: &Path, count: usize) -> Self {
+        // The folder may be one of many machines.
+        let machine = rustix::system::uname();
+        let machine = machine.nodename().to_string_lossy().replace('/', "_");
+        let folder = folder.join("slots").join(machine);
         Self { folder, count }
     }
 
@@ -47,7 +53,7 @@ impl Slots {
         }
     }
 
-    /// Waits for a slot. `None` where there is no limit.
+    /// Waits for a slot, blocking the thread. `None` where there is no limit.
     #[must_use]
     pub fn take(&self) -> Option<Slot> {
         loop {
@@ -59,8 +65,8 @@ impl Slots {
         }
     }
 
-    fn attempt(&self) -> Attempt {
-        let count = self.count.get();
+    pub(super) fn attempt(&self) -> Attempt {
+        let count = self.count;
         // Processes that come at the same time try different files first.
         let first = std::process::id() as usize;
         for number in (first..first + count).map(|number| number % count) {
@@ -103,8 +109,7 @@ mod tests {
     #[test]
     fn there_are_as_many_slots_as_were_asked_for() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let count = NonZeroUsize::new(2).expect("not zero");
-        let slots = Slots::new(folder.path().join("slots"), count);
+        let slots = SlotFiles::of_machine(folder.path(), 2);
         let (first, second) = (slots.try_take(), slots.try_take());
         assert!(first.is_some() && second.is_some());
         assert!(slots.try_take().is_none());
@@ -114,7 +119,7 @@ mod tests {
 
     #[test]
     fn where_no_file_can_be_made_there_is_no_limit() {
-        let slots = Slots::new("/dev/null/slots".into(), NonZeroUsize::MIN);
+        let slots = SlotFiles::of_machine(Path::new("/dev/null"), 1);
         assert!(slots.take().is_none());
     }
 }
