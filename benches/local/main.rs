@@ -9,10 +9,12 @@ mod replay;
 mod support;
 
 use std::io::{self, Write as _};
+use std::process::Command;
 use std::thread;
 
 use measure::{Comparison, Sample, median, run};
 use replay::Replay;
+use support::backends::Backends;
 use support::link::{Home, Link};
 use support::program::{Program, cxx, dense, generated};
 use tempfile::TempDir;
@@ -26,6 +28,7 @@ const COMPARISONS: &[(&str, Comparer)] = &[
     ("link", link),
     ("relink", relink),
     ("overhead", overhead),
+    ("launcher", launcher),
 ];
 
 struct Settings {
@@ -182,4 +185,42 @@ fn overhead(settings: &Settings) {
             program.name
         ));
     }
+}
+
+/// What `relto cc` adds to a compiler that is none of its business, and what a backend takes that is found.
+fn launcher(settings: &Settings) {
+    const IN_A_ROW: usize = 200;
+    let home = Home::new();
+    let plain = Command::new("/bin/true");
+    let mut launched = Command::new(env!("CARGO_BIN_EXE_relto"));
+    home.apply(&mut launched);
+    launched.args(["cc", "/bin/true", "-c", "a.c"]);
+    let ours = || run(&launched, IN_A_ROW);
+    let both = Comparison::of(settings.runs, ours, || run(&plain, IN_A_ROW));
+    show(&format!(
+        "a program that does nothing: behind relto, alone\n{HEAD}"
+    ));
+    show(&both.line("wall, ms", |sample| sample.wall * 1000.0));
+    show(&both.line("processor, ms", |sample| sample.cpu * 1000.0));
+
+    let backends = Backends::new(&generated(9));
+    backends.run_all(&home);
+    let counts = backends.run_all(&home);
+    assert_eq!(
+        counts.cached, counts.jobs,
+        "the second run finds everything"
+    );
+    let mut hit = backends.relto(&home);
+    hit.env_remove("RELTO_LOG")
+        .args(backends.arguments("main.o", "native.o"));
+    let mut clang = Command::new(backends.compiler());
+    clang.current_dir(backends.folder());
+    clang.args(backends.arguments("main.o", "plain.o"));
+    let ours = || run(&hit, 20);
+    let both = Comparison::of(settings.runs, ours, || run(&clang, 20));
+    show(&format!(
+        "a small backend: found by relto, compiled by clang\n{HEAD}"
+    ));
+    show(&both.line("wall, ms", |sample| sample.wall * 1000.0));
+    show(&both.line("processor, ms", |sample| sample.cpu * 1000.0));
 }

@@ -31,6 +31,8 @@ pub(super) enum Action {
     Stats,
     Cache(CacheAction),
     Index(IndexAction, PathBuf),
+    /// Show the keys of this link's jobs, or what differs from an earlier one's.
+    Explain(PathBuf, Option<PathBuf>),
     /// Run a compiler: it and its arguments.
     Compile(Vec<OsString>),
     /// Show every option.
@@ -73,6 +75,10 @@ pub(super) fn parse(
             let words = inner.get_many::<OsString>(CC).into_iter().flatten();
             (Action::Compile(words.cloned().collect()), Some(inner))
         }
+        Some(("explain", inner)) => {
+            let earlier = inner.get_one::<PathBuf>("earlier").cloned();
+            (Action::Explain(path(inner, "file"), earlier), Some(inner))
+        }
         Some(("cache", inner)) => (Action::Cache(cache_action(inner)), Some(inner)),
         Some((_, inner)) => (
             Action::Index(index_action(inner), path(inner, "file")),
@@ -107,7 +113,7 @@ fn command() -> Command {
         .subcommands(subcommands())
 }
 
-fn subcommands() -> [Command; 6] {
+fn subcommands() -> [Command; 7] {
     let keyword = |words: [&'static str; 3]| {
         Arg::new("action")
             .value_parser(words)
@@ -133,6 +139,9 @@ fn subcommands() -> [Command; 6] {
                 .value_name("show|trim|clear")
                 .default_value("show"),
         ),
+        subcommand("explain")
+            .arg(path_argument("file", "JOBS.json").required(true))
+            .arg(path_argument("earlier", "EARLIER")),
         subcommand("index")
             .arg(
                 keyword(["show", "inputs", "check"])

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use crate::config::{Group, Kind, OPTIONS, Opt};
 
 /// The commands and what they are for.
-pub(super) const COMMANDS: [(&str, &str); 5] = [
+pub(super) const COMMANDS: [(&str, &str); 6] = [
     (
         "cc",
         "compiler launcher for builds that run ThinLTO backends themselves",
@@ -21,6 +21,10 @@ pub(super) const COMMANDS: [(&str, &str); 5] = [
     (
         "cache",
         "size and hits of the disk cache; `cache trim`, `cache clear`",
+    ),
+    (
+        "explain",
+        "what a job's key is made of: `explain JOBS.json [EARLIER]`",
     ),
     (
         "index",
@@ -45,8 +49,7 @@ pub(super) fn screen() -> String {
     }
     options(&mut text, |option| option.common);
     text.push_str(
-        "\nAny option may be a variable, RELTO_REMOTE_EXECUTOR, or a key, remote_executor,\n\
-         of .relto.toml or ~/.config/relto/config.toml. All options: relto --help-all\n",
+        "\nAny may be a variable (RELTO_JOBS), or stand in .relto.toml: relto --help-all\n",
     );
     text
 }

@@ -9,6 +9,7 @@ mod cc;
 mod distribute;
 mod doctor;
 mod engine;
+mod explain;
 mod help;
 mod index;
 mod output;
@@ -99,6 +100,7 @@ fn dispatch(context: &Context, action: Action) -> Result<ExitCode, Failure> {
         Action::Stats => Ok(stats::run(context)),
         Action::Cache(action) => cache::run(context, action),
         Action::Index(action, file) => index::run(action, &file),
+        Action::Explain(jobs, earlier) => explain::run(context, &jobs, earlier.as_deref()),
         Action::Compile(words) => Ok(cc::run(context, &words, &[])),
         Action::HelpAll => Ok(output::print(&help::everything())),
     }

@@ -3,8 +3,9 @@
 //! Enters: a compiler's arguments. Leaves: the module, shard and outputs that they name, or that they are no backend. The
 //! arguments' meanings are `action`'s; a file's first bytes say whether it is bitcode, as they do to clang.
 
-use std::ffi::OsString;
-use std::io::Read as _;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use fs_err as fs;
@@ -42,15 +43,36 @@ pub(super) enum Recognized {
 /// Whether a command line may be a backend, without looking closer. All others can be left to the compiler at once.
 #[must_use]
 pub fn looks_like_a_backend(words: &[OsString]) -> bool {
-    words
-        .iter()
-        .map(|word| word.as_encoded_bytes())
-        .any(|word| word.starts_with(INDEX) || word.starts_with(b"@"))
+    let mut bytes = words.iter().map(|word| word.as_encoded_bytes());
+    bytes.any(|word| match word {
+        [b'@', file @ ..] => mentions_an_index(OsStr::from_bytes(file)),
+        word => word.starts_with(INDEX),
+    })
+}
+
+/// Whether a response file may have the option in it, or in another file that it names. Links have long ones without.
+fn mentions_an_index(file: &OsStr) -> bool {
+    let Ok(text) = read_regular(Path::new(file)) else {
+        return false;
+    };
+    text.contains(&b'@') || text.windows(INDEX.len()).any(|part| part == INDEX)
+}
+
+/// A pipe can be read once, and that is for the compiler to do.
+fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    fs::read(path)
+}
+
+fn read_text(path: &str) -> io::Result<String> {
+    String::from_utf8(read_regular(Path::new(path))?).map_err(io::Error::other)
 }
 
 /// Reads a command line. Whatever the compiler would refuse by itself is no backend: it has the better message.
 pub(super) fn recognize(words: &[String]) -> Recognized {
-    let Ok(words) = expand_response_files(words, &mut |path| fs::read_to_string(path)) else {
+    let Ok(words) = expand_response_files(words, &mut read_text) else {
         return Recognized::No;
     };
     let arguments = arguments::parse(&words);
@@ -206,7 +228,12 @@ mod tests {
             folder.path().display()
         );
         fs::write(folder.path().join("args"), text).expect("written");
-        assert!(looks_like_a_backend(&["@args".into()]));
+        let named = |name: &str| OsString::from(format!("@{}/{name}", folder.path().display()));
+        assert!(looks_like_a_backend(&[named("args")]));
+        fs::write(folder.path().join("more"), "@args").expect("written");
+        assert!(looks_like_a_backend(&[named("more")]));
+        fs::write(folder.path().join("objects"), "a.o b.o -o app").expect("written");
+        assert!(!looks_like_a_backend(&[named("objects"), named("missing")]));
         assert!(matches!(
             recognized(folder.path(), "@DIR/args"),
             Recognized::Yes(_)

@@ -7,6 +7,7 @@
 mod compiler;
 mod deliver;
 pub mod doctor;
+pub mod explain;
 mod farm;
 mod plan;
 mod record;

@@ -99,7 +99,8 @@ impl Planner<'_> {
         )
     }
 
-    fn form(&self, job: &Job) -> Result<Checked, Unsound> {
+    /// What the job is, before any cache is asked.
+    pub(super) fn form(&self, job: &Job) -> Result<Checked, Unsound> {
         let caller = self.file.caller;
         let shard = read_shard(caller, job.index())?;
         let index = match &shard[..] {
@@ -243,8 +244,8 @@ impl Planner<'_> {
     }
 }
 
-struct Checked {
-    form: PlannedForm,
+pub(super) struct Checked {
+    pub(super) form: PlannedForm,
     /// What the compiler reads, weighted.
     bytes: u64,
 }

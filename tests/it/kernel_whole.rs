@@ -128,7 +128,11 @@ impl Kernel {
         let text = fs::read_to_string(&path).expect("a source");
         // Another file by that name: the fetched sources stay what they are.
         fs::remove_file(&path).expect("removed");
-        fs::write(&path, text + "int relto_test(int x) { return x * 7; }\n").expect("written");
+        fs::write(
+            &path,
+            text + "int relto_test(int x);\nint relto_test(int x) { return x * 7; }\n",
+        )
+        .expect("written");
     }
 }
 

@@ -9,6 +9,7 @@ use crate::support::farm::{Farm, Profile};
 use crate::support::link::Home;
 use crate::support::outcome::Counts;
 use crate::support::program::{Feature, feature, generated};
+use crate::support::servers::Kind;
 
 /// Runs all backends, each with the variables of `environment`; gives where the objects came from, and all that relto said.
 fn run_all(
@@ -117,4 +118,23 @@ fn a_farm_whose_worker_fails_leaves_the_last_word_to_the_compiler_here() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
     assert!(stderr.contains("`main.o`: in place"), "{stderr}");
+}
+
+/// Buildbarn, buildbox-casd, BuildGrid: whichever is there.
+#[test]
+fn real_farms_make_backends_and_find_them_again() {
+    let executors = Kind::ALL.into_iter().filter(|kind| kind.executes());
+    for server in executors.filter_map(Kind::shared) {
+        let mut environment = server.environment();
+        environment.push(("RELTO_CACHE_SALT", "launched".to_owned()));
+        let program = generated(4);
+        let made = Backends::new(&program);
+        let (counts, said) = run_all(&made, &Home::new(), &environment);
+        assert_eq!(counts.remote, counts.jobs, "{said}");
+        made.assert_identical_objects();
+        let found = Backends::new(&program);
+        let (counts, said) = run_all(&found, &Home::new(), &environment);
+        assert_eq!(counts.cached, counts.jobs, "{said}");
+        found.assert_identical_objects();
+    }
 }

@@ -203,3 +203,18 @@ fn the_list_of_imports_is_held_against_the_index() {
     );
     assert_eq!(output.status.code(), Some(0));
 }
+
+/// `@<(echo ...)`: who looks into it first leaves nothing for the compiler.
+#[test]
+fn a_response_file_that_is_a_pipe_is_left_to_the_compiler() {
+    let (backends, home) = (plain(), Home::new());
+    let mut shell = Command::new("bash");
+    home.apply(&mut shell);
+    let script = "exec \"$0\" cc \"$1\" @<(echo -O2 -x ir -c -fthinlto-index=main.o.thinlto.bc -o o.o main.o)";
+    shell
+        .current_dir(backends.folder())
+        .args(["-c", script, env!("CARGO_BIN_EXE_relto")])
+        .arg(backends.compiler());
+    run(&mut shell);
+    assert!(!taken(&backends.path("o.o")).is_empty());
+}

@@ -18,6 +18,7 @@ mod contract;
 mod doctor;
 mod dynamic;
 mod ends;
+mod explain;
 mod faults;
 mod faulty_network;
 mod figures;
