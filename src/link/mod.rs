@@ -30,7 +30,7 @@ pub use self::tools::ToolchainSource;
 use self::tools::{Tools, ToolsError};
 use crate::cache::DiskCache;
 use crate::error::Hinted;
-use crate::events::{Event, Events};
+use crate::events::{Event, Events, JobId};
 use crate::exec::JobFailure;
 use crate::exec::queue::Queue;
 use crate::hash_cache::HashCache;
@@ -130,7 +130,9 @@ struct Link {
     slots: Arc<Slots>,
     /// Jobs without a result.
     queue: Arc<Queue>,
-    /// The first job that nobody plans yet.
+    /// The order in which jobs are planned.
+    order: Vec<JobId>,
+    /// The first place in `order` that nobody plans yet.
     next: AtomicUsize,
 }
 
@@ -156,13 +158,10 @@ pub async fn run(
     if let Some(reason) = tools.obstacle() {
         events.note(format!("all jobs run in place, uncached: {reason}"));
     }
+    let record = Record::new(Arc::clone(&state), &file.jobs);
     let link = Arc::new(Link {
-        delivery: Delivery::new(
-            disk_cache,
-            Record::new(Arc::clone(&state)),
-            cancel.clone(),
-            events.clone(),
-        ),
+        order: record.order(&file.jobs),
+        delivery: Delivery::new(disk_cache, record, cancel.clone(), events.clone()),
         farm: options
             .farm
             .as_ref()
