@@ -4,35 +4,53 @@
 //! names. Copies differ in a macro that no backend looks at, so that each job has a key of its own.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fs_err as fs;
 use relto::thinlto::{Index, SummaryOrder};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
+use crate::support::corpus::cached;
 use crate::support::link::{Home, Link};
-use crate::support::outcome::Outcome;
+use crate::support::llvm::Llvm;
 use crate::support::program::Program;
+use crate::support::saved::copy_files;
+
+const JOB_FILE: &str = "jobs.json";
 
 /// A link that can be given to relto again and again.
 pub(crate) struct Multiplied {
-    outcome: Outcome,
+    folder: TempDir,
     link: Value,
     /// By module: the object that clang makes of it.
     pub(crate) objects: Vec<(String, Vec<u8>)>,
 }
 
 impl Multiplied {
+    /// The link itself is made once a machine.
     pub(crate) fn new(program: &Program) -> Self {
-        let outcome = Link::reference(program).keep_objects().run().expect_works();
-        let link = outcome.job_file();
-        let modules = jobs(&link).iter().map(|job| text(&job["inputs"][0]));
-        let objects = modules.zip(outcome.objects()).collect();
+        let clang = Llvm::get().tool("clang");
+        let recipe = format!("{:?}{}", program.modules, clang.display());
+        let kept = cached(&format!("linked-{}", program.name), &recipe, |folder| {
+            let outcome = Link::reference(program).keep_objects().run().expect_works();
+            copy_files(outcome.folder(), folder);
+            fs::write(folder.join(JOB_FILE), outcome.job_file().to_string()).expect("written");
+        });
+        let folder = TempDir::new().expect("a temporary folder");
+        copy_files(&kept, folder.path());
+        let file = fs::read(kept.join(JOB_FILE)).expect("read");
+        let link = serde_json::from_slice(&file).expect("a job file");
+        let object = |job: &Value| {
+            let object = fs::read(kept.join(text(&job["outputs"][0])));
+            (text(&job["inputs"][0]), object.expect("an object"))
+        };
         Self {
-            outcome,
+            objects: jobs(&link).iter().map(object).collect(),
+            folder,
             link,
-            objects,
         }
     }
 
@@ -41,12 +59,17 @@ impl Multiplied {
     }
 
     fn folder(&self) -> &Path {
-        self.outcome.folder()
+        self.folder.path()
     }
 
     /// The same files for every copy.
     pub(crate) fn times(&self, copies: usize) -> PathBuf {
-        self.write(copies, |_, name| name.to_owned())
+        self.write(0..copies, |_, name| name.to_owned())
+    }
+
+    /// One copy, whose objects are its own.
+    pub(crate) fn number(&self, copy: usize) -> PathBuf {
+        self.write(copy..copy + 1, |_, name| name.to_owned())
     }
 
     /// `count` jobs, each copy with modules and shards of its own.
@@ -55,12 +78,13 @@ impl Multiplied {
         for copy in 0..copies {
             self.copy_files(copy);
         }
-        self.write(copies, |copy, name| format!("{copy}/{name}"))
+        self.write(0..copies, |copy, name| format!("{copy}/{name}"))
     }
 
-    fn write(&self, copies: usize, name: impl Fn(usize, &str) -> String) -> PathBuf {
-        let mut all = Vec::with_capacity(copies * self.jobs());
-        for copy in 0..copies {
+    fn write(&self, copies: Range<usize>, name: impl Fn(usize, &str) -> String) -> PathBuf {
+        let file = format!("jobs-{}-{}.json", copies.start, copies.end);
+        let mut all = Vec::with_capacity(copies.len() * self.jobs());
+        for copy in copies {
             for job in jobs(&self.link) {
                 let renamed = |list: &Value| -> Vec<String> {
                     let list = list.as_array().expect("a list").iter();
@@ -89,7 +113,7 @@ impl Multiplied {
             }
         }
         let link = json!({"common": self.link["common"], "jobs": all});
-        let path = self.folder().join(format!("jobs-{copies}.json"));
+        let path = self.folder().join(file);
         fs::write(&path, link.to_string()).expect("written");
         path
     }

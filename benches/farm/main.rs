@@ -3,6 +3,7 @@
 //! Enters: `--runs N`, `--jobs N`, and names of benchmarks to run only those. Leaves: tables on stdout. Ratios count:
 //! absolute times are the machine's.
 
+mod crowd;
 mod links;
 #[path = "../local/measure.rs"]
 mod measure;
@@ -36,7 +37,7 @@ fn main() {
         Some(arguments[at + 1].parse().expect("a number"))
     };
     let (runs, jobs) = (value("--runs").unwrap_or(5), value("--jobs"));
-    let names = ["replay", "scale", "transfer", "servers"];
+    let names = ["replay", "scale", "transfer", "crowd", "servers"];
     let is_named = |name: &str| arguments.iter().any(|argument| argument == name);
     let all = !names.iter().any(|name| is_named(name));
     for name in names.into_iter().filter(|name| all || is_named(name)) {
@@ -45,6 +46,7 @@ fn main() {
             "replay" => replay::replay(runs),
             "scale" => scale::scale(runs, jobs),
             "transfer" => transfer::transfer(runs),
+            "crowd" => crowd::crowd(runs),
             _ => servers::servers(runs),
         }
     }

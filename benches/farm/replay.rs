@@ -18,10 +18,9 @@ const SLOTS: usize = 200;
 const ROUND_TRIP: Duration = Duration::from_millis(20);
 /// 1 Gbit/s.
 const BYTES_PER_SECOND: u64 = 125_000_000;
-/// What clang takes for a byte of object: a second for 100 kB, as for Crypto++ with `-O2 -g` on a server of 2020.
-const PER_BYTE: Duration = Duration::from_micros(10);
-/// What it takes before.
-const START: Duration = Duration::from_millis(50);
+/// What a job is said to take for each byte of its object, and besides: 1.3 seconds on average, 10 at most.
+const PER_BYTE: Duration = Duration::from_micros(1);
+const START: Duration = Duration::from_secs(1);
 
 /// Links from which relto learns how long the jobs take, before it is measured.
 const LEARNING: usize = 1;

@@ -54,7 +54,7 @@ pub fn explain(file: &JobFile, options: &Options) -> Result<Vec<Explanation>, Li
     let state = open_state(options);
     let hash_cache = HashCache::new(Arc::clone(&state));
     let tools = Tools::find(file, options, &hash_cache, &state).map_err(Box::new)?;
-    let (record, cancel) = (Record::new(state), CancellationToken::new());
+    let (record, cancel) = (Record::new(state, &file.jobs), CancellationToken::new());
     let delivery = Delivery::new(None, record, None, cancel, Events::discarded());
     let explained = file.jobs.iter().map(|job| {
         let (events, told) = Events::channel();

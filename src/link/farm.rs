@@ -26,7 +26,7 @@ const STORING: usize = 8;
 
 /// For what nobody needs, offered results and executions to be cancelled, the end of a link waits this part of its time.
 const PART: u32 = 40;
-const SHORTEST: Duration = Duration::from_millis(25);
+const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(3);
 
 /// A farm, and how a link may use it.

@@ -32,7 +32,7 @@ pub use self::tools::ToolchainSource;
 use self::tools::{Tools, ToolsError};
 use crate::cache::DiskCache;
 use crate::error::Hinted;
-use crate::events::{Event, Events};
+use crate::events::{Event, Events, JobId};
 use crate::exec::JobFailure;
 use crate::exec::queue::Queue;
 use crate::hash_cache::HashCache;
@@ -132,7 +132,9 @@ struct Link {
     slots: Arc<Slots>,
     /// Jobs without a result.
     queue: Arc<Queue>,
-    /// The first job that nobody plans yet.
+    /// The order in which jobs are planned.
+    order: Vec<JobId>,
+    /// The first place in `order` that nobody plans yet.
     next: AtomicUsize,
 }
 
@@ -162,10 +164,12 @@ pub async fn run(
             Caller::Launcher => events.warning(text, None),
         }
     }
+    let record = Record::new(Arc::clone(&state), &file.jobs);
     let link = Arc::new(Link {
+        order: record.order(&file.jobs),
         delivery: Delivery::new(
             disk_cache,
-            Record::new(Arc::clone(&state)),
+            record,
             (file.caller == Caller::Linker).then(Parent::now),
             cancel.clone(),
             events.clone(),

@@ -4,16 +4,19 @@
 //! line for `relto stats`, and, when the disk cache has grown beyond its limit, a process that trims it. Nothing of this
 //! delays the link or fails it.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
+use fs_err as fs;
+
 use super::Options;
 use crate::cache::add_debt;
-use crate::events::{self, Events, Origin};
+use crate::events::{self, Events, JobId, Origin};
 use crate::exec::{Compiled, Planned};
 use crate::history::{Estimate, History, LinkRecord, ModuleKey, OriginCounts};
-use crate::job::Caller;
+use crate::job::{Caller, Job};
 use crate::process::{Relto, detach};
 use crate::state::State;
 
@@ -25,15 +28,21 @@ const START: u64 = 30_000;
 pub(super) struct Record {
     started: Instant,
     history: History,
+    /// What the modules of this link took before.
+    known: HashMap<ModuleKey, Estimate>,
     state: Arc<State>,
     counts: Mutex<OriginCounts>,
 }
 
 impl Record {
-    pub(super) fn new(state: Arc<State>) -> Self {
+    /// Of a link of `jobs`.
+    pub(super) fn new(state: Arc<State>, jobs: &[Job]) -> Self {
+        let history = History::new(Arc::clone(&state));
+        let keys: Vec<_> = jobs.iter().map(|job| module_key(job.module())).collect();
         Self {
             started: events::now(),
-            history: History::new(Arc::clone(&state)),
+            known: history.estimates(&keys),
+            history,
             state,
             counts: Mutex::default(),
         }
@@ -59,14 +68,27 @@ impl Record {
 
     /// How long the compile of `module` may take, in microseconds: as long as last time, else by the bytes it reads.
     pub(super) fn cost(&self, module: &str, bytes: u64) -> u64 {
-        let key = module_key(module);
-        let last = self.history.estimates(&[key]);
-        last.get(&key).map_or(START + bytes, |estimate| {
-            u64::try_from(estimate.duration.as_micros()).unwrap_or(u64::MAX)
-        })
+        self.last(module).unwrap_or(START + bytes)
     }
 
-    /// Ends the record of a link that succeeded; a launched compiler is a part of what its folder's build does. `added` is what it brought into the disk cache, in bytes.
+    fn last(&self, module: &str) -> Option<u64> {
+        let estimate = self.known.get(&module_key(module))?;
+        Some(u64::try_from(estimate.duration.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// The order in which jobs are best made ready: the longest are the first to be sent and executed. What is not known
+    /// yet is as long as its module, without imports.
+    pub(super) fn order(&self, jobs: &[Job]) -> Vec<JobId> {
+        let size = |module: &str| fs::metadata(module).map_or(0, |found| found.len());
+        let cost = |module: &str| self.last(module).unwrap_or_else(|| START + size(module));
+        let costs: Vec<u64> = jobs.iter().map(|job| cost(job.module())).collect();
+        let mut order: Vec<JobId> = (0..jobs.len()).collect();
+        order.sort_by_key(|id| std::cmp::Reverse(costs[*id]));
+        order
+    }
+
+    /// Ends the record of a link that succeeded; a launched compiler is a part of what its folder's build does. `added` is
+    /// what it brought into the disk cache, in bytes.
     pub(super) fn close(
         &self,
         caller: Caller,

@@ -12,7 +12,6 @@ use super::farm::{Connecting, Farm};
 use super::plan::{Planner, Step};
 use super::runners::{Here, There};
 use super::{Link, LinkError, Options};
-use crate::events::JobId;
 use crate::exec::local::{self, LocalExecutor};
 use crate::exec::queue::{Place, Places, work};
 use crate::exec::remote::{self, RemoteExecutor};
@@ -80,11 +79,11 @@ impl Link {
             if self.cancel.is_cancelled() {
                 return Err(LinkError::Cancelled);
             }
-            let job: JobId = self.next.fetch_add(1, Ordering::Relaxed);
-            if job >= self.file.jobs.len() {
+            let next = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(job) = self.order.get(next) else {
                 return Ok(());
-            }
-            match planner.plan(job)? {
+            };
+            match planner.plan(*job)? {
                 Step::Done => {}
                 Step::Run(job) => self.queue(Arc::new(*job)),
             }

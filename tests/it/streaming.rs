@@ -31,19 +31,21 @@ fn link(saved: &Saved, farm: &Farm) {
 
 #[test]
 fn jobs_whose_inputs_are_there_run_while_others_are_still_sent() {
+    let limit = 4 << 10;
     let farm = Farm::start(Profile {
-        max_batch: 16 << 10,
+        max_batch: limit,
         ..Profile::plain()
     });
     let saved = saved();
-    let module = fs::read(saved.path("m0000.o")).expect("a module");
+    let module = fs::read(saved.path("main.o")).expect("a module");
     let module = DigestFunction::Sha256.digest(&module);
+    assert!(module.size > limit, "it goes by a call of its own");
     let late = Effect::Delay(Duration::from_secs(5));
-    farm.fault(Fault::at(Method::BatchUpdateBlobs, late).digest(module));
+    farm.fault(Fault::at(Method::Write, late).digest(module));
     link(&saved, &farm);
     let record = farm.record();
     let began = record.of(Method::Execute).map(|call| call.began);
-    let mut uploads = record.of(Method::BatchUpdateBlobs);
+    let mut uploads = record.of(Method::Write);
     let late = uploads.find(|call| call.digests.contains(&module));
     let late = late.expect("it was sent").ended.expect("it was taken");
     assert!(began.min() < Some(late), "every job waited for one upload");

@@ -161,7 +161,8 @@ pub(crate) fn leftovers(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-fn copy_files(from: &Path, to: &Path) {
+/// The files of one folder, without folders in it.
+pub(crate) fn copy_files(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).expect("a folder") {
         let path = entry.expect("an entry").path();
         if path.is_file() {
