@@ -3,6 +3,8 @@
 //! Enters: sizes and a limit. Leaves: which item goes into which batch. Who sends them, and what a server's limit turned
 //! out to be, is the business of `upload`, `download` and `limits`.
 
+use super::status::{Failure, FailureKind};
+
 /// What one blob adds to a message beside its bytes: hash, sizes, field tags, status.
 pub(super) const ENTRY_OVERHEAD: usize = 128;
 
@@ -11,6 +13,14 @@ pub(super) fn cost(size: u64) -> usize {
     usize::try_from(size)
         .unwrap_or(usize::MAX)
         .saturating_add(ENTRY_OVERHEAD)
+}
+
+/// Whether less at once, or a stream, may succeed where a batch failed.
+pub(super) fn may_shrink(failure: &Failure) -> bool {
+    matches!(
+        failure.kind,
+        FailureKind::TooLarge | FailureKind::Rejected | FailureKind::Unsupported
+    )
 }
 
 /// Takes from the front of `items` as many as fit into `limit` bytes and `most` items, at least one.

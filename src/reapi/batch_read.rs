@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 
-use super::batch::cost;
+use super::batch::{cost, may_shrink};
 use super::bytestream;
 use super::channel::Lane;
 use super::farm::Farm;
@@ -60,13 +60,6 @@ pub(super) async fn read(farm: &Farm, digests: Vec<Digest>) -> Answers {
         }
     }
     answers
-}
-
-fn may_shrink(failure: &Failure) -> bool {
-    matches!(
-        failure.kind,
-        FailureKind::TooLarge | FailureKind::Rejected | FailureKind::Unsupported
-    )
 }
 
 async fn ask(farm: &Farm, digests: &[Digest]) -> Result<BatchReadBlobsResponse, Failure> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use prost::Message as _;
 
-use super::batch::cost;
+use super::batch::{cost, may_shrink};
 use super::blob::Blob;
 use super::bytestream;
 use super::channel::Lane;
@@ -62,14 +62,6 @@ pub(super) async fn send(farm: &Arc<Farm>, blobs: Vec<Blob>) -> Outcomes {
         }
     }
     outcomes
-}
-
-/// Whether less at once, or a stream, may succeed.
-fn may_shrink(failure: &Failure) -> bool {
-    matches!(
-        failure.kind,
-        FailureKind::TooLarge | FailureKind::Rejected | FailureKind::Unsupported
-    )
 }
 
 /// Reads and verifies on a blocking thread; what cannot be read has its outcome already.
