@@ -36,8 +36,8 @@ pub(crate) use options::nearest;
 pub use options::{Group, Kind, OPTIONS, Opt};
 pub use secret::Secret;
 pub use settings::{
-    CredentialHelper, DiskCacheSettings, Header, LocalSettings, OutputSettings, RemoteSettings,
-    Settings, Strategy, TlsSettings, Toolchain,
+    DiskCacheSettings, Header, LocalSettings, OutputSettings, RemoteSettings, Settings, Strategy,
+    Toolchain,
 };
 
 use find::Files;

@@ -22,12 +22,8 @@ impl RemoteSettings {
             headers: headers(&self.headers),
             cache_headers: headers(&self.cache_headers),
             exec_headers: headers(&self.exec_headers),
-            tls: reapi::TlsOptions {
-                certificate: self.tls.certificate.clone(),
-                client_certificate: self.tls.client_certificate.clone(),
-                client_key: self.tls.client_key.clone(),
-            },
-            credential_helpers: self.credential_helpers(),
+            tls: self.tls.clone(),
+            credential_helpers: self.credential_helpers.clone(),
             timeout: self.timeout,
             retries: u32::try_from(self.retries).unwrap_or(u32::MAX),
             deadline: self.deadline,
@@ -37,16 +33,6 @@ impl RemoteSettings {
             digest_function: self.digest_function,
             ..ClientOptions::default()
         }
-    }
-
-    fn credential_helpers(&self) -> Vec<reapi::CredentialHelper> {
-        let helpers = self.credential_helpers.iter();
-        helpers
-            .map(|helper| reapi::CredentialHelper {
-                host: helper.host.clone(),
-                program: helper.program.clone(),
-            })
-            .collect()
     }
 }
 

@@ -12,11 +12,12 @@ use super::error::ConfigError;
 use super::merge::{Source, Text, Values, shown};
 use super::options::Kind;
 use super::settings::{
-    CredentialHelper, DiskCacheSettings, Header, LocalSettings, OutputSettings, RemoteSettings,
-    Settings, Strategy, TlsSettings, Toolchain,
+    DiskCacheSettings, Header, LocalSettings, OutputSettings, RemoteSettings, Settings, Strategy,
+    Toolchain,
 };
 use super::value::{self, Wrong};
 use crate::digest::DigestFunction;
+use crate::reapi::{CredentialHelper, TlsOptions};
 
 const TIMEOUT: Duration = Duration::from_mins(1);
 const RETRIES: usize = 5;
@@ -158,8 +159,8 @@ impl Reader<'_> {
         }
     }
 
-    fn tls(&self) -> Result<TlsSettings, ConfigError> {
-        let tls = TlsSettings {
+    fn tls(&self) -> Result<TlsOptions, ConfigError> {
+        let tls = TlsOptions {
             certificate: self.path("tls_certificate"),
             client_certificate: self.path("tls_client_certificate"),
             client_key: self.path("tls_client_key"),

@@ -12,6 +12,7 @@ use super::address::Address;
 use super::merge::Values;
 use super::secret::Secret;
 use crate::digest::DigestFunction;
+use crate::reapi::{CredentialHelper, TlsOptions};
 
 /// Where jobs are to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +85,7 @@ pub struct RemoteSettings {
     pub accept_cached: bool,
     pub upload_local_results: bool,
     pub local_fallback: bool,
-    pub tls: TlsSettings,
+    pub tls: TlsOptions,
     /// In the order of their sources, the strongest last.
     pub credential_helpers: Vec<CredentialHelper>,
     /// `None`: the first that the farm offers, SHA256 preferred.
@@ -101,24 +102,6 @@ pub struct Header {
     /// In lower case.
     pub name: String,
     pub value: Secret,
-}
-
-/// PEM files.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TlsSettings {
-    /// `None`: the authorities that the system trusts.
-    pub certificate: Option<PathBuf>,
-    /// There with its key, or not at all.
-    pub client_certificate: Option<PathBuf>,
-    pub client_key: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CredentialHelper {
-    /// `farm.example.com`, `*.example.com`; `None` fits every host.
-    pub host: Option<String>,
-    /// A path, or a name to look up in `PATH`.
-    pub program: PathBuf,
 }
 
 #[derive(Debug, Clone)]

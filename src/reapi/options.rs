@@ -92,10 +92,11 @@ impl fmt::Debug for Header {
 }
 
 /// PEM files.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsOptions {
     /// The authority that signed the server's certificate, instead of those that the system and relto know.
     pub certificate: Option<PathBuf>,
+    /// There with its key, or not at all.
     pub client_certificate: Option<PathBuf>,
     pub client_key: Option<PathBuf>,
 }
@@ -105,6 +106,7 @@ pub struct TlsOptions {
 pub struct CredentialHelper {
     /// `farm.example.com` or `*.example.com`; `None` for every host.
     pub host: Option<String>,
+    /// A path, or a name to look up in `PATH`.
     pub program: PathBuf,
 }
 
