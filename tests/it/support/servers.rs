@@ -79,16 +79,20 @@ impl Kind {
     fn script(self) -> Option<PathBuf> {
         let variable = self.variable();
         if let Some(script) = std::env::var_os(&variable).filter(|script| !script.is_empty()) {
-            return Some(script.into());
+            if self != Self::Buildgrid || has_buildbox_run() {
+                return Some(script.into());
+            }
         }
         let required = std::env::var("RELTO_TEST_REQUIRE").unwrap_or_default();
         let mut required = required.split(',').map(str::trim);
         assert!(
             !required.any(|name| name == self.name() || name == "all"),
-            "RELTO_TEST_REQUIRE wants `{}`, but `{variable}` is not set",
+            "RELTO_TEST_REQUIRE wants `{}`, but `{variable}` names no start script, or its worker has no `buildbox-run`",
             self.name()
         );
-        eprintln!("skipped: `{variable}` does not name a start script");
+        eprintln!(
+            "skipped: `{variable}` does not name a start script, or its worker has no `buildbox-run`"
+        );
         None
     }
 }
@@ -309,10 +313,18 @@ fn free_port() -> u16 {
     panic!("no eight free ports in a row");
 }
 
-/// buildbox-casd's script fetches its programs into a new folder each time: once is enough.
+/// buildbox-casd's script fetches its programs into a new folder each time: once is enough. BuildGrid's worker runs one
+/// of them too.
 fn programs(kind: Kind) -> Option<PathBuf> {
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("casd-bin");
-    (kind == Kind::Casd).then_some(kept)
+    matches!(kind, Kind::Casd | Kind::Buildgrid).then_some(kept)
+}
+
+/// `buildbox-run` for BuildGrid's worker: named by `BUILDBOX_RUN`, or what buildbox-casd's script fetches.
+fn has_buildbox_run() -> bool {
+    std::env::var_os("BUILDBOX_RUN").is_some()
+        || programs(Kind::Buildgrid).is_some_and(|kept| kept.is_dir())
+        || Kind::Casd.shared().is_some()
 }
 
 fn lend_programs(kind: Kind, folder: &Path) {
