@@ -161,8 +161,11 @@ impl Server {
         let platform = self.kind.platform().iter();
         let properties = platform.map(|(name, value)| format!("{name}={value}"));
         let properties = properties.map(|p| ("RELTO_REMOTE_DEFAULT_EXEC_PROPERTIES", p));
+        // Each execution holds one of 60 threads, and its workers need some to fetch their work.
+        let jobs = (self.kind == Kind::Buildgrid).then(|| ("RELTO_JOBS", "20".to_owned()));
         std::iter::once((endpoint, self.address()))
             .chain(properties)
+            .chain(jobs)
             .collect()
     }
 
