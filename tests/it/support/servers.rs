@@ -5,13 +5,14 @@
 //! ends. Leaves: a `Server`, which is gone when its guard is, or when the test process ends in whatever way. Without the variable a
 //! test skips and says so; `RELTO_TEST_REQUIRE` (names by comma, or `all`) makes that a failure.
 
+mod programs;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use fs_err as fs;
 use rustix::process::{Pid, Signal, kill_process_group};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,10 +79,9 @@ impl Kind {
     )]
     fn script(self) -> Option<PathBuf> {
         let variable = self.variable();
-        if let Some(script) = std::env::var_os(&variable).filter(|script| !script.is_empty()) {
-            if self != Self::Buildgrid || has_buildbox_run() {
-                return Some(script.into());
-            }
+        let script = std::env::var_os(&variable).filter(|script| !script.is_empty());
+        if let Some(script) = script.filter(|_| programs::are_there(self)) {
+            return Some(script.into());
         }
         let required = std::env::var("RELTO_TEST_REQUIRE").unwrap_or_default();
         let mut required = required.split(',').map(str::trim);
@@ -123,14 +123,14 @@ impl Server {
             .prefix(&format!("relto-{}-", kind.name()))
             .tempdir()
             .expect("a folder for the server");
-        lend_programs(kind, folder.path());
+        programs::lend(kind, folder.path());
         let mut complaints = Vec::new();
         // Somebody may take the port between the choice and the start.
         for _ in 0..3 {
             let port = free_port();
             match run_script(script, port, folder.path(), setup) {
                 Ok(processes) => {
-                    keep_programs(kind, folder.path());
+                    programs::keep(kind, folder.path());
                     return Self {
                         kind,
                         script: script.to_owned(),
@@ -314,43 +314,4 @@ fn free_port() -> u16 {
         }
     }
     panic!("no eight free ports in a row");
-}
-
-/// buildbox-casd's script fetches its programs into a new folder each time: once is enough. BuildGrid's worker runs one
-/// of them too.
-fn programs(kind: Kind) -> Option<PathBuf> {
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("casd-bin");
-    matches!(kind, Kind::Casd | Kind::Buildgrid).then_some(kept)
-}
-
-/// `buildbox-run` for BuildGrid's worker: named by `BUILDBOX_RUN`, or what buildbox-casd's script fetches.
-fn has_buildbox_run() -> bool {
-    std::env::var_os("BUILDBOX_RUN").is_some()
-        || programs(Kind::Buildgrid).is_some_and(|kept| kept.is_dir())
-        || Kind::Casd.shared().is_some()
-}
-
-fn lend_programs(kind: Kind, folder: &Path) {
-    if let Some(kept) = programs(kind).filter(|kept| kept.is_dir()) {
-        copy_files(&kept, &folder.join("bin")).expect("programs copied");
-    }
-}
-
-fn keep_programs(kind: Kind, folder: &Path) {
-    let Some(kept) = programs(kind).filter(|kept| !kept.exists()) else {
-        return;
-    };
-    let part = kept.with_extension(std::process::id().to_string());
-    let copied = copy_files(&folder.join("bin"), &part).and_then(|()| fs::rename(&part, &kept));
-    // Another test process may have been first.
-    drop(copied);
-}
-
-fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        fs::copy(entry.path(), to.join(entry.file_name()))?;
-    }
-    Ok(())
 }
