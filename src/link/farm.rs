@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::tools::ToolchainSource;
 use crate::error::Hinted;
-use crate::events::{Event, Events};
+use crate::events::{Event, Events, Origin};
 use crate::exec::remote::{Cause, Fallen, RemoteExecutor};
 use crate::exec::{Compiled, JobFailure, Planned};
 use crate::reapi::{CapabilityError, Client, ClientOptions, ConnectError, FailureKind};
@@ -166,9 +166,12 @@ impl Farm {
                 ));
                 None
             }
-            Cause::Away => Some(format!(
-                "the farm at `{farm}` does not do its work, this machine does: {reason}"
-            )),
+            Cause::Away => {
+                self.events.send(Event::FarmUnreachable);
+                Some(format!(
+                    "the farm at `{farm}` does not do its work, this machine does: {reason}"
+                ))
+            }
             Cause::Refused => Some(format!(
                 "the farm at `{farm}` does not compile `{module}`; this machine does: {reason}"
             )),
@@ -199,7 +202,8 @@ impl Farm {
             self.offer(job, compiled);
             return;
         };
-        if fallen.cause == Cause::Compiler {
+        // What compiled in place alone has failed here as it did there.
+        if fallen.cause == Cause::Compiler && compiled.origin != Origin::InPlace {
             self.events.warning(
                 format!(
                     "the farm disagrees with this machine about `{}`, which compiles here; there {}",
