@@ -17,6 +17,8 @@ pub enum Origin {
     DiskCache,
     /// The farm's action cache.
     RemoteCache,
+    /// Another job of this link, whose action is the same.
+    Shared,
     /// Executed by a worker of the farm.
     Remote,
     /// Compiled on this machine, as the action says.
@@ -43,6 +45,8 @@ pub enum Event {
     Warning { text: String, hint: Option<String> },
     /// For `RELTO_LOG=info` and finer only.
     Note { text: String },
+    /// Files that were read to digest them, and their bytes.
+    Hashed { files: u64, bytes: u64 },
     /// Nothing comes after this.
     LinkFinished,
     /// The farm cannot be reached, or has ceased to answer: the link, or a job of it, does without.

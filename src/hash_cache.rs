@@ -11,15 +11,18 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fs_err as fs;
 
 use crate::digest::{Digest, DigestFunction};
 use crate::state::State;
+use crate::task::in_parallel;
 pub use identity::{Identity, identity, is_racy};
 use rows::{NewRow, StaleUse};
 
@@ -44,6 +47,8 @@ pub struct HashCache {
     sha256: Mutex<HashMap<PathBuf, Arc<Slot>>>,
     blake3: Mutex<HashMap<PathBuf, Arc<Slot>>>,
     pending: Mutex<Pending>,
+    files_read: AtomicU64,
+    bytes_read: AtomicU64,
 }
 
 /// Locked while its file is read, so that others wait for the answer.
@@ -71,6 +76,8 @@ impl HashCache {
             sha256: Mutex::default(),
             blake3: Mutex::default(),
             pending: Mutex::default(),
+            files_read: AtomicU64::new(0),
+            bytes_read: AtomicU64::new(0),
         }
     }
 
@@ -104,6 +111,43 @@ impl HashCache {
         }
     }
 
+    /// Digests of several files, in their order. All processors read, the largest files first.
+    ///
+    /// # Errors
+    /// As `facts`, of the first file that has one.
+    pub fn facts_of_all(
+        &self,
+        paths: &[&Path],
+        function: DigestFunction,
+    ) -> io::Result<Vec<Arc<FileFacts>>> {
+        let size = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
+        let mut order: Vec<usize> = (0..paths.len()).collect();
+        order.sort_by_cached_key(|at| Reverse(size(paths[*at])));
+        let found = in_parallel(&order, |at| self.facts(paths[*at], function, None));
+        let mut all: Vec<_> = order.into_iter().zip(found).collect();
+        all.sort_unstable_by_key(|(at, _)| *at);
+        all.into_iter().map(|(_, facts)| facts).collect()
+    }
+
+    /// Files that were read so far, and their bytes.
+    pub fn reads(&self) -> (u64, u64) {
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        (of(&self.files_read), of(&self.bytes_read))
+    }
+
+    fn read(
+        &self,
+        path: &Path,
+        function: DigestFunction,
+        probe: Option<&Probe<'_>>,
+    ) -> io::Result<contents::Contents> {
+        let read = contents::read(path, function, probe)?;
+        self.files_read.fetch_add(1, Ordering::Relaxed);
+        let size = read.facts.identity.size;
+        self.bytes_read.fetch_add(size, Ordering::Relaxed);
+        Ok(read)
+    }
+
     fn look(
         &self,
         path: &Path,
@@ -119,7 +163,7 @@ impl HashCache {
             let facts = Arc::new(facts);
             return Ok(Known { facts, racy: false });
         }
-        let read = contents::read(path, function, probe)?;
+        let read = self.read(path, function, probe)?;
         let known = Known {
             facts: Arc::new(read.facts),
             racy: read.racy,
@@ -163,7 +207,7 @@ impl HashCache {
         let Some(known) = slot.as_mut().filter(|known| known.racy) else {
             return true;
         };
-        let Ok(read) = contents::read(path, function, None) else {
+        let Ok(read) = self.read(path, function, None) else {
             return false;
         };
         if read.facts.digest != known.facts.digest || read.facts.identity != *identity {

@@ -77,7 +77,8 @@ pub struct OriginCounts {
 impl OriginCounts {
     pub fn add(&mut self, origin: Origin) {
         *match origin {
-            Origin::DiskCache => &mut self.disk_cache,
+            // Kept with those that another link has saved.
+            Origin::DiskCache | Origin::Shared => &mut self.disk_cache,
             Origin::RemoteCache => &mut self.remote_cache,
             Origin::Remote => &mut self.remote,
             Origin::Local => &mut self.local,

@@ -1,10 +1,14 @@
 //! Tasks that somebody owns.
 //!
-//! Enters: futures. Leaves: a handle whose drop ends the task, so that nothing runs on after the link it belongs to.
+//! Enters: futures. Leaves: a handle whose drop ends the task, so that nothing runs on after the link it belongs to; and
+//! results of work that is spread over the processors while the caller waits.
 //! The only place that may call `tokio::spawn` (`clippy.toml` forbids it elsewhere).
 
 use std::future::Future;
+use std::num::NonZeroUsize;
+use std::panic::resume_unwind;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::task::{JoinError, JoinHandle};
@@ -57,7 +61,7 @@ impl<T> Future for Task<T> {
 
 fn resume<T>(error: JoinError) -> T {
     match error.try_into_panic() {
-        Ok(panic) => std::panic::resume_unwind(panic),
+        Ok(panic) => resume_unwind(panic),
         Err(error) => {
             unreachable!("a task is awaited only by its owner, which did not abort it: {error}")
         }
@@ -67,5 +71,68 @@ fn resume<T>(error: JoinError) -> T {
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+/// What `work` makes of each of `items`, in their order. The items are begun in that order, on as many threads as there
+/// are processors.
+pub fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    on_threads(processors.min(items.len()), items, &work)
+}
+
+/// The caller is one of the threads. Where the system gives no other, it does all the work.
+fn on_threads<T: Sync, R: Send>(
+    threads: usize,
+    items: &[T],
+    work: &(impl Fn(&T) -> R + Sync),
+) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let share = || {
+        let mut done = Vec::new();
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            match items.get(at) {
+                Some(item) => done.push((at, work(item))),
+                None => return done,
+            }
+        }
+    };
+    let mut all = std::thread::scope(|scope| {
+        let start = |_| std::thread::Builder::new().spawn_scoped(scope, share).ok();
+        let others: Vec<_> = (1..threads).filter_map(start).collect();
+        let mut all = share();
+        for other in others {
+            all.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        all
+    });
+    all.sort_unstable_by_key(|(at, _)| *at);
+    all.into_iter().map(|(_, made)| made).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Condvar, Mutex};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn as_many_items_are_worked_on_at_once_as_there_are_threads_and_all_come_back_in_order() {
+        let (begun, more) = (Mutex::new(0), Condvar::new());
+        let made = on_threads(3, &[10, 20, 30, 40], &|item| {
+            let mut count = begun.lock().expect("not poisoned");
+            *count += 1;
+            more.notify_all();
+            let patience = Duration::from_secs(60);
+            let (_count, waited) = more
+                .wait_timeout_while(count, patience, |count| *count < 3)
+                .expect("not poisoned");
+            (item + 1, waited.timed_out())
+        });
+        let expected = [11, 21, 31, 41].map(|item| (item, false));
+        assert_eq!(made, expected);
+        assert_eq!(in_parallel(&[0; 0], |item| *item), [0; 0]);
     }
 }

@@ -172,7 +172,7 @@ pub const OPTIONS: &[Opt] = &[
     Opt::new(Where, "strategy", "WHERE", "local, remote, dynamic: both at once; auto is dynamic with a farm", "auto").common(),
     Opt::new(Where, "remote_local_fallback", "", "run here what the farm fails to run", "on").common(),
     Opt::new(Where, "toolchain", "FROM", "upload, worker, or a FOLDER to upload", "upload").common(),
-    Opt::new(Where, "jobs", "N", "most jobs under way at the farm", "auto").common(),
+    Opt::new(Where, "jobs", "N", "most executions under way at the farm", "auto").common(),
     Opt::new(Where, "local_jobs", "N", "most compilers at once here", "processors").common(),
 
     Opt::new(Farm, "remote_instance_name", "NAME", "instance of the farm", "").common(),

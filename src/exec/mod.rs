@@ -45,6 +45,16 @@ pub struct Planned {
     pub fallen: OnceLock<Fallen>,
 }
 
+impl Planned {
+    /// Jobs of one key have the same result. `None` for what runs in place.
+    pub fn key(&self) -> Option<Digest> {
+        match &self.form {
+            PlannedForm::Hermetic(hermetic) => Some(hermetic.key()),
+            PlannedForm::InPlace => None,
+        }
+    }
+}
+
 /// How a job may run.
 #[derive(Debug)]
 pub enum PlannedForm {
@@ -78,6 +88,13 @@ pub struct Compiled {
     pub elapsed: Duration,
     /// Bytes, where it was measured.
     pub peak_memory: Option<u64>,
+}
+
+impl Compiled {
+    /// Whether it is what the action says: then it is the result of every job with this action.
+    pub fn is_of_its_action(&self) -> bool {
+        self.storable && self.origin != Origin::InPlace
+    }
 }
 
 /// Why a job has no object.

@@ -120,6 +120,21 @@ impl Delivery {
         Ok(())
     }
 
+    /// Gives `job` the result of another job of the same action, which is in the cache if it may be.
+    pub(super) fn shared(&self, job: &Planned, compiled: &Compiled) -> Result<(), DeliveryError> {
+        let PlannedForm::Hermetic(hermetic) = &job.form else {
+            unreachable!("what runs in place is equal to nothing");
+        };
+        self.write_outputs(&hermetic.job.outputs, &compiled.outputs)?;
+        self.record.compiled(job, compiled);
+        self.finished(
+            job.id,
+            Origin::Shared,
+            &with_user_names(&compiled.stderr, &hermetic.job, &job.index),
+        );
+        Ok(())
+    }
+
     fn write_outputs(
         &self,
         outputs: &[NamedOutput],

@@ -35,7 +35,7 @@ pub struct FarmOptions {
     pub client: ClientOptions,
     /// Platform properties, sorted.
     pub platform: Vec<(String, String)>,
-    /// Jobs under way there at a time.
+    /// Executions under way there at a time.
     pub jobs: NonZeroUsize,
     /// Take results from the farm's action cache.
     pub accept_cached: bool,

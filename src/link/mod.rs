@@ -190,6 +190,8 @@ pub async fn run(
     });
     let result = link.run_jobs(options, connecting).await;
     link.hash_cache.flush();
+    let (files, bytes) = link.hash_cache.reads();
+    link.events.send(Event::Hashed { files, bytes });
     if result.is_ok() {
         let added = link.delivery.added_bytes();
         let output = &link.file.linker_output;

@@ -62,13 +62,20 @@ impl Runner for Here<'_> {
         }
     }
 
-    async fn deliver(&self, turn: &Turn, compiled: Compiled) -> Result<(), LinkError> {
-        let compiled = Arc::new(compiled);
-        deliver(self.link, &turn.job, &compiled).await?;
+    async fn deliver(&self, turn: &Turn, compiled: &Arc<Compiled>) -> Result<(), LinkError> {
+        deliver(self.link, &turn.job, compiled).await?;
         if let Some(farm) = &self.link.farm {
-            farm.compiled_here(&turn.job, &compiled).await;
+            farm.compiled_here(&turn.job, compiled).await;
         }
         Ok(())
+    }
+
+    async fn share(
+        &self,
+        twins: Vec<Arc<Planned>>,
+        compiled: &Arc<Compiled>,
+    ) -> Result<(), LinkError> {
+        share(self.link, twins, compiled).await
     }
 
     fn lost(&self, turn: &Turn) {
@@ -102,8 +109,16 @@ impl Runner for There<'_> {
         }
     }
 
-    async fn deliver(&self, turn: &Turn, compiled: Compiled) -> Result<(), LinkError> {
-        deliver(self.link, &turn.job, &Arc::new(compiled)).await
+    async fn deliver(&self, turn: &Turn, compiled: &Arc<Compiled>) -> Result<(), LinkError> {
+        deliver(self.link, &turn.job, compiled).await
+    }
+
+    async fn share(
+        &self,
+        twins: Vec<Arc<Planned>>,
+        compiled: &Arc<Compiled>,
+    ) -> Result<(), LinkError> {
+        share(self.link, twins, compiled).await
     }
 
     fn lost(&self, turn: &Turn) {
@@ -119,6 +134,19 @@ async fn deliver(
     let (link, job, compiled) = (Arc::clone(link), Arc::clone(job), Arc::clone(compiled));
     spawn_blocking(move || link.delivery.compiled(&job, &compiled)).await?;
     Ok(())
+}
+
+async fn share(
+    link: &Arc<Link>,
+    twins: Vec<Arc<Planned>>,
+    compiled: &Arc<Compiled>,
+) -> Result<(), LinkError> {
+    let (link, compiled) = (Arc::clone(link), Arc::clone(compiled));
+    let shared = spawn_blocking(move || {
+        let mut twins = twins.iter();
+        twins.try_for_each(|twin| link.delivery.shared(twin, &compiled))
+    });
+    Ok(shared.await?)
 }
 
 fn stopped(link: &Link, turn: &Turn, origin: Origin) {

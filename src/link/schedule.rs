@@ -14,7 +14,7 @@ use super::runners::{Here, There};
 use super::{Link, LinkError, Options};
 use crate::exec::local::{self, LocalExecutor};
 use crate::exec::queue::{Place, Places, work};
-use crate::exec::remote::{self, RemoteExecutor};
+use crate::exec::remote::{self, RemoteExecutor, on_their_way};
 use crate::exec::{Planned, PlannedForm};
 use crate::process::Relto;
 use crate::task::{Task, spawn, spawn_blocking};
@@ -150,6 +150,7 @@ impl Link {
         remote::Shared {
             toolchain: Arc::clone(tree),
             terms,
+            jobs: farm.options.jobs,
             accept_cached: farm.options.accept_cached,
             upload_local_results: farm.options.upload_local_results,
             hash_cache: Arc::clone(&self.hash_cache),
@@ -163,7 +164,7 @@ impl Link {
         farm: &Farm,
         executor: &Arc<RemoteExecutor>,
     ) -> Result<(), LinkError> {
-        let runners: Vec<_> = (0..farm.options.jobs.get().min(self.file.jobs.len()))
+        let runners: Vec<_> = (0..on_their_way(farm.options.jobs).min(self.file.jobs.len()))
             .map(|_| {
                 let (link, executor) = (Arc::clone(self), Arc::clone(executor));
                 spawn(async move {

@@ -16,11 +16,11 @@ use crate::action::overrides::unfit_override;
 use crate::action::toolchain_tree::{ROOT, ToolFile, ToolchainTree};
 use crate::digest::DigestFunction;
 use crate::error::Hinted;
-use crate::hash_cache::HashCache;
+use crate::hash_cache::{FileFacts, HashCache};
 use crate::job::JobFile;
 use crate::state::State;
 use crate::toolchain::config::ConfigError;
-use crate::toolchain::{SearchEnvironment, Toolchain, ToolchainError};
+use crate::toolchain::{SearchEnvironment, Toolchain, ToolchainError, ToolchainFile};
 
 /// Why there is nothing to compile with.
 #[derive(Debug, thiserror::Error)]
@@ -265,22 +265,19 @@ fn digest_files(
     toolchain: &Toolchain,
     hash_cache: &HashCache,
 ) -> Result<Vec<ToolFile>, ToolsError> {
-    toolchain
-        .files
-        .iter()
-        .map(|file| {
-            let facts = hash_cache
-                .facts(&file.host, DigestFunction::Sha256, None)
-                .map_err(ToolsError::Unreadable)?;
-            Ok(ToolFile {
-                tree_path: file.tree_path.clone(),
-                host: file.host.clone(),
-                digest: facts.digest,
-                identity: facts.identity,
-                executable: file.executable,
-            })
-        })
-        .collect()
+    let files = &toolchain.files;
+    let paths: Vec<&Path> = files.iter().map(|file| file.host.as_path()).collect();
+    let facts = hash_cache
+        .facts_of_all(&paths, DigestFunction::Sha256)
+        .map_err(ToolsError::Unreadable)?;
+    let tool = |(file, facts): (&ToolchainFile, Arc<FileFacts>)| ToolFile {
+        tree_path: file.tree_path.clone(),
+        host: file.host.clone(),
+        digest: facts.digest,
+        identity: facts.identity,
+        executable: file.executable,
+    };
+    Ok(files.iter().zip(facts).map(tool).collect())
 }
 
 /// What the environment makes of the compiler's arguments, where no action can describe it.

@@ -159,6 +159,7 @@ impl Report {
             | Event::JobStopped { .. }
             | Event::JobFinished { .. }
             | Event::Transferred { .. }
+            | Event::Hashed { .. }
             | Event::FarmUnreachable
             | Event::LinkFinished => {}
         }

@@ -70,7 +70,7 @@ fn write(block: &str) {
 
 fn place(origin: Origin) -> &'static str {
     match origin {
-        Origin::DiskCache | Origin::RemoteCache => "cached",
+        Origin::DiskCache | Origin::RemoteCache | Origin::Shared => "cached",
         Origin::Remote => "remote",
         Origin::Local => "local",
         Origin::InPlace => "in place",

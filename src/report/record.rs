@@ -67,6 +67,7 @@ pub(super) fn runner(origin: Origin) -> &'static str {
     match origin {
         Origin::DiskCache => "disk cache hit",
         Origin::RemoteCache => "remote cache hit",
+        Origin::Shared => "result of an equal job",
         Origin::Remote => "remote",
         Origin::Local => "local",
         Origin::InPlace => "in place",
@@ -75,5 +76,8 @@ pub(super) fn runner(origin: Origin) -> &'static str {
 
 /// Whether nothing had to be executed.
 pub(super) fn is_cached(origin: Origin) -> bool {
-    matches!(origin, Origin::DiskCache | Origin::RemoteCache)
+    matches!(
+        origin,
+        Origin::DiskCache | Origin::RemoteCache | Origin::Shared
+    )
 }

@@ -12,6 +12,7 @@ pub struct Totals {
     pub jobs: usize,
     pub disk_cache: usize,
     pub remote_cache: usize,
+    pub shared: usize,
     pub remote: usize,
     pub local: usize,
     pub in_place: usize,
@@ -36,6 +37,7 @@ impl Totals {
             | Event::JobStarted { .. }
             | Event::JobStopped { .. }
             | Event::CompilerMessage { .. }
+            | Event::Hashed { .. }
             | Event::Warning { .. }
             | Event::Note { .. }
             | Event::FarmUnreachable
@@ -47,16 +49,17 @@ impl Totals {
         match origin {
             Origin::DiskCache => &mut self.disk_cache,
             Origin::RemoteCache => &mut self.remote_cache,
+            Origin::Shared => &mut self.shared,
             Origin::Remote => &mut self.remote,
             Origin::Local => &mut self.local,
             Origin::InPlace => &mut self.in_place,
         }
     }
 
-    /// Jobs whose object came from a cache, near or far.
+    /// Jobs that nobody had to run: their object came from a cache, near or far, or from an equal job.
     #[must_use]
     pub fn cached(&self) -> usize {
-        self.disk_cache + self.remote_cache
+        self.disk_cache + self.remote_cache + self.shared
     }
 
     /// Jobs that have their object.

@@ -30,6 +30,7 @@ pub(super) fn trace(link: &str, modules: &[String], events: &[Stamped]) -> Strin
         entries.push(entry(modules, &attempt, lane));
     }
     entries.extend(transfers(events));
+    entries.extend(hashed(events));
     let trace = json!({
         "displayTimeUnit": "ms",
         "otherData": {"link": link},
@@ -40,7 +41,7 @@ pub(super) fn trace(link: &str, modules: &[String], events: &[Stamped]) -> Strin
 
 fn process(origin: Origin) -> u32 {
     match origin {
-        Origin::DiskCache | Origin::RemoteCache => CACHE,
+        Origin::DiskCache | Origin::RemoteCache | Origin::Shared => CACHE,
         Origin::Local | Origin::InPlace => HERE,
         Origin::Remote => FARM,
     }
@@ -93,6 +94,21 @@ fn transfers(events: &[Stamped]) -> Vec<Value> {
         }
     }
     entries
+}
+
+/// What was read to be digested.
+fn hashed(events: &[Stamped]) -> Option<Value> {
+    let last = events.iter().rev().find_map(|Stamped { at, event }| {
+        let Event::Hashed { files, bytes } = event else {
+            return None;
+        };
+        Some((at, files, bytes))
+    });
+    let (at, files, bytes) = last?;
+    Some(json!({
+        "ph": "C", "name": "hashed", "pid": HERE, "ts": micros(*at),
+        "args": {"files": files, "bytes": bytes},
+    }))
 }
 
 fn micros(time: Duration) -> u64 {

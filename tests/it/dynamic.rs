@@ -2,13 +2,14 @@
 //!
 //! The order in which jobs are taken, and what that is worth, is tested with `exec::queue`. Here links are real.
 
-use std::process::Output;
+use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
+use tempfile::TempDir;
 
 use crate::support::fake::fake_clang;
-use crate::support::farm::{Farm, Method, Profile};
+use crate::support::farm::{Effect, Farm, Fault, Method, Profile, Record};
 use crate::support::link::Link;
 use crate::support::outcome::Counts;
 use crate::support::program::{Feature, Program, feature, generated};
@@ -74,6 +75,15 @@ fn a_module_that_does_not_compile_fails_the_link_in_its_own_words() {
     assert!(!failed.executable().exists());
 }
 
+/// A link whose compiler does `behaviour`.
+fn compiled_by(behaviour: &str) -> Saved {
+    let mut saved = Saved::new(&feature(Feature::Plain));
+    let compiler = saved.path("clang");
+    fs::copy(fake_clang(behaviour), &compiler).expect("copied");
+    saved.compile_with(&compiler);
+    saved
+}
+
 /// A link whose compiler makes objects in one place and waits for ever in the other.
 fn one_sided(works_at_the_farm: bool, farm: &Farm) -> (Output, Saved) {
     let not = if works_at_the_farm { "!" } else { "" };
@@ -81,10 +91,7 @@ fn one_sided(works_at_the_farm: bool, farm: &Farm) -> (Output, Saved) {
         "char folder[4096]; if ({not}strstr(getcwd(folder, sizeof folder), \"/action-\")) for (;;) pause(); \
          object(ET_REL); return 0;"
     );
-    let mut saved = Saved::new(&feature(Feature::Plain));
-    let compiler = saved.path("clang");
-    fs::copy(fake_clang(&behaviour), &compiler).expect("copied");
-    saved.compile_with(&compiler);
+    let saved = compiled_by(&behaviour);
     fs::create_dir(saved.path("tmp")).expect("a folder");
     let output = saved
         .command()
@@ -132,4 +139,69 @@ fn executions_that_are_too_late_are_left() {
         executions.all(|call| call.code.is_none()),
         "left, not ended"
     );
+}
+
+/// A farm that never ends an execution, and a link with it whose compiler does `behaviour` when the test has opened the
+/// gate of its job. All jobs are under way at both places when this returns.
+fn gated(farm: &Farm, behaviour: &str) -> (Child, Saved, TempDir) {
+    farm.fault(Fault::at(Method::Execute, Effect::NeverEnds));
+    let gates = tempfile::tempdir().expect("a folder");
+    // The folder of a job is named by its number. Whether a file is there, the sandbox lets everybody see.
+    let behaviour = format!(
+        "char gate[4200], folder[4096]; if (getcwd(folder, sizeof folder)) \
+         sprintf(gate, \"{}%s\", strrchr(folder, '/')); while (access(gate, F_OK)) usleep(1000); {behaviour}",
+        gates.path().display()
+    );
+    let saved = compiled_by(&behaviour);
+    let mut command = saved.command();
+    command.envs(farm.environment()).stderr(Stdio::piped());
+    let jobs = saved.link["jobs"].as_array().expect("a list").len();
+    command.env("RELTO_LOCAL_JOBS", jobs.to_string());
+    let child = command.spawn().expect("relto starts");
+    wait_until(farm, |record| record.count(Method::Execute) == jobs);
+    (child, saved, gates)
+}
+
+fn wait_until(farm: &Farm, is_so: impl Fn(&Record) -> bool) {
+    let start = Instant::now();
+    while !is_so(&farm.record()) {
+        assert!(start.elapsed() < PATIENCE, "{:?}", farm.record());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn an_execution_that_lost_the_race_is_cancelled_by_name_while_the_link_goes_on() {
+    let farm = Farm::start(Profile::plain());
+    let (child, saved, gates) = gated(&farm, "object(ET_REL); return 0;");
+    let open = |job: usize| fs::write(gates.path().join(job.to_string()), "").expect("opened");
+    open(0);
+    wait_until(&farm, |record| record.cancelled.len() == 1);
+    assert!(saved.objects()[0].exists());
+    (1..saved.objects().len()).for_each(open);
+    let output = child.wait_with_output().expect("relto ends");
+    let counts = counts(&output);
+    assert_eq!(counts.local, counts.jobs, "{counts:?}");
+    // Which of them was cancelled, and that no other was before.
+    let record = farm.record();
+    assert_eq!(record.violations, Vec::<String>::new());
+}
+
+#[test]
+fn executions_of_a_link_that_failed_are_cancelled_by_name() {
+    let farm = Farm::start(Profile::plain());
+    let (child, saved, gates) = gated(&farm, "fputs(\"no\\n\", stderr); return 1;");
+    // It fails in the sandbox, and once more where lld would have run it.
+    let in_place = saved.path("x");
+    let folder = in_place.parent().expect("a folder").file_name();
+    let folder = folder.expect("a name").to_string_lossy().into_owned();
+    for gate in ["0", &folder] {
+        fs::write(gates.path().join(gate), "").expect("opened");
+    }
+    let output = child.wait_with_output().expect("relto ends");
+    assert_eq!(output.status.code(), Some(1));
+    let record = farm.record();
+    assert!(!record.cancelled.is_empty(), "{record:?}");
+    let mut executions = record.of(Method::Execute);
+    assert!(executions.all(|call| call.code != Some(tonic::Code::Ok)));
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::twins::Twins;
 use crate::events::JobId;
 use crate::exec::Planned;
 
@@ -173,6 +174,8 @@ pub(super) struct Board {
     /// Summed costs of all jobs that this machine may have had, and the longest of them.
     pub(super) total: Duration,
     pub(super) longest: Duration,
+    /// Jobs that wait for another one's result; they are in no pool.
+    twins: Twins,
     farm_is_gone: bool,
     closed: bool,
 }
@@ -191,6 +194,7 @@ impl Board {
             began: None,
             total: Duration::ZERO,
             longest: Duration::ZERO,
+            twins: Twins::default(),
             farm_is_gone: false,
             closed: false,
         }
@@ -204,7 +208,14 @@ impl Board {
         self.sums[pool as usize]
     }
 
-    pub(super) fn add(&mut self, job: Arc<Planned>, mut places: Places, now: Instant) {
+    /// A job whose equal is under way waits for that one's result.
+    pub(super) fn add(&mut self, job: Arc<Planned>, places: Places, now: Instant) {
+        if let Some(job) = self.twins.add(job, places) {
+            self.add_alone(job, places, now);
+        }
+    }
+
+    fn add_alone(&mut self, job: Arc<Planned>, mut places: Places, now: Instant) {
         if self.farm_is_gone {
             places = Places::HERE;
         }
@@ -279,6 +290,24 @@ impl Board {
         true
     }
 
+    /// The job has its result, and whether it is `shared` by all who are equal to it: gives those, or lets each run for
+    /// itself.
+    pub(super) fn settle(
+        &mut self,
+        job: &Planned,
+        shared: bool,
+        now: Instant,
+    ) -> Vec<Arc<Planned>> {
+        let others = self.twins.take(job);
+        if shared {
+            return others.into_iter().map(|(job, _)| job).collect();
+        }
+        for (job, places) in others {
+            self.add_alone(job, places, now);
+        }
+        Vec::new()
+    }
+
     /// `from` has ended without a result and will not try again. What the farm lets go may run here. Gives whether
     /// somebody else may have the job, or has it.
     pub(super) fn let_go(&mut self, id: JobId, from: Place) -> bool {
@@ -313,7 +342,7 @@ impl Board {
 
     /// Every job has its result.
     pub(super) fn is_over(&self) -> bool {
-        self.closed && self.entries.is_empty()
+        self.closed && self.entries.is_empty() && self.twins.is_empty()
     }
 
     /// All changes of an entry pass here, so that the pools are always true. `None`: there is no such job any more.

@@ -6,6 +6,7 @@
 
 mod board;
 mod choice;
+mod twins;
 mod work;
 
 #[cfg(test)]
@@ -178,6 +179,17 @@ impl Turn {
         self.queue.here_may_look.notify_one();
         self.queue.end_if_over();
         claimed
+    }
+
+    /// The job has its result. Gives the jobs that wait for it because their action is the same, if the result is
+    /// `shared` by all of that action; if not, each of them runs for itself.
+    #[must_use]
+    pub fn settle(&self, shared: bool) -> Vec<Arc<Planned>> {
+        let twins = self.queue.board().settle(&self.job, shared, Instant::now());
+        self.queue.farm_may_look.notify_one();
+        self.queue.here_may_look.notify_one();
+        self.queue.end_if_over();
+        twins
     }
 
     /// A worker of the farm has begun with the job.

@@ -1,5 +1,6 @@
 mod farms;
 mod scripted;
+mod twins;
 
 use std::time::Duration;
 

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use super::{Place, Queue, Turn};
-use crate::exec::Compiled;
+use crate::exec::{Compiled, Planned};
 
 /// How one attempt ended.
 #[derive(Debug)]
@@ -43,7 +43,17 @@ pub trait Runner: Sync {
     fn deliver(
         &self,
         turn: &Turn,
-        compiled: Compiled,
+        compiled: &Arc<Compiled>,
+    ) -> impl Future<Output = Result<(), Self::Failure>> + Send;
+
+    /// Takes it to where `twins`, jobs of the same action, want it.
+    ///
+    /// # Errors
+    /// The link has to fail.
+    fn share(
+        &self,
+        twins: Vec<Arc<Planned>>,
+        compiled: &Arc<Compiled>,
     ) -> impl Future<Output = Result<(), Self::Failure>> + Send;
 
     /// The other place was faster.
@@ -86,7 +96,7 @@ async fn take_turn<R: Runner>(turn: Turn, runner: &R) -> Result<(), R::Failure> 
     };
     match ended {
         Some(Ok(Ended::Compiled(compiled))) if turn.claim() => {
-            runner.deliver(&turn, *compiled).await
+            finish(&turn, Arc::new(*compiled), runner).await
         }
         // Whatever became of an attempt that has lost, the job has its result.
         _ if turn.is_lost() => {
@@ -97,4 +107,21 @@ async fn take_turn<R: Runner>(turn: Turn, runner: &R) -> Result<(), R::Failure> 
         Some(Err(failure)) => Err(failure),
         Some(Ok(_)) | None => Ok(()),
     }
+}
+
+/// Takes a result to all who wait for it.
+///
+/// # Errors
+/// What the runner calls a failure of the link.
+async fn finish<R: Runner>(
+    turn: &Turn,
+    compiled: Arc<Compiled>,
+    runner: &R,
+) -> Result<(), R::Failure> {
+    runner.deliver(turn, &compiled).await?;
+    let twins = turn.settle(compiled.is_of_its_action());
+    if twins.is_empty() {
+        return Ok(());
+    }
+    runner.share(twins, &compiled).await
 }

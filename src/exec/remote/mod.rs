@@ -6,15 +6,18 @@
 
 mod fallen;
 mod prepared;
+pub(super) mod room;
 mod store;
 mod taken;
 mod turn;
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use fallen::{Cause, Fallen};
 use prepared::FarmToolchain;
+use room::Room;
 use turn::{Found, Turn};
 
 use super::{Compiled, Hermetic, Planned, PlannedForm};
@@ -26,6 +29,13 @@ use crate::hash_cache::HashCache;
 use crate::reapi::{About, Client, Failure, OutputStyle};
 use crate::task::spawn_blocking;
 
+/// Jobs that are to be on their way when so many `executions` are to be under way: the others are looked up, sent or
+/// fetched meanwhile.
+#[must_use]
+pub fn on_their_way(executions: NonZeroUsize) -> usize {
+    executions.get() + executions.get().div_ceil(2)
+}
+
 /// What `RequestMetadata` calls our actions.
 const MNEMONIC: &str = "ThinLTOBackend";
 
@@ -36,6 +46,8 @@ pub struct Shared {
     pub toolchain: Arc<ToolchainTree>,
     /// Digest function and output fields are the farm's to say.
     pub terms: Terms,
+    /// Executions under way there at a time.
+    pub jobs: NonZeroUsize,
     /// Take results from the action cache.
     pub accept_cached: bool,
     /// Give results of this machine to the action cache.
@@ -57,6 +69,7 @@ pub struct RemoteExecutor {
     client: Client,
     terms: Terms,
     toolchain: FarmToolchain,
+    room: Arc<Room>,
 }
 
 impl RemoteExecutor {
@@ -75,6 +88,7 @@ impl RemoteExecutor {
             toolchain: FarmToolchain::new(&shared.toolchain, function, &shared.hash_cache)?,
             terms,
             client,
+            room: Room::new(shared.jobs),
             shared,
         })
     }
@@ -126,12 +140,7 @@ impl RemoteExecutor {
             return Err(Fallen::miss());
         }
         turn.upload(action).await?;
-        turn.started();
-        let ended = turn.execute(skip_cache).await;
-        if ended.is_err() {
-            turn.stopped();
-        }
-        ended
+        turn.execute(skip_cache).await
     }
 
     /// Digests on a thread that may block: shards are large, and another digest function reads files.

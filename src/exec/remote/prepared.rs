@@ -4,6 +4,7 @@
 //! fields and platform, and the blobs behind it. Made when the job's turn comes and again if the farm loses blobs, so
 //! that no directories of waiting jobs are held.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::RemoteExecutor;
@@ -47,14 +48,13 @@ fn digested_anew(
     function: DigestFunction,
     hash_cache: &HashCache,
 ) -> std::io::Result<ToolchainTree> {
-    let files = tree.files.iter().map(|file| {
-        let facts = hash_cache.facts(&file.host, function, None)?;
-        Ok(ToolFile {
-            digest: facts.digest,
-            ..file.clone()
-        })
+    let paths: Vec<&Path> = tree.files.iter().map(|file| file.host.as_path()).collect();
+    let facts = hash_cache.facts_of_all(&paths, function)?;
+    let files = tree.files.iter().zip(facts).map(|(file, facts)| ToolFile {
+        digest: facts.digest,
+        ..file.clone()
     });
-    let files = files.collect::<std::io::Result<Vec<_>>>()?;
+    let files = files.collect();
     let (start, configuration) = (tree.start.clone(), tree.configuration.clone());
     Ok(ToolchainTree::new(function, files, start, configuration))
 }

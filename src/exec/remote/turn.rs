@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::prepared::{self, JobClosure};
+use super::room::Place;
 use super::taken::{Refusal, Taken, paths};
 use super::{Fallen, RemoteExecutor};
 use crate::action::Action;
@@ -77,13 +78,29 @@ impl Turn<'_> {
         sent.map_err(|failure| self.executor.fallen(&failure))
     }
 
-    pub(super) async fn execute(&self, mut skip_cache: bool) -> Result<Compiled, Fallen> {
+    /// Begins when there is room for one execution more.
+    pub(super) async fn execute(&self, skip_cache: bool) -> Result<Compiled, Fallen> {
+        let room = &self.executor.room;
+        let place = room.enter(self.job.cost, self.job.id).await;
+        self.started();
+        let ended = self.execute_in(place, skip_cache).await;
+        if ended.is_err() {
+            self.stopped();
+        }
+        ended
+    }
+
+    async fn execute_in(&self, place: Place, mut skip_cache: bool) -> Result<Compiled, Fallen> {
+        let mut place = Some(place);
         loop {
             let began = events::now();
             let executed = self.execute_once(skip_cache).await;
             let executed = executed.map_err(|failure| self.executor.fallen(&failure))?;
+            let waited = began.elapsed();
+            // While the outputs are fetched, the worker takes the next job.
+            drop(place.take());
             let again = match self.take(&executed.result).await {
-                Ok(taken) => return Ok(self.made(taken, &executed, began.elapsed())),
+                Ok(taken) => return Ok(self.made(taken, &executed, waited)),
                 Err(Refusal::Failed(failure)) => return Err(self.executor.fallen(&failure)),
                 Err(Refusal::Exit(code, stderr)) if skip_cache || !executed.cached => {
                     return Err(Fallen::compiler(self.said_no(code, &stderr, &executed)));
@@ -96,6 +113,8 @@ impl Turn<'_> {
             };
             self.distrust(&again);
             skip_cache = true;
+            let room = &self.executor.room;
+            place = Some(room.enter(self.job.cost, self.job.id).await);
         }
     }
 
@@ -143,13 +162,13 @@ impl Turn<'_> {
         reason
     }
 
-    pub(super) fn started(&self) {
+    fn started(&self) {
         let (job, origin) = (self.job.id, Origin::Remote);
         let events = &self.executor.shared.events;
         events.send(Event::JobStarted { job, origin });
     }
 
-    pub(super) fn stopped(&self) {
+    fn stopped(&self) {
         let (job, origin) = (self.job.id, Origin::Remote);
         let events = &self.executor.shared.events;
         events.send(Event::JobStopped { job, origin });

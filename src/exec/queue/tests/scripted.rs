@@ -3,6 +3,7 @@
 //! Enters: jobs with their estimates and true durations, what the farm and its network are like. Leaves: how long the
 //! link takes with each strategy, to the microsecond the same in every run.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +12,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{job, queue};
 use crate::events::Origin;
-use crate::exec::Compiled;
 use crate::exec::queue::{Ended, Place, Places, Queue, Runner, Turn, work};
+use crate::exec::remote::on_their_way;
+use crate::exec::remote::room::Room;
+use crate::exec::{Compiled, Planned};
 use crate::task::{Task, spawn};
 
 /// One job: what the queue believes, what is true on this machine, what a cold farm must be sent.
@@ -39,7 +42,7 @@ pub(super) struct World {
     pub(super) here: usize,
     /// Workers of the farm.
     pub(super) there: usize,
-    /// Jobs that relto has under way there.
+    /// Executions that relto has under way there.
     pub(super) under_way: usize,
     pub(super) round_trip: Duration,
     /// What a job takes there, measured by what it takes here.
@@ -64,6 +67,7 @@ struct Farm {
     world: World,
     began: Instant,
     workers: Semaphore,
+    room: Arc<Room>,
     /// Held by the one who sends; whether the toolchain is there.
     uplink: Mutex<bool>,
 }
@@ -81,6 +85,8 @@ impl Farm {
             }
             send(work.bytes, speed).await;
         }
+        let cost = turn.job.cost;
+        let _place = self.room.enter(cost, turn.job.id).await;
         sleep(world.round_trip / 2).await;
         let _worker = self.workers.acquire().await.expect("never closed");
         if world.tells_stages {
@@ -149,7 +155,11 @@ impl Runner for There {
         }
     }
 
-    async fn deliver(&self, _: &Turn, _: Compiled) -> Result<(), ()> {
+    async fn deliver(&self, _: &Turn, _: &Arc<Compiled>) -> Result<(), ()> {
+        Ok(())
+    }
+
+    async fn share(&self, _: Vec<Arc<Planned>>, _: &Arc<Compiled>) -> Result<(), ()> {
         Ok(())
     }
 
@@ -167,7 +177,11 @@ impl Runner for Here {
         Ok(made(Origin::Local))
     }
 
-    async fn deliver(&self, _: &Turn, _: Compiled) -> Result<(), ()> {
+    async fn deliver(&self, _: &Turn, _: &Arc<Compiled>) -> Result<(), ()> {
+        Ok(())
+    }
+
+    async fn share(&self, _: Vec<Arc<Planned>>, _: &Arc<Compiled>) -> Result<(), ()> {
         Ok(())
     }
 
@@ -188,10 +202,12 @@ impl World {
 
     async fn run(&self, strategy: Strategy) -> Duration {
         let began = Instant::now();
+        let under_way = NonZeroUsize::new(self.under_way).expect("some");
         let farm = Arc::new(Farm {
             world: self.clone(),
             began,
             workers: Semaphore::new(self.there),
+            room: Room::new(under_way),
             uplink: Mutex::new(false),
         });
         let queue = queue(self.here);
@@ -199,7 +215,7 @@ impl World {
         for _ in 0..self.here {
             slots.push(slot(&queue, Place::Here, Here(Arc::clone(&farm))));
         }
-        for _ in 0..self.under_way {
+        for _ in 0..on_their_way(under_way) {
             slots.push(slot(&queue, Place::Farm, There(Arc::clone(&farm))));
         }
         let places = match strategy {

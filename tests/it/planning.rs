@@ -1,0 +1,235 @@
+//! How jobs are made ready: on all processors, each file looked at once, while others run already.
+//!
+//! Shards are pipes here. A pipe gives its contents once, to one reader, and holds him up until the test lets go: so it
+//! tells who reads, and how many do at a time, without a clock.
+
+use std::io::Write as _;
+use std::num::NonZeroUsize;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use fs_err as fs;
+use rustix::fs::{CWD, Mode, OFlags, mkfifoat};
+use serde_json::Value;
+
+use crate::support::fake::fake_clang;
+use crate::support::farm::{Farm, Method, Profile};
+use crate::support::outcome::Counts;
+use crate::support::program::generated;
+use crate::support::saved::Saved;
+
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A shard that waits for whoever reads it.
+struct Pipe {
+    path: PathBuf,
+    contents: Vec<u8>,
+}
+
+impl Pipe {
+    fn instead_of(path: &Path) -> Self {
+        let contents = fs::read(path).expect("a shard");
+        fs::remove_file(path).expect("removed");
+        mkfifoat(CWD, path, Mode::RUSR | Mode::WUSR).expect("a pipe");
+        let path = path.to_owned();
+        Self { path, contents }
+    }
+
+    /// The writer's end, if somebody has the other one.
+    fn reader(&self) -> Option<std::fs::File> {
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        std::fs::OpenOptions::new()
+            .write(true)
+            .custom_flags(flags)
+            .open(&self.path)
+            .ok()
+    }
+
+    /// Waits until somebody reads.
+    fn wait(&self) -> std::fs::File {
+        let name = self.path.display();
+        wait_for(&format!("a reader of `{name}`"), || self.reader())
+    }
+
+    fn give(&self, mut to: std::fs::File) {
+        assert!(self.contents.len() < 60 << 10, "a pipe holds it all");
+        to.write_all(&self.contents).expect("it is read");
+    }
+}
+
+fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < PATIENCE, "no {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A link of small modules with a small compiler.
+fn saved(modules: usize) -> Saved {
+    let mut saved = Saved::new(&generated(modules));
+    let compiler = saved.path("clang");
+    fs::copy(fake_clang("object(ET_REL); return 0;"), &compiler).expect("copied");
+    saved.compile_with(&compiler);
+    saved
+}
+
+/// The shards of all jobs, the ones of small modules, which are planned last, at the end.
+fn shards(saved: &Saved) -> Vec<PathBuf> {
+    let jobs = saved.link["jobs"].as_array().expect("a list").iter();
+    let input = |job: &Value, at: usize| saved.path(job["inputs"][at].as_str().expect("a name"));
+    let mut shards: Vec<_> = jobs.map(|job| (input(job, 0), input(job, 1))).collect();
+    let size = |path: &Path| fs::metadata(path).expect("there").len();
+    shards.sort_by_key(|(module, _)| std::cmp::Reverse(size(module)));
+    shards.into_iter().map(|(_, shard)| shard).collect()
+}
+
+/// relto under way; killed with the test.
+struct Running(Child);
+
+impl Running {
+    fn start(saved: &Saved, variables: &[(&str, String)]) -> Self {
+        let mut command = saved.command();
+        command.env("RELTO_DISK_CACHE", "off");
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        command.stderr(Stdio::piped());
+        Self(command.spawn().expect("relto starts"))
+    }
+
+    fn counts(mut self) -> Counts {
+        wait_for("end of the link", || self.0.try_wait().expect("a child"));
+        let mut stderr = String::new();
+        let mut pipe = self.0.stderr.take().expect("a pipe");
+        std::io::Read::read_to_string(&mut pipe, &mut stderr).expect("text");
+        Counts::parse(&stderr).unwrap_or_else(|| panic!("{stderr}"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn every_shard_is_read_once() {
+    let saved = saved(12);
+    let pipes: Vec<_> = shards(&saved)
+        .iter()
+        .map(|it| Pipe::instead_of(it))
+        .collect();
+    let running = Running::start(&saved, &[]);
+    let mut waiting: Vec<_> = pipes.iter().collect();
+    wait_for("reader of each shard", || {
+        waiting.retain(|pipe| pipe.reader().map(|reader| pipe.give(reader)).is_none());
+        waiting.is_empty().then_some(())
+    });
+    // Whoever read one a second time would wait here for ever.
+    let counts = running.counts();
+    assert_eq!(counts.local, counts.jobs);
+}
+
+#[test]
+fn as_many_jobs_are_planned_at_once_as_there_are_processors() {
+    let processors = available_parallelism().map_or(1, NonZeroUsize::get);
+    let saved = saved(processors + 2);
+    let shards = shards(&saved);
+    let pipes: Vec<_> = shards[..processors]
+        .iter()
+        .map(|it| Pipe::instead_of(it))
+        .collect();
+    let running = Running::start(&saved, &[]);
+    // Nobody gets anything before all have come.
+    let readers: Vec<_> = pipes.iter().map(Pipe::wait).collect();
+    for (pipe, reader) in pipes.iter().zip(readers) {
+        pipe.give(reader);
+    }
+    let counts = running.counts();
+    assert_eq!(counts.local, counts.jobs);
+}
+
+#[test]
+fn the_first_jobs_are_sent_and_executed_while_others_are_still_to_be_planned() {
+    let farm = Farm::start(Profile::plain());
+    let saved = saved(12);
+    let last = Pipe::instead_of(shards(&saved).last().expect("a job"));
+    let mut variables = farm.environment();
+    variables.push(("RELTO_STRATEGY", "remote".to_owned()));
+    let running = Running::start(&saved, &variables);
+    let reader = last.wait();
+    wait_for("execution before the last plan", || {
+        (farm.record().count(Method::Execute) > 0).then_some(())
+    });
+    last.give(reader);
+    let counts = running.counts();
+    assert_eq!(counts.remote, counts.jobs);
+}
+
+/// Files that a link has read to digest them.
+fn hashed(saved: &Saved) -> (u64, u64) {
+    let output = saved
+        .command()
+        .env("RELTO_DISK_CACHE", "off")
+        .env("RELTO_PROFILE", saved.path("trace.json"))
+        .output()
+        .expect("relto starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    let text = fs::read(saved.path("trace.json")).expect("a trace");
+    let trace: Value = serde_json::from_slice(&text).expect("JSON");
+    let mut entries = trace["traceEvents"].as_array().expect("a list").iter();
+    let hashed = entries.find(|entry| entry["name"] == "hashed");
+    let number = |name: &str| hashed.expect("a counter")["args"][name].as_u64();
+    (
+        number("files").expect("a number"),
+        number("bytes").expect("a number"),
+    )
+}
+
+/// Waits until the times of `files` stand for their contents.
+fn settle(files: &[PathBuf]) {
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("later");
+    let changed = files.iter().map(|file| {
+        let found = fs::metadata(file).expect("there");
+        Duration::new(
+            found.ctime().unsigned_abs(),
+            u32::try_from(found.ctime_nsec()).expect("nanoseconds"),
+        )
+    });
+    let last = changed.max().expect("a file");
+    wait_for("older file", || {
+        (now() > last + Duration::from_millis(100)).then_some(())
+    });
+}
+
+#[test]
+fn a_module_is_hashed_once_for_all_who_import_it_and_the_compiler_once_for_all_links() {
+    let saved = saved(12);
+    let modules: Vec<PathBuf> = saved.link["jobs"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|job| saved.path(job["inputs"][0].as_str().expect("a name")))
+        .collect();
+    let mut all = modules.clone();
+    all.push(saved.path("clang"));
+    settle(&all);
+    let (files, bytes) = hashed(&saved);
+    let size = |path: &PathBuf| fs::metadata(path).expect("there").len();
+    let own: u64 = modules.iter().map(size).sum();
+    assert!(files > modules.len() as u64 && bytes > own, "{files} files");
+    assert_eq!(hashed(&saved), (0, 0), "all is known");
+    for module in &modules {
+        let text = fs::read(module).expect("a module");
+        fs::write(module, text).expect("written anew");
+    }
+    settle(&modules);
+    assert_eq!(hashed(&saved), (modules.len() as u64, own));
+}
