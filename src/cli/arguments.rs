@@ -9,11 +9,12 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::builder::ValueParser;
+use clap::builder::{PossibleValuesParser, ValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::help;
-use crate::config::{Assignment, Kind, OPTIONS, Opt, Source};
+use super::options::{assignments, options};
+use crate::config::Assignment;
 
 /// What the user asks for.
 #[derive(Debug)]
@@ -31,6 +32,7 @@ pub(super) enum Action {
     Stats,
     Cache(CacheAction),
     Index(IndexAction, PathBuf),
+    Daemon(DaemonAction),
     /// Show the keys of this link's jobs, or what differs from an earlier one's.
     Explain(PathBuf, Option<PathBuf>),
     /// Run a compiler: it and its arguments.
@@ -44,6 +46,12 @@ pub(super) enum CacheAction {
     Show,
     Trim,
     Clear,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DaemonAction {
+    Status,
+    Stop,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +87,7 @@ pub(super) fn parse(
             let earlier = inner.get_one::<PathBuf>("earlier").cloned();
             (Action::Explain(path(inner, "file"), earlier), Some(inner))
         }
+        Some(("daemon", inner)) => (Action::Daemon(daemon_action(inner)), Some(inner)),
         Some(("cache", inner)) => (Action::Cache(cache_action(inner)), Some(inner)),
         Some((_, inner)) => (
             Action::Index(index_action(inner), path(inner, "file")),
@@ -113,10 +122,11 @@ fn command() -> Command {
         .subcommands(subcommands())
 }
 
-fn subcommands() -> [Command; 7] {
-    let keyword = |words: [&'static str; 3]| {
+fn subcommands() -> [Command; 8] {
+    let keyword = |words: &'static [&'static str]| {
+        let parser = PossibleValuesParser::new(words);
         Arg::new("action")
-            .value_parser(words)
+            .value_parser(parser)
             .hide_possible_values(true)
     };
     [
@@ -133,9 +143,14 @@ fn subcommands() -> [Command; 7] {
                     .required(true),
             ),
         subcommand("doctor").arg(path_argument("compiler", "COMPILER")),
+        subcommand("daemon").arg(
+            keyword(&["status", "stop"])
+                .value_name("status|stop")
+                .default_value("status"),
+        ),
         subcommand("stats"),
         subcommand("cache").arg(
-            keyword(["show", "trim", "clear"])
+            keyword(&["show", "trim", "clear"])
                 .value_name("show|trim|clear")
                 .default_value("show"),
         ),
@@ -144,7 +159,7 @@ fn subcommands() -> [Command; 7] {
             .arg(path_argument("earlier", "EARLIER")),
         subcommand("index")
             .arg(
-                keyword(["show", "inputs", "check"])
+                keyword(&["show", "inputs", "check"])
                     .value_name("show|inputs|check")
                     .required(true),
             )
@@ -170,84 +185,32 @@ fn path_argument(id: &'static str, name: &'static str) -> Arg {
         .value_parser(ValueParser::path_buf())
 }
 
-fn options() -> impl Iterator<Item = Arg> {
-    OPTIONS.iter().flat_map(|option| match option.kind {
-        Kind::Bool => switch(option),
-        Kind::Value => vec![valued(option).action(ArgAction::Set)],
-        Kind::List | Kind::Choice => vec![valued(option).action(ArgAction::Append)],
-    })
-}
-
-fn valued(option: &'static Opt) -> Arg {
-    Arg::new(option.name)
-        .long(option.flag())
-        .aliases([option.name.to_owned()])
-        .value_name(option.value)
-        .hide(true)
-}
-
-/// `--x`, `--x=false`, and in Bazel's way `--nox`. Of all of them the last one counts.
-fn switch(option: &'static Opt) -> Vec<Arg> {
-    let negative = negative(option);
-    let positive = Arg::new(option.name)
-        .long(option.flag())
-        .aliases([option.name.to_owned()])
-        .num_args(0..=1)
-        .require_equals(true)
-        .default_missing_value("true")
-        .overrides_with(&negative)
-        .hide(true);
-    let spellings = [
-        format!("no{}", option.name),
-        format!("no_{}", option.name),
-        format!("no{}", option.flag()),
-    ];
-    let negated = Arg::new(negative)
-        .long(format!("no-{}", option.flag()))
-        .aliases(spellings)
-        .action(ArgAction::SetTrue)
-        .overrides_with(option.name)
-        .hide(true);
-    vec![positive, negated]
-}
-
-fn negative(option: &Opt) -> String {
-    format!("no-{}", option.name)
-}
-
-fn assignments(matches: &ArgMatches) -> Vec<Assignment> {
-    let assignment = |option: &'static Opt| {
-        let negated = option.kind == Kind::Bool && matches.get_flag(&negative(option));
-        let values: Vec<String> = if negated {
-            vec!["false".to_owned()]
-        } else {
-            let typed = matches.get_many::<String>(option.name);
-            typed.into_iter().flatten().cloned().collect()
-        };
-        (!values.is_empty()).then_some(Assignment {
-            option,
-            values,
-            source: Source::CommandLine,
-        })
-    };
-    OPTIONS.iter().filter_map(assignment).collect()
-}
-
 fn path(matches: &ArgMatches, id: &str) -> PathBuf {
     let path = matches.get_one::<PathBuf>(id);
     path.cloned().expect("clap has seen to it that it is there")
 }
 
+fn daemon_action(matches: &ArgMatches) -> DaemonAction {
+    match keyword(matches) {
+        Some("stop") => DaemonAction::Stop,
+        _ => DaemonAction::Status,
+    }
+}
+
 fn cache_action(matches: &ArgMatches) -> CacheAction {
-    match matches.get_one::<String>("action").map(String::as_str) {
+    match keyword(matches) {
         Some("trim") => CacheAction::Trim,
         Some("clear") => CacheAction::Clear,
         _ => CacheAction::Show,
     }
 }
 
+fn keyword(matches: &ArgMatches) -> Option<&str> {
+    matches.get_one::<String>("action").map(String::as_str)
+}
+
 fn index_action(matches: &ArgMatches) -> IndexAction {
-    match matches.get_one::<String>("action").map(String::as_str) {
+    match keyword(matches) {
         Some("inputs") => IndexAction::Inputs,
         Some("check") => IndexAction::Check,
         _ => IndexAction::Show,

@@ -15,7 +15,7 @@ use crate::events::{Event, Events};
 use crate::exec::JobFailure;
 use crate::job::JobFile;
 use crate::launcher::{self, Decision, Told};
-use crate::link::LinkError;
+use crate::link::Verdict;
 use crate::process::{Ending, Interruption, Slot, SlotFiles};
 use crate::report::OneJob;
 
@@ -186,7 +186,7 @@ fn backend(
         _ => context.settings.clone(),
     };
     let _slot = slot_of_backend(&context.settings, &mut settings);
-    let ended = engine::run_jobs(&engine::options(&settings), file, events.clone());
+    let ended = engine::run_jobs(&settings, &engine::options(&settings), file, events.clone());
     events.send(Event::LinkFinished);
     drop(events);
     if let (false, Some(farm)) = (reporter.finish(), &farm) {
@@ -195,7 +195,7 @@ fn backend(
     match ended {
         Ok(()) => ExitCode::Success,
         // A script, another launcher, a program for another machine: relto cannot send it, but it may compile.
-        Err(EngineError::Link(LinkError::Tools(error))) => {
+        Err(EngineError::Link(Verdict::Tools(error))) => {
             warn(
                 told,
                 format!("ThinLTO backends run in place, uncached: {error}"),
@@ -203,7 +203,7 @@ fn backend(
             guarded(compiler, words, &object)
         }
         Err(EngineError::Interrupted(interruption)) => interrupted(interruption),
-        Err(EngineError::Link(LinkError::Job(failure))) => compiler_failed(*failure),
+        Err(EngineError::Link(Verdict::Job(failure))) => compiler_failed(*failure),
         Err(error) => fail(&error),
     }
 }

@@ -169,11 +169,13 @@ use Group::{Cache, Farm, Output, Security, Where};
 pub const OPTIONS: &[Opt] = &[
     Opt::new(Where, "remote_executor", "ADDRESS", "farm: grpc://, grpcs:// or unix:", "this machine").common(),
     Opt::new(Where, "remote_cache", "ADDRESS", "farm's cache, if elsewhere", "executor").common(),
-    Opt::new(Where, "strategy", "WHERE", "local, remote, dynamic: both at once; auto is dynamic with a farm", "auto").common(),
+    Opt::new(Where, "strategy", "WHERE", "local, remote, dynamic: both at once", "auto").common(),
     Opt::new(Where, "remote_local_fallback", "", "run here what the farm fails to run", "on").common(),
     Opt::new(Where, "toolchain", "FROM", "upload, worker, or a FOLDER to upload", "upload").common(),
     Opt::new(Where, "jobs", "N", "most executions under way at the farm", "auto").common(),
     Opt::new(Where, "local_jobs", "N", "most compilers at once here", "processors").common(),
+    Opt::new(Where, "daemon", "WHEN", "keep connections in a daemon: auto, on, off; auto starts one for `relto cc` only", "auto"),
+    Opt::new(Where, "daemon_idle_timeout", "TIME", "how long a daemon stays without work", "10m"),
 
     Opt::new(Farm, "remote_instance_name", "NAME", "instance of the farm", "").common(),
     Opt::new(Farm, "remote_default_exec_properties", "KEY=VALUE", "property that workers must have; repeatable", "").list().common(),
