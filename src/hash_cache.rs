@@ -20,7 +20,7 @@ use fs_err as fs;
 
 use crate::digest::{Digest, DigestFunction};
 use crate::state::State;
-pub use identity::{Identity, identity, is_racy};
+pub use identity::{Identity, identity, is_racy, is_settled};
 use rows::{NewRow, StaleUse};
 
 /// Makes a note from the whole contents of a file. It must be a pure function of them, and the same one wherever the

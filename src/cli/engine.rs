@@ -66,7 +66,7 @@ pub(super) fn runtime() -> Result<Runtime, EngineError> {
 }
 
 /// One job keeps no second thread busy, and starting some is a good part of what a hit takes.
-fn small_runtime() -> Result<Runtime, EngineError> {
+pub(super) fn small_runtime() -> Result<Runtime, EngineError> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -190,14 +190,18 @@ fn slots(settings: &Settings, cores: usize) -> Slots {
     }
 }
 
-/// A farm that executes, unless all is to run here; or one that only remembers.
-fn farm(settings: &Settings) -> Option<link::FarmOptions> {
+/// Whether links have a farm: one that executes, unless all is to run here; or one that only remembers.
+pub(super) fn uses_farm(settings: &Settings) -> bool {
     let remote = &settings.remote;
-    let used = match settings.strategy {
+    match settings.strategy {
         Strategy::Local => remote.executor.is_none() && remote.cache.is_some(),
         Strategy::Remote | Strategy::Dynamic => true,
-    };
-    used.then(|| link::FarmOptions {
+    }
+}
+
+fn farm(settings: &Settings) -> Option<link::FarmOptions> {
+    let remote = &settings.remote;
+    uses_farm(settings).then(|| link::FarmOptions {
         client: remote.client_options(),
         platform: remote.exec_properties.clone(),
         jobs: remote

@@ -169,7 +169,7 @@ use Group::{Cache, Farm, Output, Security, Where};
 pub const OPTIONS: &[Opt] = &[
     Opt::new(Where, "remote_executor", "ADDRESS", "farm: grpc://, grpcs:// or unix:", "this machine").common(),
     Opt::new(Where, "remote_cache", "ADDRESS", "farm's cache, if elsewhere", "executor").common(),
-    Opt::new(Where, "strategy", "WHERE", "local, remote, dynamic: both at once; auto is dynamic with a farm", "auto").common(),
+    Opt::new(Where, "strategy", "WHERE", "local, remote, dynamic: both; auto: what fits", "auto").common(),
     Opt::new(Where, "remote_local_fallback", "", "run here what the farm fails to run", "on").common(),
     Opt::new(Where, "toolchain", "FROM", "upload, worker, or a FOLDER to upload", "upload").common(),
     Opt::new(Where, "jobs", "N", "most jobs under way at the farm", "auto").common(),
@@ -182,6 +182,7 @@ pub const OPTIONS: &[Opt] = &[
     Opt::new(Farm, "remote_exec_header", "NAME=VALUE", "the same, to the executor only", "").list().secret(),
     Opt::new(Farm, "remote_accept_cached", "", "take results from the farm's action cache", "on"),
     Opt::new(Farm, "remote_upload_local_results", "", "give local results to the farm's action cache", "on"),
+    Opt::new(Farm, "remote_upload_ahead", "", "cc: send the modules of -flto=thin compiles at once, in the background", "off"),
     Opt::new(Farm, "remote_cache_compression", "", "compress what travels, if the farm can", "on"),
     Opt::new(Farm, "remote_timeout", "TIME", "longest that one call may take", "60s"),
     Opt::new(Farm, "remote_retries", "N", "attempts after a call that failed for a passing reason", "5"),

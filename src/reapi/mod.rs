@@ -154,6 +154,12 @@ impl Client {
     /// # Errors
     /// `FailureKind::Source` when a file is no longer what was hashed; else what the server said.
     pub async fn ensure_uploaded(&self, blobs: &[Blob]) -> Result<(), Failure> {
+        self.upload(blobs).await?;
+        Ok(())
+    }
+
+    /// As `ensure_uploaded`; gives which of `blobs` were not there and have been sent.
+    pub async fn upload(&self, blobs: &[Blob]) -> Result<HashSet<Digest>, Failure> {
         self.inner.uploader.ensure(blobs).await
     }
 

@@ -5,6 +5,7 @@
 
 mod support;
 
+mod ahead;
 mod arguments;
 mod cache;
 mod cli;
@@ -28,6 +29,7 @@ mod harness;
 mod hits;
 mod house;
 mod index;
+mod index_command;
 mod kernel;
 mod kernel_whole;
 mod launcher;
@@ -36,6 +38,7 @@ mod launcher_ends;
 mod launcher_farm;
 mod launcher_faults;
 mod launcher_forms;
+mod launcher_make;
 mod launcher_outputs;
 mod layering;
 mod links;

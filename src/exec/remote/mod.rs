@@ -15,6 +15,7 @@ use std::time::Duration;
 
 pub use fallen::{Cause, Fallen};
 use prepared::FarmToolchain;
+pub use prepared::toolchain_blobs;
 use turn::{Found, Turn};
 
 use super::{Compiled, Hermetic, Planned, PlannedForm};
