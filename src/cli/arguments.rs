@@ -108,9 +108,10 @@ pub(super) fn parse(
             (Action::Explain(path(inner, "file"), earlier), Some(inner))
         }
         Some((PREFETCH, inner)) => {
-            let when = match inner.get_flag(AFTER_STDIN) {
-                true => When::AfterStdin,
-                false => When::Now,
+            let when = if inner.get_flag(AFTER_STDIN) {
+                When::AfterStdin
+            } else {
+                When::Now
             };
             (Action::Prefetch(wanted(inner), when), Some(inner))
         }
@@ -149,11 +150,6 @@ fn command() -> Command {
 }
 
 fn subcommands() -> [Command; 8] {
-    let keyword = |words: [&'static str; 3]| {
-        Arg::new("action")
-            .value_parser(words)
-            .hide_possible_values(true)
-    };
     [
         Command::new("help").hide(true),
         subcommand(CC)
@@ -169,20 +165,7 @@ fn subcommands() -> [Command; 8] {
             ),
         subcommand("doctor").arg(path_argument("compiler", "COMPILER")),
         subcommand("stats"),
-        subcommand(PREFETCH)
-            .arg(
-                Arg::new(AFTER_STDIN)
-                    .long(AFTER_STDIN)
-                    .action(ArgAction::SetTrue)
-                    .hide(true),
-            )
-            .arg(path_argument("files", "FILE").num_args(1..).required(true))
-            .arg(
-                Arg::new("compiler")
-                    .long("compiler")
-                    .value_name("COMPILER")
-                    .help("send this compiler too, as the link will name it"),
-            ),
+        prefetch_subcommand(),
         subcommand("cache").arg(
             keyword(["show", "trim", "clear"])
                 .value_name("show|trim|clear")
@@ -191,27 +174,55 @@ fn subcommands() -> [Command; 8] {
         subcommand("explain")
             .arg(path_argument("file", "JOBS.json").required(true))
             .arg(path_argument("earlier", "EARLIER")),
-        subcommand("index")
-            .arg(
-                keyword(["show", "inputs", "check"])
-                    .value_name("show|inputs|check")
-                    .required(true),
-            )
-            .arg(
-                Arg::new("format")
-                    .long("format")
-                    .value_parser(["text", "json", "imports"])
-                    .default_value("text")
-                    .help("imports: as lld writes it, for `inputs`"),
-            )
-            .arg(
-                Arg::new("module")
-                    .long("module")
-                    .value_name("NAME")
-                    .help("for imports: whose index it is"),
-            )
-            .arg(path_argument("file", "FILE").required(true)),
+        index_subcommand(),
     ]
+}
+
+fn prefetch_subcommand() -> Command {
+    subcommand(PREFETCH)
+        .arg(
+            Arg::new(AFTER_STDIN)
+                .long(AFTER_STDIN)
+                .action(ArgAction::SetTrue)
+                .hide(true),
+        )
+        .arg(path_argument("files", "FILE").num_args(1..).required(true))
+        .arg(
+            Arg::new("compiler")
+                .long("compiler")
+                .value_name("COMPILER")
+                .help("send this compiler too, as the link will name it"),
+        )
+}
+
+fn index_subcommand() -> Command {
+    subcommand("index")
+        .arg(
+            keyword(["show", "inputs", "check"])
+                .value_name("show|inputs|check")
+                .required(true),
+        )
+        .arg(
+            Arg::new("format")
+                .long("format")
+                .value_parser(["text", "json", "imports"])
+                .default_value("text")
+                .help("imports: as lld writes it, for `inputs`"),
+        )
+        .arg(
+            Arg::new("module")
+                .long("module")
+                .value_name("NAME")
+                .help("for imports: whose index it is"),
+        )
+        .arg(path_argument("file", "FILE").required(true))
+}
+
+/// The first word of a command that does several things.
+fn keyword(words: [&'static str; 3]) -> Arg {
+    Arg::new("action")
+        .value_parser(words)
+        .hide_possible_values(true)
 }
 
 fn subcommand(name: &'static str) -> Command {

@@ -169,7 +169,7 @@ use Group::{Cache, Farm, Output, Security, Where};
 pub const OPTIONS: &[Opt] = &[
     Opt::new(Where, "remote_executor", "ADDRESS", "farm: grpc://, grpcs:// or unix:", "this machine").common(),
     Opt::new(Where, "remote_cache", "ADDRESS", "farm's cache, if elsewhere", "executor").common(),
-    Opt::new(Where, "strategy", "WHERE", "local, remote, dynamic: both; auto: what fits", "auto").common(),
+    Opt::new(Where, "strategy", "WHERE", "local, remote, dynamic: both at once", "auto").common(),
     Opt::new(Where, "remote_local_fallback", "", "run here what the farm fails to run", "on").common(),
     Opt::new(Where, "toolchain", "FROM", "upload, worker, or a FOLDER to upload", "upload").common(),
     Opt::new(Where, "jobs", "N", "most jobs under way at the farm", "auto").common(),

@@ -50,10 +50,10 @@ pub fn modules(words: &[OsString]) -> Vec<String> {
 }
 
 fn is_thin(arguments: &[Argument<'_>]) -> bool {
-    let lto = arguments
+    let mut lto = arguments
         .iter()
         .filter(|it| ["-flto", "-flto=", "-fno-lto"].contains(&it.option));
-    lto.last().is_some_and(|it| it.value == Some("thin"))
+    lto.next_back().is_some_and(|it| it.value == Some("thin"))
 }
 
 /// As clang calls a module that it is asked for as an object. Who asks by `-emit-llvm` asks for no link.

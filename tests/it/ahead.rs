@@ -3,7 +3,7 @@
 mod compiles;
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use fs_err as fs;
@@ -47,11 +47,15 @@ fn told(output: &Output) -> (Option<i32>, String, String) {
 
 fn modules(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).expect("a folder");
-    let names = entries.map(|entry| entry.expect("an entry").file_name());
-    let mut names: Vec<String> = names
-        .map(|name| name.to_string_lossy().into_owned())
-        .filter(|name| name.ends_with(".o"))
-        .collect();
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let objects = paths.filter(|path| path.extension().is_some_and(|ending| ending == "o"));
+    let name = |path: PathBuf| {
+        path.file_name()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned()
+    };
+    let mut names: Vec<String> = objects.map(name).collect();
     names.sort();
     names
 }

@@ -113,7 +113,9 @@ fn a_module_is_at_the_farm_before_the_link_and_the_link_sends_none() {
         run(command.args(["-O2", "-flto=thin", "-c", source, "-o", object]));
     }
     let modules = ["main.o", "twice.o"];
-    modules.map(|name| build.wait_for_blob(name));
+    for module in modules {
+        build.wait_for_blob(module);
+    }
     // The compiler comes last.
     build.wait_for("the end of the senders", |build| build.followers() == 0);
     build.farm.forget_record();
