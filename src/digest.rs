@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io::{self, Read};
 
+use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
 use crate::pb;
@@ -14,7 +15,7 @@ use crate::pb;
 const READ_SIZE: usize = 256 * 1024;
 
 /// The hash functions that relto can compute; a farm must offer at least one of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum DigestFunction {
     Sha256,
     Blake3,

@@ -7,6 +7,8 @@ use std::error::Error;
 use std::fmt;
 use std::process;
 
+use serde::{Deserialize, Serialize};
+
 /// What the process tells its caller. 126 and 127 are never used: lld reads them as "could not be executed".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitCode {
@@ -39,6 +41,59 @@ pub trait Hinted: Error {
     /// What the user can change, one sentence each.
     fn hints(&self) -> Vec<String> {
         Vec::new()
+    }
+}
+
+/// What is left of an error that comes from another process: it reads the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plain {
+    message: String,
+    cause: Option<Box<Plain>>,
+    hints: Vec<String>,
+}
+
+impl Plain {
+    /// `error` with its causes and hints, each text as `edit` makes it.
+    pub fn of(error: &dyn Hinted, edit: &dyn Fn(&str) -> String) -> Self {
+        let mut messages = vec![edit(&error.to_string())];
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            messages.push(edit(&error.to_string()));
+            cause = error.source();
+        }
+        let plain = |cause: Option<Self>, message: String| Self {
+            message,
+            cause: cause.map(Box::new),
+            hints: Vec::new(),
+        };
+        let first = messages.remove(0);
+        let cause = messages
+            .into_iter()
+            .rev()
+            .fold(None, |cause, message| Some(plain(cause, message)));
+        Self {
+            hints: error.hints().iter().map(|hint| edit(hint)).collect(),
+            ..plain(cause, first)
+        }
+    }
+}
+
+impl fmt::Display for Plain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for Plain {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        let cause = self.cause.as_deref()?;
+        Some(cause)
+    }
+}
+
+impl Hinted for Plain {
+    fn hints(&self) -> Vec<String> {
+        self.hints.clone()
     }
 }
 
@@ -87,5 +142,7 @@ mod tests {
             Rendered(&error).to_string(),
             "cannot read `a.o`\n  caused by: no luck\n  hint: check its mode"
         );
+        let plain = Plain::of(&error, &str::to_owned);
+        assert_eq!(Rendered(&plain).to_string(), Rendered(&error).to_string());
     }
 }

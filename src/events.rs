@@ -4,14 +4,17 @@
 //! engine prints nothing; `report` turns events into the progress bar, messages, the summary and logs. The only place
 //! that reads the clock for the record.
 
-use std::sync::mpsc;
+use std::fmt;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
 
 /// Position of a job in the job file.
 pub type JobId = usize;
 
 /// Where a job's object came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Origin {
     /// The disk cache of this machine.
     DiskCache,
@@ -25,7 +28,7 @@ pub enum Origin {
     InPlace,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// The job file is read. `link` is the linker's output; `modules` are the jobs' modules as the user knows them.
     LinkStarted { link: String, modules: Vec<String> },
@@ -62,7 +65,24 @@ pub struct Stamped {
 #[derive(Debug, Clone)]
 pub struct Events {
     start: Instant,
-    sender: Option<mpsc::Sender<Stamped>>,
+    sink: Sink,
+}
+
+#[derive(Clone)]
+enum Sink {
+    Nobody,
+    Channel(mpsc::Sender<Stamped>),
+    Function(Arc<dyn Fn(Event) + Send + Sync>),
+}
+
+impl fmt::Debug for Sink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nobody => "Nobody",
+            Self::Channel(_) => "Channel",
+            Self::Function(_) => "Function",
+        })
+    }
 }
 
 impl Events {
@@ -72,7 +92,7 @@ impl Events {
         let (sender, receiver) = mpsc::channel();
         let events = Self {
             start: now(),
-            sender: Some(sender),
+            sink: Sink::Channel(sender),
         };
         (events, receiver)
     }
@@ -82,15 +102,28 @@ impl Events {
     pub fn discarded() -> Self {
         Self {
             start: now(),
-            sender: None,
+            sink: Sink::Nobody,
+        }
+    }
+
+    /// Events that `hear` hands on; it must not block.
+    #[must_use]
+    pub fn heard_by(hear: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        Self {
+            start: now(),
+            sink: Sink::Function(Arc::new(hear)),
         }
     }
 
     pub fn send(&self, event: Event) {
-        if let Some(sender) = &self.sender {
-            let at = self.start.elapsed();
-            // A receiver that is gone has stopped reporting; the link does not stop for that.
-            let _ = sender.send(Stamped { at, event });
+        match &self.sink {
+            Sink::Nobody => {}
+            Sink::Channel(sender) => {
+                let at = self.start.elapsed();
+                // A receiver that is gone has stopped reporting; the link does not stop for that.
+                let _ = sender.send(Stamped { at, event });
+            }
+            Sink::Function(hear) => hear(event),
         }
     }
 

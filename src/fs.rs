@@ -21,26 +21,34 @@ const NEW_FILE: Mode = Mode::from_raw_mode(0o666);
 /// # Errors
 /// The system's own, with the path in the message. Nothing is left behind.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_whole_for(None, path, bytes)
+}
+
+/// As [`write_whole`], for a process with another `umask`.
+///
+/// # Errors
+/// As there.
+pub fn write_whole_for(umask: Option<u32>, path: &Path, bytes: &[u8]) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(found) if is_special(&found) => fs::OpenOptions::new()
             .write(true)
             .open(path)?
             .write_all(bytes),
-        Ok(found) if found.is_symlink() => write_through_link(path, bytes),
-        Ok(_) => replace(path, bytes),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => create(path, bytes),
+        Ok(found) if found.is_symlink() => write_through_link(umask, path, bytes),
+        Ok(_) => replace(umask, path, bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => create(umask, path, bytes),
         Err(error) => Err(error),
     }
 }
 
 /// A link to a device is a device; a link to a file is replaced, as a compiler's own rename would.
-fn write_through_link(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_through_link(umask: Option<u32>, path: &Path, bytes: &[u8]) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(found) if is_special(&found) => fs::OpenOptions::new()
             .write(true)
             .open(path)?
             .write_all(bytes),
-        _ => replace(path, bytes),
+        _ => replace(umask, path, bytes),
     }
 }
 
@@ -50,19 +58,21 @@ fn is_special(found: &std::fs::Metadata) -> bool {
 }
 
 /// The fast path: an unnamed file gets its name when it is complete, so not even a crash leaves half a file.
-fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    match unnamed(path, bytes) {
+fn create(umask: Option<u32>, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    match unnamed(umask, path, bytes) {
         Ok(Some(file)) => match name(&file, path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => replace(path, bytes),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                replace(umask, path, bytes)
+            }
             named => named,
         },
-        Ok(None) => replace(path, bytes),
+        Ok(None) => replace(umask, path, bytes),
         Err(error) => Err(error),
     }
 }
 
 /// `None` where the file system has no unnamed files.
-fn unnamed(path: &Path, bytes: &[u8]) -> io::Result<Option<OwnedFd>> {
+fn unnamed(umask: Option<u32>, path: &Path, bytes: &[u8]) -> io::Result<Option<OwnedFd>> {
     let folder = folder_of(path);
     match rustix::fs::openat(
         CWD,
@@ -72,6 +82,7 @@ fn unnamed(path: &Path, bytes: &[u8]) -> io::Result<Option<OwnedFd>> {
     ) {
         Ok(file) => {
             let mut file = std::fs::File::from(file);
+            set_mode(&file, umask)?;
             file.write_all(bytes)
                 .map_err(|error| with_path(&error, path))?;
             Ok(Some(file.into()))
@@ -92,11 +103,23 @@ fn name(file: &OwnedFd, path: &Path) -> io::Result<()> {
     }
 }
 
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// The kernel has taken this process's own umask off, which is not the one that counts.
+fn set_mode(file: &std::fs::File, umask: Option<u32>) -> io::Result<()> {
+    match umask {
+        Some(umask) => Ok(rustix::fs::fchmod(
+            file,
+            NEW_FILE - Mode::from_raw_mode(umask),
+        )?),
+        None => Ok(()),
+    }
+}
+
+fn replace(umask: Option<u32>, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut temporary = tempfile::Builder::new()
         .prefix(".relto-")
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
         .tempfile_in(folder_of(path))?;
+    set_mode(temporary.as_file(), umask)?;
     temporary
         .write_all(bytes)
         .map_err(|error| with_path(&error, path))?;
@@ -187,10 +210,18 @@ mod tests {
     fn both_ways_of_writing_give_the_same_mode() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (fast, slow) = (folder.path().join("fast"), folder.path().join("slow"));
-        create(&fast, b"x").expect("written");
-        replace(&slow, b"x").expect("written");
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode();
-        assert_eq!(mode(&fast), mode(&slow));
+        for umask in [None, Some(0o027), Some(0)] {
+            for path in [&fast, &slow] {
+                let _ = remove_if_there(path);
+            }
+            create(umask, &fast, b"x").expect("written");
+            replace(umask, &slow, b"x").expect("written");
+            assert_eq!(mode(&fast), mode(&slow));
+            if let Some(umask) = umask {
+                assert_eq!(mode(&fast) & 0o777, 0o666 & !umask);
+            }
+        }
     }
 
     #[test]

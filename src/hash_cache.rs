@@ -6,6 +6,7 @@
 
 mod contents;
 mod identity;
+mod memory;
 mod rows;
 
 #[cfg(test)]
@@ -21,6 +22,7 @@ use fs_err as fs;
 use crate::digest::{Digest, DigestFunction};
 use crate::state::State;
 pub use identity::{Identity, identity, is_racy, is_settled};
+pub use memory::Memory;
 use rows::{NewRow, StaleUse};
 
 /// Makes a note from the whole contents of a file. It must be a pure function of them, and the same one wherever the
@@ -41,6 +43,7 @@ pub struct FileFacts {
 #[derive(Debug)]
 pub struct HashCache {
     state: Arc<State>,
+    memory: Arc<Memory>,
     sha256: Mutex<HashMap<PathBuf, Arc<Slot>>>,
     blake3: Mutex<HashMap<PathBuf, Arc<Slot>>>,
     pending: Mutex<Pending>,
@@ -66,8 +69,15 @@ impl HashCache {
     /// A cache that remembers through `state`, or for this link only when that is disabled.
     #[must_use]
     pub fn new(state: Arc<State>) -> Self {
+        Self::with_memory(state, Arc::default())
+    }
+
+    /// As `new`, in a process that also remembers by itself.
+    #[must_use]
+    pub fn with_memory(state: Arc<State>, memory: Arc<Memory>) -> Self {
         Self {
             state,
+            memory,
             sha256: Mutex::default(),
             blake3: Mutex::default(),
             pending: Mutex::default(),
@@ -112,11 +122,18 @@ impl HashCache {
     ) -> io::Result<Known> {
         let found = fs::metadata(path)?;
         contents::check_regular(path, &found)?;
-        let stored = self.stored(&Identity::of(&found), function);
-        if let Some(facts) = stored
-            && (probe.is_none() || facts.note.is_some())
+        let identity = Identity::of(&found);
+        let answers = |facts: &FileFacts| probe.is_none() || facts.note.is_some();
+        if let Some(facts) = self
+            .memory
+            .find(&identity, function)
+            .filter(|it| answers(it))
         {
+            return Ok(Known { facts, racy: false });
+        }
+        if let Some(facts) = self.stored(&identity, function).filter(answers) {
             let facts = Arc::new(facts);
+            self.memory.keep(function, &facts);
             return Ok(Known { facts, racy: false });
         }
         let read = contents::read(path, function, probe)?;
@@ -139,6 +156,7 @@ impl HashCache {
 
     fn remember(&self, known: &Known, function: DigestFunction) {
         if !known.racy {
+            self.memory.keep(function, &known.facts);
             let facts = Arc::clone(&known.facts);
             lock(&self.pending).new.push(NewRow { function, facts });
         }

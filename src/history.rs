@@ -12,6 +12,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
+use serde::{Deserialize, Serialize};
+
 use crate::events::Origin;
 use crate::state::State;
 
@@ -65,7 +67,7 @@ pub struct LinkRecord {
 }
 
 /// How many jobs came from where.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OriginCounts {
     pub disk_cache: usize,
     pub remote_cache: usize,

@@ -12,6 +12,7 @@ pub mod digest;
 pub mod events;
 pub mod once;
 pub mod state;
+pub mod surroundings;
 pub mod task;
 // L2
 pub mod answers;
@@ -34,5 +35,6 @@ pub mod launcher;
 pub mod link;
 // L7
 pub mod config;
+pub mod daemon;
 // L8
 pub mod cli;

@@ -104,6 +104,21 @@ impl State {
         written.map_err(|error| inner.failed(&error, false)).ok()
     }
 
+    /// For a process that outlives its links, before each of them: a database that could not be used is tried again, and
+    /// one that lies no longer where it lay is opened anew.
+    pub fn renew(&self) {
+        let mut inner = self.lock();
+        let lost = match &inner.slot {
+            Slot::Unopened => false,
+            Slot::Open(open) => !open.is_at(&inner.path),
+            Slot::Off => !inner.path.as_os_str().is_empty(),
+        };
+        if lost {
+            inner.slot = Slot::Unopened;
+        }
+        inner.renewed = false;
+    }
+
     /// Why the database could not be used so far; told once.
     pub fn take_trouble(&self) -> Option<StateError> {
         self.lock().trouble.take()

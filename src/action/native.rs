@@ -5,10 +5,10 @@
 //! arguments that mean the same everywhere.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use super::arguments::{self, Argument, Meaning};
 use crate::error::Hinted;
+use crate::surroundings::Surroundings;
 
 #[derive(Debug, thiserror::Error)]
 pub enum NativeError {
@@ -42,7 +42,7 @@ pub fn is_needed(arguments: &[Argument<'_>]) -> bool {
 /// As for [`ask`].
 pub fn expand(compiler: &Path, words: &[String]) -> Result<Vec<String>, NativeError> {
     let parsed = arguments::parse(words);
-    let native = ask(compiler, &question(&parsed))?;
+    let native = ask(compiler, &question(&parsed), &Surroundings::default())?;
     Ok(replace(&parsed, native))
 }
 
@@ -50,8 +50,13 @@ pub fn expand(compiler: &Path, words: &[String]) -> Result<Vec<String>, NativeEr
 ///
 /// # Errors
 /// The compiler cannot be started, or has no such option for its target. The job can be run in place then.
-pub fn ask(compiler: &Path, question: &[String]) -> Result<Vec<String>, NativeError> {
-    let output = Command::new(compiler)
+pub fn ask(
+    compiler: &Path,
+    question: &[String],
+    surroundings: &Surroundings,
+) -> Result<Vec<String>, NativeError> {
+    let output = surroundings
+        .command(compiler)
         .args(question)
         // It would edit the question, and the answer is remembered for links without it.
         .env_remove("CCC_OVERRIDE_OPTIONS")

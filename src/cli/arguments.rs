@@ -9,11 +9,12 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::builder::ValueParser;
+use clap::builder::{PossibleValuesParser, ValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::help;
-use crate::config::{Assignment, Kind, OPTIONS, Opt, Source};
+use super::options::{assignments, options};
+use crate::config::Assignment;
 use crate::link::ahead::Wanted;
 
 /// What the user asks for.
@@ -32,6 +33,7 @@ pub(super) enum Action {
     Stats,
     Cache(CacheAction),
     Index(IndexLook),
+    Daemon(DaemonAction),
     /// Show the keys of this link's jobs, or what differs from an earlier one's.
     Explain(PathBuf, Option<PathBuf>),
     /// Run a compiler: it and its arguments.
@@ -54,6 +56,12 @@ pub(super) enum CacheAction {
     Show,
     Trim,
     Clear,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DaemonAction {
+    Status,
+    Stop,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +123,7 @@ pub(super) fn parse(
             };
             (Action::Prefetch(wanted(inner), when), Some(inner))
         }
+        Some(("daemon", inner)) => (Action::Daemon(daemon_action(inner)), Some(inner)),
         Some(("cache", inner)) => (Action::Cache(cache_action(inner)), Some(inner)),
         Some((_, inner)) => (Action::Index(index_look(inner)), Some(inner)),
     };
@@ -149,7 +158,7 @@ fn command() -> Command {
         .subcommands(subcommands())
 }
 
-fn subcommands() -> [Command; 8] {
+fn subcommands() -> [Command; 9] {
     [
         Command::new("help").hide(true),
         subcommand(CC)
@@ -164,10 +173,15 @@ fn subcommands() -> [Command; 8] {
                     .required(true),
             ),
         subcommand("doctor").arg(path_argument("compiler", "COMPILER")),
+        subcommand("daemon").arg(
+            keywords(&["status", "stop"])
+                .value_name("status|stop")
+                .default_value("status"),
+        ),
         subcommand("stats"),
         prefetch_subcommand(),
         subcommand("cache").arg(
-            keyword(["show", "trim", "clear"])
+            keywords(&["show", "trim", "clear"])
                 .value_name("show|trim|clear")
                 .default_value("show"),
         ),
@@ -198,7 +212,7 @@ fn prefetch_subcommand() -> Command {
 fn index_subcommand() -> Command {
     subcommand("index")
         .arg(
-            keyword(["show", "inputs", "check"])
+            keywords(&["show", "inputs", "check"])
                 .value_name("show|inputs|check")
                 .required(true),
         )
@@ -219,9 +233,9 @@ fn index_subcommand() -> Command {
 }
 
 /// The first word of a command that does several things.
-fn keyword(words: [&'static str; 3]) -> Arg {
+fn keywords(words: &'static [&'static str]) -> Arg {
     Arg::new("action")
-        .value_parser(words)
+        .value_parser(PossibleValuesParser::new(words))
         .hide_possible_values(true)
 }
 
@@ -243,69 +257,6 @@ fn path_argument(id: &'static str, name: &'static str) -> Arg {
         .value_parser(ValueParser::path_buf())
 }
 
-fn options() -> impl Iterator<Item = Arg> {
-    OPTIONS.iter().flat_map(|option| match option.kind {
-        Kind::Bool => switch(option),
-        Kind::Value => vec![valued(option).action(ArgAction::Set)],
-        Kind::List | Kind::Choice => vec![valued(option).action(ArgAction::Append)],
-    })
-}
-
-fn valued(option: &'static Opt) -> Arg {
-    Arg::new(option.name)
-        .long(option.flag())
-        .aliases([option.name.to_owned()])
-        .value_name(option.value)
-        .hide(true)
-}
-
-/// `--x`, `--x=false`, and in Bazel's way `--nox`. Of all of them the last one counts.
-fn switch(option: &'static Opt) -> Vec<Arg> {
-    let negative = negative(option);
-    let positive = Arg::new(option.name)
-        .long(option.flag())
-        .aliases([option.name.to_owned()])
-        .num_args(0..=1)
-        .require_equals(true)
-        .default_missing_value("true")
-        .overrides_with(&negative)
-        .hide(true);
-    let spellings = [
-        format!("no{}", option.name),
-        format!("no_{}", option.name),
-        format!("no{}", option.flag()),
-    ];
-    let negated = Arg::new(negative)
-        .long(format!("no-{}", option.flag()))
-        .aliases(spellings)
-        .action(ArgAction::SetTrue)
-        .overrides_with(option.name)
-        .hide(true);
-    vec![positive, negated]
-}
-
-fn negative(option: &Opt) -> String {
-    format!("no-{}", option.name)
-}
-
-fn assignments(matches: &ArgMatches) -> Vec<Assignment> {
-    let assignment = |option: &'static Opt| {
-        let negated = option.kind == Kind::Bool && matches.get_flag(&negative(option));
-        let values: Vec<String> = if negated {
-            vec!["false".to_owned()]
-        } else {
-            let typed = matches.get_many::<String>(option.name);
-            typed.into_iter().flatten().cloned().collect()
-        };
-        (!values.is_empty()).then_some(Assignment {
-            option,
-            values,
-            source: Source::CommandLine,
-        })
-    };
-    OPTIONS.iter().filter_map(assignment).collect()
-}
-
 fn path(matches: &ArgMatches, id: &str) -> PathBuf {
     let path = matches.get_one::<PathBuf>(id);
     path.cloned().expect("clap has seen to it that it is there")
@@ -319,8 +270,15 @@ fn wanted(matches: &ArgMatches) -> Wanted {
     }
 }
 
+fn daemon_action(matches: &ArgMatches) -> DaemonAction {
+    match keyword(matches) {
+        Some("stop") => DaemonAction::Stop,
+        _ => DaemonAction::Status,
+    }
+}
+
 fn cache_action(matches: &ArgMatches) -> CacheAction {
-    match matches.get_one::<String>("action").map(String::as_str) {
+    match keyword(matches) {
         Some("trim") => CacheAction::Trim,
         Some("clear") => CacheAction::Clear,
         _ => CacheAction::Show,
@@ -343,6 +301,10 @@ fn index_look(matches: &ArgMatches) -> IndexLook {
         },
         module: word("module").map(str::to_owned),
     }
+}
+
+fn keyword(matches: &ArgMatches) -> Option<&str> {
+    matches.get_one::<String>("action").map(String::as_str)
 }
 
 #[cfg(test)]

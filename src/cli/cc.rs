@@ -14,7 +14,7 @@ use crate::events::{Event, Events};
 use crate::exec::JobFailure;
 use crate::job::JobFile;
 use crate::launcher::{self, Decision, Held, Told};
-use crate::link::LinkError;
+use crate::link::Verdict;
 use crate::process::{Ending, Interruption};
 use crate::report::OneJob;
 
@@ -194,7 +194,7 @@ fn backend(
         _ => context.settings.clone(),
     };
     let _slot = local_slots::of_backend(&context.settings, &mut settings);
-    let ended = engine::run_jobs(&engine::options(&settings), file, events.clone());
+    let ended = engine::run_jobs(&settings, &engine::options(&settings), file, events.clone());
     events.send(Event::LinkFinished);
     drop(events);
     if let (false, Some(farm)) = (reporter.finish(), &farm) {
@@ -203,7 +203,7 @@ fn backend(
     match ended {
         Ok(()) => ExitCode::Success,
         // A script, another launcher, a program for another machine: relto cannot send it, but it may compile.
-        Err(EngineError::Link(LinkError::Tools(error))) => {
+        Err(EngineError::Link(Verdict::Tools(error))) => {
             warn(
                 told,
                 format!("ThinLTO backends run in place, uncached: {error}"),
@@ -211,22 +211,17 @@ fn backend(
             guarded(compiler, words, &object)
         }
         Err(EngineError::Interrupted(interruption)) => interrupted(interruption),
-        Err(EngineError::Link(LinkError::Job(failure))) => compiler_failed(*failure),
+        Err(EngineError::Link(Verdict::Job(failure))) => compiler_failed(*failure),
         Err(error) => fail(&error),
     }
 }
 
-/// The farm, by a name under which its failure can be remembered, where it may be done without.
+/// The farm, by a name under which its failure can be remembered.
 fn farm(settings: &Settings) -> Option<String> {
     let remote = &settings.remote;
-    // Where nothing may run here, a farm that is away is an error each time.
-    farm_name(settings).filter(|_| remote.executor.is_none() || remote.local_fallback)
-}
-
-pub(super) fn farm_name(settings: &Settings) -> Option<String> {
-    let remote = &settings.remote;
     let address = remote.executor.as_ref().or(remote.cache.as_ref())?;
-    Some(format!("farm {address:?}"))
+    // Where nothing may run here, a farm that is away is an error each time.
+    (remote.executor.is_none() || remote.local_fallback).then(|| format!("farm {address:?}"))
 }
 
 fn without_farm(settings: &Settings) -> Settings {

@@ -13,15 +13,16 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
+use super::served::Served;
 use crate::config::{Settings, Strategy, Toolchain};
 use crate::error::Hinted;
 use crate::events::Events;
 use crate::fs::remove_if_there;
-use crate::job::{Caller, JobFile};
+use crate::job::{Caller, Job, JobFile};
 use crate::launcher::{self, GuardedError};
-use crate::link::{self, LinkError};
-use crate::process::{Finished, Interruption, Jobserver, Slots, Watch};
-use crate::state::FILE_NAME;
+use crate::link::{self, Verdict};
+use crate::process::{Finished, Interruption, Jobserver, Parent, Watch};
+use crate::surroundings::Surroundings;
 
 /// Jobs under way at the farm, where the user says nothing.
 const REMOTE_JOBS: NonZeroUsize = NonZeroUsize::new(200).expect("not zero");
@@ -34,7 +35,7 @@ pub(super) enum EngineError {
     #[error("stopped: {0}")]
     Interrupted(Interruption),
     #[error(transparent)]
-    Link(LinkError),
+    Link(Verdict),
     #[error(transparent)]
     Guarded(GuardedError),
 }
@@ -54,7 +55,7 @@ pub(super) fn run(settings: &Settings, job_file: &Path, events: Events) -> Resul
     // Before anything is opened that could take the place of a descriptor that make has closed.
     let options = options(settings);
     let file = JobFile::read(job_file).map_err(|error| Box::new(error) as Failure)?;
-    run_jobs(&options, file, events).map_err(|error| Box::new(error) as Failure)
+    run_jobs(settings, &options, file, events).map_err(|error| Box::new(error) as Failure)
 }
 
 /// Threads for a whole link.
@@ -75,15 +76,30 @@ pub(super) fn small_runtime() -> Result<Runtime, EngineError> {
 
 /// Runs all jobs of `file`.
 pub(super) fn run_jobs(
+    settings: &Settings,
     options: &link::Options,
     file: JobFile,
     events: Events,
 ) -> Result<(), EngineError> {
+    if let Some(served) = Served::new(settings, options, &file) {
+        let ended = small_runtime()?.block_on(async {
+            let mut watch = watch(file.caller)?;
+            let ended = served.run(&events, &mut watch).await;
+            Ok(ended.map(|ended| settled(ended, &file.jobs, &watch)))
+        });
+        if let Some(ended) = ended? {
+            return ended;
+        }
+    }
     let runtime = match file.caller {
         Caller::Linker => runtime(),
         Caller::Launcher => small_runtime(),
     };
-    runtime?.block_on(watched(file, options, events))
+    runtime?.block_on(async {
+        let (mut watch, jobs) = (watch(file.caller)?, file.jobs.clone());
+        let ended = linked(file, options, events, &mut watch).await;
+        settled(ended, &jobs, &watch)
+    })
 }
 
 /// Runs a backend that no job describes, and looks at its object.
@@ -108,30 +124,23 @@ pub(super) fn run_guarded(
     })
 }
 
-/// Runs the link, and takes back what it wrote if it failed: a linker that is gone removes no objects any more.
-async fn watched(
-    file: JobFile,
-    options: &link::Options,
-    events: Events,
-) -> Result<(), EngineError> {
-    let watch = match file.caller {
+fn watch(caller: Caller) -> Result<Watch, EngineError> {
+    let watch = match caller {
         Caller::Linker => Watch::start(),
         Caller::Launcher => Watch::of_signals(),
     };
-    let mut watch = watch.map_err(EngineError::NoThreads)?;
-    let outputs: Vec<String> = file
-        .jobs
-        .iter()
-        .flat_map(|job| job.outputs.clone())
-        .collect();
-    let result = linked(file, options, events, &mut watch).await;
-    if result.is_err() || watch.is_parent_gone() {
-        for output in outputs {
+    watch.map_err(EngineError::NoThreads)
+}
+
+/// Takes back what a link wrote that failed: a linker that is gone removes no objects any more.
+fn settled(ended: Result<(), EngineError>, jobs: &[Job], watch: &Watch) -> Result<(), EngineError> {
+    if ended.is_err() || watch.is_parent_gone() {
+        for output in jobs.iter().flat_map(|job| &job.outputs) {
             // The reason why the link failed is what the user must see, not this.
-            let _ = remove_if_there(Path::new(&output));
+            let _ = remove_if_there(Path::new(output));
         }
     }
-    result
+    ended
 }
 
 /// When the linker is gone or a signal says so, the link is cancelled, and awaited all the same: it has compilers to end
@@ -145,13 +154,14 @@ async fn linked(
     let cancel = CancellationToken::new();
     let linking = link::run(file, options, events, cancel.clone());
     tokio::pin!(linking);
+    let failed = |error| EngineError::Link(Verdict::new(error, &options.surroundings));
     let interruption = tokio::select! {
-        result = &mut linking => return result.map_err(EngineError::Link),
+        result = &mut linking => return result.map_err(failed),
         interruption = watch.interrupted() => interruption,
     };
     cancel.cancel();
     match linking.await {
-        Err(error) if !error.is_cancellation() => Err(EngineError::Link(error)),
+        Err(error) if !error.is_cancellation() => Err(failed(error)),
         _ => Err(EngineError::Interrupted(interruption)),
     }
 }
@@ -161,10 +171,7 @@ pub(super) fn options(settings: &Settings) -> link::Options {
     link::Options {
         disk_cache: settings.disk_cache.folder.clone(),
         disk_cache_max_size: settings.disk_cache.max_size,
-        state: settings
-            .state_folder
-            .as_ref()
-            .map(|folder| folder.join(FILE_NAME)),
+        state_folder: settings.state_folder.clone(),
         local_jobs: settings
             .local
             .jobs
@@ -175,33 +182,27 @@ pub(super) fn options(settings: &Settings) -> link::Options {
         environment: std::env::vars_os().collect(),
         farm: farm(settings),
         beside_farm: settings.strategy == Strategy::Dynamic,
-        slots: Arc::new(slots(settings, cores.get())),
+        machine_jobs: cores.get().max(settings.local.jobs.unwrap_or(0)),
+        surroundings: Surroundings::default(),
+        jobserver: jobserver(settings),
+        linker: Some(Parent::now()),
     }
 }
 
-/// Of make, if it counts for us; else of all links of the user.
-fn slots(settings: &Settings, cores: usize) -> Slots {
-    let local = &settings.local;
-    let jobserver = local.makeflags.as_deref().and_then(Jobserver::inherited);
-    match (jobserver, &settings.state_folder) {
-        (Some(jobserver), _) => Slots::of_jobserver(jobserver),
-        (None, Some(folder)) => Slots::of_machine(folder, cores.max(local.jobs.unwrap_or(0))),
-        (None, None) => Slots::unlimited(),
-    }
+/// make's, if it has given us one.
+fn jobserver(settings: &Settings) -> Option<Arc<Jobserver>> {
+    let makeflags = settings.local.makeflags.as_deref()?;
+    Jobserver::inherited(makeflags).map(Arc::new)
 }
 
-/// Whether links have a farm: one that executes, unless all is to run here; or one that only remembers.
-pub(super) fn uses_farm(settings: &Settings) -> bool {
+/// A farm that executes, unless all is to run here; or one that only remembers.
+pub(super) fn farm(settings: &Settings) -> Option<link::FarmOptions> {
     let remote = &settings.remote;
-    match settings.strategy {
+    let used = match settings.strategy {
         Strategy::Local => remote.executor.is_none() && remote.cache.is_some(),
         Strategy::Remote | Strategy::Dynamic => true,
-    }
-}
-
-fn farm(settings: &Settings) -> Option<link::FarmOptions> {
-    let remote = &settings.remote;
-    uses_farm(settings).then(|| link::FarmOptions {
+    };
+    used.then(|| link::FarmOptions {
         client: remote.client_options(),
         platform: remote.exec_properties.clone(),
         jobs: remote

@@ -6,13 +6,14 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::path::PathBuf;
 
-use super::{Context, arguments, cc, engine};
+use super::{Context, arguments, engine, served};
 use crate::config::{self, Environment, Settings};
 use crate::error::ExitCode;
-use crate::events::Events;
-use crate::launcher::{self, Told};
-use crate::link::ahead::{self, AheadError, Wanted};
+use crate::launcher;
+use crate::link::Site;
+use crate::link::ahead::{self, Wanted};
 use crate::process::{Leash, Relto, SlotFiles};
 
 /// Processes of this machine that send at a time.
@@ -29,10 +30,19 @@ pub(super) fn leash(options: &[OsString], compiler: &OsStr, words: &[OsString]) 
         return None;
     }
     let settings = settings(options)?;
-    let farm = cc::farm_name(&settings)?;
-    let is_wanted = settings.remote.upload_ahead && engine::uses_farm(&settings);
-    if !is_wanted || Told::new(settings.state_folder.as_deref()).has_failed(&farm) {
+    if !settings.remote.upload_ahead {
         return None;
+    }
+    let farm = engine::farm(&settings)?;
+    if !ahead::is_worth_it(&farm, settings.state_folder.as_deref()) {
+        return None;
+    }
+    let wanted = Wanted {
+        files: modules.iter().map(PathBuf::from).collect(),
+        compiler: compiler.to_str().map(str::to_owned),
+    };
+    if let Some(end) = served::follow(&settings, &engine::options(&settings), wanted) {
+        return Leash::of(end).ok();
     }
     let mut arguments = vec![OsString::from(arguments::PREFETCH)];
     arguments.extend_from_slice(options);
@@ -52,40 +62,20 @@ fn settings(options: &[OsString]) -> Option<Settings> {
     Some(loaded.ok()?.settings)
 }
 
-/// The work at the end of the leash. Nobody hears of it but the log.
-pub(super) fn run(context: &Context, mut wanted: Wanted) -> ExitCode {
+/// The work at the end of the leash, where no daemon does it. Nobody hears of it but the log.
+pub(super) fn run(context: &Context, wanted: Wanted) -> ExitCode {
     let settings = &context.settings;
     // However this ends, the compiler has ended.
     let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-    wanted.files.retain(|file| file.is_file());
-    if wanted.files.is_empty() {
-        return ExitCode::Success;
-    }
-    let (Some(farm), Some(folder)) = (cc::farm_name(settings), &settings.state_folder) else {
-        return ExitCode::Failure;
-    };
-    let told = Told::new(Some(folder));
-    let _turn = SlotFiles::of_machine(&folder.join("ahead"), SENDING).take();
-    if told.has_failed(&farm) {
-        return ExitCode::Failure;
-    }
-    // Now and then is enough: it is large, but the same for all.
-    let compiler = wanted.compiler.take();
-    wanted.compiler =
-        compiler.filter(|compiler| told.is_news(&format!("`{compiler}` is sent to {farm}")));
+    let folder = settings.state_folder.as_deref();
+    let _turn = folder.map(|it| SlotFiles::of_machine(&it.join("ahead"), SENDING).take());
     let options = engine::options(settings);
-    let mut sound = true;
-    let mut tell = |_: &_, fate: Result<_, AheadError>| sound &= fate.is_ok();
     let Ok(runtime) = engine::small_runtime() else {
         return ExitCode::Failure;
     };
-    let sending = ahead::send(wanted, &options, Events::discarded(), &mut tell);
-    match runtime.block_on(sending) {
-        Ok(()) if sound => ExitCode::Success,
-        Err(AheadError::Farm(_)) => {
-            told.failed(&farm);
-            ExitCode::Failure
-        }
-        _ => ExitCode::Failure,
+    let site = Site::of_one_link(&options);
+    match runtime.block_on(site.follow(wanted, &options)) {
+        Ok(()) => ExitCode::Success,
+        Err(_) => ExitCode::Failure,
     }
 }

@@ -6,6 +6,7 @@
 mod arguments;
 mod cache;
 mod cc;
+mod daemon;
 mod distribute;
 mod doctor;
 mod engine;
@@ -14,8 +15,10 @@ mod follow;
 mod help;
 mod index;
 mod local_slots;
+mod options;
 mod output;
 mod prefetch;
+mod served;
 mod stats;
 mod usage;
 
@@ -51,6 +54,9 @@ pub fn main() -> std::process::ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     // The hidden commands that start compilers come before anything that costs time.
     if let Some(code) = process::dispatch(&arguments[arguments.len().min(1)..]) {
+        return code.into();
+    }
+    if let Some(code) = daemon::dispatch(&arguments[arguments.len().min(1)..]) {
         return code.into();
     }
     // So does a compiler that is only launched: this returns for backends.
@@ -101,6 +107,7 @@ fn dispatch(context: &Context, action: Action) -> Result<ExitCode, Failure> {
         Action::Distribute(job_file) => distribute::run(context, &job_file),
         Action::Doctor(compiler) => doctor::run(context, compiler.as_deref()),
         Action::Stats => Ok(stats::run(context)),
+        Action::Daemon(action) => daemon::run(context, action),
         Action::Cache(action) => cache::run(context, action),
         Action::Index(look) => index::run(&look),
         Action::Explain(jobs, earlier) => explain::run(context, &jobs, earlier.as_deref()),

@@ -26,6 +26,8 @@ pub(super) const TERM: &str = "TERM";
 pub(super) const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
 /// Where a user's caches live; `~/.cache` when it is not an absolute path.
 pub(super) const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
+/// Where a user's sockets live, as long as he is logged in.
+pub(super) const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
 /// The user's own folder.
 pub(super) const HOME: &str = "HOME";
 
@@ -114,6 +116,16 @@ impl Environment {
     #[must_use]
     pub fn cache_folder(&self) -> Option<PathBuf> {
         self.xdg(XDG_CACHE_HOME, ".cache")
+    }
+
+    /// The folder of the daemon: beside the state where there is none for sockets.
+    #[must_use]
+    pub fn runtime_folder(&self) -> Option<PathBuf> {
+        let chosen = self.get(XDG_RUNTIME_DIR).map(PathBuf::from);
+        match chosen.filter(|folder| folder.is_absolute()) {
+            Some(folder) => Some(folder.join("relto")),
+            None => self.cache_folder().map(|folder| folder.join("daemon")),
+        }
     }
 
     fn xdg(&self, variable: &str, otherwise: &str) -> Option<PathBuf> {

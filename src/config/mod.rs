@@ -14,6 +14,7 @@
 //! all of it, as with a bazelrc.
 
 mod address;
+mod daemon;
 mod environment;
 mod error;
 mod file;
@@ -29,6 +30,7 @@ mod tests;
 mod value;
 
 pub use address::Address;
+pub use daemon::{DaemonSettings, DaemonUse};
 pub use environment::{Environment, RELTO_LOG, RELTO_NO_PROGRESS};
 pub use error::{ConfigError, Warning};
 pub use merge::{Assignment, Described, Source, Values};

@@ -174,6 +174,8 @@ pub const OPTIONS: &[Opt] = &[
     Opt::new(Where, "toolchain", "FROM", "upload, worker, or a FOLDER to upload", "upload").common(),
     Opt::new(Where, "jobs", "N", "most jobs under way at the farm", "auto").common(),
     Opt::new(Where, "local_jobs", "N", "most compilers at once here", "processors").common(),
+    Opt::new(Where, "daemon", "WHEN", "keep connections in a daemon: auto, on, off; auto starts one for `relto cc` only", "auto"),
+    Opt::new(Where, "daemon_idle_timeout", "TIME", "how long a daemon stays without work", "10m"),
 
     Opt::new(Farm, "remote_instance_name", "NAME", "instance of the farm", "").common(),
     Opt::new(Farm, "remote_default_exec_properties", "KEY=VALUE", "property that workers must have; repeatable", "").list().common(),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::Address;
+use super::daemon::{DaemonSettings, DaemonUse};
 use super::environment::{Environment, MAKEFLAGS, RELTO_LOG, RELTO_NO_PROGRESS, TERM};
 use super::error::ConfigError;
 use super::merge::{Source, Text, Values, shown};
@@ -16,13 +17,13 @@ use super::settings::{
     Toolchain,
 };
 use super::value::{self, Wrong};
-use crate::digest::DigestFunction;
 use crate::reapi::{CredentialHelper, TlsOptions};
 
 const TIMEOUT: Duration = Duration::from_mins(1);
 const RETRIES: usize = 5;
 const MAX_CONNECTIONS: usize = 100;
 const DISK_CACHE_MAX_SIZE: u64 = 10 << 30;
+const DAEMON_IDLE_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// The likeliest reason why an item of a variable is none.
 const SPLIT: &str = "commas separate the items of a variable, unless there is one item a line";
@@ -54,6 +55,7 @@ pub(super) fn settings(
                 .map(str::to_owned),
         },
         disk_cache: reader.disk_cache()?,
+        daemon: reader.daemon()?,
         state_folder: environment.cache_folder(),
         cache_salt: reader.text("cache_salt"),
         output: reader.output()?,
@@ -95,7 +97,7 @@ impl Reader<'_> {
             local_fallback: self.flag("remote_local_fallback", true)?,
             tls: self.tls()?,
             credential_helpers: self.credential_helpers()?,
-            digest_function: self.get("digest_function", digest_function)?,
+            digest_function: self.get("digest_function", value::digest_function)?,
             keepalive_time: keepalive_time.filter(|time| !time.is_zero()),
             jobs: self.get("jobs", value::number_or_auto)?.flatten(),
         })
@@ -187,6 +189,17 @@ impl Reader<'_> {
         Ok(DiskCacheSettings {
             folder,
             max_size: (max_size > 0).then_some(max_size),
+        })
+    }
+
+    fn daemon(&self) -> Result<DaemonSettings, ConfigError> {
+        let patience = self.get("daemon_idle_timeout", positive)?;
+        Ok(DaemonSettings {
+            when: self
+                .get("daemon", DaemonUse::parse)?
+                .unwrap_or(DaemonUse::Auto),
+            folder: self.environment.runtime_folder(),
+            patience: patience.unwrap_or(DAEMON_IDLE_TIMEOUT),
         })
     }
 
@@ -315,17 +328,9 @@ impl Reader<'_> {
 fn positive(text: &str) -> Result<Duration, Wrong> {
     let duration = value::duration(text)?;
     if duration.is_zero() {
-        return Err(Wrong::new("no call can be that short"));
+        return Err(Wrong::new("nothing can be that short"));
     }
     Ok(duration)
-}
-
-fn digest_function(text: &str) -> Result<DigestFunction, Wrong> {
-    let words = [
-        ("sha256", DigestFunction::Sha256),
-        ("blake3", DigestFunction::Blake3),
-    ];
-    value::word(text, &words)
 }
 
 fn not_for_projects(text: &Text, what: &str) -> ConfigError {

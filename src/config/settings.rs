@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::Address;
+use super::daemon::DaemonSettings;
 use super::merge::Values;
 use super::secret::Secret;
 use crate::digest::DigestFunction;
@@ -43,6 +44,7 @@ pub struct Settings {
     pub remote: RemoteSettings,
     pub local: LocalSettings,
     pub disk_cache: DiskCacheSettings,
+    pub daemon: DaemonSettings,
     /// relto's own folder, for what it remembers besides the cache; `None` where the user has no home.
     pub state_folder: Option<PathBuf>,
     /// Part of every action: results are shared only among users of the same salt.
@@ -141,6 +143,7 @@ impl fmt::Debug for Settings {
             .field("remote", &self.remote)
             .field("local", &self.local)
             .field("disk_cache", &self.disk_cache)
+            .field("daemon", &self.daemon)
             .field("state_folder", &self.state_folder)
             .field("cache_salt", &self.cache_salt)
             .field("output", &self.output)

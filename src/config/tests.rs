@@ -94,7 +94,9 @@ fn each_source_beats_those_below_it() {
 fn every_option_reaches_the_settings() {
     let other_than_default = |option: &Opt| match option.name {
         "remote_executor" | "remote_cache" => "grpc://f:1",
-        "remote_timeout" | "remote_deadline" | "grpc_keepalive_time" => "17s",
+        "remote_timeout" | "remote_deadline" | "grpc_keepalive_time" | "daemon_idle_timeout" => {
+            "17s"
+        }
         "remote_retries" | "remote_max_connections" | "jobs" | "local_jobs" => "17",
         "digest_function" => "blake3",
         "disk_cache_max_size" => "17M",
@@ -104,6 +106,7 @@ fn every_option_reaches_the_settings() {
         | "remote_local_fallback"
         | "remote_cache_compression" => "false",
         "quiet" | "remote_upload_ahead" => "true",
+        "daemon" => "off",
         _ => "x=y",
     };
     let place = Place::new("", "");

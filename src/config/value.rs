@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::environment::Environment;
 use super::secret::Secret;
+use crate::digest::DigestFunction;
 
 /// Why a text is not a value of the kind that was asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -183,6 +184,14 @@ pub(super) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Wrong>
         let known: Vec<_> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
         Wrong::new("it is unknown").hint(&format!("choose among {}", known.join(", ")))
     })
+}
+
+pub(super) fn digest_function(text: &str) -> Result<DigestFunction, Wrong> {
+    let words = [
+        ("sha256", DigestFunction::Sha256),
+        ("blake3", DigestFunction::Blake3),
+    ];
+    word(text, &words)
 }
 
 #[cfg(test)]

@@ -13,19 +13,32 @@ use crate::action::guard::admitted_failure;
 use crate::action::kind::check_output;
 use crate::fs::remove_if_there;
 use crate::process::{Ending, Environment, Finished, Invocation};
+use crate::surroundings::Surroundings;
 
 /// The command line as lld wrote it.
-pub(super) fn invocation(job: &Planned) -> Invocation {
+pub(super) fn invocation(job: &Planned, surroundings: &Surroundings) -> Invocation {
+    let environment = match (surroundings.environment(), surroundings.umask()) {
+        (Some(variables), Some(umask)) => Environment::Another {
+            variables: variables.to_vec(),
+            umask,
+        },
+        _ => Environment::Inherited,
+    };
     Invocation {
         arguments: job.command_line.iter().map(OsString::from).collect(),
-        environment: Environment::Inherited,
-        folder: ".".into(),
+        environment,
+        folder: surroundings.at("."),
         confinement: None,
     }
 }
 
 /// What [`super::check_result`] asks of other results; the error is the reason why there is no object.
-pub(super) fn check(job: &Planned, finished: &Finished, stderr: &str) -> Result<(), String> {
+pub(super) fn check(
+    job: &Planned,
+    surroundings: &Surroundings,
+    finished: &Finished,
+    stderr: &str,
+) -> Result<(), String> {
     match finished.ending {
         Ending::Exited(0) => {}
         Ending::Exited(code) => return Err(UnsoundResult::ExitCode(code).to_string()),
@@ -37,7 +50,7 @@ pub(super) fn check(job: &Planned, finished: &Finished, stderr: &str) -> Result<
         return Err(UnsoundResult::Admitted(line.to_owned()).to_string());
     }
     for (number, output) in job.outputs.iter().enumerate() {
-        let contents = fs::read(output)
+        let contents = fs::read(surroundings.at(output))
             .map_err(|_| UnsoundResult::MissingOutput(output.clone()).to_string())?;
         if number == 0 {
             check_output(job.kind, &contents)
@@ -64,11 +77,12 @@ pub(super) fn hint(ending: Ending) -> &'static str {
 }
 
 /// What a failed compile left in place must not be taken for an object. One that was killed leaves its temporary file.
-pub(super) fn discard_outputs(job: &Planned) {
+pub(super) fn discard_outputs(job: &Planned, surroundings: &Surroundings) {
     for output in &job.outputs {
+        let output = surroundings.at(output);
         // lld reports the failed link; a file that cannot be removed changes nothing about that.
-        let _ = remove_if_there(Path::new(output));
-        for temporary in temporary_files(Path::new(output)) {
+        let _ = remove_if_there(&output);
+        for temporary in temporary_files(&output) {
             let _ = remove_if_there(&temporary);
         }
     }

@@ -25,6 +25,7 @@ use crate::hash_cache::HashCache;
 use crate::process::{
     Ending, Environment, Finished, Invocation, ProcessError, Relto, Scratch, Spawner,
 };
+use crate::surroundings::Surroundings;
 
 /// What is the same for all local runs of a link.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub struct Shared {
     /// Where the link's scratch folder is made, when it is needed.
     pub scratch_parent: PathBuf,
     pub toolchain: Arc<ToolchainTree>,
+    /// Those of the linker, for runs in place.
+    pub surroundings: Surroundings,
     /// The variables of the action's Command.
     pub environment: Vec<(String, String)>,
     pub hash_cache: Arc<HashCache>,
@@ -212,13 +215,14 @@ impl LocalExecutor {
     }
 
     async fn run_in_place(&self, job: &Planned) -> Result<Compiled, JobFailure> {
+        let surroundings = &self.shared.surroundings;
         self.started(job, Origin::InPlace);
         let finished = self
             .start_in_place(job)
             .await
-            .inspect_err(|_| in_place::discard_outputs(job))?;
+            .inspect_err(|_| in_place::discard_outputs(job, surroundings))?;
         let stderr = String::from_utf8_lossy(&finished.stderr).into_owned();
-        match in_place::check(job, &finished, &stderr) {
+        match in_place::check(job, surroundings, &finished, &stderr) {
             Ok(()) => Ok(Compiled {
                 origin: Origin::InPlace,
                 outputs: Vec::new(),
@@ -228,7 +232,7 @@ impl LocalExecutor {
                 peak_memory: finished.peak_memory,
             }),
             Err(reason) => {
-                in_place::discard_outputs(job);
+                in_place::discard_outputs(job, surroundings);
                 Err(JobFailure::Compiler {
                     module: job.module.clone(),
                     reason,
@@ -243,16 +247,18 @@ impl LocalExecutor {
     }
 
     async fn start_in_place(&self, job: &Planned) -> Result<Finished, JobFailure> {
+        let surroundings = &self.shared.surroundings;
+        let invocation = || in_place::invocation(job, surroundings);
         let finished = {
             let _shared = self.memory.read().await;
-            self.start(job, in_place::invocation(job)).await?
+            self.start(job, invocation()).await?
         };
         if !finished.ran_out_of_memory() {
             return Ok(finished);
         }
-        in_place::discard_outputs(job);
+        in_place::discard_outputs(job, surroundings);
         let _alone = self.memory.write().await;
-        self.start(job, in_place::invocation(job)).await
+        self.start(job, invocation()).await
     }
 
     async fn start(&self, job: &Planned, invocation: Invocation) -> Result<Finished, JobFailure> {

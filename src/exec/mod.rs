@@ -14,6 +14,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::action::Action;
 use crate::action::canonical::CanonicalJob;
@@ -81,7 +82,7 @@ pub struct Compiled {
 }
 
 /// Why a job has no object.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 pub enum JobFailure {
     /// The compiler itself said no, or its object is unsound. Another run would end the same way.
     #[error(
@@ -117,6 +118,20 @@ pub enum JobFailure {
     /// The link is being given up.
     #[error("the job of `{module}` was stopped")]
     Cancelled { module: String },
+}
+
+impl JobFailure {
+    /// With the reason that `edit` makes of the one it has.
+    #[must_use]
+    pub fn edited(mut self, edit: &dyn Fn(&str) -> String) -> Self {
+        match &mut self {
+            Self::Compiler { reason, .. }
+            | Self::Farm { reason, .. }
+            | Self::Machine { reason, .. } => *reason = edit(reason),
+            Self::Cancelled { .. } => {}
+        }
+        self
+    }
 }
 
 impl Hinted for JobFailure {

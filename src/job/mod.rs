@@ -5,10 +5,12 @@
 
 mod file;
 
+use serde::{Deserialize, Serialize};
+
 pub use file::JobFileError;
 
 /// Who asks for jobs; it decides what is usual and what is a fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Caller {
     /// lld, by a job file.
     Linker,
@@ -18,7 +20,7 @@ pub enum Caller {
 }
 
 /// The jobs of one link. The format is LLVM's (`llvm/docs/DTLTO`), the same from LLVM 21 to 24.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobFile {
     pub caller: Caller,
     /// `-o` as it was given to lld.
@@ -33,7 +35,7 @@ pub struct JobFile {
 }
 
 /// One backend compile: `common_arguments` and then `arguments`, without a shell, in lld's folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     pub arguments: Vec<String>,
     /// The module, its index shard, then the modules that it imports from.

@@ -11,20 +11,20 @@ use std::time::Duration;
 
 use fs_err as fs;
 use futures_util::StreamExt as _;
-use tokio::sync::Semaphore;
+use serde::{Deserialize, Serialize};
 
-use super::farm;
+use super::farm::FarmOptions;
 use super::plan::module_note;
 use super::tools::{Tools, ToolsError};
-use super::{Options, open_state};
+use super::{Options, Site};
 use crate::digest::{Digest, DigestFunction};
 use crate::error::Hinted;
 use crate::events::Events;
 use crate::exec::remote::toolchain_blobs;
 use crate::hash_cache::{HashCache, is_settled};
 use crate::job::{Caller, JobFile};
+use crate::launcher::Told;
 use crate::reapi::{Blob, Client, ConnectError, Failure, FailureKind};
-use crate::state::State;
 use crate::task::{Task, spawn_blocking};
 use crate::thinlto::{ModuleError, ModuleFacts, check_start, module};
 
@@ -97,15 +97,15 @@ impl Hinted for AheadError {
 }
 
 /// What a link will need.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wanted {
     pub files: Vec<PathBuf>,
     /// As the link will name it, a path or a bare name.
     pub compiler: Option<String>,
 }
 
-/// Prepares all of `wanted`. `tell` hears of each file as it is done, in no order; one that cannot be read or sent keeps no
-/// other from it.
+/// Prepares all of `wanted` in a process that has nothing else to do. `tell` hears of each file as it is done, in no order; one
+/// that cannot be read or sent keeps no other from it.
 ///
 /// # Errors
 /// The farm or the compiler cannot be used at all.
@@ -115,46 +115,98 @@ pub async fn send(
     events: Events,
     tell: &mut (dyn FnMut(&Path, Result<Fate, AheadError>) + Send),
 ) -> Result<(), AheadError> {
-    let client = match &options.farm {
-        None => None,
-        Some(farm) => {
-            let connected = farm::connect(farm, &events).await;
-            Some(connected.map_err(|error| AheadError::Farm(Box::new(error)))?)
+    let site = Site::of_one_link(options);
+    site.prefetch(wanted, options, events, tell).await
+}
+
+/// What a link will ask about is that the farm is there; after it was away it is left alone for a moment.
+fn absence(farm: &FarmOptions) -> String {
+    format!("sending ahead to {}", farm.address())
+}
+
+/// Whether it is worth following a compile: there is a farm, and it was not away a moment ago.
+#[must_use]
+pub fn is_worth_it(farm: &FarmOptions, state_folder: Option<&Path>) -> bool {
+    !Told::new(state_folder).has_failed(&absence(farm))
+}
+
+impl Site {
+    /// Prepares what a compile has left behind, in the background. Files that it has not left are left out, and the compiler
+    /// goes along now and then only: it is large, but the same for all.
+    ///
+    /// # Errors
+    /// Of all that went wrong the last. There is nobody to tell but the log.
+    pub async fn follow(&self, mut wanted: Wanted, options: &Options) -> Result<(), AheadError> {
+        let is_there = |file: &PathBuf| options.surroundings.at(file).is_file();
+        wanted.files.retain(is_there);
+        let told = Told::new(options.state_folder.as_deref());
+        let Some(farm) = &options.farm else {
+            return Ok(());
+        };
+        if wanted.files.is_empty() || told.has_failed(&absence(farm)) {
+            return Ok(());
         }
-    };
-    let ahead = Arc::new(Ahead::new(client, open_state(options)));
-    let sent = ahead.all(wanted, options, tell).await;
-    ahead.close().await;
-    sent
+        let address = farm.address();
+        let compiler = wanted.compiler.take();
+        wanted.compiler =
+            compiler.filter(|it| told.is_news(&format!("`{it}` is on its way to {address}")));
+        let mut sound = Ok(());
+        let mut tell = |_: &Path, fate: Result<Fate, AheadError>| {
+            if let Err(error) = fate {
+                sound = Err(error);
+            }
+        };
+        let sending = self.prefetch(wanted, options, Events::discarded(), &mut tell);
+        let sent = sending.await;
+        if matches!(sent, Err(AheadError::Farm(_))) {
+            told.failed(&absence(farm));
+        }
+        sent.and(sound)
+    }
+
+    async fn prefetch(
+        &self,
+        wanted: Wanted,
+        options: &Options,
+        events: Events,
+        tell: &mut (dyn FnMut(&Path, Result<Fate, AheadError>) + Send),
+    ) -> Result<(), AheadError> {
+        self.state.renew();
+        let client = match &options.farm {
+            None => None,
+            Some(farm) => {
+                let connected = self.connections.connect(farm, &events).await;
+                Some(connected.map_err(|error| AheadError::Farm(Box::new(error)))?)
+            }
+        };
+        let ahead = Ahead {
+            site: self,
+            options,
+            client,
+            hash_cache: self.hash_cache(),
+        };
+        let sent = ahead.all(wanted, tell).await;
+        ahead.hash_cache.flush();
+        if let Some(client) = &ahead.client {
+            client.close().await;
+        }
+        sent
+    }
 }
 
 /// One round of files. What it learned of them it takes to be true until its end.
-#[derive(Debug)]
-pub struct Ahead {
+struct Ahead<'a> {
+    site: &'a Site,
+    options: &'a Options,
+    /// Without one files are only hashed.
     client: Option<Client>,
-    state: Arc<State>,
     hash_cache: Arc<HashCache>,
-    /// Threads that read and hash.
-    hashing: Semaphore,
 }
 
-impl Ahead {
-    /// Without a client files are only hashed.
-    #[must_use]
-    pub fn new(client: Option<Client>, state: Arc<State>) -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self {
-            client,
-            hash_cache: Arc::new(HashCache::new(Arc::clone(&state))),
-            state,
-            hashing: Semaphore::new(threads),
-        }
-    }
-
+impl Ahead<'_> {
     async fn all(
-        self: &Arc<Self>,
+        &self,
         wanted: Wanted,
-        options: &Options,
         tell: &mut (dyn FnMut(&Path, Result<Fate, AheadError>) + Send),
     ) -> Result<(), AheadError> {
         // Modules first: the compiler is large, and a farm that was used before has it.
@@ -170,18 +222,16 @@ impl Ahead {
             }
         }
         match wanted.compiler {
-            Some(compiler) => self.compiler(compiler, options).await,
+            Some(compiler) => self.compiler(compiler).await,
             None => Ok(()),
         }
     }
 
     /// Hashes one file and sees to it that the farm has it.
-    ///
-    /// # Errors
-    /// It cannot be read, or the farm does not take it.
-    pub async fn module(&self, file: &Path) -> Result<Fate, AheadError> {
-        wait_until_settled(file).await;
-        let digest = match self.hash(file).await {
+    async fn module(&self, file: &Path) -> Result<Fate, AheadError> {
+        let host = self.options.surroundings.at(file);
+        wait_until_settled(&host).await;
+        let digest = match self.hash(&host).await {
             Ok(Ok(digest)) => digest,
             Ok(Err(error)) => return Ok(Fate::NoModule(error.to_string())),
             Err(source) => {
@@ -192,7 +242,7 @@ impl Ahead {
         let Some(client) = &self.client else {
             return Ok(Fate::Hashed(digest.size));
         };
-        let sent = client.upload(&[Blob::from_file(digest, file)]).await;
+        let sent = client.upload(&[Blob::from_file(digest, host)]).await;
         let sent = sent.map_err(|source| AheadError::NotSent {
             file: file.to_owned(),
             source,
@@ -205,11 +255,11 @@ impl Ahead {
     }
 
     /// The digest that the farm wants; with it those that a link looks for are known.
-    async fn hash(&self, file: &Path) -> io::Result<Result<Digest, NoModule>> {
-        let _turn = self.hashing.acquire().await;
-        let (hash_cache, file) = (Arc::clone(&self.hash_cache), file.to_owned());
+    async fn hash(&self, host: &Path) -> io::Result<Result<Digest, NoModule>> {
+        let _turn = self.site.hashing.acquire().await;
+        let (hash_cache, host) = (Arc::clone(&self.hash_cache), host.to_owned());
         let function = self.function();
-        spawn_blocking(move || hash(&hash_cache, &file, function)).await
+        spawn_blocking(move || hash(&hash_cache, &host, function)).await
     }
 
     fn function(&self) -> DigestFunction {
@@ -219,12 +269,9 @@ impl Ahead {
     }
 
     /// Hashes the compiler with all that it loads, and sees to it that the farm has it, unless workers have their own.
-    ///
-    /// # Errors
-    /// There is none, or the farm does not take it.
-    pub async fn compiler(&self, compiler: String, options: &Options) -> Result<(), AheadError> {
-        let (options, named) = (options.clone(), compiler.clone());
-        let (state, hash_cache) = (Arc::clone(&self.state), Arc::clone(&self.hash_cache));
+    async fn compiler(&self, compiler: String) -> Result<(), AheadError> {
+        let (options, named) = (self.options.clone(), compiler.clone());
+        let (state, hash_cache) = (Arc::clone(&self.site.state), Arc::clone(&self.hash_cache));
         let function = self.function();
         let found: Task<Result<Vec<Blob>, ToolsError>> = spawn_blocking(move || {
             let tools = Tools::find(&no_jobs(named), &options, &hash_cache, &state)?;
@@ -243,18 +290,6 @@ impl Ahead {
             })?;
         }
         Ok(())
-    }
-
-    /// Remembers what was learned.
-    pub fn flush(&self) {
-        self.hash_cache.flush();
-    }
-
-    async fn close(&self) {
-        self.flush();
-        if let Some(client) = &self.client {
-            client.close().await;
-        }
     }
 }
 
@@ -312,7 +347,8 @@ async fn wait_until_settled(file: &Path) {
 }
 
 /// A link of which only the compiler is known.
-fn no_jobs(compiler: String) -> JobFile {
+#[must_use]
+pub fn no_jobs(compiler: String) -> JobFile {
     JobFile {
         caller: Caller::Launcher,
         linker_output: String::new(),

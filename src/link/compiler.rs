@@ -18,6 +18,7 @@ use crate::answers::answer;
 use crate::digest::{Digest, DigestFunction};
 use crate::job::Caller;
 use crate::state::State;
+use crate::surroundings::Surroundings;
 use crate::toolchain::Toolchain;
 use crate::toolchain::config::{self, ConfigError, ConfigFolders};
 
@@ -30,6 +31,7 @@ pub(super) struct Compiler {
     /// What the compiler calls itself, release and all.
     pub(super) version: String,
     pub(super) config_folders: ConfigFolders,
+    surroundings: Surroundings,
 }
 
 impl Compiler {
@@ -37,12 +39,13 @@ impl Compiler {
     pub(super) fn ask(
         toolchain: &Toolchain,
         files: &[ToolFile],
+        surroundings: &Surroundings,
         state: &State,
     ) -> Result<Self, ToolsError> {
         let identity = identity(toolchain, files);
         let question = format!("{identity} -v");
         let said = answer(state, &question, || {
-            config::verbose_version(&toolchain.called_as)
+            config::verbose_version(&toolchain.called_as, surroundings)
         })?;
         let target = said.lines().find_map(|line| line.strip_prefix("Target: "));
         let version = said.lines().find(|line| line.contains("version"));
@@ -52,6 +55,7 @@ impl Compiler {
             identity,
             target: target.unwrap_or_default().trim().to_owned(),
             config_folders: ConfigFolders::parse(&said),
+            surroundings: surroundings.clone(),
         })
     }
 
@@ -69,8 +73,10 @@ impl Compiler {
         state: &State,
         configuration: &mut Vec<String>,
     ) -> Result<Vec<String>, String> {
-        let words = expand_response_files(words, &mut |path| fs::read_to_string(path))
-            .map_err(|error| error.to_string())?;
+        let words = expand_response_files(words, &mut |path| {
+            fs::read_to_string(self.surroundings.at(path))
+        })
+        .map_err(|error| error.to_string())?;
         let (mode, words) = match caller {
             Caller::Linker => multi_call(&words),
             Caller::Launcher => words.split_at(0),
@@ -117,7 +123,8 @@ impl Compiler {
             .filter(decides)
             .flat_map(|argument| argument.words.to_vec());
         let mut words = Vec::new();
-        for file in config::loaded(&self.path, &question.collect::<Vec<_>>())? {
+        let question: Vec<_> = question.collect();
+        for file in config::loaded(&self.path, &question, &self.surroundings)? {
             words.extend(tokenize_config(&file.text));
         }
         configuration.push("--no-default-config".to_owned());
@@ -131,7 +138,8 @@ impl Compiler {
         let asked = native::question(&parsed);
         let question = format!("{} native {} {asked:?}", self.identity, processor());
         let said = answer(state, &question, || {
-            let native = native::ask(&self.path, &asked).map_err(|error| error.to_string())?;
+            let native = native::ask(&self.path, &asked, &self.surroundings)
+                .map_err(|error| error.to_string())?;
             Ok::<_, String>(native.join("\n"))
         })?;
         let native = said.lines().map(str::to_owned).collect();

@@ -16,7 +16,7 @@ use crate::digest::{Digest, DigestFunction};
 use crate::error::Hinted;
 use crate::events::{Event, Events, JobId, Origin};
 use crate::exec::{Compiled, Hermetic, Planned, PlannedForm, check_result};
-use crate::fs::write_whole;
+use crate::fs::write_whole_for;
 use crate::pb::reapi;
 use crate::process::Parent;
 
@@ -52,29 +52,14 @@ pub(super) struct Delivery {
     pub(super) cancel: CancellationToken,
     pub(super) events: Events,
     /// Whoever must still be there to want the objects.
-    linker: Option<Parent>,
+    pub(super) linker: Option<Parent>,
+    /// Of another process that the outputs are for.
+    pub(super) umask: Option<u32>,
     /// The cache refused a write; nothing more is kept in this link.
-    refused: AtomicBool,
+    pub(super) refused: AtomicBool,
 }
 
 impl Delivery {
-    pub(super) fn new(
-        disk_cache: Option<DiskCache>,
-        record: Record,
-        linker: Option<Parent>,
-        cancel: CancellationToken,
-        events: Events,
-    ) -> Self {
-        Self {
-            disk_cache,
-            record,
-            cancel,
-            events,
-            linker,
-            refused: AtomicBool::new(false),
-        }
-    }
-
     /// Bytes that this link brought into the disk cache.
     pub(super) fn added_bytes(&self) -> u64 {
         self.disk_cache.as_ref().map_or(0, DiskCache::added_bytes)
@@ -130,9 +115,11 @@ impl Delivery {
             if self.cancel.is_cancelled() || self.linker.is_some_and(Parent::is_gone) {
                 return Err(DeliveryError::NobodyWaits);
             }
-            write_whole(&output.host, contents).map_err(|source| DeliveryError::Unwritable {
-                path: output.name.clone(),
-                source,
+            write_whole_for(self.umask, &output.host, contents).map_err(|source| {
+                DeliveryError::Unwritable {
+                    path: output.name.clone(),
+                    source,
+                }
             })?;
         }
         Ok(())

@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 use super::deliver::Delivery;
 use super::plan::Planner;
 use super::record::Record;
+use super::site::open_state;
 use super::tools::Tools;
-use super::{LinkError, Options, open_state};
+use super::{LinkError, Options};
 use crate::error::Rendered;
 use crate::events::{Event, Events};
 use crate::exec::{Hermetic, PlannedForm};
@@ -51,11 +52,19 @@ pub struct Ingredient {
 /// # Errors
 /// The compiler cannot be found or asked.
 pub fn explain(file: &JobFile, options: &Options) -> Result<Vec<Explanation>, LinkError> {
-    let state = open_state(options);
+    let state = Arc::new(open_state(options.state().as_deref()));
     let hash_cache = HashCache::new(Arc::clone(&state));
     let tools = Tools::find(file, options, &hash_cache, &state).map_err(Box::new)?;
     let (record, cancel) = (Record::new(state, &file.jobs), CancellationToken::new());
-    let delivery = Delivery::new(None, record, None, cancel, Events::discarded());
+    let delivery = Delivery {
+        disk_cache: None,
+        record,
+        cancel,
+        events: Events::discarded(),
+        linker: None,
+        umask: None,
+        refused: false.into(),
+    };
     let explained = file.jobs.iter().map(|job| {
         let (events, told) = Events::channel();
         let planner = Planner {
@@ -64,6 +73,7 @@ pub fn explain(file: &JobFile, options: &Options) -> Result<Vec<Explanation>, Li
             hash_cache: &hash_cache,
             delivery: &delivery,
             events: &events,
+            surroundings: &options.surroundings,
         };
         let key = key(&planner, job, &tools).unwrap_or_else(|| {
             drop(events);

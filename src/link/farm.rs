@@ -1,7 +1,7 @@
-//! The farm of a link: how it is reached, what is told of its troubles, and what it gets back.
+//! The farm of a link: what is told of its troubles, and what it gets back.
 //!
-//! Enters: `FarmOptions`, failures of jobs. Leaves: a connected executor, each kind of trouble told once, and results of
-//! this machine in the farm's cache. Connecting begins before anything else and is awaited when the first job needs it.
+//! Enters: `FarmOptions`, a connected executor, failures of jobs. Leaves: each kind of trouble told once, and results of
+//! this machine in the farm's cache. How it is reached is said in `connections`.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -18,7 +19,7 @@ use crate::error::Hinted;
 use crate::events::{Event, Events};
 use crate::exec::remote::{Cause, Fallen, RemoteExecutor};
 use crate::exec::{Compiled, JobFailure, Planned};
-use crate::reapi::{CapabilityError, Client, ClientOptions, ConnectError, FailureKind};
+use crate::reapi::{ClientOptions, ConnectError, FailureKind};
 use crate::task::{Task, spawn};
 
 /// Results on their way to the farm at a time; each holds an object in memory.
@@ -30,7 +31,7 @@ const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(3);
 
 /// A farm, and how a link may use it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct FarmOptions {
     pub client: ClientOptions,
     /// Platform properties, sorted.
@@ -48,7 +49,7 @@ pub struct FarmOptions {
 
 impl FarmOptions {
     /// The address that messages name.
-    fn address(&self) -> &str {
+    pub(super) fn address(&self) -> &str {
         let address = self.client.executor.as_ref().or(self.client.cache.as_ref());
         address.map_or("", String::as_str)
     }
@@ -58,9 +59,6 @@ impl FarmOptions {
         self.client.executor.is_none()
     }
 }
-
-/// A connection that is being made.
-pub(super) type Connecting = Task<Result<Client, ConnectError>>;
 
 /// The farm of a running link.
 #[derive(Debug)]
@@ -76,30 +74,6 @@ pub(super) struct Farm {
     began: Instant,
     /// The farm's cache takes nothing; nothing more is sent there in this link.
     closed_cache: Arc<AtomicBool>,
-}
-
-/// Begins to connect. A server without an execution service is used as the cache that it is.
-pub(super) fn connect(options: &FarmOptions, events: &Events) -> Connecting {
-    let (options, events) = (options.clone(), events.clone());
-    spawn(async move {
-        let connected = Client::connect(&options.client, events.clone()).await;
-        match connected {
-            Err(ConnectError::Capabilities {
-                source: CapabilityError::NoExecution(address),
-                ..
-            }) if options.local_fallback => {
-                events.warning(
-                    format!("`{address}` executes nothing; it is used as a cache"),
-                    Some("give the address as `remote_cache`, or check `remote_instance_name`"),
-                );
-                let mut client = options.client;
-                let executor = client.executor.take();
-                client.cache = client.cache.or(executor);
-                Client::connect(&client, events).await
-            }
-            connected => connected,
-        }
-    })
 }
 
 impl Farm {

@@ -3,7 +3,6 @@
 //! Enters: the number of a job. Leaves: its outputs, when the disk cache had them; else the job as executors take it.
 //! Runs on several threads at once, so that reading and hashing keep all cores busy while the linker waits.
 
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use fs_err as fs;
@@ -21,6 +20,7 @@ use crate::events::{Events, JobId};
 use crate::exec::{Hermetic, Planned, PlannedForm};
 use crate::hash_cache::{FileFacts, HashCache};
 use crate::job::{Caller, Job, JobFile};
+use crate::surroundings::Surroundings;
 use crate::thinlto::{Form, Index, ModuleFacts, module};
 
 /// Why a job must not run at all.
@@ -52,6 +52,7 @@ pub(super) struct Planner<'a> {
     pub(super) hash_cache: &'a HashCache,
     pub(super) delivery: &'a Delivery,
     pub(super) events: &'a Events,
+    pub(super) surroundings: &'a Surroundings,
 }
 
 impl Planner<'_> {
@@ -102,7 +103,7 @@ impl Planner<'_> {
     /// What the job is, before any cache is asked.
     pub(super) fn form(&self, job: &Job) -> Result<Checked, Unsound> {
         let caller = self.file.caller;
-        let shard = read_shard(caller, job.index())?;
+        let shard = self.read_shard(job.index())?;
         let index = match &shard[..] {
             [] => None,
             shard => Some(Index::parse(shard).map_err(|source| Unsound::Index {
@@ -156,14 +157,23 @@ impl Planner<'_> {
         arguments: &[String],
         index: Option<&Index<'_>>,
     ) -> Result<Canonical, Unsound> {
-        let is_folder = |path: &str| Path::new(path).is_dir();
+        let is_folder = |path: &str| self.surroundings.at(path).is_dir();
         let (caller, target) = (self.file.caller, self.tools.target());
-        canonical(caller, job, arguments, target, index, &is_folder).map_err(|source| {
-            Unsound::Rewrite {
-                name: job.index().to_owned(),
-                source,
+        let mut found =
+            canonical(caller, job, arguments, target, index, &is_folder).map_err(|source| {
+                Unsound::Rewrite {
+                    name: job.index().to_owned(),
+                    source,
+                }
+            })?;
+        if let Canonical::Hermetic(job) = &mut found {
+            let files = job.files.iter_mut().map(|file| &mut file.host);
+            let outputs = job.outputs.iter_mut().map(|output| &mut output.host);
+            for host in files.chain(outputs) {
+                *host = self.surroundings.at(&*host);
             }
-        })
+        }
+        Ok(found)
     }
 
     /// Checks every module that the job reads, and estimates how long the job takes: the module is compiled whole, of
@@ -175,7 +185,7 @@ impl Planner<'_> {
         let own = job.module().as_bytes();
         if !entries.iter().any(|entry| entry.path == own) {
             let known = self.module(job.module())?;
-            module_facts(job.module(), &known)?;
+            self.module_facts(job.module(), &known)?;
             bytes += known.identity.size;
         }
         for entry in entries {
@@ -187,7 +197,7 @@ impl Planner<'_> {
                     name: name.to_owned(),
                 });
             }
-            check_module(job.index(), entry, &module_facts(name, &known)?)?;
+            check_module(job.index(), entry, &self.module_facts(name, &known)?)?;
             bytes += if name == job.module() {
                 known.identity.size
             } else {
@@ -199,11 +209,43 @@ impl Planner<'_> {
 
     fn module(&self, name: &str) -> Result<Arc<FileFacts>, Unsound> {
         self.hash_cache
-            .facts(Path::new(name), DigestFunction::Sha256, Some(&module_note))
+            .facts(
+                &self.surroundings.at(name),
+                DigestFunction::Sha256,
+                Some(&module_note),
+            )
             .map_err(|source| Unsound::Unreadable {
                 name: name.to_owned(),
                 source,
             })
+    }
+
+    fn module_facts(&self, name: &str, known: &FileFacts) -> Result<ModuleFacts, Unsound> {
+        if let Some(facts) = known.note.as_deref().and_then(ModuleFacts::decode) {
+            return Ok(facts);
+        }
+        module::facts(&self.read(name)?).map_err(|source| Unsound::Module {
+            name: name.to_owned(),
+            source,
+        })
+    }
+
+    /// An empty shard means that the module is compiled by itself, where a build system says so; from lld it is a fault.
+    fn read_shard(&self, name: &str) -> Result<Vec<u8>, Unsound> {
+        let shard = self.read(name)?;
+        if shard.is_empty() && self.file.caller == Caller::Linker {
+            return Err(Unsound::Empty {
+                name: name.to_owned(),
+            });
+        }
+        Ok(shard)
+    }
+
+    fn read(&self, name: &str) -> Result<Vec<u8>, Unsound> {
+        fs::read(self.surroundings.at(name)).map_err(|source| Unsound::Unreadable {
+            name: name.to_owned(),
+            source,
+        })
     }
 
     /// Digests the files of a canonical job. The error is a reason to run in place: a file that an argument names cannot
@@ -250,37 +292,9 @@ pub(super) struct Checked {
     bytes: u64,
 }
 
-/// An empty shard means that the module is compiled by itself, where a build system says so; from lld it is a fault.
-fn read_shard(caller: Caller, name: &str) -> Result<Vec<u8>, Unsound> {
-    let shard = fs::read(name).map_err(|source| Unsound::Unreadable {
-        name: name.to_owned(),
-        source,
-    })?;
-    if shard.is_empty() && caller == Caller::Linker {
-        return Err(Unsound::Empty {
-            name: name.to_owned(),
-        });
-    }
-    Ok(shard)
-}
-
 /// What is remembered of a module beside its digest; empty for a file that is no module.
 pub(super) fn module_note(bytes: &[u8]) -> Vec<u8> {
     module::facts(bytes)
         .map(|facts| facts.encode())
         .unwrap_or_default()
-}
-
-fn module_facts(name: &str, known: &FileFacts) -> Result<ModuleFacts, Unsound> {
-    if let Some(facts) = known.note.as_deref().and_then(ModuleFacts::decode) {
-        return Ok(facts);
-    }
-    let bytes = fs::read(name).map_err(|source| Unsound::Unreadable {
-        name: name.to_owned(),
-        source,
-    })?;
-    module::facts(&bytes).map_err(|source| Unsound::Module {
-        name: name.to_owned(),
-        source,
-    })
 }

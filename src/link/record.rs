@@ -19,6 +19,7 @@ use crate::history::{Estimate, History, LinkRecord, ModuleKey, OriginCounts};
 use crate::job::{Caller, Job};
 use crate::process::{Relto, detach};
 use crate::state::State;
+use crate::surroundings::Surroundings;
 
 /// What a compiler takes before it has read its module, in microseconds.
 const START: u64 = 30_000;
@@ -78,8 +79,9 @@ impl Record {
 
     /// The order in which jobs are best made ready: the longest are the first to be sent and executed. What is not known
     /// yet is as long as its module, without imports.
-    pub(super) fn order(&self, jobs: &[Job]) -> Vec<JobId> {
-        let size = |module: &str| fs::metadata(module).map_or(0, |found| found.len());
+    pub(super) fn order(&self, jobs: &[Job], surroundings: &Surroundings) -> Vec<JobId> {
+        let size =
+            |module: &str| fs::metadata(surroundings.at(module)).map_or(0, |found| found.len());
         let cost = |module: &str| self.last(module).unwrap_or_else(|| START + size(module));
         let costs: Vec<u64> = jobs.iter().map(|job| cost(job.module())).collect();
         let mut order: Vec<JobId> = (0..jobs.len()).collect();

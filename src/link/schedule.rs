@@ -8,7 +8,8 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::farm::{Connecting, Farm};
+use super::connections::Connecting;
+use super::farm::Farm;
 use super::plan::{Planner, Step};
 use super::runners::{Here, There};
 use super::{Link, LinkError, Options};
@@ -54,6 +55,7 @@ impl Link {
         LocalExecutor::new(local::Shared {
             relto: Relto::itself(),
             scratch_parent: options.scratch_parent.clone(),
+            surroundings: self.surroundings.clone(),
             toolchain: Arc::clone(self.tools.tree()),
             environment: self.tools.terms().environment.clone(),
             hash_cache: Arc::clone(&self.hash_cache),
@@ -74,6 +76,7 @@ impl Link {
             hash_cache: &self.hash_cache,
             delivery: &self.delivery,
             events: &self.events,
+            surroundings: &self.surroundings,
         };
         loop {
             if self.cancel.is_cancelled() {

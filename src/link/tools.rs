@@ -8,6 +8,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::Options;
 use super::compiler::Compiler;
 use crate::action::Terms;
@@ -52,7 +54,7 @@ impl Hinted for ToolsError {
 }
 
 /// Which compiler makes what the action says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToolchainSource {
     /// The one that the job file names, sent along with what it loads.
     Upload,
@@ -109,11 +111,14 @@ impl Tools {
         let surroundings = SearchEnvironment::new(
             variable(options, "PATH").map(OsStr::to_owned),
             library_path(options, folder),
-            std::env::current_dir().map_err(ToolsError::Unreadable)?,
+            options
+                .surroundings
+                .folder()
+                .map_err(ToolsError::Unreadable)?,
         );
         let mut toolchain = Toolchain::discover(&path, &surroundings, None)?;
         let files = digest_files(&toolchain, hash_cache)?;
-        let compiler = Compiler::ask(&toolchain, &files, state)?;
+        let compiler = Compiler::ask(&toolchain, &files, &options.surroundings, state)?;
         if compiler.has_config_folders() {
             toolchain = Toolchain::discover(&path, &surroundings, Some(&compiler.config_folders))?;
         }

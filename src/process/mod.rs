@@ -28,11 +28,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Hinted;
 
 pub use confine::{Support, landlock_support};
-pub use detached::detach;
+pub use detached::{detach, detach_with_files};
 pub use jobserver::Jobserver;
 pub use leash::Leash;
 pub use parent::{Interruption, Parent, Watch};
@@ -62,6 +63,11 @@ pub enum Environment {
     Exact(Vec<(OsString, OsString)>),
     /// Those that relto was started with, for runs in place of the linker's own.
     Inherited,
+    /// The same for a linker that is another process's: its variables and its umask.
+    Another {
+        variables: Vec<(OsString, OsString)>,
+        umask: u32,
+    },
 }
 
 /// The files that a program may open. Paths are seen from the invocation's folder and followed through links: what is
@@ -80,7 +86,7 @@ pub struct Confinement {
 }
 
 /// How a program ended by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ending {
     Exited(i32),
     /// By a signal of this number that relto did not send.

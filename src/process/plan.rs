@@ -36,14 +36,12 @@ pub(super) fn encode(parent: u32, invocation: &Invocation) -> Vec<u8> {
         Environment::Inherited => bytes.push(0),
         Environment::Exact(variables) => {
             bytes.push(1);
-            list(
-                &mut bytes,
-                variables.iter().map(|(name, _)| name.as_bytes()),
-            );
-            list(
-                &mut bytes,
-                variables.iter().map(|(_, value)| value.as_bytes()),
-            );
+            encode_variables(&mut bytes, variables);
+        }
+        Environment::Another { variables, umask } => {
+            bytes.push(2);
+            encode_variables(&mut bytes, variables);
+            number(&mut bytes, *umask);
         }
     }
     match &invocation.confinement {
@@ -63,6 +61,11 @@ pub(super) fn encode(parent: u32, invocation: &Invocation) -> Vec<u8> {
         }
     }
     bytes
+}
+
+fn encode_variables(bytes: &mut Vec<u8>, variables: &[(OsString, OsString)]) {
+    list(bytes, variables.iter().map(|(name, _)| name.as_bytes()));
+    list(bytes, variables.iter().map(|(_, value)| value.as_bytes()));
 }
 
 fn number(bytes: &mut Vec<u8>, value: u32) {
@@ -128,7 +131,11 @@ impl Reader<'_> {
             arguments: self.list()?,
             environment: match self.byte()? {
                 0 => Environment::Inherited,
-                _ => Environment::Exact(self.variables()?),
+                1 => Environment::Exact(self.variables()?),
+                _ => Environment::Another {
+                    variables: self.variables()?,
+                    umask: self.number()?,
+                },
             },
             confinement: match self.byte()? {
                 0 => None,
@@ -231,6 +238,8 @@ mod tests {
         let environment = prop_oneof![
             Just(Environment::Inherited),
             vec((name(), name()), 0..4).prop_map(Environment::Exact),
+            (vec((name(), name()), 0..4), any::<u32>())
+                .prop_map(|(variables, umask)| Environment::Another { variables, umask }),
         ];
         let confinement =
             (paths(), paths(), paths()).prop_map(|(readable, executable, writable)| Confinement {

@@ -26,7 +26,7 @@ pub struct Slots {
 
 #[derive(Debug)]
 enum Others {
-    Jobserver(Jobserver),
+    Jobserver(Arc<Jobserver>),
     Files(SlotFiles),
     /// Nobody counts.
     Unlimited,
@@ -51,7 +51,7 @@ enum Held {
 impl Slots {
     /// Permits of make.
     #[must_use]
-    pub fn of_jobserver(jobserver: Jobserver) -> Self {
+    pub fn of_jobserver(jobserver: Arc<Jobserver>) -> Self {
         Self::with(Others::Jobserver(jobserver))
     }
 

@@ -139,8 +139,15 @@ fn command(invocation: &Invocation) -> io::Result<Command> {
         .ok_or(io::ErrorKind::InvalidInput)?;
     let mut command = Command::new(program_path(program, &invocation.environment));
     command.arg0(program).args(arguments);
-    if let Environment::Exact(variables) = &invocation.environment {
-        command.env_clear().envs(variables.iter().cloned());
+    match &invocation.environment {
+        Environment::Inherited => {}
+        Environment::Exact(variables) => {
+            command.env_clear().envs(variables.iter().cloned());
+        }
+        Environment::Another { variables, umask } => {
+            command.env_clear().envs(variables.iter().cloned());
+            rustix::process::umask(rustix::fs::Mode::from_raw_mode(*umask));
+        }
     }
     // Opened here, because the sandbox comes before the exec.
     command.stdin(Stdio::from(File::from(rustix::fs::open(

@@ -4,6 +4,7 @@
 //! `expires`. What the helper printed never appears in a message; what it wrote to stderr does.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
@@ -34,6 +35,7 @@ pub(super) struct Credentials {
     helper: Option<PathBuf>,
     uri: String,
     timeout: Duration,
+    environment: Option<Vec<(OsString, OsString)>>,
     cached: Mutex<Option<Cached>>,
 }
 
@@ -59,6 +61,7 @@ impl Credentials {
             helper,
             uri: address.uri(),
             timeout: options.credential_helper_timeout,
+            environment: options.credential_helper_environment.clone(),
             cached: Mutex::new(None),
         }
     }
@@ -99,7 +102,12 @@ impl Credentials {
 
     async fn ask(&self, program: &PathBuf) -> Result<Answer, String> {
         let run = async {
-            let mut child = Command::new(program)
+            let mut command = Command::new(program);
+            if let Some(environment) = &self.environment {
+                let variables = environment.iter().map(|(name, value)| (name, value));
+                command.env_clear().envs(variables);
+            }
+            let mut child = command
                 .arg("get")
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())

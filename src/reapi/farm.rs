@@ -1,9 +1,11 @@
 //! What all services of one connected farm share: the wire, what the farm said of itself, and what its limits turned out
 //! to be.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::capabilities::Capabilities;
+use super::options::ClientOptions;
 use super::resource_name::Encoding;
 use super::wire::Wire;
 use crate::digest::{Digest, DigestFunction};
@@ -20,7 +22,7 @@ const LEAST_LIMIT: usize = 1024;
 pub(super) struct Farm {
     pub(super) wire: Wire,
     pub(super) capabilities: Capabilities,
-    pub(super) limits: Limits,
+    pub(super) limits: Arc<Limits>,
 }
 
 impl Farm {
@@ -33,7 +35,16 @@ impl Farm {
         Self {
             wire,
             capabilities,
-            limits,
+            limits: Arc::new(limits),
+        }
+    }
+
+    /// The same farm for another link.
+    pub(super) fn of_link(&self, options: &ClientOptions) -> Self {
+        Self {
+            wire: self.wire.of_link(options),
+            capabilities: self.capabilities.clone(),
+            limits: Arc::clone(&self.limits),
         }
     }
 

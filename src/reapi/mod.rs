@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::timeout_at;
 
 use crate::digest::{Digest, DigestFunction};
 use crate::events::{Event, Events};
@@ -87,7 +88,9 @@ pub struct Client {
 
 struct Inner {
     farm: Arc<Farm>,
-    uploader: Uploader,
+    uploader: Arc<Uploader>,
+    /// What the uploader had moved when this link began.
+    moved_before: (u64, u64),
     downloader: Downloader,
     canceller: Canceller,
     priorities: Priorities,
@@ -111,9 +114,28 @@ impl Client {
 
     fn from_farm(farm: Farm, options: &ClientOptions, events: Events) -> Self {
         let farm = Arc::new(farm);
+        let uploader = Arc::new(Uploader::new(Arc::clone(&farm)));
+        Self::with_uploader(farm, uploader, options, events)
+    }
+
+    /// A client for one more link of this process: it shares connections, credentials, limits, and what is known of the CAS.
+    /// Uploads are common to all links, and go under the names of the first one.
+    #[must_use]
+    pub fn for_link(&self, options: &ClientOptions, events: Events) -> Self {
+        let farm = Arc::new(self.inner.farm.of_link(options));
+        Self::with_uploader(farm, Arc::clone(&self.inner.uploader), options, events)
+    }
+
+    fn with_uploader(
+        farm: Arc<Farm>,
+        uploader: Arc<Uploader>,
+        options: &ClientOptions,
+        events: Events,
+    ) -> Self {
         Self {
             inner: Arc::new(Inner {
-                uploader: Uploader::new(Arc::clone(&farm)),
+                moved_before: uploader.moved(),
+                uploader,
                 downloader: Downloader::new(Arc::clone(&farm)),
                 canceller: Canceller::new(Arc::clone(&farm)),
                 priorities: Priorities {
@@ -160,7 +182,14 @@ impl Client {
 
     /// As `ensure_uploaded`; gives which of `blobs` were not there and have been sent.
     pub async fn upload(&self, blobs: &[Blob]) -> Result<HashSet<Digest>, Failure> {
-        self.inner.uploader.ensure(blobs).await
+        let uploading = self.inner.uploader.ensure(blobs);
+        match self.inner.farm.wire.policy.deadline {
+            // The uploader may be another link's, with more time.
+            Some(deadline) => timeout_at(deadline, uploading)
+                .await
+                .unwrap_or_else(|_| Err(Failure::too_late(Rpc::Write))),
+            None => uploading.await,
+        }
     }
 
     /// Which of `digests` the CAS lacks. To be asked keeps the others there. Unlike `ensure_uploaded`, this always asks.
@@ -243,10 +272,13 @@ impl Client {
     pub async fn close_within(&self, patience: Duration) {
         self.inner.canceller.close(patience).await;
         let counters = self.counters();
-        self.inner.events.send(Event::Transferred {
-            up: counters.bytes_up(),
-            down: counters.bytes_down(),
-        });
+        let (mut up, mut down) = (counters.bytes_up(), counters.bytes_down());
+        if !self.inner.uploader.belongs_to(&self.inner.farm) {
+            let ((sent, received), before) = (self.inner.uploader.moved(), self.inner.moved_before);
+            up += sent.saturating_sub(before.0);
+            down += received.saturating_sub(before.1);
+        }
+        self.inner.events.send(Event::Transferred { up, down });
     }
 }
 

@@ -1,13 +1,16 @@
 //! How to reach a farm, as plain values. `config` fills them from flags, environment and files.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::digest::DigestFunction;
 
 /// Everything that the client is told from outside.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ClientOptions {
     /// `grpc://`, `grpcs://` or `unix:` address that executes; without one the farm is a cache only.
     pub executor: Option<String>,
@@ -23,6 +26,8 @@ pub struct ClientOptions {
     pub tls: TlsOptions,
     pub credential_helpers: Vec<CredentialHelper>,
     pub credential_helper_timeout: Duration,
+    /// The variables that helpers see; `None`: those of this process.
+    pub credential_helper_environment: Option<Vec<(OsString, OsString)>>,
     /// How long a call may take, and a stream may be silent.
     pub timeout: Duration,
     /// How long opening a connection may take.
@@ -61,6 +66,7 @@ impl Default for ClientOptions {
             tls: TlsOptions::default(),
             credential_helpers: Vec::new(),
             credential_helper_timeout: Duration::from_secs(10),
+            credential_helper_environment: None,
             timeout: Duration::from_mins(1),
             connect_timeout: Duration::from_secs(10),
             retries: 5,
@@ -79,7 +85,7 @@ impl Default for ClientOptions {
 }
 
 /// A header whose value is never shown.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
     pub name: String,
     pub value: String,
@@ -92,7 +98,7 @@ impl fmt::Debug for Header {
 }
 
 /// PEM files.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsOptions {
     /// The authority that signed the server's certificate, instead of those that the system and relto know.
     pub certificate: Option<PathBuf>,
@@ -102,7 +108,7 @@ pub struct TlsOptions {
 }
 
 /// A program that speaks Bazel's credential-helper protocol.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CredentialHelper {
     /// `farm.example.com` or `*.example.com`; `None` for every host.
     pub host: Option<String>,
@@ -111,7 +117,7 @@ pub struct CredentialHelper {
 }
 
 /// What `RequestMetadata` says about the link.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Invocation {
     /// One id a link.
     pub id: String,

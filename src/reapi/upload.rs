@@ -70,6 +70,16 @@ impl Uploader {
         }
     }
 
+    /// Bytes sent and received so far, by all that goes over this farm's counters.
+    pub(super) fn moved(&self) -> (u64, u64) {
+        let counters = &self.farm.wire.counters;
+        (counters.bytes_up(), counters.bytes_down())
+    }
+
+    pub(super) fn belongs_to(&self, farm: &Arc<Farm>) -> bool {
+        Arc::ptr_eq(&self.farm, farm)
+    }
+
     /// Returns when the CAS has all of `blobs`, and gives those that it had not before.
     pub(super) async fn ensure(&self, blobs: &[Blob]) -> Result<HashSet<Digest>, Failure> {
         self.settle(blobs, &HashSet::new()).await

@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::channel::{Lane, Lease, Pool};
 use super::credentials::Credentials;
 use super::metadata::{About, Metadata, append};
-use super::options::Header;
+use super::options::{ClientOptions, Header};
 use super::retry::{Attempts, Budget, Circuit, Policy};
 use super::rpc::{Counters, Rpc};
 use super::status::{Failure, FailureKind};
@@ -38,6 +38,7 @@ pub(super) enum Role {
 }
 
 /// One address of the farm.
+#[derive(Clone)]
 pub(super) struct Side {
     pub(super) pool: Arc<Pool>,
     pub(super) headers: Vec<Header>,
@@ -72,6 +73,20 @@ pub(super) struct Call {
 }
 
 impl Wire {
+    /// The same addresses and connections for another link, which has its own names, limits and counters.
+    pub(super) fn of_link(&self, options: &ClientOptions) -> Self {
+        Self {
+            cache: self.cache.clone(),
+            execution: self.execution.clone(),
+            metadata: Metadata::new(&options.invocation),
+            policy: Policy::new(options.retries, options.deadline),
+            budget: Budget::default(),
+            counters: Arc::default(),
+            timeout: self.timeout,
+            instance: self.instance.clone(),
+        }
+    }
+
     pub(super) fn side(&self, role: Role) -> &Side {
         match role {
             Role::Cache => &self.cache,

@@ -143,6 +143,7 @@ impl Report {
             Event::LinkStarted { link, modules } => {
                 self.link.clone_from(link);
                 self.modules.clone_from(modules);
+                self.recorded.clear();
             }
             Event::CompilerMessage { job, text } => {
                 let block = messages::of_compiler(self.modules.get(*job).map(String::as_str), text);

@@ -26,7 +26,15 @@ pub struct Totals {
 impl Totals {
     pub(super) fn add(&mut self, event: &Event) {
         match event {
-            Event::LinkStarted { modules, .. } => self.jobs = modules.len(),
+            // A link that was lost on its way begins anew.
+            Event::LinkStarted { modules, .. } => {
+                *self = Self {
+                    jobs: modules.len(),
+                    up: self.up,
+                    down: self.down,
+                    ..Self::default()
+                };
+            }
             Event::JobFinished { origin, .. } => *self.of(*origin) += 1,
             Event::Transferred { up, down } => {
                 self.up += up;

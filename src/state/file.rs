@@ -159,6 +159,11 @@ fn is_remote(path: &Path) -> bool {
 }
 
 impl Open {
+    /// Whether the file that has the name is still this one.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        file_id(path) == self.file
+    }
+
     /// Closes the connection and moves its file away, unless somebody else has done so. True when a new file can be
     /// made.
     pub(super) fn set_aside(self, path: &Path) -> bool {

@@ -12,12 +12,12 @@
 //! of it. `--no-default-config --config=FILE --config=FILE` names them explicitly, in that order, from anywhere.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use fs_err as fs;
 
 use super::search::folder_of;
 use crate::error::Hinted;
+use crate::surroundings::Surroundings;
 
 /// Where a compiler looks for configuration files besides its own folder; built into it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -111,8 +111,11 @@ pub(super) fn candidates(programs: &[&Path], folders: Option<&ConfigFolders>) ->
 ///
 /// # Errors
 /// The compiler cannot be started or fails.
-pub fn verbose_version(compiler: &Path) -> Result<String, ConfigError> {
-    ask(compiler, &["-v".to_owned()])
+pub fn verbose_version(
+    compiler: &Path,
+    surroundings: &Surroundings,
+) -> Result<String, ConfigError> {
+    ask(compiler, &["-v".to_owned()], surroundings)
 }
 
 /// Asks the compiler which configuration files it reads when `arguments` are given (those that name a target, a driver
@@ -120,12 +123,16 @@ pub fn verbose_version(compiler: &Path) -> Result<String, ConfigError> {
 ///
 /// # Errors
 /// The compiler cannot be asked, a file cannot be read, or it cannot be moved to another folder.
-pub fn loaded(compiler: &Path, arguments: &[String]) -> Result<Vec<ConfigFile>, ConfigError> {
+pub fn loaded(
+    compiler: &Path,
+    arguments: &[String],
+    surroundings: &Surroundings,
+) -> Result<Vec<ConfigFile>, ConfigError> {
     let mut question = arguments.to_vec();
     question.push("--version".to_owned());
-    named_in(&ask(compiler, &question)?)
+    named_in(&ask(compiler, &question, surroundings)?)
         .into_iter()
-        .map(|path| read(&path))
+        .map(|path| read(&surroundings.at(path)))
         .collect()
 }
 
@@ -166,8 +173,13 @@ fn bound_to_its_place(text: &str) -> Option<&str> {
     })
 }
 
-fn ask(compiler: &Path, arguments: &[String]) -> Result<String, ConfigError> {
-    let output = Command::new(compiler)
+fn ask(
+    compiler: &Path,
+    arguments: &[String],
+    surroundings: &Surroundings,
+) -> Result<String, ConfigError> {
+    let output = surroundings
+        .command(compiler)
         .args(arguments)
         // It would edit the question, and the answer is remembered for links without it.
         .env_remove("CCC_OVERRIDE_OPTIONS")

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use fs_err as fs;
 use fs_err::os::unix::fs::symlink;
+use relto::surroundings::Surroundings;
 use relto::toolchain::config::{self, ConfigError, ConfigFolders};
 
 use crate::workshop::{CLANG, Workshop};
@@ -31,7 +32,8 @@ fn only_the_configuration_files_that_clang_reads_count() {
     assert_eq!(some.config_candidates, [unread.clone(), read.clone()]);
     let paths = |arguments: &[&str]| -> Vec<PathBuf> {
         let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
-        let files = config::loaded(&some.program, &arguments).expect("clang answers");
+        let files = config::loaded(&some.program, &arguments, &Surroundings::default())
+            .expect("clang answers");
         files.into_iter().map(|file| file.path).collect()
     };
     let own = fs::canonicalize(&read).expect("there");
@@ -57,7 +59,8 @@ fn a_configuration_file_that_refers_to_its_folder_cannot_travel() {
 
 #[test]
 fn clang_tells_its_configuration_folders() {
-    let said = config::verbose_version(Path::new(CLANG)).expect("clang answers");
+    let said =
+        config::verbose_version(Path::new(CLANG), &Surroundings::default()).expect("clang answers");
     let folders = ConfigFolders::parse(&said);
     let output = Command::new(CLANG)
         .args(["--config-system-dir=/s s", "--config-user-dir=/u", "-v"])

@@ -21,7 +21,7 @@ pub(super) fn section(options: &Options) -> Section {
         Some(folder) => disk_cache(folder, options.disk_cache_max_size)
             .unwrap_or_else(|error| Finding::of(Grade::Warning, &error)),
     });
-    if options.state.is_none() {
+    if options.state_folder.is_none() {
         findings.push(Finding::warning(
             "nothing is remembered between links: there is no home folder",
             "set `HOME` or `XDG_CACHE_HOME`",

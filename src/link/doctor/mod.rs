@@ -102,7 +102,7 @@ pub async fn examine(
         worst = worst.max(section.grade());
         tell(&section);
     };
-    let state = super::open_state(options);
+    let state = Arc::new(super::site::open_state(options.state().as_deref()));
     let hash_cache = HashCache::new(Arc::clone(&state));
     let (section, tools) = compiler::section(compiler, options, &hash_cache, &state);
     hash_cache.flush();

@@ -65,7 +65,7 @@ async fn findings(
 fn for_trial(options: &Options, folder: &Path) -> Options {
     let mut options = options.clone();
     options.disk_cache = None;
-    options.state = Some(folder.join("state.db"));
+    options.state_folder = Some(folder.to_owned());
     options.salt = format!("{} doctor {}", options.salt, uuid::Uuid::new_v4());
     if let Some(farm) = &mut options.farm {
         farm.local_fallback = false;

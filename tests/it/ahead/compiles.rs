@@ -28,10 +28,18 @@ struct Build {
     folder: TempDir,
     home: Home,
     farm: Farm,
+    has_daemon: bool,
 }
+
+/// A daemon sends, or, without one, a process for each compile.
+const SENDERS: [bool; 2] = [false, true];
 
 impl Build {
     fn new() -> Self {
+        Self::with_daemon(false)
+    }
+
+    fn with_daemon(has_daemon: bool) -> Self {
         let folder = TempDir::new().expect("a folder");
         for (name, text) in SOURCES {
             fs::write(folder.path().join(name), text).expect("written");
@@ -40,7 +48,15 @@ impl Build {
             folder,
             home: Home::new(),
             farm: Farm::start(Profile::plain()),
+            has_daemon,
         }
+    }
+
+    fn daemon(&self, word: &str) -> std::process::Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_relto"));
+        self.home.apply(&mut command);
+        command.env("RELTO_DAEMON", "auto").args(["daemon", word]);
+        command.output().expect("relto starts")
     }
 
     fn path(&self, name: &str) -> std::path::PathBuf {
@@ -55,6 +71,7 @@ impl Build {
             .current_dir(self.folder.path())
             .envs(self.farm.environment())
             .env("RELTO_REMOTE_UPLOAD_AHEAD", "true")
+            .env("RELTO_DAEMON", if self.has_daemon { "auto" } else { "off" })
             .arg("cc")
             .args(options)
             .arg("--")
@@ -92,6 +109,11 @@ impl Build {
         self.wait_for(name, |build| build.farm.blob(&digest).is_some());
     }
 
+    /// All has been done that follows a compile; a daemon keeps to itself when it is done.
+    fn wait_for_senders(&self) {
+        self.wait_for("the end of the senders", |build| build.followers() == 0);
+    }
+
     /// Processes that wait for a compiler of this build, or send for it.
     fn followers(&self) -> usize {
         let all = fs::read_dir("/proc").expect("/proc").flatten();
@@ -105,9 +127,22 @@ impl Build {
     }
 }
 
+impl Drop for Build {
+    fn drop(&mut self) {
+        if self.has_daemon {
+            self.daemon("stop");
+        }
+    }
+}
+
 #[test]
 fn a_module_is_at_the_farm_before_the_link_and_the_link_sends_none() {
-    let build = Build::new();
+    for has_daemon in SENDERS {
+        sent_before_the_link(&Build::with_daemon(has_daemon));
+    }
+}
+
+fn sent_before_the_link(build: &Build) {
     for (source, object) in [("main.c", "main.o"), ("twice.c", "twice.o")] {
         let mut command = build.clang();
         run(command.args(["-O2", "-flto=thin", "-c", source, "-o", object]));
@@ -116,8 +151,14 @@ fn a_module_is_at_the_farm_before_the_link_and_the_link_sends_none() {
     for module in modules {
         build.wait_for_blob(module);
     }
-    // The compiler comes last.
-    build.wait_for("the end of the senders", |build| build.followers() == 0);
+    build.wait_for_senders();
+    assert_eq!(build.daemon("status").status.success(), build.has_daemon);
+    // The compiler comes last; who asks for it waits for it.
+    let mut compiler = Command::new(env!("CARGO_BIN_EXE_relto"));
+    build.home.apply(&mut compiler);
+    compiler.envs(build.farm.environment());
+    compiler.arg("prefetch").arg(build.path("main.o"));
+    run(compiler.arg("--compiler").arg(Llvm::get().tool("clang")));
     build.farm.forget_record();
     let mut link = Llvm::get().command("clang");
     build.home.apply(&mut link);
@@ -200,14 +241,19 @@ fn a_compile_that_fails_is_the_compilers_own_and_nothing_is_sent() {
     let theirs = theirs.expect("clang starts");
     assert_eq!(ours.status.code(), theirs.status.code());
     assert_eq!(ours.stderr, theirs.stderr);
-    build.wait_for("the end of the sender", |build| build.followers() == 0);
+    build.wait_for_senders();
     assert_eq!(build.farm.record().uploads.len(), 0);
 }
 
 /// It is the compiler that gets them, for relto is no longer there.
 #[test]
 fn signals_reach_the_compiler_and_how_it_ends_is_what_the_build_sees() {
-    let build = Build::new();
+    for has_daemon in SENDERS {
+        ended_by_signals(&Build::with_daemon(has_daemon));
+    }
+}
+
+fn ended_by_signals(build: &Build) {
     let trap =
         "trap 'echo got >> log; exit 7' TERM; echo x > twice.o; while :; do sleep 0.01; done";
     let plain = "echo x > twice.o; exec sleep 600";
@@ -227,11 +273,11 @@ fn signals_reach_the_compiler_and_how_it_ends_is_what_the_build_sees() {
         build.wait_for("the compiler", |build| {
             fs::read_to_string(build.path("twice.o")).is_ok_and(|text| text == "x\n")
         });
-        assert_eq!(build.followers(), 1);
+        assert_eq!(build.followers(), usize::from(!build.has_daemon));
         kill_process(Pid::from_child(&child), signal).expect("sent");
         let status = child.wait().expect("ended");
         assert_eq!((status.code(), status.signal()), (code, ending));
-        build.wait_for("the end of the sender", |build| build.followers() == 0);
+        build.wait_for_senders();
     }
     assert_eq!(
         fs::read_to_string(build.path("log")).expect("a log"),
@@ -243,7 +289,12 @@ fn signals_reach_the_compiler_and_how_it_ends_is_what_the_build_sees() {
 /// With its descriptors: stdin, make's jobserver, and what else the build gave it.
 #[test]
 fn the_compiler_has_all_that_the_build_gave_it_and_leaves_its_streams_to_nobody() {
-    let build = Build::new();
+    for has_daemon in SENDERS {
+        descriptors_of_a_compiler(&Build::with_daemon(has_daemon));
+    }
+}
+
+fn descriptors_of_a_compiler(build: &Build) {
     let script =
         build.script("cat; ls /proc/$$/fd | tr '\\n' ' '; echo \"$MAKEFLAGS\"; echo x > a.o");
     let relto = build.cc(&[], &script);
@@ -286,12 +337,36 @@ fn the_compiler_has_all_that_the_build_gave_it_and_leaves_its_streams_to_nobody(
 
 #[test]
 fn a_farm_that_is_away_costs_the_compiles_nothing() {
-    let mut build = Build::new();
-    build.farm.kill();
-    for _ in 0..2 {
-        let output = build.clang().args(["-flto=thin", "-c", "twice.c"]).output();
+    for has_daemon in SENDERS {
+        let mut build = Build::with_daemon(has_daemon);
+        build.farm.kill();
+        for _ in 0..2 {
+            let output = build.clang().args(["-flto=thin", "-c", "twice.c"]).output();
+            let output = output.expect("relto starts");
+            assert!(output.status.success() && output.stderr.is_empty());
+            build.wait_for_senders();
+        }
+    }
+}
+
+/// Stopped, it takes connections and says nothing.
+#[test]
+fn a_daemon_that_does_not_answer_holds_up_no_build() {
+    let build = Build::with_daemon(true);
+    let words = ["-flto=thin", "-c", "twice.c", "-o", "twice.o"];
+    run(build.clang().args(words));
+    build.wait_for_blob("twice.o");
+    let status = build.daemon("status");
+    let status = String::from_utf8_lossy(&status.stdout).into_owned();
+    let (_, rest) = status.split_once("process ").expect("its number");
+    let number = rest.split(',').next().expect("its number").parse();
+    let daemon = Pid::from_raw(number.expect("a number")).expect("a process");
+    kill_process(daemon, Signal::STOP).expect("sent");
+    for source in ["main.c", "twice.c"] {
+        let output = build.clang().args(["-flto=thin", "-c", source]).output();
         let output = output.expect("relto starts");
         assert!(output.status.success() && output.stderr.is_empty());
-        build.wait_for("the end of the sender", |build| build.followers() == 0);
     }
+    build.wait_for_blob("main.o");
+    kill_process(daemon, Signal::CONT).expect("sent");
 }

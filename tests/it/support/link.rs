@@ -39,6 +39,8 @@ impl Home {
             command.env_remove(name);
         }
         command.env("HOME", self.path());
+        // A test that wants one switches it on, and sees to its end.
+        command.env("RELTO_DAEMON", "off");
         for (variable, folder) in [
             ("XDG_CACHE_HOME", "cache"),
             ("XDG_CONFIG_HOME", "config"),

@@ -1,0 +1,175 @@
+//! `relto daemon status|stop`, and the hidden command that becomes the daemon.
+//!
+//! Enters: the settings, or what a starter of the daemon said. Leaves: the status on stdout; exit code 1 if there is no
+//! daemon. What the daemon does is the business of `daemon`.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use indicatif::{HumanBytes, HumanDuration};
+
+use super::arguments::DaemonAction;
+use super::{Context, Failure, engine, output};
+use crate::config::{Environment, Settings};
+use crate::daemon::{
+    self, Absence, Build, Place, SERVE, Status, TLS_VARIABLES, Terms, Want, control,
+};
+use crate::error::{ExitCode, Hinted};
+use crate::report::{Totals, summary};
+
+/// The user has no folder for a daemon.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no folder where a daemon could live")]
+struct Homeless;
+
+impl Hinted for Homeless {
+    fn hints(&self) -> Vec<String> {
+        vec!["set `XDG_RUNTIME_DIR` or `HOME`".to_owned()]
+    }
+}
+
+/// Something other than there being none.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot ask the daemon")]
+struct Mute(#[source] Absence);
+
+impl Hinted for Mute {
+    fn hints(&self) -> Vec<String> {
+        match &self.0 {
+            Absence::Place(error) => error.hints(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Becomes the daemon if the arguments say so.
+pub(super) fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
+    let (folder, patience) = match arguments {
+        [name, folder, patience] if name == SERVE => (folder, patience.to_str()?.parse().ok()?),
+        _ => return None,
+    };
+    let environment = Environment::of_process();
+    let of_tls = |name: &&str| Some(((*name).into(), environment.get(name)?.to_owned()));
+    let served = daemon::serve(Terms {
+        place: Place::new(folder),
+        patience: Duration::from_millis(patience),
+        tls_environment: TLS_VARIABLES.iter().filter_map(of_tls).collect(),
+    });
+    Some(match served {
+        Ok(()) => ExitCode::Success,
+        Err(error) => {
+            output::warning(&crate::config::Warning {
+                text: format!("the daemon ends: {error}"),
+                hint: None,
+            });
+            ExitCode::Failure
+        }
+    })
+}
+
+/// Where the daemon of these settings lives.
+pub(super) fn place(settings: &Settings) -> Option<Place> {
+    settings.daemon.folder.as_ref().map(Place::new)
+}
+
+pub(super) fn run(context: &Context, action: DaemonAction) -> Result<ExitCode, Failure> {
+    let place = place(&context.settings).ok_or_else(|| Box::new(Homeless) as Failure)?;
+    let build = Build::of_process()
+        .map_err(|error| Box::new(Mute(Absence::NotStarted(error))) as Failure)?;
+    let want = match action {
+        DaemonAction::Status => Want::Status,
+        DaemonAction::Stop => Want::Stop,
+    };
+    let asked = engine::small_runtime()
+        .map_err(|error| Box::new(error) as Failure)?
+        .block_on(control(&place, &build, want));
+    match (action, asked) {
+        (DaemonAction::Status, Ok(status)) => {
+            output::print(&shown(&status.unwrap_or_default()));
+            Ok(ExitCode::Success)
+        }
+        (DaemonAction::Stop, Ok(_)) => {
+            output::print("the daemon has stopped\n");
+            Ok(ExitCode::Success)
+        }
+        (action, Err(Absence::None)) => {
+            output::print("no daemon is running\n");
+            Ok(match action {
+                DaemonAction::Status => ExitCode::Failure,
+                DaemonAction::Stop => ExitCode::Success,
+            })
+        }
+        (_, Err(absence)) => Err(Box::new(Mute(absence))),
+    }
+}
+
+fn shown(status: &Status) -> String {
+    let origins = &status.origins;
+    let totals = Totals {
+        jobs: origins.total(),
+        disk_cache: origins.disk_cache,
+        remote_cache: origins.remote_cache,
+        remote: origins.remote,
+        local: origins.local,
+        in_place: origins.in_place,
+        elapsed: status.uptime,
+        ..Totals::default()
+    };
+    let summary = summary(&totals);
+    let jobs = summary.strip_prefix("relto: ").unwrap_or(&summary);
+    // The last part is the time.
+    let jobs = jobs.rsplit_once(", ").map_or(jobs, |(jobs, _)| jobs);
+    let mut text = String::new();
+    let _ = write!(
+        text,
+        "relto {}, process {}, for {}\n\
+         jobs: {jobs}\n\
+         links: {} ended, {} under way\n\
+         memory: {}, {} files and {} settings known\n\
+         leaves after {} without work\n",
+        status.version,
+        status.process,
+        HumanDuration(status.uptime),
+        status.links,
+        status.under_way,
+        HumanBytes(status.memory),
+        status.files,
+        status.sites,
+        HumanDuration(status.patience),
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::OriginCounts;
+
+    #[test]
+    fn a_status_fits_a_few_lines() {
+        let status = Status {
+            process: 7,
+            version: "1.2.3".to_owned(),
+            uptime: Duration::from_mins(5),
+            links: 3,
+            under_way: 1,
+            origins: OriginCounts {
+                disk_cache: 10,
+                local: 1,
+                ..OriginCounts::default()
+            },
+            sites: 1,
+            files: 42,
+            memory: 20 << 20,
+            patience: Duration::from_mins(10),
+        };
+        insta::assert_snapshot!(shown(&status), @r"
+        relto 1.2.3, process 7, for 5 minutes
+        jobs: 11 jobs, 10 cached, 1 local
+        links: 3 ended, 1 under way
+        memory: 20.00 MiB, 42 files and 1 settings known
+        leaves after 10 minutes without work
+        ");
+    }
+}

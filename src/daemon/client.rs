@@ -1,0 +1,189 @@
+//! The other end: a process that would rather have its work done than do it.
+//!
+//! Enters: a request. Leaves: what the daemon made of it; or an `Absence`, after which the caller does the work itself. To find
+//! a daemon takes two system calls where there is none, and never long where there is one that does not answer.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::build::Build;
+use super::frames::Frames;
+use super::linking::BEAT;
+use super::place::{Place, PlaceError};
+use super::protocol::{Answer, Hello, Remark, Reply, Request, Status, Want};
+use super::start::start;
+use crate::events::Events;
+use crate::link::Verdict;
+use crate::process::Relto;
+
+/// How long a daemon may take to answer at all.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long one that is being started may take, and how often it is looked for.
+const START: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(2);
+/// After so much silence a daemon is taken for lost.
+const SILENCE: Duration = BEAT.saturating_mul(6);
+/// How long a link that was given up may take to end.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// Why there is no daemon for this caller.
+#[derive(Debug, thiserror::Error)]
+pub enum Absence {
+    #[error("there is no daemon")]
+    None,
+    /// It has been told to leave.
+    #[error("the daemon is of an older relto")]
+    Older,
+    #[error("the daemon is of another relto")]
+    Other,
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    #[error("the daemon cannot be started")]
+    NotStarted(#[source] io::Error),
+    #[error("the daemon's socket is another user's")]
+    Foreign,
+    /// It was there; what it has done counts for nothing.
+    #[error("the daemon was lost")]
+    Lost(#[source] io::Error),
+    #[error("the daemon declines: {0}")]
+    Declined(String),
+}
+
+impl Absence {
+    /// Whether a new daemon can be had.
+    fn can_be_mended(&self) -> bool {
+        matches!(self, Self::None | Self::Older | Self::Lost(_))
+    }
+}
+
+/// A process that may have a daemon.
+#[derive(Debug)]
+pub struct Caller {
+    pub place: Place,
+    pub build: Build,
+    /// Whether it starts one if there is none: the executable, and how long it is to stay idle.
+    pub starts: Option<(Relto, Duration)>,
+}
+
+impl Caller {
+    /// Has a link run. Its events go to `events`. When `given_up` comes, so is the link.
+    ///
+    /// # Errors
+    /// There is no daemon, or no longer: nothing has been done that must not be done again.
+    pub async fn link(
+        &self,
+        request: &Request,
+        events: &Events,
+        given_up: impl Future<Output = ()>,
+    ) -> Result<Result<(), Verdict>, Absence> {
+        let mut frames = self.connect().await?;
+        frames.send(request).await.map_err(Absence::Lost)?;
+        tokio::pin!(given_up);
+        let mut patience = SILENCE;
+        loop {
+            tokio::select! {
+                reply = next(&mut frames, patience) => match reply {
+                    Ok(Reply::Event(event)) => events.send(event),
+                    Ok(Reply::Alive) => {}
+                    Ok(Reply::Ended(ended)) => return Ok(ended),
+                    Ok(Reply::Declined(reason)) => return Err(Absence::Declined(reason)),
+                    Err(_) if patience == FAREWELL => return Ok(Err(Verdict::Cancelled)),
+                    Err(error) => return Err(Absence::Lost(error)),
+                },
+                () = &mut given_up, if patience != FAREWELL => {
+                    patience = FAREWELL;
+                    // A daemon that is lost has ended the link, too.
+                    let _ = frames.send(&Remark::GiveUp).await;
+                }
+            }
+        }
+    }
+
+    /// Has something done when this process, and the program that it becomes, has ended: when what is given back is closed.
+    ///
+    /// # Errors
+    /// There is no daemon that will do it.
+    pub async fn follow(&self, request: &Request) -> Result<OwnedFd, Absence> {
+        let mut frames = self.connect().await?;
+        frames.send(request).await.map_err(Absence::Lost)?;
+        match next(&mut frames, PATIENCE).await {
+            Ok(Reply::Declined(reason)) => Err(Absence::Declined(reason)),
+            Ok(_) => frames.into_descriptor().map_err(Absence::Lost),
+            Err(error) => Err(Absence::Lost(error)),
+        }
+    }
+
+    /// A daemon that takes requests.
+    async fn connect(&self) -> Result<Frames, Absence> {
+        self.place.check()?;
+        let absence = match self.knock().await {
+            Err(absence) if absence.can_be_mended() => absence,
+            answered => return answered,
+        };
+        let Some((relto, patience)) = &self.starts else {
+            return Err(absence);
+        };
+        self.place.prepare()?;
+        start(&self.place, relto, *patience).map_err(Absence::NotStarted)?;
+        let began = Instant::now();
+        loop {
+            sleep(LOOK).await;
+            match self.knock().await {
+                Err(absence) if absence.can_be_mended() && began.elapsed() < START => {}
+                Err(Absence::None) => {
+                    let late = io::Error::new(io::ErrorKind::TimedOut, "it does not answer");
+                    return Err(Absence::NotStarted(late));
+                }
+                answered => return answered,
+            }
+        }
+    }
+
+    async fn knock(&self) -> Result<Frames, Absence> {
+        let (frames, answer) = greet(&self.place, &self.build, Want::Work).await?;
+        if answer.welcome {
+            Ok(frames)
+        } else if self.build.is_newer_than(&answer.build) {
+            Err(Absence::Older)
+        } else {
+            Err(Absence::Other)
+        }
+    }
+}
+
+/// Asks the daemon, of whatever build, for its status, or makes it leave.
+///
+/// # Errors
+/// There is none.
+pub async fn control(place: &Place, build: &Build, want: Want) -> Result<Option<Status>, Absence> {
+    place.check()?;
+    let (_, answer) = greet(place, build, want).await?;
+    Ok(answer.status)
+}
+
+async fn greet(place: &Place, build: &Build, want: Want) -> Result<(Frames, Answer), Absence> {
+    let Ok(stream) = UnixStream::connect(place.socket()).await else {
+        return Err(Absence::None);
+    };
+    let frames = Frames::with_peer_of_this_user(stream).map_err(Absence::Lost)?;
+    let mut frames = frames.ok_or(Absence::Foreign)?;
+    let hello = Hello {
+        build: build.clone(),
+        want,
+    };
+    let answer = async {
+        frames.send_first(&hello).await?;
+        frames.receive_first().await
+    };
+    let answer = timeout(PATIENCE, answer).await.map_err(io::Error::from);
+    let answer = answer.flatten().map_err(Absence::Lost)?;
+    Ok((frames, answer))
+}
+
+async fn next(frames: &mut Frames, patience: Duration) -> io::Result<Reply> {
+    timeout(patience, frames.receive()).await?
+}

@@ -1,0 +1,135 @@
+//! Frames on a socket: a length of four bytes, and so many bytes.
+//!
+//! Enters: a connected socket. Leaves: values in both directions, in one of two forms (see `protocol`). A frame that cannot
+//! be read is the end of the conversation.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use fs_err as fs;
+use futures_util::StreamExt as _;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
+
+/// The job file of a link of a hundred thousand modules is smaller.
+const LONGEST: usize = 512 << 20;
+
+/// How long a process that closed its socket may take to end, and how often it is looked at.
+const END: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(10);
+
+/// One end of a conversation.
+#[derive(Debug)]
+pub(super) struct Frames {
+    incoming: FramedRead<OwnedReadHalf, LengthDelimitedCodec>,
+    outgoing: OwnedWriteHalf,
+    /// What is to be written next.
+    queued: Vec<u8>,
+    peer: Peer,
+}
+
+/// The process at the other end; `None` if it cannot be seen from here.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(Option<i32>);
+
+impl Peer {
+    /// Whether it ends about now. One that closed its socket and lives on is not gone.
+    pub(super) async fn is_gone(self) -> bool {
+        let Some(process) = self.0 else { return false };
+        let look = async {
+            while lives(process) {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        tokio::time::timeout(END, look).await.is_ok()
+    }
+}
+
+/// A process that has ended stays visible until its parent asks how.
+fn lives(process: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").map(|(_, rest)| rest.as_bytes()[0]);
+    !matches!(state, None | Some(b'Z' | b'X'))
+}
+
+impl Frames {
+    /// `None` if the other end is another user's.
+    pub(super) fn with_peer_of_this_user(stream: UnixStream) -> io::Result<Option<Self>> {
+        let peer = stream.peer_cred()?;
+        if peer.uid() != rustix::process::geteuid().as_raw() {
+            return Ok(None);
+        }
+        let (incoming, outgoing) = stream.into_split();
+        let codec = LengthDelimitedCodec::builder()
+            .max_frame_length(LONGEST)
+            .new_codec();
+        Ok(Some(Self {
+            incoming: FramedRead::new(incoming, codec),
+            outgoing,
+            queued: Vec::new(),
+            peer: Peer(peer.pid().filter(|process| *process > 0)),
+        }))
+    }
+
+    /// The socket itself; what has come and was not read is lost.
+    pub(super) fn into_descriptor(self) -> io::Result<OwnedFd> {
+        let stream = self.incoming.into_inner().reunite(self.outgoing);
+        Ok(stream.map_err(io::Error::other)?.into_std()?.into())
+    }
+
+    pub(super) fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// This end's first frame.
+    pub(super) async fn send_first(&mut self, value: &impl Serialize) -> io::Result<()> {
+        self.queue_frame(&serde_json::to_vec(value)?)?;
+        self.flush().await
+    }
+
+    pub(super) async fn send(&mut self, value: &impl Serialize) -> io::Result<()> {
+        self.queue(value)?;
+        self.flush().await
+    }
+
+    /// Sends with the next `send` or `flush`.
+    pub(super) fn queue(&mut self, value: &impl Serialize) -> io::Result<()> {
+        self.queue_frame(&postcard::to_stdvec(value).map_err(io::Error::other)?)
+    }
+
+    fn queue_frame(&mut self, frame: &[u8]) -> io::Result<()> {
+        let length = u32::try_from(frame.len()).map_err(io::Error::other)?;
+        self.queued.extend_from_slice(&length.to_be_bytes());
+        self.queued.extend_from_slice(frame);
+        Ok(())
+    }
+
+    pub(super) async fn flush(&mut self) -> io::Result<()> {
+        let queued = std::mem::take(&mut self.queued);
+        self.outgoing.write_all(&queued).await
+    }
+
+    /// The other end's first frame.
+    pub(super) async fn receive_first<T: DeserializeOwned>(&mut self) -> io::Result<T> {
+        let frame = self.next().await?;
+        Ok(serde_json::from_slice(&frame)?)
+    }
+
+    /// May be dropped and called again.
+    pub(super) async fn receive<T: DeserializeOwned>(&mut self) -> io::Result<T> {
+        let frame = self.next().await?;
+        postcard::from_bytes(&frame).map_err(io::Error::other)
+    }
+
+    async fn next(&mut self) -> io::Result<bytes::BytesMut> {
+        match self.incoming.next().await {
+            Some(frame) => frame,
+            None => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}

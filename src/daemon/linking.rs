@@ -1,0 +1,158 @@
+//! One link for a caller: in its folder, with its environment and umask, for as long as it is there.
+//!
+//! Enters: a request, the connection that it came on. Leaves: the link's events and its verdict on that connection. A caller
+//! that is gone has its link given up, and nothing of it is left.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::frames::Frames;
+use super::protocol::{Link, Remark, Reply};
+use super::server::Daemon;
+use crate::events::{Event, Events};
+use crate::fs::remove_if_there;
+use crate::link::{LinkError, Options, Verdict};
+use crate::surroundings::Surroundings;
+use crate::task::{Task, spawn};
+
+/// How often a caller hears that the daemon is there.
+pub(super) const BEAT: Duration = Duration::from_secs(5);
+
+/// A link under way.
+struct Running {
+    surroundings: Surroundings,
+    told: mpsc::UnboundedReceiver<Event>,
+    cancel: CancellationToken,
+    ended: Task<Result<(), LinkError>>,
+}
+
+/// Runs `link` for the caller at the other end of `frames`.
+///
+/// # Errors
+/// The caller is gone.
+pub(super) async fn serve(daemon: &Arc<Daemon>, link: Link, frames: &mut Frames) -> io::Result<()> {
+    if let Some(reason) = daemon.objection(&link) {
+        return frames.send(&Reply::Declined(reason)).await;
+    }
+    let _under_way = daemon.tally.begin();
+    let options = options(&link);
+    let outputs: Vec<PathBuf> = link
+        .file
+        .jobs
+        .iter()
+        .flat_map(|job| &job.outputs)
+        .map(|output| options.surroundings.at(output))
+        .collect();
+    let running = start(daemon, link, options);
+    let (ended, heard) = running.follow(frames).await;
+    let given_up = daemon.leaving.is_cancelled() && matches!(ended, Err(Verdict::Cancelled));
+    if heard.is_ok() && !given_up {
+        return frames.send(&Reply::Ended(ended)).await;
+    }
+    // As when relto itself is stopped: who asked for these files does not come back for them. A caller that lives has given
+    // up this daemon, not its link.
+    if frames.peer().is_gone().await {
+        for output in outputs {
+            let _ = remove_if_there(&output);
+        }
+    }
+    Err(io::ErrorKind::ConnectionAborted.into())
+}
+
+fn start(daemon: &Arc<Daemon>, link: Link, options: Options) -> Running {
+    let (sender, told) = mpsc::unbounded_channel();
+    let counting = Arc::clone(daemon);
+    let events = Events::heard_by(move |event| {
+        counting.tally.hear(&event);
+        // A caller that is gone hears nothing more.
+        let _ = sender.send(event);
+    });
+    let cancel = daemon.leaving.child_token();
+    let site = daemon.sites.of(&options);
+    let (surroundings, token) = (options.surroundings.clone(), cancel.clone());
+    let ended = spawn(async move { site.run(link.file, &options, events, token).await });
+    Running {
+        surroundings,
+        told,
+        cancel,
+        ended,
+    }
+}
+
+impl Running {
+    /// Hands events on until the link has ended. The second result says whether the caller is still there.
+    async fn follow(mut self, frames: &mut Frames) -> (Result<(), Verdict>, io::Result<()>) {
+        let mut beat = interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heard = Ok(());
+        let ended = loop {
+            let there = heard.is_ok();
+            tokio::select! {
+                biased;
+                Some(event) = self.told.recv() => {
+                    heard = heard.and(self.hand_on(event, frames).await);
+                }
+                ended = &mut self.ended => break ended,
+                remark = frames.receive::<Remark>(), if there => {
+                    self.cancel.cancel();
+                    heard = remark.map(|Remark::GiveUp| ());
+                }
+                _ = beat.tick(), if there => heard = frames.send(&Reply::Alive).await,
+            }
+            if heard.is_err() {
+                self.cancel.cancel();
+            }
+        };
+        if let Ok(event) = self.told.try_recv() {
+            heard = heard.and(self.hand_on(event, frames).await);
+        }
+        let ended = ended.map_err(|error| Verdict::new(error, &self.surroundings));
+        (ended, heard)
+    }
+}
+
+impl Running {
+    /// `event` and all that have happened since.
+    async fn hand_on(&mut self, event: Event, frames: &mut Frames) -> io::Result<()> {
+        let mut next = Some(event);
+        while let Some(event) = next {
+            let reply = Reply::Event(edited(event, &self.surroundings));
+            frames.queue(&reply)?;
+            next = self.told.try_recv().ok();
+        }
+        frames.flush().await
+    }
+}
+
+/// The link as its caller would run it.
+pub(super) fn options(link: &Link) -> Options {
+    let mut options = link.options.clone();
+    let environment = options.environment.clone();
+    if let Some(farm) = &mut options.farm
+        && !farm.client.credential_helpers.is_empty()
+    {
+        farm.client.credential_helper_environment = Some(environment.clone());
+    }
+    options.surroundings = Surroundings::of(&link.folder, environment, link.umask);
+    options
+}
+
+/// With the names that the caller gave.
+fn edited(event: Event, surroundings: &Surroundings) -> Event {
+    match event {
+        Event::Warning { text, hint } => Event::Warning {
+            text: surroundings.with_given_names(&text),
+            hint: hint.map(|hint| surroundings.with_given_names(&hint)),
+        },
+        Event::Note { text } => Event::Note {
+            text: surroundings.with_given_names(&text),
+        },
+        event => event,
+    }
+}

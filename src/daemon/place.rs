@@ -1,0 +1,199 @@
+//! Where the daemon of a user lives: a folder that nobody else can enter, with its socket, its lock and its log.
+//!
+//! Enters: a folder. Leaves: paths in it, after a look at whose it is. A lock that is held says that a daemon lives or is
+//! being started; the kernel gives it back however that ends.
+
+use std::fs::TryLockError;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use fs_err::os::unix::fs::OpenOptionsExt as _;
+
+use crate::error::Hinted;
+
+/// What fits into an address of a Unix socket (`sun_path`), with its end.
+const LONGEST_SOCKET: usize = 108;
+
+/// Why no daemon can live in a folder.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    #[error("cannot use the folder `{}` for the daemon", folder.display())]
+    Unusable {
+        folder: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the folder `{}` is not safe for the daemon: {reason}", folder.display())]
+    Unsafe {
+        folder: PathBuf,
+        reason: &'static str,
+    },
+}
+
+impl Hinted for PlaceError {
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Unusable { .. } => Vec::new(),
+            Self::Unsafe { folder, .. } => vec![format!(
+                "remove `{}`, or give it to nobody but you (`chmod 700`); `--daemon=off` does without",
+                folder.display()
+            )],
+        }
+    }
+}
+
+/// The folder of one daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    folder: PathBuf,
+}
+
+impl Place {
+    /// Nothing is looked at or made yet.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+        }
+    }
+
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join("daemon.sock")
+    }
+
+    /// What the daemon says that nobody else hears: of its own faults.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.folder.join("daemon.log")
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.folder.join("daemon.lock")
+    }
+
+    /// Makes the folder, if it is missing, and looks whether it is this user's alone.
+    ///
+    /// # Errors
+    /// It cannot be made, or others may enter it.
+    pub fn prepare(&self) -> Result<(), PlaceError> {
+        let made = std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.folder);
+        made.map_err(|source| self.unusable(source))?;
+        self.check()
+    }
+
+    /// Looks whether the folder is this user's alone. One that is missing is.
+    ///
+    /// # Errors
+    /// Others may enter it, or put another in its place.
+    pub fn check(&self) -> Result<(), PlaceError> {
+        let reason = match fs::symlink_metadata(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(source) => return Err(self.unusable(source)),
+            Ok(found) if !found.is_dir() => "it is no folder",
+            Ok(found) if found.uid() != rustix::process::geteuid().as_raw() => {
+                "it belongs to somebody else"
+            }
+            Ok(found) if found.mode() & 0o077 != 0 => "others may enter it",
+            Ok(_) if self.socket().as_os_str().len() >= LONGEST_SOCKET => {
+                let source = io::Error::other("its name is too long for a socket in it");
+                return Err(self.unusable(source));
+            }
+            Ok(_) => return Ok(()),
+        };
+        Err(PlaceError::Unsafe {
+            folder: self.folder.clone(),
+            reason,
+        })
+    }
+
+    /// The lock, if nobody holds it. Whoever has a copy of the descriptor holds it.
+    ///
+    /// # Errors
+    /// The file cannot be made.
+    pub fn lock(&self) -> io::Result<Option<fs::File>> {
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(self.lock_file())?;
+        match file.file().try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Whether `file` is the lock's: what a daemon was handed by its starter.
+    pub(super) fn is_lock(&self, file: &std::fs::File) -> bool {
+        let identity = |found: std::fs::Metadata| (found.dev(), found.ino());
+        let ours = fs::metadata(self.lock_file()).map(identity);
+        let theirs = file.metadata().map(identity);
+        ours.ok().is_some_and(|ours| theirs.ok() == Some(ours))
+    }
+
+    fn unusable(&self, source: io::Error) -> PlaceError {
+        let folder = self.folder.clone();
+        PlaceError::Unusable { folder, source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_that_others_may_enter_is_refused() {
+        let parent = tempfile::tempdir().expect("a folder");
+        let place = Place::new(parent.path().join("relto"));
+        place.prepare().expect("made");
+        let mode = |mode| {
+            let mode = std::fs::Permissions::from_mode(mode);
+            fs::set_permissions(place.folder(), mode).expect("set");
+        };
+        mode(0o750);
+        assert!(matches!(place.prepare(), Err(PlaceError::Unsafe { .. })));
+        mode(0o700);
+        place.prepare().expect("as it was made");
+    }
+
+    #[test]
+    fn what_is_no_folder_of_this_user_is_refused() {
+        let parent = tempfile::tempdir().expect("a folder");
+        let real = parent.path().join("real");
+        Place::new(&real).prepare().expect("made");
+        let link = parent.path().join("link");
+        fs_err::os::unix::fs::symlink(&real, &link).expect("linked");
+        assert!(matches!(
+            Place::new(&link).check(),
+            Err(PlaceError::Unsafe { .. })
+        ));
+        let long = parent.path().join("x".repeat(200));
+        assert!(matches!(
+            Place::new(long).prepare(),
+            Err(PlaceError::Unusable { .. })
+        ));
+    }
+
+    #[test]
+    fn the_lock_is_had_once() {
+        let parent = tempfile::tempdir().expect("a folder");
+        let place = Place::new(parent.path().join("relto"));
+        place.prepare().expect("made");
+        let lock = place.lock().expect("made").expect("free");
+        assert!(place.lock().expect("there").is_none());
+        assert!(place.is_lock(lock.file()));
+        drop(lock);
+        assert!(place.lock().expect("there").is_some());
+    }
+}

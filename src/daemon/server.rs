@@ -1,0 +1,212 @@
+//! The daemon itself: waits for callers, and leaves when there have been none for a while.
+//!
+//! Enters: its folder, and the lock on stdin that its starter took. Leaves: nothing; when it leaves, first the socket, then
+//! the lock, so that at no time two of them wait. Runs as a session of its own and holds none of its starter's files.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use fs_err as fs;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::build::Build;
+use super::conversation;
+use super::place::Place;
+use super::protocol::{Link, Status};
+use super::sites::Sites;
+use super::tally::{Tally, memory};
+use crate::task::{Task, spawn};
+
+/// Threads that wait for files end after so long without work.
+const THREAD_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Before the next caller is let in by a daemon that has no descriptor for it.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Variables that name authorities for TLS; the library that reads them asks the process's own environment.
+pub const TLS_VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
+
+/// How a daemon is to live.
+#[derive(Debug)]
+pub struct Terms {
+    pub place: Place,
+    /// How long it stays without work.
+    pub patience: Duration,
+    /// [`TLS_VARIABLES`], as far as this process has them.
+    pub tls_environment: Vec<(OsString, OsString)>,
+}
+
+/// What all conversations share.
+#[derive(Debug)]
+pub(super) struct Daemon {
+    pub(super) build: Build,
+    pub(super) sites: Sites,
+    pub(super) tally: Tally,
+    /// Fires when links are to be given up.
+    pub(super) leaving: CancellationToken,
+    /// Fires when no more callers are to be let in, and when none are.
+    closing: CancellationToken,
+    closed: CancellationToken,
+    /// While it is held, no other daemon starts here.
+    lock: Mutex<Option<fs::File>>,
+    terms: Terms,
+}
+
+/// Lives until there is no more work, or until somebody says so. To be called before this process opens any file.
+///
+/// # Errors
+/// It cannot begin: it was not started as daemons are, or the system refuses something.
+pub fn serve(terms: Terms) -> io::Result<()> {
+    leave_the_starter()?;
+    let lock = take_lock(&terms.place)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_keep_alive(THREAD_PATIENCE)
+        .build()?;
+    runtime.block_on(async {
+        let daemon = Arc::new(Daemon {
+            build: Build::of_process()?,
+            sites: Sites::default(),
+            tally: Tally::new(),
+            leaving: CancellationToken::new(),
+            closing: CancellationToken::new(),
+            closed: CancellationToken::new(),
+            lock: Mutex::new(Some(lock)),
+            terms,
+        });
+        daemon.live().await
+    })
+}
+
+/// A pipe that is held here keeps its reader waiting, and a token of make's would never come back. What is kept is the
+/// lock, on stdin, and the log.
+fn leave_the_starter() -> io::Result<()> {
+    // Who leads a process group leads no session; that is as good.
+    let _ = rustix::process::setsid();
+    let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse::<i32>().ok();
+    let open = fs::read_dir("/proc/self/fd")?.flatten().filter_map(number);
+    let inherited: Vec<i32> = open.filter(|number| *number > 2).collect();
+    for number in inherited {
+        // One of them was the listing itself and is closed.
+        let _ = nix::unistd::close(number);
+    }
+    Ok(())
+}
+
+/// The starter's lock came on stdin; there is no other way to begin.
+fn take_lock(place: &Place) -> io::Result<fs::File> {
+    let file = std::fs::File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    if !place.is_lock(&file) {
+        let message = "relto starts its daemon by itself";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    // The copy goes with `Daemon::lock`; this one must not outlive it.
+    let null = fs::File::open("/dev/null")?;
+    nix::unistd::dup2_stdin(null.file())?;
+    Ok(fs::File::from_parts(file, place.folder()))
+}
+
+impl Daemon {
+    async fn live(self: Arc<Self>) -> io::Result<()> {
+        let socket = self.terms.place.socket();
+        // Of a daemon that was killed: nobody waits there, or it would have the lock.
+        let _ = fs::remove_file(&socket);
+        let listener = UnixListener::bind(&socket)?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut callers = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = self.closing.cancelled() => break,
+                _ = terminate.recv() => {
+                    self.leaving.cancel();
+                    break;
+                }
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => callers.push(self.caller(stream)),
+                    // Out of descriptors: those that are served give some back.
+                    Err(_) => tokio::time::sleep(PAUSE).await,
+                },
+                Some(()) = callers.next() => {}
+                () = tokio::time::sleep(self.terms.patience), if callers.is_empty() => break,
+            }
+        }
+        // In this order: whoever finds the lock free finds no socket.
+        let _ = fs::remove_file(&socket);
+        drop(listener);
+        self.lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        self.closed.cancel();
+        while callers.next().await.is_some() {}
+        Ok(())
+    }
+
+    /// A bug in one link must not end the others; what the panic said is in the log.
+    fn caller(self: &Arc<Self>, stream: UnixStream) -> Task<()> {
+        let daemon = Arc::clone(self);
+        spawn(async move {
+            let conversation = conversation::hold(&daemon, stream);
+            let held = AssertUnwindSafe(conversation).catch_unwind().await;
+            if let Ok(Err(error)) = held {
+                tracing::debug!("a caller has left: {error}");
+            }
+        })
+    }
+
+    /// Lets nobody in any more; the links under way go on, unless they are to be `given_up`. Comes when another daemon can
+    /// start here.
+    pub(super) async fn retire(&self, given_up: bool) {
+        if given_up {
+            self.leaving.cancel();
+        }
+        self.closing.cancel();
+        self.closed.cancelled().await;
+    }
+
+    /// Why this daemon would not do `link` as the caller itself would.
+    pub(super) fn objection(&self, link: &Link) -> Option<String> {
+        let identity = fs::metadata(&link.folder).map(|found| (found.dev(), found.ino()));
+        if identity.ok() != Some(link.folder_identity) {
+            return Some("the caller lives in another file system".to_owned());
+        }
+        let variables = &link.options.environment;
+        let differs = TLS_VARIABLES.iter().find(|name| {
+            let own = &self.terms.tls_environment;
+            let value = |of: &[(OsString, OsString)]| {
+                let found = of.iter().find(|(key, _)| key == *name);
+                found.map(|(_, value)| value.clone())
+            };
+            value(variables) != value(own)
+        });
+        let differs = differs.filter(|_| link.options.farm.is_some())?;
+        Some(format!("the caller has another `{differs}`"))
+    }
+
+    pub(super) fn status(&self) -> Status {
+        let (links, origins) = self.tally.done();
+        let (sites, files) = self.sites.count();
+        Status {
+            process: std::process::id(),
+            version: self.build.version.clone(),
+            uptime: self.tally.started.elapsed(),
+            links,
+            under_way: self.tally.under_way(),
+            origins,
+            sites,
+            files,
+            memory: memory(),
+            patience: self.terms.patience,
+        }
+    }
+}

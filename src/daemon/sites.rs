@@ -1,0 +1,103 @@
+//! The sites of a daemon: one for each set of settings that connections and databases depend on.
+//!
+//! Enters: the options of a link. Leaves: the site that links with the same settings share. Two that differ in the farm, in
+//! a secret, or in the environment that a credential helper sees, share nothing. Sites that nobody uses go.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::digest::{Digest, DigestFunction};
+use crate::link::{Options, Site};
+use crate::reapi::{ClientOptions, Invocation};
+
+/// How long a site is kept for the next link.
+const UNUSED: Duration = Duration::from_mins(10);
+
+/// Variables that differ from process to process of one build and say nothing to a credential helper.
+const PASSING: [&str; 8] = [
+    "_",
+    "MAKEFLAGS",
+    "MAKELEVEL",
+    "MAKEOVERRIDES",
+    "MFLAGS",
+    "OLDPWD",
+    "PWD",
+    "SHLVL",
+];
+
+#[derive(Debug, Default)]
+pub(super) struct Sites(Mutex<HashMap<Digest, Kept>>);
+
+#[derive(Debug)]
+struct Kept {
+    site: Arc<Site>,
+    used: Instant,
+}
+
+impl Sites {
+    /// The site of `options`, new if there is none.
+    pub(super) fn of(&self, options: &Options) -> Arc<Site> {
+        let now = Instant::now();
+        let mut sites = self.lock();
+        sites.retain(|_, kept| kept.is_wanted(now));
+        let kept = sites.entry(key(options)).or_insert_with(|| Kept {
+            site: Arc::new(Site::lasting(options)),
+            used: now,
+        });
+        kept.used = now;
+        Arc::clone(&kept.site)
+    }
+
+    /// How many there are, and how many files they know.
+    pub(super) fn count(&self) -> (usize, usize) {
+        let sites = self.lock();
+        let files = sites.values().map(|kept| kept.site.known_files()).sum();
+        (sites.len(), files)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Kept>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn is_wanted(&self, now: Instant) -> bool {
+        Arc::strong_count(&self.site) > 1 || now.duration_since(self.used) < UNUSED
+    }
+}
+
+/// Everything that a site holds on to. What is not in it comes with each link.
+fn key(options: &Options) -> Digest {
+    let client = options.farm.as_ref().map(|farm| ClientOptions {
+        deadline: None,
+        invocation: Invocation {
+            id: String::new(),
+            correlated_id: String::new(),
+        },
+        credential_helper_environment: farm
+            .client
+            .credential_helper_environment
+            .as_ref()
+            .map(|variables| lasting(variables)),
+        ..farm.client.clone()
+    });
+    let fallback = options.farm.as_ref().map(|farm| farm.local_fallback);
+    let bytes = postcard::to_stdvec(&(&options.state_folder, client, fallback));
+    // What came out of a frame can be put into one.
+    DigestFunction::Sha256.digest(&bytes.unwrap_or_default())
+}
+
+fn lasting(variables: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
+    let passing = |name: &OsString| PASSING.iter().any(|it| name == it);
+    let mut lasting: Vec<_> = variables
+        .iter()
+        .filter(|(name, _)| !passing(name))
+        .cloned()
+        .collect();
+    lasting.sort();
+    lasting
+}

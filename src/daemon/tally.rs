@@ -1,0 +1,69 @@
+//! What a daemon has done, for `relto daemon status`.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use fs_err as fs;
+use tokio::time::Instant;
+
+use crate::events::Event;
+use crate::history::OriginCounts;
+
+/// Counts links and jobs.
+#[derive(Debug)]
+pub(super) struct Tally {
+    pub(super) started: Instant,
+    under_way: AtomicUsize,
+    done: Mutex<(u64, OriginCounts)>,
+}
+
+/// A link that is under way.
+#[derive(Debug)]
+pub(super) struct UnderWay<'a>(&'a Tally);
+
+impl Tally {
+    pub(super) fn new() -> Self {
+        Self {
+            started: Instant::now(),
+            under_way: AtomicUsize::new(0),
+            done: Mutex::default(),
+        }
+    }
+
+    pub(super) fn begin(&self) -> UnderWay<'_> {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        UnderWay(self)
+    }
+
+    pub(super) fn under_way(&self) -> usize {
+        self.under_way.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn hear(&self, event: &Event) {
+        if let Event::JobFinished { origin, .. } = event {
+            let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+            done.1.add(*origin);
+        }
+    }
+
+    /// Links that have ended, and where their jobs ran.
+    pub(super) fn done(&self) -> (u64, OriginCounts) {
+        *self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+        let mut done = self.0.done.lock().unwrap_or_else(PoisonError::into_inner);
+        done.0 += 1;
+    }
+}
+
+/// Resident bytes of this process.
+pub(super) fn memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse().ok());
+    number.unwrap_or(0) * 1024
+}

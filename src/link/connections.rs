@@ -1,0 +1,101 @@
+//! The way to the farm, made for one link or kept for many.
+//!
+//! Enters: `FarmOptions`. Leaves: a client of the link's own. In a process that outlives its links the connections behind it,
+//! what the farm said of itself, and what is known of its CAS are those of the links before.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+use super::farm::FarmOptions;
+use crate::events::Events;
+use crate::reapi::{CapabilityError, Client, ConnectError};
+use crate::task::{Task, spawn};
+
+/// How long a farm is taken to be what it said of itself.
+const LASTS: Duration = Duration::from_mins(15);
+
+/// A connection that is being made.
+pub(super) type Connecting = Task<Result<Client, ConnectError>>;
+
+/// The client that the links' clients are made of, and when somebody first asked for it.
+type Kept = (Instant, Arc<OnceCell<Client>>);
+
+/// How links come to their clients.
+#[derive(Debug)]
+pub(super) struct Connections {
+    /// `None`: each link connects anew.
+    kept: Option<Mutex<Option<Kept>>>,
+}
+
+impl Connections {
+    pub(super) fn for_one_link() -> Self {
+        Self { kept: None }
+    }
+
+    /// For links of the same farm.
+    pub(super) fn lasting() -> Self {
+        Self {
+            kept: Some(Mutex::default()),
+        }
+    }
+
+    /// Begins to connect.
+    pub(super) fn connect(&self, options: &FarmOptions, events: &Events) -> Connecting {
+        let (options, events) = (options.clone(), events.clone());
+        let Some(cell) = self.kept() else {
+            return spawn(connect(options, events));
+        };
+        spawn(async move {
+            let mut of_all = options.clone();
+            of_all.client.deadline = None;
+            let told = events.clone();
+            let first = || async {
+                let client = connect(of_all.clone(), told).await?;
+                // It outlives this link, and nobody hears it then.
+                Ok::<_, ConnectError>(client.for_link(&of_all.client, Events::discarded()))
+            };
+            let shared = cell.get_or_try_init(first).await?;
+            Ok(shared.for_link(&options.client, events))
+        })
+    }
+
+    fn kept(&self) -> Option<Arc<OnceCell<Client>>> {
+        let mut kept = self
+            .kept
+            .as_ref()?
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some((since, cell)) if since.elapsed() < LASTS => Some(Arc::clone(cell)),
+            _ => {
+                let cell = Arc::default();
+                *kept = Some((Instant::now(), Arc::clone(&cell)));
+                Some(cell)
+            }
+        }
+    }
+}
+
+/// A server without an execution service is used as the cache that it is.
+async fn connect(options: FarmOptions, events: Events) -> Result<Client, ConnectError> {
+    let connected = Client::connect(&options.client, events.clone()).await;
+    match connected {
+        Err(ConnectError::Capabilities {
+            source: CapabilityError::NoExecution(address),
+            ..
+        }) if options.local_fallback => {
+            events.warning(
+                format!("`{address}` executes nothing; it is used as a cache"),
+                Some("give the address as `remote_cache`, or check `remote_instance_name`"),
+            );
+            let mut client = options.client;
+            let executor = client.executor.take();
+            client.cache = client.cache.or(executor);
+            Client::connect(&client, events).await
+        }
+        connected => connected,
+    }
+}
