@@ -3,6 +3,7 @@
 //! Enters: `--runs N`, `--jobs N`, and names of benchmarks to run only those. Leaves: tables on stdout. Ratios count:
 //! absolute times are the machine's.
 
+mod ahead;
 mod crowd;
 mod links;
 #[path = "../local/measure.rs"]
@@ -37,7 +38,7 @@ fn main() {
         Some(arguments[at + 1].parse().expect("a number"))
     };
     let (runs, jobs) = (value("--runs").unwrap_or(5), value("--jobs"));
-    let names = ["replay", "scale", "transfer", "crowd", "servers"];
+    let names = ["replay", "scale", "transfer", "crowd", "ahead", "servers"];
     let is_named = |name: &str| arguments.iter().any(|argument| argument == name);
     let all = !names.iter().any(|name| is_named(name));
     for name in names.into_iter().filter(|name| all || is_named(name)) {
@@ -47,6 +48,7 @@ fn main() {
             "scale" => scale::scale(runs, jobs),
             "transfer" => transfer::transfer(runs),
             "crowd" => crowd::crowd(runs),
+            "ahead" => ahead::ahead(runs),
             _ => servers::servers(runs),
         }
     }

@@ -48,7 +48,7 @@ pub(crate) struct Terms {
 /// One direction of the line: who sends waits until all before have been sent.
 #[derive(Debug)]
 struct Line {
-    bytes_per_second: Option<u64>,
+    bytes_per_second: Mutex<Option<u64>>,
     free: Mutex<Instant>,
     passed: AtomicU64,
 }
@@ -119,6 +119,13 @@ impl Farm {
         }
     }
 
+    /// Another line from now on, each way.
+    pub(crate) fn line(&self, bytes_per_second: Option<u64>) {
+        for line in [&self.shared.up, &self.shared.down] {
+            *lock(&line.bytes_per_second) = bytes_per_second;
+        }
+    }
+
     /// The CAS gives these to whoever asks.
     pub(crate) fn offer(&self, blobs: &[Made]) {
         let mut objects = lock(&self.shared.objects);
@@ -158,7 +165,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Line {
     fn new(bytes_per_second: Option<u64>) -> Self {
         Self {
-            bytes_per_second,
+            bytes_per_second: Mutex::new(bytes_per_second),
             free: Mutex::new(Instant::now()),
             passed: AtomicU64::new(0),
         }
@@ -167,7 +174,7 @@ impl Line {
     async fn pass(&self, bytes: usize) {
         let bytes = bytes as u64;
         self.passed.fetch_add(bytes, Ordering::Relaxed);
-        let Some(speed) = self.bytes_per_second else {
+        let Some(speed) = *lock(&self.bytes_per_second) else {
             return;
         };
         let takes = Duration::from_nanos(bytes * 1_000_000_000 / speed);

@@ -15,6 +15,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use super::help;
 use super::options::{assignments, options};
 use crate::config::Assignment;
+use crate::link::ahead::Wanted;
 
 /// What the user asks for.
 #[derive(Debug)]
@@ -31,14 +32,23 @@ pub(super) enum Action {
     Doctor(Option<PathBuf>),
     Stats,
     Cache(CacheAction),
-    Index(IndexAction, PathBuf),
+    Index(IndexLook),
     Daemon(DaemonAction),
     /// Show the keys of this link's jobs, or what differs from an earlier one's.
     Explain(PathBuf, Option<PathBuf>),
     /// Run a compiler: it and its arguments.
     Compile(Vec<OsString>),
+    /// Send modules to the farm before the link.
+    Prefetch(Wanted, When),
     /// Show every option.
     HelpAll,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    Now,
+    /// When stdin ends, and in the background.
+    AfterStdin,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +69,24 @@ pub(super) enum IndexAction {
     Show,
     Inputs,
     Check,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum IndexFormat {
+    Text,
+    Json,
+    /// As lld's `--thinlto-emit-imports-files` has it.
+    Imports,
+}
+
+/// What is wanted of which index.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct IndexLook {
+    pub(super) action: IndexAction,
+    pub(super) file: PathBuf,
+    pub(super) format: IndexFormat,
+    /// The module that the index is for, where its name does not say so.
+    pub(super) module: Option<String>,
 }
 
 /// Reads `arguments`, the first of which is the program's own name.
@@ -87,12 +115,17 @@ pub(super) fn parse(
             let earlier = inner.get_one::<PathBuf>("earlier").cloned();
             (Action::Explain(path(inner, "file"), earlier), Some(inner))
         }
+        Some((PREFETCH, inner)) => {
+            let when = if inner.get_flag(AFTER_STDIN) {
+                When::AfterStdin
+            } else {
+                When::Now
+            };
+            (Action::Prefetch(wanted(inner), when), Some(inner))
+        }
         Some(("daemon", inner)) => (Action::Daemon(daemon_action(inner)), Some(inner)),
         Some(("cache", inner)) => (Action::Cache(cache_action(inner)), Some(inner)),
-        Some((_, inner)) => (
-            Action::Index(index_action(inner), path(inner, "file")),
-            Some(inner),
-        ),
+        Some((_, inner)) => (Action::Index(index_look(inner)), Some(inner)),
     };
     options.extend(inner.iter().flat_map(|matches| assignments(matches)));
     Ok(Invocation { options, action })
@@ -101,6 +134,9 @@ pub(super) fn parse(
 const HELP_ALL: &str = "help_all";
 /// The launcher's name, and the argument that takes the compiler with all of its own.
 pub(super) const CC: &str = "cc";
+pub(super) const PREFETCH: &str = "prefetch";
+/// Its flag for who waits for a compiler.
+pub(super) const AFTER_STDIN: &str = "after-stdin";
 
 /// The parser, whole.
 fn command() -> Command {
@@ -122,13 +158,7 @@ fn command() -> Command {
         .subcommands(subcommands())
 }
 
-fn subcommands() -> [Command; 8] {
-    let keyword = |words: &'static [&'static str]| {
-        let parser = PossibleValuesParser::new(words);
-        Arg::new("action")
-            .value_parser(parser)
-            .hide_possible_values(true)
-    };
+fn subcommands() -> [Command; 9] {
     [
         Command::new("help").hide(true),
         subcommand(CC)
@@ -144,27 +174,69 @@ fn subcommands() -> [Command; 8] {
             ),
         subcommand("doctor").arg(path_argument("compiler", "COMPILER")),
         subcommand("daemon").arg(
-            keyword(&["status", "stop"])
+            keywords(&["status", "stop"])
                 .value_name("status|stop")
                 .default_value("status"),
         ),
         subcommand("stats"),
+        prefetch_subcommand(),
         subcommand("cache").arg(
-            keyword(&["show", "trim", "clear"])
+            keywords(&["show", "trim", "clear"])
                 .value_name("show|trim|clear")
                 .default_value("show"),
         ),
         subcommand("explain")
             .arg(path_argument("file", "JOBS.json").required(true))
             .arg(path_argument("earlier", "EARLIER")),
-        subcommand("index")
-            .arg(
-                keyword(&["show", "inputs", "check"])
-                    .value_name("show|inputs|check")
-                    .required(true),
-            )
-            .arg(path_argument("file", "FILE").required(true)),
+        index_subcommand(),
     ]
+}
+
+fn prefetch_subcommand() -> Command {
+    subcommand(PREFETCH)
+        .arg(
+            Arg::new(AFTER_STDIN)
+                .long(AFTER_STDIN)
+                .action(ArgAction::SetTrue)
+                .hide(true),
+        )
+        .arg(path_argument("files", "FILE").num_args(1..).required(true))
+        .arg(
+            Arg::new("compiler")
+                .long("compiler")
+                .value_name("COMPILER")
+                .help("send this compiler too, as the link will name it"),
+        )
+}
+
+fn index_subcommand() -> Command {
+    subcommand("index")
+        .arg(
+            keywords(&["show", "inputs", "check"])
+                .value_name("show|inputs|check")
+                .required(true),
+        )
+        .arg(
+            Arg::new("format")
+                .long("format")
+                .value_parser(["text", "json", "imports"])
+                .default_value("text")
+                .help("imports: as lld writes it, for `inputs`"),
+        )
+        .arg(
+            Arg::new("module")
+                .long("module")
+                .value_name("NAME")
+                .help("for imports: whose index it is"),
+        )
+        .arg(path_argument("file", "FILE").required(true))
+}
+
+/// The first word of a command that does several things.
+fn keywords(words: &'static [&'static str]) -> Arg {
+    Arg::new("action")
+        .value_parser(PossibleValuesParser::new(words))
+        .hide_possible_values(true)
 }
 
 fn subcommand(name: &'static str) -> Command {
@@ -190,6 +262,14 @@ fn path(matches: &ArgMatches, id: &str) -> PathBuf {
     path.cloned().expect("clap has seen to it that it is there")
 }
 
+fn wanted(matches: &ArgMatches) -> Wanted {
+    let files = matches.get_many::<PathBuf>("files").into_iter().flatten();
+    Wanted {
+        files: files.cloned().collect(),
+        compiler: matches.get_one::<String>("compiler").cloned(),
+    }
+}
+
 fn daemon_action(matches: &ArgMatches) -> DaemonAction {
     match keyword(matches) {
         Some("stop") => DaemonAction::Stop,
@@ -205,93 +285,28 @@ fn cache_action(matches: &ArgMatches) -> CacheAction {
     }
 }
 
+fn index_look(matches: &ArgMatches) -> IndexLook {
+    let word = |id: &str| matches.get_one::<String>(id).map(String::as_str);
+    IndexLook {
+        action: match word("action") {
+            Some("inputs") => IndexAction::Inputs,
+            Some("check") => IndexAction::Check,
+            _ => IndexAction::Show,
+        },
+        file: path(matches, "file"),
+        format: match word("format") {
+            Some("json") => IndexFormat::Json,
+            Some("imports") => IndexFormat::Imports,
+            _ => IndexFormat::Text,
+        },
+        module: word("module").map(str::to_owned),
+    }
+}
+
 fn keyword(matches: &ArgMatches) -> Option<&str> {
     matches.get_one::<String>("action").map(String::as_str)
 }
 
-fn index_action(matches: &ArgMatches) -> IndexAction {
-    match keyword(matches) {
-        Some("inputs") => IndexAction::Inputs,
-        Some("check") => IndexAction::Check,
-        _ => IndexAction::Show,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(line: &str) -> Invocation {
-        let words = std::iter::once("relto").chain(line.split_whitespace());
-        parse(words.map(OsString::from)).expect(line)
-    }
-
-    fn set(line: &str) -> Vec<String> {
-        let invocation = parsed(&format!("{line} j.json"));
-        assert_eq!(invocation.action, Action::Distribute("j.json".into()));
-        let options = invocation.options.iter();
-        options
-            .map(|option| format!("{}={}", option.option.name, option.values.join("|")))
-            .collect()
-    }
-
-    #[test]
-    fn the_parser_is_sound() {
-        command().debug_assert();
-    }
-
-    #[test]
-    fn bazels_spellings_and_ours_mean_the_same() {
-        for line in [
-            "--remote-executor=grpc://f:1",
-            "--remote-executor grpc://f:1",
-            "--remote_executor=grpc://f:1",
-            "--remote_executor grpc://f:1",
-            "--remote-executor=x --remote_executor=grpc://f:1",
-        ] {
-            assert_eq!(set(line), ["remote_executor=grpc://f:1"], "{line}");
-        }
-    }
-
-    #[test]
-    fn a_switch_has_all_of_bazels_forms_and_the_last_one_counts() {
-        for (line, value) in [
-            ("--remote_accept_cached", "true"),
-            ("--remote-accept-cached=no", "no"),
-            ("--noremote_accept_cached", "false"),
-            ("--no-remote-accept-cached", "false"),
-            ("--no_remote_accept_cached", "false"),
-            ("--noremote_accept_cached --remote-accept-cached", "true"),
-            ("--remote-accept-cached --noremote_accept_cached", "false"),
-        ] {
-            assert_eq!(
-                set(line),
-                [format!("remote_accept_cached={value}")],
-                "{line}"
-            );
-        }
-    }
-
-    #[test]
-    fn lists_keep_every_item_with_its_commas() {
-        assert_eq!(
-            set("--remote_header=a=1,2 --remote-header b=3"),
-            ["remote_header=a=1,2|b=3"]
-        );
-    }
-
-    #[test]
-    fn options_may_stand_before_and_after_the_command() {
-        let invocation = parsed("--jobs=3 cache trim --quiet");
-        assert_eq!(invocation.action, Action::Cache(CacheAction::Trim));
-        assert_eq!(invocation.options.len(), 2);
-    }
-
-    #[test]
-    fn a_job_file_named_like_a_command_needs_its_folder() {
-        assert_eq!(parsed("./cc").action, Action::Distribute("./cc".into()));
-        for line in ["--help-all", "help"] {
-            assert_eq!(parsed(line).action, Action::HelpAll);
-        }
-    }
-}
+#[path = "arguments_tests.rs"]
+mod tests;

@@ -5,18 +5,17 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
-use std::num::NonZeroUsize;
 
 use super::engine::{self, EngineError};
-use super::{Context, arguments, output};
-use crate::config::{Environment, Kind, Opt, Settings, Strategy, Warning};
+use super::{Context, arguments, follow, local_slots, output};
+use crate::config::{Kind, Opt, Settings, Strategy, Warning};
 use crate::error::{ExitCode, Hinted};
 use crate::events::{Event, Events};
 use crate::exec::JobFailure;
 use crate::job::JobFile;
-use crate::launcher::{self, Decision, Told};
+use crate::launcher::{self, Decision, Held, Told};
 use crate::link::Verdict;
-use crate::process::{Ending, Interruption, Slot, SlotFiles};
+use crate::process::{Ending, Interruption};
 use crate::report::OneJob;
 
 /// What the shell reports of a program that a signal ended, less the signal's number.
@@ -51,12 +50,11 @@ impl Hinted for LaunchError {
 struct Launch<'a> {
     compiler: OsString,
     words: &'a [OsString],
+    /// relto's own options, as they were typed.
+    options: &'a [OsString],
     /// What relto's own options say of `local_jobs`.
     local_jobs: Option<OsString>,
 }
-
-/// The option that limits compilers on this machine.
-const LOCAL_JOBS: &str = "local_jobs";
 
 /// Becomes the compiler if `all`, the arguments of the process, launch one for anything but a backend. Otherwise gives the
 /// arguments back, in the form that a command has. The error is the exit code: the compiler could not be started.
@@ -66,6 +64,7 @@ pub(super) fn launched(all: Vec<OsString>) -> Result<Vec<OsString>, ExitCode> {
         Some(name) => Launch {
             compiler: compiler_behind(name)?,
             words: &all[1..],
+            options: &[],
             local_jobs: None,
         },
         None => match direct(&all) {
@@ -74,8 +73,11 @@ pub(super) fn launched(all: Vec<OsString>) -> Result<Vec<OsString>, ExitCode> {
         },
     };
     if !launcher::looks_like_a_backend(launch.words) {
-        let slot = slot_as_asked(launch.local_jobs.as_deref());
-        return Err(become_the_compiler(&launch.compiler, launch.words, slot));
+        let held = Held {
+            slot: local_slots::as_asked(launch.local_jobs.as_deref()),
+            leash: follow::leash(launch.options, &launch.compiler, launch.words),
+        };
+        return Err(become_the_compiler(&launch.compiler, launch.words, held));
     }
     if masked.is_none() {
         return Ok(all);
@@ -98,12 +100,15 @@ fn compiler_behind(name: &str) -> Result<OsString, ExitCode> {
 /// `relto cc [OPTIONS] [--] COMPILER ...`, without a look at what the options say. Whatever is not plainly that is for the
 /// whole parser.
 fn direct(all: &[OsString]) -> Option<Launch<'_>> {
-    let mut rest = match all {
+    let own = match all {
         [_, command, rest @ ..] if command == arguments::CC => rest,
         _ => return None,
     };
+    let mut rest = own;
     let mut local_jobs = None;
+    let mut end = own.len();
     while let [word, after @ ..] = rest {
+        end = own.len() - rest.len();
         let option = match word.to_str()?.strip_prefix("--") {
             Some("") => {
                 rest = after;
@@ -120,7 +125,7 @@ fn direct(all: &[OsString]) -> Option<Launch<'_>> {
         let known = Opt::find(&name.replace('-', "_"));
         let takes_next = value.is_none() && known.is_some_and(|it| it.kind != Kind::Bool);
         rest = after.get(usize::from(takes_next)..)?;
-        if known.is_some_and(|it| it.name == LOCAL_JOBS) {
+        if known.is_some_and(|it| it.name == local_slots::LOCAL_JOBS) {
             local_jobs = value.or_else(|| after.first().cloned());
         }
     }
@@ -130,6 +135,7 @@ fn direct(all: &[OsString]) -> Option<Launch<'_>> {
     Some(Launch {
         compiler: compiler.clone(),
         words,
+        options: &own[..end],
         local_jobs,
     })
 }
@@ -146,9 +152,11 @@ pub(super) fn run(context: &Context, words: &[OsString], warnings: &[Warning]) -
     let folder = std::env::current_dir().unwrap_or_default();
     match launcher::decide(compiler, words, &folder.display().to_string()) {
         Ok(Decision::PassThrough) => {
-            let jobs = context.settings.local.jobs.and_then(NonZeroUsize::new);
-            let slot = jobs.and_then(|jobs| slots(jobs)?.take());
-            become_the_compiler(compiler, words, slot)
+            let held = Held {
+                slot: local_slots::of_settings(&context.settings),
+                leash: None,
+            };
+            become_the_compiler(compiler, words, held)
         }
         Ok(Decision::Guarded { object, reason }) => {
             warn(
@@ -185,7 +193,7 @@ fn backend(
         Some(farm) if told.has_failed(farm) => without_farm(&context.settings),
         _ => context.settings.clone(),
     };
-    let _slot = slot_of_backend(&context.settings, &mut settings);
+    let _slot = local_slots::of_backend(&context.settings, &mut settings);
     let ended = engine::run_jobs(&settings, &engine::options(&settings), file, events.clone());
     events.send(Event::LinkFinished);
     drop(events);
@@ -206,44 +214,6 @@ fn backend(
         Err(EngineError::Link(Verdict::Job(failure))) => compiler_failed(*failure),
         Err(error) => fail(&error),
     }
-}
-
-/// A slot of this machine, where the backend is to run here. Beside a farm it runs here too only while a slot is free:
-/// `make -j200` is for the farm.
-fn slot_of_backend(wanted: &Settings, settings: &mut Settings) -> Option<Slot> {
-    let limit = wanted.local.jobs.and_then(NonZeroUsize::new);
-    let processors = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    match settings.strategy {
-        Strategy::Remote => None,
-        Strategy::Dynamic => {
-            let slot = slots(limit.unwrap_or_else(processors))?.try_take();
-            if slot.is_none() {
-                settings.strategy = Strategy::Remote;
-            }
-            slot
-        }
-        // Without a farm `-j` says how many, as without relto.
-        Strategy::Local if wanted.strategy == Strategy::Local => slots(limit?)?.take(),
-        Strategy::Local => slots(limit.unwrap_or_else(processors))?.take(),
-    }
-}
-
-/// A slot for a compiler that relto becomes, where the user has said how many there may be.
-fn slot_as_asked(option: Option<&OsStr>) -> Option<Slot> {
-    let variable = Opt::find(LOCAL_JOBS)?.variable();
-    let text = option
-        .map(OsStr::to_owned)
-        .or_else(|| std::env::var_os(variable))?;
-    slots(text.to_str()?.parse().ok()?)?.take()
-}
-
-/// `None` where a relto that is waiting for this one holds a slot already.
-fn slots(count: NonZeroUsize) -> Option<SlotFiles> {
-    if std::env::var_os(launcher::HOLDS_SLOT).is_some() {
-        return None;
-    }
-    let folder = Environment::of_process().cache_folder()?;
-    Some(SlotFiles::of_machine(&folder, count.get()))
 }
 
 /// The farm, by a name under which its failure can be remembered.
@@ -313,8 +283,8 @@ fn interrupted(interruption: Interruption) -> ExitCode {
     })
 }
 
-fn become_the_compiler(compiler: &OsStr, words: &[OsString], slot: Option<Slot>) -> ExitCode {
-    let source = launcher::become_the_compiler(compiler, words, slot);
+fn become_the_compiler(compiler: &OsStr, words: &[OsString], held: Held) -> ExitCode {
+    let source = launcher::become_the_compiler(compiler, words, held);
     fail(&LaunchError::NotStarted {
         compiler: compiler.to_string_lossy().into_owned(),
         source,

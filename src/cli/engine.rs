@@ -196,7 +196,7 @@ fn jobserver(settings: &Settings) -> Option<Arc<Jobserver>> {
 }
 
 /// A farm that executes, unless all is to run here; or one that only remembers.
-fn farm(settings: &Settings) -> Option<link::FarmOptions> {
+pub(super) fn farm(settings: &Settings) -> Option<link::FarmOptions> {
     let remote = &settings.remote;
     let used = match settings.strategy {
         Strategy::Local => remote.executor.is_none() && remote.cache.is_some(),

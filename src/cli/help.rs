@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use crate::config::{Group, Kind, OPTIONS, Opt};
 
 /// The commands and what they are for.
-pub(super) const COMMANDS: [(&str, &str); 7] = [
+pub(super) const COMMANDS: [(&str, &str); 8] = [
     (
         "cc",
         "compiler launcher for builds that run ThinLTO backends themselves",
@@ -16,6 +16,10 @@ pub(super) const COMMANDS: [(&str, &str); 7] = [
     (
         "doctor",
         "check configuration, toolchain and farm; say what to change",
+    ),
+    (
+        "prefetch",
+        "send modules to the farm before the link: `prefetch FILE...`",
     ),
     (
         "daemon",

@@ -1,35 +1,105 @@
-//! `relto index show|inputs|check FILE`: a look into a ThinLTO index shard.
+//! `relto index show|inputs|check [--format=text|json|imports] FILE`: a look into a ThinLTO index shard.
 //!
 //! Enters: the shard's path. Leaves on stdout: its modules with their hashes (`show`), the modules that a backend reads,
-//! its own among them, one a line, as in an `.imports` file (`inputs`), or nothing, when every module is there and is
-//! the one that the shard was made for (`check`). The parsing is `thinlto`'s, the rules are `action::guard`'s.
+//! its own among them, one a line (`inputs`), or a word, when every module is there and is the one that the shard was made for
+//! (`check`). `imports` is the form of the files that `--thinlto-emit-imports-files` writes: without the own module. The
+//! parsing is `thinlto`'s, the rules are `action::guard`'s.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 use fs_err as fs;
+use serde_json::{Value, json};
 
-use super::arguments::IndexAction;
+use super::arguments::{IndexAction, IndexFormat, IndexLook};
 use super::{Failure, output};
 use crate::action::guard::{Unsound, check_module};
 use crate::digest::hex;
-use crate::error::ExitCode;
+use crate::error::{ExitCode, Hinted};
 use crate::thinlto::{Index, ModuleEntry, ModuleHash, SummaryOrder, module};
 
-pub(super) fn run(action: IndexAction, file: &Path) -> Result<ExitCode, Failure> {
-    let name = file.display().to_string();
-    let bytes = fs::read(file).map_err(|source| unreadable(&name, source))?;
+/// A list of imports that cannot be told from the module itself.
+#[derive(Debug, thiserror::Error)]
+#[error("which of its modules the index `{index}` belongs to cannot be told from its name")]
+struct WhoseIndex {
+    index: String,
+}
+
+impl Hinted for WhoseIndex {
+    fn hints(&self) -> Vec<String> {
+        vec!["`--module=NAME` says it, by the name that `relto index inputs` shows".to_owned()]
+    }
+}
+
+/// Only one of the questions has that form of answer.
+#[derive(Debug, thiserror::Error)]
+#[error("`--format=imports` is for `relto index inputs`")]
+struct NoImports;
+
+impl Hinted for NoImports {
+    fn hints(&self) -> Vec<String> {
+        vec!["choose `text` or `json`".to_owned()]
+    }
+}
+
+pub(super) fn run(look: &IndexLook) -> Result<ExitCode, Failure> {
+    if look.format == IndexFormat::Imports && look.action != IndexAction::Inputs {
+        output::error(&NoImports);
+        return Ok(ExitCode::Usage);
+    }
+    let name = look.file.display().to_string();
+    let bytes = fs::read(&look.file).map_err(|source| unreadable(&name, source))?;
     let index = Index::parse(&bytes).map_err(|source| {
         unsound(Unsound::Index {
             name: name.clone(),
             source,
         })
     })?;
-    match action {
-        IndexAction::Show => Ok(output::print(&show(&index))),
-        IndexAction::Inputs => Ok(output::print(&inputs(&index))),
-        IndexAction::Check => check(&name, &index).map(|()| ExitCode::Success),
+    let text = match (look.action, look.format) {
+        (IndexAction::Show, IndexFormat::Json) => lines(&show_json(&index)),
+        (IndexAction::Show, _) => show(&index),
+        (IndexAction::Inputs, IndexFormat::Text) => inputs(&index),
+        (IndexAction::Inputs, IndexFormat::Json) => lines(&inputs_json(&index)),
+        (IndexAction::Inputs, IndexFormat::Imports) => imports(look, &name, &index)?,
+        (IndexAction::Check, format) => return checked(&name, &index, format),
+    };
+    Ok(output::print(&text))
+}
+
+/// Scripts read the answer where they asked for JSON, people the error.
+fn checked(name: &str, index: &Index<'_>, format: IndexFormat) -> Result<ExitCode, Failure> {
+    let sound = check(name, index);
+    if format != IndexFormat::Json {
+        sound?;
+        let modules = index.modules().len();
+        return Ok(output::print(&format!("sound: {modules} modules\n")));
     }
+    let reason = sound
+        .as_ref()
+        .err()
+        .map(|error| with_causes(error.as_ref()));
+    let hints = sound.as_ref().err().map_or_else(Vec::new, |it| it.hints());
+    let answer = json!({ "sound": reason.is_none(), "reason": reason, "hints": hints });
+    let printed = output::print(&lines(&answer));
+    Ok(if sound.is_ok() {
+        printed
+    } else {
+        ExitCode::Failure
+    })
+}
+
+fn with_causes(error: &dyn Hinted) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+fn lines(value: &Value) -> String {
+    format!("{value:#}\n")
 }
 
 fn unsound(error: Unsound) -> Failure {
@@ -90,9 +160,59 @@ fn shown(entry: &ModuleEntry) -> String {
     }
 }
 
+fn show_json(index: &Index<'_>) -> Value {
+    let module = |entry: &ModuleEntry| {
+        json!({
+            "path": String::from_utf8_lossy(&entry.path),
+            "hash": entry.hash.as_ref().map(hash_text),
+            "damaged_name": entry.damaged,
+        })
+    };
+    json!({
+        "version": index.version(),
+        "flags": index.flags().0,
+        "skip_module": index.flags().skip_module(),
+        "order": order(index),
+        "modules": index.modules().iter().map(module).collect::<Vec<_>>(),
+    })
+}
+
 fn inputs(index: &Index<'_>) -> String {
-    let names = index.modules().iter().map(shown);
+    listed(index.modules().iter().map(shown))
+}
+
+fn listed(names: impl Iterator<Item = String>) -> String {
     names.fold(String::new(), |text, name| text + &name + "\n")
+}
+
+fn inputs_json(index: &Index<'_>) -> Value {
+    let names = index.modules().iter();
+    let names = names.map(|entry| String::from_utf8_lossy(&entry.path));
+    json!({ "inputs": names.collect::<Vec<_>>() })
+}
+
+/// Without the module that the shard is for. lld calls a shard after its module, unless it was told another folder.
+fn imports(look: &IndexLook, index_name: &str, index: &Index<'_>) -> Result<String, Failure> {
+    let names: Vec<String> = index.modules().iter().map(shown).collect();
+    let stem = index_name.strip_suffix(".thinlto.bc");
+    let by_name = names.iter().find(|name| Some(name.as_str()) == stem);
+    let by_ending = || {
+        let is_end = |name: &&String| {
+            stem.is_some_and(|stem| Path::new(stem).ends_with(name.trim_start_matches('/')))
+        };
+        let mut found = names.iter().filter(is_end);
+        found.next().filter(|_| found.next().is_none())
+    };
+    let own = match &look.module {
+        Some(module) => names.iter().find(|name| *name == module),
+        None if names.is_empty() => return Ok(String::new()),
+        None => by_name.or_else(by_ending),
+    };
+    let Some(own) = own else {
+        let index = index_name.to_owned();
+        return Err(Box::new(WhoseIndex { index }));
+    };
+    Ok(listed(names.iter().filter(|name| *name != own).cloned()))
 }
 
 /// Paths are taken as they stand in the shard: relative ones from the current folder, where the linker was.

@@ -11,10 +11,13 @@ mod distribute;
 mod doctor;
 mod engine;
 mod explain;
+mod follow;
 mod help;
 mod index;
+mod local_slots;
 mod options;
 mod output;
+mod prefetch;
 mod served;
 mod stats;
 mod usage;
@@ -24,7 +27,7 @@ use std::ffi::OsString;
 use crate::config::{self, Environment, Loaded, Settings};
 use crate::error::{ExitCode, Hinted};
 use crate::process;
-use arguments::Action;
+use arguments::{Action, When};
 use usage::Answer;
 
 /// Why a command could not do what was asked; shown with its causes and hints.
@@ -106,8 +109,10 @@ fn dispatch(context: &Context, action: Action) -> Result<ExitCode, Failure> {
         Action::Stats => Ok(stats::run(context)),
         Action::Daemon(action) => daemon::run(context, action),
         Action::Cache(action) => cache::run(context, action),
-        Action::Index(action, file) => index::run(action, &file),
+        Action::Index(look) => index::run(&look),
         Action::Explain(jobs, earlier) => explain::run(context, &jobs, earlier.as_deref()),
+        Action::Prefetch(wanted, When::Now) => prefetch::run(context, wanted),
+        Action::Prefetch(wanted, When::AfterStdin) => Ok(follow::run(context, wanted)),
         Action::Compile(words) => Ok(cc::run(context, &words, &[])),
         Action::HelpAll => Ok(output::print(&help::everything())),
     }

@@ -3,20 +3,29 @@
 //! Enters: settings, options, a job file. Leaves: the daemon's verdict, or nothing: then the link is to be run here, as if
 //! nobody had been asked. Why there is no daemon is a note in the log, and never the user's concern.
 
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::daemon::place;
-use super::engine::EngineError;
+use super::engine::{EngineError, small_runtime};
 use crate::config::{DaemonUse, Settings};
 use crate::daemon::{Absence, Build, Caller, Link, Request};
 use crate::events::Events;
 use crate::job::{Caller as Asker, JobFile};
 use crate::launcher::Told;
+use crate::link::ahead::{self, Wanted};
 use crate::link::{Options, Verdict};
 use crate::process::{Interruption, Relto, Watch};
 
 /// Under this name a daemon that could not be started is remembered.
 const DAEMON: &str = "the daemon cannot be started";
+
+/// And one that was too slow for a compile to wait for it; so long one does wait.
+const SLOW: &str = "the daemon does not answer at once";
+const PATIENCE: Duration = Duration::from_millis(600);
 
 /// A link that a daemon may run.
 #[derive(Debug)]
@@ -31,23 +40,12 @@ impl Served {
     pub(super) fn new(settings: &Settings, options: &Options, file: &JobFile) -> Option<Self> {
         // Tokens of make's belong to this process; a backend that was launched needs none beyond its recipe's own.
         let counted = file.caller == Asker::Linker && options.jobserver.is_some();
-        if settings.daemon.when == DaemonUse::Never || counted {
+        if counted {
             return None;
         }
-        let place = place(settings)?;
         let told = Told::new(settings.state_folder.as_deref());
-        let wanted = settings.daemon.when == DaemonUse::Always || file.caller == Asker::Launcher;
-        let may_start = wanted && !told.has_failed(DAEMON);
-        if !may_start && !place.socket().exists() {
-            return None;
-        }
-        let starts = may_start.then(|| (Relto::itself(), settings.daemon.patience));
         Some(Self {
-            caller: Caller {
-                place,
-                build: Build::of_process().ok()?,
-                starts,
-            },
+            caller: caller(settings, &told, file.caller)?,
             request: Request::Link(Box::new(Link::of_process(file, options).ok()?)),
             told,
         })
@@ -90,6 +88,51 @@ impl Served {
             events.note(format!(
                 "this process does the work itself: {absence}{cause}"
             ));
+        }
+    }
+}
+
+/// This process as one that may have a daemon.
+fn caller(settings: &Settings, told: &Told, asker: Asker) -> Option<Caller> {
+    if settings.daemon.when == DaemonUse::Never {
+        return None;
+    }
+    let place = place(settings)?;
+    let wanted = settings.daemon.when == DaemonUse::Always || asker == Asker::Launcher;
+    let may_start = wanted && !told.has_failed(DAEMON);
+    if !may_start && !place.socket().exists() {
+        return None;
+    }
+    let starts = may_start.then(|| (Relto::itself(), settings.daemon.patience));
+    Some(Caller {
+        place,
+        build: Build::of_process().ok()?,
+        starts,
+    })
+}
+
+/// Has the daemon send `wanted` when the program that this process becomes has ended: when what is given back is closed.
+/// `None` where there is no daemon that would do it at once.
+pub(super) fn follow(settings: &Settings, options: &Options, wanted: Wanted) -> Option<OwnedFd> {
+    let told = Told::new(settings.state_folder.as_deref());
+    if told.has_failed(SLOW) {
+        return None;
+    }
+    let caller = caller(settings, &told, Asker::Launcher)?;
+    let no_jobs = ahead::no_jobs(String::new());
+    let link = Link::of_process(&no_jobs, options).ok()?;
+    let request = Request::Prefetch(wanted, Box::new(link));
+    let following = async { timeout(PATIENCE, caller.follow(&request)).await };
+    match small_runtime().ok()?.block_on(following) {
+        Ok(Ok(end)) => Some(end),
+        Ok(Err(Absence::NotStarted(_))) => {
+            told.failed(DAEMON);
+            None
+        }
+        Ok(Err(_)) => None,
+        Err(_) => {
+            told.failed(SLOW);
+            None
         }
     }
 }

@@ -184,6 +184,7 @@ pub const OPTIONS: &[Opt] = &[
     Opt::new(Farm, "remote_exec_header", "NAME=VALUE", "the same, to the executor only", "").list().secret(),
     Opt::new(Farm, "remote_accept_cached", "", "take results from the farm's action cache", "on"),
     Opt::new(Farm, "remote_upload_local_results", "", "give local results to the farm's action cache", "on"),
+    Opt::new(Farm, "remote_upload_ahead", "", "cc: send the modules of -flto=thin compiles at once, in the background", "off"),
     Opt::new(Farm, "remote_cache_compression", "", "compress what travels, if the farm can", "on"),
     Opt::new(Farm, "remote_timeout", "TIME", "longest that one call may take", "60s"),
     Opt::new(Farm, "remote_retries", "N", "attempts after a call that failed for a passing reason", "5"),

@@ -93,6 +93,7 @@ impl Reader<'_> {
             compression: self.flag("remote_cache_compression", true)?,
             accept_cached: self.flag("remote_accept_cached", true)?,
             upload_local_results: self.flag("remote_upload_local_results", true)?,
+            upload_ahead: self.flag("remote_upload_ahead", false)?,
             local_fallback: self.flag("remote_local_fallback", true)?,
             tls: self.tls()?,
             credential_helpers: self.credential_helpers()?,

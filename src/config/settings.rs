@@ -86,6 +86,8 @@ pub struct RemoteSettings {
     pub compression: bool,
     pub accept_cached: bool,
     pub upload_local_results: bool,
+    /// Send modules when they are compiled, not when they are linked.
+    pub upload_ahead: bool,
     pub local_fallback: bool,
     pub tls: TlsOptions,
     /// In the order of their sources, the strongest last.

@@ -105,7 +105,7 @@ fn every_option_reaches_the_settings() {
         | "remote_upload_local_results"
         | "remote_local_fallback"
         | "remote_cache_compression" => "false",
-        "quiet" => "true",
+        "quiet" | "remote_upload_ahead" => "true",
         "daemon" => "off",
         _ => "x=y",
     };

@@ -4,6 +4,7 @@
 //! a daemon takes two system calls where there is none, and never long where there is one that does not answer.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use tokio::net::UnixStream;
@@ -99,6 +100,20 @@ impl Caller {
                     let _ = frames.send(&Remark::GiveUp).await;
                 }
             }
+        }
+    }
+
+    /// Has something done when this process, and the program that it becomes, has ended: when what is given back is closed.
+    ///
+    /// # Errors
+    /// There is no daemon that will do it.
+    pub async fn follow(&self, request: &Request) -> Result<OwnedFd, Absence> {
+        let mut frames = self.connect().await?;
+        frames.send(request).await.map_err(Absence::Lost)?;
+        match next(&mut frames, PATIENCE).await {
+            Ok(Reply::Declined(reason)) => Err(Absence::Declined(reason)),
+            Ok(_) => frames.into_descriptor().map_err(Absence::Lost),
+            Err(error) => Err(Absence::Lost(error)),
         }
     }
 

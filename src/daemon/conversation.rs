@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::frames::Frames;
 use super::linking;
+use super::prefetching;
 use super::protocol::{Answer, Hello, Request, Want};
 use super::server::Daemon;
 
@@ -44,5 +45,8 @@ pub(super) async fn hold(daemon: &Arc<Daemon>, stream: UnixStream) -> io::Result
     let request: Request = timeout(PATIENCE, frames.receive()).await??;
     match request {
         Request::Link(link) => linking::serve(daemon, *link, &mut frames).await,
+        Request::Prefetch(wanted, link) => {
+            prefetching::serve(daemon, wanted, *link, &mut frames).await
+        }
     }
 }

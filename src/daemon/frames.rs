@@ -4,6 +4,7 @@
 //! be read is the end of the conversation.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use fs_err as fs;
@@ -73,6 +74,12 @@ impl Frames {
             queued: Vec::new(),
             peer: Peer(peer.pid().filter(|process| *process > 0)),
         }))
+    }
+
+    /// The socket itself; what has come and was not read is lost.
+    pub(super) fn into_descriptor(self) -> io::Result<OwnedFd> {
+        let stream = self.incoming.into_inner().reunite(self.outgoing);
+        Ok(stream.map_err(io::Error::other)?.into_std()?.into())
     }
 
     pub(super) fn peer(&self) -> Peer {

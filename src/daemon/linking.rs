@@ -131,7 +131,7 @@ impl Running {
 }
 
 /// The link as its caller would run it.
-fn options(link: &Link) -> Options {
+pub(super) fn options(link: &Link) -> Options {
     let mut options = link.options.clone();
     let environment = options.environment.clone();
     if let Some(farm) = &mut options.farm

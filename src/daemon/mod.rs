@@ -13,6 +13,7 @@ mod conversation;
 mod frames;
 mod linking;
 mod place;
+mod prefetching;
 mod protocol;
 mod server;
 mod sites;

@@ -19,6 +19,7 @@ use super::build::Build;
 use crate::events::Event;
 use crate::history::OriginCounts;
 use crate::job::JobFile;
+use crate::link::ahead::Wanted;
 use crate::link::{Options, Verdict};
 
 /// The first frame of a caller.
@@ -74,6 +75,8 @@ pub struct Status {
 pub enum Request {
     /// Run the jobs of a job file, and tell what happens.
     Link(Box<Link>),
+    /// Send these files to the farm when the caller has ended. The link has no jobs; it says whose they are.
+    Prefetch(Wanted, Box<Link>),
 }
 
 /// A link, and whose it is.

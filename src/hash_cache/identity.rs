@@ -66,6 +66,12 @@ pub fn is_racy(identity: &Identity, hashed_at: i64, foreign_clock: bool) -> bool
     changed >= hashed_at.saturating_sub(slack)
 }
 
+/// Whether what is hashed of the file at `path` from now on can be remembered; if not, it was written a moment ago. A file that
+/// cannot be looked at will not settle.
+pub fn is_settled(path: &Path) -> bool {
+    identity(path).map_or(true, |found| !is_racy(&found, wall_clock(), false))
+}
+
 /// Nanoseconds since 1970 by the clock that stamps local files.
 pub(super) fn wall_clock() -> i64 {
     let since = SystemTime::now()

@@ -13,12 +13,10 @@ use fs_err as fs;
 use crate::action::arguments::{self, Argument, Meaning};
 use crate::action::kind::{OutputKind, required_kind};
 use crate::action::response::expand_response_files;
+use crate::thinlto::check_start;
 
 /// The option that makes a compile a backend.
 const INDEX: &[u8] = b"-fthinlto-index=";
-
-/// Bitcode by its first bytes: plain, or in the wrapper that Darwin's tools use.
-const BITCODE: [[u8; 4]; 2] = [*b"BC\xc0\xde", 0x0B17_C0DE_u32.to_le_bytes()];
 
 /// A backend, by the names that its command line has for things.
 #[derive(Debug, PartialEq, Eq)]
@@ -80,7 +78,8 @@ pub(super) fn recognize(words: &[String]) -> Recognized {
         return Recognized::No;
     };
     // The target decides about the format only.
-    if required_kind(&arguments, "") == OutputKind::Other || !has(&arguments, "-c") {
+    let kind = required_kind(&arguments, "");
+    if kind == OutputKind::Other {
         return Recognized::No;
     }
     let inputs: Vec<&str> = of(&arguments, Meaning::Input).collect();
@@ -98,9 +97,13 @@ pub(super) fn recognize(words: &[String]) -> Recognized {
             };
         }
     };
-    let object = output.map_or_else(|| default_object(module), str::to_owned);
+    let object = output.map_or_else(|| default_output(module, kind), str::to_owned);
     if object == "-" || object == module || !is_for_bitcode(&arguments) || !is_bitcode(module) {
         return Recognized::No;
+    }
+    if kind == OutputKind::Ir {
+        let reason = "LLVM's textual form holds the module's name".to_owned();
+        return Recognized::Unclear { object, reason };
     }
     Recognized::Yes(Backend {
         extra_outputs: arguments::extra_outputs(&arguments, &object),
@@ -110,23 +113,28 @@ pub(super) fn recognize(words: &[String]) -> Recognized {
     })
 }
 
-fn of<'a>(arguments: &[Argument<'a>], meaning: Meaning) -> impl Iterator<Item = &'a str> {
+pub(super) fn of<'a>(
+    arguments: &[Argument<'a>],
+    meaning: Meaning,
+) -> impl Iterator<Item = &'a str> {
     let found = arguments.iter().filter(move |it| it.meaning == meaning);
     found.filter_map(|argument| argument.value)
 }
 
-fn last<'a>(arguments: &[Argument<'a>], meaning: Meaning) -> Option<&'a str> {
+pub(super) fn last<'a>(arguments: &[Argument<'a>], meaning: Meaning) -> Option<&'a str> {
     of(arguments, meaning).last()
 }
 
-fn has(arguments: &[Argument<'_>], option: &str) -> bool {
-    arguments.iter().any(|argument| argument.option == option)
-}
-
 /// In the current folder, as clang calls it.
-fn default_object(module: &str) -> String {
+pub(super) fn default_output(module: &str, kind: OutputKind) -> String {
     let stem = Path::new(module).file_stem().unwrap_or_default();
-    format!("{}.o", stem.to_string_lossy())
+    let ending = match kind {
+        OutputKind::Assembly => "s",
+        OutputKind::Ir => "ll",
+        OutputKind::Bitcode => "bc",
+        OutputKind::Object(_) | OutputKind::Other => "o",
+    };
+    format!("{}.{ending}", stem.to_string_lossy())
 }
 
 /// The `-x` that stands before the input decides; without one clang takes what is no source for bitcode here.
@@ -143,7 +151,7 @@ fn is_bitcode(path: &str) -> bool {
     let mut start = [0; 4];
     let mut read = || fs::File::open(path)?.read_exact(&mut start);
     let regular = fs::metadata(path).is_ok_and(|found| found.is_file());
-    regular && read().is_ok() && BITCODE.contains(&start)
+    regular && read().is_ok() && check_start(&start).is_ok()
 }
 
 #[cfg(test)]
@@ -189,6 +197,20 @@ mod tests {
             panic!("a backend");
         };
         assert_eq!(backend.object, "m.o");
+        for (flags, expected) in [
+            ("-S", "m.s"),
+            ("-S -emit-llvm", "m.ll"),
+            ("-c -emit-llvm", "m.bc"),
+        ] {
+            let line = format!("-fthinlto-index=i {flags} DIR/m.o");
+            let object = match recognized(folder.path(), &line) {
+                Recognized::Yes(Backend { object, .. }) | Recognized::Unclear { object, .. } => {
+                    object
+                }
+                Recognized::No => panic!("{line}"),
+            };
+            assert_eq!(object, expected);
+        }
     }
 
     #[test]
@@ -204,7 +226,7 @@ mod tests {
             "-c DIR/nothing.o -fthinlto-index=i -o o.o",
             "-c -fthinlto-index=i -o o.o",
             "-c DIR/m.o -fthinlto-index=i -### -o o.o",
-            "-S DIR/m.o -fthinlto-index=i -o o.s",
+            "-E DIR/m.o -fthinlto-index=i -o o.i",
         ] {
             assert_eq!(recognized(folder.path(), line), Recognized::No, "{line}");
         }

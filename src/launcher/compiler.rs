@@ -12,7 +12,7 @@ use std::process::Command;
 
 use fs_err as fs;
 
-use crate::process::Slot;
+use crate::process::{Leash, Slot};
 
 /// What a link to relto may be called besides compilers of a name with `clang` in it.
 const GENERIC: [&str; 2] = ["cc", "c++"];
@@ -52,13 +52,25 @@ fn is_executable(path: &Path) -> bool {
 /// Tells a relto that the compiler may be, or may start, that one before it holds the slot.
 pub const HOLDS_SLOT: &str = "RELTO_HOLDS_SLOT";
 
+/// What a compiler holds from its start to its end.
+#[derive(Debug, Default)]
+pub struct Held {
+    /// Its place on this machine.
+    pub slot: Option<Slot>,
+    /// What waits for its end.
+    pub leash: Option<Leash>,
+}
+
 /// Does not return unless the compiler cannot be started. It gets the name that it is called by, the arguments as they are,
-/// and everything else that this process has, the slot included.
+/// and everything else that this process has; what is held is free when it ends.
 #[must_use]
-pub fn become_the_compiler(compiler: &OsStr, words: &[OsString], slot: Option<Slot>) -> io::Error {
+pub fn become_the_compiler(compiler: &OsStr, words: &[OsString], held: Held) -> io::Error {
     let mut command = Command::new(compiler);
     command.args(words);
-    if let Some(slot) = slot {
+    if let Some(leash) = held.leash {
+        leash.survive_exec();
+    }
+    if let Some(slot) = held.slot {
         slot.survive_exec();
         command.env(HOLDS_SLOT, "1");
     }

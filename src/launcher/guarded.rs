@@ -4,12 +4,15 @@
 //! object. Needed because clang exits 0 with an empty object when something is wrong with a shard or an import.
 
 use std::ffi::{OsStr, OsString};
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use fs_err as fs;
 use tokio_util::sync::CancellationToken;
 
+use crate::action::arguments;
 use crate::action::guard::admitted_failure;
+use crate::action::kind::{OutputKind, WrongOutput, check_output, required_kind};
 use crate::error::Hinted;
 use crate::fs::remove_if_there;
 use crate::process::{Environment, Finished, Invocation, ProcessError, Relto, Spawner};
@@ -21,15 +24,19 @@ pub enum GuardedError {
     Process(#[from] ProcessError),
     #[error("the compiler exited with 0 but says `{line}`")]
     Admitted { line: String },
-    #[error("the compiler exited with 0 but left `{object}` empty")]
-    Empty { object: String },
+    #[error("the compiler exited with 0 but `{object}` is not what it was told to make")]
+    Wrong {
+        object: String,
+        #[source]
+        source: WrongOutput,
+    },
 }
 
 impl Hinted for GuardedError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Process(error) => error.hints(),
-            Self::Admitted { .. } | Self::Empty { .. } => {
+            Self::Admitted { .. } | Self::Wrong { .. } => {
                 vec!["run the thin link again, and see that its objects are still there".to_owned()]
             }
         }
@@ -60,7 +67,7 @@ pub async fn run_guarded(
         confinement: None,
     };
     let finished = spawner.run(&invocation, cancel).await?;
-    match fault(&finished, object) {
+    match fault(&finished, object, kind(words)) {
         Some(error) => {
             // The fault is what the user must see, not this.
             let _ = remove_if_there(Path::new(object));
@@ -70,7 +77,7 @@ pub async fn run_guarded(
     }
 }
 
-fn fault(finished: &Finished, object: &str) -> Option<GuardedError> {
+fn fault(finished: &Finished, object: &str, kind: OutputKind) -> Option<GuardedError> {
     if !finished.succeeded() {
         return None;
     }
@@ -79,8 +86,39 @@ fn fault(finished: &Finished, object: &str) -> Option<GuardedError> {
         let line = line.to_owned();
         return Some(GuardedError::Admitted { line });
     }
-    let empty = fs::metadata(object).is_ok_and(|found| found.is_file() && found.len() == 0);
-    empty.then(|| GuardedError::Empty {
+    // What cannot be read is no regular file, or has a name that nobody could tell.
+    let start = start(object).ok()?;
+    let checked = match kind {
+        _ if start.is_empty() => Err(WrongOutput::Empty),
+        kind => check_output(kind, &start),
+    };
+    checked.err().map(|source| GuardedError::Wrong {
         object: object.to_owned(),
+        source,
     })
+}
+
+/// What `words` ask for, as far as they say it: which format an object has that is for no named target, is the compiler's to
+/// know.
+fn kind(words: &[OsString]) -> OutputKind {
+    let words = words.iter().map(|word| word.to_str().map(str::to_owned));
+    let words: Vec<String> = words.collect::<Option<_>>().unwrap_or_default();
+    let arguments = arguments::parse(&words);
+    let target = arguments::target(&arguments);
+    match required_kind(&arguments, target.unwrap_or_default()) {
+        OutputKind::Object(_) if target.is_none() => OutputKind::Other,
+        kind => kind,
+    }
+}
+
+fn start(object: &str) -> io::Result<Vec<u8>> {
+    const ENOUGH: u64 = 4096;
+    if !fs::metadata(object)?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut start = Vec::new();
+    fs::File::open(object)?
+        .take(ENOUGH)
+        .read_to_end(&mut start)?;
+    Ok(start)
 }

@@ -6,6 +6,7 @@
 
 mod backend;
 mod compiler;
+mod front_end;
 mod guarded;
 mod inputs;
 mod told;
@@ -17,7 +18,8 @@ use crate::fs::remove_if_there;
 use crate::job::{Caller, Job, JobFile};
 
 pub use backend::looks_like_a_backend;
-pub use compiler::{HOLDS_SLOT, become_the_compiler, behind, masked};
+pub use compiler::{HOLDS_SLOT, Held, become_the_compiler, behind, masked};
+pub use front_end::{may_leave_a_module, modules};
 pub use guarded::{GuardedError, run_guarded};
 pub use inputs::InputError;
 pub use told::Told;

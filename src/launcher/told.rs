@@ -17,6 +17,9 @@ const SILENCE: Duration = Duration::from_mins(10);
 /// How long nobody tries what has just failed: as long as a build needs to notice that a farm is back.
 const RESPITE: Duration = Duration::from_secs(30);
 
+/// What is older says nothing to anybody, and is removed when something new is noted.
+const MEMORY: Duration = Duration::from_hours(24);
+
 /// What was told lately.
 #[derive(Debug, Clone)]
 pub struct Told {
@@ -54,6 +57,7 @@ impl Told {
         };
         fs::create_dir_all(folder)?;
         let file = fs::File::create(file(folder, text))?;
+        forget_the_old(folder);
         file.set_modified(SystemTime::now())
     }
 
@@ -80,7 +84,10 @@ impl Told {
             .create_new(true)
             .open(&path)
         {
-            Ok(_) => Ok(true),
+            Ok(_) => {
+                forget_the_old(folder);
+                Ok(true)
+            }
             // Old, or made by another process at this moment, which then tells it.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let file = fs::OpenOptions::new().write(true).open(&path)?;
@@ -89,6 +96,20 @@ impl Told {
                 Ok(news)
             }
             Err(error) => Err(error),
+        }
+    }
+}
+
+/// There is a file for each text that was ever told; what cannot be removed stays.
+fn forget_the_old(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let modified = entry.metadata().and_then(|found| found.modified());
+        let age = modified.ok().and_then(|time| time.elapsed().ok());
+        if age.is_some_and(|age| age > MEMORY) {
+            let _ = fs::remove_file(entry.path());
         }
     }
 }
@@ -135,6 +156,29 @@ mod tests {
         file.set_modified(SystemTime::now() - RESPITE * 2)
             .expect("aged");
         assert!(!told.has_failed("farm"));
+    }
+
+    #[test]
+    fn what_was_told_long_ago_is_forgotten_when_something_new_is_told() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let told = Told::new(Some(folder.path()));
+        assert!(told.is_news("old") && told.is_news("lately"));
+        let place = folder.path().join("told");
+        let age = |text: &str, age: Duration| {
+            let file = fs::File::options()
+                .write(true)
+                .open(file(&place, text))
+                .expect("opened");
+            file.set_modified(SystemTime::now() - age).expect("aged");
+        };
+        age("old", MEMORY * 2);
+        age("lately", SILENCE * 2);
+        assert!(told.is_news("new"));
+        assert!(!file(&place, "old").exists());
+        assert!(file(&place, "lately").exists() && file(&place, "new").exists());
+        age("lately", MEMORY * 2);
+        told.failed("farm");
+        assert!(!file(&place, "lately").exists());
     }
 
     #[test]

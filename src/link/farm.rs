@@ -49,7 +49,7 @@ pub struct FarmOptions {
 
 impl FarmOptions {
     /// The address that messages name.
-    fn address(&self) -> &str {
+    pub(super) fn address(&self) -> &str {
         let address = self.client.executor.as_ref().or(self.client.cache.as_ref());
         address.map_or("", String::as_str)
     }

@@ -4,6 +4,7 @@
 //! not. Owns cancellation: when one job fails, or lld is gone, everything stops. What the user sees of it is told in
 //! events.
 
+pub mod ahead;
 mod compiler;
 mod connections;
 mod deliver;

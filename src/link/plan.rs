@@ -293,7 +293,7 @@ pub(super) struct Checked {
 }
 
 /// What is remembered of a module beside its digest; empty for a file that is no module.
-fn module_note(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn module_note(bytes: &[u8]) -> Vec<u8> {
     module::facts(bytes)
         .map(|facts| facts.encode())
         .unwrap_or_default()

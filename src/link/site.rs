@@ -6,7 +6,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::connections::Connections;
@@ -26,9 +28,11 @@ use crate::state::State;
 /// What several links share.
 #[derive(Debug)]
 pub struct Site {
-    state: Arc<State>,
+    pub(super) state: Arc<State>,
     memory: Arc<Memory>,
-    connections: Connections,
+    pub(super) connections: Connections,
+    /// Threads that read and hash what is no link's yet.
+    pub(super) hashing: Semaphore,
 }
 
 impl Site {
@@ -49,7 +53,14 @@ impl Site {
             state: Arc::new(open_state(options.state().as_deref())),
             memory: Arc::default(),
             connections,
+            hashing: Semaphore::new(thread::available_parallelism().map_or(1, usize::from)),
         }
+    }
+
+    /// What one link or round of files knows of files.
+    pub(super) fn hash_cache(&self) -> Arc<HashCache> {
+        let (state, memory) = (Arc::clone(&self.state), Arc::clone(&self.memory));
+        Arc::new(HashCache::with_memory(state, memory))
     }
 
     /// Files whose digests are remembered.
@@ -87,8 +98,7 @@ impl Site {
         events: Events,
         cancel: CancellationToken,
     ) -> Result<Link, LinkError> {
-        let (state, memory) = (Arc::clone(&self.state), Arc::clone(&self.memory));
-        let hash_cache = Arc::new(HashCache::with_memory(state, memory));
+        let hash_cache = self.hash_cache();
         let disk_cache = open_disk_cache(options, &events);
         let tools = Tools::find(&file, options, &hash_cache, &self.state).map_err(Box::new)?;
         if let Some(reason) = tools.obstacle() {

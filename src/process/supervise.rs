@@ -54,8 +54,14 @@ impl Relto {
 
     /// A command for one of the hidden subcommands, shown as `relto` in process lists.
     pub(super) fn command(&self, subcommand: &str) -> Command {
+        let mut command = self.bare_command();
+        command.arg(subcommand);
+        command
+    }
+
+    pub(super) fn bare_command(&self) -> Command {
         let mut command = Command::new(&self.0);
-        command.arg0("relto").arg(subcommand);
+        command.arg0("relto");
         command
     }
 }

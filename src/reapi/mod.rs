@@ -177,6 +177,12 @@ impl Client {
     /// # Errors
     /// `FailureKind::Source` when a file is no longer what was hashed; else what the server said.
     pub async fn ensure_uploaded(&self, blobs: &[Blob]) -> Result<(), Failure> {
+        self.upload(blobs).await?;
+        Ok(())
+    }
+
+    /// As `ensure_uploaded`; gives which of `blobs` were not there and have been sent.
+    pub async fn upload(&self, blobs: &[Blob]) -> Result<HashSet<Digest>, Failure> {
         let uploading = self.inner.uploader.ensure(blobs);
         match self.inner.farm.wire.policy.deadline {
             // The uploader may be another link's, with more time.

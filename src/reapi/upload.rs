@@ -80,10 +80,9 @@ impl Uploader {
         Arc::ptr_eq(&self.farm, farm)
     }
 
-    /// Returns when the CAS has all of `blobs`.
-    pub(super) async fn ensure(&self, blobs: &[Blob]) -> Result<(), Failure> {
-        self.settle(blobs, &HashSet::new()).await?;
-        Ok(())
+    /// Returns when the CAS has all of `blobs`, and gives those that it had not before.
+    pub(super) async fn ensure(&self, blobs: &[Blob]) -> Result<HashSet<Digest>, Failure> {
+        self.settle(blobs, &HashSet::new()).await
     }
 
     /// The server lacked blobs of `closure` at `began`: sends those that it named, asks anew about the others. Gives what

@@ -53,6 +53,19 @@ impl fmt::Display for Looks {
     }
 }
 
+/// Whether a file that begins with `start`, four bytes of it or more, is bitcode; a look that spares reading large files that
+/// are not.
+///
+/// # Errors
+/// It is none.
+pub fn check_start(start: &[u8]) -> Result<(), NotBitcode> {
+    if start.starts_with(&MAGIC) || start.starts_with(&WRAPPER_MAGIC) {
+        Ok(())
+    } else {
+        Err(NotBitcode(looks(start)))
+    }
+}
+
 /// The bitstream in `bytes`, magic number included, wrapper and what follows its end taken off.
 pub(super) fn stream(bytes: &[u8]) -> Result<&[u8], NotBitcode> {
     let stream = if bytes.starts_with(&WRAPPER_MAGIC) {
@@ -111,6 +124,9 @@ mod tests {
             (b"\0\x01\x02", Looks::Unknown),
         ] {
             assert_eq!(stream(bytes), Err(NotBitcode(expected)));
+            let by_start = check_start(bytes).err();
+            let wrapped = expected == Looks::BrokenWrapper;
+            assert_eq!(by_start, (!wrapped).then_some(NotBitcode(expected)));
         }
     }
 

@@ -13,7 +13,7 @@ mod rewrite;
 #[cfg(test)]
 mod testing;
 
-pub use bitcode::{Looks, NotBitcode};
+pub use bitcode::{Looks, NotBitcode, check_start};
 pub use bitstream::BitstreamError;
 pub use canonical::Obstacle;
 pub use index::{Flags, Index, IndexError, ModuleEntry, ModuleHash};

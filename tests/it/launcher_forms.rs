@@ -7,6 +7,7 @@ use fs_err as fs;
 use crate::support::backends::{Backends, ONCE, same, taken};
 use crate::support::link::Home;
 use crate::support::llvm::{Llvm, run};
+use crate::support::outcome::Counts;
 use crate::support::program::{Feature, feature, generated};
 
 fn plain() -> Backends {
@@ -217,4 +218,90 @@ fn a_response_file_that_is_a_pipe_is_left_to_the_compiler() {
         .arg(backends.compiler());
     run(&mut shell);
     assert!(!taken(&backends.path("o.o")).is_empty());
+}
+
+#[test]
+fn assembly_and_bitcode_are_made_and_kept_like_objects() {
+    let (backends, home) = (plain(), Home::new());
+    // The textual form holds the module's name, and so it is made in place.
+    let cases: [(&[&str], &str, Counts); 4] = [
+        (&["-S", "-o", "o.s"], "o.s", ONCE),
+        (&["-S", "-fno-pic"], "main.s", ONCE),
+        (&["-c", "-emit-llvm", "-o", "o.bc"], "o.bc", ONCE),
+        (
+            &["-S", "-emit-llvm", "-o", "o.ll"],
+            "o.ll",
+            Counts::default(),
+        ),
+    ];
+    for (flags, output, expected) in cases {
+        let base = [
+            "-O2",
+            "-x",
+            "ir",
+            "-fthinlto-index=main.o.thinlto.bc",
+            "main.o",
+        ];
+        let words = [&base[..], flags].concat();
+        let counts = same(&backends, &home, &words, &[output]);
+        assert_eq!(counts, expected, "{flags:?}");
+    }
+}
+
+/// A compiler that exits 0 and leaves something else.
+#[test]
+fn what_is_made_in_place_is_of_the_kind_that_was_asked_for() {
+    let backends = plain();
+    let script = backends.path("clang-wrapper");
+    for (text, flags, good) in [
+        ("echo .text > o.s", "-S -o o.s", true),
+        ("cp main.o o.s", "-S -o o.s", false),
+        (": > o.ll", "-S -emit-llvm -o o.ll", false),
+        ("cp main.o o.bc", "-c -emit-llvm -o o.bc", true),
+        ("echo .text > o.bc", "-c -emit-llvm -o o.bc", false),
+        (
+            "echo .text > o.o",
+            "-c --target=x86_64-linux-gnu -o o.o",
+            false,
+        ),
+    ] {
+        fs::write(&script, format!("#!/bin/sh\n{text}\n")).expect("written");
+        fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .expect("executable");
+        let mut command = backends.relto_with(&Home::new(), &script);
+        let output = command
+            .args(["-x", "ir", "-fthinlto-index=main.o.thinlto.bc", "main.o"])
+            .args(flags.split(' '))
+            .output()
+            .expect("relto starts");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.success(), good, "{text}: {stderr}");
+        let name = flags.rsplit(' ').next().expect("a name");
+        assert_eq!(backends.path(name).exists(), good, "{text}");
+    }
+}
+
+/// clang exits 0 with no assembly at all.
+#[test]
+fn assembly_of_a_damaged_index_is_refused() {
+    let backends = plain();
+    let shard = fs::read(backends.path("main.o.thinlto.bc")).expect("a shard");
+    let half = &shard[..shard.len() / 2];
+    fs::write(backends.path("main.o.thinlto.bc"), half).expect("written");
+    let words = [
+        "-O2",
+        "-x",
+        "ir",
+        "-S",
+        "-fthinlto-index=main.o.thinlto.bc",
+        "-o",
+        "o.s",
+        "main.o",
+    ];
+    let mut command = backends.relto(&Home::new());
+    let output = command.args(words).output().expect("relto starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("run the thin link again"), "{stderr}");
+    assert!(!backends.path("o.s").exists());
 }

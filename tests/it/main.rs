@@ -5,6 +5,7 @@
 
 mod support;
 
+mod ahead;
 mod arguments;
 mod cache;
 mod cli;
@@ -28,6 +29,7 @@ mod harness;
 mod hits;
 mod house;
 mod index;
+mod index_command;
 mod kernel;
 mod launcher;
 mod launcher_builds;
@@ -35,6 +37,7 @@ mod launcher_ends;
 mod launcher_farm;
 mod launcher_faults;
 mod launcher_forms;
+mod launcher_make;
 mod launcher_outputs;
 mod layering;
 mod links;

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 pub use fallen::{Cause, Fallen};
 use prepared::FarmToolchain;
+pub use prepared::toolchain_blobs;
 use room::Room;
 use turn::{Found, Turn};
 

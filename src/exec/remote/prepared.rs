@@ -43,6 +43,18 @@ impl FarmToolchain {
     }
 }
 
+/// What a farm needs in its CAS for the compiler of `tree`, which is by SHA256.
+///
+/// # Errors
+/// A file of the compiler cannot be read.
+pub fn toolchain_blobs(
+    tree: &Arc<ToolchainTree>,
+    function: DigestFunction,
+    hash_cache: &HashCache,
+) -> std::io::Result<Vec<Blob>> {
+    Ok(FarmToolchain::new(tree, function, hash_cache)?.blobs)
+}
+
 fn digested_anew(
     tree: &ToolchainTree,
     function: DigestFunction,

@@ -1,0 +1,75 @@
+use super::*;
+
+fn parsed(line: &str) -> Invocation {
+    let words = std::iter::once("relto").chain(line.split_whitespace());
+    parse(words.map(OsString::from)).expect(line)
+}
+
+fn set(line: &str) -> Vec<String> {
+    let invocation = parsed(&format!("{line} j.json"));
+    assert_eq!(invocation.action, Action::Distribute("j.json".into()));
+    let options = invocation.options.iter();
+    options
+        .map(|option| format!("{}={}", option.option.name, option.values.join("|")))
+        .collect()
+}
+
+#[test]
+fn the_parser_is_sound() {
+    command().debug_assert();
+}
+
+#[test]
+fn bazels_spellings_and_ours_mean_the_same() {
+    for line in [
+        "--remote-executor=grpc://f:1",
+        "--remote-executor grpc://f:1",
+        "--remote_executor=grpc://f:1",
+        "--remote_executor grpc://f:1",
+        "--remote-executor=x --remote_executor=grpc://f:1",
+    ] {
+        assert_eq!(set(line), ["remote_executor=grpc://f:1"], "{line}");
+    }
+}
+
+#[test]
+fn a_switch_has_all_of_bazels_forms_and_the_last_one_counts() {
+    for (line, value) in [
+        ("--remote_accept_cached", "true"),
+        ("--remote-accept-cached=no", "no"),
+        ("--noremote_accept_cached", "false"),
+        ("--no-remote-accept-cached", "false"),
+        ("--no_remote_accept_cached", "false"),
+        ("--noremote_accept_cached --remote-accept-cached", "true"),
+        ("--remote-accept-cached --noremote_accept_cached", "false"),
+    ] {
+        assert_eq!(
+            set(line),
+            [format!("remote_accept_cached={value}")],
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn lists_keep_every_item_with_its_commas() {
+    assert_eq!(
+        set("--remote_header=a=1,2 --remote-header b=3"),
+        ["remote_header=a=1,2|b=3"]
+    );
+}
+
+#[test]
+fn options_may_stand_before_and_after_the_command() {
+    let invocation = parsed("--jobs=3 cache trim --quiet");
+    assert_eq!(invocation.action, Action::Cache(CacheAction::Trim));
+    assert_eq!(invocation.options.len(), 2);
+}
+
+#[test]
+fn a_job_file_named_like_a_command_needs_its_folder() {
+    assert_eq!(parsed("./cc").action, Action::Distribute("./cc".into()));
+    for line in ["--help-all", "help"] {
+        assert_eq!(parsed(line).action, Action::HelpAll);
+    }
+}

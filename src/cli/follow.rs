@@ -1,0 +1,81 @@
+//! What follows a compile that leaves a ThinLTO module: it goes to the farm before the link asks for it.
+//!
+//! Enters: a command line that relto is about to become. Leaves: a leash for the compiler, at whose end the module is sent in the
+//! background, or nothing where nobody asked for that. Nothing of this fails or delays a compile: what cannot be had is left
+//! out without a word, and the link sends what is missing.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::PathBuf;
+
+use super::{Context, arguments, engine, served};
+use crate::config::{self, Environment, Settings};
+use crate::error::ExitCode;
+use crate::launcher;
+use crate::link::Site;
+use crate::link::ahead::{self, Wanted};
+use crate::process::{Leash, Relto, SlotFiles};
+
+/// Processes of this machine that send at a time.
+const SENDING: usize = 2;
+
+/// Sees to it that what `compiler words...` leaves will be sent; `options` are relto's own. Command lines that leave no
+/// module cost a look at their words.
+pub(super) fn leash(options: &[OsString], compiler: &OsStr, words: &[OsString]) -> Option<Leash> {
+    if !launcher::may_leave_a_module(words) {
+        return None;
+    }
+    let modules = launcher::modules(words);
+    if modules.is_empty() {
+        return None;
+    }
+    let settings = settings(options)?;
+    if !settings.remote.upload_ahead {
+        return None;
+    }
+    let farm = engine::farm(&settings)?;
+    if !ahead::is_worth_it(&farm, settings.state_folder.as_deref()) {
+        return None;
+    }
+    let wanted = Wanted {
+        files: modules.iter().map(PathBuf::from).collect(),
+        compiler: compiler.to_str().map(str::to_owned),
+    };
+    if let Some(end) = served::follow(&settings, &engine::options(&settings), wanted) {
+        return Leash::of(end).ok();
+    }
+    let mut arguments = vec![OsString::from(arguments::PREFETCH)];
+    arguments.extend_from_slice(options);
+    arguments.push(format!("--{}", arguments::AFTER_STDIN).into());
+    arguments.extend(["--compiler".into(), compiler.to_owned(), "--".into()]);
+    arguments.extend(modules.into_iter().map(OsString::from));
+    Leash::on(&Relto::itself(), &arguments).ok()
+}
+
+/// Settings as a backend would have them; what is wrong with them a backend will tell.
+fn settings(options: &[OsString]) -> Option<Settings> {
+    let mut words = ["relto", arguments::CC].map(OsString::from).to_vec();
+    words.extend_from_slice(options);
+    words.extend(["--", "compiler"].map(OsString::from));
+    let invocation = arguments::parse(words).ok()?;
+    let loaded = config::load(invocation.options, &Environment::of_process());
+    Some(loaded.ok()?.settings)
+}
+
+/// The work at the end of the leash, where no daemon does it. Nobody hears of it but the log.
+pub(super) fn run(context: &Context, wanted: Wanted) -> ExitCode {
+    let settings = &context.settings;
+    // However this ends, the compiler has ended.
+    let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+    let folder = settings.state_folder.as_deref();
+    let _turn = folder.map(|it| SlotFiles::of_machine(&it.join("ahead"), SENDING).take());
+    let options = engine::options(settings);
+    let Ok(runtime) = engine::small_runtime() else {
+        return ExitCode::Failure;
+    };
+    let site = Site::of_one_link(&options);
+    match runtime.block_on(site.follow(wanted, &options)) {
+        Ok(()) => ExitCode::Success,
+        Err(_) => ExitCode::Failure,
+    }
+}

@@ -1,0 +1,64 @@
+//! How many launched compilers run on this machine at a time.
+//!
+//! Enters: the settings, or, before there are any, one option. Leaves: a slot that all processes of the user count, or none
+//! where nobody limits them. Make's jobserver has no say here: each recipe has a token of its own from the start, a launched
+//! compiler is one process, and so it needs no further one. Its descriptors go on to the compiler as they are.
+
+use std::ffi::OsStr;
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use crate::config::{Environment, Opt, Settings, Strategy};
+use crate::launcher;
+use crate::process::{Slot, SlotFiles};
+
+/// The option that limits compilers on this machine.
+pub(super) const LOCAL_JOBS: &str = "local_jobs";
+
+/// A slot, where the backend is to run here. Beside a farm it runs here too only while a slot is free: `make -j200` is for
+/// the farm.
+pub(super) fn of_backend(wanted: &Settings, settings: &mut Settings) -> Option<Slot> {
+    let limit = limit(wanted);
+    let processors = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let slots = |count| slots(wanted.state_folder.as_deref()?, count);
+    match settings.strategy {
+        Strategy::Remote => None,
+        Strategy::Dynamic => {
+            let slot = slots(limit.unwrap_or_else(processors))?.try_take();
+            if slot.is_none() {
+                settings.strategy = Strategy::Remote;
+            }
+            slot
+        }
+        // Without a farm `-j` says how many, as without relto.
+        Strategy::Local if wanted.strategy == Strategy::Local => slots(limit?)?.take(),
+        Strategy::Local => slots(limit.unwrap_or_else(processors))?.take(),
+    }
+}
+
+/// A slot for a compiler that relto becomes, where the user has said how many there may be.
+pub(super) fn of_settings(settings: &Settings) -> Option<Slot> {
+    slots(settings.state_folder.as_deref()?, limit(settings)?)?.take()
+}
+
+/// The same without settings: only the command line and the environment are asked, for this happens thousands of times.
+pub(super) fn as_asked(option: Option<&OsStr>) -> Option<Slot> {
+    let variable = Opt::find(LOCAL_JOBS)?.variable();
+    let text = option
+        .map(OsStr::to_owned)
+        .or_else(|| std::env::var_os(variable))?;
+    let limit = text.to_str()?.parse().ok()?;
+    slots(&Environment::of_process().cache_folder()?, limit)?.take()
+}
+
+fn limit(settings: &Settings) -> Option<NonZeroUsize> {
+    settings.local.jobs.and_then(NonZeroUsize::new)
+}
+
+/// `None` where a relto that is waiting for this one holds a slot already.
+fn slots(folder: &Path, count: NonZeroUsize) -> Option<SlotFiles> {
+    if std::env::var_os(launcher::HOLDS_SLOT).is_some() {
+        return None;
+    }
+    Some(SlotFiles::of_machine(folder, count.get()))
+}

@@ -1,0 +1,129 @@
+//! `relto prefetch [--compiler=COMPILER] FILE...`: modules for the farm, before the link that needs them.
+//!
+//! Enters: files that a build has made, and the settings of the link to come. Leaves: the farm's CAS has the ThinLTO modules
+//! among them, and this machine knows their digests; on stdout what was skipped and a summary, on stderr what went wrong.
+//! Exit code 1 if something did. The work is `link::ahead`'s.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use indicatif::HumanBytes;
+
+use super::{Context, Failure, engine, output};
+use crate::error::ExitCode;
+use crate::events::{Event, Events};
+use crate::link::ahead::{self, AheadError, Fate, Wanted};
+use crate::report::OneJob;
+
+/// How many files came to which end.
+#[derive(Debug, Default)]
+struct Tally {
+    hashed: usize,
+    sent: usize,
+    sent_bytes: u64,
+    there: usize,
+    skipped: usize,
+    failed: usize,
+}
+
+pub(super) fn run(context: &Context, wanted: Wanted) -> Result<ExitCode, Failure> {
+    let quiet = context.settings.output.quiet;
+    let options = engine::options(&context.settings);
+    let (events, receiver) = Events::channel();
+    let reporter = OneJob::start(receiver, |_| true);
+    let mut tally = Tally::default();
+    let mut tell = |file: &Path, fate: Result<Fate, AheadError>| {
+        if let Some(line) = tally.add(file, fate).filter(|_| !quiet) {
+            output::print(&line);
+        }
+    };
+    let runtime = engine::runtime().map_err(|error| Box::new(error) as Failure)?;
+    let sent = runtime.block_on(ahead::send(wanted, &options, events.clone(), &mut tell));
+    events.send(Event::LinkFinished);
+    drop(events);
+    reporter.finish();
+    sent.map_err(|error| Box::new(error) as Failure)?;
+    if !quiet {
+        output::print(&tally.summary());
+    }
+    Ok(match tally.failed {
+        0 => ExitCode::Success,
+        _ => ExitCode::Failure,
+    })
+}
+
+impl Tally {
+    /// Gives what there is to say of a file that was skipped.
+    fn add(&mut self, file: &Path, fate: Result<Fate, AheadError>) -> Option<String> {
+        match fate {
+            Ok(Fate::Hashed(_)) => self.hashed += 1,
+            Ok(Fate::Sent(size)) => {
+                self.sent += 1;
+                self.sent_bytes += size;
+            }
+            Ok(Fate::There(_)) => self.there += 1,
+            Ok(Fate::NoModule(reason)) => {
+                self.skipped += 1;
+                return Some(format!("skipped `{}`: {reason}\n", file.display()));
+            }
+            Err(error) => {
+                self.failed += 1;
+                output::error(&error);
+            }
+        }
+        None
+    }
+
+    fn summary(&self) -> String {
+        let modules = self.hashed + self.sent + self.there;
+        let mut text = format!("{modules} module{}", if modules == 1 { "" } else { "s" });
+        if self.hashed > 0 {
+            text.push_str(" hashed; there is no farm to send to");
+        }
+        if self.sent > 0 {
+            let _ = write!(
+                text,
+                ", {} sent ({})",
+                self.sent,
+                HumanBytes(self.sent_bytes)
+            );
+        }
+        for (count, what) in [
+            (self.there, "there already"),
+            (self.skipped, "skipped"),
+            (self.failed, "failed"),
+        ] {
+            if count > 0 {
+                let _ = write!(text, ", {count} {what}");
+            }
+        }
+        text.push('\n');
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_says_how_many_went_where() {
+        let mut tally = Tally::default();
+        let file = Path::new("a.o");
+        for fate in [Fate::Sent(1 << 20), Fate::Sent(1 << 20), Fate::There(7)] {
+            assert_eq!(tally.add(file, Ok(fate)), None);
+        }
+        let skipped = tally.add(file, Ok(Fate::NoModule("it is text".to_owned())));
+        assert_eq!(skipped.as_deref(), Some("skipped `a.o`: it is text\n"));
+        assert_eq!(
+            tally.summary(),
+            "3 modules, 2 sent (2.00 MiB), 1 there already, 1 skipped\n"
+        );
+        let mut tally = Tally::default();
+        tally.add(file, Ok(Fate::Hashed(7)));
+        assert_eq!(
+            tally.summary(),
+            "1 module hashed; there is no farm to send to\n"
+        );
+    }
+}

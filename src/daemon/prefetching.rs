@@ -1,0 +1,44 @@
+//! What a caller's compiler leaves, sent when it has ended.
+//!
+//! Enters: a request, the connection that it came on. The caller becomes its compiler and keeps the connection open by that;
+//! its end is the compiler's. Leaves: the modules at the farm, by the connections of the caller's site. Nobody hears how it
+//! went: the link sends what is missing.
+
+use std::io;
+use std::sync::Arc;
+
+use super::frames::Frames;
+use super::linking;
+use super::protocol::{Link, Remark, Reply};
+use super::server::Daemon;
+use crate::link::ahead::Wanted;
+
+/// Waits for the compiler at the other end of `frames`, then sends `wanted`. `link` says whose it is.
+///
+/// # Errors
+/// The caller is gone before it knew that it is served.
+pub(super) async fn serve(
+    daemon: &Arc<Daemon>,
+    wanted: Wanted,
+    link: Link,
+    frames: &mut Frames,
+) -> io::Result<()> {
+    if let Some(reason) = daemon.objection(&link) {
+        return frames.send(&Reply::Declined(reason)).await;
+    }
+    frames.send(&Reply::Alive).await?;
+    let options = linking::options(&link);
+    let work = async {
+        // A compiler says nothing here; what comes is the end.
+        let _ = frames.receive::<Remark>().await;
+        let site = daemon.sites.of(&options);
+        if let Err(error) = site.follow(wanted, &options).await {
+            tracing::debug!("nothing is sent ahead: {error}");
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        () = daemon.leaving.cancelled() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,360 @@
+//! Modules that are known, and at the farm, before the link that needs them.
+//!
+//! Enters: files that were compiled a while or a moment ago, perhaps the compiler of the link to come, and that link's options.
+//! Leaves: digests in the hash cache, and the modules in the farm's CAS, where the link finds both. Says of each file what
+//! became of it. No link relies on any of this: it asks for what it needs as ever, and sends what is not there.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fs_err as fs;
+use futures_util::StreamExt as _;
+use serde::{Deserialize, Serialize};
+
+use super::farm::FarmOptions;
+use super::plan::module_note;
+use super::tools::{Tools, ToolsError};
+use super::{Options, Site};
+use crate::digest::{Digest, DigestFunction};
+use crate::error::Hinted;
+use crate::events::Events;
+use crate::exec::remote::toolchain_blobs;
+use crate::hash_cache::{HashCache, is_settled};
+use crate::job::{Caller, JobFile};
+use crate::launcher::Told;
+use crate::reapi::{Blob, Client, ConnectError, Failure, FailureKind};
+use crate::task::{Task, spawn_blocking};
+use crate::thinlto::{ModuleError, ModuleFacts, check_start, module};
+
+/// Files under way at a time: enough to fill the client's calls.
+const AT_ONCE: usize = 256;
+/// What is hashed too soon after it was written is not remembered; this long it is waited for, in steps.
+const PATIENCE: Duration = Duration::from_secs(3);
+const STEP: Duration = Duration::from_millis(10);
+
+/// What became of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// Its digest is known; there is no farm. Sizes are in bytes.
+    Hashed(u64),
+    /// It was sent to the farm.
+    Sent(u64),
+    /// The farm had it.
+    There(u64),
+    /// No link hands such a file to its backends; why.
+    NoModule(String),
+}
+
+/// Why something is not at the farm.
+#[derive(Debug, thiserror::Error)]
+pub enum AheadError {
+    #[error("the farm cannot be used")]
+    Farm(#[source] Box<ConnectError>),
+    #[error("cannot prepare `{}`", file.display())]
+    Unreadable {
+        file: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot send `{}` to the farm", file.display())]
+    NotSent {
+        file: PathBuf,
+        #[source]
+        source: Failure,
+    },
+    #[error("cannot prepare the compiler `{compiler}`")]
+    Compiler {
+        compiler: String,
+        #[source]
+        source: Box<ToolsError>,
+    },
+}
+
+impl AheadError {
+    /// Whether other files may fare better.
+    fn is_of_one_file(&self) -> bool {
+        match self {
+            Self::Unreadable { .. } => true,
+            Self::NotSent { source, .. } => {
+                matches!(source.kind, FailureKind::Source | FailureKind::Rejected)
+            }
+            Self::Farm(_) | Self::Compiler { .. } => false,
+        }
+    }
+}
+
+impl Hinted for AheadError {
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Farm(error) => error.hints(),
+            Self::Unreadable { .. } => Vec::new(),
+            Self::NotSent { source, .. } => source.hints(),
+            Self::Compiler { source, .. } => source.hints(),
+        }
+    }
+}
+
+/// What a link will need.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    pub files: Vec<PathBuf>,
+    /// As the link will name it, a path or a bare name.
+    pub compiler: Option<String>,
+}
+
+/// Prepares all of `wanted` in a process that has nothing else to do. `tell` hears of each file as it is done, in no order; one
+/// that cannot be read or sent keeps no other from it.
+///
+/// # Errors
+/// The farm or the compiler cannot be used at all.
+pub async fn send(
+    wanted: Wanted,
+    options: &Options,
+    events: Events,
+    tell: &mut (dyn FnMut(&Path, Result<Fate, AheadError>) + Send),
+) -> Result<(), AheadError> {
+    let site = Site::of_one_link(options);
+    site.prefetch(wanted, options, events, tell).await
+}
+
+/// What a link will ask about is that the farm is there; after it was away it is left alone for a moment.
+fn absence(farm: &FarmOptions) -> String {
+    format!("sending ahead to {}", farm.address())
+}
+
+/// Whether it is worth following a compile: there is a farm, and it was not away a moment ago.
+#[must_use]
+pub fn is_worth_it(farm: &FarmOptions, state_folder: Option<&Path>) -> bool {
+    !Told::new(state_folder).has_failed(&absence(farm))
+}
+
+impl Site {
+    /// Prepares what a compile has left behind, in the background. Files that it has not left are left out, and the compiler
+    /// goes along now and then only: it is large, but the same for all.
+    ///
+    /// # Errors
+    /// Of all that went wrong the last. There is nobody to tell but the log.
+    pub async fn follow(&self, mut wanted: Wanted, options: &Options) -> Result<(), AheadError> {
+        let is_there = |file: &PathBuf| options.surroundings.at(file).is_file();
+        wanted.files.retain(is_there);
+        let told = Told::new(options.state_folder.as_deref());
+        let Some(farm) = &options.farm else {
+            return Ok(());
+        };
+        if wanted.files.is_empty() || told.has_failed(&absence(farm)) {
+            return Ok(());
+        }
+        let address = farm.address();
+        let compiler = wanted.compiler.take();
+        wanted.compiler =
+            compiler.filter(|it| told.is_news(&format!("`{it}` is on its way to {address}")));
+        let mut sound = Ok(());
+        let mut tell = |_: &Path, fate: Result<Fate, AheadError>| {
+            if let Err(error) = fate {
+                sound = Err(error);
+            }
+        };
+        let sending = self.prefetch(wanted, options, Events::discarded(), &mut tell);
+        let sent = sending.await;
+        if matches!(sent, Err(AheadError::Farm(_))) {
+            told.failed(&absence(farm));
+        }
+        sent.and(sound)
+    }
+
+    async fn prefetch(
+        &self,
+        wanted: Wanted,
+        options: &Options,
+        events: Events,
+        tell: &mut (dyn FnMut(&Path, Result<Fate, AheadError>) + Send),
+    ) -> Result<(), AheadError> {
+        self.state.renew();
+        let client = match &options.farm {
+            None => None,
+            Some(farm) => {
+                let connected = self.connections.connect(farm, &events).await;
+                Some(connected.map_err(|error| AheadError::Farm(Box::new(error)))?)
+            }
+        };
+        let ahead = Ahead {
+            site: self,
+            options,
+            client,
+            hash_cache: self.hash_cache(),
+        };
+        let sent = ahead.all(wanted, tell).await;
+        ahead.hash_cache.flush();
+        if let Some(client) = &ahead.client {
+            client.close().await;
+        }
+        sent
+    }
+}
+
+/// One round of files. What it learned of them it takes to be true until its end.
+struct Ahead<'a> {
+    site: &'a Site,
+    options: &'a Options,
+    /// Without one files are only hashed.
+    client: Option<Client>,
+    hash_cache: Arc<HashCache>,
+}
+
+impl Ahead<'_> {
+    async fn all(
+        &self,
+        wanted: Wanted,
+        tell: &mut (dyn FnMut(&Path, Result<Fate, AheadError>) + Send),
+    ) -> Result<(), AheadError> {
+        // Modules first: the compiler is large, and a farm that was used before has it.
+        let files = wanted.files.into_iter().map(|file| async {
+            let fate = self.module(&file).await;
+            (file, fate)
+        });
+        let mut files = futures_util::stream::iter(files).buffer_unordered(AT_ONCE);
+        while let Some((file, fate)) = files.next().await {
+            match fate {
+                Err(error) if !error.is_of_one_file() => return Err(error),
+                fate => tell(&file, fate),
+            }
+        }
+        match wanted.compiler {
+            Some(compiler) => self.compiler(compiler).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Hashes one file and sees to it that the farm has it.
+    async fn module(&self, file: &Path) -> Result<Fate, AheadError> {
+        let host = self.options.surroundings.at(file);
+        wait_until_settled(&host).await;
+        let digest = match self.hash(&host).await {
+            Ok(Ok(digest)) => digest,
+            Ok(Err(error)) => return Ok(Fate::NoModule(error.to_string())),
+            Err(source) => {
+                let file = file.to_owned();
+                return Err(AheadError::Unreadable { file, source });
+            }
+        };
+        let Some(client) = &self.client else {
+            return Ok(Fate::Hashed(digest.size));
+        };
+        let sent = client.upload(&[Blob::from_file(digest, host)]).await;
+        let sent = sent.map_err(|source| AheadError::NotSent {
+            file: file.to_owned(),
+            source,
+        })?;
+        Ok(if sent.is_empty() {
+            Fate::There(digest.size)
+        } else {
+            Fate::Sent(digest.size)
+        })
+    }
+
+    /// The digest that the farm wants; with it those that a link looks for are known.
+    async fn hash(&self, host: &Path) -> io::Result<Result<Digest, NoModule>> {
+        let _turn = self.site.hashing.acquire().await;
+        let (hash_cache, host) = (Arc::clone(&self.hash_cache), host.to_owned());
+        let function = self.function();
+        spawn_blocking(move || hash(&hash_cache, &host, function)).await
+    }
+
+    fn function(&self) -> DigestFunction {
+        self.client
+            .as_ref()
+            .map_or(DigestFunction::Sha256, Client::digest_function)
+    }
+
+    /// Hashes the compiler with all that it loads, and sees to it that the farm has it, unless workers have their own.
+    async fn compiler(&self, compiler: String) -> Result<(), AheadError> {
+        let (options, named) = (self.options.clone(), compiler.clone());
+        let (state, hash_cache) = (Arc::clone(&self.site.state), Arc::clone(&self.hash_cache));
+        let function = self.function();
+        let found: Task<Result<Vec<Blob>, ToolsError>> = spawn_blocking(move || {
+            let tools = Tools::find(&no_jobs(named), &options, &hash_cache, &state)?;
+            toolchain_blobs(tools.for_farm().0, function, &hash_cache)
+                .map_err(ToolsError::Unreadable)
+        });
+        let blobs = found.await.map_err(|source| AheadError::Compiler {
+            compiler: compiler.clone(),
+            source: Box::new(source),
+        })?;
+        if let Some(client) = &self.client {
+            let sent = client.upload(&blobs).await;
+            sent.map_err(|source| AheadError::NotSent {
+                file: compiler.into(),
+                source,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// A file that no link hands to its backends.
+#[derive(Debug, thiserror::Error)]
+enum NoModule {
+    #[error(transparent)]
+    Other(#[from] ModuleError),
+    #[error("bitcode for a link without ThinLTO")]
+    NotThin,
+}
+
+/// Reads no more of what is no bitcode than its beginning. The inner error says why it is no module.
+fn hash(
+    hash_cache: &HashCache,
+    file: &Path,
+    function: DigestFunction,
+) -> io::Result<Result<Digest, NoModule>> {
+    if fs::metadata(file)?.is_file()
+        && let Err(error) = check_start(&start(file)?)
+    {
+        return Ok(Err(ModuleError::from(error).into()));
+    }
+    // What a link looks for: this function, and this note.
+    let facts = hash_cache.facts(file, DigestFunction::Sha256, Some(&module_note))?;
+    let note = facts.note.as_deref().and_then(ModuleFacts::decode);
+    match note {
+        Some(module) if module.hashes.is_empty() => return Ok(Err(NoModule::NotThin)),
+        Some(_) => {}
+        None => {
+            let error = module::facts(&fs::read(file)?).err();
+            return Ok(Err(error.unwrap_or(ModuleError::NoModule).into()));
+        }
+    }
+    match function {
+        DigestFunction::Sha256 => Ok(Ok(facts.digest)),
+        DigestFunction::Blake3 => Ok(Ok(hash_cache.facts(file, function, None)?.digest)),
+    }
+}
+
+fn start(file: &Path) -> io::Result<Vec<u8>> {
+    use io::Read as _;
+    let mut start = Vec::new();
+    let limit = 64;
+    fs::File::open(file)?.take(limit).read_to_end(&mut start)?;
+    Ok(start)
+}
+
+async fn wait_until_settled(file: &Path) {
+    let mut left = PATIENCE;
+    while !left.is_zero() && !is_settled(file) {
+        tokio::time::sleep(STEP).await;
+        left -= STEP;
+    }
+}
+
+/// A link of which only the compiler is known.
+#[must_use]
+pub fn no_jobs(compiler: String) -> JobFile {
+    JobFile {
+        caller: Caller::Launcher,
+        linker_output: String::new(),
+        common_arguments: vec![compiler],
+        common_inputs: Vec::new(),
+        jobs: Vec::new(),
+        unknown_keys: Vec::new(),
+    }
+}

@@ -1,0 +1,57 @@
+//! A relto that begins its work when a program has ended.
+//!
+//! Enters: arguments for relto itself. Leaves: a process that holds none of the linker's or build's streams, and a `Leash`,
+//! the other end of its stdin. Who holds the leash may become another program by `exec`: when that has ended, however it
+//! ends, stdin ends, and the work begins. So nobody stands between a build and its compiler.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
+use std::process::Stdio;
+
+use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
+
+use super::supervise::Relto;
+
+/// Lower numbers may be those of descriptors that make has closed, and would be taken for its jobserver.
+const LOWEST: i32 = 100;
+
+/// What ends together with the programs that hold it.
+#[derive(Debug)]
+pub struct Leash(OwnedFd);
+
+impl Leash {
+    /// Starts `relto ARGUMENTS...`, which is to read its stdin to the end first.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn on(relto: &Relto, arguments: &[OsString]) -> io::Result<Self> {
+        let (end, leash) = io::pipe()?;
+        // A group of its own: what ends the build must not end this.
+        let mut command = relto.bare_command();
+        command
+            .args(arguments)
+            .process_group(0)
+            .stdin(end)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command.spawn()?;
+        Self::of(leash.into())
+    }
+
+    /// The end of a connection or pipe as a leash.
+    ///
+    /// # Errors
+    /// There are too many open files.
+    pub fn of(end: OwnedFd) -> io::Result<Self> {
+        Ok(Self(fcntl_dupfd_cloexec(end, LOWEST)?))
+    }
+
+    /// The program that takes this process's place holds it until it ends.
+    pub fn survive_exec(self) {
+        // Where this fails the work begins too early, and finds nothing.
+        let _ = fcntl_setfd(&self.0, FdFlags::empty());
+        std::mem::forget(self.0);
+    }
+}
