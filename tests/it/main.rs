@@ -15,6 +15,7 @@ mod compiler_config;
 mod configuration;
 mod confinement;
 mod contract;
+mod daemon;
 mod doctor;
 mod dynamic;
 mod ends;
