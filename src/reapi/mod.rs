@@ -154,7 +154,12 @@ impl Client {
     /// # Errors
     /// `FailureKind::Source` when a file is no longer what was hashed; else what the server said.
     pub async fn ensure_uploaded(&self, blobs: &[Blob]) -> Result<(), Failure> {
-        self.inner.uploader.ensure(blobs).await
+        self.ensure_uploaded_first(blobs, 0).await
+    }
+
+    /// As `ensure_uploaded`, before blobs of less `urgency`. Of a blob that several jobs need, the first job's counts.
+    pub async fn ensure_uploaded_first(&self, blobs: &[Blob], urgency: u64) -> Result<(), Failure> {
+        self.inner.uploader.ensure(blobs, urgency).await
     }
 
     /// Which of `digests` the CAS lacks. To be asked keeps the others there. Unlike `ensure_uploaded`, this always asks.
