@@ -1,7 +1,8 @@
 //! Links of any size out of a real one, as lld leaves them for its distributor.
 //!
 //! Enters: a program, and how many times as many jobs as it has. Leaves: a folder with a job file and everything that it
-//! names. Copies differ in a macro that no backend looks at, so that each job has a key of its own.
+//! names. Copies differ in an argument that makes no difference to a backend and is part
+//! of the action all the same, so that each job has a key of its own.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -108,7 +109,7 @@ impl Multiplied {
                 };
                 let list = job["args"].as_array().expect("a list").iter();
                 let mut args: Vec<String> = list.map(|word| own(&text(word))).collect();
-                args.insert(0, format!("-DCOPY={copy}"));
+                args.insert(0, format!("-fdebug-compilation-dir=/copy/{copy}"));
                 all.push(json!({"args": args, "inputs": inputs, "outputs": outputs}));
             }
         }

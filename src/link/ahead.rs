@@ -242,7 +242,7 @@ impl Ahead<'_> {
         let Some(client) = &self.client else {
             return Ok(Fate::Hashed(digest.size));
         };
-        let sent = client.upload(&[Blob::from_file(digest, host)]).await;
+        let sent = client.upload(&[Blob::from_file(digest, host)], 0).await;
         let sent = sent.map_err(|source| AheadError::NotSent {
             file: file.to_owned(),
             source,
@@ -283,7 +283,7 @@ impl Ahead<'_> {
             source: Box::new(source),
         })?;
         if let Some(client) = &self.client {
-            let sent = client.upload(&blobs).await;
+            let sent = client.upload(&blobs, 0).await;
             sent.map_err(|source| AheadError::NotSent {
                 file: compiler.into(),
                 source,

@@ -177,13 +177,14 @@ impl Client {
     /// # Errors
     /// `FailureKind::Source` when a file is no longer what was hashed; else what the server said.
     pub async fn ensure_uploaded(&self, blobs: &[Blob]) -> Result<(), Failure> {
-        self.upload(blobs).await?;
+        self.upload(blobs, 0).await?;
         Ok(())
     }
 
-    /// As `ensure_uploaded`; gives which of `blobs` were not there and have been sent.
-    pub async fn upload(&self, blobs: &[Blob]) -> Result<HashSet<Digest>, Failure> {
-        let uploading = self.inner.uploader.ensure(blobs);
+    /// As `ensure_uploaded`, before blobs of less `urgency`; of a blob that several jobs need, the first job's counts. Gives
+    /// which of `blobs` were not there and have been sent.
+    pub async fn upload(&self, blobs: &[Blob], urgency: u64) -> Result<HashSet<Digest>, Failure> {
+        let uploading = self.inner.uploader.ensure(blobs, urgency);
         match self.inner.farm.wire.policy.deadline {
             // The uploader may be another link's, with more time.
             Some(deadline) => timeout_at(deadline, uploading)

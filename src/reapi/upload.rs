@@ -1,7 +1,8 @@
 //! Uploads for a whole link: each digest is asked about once, and sent once, for all jobs that need it.
 //!
 //! Enters: lists of blobs, from many jobs at a time. Leaves: the certainty that the CAS has them. One task collects what
-//! jobs ask for, and while a call is under way the next one fills up. What nobody waits for any more is not sent.
+//! jobs ask for, and while a call is under way the next one fills up. What is urgent goes first: the line is full for a
+//! while, and a job that takes long must not wait for all others' inputs. What nobody waits for any more is not sent.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -38,6 +39,7 @@ const TURNS: usize = 3;
 struct Ask {
     blob: Blob,
     slot: Slot,
+    urgency: u64,
     /// Sent without asking first: the server has named it as missing.
     forced: bool,
 }
@@ -80,9 +82,14 @@ impl Uploader {
         Arc::ptr_eq(&self.farm, farm)
     }
 
-    /// Returns when the CAS has all of `blobs`, and gives those that it had not before.
-    pub(super) async fn ensure(&self, blobs: &[Blob]) -> Result<HashSet<Digest>, Failure> {
-        self.settle(blobs, &HashSet::new()).await
+    /// Returns when the CAS has all of `blobs`, and gives those that it had not before. Those of greater `urgency` are sent
+    /// first.
+    pub(super) async fn ensure(
+        &self,
+        blobs: &[Blob],
+        urgency: u64,
+    ) -> Result<HashSet<Digest>, Failure> {
+        self.settle(blobs, &HashSet::new(), urgency).await
     }
 
     /// The server lacked blobs of `closure` at `began`: sends those that it named, asks anew about the others. Gives what
@@ -94,7 +101,7 @@ impl Uploader {
         began: Instant,
     ) -> Result<HashSet<Digest>, Failure> {
         let mut sent = self.known.forget(closure, began);
-        sent.extend(self.settle(closure, named).await?);
+        sent.extend(self.settle(closure, named, u64::MAX).await?);
         Ok(sent)
     }
 
@@ -102,11 +109,12 @@ impl Uploader {
         &self,
         blobs: &[Blob],
         forced: &HashSet<Digest>,
+        urgency: u64,
     ) -> Result<HashSet<Digest>, Failure> {
         let mut waits = Vec::new();
         for blob in blobs.iter().filter(|blob| !blob.digest.is_empty()) {
             self.check_size(&blob.digest)?;
-            if let Some(wait) = self.join(blob, forced.contains(&blob.digest)) {
+            if let Some(wait) = self.join(blob, forced.contains(&blob.digest), urgency) {
                 waits.push((blob, wait));
             }
         }
@@ -115,7 +123,7 @@ impl Uploader {
             let arrival = match wait.outcome().await {
                 // Another job's copy of the file is bad; ours may be good.
                 Err((failure, false)) if failure.kind == FailureKind::Source => {
-                    match self.join(blob, true) {
+                    match self.join(blob, true, urgency) {
                         Some(wait) => wait.outcome().await.map_err(|(failure, _)| failure)?,
                         None => Arrival::Found,
                     }
@@ -141,13 +149,14 @@ impl Uploader {
     }
 
     /// `None` if the blob is there.
-    fn join(&self, blob: &Blob, forced: bool) -> Option<Wait> {
+    fn join(&self, blob: &Blob, forced: bool, urgency: u64) -> Option<Wait> {
         let (outcome, new) = self.known.join(&blob.digest)?;
         let ours = new.is_some();
         if let Some(slot) = new {
             let ask = Ask {
                 blob: blob.clone(),
                 slot,
+                urgency,
                 forced,
             };
             // The task that takes these lives as long as `self`.
@@ -227,15 +236,15 @@ impl Pump {
         if ask.forced {
             self.queue_to_send(ask);
         } else {
-            self.unasked.push_back(ask);
+            put(&mut self.unasked, ask);
         }
     }
 
     fn queue_to_send(&mut self, ask: Ask) {
         if self.farm.limits.upload.admits(ask.cost()) {
-            self.small.push_back(ask);
+            put(&mut self.small, ask);
         } else {
-            self.large.push_back(ask);
+            put(&mut self.large, ask);
         }
     }
 
@@ -276,6 +285,12 @@ impl Pump {
             Kind::Stream => Box::pin(stream(farm, known, asks)),
         });
     }
+}
+
+/// Behind all that are as urgent. Jobs come with the longest first, so that is the end of the queue mostly.
+fn put(queue: &mut VecDeque<Ask>, ask: Ask) {
+    let at = queue.partition_point(|other| other.urgency >= ask.urgency);
+    queue.insert(at, ask);
 }
 
 async fn find(farm: Arc<Farm>, known: Arc<Known>, asks: Vec<Ask>) -> Done {

@@ -11,57 +11,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::place::{Place, Places};
 use super::twins::Twins;
 use crate::events::JobId;
 use crate::exec::Planned;
 
 /// Longer estimates are as good as none, and times that are computed from them stay in range.
 const LONGEST: Duration = Duration::from_hours(24);
-
-/// Where a job runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    Farm,
-    /// A slot of this machine.
-    Here,
-}
-
-/// Where a job may run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Places {
-    pub farm: bool,
-    pub here: bool,
-}
-
-impl Places {
-    pub const FARM: Self = Self {
-        farm: true,
-        here: false,
-    };
-    pub const HERE: Self = Self {
-        farm: false,
-        here: true,
-    };
-    pub const BOTH: Self = Self {
-        farm: true,
-        here: true,
-    };
-
-    fn forbid(&mut self, place: Place) {
-        *self.of(place) = false;
-    }
-
-    fn allow(&mut self, place: Place) {
-        *self.of(place) = true;
-    }
-
-    fn of(&mut self, place: Place) -> &mut bool {
-        match place {
-            Place::Farm => &mut self.farm,
-            Place::Here => &mut self.here,
-        }
-    }
-}
 
 /// By cost; among equals the job that lld named first is the greater one.
 pub(super) type Rank = (Duration, Reverse<JobId>);

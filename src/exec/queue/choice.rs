@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::board::{Board, Place, Pool, Rank, Run};
+use super::board::{Board, Pool, Rank, Run};
+use super::place::Place;
 use crate::events::JobId;
 
 /// Jobs that are laid out one by one, per slot of this machine; the shorter ones fill gaps like sand.

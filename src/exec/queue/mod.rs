@@ -6,6 +6,7 @@
 
 mod board;
 mod choice;
+mod place;
 mod twins;
 mod work;
 
@@ -20,7 +21,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-pub use board::{Place, Places};
+pub use place::{Place, Places};
 pub use work::{Ended, Runner, work};
 
 use super::Planned;

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::board::Places;
+use super::place::Places;
 use crate::digest::Digest;
 use crate::events::JobId;
 use crate::exec::Planned;

@@ -120,6 +120,8 @@ impl RemoteExecutor {
         let PlannedForm::Hermetic(hermetic) = &job.form else {
             return Err(Fallen::miss());
         };
+        // Jobs come with the longest first: as long as there is room, none that is sent sooner takes it from those.
+        let kept = self.executes().then(|| self.room.keep()).flatten();
         let action = self.prepare(job).await?;
         let turn = Turn {
             executor: self,
@@ -141,7 +143,7 @@ impl RemoteExecutor {
             return Err(Fallen::miss());
         }
         turn.upload(action).await?;
-        turn.execute(skip_cache).await
+        turn.execute(kept, skip_cache).await
     }
 
     /// Digests on a thread that may block: shards are large, and another digest function reads files.

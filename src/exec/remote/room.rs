@@ -37,20 +37,36 @@ impl Room {
         })))
     }
 
+    /// A place that nobody waits for and nobody has, for a job that will need it.
+    pub(in crate::exec) fn keep(self: &Arc<Self>) -> Option<Place> {
+        let mut state = self.state();
+        state.free = state.free.checked_sub(1)?;
+        Some(self.place())
+    }
+
     /// Waits until there is room. Dropping the future gives up the wait.
     pub(in crate::exec) async fn enter(self: &Arc<Self>, cost: u64, job: JobId) -> Place {
         let (letter, answer) = oneshot::channel();
-        {
-            let mut state = self.state();
-            if state.free > 0 {
-                state.free -= 1;
-                return self.place();
-            }
-            state.waiting.insert((cost, Reverse(job)), letter);
+        if let Some(place) = self.keep_or_wait((cost, Reverse(job)), letter) {
+            return place;
         }
         answer
             .await
             .expect("each who waits is answered, and a job waits once")
+    }
+
+    fn keep_or_wait(self: &Arc<Self>, rank: Rank, letter: oneshot::Sender<Place>) -> Option<Place> {
+        let mut state = self.state();
+        match state.free.checked_sub(1) {
+            Some(free) => {
+                state.free = free;
+                Some(self.place())
+            }
+            None => {
+                state.waiting.insert(rank, letter);
+                None
+            }
+        }
     }
 
     /// Of those who have left, nothing but their letter is here; a place that crosses with one comes back by its drop.
@@ -131,6 +147,9 @@ mod tests {
         assert!((&mut stays).now_or_never().is_none(), "not the longest");
         drop(let_in);
         drop(stays.now_or_never().expect("the last who waits"));
+        let kept = room.keep().expect("free room");
+        assert!(room.keep().is_none() && room.enter(1, 4).now_or_never().is_none());
+        drop(kept);
         assert!(room.enter(1, 4).now_or_never().is_some());
     }
 }

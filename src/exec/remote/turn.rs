@@ -74,14 +74,22 @@ impl Turn<'_> {
         let mut blobs = self.executor.toolchain.blobs.clone();
         blobs.extend(prepared::blobs(&action));
         drop(action);
-        let sent = self.executor.client.ensure_uploaded(&blobs).await;
-        sent.map_err(|failure| self.executor.fallen(&failure))
+        let client = &self.executor.client;
+        let sent = client.upload(&blobs, self.job.cost).await;
+        sent.map(drop)
+            .map_err(|failure| self.executor.fallen(&failure))
     }
 
-    /// Begins when there is room for one execution more.
-    pub(super) async fn execute(&self, skip_cache: bool) -> Result<Compiled, Fallen> {
-        let room = &self.executor.room;
-        let place = room.enter(self.job.cost, self.job.id).await;
+    /// Begins when there is room for one execution more, which may be `kept` for it.
+    pub(super) async fn execute(
+        &self,
+        kept: Option<Place>,
+        skip_cache: bool,
+    ) -> Result<Compiled, Fallen> {
+        let place = match kept {
+            Some(place) => place,
+            None => self.enter().await,
+        };
         self.started();
         let ended = self.execute_in(place, skip_cache).await;
         if ended.is_err() {
@@ -113,9 +121,13 @@ impl Turn<'_> {
             };
             self.distrust(&again);
             skip_cache = true;
-            let room = &self.executor.room;
-            place = Some(room.enter(self.job.cost, self.job.id).await);
+            place = Some(self.enter().await);
         }
+    }
+
+    async fn enter(&self) -> Place {
+        let room = &self.executor.room;
+        room.enter(self.job.cost, self.job.id).await
     }
 
     async fn execute_once(&self, skip_cache_lookup: bool) -> Result<Executed, Failure> {

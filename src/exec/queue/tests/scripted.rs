@@ -76,6 +76,7 @@ impl Farm {
     async fn execute(&self, turn: &Turn) {
         let world = &self.world;
         let work = world.jobs[turn.job.id];
+        let kept = self.room.keep();
         sleep(world.round_trip).await;
         if let Some(speed) = world.uplink {
             let mut toolchain_is_there = self.uplink.lock().await;
@@ -85,8 +86,10 @@ impl Farm {
             }
             send(work.bytes, speed).await;
         }
-        let cost = turn.job.cost;
-        let _place = self.room.enter(cost, turn.job.id).await;
+        let _place = match kept {
+            Some(place) => place,
+            None => self.room.enter(turn.job.cost, turn.job.id).await,
+        };
         sleep(world.round_trip / 2).await;
         let _worker = self.workers.acquire().await.expect("never closed");
         if world.tells_stages {
