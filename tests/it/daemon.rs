@@ -99,6 +99,29 @@ fn a_newer_relto_replaces_the_daemon_and_an_older_one_does_without() {
     backends.assert_identical_objects_of(1);
 }
 
+/// After a downgrade: nobody newer will come to replace it.
+#[test]
+fn a_daemon_whose_executable_is_gone_makes_way_for_any_other() {
+    let daemon = Daemon::new();
+    let backends = plain();
+    let removed = backends.path("relto");
+    fs::copy(env!("CARGO_BIN_EXE_relto"), &removed).expect("copied");
+    let mut command = Command::new(&removed);
+    daemon.home.apply(&mut command);
+    daemon.switch_on(&mut command);
+    command
+        .current_dir(backends.folder())
+        .arg("cc")
+        .arg(backends.compiler());
+    succeeded(command.args(backends.arguments("main.o", "native.o")));
+    let first = daemon.process();
+    fs::remove_file(removed).expect("removed");
+    let mut older = daemon.relto(&backends);
+    succeeded(older.args(backends.arguments("main.o", "native.o")));
+    daemon.run(&backends, "main.o");
+    assert_ne!(daemon.process(), first);
+}
+
 #[test]
 fn a_folder_that_others_could_enter_or_own_is_not_used() {
     let daemon = Daemon::new();

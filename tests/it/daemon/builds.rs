@@ -10,6 +10,7 @@ use super::plain;
 use crate::support::backends::{Backends, WORDS, add};
 use crate::support::daemon::{Daemon, stderr, succeeded};
 use crate::support::fake::fake_clang;
+use crate::support::memory;
 use crate::support::outcome::Counts;
 use crate::support::program::generated;
 use crate::support::repeat::through;
@@ -160,12 +161,7 @@ fn ten_thousand_jobs_leave_the_daemon_as_large_as_a_thousand() {
     let backends = Backends::new(&generated(20));
     let memory = || {
         let process = daemon.process().expect("a daemon");
-        let status = fs::read_to_string(format!("/proc/{process}/status")).expect("its status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let number = line.and_then(|rest| rest.trim().strip_suffix(" kB"));
-        number
-            .and_then(|it| it.parse::<u64>().ok())
-            .expect("a number")
+        memory::now(process).expect("its status") >> 10
     };
     let run = |rounds: usize| {
         for _ in 0..rounds {
