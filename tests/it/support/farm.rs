@@ -187,7 +187,7 @@ impl Farm {
 
     /// Starts counting anew. The client must be idle.
     pub(crate) fn forget_record(&self) {
-        *lock(&self.service.record) = Record::default();
+        lock(&self.service.record).forget();
         let traffic = &self.service.traffic;
         for counter in [&traffic.up, &traffic.down, &traffic.connections] {
             counter.store(0, Ordering::Relaxed);

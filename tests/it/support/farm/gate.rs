@@ -59,7 +59,8 @@ impl About {
 /// A call that goes on.
 pub(super) struct Entry {
     service: Service,
-    index: usize,
+    number: usize,
+    method: Method,
     pub(super) peer: Option<Peer>,
     pub(super) effects: Effects,
     pub(super) digests: Vec<Digest>,
@@ -69,7 +70,7 @@ pub(super) struct Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        lock(&self.service.record).end(self.index, self.code);
+        lock(&self.service.record).end(self.number, self.method, self.code);
     }
 }
 
@@ -91,7 +92,9 @@ impl Entry {
     }
 
     pub(super) fn add_request_bytes(&self, bytes: usize) {
-        lock(&self.service.record).calls[self.index].request_bytes += bytes;
+        if let Some(call) = lock(&self.service.record).call(self.number) {
+            call.request_bytes += bytes;
+        }
     }
 
     /// Carries out `Effect::Evict`; `related` is what an empty list means.
@@ -179,7 +182,7 @@ impl Service {
         about: &About,
         digests: Vec<Digest>,
     ) -> Entry {
-        let index = lock(&self.record).begin(Call {
+        let number = lock(&self.record).begin(Call {
             method,
             began: Instant::now(),
             ended: None,
@@ -192,7 +195,8 @@ impl Service {
         let blake3 = about.function == Some(digest_function::Value::Blake3 as i32);
         Entry {
             service: self.clone(),
-            index,
+            number,
+            method,
             peer,
             effects: lock(&self.faults).strike(method, &digests),
             digests,

@@ -63,6 +63,8 @@ pub(crate) struct Record {
     pub(crate) bytes_down: u64,
     /// Actions that really ran, not answered from the cache or merged.
     pub(crate) executed: Vec<Digest>,
+    /// Calls that were forgotten.
+    earlier: usize,
     running: BTreeMap<Method, u32>,
     peaks: BTreeMap<Method, u32>,
     peak: u32,
@@ -144,6 +146,16 @@ impl Record {
         assert_eq!(self.asked_twice(), [], "asked for more than once");
     }
 
+    /// Nothing has happened yet; calls under way go on.
+    pub(super) fn forget(&mut self) {
+        *self = Self {
+            earlier: self.earlier + self.calls.len(),
+            running: std::mem::take(&mut self.running),
+            ..Self::default()
+        };
+    }
+
+    /// Gives the number of the call.
     pub(super) fn begin(&mut self, call: Call) -> usize {
         let running = self.running.entry(call.method).or_default();
         *running += 1;
@@ -151,15 +163,21 @@ impl Record {
         *peak = (*peak).max(*running);
         self.peak = self.peak.max(self.running.values().sum());
         self.calls.push(call);
-        self.calls.len() - 1
+        self.earlier + self.calls.len() - 1
     }
 
-    pub(super) fn end(&mut self, index: usize, code: Option<Code>) {
-        let call = &mut self.calls[index];
-        call.ended = Some(Instant::now());
-        call.code = code;
-        if let Some(running) = self.running.get_mut(&call.method) {
+    /// The call with this number, unless it has been forgotten.
+    pub(super) fn call(&mut self, number: usize) -> Option<&mut Call> {
+        self.calls.get_mut(number.checked_sub(self.earlier)?)
+    }
+
+    pub(super) fn end(&mut self, number: usize, method: Method, code: Option<Code>) {
+        if let Some(running) = self.running.get_mut(&method) {
             *running -= 1;
+        }
+        if let Some(call) = self.call(number) {
+            call.ended = Some(Instant::now());
+            call.code = code;
         }
     }
 }
