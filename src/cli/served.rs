@@ -15,8 +15,8 @@ use crate::launcher::Told;
 use crate::link::{Options, Verdict};
 use crate::process::{Interruption, Relto, Watch};
 
-/// Under this name a daemon that could not be started is remembered.
-const DAEMON: &str = "the daemon cannot be started";
+/// Under this name a daemon that does not answer is remembered.
+const DAEMON: &str = "the daemon does not answer";
 
 /// A link that a daemon may run.
 #[derive(Debug)]
@@ -37,11 +37,10 @@ impl Served {
         let place = place(settings)?;
         let told = Told::new(settings.state_folder.as_deref());
         let wanted = settings.daemon.when == DaemonUse::Always || file.caller == Asker::Launcher;
-        let may_start = wanted && !told.has_failed(DAEMON);
-        if !may_start && !place.socket().exists() {
+        if told.has_failed(DAEMON) || !wanted && !place.socket().exists() {
             return None;
         }
-        let starts = may_start.then(|| (Relto::itself(), settings.daemon.patience));
+        let starts = wanted.then(|| (Relto::itself(), settings.daemon.patience));
         Some(Self {
             caller: Caller {
                 place,
@@ -81,7 +80,7 @@ impl Served {
     }
 
     fn note(&self, absence: &Absence, events: &Events) {
-        if matches!(absence, Absence::NotStarted(_)) {
+        if absence.is_silence() {
             self.told.failed(DAEMON);
         }
         if !matches!(absence, Absence::None) {
