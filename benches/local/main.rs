@@ -3,6 +3,7 @@
 //! Enters: `--runs N`, and names of comparisons to make only those. Leaves: a table on stdout. Ratios count: absolute
 //! times are the machine's.
 
+mod daemon;
 mod measure;
 mod replay;
 #[path = "../../tests/it/support/mod.rs"]
@@ -29,6 +30,7 @@ const COMPARISONS: &[(&str, Comparer)] = &[
     ("relink", relink),
     ("overhead", overhead),
     ("launcher", launcher),
+    ("daemon", daemon::daemon),
 ];
 
 struct Settings {

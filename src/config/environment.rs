@@ -118,13 +118,16 @@ impl Environment {
         self.xdg(XDG_CACHE_HOME, ".cache")
     }
 
-    /// The folder of the daemon: beside the state where there is none for sockets.
+    /// The folder of the daemon: beside the state where there is none for sockets. Homes may be shared by machines, daemons
+    /// cannot.
     #[must_use]
     pub fn runtime_folder(&self) -> Option<PathBuf> {
         let chosen = self.get(XDG_RUNTIME_DIR).map(PathBuf::from);
         match chosen.filter(|folder| folder.is_absolute()) {
             Some(folder) => Some(folder.join("relto")),
-            None => self.cache_folder().map(|folder| folder.join("daemon")),
+            None => self
+                .cache_folder()
+                .map(|folder| folder.join("daemon").join(machine())),
         }
     }
 
@@ -165,6 +168,12 @@ impl Environment {
             })
             .collect()
     }
+}
+
+/// This machine's name, as a file's.
+fn machine() -> String {
+    let machine = rustix::system::uname();
+    machine.nodename().to_string_lossy().replace('/', "_")
 }
 
 fn stranger(name: &str, option: &str) -> Warning {

@@ -39,6 +39,13 @@ impl Build {
         })
     }
 
+    /// Whether this process's executable was removed or replaced since it was started: nobody of its build will come.
+    #[must_use]
+    pub fn is_gone() -> bool {
+        let link = fs::read_link("/proc/self/exe").unwrap_or_default();
+        link.as_os_str().as_encoded_bytes().ends_with(b" (deleted)")
+    }
+
     /// Whether this one is to replace `other`: of another release the later one, of the same release the one built later.
     #[must_use]
     pub fn is_newer_than(&self, other: &Self) -> bool {

@@ -1,7 +1,7 @@
 //! One caller, from its first frame to its last.
 //!
 //! Enters: a connection. Leaves: an answer, and if the caller is welcome, what it asked for. A caller of a newer build makes
-//! this daemon leave; one of an older build is told to do its work itself.
+//! this daemon leave, any other does so when this daemon's executable is gone; one of an older build does its work itself.
 
 use std::io;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
+use super::build::Build;
 use super::frames::Frames;
 use super::linking;
 use super::prefetching;
@@ -29,10 +30,12 @@ pub(super) async fn hold(daemon: &Arc<Daemon>, stream: UnixStream) -> io::Result
     };
     let hello: Hello = timeout(PATIENCE, frames.receive_first()).await??;
     let work = hello.want == Want::Work;
-    let leaves = hello.want == Want::Stop || work && hello.build.is_newer_than(&daemon.build);
+    let same = hello.build == daemon.build;
+    let outdated = !same && (hello.build.is_newer_than(&daemon.build) || Build::is_gone());
+    let leaves = hello.want == Want::Stop || work && outdated;
     let answer = Answer {
         build: daemon.build.clone(),
-        welcome: work && hello.build == daemon.build,
+        welcome: work && same,
         status: (hello.want == Want::Status).then(|| daemon.status()),
     };
     if leaves {

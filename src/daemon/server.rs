@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -121,6 +122,7 @@ impl Daemon {
         // Of a daemon that was killed: nobody waits there, or it would have the lock.
         let _ = fs::remove_file(&socket);
         let listener = UnixListener::bind(&socket)?;
+        let ours = identity(&socket);
         let mut terminate = signal(SignalKind::terminate())?;
         let mut callers = FuturesUnordered::new();
         loop {
@@ -140,8 +142,10 @@ impl Daemon {
                 () = tokio::time::sleep(self.terms.patience), if callers.is_empty() => break,
             }
         }
-        // In this order: whoever finds the lock free finds no socket.
-        let _ = fs::remove_file(&socket);
+        // In this order: whoever finds the lock free finds no socket. One that is not ours is of a folder made anew.
+        if identity(&socket) == ours {
+            let _ = fs::remove_file(&socket);
+        }
         drop(listener);
         self.lock
             .lock()
@@ -176,8 +180,7 @@ impl Daemon {
 
     /// Why this daemon would not do `link` as the caller itself would.
     pub(super) fn objection(&self, link: &Link) -> Option<String> {
-        let identity = fs::metadata(&link.folder).map(|found| (found.dev(), found.ino()));
-        if identity.ok() != Some(link.folder_identity) {
+        if identity(&link.folder) != Some(link.folder_identity) {
             return Some("the caller lives in another file system".to_owned());
         }
         let variables = &link.options.environment;
@@ -209,4 +212,10 @@ impl Daemon {
             patience: self.terms.patience,
         }
     }
+}
+
+/// Device and inode.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let found = fs::metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
 }

@@ -16,6 +16,7 @@ mod compiler_config;
 mod configuration;
 mod confinement;
 mod contract;
+mod daemon;
 mod doctor;
 mod dynamic;
 mod ends;

@@ -16,6 +16,7 @@
 pub(crate) mod backends;
 pub(crate) mod compiler;
 pub(crate) mod corpus;
+pub(crate) mod daemon;
 pub(crate) mod fake;
 pub(crate) mod farm;
 pub(crate) mod kernel;

@@ -1,0 +1,207 @@
+//! The daemon: who starts it, who may use it, when it leaves. What it does for links is in `daemon/`.
+
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::process::{Command, Stdio};
+
+use fs_err as fs;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::backends::Backends;
+use crate::support::daemon::{Daemon, stderr, succeeded, wait_until};
+use crate::support::program::{Feature, feature, generated};
+use crate::support::saved::Saved;
+
+mod builds;
+mod farms;
+mod links;
+mod lost;
+
+fn plain() -> Backends {
+    Backends::new(&feature(Feature::Plain))
+}
+
+#[test]
+fn the_first_backend_starts_a_daemon_that_serves_all_of_them() {
+    let daemon = Daemon::new();
+    let backends = Backends::new(&generated(4));
+    for module in &backends.modules {
+        daemon.run(&backends, module);
+    }
+    backends.assert_identical_objects();
+    assert_eq!(daemon.processes().len(), 1);
+    assert_eq!(daemon.process(), Some(daemon.processes()[0]));
+}
+
+#[test]
+fn by_default_the_launcher_starts_it_and_a_linker_does_not() {
+    let daemon = Daemon::new();
+    let backends = plain();
+    let saved = Saved::new(&feature(Feature::Plain));
+    let mut command = saved.command();
+    daemon.home.apply(&mut command);
+    succeeded(command.env_remove("RELTO_DAEMON"));
+    assert!(daemon.processes().is_empty());
+    let mut command = daemon.relto(&backends);
+    command.env_remove("RELTO_DAEMON");
+    succeeded(command.args(backends.arguments("main.o", "native.o")));
+    assert_eq!(daemon.jobs(), 1);
+}
+
+#[test]
+fn of_many_that_start_one_all_are_served_and_one_lives() {
+    let daemon = Daemon::new();
+    let backends = Backends::new(&generated(12));
+    let started: Vec<_> = backends
+        .modules
+        .iter()
+        .map(|module| {
+            let mut command = daemon.relto(&backends);
+            command.args(backends.arguments(module, "native.o"));
+            command.stderr(Stdio::null()).spawn().expect("started")
+        })
+        .collect();
+    for mut child in started {
+        assert!(child.wait().expect("ended").success());
+    }
+    assert_eq!(daemon.processes().len(), 1);
+    backends.assert_identical_objects();
+}
+
+/// Of the same release the one that was built later counts as newer; a copy is.
+#[test]
+fn a_newer_relto_replaces_the_daemon_and_an_older_one_does_without() {
+    let daemon = Daemon::new();
+    let backends = Backends::new(&generated(2));
+    daemon.run(&backends, &backends.modules[0]);
+    let first = daemon.process();
+    let newer = backends.path("relto");
+    fs::copy(env!("CARGO_BIN_EXE_relto"), &newer).expect("copied");
+    let mut command = Command::new(&newer);
+    daemon.home.apply(&mut command);
+    daemon.switch_on(&mut command);
+    command
+        .current_dir(backends.folder())
+        .arg("cc")
+        .arg(backends.compiler());
+    succeeded(command.args(backends.arguments(&backends.modules[1], "native.o")));
+    let second = daemon.process();
+    assert_ne!(first, second);
+    assert_eq!(daemon.jobs(), 1);
+    wait_until("the old one is gone", || daemon.processes().len() == 1);
+    let mut older = daemon.relto(&backends);
+    let output = succeeded(older.args(backends.arguments(&backends.modules[2], "native.o")));
+    assert!(
+        stderr(&output).contains("the daemon is of another relto"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!((daemon.process(), daemon.jobs()), (second, 1));
+    backends.assert_identical_objects_of(1);
+}
+
+/// After a downgrade: nobody newer will come to replace it.
+#[test]
+fn a_daemon_whose_executable_is_gone_makes_way_for_any_other() {
+    let daemon = Daemon::new();
+    let backends = plain();
+    let removed = backends.path("relto");
+    fs::copy(env!("CARGO_BIN_EXE_relto"), &removed).expect("copied");
+    let mut command = Command::new(&removed);
+    daemon.home.apply(&mut command);
+    daemon.switch_on(&mut command);
+    command
+        .current_dir(backends.folder())
+        .arg("cc")
+        .arg(backends.compiler());
+    succeeded(command.args(backends.arguments("main.o", "native.o")));
+    let first = daemon.process();
+    fs::remove_file(removed).expect("removed");
+    let mut older = daemon.relto(&backends);
+    succeeded(older.args(backends.arguments("main.o", "native.o")));
+    daemon.run(&backends, "main.o");
+    assert_ne!(daemon.process(), first);
+}
+
+#[test]
+fn a_folder_that_others_could_enter_or_own_is_not_used() {
+    let daemon = Daemon::new();
+    let backends = plain();
+    fs::create_dir_all(daemon.folder()).expect("made");
+    let mode = std::fs::Permissions::from_mode;
+    let refused = |reason: &str| {
+        let mut command = daemon.relto(&backends);
+        let output = succeeded(command.args(backends.arguments("main.o", "native.o")));
+        assert!(stderr(&output).contains(reason), "{}", stderr(&output));
+        assert!(daemon.processes().is_empty());
+        let asked = daemon.command("status");
+        assert!(stderr(&asked).contains(reason), "{}", stderr(&asked));
+        assert_eq!(asked.status.code(), Some(1));
+    };
+    fs::set_permissions(daemon.folder(), mode(0o755)).expect("set");
+    refused("others may enter it");
+    fs::set_permissions(daemon.folder(), mode(0o700)).expect("set");
+    // Only root can give a folder away.
+    if chown(daemon.folder(), Some(65534), Some(65534)).is_ok() {
+        refused("it belongs to somebody else");
+    }
+}
+
+#[test]
+fn a_daemon_without_work_leaves_nothing_but_its_log() {
+    let daemon = Daemon::new();
+    let backends = plain();
+    let mut command = daemon.relto(&backends);
+    command.env("RELTO_DAEMON_IDLE_TIMEOUT", "200ms");
+    succeeded(command.args(backends.arguments("main.o", "native.o")));
+    wait_until("it has left", || daemon.processes().is_empty());
+    assert!(!daemon.folder().join("daemon.sock").exists());
+    assert_eq!(
+        fs::read_to_string(daemon.folder().join("daemon.log")).expect("a log"),
+        ""
+    );
+    let output = daemon.command("stop");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "no daemon is running\n"
+    );
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_daemon_that_is_told_to_stop_has_left_when_the_word_comes_back() {
+    let daemon = Daemon::new();
+    let backends = plain();
+    daemon.run(&backends, "main.o");
+    assert_eq!(daemon.command("stop").status.code(), Some(0));
+    assert_eq!(daemon.status(), None);
+    wait_until("it is gone", || daemon.processes().is_empty());
+    daemon.run(&backends, "main.o");
+}
+
+/// A socket that nobody answers is worth a short wait once, not a build.
+#[test]
+fn a_daemon_that_sleeps_is_done_without() {
+    let daemon = Daemon::new();
+    let backends = plain();
+    daemon.run(&backends, "main.o");
+    let process = daemon
+        .process()
+        .and_then(|it| Pid::from_raw(it.cast_signed()));
+    let process = process.expect("a daemon");
+    kill_process(process, Signal::STOP).expect("sent");
+    let mut command = daemon.relto(&backends);
+    let output = succeeded(command.args(backends.arguments("main.o", "native.o")));
+    let mut again = daemon.relto(&backends);
+    let unheard = succeeded(again.args(backends.arguments("main.o", "native.o")));
+    assert!(
+        !stderr(&unheard).contains("does the work itself"),
+        "nobody is asked"
+    );
+    kill_process(process, Signal::CONT).expect("sent");
+    assert!(
+        stderr(&output).contains("does the work itself"),
+        "{}",
+        stderr(&output)
+    );
+    backends.assert_identical_objects_of(usize::MAX);
+}
