@@ -115,12 +115,12 @@ pub async fn send(
     site.prefetch(wanted, options, events, tell).await
 }
 
-/// What a link will ask about is that the farm is there; after it was away it is left alone for a moment.
+/// Under this name a farm is remembered that was away, or takes nothing: it is left alone for a moment.
 fn absence(farm: &FarmOptions) -> String {
     format!("sending ahead to {}", farm.address())
 }
 
-/// Whether it is worth following a compile: there is a farm, and it was not away a moment ago.
+/// Whether it is worth following a compile: the farm was not away a moment ago.
 #[must_use]
 pub fn is_worth_it(farm: &FarmOptions, state_folder: Option<&Path>) -> bool {
     !Told::new(state_folder).has_failed(&absence(farm))
@@ -154,7 +154,7 @@ impl Site {
         };
         let sending = self.prefetch(wanted, options, Events::discarded(), &mut tell);
         let sent = sending.await;
-        if matches!(sent, Err(AheadError::Farm(_))) {
+        if let Err(AheadError::Farm(_) | AheadError::NotSent { .. }) = sent {
             told.failed(&absence(farm));
         }
         sent.and(sound)
