@@ -20,8 +20,8 @@ use crate::link::ahead::{self, Wanted};
 use crate::link::{Options, Verdict};
 use crate::process::{Interruption, Relto, Watch};
 
-/// Under this name a daemon that could not be started is remembered.
-const DAEMON: &str = "the daemon cannot be started";
+/// Under this name a daemon that does not answer is remembered.
+const DAEMON: &str = "the daemon does not answer";
 
 /// And one that was too slow for a compile to wait for it; so long one does wait.
 const SLOW: &str = "the daemon does not answer at once";
@@ -79,7 +79,7 @@ impl Served {
     }
 
     fn note(&self, absence: &Absence, events: &Events) {
-        if matches!(absence, Absence::NotStarted(_)) {
+        if absence.is_silence() {
             self.told.failed(DAEMON);
         }
         if !matches!(absence, Absence::None) {
@@ -99,11 +99,10 @@ fn caller(settings: &Settings, told: &Told, asker: Asker) -> Option<Caller> {
     }
     let place = place(settings)?;
     let wanted = settings.daemon.when == DaemonUse::Always || asker == Asker::Launcher;
-    let may_start = wanted && !told.has_failed(DAEMON);
-    if !may_start && !place.socket().exists() {
+    if told.has_failed(DAEMON) || !wanted && !place.socket().exists() {
         return None;
     }
-    let starts = may_start.then(|| (Relto::itself(), settings.daemon.patience));
+    let starts = wanted.then(|| (Relto::itself(), settings.daemon.patience));
     Some(Caller {
         place,
         build: Build::of_process().ok()?,
@@ -125,7 +124,7 @@ pub(super) fn follow(settings: &Settings, options: &Options, wanted: Wanted) -> 
     let following = async { timeout(PATIENCE, caller.follow(&request)).await };
     match small_runtime().ok()?.block_on(following) {
         Ok(Ok(end)) => Some(end),
-        Ok(Err(Absence::NotStarted(_))) => {
+        Ok(Err(absence)) if absence.is_silence() => {
             told.failed(DAEMON);
             None
         }

@@ -203,7 +203,7 @@ pub const OPTIONS: &[Opt] = &[
     Opt::new(Cache, "cache_salt", "TEXT", "results are shared only by links with the same salt", ""),
 
     Opt::new(Output, "quiet", "", "no progress bar, no summary", "off").common(),
-    Opt::new(Output, "profile", "FILE", "write a trace for ui.perfetto.dev", "").common(),
+    Opt::new(Output, "profile", "FILE", "write a trace for ui.perfetto.dev", ""),
     Opt::new(Output, "execution_log_json_file", "FILE", "write one line of JSON a job", ""),
     Opt::new(Output, "config", "NAME", "take the table [config.NAME] too; repeatable", "").choice().common(),
 ];

@@ -22,9 +22,10 @@ use crate::process::Relto;
 
 /// How long a daemon may take to answer at all.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long one that is being started may take, and how often it is looked for.
-const START: Duration = Duration::from_millis(500);
-const LOOK: Duration = Duration::from_millis(2);
+/// How long one that is being started may take, how often it is looked for, and how many may end at once.
+const START: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(5);
+const STARTS: usize = 2;
 /// After so much silence a daemon is taken for lost.
 const SILENCE: Duration = BEAT.saturating_mul(6);
 /// How long a link that was given up may take to end.
@@ -56,7 +57,17 @@ pub enum Absence {
 impl Absence {
     /// Whether a new daemon can be had.
     fn can_be_mended(&self) -> bool {
-        matches!(self, Self::None | Self::Older | Self::Lost(_))
+        matches!(self, Self::None | Self::Older | Self::Lost(_)) && !self.is_silence()
+    }
+
+    /// Whether waiting was in vain, and will be for others.
+    #[must_use]
+    pub fn is_silence(&self) -> bool {
+        match self {
+            Self::NotStarted(_) => true,
+            Self::Lost(error) => error.kind() == io::ErrorKind::TimedOut,
+            _ => false,
+        }
     }
 }
 
@@ -120,25 +131,25 @@ impl Caller {
     /// A daemon that takes requests.
     async fn connect(&self) -> Result<Frames, Absence> {
         self.place.check()?;
-        let absence = match self.knock().await {
-            Err(absence) if absence.can_be_mended() => absence,
-            answered => return answered,
-        };
-        let Some((relto, patience)) = &self.starts else {
-            return Err(absence);
+        let answered = self.knock().await;
+        let mended = answered.as_ref().err().is_some_and(Absence::can_be_mended);
+        let Some((relto, patience)) = self.starts.as_ref().filter(|_| mended) else {
+            return answered;
         };
         self.place.prepare()?;
-        start(&self.place, relto, *patience).map_err(Absence::NotStarted)?;
-        let began = Instant::now();
+        let (began, mut started) = (Instant::now(), 0);
         loop {
+            // Again and again: one that was about to leave may have held the lock.
+            let start = start(&self.place, relto, *patience).map_err(Absence::NotStarted)?;
+            started += usize::from(start);
             sleep(LOOK).await;
             match self.knock().await {
-                Err(absence) if absence.can_be_mended() && began.elapsed() < START => {}
-                Err(Absence::None) => {
-                    let late = io::Error::new(io::ErrorKind::TimedOut, "it does not answer");
-                    return Err(Absence::NotStarted(late));
-                }
+                Err(absence) if absence.can_be_mended() => {}
                 answered => return answered,
+            }
+            if began.elapsed() > START || started > STARTS {
+                let silent = io::Error::new(io::ErrorKind::TimedOut, "it does not answer");
+                return Err(Absence::NotStarted(silent));
             }
         }
     }

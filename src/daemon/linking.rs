@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +29,9 @@ struct Running {
     surroundings: Surroundings,
     told: mpsc::UnboundedReceiver<Event>,
     cancel: CancellationToken,
-    ended: Task<Result<(), LinkError>>,
+    ended: oneshot::Receiver<Result<(), LinkError>>,
+    /// Goes on after the end with what the link leaves for later ones.
+    work: Task<()>,
 }
 
 /// Runs `link` for the caller at the other end of `frames`.
@@ -40,7 +42,7 @@ pub(super) async fn serve(daemon: &Arc<Daemon>, link: Link, frames: &mut Frames)
     if let Some(reason) = daemon.objection(&link) {
         return frames.send(&Reply::Declined(reason)).await;
     }
-    let _under_way = daemon.tally.begin();
+    let under_way = daemon.tally.begin();
     let options = options(&link);
     let outputs: Vec<PathBuf> = link
         .file
@@ -49,20 +51,27 @@ pub(super) async fn serve(daemon: &Arc<Daemon>, link: Link, frames: &mut Frames)
         .flat_map(|job| &job.outputs)
         .map(|output| options.surroundings.at(output))
         .collect();
-    let running = start(daemon, link, options);
+    let mut running = start(daemon, link, options);
     let (ended, heard) = running.follow(frames).await;
-    let given_up = daemon.leaving.is_cancelled() && matches!(ended, Err(Verdict::Cancelled));
-    if heard.is_ok() && !given_up {
-        return frames.send(&Reply::Ended(ended)).await;
-    }
-    // As when relto itself is stopped: who asked for these files does not come back for them. A caller that lives has given
-    // up this daemon, not its link.
-    if frames.peer().is_gone().await {
-        for output in outputs {
-            let _ = remove_if_there(&output);
+    if heard.is_err() {
+        // As when relto itself is stopped: who asked for these files does not come back for them. A caller that lives has
+        // given up this daemon, not its link.
+        if frames.peer().is_gone().await {
+            for output in outputs {
+                let _ = remove_if_there(&output);
+            }
         }
+        return heard;
     }
-    Err(io::ErrorKind::ConnectionAborted.into())
+    drop(under_way);
+    match ended {
+        // This daemon's end is not the link's: the caller goes on with it.
+        Some(Err(Verdict::Cancelled)) if daemon.leaving.is_cancelled() => {}
+        Some(ended) => frames.send(&Reply::Ended(ended)).await?,
+        None => {}
+    }
+    running.work.await;
+    Ok(())
 }
 
 fn start(daemon: &Arc<Daemon>, link: Link, options: Options) -> Running {
@@ -76,18 +85,27 @@ fn start(daemon: &Arc<Daemon>, link: Link, options: Options) -> Running {
     let cancel = daemon.leaving.child_token();
     let site = daemon.sites.of(&options);
     let (surroundings, token) = (options.surroundings.clone(), cancel.clone());
-    let ended = spawn(async move { site.run(link.file, &options, events, token).await });
+    let (tell, ended) = oneshot::channel();
+    let work = spawn(async move {
+        let tell = |result| drop(tell.send(result));
+        site.run_telling(link.file, &options, events, token, tell)
+            .await;
+    });
     Running {
         surroundings,
         told,
         cancel,
         ended,
+        work,
     }
 }
 
 impl Running {
     /// Hands events on until the link has ended. The second result says whether the caller is still there.
-    async fn follow(mut self, frames: &mut Frames) -> (Result<(), Verdict>, io::Result<()>) {
+    async fn follow(
+        &mut self,
+        frames: &mut Frames,
+    ) -> (Option<Result<(), Verdict>>, io::Result<()>) {
         let mut beat = interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Ok(());
@@ -112,12 +130,12 @@ impl Running {
         if let Ok(event) = self.told.try_recv() {
             heard = heard.and(self.hand_on(event, frames).await);
         }
-        let ended = ended.map_err(|error| Verdict::new(error, &self.surroundings));
-        (ended, heard)
+        // Without a result there was a bug: the caller does without this daemon.
+        let ended = ended.ok();
+        let verdict = |error| Verdict::new(error, &self.surroundings);
+        (ended.map(|ended| ended.map_err(verdict)), heard)
     }
-}
 
-impl Running {
     /// `event` and all that have happened since.
     async fn hand_on(&mut self, event: Event, frames: &mut Frames) -> io::Result<()> {
         let mut next = Some(event);

@@ -20,13 +20,13 @@ pub const SERVE: &str = "__daemon";
 /// What the starter's make said is no business of the daemon's.
 const NOT_HANDED_ON: [&str; 4] = [HOLDS_SLOT, "MAKEFLAGS", "MAKELEVEL", "MFLAGS"];
 
-/// Starts a daemon in `place`, which has been prepared, unless there is one.
+/// Starts a daemon in `place`, which has been prepared, unless there is one: then `false`.
 ///
 /// # Errors
 /// The system refuses a file or the process.
-pub(super) fn start(place: &Place, relto: &Relto, patience: Duration) -> io::Result<()> {
+pub(super) fn start(place: &Place, relto: &Relto, patience: Duration) -> io::Result<bool> {
     let Some(lock) = place.lock()? else {
-        return Ok(());
+        return Ok(false);
     };
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
@@ -36,5 +36,6 @@ pub(super) fn start(place: &Place, relto: &Relto, patience: Duration) -> io::Res
         patience.as_millis().to_string().into(),
     ];
     let (lock, log) = (lock.into_parts().0, log.into_parts().0);
-    detach_with_files(relto, SERVE, &arguments, &NOT_HANDED_ON, lock, log)
+    detach_with_files(relto, SERVE, &arguments, &NOT_HANDED_ON, lock, log)?;
+    Ok(true)
 }

@@ -4,35 +4,31 @@
 //! Leaves: digests in the hash cache, and the modules in the farm's CAS, where the link finds both. Says of each file what
 //! became of it. No link relies on any of this: it asks for what it needs as ever, and sends what is not there.
 
+mod hash;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use fs_err as fs;
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
+use self::hash::{NoModule, hash, wait_until_settled};
 use super::farm::FarmOptions;
-use super::plan::module_note;
 use super::tools::{Tools, ToolsError};
 use super::{Options, Site};
 use crate::digest::{Digest, DigestFunction};
 use crate::error::Hinted;
 use crate::events::Events;
 use crate::exec::remote::toolchain_blobs;
-use crate::hash_cache::{HashCache, is_settled};
+use crate::hash_cache::HashCache;
 use crate::job::{Caller, JobFile};
 use crate::launcher::Told;
 use crate::reapi::{Blob, Client, ConnectError, Failure, FailureKind};
 use crate::task::{Task, spawn_blocking};
-use crate::thinlto::{ModuleError, ModuleFacts, check_start, module};
 
 /// Files under way at a time: enough to fill the client's calls.
 const AT_ONCE: usize = 256;
-/// What is hashed too soon after it was written is not remembered; this long it is waited for, in steps.
-const PATIENCE: Duration = Duration::from_secs(3);
-const STEP: Duration = Duration::from_millis(10);
 
 /// What became of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,12 +115,12 @@ pub async fn send(
     site.prefetch(wanted, options, events, tell).await
 }
 
-/// What a link will ask about is that the farm is there; after it was away it is left alone for a moment.
+/// Under this name a farm is remembered that was away, or takes nothing: it is left alone for a moment.
 fn absence(farm: &FarmOptions) -> String {
     format!("sending ahead to {}", farm.address())
 }
 
-/// Whether it is worth following a compile: there is a farm, and it was not away a moment ago.
+/// Whether it is worth following a compile: the farm was not away a moment ago.
 #[must_use]
 pub fn is_worth_it(farm: &FarmOptions, state_folder: Option<&Path>) -> bool {
     !Told::new(state_folder).has_failed(&absence(farm))
@@ -158,7 +154,7 @@ impl Site {
         };
         let sending = self.prefetch(wanted, options, Events::discarded(), &mut tell);
         let sent = sending.await;
-        if matches!(sent, Err(AheadError::Farm(_))) {
+        if let Err(AheadError::Farm(_) | AheadError::NotSent { .. }) = sent {
             told.failed(&absence(farm));
         }
         sent.and(sound)
@@ -290,59 +286,6 @@ impl Ahead<'_> {
             })?;
         }
         Ok(())
-    }
-}
-
-/// A file that no link hands to its backends.
-#[derive(Debug, thiserror::Error)]
-enum NoModule {
-    #[error(transparent)]
-    Other(#[from] ModuleError),
-    #[error("bitcode for a link without ThinLTO")]
-    NotThin,
-}
-
-/// Reads no more of what is no bitcode than its beginning. The inner error says why it is no module.
-fn hash(
-    hash_cache: &HashCache,
-    file: &Path,
-    function: DigestFunction,
-) -> io::Result<Result<Digest, NoModule>> {
-    if fs::metadata(file)?.is_file()
-        && let Err(error) = check_start(&start(file)?)
-    {
-        return Ok(Err(ModuleError::from(error).into()));
-    }
-    // What a link looks for: this function, and this note.
-    let facts = hash_cache.facts(file, DigestFunction::Sha256, Some(&module_note))?;
-    let note = facts.note.as_deref().and_then(ModuleFacts::decode);
-    match note {
-        Some(module) if module.hashes.is_empty() => return Ok(Err(NoModule::NotThin)),
-        Some(_) => {}
-        None => {
-            let error = module::facts(&fs::read(file)?).err();
-            return Ok(Err(error.unwrap_or(ModuleError::NoModule).into()));
-        }
-    }
-    match function {
-        DigestFunction::Sha256 => Ok(Ok(facts.digest)),
-        DigestFunction::Blake3 => Ok(Ok(hash_cache.facts(file, function, None)?.digest)),
-    }
-}
-
-fn start(file: &Path) -> io::Result<Vec<u8>> {
-    use io::Read as _;
-    let mut start = Vec::new();
-    let limit = 64;
-    fs::File::open(file)?.take(limit).read_to_end(&mut start)?;
-    Ok(start)
-}
-
-async fn wait_until_settled(file: &Path) {
-    let mut left = PATIENCE;
-    while !left.is_zero() && !is_settled(file) {
-        tokio::time::sleep(STEP).await;
-        left -= STEP;
     }
 }
 

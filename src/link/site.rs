@@ -79,16 +79,35 @@ impl Site {
         events: Events,
         cancel: CancellationToken,
     ) -> Result<(), LinkError> {
+        let mut ended = Ok(());
+        self.run_telling(file, options, events, cancel, |result| ended = result)
+            .await;
+        ended
+    }
+
+    /// As `run`; `tell` hears how it ended before the link's notes for later ones are written.
+    pub async fn run_telling(
+        &self,
+        file: JobFile,
+        options: &Options,
+        events: Events,
+        cancel: CancellationToken,
+        tell: impl FnOnce(Result<(), LinkError>),
+    ) {
         announce(&file, &events);
         let connecting = options
             .farm
             .as_ref()
             .map(|farm| self.connections.connect(farm, &events));
         self.state.renew();
-        let link = Arc::new(self.link(file, options, events, cancel)?);
+        let link = match self.link(file, options, events, cancel) {
+            Ok(link) => Arc::new(link),
+            Err(error) => return tell(Err(error)),
+        };
         let result = link.run_jobs(options, connecting).await;
-        self.close(&link, options, result.is_ok());
-        result
+        let succeeded = result.is_ok();
+        tell(result);
+        self.close(&link, options, succeeded);
     }
 
     fn link(

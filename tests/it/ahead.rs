@@ -1,6 +1,8 @@
 //! Modules that are sent before the link: by hand with `relto prefetch`, and by `relto cc` when they are compiled.
 
+mod build;
 mod compiles;
+mod unnoticed;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

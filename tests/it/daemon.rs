@@ -191,6 +191,12 @@ fn a_daemon_that_sleeps_is_done_without() {
     kill_process(process, Signal::STOP).expect("sent");
     let mut command = daemon.relto(&backends);
     let output = succeeded(command.args(backends.arguments("main.o", "native.o")));
+    let mut again = daemon.relto(&backends);
+    let unheard = succeeded(again.args(backends.arguments("main.o", "native.o")));
+    assert!(
+        !stderr(&unheard).contains("does the work itself"),
+        "nobody is asked"
+    );
     kill_process(process, Signal::CONT).expect("sent");
     assert!(
         stderr(&output).contains("does the work itself"),

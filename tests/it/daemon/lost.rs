@@ -9,8 +9,12 @@ use tempfile::TempDir;
 
 use super::plain;
 use crate::support::backends::{Backends, WORDS};
-use crate::support::daemon::{Daemon, compilers, wait_until};
+use crate::support::daemon::{Daemon, compilers, stderr, wait_until};
 use crate::support::fake::fake_clang;
+use crate::support::outcome::Counts;
+use crate::support::program::generated;
+use crate::support::repeat::through;
+use crate::support::saved::Saved;
 
 /// A compile that waits until it is told to go on.
 struct Stage {
@@ -22,15 +26,9 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        let folder = TempDir::new().expect("a folder");
-        fs::create_dir(folder.path().join("tmp")).expect("made");
-        let go = folder.path().join("go");
-        let behaviour = format!(
-            "while (access(\"{}\", F_OK)) usleep(5000); object(ET_REL); return 0;",
-            go.display()
-        );
+        let (folder, compiler) = patient_compiler();
         let (daemon, backends) = (Daemon::new(), plain());
-        let mut command = daemon.relto_with(&backends, &fake_clang(&behaviour));
+        let mut command = daemon.relto_with(&backends, &compiler);
         command.env("TMPDIR", folder.path().join("tmp"));
         let caller = command.args(WORDS).stderr(Stdio::null()).spawn();
         let stage = Self {
@@ -64,6 +62,68 @@ impl Stage {
             fs::read_dir(self.tmp()).expect("a folder").count() == 0
         });
     }
+}
+
+/// A compiler that waits for a file `go` in a folder, where its scratch folders can be, too.
+fn patient_compiler() -> (TempDir, PathBuf) {
+    let folder = TempDir::new().expect("a folder");
+    fs::create_dir(folder.path().join("tmp")).expect("made");
+    let go = folder.path().join("go");
+    let behaviour = format!(
+        "while (access(\"{}\", F_OK)) usleep(5000); object(ET_REL); return 0;",
+        go.display()
+    );
+    let compiler = fake_clang(&behaviour);
+    (folder, compiler)
+}
+
+/// A link of three jobs in the daemon, started by the program of `starter`.
+fn link(starter: &[&str]) -> (TempDir, Daemon, Saved, Child) {
+    let (folder, compiler) = patient_compiler();
+    let (daemon, mut saved) = (Daemon::new(), Saved::new(&generated(2)));
+    saved.compile_with(&compiler);
+    let mut command = saved.command();
+    daemon.home.apply(&mut command);
+    daemon.switch_on(&mut command);
+    command.env("TMPDIR", folder.path().join("tmp"));
+    let mut command = through(starter, &command);
+    let caller = command.stderr(Stdio::piped()).spawn().expect("started");
+    let tmp = folder.path().join("tmp");
+    wait_until("it compiles", || compilers(&tmp) > 0);
+    assert!(daemon.status().expect("a daemon").contains("1 under way"));
+    (folder, daemon, saved, caller)
+}
+
+#[test]
+fn a_link_whose_daemon_is_killed_begins_anew_and_counts_each_job_once() {
+    let (folder, daemon, saved, caller) = link(&["env"]);
+    send(daemon.processes()[0], Signal::KILL);
+    fs::write(folder.path().join("go"), "").expect("written");
+    let output = caller.wait_with_output().expect("ended");
+    let said = stderr(&output);
+    assert!(output.status.success(), "{said}");
+    let counts = Counts::parse(&said).expect("a summary");
+    assert_eq!(
+        (counts.jobs, counts.local + counts.cached),
+        (3, 3),
+        "{said}"
+    );
+    assert!(saved.objects().iter().all(|object| object.exists()));
+}
+
+/// lld is gone without a word; its distributor notices, and the daemon hears it from there.
+#[test]
+fn a_link_whose_linker_is_killed_is_given_up() {
+    let (folder, daemon, saved, mut linker) = link(&["sh", "-c", "\"$@\"; true", "sh"]);
+    send(linker.id(), Signal::KILL);
+    linker.wait().expect("ended");
+    let tmp = folder.path().join("tmp");
+    wait_until("the compilers are gone", || compilers(&tmp) == 0);
+    wait_until("the daemon rests", || {
+        let status = daemon.status().expect("it lives");
+        status.contains("1 ended, 0 under way")
+    });
+    assert!(saved.objects().iter().all(|object| !object.exists()));
 }
 
 fn send(process: u32, signal: Signal) {
