@@ -1,4 +1,4 @@
-//! The Linux kernel's own backends through `relto cc`: a slice of it in every run, all of it in `kernel_whole`.
+//! The Linux kernel's own backends through `relto cc`: a slice of it in every run, all of it in the long run.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,13 +13,19 @@ use crate::support::link::Home;
 use crate::support::llvm::Llvm;
 use crate::support::outcome::Counts;
 
-fn relto(slice: &Slice, home: &Home, module: &str) -> Output {
+mod dtlto;
+mod farm;
+mod flags;
+mod whole;
+
+fn relto(slice: &Slice, home: &Home, module: &str, environment: &[(&str, String)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_relto"));
     home.apply(&mut command);
     let object = native(module);
     command
         .current_dir(slice.folder())
         .env("RELTO_LOG", "info")
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .arg("cc")
         .arg(Llvm::get().tool("clang"))
         .args(slice.flags(module))
@@ -40,7 +46,7 @@ fn native(module: &str) -> String {
 fn build(slice: &Slice, home: &Home) -> Counts {
     let mut counts = Counts::default();
     for module in &slice.modules {
-        let output = relto(slice, home, module);
+        let output = relto(slice, home, module, &[]);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(0), "{module}: {stderr}");
         add(&mut counts, &stderr);

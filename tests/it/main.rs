@@ -29,7 +29,6 @@ mod hits;
 mod house;
 mod index;
 mod kernel;
-mod kernel_whole;
 mod launcher;
 mod launcher_builds;
 mod launcher_ends;

@@ -102,9 +102,7 @@ impl Slice {
     pub(crate) fn flags(&self, module: &str) -> Vec<String> {
         let text =
             fs::read_to_string(self.folder().join(format!("{module}.flags"))).expect("flags");
-        let script = format!("printf '%s\\n' {}", text.trim());
-        let said = run(Command::new("sh").arg("-c").arg(script));
-        said.lines().map(str::to_owned).collect()
+        words_of(&text)
     }
 
     /// What `scripts/Makefile.thinlto` says besides the flags.
@@ -173,7 +171,15 @@ fn collect(build: &Path, part: &Path, folder: &Path, list: &mut String) {
     }
 }
 
-fn saved_flags(notes: &str) -> Option<String> {
+/// `text` as a shell takes it apart.
+pub(crate) fn words_of(text: &str) -> Vec<String> {
+    let script = format!("printf '%s\\n' {}", text.trim());
+    let said = run(Command::new("sh").arg("-c").arg(script));
+    said.lines().map(str::to_owned).collect()
+}
+
+/// The flags of the front end as the build has noted them for the backend.
+pub(crate) fn saved_flags(notes: &str) -> Option<String> {
     let mut lines = notes
         .lines()
         .filter(|line| line.starts_with("saved_c_flags_"));

@@ -1,0 +1,227 @@
+//! Linux's own build with and without relto and ccache: `benches/README.md` tells how to read it.
+//!
+//! Enters: `--runs N`, names of comparisons to make only those, and what the long tests of the kernel need:
+//! `RELTO_TEST_LONG` and `RELTO_TEST_LINUX`. Leaves: tables on stdout. Ratios count: absolute times are the machine's.
+//!
+//! All builders are called by the same words, `relto cc clang`, so that `make` sees one build; what `relto` is, is said
+//! by `PATH`.
+
+#[path = "../local/measure.rs"]
+mod measure;
+#[path = "../../tests/it/support/mod.rs"]
+mod support;
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fs_err as fs;
+use measure::{Sample, median, run};
+use support::kernel_tree::Tree;
+use support::link::Home;
+use tempfile::TempDir;
+
+/// What stands between `make` and clang.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Builder {
+    Plain,
+    Relto,
+    Ccache,
+    /// ccache for the front ends, which hands the rest to relto (`CCACHE_PREFIX`).
+    Both,
+}
+
+impl Builder {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "clang alone",
+            Self::Relto => "relto",
+            Self::Ccache => "ccache",
+            Self::Both => "ccache and relto",
+        }
+    }
+}
+
+/// Caches, and for each builder a folder with a `relto` that is it.
+struct Workshop {
+    folder: TempDir,
+    homes: [Home; 2],
+    builders: Vec<Builder>,
+}
+
+impl Workshop {
+    fn new() -> Self {
+        let ccache = Command::new("ccache").arg("--version").output();
+        let has_ccache = ccache.is_ok_and(|output| output.status.success());
+        let mut builders = vec![Builder::Plain, Builder::Relto];
+        if has_ccache {
+            builders.extend([Builder::Ccache, Builder::Both]);
+        }
+        Self {
+            folder: TempDir::new().expect("a temporary folder"),
+            homes: [Home::new(), Home::new()],
+            builders,
+        }
+    }
+
+    /// `make vmlinux` through `builder`, its caches named after `caches`.
+    fn make(&self, tree: &Tree, builder: Builder, words: &[&str]) -> Command {
+        let words = [&["vmlinux"], words].concat();
+        let mut command = match builder {
+            Builder::Plain => tree.plain(&words),
+            Builder::Relto => tree.relto(&self.homes[0], &words),
+            Builder::Ccache => tree.through(&self.script(builder, "exec ccache \"$@\""), &words),
+            Builder::Both => {
+                let relto = env!("CARGO_BIN_EXE_relto");
+                let line = format!("CCACHE_PREFIX='{relto} cc' exec ccache \"$@\"");
+                tree.through(&self.script(builder, &line), &words)
+            }
+        };
+        if builder == Builder::Both {
+            self.homes[1].apply(&mut command);
+        }
+        let cache = format!("ccache-{builder:?}");
+        command
+            .env_remove("RELTO_LOG")
+            .env("CCACHE_DIR", self.folder.path().join(cache));
+        command
+    }
+
+    fn script(&self, builder: Builder, line: &str) -> PathBuf {
+        let folder = self.folder.path().join(format!("{builder:?}"));
+        fs::create_dir_all(&folder).expect("a folder");
+        let script = folder.join("relto");
+        fs::write(&script, format!("#!/bin/sh\nshift\n{line}\n")).expect("written");
+        support::llvm::run(Command::new("chmod").arg("+x").arg(script));
+        folder
+    }
+}
+
+fn main() {
+    let arguments: Vec<_> = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
+    let runs = arguments.iter().position(|argument| argument == "--runs");
+    let runs = runs.map_or(3, |at| arguments[at + 1].parse().expect("a number of runs"));
+    let is_named = |name: &str| arguments.iter().any(|argument| argument == name);
+    let all = !["clean", "touch", "edit"].into_iter().any(is_named);
+    let workshop = Workshop::new();
+    if all || is_named("touch") || is_named("edit") {
+        let Some(tree) = Tree::copy() else { return };
+        settle(&workshop, &tree);
+        if all || is_named("touch") {
+            again(&workshop, &tree, "touch kernel/fork.c", runs, |_| None);
+        }
+        if all || is_named("edit") {
+            let edit = |round| Some(edited(&workshop, round));
+            again(
+                &workshop,
+                &tree,
+                "a function more in kernel/fork.c",
+                runs,
+                edit,
+            );
+        }
+    }
+    if all || is_named("clean") {
+        clean(&workshop);
+    }
+}
+
+/// Every builder has seen the kernel once.
+fn settle(workshop: &Workshop, tree: &Tree) {
+    for &builder in &workshop.builders {
+        tree.forget_natives();
+        run(&workshop.make(tree, builder, &[]), 1);
+    }
+}
+
+/// The words that give `kernel/fork.c` a function that no round before had.
+fn edited(workshop: &Workshop, round: usize) -> String {
+    let path = workshop.folder.path().join(format!("edit-{round}.h"));
+    let text =
+        format!("int relto_bench(int x);\nint relto_bench(int x) {{ return x * 7 + {round}; }}\n");
+    fs::write(&path, text).expect("written");
+    format!("CFLAGS_fork.o=-include {}", path.display())
+}
+
+/// `make` after a change, each builder once in a round.
+fn again(
+    workshop: &Workshop,
+    tree: &Tree,
+    what: &str,
+    runs: usize,
+    change: impl Fn(usize) -> Option<String>,
+) {
+    let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); workshop.builders.len()];
+    for round in 0..runs {
+        for (place, &builder) in workshop.builders.iter().enumerate() {
+            // As after `touch`: the sources are not ours to touch.
+            fs::remove_file(tree.path("kernel/fork.o")).expect("removed");
+            let words = change(round);
+            let words: Vec<_> = words.iter().map(String::as_str).collect();
+            samples[place].push(run(&workshop.make(tree, builder, &words), 1));
+        }
+    }
+    table(workshop, what, &samples);
+}
+
+/// The whole build with empty caches, and once more in another folder.
+fn clean(workshop: &Workshop) {
+    let mut samples: [Vec<Vec<Sample>>; 2] = [Vec::new(), Vec::new()];
+    let fresh = Workshop {
+        folder: TempDir::new().expect("a temporary folder"),
+        homes: [Home::new(), Home::new()],
+        builders: workshop.builders.clone(),
+    };
+    for &builder in &fresh.builders {
+        for of_round in &mut samples {
+            let Some(tree) = Tree::configured() else {
+                return;
+            };
+            of_round.push(vec![run(&fresh.make(&tree, builder, &[]), 1)]);
+        }
+    }
+    let [first, second] = samples;
+    table(workshop, "the whole build, empty caches", &first);
+    table(
+        workshop,
+        "the whole build in another folder, full caches",
+        &second,
+    );
+}
+
+/// Medians, and their ratio to the first builder's within a round.
+fn table(workshop: &Workshop, what: &str, samples: &[Vec<Sample>]) {
+    show(&format!(
+        "\n{what}, load {}\n                      wall, s    ratio   processor, s    ratio\n",
+        load()
+    ));
+    for (builder, ours) in workshop.builders.iter().zip(samples) {
+        let middle = |of: fn(&Sample) -> f64| median(ours.iter().map(of));
+        let ratio = |of: fn(&Sample) -> f64| {
+            median(ours.iter().zip(&samples[0]).map(|(a, b)| of(a) / of(b)))
+        };
+        show(&format!(
+            "{:20}{:9.1}  {:7.3}      {:9.1}  {:7.3}\n",
+            builder.name(),
+            middle(|s| s.wall),
+            ratio(|s| s.wall),
+            middle(|s| s.cpu),
+            ratio(|s| s.cpu)
+        ));
+    }
+}
+
+/// Of the last minute: what else the machine did.
+fn load() -> String {
+    let text = fs::read_to_string(Path::new("/proc/loadavg")).unwrap_or_default();
+    text.split(' ').next().unwrap_or("?").to_owned()
+}
+
+fn show(text: &str) {
+    io::stdout()
+        .write_all(text.as_bytes())
+        .expect("somebody reads this");
+}

@@ -1,0 +1,191 @@
+//! Linux's backends on real farms: a part of the slice in every run, all of them in the long run.
+
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use crate::support::backends::add;
+use crate::support::kernel::Slice;
+use crate::support::kernel_tree::{Made, Tree};
+use crate::support::link::Home;
+use crate::support::outcome::Counts;
+use crate::support::servers::{Kind, Server, Setup};
+
+use super::{clang, native, read, relto};
+
+/// Those that run jobs and are quick to start.
+const KINDS: [Kind; 2] = [Kind::Buildbarn, Kind::Casd];
+
+type Variables = Vec<(&'static str, String)>;
+
+/// The farm alone makes objects, and nothing but the farm remembers them.
+fn strictly(server: &Server) -> Variables {
+    let mut environment = leniently(server);
+    environment.push(("RELTO_REMOTE_LOCAL_FALLBACK", "false".to_owned()));
+    environment
+}
+
+/// This machine makes what the farm does not.
+fn leniently(server: &Server) -> Variables {
+    let mut environment = server.environment();
+    environment.push(("RELTO_STRATEGY", "remote".to_owned()));
+    environment.push(("RELTO_DISK_CACHE", "off".to_owned()));
+    environment
+}
+
+fn run_some(slice: &Slice, home: &Home, environment: &[(&str, String)]) -> Counts {
+    let mut counts = Counts::default();
+    // Enough to meet modules with and without imports.
+    for module in slice.modules.iter().step_by(7) {
+        let output = relto(slice, home, module, environment);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{module}: {stderr}");
+        add(&mut counts, &stderr);
+    }
+    counts
+}
+
+#[test]
+fn farms_make_a_part_of_the_kernel_and_find_it_again() {
+    let Some(slice) = Slice::new() else { return };
+    for server in KINDS.into_iter().filter_map(Kind::shared) {
+        let mut environment = strictly(server);
+        environment.push(("RELTO_CACHE_SALT", "kernel".to_owned()));
+        let counts = run_some(&slice, &Home::new(), &environment);
+        assert_eq!(counts.remote, counts.jobs, "{counts:?}");
+        for module in slice.modules.iter().step_by(7) {
+            let words = [slice.flags(module), Slice::files(module, "whole.o")].concat();
+            assert!(clang(&slice, &words).status.success(), "{module}");
+            assert!(
+                read(slice.folder(), "whole.o") == read(slice.folder(), &native(module)),
+                "the objects of `{module}` differ"
+            );
+        }
+        let counts = run_some(&slice, &Home::new(), &environment);
+        assert_eq!(counts.cached, counts.jobs, "{counts:?}");
+    }
+}
+
+#[test]
+fn farms_make_all_of_linux_and_another_machine_finds_it_there() {
+    for kind in KINDS {
+        let Some(tree) = Tree::copy() else { return };
+        let Some(server) = kind.private(&Setup::default()) else {
+            continue;
+        };
+        tree.forget_natives();
+        let made = Made::by(tree.backends(&Home::new()).envs(strictly(&server)));
+        let (counts, jobs) = (made.counts, made.counts.jobs);
+        assert!(jobs > 500, "{counts:?}");
+        assert_eq!((counts.remote, counts.in_place), (jobs - 1, 1), "{made:?}");
+        tree.assert_same_objects();
+        tree.forget_natives();
+        let made = Made::by(tree.backends(&Home::new()).envs(strictly(&server)));
+        let found = (made.counts.cached, made.counts.in_place);
+        assert_eq!(found, (jobs - 1, 1), "{made:?}");
+        tree.assert_same_objects();
+    }
+}
+
+/// Runs all backends, and lets `strike` happen when the farm has made some of them.
+fn struck(tree: &Tree, command: &mut Command, strike: impl FnOnce()) -> Made {
+    tree.forget_natives();
+    let mut making = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("make starts");
+    // Somebody must read what a thousand processes say.
+    let (mut out, mut err) = (making.stdout.take(), making.stderr.take());
+    let reading = [
+        thread::spawn(move || drain(out.as_mut())),
+        thread::spawn(move || drain(err.as_mut())),
+    ];
+    while tree.natives().len() < 100 && making.try_wait().expect("a child of ours").is_none() {
+        thread::sleep(Duration::from_millis(100));
+    }
+    strike();
+    let status = making.wait().expect("a child of ours");
+    let [stdout, stderr] = reading.map(|it| it.join().expect("no panic"));
+    Made::of(&std::process::Output {
+        status,
+        stdout,
+        stderr,
+    })
+}
+
+fn drain(from: Option<&mut impl std::io::Read>) -> Vec<u8> {
+    let mut text = Vec::new();
+    from.expect("a pipe").read_to_end(&mut text).expect("read");
+    text
+}
+
+/// A word for each kind of trouble, not one for each backend.
+fn assert_few_words(made: &Made) {
+    let warnings = made.warnings();
+    assert!(warnings.len() <= 3, "{warnings:#?}");
+}
+
+#[test]
+fn a_farm_that_is_killed_and_starts_anew_in_the_middle_costs_linux_time() {
+    for kind in KINDS {
+        let Some(tree) = Tree::copy() else { return };
+        let Some(mut server) = kind.private(&Setup::default()) else {
+            continue;
+        };
+        let mut command = tree.backends(&Home::new());
+        let made = struck(&tree, command.envs(leniently(&server)), || {
+            server.kill();
+            // Long enough for some to find nobody there.
+            thread::sleep(Duration::from_secs(5));
+            server.restart();
+        });
+        assert!(made.counts.remote >= 90, "{made:?}");
+        tree.assert_same_objects();
+        assert_few_words(&made);
+    }
+}
+
+/// The scheduler goes on and says that everything is queued: the user's own deadline tells that from a long queue.
+#[test]
+fn a_farm_that_loses_its_worker_in_the_middle_costs_linux_a_deadline_and_not_one_for_each_backend()
+{
+    let Some(tree) = Tree::copy() else { return };
+    let Some(mut server) = Kind::Buildbarn.private(&Setup::default()) else {
+        return;
+    };
+    let mut environment = leniently(&server);
+    environment.push(("RELTO_REMOTE_DEADLINE", "5s".to_owned()));
+    let mut command = tree.backends(&Home::new());
+    let made = struck(&tree, command.envs(environment), || server.kill_worker());
+    assert!(
+        made.counts.remote >= 90 && made.counts.local > 0,
+        "{made:?}"
+    );
+    tree.assert_same_objects();
+    assert_few_words(&made);
+}
+
+#[test]
+fn a_farm_that_is_not_there_or_never_answers_costs_linux_a_warning() {
+    let Some(tree) = Tree::copy() else { return };
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = silent.local_addr().expect("an address").port();
+    let gone = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let gone = gone.local_addr().expect("an address").port();
+    for port in [port, gone] {
+        tree.forget_natives();
+        let mut command = tree.backends(&Home::new());
+        command
+            .env("RELTO_REMOTE_EXECUTOR", format!("grpc://127.0.0.1:{port}"))
+            .env("RELTO_STRATEGY", "remote")
+            .env("RELTO_REMOTE_TIMEOUT", "3s");
+        let made = Made::by(&mut command);
+        assert_eq!(made.counts.local, made.counts.jobs - 1, "{made:?}");
+        tree.assert_same_objects();
+        assert_few_words(&made);
+        assert!(!made.warnings().is_empty(), "nobody said so");
+    }
+    drop(silent);
+}
