@@ -45,7 +45,7 @@ pub enum Event {
     Note { text: String },
     /// Nothing comes after this.
     LinkFinished,
-    /// The link does without the farm, which cannot be reached.
+    /// The farm cannot be reached, or has ceased to answer: the link, or a job of it, does without.
     FarmUnreachable,
     /// Bytes sent to (`up`) and received from the farm.
     Transferred { up: u64, down: u64 },

@@ -166,9 +166,12 @@ impl Farm {
                 ));
                 None
             }
-            Cause::Away => Some(format!(
-                "the farm at `{farm}` does not do its work, this machine does: {reason}"
-            )),
+            Cause::Away => {
+                self.events.send(Event::FarmUnreachable);
+                Some(format!(
+                    "the farm at `{farm}` does not do its work, this machine does: {reason}"
+                ))
+            }
             Cause::Refused => Some(format!(
                 "the farm at `{farm}` does not compile `{module}`; this machine does: {reason}"
             )),

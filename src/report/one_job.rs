@@ -32,7 +32,7 @@ impl OneJob {
                         module = modules.into_iter().next().unwrap_or_default();
                     }
                     Event::CompilerMessage { text, .. } => write(&text),
-                    Event::Warning { text, hint } if is_news(&text) => {
+                    Event::Warning { text, hint } if is_news(&of_any(&text, &module)) => {
                         write(&messages::warning(&text, hint.as_deref()));
                     }
                     Event::Warning { text, .. } | Event::Note { text } => tracing::info!("{text}"),
@@ -56,6 +56,11 @@ impl OneJob {
             Err(panic) => std::panic::resume_unwind(panic),
         }
     }
+}
+
+/// What is said of one module is no news when it is said of the next.
+fn of_any(text: &str, module: &str) -> String {
+    text.replace(&format!("`{module}`"), "a module")
 }
 
 /// One block in one write; where nobody reads, nobody misses it.
