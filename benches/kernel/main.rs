@@ -12,13 +12,16 @@ mod measure;
 mod support;
 
 use std::io::{self, Write as _};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fs_err as fs;
 use measure::{Sample, median, run};
+use support::kernel::suffix;
 use support::kernel_tree::Tree;
 use support::link::Home;
+use support::llvm::Llvm;
 use tempfile::TempDir;
 
 /// What stands between `make` and clang.
@@ -27,7 +30,7 @@ enum Builder {
     Plain,
     Relto,
     Ccache,
-    /// ccache for the front ends, which hands the rest to relto (`CCACHE_PREFIX`).
+    /// `ccache relto-clang`: ccache for the front ends, relto for what that does not know.
     Both,
 }
 
@@ -72,13 +75,20 @@ impl Workshop {
             Builder::Relto => tree.relto(&self.homes[0], &words),
             Builder::Ccache => tree.through(&self.script(builder, "exec ccache \"$@\""), &words),
             Builder::Both => {
-                let relto = env!("CARGO_BIN_EXE_relto");
-                let line = format!("CCACHE_PREFIX='{relto} cc' exec ccache \"$@\"");
-                tree.through(&self.script(builder, &line), &words)
+                let line = "compiler=relto-$1\nshift\nexec ccache \"$compiler\" \"$@\"";
+                let folder = self.script(builder, line);
+                let link = folder.join(format!("relto-clang{}", suffix()));
+                if !link.exists() {
+                    symlink(env!("CARGO_BIN_EXE_relto"), link).expect("a link");
+                }
+                tree.through(&folder, &words)
             }
         };
         if builder == Builder::Both {
             self.homes[1].apply(&mut command);
+            // Its compiler is relto, whatever clang is behind it.
+            let version = format!("string:{}", Llvm::get().version());
+            command.env("CCACHE_COMPILERCHECK", version);
         }
         let cache = format!("ccache-{builder:?}");
         command

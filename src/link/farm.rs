@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::tools::ToolchainSource;
 use crate::error::Hinted;
-use crate::events::{Event, Events};
+use crate::events::{Event, Events, Origin};
 use crate::exec::remote::{Cause, Fallen, RemoteExecutor};
 use crate::exec::{Compiled, JobFailure, Planned};
 use crate::reapi::{CapabilityError, Client, ClientOptions, ConnectError, FailureKind};
@@ -202,7 +202,8 @@ impl Farm {
             self.offer(job, compiled);
             return;
         };
-        if fallen.cause == Cause::Compiler {
+        // What compiled in place alone has failed here as it did there.
+        if fallen.cause == Cause::Compiler && compiled.origin != Origin::InPlace {
             self.events.warning(
                 format!(
                     "the farm disagrees with this machine about `{}`, which compiles here; there {}",

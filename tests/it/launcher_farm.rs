@@ -118,6 +118,7 @@ fn a_farm_whose_worker_fails_leaves_the_last_word_to_the_compiler_here() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
     assert!(stderr.contains("`main.o`: in place"), "{stderr}");
+    assert!(!stderr.contains("disagrees"), "both were right: {stderr}");
 }
 
 /// Buildbarn, buildbox-casd, BuildGrid: whichever is there.
