@@ -7,6 +7,7 @@
 //! by `PATH`.
 
 #[path = "../local/measure.rs"]
+#[expect(dead_code, reason = "what two sides need, and here are four")]
 mod measure;
 #[path = "../../tests/it/support/mod.rs"]
 mod support;

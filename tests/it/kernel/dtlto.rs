@@ -98,13 +98,7 @@ impl Distributed {
     fn link(&self, program: &str, prepare: impl Fn(&mut Command)) -> (Counts, Left) {
         fs::remove_file(&self.distributor).expect("removed");
         symlink(program, &self.distributor).expect("a link");
-        for name in LEFT
-            .iter()
-            .chain(&["drivers/block/loop.o", "fs/fat/fat.o", "fs/fat/vfat.o"])
-        {
-            // Not there before the first link.
-            let _ = fs::remove_file(self.tree.path(name));
-        }
+        self.forget_links();
         let ld = arguments(&self.distributor).join(" ");
         let mut command = self.tree.plain(&["vmlinux", "modules"]);
         command.arg(format!("LD=ld.lld{} {ld}", suffix()));
@@ -115,6 +109,17 @@ impl Distributed {
         let names = LEFT.iter().chain(&MODULES);
         let left = names.map(|&name| (name, digest(&self.tree.path(name))));
         (sum(&stderr), left.collect())
+    }
+}
+
+impl Distributed {
+    /// Takes away what a linker has made: `vmlinux`, and the objects of modules, which are linked when they are compiled.
+    fn forget_links(&self) {
+        let order = fs::read_to_string(self.tree.path("modules.order")).expect("a list");
+        for name in LEFT.into_iter().chain(order.lines()) {
+            // Not there after a link that failed.
+            let _ = fs::remove_file(self.tree.path(name));
+        }
     }
 }
 
