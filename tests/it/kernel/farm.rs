@@ -156,7 +156,7 @@ fn a_farm_that_loses_its_worker_in_the_middle_costs_linux_a_deadline_and_not_one
         return;
     };
     let mut environment = leniently(&server);
-    environment.push(("RELTO_REMOTE_DEADLINE", "5s".to_owned()));
+    environment.push(("RELTO_REMOTE_DEADLINE", "20s".to_owned()));
     let mut command = tree.backends(&Home::new());
     let made = struck(&tree, command.envs(environment), || server.kill_worker());
     assert!(
