@@ -1,6 +1,6 @@
 //! Linux's own build with and without relto and ccache: `benches/README.md` tells how to read it.
 //!
-//! Enters: `--runs N`, names of comparisons to make only those, and what the long tests of the kernel need:
+//! Enters: `--runs N`, names of comparisons and of builders to have only those, and what the long tests of the kernel need:
 //! `RELTO_TEST_LONG` and `RELTO_TEST_LINUX`. Leaves: tables on stdout. Ratios count: absolute times are the machine's.
 //!
 //! All builders are called by the same words, `relto cc clang`, so that `make` sees one build; what `relto` is, is said
@@ -36,6 +36,16 @@ enum Builder {
 }
 
 impl Builder {
+    /// By which it is asked for.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Plain => "clang",
+            Self::Relto => "relto",
+            Self::Ccache => "ccache",
+            Self::Both => "both",
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Plain => "clang alone",
@@ -54,12 +64,17 @@ struct Workshop {
 }
 
 impl Workshop {
-    fn new() -> Self {
+    /// With the builders that `arguments` name, or all that there are.
+    fn new(arguments: &[String]) -> Self {
         let ccache = Command::new("ccache").arg("--version").output();
         let has_ccache = ccache.is_ok_and(|output| output.status.success());
         let mut builders = vec![Builder::Plain, Builder::Relto];
         if has_ccache {
             builders.extend([Builder::Ccache, Builder::Both]);
+        }
+        let is_named = |builder: &Builder| arguments.iter().any(|word| word == builder.word());
+        if builders.iter().any(is_named) {
+            builders.retain(is_named);
         }
         Self {
             folder: TempDir::new().expect("a temporary folder"),
@@ -117,7 +132,7 @@ fn main() {
     let runs = runs.map_or(3, |at| arguments[at + 1].parse().expect("a number of runs"));
     let is_named = |name: &str| arguments.iter().any(|argument| argument == name);
     let all = !["clean", "touch", "edit"].into_iter().any(is_named);
-    let workshop = Workshop::new();
+    let workshop = Workshop::new(&arguments);
     if all || is_named("touch") || is_named("edit") {
         let Some(tree) = Tree::copy() else { return };
         settle(&workshop, &tree);
@@ -140,9 +155,10 @@ fn main() {
     }
 }
 
-/// Every builder has seen the kernel once.
+/// Whoever remembers backends has seen them once, and what the copy has to do once is done.
 fn settle(workshop: &Workshop, tree: &Tree) {
-    for &builder in &workshop.builders {
+    let remembers = |builder: &&Builder| matches!(builder, Builder::Relto | Builder::Both);
+    for &builder in workshop.builders.iter().filter(remembers) {
         tree.forget_natives();
         run(&workshop.make(tree, builder, &[]), 1);
     }

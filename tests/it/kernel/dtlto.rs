@@ -129,12 +129,13 @@ type Left = BTreeMap<&'static str, String>;
 fn linux_without_backends_of_its_own_is_linked_alike_by_relto_and_by_the_trivial_distributor() {
     let Some(tree) = Tree::copy() else { return };
     let kernel = Distributed::new(tree);
-    let (counts, theirs) = kernel.link(REFERENCE, |_| {});
-    let jobs = counts.jobs;
-    assert!(jobs > 500, "{counts:?}");
+    let (_, theirs) = kernel.link(REFERENCE, |_| {});
 
     let home = Home::new();
     let (counts, ours) = kernel.link(RELTO, |command| home.apply(command));
+    // The first link, after a change of the configuration, may have done more.
+    let jobs = counts.jobs;
+    assert!(jobs > 500, "{counts:?}");
     assert_eq!((counts.local, counts.in_place), (jobs - 1, 1), "{counts:?}");
     assert_eq!(ours, theirs);
     let (counts, ours) = kernel.link(RELTO, |command| home.apply(command));

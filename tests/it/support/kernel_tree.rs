@@ -42,6 +42,9 @@ const OPTIONS: [&str; 10] = [
     "VFAT_FS",
 ];
 
+/// The configuration would name the Rust compiler that is found, which is none of ours.
+const NO_RUST: &str = "RUSTC=false";
+
 /// The `.ko` files of that configuration that have code of more than one kind.
 pub(crate) const MODULES: [&str; 3] = ["drivers/block/loop.ko", "fs/fat/fat.ko", "fs/fat/vfat.ko"];
 
@@ -99,7 +102,7 @@ impl Tree {
         let scripts = scripts()?;
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let sources = sources(&scripts);
-        let recipe = format!("{} {OPTIONS:?} {STAMP:?}", sources.display());
+        let recipe = format!("{} {OPTIONS:?} {STAMP:?} {NO_RUST}", sources.display());
         let first = cached("kernel", &recipe, |folder| {
             build_first(&scripts, &sources, folder);
         });
@@ -293,6 +296,7 @@ fn make(sources: &Path, out: &Path, relto: &Path, words: &[&str]) -> Command {
         .arg(format!("O={}", out.display()))
         .arg(format!("LLVM={}", suffix()))
         .arg(format!("CC=relto cc clang{}", suffix()))
+        .arg(NO_RUST)
         .args(words)
         .env("PATH", path_with(relto))
         .envs(STAMP);
