@@ -35,7 +35,6 @@ pub(crate) fn run(command: &Command, times: usize) -> Sample {
     outer
         .arg(folder.path().join("log"))
         .arg(times.to_string())
-        .arg(folder.path().join("out.log"))
         .arg(command.get_program())
         .args(command.get_args());
     outer.current_dir(command.get_current_dir().unwrap_or(Path::new(".")));
