@@ -20,7 +20,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::thread::available_parallelism;
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use self::deliver::{Delivery, DeliveryError};
@@ -130,6 +132,8 @@ struct Link {
     /// Local slots take jobs that the farm may have, too.
     beside_farm: bool,
     slots: Arc<Slots>,
+    /// Results that are written at a time: hundreds may come at once, and more threads than this only wait for each other.
+    writing: Semaphore,
     /// Jobs without a result.
     queue: Arc<Queue>,
     /// The order in which jobs are planned.
@@ -185,6 +189,7 @@ pub async fn run(
         cancel,
         beside_farm: options.beside_farm,
         slots: Arc::clone(&options.slots),
+        writing: Semaphore::new(available_parallelism().map_or(1, NonZeroUsize::get).max(4)),
         queue: Arc::new(Queue::new(options.local_jobs)),
         next: AtomicUsize::new(0),
     });
