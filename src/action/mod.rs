@@ -15,6 +15,8 @@ pub mod native;
 pub mod overrides;
 pub mod response;
 mod table;
+#[cfg(test)]
+mod tests;
 pub mod toolchain_tree;
 pub mod tree;
 mod warnings;
@@ -72,6 +74,7 @@ pub struct Action {
     pub command: Encoded,
     /// The root's directories from the innermost to the root itself, without those of the toolchain.
     pub directories: Vec<Encoded>,
+    pub root: Digest,
     pub inputs: Vec<Input>,
     pub arguments: Vec<String>,
 }
@@ -98,6 +101,7 @@ impl Action {
             message,
             command,
             directories,
+            root,
             inputs: inputs(job, digests, shard),
             arguments,
         }
@@ -106,6 +110,14 @@ impl Action {
     /// The key in every action cache.
     pub fn digest(&self) -> Digest {
         self.message.digest
+    }
+
+    /// The key that `job`, of which this is the action, has under other `terms` of the same digest function.
+    pub fn digest_under(&self, terms: &Terms, job: &CanonicalJob) -> Digest {
+        let command = encode_command(terms, &self.arguments, job);
+        terms
+            .function
+            .digest(&encode_action(terms, &command, self.root))
     }
 }
 

@@ -23,6 +23,7 @@ mod verdict;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use self::deliver::{Delivery, DeliveryError};
@@ -109,6 +110,8 @@ struct Link {
     beside_farm: bool,
     slots: Slots,
     surroundings: Surroundings,
+    /// Results that are written at a time: hundreds may come at once, and more threads than this only wait for each other.
+    writing: Semaphore,
     /// Jobs without a result.
     queue: Arc<Queue>,
     /// The order in which jobs are planned.

@@ -3,6 +3,7 @@
 //! Enters: the number of a job. Leaves: its outputs, when the disk cache had them; else the job as executors take it.
 //! Runs on several threads at once, so that reading and hashing keep all cores busy while the linker waits.
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use fs_err as fs;
@@ -37,6 +38,9 @@ impl Hinted for PlanError {
         self.source.hints()
     }
 }
+
+/// Modules of a job, by the name that it gives them.
+type KnownFiles<'j> = HashMap<&'j str, Arc<FileFacts>>;
 
 /// What planning left to do.
 pub(super) enum Step {
@@ -114,11 +118,11 @@ impl Planner<'_> {
         if let Some(index) = &index {
             check_names(caller, job, index)?;
         }
-        let bytes = self.check_modules(job, index.as_ref())?;
+        let (bytes, known) = self.check_modules(job, index.as_ref())?;
         let reason = match self.tools.arguments(&job.arguments) {
             Err(reason) => reason,
             Ok(arguments) => match self.canonical(job, &arguments, index.as_ref())? {
-                Canonical::Hermetic(canonical) => match self.hermetic(*canonical) {
+                Canonical::Hermetic(canonical) => match self.hermetic(*canonical, &known) {
                     Ok(hermetic) => {
                         return Ok(Checked {
                             bytes,
@@ -177,16 +181,22 @@ impl Planner<'_> {
     }
 
     /// Checks every module that the job reads, and estimates how long the job takes: the module is compiled whole, of
-    /// an import only a part.
-    fn check_modules(&self, job: &Job, index: Option<&Index<'_>>) -> Result<u64, Unsound> {
+    /// an import only a part. Gives that, and what is known of each.
+    fn check_modules<'j>(
+        &self,
+        job: &'j Job,
+        index: Option<&'j Index<'_>>,
+    ) -> Result<(u64, KnownFiles<'j>), Unsound> {
         let entries = index.map(Index::modules).unwrap_or_default();
         let mut bytes = 0;
+        let mut all = KnownFiles::with_capacity(entries.len() + 1);
         // A module that is skipped, or compiled by itself, has no entry.
         let own = job.module().as_bytes();
         if !entries.iter().any(|entry| entry.path == own) {
             let known = self.module(job.module())?;
             self.module_facts(job.module(), &known)?;
             bytes += known.identity.size;
+            all.insert(job.module(), known);
         }
         for entry in entries {
             let name = std::str::from_utf8(&entry.path)
@@ -203,8 +213,9 @@ impl Planner<'_> {
             } else {
                 known.identity.size / 8
             };
+            all.insert(name, known);
         }
-        Ok(bytes)
+        Ok((bytes, all))
     }
 
     fn module(&self, name: &str) -> Result<Arc<FileFacts>, Unsound> {
@@ -250,7 +261,7 @@ impl Planner<'_> {
 
     /// Digests the files of a canonical job. The error is a reason to run in place: a file that an argument names cannot
     /// be read, and what that means is for the compiler to say.
-    fn hermetic(&self, job: CanonicalJob) -> Result<Hermetic, String> {
+    fn hermetic(&self, job: CanonicalJob, known: &KnownFiles<'_>) -> Result<Hermetic, String> {
         if let Form::NamesOnly(obstacle) = &job.form {
             self.events.note(format!(
                 "a shard keeps the order that lld gave it, and another link may miss the cache for that: {obstacle}"
@@ -259,16 +270,16 @@ impl Planner<'_> {
         let mut digests = Vec::with_capacity(job.files.len());
         let mut identities = Vec::with_capacity(job.files.len());
         for file in &job.files {
-            let facts = self
-                .hash_cache
-                .facts(&file.host, DigestFunction::Sha256, None);
-            match facts {
-                Ok(facts) => {
-                    digests.push(facts.digest);
-                    identities.push(facts.identity);
-                }
-                Err(error) => return Err(error.to_string()),
-            }
+            let looked_up = || {
+                self.hash_cache
+                    .facts(&file.host, DigestFunction::Sha256, None)
+            };
+            let facts = match known.get(file.name.as_str()) {
+                Some(facts) => Arc::clone(facts),
+                None => looked_up().map_err(|error| error.to_string())?,
+            };
+            digests.push(facts.digest);
+            identities.push(facts.identity);
         }
         let worker_key = self.tools.worker().map(|worker| {
             let action = Action::new(&worker.terms, &worker.tree, &job, &digests);

@@ -131,6 +131,7 @@ async fn deliver(
     job: &Arc<Planned>,
     compiled: &Arc<Compiled>,
 ) -> Result<(), LinkError> {
+    let _turn = link.writing.acquire().await;
     let (link, job, compiled) = (Arc::clone(link), Arc::clone(job), Arc::clone(compiled));
     spawn_blocking(move || link.delivery.compiled(&job, &compiled)).await?;
     Ok(())
@@ -141,6 +142,7 @@ async fn share(
     twins: Vec<Arc<Planned>>,
     compiled: &Arc<Compiled>,
 ) -> Result<(), LinkError> {
+    let _turn = link.writing.acquire().await;
     let (link, compiled) = (Arc::clone(link), Arc::clone(compiled));
     let shared = spawn_blocking(move || {
         let mut twins = twins.iter();

@@ -4,9 +4,10 @@
 //! the farm's connections. Everything that the user can set comes with each link; only the database and the farm are the
 //! site's own, and who keeps sites keeps one for each.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
+use std::thread::available_parallelism;
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -53,7 +54,7 @@ impl Site {
             state: Arc::new(open_state(options.state().as_deref())),
             memory: Arc::default(),
             connections,
-            hashing: Semaphore::new(thread::available_parallelism().map_or(1, usize::from)),
+            hashing: Semaphore::new(available_parallelism().map_or(1, usize::from)),
         }
     }
 
@@ -151,6 +152,7 @@ impl Site {
             cancel,
             beside_farm: options.beside_farm,
             slots: options.slots(),
+            writing: Semaphore::new(available_parallelism().map_or(1, NonZeroUsize::get).max(4)),
             surroundings,
             queue: Arc::new(Queue::new(options.local_jobs)),
             next: 0.into(),

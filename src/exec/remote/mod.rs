@@ -13,7 +13,10 @@ mod turn;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Duration;
+
+use tokio::sync::Semaphore;
 
 pub use fallen::{Cause, Fallen};
 use prepared::FarmToolchain;
@@ -24,7 +27,7 @@ use turn::{Found, Turn};
 use super::{Compiled, Hermetic, Planned, PlannedForm};
 use crate::action::toolchain_tree::ToolchainTree;
 use crate::action::{Action, Terms};
-use crate::digest::Digest;
+use crate::digest::{Digest, DigestFunction};
 use crate::events::{Event, Events};
 use crate::hash_cache::HashCache;
 use crate::reapi::{About, Client, Failure, OutputStyle};
@@ -71,6 +74,8 @@ pub struct RemoteExecutor {
     terms: Terms,
     toolchain: FarmToolchain,
     room: Arc<Room>,
+    /// Actions that are made at a time: that keeps processors busy, and takes memory.
+    making: Semaphore,
 }
 
 impl RemoteExecutor {
@@ -90,6 +95,7 @@ impl RemoteExecutor {
             terms,
             client,
             room: Room::new(shared.jobs),
+            making: Semaphore::new(available_parallelism().map_or(1, NonZeroUsize::get)),
             shared,
         })
     }
@@ -122,13 +128,22 @@ impl RemoteExecutor {
         };
         // Jobs come with the longest first: as long as there is room, none that is sent sooner takes it from those.
         let kept = self.executes().then(|| self.room.keep()).flatten();
-        let action = self.prepare(job).await?;
+        // Most of the action is made only if it has to be sent.
+        let mut prepared = None;
+        let key = match self.key(hermetic) {
+            Some(key) => key,
+            None => prepared.insert(self.prepare(job).await?).digest(),
+        };
+        self.shared.events.send(Event::ActionBuilt {
+            job: job.id,
+            action: key.to_string(),
+        });
         let turn = Turn {
             executor: self,
             job,
             hermetic,
-            action: action.digest(),
-            about: about(job, action.digest()),
+            action: key,
+            about: about(job, key),
             executing,
         };
         let mut skip_cache = !self.shared.accept_cached;
@@ -142,23 +157,31 @@ impl RemoteExecutor {
         if !self.executes() {
             return Err(Fallen::miss());
         }
+        let action = match prepared {
+            Some(action) => action,
+            None => self.prepare(job).await?,
+        };
+        debug_assert_eq!(action.digest(), key, "both are made of the same");
         turn.upload(action).await?;
         turn.execute(kept, skip_cache).await
     }
 
     /// Digests on a thread that may block: shards are large, and another digest function reads files.
     async fn prepare(self: &Arc<Self>, job: &Arc<Planned>) -> Result<Action, Fallen> {
+        let _turn = self.making.acquire().await;
         let (executor, planned) = (Arc::clone(self), Arc::clone(job));
         let built = spawn_blocking(move || match &planned.form {
             PlannedForm::Hermetic(hermetic) => executor.action(hermetic).map_err(Fallen::source),
             PlannedForm::InPlace => Err(Fallen::miss()),
         });
-        let action = built.await?;
-        self.shared.events.send(Event::ActionBuilt {
-            job: job.id,
-            action: action.digest().to_string(),
-        });
-        Ok(action)
+        built.await
+    }
+
+    /// The digest of the job's action on this farm, where the digests that the disk cache's key is made of are the farm's
+    /// too.
+    fn key(&self, hermetic: &Hermetic) -> Option<Digest> {
+        let same = self.terms.function == DigestFunction::Sha256 && self.shared.toolchain_is_ours();
+        same.then(|| hermetic.action.digest_under(&self.terms, &hermetic.job))
     }
 
     fn action(&self, hermetic: &Hermetic) -> Result<Action, String> {

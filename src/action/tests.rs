@@ -1,0 +1,66 @@
+use bytes::Bytes;
+
+use super::canonical::NamedOutput;
+use super::*;
+use crate::action::kind::OutputKind;
+use crate::thinlto::Form;
+
+fn terms() -> Terms {
+    Terms {
+        function: DigestFunction::Sha256,
+        old_outputs: false,
+        platform: Vec::new(),
+        salt: String::new(),
+        environment: Vec::new(),
+    }
+}
+
+#[test]
+fn a_key_under_other_terms_is_that_of_the_action_made_under_them() {
+    let function = DigestFunction::Sha256;
+    let toolchain = ToolchainTree::new(
+        function,
+        Vec::new(),
+        vec!["clang".to_owned()],
+        vec!["--config=x".to_owned()],
+    );
+    let job = CanonicalJob {
+        arguments: vec!["-O2".to_owned()],
+        shard: Bytes::from_static(b"shard"),
+        form: Form::Canonical,
+        files: Vec::new(),
+        outputs: vec![NamedOutput {
+            tree_path: "relto/out.o".to_owned(),
+            name: "a.o".to_owned(),
+            host: "a.o".into(),
+        }],
+        kind: OutputKind::Other,
+    };
+    let action = Action::new(&terms(), &toolchain, &job, &[]);
+    let pair = |name: &str| (name.to_owned(), "value".to_owned());
+    let others = [
+        terms(),
+        Terms {
+            old_outputs: true,
+            ..terms()
+        },
+        Terms {
+            platform: vec![pair("OSFamily"), pair("Pool")],
+            ..terms()
+        },
+        Terms {
+            salt: "salt".to_owned(),
+            environment: vec![pair("SOURCE_DATE_EPOCH")],
+            ..terms()
+        },
+    ];
+    let mut keys = Vec::new();
+    for terms in others {
+        let made = Action::new(&terms, &toolchain, &job, &[]).digest();
+        assert_eq!(action.digest_under(&terms, &job), made, "{terms:?}");
+        keys.push(made);
+    }
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), 4, "each of the terms matters");
+}
