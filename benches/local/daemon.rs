@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::measure::{Comparison, run};
 use crate::replay::Replay;
 use crate::support::backends::Backends;
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{Daemon, switch_on};
 use crate::support::farm::{Farm, Profile};
 use crate::support::link::Home;
 use crate::support::memory;
@@ -60,7 +60,7 @@ fn compare(
     const IN_A_ROW: usize = 20;
     let (daemon, alone) = (Daemon::new(), Home::new());
     let mut ours = command(&daemon.home);
-    daemon.switch_on(&mut ours);
+    switch_on(&mut ours);
     let mut theirs = command(&alone);
     more(&mut ours);
     more(&mut theirs);
@@ -82,7 +82,7 @@ fn compare(
 fn grow(command: &dyn Fn(&Home) -> Command) {
     let daemon = Daemon::new();
     let mut hit = command(&daemon.home);
-    daemon.switch_on(&mut hit);
+    switch_on(&mut hit);
     let mut done = 0;
     for jobs in MANY {
         run(&hit, jobs - done);

@@ -7,7 +7,7 @@ use fs_err as fs;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::backends::Backends;
-use crate::support::daemon::{Daemon, stderr, succeeded, wait_until};
+use crate::support::daemon::{Daemon, stderr, succeeded, switch_on, wait_until};
 use crate::support::program::{Feature, feature, generated};
 use crate::support::saved::Saved;
 
@@ -78,7 +78,7 @@ fn a_newer_relto_replaces_the_daemon_and_an_older_one_does_without() {
     fs::copy(env!("CARGO_BIN_EXE_relto"), &newer).expect("copied");
     let mut command = Command::new(&newer);
     daemon.home.apply(&mut command);
-    daemon.switch_on(&mut command);
+    switch_on(&mut command);
     command
         .current_dir(backends.folder())
         .arg("cc")
@@ -108,7 +108,7 @@ fn a_daemon_whose_executable_is_gone_makes_way_for_any_other() {
     fs::copy(env!("CARGO_BIN_EXE_relto"), &removed).expect("copied");
     let mut command = Command::new(&removed);
     daemon.home.apply(&mut command);
-    daemon.switch_on(&mut command);
+    switch_on(&mut command);
     command
         .current_dir(backends.folder())
         .arg("cc")

@@ -175,6 +175,5 @@ fn ten_thousand_jobs_leave_the_daemon_as_large_as_a_thousand() {
     let before = memory();
     run(9000 / backends.modules.len());
     let after = memory();
-    println!("{before} kB after 1,000 jobs, {after} kB after 10,000");
     assert!(after < before + before / 2, "{before} kB, then {after} kB");
 }

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::plain;
 use crate::support::backends::{Backends, WORDS};
-use crate::support::daemon::{Daemon, compilers, stderr, wait_until};
+use crate::support::daemon::{Daemon, compilers, stderr, switch_on, wait_until};
 use crate::support::fake::fake_clang;
 use crate::support::outcome::Counts;
 use crate::support::program::generated;
@@ -84,7 +84,7 @@ fn link(starter: &[&str]) -> (TempDir, Daemon, Saved, Child) {
     saved.compile_with(&compiler);
     let mut command = saved.command();
     daemon.home.apply(&mut command);
-    daemon.switch_on(&mut command);
+    switch_on(&mut command);
     command.env("TMPDIR", folder.path().join("tmp"));
     let mut command = through(starter, &command);
     let caller = command.stderr(Stdio::piped()).spawn().expect("started");

@@ -26,11 +26,6 @@ impl Daemon {
         Self { home: Home::new() }
     }
 
-    /// Lets `command`, which was pointed at this home, start the daemon and use it.
-    pub(crate) fn switch_on<'a>(&self, command: &'a mut Command) -> &'a mut Command {
-        command.env("RELTO_DAEMON", "on")
-    }
-
     /// `relto cc clang`, for the daemon.
     pub(crate) fn relto(&self, backends: &Backends) -> Command {
         self.relto_with(backends, &backends.compiler())
@@ -38,7 +33,7 @@ impl Daemon {
 
     pub(crate) fn relto_with(&self, backends: &Backends, compiler: &Path) -> Command {
         let mut command = backends.relto_with(&self.home, compiler);
-        self.switch_on(&mut command);
+        switch_on(&mut command);
         command
     }
 
@@ -107,6 +102,11 @@ impl Drop for Daemon {
             }
         }
     }
+}
+
+/// Lets `command`, which was pointed at a home, start the daemon there and use it.
+pub(crate) fn switch_on(command: &mut Command) {
+    command.env("RELTO_DAEMON", "on");
 }
 
 fn number_after(text: &str, words: &str) -> Option<u32> {
