@@ -92,8 +92,10 @@ pub(super) async fn execute(
         suspected: false,
     };
     loop {
-        run.attempts.admit()?;
-        match run.follow().await {
+        run.attempts.admit().await?;
+        let followed = run.follow().await;
+        run.attempts.ended(&followed);
+        match followed {
             Ok(ended) => {
                 run.operation = None;
                 match operation::conclude(ended) {
@@ -288,6 +290,7 @@ impl Run<'_> {
                 self.send_again(failure, &named).await
             }
             FailureKind::Transient { .. } => self.suspect(failure).await,
+            FailureKind::Overloaded => self.attempts.after(failure).await,
             _ => Err(failure),
         }
     }

@@ -28,6 +28,7 @@ mod capabilities;
 mod channel;
 mod connect;
 mod credentials;
+mod crowd;
 mod download;
 mod endpoint;
 mod execution;

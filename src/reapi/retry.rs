@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
+use super::crowd::{Crowd, Place};
 use super::rpc::Rpc;
 use super::status::{Failure, FailureKind};
 
@@ -88,6 +89,7 @@ pub(super) struct Circuit {
     gates: Mutex<HashMap<Scope, Gate>>,
     /// Counts openings, so that calls that pause learn of them.
     openings: watch::Sender<u64>,
+    crowd: Crowd,
 }
 
 /// A server that does not answer is dead for all methods, one that answers with an error only for that method.
@@ -109,6 +111,7 @@ impl Default for Circuit {
         Self {
             gates: Mutex::default(),
             openings: watch::Sender::new(0),
+            crowd: Crowd::default(),
         }
     }
 }
@@ -168,6 +171,8 @@ pub(super) struct Attempts<'a> {
     /// An attempt let its deadline pass.
     silent: bool,
     began: Instant,
+    /// While an attempt is under way.
+    place: Option<Place<'a>>,
 }
 
 impl<'a> Attempts<'a> {
@@ -185,21 +190,35 @@ impl<'a> Attempts<'a> {
             made: 0,
             silent: false,
             began: Instant::now(),
+            place: None,
         }
     }
 
-    /// To be asked before each attempt.
-    pub(super) fn admit(&mut self) -> Result<(), Failure> {
-        if self
-            .policy
-            .deadline
-            .is_some_and(|end| Instant::now() >= end)
-        {
-            return Err(Failure::too_late(self.rpc));
-        }
-        self.circuit.admit(self.rpc)?;
+    /// To be asked before each attempt. Returns when the server has room for one call more.
+    pub(super) async fn admit(&mut self) -> Result<(), Failure> {
+        let circuit = self.circuit;
+        let place = match self.policy.deadline {
+            Some(end) if Instant::now() >= end => return Err(Failure::too_late(self.rpc)),
+            Some(end) => timeout_at(end, circuit.crowd.enter())
+                .await
+                .map_err(|_| Failure::too_late(self.rpc))?,
+            None => circuit.crowd.enter().await,
+        };
+        circuit.admit(self.rpc)?;
+        self.place = Some(place);
         self.made += 1;
         Ok(())
+    }
+
+    /// The attempt is over, and another call may take its place.
+    pub(super) fn ended<T>(&mut self, result: &Result<T, Failure>) {
+        match (self.place.take(), result) {
+            (Some(place), Ok(_)) => place.ended_well(),
+            (Some(place), Err(failure)) if failure.kind == FailureKind::Overloaded => {
+                place.was_too_many();
+            }
+            _ => {}
+        }
     }
 
     pub(super) fn succeeded(&mut self) {

@@ -26,6 +26,8 @@ pub enum FailureKind {
     Timeout,
     /// The server says that another attempt may succeed, perhaps after a time that it names.
     Transient { retry_after: Option<Duration> },
+    /// The server has too much to do at once: fewer calls may do.
+    Overloaded,
     /// A message was larger than one side takes: send less at once.
     TooLarge,
     /// Inputs are not in the CAS. Empty where the server does not say which.
@@ -156,7 +158,10 @@ impl Failure {
     pub fn is_transient(&self) -> bool {
         matches!(
             self.kind,
-            FailureKind::Unreachable | FailureKind::Timeout | FailureKind::Transient { .. }
+            FailureKind::Unreachable
+                | FailureKind::Timeout
+                | FailureKind::Transient { .. }
+                | FailureKind::Overloaded
         )
     }
 }
@@ -208,9 +213,9 @@ fn classify(code: Code, message: &str, details: &[prost_types::Any]) -> FailureK
         | Code::DeadlineExceeded
         | Code::Aborted
         | Code::Internal
-        | Code::ResourceExhausted
         | Code::Unavailable
         | Code::DataLoss => FailureKind::Transient { retry_after: None },
+        Code::ResourceExhausted => FailureKind::Overloaded,
         Code::NotFound => FailureKind::NotFound,
         Code::Unauthenticated => FailureKind::Unauthenticated,
         Code::PermissionDenied => FailureKind::Denied,

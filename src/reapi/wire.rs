@@ -115,10 +115,12 @@ impl Wire {
         let mut attempts = self.attempts(role, rpc);
         let mut renewed = false;
         loop {
-            attempts.admit()?;
+            attempts.admit().await?;
             let call = self.open(role, lane, rpc, about).await?;
             let used = call.credentials.clone();
-            match Box::pin(attempt(call)).await {
+            let ended = Box::pin(attempt(call)).await;
+            attempts.ended(&ended);
+            match ended {
                 Ok(value) => {
                     attempts.succeeded();
                     return Ok(value);

@@ -2,6 +2,7 @@
 
 use fs_err as fs;
 use relto::digest::DigestFunction;
+use tonic::Code;
 
 use crate::support::farm::{Farm, Method, Platforms, Profile};
 use crate::support::link::{Home, Link};
@@ -59,6 +60,25 @@ fn a_farm_with_tiny_batches_makes_all_and_remembers_it_for_others() {
 #[test]
 fn a_farm_of_version_2_0_makes_all_and_remembers_it_for_others() {
     made_then_found(Profile::kajiya());
+}
+
+#[test]
+fn a_farm_that_takes_few_calls_at_a_time_gets_no_more() {
+    let farm = Farm::start(Profile {
+        most_calls: 4,
+        ..Profile::plain()
+    });
+    let program = generated(60);
+    let made = strict(&program, &farm.environment()).run_at(here());
+    let made = made.expect_works();
+    assert_all_remote(made.counts());
+    let refused = farm
+        .record()
+        .calls
+        .iter()
+        .filter(|call| call.code == Some(Code::ResourceExhausted))
+        .count();
+    assert!(refused > 0, "nothing was refused: the test shows nothing");
 }
 
 #[test]

@@ -52,9 +52,13 @@ fn a_real_farm_makes_objects_archives_and_cxx_and_finds_them_again() {
 }
 
 #[test]
-fn buildbarn_makes_a_whole_cxx_program_out_of_an_archive() {
-    if let Some(server) = Kind::Buildbarn.shared() {
-        made_then_found(server, &cxx(), Form::Archive, &[]);
+fn a_real_farm_makes_a_whole_cxx_program_out_of_an_archive() {
+    for server in executors() {
+        let long = std::env::var_os("RELTO_TEST_LONG").is_some();
+        // A minute and a half of compiling for each.
+        if long || server.kind() == Kind::Buildbarn {
+            made_then_found(server, &cxx(), Form::Archive, &[]);
+        }
     }
 }
 

@@ -91,6 +91,7 @@ impl Fallen {
             FailureKind::Unreachable
             | FailureKind::Timeout
             | FailureKind::Transient { .. }
+            | FailureKind::Overloaded
             | FailureKind::GivenUp => (Cause::Away, false),
             // The same for every job, and nothing that we send would be taken.
             FailureKind::Unauthenticated | FailureKind::Denied | FailureKind::Unsupported => {

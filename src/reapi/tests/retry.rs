@@ -24,7 +24,7 @@ impl Link {
         let mut attempts = self.attempts(rpc);
         let mut made = 0;
         loop {
-            if let Err(failure) = attempts.admit() {
+            if let Err(failure) = attempts.admit().await {
                 return (made, failure);
             }
             made += 1;
@@ -85,7 +85,7 @@ async fn one_call_finds_out_whether_the_server_is_back() {
     link.fail(Rpc::Read, FailureKind::Unreachable).await;
     tokio::time::sleep(HALF_OPEN_AFTER).await;
     let mut probe = link.attempts(Rpc::Read);
-    assert!(probe.admit().is_ok());
+    assert!(probe.admit().await.is_ok());
     assert!(link.circuit.admit(Rpc::Write).is_err(), "only one may try");
     probe.succeeded();
     assert!(link.circuit.admit(Rpc::Write).is_ok());
@@ -118,7 +118,7 @@ async fn the_servers_own_pause_is_kept_and_bounded() {
     for (asked, waited) in [(7, 7), (100_000, 120)] {
         let link = link(None);
         let mut attempts = link.attempts(Rpc::Execute);
-        attempts.admit().expect("admitted");
+        attempts.admit().await.expect("admitted");
         let retry_after = Some(Duration::from_secs(asked));
         let failure = Failure::new(FailureKind::Transient { retry_after }, Rpc::Execute, "busy");
         let began = Instant::now();

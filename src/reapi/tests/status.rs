@@ -56,7 +56,7 @@ fn codes_mean_the_same_whoever_sends_them() {
         (Code::Cancelled, TRANSIENT),
         (Code::DeadlineExceeded, TRANSIENT),
         (Code::DataLoss, TRANSIENT),
-        (Code::ResourceExhausted, TRANSIENT),
+        (Code::ResourceExhausted, FailureKind::Overloaded),
         (Code::NotFound, FailureKind::NotFound),
         (Code::Unauthenticated, FailureKind::Unauthenticated),
         (Code::PermissionDenied, FailureKind::Denied),

@@ -5,13 +5,14 @@
 //! ends. Leaves: a `Server`, which is gone when its guard is, or when the test process ends in whatever way. Without the variable a
 //! test skips and says so; `RELTO_TEST_REQUIRE` (names by comma, or `all`) makes that a failure.
 
+mod programs;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use fs_err as fs;
 use rustix::process::{Pid, Signal, kill_process_group};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,17 +79,20 @@ impl Kind {
     )]
     fn script(self) -> Option<PathBuf> {
         let variable = self.variable();
-        if let Some(script) = std::env::var_os(&variable).filter(|script| !script.is_empty()) {
+        let script = std::env::var_os(&variable).filter(|script| !script.is_empty());
+        if let Some(script) = script.filter(|_| programs::are_there(self)) {
             return Some(script.into());
         }
         let required = std::env::var("RELTO_TEST_REQUIRE").unwrap_or_default();
         let mut required = required.split(',').map(str::trim);
         assert!(
             !required.any(|name| name == self.name() || name == "all"),
-            "RELTO_TEST_REQUIRE wants `{}`, but `{variable}` is not set",
+            "RELTO_TEST_REQUIRE wants `{}`, but `{variable}` names no start script, or its worker has no `buildbox-run`",
             self.name()
         );
-        eprintln!("skipped: `{variable}` does not name a start script");
+        eprintln!(
+            "skipped: `{variable}` does not name a start script, or its worker has no `buildbox-run`"
+        );
         None
     }
 }
@@ -119,14 +123,14 @@ impl Server {
             .prefix(&format!("relto-{}-", kind.name()))
             .tempdir()
             .expect("a folder for the server");
-        lend_programs(kind, folder.path());
+        programs::lend(kind, folder.path());
         let mut complaints = Vec::new();
         // Somebody may take the port between the choice and the start.
         for _ in 0..3 {
             let port = free_port();
             match run_script(script, port, folder.path(), setup) {
                 Ok(processes) => {
-                    keep_programs(kind, folder.path());
+                    programs::keep(kind, folder.path());
                     return Self {
                         kind,
                         script: script.to_owned(),
@@ -157,8 +161,11 @@ impl Server {
         let platform = self.kind.platform().iter();
         let properties = platform.map(|(name, value)| format!("{name}={value}"));
         let properties = properties.map(|p| ("RELTO_REMOTE_DEFAULT_EXEC_PROPERTIES", p));
+        // Each execution holds one of 60 threads, and its workers need some to fetch their work.
+        let jobs = (self.kind == Kind::Buildgrid).then(|| ("RELTO_JOBS", "20".to_owned()));
         std::iter::once((endpoint, self.address()))
             .chain(properties)
+            .chain(jobs)
             .collect()
     }
 
@@ -307,35 +314,4 @@ fn free_port() -> u16 {
         }
     }
     panic!("no eight free ports in a row");
-}
-
-/// buildbox-casd's script fetches its programs into a new folder each time: once is enough.
-fn programs(kind: Kind) -> Option<PathBuf> {
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("casd-bin");
-    (kind == Kind::Casd).then_some(kept)
-}
-
-fn lend_programs(kind: Kind, folder: &Path) {
-    if let Some(kept) = programs(kind).filter(|kept| kept.is_dir()) {
-        copy_files(&kept, &folder.join("bin")).expect("programs copied");
-    }
-}
-
-fn keep_programs(kind: Kind, folder: &Path) {
-    let Some(kept) = programs(kind).filter(|kept| !kept.exists()) else {
-        return;
-    };
-    let part = kept.with_extension(std::process::id().to_string());
-    let copied = copy_files(&folder.join("bin"), &part).and_then(|()| fs::rename(&part, &kept));
-    // Another test process may have been first.
-    drop(copied);
-}
-
-fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        fs::copy(entry.path(), to.join(entry.file_name()))?;
-    }
-    Ok(())
 }

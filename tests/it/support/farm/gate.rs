@@ -148,7 +148,8 @@ impl Service {
         let digests = parsed.clone().unwrap_or_default();
         let mut entry = self.record_begin(method, headers, peer, &about, digests);
         let checked = self
-            .check_headers(headers)
+            .check_crowd()
+            .and_then(|()| self.check_headers(headers))
             .and_then(|()| self.check_about(&about))
             .and_then(|()| parsed.map_err(|error| self.violation(error.to_string())));
         let struck = match checked {
@@ -202,6 +203,13 @@ impl Service {
             },
             code: None,
         }
+    }
+
+    fn check_crowd(&self) -> Result<(), Status> {
+        if lock(&self.record).open_calls() <= self.profile.most_calls {
+            return Ok(());
+        }
+        Err(Status::resource_exhausted("Concurrent RPC limit exceeded!"))
     }
 
     fn check_headers(&self, headers: &MetadataMap) -> Result<(), Status> {

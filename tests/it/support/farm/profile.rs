@@ -81,6 +81,8 @@ pub(crate) struct Profile {
     pub(crate) batch_count: BatchCount,
     /// Sum of blob sizes that one `BatchReadBlobs` may ask for.
     pub(crate) batch_read_limit: u64,
+    /// More calls than this at a time are refused, in the words of gRPC for Python.
+    pub(crate) most_calls: u32,
     /// Largest request message.
     pub(crate) message_limit: usize,
     pub(crate) max_blob_size: u64,

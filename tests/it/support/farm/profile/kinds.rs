@@ -23,6 +23,7 @@ impl Profile {
             message_limit: 8 << 20,
             max_blob_size: 0,
             find_missing_limit: usize::MAX,
+            most_calls: u32::MAX,
             stream_zstd: false,
             batch_zstd: false,
             committed: Committed::Compressed,
