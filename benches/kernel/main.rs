@@ -93,9 +93,9 @@ impl Workshop {
             Builder::Both => {
                 let line = "compiler=relto-$1\nshift\nexec ccache \"$compiler\" \"$@\"";
                 let folder = self.script(builder, line);
-                let link = folder.join(format!("relto-clang{}", suffix()));
-                if !link.exists() {
-                    symlink(env!("CARGO_BIN_EXE_relto"), link).expect("a link");
+                let mask = folder.join(format!("relto-clang{}", suffix()));
+                if !mask.exists() {
+                    symlink(env!("CARGO_BIN_EXE_relto"), mask).expect("a link");
                 }
                 tree.through(&folder, &words)
             }

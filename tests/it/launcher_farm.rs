@@ -5,7 +5,7 @@ use std::os::unix::net::UnixListener;
 use fs_err as fs;
 
 use crate::support::backends::{Backends, WORDS, add};
-use crate::support::farm::{Farm, Profile};
+use crate::support::farm::{Farm, Outcome, Profile};
 use crate::support::link::Home;
 use crate::support::outcome::Counts;
 use crate::support::program::{Feature, feature, generated};
@@ -119,6 +119,18 @@ fn a_farm_whose_worker_fails_leaves_the_last_word_to_the_compiler_here() {
     assert!(output.status.success(), "{stderr}");
     assert!(stderr.contains("`main.o`: in place"), "{stderr}");
     assert!(!stderr.contains("disagrees"), "both were right: {stderr}");
+}
+
+/// The words name another module each time, and are no news all the same.
+#[test]
+fn a_farm_that_compiles_nothing_is_told_of_once() {
+    let farm = Farm::scripted(Profile::plain(), |_| Outcome::exit(1, "illegal hardware\n"));
+    let backends = Backends::new(&generated(4));
+    let (counts, said) = run_all(&backends, &Home::new(), &farm.environment());
+    assert_eq!(counts.local, counts.jobs, "{said}");
+    assert_eq!(said.matches("relto: warning: ").count(), 1, "{said}");
+    assert!(said.contains("the farm disagrees"), "{said}");
+    backends.assert_identical_objects();
 }
 
 /// Buildbarn, buildbox-casd, BuildGrid: whichever is there.

@@ -234,8 +234,8 @@ impl Made {
             words.next() == Some("CC")
                 && words.last().is_some_and(|name| {
                     // The kernel's tools are named from the root.
-                    let ours = name.ends_with(".o") && !name.starts_with('/');
-                    ours && !name.ends_with(".thinlto-native.o")
+                    let is_object = Path::new(name).extension().is_some_and(|it| it == "o");
+                    is_object && !name.starts_with('/') && !name.ends_with(".thinlto-native.o")
                 })
         };
         Self {
