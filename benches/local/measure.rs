@@ -23,7 +23,7 @@ pub(crate) struct Sample {
 /// # Panics
 /// A run fails: a wrong run has no time.
 pub(crate) fn run(command: &Command, times: usize) -> Sample {
-    const LOOP: &str = "i=$1; shift; while [ $i -gt 0 ]; do \"$@\" >out.log 2>&1 || { cat out.log >&2; exit 1; }; i=$((i - 1)); done";
+    const LOOP: &str = "i=$1; log=$2; shift 2; while [ $i -gt 0 ]; do \"$@\" >\"$log\" 2>&1 || { cat \"$log\" >&2; exit 1; }; i=$((i - 1)); done";
     let folder = tempfile::TempDir::new().expect("a temporary folder");
     let report = folder.path().join("time");
     let mut outer = Command::new("/usr/bin/time");
@@ -33,6 +33,7 @@ pub(crate) fn run(command: &Command, times: usize) -> Sample {
         .args(["-f", "%e %U %S %M", "sh", "-c", LOOP, "sh"]);
     outer
         .arg(times.to_string())
+        .arg(folder.path().join("log"))
         .arg(command.get_program())
         .args(command.get_args());
     outer.current_dir(command.get_current_dir().unwrap_or(Path::new(".")));
