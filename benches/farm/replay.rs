@@ -77,24 +77,28 @@ pub(crate) fn replay(runs: usize) {
             ];
             samples.push((sample, bounds));
         }
-        let jobs = link.jobs() * copies;
-        let ratios = |which: usize| -> Vec<f64> {
-            let of = |(s, bounds): &(Sample, [f64; 2])| s.wall / bounds[which];
-            samples.iter().map(of).collect()
-        };
-        let least = ratios(0).into_iter().fold(f64::INFINITY, f64::min);
-        let most = ratios(0).into_iter().fold(0.0, f64::max);
-        let cpu = median(samples.iter().map(|(s, _)| s.cpu));
-        show(&format!(
-            "{jobs:5}  {:10.3}  {:9.3}  {:7.3}  ({least:.3} to {most:.3})  {:17.3}  {:7.3}  {cpu:18.3}  {:9.3}\n",
-            median(samples.iter().map(|(_, bounds)| bounds[0])),
-            median(samples.iter().map(|(s, _)| s.wall)),
-            median(ratios(0).into_iter()),
-            median(samples.iter().map(|(_, bounds)| bounds[1])),
-            median(ratios(1).into_iter()),
-            cpu * 1000.0 / number(jobs),
-        ));
+        show_line(link.jobs() * copies, &samples);
     }
+}
+
+/// Runs, each with its two bounds.
+fn show_line(jobs: usize, samples: &[(Sample, [f64; 2])]) {
+    let ratios = |which: usize| -> Vec<f64> {
+        let of = |(s, bounds): &(Sample, [f64; 2])| s.wall / bounds[which];
+        samples.iter().map(of).collect()
+    };
+    let least = ratios(0).into_iter().fold(f64::INFINITY, f64::min);
+    let most = ratios(0).into_iter().fold(0.0, f64::max);
+    let cpu = median(samples.iter().map(|(s, _)| s.cpu));
+    show(&format!(
+        "{jobs:5}  {:10.3}  {:9.3}  {:7.3}  ({least:.3} to {most:.3})  {:17.3}  {:7.3}  {cpu:18.3}  {:9.3}\n",
+        median(samples.iter().map(|(_, bounds)| bounds[0])),
+        median(samples.iter().map(|(s, _)| s.wall)),
+        median(ratios(0).into_iter()),
+        median(samples.iter().map(|(_, bounds)| bounds[1])),
+        median(ratios(1).into_iter()),
+        cpu * 1000.0 / number(jobs),
+    ));
 }
 
 /// No farm of this kind is faster: the longest job, all jobs over all slots, all bytes over the line.
