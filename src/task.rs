@@ -125,7 +125,7 @@ mod tests {
             let mut count = begun.lock().expect("not poisoned");
             *count += 1;
             more.notify_all();
-            let patience = Duration::from_secs(60);
+            let patience = Duration::from_mins(1);
             let (_count, waited) = more
                 .wait_timeout_while(count, patience, |count| *count < 3)
                 .expect("not poisoned");

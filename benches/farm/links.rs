@@ -140,6 +140,33 @@ impl Multiplied {
         }
     }
 
+    /// Bytes of the modules and the shard that the job of `module` reads.
+    pub(crate) fn bytes_read(&self, module: &str) -> u64 {
+        let job = jobs(&self.link)
+            .iter()
+            .find(|job| text(&job["inputs"][0]) == module);
+        let inputs = job.expect("a job")["inputs"].as_array().expect("a list");
+        let size = |name: &Value| {
+            fs::metadata(self.folder().join(text(name)))
+                .expect("there")
+                .len()
+        };
+        inputs.iter().map(size).sum()
+    }
+
+    /// Removes what an earlier run of `job_file` has left: lld's folder holds no objects yet, either.
+    pub(crate) fn remove_objects(&self, job_file: &Path) {
+        let file = fs::read(job_file).expect("read");
+        let link: Value = serde_json::from_slice(&file).expect("a job file");
+        for job in jobs(&link) {
+            let object = self.folder().join(text(&job["outputs"][0]));
+            match fs::remove_file(object) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{error}"),
+                _ => {}
+            }
+        }
+    }
+
     /// relto, as lld starts it.
     pub(crate) fn relto(&self, home: &Home, job_file: &Path, options: &[String]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_relto"));

@@ -70,12 +70,12 @@ fn links_of(size: usize, link: &Multiplied, script: &Script, runs: usize) {
     };
     let cache = home.path().join("disk");
     let cache = cache.display().to_string();
-    line(
-        "all new, executed",
-        jobs,
-        &[run(&with(&executes, "off"), 1)],
-    );
-    let again = |command: &Command| -> Vec<Sample> { (0..runs).map(|_| run(command, 1)).collect() };
+    let once = |command: &Command| {
+        link.remove_objects(&file);
+        run(command, 1)
+    };
+    line("all new, executed", jobs, &[once(&with(&executes, "off"))]);
+    let again = |command: &Command| -> Vec<Sample> { (0..runs).map(|_| once(command)).collect() };
     line(
         "known files, executed",
         jobs,

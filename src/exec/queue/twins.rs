@@ -28,17 +28,13 @@ impl Twins {
         let Some(key) = job.key() else {
             return Some(job);
         };
-        match self.first.get(&key) {
-            Some(first) => {
-                let others = self.others.entry(*first).or_default();
-                others.push((job, places));
-                None
-            }
-            None => {
-                self.first.insert(key, job.id);
-                Some(job)
-            }
+        if let Some(first) = self.first.get(&key) {
+            let others = self.others.entry(*first).or_default();
+            others.push((job, places));
+            return None;
         }
+        self.first.insert(key, job.id);
+        Some(job)
     }
 
     /// `first` has its result: those who waited for it. The next job of this key runs.

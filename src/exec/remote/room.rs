@@ -57,16 +57,12 @@ impl Room {
 
     fn keep_or_wait(self: &Arc<Self>, rank: Rank, letter: oneshot::Sender<Place>) -> Option<Place> {
         let mut state = self.state();
-        match state.free.checked_sub(1) {
-            Some(free) => {
-                state.free = free;
-                Some(self.place())
-            }
-            None => {
-                state.waiting.insert(rank, letter);
-                None
-            }
+        if let Some(free) = state.free.checked_sub(1) {
+            state.free = free;
+            return Some(self.place());
         }
+        state.waiting.insert(rank, letter);
+        None
     }
 
     /// Of those who have left, nothing but their letter is here; a place that crosses with one comes back by its drop.
