@@ -7,14 +7,16 @@ use fs_err as fs;
 use crate::support::kernel_tree::{INCLUDES_A_FILE, MODULES, Made, Tree, digest};
 use crate::support::link::Home;
 use crate::support::llvm::run;
-use crate::support::outcome::Counts;
 
 const EVERYTHING: [&str; 2] = ["vmlinux", "modules"];
 
 /// All but the one that includes a file were found.
-fn assert_found(counts: Counts, jobs: usize, when: &str) {
+fn assert_found(made: &Made, jobs: usize, when: &str) {
+    let counts = made.counts;
     let found = (counts.jobs, counts.cached, counts.in_place);
-    assert_eq!(found, (jobs, jobs - 1, 1), "{when}: {counts:?}");
+    let lines = made.stderr.lines();
+    let compiled: Vec<_> = lines.filter(|line| line.ends_with("`: local")).collect();
+    assert_eq!(found, (jobs, jobs - 1, 1), "{when}: {compiled:#?}");
 }
 
 /// `kernel/configs.c` reads the configuration by assembly, so it must come from no cache.
@@ -51,7 +53,7 @@ fn linux_has_clangs_own_backends_and_compiles_each_of_them_once() {
     fs::remove_file(tree.path("kernel/fork.o")).expect("removed");
     let made = Made::by(&mut tree.relto(&home, &EVERYTHING));
     assert_eq!(made.front_ends, 1);
-    assert_found(made.counts, jobs, "after a touch");
+    assert_found(&made, jobs, "after a touch");
     assert_same_kernel(&tree);
 
     let edit = tree.beside("edit.h");
@@ -91,7 +93,7 @@ fn linux_built_in_another_folder_finds_what_this_one_compiled() {
     };
     let made = Made::by(&mut tree.relto(&home, &EVERYTHING));
     assert!(made.front_ends >= jobs, "{made:?}");
-    assert_found(made.counts, jobs, "in another folder");
+    assert_found(&made, jobs, "in another folder");
     assert_same_kernel(&tree);
 }
 
