@@ -128,7 +128,7 @@ fn pasted(page: &str) -> Vec<String> {
 fn the_lines_that_the_page_on_farms_gives_are_accepted() {
     let page = fs_err::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/farms.md"));
     let pasted = pasted(&page.expect("the page"));
-    assert_eq!(pasted.len(), 6, "one for each farm");
+    assert_eq!(pasted.len(), 7, "one for each farm");
     for text in pasted {
         let place = Place::new();
         for file in text.split("@~/").skip(1) {
