@@ -10,6 +10,7 @@ mod replay;
 mod support;
 
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 
@@ -159,6 +160,29 @@ fn relink(settings: &Settings) {
     show(&format!(
         "whole link, all cached: relto, lld with --thinlto-cache-dir\n{HEAD}"
     ));
+    show(&both.line("wall, s", |sample| sample.wall));
+    let ready = TempDir::new().expect("a temporary folder");
+    let folder = format!("--ready={}", ready.path().display());
+    let script = Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/benches/local/ready.py"
+    ));
+    let least = || {
+        run(
+            &Link::through(script, &program)
+                .option(&folder)
+                .command(&home),
+            1,
+        )
+    };
+    least();
+    let both = Comparison::of(settings.runs, least, theirs);
+    show(&format!(
+        "the same: a distributor that only links objects into place (`benches/local/ready.py`), lld with its cache\n{HEAD}"
+    ));
+    show(&both.line("wall, s", |sample| sample.wall));
+    let both = Comparison::of(settings.runs, ours, least);
+    show(&format!("the same: relto, that distributor\n{HEAD}"));
     show(&both.line("wall, s", |sample| sample.wall));
 }
 
