@@ -13,14 +13,11 @@ use relto::reapi::{
     About, Blob, Client, ClientOptions, FailureKind, Header, Rpc, Stage, declared_outputs, stderr,
 };
 
-use server::{Server, start};
-
 use crate::client_action::{Shape, job, prepare};
-
-mod server;
+use crate::support::servers::{Kind, Server, Setup};
 
 fn options(server: &Server, executes: bool) -> ClientOptions {
-    let address = Some(format!("grpc://127.0.0.1:{}", server.port));
+    let address = Some(format!("grpc://127.0.0.1:{}", server.port()));
     ClientOptions {
         executor: address.clone().filter(|_| executes),
         cache: address,
@@ -134,11 +131,11 @@ async fn lost_inputs_are_sent(client: &Client) {
 
 #[tokio::test]
 async fn casd_stores_and_executes() {
-    let Some(server) = start("casd", &[], |_| ()) else {
+    let Some(server) = Kind::Casd.private(&Setup::default()) else {
         return;
     };
     let client = connect(&options(&server, true)).await;
-    blobs_travel(&client, server.folder.path()).await;
+    blobs_travel(&client, server.folder()).await;
     an_action_runs(&client).await;
     lost_inputs_are_sent(&client).await;
     a_dropped_execution_is_cancelled(&client).await;
@@ -146,11 +143,11 @@ async fn casd_stores_and_executes() {
 
 #[tokio::test]
 async fn buildgrid_stores_and_executes() {
-    let Some(server) = start("buildgrid", &[], |_| ()) else {
+    let Some(server) = Kind::Buildgrid.private(&Setup::default()) else {
         return;
     };
     let client = connect(&options(&server, true)).await;
-    blobs_travel(&client, server.folder.path()).await;
+    blobs_travel(&client, server.folder()).await;
     an_action_runs(&client).await;
     lost_inputs_are_sent(&client).await;
 }
@@ -179,7 +176,7 @@ async fn a_dropped_execution_is_cancelled(client: &Client) {
 
 #[tokio::test]
 async fn buildbarn_stores_and_executes() {
-    let Some(server) = start("buildbarn", &[], |_| ()) else {
+    let Some(server) = Kind::Buildbarn.private(&Setup::default()) else {
         return;
     };
     for digest_function in [DigestFunction::Sha256, DigestFunction::Blake3] {
@@ -189,7 +186,7 @@ async fn buildbarn_stores_and_executes() {
         };
         let client = connect(&options).await;
         assert!(client.capabilities().zstd_streams && !client.capabilities().zstd_batches);
-        blobs_travel(&client, server.folder.path()).await;
+        blobs_travel(&client, server.folder()).await;
         an_action_runs(&client).await;
         lost_inputs_are_sent(&client).await;
     }
@@ -197,7 +194,7 @@ async fn buildbarn_stores_and_executes() {
 
 #[tokio::test]
 async fn buildbarn_without_a_worker_for_the_platform_is_found_out_once() {
-    let Some(server) = start("buildbarn", &[], |_| ()) else {
+    let Some(server) = Kind::Buildbarn.private(&Setup::default()) else {
         return;
     };
     let client = connect(&options(&server, true)).await;
@@ -223,13 +220,13 @@ async fn buildbarn_without_a_worker_for_the_platform_is_found_out_once() {
 
 #[tokio::test]
 async fn bazel_remote_is_a_cache_that_takes_results() {
-    let Some(server) = start("bazel_remote", &[], |_| ()) else {
+    let Some(server) = Kind::BazelRemote.private(&Setup::default()) else {
         return;
     };
     let client = connect(&options(&server, false)).await;
     assert!(!client.capabilities().can_execute && client.capabilities().can_update_action_cache);
     assert!(client.capabilities().zstd_streams && client.capabilities().zstd_batches);
-    blobs_travel(&client, server.folder.path()).await;
+    blobs_travel(&client, server.folder()).await;
     let prepared = prepare(&Shape::linux(&client), "true", "cached");
     let object = Bytes::from_static(b"an object");
     let digest = client.digest_function().digest(&object);
@@ -260,25 +257,29 @@ async fn bazel_remote_is_a_cache_that_takes_results() {
 
 #[tokio::test]
 async fn bazel_remote_behind_tls_and_a_password() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = |name: &str| folder.path().join(name);
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("made");
+    fs::write(file("server.pem"), made.cert.pem()).expect("written");
+    fs::write(file("server.key"), made.signing_key.serialize_pem()).expect("written");
+    // "open sesame", as `htpasswd -s` writes it.
+    let line = "relto:{SHA}W8r/fyL/UzygmbNAjq2HbA67qac=\n";
+    fs::write(file("passwords"), line).expect("written");
     let flags = [
-        "--tls_cert_file=DIR/server.pem",
-        "--tls_key_file=DIR/server.key",
-        "--htpasswd_file=DIR/passwords",
+        ("tls_cert_file", "server.pem"),
+        ("tls_key_file", "server.key"),
+        ("htpasswd_file", "passwords"),
     ];
-    let flags = flags.map(str::to_owned);
-    let prepare = |folder: &Path| {
-        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("made");
-        fs::write(folder.join("server.pem"), made.cert.pem()).expect("written");
-        fs::write(folder.join("server.key"), made.signing_key.serialize_pem()).expect("written");
-        // "open sesame", as `htpasswd -s` writes it.
-        let line = "relto:{SHA}W8r/fyL/UzygmbNAjq2HbA67qac=\n";
-        fs::write(folder.join("passwords"), line).expect("written");
+    let flags = flags.map(|(flag, name)| format!("--{flag}={}", file(name).display()));
+    let setup = Setup {
+        arguments: flags.to_vec(),
+        ..Setup::default()
     };
-    let Some(server) = start("bazel_remote", &flags, prepare) else {
+    let Some(server) = Kind::BazelRemote.private(&setup) else {
         return;
     };
     let mut options = ClientOptions {
-        cache: Some(format!("grpcs://127.0.0.1:{}", server.port)),
+        cache: Some(format!("grpcs://127.0.0.1:{}", server.port())),
         // relto:open sesame
         headers: vec![Header {
             name: "Authorization".to_owned(),
@@ -289,9 +290,9 @@ async fn bazel_remote_behind_tls_and_a_password() {
     let untrusted = Client::connect(&options, Events::discarded()).await;
     let error = untrusted.expect_err("a certificate that nobody signed");
     assert!(format!("{error:?}").contains("ertificate"), "{error:?}");
-    options.tls.certificate = Some(server.folder.path().join("server.pem"));
+    options.tls.certificate = Some(file("server.pem"));
     let client = connect(&options).await;
-    blobs_travel(&client, server.folder.path()).await;
+    blobs_travel(&client, server.folder()).await;
     // relto:wrong
     options.headers[0].value = "Basic cmVsdG86d3Jvbmc=".to_owned();
     let refused = Client::connect(&options, Events::discarded()).await;
