@@ -18,7 +18,7 @@ use crate::config::{Settings, Strategy, Toolchain};
 use crate::error::Hinted;
 use crate::events::Events;
 use crate::fs::remove_if_there;
-use crate::job::{Caller, Job, JobFile};
+use crate::job::{Caller, JobFile};
 use crate::launcher::{self, GuardedError};
 use crate::link::{self, Verdict};
 use crate::process::{Finished, Interruption, Jobserver, Parent, Watch};
@@ -85,7 +85,7 @@ pub(super) fn run_jobs(
         let ended = small_runtime()?.block_on(async {
             let mut watch = watch(file.caller)?;
             let ended = served.run(&events, &mut watch).await;
-            Ok(ended.map(|ended| settled(ended, &file.jobs, &watch)))
+            Ok(ended.map(|ended| settled(ended, &outputs(&file), &watch)))
         });
         if let Some(ended) = ended? {
             return ended;
@@ -96,9 +96,9 @@ pub(super) fn run_jobs(
         Caller::Launcher => small_runtime(),
     };
     runtime?.block_on(async {
-        let (mut watch, jobs) = (watch(file.caller)?, file.jobs.clone());
+        let (mut watch, outputs) = (watch(file.caller)?, outputs(&file));
         let ended = linked(file, options, events, &mut watch).await;
-        settled(ended, &jobs, &watch)
+        settled(ended, &outputs, &watch)
     })
 }
 
@@ -132,10 +132,19 @@ fn watch(caller: Caller) -> Result<Watch, EngineError> {
     watch.map_err(EngineError::NoThreads)
 }
 
+fn outputs(file: &JobFile) -> Vec<String> {
+    let outputs = file.jobs.iter().flat_map(|job| &job.outputs);
+    outputs.cloned().collect()
+}
+
 /// Takes back what a link wrote that failed: a linker that is gone removes no objects any more.
-fn settled(ended: Result<(), EngineError>, jobs: &[Job], watch: &Watch) -> Result<(), EngineError> {
+fn settled(
+    ended: Result<(), EngineError>,
+    outputs: &[String],
+    watch: &Watch,
+) -> Result<(), EngineError> {
     if ended.is_err() || watch.is_parent_gone() {
-        for output in jobs.iter().flat_map(|job| &job.outputs) {
+        for output in outputs {
             // The reason why the link failed is what the user must see, not this.
             let _ = remove_if_there(Path::new(output));
         }
