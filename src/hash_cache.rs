@@ -46,7 +46,8 @@ pub struct FileFacts {
 #[derive(Debug)]
 pub struct HashCache {
     state: Arc<State>,
-    memory: Arc<Memory>,
+    /// Of a process that outlives the link; in any other the maps below are all that there is to know.
+    memory: Option<Arc<Memory>>,
     sha256: Mutex<HashMap<PathBuf, Arc<Slot>>>,
     blake3: Mutex<HashMap<PathBuf, Arc<Slot>>>,
     pending: Mutex<Pending>,
@@ -74,12 +75,12 @@ impl HashCache {
     /// A cache that remembers through `state`, or for this link only when that is disabled.
     #[must_use]
     pub fn new(state: Arc<State>) -> Self {
-        Self::with_memory(state, Arc::default())
+        Self::with_memory(state, None)
     }
 
-    /// As `new`, in a process that also remembers by itself.
+    /// As `new`; a process that runs many links also remembers by itself.
     #[must_use]
-    pub fn with_memory(state: Arc<State>, memory: Arc<Memory>) -> Self {
+    pub fn with_memory(state: Arc<State>, memory: Option<Arc<Memory>>) -> Self {
         Self {
             state,
             memory,
@@ -168,16 +169,18 @@ impl HashCache {
         contents::check_regular(path, &found)?;
         let identity = Identity::of(&found);
         let answers = |facts: &FileFacts| probe.is_none() || facts.note.is_some();
-        if let Some(facts) = self
-            .memory
-            .find(&identity, function)
+        let memory = self.memory.as_ref();
+        if let Some(facts) = memory
+            .and_then(|memory| memory.find(&identity, function))
             .filter(|it| answers(it))
         {
             return Ok(Known { facts, racy: false });
         }
         if let Some(facts) = self.stored(&identity, function).filter(answers) {
             let facts = Arc::new(facts);
-            self.memory.keep(function, &facts);
+            if let Some(memory) = memory {
+                memory.keep(function, &facts);
+            }
             return Ok(Known { facts, racy: false });
         }
         let read = self.read(path, function, probe)?;
@@ -200,7 +203,9 @@ impl HashCache {
 
     fn remember(&self, known: &Known, function: DigestFunction) {
         if !known.racy {
-            self.memory.keep(function, &known.facts);
+            if let Some(memory) = &self.memory {
+                memory.keep(function, &known.facts);
+            }
             let facts = Arc::clone(&known.facts);
             lock(&self.pending).new.push(NewRow { function, facts });
         }

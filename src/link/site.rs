@@ -30,7 +30,8 @@ use crate::state::State;
 #[derive(Debug)]
 pub struct Site {
     pub(super) state: Arc<State>,
-    memory: Arc<Memory>,
+    /// `None` for a process that runs one link and ends: nobody would ask it.
+    memory: Option<Arc<Memory>>,
     pub(super) connections: Connections,
     /// Threads that read and hash what is no link's yet.
     pub(super) hashing: Semaphore,
@@ -40,19 +41,19 @@ impl Site {
     /// For a process that runs one link and ends.
     #[must_use]
     pub fn of_one_link(options: &Options) -> Self {
-        Self::new(options, Connections::for_one_link())
+        Self::new(options, None, Connections::for_one_link())
     }
 
     /// For links whose `state_folder` and `farm` are those of `options`.
     #[must_use]
     pub fn lasting(options: &Options) -> Self {
-        Self::new(options, Connections::lasting())
+        Self::new(options, Some(Arc::default()), Connections::lasting())
     }
 
-    fn new(options: &Options, connections: Connections) -> Self {
+    fn new(options: &Options, memory: Option<Arc<Memory>>, connections: Connections) -> Self {
         Self {
             state: Arc::new(open_state(options.state().as_deref())),
-            memory: Arc::default(),
+            memory,
             connections,
             hashing: Semaphore::new(available_parallelism().map_or(1, usize::from)),
         }
@@ -60,13 +61,13 @@ impl Site {
 
     /// What one link or round of files knows of files.
     pub(super) fn hash_cache(&self) -> Arc<HashCache> {
-        let (state, memory) = (Arc::clone(&self.state), Arc::clone(&self.memory));
+        let (state, memory) = (Arc::clone(&self.state), self.memory.clone());
         Arc::new(HashCache::with_memory(state, memory))
     }
 
     /// Files whose digests are remembered.
     pub fn known_files(&self) -> usize {
-        self.memory.len()
+        self.memory.as_ref().map_or(0, |memory| memory.len())
     }
 
     /// Runs all jobs of `file`. Ends early, with every compiler gone, when `cancel` fires.
