@@ -1,13 +1,13 @@
 //! The daemon: who starts it, who may use it, when it leaves. What it does for links is in `daemon/`.
 
 use std::os::unix::fs::{PermissionsExt as _, chown};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use fs_err as fs;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::backends::Backends;
-use crate::support::daemon::{Daemon, stderr, succeeded, switch_on, wait_until};
+use crate::support::daemon::{Daemon, stderr, succeeded, wait_until};
 use crate::support::program::{Feature, feature, generated};
 use crate::support::saved::Saved;
 
@@ -76,13 +76,7 @@ fn a_newer_relto_replaces_the_daemon_and_an_older_one_does_without() {
     let first = daemon.process();
     let newer = backends.path("relto");
     fs::copy(env!("CARGO_BIN_EXE_relto"), &newer).expect("copied");
-    let mut command = Command::new(&newer);
-    daemon.home.apply(&mut command);
-    switch_on(&mut command);
-    command
-        .current_dir(backends.folder())
-        .arg("cc")
-        .arg(backends.compiler());
+    let mut command = daemon.relto_at(&newer, &backends);
     succeeded(command.args(backends.arguments(&backends.modules[1], "native.o")));
     let second = daemon.process();
     assert_ne!(first, second);
@@ -106,13 +100,7 @@ fn a_daemon_whose_executable_is_gone_makes_way_for_any_other() {
     let backends = plain();
     let removed = backends.path("relto");
     fs::copy(env!("CARGO_BIN_EXE_relto"), &removed).expect("copied");
-    let mut command = Command::new(&removed);
-    daemon.home.apply(&mut command);
-    switch_on(&mut command);
-    command
-        .current_dir(backends.folder())
-        .arg("cc")
-        .arg(backends.compiler());
+    let mut command = daemon.relto_at(&removed, &backends);
     succeeded(command.args(backends.arguments("main.o", "native.o")));
     let first = daemon.process();
     fs::remove_file(removed).expect("removed");

@@ -57,12 +57,8 @@ fn a_linker_uses_the_daemon_when_it_is_there() {
     assert_eq!(daemon.jobs(), before + 4);
 }
 
-#[test]
-fn a_compile_that_fails_has_the_same_message() {
-    let compiler = fake_clang("fputs(\"no, really\\n\", stderr); return 3;");
-    let daemon = Daemon::new();
-    let mut saved = Saved::new(&generated(2)).only("m0000.o");
-    saved.compile_with(&compiler);
+/// A link that fails through the daemon, and with the same words without it. Gives them.
+fn fails_the_same(daemon: &Daemon, saved: &Saved) -> String {
     let run = |daemon_use: &str| {
         let mut command = saved.command();
         daemon.home.apply(&mut command);
@@ -76,6 +72,16 @@ fn a_compile_that_fails_has_the_same_message() {
     let served = run("on");
     assert!(daemon.status().expect("a daemon").contains("1 ended"));
     assert_eq!(served, run("off"));
+    served
+}
+
+#[test]
+fn a_compile_that_fails_has_the_same_message() {
+    let compiler = fake_clang("fputs(\"no, really\\n\", stderr); return 3;");
+    let daemon = Daemon::new();
+    let mut saved = Saved::new(&generated(2)).only("m0000.o");
+    saved.compile_with(&compiler);
+    let served = fails_the_same(&daemon, &saved);
     assert!(served.contains("no, really"), "{served}");
 }
 
@@ -85,19 +91,7 @@ fn a_job_that_must_not_run_has_the_same_message_in_the_users_words() {
     let daemon = Daemon::new();
     let saved = Saved::new(&program);
     fs_err::remove_file(saved.index()).expect("removed");
-    let run = |daemon_use: &str| {
-        let mut command = saved.command();
-        daemon.home.apply(&mut command);
-        let output = command
-            .env("RELTO_DAEMON", daemon_use)
-            .output()
-            .expect("started");
-        assert_eq!(output.status.code(), Some(1));
-        stderr(&output)
-    };
-    let served = run("on");
-    assert!(daemon.status().expect("a daemon").contains("1 ended"));
-    assert_eq!(served, run("off"));
+    fails_the_same(&daemon, &saved);
 }
 
 /// Tokens of make's belong to the process that make started.

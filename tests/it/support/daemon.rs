@@ -31,6 +31,18 @@ impl Daemon {
         self.relto_with(backends, &backends.compiler())
     }
 
+    /// The same through `executable`, another relto.
+    pub(crate) fn relto_at(&self, executable: &Path, backends: &Backends) -> Command {
+        let mut command = Command::new(executable);
+        self.home.apply(&mut command);
+        switch_on(&mut command);
+        command
+            .current_dir(backends.folder())
+            .arg("cc")
+            .arg(backends.compiler());
+        command
+    }
+
     pub(crate) fn relto_with(&self, backends: &Backends, compiler: &Path) -> Command {
         let mut command = backends.relto_with(&self.home, compiler);
         switch_on(&mut command);
