@@ -66,7 +66,7 @@ pub(crate) fn replay(runs: usize) {
         let command = link.relto(&home, &file, &options);
         let mut samples = Vec::new();
         for _ in 0..runs {
-            link.remove_objects(&file);
+            link.put_objects_away(&file);
             farm.reset(toolchain.clone());
             let sample = run(&command, 1);
             let (up, down) = farm.passed();

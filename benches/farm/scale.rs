@@ -71,7 +71,7 @@ fn links_of(size: usize, link: &Multiplied, script: &Script, runs: usize) {
     let cache = home.path().join("disk");
     let cache = cache.display().to_string();
     let once = |command: &Command| {
-        link.remove_objects(&file);
+        link.put_objects_away(&file);
         run(command, 1)
     };
     line("all new, executed", jobs, &[once(&with(&executes, "off"))]);
