@@ -45,6 +45,9 @@ pub(crate) struct Terms {
     pub(crate) remembers: bool,
 }
 
+/// What all who send take turns with, as they do on a real line: nobody waits for all of another's batch.
+const PIECE: u64 = 64 << 10;
+
 /// One direction of the line: who sends waits until all before have been sent.
 #[derive(Debug)]
 struct Line {
@@ -172,8 +175,16 @@ impl Line {
     }
 
     async fn pass(&self, bytes: usize) {
-        let bytes = bytes as u64;
-        self.passed.fetch_add(bytes, Ordering::Relaxed);
+        let mut rest = bytes as u64;
+        self.passed.fetch_add(rest, Ordering::Relaxed);
+        while rest > 0 {
+            let piece = rest.min(PIECE);
+            self.pass_piece(piece).await;
+            rest -= piece;
+        }
+    }
+
+    async fn pass_piece(&self, bytes: u64) {
         let Some(speed) = *lock(&self.bytes_per_second) else {
             return;
         };

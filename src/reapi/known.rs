@@ -1,9 +1,11 @@
 //! What a link knows of the CAS: which blobs are there, and which are on their way.
 //!
-//! Enters: digests that jobs need, and how each went. Leaves: whether the one who asks must see to it, or where to wait.
+//! Enters: digests that jobs need, how urgent they are, and how each went. Leaves: whether the one who asks must see to it,
+//! or where to wait. A blob is as urgent as the most urgent of the jobs that wait for it.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -25,9 +27,35 @@ pub(super) enum Arrival {
 }
 
 pub(super) type Outcome = Result<Arrival, Failure>;
-/// Tells those who wait how it went.
-pub(super) type Slot = watch::Sender<Option<Outcome>>;
 pub(super) type Listener = watch::Receiver<Option<Outcome>>;
+
+/// Tells those who wait for a blob how it went, and how urgent they are.
+#[derive(Debug, Clone)]
+pub(super) struct Slot {
+    outcome: watch::Sender<Option<Outcome>>,
+    urgency: Arc<AtomicU64>,
+}
+
+impl Slot {
+    pub(super) fn new(urgency: u64) -> (Self, Listener) {
+        let (outcome, listener) = watch::channel(None);
+        let urgency = Arc::new(AtomicU64::new(urgency));
+        (Self { outcome, urgency }, listener)
+    }
+
+    pub(super) fn urgency(&self) -> u64 {
+        self.urgency.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_unwanted(&self) -> bool {
+        self.outcome.receiver_count() == 0
+    }
+
+    /// Waits until nobody waits for the blob.
+    pub(super) async fn unwanted(&self) {
+        self.outcome.closed().await;
+    }
+}
 
 enum State {
     /// Since when, and whether it was we who sent it.
@@ -37,7 +65,10 @@ enum State {
 
 /// What this link knows of the CAS.
 #[derive(Default)]
-pub(super) struct Known(Mutex<HashMap<Digest, State>>);
+pub(super) struct Known {
+    states: Mutex<HashMap<Digest, State>>,
+    hurried: AtomicBool,
+}
 
 /// A place in the queue for one blob.
 pub(super) struct Wait {
@@ -62,20 +93,28 @@ impl Wait {
 
 impl Known {
     /// `None` if the blob is there; else where to wait, and the slot to fill if the caller is the first and has to ask.
-    pub(super) fn join(&self, digest: &Digest) -> Option<(Listener, Option<Slot>)> {
+    pub(super) fn join(&self, digest: &Digest, urgency: u64) -> Option<(Listener, Option<Slot>)> {
         let mut states = self.states();
         match states.get(digest) {
             Some(State::Present(since, _)) if since.elapsed() < FRESH => None,
-            Some(State::Underway(slot)) if slot.receiver_count() > 0 => {
-                Some((slot.subscribe(), None))
+            Some(State::Underway(slot)) if !slot.is_unwanted() => {
+                if slot.urgency.fetch_max(urgency, Ordering::Relaxed) < urgency {
+                    self.hurried.store(true, Ordering::Relaxed);
+                }
+                Some((slot.outcome.subscribe(), None))
             }
             // New, or left by all who waited; if its old ask is still in a queue, that one is skipped as unwanted.
             _ => {
-                let (slot, listener) = watch::channel(None);
+                let (slot, listener) = Slot::new(urgency);
                 states.insert(*digest, State::Underway(slot.clone()));
                 Some((listener, Some(slot)))
             }
         }
+    }
+
+    /// Whether a blob that is under way became more urgent since this was asked last.
+    pub(super) fn take_hurried(&self) -> bool {
+        self.hurried.swap(false, Ordering::Relaxed)
     }
 
     /// Forgets what was known before `began` and gives what has been sent since.
@@ -100,18 +139,18 @@ impl Known {
     pub(super) fn settle(&self, digest: &Digest, slot: &Slot, outcome: Outcome) {
         let mut states = self.states();
         let current = matches!(states.get(digest),
-            Some(State::Underway(underway)) if underway.same_channel(slot));
+            Some(State::Underway(underway)) if underway.outcome.same_channel(&slot.outcome));
         if let Ok(arrival) = outcome {
             let present = State::Present(Instant::now(), arrival);
             states.insert(*digest, present);
         } else if current {
             states.remove(digest);
         }
-        slot.send_replace(Some(outcome));
+        slot.outcome.send_replace(Some(outcome));
     }
 
     fn states(&self) -> MutexGuard<'_, HashMap<Digest, State>> {
-        self.0.lock().expect("nothing panics while it is held")
+        self.states.lock().expect("nothing panics while it is held")
     }
 }
 

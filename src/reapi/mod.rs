@@ -40,6 +40,7 @@ mod metadata;
 mod operation;
 mod options;
 mod probe;
+mod pump;
 mod resource_name;
 mod result;
 mod retry;
@@ -181,7 +182,7 @@ impl Client {
         Ok(())
     }
 
-    /// As `ensure_uploaded`, before blobs of less `urgency`; of a blob that several jobs need, the first job's counts. Gives
+    /// As `ensure_uploaded`, before blobs of less `urgency`; of a blob that several jobs need, the greatest counts. Gives
     /// which of `blobs` were not there and have been sent.
     pub async fn upload(&self, blobs: &[Blob], urgency: u64) -> Result<HashSet<Digest>, Failure> {
         let uploading = self.inner.uploader.ensure(blobs, urgency);

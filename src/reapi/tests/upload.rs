@@ -301,20 +301,3 @@ async fn a_server_that_refuses_compression_after_all_gets_plain_streams() {
         .expect("uploaded");
     assert!(fixture.fake.has_all(&large));
 }
-
-#[test]
-fn what_is_more_urgent_is_sent_first_and_of_equals_what_was_asked_for_first() {
-    let mut queue = VecDeque::new();
-    for (size, urgency) in [(1, 5), (2, 9), (3, 5), (4, 1), (5, 9)] {
-        let (slot, _) = tokio::sync::watch::channel(None);
-        let ask = Ask {
-            blob: blob(vec![0; size]),
-            slot,
-            urgency,
-            forced: false,
-        };
-        put(&mut queue, ask);
-    }
-    let sizes: Vec<u64> = queue.iter().map(|ask| ask.blob.digest.size).collect();
-    assert_eq!(sizes, [2, 5, 1, 3, 4]);
-}

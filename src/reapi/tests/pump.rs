@@ -1,0 +1,83 @@
+use bytes::Bytes;
+
+use super::super::fixture::{SHA, farm};
+use super::super::known::Listener;
+use super::*;
+
+const MIB: usize = 1 << 20;
+
+/// Of `size` bytes; who waits for it is the second.
+fn ask(size: usize, urgency: u64) -> (Ask, Listener) {
+    let bytes = Bytes::from(vec![0; size]);
+    let (slot, listener) = Slot::new(urgency);
+    let blob = Blob::from_bytes(SHA.digest(&bytes), bytes);
+    let forced = true;
+    (Ask { blob, slot, forced }, listener)
+}
+
+#[test]
+fn what_is_more_urgent_is_sent_first_and_of_equals_what_was_asked_for_first() {
+    let mut queue = Queue::default();
+    let mut listeners = Vec::new();
+    for (size, urgency) in [(1, 5), (2, 9), (3, 5), (4, 1), (5, 9)] {
+        let (ask, listener) = ask(size, urgency);
+        queue.push(ask);
+        listeners.push(listener);
+    }
+    queue.sort(false);
+    let taken = queue.take(usize::MAX, 9, |_| 1);
+    let sizes: Vec<u64> = taken.iter().map(|ask| ask.blob.digest.size).collect();
+    assert_eq!(sizes, [2, 5, 1, 3, 4]);
+}
+
+#[tokio::test]
+async fn a_blob_is_as_urgent_as_the_most_urgent_job_that_waits_for_it() {
+    let known = Known::default();
+    let mut queue = Queue::default();
+    let mut waiting = Vec::new();
+    for size in [1, 2] {
+        let (Ask { blob, forced, .. }, _) = ask(size, 0);
+        let (listener, slot) = known.join(&blob.digest, 5).expect("not there");
+        let slot = slot.expect("the first who asks");
+        queue.push(Ask { blob, slot, forced });
+        waiting.push(listener);
+    }
+    queue.sort(known.take_hurried());
+    let second = queue.asks[1].blob.digest;
+    assert!(!known.take_hurried());
+    waiting.extend(known.join(&second, 4).map(|(listener, _)| listener));
+    assert!(!known.take_hurried(), "less urgent than it is already");
+    waiting.extend(known.join(&second, 7).map(|(listener, _)| listener));
+    queue.sort(known.take_hurried());
+    assert_eq!(queue.asks[0].blob.digest, second);
+    assert_eq!(queue.urgency(), Some(7));
+}
+
+#[tokio::test]
+async fn on_a_full_line_less_urgent_blobs_wait_and_equally_urgent_ones_do_not() {
+    let fixture = farm().await;
+    let farm = &fixture.client.inner.farm;
+    let mut pump = Pump::new(Arc::clone(farm), Arc::default());
+    let mut listeners = Vec::new();
+    let mut add = |pump: &mut Pump, size, urgency| {
+        let (ask, listener) = ask(size, urgency);
+        listeners.push(listener);
+        pump.queue(ask);
+        pump.start();
+        pump.sending.len()
+    };
+    for streams in 1..=5 {
+        assert_eq!(add(&mut pump, 50 * MIB, 9), streams);
+    }
+    assert_eq!(add(&mut pump, 50 * MIB, 8), 5, "the line is full");
+    assert_eq!(add(&mut pump, 10, 8), 5, "a small one waits as well");
+    assert_eq!(add(&mut pump, 50 * MIB, 10), 6, "more urgent than all");
+    for urgency in [10, 9, 9, 9, 9] {
+        let of_it = |sending: &&Sending| sending.urgency == urgency;
+        let done = *pump.sending.iter().find(of_it).expect("under way");
+        pump.end(Done::Sent(done));
+    }
+    pump.start();
+    let urgencies: Vec<u64> = pump.sending.iter().map(|it| it.urgency).collect();
+    assert_eq!(urgencies, [9, 8], "room for one of the two");
+}
