@@ -28,6 +28,8 @@ const LOOK: Duration = Duration::from_millis(5);
 const STARTS: usize = 2;
 /// After so much silence a daemon is taken for lost.
 const SILENCE: Duration = BEAT.saturating_mul(6);
+/// How long it may take to tell a daemon so that reads nothing.
+const LAST_WORD: Duration = Duration::from_millis(100);
 /// How long a link that was given up may take to end.
 const FAREWELL: Duration = Duration::from_secs(10);
 
@@ -103,7 +105,11 @@ impl Caller {
                     Ok(Reply::Ended(ended)) => return Ok(ended),
                     Ok(Reply::Declined(reason)) => return Err(Absence::Declined(reason)),
                     Err(_) if patience == FAREWELL => return Ok(Err(Verdict::Cancelled)),
-                    Err(error) => return Err(Absence::Lost(error)),
+                    Err(error) => {
+                        // One that was frozen must not take away what this process makes meanwhile.
+                        let _ = timeout(LAST_WORD, frames.send(&Remark::Leave)).await;
+                        return Err(Absence::Lost(error));
+                    }
                 },
                 () = &mut given_up, if patience != FAREWELL => {
                     patience = FAREWELL;

@@ -30,6 +30,8 @@ struct Running {
     told: mpsc::UnboundedReceiver<Event>,
     cancel: CancellationToken,
     ended: oneshot::Receiver<Result<(), LinkError>>,
+    /// The caller said that it would do the work itself.
+    left: bool,
     /// Goes on after the end with what the link leaves for later ones.
     work: Task<()>,
 }
@@ -54,9 +56,9 @@ pub(super) async fn serve(daemon: &Arc<Daemon>, link: Link, frames: &mut Frames)
     let mut running = start(daemon, link, options);
     let (ended, heard) = running.follow(frames).await;
     if heard.is_err() {
-        // As when relto itself is stopped: who asked for these files does not come back for them. A caller that lives has
-        // given up this daemon, not its link.
-        if frames.peer().is_gone().await {
+        // As when relto itself is stopped: who asked for these files does not come back for them. A caller that has given up
+        // this daemon goes on with its link.
+        if !running.has_left(frames).await && frames.peer().is_gone().await {
             for output in outputs {
                 let _ = remove_if_there(&output);
             }
@@ -96,6 +98,7 @@ fn start(daemon: &Arc<Daemon>, link: Link, options: Options) -> Running {
         told,
         cancel,
         ended,
+        left: false,
         work,
     }
 }
@@ -119,7 +122,12 @@ impl Running {
                 ended = &mut self.ended => break ended,
                 remark = frames.receive::<Remark>(), if there => {
                     self.cancel.cancel();
-                    heard = remark.map(|Remark::GiveUp| ());
+                    self.left = matches!(remark, Ok(Remark::Leave));
+                    heard = match remark {
+                        Ok(Remark::GiveUp) => Ok(()),
+                        Ok(Remark::Leave) => Err(io::ErrorKind::ConnectionAborted.into()),
+                        Err(error) => Err(error),
+                    };
                 }
                 _ = beat.tick(), if there => heard = frames.send(&Reply::Alive).await,
             }
@@ -134,6 +142,11 @@ impl Running {
         let ended = ended.ok();
         let verdict = |error| Verdict::new(error, &self.surroundings);
         (ended.map(|ended| ended.map_err(verdict)), heard)
+    }
+
+    /// Whether a caller that hears nothing any more had said so: its last words may not have been read yet.
+    async fn has_left(&self, frames: &mut Frames) -> bool {
+        self.left || matches!(frames.receive().await, Ok(Remark::Leave))
     }
 
     /// `event` and all that have happened since.

@@ -21,6 +21,7 @@ use crate::history::OriginCounts;
 use crate::job::JobFile;
 use crate::link::ahead::Wanted;
 use crate::link::{Options, Verdict};
+use crate::process::Limits;
 
 /// The first frame of a caller.
 #[derive(Debug, Serialize, Deserialize)]
@@ -91,6 +92,7 @@ pub struct Link {
     pub folder_identity: (u64, u64),
     /// The caller's.
     pub umask: u32,
+    pub limits: Limits,
 }
 
 impl Link {
@@ -110,6 +112,7 @@ impl Link {
             folder_identity: (found.dev(), found.ino()),
             folder,
             umask: umask.bits(),
+            limits: Limits::of_process(),
         })
     }
 }
@@ -119,6 +122,8 @@ impl Link {
 pub(super) enum Remark {
     /// The link is to be given up; the caller waits for its end.
     GiveUp,
+    /// The daemon was silent for too long. The caller does the work itself, and whatever is there from now on is the caller's.
+    Leave,
 }
 
 /// The daemon's frames after its first.

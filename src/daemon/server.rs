@@ -25,6 +25,7 @@ use super::place::Place;
 use super::protocol::{Link, Status};
 use super::sites::Sites;
 use super::tally::{Tally, memory};
+use crate::process::Limits;
 use crate::task::{Task, spawn};
 
 /// Threads that wait for files end after so long without work.
@@ -59,6 +60,8 @@ pub(super) struct Daemon {
     closed: CancellationToken,
     /// While it is held, no other daemon starts here.
     lock: Mutex<Option<fs::File>>,
+    /// What compilers have that run here.
+    limits: Limits,
     terms: Terms,
 }
 
@@ -82,6 +85,7 @@ pub fn serve(terms: Terms) -> io::Result<()> {
             closing: CancellationToken::new(),
             closed: CancellationToken::new(),
             lock: Mutex::new(Some(lock)),
+            limits: Limits::of_process(),
             terms,
         });
         daemon.live().await
@@ -182,6 +186,9 @@ impl Daemon {
     pub(super) fn objection(&self, link: &Link) -> Option<String> {
         if identity(&link.folder) != Some(link.folder_identity) {
             return Some("the caller lives in another file system".to_owned());
+        }
+        if link.limits != self.limits {
+            return Some("the caller has another priority or other limits".to_owned());
         }
         let variables = &link.options.environment;
         let differs = TLS_VARIABLES.iter().find(|name| {

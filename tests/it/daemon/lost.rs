@@ -141,6 +141,26 @@ fn a_daemon_that_is_killed_in_the_middle_costs_a_new_beginning() {
     stage.goes_on();
 }
 
+/// It takes half a minute until a daemon that says nothing is taken for lost.
+#[test]
+fn a_daemon_that_was_frozen_leaves_alone_what_its_caller_has_made_meanwhile() {
+    let mut stage = Stage::new();
+    let daemon = stage.daemon.processes()[0];
+    send(daemon, Signal::STOP);
+    wait_until("the caller compiles by itself", || {
+        compilers(&stage.tmp()) == 2
+    });
+    fs::write(stage.folder.path().join("go"), "").expect("written");
+    assert!(stage.caller.wait().expect("ended").success());
+    let object = fs::read(stage.backends.path("o.o")).expect("an object");
+    send(daemon, Signal::CONT);
+    wait_until("the daemon rests", || {
+        let status = stage.daemon.status();
+        status.is_some_and(|status| status.contains("0 under way"))
+    });
+    assert!(fs::read(stage.backends.path("o.o")).expect("still there") == object);
+}
+
 #[test]
 fn a_daemon_that_is_stopped_in_the_middle_leaves_the_work_to_its_caller() {
     let stage = Stage::new();
