@@ -188,13 +188,14 @@ fn backend(
     let news = told.clone();
     let reporter = OneJob::start(receiver, move |text| news.is_news(text));
     let farm = farm(&context.settings);
-    let mut settings = match &farm {
+    let settings = match &farm {
         // Each of a thousand processes would wait for it.
         Some(farm) if told.has_failed(farm) => without_farm(&context.settings),
         _ => context.settings.clone(),
     };
-    let _slot = local_slots::of_backend(&context.settings, &mut settings);
-    let ended = engine::run_jobs(&settings, &engine::options(&settings), file, events.clone());
+    let mut options = engine::options(&settings);
+    let _slot = local_slots::of_backend(&context.settings, &settings, &mut options);
+    let ended = engine::run_jobs(&settings, &options, file, events.clone());
     events.send(Event::LinkFinished);
     drop(events);
     if let (false, Some(farm)) = (reporter.finish(), &farm) {

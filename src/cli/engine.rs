@@ -192,6 +192,7 @@ pub(super) fn options(settings: &Settings) -> link::Options {
         farm: farm(settings),
         beside_farm: settings.strategy == Strategy::Dynamic,
         machine_jobs: cores.get().max(settings.local.jobs.unwrap_or(0)),
+        counts_first: false,
         surroundings: Surroundings::default(),
         jobserver: jobserver(settings),
         linker: Some(Parent::now()),

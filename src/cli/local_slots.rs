@@ -10,25 +10,28 @@ use std::path::Path;
 
 use crate::config::{Environment, Opt, Settings, Strategy};
 use crate::launcher;
+use crate::link;
 use crate::process::{Slot, SlotFiles};
 
 /// The option that limits compilers on this machine.
 pub(super) const LOCAL_JOBS: &str = "local_jobs";
 
-/// A slot, where the backend is to run here. Beside a farm it runs here too only while a slot is free: `make -j200` is for
-/// the farm.
-pub(super) fn of_backend(wanted: &Settings, settings: &mut Settings) -> Option<Slot> {
+/// A slot, where the backend is to run here at once. Beside a farm it runs here only when it must or when it may, and
+/// `options` say that it takes a slot then: `make -j200` is for the farm.
+pub(super) fn of_backend(
+    wanted: &Settings,
+    settings: &Settings,
+    options: &mut link::Options,
+) -> Option<Slot> {
     let limit = limit(wanted);
     let processors = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let slots = |count| slots(wanted.state_folder.as_deref()?, count);
     match settings.strategy {
-        Strategy::Remote => None,
-        Strategy::Dynamic => {
-            let slot = slots(limit.unwrap_or_else(processors))?.try_take();
-            if slot.is_none() {
-                settings.strategy = Strategy::Remote;
-            }
-            slot
+        Strategy::Remote | Strategy::Dynamic => {
+            options.counts_first = !is_held_by_another();
+            options.machine_jobs = limit.unwrap_or_else(processors).get();
+            options.jobserver = None;
+            None
         }
         // Without a farm `-j` says how many, as without relto.
         Strategy::Local if wanted.strategy == Strategy::Local => slots(limit?)?.take(),
@@ -55,10 +58,11 @@ fn limit(settings: &Settings) -> Option<NonZeroUsize> {
     settings.local.jobs.and_then(NonZeroUsize::new)
 }
 
-/// `None` where a relto that is waiting for this one holds a slot already.
 fn slots(folder: &Path, count: NonZeroUsize) -> Option<SlotFiles> {
-    if std::env::var_os(launcher::HOLDS_SLOT).is_some() {
-        return None;
-    }
-    Some(SlotFiles::of_machine(folder, count.get()))
+    (!is_held_by_another()).then(|| SlotFiles::of_machine(folder, count.get()))
+}
+
+/// Whether a relto that waits for this one holds a slot already.
+fn is_held_by_another() -> bool {
+    std::env::var_os(launcher::HOLDS_SLOT).is_some()
 }

@@ -26,8 +26,10 @@ pub struct Options {
     pub state_folder: Option<PathBuf>,
     /// Compilers that this link runs on this machine at a time.
     pub local_jobs: NonZeroUsize,
-    /// Compilers that all links of the user run on this machine at a time.
+    /// Compilers that all links of the user run on this machine at a time, beside the first of each.
     pub machine_jobs: usize,
+    /// The first of this link counts, too.
+    pub counts_first: bool,
     /// An existing folder where scratch folders may be made.
     pub scratch_parent: PathBuf,
     /// The user's own addition to every key.
@@ -60,6 +62,9 @@ impl Options {
     pub(super) fn slots(&self) -> Slots {
         match (&self.jobserver, &self.state_folder) {
             (Some(jobserver), _) => Slots::of_jobserver(Arc::clone(jobserver)),
+            (None, Some(folder)) if self.counts_first => {
+                Slots::of_machine_only(folder, self.machine_jobs)
+            }
             (None, Some(folder)) => Slots::of_machine(folder, self.machine_jobs),
             (None, None) => Slots::unlimited(),
         }

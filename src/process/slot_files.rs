@@ -44,15 +44,6 @@ impl SlotFiles {
         Self { folder, count }
     }
 
-    /// A slot, if one is free at this moment.
-    #[must_use]
-    pub fn try_take(&self) -> Option<Slot> {
-        match self.attempt() {
-            Attempt::Taken(slot) => Some(slot),
-            Attempt::Full | Attempt::Unlimited => None,
-        }
-    }
-
     /// Waits for a slot, blocking the thread. `None` where there is no limit.
     #[must_use]
     pub fn take(&self) -> Option<Slot> {
@@ -65,6 +56,7 @@ impl SlotFiles {
         }
     }
 
+    /// A slot, if one is free at this moment.
     pub(super) fn attempt(&self) -> Attempt {
         let count = self.count;
         // Processes that come at the same time try different files first.
@@ -110,9 +102,9 @@ mod tests {
     fn there_are_as_many_slots_as_were_asked_for() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let slots = SlotFiles::of_machine(folder.path(), 2);
-        let (first, second) = (slots.try_take(), slots.try_take());
+        let (first, second) = (slots.take(), slots.take());
         assert!(first.is_some() && second.is_some());
-        assert!(slots.try_take().is_none());
+        assert!(matches!(slots.attempt(), Attempt::Full));
         drop(first);
         assert!(slots.take().is_some());
     }

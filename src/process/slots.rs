@@ -61,6 +61,15 @@ impl Slots {
         Self::with(Others::Files(SlotFiles::of_machine(folder, count)))
     }
 
+    /// The same without the first permit: for one of very many processes, all of which have somebody else to do their work.
+    #[must_use]
+    pub fn of_machine_only(folder: &Path, count: usize) -> Self {
+        Self {
+            own: Arc::new(Semaphore::new(0)),
+            ..Self::of_machine(folder, count)
+        }
+    }
+
     /// As many as anybody asks for.
     #[must_use]
     pub fn unlimited() -> Self {
@@ -124,6 +133,18 @@ mod tests {
         let _shared = waits.await;
         let mut fourth = std::pin::pin!(one.permit());
         assert!(poll!(fourth.as_mut()).is_pending());
+    }
+
+    #[tokio::test]
+    async fn who_has_no_permit_of_its_own_waits_for_one_of_the_machine() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let slots = Slots::of_machine_only(folder.path(), 1);
+        let first = slots.permit().await;
+        let other = Slots::of_machine_only(folder.path(), 1);
+        let mut second = std::pin::pin!(other.permit());
+        assert!(poll!(second.as_mut()).is_pending());
+        drop(first);
+        let _second = second.await;
     }
 
     #[tokio::test]

@@ -255,12 +255,7 @@ fn executable(path: &Path) {
 #[test]
 fn a_compiler_waits_for_a_slot_of_this_machine_where_there_are_only_so_many() {
     let home = Home::new();
-    let machine = rustix::system::uname();
-    let machine = machine.nodename().to_str().expect("a name");
-    let slots = home.cache().join("relto/slots").join(machine);
-    fs::create_dir_all(&slots).expect("made");
-    let slot = fs::File::create(slots.join("0")).expect("a file");
-    slot.file().lock().expect("the only slot");
+    let slot = home.take_first_slot();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let compiler = folder.path().join("clang");
     fs::write(

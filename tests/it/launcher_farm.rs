@@ -1,11 +1,14 @@
 //! Backends of a build's own on a farm.
 
 use std::os::unix::net::UnixListener;
+use std::process::Stdio;
+use std::sync::{Mutex, mpsc};
 
 use fs_err as fs;
 
 use crate::support::backends::{Backends, WORDS, add};
-use crate::support::farm::{Farm, Outcome, Profile};
+use crate::support::daemon::{stderr, wait_until};
+use crate::support::farm::{Farm, Method, Outcome, Profile};
 use crate::support::link::Home;
 use crate::support::outcome::Counts;
 use crate::support::program::{Feature, feature, generated};
@@ -119,6 +122,34 @@ fn a_farm_whose_worker_fails_leaves_the_last_word_to_the_compiler_here() {
     assert!(output.status.success(), "{stderr}");
     assert!(stderr.contains("`main.o`: in place"), "{stderr}");
     assert!(!stderr.contains("disagrees"), "both were right: {stderr}");
+}
+
+/// With `make -j200` the slots here are taken when most jobs begin, and those must not depend on one worker for ever.
+#[test]
+fn a_job_that_the_farm_does_not_end_takes_the_next_slot_that_is_free_here() {
+    let (gate, closed) = mpsc::channel::<()>();
+    let closed = Mutex::new(closed);
+    let farm = Farm::scripted(Profile::buildbarn(), move |_| {
+        let _ = closed.lock().expect("one job").recv();
+        Outcome::exit(1, "")
+    });
+    let (home, backends) = (Home::new(), Backends::new(&feature(Feature::Plain)));
+    let slot = home.take_first_slot();
+    let mut command = backends.relto(&home);
+    command
+        .envs(farm.environment().iter().map(|(name, value)| (name, value)))
+        .envs([("RELTO_STRATEGY", "dynamic"), ("RELTO_LOCAL_JOBS", "1")])
+        .stderr(Stdio::piped());
+    let child = command.args(WORDS).spawn().expect("relto starts");
+    wait_until("the farm has the job", || {
+        farm.record().count(Method::Execute) == 1
+    });
+    drop(slot);
+    let output = child.wait_with_output().expect("ended");
+    let said = stderr(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains(": local"), "{said}");
+    drop(gate);
 }
 
 /// The words name another module each time, and are no news all the same.

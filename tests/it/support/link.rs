@@ -32,6 +32,17 @@ impl Home {
         self.path().join("cache")
     }
 
+    /// Takes the first slot of this machine, until it is dropped.
+    pub(crate) fn take_first_slot(&self) -> fs::File {
+        let machine = rustix::system::uname();
+        let machine = machine.nodename().to_str().expect("a name");
+        let slots = self.cache().join("relto/slots").join(machine);
+        fs::create_dir_all(&slots).expect("made");
+        let slot = fs::File::create(slots.join("0")).expect("a file");
+        slot.file().lock().expect("a free slot");
+        slot
+    }
+
     /// Points `command` at these folders and away from the user's own settings.
     pub(crate) fn apply(&self, command: &mut Command) {
         let relto = std::env::vars_os().map(|(name, _)| name);
