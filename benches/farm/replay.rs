@@ -1,8 +1,9 @@
 //! `replay`: a farm that does as little as any can, against the least time that it allows.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use relto::digest::DigestFunction;
@@ -11,8 +12,8 @@ use crate::links::Multiplied;
 use crate::measure::{Sample, median, run};
 use crate::server::{Farm, Made, Script, Terms};
 use crate::show;
-use crate::support::link::Home;
-use crate::support::program::{cxx, zstd};
+use crate::support::link::{Home, Link};
+use crate::support::program::{Program, cxx, zstd};
 
 const SLOTS: usize = 200;
 const ROUND_TRIP: Duration = Duration::from_millis(20);
@@ -29,7 +30,8 @@ const LEARNING: usize = 1;
 const COPIES: [usize; 3] = [1, 5, 10];
 
 pub(crate) fn replay(runs: usize) {
-    let link = Multiplied::new(&cxx());
+    let program = cxx();
+    let (link, thin_link) = (Multiplied::new(&program), thin_link(&program, runs));
     let made = Arc::new(record(&link));
     let script: Script = {
         let made = Arc::clone(&made);
@@ -51,7 +53,8 @@ pub(crate) fn replay(runs: usize) {
     ];
     show(&format!(
         "Crypto++ on {SLOTS} slots, {} ms away, 1 Gbit/s; the toolchain is there, the modules are not\n\
-         jobs      bound, s   relto, s    ratio  (range)           with its bytes, s    ratio  relto's processor, s   ms a job\n",
+         lld's thin link of one copy: {thin_link:.3} s\n\
+         jobs      bound, s   relto, s    ratio  (range)           and thin link  with its bytes, s    ratio  relto's processor, s   ms a job\n",
         ROUND_TRIP.as_millis()
     ));
     // A link of another program by the same compiler leaves the toolchain there.
@@ -77,26 +80,43 @@ pub(crate) fn replay(runs: usize) {
             ];
             samples.push((sample, bounds));
         }
-        show_line(link.jobs() * copies, &samples);
+        show_line(link.jobs() * copies, &samples, thin_link);
     }
 }
 
-/// Runs, each with its two bounds.
-fn show_line(jobs: usize, samples: &[(Sample, [f64; 2])]) {
-    let ratios = |which: usize| -> Vec<f64> {
-        let of = |(s, bounds): &(Sample, [f64; 2])| s.wall / bounds[which];
+/// How long lld works before it calls its distributor.
+fn thin_link(program: &Program, runs: usize) -> f64 {
+    let home = Home::new();
+    let times = (0..runs).map(|_| {
+        let link = Link::through(Path::new("/bin/false"), program);
+        let mut command = link.command(&home);
+        let began = Instant::now();
+        let output = command.output().expect("the linker starts");
+        let took = began.elapsed().as_secs_f64();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("distributor"), "none was called: {said}");
+        took
+    });
+    median(times)
+}
+
+/// Runs, each with its two bounds; `thin_link` comes before all of them.
+fn show_line(jobs: usize, samples: &[(Sample, [f64; 2])], thin_link: f64) {
+    let ratios = |which: usize, before: f64| -> Vec<f64> {
+        let of = |(s, bounds): &(Sample, [f64; 2])| (before + s.wall) / (before + bounds[which]);
         samples.iter().map(of).collect()
     };
-    let least = ratios(0).into_iter().fold(f64::INFINITY, f64::min);
-    let most = ratios(0).into_iter().fold(0.0, f64::max);
+    let least = ratios(0, 0.0).into_iter().fold(f64::INFINITY, f64::min);
+    let most = ratios(0, 0.0).into_iter().fold(0.0, f64::max);
     let cpu = median(samples.iter().map(|(s, _)| s.cpu));
     show(&format!(
-        "{jobs:5}  {:10.3}  {:9.3}  {:7.3}  ({least:.3} to {most:.3})  {:17.3}  {:7.3}  {cpu:18.3}  {:9.3}\n",
+        "{jobs:5}  {:10.3}  {:9.3}  {:7.3}  ({least:.3} to {most:.3})  {:13.3}  {:17.3}  {:7.3}  {cpu:20.3}  {:9.3}\n",
         median(samples.iter().map(|(_, bounds)| bounds[0])),
         median(samples.iter().map(|(s, _)| s.wall)),
-        median(ratios(0).into_iter()),
+        median(ratios(0, 0.0).into_iter()),
+        median(ratios(0, thin_link).into_iter()),
         median(samples.iter().map(|(_, bounds)| bounds[1])),
-        median(ratios(1).into_iter()),
+        median(ratios(1, 0.0).into_iter()),
         cpu * 1000.0 / number(jobs),
     ));
 }
