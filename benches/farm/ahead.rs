@@ -104,6 +104,7 @@ fn farm(link: &Multiplied) -> Farm {
         round_trip: ROUND_TRIP,
         bytes_per_second: Some(BYTES_PER_SECOND),
         remembers: false,
+        zstd: false,
     };
     Farm::start(terms, script)
 }

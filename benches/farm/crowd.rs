@@ -34,6 +34,7 @@ pub(crate) fn crowd(runs: usize) {
         round_trip: Duration::from_millis(20),
         bytes_per_second: Some(BYTES_PER_SECOND),
         remembers: false,
+        zstd: false,
     };
     let farm = Farm::start(terms, script);
     let home = Home::new();

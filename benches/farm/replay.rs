@@ -29,6 +29,16 @@ const LEARNING: usize = 1;
 /// Copies of the program whose links are compared.
 const COPIES: [usize; 3] = [1, 5, 10];
 
+const HEAD: &str = "blobs     jobs    bound, s   relto, s    ratio  (range)           and thin link  with its bytes, s    ratio  relto's processor, s   ms a job\n";
+
+/// A run, and what it is compared with.
+struct Run {
+    sample: Sample,
+    bound: f64,
+    /// Unknown where blobs travel compressed, each to its own part.
+    reachable: Option<f64>,
+}
+
 pub(crate) fn replay(runs: usize) {
     let program = cxx();
     let (link, thin_link) = (Multiplied::new(&program), thin_link(&program, runs));
@@ -38,25 +48,32 @@ pub(crate) fn replay(runs: usize) {
         let other = made.values().next().expect("a job").clone();
         Arc::new(move |module| made.get(module).unwrap_or(&other).clone())
     };
-    let terms = Terms {
-        slots: SLOTS,
-        round_trip: ROUND_TRIP,
-        bytes_per_second: Some(BYTES_PER_SECOND),
-        remembers: false,
-    };
-    let farm = Farm::start(terms, script);
+    show(&format!(
+        "Crypto++ on {SLOTS} slots, {} ms away, 1 Gbit/s; the toolchain is there, the modules are not\n\
+         lld's thin link of one copy: {thin_link:.3} s\n{HEAD}",
+        ROUND_TRIP.as_millis()
+    ));
+    for zstd in [false, true] {
+        let terms = Terms {
+            slots: SLOTS,
+            round_trip: ROUND_TRIP,
+            bytes_per_second: Some(BYTES_PER_SECOND),
+            remembers: false,
+            zstd,
+        };
+        let farm = Farm::start(terms, Arc::clone(&script));
+        on(&farm, &link, &made, thin_link, runs);
+    }
+}
+
+/// All links on one farm.
+fn on(farm: &Farm, link: &Multiplied, made: &HashMap<String, Made>, thin_link: f64, rounds: usize) {
     let home = Home::new();
     let options = [
         format!("--remote-executor={}", farm.address()),
         "--strategy=remote".to_owned(),
         "--disk-cache=off".to_owned(),
     ];
-    show(&format!(
-        "Crypto++ on {SLOTS} slots, {} ms away, 1 Gbit/s; the toolchain is there, the modules are not\n\
-         lld's thin link of one copy: {thin_link:.3} s\n\
-         jobs      bound, s   relto, s    ratio  (range)           and thin link  with its bytes, s    ratio  relto's processor, s   ms a job\n",
-        ROUND_TRIP.as_millis()
-    ));
     // A link of another program by the same compiler leaves the toolchain there.
     let other = Multiplied::new(&zstd());
     run(&other.relto(&home, &other.times(1), &options), 1);
@@ -67,20 +84,23 @@ pub(crate) fn replay(runs: usize) {
     for copies in COPIES {
         let file = link.times(copies);
         let command = link.relto(&home, &file, &options);
-        let mut samples = Vec::new();
-        for _ in 0..runs {
+        let mut runs = Vec::with_capacity(rounds);
+        for _ in 0..rounds {
             link.put_objects_away(&file);
             farm.reset(toolchain.clone());
             let sample = run(&command, 1);
             let (up, down) = farm.passed();
             let bytes = up.max(down);
-            let bounds = [
-                bound(&made, copies, bytes),
-                reachable(&made, &link, copies, bytes),
-            ];
-            samples.push((sample, bounds));
+            let plain = !farm.terms().zstd;
+            runs.push(Run {
+                sample,
+                bound: bound(made, copies, bytes),
+                reachable: plain.then(|| reachable(made, link, copies, bytes)),
+            });
         }
-        show_line(link.jobs() * copies, &samples, thin_link);
+        let blobs = if farm.terms().zstd { "zstd" } else { "plain" };
+        show(&format!("{blobs:8}"));
+        show_line(link.jobs() * copies, &runs, thin_link);
     }
 }
 
@@ -100,23 +120,26 @@ fn thin_link(program: &Program, runs: usize) -> f64 {
     median(times)
 }
 
-/// Runs, each with its two bounds; `thin_link` comes before all of them.
-fn show_line(jobs: usize, samples: &[(Sample, [f64; 2])], thin_link: f64) {
-    let ratios = |which: usize, before: f64| -> Vec<f64> {
-        let of = |(s, bounds): &(Sample, [f64; 2])| (before + s.wall) / (before + bounds[which]);
-        samples.iter().map(of).collect()
-    };
-    let least = ratios(0, 0.0).into_iter().fold(f64::INFINITY, f64::min);
-    let most = ratios(0, 0.0).into_iter().fold(0.0, f64::max);
-    let cpu = median(samples.iter().map(|(s, _)| s.cpu));
+/// `thin_link` comes before all of them.
+fn show_line(jobs: usize, runs: &[Run], thin_link: f64) {
+    let ratio = |run: &Run| run.sample.wall / run.bound;
+    let least = runs.iter().map(ratio).fold(f64::INFINITY, f64::min);
+    let most = runs.iter().map(ratio).fold(0.0, f64::max);
+    let linked = |run: &Run| (thin_link + run.sample.wall) / (thin_link + run.bound);
+    let cpu = median(runs.iter().map(|run| run.sample.cpu));
+    let reachable: Option<Vec<f64>> = runs.iter().map(|run| run.reachable).collect();
+    let reachable = reachable.map_or_else(String::new, |all| {
+        let walls = runs.iter().map(|run| run.sample.wall);
+        let ratios = walls.zip(&all).map(|(wall, reachable)| wall / reachable);
+        let ratio = median(ratios);
+        format!("{:17.3}  {ratio:7.3}", median(all.into_iter()))
+    });
     show(&format!(
-        "{jobs:5}  {:10.3}  {:9.3}  {:7.3}  ({least:.3} to {most:.3})  {:13.3}  {:17.3}  {:7.3}  {cpu:20.3}  {:9.3}\n",
-        median(samples.iter().map(|(_, bounds)| bounds[0])),
-        median(samples.iter().map(|(s, _)| s.wall)),
-        median(ratios(0, 0.0).into_iter()),
-        median(ratios(0, thin_link).into_iter()),
-        median(samples.iter().map(|(_, bounds)| bounds[1])),
-        median(ratios(1, 0.0).into_iter()),
+        "{jobs:6}  {:10.3}  {:9.3}  {:7.3}  ({least:.3} to {most:.3})  {:13.3}  {reachable:26}  {cpu:20.3}  {:9.3}\n",
+        median(runs.iter().map(|run| run.bound)),
+        median(runs.iter().map(|run| run.sample.wall)),
+        median(runs.iter().map(ratio)),
+        median(runs.iter().map(linked)),
         cpu * 1000.0 / number(jobs),
     ));
 }

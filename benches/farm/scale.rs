@@ -46,6 +46,7 @@ fn farm(script: &Script, remembers: bool) -> Farm {
         round_trip: Duration::ZERO,
         bytes_per_second: None,
         remembers,
+        zstd: false,
     };
     Farm::start(terms, Arc::clone(script))
 }

@@ -22,6 +22,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::Status;
 use tonic::transport::Server;
 
 /// What a job takes and leaves.
@@ -43,10 +44,15 @@ pub(crate) struct Terms {
     pub(crate) bytes_per_second: Option<u64>,
     /// The action cache has whatever it is asked for.
     pub(crate) remembers: bool,
+    /// Blobs may travel compressed.
+    pub(crate) zstd: bool,
 }
 
 /// What all who send take turns with, as they do on a real line: nobody waits for all of another's batch.
 const PIECE: u64 = 64 << 10;
+
+/// zstd's, as servers have it by default.
+const LEVEL: i32 = 3;
 
 /// One direction of the line: who sends waits until all before have been sent.
 #[derive(Debug)]
@@ -66,6 +72,8 @@ pub(super) struct Shared {
     pub(super) blobs: Mutex<HashSet<Digest>>,
     /// What was made here.
     pub(super) objects: Mutex<HashMap<Digest, Bytes>>,
+    /// The same compressed, once for all runs: a farm has processors of its own.
+    packed: Mutex<HashMap<Digest, Bytes>>,
 }
 
 /// All services.
@@ -95,6 +103,7 @@ impl Farm {
             down: Line::new(terms.bytes_per_second),
             blobs: Mutex::default(),
             objects: Mutex::default(),
+            packed: Mutex::default(),
         });
         let (port, serving) = runtime.block_on(serve(Service(Arc::clone(&shared))));
         Self {
@@ -107,6 +116,10 @@ impl Farm {
 
     pub(crate) fn address(&self) -> String {
         format!("grpc://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn terms(&self) -> &Terms {
+        &self.shared.terms
     }
 
     pub(crate) fn blobs(&self) -> HashSet<Digest> {
@@ -214,6 +227,21 @@ impl Service {
 
     pub(super) async fn down(&self, bytes: usize) {
         self.0.down.pass(bytes).await;
+    }
+
+    /// The object of this digest, as it travels.
+    pub(super) fn object(&self, digest: &Digest, packed: bool) -> Result<Bytes, Status> {
+        let found = lock(&self.0.objects).get(digest).cloned();
+        let object = found.ok_or_else(|| Status::not_found("no such object"))?;
+        if !packed {
+            return Ok(object);
+        }
+        let mut all = lock(&self.0.packed);
+        let packed = all.entry(*digest).or_insert_with(|| {
+            let packed = zstd::bulk::compress(&object, LEVEL);
+            packed.expect("memory is enough").into()
+        });
+        Ok(packed.clone())
     }
 
     pub(super) fn make(&self, module: &str) -> Made {

@@ -10,6 +10,7 @@ use relto::pb::bytestream::{ReadRequest, ReadResponse, WriteRequest, WriteRespon
 use relto::pb::longrunning::{Operation, operation};
 use relto::pb::reapi::action_cache_server::ActionCache;
 use relto::pb::reapi::capabilities_server::Capabilities;
+use relto::pb::reapi::compressor::Value as Compressor;
 use relto::pb::reapi::content_addressable_storage_server::ContentAddressableStorage;
 use relto::pb::reapi::execution_server::Execution;
 use relto::pb::reapi::execution_stage::Value as Stage;
@@ -81,6 +82,11 @@ impl Capabilities for Service {
     ) -> Answer<ServerCapabilities> {
         self.round_trip().await;
         let functions = vec![DigestFunction::Sha256.to_pb()];
+        let compressors = if self.0.terms.zstd {
+            vec![Compressor::Zstd as i32]
+        } else {
+            Vec::new()
+        };
         let version = |minor| SemVer {
             major: 2,
             minor,
@@ -92,6 +98,8 @@ impl Capabilities for Service {
                 action_cache_update_capabilities: Some(ActionCacheUpdateCapabilities {
                     update_enabled: true,
                 }),
+                supported_compressors: compressors.clone(),
+                supported_batch_update_compressors: compressors,
                 ..CacheCapabilities::default()
             }),
             execution_capabilities: Some(ExecutionCapabilities {
@@ -171,12 +179,14 @@ impl ContentAddressableStorage for Service {
         &self,
         request: Request<BatchReadBlobsRequest>,
     ) -> Answer<BatchReadBlobsResponse> {
-        let mut responses = Vec::new();
-        for asked in request.into_inner().digests {
-            let found = lock(&self.0.objects).get(&digest(Some(&asked))?).cloned();
+        let (mut responses, request) = (Vec::new(), request.into_inner());
+        let zstd = Compressor::Zstd as i32;
+        let packed = request.acceptable_compressors.contains(&zstd);
+        for asked in request.digests {
             responses.push(batch_read_blobs_response::Response {
+                data: self.object(&digest(Some(&asked))?, packed)?,
                 digest: Some(asked),
-                data: found.ok_or_else(|| Status::not_found("no such object"))?,
+                compressor: if packed { zstd } else { 0 },
                 ..batch_read_blobs_response::Response::default()
             });
         }
@@ -187,10 +197,12 @@ impl ContentAddressableStorage for Service {
     }
 }
 
-/// The digest in `[instance/]uploads/UUID/blobs/HASH/SIZE` or `[instance/]blobs/HASH/SIZE`.
+/// The digest in `[instance/]uploads/UUID/blobs/HASH/SIZE` or `[instance/]blobs/HASH/SIZE`, or with
+/// `compressed-blobs/zstd` instead of `blobs`.
 pub(super) fn named(resource: &str) -> Result<Digest, Status> {
     let wrong = || Status::invalid_argument("no blob's name");
     let (_, rest) = resource.rsplit_once("blobs/").ok_or_else(wrong)?;
+    let rest = rest.strip_prefix("zstd/").unwrap_or(rest);
     let (hash, size) = rest.split_once('/').ok_or_else(wrong)?;
     digest(Some(&relto::pb::reapi::Digest {
         hash: hash.to_owned(),
@@ -198,13 +210,16 @@ pub(super) fn named(resource: &str) -> Result<Digest, Status> {
     }))
 }
 
+fn is_packed(resource: &str) -> bool {
+    resource.contains("compressed-blobs/")
+}
+
 #[tonic::async_trait]
 impl ByteStream for Service {
     async fn read(&self, request: Request<ReadRequest>) -> Answer<BoxStream<ReadResponse>> {
         self.round_trip().await;
-        let wanted = named(&request.get_ref().resource_name)?;
-        let found = lock(&self.0.objects).get(&wanted).cloned();
-        let object: Bytes = found.ok_or_else(|| Status::not_found("no such object"))?;
+        let name = &request.get_ref().resource_name;
+        let object: Bytes = self.object(&named(name)?, is_packed(name))?;
         let service = self.clone();
         let stream = futures_util::stream::unfold(object, move |mut rest| {
             let service = service.clone();
@@ -222,16 +237,17 @@ impl ByteStream for Service {
 
     async fn write(&self, request: Request<Streaming<WriteRequest>>) -> Answer<WriteResponse> {
         let mut messages = request.into_inner();
-        let (mut blob, mut size) = (None, 0);
+        let (mut blob, mut size, mut packed) = (None, 0, false);
         while let Some(message) = messages.message().await? {
             if blob.is_none() {
                 blob = Some(named(&message.resource_name)?);
+                packed = is_packed(&message.resource_name);
             }
             size += message.data.len();
             self.up(message.data.len()).await;
         }
         let blob = blob.ok_or_else(|| Status::invalid_argument("an empty upload"))?;
-        if blob.size != size as u64 {
+        if !packed && blob.size != size as u64 {
             return Err(Status::invalid_argument("not all of the blob"));
         }
         lock(&self.0.blobs).insert(blob);

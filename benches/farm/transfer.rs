@@ -46,6 +46,7 @@ pub(crate) fn transfer(runs: usize) {
         round_trip: Duration::ZERO,
         bytes_per_second: None,
         remembers: false,
+        zstd: false,
     };
     let farm = Farm::start(terms, script);
     show(&format!(
