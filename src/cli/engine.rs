@@ -25,7 +25,7 @@ use crate::process::{Finished, Interruption, Jobserver, Parent, Watch};
 use crate::surroundings::Surroundings;
 
 /// Jobs under way at the farm, where the user says nothing.
-const REMOTE_JOBS: NonZeroUsize = NonZeroUsize::new(200).expect("not zero");
+const REMOTE_JOBS: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
 
 /// What keeps a link from even beginning, or ends it from outside.
 #[derive(Debug, thiserror::Error)]
