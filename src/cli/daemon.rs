@@ -125,7 +125,7 @@ fn shown(status: &Status) -> String {
         text,
         "relto {}, process {}, for {}\n\
          jobs: {jobs}\n\
-         links: {} ended, {} under way\n\
+         links: {} ended, {} under way; {} modules sent ahead\n\
          memory: {}, {} files and {} settings known\n\
          leaves after {} without work\n",
         status.version,
@@ -133,6 +133,7 @@ fn shown(status: &Status) -> String {
         HumanDuration(status.uptime),
         status.links,
         status.under_way,
+        status.ahead,
         HumanBytes(status.memory),
         status.files,
         status.sites,
@@ -159,6 +160,7 @@ mod tests {
                 local: 1,
                 ..OriginCounts::default()
             },
+            ahead: 5,
             sites: 1,
             files: 42,
             memory: 20 << 20,
@@ -167,7 +169,7 @@ mod tests {
         insta::assert_snapshot!(shown(&status), @r"
         relto 1.2.3, process 7, for 5 minutes
         jobs: 11 jobs, 10 cached, 1 local
-        links: 3 ended, 1 under way
+        links: 3 ended, 1 under way; 5 modules sent ahead
         memory: 20.00 MiB, 42 files and 1 settings known
         leaves after 10 minutes without work
         ");

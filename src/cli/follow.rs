@@ -80,7 +80,7 @@ pub(super) fn run(context: &Context, wanted: Wanted) -> ExitCode {
     };
     let site = Site::of_one_link(&options);
     match runtime.block_on(site.follow(wanted, &options)) {
-        Ok(()) => ExitCode::Success,
+        Ok(_) => ExitCode::Success,
         Err(_) => ExitCode::Failure,
     }
 }

@@ -32,8 +32,9 @@ pub(super) async fn serve(
         // A compiler says nothing here; what comes is the end.
         let _ = frames.receive::<Remark>().await;
         let site = daemon.sites.of(&options);
-        if let Err(error) = site.follow(wanted, &options).await {
-            tracing::debug!("nothing is sent ahead: {error}");
+        match site.follow(wanted, &options).await {
+            Ok(modules) => daemon.tally.sent_ahead(modules),
+            Err(error) => tracing::debug!("nothing is sent ahead: {error}"),
         }
     };
     tokio::select! {

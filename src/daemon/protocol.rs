@@ -61,6 +61,8 @@ pub struct Status {
     pub links: u64,
     pub under_way: usize,
     pub origins: OriginCounts,
+    /// Modules that were sent before a link needed them.
+    pub ahead: u64,
     /// Sets of settings that it keeps something for.
     pub sites: usize,
     /// Files whose digests it knows.

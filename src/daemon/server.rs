@@ -213,6 +213,7 @@ impl Daemon {
             links,
             under_way: self.tally.under_way(),
             origins,
+            ahead: self.tally.ahead(),
             sites,
             files,
             memory: memory(),

@@ -1,6 +1,6 @@
 //! What a daemon has done, for `relto daemon status`.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use fs_err as fs;
@@ -9,12 +9,13 @@ use tokio::time::Instant;
 use crate::events::Event;
 use crate::history::OriginCounts;
 
-/// Counts links and jobs.
+/// Counts links, jobs, and modules that were sent ahead of them.
 #[derive(Debug)]
 pub(super) struct Tally {
     pub(super) started: Instant,
     under_way: AtomicUsize,
     done: Mutex<(u64, OriginCounts)>,
+    ahead: AtomicU64,
 }
 
 /// A link that is under way.
@@ -27,6 +28,7 @@ impl Tally {
             started: Instant::now(),
             under_way: AtomicUsize::new(0),
             done: Mutex::default(),
+            ahead: AtomicU64::new(0),
         }
     }
 
@@ -44,6 +46,14 @@ impl Tally {
             let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
             done.1.add(*origin);
         }
+    }
+
+    pub(super) fn sent_ahead(&self, modules: u64) {
+        self.ahead.fetch_add(modules, Ordering::Relaxed);
+    }
+
+    pub(super) fn ahead(&self) -> u64 {
+        self.ahead.load(Ordering::Relaxed)
     }
 
     /// Links that have ended, and where their jobs ran.

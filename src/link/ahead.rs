@@ -128,36 +128,35 @@ pub fn is_worth_it(farm: &FarmOptions, state_folder: Option<&Path>) -> bool {
 
 impl Site {
     /// Prepares what a compile has left behind, in the background. Files that it has not left are left out, and the compiler
-    /// goes along now and then only: it is large, but the same for all.
+    /// goes along now and then only: it is large, but the same for all. Gives how many modules have been sent.
     ///
     /// # Errors
     /// Of all that went wrong the last. There is nobody to tell but the log.
-    pub async fn follow(&self, mut wanted: Wanted, options: &Options) -> Result<(), AheadError> {
+    pub async fn follow(&self, mut wanted: Wanted, options: &Options) -> Result<u64, AheadError> {
         let is_there = |file: &PathBuf| options.surroundings.at(file).is_file();
         wanted.files.retain(is_there);
         let told = Told::new(options.state_folder.as_deref());
         let Some(farm) = &options.farm else {
-            return Ok(());
+            return Ok(0);
         };
         if wanted.files.is_empty() || told.has_failed(&absence(farm)) {
-            return Ok(());
+            return Ok(0);
         }
         let address = farm.address();
         let compiler = wanted.compiler.take();
         wanted.compiler =
             compiler.filter(|it| told.is_news(&format!("`{it}` is on its way to {address}")));
-        let mut sound = Ok(());
-        let mut tell = |_: &Path, fate: Result<Fate, AheadError>| {
-            if let Err(error) = fate {
-                sound = Err(error);
-            }
+        let (mut count, mut sound) = (0, Ok(()));
+        let mut tell = |_: &Path, fate: Result<Fate, AheadError>| match fate {
+            Ok(fate) => count += u64::from(matches!(fate, Fate::Sent(_))),
+            Err(error) => sound = Err(error),
         };
         let sending = self.prefetch(wanted, options, Events::discarded(), &mut tell);
         let sent = sending.await;
         if let Err(AheadError::Farm(_) | AheadError::NotSent { .. }) = sent {
             told.failed(&absence(farm));
         }
-        sent.and(sound)
+        sent.and(sound).map(|()| count)
     }
 
     async fn prefetch(

@@ -7,9 +7,8 @@ use rustix::thread::sched_getaffinity;
 use serde::{Deserialize, Serialize};
 
 /// Those that a compiler can run into.
-const RESOURCES: [Resource; 6] = [
+const RESOURCES: [Resource; 5] = [
     Resource::As,
-    Resource::Core,
     Resource::Cpu,
     Resource::Data,
     Resource::Fsize,

@@ -180,7 +180,8 @@ impl Pump {
         }
     }
 
-    /// How the most urgent of all blobs goes out, if there is room on the line or nothing there is more urgent.
+    /// How the most urgent of all blobs goes out, if it may. One call that is less urgent than others always goes on: the jobs
+    /// of two links know nothing of each other.
     fn next(&self, limit: usize) -> Option<Way> {
         let under_way = |way| self.sending.iter().filter(|it| it.way == way).count();
         let may_batch = under_way(Way::Batch) < BATCHING && self.batch_is_due(limit);
@@ -188,14 +189,16 @@ impl Pump {
         let batch = self.small.urgency().filter(|_| may_batch);
         let stream = self.large.urgency().filter(|_| may_stream);
         let urgency = batch.max(stream)?;
-        let others = || self.sending.iter();
-        let has_room = others().map(|other| other.bytes).sum::<usize>() < ON_THE_LINE;
+        let bytes: usize = self.sending.iter().map(|other| other.bytes).sum();
+        let urgencies = || self.sending.iter().map(|other| other.urgency);
+        let most = urgencies().max().unwrap_or(0);
+        let may = bytes < ON_THE_LINE || most <= urgency || urgencies().all(|it| it == most);
         let way = if stream == Some(urgency) {
             Way::Stream
         } else {
             Way::Batch
         };
-        (has_room || others().all(|other| other.urgency <= urgency)).then_some(way)
+        may.then_some(way)
     }
 
     /// A batch that is not full waits while another is under way.

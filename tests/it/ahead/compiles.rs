@@ -25,7 +25,13 @@ fn sent_before_the_link(build: &Build) {
         build.wait_for_blob(module);
     }
     build.wait_for_senders();
-    assert_eq!(build.daemon("status").status.success(), build.has_daemon);
+    let status = || build.daemon("status");
+    assert_eq!(status().status.success(), build.has_daemon);
+    if build.has_daemon {
+        build.wait_for("the daemon has counted them", |_| {
+            String::from_utf8_lossy(&status().stdout).contains("; 2 modules sent ahead")
+        });
+    }
     // The compiler comes last, perhaps still on its way; who asks for it by hand waits for it.
     let mut compiler = Command::new(env!("CARGO_BIN_EXE_relto"));
     build.home.apply(&mut compiler);
