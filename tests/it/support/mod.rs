@@ -33,5 +33,4 @@ pub(crate) mod remote;
 pub(crate) mod repeat;
 pub(crate) mod saved;
 pub(crate) mod servers;
-pub(crate) mod signals;
 pub(crate) mod tls;
