@@ -256,7 +256,8 @@ impl Queue {
     fn sort(&mut self, hurried: bool) {
         if self.unsorted || hurried {
             let asks = self.asks.make_contiguous();
-            asks.sort_by_key(|ask| Reverse(ask.slot.urgency()));
+            // Jobs hurry their blobs meanwhile: a sort that looked twice could find no order, and panic.
+            asks.sort_by_cached_key(|ask| Reverse(ask.slot.urgency()));
             self.unsorted = false;
         }
     }
