@@ -1,4 +1,5 @@
-//! Compiles `protos/` into the module `relto::pb`, in pure Rust: no `protoc` is needed to build relto.
+//! Compiles `protos/` into the module `relto::pb`, in pure Rust: no `protoc` is needed to build
+//! relto.
 
 use std::error::Error;
 

@@ -4,7 +4,7 @@
 # Installs clang-22 and lld-22 if they are missing, builds relto, compiles SQLite and zstd (cargo has their sources: relto
 # uses both itself) to ThinLTO bitcode and links them into one program, three times. The program runs after each link.
 #
-#   QUICKSTART_FOLDER   where objects and caches go; default: a new folder under /tmp, removed at the end
+#   QUICKSTART_FOLDER   where objects and caches go; default: a new directory under /tmp, removed at the end
 #   RELTO               a relto that is built already
 #   RELTO_REMOTE_EXECUTOR and all the other settings of relto are heeded: give a farm, and the farm does the work
 set -euo pipefail
@@ -44,12 +44,12 @@ sqlite=$(crate libsqlite3-sys)/sqlite3
 [ -e "$zstd/zstd.h" ] && [ -e "$sqlite/sqlite3.c" ] || fail "the sources of zstd and SQLite are not where cargo says"
 
 if [ -n "${QUICKSTART_FOLDER:-}" ]; then
-  folder=$QUICKSTART_FOLDER; mkdir -p "$folder"
+  dir=$QUICKSTART_FOLDER; mkdir -p "$dir"
 else
-  folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT
+  dir=$(mktemp -d); trap 'rm -rf "$dir"' EXIT
 fi
-cd "$folder"
-export XDG_CACHE_HOME=$folder/cache # so that the first link finds nothing of an earlier run
+cd "$dir"
+export XDG_CACHE_HOME=$dir/cache # so that the first link finds nothing of an earlier run
 rm -rf cache; mkdir -p cache objects
 
 sources=("$here/examples/quickstart.c" "$sqlite/sqlite3.c" "$zstd"/{common,compress,decompress,dictBuilder}/*.c)
@@ -71,7 +71,7 @@ echo "  clang-22 -O2 -flto=thin -fuse-ld=lld-22 -fthinlto-distributor=$relto obj
 link first objects/*.o
 say "Second link: lld asks for the same jobs under other names, relto knows them"
 link second objects/*.o
-say "Third link: the same modules from another folder, by absolute paths; still the same jobs"
+say "Third link: the same modules from another directory, by absolute paths; still the same jobs"
 rm -rf elsewhere; cp -r objects elsewhere
 link third "$PWD"/elsewhere/*.o
 

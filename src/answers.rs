@@ -1,14 +1,16 @@
 //! What a compiler said about itself, remembered.
 //!
-//! Enters: a question that holds everything the answer depends on, and a way to ask. Leaves: the answer, asked for once
-//! in the life of the state database. Starting clang only to ask takes longer than a whole cached link may.
+//! Enters: a question that holds everything the answer depends on, and a way to ask. Leaves: the
+//! answer, asked for once in the life of the state database. Starting clang only to ask takes
+//! longer than a whole cached link may.
 
 use rusqlite::OptionalExtension as _;
 
 use crate::digest::DigestFunction;
 use crate::state::State;
 
-/// The remembered answer to `question`, or a new one. An answer that cannot be had is not remembered.
+/// The remembered answer to `question`, or a new one. An answer that cannot be had is not
+/// remembered.
 ///
 /// # Errors
 /// Those of `ask`.
@@ -44,8 +46,8 @@ mod tests {
 
     #[test]
     fn a_question_is_asked_once_and_an_error_again() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let state = State::at(&folder.path().join(FILE_NAME));
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let state = State::at(&dir.path().join(FILE_NAME));
         assert_eq!(answer(&state, "q", || Err("busy")), Err("busy"));
         assert_eq!(
             answer(&state, "q", || Ok::<_, &str>("a".to_owned())),

@@ -1,7 +1,7 @@
 //! Content digests as REAPI spells them: a hash and the number of bytes.
 //!
-//! Enters: bytes, files, `pb::reapi::Digest`. Leaves: `Digest`, `DigestFunction`. Where blobs are kept, and whether a
-//! file's digest is already known, is the business of `cache` and `hash_cache`.
+//! Enters: bytes, files, `pb::reapi::Digest`. Leaves: `Digest`, `DigestFunction`. Where blobs are
+//! kept, and whether a file's digest is already known, is the business of `cache` and `hash_cache`.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -31,8 +31,8 @@ impl DigestFunction {
         }
     }
 
-    /// The segment between `blobs/` and the hash in a resource name. The seven oldest functions, SHA256 among them,
-    /// have none, and several servers refuse a name that carries one for them.
+    /// The segment between `blobs/` and the hash in a resource name. The seven oldest functions,
+    /// SHA256 among them, have none, and several servers refuse a name that carries one for them.
     #[must_use]
     pub fn resource_infix(self) -> &'static str {
         match self {
@@ -138,7 +138,8 @@ impl Hasher {
     }
 }
 
-/// The name of a blob. Which function made the hash is known from where the digest stands, never mixed.
+/// The name of a blob. Which function made the hash is known from where the digest stands, never
+/// mixed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest {
     pub hash: [u8; 32],

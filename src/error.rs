@@ -1,7 +1,7 @@
 //! How errors reach the user, and the exit codes that lld and make read.
 //!
-//! Enters: any error of ours. Leaves: `error:`, its causes, and `hint:` lines that say what to change. Each module has
-//! its own error type; what is shared is only this.
+//! Enters: any error of ours. Leaves: `error:`, its causes, and `hint:` lines that say what to
+//! change. Each module has its own error type; what is shared is only this.
 
 use std::error::Error;
 use std::fmt;
@@ -9,7 +9,8 @@ use std::process;
 
 use serde::{Deserialize, Serialize};
 
-/// What the process tells its caller. 126 and 127 are never used: lld reads them as "could not be executed".
+/// What the process tells its caller. 126 and 127 are never used: lld reads them as "could not be
+/// executed".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitCode {
     /// Every job has its object.
@@ -35,8 +36,8 @@ impl From<ExitCode> for process::ExitCode {
 
 /// An error that may know the way out.
 ///
-/// The message itself follows the habit of `thiserror` types: a lower-case fragment without a full stop, naming the
-/// file and the reason, values in backticks.
+/// The message itself follows the habit of `thiserror` types: a lower-case fragment without a full
+/// stop, naming the file and the reason, values in backticks.
 pub trait Hinted: Error {
     /// What the user can change, one sentence each.
     fn hints(&self) -> Vec<String> {

@@ -1,8 +1,8 @@
 //! What happens in a link, as typed values.
 //!
-//! Enters: calls from the engine. Leaves: `Event`s in a channel, stamped with the time since the link began. The
-//! engine prints nothing; `report` turns events into the progress bar, messages, the summary and logs. The only place
-//! that reads the clock for the record.
+//! Enters: calls from the engine. Leaves: `Event`s in a channel, stamped with the time since the
+//! link began. The engine prints nothing; `report` turns events into the progress bar, messages,
+//! the summary and logs. The only place that reads the clock for the record.
 
 use std::fmt;
 use std::sync::{Arc, mpsc};
@@ -26,13 +26,15 @@ pub enum Origin {
     Remote,
     /// Compiled on this machine, as the action says.
     Local,
-    /// Compiled on this machine, in place and uncached, because the action could not say all that the compile reads.
+    /// Compiled on this machine, in place and uncached, because the action could not say all that
+    /// the compile reads.
     InPlace,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
-    /// The job file is read. `link` is the linker's output; `modules` are the jobs' modules as the user knows them.
+    /// The job file is read. `link` is the linker's output; `modules` are the jobs' modules as the
+    /// user knows them.
     LinkStarted { link: String, modules: Vec<String> },
     /// The digest of the job's action is known: `hash/size`.
     ActionBuilt { job: JobId, action: String },
@@ -42,7 +44,8 @@ pub enum Event {
     JobStopped { job: JobId, origin: Origin },
     /// The object is where the linker looks for it.
     JobFinished { job: JobId, origin: Origin },
-    /// What the compiler wrote to stderr, with the user's own file names. Shown for failed and for good jobs alike.
+    /// What the compiler wrote to stderr, with the user's own file names. Shown for failed and for
+    /// good jobs alike.
     CompilerMessage { job: JobId, text: String },
     /// Something the user should know and may want to change; the link goes on.
     Warning { text: String, hint: Option<String> },

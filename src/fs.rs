@@ -1,8 +1,9 @@
 //! Files that appear whole or not at all.
 //!
-//! Enters: bytes and the path where they belong. Leaves: a regular file of its own, with the mode that the umask gives,
-//! put in place by one system call. A path that names something else (`/dev/null`, a pipe) is written through and stays
-//! what it is. What goes into the files is the caller's business.
+//! Enters: bytes and the path where they belong. Leaves: a regular file of its own, with the mode
+//! that the umask gives, put in place by one system call. A path that names something else
+//! (`/dev/null`, a pipe) is written through and stays what it is. What goes into the files is the
+//! caller's business.
 
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
@@ -57,7 +58,8 @@ fn is_special(found: &std::fs::Metadata) -> bool {
     kind.is_char_device() || kind.is_block_device() || kind.is_fifo() || kind.is_socket()
 }
 
-/// The fast path: an unnamed file gets its name when it is complete, so not even a crash leaves half a file.
+/// The fast path: an unnamed file gets its name when it is complete, so not even a crash leaves
+/// half a file.
 fn create(umask: Option<u32>, path: &Path, bytes: &[u8]) -> io::Result<()> {
     match unnamed(umask, path, bytes) {
         Ok(Some(file)) => match name(&file, path) {
@@ -73,10 +75,10 @@ fn create(umask: Option<u32>, path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// `None` where the file system has no unnamed files.
 fn unnamed(umask: Option<u32>, path: &Path, bytes: &[u8]) -> io::Result<Option<OwnedFd>> {
-    let folder = folder_of(path);
+    let dir = dir_of(path);
     match rustix::fs::openat(
         CWD,
-        folder,
+        dir,
         OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC,
         NEW_FILE,
     ) {
@@ -118,7 +120,7 @@ fn replace(umask: Option<u32>, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut temporary = tempfile::Builder::new()
         .prefix(".relto-")
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
-        .tempfile_in(folder_of(path))?;
+        .tempfile_in(dir_of(path))?;
     set_mode(temporary.as_file(), umask)?;
     temporary
         .write_all(bytes)
@@ -129,9 +131,9 @@ fn replace(umask: Option<u32>, path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-fn folder_of(path: &Path) -> &Path {
+fn dir_of(path: &Path) -> &Path {
     match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
     }
 }
@@ -143,7 +145,8 @@ fn with_path(error: &io::Error, path: &Path) -> io::Error {
     )
 }
 
-/// Removes a file that may not be there. A device or a pipe stays: who writes to `/dev/null` does not own it.
+/// Removes a file that may not be there. A device or a pipe stays: who writes to `/dev/null` does
+/// not own it.
 ///
 /// # Errors
 /// The system's own, except that a missing file is no error.
@@ -160,7 +163,7 @@ pub fn remove_if_there(path: &Path) -> io::Result<()> {
 /// `path` seen from the root, without asking the file system and without resolving links.
 ///
 /// # Errors
-/// The current folder is gone.
+/// The current directory is gone.
 pub fn absolute(path: &Path) -> io::Result<PathBuf> {
     std::path::absolute(path)
 }
@@ -178,8 +181,9 @@ const REMOTE_FILE_SYSTEMS: [u32; 9] = [
     0x0bd0_0bd0,
 ];
 
-/// Whether the file is on a file system that another machine or process serves: its clock stamps the file, and memory
-/// mapped from it may not be shared by all who use it. False where that cannot be found out.
+/// Whether the file is on a file system that another machine or process serves: its clock stamps
+/// the file, and memory mapped from it may not be shared by all who use it. False where that cannot
+/// be found out.
 pub fn is_remote(file: impl AsFd) -> bool {
     rustix::fs::fstatfs(file).is_ok_and(|found| {
         u32::try_from(found.f_type).is_ok_and(|magic| REMOTE_FILE_SYSTEMS.contains(&magic))
@@ -194,8 +198,8 @@ mod tests {
 
     #[test]
     fn a_new_file_and_a_replaced_one_are_whole_and_private() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = folder.path().join("a (b).o");
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("a (b).o");
         for contents in [b"first".as_slice(), b"second"] {
             write_whole(&path, contents).expect("written");
             assert_eq!(fs::read(&path).expect("read"), contents);
@@ -203,13 +207,13 @@ mod tests {
         let found = fs::metadata(&path).expect("there");
         assert_eq!(found.nlink(), 1);
         assert_eq!(found.permissions().mode() & 0o111, 0);
-        assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1);
+        assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 1);
     }
 
     #[test]
     fn both_ways_of_writing_give_the_same_mode() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let (fast, slow) = (folder.path().join("fast"), folder.path().join("slow"));
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (fast, slow) = (dir.path().join("fast"), dir.path().join("slow"));
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode();
         for umask in [None, Some(0o027), Some(0)] {
             for path in [&fast, &slow] {
@@ -227,8 +231,8 @@ mod tests {
     #[test]
     fn a_device_stays_a_device() {
         write_whole(Path::new("/dev/null"), b"x").expect("written through");
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let link = folder.path().join("sink");
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let link = dir.path().join("sink");
         fs_err::os::unix::fs::symlink("/dev/null", &link).expect("linked");
         write_whole(&link, b"x").expect("written through");
         assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
@@ -242,17 +246,18 @@ mod tests {
 
     #[test]
     fn what_is_no_file_is_not_removed() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let socket = folder.path().join("socket");
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let socket = dir.path().join("socket");
         let _bound = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
         remove_if_there(&socket).expect("nothing to do");
         assert!(fs::symlink_metadata(&socket).is_ok());
-        remove_if_there(&folder.path().join("missing")).expect("nothing to do");
+        remove_if_there(&dir.path().join("missing")).expect("nothing to do");
     }
 
     #[test]
     fn an_error_names_the_path() {
-        let error = write_whole(Path::new("/nonexistent/x.o"), b"x").expect_err("no such folder");
+        let error =
+            write_whole(Path::new("/nonexistent/x.o"), b"x").expect_err("no such directory");
         assert!(error.to_string().contains("/nonexistent/x.o"), "{error}");
     }
 }

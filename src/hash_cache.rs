@@ -1,8 +1,9 @@
 //! Digests of files, each looked at once a link and read once as long as it stays the same.
 //!
-//! Enters: paths. Leaves: `FileFacts`: digest, a note that the caller made from the contents, identity. Known files
-//! are found by (device, inode, size, mtime, ctime) in the database of `state`; the others are read. What the notes
-//! say, and what becomes of the digests, is left to the callers.
+//! Enters: paths. Leaves: `FileFacts`: digest, a note that the caller made from the contents,
+//! identity. Known files are found by (device, inode, size, mtime, ctime) in the database of
+//! `state`; the others are read. What the notes say, and what becomes of the digests, is left to
+//! the callers.
 
 mod contents;
 mod identity;
@@ -28,8 +29,9 @@ pub use identity::{Identity, identity, is_racy, is_settled};
 pub use memory::Memory;
 use rows::{NewRow, StaleUse};
 
-/// Makes a note from the whole contents of a file. It must be a pure function of them, and the same one wherever the
-/// same file is asked for, because the note of an earlier link is taken as its answer.
+/// Makes a note from the whole contents of a file. It must be a pure function of them, and the same
+/// one wherever the same file is asked for, because the note of an earlier link is taken as its
+/// answer.
 pub type Probe<'a> = dyn Fn(&[u8]) -> Vec<u8> + 'a;
 
 /// What is known of one file.
@@ -46,7 +48,8 @@ pub struct FileFacts {
 #[derive(Debug)]
 pub struct HashCache {
     state: Arc<State>,
-    /// Of a process that outlives the link; in any other the maps below are all that there is to know.
+    /// Of a process that outlives the link; in any other the maps below are all that there is to
+    /// know.
     memory: Option<Arc<Memory>>,
     sha256: Mutex<HashMap<PathBuf, Arc<Slot>>>,
     blake3: Mutex<HashMap<PathBuf, Arc<Slot>>>,
@@ -92,12 +95,12 @@ impl HashCache {
         }
     }
 
-    /// Digest and note of the file at `path`, from memory, from the database, or by reading it: in pieces without a
-    /// `probe`, whole with one. Blocks while another thread reads the same file.
+    /// Digest and note of the file at `path`, from memory, from the database, or by reading it: in
+    /// pieces without a `probe`, whole with one. Blocks while another thread reads the same file.
     ///
     /// # Errors
-    /// The system's own, with the path; the path names no regular file (`InvalidInput`); the file changed while it was
-    /// read or since it was first asked for. Errors are not remembered.
+    /// The system's own, with the path; the path names no regular file (`InvalidInput`); the file
+    /// changed while it was read or since it was first asked for. Errors are not remembered.
     pub fn facts(
         &self,
         path: &Path,
@@ -211,8 +214,8 @@ impl HashCache {
         }
     }
 
-    /// Whether the file at `path` is still the one whose facts were given. A file that was written so shortly before
-    /// it was hashed that its times cannot tell is read again.
+    /// Whether the file at `path` is still the one whose facts were given. A file that was written
+    /// so shortly before it was hashed that its times cannot tell is read again.
     pub fn unchanged(&self, path: &Path, identity: &Identity) -> bool {
         let same = |now: Identity| now == *identity;
         identity::identity(path).is_ok_and(same)
@@ -221,7 +224,8 @@ impl HashCache {
                 .all(|function| self.settle(path, function, identity))
     }
 
-    /// Reads a racy file again; once its times are old enough to stand for its contents, that was the last time.
+    /// Reads a racy file again; once its times are old enough to stand for its contents, that was
+    /// the last time.
     fn settle(&self, path: &Path, function: DigestFunction, identity: &Identity) -> bool {
         let Some(slot) = lock(self.map(function)).get(path).map(Arc::clone) else {
             return true;

@@ -1,7 +1,8 @@
 //! What earlier links took: an estimate for each module, and one record a link.
 //!
-//! Enters: measured durations and peaks, and how a link ended. Leaves: estimates, by which `exec` starts the longest
-//! jobs first, and the records that `relto stats` shows. A lost record costs nothing but a worse order.
+//! Enters: measured durations and peaks, and how a link ended. Leaves: estimates, by which `exec`
+//! starts the longest jobs first, and the records that `relto stats` shows. A lost record costs
+//! nothing but a worse order.
 
 #[cfg(test)]
 mod tests;
@@ -26,7 +27,7 @@ const MAX_LINKS: i64 = 1_000;
 /// Modules above this number are forgotten only in every so many-th link that compiled something.
 const LINKS_BETWEEN_TRIMS: i64 = 64;
 
-/// Seconds between two jobs of one folder that belong to one build.
+/// Seconds between two jobs of one directory that belong to one build.
 const SAME_BUILD: i64 = 120;
 
 /// A module as links know it again, whatever its contents.
@@ -34,8 +35,8 @@ const SAME_BUILD: i64 = 120;
 pub struct ModuleKey([u8; 16]);
 
 impl ModuleKey {
-    /// The key of a module that is told apart by `identity`: its name as the user knows it, the output it is linked
-    /// into, or whatever else stays the same from link to link.
+    /// The key of a module that is told apart by `identity`: its name as the user knows it, the
+    /// output it is linked into, or whatever else stays the same from link to link.
     #[must_use]
     pub fn of(identity: &[u8]) -> Self {
         let mut key = [0; 16];
@@ -135,8 +136,8 @@ impl History {
         self.pending().links.push(link);
     }
 
-    /// Notes a part of a build that has no end of its own: it is added to the last record, if that is of the same output and
-    /// not old. To be written by `flush`.
+    /// Notes a part of a build that has no end of its own: it is added to the last record, if that
+    /// is of the same output and not old. To be written by `flush`.
     pub fn record_job(&self, job: LinkRecord) {
         self.pending().jobs.push(job);
     }

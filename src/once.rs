@@ -1,7 +1,8 @@
 //! Work that is done once for each key, however many ask for it at the same time.
 //!
-//! Enters: a key and a future that makes its value. Leaves: a clone of the value. Errors are not kept: the next one to
-//! ask tries again. When the caller that does the work is dropped, one that waits takes over.
+//! Enters: a key and a future that makes its value. Leaves: a clone of the value. Errors are not
+//! kept: the next one to ask tries again. When the caller that does the work is dropped, one that
+//! waits takes over.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -47,7 +48,8 @@ impl<K: Eq + Hash, V: Clone> OnceMap<K, V> {
         self.cells().remove(key);
     }
 
-    /// Nothing that can panic runs while the lock is held, so its contents are good even if a holder died.
+    /// Nothing that can panic runs while the lock is held, so its contents are good even if a
+    /// holder died.
     fn cells(&self) -> MutexGuard<'_, HashMap<K, Arc<OnceCell<V>>>> {
         self.cells.lock().unwrap_or_else(PoisonError::into_inner)
     }

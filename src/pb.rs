@@ -1,7 +1,7 @@
 //! The generated protocol messages and nothing else. `protos/README.md` says where they come from.
 //!
-//! Enters: `protos/*.proto`, compiled by `build.rs`. Leaves: one short path per package. Blob-carrying messages get a
-//! `Debug` that shows sizes only.
+//! Enters: `protos/*.proto`, compiled by `build.rs`. Leaves: one short path per package.
+//! Blob-carrying messages get a `Debug` that shows sizes only.
 
 #![allow(
     clippy::pedantic,

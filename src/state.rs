@@ -1,8 +1,9 @@
 //! The small database in which links leave notes for later links.
 //!
-//! Enters: the path of an SQLite file. Leaves: reads and batched writes for the modules that keep a table in it
-//! (`hash_cache`, `history`, `cache`). Nothing here is needed for a right result: a file that is missing, locked,
-//! damaged, read-only or of another version is a miss, which the caller may mention once.
+//! Enters: the path of an SQLite file. Leaves: reads and batched writes for the modules that keep a
+//! table in it (`hash_cache`, `history`, `cache`). Nothing here is needed for a right result: a
+//! file that is missing, locked, damaged, read-only or of another version is a miss, which the
+//! caller may mention once.
 
 mod file;
 
@@ -16,7 +17,7 @@ use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use crate::error::Hinted;
 
-/// Name of the database in relto's own cache folder.
+/// Name of the database in relto's own cache directory.
 pub const FILE_NAME: &str = "state.db";
 
 /// Why this link does without what earlier links remembered.
@@ -35,7 +36,7 @@ impl Hinted for StateError {
         match self {
             Self::Locked { .. } | Self::Damaged { .. } => Vec::new(),
             Self::Unusable { .. } => vec![
-                "links work without it, but read every module again: make its folder writable"
+                "links work without it, but read every module again: make its directory writable"
                     .to_owned(),
             ],
         }
@@ -53,7 +54,8 @@ struct Inner {
     path: PathBuf,
     slot: Slot,
     trouble: Option<StateError>,
-    /// A damaged file is set aside once a link, so that a folder that damages files cannot keep a link busy.
+    /// A damaged file is set aside once a link, so that a directory that damages files cannot keep
+    /// a link busy.
     renewed: bool,
 }
 
@@ -96,16 +98,16 @@ impl State {
         found.map_err(|error| inner.failed(&error, true)).ok()
     }
 
-    /// Runs `update` in one transaction; `None` when it was dropped because another process writes, or because the
-    /// database cannot be used.
+    /// Runs `update` in one transaction; `None` when it was dropped because another process writes,
+    /// or because the database cannot be used.
     pub fn write<T>(&self, update: impl FnOnce(&Transaction) -> rusqlite::Result<T>) -> Option<T> {
         let mut inner = self.lock();
         let written = in_transaction(inner.connection()?, update);
         written.map_err(|error| inner.failed(&error, false)).ok()
     }
 
-    /// For a process that outlives its links, before each of them: a database that could not be used is tried again, and
-    /// one that lies no longer where it lay is opened anew.
+    /// For a process that outlives its links, before each of them: a database that could not be
+    /// used is tried again, and one that lies no longer where it lay is opened anew.
     pub fn renew(&self) {
         let mut inner = self.lock();
         let lost = match &inner.slot {
@@ -163,8 +165,9 @@ impl Inner {
         self.trouble.get_or_insert(error);
     }
 
-    /// Decides what a failed statement means for the rest of the link. A read that waited for a lock in vain is the
-    /// last one: hundreds of them would add up. A write comes at the end anyway.
+    /// Decides what a failed statement means for the rest of the link. A read that waited for a
+    /// lock in vain is the last one: hundreds of them would add up. A write comes at the end
+    /// anyway.
     fn failed(&mut self, error: &rusqlite::Error, is_read: bool) {
         let path = self.path.clone();
         match verdict(error) {

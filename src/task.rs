@@ -1,8 +1,8 @@
 //! Tasks that somebody owns.
 //!
-//! Enters: futures. Leaves: a handle whose drop ends the task, so that nothing runs on after the link it belongs to; and
-//! results of work that is spread over the processors while the caller waits.
-//! The only place that may call `tokio::spawn` (`clippy.toml` forbids it elsewhere).
+//! Enters: futures. Leaves: a handle whose drop ends the task, so that nothing runs on after the
+//! link it belongs to; and results of work that is spread over the processors while the caller
+//! waits. The only place that may call `tokio::spawn` (`clippy.toml` forbids it elsewhere).
 
 use std::future::Future;
 use std::num::NonZeroUsize;
@@ -28,8 +28,8 @@ pub fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static
     Task(tokio::spawn(future.in_current_span()))
 }
 
-/// Runs a blocking closure on tokio's blocking threads. It cannot be aborted, so it must be short or look for its own
-/// reasons to stop.
+/// Runs a blocking closure on tokio's blocking threads. It cannot be aborted, so it must be short
+/// or look for its own reasons to stop.
 #[expect(
     clippy::disallowed_methods,
     reason = "this is the place that owns what it spawns"
@@ -48,7 +48,8 @@ impl<T> Task<T> {
 impl<T> Future for Task<T> {
     type Output = T;
 
-    /// Gives the task's result. A panic inside the task goes on in the caller: a bug must not look like a failed job.
+    /// Gives the task's result. A panic inside the task goes on in the caller: a bug must not look
+    /// like a failed job.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
         Pin::new(&mut self.0)
             .poll(context)
@@ -74,8 +75,8 @@ impl<T> Drop for Task<T> {
     }
 }
 
-/// What `work` makes of each of `items`, in their order. The items are begun in that order, on as many threads as there
-/// are processors.
+/// What `work` makes of each of `items`, in their order. The items are begun in that order, on as
+/// many threads as there are processors.
 pub fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     on_threads(processors.min(items.len()), items, &work)

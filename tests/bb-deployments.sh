@@ -2,9 +2,9 @@
 # tests/bb-deployments.sh: relto on Buildbarn's own Docker Compose deployment, its files unmodified: brings it up, links
 # there (instance `hardlinking`, exactly the worker's platform properties), checks, and takes it down.
 #
-#   BB_DEPLOYMENTS       a checkout of github.com/buildbarn/bb-deployments, or its folder docker-compose; else it is cloned
+#   BB_DEPLOYMENTS       a checkout of github.com/buildbarn/bb-deployments, or its directory docker-compose; else it is cloned
 #   BB_ENDPOINT          a deployment that runs already, as grpc://127.0.0.1:8980: nothing is brought up or taken down
-#   BUILDBARN_PROGRAMS   folder with bb_storage, bb_scheduler, bb_worker and bb_runner: images are made of them under the
+#   BUILDBARN_PROGRAMS   directory with bb_storage, bb_scheduler, bb_worker and bb_runner: images are made of them under the
 #                        names that the deployment asks for, and the runner's container holds nothing but busybox
 # The worker with FUSE is left out: it needs a privileged container. Without Docker Compose: a word, and exit code 0; with
 # RELTO_TEST_REQUIRE=bb_deployments exit code 1.
@@ -23,13 +23,13 @@ if [ -z "${BB_ENDPOINT:-}" ] && [ ${#compose[@]} = 0 ]; then
   exit 0
 fi
 
-folder=$(mktemp -d)
+dir=$(mktemp -d)
 sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
-trap '$sudo rm -rf "$folder"' EXIT
+trap '$sudo rm -rf "$dir"' EXIT
 
 checkout=${BB_DEPLOYMENTS:-}
 if [ -z "$checkout" ]; then
-  checkout=$folder/bb-deployments
+  checkout=$dir/bb-deployments
   git clone --quiet --depth 1 https://github.com/buildbarn/bb-deployments "$checkout"
 fi
 [ ! -d "$checkout/docker-compose" ] || checkout=$checkout/docker-compose
@@ -40,7 +40,7 @@ runner=runner-${worker#worker-}
 # As the worker's configuration lists them; the list must be sent whole.
 properties=$(sed -n "s/.*{ name: '\([^']*\)', value: '\([^']*\)' }.*/\1=\2/p" "$worker_config")
 
-d=$folder/docker-compose
+d=$dir/docker-compose
 composed() { (cd "$d" && "${compose[@]}" --project-name relto-bb-deployments --file docker-compose.yml --file override.yml "$@"); }
 
 up() {
@@ -55,7 +55,7 @@ networks:
       com.docker.network.bridge.host_binding_ipv4: 127.0.0.1
 YML
   if [ -n "$programs" ]; then
-    make_images "$d/docker-compose.yml" "$folder"
+    make_images "$d/docker-compose.yml" "$dir"
     printf 'services:\n  %s:\n    image: relto-test/busybox\n' "$runner" >>"$d/override.yml"
   fi
   # What its run.sh prepares, without the worker with FUSE.
@@ -67,9 +67,9 @@ YML
   mkdir -m 0700 "$volumes/$worker/cache"
   mkdir -p "$volumes"/storage-{ac,cas,fsac}-{0,1}/persistent_state
   chmod 0700 "$volumes"/storage-{ac,cas,fsac}-{0,1}/{,persistent_state}
-  trap 'code=$?; [ $code = 0 ] || composed logs --tail 40; composed down --volumes >/dev/null 2>&1; $sudo rm -rf "$folder"' EXIT
-  composed up --detach frontend storage-0 storage-1 scheduler runner-installer "$worker" "$runner" 2>"$folder/up.log" ||
-    { cat "$folder/up.log" >&2; return 1; }
+  trap 'code=$?; [ $code = 0 ] || composed logs --tail 40; composed down --volumes >/dev/null 2>&1; $sudo rm -rf "$dir"' EXIT
+  composed up --detach frontend storage-0 storage-1 scheduler runner-installer "$worker" "$runner" 2>"$dir/up.log" ||
+    { cat "$dir/up.log" >&2; return 1; }
   local _
   for _ in $(seq 900); do # the first time the runner's image is fetched, which is large
     [[ $(curl -fs http://127.0.0.1:7982/ 2>/dev/null) != *hardlinking* ]] || return 0

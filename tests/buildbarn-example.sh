@@ -3,7 +3,7 @@
 #
 # With a Docker engine (DOCKER_HOST is heeded) the example runs as it is. Where there is none, its configuration runs as
 # four plain processes, which then see this machine's files.
-#   BUILDBARN_PROGRAMS   folder with bb_storage, bb_scheduler, bb_worker and bb_runner. Docker images are made of them,
+#   BUILDBARN_PROGRAMS   directory with bb_storage, bb_scheduler, bb_worker and bb_runner. Docker images are made of them,
 #                        under the names that the example asks for, instead of fetching those; plain processes need it
 #   BUILDBARN_PLAIN=1    plain processes even if there is an engine
 # Without an engine and without programs: a word, and exit code 0; with RELTO_TEST_REQUIRE=example exit code 1.
@@ -22,32 +22,32 @@ if [ ${#compose[@]} = 0 ] && [ -z "$programs" ]; then
   [[ ,${RELTO_TEST_REQUIRE:-}, != *,example,* ]] || exit 1
   exit 0
 fi
-folder=$(mktemp -d)
+dir=$(mktemp -d)
 port=8980
 
 composed() { "${compose[@]}" --project-name relto-example --file "$example/docker-compose.yml" "$@"; }
 
 up_docker() {
-  if [ -n "$programs" ]; then make_images "$example/docker-compose.yml" "$folder"; fi
-  trap 'code=$?; [ $code = 0 ] || composed logs --tail 40; composed down --volumes >/dev/null 2>&1; rm -rf "$folder"' EXIT
-  composed up --detach 2>"$folder/up.log" || { cat "$folder/up.log" >&2; return 1; }
+  if [ -n "$programs" ]; then make_images "$example/docker-compose.yml" "$dir"; fi
+  trap 'code=$?; [ $code = 0 ] || composed logs --tail 40; composed down --volumes >/dev/null 2>&1; rm -rf "$dir"' EXIT
+  composed up --detach 2>"$dir/up.log" || { cat "$dir/up.log" >&2; return 1; }
 }
 
 up_plain() {
   port=${BUILDBARN_PORT:-18980}
   page=$((port + 4))
-  mkdir -p "$folder"/{config,cas,ac,log} "$folder"/worker/{build,cache}
-  chmod 0700 "$folder/worker/cache"
+  mkdir -p "$dir"/{config,cas,ac,log} "$dir"/worker/{build,cache}
+  chmod 0700 "$dir/worker/cache"
   for file in "$example"/config/*; do
     sed -e "s#storage:8980#127.0.0.1:$port#; s#scheduler:8982#127.0.0.1:$((port + 2))#; s#scheduler:8983#127.0.0.1:$((port + 3))#" \
       -e "s#listen(8980)#listen($port)#; s#listen(8982)#listen($((port + 2)))#; s#listen(8983)#listen($((port + 3)))#" \
       -e "s#':7982'#'127.0.0.1:$page'#; s#':%d'#'127.0.0.1:%d'#" \
-      -e "s#'/cas'#'$folder/cas'#; s#'/ac'#'$folder/ac'#; s#/worker/#$folder/worker/#" "$file" >"$folder/config/$(basename "$file")"
+      -e "s#'/cas'#'$dir/cas'#; s#'/ac'#'$dir/ac'#; s#/worker/#$dir/worker/#" "$file" >"$dir/config/$(basename "$file")"
   done
   pids=()
-  trap 'code=$?; [ $code = 0 ] || tail -n 5 "$folder"/log/* | cut -c 1-300; kill "${pids[@]}" 2>/dev/null; wait 2>/dev/null; rm -rf "$folder"' EXIT
+  trap 'code=$?; [ $code = 0 ] || tail -n 5 "$dir"/log/* | cut -c 1-300; kill "${pids[@]}" 2>/dev/null; wait 2>/dev/null; rm -rf "$dir"' EXIT
   for name in storage scheduler runner worker; do
-    "$programs/bb_$name" "$folder/config/$name.jsonnet" >"$folder/log/$name" 2>&1 </dev/null &
+    "$programs/bb_$name" "$dir/config/$name.jsonnet" >"$dir/log/$name" 2>&1 </dev/null &
     pids+=($!)
   done
 }

@@ -20,11 +20,11 @@ for name in clang-24 clang-23 clang-22 clang-21 clang; do
 done
 [ -n "$clang" ] || fail "no clang: install clang-22 and lld-22"
 
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cd "$dir"
 # Nothing of this machine answers for the farm or stands in for it, and nobody else's results are found.
-export RELTO_DISK_CACHE=off RELTO_REMOTE_LOCAL_FALLBACK=false XDG_CACHE_HOME=$folder/cache XDG_CONFIG_HOME=$folder/config
+export RELTO_DISK_CACHE=off RELTO_REMOTE_LOCAL_FALLBACK=false XDG_CACHE_HOME=$dir/cache XDG_CONFIG_HOME=$dir/config
 export RELTO_CACHE_SALT="farm-link $(date +%s) $$"
 
 modules=24
@@ -49,8 +49,8 @@ cp -r here there
 echo "relto doctor says of this farm:"
 "$relto" doctor "$clang" | sed -n '/^Toolchain/,$s/^/  /p'
 
-link() { # link FOLDER WORD: links the modules in FOLDER; all jobs must be WORD
-  cd "$folder/$1"
+link() { # link DIR WORD: links the modules in DIR; all jobs must be WORD
+  cd "$dir/$1"
   local modules=(*.o) line
   "$clang" -flto=thin -fuse-ld=lld -Wl,--save-temps -fthinlto-distributor="$relto" "${modules[@]}" -o program 2>log ||
     { cat log >&2; fail "the link fails"; }
@@ -61,7 +61,7 @@ link() { # link FOLDER WORD: links the modules in FOLDER; all jobs must be WORD
   [ "$(./program)" = "$(../expected)" ] || fail "the program does not work"
 }
 
-rm -rf "$folder/cache"
+rm -rf "$dir/cache"
 link here remote
 python3 - <<'CHECK'
 import glob, json, subprocess, sys
@@ -75,5 +75,5 @@ for job in link["jobs"]:
         sys.exit(f"farm-link: the object of {job['inputs'][0]} is not the one that clang writes in place")
 print(f"{len(link['jobs'])} objects are the ones that clang writes in place, bit by bit")
 CHECK
-rm -rf "$folder/cache" # as on another machine, in another folder
+rm -rf "$dir/cache" # as on another machine, in another directory
 link there cached

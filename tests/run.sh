@@ -5,10 +5,10 @@
 # hours of processor time in all: many random programs, real kernels, more servers.
 #
 # Real servers are used where a variable names a program that starts one; without it their tests say that they skip:
-#   RELTO_TEST_CASD, RELTO_TEST_BUILDBARN, RELTO_TEST_BAZEL_REMOTE, RELTO_TEST_BUILDGRID: `PROGRAM PORT FOLDER`
-#   RELTO_TEST_LINUX: folder with `get-linux.sh` and `configure.sh`     RELTO_TEST_LLVM_ROOT: folder above bin/clang
-#   RELTO_TEST_CHROOT: root folder of a Debian with clang-N, lld-N, llvm-N of other releases, python3 (needs root)
-#   BUILDBARN_PROGRAMS: folder with bb_storage, bb_scheduler, bb_worker, bb_runner, for examples/buildbarn
+#   RELTO_TEST_CASD, RELTO_TEST_BUILDBARN, RELTO_TEST_BAZEL_REMOTE, RELTO_TEST_BUILDGRID: `PROGRAM PORT DIR`
+#   RELTO_TEST_LINUX: directory with `get-linux.sh` and `configure.sh`     RELTO_TEST_LLVM_ROOT: directory above bin/clang
+#   RELTO_TEST_CHROOT: root directory of a Debian with clang-N, lld-N, llvm-N of other releases, python3 (needs root)
+#   BUILDBARN_PROGRAMS: directory with bb_storage, bb_scheduler, bb_worker, bb_runner, for examples/buildbarn
 # RELTO_TEST_REQUIRE=casd,buildbarn: a server of this list that is not there is a failure, not a skip.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,6 +1,8 @@
-//! `ahead`: links whose modules were sent before, against links that send them; and what that costs a compile.
+//! `ahead`: links whose modules were sent before, against links that send them; and what that costs
+//! a compile.
 //!
-//! Wall time, because the line is what is waited for. Sending happens while a build compiles, and so stands outside.
+//! Wall time, because the line is what is waited for. Sending happens while a build compiles, and
+//! so stands outside.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -15,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::links::Multiplied;
 use crate::measure::{Comparison, run};
-use crate::server::{Farm, Made, Script, Terms};
+use crate::server::{ActionTemplate, Farm, Made, Script};
 use crate::support::link::Home;
 use crate::support::llvm::Llvm;
 use crate::support::program::{Program, cxx, generated, zstd};
@@ -49,7 +51,8 @@ fn links(name: &str, program: &Program, runs: usize) {
     ];
     let file = link.times(1);
     let command = link.relto(&home, &file, &options);
-    // Another program by the same compiler leaves the toolchain there; the link's own history and digests are known.
+    // Another program by the same compiler leaves the toolchain there; the link's own history and
+    // digests are known.
     let other = Multiplied::new(&generated(4));
     farm.line(None);
     run(&other.relto(&home, &other.times(1), &options), 1);
@@ -99,27 +102,27 @@ fn farm(link: &Multiplied) -> Farm {
             object: Bytes::from(object.clone()),
         }
     });
-    let terms = Terms {
+    let template = ActionTemplate {
         slots: 200,
         round_trip: ROUND_TRIP,
         bytes_per_second: Some(BYTES_PER_SECOND),
         remembers: false,
         zstd: false,
     };
-    Farm::start(terms, script)
+    Farm::start(template, script)
 }
 
 /// A compile that leaves a small module: as long as a build has many of them.
 fn compiles(runs: usize) {
-    let folder = TempDir::new().expect("a folder");
-    fs::write(folder.path().join("a.c"), "int f(void) { return 1; }\n").expect("written");
+    let dir = TempDir::new().expect("a directory");
+    fs::write(dir.path().join("a.c"), "int f(void) { return 1; }\n").expect("written");
     let link = Multiplied::new(&generated(4));
     let farm = farm(&link);
     let home = Home::new();
     let clang = Llvm::get().tool("clang");
     let words = ["-O2", "-flto=thin", "-c", "a.c", "-o", "a.o"];
     let mut plain = Command::new(&clang);
-    plain.current_dir(folder.path()).args(words);
+    plain.current_dir(dir.path()).args(words);
     show(&format!(
         "a compile of one function by `relto cc` (ours) and by clang alone (theirs), mean of {COMPILES}, s\n{HEAD}"
     ));
@@ -127,7 +130,7 @@ fn compiles(runs: usize) {
         let mut launched = Command::new(env!("CARGO_BIN_EXE_relto"));
         home.apply(&mut launched);
         launched
-            .current_dir(folder.path())
+            .current_dir(dir.path())
             .env("RELTO_REMOTE_EXECUTOR", farm.address())
             .env("RELTO_REMOTE_UPLOAD_AHEAD", upload)
             .arg("cc")

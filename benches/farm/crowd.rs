@@ -11,7 +11,7 @@ use relto::digest::DigestFunction;
 
 use crate::links::Multiplied;
 use crate::measure::median;
-use crate::server::{Farm, Made, Script, Terms};
+use crate::server::{ActionTemplate, Farm, Made, Script};
 use crate::show;
 use crate::support::link::Home;
 use crate::support::program::zstd;
@@ -29,14 +29,14 @@ pub(crate) fn crowd(runs: usize) {
         object: Bytes::from(object),
     };
     let script: Script = Arc::new(move |_| made.clone());
-    let terms = Terms {
+    let template = ActionTemplate {
         slots: 200,
         round_trip: Duration::from_millis(20),
         bytes_per_second: Some(BYTES_PER_SECOND),
         remembers: false,
         zstd: false,
     };
-    let farm = Farm::start(terms, script);
+    let farm = Farm::start(template, script);
     let home = Home::new();
     together(1, &link, &home, &farm);
     let warm = farm.blobs();

@@ -1,8 +1,8 @@
 //! Links of any size out of a real one, as lld leaves them for its distributor.
 //!
-//! Enters: a program, and how many times as many jobs as it has. Leaves: a folder with a job file and everything that it
-//! names. Copies differ in an argument that makes no difference to a backend and is part
-//! of the action all the same, so that each job has a key of its own.
+//! Enters: a program, and how many times as many jobs as it has. Leaves: a directory with a job
+//! file and everything that it names. Copies differ in an argument that makes no difference to a
+//! backend and is part of the action all the same, so that each job has a key of its own.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -24,7 +24,7 @@ const JOB_FILE: &str = "jobs.json";
 
 /// A link that can be given to relto again and again.
 pub(crate) struct Multiplied {
-    folder: TempDir,
+    dir: TempDir,
     link: Value,
     /// By module: the object that clang makes of it.
     pub(crate) objects: Vec<(String, Vec<u8>)>,
@@ -35,13 +35,13 @@ impl Multiplied {
     pub(crate) fn new(program: &Program) -> Self {
         let clang = Llvm::get().tool("clang");
         let recipe = format!("{:?}{}", program.modules, clang.display());
-        let kept = cached(&format!("linked-{}", program.name), &recipe, |folder| {
+        let kept = cached(&format!("linked-{}", program.name), &recipe, |dir| {
             let outcome = Link::reference(program).keep_objects().run().expect_works();
-            copy_files(outcome.folder(), folder);
-            fs::write(folder.join(JOB_FILE), outcome.job_file().to_string()).expect("written");
+            copy_files(outcome.dir(), dir);
+            fs::write(dir.join(JOB_FILE), outcome.job_file().to_string()).expect("written");
         });
-        let folder = TempDir::new().expect("a temporary folder");
-        copy_files(&kept, folder.path());
+        let dir = TempDir::new().expect("a temporary directory");
+        copy_files(&kept, dir.path());
         let file = fs::read(kept.join(JOB_FILE)).expect("read");
         let link = serde_json::from_slice(&file).expect("a job file");
         let object = |job: &Value| {
@@ -50,7 +50,7 @@ impl Multiplied {
         };
         Self {
             objects: jobs(&link).iter().map(object).collect(),
-            folder,
+            dir,
             link,
         }
     }
@@ -59,8 +59,8 @@ impl Multiplied {
         jobs(&self.link).len()
     }
 
-    fn folder(&self) -> &Path {
-        self.folder.path()
+    fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// The same files for every copy.
@@ -114,21 +114,21 @@ impl Multiplied {
             }
         }
         let link = json!({"common": self.link["common"], "jobs": all});
-        let path = self.folder().join(file);
+        let path = self.dir().join(file);
         fs::write(&path, link.to_string()).expect("written");
         path
     }
 
     fn copy_files(&self, copy: usize) {
-        let folder = self.folder().join(copy.to_string());
-        if folder.exists() {
+        let dir = self.dir().join(copy.to_string());
+        if dir.exists() {
             return;
         }
-        fs::create_dir(&folder).expect("a folder");
+        fs::create_dir(&dir).expect("a directory");
         for job in jobs(&self.link) {
             let [module, shard] = [0, 1].map(|at| text(&job["inputs"][at]));
-            fs::copy(self.folder().join(&module), folder.join(&module)).expect("copied");
-            let bytes = fs::read(self.folder().join(&shard)).expect("a shard");
+            fs::copy(self.dir().join(&module), dir.join(&module)).expect("copied");
+            let bytes = fs::read(self.dir().join(&shard)).expect("a shard");
             let index = Index::parse(&bytes).expect("a shard of lld");
             let names: Vec<Vec<u8>> = index
                 .modules()
@@ -136,7 +136,7 @@ impl Multiplied {
                 .map(|entry| [format!("{copy}/").as_bytes(), &entry.path].concat())
                 .collect();
             let renamed = index.rewrite(&names, SummaryOrder::AsWritten);
-            fs::write(folder.join(&shard), renamed.expect("good names").bytes).expect("written");
+            fs::write(dir.join(&shard), renamed.expect("good names").bytes).expect("written");
         }
     }
 
@@ -147,25 +147,26 @@ impl Multiplied {
             .find(|job| text(&job["inputs"][0]) == module);
         let inputs = job.expect("a job")["inputs"].as_array().expect("a list");
         let size = |name: &Value| {
-            fs::metadata(self.folder().join(text(name)))
+            fs::metadata(self.dir().join(text(name)))
                 .expect("there")
                 .len()
         };
         inputs.iter().map(size).sum()
     }
 
-    /// Puts away what an earlier run of `job_file` has left: lld's folder holds no objects yet, either. Removing them would
-    /// be measured in the next run: ext4 walks past each inode that was freed in the last minutes when it wants a new one.
+    /// Puts away what an earlier run of `job_file` has left: lld's directory holds no objects yet,
+    /// either. Removing them would be measured in the next run: ext4 walks past each inode that was
+    /// freed in the last minutes when it wants a new one.
     pub(crate) fn put_objects_away(&self, job_file: &Path) {
         let file = fs::read(job_file).expect("read");
         let link: Value = serde_json::from_slice(&file).expect("a job file");
         let away = tempfile::Builder::new()
             .prefix("away-")
             .disable_cleanup(true)
-            .tempdir_in(self.folder())
-            .expect("a folder");
+            .tempdir_in(self.dir())
+            .expect("a directory");
         for (number, job) in jobs(&link).iter().enumerate() {
-            let object = self.folder().join(text(&job["outputs"][0]));
+            let object = self.dir().join(text(&job["outputs"][0]));
             match fs::rename(object, away.path().join(number.to_string())) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{error}"),
                 _ => {}
@@ -177,10 +178,7 @@ impl Multiplied {
     pub(crate) fn relto(&self, home: &Home, job_file: &Path, options: &[String]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_relto"));
         home.apply(&mut command);
-        command
-            .current_dir(self.folder())
-            .args(options)
-            .arg(job_file);
+        command.current_dir(self.dir()).args(options).arg(job_file);
         command
     }
 }

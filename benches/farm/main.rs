@@ -1,7 +1,8 @@
-//! relto with a farm, against what the farm and the machine allow: `benches/README.md` tells how to read it.
+//! relto with a farm, against what the farm and the machine allow: `benches/README.md` tells how to
+//! read it.
 //!
-//! Enters: `--runs N`, `--jobs N`, and names of benchmarks to run only those. Leaves: tables on stdout. Ratios count:
-//! absolute times are the machine's.
+//! Enters: `--runs N`, `--jobs N`, and names of benchmarks to run only those. Leaves: tables on
+//! stdout. Ratios count: absolute times are the machine's.
 
 mod ahead;
 mod crowd;
@@ -28,10 +29,10 @@ fn main() {
         .skip(1)
         .filter(|argument| argument != "--bench")
         .collect();
-    if let [child, kind, address, folder] = &arguments[..]
+    if let [child, kind, address, dir] = &arguments[..]
         && child == "--child"
     {
-        return transfer::be(kind, address, Path::new(folder));
+        return transfer::be(kind, address, Path::new(dir));
     }
     let value = |name: &str| {
         let at = arguments.iter().position(|argument| argument == name)?;

@@ -10,7 +10,7 @@ use relto::digest::DigestFunction;
 
 use crate::links::Multiplied;
 use crate::measure::{Sample, median, run};
-use crate::server::{Farm, Made, Script, Terms};
+use crate::server::{ActionTemplate, Farm, Made, Script};
 use crate::show;
 use crate::support::link::{Home, Link};
 use crate::support::program::{Program, cxx, zstd};
@@ -19,7 +19,8 @@ const SLOTS: usize = 200;
 const ROUND_TRIP: Duration = Duration::from_millis(20);
 /// 1 Gbit/s.
 const BYTES_PER_SECOND: u64 = 125_000_000;
-/// What a job is said to take for each byte of its object, and besides: 1.3 seconds on average, 10 at most.
+/// What a job is said to take for each byte of its object, and besides: 1.3 seconds on average, 10
+/// at most.
 const PER_BYTE: Duration = Duration::from_micros(1);
 const START: Duration = Duration::from_secs(1);
 
@@ -54,14 +55,14 @@ pub(crate) fn replay(runs: usize) {
         ROUND_TRIP.as_millis()
     ));
     for zstd in [false, true] {
-        let terms = Terms {
+        let template = ActionTemplate {
             slots: SLOTS,
             round_trip: ROUND_TRIP,
             bytes_per_second: Some(BYTES_PER_SECOND),
             remembers: false,
             zstd,
         };
-        let farm = Farm::start(terms, Arc::clone(&script));
+        let farm = Farm::start(template, Arc::clone(&script));
         on(&farm, &link, &made, thin_link, runs);
     }
 }
@@ -91,14 +92,18 @@ fn on(farm: &Farm, link: &Multiplied, made: &HashMap<String, Made>, thin_link: f
             let sample = run(&command, 1);
             let (up, down) = farm.passed();
             let bytes = up.max(down);
-            let plain = !farm.terms().zstd;
+            let plain = !farm.template().zstd;
             runs.push(Run {
                 sample,
                 bound: bound(made, copies, bytes),
                 reachable: plain.then(|| reachable(made, link, copies, bytes)),
             });
         }
-        let blobs = if farm.terms().zstd { "zstd" } else { "plain" };
+        let blobs = if farm.template().zstd {
+            "zstd"
+        } else {
+            "plain"
+        };
         show(&format!("{blobs:8}"));
         show_line(link.jobs() * copies, &runs, thin_link);
     }
@@ -144,7 +149,8 @@ fn show_line(jobs: usize, runs: &[Run], thin_link: f64) {
     ));
 }
 
-/// No farm of this kind is faster: the longest job, all jobs over all slots, all bytes over the line.
+/// No farm of this kind is faster: the longest job, all jobs over all slots, all bytes over the
+/// line.
 fn bound(made: &HashMap<String, Made>, copies: usize, bytes: u64) -> f64 {
     let times = || made.values().map(|made| made.takes.as_secs_f64());
     let longest = times().fold(0.0, f64::max);
@@ -153,8 +159,9 @@ fn bound(made: &HashMap<String, Made>, copies: usize, bytes: u64) -> f64 {
     longest.max(work).max(line.as_secs_f64())
 }
 
-/// The same, and that a job begins when what it reads is there, and ends when its object is here. Of the longest jobs none
-/// ends before the shortest of them has run, and from then on the line still carries one object after the other.
+/// The same, and that a job begins when what it reads is there, and ends when its object is here.
+/// Of the longest jobs none ends before the shortest of them has run, and from then on the line
+/// still carries one object after the other.
 fn reachable(made: &HashMap<String, Made>, link: &Multiplied, copies: usize, bytes: u64) -> f64 {
     let on_the_line =
         |bytes: u64| Duration::from_nanos(bytes * 1_000_000_000 / BYTES_PER_SECOND).as_secs_f64();

@@ -11,7 +11,7 @@ use relto::job::JobFile;
 use crate::links::Multiplied;
 use crate::measure::{Sample, median, run};
 use crate::replay::number;
-use crate::server::{Farm, Made, Script, Terms};
+use crate::server::{ActionTemplate, Farm, Made, Script};
 use crate::show;
 use crate::support::link::Home;
 use crate::support::program::dense;
@@ -41,14 +41,14 @@ pub(crate) fn scale(runs: usize, largest: Option<usize>) {
 }
 
 fn farm(script: &Script, remembers: bool) -> Farm {
-    let terms = Terms {
+    let template = ActionTemplate {
         slots: 10_000,
         round_trip: Duration::ZERO,
         bytes_per_second: None,
         remembers,
         zstd: false,
     };
-    Farm::start(terms, Arc::clone(script))
+    Farm::start(template, Arc::clone(script))
 }
 
 fn links_of(size: usize, link: &Multiplied, script: &Script, runs: usize) {

@@ -1,8 +1,9 @@
 //! A farm of sleeping workers behind a line of known length and width.
 //!
-//! Enters: what each module's job takes and leaves, slots, round trip, bandwidth. Leaves: a REAPI server that does as
-//! little as possible itself: it reads no input and computes no digest of what it is sent, so that on a shared machine the
-//! client is what is measured. The rules of the standard are the scripted farm's of the tests to check, not this one's.
+//! Enters: what each module's job takes and leaves, slots, round trip, bandwidth. Leaves: a REAPI
+//! server that does as little as possible itself: it reads no input and computes no digest of what
+//! it is sent, so that on a shared machine the client is what is measured. The rules of the
+//! standard are the scripted farm's of the tests to check, not this one's.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,7 +38,7 @@ pub(crate) struct Made {
 pub(crate) type Script = Arc<dyn Fn(&str) -> Made + Send + Sync>;
 
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Terms {
+pub(crate) struct ActionTemplate {
     pub(crate) slots: usize,
     pub(crate) round_trip: Duration,
     /// Each way; `None`: as fast as it goes.
@@ -48,7 +49,8 @@ pub(crate) struct Terms {
     pub(crate) zstd: bool,
 }
 
-/// What all who send take turns with, as they do on a real line: nobody waits for all of another's batch.
+/// What all who send take turns with, as they do on a real line: nobody waits for all of another's
+/// batch.
 const PIECE: u64 = 64 << 10;
 
 /// zstd's, as servers have it by default.
@@ -63,7 +65,7 @@ struct Line {
 }
 
 pub(super) struct Shared {
-    pub(super) terms: Terms,
+    pub(super) template: ActionTemplate,
     pub(super) script: Script,
     pub(super) slots: Semaphore,
     up: Line,
@@ -89,18 +91,18 @@ pub(crate) struct Farm {
 }
 
 impl Farm {
-    pub(crate) fn start(terms: Terms, script: Script) -> Self {
+    pub(crate) fn start(template: ActionTemplate, script: Script) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .expect("threads");
         let shared = Arc::new(Shared {
-            terms,
+            template,
             script,
-            slots: Semaphore::new(terms.slots),
-            up: Line::new(terms.bytes_per_second),
-            down: Line::new(terms.bytes_per_second),
+            slots: Semaphore::new(template.slots),
+            up: Line::new(template.bytes_per_second),
+            down: Line::new(template.bytes_per_second),
             blobs: Mutex::default(),
             objects: Mutex::default(),
             packed: Mutex::default(),
@@ -118,8 +120,8 @@ impl Farm {
         format!("grpc://127.0.0.1:{}", self.port)
     }
 
-    pub(crate) fn terms(&self) -> &Terms {
-        &self.shared.terms
+    pub(crate) fn template(&self) -> &ActionTemplate {
+        &self.shared.template
     }
 
     pub(crate) fn blobs(&self) -> HashSet<Digest> {
@@ -216,8 +218,8 @@ impl Line {
 
 impl Service {
     pub(super) async fn round_trip(&self) {
-        if !self.0.terms.round_trip.is_zero() {
-            sleep(self.0.terms.round_trip).await;
+        if !self.0.template.round_trip.is_zero() {
+            sleep(self.0.template.round_trip).await;
         }
     }
 

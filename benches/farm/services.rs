@@ -82,7 +82,7 @@ impl Capabilities for Service {
     ) -> Answer<ServerCapabilities> {
         self.round_trip().await;
         let functions = vec![DigestFunction::Sha256.to_pb()];
-        let compressors = if self.0.terms.zstd {
+        let compressors = if self.0.template.zstd {
             vec![Compressor::Zstd as i32]
         } else {
             Vec::new()
@@ -122,7 +122,7 @@ impl ActionCache for Service {
         request: Request<GetActionResultRequest>,
     ) -> Answer<ActionResult> {
         self.round_trip().await;
-        if !self.0.terms.remembers {
+        if !self.0.template.remembers {
             return Err(Status::not_found("never seen"));
         }
         let made = self.make(&module(&request));
@@ -260,7 +260,7 @@ impl ByteStream for Service {
 #[tonic::async_trait]
 impl Execution for Service {
     async fn execute(&self, request: Request<ExecuteRequest>) -> Answer<BoxStream<Operation>> {
-        sleep(self.0.terms.round_trip / 2).await;
+        sleep(self.0.template.round_trip / 2).await;
         let made = self.make(&module(&request));
         let request = request.into_inner();
         let name = request
@@ -274,7 +274,7 @@ impl Execution for Service {
             let _slot = service.0.slots.acquire().await.expect("never closed");
             sleep(made.takes).await;
             drop(_slot);
-            sleep(service.0.terms.round_trip / 2).await;
+            sleep(service.0.template.round_trip / 2).await;
             Ok(operation(
                 &name,
                 Stage::Completed,

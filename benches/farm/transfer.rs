@@ -1,7 +1,8 @@
-//! `transfer`: large blobs both ways, against a loop that does nothing but gRPC, and against hashing alone.
+//! `transfer`: large blobs both ways, against a loop that does nothing but gRPC, and against
+//! hashing alone.
 //!
-//! Client and server share the processors, so it is the client's processor time that counts. Each client is a process of
-//! its own: this program again, told which one to be.
+//! Client and server share the processors, so it is the client's processor time that counts. Each
+//! client is a process of its own: this program again, told which one to be.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,11 +16,11 @@ use relto::digest::{Digest, DigestFunction};
 use relto::events::Events;
 use relto::pb::bytestream::byte_stream_client::ByteStreamClient;
 use relto::pb::bytestream::{ReadRequest, WriteRequest};
-use relto::reapi::{About, Blob, Client, ClientOptions};
+use relto::reapi::{Blob, Client, ClientOptions, RequestContext};
 use tempfile::TempDir;
 
 use crate::measure::{Comparison, Sample, median, run};
-use crate::server::{Farm, Made, Script, Terms};
+use crate::server::{ActionTemplate, Farm, Made, Script};
 use crate::services::named;
 use crate::{HEAD, show};
 
@@ -31,24 +32,24 @@ const AT_ONCE: usize = 8;
 const PIECE: usize = 128 << 10;
 
 pub(crate) fn transfer(runs: usize) {
-    let folder = TempDir::new().expect("a folder");
+    let dir = TempDir::new().expect("a directory");
     let blobs: Vec<Made> = (0..UP).map(blob).collect();
     for made in &blobs {
-        let path = folder.path().join(name(&made.digest));
+        let path = dir.path().join(name(&made.digest));
         fs::write(path, &made.object).expect("written");
     }
     let script: Script = {
         let blobs = blobs.clone();
         Arc::new(move |module| blobs[module.parse::<usize>().unwrap_or(0)].clone())
     };
-    let terms = Terms {
+    let template = ActionTemplate {
         slots: 1,
         round_trip: Duration::ZERO,
         bytes_per_second: None,
         remembers: false,
         zstd: false,
     };
-    let farm = Farm::start(terms, script);
+    let farm = Farm::start(template, script);
     show(&format!(
         "{} MiB to the farm and {} MiB from it, in blobs of {} MiB; processor time of the client, s\n\
          against (theirs): a bare loop and hashing; the bar is 1.15\n{HEAD}",
@@ -61,24 +62,24 @@ pub(crate) fn transfer(runs: usize) {
             .iter()
             .map(|made| name(&made.digest) + "\n")
             .collect();
-        fs::write(folder.path().join("list"), list).expect("written");
+        fs::write(dir.path().join("list"), list).expect("written");
         let client = |kind: &str| {
             farm.reset(std::collections::HashSet::new());
             farm.offer(&blobs[..count]);
             run(
-                &child(&format!("{way}-{kind}"), &farm.address(), folder.path()),
+                &child(&format!("{way}-{kind}"), &farm.address(), dir.path()),
                 1,
             )
         };
         let both = Comparison::of(
             runs,
             || client("relto"),
-            || sum(client("bare"), run(&child("hash", "-", folder.path()), 1)),
+            || sum(client("bare"), run(&child("hash", "-", dir.path()), 1)),
         );
         show(&both.line(&format!("{way}, processor"), |sample| sample.cpu));
         show(&both.line(&format!("{way}, wall"), |sample| sample.wall));
         let hashing: Vec<Sample> = (0..runs)
-            .map(|_| run(&child("hash", "-", folder.path()), 1))
+            .map(|_| run(&child("hash", "-", dir.path()), 1))
             .collect();
         let hashing = median(hashing.iter().map(|sample| sample.cpu));
         show(&format!("{:25}{:20.3}\n", "of which hashing", hashing));
@@ -113,21 +114,21 @@ fn name(digest: &Digest) -> String {
     digest.to_string().replace('/', "-")
 }
 
-fn child(kind: &str, address: &str, folder: &Path) -> Command {
+fn child(kind: &str, address: &str, dir: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
-    command.args(["--child", kind, address]).arg(folder);
+    command.args(["--child", kind, address]).arg(dir);
     command
 }
 
 /// What the child does.
-pub(crate) fn be(kind: &str, address: &str, folder: &Path) {
-    let list = fs::read_to_string(folder.join("list")).expect("the list");
+pub(crate) fn be(kind: &str, address: &str, dir: &Path) {
+    let list = fs::read_to_string(dir.join("list")).expect("the list");
     let blobs: Vec<(Digest, PathBuf)> = list
         .lines()
         .map(|line| {
             (
                 named(&format!("blobs/{}", line.replace('-', "/"))).expect("a digest"),
-                folder.join(line),
+                dir.join(line),
             )
         })
         .collect();
@@ -165,7 +166,7 @@ async fn upload(address: &str, blobs: &[(Digest, PathBuf)]) {
 }
 
 async fn download(address: &str, blobs: &[(Digest, PathBuf)]) {
-    let (client, about) = (client(address).await, About::default());
+    let (client, about) = (client(address).await, RequestContext::default());
     let fetch = |digest| client.fetch(digest, None, &about);
     let fetches = blobs.iter().map(|(digest, _)| fetch(digest));
     let mut fetches = futures_util::stream::iter(fetches).buffer_unordered(AT_ONCE);

@@ -1,10 +1,11 @@
 //! Linux's own build with and without relto and ccache: `benches/README.md` tells how to read it.
 //!
-//! Enters: `--runs N`, names of comparisons and of builders to have only those, and what the long tests of the kernel need:
-//! `RELTO_TEST_LONG` and `RELTO_TEST_LINUX`. Leaves: tables on stdout. Ratios count: absolute times are the machine's.
+//! Enters: `--runs N`, names of comparisons and of builders to have only those, and what the long
+//! tests of the kernel need: `RELTO_TEST_LONG` and `RELTO_TEST_LINUX`. Leaves: tables on stdout.
+//! Ratios count: absolute times are the machine's.
 //!
-//! All builders are called by the same words, `relto cc clang`, so that `make` sees one build; what `relto` is, is said
-//! by `PATH`.
+//! All builders are called by the same words, `relto cc clang`, so that `make` sees one build; what
+//! `relto` is, is said by `PATH`.
 
 #[path = "../local/measure.rs"]
 #[expect(dead_code, reason = "what two sides need, and here are four")]
@@ -56,9 +57,9 @@ impl Builder {
     }
 }
 
-/// Caches, and for each builder a folder with a `relto` that is it.
+/// Caches, and for each builder a directory with a `relto` that is it.
 struct Workshop {
-    folder: TempDir,
+    dir: TempDir,
     homes: [Home; 2],
     builders: Vec<Builder>,
 }
@@ -77,7 +78,7 @@ impl Workshop {
             builders.retain(is_named);
         }
         Self {
-            folder: TempDir::new().expect("a temporary folder"),
+            dir: TempDir::new().expect("a temporary directory"),
             homes: [Home::new(), Home::new()],
             builders,
         }
@@ -92,12 +93,12 @@ impl Workshop {
             Builder::Ccache => tree.through(&self.script(builder, "exec ccache \"$@\""), &words),
             Builder::Both => {
                 let line = "compiler=relto-$1\nshift\nexec ccache \"$compiler\" \"$@\"";
-                let folder = self.script(builder, line);
-                let mask = folder.join(format!("relto-clang{}", suffix()));
+                let dir = self.script(builder, line);
+                let mask = dir.join(format!("relto-clang{}", suffix()));
                 if !mask.exists() {
                     symlink(env!("CARGO_BIN_EXE_relto"), mask).expect("a link");
                 }
-                tree.through(&folder, &words)
+                tree.through(&dir, &words)
             }
         };
         if builder == Builder::Both {
@@ -109,17 +110,17 @@ impl Workshop {
         let cache = format!("ccache-{builder:?}");
         command
             .env_remove("RELTO_LOG")
-            .env("CCACHE_DIR", self.folder.path().join(cache));
+            .env("CCACHE_DIR", self.dir.path().join(cache));
         command
     }
 
     fn script(&self, builder: Builder, line: &str) -> PathBuf {
-        let folder = self.folder.path().join(format!("{builder:?}"));
-        fs::create_dir_all(&folder).expect("a folder");
-        let script = folder.join("relto");
+        let dir = self.dir.path().join(format!("{builder:?}"));
+        fs::create_dir_all(&dir).expect("a directory");
+        let script = dir.join("relto");
         fs::write(&script, format!("#!/bin/sh\nshift\n{line}\n")).expect("written");
         support::llvm::run(Command::new("chmod").arg("+x").arg(script));
-        folder
+        dir
     }
 }
 
@@ -166,7 +167,7 @@ fn settle(workshop: &Workshop, tree: &Tree) {
 
 /// The words that give `kernel/fork.c` a function that no round before had.
 fn edited(workshop: &Workshop, round: usize) -> String {
-    let path = workshop.folder.path().join(format!("edit-{round}.h"));
+    let path = workshop.dir.path().join(format!("edit-{round}.h"));
     let text =
         format!("int relto_bench(int x);\nint relto_bench(int x) {{ return x * 7 + {round}; }}\n");
     fs::write(&path, text).expect("written");
@@ -194,11 +195,11 @@ fn again(
     table(workshop, what, &samples);
 }
 
-/// The whole build with empty caches, and once more in another folder.
+/// The whole build with empty caches, and once more in another directory.
 fn clean(workshop: &Workshop) {
     let mut samples: [Vec<Vec<Sample>>; 2] = [Vec::new(), Vec::new()];
     let fresh = Workshop {
-        folder: TempDir::new().expect("a temporary folder"),
+        dir: TempDir::new().expect("a temporary directory"),
         homes: [Home::new(), Home::new()],
         builders: workshop.builders.clone(),
     };
@@ -214,7 +215,7 @@ fn clean(workshop: &Workshop) {
     table(workshop, "the whole build, empty caches", &first);
     table(
         workshop,
-        "the whole build in another folder, full caches",
+        "the whole build in another directory, full caches",
         &second,
     );
 }

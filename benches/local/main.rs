@@ -1,7 +1,8 @@
-//! relto on this machine, without a farm, against what one has without relto: `benches/README.md` tells how to read it.
+//! relto on this machine, without a farm, against what one has without relto: `benches/README.md`
+//! tells how to read it.
 //!
-//! Enters: `--runs N`, and names of comparisons to make only those. Leaves: a table on stdout. Ratios count: absolute
-//! times are the machine's.
+//! Enters: `--runs N`, and names of comparisons to make only those. Leaves: a table on stdout.
+//! Ratios count: absolute times are the machine's.
 
 mod daemon;
 mod measure;
@@ -84,7 +85,7 @@ fn backends(settings: &Settings) {
     replay.counts(&home); // the compiler's digests are known from here on, as on any machine that linked before
     let xargs = replay.xargs(settings.processes);
     let cold = || {
-        let cache = TempDir::new().expect("a temporary folder");
+        let cache = TempDir::new().expect("a temporary directory");
         run(
             &replay.relto(&home, &[format!("--disk-cache={}", cache.path().display())]),
             1,
@@ -106,7 +107,7 @@ fn link(settings: &Settings) {
     let known = Home::new();
     Link::new(&program).run_at(&known).expect_works();
     let through_relto = || {
-        let cache = TempDir::new().expect("a temporary folder");
+        let cache = TempDir::new().expect("a temporary directory");
         let option = format!("--disk-cache={}", cache.path().display());
         run(&Link::new(&program).option(&option).command(&known), 1)
     };
@@ -143,7 +144,7 @@ fn relink(settings: &Settings) {
         counts.cached, counts.jobs,
         "the second link finds everything"
     );
-    let cache = TempDir::new().expect("a temporary folder");
+    let cache = TempDir::new().expect("a temporary directory");
     let cached = format!("-Wl,--thinlto-cache-dir={}", cache.path().display());
     Link::in_process(&program)
         .argument(&cached)
@@ -161,17 +162,15 @@ fn relink(settings: &Settings) {
         "whole link, all cached: relto, lld with --thinlto-cache-dir\n{HEAD}"
     ));
     show(&both.line("wall, s", |sample| sample.wall));
-    let ready = TempDir::new().expect("a temporary folder");
-    let folder = format!("--ready={}", ready.path().display());
+    let ready = TempDir::new().expect("a temporary directory");
+    let dir = format!("--ready={}", ready.path().display());
     let script = Path::new(concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/benches/local/ready.py"
     ));
     let least = || {
         run(
-            &Link::through(script, &program)
-                .option(&folder)
-                .command(&home),
+            &Link::through(script, &program).option(&dir).command(&home),
             1,
         )
     };
@@ -213,7 +212,8 @@ fn overhead(settings: &Settings) {
     }
 }
 
-/// What `relto cc` adds to a compiler that is none of its business, and what a backend takes that is found.
+/// What `relto cc` adds to a compiler that is none of its business, and what a backend takes that
+/// is found.
 fn launcher(settings: &Settings) {
     const IN_A_ROW: usize = 200;
     let home = Home::new();
@@ -240,7 +240,7 @@ fn launcher(settings: &Settings) {
     hit.env_remove("RELTO_LOG")
         .args(backends.arguments("main.o", "native.o"));
     let mut clang = Command::new(backends.compiler());
-    clang.current_dir(backends.folder());
+    clang.current_dir(backends.dir());
     clang.args(backends.arguments("main.o", "plain.o"));
     let ours = || run(&hit, 20);
     let both = Comparison::of(settings.runs, ours, || run(&clang, 20));

@@ -1,7 +1,7 @@
 //! One run of a program, measured from outside, and what several runs say together.
 //!
-//! Enters: commands. Leaves: wall time, processor time and peak memory as GNU `time` reports them, and medians of
-//! interleaved rounds. What is compared with what is `main`'s business.
+//! Enters: commands. Leaves: wall time, processor time and peak memory as GNU `time` reports them,
+//! and medians of interleaved rounds. What is compared with what is `main`'s business.
 
 use std::path::Path;
 use std::process::Command;
@@ -25,15 +25,15 @@ pub(crate) struct Sample {
 pub(crate) fn run(command: &Command, times: usize) -> Sample {
     const LOOP: &str = "log=$1 i=$2; shift 2; \
         while [ $i -gt 0 ]; do \"$@\" >$log 2>&1 || { cat $log >&2; exit 1; }; i=$((i - 1)); done";
-    let folder = tempfile::TempDir::new().expect("a temporary folder");
-    let report = folder.path().join("time");
+    let dir = tempfile::TempDir::new().expect("a temporary directory");
+    let report = dir.path().join("time");
     let mut outer = Command::new("/usr/bin/time");
     outer
         .arg("-o")
         .arg(&report)
         .args(["-f", "%e %U %S %M", "sh", "-c", LOOP, "sh"]);
     outer
-        .arg(folder.path().join("log"))
+        .arg(dir.path().join("log"))
         .arg(times.to_string())
         .arg(command.get_program())
         .args(command.get_args());
@@ -68,7 +68,8 @@ pub(crate) fn run(command: &Command, times: usize) -> Sample {
     }
 }
 
-/// Two ways of doing the same, one after the other in every round, so that what else the machine does hits both.
+/// Two ways of doing the same, one after the other in every round, so that what else the machine
+/// does hits both.
 pub(crate) struct Comparison {
     ours: Vec<Sample>,
     theirs: Vec<Sample>,

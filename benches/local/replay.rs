@@ -14,7 +14,7 @@ use crate::support::llvm::Llvm;
 use crate::support::outcome::{Counts, Outcome};
 use crate::support::program::Program;
 
-/// A link's folder as lld leaves it when told to keep everything.
+/// A link's directory as lld leaves it when told to keep everything.
 pub(crate) struct Replay {
     outcome: Outcome,
     file: PathBuf,
@@ -24,7 +24,7 @@ pub(crate) struct Replay {
 impl Replay {
     pub(crate) fn new(program: &Program) -> Self {
         let outcome = Link::reference(program).keep_objects().run().expect_works();
-        let entries = fs::read_dir(outcome.folder()).expect("the link's folder");
+        let entries = fs::read_dir(outcome.dir()).expect("the link's directory");
         let mut paths = entries.map(|entry| entry.expect("an entry").path());
         let file = paths.find(|path| path.to_string_lossy().ends_with(".dist-file.json"));
         let file = file.expect("a job file");
@@ -44,8 +44,8 @@ impl Replay {
         self.link["jobs"].as_array().expect("a list")
     }
 
-    fn folder(&self) -> &Path {
-        self.outcome.folder()
+    fn dir(&self) -> &Path {
+        self.outcome.dir()
     }
 
     /// relto, as lld starts it.
@@ -53,7 +53,7 @@ impl Replay {
         let mut command = Command::new(env!("CARGO_BIN_EXE_relto"));
         home.apply(&mut command);
         command
-            .current_dir(self.folder())
+            .current_dir(self.dir())
             .args(options)
             .arg(&self.file);
         command
@@ -67,8 +67,8 @@ impl Replay {
         Counts::parse(&stderr).expect("a summary")
     }
 
-    /// The same commands from `xargs -P`, those with the largest objects first. Each command stands in a response file:
-    /// nothing runs but the compiler.
+    /// The same commands from `xargs -P`, those with the largest objects first. Each command stands
+    /// in a response file: nothing runs but the compiler.
     pub(crate) fn xargs(&self, processes: usize) -> Command {
         let words = |list: &Value| -> Vec<String> {
             let list = list.as_array().expect("a list").iter();
@@ -86,13 +86,13 @@ impl Replay {
                 .iter()
                 .map(|word| format!("\"{}\"\n", word.replace('\\', "\\\\").replace('"', "\\\"")));
             let name = format!("{job:04}.rsp");
-            fs::write(self.folder().join(&name), quoted.collect::<String>()).expect("written");
+            fs::write(self.dir().join(&name), quoted.collect::<String>()).expect("written");
             writeln!(list, "@{name}").expect("a string");
         }
-        fs::write(self.folder().join("all.txt"), list).expect("written");
+        fs::write(self.dir().join("all.txt"), list).expect("written");
         let mut command = Command::new("xargs");
         command
-            .current_dir(self.folder())
+            .current_dir(self.dir())
             .args(["-a", "all.txt", "-n", "1", "-P"]);
         command
             .arg(processes.to_string())

@@ -15,7 +15,8 @@ fuzz_target!(|bytes: &[u8]| {
     let first = index
         .rewrite(&names, SummaryOrder::Canonical)
         .expect("the names are one-to-one");
-    // Numbers are written as short as they can be: a block of literals may then be too dense to be read again.
+    // Numbers are written as short as they can be: a block of literals may then be too dense to be
+    // read again.
     let Ok(again) = Index::parse(&first.bytes) else {
         return;
     };

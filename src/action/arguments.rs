@@ -1,19 +1,21 @@
 //! What the arguments of a ThinLTO backend mean.
 //!
-//! Enters: a compiler's arguments, response files expanded (`response`). Leaves: one `Argument` after the other, each
-//! with its words, its meaning and its value; which of them cannot reach a backend; which further files are written. The
-//! spellings stand in `table`. What becomes of the named files is the caller's business.
+//! Enters: a compiler's arguments, response files expanded (`response`). Leaves: one `Argument`
+//! after the other, each with its words, its meaning and its value; which of them cannot reach a
+//! backend; which further files are written. The spellings stand in `table`. What becomes of the
+//! named files is the caller's business.
 
 use super::table::{OPTIONS, Shape};
 use super::warnings::is_front_end_warning;
 
-/// Variables that change what clang does in a backend. They go into the Command when they are set; all others are left
-/// out, and clang runs without them. Looked for in the strings of clang 22's libraries.
+/// Variables that change what clang does in a backend. They go into the Command when they are set;
+/// all others are left out, and clang runs without them. Looked for in the strings of clang 22's
+/// libraries.
 ///
-/// Not here, because a backend has no use for them: include paths (`CPATH`, `C_INCLUDE_PATH`), helpers that are started
-/// (`COMPILER_PATH`, `LIBRARY_PATH`), where crash reports and module caches go. `CLANG_CONFIG_PATH` and
-/// `CLANG_NO_DEFAULT_CONFIG` choose configuration files: clang is asked in the user's environment (`toolchain::config`),
-/// and the command then names them.
+/// Not here, because a backend has no use for them: include paths (`CPATH`, `C_INCLUDE_PATH`),
+/// helpers that are started (`COMPILER_PATH`, `LIBRARY_PATH`), where crash reports and module
+/// caches go. `CLANG_CONFIG_PATH` and `CLANG_NO_DEFAULT_CONFIG` choose configuration files: clang
+/// is asked in the user's environment (`toolchain::config`), and the command then names them.
 pub const HEEDED: &[&str] = &[
     // Edits the driver's arguments.
     "CCC_OVERRIDE_OPTIONS",
@@ -93,9 +95,10 @@ impl Argument<'_> {
         }
     }
 
-    /// The file that an `InputFile` reads, relative to the compiler's folder: a folder stands for the profile in it.
+    /// The file that an `InputFile` reads, relative to the compiler's directory: a directory stands
+    /// for the profile in it.
     #[must_use]
-    pub fn file(&self, is_folder: impl FnOnce(&str) -> bool) -> Option<String> {
+    pub fn file(&self, is_dir: impl FnOnce(&str) -> bool) -> Option<String> {
         if self.meaning != Meaning::InputFile {
             return None;
         }
@@ -108,8 +111,8 @@ impl Argument<'_> {
             || self.option.starts_with("-fcodegen-data-use");
         match self.value {
             None | Some("") if profile => Some(default.to_owned()),
-            Some(folder) if profile && is_folder(folder) => {
-                Some(format!("{}/{default}", folder.trim_end_matches('/')))
+            Some(dir) if profile && is_dir(dir) => {
+                Some(format!("{}/{default}", dir.trim_end_matches('/')))
             }
             value => value.map(str::to_owned),
         }
@@ -185,7 +188,8 @@ fn one(rest: &[String]) -> Argument<'_> {
     }
 }
 
-/// An option that the table does not know stands for itself, unless it names a file, to read or to write.
+/// An option that the table does not know stands for itself, unless it names a file, to read or to
+/// write.
 fn unlisted(word: &str) -> Meaning {
     match word.split_once('=') {
         Some((_, value)) if value.contains('/') => {
@@ -237,8 +241,8 @@ fn passed_on(option: &str, value: Option<&str>) -> Option<Meaning> {
 
 /// The arguments that can reach a backend, by what it writes, says or exits with.
 ///
-/// clang remarks on many arguments that it has no use for, and `-Werror` makes an error of that; those are left out only
-/// where the remark is switched off, as lld and the kernel's build do.
+/// clang remarks on many arguments that it has no use for, and `-Werror` makes an error of that;
+/// those are left out only where the remark is switched off, as lld and the kernel's build do.
 pub fn reaching<'p, 'a>(arguments: &'p [Argument<'a>]) -> impl Iterator<Item = &'p Argument<'a>> {
     let silenced = arguments
         .iter()
@@ -312,13 +316,11 @@ pub fn names_its_output(arguments: &[Argument<'_>]) -> bool {
 }
 
 fn with_extension(output: &str, extension: &str) -> String {
-    let (folder, name) = output
+    let (dir, name) = output
         .rsplit_once('/')
-        .map_or(("", output), |(folder, name)| {
-            (&output[..=folder.len()], name)
-        });
+        .map_or(("", output), |(dir, name)| (&output[..=dir.len()], name));
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-    format!("{folder}{stem}.{extension}")
+    format!("{dir}{stem}.{extension}")
 }
 
 #[cfg(test)]

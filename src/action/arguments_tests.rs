@@ -98,7 +98,7 @@ fn unused_arguments_are_left_out_only_when_clang_is_silent_about_them() {
 }
 
 #[test]
-fn a_profile_may_be_a_file_a_folder_or_the_default() {
+fn a_profile_may_be_a_file_a_directory_or_the_default() {
     let file = |word: &str| parse(&words(word))[0].file(|path| path == "dir/");
     assert_eq!(file("-fprofile-use=p").as_deref(), Some("p"));
     assert_eq!(

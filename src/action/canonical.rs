@@ -1,11 +1,12 @@
 //! The canonical form of a job: names that say nothing about who links where, and a shard to match.
 //!
-//! Enters: a job, its shard, its arguments with their meanings. Leaves: arguments, shard and file list under canonical
-//! names, or the reason why this compile must keep its real names.
+//! Enters: a job, its shard, its arguments with their meanings. Leaves: arguments, shard and file
+//! list under canonical names, or the reason why this compile must keep its real names.
 //!
-//! lld puts its process id into the names of shards, objects and extracted archive members, and module names stand
-//! inside the shard. So modules are named by their rank in the byte order of the names they have: the order in which
-//! clang imports stays, and the same bitcode gives the same action for another process id, folder, user or spelling.
+//! lld puts its process id into the names of shards, objects and extracted archive members, and
+//! module names stand inside the shard. So modules are named by their rank in the byte order of the
+//! names they have: the order in which clang imports stays, and the same bitcode gives the same
+//! action for another process id, directory, user or spelling.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -57,9 +58,10 @@ pub enum Canonical {
     InPlace { reason: String },
 }
 
-/// Gives `job` canonical names. `words` are the job's whole arguments after the compiler, response files expanded and
-/// machine-dependent ones replaced by what they mean here; `target` is the triple to compile for where they name none;
-/// without an `index` the module is compiled by itself; `is_folder` looks a path up on this machine.
+/// Gives `job` canonical names. `words` are the job's whole arguments after the compiler, response
+/// files expanded and machine-dependent ones replaced by what they mean here; `target` is the
+/// triple to compile for where they name none; without an `index` the module is compiled by itself;
+/// `is_dir` looks a path up on this machine.
 ///
 /// # Errors
 /// The shard cannot be rewritten.
@@ -69,7 +71,7 @@ pub fn canonical(
     words: &[String],
     target: &str,
     index: Option<&Index<'_>>,
-    is_folder: &dyn Fn(&str) -> bool,
+    is_dir: &dyn Fn(&str) -> bool,
 ) -> Result<Canonical, RewriteError> {
     let parsed = arguments::parse(words);
     let outputs = match outputs(caller, job, &parsed) {
@@ -78,7 +80,7 @@ pub fn canonical(
     };
     let paths = module_paths(job, index);
     let names = module_names(&paths);
-    let mut naming = Naming::new(job, &paths, &names, &outputs, is_folder);
+    let mut naming = Naming::new(job, &paths, &names, &outputs, is_dir);
     let mut renamed = Vec::with_capacity(words.len());
     if !parsed.iter().any(|it| it.meaning == Meaning::Output) {
         renamed.extend(["-o".to_owned(), outputs[0].tree_path.clone()]);
@@ -144,9 +146,10 @@ fn module_names(paths: &[&[u8]]) -> Vec<String> {
     names
 }
 
-/// The job's outputs, and what they are called in the action. Names of outputs can stand in the object (`-gsplit-dwarf`) and
-/// decide how further files are called: such a job keeps its real names. Those that lld makes up are others each time. The
-/// error is the reason why no action can say it.
+/// The job's outputs, and what they are called in the action. Names of outputs can stand in the
+/// object (`-gsplit-dwarf`) and decide how further files are called: such a job keeps its real
+/// names. Those that lld makes up are others each time. The error is the reason why no action can
+/// say it.
 fn outputs(
     caller: Caller,
     job: &Job,
@@ -169,7 +172,7 @@ fn outputs(
             true if stands_in_the_root(name) => name.clone(),
             true => {
                 return Err(format!(
-                    "the name `{name}` matters, and is not below the folder"
+                    "the name `{name}` matters, and is not below the directory"
                 ));
             }
         };
@@ -182,7 +185,7 @@ fn outputs(
     Ok(outputs)
 }
 
-/// Whether a path means the same file seen from the input root as from the job's folder.
+/// Whether a path means the same file seen from the input root as from the job's directory.
 fn stands_in_the_root(name: &str) -> bool {
     let parts = || name.split('/');
     parts().all(|part| !["", ".", ".."].contains(&part)) && parts().next() != Some("relto")
@@ -200,7 +203,7 @@ struct Naming<'a> {
     job: &'a Job,
     outputs: &'a [NamedOutput],
     modules: HashMap<&'a [u8], &'a str>,
-    is_folder: &'a dyn Fn(&str) -> bool,
+    is_dir: &'a dyn Fn(&str) -> bool,
     extra: Vec<NamedFile>,
 }
 
@@ -210,14 +213,14 @@ impl<'a> Naming<'a> {
         paths: &[&'a [u8]],
         names: &'a [String],
         outputs: &'a [NamedOutput],
-        is_folder: &'a dyn Fn(&str) -> bool,
+        is_dir: &'a dyn Fn(&str) -> bool,
     ) -> Self {
         let names = names.iter().map(String::as_str);
         Self {
             job,
             outputs,
             modules: paths.iter().copied().zip(names).collect(),
-            is_folder,
+            is_dir,
             extra: Vec::new(),
         }
     }
@@ -266,10 +269,7 @@ impl<'a> Naming<'a> {
     }
 
     fn rename_input_file(&mut self, argument: &Argument<'_>) -> Vec<String> {
-        let Some(file) = argument
-            .file(self.is_folder)
-            .filter(|file| !file.is_empty())
-        else {
+        let Some(file) = argument.file(self.is_dir).filter(|file| !file.is_empty()) else {
             return argument.words.to_vec();
         };
         let known = self.extra.iter().find(|named| named.name == file);

@@ -1,9 +1,10 @@
 //! What must hold before a job is worth running, and what its compiler must not have said.
 //!
-//! Enters: a job, its parsed shard, the facts of its modules; afterwards the compiler's stderr. Leaves: nothing, or the
-//! reason why the object would be wrong. Needed because clang exits 0 with an empty or a plausible but wrong object when
-//! a shard or an import is missing, stale, damaged or spelled otherwise, and lld drops empty objects without a word.
-//! The form of the object itself is checked in `kind`.
+//! Enters: a job, its parsed shard, the facts of its modules; afterwards the compiler's stderr.
+//! Leaves: nothing, or the reason why the object would be wrong. Needed because clang exits 0 with
+//! an empty or a plausible but wrong object when a shard or an import is missing, stale, damaged or
+//! spelled otherwise, and lld drops empty objects without a word. The form of the object itself is
+//! checked in `kind`.
 
 use std::collections::BTreeSet;
 
@@ -73,8 +74,9 @@ impl Hinted for Unsound {
     }
 }
 
-/// The shard's modules must be the job's inputs, by the same spelling: clang finds a module's own summary by comparing
-/// names. lld makes no jobs of modules that it skips; a build system does, and their shards name nothing.
+/// The shard's modules must be the job's inputs, by the same spelling: clang finds a module's own
+/// summary by comparing names. lld makes no jobs of modules that it skips; a build system does, and
+/// their shards name nothing.
 pub fn check_names(caller: Caller, job: &Job, index: &Index<'_>) -> Result<(), Unsound> {
     if let Some(entry) = index.modules().iter().find(|entry| entry.damaged) {
         return Err(Unsound::DamagedName {

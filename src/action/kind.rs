@@ -1,7 +1,8 @@
 //! What a backend is to write, and whether it did.
 //!
-//! Enters: arguments and the target; later the bytes of the output. Leaves: the kind asked for, and a verdict: clang can
-//! exit with 0 and leave nothing, or something else. Contents beyond the headers are not looked at.
+//! Enters: arguments and the target; later the bytes of the output. Leaves: the kind asked for, and
+//! a verdict: clang can exit with 0 and leave nothing, or something else. Contents beyond the
+//! headers are not looked at.
 
 use super::arguments::{Argument, Meaning};
 use crate::error::Hinted;
@@ -44,8 +45,8 @@ pub enum WrongOutput {
 
 impl Hinted for WrongOutput {}
 
-/// What a command line asks for. `target` is the triple that it compiles for, the compiler's own where the arguments
-/// name none.
+/// What a command line asks for. `target` is the triple that it compiles for, the compiler's own
+/// where the arguments name none.
 #[must_use]
 pub fn required_kind(arguments: &[Argument<'_>], target: &str) -> OutputKind {
     let (mut compile, mut assembly, mut llvm, mut lto, mut other) =

@@ -1,7 +1,8 @@
 //! Compiler messages with the user's own file names.
 //!
-//! Enters: what a compiler wrote while its files had canonical names. Leaves: the same text with the names that the
-//! user knows. Cached messages are kept canonical, so that they fit whoever gets the hit.
+//! Enters: what a compiler wrote while its files had canonical names. Leaves: the same text with
+//! the names that the user knows. Cached messages are kept canonical, so that they fit whoever gets
+//! the hit.
 
 use super::INDEX;
 use super::canonical::CanonicalJob;

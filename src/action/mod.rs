@@ -1,10 +1,12 @@
 //! From a job and the digests of its inputs to the REAPI action that makes its object.
 //!
-//! Enters: a job in canonical form (`canonical`), the toolchain's tree, the digest of every input. Leaves: Command,
-//! Directories, Action and the list of files behind them. Everything here is pure: no file is opened.
+//! Enters: a job in canonical form (`canonical`), the toolchain's tree, the digest of every input.
+//! Leaves: Command, Directories, Action and the list of files behind them. Everything here is pure:
+//! no file is opened.
 //!
-//! The digest of the Action is the key of every cache, so what stands in it is what matters and nothing else: content,
-//! canonical names, arguments, the few variables that clang heeds, and the version of the canonical form.
+//! The digest of the Action is the key of every cache, so what stands in it is what matters and
+//! nothing else: content, canonical names, arguments, the few variables that clang heeds, and the
+//! version of the canonical form.
 
 pub mod arguments;
 pub mod canonical;
@@ -28,7 +30,7 @@ use prost::Message as _;
 
 use self::canonical::CanonicalJob;
 use self::toolchain_tree::ToolchainTree;
-use self::tree::{Encoded, FileEntry, FolderEntry, directory};
+use self::tree::{DirectoryNode, Encoded, FileNode, directory};
 use crate::digest::{Digest, DigestFunction};
 use crate::pb::reapi;
 
@@ -40,11 +42,12 @@ pub const INDEX: &str = "relto/index.thinlto.bc";
 
 /// What an action depends on besides its job: the same for all jobs of a link on one endpoint.
 #[derive(Debug, Clone)]
-pub struct Terms {
+pub struct ActionTemplate {
     pub function: DigestFunction,
     /// Below version 2.1 of the API outputs are declared in `output_files`.
     pub old_outputs: bool,
-    /// Sorted by name, then value; empty for the disk cache, whose key no farm's platform may change.
+    /// Sorted by name, then value; empty for the disk cache, whose key no farm's platform may
+    /// change.
     pub platform: Vec<(String, String)>,
     /// The user's own salt.
     pub salt: String,
@@ -72,7 +75,8 @@ pub enum Source {
 pub struct Action {
     pub message: Encoded,
     pub command: Encoded,
-    /// The root's directories from the innermost to the root itself, without those of the toolchain.
+    /// The root's directories from the innermost to the root itself, without those of the
+    /// toolchain.
     pub directories: Vec<Encoded>,
     pub root: Digest,
     pub inputs: Vec<Input>,
@@ -80,23 +84,24 @@ pub struct Action {
 }
 
 impl Action {
-    /// Builds the action of `job`. `digests` are those of `job.files`, in the same order, by `terms.function`.
+    /// Builds the action of `job`. `digests` are those of `job.files`, in the same order, by
+    /// `terms.function`.
     ///
     /// # Panics
     /// When there are more or fewer digests than files.
     pub fn new(
-        terms: &Terms,
+        template: &ActionTemplate,
         toolchain: &ToolchainTree,
         job: &CanonicalJob,
         digests: &[Digest],
     ) -> Self {
         assert_eq!(digests.len(), job.files.len(), "one digest per file");
         let arguments = command_line(toolchain, job);
-        let command = encode_command(terms, &arguments, job);
-        let shard = terms.function.digest(&job.shard);
-        let directories = directories(terms.function, toolchain, job, digests, shard);
+        let command = encode_command(template, &arguments, job);
+        let shard = template.function.digest(&job.shard);
+        let directories = directories(template.function, toolchain, job, digests, shard);
         let root = directories.last().expect("the root is one of them").digest;
-        let message = Encoded::new(terms.function, encode_action(terms, &command, root));
+        let message = Encoded::new(template.function, encode_action(template, &command, root));
         Self {
             message,
             command,
@@ -112,12 +117,13 @@ impl Action {
         self.message.digest
     }
 
-    /// The key that `job`, of which this is the action, has under other `terms` of the same digest function.
-    pub fn digest_under(&self, terms: &Terms, job: &CanonicalJob) -> Digest {
-        let command = encode_command(terms, &self.arguments, job);
-        terms
+    /// The key that `job`, of which this is the action, has under other `terms` of the same digest
+    /// function.
+    pub fn digest_under(&self, template: &ActionTemplate, job: &CanonicalJob) -> Digest {
+        let command = encode_command(template, &self.arguments, job);
+        template
             .function
-            .digest(&encode_action(terms, &command, self.root))
+            .digest(&encode_action(template, &command, self.root))
     }
 }
 
@@ -128,21 +134,21 @@ fn command_line(toolchain: &ToolchainTree, job: &CanonicalJob) -> Vec<String> {
     arguments
 }
 
-fn encode_command(terms: &Terms, arguments: &[String], job: &CanonicalJob) -> Encoded {
+fn encode_command(template: &ActionTemplate, arguments: &[String], job: &CanonicalJob) -> Encoded {
     let mut outputs: Vec<String> = job
         .outputs
         .iter()
         .map(|output| output.tree_path.clone())
         .collect();
     outputs.sort();
-    let (output_files, output_paths) = if terms.old_outputs {
+    let (output_files, output_paths) = if template.old_outputs {
         (outputs, Vec::new())
     } else {
         (Vec::new(), outputs)
     };
     let command = reapi::Command {
         arguments: arguments.to_vec(),
-        environment_variables: terms
+        environment_variables: template
             .environment
             .iter()
             .map(|(name, value)| reapi::command::EnvironmentVariable {
@@ -152,17 +158,17 @@ fn encode_command(terms: &Terms, arguments: &[String], job: &CanonicalJob) -> En
             .collect(),
         output_files,
         output_paths,
-        platform: platform(terms),
+        platform: platform(template),
         working_directory: String::new(),
     };
-    Encoded::new(terms.function, command.encode_to_vec())
+    Encoded::new(template.function, command.encode_to_vec())
 }
 
-fn encode_action(terms: &Terms, command: &Encoded, root: Digest) -> Vec<u8> {
+fn encode_action(template: &ActionTemplate, command: &Encoded, root: Digest) -> Vec<u8> {
     let mut salt = CANONICAL_FORM.to_owned();
-    if !terms.salt.is_empty() {
+    if !template.salt.is_empty() {
         salt.push('\n');
-        salt.push_str(&terms.salt);
+        salt.push_str(&template.salt);
     }
     let action = reapi::Action {
         command_digest: Some(command.digest.to_pb()),
@@ -170,17 +176,17 @@ fn encode_action(terms: &Terms, command: &Encoded, root: Digest) -> Vec<u8> {
         timeout: None,
         do_not_cache: false,
         salt: salt.into_bytes().into(),
-        platform: platform(terms),
+        platform: platform(template),
     };
     action.encode_to_vec()
 }
 
 /// Set in Command and in Action: older servers read the one, newer ones the other.
-fn platform(terms: &Terms) -> Option<reapi::Platform> {
-    if terms.platform.is_empty() {
+fn platform(template: &ActionTemplate) -> Option<reapi::Platform> {
+    if template.platform.is_empty() {
         return None;
     }
-    let properties = terms
+    let properties = template
         .platform
         .iter()
         .map(|(name, value)| reapi::platform::Property {
@@ -191,7 +197,8 @@ fn platform(terms: &Terms) -> Option<reapi::Platform> {
     Some(reapi::Platform { properties })
 }
 
-/// Everything stands in one folder `relto`, because some workers hide `/bin`, `/lib` and `/usr` of the input root.
+/// Everything stands in one directory `relto`, because some workers hide `/bin`, `/lib` and `/usr`
+/// of the input root.
 fn directories(
     function: DigestFunction,
     toolchain: &ToolchainTree,
@@ -200,9 +207,9 @@ fn directories(
     shard: Digest,
 ) -> Vec<Encoded> {
     let mut encoded = Vec::with_capacity(4);
-    let mut folders = Vec::with_capacity(3);
+    let mut dirs = Vec::with_capacity(3);
     if !toolchain.files.is_empty() {
-        folders.push(FolderEntry {
+        dirs.push(DirectoryNode {
             name: "tc",
             digest: toolchain.root,
         });
@@ -214,7 +221,7 @@ fn directories(
             .iter()
             .zip(digests)
             .filter_map(|(file, &digest)| {
-                Some(FileEntry {
+                Some(FileNode {
                     name: file.tree_path.strip_prefix(&prefix)?,
                     digest,
                     executable: false,
@@ -222,21 +229,21 @@ fn directories(
             })
             .collect();
         if !files.is_empty() {
-            let folder = directory(function, &mut files, &mut []);
-            folders.push(FolderEntry {
+            let dir = directory(function, &mut files, &mut []);
+            dirs.push(DirectoryNode {
                 name,
-                digest: folder.digest,
+                digest: dir.digest,
             });
-            encoded.push(folder);
+            encoded.push(dir);
         }
     }
-    let mut index = [FileEntry {
+    let mut index = [FileNode {
         name: INDEX.strip_prefix("relto/").expect("it stands there"),
         digest: shard,
         executable: false,
     }];
-    let relto = directory(function, &mut index, &mut folders);
-    let mut top = [FolderEntry {
+    let relto = directory(function, &mut index, &mut dirs);
+    let mut top = [DirectoryNode {
         name: "relto",
         digest: relto.digest,
     }];

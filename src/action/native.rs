@@ -1,14 +1,14 @@
 //! `-march=native` spelled out.
 //!
-//! `native` means another processor on every machine, so it cannot stand in a key. Enters: arguments that contain it,
-//! and what clang makes of them (`-###` shows the inner command, where names and features are resolved). Leaves:
-//! arguments that mean the same everywhere.
+//! `native` means another processor on every machine, so it cannot stand in a key. Enters:
+//! arguments that contain it, and what clang makes of them (`-###` shows the inner command, where
+//! names and features are resolved). Leaves: arguments that mean the same everywhere.
 
 use std::path::{Path, PathBuf};
 
 use super::arguments::{self, Argument, Meaning};
+use crate::client_context::ClientContext;
 use crate::error::Hinted;
-use crate::surroundings::Surroundings;
 
 #[derive(Debug, thiserror::Error)]
 pub enum NativeError {
@@ -36,26 +36,29 @@ pub fn is_needed(arguments: &[Argument<'_>]) -> bool {
         .any(|argument| argument.meaning == Meaning::Machine)
 }
 
-/// `words` with `native` replaced by what `compiler` takes it for. Blocks for as long as a compiler takes to start.
+/// `words` with `native` replaced by what `compiler` takes it for. Blocks for as long as a compiler
+/// takes to start.
 ///
 /// # Errors
 /// As for [`ask`].
 pub fn expand(compiler: &Path, words: &[String]) -> Result<Vec<String>, NativeError> {
     let parsed = arguments::parse(words);
-    let native = ask(compiler, &question(&parsed), &Surroundings::default())?;
+    let native = ask(compiler, &question(&parsed), &ClientContext::default())?;
     Ok(replace(&parsed, native))
 }
 
-/// What `native` is, for [`replace`]. The answer holds for the same compiler, question and processor.
+/// What `native` is, for [`replace`]. The answer holds for the same compiler, question and
+/// processor.
 ///
 /// # Errors
-/// The compiler cannot be started, or has no such option for its target. The job can be run in place then.
+/// The compiler cannot be started, or has no such option for its target. The job can be run in
+/// place then.
 pub fn ask(
     compiler: &Path,
     question: &[String],
-    surroundings: &Surroundings,
+    client_context: &ClientContext,
 ) -> Result<Vec<String>, NativeError> {
-    let output = surroundings
+    let output = client_context
         .command(compiler)
         .args(question)
         // It would edit the question, and the answer is remembered for links without it.
@@ -93,8 +96,8 @@ pub fn question(arguments: &[Argument<'_>]) -> Vec<String> {
     words
 }
 
-/// Takes `native` out and puts `replacement` at the end, but before a `--`: the inner command's own options come last,
-/// so they are the ones that count.
+/// Takes `native` out and puts `replacement` at the end, but before a `--`: the inner command's own
+/// options come last, so they are the ones that count.
 #[must_use]
 pub fn replace(arguments: &[Argument<'_>], replacement: Vec<String>) -> Vec<String> {
     let end = arguments
@@ -111,7 +114,8 @@ pub fn replace(arguments: &[Argument<'_>], replacement: Vec<String>) -> Vec<Stri
     all
 }
 
-/// Reads the processor out of what `clang -###` prints, as `-Xclang` options. `None` if there is none.
+/// Reads the processor out of what `clang -###` prints, as `-Xclang` options. `None` if there is
+/// none.
 #[must_use]
 pub fn native(answer: &str) -> Option<Vec<String>> {
     let command = answer.lines().find(|line| line.contains("\"-cc1\""))?;

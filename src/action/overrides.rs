@@ -1,15 +1,17 @@
 //! `CCC_OVERRIDE_OPTIONS`: edits that clang makes to its arguments before it looks at them.
 //!
-//! Enters: the variable's text. Leaves: nothing, or the edit that an action cannot describe. The job's own arguments are
-//! renamed and written out by `canonical` and `native`; an edit comes after that, so one that would need it makes the jobs
-//! run in place.
+//! Enters: the variable's text. Leaves: nothing, or the edit that an action cannot describe. The
+//! job's own arguments are renamed and written out by `canonical` and `native`; an edit comes after
+//! that, so one that would need it makes the jobs run in place.
 
 use super::arguments::{self, Meaning};
 
-/// The first edit that an action cannot describe. Additions that stand for themselves and the optimization level can; not
-/// those about the processor, which compete with a `native` that was written out.
+/// The first edit that an action cannot describe. Additions that stand for themselves and the
+/// optimization level can; not those about the processor, which compete with a `native` that was
+/// written out.
 ///
-/// The form is that of clang's `applyOverrideOptions`: edits between spaces, `+` and `^` add an argument.
+/// The form is that of clang's `applyOverrideOptions`: edits between spaces, `+` and `^` add an
+/// argument.
 #[must_use]
 pub fn unfit_override(edits: &str) -> Option<String> {
     let edits = edits.strip_prefix('#').unwrap_or(edits);

@@ -1,8 +1,9 @@
 //! Response files and configuration files: arguments written in a text.
 //!
-//! Enters: words and texts. Leaves: words, split by the rules that clang uses (LLVM's `TokenizeGNUCommandLine`,
-//! `tokenizeConfigFile` and `ExpansionContext::expandResponseFiles` in `CommandLine.cpp`, described in
-//! <https://llvm.org/docs/CommandLine.html#response-files>). Reading is the caller's.
+//! Enters: words and texts. Leaves: words, split by the rules that clang uses (LLVM's
+//! `TokenizeGNUCommandLine`, `tokenizeConfigFile` and `ExpansionContext::expandResponseFiles` in
+//! `CommandLine.cpp`, described in <https://llvm.org/docs/CommandLine.html#response-files>).
+//! Reading is the caller's.
 
 use std::io;
 
@@ -10,7 +11,8 @@ use crate::error::Hinted;
 
 /// Files inside files, as deep as this; clang knows no limit, but refuses circles.
 const MAX_DEPTH: usize = 64;
-/// Words in all. The kernel takes about two million bytes of arguments; a response file may hold more.
+/// Words in all. The kernel takes about two million bytes of arguments; a response file may hold
+/// more.
 const MAX_WORDS: usize = 1 << 20;
 
 #[derive(Debug, thiserror::Error)]
@@ -32,8 +34,8 @@ impl Hinted for ResponseFileError {}
 /// Replaces every `@FILE` by the arguments in it, again and again. `read` gives a file's text.
 ///
 /// # Errors
-/// A file is there but cannot be read, files include each other in a circle. One that is not there stays as it is: clang
-/// takes the word literally.
+/// A file is there but cannot be read, files include each other in a circle. One that is not there
+/// stays as it is: clang takes the word literally.
 pub fn expand_response_files(
     words: &[String],
     read: &mut dyn FnMut(&str) -> io::Result<String>,
@@ -84,9 +86,9 @@ fn expand(
     Ok(())
 }
 
-/// Splits a text at white space. Outside quotes and inside double ones a backslash takes the next character as it is;
-/// inside single ones too, as LLVM does though shells do not; one that ends the text stands for itself. An open quote
-/// ends with the text.
+/// Splits a text at white space. Outside quotes and inside double ones a backslash takes the next
+/// character as it is; inside single ones too, as LLVM does though shells do not; one that ends the
+/// text stands for itself. An open quote ends with the text.
 #[must_use]
 pub fn tokenize(text: &str) -> Vec<String> {
     let mut words = Vec::new();
@@ -114,8 +116,8 @@ pub fn tokenize(text: &str) -> Vec<String> {
     words
 }
 
-/// Splits the text of a configuration file: lines that begin with `#` are comments, a backslash at the end of a line
-/// joins it with the next one.
+/// Splits the text of a configuration file: lines that begin with `#` are comments, a backslash at
+/// the end of a line joins it with the next one.
 #[must_use]
 pub fn tokenize_config(text: &str) -> Vec<String> {
     let mut words = Vec::new();

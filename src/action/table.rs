@@ -1,8 +1,9 @@
 //! clang's options, as far as they mean something to a ThinLTO backend.
 //!
-//! A table to read and to extend: an option's spelling, where its value stands, what it means here. Options that are not
-//! listed are plain single words: they stay in the command, and so are part of the key. Measured with clang 22; the tests
-//! ask the installed clang whether what is listed as inert is inert.
+//! A table to read and to extend: an option's spelling, where its value stands, what it means here.
+//! Options that are not listed are plain single words: they stay in the command, and so are part of
+//! the key. Measured with clang 22; the tests ask the installed clang whether what is listed as
+//! inert is inert.
 
 use super::arguments::Meaning::{
     self, Config, ExtraOutput, FrontEnd, InPlace, Index, InputFile, Language, Machine, Output,
@@ -101,8 +102,8 @@ pub(super) const OPTIONS: &[(&str, Shape, Meaning)] = &[
     ("--no-default-config", Exact, Config),
     ("--config-system-dir=", Joined, Config),
     ("--config-user-dir=", Joined, Config),
-    // Cannot be described by an action. A clang that its loader was named for cannot start itself once more: what it starts
-    // is the loader.
+    // Cannot be described by an action. A clang that its loader was named for cannot start itself
+    // once more: what it starts is the loader.
     (
         "-save-temps",
         Exact,
@@ -182,7 +183,8 @@ pub(super) const OPTIONS: &[(&str, Shape, Meaning)] = &[
     ("-fembed-offload-object=", Joined, InPlace("embeds a file")),
     ("-ccc-", Joined, InPlace("is for debugging clang")),
     ("-", Exact, InPlace("reads standard input")),
-    // Folders and names that go into the object or the debug information as texts, or that nothing is looked for in.
+    // Directories and names that go into the object or the debug information as texts, or that
+    // nothing is looked for in.
     ("-fdebug-prefix-map=", Joined, Plain),
     ("-ffile-prefix-map=", Joined, Plain),
     ("-fdebug-compilation-dir=", Joined, Plain),
@@ -237,7 +239,8 @@ pub(super) const OPTIONS: &[(&str, Shape, Meaning)] = &[
     ("-l", Either, Plain),
     ("-u", Either, Plain),
     ("-z", Separate, Plain),
-    // The preprocessor's. clang says nothing of `-D`, but of `-U`; of `-nostdinc++` only beside `-nostdinc`.
+    // The preprocessor's. clang says nothing of `-D`, but of `-U`; of `-nostdinc++` only beside
+    // `-nostdinc`.
     ("-D", Either, SILENT),
     ("-nostdinc", Exact, UNUSED),
     ("-nostdinc++", Exact, UNUSED),

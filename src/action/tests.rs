@@ -5,8 +5,8 @@ use super::*;
 use crate::action::kind::OutputKind;
 use crate::thinlto::Form;
 
-fn terms() -> Terms {
-    Terms {
+fn template() -> ActionTemplate {
+    ActionTemplate {
         function: DigestFunction::Sha256,
         old_outputs: false,
         platform: Vec::new(),
@@ -36,31 +36,31 @@ fn a_key_under_other_terms_is_that_of_the_action_made_under_them() {
         }],
         kind: OutputKind::Other,
     };
-    let action = Action::new(&terms(), &toolchain, &job, &[]);
+    let action = Action::new(&template(), &toolchain, &job, &[]);
     let pair = |name: &str| (name.to_owned(), "value".to_owned());
     let others = [
-        terms(),
-        Terms {
+        template(),
+        ActionTemplate {
             old_outputs: true,
-            ..terms()
+            ..template()
         },
-        Terms {
+        ActionTemplate {
             platform: vec![pair("OSFamily"), pair("Pool")],
-            ..terms()
+            ..template()
         },
-        Terms {
+        ActionTemplate {
             salt: "salt".to_owned(),
             environment: vec![pair("SOURCE_DATE_EPOCH")],
-            ..terms()
+            ..template()
         },
     ];
     let mut keys = Vec::new();
-    for terms in others {
-        let made = Action::new(&terms, &toolchain, &job, &[]).digest();
-        assert_eq!(action.digest_under(&terms, &job), made, "{terms:?}");
+    for template in others {
+        let made = Action::new(&template, &toolchain, &job, &[]).digest();
+        assert_eq!(action.digest_under(&template, &job), made, "{template:?}");
         keys.push(made);
     }
     keys.sort();
     keys.dedup();
-    assert_eq!(keys.len(), 4, "each of the terms matters");
+    assert_eq!(keys.len(), 4, "each of the template matters");
 }

@@ -1,12 +1,13 @@
 //! The toolchain as a subtree that every job of a link shares.
 //!
-//! Enters: the toolchain's files with their digests. Leaves: the `Directory` messages below `relto/tc`, and how a
-//! command line starts the compiler in there. Which files belong to it is `toolchain`'s finding.
+//! Enters: the toolchain's files with their digests. Leaves: the `Directory` messages below
+//! `relto/tc`, and how a command line starts the compiler in there. Which files belong to it is
+//! `toolchain`'s finding.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::tree::{Encoded, FileEntry, FolderEntry, directory};
+use super::tree::{DirectoryNode, Encoded, FileNode, directory};
 use crate::digest::{Digest, DigestFunction};
 use crate::hash_cache::Identity;
 
@@ -29,13 +30,15 @@ pub struct ToolFile {
 #[derive(Debug, Clone)]
 pub struct ToolchainTree {
     pub root: Digest,
-    /// All folders of the tree, the root among them.
+    /// All directories of the tree, the root among them.
     pub directories: Vec<Encoded>,
     /// Empty for a compiler that is on the worker already; then nothing stands below [`ROOT`].
     pub files: Vec<ToolFile>,
-    /// How a command line starts: loader, library path and compiler, or the compiler alone where it is static.
+    /// How a command line starts: loader, library path and compiler, or the compiler alone where it
+    /// is static.
     pub start: Vec<String>,
-    /// Arguments that make the compiler read the configuration files that it would have read in place.
+    /// Arguments that make the compiler read the configuration files that it would have read in
+    /// place.
     pub configuration: Vec<String>,
 }
 
@@ -47,12 +50,12 @@ impl ToolchainTree {
         start: Vec<String>,
         configuration: Vec<String>,
     ) -> Self {
-        let mut folder = Folder::default();
+        let mut dir = Dir::default();
         for file in &files {
-            folder.insert(&file.tree_path, file.digest, file.executable);
+            dir.insert(&file.tree_path, file.digest, file.executable);
         }
         let mut directories = Vec::new();
-        let root = folder.encode(function, &mut directories);
+        let root = dir.encode(function, &mut directories);
         Self {
             root,
             directories,
@@ -64,16 +67,16 @@ impl ToolchainTree {
 }
 
 #[derive(Default)]
-struct Folder<'a> {
+struct Dir<'a> {
     files: BTreeMap<&'a str, (Digest, bool)>,
-    folders: BTreeMap<&'a str, Folder<'a>>,
+    dirs: BTreeMap<&'a str, Dir<'a>>,
 }
 
-impl<'a> Folder<'a> {
+impl<'a> Dir<'a> {
     fn insert(&mut self, path: &'a str, digest: Digest, executable: bool) {
         match path.split_once('/') {
             Some((first, rest)) => self
-                .folders
+                .dirs
                 .entry(first)
                 .or_default()
                 .insert(rest, digest, executable),
@@ -84,24 +87,24 @@ impl<'a> Folder<'a> {
     }
 
     fn encode(&self, function: DigestFunction, out: &mut Vec<Encoded>) -> Digest {
-        let mut folders: Vec<_> = self
-            .folders
+        let mut dirs: Vec<_> = self
+            .dirs
             .iter()
-            .map(|(name, folder)| FolderEntry {
+            .map(|(name, dir)| DirectoryNode {
                 name,
-                digest: folder.encode(function, out),
+                digest: dir.encode(function, out),
             })
             .collect();
         let mut files: Vec<_> = self
             .files
             .iter()
-            .map(|(name, &(digest, executable))| FileEntry {
+            .map(|(name, &(digest, executable))| FileNode {
                 name,
                 digest,
                 executable,
             })
             .collect();
-        let encoded = directory(function, &mut files, &mut folders);
+        let encoded = directory(function, &mut files, &mut dirs);
         let digest = encoded.digest;
         out.push(encoded);
         digest
@@ -116,7 +119,7 @@ mod tests {
     use crate::pb::reapi;
 
     #[test]
-    fn files_stand_in_their_folders() {
+    fn files_stand_in_their_directories() {
         let file = |tree_path: &str, executable| ToolFile {
             tree_path: tree_path.to_owned(),
             host: PathBuf::new(),

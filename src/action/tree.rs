@@ -1,10 +1,12 @@
 //! Directory messages, encoded straight from names and digests.
 //!
-//! Enters: the entries of one folder, in any order. Leaves: the canonical bytes of its `Directory` and their digest.
-//! Which files an action needs, and what they are called, is decided in `canonical` and `toolchain_tree`.
+//! Enters: the entries of one directory, in any order. Leaves: the canonical bytes of its
+//! `Directory` and their digest. Which files an action needs, and what they are called, is decided
+//! in `canonical` and `toolchain_tree`.
 //!
-//! A dense link has hundreds of thousands of entries, so no message is built first. The encoding is the one that
-//! REAPI calls canonical: entries sorted by the bytes of their names, fields in order, defaults left out.
+//! A dense link has hundreds of thousands of entries, so no message is built first. The encoding is
+//! the one that REAPI calls canonical: entries sorted by the bytes of their names, fields in order,
+//! defaults left out.
 
 use bytes::Bytes;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
@@ -27,17 +29,17 @@ impl Encoded {
     }
 }
 
-/// A file in a folder.
+/// A file in a directory.
 #[derive(Debug, Clone, Copy)]
-pub struct FileEntry<'a> {
+pub struct FileNode<'a> {
     pub name: &'a str,
     pub digest: Digest,
     pub executable: bool,
 }
 
-/// A folder in a folder.
+/// A directory in a directory.
 #[derive(Debug, Clone, Copy)]
-pub struct FolderEntry<'a> {
+pub struct DirectoryNode<'a> {
     pub name: &'a str,
     pub digest: Digest,
 }
@@ -51,15 +53,15 @@ const FILE_EXECUTABLE: u32 = 4;
 const DIGEST_HASH: u32 = 1;
 const DIGEST_SIZE: u32 = 2;
 
-/// Encodes one folder. Names must differ; both slices are sorted here.
+/// Encodes one directory. Names must differ; both slices are sorted here.
 pub fn directory(
     function: DigestFunction,
-    files: &mut [FileEntry<'_>],
-    folders: &mut [FolderEntry<'_>],
+    files: &mut [FileNode<'_>],
+    dirs: &mut [DirectoryNode<'_>],
 ) -> Encoded {
     files.sort_unstable_by_key(|entry| entry.name.as_bytes());
-    folders.sort_unstable_by_key(|entry| entry.name.as_bytes());
-    let mut out = Vec::with_capacity((files.len() + folders.len()) * 96);
+    dirs.sort_unstable_by_key(|entry| entry.name.as_bytes());
+    let mut out = Vec::with_capacity((files.len() + dirs.len()) * 96);
     for entry in files.iter() {
         node(
             &mut out,
@@ -69,7 +71,7 @@ pub fn directory(
             entry.executable,
         );
     }
-    for entry in folders.iter() {
+    for entry in dirs.iter() {
         node(
             &mut out,
             DIRECTORY_DIRECTORIES,
@@ -133,7 +135,7 @@ mod tests {
     use super::*;
     use crate::pb::reapi;
 
-    fn by_prost(files: &[FileEntry<'_>], folders: &[FolderEntry<'_>]) -> Vec<u8> {
+    fn by_prost(files: &[FileNode<'_>], dirs: &[DirectoryNode<'_>]) -> Vec<u8> {
         let mut directory = reapi::Directory {
             files: files
                 .iter()
@@ -143,7 +145,7 @@ mod tests {
                     is_executable: entry.executable,
                 })
                 .collect(),
-            directories: folders
+            directories: dirs
                 .iter()
                 .map(|entry| reapi::DirectoryNode {
                     name: entry.name.to_owned(),
@@ -163,19 +165,19 @@ mod tests {
         ) {
             let digest = |seed: &u32| Digest { hash: *blake3::hash(&seed.to_le_bytes()).as_bytes(), size: u64::from(*seed >> (seed % 32)) };
             let mut files: Vec<_> = entries.iter().filter(|(_, entry)| entry.2)
-                .map(|(name, entry)| FileEntry { name, digest: digest(&entry.0), executable: entry.1 }).collect();
-            let mut folders: Vec<_> = entries.iter().filter(|(_, entry)| !entry.2)
-                .map(|(name, entry)| FolderEntry { name, digest: digest(&entry.0) }).collect();
+                .map(|(name, entry)| FileNode { name, digest: digest(&entry.0), executable: entry.1 }).collect();
+            let mut dirs: Vec<_> = entries.iter().filter(|(_, entry)| !entry.2)
+                .map(|(name, entry)| DirectoryNode { name, digest: digest(&entry.0) }).collect();
             files.reverse();
-            let wanted = by_prost(&files, &folders);
-            let encoded = directory(DigestFunction::Sha256, &mut files, &mut folders);
+            let wanted = by_prost(&files, &dirs);
+            let encoded = directory(DigestFunction::Sha256, &mut files, &mut dirs);
             prop_assert_eq!(&encoded.bytes[..], &wanted[..]);
             prop_assert_eq!(encoded.digest, DigestFunction::Sha256.digest(&wanted));
         }
     }
 
     #[test]
-    fn an_empty_folder_is_the_empty_blob() {
+    fn an_empty_directory_is_the_empty_blob() {
         assert!(
             directory(DigestFunction::Sha256, &mut [], &mut [])
                 .digest

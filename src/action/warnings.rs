@@ -2,8 +2,9 @@
 //!
 //! A table like `table`: names as they follow `-W` or `-Wno-`, sorted.
 
-/// Warnings of the front end. Names, because some warnings are given by backends (`-Wframe-larger-than=`, `-Wpass-failed`,
-/// `-Wsource-mgr`), and clang says so when it does not know one. `-Werror...` is never among them.
+/// Warnings of the front end. Names, because some warnings are given by backends
+/// (`-Wframe-larger-than=`, `-Wpass-failed`, `-Wsource-mgr`), and clang says so when it does not
+/// know one. `-Werror...` is never among them.
 const FRONT_END_WARNINGS: &[&str] = &[
     "absolute-value",
     "address-of-packed-member",

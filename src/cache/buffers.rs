@@ -1,7 +1,8 @@
 //! Memory that blobs are read into, given back when the last slice of a blob is dropped.
 //!
-//! Enters: nothing. Leaves: empty buffers, with room where an earlier blob has made some. A warm link reads hundreds of
-//! objects one after the other; fresh memory for each of them costs the page faults of all.
+//! Enters: nothing. Leaves: empty buffers, with room where an earlier blob has made some. A warm
+//! link reads hundreds of objects one after the other; fresh memory for each of them costs the page
+//! faults of all.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,7 +1,8 @@
 //! When to trim, without counting files in a link.
 //!
-//! Enters: what links added and what a count found. Leaves: whether trimming is due. The estimate stands in the
-//! database of `state`, one number a cache folder; where it is lost, the next count makes it anew.
+//! Enters: what links added and what a count found. Leaves: whether trimming is due. The estimate
+//! stands in the database of `state`, one number a cache directory; where it is lost, the next
+//! count makes it anew.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -14,8 +15,8 @@ use crate::state::State;
 /// Without a database, one link in so many that added something has the cache counted.
 const LINKS_PER_COUNT: u32 = 16;
 
-/// Adds what a link brought into the cache at `root` and says whether the cache may now take more than `max_bytes`,
-/// or nobody knows what it takes.
+/// Adds what a link brought into the cache at `root` and says whether the cache may now take more
+/// than `max_bytes`, or nobody knows what it takes.
 pub fn add_debt(state: &State, root: &Path, added: u64, max_bytes: u64) -> bool {
     if added == 0 {
         return false;

@@ -1,9 +1,10 @@
-//! Reading and writing the disk cache: `ac/` holds serialized `ActionResult`s, `cas/` blobs, both by the hex of their
-//! digest in folders of its first two digits. SHA256 has the root to itself, other functions a folder of their name.
+//! Reading and writing the disk cache: `ac/` holds serialized `ActionResult`s, `cas/` blobs, both
+//! by the hex of their digest in directories of its first two digits. SHA256 has the root to
+//! itself, other functions a directory of their name.
 //!
-//! Enters: digests and bytes. Leaves: verified bytes. Files are written in `tmp/` and renamed, so a reader sees all or
-//! nothing; what is damaged all the same is removed and counts as a miss. A hit renews the file's mtime, by which
-//! `trim` knows what is in use.
+//! Enters: digests and bytes. Leaves: verified bytes. Files are written in `tmp/` and renamed, so a
+//! reader sees all or nothing; what is damaged all the same is removed and counts as a miss. A hit
+//! renews the file's mtime, by which `trim` knows what is in use.
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read as _, Write as _};
@@ -22,7 +23,7 @@ use super::{CacheError, on_disk};
 use crate::digest::{Digest, DigestFunction};
 use crate::pb::reapi::ActionResult;
 
-/// Folder of files that are being written, as Bazel has it since 7.2.
+/// Directory of files that are being written, as Bazel has it since 7.2.
 pub(super) const TMP: &str = "tmp";
 
 /// A longer result is not one of ours: a few outputs and the compiler's messages.
@@ -31,11 +32,11 @@ const MAX_RESULT: u64 = 16 << 20;
 /// A file's mtime is renewed only when it is older, which saves a system call a hit.
 pub(super) const TOUCH_GRANULE: Duration = Duration::from_hours(1);
 
-/// An open disk cache. Threads share it, processes share the folder.
+/// An open disk cache. Threads share it, processes share the directory.
 #[derive(Debug)]
 pub struct DiskCache {
     root: PathBuf,
-    /// `root`, or the folder of the digest function in it.
+    /// `root`, or the directory of the digest function in it.
     base: PathBuf,
     function: DigestFunction,
     now: SystemTime,
@@ -44,14 +45,15 @@ pub struct DiskCache {
 }
 
 impl DiskCache {
-    /// The cache in the folder `root`, which is made with mode 0700 when it is missing, for SHA256 digests.
+    /// The cache in the directory `root`, which is made with mode 0700 when it is missing, for
+    /// SHA256 digests.
     ///
     /// # Errors
-    /// `root` cannot be made or read, or is no folder.
+    /// `root` cannot be made or read, or is no directory.
     pub fn open(root: &Path) -> Result<Self, CacheError> {
         match make_root(root) {
             Ok(()) => {}
-            // A folder that is there on a read-only file system is as good for reading.
+            // A directory that is there on a read-only file system is as good for reading.
             Err(_) if root.is_dir() => {}
             Err(error) => return Err(CacheError::new(root, error)),
         }
@@ -95,8 +97,8 @@ impl DiskCache {
         fs::metadata(&self.root).is_ok_and(|found| found.mode() & 0o002 != 0)
     }
 
-    /// The result that is stored for `action`. One that names no output file was cut off; whether the blobs that it
-    /// names are there is seen when they are read.
+    /// The result that is stored for `action`. One that names no output file was cut off; whether
+    /// the blobs that it names are there is seen when they are read.
     pub fn get(&self, action: &Digest) -> Option<ActionResult> {
         let path = self.path("ac", action);
         let file = open_file(&path)?;
@@ -158,7 +160,8 @@ impl DiskCache {
         self.write(&path, bytes)
     }
 
-    /// Stores the result of `action`, replacing another. The blobs that it names must be stored before.
+    /// Stores the result of `action`, replacing another. The blobs that it names must be stored
+    /// before.
     ///
     /// # Errors
     /// It cannot be written; nothing is left behind.
@@ -197,7 +200,7 @@ impl DiskCache {
         temporary.write_all(bytes)?;
         match temporary.persist(path) {
             Err(failed) if failed.error.kind() == io::ErrorKind::NotFound => {
-                self.make_folder(path.parent().unwrap_or(&self.base))?;
+                self.make_dir(path.parent().unwrap_or(&self.base))?;
                 failed.file.persist(path)?;
             }
             persisted => {
@@ -208,20 +211,21 @@ impl DiskCache {
     }
 
     fn temporary(&self) -> io::Result<tempfile::NamedTempFile> {
-        let folder = self.root.join(TMP);
+        let dir = self.root.join(TMP);
         let mut builder = tempfile::Builder::new();
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        match builder.tempfile_in(&folder) {
+        match builder.tempfile_in(&dir) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.make_folder(&folder)?;
-                builder.tempfile_in(&folder)
+                self.make_dir(&dir)?;
+                builder.tempfile_in(&dir)
             }
             made => made,
         }
     }
 
-    /// Makes a folder in the root; and the root too, with its own mode, for a link that saw the whole cache deleted.
-    fn make_folder(&self, path: &Path) -> io::Result<()> {
+    /// Makes a directory in the root; and the root too, with its own mode, for a link that saw the
+    /// whole cache deleted.
+    fn make_dir(&self, path: &Path) -> io::Result<()> {
         make_root(&self.root)?;
         fs::create_dir_all(path)
     }
@@ -237,7 +241,8 @@ impl DiskCache {
 
     /// Marks a file as used. Where that is not allowed nothing is lost but its place in the order.
     fn touch(&self, file: &File, found: &std::fs::Metadata) {
-        // A clock that was wrong must not keep a file in the cache for ever: the far future is not fresh either.
+        // A clock that was wrong must not keep a file in the cache for ever: the far future is not
+        // fresh either.
         let is_fresh = found.modified().is_ok_and(|modified| {
             modified + TOUCH_GRANULE > self.now && modified < self.now + TOUCH_GRANULE
         });

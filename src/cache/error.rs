@@ -1,7 +1,7 @@
 //! Why the disk cache cannot be used or written.
 //!
-//! Enters: system errors and the path they are about. Leaves: a class that the link warns about once; it goes on
-//! uncached.
+//! Enters: system errors and the path they are about. Leaves: a class that the link warns about
+//! once; it goes on uncached.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ pub enum CacheError {
     /// The disk or the user's quota is full.
     #[error("no space is left for the disk cache `{path}`")]
     NoSpace { path: PathBuf },
-    /// The folder or its file system may not be written. What is there can still be used.
+    /// The directory or its file system may not be written. What is there can still be used.
     #[error("the disk cache `{path}` cannot be written: {reason}")]
     ReadOnly { path: PathBuf, reason: io::Error },
     #[error("cannot use the disk cache `{path}`: {reason}")]
@@ -41,7 +41,7 @@ impl Hinted for CacheError {
                 "free some space, or let `disk_cache_max_size` keep the cache smaller".to_owned()
             }
             Self::ReadOnly { .. } | Self::Other { .. } => {
-                "let `disk_cache` name a folder of yours, or set it to nothing to do without"
+                "let `disk_cache` name a directory of yours, or set it to nothing to do without"
                     .to_owned()
             }
         }]

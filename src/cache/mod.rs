@@ -1,8 +1,9 @@
 //! The disk cache: results and blobs of earlier links in Bazel's own layout.
 //!
-//! Enters: digests, `ActionResult`s, blobs. Leaves: the same, from earlier links and other users of the folder. Plain
-//! files, whole or absent, so that links share it without locks. What a result must hold to be believed is left to
-//! `exec`; when to trim is decided here, the trimming itself runs in a process of its own.
+//! Enters: digests, `ActionResult`s, blobs. Leaves: the same, from earlier links and other users of
+//! the directory. Plain files, whole or absent, so that links share it without locks. What a result
+//! must hold to be believed is left to `exec`; when to trim is decided here, the trimming itself
+//! runs in a process of its own.
 
 mod buffers;
 mod debt;

@@ -14,17 +14,17 @@ use crate::digest::{Digest, DigestFunction};
 use crate::pb::reapi::{ActionResult, OutputFile};
 
 struct Place {
-    folder: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Place {
     fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        Self { folder }
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        Self { dir }
     }
 
     fn root(&self) -> PathBuf {
-        self.folder.path().join("cache/relto")
+        self.dir.path().join("cache/relto")
     }
 
     fn open(&self) -> DiskCache {
@@ -97,7 +97,7 @@ fn what_one_link_stores_the_next_one_finds_in_bazels_layout() {
 }
 
 #[test]
-fn blake3_has_a_folder_of_its_own() {
+fn blake3_has_a_directory_of_its_own() {
     let place = Place::new();
     let cache = place.open().with_function(DigestFunction::Blake3);
     let name = DigestFunction::Blake3.digest(b"object");
@@ -123,10 +123,10 @@ fn a_new_cache_is_for_its_user_alone_and_an_old_one_keeps_its_mode() {
 }
 
 #[test]
-fn a_copy_of_the_folder_hits_as_the_original_does() {
+fn a_copy_of_the_directory_hits_as_the_original_does() {
     let place = Place::new();
     put(&place.open(), b"object");
-    let copy = place.folder.path().join("copy");
+    let copy = place.dir.path().join("copy");
     let copied = Command::new("cp")
         .arg("-r")
         .arg(place.root())

@@ -1,8 +1,8 @@
 //! Keeping the disk cache within its size.
 //!
-//! Enters: its folder and a limit in bytes. Leaves: fewer files, those first that were longest not used. Links take no
-//! notice of it: a file that goes while somebody reads it stays readable, one that is missing is a miss. One process
-//! trims at a time.
+//! Enters: its directory and a limit in bytes. Leaves: fewer files, those first that were longest
+//! not used. Links take no notice of it: a file that goes while somebody reads it stays readable,
+//! one that is missing is a miss. One process trims at a time.
 
 use std::fs::TryLockError;
 use std::io;
@@ -22,8 +22,9 @@ const LOCK: &str = "trim.lock";
 /// What nobody finished writing in this time was left by a link that died.
 const STALE: Duration = Duration::from_hours(24);
 
-/// A result is taken for so much older than it is. Its blobs are read after it, and each file's mtime may lag by the
-/// granule, so without a result's head start a blob could go first and leave it behind.
+/// A result is taken for so much older than it is. Its blobs are read after it, and each file's
+/// mtime may lag by the granule, so without a result's head start a blob could go first and leave
+/// it behind.
 const RESULT_HEAD_START: Duration = Duration::from_secs(2 * TOUCH_GRANULE.as_secs());
 
 /// What the cache holds.
@@ -47,7 +48,7 @@ pub struct TrimReport {
 
 /// One cache file. Its path is put together when it is needed: a cache holds hundreds of thousands.
 struct Entry {
-    folder: usize,
+    dir: usize,
     name: Box<str>,
     size: u64,
     modified: SystemTime,
@@ -56,7 +57,7 @@ struct Entry {
 
 #[derive(Default)]
 struct Scan {
-    folders: Vec<PathBuf>,
+    dirs: Vec<PathBuf>,
     entries: Vec<Entry>,
     usage: Usage,
 }
@@ -64,16 +65,16 @@ struct Scan {
 /// Counts what is in the cache at `root`.
 ///
 /// # Errors
-/// The folder cannot be read.
+/// The directory cannot be read.
 pub fn usage(root: &Path) -> Result<Usage, CacheError> {
     scan(root).map(|scan| scan.usage)
 }
 
-/// Removes files until the cache at `root` takes nine tenths of `max_bytes`, if it takes more than `max_bytes`, and
-/// what dead links left in `tmp/`. `None` when another process is trimming.
+/// Removes files until the cache at `root` takes nine tenths of `max_bytes`, if it takes more than
+/// `max_bytes`, and what dead links left in `tmp/`. `None` when another process is trimming.
 ///
 /// # Errors
-/// The folder cannot be read, or nothing may be removed from it.
+/// The directory cannot be read, or nothing may be removed from it.
 pub fn trim(root: &Path, max_bytes: u64) -> Result<Option<TrimReport>, CacheError> {
     let failed = |error| CacheError::new(root, error);
     let lock = fs::OpenOptions::new()
@@ -114,16 +115,16 @@ fn scan(root: &Path) -> Result<Scan, CacheError> {
 
 impl Scan {
     /// Takes in `ac/` or `cas/` and gives the number of files. What cannot be read is not there.
-    fn kind(&mut self, folder: &Path, head_start: Duration) -> u64 {
+    fn kind(&mut self, dir: &Path, head_start: Duration) -> u64 {
         let count = self.entries.len();
-        for shard in children(folder) {
+        for shard in children(dir) {
             self.shard(shard.path(), head_start);
         }
         (self.entries.len() - count) as u64
     }
 
-    fn shard(&mut self, folder: PathBuf, head_start: Duration) {
-        for child in children(&folder) {
+    fn shard(&mut self, dir: PathBuf, head_start: Duration) {
+        for child in children(&dir) {
             if let Ok(name) = child.file_name().into_string()
                 && let Ok(found) = child.metadata()
                 && found.is_file()
@@ -132,7 +133,7 @@ impl Scan {
                 let size = on_disk(found.len());
                 self.usage.bytes += size;
                 self.entries.push(Entry {
-                    folder: self.folders.len(),
+                    dir: self.dirs.len(),
                     name: name.into(),
                     size,
                     modified,
@@ -140,12 +141,12 @@ impl Scan {
                 });
             }
         }
-        self.folders.push(folder);
+        self.dirs.push(dir);
     }
 }
 
-fn children(folder: &Path) -> impl Iterator<Item = fs::DirEntry> {
-    fs::read_dir(folder).into_iter().flatten().flatten()
+fn children(dir: &Path) -> impl Iterator<Item = fs::DirEntry> {
+    fs::read_dir(dir).into_iter().flatten().flatten()
 }
 
 /// A file that cannot be removed, in a cache that users share, does not keep the others.
@@ -156,7 +157,7 @@ fn remove_oldest(mut scan: Scan, target: u64, report: &mut TrimReport) -> io::Re
         if report.after <= target {
             break;
         }
-        let path = scan.folders[entry.folder].join(&*entry.name);
+        let path = scan.dirs[entry.dir].join(&*entry.name);
         if was_used_since(&path, entry.modified) {
             continue;
         }
@@ -179,8 +180,8 @@ fn was_used_since(path: &Path, scanned: SystemTime) -> bool {
     modified.is_ok_and(|modified| modified != scanned)
 }
 
-fn remove_stale(folder: &Path, now: SystemTime) {
-    for child in children(folder) {
+fn remove_stale(dir: &Path, now: SystemTime) {
+    for child in children(dir) {
         let is_stale = child.metadata().is_ok_and(|found| {
             let age = now.duration_since(found.modified().unwrap_or(now));
             found.nlink() > 0 && age.is_ok_and(|age| age > STALE)

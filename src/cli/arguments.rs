@@ -1,10 +1,11 @@
 //! The command line as it was typed.
 //!
-//! Enters: the arguments of the process. Leaves: an `Invocation`: which command, its own arguments, and the options as
-//! `config` takes them. clap's parser is built from `config`'s table of options. What the values mean is not known here.
+//! Enters: the arguments of the process. Leaves: an `Invocation`: which command, its own arguments,
+//! and the options as `config` takes them. clap's parser is built from `config`'s table of options.
+//! What the values mean is not known here.
 //!
-//! lld puts its job file last and no command name first, so a first word that is no command is a job file; a job file
-//! that is named like a command can be given as `./cc`.
+//! lld puts its job file last and no command name first, so a first word that is no command is a
+//! job file; a job file that is named like a command can be given as `./cc`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -67,7 +67,7 @@ fn options_may_stand_before_and_after_the_command() {
 }
 
 #[test]
-fn a_job_file_named_like_a_command_needs_its_folder() {
+fn a_job_file_named_like_a_command_needs_its_directory() {
     assert_eq!(parsed("./cc").action, Action::Distribute("./cc".into()));
     for line in ["--help-all", "help"] {
         assert_eq!(parsed(line).action, Action::HelpAll);

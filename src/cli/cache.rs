@@ -16,24 +16,24 @@ use crate::state::{self, State};
 
 pub(super) fn run(context: &Context, action: CacheAction) -> Result<ExitCode, Failure> {
     let settings = &context.settings;
-    let Some(folder) = settings.disk_cache.folder.as_deref() else {
+    let Some(dir) = settings.disk_cache.dir.as_deref() else {
         return Err(Box::new(NoDiskCache));
     };
     let text = match action {
-        _ if !folder.exists() => format!("{} does not exist yet\n", folder.display()),
-        CacheAction::Show => show(folder, settings.disk_cache.max_size)?,
+        _ if !dir.exists() => format!("{} does not exist yet\n", dir.display()),
+        CacheAction::Show => show(dir, settings.disk_cache.max_size)?,
         CacheAction::Trim => match settings.disk_cache.max_size {
-            Some(max_size) => shrink(settings, folder, max_size)?,
+            Some(max_size) => shrink(settings, dir, max_size)?,
             None => "`disk_cache_max_size` sets no limit: nothing to trim\n".to_owned(),
         },
-        CacheAction::Clear => shrink(settings, folder, 0)?,
+        CacheAction::Clear => shrink(settings, dir, 0)?,
     };
     Ok(output::print(&text))
 }
 
-fn show(folder: &Path, max_size: Option<u64>) -> Result<String, Failure> {
-    let usage = cache::usage(folder).map_err(failure)?;
-    let mut text = format!("{}\n", folder.display());
+fn show(dir: &Path, max_size: Option<u64>) -> Result<String, Failure> {
+    let usage = cache::usage(dir).map_err(failure)?;
+    let mut text = format!("{}\n", dir.display());
     let limit = max_size.map_or("no limit".to_owned(), |limit| {
         format!("of {} at most", HumanBytes(limit))
     });
@@ -43,14 +43,15 @@ fn show(folder: &Path, max_size: Option<u64>) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// Removes what was longest not used until the cache fits, and notes its new size for the links to come.
-fn shrink(settings: &Settings, folder: &Path, max_size: u64) -> Result<String, Failure> {
-    let Some(report) = cache::trim(folder, max_size).map_err(failure)? else {
+/// Removes what was longest not used until the cache fits, and notes its new size for the links to
+/// come.
+fn shrink(settings: &Settings, dir: &Path, max_size: u64) -> Result<String, Failure> {
+    let Some(report) = cache::trim(dir, max_size).map_err(failure)? else {
         return Ok("another process is trimming the cache\n".to_owned());
     };
-    if let Some(home) = &settings.state_folder {
+    if let Some(home) = &settings.state_dir {
         let state = State::at(&home.join(state::FILE_NAME));
-        cache::settle_debt(&state, folder, report.after);
+        cache::settle_debt(&state, dir, report.after);
     }
     Ok(told(&report))
 }

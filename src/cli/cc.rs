@@ -1,7 +1,9 @@
-//! `relto cc [OPTIONS] [--] COMPILER ARGUMENTS...`: the compiler launcher, also by the name of a link to relto.
+//! `relto cc [OPTIONS] [--] COMPILER ARGUMENTS...`: the compiler launcher, also by the name of a
+//! link to relto.
 //!
-//! Enters: the process's arguments. Leaves: the compiler in place of relto, at once, for everything but ThinLTO backends;
-//! for those the object, the compiler's own messages and its own exit code. What is a backend is `launcher`'s to say.
+//! Enters: the process's arguments. Leaves: the compiler in place of relto, at once, for everything
+//! but ThinLTO backends; for those the object, the compiler's own messages and its own exit code.
+//! What is a backend is `launcher`'s to say.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
@@ -13,7 +15,7 @@ use crate::error::{ExitCode, Hinted};
 use crate::events::{Event, Events};
 use crate::exec::JobFailure;
 use crate::job::JobFile;
-use crate::launcher::{self, Decision, Held, Told};
+use crate::launcher::{self, Decision, InheritedOnExec, Told};
 use crate::link::Verdict;
 use crate::process::{Ending, Interruption};
 use crate::report::OneJob;
@@ -38,7 +40,7 @@ impl Hinted for LaunchError {
         match self {
             Self::NotStarted { .. } => Vec::new(),
             Self::NothingBehind { .. } => vec![
-                "a link to relto stands for the compiler of that name in a later folder of `PATH`; \
+                "a link to relto stands for the compiler of that name in a later directory of `PATH`; \
                  `relto cc COMPILER` names it outright"
                     .to_owned(),
             ],
@@ -56,8 +58,9 @@ struct Launch<'a> {
     local_jobs: Option<OsString>,
 }
 
-/// Becomes the compiler if `all`, the arguments of the process, launch one for anything but a backend. Otherwise gives the
-/// arguments back, in the form that a command has. The error is the exit code: the compiler could not be started.
+/// Becomes the compiler if `all`, the arguments of the process, launch one for anything but a
+/// backend. Otherwise gives the arguments back, in the form that a command has. The error is the
+/// exit code: the compiler could not be started.
 pub(super) fn launched(all: Vec<OsString>) -> Result<Vec<OsString>, ExitCode> {
     let masked = all.first().and_then(|called| launcher::masked(called));
     let launch = match &masked {
@@ -73,11 +76,15 @@ pub(super) fn launched(all: Vec<OsString>) -> Result<Vec<OsString>, ExitCode> {
         },
     };
     if !launcher::looks_like_a_backend(launch.words) {
-        let held = Held {
+        let inherited = InheritedOnExec {
             slot: local_slots::as_asked(launch.local_jobs.as_deref()),
-            leash: follow::leash(launch.options, &launch.compiler, launch.words),
+            exit_notifier: follow::exit_notifier(launch.options, &launch.compiler, launch.words),
         };
-        return Err(become_the_compiler(&launch.compiler, launch.words, held));
+        return Err(become_the_compiler(
+            &launch.compiler,
+            launch.words,
+            inherited,
+        ));
     }
     if masked.is_none() {
         return Ok(all);
@@ -97,8 +104,8 @@ fn compiler_behind(name: &str) -> Result<OsString, ExitCode> {
     }
 }
 
-/// `relto cc [OPTIONS] [--] COMPILER ...`, without a look at what the options say. Whatever is not plainly that is for the
-/// whole parser.
+/// `relto cc [OPTIONS] [--] COMPILER ...`, without a look at what the options say. Whatever is not
+/// plainly that is for the whole parser.
 fn direct(all: &[OsString]) -> Option<Launch<'_>> {
     let own = match all {
         [_, command, rest @ ..] if command == arguments::CC => rest,
@@ -145,18 +152,18 @@ pub(super) fn run(context: &Context, words: &[OsString], warnings: &[Warning]) -
     let Some((compiler, words)) = words.split_first() else {
         return ExitCode::Usage;
     };
-    let told = Told::new(context.settings.state_folder.as_deref());
+    let told = Told::new(context.settings.state_dir.as_deref());
     for warning in warnings.iter().filter(|it| told.is_news(&it.text)) {
         output::warning(warning);
     }
-    let folder = std::env::current_dir().unwrap_or_default();
-    match launcher::decide(compiler, words, &folder.display().to_string()) {
+    let dir = std::env::current_dir().unwrap_or_default();
+    match launcher::decide(compiler, words, &dir.display().to_string()) {
         Ok(Decision::PassThrough) => {
-            let held = Held {
+            let inherited = InheritedOnExec {
                 slot: local_slots::of_settings(&context.settings),
-                leash: None,
+                exit_notifier: None,
             };
-            become_the_compiler(compiler, words, held)
+            become_the_compiler(compiler, words, inherited)
         }
         Ok(Decision::Guarded { object, reason }) => {
             warn(
@@ -203,7 +210,8 @@ fn backend(
     }
     match ended {
         Ok(()) => ExitCode::Success,
-        // A script, another launcher, a program for another machine: relto cannot send it, but it may compile.
+        // A script, another launcher, a program for another machine: relto cannot send it, but it
+        // may compile.
         Err(EngineError::Link(Verdict::Tools(error))) => {
             warn(
                 told,
@@ -284,8 +292,12 @@ fn interrupted(interruption: Interruption) -> ExitCode {
     })
 }
 
-fn become_the_compiler(compiler: &OsStr, words: &[OsString], held: Held) -> ExitCode {
-    let source = launcher::become_the_compiler(compiler, words, held);
+fn become_the_compiler(
+    compiler: &OsStr,
+    words: &[OsString],
+    inherited: InheritedOnExec,
+) -> ExitCode {
+    let source = launcher::become_the_compiler(compiler, words, inherited);
     fail(&LaunchError::NotStarted {
         compiler: compiler.to_string_lossy().into_owned(),
         source,

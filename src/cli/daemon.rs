@@ -1,7 +1,7 @@
 //! `relto daemon status|stop`, and the hidden command that becomes the daemon.
 //!
-//! Enters: the settings, or what a starter of the daemon said. Leaves: the status on stdout; exit code 1 if there is no
-//! daemon. What the daemon does is the business of `daemon`.
+//! Enters: the settings, or what a starter of the daemon said. Leaves: the status on stdout; exit
+//! code 1 if there is no daemon. What the daemon does is the business of `daemon`.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -13,14 +13,14 @@ use super::arguments::DaemonAction;
 use super::{Context, Failure, engine, output};
 use crate::config::{Environment, Settings};
 use crate::daemon::{
-    self, Absence, Build, Place, SERVE, Status, TLS_VARIABLES, Terms, Want, control,
+    self, Absence, Build, DaemonConfig, Place, SERVE, Status, TLS_VARIABLES, Want, control,
 };
 use crate::error::{ExitCode, Hinted};
 use crate::report::{Totals, summary};
 
-/// The user has no folder for a daemon.
+/// The user has no directory for a daemon.
 #[derive(Debug, thiserror::Error)]
-#[error("there is no folder where a daemon could live")]
+#[error("there is no directory where a daemon could live")]
 struct Homeless;
 
 impl Hinted for Homeless {
@@ -45,14 +45,14 @@ impl Hinted for Mute {
 
 /// Becomes the daemon if the arguments say so.
 pub(super) fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
-    let (folder, patience) = match arguments {
-        [name, folder, patience] if name == SERVE => (folder, patience.to_str()?.parse().ok()?),
+    let (dir, patience) = match arguments {
+        [name, dir, patience] if name == SERVE => (dir, patience.to_str()?.parse().ok()?),
         _ => return None,
     };
     let environment = Environment::of_process();
     let of_tls = |name: &&str| Some(((*name).into(), environment.get(name)?.to_owned()));
-    let served = daemon::serve(Terms {
-        place: Place::new(folder),
+    let served = daemon::serve(DaemonConfig {
+        place: Place::new(dir),
         patience: Duration::from_millis(patience),
         tls_environment: TLS_VARIABLES.iter().filter_map(of_tls).collect(),
     });
@@ -70,7 +70,7 @@ pub(super) fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
 
 /// Where the daemon of these settings lives.
 pub(super) fn place(settings: &Settings) -> Option<Place> {
-    settings.daemon.folder.as_ref().map(Place::new)
+    settings.daemon.dir.as_ref().map(Place::new)
 }
 
 pub(super) fn run(context: &Context, action: DaemonAction) -> Result<ExitCode, Failure> {

@@ -1,7 +1,8 @@
 //! `relto JOBS.json`: what lld runs.
 //!
-//! Enters: the job file's path. Leaves: every object in its place and exit code 0, or the reason on stderr and 1. Nothing
-//! on stdout. The link itself is the engine's; here it only gets its settings and somebody to report to.
+//! Enters: the job file's path. Leaves: every object in its place and exit code 0, or the reason on
+//! stderr and 1. Nothing on stdout. The link itself is the engine's; here it only gets its settings
+//! and somebody to report to.
 
 use std::io::IsTerminal as _;
 use std::path::Path;

@@ -1,7 +1,8 @@
-//! Settings become the engine's options, and a link runs until it is done or has no reason left to go on.
+//! Settings become the engine's options, and a link runs until it is done or has no reason left to
+//! go on.
 //!
-//! Enters: settings, a job file. Leaves: the engine's verdict. Starts the runtime, and looks out for signals and for the
-//! linker's death. Everything that happens meanwhile is told in events.
+//! Enters: settings, a job file. Leaves: the engine's verdict. Starts the runtime, and looks out
+//! for signals and for the linker's death. Everything that happens meanwhile is told in events.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Failure;
 use super::served::Served;
+use crate::client_context::ClientContext;
 use crate::config::{Settings, Strategy, Toolchain};
 use crate::error::Hinted;
 use crate::events::Events;
@@ -22,7 +24,6 @@ use crate::job::{Caller, JobFile};
 use crate::launcher::{self, GuardedError};
 use crate::link::{self, Verdict};
 use crate::process::{Finished, Interruption, Jobserver, Parent, Watch};
-use crate::surroundings::Surroundings;
 
 /// Jobs under way at the farm, where the user says nothing.
 const REMOTE_JOBS: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
@@ -152,8 +153,8 @@ fn settled(
     ended
 }
 
-/// When the linker is gone or a signal says so, the link is cancelled, and awaited all the same: it has compilers to end
-/// and a folder to remove.
+/// When the linker is gone or a signal says so, the link is cancelled, and awaited all the same: it
+/// has compilers to end and a directory to remove.
 async fn linked(
     file: JobFile,
     options: &link::Options,
@@ -163,7 +164,7 @@ async fn linked(
     let cancel = CancellationToken::new();
     let linking = link::run(file, options, events, cancel.clone());
     tokio::pin!(linking);
-    let failed = |error| EngineError::Link(Verdict::new(error, &options.surroundings));
+    let failed = |error| EngineError::Link(Verdict::new(error, &options.client_context));
     let interruption = tokio::select! {
         result = &mut linking => return result.map_err(failed),
         interruption = watch.interrupted() => interruption,
@@ -178,9 +179,9 @@ async fn linked(
 pub(super) fn options(settings: &Settings) -> link::Options {
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     link::Options {
-        disk_cache: settings.disk_cache.folder.clone(),
+        disk_cache: settings.disk_cache.dir.clone(),
         disk_cache_max_size: settings.disk_cache.max_size,
-        state_folder: settings.state_folder.clone(),
+        state_dir: settings.state_dir.clone(),
         local_jobs: settings
             .local
             .jobs
@@ -193,7 +194,7 @@ pub(super) fn options(settings: &Settings) -> link::Options {
         beside_farm: settings.strategy == Strategy::Dynamic,
         machine_jobs: cores.get().max(settings.local.jobs.unwrap_or(0)),
         counts_first: false,
-        surroundings: Surroundings::default(),
+        client_context: ClientContext::default(),
         jobserver: jobserver(settings),
         linker: Some(Parent::now()),
     }
@@ -225,7 +226,7 @@ pub(super) fn farm(settings: &Settings) -> Option<link::FarmOptions> {
         toolchain: match &settings.toolchain {
             Toolchain::Upload => link::ToolchainSource::Upload,
             Toolchain::Worker => link::ToolchainSource::Worker,
-            Toolchain::Folder(folder) => link::ToolchainSource::Folder(folder.clone()),
+            Toolchain::Dir(dir) => link::ToolchainSource::Dir(dir.clone()),
         },
     })
 }

@@ -1,8 +1,9 @@
 //! `relto explain JOBS.json [EARLIER]`: what the key of each job is made of, and what changed it.
 //!
-//! Enters: a job file, as lld leaves it when it is told to keep its temporary files. Leaves on stdout: for each job the
-//! Action's digest, its command and its input tree. Against an earlier link, only what differs: its modules are others by
-//! now, so what counts is the text that this command wrote of it then.
+//! Enters: a job file, as lld leaves it when it is told to keep its temporary files. Leaves on
+//! stdout: for each job the Action's digest, its command and its input tree. Against an earlier
+//! link, only what differs: its modules are others by now, so what counts is the text that this
+//! command wrote of it then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

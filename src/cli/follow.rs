@@ -1,8 +1,10 @@
-//! What follows a compile that leaves a ThinLTO module: it goes to the farm before the link asks for it.
+//! What follows a compile that leaves a ThinLTO module: it goes to the farm before the link asks
+//! for it.
 //!
-//! Enters: a command line that relto is about to become. Leaves: a leash for the compiler, at whose end the module is sent in the
-//! background, or nothing where nobody asked for that. Nothing of this fails or delays a compile: what cannot be had is left
-//! out without a word, and the link sends what is missing.
+//! Enters: a command line that relto is about to become. Leaves: a exit_notifier for the compiler,
+//! at whose end the module is sent in the background, or nothing where nobody asked for that.
+//! Nothing of this fails or delays a compile: what cannot be had is left out without a word, and
+//! the link sends what is missing.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -14,14 +16,18 @@ use crate::error::ExitCode;
 use crate::launcher;
 use crate::link::Site;
 use crate::link::ahead::{self, Wanted};
-use crate::process::{Leash, Relto, SlotFiles};
+use crate::process::{ExitNotifier, Relto, SlotFiles};
 
 /// Processes of this machine that send at a time.
 const SENDING: usize = 2;
 
-/// Sees to it that what `compiler words...` leaves will be sent; `options` are relto's own. Command lines that leave no
-/// module cost a look at their words.
-pub(super) fn leash(options: &[OsString], compiler: &OsStr, words: &[OsString]) -> Option<Leash> {
+/// Sees to it that what `compiler words...` leaves will be sent; `options` are relto's own. Command
+/// lines that leave no module cost a look at their words.
+pub(super) fn exit_notifier(
+    options: &[OsString],
+    compiler: &OsStr,
+    words: &[OsString],
+) -> Option<ExitNotifier> {
     if !launcher::may_leave_a_module(words) {
         return None;
     }
@@ -34,7 +40,7 @@ pub(super) fn leash(options: &[OsString], compiler: &OsStr, words: &[OsString]) 
         return None;
     }
     let farm = engine::farm(&settings)?;
-    if !ahead::is_worth_it(&farm, settings.state_folder.as_deref()) {
+    if !ahead::is_worth_it(&farm, settings.state_dir.as_deref()) {
         return None;
     }
     let wanted = Wanted {
@@ -42,14 +48,14 @@ pub(super) fn leash(options: &[OsString], compiler: &OsStr, words: &[OsString]) 
         compiler: compiler.to_str().map(str::to_owned),
     };
     if let Some(end) = served::follow(&settings, &engine::options(&settings), wanted) {
-        return Leash::of(end).ok();
+        return ExitNotifier::from_fd(end).ok();
     }
     let mut arguments = vec![OsString::from(arguments::PREFETCH)];
     arguments.extend_from_slice(options);
     arguments.push(format!("--{}", arguments::AFTER_STDIN).into());
     arguments.extend(["--compiler".into(), compiler.to_owned(), "--".into()]);
     arguments.extend(modules.into_iter().map(OsString::from));
-    Leash::on(&Relto::itself(), &arguments).ok()
+    ExitNotifier::spawn(&Relto::itself(), &arguments).ok()
 }
 
 /// Settings as a backend would have them; what is wrong with them a backend will tell.
@@ -67,13 +73,14 @@ fn settings(options: &[OsString]) -> Option<Settings> {
     Some(loaded.ok()?.settings)
 }
 
-/// The work at the end of the leash, where no daemon does it. Nobody hears of it but the log.
+/// The work at the end of the exit_notifier, where no daemon does it. Nobody hears of it but the
+/// log.
 pub(super) fn run(context: &Context, wanted: Wanted) -> ExitCode {
     let settings = &context.settings;
     // However this ends, the compiler has ended.
     let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-    let folder = settings.state_folder.as_deref();
-    let _turn = folder.map(|it| SlotFiles::of_machine(&it.join("ahead"), SENDING).take());
+    let dir = settings.state_dir.as_deref();
+    let _turn = dir.map(|it| SlotFiles::of_machine(&it.join("ahead"), SENDING).take());
     let options = engine::options(settings);
     let Ok(runtime) = engine::small_runtime() else {
         return ExitCode::Failure;

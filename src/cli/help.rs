@@ -1,7 +1,8 @@
 //! The help: one screen, or everything.
 //!
-//! Enters: `config`'s table of options. Leaves: text for a terminal of 80 columns; `screen` has fewer than 40 lines. What a
-//! single command takes besides is shown by clap (`relto cache --help`).
+//! Enters: `config`'s table of options. Leaves: text for a terminal of 80 columns; `screen` has
+//! fewer than 40 lines. What a single command takes besides is shown by clap (`relto cache
+//! --help`).
 
 use std::fmt::Write as _;
 
@@ -82,7 +83,7 @@ Where options come from, the strongest first:
   the command line
   variables: RELTO_REMOTE_EXECUTOR; items of a list one a line, or with commas
   [config.NAME] tables of the files, chosen by --config=NAME
-  .relto.toml in this folder or above; ignored if others could have written it
+  .relto.toml here or in a parent directory; ignored if others may write it
   $XDG_CONFIG_HOME/relto/config.toml, or ~/.config/relto/config.toml
 Repeatable options add up; an empty one (--remote-header=) drops earlier ones.
 

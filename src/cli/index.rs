@@ -1,9 +1,11 @@
-//! `relto index show|inputs|check [--format=text|json|imports] FILE`: a look into a ThinLTO index shard.
+//! `relto index show|inputs|check [--format=text|json|imports] FILE`: a look into a ThinLTO index
+//! shard.
 //!
-//! Enters: the shard's path. Leaves on stdout: its modules with their hashes (`show`), the modules that a backend reads,
-//! its own among them, one a line (`inputs`), or a word, when every module is there and is the one that the shard was made for
-//! (`check`). `imports` is the form of the files that `--thinlto-emit-imports-files` writes: without the own module. The
-//! parsing is `thinlto`'s, the rules are `action::guard`'s.
+//! Enters: the shard's path. Leaves on stdout: its modules with their hashes (`show`), the modules
+//! that a backend reads, its own among them, one a line (`inputs`), or a word, when every module is
+//! there and is the one that the shard was made for (`check`). `imports` is the form of the files
+//! that `--thinlto-emit-imports-files` writes: without the own module. The parsing is `thinlto`'s,
+//! the rules are `action::guard`'s.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -191,7 +193,8 @@ fn inputs_json(index: &Index<'_>) -> Value {
     json!({ "inputs": names.collect::<Vec<_>>() })
 }
 
-/// Without the module that the shard is for. lld calls a shard after its module, unless it was told another folder.
+/// Without the module that the shard is for. lld calls a shard after its module, unless it was told
+/// another directory.
 fn imports(look: &IndexLook, index_name: &str, index: &Index<'_>) -> Result<String, Failure> {
     let names: Vec<String> = index.modules().iter().map(shown).collect();
     let stem = index_name.strip_suffix(".thinlto.bc");
@@ -215,7 +218,8 @@ fn imports(look: &IndexLook, index_name: &str, index: &Index<'_>) -> Result<Stri
     Ok(listed(names.iter().filter(|name| *name != own).cloned()))
 }
 
-/// Paths are taken as they stand in the shard: relative ones from the current folder, where the linker was.
+/// Paths are taken as they stand in the shard: relative ones from the current directory, where the
+/// linker was.
 fn check(index_name: &str, index: &Index<'_>) -> Result<(), Failure> {
     for entry in index.modules() {
         let name = shown(entry);

@@ -1,8 +1,9 @@
 //! How many launched compilers run on this machine at a time.
 //!
-//! Enters: the settings, or, before there are any, one option. Leaves: a slot that all processes of the user count, or none
-//! where nobody limits them. Make's jobserver has no say here: each recipe has a token of its own from the start, a launched
-//! compiler is one process, and so it needs no further one. Its descriptors go on to the compiler as they are.
+//! Enters: the settings, or, before there are any, one option. Leaves: a slot that all processes of
+//! the user count, or none where nobody limits them. Make's jobserver has no say here: each recipe
+//! has a token of its own from the start, a launched compiler is one process, and so it needs no
+//! further one. Its descriptors go on to the compiler as they are.
 
 use std::ffi::OsStr;
 use std::num::NonZeroUsize;
@@ -16,8 +17,8 @@ use crate::process::{Slot, SlotFiles};
 /// The option that limits compilers on this machine.
 pub(super) const LOCAL_JOBS: &str = "local_jobs";
 
-/// A slot, where the backend is to run here at once. Beside a farm it runs here only when it must or when it may, and
-/// `options` say that it takes a slot then: `make -j200` is for the farm.
+/// A slot, where the backend is to run here at once. Beside a farm it runs here only when it must
+/// or when it may, and `options` say that it takes a slot then: `make -j200` is for the farm.
 pub(super) fn of_backend(
     wanted: &Settings,
     settings: &Settings,
@@ -25,7 +26,7 @@ pub(super) fn of_backend(
 ) -> Option<Slot> {
     let limit = limit(wanted);
     let processors = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let slots = |count| slots(wanted.state_folder.as_deref()?, count);
+    let slots = |count| slots(wanted.state_dir.as_deref()?, count);
     match settings.strategy {
         Strategy::Remote | Strategy::Dynamic => {
             options.counts_first = !is_held_by_another();
@@ -41,25 +42,26 @@ pub(super) fn of_backend(
 
 /// A slot for a compiler that relto becomes, where the user has said how many there may be.
 pub(super) fn of_settings(settings: &Settings) -> Option<Slot> {
-    slots(settings.state_folder.as_deref()?, limit(settings)?)?.take()
+    slots(settings.state_dir.as_deref()?, limit(settings)?)?.take()
 }
 
-/// The same without settings: only the command line and the environment are asked, for this happens thousands of times.
+/// The same without settings: only the command line and the environment are asked, for this happens
+/// thousands of times.
 pub(super) fn as_asked(option: Option<&OsStr>) -> Option<Slot> {
     let variable = Opt::find(LOCAL_JOBS)?.variable();
     let text = option
         .map(OsStr::to_owned)
         .or_else(|| std::env::var_os(variable))?;
     let limit = text.to_str()?.parse().ok()?;
-    slots(&Environment::of_process().cache_folder()?, limit)?.take()
+    slots(&Environment::of_process().cache_dir()?, limit)?.take()
 }
 
 fn limit(settings: &Settings) -> Option<NonZeroUsize> {
     settings.local.jobs.and_then(NonZeroUsize::new)
 }
 
-fn slots(folder: &Path, count: NonZeroUsize) -> Option<SlotFiles> {
-    (!is_held_by_another()).then(|| SlotFiles::of_machine(folder, count.get()))
+fn slots(dir: &Path, count: NonZeroUsize) -> Option<SlotFiles> {
+    (!is_held_by_another()).then(|| SlotFiles::of_machine(dir, count.get()))
 }
 
 /// Whether a relto that waits for this one holds a slot already.

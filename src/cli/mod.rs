@@ -1,7 +1,8 @@
 //! The terminal: arguments in, exit code out.
 //!
-//! Enters: the process's arguments and environment. Leaves: an exit code; help and answers on stdout, everything else on
-//! stderr. The only room that knows clap, and, with `report`, the only one that prints. One file a command.
+//! Enters: the process's arguments and environment. Leaves: an exit code; help and answers on
+//! stdout, everything else on stderr. The only room that knows clap, and, with `report`, the only
+//! one that prints. One file a command.
 
 mod arguments;
 mod cache;
@@ -40,7 +41,9 @@ struct NoDiskCache;
 
 impl Hinted for NoDiskCache {
     fn hints(&self) -> Vec<String> {
-        vec!["`disk_cache` names its folder; `relto doctor` shows who switched it off".to_owned()]
+        vec![
+            "`disk_cache` names its directory; `relto doctor` shows who switched it off".to_owned(),
+        ]
     }
 }
 
@@ -65,7 +68,8 @@ pub fn main() -> std::process::ExitCode {
         Err(code) => return code.into(),
     };
     let program = || run(arguments, &Environment::of_process());
-    // Without this a bug would end the process with a code that is none of ours. The panic itself is on stderr by then.
+    // Without this a bug would end the process with a code that is none of ours. The panic itself
+    // is on stderr by then.
     std::panic::catch_unwind(program)
         .unwrap_or(ExitCode::Failure)
         .into()

@@ -1,7 +1,7 @@
 //! `config`'s options as arguments of the command line.
 //!
-//! Enters: the table of options, and what clap has matched. Leaves: clap's arguments for the parser, and assignments for
-//! `config`. Every spelling that Bazel has for a switch is one of ours.
+//! Enters: the table of options, and what clap has matched. Leaves: clap's arguments for the
+//! parser, and assignments for `config`. Every spelling that Bazel has for a switch is one of ours.
 
 use clap::{Arg, ArgAction, ArgMatches};
 

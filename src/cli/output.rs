@@ -1,7 +1,7 @@
 //! The two streams.
 //!
-//! Enters: errors, warnings, answers. Leaves: text on stderr, or for answers that were asked for on stdout. A reader
-//! that has gone away (`relto --help | head -1`) is no error.
+//! Enters: errors, warnings, answers. Leaves: text on stderr, or for answers that were asked for on
+//! stdout. A reader that has gone away (`relto --help | head -1`) is no error.
 
 use std::io::{self, Write as _};
 
@@ -33,13 +33,14 @@ pub(super) fn warning(warning: &Warning) {
     to_stderr(&messages::warning(&warning.text, warning.hint.as_deref()));
 }
 
-/// One block, in one write: the linker's and other programs' lines must not come between. Where nobody reads, nobody
-/// misses it.
+/// One block, in one write: the linker's and other programs' lines must not come between. Where
+/// nobody reads, nobody misses it.
 fn to_stderr(block: &str) {
     let _ = anstream::stderr().lock().write_all(block.as_bytes());
 }
 
-/// Starts logging to stderr, if `filter` is set. A filter that cannot be read is a warning, not the end.
+/// Starts logging to stderr, if `filter` is set. A filter that cannot be read is a warning, not the
+/// end.
 pub(super) fn start_log(filter: Option<&str>) {
     let Some(filter) = filter else { return };
     let filter = match EnvFilter::try_new(filter) {

@@ -1,8 +1,10 @@
-//! `relto prefetch [--compiler=COMPILER] FILE...`: modules for the farm, before the link that needs them.
+//! `relto prefetch [--compiler=COMPILER] FILE...`: modules for the farm, before the link that needs
+//! them.
 //!
-//! Enters: files that a build has made, and the settings of the link to come. Leaves: the farm's CAS has the ThinLTO modules
-//! among them, and this machine knows their digests; on stdout what was skipped and a summary, on stderr what went wrong.
-//! Exit code 1 if something did. The work is `link::ahead`'s.
+//! Enters: files that a build has made, and the settings of the link to come. Leaves: the farm's
+//! CAS has the ThinLTO modules among them, and this machine knows their digests; on stdout what was
+//! skipped and a summary, on stderr what went wrong. Exit code 1 if something did. The work is
+//! `link::ahead`'s.
 
 use std::fmt::Write as _;
 use std::path::Path;

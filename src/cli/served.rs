@@ -1,7 +1,8 @@
 //! A link by the daemon, where there is one, instead of by this process.
 //!
-//! Enters: settings, options, a job file. Leaves: the daemon's verdict, or nothing: then the link is to be run here, as if
-//! nobody had been asked. Why there is no daemon is a note in the log, and never the user's concern.
+//! Enters: settings, options, a job file. Leaves: the daemon's verdict, or nothing: then the link
+//! is to be run here, as if nobody had been asked. Why there is no daemon is a note in the log, and
+//! never the user's concern.
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -38,12 +39,13 @@ pub(super) struct Served {
 impl Served {
     /// `None` if this process runs the link in any case.
     pub(super) fn new(settings: &Settings, options: &Options, file: &JobFile) -> Option<Self> {
-        // Tokens of make's belong to this process; a backend that was launched needs none beyond its recipe's own.
+        // Tokens of make's belong to this process; a backend that was launched needs none beyond
+        // its recipe's own.
         let counted = file.caller == Asker::Linker && options.jobserver.is_some();
         if counted {
             return None;
         }
-        let told = Told::new(settings.state_folder.as_deref());
+        let told = Told::new(settings.state_dir.as_deref());
         Some(Self {
             caller: caller(settings, &told, file.caller)?,
             request: Request::Link(Box::new(Link::of_process(file, options).ok()?)),
@@ -110,10 +112,10 @@ fn caller(settings: &Settings, told: &Told, asker: Asker) -> Option<Caller> {
     })
 }
 
-/// Has the daemon send `wanted` when the program that this process becomes has ended: when what is given back is closed.
-/// `None` where there is no daemon that would do it at once.
+/// Has the daemon send `wanted` when the program that this process becomes has ended: when what is
+/// given back is closed. `None` where there is no daemon that would do it at once.
 pub(super) fn follow(settings: &Settings, options: &Options, wanted: Wanted) -> Option<OwnedFd> {
-    let told = Told::new(settings.state_folder.as_deref());
+    let told = Told::new(settings.state_dir.as_deref());
     if told.has_failed(SLOW) {
         return None;
     }

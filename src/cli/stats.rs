@@ -1,6 +1,7 @@
 //! `relto stats`: what the last links did.
 //!
-//! Enters: the record of earlier links. Leaves: on stdout one line a link, the newest first, in the summary's words.
+//! Enters: the record of earlier links. Leaves: on stdout one line a link, the newest first, in the
+//! summary's words.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -18,8 +19,8 @@ use crate::state::{self, State};
 const SHOWN: usize = 20;
 
 pub(super) fn run(context: &Context) -> ExitCode {
-    let state = match &context.settings.state_folder {
-        Some(folder) => State::at(&folder.join(state::FILE_NAME)),
+    let state = match &context.settings.state_dir {
+        Some(dir) => State::at(&dir.join(state::FILE_NAME)),
         None => State::disabled(),
     };
     let links = History::new(Arc::new(state)).recent_links(SHOWN);

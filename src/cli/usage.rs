@@ -1,6 +1,7 @@
 //! Wrong use, said in relto's own way.
 //!
-//! Enters: clap's errors. Leaves: an error with a hint, or the text that was asked for (`--help`, `--version`).
+//! Enters: clap's errors. Leaves: an error with a hint, or the text that was asked for (`--help`,
+//! `--version`).
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 

@@ -1,7 +1,8 @@
 //! Where a server listens, as users of Bazel write it.
 //!
-//! Enters: `grpcs://farm.example.com`, `grpc://127.0.0.1:8980`, `unix:/run/farm.sock`, `farm.example.com:443`. Leaves:
-//! an `Address`. As with Bazel, no scheme means `grpcs`. Names are not looked up here.
+//! Enters: `grpcs://farm.example.com`, `grpc://127.0.0.1:8980`, `unix:/run/farm.sock`,
+//! `farm.example.com:443`. Leaves: an `Address`. As with Bazel, no scheme means `grpcs`. Names are
+//! not looked up here.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -32,7 +32,7 @@ impl DaemonUse {
 pub struct DaemonSettings {
     pub when: DaemonUse,
     /// Where it lives; `None` where the user has no place for it.
-    pub folder: Option<PathBuf>,
+    pub dir: Option<PathBuf>,
     /// How long it stays without work.
     pub patience: Duration,
 }

@@ -1,7 +1,8 @@
 //! What relto heeds of the environment: the variables, read once.
 //!
-//! Enters: the process's environment, or a test's. Leaves: an `Environment` that the rest of `config` asks, and the
-//! settings that stand in `RELTO_...` variables. Nothing below this layer reads the environment.
+//! Enters: the process's environment, or a test's. Leaves: an `Environment` that the rest of
+//! `config` asks, and the settings that stand in `RELTO_...` variables. Nothing below this layer
+//! reads the environment.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -28,7 +29,7 @@ pub(super) const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
 pub(super) const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
 /// Where a user's sockets live, as long as he is logged in.
 pub(super) const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
-/// The user's own folder.
+/// The user's own directory.
 pub(super) const HOME: &str = "HOME";
 
 /// Variables that only relto's own tests look at.
@@ -36,11 +37,11 @@ const OF_TESTS: &str = "RELTO_TEST_";
 /// `RELTO_...` variables that are no options.
 const OTHERS: [&str; 3] = [RELTO_LOG, RELTO_NO_PROGRESS, HOLDS_SLOT];
 
-/// The environment, and the folder that relative paths start from.
+/// The environment, and the directory that relative paths start from.
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<OsString, OsString>,
-    current_folder: PathBuf,
+    current_dir: PathBuf,
 }
 
 impl std::fmt::Debug for Environment {
@@ -62,14 +63,14 @@ impl Environment {
         }
         Self {
             variables,
-            current_folder: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+            current_dir: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
         }
     }
 
     /// One made up by a test.
     #[must_use]
     pub fn new(
-        current_folder: impl Into<PathBuf>,
+        current_dir: impl Into<PathBuf>,
         variables: impl IntoIterator<Item = (&'static str, String)>,
     ) -> Self {
         Self {
@@ -77,13 +78,13 @@ impl Environment {
                 .into_iter()
                 .map(|(name, value)| (name.into(), value.into()))
                 .collect(),
-            current_folder: current_folder.into(),
+            current_dir: current_dir.into(),
         }
     }
 
     #[must_use]
-    pub fn current_folder(&self) -> &std::path::Path {
-        &self.current_folder
+    pub fn current_dir(&self) -> &std::path::Path {
+        &self.current_dir
     }
 
     #[must_use]
@@ -106,37 +107,37 @@ impl Environment {
             .map(PathBuf::from)
     }
 
-    /// The folder of the user's own configuration file.
+    /// The directory of the user's own configuration file.
     #[must_use]
-    pub fn config_folder(&self) -> Option<PathBuf> {
+    pub fn config_dir(&self) -> Option<PathBuf> {
         self.xdg(XDG_CONFIG_HOME, ".config")
     }
 
-    /// The folder of relto's cache when nobody chose another.
+    /// The directory of relto's cache when nobody chose another.
     #[must_use]
-    pub fn cache_folder(&self) -> Option<PathBuf> {
+    pub fn cache_dir(&self) -> Option<PathBuf> {
         self.xdg(XDG_CACHE_HOME, ".cache")
     }
 
-    /// The folder of the daemon: beside the state where there is none for sockets. Homes may be shared by machines, daemons
-    /// cannot.
+    /// The directory of the daemon: beside the state where there is none for sockets. Homes may be
+    /// shared by machines, daemons cannot.
     #[must_use]
-    pub fn runtime_folder(&self) -> Option<PathBuf> {
+    pub fn runtime_dir(&self) -> Option<PathBuf> {
         let chosen = self.get(XDG_RUNTIME_DIR).map(PathBuf::from);
-        match chosen.filter(|folder| folder.is_absolute()) {
-            Some(folder) => Some(folder.join("relto")),
+        match chosen.filter(|dir| dir.is_absolute()) {
+            Some(dir) => Some(dir.join("relto")),
             None => self
-                .cache_folder()
-                .map(|folder| folder.join("daemon").join(machine())),
+                .cache_dir()
+                .map(|dir| dir.join("daemon").join(machine())),
         }
     }
 
     fn xdg(&self, variable: &str, otherwise: &str) -> Option<PathBuf> {
         let chosen = self.get(variable).map(PathBuf::from);
         chosen
-            .filter(|folder| folder.is_absolute())
+            .filter(|dir| dir.is_absolute())
             .or_else(|| self.home().map(|home| home.join(otherwise)))
-            .map(|folder| folder.join("relto"))
+            .map(|dir| dir.join("relto"))
     }
 
     /// What the `RELTO_...` variables set.
@@ -203,8 +204,8 @@ fn assignment(
     })
 }
 
-/// The items of a list: one a line. Without a line break, commas separate, as in other tools' variables; an item that
-/// holds a comma therefore needs a line break behind it.
+/// The items of a list: one a line. Without a line break, commas separate, as in other tools'
+/// variables; an item that holds a comma therefore needs a line break behind it.
 fn items(text: &str) -> Vec<String> {
     let separator = if text.contains('\n') { '\n' } else { ',' };
     let items: Vec<_> = text
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn relative_xdg_folders_are_ignored_as_their_specification_asks() {
+    fn relative_xdg_directories_are_ignored_as_their_specification_asks() {
         let environment = Environment::new(
             "/",
             [
@@ -259,7 +260,7 @@ mod tests {
             ],
         );
         assert_eq!(
-            environment.cache_folder(),
+            environment.cache_dir(),
             Some(PathBuf::from("/home/u/.cache/relto"))
         );
     }

@@ -1,7 +1,7 @@
 //! What can be wrong with a configuration, and what to do about it.
 //!
-//! Enters: findings of the other modules of `config`. Leaves: errors that end the program with exit code 2, and
-//! warnings that do not. Each names the place where the user wrote it.
+//! Enters: findings of the other modules of `config`. Leaves: errors that end the program with exit
+//! code 2, and warnings that do not. Each names the place where the user wrote it.
 
 use std::path::PathBuf;
 

@@ -1,8 +1,8 @@
 //! One configuration file.
 //!
-//! Enters: TOML text. Leaves: what it sets, with line numbers, and its `[config.NAME]` tables. Every key is one of the
-//! option table; a key that is not is an error, since a mistyped option must not be silently without effect. Which
-//! files are read is decided in `find`.
+//! Enters: TOML text. Leaves: what it sets, with line numbers, and its `[config.NAME]` tables.
+//! Every key is one of the option table; a key that is not is an error, since a mistyped option
+//! must not be silently without effect. Which files are read is decided in `find`.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

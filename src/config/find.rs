@@ -1,7 +1,7 @@
 //! Which configuration files are read, and which are not to be trusted.
 //!
-//! Enters: the environment. Leaves: the user's own file and the nearest trustworthy `.relto.toml`, parsed, and warnings
-//! for those that were passed over.
+//! Enters: the environment. Leaves: the user's own file and the nearest trustworthy `.relto.toml`,
+//! parsed, and warnings for those that were passed over.
 
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -37,17 +37,15 @@ pub(super) fn read(
     warnings: &mut Vec<Warning>,
 ) -> Result<Files, ConfigError> {
     let mut files = Files::default();
-    for folder in environment.current_folder().ancestors() {
-        let path = folder.join(PROJECT_FILE);
+    for dir in environment.current_dir().ancestors() {
+        let path = dir.join(PROJECT_FILE);
         if let Some(text) = text_of(&path, Some(warnings))? {
             files.project = file::parse(&path, &text, true)?;
             files.paths.push(path);
             break;
         }
     }
-    if let Some(path) = environment
-        .config_folder()
-        .map(|folder| folder.join(USER_FILE))
+    if let Some(path) = environment.config_dir().map(|dir| dir.join(USER_FILE))
         && let Some(text) = text_of(&path, None)?
     {
         files.user = file::parse(&path, &text, false)?;
@@ -100,7 +98,7 @@ fn open(path: &Path) -> io::Result<fs_err::File> {
         .open(path)
 }
 
-/// A folder that may not be searched holds no file for us.
+/// A directory that may not be searched holds no file for us.
 fn is_absent(error: &io::Error) -> bool {
     use io::ErrorKind::{NotADirectory, NotFound};
     matches!(error.kind(), NotFound | NotADirectory)
@@ -115,7 +113,8 @@ fn distrust(owner: u32, group: u32, mode: u32) -> Option<&'static str> {
     if mode & 0o002 != 0 {
         return Some("everybody may write it");
     }
-    // Where every user has a group of the same number, files are group-writable by habit and nobody else is in it.
+    // Where every user has a group of the same number, files are group-writable by habit and nobody
+    // else is in it.
     if mode & 0o020 != 0 && group != owner {
         return Some("a group may write it");
     }
@@ -140,7 +139,7 @@ mod tests {
     #[test]
     fn the_nearest_trusted_file_counts_and_the_others_are_named() {
         use std::os::unix::fs::PermissionsExt as _;
-        let top = tempfile::tempdir().expect("a temporary folder");
+        let top = tempfile::tempdir().expect("a temporary directory");
         let below = top.path().join("a/b");
         fs_err::create_dir_all(&below).expect("created");
         fs_err::write(top.path().join("a/.relto.toml"), "jobs = 3\n").expect("written");

@@ -1,10 +1,11 @@
 //! Which of several sources wins.
 //!
-//! Enters: what each source sets, as text. Leaves: `Values`, the text that counts for every option and where it was
-//! written. What the text means is the business of `settings`.
+//! Enters: what each source sets, as text. Leaves: `Values`, the text that counts for every option
+//! and where it was written. What the text means is the business of `settings`.
 //!
-//! The strongest source that sets an option decides. Lists are gathered from all sources; an item with the same key as
-//! one from a weaker source replaces it, and an empty item (`--remote-header=`) drops all that came before it.
+//! The strongest source that sets an option decides. Lists are gathered from all sources; an item
+//! with the same key as one from a weaker source replaces it, and an empty item
+//! (`--remote-header=`) drops all that came before it.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -28,11 +29,11 @@ pub enum Source {
 }
 
 impl Source {
-    /// The folder that a relative path of this source starts from.
-    pub(super) fn base<'a>(&'a self, current_folder: &'a Path) -> &'a Path {
+    /// The directory that a relative path of this source starts from.
+    pub(super) fn base<'a>(&'a self, current_dir: &'a Path) -> &'a Path {
         match self {
-            Self::File { path, .. } => path.parent().unwrap_or(current_folder),
-            Self::CommandLine | Self::Environment(_) | Self::Default => current_folder,
+            Self::File { path, .. } => path.parent().unwrap_or(current_dir),
+            Self::CommandLine | Self::Environment(_) | Self::Default => current_dir,
         }
     }
 

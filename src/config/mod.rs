@@ -1,17 +1,18 @@
 //! From flags, environment and files to `Settings`.
 //!
-//! Enters: what the command line sets, as `Assignment`s, and the `Environment`. Leaves: `Settings`. The only place that
-//! knows how options are spelled and which source is stronger:
+//! Enters: what the command line sets, as `Assignment`s, and the `Environment`. Leaves: `Settings`.
+//! The only place that knows how options are spelled and which source is stronger:
 //!
 //! 1. the command line,
 //! 2. `RELTO_...` variables,
-//! 3. the tables `[config.NAME]` chosen by `--config=NAME`, of `.relto.toml` before the user's own file,
-//! 4. `.relto.toml` in the current folder or the nearest one above,
+//! 3. the tables `[config.NAME]` chosen by `--config=NAME`, of `.relto.toml` before the user's own
+//!    file,
+//! 4. `.relto.toml` in the current directory or the nearest one above,
 //! 5. `$XDG_CONFIG_HOME/relto/config.toml`,
 //! 6. the defaults in `resolve`.
 //!
-//! A chosen table is stronger than what stands outside tables, even in the other file: who asks for it by name wants
-//! all of it, as with a bazelrc.
+//! A chosen table is stronger than what stands outside tables, even in the other file: who asks for
+//! it by name wants all of it, as with a bazelrc.
 
 mod address;
 mod daemon;
@@ -71,7 +72,8 @@ pub fn load(
     Ok(Loaded { settings, warnings })
 }
 
-/// The assignments of the chosen `[config.NAME]` tables, the strongest first: a later name is stronger.
+/// The assignments of the chosen `[config.NAME]` tables, the strongest first: a later name is
+/// stronger.
 fn chosen_tables(
     stronger: &[Vec<Assignment>],
     files: &Files,

@@ -1,7 +1,8 @@
 //! The one table of everything that can be set.
 //!
-//! Enters: nothing. Leaves: `OPTIONS`, from which the flags, the environment variables, the keys of the TOML files, the
-//! help and the documentation are all derived, so they cannot disagree. What the values mean is said in `settings`.
+//! Enters: nothing. Leaves: `OPTIONS`, from which the flags, the environment variables, the keys of
+//! the TOML files, the help and the documentation are all derived, so they cannot disagree. What
+//! the values mean is said in `settings`.
 
 /// A heading of the help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,7 +48,8 @@ pub enum Kind {
     Choice,
 }
 
-/// One thing that can be set. In order: what it is called, what its value is called, help, default, and so on.
+/// One thing that can be set. In order: what it is called, what its value is called, help, default,
+/// and so on.
 #[derive(Debug, Clone, Copy)]
 pub struct Opt {
     /// As Bazel and the TOML file spell it, with underscores.
@@ -171,7 +173,7 @@ pub const OPTIONS: &[Opt] = &[
     Opt::new(Where, "remote_cache", "ADDRESS", "farm's cache, if elsewhere", "executor").common(),
     Opt::new(Where, "strategy", "WHERE", "local, remote, dynamic: both at once", "auto").common(),
     Opt::new(Where, "remote_local_fallback", "", "run here what the farm fails to run", "on").common(),
-    Opt::new(Where, "toolchain", "FROM", "upload, worker, or a FOLDER to upload", "upload").common(),
+    Opt::new(Where, "toolchain", "FROM", "upload, worker, or a DIR to upload", "upload").common(),
     Opt::new(Where, "jobs", "N", "most executions under way at the farm", "auto").common(),
     Opt::new(Where, "local_jobs", "N", "most compilers at once here", "processors").common(),
     Opt::new(Where, "daemon", "WHEN", "keep connections in a daemon: auto, on, off; auto starts one for `relto cc` only", "auto"),
@@ -198,7 +200,7 @@ pub const OPTIONS: &[Opt] = &[
     Opt::new(Security, "tls_client_certificate", "FILE", "PEM file of the certificate that names us to the farm", ""),
     Opt::new(Security, "tls_client_key", "FILE", "PEM file of its private key", ""),
 
-    Opt::new(Cache, "disk_cache", "FOLDER", "cache here; `off` for none", "~/.cache/relto").common(),
+    Opt::new(Cache, "disk_cache", "DIR", "cache here; `off` for none", "~/.cache/relto").common(),
     Opt::new(Cache, "disk_cache_max_size", "SIZE", "500M, 20G; 0 for no limit", "10G").common(),
     Opt::new(Cache, "cache_salt", "TEXT", "results are shared only by links with the same salt", ""),
 

@@ -1,14 +1,15 @@
 //! What each part of the engine takes from the settings.
 //!
-//! Enters: `RemoteSettings`. Leaves: `reapi`'s own options. `reapi` lies below and knows no `Settings`.
+//! Enters: `RemoteSettings`. Leaves: `reapi`'s own options. `reapi` lies below and knows no
+//! `Settings`.
 
 use super::secret::Secret;
 use super::settings::{Header, RemoteSettings};
 use crate::reapi::{self, ClientOptions};
 
 impl RemoteSettings {
-    /// The options of a client for this farm. Ids of the invocation are new ones; deadline and priorities are nobody's
-    /// setting and have the client's defaults.
+    /// The options of a client for this farm. Ids of the invocation are new ones; deadline and
+    /// priorities are nobody's setting and have the client's defaults.
     #[must_use]
     pub fn client_options(&self) -> ClientOptions {
         let elsewhere = self

@@ -1,7 +1,7 @@
 //! From texts to `Settings`.
 //!
-//! Enters: `Values` and the environment. Leaves: `Settings`, or an error that names option, text and source. Each
-//! option is read in one line here, its default beside it.
+//! Enters: `Values` and the environment. Leaves: `Settings`, or an error that names option, text
+//! and source. Each option is read in one line here, its default beside it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -56,7 +56,7 @@ pub(super) fn settings(
         },
         disk_cache: reader.disk_cache()?,
         daemon: reader.daemon()?,
-        state_folder: environment.cache_folder(),
+        state_dir: environment.cache_dir(),
         cache_salt: reader.text("cache_salt"),
         output: reader.output()?,
         values,
@@ -108,15 +108,16 @@ impl Reader<'_> {
         let address = self.get(name, Address::parse)?;
         Ok(match (address, self.values.one(name)) {
             (Some(Address::Unix(path)), Some(text)) => {
-                let base = text.source.base(self.environment.current_folder());
+                let base = text.source.base(self.environment.current_dir());
                 Some(Address::Unix(base.join(path)))
             }
             (address, _) => address,
         })
     }
 
-    /// With a farm both places work, as `docs/performance.md` tells, unless the user wants no results of this machine, or
-    /// the workers have another compiler: objects of two compilers do not belong into one program.
+    /// With a farm both places work, as `docs/performance.md` tells, unless the user wants no
+    /// results of this machine, or the workers have another compiler: objects of two compilers do
+    /// not belong into one program.
     fn strategy(
         &self,
         remote: &RemoteSettings,
@@ -155,9 +156,9 @@ impl Reader<'_> {
                 "upload" | "" => Ok(Toolchain::Upload),
                 "worker" => Ok(Toolchain::Worker),
                 _ if text.source.is_project() => {
-                    Err(not_for_projects(text, "a folder of programs"))
+                    Err(not_for_projects(text, "a directory of programs"))
                 }
-                _ => Ok(Toolchain::Folder(self.located(text))),
+                _ => Ok(Toolchain::Dir(self.located(text))),
             },
         }
     }
@@ -181,13 +182,13 @@ impl Reader<'_> {
         let max_size = self
             .get("disk_cache_max_size", value::size)?
             .unwrap_or(DISK_CACHE_MAX_SIZE);
-        let folder = match self.values.one("disk_cache") {
-            None => self.environment.cache_folder(),
+        let dir = match self.values.one("disk_cache") {
+            None => self.environment.cache_dir(),
             Some(text) if matches!(text.text.as_str(), "" | "off") => None,
             Some(text) => Some(self.located(text)),
         };
         Ok(DiskCacheSettings {
-            folder,
+            dir,
             max_size: (max_size > 0).then_some(max_size),
         })
     }
@@ -198,7 +199,7 @@ impl Reader<'_> {
             when: self
                 .get("daemon", DaemonUse::parse)?
                 .unwrap_or(DaemonUse::Auto),
-            folder: self.environment.runtime_folder(),
+            dir: self.environment.runtime_dir(),
             patience: patience.unwrap_or(DAEMON_IDLE_TIMEOUT),
         })
     }
@@ -231,7 +232,7 @@ impl Reader<'_> {
             let (name, value) = value::pair(&text.text)?;
             let name = http::HeaderName::from_bytes(name.as_bytes())
                 .map_err(|_| Wrong::new("headers cannot have that name"))?;
-            let base = text.source.base(self.environment.current_folder());
+            let base = text.source.base(self.environment.current_dir());
             let project = text.source.is_project();
             let value = value::secret(&value, base, self.environment, project)?;
             Ok(Header {
@@ -249,7 +250,7 @@ impl Reader<'_> {
                 None => (None, text.text.as_str()),
             };
             let program = if program.contains('/') {
-                let base = text.source.base(self.environment.current_folder());
+                let base = text.source.base(self.environment.current_dir());
                 value::path(program, base, self.environment)
             } else {
                 PathBuf::from(program)
@@ -258,8 +259,8 @@ impl Reader<'_> {
         })
     }
 
-    /// The value of a scalar option; `None` if nobody sets it, or sets it to nothing, which takes back what a weaker
-    /// source says.
+    /// The value of a scalar option; `None` if nobody sets it, or sets it to nothing, which takes
+    /// back what a weaker source says.
     fn get<T>(
         &self,
         name: &str,
@@ -303,7 +304,7 @@ impl Reader<'_> {
     }
 
     fn located(&self, text: &Text) -> PathBuf {
-        let base = text.source.base(self.environment.current_folder());
+        let base = text.source.base(self.environment.current_dir());
         value::path(&text.text, base, self.environment)
     }
 

@@ -1,8 +1,8 @@
 //! What was set, as typed values.
 //!
-//! Enters: `Values`, the texts that count. Leaves: `Settings`, checked and complete with defaults, from which the
-//! engine's parts take what is theirs. Nothing here touches the network or asks whether a file exists, except that
-//! secrets are read from the files that hold them.
+//! Enters: `Values`, the texts that count. Leaves: `Settings`, checked and complete with defaults,
+//! from which the engine's parts take what is theirs. Nothing here touches the network or asks
+//! whether a file exists, except that secrets are read from the files that hold them.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -31,8 +31,8 @@ pub enum Toolchain {
     Upload,
     /// The worker's own.
     Worker,
-    /// One in a folder of this machine, sent along.
-    Folder(PathBuf),
+    /// One in a directory of this machine, sent along.
+    Dir(PathBuf),
 }
 
 /// Everything that can be set, after defaults.
@@ -45,8 +45,9 @@ pub struct Settings {
     pub local: LocalSettings,
     pub disk_cache: DiskCacheSettings,
     pub daemon: DaemonSettings,
-    /// relto's own folder, for what it remembers besides the cache; `None` where the user has no home.
-    pub state_folder: Option<PathBuf>,
+    /// relto's own directory, for what it remembers besides the cache; `None` where the user has no
+    /// home.
+    pub state_dir: Option<PathBuf>,
     /// Part of every action: results are shared only among users of the same salt.
     pub cache_salt: String,
     pub output: OutputSettings,
@@ -119,7 +120,7 @@ pub struct LocalSettings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiskCacheSettings {
     /// `None`: no cache.
-    pub folder: Option<PathBuf>,
+    pub dir: Option<PathBuf>,
     /// Bytes; `None`: no limit.
     pub max_size: Option<u64>,
 }
@@ -131,7 +132,8 @@ pub struct OutputSettings {
     pub execution_log_json_file: Option<PathBuf>,
     /// What `RELTO_LOG` says.
     pub log: Option<String>,
-    /// A bar may be drawn if stderr is a terminal: nobody forbade it, and the terminal can redraw a line.
+    /// A bar may be drawn if stderr is a terminal: nobody forbade it, and the terminal can redraw a
+    /// line.
     pub progress: bool,
 }
 
@@ -144,7 +146,7 @@ impl fmt::Debug for Settings {
             .field("local", &self.local)
             .field("disk_cache", &self.disk_cache)
             .field("daemon", &self.daemon)
-            .field("state_folder", &self.state_folder)
+            .field("state_dir", &self.state_dir)
             .field("cache_salt", &self.cache_salt)
             .field("output", &self.output)
             .finish_non_exhaustive()

@@ -5,20 +5,20 @@ use std::path::Path;
 use super::*;
 use crate::error::Rendered;
 
-/// A user's home and a project, in a temporary folder.
+/// A user's home and a project, in a temporary directory.
 struct Place(tempfile::TempDir);
 
 impl Place {
     fn new(project: &str, user: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dir = tempfile::tempdir().expect("a temporary directory");
         let write = |name: &str, text: &str| {
-            let path = folder.path().join(name);
-            fs_err::create_dir_all(path.parent().expect("a folder")).expect("created");
+            let path = dir.path().join(name);
+            fs_err::create_dir_all(path.parent().expect("a directory")).expect("created");
             fs_err::write(path, text).expect("written");
         };
         write("project/.relto.toml", project);
         write("home/.config/relto/config.toml", user);
-        Self(folder)
+        Self(dir)
     }
 
     fn path(&self, name: &str) -> std::path::PathBuf {
@@ -142,16 +142,16 @@ fn paths_start_from_where_they_are_written() {
         settings.remote.tls.certificate,
         Some(place.path("home/.config/relto/ca.pem"))
     );
-    assert_eq!(settings.disk_cache.folder, Some(place.path("home/c")));
+    assert_eq!(settings.disk_cache.dir, Some(place.path("home/c")));
 }
 
 #[test]
 fn the_disk_cache_has_a_default_and_can_be_switched_off() {
     let place = Place::new("", "");
-    let folder = |value: &[(&str, &str)]| place.settings(value, &[]).disk_cache.folder;
-    assert_eq!(folder(&[]), Some(place.path("home/.cache/relto")));
-    assert_eq!(folder(&[("disk_cache", "off")]), None);
-    assert_eq!(folder(&[("disk_cache", "")]), None);
+    let dir = |value: &[(&str, &str)]| place.settings(value, &[]).disk_cache.dir;
+    assert_eq!(dir(&[]), Some(place.path("home/.cache/relto")));
+    assert_eq!(dir(&[("disk_cache", "off")]), None);
+    assert_eq!(dir(&[("disk_cache", "")]), None);
     let unlimited = place.settings(&[("disk_cache_max_size", "0")], &[]);
     assert_eq!(unlimited.disk_cache.max_size, None);
 }
@@ -248,7 +248,7 @@ fn bad_values_name_option_source_and_way_out() {
     ");
     let place = Place::new("toolchain = \"./evil\"", "");
     insta::assert_snapshot!(place.refused(&[]), @r"
-    `[T]/project/.relto.toml` line 1: a folder of programs may not be set by a `.relto.toml`
+    `[T]/project/.relto.toml` line 1: a directory of programs may not be set by a `.relto.toml`
       hint: it comes with other people's sources; use the command line, the environment or your own `config.toml`
     ");
     let place = Place::new("[config.farm]", "[config.home]");

@@ -1,7 +1,8 @@
 //! The meaning of single values: switches, numbers, durations, sizes, headers.
 //!
-//! Enters: the text of one value, whatever source it is from. Leaves: a typed value, or `Wrong`, which says what the
-//! text should have been. Which option the value is for, and where it stands, is added by `settings`.
+//! Enters: the text of one value, whatever source it is from. Leaves: a typed value, or `Wrong`,
+//! which says what the text should have been. Which option the value is for, and where it stands,
+//! is added by `settings`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -81,7 +82,8 @@ pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
     })
 }
 
-/// Bytes, as in `500M` or `20G`. Units are powers of 1024, with or without a `B` or `iB` behind them.
+/// Bytes, as in `500M` or `20G`. Units are powers of 1024, with or without a `B` or `iB` behind
+/// them.
 pub(super) fn size(text: &str) -> Result<u64, Wrong> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit())
@@ -104,7 +106,8 @@ pub(super) fn size(text: &str) -> Result<u64, Wrong> {
     bytes.ok_or_else(|| Wrong::new("it is no size").hint("write it as in 500M, 20G or 1T"))
 }
 
-/// `KEY=VALUE`, as platform properties are written. The value may be empty and may hold further `=`.
+/// `KEY=VALUE`, as platform properties are written. The value may be empty and may hold further
+/// `=`.
 pub(super) fn pair(text: &str) -> Result<(String, String), Wrong> {
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => {
@@ -114,7 +117,7 @@ pub(super) fn pair(text: &str) -> Result<(String, String), Wrong> {
     }
 }
 
-/// A path; `~/` is the user's own folder, and a relative one starts from `base`.
+/// A path; `~/` is the user's own directory, and a relative one starts from `base`.
 pub(super) fn path(text: &str, base: &Path, environment: &Environment) -> PathBuf {
     match (text.strip_prefix("~/"), environment.home()) {
         (Some(rest), Some(home)) => home.join(rest),
@@ -122,8 +125,9 @@ pub(super) fn path(text: &str, base: &Path, environment: &Environment) -> PathBu
     }
 }
 
-/// The value of a header: `@FILE` stands for the file's text without the line break at its end, `${NAME}` for an
-/// environment variable. Text that comes with somebody's sources may use neither: it could send any file anywhere.
+/// The value of a header: `@FILE` stands for the file's text without the line break at its end,
+/// `${NAME}` for an environment variable. Text that comes with somebody's sources may use neither:
+/// it could send any file anywhere.
 pub(super) fn secret(
     text: &str,
     base: &Path,
@@ -223,12 +227,11 @@ mod tests {
 
     #[test]
     fn secrets_come_from_files_and_variables_but_not_for_projects() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        fs_err::write(folder.path().join("token"), "from file\n").expect("written");
-        let environment = Environment::new(folder.path(), [("TOKEN", "from variable".to_owned())]);
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        fs_err::write(dir.path().join("token"), "from file\n").expect("written");
+        let environment = Environment::new(dir.path(), [("TOKEN", "from variable".to_owned())]);
         let of = |text: &str, project| {
-            secret(text, folder.path(), &environment, project)
-                .map(|secret| secret.expose().to_owned())
+            secret(text, dir.path(), &environment, project).map(|secret| secret.expose().to_owned())
         };
         assert_eq!(of("@token", false).as_deref(), Ok("from file"));
         assert_eq!(

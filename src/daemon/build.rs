@@ -1,6 +1,7 @@
 //! Which relto a process is: the one that the daemon was built as, a newer or an older one.
 //!
-//! Enters: the running executable. Leaves: a `Build`. Two processes of the same build speak the same protocol.
+//! Enters: the running executable. Leaves: a `Build`. Two processes of the same build speak the
+//! same protocol.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -39,14 +40,16 @@ impl Build {
         })
     }
 
-    /// Whether this process's executable was removed or replaced since it was started: nobody of its build will come.
+    /// Whether this process's executable was removed or replaced since it was started: nobody of
+    /// its build will come.
     #[must_use]
     pub fn is_gone() -> bool {
         let link = fs::read_link("/proc/self/exe").unwrap_or_default();
         link.as_os_str().as_encoded_bytes().ends_with(b" (deleted)")
     }
 
-    /// Whether this one is to replace `other`: of another release the later one, of the same release the one built later.
+    /// Whether this one is to replace `other`: of another release the later one, of the same
+    /// release the one built later.
     #[must_use]
     pub fn is_newer_than(&self, other: &Self) -> bool {
         let rank = |build: &Self| (release(&build.version), build.modified);

@@ -1,7 +1,8 @@
 //! The other end: a process that would rather have its work done than do it.
 //!
-//! Enters: a request. Leaves: what the daemon made of it; or an `Absence`, after which the caller does the work itself. To find
-//! a daemon takes two system calls where there is none, and never long where there is one that does not answer.
+//! Enters: a request. Leaves: what the daemon made of it; or an `Absence`, after which the caller
+//! does the work itself. To find a daemon takes two system calls where there is none, and never
+//! long where there is one that does not answer.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -22,7 +23,8 @@ use crate::process::Relto;
 
 /// How long a daemon may take to answer at all.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long one that is being started may take, how often it is looked for, and how many may end at once.
+/// How long one that is being started may take, how often it is looked for, and how many may end at
+/// once.
 const START: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(5);
 const STARTS: usize = 2;
@@ -120,7 +122,8 @@ impl Caller {
         }
     }
 
-    /// Has something done when this process, and the program that it becomes, has ended: when what is given back is closed.
+    /// Has something done when this process, and the program that it becomes, has ended: when what
+    /// is given back is closed.
     ///
     /// # Errors
     /// There is no daemon that will do it.

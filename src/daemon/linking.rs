@@ -1,7 +1,8 @@
-//! One link for a caller: in its folder, with its environment and umask, for as long as it is there.
+//! One link for a caller: in its directory, with its environment and umask, for as long as it is
+//! there.
 //!
-//! Enters: a request, the connection that it came on. Leaves: the link's events and its verdict on that connection. A caller
-//! that is gone has its link given up, and nothing of it is left.
+//! Enters: a request, the connection that it came on. Leaves: the link's events and its verdict on
+//! that connection. A caller that is gone has its link given up, and nothing of it is left.
 
 use std::io;
 use std::path::PathBuf;
@@ -15,10 +16,10 @@ use tokio_util::sync::CancellationToken;
 use super::frames::Frames;
 use super::protocol::{Link, Remark, Reply};
 use super::server::Daemon;
+use crate::client_context::ClientContext;
 use crate::events::{Event, Events};
 use crate::fs::remove_if_there;
 use crate::link::{LinkError, Options, Verdict};
-use crate::surroundings::Surroundings;
 use crate::task::{Task, spawn};
 
 /// How often a caller hears that the daemon is there.
@@ -26,7 +27,7 @@ pub(super) const BEAT: Duration = Duration::from_secs(5);
 
 /// A link under way.
 struct Running {
-    surroundings: Surroundings,
+    client_context: ClientContext,
     told: mpsc::UnboundedReceiver<Event>,
     cancel: CancellationToken,
     ended: oneshot::Receiver<Result<(), LinkError>>,
@@ -51,13 +52,13 @@ pub(super) async fn serve(daemon: &Arc<Daemon>, link: Link, frames: &mut Frames)
         .jobs
         .iter()
         .flat_map(|job| &job.outputs)
-        .map(|output| options.surroundings.at(output))
+        .map(|output| options.client_context.resolve(output))
         .collect();
     let mut running = start(daemon, link, options);
     let (ended, heard) = running.follow(frames).await;
     if heard.is_err() {
-        // As when relto itself is stopped: who asked for these files does not come back for them. A caller that has given up
-        // this daemon goes on with its link.
+        // As when relto itself is stopped: who asked for these files does not come back for them. A
+        // caller that has given up this daemon goes on with its link.
         if !running.has_left(frames).await && frames.peer().is_gone().await {
             for output in outputs {
                 let _ = remove_if_there(&output);
@@ -86,7 +87,7 @@ fn start(daemon: &Arc<Daemon>, link: Link, options: Options) -> Running {
     });
     let cancel = daemon.leaving.child_token();
     let site = daemon.sites.of(&options);
-    let (surroundings, token) = (options.surroundings.clone(), cancel.clone());
+    let (client_context, token) = (options.client_context.clone(), cancel.clone());
     let (tell, ended) = oneshot::channel();
     let work = spawn(async move {
         let tell = |result| drop(tell.send(result));
@@ -94,7 +95,7 @@ fn start(daemon: &Arc<Daemon>, link: Link, options: Options) -> Running {
             .await;
     });
     Running {
-        surroundings,
+        client_context,
         told,
         cancel,
         ended,
@@ -104,7 +105,8 @@ fn start(daemon: &Arc<Daemon>, link: Link, options: Options) -> Running {
 }
 
 impl Running {
-    /// Hands events on until the link has ended. The second result says whether the caller is still there.
+    /// Hands events on until the link has ended. The second result says whether the caller is still
+    /// there.
     async fn follow(
         &mut self,
         frames: &mut Frames,
@@ -140,11 +142,12 @@ impl Running {
         }
         // Without a result there was a bug: the caller does without this daemon.
         let ended = ended.ok();
-        let verdict = |error| Verdict::new(error, &self.surroundings);
+        let verdict = |error| Verdict::new(error, &self.client_context);
         (ended.map(|ended| ended.map_err(verdict)), heard)
     }
 
-    /// Whether a caller that hears nothing any more had said so: its last words may not have been read yet.
+    /// Whether a caller that hears nothing any more had said so: its last words may not have been
+    /// read yet.
     async fn has_left(&self, frames: &mut Frames) -> bool {
         self.left || matches!(frames.receive().await, Ok(Remark::Leave))
     }
@@ -153,7 +156,7 @@ impl Running {
     async fn hand_on(&mut self, event: Event, frames: &mut Frames) -> io::Result<()> {
         let mut next = Some(event);
         while let Some(event) = next {
-            let reply = Reply::Event(edited(event, &self.surroundings));
+            let reply = Reply::Event(edited(event, &self.client_context));
             frames.queue(&reply)?;
             next = self.told.try_recv().ok();
         }
@@ -170,19 +173,19 @@ pub(super) fn options(link: &Link) -> Options {
     {
         farm.client.credential_helper_environment = Some(environment.clone());
     }
-    options.surroundings = Surroundings::of(&link.folder, environment, link.umask);
+    options.client_context = ClientContext::of(&link.dir, environment, link.umask);
     options
 }
 
 /// With the names that the caller gave.
-fn edited(event: Event, surroundings: &Surroundings) -> Event {
+fn edited(event: Event, client_context: &ClientContext) -> Event {
     match event {
         Event::Warning { text, hint } => Event::Warning {
-            text: surroundings.with_given_names(&text),
-            hint: hint.map(|hint| surroundings.with_given_names(&hint)),
+            text: client_context.relativize_messages(&text),
+            hint: hint.map(|hint| client_context.relativize_messages(&hint)),
         },
         Event::Note { text } => Event::Note {
-            text: surroundings.with_given_names(&text),
+            text: client_context.relativize_messages(&text),
         },
         event => event,
     }

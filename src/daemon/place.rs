@@ -1,7 +1,8 @@
-//! Where the daemon of a user lives: a folder that nobody else can enter, with its socket, its lock and its log.
+//! Where the daemon of a user lives: a directory that nobody else can enter, with its socket, its
+//! lock and its log.
 //!
-//! Enters: a folder. Leaves: paths in it, after a look at whose it is. A lock that is held says that a daemon lives or is
-//! being started; the kernel gives it back however that ends.
+//! Enters: a directory. Leaves: paths in it, after a look at whose it is. A lock that is held says
+//! that a daemon lives or is being started; the kernel gives it back however that ends.
 
 use std::fs::TryLockError;
 use std::io;
@@ -16,70 +17,65 @@ use crate::error::Hinted;
 /// What fits into an address of a Unix socket (`sun_path`), with its end.
 const LONGEST_SOCKET: usize = 108;
 
-/// Why no daemon can live in a folder.
+/// Why no daemon can live in a directory.
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
-    #[error("cannot use the folder `{}` for the daemon", folder.display())]
+    #[error("cannot use the directory `{}` for the daemon", dir.display())]
     Unusable {
-        folder: PathBuf,
+        dir: PathBuf,
         #[source]
         source: io::Error,
     },
-    #[error("the folder `{}` is not safe for the daemon: {reason}", folder.display())]
-    Unsafe {
-        folder: PathBuf,
-        reason: &'static str,
-    },
+    #[error("the directory `{}` is not safe for the daemon: {reason}", dir.display())]
+    Unsafe { dir: PathBuf, reason: &'static str },
 }
 
 impl Hinted for PlaceError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Unusable { .. } => Vec::new(),
-            Self::Unsafe { folder, .. } => vec![format!(
+            Self::Unsafe { dir, .. } => vec![format!(
                 "remove `{}`, or give it to nobody but you (`chmod 700`); `--daemon=off` does without",
-                folder.display()
+                dir.display()
             )],
         }
     }
 }
 
-/// The folder of one daemon.
+/// The directory of one daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    folder: PathBuf,
+    dir: PathBuf,
 }
 
 impl Place {
     /// Nothing is looked at or made yet.
     #[must_use]
-    pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self {
-            folder: folder.into(),
-        }
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
     }
 
     #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     #[must_use]
     pub fn socket(&self) -> PathBuf {
-        self.folder.join("daemon.sock")
+        self.dir.join("daemon.sock")
     }
 
     /// What the daemon says that nobody else hears: of its own faults.
     #[must_use]
     pub fn log(&self) -> PathBuf {
-        self.folder.join("daemon.log")
+        self.dir.join("daemon.log")
     }
 
     fn lock_file(&self) -> PathBuf {
-        self.folder.join("daemon.lock")
+        self.dir.join("daemon.lock")
     }
 
-    /// Makes the folder, if it is missing, and looks whether it is this user's alone.
+    /// Makes the directory, if it is missing, and looks whether it is this user's alone.
     ///
     /// # Errors
     /// It cannot be made, or others may enter it.
@@ -87,20 +83,20 @@ impl Place {
         let made = std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
-            .create(&self.folder);
+            .create(&self.dir);
         made.map_err(|source| self.unusable(source))?;
         self.check()
     }
 
-    /// Looks whether the folder is this user's alone. One that is missing is.
+    /// Looks whether the directory is this user's alone. One that is missing is.
     ///
     /// # Errors
     /// Others may enter it, or put another in its place.
     pub fn check(&self) -> Result<(), PlaceError> {
-        let reason = match fs::symlink_metadata(&self.folder) {
+        let reason = match fs::symlink_metadata(&self.dir) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(source) => return Err(self.unusable(source)),
-            Ok(found) if !found.is_dir() => "it is no folder",
+            Ok(found) if !found.is_dir() => "it is no directory",
             Ok(found) if found.uid() != rustix::process::geteuid().as_raw() => {
                 "it belongs to somebody else"
             }
@@ -112,7 +108,7 @@ impl Place {
             Ok(_) => return Ok(()),
         };
         Err(PlaceError::Unsafe {
-            folder: self.folder.clone(),
+            dir: self.dir.clone(),
             reason,
         })
     }
@@ -141,8 +137,8 @@ impl Place {
     }
 
     fn unusable(&self, source: io::Error) -> PlaceError {
-        let folder = self.folder.clone();
-        PlaceError::Unusable { folder, source }
+        let dir = self.dir.clone();
+        PlaceError::Unusable { dir, source }
     }
 }
 
@@ -153,13 +149,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_that_others_may_enter_is_refused() {
-        let parent = tempfile::tempdir().expect("a folder");
+    fn a_directory_that_others_may_enter_is_refused() {
+        let parent = tempfile::tempdir().expect("a directory");
         let place = Place::new(parent.path().join("relto"));
         place.prepare().expect("made");
         let mode = |mode| {
             let mode = std::fs::Permissions::from_mode(mode);
-            fs::set_permissions(place.folder(), mode).expect("set");
+            fs::set_permissions(place.dir(), mode).expect("set");
         };
         mode(0o750);
         assert!(matches!(place.prepare(), Err(PlaceError::Unsafe { .. })));
@@ -168,8 +164,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_folder_of_this_user_is_refused() {
-        let parent = tempfile::tempdir().expect("a folder");
+    fn what_is_no_directory_of_this_user_is_refused() {
+        let parent = tempfile::tempdir().expect("a directory");
         let real = parent.path().join("real");
         Place::new(&real).prepare().expect("made");
         let link = parent.path().join("link");
@@ -187,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_lock_is_had_once() {
-        let parent = tempfile::tempdir().expect("a folder");
+        let parent = tempfile::tempdir().expect("a directory");
         let place = Place::new(parent.path().join("relto"));
         place.prepare().expect("made");
         let lock = place.lock().expect("made").expect("free");

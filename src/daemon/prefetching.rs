@@ -1,8 +1,8 @@
 //! What a caller's compiler leaves, sent when it has ended.
 //!
-//! Enters: a request, the connection that it came on. The caller becomes its compiler and keeps the connection open by that;
-//! its end is the compiler's. Leaves: the modules at the farm, by the connections of the caller's site. Nobody hears how it
-//! went: the link sends what is missing.
+//! Enters: a request, the connection that it came on. The caller becomes its compiler and keeps the
+//! connection open by that; its end is the compiler's. Leaves: the modules at the farm, by the
+//! connections of the caller's site. Nobody hears how it went: the link sends what is missing.
 
 use std::io;
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use super::protocol::{Link, Remark, Reply};
 use super::server::Daemon;
 use crate::link::ahead::Wanted;
 
-/// Waits for the compiler at the other end of `frames`, then sends `wanted`. `link` says whose it is.
+/// Waits for the compiler at the other end of `frames`, then sends `wanted`. `link` says whose it
+/// is.
 ///
 /// # Errors
 /// The caller is gone before it knew that it is served.

@@ -1,10 +1,11 @@
 //! What the daemon and its callers say to each other.
 //!
-//! A conversation is a sequence of frames. The first of each side is JSON, and stays readable for every version: who am I,
-//! what do I want. The others are in `postcard`'s form, which only the same build can read, and only the same build gets that
-//! far.
+//! A conversation is a sequence of frames. The first of each side is JSON, and stays readable for
+//! every version: who am I, what do I want. The others are in `postcard`'s form, which only the
+//! same build can read, and only the same build gets that far.
 //!
-//! To add something that callers may ask for: a case of [`Request`] here, and one in `conversation`.
+//! To add something that callers may ask for: a case of [`Request`] here, and one in
+//! `conversation`.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -34,10 +35,12 @@ pub(super) struct Hello {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Want {
-    /// To have work done, if the daemon is of the same build. A newer caller makes an older daemon leave.
+    /// To have work done, if the daemon is of the same build. A newer caller makes an older daemon
+    /// leave.
     Work,
     Status,
-    /// The daemon is to leave, whatever build it is. Links that it runs are given up: their callers go on with them.
+    /// The daemon is to leave, whatever build it is. Links that it runs are given up: their callers
+    /// go on with them.
     Stop,
 }
 
@@ -78,7 +81,8 @@ pub struct Status {
 pub enum Request {
     /// Run the jobs of a job file, and tell what happens.
     Link(Box<Link>),
-    /// Send these files to the farm when the caller has ended. The link has no jobs; it says whose they are.
+    /// Send these files to the farm when the caller has ended. The link has no jobs; it says whose
+    /// they are.
     Prefetch(Wanted, Box<Link>),
 }
 
@@ -88,31 +92,31 @@ pub struct Link {
     pub file: JobFile,
     /// All but what can only be the caller's own.
     pub options: Options,
-    /// The caller's current folder, absolute.
-    pub folder: PathBuf,
-    /// Device and inode of that folder: a caller in a container may mean another one.
-    pub folder_identity: (u64, u64),
+    /// The caller's current directory, absolute.
+    pub dir: PathBuf,
+    /// Device and inode of that directory: a caller in a container may mean another one.
+    pub dir_identity: (u64, u64),
     /// The caller's.
     pub umask: u32,
     pub limits: Limits,
 }
 
 impl Link {
-    /// The link of `file`, as this process would run it. To be called while the process has no second thread that makes
-    /// files: the kernel tells the umask only to those who change it.
+    /// The link of `file`, as this process would run it. To be called while the process has no
+    /// second thread that makes files: the kernel tells the umask only to those who change it.
     ///
     /// # Errors
-    /// The process has no current folder.
+    /// The process has no current directory.
     pub fn of_process(file: &JobFile, options: &Options) -> io::Result<Self> {
-        let folder = std::env::current_dir()?;
-        let found = fs::metadata(&folder)?;
+        let dir = std::env::current_dir()?;
+        let found = fs::metadata(&dir)?;
         let umask = rustix::process::umask(Mode::empty());
         rustix::process::umask(umask);
         Ok(Self {
             file: file.clone(),
             options: options.clone(),
-            folder_identity: (found.dev(), found.ino()),
-            folder,
+            dir_identity: (found.dev(), found.ino()),
+            dir,
             umask: umask.bits(),
             limits: Limits::of_process(),
         })
@@ -124,7 +128,8 @@ impl Link {
 pub(super) enum Remark {
     /// The link is to be given up; the caller waits for its end.
     GiveUp,
-    /// The daemon was silent for too long. The caller does the work itself, and whatever is there from now on is the caller's.
+    /// The daemon was silent for too long. The caller does the work itself, and whatever is there
+    /// from now on is the caller's.
     Leave,
 }
 

@@ -1,7 +1,8 @@
 //! The daemon itself: waits for callers, and leaves when there have been none for a while.
 //!
-//! Enters: its folder, and the lock on stdin that its starter took. Leaves: nothing; when it leaves, first the socket, then
-//! the lock, so that at no time two of them wait. Runs as a session of its own and holds none of its starter's files.
+//! Enters: its directory, and the lock on stdin that its starter took. Leaves: nothing; when it
+//! leaves, first the socket, then the lock, so that at no time two of them wait. Runs as a session
+//! of its own and holds none of its starter's files.
 
 use std::ffi::OsString;
 use std::io;
@@ -34,12 +35,13 @@ const THREAD_PATIENCE: Duration = Duration::from_secs(5);
 /// Before the next caller is let in by a daemon that has no descriptor for it.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Variables that name authorities for TLS; the library that reads them asks the process's own environment.
+/// Variables that name authorities for TLS; the library that reads them asks the process's own
+/// environment.
 pub const TLS_VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
 /// How a daemon is to live.
 #[derive(Debug)]
-pub struct Terms {
+pub struct DaemonConfig {
     pub place: Place,
     /// How long it stays without work.
     pub patience: Duration,
@@ -62,16 +64,17 @@ pub(super) struct Daemon {
     lock: Mutex<Option<fs::File>>,
     /// What compilers have that run here.
     limits: Limits,
-    terms: Terms,
+    config: DaemonConfig,
 }
 
-/// Lives until there is no more work, or until somebody says so. To be called before this process opens any file.
+/// Lives until there is no more work, or until somebody says so. To be called before this process
+/// opens any file.
 ///
 /// # Errors
 /// It cannot begin: it was not started as daemons are, or the system refuses something.
-pub fn serve(terms: Terms) -> io::Result<()> {
+pub fn serve(config: DaemonConfig) -> io::Result<()> {
     leave_the_starter()?;
-    let lock = take_lock(&terms.place)?;
+    let lock = take_lock(&config.place)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_keep_alive(THREAD_PATIENCE)
@@ -86,14 +89,14 @@ pub fn serve(terms: Terms) -> io::Result<()> {
             closed: CancellationToken::new(),
             lock: Mutex::new(Some(lock)),
             limits: Limits::of_process(),
-            terms,
+            config,
         });
         daemon.live().await
     })
 }
 
-/// A pipe that is held here keeps its reader waiting, and a token of make's would never come back. What is kept is the
-/// lock, on stdin, and the log.
+/// A pipe that is held here keeps its reader waiting, and a token of make's would never come back.
+/// What is kept is the lock, on stdin, and the log.
 fn leave_the_starter() -> io::Result<()> {
     // Who leads a process group leads no session; that is as good.
     let _ = rustix::process::setsid();
@@ -117,12 +120,12 @@ fn take_lock(place: &Place) -> io::Result<fs::File> {
     // The copy goes with `Daemon::lock`; this one must not outlive it.
     let null = fs::File::open("/dev/null")?;
     nix::unistd::dup2_stdin(null.file())?;
-    Ok(fs::File::from_parts(file, place.folder()))
+    Ok(fs::File::from_parts(file, place.dir()))
 }
 
 impl Daemon {
     async fn live(self: Arc<Self>) -> io::Result<()> {
-        let socket = self.terms.place.socket();
+        let socket = self.config.place.socket();
         // Of a daemon that was killed: nobody waits there, or it would have the lock.
         let _ = fs::remove_file(&socket);
         let listener = UnixListener::bind(&socket)?;
@@ -143,10 +146,11 @@ impl Daemon {
                     Err(_) => tokio::time::sleep(PAUSE).await,
                 },
                 Some(()) = callers.next() => {}
-                () = tokio::time::sleep(self.terms.patience), if callers.is_empty() => break,
+                () = tokio::time::sleep(self.config.patience), if callers.is_empty() => break,
             }
         }
-        // In this order: whoever finds the lock free finds no socket. One that is not ours is of a folder made anew.
+        // In this order: whoever finds the lock free finds no socket. One that is not ours is of a
+        // directory made anew.
         if identity(&socket) == ours {
             let _ = fs::remove_file(&socket);
         }
@@ -172,8 +176,8 @@ impl Daemon {
         })
     }
 
-    /// Lets nobody in any more; the links under way go on, unless they are to be `given_up`. Comes when another daemon can
-    /// start here.
+    /// Lets nobody in any more; the links under way go on, unless they are to be `given_up`. Comes
+    /// when another daemon can start here.
     pub(super) async fn retire(&self, given_up: bool) {
         if given_up {
             self.leaving.cancel();
@@ -184,7 +188,7 @@ impl Daemon {
 
     /// Why this daemon would not do `link` as the caller itself would.
     pub(super) fn objection(&self, link: &Link) -> Option<String> {
-        if identity(&link.folder) != Some(link.folder_identity) {
+        if identity(&link.dir) != Some(link.dir_identity) {
             return Some("the caller lives in another file system".to_owned());
         }
         if link.limits != self.limits {
@@ -192,7 +196,7 @@ impl Daemon {
         }
         let variables = &link.options.environment;
         let differs = TLS_VARIABLES.iter().find(|name| {
-            let own = &self.terms.tls_environment;
+            let own = &self.config.tls_environment;
             let value = |of: &[(OsString, OsString)]| {
                 let found = of.iter().find(|(key, _)| key == *name);
                 found.map(|(_, value)| value.clone())
@@ -217,7 +221,7 @@ impl Daemon {
             sites,
             files,
             memory: memory(),
-            patience: self.terms.patience,
+            patience: self.config.patience,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The sites of a daemon: one for each set of settings that connections and databases depend on.
 //!
-//! Enters: the options of a link. Leaves: the site that links with the same settings share. Two that differ in the farm, in
-//! a secret, or in the environment that a credential helper sees, share nothing. Sites that nobody uses go.
+//! Enters: the options of a link. Leaves: the site that links with the same settings share. Two
+//! that differ in the farm, in a secret, or in the environment that a credential helper sees, share
+//! nothing. Sites that nobody uses go.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -17,7 +18,8 @@ use crate::reapi::{ClientOptions, Invocation};
 /// How long a site is kept for the next link.
 const UNUSED: Duration = Duration::from_mins(10);
 
-/// Variables that differ from process to process of one build and say nothing to a credential helper.
+/// Variables that differ from process to process of one build and say nothing to a credential
+/// helper.
 const PASSING: [&str; 8] = [
     "_",
     "MAKEFLAGS",
@@ -86,7 +88,7 @@ fn key(options: &Options) -> Digest {
         ..farm.client.clone()
     });
     let fallback = options.farm.as_ref().map(|farm| farm.local_fallback);
-    let bytes = postcard::to_stdvec(&(&options.state_folder, client, fallback));
+    let bytes = postcard::to_stdvec(&(&options.state_dir, client, fallback));
     // What came out of a frame can be put into one.
     DigestFunction::Sha256.digest(&bytes.unwrap_or_default())
 }

@@ -1,7 +1,8 @@
 //! Starting the daemon.
 //!
-//! Enters: the folder where it is to live. Leaves: a process that goes on by itself, or the knowledge that there is one
-//! already. The lock is taken before and handed over open, so that of many that want to start one only one does.
+//! Enters: the directory where it is to live. Leaves: a process that goes on by itself, or the
+//! knowledge that there is one already. The lock is taken before and handed over open, so that of
+//! many that want to start one only one does.
 
 use std::ffi::OsString;
 use std::io;
@@ -14,7 +15,8 @@ use super::place::Place;
 use crate::launcher::HOLDS_SLOT;
 use crate::process::{Relto, detach_with_files};
 
-/// The hidden command that becomes the daemon. Its arguments are the folder, and how many milliseconds it stays idle.
+/// The hidden command that becomes the daemon. Its arguments are the directory, and how many
+/// milliseconds it stays idle.
 pub const SERVE: &str = "__daemon";
 
 /// What the starter's make said is no business of the daemon's.
@@ -31,10 +33,7 @@ pub(super) fn start(place: &Place, relto: &Relto, patience: Duration) -> io::Res
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
     let log = options.open(place.log())?;
-    let arguments: [OsString; 2] = [
-        place.folder().into(),
-        patience.as_millis().to_string().into(),
-    ];
+    let arguments: [OsString; 2] = [place.dir().into(), patience.as_millis().to_string().into()];
     let (lock, log) = (lock.into_parts().0, log.into_parts().0);
     detach_with_files(relto, SERVE, &arguments, &NOT_HANDED_ON, lock, log)?;
     Ok(true)

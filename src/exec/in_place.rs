@@ -1,7 +1,8 @@
-//! A job as lld itself would run it: its own names, folder and environment.
+//! A job as lld itself would run it: its own names, directory and environment.
 //!
-//! Enters: a planned job, and how its compiler ended. Leaves: what to start, a verdict on the outputs that the compiler
-//! wrote where lld looks for them, and after a failure none of them. Starting is `local`'s.
+//! Enters: a planned job, and how its compiler ended. Leaves: what to start, a verdict on the
+//! outputs that the compiler wrote where lld looks for them, and after a failure none of them.
+//! Starting is `local`'s.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -11,13 +12,13 @@ use fs_err as fs;
 use super::{Planned, UnsoundResult};
 use crate::action::guard::admitted_failure;
 use crate::action::kind::check_output;
+use crate::client_context::ClientContext;
 use crate::fs::remove_if_there;
 use crate::process::{Ending, Environment, Finished, Invocation};
-use crate::surroundings::Surroundings;
 
 /// The command line as lld wrote it.
-pub(super) fn invocation(job: &Planned, surroundings: &Surroundings) -> Invocation {
-    let environment = match (surroundings.environment(), surroundings.umask()) {
+pub(super) fn invocation(job: &Planned, client_context: &ClientContext) -> Invocation {
+    let environment = match (client_context.environment(), client_context.umask()) {
         (Some(variables), Some(umask)) => Environment::Another {
             variables: variables.to_vec(),
             umask,
@@ -27,15 +28,16 @@ pub(super) fn invocation(job: &Planned, surroundings: &Surroundings) -> Invocati
     Invocation {
         arguments: job.command_line.iter().map(OsString::from).collect(),
         environment,
-        folder: surroundings.at("."),
+        dir: client_context.resolve("."),
         confinement: None,
     }
 }
 
-/// What [`super::check_result`] asks of other results; the error is the reason why there is no object.
+/// What [`super::check_result`] asks of other results; the error is the reason why there is no
+/// object.
 pub(super) fn check(
     job: &Planned,
-    surroundings: &Surroundings,
+    client_context: &ClientContext,
     finished: &Finished,
     stderr: &str,
 ) -> Result<(), String> {
@@ -50,7 +52,7 @@ pub(super) fn check(
         return Err(UnsoundResult::Admitted(line.to_owned()).to_string());
     }
     for (number, output) in job.outputs.iter().enumerate() {
-        let contents = fs::read(surroundings.at(output))
+        let contents = fs::read(client_context.resolve(output))
             .map_err(|_| UnsoundResult::MissingOutput(output.clone()).to_string())?;
         if number == 0 {
             check_output(job.kind, &contents)
@@ -76,10 +78,11 @@ pub(super) fn hint(ending: Ending) -> &'static str {
     }
 }
 
-/// What a failed compile left in place must not be taken for an object. One that was killed leaves its temporary file.
-pub(super) fn discard_outputs(job: &Planned, surroundings: &Surroundings) {
+/// What a failed compile left in place must not be taken for an object. One that was killed leaves
+/// its temporary file.
+pub(super) fn discard_outputs(job: &Planned, client_context: &ClientContext) {
     for output in &job.outputs {
-        let output = surroundings.at(output);
+        let output = client_context.resolve(output);
         // lld reports the failed link; a file that cannot be removed changes nothing about that.
         let _ = remove_if_there(&output);
         for temporary in temporary_files(&output) {
@@ -88,7 +91,8 @@ pub(super) fn discard_outputs(job: &Planned, surroundings: &Surroundings) {
     }
 }
 
-/// clang writes `a.o` as `a-0123abcd.o.tmp` and renames it (`CompilerInstance::createOutputFileImpl`).
+/// clang writes `a.o` as `a-0123abcd.o.tmp` and renames it
+/// (`CompilerInstance::createOutputFileImpl`).
 fn temporary_files(output: &Path) -> Vec<PathBuf> {
     let text = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
     let prefix = format!("{}-", text(output.file_stem()));
@@ -99,11 +103,11 @@ fn temporary_files(output: &Path) -> Vec<PathBuf> {
             .and_then(|rest| rest.strip_suffix(&suffix));
         random.is_some_and(|it| it.len() == 8 && it.bytes().all(|byte| byte.is_ascii_hexdigit()))
     };
-    let folder = match output.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
+    let dir = match output.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
     };
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     entries
         .filter(|entry| entry.file_name().to_str().is_some_and(is_temporary))
         .map(|entry| entry.path())

@@ -1,9 +1,10 @@
 //! Runs jobs on this machine, as their actions say.
 //!
-//! Enters: a planned job. Leaves: its outputs, checked. A hermetic job runs in a folder of its own that looks like the
-//! action's input root, with the action's command line and environment, and can read nothing else; so what it leaves is
-//! what the key stands for. When that fails the job is run once more in place, as lld would run it: either the compile
-//! reads something that the action does not say, or the second failure is the one that the user must see.
+//! Enters: a planned job. Leaves: its outputs, checked. A hermetic job runs in a directory of its
+//! own that looks like the action's input root, with the action's command line and environment, and
+//! can read nothing else; so what it leaves is what the key stands for. When that fails the job is
+//! run once more in place, as lld would run it: either the compile reads something that the action
+//! does not say, or the second failure is the one that the user must see.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -14,28 +15,28 @@ use fs_err as fs;
 use tokio::sync::{OnceCell, RwLock};
 use tokio_util::sync::CancellationToken;
 
-use super::job_folder::{JobFolder, link_toolchain};
+use super::job_dir::{JobDir, link_toolchain};
 use super::{
     Compiled, Hermetic, JobFailure, Planned, PlannedForm, UnsoundResult, check_result, in_place,
     shell_words,
 };
 use crate::action::toolchain_tree::ToolchainTree;
+use crate::client_context::ClientContext;
 use crate::events::{Event, Events, Origin};
 use crate::hash_cache::HashCache;
 use crate::process::{
     Ending, Environment, Finished, Invocation, ProcessError, Relto, Scratch, Spawner,
 };
-use crate::surroundings::Surroundings;
 
 /// What is the same for all local runs of a link.
 #[derive(Debug)]
 pub struct Shared {
     pub relto: Relto,
-    /// Where the link's scratch folder is made, when it is needed.
+    /// Where the link's scratch directory is made, when it is needed.
     pub scratch_parent: PathBuf,
     pub toolchain: Arc<ToolchainTree>,
     /// Those of the linker, for runs in place.
-    pub surroundings: Surroundings,
+    pub client_context: ClientContext,
     /// The variables of the action's Command.
     pub environment: Vec<(String, String)>,
     pub hash_cache: Arc<HashCache>,
@@ -61,7 +62,8 @@ enum Attempt {
 }
 
 impl LocalExecutor {
-    /// Starts the thread from which compilers are started; the scratch folder is made with the first job.
+    /// Starts the thread from which compilers are started; the scratch directory is made with the
+    /// first job.
     ///
     /// # Errors
     /// The system has no thread to give.
@@ -77,13 +79,15 @@ impl LocalExecutor {
     /// Runs `job` until it has its outputs or no way is left.
     ///
     /// # Errors
-    /// The compiler failed in place, too; or it could not be started; or the link is being given up.
+    /// The compiler failed in place, too; or it could not be started; or the link is being given
+    /// up.
     pub async fn run(&self, job: &Planned) -> Result<Compiled, JobFailure> {
         self.run_claiming(job, &|| true).await
     }
 
-    /// As `run`, while somebody else may run `job` too: before the compiler writes to the outputs' real places, `claim` has
-    /// to say that nobody else will. Dropping the future kills the compiler.
+    /// As `run`, while somebody else may run `job` too: before the compiler writes to the outputs'
+    /// real places, `claim` has to say that nobody else will. Dropping the future kills the
+    /// compiler.
     ///
     /// # Errors
     /// As `run`; `JobFailure::Cancelled` without the claim.
@@ -125,7 +129,8 @@ impl LocalExecutor {
         });
     }
 
-    /// A result may be kept only if nothing that it was made from has changed since it was hashed, the compiler included.
+    /// A result may be kept only if nothing that it was made from has changed since it was hashed,
+    /// the compiler included.
     fn unchanged(&self, hermetic: &Hermetic) -> bool {
         let shared = &self.shared;
         let files = hermetic.job.files.iter().zip(&hermetic.identities);
@@ -143,10 +148,10 @@ impl LocalExecutor {
     ) -> Result<Attempt, JobFailure> {
         let machine = |error: std::io::Error| machine(job, &error);
         let scratch = self.scratch().await.map_err(machine)?;
-        let folder = JobFolder::create(scratch, job.id, hermetic).map_err(machine)?;
+        let dir = JobDir::create(scratch, job.id, hermetic).map_err(machine)?;
         let attempt = {
             let _shared = self.memory.read().await;
-            self.attempt(job, hermetic, &folder).await?
+            self.attempt(job, hermetic, &dir).await?
         };
         let Attempt::OutOfMemory = attempt else {
             return Ok(attempt);
@@ -156,14 +161,14 @@ impl LocalExecutor {
             job.module
         ));
         let _alone = self.memory.write().await;
-        self.attempt(job, hermetic, &folder).await
+        self.attempt(job, hermetic, &dir).await
     }
 
     async fn attempt(
         &self,
         job: &Planned,
         hermetic: &Hermetic,
-        folder: &JobFolder,
+        dir: &JobDir,
     ) -> Result<Attempt, JobFailure> {
         let invocation = Invocation {
             arguments: hermetic
@@ -179,8 +184,8 @@ impl LocalExecutor {
                     .map(|(name, value)| (name.into(), value.into()))
                     .collect(),
             ),
-            folder: folder.path.clone(),
-            confinement: Some(folder.confinement(&self.shared.toolchain, hermetic)),
+            dir: dir.path.clone(),
+            confinement: Some(dir.confinement(&self.shared.toolchain, hermetic)),
         };
         let finished = self.start(job, invocation).await?;
         if finished.ran_out_of_memory() {
@@ -195,13 +200,13 @@ impl LocalExecutor {
             .outputs
             .iter()
             .map(|output| {
-                fs::read(folder.path.join(&output.tree_path))
+                fs::read(dir.path.join(&output.tree_path))
                     .ok()
                     .map(Bytes::from)
             })
             .collect();
         let checked = check_result(&hermetic.job, exit_code, &finished.stderr, &outputs);
-        let whole = checked.and_then(|()| match folder.undeclared(hermetic) {
+        let whole = checked.and_then(|()| match dir.undeclared(hermetic) {
             Some(file) => Err(UnsoundResult::Undeclared(file)),
             None => Ok(()),
         });
@@ -215,14 +220,14 @@ impl LocalExecutor {
     }
 
     async fn run_in_place(&self, job: &Planned) -> Result<Compiled, JobFailure> {
-        let surroundings = &self.shared.surroundings;
+        let client_context = &self.shared.client_context;
         self.started(job, Origin::InPlace);
         let finished = self
             .start_in_place(job)
             .await
-            .inspect_err(|_| in_place::discard_outputs(job, surroundings))?;
+            .inspect_err(|_| in_place::discard_outputs(job, client_context))?;
         let stderr = String::from_utf8_lossy(&finished.stderr).into_owned();
-        match in_place::check(job, surroundings, &finished, &stderr) {
+        match in_place::check(job, client_context, &finished, &stderr) {
             Ok(()) => Ok(Compiled {
                 origin: Origin::InPlace,
                 outputs: Vec::new(),
@@ -232,7 +237,7 @@ impl LocalExecutor {
                 peak_memory: finished.peak_memory,
             }),
             Err(reason) => {
-                in_place::discard_outputs(job, surroundings);
+                in_place::discard_outputs(job, client_context);
                 Err(JobFailure::Compiler {
                     module: job.module.clone(),
                     reason,
@@ -247,8 +252,8 @@ impl LocalExecutor {
     }
 
     async fn start_in_place(&self, job: &Planned) -> Result<Finished, JobFailure> {
-        let surroundings = &self.shared.surroundings;
-        let invocation = || in_place::invocation(job, surroundings);
+        let client_context = &self.shared.client_context;
+        let invocation = || in_place::invocation(job, client_context);
         let finished = {
             let _shared = self.memory.read().await;
             self.start(job, invocation()).await?
@@ -256,7 +261,7 @@ impl LocalExecutor {
         if !finished.ran_out_of_memory() {
             return Ok(finished);
         }
-        in_place::discard_outputs(job, surroundings);
+        in_place::discard_outputs(job, client_context);
         let _alone = self.memory.write().await;
         self.start(job, invocation()).await
     }

@@ -1,10 +1,10 @@
 //! Running jobs: the types that all executors share.
 //!
-//! Enters: planned jobs. Leaves: for each job its outputs, checked, or the reason why there are none. Where results are
-//! kept and how outputs reach the linker is `link`'s business.
+//! Enters: planned jobs. Leaves: for each job its outputs, checked, or the reason why there are
+//! none. Where results are kept and how outputs reach the linker is `link`'s business.
 
 mod in_place;
-mod job_folder;
+mod job_dir;
 pub mod local;
 pub mod queue;
 pub mod remote;
@@ -79,7 +79,8 @@ pub struct Hermetic {
 #[derive(Debug)]
 pub struct Compiled {
     pub origin: Origin,
-    /// Contents of the outputs, in the order of the job's outputs; empty when the compiler wrote them in place.
+    /// Contents of the outputs, in the order of the job's outputs; empty when the compiler wrote
+    /// them in place.
     pub outputs: Vec<Bytes>,
     /// As the compiler wrote it: with canonical names unless it ran in place.
     pub stderr: Vec<u8>,
@@ -192,8 +193,8 @@ pub enum UnsoundResult {
     WrongDigest(String),
 }
 
-/// The guard behind every run and every cache: exit code, admissions on stderr, each output there and of its kind.
-/// `outputs` gives the contents of each declared output, in the job's order.
+/// The guard behind every run and every cache: exit code, admissions on stderr, each output there
+/// and of its kind. `outputs` gives the contents of each declared output, in the job's order.
 ///
 /// # Errors
 /// What is wrong with it; such a result is neither given to lld nor kept.
@@ -241,7 +242,8 @@ impl Hermetic {
         self.action.digest()
     }
 
-    /// The key under which a result of that origin is kept: another compiler's results never mix with ours.
+    /// The key under which a result of that origin is kept: another compiler's results never mix
+    /// with ours.
     pub fn key_of(&self, origin: Origin) -> Digest {
         match (origin, self.worker_key) {
             (Origin::Remote | Origin::RemoteCache, Some(key)) => key,

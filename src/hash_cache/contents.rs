@@ -1,7 +1,7 @@
 //! Reading a file once, for its digest and for what the caller wants to know of its bytes.
 //!
-//! Enters: a path. Leaves: digest, note and the identity that both belong to. A file that changes meanwhile is read
-//! once more, and then given up.
+//! Enters: a path. Leaves: digest, note and the identity that both belong to. A file that changes
+//! meanwhile is read once more, and then given up.
 
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -61,7 +61,8 @@ fn read_once(
     };
     let identity = Identity::of(&found);
     if digest.size != identity.size {
-        // Growing or shrinking right now; the caller's second look at the times may come too early to see it.
+        // Growing or shrinking right now; the caller's second look at the times may come too early
+        // to see it.
         return Err(changed(path));
     }
     let racy = is_racy(&identity, hashed_at, crate::fs::is_remote(file.file()));
@@ -73,7 +74,8 @@ fn read_once(
     Ok(Contents { facts, racy })
 }
 
-/// Refuses what has no contents of its own, before anything opens it: opening a pipe waits for its other end.
+/// Refuses what has no contents of its own, before anything opens it: opening a pipe waits for its
+/// other end.
 pub(super) fn check_regular(path: &Path, found: &std::fs::Metadata) -> io::Result<()> {
     if found.is_file() {
         return Ok(());

@@ -1,6 +1,7 @@
 //! What tells one state of a file from another without reading it.
 //!
-//! Enters: paths, metadata. Leaves: `Identity`, and the rule by which it may stand for the contents later on.
+//! Enters: paths, metadata. Leaves: `Identity`, and the rule by which it may stand for the contents
+//! later on.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -14,10 +15,12 @@ const NANOS_PER_SECOND: i64 = 1_000_000_000;
 /// Longer than the tick by which Linux stamps files (10 ms at 100 Hz).
 const FINE_SLACK: Duration = Duration::from_millis(20);
 
-/// For file systems that keep whole seconds, or even ones (FAT), and for those whose clock is another machine's.
+/// For file systems that keep whole seconds, or even ones (FAT), and for those whose clock is
+/// another machine's.
 const COARSE_SLACK: Duration = Duration::from_secs(2);
 
-/// A file as `stat` sees it, symbolic links followed. An inode number that is used again comes with another ctime.
+/// A file as `stat` sees it, symbolic links followed. An inode number that is used again comes with
+/// another ctime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Identity {
     pub device: u64,
@@ -49,9 +52,9 @@ pub fn identity(path: &Path) -> io::Result<Identity> {
     fs::metadata(path).map(|found| Identity::of(&found))
 }
 
-/// Whether the file could be written once more, after it was hashed, without a change of its times: git calls such an
-/// entry racily clean. `hashed_at` is the moment, in nanoseconds since 1970, before the first byte was read;
-/// `foreign_clock` says that another machine stamps the files.
+/// Whether the file could be written once more, after it was hashed, without a change of its times:
+/// git calls such an entry racily clean. `hashed_at` is the moment, in nanoseconds since 1970,
+/// before the first byte was read; `foreign_clock` says that another machine stamps the files.
 #[must_use]
 pub fn is_racy(identity: &Identity, hashed_at: i64, foreign_clock: bool) -> bool {
     let changed = identity.mtime_ns.max(identity.ctime_ns);
@@ -66,8 +69,8 @@ pub fn is_racy(identity: &Identity, hashed_at: i64, foreign_clock: bool) -> bool
     changed >= hashed_at.saturating_sub(slack)
 }
 
-/// Whether what is hashed of the file at `path` from now on can be remembered; if not, it was written a moment ago. A file that
-/// cannot be looked at will not settle.
+/// Whether what is hashed of the file at `path` from now on can be remembered; if not, it was
+/// written a moment ago. A file that cannot be looked at will not settle.
 pub fn is_settled(path: &Path) -> bool {
     identity(path).map_or(true, |found| !is_racy(&found, wall_clock(), false))
 }

@@ -1,7 +1,8 @@
 //! Facts that outlive a link, in a process that does.
 //!
-//! Enters: facts of files that were read or found in the database. Leaves: the same for the same identity, without a
-//! question to the database. Bounded: of two generations the older one is dropped when the younger is full.
+//! Enters: facts of files that were read or found in the database. Leaves: the same for the same
+//! identity, without a question to the database. Bounded: of two generations the older one is
+//! dropped when the younger is full.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

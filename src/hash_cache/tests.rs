@@ -11,17 +11,17 @@ use DigestFunction::{Blake3, Sha256};
 const SECOND: i64 = 1_000_000_000;
 
 struct Place {
-    folder: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Place {
     fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        Self { folder }
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        Self { dir }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.dir.path().join(name)
     }
 
     fn file(&self, name: &str, contents: &[u8]) -> PathBuf {
@@ -30,7 +30,8 @@ impl Place {
         path
     }
 
-    /// A file whose times no longer matter, ctime included: that one nobody can set, so the clock is waited for.
+    /// A file whose times no longer matter, ctime included: that one nobody can set, so the clock
+    /// is waited for.
     fn settled(&self, name: &str, contents: &[u8]) -> PathBuf {
         let path = self.file(name, contents);
         let identity = identity(&path).expect("there");
@@ -312,7 +313,7 @@ fn one_link_never_has_two_digests_of_a_file() {
 }
 
 #[test]
-fn missing_files_folders_and_pipes_are_errors_that_name_them() {
+fn missing_files_directories_and_pipes_are_errors_that_name_them() {
     let place = Place::new();
     let pipe = place.path("pipe");
     rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).expect("made");

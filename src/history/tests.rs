@@ -1,9 +1,9 @@
 use super::*;
 
 fn place() -> (tempfile::TempDir, std::path::PathBuf) {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = folder.path().join("state.db");
-    (folder, path)
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("state.db");
+    (dir, path)
 }
 
 fn history(path: &std::path::Path) -> History {
@@ -33,7 +33,7 @@ fn link(number: usize) -> LinkRecord {
 
 #[test]
 fn the_last_compile_is_the_estimate_for_the_next() {
-    let (_folder, path) = place();
+    let (_dir, path) = place();
     let (a, b, c) = (
         ModuleKey::of(b"a"),
         ModuleKey::of(b"b"),
@@ -56,7 +56,7 @@ fn the_last_compile_is_the_estimate_for_the_next() {
 
 #[test]
 fn links_come_back_newest_first_and_whole() {
-    let (_folder, path) = place();
+    let (_dir, path) = place();
     let first = history(&path);
     for number in 0..3 {
         first.record_link(link(number));
@@ -70,7 +70,7 @@ fn links_come_back_newest_first_and_whole() {
 
 #[test]
 fn old_links_and_estimates_are_forgotten() {
-    let (_folder, path) = place();
+    let (_dir, path) = place();
     let history = history(&path);
     for number in 0..1005 {
         history.record_link(link(number));

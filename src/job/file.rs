@@ -1,7 +1,7 @@
 //! Reads a DTLTO job file.
 //!
-//! Enters: a path. Leaves: a checked `JobFile`, or an error that names the file and the field. Keys that are not known
-//! are collected, not refused: lld's documentation lets newer versions add some.
+//! Enters: a path. Leaves: a checked `JobFile`, or an error that names the file and the field. Keys
+//! that are not known are collected, not refused: lld's documentation lets newer versions add some.
 
 use std::path::{Path, PathBuf};
 
@@ -77,8 +77,8 @@ impl JobFile {
     /// Reads and checks the job file at `path`.
     ///
     /// # Errors
-    /// The file cannot be read, a field is missing or of the wrong type, there is no compiler, or a path in it is not
-    /// the path of the file (lld writes U+FFFD for bytes that are not UTF-8).
+    /// The file cannot be read, a field is missing or of the wrong type, there is no compiler, or a
+    /// path in it is not the path of the file (lld writes U+FFFD for bytes that are not UTF-8).
     pub fn read(path: &Path) -> Result<Self, JobFileError> {
         let text = fs_err::read(path).map_err(JobFileError::Unreadable)?;
         Self::parse(path, &text)

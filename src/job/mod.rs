@@ -1,7 +1,8 @@
 //! What lld asks for: one compile per module, as the job file lists them.
 //!
-//! Enters: the path of a DTLTO job file. Leaves: a `JobFile` whose every field is there and makes sense as text. Whether
-//! the files that it names exist and fit together is checked where they are read (`thinlto`, `action`).
+//! Enters: the path of a DTLTO job file. Leaves: a `JobFile` whose every field is there and makes
+//! sense as text. Whether the files that it names exist and fit together is checked where they are
+//! read (`thinlto`, `action`).
 
 mod file;
 
@@ -14,8 +15,8 @@ pub use file::JobFileError;
 pub enum Caller {
     /// lld, by a job file.
     Linker,
-    /// A build system that runs the backends itself, through `relto cc`: one job, whose whole command line are the common
-    /// arguments, and whose object has the name that the build gave it.
+    /// A build system that runs the backends itself, through `relto cc`: one job, whose whole
+    /// command line are the common arguments, and whose object has the name that the build gave it.
     Launcher,
 }
 
@@ -34,7 +35,8 @@ pub struct JobFile {
     pub unknown_keys: Vec<String>,
 }
 
-/// One backend compile: `common_arguments` and then `arguments`, without a shell, in lld's folder.
+/// One backend compile: `common_arguments` and then `arguments`, without a shell, in lld's
+/// directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     pub arguments: Vec<String>,

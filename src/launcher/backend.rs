@@ -1,7 +1,8 @@
 //! Which command lines are ThinLTO backends.
 //!
-//! Enters: a compiler's arguments. Leaves: the module, shard and outputs that they name, or that they are no backend. The
-//! arguments' meanings are `action`'s; a file's first bytes say whether it is bitcode, as they do to clang.
+//! Enters: a compiler's arguments. Leaves: the module, shard and outputs that they name, or that
+//! they are no backend. The arguments' meanings are `action`'s; a file's first bytes say whether it
+//! is bitcode, as they do to clang.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _};
@@ -38,7 +39,8 @@ pub(super) enum Recognized {
     },
 }
 
-/// Whether a command line may be a backend, without looking closer. All others can be left to the compiler at once.
+/// Whether a command line may be a backend, without looking closer. All others can be left to the
+/// compiler at once.
 #[must_use]
 pub fn looks_like_a_backend(words: &[OsString]) -> bool {
     let mut bytes = words.iter().map(|word| word.as_encoded_bytes());
@@ -48,7 +50,8 @@ pub fn looks_like_a_backend(words: &[OsString]) -> bool {
     })
 }
 
-/// Whether a response file may have the option in it, or in another file that it names. Links have long ones without.
+/// Whether a response file may have the option in it, or in another file that it names. Links have
+/// long ones without.
 fn mentions_an_index(file: &OsStr) -> bool {
     let Ok(text) = read_regular(Path::new(file)) else {
         return false;
@@ -68,7 +71,8 @@ fn read_text(path: &str) -> io::Result<String> {
     String::from_utf8(read_regular(Path::new(path))?).map_err(io::Error::other)
 }
 
-/// Reads a command line. Whatever the compiler would refuse by itself is no backend: it has the better message.
+/// Reads a command line. Whatever the compiler would refuse by itself is no backend: it has the
+/// better message.
 pub(super) fn recognize(words: &[String]) -> Recognized {
     let Ok(words) = expand_response_files(words, &mut read_text) else {
         return Recognized::No;
@@ -125,7 +129,7 @@ pub(super) fn last<'a>(arguments: &[Argument<'a>], meaning: Meaning) -> Option<&
     of(arguments, meaning).last()
 }
 
-/// In the current folder, as clang calls it.
+/// In the current directory, as clang calls it.
 pub(super) fn default_output(module: &str, kind: OutputKind) -> String {
     let stem = Path::new(module).file_stem().unwrap_or_default();
     let ending = match kind {
@@ -137,7 +141,8 @@ pub(super) fn default_output(module: &str, kind: OutputKind) -> String {
     format!("{}.{ending}", stem.to_string_lossy())
 }
 
-/// The `-x` that stands before the input decides; without one clang takes what is no source for bitcode here.
+/// The `-x` that stands before the input decides; without one clang takes what is no source for
+/// bitcode here.
 fn is_for_bitcode(arguments: &[Argument<'_>]) -> bool {
     let before = arguments
         .iter()
@@ -158,30 +163,30 @@ fn is_bitcode(path: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// A folder with bitcode `m.o`, a source `s.c`, and nothing else.
-    fn folder() -> tempfile::TempDir {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        fs::write(folder.path().join("m.o"), b"BC\xc0\xderest").expect("written");
-        fs::write(folder.path().join("s.c"), b"int x;").expect("written");
-        folder
+    /// A directory with bitcode `m.o`, a source `s.c`, and nothing else.
+    fn dir() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        fs::write(dir.path().join("m.o"), b"BC\xc0\xderest").expect("written");
+        fs::write(dir.path().join("s.c"), b"int x;").expect("written");
+        dir
     }
 
-    fn recognized(folder: &Path, line: &str) -> Recognized {
-        let line = line.replace("DIR", &folder.display().to_string());
+    fn recognized(dir: &Path, line: &str) -> Recognized {
+        let line = line.replace("DIR", &dir.display().to_string());
         let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
         recognize(&words)
     }
 
     #[test]
     fn a_backend_is_known_by_index_and_bitcode() {
-        let folder = folder();
+        let dir = dir();
         for line in [
             "-O2 -x ir -fthinlto-index=i -c -o o.o DIR/m.o",
             "-c DIR/m.o -fthinlto-index=i -oo.o",
             "-fthinlto-index=old -fthinlto-index=i -c -o o.o -- DIR/m.o",
             "-include a.h -DX -Wp,-MMD,d -Xclang -x -mllvm -y -fthinlto-index=i -c -o o.o DIR/m.o",
         ] {
-            let Recognized::Yes(backend) = recognized(folder.path(), line) else {
+            let Recognized::Yes(backend) = recognized(dir.path(), line) else {
                 panic!("{line}");
             };
             assert_eq!((&backend.index[..], &backend.object[..]), ("i", "o.o"));
@@ -191,9 +196,9 @@ mod tests {
 
     #[test]
     fn an_object_without_a_name_is_called_as_clang_calls_it() {
-        let folder = folder();
+        let dir = dir();
         let line = "-fthinlto-index=i -c DIR/m.o";
-        let Recognized::Yes(backend) = recognized(folder.path(), line) else {
+        let Recognized::Yes(backend) = recognized(dir.path(), line) else {
             panic!("a backend");
         };
         assert_eq!(backend.object, "m.o");
@@ -203,7 +208,7 @@ mod tests {
             ("-c -emit-llvm", "m.bc"),
         ] {
             let line = format!("-fthinlto-index=i {flags} DIR/m.o");
-            let object = match recognized(folder.path(), &line) {
+            let object = match recognized(dir.path(), &line) {
                 Recognized::Yes(Backend { object, .. }) | Recognized::Unclear { object, .. } => {
                     object
                 }
@@ -215,7 +220,7 @@ mod tests {
 
     #[test]
     fn everything_else_is_left_to_the_compiler() {
-        let folder = folder();
+        let dir = dir();
         for line in [
             "-c DIR/s.c -o o.o",
             "-c DIR/s.c -fthinlto-index=i -o o.o",
@@ -228,15 +233,15 @@ mod tests {
             "-c DIR/m.o -fthinlto-index=i -### -o o.o",
             "-E DIR/m.o -fthinlto-index=i -o o.i",
         ] {
-            assert_eq!(recognized(folder.path(), line), Recognized::No, "{line}");
+            assert_eq!(recognized(dir.path(), line), Recognized::No, "{line}");
         }
     }
 
     #[test]
     fn a_value_of_an_unknown_option_makes_the_module_unclear() {
-        let folder = folder();
+        let dir = dir();
         let line = "-c --of-tomorrow value DIR/m.o -fthinlto-index=i -o o.o";
-        let Recognized::Unclear { reason, .. } = recognized(folder.path(), line) else {
+        let Recognized::Unclear { reason, .. } = recognized(dir.path(), line) else {
             panic!("unclear");
         };
         assert!(reason.contains("`value`"), "{reason}");
@@ -244,20 +249,17 @@ mod tests {
 
     #[test]
     fn a_response_file_may_hold_the_arguments() {
-        let folder = folder();
-        let text = format!(
-            "-c -fthinlto-index=i\n-o o.o {}/m.o",
-            folder.path().display()
-        );
-        fs::write(folder.path().join("args"), text).expect("written");
-        let named = |name: &str| OsString::from(format!("@{}/{name}", folder.path().display()));
+        let dir = dir();
+        let text = format!("-c -fthinlto-index=i\n-o o.o {}/m.o", dir.path().display());
+        fs::write(dir.path().join("args"), text).expect("written");
+        let named = |name: &str| OsString::from(format!("@{}/{name}", dir.path().display()));
         assert!(looks_like_a_backend(&[named("args")]));
-        fs::write(folder.path().join("more"), "@args").expect("written");
+        fs::write(dir.path().join("more"), "@args").expect("written");
         assert!(looks_like_a_backend(&[named("more")]));
-        fs::write(folder.path().join("objects"), "a.o b.o -o app").expect("written");
+        fs::write(dir.path().join("objects"), "a.o b.o -o app").expect("written");
         assert!(!looks_like_a_backend(&[named("objects"), named("missing")]));
         assert!(matches!(
-            recognized(folder.path(), "@DIR/args"),
+            recognized(dir.path(), "@DIR/args"),
             Recognized::Yes(_)
         ));
         assert!(!looks_like_a_backend(&["-c".into(), "a.c".into()]));

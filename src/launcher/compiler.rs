@@ -1,7 +1,7 @@
 //! The compiler behind the launcher.
 //!
-//! Enters: the name that relto was called by, or the compiler that it was told. Leaves: the compiler's own path, found
-//! behind relto in `PATH`; and at last the compiler itself, by `exec`.
+//! Enters: the name that relto was called by, or the compiler that it was told. Leaves: the
+//! compiler's own path, found behind relto in `PATH`; and at last the compiler itself, by `exec`.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -12,14 +12,14 @@ use std::process::Command;
 
 use fs_err as fs;
 
-use crate::process::{Leash, Slot};
+use crate::process::{ExitNotifier, Slot};
 
 /// What a link to relto may be called besides compilers of a name with `clang` in it.
 const GENERIC: [&str; 2] = ["cc", "c++"];
 const PREFIX: &str = "relto-";
 
-/// The compiler that relto stands for when it is called by the name `called`: `relto-clang++` stands for `clang++`, and so does
-/// a link called `clang++`.
+/// The compiler that relto stands for when it is called by the name `called`: `relto-clang++`
+/// stands for `clang++`, and so does a link called `clang++`.
 #[must_use]
 pub fn masked(called: &OsStr) -> Option<String> {
     let name = Path::new(called).file_name()?.to_str()?;
@@ -27,12 +27,12 @@ pub fn masked(called: &OsStr) -> Option<String> {
     (name.contains("clang") || GENERIC.contains(&name)).then(|| name.to_owned())
 }
 
-/// The first program called `name` in the folders of `path` that is not relto itself.
+/// The first program called `name` in the directories of `path` that is not relto itself.
 #[must_use]
 pub fn behind(name: &str, path: &OsStr) -> Option<PathBuf> {
     let itself = std::env::current_exe().ok().and_then(|it| identity(&it));
     std::env::split_paths(path)
-        .map(|folder| folder.join(name))
+        .map(|dir| dir.join(name))
         .find(|program| {
             let found = identity(program);
             found.is_some() && found != itself && is_executable(program)
@@ -54,23 +54,28 @@ pub const HOLDS_SLOT: &str = "RELTO_HOLDS_SLOT";
 
 /// What a compiler holds from its start to its end.
 #[derive(Debug, Default)]
-pub struct Held {
+pub struct InheritedOnExec {
     /// Its place on this machine.
     pub slot: Option<Slot>,
     /// What waits for its end.
-    pub leash: Option<Leash>,
+    pub exit_notifier: Option<ExitNotifier>,
 }
 
-/// Does not return unless the compiler cannot be started. It gets the name that it is called by, the arguments as they are,
-/// and everything else that this process has; what is held is free when it ends.
+/// Does not return unless the compiler cannot be started. It gets the name that it is called by,
+/// the arguments as they are, and everything else that this process has; what is inherited is free
+/// when it ends.
 #[must_use]
-pub fn become_the_compiler(compiler: &OsStr, words: &[OsString], held: Held) -> io::Error {
+pub fn become_the_compiler(
+    compiler: &OsStr,
+    words: &[OsString],
+    inherited: InheritedOnExec,
+) -> io::Error {
     let mut command = Command::new(compiler);
     command.args(words);
-    if let Some(leash) = held.leash {
-        leash.survive_exec();
+    if let Some(exit_notifier) = inherited.exit_notifier {
+        exit_notifier.survive_exec();
     }
-    if let Some(slot) = held.slot {
+    if let Some(slot) = inherited.slot {
         slot.survive_exec();
         command.env(HOLDS_SLOT, "1");
     }
@@ -97,9 +102,9 @@ mod tests {
 
     #[test]
     fn the_compiler_is_the_next_one_in_the_path_that_is_not_relto() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dir = tempfile::tempdir().expect("a temporary directory");
         let place = |name: &str| {
-            let place = folder.path().join(name);
+            let place = dir.path().join(name);
             fs::create_dir(&place).expect("made");
             place
         };

@@ -1,7 +1,8 @@
 //! Which command lines leave modules for a ThinLTO link.
 //!
-//! Enters: a compiler's arguments. Leaves: the files that will be modules when the compiler has done its work. What they are in
-//! the end is for those to see who read them; a response file is not looked into.
+//! Enters: a compiler's arguments. Leaves: the files that will be modules when the compiler has
+//! done its work. What they are in the end is for those to see who read them; a response file is
+//! not looked into.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -56,7 +57,8 @@ fn is_thin(arguments: &[Argument<'_>]) -> bool {
     lto.next_back().is_some_and(|it| it.value == Some("thin"))
 }
 
-/// As clang calls a module that it is asked for as an object. Who asks by `-emit-llvm` asks for no link.
+/// As clang calls a module that it is asked for as an object. Who asks by `-emit-llvm` asks for no
+/// link.
 fn default_name(source: &str) -> String {
     let stem = Path::new(source).file_stem().unwrap_or_default();
     format!("{}.o", stem.to_string_lossy())

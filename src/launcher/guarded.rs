@@ -1,7 +1,8 @@
 //! A backend that is no job: the compiler does it alone, but its object is looked at.
 //!
-//! Enters: the command line and the object's name. Leaves: how the compiler ended and what it said, or why what it left is no
-//! object. Needed because clang exits 0 with an empty object when something is wrong with a shard or an import.
+//! Enters: the command line and the object's name. Leaves: how the compiler ended and what it said,
+//! or why what it left is no object. Needed because clang exits 0 with an empty object when
+//! something is wrong with a shard or an import.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _};
@@ -46,7 +47,8 @@ impl Hinted for GuardedError {
 /// Runs `compiler words...` here, as it is, and removes what it leaves if that cannot be right.
 ///
 /// # Errors
-/// The compiler cannot be started, was cancelled, or claims a success that it had not. A compiler that fails is no error.
+/// The compiler cannot be started, was cancelled, or claims a success that it had not. A compiler
+/// that fails is no error.
 pub async fn run_guarded(
     compiler: &OsStr,
     words: &[OsString],
@@ -63,7 +65,7 @@ pub async fn run_guarded(
     let invocation = Invocation {
         arguments,
         environment: Environment::Inherited,
-        folder: ".".into(),
+        dir: ".".into(),
         confinement: None,
     };
     let finished = spawner.run(&invocation, cancel).await?;
@@ -98,8 +100,8 @@ fn fault(finished: &Finished, object: &str, kind: OutputKind) -> Option<GuardedE
     })
 }
 
-/// What `words` ask for, as far as they say it: which format an object has that is for no named target, is the compiler's to
-/// know.
+/// What `words` ask for, as far as they say it: which format an object has that is for no named
+/// target, is the compiler's to know.
 fn kind(words: &[OsString]) -> OutputKind {
     let words = words.iter().map(|word| word.to_str().map(str::to_owned));
     let words: Vec<String> = words.collect::<Option<_>>().unwrap_or_default();

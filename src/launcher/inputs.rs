@@ -1,8 +1,9 @@
 //! What a backend reads, out of its index shard.
 //!
-//! Enters: a backend. Leaves: the modules that it imports from, or the reason why its object would be wrong, found before
-//! anything runs: the compiler exits 0 then. A shard that is no file is left to the compiler. Whether the modules are the
-//! right ones is found out where they are read (`link`).
+//! Enters: a backend. Leaves: the modules that it imports from, or the reason why its object would
+//! be wrong, found before anything runs: the compiler exits 0 then. A shard that is no file is left
+//! to the compiler. Whether the modules are the right ones is found out where they are read
+//! (`link`).
 
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
@@ -59,7 +60,7 @@ impl Hinted for InputError {
                  (`llvm-ar t` lists them, `--start-lib` and `--end-lib` make an archive of them)"
             }
             Self::Missing { .. } => {
-                "names in an index are relative to the folder of the thin link: run the backend there, or build the module"
+                "names in an index are relative to the directory of the thin link: run the backend there, or build the module"
             }
             Self::Unspeakable { .. } => {
                 "lld before LLVM 23 writes names that are not ASCII wrongly, and clang would then drop code without a word: \
@@ -124,7 +125,8 @@ pub(super) fn imports(backend: &Backend) -> Result<Imports, InputError> {
     }
 }
 
-/// What the list that `--thinlto-emit-imports-files` leaves beside the shard says otherwise. The shard is what counts.
+/// What the list that `--thinlto-emit-imports-files` leaves beside the shard says otherwise. The
+/// shard is what counts.
 pub(super) fn doubt(backend: &Backend, imports: &[String]) -> Option<String> {
     let stem = backend.index.strip_suffix(".thinlto.bc")?;
     let list = format!("{stem}.imports");

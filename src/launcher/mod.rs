@@ -1,8 +1,9 @@
 //! A compiler's command line, and what relto is to do with it.
 //!
-//! Enters: the words after `relto cc`. Leaves: a `Decision`: become the compiler at once, or run a ThinLTO backend as the
-//! one job of a link. A build runs its compiler thousands of times for other things than backends, so what decides for
-//! those comes first and opens no file. Running the job is the business of `link`.
+//! Enters: the words after `relto cc`. Leaves: a `Decision`: become the compiler at once, or run a
+//! ThinLTO backend as the one job of a link. A build runs its compiler thousands of times for other
+//! things than backends, so what decides for those comes first and opens no file. Running the job
+//! is the business of `link`.
 
 mod backend;
 mod compiler;
@@ -18,7 +19,7 @@ use crate::fs::remove_if_there;
 use crate::job::{Caller, Job, JobFile};
 
 pub use backend::looks_like_a_backend;
-pub use compiler::{HOLDS_SLOT, Held, become_the_compiler, behind, masked};
+pub use compiler::{HOLDS_SLOT, InheritedOnExec, become_the_compiler, behind, masked};
 pub use front_end::{may_leave_a_module, modules};
 pub use guarded::{GuardedError, run_guarded};
 pub use inputs::InputError;
@@ -38,12 +39,13 @@ pub enum Decision {
     },
 }
 
-/// Decides about `compiler words...`, started in `folder`, which is only named. `words` that look like a backend are read
-/// whole, response files and the index shard with them.
+/// Decides about `compiler words...`, started in `dir`, which is only named. `words` that look like
+/// a backend are read whole, response files and the index shard with them.
 ///
 /// # Errors
-/// It is a backend, and its shard or its inputs are such that the compiler would exit 0 with a wrong object.
-pub fn decide(compiler: &OsStr, words: &[OsString], folder: &str) -> Result<Decision, InputError> {
+/// It is a backend, and its shard or its inputs are such that the compiler would exit 0 with a
+/// wrong object.
+pub fn decide(compiler: &OsStr, words: &[OsString], dir: &str) -> Result<Decision, InputError> {
     let Some((compiler, words)) = compiler.to_str().zip(texts(words)) else {
         return Ok(Decision::PassThrough);
     };
@@ -79,7 +81,7 @@ pub fn decide(compiler: &OsStr, words: &[OsString], folder: &str) -> Result<Deci
     };
     let file = JobFile {
         caller: Caller::Launcher,
-        linker_output: format!("backends in {folder}"),
+        linker_output: format!("backends in {dir}"),
         common_arguments,
         common_inputs: Vec::new(),
         jobs: vec![job],

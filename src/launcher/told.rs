@@ -1,7 +1,8 @@
 //! Warnings that a build hears once, though it starts relto a thousand times.
 //!
-//! Enters: the text of a warning. Leaves: whether to show it. An empty file of relto's own folder, named after the text, is as
-//! old as the last time that it was shown. Where that cannot be kept, everything is news.
+//! Enters: the text of a warning. Leaves: whether to show it. An empty file of relto's own
+//! directory, named after the text, is as old as the last time that it was shown. Where that cannot
+//! be kept, everything is news.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,8 @@ use crate::digest::DigestFunction;
 /// How long a warning is no news.
 const SILENCE: Duration = Duration::from_mins(10);
 
-/// How long nobody tries what has just failed: as long as a build needs to notice that a farm is back.
+/// How long nobody tries what has just failed: as long as a build needs to notice that a farm is
+/// back.
 const RESPITE: Duration = Duration::from_secs(30);
 
 /// What is older says nothing to anybody, and is removed when something new is noted.
@@ -23,15 +25,15 @@ const MEMORY: Duration = Duration::from_hours(24);
 /// What was told lately.
 #[derive(Debug, Clone)]
 pub struct Told {
-    folder: Option<PathBuf>,
+    dir: Option<PathBuf>,
 }
 
 impl Told {
-    /// Remembers in `folder`, which is made when it is needed.
+    /// Remembers in `dir`, which is made when it is needed.
     #[must_use]
-    pub fn new(folder: Option<&Path>) -> Self {
+    pub fn new(dir: Option<&Path>) -> Self {
         Self {
-            folder: folder.map(|folder| folder.join("told")),
+            dir: dir.map(|dir| dir.join("told")),
         }
     }
 
@@ -52,25 +54,25 @@ impl Told {
     }
 
     fn touch(&self, text: &str) -> io::Result<()> {
-        let Some(folder) = &self.folder else {
+        let Some(dir) = &self.dir else {
             return Ok(());
         };
-        fs::create_dir_all(folder)?;
-        let file = fs::File::create(file(folder, text))?;
-        forget_the_old(folder);
+        fs::create_dir_all(dir)?;
+        let file = fs::File::create(file(dir, text))?;
+        forget_the_old(dir);
         file.set_modified(SystemTime::now())
     }
 
     fn age(&self, text: &str) -> Option<Duration> {
-        let found = fs::metadata(file(self.folder.as_ref()?, text)).ok()?;
+        let found = fs::metadata(file(self.dir.as_ref()?, text)).ok()?;
         found.modified().ok()?.elapsed().ok()
     }
 
     fn note(&self, text: &str) -> io::Result<bool> {
-        let Some(folder) = &self.folder else {
+        let Some(dir) = &self.dir else {
             return Ok(true);
         };
-        let path = file(folder, text);
+        let path = file(dir, text);
         let lately = |found: std::fs::Metadata| {
             let age = found.modified().ok().and_then(|time| time.elapsed().ok());
             age.is_some_and(|age| age < SILENCE)
@@ -78,14 +80,14 @@ impl Told {
         if self.age(text).is_some_and(|age| age < SILENCE) {
             return Ok(false);
         }
-        fs::create_dir_all(folder)?;
+        fs::create_dir_all(dir)?;
         match fs::OpenOptions::new()
             .write(true)
             .create_new(true)
             .open(&path)
         {
             Ok(_) => {
-                forget_the_old(folder);
+                forget_the_old(dir);
                 Ok(true)
             }
             // Old, or made by another process at this moment, which then tells it.
@@ -101,8 +103,8 @@ impl Told {
 }
 
 /// There is a file for each text that was ever told; what cannot be removed stays.
-fn forget_the_old(folder: &Path) {
-    let Ok(entries) = fs::read_dir(folder) else {
+fn forget_the_old(dir: &Path) {
+    let Ok(entries) = fs::read_dir(dir) else {
         return;
     };
     for entry in entries.flatten() {
@@ -114,9 +116,9 @@ fn forget_the_old(folder: &Path) {
     }
 }
 
-fn file(folder: &Path, text: &str) -> PathBuf {
+fn file(dir: &Path, text: &str) -> PathBuf {
     let digest = DigestFunction::Sha256.digest(text.as_bytes());
-    folder.join(&digest.hex()[..32])
+    dir.join(&digest.hex()[..32])
 }
 
 #[cfg(test)]
@@ -125,13 +127,13 @@ mod tests {
 
     #[test]
     fn a_warning_is_news_once_and_again_when_it_is_old() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let told = Told::new(Some(folder.path()));
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let told = Told::new(Some(dir.path()));
         assert!(told.is_news("a"));
         assert!(!told.is_news("a"));
         assert!(told.is_news("b"));
         let long_ago = SystemTime::now() - SILENCE * 2;
-        for entry in fs::read_dir(folder.path().join("told")).expect("a folder") {
+        for entry in fs::read_dir(dir.path().join("told")).expect("a directory") {
             let file = fs::File::options()
                 .write(true)
                 .open(entry.expect("an entry").path())
@@ -144,14 +146,14 @@ mod tests {
 
     #[test]
     fn what_failed_is_left_alone_for_a_while() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let told = Told::new(Some(folder.path()));
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let told = Told::new(Some(dir.path()));
         assert!(!told.has_failed("farm"));
         told.failed("farm");
         assert!(told.has_failed("farm"));
         let file = fs::File::options()
             .write(true)
-            .open(file(&folder.path().join("told"), "farm"))
+            .open(file(&dir.path().join("told"), "farm"))
             .expect("opened");
         file.set_modified(SystemTime::now() - RESPITE * 2)
             .expect("aged");
@@ -160,10 +162,10 @@ mod tests {
 
     #[test]
     fn what_was_told_long_ago_is_forgotten_when_something_new_is_told() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let told = Told::new(Some(folder.path()));
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let told = Told::new(Some(dir.path()));
         assert!(told.is_news("old") && told.is_news("lately"));
-        let place = folder.path().join("told");
+        let place = dir.path().join("told");
         let age = |text: &str, age: Duration| {
             let file = fs::File::options()
                 .write(true)

@@ -1,8 +1,9 @@
 //! Modules that are known, and at the farm, before the link that needs them.
 //!
-//! Enters: files that were compiled a while or a moment ago, perhaps the compiler of the link to come, and that link's options.
-//! Leaves: digests in the hash cache, and the modules in the farm's CAS, where the link finds both. Says of each file what
-//! became of it. No link relies on any of this: it asks for what it needs as ever, and sends what is not there.
+//! Enters: files that were compiled a while or a moment ago, perhaps the compiler of the link to
+//! come, and that link's options. Leaves: digests in the hash cache, and the modules in the farm's
+//! CAS, where the link finds both. Says of each file what became of it. No link relies on any of
+//! this: it asks for what it needs as ever, and sends what is not there.
 
 mod hash;
 
@@ -100,8 +101,8 @@ pub struct Wanted {
     pub compiler: Option<String>,
 }
 
-/// Prepares all of `wanted` in a process that has nothing else to do. `tell` hears of each file as it is done, in no order; one
-/// that cannot be read or sent keeps no other from it.
+/// Prepares all of `wanted` in a process that has nothing else to do. `tell` hears of each file as
+/// it is done, in no order; one that cannot be read or sent keeps no other from it.
 ///
 /// # Errors
 /// The farm or the compiler cannot be used at all.
@@ -115,27 +116,29 @@ pub async fn send(
     site.prefetch(wanted, options, events, tell).await
 }
 
-/// Under this name a farm is remembered that was away, or takes nothing: it is left alone for a moment.
+/// Under this name a farm is remembered that was away, or takes nothing: it is left alone for a
+/// moment.
 fn absence(farm: &FarmOptions) -> String {
     format!("sending ahead to {}", farm.address())
 }
 
 /// Whether it is worth following a compile: the farm was not away a moment ago.
 #[must_use]
-pub fn is_worth_it(farm: &FarmOptions, state_folder: Option<&Path>) -> bool {
-    !Told::new(state_folder).has_failed(&absence(farm))
+pub fn is_worth_it(farm: &FarmOptions, state_dir: Option<&Path>) -> bool {
+    !Told::new(state_dir).has_failed(&absence(farm))
 }
 
 impl Site {
-    /// Prepares what a compile has left behind, in the background. Files that it has not left are left out, and the compiler
-    /// goes along now and then only: it is large, but the same for all. Gives how many modules have been sent.
+    /// Prepares what a compile has left behind, in the background. Files that it has not left are
+    /// left out, and the compiler goes along now and then only: it is large, but the same for all.
+    /// Gives how many modules have been sent.
     ///
     /// # Errors
     /// Of all that went wrong the last. There is nobody to tell but the log.
     pub async fn follow(&self, mut wanted: Wanted, options: &Options) -> Result<u64, AheadError> {
-        let is_there = |file: &PathBuf| options.surroundings.at(file).is_file();
+        let is_there = |file: &PathBuf| options.client_context.resolve(file).is_file();
         wanted.files.retain(is_there);
-        let told = Told::new(options.state_folder.as_deref());
+        let told = Told::new(options.state_dir.as_deref());
         let Some(farm) = &options.farm else {
             return Ok(0);
         };
@@ -224,7 +227,7 @@ impl Ahead<'_> {
 
     /// Hashes one file and sees to it that the farm has it.
     async fn module(&self, file: &Path) -> Result<Fate, AheadError> {
-        let host = self.options.surroundings.at(file);
+        let host = self.options.client_context.resolve(file);
         wait_until_settled(&host).await;
         let digest = match self.hash(&host).await {
             Ok(Ok(digest)) => digest,
@@ -263,7 +266,8 @@ impl Ahead<'_> {
             .map_or(DigestFunction::Sha256, Client::digest_function)
     }
 
-    /// Hashes the compiler with all that it loads, and sees to it that the farm has it, unless workers have their own.
+    /// Hashes the compiler with all that it loads, and sees to it that the farm has it, unless
+    /// workers have their own.
     async fn compiler(&self, compiler: String) -> Result<(), AheadError> {
         let (options, named) = (self.options.clone(), compiler.clone());
         let (state, hash_cache) = (Arc::clone(&self.site.state), Arc::clone(&self.hash_cache));

@@ -1,9 +1,10 @@
-//! What only the compiler itself can say: its target, where it looks for configuration files, what `native` means.
+//! What only the compiler itself can say: its target, where it looks for configuration files, what
+//! `native` means.
 //!
-//! Enters: a toolchain and a link's common arguments. Leaves: arguments that mean the same on any machine, with the
-//! compiler's configuration files written out, or the reason why there are none. Every question is asked once and the
-//! answer remembered under the content of the compiler (and, for `native`, under the processor), so that a warm link
-//! starts no process.
+//! Enters: a toolchain and a link's common arguments. Leaves: arguments that mean the same on any
+//! machine, with the compiler's configuration files written out, or the reason why there are none.
+//! Every question is asked once and the answer remembered under the content of the compiler (and,
+//! for `native`, under the processor), so that a warm link starts no process.
 
 use std::path::PathBuf;
 
@@ -15,12 +16,12 @@ use crate::action::native;
 use crate::action::response::{expand_response_files, tokenize_config};
 use crate::action::toolchain_tree::ToolFile;
 use crate::answers::answer;
+use crate::client_context::ClientContext;
 use crate::digest::{Digest, DigestFunction};
 use crate::job::Caller;
 use crate::state::State;
-use crate::surroundings::Surroundings;
 use crate::toolchain::Toolchain;
-use crate::toolchain::config::{self, ConfigError, ConfigFolders};
+use crate::toolchain::config::{self, ConfigDirs, ConfigError};
 
 /// The compiler of a link.
 #[derive(Debug)]
@@ -30,22 +31,22 @@ pub(super) struct Compiler {
     pub(super) target: String,
     /// What the compiler calls itself, release and all.
     pub(super) version: String,
-    pub(super) config_folders: ConfigFolders,
-    surroundings: Surroundings,
+    pub(super) config_dirs: ConfigDirs,
+    client_context: ClientContext,
 }
 
 impl Compiler {
-    /// Asks for target and configuration folders.
+    /// Asks for target and configuration directories.
     pub(super) fn ask(
         toolchain: &Toolchain,
         files: &[ToolFile],
-        surroundings: &Surroundings,
+        client_context: &ClientContext,
         state: &State,
     ) -> Result<Self, ToolsError> {
         let identity = identity(toolchain, files);
         let question = format!("{identity} -v");
         let said = answer(state, &question, || {
-            config::verbose_version(&toolchain.called_as, surroundings)
+            config::verbose_version(&toolchain.called_as, client_context)
         })?;
         let target = said.lines().find_map(|line| line.strip_prefix("Target: "));
         let version = said.lines().find(|line| line.contains("version"));
@@ -54,17 +55,18 @@ impl Compiler {
             path: toolchain.called_as.clone(),
             identity,
             target: target.unwrap_or_default().trim().to_owned(),
-            config_folders: ConfigFolders::parse(&said),
-            surroundings: surroundings.clone(),
+            config_dirs: ConfigDirs::parse(&said),
+            client_context: client_context.clone(),
         })
     }
 
-    pub(super) fn has_config_folders(&self) -> bool {
-        self.config_folders.system.is_some() || self.config_folders.user.is_some()
+    pub(super) fn has_config_dirs(&self) -> bool {
+        self.config_dirs.system.is_some() || self.config_dirs.user.is_some()
     }
 
-    /// `words`, a link's common arguments, in a form that means the same anywhere; what stands before all other arguments goes
-    /// into `configuration`. The error is the reason why this compiler's jobs can only run in place.
+    /// `words`, a link's common arguments, in a form that means the same anywhere; what stands
+    /// before all other arguments goes into `configuration`. The error is the reason why this
+    /// compiler's jobs can only run in place.
     pub(super) fn portable(
         &self,
         toolchain: &Toolchain,
@@ -74,7 +76,7 @@ impl Compiler {
         configuration: &mut Vec<String>,
     ) -> Result<Vec<String>, String> {
         let words = expand_response_files(words, &mut |path| {
-            fs::read_to_string(self.surroundings.at(path))
+            fs::read_to_string(self.client_context.resolve(path))
         })
         .map_err(|error| error.to_string())?;
         let (mode, words) = match caller {
@@ -98,8 +100,8 @@ impl Compiler {
         Ok(words)
     }
 
-    /// Takes options that choose configuration files out of the arguments, and puts what the files say before the others,
-    /// where clang would read it.
+    /// Takes options that choose configuration files out of the arguments, and puts what the files
+    /// say before the others, where clang would read it.
     fn without_configuration(
         &self,
         toolchain: &Toolchain,
@@ -124,7 +126,7 @@ impl Compiler {
             .flat_map(|argument| argument.words.to_vec());
         let mut words = Vec::new();
         let question: Vec<_> = question.collect();
-        for file in config::loaded(&self.path, &question, &self.surroundings)? {
+        for file in config::loaded(&self.path, &question, &self.client_context)? {
             words.extend(tokenize_config(&file.text));
         }
         configuration.push("--no-default-config".to_owned());
@@ -138,7 +140,7 @@ impl Compiler {
         let asked = native::question(&parsed);
         let question = format!("{} native {} {asked:?}", self.identity, processor());
         let said = answer(state, &question, || {
-            let native = native::ask(&self.path, &asked, &self.surroundings)
+            let native = native::ask(&self.path, &asked, &self.client_context)
                 .map_err(|error| error.to_string())?;
             Ok::<_, String>(native.join("\n"))
         })?;
@@ -147,8 +149,8 @@ impl Compiler {
     }
 }
 
-/// A program that is many (`llvm clang`) is told which one to be by words before the first option; lld passes them on as
-/// `--thinlto-remote-compiler-prepend-arg`.
+/// A program that is many (`llvm clang`) is told which one to be by words before the first option;
+/// lld passes them on as `--thinlto-remote-compiler-prepend-arg`.
 fn multi_call(words: &[String]) -> (&[String], &[String]) {
     let options = words
         .iter()
@@ -166,7 +168,8 @@ fn identity(toolchain: &Toolchain, files: &[ToolFile]) -> Digest {
     hasher.finish()
 }
 
-/// What clang looks at to find out what `native` means: the processor, without what changes from moment to moment.
+/// What clang looks at to find out what `native` means: the processor, without what changes from
+/// moment to moment.
 fn processor() -> Digest {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let lasting = |line: &&str| {

@@ -1,7 +1,8 @@
 //! The way to the farm, made for one link or kept for many.
 //!
-//! Enters: `FarmOptions`. Leaves: a client of the link's own. In a process that outlives its links the connections behind it,
-//! what the farm said of itself, and what is known of its CAS are those of the links before.
+//! Enters: `FarmOptions`. Leaves: a client of the link's own. In a process that outlives its links
+//! the connections behind it, what the farm said of itself, and what is known of its CAS are those
+//! of the links before.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! Results on their way to the linker and into the cache.
 //!
-//! Enters: cached or fresh results. Leaves: outputs in their real places, messages shown, good results kept. A result
-//! from the cache passes the same guard as a fresh one; one that fails it is a miss.
+//! Enters: cached or fresh results. Leaves: outputs in their real places, messages shown, good
+//! results kept. A result from the cache passes the same guard as a fresh one; one that fails it is
+//! a miss.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -105,7 +106,8 @@ impl Delivery {
         Ok(())
     }
 
-    /// Gives `job` the result of another job of the same action, which is in the cache if it may be.
+    /// Gives `job` the result of another job of the same action, which is in the cache if it may
+    /// be.
     pub(super) fn shared(&self, job: &Planned, compiled: &Compiled) -> Result<(), DeliveryError> {
         let PlannedForm::Hermetic(hermetic) = &job.form else {
             unreachable!("what runs in place is equal to nothing");

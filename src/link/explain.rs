@@ -1,7 +1,8 @@
 //! What the key of each job is made of.
 //!
-//! Enters: a job file. Leaves: for each job its ingredients, one by one, under names that stay the same from link to link, so
-//! that two links can be held against each other; or why the job has no key. Nothing is run but what a link asks the compiler.
+//! Enters: a job file. Leaves: for each job its ingredients, one by one, under names that stay the
+//! same from link to link, so that two links can be held against each other; or why the job has no
+//! key. Nothing is run but what a link asks the compiler.
 
 use std::sync::Arc;
 
@@ -73,7 +74,7 @@ pub fn explain(file: &JobFile, options: &Options) -> Result<Vec<Explanation>, Li
             hash_cache: &hash_cache,
             delivery: &delivery,
             events: &events,
-            surroundings: &options.surroundings,
+            client_context: &options.client_context,
         };
         let key = key(&planner, job, &tools).unwrap_or_else(|| {
             drop(events);
@@ -111,11 +112,11 @@ fn key_of(hermetic: &Hermetic, tools: &Tools) -> Key {
         known_as,
     };
     let mut ingredients = Vec::new();
-    let terms = tools.terms();
-    if !terms.salt.is_empty() {
-        ingredients.push(ingredient("salt".to_owned(), terms.salt.clone(), None));
+    let template = tools.template();
+    if !template.salt.is_empty() {
+        ingredients.push(ingredient("salt".to_owned(), template.salt.clone(), None));
     }
-    for (name, value) in &terms.environment {
+    for (name, value) in &template.environment {
         ingredients.push(ingredient(format!("variable {name}"), value.clone(), None));
     }
     for file in &tools.tree().files {

@@ -1,7 +1,8 @@
 //! The farm of a link: what is told of its troubles, and what it gets back.
 //!
-//! Enters: `FarmOptions`, a connected executor, failures of jobs. Leaves: each kind of trouble told once, and results of
-//! this machine in the farm's cache. How it is reached is said in `connections`.
+//! Enters: `FarmOptions`, a connected executor, failures of jobs. Leaves: each kind of trouble told
+//! once, and results of this machine in the farm's cache. How it is reached is said in
+//! `connections`.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -25,7 +26,8 @@ use crate::task::{Task, spawn};
 /// Results on their way to the farm at a time; each holds an object in memory.
 const STORING: usize = 8;
 
-/// For what nobody needs, offered results and executions to be cancelled, the end of a link waits this part of its time.
+/// For what nobody needs, offered results and executions to be cancelled, the end of a link waits
+/// this part of its time.
 const PART: u32 = 40;
 const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(3);
@@ -114,7 +116,8 @@ impl Farm {
         Ok(())
     }
 
-    /// Whether this machine may run what the farm did not; if so, why is told, once for each kind of trouble.
+    /// Whether this machine may run what the farm did not; if so, why is told, once for each kind
+    /// of trouble.
     pub(super) fn let_go(&self, job: &Planned, fallen: Fallen) -> Result<(), Box<JobFailure>> {
         let farm = self.options.address();
         let module = &job.module;
@@ -169,8 +172,8 @@ impl Farm {
         }
     }
 
-    /// After a good local run of a job that fell: tells where the farm was wrong, and gives it what is right.
-    /// A job that this machine was merely faster with is given in passing.
+    /// After a good local run of a job that fell: tells where the farm was wrong, and gives it what
+    /// is right. A job that this machine was merely faster with is given in passing.
     pub(super) async fn compiled_here(&self, job: &Arc<Planned>, compiled: &Arc<Compiled>) {
         let Some(fallen) = job.fallen.get() else {
             self.offer(job, compiled);

@@ -1,8 +1,8 @@
 //! One link, from the job file to the exit code.
 //!
-//! Enters: a job file and the options that concern it. Leaves: every object where lld looks for it, or the reason why
-//! not. Owns cancellation: when one job fails, or lld is gone, everything stops. What the user sees of it is told in
-//! events.
+//! Enters: a job file and the options that concern it. Leaves: every object where lld looks for it,
+//! or the reason why not. Owns cancellation: when one job fails, or lld is gone, everything stops.
+//! What the user sees of it is told in events.
 
 pub mod ahead;
 mod compiler;
@@ -35,6 +35,7 @@ pub use self::site::Site;
 pub use self::tools::ToolchainSource;
 use self::tools::{Tools, ToolsError};
 pub use self::verdict::Verdict;
+use crate::client_context::ClientContext;
 use crate::error::Hinted;
 use crate::events::{Events, JobId};
 use crate::exec::JobFailure;
@@ -43,7 +44,6 @@ use crate::hash_cache::HashCache;
 use crate::job::JobFile;
 use crate::process::Slots;
 use crate::reapi::ConnectError;
-use crate::surroundings::Surroundings;
 
 /// Why a link failed.
 #[derive(Debug, thiserror::Error)]
@@ -109,8 +109,9 @@ struct Link {
     /// Local slots take jobs that the farm may have, too.
     beside_farm: bool,
     slots: Slots,
-    surroundings: Surroundings,
-    /// Results that are written at a time: hundreds may come at once, and more threads than this only wait for each other.
+    client_context: ClientContext,
+    /// Results that are written at a time: hundreds may come at once, and more threads than this
+    /// only wait for each other.
     writing: Semaphore,
     /// Jobs without a result.
     queue: Arc<Queue>,
@@ -120,8 +121,8 @@ struct Link {
     next: AtomicUsize,
 }
 
-/// Runs all jobs of `file` in a process that has nothing else to do. Ends early, with every compiler gone, when `cancel`
-/// fires.
+/// Runs all jobs of `file` in a process that has nothing else to do. Ends early, with every
+/// compiler gone, when `cancel` fires.
 ///
 /// # Errors
 /// The first failure; the other jobs are stopped then.

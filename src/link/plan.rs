@@ -1,7 +1,8 @@
 //! One job of the job file, made ready: checked, canonical, digested, looked up.
 //!
-//! Enters: the number of a job. Leaves: its outputs, when the disk cache had them; else the job as executors take it.
-//! Runs on several threads at once, so that reading and hashing keep all cores busy while the linker waits.
+//! Enters: the number of a job. Leaves: its outputs, when the disk cache had them; else the job as
+//! executors take it. Runs on several threads at once, so that reading and hashing keep all cores
+//! busy while the linker waits.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -15,13 +16,13 @@ use crate::action::canonical::{Canonical, CanonicalJob, canonical};
 use crate::action::guard::{Unsound, check_module, check_names};
 use crate::action::kind::{OutputKind, required_kind};
 use crate::action::{Action, arguments};
+use crate::client_context::ClientContext;
 use crate::digest::DigestFunction;
 use crate::error::Hinted;
 use crate::events::{Events, JobId};
 use crate::exec::{Hermetic, Planned, PlannedForm};
 use crate::hash_cache::{FileFacts, HashCache};
 use crate::job::{Caller, Job, JobFile};
-use crate::surroundings::Surroundings;
 use crate::thinlto::{Form, Index, ModuleFacts, module};
 
 /// Why a job must not run at all.
@@ -56,7 +57,7 @@ pub(super) struct Planner<'a> {
     pub(super) hash_cache: &'a HashCache,
     pub(super) delivery: &'a Delivery,
     pub(super) events: &'a Events,
-    pub(super) surroundings: &'a Surroundings,
+    pub(super) client_context: &'a ClientContext,
 }
 
 impl Planner<'_> {
@@ -87,7 +88,8 @@ impl Planner<'_> {
         })))
     }
 
-    /// What the job is to write, as far as its arguments tell: those of a response file that cannot be read do not.
+    /// What the job is to write, as far as its arguments tell: those of a response file that cannot
+    /// be read do not.
     fn kind(&self, job: &Job) -> OutputKind {
         let words = self.tools.arguments(&job.arguments);
         let words = words.unwrap_or_else(|_| {
@@ -161,10 +163,10 @@ impl Planner<'_> {
         arguments: &[String],
         index: Option<&Index<'_>>,
     ) -> Result<Canonical, Unsound> {
-        let is_folder = |path: &str| self.surroundings.at(path).is_dir();
+        let is_dir = |path: &str| self.client_context.resolve(path).is_dir();
         let (caller, target) = (self.file.caller, self.tools.target());
         let mut found =
-            canonical(caller, job, arguments, target, index, &is_folder).map_err(|source| {
+            canonical(caller, job, arguments, target, index, &is_dir).map_err(|source| {
                 Unsound::Rewrite {
                     name: job.index().to_owned(),
                     source,
@@ -174,14 +176,14 @@ impl Planner<'_> {
             let files = job.files.iter_mut().map(|file| &mut file.host);
             let outputs = job.outputs.iter_mut().map(|output| &mut output.host);
             for host in files.chain(outputs) {
-                *host = self.surroundings.at(&*host);
+                *host = self.client_context.resolve(&*host);
             }
         }
         Ok(found)
     }
 
-    /// Checks every module that the job reads, and estimates how long the job takes: the module is compiled whole, of
-    /// an import only a part. Gives that, and what is known of each.
+    /// Checks every module that the job reads, and estimates how long the job takes: the module is
+    /// compiled whole, of an import only a part. Gives that, and what is known of each.
     fn check_modules<'j>(
         &self,
         job: &'j Job,
@@ -221,7 +223,7 @@ impl Planner<'_> {
     fn module(&self, name: &str) -> Result<Arc<FileFacts>, Unsound> {
         self.hash_cache
             .facts(
-                &self.surroundings.at(name),
+                &self.client_context.resolve(name),
                 DigestFunction::Sha256,
                 Some(&module_note),
             )
@@ -241,7 +243,8 @@ impl Planner<'_> {
         })
     }
 
-    /// An empty shard means that the module is compiled by itself, where a build system says so; from lld it is a fault.
+    /// An empty shard means that the module is compiled by itself, where a build system says so;
+    /// from lld it is a fault.
     fn read_shard(&self, name: &str) -> Result<Vec<u8>, Unsound> {
         let shard = self.read(name)?;
         if shard.is_empty() && self.file.caller == Caller::Linker {
@@ -253,14 +256,14 @@ impl Planner<'_> {
     }
 
     fn read(&self, name: &str) -> Result<Vec<u8>, Unsound> {
-        fs::read(self.surroundings.at(name)).map_err(|source| Unsound::Unreadable {
+        fs::read(self.client_context.resolve(name)).map_err(|source| Unsound::Unreadable {
             name: name.to_owned(),
             source,
         })
     }
 
-    /// Digests the files of a canonical job. The error is a reason to run in place: a file that an argument names cannot
-    /// be read, and what that means is for the compiler to say.
+    /// Digests the files of a canonical job. The error is a reason to run in place: a file that an
+    /// argument names cannot be read, and what that means is for the compiler to say.
     fn hermetic(&self, job: CanonicalJob, known: &KnownFiles<'_>) -> Result<Hermetic, String> {
         if let Form::NamesOnly(obstacle) = &job.form {
             self.events.note(format!(
@@ -282,10 +285,10 @@ impl Planner<'_> {
             identities.push(facts.identity);
         }
         let worker_key = self.tools.worker().map(|worker| {
-            let action = Action::new(&worker.terms, &worker.tree, &job, &digests);
+            let action = Action::new(&worker.template, &worker.tree, &job, &digests);
             action.digest()
         });
-        let mut action = Action::new(self.tools.terms(), self.tools.tree(), &job, &digests);
+        let mut action = Action::new(self.tools.template(), self.tools.tree(), &job, &digests);
         // Only their digests count here, and thousands of jobs may wait.
         action.directories = Vec::new();
         Ok(Hermetic {

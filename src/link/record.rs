@@ -1,8 +1,8 @@
 //! What a link leaves for later ones.
 //!
-//! Enters: where each job's object came from, and what its compile took. Leaves: estimates for the next link's order, a
-//! line for `relto stats`, and, when the disk cache has grown beyond its limit, a process that trims it. Nothing of this
-//! delays the link or fails it.
+//! Enters: where each job's object came from, and what its compile took. Leaves: estimates for the
+//! next link's order, a line for `relto stats`, and, when the disk cache has grown beyond its
+//! limit, a process that trims it. Nothing of this delays the link or fails it.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,13 +13,13 @@ use fs_err as fs;
 
 use super::Options;
 use crate::cache::add_debt;
+use crate::client_context::ClientContext;
 use crate::events::{self, Events, JobId, Origin};
 use crate::exec::{Compiled, Planned};
 use crate::history::{Estimate, History, LinkRecord, ModuleKey, OriginCounts};
 use crate::job::{Caller, Job};
 use crate::process::{Relto, detach};
 use crate::state::State;
-use crate::surroundings::Surroundings;
 
 /// What a compiler takes before it has read its module, in microseconds.
 const START: u64 = 30_000;
@@ -67,7 +67,8 @@ impl Record {
         self.history.record(module_key(&job.module), estimate);
     }
 
-    /// How long the compile of `module` may take, in microseconds: as long as last time, else by the bytes it reads.
+    /// How long the compile of `module` may take, in microseconds: as long as last time, else by
+    /// the bytes it reads.
     pub(super) fn cost(&self, module: &str, bytes: u64) -> u64 {
         self.last(module).unwrap_or(START + bytes)
     }
@@ -77,11 +78,12 @@ impl Record {
         Some(u64::try_from(estimate.duration.as_micros()).unwrap_or(u64::MAX))
     }
 
-    /// The order in which jobs are best made ready: the longest are the first to be sent and executed. What is not known
-    /// yet is as long as its module, without imports.
-    pub(super) fn order(&self, jobs: &[Job], surroundings: &Surroundings) -> Vec<JobId> {
-        let size =
-            |module: &str| fs::metadata(surroundings.at(module)).map_or(0, |found| found.len());
+    /// The order in which jobs are best made ready: the longest are the first to be sent and
+    /// executed. What is not known yet is as long as its module, without imports.
+    pub(super) fn order(&self, jobs: &[Job], client_context: &ClientContext) -> Vec<JobId> {
+        let size = |module: &str| {
+            fs::metadata(client_context.resolve(module)).map_or(0, |found| found.len())
+        };
         let cost = |module: &str| self.last(module).unwrap_or_else(|| START + size(module));
         let costs: Vec<u64> = jobs.iter().map(|job| cost(job.module())).collect();
         let mut order: Vec<JobId> = (0..jobs.len()).collect();
@@ -89,8 +91,8 @@ impl Record {
         order
     }
 
-    /// Ends the record of a link that succeeded; a launched compiler is a part of what its folder's build does. `added` is
-    /// what it brought into the disk cache, in bytes.
+    /// Ends the record of a link that succeeded; a launched compiler is a part of what its
+    /// directory's build does. `added` is what it brought into the disk cache, in bytes.
     pub(super) fn close(
         &self,
         caller: Caller,
@@ -130,7 +132,8 @@ fn trim(root: &Path, max_size: u64, events: &Events) {
     }
 }
 
-/// The module's name without the numbers that lld adds to an extracted archive member: `libx.a(foo.o at 96).2.44B.o`.
+/// The module's name without the numbers that lld adds to an extracted archive member:
+/// `libx.a(foo.o at 96).2.44B.o`.
 fn module_key(name: &str) -> ModuleKey {
     let stem = name
         .strip_suffix(".o")

@@ -1,7 +1,8 @@
 //! How a turn is run: by a slot of this machine, and at the farm.
 //!
-//! Enters: turns. Leaves: their results, delivered by whoever was first; or a failure that ends the link. What one place
-//! cannot do it lets go, so that the other can; what both cannot do ends the link.
+//! Enters: turns. Leaves: their results, delivered by whoever was first; or a failure that ends the
+//! link. What one place cannot do it lets go, so that the other can; what both cannot do ends the
+//! link.
 
 use std::sync::Arc;
 

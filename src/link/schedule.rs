@@ -1,8 +1,9 @@
 //! Who does what, and when.
 //!
-//! Enters: a link that is ready. Leaves: every job done, or the first failure. Planners look jobs up in the disk cache
-//! while the farm is being connected; what they do not find waits in the queue, from which slots of this machine and of
-//! the farm take their turns. How a turn is run is said in `runners`.
+//! Enters: a link that is ready. Leaves: every job done, or the first failure. Planners look jobs
+//! up in the disk cache while the farm is being connected; what they do not find waits in the
+//! queue, from which slots of this machine and of the farm take their turns. How a turn is run is
+//! said in `runners`.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -55,9 +56,9 @@ impl Link {
         LocalExecutor::new(local::Shared {
             relto: Relto::itself(),
             scratch_parent: options.scratch_parent.clone(),
-            surroundings: self.surroundings.clone(),
+            client_context: self.client_context.clone(),
             toolchain: Arc::clone(self.tools.tree()),
-            environment: self.tools.terms().environment.clone(),
+            environment: self.tools.template().environment.clone(),
             hash_cache: Arc::clone(&self.hash_cache),
             events: self.events.clone(),
             cancel: self.cancel.clone(),
@@ -76,7 +77,7 @@ impl Link {
             hash_cache: &self.hash_cache,
             delivery: &self.delivery,
             events: &self.events,
-            surroundings: &self.surroundings,
+            client_context: &self.client_context,
         };
         loop {
             if self.cancel.is_cancelled() {
@@ -116,7 +117,8 @@ impl Link {
         spawn(async move { link.or_give_up(link.use_farm(connecting).await) })
     }
 
-    /// Nobody waits for the farm's answer before there is a job for it, or when this machine has done all of them.
+    /// Nobody waits for the farm's answer before there is a job for it, or when this machine has
+    /// done all of them.
     async fn use_farm(self: &Arc<Self>, connecting: Connecting) -> Result<(), LinkError> {
         let Some(farm) = &self.farm else {
             return Ok(());
@@ -147,12 +149,12 @@ impl Link {
     }
 
     fn farm_terms(&self, farm: &Farm) -> remote::Shared {
-        let (tree, terms) = self.tools.for_farm();
-        let mut terms = terms.clone();
-        terms.platform.clone_from(&farm.options.platform);
+        let (tree, template) = self.tools.for_farm();
+        let mut template = template.clone();
+        template.platform.clone_from(&farm.options.platform);
         remote::Shared {
             toolchain: Arc::clone(tree),
-            terms,
+            template,
             jobs: farm.options.jobs,
             accept_cached: farm.options.accept_cached,
             upload_local_results: farm.options.upload_local_results,

@@ -1,8 +1,9 @@
 //! What outlives a link, and one link on it.
 //!
-//! Enters: options, and one job file after another, several at a time. Leaves: links that share what is known of files and
-//! the farm's connections. Everything that the user can set comes with each link; only the database and the farm are the
-//! site's own, and who keeps sites keeps one for each.
+//! Enters: options, and one job file after another, several at a time. Leaves: links that share
+//! what is known of files and the farm's connections. Everything that the user can set comes with
+//! each link; only the database and the farm are the site's own, and who keeps sites keeps one for
+//! each.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -44,7 +45,7 @@ impl Site {
         Self::new(options, None, Connections::for_one_link())
     }
 
-    /// For links whose `state_folder` and `farm` are those of `options`.
+    /// For links whose `state_dir` and `farm` are those of `options`.
     #[must_use]
     pub fn lasting(options: &Options) -> Self {
         Self::new(options, Some(Arc::default()), Connections::lasting())
@@ -130,16 +131,16 @@ impl Site {
             }
         }
         let record = Record::new(Arc::clone(&self.state), &file.jobs);
-        let surroundings = options.surroundings.clone();
+        let client_context = options.client_context.clone();
         Ok(Link {
-            order: record.order(&file.jobs, &surroundings),
+            order: record.order(&file.jobs, &client_context),
             delivery: Delivery {
                 disk_cache,
                 record,
                 cancel: cancel.clone(),
                 events: events.clone(),
                 linker: options.linker.filter(|_| file.caller == Caller::Linker),
-                umask: surroundings.umask(),
+                umask: client_context.umask(),
                 refused: false.into(),
             },
             farm: options
@@ -154,7 +155,7 @@ impl Site {
             beside_farm: options.beside_farm,
             slots: options.slots(),
             writing: Semaphore::new(available_parallelism().map_or(1, NonZeroUsize::get).max(4)),
-            surroundings,
+            client_context,
             queue: Arc::new(Queue::new(options.local_jobs)),
             next: 0.into(),
         })

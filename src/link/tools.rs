@@ -1,7 +1,7 @@
 //! The compiler of a link and everything that the link's arguments say about it.
 //!
-//! Enters: the job file and the environment. Leaves: the toolchain as a tree, the terms of the actions, and each job's
-//! arguments in the form that means the same on any machine.
+//! Enters: the job file and the environment. Leaves: the toolchain as a tree, the terms of the
+//! actions, and each job's arguments in the form that means the same on any machine.
 
 use std::ffi::OsStr;
 use std::ffi::OsString;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Options;
 use super::compiler::Compiler;
-use crate::action::Terms;
+use crate::action::ActionTemplate;
 use crate::action::arguments::HEEDED;
 use crate::action::overrides::unfit_override;
 use crate::action::toolchain_tree::{ROOT, ToolFile, ToolchainTree};
@@ -31,8 +31,8 @@ pub enum ToolsError {
     Toolchain(#[from] ToolchainError),
     #[error("cannot ask the compiler about itself")]
     Mute(#[from] ConfigError),
-    #[error("the toolchain folder `{folder}` has no `{name}`, neither in `bin` nor in itself")]
-    NotInFolder { folder: PathBuf, name: String },
+    #[error("the toolchain directory `{dir}` has no `{name}`, neither in `bin` nor in itself")]
+    NotInDir { dir: PathBuf, name: String },
     #[error("cannot read a file of the compiler")]
     Unreadable(#[source] std::io::Error),
 }
@@ -42,9 +42,9 @@ impl Hinted for ToolsError {
         match self {
             Self::Toolchain(error) => error.hints(),
             Self::Mute(error) => error.hints(),
-            Self::NotInFolder { .. } => {
+            Self::NotInDir { .. } => {
                 vec![
-                    "`toolchain` names the folder of a whole compiler, under the name that the link calls it by"
+                    "`toolchain` names the directory of a whole compiler, under the name that the link calls it by"
                         .to_owned(),
                 ]
             }
@@ -60,11 +60,12 @@ pub enum ToolchainSource {
     Upload,
     /// The one that the workers have under the name that the job file gives.
     Worker,
-    /// The one of that name in a folder of this machine, or in its `bin`.
-    Folder(PathBuf),
+    /// The one of that name in a directory of this machine, or in its `bin`.
+    Dir(PathBuf),
 }
 
-/// Where a worker without a `PATH` of its own looks for a compiler that is named without a folder.
+/// Where a worker without a `PATH` of its own looks for a compiler that is named without a
+/// directory.
 const WORKER_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The compiler of the workers.
@@ -72,14 +73,14 @@ const WORKER_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
 pub(super) struct WorkerTools {
     /// Without files.
     pub(super) tree: Arc<ToolchainTree>,
-    pub(super) terms: Terms,
+    pub(super) template: ActionTemplate,
 }
 
 /// The compiler and how it is called.
 #[derive(Debug)]
 pub(super) struct Tools {
     tree: Arc<ToolchainTree>,
-    terms: Terms,
+    template: ActionTemplate,
     worker: Option<WorkerTools>,
     /// The compiler's path, absolute.
     compiler: PathBuf,
@@ -100,27 +101,27 @@ impl Tools {
         state: &State,
     ) -> Result<Self, ToolsError> {
         let source = options.farm.as_ref().map(|farm| &farm.toolchain);
-        let folder = match source {
-            Some(ToolchainSource::Folder(folder)) => Some(folder.as_path()),
+        let dir = match source {
+            Some(ToolchainSource::Dir(dir)) => Some(dir.as_path()),
             _ => None,
         };
-        let path = match folder {
-            Some(folder) => compiler_in(folder, Path::new(file.compiler()))?,
+        let path = match dir {
+            Some(dir) => compiler_in(dir, Path::new(file.compiler()))?,
             None => PathBuf::from(file.compiler()),
         };
-        let surroundings = SearchEnvironment::new(
+        let client_context = SearchEnvironment::new(
             variable(options, "PATH").map(OsStr::to_owned),
-            library_path(options, folder),
+            library_path(options, dir),
             options
-                .surroundings
-                .folder()
+                .client_context
+                .dir()
                 .map_err(ToolsError::Unreadable)?,
         );
-        let mut toolchain = Toolchain::discover(&path, &surroundings, None)?;
+        let mut toolchain = Toolchain::discover(&path, &client_context, None)?;
         let files = digest_files(&toolchain, hash_cache)?;
-        let compiler = Compiler::ask(&toolchain, &files, &options.surroundings, state)?;
-        if compiler.has_config_folders() {
-            toolchain = Toolchain::discover(&path, &surroundings, Some(&compiler.config_folders))?;
+        let compiler = Compiler::ask(&toolchain, &files, &options.client_context, state)?;
+        if compiler.has_config_dirs() {
+            toolchain = Toolchain::discover(&path, &client_context, Some(&compiler.config_dirs))?;
         }
         let mut configuration = Vec::new();
         let common = compiler.portable(
@@ -136,7 +137,7 @@ impl Tools {
         };
         let worker = (source == Some(&ToolchainSource::Worker)).then(|| {
             let name = worker_name(file.compiler(), &toolchain);
-            worker_tools(name, &compiler, configuration.clone(), terms(options))
+            worker_tools(name, &compiler, configuration.clone(), template(options))
         });
         let tree = ToolchainTree::new(
             DigestFunction::Sha256,
@@ -146,7 +147,7 @@ impl Tools {
         );
         Ok(Self {
             tree: Arc::new(tree),
-            terms: terms(options),
+            template: template(options),
             worker,
             compiler: toolchain.called_as,
             version: compiler.version,
@@ -159,8 +160,8 @@ impl Tools {
         &self.tree
     }
 
-    pub(super) fn terms(&self) -> &Terms {
-        &self.terms
+    pub(super) fn template(&self) -> &ActionTemplate {
+        &self.template
     }
 
     /// The workers' compiler, if that is the one to use.
@@ -169,10 +170,10 @@ impl Tools {
     }
 
     /// What the farm compiles with.
-    pub(super) fn for_farm(&self) -> (&Arc<ToolchainTree>, &Terms) {
+    pub(super) fn for_farm(&self) -> (&Arc<ToolchainTree>, &ActionTemplate) {
         match &self.worker {
-            Some(worker) => (&worker.tree, &worker.terms),
-            None => (&self.tree, &self.terms),
+            Some(worker) => (&worker.tree, &worker.template),
+            None => (&self.tree, &self.template),
         }
     }
 
@@ -201,24 +202,24 @@ impl Tools {
     }
 }
 
-/// The program in `folder` that has the name of `compiler`.
-fn compiler_in(folder: &Path, compiler: &Path) -> Result<PathBuf, ToolsError> {
+/// The program in `dir` that has the name of `compiler`.
+fn compiler_in(dir: &Path, compiler: &Path) -> Result<PathBuf, ToolsError> {
     let name = compiler.file_name().unwrap_or(compiler.as_os_str());
-    let places = [folder.join("bin").join(name), folder.join(name)];
+    let places = [dir.join("bin").join(name), dir.join(name)];
     let found = places.into_iter().find(|place| place.is_file());
-    found.ok_or_else(|| ToolsError::NotInFolder {
-        folder: folder.to_owned(),
+    found.ok_or_else(|| ToolsError::NotInDir {
+        dir: dir.to_owned(),
         name: name.to_string_lossy().into_owned(),
     })
 }
 
-/// Libraries of the folder come before those of this machine.
-fn library_path(options: &Options, folder: Option<&Path>) -> Option<OsString> {
+/// Libraries of the directory come before those of this machine.
+fn library_path(options: &Options, dir: Option<&Path>) -> Option<OsString> {
     let own = variable(options, "LD_LIBRARY_PATH").map(OsStr::to_owned);
-    let Some(folder) = folder else {
+    let Some(dir) = dir else {
         return own;
     };
-    let mut path = folder.join("lib").into_os_string();
+    let mut path = dir.join("lib").into_os_string();
     if let Some(own) = own.filter(|own| !own.is_empty()) {
         path.push(":");
         path.push(own);
@@ -234,23 +235,23 @@ fn worker_name(named: &str, toolchain: &Toolchain) -> String {
     toolchain.called_as.to_string_lossy().into_owned()
 }
 
-/// Nobody here can read the workers' compiler: what is known of it is its path, and the release that it must be to fit
-/// the bitcode.
+/// Nobody here can read the workers' compiler: what is known of it is its path, and the release
+/// that it must be to fit the bitcode.
 fn worker_tools(
     name: String,
     compiler: &Compiler,
     configuration: Vec<String>,
-    mut terms: Terms,
+    mut template: ActionTemplate,
 ) -> WorkerTools {
-    terms.salt = format!("{}\nworker toolchain {}", terms.salt, compiler.version);
+    template.salt = format!("{}\nworker toolchain {}", template.salt, compiler.version);
     let path = ("PATH".to_owned(), WORKER_PATH.to_owned());
-    terms.environment.push(path);
-    terms.environment.sort();
+    template.environment.push(path);
+    template.environment.sort();
     let function = DigestFunction::Sha256;
     let tree = ToolchainTree::new(function, Vec::new(), vec![name], configuration);
     WorkerTools {
         tree: Arc::new(tree),
-        terms,
+        template,
     }
 }
 
@@ -292,8 +293,9 @@ fn unfit_environment(options: &Options) -> Option<String> {
     Some(format!("`{name}` says `{edit}`"))
 }
 
-/// The variables that clang heeds, as far as they are set; nothing else of the environment reaches a hermetic job.
-fn terms(options: &Options) -> Terms {
+/// The variables that clang heeds, as far as they are set; nothing else of the environment reaches
+/// a hermetic job.
+fn template(options: &Options) -> ActionTemplate {
     let mut environment: Vec<(String, String)> = HEEDED
         .iter()
         .filter_map(|name| {
@@ -304,7 +306,7 @@ fn terms(options: &Options) -> Terms {
         })
         .collect();
     environment.sort();
-    Terms {
+    ActionTemplate {
         function: DigestFunction::Sha256,
         old_outputs: false,
         platform: Vec::new(),

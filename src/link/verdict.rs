@@ -5,9 +5,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::LinkError;
+use crate::client_context::ClientContext;
 use crate::error::{Hinted, Plain};
 use crate::exec::JobFailure;
-use crate::surroundings::Surroundings;
 
 /// Why a link failed.
 #[derive(Debug, thiserror::Error, Serialize, Deserialize)]
@@ -25,8 +25,8 @@ pub enum Verdict {
 
 impl Verdict {
     /// In the words of `surroundings`.
-    pub fn new(error: LinkError, surroundings: &Surroundings) -> Self {
-        let edit = |text: &str| surroundings.with_given_names(text);
+    pub fn new(error: LinkError, client_context: &ClientContext) -> Self {
+        let edit = |text: &str| client_context.relativize_messages(text);
         if error.is_cancellation() {
             return Self::Cancelled;
         }

@@ -1,7 +1,8 @@
 //! What a program prints, within bounds.
 //!
-//! Enters: a pipe that may carry gigabytes. Leaves: the first and the last MiB of it, with a line between that says how
-//! many bytes are missing. The whole stream is read: a full pipe would stop the compiler.
+//! Enters: a pipe that may carry gigabytes. Leaves: the first and the last MiB of it, with a line
+//! between that says how many bytes are missing. The whole stream is read: a full pipe would stop
+//! the compiler.
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
@@ -13,7 +14,8 @@ const READ_SIZE: usize = 64 * 1024;
 pub(super) struct Captured {
     limit: usize,
     head: Vec<u8>,
-    /// The end of the stream; older bytes are dropped when it holds twice the limit, so each byte moves once at most.
+    /// The end of the stream; older bytes are dropped when it holds twice the limit, so each byte
+    /// moves once at most.
     tail: Vec<u8>,
     dropped: u64,
 }
@@ -34,7 +36,8 @@ impl Captured {
         }
     }
 
-    /// Reads until the stream ends or breaks. What has come so far stays here if the future is dropped.
+    /// Reads until the stream ends or breaks. What has come so far stays here if the future is
+    /// dropped.
     pub(super) async fn fill(&mut self, mut stream: impl AsyncRead + Unpin) {
         let mut buffer = Vec::new();
         loop {

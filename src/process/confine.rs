@@ -1,14 +1,16 @@
 //! The sandbox of a local run: Landlock, which any user may put on himself since Linux 5.13.
 //!
-//! Enters: the files that an invocation may touch. Leaves: a calling thread that can open nothing else, for good, and
-//! everything that it executes. As much is enforced as the kernel knows; `landlock_support` says how much that is.
+//! Enters: the files that an invocation may touch. Leaves: a calling thread that can open nothing
+//! else, for good, and everything that it executes. As much is enforced as the kernel knows;
+//! `landlock_support` says how much that is.
 //!
-//! A ThinLTO backend of clang 22 that is started by its loader with `--library-path` needs: the loader (to execute), the
-//! compiler and its libraries, module, imports and index (to read), and the folder of its object, where it also makes the
-//! temporary file that becomes the object. Whatever else it tries to open may be denied, and the object is the same:
-//! folders of GCC installations, `/etc/os-release`, `/usr/lib/os-release`, `/etc/debian_version`. Without
-//! `--library-path` it tries `/etc/ld.so.cache`, too. That it can still ask whether a file exists does no harm here: the
-//! answers choose headers and libraries, of which a backend uses none.
+//! A ThinLTO backend of clang 22 that is started by its loader with `--library-path` needs: the
+//! loader (to execute), the compiler and its libraries, module, imports and index (to read), and
+//! the directory of its object, where it also makes the temporary file that becomes the object.
+//! Whatever else it tries to open may be denied, and the object is the same: directories of GCC
+//! installations, `/etc/os-release`, `/usr/lib/os-release`, `/etc/debian_version`. Without
+//! `--library-path` it tries `/etc/ld.so.cache`, too. That it can still ask whether a file exists
+//! does no harm here: the answers choose headers and libraries, of which a backend uses none.
 
 use std::path::PathBuf;
 
@@ -51,10 +53,12 @@ pub fn landlock_support() -> Support {
     }
 }
 
-/// Restricts the calling thread. Paths are opened on the way, so relative ones are seen from the current folder.
+/// Restricts the calling thread. Paths are opened on the way, so relative ones are seen from the
+/// current directory.
 ///
 /// # Errors
-/// The reason, for the user: a path that exists and cannot be opened, or a kernel that refuses what it said it has.
+/// The reason, for the user: a path that exists and cannot be opened, or a kernel that refuses what
+/// it said it has.
 pub(super) fn restrict(confinement: &Confinement) -> Result<(), String> {
     let rules = create().map_err(|error| error.to_string())?;
     let rules = admit_all(rules, confinement)?;
@@ -79,7 +83,7 @@ fn admit_all(rules: RulesetCreated, confinement: &Confinement) -> Result<Ruleset
     admit(rules, &[PathBuf::from("/dev/null")], write)
 }
 
-/// Rights that only a folder can have are left out for a file by the library.
+/// Rights that only a directory can have are left out for a file by the library.
 fn admit(
     rules: RulesetCreated,
     paths: &[PathBuf],

@@ -1,7 +1,7 @@
 //! Work that outlives relto because nobody waits for it.
 //!
-//! Enters: arguments for relto itself. Leaves: a process of its own group that holds none of the linker's streams and
-//! ends by itself.
+//! Enters: arguments for relto itself. Leaves: a process of its own group that holds none of the
+//! linker's streams and ends by itself.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -34,8 +34,8 @@ pub fn detach(
     command.spawn().map(drop)
 }
 
-/// Starts `relto SUBCOMMAND ARGUMENTS...` as a process that leads no group yet, and so can lead a session, without
-/// `variables`. It reads `stdin`, and what it has to say goes to `log`.
+/// Starts `relto SUBCOMMAND ARGUMENTS...` as a process that leads no group yet, and so can lead a
+/// session, without `variables`. It reads `stdin`, and what it has to say goes to `log`.
 ///
 /// # Errors
 /// It cannot be started.

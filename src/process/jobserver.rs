@@ -1,12 +1,14 @@
 //! GNU make's jobserver, as far as the recipe that started relto was given one.
 //!
-//! Enters: `MAKEFLAGS`. Leaves: tokens, each good for one compiler, given back on drop. The form is make's own
-//! (`info make`, "POSIX Jobserver"): one byte a token, in a pipe whose ends are inherited (`--jobserver-auth=3,4`, before
-//! make 4.2 `--jobserver-fds`) or have a name (`--jobserver-auth=fifo:PATH`, from make 4.4 on).
+//! Enters: `MAKEFLAGS`. Leaves: tokens, each good for one compiler, given back on drop. The form is
+//! make's own (`info make`, "POSIX Jobserver"): one byte a token, in a pipe whose ends are
+//! inherited (`--jobserver-auth=3,4`, before make 4.2 `--jobserver-fds`) or have a name
+//! (`--jobserver-auth=fifo:PATH`, from make 4.4 on).
 //!
-//! A recipe that make does not take for a sub-make is told of the descriptors all the same, but finds them closed, or
-//! finds something else under their numbers. So they count only if both are ends of one pipe. They are opened anew
-//! through `/proc`, because make's own ones must stay as they are, blocking.
+//! A recipe that make does not take for a sub-make is told of the descriptors all the same, but
+//! finds them closed, or finds something else under their numbers. So they count only if both are
+//! ends of one pipe. They are opened anew through `/proc`, because make's own ones must stay as
+//! they are, blocking.
 
 use std::fs::File;
 use std::io;
@@ -35,8 +37,9 @@ pub(super) struct Token {
 }
 
 impl Jobserver {
-    /// The jobserver that `makeflags` speaks of, if it is really there. To be called before the process opens files of
-    /// its own: they would get the numbers of descriptors that make has closed.
+    /// The jobserver that `makeflags` speaks of, if it is really there. To be called before the
+    /// process opens files of its own: they would get the numbers of descriptors that make has
+    /// closed.
     #[must_use]
     pub fn inherited(makeflags: &str) -> Option<Self> {
         let (read, write) = ends(makeflags)?;

@@ -1,6 +1,8 @@
-//! How much a process may have: niceness, resource limits, processors. A program inherits them from who starts it.
+//! How much a process may have: niceness, resource limits, processors. A program inherits them from
+//! who starts it.
 //!
-//! Enters: this process. Leaves: what two processes can compare, before one of them works for the other.
+//! Enters: this process. Leaves: what two processes can compare, before one of them works for the
+//! other.
 
 use rustix::process::{Resource, getpriority_process, getrlimit};
 use rustix::thread::sched_getaffinity;

@@ -1,7 +1,7 @@
 //! How much memory a program needs, and whether it died for want of it.
 //!
-//! Enters: a process id; how a program ended. Leaves: bytes; yes or no. Both are what the kernel lets another process
-//! see, so the first is sampled and the second is a good guess.
+//! Enters: a process id; how a program ended. Leaves: bytes; yes or no. Both are what the kernel
+//! lets another process see, so the first is sampled and the second is a good guess.
 
 use std::time::Duration;
 
@@ -9,8 +9,9 @@ use rustix::process::{Pid, Signal};
 
 use super::Ending;
 
-/// When the resident size is looked at for the first time, and how often after that. The kernel keeps the highest value
-/// itself, so what a sample misses is only what was added after the last one.
+/// When the resident size is looked at for the first time, and how often after that. The kernel
+/// keeps the highest value itself, so what a sample misses is only what was added after the last
+/// one.
 pub(super) const FIRST_SAMPLE: Duration = Duration::from_millis(50);
 pub(super) const BETWEEN_SAMPLES: Duration = Duration::from_millis(200);
 
@@ -29,7 +30,8 @@ fn peak_in(status: &str) -> Option<u64> {
     kibibytes.checked_mul(1024)
 }
 
-/// The kernel, and services like it, kill with a signal that relto did not send; LLVM aborts with a message of its own.
+/// The kernel, and services like it, kill with a signal that relto did not send; LLVM aborts with a
+/// message of its own.
 pub(super) fn ran_out(ending: Ending, stderr: &[u8]) -> bool {
     match ending {
         Ending::Signalled(signal) if signal == Signal::KILL.as_raw() => true,

@@ -1,18 +1,19 @@
 //! Child processes: how compilers are started, and how it is made sure that none outlives relto.
 //!
-//! Enters: an `Invocation`: what to run, where, with which environment, and which files it may touch. Leaves:
-//! `Finished`: how it ended and what it printed. What is compiled, what a message means and what happens after a
-//! failure is the business of `exec` and `launcher`.
+//! Enters: an `Invocation`: what to run, where, with which environment, and which files it may
+//! touch. Leaves: `Finished`: how it ended and what it printed. What is compiled, what a message
+//! means and what happens after a failure is the business of `exec` and `launcher`.
 //!
-//! The parts: `Spawner` starts every child from one thread of its own; each child is first relto itself, in the hidden
-//! subcommand of `supervise`, which ties its life to relto's and confines it, and then becomes the compiler. `Scratch`
-//! is a folder that vanishes with relto, however relto ends. `Slots` count what runs on the machine. `Watch` says when relto itself should stop.
+//! The parts: `Spawner` starts every child from one thread of its own; each child is first relto
+//! itself, in the hidden subcommand of `supervise`, which ties its life to relto's and confines it,
+//! and then becomes the compiler. `Scratch` is a directory that vanishes with relto, however relto
+//! ends. `Slots` count what runs on the machine. `Watch` says when relto itself should stop.
 
 mod capture;
 mod confine;
 mod detached;
+mod exit_notifier;
 mod jobserver;
-mod leash;
 mod limits;
 mod memory;
 mod parent;
@@ -35,8 +36,8 @@ use crate::error::Hinted;
 
 pub use confine::{Support, landlock_support};
 pub use detached::{detach, detach_with_files};
+pub use exit_notifier::ExitNotifier;
 pub use jobserver::Jobserver;
-pub use leash::Leash;
 pub use limits::Limits;
 pub use parent::{Interruption, Parent, Watch};
 pub use scratch::Scratch;
@@ -48,12 +49,13 @@ pub use supervise::{Relto, dispatch};
 /// One program to run to its end, without input: its stdin is `/dev/null`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invocation {
-    /// The program and its arguments. A program whose name holds a slash is a path, seen from `folder`; a bare name is
-    /// searched in `PATH` if the environment is inherited and looked for in `folder` if it is exact.
+    /// The program and its arguments. A program whose name holds a slash is a path, seen from
+    /// `dir`; a bare name is searched in `PATH` if the environment is inherited and looked for in
+    /// `dir` if it is exact.
     pub arguments: Vec<OsString>,
     pub environment: Environment,
     /// Where the program runs.
-    pub folder: PathBuf,
+    pub dir: PathBuf,
     /// Without it the program may touch whatever the user may.
     pub confinement: Option<Confinement>,
 }
@@ -72,16 +74,19 @@ pub enum Environment {
     },
 }
 
-/// The files that a program may open. Paths are seen from the invocation's folder and followed through links: what is
-/// admitted is the file at the end. A folder admits everything below it. A path that does not exist admits nothing.
+/// The files that a program may open. Paths are seen from the invocation's directory and followed
+/// through links: what is admitted is the file at the end. A directory admits everything below it.
+/// A path that does not exist admits nothing.
 ///
-/// `/dev/null` is always admitted. Landlock restricts opening, creating, renaming, removing and executing, and where the
-/// kernel can, TCP, abstract sockets and signals to other processes; it does not restrict `stat`, `readlink` and `chdir`.
+/// `/dev/null` is always admitted. Landlock restricts opening, creating, renaming, removing and
+/// executing, and where the kernel can, TCP, abstract sockets and signals to other processes; it
+/// does not restrict `stat`, `readlink` and `chdir`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Confinement {
-    /// May be read, and listed if they are folders.
+    /// May be read, and listed if they are directories.
     pub readable: Vec<PathBuf>,
-    /// May be read and executed. A library needs only to be readable; the dynamic loader of an executable must be here.
+    /// May be read and executed. A library needs only to be readable; the dynamic loader of an
+    /// executable must be here.
     pub executable: Vec<PathBuf>,
     /// May be read, written, created, renamed and removed.
     pub writable: Vec<PathBuf>,
@@ -99,12 +104,14 @@ pub enum Ending {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finished {
     pub ending: Ending,
-    /// Of each stream the first and the last MiB are kept, with a line between that says how much was left out.
+    /// Of each stream the first and the last MiB are kept, with a line between that says how much
+    /// was left out.
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
     /// From the request to the end, the start of the helper included.
     pub elapsed: Duration,
-    /// Highest resident size in bytes, sampled: unknown for a program that ran shorter than the first sample.
+    /// Highest resident size in bytes, sampled: unknown for a program that ran shorter than the
+    /// first sample.
     pub peak_memory: Option<u64>,
 }
 
@@ -113,7 +120,8 @@ impl Finished {
         self.ending == Ending::Exited(0)
     }
 
-    /// Whether the program probably ended for want of memory: the kernel killed it, or LLVM said so itself.
+    /// Whether the program probably ended for want of memory: the kernel killed it, or LLVM said so
+    /// itself.
     pub fn ran_out_of_memory(&self) -> bool {
         memory::ran_out(self.ending, &self.stderr)
     }
@@ -127,10 +135,10 @@ pub enum ProcessError {
         #[source]
         source: io::Error,
     },
-    #[error("cannot run `{}` in the folder `{}`", program.display(), folder.display())]
-    Folder {
+    #[error("cannot run `{}` in the directory `{}`", program.display(), dir.display())]
+    Dir {
         program: PathBuf,
-        folder: PathBuf,
+        dir: PathBuf,
         #[source]
         source: io::Error,
     },

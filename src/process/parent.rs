@@ -1,10 +1,10 @@
 //! When relto itself should stop: the linker is gone, or somebody asks it to.
 //!
-//! Enters: signals, and the parent's process id. Leaves: one `Interruption`. What is then cancelled, and how the link
-//! ends, is the business of `link`.
+//! Enters: signals, and the parent's process id. Leaves: one `Interruption`. What is then
+//! cancelled, and how the link ends, is the business of `link`.
 //!
-//! lld tells its distributor nothing when it dies, and it has deleted its files by then: an orphan must stop soon and
-//! write nothing more.
+//! lld tells its distributor nothing when it dies, and it has deleted its files by then: an orphan
+//! must stop soon and write nothing more.
 
 use std::fmt;
 use std::io;
@@ -14,8 +14,8 @@ use rustix::process::{Pid, Signal};
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Where the kernel's word does not come (a parent that died before relto could ask for it, a sandbox without it), the
-/// parent is looked for.
+/// Where the kernel's word does not come (a parent that died before relto could ask for it, a
+/// sandbox without it), the parent is looked for.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Why to stop.
@@ -67,7 +67,8 @@ impl Parent {
         Self(rustix::process::getppid())
     }
 
-    /// Whether relto is an orphan. One system call; to be asked before anything is put where the linker looks for it.
+    /// Whether relto is an orphan. One system call; to be asked before anything is put where the
+    /// linker looks for it.
     #[must_use]
     pub fn is_gone(self) -> bool {
         rustix::process::getppid() != self.0
@@ -85,19 +86,21 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Starts to look out. From here on the signals no longer end relto by themselves. A signal that relto was started
-    /// to ignore (`nohup`) stays ignored.
+    /// Starts to look out. From here on the signals no longer end relto by themselves. A signal
+    /// that relto was started to ignore (`nohup`) stays ignored.
     ///
-    /// To be called early, on the main thread and inside a tokio runtime: the kernel forgets the wish to be told of the
-    /// parent's death when the thread that uttered it ends. Not to be called by a relto that becomes another program by
-    /// `exec`: the wish would outlive relto, and the signal would kill that program.
+    /// To be called early, on the main thread and inside a tokio runtime: the kernel forgets the
+    /// wish to be told of the parent's death when the thread that uttered it ends. Not to be called
+    /// by a relto that becomes another program by `exec`: the wish would outlive relto, and the
+    /// signal would kill that program.
     ///
     /// # Errors
     /// No signal handler can be installed.
     pub fn start() -> io::Result<Self> {
         let watch = Self {
-            // A signal that nobody sends otherwise: the kernel sends it too when only the thread ends that started
-            // relto, as in build tools written in Go, and then it must mean nothing.
+            // A signal that nobody sends otherwise: the kernel sends it too when only the thread
+            // ends that started relto, as in build tools written in Go, and then it must mean
+            // nothing.
             parent_died: Some(signal(SignalKind::user_defined2())?),
             ..Self::of_signals()?
         };
@@ -106,7 +109,8 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Looks out for signals only: a compiler outlives whoever started it. What `start` says of signals holds here too.
+    /// Looks out for signals only: a compiler outlives whoever started it. What `start` says of
+    /// signals holds here too.
     ///
     /// # Errors
     /// No signal handler can be installed.

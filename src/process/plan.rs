@@ -1,8 +1,9 @@
 //! What relto tells its helper process, and what the helper answers, as bytes.
 //!
-//! Enters: an `Invocation` and the process that waits for it. Leaves: bytes and back. Both travel in one unnamed file
-//! (see `supervise`), so there is no limit on the number of admitted files, as there would be in an argument list, and
-//! no pipe that could fill up. Both ends are the same executable: the form needs no versions.
+//! Enters: an `Invocation` and the process that waits for it. Leaves: bytes and back. Both travel
+//! in one unnamed file (see `supervise`), so there is no limit on the number of admitted files, as
+//! there would be in an argument list, and no pipe that could fill up. Both ends are the same
+//! executable: the form needs no versions.
 
 use std::ffi::OsString;
 use std::io;
@@ -24,7 +25,7 @@ pub(super) struct Plan {
 pub(super) fn encode(parent: u32, invocation: &Invocation) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
     number(&mut bytes, parent);
-    string(&mut bytes, invocation.folder.as_os_str().as_bytes());
+    string(&mut bytes, invocation.dir.as_os_str().as_bytes());
     list(
         &mut bytes,
         invocation
@@ -127,7 +128,7 @@ impl Reader<'_> {
 
     fn invocation(&mut self) -> Option<Invocation> {
         Some(Invocation {
-            folder: self.string()?.into(),
+            dir: self.string()?.into(),
             arguments: self.list()?,
             environment: match self.byte()? {
                 0 => Environment::Inherited,
@@ -166,8 +167,8 @@ pub(super) enum Report {
     Started,
     /// The helper was started by a relto that no longer waits for it.
     Orphaned,
-    /// No folder to run in; the system's error number.
-    Folder(i32),
+    /// No directory to run in; the system's error number.
+    Dir(i32),
     /// The compiler could not be executed; the system's error number.
     Exec(i32),
     /// The sandbox could not be built, and why.
@@ -179,7 +180,7 @@ impl Report {
         match self {
             Self::Started => b"S".to_vec(),
             Self::Orphaned => b"O".to_vec(),
-            Self::Folder(errno) => format!("F{errno}").into_bytes(),
+            Self::Dir(errno) => format!("F{errno}").into_bytes(),
             Self::Exec(errno) => format!("X{errno}").into_bytes(),
             Self::Confinement(reason) => format!("C{reason}").into_bytes(),
         }
@@ -192,22 +193,23 @@ impl Report {
         Some(match kind {
             b'S' => Self::Started,
             b'O' => Self::Orphaned,
-            b'F' => Self::Folder(text.parse().ok()?),
+            b'F' => Self::Dir(text.parse().ok()?),
             b'X' => Self::Exec(text.parse().ok()?),
             b'C' => Self::Confinement(text.to_owned()),
             _ => return None,
         })
     }
 
-    /// The error that this report means for the one who asked for `program` in `folder`; none if it was started.
-    pub(super) fn into_error(self, program: &Path, folder: &Path) -> Option<ProcessError> {
+    /// The error that this report means for the one who asked for `program` in `dir`; none if it
+    /// was started.
+    pub(super) fn into_error(self, program: &Path, dir: &Path) -> Option<ProcessError> {
         let program = PathBuf::from(program);
         Some(match self {
             Self::Started => return None,
             Self::Orphaned => ProcessError::Cancelled,
-            Self::Folder(errno) => ProcessError::Folder {
+            Self::Dir(errno) => ProcessError::Dir {
                 program,
-                folder: folder.to_owned(),
+                dir: dir.to_owned(),
                 source: io::Error::from_raw_os_error(errno),
             },
             Self::Exec(errno) => ProcessError::Exec {
@@ -253,10 +255,10 @@ mod tests {
             name(),
             proptest::option::of(confinement),
         )
-            .prop_map(|(arguments, environment, folder, confinement)| Invocation {
+            .prop_map(|(arguments, environment, dir, confinement)| Invocation {
                 arguments,
                 environment,
-                folder: folder.into(),
+                dir: dir.into(),
                 confinement,
             })
     }
@@ -289,7 +291,7 @@ mod tests {
         for report in [
             Report::Started,
             Report::Orphaned,
-            Report::Folder(2),
+            Report::Dir(2),
             Report::Exec(13),
             Report::Confinement("cannot admit `x`".to_owned()),
         ] {

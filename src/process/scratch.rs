@@ -1,12 +1,13 @@
-//! A folder for one link that vanishes with relto, however relto ends.
+//! A directory for one link that vanishes with relto, however relto ends.
 //!
-//! Enters: a folder to make it in. Leaves: a private folder, and a tiny process, the janitor, that waits for the end of
-//! relto and then removes what relto itself had no time to. What is put into the folder is the caller's business.
+//! Enters: a directory to make it in. Leaves: a private directory, and a tiny process, the janitor,
+//! that waits for the end of relto and then removes what relto itself had no time to. What is put
+//! into the directory is the caller's business.
 //!
-//! The janitor is relto again, as a hidden subcommand. It has a process group of its own from its first moment on, so
-//! nothing that is meant for the link reaches it (a session of its own would come a moment later), ignores the signals
-//! of a terminal, and holds none of the linker's standard streams: its stdin is a pipe from relto, whose end tells it
-//! that relto is gone.
+//! The janitor is relto again, as a hidden subcommand. It has a process group of its own from its
+//! first moment on, so nothing that is meant for the link reaches it (a session of its own would
+//! come a moment later), ignores the signals of a terminal, and holds none of the linker's standard
+//! streams: its stdin is a pipe from relto, whose end tells it that relto is gone.
 
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
@@ -23,47 +24,47 @@ use uuid::Uuid;
 use super::supervise::{JANITOR, Relto};
 use crate::error::ExitCode;
 
-/// Start of the names of scratch folders. The janitor removes nothing else.
+/// Start of the names of scratch directories. The janitor removes nothing else.
 const PREFIX: &str = "relto-";
 /// A compiler that is just being killed may still write.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 const RETRIES: usize = 100;
 
-/// A folder that only this user may enter.
+/// A directory that only this user may enter.
 #[derive(Debug)]
 pub struct Scratch {
-    folder: PathBuf,
+    dir: PathBuf,
     janitor: Child,
 }
 
 impl Scratch {
-    /// Makes a folder in `parent`, which must exist, and starts its janitor. Costs a process: to be called when the
-    /// folder is needed, not before.
+    /// Makes a directory in `parent`, which must exist, and starts its janitor. Costs a process: to
+    /// be called when the directory is needed, not before.
     ///
     /// # Errors
-    /// The system's own, naming the folder or the janitor.
+    /// The system's own, naming the directory or the janitor.
     pub fn create(relto: &Relto, parent: &Path) -> io::Result<Self> {
         let name = format!("{PREFIX}{}", Uuid::new_v4().simple());
-        let folder = std::path::absolute(parent)?.join(name);
-        // The janitor comes first: at no moment would a killed relto leave the folder behind.
-        let janitor = start_janitor(relto, &folder)
-            .map_err(|error| with_context(&error, "cannot start the janitor of", &folder))?;
-        let scratch = Self { folder, janitor };
+        let dir = std::path::absolute(parent)?.join(name);
+        // The janitor comes first: at no moment would a killed relto leave the directory behind.
+        let janitor = start_janitor(relto, &dir)
+            .map_err(|error| with_context(&error, "cannot start the janitor of", &dir))?;
+        let scratch = Self { dir, janitor };
         std::fs::DirBuilder::new()
             .mode(0o700)
-            .create(&scratch.folder)
-            .map_err(|error| with_context(&error, "cannot make", &scratch.folder))?;
+            .create(&scratch.dir)
+            .map_err(|error| with_context(&error, "cannot make", &scratch.dir))?;
         Ok(scratch)
     }
 
     pub fn path(&self) -> &Path {
-        &self.folder
+        &self.dir
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if is_gone(&fs::remove_dir_all(&self.folder)) {
+        if is_gone(&fs::remove_dir_all(&self.dir)) {
             // It may have ended by itself.
             let _ = self.janitor.kill();
             let _ = self.janitor.wait();
@@ -74,10 +75,10 @@ impl Drop for Scratch {
     }
 }
 
-fn start_janitor(relto: &Relto, folder: &Path) -> io::Result<Child> {
+fn start_janitor(relto: &Relto, dir: &Path) -> io::Result<Child> {
     relto
         .command(JANITOR)
-        .arg(folder)
+        .arg(dir)
         .current_dir("/")
         .process_group(0)
         .stdin(Stdio::piped())
@@ -86,30 +87,30 @@ fn start_janitor(relto: &Relto, folder: &Path) -> io::Result<Child> {
         .spawn()
 }
 
-fn with_context(error: &io::Error, what: &str, folder: &Path) -> io::Error {
-    let message = format!("{what} the scratch folder `{}`: {error}", folder.display());
+fn with_context(error: &io::Error, what: &str, dir: &Path) -> io::Error {
+    let message = format!("{what} the scratch directory `{}`: {error}", dir.display());
     io::Error::new(error.kind(), message)
 }
 
-/// Waits for the end of stdin, then removes `folder`.
-pub(super) fn janitor(folder: &Path) -> ExitCode {
+/// Waits for the end of stdin, then removes `dir`.
+pub(super) fn janitor(dir: &Path) -> ExitCode {
     let _handlers = outlive_signals();
     wait_for_the_end_of(io::stdin().lock());
-    if fs::symlink_metadata(folder).is_err() {
+    if fs::symlink_metadata(dir).is_err() {
         return ExitCode::Success;
     }
-    if !is_scratch(folder) {
+    if !is_scratch(dir) {
         return ExitCode::Usage;
     }
-    if is_gone(&remove(folder)) {
+    if is_gone(&remove(dir)) {
         ExitCode::Success
     } else {
         ExitCode::Failure
     }
 }
 
-/// A signal that has a handler does not end the process; nobody looks at what the handlers note. They need the runtime
-/// for as long as they are needed.
+/// A signal that has a handler does not end the process; nobody looks at what the handlers note.
+/// They need the runtime for as long as they are needed.
 fn outlive_signals() -> Option<Runtime> {
     let runtime = Builder::new_current_thread().enable_io().build().ok()?;
     {
@@ -138,26 +139,25 @@ fn wait_for_the_end_of(mut stream: impl io::Read) {
     }
 }
 
-/// A folder of this user's, by its full path, and named as relto names them.
-fn is_scratch(folder: &Path) -> bool {
-    let named_so = folder
+/// A directory of this user's, by its full path, and named as relto names them.
+fn is_scratch(dir: &Path) -> bool {
+    let named_so = dir
         .file_name()
         .is_some_and(|name| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()));
     let user = rustix::process::geteuid().as_raw();
-    let ours =
-        fs::symlink_metadata(folder).is_ok_and(|found| found.is_dir() && found.uid() == user);
-    folder.is_absolute() && named_so && ours
+    let ours = fs::symlink_metadata(dir).is_ok_and(|found| found.is_dir() && found.uid() == user);
+    dir.is_absolute() && named_so && ours
 }
 
-fn remove(folder: &Path) -> io::Result<()> {
+fn remove(dir: &Path) -> io::Result<()> {
     for _ in 0..RETRIES {
-        let removed = fs::remove_dir_all(folder);
+        let removed = fs::remove_dir_all(dir);
         if is_gone(&removed) {
             return Ok(());
         }
         std::thread::sleep(RETRY_INTERVAL);
     }
-    fs::remove_dir_all(folder)
+    fs::remove_dir_all(dir)
 }
 
 fn is_gone(removed: &io::Result<()>) -> bool {
@@ -172,8 +172,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_our_own_folders_are_scratch_folders() {
-        let parent = tempfile::tempdir().expect("a folder");
+    fn only_our_own_directories_are_scratch_directories() {
+        let parent = tempfile::tempdir().expect("a directory");
         let path = |name: &str| parent.path().join(name);
         for name in ["relto-1", "precious"] {
             fs::create_dir(path(name)).expect("made");
@@ -188,8 +188,8 @@ mod tests {
     }
 
     #[test]
-    fn a_helper_that_cannot_be_started_leaves_no_folder_and_is_named() {
-        let parent = tempfile::tempdir().expect("a folder");
+    fn a_helper_that_cannot_be_started_leaves_no_directory_and_is_named() {
+        let parent = tempfile::tempdir().expect("a directory");
         let error =
             Scratch::create(&Relto::at("/nonexistent"), parent.path()).expect_err("no such helper");
         assert!(error.to_string().contains("janitor"), "{error}");

@@ -1,8 +1,8 @@
 //! Slots of this machine that all processes of a user share.
 //!
-//! Enters: a folder and how many there may be. Leaves: a slot, which is a locked file of that folder: it is free again when
-//! the process that holds it ends, however it ends, and a compiler that takes relto's place holds it on. Where the files
-//! cannot be had there is no limit.
+//! Enters: a directory and how many there may be. Leaves: a slot, which is a locked file of that
+//! directory: it is free again when the process that holds it ends, however it ends, and a compiler
+//! that takes relto's place holds it on. Where the files cannot be had there is no limit.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// The slots of a user on this machine.
 #[derive(Debug)]
 pub struct SlotFiles {
-    folder: PathBuf,
+    dir: PathBuf,
     count: usize,
 }
 
@@ -34,14 +34,14 @@ pub(super) enum Attempt {
 }
 
 impl SlotFiles {
-    /// `count` slots, for all processes that keep their state in `folder`.
+    /// `count` slots, for all processes that keep their state in `dir`.
     #[must_use]
-    pub fn of_machine(folder: &Path, count: usize) -> Self {
-        // The folder may be one of many machines.
+    pub fn of_machine(dir: &Path, count: usize) -> Self {
+        // The directory may be one of many machines.
         let machine = rustix::system::uname();
         let machine = machine.nodename().to_string_lossy().replace('/', "_");
-        let folder = folder.join("slots").join(machine);
-        Self { folder, count }
+        let dir = dir.join("slots").join(machine);
+        Self { dir, count }
     }
 
     /// Waits for a slot, blocking the thread. `None` where there is no limit.
@@ -75,18 +75,19 @@ impl SlotFiles {
     }
 
     fn open(&self, number: usize) -> std::io::Result<fs::File> {
-        let path = self.folder.join(number.to_string());
+        let path = self.dir.join(number.to_string());
         let mut options = fs::OpenOptions::new();
         options.write(true).create(true).truncate(false);
         options.open(&path).or_else(|_| {
-            fs::create_dir_all(&self.folder)?;
+            fs::create_dir_all(&self.dir)?;
             options.open(&path)
         })
     }
 }
 
 impl Slot {
-    /// The program that takes this process's place holds the slot until it ends, and so does this process until then.
+    /// The program that takes this process's place holds the slot until it ends, and so does this
+    /// process until then.
     pub fn survive_exec(self) {
         // Where this fails the slot is free too early, which costs nothing but order.
         let _ = fcntl_setfd(self.0.file(), FdFlags::empty());
@@ -100,8 +101,8 @@ mod tests {
 
     #[test]
     fn there_are_as_many_slots_as_were_asked_for() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let slots = SlotFiles::of_machine(folder.path(), 2);
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let slots = SlotFiles::of_machine(dir.path(), 2);
         let (first, second) = (slots.take(), slots.take());
         assert!(first.is_some() && second.is_some());
         assert!(matches!(slots.attempt(), Attempt::Full));

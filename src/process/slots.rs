@@ -1,9 +1,10 @@
 //! How many compilers may run on this machine, counted over all links that run on it.
 //!
-//! Enters: make's jobserver, or a folder that all links of a user share. Leaves: permits. The first permit of a process
-//! is always there: it is the one that make gave the recipe, and without make it keeps a link going however full the
-//! machine is. All further ones are tokens of the jobserver or locked files, one a processor. The kernel drops locks
-//! with the process that holds them; tokens of a process that is killed are lost to make.
+//! Enters: make's jobserver, or a directory that all links of a user share. Leaves: permits. The
+//! first permit of a process is always there: it is the one that make gave the recipe, and without
+//! make it keeps a link going however full the machine is. All further ones are tokens of the
+//! jobserver or locked files, one a processor. The kernel drops locks with the process that holds
+//! them; tokens of a process that is killed are lost to make.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -55,18 +56,19 @@ impl Slots {
         Self::with(Others::Jobserver(jobserver))
     }
 
-    /// Permits that all processes share whose state is in `folder`, `count` on this machine.
+    /// Permits that all processes share whose state is in `dir`, `count` on this machine.
     #[must_use]
-    pub fn of_machine(folder: &Path, count: usize) -> Self {
-        Self::with(Others::Files(SlotFiles::of_machine(folder, count)))
+    pub fn of_machine(dir: &Path, count: usize) -> Self {
+        Self::with(Others::Files(SlotFiles::of_machine(dir, count)))
     }
 
-    /// The same without the first permit: for one of very many processes, all of which have somebody else to do their work.
+    /// The same without the first permit: for one of very many processes, all of which have
+    /// somebody else to do their work.
     #[must_use]
-    pub fn of_machine_only(folder: &Path, count: usize) -> Self {
+    pub fn of_machine_only(dir: &Path, count: usize) -> Self {
         Self {
             own: Arc::new(Semaphore::new(0)),
-            ..Self::of_machine(folder, count)
+            ..Self::of_machine(dir, count)
         }
     }
 
@@ -120,8 +122,8 @@ mod tests {
 
     #[tokio::test]
     async fn links_share_the_machine_and_each_has_one_slot_of_its_own() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let [one, other] = [2, 2].map(|count| Slots::of_machine(folder.path(), count));
+        let dir = tempfile::tempdir().expect("a directory");
+        let [one, other] = [2, 2].map(|count| Slots::of_machine(dir.path(), count));
         let mut of_one = Vec::new();
         for _ in 0..3 {
             of_one.push(one.permit().await);
@@ -137,10 +139,10 @@ mod tests {
 
     #[tokio::test]
     async fn who_has_no_permit_of_its_own_waits_for_one_of_the_machine() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let slots = Slots::of_machine_only(folder.path(), 1);
+        let dir = tempfile::tempdir().expect("a directory");
+        let slots = Slots::of_machine_only(dir.path(), 1);
         let first = slots.permit().await;
-        let other = Slots::of_machine_only(folder.path(), 1);
+        let other = Slots::of_machine_only(dir.path(), 1);
         let mut second = std::pin::pin!(other.permit());
         assert!(poll!(second.as_mut()).is_pending());
         drop(first);
@@ -149,8 +151,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_process_takes_its_own_slot_again_when_it_is_free() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let slots = Slots::of_machine(folder.path(), 0);
+        let dir = tempfile::tempdir().expect("a directory");
+        let slots = Slots::of_machine(dir.path(), 0);
         let own = slots.permit().await;
         let mut second = std::pin::pin!(slots.permit());
         assert!(poll!(second.as_mut()).is_pending());
@@ -159,7 +161,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_folder_nobody_waits() {
+    async fn without_a_directory_nobody_waits() {
         let slots = Slots::of_machine(Path::new("/proc/nowhere"), 1);
         let _permits = [
             slots.permit().await,

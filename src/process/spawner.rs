@@ -1,10 +1,11 @@
 //! The one thread from which every child is started, and the watch over each child.
 //!
-//! Enters: an `Invocation`. Leaves: `Finished`, or the reason why there is none; a child whose future is dropped or
-//! cancelled is killed with its whole process group and reaped. How many children run at a time is the caller's choice.
+//! Enters: an `Invocation`. Leaves: `Finished`, or the reason why there is none; a child whose
+//! future is dropped or cancelled is killed with its whole process group and reaped. How many
+//! children run at a time is the caller's choice.
 //!
-//! A child asks the kernel to be killed when its parent dies, and to the kernel the parent is a thread. Threads of a
-//! runtime come and go; this one stays as long as the `Spawner`.
+//! A child asks the kernel to be killed when its parent dies, and to the kernel the parent is a
+//! thread. Threads of a runtime come and go; this one stays as long as the `Spawner`.
 
 use std::fs::File;
 use std::io;
@@ -33,7 +34,8 @@ use child::{Ended, Ends, Pipes, Running};
 
 /// How often killed children are looked after until the kernel has ended them.
 const REAP_INTERVAL: Duration = Duration::from_millis(10);
-/// How long the spawner waits at its end for killed children. Only a child stuck in the kernel needs longer.
+/// How long the spawner waits at its end for killed children. Only a child stuck in the kernel
+/// needs longer.
 const REAP_LIMIT: Duration = Duration::from_secs(5);
 
 /// Starts children. Dropping it waits until none is left.
@@ -79,11 +81,12 @@ impl Spawner {
 
     /// Runs a program to its end. Must be called on a tokio runtime with I/O and time.
     ///
-    /// When `cancel` fires, or the future is dropped, the program and all of its process group are killed at once
-    /// (compilers hold no state worth a gentler signal).
+    /// When `cancel` fires, or the future is dropped, the program and all of its process group are
+    /// killed at once (compilers hold no state worth a gentler signal).
     ///
     /// # Errors
-    /// The program could not be started or confined, or was cancelled. A program that ran and failed is no error here.
+    /// The program could not be started or confined, or was cancelled. A program that ran and
+    /// failed is no error here.
     pub async fn run(
         &self,
         invocation: &Invocation,
@@ -108,10 +111,7 @@ impl Spawner {
                 source,
             })?
             .ok_or(ProcessError::Cancelled)?;
-        match self
-            .report(&ended)?
-            .into_error(&program, &invocation.folder)
-        {
+        match self.report(&ended)?.into_error(&program, &invocation.dir) {
             Some(error) => Err(error),
             None => Ok(Finished {
                 ending: ending(ended.status),

@@ -1,11 +1,13 @@
-//! The hidden subcommands: relto as the process that becomes the compiler, and as the janitor of a scratch folder.
+//! The hidden subcommands: relto as the process that becomes the compiler, and as the janitor of a
+//! scratch directory.
 //!
-//! Enters: relto's arguments; for `__run` an unnamed file on stdin that holds the plan. Leaves: for `__run` the
-//! compiler itself, by `exec`, or a report of why not, written over the plan. The file is not handed on to the
-//! compiler, so a report is always the helper's own, whatever the compiler exits with or prints.
+//! Enters: relto's arguments; for `__run` an unnamed file on stdin that holds the plan. Leaves: for
+//! `__run` the compiler itself, by `exec`, or a report of why not, written over the plan. The file
+//! is not handed on to the compiler, so a report is always the helper's own, whatever the compiler
+//! exits with or prints.
 //!
-//! Everything that must happen between `fork` and `exec` happens here, in a process of its own with one thread: it
-//! needs no `unsafe`, and relto can start it the cheap way (`posix_spawn`).
+//! Everything that must happen between `fork` and `exec` happens here, in a process of its own with
+//! one thread: it needs no `unsafe`, and relto can start it the cheap way (`posix_spawn`).
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -30,9 +32,10 @@ pub(super) const JANITOR: &str = "__janitor";
 pub struct Relto(PathBuf);
 
 impl Relto {
-    /// The running executable. The kernel's link to it stays right when the file is replaced or removed during a link:
-    /// the helper is always of the same build as the relto that starts it. It is resolved after the fork, but a child
-    /// that has not executed anything yet is still this executable.
+    /// The running executable. The kernel's link to it stays right when the file is replaced or
+    /// removed during a link: the helper is always of the same build as the relto that starts it.
+    /// It is resolved after the fork, but a child that has not executed anything yet is still this
+    /// executable.
     #[must_use]
     pub fn itself() -> Self {
         let link = Path::new("/proc/self/exe");
@@ -66,19 +69,21 @@ impl Relto {
     }
 }
 
-/// Does what a hidden subcommand asks for. To be called first in `main`, before any thread is started.
+/// Does what a hidden subcommand asks for. To be called first in `main`, before any thread is
+/// started.
 ///
-/// `arguments` are the ones after relto's own name. `None` means that they are the user's; with `__run` this returns only
-/// when the compiler could not be executed.
+/// `arguments` are the ones after relto's own name. `None` means that they are the user's; with
+/// `__run` this returns only when the compiler could not be executed.
 pub fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
     match arguments {
         [name] if name == RUN => Some(run()),
-        [name, folder] if name == JANITOR => Some(scratch::janitor(Path::new(folder))),
+        [name, dir] if name == JANITOR => Some(scratch::janitor(Path::new(dir))),
         _ => None,
     }
 }
 
-/// Does not return when all is well. Without a plan on stdin there is nobody to tell what went wrong.
+/// Does not return when all is well. Without a plan on stdin there is nobody to tell what went
+/// wrong.
 fn run() -> ExitCode {
     let Ok(channel) = io::stdin().as_fd().try_clone_to_owned() else {
         return ExitCode::Usage;
@@ -102,8 +107,8 @@ fn become_the_compiler(plan: &Plan, channel: &File) -> Report {
     if tie_to_parent(plan.parent).is_err() {
         return Report::Orphaned;
     }
-    if let Err(error) = std::env::set_current_dir(&invocation.folder) {
-        return Report::Folder(number(&error));
+    if let Err(error) = std::env::set_current_dir(&invocation.dir) {
+        return Report::Dir(number(&error));
     }
     let mut command = match command(invocation) {
         Ok(command) => command,
@@ -120,8 +125,9 @@ fn become_the_compiler(plan: &Plan, channel: &File) -> Report {
     }
 }
 
-/// From here on the kernel kills this process, and the compiler that it becomes, when the thread that started it ends. A
-/// parent that died before is not noticed by the kernel, so it is looked for afterwards.
+/// From here on the kernel kills this process, and the compiler that it becomes, when the thread
+/// that started it ends. A parent that died before is not noticed by the kernel, so it is looked
+/// for afterwards.
 fn tie_to_parent(parent: u32) -> io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     let found = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs());
@@ -158,8 +164,8 @@ fn command(invocation: &Invocation) -> io::Result<Command> {
     Ok(command)
 }
 
-/// A bare name would be searched in the C library's default folders if the exact environment has no `PATH`: that would
-/// be a hidden input.
+/// A bare name would be searched in the C library's default directories if the exact environment
+/// has no `PATH`: that would be a hidden input.
 fn program_path(program: &OsStr, environment: &Environment) -> PathBuf {
     let path = Path::new(program);
     match environment {
@@ -206,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_program_name_is_looked_for_in_the_folder_unless_path_is_inherited() {
+    fn a_bare_program_name_is_looked_for_in_the_directory_unless_path_is_inherited() {
         let exact = Environment::Exact(Vec::new());
         let found = |name: &str, environment| program_path(OsStr::new(name), environment);
         assert_eq!(found("clang", &exact), Path::new("./clang"));

@@ -1,12 +1,12 @@
 //! The action cache: `GetActionResult` and `UpdateActionResult`.
 //!
-//! A hit says nothing about its outputs still being there, nor about their being sound: both are for the caller to find
-//! out, who then executes with `skip_cache_lookup`.
+//! A hit says nothing about its outputs still being there, nor about their being sound: both are
+//! for the caller to find out, who then executes with `skip_cache_lookup`.
 
 use super::capabilities::clamp_priority;
 use super::channel::Lane;
 use super::farm::Farm;
-use super::metadata::About;
+use super::metadata::RequestContext;
 use super::rpc::Rpc;
 use super::status::{Failure, FailureKind};
 use super::wire::{LARGEST_ANSWER, Role};
@@ -16,13 +16,13 @@ use crate::pb::reapi::{
     ActionResult, GetActionResultRequest, ResultsCachePolicy, UpdateActionResultRequest,
 };
 
-/// The result that is kept for `action`; `None` if there is none. `inline` are output paths whose contents are wanted
-/// in the answer, which the server may heed.
+/// The result that is kept for `action`; `None` if there is none. `inline` are output paths whose
+/// contents are wanted in the answer, which the server may heed.
 pub(super) async fn get(
     farm: &Farm,
     action: &Digest,
     inline: &[String],
-    about: &About,
+    context: &RequestContext,
 ) -> Result<Option<ActionResult>, Failure> {
     let message = GetActionResultRequest {
         instance_name: farm.wire.instance.clone(),
@@ -33,7 +33,7 @@ pub(super) async fn get(
         digest_function: farm.function().to_pb(),
     };
     let (role, lane, rpc) = (Role::Cache, Lane::Calls, Rpc::GetActionResult);
-    let found = farm.wire.call(role, lane, rpc, about, |call| {
+    let found = farm.wire.call(role, lane, rpc, context, |call| {
         let message = message.clone();
         async move {
             let mut client =
@@ -63,7 +63,7 @@ pub(super) async fn update(
     action: &Digest,
     result: ActionResult,
     priority: i32,
-    about: &About,
+    context: &RequestContext,
 ) -> Result<(), Failure> {
     let priority = clamp_priority(priority, &farm.capabilities.cache_priorities);
     let message = UpdateActionResultRequest {
@@ -75,7 +75,7 @@ pub(super) async fn update(
     };
     let (role, lane, rpc) = (Role::Cache, Lane::Calls, Rpc::UpdateActionResult);
     farm.wire
-        .call(role, lane, rpc, about, |call| {
+        .call(role, lane, rpc, context, |call| {
             let message = message.clone();
             async move {
                 let mut client = ActionCacheClient::new(call.channel())

@@ -1,7 +1,7 @@
 //! Packs blobs into batches, purely.
 //!
-//! Enters: sizes and a limit. Leaves: which item goes into which batch. Who sends them, and what a server's limit turned
-//! out to be, is the business of `upload`, `download` and `limits`.
+//! Enters: sizes and a limit. Leaves: which item goes into which batch. Who sends them, and what a
+//! server's limit turned out to be, is the business of `upload`, `download` and `limits`.
 
 use super::status::{Failure, FailureKind};
 
@@ -23,7 +23,8 @@ pub(super) fn may_shrink(failure: &Failure) -> bool {
     )
 }
 
-/// Takes from the front of `items` as many as fit into `limit` bytes and `most` items, at least one.
+/// Takes from the front of `items` as many as fit into `limit` bytes and `most` items, at least
+/// one.
 ///
 /// Order is kept: who asked first is served first.
 pub(super) fn take_front<T>(

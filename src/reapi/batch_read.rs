@@ -1,8 +1,8 @@
 //! `BatchReadBlobs`: small blobs, many in one call, each verified.
 //!
-//! Enters: digests that should fit into one answer. Leaves: bytes or a failure for each. Several servers answer with less
-//! than they advertise: then the batch is halved and the limit remembered. A blob that a batch does not give is asked for
-//! in a stream of its own, whose word is the last.
+//! Enters: digests that should fit into one answer. Leaves: bytes or a failure for each. Several
+//! servers answer with less than they advertise: then the batch is halved and the limit remembered.
+//! A blob that a batch does not give is asked for in a stream of its own, whose word is the last.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use super::bytestream;
 use super::channel::Lane;
 use super::farm::Farm;
 use super::incoming::verify;
-use super::metadata::About;
+use super::metadata::RequestContext;
 use super::resource_name::Encoding;
 use super::rpc::Rpc;
 use super::status::{Failure, FailureKind};
@@ -76,7 +76,7 @@ async fn ask(farm: &Farm, digests: &[Digest]) -> Result<BatchReadBlobsResponse, 
     };
     let (role, lane, rpc) = (Role::Cache, Lane::Calls, Rpc::BatchReadBlobs);
     farm.wire
-        .call(role, lane, rpc, &About::default(), |call| {
+        .call(role, lane, rpc, &RequestContext::default(), |call| {
             let message = message.clone();
             async move {
                 let mut client = ContentAddressableStorageClient::new(call.channel())
@@ -89,7 +89,8 @@ async fn ask(farm: &Farm, digests: &[Digest]) -> Result<BatchReadBlobsResponse, 
         .await
 }
 
-/// What was not asked for is ignored; what was asked for and did not come, or came wrong, is asked for again.
+/// What was not asked for is ignored; what was asked for and did not come, or came wrong, is asked
+/// for again.
 async fn settle(
     farm: &Farm,
     batch: &[Digest],
@@ -138,7 +139,7 @@ fn open(function: DigestFunction, digest: &Digest, response: Response) -> Result
 
 async fn stream_all(farm: &Farm, digests: Vec<Digest>, answers: &mut Answers) {
     let reads = digests.into_iter().map(|digest| async move {
-        let read = bytestream::read(farm, &digest, &About::default()).await;
+        let read = bytestream::read(farm, &digest, &RequestContext::default()).await;
         (digest, read)
     });
     let mut reads = futures_util::stream::iter(reads).buffer_unordered(STREAMS);

@@ -1,7 +1,8 @@
 //! `BatchUpdateBlobs`: small blobs, many in one call.
 //!
-//! Enters: a batch that should fit. Leaves: how it went for each blob. A batch that the server finds too large is sent in
-//! halves and the limit remembered; a blob that a batch cannot carry gets a stream of its own, whose word is the last.
+//! Enters: a batch that should fit. Leaves: how it went for each blob. A batch that the server
+//! finds too large is sent in halves and the limit remembered; a blob that a batch cannot carry
+//! gets a stream of its own, whose word is the last.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use super::blob::Blob;
 use super::bytestream;
 use super::channel::Lane;
 use super::farm::Farm;
-use super::metadata::About;
+use super::metadata::RequestContext;
 use super::resource_name::Encoding;
 use super::rpc::Rpc;
 use super::source::read_whole;
@@ -107,7 +108,7 @@ async fn ask(farm: &Farm, requests: Vec<Request>) -> Result<BatchUpdateBlobsResp
     };
     let (role, lane, rpc) = (Role::Cache, Lane::Calls, Rpc::BatchUpdateBlobs);
     farm.wire
-        .call(role, lane, rpc, &About::default(), |call| {
+        .call(role, lane, rpc, &RequestContext::default(), |call| {
             let message = message.clone();
             async move {
                 let mut client = ContentAddressableStorageClient::new(call.channel())

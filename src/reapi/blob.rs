@@ -39,8 +39,8 @@ impl Blob {
     }
 }
 
-/// Everything that an action needs in the CAS, itself included. Asked for only when a server says that blobs are
-/// missing, so that no list is kept for each job in flight.
+/// Everything that an action needs in the CAS, itself included. Asked for only when a server says
+/// that blobs are missing, so that no list is kept for each job in flight.
 pub trait Closure: Send + Sync {
     fn blobs(&self) -> Vec<Blob>;
 }

@@ -1,7 +1,8 @@
 //! `ByteStream`: one blob in one stream, written or read.
 //!
-//! Enters: a blob, or a digest. Leaves: nothing, or verified bytes. A write that breaks starts anew with another upload
-//! id: no server's resumption is worth its differences. A server may end a write early because the blob is there already.
+//! Enters: a blob, or a digest. Leaves: nothing, or verified bytes. A write that breaks starts anew
+//! with another upload id: no server's resumption is worth its differences. A server may end a
+//! write early because the blob is there already.
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -12,7 +13,7 @@ use super::blob::Blob;
 use super::channel::Lane;
 use super::farm::Farm;
 use super::incoming::Incoming;
-use super::metadata::About;
+use super::metadata::RequestContext;
 use super::resource_name::{Encoding, read_name, write_name};
 use super::rpc::{Counters, Rpc};
 use super::source::{Piece, pour};
@@ -46,7 +47,7 @@ async fn write_as(farm: &Farm, blob: &Blob, encoding: Encoding) -> Result<(), Fa
     let function = farm.function();
     let (role, lane, rpc) = (Role::Cache, Lane::Bulk, Rpc::Write);
     farm.wire
-        .call(role, lane, rpc, &About::default(), |call| {
+        .call(role, lane, rpc, &RequestContext::default(), |call| {
             let upload = Uuid::new_v4();
             let instance = &farm.wire.instance;
             let name = write_name(instance, upload, function, &blob.digest, encoding);
@@ -72,7 +73,8 @@ async fn write_once(
     let requests = write_requests(name, read, broken, dog.clone(), counters);
     let mut client = ByteStreamClient::new(call.channel());
     let answer = tokio::select! {
-        // Dropping the call resets the stream, so that the server cannot take half a blob for a whole one.
+        // Dropping the call resets the stream, so that the server cannot take half a blob for a
+        // whole one.
         Ok(failure) = unreadable => return Err(failure),
         answer = client.write(call.stream_request(requests)) => answer,
         () = dog.barks() => return Err(call.silent()),
@@ -86,7 +88,8 @@ async fn write_once(
     }
 }
 
-/// Uncompressed, the server must have it all. Compressed, servers answer with -1, either size, or what they took so far.
+/// Uncompressed, the server must have it all. Compressed, servers answer with -1, either size, or
+/// what they took so far.
 fn check_committed(committed: i64, size: u64, encoding: Encoding) -> Result<(), Failure> {
     if encoding == Encoding::Zstd || u64::try_from(committed) == Ok(size) || committed == -1 {
         return Ok(());
@@ -163,16 +166,20 @@ fn write_requests(
 }
 
 /// Downloads one blob and verifies it.
-pub(super) async fn read(farm: &Farm, digest: &Digest, about: &About) -> Result<Bytes, Failure> {
+pub(super) async fn read(
+    farm: &Farm,
+    digest: &Digest,
+    context: &RequestContext,
+) -> Result<Bytes, Failure> {
     let function = farm.function();
     let encoding = farm.stream_encoding(digest);
-    match read_as(farm, digest, encoding, about).await {
+    match read_as(farm, digest, encoding, context).await {
         // A damaged or refused compressed form says nothing about the blob itself.
         Err(failure)
             if encoding == Encoding::Zstd
                 && matches!(failure.kind, FailureKind::Corrupt | FailureKind::Rejected) =>
         {
-            read_as(farm, digest, Encoding::Identity, about).await
+            read_as(farm, digest, Encoding::Identity, context).await
         }
         read => read,
     }
@@ -186,12 +193,12 @@ async fn read_as(
     farm: &Farm,
     digest: &Digest,
     encoding: Encoding,
-    about: &About,
+    context: &RequestContext,
 ) -> Result<Bytes, Failure> {
     let function = farm.function();
     let (role, lane, rpc) = (Role::Cache, Lane::Bulk, Rpc::Read);
     farm.wire
-        .call(role, lane, rpc, about, |call| {
+        .call(role, lane, rpc, context, |call| {
             let request = ReadRequest {
                 resource_name: read_name(&farm.wire.instance, function, digest, encoding),
                 ..ReadRequest::default()

@@ -1,7 +1,8 @@
 //! Cancels operations that nobody waits for any more.
 //!
-//! Enters: operation names, from destructors, which cannot wait. Leaves: `CancelOperation` calls, as a courtesy: failures
-//! are ignored, and a server without the service is asked once. Servers that cannot cancel stop when the stream is gone.
+//! Enters: operation names, from destructors, which cannot wait. Leaves: `CancelOperation` calls,
+//! as a courtesy: failures are ignored, and a server without the service is asked once. Servers
+//! that cannot cancel stop when the stream is gone.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::channel::Lane;
 use super::farm::Farm;
-use super::metadata::About;
+use super::metadata::RequestContext;
 use super::rpc::Rpc;
 use super::status::{Failure, FailureKind};
 use super::wire::Role;
@@ -83,7 +84,10 @@ async fn cancel_all(farm: Arc<Farm>, mut names: mpsc::UnboundedReceiver<String>)
 async fn cancel(farm: &Farm, name: String) -> Result<(), Failure> {
     let (role, lane, rpc) = (Role::Execution, Lane::Calls, Rpc::CancelOperation);
     let cancelled = async {
-        let call = farm.wire.open(role, lane, rpc, &About::default()).await?;
+        let call = farm
+            .wire
+            .open(role, lane, rpc, &RequestContext::default())
+            .await?;
         let request = call.request(CancelOperationRequest { name });
         let mut client = OperationsClient::new(call.channel());
         call.answer(client.cancel_operation(request)).await

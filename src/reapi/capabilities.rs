@@ -1,10 +1,11 @@
 //! What the farm can do.
 //!
-//! Enters: `GetCapabilities` of each address. Leaves: one merged `Capabilities`, with the digest function chosen and the
-//! limits made usable. An address may know only its own half; a server without the service is taken to be a plain one.
+//! Enters: `GetCapabilities` of each address. Leaves: one merged `Capabilities`, with the digest
+//! function chosen and the limits made usable. An address may know only its own half; a server
+//! without the service is taken to be a plain one.
 
 use super::channel::Lane;
-use super::metadata::About;
+use super::metadata::RequestContext;
 use super::options::ClientOptions;
 use super::rpc::Rpc;
 use super::status::{Failure, FailureKind};
@@ -17,7 +18,8 @@ use crate::pb::reapi::priority_capabilities::PriorityRange;
 use crate::pb::reapi::{self, PriorityCapabilities, ServerCapabilities};
 use crate::pb::semver::SemVer;
 
-/// What one gRPC message may hold unless a server was told otherwise, and what is kept free for all but the blobs.
+/// What one gRPC message may hold unless a server was told otherwise, and what is kept free for all
+/// but the blobs.
 const MESSAGE_LIMIT: usize = 4 << 20;
 const MESSAGE_SLACK: usize = 128 << 10;
 const SMALLEST_BATCH: usize = 4 << 10;
@@ -116,8 +118,8 @@ pub(super) async fn ask(wire: &Wire, role: Role) -> Result<ServerCapabilities, F
     let message = reapi::GetCapabilitiesRequest {
         instance_name: wire.instance.clone(),
     };
-    let about = About::default();
-    let asked = wire.call(role, Lane::Calls, Rpc::GetCapabilities, &about, |call| {
+    let context = RequestContext::default();
+    let asked = wire.call(role, Lane::Calls, Rpc::GetCapabilities, &context, |call| {
         let message = message.clone();
         async move {
             let mut client = reapi::capabilities_client::CapabilitiesClient::new(call.channel());
@@ -181,7 +183,8 @@ pub(super) fn merge(
     })
 }
 
-/// Every 2.x is compatible with every other but for fields that are older or newer; BuildBuddy calls itself 99.9.
+/// Every 2.x is compatible with every other but for fields that are older or newer; BuildBuddy
+/// calls itself 99.9.
 fn check_version(server: &ServerCapabilities) -> Result<(), CapabilityError> {
     let oldest = server
         .deprecated_api_version

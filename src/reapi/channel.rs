@@ -1,8 +1,9 @@
 //! A small pool of connections to one address.
 //!
-//! Enters: a way to open a connection. Leaves: leases, each good for one call until its last byte. Connections are opened
-//! when the others are busy; one that let a deadline pass gets no more calls. Waiting calls and bulk data use different
-//! connections, so that an upload does not stand before an answer.
+//! Enters: a way to open a connection. Leaves: leases, each good for one call until its last byte.
+//! Connections are opened when the others are busy; one that let a deadline pass gets no more
+//! calls. Waiting calls and bulk data use different connections, so that an upload does not stand
+//! before an answer.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -125,7 +126,8 @@ impl Lease {
         self.connection.channel.clone()
     }
 
-    /// Takes the connection out of use: it let a deadline pass, and without pings nothing else would ever find it dead.
+    /// Takes the connection out of use: it let a deadline pass, and without pings nothing else
+    /// would ever find it dead.
     pub(super) fn condemn(&self) {
         self.connection.condemned.store(true, Ordering::Relaxed);
     }

@@ -16,7 +16,8 @@ use super::rpc::Counters;
 use super::wire::{Side, Wire};
 use crate::error::Hinted;
 
-/// How long the first answer may take: whether a farm is there at all should not cost a link a minute.
+/// How long the first answer may take: whether a farm is there at all should not cost a link a
+/// minute.
 pub(super) const FIRST_ANSWER: Duration = Duration::from_secs(5);
 /// Attempts after the first that finding out is worth.
 const FIRST_RETRIES: u32 = 2;

@@ -1,7 +1,8 @@
 //! Headers from a credential helper, by Bazel's protocol (EngFlow/credential-helper-spec).
 //!
-//! Enters: the helpers of the options and an address. Leaves: headers, asked for once and kept until shortly before
-//! `expires`. What the helper printed never appears in a message; what it wrote to stderr does.
+//! Enters: the helpers of the options and an address. Leaves: headers, asked for once and kept
+//! until shortly before `expires`. What the helper printed never appears in a message; what it
+//! wrote to stderr does.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -19,7 +20,8 @@ use super::options::{ClientOptions, CredentialHelper, Header};
 
 /// How long credentials are good whose helper does not say.
 const DEFAULT_LIFETIME: Duration = Duration::from_mins(30);
-/// Credentials are renewed this long before they end, or at a tenth of their life if that is longer.
+/// Credentials are renewed this long before they end, or at a tenth of their life if that is
+/// longer.
 const MARGIN: Duration = Duration::from_mins(1);
 
 /// Why a helper gave no credentials.
@@ -158,8 +160,8 @@ impl Answer {
     }
 }
 
-/// The exact host is stronger than the longest `*.` pattern, that is stronger than a helper for all hosts; of equals
-/// the last one given wins.
+/// The exact host is stronger than the longest `*.` pattern, that is stronger than a helper for all
+/// hosts; of equals the last one given wins.
 fn choose(helpers: &[CredentialHelper], host: &str) -> Option<PathBuf> {
     let strength = |helper: &CredentialHelper| match helper.host.as_deref() {
         None => Some(0),

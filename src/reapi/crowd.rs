@@ -1,9 +1,10 @@
 //! As many calls at a time as an address can take.
 //!
-//! Enters: calls that want to begin, and refusals of those that were too many. Leaves: a `Place` for each call that may
-//! begin, in the order in which they asked. Nobody says how many a server takes; it shows when it refuses one
-//! (`RESOURCE_EXHAUSTED`), and then half as many are let in. Each time as many calls as fit have ended well, one more is
-//! tried, so that a server that was busy for a moment is not spared for ever.
+//! Enters: calls that want to begin, and refusals of those that were too many. Leaves: a `Place`
+//! for each call that may begin, in the order in which they asked. Nobody says how many a server
+//! takes; it shows when it refuses one (`RESOURCE_EXHAUSTED`), and then half as many are let in.
+//! Each time as many calls as fit have ended well, one more is tried, so that a server that was
+//! busy for a moment is not spared for ever.
 
 use std::sync::Mutex;
 
@@ -20,7 +21,8 @@ pub(super) struct Crowd {
 struct State {
     limit: usize,
     inside: usize,
-    /// Grows when the limit falls: refusals of calls that began before say nothing about the new one.
+    /// Grows when the limit falls: refusals of calls that began before say nothing about the new
+    /// one.
     narrowed: u64,
     ended_well: usize,
 }
@@ -120,8 +122,8 @@ mod tests {
 
     use super::*;
 
-    /// A server that takes `room` calls at a time, each for a second, and refuses others at once. Gives the number of
-    /// refusals.
+    /// A server that takes `room` calls at a time, each for a second, and refuses others at once.
+    /// Gives the number of refusals.
     async fn served(crowd: &Crowd, calls: usize, room: usize) -> usize {
         let inside = Mutex::new(0);
         let refused = Mutex::new(0);

@@ -1,7 +1,8 @@
-//! Downloads for a whole link: small blobs share calls, large ones have a stream each, all are verified.
+//! Downloads for a whole link: small blobs share calls, large ones have a stream each, all are
+//! verified.
 //!
-//! Enters: digests, with what the server sent along inline. Leaves: bytes that have that digest. What nobody waits for
-//! any more is not asked.
+//! Enters: digests, with what the server sent along inline. Leaves: bytes that have that digest.
+//! What nobody waits for any more is not asked.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use super::batch_read::{self, Answers};
 use super::bytestream;
 use super::farm::Farm;
 use super::incoming::verify;
-use super::metadata::About;
+use super::metadata::RequestContext;
 use super::resource_name::Encoding;
 use super::rpc::Rpc;
 use super::status::{Failure, FailureKind};
@@ -56,12 +57,13 @@ impl Downloader {
         }
     }
 
-    /// The blob `digest`. `inline` is what came with the result; if that is not the blob, the blob is fetched.
+    /// The blob `digest`. `inline` is what came with the result; if that is not the blob, the blob
+    /// is fetched.
     pub(super) async fn fetch(
         &self,
         digest: &Digest,
         inline: Option<Bytes>,
-        about: &About,
+        context: &RequestContext,
     ) -> Result<Bytes, Failure> {
         let function = self.farm.function();
         if digest.is_empty() {
@@ -83,7 +85,7 @@ impl Downloader {
             return self.fetch_small(digest).await;
         }
         let _turn = self.streams.acquire().await;
-        bytestream::read(&self.farm, digest, about).await
+        bytestream::read(&self.farm, digest, context).await
     }
 
     async fn fetch_small(&self, digest: &Digest) -> Result<Bytes, Failure> {

@@ -1,7 +1,7 @@
 //! Addresses, and how a connection to one is set up.
 //!
-//! Enters: `grpc://HOST:PORT`, `grpcs://HOST:PORT`, `unix:PATH`, TLS files. Leaves: a `tonic` endpoint. How many
-//! connections there are is decided in `channel`.
+//! Enters: `grpc://HOST:PORT`, `grpcs://HOST:PORT`, `unix:PATH`, TLS files. Leaves: a `tonic`
+//! endpoint. How many connections there are is decided in `channel`.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,8 @@ use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 use super::options::{ClientOptions, TlsOptions};
 use crate::error::Hinted;
 
-/// Windows that keep one stream busy at 100 Mbit/s over 200 ms, and a connection with several of them.
+/// Windows that keep one stream busy at 100 Mbit/s over 200 ms, and a connection with several of
+/// them.
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 32 << 20;
 
@@ -74,7 +75,8 @@ impl Address {
             };
         }
         let (scheme, authority) = text.split_once("://").unwrap_or(("grpcs", text));
-        // A password in an address would end up in logs and process lists; not even this message shows it.
+        // A password in an address would end up in logs and process lists; not even this message
+        // shows it.
         if let Some((_, host)) = authority.rsplit_once('@') {
             return Err(EndpointError::UserInfo(format!("{scheme}://{host}")));
         }

@@ -1,8 +1,9 @@
 //! One execution, from `Execute` to its end, through broken streams and lost inputs.
 //!
-//! Enters: an action whose closure has been uploaded. Leaves: what the server made of it. A stream that breaks or falls
-//! silent is taken up again by name; inputs that the server lost are sent again as long as that gets anywhere. Dropping
-//! the future cancels the operation as far as the server can.
+//! Enters: an action whose closure has been uploaded. Leaves: what the server made of it. A stream
+//! that breaks or falls silent is taken up again by name; inputs that the server lost are sent
+//! again as long as that gets anywhere. Dropping the future cancels the operation as far as the
+//! server can.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use super::cancel::Canceller;
 use super::capabilities::clamp_priority;
 use super::channel::Lane;
 use super::farm::Farm;
-use super::metadata::About;
+use super::metadata::RequestContext;
 use super::operation::{self, Executed, Stage};
 use super::retry::Attempts;
 use super::rpc::Rpc;
@@ -30,12 +31,13 @@ use crate::pb::reapi::{ExecuteRequest, ExecutionPolicy, ResultsCachePolicy, Wait
 
 /// Rounds of sending lost inputs again that found nothing new to send.
 const FRUITLESS_ROUNDS: u32 = 2;
-/// Servers that show signs of life do it each minute: one that is a little late is not dead. A quarter of the deadline,
-/// but no more than this.
+/// Servers that show signs of life do it each minute: one that is a little late is not dead. A
+/// quarter of the deadline, but no more than this.
 const LATE: Duration = Duration::from_secs(15);
 /// A stream that lasted this long was a good one: its break is not counted with those before.
 const GOOD_STREAM: Duration = Duration::from_secs(10);
-/// No queue and no compile takes longer: servers end actions themselves after this time at the latest.
+/// No queue and no compile takes longer: servers end actions themselves after this time at the
+/// latest.
 const LONGEST_STAGE: Duration = Duration::from_hours(2);
 
 /// What to execute.
@@ -48,12 +50,12 @@ pub struct ExecuteJob {
     pub closure: Arc<dyn Closure>,
     /// Output paths whose contents are wanted with the result, which the server may heed.
     pub inline_outputs: Vec<String>,
-    pub about: About,
+    pub context: RequestContext,
 }
 
 impl std::fmt::Debug for ExecuteJob {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ExecuteJob({}, {:?})", self.action, self.about.target)
+        write!(f, "ExecuteJob({}, {:?})", self.action, self.context.target)
     }
 }
 
@@ -158,8 +160,8 @@ impl Run<'_> {
             None => Rpc::Execute,
         };
         let wire = &self.farm.wire;
-        let (role, lane, about) = (Role::Execution, Lane::Calls, &self.job.about);
-        let call = wire.open(role, lane, rpc, about).await?;
+        let (role, lane, context) = (Role::Execution, Lane::Calls, &self.job.context);
+        let call = wire.open(role, lane, rpc, context).await?;
         call.allow(LATE.min(wire.timeout / 4));
         let began = Instant::now();
         self.heard = false;
@@ -171,7 +173,8 @@ impl Run<'_> {
             if wire.may_renew(role, failure) && !self.renewed {
                 wire.side(role).credentials.refuse(call.credentials()).await;
             }
-            // A server that answers first and is silent then has nothing to say; one that only is silent is dead.
+            // A server that answers first and is silent then has nothing to say; one that only is
+            // silent is dead.
             let is_good = failure.kind == FailureKind::Timeout || began.elapsed() >= GOOD_STREAM;
             if self.heard && is_good && self.operation.is_some() {
                 self.attempts.progressed();
@@ -295,8 +298,9 @@ impl Run<'_> {
         }
     }
 
-    /// Sends what the server named, and whatever else of the closure it turns out to lack. Each round must send
-    /// something that no earlier one did; a server that names one blob at a time is served as long as it needs.
+    /// Sends what the server named, and whatever else of the closure it turns out to lack. Each
+    /// round must send something that no earlier one did; a server that names one blob at a time is
+    /// served as long as it needs.
     async fn send_again(
         &mut self,
         failure: Failure,

@@ -1,5 +1,5 @@
-//! What all services of one connected farm share: the wire, what the farm said of itself, and what its limits turned out
-//! to be.
+//! What all services of one connected farm share: the wire, what the farm said of itself, and what
+//! its limits turned out to be.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -103,10 +103,12 @@ impl Limit {
         self.0.store(0, Ordering::Relaxed);
     }
 
-    /// Whether a blob that takes `cost` bytes goes into a batch rather than into a stream of its own.
+    /// Whether a blob that takes `cost` bytes goes into a batch rather than into a stream of its
+    /// own.
     pub(super) fn admits(&self, cost: usize) -> bool {
         let limit = self.get();
-        // A quarter, so that batches are well filled, unless the limit is so small that nothing would fit.
+        // A quarter, so that batches are well filled, unless the limit is so small that nothing
+        // would fit.
         let share = if limit >= LARGEST_IN_BATCH {
             limit / 4
         } else {

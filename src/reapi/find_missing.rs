@@ -1,10 +1,11 @@
-//! `FindMissingBlobs`: which of these digests does the CAS lack? To be asked is also what keeps the others alive.
+//! `FindMissingBlobs`: which of these digests does the CAS lack? To be asked is also what keeps the
+//! others alive.
 
 use std::collections::HashSet;
 
 use super::channel::Lane;
 use super::farm::Farm;
-use super::metadata::About;
+use super::metadata::RequestContext;
 use super::rpc::Rpc;
 use super::status::{Failure, FailureKind};
 use super::wire::{LARGEST_ANSWER, Role};
@@ -12,7 +13,8 @@ use crate::digest::Digest;
 use crate::pb::reapi::content_addressable_storage_client::ContentAddressableStorageClient;
 use crate::pb::reapi::{FindMissingBlobsRequest, FindMissingBlobsResponse};
 
-/// The subset of `digests` that must be uploaded. A list that the server finds too long is asked in halves.
+/// The subset of `digests` that must be uploaded. A list that the server finds too long is asked in
+/// halves.
 pub(super) async fn find_missing(
     farm: &Farm,
     digests: &[Digest],
@@ -46,9 +48,9 @@ async fn ask(farm: &Farm, digests: &[Digest]) -> Result<FindMissingBlobsResponse
         digest_function: farm.function().to_pb(),
     };
     let (role, lane, rpc) = (Role::Cache, Lane::Calls, Rpc::FindMissingBlobs);
-    let about = About::default();
+    let context = RequestContext::default();
     farm.wire
-        .call(role, lane, rpc, &about, |call| {
+        .call(role, lane, rpc, &context, |call| {
             let message = message.clone();
             async move {
                 let mut client = ContentAddressableStorageClient::new(call.channel())

@@ -1,7 +1,7 @@
 //! Bytes that arrive, held against the digest that they should have.
 //!
-//! Enters: pieces as they come, compressed or not. Leaves: the whole blob, verified. Memory is bounded by what the digest
-//! says, and no server's word makes it larger than what has really come.
+//! Enters: pieces as they come, compressed or not. Leaves: the whole blob, verified. Memory is
+//! bounded by what the digest says, and no server's word makes it larger than what has really come.
 
 use std::io::{self, Write};
 

@@ -1,7 +1,8 @@
 //! What a link knows of the CAS: which blobs are there, and which are on their way.
 //!
-//! Enters: digests that jobs need, how urgent they are, and how each went. Leaves: whether the one who asks must see to it,
-//! or where to wait. A blob is as urgent as the most urgent of the jobs that wait for it.
+//! Enters: digests that jobs need, how urgent they are, and how each went. Leaves: whether the one
+//! who asks must see to it, or where to wait. A blob is as urgent as the most urgent of the jobs
+//! that wait for it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -92,7 +93,8 @@ impl Wait {
 }
 
 impl Known {
-    /// `None` if the blob is there; else where to wait, and the slot to fill if the caller is the first and has to ask.
+    /// `None` if the blob is there; else where to wait, and the slot to fill if the caller is the
+    /// first and has to ask.
     pub(super) fn join(&self, digest: &Digest, urgency: u64) -> Option<(Listener, Option<Slot>)> {
         let mut states = self.states();
         match states.get(digest) {
@@ -103,7 +105,8 @@ impl Known {
                 }
                 Some((slot.outcome.subscribe(), None))
             }
-            // New, or left by all who waited; if its old ask is still in a queue, that one is skipped as unwanted.
+            // New, or left by all who waited; if its old ask is still in a queue, that one is
+            // skipped as unwanted.
             _ => {
                 let (slot, listener) = Slot::new(urgency);
                 states.insert(*digest, State::Underway(slot.clone()));

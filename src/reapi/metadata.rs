@@ -1,6 +1,7 @@
 //! The headers of a call: `RequestMetadata`, the user's own, and credentials.
 //!
-//! Enters: what the call is about. Leaves: a `MetadataMap`. Farms schedule fairly, log and show executions by it.
+//! Enters: what the call is context. Leaves: a `MetadataMap`. Farms schedule fairly, log and show
+//! executions by it.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ const REQUEST_METADATA: &str = "build.bazel.remote.execution.v2.requestmetadata-
 
 /// What a call is about, as the farm's own pages show it.
 #[derive(Debug, Clone, Default)]
-pub struct About {
+pub struct RequestContext {
     pub action: Option<Digest>,
     /// `ThinLTOBackend`
     pub mnemonic: Option<Arc<str>>,
@@ -50,12 +51,15 @@ impl Metadata {
     }
 
     /// Headers of one call.
-    pub(super) fn of_call(&self, about: &About) -> MetadataMap {
+    pub(super) fn of_call(&self, context: &RequestContext) -> MetadataMap {
         let text = |text: &Option<Arc<str>>| text.as_deref().unwrap_or_default().to_owned();
         let message = pb::reapi::RequestMetadata {
-            action_id: about.action.map(|digest| digest.hex()).unwrap_or_default(),
-            action_mnemonic: text(&about.mnemonic),
-            target_id: text(&about.target),
+            action_id: context
+                .action
+                .map(|digest| digest.hex())
+                .unwrap_or_default(),
+            action_mnemonic: text(&context.mnemonic),
+            target_id: text(&context.target),
             ..self.template.clone()
         };
         let mut map = MetadataMap::new();
@@ -88,7 +92,7 @@ mod tests {
             id: "link".to_owned(),
             correlated_id: "build".to_owned(),
         };
-        let about = About {
+        let context = RequestContext {
             action: Some(Digest {
                 hash: [7; 32],
                 size: 1,
@@ -96,7 +100,7 @@ mod tests {
             mnemonic: Some("ThinLTOBackend".into()),
             target: Some("a.o".into()),
         };
-        let map = Metadata::new(&invocation).of_call(&about);
+        let map = Metadata::new(&invocation).of_call(&context);
         let value = map.get_bin(REQUEST_METADATA).expect("the header");
         let bytes = value.to_bytes().expect("base64");
         let message = pb::reapi::RequestMetadata::decode(bytes).expect("the message");
@@ -121,7 +125,7 @@ mod tests {
             name: name.to_owned(),
             value: value.to_owned(),
         };
-        let mut map = Metadata::new(&Invocation::default()).of_call(&About::default());
+        let mut map = Metadata::new(&Invocation::default()).of_call(&RequestContext::default());
         append(&mut map, &[header("X-Key", "1"), header("x-key", "2")]).expect("good");
         assert!(map.get_bin(REQUEST_METADATA).is_some());
         assert_eq!(map.get_all("x-key").iter().count(), 2);

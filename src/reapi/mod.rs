@@ -1,8 +1,9 @@
 //! The client of a Remote Execution API farm. It knows nothing of clang, jobs or `ThinLTO`.
 //!
-//! Enters: `ClientOptions`, blobs, digests of actions. Leaves: results, verified bytes, and `Failure`s that say what kind
-//! of trouble it was. One file a service; `wire` makes calls, `status` reads what went wrong, `retry` decides how long to
-//! try. Whether a result is sound, and what to do instead, is the business of `exec`.
+//! Enters: `ClientOptions`, blobs, digests of actions. Leaves: results, verified bytes, and
+//! `Failure`s that say what kind of trouble it was. One file a service; `wire` makes calls,
+//! `status` reads what went wrong, `retry` decides how long to try. Whether a result is sound, and
+//! what to do instead, is the business of `exec`.
 //!
 //! Everything stops when its future is dropped; background tasks stop with the last `Client`.
 
@@ -67,7 +68,7 @@ pub use capabilities::{Capabilities, CapabilityError, OutputStyle};
 pub use connect::ConnectError;
 pub use endpoint::{Address, EndpointError};
 pub use execution::ExecuteJob;
-pub use metadata::{About, BadHeader};
+pub use metadata::{BadHeader, RequestContext};
 pub use operation::{Executed, Stage};
 pub use options::{ClientOptions, CredentialHelper, Header, Invocation, TlsOptions};
 pub use probe::{Offer, Probe, Probed, probe};
@@ -120,8 +121,9 @@ impl Client {
         Self::with_uploader(farm, uploader, options, events)
     }
 
-    /// A client for one more link of this process: it shares connections, credentials, limits, and what is known of the CAS.
-    /// Uploads are common to all links, and go under the names of the first one.
+    /// A client for one more link of this process: it shares connections, credentials, limits, and
+    /// what is known of the CAS. Uploads are common to all links, and go under the names of the
+    /// first one.
     #[must_use]
     pub fn for_link(&self, options: &ClientOptions, events: Events) -> Self {
         let farm = Arc::new(self.inner.farm.of_link(options));
@@ -172,8 +174,8 @@ impl Client {
         &self.inner.farm.wire.counters
     }
 
-    /// Makes sure that the CAS has `blobs`. Calls of many jobs are put together; each digest is asked about and sent
-    /// once a link.
+    /// Makes sure that the CAS has `blobs`. Calls of many jobs are put together; each digest is
+    /// asked about and sent once a link.
     ///
     /// # Errors
     /// `FailureKind::Source` when a file is no longer what was hashed; else what the server said.
@@ -182,8 +184,8 @@ impl Client {
         Ok(())
     }
 
-    /// As `ensure_uploaded`, before blobs of less `urgency`; of a blob that several jobs need, the greatest counts. Gives
-    /// which of `blobs` were not there and have been sent.
+    /// As `ensure_uploaded`, before blobs of less `urgency`; of a blob that several jobs need, the
+    /// greatest counts. Gives which of `blobs` were not there and have been sent.
     pub async fn upload(&self, blobs: &[Blob], urgency: u64) -> Result<HashSet<Digest>, Failure> {
         let uploading = self.inner.uploader.ensure(blobs, urgency);
         match self.inner.farm.wire.policy.deadline {
@@ -195,20 +197,21 @@ impl Client {
         }
     }
 
-    /// Which of `digests` the CAS lacks. To be asked keeps the others there. Unlike `ensure_uploaded`, this always asks.
+    /// Which of `digests` the CAS lacks. To be asked keeps the others there. Unlike
+    /// `ensure_uploaded`, this always asks.
     pub async fn find_missing(&self, digests: &[Digest]) -> Result<HashSet<Digest>, Failure> {
         find_missing::find_missing(&self.inner.farm, digests).await
     }
 
-    /// The action cache's result of `action`, if it has one. Its outputs may be gone, and may be wrong. `inline` are
-    /// output paths whose contents may come along.
+    /// The action cache's result of `action`, if it has one. Its outputs may be gone, and may be
+    /// wrong. `inline` are output paths whose contents may come along.
     pub async fn action_result(
         &self,
         action: &Digest,
         inline: &[String],
-        about: &About,
+        context: &RequestContext,
     ) -> Result<Option<ActionResult>, Failure> {
-        action_cache::get(&self.inner.farm, action, inline, about).await
+        action_cache::get(&self.inner.farm, action, inline, context).await
     }
 
     /// Stores a result in the action cache. Outputs, Action and Command must have been uploaded.
@@ -216,17 +219,18 @@ impl Client {
         &self,
         action: &Digest,
         result: ActionResult,
-        about: &About,
+        context: &RequestContext,
     ) -> Result<(), Failure> {
         let priority = self.inner.priorities.cache;
-        action_cache::update(&self.inner.farm, action, result, priority, about).await
+        action_cache::update(&self.inner.farm, action, result, priority, context).await
     }
 
-    /// Executes an action whose closure has been uploaded. `progress` hears of its stages. Dropping the future cancels
-    /// the operation as far as the server can.
+    /// Executes an action whose closure has been uploaded. `progress` hears of its stages. Dropping
+    /// the future cancels the operation as far as the server can.
     ///
     /// # Errors
-    /// The execution came to no result. `Failure::partial` holds what it printed, if the server says so.
+    /// The execution came to no result. `Failure::partial` holds what it printed, if the server
+    /// says so.
     pub async fn execute(
         &self,
         job: &ExecuteJob,
@@ -252,26 +256,31 @@ impl Client {
         &self,
         digest: &Digest,
         inline: Option<Bytes>,
-        about: &About,
+        context: &RequestContext,
     ) -> Result<Bytes, Failure> {
-        self.inner.downloader.fetch(digest, inline, about).await
+        self.inner.downloader.fetch(digest, inline, context).await
     }
 
     /// What was printed, fetched if need be.
-    pub async fn printed(&self, printed: &Printed, about: &About) -> Result<Bytes, Failure> {
+    pub async fn printed(
+        &self,
+        printed: &Printed,
+        context: &RequestContext,
+    ) -> Result<Bytes, Failure> {
         match &printed.digest {
-            Some(digest) => self.fetch(digest, None, about).await,
+            Some(digest) => self.fetch(digest, None, context).await,
             None => Ok(printed.inline.clone()),
         }
     }
 
-    /// Ends what the link left on the farm and reports what was transferred. To be called once, after the last job; it
-    /// takes no longer than a few seconds.
+    /// Ends what the link left on the farm and reports what was transferred. To be called once,
+    /// after the last job; it takes no longer than a few seconds.
     pub async fn close(&self) {
         self.close_within(cancel::PATIENCE).await;
     }
 
-    /// As `close`, if nobody may be kept waiting: what is not cancelled by then ends with the connection.
+    /// As `close`, if nobody may be kept waiting: what is not cancelled by then ends with the
+    /// connection.
     pub async fn close_within(&self, patience: Duration) {
         self.inner.canceller.close(patience).await;
         let counters = self.counters();

@@ -1,7 +1,7 @@
 //! Reads the messages of an `Execute` stream, purely.
 //!
-//! Enters: `google.longrunning.Operation`. Leaves: its stage, or how the execution ended. Only `done` is believed; stages
-//! may go back, and a few servers fill in none.
+//! Enters: `google.longrunning.Operation`. Leaves: its stage, or how the execution ended. Only
+//! `done` is believed; stages may go back, and a few servers fill in none.
 
 use std::sync::Arc;
 

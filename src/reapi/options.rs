@@ -12,7 +12,8 @@ use crate::digest::DigestFunction;
 /// Everything that the client is told from outside.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ClientOptions {
-    /// `grpc://`, `grpcs://` or `unix:` address that executes; without one the farm is a cache only.
+    /// `grpc://`, `grpcs://` or `unix:` address that executes; without one the farm is a cache
+    /// only.
     pub executor: Option<String>,
     /// Address of CAS and action cache, where it is not the executor's.
     pub cache: Option<String>,
@@ -47,7 +48,8 @@ pub struct ClientOptions {
     pub digest_function: Option<DigestFunction>,
     /// When the whole link must be over, counted from the connecting.
     pub deadline: Option<Duration>,
-    /// `ExecutionPolicy.priority`; lower is sooner. Sent only where the server says that it heeds it.
+    /// `ExecutionPolicy.priority`; lower is sooner. Sent only where the server says that it heeds
+    /// it.
     pub execution_priority: i32,
     /// `ResultsCachePolicy.priority`.
     pub cache_priority: i32,
@@ -100,7 +102,8 @@ impl fmt::Debug for Header {
 /// PEM files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsOptions {
-    /// The authority that signed the server's certificate, instead of those that the system and relto know.
+    /// The authority that signed the server's certificate, instead of those that the system and
+    /// relto know.
     pub certificate: Option<PathBuf>,
     /// There with its key, or not at all.
     pub client_certificate: Option<PathBuf>,

@@ -1,7 +1,8 @@
 //! What is in the way between here and a farm, and what the farm says of itself.
 //!
-//! Enters: `ClientOptions`. Leaves: for each address how far relto got, or what the server offers, as it says it; and what
-//! relto makes of that. Nothing is stored or executed. For `doctor`: a link connects with `connect`.
+//! Enters: `ClientOptions`. Leaves: for each address how far relto got, or what the server offers,
+//! as it says it; and what relto makes of that. Nothing is stored or executed. For `doctor`: a link
+//! connects with `connect`.
 
 use tokio::net::{TcpStream, UnixStream};
 

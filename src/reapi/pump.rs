@@ -1,8 +1,8 @@
 //! The calls of an upload: what is asked, what is sent, and what goes first.
 //!
-//! Enters: blobs that jobs wait for, one by one. Leaves: each settled. While a call is under way the next one fills up.
-//! What is urgent goes first: the line is full for a while, and a job that takes long must not wait for all others'
-//! inputs. What nobody waits for any more is not sent.
+//! Enters: blobs that jobs wait for, one by one. Leaves: each settled. While a call is under way
+//! the next one fills up. What is urgent goes first: the line is full for a while, and a job that
+//! takes long must not wait for all others' inputs. What nobody waits for any more is not sent.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -34,11 +34,12 @@ const MOST_IN_BATCH: usize = 4000;
 const MOST_IN_QUESTION: usize = 10_000;
 /// Turns that other tasks get to add to a question before it goes out.
 const TURNS: usize = 3;
-/// Bytes on the line at a time, from which on less urgent blobs wait: on a full line each more makes all others later. A
-/// line of 1 Gbit/s takes a fifteenth of a second for them, and one that is 100 ms long stays busy with what may come on top.
+/// Bytes on the line at a time, from which on less urgent blobs wait: on a full line each more
+/// makes all others later. A line of 1 Gbit/s takes a fifteenth of a second for them, and one that
+/// is 100 ms long stays busy with what may come on top.
 const ON_THE_LINE: usize = 8 << 20;
-/// What a large blob counts there. It shares the line with others however large it is, and where the server lets a stream
-/// go on slowly only, others must fill the gap.
+/// What a large blob counts there. It shares the line with others however large it is, and where
+/// the server lets a stream go on slowly only, others must fill the gap.
 const OF_A_STREAM: usize = ON_THE_LINE / 2;
 
 /// One blob that jobs wait for.
@@ -180,8 +181,8 @@ impl Pump {
         }
     }
 
-    /// How the most urgent of all blobs goes out, if it may. One call that is less urgent than others always goes on: the jobs
-    /// of two links know nothing of each other.
+    /// How the most urgent of all blobs goes out, if it may. One call that is less urgent than
+    /// others always goes on: the jobs of two links know nothing of each other.
     fn next(&self, limit: usize) -> Option<Way> {
         let under_way = |way| self.sending.iter().filter(|it| it.way == way).count();
         let may_batch = under_way(Way::Batch) < BATCHING && self.batch_is_due(limit);
@@ -237,7 +238,8 @@ impl Pump {
     }
 }
 
-/// Blobs that wait, the most urgent first once it is sorted; of equals the one that was asked for first.
+/// Blobs that wait, the most urgent first once it is sorted; of equals the one that was asked for
+/// first.
 #[derive(Default)]
 struct Queue {
     asks: VecDeque<Ask>,
@@ -256,7 +258,8 @@ impl Queue {
     fn sort(&mut self, hurried: bool) {
         if self.unsorted || hurried {
             let asks = self.asks.make_contiguous();
-            // Jobs hurry their blobs meanwhile: a sort that looked twice could find no order, and panic.
+            // Jobs hurry their blobs meanwhile: a sort that looked twice could find no order, and
+            // panic.
             asks.sort_by_cached_key(|ask| Reverse(ask.slot.urgency()));
             self.unsorted = false;
         }

@@ -1,7 +1,8 @@
 //! `ByteStream` resource names, and the subjects of MISSING violations, which look like them.
 //!
-//! Enters: instance name, digest function, digest. Leaves: names as `remote_execution.proto` defines them; the infix of
-//! the digest function stands only where the function is newer than the first seven, since servers refuse it elsewhere.
+//! Enters: instance name, digest function, digest. Leaves: names as `remote_execution.proto`
+//! defines them; the infix of the digest function stands only where the function is newer than the
+//! first seven, since servers refuse it elsewhere.
 
 use uuid::Uuid;
 
@@ -15,7 +16,7 @@ pub(super) enum Encoding {
 }
 
 impl Encoding {
-    fn folder(self) -> &'static str {
+    fn dir(self) -> &'static str {
         match self {
             Self::Identity => "blobs/",
             Self::Zstd => "compressed-blobs/zstd/",
@@ -30,11 +31,12 @@ pub(super) fn read_name(
     digest: &Digest,
     encoding: Encoding,
 ) -> String {
-    let (folder, infix) = (encoding.folder(), function.resource_infix());
-    format!("{}{folder}{infix}{digest}", prefix(instance))
+    let (dir, infix) = (encoding.dir(), function.resource_infix());
+    format!("{}{dir}{infix}{digest}", prefix(instance))
 }
 
-/// `[INSTANCE/]uploads/UUID/blobs/[FUNCTION/]HASH/SIZE`; the size is that of the blob, not of its compressed form.
+/// `[INSTANCE/]uploads/UUID/blobs/[FUNCTION/]HASH/SIZE`; the size is that of the blob, not of its
+/// compressed form.
 pub(super) fn write_name(
     instance: &str,
     upload: Uuid,
@@ -42,11 +44,8 @@ pub(super) fn write_name(
     digest: &Digest,
     encoding: Encoding,
 ) -> String {
-    let (folder, infix) = (encoding.folder(), function.resource_infix());
-    format!(
-        "{}uploads/{upload}/{folder}{infix}{digest}",
-        prefix(instance)
-    )
+    let (dir, infix) = (encoding.dir(), function.resource_infix());
+    format!("{}uploads/{upload}/{dir}{infix}{digest}", prefix(instance))
 }
 
 fn prefix(instance: &str) -> String {

@@ -1,7 +1,8 @@
 //! What an `ActionResult` says about the outputs that were declared.
 //!
-//! Enters: a result from a server. Leaves: the declared outputs only; whatever else it names is ignored, so that no server
-//! chooses where relto writes. Whether the outputs are sound is for the caller to find out.
+//! Enters: a result from a server. Leaves: the declared outputs only; whatever else it names is
+//! ignored, so that no server chooses where relto writes. Whether the outputs are sound is for the
+//! caller to find out.
 
 use bytes::Bytes;
 
@@ -28,8 +29,8 @@ pub struct Printed {
     pub digest: Option<Digest>,
 }
 
-/// The outputs among `declared` that `result` has, in the order of `declared`. Those that are missing, or are links, are
-/// left out.
+/// The outputs among `declared` that `result` has, in the order of `declared`. Those that are
+/// missing, or are links, are left out.
 ///
 /// # Errors
 /// A digest of a declared output is malformed.

@@ -1,8 +1,9 @@
 //! How long to try, and when to stop asking a farm at all.
 //!
-//! Enters: failures. Leaves: another attempt after a pause, or the failure. All calls of a link share one budget of
-//! attempts and one circuit an address: a dead server is found by the calls that first meet it, and those that come
-//! later fail at once. After a while one call may find out whether it is back.
+//! Enters: failures. Leaves: another attempt after a pause, or the failure. All calls of a link
+//! share one budget of attempts and one circuit an address: a dead server is found by the calls
+//! that first meet it, and those that come later fail at once. After a while one call may find out
+//! whether it is back.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -45,7 +46,8 @@ impl Policy {
         }
     }
 
-    /// The pause before attempt `attempt + 1`, doubled each time, a fifth more or less so that calls spread.
+    /// The pause before attempt `attempt + 1`, doubled each time, a fifth more or less so that
+    /// calls spread.
     pub(super) fn pause(&self, attempt: u32) -> Duration {
         let doubled = self.first_pause * 2_u32.saturating_pow(attempt.saturating_sub(1).min(16));
         let percent = 80 + u32::try_from(RandomState::new().hash_one(attempt) % 41).unwrap_or(20);
@@ -92,7 +94,8 @@ pub(super) struct Circuit {
     crowd: Crowd,
 }
 
-/// A server that does not answer is dead for all methods, one that answers with an error only for that method.
+/// A server that does not answer is dead for all methods, one that answers with an error only for
+/// that method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Scope {
     Address,
@@ -146,7 +149,8 @@ impl Circuit {
         }
     }
 
-    /// A call that began at `began` has no attempts left. Opens the circuit if nothing of its kind succeeded since.
+    /// A call that began at `began` has no attempts left. Opens the circuit if nothing of its kind
+    /// succeeded since.
     fn exhausted(&self, began: Instant, failure: &Failure) {
         let scope = match failure.kind {
             FailureKind::Unreachable | FailureKind::Timeout => Scope::Address,
@@ -226,7 +230,8 @@ impl<'a> Attempts<'a> {
         self.budget.refund();
     }
 
-    /// The call got somewhere: it has all its attempts again. Says nothing of the server's health now.
+    /// The call got somewhere: it has all its attempts again. Says nothing of the server's health
+    /// now.
     pub(super) fn progressed(&mut self) {
         (self.made, self.silent, self.began) = (0, false, Instant::now());
     }
@@ -234,7 +239,8 @@ impl<'a> Attempts<'a> {
     /// Pauses before the next attempt.
     ///
     /// # Errors
-    /// `failure` itself, if it is final or there are no attempts left; else that the farm was given up meanwhile.
+    /// `failure` itself, if it is final or there are no attempts left; else that the farm was given
+    /// up meanwhile.
     pub(super) async fn after(&mut self, failure: Failure) -> Result<(), Failure> {
         let pause = match failure.kind {
             FailureKind::Transient {

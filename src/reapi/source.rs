@@ -1,7 +1,8 @@
 //! Reads blobs for sending and makes sure that they still are what was hashed.
 //!
-//! Enters: a blob. Leaves: its bytes whole, or in pieces into a channel that holds two, compressed if asked. Runs on
-//! blocking threads. A file that changed is an error before its last piece is out, so no server can take it for whole.
+//! Enters: a blob. Leaves: its bytes whole, or in pieces into a channel that holds two, compressed
+//! if asked. Runs on blocking threads. A file that changed is an error before its last piece is
+//! out, so no server can take it for whole.
 
 use std::io::{self, Read, Write as _};
 

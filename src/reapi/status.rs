@@ -1,7 +1,8 @@
 //! What went wrong with a call, as the one classification that decides retry, fallback and report.
 //!
-//! Enters: `tonic::Status` of a call, `google.rpc.Status` of one blob or one execution. Leaves: `Failure`. No other file
-//! reads a status code. What is done about a failure is decided in `retry`, `execution` and above.
+//! Enters: `tonic::Status` of a call, `google.rpc.Status` of one blob or one execution. Leaves:
+//! `Failure`. No other file reads a status code. What is done about a failure is decided in
+//! `retry`, `execution` and above.
 
 use std::error::Error as _;
 use std::fmt;
@@ -105,8 +106,8 @@ impl Failure {
         Some(Self::new(kind, rpc, text(code, &status.message)))
     }
 
-    /// How `Execute` or `WaitExecution` ended before there was a result: a precondition without details, or something not found,
-    /// may mean that inputs are missing.
+    /// How `Execute` or `WaitExecution` ended before there was a result: a precondition without
+    /// details, or something not found, may mean that inputs are missing.
     pub(super) fn from_execute_call(rpc: Rpc, status: &Status) -> Self {
         let mut failure = Self::from_call(rpc, status);
         if failure.kind != FailureKind::Unreachable {

@@ -1,6 +1,7 @@
 //! Why a farm cannot be asked what it can do, told apart as far as it shows.
 //!
-//! Enters: what connecting and calling came to. Leaves: `Unreached`, with the option to change. For `probe`.
+//! Enters: what connecting and calling came to. Leaves: `Unreached`, with the option to change. For
+//! `probe`.
 
 use super::endpoint::Address;
 use super::status::{Failure, FailureKind};

@@ -1,7 +1,8 @@
-//! Uploads for a whole link: each digest is asked about once, and sent once, for all jobs that need it.
+//! Uploads for a whole link: each digest is asked about once, and sent once, for all jobs that need
+//! it.
 //!
-//! Enters: lists of blobs, from many jobs at a time. Leaves: the certainty that the CAS has them. Which calls are made for
-//! that, and in what order, is the business of `pump`.
+//! Enters: lists of blobs, from many jobs at a time. Leaves: the certainty that the CAS has them.
+//! Which calls are made for that, and in what order, is the business of `pump`.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -48,8 +49,8 @@ impl Uploader {
         Arc::ptr_eq(&self.farm, farm)
     }
 
-    /// Returns when the CAS has all of `blobs`, and gives those that it had not before. Those of greater `urgency` are sent
-    /// first.
+    /// Returns when the CAS has all of `blobs`, and gives those that it had not before. Those of
+    /// greater `urgency` are sent first.
     pub(super) async fn ensure(
         &self,
         blobs: &[Blob],
@@ -58,8 +59,9 @@ impl Uploader {
         self.settle(blobs, &HashSet::new(), urgency).await
     }
 
-    /// The server lacked blobs of `closure` at `began`: sends those that it named, asks anew about the others. Gives what
-    /// has been sent since, by this job or by another one that had the same trouble.
+    /// The server lacked blobs of `closure` at `began`: sends those that it named, asks anew about
+    /// the others. Gives what has been sent since, by this job or by another one that had the same
+    /// trouble.
     pub(super) async fn repair(
         &self,
         closure: &[Blob],

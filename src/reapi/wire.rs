@@ -1,7 +1,8 @@
-//! One call: a stream on a connection, its headers, its deadline, its retries, its place in the counters.
+//! One call: a stream on a connection, its headers, its deadline, its retries, its place in the
+//! counters.
 //!
-//! Enters: a role (cache or execution) and a closure that makes one attempt. Leaves: the answer or a `Failure`. What is
-//! asked is the business of the files named after the services.
+//! Enters: a role (cache or execution) and a closure that makes one attempt. Leaves: the answer or
+//! a `Failure`. What is asked is the business of the files named after the services.
 
 use std::fmt;
 use std::future::Future;
@@ -17,13 +18,14 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::channel::{Lane, Lease, Pool};
 use super::credentials::Credentials;
-use super::metadata::{About, Metadata, append};
+use super::metadata::{Metadata, RequestContext, append};
 use super::options::{ClientOptions, Header};
 use super::retry::{Attempts, Budget, Circuit, Policy};
 use super::rpc::{Counters, Rpc};
 use super::status::{Failure, FailureKind};
 
-/// The largest message that relto takes: several times what it asks for, so that no honest server meets it.
+/// The largest message that relto takes: several times what it asks for, so that no honest server
+/// meets it.
 pub(super) const LARGEST_ANSWER: usize = 64 << 20;
 
 /// Bytes a second that a line must carry, shared by all calls that move blobs.
@@ -73,7 +75,8 @@ pub(super) struct Call {
 }
 
 impl Wire {
-    /// The same addresses and connections for another link, which has its own names, limits and counters.
+    /// The same addresses and connections for another link, which has its own names, limits and
+    /// counters.
     pub(super) fn of_link(&self, options: &ClientOptions) -> Self {
         Self {
             cache: self.cache.clone(),
@@ -98,14 +101,14 @@ impl Wire {
         Attempts::new(&self.policy, &self.budget, &self.side(role).circuit, rpc)
     }
 
-    /// Makes attempts until one succeeds, fails for good, or there are none left. Credentials that are refused are
-    /// renewed once.
+    /// Makes attempts until one succeeds, fails for good, or there are none left. Credentials that
+    /// are refused are renewed once.
     pub(super) async fn call<T, F, Fut>(
         &self,
         role: Role,
         lane: Lane,
         rpc: Rpc,
-        about: &About,
+        context: &RequestContext,
         mut attempt: F,
     ) -> Result<T, Failure>
     where
@@ -116,7 +119,7 @@ impl Wire {
         let mut renewed = false;
         loop {
             attempts.admit().await?;
-            let call = self.open(role, lane, rpc, about).await?;
+            let call = self.open(role, lane, rpc, context).await?;
             let used = call.credentials.clone();
             let ended = Box::pin(attempt(call)).await;
             attempts.ended(&ended);
@@ -145,7 +148,7 @@ impl Wire {
         role: Role,
         lane: Lane,
         rpc: Rpc,
-        about: &About,
+        context: &RequestContext,
     ) -> Result<Call, Failure> {
         let side = self.side(role);
         let unauthenticated = |text: String| Failure::new(FailureKind::Unauthenticated, rpc, text);
@@ -154,7 +157,7 @@ impl Wire {
             .headers()
             .await
             .map_err(|error| unauthenticated(error.to_string()))?;
-        let mut metadata = self.metadata.of_call(about);
+        let mut metadata = self.metadata.of_call(context);
         append(&mut metadata, &side.headers)
             .and_then(|()| append(&mut metadata, &credentials))
             .map_err(|error| unauthenticated(error.to_string()))?;
@@ -224,7 +227,8 @@ impl Call {
         &self,
         answer: impl Future<Output = Result<Response<M>, Status>> + Send,
     ) -> impl Future<Output = Result<M, Failure>> + Send {
-        // On the heap: each of thousands of calls would otherwise carry several copies of tonic's state.
+        // On the heap: each of thousands of calls would otherwise carry several copies of tonic's
+        // state.
         let answer = Box::pin(answer);
         async move {
             let message = self.begun(answer).await?.into_inner();
@@ -251,7 +255,8 @@ impl Call {
         }
     }
 
-    /// The next message of a stream, which may not be silent for longer than the deadline of a call.
+    /// The next message of a stream, which may not be silent for longer than the deadline of a
+    /// call.
     pub(super) async fn next<M: Message + Default>(
         &self,
         stream: &mut Streaming<M>,

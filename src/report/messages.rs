@@ -1,8 +1,8 @@
 //! The words around what others have to say.
 //!
-//! Enters: compiler messages, warnings, errors. Leaves: whole blocks that end with a line break, with the styles of a
-//! terminal; the writer takes those off elsewhere. `relto:` and the word `error` or `warning` say everything that the
-//! colour says. `NO_COLOR` is respected by the writer.
+//! Enters: compiler messages, warnings, errors. Leaves: whole blocks that end with a line break,
+//! with the styles of a terminal; the writer takes those off elsewhere. `relto:` and the word
+//! `error` or `warning` say everything that the colour says. `NO_COLOR` is respected by the writer.
 
 use std::fmt::Write as _;
 

@@ -1,8 +1,8 @@
 //! What the user sees of a link.
 //!
-//! Enters: `events::Stamped` from a channel. Leaves: on stderr a progress bar or nothing, compiler messages and warnings
-//! in whole blocks, one summary line; and the files that were asked for. Runs on a thread of its own and decides nothing:
-//! the link does not wait for it.
+//! Enters: `events::Stamped` from a channel. Leaves: on stderr a progress bar or nothing, compiler
+//! messages and warnings in whole blocks, one summary line; and the files that were asked for. Runs
+//! on a thread of its own and decides nothing: the link does not wait for it.
 
 mod log;
 pub mod messages;
@@ -68,8 +68,8 @@ impl Reporter {
         Self { thread }
     }
 
-    /// Waits for `Event::LinkFinished`, or until every `Events` of the link is dropped, and all is shown; then writes
-    /// the files and, after a link that succeeded, the summary.
+    /// Waits for `Event::LinkFinished`, or until every `Events` of the link is dropped, and all is
+    /// shown; then writes the files and, after a link that succeeded, the summary.
     pub fn finish(self, succeeded: bool) -> Totals {
         match self.thread.join() {
             Ok(report) => report.finish(succeeded),

@@ -1,7 +1,9 @@
-//! What the user sees of one launched compile: what the compiler alone would have shown, and warnings that are news.
+//! What the user sees of one launched compile: what the compiler alone would have shown, and
+//! warnings that are news.
 //!
-//! Enters: `events::Stamped` from a channel. Leaves: on stderr the compiler's messages as they are, and warnings. There is
-//! no bar and no summary: a build starts thousands of these. Which warning is news is for the caller to say.
+//! Enters: `events::Stamped` from a channel. Leaves: on stderr the compiler's messages as they are,
+//! and warnings. There is no bar and no summary: a build starts thousands of these. Which warning
+//! is news is for the caller to say.
 
 use std::io::Write as _;
 use std::sync::mpsc;

@@ -1,7 +1,7 @@
 //! What happened to each job, put together from single events.
 //!
-//! Enters: all events of a link, in the order in which they came. Leaves: attempts with beginning and end. The trace and
-//! the execution log are made from these.
+//! Enters: all events of a link, in the order in which they came. Leaves: attempts with beginning
+//! and end. The trace and the execution log are made from these.
 
 use std::collections::HashMap;
 use std::time::Duration;

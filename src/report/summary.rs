@@ -1,7 +1,7 @@
 //! The line at the end.
 //!
-//! Enters: `Totals`. Leaves: `relto: 214 jobs, 190 cached, 20 remote, 4 local, 3.1 s`. Scripts read it: words and
-//! their order stay as they are.
+//! Enters: `Totals`. Leaves: `relto: 214 jobs, 190 cached, 20 remote, 4 local, 3.1 s`. Scripts read
+//! it: words and their order stay as they are.
 
 use std::time::Duration;
 

@@ -64,7 +64,8 @@ impl Totals {
         }
     }
 
-    /// Jobs that nobody had to run: their object came from a cache, near or far, or from an equal job.
+    /// Jobs that nobody had to run: their object came from a cache, near or far, or from an equal
+    /// job.
     #[must_use]
     pub fn cached(&self) -> usize {
         self.disk_cache + self.remote_cache + self.shared

@@ -1,7 +1,8 @@
 //! `profile`: a link as a picture.
 //!
-//! Enters: all events of a link. Leaves: JSON in the Trace Event Format, which `chrome://tracing` and
-//! <https://ui.perfetto.dev> draw. One lane a slot: an attempt takes the first lane that is free when it begins.
+//! Enters: all events of a link. Leaves: JSON in the Trace Event Format, which `chrome://tracing`
+//! and <https://ui.perfetto.dev> draw. One lane a slot: an attempt takes the first lane that is
+//! free when it begins.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! The database file: opening, making, setting aside.
 //!
-//! Enters: its path. Leaves: a connection to a file of this version, or the reason why there is none. Only `renew`
-//! changes anything on disk, and it holds a lock file while it does, so that of several links that find the same
-//! damage one mends it and the others use what it made.
+//! Enters: its path. Leaves: a connection to a file of this version, or the reason why there is
+//! none. Only `renew` changes anything on disk, and it holds a lock file while it does, so that of
+//! several links that find the same damage one mends it and the others use what it made.
 
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
@@ -18,14 +18,17 @@ use super::{StateError, Verdict, verdict};
 /// How long a statement waits for another process. A link must not feel it.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// How often, and with which pause, the lock file is tried before the link goes on without the database.
+/// How often, and with which pause, the lock file is tried before the link goes on without the
+/// database.
 const LOCK_ATTEMPTS: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
-/// To be raised with every change of `TABLES`, and of the notes that the hash cache keeps for its callers.
+/// To be raised with every change of `TABLES`, and of the notes that the hash cache keeps for its
+/// callers.
 const VERSION: i32 = 1;
 
-/// All tables of all modules, because they share the version. 64-bit unsigned values are kept as SQLite's signed ones.
+/// All tables of all modules, because they share the version. 64-bit unsigned values are kept as
+/// SQLite's signed ones.
 const TABLES: &str = "
     CREATE TABLE files (
         device INTEGER, inode INTEGER, function INTEGER,
@@ -45,7 +48,8 @@ const TABLES: &str = "
     CREATE TABLE answers (question BLOB PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID;
 ";
 
-/// A connection and the file that it was opened on, which need not be the one that has the name now.
+/// A connection and the file that it was opened on, which need not be the one that has the name
+/// now.
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) connection: Connection,
@@ -76,7 +80,8 @@ fn file_id(path: &Path) -> Option<FileId> {
     })
 }
 
-/// A connection to the database at `path`, which is made when it is missing, damaged or of another version.
+/// A connection to the database at `path`, which is made when it is missing, damaged or of another
+/// version.
 pub(super) fn open(path: &Path) -> Result<Open, StateError> {
     match existing(path)? {
         Found::Good(open) => Ok(open),
@@ -137,7 +142,8 @@ fn renew(path: &Path) -> Result<Open, StateError> {
 
 fn create(path: &Path, mended: bool) -> rusqlite::Result<Open> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_CREATE)?;
-    // WAL shares memory between processes. Where SQLite itself finds that it cannot, it keeps the journal it has.
+    // WAL shares memory between processes. Where SQLite itself finds that it cannot, it keeps the
+    // journal it has.
     if !is_remote(path) {
         connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     }
@@ -152,10 +158,10 @@ fn create(path: &Path, mended: bool) -> rusqlite::Result<Open> {
     })
 }
 
-/// Of the folder, because SQLite makes the file itself only when it writes.
+/// Of the directory, because SQLite makes the file itself only when it writes.
 fn is_remote(path: &Path) -> bool {
-    let folder = path.parent().unwrap_or(path);
-    fs::File::open(folder).is_ok_and(|folder| crate::fs::is_remote(folder.file()))
+    let dir = path.parent().unwrap_or(path);
+    fs::File::open(dir).is_ok_and(|dir| crate::fs::is_remote(dir.file()))
 }
 
 impl Open {
@@ -164,8 +170,8 @@ impl Open {
         file_id(path) == self.file
     }
 
-    /// Closes the connection and moves its file away, unless somebody else has done so. True when a new file can be
-    /// made.
+    /// Closes the connection and moves its file away, unless somebody else has done so. True when a
+    /// new file can be made.
     pub(super) fn set_aside(self, path: &Path) -> bool {
         let file = self.file;
         drop(self.connection);
@@ -174,7 +180,8 @@ impl Open {
     }
 }
 
-/// Moves whatever has the name away. The journals belong to the old file and would spoil the new one.
+/// Moves whatever has the name away. The journals belong to the old file and would spoil the new
+/// one.
 fn set_aside(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -190,9 +197,9 @@ fn set_aside(path: &Path) -> io::Result<()> {
 
 fn lock(path: &Path) -> Result<fs::File, StateError> {
     let failed = |error: &dyn std::fmt::Display| unusable(path, error);
-    if let Some(folder) = path.parent() {
+    if let Some(dir) = path.parent() {
         let mut builder = std::fs::DirBuilder::new();
-        let made = builder.recursive(true).mode(0o700).create(folder);
+        let made = builder.recursive(true).mode(0o700).create(dir);
         made.map_err(|error| failed(&error))?;
     }
     let file = fs::OpenOptions::new()

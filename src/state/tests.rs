@@ -6,10 +6,10 @@ use rusqlite::Connection;
 
 use super::*;
 
-fn folder() -> (tempfile::TempDir, PathBuf) {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = folder.path().join("relto").join(FILE_NAME);
-    (folder, path)
+fn dir() -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("relto").join(FILE_NAME);
+    (dir, path)
 }
 
 fn put(state: &State, name: &str, value: i64) -> Option<usize> {
@@ -33,7 +33,7 @@ fn get(state: &State, name: &str) -> Option<i64> {
 
 #[test]
 fn what_one_link_writes_the_next_one_reads() {
-    let (_folder, path) = folder();
+    let (_dir, path) = dir();
     let first = State::at(&path);
     assert_eq!(put(&first, "a", 1), Some(1));
     drop(first);
@@ -44,11 +44,11 @@ fn what_one_link_writes_the_next_one_reads() {
 
 #[test]
 fn nothing_is_made_before_the_first_use_and_then_for_the_user_alone() {
-    let (folder, path) = folder();
+    let (dir, path) = dir();
     let state = State::at(&path);
-    assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 0);
+    assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 0);
     assert!(put(&state, "a", 1).is_some());
-    let mode = fs::metadata(folder.path().join("relto"))
+    let mode = fs::metadata(dir.path().join("relto"))
         .expect("made")
         .permissions()
         .mode();
@@ -65,7 +65,7 @@ fn a_disabled_database_is_a_silent_miss() {
 
 #[test]
 fn an_aborted_update_leaves_nothing() {
-    let (_folder, path) = folder();
+    let (_dir, path) = dir();
     let state = State::at(&path);
     let aborted: Option<()> = state.write(|transaction| {
         transaction.execute("INSERT INTO counters (name, value) VALUES (x'61', 1)", [])?;
@@ -78,8 +78,8 @@ fn an_aborted_update_leaves_nothing() {
 
 #[test]
 fn garbage_in_place_of_the_database_is_set_aside() {
-    let (_folder, path) = folder();
-    fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+    let (_dir, path) = dir();
+    fs::create_dir_all(path.parent().expect("a directory")).expect("made");
     for garbage in [b"".as_slice(), b"not a database", &[0xff; 8192]] {
         fs::write(&path, garbage).expect("written");
         let state = State::at(&path);
@@ -92,7 +92,7 @@ fn garbage_in_place_of_the_database_is_set_aside() {
 
 #[test]
 fn a_database_of_another_version_is_started_anew() {
-    let (_folder, path) = folder();
+    let (_dir, path) = dir();
     assert!(put(&State::at(&path), "a", 1).is_some());
     let other = Connection::open(&path).expect("opened");
     other
@@ -108,7 +108,7 @@ fn a_database_of_another_version_is_started_anew() {
 #[test]
 fn damage_at_any_place_is_mended_and_told_once() {
     for start in [20, 200, 4096] {
-        let (_folder, path) = folder();
+        let (_dir, path) = dir();
         assert!(put(&State::at(&path), "a", 1).is_some());
         let mut bytes = fs::read(&path).expect("read");
         bytes[start..].fill(0xa5);
@@ -127,7 +127,7 @@ fn damage_at_any_place_is_mended_and_told_once() {
 #[test]
 fn an_exclusive_lock_is_a_miss_and_stops_further_waiting() {
     for mode in ["WAL", "DELETE"] {
-        let (_folder, path) = folder();
+        let (_dir, path) = dir();
         assert!(put(&State::at(&path), "a", 1).is_some());
         let other = Connection::open(&path).expect("opened");
         other
@@ -148,7 +148,7 @@ fn an_exclusive_lock_is_a_miss_and_stops_further_waiting() {
 
 #[test]
 fn readers_and_writers_share_a_database_that_has_no_wal() {
-    let (_folder, path) = folder();
+    let (_dir, path) = dir();
     let first = State::at(&path);
     let set = first.read(|connection| connection.pragma_update(None, "journal_mode", "DELETE"));
     assert!(set.is_some());
@@ -161,7 +161,7 @@ fn readers_and_writers_share_a_database_that_has_no_wal() {
 
 #[test]
 fn a_write_that_meets_another_writer_is_dropped_without_a_word() {
-    let (_folder, path) = folder();
+    let (_dir, path) = dir();
     let state = State::at(&path);
     assert!(put(&state, "a", 1).is_some());
     let other = Connection::open(&path).expect("opened");
@@ -172,7 +172,7 @@ fn a_write_that_meets_another_writer_is_dropped_without_a_word() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_made_is_named_with_a_hint() {
+fn a_directory_that_cannot_be_made_is_named_with_a_hint() {
     for path in ["/dev/null/relto/state.db", "/proc/relto/state.db"] {
         let state = State::at(Path::new(path));
         assert_eq!(put(&state, "a", 1), None);
@@ -183,8 +183,8 @@ fn a_folder_that_cannot_be_made_is_named_with_a_hint() {
 }
 
 #[test]
-fn a_folder_in_place_of_the_database_is_left_alone() {
-    let (_folder, path) = folder();
+fn a_directory_in_place_of_the_database_is_left_alone() {
+    let (_dir, path) = dir();
     fs::create_dir_all(path.join("mine")).expect("made");
     let state = State::at(&path);
     assert_eq!(put(&state, "a", 1), None);
@@ -194,7 +194,7 @@ fn a_folder_in_place_of_the_database_is_left_alone() {
 
 #[test]
 fn links_that_start_together_make_one_database() {
-    let (_folder, path) = folder();
+    let (_dir, path) = dir();
     let names: Vec<String> = (0..8).map(|number| format!("link {number}")).collect();
     std::thread::scope(|scope| {
         for name in &names {

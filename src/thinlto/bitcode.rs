@@ -1,7 +1,7 @@
 //! The outside of a bitcode file: magic number, wrapper, and what a file is that has neither.
 //!
-//! Enters: the bytes of a file. Leaves: the bitstream in it, from its magic number on. What is in the stream is for
-//! `index` and `module`.
+//! Enters: the bytes of a file. Leaves: the bitstream in it, from its magic number on. What is in
+//! the stream is for `index` and `module`.
 
 use std::fmt;
 
@@ -9,7 +9,8 @@ use std::fmt;
 pub(super) const MAGIC: [u8; 4] = *b"BC\xc0\xde";
 /// Bits of the magic number: where the top level of a stream begins.
 pub(super) const MAGIC_BITS: usize = 32;
-/// Little-endian 0x0B17C0DE: five words follow it, the third and fourth are offset and size of the stream.
+/// Little-endian 0x0B17C0DE: five words follow it, the third and fourth are offset and size of the
+/// stream.
 const WRAPPER_MAGIC: [u8; 4] = 0x0B17_C0DE_u32.to_le_bytes();
 
 /// Numbers of the blocks that matter here (`llvm/Bitcode/LLVMBitCodes.h`).
@@ -53,8 +54,8 @@ impl fmt::Display for Looks {
     }
 }
 
-/// Whether a file that begins with `start`, four bytes of it or more, is bitcode; a look that spares reading large files that
-/// are not.
+/// Whether a file that begins with `start`, four bytes of it or more, is bitcode; a look that
+/// spares reading large files that are not.
 ///
 /// # Errors
 /// It is none.

@@ -1,13 +1,15 @@
 //! The canonical order of a shard's summary: pure, records in, records out.
 //!
-//! Enters: the records of `GLOBALVAL_SUMMARY`. Leaves: the same records in an order, and with value ids, that do not
-//! depend on the hash table of the thin link that wrote them, or an `Obstacle`. LLVM 21 to 23 number values in the
-//! order of a table whose history depends on the module paths, lld's PID among them; nothing else differs.
+//! Enters: the records of `GLOBALVAL_SUMMARY`. Leaves: the same records in an order, and with value
+//! ids, that do not depend on the hash table of the thin link that wrote them, or an `Obstacle`.
+//! LLVM 21 to 23 number values in the order of a table whose history depends on the module paths,
+//! lld's PID among them; nothing else differs.
 //!
-//! Canonical is: the id of a value is 1 + the rank of its GUID (0 stays "none"); functions and variables come by
-//! (module id, value id), aliases after them likewise; what stands before a function belongs to it and moves with it.
-//! Layouts are those of `BitcodeReader.cpp` for summary versions 9 to 14. Whatever does not look exactly like them is
-//! an obstacle: better a cache miss than a record misread.
+//! Canonical is: the id of a value is 1 + the rank of its GUID (0 stays "none"); functions and
+//! variables come by (module id, value id), aliases after them likewise; what stands before a
+//! function belongs to it and moves with it. Layouts are those of `BitcodeReader.cpp` for summary
+//! versions 9 to 14. Whatever does not look exactly like them is an obstacle: better a cache miss
+//! than a record misread.
 
 use std::ops::{Range, RangeInclusive};
 
@@ -19,12 +21,12 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-/// Record codes (`GlobalValueSummarySymtabCodes`). Those that are not here hold per-module summaries (1-3, 7, 19, 22,
-/// 23), are of older writers (4), of whole-program indices (9), or hold indices that depend on the order of a
-/// traversal (26-33, heap profiles).
+/// Record codes (`GlobalValueSummarySymtabCodes`). Those that are not here hold per-module
+/// summaries (1-3, 7, 19, 22, 23), are of older writers (4), of whole-program indices (9), or hold
+/// indices that depend on the order of a traversal (26-33, heap profiles).
 mod code {
-    /// `[id, module, flags, instructions, function flags, entry count, refs, read-only refs, write-only refs,
-    /// refs x id, n x (callee id, hotness)]`
+    /// `[id, module, flags, instructions, function flags, entry count, refs, read-only refs,
+    /// write-only refs, refs x id, n x (callee id, hotness)]`
     pub(super) const COMBINED_PROFILE: u64 = 5;
     /// `[id, module, flags, variable flags, n x id]`
     pub(super) const COMBINED_GLOBALVAR_INIT_REFS: u64 = 6;
@@ -179,8 +181,8 @@ fn groups(
     values: &Values,
 ) -> Result<Vec<Group>, Obstacle> {
     let mut groups = Vec::with_capacity(positions.len());
-    // The last key of each value: a GUID may be defined in several modules, a compiler takes the first that suits it,
-    // so their order must stay.
+    // The last key of each value: a GUID may be defined in several modules, a compiler takes the
+    // first that suits it, so their order must stay.
     let mut latest = vec![0; values.len() + 1];
     let mut first = positions.start;
     for position in positions.clone() {
@@ -229,7 +231,8 @@ fn takes_prelude(code: u64) -> bool {
     )
 }
 
-/// Gives the values in a record's operands their new numbers; `None` if the record is not laid out as expected.
+/// Gives the values in a record's operands their new numbers; `None` if the record is not laid out
+/// as expected.
 fn renumber(code: u64, operands: &mut [u64], values: &Values) -> Option<()> {
     let own_id = operands.first_mut();
     match code {

@@ -1,7 +1,8 @@
-//! Reading an index shard: which modules it names, with which hashes, and its summary records as numbers.
+//! Reading an index shard: which modules it names, with which hashes, and its summary records as
+//! numbers.
 //!
-//! Enters: the bytes of a shard, as `--thinlto-index-only` or a DTLTO link writes them. Leaves: `Index`. New names and
-//! the canonical order are made in `rewrite` and `canonical`.
+//! Enters: the bytes of a shard, as `--thinlto-index-only` or a DTLTO link writes them. Leaves:
+//! `Index`. New names and the canonical order are made in `rewrite` and `canonical`.
 
 use std::fmt;
 
@@ -20,7 +21,8 @@ pub(super) mod strtab {
     pub(in crate::thinlto) const HASH: u64 = 2;
 }
 
-/// SHA-1 of a module's bitcode, as five words, the way `MODULE_STRTAB` and the module itself hold it.
+/// SHA-1 of a module's bitcode, as five words, the way `MODULE_STRTAB` and the module itself hold
+/// it.
 pub type ModuleHash = [u32; 5];
 
 /// A shard that cannot be used.
@@ -51,12 +53,14 @@ impl Hinted for IndexError {
 pub struct ModuleEntry {
     /// How summary records name the module.
     pub id: u64,
-    /// Where the backend opens the module: the bytes given to `open`, and the name that it compares its input with.
+    /// Where the backend opens the module: the bytes given to `open`, and the name that it compares
+    /// its input with.
     pub path: Vec<u8>,
     /// Absent where the module was compiled without one.
     pub hash: Option<ModuleHash>,
-    /// The path cannot be the one that the linker was given. LLVM before 23 widens bytes over 127 with sign, which
-    /// turns what follows in the same word into 0xFF: into the hash too where such a byte is among the last three.
+    /// The path cannot be the one that the linker was given. LLVM before 23 widens bytes over 127
+    /// with sign, which turns what follows in the same word into 0xFF: into the hash too where such
+    /// a byte is among the last three.
     pub damaged: bool,
 }
 
@@ -67,7 +71,8 @@ pub struct Flags(pub u64);
 impl Flags {
     const SKIP_MODULE: u64 = 1 << 1;
 
-    /// The backend makes an empty object of this module: it was not taken out of its archive or `--start-lib` group.
+    /// The backend makes an empty object of this module: it was not taken out of its archive or
+    /// `--start-lib` group.
     #[must_use]
     pub fn skip_module(self) -> bool {
         self.0 & Self::SKIP_MODULE != 0
@@ -102,7 +107,8 @@ impl<'a> Index<'a> {
     /// Reads a shard.
     ///
     /// # Errors
-    /// The bytes are not a bitstream that a compiler would read as an index, or name a module twice.
+    /// The bytes are not a bitstream that a compiler would read as an index, or name a module
+    /// twice.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, IndexError> {
         let stream = bitcode::stream(bytes)?;
         let mut blocks = Blocks::default();

@@ -1,8 +1,8 @@
 //! What a bitcode module says about itself: its content hash and its target.
 //!
-//! Enters: the bytes of a bitcode file. Leaves: `ModuleFacts`, and a compact form of them for a database. Function
-//! bodies, constants and metadata are skipped by length. Whether a hash is the one that a shard expects is for the
-//! caller to compare.
+//! Enters: the bytes of a bitcode file. Leaves: `ModuleFacts`, and a compact form of them for a
+//! database. Function bodies, constants and metadata are skipped by length. Whether a hash is the
+//! one that a shard expects is for the caller to compare.
 
 use super::bitcode::{self, Looks, MAGIC_BITS, NotBitcode, block};
 use super::bitstream::{BitstreamError, BlockHeader, BlockInfo, BlockReader, Entry};
@@ -47,8 +47,8 @@ impl Hinted for ModuleError {
 /// The facts of a bitcode file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ModuleFacts {
-    /// Hash records of all modules in the file, in order; a module may have none. `-fsplit-lto-unit` makes files of
-    /// two modules, of which the first is the ThinLTO one.
+    /// Hash records of all modules in the file, in order; a module may have none.
+    /// `-fsplit-lto-unit` makes files of two modules, of which the first is the ThinLTO one.
     pub hashes: Vec<ModuleHash>,
     /// Modules in the file.
     pub modules: u32,

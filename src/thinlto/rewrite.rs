@@ -1,8 +1,9 @@
 //! A shard with other module names, its summary in canonical order.
 //!
-//! Enters: a parsed shard, one name for each of its modules, the order wanted. Leaves: the bytes of a shard that means
-//! the same. Only the two blocks and the lengths around them change; nothing else in a shard holds a path or an offset.
-//! That the names sort as the old ones did is the caller's to see to: imports are processed in the order of paths.
+//! Enters: a parsed shard, one name for each of its modules, the order wanted. Leaves: the bytes of
+//! a shard that means the same. Only the two blocks and the lengths around them change; nothing
+//! else in a shard holds a path or an offset. That the names sort as the old ones did is the
+//! caller's to see to: imports are processed in the order of paths.
 
 use super::bitstream::{Abbrev, BlockHeader, Records, Scalar, Tail, UNABBREVIATED, char6_index};
 use super::canonical::{Obstacle, canonical};
@@ -17,7 +18,8 @@ mod tests;
 pub enum SummaryOrder {
     /// As the thin link wrote them.
     AsWritten,
-    /// Independent of lld's PID and of the spelling of paths; as written where that is not possible.
+    /// Independent of lld's PID and of the spelling of paths; as written where that is not
+    /// possible.
     Canonical,
 }
 
@@ -55,8 +57,8 @@ pub enum RewriteError {
 impl Hinted for RewriteError {}
 
 impl Index<'_> {
-    /// The shard with `names`, one for each of `modules()` in that order. With the old names and `AsWritten` the
-    /// result is what was read, but for a wrapper, which is taken off.
+    /// The shard with `names`, one for each of `modules()` in that order. With the old names and
+    /// `AsWritten` the result is what was read, but for a wrapper, which is taken off.
     ///
     /// # Errors
     /// The names are not as many as the modules, or not one-to-one.
@@ -135,7 +137,8 @@ impl Index<'_> {
         }
     }
 
-    /// The stream with other bodies for blocks inside the module block; `None` if a length leaves its 32 bits.
+    /// The stream with other bodies for blocks inside the module block; `None` if a length leaves
+    /// its 32 bits.
     fn splice(&self, mut edits: Vec<(&BlockHeader, Vec<u8>)>) -> Option<Vec<u8>> {
         edits.sort_by_key(|(header, _)| header.body.start);
         let bodies: usize = edits.iter().map(|(_, body)| body.len()).sum();

@@ -1,7 +1,8 @@
 //! All files that a program needs in order to start.
 //!
-//! Enters: a program that was read, and its surroundings. Leaves: the list of files with their places in the toolchain
-//! tree. Where a library may lie is the business of `search`; nothing is run and nothing is hashed.
+//! Enters: a program that was read, and its client_context. Leaves: the list of files with their
+//! places in the toolchain tree. Where a library may lie is the business of `search`; nothing is
+//! run and nothing is hashed.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
@@ -12,7 +13,7 @@ use super::elf::{self, Image};
 use super::search::{Libc, Loaded, Search, SearchEnvironment};
 use super::{ToolchainError, ToolchainFile};
 
-/// Folder of the libraries in the tree, as the loader gets it by `--library-path`.
+/// Directory of the libraries in the tree, as the loader gets it by `--library-path`.
 pub(super) const LIBRARIES: &str = "lib";
 
 /// Names that musl's loader takes for itself, whatever follows the dot.
@@ -31,7 +32,8 @@ const INSIDE_MUSL: [&[u8]; 7] = [
 pub(super) struct Closure<'a> {
     search: Search<'a>,
     all: Vec<Loaded>,
-    /// Names that need no search any more: what was asked for, and what the found ones call themselves.
+    /// Names that need no search any more: what was asked for, and what the found ones call
+    /// themselves.
     names: HashSet<Vec<u8>>,
     files: BTreeMap<String, ToolchainFile>,
     loader: Option<String>,
@@ -58,7 +60,7 @@ impl<'a> Closure<'a> {
     ) -> Result<Self, ToolchainError> {
         let interpreter = image.interpreter.as_deref().map(|path| {
             environment
-                .current_folder
+                .current_dir
                 .join(Path::new(OsStr::from_bytes(path)))
         });
         let mut closure = Self {
@@ -165,11 +167,11 @@ impl<'a> Closure<'a> {
         }
         self.names.insert(name.to_vec());
         for (path, image, level) in found.files {
-            let folder = match level {
+            let dir = match level {
                 None => LIBRARIES.to_owned(),
                 Some(level) => format!("{LIBRARIES}/glibc-hwcaps/{level}"),
             };
-            let tree_path = tree_path(&folder, name, &path)?;
+            let tree_path = tree_path(&dir, name, &path)?;
             self.file(tree_path.clone(), &path, false)?;
             self.names.extend(image.soname.clone());
             self.load(path, image, Some(asker), tree_path);
@@ -207,9 +209,9 @@ impl<'a> Closure<'a> {
     }
 }
 
-fn tree_path(folder: &str, name: &[u8], path: &Path) -> Result<String, ToolchainError> {
+fn tree_path(dir: &str, name: &[u8], path: &Path) -> Result<String, ToolchainError> {
     match std::str::from_utf8(name) {
-        Ok(name) if !matches!(name, "" | "." | "..") => Ok(format!("{folder}/{name}")),
+        Ok(name) if !matches!(name, "" | "." | "..") => Ok(format!("{dir}/{name}")),
         _ => Err(ToolchainError::NotUtf8 {
             path: PathBuf::from(path),
         }),

@@ -1,25 +1,27 @@
-//! The files in `/etc` that name library folders.
+//! The files in `/etc` that name library directories.
 //!
-//! Enters: their paths. Leaves: folders in order. Unreadable or odd files count for nothing, as for `ldconfig`, which
-//! only warns of them.
+//! Enters: their paths. Leaves: directories in order. Unreadable or odd files count for nothing, as
+//! for `ldconfig`, which only warns of them.
 
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::search::folder_of;
+use super::search::dir_of;
 
-/// Includes inside includes; `ldconfig` has no limit, but a file that includes itself is no reason to hang.
+/// Includes inside includes; `ldconfig` has no limit, but a file that includes itself is no reason
+/// to hang.
 const MAX_DEPTH: usize = 8;
 
-/// Folders of `/etc/ld.so.conf`: one a line or several with `:`, `,` or blanks between, `include PATTERN`, `#` comments.
+/// Directories of `/etc/ld.so.conf`: one a line or several with `:`, `,` or blanks between,
+/// `include PATTERN`, `#` comments.
 pub(super) fn ld_so_conf(path: &Path) -> Vec<PathBuf> {
-    let mut folders = Vec::new();
-    read_into(path, 0, &mut folders);
-    folders
+    let mut dirs = Vec::new();
+    read_into(path, 0, &mut dirs);
+    dirs
 }
 
-fn read_into(path: &Path, depth: usize, folders: &mut Vec<PathBuf>) {
+fn read_into(path: &Path, depth: usize, dirs: &mut Vec<PathBuf>) {
     let Ok(text) = fs::read_to_string(path) else {
         return;
     };
@@ -28,16 +30,16 @@ fn read_into(path: &Path, depth: usize, folders: &mut Vec<PathBuf>) {
         let mut words = line.split_whitespace();
         match words.next() {
             Some("include") if depth < MAX_DEPTH => {
-                let patterns = words.flat_map(|pattern| matching(&folder_of(path).join(pattern)));
-                patterns.for_each(|file| read_into(&file, depth + 1, folders));
+                let patterns = words.flat_map(|pattern| matching(&dir_of(path).join(pattern)));
+                patterns.for_each(|file| read_into(&file, depth + 1, dirs));
             }
             Some("include" | "hwcap") | None => {}
-            Some(_) => folders.extend(entries(line)),
+            Some(_) => dirs.extend(entries(line)),
         }
     }
 }
 
-/// The folders of one line; `FOLDER=TYPE` is an old way to say which C library they are for.
+/// The directories of one line; `DIR=TYPE` is an old way to say which C library they are for.
 fn entries(line: &str) -> impl Iterator<Item = PathBuf> {
     line.split([':', ',', ' ', '\t'])
         .map(|entry| entry.split('=').next().unwrap_or(entry))
@@ -53,7 +55,7 @@ fn matching(pattern: &Path) -> Vec<PathBuf> {
     if !name.contains(['*', '?']) {
         return vec![pattern.to_owned()];
     }
-    let Ok(entries) = fs::read_dir(folder_of(pattern)) else {
+    let Ok(entries) = fs::read_dir(dir_of(pattern)) else {
         return Vec::new();
     };
     let mut files: Vec<_> = entries
@@ -79,7 +81,7 @@ fn fits(pattern: &[u8], name: &[u8]) -> bool {
     }
 }
 
-/// Folders of `/etc/ld-musl-ARCH.path`, which replace the built-in ones.
+/// Directories of `/etc/ld-musl-ARCH.path`, which replace the built-in ones.
 pub(super) fn musl_path(configuration: &Path, loader: Option<&Path>) -> Vec<PathBuf> {
     let file = loader
         .and_then(Path::file_stem)
@@ -95,15 +97,15 @@ pub(super) fn musl_path(configuration: &Path, loader: Option<&Path>) -> Vec<Path
 mod tests {
     use super::*;
 
-    fn paths(folders: &[&str]) -> Vec<PathBuf> {
-        folders.iter().map(PathBuf::from).collect()
+    fn paths(dirs: &[&str]) -> Vec<PathBuf> {
+        dirs.iter().map(PathBuf::from).collect()
     }
 
     #[test]
     fn includes_are_read_in_the_order_of_their_names() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let conf = folder.path().join("ld.so.conf");
-        fs::create_dir(folder.path().join("d")).expect("made");
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let conf = dir.path().join("ld.so.conf");
+        fs::create_dir(dir.path().join("d")).expect("made");
         fs::write(
             &conf,
             "/a # x\ninclude d/*.conf\nhwcap 1 x\n/y:/z,/w=libc6\nrelative\n",
@@ -115,7 +117,7 @@ mod tests {
             ("no", "/no\n"),
             (".h.conf", "/h"),
         ] {
-            fs::write(folder.path().join("d").join(name), text).expect("written");
+            fs::write(dir.path().join("d").join(name), text).expect("written");
         }
         assert_eq!(
             ld_so_conf(&conf),
@@ -125,23 +127,23 @@ mod tests {
 
     #[test]
     fn a_file_that_includes_itself_ends() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let conf = folder.path().join("ld.so.conf");
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let conf = dir.path().join("ld.so.conf");
         fs::write(&conf, "include ld.so.conf\n/a\n").expect("written");
         assert_eq!(ld_so_conf(&conf).len(), MAX_DEPTH + 1);
     }
 
     #[test]
     fn musl_has_its_own_file_and_its_own_defaults() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dir = tempfile::tempdir().expect("a temporary directory");
         let loader = Path::new("/lib/ld-musl-x86_64.so.1");
         assert_eq!(
-            musl_path(folder.path(), Some(loader)),
+            musl_path(dir.path(), Some(loader)),
             paths(&["/lib", "/usr/local/lib", "/usr/lib"])
         );
-        fs::write(folder.path().join("ld-musl-x86_64.path"), "/m\n/n:/o\n").expect("written");
+        fs::write(dir.path().join("ld-musl-x86_64.path"), "/m\n/n:/o\n").expect("written");
         assert_eq!(
-            musl_path(folder.path(), Some(loader)),
+            musl_path(dir.path(), Some(loader)),
             paths(&["/m", "/n", "/o"])
         );
     }

@@ -1,27 +1,30 @@
 //! clang's configuration files.
 //!
-//! clang adds the arguments in certain `*.cfg` files to every command (<https://clang.llvm.org/docs/UsersManual.html>,
-//! "Configuration files"). Enters: folders. Leaves: the files that could count, without running anything; and, where
-//! there are some, which ones clang reads for given arguments, and what stands in them: clang is asked, because the rule
+//! clang adds the arguments in certain `*.cfg` files to every command
+//! (<https://clang.llvm.org/docs/UsersManual.html>, "Configuration files"). Enters: directories.
+//! Leaves: the files that could count, without running anything; and, where there are some, which
+//! ones clang reads for given arguments, and what stands in them: clang is asked, because the rule
 //! depends on the name it is called by, on the target and on its release.
 //!
-//! Measured with clang 22: it looks in the user's folder, the system's folder, then beside the program, which is where
-//! `/proc/self/exe` points. Started by a dynamic loader (`ld-linux-x86-64.so.2 --library-path lib bin/clang`), that is the
-//! loader's folder: the files beside `bin/clang` are not seen, those in `lib` are. It takes the first name there is of
-//! `TRIPLE-MODE.cfg`, or else both `MODE.cfg` and `TRIPLE.cfg`; a version in the program's name (`clang-22`) is not part
-//! of it. `--no-default-config --config=FILE --config=FILE` names them explicitly, in that order, from anywhere.
+//! Measured with clang 22: it looks in the user's directory, the system's directory, then beside
+//! the program, which is where `/proc/self/exe` points. Started by a dynamic loader
+//! (`ld-linux-x86-64.so.2 --library-path lib bin/clang`), that is the loader's directory: the files
+//! beside `bin/clang` are not seen, those in `lib` are. It takes the first name there is of
+//! `TRIPLE-MODE.cfg`, or else both `MODE.cfg` and `TRIPLE.cfg`; a version in the program's name
+//! (`clang-22`) is not part of it. `--no-default-config --config=FILE --config=FILE` names them
+//! explicitly, in that order, from anywhere.
 
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::search::folder_of;
+use super::search::dir_of;
+use crate::client_context::ClientContext;
 use crate::error::Hinted;
-use crate::surroundings::Surroundings;
 
-/// Where a compiler looks for configuration files besides its own folder; built into it.
+/// Where a compiler looks for configuration files besides its own directory; built into it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ConfigFolders {
+pub struct ConfigDirs {
     pub system: Option<PathBuf>,
     pub user: Option<PathBuf>,
 }
@@ -65,37 +68,31 @@ impl Hinted for ConfigError {
     }
 }
 
-impl ConfigFolders {
-    /// Finds the folders in the output of `clang -v`.
+impl ConfigDirs {
+    /// Finds the directories in the output of `clang -v`.
     #[must_use]
     pub fn parse(text: &str) -> Self {
-        let folder = |label: &str| {
+        let dir = |label: &str| {
             let mut lines = text.lines();
             lines.find_map(|line| Some(PathBuf::from(line.strip_prefix(label)?.trim())))
         };
         Self {
-            system: folder("System configuration file directory:"),
-            user: folder("User configuration file directory:"),
+            system: dir("System configuration file directory:"),
+            user: dir("User configuration file directory:"),
         }
     }
 }
 
-/// All `*.cfg` files in the folders of `programs` and in `folders`, sorted, each once.
-pub(super) fn candidates(programs: &[&Path], folders: Option<&ConfigFolders>) -> Vec<PathBuf> {
-    let mut searched: Vec<&Path> = programs.iter().map(|program| folder_of(program)).collect();
-    if let Some(folders) = folders {
-        searched.extend(
-            folders
-                .system
-                .iter()
-                .chain(&folders.user)
-                .map(PathBuf::as_path),
-        );
+/// All `*.cfg` files in the directories of `programs` and in `dirs`, sorted, each once.
+pub(super) fn candidates(programs: &[&Path], dirs: Option<&ConfigDirs>) -> Vec<PathBuf> {
+    let mut searched: Vec<&Path> = programs.iter().map(|program| dir_of(program)).collect();
+    if let Some(dirs) = dirs {
+        searched.extend(dirs.system.iter().chain(&dirs.user).map(PathBuf::as_path));
     }
     searched.dedup();
     let mut files: Vec<_> = searched
         .into_iter()
-        .filter_map(|folder| std::fs::read_dir(folder).ok())
+        .filter_map(|dir| std::fs::read_dir(dir).ok())
         .flatten()
         .filter_map(Result::ok)
         .filter(|entry| entry.file_name().as_encoded_bytes().ends_with(b".cfg"))
@@ -106,33 +103,34 @@ pub(super) fn candidates(programs: &[&Path], folders: Option<&ConfigFolders>) ->
     files
 }
 
-/// What `compiler -v` prints: version, target, folders. Blocks for as long as a compiler takes to start; the answer holds
-/// as long as the compiler's content does.
+/// What `compiler -v` prints: version, target, directories. Blocks for as long as a compiler takes
+/// to start; the answer holds as long as the compiler's content does.
 ///
 /// # Errors
 /// The compiler cannot be started or fails.
 pub fn verbose_version(
     compiler: &Path,
-    surroundings: &Surroundings,
+    client_context: &ClientContext,
 ) -> Result<String, ConfigError> {
-    ask(compiler, &["-v".to_owned()], surroundings)
+    ask(compiler, &["-v".to_owned()], client_context)
 }
 
-/// Asks the compiler which configuration files it reads when `arguments` are given (those that name a target, a driver
-/// mode or configuration files are enough), and reads them. In the order in which they count. Blocks.
+/// Asks the compiler which configuration files it reads when `arguments` are given (those that name
+/// a target, a driver mode or configuration files are enough), and reads them. In the order in
+/// which they count. Blocks.
 ///
 /// # Errors
-/// The compiler cannot be asked, a file cannot be read, or it cannot be moved to another folder.
+/// The compiler cannot be asked, a file cannot be read, or it cannot be moved to another directory.
 pub fn loaded(
     compiler: &Path,
     arguments: &[String],
-    surroundings: &Surroundings,
+    client_context: &ClientContext,
 ) -> Result<Vec<ConfigFile>, ConfigError> {
     let mut question = arguments.to_vec();
     question.push("--version".to_owned());
-    named_in(&ask(compiler, &question, surroundings)?)
+    named_in(&ask(compiler, &question, client_context)?)
         .into_iter()
-        .map(|path| read(&surroundings.at(path)))
+        .map(|path| read(&client_context.resolve(path)))
         .collect()
 }
 
@@ -148,7 +146,7 @@ pub fn named_in(text: &str) -> Vec<PathBuf> {
 /// Reads a configuration file.
 ///
 /// # Errors
-/// It cannot be read, or it refers to its own folder or to other files.
+/// It cannot be read, or it refers to its own directory or to other files.
 pub fn read(path: &Path) -> Result<ConfigFile, ConfigError> {
     let text = fs::read_to_string(path).map_err(ConfigError::Unreadable)?;
     if let Some(word) = bound_to_its_place(&text) {
@@ -163,7 +161,8 @@ pub fn read(path: &Path) -> Result<ConfigFile, ConfigError> {
     })
 }
 
-/// A word that names another file relative to this one. Rather one too many: quotes are not looked at.
+/// A word that names another file relative to this one. Rather one too many: quotes are not looked
+/// at.
 fn bound_to_its_place(text: &str) -> Option<&str> {
     let lines = text
         .lines()
@@ -176,9 +175,9 @@ fn bound_to_its_place(text: &str) -> Option<&str> {
 fn ask(
     compiler: &Path,
     arguments: &[String],
-    surroundings: &Surroundings,
+    client_context: &ClientContext,
 ) -> Result<String, ConfigError> {
-    let output = surroundings
+    let output = client_context
         .command(compiler)
         .args(arguments)
         // It would edit the question, and the answer is remembered for links without it.

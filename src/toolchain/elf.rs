@@ -1,8 +1,9 @@
 //! What an ELF file says about how it is loaded.
 //!
-//! Enters: anything that `object` can read from: a slice, or an open file of which only the headers are fetched (a
-//! `libLLVM.so` has 150 MB). Leaves: `Image`: machine, interpreter, needed libraries, search paths. Finding those
-//! libraries is the business of `search`. The only room that knows the crate `object`.
+//! Enters: anything that `object` can read from: a slice, or an open file of which only the headers
+//! are fetched (a `libLLVM.so` has 150 MB). Leaves: `Image`: machine, interpreter, needed
+//! libraries, search paths. Finding those libraries is the business of `search`. The only room that
+//! knows the crate `object`.
 
 use std::fmt;
 use std::os::unix::fs::FileExt as _;
@@ -17,7 +18,8 @@ const MAX_DYNAMIC: u64 = 1 << 20;
 /// Largest path of an interpreter: `PATH_MAX`.
 const MAX_INTERPRETER: u64 = 4096;
 
-/// The kind of processor, as far as a loader tells them apart: it passes over a library whose machine is another one.
+/// The kind of processor, as far as a loader tells them apart: it passes over a library whose
+/// machine is another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Machine {
     /// `e_machine`.
@@ -58,7 +60,7 @@ impl Machine {
             )
     }
 
-    /// What `$PLATFORM` stands for, and the first word of the multiarch folder.
+    /// What `$PLATFORM` stands for, and the first word of the multiarch directory.
     #[must_use]
     pub fn platform(self) -> &'static str {
         match (elf::Machine(self.number), self.wide, self.little_endian) {
@@ -114,8 +116,8 @@ pub struct Image {
     /// `DT_RPATH`; empty where there is a `DT_RUNPATH`, because loaders ignore it then.
     pub rpath: Option<Vec<u8>>,
     pub runpath: Option<Vec<u8>>,
-    /// `DF_1_NODEFLIB`: the default folders are not searched.
-    pub no_default_folders: bool,
+    /// `DF_1_NODEFLIB`: the default directories are not searched.
+    pub no_default_dirs: bool,
 }
 
 /// Why a file is not one that a loader takes.
@@ -171,7 +173,7 @@ where
         soname: None,
         rpath: None,
         runpath: None,
-        no_default_folders: false,
+        no_default_dirs: false,
     };
     for segment in segments {
         match segment.p_type(endian) {
@@ -251,7 +253,7 @@ where
             elf::DT_RPATH => image.rpath = Some(text(value)?),
             elf::DT_RUNPATH => image.runpath = Some(text(value)?),
             elf::DT_FLAGS_1 => {
-                image.no_default_folders = value & elf::DF_1_NODEFLIB.0 != 0;
+                image.no_default_dirs = value & elf::DF_1_NODEFLIB.0 != 0;
             }
             _ => {}
         }

@@ -10,7 +10,7 @@ use crate::error::Hinted;
 pub enum ToolchainError {
     #[error("the compiler's name is empty")]
     EmptyName,
-    #[error("compiler `{name}` is in no folder of `PATH`")]
+    #[error("compiler `{name}` is in no directory of `PATH`")]
     NotInPath { name: String },
     #[error("cannot use compiler `{path}`")]
     Unreadable {
@@ -38,7 +38,9 @@ pub enum ToolchainError {
         loader: PathBuf,
         reason: String,
     },
-    #[error("`{needed_by}` needs the library `{name}`, which is in no folder of the search path")]
+    #[error(
+        "`{needed_by}` needs the library `{name}`, which is in no directory of the search path"
+    )]
     MissingLibrary {
         name: String,
         needed_by: PathBuf,

@@ -1,10 +1,11 @@
 //! A compiler as a set of files that runs anywhere.
 //!
-//! Enters: the compiler's path as the linker or the user gave it, and the surroundings that decide which libraries it
-//! loads. Leaves: `Toolchain`, a sorted list of files and their places in a tree, found by reading ELF headers; or an
-//! error that says why the path names no compiler that could be sent. Nothing is run and nothing is hashed here: it
-//! happens in every link, and costs some hundred system calls. `action` makes a tree of it; `config` knows clang's
-//! configuration files.
+//! Enters: the compiler's path as the linker or the user gave it, and the client_context that
+//! decide which libraries it loads. Leaves: `Toolchain`, a sorted list of files and their places in
+//! a tree, found by reading ELF headers; or an error that says why the path names no compiler that
+//! could be sent. Nothing is run and nothing is hashed here: it happens in every link, and costs
+//! some hundred system calls. `action` makes a tree of it; `config` knows clang's configuration
+//! files.
 
 mod closure;
 mod conf;
@@ -24,14 +25,15 @@ pub use error::ToolchainError;
 pub use search::SearchEnvironment;
 
 use closure::{Closure, Complete};
-use config::ConfigFolders;
+use config::ConfigDirs;
 use elf::Image;
 use program::Program;
 
 /// One file of a toolchain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolchainFile {
-    /// Where it stands in the tree, with `/` between the parts: `bin/clang-22`, `lib/libLLVM.so.22.1`.
+    /// Where it stands in the tree, with `/` between the parts: `bin/clang-22`,
+    /// `lib/libLLVM.so.22.1`.
     pub tree_path: String,
     /// Where its content is on this machine; may be a link.
     pub host: PathBuf,
@@ -41,7 +43,8 @@ pub struct ToolchainFile {
 /// A compiler and everything that it loads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Toolchain {
-    /// The file name that the compiler is called by: clang takes its driver mode and target from it.
+    /// The file name that the compiler is called by: clang takes its driver mode and target from
+    /// it.
     pub name: String,
     /// The program, all links resolved.
     pub program: PathBuf,
@@ -49,12 +52,14 @@ pub struct Toolchain {
     pub called_as: PathBuf,
     /// Sorted by `tree_path`.
     pub files: Vec<ToolchainFile>,
-    /// The dynamic loader's path in the tree; a static compiler has none. It is called with `--library-path lib`.
+    /// The dynamic loader's path in the tree; a static compiler has none. It is called with
+    /// `--library-path lib`.
     pub loader: Option<String>,
-    /// Files with a `DT_RPATH`, which counts before `--library-path` and may name folders of the machine it runs on.
+    /// Files with a `DT_RPATH`, which counts before `--library-path` and may name directories of
+    /// the machine it runs on.
     pub inhibit_rpath: Vec<String>,
-    /// Configuration files that the compiler might read, whatever their names. Mostly none; then it reads none. Which of
-    /// them it does read depends on its arguments: `config::loaded`.
+    /// Configuration files that the compiler might read, whatever their names. Mostly none; then it
+    /// reads none. Which of them it does read depends on its arguments: `config::loaded`.
     pub config_candidates: Vec<PathBuf>,
     pub machine: Machine,
 }
@@ -62,20 +67,20 @@ pub struct Toolchain {
 impl Toolchain {
     /// Finds the files of `compiler`: a path, or a bare name that is looked up in `PATH`.
     ///
-    /// `config_folders` is what `ConfigFolders::ask` once said of this compiler; without it only the folders of the
-    /// compiler are looked through for configuration files.
+    /// `config_dirs` is what `ConfigDirs::ask` once said of this compiler; without it only the
+    /// directories of the compiler are looked through for configuration files.
     ///
     /// # Errors
-    /// The path names no program, a script or a wrapper, a program for another machine, or one whose loader or
-    /// libraries are missing.
+    /// The path names no program, a script or a wrapper, a program for another machine, or one
+    /// whose loader or libraries are missing.
     pub fn discover(
         compiler: &Path,
         environment: &SearchEnvironment,
-        config_folders: Option<&ConfigFolders>,
+        config_dirs: Option<&ConfigDirs>,
     ) -> Result<Self, ToolchainError> {
         let program = Program::find(compiler, environment)?;
         let config_candidates =
-            config::candidates(&[&program.called_as, &program.path], config_folders);
+            config::candidates(&[&program.called_as, &program.path], config_dirs);
         let toolchain = Self {
             name: program.name,
             program: program.path,
@@ -89,11 +94,12 @@ impl Toolchain {
         Ok(toolchain.load(program.image, &[], environment)?.0)
     }
 
-    /// The toolchain with plugins (`-fpass-plugin=`) and what they need besides. Gives their paths in the tree too:
-    /// `plugin/NAME` each.
+    /// The toolchain with plugins (`-fpass-plugin=`) and what they need besides. Gives their paths
+    /// in the tree too: `plugin/NAME` each.
     ///
     /// # Errors
-    /// A plugin is no library for the compiler's machine, needs something that is missing, or two have one name.
+    /// A plugin is no library for the compiler's machine, needs something that is missing, or two
+    /// have one name.
     pub fn with_plugins(
         &self,
         plugins: &[PathBuf],
@@ -133,8 +139,8 @@ impl Toolchain {
         Ok((toolchain, tree_paths))
     }
 
-    /// What the command line has before the compiler's path when the tree stands in `root` (`relto/tc`): the loader and
-    /// its options. Empty for a static compiler.
+    /// What the command line has before the compiler's path when the tree stands in `root`
+    /// (`relto/tc`): the loader and its options. Empty for a static compiler.
     #[must_use]
     pub fn loader_command(&self, root: &str) -> Vec<String> {
         let Some(loader) = &self.loader else {

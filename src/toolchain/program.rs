@@ -1,7 +1,8 @@
 //! From the name of a compiler to the program behind it.
 //!
-//! Enters: what lld or the user calls the compiler. Leaves: the resolved file, read as ELF, or an error for everything
-//! that is not a compiler: scripts, compiler caches, objects, programs for other machines.
+//! Enters: what lld or the user calls the compiler. Leaves: the resolved file, read as ELF, or an
+//! error for everything that is not a compiler: scripts, compiler caches, objects, programs for
+//! other machines.
 
 use std::ffi::OsStr;
 use std::io::Read as _;
@@ -13,7 +14,8 @@ use fs_err as fs;
 use super::elf::{self, Image, Kind, Machine, ReadError};
 use super::{SearchEnvironment, ToolchainError};
 
-/// Programs that stand in for a compiler and start it. A link called `clang` that leads to one of them is common.
+/// Programs that stand in for a compiler and start it. A link called `clang` that leads to one of
+/// them is common.
 const WRAPPERS: [&str; 8] = [
     "ccache",
     "sccache",
@@ -82,7 +84,7 @@ pub(super) fn read_plugin(
     environment: &SearchEnvironment,
     machine: Machine,
 ) -> Result<Program, ToolchainError> {
-    let called_as = environment.current_folder.join(plugin);
+    let called_as = environment.current_dir.join(plugin);
     let image = elf::read(&called_as).map_err(|error| match error {
         ReadError::Io(source) => ToolchainError::Unreadable {
             path: called_as.clone(),
@@ -105,14 +107,14 @@ pub(super) fn read_plugin(
     })
 }
 
-/// A name without a folder is looked up in `PATH`, as the shell and lld do.
+/// A name without a directory is looked up in `PATH`, as the shell and lld do.
 fn locate(compiler: &Path, environment: &SearchEnvironment) -> Result<PathBuf, ToolchainError> {
     if compiler.as_os_str().as_encoded_bytes().contains(&b'/') {
-        return Ok(environment.current_folder.join(compiler));
+        return Ok(environment.current_dir.join(compiler));
     }
     environment
-        .program_folders()
-        .map(|folder| folder.join(compiler))
+        .program_dirs()
+        .map(|dir| dir.join(compiler))
         .find(|path| is_executable(path))
         .ok_or_else(|| ToolchainError::NotInPath {
             name: compiler.to_string_lossy().into_owned(),

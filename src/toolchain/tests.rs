@@ -22,8 +22,8 @@ fn refused(compiler: &Path) -> ToolchainError {
     error
 }
 
-fn program(folder: &Path, name: &str, contents: &[u8]) -> PathBuf {
-    let path = folder.join(name);
+fn program(dir: &Path, name: &str, contents: &[u8]) -> PathBuf {
+    let path = dir.join(name);
     fs::write(&path, contents).expect("written");
     fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("executable");
     path
@@ -48,8 +48,8 @@ fn a_bare_name_is_found_in_path_with_its_loader_and_libraries() {
 
 #[test]
 fn a_link_keeps_its_name_and_leads_to_the_program() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let link = folder.path().join("aarch64-linux-gnu-clang++");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let link = dir.path().join("aarch64-linux-gnu-clang++");
     symlink("/usr/bin/true", &link).expect("linked");
     let found = Toolchain::discover(&link, &here(), None).expect("found");
     assert_eq!(found.name, "aarch64-linux-gnu-clang++");
@@ -68,8 +68,8 @@ fn a_static_program_is_alone_and_has_no_loader() {
 
 #[test]
 fn what_is_no_compiler_is_refused_with_a_way_out() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let at = folder.path();
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let at = dir.path();
     assert!(matches!(refused(Path::new("")), ToolchainError::EmptyName));
     assert!(matches!(
         refused(Path::new("no-such-clang")),
@@ -99,9 +99,9 @@ fn what_is_no_compiler_is_refused_with_a_way_out() {
 
 #[test]
 fn a_script_is_refused_by_the_name_of_its_interpreter() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let dir = tempfile::tempdir().expect("a temporary directory");
     let script = program(
-        folder.path(),
+        dir.path(),
         "clang",
         b"#! /bin/sh -e\nexec clang-22 \"$@\"\n",
     );
@@ -114,9 +114,9 @@ fn a_script_is_refused_by_the_name_of_its_interpreter() {
 
 #[test]
 fn a_compiler_cache_behind_the_name_of_a_compiler_is_recognised() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    fs::copy("/usr/bin/true", folder.path().join("ccache")).expect("copied");
-    let link = folder.path().join("clang");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    fs::copy("/usr/bin/true", dir.path().join("ccache")).expect("copied");
+    let link = dir.path().join("clang");
     symlink("ccache", &link).expect("linked");
     let error = refused(&link);
     assert!(
@@ -127,11 +127,11 @@ fn a_compiler_cache_behind_the_name_of_a_compiler_is_recognised() {
 
 #[test]
 fn a_program_for_another_machine_is_told_from_a_damaged_one() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let dir = tempfile::tempdir().expect("a temporary directory");
     let mut bytes = fs::read("/usr/bin/true").expect("read");
     let aarch64 = 183_u8;
     bytes[18] = aarch64;
-    let foreign = program(folder.path(), "foreign", &bytes);
+    let foreign = program(dir.path(), "foreign", &bytes);
     if Machine::host().map(Machine::platform) == Some("x86_64") {
         let error = refused(&foreign);
         assert!(
@@ -141,13 +141,13 @@ fn a_program_for_another_machine_is_told_from_a_damaged_one() {
             "{error}"
         );
     }
-    let cut = program(folder.path(), "cut", &bytes[..40]);
+    let cut = program(dir.path(), "cut", &bytes[..40]);
     assert!(refused(&cut).to_string().contains("header is cut off"));
 }
 
 #[test]
 fn a_missing_loader_is_named() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let dir = tempfile::tempdir().expect("a temporary directory");
     let mut bytes = fs::read("/usr/bin/true").expect("read");
     let loader = b"/lib64/ld-linux-x86-64.so.2";
     if let Some(at) = bytes
@@ -155,7 +155,7 @@ fn a_missing_loader_is_named() {
         .position(|window| window == loader)
     {
         bytes[at..at + 6].copy_from_slice(b"/nolib");
-        let error = refused(&program(folder.path(), "lost", &bytes));
+        let error = refused(&program(dir.path(), "lost", &bytes));
         assert!(
             error.to_string().contains("/nolib/ld-linux-x86-64.so.2"),
             "{error}"

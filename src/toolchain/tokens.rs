@@ -1,6 +1,7 @@
-//! Words that the loader replaces in search paths, and the folders that are built into it.
+//! Words that the loader replaces in search paths, and the directories that are built into it.
 //!
-//! Enters: a list as it stands in a file or a variable. Leaves: folders. What is relative stays relative.
+//! Enters: a list as it stands in a file or a variable. Leaves: directories. What is relative stays
+//! relative.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -8,27 +9,27 @@ use std::path::{Path, PathBuf};
 
 use super::elf::Machine;
 
-/// The folders of a list with `$ORIGIN`, `$LIB` and `$PLATFORM` filled in; an empty entry is the current folder.
+/// The directories of a list with `$ORIGIN`, `$LIB` and `$PLATFORM` filled in; an empty entry is
+/// the current directory.
 pub(super) fn expand(
     list: &[u8],
     separators: &[u8],
     origin: &Path,
     machine: Machine,
 ) -> impl Iterator<Item = PathBuf> {
-    let mut folders = Vec::new();
+    let mut dirs = Vec::new();
     for entry in list.split(|byte| separators.contains(byte)) {
         let text = replace(entry, "ORIGIN", origin.as_os_str().as_bytes());
         let text = replace(&text, "PLATFORM", machine.platform().as_bytes());
         for lib in lib_names(machine) {
-            let folder = replace(&text, "LIB", lib.as_bytes());
-            if !folders.contains(&folder) {
-                folders.push(folder);
+            let dir = replace(&text, "LIB", lib.as_bytes());
+            if !dirs.contains(&dir) {
+                dirs.push(dir);
             }
         }
     }
-    folders
-        .into_iter()
-        .map(|folder| PathBuf::from(OsStr::from_bytes(&folder)))
+    dirs.into_iter()
+        .map(|dir| PathBuf::from(OsStr::from_bytes(&dir)))
 }
 
 /// Replaces `$NAME` and `${NAME}`.
@@ -61,7 +62,8 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// What `$LIB` can be. Which one is compiled into the loader, so all are tried, Debian's spelling first.
+/// What `$LIB` can be. Which one is compiled into the loader, so all are tried, Debian's spelling
+/// first.
 fn lib_names(machine: Machine) -> [String; 3] {
     [
         format!("lib/{}", multiarch(machine)),
@@ -77,8 +79,8 @@ fn multiarch(machine: Machine) -> String {
     }
 }
 
-/// The folders that are compiled into glibc's loader, those of Debian and those of the others.
-pub(super) fn default_folders(machine: Machine) -> impl Iterator<Item = PathBuf> {
+/// The directories that are compiled into glibc's loader, those of Debian and those of the others.
+pub(super) fn default_dirs(machine: Machine) -> impl Iterator<Item = PathBuf> {
     let lib = multiarch(machine);
     [
         format!("/lib/{lib}"),
@@ -118,10 +120,10 @@ mod tests {
         let Some(machine) = Machine::host() else {
             return;
         };
-        let folders: Vec<_> = expand(b"/a/$LIB:/b::/b", b":", Path::new("/"), machine).collect();
+        let dirs: Vec<_> = expand(b"/a/$LIB:/b::/b", b":", Path::new("/"), machine).collect();
         let multiarch = format!("/a/lib/{}", multiarch(machine));
         assert_eq!(
-            folders,
+            dirs,
             [&multiarch, "/a/lib64", "/a/lib", "/b", ""].map(PathBuf::from)
         );
     }

@@ -1,4 +1,5 @@
-//! Modules that are sent before the link: by hand with `relto prefetch`, and by `relto cc` when they are compiled.
+//! Modules that are sent before the link: by hand with `relto prefetch`, and by `relto cc` when
+//! they are compiled.
 
 mod build;
 mod compiles;
@@ -20,9 +21,9 @@ use crate::support::remote::{assert_all_remote, here, strict};
 /// Shards, directories, Commands and Actions of a few jobs.
 const LITTLE: u64 = 64 << 10;
 
-/// `relto prefetch` in `folder`, with the farm that `environment` names.
+/// `relto prefetch` in `dir`, with the farm that `environment` names.
 fn prefetch(
-    folder: &Path,
+    dir: &Path,
     home: &Home,
     environment: &[(&'static str, String)],
     words: &[&str],
@@ -30,7 +31,7 @@ fn prefetch(
     let mut command = Command::new(env!("CARGO_BIN_EXE_relto"));
     home.apply(&mut command);
     command
-        .current_dir(folder)
+        .current_dir(dir)
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .arg("prefetch")
         .args(words);
@@ -47,8 +48,8 @@ fn told(output: &Output) -> (Option<i32>, String, String) {
     )
 }
 
-fn modules(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).expect("a folder");
+fn modules(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).expect("a directory");
     let paths = entries.map(|entry| entry.expect("an entry").path());
     let objects = paths.filter(|path| path.extension().is_some_and(|ending| ending == "o"));
     let name = |path: PathBuf| {
@@ -62,8 +63,8 @@ fn modules(folder: &Path) -> Vec<String> {
     names
 }
 
-fn digests(folder: &Path, names: &[String], function: DigestFunction) -> HashSet<Digest> {
-    let digest = |name: &String| function.digest(&fs::read(folder.join(name)).expect("a module"));
+fn digests(dir: &Path, names: &[String], function: DigestFunction) -> HashSet<Digest> {
+    let digest = |name: &String| function.digest(&fs::read(dir.join(name)).expect("a module"));
     names.iter().map(digest).collect()
 }
 
@@ -76,12 +77,12 @@ fn a_link_sends_no_module_that_was_sent_before(profile: Profile, function: Diges
     let environment = farm.environment();
     let (program, home) = (generated(5), here());
     let link = strict(&program, &environment).keep_objects();
-    let names = modules(link.folder());
+    let names = modules(link.dir());
     let count = names.len();
     let mut all = words(&names);
     let compiler = Llvm::get().tool("clang").display().to_string();
     all.extend(["--compiler", &compiler]);
-    let output = prefetch(link.folder(), home, &environment, &all);
+    let output = prefetch(link.dir(), home, &environment, &all);
     let (code, stdout, stderr) = told(&output);
     assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
     let beginning = format!("{count} modules, {count} sent (");
@@ -90,7 +91,7 @@ fn a_link_sends_no_module_that_was_sent_before(profile: Profile, function: Diges
     record.assert_no_violations();
     record.assert_nothing_twice();
     let sent: HashSet<Digest> = farm.digests().into_iter().collect();
-    let modules = digests(link.folder(), &names, function);
+    let modules = digests(link.dir(), &names, function);
     assert!(modules.is_subset(&sent), "not all modules are there");
     farm.forget_record();
 
@@ -123,10 +124,10 @@ fn what_the_farm_has_is_not_sent_again() {
     let (environment, home) = (farm.environment(), Home::new());
     let program = generated(5);
     let link = Link::new(&program);
-    let names = modules(link.folder());
-    prefetch(link.folder(), &home, &environment, &words(&names));
+    let names = modules(link.dir());
+    prefetch(link.dir(), &home, &environment, &words(&names));
     farm.forget_record();
-    let output = prefetch(link.folder(), &home, &environment, &words(&names));
+    let output = prefetch(link.dir(), &home, &environment, &words(&names));
     let (code, stdout, stderr) = told(&output);
     let count = names.len();
     assert_eq!(
@@ -146,8 +147,8 @@ fn what_the_farm_has_is_not_sent_again() {
 fn without_a_farm_the_digests_are_remembered_and_that_is_said() {
     let (program, home) = (generated(5), Home::new());
     let link = Link::new(&program);
-    let names = modules(link.folder());
-    let output = prefetch(link.folder(), &home, &[], &words(&names));
+    let names = modules(link.dir());
+    let output = prefetch(link.dir(), &home, &[], &words(&names));
     let (code, stdout, stderr) = told(&output);
     let count = names.len();
     let expected = format!("{count} modules hashed; there is no farm to send to\n");
@@ -167,8 +168,8 @@ fn without_a_farm_the_digests_are_remembered_and_that_is_said() {
 fn what_is_no_module_for_thin_lto_is_told_and_skipped() {
     let farm = Farm::start(Profile::plain());
     let home = Home::new();
-    let folder = tempfile::tempdir().expect("a folder");
-    let source = folder.path().join("a.c");
+    let dir = tempfile::tempdir().expect("a directory");
+    let source = dir.path().join("a.c");
     fs::write(&source, "int f(void) { return 1; }\n").expect("written");
     for (flag, object) in [
         ("-flto=thin", "thin.o"),
@@ -176,14 +177,14 @@ fn what_is_no_module_for_thin_lto_is_told_and_skipped() {
         ("-O1", "native.o"),
     ] {
         let mut clang = Llvm::get().command("clang");
-        clang.current_dir(folder.path());
+        clang.current_dir(dir.path());
         crate::support::llvm::run(clang.args([flag, "-c", "a.c", "-o", object]));
     }
-    fs::write(folder.path().join("empty.o"), "").expect("written");
-    let thin = fs::read(folder.path().join("thin.o")).expect("a module");
-    fs::write(folder.path().join("cut.o"), &thin[..thin.len() / 2]).expect("written");
+    fs::write(dir.path().join("empty.o"), "").expect("written");
+    let thin = fs::read(dir.path().join("thin.o")).expect("a module");
+    fs::write(dir.path().join("cut.o"), &thin[..thin.len() / 2]).expect("written");
     let words = ["thin.o", "full.o", "native.o", "empty.o", "a.c", "cut.o"];
-    let output = prefetch(folder.path(), &home, &farm.environment(), &words);
+    let output = prefetch(dir.path(), &home, &farm.environment(), &words);
     let (code, stdout, stderr) = told(&output);
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     for line in [
@@ -207,7 +208,7 @@ fn a_file_that_cannot_be_read_is_an_error_and_the_others_are_sent() {
     let program = feature(Feature::Plain);
     let link = Link::new(&program);
     let words = ["main.o", "missing.o", "."];
-    let output = prefetch(link.folder(), &home, &farm.environment(), &words);
+    let output = prefetch(link.dir(), &home, &farm.environment(), &words);
     let (code, stdout, stderr) = told(&output);
     assert_eq!(code, Some(1), "{stdout}{stderr}");
     for part in [
@@ -226,12 +227,12 @@ fn a_farm_that_cannot_be_used_is_an_error_with_a_way_out() {
     let program = feature(Feature::Plain);
     let link = Link::new(&program);
     let home = Home::new();
-    let nobody = link.folder().join("nobody");
+    let nobody = link.dir().join("nobody");
     let environment = [(
         "RELTO_REMOTE_EXECUTOR",
         format!("unix:{}", nobody.display()),
     )];
-    let output = prefetch(link.folder(), &home, &environment, &["main.o"]);
+    let output = prefetch(link.dir(), &home, &environment, &["main.o"]);
     let (code, _, stderr) = told(&output);
     assert_eq!(code, Some(1));
     assert!(
@@ -247,7 +248,7 @@ fn a_farm_that_cannot_be_used_is_an_error_with_a_way_out() {
             Effect::fail(tonic::Code::PermissionDenied, "no"),
         ));
     }
-    let output = prefetch(link.folder(), &home, &farm.environment(), &["main.o"]);
+    let output = prefetch(link.dir(), &home, &farm.environment(), &["main.o"]);
     let (code, _, stderr) = told(&output);
     assert_eq!(code, Some(1));
     assert!(

@@ -14,9 +14,9 @@ fn words(line: &str) -> Vec<String> {
     line.split(' ').map(str::to_owned).collect()
 }
 
-fn clang<T: AsRef<std::ffi::OsStr>>(folder: &Path, arguments: &[T]) -> Output {
+fn clang<T: AsRef<std::ffi::OsStr>>(dir: &Path, arguments: &[T]) -> Output {
     let output = Command::new(CLANG)
-        .current_dir(folder)
+        .current_dir(dir)
         .args(arguments)
         .output()
         .expect("clang runs");
@@ -25,21 +25,21 @@ fn clang<T: AsRef<std::ffi::OsStr>>(folder: &Path, arguments: &[T]) -> Output {
     output
 }
 
-/// A folder with `m.bc`, a module for ThinLTO.
+/// A directory with `m.bc`, a module for ThinLTO.
 fn with_module() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let dir = tempfile::tempdir().expect("a temporary directory");
     let source = "void g(float*a,float*b,int n){for(int i=0;i<n;i++)a[i]=a[i]*b[i]+1;}";
-    fs::write(folder.path().join("m.c"), source).expect("written");
+    fs::write(dir.path().join("m.c"), source).expect("written");
     clang(
-        folder.path(),
+        dir.path(),
         &["-O2", "-flto=thin", "-c", "m.c", "-o", "m.bc"],
     );
-    folder
+    dir
 }
 
 #[test]
 fn what_is_called_inert_is_and_what_is_remarked_on_is() {
-    let folder = with_module();
+    let dir = with_module();
     for (line, remarked) in [
         ("-DX -D Y -Wshadow -Wno-unused -Wformat", false),
         ("-nostdinc -nostdinc++", true),
@@ -75,7 +75,7 @@ fn what_is_called_inert_is_and_what_is_remarked_on_is() {
         let given = words(line);
         let mut all = words("-O2 -c -x ir m.bc -o m.o");
         all.extend_from_slice(&given);
-        let error = clang(folder.path(), &all).stderr;
+        let error = clang(dir.path(), &all).stderr;
         let error = String::from_utf8_lossy(&error);
         assert_eq!(
             error.contains("argument unused"),
@@ -90,7 +90,7 @@ fn what_is_called_inert_is_and_what_is_remarked_on_is() {
             );
         }
     }
-    let names: Vec<_> = fs::read_dir(folder.path()).expect("listed").collect();
+    let names: Vec<_> = fs::read_dir(dir.path()).expect("listed").collect();
     assert_eq!(
         names.len(),
         3,
@@ -100,7 +100,7 @@ fn what_is_called_inert_is_and_what_is_remarked_on_is() {
 
 #[test]
 fn extra_outputs_are_written_where_they_are_expected() {
-    let folder = with_module();
+    let dir = with_module();
     for line in [
         "-gsplit-dwarf",
         "-gsplit-dwarf=single",
@@ -111,7 +111,7 @@ fn extra_outputs_are_written_where_they_are_expected() {
         "-fsave-optimization-record -fno-save-optimization-record",
     ] {
         let given = words(line);
-        let place = folder.path().join("out");
+        let place = dir.path().join("out");
         fs::create_dir(&place).expect("made");
         let mut all = words("-O2 -c -x ir ../m.bc -o a.b.o");
         all.extend_from_slice(&given);
@@ -137,7 +137,7 @@ fn extra_outputs_are_written_where_they_are_expected() {
 
 #[test]
 fn every_kind_of_output_is_recognised() {
-    let folder = with_module();
+    let dir = with_module();
     for line in [
         "-c",
         "-S",
@@ -151,19 +151,19 @@ fn every_kind_of_output_is_recognised() {
         let given = words(line);
         let mut all = words("-O0 -x ir m.bc -o out -Wno-override-module");
         all.extend_from_slice(&given);
-        let folder = folder.path();
+        let dir = dir.path();
         if line.contains("aarch64") {
-            fs::write(folder.join("n.c"), "int f(void){return 1;}").expect("written");
+            fs::write(dir.join("n.c"), "int f(void){return 1;}").expect("written");
             clang(
-                folder,
+                dir,
                 &["--target=aarch64-linux-gnu", "-c", "n.c", "-o", "out"],
             );
         } else {
-            clang(folder, &all);
+            clang(dir, &all);
         }
         let parsed = parse(&given);
         let target = relto::action::arguments::target(&parsed).unwrap_or("x86_64-pc-linux-gnu");
-        let bytes = fs::read(folder.join("out")).expect("written");
+        let bytes = fs::read(dir.join("out")).expect("written");
         assert_eq!(
             check_output(required_kind(&parsed, target), &bytes),
             Ok(()),
@@ -174,15 +174,15 @@ fn every_kind_of_output_is_recognised() {
 
 #[test]
 fn native_spelled_out_gives_the_same_object() {
-    let folder = with_module();
+    let dir = with_module();
     // Attributes of functions would hide the options' effect.
     let source = "define float @f(ptr %p) { %v = load <16 x float>, ptr %p \
         %s = call fast float @llvm.vector.reduce.fadd.v16f32(float 0.0, <16 x float> %v) ret float %s } \
         declare float @llvm.vector.reduce.fadd.v16f32(float, <16 x float>)";
-    fs::write(folder.path().join("f.ll"), source).expect("written");
+    fs::write(dir.path().join("f.ll"), source).expect("written");
     let object = |line: &[String]| {
-        clang(folder.path(), line);
-        fs::read(folder.path().join("o")).expect("an object")
+        clang(dir.path(), line);
+        fs::read(dir.path().join("o")).expect("an object")
     };
     for input in ["m.bc", "f.ll"] {
         for line in [
@@ -210,8 +210,8 @@ fn native_spelled_out_gives_the_same_object() {
 
 #[test]
 fn response_files_are_split_as_clang_splits_them() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    fs::write(folder.path().join("inner"), "-DI='i j'\n").expect("written");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    fs::write(dir.path().join("inner"), "-DI='i j'\n").expect("written");
     for text in [
         "-DA -DB=\"x y\" '-DC=\"q\"'",
         "-DA=\\\"x\\\" -DB=a\\ b -DC='\\'' -DD=\"\\\"\"",
@@ -220,14 +220,11 @@ fn response_files_are_split_as_clang_splits_them() {
         "-DA=open\" quote",
         "-DA=end\\",
     ] {
-        fs::write(folder.path().join("args"), text).expect("written");
-        let output = clang(
-            folder.path(),
-            &["-###", "-x", "c", "-c", "/dev/null", "@args"],
-        );
+        fs::write(dir.path().join("args"), text).expect("written");
+        let output = clang(dir.path(), &["-###", "-x", "c", "-c", "/dev/null", "@args"]);
         let shown = String::from_utf8_lossy(&output.stderr).into_owned();
         let ours = response::expand_response_files(&words("@args"), &mut |path| {
-            fs::read_to_string(folder.path().join(path))
+            fs::read_to_string(dir.path().join(path))
         })
         .expect("expanded");
         for word in ours {

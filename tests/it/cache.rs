@@ -1,4 +1,5 @@
-//! A disk cache that is damaged, closed, full, shared or being trimmed costs hits, never a link and never an object.
+//! A disk cache that is damaged, closed, full, shared or being trimmed costs hits, never a link and
+//! never an object.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -19,14 +20,14 @@ use crate::support::repeat::{
     NOBODY, archive, filled, give_to_nobody, through, with_whole_archive,
 };
 
-/// The cache's own folder.
+/// The cache's own directory.
 fn root(home: &Home) -> PathBuf {
     home.cache().join("relto")
 }
 
-/// All files below `folder`.
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).expect("a folder");
+/// All files below `dir`.
+fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).expect("a directory");
     let paths = entries.map(|entry| entry.expect("an entry").path());
     paths
         .flat_map(|path| {
@@ -44,7 +45,8 @@ fn warnings(outcome: &Outcome) -> usize {
     outcome.stderr.matches("relto: warning:").count()
 }
 
-/// Damages every file of `kind` (`ac` or `cas`) in a filled cache; all is compiled anew, right, and found again.
+/// Damages every file of `kind` (`ac` or `cas`) in a filled cache; all is compiled anew, right, and
+/// found again.
 fn survives(kind: &str, damage: impl Fn(&Path)) {
     let program = generated(5);
     let home = filled(&program);
@@ -96,7 +98,8 @@ fn cut_off_files_are_seen() {
     }
 }
 
-/// Links with the cache folder as it is; the second time there is something to find, if anything could be kept.
+/// Links with the cache directory as it is; the second time there is something to find, if anything
+/// could be kept.
 fn works_uncached_with_one_warning(program: &Program, home: &Home) {
     for _ in 0..2 {
         let outcome = Link::new(program).run_at(home).expect_works();
@@ -109,7 +112,7 @@ fn works_uncached_with_one_warning(program: &Program, home: &Home) {
 fn a_file_in_the_place_of_the_cache_costs_one_warning() {
     let home = Home::new();
     fs::create_dir_all(home.cache()).expect("made");
-    fs::write(root(&home), "not a folder").expect("written");
+    fs::write(root(&home), "not a directory").expect("written");
     works_uncached_with_one_warning(&generated(5), &home);
 }
 
@@ -145,7 +148,7 @@ fn a_read_only_cache_hits_and_costs_one_warning_where_it_misses() {
     assert_eq!(warnings(&miss), 1, "{}", miss.stderr);
 }
 
-/// As a user who may not look into the folder; without root it is its owner who may not.
+/// As a user who may not look into the directory; without root it is its owner who may not.
 #[test]
 fn a_cache_of_somebody_else_costs_one_warning() {
     let program = generated(5);
@@ -158,7 +161,7 @@ fn a_cache_of_somebody_else_costs_one_warning() {
     let link = Link::new(&program);
     if starter == NOBODY {
         give_to_nobody(home.path());
-        give_to_nobody(link.folder());
+        give_to_nobody(link.dir());
         std::os::unix::fs::chown(root(&home), Some(0), Some(0)).expect("ours again");
     }
     fs::set_permissions(root(&home), Permissions::from_mode(0o000)).expect("closed");
@@ -171,7 +174,8 @@ fn a_cache_of_somebody_else_costs_one_warning() {
     assert_eq!(warnings(&outcome), 1, "{}", outcome.stderr);
 }
 
-/// `nobody` has no home in the user database either. Without root the test would find the real one, and leave files.
+/// `nobody` has no home in the user database either. Without root the test would find the real one,
+/// and leave files.
 #[test]
 fn without_a_home_the_link_works() {
     if !rustix::process::geteuid().is_root() {
@@ -179,7 +183,7 @@ fn without_a_home_the_link_works() {
     }
     let (program, home) = (generated(5), Home::new());
     let link = Link::new(&program);
-    give_to_nobody(link.folder());
+    give_to_nobody(link.dir());
     let mut command = link.command(&home);
     let names = ["HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"];
     for name in names.iter().chain(&["XDG_STATE_HOME", "XDG_RUNTIME_DIR"]) {
@@ -256,10 +260,11 @@ fn trimming_to_nothing_all_the_time_harms_no_link() {
     });
 }
 
-/// Every module as a plain object, from another folder, by absolute names, and from a whole archive.
+/// Every module as a plain object, from another directory, by absolute names, and from a whole
+/// archive.
 fn is_found_in_every_form(program: &Program) {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let program = program.with_main_last(folder.path());
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let program = program.with_main_last(dir.path());
     let home = filled(&program);
     for form in [Form::Objects, Form::Absolute] {
         let outcome = Link::new(&program).form(form).run_at(&home);

@@ -7,7 +7,7 @@ use fs_err as fs;
 use prost::Message as _;
 use relto::digest::{Digest, DigestFunction};
 use relto::pb::reapi;
-use relto::reapi::{About, Blob, Client, ExecuteJob, OutputStyle};
+use relto::reapi::{Blob, Client, ExecuteJob, OutputStyle, RequestContext};
 
 const BUSYBOX: &str = "/bin/busybox";
 
@@ -53,15 +53,15 @@ pub(crate) fn prepare(shape: &Shape, script: &str, input: &str) -> Prepared {
         digest,
         is_executable,
     };
-    let folder = |name: &str, digest| reapi::DirectoryNode {
+    let dir = |name: &str, digest| reapi::DirectoryNode {
         name: name.to_owned(),
         digest,
     };
     let busybox = file("busybox", put(shape.busybox.clone()), true);
     let input = file("in", put(input.as_bytes().to_vec()), false);
     let bin = put(directory(vec![busybox], vec![]));
-    let relto = put(directory(vec![input], vec![folder("bin", bin)]));
-    let root = put(directory(vec![], vec![folder("relto", relto)]));
+    let relto = put(directory(vec![input], vec![dir("bin", bin)]));
+    let root = put(directory(vec![], vec![dir("relto", relto)]));
     let properties = shape
         .properties
         .iter()
@@ -114,9 +114,9 @@ pub(crate) fn job(prepared: &Prepared) -> ExecuteJob {
         skip_cache_lookup: false,
         closure: Arc::new(prepared.blobs.clone()),
         inline_outputs: vec![],
-        about: About {
+        context: RequestContext {
             action: Some(prepared.action),
-            ..About::default()
+            ..RequestContext::default()
         },
     }
 }

@@ -1,11 +1,12 @@
-//! The client against every kind of farm, with a validator that forgives nothing, and against farms that misbehave.
+//! The client against every kind of farm, with a validator that forgives nothing, and against farms
+//! that misbehave.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use relto::events::Events;
 use relto::reapi::{
-    About, Blob, Client, ClientOptions, FailureKind, Header, Stage, declared_outputs,
+    Blob, Client, ClientOptions, FailureKind, Header, RequestContext, Stage, declared_outputs,
 };
 use tonic::Code;
 
@@ -70,7 +71,7 @@ fn blobs(client: &Client, sizes: &[usize]) -> Vec<Blob> {
 
 async fn object_of(client: &Client, result: &relto::pb::reapi::ActionResult) -> Bytes {
     let outputs = declared_outputs(result, &["relto/out".to_owned()]).expect("good digests");
-    let (output, about) = (&outputs[0], About::default());
+    let (output, about) = (&outputs[0], RequestContext::default());
     let fetched = client.fetch(&output.digest, output.inline.clone(), &about);
     fetched.await.expect("fetched")
 }
@@ -87,7 +88,7 @@ async fn blobs_go_up_once_and_come_down_whole_on_every_kind_of_farm() {
         for uploaded in futures_util::future::join_all(jobs).await {
             uploaded.unwrap_or_else(|failure| panic!("{name}: {failure}"));
         }
-        let about = About::default();
+        let about = RequestContext::default();
         let fetches = blobs
             .iter()
             .map(|blob| client.fetch(&blob.digest, None, &about));
@@ -127,7 +128,7 @@ async fn an_action_runs_on_every_kind_of_farm_even_if_nothing_was_uploaded_befor
         assert_eq!(record.uploaded_twice(), [], "{name}");
         assert_eq!(record.executed.len(), 1, "{name}");
         let hit = client
-            .action_result(&prepared.action, &[], &About::default())
+            .action_result(&prepared.action, &[], &RequestContext::default())
             .await;
         assert!(hit.expect("an answer").is_some(), "{name}");
     }
@@ -202,7 +203,7 @@ async fn cut_connections_and_lost_operations_cost_no_job() {
         .expect("executed");
     for _ in 0..3 {
         let hit = client
-            .action_result(&prepared.action, &[], &About::default())
+            .action_result(&prepared.action, &[], &RequestContext::default())
             .await;
         assert!(hit.expect("an answer").is_some());
     }
@@ -224,7 +225,7 @@ async fn a_download_that_is_damaged_short_long_or_endless_never_comes_through() 
         farm.fault(Fault::at(Method::BatchReadBlobs, effect.clone()));
         farm.fault(Fault::at(Method::Read, effect));
         for digest in [&large, &small] {
-            let fetched = client.fetch(digest, None, &About::default()).await;
+            let fetched = client.fetch(digest, None, &RequestContext::default()).await;
             if let Ok(bytes) = &fetched {
                 assert_eq!(client.digest_function().digest(bytes), *digest);
             }
@@ -288,7 +289,7 @@ async fn a_cached_link_takes_four_round_trips() {
         async move {
             let inline = ["relto/out".to_owned()];
             let hit = client
-                .action_result(action, &inline, &About::default())
+                .action_result(action, &inline, &RequestContext::default())
                 .await;
             object_of(client, &hit.expect("an answer").expect("a hit")).await
         }

@@ -1,5 +1,6 @@
 //! The client against servers that others wrote: `RELTO_TEST_CASD`, `RELTO_TEST_BUILDBARN`,
-//! `RELTO_TEST_BUILDGRID` and `RELTO_TEST_BAZEL_REMOTE` name scripts that start one on a port with a folder and print process ids.
+//! `RELTO_TEST_BUILDGRID` and `RELTO_TEST_BAZEL_REMOTE` name scripts that start one on a port with
+//! a directory and print process ids.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -10,7 +11,8 @@ use relto::digest::DigestFunction;
 use relto::events::Events;
 use relto::pb::reapi;
 use relto::reapi::{
-    About, Blob, Client, ClientOptions, FailureKind, Header, Rpc, Stage, declared_outputs, stderr,
+    Blob, Client, ClientOptions, FailureKind, Header, RequestContext, Rpc, Stage, declared_outputs,
+    stderr,
 };
 
 use crate::client_action::{Shape, job, prepare};
@@ -44,7 +46,7 @@ fn noise(seed: u64, size: usize) -> Bytes {
 }
 
 /// Small and large blobs, from memory and from files, go up once and come down the same.
-async fn blobs_travel(client: &Client, folder: &Path) {
+async fn blobs_travel(client: &Client, dir: &Path) {
     let function = client.digest_function();
     let mut blobs = Vec::new();
     let mut contents = Vec::new();
@@ -59,7 +61,7 @@ async fn blobs_travel(client: &Client, folder: &Path) {
         if seed % 2 == 0 {
             blobs.push(Blob::from_bytes(digest, bytes.clone()));
         } else {
-            let path = folder.join(format!("blob-{seed}"));
+            let path = dir.join(format!("blob-{seed}"));
             fs::write(&path, &bytes).expect("written");
             blobs.push(Blob::from_file(digest, path));
         }
@@ -69,7 +71,7 @@ async fn blobs_travel(client: &Client, folder: &Path) {
     client.ensure_uploaded(&blobs).await.expect("known");
     assert_eq!(client.counters().requests(Rpc::FindMissingBlobs), 1);
     assert!(client.counters().requests(Rpc::BatchUpdateBlobs) <= 4);
-    let about = About::default();
+    let about = RequestContext::default();
     let fetches = contents.iter().map(|(digest, bytes)| {
         let about = &about;
         async move {
@@ -90,7 +92,7 @@ async fn blobs_travel(client: &Client, folder: &Path) {
 async fn an_action_runs(client: &Client) {
     let script = "relto/bin/busybox cat relto/in > relto/out; echo warned >&2";
     let prepared = prepare(&Shape::linux(client), script, "the input");
-    let about = About::default();
+    let about = RequestContext::default();
     let before = client.action_result(&prepared.action, &[], &about).await;
     assert!(before.expect("an answer").is_none());
     client
@@ -135,7 +137,7 @@ async fn casd_stores_and_executes() {
         return;
     };
     let client = connect(&options(&server, true)).await;
-    blobs_travel(&client, server.folder()).await;
+    blobs_travel(&client, server.dir()).await;
     an_action_runs(&client).await;
     lost_inputs_are_sent(&client).await;
     a_dropped_execution_is_cancelled(&client).await;
@@ -147,12 +149,13 @@ async fn buildgrid_stores_and_executes() {
         return;
     };
     let client = connect(&options(&server, true)).await;
-    blobs_travel(&client, server.folder()).await;
+    blobs_travel(&client, server.dir()).await;
     an_action_runs(&client).await;
     lost_inputs_are_sent(&client).await;
 }
 
-/// casd stops only by `CancelOperation`: the call must have gone out by the time that `close` returns.
+/// casd stops only by `CancelOperation`: the call must have gone out by the time that `close`
+/// returns.
 async fn a_dropped_execution_is_cancelled(client: &Client) {
     let prepared = prepare(
         &Shape::linux(client),
@@ -186,7 +189,7 @@ async fn buildbarn_stores_and_executes() {
         };
         let client = connect(&options).await;
         assert!(client.capabilities().zstd_streams && !client.capabilities().zstd_batches);
-        blobs_travel(&client, server.folder()).await;
+        blobs_travel(&client, server.dir()).await;
         an_action_runs(&client).await;
         lost_inputs_are_sent(&client).await;
     }
@@ -226,7 +229,7 @@ async fn bazel_remote_is_a_cache_that_takes_results() {
     let client = connect(&options(&server, false)).await;
     assert!(!client.capabilities().can_execute && client.capabilities().can_update_action_cache);
     assert!(client.capabilities().zstd_streams && client.capabilities().zstd_batches);
-    blobs_travel(&client, server.folder()).await;
+    blobs_travel(&client, server.dir()).await;
     let prepared = prepare(&Shape::linux(&client), "true", "cached");
     let object = Bytes::from_static(b"an object");
     let digest = client.digest_function().digest(&object);
@@ -241,7 +244,7 @@ async fn bazel_remote_is_a_cache_that_takes_results() {
         }],
         ..reapi::ActionResult::default()
     };
-    let (action, about) = (&prepared.action, About::default());
+    let (action, about) = (&prepared.action, RequestContext::default());
     client
         .update_action_result(action, result, &about)
         .await
@@ -257,8 +260,8 @@ async fn bazel_remote_is_a_cache_that_takes_results() {
 
 #[tokio::test]
 async fn bazel_remote_behind_tls_and_a_password() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let file = |name: &str| folder.path().join(name);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = |name: &str| dir.path().join(name);
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("made");
     fs::write(file("server.pem"), made.cert.pem()).expect("written");
     fs::write(file("server.key"), made.signing_key.serialize_pem()).expect("written");
@@ -292,7 +295,7 @@ async fn bazel_remote_behind_tls_and_a_password() {
     assert!(format!("{error:?}").contains("ertificate"), "{error:?}");
     options.tls.certificate = Some(file("server.pem"));
     let client = connect(&options).await;
-    blobs_travel(&client, server.folder()).await;
+    blobs_travel(&client, server.dir()).await;
     // relto:wrong
     options.headers[0].value = "Basic cmVsdG86d3Jvbmc=".to_owned();
     let refused = Client::connect(&options, Events::discarded()).await;

@@ -5,13 +5,13 @@ use std::process::Command;
 
 use fs_err as fs;
 use fs_err::os::unix::fs::symlink;
-use relto::surroundings::Surroundings;
-use relto::toolchain::config::{self, ConfigError, ConfigFolders};
+use relto::client_context::ClientContext;
+use relto::toolchain::config::{self, ConfigDirs, ConfigError};
 
 use crate::workshop::{CLANG, Workshop};
 
 /// A copy of clang's small program, whose libraries are found by its `$ORIGIN/../lib`.
-fn clang_with_a_folder_of_its_own(shop: &Workshop) -> PathBuf {
+fn clang_with_a_directory_of_its_own(shop: &Workshop) -> PathBuf {
     let clang = shop.path("own/bin/clang-22");
     fs::create_dir_all(shop.path("own/bin")).expect("made");
     fs::copy(CLANG, &clang).expect("copied");
@@ -22,7 +22,7 @@ fn clang_with_a_folder_of_its_own(shop: &Workshop) -> PathBuf {
 #[test]
 fn only_the_configuration_files_that_clang_reads_count() {
     let shop = Workshop::new();
-    let clang = clang_with_a_folder_of_its_own(&shop);
+    let clang = clang_with_a_directory_of_its_own(&shop);
     let none = shop.discover(&clang, None).expect("complete");
     assert_eq!(none.config_candidates, [] as [PathBuf; 0]);
 
@@ -32,7 +32,7 @@ fn only_the_configuration_files_that_clang_reads_count() {
     assert_eq!(some.config_candidates, [unread.clone(), read.clone()]);
     let paths = |arguments: &[&str]| -> Vec<PathBuf> {
         let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
-        let files = config::loaded(&some.program, &arguments, &Surroundings::default())
+        let files = config::loaded(&some.program, &arguments, &ClientContext::default())
             .expect("clang answers");
         files.into_iter().map(|file| file.path).collect()
     };
@@ -44,7 +44,7 @@ fn only_the_configuration_files_that_clang_reads_count() {
 }
 
 #[test]
-fn a_configuration_file_that_refers_to_its_folder_cannot_travel() {
+fn a_configuration_file_that_refers_to_its_directory_cannot_travel() {
     let shop = Workshop::new();
     for text in ["@more.cfg\n", "-O2 --sysroot=<CFGDIR>/x\n"] {
         let path = shop.write("clang.cfg", text);
@@ -58,16 +58,16 @@ fn a_configuration_file_that_refers_to_its_folder_cannot_travel() {
 }
 
 #[test]
-fn clang_tells_its_configuration_folders() {
-    let said =
-        config::verbose_version(Path::new(CLANG), &Surroundings::default()).expect("clang answers");
-    let folders = ConfigFolders::parse(&said);
+fn clang_tells_its_configuration_directories() {
+    let said = config::verbose_version(Path::new(CLANG), &ClientContext::default())
+        .expect("clang answers");
+    let dirs = ConfigDirs::parse(&said);
     let output = Command::new(CLANG)
         .args(["--config-system-dir=/s s", "--config-user-dir=/u", "-v"])
         .output()
         .expect("clang runs");
-    let told = ConfigFolders::parse(&String::from_utf8_lossy(&output.stderr));
+    let told = ConfigDirs::parse(&String::from_utf8_lossy(&output.stderr));
     assert_eq!(told.system.as_deref(), Some(Path::new("/s s")));
     assert_eq!(told.user.as_deref(), Some(Path::new("/u")));
-    assert_ne!(told, folders);
+    assert_ne!(told, dirs);
 }

@@ -9,11 +9,11 @@ use crate::process::{run, shell, text};
 
 #[tokio::test]
 async fn a_confinement_of_thousands_of_files_is_no_problem() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let dir = tempfile::tempdir().expect("a directory");
     let long = "x".repeat(150);
     let mut readable: Vec<PathBuf> = vec!["/".into()];
     for number in 0..3000 {
-        let path = folder.path().join(format!("{long}{number}"));
+        let path = dir.path().join(format!("{long}{number}"));
         fs::write(&path, b"").expect("written");
         readable.push(path);
     }

@@ -1,4 +1,5 @@
-//! What lld asks of its distributor, shown by real links and by job files: arguments, exit codes, streams, formats.
+//! What lld asks of its distributor, shown by real links and by job files: arguments, exit codes,
+//! streams, formats.
 
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;
@@ -24,9 +25,9 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn options_come_before_the_job_file_which_is_the_last_argument() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let script = folder.path().join("distributor");
-    let seen = folder.path().join("seen");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let script = dir.path().join("distributor");
+    let seen = dir.path().join("seen");
     let body = format!(
         "#!/bin/sh\nprintf '%s\\n' \"$@\" >'{}'\nexec '{RELTO}' \"$@\"\n",
         seen.display()
@@ -85,7 +86,7 @@ fn a_bare_compiler_name_is_looked_up_in_path() {
     let (code, stderr) = bare_lld(&["--thinlto-remote-compiler=no-such-clang"]);
     assert_eq!(code, Some(1), "{stderr}");
     assert!(
-        stderr.contains("`no-such-clang` is in no folder of `PATH`"),
+        stderr.contains("`no-such-clang` is in no directory of `PATH`"),
         "{stderr}"
     );
 }
@@ -98,7 +99,7 @@ fn bare_lld(more: &[&str]) -> (Option<i32>, String) {
     saved.home.apply(&mut command);
     let output = command
         .current_dir(saved.path(""))
-        .env("PATH", clang.parent().expect("a folder"))
+        .env("PATH", clang.parent().expect("a directory"))
         .args(["-shared", "-o", "app.so", "main.o", "twice.o", "thrice.o"])
         .arg(format!("--thinlto-distributor={RELTO}"))
         .args(more)
@@ -125,7 +126,8 @@ fn assembly_is_written_when_the_remote_arguments_ask_for_it() {
     let home = Home::new();
     for first in [true, false] {
         let program = plain();
-        // lld 23 and 24 make empty files of it, with any distributor: so the jobs' own outputs are looked at.
+        // lld 23 and 24 make empty files of it, with any distributor: so the jobs' own outputs are
+        // looked at.
         let link = Link::new(&program)
             .keep_objects()
             .argument("-Wl,--lto-emit-asm")
@@ -224,11 +226,11 @@ fn refused(output: &Output) -> String {
 #[test]
 fn wrong_use_ends_with_two_and_nothing_ends_with_what_lld_misreads() {
     let saved = Saved::new(&plain());
-    let folder = saved.path("");
+    let dir = saved.path("");
     let run = |arguments: &[&str]| {
         let mut command = Command::new(RELTO);
         saved.home.apply(&mut command);
-        command.current_dir(&folder).args(arguments);
+        command.current_dir(&dir).args(arguments);
         command.output().expect("relto starts").status.code()
     };
     assert_eq!(run(&[]), Some(2));

@@ -1,4 +1,5 @@
-//! The daemon: who starts it, who may use it, when it leaves. What it does for links is in `daemon/`.
+//! The daemon: who starts it, who may use it, when it leaves. What it does for links is in
+//! `daemon/`.
 
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::process::Stdio;
@@ -111,10 +112,10 @@ fn a_daemon_whose_executable_is_gone_makes_way_for_any_other() {
 }
 
 #[test]
-fn a_folder_that_others_could_enter_or_own_is_not_used() {
+fn a_directory_that_others_could_enter_or_own_is_not_used() {
     let daemon = Daemon::new();
     let backends = plain();
-    fs::create_dir_all(daemon.folder()).expect("made");
+    fs::create_dir_all(daemon.dir()).expect("made");
     let mode = std::fs::Permissions::from_mode;
     let refused = |reason: &str| {
         let mut command = daemon.relto(&backends);
@@ -125,11 +126,11 @@ fn a_folder_that_others_could_enter_or_own_is_not_used() {
         assert!(stderr(&asked).contains(reason), "{}", stderr(&asked));
         assert_eq!(asked.status.code(), Some(1));
     };
-    fs::set_permissions(daemon.folder(), mode(0o755)).expect("set");
+    fs::set_permissions(daemon.dir(), mode(0o755)).expect("set");
     refused("others may enter it");
-    fs::set_permissions(daemon.folder(), mode(0o700)).expect("set");
-    // Only root can give a folder away.
-    if chown(daemon.folder(), Some(65534), Some(65534)).is_ok() {
+    fs::set_permissions(daemon.dir(), mode(0o700)).expect("set");
+    // Only root can give a directory away.
+    if chown(daemon.dir(), Some(65534), Some(65534)).is_ok() {
         refused("it belongs to somebody else");
     }
 }
@@ -142,9 +143,9 @@ fn a_daemon_without_work_leaves_nothing_but_its_log() {
     command.env("RELTO_DAEMON_IDLE_TIMEOUT", "200ms");
     succeeded(command.args(backends.arguments("main.o", "native.o")));
     wait_until("it has left", || daemon.processes().is_empty());
-    assert!(!daemon.folder().join("daemon.sock").exists());
+    assert!(!daemon.dir().join("daemon.sock").exists());
     assert_eq!(
-        fs::read_to_string(daemon.folder().join("daemon.log")).expect("a log"),
+        fs::read_to_string(daemon.dir().join("daemon.log")).expect("a log"),
         ""
     );
     let output = daemon.command("stop");

@@ -1,4 +1,5 @@
-//! `relto doctor`: what it finds in compilers and on this machine, what it advises, how it ends. `farms` has the farms.
+//! `relto doctor`: what it finds in compilers and on this machine, what it advises, how it ends.
+//! `farms` has the farms.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -73,8 +74,8 @@ fn without_a_farm_the_trial_runs_here() {
 #[test]
 fn what_is_no_compiler_is_told_with_a_way_out() {
     use std::os::unix::fs::PermissionsExt as _;
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = |name: &str| folder.path().join(name);
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| dir.path().join(name);
     let program = |name: &str, bytes: &[u8]| -> PathBuf {
         fs::write(path(name), bytes).expect("written");
         fs::set_permissions(path(name), std::fs::Permissions::from_mode(0o755)).expect("set");
@@ -121,8 +122,8 @@ fn a_compiler_without_its_libraries_is_told_with_the_library() {
 
 #[test]
 fn a_disk_cache_that_cannot_be_used_is_a_warning() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("cache");
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("cache");
     fs::write(&file, "a file").expect("written");
     let told = doctor(&[("RELTO_DISK_CACHE", file.display().to_string())]);
     told.has(&[

@@ -1,6 +1,8 @@
-//! This machine and a farm together: whoever is first with a job gives its object, and the other one stops.
+//! This machine and a farm together: whoever is first with a job gives its object, and the other
+//! one stops.
 //!
-//! The order in which jobs are taken, and what that is worth, is tested with `exec::queue`. Here links are real.
+//! The order in which jobs are taken, and what that is worth, is tested with `exec::queue`. Here
+//! links are real.
 
 use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -67,7 +69,7 @@ fn a_hidden_input_is_compiled_in_place_whoever_finds_it_out() {
 #[test]
 fn a_module_that_does_not_compile_fails_the_link_in_its_own_words() {
     let farm = Farm::start(Profile::plain());
-    let (program, _folder) = broken();
+    let (program, _dir) = broken();
     let failed = beside(&program, &farm).run_at(here());
     assert_eq!(failed.code, Some(1), "{}", failed.stderr);
     let said = "relto: error: cannot compile `bad.o`: the compiler exited with 1";
@@ -88,11 +90,11 @@ fn compiled_by(behaviour: &str) -> Saved {
 fn one_sided(works_at_the_farm: bool, farm: &Farm) -> (Output, Saved) {
     let not = if works_at_the_farm { "!" } else { "" };
     let behaviour = format!(
-        "char folder[4096]; if ({not}strstr(getcwd(folder, sizeof folder), \"/action-\")) for (;;) pause(); \
+        "char directory[4096]; if ({not}strstr(getcwd(directory, sizeof directory), \"/action-\")) for (;;) pause(); \
          object(ET_REL); return 0;"
     );
     let saved = compiled_by(&behaviour);
-    fs::create_dir(saved.path("tmp")).expect("a folder");
+    fs::create_dir(saved.path("tmp")).expect("a directory");
     let output = saved
         .command()
         .envs(farm.environment())
@@ -114,8 +116,8 @@ fn compilers_of_this_machine_that_are_too_late_are_killed() {
     let (output, saved) = one_sided(true, &farm);
     let counts = counts(&output);
     assert_eq!(counts.remote, counts.jobs, "{counts:?}");
-    let scratch = fs::read_dir(saved.path("tmp")).expect("a folder");
-    assert_eq!(scratch.count(), 0, "a scratch folder is left");
+    let scratch = fs::read_dir(saved.path("tmp")).expect("a directory");
+    assert_eq!(scratch.count(), 0, "a scratch directory is left");
 }
 
 #[test]
@@ -141,15 +143,16 @@ fn executions_that_are_too_late_are_left() {
     );
 }
 
-/// A farm that never ends an execution, and a link with it whose compiler does `behaviour` when the test has opened the
-/// gate of its job. All jobs are under way at both places when this returns.
+/// A farm that never ends an execution, and a link with it whose compiler does `behaviour` when the
+/// test has opened the gate of its job. All jobs are under way at both places when this returns.
 fn gated(farm: &Farm, behaviour: &str) -> (Child, Saved, TempDir) {
     farm.fault(Fault::at(Method::Execute, Effect::NeverEnds));
-    let gates = tempfile::tempdir().expect("a folder");
-    // The folder of a job is named by its number. Whether a file is there, the sandbox lets everybody see.
+    let gates = tempfile::tempdir().expect("a directory");
+    // The directory of a job is named by its number. Whether a file is there, the sandbox lets
+    // everybody see.
     let behaviour = format!(
-        "char gate[4200], folder[4096]; if (getcwd(folder, sizeof folder)) \
-         sprintf(gate, \"{}%s\", strrchr(folder, '/')); while (access(gate, F_OK)) usleep(1000); {behaviour}",
+        "char gate[4200], directory[4096]; if (getcwd(directory, sizeof directory)) \
+         sprintf(gate, \"{}%s\", strrchr(directory, '/')); while (access(gate, F_OK)) usleep(1000); {behaviour}",
         gates.path().display()
     );
     let saved = compiled_by(&behaviour);
@@ -193,9 +196,9 @@ fn executions_of_a_link_that_failed_are_cancelled_by_name() {
     let (child, saved, gates) = gated(&farm, "fputs(\"no\\n\", stderr); return 1;");
     // It fails in the sandbox, and once more where lld would have run it.
     let in_place = saved.path("x");
-    let folder = in_place.parent().expect("a folder").file_name();
-    let folder = folder.expect("a name").to_string_lossy().into_owned();
-    for gate in ["0", &folder] {
+    let dir = in_place.parent().expect("a directory").file_name();
+    let dir = dir.expect("a name").to_string_lossy().into_owned();
+    for gate in ["0", &dir] {
         fs::write(gates.path().join(gate), "").expect("opened");
     }
     let output = child.wait_with_output().expect("relto ends");

@@ -1,7 +1,9 @@
-//! A link that ends early: whoever is killed, soon no process of the link is left, and no file of relto's.
+//! A link that ends early: whoever is killed, soon no process of the link is left, and no file of
+//! relto's.
 //!
-//! The compiler of these links waits until it is told to go on, or for ever. All that belongs to a link runs with the
-//! link's folder in its environment, as its current folder or as its program, and is found by that.
+//! The compiler of these links waits until it is told to go on, or for ever. All that belongs to a
+//! link runs with the link's directory in its environment, as its current directory or as its
+//! program, and is found by that.
 
 use std::collections::HashSet;
 use std::os::unix::process::CommandExt as _;
@@ -20,15 +22,15 @@ use crate::support::saved::{Saved, leftovers, results};
 const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(10);
 
-/// Waits for a file `go` in its current folder, and takes it away: a compiler that leaves more than its object is not
-/// believed.
+/// Waits for a file `go` in its current directory, and takes it away: a compiler that leaves more
+/// than its object is not believed.
 const WAITS: &str =
     "while (access(\"go\", F_OK)) usleep(5000); unlink(\"go\"); object(ET_REL); return 0;";
 /// Waits for ever where it was never started before.
 const HANGS_ONCE: &str = "if (access(\"once\", F_OK)) { put(\"once\", \"\", 0); for (;;) pause(); }\n\
     unlink(\"once\"); object(ET_REL); return 0;";
 
-/// A link in a folder that nobody else has.
+/// A link in a directory that nobody else has.
 struct Stage {
     saved: Saved,
     relto: PathBuf,
@@ -40,7 +42,7 @@ impl Stage {
         let compiler = saved.path("clang");
         fs::copy(fake_clang(behaviour), &compiler).expect("copied");
         saved.compile_with(&compiler);
-        fs::create_dir(saved.path("tmp")).expect("a folder");
+        fs::create_dir(saved.path("tmp")).expect("a directory");
         let relto = saved.path("relto");
         fs::copy(env!("CARGO_BIN_EXE_relto"), &relto).expect("copied");
         Self { saved, relto }
@@ -78,20 +80,21 @@ impl Stage {
 
     /// Every process of this link but the test itself.
     fn processes(&self) -> Vec<Process> {
-        let folder = self.saved.path("").to_string_lossy().into_owned();
+        let dir = self.saved.path("").to_string_lossy().into_owned();
         let all = fs::read_dir("/proc").expect("/proc").flatten();
         let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         pids.filter_map(Process::look)
-            .filter(|process| process.traces.contains(folder.trim_end_matches('/')))
+            .filter(|process| process.traces.contains(dir.trim_end_matches('/')))
             .collect()
     }
 
-    /// The compilers that run now, each in a job's folder; their program may be the dynamic loader.
+    /// The compilers that run now, each in a job's directory; their program may be the dynamic
+    /// loader.
     fn compilers(&self) -> Vec<Process> {
         let scratch = self.saved.path("tmp");
         let is_relto = |process: &Process| process.program.to_string_lossy().contains("/relto");
         let mut found = self.processes();
-        found.retain(|process| process.folder.starts_with(&scratch) && !is_relto(process));
+        found.retain(|process| process.dir.starts_with(&scratch) && !is_relto(process));
         found
     }
 
@@ -114,8 +117,8 @@ impl Stage {
     /// Nothing runs any more, and nothing is left or appears.
     fn assert_clean(&self, what: &str) {
         wait(what, || self.processes().is_empty().then_some(()));
-        let tmp = fs::read_dir(self.saved.path("tmp")).expect("a folder");
-        assert_eq!(tmp.count(), 0, "{what}: a scratch folder is left");
+        let tmp = fs::read_dir(self.saved.path("tmp")).expect("a directory");
+        assert_eq!(tmp.count(), 0, "{what}: a scratch directory is left");
         assert_eq!(
             leftovers(&self.saved.path("")),
             Vec::<PathBuf>::new(),
@@ -134,19 +137,19 @@ impl Stage {
 struct Process {
     pid: Pid,
     program: PathBuf,
-    folder: PathBuf,
-    /// Command line, environment, current folder, program and status, for searching.
+    dir: PathBuf,
+    /// Command line, environment, current directory, program and status, for searching.
     traces: String,
 }
 
 impl Process {
     fn look(number: i32) -> Option<Self> {
-        let folder = PathBuf::from(format!("/proc/{number}"));
+        let dir = PathBuf::from(format!("/proc/{number}"));
         let text = |name: &str| {
-            let bytes = fs::read(folder.join(name)).ok()?;
+            let bytes = fs::read(dir.join(name)).ok()?;
             Some(String::from_utf8_lossy(&bytes).into_owned())
         };
-        let link = |name: &str| fs::read_link(folder.join(name)).ok();
+        let link = |name: &str| fs::read_link(dir.join(name)).ok();
         let status = text("status")?;
         // One that nobody has waited for yet does nothing more.
         if status.contains("State:\tZ") || number.unsigned_abs() == std::process::id() {
@@ -158,7 +161,7 @@ impl Process {
             pid: Pid::from_raw(number)?,
             traces: format!("{seen}{:?}{:?}", text("cmdline"), text("environ")),
             program,
-            folder: cwd,
+            dir: cwd,
         })
     }
 }
@@ -174,9 +177,9 @@ fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Native objects in `folder`.
-fn objects(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).expect("a folder");
+/// Native objects in `dir`.
+fn objects(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).expect("a directory");
     let names = entries.map(|entry| entry.expect("an entry").file_name());
     let names = names.map(|name| name.to_string_lossy().into_owned());
     names.filter(|name| name.ends_with(".native.o")).collect()
@@ -210,8 +213,8 @@ fn compilers_that_finish_after_lld_is_gone_leave_nothing() {
     let compilers = stage.wait_for_compilers();
     kill_process(Pid::from_child(&lld), Signal::KILL).expect("sent");
     for compiler in compilers {
-        // The compiler may be gone by now, and its folder with it.
-        let _ = fs::write(compiler.folder.join("go"), "");
+        // The compiler may be gone by now, and its directory with it.
+        let _ = fs::write(compiler.dir.join("go"), "");
     }
     stage.assert_clean("lld was killed when its compilers were about to finish");
     assert!(!ended(lld).0.status.success());
@@ -245,7 +248,8 @@ fn the_interrupt_of_a_terminal_ends_all() {
 
 #[test]
 fn a_failed_job_stops_the_others_at_once() {
-    // Only `main.o` has three modules; it fails, in its action and in place, while the others wait for ever.
+    // Only `main.o` has three modules; it fails, in its action and in place, while the others wait
+    // for ever.
     let stage = Stage::new(
         "if (strncmp(out, \"relto/\", 6) || !access(\"relto/m/0002.bc\", F_OK)) return 1;\n\
          for (;;) pause();",
@@ -283,8 +287,8 @@ fn a_compiler_that_the_kernel_kills_is_run_once_more() {
     let mut killed = HashSet::new();
     let status = wait("relto does not finish", || {
         for compiler in stage.compilers() {
-            let hangs = compiler.folder.join("once").exists();
-            if hangs && killed.insert(compiler.folder.clone()) {
+            let hangs = compiler.dir.join("once").exists();
+            if hangs && killed.insert(compiler.dir.clone()) {
                 let _ = kill_process(compiler.pid, Signal::KILL);
             }
         }
@@ -307,8 +311,8 @@ fn relto_may_be_replaced_while_it_links() {
     let mut told = HashSet::new();
     let status = wait("relto does not finish", || {
         for compiler in stage.compilers() {
-            if told.insert(compiler.folder.clone()) {
-                let _ = fs::write(compiler.folder.join("go"), "");
+            if told.insert(compiler.dir.clone()) {
+                let _ = fs::write(compiler.dir.join("go"), "");
             }
         }
         relto.try_wait().expect("a child")

@@ -10,12 +10,12 @@ use crate::support::outcome::Outcome;
 use crate::support::program::{Feature, feature};
 
 fn explain(outcome: &Outcome, home: &Home, earlier: &[&str]) -> String {
-    let entries = fs::read_dir(outcome.folder()).expect("a folder");
+    let entries = fs::read_dir(outcome.dir()).expect("a directory");
     let mut names = entries.map(|entry| entry.expect("an entry").file_name());
     let job_file = names.find(|name| name.to_string_lossy().ends_with(".dist-file.json"));
     let mut relto = Command::new(env!("CARGO_BIN_EXE_relto"));
     home.apply(&mut relto);
-    relto.current_dir(outcome.folder()).arg("explain");
+    relto.current_dir(outcome.dir()).arg("explain");
     run(relto.arg(job_file.expect("a job file")).args(earlier))
 }
 
@@ -44,16 +44,16 @@ fn the_action_is_the_one_that_the_cache_is_asked_for_and_a_change_is_named() {
     );
 
     let link = Link::new(&program).argument("-Wl,--lto-O1").keep_objects();
-    let source = link.folder().join("thrice.c");
+    let source = link.dir().join("thrice.c");
     fs::write(&source, "int thrice(int x) { return x + x + x; }\n").expect("written");
     let mut clang = Llvm::get().command("clang");
     clang
         .args(["-O2", "-flto=thin", "-c"])
         .arg(&source)
         .arg("-o");
-    run(clang.arg(link.folder().join("thrice.o")));
+    run(clang.arg(link.dir().join("thrice.o")));
     let linked = link.run_at(&home).expect_works();
-    fs::write(linked.folder().join("before"), &before).expect("written");
+    fs::write(linked.dir().join("before"), &before).expect("written");
     let told = explain(&linked, &home, &["before"]);
     for part in [
         "- argument -O2",
@@ -64,7 +64,7 @@ fn the_action_is_the_one_that_the_cache_is_asked_for_and_a_change_is_named() {
     ] {
         assert!(told.contains(part), "no `{part}` in:\n{told}");
     }
-    fs::write(linked.folder().join("now"), explain(&linked, &home, &[])).expect("written");
+    fs::write(linked.dir().join("now"), explain(&linked, &home, &[])).expect("written");
     let told = explain(&linked, &home, &["now"]);
     assert_eq!(told, "3 of 3 jobs have the same key in both links\n");
 }

@@ -1,7 +1,8 @@
 //! What a link costs a farm and the line to it: requests, bytes, round trips, memory.
 //!
-//! Enters: links of many jobs, cold, with a warm CAS, with all results there. Leaves: the figures, printed, and bars for
-//! those that are counts. Round trips are counted behind a line so slow that all else is small beside it.
+//! Enters: links of many jobs, cold, with a warm CAS, with all results there. Leaves: the figures,
+//! printed, and bars for those that are counts. Round trips are counted behind a line so slow that
+//! all else is small beside it.
 
 mod memory;
 mod round_trips;
@@ -96,7 +97,8 @@ fn a_link_asks_and_sends_no_more_than_it_must() {
     }
     for program in programs {
         let (farm, [cold, warm, cached]) = links(&program);
-        // Every digest was asked about once, and what was missing is what the farm has now, but for its own objects.
+        // Every digest was asked about once, and what was missing is what the farm has now, but for
+        // its own objects.
         let asked: usize = cold
             .record
             .of(Method::FindMissingBlobs)

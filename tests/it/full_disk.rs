@@ -1,4 +1,5 @@
-//! Folders that are full or read-only cost hits and never more. Needs root, to mount small file systems in memory.
+//! Directories that are full or read-only cost hits and never more. Needs root, to mount small file
+//! systems in memory.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,8 +1,9 @@
-//! The ways in which clang and lld make a wrong program without a word: each is a failed link here, and leaves nothing.
+//! The ways in which clang and lld make a wrong program without a word: each is a failed link here,
+//! and leaves nothing.
 //!
-//! clang exits 0 with an empty object when a shard or an import is missing or damaged, with a plausible and wrong one
-//! when a name is spelled otherwise or a file was replaced; lld skips empty objects. So each test takes the files of a
-//! good link, spoils one, and gives relto the job.
+//! clang exits 0 with an empty object when a shard or an import is missing or damaged, with a
+//! plausible and wrong one when a name is spelled otherwise or a file was replaced; lld skips empty
+//! objects. So each test takes the files of a good link, spoils one, and gives relto the job.
 
 use std::path::{Path, PathBuf};
 
@@ -152,7 +153,8 @@ fn a_shard_whose_hashes_are_zero_is_refused() {
     saved.refused(&["cannot compile `main.o`", "is not the module"]);
 }
 
-/// Zeroes the record of `hash` (five words, little end first, at any bit) wherever it stands; counts the places.
+/// Zeroes the record of `hash` (five words, little end first, at any bit) wherever it stands;
+/// counts the places.
 fn erase(shard: &mut [u8], hash: &[u8]) -> usize {
     let bit = |bytes: &[u8], at: usize| bytes[at / 8] >> (at % 8) & 1;
     let length = hash.len() * 8;
@@ -238,7 +240,7 @@ fn the_fake_compiler_is_believed_when_it_does_its_work() {
 }
 
 #[test]
-fn a_missing_output_folder_is_told() {
+fn a_missing_output_directory_is_told() {
     let mut saved = saved();
     saved.job()["outputs"][0] = "nowhere/main.o".into();
     saved.job()["args"][3] = "nowhere/main.o".into();
@@ -280,15 +282,12 @@ fn a_module_that_does_not_compile_fails_the_link_with_all_that_one_needs_to_know
         );
     }
     assert!(!outcome.executable().exists());
-    assert_eq!(
-        names_with(outcome.folder(), "native.o"),
-        Vec::<String>::new()
-    );
-    assert_eq!(leftovers(outcome.folder()), Vec::<PathBuf>::new());
+    assert_eq!(names_with(outcome.dir(), "native.o"), Vec::<String>::new());
+    assert_eq!(leftovers(outcome.dir()), Vec::<PathBuf>::new());
 }
 
-fn names_with(folder: &Path, part: &str) -> Vec<String> {
-    let entries = fs::read_dir(folder).expect("a folder");
+fn names_with(dir: &Path, part: &str) -> Vec<String> {
+    let entries = fs::read_dir(dir).expect("a directory");
     let names = entries.map(|entry| entry.expect("an entry").file_name());
     let names = names.map(|name| name.to_string_lossy().into_owned());
     names.filter(|name| name.contains(part)).collect()

@@ -1,6 +1,8 @@
-//! The harness proved on itself: links through the reference distributor, which is right by construction.
+//! The harness proved on itself: links through the reference distributor, which is right by
+//! construction.
 //!
-//! A test elsewhere that fails points at relto; a test here that fails points at the harness or the LLVM.
+//! A test elsewhere that fails points at relto; a test here that fails points at the harness or the
+//! LLVM.
 
 use crate::support::link::{Form, Link};
 use crate::support::outcome::Counts;

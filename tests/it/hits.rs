@@ -1,7 +1,8 @@
-//! What a second link finds in the cache: everything, as long as the bitcode is the same, whoever links it and where.
+//! What a second link finds in the cache: everything, as long as the bitcode is the same, whoever
+//! links it and where.
 //!
-//! Each test fills a cache with one link and makes another one that differs in something that must not matter. What must
-//! matter is in `misses`.
+//! Each test fills a cache with one link and makes another one that differs in something that must
+//! not matter. What must matter is in `misses`.
 
 use std::process::Command;
 
@@ -13,7 +14,8 @@ use crate::support::outcome::Outcome;
 use crate::support::program::{Feature, Program, feature, generated};
 use crate::support::repeat::{NOBODY, archive, behind, filled, give_to_nobody, through};
 
-/// Runs `link`, which keeps its objects: all come from the cache and are what clang writes in place.
+/// Runs `link`, which keeps its objects: all come from the cache and are what clang writes in
+/// place.
 fn hits(link: Link<'_>, home: &Home) -> Outcome {
     let outcome = link.keep_objects().run_at(home).expect_works();
     outcome.assert_all_cached();
@@ -37,15 +39,15 @@ fn another_output_name_hits() {
     let program = generated(12);
     let home = filled(&program);
     let outcome = Link::new(&program)
-        .argument("-osub.folder-of-any-name")
+        .argument("-osub.directory-of-any-name")
         .run_at(&home);
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
     outcome.assert_all_cached();
-    program.check(&outcome.folder().join("sub.folder-of-any-name"));
+    program.check(&outcome.dir().join("sub.directory-of-any-name"));
 }
 
 #[test]
-fn another_folder_and_absolute_names_hit() {
+fn another_directory_and_absolute_names_hit() {
     let program = generated(20);
     let home = filled(&program);
     hits(Link::new(&program), &home);
@@ -53,7 +55,7 @@ fn another_folder_and_absolute_names_hit() {
 }
 
 #[test]
-fn a_tree_of_folders_moved_elsewhere_hits() {
+fn a_tree_of_directories_moved_elsewhere_hits() {
     let program = generated(12);
     let home = Home::new();
     let words = ["deep/liball.a", "-Wl,--undefined=main"];
@@ -98,7 +100,7 @@ fn members_of_an_archive_hit_what_plain_objects_left() {
 }
 
 #[test]
-fn archives_of_other_names_in_other_folders_hit() {
+fn archives_of_other_names_in_other_directories_hit() {
     if Llvm::get().major() < 22 {
         return;
     }
@@ -133,14 +135,15 @@ fn objects_that_hold_machine_code_too_hit() {
     let program = feature(Feature::FatLto);
     let home = filled(&program);
     hits(Link::new(&program), &home);
-    // Named so that its members come after `main.o`, as the plain objects do: the order of names is part of the key.
+    // Named so that its members come after `main.o`, as the plain objects do: the order of names is
+    // part of the key.
     let program = behind(&program, &["zoo.a"]);
     let link = Link::new(&program);
     archive(&link, "rcs", "zoo.a");
     hits(link, &home);
 }
 
-/// Nothing of it reaches a compiler, whose environment is empty and whose folder is relto's own.
+/// Nothing of it reaches a compiler, whose environment is empty and whose directory is relto's own.
 #[test]
 fn another_environment_hits() {
     let program = generated(12);
@@ -174,7 +177,7 @@ fn another_umask_hits_and_decides_who_may_read_the_objects() {
         outcome.assert_all_cached();
         let job_file = outcome.job_file();
         let object = job_file["jobs"][0]["outputs"][0].as_str().expect("a path");
-        let found = fs::metadata(outcome.folder().join(object)).expect("an object");
+        let found = fs::metadata(outcome.dir().join(object)).expect("an object");
         assert_eq!(found.permissions().mode() & 0o777, mode, "umask {umask}");
     }
 }
@@ -191,7 +194,7 @@ fn a_cache_copied_by_another_user_hits() {
         .arg("-r")
         .args([home.cache(), theirs.cache()]));
     give_to_nobody(theirs.path());
-    give_to_nobody(link.folder());
+    give_to_nobody(link.dir());
     let mut other = through(NOBODY, &link.command(&theirs));
     let output = other.output().expect("setpriv");
     link.outcome(&output).expect_works().assert_all_cached();
@@ -215,14 +218,15 @@ fn after_an_edit_only_the_modules_that_read_the_edited_one_are_compiled() {
     assert_eq!(counts.cached, counts.jobs - readers, "{}", outcome.stderr);
 }
 
-/// Compiles one module of a generated program anew, with a change that no other module's meaning depends on.
+/// Compiles one module of a generated program anew, with a change that no other module's meaning
+/// depends on.
 fn edit(program: &Program, link: &Link<'_>, module: &str) {
-    let sources = program.modules[0].parent().expect("a folder");
+    let sources = program.modules[0].parent().expect("a directory");
     let source = sources.join(module).with_extension("c");
     let text = fs::read_to_string(&source).expect("a source");
     let changed = text.replace("% 97u", "% 89u");
     assert_ne!(text, changed);
-    let edited = link.folder().join(module).with_extension("c");
+    let edited = link.dir().join(module).with_extension("c");
     fs::write(&edited, changed).expect("written");
     run(Llvm::get()
         .command("clang")

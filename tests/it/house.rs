@@ -1,6 +1,7 @@
 //! The rules that hold in every file, read from the files.
 //!
-//! Enters: the sources. Leaves: one failure that names every file which breaks a rule, and the rule.
+//! Enters: the sources. Leaves: one failure that names every file which breaks a rule, and the
+//! rule.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,8 +14,8 @@ const LONG: &[(&str, &str)] = &[];
 /// The longest a source file may be: what one reads in a sitting.
 const MAX_LINES: usize = 350;
 
-/// Texts that would tie the repository to a place where somebody works on it. Spelled in halves, so that this file
-/// passes its own test.
+/// Texts that would tie the repository to a place where somebody works on it. Spelled in halves, so
+/// that this file passes its own test.
 const FOREIGN: &[(&str, &str)] = &[
     ("/wo", "rk/"),
     ("/ro", "ot/"),
@@ -28,7 +29,8 @@ const FOREIGN: &[(&str, &str)] = &[
     ("arti", "factory"),
 ];
 
-/// Who may name a folder beside the repository: the two scripts that look for optional servers there.
+/// Who may name a directory beside the repository: the two scripts that look for optional servers
+/// there.
 const NEIGHBOUR: (&str, &str) = ("../sha", "red");
 const MAY_NAME_NEIGHBOUR: &[&str] = &["tests/run.sh", ".ci/run"];
 
@@ -103,7 +105,7 @@ fn the_repository_speaks_of_relto_alone() {
     assert!(found.is_empty(), "\n{found}");
 }
 
-/// `tests.rs`, `NAME_tests.rs`, or a file in a folder `tests` below `src`.
+/// `tests.rs`, `NAME_tests.rs`, or a file in a directory `tests` below `src`.
 fn is_unit_test(path: &str) -> bool {
     path.starts_with("src/") && (path.ends_with("tests.rs") || path.contains("/tests/"))
 }
@@ -124,14 +126,14 @@ fn sources() -> Vec<String> {
 
 /// All files of the repository but what cargo and git make, relative to its root.
 fn tracked() -> Vec<String> {
-    let mut folders = vec![root().to_owned()];
+    let mut dirs = vec![root().to_owned()];
     let mut found = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).expect("a folder") {
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(&dir).expect("a directory") {
             let path = entry.expect("an entry").path();
             if path.is_dir() {
                 if !is_made(&path) {
-                    folders.push(path);
+                    dirs.push(path);
                 }
             } else if !path.ends_with(".git") && !path.ends_with("Cargo.lock") {
                 found.push(relative(&path));
@@ -142,8 +144,8 @@ fn tracked() -> Vec<String> {
     found
 }
 
-fn is_made(folder: &Path) -> bool {
-    let name = folder.file_name().expect("a name").to_string_lossy();
+fn is_made(dir: &Path) -> bool {
+    let name = dir.file_name().expect("a name").to_string_lossy();
     ["target", ".git", "corpus", "artifacts"].contains(&name.as_ref())
 }
 

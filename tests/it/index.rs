@@ -1,7 +1,8 @@
 //! Index shards of real links: clang and lld make them, relto reads and rewrites them.
 //!
-//! The compiler is clang 22 under its Debian name. A link is captured by a distributor that copies the whole folder
-//! and fails; so shards carry lld's PID in the names of archive members, as they do in real life.
+//! The compiler is clang 22 under its Debian name. A link is captured by a distributor that copies
+//! the whole directory and fails; so shards carry lld's PID in the names of archive members, as
+//! they do in real life.
 
 mod program;
 
@@ -46,15 +47,15 @@ impl Job {
     }
 }
 
-/// The folder of a link, as it was while the distributor ran.
+/// The directory of a link, as it was while the distributor ran.
 struct Capture {
-    folder: PathBuf,
+    dir: PathBuf,
     file: JobFile,
 }
 
 impl Capture {
     fn shard(&self, job: &Job) -> Vec<u8> {
-        fs::read(self.folder.join(&job.inputs[1])).expect("the shard was copied")
+        fs::read(self.dir.join(&job.inputs[1])).expect("the shard was copied")
     }
 
     /// The job's shard with canonical names, in the order asked for.
@@ -89,14 +90,14 @@ fn run(command: &mut Command) -> Output {
     output
 }
 
-/// Compiles the program into `folder`; the objects, relative to it, in link order.
-fn compile(folder: &Path, flags: &[&str]) -> Vec<String> {
+/// Compiles the program into `dir`; the objects, relative to it, in link order.
+fn compile(dir: &Path, flags: &[&str]) -> Vec<String> {
     let mut objects = Vec::new();
     for (name, source) in program::sources() {
-        fs::write(folder.join(&name), source).expect("written");
+        fs::write(dir.join(&name), source).expect("written");
         let object = format!("{name}.o");
         run(Command::new(CLANG)
-            .current_dir(folder)
+            .current_dir(dir)
             .args(["-c", "-O2", "-flto=thin", "-std=c++17", "-fno-exceptions"])
             .args(["-fvisibility=hidden", "-o", &object, &name])
             .args(flags));
@@ -105,14 +106,14 @@ fn compile(folder: &Path, flags: &[&str]) -> Vec<String> {
     objects
 }
 
-/// Links `inputs` in `folder` and keeps what the distributor would have seen.
-fn capture(folder: &Path, inputs: &[String]) -> Capture {
-    let copy = tempfile::tempdir_in(folder.parent().expect("a parent")).expect("a folder");
+/// Links `inputs` in `dir` and keeps what the distributor would have seen.
+fn capture(dir: &Path, inputs: &[String]) -> Capture {
+    let copy = tempfile::tempdir_in(dir.parent().expect("a parent")).expect("a directory");
     let script = "cp -R . \"$0\"; cp \"$1\" \"$0/jobs.json\"; exit 1";
     let copied = copy.keep().join("copy");
     fs::create_dir_all(&copied).expect("created");
     let mut link = Command::new(LLD);
-    link.current_dir(folder)
+    link.current_dir(dir)
         .args(["-e", "main", "--unresolved-symbols=ignore-all", "-o", "app"])
         .args([
             "--lto-whole-program-visibility",
@@ -129,24 +130,24 @@ fn capture(folder: &Path, inputs: &[String]) -> Capture {
     let jobs = fs::read(copied.join("jobs.json"));
     let jobs = jobs.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
     Capture {
-        folder: copied,
+        dir: copied,
         file: serde_json::from_slice(&jobs).expect("lld's job file"),
     }
 }
 
-/// A new folder inside `outer` that holds copies of `files` of `from`.
+/// A new directory inside `outer` that holds copies of `files` of `from`.
 fn copy_into(outer: &TempDir, name: &str, from: &Path, files: &[String]) -> PathBuf {
-    let folder = outer.path().join(name);
-    fs::create_dir_all(&folder).expect("created");
+    let dir = outer.path().join(name);
+    fs::create_dir_all(&dir).expect("created");
     for file in files {
-        fs::copy(from.join(file), folder.join(file)).expect("copied");
+        fs::copy(from.join(file), dir.join(file)).expect("copied");
     }
-    folder
+    dir
 }
 
-fn archive(folder: &Path, name: &str, objects: &[String]) -> Vec<String> {
+fn archive(dir: &Path, name: &str, objects: &[String]) -> Vec<String> {
     run(Command::new(AR)
-        .current_dir(folder)
+        .current_dir(dir)
         .args(["rcs", name])
         .args(objects));
     vec!["--whole-archive".to_owned(), name.to_owned()]
@@ -156,16 +157,16 @@ const DEVIRTUALIZED: &[&str] = &["-fwhole-program-vtables", "-fno-split-lto-unit
 
 #[test]
 fn a_shard_with_its_own_names_in_its_own_order_is_the_shard_itself() {
-    let outer = tempfile::tempdir().expect("a folder");
+    let outer = tempfile::tempdir().expect("a directory");
     for (name, flags) in [
         ("plain", &[][..]),
         ("devirtualized", DEVIRTUALIZED),
         ("split", &["-fwhole-program-vtables"]),
         ("cfi", &["-fsanitize=cfi", "-fno-sanitize-ignorelist"]),
     ] {
-        let folder = copy_into(&outer, name, Path::new(""), &[]);
-        let objects = compile(&folder, flags);
-        let captured = capture(&folder, &objects);
+        let dir = copy_into(&outer, name, Path::new(""), &[]);
+        let objects = compile(&dir, flags);
+        let captured = capture(&dir, &objects);
         for job in &captured.file.jobs {
             let shard = captured.shard(job);
             let index = Index::parse(&shard).expect("lld's shard parses");
@@ -191,8 +192,8 @@ fn a_shard_with_its_own_names_in_its_own_order_is_the_shard_itself() {
 }
 
 #[test]
-fn other_folders_archives_and_pids_give_the_same_canonical_shards() {
-    let outer = tempfile::tempdir().expect("a folder");
+fn other_directories_archives_and_pids_give_the_same_canonical_shards() {
+    let outer = tempfile::tempdir().expect("a directory");
     let built = copy_into(&outer, "build", Path::new(""), &[]);
     let objects = compile(&built, DEVIRTUALIZED);
     let plain = capture(&built, &objects);
@@ -201,7 +202,7 @@ fn other_folders_archives_and_pids_give_the_same_canonical_shards() {
         .iter()
         .map(|object| built.join(object).display().to_string())
         .collect();
-    let elsewhere = copy_into(&outer, "another folder", &built, &objects);
+    let elsewhere = copy_into(&outer, "another directory", &built, &objects);
     let members = archive(&elsewhere, "libprogram.a", &objects);
     let renamed = copy_into(&outer, "third", &built, &objects);
     let other_members = archive(&renamed, "z+other.a", &objects);
@@ -230,7 +231,7 @@ fn other_folders_archives_and_pids_give_the_same_canonical_shards() {
 
 #[test]
 fn objects_from_canonical_shards_equal_those_made_in_place() {
-    let outer = tempfile::tempdir().expect("a folder");
+    let outer = tempfile::tempdir().expect("a directory");
     let built = copy_into(&outer, "build", Path::new(""), &[]);
     let objects = compile(&built, DEVIRTUALIZED);
     let members = archive(&built, "libprogram.a", &objects);
@@ -238,12 +239,12 @@ fn objects_from_canonical_shards_equal_those_made_in_place() {
     for (number, job) in link.file.jobs.iter().enumerate() {
         let mut in_place = Command::new(CLANG);
         in_place
-            .current_dir(&link.folder)
+            .current_dir(&link.dir)
             .args(&link.file.common.args[1..])
             .args(&job.args);
         run(&mut in_place);
         let object = job.args.last().expect("the output is last");
-        let expected = fs::read(link.folder.join(object)).expect("an object");
+        let expected = fs::read(link.dir.join(object)).expect("an object");
         let name = format!("canonical-{number}");
         assert!(expected.len() > 500, "{object} holds no code");
         assert!(
@@ -253,43 +254,43 @@ fn objects_from_canonical_shards_equal_those_made_in_place() {
     }
 }
 
-/// The object that the job's command makes in a folder where everything has its canonical name.
+/// The object that the job's command makes in a directory where everything has its canonical name.
 fn canonical_object(outer: &TempDir, name: &str, link: &Capture, job: &Job) -> Vec<u8> {
-    let folder = outer.path().join(name);
-    fs::create_dir_all(folder.join("relto/m")).expect("created");
+    let dir = outer.path().join(name);
+    fs::create_dir_all(dir.join("relto/m")).expect("created");
     let (shard, form) = link.rewritten(job, SummaryOrder::Canonical);
     assert_eq!(form, Form::Canonical);
-    fs::write(folder.join("index.thinlto.bc"), shard).expect("written");
+    fs::write(dir.join("index.thinlto.bc"), shard).expect("written");
     let mut paths = job.modules();
     paths.sort_unstable();
     for (rank, path) in paths.iter().enumerate() {
-        let module = folder.join(format!("relto/m/{rank:04}.bc"));
-        fs::copy(link.folder.join(path), module).expect("copied");
+        let module = dir.join(format!("relto/m/{rank:04}.bc"));
+        fs::copy(link.dir.join(path), module).expect("copied");
     }
     let own = paths.iter().position(|path| *path == job.inputs[0]);
     run(Command::new(CLANG)
-        .current_dir(&folder)
+        .current_dir(&dir)
         .args(&link.file.common.args[1..])
         .arg(format!("relto/m/{:04}.bc", own.expect("the job's module")))
         .args(["-fthinlto-index=index.thinlto.bc", "-o", "out.o"]));
-    fs::read(folder.join("out.o")).expect("an object")
+    fs::read(dir.join("out.o")).expect("an object")
 }
 
 #[test]
 fn the_hash_in_a_shard_is_the_one_that_the_module_carries() {
-    let outer = tempfile::tempdir().expect("a folder");
+    let outer = tempfile::tempdir().expect("a directory");
     for (name, flags, modules) in [
         ("one", &[][..], 1),
         ("two", &["-fwhole-program-vtables"], 2),
     ] {
-        let folder = copy_into(&outer, name, Path::new(""), &[]);
-        let objects = compile(&folder, flags);
-        let link = capture(&folder, &objects);
+        let dir = copy_into(&outer, name, Path::new(""), &[]);
+        let objects = compile(&dir, flags);
+        let link = capture(&dir, &objects);
         for job in &link.file.jobs {
             let shard = link.shard(job);
             for entry in Index::parse(&shard).expect("parses").modules() {
                 let path = String::from_utf8(entry.path.clone()).expect("our own name");
-                let bytes = fs::read(link.folder.join(path)).expect("an input");
+                let bytes = fs::read(link.dir.join(path)).expect("an input");
                 let facts = module::facts(&bytes).expect("a module");
                 assert!(facts.hashes.contains(&entry.hash.expect("clang hashes")));
                 assert!(facts.triple.starts_with("x86_64-"), "{}", facts.triple);
@@ -301,10 +302,10 @@ fn the_hash_in_a_shard_is_the_one_that_the_module_carries() {
 
 #[test]
 fn an_object_that_is_not_taken_has_a_shard_that_says_so() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let objects = compile(folder.path(), &[]);
-    fs::write(folder.path().join("idle.c"), "int idle;\n").expect("written");
-    run(Command::new(CLANG).current_dir(&folder).args([
+    let dir = tempfile::tempdir().expect("a directory");
+    let objects = compile(dir.path(), &[]);
+    fs::write(dir.path().join("idle.c"), "int idle;\n").expect("written");
+    run(Command::new(CLANG).current_dir(&dir).args([
         "-c",
         "-flto=thin",
         "-xc",
@@ -313,13 +314,13 @@ fn an_object_that_is_not_taken_has_a_shard_that_says_so() {
         "idle.o",
     ]));
     run(Command::new(LLD)
-        .current_dir(&folder)
+        .current_dir(&dir)
         .args(["--thinlto-index-only", "-e", "main", "-o", "app"])
         .arg("--unresolved-symbols=ignore-all")
         .args(&objects)
         .args(["--start-lib", "idle.o", "--end-lib"]));
     for (object, skipped) in [(&objects[0][..], false), ("idle.o", true)] {
-        let shard = fs::read(folder.path().join(format!("{object}.thinlto.bc")));
+        let shard = fs::read(dir.path().join(format!("{object}.thinlto.bc")));
         let shard = shard.expect("every object gets a shard");
         let index = Index::parse(&shard).expect("parses");
         assert_eq!(index.flags().skip_module(), skipped, "{object}");
@@ -329,16 +330,16 @@ fn an_object_that_is_not_taken_has_a_shard_that_says_so() {
 
 #[test]
 fn a_path_that_lld_damaged_is_known_as_damaged() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let objects = compile(folder.path(), &[]);
+    let dir = tempfile::tempdir().expect("a directory");
+    let objects = compile(dir.path(), &[]);
     let odd = "caf\u{e9}/part.o";
-    fs::create_dir_all(folder.path().join("caf\u{e9}")).expect("created");
-    fs::copy(folder.path().join(&objects[0]), folder.path().join(odd)).expect("copied");
+    fs::create_dir_all(dir.path().join("caf\u{e9}")).expect("created");
+    fs::copy(dir.path().join(&objects[0]), dir.path().join(odd)).expect("copied");
     run(Command::new(LLD)
-        .current_dir(&folder)
+        .current_dir(&dir)
         .args(["--thinlto-index-only", "-e", "main", "-o", "app", odd])
         .arg("--unresolved-symbols=ignore-all"));
-    let shard = fs::read(folder.path().join(format!("{odd}.thinlto.bc"))).expect("a shard");
+    let shard = fs::read(dir.path().join(format!("{odd}.thinlto.bc"))).expect("a shard");
     let index = Index::parse(&shard).expect("parses");
     let entry = &index.modules()[0];
     assert_eq!(entry.damaged, entry.path != odd.as_bytes());

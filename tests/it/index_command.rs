@@ -9,11 +9,11 @@ use crate::support::backends::Backends;
 use crate::support::link::Home;
 use crate::support::program::{Feature, feature, generated};
 
-/// Exit code, stdout, stderr of `relto index WORDS...` in the program's folder.
+/// Exit code, stdout, stderr of `relto index WORDS...` in the program's directory.
 fn index(backends: &Backends, words: &str) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_relto"));
     Home::new().apply(&mut command);
-    command.current_dir(backends.folder()).arg("index");
+    command.current_dir(backends.dir()).arg("index");
     let output = command.args(words.split(' ')).output();
     let output = output.expect("relto starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

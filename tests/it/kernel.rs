@@ -1,4 +1,5 @@
-//! The Linux kernel's own backends through `relto cc`: a slice of it in every run, all of it in the long run.
+//! The Linux kernel's own backends through `relto cc`: a slice of it in every run, all of it in the
+//! long run.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,7 +24,7 @@ fn relto(slice: &Slice, home: &Home, module: &str, environment: &[(&str, String)
     home.apply(&mut command);
     let object = native(module);
     command
-        .current_dir(slice.folder())
+        .current_dir(slice.dir())
         .env("RELTO_LOG", "info")
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .arg("cc")
@@ -35,7 +36,7 @@ fn relto(slice: &Slice, home: &Home, module: &str, environment: &[(&str, String)
 
 fn clang(slice: &Slice, words: &[String]) -> Output {
     let mut command = Llvm::get().command("clang");
-    command.current_dir(slice.folder()).args(words);
+    command.current_dir(slice.dir()).args(words);
     command.output().expect("clang starts")
 }
 
@@ -54,8 +55,8 @@ fn build(slice: &Slice, home: &Home) -> Counts {
     counts
 }
 
-fn read(folder: &Path, name: &str) -> Vec<u8> {
-    fs::read(folder.join(name)).expect("an object")
+fn read(dir: &Path, name: &str) -> Vec<u8> {
+    fs::read(dir.join(name)).expect("an object")
 }
 
 /// The object, the exit code and the messages: all that a backend leaves.
@@ -72,9 +73,9 @@ fn a_slice_of_the_kernel_is_clangs_own_is_found_again_and_needs_no_front_end_fla
             &slice,
             &[flags.clone(), Slice::files(module, "whole.o")].concat(),
         );
-        let theirs = read(slice.folder(), "whole.o");
+        let theirs = read(slice.dir(), "whole.o");
         assert!(
-            theirs == read(slice.folder(), &native(module)),
+            theirs == read(slice.dir(), &native(module)),
             "the objects of `{module}` differ"
         );
         let reaching = reaching_words(&[flags, Slice::files(module, "whole.o")].concat());
@@ -94,12 +95,12 @@ fn reaching_words(words: &[String]) -> Vec<String> {
 
 /// `words` leave what `whole` has left, whose object is `theirs`.
 fn assert_same_outcome(slice: &Slice, whole: &Output, theirs: &[u8], words: &[String], what: &str) {
-    fs::remove_file(slice.folder().join("whole.o")).expect("removed");
+    fs::remove_file(slice.dir().join("whole.o")).expect("removed");
     let fewer = clang(slice, words);
     assert_eq!(fewer.status.code(), whole.status.code(), "{what}");
     assert_eq!(fewer.stderr, whole.stderr, "{what}");
     assert!(
-        read(slice.folder(), "whole.o") == theirs,
+        read(slice.dir(), "whole.o") == theirs,
         "{what}: the objects differ"
     );
 }
@@ -121,7 +122,7 @@ fn every_flag_that_is_left_out_is_inert() {
         let flags = slice.flags(module);
         let files = Slice::files(module, "whole.o");
         let whole = clang(&slice, &[flags.clone(), files.clone()].concat());
-        let theirs = read(slice.folder(), "whole.o");
+        let theirs = read(slice.dir(), "whole.o");
         let parsed = parse(&flags);
         let others = parsed
             .iter()

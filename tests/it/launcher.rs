@@ -1,4 +1,5 @@
-//! `relto cc`: builds that run the ThinLTO backends themselves get the objects that clang writes, and get them once.
+//! `relto cc`: builds that run the ThinLTO backends themselves get the objects that clang writes,
+//! and get them once.
 
 use crate::support::backends::Backends;
 use crate::support::link::{Home, Link};
@@ -7,7 +8,7 @@ use crate::support::program::generated;
 use crate::support::saved::results;
 
 #[test]
-fn objects_are_clangs_own_and_the_second_build_in_another_folder_compiles_nothing() {
+fn objects_are_clangs_own_and_the_second_build_in_another_directory_compiles_nothing() {
     let program = generated(12);
     let home = Home::new();
     let first = Backends::new(&program);
@@ -23,7 +24,8 @@ fn objects_are_clangs_own_and_the_second_build_in_another_folder_compiles_nothin
     second.final_link("native.o");
 }
 
-/// A bare `touch` makes a thin link, and that makes new shards, and so make runs every backend again.
+/// A bare `touch` makes a thin link, and that makes new shards, and so make runs every backend
+/// again.
 #[test]
 fn shards_that_are_written_anew_compile_nothing() {
     let program = generated(12);

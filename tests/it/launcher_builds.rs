@@ -1,4 +1,5 @@
-//! Builds by other hands with relto before their compiler: ninja, `CMake`, and a `PATH` with links to relto in it.
+//! Builds by other hands with relto before their compiler: ninja, `CMake`, and a `PATH` with links
+//! to relto in it.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -22,7 +23,7 @@ fn a_thin_link_backends_by_ninja_and_a_final_link_make_the_program() {
         let mut ninja = Command::new("ninja");
         home.apply(&mut ninja);
         ninja
-            .current_dir(backends.folder())
+            .current_dir(backends.dir())
             .env("RELTO_LOG", "info")
             .arg("-v");
         let said = run(&mut ninja);
@@ -75,21 +76,22 @@ fn write_recipe(backends: &Backends) {
 const CMAKE: &str = "cmake_minimum_required(VERSION 3.20)\nproject(launched C)\n\
     add_library(parts STATIC twice.c thrice.c)\nadd_executable(app main.c)\ntarget_link_libraries(app parts)\n";
 
-/// Configures and builds a small `CMake` project with relto as its launcher; gives what the build printed.
+/// Configures and builds a small `CMake` project with relto as its launcher; gives what the build
+/// printed.
 fn cmake(home: &Home, options: &[&str]) -> String {
     let program = feature(Feature::Plain);
-    let sources = program.modules[0].parent().expect("a folder");
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let sources = program.modules[0].parent().expect("a directory");
+    let dir = tempfile::tempdir().expect("a temporary directory");
     for name in ["main.c", "twice.c", "thrice.c"] {
-        fs::copy(sources.join(name), folder.path().join(name)).expect("copied");
+        fs::copy(sources.join(name), dir.path().join(name)).expect("copied");
     }
-    fs::write(folder.path().join("CMakeLists.txt"), CMAKE).expect("written");
-    let build = folder.path().join("build");
+    fs::write(dir.path().join("CMakeLists.txt"), CMAKE).expect("written");
+    let build = dir.path().join("build");
     let mut configure = Command::new("cmake");
     home.apply(&mut configure);
     configure
         .args(["-G", "Ninja", "-S"])
-        .arg(folder.path())
+        .arg(dir.path())
         .arg("-B")
         .arg(&build)
         .arg(format!(
@@ -138,8 +140,8 @@ fn a_cmake_project_with_dtlto_has_its_compiles_launched_and_its_backends_distrib
 
 #[test]
 fn the_compiler_takes_reltos_place_with_its_name_arguments_and_streams() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let shown = folder.path().join("aarch64-linux-gnu-clang++");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let shown = dir.path().join("aarch64-linux-gnu-clang++");
     fs::write(
         &shown,
         "#!/bin/sh\necho \"$0 $# [$1] [$2] [$3] $RELTO_TEST_MARK\"; cat; exit 42\n",
@@ -149,7 +151,7 @@ fn the_compiler_takes_reltos_place_with_its_name_arguments_and_streams() {
     let home = Home::new();
     let mut command = Command::new(env!("CARGO_BIN_EXE_relto"));
     home.apply(&mut command);
-    let path = std::env::join_paths([folder.path(), Path::new("/usr/bin"), Path::new("/bin")])
+    let path = std::env::join_paths([dir.path(), Path::new("/usr/bin"), Path::new("/bin")])
         .expect("a path");
     command
         .args([
@@ -184,32 +186,28 @@ fn the_compiler_takes_reltos_place_with_its_name_arguments_and_streams() {
     );
 }
 
-/// `clang-22` is the compiler in a later folder of `PATH`, called by `relto-clang-22` or by its own name.
+/// `clang-22` is the compiler in a later directory of `PATH`, called by `relto-clang-22` or by its
+/// own name.
 #[test]
 fn a_link_to_relto_stands_for_the_compiler_behind_it() {
     let program = generated(5);
     let home = Home::new();
-    let masks = tempfile::tempdir().expect("a temporary folder");
+    let masks = tempfile::tempdir().expect("a temporary directory");
     for name in ["relto-clang", "clang"] {
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_relto"), masks.path().join(name))
             .expect("linked");
     }
     let clang = Llvm::get().tool("clang");
-    let folder = clang.parent().expect("a folder");
-    let path = std::env::join_paths([
-        masks.path(),
-        folder,
-        Path::new("/usr/bin"),
-        Path::new("/bin"),
-    ])
-    .expect("a path");
+    let dir = clang.parent().expect("a directory");
+    let path = std::env::join_paths([masks.path(), dir, Path::new("/usr/bin"), Path::new("/bin")])
+        .expect("a path");
     for (name, expected) in [("relto-clang", "local"), ("clang", "cached")] {
         let backends = Backends::new(&program);
         for module in &backends.modules {
             let mut command = Command::new(name);
             home.apply(&mut command);
             command
-                .current_dir(backends.folder())
+                .current_dir(backends.dir())
                 .env("PATH", &path)
                 .env("RELTO_LOG", "info");
             let output = command
@@ -231,7 +229,7 @@ fn a_link_to_relto_stands_for_the_compiler_behind_it() {
 
 #[test]
 fn a_mask_without_a_compiler_behind_it_says_so() {
-    let masks = tempfile::tempdir().expect("a temporary folder");
+    let masks = tempfile::tempdir().expect("a temporary directory");
     let mask = masks.path().join("clang");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_relto"), &mask).expect("linked");
     let output = Command::new(&mask)
@@ -251,13 +249,14 @@ fn executable(path: &Path) {
     fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("executable");
 }
 
-/// `make -j200` for a farm starts two hundred front ends; who sets `local_jobs` has them wait for each other.
+/// `make -j200` for a farm starts two hundred front ends; who sets `local_jobs` has them wait for
+/// each other.
 #[test]
 fn a_compiler_waits_for_a_slot_of_this_machine_where_there_are_only_so_many() {
     let home = Home::new();
     let slot = home.take_first_slot();
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let compiler = folder.path().join("clang");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let compiler = dir.path().join("clang");
     fs::write(
         &compiler,
         "#!/bin/sh\necho \"compiled $RELTO_HOLDS_SLOT\"\n",
@@ -282,7 +281,8 @@ fn a_compiler_waits_for_a_slot_of_this_machine_where_there_are_only_so_many() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "compiled 1\n");
 }
 
-/// Whether the process is in the system call that waits for a time: `clock_nanosleep` of x86-64, or of 64-bit Arm.
+/// Whether the process is in the system call that waits for a time: `clock_nanosleep` of x86-64, or
+/// of 64-bit Arm.
 fn sleeps(process: u32) -> bool {
     let call = fs::read_to_string(format!("/proc/{process}/syscall")).unwrap_or_default();
     ["230 ", "115 "]

@@ -1,4 +1,5 @@
-//! Compilers that fail, crash, are stopped, or are none that relto can take along: relto ends as they do.
+//! Compilers that fail, crash, are stopped, or are none that relto can take along: relto ends as
+//! they do.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
@@ -23,7 +24,7 @@ fn a_compile_that_fails_has_clangs_messages_and_exit_code() {
     let backends = Backends::new(&program);
     let mut clang = Command::new(backends.compiler());
     let theirs = clang
-        .current_dir(backends.folder())
+        .current_dir(backends.dir())
         .args(WORDS)
         .output()
         .expect("clang starts");
@@ -69,7 +70,7 @@ fn what_the_compiler_refuses_by_itself_it_refuses_in_its_own_words() {
         words[7] = module;
         let mut clang = Command::new(backends.compiler());
         let theirs = clang
-            .current_dir(backends.folder())
+            .current_dir(backends.dir())
             .args(words)
             .output()
             .expect("clang starts");
@@ -166,8 +167,8 @@ fn a_compiler_that_is_a_script_compiles_in_place_under_the_same_guard() {
 #[test]
 fn a_signal_ends_the_compiler_and_relto_and_leaves_nothing() {
     // It tells its process id on a file of the test's, and sleeps.
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let mark = folder.path().join("started");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mark = dir.path().join("started");
     let backends = plain();
     let script = backends.path("clang-wrapper");
     let text = format!(

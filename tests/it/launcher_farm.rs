@@ -14,7 +14,8 @@ use crate::support::outcome::Counts;
 use crate::support::program::{Feature, feature, generated};
 use crate::support::servers::Kind;
 
-/// Runs all backends, each with the variables of `environment`; gives where the objects came from, and all that relto said.
+/// Runs all backends, each with the variables of `environment`; gives where the objects came from,
+/// and all that relto said.
 fn run_all(
     backends: &Backends,
     home: &Home,
@@ -64,7 +65,7 @@ fn a_farm_sends_further_outputs_back_too() {
         let remote = fs::read(backends.path(&name)).expect("fetched");
         fs::remove_file(backends.path(&name)).expect("removed");
         let mut clang = std::process::Command::new(backends.compiler());
-        clang.current_dir(backends.folder());
+        clang.current_dir(backends.dir());
         crate::support::llvm::run(clang.args(backends.arguments("main.o", "native.o")));
         assert!(
             remote == fs::read(backends.path(&name)).expect("written"),
@@ -124,7 +125,8 @@ fn a_farm_whose_worker_fails_leaves_the_last_word_to_the_compiler_here() {
     assert!(!stderr.contains("disagrees"), "both were right: {stderr}");
 }
 
-/// With `make -j200` the slots here are taken when most jobs begin, and those must not depend on one worker for ever.
+/// With `make -j200` the slots here are taken when most jobs begin, and those must not depend on
+/// one worker for ever.
 #[test]
 fn a_job_that_the_farm_does_not_end_takes_the_next_slot_that_is_free_here() {
     let (gate, closed) = mpsc::channel::<()>();

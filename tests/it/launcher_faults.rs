@@ -1,5 +1,5 @@
-//! What goes wrong with backends of a build's own: where clang says nothing and exits 0, relto says what and exits 1; where
-//! clang has something to say, it is clang that says it.
+//! What goes wrong with backends of a build's own: where clang says nothing and exits 0, relto says
+//! what and exits 1; where clang has something to say, it is clang that says it.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -18,12 +18,12 @@ fn plain() -> Backends {
     Backends::new(&feature(Feature::Plain))
 }
 
-/// clang exits 0 with these words; relto must exit 1, say each of `parts` and a way out, and leave no object and nothing in
-/// the cache.
+/// clang exits 0 with these words; relto must exit 1, say each of `parts` and a way out, and leave
+/// no object and nothing in the cache.
 fn refused(backends: &Backends, words: &[&str], parts: &[&str]) {
     let mut clang = Command::new(backends.compiler());
     let output = clang
-        .current_dir(backends.folder())
+        .current_dir(backends.dir())
         .args(words)
         .output()
         .expect("clang starts");
@@ -48,7 +48,7 @@ fn told(backends: &Backends, home: &Home, words: &[&str], parts: &[&str]) {
     if home.cache().join("relto").exists() {
         assert_eq!(results(home), 0, "kept in the cache:\n{stderr}");
     }
-    assert_eq!(leftovers(backends.folder()), Vec::<PathBuf>::new());
+    assert_eq!(leftovers(backends.dir()), Vec::<PathBuf>::new());
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn a_member_of_an_archive_is_told_with_the_way_out() {
     let mut backends = Backends::unlinked(&program);
     let mut ar = Llvm::get().command("llvm-ar");
     run(ar
-        .current_dir(backends.folder())
+        .current_dir(backends.dir())
         .args(["rcs", "lib.a", "twice.o", "thrice.o"]));
     backends.modules = vec!["main.o".to_owned(), "lib.a".to_owned()];
     run(&mut backends.thin_link());

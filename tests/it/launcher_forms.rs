@@ -58,7 +58,7 @@ fn a_module_that_the_thin_link_skipped_gives_an_empty_object() {
     .expect("written");
     let mut clang = Llvm::get().command("clang");
     run(clang
-        .current_dir(backends.folder())
+        .current_dir(backends.dir())
         .args(["-O2", "-flto=thin", "-c", "lonely.c"]));
     let linked = backends.modules.clone();
     backends.modules.extend([
@@ -179,7 +179,7 @@ fn an_object_that_nobody_names_is_called_after_its_module() {
     run(command.args(words));
     let ours = taken(&backends.path("main.o"));
     let mut clang = Command::new(backends.compiler());
-    run(clang.current_dir(backends.folder()).args(words));
+    run(clang.current_dir(backends.dir()).args(words));
     assert!(ours == taken(&backends.path("main.o")));
 }
 
@@ -213,7 +213,7 @@ fn a_response_file_that_is_a_pipe_is_left_to_the_compiler() {
     home.apply(&mut shell);
     let script = "exec \"$0\" cc \"$1\" @<(echo -O2 -x ir -c -fthinlto-index=main.o.thinlto.bc -o o.o main.o)";
     shell
-        .current_dir(backends.folder())
+        .current_dir(backends.dir())
         .args(["-c", script, env!("CARGO_BIN_EXE_relto")])
         .arg(backends.compiler());
     run(&mut shell);

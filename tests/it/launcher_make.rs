@@ -1,4 +1,5 @@
-//! `relto cc` under a real make: how many compilers run here, and that make's tokens are left to make.
+//! `relto cc` under a real make: how many compilers run here, and that make's tokens are left to
+//! make.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -19,40 +20,40 @@ const COMPILER: &str =
     "#!/bin/sh\necho begin >> log\nwhile [ ! -e go ]; do sleep 0.01; done\necho end >> log\n";
 
 struct Build {
-    folder: TempDir,
+    dir: TempDir,
     home: Home,
 }
 
 impl Build {
     /// `count` compiles, each by a recipe of its own.
     fn new(count: usize) -> Self {
-        let folder = TempDir::new().expect("a folder");
+        let dir = TempDir::new().expect("a directory");
         let relto = env!("CARGO_BIN_EXE_relto");
         let names: Vec<String> = (0..count).map(|number| format!("o{number}")).collect();
         let makefile = format!(
             "CC = {relto} cc $(OPTIONS) ./clang\nall: {0}\n{0}:\n\t$(CC) -flto=thin -c x.c -o /dev/null\n",
             names.join(" ")
         );
-        fs::write(folder.path().join("Makefile"), makefile).expect("written");
-        let compiler = folder.path().join("clang");
+        fs::write(dir.path().join("Makefile"), makefile).expect("written");
+        let compiler = dir.path().join("clang");
         fs::write(&compiler, COMPILER).expect("written");
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(compiler, mode).expect("executable");
         Self {
-            folder,
+            dir,
             home: Home::new(),
         }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.dir.path().join(name)
     }
 
     fn make(&self, words: &[&str]) -> Child {
         let mut command = Command::new("make");
         self.home.apply(&mut command);
         command
-            .current_dir(self.folder.path())
+            .current_dir(self.dir.path())
             .env_remove("MAKEFLAGS")
             .args(words)
             .stdout(Stdio::null())
@@ -70,7 +71,7 @@ impl Build {
         let all = fs::read_dir("/proc").expect("/proc").flatten();
         let waits = |process: PathBuf| {
             let look = |name: &str| fs::read_link(process.join(name)).unwrap_or_default();
-            look("cwd") == self.folder.path() && look("exe").ends_with("relto")
+            look("cwd") == self.dir.path() && look("exe").ends_with("relto")
         };
         all.filter(|process| waits(process.path())).count()
     }
@@ -120,8 +121,8 @@ fn without_a_limit_make_alone_says_how_many_compilers_run() {
     assert_eq!(most(&build.log()), 4);
 }
 
-/// The recipe that started it has one, and it runs one compiler: with a pipe that gives none, one that waited would wait for
-/// ever.
+/// The recipe that started it has one, and it runs one compiler: with a pipe that gives none, one
+/// that waited would wait for ever.
 #[test]
 fn a_backend_takes_no_token_of_make() {
     let backends = Backends::new(&feature(Feature::Plain));

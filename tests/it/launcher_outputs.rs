@@ -144,7 +144,7 @@ fn the_warnings_of_a_cached_compile_are_shown_as_the_compilers_own() {
     let words = backends.arguments("main.o", "native.o");
     let mut clang = Command::new(backends.compiler());
     let output = clang
-        .current_dir(backends.folder())
+        .current_dir(backends.dir())
         .args(&words)
         .output()
         .expect("clang starts");

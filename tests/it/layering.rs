@@ -1,15 +1,17 @@
 //! The layers of ARCHITECTURE.md, held against what the sources use.
 //!
-//! Enters: the table `| layer | modules |` and every path through `crate::` (or enough `super::`) in `src`. Leaves: a
-//! failure that names each use of a module of the same or a higher layer. Unit tests may use anything: they are cut
-//! off, which is why they stand at the end of a file, in `tests.rs` or `NAME_tests.rs`, or in a folder `tests`.
+//! Enters: the table `| layer | modules |` and every path through `crate::` (or enough `super::`)
+//! in `src`. Leaves: a failure that names each use of a module of the same or a higher layer. Unit
+//! tests may use anything: they are cut off, which is why they stand at the end of a file, in
+//! `tests.rs` or `NAME_tests.rs`, or in a directory `tests`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-/// The top of the house. While it is missing the house is being built, and rooms of the table may be missing too.
+/// The top of the house. While it is missing the house is being built, and rooms of the table may
+/// be missing too.
 const ROOF: &str = "cli";
 
 #[test]
@@ -99,10 +101,10 @@ fn table(text: &str) -> BTreeMap<String, u32> {
     layers
 }
 
-/// Rust files below `folder` but those of unit tests.
-fn sources(folder: &Path) -> Vec<PathBuf> {
+/// Rust files below `dir` but those of unit tests.
+fn sources(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).expect("a folder") {
+    for entry in fs::read_dir(dir).expect("a directory") {
         let path = entry.expect("an entry").path();
         let name = path.file_stem().expect("a name").to_string_lossy();
         if name.ends_with("tests") {
@@ -118,7 +120,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Top-level modules, by file or folder name.
+/// Top-level modules, by file or directory name.
 fn modules() -> BTreeSet<String> {
     sources(&src())
         .iter()
@@ -126,7 +128,8 @@ fn modules() -> BTreeSet<String> {
         .collect()
 }
 
-/// `src/thinlto/index.rs` is `[thinlto, index]`; `lib.rs` and `main.rs` are the crate's roots: empty.
+/// `src/thinlto/index.rs` is `[thinlto, index]`; `lib.rs` and `main.rs` are the crate's roots:
+/// empty.
 fn module_path(path: &Path) -> Vec<String> {
     let inside = path.strip_prefix(src()).expect("inside").with_extension("");
     let names = inside

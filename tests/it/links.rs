@@ -1,9 +1,11 @@
-//! Real links through relto, without a farm: the objects are clang's own, and what was made once is found again.
+//! Real links through relto, without a farm: the objects are clang's own, and what was made once is
+//! found again.
 
 use crate::support::link::{Form, Home, Link};
 use crate::support::program::{Feature, Program, cxx, feature, generated, sqlite, zstd};
 
-/// Links twice, the second time in another folder: every object right, every job of the second link from the cache.
+/// Links twice, the second time in another directory: every object right, every job of the second
+/// link from the cache.
 fn twice(program: &Program, form: Form) {
     let home = Home::new();
     for (first, form) in [(true, form), (false, form)] {
@@ -40,8 +42,8 @@ fn a_large_module_is_right_and_cached() {
     twice(&sqlite(), Form::Objects);
 }
 
-/// As plain objects: out of an archive some of its members do not start in the order that its own test needs, whoever
-/// links it.
+/// As plain objects: out of an archive some of its members do not start in the order that its own
+/// test needs, whoever links it.
 #[test]
 fn cxx_is_right_and_cached() {
     twice(&cxx(), Form::Objects);
@@ -76,7 +78,7 @@ fn a_warning_is_shown_by_the_link_that_compiles_and_by_the_one_that_does_not() {
 }
 
 #[test]
-fn another_form_and_folder_find_the_same_entries() {
+fn another_form_and_directory_find_the_same_entries() {
     let program = generated(20);
     let home = Home::new();
     Link::new(&program).run_at(&home).expect_works();

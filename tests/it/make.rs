@@ -1,7 +1,8 @@
-//! Links among other work: what make's jobserver or the other links of the machine leave, and no more.
+//! Links among other work: what make's jobserver or the other links of the machine leave, and no
+//! more.
 //!
-//! The compiler of these links says when it ran, and waits until it is told to go on. So the number that runs at once is
-//! seen from outside, and checked afterwards over the whole time.
+//! The compiler of these links says when it ran, and waits until it is told to go on. So the number
+//! that runs at once is seen from outside, and checked afterwards over the whole time.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -19,16 +20,16 @@ use crate::support::saved::Saved;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Folders of links that may go on together.
+/// Directories of links that may go on together.
 struct Stage {
-    folder: TempDir,
+    dir: TempDir,
     links: Vec<Saved>,
 }
 
 impl Stage {
     fn new(links: usize) -> Self {
-        let folder = TempDir::new().expect("a folder");
-        let go = folder.path().join("go");
+        let dir = TempDir::new().expect("a directory");
+        let go = dir.path().join("go");
         let behaviour = format!(
             "struct timespec from, to; clock_gettime(CLOCK_MONOTONIC, &from);\n\
              while (access(\"{}\", F_OK)) usleep(5000);\n\
@@ -37,9 +38,9 @@ impl Stage {
              return 0;",
             go.display()
         );
-        let compiler = folder.path().join("clang");
+        let compiler = dir.path().join("clang");
         fs::copy(fake_clang(&behaviour), &compiler).expect("copied");
-        fs::create_dir(folder.path().join("tmp")).expect("a folder");
+        fs::create_dir(dir.path().join("tmp")).expect("a directory");
         let program = generated(7);
         let links = (0..links).map(|_| {
             let mut saved = Saved::new(&program);
@@ -49,12 +50,12 @@ impl Stage {
         });
         Self {
             links: links.collect(),
-            folder,
+            dir,
         }
     }
 
     fn tmp(&self) -> PathBuf {
-        self.folder.path().join("tmp")
+        self.dir.path().join("tmp")
     }
 
     fn start(&self, command: &mut Command) -> Child {
@@ -76,15 +77,15 @@ impl Stage {
             write!(makefile, " link{number}").expect("a string");
         }
         for (number, link) in self.links.iter().enumerate() {
-            let (relto, folder) = (env!("CARGO_BIN_EXE_relto"), link.path(""));
-            let folder = folder.display();
+            let (relto, dir) = (env!("CARGO_BIN_EXE_relto"), link.path(""));
+            let dir = dir.display();
             write!(
                 makefile,
-                "\nlink{number}:\n\t{mark}cd {folder} && {relto} {options} jobs.json\n"
+                "\nlink{number}:\n\t{mark}cd {dir} && {relto} {options} jobs.json\n"
             )
             .expect("a string");
         }
-        let path = self.folder.path().join("Makefile");
+        let path = self.dir.path().join("Makefile");
         fs::write(&path, makefile).expect("written");
         let mut make = Command::new("make");
         make.env_remove("MAKEFLAGS").arg(format!("-j{jobs}"));
@@ -93,7 +94,7 @@ impl Stage {
 
     /// relto with a jobserver of a name, which holds so many tokens.
     fn beside_pipe(&self, tokens: &[u8]) -> (Child, fs::File) {
-        let path = self.folder.path().join("tokens");
+        let path = self.dir.path().join("tokens");
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
         let mut pipe = fs::OpenOptions::new();
         let mut pipe = pipe.read(true).write(true).open(&path).expect("opened");
@@ -117,7 +118,7 @@ impl Stage {
     }
 
     fn go(&self, child: Child) -> Output {
-        fs::write(self.folder.path().join("go"), "").expect("written");
+        fs::write(self.dir.path().join("go"), "").expect("written");
         let output = child.wait_with_output().expect("it ends");
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{stderr}");
@@ -125,7 +126,7 @@ impl Stage {
     }
 }
 
-/// Compilers that run in scratch folders below `tmp`.
+/// Compilers that run in scratch directories below `tmp`.
 fn compilers(tmp: &Path) -> usize {
     let all = fs::read_dir("/proc").expect("/proc").flatten();
     let runs_there = |process: &Path| {

@@ -1,4 +1,5 @@
-//! Kinds of links: each gives the objects that clang writes in place, works, and is found again as a whole.
+//! Kinds of links: each gives the objects that clang writes in place, works, and is found again as
+//! a whole.
 
 use std::path::Path;
 
@@ -6,7 +7,7 @@ use crate::support::link::{Home, Link};
 use crate::support::outcome::Outcome;
 use crate::support::program::{Feature, Program, dense, feature, generated, of_texts};
 
-/// Links twice with the same state, the second time in another folder.
+/// Links twice with the same state, the second time in another directory.
 fn right_and_found_again(program: &Program, arguments: &[&str]) -> Outcome {
     let home = Home::new();
     let link = |program| {
@@ -119,7 +120,7 @@ fn another_profile_is_another_key() {
     let link = |text: &str| {
         let link = Link::new(&program);
         if !text.is_empty() {
-            fs_err::write(link.folder().join("sample.prof"), text).expect("written");
+            fs_err::write(link.dir().join("sample.prof"), text).expect("written");
         }
         link.run_at(&home).expect_works().counts()
     };
@@ -149,7 +150,7 @@ fn a_change_in_one_module_costs_only_the_modules_that_see_it() {
 fn the_thinlto_cache_of_lld_works_beside_ours() {
     let home = Home::new();
     let program = small();
-    let cache = tempfile::tempdir().expect("a temporary folder");
+    let cache = tempfile::tempdir().expect("a temporary directory");
     let option = format!("-Wl,--thinlto-cache-dir={}", cache.path().display());
     let link = || {
         Link::new(&program)
@@ -162,7 +163,9 @@ fn the_thinlto_cache_of_lld_works_beside_ours() {
     // lld asks only for what its own cache lacks; release 21 does not know its cache here.
     let again = link();
     assert!(!again.stderr.contains(" local"), "{}", again.stderr);
-    let entries = fs_err::read_dir(cache.path()).expect("a folder").flatten();
+    let entries = fs_err::read_dir(cache.path())
+        .expect("a directory")
+        .flatten();
     for entry in entries.filter(|entry| {
         entry
             .file_name()

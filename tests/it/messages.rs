@@ -1,5 +1,5 @@
-//! What a compiler says about a module: shown by the link that compiles it and by every one that finds it in the cache,
-//! with the names that the user of this link knows.
+//! What a compiler says about a module: shown by the link that compiles it and by every one that
+//! finds it in the cache, with the names that the user of this link knows.
 
 use crate::support::link::{Form, Home, Link};
 use crate::support::outcome::Outcome;
@@ -66,7 +66,7 @@ fn messages_name_the_files_of_whoever_links() {
         .run_at(&home)
         .expect_works();
     absolute.assert_all_cached();
-    let name = absolute.folder().join("twice.o").display().to_string();
+    let name = absolute.dir().join("twice.o").display().to_string();
     let said = format!("ModuleID = '{name}'");
     assert!(absolute.stderr.contains(&said), "{}", absolute.stderr);
     for outcome in [first, again, absolute] {

@@ -1,7 +1,8 @@
-//! What must be compiled anew, because it may come out differently: another compiler, other arguments, other contents of
-//! a file that an argument names.
+//! What must be compiled anew, because it may come out differently: another compiler, other
+//! arguments, other contents of a file that an argument names.
 //!
-//! Each test fills a cache, changes one thing, and finds nothing in the cache; then the same again and finds everything.
+//! Each test fills a cache, changes one thing, and finds nothing in the cache; then the same again
+//! and finds everything.
 
 use fs_err as fs;
 
@@ -11,7 +12,8 @@ use crate::support::outcome::Outcome;
 use crate::support::program::{Feature, feature, generated};
 use crate::support::repeat::{filled, remote};
 
-/// Makes a link of `make` twice: the first finds nothing of what `home` holds, the second finds the first.
+/// Makes a link of `make` twice: the first finds nothing of what `home` holds, the second finds the
+/// first.
 fn misses<'a>(home: &Home, make: impl Fn() -> Link<'a>) -> Outcome {
     let outcome = make().keep_objects().run_at(home).expect_works();
     outcome.assert_none_cached();
@@ -19,7 +21,8 @@ fn misses<'a>(home: &Home, make: impl Fn() -> Link<'a>) -> Outcome {
     outcome
 }
 
-/// Whether any object of the link has a section for each function, as `-ffunction-sections` makes them.
+/// Whether any object of the link has a section for each function, as `-ffunction-sections` makes
+/// them.
 fn has_function_sections(outcome: &Outcome) -> bool {
     let name = b".text.sum0";
     let mut objects = outcome.objects().into_iter();
@@ -118,7 +121,8 @@ fn a_configuration_file_beside_the_compiler_misses() {
     without.expect_works().assert_all_cached();
 }
 
-/// What `native` is on this machine stands in the key, so that another machine's result is not taken for ours.
+/// What `native` is on this machine stands in the key, so that another machine's result is not
+/// taken for ours.
 #[test]
 fn native_is_written_out_in_the_key() {
     let program = generated(5);
@@ -141,7 +145,7 @@ fn the_contents_of_a_profile_miss_and_its_name_does_not() {
         let argument = format!("-fprofile-sample-use={name}");
         program.link_arguments.push(argument);
         let link = Link::new(&program).keep_objects();
-        fs::write(link.folder().join(name), text).expect("written");
+        fs::write(link.dir().join(name), text).expect("written");
         link.run_at(&home).expect_works()
     };
     let known = fs::read_to_string(&program.files[0]).expect("a profile");

@@ -1,7 +1,8 @@
-//! Names of files as users have them: every spelling, character and length that the file system and lld allow.
+//! Names of files as users have them: every spelling, character and length that the file system and
+//! lld allow.
 //!
-//! lld hands names over as it got them, and clang compares them byte by byte with those in the shard. So no name may be
-//! changed on the way, and none may decide where a result is found again.
+//! lld hands names over as it got them, and clang compares them byte by byte with those in the
+//! shard. So no name may be changed on the way, and none may decide where a result is found again.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -23,24 +24,24 @@ fn plain() -> Program {
     feature(Feature::Plain)
 }
 
-/// A link of three files under names of the test's choice, in a folder of its own.
+/// A link of three files under names of the test's choice, in a directory of its own.
 struct Files {
-    folder: tempfile::TempDir,
+    dir: tempfile::TempDir,
     home: Home,
 }
 
 impl Files {
     fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dir = tempfile::tempdir().expect("a temporary directory");
         let home = Home::new();
-        Self { folder, home }
+        Self { dir, home }
     }
 
-    /// Puts the modules of the plain program at `names`, relative to the link's folder.
+    /// Puts the modules of the plain program at `names`, relative to the link's directory.
     fn place(&self, names: &[impl AsRef<OsStr>]) {
         for (module, name) in plain().modules.iter().zip(names) {
-            let path = self.folder.path().join(name.as_ref());
-            fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+            let path = self.dir.path().join(name.as_ref());
+            fs::create_dir_all(path.parent().expect("a directory")).expect("made");
             fs::copy(module, path).expect("copied");
         }
     }
@@ -49,7 +50,7 @@ impl Files {
         let mut command = Llvm::get().command("clang");
         self.home.apply(&mut command);
         command
-            .current_dir(self.folder.path())
+            .current_dir(self.dir.path())
             .args(["-flto=thin", "-fuse-ld=lld", "-O2"])
             .arg(format!("-fthinlto-distributor={RELTO}"))
             .args(["-o", output])
@@ -69,9 +70,9 @@ impl Files {
             let counts = Counts::parse(&stderr).expect("a summary");
             let there = if first { counts.local } else { counts.cached };
             assert_eq!(there, 3, "{stderr}");
-            plain().check(&self.folder.path().join(output));
+            plain().check(&self.dir.path().join(output));
         }
-        assert!(leftovers(self.folder.path()).is_empty());
+        assert!(leftovers(self.dir.path()).is_empty());
     }
 }
 
@@ -83,10 +84,11 @@ fn text(bytes: &[u8]) -> String {
 fn every_spelling_of_a_path_works_and_finds_the_same_results() {
     let files = Files::new();
     files.place(&["main.o", "sub/a/twice.o", "sub/b/thrice.o"]);
-    let here = files.folder.path().display().to_string();
+    let here = files.dir.path().display().to_string();
     let absolute =
         ["main.o", "sub/a/twice.o", "sub/b/thrice.o"].map(|name| format!("{here}/{name}"));
-    // The byte order of the names decides the order of imports, so spellings that keep it give the same actions.
+    // The byte order of the names decides the order of imports, so spellings that keep it give the
+    // same actions.
     let spellings = [
         ["main.o", "sub/a/twice.o", "sub/b/thrice.o"].map(str::to_owned),
         [
@@ -97,7 +99,7 @@ fn every_spelling_of_a_path_works_and_finds_the_same_results() {
         .map(str::to_owned),
         absolute,
     ];
-    fs::create_dir(files.folder.path().join("out")).expect("a folder");
+    fs::create_dir(files.dir.path().join("out")).expect("a directory");
     let outputs = ["app", "./app2", &format!("{here}/out/app")];
     for (number, (inputs, output)) in spellings.iter().zip(outputs).enumerate() {
         let linked = files.link(inputs, output, &[]);
@@ -109,16 +111,16 @@ fn every_spelling_of_a_path_works_and_finds_the_same_results() {
             if number == 0 { 0 } else { 3 },
             "{inputs:?}: {stderr}"
         );
-        plain().check(&files.folder.path().join(output));
+        plain().check(&files.dir.path().join(output));
     }
 }
 
 #[test]
-fn a_link_from_another_folder_works() {
+fn a_link_from_another_directory_works() {
     let files = Files::new();
     files.place(&["../main.o", "twice.o", "thrice.o"].map(|name| format!("base/{name}")));
     let mut inner = Files::new();
-    inner.folder = tempfile::tempdir_in(files.folder.path()).expect("a folder");
+    inner.dir = tempfile::tempdir_in(files.dir.path()).expect("a directory");
     inner.works_twice(
         &["../main.o", "./../base/twice.o", "../base/thrice.o"],
         "app",
@@ -129,7 +131,7 @@ fn a_link_from_another_folder_works() {
 fn names_with_spaces_parentheses_quotes_and_backslashes_work() {
     let files = Files::new();
     let names = [
-        "my folder/main (1).o",
+        "my directory/main (1).o",
         "it's \"twice\".o",
         "back\\slash $HOME `x` *?[a];&|<>#~.o",
     ];
@@ -138,7 +140,7 @@ fn names_with_spaces_parentheses_quotes_and_backslashes_work() {
 }
 
 #[test]
-fn names_that_look_like_options_or_response_files_work_behind_a_folder() {
+fn names_that_look_like_options_or_response_files_work_behind_a_directory() {
     let files = Files::new();
     let names = ["-o/-main.o", "@dir/@twice.o", "./-thrice=@x.o"];
     files.place(&names);
@@ -167,7 +169,7 @@ fn members_of_an_archive_with_an_odd_name_work() {
         return;
     }
     let mut ar = Llvm::get().command("llvm-ar");
-    ar.current_dir(files.folder.path());
+    ar.current_dir(files.dir.path());
     ar.args(["rcs", "lib (x) 'y'.a", "a (b).o", "c d.o"]);
     assert!(ar.status().expect("llvm-ar starts").success());
     files.works_twice(&["main.o", "lib (x) 'y'.a"], "app");

@@ -1,8 +1,10 @@
-//! The other releases of LLVM: the themes that depend on lld and clang, once more inside a root folder that has them.
+//! The other releases of LLVM: the themes that depend on lld and clang, once more inside a root
+//! directory that has them.
 //!
-//! Enters: `RELTO_TEST_CHROOT`, the root folder of a Debian with `clang-N`, `lld-N`, `llvm-N` for some N, python3 and a
-//! C++ library; needs root. Leaves: a failure that shows the inner run. relto, this test program and the reference
-//! distributor are copied in under the paths that they have here.
+//! Enters: `RELTO_TEST_CHROOT`, the root directory of a Debian with `clang-N`, `lld-N`, `llvm-N`
+//! for some N, python3 and a C++ library; needs root. Leaves: a failure that shows the inner run.
+//! relto, this test program and the reference distributor are copied in under the paths that they
+//! have here.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,7 +21,7 @@ const THEMES: &[&str] = &["contract::", "ends::", "guards::", "matrix::", "names
 )]
 fn the_contract_holds_with_every_release_that_is_there() {
     let Some(root) = std::env::var_os(ROOT).map(PathBuf::from) else {
-        println!("skipped: {ROOT} names no root folder with other releases of LLVM");
+        println!("skipped: {ROOT} names no root directory with other releases of LLVM");
         return;
     };
     let tests = std::env::current_exe().expect("this program");
@@ -41,11 +43,11 @@ fn the_contract_holds_with_every_release_that_is_there() {
 
 fn copy_into(root: &Path, file: &Path) {
     let inside = root.join(file.strip_prefix("/").expect("absolute"));
-    fs::create_dir_all(inside.parent().expect("a folder")).expect("made");
+    fs::create_dir_all(inside.parent().expect("a directory")).expect("made");
     fs::copy(file, inside).expect("copied");
 }
 
-/// Folders above `bin/clang`, as they are called inside.
+/// Directories above `bin/clang`, as they are called inside.
 fn releases(root: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(root.join("usr/lib")).expect("a system");
     let paths = entries.map(|entry| entry.expect("an entry").path());

@@ -1,4 +1,5 @@
-//! Relto's own reasons to stop, in processes of their own: a test that dies of a signal would take the others along.
+//! Relto's own reasons to stop, in processes of their own: a test that dies of a signal would take
+//! the others along.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -10,13 +11,13 @@ use relto::process::Watch;
 use rustix::process::{Pid, Signal, kill_process};
 
 const PATIENCE: Duration = Duration::from_secs(10);
-const FOLDER: &str = "RELTO_TEST_WATCH_FOLDER";
+const DIR: &str = "RELTO_TEST_WATCH_DIR";
 
 /// Not a test of its own: it watches until it has a reason to stop, and writes that down.
 #[test]
 #[ignore = "runs only as the child of another test"]
 fn a_relto_that_watches() {
-    let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else {
+    let Some(dir) = std::env::var_os(DIR).map(PathBuf::from) else {
         return;
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -28,14 +29,14 @@ fn a_relto_that_watches() {
         assert!(!watch.is_parent_gone());
         let parent = watch.parent().expect("a parent").to_string();
         fs_err::rename(
-            written(&folder.join("parent.tmp"), &parent),
-            folder.join("parent"),
+            written(&dir.join("parent.tmp"), &parent),
+            dir.join("parent"),
         )
         .expect("renamed");
         let reason = watch.interrupted().await.to_string();
         fs::rename(
-            written(&folder.join("reason.tmp"), &reason),
-            folder.join("reason"),
+            written(&dir.join("reason.tmp"), &reason),
+            dir.join("reason"),
         )
         .expect("renamed");
     });
@@ -47,10 +48,10 @@ fn written<'a>(path: &'a Path, text: &str) -> &'a Path {
 }
 
 /// What the watching process wrote into `name`, once it has.
-fn told(folder: &Path, name: &str) -> String {
+fn told(dir: &Path, name: &str) -> String {
     let start = Instant::now();
     loop {
-        if let Ok(text) = fs::read_to_string(folder.join(name)) {
+        if let Ok(text) = fs::read_to_string(dir.join(name)) {
             return text;
         }
         assert!(start.elapsed() < PATIENCE, "no {name}");
@@ -59,12 +60,12 @@ fn told(folder: &Path, name: &str) -> String {
 }
 
 /// A shell that runs `script`, in which `"$@"` starts the watching process.
-fn start(folder: &Path, script: &str) -> Child {
+fn start(dir: &Path, script: &str) -> Child {
     Command::new("/bin/sh")
         .args(["-c", script, "sh"])
         .arg(std::env::current_exe().expect("this executable"))
         .args(["--exact", "--ignored", "parent::a_relto_that_watches"])
-        .env(FOLDER, folder)
+        .env(DIR, dir)
         .process_group(0)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -79,36 +80,36 @@ fn each_signal_that_ends_a_program_is_a_reason_to_stop() {
         (Signal::TERM, "terminated"),
         (Signal::HUP, "the terminal is gone"),
     ] {
-        let folder = tempfile::tempdir().expect("a folder");
+        let dir = tempfile::tempdir().expect("a directory");
         // Below `nohup` the signal would be ignored by all that this process starts.
-        let mut child = start(folder.path(), "exec env --default-signal=HUP \"$@\"");
-        let parent = told(folder.path(), "parent");
+        let mut child = start(dir.path(), "exec env --default-signal=HUP \"$@\"");
+        let parent = told(dir.path(), "parent");
         assert_eq!(parent, std::process::id().to_string());
         kill_process(Pid::from_child(&child), signal).expect("sent");
-        assert_eq!(told(folder.path(), "reason"), reason);
+        assert_eq!(told(dir.path(), "reason"), reason);
         assert!(child.wait().expect("reaped").success());
     }
 }
 
 #[test]
 fn a_dead_parent_is_a_reason_to_stop() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut parent = start(folder.path(), "\"$@\" & wait");
-    assert_eq!(told(folder.path(), "parent"), parent.id().to_string());
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut parent = start(dir.path(), "\"$@\" & wait");
+    assert_eq!(told(dir.path(), "parent"), parent.id().to_string());
     parent.kill().expect("killed");
     parent.wait().expect("reaped");
-    assert_eq!(told(folder.path(), "reason"), "the linker is gone");
+    assert_eq!(told(dir.path(), "reason"), "the linker is gone");
 }
 
 #[test]
 fn an_ignored_signal_stays_ignored_and_the_end_of_a_mere_thread_means_nothing() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut child = start(folder.path(), "trap '' HUP; exec \"$@\"");
-    told(folder.path(), "parent");
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut child = start(dir.path(), "trap '' HUP; exec \"$@\"");
+    told(dir.path(), "parent");
     let pid = Pid::from_child(&child);
     for signal in [Signal::HUP, Signal::USR2, Signal::TERM] {
         kill_process(pid, signal).expect("sent");
     }
-    assert_eq!(told(folder.path(), "reason"), "terminated");
+    assert_eq!(told(dir.path(), "reason"), "terminated");
     assert!(child.wait().expect("reaped").success());
 }

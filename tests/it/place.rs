@@ -1,16 +1,17 @@
-//! Where a test runs the program: folders and an environment that nothing of the machine reaches.
+//! Where a test runs the program: directories and an environment that nothing of the machine
+//! reaches.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use assert_cmd::Command;
 
-/// A home and a project folder that nothing of the machine reaches.
+/// A home and a project directory that nothing of the machine reaches.
 pub(crate) struct Place(tempfile::TempDir);
 
 impl Place {
     pub(crate) fn new() -> Self {
-        let place = Self(tempfile::tempdir().expect("a temporary folder"));
+        let place = Self(tempfile::tempdir().expect("a temporary directory"));
         fs_err::create_dir(place.path("home")).expect("created");
         fs_err::create_dir(place.path("project")).expect("created");
         place
@@ -22,7 +23,7 @@ impl Place {
 
     pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
-        fs_err::create_dir_all(path.parent().expect("a folder")).expect("created");
+        fs_err::create_dir_all(path.parent().expect("a directory")).expect("created");
         fs_err::write(&path, text).expect("written");
         path
     }

@@ -1,7 +1,7 @@
 //! How jobs are made ready: on all processors, each file looked at once, while others run already.
 //!
-//! Shards are pipes here. A pipe gives its contents once, to one reader, and holds him up until the test lets go: so it
-//! tells who reads, and how many do at a time, without a clock.
+//! Shards are pipes here. A pipe gives its contents once, to one reader, and holds him up until the
+//! test lets go: so it tells who reads, and how many do at a time, without a clock.
 
 use std::io::Write as _;
 use std::num::NonZeroUsize;

@@ -1,4 +1,5 @@
-//! Child processes for real: compilers are stood in for by a shell, relto's helper is the built executable.
+//! Child processes for real: compilers are stood in for by a shell, relto's helper is the built
+//! executable.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -28,7 +29,7 @@ pub(super) fn shell(script: &str) -> Invocation {
     Invocation {
         arguments: ["/bin/sh", "-c", script].map(OsString::from).to_vec(),
         environment: Environment::Exact(vec![("PATH".into(), "/usr/bin:/bin".into())]),
-        folder: "/".into(),
+        dir: "/".into(),
         confinement: None,
     }
 }
@@ -114,15 +115,18 @@ async fn what_cannot_be_executed_is_named_and_is_not_taken_for_an_exit_code() {
     assert!(matches!(error, ProcessError::Exec { .. }), "{error:?}");
     assert!(error.to_string().contains("/nonexistent/clang"), "{error}");
 
-    // A bare name is no search in folders that nobody named.
+    // A bare name is no search in directories that nobody named.
     invocation.arguments = vec!["sh".into()];
     let error = run(&invocation).await.expect_err("no such program");
     assert!(matches!(error, ProcessError::Exec { .. }), "{error:?}");
 
     invocation.arguments = vec!["/bin/sh".into()];
-    invocation.folder = "/nonexistent/folder".into();
-    let error = run(&invocation).await.expect_err("no such folder");
-    assert!(error.to_string().contains("/nonexistent/folder"), "{error}");
+    invocation.dir = "/nonexistent/directory".into();
+    let error = run(&invocation).await.expect_err("no such directory");
+    assert!(
+        error.to_string().contains("/nonexistent/directory"),
+        "{error}"
+    );
 
     invocation.arguments.clear();
     let error = run(&invocation).await.expect_err("nothing");
@@ -153,15 +157,15 @@ async fn endless_output_is_read_but_not_kept() {
 }
 
 #[tokio::test]
-async fn relative_names_are_seen_from_the_folder() {
-    let folder = tempfile::tempdir().expect("a folder");
-    fs_err::os::unix::fs::symlink("/bin/sh", folder.path().join("tool")).expect("linked");
+async fn relative_names_are_seen_from_the_directory() {
+    let dir = tempfile::tempdir().expect("a directory");
+    fs_err::os::unix::fs::symlink("/bin/sh", dir.path().join("tool")).expect("linked");
     let mut invocation = shell("pwd; echo $0");
-    invocation.folder = folder.path().to_owned();
+    invocation.dir = dir.path().to_owned();
     for name in ["./tool", "tool"] {
         invocation.arguments[0] = name.into();
         let finished = run(&invocation).await.expect("it ran");
-        let expected = format!("{}\n{name}", folder.path().display());
+        let expected = format!("{}\n{name}", dir.path().display());
         assert_eq!(text(&finished.stdout), expected);
     }
 }
@@ -171,13 +175,13 @@ async fn two_hundred_at_a_time_all_end_and_leave_no_zombie() {
     let spawner = spawner();
     let cancel = CancellationToken::new();
     // All wait until the last has been started, so that they do run at the same time.
-    let folder = tempfile::tempdir().expect("a folder");
-    let go = folder.path().join("go");
+    let dir = tempfile::tempdir().expect("a directory");
+    let go = dir.path().join("go");
     let mut invocations = Vec::new();
     for number in 0..200 {
         let script = format!(
             ": > {}/{number}; while ! [ -e {} ]; do sleep 0.05; done; echo {number} $$",
-            folder.path().display(),
+            dir.path().display(),
             go.display()
         );
         invocations.push(shell(&script));
@@ -187,7 +191,7 @@ async fn two_hundred_at_a_time_all_end_and_leave_no_zombie() {
             .iter()
             .map(|invocation| spawner.run(invocation, &cancel)),
     );
-    let count = || fs::read_dir(folder.path()).expect("listed").count();
+    let count = || fs::read_dir(dir.path()).expect("listed").count();
     let release = async {
         while count() < 200 {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -204,8 +208,8 @@ async fn two_hundred_at_a_time_all_end_and_leave_no_zombie() {
 }
 
 /// Starts a shell with a child of its own; gives both process ids once they run.
-async fn started_pair(folder: &Path) -> (String, String) {
-    let file = folder.join("pids");
+async fn started_pair(dir: &Path) -> (String, String) {
+    let file = dir.join("pids");
     loop {
         if let Ok(pids) = fs::read_to_string(&file)
             && let Some((shell, child)) = pids.strip_suffix('\n').and_then(|p| p.split_once(' '))
@@ -216,8 +220,8 @@ async fn started_pair(folder: &Path) -> (String, String) {
     }
 }
 
-fn pair(folder: &Path) -> Invocation {
-    let file = folder.join("pids");
+fn pair(dir: &Path) -> Invocation {
+    let file = dir.join("pids");
     shell(&format!(
         "sleep 1000 & echo $$ $! > {}; wait",
         file.display()
@@ -226,10 +230,10 @@ fn pair(folder: &Path) -> Invocation {
 
 #[tokio::test]
 async fn cancelling_kills_the_program_and_its_own_children() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (spawner, cancel, invocation) = (spawner(), CancellationToken::new(), pair(folder.path()));
+    let dir = tempfile::tempdir().expect("a directory");
+    let (spawner, cancel, invocation) = (spawner(), CancellationToken::new(), pair(dir.path()));
     let (result, pids) = tokio::join!(spawner.run(&invocation, &cancel), async {
-        let pids = started_pair(folder.path()).await;
+        let pids = started_pair(dir.path()).await;
         cancel.cancel();
         pids
     });
@@ -242,11 +246,11 @@ async fn cancelling_kills_the_program_and_its_own_children() {
 
 #[tokio::test]
 async fn dropping_the_future_kills_the_program_and_its_own_children() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (spawner, cancel, invocation) = (spawner(), CancellationToken::new(), pair(folder.path()));
+    let dir = tempfile::tempdir().expect("a directory");
+    let (spawner, cancel, invocation) = (spawner(), CancellationToken::new(), pair(dir.path()));
     let pids = tokio::select! {
         result = spawner.run(&invocation, &cancel) => panic!("it ended: {result:?}"),
-        pids = started_pair(folder.path()) => pids,
+        pids = started_pair(dir.path()) => pids,
     };
     eventually("the end of the grandchild", || !is_alive(&pids.1));
     drop(spawner);
@@ -271,8 +275,8 @@ async fn confinement_admits_what_it_names_and_nothing_else() {
     if !is_sandboxed_here() {
         return;
     }
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = |name: &str| folder.path().join(name);
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| dir.path().join(name);
     for name in ["admitted", "hidden"] {
         fs::write(path(name), name).expect("written");
     }
@@ -281,7 +285,7 @@ async fn confinement_admits_what_it_names_and_nothing_else() {
     let script = "cat link; cat hidden; echo x > out/o.tmp && mv out/o.tmp out/o; echo x > new; \
                   echo x > admitted; echo x > /dev/null && echo null; /bin/ls >&2 || echo no ls";
     let mut invocation = shell(script);
-    invocation.folder = folder.path().to_owned();
+    invocation.dir = dir.path().to_owned();
     invocation.confinement = Some(Confinement {
         readable: [
             "link",

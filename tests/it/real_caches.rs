@@ -1,4 +1,5 @@
-//! Links with a real server that executes nothing: bazel-remote, plain, behind TLS, a password, a client certificate.
+//! Links with a real server that executes nothing: bazel-remote, plain, behind TLS, a password, a
+//! client certificate.
 
 use fs_err as fs;
 
@@ -40,7 +41,7 @@ fn a_failing_module_is_no_business_of_the_cache() {
     let Some(server) = Kind::BazelRemote.shared() else {
         return;
     };
-    let (program, _folder) = broken();
+    let (program, _dir) = broken();
     for _ in 0..2 {
         let failed = strict(&program, &environment(server, "broken")).run_at(here());
         assert_eq!(failed.code, Some(1), "{}", failed.stderr);
@@ -51,19 +52,19 @@ fn a_failing_module_is_no_business_of_the_cache() {
 
 /// Files for a server that speaks TLS and its clients, and the server's options that name them.
 struct Secured {
-    folder: tempfile::TempDir,
+    dir: tempfile::TempDir,
     tls: Tls,
 }
 
 impl Secured {
     fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        let dir = tempfile::tempdir().expect("a directory");
         let tls = Tls::new();
-        Self { folder, tls }
+        Self { dir, tls }
     }
 
     fn write(&self, name: &str, text: &str) -> String {
-        let path = self.folder.path().join(name);
+        let path = self.dir.path().join(name);
         fs::write(&path, text).expect("written");
         path.display().to_string()
     }

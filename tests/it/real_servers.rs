@@ -1,5 +1,6 @@
-//! Real servers as the support code starts them: they answer, they can be stopped, killed and started again, and what
-//! the scripted farm says of their capabilities is what they say themselves.
+//! Real servers as the support code starts them: they answer, they can be stopped, killed and
+//! started again, and what the scripted farm says of their capabilities is what they say
+//! themselves.
 
 use relto::pb::reapi::capabilities_client::CapabilitiesClient;
 use relto::pb::reapi::{GetCapabilitiesRequest, ServerCapabilities};

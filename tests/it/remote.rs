@@ -119,8 +119,8 @@ fn each_call_says_which_module_it_is_for() {
 #[test]
 fn an_archive_is_made_and_found_under_its_plain_names() {
     let farm = Farm::start(Profile::plain());
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let program = zstd().with_main_last(folder.path());
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let program = zstd().with_main_last(dir.path());
     let archived = with_whole_archive(&program);
     let link = strict(&archived, &farm.environment()).keep_objects();
     archive(&link, "rcs", "all.a");
@@ -149,7 +149,7 @@ fn every_feature_that_can_travel_does() {
 #[test]
 fn a_module_that_does_not_compile_fails_the_link_in_its_own_words() {
     let farm = Farm::start(Profile::plain());
-    let (program, _folder) = broken();
+    let (program, _dir) = broken();
     let failed = strict(&program, &farm.environment()).run_at(here());
     assert_eq!(failed.code, Some(1), "{}", failed.stderr);
     for part in [
@@ -271,19 +271,19 @@ fn a_workers_own_compiler_makes_results_of_its_own() {
 }
 
 #[test]
-fn a_compiler_can_come_out_of_a_folder() {
+fn a_compiler_can_come_out_of_a_directory() {
     let farm = Farm::start(Profile::plain());
-    let folder = tempfile::tempdir().expect("a folder");
-    let named = format!("{}", folder.path().display());
+    let dir = tempfile::tempdir().expect("a directory");
+    let named = format!("{}", dir.path().display());
     let program = generated(4);
     let link = || strict(&program, &farm.environment()).env("RELTO_TOOLCHAIN", &named);
     let empty = link().run_at(here());
     assert_eq!(empty.code, Some(1), "{}", empty.stderr);
     assert!(empty.stderr.contains("has no `clang"), "{}", empty.stderr);
-    fs::create_dir(folder.path().join("bin")).expect("made");
+    fs::create_dir(dir.path().join("bin")).expect("made");
     let driver = Llvm::get().tool("clang");
     for name in ["clang", "clang-22"] {
-        let place = folder.path().join("bin").join(name);
+        let place = dir.path().join("bin").join(name);
         fs_err::os::unix::fs::symlink(&driver, place).expect("linked");
     }
     let outcome = link().keep_objects().run_at(here()).expect_works();

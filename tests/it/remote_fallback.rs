@@ -1,5 +1,5 @@
-//! What a link does with a farm that is dead, wrong, or only a cache: it costs time, never the link, unless the user says
-//! otherwise.
+//! What a link does with a farm that is dead, wrong, or only a cache: it costs time, never the
+//! link, unless the user says otherwise.
 
 use std::time::Duration;
 
@@ -105,7 +105,8 @@ fn lost_objects(farm: &Farm, result: &mut ActionResult) {
     }
 }
 
-/// Spoils the results of a link in every way; `made_again` sees where the jobs of the next link were made.
+/// Spoils the results of a link in every way; `made_again` sees where the jobs of the next link
+/// were made.
 fn repaired(profile: Profile, made_again: fn(Counts)) {
     let farm = Farm::start(profile);
     let program = generated(4);

@@ -1,6 +1,8 @@
-//! Links on real servers: Buildbarn, buildbox-casd and BuildGrid. `real_caches` has those that only remember.
+//! Links on real servers: Buildbarn, buildbox-casd and BuildGrid. `real_caches` has those that only
+//! remember.
 //!
-//! Tests share a server of each kind where they can; a salt of its own keeps each test's results apart.
+//! Tests share a server of each kind where they can; a salt of its own keeps each test's results
+//! apart.
 
 use crate::support::link::Form;
 use crate::support::program::{Feature, Program, cxx, feature, generated};
@@ -91,7 +93,7 @@ fn workers_own_compilers_can_be_used() {
 
 #[test]
 fn a_module_that_does_not_compile_fails_the_link_on_every_farm() {
-    let (program, _folder) = broken();
+    let (program, _dir) = broken();
     for server in executors() {
         let failed = strict(&program, &environment(server, "broken")).run_at(here());
         assert_eq!(failed.code, Some(1), "{}", failed.stderr);

@@ -1,8 +1,8 @@
-//! Whose compiler runs at a farm: one that travels, to workers that have nothing; the workers' own; one out of a folder. And
-//! compilers that cannot travel.
+//! Whose compiler runs at a farm: one that travels, to workers that have nothing; the workers' own;
+//! one out of a directory. And compilers that cannot travel.
 //!
-//! The bare worker is buildbox-casd, which shows its actions no folder of this machine. The one of Buildbarn's own
-//! deployment, with nothing but busybox, is in `tests/bb-deployments.sh`.
+//! The bare worker is buildbox-casd, which shows its actions no directory of this machine. The one
+//! of Buildbarn's own deployment, with nothing but busybox, is in `tests/bb-deployments.sh`.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::support::program::{Feature, Program, cxx, feature, generated};
 use crate::support::remote::{assert_all_cached, assert_all_remote, here, strict};
 use crate::support::servers::{Kind, Server, Setup};
 
-/// casd without any folder of the host in its sandbox.
+/// casd without any directory of the host in its sandbox.
 fn bare_worker() -> Option<Server> {
     // A blank: the script takes an empty value for none.
     let binds = ("BINDS".to_owned(), " ".to_owned());
@@ -45,17 +45,17 @@ fn made_then_found(program: &Program, server: &Server, toolchain: &str) {
     assert_all_cached(found.expect_works().counts());
 }
 
-/// A folder with the compiler under the names that links call it by.
-fn toolchain_folder() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().expect("a folder");
-    fs::create_dir(folder.path().join("bin")).expect("made");
+/// A directory with the compiler under the names that links call it by.
+fn toolchain_dir() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a directory");
+    fs::create_dir(dir.path().join("bin")).expect("made");
     let driver = Llvm::get().tool("clang");
     let release = format!("clang-{}", Llvm::get().major());
     for name in ["clang", &release] {
-        let place = folder.path().join("bin").join(name);
+        let place = dir.path().join("bin").join(name);
         fs_err::os::unix::fs::symlink(&driver, place).expect("linked");
     }
-    folder
+    dir
 }
 
 #[test]
@@ -65,8 +65,8 @@ fn a_worker_that_has_nothing_compiles_with_what_travels() {
     };
     made_then_found(&generated(8), &server, "upload");
     made_then_found(&feature(Feature::WholeProgramVtables), &server, "upload");
-    let folder = toolchain_folder();
-    let named = folder.path().display().to_string();
+    let dir = toolchain_dir();
+    let named = dir.path().display().to_string();
     made_then_found(&generated(4), &server, &named);
 }
 
@@ -87,9 +87,9 @@ fn a_worker_that_has_nothing_has_no_compiler_of_its_own() {
 }
 
 #[test]
-fn a_compiler_out_of_a_folder_travels_to_real_farms() {
-    let folder = toolchain_folder();
-    let named = folder.path().display().to_string();
+fn a_compiler_out_of_a_directory_travels_to_real_farms() {
+    let dir = toolchain_dir();
+    let named = dir.path().display().to_string();
     let executors = Kind::ALL.into_iter().filter(|kind| kind.executes());
     for server in executors.filter_map(Kind::shared) {
         made_then_found(&generated(4), server, &named);
@@ -125,8 +125,8 @@ fn refused(compiler: &Path, parts: &[&str]) {
     assert!(!outcome.executable().exists());
 }
 
-fn program_of(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
-    let path = folder.join(name);
+fn program_of(dir: &Path, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = dir.join(name);
     fs::write(&path, bytes).expect("written");
     fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("set");
     path
@@ -134,9 +134,9 @@ fn program_of(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
 
 #[test]
 fn a_script_and_a_compiler_cache_cannot_travel() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let dir = tempfile::tempdir().expect("a directory");
     let script = b"#!/bin/sh\nexec clang \"$@\"\n";
-    let script = program_of(folder.path(), "clang", script);
+    let script = program_of(dir.path(), "clang", script);
     refused(
         &script,
         &[
@@ -144,8 +144,8 @@ fn a_script_and_a_compiler_cache_cannot_travel() {
             "hint: relto sends the compiler itself",
         ],
     );
-    let cache = program_of(folder.path(), "ccache", b"not read");
-    let link = folder.path().join("clang-cached");
+    let cache = program_of(dir.path(), "ccache", b"not read");
+    let link = dir.path().join("clang-cached");
     fs_err::os::unix::fs::symlink(cache, &link).expect("linked");
     refused(
         &link,
@@ -158,12 +158,12 @@ fn a_script_and_a_compiler_cache_cannot_travel() {
 
 #[test]
 fn a_compiler_for_another_machine_cannot_travel() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let dir = tempfile::tempdir().expect("a directory");
     let mut bytes = fs::read(Llvm::get().tool("clang")).expect("read");
     // `e_machine` of the ELF header: AArch64, or on such a machine x86-64.
     let other = if bytes[18] == 183 { 62 } else { 183 };
     bytes[18..20].copy_from_slice(&[other, 0]);
-    let foreign = program_of(folder.path(), "clang", &bytes);
+    let foreign = program_of(dir.path(), "clang", &bytes);
     refused(&foreign, &["is for ", "hint: use a clang built for "]);
 }
 

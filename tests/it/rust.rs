@@ -1,6 +1,8 @@
-//! Rust programs: rustc leaves the ThinLTO link to lld (`-Clinker-plugin-lto`), and lld leaves it to relto.
+//! Rust programs: rustc leaves the ThinLTO link to lld (`-Clinker-plugin-lto`), and lld leaves it
+//! to relto.
 //!
-//! rustc's LLVM must be of the release of the clang under test; where it is not, the tests say that they skip.
+//! rustc's LLVM must be of the release of the clang under test; where it is not, the tests say that
+//! they skip.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -91,8 +93,8 @@ fn a_program_of_rustc_is_right_and_cached() {
     }
     let home = Home::new();
     for round in 0..2 {
-        let folder = TempDir::new().expect("a temporary folder");
-        fs::write(folder.path().join("main.rs"), PROGRAM).expect("written");
+        let dir = TempDir::new().expect("a temporary directory");
+        fs::write(dir.path().join("main.rs"), PROGRAM).expect("written");
         let mut rustc = Command::new("rustc");
         rustc
             .args(["-O", "-Ccodegen-units=4", "--crate-name", "words"])
@@ -100,11 +102,11 @@ fn a_program_of_rustc_is_right_and_cached() {
         // A relative path: the names of sources stand in panic messages.
         rustc
             .args(["main.rs", "-o", "words"])
-            .current_dir(folder.path());
+            .current_dir(dir.path());
         home.apply(&mut rustc);
         run(&mut rustc);
         assert_eq!(
-            run(&mut Command::new(folder.path().join("words"))).trim(),
+            run(&mut Command::new(dir.path().join("words"))).trim(),
             "right"
         );
         let counts = last_link(&home);
@@ -153,7 +155,7 @@ fn relto_linked_by_relto_is_right_and_cached() {
     if std::env::var_os("RELTO_TEST_LONG").is_none() || !same_llvm() {
         return;
     }
-    let (home, target) = (Home::new(), TempDir::new().expect("a temporary folder"));
+    let (home, target) = (Home::new(), TempDir::new().expect("a temporary directory"));
     let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/reference.py");
     let link = |distributor: &Path, name: &str| {
         let copy = target.path().join(name);

@@ -1,5 +1,6 @@
-//! A real compiler in the sandbox: a ThinLTO backend job laid out as a local run lays it out, links to the host's files
-//! under one folder, and nothing else admitted. Passes without looking where there is no clang or no Landlock.
+//! A real compiler in the sandbox: a ThinLTO backend job laid out as a local run lays it out, links
+//! to the host's files under one directory, and nothing else admitted. Passes without looking where
+//! there is no clang or no Landlock.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
@@ -32,17 +33,18 @@ fn is_testable_here() -> bool {
         && landlock_support() != Support::Unavailable
 }
 
-fn run_tool(tool: &str, folder: &Path, arguments: &[&str], files: &[String]) {
+fn run_tool(tool: &str, dir: &Path, arguments: &[&str], files: &[String]) {
     let status = Command::new(tool)
         .args(arguments)
         .args(files)
-        .current_dir(folder)
+        .current_dir(dir)
         .status()
         .expect("started");
     assert!(status.success(), "{tool} {arguments:?}");
 }
 
-/// The loader and the libraries of the compiler, by the name they are looked up by, as `ldd` sees them.
+/// The loader and the libraries of the compiler, by the name they are looked up by, as `ldd` sees
+/// them.
 fn libraries() -> Vec<(String, PathBuf)> {
     let listed = Command::new("ldd").arg(COMPILER).output().expect("started");
     let text = String::from_utf8(listed.stdout).expect("text");
@@ -55,22 +57,22 @@ fn libraries() -> Vec<(String, PathBuf)> {
         .collect()
 }
 
-/// `sources` compiled to bitcode, thin-linked, and the first one's backend job laid out in a folder `root`;
-/// beside that a file `hidden`.
+/// `sources` compiled to bitcode, thin-linked, and the first one's backend job laid out in a
+/// directory `root`; beside that a file `hidden`.
 struct Job {
-    _folder: TempDir,
+    _dir: TempDir,
     root: PathBuf,
 }
 
 impl Job {
     fn new(sources: &[&str]) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let root = folder.path().join("root");
+        let dir = tempfile::tempdir().expect("a directory");
+        let root = dir.path().join("root");
         let names: Vec<String> = (0..sources.len())
             .map(|n| format!("relto/m/000{n}.bc"))
             .collect();
         fs::create_dir_all(root.join("relto/m")).expect("made");
-        fs::write(folder.path().join("hidden"), "hidden").expect("written");
+        fs::write(dir.path().join("hidden"), "hidden").expect("written");
         for (source, name) in sources.iter().zip(&names) {
             fs::write(root.join("source.c"), source).expect("written");
             let to_bitcode = ["-O2", "-fpic", "-flto=thin", "-c", "source.c", "-o"];
@@ -80,10 +82,7 @@ impl Job {
         run_tool(LINKER, &root, &["-shared", "--thinlto-index-only"], &names);
         let shard = root.join("relto/m/0000.bc.thinlto.bc");
         fs::rename(shard, root.join("relto/index.thinlto.bc")).expect("renamed");
-        let job = Self {
-            _folder: folder,
-            root,
-        };
+        let job = Self { _dir: dir, root };
         job.link_toolchain();
         job
     }
@@ -114,15 +113,15 @@ impl Job {
             .collect()
     }
 
-    /// Exactly the toolchain's files, the inputs and the folder of the output.
+    /// Exactly the toolchain's files, the inputs and the directory of the output.
     fn confinement(&self) -> Confinement {
         let mut readable: Vec<PathBuf> = ["relto/tc/bin/clang", "relto/index.thinlto.bc"]
             .map(PathBuf::from)
             .to_vec();
-        for folder in ["relto/tc/lib", "relto/m"] {
-            let entries = fs::read_dir(self.root.join(folder)).expect("listed");
+        for dir in ["relto/tc/lib", "relto/m"] {
+            let entries = fs::read_dir(self.root.join(dir)).expect("listed");
             readable.extend(
-                entries.map(|entry| Path::new(folder).join(entry.expect("an entry").file_name())),
+                entries.map(|entry| Path::new(dir).join(entry.expect("an entry").file_name())),
             );
         }
         Confinement {
@@ -138,7 +137,7 @@ impl Job {
         let invocation = Invocation {
             arguments: Self::arguments(),
             environment: Environment::Exact(Vec::new()),
-            folder: self.root.clone(),
+            dir: self.root.clone(),
             confinement,
         };
         let relto = Relto::at(env!("CARGO_BIN_EXE_relto"));
@@ -203,8 +202,8 @@ async fn files_that_the_assembler_includes_are_out_of_reach() {
     if !is_testable_here() {
         return;
     }
-    let folder = tempfile::tempdir().expect("a folder");
-    let hidden = folder.path().join("hidden");
+    let dir = tempfile::tempdir().expect("a directory");
+    let hidden = dir.path().join("hidden");
     fs::write(&hidden, "hidden").expect("written");
     for name in ["/etc/passwd", "../hidden", hidden.to_str().expect("text")] {
         let source =

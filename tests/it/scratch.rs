@@ -1,4 +1,4 @@
-//! Scratch folders, and what is left of a link that is killed: nothing.
+//! Scratch directories, and what is left of a link that is killed: nothing.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -11,7 +11,8 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::process::{eventually, is_alive, relto, run, shell};
 
-/// Not a test of its own: what the next test kills. It holds a scratch folder and a running program.
+/// Not a test of its own: what the next test kills. It holds a scratch directory and a running
+/// program.
 #[test]
 #[ignore = "runs only as the child of another test"]
 fn a_link_to_be_killed() {
@@ -20,7 +21,7 @@ fn a_link_to_be_killed() {
     };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        let scratch = Scratch::create(&relto(), Path::new(&parent)).expect("a scratch folder");
+        let scratch = Scratch::create(&relto(), Path::new(&parent)).expect("a scratch directory");
         fs::write(scratch.path().join("object"), b"half").expect("written");
         let file = Path::new(&parent).join("pid");
         let script = format!("echo $$ > {}; exec sleep 1000", file.display());
@@ -40,9 +41,9 @@ fn start_link(parent: &Path) -> Child {
 }
 
 #[test]
-fn when_relto_is_killed_neither_compiler_nor_scratch_folder_is_left() {
+fn when_relto_is_killed_neither_compiler_nor_scratch_directory_is_left() {
     for whole_group in [false, true] {
-        let parent = tempfile::tempdir().expect("a folder");
+        let parent = tempfile::tempdir().expect("a directory");
         let mut link = start_link(parent.path());
         let mut compiler = String::new();
         eventually("the start of the compiler", || {
@@ -67,14 +68,14 @@ fn when_relto_is_killed_neither_compiler_nor_scratch_folder_is_left() {
         killed.expect("killed");
         link.wait().expect("reaped");
         eventually("the end of the compiler", || !is_alive(compiler));
-        eventually("the end of the scratch folder", || !scratch[0].exists());
+        eventually("the end of the scratch directory", || !scratch[0].exists());
     }
 }
 
 #[test]
-fn an_orderly_end_leaves_neither_folder_nor_janitor() {
-    let parent = tempfile::tempdir().expect("a folder");
-    let scratch = Scratch::create(&relto(), parent.path()).expect("a scratch folder");
+fn an_orderly_end_leaves_neither_directory_nor_janitor() {
+    let parent = tempfile::tempdir().expect("a directory");
+    let scratch = Scratch::create(&relto(), parent.path()).expect("a scratch directory");
     let path = scratch.path().to_owned();
     fs::create_dir(path.join("m")).expect("made");
     fs::write(path.join("m/0000.bc"), b"BC").expect("written");
@@ -93,9 +94,9 @@ fn an_orderly_end_leaves_neither_folder_nor_janitor() {
 }
 
 #[test]
-fn a_scratch_folder_is_private_and_the_janitor_removes_nothing_else() {
-    let parent = tempfile::tempdir().expect("a folder");
-    let scratch = Scratch::create(&relto(), parent.path()).expect("a scratch folder");
+fn a_scratch_directory_is_private_and_the_janitor_removes_nothing_else() {
+    let parent = tempfile::tempdir().expect("a directory");
+    let scratch = Scratch::create(&relto(), parent.path()).expect("a scratch directory");
     let mode = fs::metadata(scratch.path()).expect("there").permissions();
     assert_eq!(mode.mode() & 0o777, 0o700);
 

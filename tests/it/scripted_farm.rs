@@ -1,4 +1,5 @@
-//! The scripted farm itself: that it keeps the rules, notices who does not, and breaks them when told to.
+//! The scripted farm itself: that it keeps the rules, notices who does not, and breaks them when
+//! told to.
 
 mod blobs;
 mod execution;
@@ -205,7 +206,8 @@ async fn a_connection_is_told_to_go_away_at_its_age() {
     let digest = farm.put("x");
     let channel = farm.channel();
     while farm.record().connections < 3 {
-        // Now and then a call falls between two connections: UNAVAILABLE or UNKNOWN, for the client to repeat.
+        // Now and then a call falls between two connections: UNAVAILABLE or UNKNOWN, for the client
+        // to repeat.
         let _ = raw::find_missing(&channel, &[digest]).await;
     }
 }

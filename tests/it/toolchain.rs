@@ -11,11 +11,11 @@ use relto::toolchain::{Toolchain, ToolchainError};
 use crate::workshop::{CLANG, Workshop};
 
 /// What the loader itself says it would load, links resolved; without the program and the vdso.
-fn asked(program: &Path, folder: &Path, library_path: Option<&str>) -> BTreeMap<String, PathBuf> {
+fn asked(program: &Path, dir: &Path, library_path: Option<&str>) -> BTreeMap<String, PathBuf> {
     let mut command = Command::new(program);
     command
         .env_clear()
-        .current_dir(folder)
+        .current_dir(dir)
         .env("LD_TRACE_LOADED_OBJECTS", "1");
     if let Some(list) = library_path {
         command.env("LD_LIBRARY_PATH", list);
@@ -30,7 +30,7 @@ fn asked(program: &Path, folder: &Path, library_path: Option<&str>) -> BTreeMap<
                 .unwrap_or((line.trim(), line.trim()));
             let path = place.split(" (").next()?;
             let name = Path::new(name.split(" (").next()?).file_name()?.to_str()?;
-            Some((name.to_owned(), fs::canonicalize(folder.join(path)).ok()?))
+            Some((name.to_owned(), fs::canonicalize(dir.join(path)).ok()?))
         })
         .collect()
 }
@@ -56,7 +56,7 @@ fn assert_as_the_loader(
 ) -> BTreeMap<String, PathBuf> {
     let toolchain = shop.discover(program, library_path).expect("complete");
     let found = found(&toolchain);
-    assert_eq!(found, asked(program, shop.folder.path(), library_path));
+    assert_eq!(found, asked(program, shop.dir.path(), library_path));
     found
 }
 
@@ -121,7 +121,7 @@ fn an_rpath_counts_for_all_below_and_before_the_environment() {
 }
 
 #[test]
-fn an_empty_entry_of_the_library_path_is_the_current_folder() {
+fn an_empty_entry_of_the_library_path_is_the_current_directory() {
     let shop = Workshop::new();
     shop.library("here", "x", &[]);
     let program = shop.program(&["-Lhere", "-lx"]);

@@ -15,8 +15,9 @@ use crate::support::saved::Saved;
 const MODULE: &str =
     "extern int started;\n__attribute__((constructor)) static void start(void) { started++; }\n";
 
-/// A program of which two modules are the same file under two names. The one with `main` is the longest, so where one
-/// job runs at a time both are planned before either runs. The folder goes with the guard.
+/// A program of which two modules are the same file under two names. The one with `main` is the
+/// longest, so where one job runs at a time both are planned before either runs. The directory goes
+/// with the guard.
 fn with_twins(name: &str, module: &str) -> (Program, TempDir) {
     let mut main = "#include <stdio.h>\nint started;\n".to_owned();
     for number in 0..200 {
@@ -30,16 +31,16 @@ fn with_twins(name: &str, module: &str) -> (Program, TempDir) {
     }
     main.push_str("int main(void) { puts(started == 2 ? \"ok\" : \"not all\"); return 0; }\n");
     let mut program = of_texts(name, &[("main.c", &main), ("a.c", module)], &[]);
-    let folder = tempfile::tempdir().expect("a folder");
-    let twin = folder.path().join("b.o");
+    let dir = tempfile::tempdir().expect("a directory");
+    let twin = dir.path().join("b.o");
     fs::copy(&program.modules[1], &twin).expect("copied");
     program.modules.push(twin);
-    (program, folder)
+    (program, dir)
 }
 
 /// Who made each job's object, by the execution log.
 fn runners(outcome: &Outcome) -> Vec<String> {
-    let log = fs::read_to_string(outcome.folder().join("log.json")).expect("a log");
+    let log = fs::read_to_string(outcome.dir().join("log.json")).expect("a log");
     let lines = log
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
@@ -59,7 +60,7 @@ fn logged(link: Link<'_>) -> Outcome {
 
 #[test]
 fn of_two_equal_modules_one_is_compiled_here_and_both_have_clangs_object() {
-    let (program, _folder) = with_twins("twins", MODULE);
+    let (program, _dir) = with_twins("twins", MODULE);
     let link = Link::new(&program)
         .env("RELTO_DISK_CACHE", "off")
         .env("RELTO_LOCAL_JOBS", "1");
@@ -76,7 +77,7 @@ fn of_two_equal_modules_one_is_compiled_here_and_both_have_clangs_object() {
 #[test]
 fn of_two_equal_modules_one_is_looked_up_and_executed_at_the_farm() {
     let farm = Farm::start(Profile::plain());
-    let (program, _folder) = with_twins("twins", MODULE);
+    let (program, _dir) = with_twins("twins", MODULE);
     let link = strict(&program, &farm.environment()).env("RELTO_JOBS", "1");
     let outcome = logged(link);
     let counts = outcome.counts();
@@ -92,7 +93,7 @@ fn of_two_equal_modules_one_is_looked_up_and_executed_at_the_farm() {
 fn equal_modules_that_read_a_hidden_file_are_each_compiled_in_place() {
     let hidden = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     let module = format!("{MODULE}__asm__(\".data\\n.incbin \\\"{hidden}\\\"\\n.previous\");\n");
-    let (program, _folder) = with_twins("twins-incbin", &module);
+    let (program, _dir) = with_twins("twins-incbin", &module);
     let link = Link::new(&program)
         .env("RELTO_DISK_CACHE", "off")
         .env("RELTO_LOCAL_JOBS", "1");
@@ -104,7 +105,7 @@ fn equal_modules_that_read_a_hidden_file_are_each_compiled_in_place() {
 
 #[test]
 fn messages_of_equal_modules_come_once_for_each_with_its_own_name() {
-    let (program, _folder) = with_twins("twins", MODULE);
+    let (program, _dir) = with_twins("twins", MODULE);
     let mut saved = Saved::new(&program);
     let compiler = saved.path("clang");
     let behaviour = "for (int i = 1; i < count; i++) if (strstr(arguments[i], \".bc\") && !strchr(arguments[i], '=')) \

@@ -14,9 +14,9 @@ use crate::support::llvm::{Llvm, run};
 use crate::support::program::{Feature, Program, feature, generated};
 use crate::support::repeat::remote;
 
-/// A program that prints the file which its module-level assembly includes. The compile step opens the file, too, so
-/// the modules are made beside it.
-fn includes(folder: &Path, name: &str) -> Program {
+/// A program that prints the file which its module-level assembly includes. The compile step opens
+/// the file, too, so the modules are made beside it.
+fn includes(dir: &Path, name: &str) -> Program {
     let assembly = format!(
         ".pushsection .rodata\\n.globl data\\n.globl data_end\\ndata: .incbin \\\"{name}\\\"\\ndata_end:\\n.popsection"
     );
@@ -24,10 +24,10 @@ fn includes(folder: &Path, name: &str) -> Program {
         "#include <stdio.h>\nextern const char data[], data_end[];\nint more(int);\nasm(\"{assembly}\");\n\
          int main(void) {{ fwrite(data, 1, (size_t)(data_end - data), stdout); return more(0); }}\n"
     );
-    fs::write(folder.join("data.bin"), "ok the first").expect("written");
-    fs::write(folder.join("main.c"), main).expect("written");
-    fs::write(folder.join("more.c"), "int more(int x) { return x; }\n").expect("written");
-    run(Llvm::get().command("clang").current_dir(folder).args([
+    fs::write(dir.join("data.bin"), "ok the first").expect("written");
+    fs::write(dir.join("main.c"), main).expect("written");
+    fs::write(dir.join("more.c"), "int more(int x) { return x; }\n").expect("written");
+    run(Llvm::get().command("clang").current_dir(dir).args([
         "-O2",
         "-flto=thin",
         "-c",
@@ -35,11 +35,12 @@ fn includes(folder: &Path, name: &str) -> Program {
         "more.c",
     ]));
     let mut program = generated(2);
-    program.modules = vec![folder.join("main.o"), folder.join("more.o")];
+    program.modules = vec![dir.join("main.o"), dir.join("more.o")];
     program
 }
 
-/// Links with other contents of the file each time: what the program prints is what the file holds now.
+/// Links with other contents of the file each time: what the program prints is what the file holds
+/// now.
 fn prints_the_file_each_time(program: &Program, data: impl Fn(&Link<'_>) -> PathBuf) {
     let home = Home::new();
     for text in ["ok one", "ok two", "ok two", "ok and a third time"] {
@@ -55,16 +56,16 @@ fn prints_the_file_each_time(program: &Program, data: impl Fn(&Link<'_>) -> Path
 
 #[test]
 fn a_file_that_assembly_includes_by_a_relative_name_is_read_each_time() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let program = includes(folder.path(), "data.bin");
-    prints_the_file_each_time(&program, |link| link.folder().join("data.bin"));
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let program = includes(dir.path(), "data.bin");
+    prints_the_file_each_time(&program, |link| link.dir().join("data.bin"));
 }
 
 #[test]
 fn a_file_that_assembly_includes_by_an_absolute_name_is_read_each_time() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let data = folder.path().join("data.bin");
-    let program = includes(folder.path(), &data.display().to_string());
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data = dir.path().join("data.bin");
+    let program = includes(dir.path(), &data.display().to_string());
     prints_the_file_each_time(&program, |_| data.clone());
 }
 
@@ -80,7 +81,7 @@ fn left_by(argument: &str, ending: &str) -> usize {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{stderr}");
         assert!(stderr.contains("relto: 3 jobs, 3 in place"), "{stderr}");
-        let entries = fs::read_dir(link.folder()).expect("a folder");
+        let entries = fs::read_dir(link.dir()).expect("a directory");
         let paths: Vec<_> = entries
             .map(|entry| entry.expect("an entry").path())
             .collect();
@@ -100,7 +101,7 @@ fn left_by(argument: &str, ending: &str) -> usize {
             fs::remove_file(path).expect("removed");
         }
     }
-    program.check(&link.folder().join("app"));
+    program.check(&link.dir().join("app"));
     found
 }
 
@@ -127,10 +128,10 @@ fn slow() -> Program {
     let slow = format!("{}int slow(void) {{ return 0; }}\n", functions.concat());
     let main =
         "#include <stdio.h>\nint slow(void);\nint main(void) { puts(\"ok\"); return slow(); }\n";
-    let folder = cached("slow", &format!("{main}{slow}"), |folder| {
-        fs::write(folder.join("slow.c"), &slow).expect("written");
-        fs::write(folder.join("main.c"), main).expect("written");
-        run(Llvm::get().command("clang").current_dir(folder).args([
+    let dir = cached("slow", &format!("{main}{slow}"), |dir| {
+        fs::write(dir.join("slow.c"), &slow).expect("written");
+        fs::write(dir.join("main.c"), main).expect("written");
+        run(Llvm::get().command("clang").current_dir(dir).args([
             "-O2",
             "-flto=thin",
             "-c",
@@ -139,7 +140,7 @@ fn slow() -> Program {
         ]));
     });
     let mut program = generated(2);
-    program.modules = vec![folder.join("main.o"), folder.join("slow.o")];
+    program.modules = vec![dir.join("main.o"), dir.join("slow.o")];
     program.link_arguments.push("-Wl,--undefined=f0".to_owned());
     program
 }
@@ -157,10 +158,11 @@ fn compiling(link: &Link<'_>, home: &Home, scratch: &Path) -> Child {
     child
 }
 
-/// Whether a job folder under `scratch` holds the module, and so was made after the module was hashed.
+/// Whether a job directory under `scratch` holds the module, and so was made after the module was
+/// hashed.
 fn reads_slow(scratch: &Path) -> bool {
-    let inside = |folder: &Path| -> Vec<PathBuf> {
-        let entries = fs::read_dir(folder).into_iter().flatten();
+    let inside = |dir: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(dir).into_iter().flatten();
         entries
             .filter_map(|entry| Some(entry.ok()?.path()))
             .collect()
@@ -173,10 +175,10 @@ fn reads_slow(scratch: &Path) -> bool {
 #[test]
 fn a_module_that_is_written_while_it_is_compiled_is_not_kept() {
     let (program, home) = (slow(), Home::new());
-    let scratch = tempfile::tempdir().expect("a temporary folder");
+    let scratch = tempfile::tempdir().expect("a temporary directory");
     let link = Link::new(&program);
     let child = compiling(&link, &home, scratch.path());
-    let module = link.folder().join("slow.o");
+    let module = link.dir().join("slow.o");
     let bytes = fs::read(&module).expect("a module");
     let mut options = fs::OpenOptions::new();
     let mut file = options.write(true).open(&module).expect("opened");
@@ -191,11 +193,12 @@ fn a_module_that_is_written_while_it_is_compiled_is_not_kept() {
     third.assert_all_cached();
 }
 
-/// One job after the other, the slow one first: the second one is made by a compiler that is not the one of its key.
+/// One job after the other, the slow one first: the second one is made by a compiler that is not
+/// the one of its key.
 #[test]
 fn results_of_a_compiler_that_was_replaced_during_the_link_are_not_kept() {
     let (program, home, copy) = (slow(), Home::new(), CompilerCopy::new());
-    let scratch = tempfile::tempdir().expect("a temporary folder");
+    let scratch = tempfile::tempdir().expect("a temporary directory");
     let make = || {
         Link::new(&program)
             .argument(&copy.option("clang"))

@@ -1,8 +1,9 @@
 //! Our trimmed `protos/` against the complete definitions of the crate `bazel-remote-apis`.
 //!
-//! Enters: the `.proto` files as they are on disk, both sets of generated code. Leaves: proof that every message, enum
-//! and method of ours has the standard's names and numbers. A message that is added to `protos/` must be added to
-//! `wire/messages.rs`, a field does not compile there until it is listed, and an enum must be added here.
+//! Enters: the `.proto` files as they are on disk, both sets of generated code. Leaves: proof that
+//! every message, enum and method of ours has the standard's names and numbers. A message that is
+//! added to `protos/` must be added to `wire/messages.rs`, a field does not compile there until it
+//! is listed, and an enum must be added here.
 
 mod messages;
 mod paths;
@@ -16,7 +17,8 @@ use prost::Message as _;
 use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorSet, MessageOptions};
 use relto::pb::{reapi as ours, rpc};
 
-/// Definitions that the foreign crate does not have; `the_error_details_have_the_standards_bytes` is their test.
+/// Definitions that the foreign crate does not have; `the_error_details_have_the_standards_bytes`
+/// is their test.
 const WITHOUT_COUNTERPART: &[&str] = &[
     "google.rpc.RetryInfo",
     "google.rpc.PreconditionFailure",
@@ -113,8 +115,8 @@ impl Declared {
     }
 }
 
-fn find_protos(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs_err::read_dir(folder).expect("a folder of protos/") {
+fn find_protos(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs_err::read_dir(dir).expect("a directory of protos/") {
         let path = entry.expect("a readable entry").path();
         if path.is_dir() {
             find_protos(&path, found);
@@ -175,8 +177,8 @@ async fn every_method_has_the_standards_path() {
     assert_eq!(declared, paths::theirs().await);
 }
 
-/// Written by hand from the numbers in googleapis' `error_details.proto`: each field is a tag byte (number << 3 | wire
-/// type), a length and the contents.
+/// Written by hand from the numbers in googleapis' `error_details.proto`: each field is a tag byte
+/// (number << 3 | wire type), a length and the contents.
 #[test]
 fn the_error_details_have_the_standards_bytes() {
     let retry = rpc::RetryInfo {

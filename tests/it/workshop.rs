@@ -9,39 +9,39 @@ use relto::toolchain::{SearchEnvironment, Toolchain, ToolchainError};
 /// The compiler that the tests are written for.
 pub(crate) const CLANG: &str = "/usr/bin/clang-22";
 
-/// A folder with libraries and programs that are made for the test.
+/// A directory with libraries and programs that are made for the test.
 pub(crate) struct Workshop {
-    pub(crate) folder: tempfile::TempDir,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 impl Workshop {
     pub(crate) fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dir = tempfile::tempdir().expect("a temporary directory");
         for name in ["bin", "lib", "other"] {
-            fs::create_dir(folder.path().join(name)).expect("made");
+            fs::create_dir(dir.path().join(name)).expect("made");
         }
-        Self { folder }
+        Self { dir }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.dir.path().join(name)
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
-        fs::create_dir_all(path.parent().expect("inside the folder")).expect("made");
+        fs::create_dir_all(path.parent().expect("inside the directory")).expect("made");
         fs::write(&path, text).expect("written");
         path
     }
 
-    /// A shared library `FOLDER/lib{name}.so` with the given further arguments.
-    pub(crate) fn library(&self, folder: &str, name: &str, arguments: &[&str]) -> PathBuf {
+    /// A shared library `DIR/lib{name}.so` with the given further arguments.
+    pub(crate) fn library(&self, dir: &str, name: &str, arguments: &[&str]) -> PathBuf {
         let source = self.write(
             &format!("{name}.c"),
             &format!("int {name}(void){{return 1;}}"),
         );
-        let path = self.path(&format!("{folder}/lib{name}.so"));
-        fs::create_dir_all(path.parent().expect("inside the folder")).expect("made");
+        let path = self.path(&format!("{dir}/lib{name}.so"));
+        fs::create_dir_all(path.parent().expect("inside the directory")).expect("made");
         let soname = format!("-Wl,-soname,lib{name}.so");
         let output = path.to_str().expect("UTF-8");
         let source = source.to_str().expect("UTF-8");
@@ -72,7 +72,7 @@ impl Workshop {
 
     pub(crate) fn clang(&self, first: &[&str], arguments: &[&str]) {
         let output = Command::new(CLANG)
-            .current_dir(self.folder.path())
+            .current_dir(self.dir.path())
             .args(first)
             .args(arguments)
             .output()
@@ -88,7 +88,7 @@ impl Workshop {
         SearchEnvironment::new(
             Some(self.path("bin").into()),
             library_path.map(Into::into),
-            self.folder.path().to_owned(),
+            self.dir.path().to_owned(),
         )
     }
 

@@ -17,20 +17,20 @@ local open = { allow: {} };
   connect(address):: { grpc: { client: { address: address } } },
 
   // Blobs in a file of that size. The largest blob has a 35th of it.
-  onDisk(folder, bytes, index, newBlocks):: {
+  onDisk(directory, bytes, index, newBlocks):: {
     'local': {
-      keyLocationMapOnBlockDevice: { file: { path: folder + '/index', sizeBytes: index } },
+      keyLocationMapOnBlockDevice: { file: { path: directory + '/index', sizeBytes: index } },
       keyLocationMapMaximumGetAttempts: 16,
       keyLocationMapMaximumPutAttempts: 64,
       oldBlocks: 8,
       currentBlocks: 24 - newBlocks,
       newBlocks: newBlocks,
       blocksOnBlockDevice: {
-        source: { file: { path: folder + '/blocks', sizeBytes: bytes } },
+        source: { file: { path: directory + '/blocks', sizeBytes: bytes } },
         spareBlocks: 3,
       },
       // So that a restart keeps the cache.
-      persistent: { stateDirectoryPath: folder, minimumEpochInterval: '300s' },
+      persistent: { stateDirectoryPath: directory, minimumEpochInterval: '300s' },
     },
   },
 }

@@ -82,17 +82,17 @@ fn a_cache_that_is_deleted_meanwhile_comes_back_with_its_mode() {
 #[test]
 fn a_file_in_place_of_the_cache_is_named() {
     let place = Place::new();
-    let path = place.folder.path().join("file");
+    let path = place.dir.path().join("file");
     fs::write(&path, b"").expect("written");
     for root in [path.clone(), path.join("below")] {
-        let error = DiskCache::open(&root).expect_err("no folder");
+        let error = DiskCache::open(&root).expect_err("no directory");
         assert!(error.to_string().contains(&*root.to_string_lossy()));
         assert_eq!(error.hints().len(), 1);
     }
 }
 
 #[test]
-fn files_in_place_of_inner_folders_cost_hits_and_nothing_more() {
+fn files_in_place_of_inner_directories_cost_hits_and_nothing_more() {
     let place = Place::new();
     let cache = place.open();
     for name in ["ac", "cas"] {
@@ -100,10 +100,12 @@ fn files_in_place_of_inner_folders_cost_hits_and_nothing_more() {
     }
     assert!(!is_hit(&cache, b"object"));
     let (action, result) = sample(b"object");
-    cache.put_result(&action, &result).expect_err("no folder");
+    cache
+        .put_result(&action, &result)
+        .expect_err("no directory");
     cache
         .put_blob(&digest(b"object"), b"object")
-        .expect_err("no folder");
+        .expect_err("no directory");
     assert_eq!(cache.added_bytes(), 0);
     trim(&place.root(), 0).expect("nothing to do");
 }

@@ -121,13 +121,14 @@ fn links_go_on_while_the_cache_is_trimmed() {
             .iter()
             .all(std::thread::ScopedJoinHandle::is_finished)
         {
-            // The folder itself comes with the first link.
+            // The directory itself comes with the first link.
             if place.root().is_dir() {
                 trim(&place.root(), 100_000).expect("trimmed");
             }
         }
     });
-    // A process that another test forks at this moment holds the trimmer's lock until it becomes a program.
+    // A process that another test forks at this moment holds the trimmer's lock until it becomes a
+    // program.
     while trim(&place.root(), 0).expect("trimmed").is_none() {}
     assert_eq!(usage(&place.root()).expect("counted"), Usage::default());
 }
@@ -135,8 +136,8 @@ fn links_go_on_while_the_cache_is_trimmed() {
 #[test]
 fn trimming_is_due_when_unknown_and_again_when_the_limit_is_passed() {
     let place = Place::new();
-    let state = State::at(&place.folder.path().join("state.db"));
-    let (root, other) = (place.root(), place.folder.path().join("other"));
+    let state = State::at(&place.dir.path().join("state.db"));
+    let (root, other) = (place.root(), place.dir.path().join("other"));
     assert!(!add_debt(&state, &root, 0, 100), "nothing was added");
     assert!(add_debt(&state, &root, 1, 100), "never counted");
     settle_debt(&state, &root, 50);

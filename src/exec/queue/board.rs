@@ -1,7 +1,8 @@
 //! Which jobs wait, which run where, and whose result counts: the facts behind the queue.
 //!
-//! Enters: jobs, and what happens to them, each with its time. Leaves: for each place the jobs that it may take, in the
-//! order of their costs. Pure: no clock, no task, no lock. What to take of them is decided in `choice`.
+//! Enters: jobs, and what happens to them, each with its time. Leaves: for each place the jobs that
+//! it may take, in the order of their costs. Pure: no clock, no task, no lock. What to take of them
+//! is decided in `choice`.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -246,8 +247,8 @@ impl Board {
         true
     }
 
-    /// The job has its result, and whether it is `shared` by all who are equal to it: gives those, or lets each run for
-    /// itself.
+    /// The job has its result, and whether it is `shared` by all who are equal to it: gives those,
+    /// or lets each run for itself.
     pub(super) fn settle(
         &mut self,
         job: &Planned,
@@ -264,8 +265,8 @@ impl Board {
         Vec::new()
     }
 
-    /// `from` has ended without a result and will not try again. What the farm lets go may run here. Gives whether
-    /// somebody else may have the job, or has it.
+    /// `from` has ended without a result and will not try again. What the farm lets go may run
+    /// here. Gives whether somebody else may have the job, or has it.
     pub(super) fn let_go(&mut self, id: JobId, from: Place) -> bool {
         if from == Place::Here {
             self.here.remove(&id);
@@ -301,7 +302,8 @@ impl Board {
         self.closed && self.entries.is_empty() && self.twins.is_empty()
     }
 
-    /// All changes of an entry pass here, so that the pools are always true. `None`: there is no such job any more.
+    /// All changes of an entry pass here, so that the pools are always true. `None`: there is no
+    /// such job any more.
     fn change<T>(&mut self, id: JobId, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
         let mut entry = self.entries.remove(&id)?;
         self.strike(&entry);

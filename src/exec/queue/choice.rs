@@ -2,11 +2,12 @@
 //!
 //! Enters: the board and the time. Leaves: a job, a time to ask again, or nothing.
 //!
-//! The farm begins at the long end: what takes longest must not start last, and a farm has slots enough. This machine
-//! begins at the short end, as far as it can do so and still be done in time if the farm should never answer: that is,
-//! if every job ran here, longest first. So both work towards each other, and neither a slow farm nor a dead one costs
-//! more than to have none. When nothing waits any more, a free slot of either place starts a copy of what the other one
-//! has under way, unless the other is expected to be done first.
+//! The farm begins at the long end: what takes longest must not start last, and a farm has slots
+//! enough. This machine begins at the short end, as far as it can do so and still be done in time
+//! if the farm should never answer: that is, if every job ran here, longest first. So both work
+//! towards each other, and neither a slow farm nor a dead one costs more than to have none. When
+//! nothing waits any more, a free slot of either place starts a copy of what the other one has
+//! under way, unless the other is expected to be done first.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -18,13 +19,16 @@ use super::board::{Board, Pool, Rank, Run};
 use super::place::Place;
 use crate::events::JobId;
 
-/// Jobs that are laid out one by one, per slot of this machine; the shorter ones fill gaps like sand.
+/// Jobs that are laid out one by one, per slot of this machine; the shorter ones fill gaps like
+/// sand.
 const LAID_OUT: usize = 8;
 
-/// When so many of the longest job would fill the slots, the longest jobs go first: the short ones even the end out.
+/// When so many of the longest job would fill the slots, the longest jobs go first: the short ones
+/// even the end out.
 const END: u32 = 6;
 
-/// When so many would, nothing may go before the longest any more, not even what no worker has begun with.
+/// When so many would, nothing may go before the longest any more, not even what no worker has
+/// begun with.
 const VERY_END: u32 = 3;
 
 /// The jobs that a slot of this machine may take, apart from those that are its own.
@@ -93,7 +97,8 @@ impl Board {
         take(shortest)
     }
 
-    /// Lays all jobs out over the slots of this machine, longest first, and looks at what falls to the one that asks.
+    /// Lays all jobs out over the slots of this machine, longest first, and looks at what falls to
+    /// the one that asks.
     fn share(&self, now: Instant) -> Share {
         const MINE: usize = 0;
         let mut sand = self.left_here();
@@ -160,8 +165,9 @@ impl Board {
         next.map_or(Choice::Nothing, Choice::AskAt)
     }
 
-    /// A copy of a job that runs elsewhere, if it is expected to end sooner, or the other is late; or if nothing is known
-    /// yet; or if this machine alone could not be in time any more if it waited until the other is late.
+    /// A copy of a job that runs elsewhere, if it is expected to end sooner, or the other is late;
+    /// or if nothing is known yet; or if this machine alone could not be in time any more if it
+    /// waited until the other is late.
     fn unless_pointless(&self, rank: &Rank, now: Instant) -> Choice {
         let Some(entry) = self.entries.get(&rank.1.0) else {
             return Choice::Nothing;
@@ -192,8 +198,8 @@ impl Board {
         Choice::AskAt(late)
     }
 
-    /// Whether this machine, if it idled until then and the farm were gone, would still be done as early as it could have
-    /// been alone.
+    /// Whether this machine, if it idled until then and the farm were gone, would still be done as
+    /// early as it could have been alone.
     fn has_time_until(&self, then: Instant, now: Instant) -> bool {
         let rate = self.rate_here.known().unwrap_or(1.0);
         let alone = (self.total / self.slots()).max(self.longest).mul_f64(rate);

@@ -1,8 +1,9 @@
 //! The queue of jobs that wait for a slot, here or at the farm.
 //!
-//! Enters: planned jobs, as planning finds them, each with the places where it may run. Leaves: `Turn`s, whenever a slot
-//! asks, until every job has a result. A job may have a turn at both places at once; the first to claim it wins, and the
-//! other is told that it has lost. Which job a slot gets is decided in `choice`.
+//! Enters: planned jobs, as planning finds them, each with the places where it may run. Leaves:
+//! `Turn`s, whenever a slot asks, until every job has a result. A job may have a turn at both
+//! places at once; the first to claim it wins, and the other is told that it has lost. Which job a
+//! slot gets is decided in `choice`.
 
 mod board;
 mod choice;
@@ -88,8 +89,8 @@ impl Queue {
         self.over.cancelled().await;
     }
 
-    /// Comes when there is a turn for `place`, which another slot may take first. `false` when there will be none, because
-    /// no job is left without a result.
+    /// Comes when there is a turn for `place`, which another slot may take first. `false` when
+    /// there will be none, because no job is left without a result.
     pub async fn wait(&self, place: Place) -> bool {
         loop {
             let mut changed = std::pin::pin!(self.looks(place).notified());
@@ -167,8 +168,8 @@ async fn at(then: Option<Instant>) {
 }
 
 impl Turn {
-    /// Whether this place's result is the one that counts. After that the other place is stopped, and nobody else may
-    /// write the job's outputs.
+    /// Whether this place's result is the one that counts. After that the other place is stopped,
+    /// and nobody else may write the job's outputs.
     pub fn claim(&self) -> bool {
         if self.owned.load(Ordering::Relaxed) {
             return true;
@@ -182,8 +183,8 @@ impl Turn {
         claimed
     }
 
-    /// The job has its result. Gives the jobs that wait for it because their action is the same, if the result is
-    /// `shared` by all of that action; if not, each of them runs for itself.
+    /// The job has its result. Gives the jobs that wait for it because their action is the same, if
+    /// the result is `shared` by all of that action; if not, each of them runs for itself.
     #[must_use]
     pub fn settle(&self, shared: bool) -> Vec<Arc<Planned>> {
         let twins = self.queue.board().settle(&self.job, shared, Instant::now());

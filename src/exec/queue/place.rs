@@ -1,6 +1,7 @@
 //! Where jobs run, and where they may.
 //!
-//! Enters: nothing. Leaves: `Place` and `Places`. Why a job may run somewhere is the business of `link`.
+//! Enters: nothing. Leaves: `Place` and `Places`. Why a job may run somewhere is the business of
+//! `link`.
 
 /// Where a job runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

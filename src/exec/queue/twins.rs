@@ -1,7 +1,8 @@
 //! Jobs that wait for the result of an equal one.
 //!
-//! Enters: jobs with the key of their action. Leaves: for each key one job that runs, and the others when that one has its
-//! result. Pure. What becomes of the others, if the result is not theirs too, is the board's business.
+//! Enters: jobs with the key of their action. Leaves: for each key one job that runs, and the
+//! others when that one has its result. Pure. What becomes of the others, if the result is not
+//! theirs too, is the board's business.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
 //! A slot: takes turns until none is left.
 //!
-//! Enters: the queue and a `Runner`, which knows how a job runs at its place. Leaves: every turn's result delivered, or
-//! the first failure that ends the link. Of a turn that is lost nothing remains but a dropped future.
+//! Enters: the queue and a `Runner`, which knows how a job runs at its place. Leaves: every turn's
+//! result delivered, or the first failure that ends the link. Of a turn that is lost nothing
+//! remains but a dropped future.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -26,8 +27,8 @@ pub trait Runner: Sync {
     /// Waits until one turn more may be taken.
     fn permit(&self) -> impl Future<Output = Self::Permit> + Send;
 
-    /// Runs the job of `turn`. To drop the future must stop the job, here and at the farm. Outputs may be written only by
-    /// one who has claimed the turn.
+    /// Runs the job of `turn`. To drop the future must stop the job, here and at the farm. Outputs
+    /// may be written only by one who has claimed the turn.
     ///
     /// # Errors
     /// The link has to fail.

@@ -1,8 +1,9 @@
 //! What becomes of a job that the farm did not do.
 //!
-//! Enters: failures of the client, results that are unsound. Leaves: `Fallen`, which says whether the job may run here,
-//! in words for the user, and whether the farm's cache should get what comes of it. Attempts that are worth repeating as
-//! they are have been repeated by the client; a bad cached result has been executed again before it comes to this.
+//! Enters: failures of the client, results that are unsound. Leaves: `Fallen`, which says whether
+//! the job may run here, in words for the user, and whether the farm's cache should get what comes
+//! of it. Attempts that are worth repeating as they are have been repeated by the client; a bad
+//! cached result has been executed again before it comes to this.
 
 use crate::error::Hinted as _;
 use crate::reapi::{Failure, FailureKind, Rpc};
@@ -23,8 +24,8 @@ pub struct Fallen {
 pub enum Cause {
     /// The farm is a cache only, and does not have it.
     Miss,
-    /// The compiler itself said no: it has to say so here, where its messages name the user's files and the verdict is
-    /// the one that counts.
+    /// The compiler itself said no: it has to say so here, where its messages name the user's files
+    /// and the verdict is the one that counts.
     Compiler,
     /// It left something that is no object.
     Unsound,
@@ -84,7 +85,8 @@ impl Fallen {
         }
     }
 
-    /// The one place that says what a failed call means for its job. `platform` is what was sent with the action.
+    /// The one place that says what a failed call means for its job. `platform` is what was sent
+    /// with the action.
     pub(super) fn from_failure(failure: &Failure, platform: &[(String, String)]) -> Self {
         let (cause, store) = match failure.kind {
             // The client has tried again as often as it may; another job may find the farm alive.
@@ -128,8 +130,8 @@ impl Fallen {
     }
 }
 
-/// Servers refuse a platform that no worker has; one that has just started waits for workers and says so as if it were
-/// a passing trouble.
+/// Servers refuse a platform that no worker has; one that has just started waits for workers and
+/// says so as if it were a passing trouble.
 fn concerns_platform(failure: &Failure) -> bool {
     let message = failure.message.to_ascii_lowercase();
     let speaks_of_it = ["platform", "worker", "propert"]

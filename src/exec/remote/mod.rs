@@ -1,8 +1,9 @@
 //! Runs jobs on a farm.
 //!
-//! Enters: a planned job. Leaves: its outputs, checked, out of the farm's action cache or made by a worker; or `Fallen`,
-//! the reason why this machine has to see to it. A result that is bad is executed again, without the cache, before it
-//! comes to that. What a failure means is said in `fallen`; who else runs the job is `link`'s business.
+//! Enters: a planned job. Leaves: its outputs, checked, out of the farm's action cache or made by a
+//! worker; or `Fallen`, the reason why this machine has to see to it. A result that is bad is
+//! executed again, without the cache, before it comes to that. What a failure means is said in
+//! `fallen`; who else runs the job is `link`'s business.
 
 mod fallen;
 mod prepared;
@@ -26,15 +27,15 @@ use turn::{Found, Turn};
 
 use super::{Compiled, Hermetic, Planned, PlannedForm};
 use crate::action::toolchain_tree::ToolchainTree;
-use crate::action::{Action, Terms};
+use crate::action::{Action, ActionTemplate};
 use crate::digest::{Digest, DigestFunction};
 use crate::events::{Event, Events};
 use crate::hash_cache::HashCache;
-use crate::reapi::{About, Client, Failure, OutputStyle};
+use crate::reapi::{Client, Failure, OutputStyle, RequestContext};
 use crate::task::spawn_blocking;
 
-/// Jobs that are to be on their way when so many `executions` are to be under way: the others are looked up, sent or
-/// fetched meanwhile.
+/// Jobs that are to be on their way when so many `executions` are to be under way: the others are
+/// looked up, sent or fetched meanwhile.
 #[must_use]
 pub fn on_their_way(executions: NonZeroUsize) -> usize {
     executions.get() + executions.get().div_ceil(2)
@@ -49,7 +50,7 @@ pub struct Shared {
     /// By SHA256. Without files for a compiler that is on the workers already.
     pub toolchain: Arc<ToolchainTree>,
     /// Digest function and output fields are the farm's to say.
-    pub terms: Terms,
+    pub template: ActionTemplate,
     /// Executions under way there at a time.
     pub jobs: NonZeroUsize,
     /// Take results from the action cache.
@@ -71,7 +72,7 @@ impl Shared {
 pub struct RemoteExecutor {
     shared: Shared,
     client: Client,
-    terms: Terms,
+    template: ActionTemplate,
     toolchain: FarmToolchain,
     room: Arc<Room>,
     /// Actions that are made at a time: that keeps processors busy, and takes memory.
@@ -79,20 +80,21 @@ pub struct RemoteExecutor {
 }
 
 impl RemoteExecutor {
-    /// Blocks while the toolchain is digested, if the farm wants digests that the disk cache has not.
+    /// Blocks while the toolchain is digested, if the farm wants digests that the disk cache has
+    /// not.
     ///
     /// # Errors
     /// A file of the toolchain cannot be read.
     pub fn new(client: Client, shared: Shared) -> std::io::Result<Self> {
         let function = client.digest_function();
-        let terms = Terms {
+        let template = ActionTemplate {
             function,
             old_outputs: client.output_style() == OutputStyle::Files,
-            ..shared.terms.clone()
+            ..shared.template.clone()
         };
         Ok(Self {
             toolchain: FarmToolchain::new(&shared.toolchain, function, &shared.hash_cache)?,
-            terms,
+            template,
             client,
             room: Room::new(shared.jobs),
             making: Semaphore::new(available_parallelism().map_or(1, NonZeroUsize::get)),
@@ -105,7 +107,8 @@ impl RemoteExecutor {
         self.client.capabilities().can_execute
     }
 
-    /// Ends what the link left on the farm, in a few seconds at most, or in `patience`, and reports what was transferred.
+    /// Ends what the link left on the farm, in a few seconds at most, or in `patience`, and reports
+    /// what was transferred.
     pub async fn close(&self, patience: Option<Duration>) {
         match patience {
             Some(patience) => self.client.close_within(patience).await,
@@ -113,8 +116,8 @@ impl RemoteExecutor {
         }
     }
 
-    /// Finds or makes the outputs of `job`. `executing` hears when a worker begins with it, as far as the farm tells.
-    /// Dropping the future cancels the execution as far as the farm can.
+    /// Finds or makes the outputs of `job`. `executing` hears when a worker begins with it, as far
+    /// as the farm tells. Dropping the future cancels the execution as far as the farm can.
     ///
     /// # Errors
     /// Why there are none.
@@ -126,7 +129,8 @@ impl RemoteExecutor {
         let PlannedForm::Hermetic(hermetic) = &job.form else {
             return Err(Fallen::miss());
         };
-        // Jobs come with the longest first: as long as there is room, none that is sent sooner takes it from those.
+        // Jobs come with the longest first: as long as there is room, none that is sent sooner
+        // takes it from those.
         let kept = self.executes().then(|| self.room.keep()).flatten();
         // Most of the action is made only if it has to be sent.
         let mut prepared = None;
@@ -143,7 +147,7 @@ impl RemoteExecutor {
             job,
             hermetic,
             action: key,
-            about: about(job, key),
+            context: request_context(job, key),
             executing,
         };
         let mut skip_cache = !self.shared.accept_cached;
@@ -166,7 +170,8 @@ impl RemoteExecutor {
         turn.execute(kept, skip_cache).await
     }
 
-    /// Digests on a thread that may block: shards are large, and another digest function reads files.
+    /// Digests on a thread that may block: shards are large, and another digest function reads
+    /// files.
     async fn prepare(self: &Arc<Self>, job: &Arc<Planned>) -> Result<Action, Fallen> {
         let _turn = self.making.acquire().await;
         let (executor, planned) = (Arc::clone(self), Arc::clone(job));
@@ -177,25 +182,26 @@ impl RemoteExecutor {
         built.await
     }
 
-    /// The digest of the job's action on this farm, where the digests that the disk cache's key is made of are the farm's
-    /// too.
+    /// The digest of the job's action on this farm, where the digests that the disk cache's key is
+    /// made of are the farm's too.
     fn key(&self, hermetic: &Hermetic) -> Option<Digest> {
-        let same = self.terms.function == DigestFunction::Sha256 && self.shared.toolchain_is_ours();
-        same.then(|| hermetic.action.digest_under(&self.terms, &hermetic.job))
+        let same =
+            self.template.function == DigestFunction::Sha256 && self.shared.toolchain_is_ours();
+        same.then(|| hermetic.action.digest_under(&self.template, &hermetic.job))
     }
 
     fn action(&self, hermetic: &Hermetic) -> Result<Action, String> {
         let tree = &self.toolchain.tree;
-        prepared::action(&self.terms, tree, hermetic, &self.shared.hash_cache)
+        prepared::action(&self.template, tree, hermetic, &self.shared.hash_cache)
     }
 
     fn fallen(&self, failure: &Failure) -> Fallen {
-        Fallen::from_failure(failure, &self.terms.platform)
+        Fallen::from_failure(failure, &self.template.platform)
     }
 }
 
-fn about(job: &Planned, action: Digest) -> About {
-    About {
+fn request_context(job: &Planned, action: Digest) -> RequestContext {
+    RequestContext {
         action: Some(action),
         mnemonic: Some(MNEMONIC.into()),
         target: Some(job.module.as_str().into()),

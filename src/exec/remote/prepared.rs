@@ -1,15 +1,15 @@
 //! A job as this farm wants it.
 //!
-//! Enters: a hermetic job, whose digests are by SHA256. Leaves: the action with the farm's digest function, output
-//! fields and platform, and the blobs behind it. Made when the job's turn comes and again if the farm loses blobs, so
-//! that no directories of waiting jobs are held.
+//! Enters: a hermetic job, whose digests are by SHA256. Leaves: the action with the farm's digest
+//! function, output fields and platform, and the blobs behind it. Made when the job's turn comes
+//! and again if the farm loses blobs, so that no directories of waiting jobs are held.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use super::RemoteExecutor;
 use crate::action::toolchain_tree::{ToolFile, ToolchainTree};
-use crate::action::{Action, Source, Terms};
+use crate::action::{Action, ActionTemplate, Source};
 use crate::digest::{Digest, DigestFunction};
 use crate::exec::{Hermetic, Planned, PlannedForm};
 use crate::hash_cache::HashCache;
@@ -23,7 +23,8 @@ pub(super) struct FarmToolchain {
 }
 
 impl FarmToolchain {
-    /// `tree` is by SHA256; for another function its files are read once more, or found in the hash cache.
+    /// `tree` is by SHA256; for another function its files are read once more, or found in the hash
+    /// cache.
     pub(super) fn new(
         tree: &Arc<ToolchainTree>,
         function: DigestFunction,
@@ -76,16 +77,16 @@ fn digested_anew(
 /// # Errors
 /// An input is no longer what was hashed for the disk cache's key.
 pub(super) fn action(
-    terms: &Terms,
+    template: &ActionTemplate,
     toolchain: &ToolchainTree,
     hermetic: &Hermetic,
     hash_cache: &HashCache,
 ) -> Result<Action, String> {
-    let digests = match terms.function {
+    let digests = match template.function {
         DigestFunction::Sha256 => known_digests(hermetic),
         function @ DigestFunction::Blake3 => digests(hermetic, function, hash_cache)?,
     };
-    Ok(Action::new(terms, toolchain, &hermetic.job, &digests))
+    Ok(Action::new(template, toolchain, &hermetic.job, &digests))
 }
 
 /// An action lists its inputs in the order of the job's files; the shard is the last.
@@ -117,7 +118,8 @@ fn digests(
         .collect()
 }
 
-/// All blobs of `action` but the toolchain's. Inputs first: an action is worth nothing without them.
+/// All blobs of `action` but the toolchain's. Inputs first: an action is worth nothing without
+/// them.
 pub(super) fn blobs(action: &Action) -> Vec<Blob> {
     let inputs = action.inputs.iter().map(|input| match &input.source {
         Source::File(path) => Blob::from_file(input.digest, path.as_path()),
@@ -140,7 +142,8 @@ impl Closure for JobClosure {
     fn blobs(&self) -> Vec<Blob> {
         let mut all = self.executor.toolchain.blobs.clone();
         if let PlannedForm::Hermetic(hermetic) = &self.job.form
-            // Inputs that changed meanwhile cannot be sent again; the farm will miss them once more.
+            // Inputs that changed meanwhile cannot be sent again; the farm will miss them once
+            // more.
             && let Ok(action) = self.executor.action(hermetic)
         {
             all.extend(blobs(&action));

@@ -1,8 +1,9 @@
 //! Room for so many executions at a time; whoever waits with the longest job is let in first.
 //!
-//! Enters: jobs that are ready to be executed. Leaves: a `Place` for each in turn, given back when it is dropped. Only
-//! executions take room: while some jobs run, others are looked up, sent and fetched, so that the farm's workers do not
-//! wait for that. How many jobs are on their way in all is the business of `link`.
+//! Enters: jobs that are ready to be executed. Leaves: a `Place` for each in turn, given back when
+//! it is dropped. Only executions take room: while some jobs run, others are looked up, sent and
+//! fetched, so that the farm's workers do not wait for that. How many jobs are on their way in all
+//! is the business of `link`.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -65,7 +66,8 @@ impl Room {
         None
     }
 
-    /// Of those who have left, nothing but their letter is here; a place that crosses with one comes back by its drop.
+    /// Of those who have left, nothing but their letter is here; a place that crosses with one
+    /// comes back by its drop.
     fn leave(self: Arc<Self>) {
         loop {
             let mut state = self.state();

@@ -1,11 +1,12 @@
 //! Gives the farm's action cache what this machine has compiled.
 //!
-//! Enters: a job and its good local result. Leaves: outputs, Command and Action in the CAS and an entry that names them,
-//! as a worker would have left it. A farm that does not want it costs the link nothing but the attempt.
+//! Enters: a job and its good local result. Leaves: outputs, Command and Action in the CAS and an
+//! entry that names them, as a worker would have left it. A farm that does not want it costs the
+//! link nothing but the attempt.
 
 use bytes::Bytes;
 
-use super::{RemoteExecutor, about};
+use super::{RemoteExecutor, request_context};
 use crate::events::Origin;
 use crate::exec::{Compiled, Hermetic, Planned, PlannedForm};
 use crate::pb::reapi::{ActionResult, ExecutedActionMetadata, OutputFile};
@@ -41,14 +42,16 @@ impl RemoteExecutor {
         }
         self.client.ensure_uploaded(&blobs).await?;
         let key = action.digest();
-        let about = about(job, key);
-        self.client.update_action_result(&key, result, &about).await
+        let context = request_context(job, key);
+        self.client
+            .update_action_result(&key, result, &context)
+            .await
     }
 
     fn result(&self, hermetic: &Hermetic, compiled: &Compiled) -> (ActionResult, Vec<Blob>) {
         let mut blobs = Vec::new();
         let mut add = |contents: &Bytes| {
-            let digest = self.terms.function.digest(contents);
+            let digest = self.template.function.digest(contents);
             blobs.push(Blob::from_bytes(digest, contents.clone()));
             Some(digest.to_pb())
         };

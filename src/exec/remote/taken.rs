@@ -1,7 +1,7 @@
 //! From a server's `ActionResult` to outputs that may be given to the linker.
 //!
-//! Enters: a result, from the action cache or from an execution. Leaves: the declared outputs, fetched, verified and of
-//! the right kind; or in which way the result is none.
+//! Enters: a result, from the action cache or from an execution. Leaves: the declared outputs,
+//! fetched, verified and of the right kind; or in which way the result is none.
 
 use bytes::Bytes;
 
@@ -9,9 +9,10 @@ use super::RemoteExecutor;
 use crate::action::canonical::CanonicalJob;
 use crate::exec::{UnsoundResult, check_result};
 use crate::pb::reapi::ActionResult;
-use crate::reapi::{About, Failure, FailureKind, Printed, declared_outputs, stderr};
+use crate::reapi::{Failure, FailureKind, Printed, RequestContext, declared_outputs, stderr};
 
-/// No object and no messages are that large; a server that says otherwise does not get the memory for it.
+/// No object and no messages are that large; a server that says otherwise does not get the memory
+/// for it.
 const LARGEST_OUTPUT: u64 = 2 << 30;
 const LARGEST_STDERR: u64 = 64 << 20;
 
@@ -40,13 +41,13 @@ impl RemoteExecutor {
         &self,
         job: &CanonicalJob,
         result: &ActionResult,
-        about: &About,
+        context: &RequestContext,
     ) -> Result<Taken, Refusal> {
-        let stderr = self.printed(&stderr(result), about).await?;
+        let stderr = self.printed(&stderr(result), context).await?;
         if result.exit_code != 0 {
             return Err(Refusal::Exit(result.exit_code, stderr));
         }
-        let mut outputs = self.outputs(job, result, about).await?;
+        let mut outputs = self.outputs(job, result, context).await?;
         check_result(job, 0, &stderr, &outputs)
             .map_err(|unsound: UnsoundResult| Refusal::Bad(unsound.to_string()))?;
         Ok(Taken {
@@ -59,10 +60,11 @@ impl RemoteExecutor {
         &self,
         job: &CanonicalJob,
         result: &ActionResult,
-        about: &About,
+        context: &RequestContext,
     ) -> Result<Vec<Option<Bytes>>, Refusal> {
         let declared: Vec<String> = paths(job);
-        // The digests may be those of an execution or of a cached result: the message alone says what is wrong.
+        // The digests may be those of an execution or of a cached result: the message alone says
+        // what is wrong.
         let mut found =
             declared_outputs(result, &declared).map_err(|failure| Refusal::Bad(failure.message))?;
         for output in &found {
@@ -70,7 +72,7 @@ impl RemoteExecutor {
         }
         let fetches = found.iter_mut().map(|output| {
             self.client
-                .fetch(&output.digest, output.inline.take(), about)
+                .fetch(&output.digest, output.inline.take(), context)
         });
         let contents = futures_util::future::try_join_all(fetches)
             .await
@@ -83,11 +85,11 @@ impl RemoteExecutor {
         Ok(outputs)
     }
 
-    async fn printed(&self, printed: &Printed, about: &About) -> Result<Bytes, Refusal> {
+    async fn printed(&self, printed: &Printed, context: &RequestContext) -> Result<Bytes, Refusal> {
         if let Some(digest) = &printed.digest {
             check_size("stderr", digest.size, LARGEST_STDERR)?;
         }
-        self.client.printed(printed, about).await.map_err(refusal)
+        self.client.printed(printed, context).await.map_err(refusal)
     }
 }
 
@@ -106,7 +108,8 @@ fn check_size(what: &str, size: u64, limit: u64) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A blob that is gone or wrong spoils the result that names it; all else spoils nothing but this attempt.
+/// A blob that is gone or wrong spoils the result that names it; all else spoils nothing but this
+/// attempt.
 fn refusal(failure: Failure) -> Refusal {
     match failure.kind {
         FailureKind::NotFound | FailureKind::Corrupt => Refusal::Bad(failure.to_string()),

@@ -1,7 +1,7 @@
 //! One job on its way through the farm: look up, upload, execute, fetch.
 //!
-//! Enters: a job and its action. Leaves: its result, or why there is none. A cached result that is bad is executed again
-//! past the cache, so that the farm replaces it.
+//! Enters: a job and its action. Leaves: its result, or why there is none. A cached result that is
+//! bad is executed again past the cache, so that the farm replaces it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::digest::Digest;
 use crate::events::{self, Event, Origin};
 use crate::exec::{Compiled, Hermetic, Planned};
 use crate::pb::reapi::ActionResult;
-use crate::reapi::{About, ExecuteJob, Executed, Failure, Stage};
+use crate::reapi::{ExecuteJob, Executed, Failure, RequestContext, Stage};
 
 /// Lines of a worker's compiler that a message repeats.
 const QUOTED_LINES: usize = 20;
@@ -34,7 +34,7 @@ pub(super) struct Turn<'a> {
     pub(super) job: &'a Arc<Planned>,
     pub(super) hermetic: &'a Hermetic,
     pub(super) action: Digest,
-    pub(super) about: About,
+    pub(super) context: RequestContext,
     /// Hears when a worker begins with the job.
     pub(super) executing: &'a (dyn Fn() + Send + Sync),
 }
@@ -44,7 +44,7 @@ impl Turn<'_> {
         let inline = paths(&self.hermetic.job);
         let client = &self.executor.client;
         let found = client
-            .action_result(&self.action, &inline, &self.about)
+            .action_result(&self.action, &inline, &self.context)
             .await;
         let Some(result) = found.map_err(|failure| self.executor.fallen(&failure))? else {
             return Ok(Found::Nothing);
@@ -139,7 +139,7 @@ impl Turn<'_> {
                 job: Arc::clone(self.job),
             }),
             inline_outputs: paths(&self.hermetic.job),
-            about: self.about.clone(),
+            context: self.context.clone(),
         };
         let progress = |stage| {
             if stage == Stage::Executing {
@@ -151,7 +151,7 @@ impl Turn<'_> {
 
     async fn take(&self, result: &ActionResult) -> Result<Taken, Refusal> {
         self.executor
-            .take(&self.hermetic.job, result, &self.about)
+            .take(&self.hermetic.job, result, &self.context)
             .await
     }
 

@@ -1,7 +1,8 @@
 //! The digest of a file that may be a module, as a link will look for it.
 //!
-//! Enters: a path. Leaves: the digest by the farm's function, with what a link wants to know of a module in the hash cache; or
-//! why no link hands such a file to its backends. What is no bitcode is told by its first bytes.
+//! Enters: a path. Leaves: the digest by the farm's function, with what a link wants to know of a
+//! module in the hash cache; or why no link hands such a file to its backends. What is no bitcode
+//! is told by its first bytes.
 
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -27,7 +28,8 @@ pub(super) enum NoModule {
     NotThin,
 }
 
-/// Reads no more of what is no bitcode than its beginning. The inner error says why it is no module.
+/// Reads no more of what is no bitcode than its beginning. The inner error says why it is no
+/// module.
 pub(super) fn hash(
     hash_cache: &HashCache,
     file: &Path,

@@ -1,6 +1,7 @@
 //! The compiler that links would use, with all that it loads, and the linker beside it.
 //!
-//! Enters: a name or a path, the options of a link. Leaves: findings, and a `Pair` if a trial can be made with it.
+//! Enters: a name or a path, the options of a link. Leaves: findings, and a `Pair` if a trial can
+//! be made with it.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -42,12 +43,12 @@ pub(super) fn section(
 
 /// `clang`, or the newest that has its release in its name.
 fn default_compiler(options: &Options) -> PathBuf {
-    let folders = variable(options, "PATH").unwrap_or_default().as_bytes();
-    let folders = folders.split(|byte| *byte == b':');
-    let folders: Vec<_> = folders
+    let dirs = variable(options, "PATH").unwrap_or_default().as_bytes();
+    let dirs = dirs.split(|byte| *byte == b':');
+    let dirs: Vec<_> = dirs
         .map(|f| Path::new(std::ffi::OsStr::from_bytes(f)))
         .collect();
-    let there = |name: &&&str| folders.iter().any(|folder| folder.join(name).is_file());
+    let there = |name: &&&str| dirs.iter().any(|dir| dir.join(name).is_file());
     PathBuf::from(NAMES.iter().find(there).unwrap_or(&NAMES[0]))
 }
 
@@ -130,7 +131,7 @@ fn files(tools: &Tools, options: &Options) -> Finding {
     let files = &tools.tree().files;
     let bytes: u64 = files.iter().map(|file| file.identity.size).sum();
     let from = match source {
-        Some(ToolchainSource::Folder(folder)) => format!(", out of `{}`", folder.display()),
+        Some(ToolchainSource::Dir(dir)) => format!(", out of `{}`", dir.display()),
         _ => String::new(),
     };
     Finding::good(format!(

@@ -1,6 +1,7 @@
 //! What this machine has for local runs and caching.
 //!
-//! Enters: the options of a link. Leaves: findings about the sandbox, the disk cache and the folders that relto writes.
+//! Enters: the options of a link. Leaves: findings about the sandbox, the disk cache and the
+//! directories that relto writes.
 
 use std::path::Path;
 
@@ -16,24 +17,24 @@ pub(super) fn section(options: &Options) -> Section {
     findings.push(match &options.disk_cache {
         None => Finding::warning(
             "there is no disk cache: every link compiles anew what the farm does not have",
-            "`disk_cache` names its folder",
+            "`disk_cache` names its directory",
         ),
-        Some(folder) => disk_cache(folder, options.disk_cache_max_size)
+        Some(dir) => disk_cache(dir, options.disk_cache_max_size)
             .unwrap_or_else(|error| Finding::of(Grade::Warning, &error)),
     });
-    if options.state_folder.is_none() {
+    if options.state_dir.is_none() {
         findings.push(Finding::warning(
-            "nothing is remembered between links: there is no home folder",
+            "nothing is remembered between links: there is no home directory",
             "set `HOME` or `XDG_CACHE_HOME`",
         ));
     }
     if let Err(error) = tempfile::tempdir_in(&options.scratch_parent) {
         findings.push(Finding::bad(
             format!(
-                "cannot make a folder in `{}`: {error}",
+                "cannot make a directory in `{}`: {error}",
                 options.scratch_parent.display()
             ),
-            "let `TMPDIR` name a folder of yours",
+            "let `TMPDIR` name a directory of yours",
         ));
     }
     Section::new("This machine", findings)
@@ -52,16 +53,16 @@ fn sandbox(support: Support) -> Finding {
     }
 }
 
-fn disk_cache(folder: &Path, max_size: Option<u64>) -> Result<Finding, CacheError> {
-    let cache = DiskCache::open(folder)?;
+fn disk_cache(dir: &Path, max_size: Option<u64>) -> Result<Finding, CacheError> {
+    let cache = DiskCache::open(dir)?;
     cache.check_writable()?;
-    let usage = cache::usage(folder)?;
+    let usage = cache::usage(dir)?;
     let limit = max_size.map_or("no limit".to_owned(), |limit| {
         format!("of {} at most", HumanBytes(limit))
     });
     let text = format!(
         "disk cache `{}` can be written: {} results, {} {limit}",
-        folder.display(),
+        dir.display(),
         usage.results,
         HumanBytes(usage.bytes)
     );

@@ -1,8 +1,9 @@
 //! Whether a link with these options would work here, and what to change.
 //!
-//! Enters: the options of a link, and perhaps a compiler. Leaves: `Section`s of `Finding`s, told one after the other as
-//! they are known. What is found is seen, not guessed: the toolchain is the one that a link would send, the farm is
-//! asked, and a trial job runs through the same engine as any link. Nobody's objects are touched.
+//! Enters: the options of a link, and perhaps a compiler. Leaves: `Section`s of `Finding`s, told
+//! one after the other as they are known. What is found is seen, not guessed: the toolchain is the
+//! one that a link would send, the farm is asked, and a trial job runs through the same engine as
+//! any link. Nobody's objects are touched.
 
 mod compiler;
 mod machine;
@@ -90,8 +91,8 @@ impl Section {
     }
 }
 
-/// Looks at everything, and gives each section to `tell` when it is complete. `compiler` is a path or a name; without
-/// one it is the `clang` of `PATH`. Gives back the worst of all findings.
+/// Looks at everything, and gives each section to `tell` when it is complete. `compiler` is a path
+/// or a name; without one it is the `clang` of `PATH`. Gives back the worst of all findings.
 pub async fn examine(
     compiler: Option<&Path>,
     options: &Options,

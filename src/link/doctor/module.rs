@@ -1,8 +1,8 @@
 //! The modules of a trial: two small functions, one of which is imported into the other.
 //!
-//! Enters: a compiler, a folder. Leaves: bitcode, an index shard of lld's own making, the job that lld would write, and
-//! the object that the compiler makes of it in place. Everything is compiled by the user's own programs, so what is wrong
-//! with those comes out here.
+//! Enters: a compiler, a directory. Leaves: bitcode, an index shard of lld's own making, the job
+//! that lld would write, and the object that the compiler makes of it in place. Everything is
+//! compiled by the user's own programs, so what is wrong with those comes out here.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,13 +25,13 @@ pub(super) struct Trial {
 }
 
 impl Trial {
-    pub(super) fn make(clang: &Path, folder: &Path) -> Result<Self, Finding> {
-        let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    pub(super) fn make(clang: &Path, dir: &Path) -> Result<Self, Finding> {
+        let path = |name: &str| dir.join(name).to_string_lossy().into_owned();
         for (name, text) in [("trial.c", TRIAL), ("helper.c", HELPER)] {
-            fs::write(folder.join(name), text)
+            fs::write(dir.join(name), text)
                 .map_err(|error| Finding::bad(error.to_string(), "is the disk full?"))?;
         }
-        let compiler = Compiler { clang, folder };
+        let compiler = Compiler { clang, dir };
         compiler.run(&["-O2", "-flto=thin", "-c", "trial.c", "helper.c"])?;
         let (module, helper) = (path("trial.o"), path("helper.o"));
         let index_only = [
@@ -89,7 +89,7 @@ impl Trial {
             ),
             (Err(error), _) | (_, Err(error)) => Finding::bad(
                 error.to_string(),
-                "does something clean up the temporary folder?",
+                "does something clean up the temporary directory?",
             ),
         }
     }
@@ -114,13 +114,13 @@ fn inputs(module: &str, index: &str) -> Result<Vec<String>, Finding> {
 
 struct Compiler<'a> {
     clang: &'a Path,
-    folder: &'a Path,
+    dir: &'a Path,
 }
 
 impl Compiler<'_> {
     fn run(&self, arguments: &[&str]) -> Result<(), Finding> {
         let ended = Command::new(self.clang)
-            .current_dir(self.folder)
+            .current_dir(self.dir)
             .args(arguments)
             .output();
         let command = format!("`{} {}`", self.clang.display(), arguments.join(" "));

@@ -1,9 +1,10 @@
 //! A trial: one real ThinLTO backend job, through the same engine as any link.
 //!
-//! Enters: a compiler and its linker, the options of a link, whether the farm answers. Leaves: findings: where the job
-//! ran, how long it took, whether the object is the one that the compiler writes in place, whether it is found again.
-//! Its modules are made here and its salt is new each time, so that no cache has the result; no setting of the link is
-//! changed but what would hide a failure: the fallback, and the disk cache.
+//! Enters: a compiler and its linker, the options of a link, whether the farm answers. Leaves:
+//! findings: where the job ran, how long it took, whether the object is the one that the compiler
+//! writes in place, whether it is found again. Its modules are made here and its salt is new each
+//! time, so that no cache has the result; no setting of the link is changed but what would hide a
+//! failure: the fallback, and the disk cache.
 
 use std::path::Path;
 use std::sync::mpsc::Receiver;
@@ -44,11 +45,12 @@ async fn findings(
     options: &Options,
     farm_answers: bool,
 ) -> Result<Vec<Finding>, Finding> {
-    let folder = Scratch::create(&Relto::itself(), &options.scratch_parent)
-        .map_err(|error| Finding::bad(error.to_string(), "let `TMPDIR` name a folder of yours"))?;
-    let trial = Trial::make(&pair.clang, folder.path())?;
+    let dir = Scratch::create(&Relto::itself(), &options.scratch_parent).map_err(|error| {
+        Finding::bad(error.to_string(), "let `TMPDIR` name a directory of yours")
+    })?;
+    let trial = Trial::make(&pair.clang, dir.path())?;
     let grade = options.farm.as_ref().map(without_farm);
-    let mut options = for_trial(options, folder.path());
+    let mut options = for_trial(options, dir.path());
     let mut findings = Vec::new();
     if let (Some(farm), Some(grade)) = (&options.farm, grade) {
         let good = farm_answers && at_farm(&trial, &options, farm, grade, &mut findings).await;
@@ -61,11 +63,12 @@ async fn findings(
     Ok(findings)
 }
 
-/// Nothing is taken from the disk cache, nothing is hidden by this machine's help, and `relto stats` hears nothing of it.
-fn for_trial(options: &Options, folder: &Path) -> Options {
+/// Nothing is taken from the disk cache, nothing is hidden by this machine's help, and `relto
+/// stats` hears nothing of it.
+fn for_trial(options: &Options, dir: &Path) -> Options {
     let mut options = options.clone();
     options.disk_cache = None;
-    options.state_folder = Some(folder.to_owned());
+    options.state_dir = Some(dir.to_owned());
     options.salt = format!("{} doctor {}", options.salt, uuid::Uuid::new_v4());
     if let Some(farm) = &mut options.farm {
         farm.local_fallback = false;
@@ -74,7 +77,8 @@ fn for_trial(options: &Options, folder: &Path) -> Options {
     options
 }
 
-/// Runs the job with the farm, then once more to see whether it is remembered there. Whether it was done.
+/// Runs the job with the farm, then once more to see whether it is remembered there. Whether it was
+/// done.
 async fn at_farm(
     trial: &Trial,
     options: &Options,

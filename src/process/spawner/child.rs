@@ -1,7 +1,7 @@
 //! One running child: its group, its pipes and its end.
 //!
-//! Enters: a child that was just started, as leader of its own process group. Leaves: how it ended and what it printed;
-//! or nothing but a killed group, when the owner has lost interest.
+//! Enters: a child that was just started, as leader of its own process group. Leaves: how it ended
+//! and what it printed; or nothing but a killed group, when the owner has lost interest.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -24,8 +24,8 @@ use super::{Order, kill_group};
 use crate::process::capture::Captured;
 use crate::process::memory;
 
-/// How long output is read on after the child and its group have ended. Only a descendant that left the group can hold
-/// a pipe open for longer.
+/// How long output is read on after the child and its group have ended. Only a descendant that left
+/// the group can hold a pipe open for longer.
 const OUTPUT_GRACE: Duration = Duration::from_secs(1);
 /// How long a killed child is waited for before it is left to the spawning thread.
 const KILL_GRACE: Duration = Duration::from_secs(5);
@@ -71,8 +71,8 @@ impl Running {
 
     /// Waits for the end. `None` if it was cancelled; then the group is dead.
     ///
-    /// The group is killed between the end of its leader and the reaping, while its number cannot belong to anybody
-    /// else.
+    /// The group is killed between the end of its leader and the reaping, while its number cannot
+    /// belong to anybody else.
     pub(super) async fn watch(
         mut self,
         pipes: Pipes,
@@ -163,13 +163,14 @@ async fn read(pipe: Option<OwnedFd>, captured: &mut Captured) {
     }
 }
 
-/// Tells when children end. Every child's watch looks at its own child then: signals of several ends may come as one.
+/// Tells when children end. Every child's watch looks at its own child then: signals of several
+/// ends may come as one.
 #[derive(Debug)]
 pub(super) struct Ends(Signal);
 
 impl Ends {
-    /// To be called before the child is started: a relto that inherited the wish to ignore its children's ends must
-    /// take it back first, or the kernel reaps them itself.
+    /// To be called before the child is started: a relto that inherited the wish to ignore its
+    /// children's ends must take it back first, or the kernel reaps them itself.
     pub(super) fn listen() -> io::Result<Self> {
         signal(SignalKind::child()).map(Self)
     }

@@ -9,7 +9,7 @@ use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
 use super::super::fixture::{Fake, able, connect_to};
-use super::super::{About, Client, FailureKind};
+use super::super::{Client, FailureKind, RequestContext};
 use super::*;
 use crate::digest::DigestFunction;
 use crate::error::Rendered;
@@ -111,7 +111,9 @@ async fn each_role_has_its_address_and_its_headers() {
     };
     let client = try_connect(&options).await.expect("connected");
     let action = DigestFunction::Sha256.digest(b"action");
-    let found = client.action_result(&action, &[], &About::default()).await;
+    let found = client
+        .action_result(&action, &[], &RequestContext::default())
+        .await;
     assert!(found.expect("an answer").is_none());
     for (server, method, present, absent) in [
         (&cache, "capabilities", "x-cache", "x-exec"),
@@ -134,8 +136,8 @@ async fn each_role_has_its_address_and_its_headers() {
 
 #[tokio::test]
 async fn a_unix_socket_is_an_address() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("farm.sock");
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("farm.sock");
     let listener = tokio::net::UnixListener::bind(&path).expect("bound");
     let incoming = futures_util::stream::poll_fn(move |cx| {
         listener
@@ -165,7 +167,7 @@ struct Certificates {
     server: Identity,
 }
 
-fn certificates(folder: &Path) -> Certificates {
+fn certificates(dir: &Path) -> Certificates {
     let key = || KeyPair::generate().expect("a key");
     let mut params = CertificateParams::default();
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -179,9 +181,9 @@ fn certificates(folder: &Path) -> Certificates {
     };
     let (pem, key) = signed(&["localhost"]);
     let (client_pem, client_key) = signed(&["user"]);
-    fs::write(folder.join("ca.pem"), ca.pem()).expect("written");
-    fs::write(folder.join("client.pem"), client_pem).expect("written");
-    fs::write(folder.join("client.key"), client_key).expect("written");
+    fs::write(dir.join("ca.pem"), ca.pem()).expect("written");
+    fs::write(dir.join("client.pem"), client_pem).expect("written");
+    fs::write(dir.join("client.key"), client_key).expect("written");
     Certificates {
         ca: ca.pem(),
         server: Identity::from_pem(pem, key),
@@ -190,9 +192,10 @@ fn certificates(folder: &Path) -> Certificates {
 
 #[tokio::test]
 async fn tls_needs_the_right_authority_and_the_servers_wish_for_a_client_certificate_is_met() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let made = certificates(folder.path());
-    // The tests' own TLS library brings a second provider, between which the server would not choose.
+    let dir = tempfile::tempdir().expect("a directory");
+    let made = certificates(dir.path());
+    // The tests' own TLS library brings a second provider, between which the server would not
+    // choose.
     let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
     let tls = ServerTlsConfig::new()
         .identity(made.server)
@@ -202,7 +205,7 @@ async fn tls_needs_the_right_authority_and_the_servers_wish_for_a_client_certifi
         executor: Some(format!("grpcs://localhost:{}", address.port())),
         ..ClientOptions::default()
     };
-    let file = |name: &str| Some(folder.path().join(name));
+    let file = |name: &str| Some(dir.path().join(name));
     let stranger = try_connect(&options)
         .await
         .expect_err("an unknown authority");

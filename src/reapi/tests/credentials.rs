@@ -6,9 +6,9 @@ use fs_err as fs;
 use super::*;
 
 /// A helper that keeps what it was asked in `asked` and then runs `script`.
-fn helper(folder: &Path, script: &str) -> PathBuf {
-    let path = folder.join("helper");
-    let asked = folder.join("asked").display().to_string();
+fn helper(dir: &Path, script: &str) -> PathBuf {
+    let path = dir.join("helper");
+    let asked = dir.join("asked").display().to_string();
     let text = format!("#!/bin/sh\n(echo \"$1\"; cat; echo) >> '{asked}'\n{script}\n");
     fs::write(&path, text).expect("written");
     let mode = std::fs::Permissions::from_mode(0o755);
@@ -29,16 +29,16 @@ fn credentials(program: PathBuf) -> Credentials {
     Credentials::new(&address, &options)
 }
 
-fn times_asked(folder: &Path) -> usize {
-    let asked = fs::read_to_string(folder.join("asked")).unwrap_or_default();
+fn times_asked(dir: &Path) -> usize {
+    let asked = fs::read_to_string(dir.join("asked")).unwrap_or_default();
     asked.matches("get\n").count()
 }
 
 #[tokio::test]
 async fn a_helper_is_asked_once_for_many_calls_and_again_when_it_is_refused() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let dir = tempfile::tempdir().expect("a directory");
     let script = r#"echo '{"headers":{"Authorization":["Bearer t"],"x-two":["a","b"]},"more":1}'"#;
-    let credentials = credentials(helper(folder.path(), script));
+    let credentials = credentials(helper(dir.path(), script));
     let all = futures_util::future::join_all((0..20).map(|_| credentials.headers())).await;
     let headers = all[0].as_ref().expect("headers").clone();
     let shown: Vec<_> = headers
@@ -53,8 +53,8 @@ async fn a_helper_is_asked_once_for_many_calls_and_again_when_it_is_refused() {
             ("x-two", "b")
         ]
     );
-    assert_eq!(times_asked(folder.path()), 1);
-    let asked = fs::read_to_string(folder.path().join("asked")).expect("asked");
+    assert_eq!(times_asked(dir.path()), 1);
+    let asked = fs::read_to_string(dir.path().join("asked")).expect("asked");
     assert!(
         asked.contains(r#"{"uri":"https://farm.example.com:8980/"}"#),
         "{asked}"
@@ -63,18 +63,18 @@ async fn a_helper_is_asked_once_for_many_calls_and_again_when_it_is_refused() {
     credentials.headers().await.expect("headers");
     credentials.refuse(&[]).await;
     credentials.headers().await.expect("headers");
-    assert_eq!(times_asked(folder.path()), 2);
+    assert_eq!(times_asked(dir.path()), 2);
 }
 
 #[tokio::test]
 async fn credentials_that_are_over_are_asked_for_again() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let dir = tempfile::tempdir().expect("a directory");
     let script = r#"echo '{"headers":{},"expires":"2020-01-02T03:04:05Z"}'"#;
-    let credentials = credentials(helper(folder.path(), script));
+    let credentials = credentials(helper(dir.path(), script));
     for _ in 0..2 {
         credentials.headers().await.expect("headers");
     }
-    assert_eq!(times_asked(folder.path()), 2);
+    assert_eq!(times_asked(dir.path()), 2);
 }
 
 #[test]
@@ -100,13 +100,13 @@ fn credentials_are_renewed_before_they_end() {
 
 #[tokio::test]
 async fn a_helper_that_fails_is_named_with_its_stderr_and_without_its_secrets() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let dir = tempfile::tempdir().expect("a directory");
     for (script, says) in [
         ("echo please log in >&2; exit 3", "please log in"),
         ("echo top-secret", "JSON"),
         (r#"echo '{"headers":{"a":"top-secret"}}'"#, "JSON"),
     ] {
-        let credentials = credentials(helper(folder.path(), script));
+        let credentials = credentials(helper(dir.path(), script));
         let error = credentials.headers().await.expect_err("no headers");
         let text = error.to_string();
         assert!(text.contains(says) && text.contains("helper"), "{text}");
@@ -119,8 +119,8 @@ async fn a_helper_that_fails_is_named_with_its_stderr_and_without_its_secrets() 
 
 #[tokio::test]
 async fn a_helper_that_hangs_is_given_up() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut credentials = credentials(helper(folder.path(), "exec sleep 1000"));
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut credentials = credentials(helper(dir.path(), "exec sleep 1000"));
     credentials.timeout = Duration::from_millis(200);
     let error = credentials.headers().await.expect_err("no answer");
     assert!(error.to_string().contains("did not answer"), "{error}");

@@ -7,7 +7,10 @@ use super::*;
 const MIB: usize = 1 << 20;
 
 async fn get(fixture: &Fixture, digest: &Digest) -> Result<Bytes, Failure> {
-    fixture.client.fetch(digest, None, &About::default()).await
+    fixture
+        .client
+        .fetch(digest, None, &RequestContext::default())
+        .await
 }
 
 async fn with_zstd() -> Fixture {
@@ -45,9 +48,9 @@ async fn small_blobs_share_a_call_and_large_ones_have_their_own_in_both_encoding
 async fn what_came_inline_is_taken_only_if_it_is_the_blob() {
     let fixture = farm().await;
     let digest = fixture.fake.put(b"object");
-    let about = About::default();
+    let context = RequestContext::default();
     let good = Some(Bytes::from_static(b"object"));
-    let fetched = fixture.client.fetch(&digest, good, &about).await;
+    let fetched = fixture.client.fetch(&digest, good, &context).await;
     assert_eq!(&fetched.expect("inline")[..], b"object");
     assert_eq!(fixture.fake.count(Rpc::BatchReadBlobs), 0);
     for bad in [
@@ -55,7 +58,7 @@ async fn what_came_inline_is_taken_only_if_it_is_the_blob() {
         Some(Bytes::new()),
         None,
     ] {
-        let fetched = fixture.client.fetch(&digest, bad, &about).await;
+        let fetched = fixture.client.fetch(&digest, bad, &context).await;
         assert_eq!(&fetched.expect("fetched")[..], b"object");
     }
     assert_eq!(fixture.fake.count(Rpc::BatchReadBlobs), 3);

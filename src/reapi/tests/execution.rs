@@ -323,8 +323,8 @@ async fn dropping_an_execution_cancels_it_on_the_farm() {
 #[tokio::test]
 async fn credentials_that_are_refused_are_renewed_once() {
     use std::os::unix::fs::PermissionsExt as _;
-    let folder = tempfile::tempdir().expect("a folder");
-    let program = folder.path().join("helper");
+    let dir = tempfile::tempdir().expect("a directory");
+    let program = dir.path().join("helper");
     let script = "#!/bin/sh\necho x >> \"$0.log\"\n\
         echo \"{\\\"headers\\\":{\\\"authorization\\\":[\\\"$(wc -l < \"$0.log\")\\\"]}}\"\n";
     fs_err::write(&program, script).expect("written");

@@ -1,4 +1,5 @@
-//! A farm in memory, for the client's own tests: it stores, answers from scripts, and remembers what it was asked.
+//! A farm in memory, for the client's own tests: it stores, answers from scripts, and remembers
+//! what it was asked.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -8,7 +8,7 @@ use prost_types::Any;
 use tonic::Code;
 
 use super::fixture::SHA;
-use super::{About, Blob, ExecuteJob};
+use super::{Blob, ExecuteJob, RequestContext};
 use crate::digest::Digest;
 use crate::pb;
 use crate::pb::longrunning::{Operation, operation};
@@ -112,6 +112,6 @@ pub(super) fn job(blobs: Vec<Blob>) -> ExecuteJob {
         skip_cache_lookup: false,
         closure: Arc::new(blobs),
         inline_outputs: vec![],
-        about: About::default(),
+        context: RequestContext::default(),
     }
 }

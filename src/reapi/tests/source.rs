@@ -21,11 +21,11 @@ fn poured(blob: &Blob, encoding: Encoding) -> Result<(Vec<u8>, Vec<usize>), Fail
 }
 
 fn on_disk(contents: &[u8]) -> (tempfile::TempDir, Blob) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("module.bc");
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("module.bc");
     fs::write(&path, contents).expect("written");
     let blob = Blob::from_file(SHA.digest(contents), path);
-    (folder, blob)
+    (dir, blob)
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn files_and_bytes_pour_whole_in_bounded_pieces() {
         let contents: Vec<u8> = (0..size)
             .map(|n| u8::try_from(n * 7 % 251).expect("small"))
             .collect();
-        let (_folder, file) = on_disk(&contents);
+        let (_dir, file) = on_disk(&contents);
         let bytes = Blob::from_bytes(SHA.digest(&contents), contents.clone().into());
         for blob in [file, bytes] {
             let (whole, sizes) = poured(&blob, Encoding::Identity).expect("poured");
@@ -56,7 +56,7 @@ fn a_file_that_changed_shrank_or_grew_fails_before_its_last_piece() {
     changed[9] = 2;
     let grown = [contents.clone(), vec![1; 10 * PIECE]].concat();
     for now in [&changed[..], &contents[..PIECE], &grown] {
-        let (_folder, mut blob) = on_disk(now);
+        let (_dir, mut blob) = on_disk(now);
         blob.digest = SHA.digest(&contents);
         for encoding in [Encoding::Identity, Encoding::Zstd] {
             let failure = poured(&blob, encoding).expect_err("not what was hashed");

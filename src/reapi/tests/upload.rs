@@ -180,9 +180,9 @@ async fn a_server_that_has_enough_early_is_content() {
 #[tokio::test]
 async fn a_file_that_changed_fails_its_job_and_leaves_nothing_behind() {
     let fixture = farm().await;
-    let folder = tempfile::tempdir().expect("a folder");
+    let dir = tempfile::tempdir().expect("a directory");
     for size in [100, 4 * MIB] {
-        let path = folder.path().join("module.bc");
+        let path = dir.path().join("module.bc");
         fs::write(&path, vec![2; size]).expect("written");
         let bad = [Blob::from_file(SHA.digest(&vec![1; size]), path)];
         let failure = fixture

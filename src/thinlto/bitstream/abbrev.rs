@@ -1,6 +1,7 @@
 //! Abbreviations: how the numbers of a record lie in bits.
 //!
-//! Enters: a definition, or a record written with one. Leaves: the record's numbers, or the same bits again.
+//! Enters: a definition, or a record written with one. Leaves: the record's numbers, or the same
+//! bits again.
 
 use super::reader::BitReader;
 use super::writer::BitWriter;

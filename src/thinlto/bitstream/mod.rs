@@ -1,9 +1,10 @@
 //! LLVM's bitstream container: blocks, abbreviations, records (`llvm.org/docs/BitCodeFormat.html`).
 //!
-//! Enters: bytes. Leaves: records as numbers, and bytes again. What a record means is for the modules above.
+//! Enters: bytes. Leaves: records as numbers, and bytes again. What a record means is for the
+//! modules above.
 //!
-//! Memory is bounded by the input: an array is no longer than the bits that are left, and a block yields no more
-//! numbers than it has bits.
+//! Memory is bounded by the input: an array is no longer than the bits that are left, and a block
+//! yields no more numbers than it has bits.
 
 mod abbrev;
 mod reader;
@@ -47,7 +48,8 @@ mod width {
     pub(super) const MAX: u32 = 32;
 }
 
-/// A bitstream that is damaged, or that no LLVM writes. Positions are counted from the magic number.
+/// A bitstream that is damaged, or that no LLVM writes. Positions are counted from the magic
+/// number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BitstreamError {
     #[error("the bitstream ends early, at bit {at}")]

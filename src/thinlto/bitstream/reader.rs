@@ -1,7 +1,7 @@
 //! Reading bits, and walking the entries of a block.
 //!
-//! Enters: a stream from its magic number on. Leaves: numbers, and one `Entry` after the other. Keeping records is for
-//! `records`.
+//! Enters: a stream from its magic number on. Leaves: numbers, and one `Entry` after the other.
+//! Keeping records is for `records`.
 
 use std::ops::Range;
 
@@ -65,8 +65,8 @@ impl<'a> BitReader<'a> {
         Ok(value)
     }
 
-    /// A number in pieces of `width` bits, the lowest first; the top bit of a piece says that another follows.
-    /// Width 0 is the number 0.
+    /// A number in pieces of `width` bits, the lowest first; the top bit of a piece says that
+    /// another follows. Width 0 is the number 0.
     #[inline]
     pub(in crate::thinlto) fn vbr(&mut self, width: u32) -> Result<u64> {
         if width == 0 {
@@ -80,7 +80,8 @@ impl<'a> BitReader<'a> {
         self.vbr_rest(first ^ more, width)
     }
 
-    /// Appends `count` numbers in pieces of `width` bits, several of them from one look at the bits.
+    /// Appends `count` numbers in pieces of `width` bits, several of them from one look at the
+    /// bits.
     #[inline]
     pub(super) fn vbr_array(&mut self, width: u32, count: usize, out: &mut Vec<u64>) -> Result<()> {
         let more = 1 << width.saturating_sub(1);
@@ -216,7 +217,8 @@ impl<'a> BlockReader<'a> {
         }
     }
 
-    /// The inside of the block at `header`. `inherited` are the abbreviations that BLOCKINFO gives it.
+    /// The inside of the block at `header`. `inherited` are the abbreviations that BLOCKINFO gives
+    /// it.
     pub(in crate::thinlto) fn enter(
         stream: &'a [u8],
         header: &BlockHeader,

@@ -1,6 +1,7 @@
 //! All records of one block, flat, and the block's body made from them again.
 //!
-//! Enters: a block of a stream. Leaves: its records in order, the abbreviations among them, and bytes.
+//! Enters: a block of a stream. Leaves: its records in order, the abbreviations among them, and
+//! bytes.
 
 use super::abbrev::Abbrev;
 use super::reader::{BlockHeader, BlockReader, Entry};
@@ -116,7 +117,8 @@ impl Records {
         }
     }
 
-    /// Appends a record, code first. It is written with `abbrev` where that fits and is known there.
+    /// Appends a record, code first. It is written with `abbrev` where that fits and is known
+    /// there.
     pub(in crate::thinlto) fn push(&mut self, values: impl IntoIterator<Item = u64>, abbrev: u32) {
         let start = self.values.len();
         self.values.extend(values);

@@ -36,7 +36,8 @@ impl BitWriter {
         }
     }
 
-    /// `value` in pieces of `width` bits, the lowest first, as few as it takes. `width` is at least 2.
+    /// `value` in pieces of `width` bits, the lowest first, as few as it takes. `width` is at least
+    /// 2.
     #[inline]
     pub(super) fn vbr(&mut self, mut value: u64, width: u32) {
         debug_assert!((2..=width::MAX).contains(&width));
@@ -65,7 +66,8 @@ impl BitWriter {
         self.bytes
     }
 
-    /// A block around a body of whole words, inside a block with abbreviation ids of `outer_width` bits.
+    /// A block around a body of whole words, inside a block with abbreviation ids of `outer_width`
+    /// bits.
     #[cfg(test)]
     pub(in crate::thinlto) fn block(&mut self, outer_width: u32, id: u64, width: u32, body: &[u8]) {
         self.fixed(super::id::ENTER_SUBBLOCK, outer_width);

@@ -47,7 +47,8 @@ fn with_guids<'a>(rest: &[&'a [u64]]) -> Vec<&'a [u64]> {
 #[test]
 fn values_are_numbered_and_summaries_sorted_by_guid() {
     let input = with_guids(&[
-        // Function 1 of module 0: one reference (2), calls 4 with hotness 8 and an unknown callee with hotness 3.
+        // Function 1 of module 0: one reference (2), calls 4 with hotness 8 and an unknown callee
+        // with hotness 3.
         &[5, 1, 0, 70, 9, 64, 0, 1, 0, 0, 2, 4, 8, 0, 3],
         &[6, 3, 0, 71, 4, 2, 1],
         // Type tests stay before function 4 of module 1.
@@ -127,7 +128,8 @@ fn what_is_not_known_is_named() {
 #[test]
 fn a_record_of_another_shape_is_left_alone() {
     for record in [
-        // Too short, an odd number of call operands, more references than operands, an id without a GUID.
+        // Too short, an odd number of call operands, more references than operands, an id without a
+        // GUID.
         &[5, 1, 0, 70, 9, 64, 0, 0, 0][..],
         &[5, 1, 0, 70, 9, 64, 0, 0, 0, 0, 4],
         &[5, 1, 0, 70, 9, 64, 0, 2, 0, 0, 4],

@@ -1,6 +1,7 @@
 //! The numbers of values: which GUID has which, before and after.
 //!
-//! Enters: the `VALUE_GUID` records of a summary. Leaves: the same records by rank, and old numbers turned into new.
+//! Enters: the `VALUE_GUID` records of a summary. Leaves: the same records by rank, and old numbers
+//! turned into new.
 
 use std::ops::Range;
 

@@ -23,7 +23,7 @@ const SOURCES: [(&str, &str); 2] = [
 
 /// Sources, a farm, and an empty home.
 pub(super) struct Build {
-    pub(super) folder: TempDir,
+    pub(super) dir: TempDir,
     pub(super) home: Home,
     pub(super) farm: Farm,
     pub(super) has_daemon: bool,
@@ -38,12 +38,12 @@ impl Build {
     }
 
     pub(super) fn with_daemon(has_daemon: bool) -> Self {
-        let folder = TempDir::new().expect("a folder");
+        let dir = TempDir::new().expect("a directory");
         for (name, text) in SOURCES {
-            fs::write(folder.path().join(name), text).expect("written");
+            fs::write(dir.path().join(name), text).expect("written");
         }
         Self {
-            folder,
+            dir,
             home: Home::new(),
             farm: Farm::start(Profile::plain()),
             has_daemon,
@@ -58,7 +58,7 @@ impl Build {
     }
 
     pub(super) fn path(&self, name: &str) -> std::path::PathBuf {
-        self.folder.path().join(name)
+        self.dir.path().join(name)
     }
 
     /// `relto cc OPTIONS -- COMPILER`, with the farm.
@@ -66,7 +66,7 @@ impl Build {
         let mut command = Command::new(env!("CARGO_BIN_EXE_relto"));
         self.home.apply(&mut command);
         command
-            .current_dir(self.folder.path())
+            .current_dir(self.dir.path())
             .envs(self.farm.environment())
             .env("RELTO_REMOTE_UPLOAD_AHEAD", "true")
             .env("RELTO_DAEMON", if self.has_daemon { "auto" } else { "off" })
@@ -118,7 +118,7 @@ impl Build {
         let follows = |process: &Path| {
             let line = fs::read(process.join("cmdline")).unwrap_or_default();
             let there = fs::read_link(process.join("cwd")).unwrap_or_default();
-            there.starts_with(self.folder.path())
+            there.starts_with(self.dir.path())
                 && line.windows(13).any(|part| part == b"--after-stdin")
         };
         all.filter(|process| follows(&process.path())).count()

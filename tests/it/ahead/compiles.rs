@@ -41,7 +41,7 @@ fn sent_before_the_link(build: &Build) {
     let before = build.farm.record().uploads;
     let mut link = Llvm::get().command("clang");
     build.home.apply(&mut link);
-    link.current_dir(build.folder.path())
+    link.current_dir(build.dir.path())
         .envs(build.farm.environment())
         .env("RELTO_STRATEGY", "remote")
         .args(["-O2", "-flto=thin", "-fuse-ld=lld", "-o", "app"])
@@ -117,7 +117,7 @@ fn a_compile_that_fails_is_the_compilers_own_and_nothing_is_sent() {
     let words = ["-flto=thin", "-c", "bad.c", "-o", "bad.o"];
     let ours = build.clang().args(words).output().expect("relto starts");
     let mut clang = Llvm::get().command("clang");
-    let theirs = clang.current_dir(build.folder.path()).args(words).output();
+    let theirs = clang.current_dir(build.dir.path()).args(words).output();
     let theirs = theirs.expect("clang starts");
     assert_eq!(ours.status.code(), theirs.status.code());
     assert_eq!(ours.stderr, theirs.stderr);

@@ -80,7 +80,8 @@ fn descriptors_of_a_compiler(build: &Build) {
     assert_eq!(alone_has.difference(&launched_has).count(), 0);
 }
 
-/// What the compiler says that `command` starts, with a pipe at each number that make's jobserver has.
+/// What the compiler says that `command` starts, with a pipe at each number that make's jobserver
+/// has.
 fn streams(build: &Build, command: &Command) -> String {
     let mut shell = Command::new("bash");
     for (name, value) in command.get_envs() {
@@ -91,7 +92,7 @@ fn streams(build: &Build, command: &Command) -> String {
     }
     let text = "exec 3<> <(:) 4<> <(:); \"$@\" -flto=thin -c a.c -o a.o";
     shell
-        .current_dir(build.folder.path())
+        .current_dir(build.dir.path())
         .env("MAKEFLAGS", " -j2 --jobserver-auth=3,4")
         .args(["-c", text, "bash"])
         .arg(command.get_program())

@@ -1,5 +1,5 @@
-//! Builds around the daemon: what they hand to every process they start must not reach it, and what is each process's own
-//! must.
+//! Builds around the daemon: what they hand to every process they start must not reach it, and what
+//! is each process's own must.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
@@ -16,7 +16,8 @@ use crate::support::program::generated;
 use crate::support::repeat::through;
 use crate::support::saved::results;
 
-/// `make | tee` ends when nobody can write into the pipe any more; a token of make's comes back when nobody holds it.
+/// `make | tee` ends when nobody can write into the pipe any more; a token of make's comes back
+/// when nobody holds it.
 #[test]
 fn the_daemon_holds_no_pipe_of_its_starters_build() {
     let daemon = Daemon::new();
@@ -90,12 +91,12 @@ fn a_caller_with_another_priority_or_other_limits_does_the_work_itself() {
     backends.assert_identical_objects_of(usize::MAX);
 }
 
-/// A compile in place sees folder, variables and umask as if it had been started by the caller.
+/// A compile in place sees directory, variables and umask as if it had been started by the caller.
 #[test]
 fn a_compile_in_place_is_the_callers_own() {
     let compiler = fake_clang(
-        "extern char *getenv(const char *); char folder[4096]; object(ET_REL); put(\"beside\", \"x\", 1);\n\
-         fprintf(stderr, \"in %s with %s\\n\", getcwd(folder, sizeof folder), getenv(\"COLOUR\"));\n\
+        "extern char *getenv(const char *); char directory[4096]; object(ET_REL); put(\"beside\", \"x\", 1);\n\
+         fprintf(stderr, \"in %s with %s\\n\", getcwd(directory, sizeof directory), getenv(\"COLOUR\"));\n\
          return 0;",
     );
     let daemon = Daemon::new();
@@ -107,8 +108,8 @@ fn a_compile_in_place_is_the_callers_own() {
         let script = format!("umask {umask}; exec \"$@\"");
         let output = succeeded(&mut through(&["sh", "-c", &script, "sh"], &relto));
         let said = stderr(&output);
-        let folder = fs::canonicalize(backends.folder()).expect("a folder");
-        let wanted = format!("in {} with {colour}\n", folder.display());
+        let dir = fs::canonicalize(backends.dir()).expect("a directory");
+        let wanted = format!("in {} with {colour}\n", dir.display());
         assert!(said.contains(&wanted), "{said}");
         for name in ["o.o", "beside"] {
             let found = fs::metadata(backends.path(name)).expect("a file");
@@ -149,16 +150,16 @@ fn settings_of_two_callers_do_not_mix() {
 fn the_compiler_is_the_one_that_the_callers_path_names_now() {
     let daemon = Daemon::new();
     let backends = plain();
-    let folder = backends.path("bin");
-    fs::create_dir(&folder).expect("made");
+    let dir = backends.path("bin");
+    fs::create_dir(&dir).expect("made");
     for text in ["first", "second"] {
         let compiler = fake_clang(&format!(
             "object(ET_REL); fputs(\"the {text} one\\n\", stderr); return 0;"
         ));
-        fs::copy(compiler, folder.join("clang.new")).expect("copied");
-        fs::rename(folder.join("clang.new"), folder.join("clang")).expect("renamed");
+        fs::copy(compiler, dir.join("clang.new")).expect("copied");
+        fs::rename(dir.join("clang.new"), dir.join("clang")).expect("renamed");
         let mut relto = daemon.relto_with(&backends, std::path::Path::new("clang"));
-        relto.env("PATH", &folder);
+        relto.env("PATH", &dir);
         let output = succeeded(relto.args(WORDS));
         assert!(
             stderr(&output).contains(&format!("the {text} one")),

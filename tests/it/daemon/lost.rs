@@ -18,7 +18,7 @@ use crate::support::saved::Saved;
 
 /// A compile that waits until it is told to go on.
 struct Stage {
-    folder: TempDir,
+    dir: TempDir,
     daemon: Daemon,
     backends: Backends,
     caller: Child,
@@ -26,13 +26,13 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        let (folder, compiler) = patient_compiler();
+        let (dir, compiler) = patient_compiler();
         let (daemon, backends) = (Daemon::new(), plain());
         let mut command = daemon.relto_with(&backends, &compiler);
-        command.env("TMPDIR", folder.path().join("tmp"));
+        command.env("TMPDIR", dir.path().join("tmp"));
         let caller = command.args(WORDS).stderr(Stdio::null()).spawn();
         let stage = Self {
-            folder,
+            dir,
             daemon,
             backends,
             caller: caller.expect("started"),
@@ -49,56 +49,56 @@ impl Stage {
     }
 
     fn tmp(&self) -> PathBuf {
-        self.folder.path().join("tmp")
+        self.dir.path().join("tmp")
     }
 
     /// The caller gets its object.
     fn goes_on(mut self) {
-        fs::write(self.folder.path().join("go"), "").expect("written");
+        fs::write(self.dir.path().join("go"), "").expect("written");
         assert!(self.caller.wait().expect("ended").success());
         let object = fs::read(self.backends.path("o.o")).expect("an object");
         assert_eq!((&object[..4], object.len()), (&b"\x7fELF"[..], 64));
-        wait_until("scratch folders are gone", || {
-            fs::read_dir(self.tmp()).expect("a folder").count() == 0
+        wait_until("scratch directories are gone", || {
+            fs::read_dir(self.tmp()).expect("a directory").count() == 0
         });
     }
 }
 
-/// A compiler that waits for a file `go` in a folder, where its scratch folders can be, too.
+/// A compiler that waits for a file `go` in a directory, where its scratch directories can be, too.
 fn patient_compiler() -> (TempDir, PathBuf) {
-    let folder = TempDir::new().expect("a folder");
-    fs::create_dir(folder.path().join("tmp")).expect("made");
-    let go = folder.path().join("go");
+    let dir = TempDir::new().expect("a directory");
+    fs::create_dir(dir.path().join("tmp")).expect("made");
+    let go = dir.path().join("go");
     let behaviour = format!(
         "while (access(\"{}\", F_OK)) usleep(5000); object(ET_REL); return 0;",
         go.display()
     );
     let compiler = fake_clang(&behaviour);
-    (folder, compiler)
+    (dir, compiler)
 }
 
 /// A link of three jobs in the daemon, started by the program of `starter`.
 fn link(starter: &[&str]) -> (TempDir, Daemon, Saved, Child) {
-    let (folder, compiler) = patient_compiler();
+    let (dir, compiler) = patient_compiler();
     let (daemon, mut saved) = (Daemon::new(), Saved::new(&generated(2)));
     saved.compile_with(&compiler);
     let mut command = saved.command();
     daemon.home.apply(&mut command);
     switch_on(&mut command);
-    command.env("TMPDIR", folder.path().join("tmp"));
+    command.env("TMPDIR", dir.path().join("tmp"));
     let mut command = through(starter, &command);
     let caller = command.stderr(Stdio::piped()).spawn().expect("started");
-    let tmp = folder.path().join("tmp");
+    let tmp = dir.path().join("tmp");
     wait_until("it compiles", || compilers(&tmp) > 0);
     assert!(daemon.status().expect("a daemon").contains("1 under way"));
-    (folder, daemon, saved, caller)
+    (dir, daemon, saved, caller)
 }
 
 #[test]
 fn a_link_whose_daemon_is_killed_begins_anew_and_counts_each_job_once() {
-    let (folder, daemon, saved, caller) = link(&["env"]);
+    let (dir, daemon, saved, caller) = link(&["env"]);
     send(daemon.processes()[0], Signal::KILL);
-    fs::write(folder.path().join("go"), "").expect("written");
+    fs::write(dir.path().join("go"), "").expect("written");
     let output = caller.wait_with_output().expect("ended");
     let said = stderr(&output);
     assert!(output.status.success(), "{said}");
@@ -114,10 +114,10 @@ fn a_link_whose_daemon_is_killed_begins_anew_and_counts_each_job_once() {
 /// lld is gone without a word; its distributor notices, and the daemon hears it from there.
 #[test]
 fn a_link_whose_linker_is_killed_is_given_up() {
-    let (folder, daemon, saved, mut linker) = link(&["sh", "-c", "\"$@\"; true", "sh"]);
+    let (dir, daemon, saved, mut linker) = link(&["sh", "-c", "\"$@\"; true", "sh"]);
     send(linker.id(), Signal::KILL);
     linker.wait().expect("ended");
-    let tmp = folder.path().join("tmp");
+    let tmp = dir.path().join("tmp");
     wait_until("the compilers are gone", || compilers(&tmp) == 0);
     wait_until("the daemon rests", || {
         let status = daemon.status().expect("it lives");
@@ -150,7 +150,7 @@ fn a_daemon_that_was_frozen_leaves_alone_what_its_caller_has_made_meanwhile() {
     wait_until("the caller compiles by itself", || {
         compilers(&stage.tmp()) == 2
     });
-    fs::write(stage.folder.path().join("go"), "").expect("written");
+    fs::write(stage.dir.path().join("go"), "").expect("written");
     assert!(stage.caller.wait().expect("ended").success());
     let object = fs::read(stage.backends.path("o.o")).expect("an object");
     send(daemon, Signal::CONT);

@@ -140,9 +140,9 @@ fn tls_on_one_side_only_is_seen_from_both() {
 
 #[test]
 fn certificates_that_do_not_fit_are_told_with_the_option_that_names_others() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let dir = tempfile::tempdir().expect("a directory");
     let write = |name: &str, text: &str| {
-        let path = folder.path().join(name);
+        let path = dir.path().join(name);
         fs::write(&path, text).expect("written");
         path.display().to_string()
     };
@@ -224,8 +224,8 @@ fn a_real_buildbarn_tells_its_demand() {
 
 #[test]
 fn a_real_cache_with_a_password_tells_what_is_missing() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let passwords = folder.path().join("passwords");
+    let dir = tempfile::tempdir().expect("a directory");
+    let passwords = dir.path().join("passwords");
     // "open sesame", as `htpasswd -s` writes it.
     fs::write(&passwords, "relto:{SHA}W8r/fyL/UzygmbNAjq2HbA67qac=\n").expect("written");
     let setup = Setup {

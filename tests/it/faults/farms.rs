@@ -1,4 +1,5 @@
-//! Farms that cannot be had here, as their code and documents say that they answer: each with the faults that are its own.
+//! Farms that cannot be had here, as their code and documents say that they answer: each with the
+//! faults that are its own.
 
 use std::time::Duration;
 

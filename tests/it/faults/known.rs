@@ -1,6 +1,7 @@
 //! The program that all cases link, and its objects, made once.
 //!
-//! Enters: nothing. Leaves: farms whose worker knows each object without a compiler, and their action caches filled.
+//! Enters: nothing. Leaves: farms whose worker knows each object without a compiler, and their
+//! action caches filled.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;

@@ -1,4 +1,5 @@
-//! Operations go astray: stages come twice, backwards or not at all, streams end, operations are forgotten or never end.
+//! Operations go astray: stages come twice, backwards or not at all, streams end, operations are
+//! forgotten or never end.
 
 use tonic::Code;
 

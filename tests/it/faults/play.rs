@@ -1,7 +1,8 @@
 //! Plays a case: relto on a saved link, watched.
 //!
-//! Enters: a case, with or without fallback. Leaves: `Played`: how it ended, how long it took, its largest memory, what
-//! it printed and what lies in the folder; and the checks that each ending must pass.
+//! Enters: a case, with or without fallback. Leaves: `Played`: how it ended, how long it took, its
+//! largest memory, what it printed and what lies in the directory; and the checks that each ending
+//! must pass.
 
 use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt as _;
@@ -20,7 +21,8 @@ use crate::support::saved::{Saved, leftovers};
 use super::case::{Case, Ends};
 use super::known;
 
-/// What relto is told in all cases. The compiler is the workers' own, or each farm would get 270 MB of it.
+/// What relto is told in all cases. The compiler is the workers' own, or each farm would get 270 MB
+/// of it.
 pub(super) const SETTINGS: &[(&str, &str)] = &[
     ("RELTO_TOOLCHAIN", "worker"),
     ("RELTO_DISK_CACHE", "off"),
@@ -31,13 +33,14 @@ pub(super) const SETTINGS: &[(&str, &str)] = &[
 /// No case may take longer, on whatever machine.
 const DEADLINE: Duration = Duration::from_secs(90);
 
-/// Bytes of memory that no case may take: the link itself takes a few megabytes, its debug build some more.
+/// Bytes of memory that no case may take: the link itself takes a few megabytes, its debug build
+/// some more.
 const MOST_MEMORY: u64 = 256 << 20;
 
 /// How a link went.
 pub(super) struct Played {
     saved: Saved,
-    /// Names in the folder before the link.
+    /// Names in the directory before the link.
     before: BTreeSet<String>,
     pub(super) elapsed: Duration,
     /// Bytes of memory at most.
@@ -74,7 +77,8 @@ pub(super) fn play(case: &Case, fallback: bool) -> Played {
     }
 }
 
-/// Waits for the end, which comes at the deadline at the latest: `None`. Gives the largest memory on the way.
+/// Waits for the end, which comes at the deadline at the latest: `None`. Gives the largest memory
+/// on the way.
 fn watch(mut child: Child, began: Instant) -> (Option<i32>, u64) {
     let mut peak = 0;
     loop {
@@ -94,7 +98,7 @@ fn watch(mut child: Child, began: Instant) -> (Option<i32>, u64) {
 }
 
 fn names(saved: &Saved) -> BTreeSet<String> {
-    let entries = fs::read_dir(saved.path("")).expect("a folder");
+    let entries = fs::read_dir(saved.path("")).expect("a directory");
     let names = entries.map(|entry| entry.expect("an entry").file_name());
     names
         .map(|name| name.to_string_lossy().into_owned())

@@ -1,4 +1,5 @@
-//! Results lie: outputs are missing, empty, too large, too many; the compiler is said to have failed.
+//! Results lie: outputs are missing, empty, too large, too many; the compiler is said to have
+//! failed.
 
 use crate::support::farm::{Effect, Fault, Method};
 

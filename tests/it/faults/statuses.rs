@@ -13,8 +13,8 @@ use super::case::{Case, Step};
 
 #[test]
 fn errors_of_a_server_are_tried_again_and_then_told() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let helper = folder.path().join("helper");
+    let dir = tempfile::tempdir().expect("a directory");
+    let helper = dir.path().join("helper");
     fs::write(&helper, HELPER).expect("written");
     fs::set_permissions(&helper, PermissionsExt::from_mode(0o755)).expect("executable");
     let helper = helper.display().to_string();
@@ -99,8 +99,8 @@ fn a_key_that_ends_in_the_middle_of_a_link_is_renewed() {
         Method::Execute,
         Method::BatchReadBlobs,
     ];
-    let folder = tempfile::tempdir().expect("a folder");
-    let helper = folder.path().join("helper");
+    let dir = tempfile::tempdir().expect("a directory");
+    let helper = dir.path().join("helper");
     fs::write(&helper, HELPER).expect("written");
     fs::set_permissions(&helper, PermissionsExt::from_mode(0o755)).expect("executable");
     let refused = || Effect::fail(Code::Unauthenticated, "token expired");

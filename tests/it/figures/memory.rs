@@ -15,7 +15,8 @@ use crate::support::saved::Saved;
 /// Bytes beyond what the link takes anyway.
 const MOST_MEMORY: u64 = 256 << 20;
 
-/// The most memory, in bytes, that relto has while it uploads a compiler that is followed by `padding` bytes.
+/// The most memory, in bytes, that relto has while it uploads a compiler that is followed by
+/// `padding` bytes.
 fn peak(padding: u64) -> u64 {
     let farm = Farm::start(Profile::plain());
     let compiler = CompilerCopy::new();

@@ -1,7 +1,9 @@
-//! A C++ program without headers, big enough for the summary order of its shards to depend on paths.
+//! A C++ program without headers, big enough for the summary order of its shards to depend on
+//! paths.
 //!
-//! It has what makes different summary records: templates and inline functions defined in many modules, virtual
-//! calls, references to constants, aliases, static functions of one name in every file.
+//! It has what makes different summary records: templates and inline functions defined in many
+//! modules, virtual calls, references to constants, aliases, static functions of one name in every
+//! file.
 
 use std::fmt::Write as _;
 

@@ -1,7 +1,8 @@
-//! Linux with `CONFIG_LTO_CLANG_THIN`, its links distributed by lld: what kernels before 7.2 have, and `.ko` files of all.
+//! Linux with `CONFIG_LTO_CLANG_THIN`, its links distributed by lld: what kernels before 7.2 have,
+//! and `.ko` files of all.
 //!
-//! Compared with the same links through the trivial distributor, which runs lld's commands as they stand. lld alone would
-//! name modules otherwise, and so order some symbols otherwise.
+//! Compared with the same links through the trivial distributor, which runs lld's commands as they
+//! stand. lld alone would name modules otherwise, and so order some symbols otherwise.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
@@ -23,7 +24,8 @@ const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/r
 /// What the kernel's links leave.
 const LEFT: [&str; 2] = ["vmlinux.o", "vmlinux"];
 
-/// What makes lld give its backends away. Without `-fno-pic` some fail: lld does not pass on what front ends were told.
+/// What makes lld give its backends away. Without `-fno-pic` some fail: lld does not pass on what
+/// front ends were told.
 fn arguments(distributor: &Path) -> [String; 3] {
     [
         format!("--thinlto-distributor={}", distributor.display()),
@@ -52,14 +54,14 @@ fn link_slice(slice: &Slice, home: &Home, distributor: &str) -> (Counts, Vec<u8>
     let mut command = Llvm::get().command("ld.lld");
     home.apply(&mut command);
     command
-        .current_dir(slice.folder())
+        .current_dir(slice.dir())
         .args(["-m", "elf_x86_64", "-r", "-o", "linked.o"])
         .args(arguments(Path::new(distributor)))
         .arg("@modules");
     let output = command.output().expect("lld starts");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
-    let object = fs::read(slice.folder().join("linked.o")).expect("an object");
+    let object = fs::read(slice.dir().join("linked.o")).expect("an object");
     (sum(&stderr), object)
 }
 
@@ -94,7 +96,8 @@ impl Distributed {
         Self { tree, distributor }
     }
 
-    /// Links everything anew through `program`; gives where the objects came from, and what is left.
+    /// Links everything anew through `program`; gives where the objects came from, and what is
+    /// left.
     fn link(&self, program: &str, prepare: impl Fn(&mut Command)) -> (Counts, Left) {
         fs::remove_file(&self.distributor).expect("removed");
         symlink(program, &self.distributor).expect("a link");
@@ -113,7 +116,8 @@ impl Distributed {
 }
 
 impl Distributed {
-    /// Takes away what a linker has made: `vmlinux`, and the objects of modules, which are linked when they are compiled.
+    /// Takes away what a linker has made: `vmlinux`, and the objects of modules, which are linked
+    /// when they are compiled.
     fn forget_links(&self) {
         let order = fs::read_to_string(self.tree.path("modules.order")).expect("a list");
         for name in LEFT.into_iter().chain(order.lines()) {

@@ -58,7 +58,7 @@ fn farms_make_a_part_of_the_kernel_and_find_it_again() {
             let words = [slice.flags(module), Slice::files(module, "whole.o")].concat();
             assert!(clang(&slice, &words).status.success(), "{module}");
             assert!(
-                read(slice.folder(), "whole.o") == read(slice.folder(), &native(module)),
+                read(slice.dir(), "whole.o") == read(slice.dir(), &native(module)),
                 "the objects of `{module}` differ"
             );
         }
@@ -147,7 +147,8 @@ fn a_farm_that_is_killed_and_starts_anew_in_the_middle_costs_linux_time() {
     }
 }
 
-/// The scheduler goes on and says that everything is queued: the user's own deadline tells that from a long queue.
+/// The scheduler goes on and says that everything is queued: the user's own deadline tells that
+/// from a long queue.
 #[test]
 fn a_farm_that_loses_its_worker_in_the_middle_costs_linux_a_deadline_and_not_one_for_each_backend()
 {

@@ -1,4 +1,5 @@
-//! What relto leaves out of a backend's command reaches no backend of the whole kernel: same bits, exit code and messages.
+//! What relto leaves out of a backend's command reaches no backend of the whole kernel: same bits,
+//! exit code and messages.
 
 use std::fmt::Write as _;
 use std::process::{Command, Output};
@@ -38,10 +39,11 @@ fn run(tree: &Tree, words: &[String], object: &str) -> Left {
     }
 }
 
-/// What differs when the backend of `module` gets only the words that relto keeps; none left out is a fault, too.
+/// What differs when the backend of `module` gets only the words that relto keeps; none left out is
+/// a fault, too.
 fn difference(tree: &Tree, module: &str, object: &str) -> Option<String> {
-    let (folder, name) = module.rsplit_once('/').unwrap_or((".", module));
-    let notes = fs::read_to_string(tree.path(&format!("{folder}/.{name}.cmd"))).expect("notes");
+    let (dir, name) = module.rsplit_once('/').unwrap_or((".", module));
+    let notes = fs::read_to_string(tree.path(&format!("{dir}/.{name}.cmd"))).expect("notes");
     let flags = words_of(&saved_flags(&notes).expect("the flags of the front end"));
     let whole = [flags, Slice::files(module, object)].concat();
     let fewer = reaching_words(&whole);

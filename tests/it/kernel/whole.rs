@@ -43,7 +43,8 @@ fn linux_has_clangs_own_backends_and_compiles_each_of_them_once() {
     assert!(jobs > 500, "{:?}", made.counts);
     assert_eq!(made.counts.local, jobs - 1, "{:?}", made.counts);
     assert_eq!(made.counts.in_place, 1, "{:?}", made.counts);
-    // The kernel's tools are made anew in a new folder, and then what they have seen: objects of modules.
+    // The kernel's tools are made anew in a new directory, and then what they have seen: objects of
+    // modules.
     assert!(made.front_ends < 50, "the copy had all others: {made:?}");
     assert_eq!(tree.natives().len(), jobs);
     assert_same_kernel(&tree);
@@ -80,9 +81,10 @@ fn linux_has_clangs_own_backends_and_compiles_each_of_them_once() {
     );
 }
 
-/// From the first front end on: `relto cc` is in the way of every compiler that a kernel's build starts.
+/// From the first front end on: `relto cc` is in the way of every compiler that a kernel's build
+/// starts.
 #[test]
-fn linux_built_in_another_folder_finds_what_this_one_compiled() {
+fn linux_built_in_another_directory_finds_what_this_one_compiled() {
     let Some(tree) = Tree::copy() else { return };
     let home = Home::new();
     tree.forget_natives();
@@ -93,7 +95,7 @@ fn linux_built_in_another_folder_finds_what_this_one_compiled() {
     };
     let made = Made::by(&mut tree.relto(&home, &EVERYTHING));
     assert!(made.front_ends >= jobs, "{made:?}");
-    assert_found(&made, jobs, "in another folder");
+    assert_found(&made, jobs, "in another directory");
     assert_same_kernel(&tree);
 }
 

@@ -15,7 +15,8 @@ use crate::support::servers::{Kind, Server, Setup};
 /// Those that run jobs and are quick to start.
 const KINDS: [Kind; 2] = [Kind::Buildbarn, Kind::Casd];
 
-/// Links, and lets `strike` happen when the first objects have come from the farm and most have not.
+/// Links, and lets `strike` happen when the first objects have come from the farm and most have
+/// not.
 fn struck(server: &mut Server, program: &Program, strike: fn(&mut Server)) -> Outcome {
     let timeout = ("RELTO_REMOTE_TIMEOUT", "3s");
     struck_with(server, program, timeout, strike)
@@ -45,7 +46,7 @@ fn struck_with(
 /// Returns when the link is in the middle of its work, or over.
 fn wait_for_objects(link: &Link<'_>, linking: &mut Child) {
     let made = || {
-        let entries = fs::read_dir(link.folder()).expect("a folder");
+        let entries = fs::read_dir(link.dir()).expect("a directory");
         let names = entries.flatten().map(|entry| entry.file_name());
         names
             .filter(|name| name.to_string_lossy().ends_with(".native.o"))
@@ -100,7 +101,8 @@ fn a_real_farm_that_starts_anew_in_the_middle_costs_time() {
     }
 }
 
-/// The scheduler goes on and says that everything is queued: only the user's own deadline tells that from a long queue.
+/// The scheduler goes on and says that everything is queued: only the user's own deadline tells
+/// that from a long queue.
 #[test]
 fn a_buildbarn_without_its_worker_costs_the_deadline() {
     let Some(mut server) = Kind::Buildbarn.private(&Setup::default()) else {

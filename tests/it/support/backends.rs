@@ -1,7 +1,9 @@
-//! A program whose build runs the ThinLTO backends itself: thin link, one command a module, final link.
+//! A program whose build runs the ThinLTO backends itself: thin link, one command a module, final
+//! link.
 //!
-//! Enters: a `Program`. Leaves: a folder with its modules and their shards, the command of each backend, where relto says that
-//! the objects came from, and a comparison with those of clang alone. Nothing here goes through DTLTO.
+//! Enters: a `Program`. Leaves: a directory with its modules and their shards, the command of each
+//! backend, where relto says that the objects came from, and a comparison with those of clang
+//! alone. Nothing here goes through DTLTO.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -22,7 +24,7 @@ const REGULAR: &str = "regular.lto.o";
 /// A program after its thin link.
 #[derive(Debug)]
 pub(crate) struct Backends {
-    folder: TempDir,
+    dir: TempDir,
     program: Program,
     /// The modules, by the names that the thin link had for them.
     pub(crate) modules: Vec<String>,
@@ -43,12 +45,12 @@ impl Backends {
         backends
     }
 
-    /// The modules in a folder of their own, and no shards yet.
+    /// The modules in a directory of their own, and no shards yet.
     pub(crate) fn unlinked(program: &Program) -> Self {
-        let folder = TempDir::new().expect("a temporary folder");
+        let dir = TempDir::new().expect("a temporary directory");
         for file in program.modules.iter().chain(&program.files) {
             let name = file.file_name().expect("a file");
-            fs::copy(file, folder.path().join(name)).expect("copied");
+            fs::copy(file, dir.path().join(name)).expect("copied");
         }
         let name = |path: &PathBuf| {
             path.file_name()
@@ -57,7 +59,7 @@ impl Backends {
                 .into_owned()
         };
         Self {
-            folder,
+            dir,
             modules: program.modules.iter().map(name).collect(),
             program: program.clone(),
             flags: vec!["-O2".to_owned()],
@@ -68,7 +70,7 @@ impl Backends {
     pub(crate) fn thin_link(&self) -> Command {
         let mut command = Llvm::get().command(self.program.driver);
         command
-            .current_dir(self.folder())
+            .current_dir(self.dir())
             .args(["-flto=thin", "-fuse-ld=lld", "-o", "app"])
             .args(["-Wl,--thinlto-index-only=natives"])
             .arg(format!("-Wl,--lto-obj-path={REGULAR}"))
@@ -82,8 +84,8 @@ impl Backends {
         self
     }
 
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// `name` seen from the root.
@@ -92,7 +94,7 @@ impl Backends {
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder().join(name)
+        self.dir().join(name)
     }
 
     /// The compiler's arguments for one module, its object named with `ending`.
@@ -108,7 +110,7 @@ impl Backends {
         words
     }
 
-    /// `relto cc clang ...` in the program's folder.
+    /// `relto cc clang ...` in the program's directory.
     pub(crate) fn relto(&self, home: &Home) -> Command {
         self.relto_with(home, &self.compiler())
     }
@@ -117,7 +119,7 @@ impl Backends {
     pub(crate) fn relto_with(&self, home: &Home, compiler: &Path) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_relto"));
         home.apply(&mut command);
-        command.current_dir(self.folder()).arg("cc").arg(compiler);
+        command.current_dir(self.dir()).arg("cc").arg(compiler);
         command.env("RELTO_LOG", "info");
         command
     }
@@ -133,7 +135,8 @@ impl Backends {
         command.output().expect("relto starts")
     }
 
-    /// Runs all backends through relto, some at a time as a build does, and says where the objects came from.
+    /// Runs all backends through relto, some at a time as a build does, and says where the objects
+    /// came from.
     ///
     /// # Panics
     /// A backend fails.
@@ -160,7 +163,7 @@ impl Backends {
     pub(crate) fn assert_identical_objects_of(&self, step: usize) {
         self.each(step, |module| {
             let mut clang = Command::new(self.compiler());
-            clang.current_dir(self.folder());
+            clang.current_dir(self.dir());
             run(clang.args(self.arguments(module, "plain.o")));
             let theirs = fs::read(self.path(&format!("{module}.plain.o"))).expect("an object");
             let ours = fs::read(self.path(&format!("{module}.native.o"))).expect("an object");
@@ -179,7 +182,7 @@ impl Backends {
             .iter()
             .map(|module| format!("{module}.{ending}"));
         command
-            .current_dir(self.folder())
+            .current_dir(self.dir())
             .args(["-fuse-ld=lld", "-o", "app"])
             .args(objects);
         if self.path(REGULAR).exists() {
@@ -220,11 +223,12 @@ pub(crate) fn add(counts: &mut Counts, log: &str) {
     }
 }
 
-/// Runs `words` twice through relto and once through clang, always in a folder that holds none of their files yet. The
-/// files in `outputs` must be the same; gives where relto says that they came from.
+/// Runs `words` twice through relto and once through clang, always in a directory that holds none
+/// of their files yet. The files in `outputs` must be the same; gives where relto says that they
+/// came from.
 pub(crate) fn same(backends: &Backends, home: &Home, words: &[&str], outputs: &[&str]) -> Counts {
     let mut clang = Command::new(backends.compiler());
-    run(clang.current_dir(backends.folder()).args(words));
+    run(clang.current_dir(backends.dir()).args(words));
     let theirs: Vec<_> = outputs
         .iter()
         .map(|name| taken(&backends.path(name)))

@@ -1,6 +1,7 @@
 //! A compiler of one's own: a copy of the one under test that a test may change.
 //!
-//! Enters: the LLVM under test. Leaves: a folder with its compiler and nothing beside it but the libraries.
+//! Enters: the LLVM under test. Leaves: a directory with its compiler and nothing beside it but the
+//! libraries.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
@@ -10,25 +11,26 @@ use tempfile::TempDir;
 
 use super::llvm::Llvm;
 
-/// A copy of the compiler under test in a folder of its own. The libraries, which it finds beside itself, are the same.
+/// A copy of the compiler under test in a directory of its own. The libraries, which it finds
+/// beside itself, are the same.
 #[derive(Debug)]
 pub(crate) struct CompilerCopy {
-    folder: TempDir,
+    dir: TempDir,
 }
 
 impl CompilerCopy {
     pub(crate) fn new() -> Self {
-        let folder = TempDir::new().expect("a temporary folder");
+        let dir = TempDir::new().expect("a temporary directory");
         let clang = fs::canonicalize(Llvm::get().tool("clang")).expect("clang");
-        let root = clang.ancestors().nth(2).expect("a folder above `bin`");
-        symlink(root.join("lib"), folder.path().join("lib")).expect("a link");
-        fs::create_dir(folder.path().join("bin")).expect("made");
-        fs::copy(&clang, folder.path().join("bin/clang")).expect("copied");
-        Self { folder }
+        let root = clang.ancestors().nth(2).expect("a directory above `bin`");
+        symlink(root.join("lib"), dir.path().join("lib")).expect("a link");
+        fs::create_dir(dir.path().join("bin")).expect("made");
+        fs::copy(&clang, dir.path().join("bin/clang")).expect("copied");
+        Self { dir }
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join("bin").join(name)
+        self.dir.path().join("bin").join(name)
     }
 
     /// The linker's option that makes the backends use the copy by the name `name`.
@@ -37,8 +39,8 @@ impl CompilerCopy {
         format!("-Wl,--thinlto-remote-compiler={}", path.display())
     }
 
-    /// Puts another program in place of `clang`, one that does the same: what follows a program's sections is never
-    /// loaded. By rename, so that a running compiler stays what it is.
+    /// Puts another program in place of `clang`, one that does the same: what follows a program's
+    /// sections is never loaded. By rename, so that a running compiler stays what it is.
     pub(crate) fn become_another_build(&self) {
         let old = fs::read(self.file("clang")).expect("a program");
         self.replace(&[&old[..], b"\n"].concat());

@@ -1,7 +1,8 @@
-//! Folders of made files that outlive a test run, one for each recipe.
+//! Directories of made files that outlive a test run, one for each recipe.
 //!
-//! Enters: a name, all that decides what the files will be, and how to make them. Leaves: a complete folder under the
-//! user's cache, made once even when many tests, or many test runs, ask at the same time.
+//! Enters: a name, all that decides what the files will be, and how to make them. Leaves: a
+//! complete directory under the user's cache, made once even when many tests, or many test runs,
+//! ask at the same time.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,37 +14,37 @@ use relto::digest::DigestFunction;
 
 use super::llvm::{Llvm, run};
 
-/// The folder for `recipe`, made by `make` unless it is there already.
+/// The directory for `recipe`, made by `make` unless it is there already.
 ///
-/// `recipe` must hold everything that the files depend on: flags, versions, texts. The compiler's version is added here.
-/// Callers must not change what is inside: tests work on copies.
+/// `recipe` must hold everything that the files depend on: flags, versions, texts. The compiler's
+/// version is added here. Callers must not change what is inside: tests work on copies.
 pub(crate) fn cached(name: &str, recipe: &str, make: impl FnOnce(&Path)) -> PathBuf {
     let text = format!("{}\n{recipe}", Llvm::get().version());
     let key = &DigestFunction::Sha256.digest(text.as_bytes()).hex()[..16];
     let root = root();
-    let folder = root.join(format!("{name}-{key}"));
-    if folder.exists() {
-        return folder;
+    let dir = root.join(format!("{name}-{key}"));
+    if dir.exists() {
+        return dir;
     }
-    fs::create_dir_all(&root).expect("a cache folder");
+    fs::create_dir_all(&root).expect("a cache directory");
     let lock = fs::File::create(root.join(format!("{name}-{key}.lock"))).expect("a lock file");
     lock.file().lock().expect("the lock");
-    if !folder.exists() {
+    if !dir.exists() {
         let partial = root.join(format!("{name}-{key}.partial"));
         if partial.exists() {
             fs::remove_dir_all(&partial).expect("the rest of an interrupted run removed");
         }
-        fs::create_dir(&partial).expect("a new folder");
+        fs::create_dir(&partial).expect("a new directory");
         make(&partial);
-        fs::rename(&partial, &folder).expect("the finished folder in place");
+        fs::rename(&partial, &dir).expect("the finished directory in place");
     }
-    folder
+    dir
 }
 
 /// Cache of all tests of this user: `$XDG_CACHE_HOME/relto-test`.
 fn root() -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").expect("a home folder")).join(".cache"),
+        || PathBuf::from(std::env::var_os("HOME").expect("a home directory")).join(".cache"),
         PathBuf::from,
     );
     cache.join("relto-test")
@@ -55,7 +56,8 @@ pub(crate) struct Compile {
     pub(crate) object: PathBuf,
 }
 
-/// Compiles all of `steps` with the tool (`clang` or `clang++`) and `arguments`, on all processors, politely.
+/// Compiles all of `steps` with the tool (`clang` or `clang++`) and `arguments`, on all processors,
+/// politely.
 ///
 /// # Panics
 /// A step fails.
@@ -81,7 +83,8 @@ pub(crate) fn compile(tool: &str, arguments: &[String], mut steps: Vec<Compile>)
     });
 }
 
-/// Folder of a crate's sources, as cargo has them: the crates that relto depends on bring real C programs along.
+/// Directory of a crate's sources, as cargo has them: the crates that relto depends on bring real C
+/// programs along.
 ///
 /// # Panics
 /// The crate is no dependency of relto.
@@ -106,12 +109,12 @@ pub(crate) fn crate_sources(name: &str) -> PathBuf {
         .find(|package| package["name"] == name)
         .expect("a dependency of relto");
     let manifest = PathBuf::from(package["manifest_path"].as_str().expect("a path"));
-    manifest.parent().expect("a folder").to_owned()
+    manifest.parent().expect("a directory").to_owned()
 }
 
-/// The files directly in `folder` whose names end in `extension`, sorted.
-pub(crate) fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).expect("a folder");
+/// The files directly in `dir` whose names end in `extension`, sorted.
+pub(crate) fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).expect("a directory");
     let paths = entries.map(|entry| entry.expect("an entry").path());
     let mut found: Vec<_> = paths
         .filter(|path| path.extension().is_some_and(|e| e == extension))

@@ -1,7 +1,7 @@
 //! A daemon of a test's own, which ends with the test.
 //!
-//! Enters: a `Home`. Leaves: commands that use the daemon there, what it says of itself, and its end. Tests wait here for what
-//! other processes do.
+//! Enters: a `Home`. Leaves: commands that use the daemon there, what it says of itself, and its
+//! end. Tests wait here for what other processes do.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -37,7 +37,7 @@ impl Daemon {
         self.home.apply(&mut command);
         switch_on(&mut command);
         command
-            .current_dir(backends.folder())
+            .current_dir(backends.dir())
             .arg("cc")
             .arg(backends.compiler());
         command
@@ -86,18 +86,18 @@ impl Daemon {
         status.map_or(0, |text| number_after(&text, "jobs: ").expect("a number"))
     }
 
-    pub(crate) fn folder(&self) -> PathBuf {
+    pub(crate) fn dir(&self) -> PathBuf {
         self.home.path().join("runtime/relto")
     }
 
     /// Processes that are daemons of this home.
     pub(crate) fn processes(&self) -> Vec<u32> {
-        let folder = self.folder().display().to_string();
+        let dir = self.dir().display().to_string();
         let processes = fs::read_dir("/proc").expect("/proc").flatten();
         let numbers = processes.filter_map(|it| it.file_name().to_str()?.parse().ok());
         let is_ours = |process: &u32| {
             let line = fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap_or_default();
-            line.contains("__daemon") && line.contains(&folder)
+            line.contains("__daemon") && line.contains(&dir)
         };
         numbers.filter(is_ours).collect()
     }
@@ -153,7 +153,7 @@ pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// Compilers that run in scratch folders below `tmp`.
+/// Compilers that run in scratch directories below `tmp`.
 pub(crate) fn compilers(tmp: &Path) -> usize {
     let all = fs::read_dir("/proc").expect("/proc").flatten();
     let runs_there = |process: &Path| {

@@ -1,7 +1,8 @@
 //! Compilers that go wrong in a certain way.
 //!
-//! Enters: what the compiler does, in C. Leaves: an ELF program called `clang`, since scripts are refused. It answers
-//! the questions that relto asks a compiler about itself; what it does with a job is the test's.
+//! Enters: what the compiler does, in C. Leaves: an ELF program called `clang`, since scripts are
+//! refused. It answers the questions that relto asks a compiler about itself; what it does with a
+//! job is the test's.
 
 use std::path::PathBuf;
 
@@ -10,7 +11,8 @@ use fs_err as fs;
 use super::corpus::cached;
 use super::llvm::{Llvm, run};
 
-/// `out` is the job's output; `put` writes a file, `object` an ELF file of a type without any section.
+/// `out` is the job's output; `put` writes a file, `object` an ELF file of a type without any
+/// section.
 const FRAME: &str = r#"
 #include <elf.h>
 #include <fcntl.h>
@@ -51,11 +53,11 @@ int main(int count, char **arguments) {
 /// A compiler that does `behaviour`, statements of C that end with a `return`, for every job.
 pub(crate) fn fake_clang(behaviour: &str) -> PathBuf {
     let source = FRAME.replace("BEHAVIOUR", behaviour);
-    let folder = cached("fake-clang", &source, |folder| {
-        fs::write(folder.join("fake.c"), &source).expect("written");
+    let dir = cached("fake-clang", &source, |dir| {
+        fs::write(dir.join("fake.c"), &source).expect("written");
         let mut clang = Llvm::get().command("clang");
-        clang.current_dir(folder);
+        clang.current_dir(dir);
         run(clang.args(["-O1", "fake.c", "-o", "clang"]));
     });
-    folder.join("clang")
+    dir.join("clang")
 }

@@ -1,8 +1,9 @@
 //! A REAPI server inside the test process.
 //!
-//! Enters: a `Profile` (what kind of server), `Fault`s (what goes wrong), a worker (a script, or really running the
-//! command). Leaves: an address for a client, and a `Record` of all that the client did. State is in memory; the server
-//! has a runtime of its own, so synchronous tests and tests of the program can use it as well as asynchronous ones.
+//! Enters: a `Profile` (what kind of server), `Fault`s (what goes wrong), a worker (a script, or
+//! really running the command). Leaves: an address for a client, and a `Record` of all that the
+//! client did. State is in memory; the server has a runtime of its own, so synchronous tests and
+//! tests of the program can use it as well as asynchronous ones.
 
 mod action_cache;
 mod bytestream;
@@ -85,14 +86,15 @@ pub(crate) struct Farm {
 }
 
 impl Farm {
-    /// A farm of this kind that really runs the commands, listening on a free port and on a unix socket.
+    /// A farm of this kind that really runs the commands, listening on a free port and on a unix
+    /// socket.
     pub(crate) fn start(profile: Profile) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .expect("threads for the farm");
-        let scratch = tempfile::tempdir().expect("a folder for the farm");
+        let scratch = tempfile::tempdir().expect("a directory for the farm");
         let socket = scratch.path().join("farm.sock");
         let service = Service(Arc::new(Inner {
             profile,

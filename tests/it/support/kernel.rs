@@ -1,8 +1,10 @@
-//! A real Linux, 7.2 or later, whose build runs its own ThinLTO backends (`CONFIG_LTO_CLANG_THIN_DIST`).
+//! A real Linux, 7.2 or later, whose build runs its own ThinLTO backends
+//! (`CONFIG_LTO_CLANG_THIN_DIST`).
 //!
-//! Enters: `RELTO_TEST_LINUX`, a folder with two scripts: `get-linux.sh` prints the folder of the sources, `configure.sh SOURCES
-//! OUT` makes a small configuration in OUT. Leaves: a slice of the kernel as bitcode with the flags of each backend, made once
-//! a machine; for the long run the sources themselves. Without the variable a test skips and says so.
+//! Enters: `RELTO_TEST_LINUX`, a directory with two scripts: `get-linux.sh` prints the directory of
+//! the sources, `configure.sh SOURCES OUT` makes a small configuration in OUT. Leaves: a slice of
+//! the kernel as bitcode with the flags of each backend, made once a machine; for the long run the
+//! sources themselves. Without the variable a test skips and says so.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -23,7 +25,7 @@ const PARTS: [&str; 5] = [
     "lib/math/",
 ];
 
-/// The folder of the two scripts.
+/// The directory of the two scripts.
 #[expect(
     clippy::print_stderr,
     reason = "a skipped test must be seen in the test's output"
@@ -31,12 +33,12 @@ const PARTS: [&str; 5] = [
 pub(crate) fn scripts() -> Option<PathBuf> {
     let found = std::env::var_os("RELTO_TEST_LINUX").map(PathBuf::from);
     if found.is_none() {
-        eprintln!("skipped: `RELTO_TEST_LINUX` names no folder with the kernel's scripts");
+        eprintln!("skipped: `RELTO_TEST_LINUX` names no directory with the kernel's scripts");
     }
     found
 }
 
-/// The folder of the sources, fetched if need be.
+/// The directory of the sources, fetched if need be.
 pub(crate) fn sources(scripts: &Path) -> PathBuf {
     let said = run(&mut Command::new(scripts.join("get-linux.sh")));
     PathBuf::from(said.lines().last().expect("a path"))
@@ -54,30 +56,31 @@ pub(crate) fn suffix() -> String {
     format!("-{}", Llvm::get().major())
 }
 
-/// A part of the kernel before its thin link: `NAME.o`, and `NAME.flags`, the words of its backend as a shell reads them.
+/// A part of the kernel before its thin link: `NAME.o`, and `NAME.flags`, the words of its backend
+/// as a shell reads them.
 #[derive(Debug)]
 pub(crate) struct Slice {
-    folder: TempDir,
+    dir: TempDir,
     /// As the thin link gets them.
     pub(crate) modules: Vec<String>,
 }
 
 impl Slice {
-    /// A copy in a folder of its own, thin-linked.
+    /// A copy in a directory of its own, thin-linked.
     pub(crate) fn new() -> Option<Self> {
         let scripts = scripts()?;
         let recipe = format!("{PARTS:?}");
-        let kept = cached("kernel-slice", &recipe, |folder| {
-            make_slice(&scripts, folder);
+        let kept = cached("kernel-slice", &recipe, |dir| {
+            make_slice(&scripts, dir);
         });
-        let folder = TempDir::new().expect("a temporary folder");
+        let dir = TempDir::new().expect("a temporary directory");
         run(Command::new("cp")
             .arg("-r")
             .arg(kept.join("."))
-            .arg(folder.path()));
-        let text = fs::read_to_string(folder.path().join("modules")).expect("a list");
+            .arg(dir.path()));
+        let text = fs::read_to_string(dir.path().join("modules")).expect("a list");
         let slice = Self {
-            folder,
+            dir,
             modules: text.lines().map(str::to_owned).collect(),
         };
         let mut link = Llvm::get().command("ld.lld");
@@ -90,18 +93,17 @@ impl Slice {
             "all.o",
             "@modules",
         ];
-        run(link.current_dir(slice.folder()).args(arguments));
+        run(link.current_dir(slice.dir()).args(arguments));
         Some(slice)
     }
 
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// The flags of a module's backend, quotes taken off as the shell would.
     pub(crate) fn flags(&self, module: &str) -> Vec<String> {
-        let text =
-            fs::read_to_string(self.folder().join(format!("{module}.flags"))).expect("flags");
+        let text = fs::read_to_string(self.dir().join(format!("{module}.flags"))).expect("flags");
         words_of(&text)
     }
 
@@ -123,9 +125,9 @@ impl Slice {
     }
 }
 
-fn make_slice(scripts: &Path, folder: &Path) {
+fn make_slice(scripts: &Path, dir: &Path) {
     let sources = sources(scripts);
-    let build = folder.join("build");
+    let build = dir.join("build");
     configure(scripts, &sources, &build);
     let mut make = Command::new("nice");
     make.arg("make")
@@ -138,24 +140,24 @@ fn make_slice(scripts: &Path, folder: &Path) {
     run(&mut make);
     let mut list = String::new();
     for part in PARTS {
-        collect(&build, Path::new(part), folder, &mut list);
+        collect(&build, Path::new(part), dir, &mut list);
     }
-    fs::write(folder.join("modules"), list).expect("written");
+    fs::write(dir.join("modules"), list).expect("written");
     fs::remove_dir_all(build).expect("removed");
 }
 
 /// Takes the bitcode below `part` over, with the flags that the build has noted beside it.
-fn collect(build: &Path, part: &Path, folder: &Path, list: &mut String) {
-    fs::create_dir_all(folder.join(part)).expect("a folder");
+fn collect(build: &Path, part: &Path, dir: &Path, list: &mut String) {
+    fs::create_dir_all(dir.join(part)).expect("a directory");
     let mut entries: Vec<_> = fs::read_dir(build.join(part))
-        .expect("a folder")
+        .expect("a directory")
         .map(|entry| entry.expect("an entry").path())
         .collect();
     entries.sort();
     for path in entries {
         let inside = path.strip_prefix(build).expect("inside");
         if path.is_dir() {
-            collect(build, inside, folder, list);
+            collect(build, inside, dir, list);
             continue;
         }
         let name = path.file_name().expect("a file").to_string_lossy();
@@ -164,8 +166,8 @@ fn collect(build: &Path, part: &Path, folder: &Path, list: &mut String) {
             .ok()
             .and_then(|text| saved_flags(&text));
         if let (Some("o"), Some(flags)) = (path.extension().and_then(|it| it.to_str()), flags) {
-            fs::copy(&path, folder.join(inside)).expect("copied");
-            fs::write(folder.join(format!("{}.flags", inside.display())), flags).expect("written");
+            fs::copy(&path, dir.join(inside)).expect("copied");
+            fs::write(dir.join(format!("{}.flags", inside.display())), flags).expect("written");
             writeln!(list, "{}", inside.display()).expect("a string");
         }
     }

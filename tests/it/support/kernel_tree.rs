@@ -1,8 +1,10 @@
-//! A whole Linux, built by clang alone once a machine, and copies of the build whose backends run again.
+//! A whole Linux, built by clang alone once a machine, and copies of the build whose backends run
+//! again.
 //!
-//! Enters: what `kernel` gives, and `RELTO_TEST_LONG`. Leaves: a `Tree`, an output folder of its own beside sources that
-//! nobody changes; the kernel's own `make` in it, through relto or without; what the first build left, to compare with.
-//! Front ends take most of a build, so they run once: a copy knows that they have.
+//! Enters: what `kernel` gives, and `RELTO_TEST_LONG`. Leaves: a `Tree`, an output directory of its
+//! own beside sources that nobody changes; the kernel's own `make` in it, through relto or without;
+//! what the first build left, to compare with. Front ends take most of a build, so they run once: a
+//! copy knows that they have.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,7 +30,8 @@ const STAMP: [(&str, &str); 4] = [
     ("KBUILD_BUILD_HOST", "host"),
 ];
 
-/// Beyond the small configuration: a module that includes a file by assembly, and `.ko` files of one object and of several.
+/// Beyond the small configuration: a module that includes a file by assembly, and `.ko` files of
+/// one object and of several.
 const OPTIONS: [&str; 10] = [
     "-e",
     "IKCONFIG",
@@ -51,10 +54,10 @@ pub(crate) const MODULES: [&str; 3] = ["drivers/block/loop.ko", "fs/fat/fat.ko",
 /// The one whose backend opens a file that no index names.
 pub(crate) const INCLUDES_A_FILE: &str = "kernel/configs.thinlto-native.o";
 
-/// An output folder of Linux, and the folder where the first one is.
+/// An output directory of Linux, and the directory where the first one is.
 #[derive(Debug)]
 pub(crate) struct Tree {
-    folder: TempDir,
+    dir: TempDir,
     sources: PathBuf,
     first: PathBuf,
     /// A kernel at a time is enough for a machine.
@@ -77,14 +80,15 @@ impl Tree {
         run(Command::new("cp")
             .arg("-a")
             .arg(tree.first.join("out"))
-            .arg(tree.folder.path()));
+            .arg(tree.dir.path()));
         Some(tree)
     }
 
-    /// Sources, and the configuration of the first build in an output folder that holds nothing else.
+    /// Sources, and the configuration of the first build in an output directory that holds nothing
+    /// else.
     pub(crate) fn configured() -> Option<Self> {
         let tree = Self::empty()?;
-        fs::create_dir(tree.path("")).expect("a folder");
+        fs::create_dir(tree.path("")).expect("a directory");
         fs::copy(tree.original(".config"), tree.path(".config")).expect("copied");
         Some(tree)
     }
@@ -103,20 +107,20 @@ impl Tree {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let sources = sources(&scripts);
         let recipe = format!("{} {OPTIONS:?} {STAMP:?} {NO_RUST}", sources.display());
-        let first = cached("kernel", &recipe, |folder| {
-            build_first(&scripts, &sources, folder);
+        let first = cached("kernel", &recipe, |dir| {
+            build_first(&scripts, &sources, dir);
         });
         Some(Self {
-            folder: TempDir::new().expect("a temporary folder"),
+            dir: TempDir::new().expect("a temporary directory"),
             sources,
             first,
             _turn: turn,
         })
     }
 
-    /// A file of the output folder.
+    /// A file of the output directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join("out").join(name)
+        self.dir.path().join("out").join(name)
     }
 
     /// The same of the first build. Nobody may write there.
@@ -124,9 +128,9 @@ impl Tree {
         self.first.join("out").join(name)
     }
 
-    /// A place beside the output folder.
+    /// A place beside the output directory.
     pub(crate) fn beside(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.dir.path().join(name)
     }
 
     pub(crate) fn source(&self, name: &str) -> PathBuf {
@@ -138,20 +142,21 @@ impl Tree {
         self.through(&self.first.join("plain"), words)
     }
 
-    /// The kernel's `make`, to which `relto` is the program of that name in `folder`.
-    pub(crate) fn through(&self, folder: &Path, words: &[&str]) -> Command {
-        make(&self.sources, &self.path(""), folder, words)
+    /// The kernel's `make`, to which `relto` is the program of that name in `dir`.
+    pub(crate) fn through(&self, dir: &Path, words: &[&str]) -> Command {
+        make(&self.sources, &self.path(""), dir, words)
     }
 
     /// The kernel's `make` with relto's compilers, its state in `home`.
     pub(crate) fn relto(&self, home: &Home, words: &[&str]) -> Command {
-        let mut command = self.through(relto_folder(), words);
+        let mut command = self.through(relto_dir(), words);
         home.apply(&mut command);
         command.env("RELTO_LOG", "info");
         command
     }
 
-    /// Those commands alone that `make` runs between the thin link and the final link: `scripts/Makefile.thinlto`.
+    /// Those commands alone that `make` runs between the thin link and the final link:
+    /// `scripts/Makefile.thinlto`.
     pub(crate) fn backends(&self, home: &Home) -> Command {
         let mut command = Command::new("nice");
         home.apply(&mut command);
@@ -162,7 +167,7 @@ impl Tree {
             .arg(format!("srctree={}", self.sources.display()))
             .arg(format!("CC=relto cc clang{}", suffix()))
             .args(["objtree=.", "SRCARCH=x86"])
-            .env("PATH", path_with(relto_folder()))
+            .env("PATH", path_with(relto_dir()))
             .env("RELTO_LOG", "info");
         command
     }
@@ -276,16 +281,16 @@ pub(crate) fn digest(path: &Path) -> String {
     DigestFunction::Sha256.digest(&bytes).hex()
 }
 
-fn relto_folder() -> &'static Path {
+fn relto_dir() -> &'static Path {
     let program = Path::new(env!("CARGO_BIN_EXE_relto"));
-    program.parent().expect("a folder")
+    program.parent().expect("a directory")
 }
 
-/// `folder`, where a `relto` is, before everything else.
-fn path_with(folder: &Path) -> std::ffi::OsString {
+/// `dir`, where a `relto` is, before everything else.
+fn path_with(dir: &Path) -> std::ffi::OsString {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = [folder.to_owned()].into_iter();
-    std::env::join_paths(folders.chain(std::env::split_paths(&path))).expect("a path")
+    let dirs = [dir.to_owned()].into_iter();
+    std::env::join_paths(dirs.chain(std::env::split_paths(&path))).expect("a path")
 }
 
 fn make(sources: &Path, out: &Path, relto: &Path, words: &[&str]) -> Command {
@@ -303,10 +308,10 @@ fn make(sources: &Path, out: &Path, relto: &Path, words: &[&str]) -> Command {
     command
 }
 
-fn build_first(scripts: &Path, sources: &Path, folder: &Path) {
-    let (out, plain) = (folder.join("out"), folder.join("plain"));
+fn build_first(scripts: &Path, sources: &Path, dir: &Path) {
+    let (out, plain) = (dir.join("out"), dir.join("plain"));
     // `relto` that is only a way to the compiler: the build's words stay the same.
-    fs::create_dir(&plain).expect("a folder");
+    fs::create_dir(&plain).expect("a directory");
     fs::write(plain.join("relto"), "#!/bin/sh\nshift\nexec \"$@\"\n").expect("written");
     run(Command::new("chmod").arg("+x").arg(plain.join("relto")));
     configure(scripts, sources, &out);

@@ -1,8 +1,9 @@
-//! Real links through a distributor, each in a folder of its own.
+//! Real links through a distributor, each in a directory of its own.
 //!
-//! Enters: a `Program`, the form in which its modules come, extra arguments, environment and relto's options. Leaves:
-//! `Outcome`: exit code, messages, where the jobs ran, and the native objects of every job. Each link has private XDG
-//! folders unless a test shares a `Home`, so that no cache of another test or of the user gives a hit.
+//! Enters: a `Program`, the form in which its modules come, extra arguments, environment and
+//! relto's options. Leaves: `Outcome`: exit code, messages, where the jobs ran, and the native
+//! objects of every job. Each link has private XDG directories unless a test shares a `Home`, so
+//! that no cache of another test or of the user gives a hit.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,13 +15,13 @@ use super::llvm::{Llvm, run};
 use super::outcome::Outcome;
 use super::program::Program;
 
-/// The folders that relto keeps state in; links that share one share the disk cache.
+/// The directories that relto keeps state in; links that share one share the disk cache.
 #[derive(Debug)]
 pub(crate) struct Home(TempDir);
 
 impl Home {
     pub(crate) fn new() -> Self {
-        Self(TempDir::new().expect("a temporary folder"))
+        Self(TempDir::new().expect("a temporary directory"))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -43,7 +44,7 @@ impl Home {
         slot
     }
 
-    /// Points `command` at these folders and away from the user's own settings.
+    /// Points `command` at these directories and away from the user's own settings.
     pub(crate) fn apply(&self, command: &mut Command) {
         let relto = std::env::vars_os().map(|(name, _)| name);
         for name in relto.filter(|name| name.as_encoded_bytes().starts_with(b"RELTO_")) {
@@ -52,16 +53,16 @@ impl Home {
         command.env("HOME", self.path());
         // A test that wants one switches it on, and sees to its end.
         command.env("RELTO_DAEMON", "off");
-        for (variable, folder) in [
+        for (variable, dir) in [
             ("XDG_CACHE_HOME", "cache"),
             ("XDG_CONFIG_HOME", "config"),
             ("XDG_DATA_HOME", "data"),
             ("XDG_STATE_HOME", "state"),
             ("XDG_RUNTIME_DIR", "runtime"),
         ] {
-            let folder = self.path().join(folder);
-            fs::create_dir_all(&folder).expect("a private folder");
-            command.env(variable, folder);
+            let dir = self.path().join(dir);
+            fs::create_dir_all(&dir).expect("a private directory");
+            command.env(variable, dir);
         }
     }
 }
@@ -102,7 +103,7 @@ impl Form {
 #[derive(Debug)]
 pub(crate) struct Link<'a> {
     program: &'a Program,
-    folder: TempDir,
+    dir: TempDir,
     form: Form,
     distributor: Option<PathBuf>,
     options: Vec<String>,
@@ -112,7 +113,7 @@ pub(crate) struct Link<'a> {
 }
 
 impl<'a> Link<'a> {
-    /// Through relto, as plain objects, in a new folder that holds copies of the modules.
+    /// Through relto, as plain objects, in a new directory that holds copies of the modules.
     pub(crate) fn new(program: &'a Program) -> Self {
         Self::through(Path::new(env!("CARGO_BIN_EXE_relto")), program)
     }
@@ -133,14 +134,14 @@ impl<'a> Link<'a> {
 
     /// Without a distributor: lld runs the backends as threads of its own.
     pub(crate) fn in_process(program: &'a Program) -> Self {
-        let folder = TempDir::new().expect("a temporary folder");
+        let dir = TempDir::new().expect("a temporary directory");
         for file in program.modules.iter().chain(&program.files) {
             let name = file.file_name().expect("a file");
-            fs::copy(file, folder.path().join(name)).expect("copied");
+            fs::copy(file, dir.path().join(name)).expect("copied");
         }
         Self {
             program,
-            folder,
+            dir,
             form: Form::Objects,
             distributor: None,
             options: Vec::new(),
@@ -179,29 +180,30 @@ impl<'a> Link<'a> {
         self
     }
 
-    /// The folder of this link: the linker's current one, where the modules lie and the result will be.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
+    /// The directory of this link: the linker's current one, where the modules lie and the result
+    /// will be.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
-    /// Links, with state folders that nobody else sees.
+    /// Links, with state directories that nobody else sees.
     pub(crate) fn run(self) -> Outcome {
         let home = Home::new();
         self.run_at(&home)
     }
 
-    /// Links, with the state folders of `home`.
+    /// Links, with the state directories of `home`.
     pub(crate) fn run_at(self, home: &Home) -> Outcome {
         let mut command = self.command(home);
         let output = command.output().expect("the linker starts");
         self.outcome(&output)
     }
 
-    /// The command that makes this link, for tests that watch it or stop it. The program to link is `Outcome`'s
-    /// business, so such a test ends with `outcome`.
+    /// The command that makes this link, for tests that watch it or stop it. The program to link is
+    /// `Outcome`'s business, so such a test ends with `outcome`.
     pub(crate) fn command(&self, home: &Home) -> Command {
         let mut command = Llvm::get().command(self.program.driver);
-        command.current_dir(self.folder());
+        command.current_dir(self.dir());
         home.apply(&mut command);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if self.program.driver == "lld-link" {
@@ -218,7 +220,7 @@ impl<'a> Link<'a> {
 
     /// What became of a link whose process is over.
     pub(crate) fn outcome(self, output: &std::process::Output) -> Outcome {
-        Outcome::new(self.folder, self.program, output)
+        Outcome::new(self.dir, self.program, output)
     }
 
     fn clang_arguments(&self) -> Vec<String> {
@@ -278,11 +280,8 @@ impl<'a> Link<'a> {
         match self.form {
             Form::Objects => names,
             Form::Absolute => {
-                let folder = self.folder().display();
-                names
-                    .iter()
-                    .map(|name| format!("{folder}/{name}"))
-                    .collect()
+                let dir = self.dir().display();
+                names.iter().map(|name| format!("{dir}/{name}")).collect()
             }
             Form::StartLib => wrapped("-Wl,--start-lib", "-Wl,--end-lib"),
             Form::Archive | Form::ThinArchive => {
@@ -300,7 +299,7 @@ impl<'a> Link<'a> {
         };
         let mut command = Llvm::get().command("llvm-ar");
         run(command
-            .current_dir(self.folder())
+            .current_dir(self.dir())
             .arg(kind)
             .arg(name)
             .args(members));

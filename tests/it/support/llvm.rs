@@ -1,13 +1,13 @@
 //! The LLVM under test, by the path of each tool.
 //!
-//! Enters: `RELTO_TEST_LLVM_ROOT`, the folder above `bin/clang`; without it Debian's newest supported one. Leaves: paths
-//! and commands with a clean environment.
+//! Enters: `RELTO_TEST_LLVM_ROOT`, the directory above `bin/clang`; without it Debian's newest
+//! supported one. Leaves: paths and commands with a clean environment.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Debian's folders, the release that most people have first.
+/// Debian's directories, the release that most people have first.
 const ROOTS: &[&str] = &[
     "/usr/lib/llvm-22",
     "/usr/lib/llvm-23",

@@ -1,6 +1,6 @@
 //! File systems of a few pages, to fill up or to make read-only. Needs root.
 //!
-//! Enters: a size. Leaves: a mounted folder, gone with its `Mount`; or a line that says why not.
+//! Enters: a size. Leaves: a mounted directory, gone with its `Mount`; or a line that says why not.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,36 +10,36 @@ use fs_err as fs;
 /// A small file system in memory; gone when dropped.
 #[derive(Debug)]
 pub(crate) struct Mount {
-    folder: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Mount {
     /// `None`, said aloud, where nothing can be mounted.
     pub(crate) fn new(size: &str) -> Option<Self> {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dir = tempfile::tempdir().expect("a temporary directory");
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", size, "relto-test"]);
-        let done = mount.arg(folder.path()).output();
+        let done = mount.arg(dir.path()).output();
         if done.is_ok_and(|done| done.status.success()) {
-            return Some(Self { folder });
+            return Some(Self { dir });
         }
         skipped();
         None
     }
 
     pub(crate) fn root(&self) -> PathBuf {
-        self.folder.path().join("relto")
+        self.dir.path().join("relto")
     }
 
     pub(crate) fn set_read_only(&self) {
         let mut mount = Command::new("mount");
-        mount.args(["-o", "remount,ro"]).arg(self.folder.path());
+        mount.args(["-o", "remount,ro"]).arg(self.dir.path());
         assert!(mount.status().expect("mount runs").success());
     }
 
     /// Takes all the space that is left.
     pub(crate) fn fill(&self) {
-        let error = fs::write(self.folder.path().join("filler"), vec![1; 8 << 20]);
+        let error = fs::write(self.dir.path().join("filler"), vec![1; 8 << 20]);
         error.expect_err("there is less space");
     }
 }
@@ -48,7 +48,7 @@ impl Drop for Mount {
     fn drop(&mut self) {
         let _ = Command::new("umount")
             .arg("--lazy")
-            .arg(self.folder.path())
+            .arg(self.dir.path())
             .status();
     }
 }

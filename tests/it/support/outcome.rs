@@ -1,7 +1,7 @@
 //! What a link left behind.
 //!
-//! Enters: the finished process and its folder. Leaves: `Counts` out of the summary line, the native object of each
-//! job, and checks that a correct link passes.
+//! Enters: the finished process and its directory. Leaves: `Counts` out of the summary line, the
+//! native object of each job, and checks that a correct link passes.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -48,10 +48,10 @@ impl Counts {
     }
 }
 
-/// A finished link and its folder, which goes when this is dropped.
+/// A finished link and its directory, which goes when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    folder: TempDir,
+    dir: TempDir,
     program: Program,
     /// The exit code of clang or lld; `None` when a signal ended it.
     pub(crate) code: Option<i32>,
@@ -60,9 +60,9 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    pub(super) fn new(folder: TempDir, program: &Program, output: &Output) -> Self {
+    pub(super) fn new(dir: TempDir, program: &Program, output: &Output) -> Self {
         Self {
-            folder,
+            dir,
             program: program.clone(),
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -70,12 +70,12 @@ impl Outcome {
         }
     }
 
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     pub(crate) fn executable(&self) -> PathBuf {
-        self.folder().join(executable_name(&self.program))
+        self.dir().join(executable_name(&self.program))
     }
 
     /// The link succeeded and the program works.
@@ -107,7 +107,7 @@ impl Outcome {
     /// # Panics
     /// The link was made without `keep_objects`.
     pub(crate) fn job_file(&self) -> Value {
-        let entries = fs::read_dir(self.folder()).expect("the link's folder");
+        let entries = fs::read_dir(self.dir()).expect("the link's directory");
         let mut paths = entries.map(|entry| entry.expect("an entry").path());
         let file = paths.find(|path| path.to_string_lossy().ends_with(".dist-file.json"));
         let text = fs::read(file.expect("`keep_objects` was asked for")).expect("read");
@@ -120,7 +120,7 @@ impl Outcome {
         let jobs = link["jobs"].as_array().expect("a list").iter();
         let paths = jobs.map(|job| job["outputs"][0].as_str().expect("a path"));
         paths
-            .map(|path| fs::read(self.folder().join(path)).expect("an object"))
+            .map(|path| fs::read(self.dir().join(path)).expect("an object"))
             .collect()
     }
 
@@ -173,9 +173,9 @@ impl Outcome {
         let [arguments @ .., object] = job else {
             panic!("a job without arguments");
         };
-        let in_place = self.folder().join(format!("{object}.in-place"));
+        let in_place = self.dir().join(format!("{object}.in-place"));
         let mut command = Llvm::get().command(&common[0]);
-        command.current_dir(self.folder()).args(&common[1..]);
+        command.current_dir(self.dir()).args(&common[1..]);
         run(command.args(arguments).arg(&in_place));
         let theirs = fs::read(&in_place).expect("an object");
         assert!(
@@ -188,7 +188,8 @@ impl Outcome {
     }
 }
 
-/// The object without the time that clang writes into those for Windows, where the header's second word is.
+/// The object without the time that clang writes into those for Windows, where the header's second
+/// word is.
 fn timeless(object: &[u8]) -> Vec<u8> {
     let mut object = object.to_vec();
     if object.starts_with(&[0x64, 0x86]) {
@@ -197,7 +198,7 @@ fn timeless(object: &[u8]) -> Vec<u8> {
     object
 }
 
-/// The linked file's name in the link's folder.
+/// The linked file's name in the link's directory.
 pub(super) fn executable_name(program: &Program) -> &'static str {
     if program.driver == "lld-link" {
         "app.exe"

@@ -1,7 +1,8 @@
-//! Programs to link: their modules as ThinLTO bitcode, and a way to see that the linked program works.
+//! Programs to link: their modules as ThinLTO bitcode, and a way to see that the linked program
+//! works.
 //!
-//! Enters: a choice. Leaves: `Program`, whose modules lie in the machine's cache (`corpus`) and are copied into each
-//! link's own folder. How they are linked is `link`'s part.
+//! Enters: a choice. Leaves: `Program`, whose modules lie in the machine's cache (`corpus`) and are
+//! copied into each link's own directory. How they are linked is `link`'s part.
 
 mod cxx;
 mod features;
@@ -27,8 +28,8 @@ pub(crate) struct Check {
     pub(crate) arguments: Vec<String>,
     /// What stands somewhere on its stdout when all is well; it must also exit with 0.
     pub(crate) says: String,
-    /// Folder to start it in, when it reads files of its own.
-    pub(crate) folder: Option<PathBuf>,
+    /// Directory to start it in, when it reads files of its own.
+    pub(crate) dir: Option<PathBuf>,
 }
 
 /// A program as bitcode.
@@ -59,15 +60,16 @@ impl Program {
             check: Some(Check {
                 arguments: Vec::new(),
                 says: "ok".to_owned(),
-                folder: None,
+                dir: None,
             }),
         }
     }
 
-    /// The same program, the module with `main` copied into `folder` under a name that sorts after all others. Members
-    /// of an archive sort before `main.o`, plain objects around it; and the order of names is part of the key.
-    pub(crate) fn with_main_last(&self, folder: &Path) -> Self {
-        let main = folder.join("zz_main.o");
+    /// The same program, the module with `main` copied into `dir` under a name that sorts after all
+    /// others. Members of an archive sort before `main.o`, plain objects around it; and the order
+    /// of names is part of the key.
+    pub(crate) fn with_main_last(&self, dir: &Path) -> Self {
+        let main = dir.join("zz_main.o");
         fs::copy(&self.modules[0], &main).expect("copied");
         let mut program = self.clone();
         program.modules[0] = main;
@@ -82,8 +84,8 @@ impl Program {
         let Some(check) = &self.check else { return };
         let mut command = Command::new(executable);
         command.args(&check.arguments);
-        if let Some(folder) = &check.folder {
-            command.current_dir(folder);
+        if let Some(dir) = &check.dir {
+            command.current_dir(dir);
         }
         let said = run(&mut command);
         assert!(said.contains(&check.says), "`{}` says:\n{said}", self.name);

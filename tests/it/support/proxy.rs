@@ -1,8 +1,9 @@
 //! A TCP hop that misbehaves on demand.
 //!
-//! Enters: a port of this machine. Leaves: another port that leads there, with knobs that act at once, on open
-//! connections too: delay, bandwidth, silence, reset, refusal, half-close, an end after so many bytes. It knows no
-//! protocol. It has a thread of its own, so the knobs work from any test.
+//! Enters: a port of this machine. Leaves: another port that leads there, with knobs that act at
+//! once, on open connections too: delay, bandwidth, silence, reset, refusal, half-close, an end
+//! after so many bytes. It knows no protocol. It has a thread of its own, so the knobs work from
+//! any test.
 
 use std::io;
 use std::net::SocketAddr;
@@ -108,8 +109,9 @@ impl Proxy {
         self.port
     }
 
-    /// Everything arrives so much later, each way: a round trip takes twice the time, however many are under way. So
-    /// elapsed time over twice the delay is the number of round trips that waited for each other.
+    /// Everything arrives so much later, each way: a round trip takes twice the time, however many
+    /// are under way. So elapsed time over twice the delay is the number of round trips that waited
+    /// for each other.
     pub(crate) fn delay(&self, each_way: Duration) {
         self.turn(|knobs| knobs.delay = each_way);
     }
@@ -119,7 +121,8 @@ impl Proxy {
         self.turn(|knobs| knobs.bytes_per_second = bytes_per_second);
     }
 
-    /// Connections are accepted, nothing passes, nobody is told. Ends with `silence(false)`, and nothing is lost.
+    /// Connections are accepted, nothing passes, nobody is told. Ends with `silence(false)`, and
+    /// nothing is lost.
     pub(crate) fn silence(&self, is_silent: bool) {
         self.turn(|knobs| knobs.is_silent = is_silent);
     }
@@ -134,8 +137,8 @@ impl Proxy {
         self.turn(|knobs| knobs.half_closed = Some(way));
     }
 
-    /// After so many bytes more in this direction, counted over all connections, those that are open then end like
-    /// this; later ones are whole. A stalled connection stays until `reset`.
+    /// After so many bytes more in this direction, counted over all connections, those that are
+    /// open then end like this; later ones are whole. A stalled connection stays until `reset`.
     pub(crate) fn end_after(&self, way: Way, bytes: u64, end: End) {
         self.turn(|knobs| knobs.end = end);
         self.shared.budget[way as usize].store(bytes, Ordering::SeqCst);

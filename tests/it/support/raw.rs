@@ -1,6 +1,8 @@
-//! Generated clients without any logic, for tests of the support code and for looking at a server's own answers.
+//! Generated clients without any logic, for tests of the support code and for looking at a server's
+//! own answers.
 //!
-//! Enters: a channel. Leaves: requests that carry the metadata header, and actions laid out in a farm's store.
+//! Enters: a channel. Leaves: requests that carry the metadata header, and actions laid out in a
+//! farm's store.
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -162,7 +164,7 @@ pub(crate) fn put_action(farm: &Farm, arguments: &[&str]) -> Digest {
     put_action_on(farm, arguments, &Directory::default())
 }
 
-/// The same on a tree of one folder.
+/// The same on a tree of one directory.
 pub(crate) fn put_action_on(farm: &Farm, arguments: &[&str], root: &Directory) -> Digest {
     let mut command = Command {
         arguments: arguments

@@ -1,7 +1,9 @@
-//! Links that use a farm, told strictly: nothing runs here in place of the farm, and no disk cache answers for it.
+//! Links that use a farm, told strictly: nothing runs here in place of the farm, and no disk cache
+//! answers for it.
 //!
-//! Enters: a program and what a farm says of itself as relto's variables. Leaves: a `Link` to refine, or its outcome. One
-//! `Home` is shared so that each test does not hash the compiler anew; another machine is a new one.
+//! Enters: a program and what a farm says of itself as relto's variables. Leaves: a `Link` to
+//! refine, or its outcome. One `Home` is shared so that each test does not hash the compiler anew;
+//! another machine is a new one.
 
 use std::sync::OnceLock;
 
@@ -13,7 +15,7 @@ use super::llvm::{Llvm, run};
 use super::outcome::Counts;
 use super::program::{Program, generated};
 
-/// Folders with a hash cache that knows the compiler.
+/// Directories with a hash cache that knows the compiler.
 pub(crate) fn here() -> &'static Home {
     static HOME: OnceLock<Home> = OnceLock::new();
     HOME.get_or_init(Home::new)
@@ -65,18 +67,18 @@ pub(crate) fn assert_all_cached(counts: Counts) {
     );
 }
 
-/// A program with one module that only the backend refuses. The folder goes with the guard.
+/// A program with one module that only the backend refuses. The directory goes with the guard.
 pub(crate) fn broken() -> (Program, TempDir) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let source = folder.path().join("bad.c");
+    let dir = tempfile::tempdir().expect("a directory");
+    let source = dir.path().join("bad.c");
     let text = "__attribute__((used)) void bad(void) { __asm__(\"bogus 1, 2\"); }\n";
     fs::write(&source, text).expect("written");
-    let object = folder.path().join("bad.o");
+    let object = dir.path().join("bad.o");
     let mut clang = Llvm::get().command("clang");
     run(clang
         .args(["-O2", "-flto=thin", "-c", "-o"])
         .args([&object, &source]));
     let mut program = generated(4);
     program.modules.push(object);
-    (program, folder)
+    (program, dir)
 }

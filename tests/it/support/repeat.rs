@@ -1,6 +1,7 @@
 //! A link that is made again, in another way or by somebody else.
 //!
-//! Enters: programs and commands. Leaves: caches that a first link has filled, and the same link in another disguise.
+//! Enters: programs and commands. Leaves: caches that a first link has filled, and the same link in
+//! another disguise.
 
 use std::os::unix::fs::chown;
 use std::path::Path;
@@ -34,7 +35,8 @@ pub(crate) fn filled(program: &Program) -> Home {
     home
 }
 
-/// The same program, all modules but the one with `main` behind `words` of the link line. They lie in the link's folder.
+/// The same program, all modules but the one with `main` behind `words` of the link line. They lie
+/// in the link's directory.
 pub(crate) fn behind(program: &Program, words: &[&str]) -> Program {
     let mut changed = program.clone();
     changed.files.extend(changed.modules.split_off(1));
@@ -43,14 +45,15 @@ pub(crate) fn behind(program: &Program, words: &[&str]) -> Program {
     changed
 }
 
-/// The same command, started by the program of `starter`, which has the command as its last arguments.
+/// The same command, started by the program of `starter`, which has the command as its last
+/// arguments.
 pub(crate) fn through(starter: &[&str], command: &Command) -> Command {
     let mut other = Command::new(starter[0]);
     other
         .args(&starter[1..])
         .arg(command.get_program())
         .args(command.get_args())
-        .current_dir(command.get_current_dir().expect("a folder"));
+        .current_dir(command.get_current_dir().expect("a directory"));
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => other.env(name, value),
@@ -60,11 +63,11 @@ pub(crate) fn through(starter: &[&str], command: &Command) -> Command {
     other
 }
 
-/// Makes the user of `NOBODY` the owner of a folder and all that is in it.
-pub(crate) fn give_to_nobody(folder: &Path) {
+/// Makes the user of `NOBODY` the owner of a directory and all that is in it.
+pub(crate) fn give_to_nobody(dir: &Path) {
     let user = 65534;
-    chown(folder, Some(user), Some(user)).expect("a new owner");
-    for entry in fs::read_dir(folder).expect("a folder") {
+    chown(dir, Some(user), Some(user)).expect("a new owner");
+    for entry in fs::read_dir(dir).expect("a directory") {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
             give_to_nobody(&path);
@@ -74,22 +77,24 @@ pub(crate) fn give_to_nobody(folder: &Path) {
     }
 }
 
-/// The same program with `all.a` in the place of its modules, but for the one with `main`. Whole, because members that
-/// nobody needs stay out, which changes what is imported in the others. Then `archive(&link, "rcs", "all.a")`.
+/// The same program with `all.a` in the place of its modules, but for the one with `main`. Whole,
+/// because members that nobody needs stay out, which changes what is imported in the others. Then
+/// `archive(&link, "rcs", "all.a")`.
 pub(crate) fn with_whole_archive(program: &Program) -> Program {
     let words = ["-Wl,--whole-archive", "all.a", "-Wl,--no-whole-archive"];
     behind(program, &words)
 }
 
-/// Puts the modules that do not hold `main` into the archive `name`, by their names from the folder of `link`.
+/// Puts the modules that do not hold `main` into the archive `name`, by their names from the
+/// directory of `link`.
 pub(crate) fn archive(link: &Link<'_>, kind: &str, name: &str) {
-    let modules = files(link.folder(), "o");
+    let modules = files(link.dir(), "o");
     let names = modules.iter().filter_map(|path| path.file_name());
-    let path = link.folder().join(name);
-    fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+    let path = link.dir().join(name);
+    fs::create_dir_all(path.parent().expect("a directory")).expect("made");
     run(Llvm::get()
         .command("llvm-ar")
-        .current_dir(link.folder())
+        .current_dir(link.dir())
         .args([kind, name])
         .args(names.filter(|name| !name.as_encoded_bytes().ends_with(b"main.o"))));
 }

@@ -1,7 +1,8 @@
-//! A link that is over, kept with its job file and shards, so that relto can be given it again by hand.
+//! A link that is over, kept with its job file and shards, so that relto can be given it again by
+//! hand.
 //!
-//! Enters: a program. Leaves: a folder with its modules and lld's own files, whose job file a test may edit, and what
-//! relto says to it. The link itself is made once a machine.
+//! Enters: a program. Leaves: a directory with its modules and lld's own files, whose job file a
+//! test may edit, and what relto says to it. The link itself is made once a machine.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -17,10 +18,10 @@ use super::program::Program;
 
 const JOB_FILE: &str = "jobs.json";
 
-/// A copy of the saved link, in a folder of its own.
+/// A copy of the saved link, in a directory of its own.
 #[derive(Debug)]
 pub(crate) struct Saved {
-    folder: TempDir,
+    dir: TempDir,
     pub(crate) home: Home,
     /// The job file; what a test changes here is what relto gets.
     pub(crate) link: Value,
@@ -36,16 +37,16 @@ impl Saved {
             program.modules,
             Llvm::get().tool("clang").display()
         );
-        let kept = cached(&format!("saved-{}", program.name), &recipe, |folder| {
+        let kept = cached(&format!("saved-{}", program.name), &recipe, |dir| {
             let outcome = Link::reference(program).keep_objects().run().expect_works();
-            copy_files(outcome.folder(), folder);
-            fs::write(folder.join(JOB_FILE), outcome.job_file().to_string()).expect("written");
+            copy_files(outcome.dir(), dir);
+            fs::write(dir.join(JOB_FILE), outcome.job_file().to_string()).expect("written");
         });
-        let folder = TempDir::new().expect("a temporary folder");
-        copy_files(&kept, folder.path());
-        let text = fs::read(folder.path().join(JOB_FILE)).expect("read");
+        let dir = TempDir::new().expect("a temporary directory");
+        copy_files(&kept, dir.path());
+        let text = fs::read(dir.path().join(JOB_FILE)).expect("read");
         let mut saved = Self {
-            folder,
+            dir,
             home: Home::new(),
             link: serde_json::from_slice(&text).expect("a job file"),
             in_place: Vec::new(),
@@ -66,7 +67,7 @@ impl Saved {
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.dir.path().join(name)
     }
 
     /// The first job, to be edited.
@@ -102,7 +103,7 @@ impl Saved {
     pub(crate) fn command_on(&self, job_file: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_relto"));
         self.home.apply(&mut command);
-        command.current_dir(self.folder.path()).arg(job_file);
+        command.current_dir(self.dir.path()).arg(job_file);
         command
     }
 
@@ -127,20 +128,20 @@ impl Saved {
             assert!(!object.exists(), "`{}` is left", object.display());
         }
         assert_eq!(results(&self.home), 0, "kept in the cache:\n{stderr}");
-        assert_eq!(leftovers(self.folder.path()), Vec::<PathBuf>::new());
+        assert_eq!(leftovers(self.dir.path()), Vec::<PathBuf>::new());
         stderr
     }
 }
 
 /// Results that relto's disk cache holds.
 pub(crate) fn results(home: &Home) -> usize {
-    let mut folders = vec![home.cache()];
+    let mut dirs = vec![home.cache()];
     let mut found = 0;
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).expect("a folder") {
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).expect("a directory") {
             let path = entry.expect("an entry").path();
             if path.is_dir() {
-                folders.push(path);
+                dirs.push(path);
             } else if path.components().any(|part| part.as_os_str() == "ac") {
                 found += 1;
             }
@@ -149,9 +150,9 @@ pub(crate) fn results(home: &Home) -> usize {
     found
 }
 
-/// Temporary files of relto or of a compiler in `folder`.
-pub(crate) fn leftovers(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).expect("a folder");
+/// Temporary files of relto or of a compiler in `dir`.
+pub(crate) fn leftovers(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).expect("a directory");
     let paths = entries.map(|entry| entry.expect("an entry").path());
     paths
         .filter(|path| {
@@ -161,9 +162,9 @@ pub(crate) fn leftovers(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The files of one folder, without folders in it.
+/// The files of one directory, without directories in it.
 pub(crate) fn copy_files(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).expect("a folder") {
+    for entry in fs::read_dir(from).expect("a directory") {
         let path = entry.expect("an entry").path();
         if path.is_file() {
             fs::copy(&path, to.join(path.file_name().expect("a file"))).expect("copied");

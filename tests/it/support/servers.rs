@@ -1,9 +1,10 @@
 //! Real servers, started by scripts that the environment names.
 //!
-//! Enters: `RELTO_TEST_BUILDBARN` and the like, each the path of a script that takes a port and a folder, prints on its
-//! last line the ids of the processes it leaves running (leaders of their own groups; the port may be among them), and
-//! ends. Leaves: a `Server`, which is gone when its guard is, or when the test process ends in whatever way. Without the variable a
-//! test skips and says so; `RELTO_TEST_REQUIRE` (names by comma, or `all`) makes that a failure.
+//! Enters: `RELTO_TEST_BUILDBARN` and the like, each the path of a script that takes a port and a
+//! directory, prints on its last line the ids of the processes it leaves running (leaders of their
+//! own groups; the port may be among them), and ends. Leaves: a `Server`, which is gone when its
+//! guard is, or when the test process ends in whatever way. Without the variable a test skips and
+//! says so; `RELTO_TEST_REQUIRE` (names by comma, or `all`) makes that a failure.
 
 mod programs;
 
@@ -68,7 +69,8 @@ impl Kind {
         Some(SHARED[self as usize].get_or_init(start))
     }
 
-    /// An instance of the test's own, to be killed or configured, or `None` when the test must skip.
+    /// An instance of the test's own, to be killed or configured, or `None` when the test must
+    /// skip.
     pub(crate) fn private(self, setup: &Setup) -> Option<Server> {
         Some(Server::start(self, &self.script()?, setup))
     }
@@ -97,12 +99,12 @@ impl Kind {
     }
 }
 
-/// What a private server is started with beyond port and folder.
+/// What a private server is started with beyond port and directory.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Setup {
     /// Variables for the script, as `BB_INSTANCE`.
     pub(crate) environment: Vec<(String, String)>,
-    /// Arguments after port and folder, as `--tls_cert_file=F`.
+    /// Arguments after port and directory, as `--tls_cert_file=F`.
     pub(crate) arguments: Vec<String>,
 }
 
@@ -114,30 +116,30 @@ pub(crate) struct Server {
     setup: Setup,
     port: u16,
     processes: Processes,
-    folder: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Server {
     fn start(kind: Kind, script: &Path, setup: &Setup) -> Self {
-        let folder = tempfile::Builder::new()
+        let dir = tempfile::Builder::new()
             .prefix(&format!("relto-{}-", kind.name()))
             .tempdir()
-            .expect("a folder for the server");
-        programs::lend(kind, folder.path());
+            .expect("a directory for the server");
+        programs::lend(kind, dir.path());
         let mut complaints = Vec::new();
         // Somebody may take the port between the choice and the start.
         for _ in 0..3 {
             let port = free_port();
-            match run_script(script, port, folder.path(), setup) {
+            match run_script(script, port, dir.path(), setup) {
                 Ok(processes) => {
-                    programs::keep(kind, folder.path());
+                    programs::keep(kind, dir.path());
                     return Self {
                         kind,
                         script: script.to_owned(),
                         setup: setup.clone(),
                         port,
                         processes,
-                        folder,
+                        dir,
                     };
                 }
                 Err(complaint) => complaints.push(complaint),
@@ -178,11 +180,12 @@ impl Server {
     }
 
     /// State and logs of the server.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
-    /// Ids of its processes, in the order in which the script names them; Buildbarn: storage, scheduler, runner, worker.
+    /// Ids of its processes, in the order in which the script names them; Buildbarn: storage,
+    /// scheduler, runner, worker.
     pub(crate) fn pids(&self) -> &[i32] {
         &self.processes.pids
     }
@@ -210,16 +213,17 @@ impl Server {
         self.processes.signal(Signal::CONT);
     }
 
-    /// Starts it again on the same port and folder, after `kill`.
+    /// Starts it again on the same port and directory, after `kill`.
     pub(crate) fn restart(&mut self) {
         self.processes.end(true);
-        self.processes = run_script(&self.script, self.port, self.folder.path(), &self.setup)
+        self.processes = run_script(&self.script, self.port, self.dir.path(), &self.setup)
             .unwrap_or_else(|complaint| panic!("it does not start again: {complaint}"));
     }
 }
 
-/// The server's process groups, and a shell that ends them and removes the server's folder when our end of its pipe
-/// closes: a test process that is killed runs no destructors, and statics have none.
+/// The server's process groups, and a shell that ends them and removes the server's directory when
+/// our end of its pipe closes: a test process that is killed runs no destructors, and statics have
+/// none.
 #[derive(Debug)]
 struct Processes {
     pids: Vec<i32>,
@@ -227,19 +231,19 @@ struct Processes {
 }
 
 /// A zombie counts as gone: not every container has an init that collects them.
-const WATCH: &str = "read word; folder=$1; shift; pids=$*; \
+const WATCH: &str = "read word; directory=$1; shift; pids=$*; \
     to() { for p in $pids; do kill -$1 -$p || kill -$1 $p; done; }; \
     alive() { for p in $pids; do grep -qs ') [^Z] ' /proc/$p/stat && return; done; false; }; \
     to CONT; to TERM; \
     for _ in 1 2 3 4 5 6 7 8 9 10; do alive && sleep 0.1; done; \
-    to KILL; [ \"$word\" = keep ] || rm -rf -- \"$folder\"; exit 0";
+    to KILL; [ \"$word\" = keep ] || rm -rf -- \"$directory\"; exit 0";
 
 impl Processes {
-    fn watch(pids: Vec<i32>, folder: &Path) -> Self {
+    fn watch(pids: Vec<i32>, dir: &Path) -> Self {
         use std::os::unix::process::CommandExt as _;
         let watcher = Command::new("sh")
             .args(["-c", WATCH, "watch"])
-            .arg(folder)
+            .arg(dir)
             .args(pids.iter().map(ToString::to_string))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -258,9 +262,9 @@ impl Processes {
     }
 
     /// Returns when all are gone.
-    fn end(&mut self, keep_folder: bool) {
+    fn end(&mut self, keep_dir: bool) {
         let mut pipe = self.watcher.stdin.take();
-        if let Some(pipe) = pipe.as_mut().filter(|_| keep_folder) {
+        if let Some(pipe) = pipe.as_mut().filter(|_| keep_dir) {
             pipe.write_all(b"keep\n").expect("the shell reads");
         }
         drop(pipe);
@@ -275,10 +279,10 @@ impl Drop for Processes {
 }
 
 /// Runs the script to its end; it leaves the server behind.
-fn run_script(script: &Path, port: u16, folder: &Path, setup: &Setup) -> Result<Processes, String> {
+fn run_script(script: &Path, port: u16, dir: &Path, setup: &Setup) -> Result<Processes, String> {
     let finished = Command::new(script)
         .arg(port.to_string())
-        .arg(folder)
+        .arg(dir)
         .args(&setup.arguments)
         .envs(setup.environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
@@ -297,11 +301,11 @@ fn run_script(script: &Path, port: u16, folder: &Path, setup: &Setup) -> Result<
     if pids.is_empty() {
         return Err(format!("it printed `{line}`, no process"));
     }
-    Ok(Processes::watch(pids, folder))
+    Ok(Processes::watch(pids, dir))
 }
 
-/// The first of eight ports in a row that are free: Buildbarn takes four, others two. Below the range that the kernel
-/// gives to outgoing connections.
+/// The first of eight ports in a row that are free: Buildbarn takes four, others two. Below the
+/// range that the kernel gives to outgoing connections.
 fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let process = u16::try_from(std::process::id() % 1250).expect("small");

@@ -1,6 +1,7 @@
 //! Certificates for farms that speak TLS only.
 //!
-//! Enters: nothing. Leaves: an authority made for this test, a server's and a client's certificate of its, as PEM.
+//! Enters: nothing. Leaves: an authority made for this test, a server's and a client's certificate
+//! of its, as PEM.
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tonic::transport::{Certificate, Identity, ServerTlsConfig};
@@ -35,7 +36,8 @@ impl Tls {
         }
     }
 
-    /// For `Profile::tls`; with `demands_client` a client without a certificate of the same authority is refused.
+    /// For `Profile::tls`; with `demands_client` a client without a certificate of the same
+    /// authority is refused.
     pub(crate) fn server_config(&self, demands_client: bool) -> ServerTlsConfig {
         let identity = Identity::from_pem(&self.server.certificate, &self.server.key);
         let config = ServerTlsConfig::new().identity(identity);

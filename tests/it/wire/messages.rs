@@ -1,7 +1,9 @@
-//! Every message of `protos/` with its fields: the table that both sides are built and compared from.
+//! Every message of `protos/` with its fields: the table that both sides are built and compared
+//! from.
 //!
-//! Enters: nothing. Leaves: `all`, a comparison for each full message name. A field that is added to `protos/` makes
-//! the literal of our side incomplete, so this file does not compile until the field is listed.
+//! Enters: nothing. Leaves: `all`, a comparison for each full message name. A field that is added
+//! to `protos/` makes the literal of our side incomplete, so this file does not compile until the
+//! field is listed.
 
 #![expect(
     deprecated,
@@ -87,7 +89,8 @@ macro_rules! package {
     };
 }
 
-/// Messages of protobuf itself, inside of ours: the runtime's types against those of the complete definitions.
+/// Messages of protobuf itself, inside of ours: the runtime's types against those of the complete
+/// definitions.
 mod well_known {
     use bazel_remote_apis::google::protobuf as theirs;
 

@@ -1,7 +1,7 @@
 //! The HTTP/2 path of each call that generated clients make.
 //!
-//! Enters: our clients and those of `bazel-remote-apis`. Leaves: the paths that each set asks for. Nothing is sent: the
-//! channel writes the path down and answers UNIMPLEMENTED.
+//! Enters: our clients and those of `bazel-remote-apis`. Leaves: the paths that each set asks for.
+//! Nothing is sent: the channel writes the path down and answers UNIMPLEMENTED.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;

@@ -1,5 +1,6 @@
-//! The promise of `strategy=dynamic`: never slower than the better of the farm alone and this machine alone, by more
-//! than a twentieth, whatever the farm is like and however good the estimates are.
+//! The promise of `strategy=dynamic`: never slower than the better of the farm alone and this
+//! machine alone, by more than a twentieth, whatever the farm is like and however good the
+//! estimates are.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -212,7 +213,8 @@ impl std::fmt::Display for Times {
     }
 }
 
-/// What every one of the scenarios must keep to, with all kinds of estimates, on small and on large machines.
+/// What every one of the scenarios must keep to, with all kinds of estimates, on small and on large
+/// machines.
 fn keeps_its_promise(scenario: impl Fn(Estimates) -> World) {
     let mut broken = String::new();
     for estimates in ALL {

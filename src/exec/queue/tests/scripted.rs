@@ -1,7 +1,7 @@
 //! A farm and a machine that exist only as numbers, under tokio's paused clock.
 //!
-//! Enters: jobs with their estimates and true durations, what the farm and its network are like. Leaves: how long the
-//! link takes with each strategy, to the microsecond the same in every run.
+//! Enters: jobs with their estimates and true durations, what the farm and its network are like.
+//! Leaves: how long the link takes with each strategy, to the microsecond the same in every run.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::*;
 use crate::action::canonical::CanonicalJob;
 use crate::action::toolchain_tree::ToolchainTree;
-use crate::action::{Action, Terms};
+use crate::action::{Action, ActionTemplate};
 use crate::digest::DigestFunction;
 use crate::exec::Hermetic;
 use crate::thinlto::Form;
@@ -15,7 +15,7 @@ use crate::thinlto::Form;
 /// Jobs of one `shard` are equal.
 fn hermetic(id: usize, cost: u64, shard: &'static str) -> Arc<Planned> {
     let function = DigestFunction::Sha256;
-    let terms = Terms {
+    let template = ActionTemplate {
         function,
         old_outputs: false,
         platform: Vec::new(),
@@ -32,7 +32,7 @@ fn hermetic(id: usize, cost: u64, shard: &'static str) -> Arc<Planned> {
         kind: crate::action::kind::OutputKind::Other,
     };
     let hermetic = Hermetic {
-        action: Action::new(&terms, &tree, &canonical, &[]),
+        action: Action::new(&template, &tree, &canonical, &[]),
         job: canonical,
         identities: Vec::new(),
         worker_key: None,

@@ -1,7 +1,7 @@
 //! `ActionCache`: results by action.
 //!
-//! Enters: action digests and results. Leaves: the results, inlined as far as the profile goes and spoiled as the
-//! faults want.
+//! Enters: action digests and results. Leaves: the results, inlined as far as the profile goes and
+//! spoiled as the faults want.
 
 use relto::digest::Digest;
 use relto::pb::reapi::action_cache_server::ActionCache;
@@ -9,7 +9,7 @@ use relto::pb::reapi::{ActionResult, GetActionResultRequest, UpdateActionResultR
 use tonic::{Request, Response, Status};
 
 use super::fault::{Effect, Effects};
-use super::gate::{About, Entry};
+use super::gate::{Entry, RequestContext};
 use super::record::Method;
 use super::{Service, lock};
 
@@ -20,7 +20,7 @@ impl ActionCache for Service {
         request: Request<GetActionResultRequest>,
     ) -> Result<Response<ActionResult>, Status> {
         let message = request.get_ref();
-        let about = About::new(message)
+        let about = RequestContext::new(message)
             .instance(&message.instance_name)
             .function(message.digest_function)
             .digests(&message.action_digest);
@@ -34,7 +34,7 @@ impl ActionCache for Service {
         request: Request<UpdateActionResultRequest>,
     ) -> Result<Response<ActionResult>, Status> {
         let message = request.get_ref();
-        let about = About::new(message)
+        let about = RequestContext::new(message)
             .instance(&message.instance_name)
             .function(message.digest_function)
             .digests(&message.action_digest);

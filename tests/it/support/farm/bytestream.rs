@@ -1,6 +1,7 @@
 //! `ByteStream`: blobs of any size.
 //!
-//! Enters: resource names and chunks. Leaves: chunks of 64 KiB, committed sizes, or what a fault makes of them.
+//! Enters: resource names and chunks. Leaves: chunks of 64 KiB, committed sizes, or what a fault
+//! makes of them.
 
 use bytes::{Bytes, BytesMut};
 use prost::Message as _;
@@ -12,7 +13,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use super::cas::{compress, decompress, spoil};
 use super::connection::Peer;
 use super::fault::{Break, Effect};
-use super::gate::{About, Entry};
+use super::gate::{Entry, RequestContext};
 use super::profile::Committed;
 use super::record::Method;
 use super::resource::Resource;
@@ -68,8 +69,8 @@ impl Service {
         Ok(resource)
     }
 
-    fn about(message: &impl prost::Message, name: &Result<Resource, Status>) -> About {
-        let about = About::new(message);
+    fn about(message: &impl prost::Message, name: &Result<Resource, Status>) -> RequestContext {
+        let about = RequestContext::new(message);
         match name {
             Ok(resource) => about
                 .instance(&resource.instance)

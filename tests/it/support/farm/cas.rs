@@ -18,7 +18,7 @@ use tonic::{Code, Request, Response, Status};
 
 use super::failure::Failure;
 use super::fault::{Effect, Effects};
-use super::gate::{About, Entry};
+use super::gate::{Entry, RequestContext};
 use super::profile::BatchCount;
 use super::record::Method;
 use super::{Service, lock};
@@ -32,7 +32,7 @@ impl ContentAddressableStorage for Service {
         request: Request<FindMissingBlobsRequest>,
     ) -> Result<Response<FindMissingBlobsResponse>, Status> {
         let message = request.get_ref();
-        let about = About::new(message)
+        let about = RequestContext::new(message)
             .instance(&message.instance_name)
             .function(message.digest_function)
             .digests(&message.blob_digests);
@@ -48,7 +48,7 @@ impl ContentAddressableStorage for Service {
         request: Request<BatchUpdateBlobsRequest>,
     ) -> Result<Response<BatchUpdateBlobsResponse>, Status> {
         let message = request.get_ref();
-        let about = About::new(message)
+        let about = RequestContext::new(message)
             .instance(&message.instance_name)
             .function(message.digest_function)
             .digests(message.requests.iter().flat_map(|request| &request.digest));
@@ -64,7 +64,7 @@ impl ContentAddressableStorage for Service {
         request: Request<BatchReadBlobsRequest>,
     ) -> Result<Response<BatchReadBlobsResponse>, Status> {
         let message = request.get_ref();
-        let about = About::new(message)
+        let about = RequestContext::new(message)
             .instance(&message.instance_name)
             .function(message.digest_function)
             .digests(&message.digests);

@@ -1,6 +1,7 @@
 //! `Execution`: actions become operations, operations end in results.
 //!
-//! Enters: action digests. Leaves: streams of operations; the work is `worker`'s, the checks are `strict`'s.
+//! Enters: action digests. Leaves: streams of operations; the work is `worker`'s, the checks are
+//! `strict`'s.
 
 use prost_types::{Any, Timestamp};
 use relto::digest::{Digest, DigestFunction};
@@ -18,7 +19,7 @@ use tonic::{Request, Response, Status};
 use super::action_cache::{edit, outputs_of};
 use super::failure::{Failure, any};
 use super::fault::{Effect, Effects};
-use super::gate::{About, Entry};
+use super::gate::{Entry, RequestContext};
 use super::operations;
 use super::profile::{Missing, Platforms};
 use super::record::Method;
@@ -33,7 +34,7 @@ impl Execution for Service {
         request: Request<ExecuteRequest>,
     ) -> Result<Response<BoxStream<Operation>>, Status> {
         let message = request.get_ref();
-        let about = About::new(message)
+        let about = RequestContext::new(message)
             .instance(&message.instance_name)
             .function(message.digest_function)
             .digests(&message.action_digest);
@@ -51,7 +52,7 @@ impl Execution for Service {
         let found = lock(&self.operations)
             .get(&request.get_ref().name)
             .map(|running| (running.action.to_pb(), running.messages.clone()));
-        let about = About::new(request.get_ref());
+        let about = RequestContext::new(request.get_ref());
         let about = about.digests(found.iter().map(|(action, _)| action));
         let entry = self.enter(Method::WaitExecution, &request, about).await?;
         let Some((_, messages)) = found else {
@@ -187,7 +188,8 @@ impl Service {
 }
 
 impl Run {
-    /// Pushes the messages of the operation, the last of them done. `job` is the job or what it lacks.
+    /// Pushes the messages of the operation, the last of them done. `job` is the job or what it
+    /// lacks.
     async fn go(
         self,
         name: &str,

@@ -1,7 +1,7 @@
 //! Statuses with details, as servers send them.
 //!
-//! Enters: a code, a text, what is missing or invalid. Leaves: the end of a call, with the details in its trailer, or a
-//! `google.rpc.Status` inside a response.
+//! Enters: a code, a text, what is missing or invalid. Leaves: the end of a call, with the details
+//! in its trailer, or a `google.rpc.Status` inside a response.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! What goes wrong, and when.
 //!
-//! Enters: `Fault`s of a test, each a method, the calls it is for and an `Effect`. Leaves: the effects of one call.
-//! The services carry the effects out.
+//! Enters: `Fault`s of a test, each a method, the calls it is for and an `Effect`. Leaves: the
+//! effects of one call. The services carry the effects out.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,8 @@ enum Calls {
     From(u32),
 }
 
-/// One thing that goes wrong. Without `call` and the like it happens each time; without `digest` to any blob.
+/// One thing that goes wrong. Without `call` and the like it happens each time; without `digest` to
+/// any blob.
 #[derive(Debug, Clone)]
 pub(crate) struct Fault {
     method: Method,
@@ -161,13 +162,15 @@ pub(crate) enum Effect {
     Call(Hook),
     /// All blobs are gone when the call arrives.
     EvictAll,
-    /// The server starts anew with nothing: blobs, results, operations and connections are gone, this call's too.
+    /// The server starts anew with nothing: blobs, results, operations and connections are gone,
+    /// this call's too.
     Restart,
     /// No answer, ever.
     Hang,
     /// The TCP connection goes away before an answer.
     DropConnection,
-    /// A response stream breaks after so many bytes (`Read`) or messages (`Execute`, `WaitExecution`).
+    /// A response stream breaks after so many bytes (`Read`) or messages (`Execute`,
+    /// `WaitExecution`).
     BreakAfter(usize, Break),
     /// One bit of the blob is another (`Read`, `BatchReadBlobs`).
     WrongBytes,
@@ -187,7 +190,8 @@ pub(crate) enum Effect {
     FailBlob(Failure),
     /// A batch, or the list of missing blobs, has no entry for the blob.
     ForgetBlob,
-    /// After the answer these are gone; an empty list is all that the call was about, outputs for an `Execute`.
+    /// After the answer these are gone; an empty list is all that the call was about, outputs for
+    /// an `Execute`.
     Evict(Vec<Digest>),
     /// `ExecuteResponse.status`, or that of a run on the way: the call itself is fine.
     RunStatus(Failure),
@@ -198,7 +202,8 @@ pub(crate) enum Effect {
     DoneWithoutResponse,
     /// No operation has metadata, so nobody learns of stages.
     WithoutMetadata,
-    /// The stages that are reported before the end, in this order, as numbers of `ExecutionStage.Value`.
+    /// The stages that are reported before the end, in this order, as numbers of
+    /// `ExecutionStage.Value`.
     Stages(Vec<i32>),
     /// The operation is queued for ever.
     NeverEnds,

@@ -1,7 +1,8 @@
 //! What every call passes before its service sees it.
 //!
-//! Enters: a request's headers and what it is about. Leaves: an `Entry` with the effects that strike the call, or the
-//! status that it ends with. Recorded from its begin until the entry is dropped, which for streams is their end.
+//! Enters: a request's headers and what it is about. Leaves: an `Entry` with the effects that
+//! strike the call, or the status that it ends with. Recorded from its begin until the entry is
+//! dropped, which for streams is their end.
 
 use std::time::Instant;
 
@@ -21,14 +22,14 @@ const METADATA_HEADER: &str = "build.bazel.remote.execution.v2.requestmetadata-b
 
 /// What a call says of itself.
 #[derive(Debug, Default)]
-pub(super) struct About {
+pub(super) struct RequestContext {
     instance: Option<String>,
     function: Option<i32>,
     digests: Vec<reapi::Digest>,
     size: usize,
 }
 
-impl About {
+impl RequestContext {
     pub(super) fn new(message: &impl Message) -> Self {
         Self {
             size: message.encoded_len(),
@@ -133,7 +134,7 @@ impl Service {
         &self,
         method: Method,
         request: &Request<T>,
-        about: About,
+        about: RequestContext,
     ) -> Result<Entry, Status> {
         let peer = Peer::of(request);
         self.enter_with(method, request.metadata(), peer, about)
@@ -145,7 +146,7 @@ impl Service {
         method: Method,
         headers: &MetadataMap,
         peer: Option<Peer>,
-        about: About,
+        about: RequestContext,
     ) -> Result<Entry, Status> {
         let parsed: Result<Vec<_>, _> = about.digests.iter().map(Digest::from_pb).collect();
         let digests = parsed.clone().unwrap_or_default();
@@ -179,7 +180,7 @@ impl Service {
         method: Method,
         headers: &MetadataMap,
         peer: Option<Peer>,
-        about: &About,
+        about: &RequestContext,
         digests: Vec<Digest>,
     ) -> Entry {
         let number = lock(&self.record).begin(Call {
@@ -241,7 +242,7 @@ impl Service {
         }
     }
 
-    fn check_about(&self, about: &About) -> Result<(), Status> {
+    fn check_about(&self, about: &RequestContext) -> Result<(), Status> {
         self.check_size(about.size)?;
         if let (Some(served), Some(asked)) = (self.profile.instance, &about.instance)
             && served != asked

@@ -1,7 +1,7 @@
 //! Operations: what runs, who watches it, and how it is cancelled.
 //!
-//! Enters: tasks that execute. Leaves: for each a name and the messages so far, which outlive the stream of the client
-//! that began it. What the messages say is `execution`'s business.
+//! Enters: tasks that execute. Leaves: for each a name and the messages so far, which outlive the
+//! stream of the client that began it. What the messages say is `execution`'s business.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use tonic::{Code, Request, Response, Status};
 use super::bytestream::{break_of, break_off};
 use super::failure::Failure;
 use super::fault::Break;
-use super::gate::{About, Entry};
+use super::gate::{Entry, RequestContext};
 use super::record::Method;
 use super::{Service, lock};
 
@@ -48,7 +48,8 @@ impl Operations {
         self.by_name.clear();
     }
 
-    /// A new operation; `start` gets its name and where its messages go, and gives the task that does the work.
+    /// A new operation; `start` gets its name and where its messages go, and gives the task that
+    /// does the work.
     pub(super) fn begin(
         &mut self,
         action: Digest,
@@ -112,7 +113,7 @@ impl Service_ for Service {
         &self,
         request: Request<GetOperationRequest>,
     ) -> Result<Response<Operation>, Status> {
-        let about = About::new(request.get_ref());
+        let about = RequestContext::new(request.get_ref());
         let entry = self.enter(Method::GetOperation, &request, about).await?;
         let found = lock(&self.operations)
             .get(&request.get_ref().name)
@@ -124,7 +125,7 @@ impl Service_ for Service {
         &self,
         request: Request<CancelOperationRequest>,
     ) -> Result<Response<()>, Status> {
-        let about = About::new(request.get_ref());
+        let about = RequestContext::new(request.get_ref());
         let entry = self.enter(Method::CancelOperation, &request, about).await?;
         let name = request.into_inner().name;
         let known = lock(&self.operations).cancel(&name);

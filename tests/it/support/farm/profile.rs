@@ -1,7 +1,8 @@
 //! How a farm of some kind behaves when nothing goes wrong.
 //!
-//! Enters: nothing. Leaves: `Profile`, plain data that the services obey, with one constructor a server kind in
-//! `kinds`. The fields are what those servers differ in; a test may turn any of them.
+//! Enters: nothing. Leaves: `Profile`, plain data that the services obey, with one constructor a
+//! server kind in `kinds`. The fields are what those servers differ in; a test may turn any of
+//! them.
 
 mod kinds;
 
@@ -97,7 +98,8 @@ pub(crate) struct Profile {
     pub(crate) returns_early: bool,
     /// Deprecated (or none), low and high.
     pub(crate) versions: (Option<Version>, Version, Version),
-    /// Reads `Command.output_files` and the platform in `Command` (2.0), else `output_paths` and that in `Action`.
+    /// Reads `Command.output_files` and the platform in `Command` (2.0), else `output_paths` and
+    /// that in `Action`.
     pub(crate) speaks_2_0: bool,
     /// There is an execution service.
     pub(crate) executes: bool,
@@ -131,7 +133,8 @@ pub(crate) struct Profile {
 }
 
 impl Profile {
-    /// relto's options for a farm of this kind at `address`, as environment variables. Values are in Bazel's spelling.
+    /// relto's options for a farm of this kind at `address`, as environment variables. Values are
+    /// in Bazel's spelling.
     pub(crate) fn environment(&self, address: &str) -> Vec<(&'static str, String)> {
         let endpoint = if self.executes {
             "RELTO_REMOTE_EXECUTOR"

@@ -1,7 +1,8 @@
 //! What a farm was asked, for the tests' assertions.
 //!
-//! Enters: the begin and the end of each call. Leaves: `Record`, a copy to look into: counts, order, sizes, digests,
-//! concurrency, blobs that came more than once, and what the strict validator found.
+//! Enters: the begin and the end of each call. Leaves: `Record`, a copy to look into: counts,
+//! order, sizes, digests, concurrency, blobs that came more than once, and what the strict
+//! validator found.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;

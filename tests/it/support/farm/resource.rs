@@ -1,7 +1,7 @@
 //! Resource names of `ByteStream`, by the letter of the standard.
 //!
-//! Enters: a name. Leaves: its parts, or what is wrong with it. Stricter than any one server: what this accepts, all
-//! known servers accept.
+//! Enters: a name. Leaves: its parts, or what is wrong with it. Stricter than any one server: what
+//! this accepts, all known servers accept.
 
 use relto::digest::{Digest, DigestFunction};
 use relto::pb::reapi;

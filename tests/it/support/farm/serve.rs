@@ -1,6 +1,7 @@
 //! The listening ends, and the service that says what the farm can do.
 //!
-//! Enters: the services. Leaves: a port and a socket that answer until the farm's token is cancelled.
+//! Enters: the services. Leaves: a port and a socket that answer until the farm's token is
+//! cancelled.
 
 use std::path::Path;
 
@@ -21,7 +22,7 @@ use tonic::{Request, Response, Status};
 
 use super::connection::Connection;
 use super::fault::Effect;
-use super::gate::About;
+use super::gate::RequestContext;
 use super::profile::Profile;
 use super::record::Method;
 use super::{Service, lock};
@@ -127,7 +128,8 @@ impl Capabilities for Service {
         &self,
         request: Request<GetCapabilitiesRequest>,
     ) -> Result<Response<ServerCapabilities>, Status> {
-        let about = About::new(request.get_ref()).instance(&request.get_ref().instance_name);
+        let about =
+            RequestContext::new(request.get_ref()).instance(&request.get_ref().instance_name);
         let entry = self.enter(Method::GetCapabilities, &request, about).await?;
         let nothing = entry
             .effects

@@ -1,7 +1,7 @@
 //! Blobs and action results in memory.
 //!
-//! Enters: bytes and results. Leaves: the same, until a test or a fault evicts them. Rules about what may enter are the
-//! services' business.
+//! Enters: bytes and results. Leaves: the same, until a test or a fault evicts them. Rules about
+//! what may enter are the services' business.
 
 use std::collections::HashMap;
 

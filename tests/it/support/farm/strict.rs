@@ -1,7 +1,8 @@
 //! The rules of the standard for what a client sends, held against an action and its tree.
 //!
-//! Enters: the action's digest and a way to blobs. Leaves: the decoded `Job`, or the blobs that are missing, or what is
-//! wrong. Rules for single calls are in `gate`, those for resource names in `resource`.
+//! Enters: the action's digest and a way to blobs. Leaves: the decoded `Job`, or the blobs that are
+//! missing, or what is wrong. Rules for single calls are in `gate`, those for resource names in
+//! `resource`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,21 +36,21 @@ pub(super) fn read_action(
         strict,
         missing: Vec::new(),
         inputs: BTreeMap::new(),
-        folders: BTreeSet::from([String::new()]),
+        dirs: BTreeSet::from([String::new()]),
     };
     let command = reader.message::<Command>("Command", action.command_digest.as_ref())?;
     let root = parse(action.input_root_digest.as_ref())?;
-    reader.read_folder("", root)?;
+    reader.read_dir("", root)?;
     let Some(command) = command.filter(|_| reader.missing.is_empty()) else {
         return Err(Refusal::Missing(reader.missing));
     };
     if strict {
-        check_command(&command, &action, &reader.folders, speaks_2_0).map_err(Refusal::Invalid)?;
+        check_command(&command, &action, &reader.dirs, speaks_2_0).map_err(Refusal::Invalid)?;
     }
     Ok(Job {
         digest,
         inputs: reader.inputs,
-        folders: reader.folders,
+        dirs: reader.dirs,
         outputs: if speaks_2_0 {
             command.output_files.clone()
         } else {
@@ -65,7 +66,7 @@ struct Reader<F> {
     strict: bool,
     missing: Vec<Digest>,
     inputs: BTreeMap<String, Input>,
-    folders: BTreeSet<String>,
+    dirs: BTreeSet<String>,
 }
 
 impl<F: Fn(&Digest) -> Option<Bytes>> Reader<F> {
@@ -83,14 +84,14 @@ impl<F: Fn(&Digest) -> Option<Bytes>> Reader<F> {
         canonical(what, &bytes).map(Some)
     }
 
-    fn read_folder(&mut self, path: &str, digest: Digest) -> Result<(), Refusal> {
-        let Some(folder) = self.message::<Directory>("Directory", Some(&digest.to_pb()))? else {
+    fn read_dir(&mut self, path: &str, digest: Digest) -> Result<(), Refusal> {
+        let Some(dir) = self.message::<Directory>("Directory", Some(&digest.to_pb()))? else {
             return Ok(());
         };
         if self.strict {
-            check_folder(path, &folder).map_err(Refusal::Invalid)?;
+            check_dir(path, &dir).map_err(Refusal::Invalid)?;
         }
-        for file in folder.files {
+        for file in dir.files {
             let digest = parse(file.digest.as_ref())?;
             let contents = (self.blob)(&digest);
             if contents.is_none() {
@@ -103,10 +104,10 @@ impl<F: Fn(&Digest) -> Option<Bytes>> Reader<F> {
             };
             self.inputs.insert(join(path, &file.name), input);
         }
-        for node in folder.directories {
+        for node in dir.directories {
             let path = join(path, &node.name);
-            self.read_folder(&path, parse(node.digest.as_ref())?)?;
-            self.folders.insert(path);
+            self.read_dir(&path, parse(node.digest.as_ref())?)?;
+            self.dirs.insert(path);
         }
         Ok(())
     }
@@ -134,14 +135,14 @@ fn canonical<M: Message + Default>(what: &str, bytes: &Bytes) -> Result<M, Refus
     Ok(message)
 }
 
-fn check_folder(path: &str, folder: &Directory) -> Result<(), String> {
-    let files: Vec<&str> = folder.files.iter().map(|node| node.name.as_str()).collect();
-    let folders: Vec<&str> = folder
+fn check_dir(path: &str, dir: &Directory) -> Result<(), String> {
+    let files: Vec<&str> = dir.files.iter().map(|node| node.name.as_str()).collect();
+    let dirs: Vec<&str> = dir
         .directories
         .iter()
         .map(|node| node.name.as_str())
         .collect();
-    for (what, names) in [("files", &files), ("directories", &folders)] {
+    for (what, names) in [("files", &files), ("directories", &dirs)] {
         if !is_sorted(names) {
             return Err(format!(
                 "`{path}`: the {what} {names:?} are not sorted and unique"
@@ -149,10 +150,10 @@ fn check_folder(path: &str, folder: &Directory) -> Result<(), String> {
         }
     }
     let is_bad = |name: &&&str| matches!(**name, "" | "." | "..") || name.contains(['/', '\0']);
-    if let Some(name) = files.iter().chain(&folders).find(is_bad) {
+    if let Some(name) = files.iter().chain(&dirs).find(is_bad) {
         return Err(format!("`{path}`: `{name}` is no name"));
     }
-    match files.iter().find(|name| folders.contains(name)) {
+    match files.iter().find(|name| dirs.contains(name)) {
         Some(name) => Err(format!("`{path}`: `{name}` is both file and directory")),
         None => Ok(()),
     }
@@ -161,7 +162,7 @@ fn check_folder(path: &str, folder: &Directory) -> Result<(), String> {
 fn check_command(
     command: &Command,
     action: &Action,
-    folders: &BTreeSet<String>,
+    dirs: &BTreeSet<String>,
     speaks_2_0: bool,
 ) -> Result<(), String> {
     if command.arguments.is_empty() {
@@ -174,10 +175,10 @@ fn check_command(
     if !is_sorted(&names.collect::<Vec<_>>()) {
         return Err("the environment variables are not sorted by name and unique".to_owned());
     }
-    if command.working_directory.starts_with('/') || !folders.contains(&command.working_directory) {
-        let folder = &command.working_directory;
+    if command.working_directory.starts_with('/') || !dirs.contains(&command.working_directory) {
+        let dir = &command.working_directory;
         return Err(format!(
-            "the working directory `{folder}` is not an input directory"
+            "the working directory `{dir}` is not an input directory"
         ));
     }
     let (used, unused) = if speaks_2_0 {
@@ -195,7 +196,7 @@ fn check_command(
             "the output path `{path}` is not relative and clean"
         ));
     }
-    if let Some(path) = used.iter().find(|path| folders.contains(*path)) {
+    if let Some(path) = used.iter().find(|path| dirs.contains(*path)) {
         return Err(format!("the output `{path}` is an input directory"));
     }
     if !speaks_2_0 && command.platform != action.platform {

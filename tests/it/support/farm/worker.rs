@@ -1,7 +1,8 @@
 //! What makes an action's outputs: a script of the test, or the command itself.
 //!
-//! Enters: a `Job`, read and checked. Leaves: an `Outcome`. The real worker gives the command a folder with its inputs
-//! and exactly its environment; there is no sandbox, so this is for commands that the test wrote.
+//! Enters: a `Job`, read and checked. Leaves: an `Outcome`. The real worker gives the command a
+//! directory with its inputs and exactly its environment; there is no sandbox, so this is for
+//! commands that the test wrote.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
@@ -37,7 +38,7 @@ pub(crate) struct Job {
     pub(crate) command: Command,
     /// By path from the input root.
     pub(crate) inputs: BTreeMap<String, Input>,
-    pub(crate) folders: BTreeSet<String>,
+    pub(crate) dirs: BTreeSet<String>,
     /// The outputs that this kind of server reads, relative to the working directory.
     pub(crate) outputs: Vec<String>,
 }
@@ -94,7 +95,8 @@ pub(crate) enum Worker {
 }
 
 impl Worker {
-    /// Runs `job`; `scratch` is a folder of the farm, where blobs of earlier jobs wait to be linked.
+    /// Runs `job`; `scratch` is a directory of the farm, where blobs of earlier jobs wait to be
+    /// linked.
     pub(super) async fn run(&self, job: &Job, scratch: &Path) -> Outcome {
         match self {
             Self::Script(script) => {
@@ -122,11 +124,11 @@ async fn run_really(job: &Job, scratch: &Path) -> Result<Outcome, Failure> {
         .tempdir_in(scratch)
         .map_err(internal)?;
     materialise(job, root.path(), &scratch.join("files")).map_err(internal)?;
-    let folder = root.path().join(&job.command.working_directory);
-    let mut command = tokio::process::Command::new(program(job, &folder)?);
+    let dir = root.path().join(&job.command.working_directory);
+    let mut command = tokio::process::Command::new(program(job, &dir)?);
     command
         .args(&job.command.arguments[1..])
-        .current_dir(&folder)
+        .current_dir(&dir)
         .env_clear()
         .envs(
             job.command
@@ -155,7 +157,7 @@ async fn run_really(job: &Job, scratch: &Path) -> Result<Outcome, Failure> {
         )
     })?;
     Ok(Outcome {
-        outputs: collect(job, &folder).map_err(internal)?,
+        outputs: collect(job, &dir).map_err(internal)?,
         exit_code: exit_code(finished.status),
         stdout: finished.stdout.into(),
         stderr: finished.stderr.into(),
@@ -163,7 +165,8 @@ async fn run_really(job: &Job, scratch: &Path) -> Result<Outcome, Failure> {
     })
 }
 
-/// A program that was just written may still be open in a child that another job is forking: such a start is repeated.
+/// A program that was just written may still be open in a child that another job is forking: such a
+/// start is repeated.
 async fn output(command: &mut tokio::process::Command) -> std::io::Result<Output> {
     for _ in 0..20 {
         match command.output().await {
@@ -177,17 +180,17 @@ async fn output(command: &mut tokio::process::Command) -> std::io::Result<Output
 }
 
 /// A bare name is looked up in the Command's own PATH, and nowhere else.
-fn program(job: &Job, folder: &Path) -> Result<PathBuf, Failure> {
+fn program(job: &Job, dir: &Path) -> Result<PathBuf, Failure> {
     let name = &job.command.arguments[0];
     if name.contains('/') {
-        return Ok(folder.join(name));
+        return Ok(dir.join(name));
     }
     let variables = &job.command.environment_variables;
     let path = variables
         .iter()
         .find(|v| v.name == "PATH")
         .map_or("", |v| &v.value);
-    let mut candidates = path.split(':').map(|dir| folder.join(dir).join(name));
+    let mut candidates = path.split(':').map(|part| dir.join(part).join(name));
     candidates.find(|path| path.is_file()).ok_or_else(|| {
         let text = format!("cannot find executable `{name}` in search paths `{path}`");
         Failure::new(Code::InvalidArgument, &text)
@@ -203,8 +206,8 @@ fn exit_code(status: std::process::ExitStatus) -> i32 {
 /// Writes the tree. Each blob is written once a farm and then linked: a toolchain has 300 MB.
 fn materialise(job: &Job, root: &Path, files: &Path) -> std::io::Result<()> {
     fs::create_dir_all(files)?;
-    for folder in &job.folders {
-        fs::create_dir_all(root.join(folder))?;
+    for dir in &job.dirs {
+        fs::create_dir_all(root.join(dir))?;
     }
     for (path, input) in &job.inputs {
         let mode = if input.is_executable { 0o555 } else { 0o444 };
@@ -214,7 +217,8 @@ fn materialise(job: &Job, root: &Path, files: &Path) -> std::io::Result<()> {
                 .permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))
                 .tempfile_in(files)?;
             fs::write(file.path(), &input.contents)?;
-            // Closed before it is named: a program that somebody has open for writing does not start.
+            // Closed before it is named: a program that somebody has open for writing does not
+            // start.
             let (closed, temporary) = file.into_parts();
             drop(closed);
             temporary.persist(&kept)?;
@@ -229,11 +233,11 @@ fn materialise(job: &Job, root: &Path, files: &Path) -> std::io::Result<()> {
 }
 
 /// The declared outputs that are there.
-fn collect(job: &Job, folder: &Path) -> std::io::Result<Vec<(String, Bytes, bool)>> {
+fn collect(job: &Job, dir: &Path) -> std::io::Result<Vec<(String, Bytes, bool)>> {
     use std::os::unix::fs::PermissionsExt as _;
     let mut outputs = Vec::new();
     for output in &job.outputs {
-        let path = folder.join(output);
+        let path = dir.join(output);
         if let Ok(found) = fs::metadata(&path)
             && found.is_file()
         {

@@ -1,7 +1,8 @@
 //! A real C++ program: Crypto++, some 160 modules full of templates, with its own test vectors.
 //!
-//! Enters: Debian's source package, fetched as anybody fetches sources, with an apt configuration of its own so that
-//! the machine's is not touched. Leaves: the library, its test driver and a small `main` as bitcode.
+//! Enters: Debian's source package, fetched as anybody fetches sources, with an apt configuration
+//! of its own so that the machine's is not touched. Leaves: the library, its test driver and a
+//! small `main` as bitcode.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,7 +16,8 @@ use super::{Check, Program, strings};
 
 const PACKAGE: &str = "libcrypto++";
 
-/// Runs the vectors of all algorithms. The library's own driver does more, at the price of minutes of compilation.
+/// Runs the vectors of all algorithms. The library's own driver does more, at the price of minutes
+/// of compilation.
 const MAIN: &str = r#"
 #include "cryptlib.h"
 #include "factory.h"
@@ -42,7 +44,8 @@ int main() {
 }
 "#;
 
-/// Sources that are programs of their own, need assembly, or belong to the driver that `MAIN` replaces.
+/// Sources that are programs of their own, need assembly, or belong to the driver that `MAIN`
+/// replaces.
 const LEFT_OUT: &[&str] = &[
     "pch", "simple", "adhoc", "test", "dlltest", "fipsalgt", "fipstest", "bench", "validat",
     "neon_", "ppc_", "sse_",
@@ -64,15 +67,15 @@ pub(crate) fn cxx() -> Program {
         "{MAIN}\n{}\n{flags:?}\n{LEFT_OUT:?}{LEFT_OUT_ENDS:?}",
         source.display()
     );
-    let folder = cached("cxx", &recipe, |folder| {
-        let main = folder.join("main.cpp");
+    let dir = cached("cxx", &recipe, |dir| {
+        let main = dir.join("main.cpp");
         fs::write(&main, MAIN).expect("written");
         let sources = files(&source, "cpp")
             .into_iter()
             .filter(|path| belongs(path));
         let steps = sources.chain([main]).map(|source| {
             let name = source.file_name().expect("a file");
-            let object = folder.join(name).with_extension("o");
+            let object = dir.join(name).with_extension("o");
             Compile { source, object }
         });
         let include = format!("-I{}", source.display());
@@ -83,9 +86,9 @@ pub(crate) fn cxx() -> Program {
         check: Some(Check {
             arguments: Vec::new(),
             says: "every vector passed".to_owned(),
-            folder: Some(source),
+            dir: Some(source),
         }),
-        ..Program::c("cxx", main_first(files(&folder, "o")))
+        ..Program::c("cxx", main_first(files(&dir, "o")))
     }
 }
 
@@ -97,10 +100,10 @@ fn belongs(path: &Path) -> bool {
 
 /// The unpacked upstream sources.
 fn source() -> PathBuf {
-    let folder = cached("cxx-source", PACKAGE, |folder| {
-        let download = folder.join("download");
-        fs::create_dir(&download).expect("a folder");
-        let apt = Apt::new(folder);
+    let dir = cached("cxx-source", PACKAGE, |dir| {
+        let download = dir.join("download");
+        fs::create_dir(&download).expect("a directory");
+        let apt = Apt::new(dir);
         run(apt.command(&download).arg("update"));
         run(apt
             .command(&download)
@@ -112,13 +115,13 @@ fn source() -> PathBuf {
             .arg("xzf")
             .arg(archive)
             .args(["--strip-components=1", "-C"])
-            .arg(folder));
+            .arg(dir));
     });
     assert!(
-        folder.join("cryptlib.h").exists(),
+        dir.join("cryptlib.h").exists(),
         "{PACKAGE} has its known files"
     );
-    folder
+    dir
 }
 
 /// A private apt configuration with source packages, from the mirror that the machine uses already.
@@ -127,10 +130,10 @@ struct Apt {
 }
 
 impl Apt {
-    fn new(folder: &Path) -> Self {
-        let root = folder.join("apt");
+    fn new(dir: &Path) -> Self {
+        let root = dir.join("apt");
         for name in ["lists/partial", "cache/archives/partial"] {
-            fs::create_dir_all(root.join(name)).expect("a folder");
+            fs::create_dir_all(root.join(name)).expect("a directory");
         }
         let (site, release) = mirror();
         let sources = root.join("sources.list");
@@ -149,9 +152,9 @@ impl Apt {
         }
     }
 
-    fn command(&self, folder: &Path) -> Command {
+    fn command(&self, dir: &Path) -> Command {
         let mut command = Command::new("apt-get");
-        command.current_dir(folder).arg("-q");
+        command.current_dir(dir).arg("-q");
         for option in &self.options {
             command.args(["-o", option]);
         }

@@ -1,7 +1,7 @@
 //! Small programs, each for one thing that a link may hold besides plain modules.
 //!
-//! Enters: a `Feature`. Leaves: its program. Archives, thin archives and `--start-lib` are ways to link any program:
-//! `link::Form`.
+//! Enters: a `Feature`. Leaves: its program. Archives, thin archives and `--start-lib` are ways to
+//! link any program: `link::Form`.
 
 use super::super::corpus::cached;
 use super::super::llvm::Llvm;
@@ -14,7 +14,8 @@ use fs_err as fs;
 pub(crate) enum Feature {
     /// Two modules and nothing special.
     Plain,
-    /// Objects that hold both machine code and bitcode; lld unpacks the latter under names of its own.
+    /// Objects that hold both machine code and bitcode; lld unpacks the latter under names of its
+    /// own.
     FatLto,
     /// A file that only the assembler in the backend opens: no input that a job could declare.
     Incbin,
@@ -158,16 +159,17 @@ fn shapes(name: &str, compile: &[&str], link: &[&str]) -> Program {
     program.linked_with(link)
 }
 
-/// `data.bin` is found in the folder that the backend runs in, as the assembler does it.
+/// `data.bin` is found in the directory that the backend runs in, as the assembler does it.
 fn incbin() -> Program {
     let texts = &[
         ("main.c", INCBIN_C),
         ("more.c", "int more(void) { return 0; }\n"),
     ];
-    let data = cached("incbin-data", "ok, says the file\n", |folder| {
-        fs::write(folder.join("data.bin"), "ok, says the file\n").expect("written");
+    let data = cached("incbin-data", "ok, says the file\n", |dir| {
+        fs::write(dir.join("data.bin"), "ok, says the file\n").expect("written");
     });
-    // Assembly inside a function is opened by nobody before the backend: the compile step does not miss the file.
+    // Assembly inside a function is opened by nobody before the backend: the compile step does not
+    // miss the file.
     let mut program = Program::c(
         "incbin",
         written("incbin", "clang", texts, &["-O2", "-flto=thin"]),
@@ -186,8 +188,8 @@ fn sample_profile() -> Program {
         "-gline-tables-only",
         "-fdebug-info-for-profiling",
     ];
-    let profile = cached("sample-profile-data", PROFILE, |folder| {
-        fs::write(folder.join("sample.prof"), PROFILE).expect("written");
+    let profile = cached("sample-profile-data", PROFILE, |dir| {
+        fs::write(dir.join("sample.prof"), PROFILE).expect("written");
     });
     let mut program = Program::c(
         "sample-profile",

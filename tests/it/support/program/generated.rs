@@ -1,7 +1,8 @@
 //! C programs of any size, written by a loop.
 //!
-//! Enters: the number of modules. Leaves: `generated(n)`, where each module calls a few others, as in usual programs,
-//! and `dense(n)`, where each calls all: the shape that makes job files and shards large.
+//! Enters: the number of modules. Leaves: `generated(n)`, where each module calls a few others, as
+//! in usual programs, and `dense(n)`, where each calls all: the shape that makes job files and
+//! shards large.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -28,20 +29,20 @@ fn program(name: &str, n: usize, calls: usize) -> Program {
     let sources: Vec<_> = (0..n).map(|i| module(i, n, calls)).collect();
     let main = main(n, calls);
     let recipe = format!("{main}{}", sources.concat());
-    let folder = cached(name, &recipe, |folder| {
+    let dir = cached(name, &recipe, |dir| {
         let texts = sources.iter().chain([&main]);
         let names = (0..n)
             .map(|i| format!("m{i:04}"))
             .chain(["main".to_owned()]);
         let steps = names.zip(texts).map(|(name, text)| {
-            let source = folder.join(&name).with_extension("c");
+            let source = dir.join(&name).with_extension("c");
             fs::write(&source, text).expect("written");
             let object = source.with_extension("o");
             Compile { source, object }
         });
         compile("clang", &strings(&["-O2", "-flto=thin"]), steps.collect());
     });
-    Program::c(name, main_first(files(&folder, "o")))
+    Program::c(name, main_first(files(&dir, "o")))
 }
 
 /// Small enough to be imported everywhere; `bulk` stays, so that each object has code of its own.
@@ -100,9 +101,9 @@ pub(super) fn written(
     flags: &[&str],
 ) -> Vec<PathBuf> {
     let recipe = format!("{tool}{texts:?}{flags:?}");
-    let folder = cached(name, &recipe, |folder| {
+    let dir = cached(name, &recipe, |dir| {
         let sources = texts.iter().map(|(file, text)| {
-            let source = folder.join(file);
+            let source = dir.join(file);
             fs::write(&source, text).expect("written");
             source
         });
@@ -114,7 +115,7 @@ pub(super) fn written(
             object: source.with_extension("o"),
             source,
         });
-        let here = format!("-I{}", folder.display());
+        let here = format!("-I{}", dir.display());
         compile(
             tool,
             &[strings(flags), vec![here]].concat(),
@@ -125,6 +126,6 @@ pub(super) fn written(
         .iter()
         .filter(|(file, _)| Path::new(file).extension().is_some_and(|kind| kind != "h"));
     compiled
-        .map(|(file, _)| folder.join(file).with_extension("o"))
+        .map(|(file, _)| dir.join(file).with_extension("o"))
         .collect()
 }

@@ -1,7 +1,8 @@
-//! Real C programs out of crates that relto depends on: SQLite, one module of 9 MB source, and zstd, 30 modules.
+//! Real C programs out of crates that relto depends on: SQLite, one module of 9 MB source, and
+//! zstd, 30 modules.
 //!
-//! Enters: cargo's own copy of the sources. Leaves: programs whose `main` is ours and works the library hard enough
-//! that a lost function shows.
+//! Enters: cargo's own copy of the sources. Leaves: programs whose `main` is ours and works the
+//! library hard enough that a lost function shows.
 
 use std::path::{Path, PathBuf};
 
@@ -96,7 +97,8 @@ pub(crate) fn sqlite() -> Program {
     }
 }
 
-/// zstd's library without its assembly, and a `main` that packs and unpacks a megabyte at several levels.
+/// zstd's library without its assembly, and a `main` that packs and unpacks a megabyte at several
+/// levels.
 pub(crate) fn zstd() -> Program {
     let library = crate_sources("zstd-sys").join("zstd/lib");
     let flags = strings(&[
@@ -106,8 +108,8 @@ pub(crate) fn zstd() -> Program {
         "-DZSTD_DISABLE_ASM",
         "-DXXH_NAMESPACE=ZSTD_",
     ]);
-    let folders = ["common", "compress", "decompress", "dictBuilder"];
-    let sources = folders
+    let dirs = ["common", "compress", "decompress", "dictBuilder"];
+    let sources = dirs
         .iter()
         .flat_map(|name| files(&library.join(name), "c"))
         .collect();
@@ -115,7 +117,7 @@ pub(crate) fn zstd() -> Program {
     Program::c("zstd", modules)
 }
 
-/// Compiles `main` and `sources` once a machine. The crate's folder name holds its version.
+/// Compiles `main` and `sources` once a machine. The crate's directory name holds its version.
 fn built(
     name: &str,
     main: &str,
@@ -124,11 +126,11 @@ fn built(
     includes: &[&Path],
 ) -> Vec<PathBuf> {
     let recipe = format!("{main}\n{sources:?}\n{flags:?}");
-    let folder = cached(name, &recipe, |folder| {
-        fs::write(folder.join("main.c"), main).expect("written");
-        let all = [vec![folder.join("main.c")], sources].concat();
+    let dir = cached(name, &recipe, |dir| {
+        fs::write(dir.join("main.c"), main).expect("written");
+        let all = [vec![dir.join("main.c")], sources].concat();
         let steps = all.into_iter().map(|source| Compile {
-            object: folder
+            object: dir
                 .join(source.file_name().expect("a file"))
                 .with_extension("o"),
             source,
@@ -137,7 +139,7 @@ fn built(
         let arguments: Vec<_> = flags.iter().cloned().chain(include).collect();
         compile("clang", &arguments, steps.collect());
     });
-    main_first(files(&folder, "o"))
+    main_first(files(&dir, "o"))
 }
 
 /// Link order with the module `main.o` first, the others by name.

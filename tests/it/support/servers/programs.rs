@@ -1,7 +1,7 @@
 //! Programs that servers' scripts fetch, kept for the next start.
 //!
-//! Enters: the folder of a server that is about to start, or has started. Leaves: programs in it, or a copy of those that
-//! its script has fetched. What the script does is its own business.
+//! Enters: the directory of a server that is about to start, or has started. Leaves: programs in
+//! it, or a copy of those that its script has fetched. What the script does is its own business.
 
 use std::path::{Path, PathBuf};
 
@@ -9,14 +9,15 @@ use fs_err as fs;
 
 use super::Kind;
 
-/// buildbox-casd's script fetches its programs into a new folder each time: once is enough. BuildGrid's worker runs one
-/// of them too.
+/// buildbox-casd's script fetches its programs into a new directory each time: once is enough.
+/// BuildGrid's worker runs one of them too.
 fn kept(kind: Kind) -> Option<PathBuf> {
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("casd-bin");
     matches!(kind, Kind::Casd | Kind::Buildgrid).then_some(kept)
 }
 
-/// BuildGrid's worker needs `buildbox-run`: named by `BUILDBOX_RUN`, or what buildbox-casd's script fetches.
+/// BuildGrid's worker needs `buildbox-run`: named by `BUILDBOX_RUN`, or what buildbox-casd's script
+/// fetches.
 pub(super) fn are_there(kind: Kind) -> bool {
     kind != Kind::Buildgrid
         || std::env::var_os("BUILDBOX_RUN").is_some()
@@ -24,18 +25,18 @@ pub(super) fn are_there(kind: Kind) -> bool {
         || Kind::Casd.shared().is_some()
 }
 
-pub(super) fn lend(kind: Kind, folder: &Path) {
+pub(super) fn lend(kind: Kind, dir: &Path) {
     if let Some(kept) = kept(kind).filter(|kept| kept.is_dir()) {
-        copy_files(&kept, &folder.join("bin")).expect("programs copied");
+        copy_files(&kept, &dir.join("bin")).expect("programs copied");
     }
 }
 
-pub(super) fn keep(kind: Kind, folder: &Path) {
+pub(super) fn keep(kind: Kind, dir: &Path) {
     let Some(kept) = kept(kind).filter(|kept| !kept.exists()) else {
         return;
     };
     let part = kept.with_extension(std::process::id().to_string());
-    let copied = copy_files(&folder.join("bin"), &part).and_then(|()| fs::rename(&part, &kept));
+    let copied = copy_files(&dir.join("bin"), &part).and_then(|()| fs::rename(&part, &kept));
     // Another test process may have been first.
     drop(copied);
 }

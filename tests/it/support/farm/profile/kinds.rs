@@ -50,7 +50,8 @@ impl Profile {
         }
     }
 
-    /// Says nothing of limits and means 2 MiB; `Execute` never looks in the action cache; one platform.
+    /// Says nothing of limits and means 2 MiB; `Execute` never looks in the action cache; one
+    /// platform.
     pub(crate) fn buildbarn() -> Self {
         Self {
             name: "buildbarn",
@@ -137,7 +138,8 @@ impl Profile {
         }
     }
 
-    /// Checks each action before it is queued; no version below 2.3; a batch is as large as its request.
+    /// Checks each action before it is queued; no version below 2.3; a batch is as large as its
+    /// request.
     pub(crate) fn buildfarm() -> Self {
         Self {
             name: "buildfarm",
@@ -197,7 +199,8 @@ impl Profile {
         }
     }
 
-    /// buildbox-casd: neither compression nor MISSING details, no batch over 4,128,768 bytes although it names no limit.
+    /// buildbox-casd: neither compression nor MISSING details, no batch over 4,128,768 bytes
+    /// although it names no limit.
     pub(crate) fn casd() -> Self {
         Self {
             name: "casd",

@@ -1,8 +1,8 @@
-//! A folder that looks like an action's input root.
+//! A directory that looks like an action's input root.
 //!
-//! Enters: a hermetic job and the link's scratch folder. Leaves: `SCRATCH/JOB/relto/...`, where inputs and toolchain are
-//! symbolic links to the user's own files, and the list of what the compiler may touch. Nothing is copied but the
-//! canonical shard. Removed on drop.
+//! Enters: a hermetic job and the link's scratch directory. Leaves: `SCRATCH/JOB/relto/...`, where
+//! inputs and toolchain are symbolic links to the user's own files, and the list of what the
+//! compiler may touch. Nothing is copied but the canonical shard. Removed on drop.
 
 use std::collections::HashSet;
 use std::io;
@@ -18,67 +18,68 @@ use crate::events::JobId;
 use crate::fs::absolute;
 use crate::process::Confinement;
 
-/// Name of the one toolchain folder that all jobs of a link share.
+/// Name of the one toolchain directory that all jobs of a link share.
 const TOOLCHAIN: &str = "tc";
 
 /// Lays the toolchain out once for all jobs.
 pub(super) fn link_toolchain(scratch: &Path, toolchain: &ToolchainTree) -> io::Result<()> {
     for file in &toolchain.files {
         let path = scratch.join(TOOLCHAIN).join(&file.tree_path);
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir)?;
         }
         symlink(&file.host, path)?;
     }
     Ok(())
 }
 
-/// The folder of one job.
+/// The directory of one job.
 #[derive(Debug)]
-pub(super) struct JobFolder {
+pub(super) struct JobDir {
     /// The compiler's working directory: the input root.
     pub(super) path: PathBuf,
 }
 
-impl JobFolder {
+impl JobDir {
     pub(super) fn create(scratch: &Path, job: JobId, hermetic: &Hermetic) -> io::Result<Self> {
-        let folder = Self {
+        let dir = Self {
             path: scratch.join(job.to_string()),
         };
         for part in ["relto/m", "relto/f"] {
-            fs::create_dir_all(folder.path.join(part))?;
+            fs::create_dir_all(dir.path.join(part))?;
         }
         for output in &hermetic.job.outputs {
             if let Some(parent) = Path::new(&output.tree_path).parent() {
-                fs::create_dir_all(folder.path.join(parent))?;
+                fs::create_dir_all(dir.path.join(parent))?;
             }
         }
-        symlink(scratch.join(TOOLCHAIN), folder.path.join(ROOT))?;
+        symlink(scratch.join(TOOLCHAIN), dir.path.join(ROOT))?;
         for input in &hermetic.action.inputs {
-            let path = folder.path.join(&input.tree_path);
+            let path = dir.path.join(&input.tree_path);
             match &input.source {
                 Source::File(host) => symlink(absolute(host)?, path)?,
                 Source::Bytes(bytes) => fs::write(path, bytes)?,
             }
         }
-        Ok(folder)
+        Ok(dir)
     }
 
-    /// A file that the compiler left and that nobody would get: the arguments ask for something that is not known.
+    /// A file that the compiler left and that nobody would get: the arguments ask for something
+    /// that is not known.
     pub(super) fn undeclared(&self, hermetic: &Hermetic) -> Option<String> {
         let inputs = hermetic.action.inputs.iter().map(|it| &it.tree_path);
         let outputs = hermetic.job.outputs.iter().map(|it| &it.tree_path);
         let known: HashSet<&str> = inputs.chain(outputs).map(String::as_str).collect();
-        let mut folders = vec![String::new()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(self.path.join(&folder)).ok()?.flatten() {
+        let mut dirs = vec![String::new()];
+        while let Some(dir) = dirs.pop() {
+            for entry in fs::read_dir(self.path.join(&dir)).ok()?.flatten() {
                 let name = entry.file_name();
-                let path = match &folder[..] {
+                let path = match &dir[..] {
                     "" => name.to_string_lossy().into_owned(),
-                    folder => format!("{folder}/{}", name.to_string_lossy()),
+                    dir => format!("{dir}/{}", name.to_string_lossy()),
                 };
                 if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                    folders.push(path);
+                    dirs.push(path);
                 } else if path != ROOT && !known.contains(path.as_str()) {
                     return Some(path);
                 }
@@ -116,9 +117,10 @@ fn host(input: &Input) -> Option<PathBuf> {
     }
 }
 
-impl Drop for JobFolder {
+impl Drop for JobDir {
     fn drop(&mut self) {
-        // The whole scratch folder goes at the end of the link; this only keeps it small meanwhile.
+        // The whole scratch directory goes at the end of the link; this only keeps it small
+        // meanwhile.
         let _ = fs::remove_dir_all(&self.path);
     }
 }

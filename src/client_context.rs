@@ -1,32 +1,35 @@
-//! Whose folder, environment and umask count: those of this process, or of another one that this one works for.
+//! Whose directory, environment and umask count: those of this process, or of another one that this
+//! one works for.
 //!
-//! Enters: what the other process says of itself. Leaves: paths for the names that it gave, commands that run as if it had
-//! started them, and its names again in texts that are shown to it. What is done with files and programs is the callers'.
+//! Enters: what the other process says of itself. Leaves: paths for the names that it gave,
+//! commands that run as if it had started them, and its names again in texts that are shown to it.
+//! What is done with files and programs is the callers'.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-/// Where the work of a link happens. By default in this process's own surroundings.
+/// Where the work of a link happens. By default in this process's own client_context.
 #[derive(Debug, Clone, Default)]
-pub struct Surroundings(Option<Arc<Theirs>>);
+pub struct ClientContext(Option<Arc<Theirs>>);
 
 /// What is known of the other process.
 #[derive(Debug)]
 struct Theirs {
-    /// Ends in `/.`, so that a name that was made a path here is told from one that was given as a path.
-    folder: PathBuf,
+    /// Ends in `/.`, so that a name that was made a path here is told from one that was given as a
+    /// path.
+    dir: PathBuf,
     environment: Vec<(OsString, OsString)>,
     umask: u32,
 }
 
-impl Surroundings {
-    /// Those of a process in `folder`, which must be absolute.
+impl ClientContext {
+    /// Those of a process in `dir`, which must be absolute.
     #[must_use]
-    pub fn of(folder: &Path, environment: Vec<(OsString, OsString)>, umask: u32) -> Self {
+    pub fn of(dir: &Path, environment: Vec<(OsString, OsString)>, umask: u32) -> Self {
         Self(Some(Arc::new(Theirs {
-            folder: folder.join("."),
+            dir: dir.join("."),
             environment,
             umask,
         })))
@@ -34,18 +37,18 @@ impl Surroundings {
 
     /// The path of the file that is called `name` there.
     #[must_use]
-    pub fn at(&self, name: impl AsRef<Path>) -> PathBuf {
+    pub fn resolve(&self, name: impl AsRef<Path>) -> PathBuf {
         match &self.0 {
-            Some(theirs) => theirs.folder.join(name),
+            Some(theirs) => theirs.dir.join(name),
             None => name.as_ref().to_owned(),
         }
     }
 
     /// # Errors
-    /// This process has no current folder.
-    pub fn folder(&self) -> std::io::Result<PathBuf> {
+    /// This process has no current directory.
+    pub fn dir(&self) -> std::io::Result<PathBuf> {
         match &self.0 {
-            Some(theirs) => Ok(theirs.folder.clone()),
+            Some(theirs) => Ok(theirs.dir.clone()),
             None => std::env::current_dir(),
         }
     }
@@ -62,12 +65,12 @@ impl Surroundings {
         self.0.as_ref().map(|theirs| theirs.umask)
     }
 
-    /// A command in that folder, with those variables.
+    /// A command in that directory, with those variables.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         if let Some(theirs) = &self.0 {
             command
-                .current_dir(&theirs.folder)
+                .current_dir(&theirs.dir)
                 .env_clear()
                 .envs(theirs.environment.iter().map(|(name, value)| (name, value)));
         }
@@ -76,9 +79,9 @@ impl Surroundings {
 
     /// `text` with the names that were given, where it has paths that were made of them.
     #[must_use]
-    pub fn with_given_names(&self, text: &str) -> String {
+    pub fn relativize_messages(&self, text: &str) -> String {
         match &self.0 {
-            Some(theirs) => text.replace(&format!("{}/", theirs.folder.display()), ""),
+            Some(theirs) => text.replace(&format!("{}/", theirs.dir.display()), ""),
             None => text.to_owned(),
         }
     }
@@ -90,15 +93,15 @@ mod tests {
 
     #[test]
     fn a_name_becomes_a_path_and_a_name_again() {
-        let theirs = Surroundings::of(Path::new("/home/u"), Vec::new(), 0o22);
-        let path = theirs.at("sub/a.o");
+        let theirs = ClientContext::of(Path::new("/home/u"), Vec::new(), 0o22);
+        let path = theirs.resolve("sub/a.o");
         assert_eq!(path, Path::new("/home/u/sub/a.o"));
         let text = format!("cannot read `{}`, `/home/u/b.o`", path.display());
         assert_eq!(
-            theirs.with_given_names(&text),
+            theirs.relativize_messages(&text),
             "cannot read `sub/a.o`, `/home/u/b.o`"
         );
-        assert_eq!(theirs.at("/c.o"), Path::new("/c.o"));
-        assert_eq!(Surroundings::default().at("a.o"), Path::new("a.o"));
+        assert_eq!(theirs.resolve("/c.o"), Path::new("/c.o"));
+        assert_eq!(ClientContext::default().resolve("a.o"), Path::new("a.o"));
     }
 }

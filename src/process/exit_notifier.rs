@@ -1,8 +1,9 @@
 //! A relto that begins its work when a program has ended.
 //!
-//! Enters: arguments for relto itself. Leaves: a process that holds none of the linker's or build's streams, and a `Leash`,
-//! the other end of its stdin. Who holds the leash may become another program by `exec`: when that has ended, however it
-//! ends, stdin ends, and the work begins. So nobody stands between a build and its compiler.
+//! Enters: arguments for relto itself. Leaves: a process that holds none of the linker's or build's
+//! streams, and a `ExitNotifier`, the other end of its stdin. Who holds the exit_notifier may
+//! become another program by `exec`: when that has ended, however it ends, stdin ends, and the work
+//! begins. So nobody stands between a build and its compiler.
 
 use std::ffi::OsString;
 use std::io;
@@ -14,20 +15,21 @@ use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 
 use super::supervise::Relto;
 
-/// Lower numbers may be those of descriptors that make has closed, and would be taken for its jobserver.
+/// Lower numbers may be those of descriptors that make has closed, and would be taken for its
+/// jobserver.
 const LOWEST: i32 = 100;
 
 /// What ends together with the programs that hold it.
 #[derive(Debug)]
-pub struct Leash(OwnedFd);
+pub struct ExitNotifier(OwnedFd);
 
-impl Leash {
+impl ExitNotifier {
     /// Starts `relto ARGUMENTS...`, which is to read its stdin to the end first.
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn on(relto: &Relto, arguments: &[OsString]) -> io::Result<Self> {
-        let (end, leash) = io::pipe()?;
+    pub fn spawn(relto: &Relto, arguments: &[OsString]) -> io::Result<Self> {
+        let (end, exit_notifier) = io::pipe()?;
         // A group of its own: what ends the build must not end this.
         let mut command = relto.bare_command();
         command
@@ -37,14 +39,14 @@ impl Leash {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         command.spawn()?;
-        Self::of(leash.into())
+        Self::from_fd(exit_notifier.into())
     }
 
-    /// The end of a connection or pipe as a leash.
+    /// The end of a connection or pipe as a exit_notifier.
     ///
     /// # Errors
     /// There are too many open files.
-    pub fn of(end: OwnedFd) -> io::Result<Self> {
+    pub fn from_fd(end: OwnedFd) -> io::Result<Self> {
         Ok(Self(fcntl_dupfd_cloexec(end, LOWEST)?))
     }
 
