@@ -32,6 +32,7 @@ mod hits;
 mod house;
 mod index;
 mod index_command;
+mod interface;
 mod kernel;
 mod launcher;
 mod launcher_builds;
