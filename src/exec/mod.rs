@@ -25,7 +25,7 @@ use crate::error::Hinted;
 use crate::events::{JobId, Origin};
 use crate::hash_cache::Identity;
 use crate::process::Ending;
-use remote::Fallen;
+use remote::RemoteFailure;
 
 /// A job that no cache could answer.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub struct Planned {
     /// Longer jobs go first; the unit means nothing outside a comparison.
     pub cost: u64,
     /// Why the farm did not make the object, once that is known.
-    pub fallen: OnceLock<Fallen>,
+    pub fallen: OnceLock<RemoteFailure>,
 }
 
 impl Planned {

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::tools::ToolchainSource;
 use crate::error::Hinted;
 use crate::events::{Event, Events, Origin};
-use crate::exec::remote::{Cause, Fallen, RemoteExecutor};
+use crate::exec::remote::{FallbackCause, RemoteExecutor, RemoteFailure};
 use crate::exec::{Compiled, JobFailure, Planned};
 use crate::reapi::{ClientOptions, ConnectError, FailureKind};
 use crate::task::{Task, spawn};
@@ -68,7 +68,7 @@ pub(super) struct Farm {
     pub(super) options: FarmOptions,
     events: Events,
     executor: OnceLock<Arc<RemoteExecutor>>,
-    warned: Mutex<BTreeSet<Cause>>,
+    warned: Mutex<BTreeSet<FallbackCause>>,
     storing: Arc<Semaphore>,
     stores: Mutex<Vec<Task<()>>>,
     /// Results that the farm does not need.
@@ -118,13 +118,17 @@ impl Farm {
 
     /// Whether this machine may run what the farm did not; if so, why is told, once for each kind
     /// of trouble.
-    pub(super) fn let_go(&self, job: &Planned, fallen: Fallen) -> Result<(), Box<JobFailure>> {
+    pub(super) fn let_go(
+        &self,
+        job: &Planned,
+        fallen: RemoteFailure,
+    ) -> Result<(), Box<JobFailure>> {
         let farm = self.options.address();
         let module = &job.module;
         let allowed = self.options.local_fallback || self.options.is_cache_only();
-        if !fallen.cause.runs_here(allowed) {
+        if !fallen.cause.runs_locally(allowed) {
             let mut hints = fallen.hints;
-            if fallen.cause.runs_here(true) {
+            if fallen.cause.runs_locally(true) {
                 hints.push("`remote_local_fallback` would run it on this machine".to_owned());
             }
             return Err(Box::new(JobFailure::Farm {
@@ -136,23 +140,23 @@ impl Farm {
         }
         let reason = &fallen.reason;
         let text = match fallen.cause {
-            Cause::Miss | Cause::Source => None,
-            Cause::Compiler => {
+            FallbackCause::Miss | FallbackCause::Source => None,
+            FallbackCause::Compiler => {
                 self.events.note(format!(
                     "the farm cannot compile `{module}`; running it here: {reason}"
                 ));
                 None
             }
-            Cause::Away => {
+            FallbackCause::Away => {
                 self.events.send(Event::FarmUnreachable);
                 Some(format!(
                     "the farm at `{farm}` does not do its work, this machine does: {reason}"
                 ))
             }
-            Cause::Refused => Some(format!(
+            FallbackCause::Refused => Some(format!(
                 "the farm at `{farm}` does not compile `{module}`; this machine does: {reason}"
             )),
-            Cause::Unsound => Some(format!(
+            FallbackCause::Unsound => Some(format!(
                 "the farm at `{farm}` has no sound result for `{module}`; this machine compiles it: {reason}"
             )),
         };
@@ -163,7 +167,7 @@ impl Farm {
         Ok(())
     }
 
-    fn tell_once(&self, cause: Cause, text: String, hint: Option<&String>) {
+    fn tell_once(&self, cause: FallbackCause, text: String, hint: Option<&String>) {
         let mut warned = lock(&self.warned);
         if warned.insert(cause) {
             self.events.warning(text, hint.map(String::as_str));
@@ -180,7 +184,7 @@ impl Farm {
             return;
         };
         // What compiled in place alone has failed here as it did there.
-        if fallen.cause == Cause::Compiler && compiled.origin != Origin::InPlace {
+        if fallen.cause == FallbackCause::Compiler && compiled.origin != Origin::InPlace {
             self.events.warning(
                 format!(
                     "the farm disagrees with this machine about `{}`, which compiles here; there {}",

@@ -148,11 +148,11 @@ impl Link {
         }
     }
 
-    fn farm_terms(&self, farm: &Farm) -> remote::Shared {
+    fn farm_terms(&self, farm: &Farm) -> remote::RemoteConfig {
         let (tree, template) = self.tools.for_farm();
         let mut template = template.clone();
         template.platform.clone_from(&farm.options.platform);
-        remote::Shared {
+        remote::RemoteConfig {
             toolchain: Arc::clone(tree),
             template,
             jobs: farm.options.jobs,

@@ -1,8 +1,7 @@
-//! Gives the farm's action cache what this machine has compiled.
+//! Uploads what this machine has compiled to the farm's action cache.
 //!
-//! Enters: a job and its good local result. Leaves: outputs, Command and Action in the CAS and an
-//! entry that names them, as a worker would have left it. A farm that does not want it costs the
-//! link nothing but the attempt.
+//! Outputs, Command and Action go into the CAS and an entry names them, as a worker would have left
+//! them. A farm that rejects the upload costs the link only the attempt.
 
 use bytes::Bytes;
 
@@ -13,22 +12,22 @@ use crate::pb::reapi::{ActionResult, ExecutedActionMetadata, OutputFile};
 use crate::reapi::{Blob, Failure};
 
 impl RemoteExecutor {
-    /// Whether `compiled`, made here, may and should be given to the farm.
+    /// Whether `compiled`, made on this machine, may and should be stored on the farm.
     pub fn wants(&self, job: &Planned, compiled: &Compiled) -> bool {
-        let would_be_taken = job.fallen.get().is_none_or(|fallen| fallen.store);
-        would_be_taken
+        let acceptable = job.fallen.get().is_none_or(|failure| failure.store);
+        acceptable
             && compiled.storable
             && compiled.origin == Origin::Local
-            && self.shared.upload_local_results
+            && self.config.upload_local_results
             && self.client.capabilities().can_update_action_cache
-            // What our compiler makes is no result of the worker's.
-            && self.shared.toolchain_is_ours()
+            // An object of our compiler is not a result of the worker's compiler.
+            && self.config.toolchain_is_ours()
     }
 
     /// Stores `compiled` under the job's action.
     ///
     /// # Errors
-    /// What the farm said; the result itself is as good as before.
+    /// The farm rejected the upload; the result itself stays good.
     pub async fn store(&self, job: &Planned, compiled: &Compiled) -> Result<(), Failure> {
         let PlannedForm::Hermetic(hermetic) = &job.form else {
             return Ok(());

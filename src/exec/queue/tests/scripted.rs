@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::{job, queue};
 use crate::events::Origin;
 use crate::exec::queue::{Ended, Place, Places, Queue, Runner, Turn, work};
+use crate::exec::remote::execution_limit::ExecutionLimit;
 use crate::exec::remote::on_their_way;
-use crate::exec::remote::room::Room;
 use crate::exec::{Compiled, Planned};
 use crate::task::{Task, spawn};
 
@@ -67,7 +67,7 @@ struct Farm {
     world: World,
     began: Instant,
     workers: Semaphore,
-    room: Arc<Room>,
+    executions: Arc<ExecutionLimit>,
     /// Held by the one who sends; whether the toolchain is there.
     uplink: Mutex<bool>,
 }
@@ -76,7 +76,7 @@ impl Farm {
     async fn execute(&self, turn: &Turn) {
         let world = &self.world;
         let work = world.jobs[turn.job.id];
-        let kept = self.room.keep();
+        let kept = self.executions.try_acquire();
         sleep(world.round_trip).await;
         if let Some(speed) = world.uplink {
             let mut toolchain_is_there = self.uplink.lock().await;
@@ -88,7 +88,7 @@ impl Farm {
         }
         let _place = match kept {
             Some(place) => place,
-            None => self.room.enter(turn.job.cost, turn.job.id).await,
+            None => self.executions.acquire(turn.job.cost, turn.job.id).await,
         };
         sleep(world.round_trip / 2).await;
         let _worker = self.workers.acquire().await.expect("never closed");
@@ -210,7 +210,7 @@ impl World {
             world: self.clone(),
             began,
             workers: Semaphore::new(self.there),
-            room: Room::new(under_way),
+            executions: ExecutionLimit::new(under_way),
             uplink: Mutex::new(false),
         });
         let queue = queue(self.here);

@@ -1,45 +1,44 @@
-//! What becomes of a job that the farm did not do.
+//! What happens to a job that the farm did not complete.
 //!
-//! Enters: failures of the client, results that are unsound. Leaves: `Fallen`, which says whether
-//! the job may run here, in words for the user, and whether the farm's cache should get what comes
-//! of it. Attempts that are worth repeating as they are have been repeated by the client; a bad
-//! cached result has been executed again before it comes to this.
+//! [`RemoteFailure`] says whether this machine may run the job instead, what to tell the user, and
+//! whether the farm's action cache should get the local result. By the time one exists, the client
+//! has repeated every attempt worth repeating, and a bad cached result has been executed again.
 
 use crate::error::Hinted as _;
 use crate::reapi::{Failure, FailureKind, Rpc};
 
-/// Why the farm did not make an object.
+/// Why the farm did not produce an object.
 #[derive(Debug, Clone)]
-pub struct Fallen {
-    pub cause: Cause,
+pub struct RemoteFailure {
+    pub cause: FallbackCause,
     /// A fragment for messages; empty for a miss.
     pub reason: String,
     pub hints: Vec<String>,
-    /// What this machine makes instead is worth giving to the farm's action cache.
+    /// Whether the farm's action cache should get the local result.
     pub store: bool,
 }
 
-/// The kinds of trouble that a link treats alike, and warns of once.
+/// Kinds of failure that a link treats alike. It warns once about each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Cause {
-    /// The farm is a cache only, and does not have it.
+pub enum FallbackCause {
+    /// The farm is only a cache and does not have the result.
     Miss,
-    /// The compiler itself said no: it has to say so here, where its messages name the user's files
-    /// and the verdict is the one that counts.
+    /// The compiler failed. It runs again on this machine, where its messages name the user's files
+    /// and its verdict is the one that counts.
     Compiler,
-    /// It left something that is no object.
+    /// The compiler left something that is not an object.
     Unsound,
-    /// The farm does not answer, or has been given up.
+    /// The farm does not answer, or the link has stopped using it.
     Away,
-    /// It answers, but will not or cannot do this.
+    /// The farm answers but does not execute this job.
     Refused,
-    /// The inputs are no longer those that were hashed: no result would be theirs.
+    /// The inputs have changed since they were hashed, so no result would belong to them.
     Source,
 }
 
-impl Cause {
-    /// Whether this machine runs the job. `allowed` is what the user says of failures of the farm.
-    pub fn runs_here(self, allowed: bool) -> bool {
+impl FallbackCause {
+    /// Whether this machine runs the job. `allowed` is the user's `remote_local_fallback`.
+    pub fn runs_locally(self, allowed: bool) -> bool {
         match self {
             Self::Miss | Self::Compiler => true,
             Self::Unsound | Self::Away | Self::Refused => allowed,
@@ -48,10 +47,10 @@ impl Cause {
     }
 }
 
-impl Fallen {
+impl RemoteFailure {
     pub(super) fn miss() -> Self {
         Self {
-            cause: Cause::Miss,
+            cause: FallbackCause::Miss,
             reason: String::new(),
             hints: Vec::new(),
             store: true,
@@ -60,7 +59,7 @@ impl Fallen {
 
     pub(super) fn compiler(reason: String) -> Self {
         Self {
-            cause: Cause::Compiler,
+            cause: FallbackCause::Compiler,
             reason,
             hints: Vec::new(),
             store: false,
@@ -69,7 +68,7 @@ impl Fallen {
 
     pub(super) fn unsound(reason: String) -> Self {
         Self {
-            cause: Cause::Unsound,
+            cause: FallbackCause::Unsound,
             reason,
             hints: Vec::new(),
             store: true,
@@ -78,35 +77,34 @@ impl Fallen {
 
     pub(super) fn source(reason: String) -> Self {
         Self {
-            cause: Cause::Source,
+            cause: FallbackCause::Source,
             reason,
             hints: vec!["do not change inputs while the link runs".to_owned()],
             store: false,
         }
     }
 
-    /// The one place that says what a failed call means for its job. `platform` is what was sent
-    /// with the action.
+    /// Decides what a failed call means for its job. `platform` was sent with the action.
     pub(super) fn from_failure(failure: &Failure, platform: &[(String, String)]) -> Self {
         let (cause, store) = match failure.kind {
-            // The client has tried again as often as it may; another job may find the farm alive.
+            // The client has used up its retries; another job may find the farm alive.
             FailureKind::Unreachable
             | FailureKind::Timeout
             | FailureKind::Transient { .. }
             | FailureKind::Overloaded
-            | FailureKind::GivenUp => (Cause::Away, false),
-            // The same for every job, and nothing that we send would be taken.
+            | FailureKind::GivenUp => (FallbackCause::Away, false),
+            // These hold for every job, and the farm would not accept an upload either.
             FailureKind::Unauthenticated | FailureKind::Denied | FailureKind::Unsupported => {
-                (Cause::Refused, false)
+                (FallbackCause::Refused, false)
             }
-            // This action, or all of this platform; the cache may well take what is made here.
+            // These hold for this action or this platform; the cache may well accept the result.
             FailureKind::Rejected
             | FailureKind::TooLarge
             | FailureKind::ActionTimeout
             | FailureKind::MissingBlobs(_)
-            | FailureKind::NotFound => (Cause::Refused, true),
-            FailureKind::Corrupt => (Cause::Unsound, true),
-            FailureKind::Source => (Cause::Source, false),
+            | FailureKind::NotFound => (FallbackCause::Refused, true),
+            FailureKind::Corrupt => (FallbackCause::Unsound, true),
+            FailureKind::Source => (FallbackCause::Source, false),
         };
         let mut reason = failure.to_string();
         if concerns_platform(failure) {
@@ -130,17 +128,17 @@ impl Fallen {
     }
 }
 
-/// Servers refuse a platform that no worker has; one that has just started waits for workers and
-/// says so as if it were a passing trouble.
+/// Servers reject a platform that no worker has. A server that has just started waits for workers
+/// and reports this as a transient failure.
 fn concerns_platform(failure: &Failure) -> bool {
     let message = failure.message.to_ascii_lowercase();
-    let speaks_of_it = ["platform", "worker", "propert"]
+    let mentions_it = ["platform", "worker", "propert"]
         .iter()
         .any(|word| message.contains(word));
-    failure.rpc == Rpc::Execute && (failure.kind == FailureKind::Rejected || speaks_of_it)
+    failure.rpc == Rpc::Execute && (failure.kind == FailureKind::Rejected || mentions_it)
 }
 
-/// As `remote_default_exec_properties` spells them.
+/// Formats `platform` as `remote_default_exec_properties` spells it.
 fn properties(platform: &[(String, String)]) -> String {
     if platform.is_empty() {
         return "none".to_owned();

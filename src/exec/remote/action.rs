@@ -1,8 +1,8 @@
-//! A job as this farm wants it.
+//! Builds a job's Action as this farm needs it: with its digest function, output fields and
+//! platform.
 //!
-//! Enters: a hermetic job, whose digests are by SHA256. Leaves: the action with the farm's digest
-//! function, output fields and platform, and the blobs behind it. Made when the job's turn comes
-//! and again if the farm loses blobs, so that no directories of waiting jobs are held.
+//! It is built when the job is sent, and again if the farm loses blobs, so that waiting jobs do not
+//! hold their Directory messages in memory.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::exec::{Hermetic, Planned, PlannedForm};
 use crate::hash_cache::HashCache;
 use crate::reapi::{Blob, Closure};
 
-/// The toolchain's tree by `terms.function`, and its blobs.
+/// The toolchain's tree in the farm's digest function, and its blobs.
 #[derive(Debug)]
 pub(super) struct FarmToolchain {
     pub(super) tree: Arc<ToolchainTree>,
@@ -23,8 +23,8 @@ pub(super) struct FarmToolchain {
 }
 
 impl FarmToolchain {
-    /// `tree` is by SHA256; for another function its files are read once more, or found in the hash
-    /// cache.
+    /// `tree` is by SHA256; for another function its files are read once more or found in
+    /// `hash_cache`.
     pub(super) fn new(
         tree: &Arc<ToolchainTree>,
         function: DigestFunction,
@@ -32,7 +32,7 @@ impl FarmToolchain {
     ) -> std::io::Result<Self> {
         let tree = match function {
             DigestFunction::Sha256 => Arc::clone(tree),
-            DigestFunction::Blake3 => Arc::new(digested_anew(tree, function, hash_cache)?),
+            DigestFunction::Blake3 => Arc::new(rehash(tree, function, hash_cache)?),
         };
         let directories = tree.directories.iter().filter(|_| !tree.files.is_empty());
         let files = tree.files.iter();
@@ -44,7 +44,7 @@ impl FarmToolchain {
     }
 }
 
-/// What a farm needs in its CAS for the compiler of `tree`, which is by SHA256.
+/// The blobs that a farm needs in its CAS for the compiler of `tree`, which is by SHA256.
 ///
 /// # Errors
 /// A file of the compiler cannot be read.
@@ -56,7 +56,7 @@ pub fn toolchain_blobs(
     Ok(FarmToolchain::new(tree, function, hash_cache)?.blobs)
 }
 
-fn digested_anew(
+fn rehash(
     tree: &ToolchainTree,
     function: DigestFunction,
     hash_cache: &HashCache,
@@ -72,10 +72,10 @@ fn digested_anew(
     Ok(ToolchainTree::new(function, files, start, configuration))
 }
 
-/// The action of `hermetic` on a farm with these terms.
+/// The action of `hermetic` on the farm that `template` describes.
 ///
 /// # Errors
-/// An input is no longer what was hashed for the disk cache's key.
+/// An input has changed since it was hashed for the disk cache's key.
 pub(super) fn action(
     template: &ActionTemplate,
     toolchain: &ToolchainTree,
@@ -83,14 +83,14 @@ pub(super) fn action(
     hash_cache: &HashCache,
 ) -> Result<Action, String> {
     let digests = match template.function {
-        DigestFunction::Sha256 => known_digests(hermetic),
+        DigestFunction::Sha256 => sha256_digests(hermetic),
         function @ DigestFunction::Blake3 => digests(hermetic, function, hash_cache)?,
     };
     Ok(Action::new(template, toolchain, &hermetic.job, &digests))
 }
 
 /// An action lists its inputs in the order of the job's files; the shard is the last.
-fn known_digests(hermetic: &Hermetic) -> Vec<Digest> {
+fn sha256_digests(hermetic: &Hermetic) -> Vec<Digest> {
     let inputs = hermetic.action.inputs.iter();
     inputs
         .take(hermetic.job.files.len())
@@ -118,7 +118,7 @@ fn digests(
         .collect()
 }
 
-/// All blobs of `action` but the toolchain's. Inputs first: an action is worth nothing without
+/// All blobs of `action` except the toolchain's. Inputs come first: an action is useless without
 /// them.
 pub(super) fn blobs(action: &Action) -> Vec<Blob> {
     let inputs = action.inputs.iter().map(|input| match &input.source {
@@ -132,7 +132,7 @@ pub(super) fn blobs(action: &Action) -> Vec<Blob> {
         .collect()
 }
 
-/// Everything that one job needs, made anew when the farm asks for it.
+/// All blobs of one job, rebuilt when the farm needs them.
 pub(super) struct JobClosure {
     pub(super) executor: Arc<RemoteExecutor>,
     pub(super) job: Arc<Planned>,
@@ -142,8 +142,8 @@ impl Closure for JobClosure {
     fn blobs(&self) -> Vec<Blob> {
         let mut all = self.executor.toolchain.blobs.clone();
         if let PlannedForm::Hermetic(hermetic) = &self.job.form
-            // Inputs that changed meanwhile cannot be sent again; the farm will miss them once
-            // more.
+            // Inputs that changed meanwhile cannot be sent again; the farm will report them missing
+            // once more.
             && let Ok(action) = self.executor.action(hermetic)
         {
             all.extend(blobs(&action));

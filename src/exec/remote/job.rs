@@ -1,0 +1,228 @@
+//! One job's way through the farm: look up, upload, execute, fetch.
+//!
+//! A bad cached result is executed again past the cache, so that the farm replaces it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::action::{self, JobClosure};
+use super::execution_limit::ExecutionPermit;
+use super::fetch::{ResultError, VerifiedResult, output_paths};
+use super::{RemoteExecutor, RemoteFailure};
+use crate::action::Action;
+use crate::action::messages::with_user_names;
+use crate::digest::Digest;
+use crate::events::{self, Event, Origin};
+use crate::exec::{Compiled, Hermetic, Planned};
+use crate::pb::reapi::ActionResult;
+use crate::reapi::{ExecuteJob, Executed, Failure, RequestContext, Stage};
+
+/// How many lines of the remote compiler's stderr a message quotes.
+const QUOTED_LINES: usize = 20;
+
+pub(super) enum CachedResult {
+    Good(Compiled),
+    Bad,
+    None,
+}
+
+/// One job on its way through the farm.
+pub(super) struct RemoteJob<'a> {
+    pub(super) executor: &'a Arc<RemoteExecutor>,
+    pub(super) job: &'a Arc<Planned>,
+    pub(super) hermetic: &'a Hermetic,
+    pub(super) action: Digest,
+    pub(super) context: RequestContext,
+    /// Called when a worker starts the job.
+    pub(super) executing: &'a (dyn Fn() + Send + Sync),
+}
+
+impl RemoteJob<'_> {
+    pub(super) async fn look_up(&self) -> Result<CachedResult, RemoteFailure> {
+        let inline = output_paths(&self.hermetic.job);
+        let client = &self.executor.client;
+        let found = client
+            .action_result(&self.action, &inline, &self.context)
+            .await;
+        let Some(result) = found.map_err(|failure| self.executor.failure(&failure))? else {
+            return Ok(CachedResult::None);
+        };
+        match self.fetch(&result).await {
+            Ok(result) => Ok(CachedResult::Good(compiled(
+                Origin::RemoteCache,
+                result,
+                None,
+            ))),
+            Err(ResultError::Failed(failure)) => Err(self.executor.failure(&failure)),
+            Err(ResultError::Bad(reason)) => {
+                self.distrust(&reason);
+                Ok(CachedResult::Bad)
+            }
+            Err(ResultError::Exit(code, _)) => {
+                self.distrust(&format!("it exited with {code}"));
+                Ok(CachedResult::Bad)
+            }
+        }
+    }
+
+    fn distrust(&self, reason: &str) {
+        self.executor.config.events.note(format!(
+            "the farm's cached result for `{}` is not used: {reason}",
+            self.job.module
+        ));
+    }
+
+    pub(super) async fn upload(&self, action: Action) -> Result<(), RemoteFailure> {
+        let mut blobs = self.executor.toolchain.blobs.clone();
+        blobs.extend(action::blobs(&action));
+        drop(action);
+        let client = &self.executor.client;
+        let sent = client.upload(&blobs, self.job.cost).await;
+        sent.map(drop)
+            .map_err(|failure| self.executor.failure(&failure))
+    }
+
+    /// Executes the job with the permit `reserved` for it, or once it gets another.
+    pub(super) async fn execute(
+        &self,
+        reserved: Option<ExecutionPermit>,
+        skip_cache: bool,
+    ) -> Result<Compiled, RemoteFailure> {
+        let permit = match reserved {
+            Some(permit) => permit,
+            None => self.permit().await,
+        };
+        self.started();
+        let ended = self.execute_with(permit, skip_cache).await;
+        if ended.is_err() {
+            self.stopped();
+        }
+        ended
+    }
+
+    async fn execute_with(
+        &self,
+        permit: ExecutionPermit,
+        mut skip_cache: bool,
+    ) -> Result<Compiled, RemoteFailure> {
+        let mut permit = Some(permit);
+        loop {
+            let began = events::now();
+            let executed = self.execute_once(skip_cache).await;
+            let executed = executed.map_err(|failure| self.executor.failure(&failure))?;
+            let waited = began.elapsed();
+            // While the outputs are fetched, the worker takes the next job.
+            drop(permit.take());
+            let again = match self.fetch(&executed.result).await {
+                Ok(result) => return Ok(self.made(result, &executed, waited)),
+                Err(ResultError::Failed(failure)) => return Err(self.executor.failure(&failure)),
+                Err(ResultError::Exit(code, stderr)) if skip_cache || !executed.cached => {
+                    return Err(RemoteFailure::compiler(
+                        self.compiler_failure(code, &stderr, &executed),
+                    ));
+                }
+                Err(ResultError::Bad(reason)) if skip_cache => {
+                    return Err(RemoteFailure::unsound(with_message(reason, &executed)));
+                }
+                Err(ResultError::Exit(code, _)) => format!("it exited with {code}"),
+                Err(ResultError::Bad(reason)) => reason,
+            };
+            self.distrust(&again);
+            skip_cache = true;
+            permit = Some(self.permit().await);
+        }
+    }
+
+    async fn permit(&self) -> ExecutionPermit {
+        let executions = &self.executor.executions;
+        executions.acquire(self.job.cost, self.job.id).await
+    }
+
+    async fn execute_once(&self, skip_cache_lookup: bool) -> Result<Executed, Failure> {
+        let job = ExecuteJob {
+            action: self.action,
+            skip_cache_lookup,
+            closure: Arc::new(JobClosure {
+                executor: Arc::clone(self.executor),
+                job: Arc::clone(self.job),
+            }),
+            inline_outputs: output_paths(&self.hermetic.job),
+            context: self.context.clone(),
+        };
+        let progress = |stage| {
+            if stage == Stage::Executing {
+                (self.executing)();
+            }
+        };
+        self.executor.client.execute(&job, &progress).await
+    }
+
+    async fn fetch(&self, result: &ActionResult) -> Result<VerifiedResult, ResultError> {
+        self.executor
+            .fetch_result(&self.hermetic.job, result, &self.context)
+            .await
+    }
+
+    fn made(&self, result: VerifiedResult, executed: &Executed, waited: Duration) -> Compiled {
+        if executed.cached {
+            self.stopped();
+            return compiled(Origin::RemoteCache, result, None);
+        }
+        let elapsed = execution_time(&executed.result).unwrap_or(waited);
+        compiled(Origin::Remote, result, Some(elapsed))
+    }
+
+    fn compiler_failure(&self, code: i32, stderr: &[u8], executed: &Executed) -> String {
+        let text = with_user_names(stderr, &self.hermetic.job, &self.job.index);
+        let mut reason = with_message(format!("the compiler exited with {code}"), executed);
+        for line in text.lines().take(QUOTED_LINES) {
+            reason.push_str("\n  | ");
+            reason.push_str(line);
+        }
+        reason
+    }
+
+    fn started(&self) {
+        let (job, origin) = (self.job.id, Origin::Remote);
+        let events = &self.executor.config.events;
+        events.send(Event::JobStarted { job, origin });
+    }
+
+    fn stopped(&self) {
+        let (job, origin) = (self.job.id, Origin::Remote);
+        let events = &self.executor.config.events;
+        events.send(Event::JobStopped { job, origin });
+    }
+}
+
+/// The Action's digest says what went into the result, so it may be kept whatever the files are now.
+fn compiled(origin: Origin, result: VerifiedResult, elapsed: Option<Duration>) -> Compiled {
+    Compiled {
+        origin,
+        outputs: result.outputs,
+        stderr: result.stderr.to_vec(),
+        storable: true,
+        elapsed: elapsed.unwrap_or_default(),
+        peak_memory: None,
+    }
+}
+
+/// Appends the message that the server has for people, often a link to its own page.
+fn with_message(reason: String, executed: &Executed) -> String {
+    if executed.message.is_empty() {
+        return reason;
+    }
+    format!("{reason} ({})", executed.message)
+}
+
+/// How long the compiler ran by the worker's clock.
+fn execution_time(result: &ActionResult) -> Option<Duration> {
+    let metadata = result.execution_metadata.as_ref()?;
+    let start = metadata.execution_start_timestamp?;
+    let end = metadata.execution_completed_timestamp?;
+    let nanos = i128::from(end.seconds - start.seconds) * 1_000_000_000
+        + i128::from(end.nanos - start.nanos);
+    Some(Duration::from_nanos(
+        u64::try_from(nanos).ok().filter(|nanos| *nanos > 0)?,
+    ))
+}
