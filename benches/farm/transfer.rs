@@ -149,7 +149,7 @@ pub(crate) fn be(kind: &str, address: &str, dir: &Path) {
 
 async fn client(address: &str) -> Client {
     let options = ClientOptions {
-        cache: Some(address.to_owned()),
+        cache: Some(address.parse().expect("an address")),
         ..ClientOptions::default()
     };
     let connected = Client::connect(&options, Events::discarded()).await;

@@ -14,7 +14,6 @@
 //! A chosen table is stronger than what stands outside tables, even in the other file: who asks for
 //! it by name wants all of it, as with a bazelrc.
 
-mod address;
 mod daemon;
 mod environment;
 mod error;
@@ -30,7 +29,6 @@ mod settings;
 mod tests;
 mod value;
 
-pub use address::Address;
 pub use daemon::{DaemonSettings, DaemonUse};
 pub use environment::{Environment, RELTO_LOG, RELTO_NO_PROGRESS};
 pub use error::{ConfigError, Warning};

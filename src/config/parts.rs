@@ -17,8 +17,8 @@ impl RemoteSettings {
             .iter()
             .find(|&cache| Some(cache) != self.executor.as_ref());
         ClientOptions {
-            executor: self.executor.as_ref().map(ToString::to_string),
-            cache: elsewhere.map(ToString::to_string),
+            executor: self.executor.clone(),
+            cache: elsewhere.cloned(),
             instance_name: self.instance_name.clone(),
             headers: headers(&self.headers),
             cache_headers: headers(&self.cache_headers),

@@ -6,7 +6,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::address::Address;
 use super::daemon::{DaemonSettings, DaemonUse};
 use super::environment::{Environment, MAKEFLAGS, RELTO_LOG, RELTO_NO_PROGRESS, TERM};
 use super::error::ConfigError;
@@ -17,7 +16,7 @@ use super::settings::{
     Toolchain,
 };
 use super::value::{self, Wrong};
-use crate::reapi::{CredentialHelper, TlsOptions};
+use crate::reapi::{Address, CredentialHelper, TlsOptions};
 
 const TIMEOUT: Duration = Duration::from_mins(1);
 const RETRIES: usize = 5;
@@ -105,7 +104,7 @@ impl Reader<'_> {
 
     /// A socket's relative path starts from where it is written.
     fn address(&self, name: &str) -> Result<Option<Address>, ConfigError> {
-        let address = self.get(name, Address::parse)?;
+        let address = self.get(name, value::address)?;
         Ok(match (address, self.values.one(name)) {
             (Some(Address::Unix(path)), Some(text)) => {
                 let base = text.source.base(self.environment.current_dir());

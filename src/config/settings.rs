@@ -8,12 +8,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::address::Address;
 use super::daemon::DaemonSettings;
 use super::merge::Values;
 use super::secret::Secret;
 use crate::digest::DigestFunction;
-use crate::reapi::{CredentialHelper, TlsOptions};
+use crate::reapi::{Address, CredentialHelper, TlsOptions};
 
 /// Where jobs are to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

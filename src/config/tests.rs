@@ -290,7 +290,10 @@ fn the_farms_client_gets_what_was_set() {
         "remote_header = [\"x-key=1\"]\ntls_certificate = \"/ca.pem\"",
     );
     let options = place.settings(&[], &[]).remote.client_options();
-    assert_eq!(options.executor.as_deref(), Some("grpc://f:1"));
+    assert_eq!(
+        options.executor,
+        Some("grpc://f:1".parse().expect("an address"))
+    );
     assert_eq!(options.cache, None);
     assert_eq!(options.instance_name, "main");
     assert_eq!(options.retries, 7);
@@ -301,5 +304,8 @@ fn the_farms_client_gets_what_was_set() {
     );
     let near = [("remote_cache", "unix:/run/c.sock")];
     let options = place.settings(&near, &[]).remote.client_options();
-    assert_eq!(options.cache.as_deref(), Some("unix:/run/c.sock"));
+    assert_eq!(
+        options.cache,
+        Some("unix:/run/c.sock".parse().expect("an address"))
+    );
 }

@@ -10,6 +10,8 @@ use std::time::Duration;
 use super::environment::Environment;
 use super::secret::Secret;
 use crate::digest::DigestFunction;
+use crate::error::Hinted as _;
+use crate::reapi::{Address, AddressError};
 
 /// Why a text is not a value of the kind that was asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,6 +32,14 @@ impl Wrong {
         self.hint = Some(hint.to_owned());
         self
     }
+}
+
+/// The address of a server.
+pub(super) fn address(text: &str) -> Result<Address, Wrong> {
+    text.parse().map_err(|error: AddressError| {
+        let hint = error.hints().concat();
+        Wrong::new(error.to_string()).hint(&hint)
+    })
 }
 
 /// Bazel's spellings of a boolean.

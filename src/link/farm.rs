@@ -51,9 +51,9 @@ pub struct FarmOptions {
 
 impl FarmOptions {
     /// The address that messages name.
-    pub(super) fn address(&self) -> &str {
+    pub(super) fn address(&self) -> String {
         let address = self.client.executor.as_ref().or(self.client.cache.as_ref());
-        address.map_or("", String::as_str)
+        address.map(ToString::to_string).unwrap_or_default()
     }
 
     /// Nothing is asked of such a farm but its memory, and a link can do without that.

@@ -156,8 +156,8 @@ pub(super) fn merge(
     let executes = execution.and_then(|server| server.execution_capabilities.as_ref());
     let can_execute = executes.is_some_and(|found| found.exec_enabled);
     if execution.is_some() && !can_execute {
-        let address = options.executor.clone().unwrap_or_default();
-        return Err(CapabilityError::NoExecution(address));
+        let address = options.executor.as_ref().map(ToString::to_string);
+        return Err(CapabilityError::NoExecution(address.unwrap_or_default()));
     }
     let stored = cache.cache_capabilities.clone().unwrap_or_default();
     let high = execution.unwrap_or(cache).high_api_version.as_ref();

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::address::Address;
 use super::capabilities::{CapabilityError, discover};
 use super::channel::{Dial, Pool};
 use super::credentials::Credentials;
-use super::endpoint::{Address, EndpointError, endpoint};
+use super::endpoint::{EndpointError, endpoint};
 use super::farm::Farm;
 use super::metadata::{BadHeader, Metadata, append};
 use super::options::{ClientOptions, Header};
@@ -88,8 +89,7 @@ pub(super) fn for_first_answer(wire: &mut Wire) {
 }
 
 pub(super) fn dials(options: &ClientOptions) -> Result<Dials, ConnectError> {
-    let parse = |text: &Option<String>| text.as_deref().map(Address::parse).transpose();
-    let (executor, cache) = (parse(&options.executor)?, parse(&options.cache)?);
+    let (executor, cache) = (options.executor.clone(), options.cache.clone());
     let store = cache
         .or_else(|| executor.clone())
         .ok_or(ConnectError::NoAddress)?;

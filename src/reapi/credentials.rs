@@ -15,7 +15,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use tokio::sync::Mutex;
 
-use super::endpoint::Address;
+use super::address::Address;
 use super::options::{ClientOptions, CredentialHelper, Header};
 
 /// How long credentials are good whose helper does not say.

@@ -1,14 +1,13 @@
-//! Addresses, and how a connection to one is set up.
-//!
-//! Enters: `grpc://HOST:PORT`, `grpcs://HOST:PORT`, `unix:PATH`, TLS files. Leaves: a `tonic`
-//! endpoint. How many connections there are is decided in `channel`.
+//! How a connection to an [`Address`] is set up. How many connections there are is decided in
+//! `channel`.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use fs_err as fs;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
+use super::address::Address;
 use super::options::{ClientOptions, TlsOptions};
 use crate::error::Hinted;
 
@@ -17,22 +16,11 @@ use crate::error::Hinted;
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 32 << 20;
 
-/// Where a farm listens.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Address {
-    Tcp { tls: bool, authority: String },
-    Unix(PathBuf),
-}
-
 /// An address or a TLS file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
-    #[error("`{0}` is not an address of a farm")]
+    #[error("cannot connect to an address like `{0}`")]
     Address(String),
-    #[error("the address of `{0}` holds a user name")]
-    UserInfo(String),
-    #[error("`{0}` names a protocol that relto does not speak")]
-    Scheme(String),
     #[error("cannot read a certificate or key")]
     Unreadable(#[source] io::Error),
     #[error("a client certificate and its key must be given together")]
@@ -48,85 +36,10 @@ pub enum EndpointError {
 impl Hinted for EndpointError {
     fn hints(&self) -> Vec<String> {
         match self {
-            Self::Address(_) | Self::Scheme(_) => vec![
-                "write `grpc://HOST:PORT`, `grpcs://HOST:PORT` (TLS) or `unix:PATH`".to_owned(),
-            ],
-            Self::UserInfo(_) => {
-                vec!["give credentials by `remote_header` or `credential_helper`".to_owned()]
-            }
             Self::HalfIdentity => {
                 vec!["set both `tls_client_certificate` and `tls_client_key`".to_owned()]
             }
-            Self::Unreadable(_) | Self::Tls { .. } => Vec::new(),
-        }
-    }
-}
-
-impl Address {
-    /// Reads an address. One without a scheme means TLS, as in Bazel.
-    pub fn parse(text: &str) -> Result<Self, EndpointError> {
-        let text = text.trim();
-        if let Some(path) = text.strip_prefix("unix:") {
-            let path = path.strip_prefix("//").unwrap_or(path);
-            return if path.is_empty() {
-                Err(EndpointError::Address(text.to_owned()))
-            } else {
-                Ok(Self::Unix(PathBuf::from(path)))
-            };
-        }
-        let (scheme, authority) = text.split_once("://").unwrap_or(("grpcs", text));
-        // A password in an address would end up in logs and process lists; not even this message
-        // shows it.
-        if let Some((_, host)) = authority.rsplit_once('@') {
-            return Err(EndpointError::UserInfo(format!("{scheme}://{host}")));
-        }
-        let tls = match scheme {
-            "grpc" => false,
-            "grpcs" => true,
-            _ => return Err(EndpointError::Scheme(text.to_owned())),
-        };
-        let authority = authority.trim_end_matches('/');
-        let parsed = authority.parse::<http::uri::Authority>();
-        if !parsed.is_ok_and(|authority| !authority.host().is_empty()) {
-            return Err(EndpointError::Address(text.to_owned()));
-        }
-        Ok(Self::Tcp {
-            tls,
-            authority: authority.to_owned(),
-        })
-    }
-
-    /// The host that credential helpers are chosen by.
-    pub(super) fn host(&self) -> Option<&str> {
-        match self {
-            Self::Tcp { authority, .. } => Some(
-                authority
-                    .rsplit_once(':')
-                    .map_or(authority.as_str(), |(host, _)| host),
-            ),
-            Self::Unix(_) => None,
-        }
-    }
-
-    /// The address as credential helpers are asked about it.
-    pub(super) fn uri(&self) -> String {
-        match self {
-            Self::Tcp { tls, authority } => {
-                let scheme = if *tls { "https" } else { "http" };
-                format!("{scheme}://{authority}/")
-            }
-            Self::Unix(path) => format!("unix:{}", path.display()),
-        }
-    }
-}
-
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp { tls, authority } => {
-                write!(f, "{}://{authority}", if *tls { "grpcs" } else { "grpc" })
-            }
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Address(_) | Self::Unreadable(_) | Self::Tls { .. } => Vec::new(),
         }
     }
 }
@@ -190,39 +103,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_read_as_bazel_reads_them() {
-        let tcp = |tls, authority: &str| Address::Tcp {
-            tls,
-            authority: authority.to_owned(),
-        };
-        for (text, address) in [
-            ("grpc://localhost:8980", tcp(false, "localhost:8980")),
-            ("grpcs://farm.example.com/", tcp(true, "farm.example.com")),
-            ("farm.example.com:443", tcp(true, "farm.example.com:443")),
-            ("grpc://[::1]:80", tcp(false, "[::1]:80")),
-            ("unix:/run/x", Address::Unix("/run/x".into())),
-            ("unix:///run/x", Address::Unix("/run/x".into())),
-        ] {
-            assert_eq!(Address::parse(text).expect(text), address);
-        }
-        for text in [
-            "",
-            "http://x",
-            "grpc://",
-            "unix:",
-            "grpc://a b",
-            "grpc://u:p@h",
-        ] {
-            assert!(Address::parse(text).is_err(), "{text}");
-        }
-        let error = Address::parse("grpc://me:secret@farm").expect_err("a password");
-        assert!(!error.to_string().contains("secret"), "{error}");
-    }
-
-    #[test]
     fn half_an_identity_and_a_missing_file_are_errors() {
         let mut options = ClientOptions::default();
-        let address = Address::parse("grpcs://h").expect("an address");
+        let address = "grpcs://h".parse().expect("an address");
         options.tls.client_key = Some("/nonexistent/key".into());
         assert!(matches!(
             endpoint(&address, &options),

@@ -19,6 +19,7 @@ use crate::events::{Event, Events};
 use crate::pb::reapi::ActionResult;
 
 mod action_cache;
+mod address;
 mod batch;
 mod batch_read;
 mod batch_update;
@@ -63,10 +64,11 @@ mod fixture_cas;
 #[path = "tests/operations.rs"]
 mod operations;
 
+pub use address::{Address, AddressError};
 pub use blob::{Blob, BlobSource, Closure};
 pub use capabilities::{Capabilities, CapabilityError, OutputStyle};
 pub use connect::ConnectError;
-pub use endpoint::{Address, EndpointError};
+pub use endpoint::EndpointError;
 pub use execution::ExecuteJob;
 pub use metadata::{BadHeader, RequestContext};
 pub use operation::{Executed, Stage};

@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::address::Address;
 use crate::digest::DigestFunction;
 
 /// Everything that the client is told from outside.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ClientOptions {
-    /// `grpc://`, `grpcs://` or `unix:` address that executes; without one the farm is a cache
-    /// only.
-    pub executor: Option<String>,
+    /// The server that executes; without one the farm is a cache only.
+    pub executor: Option<Address>,
     /// Address of CAS and action cache, where it is not the executor's.
-    pub cache: Option<String>,
+    pub cache: Option<Address>,
     pub instance_name: String,
     /// Headers of every call.
     pub headers: Vec<Header>,

@@ -6,11 +6,11 @@
 
 use tokio::net::{TcpStream, UnixStream};
 
+use super::address::Address;
 use super::capabilities::{
     Capabilities, CapabilityError, ask, function_names, merge, version_text,
 };
 use super::connect::{ConnectError, FIRST_ANSWER, dials, for_first_answer, wire};
-use super::endpoint::Address;
 use super::options::ClientOptions;
 use super::status::FailureKind;
 use super::unreached::{Unreached, diagnose, speaks_of_certificates};
@@ -61,9 +61,8 @@ pub async fn probe(options: &ClientOptions) -> Result<Probe, ConnectError> {
     for_first_answer(&mut wire);
     let mut servers = Vec::new();
     let mut answers = Vec::new();
-    for (text, role, name) in addresses(options) {
-        let address = Address::parse(text)?;
-        let answer = match examine(&wire, &address, role, options).await {
+    for (address, role, name) in addresses(options) {
+        let answer = match examine(&wire, address, role, options).await {
             Ok(said) => {
                 let offer = Offer::new(&said);
                 answers.push(said);
@@ -72,7 +71,7 @@ pub async fn probe(options: &ClientOptions) -> Result<Probe, ConnectError> {
             Err(unreached) => Err(unreached),
         };
         servers.push(Probed {
-            address: text.clone(),
+            address: address.to_string(),
             role: name,
             answer,
         });
@@ -89,7 +88,7 @@ pub async fn probe(options: &ClientOptions) -> Result<Probe, ConnectError> {
 }
 
 /// Each address once, and what it is used for.
-fn addresses(options: &ClientOptions) -> Vec<(&String, Role, &'static str)> {
+fn addresses(options: &ClientOptions) -> Vec<(&Address, Role, &'static str)> {
     match (&options.executor, &options.cache) {
         (Some(executor), Some(cache)) if executor != cache => vec![
             (executor, Role::Execution, "executor"),
@@ -121,9 +120,10 @@ async fn examine(
     if silent
         && let Address::Tcp {
             tls: false,
-            authority,
+            host,
+            port,
         } = address
-        && speaks_tls(authority, options).await
+        && speaks_tls(host, *port, options).await
     {
         return Err(Unreached::OnlyTls {
             address: address.to_string(),
@@ -143,7 +143,7 @@ async fn reach(address: &Address) -> Result<(), Unreached> {
             let connected = UnixStream::connect(path).await;
             return connected.map(drop).map_err(no_connection);
         }
-        Address::Tcp { tls, authority } => with_port(authority, *tls),
+        Address::Tcp { host, port, .. } => format!("{host}:{port}"),
     };
     let found = tokio::net::lookup_host(&authority).await;
     let found: Vec<_> = match found {
@@ -163,19 +163,13 @@ async fn reach(address: &Address) -> Result<(), Unreached> {
     connected.map(drop).map_err(no_connection)
 }
 
-fn with_port(authority: &str, tls: bool) -> String {
-    let has_port = authority
-        .rsplit_once(':')
-        .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    if has_port {
-        return authority.to_owned();
-    }
-    format!("{authority}:{}", if tls { 443 } else { 80 })
-}
-
 /// Whether a server that does not answer in plain text does with TLS, trusted or not.
-async fn speaks_tls(authority: &str, options: &ClientOptions) -> bool {
-    let address = format!("grpcs://{authority}");
+async fn speaks_tls(host: &str, port: u16, options: &ClientOptions) -> bool {
+    let address = Address::Tcp {
+        tls: true,
+        host: host.to_owned(),
+        port,
+    };
     let options = ClientOptions {
         executor: None,
         cache: Some(address),
@@ -237,17 +231,5 @@ fn compressors(list: &[i32]) -> String {
         "none".to_owned()
     } else {
         names.join(", ").to_lowercase()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_without_a_port_has_that_of_its_protocol() {
-        assert_eq!(with_port("farm", true), "farm:443");
-        assert_eq!(with_port("[::1]", false), "[::1]:80");
-        assert_eq!(with_port("[::1]:9", false), "[::1]:9");
     }
 }

@@ -3,7 +3,7 @@
 //! Enters: what connecting and calling came to. Leaves: `Unreached`, with the option to change. For
 //! `probe`.
 
-use super::endpoint::Address;
+use super::address::Address;
 use super::status::{Failure, FailureKind};
 use crate::error::Hinted;
 
@@ -104,7 +104,7 @@ mod tests {
 
     fn diagnosed(address: &str, message: &str) -> Unreached {
         let failure = Failure::new(FailureKind::Unreachable, Rpc::GetCapabilities, message);
-        diagnose(&Address::parse(address).expect("an address"), failure)
+        diagnose(&address.parse().expect("an address"), failure)
     }
 
     #[test]

@@ -22,8 +22,10 @@ fn options(farm: &Farm) -> ClientOptions {
         value: header.value.clone(),
     });
     ClientOptions {
-        executor: profile.executes.then(|| farm.address()),
-        cache: Some(farm.address()),
+        executor: profile
+            .executes
+            .then(|| farm.address().parse().expect("an address")),
+        cache: Some(farm.address().parse().expect("an address")),
         instance_name: profile.instance.unwrap_or("main").to_owned(),
         headers: header.collect(),
         ..ClientOptions::default()

@@ -11,15 +11,15 @@ use relto::digest::DigestFunction;
 use relto::events::Events;
 use relto::pb::reapi;
 use relto::reapi::{
-    Blob, Client, ClientOptions, FailureKind, Header, RequestContext, Rpc, Stage, declared_outputs,
-    stderr,
+    Address, Blob, Client, ClientOptions, FailureKind, Header, RequestContext, Rpc, Stage,
+    declared_outputs, stderr,
 };
 
 use crate::client_action::{Shape, job, prepare};
 use crate::support::servers::{Kind, Server, Setup};
 
 fn options(server: &Server, executes: bool) -> ClientOptions {
-    let address = Some(format!("grpc://127.0.0.1:{}", server.port()));
+    let address: Option<Address> = format!("grpc://127.0.0.1:{}", server.port()).parse().ok();
     ClientOptions {
         executor: address.clone().filter(|_| executes),
         cache: address,
@@ -282,7 +282,7 @@ async fn bazel_remote_behind_tls_and_a_password() {
         return;
     };
     let mut options = ClientOptions {
-        cache: Some(format!("grpcs://127.0.0.1:{}", server.port())),
+        cache: format!("grpcs://127.0.0.1:{}", server.port()).parse().ok(),
         // relto:open sesame
         headers: vec![Header {
             name: "Authorization".to_owned(),

@@ -25,7 +25,7 @@ fn credentials(program: PathBuf) -> Credentials {
         credential_helper_timeout: Duration::from_secs(20),
         ..ClientOptions::default()
     };
-    let address = Address::parse("grpcs://farm.example.com:8980").expect("an address");
+    let address = "grpcs://farm.example.com:8980".parse().expect("an address");
     Credentials::new(&address, &options)
 }
 

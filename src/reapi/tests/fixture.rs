@@ -197,7 +197,8 @@ pub(super) async fn connect_to(
     let (dial, server) = serve(fake);
     let address = || Address::Tcp {
         tls: false,
-        authority: "farm.test:80".to_owned(),
+        host: "farm.test".to_owned(),
+        port: 80,
     };
     let dials = Dials {
         cache: (address(), dial),
