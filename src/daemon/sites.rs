@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::digest::{Digest, DigestFunction};
 use crate::link::{Options, Site};
-use crate::reapi::{ClientOptions, Invocation};
+use crate::reapi::{ClientOptions, InvocationIds};
 
 /// How long a site is kept for the next link.
 const UNUSED: Duration = Duration::from_mins(10);
@@ -76,7 +76,7 @@ impl Kept {
 fn key(options: &Options) -> Digest {
     let client = options.farm.as_ref().map(|farm| ClientOptions {
         deadline: None,
-        invocation: Invocation {
+        invocation: InvocationIds {
             id: String::new(),
             correlated_id: String::new(),
         },

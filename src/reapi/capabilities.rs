@@ -4,12 +4,6 @@
 //! function chosen and the limits made usable. An address may know only its own half; a server
 //! without the service is taken to be a plain one.
 
-use super::channel::Lane;
-use super::metadata::RequestContext;
-use super::options::ClientOptions;
-use super::rpc::Rpc;
-use super::status::{Failure, FailureKind};
-use super::wire::{Role, Wire};
 use crate::digest::DigestFunction;
 use crate::error::Hinted;
 use crate::pb::reapi::compressor::Value as Compressor;
@@ -17,6 +11,12 @@ use crate::pb::reapi::digest_function::Value as Function;
 use crate::pb::reapi::priority_capabilities::PriorityRange;
 use crate::pb::reapi::{self, PriorityCapabilities, ServerCapabilities};
 use crate::pb::semver::SemVer;
+use crate::reapi::failure::{Failure, FailureKind};
+use crate::reapi::options::ClientOptions;
+use crate::reapi::rpc::Rpc;
+use crate::reapi::transport::metadata::RequestContext;
+use crate::reapi::transport::pool::TrafficClass;
+use crate::reapi::transport::{Service, Transport};
 
 /// What one gRPC message may hold unless a server was told otherwise, and what is kept free for all
 /// but the blobs.
@@ -88,25 +88,27 @@ impl Hinted for CapabilityError {
 
 /// Asks both addresses at once and merges what they say.
 pub(super) async fn discover(
-    wire: &Wire,
+    transport: &Transport,
     options: &ClientOptions,
 ) -> Result<Capabilities, CapabilityError> {
-    let (cache, execution) = match &wire.execution {
+    let (cache, execution) = match &transport.execution {
         Some(_) if options.cache.is_some() && options.cache != options.executor => {
-            let (cache, execution) =
-                tokio::join!(ask(wire, Role::Cache), ask(wire, Role::Execution));
+            let (cache, execution) = tokio::join!(
+                ask(transport, Service::Cache),
+                ask(transport, Service::Execution)
+            );
             let unanswered = CapabilityError::Unanswered;
             let (cache, execution) = (cache.map_err(unanswered)?, execution.map_err(unanswered)?);
             (cache, Some(execution))
         }
         Some(_) => {
-            let both = ask(wire, Role::Execution)
+            let both = ask(transport, Service::Execution)
                 .await
                 .map_err(CapabilityError::Unanswered)?;
             (both.clone(), Some(both))
         }
         None => {
-            let cache = ask(wire, Role::Cache).await;
+            let cache = ask(transport, Service::Cache).await;
             (cache.map_err(CapabilityError::Unanswered)?, None)
         }
     };
@@ -114,31 +116,43 @@ pub(super) async fn discover(
 }
 
 /// One address's answer. A server without the service is taken to be a plain one.
-pub(super) async fn ask(wire: &Wire, role: Role) -> Result<ServerCapabilities, Failure> {
+pub(super) async fn ask(
+    transport: &Transport,
+    service: Service,
+) -> Result<ServerCapabilities, Failure> {
     let message = reapi::GetCapabilitiesRequest {
-        instance_name: wire.instance.clone(),
+        instance_name: transport.instance.clone(),
     };
     let context = RequestContext::default();
-    let asked = wire.call(role, Lane::Calls, Rpc::GetCapabilities, &context, |call| {
-        let message = message.clone();
-        async move {
-            let mut client = reapi::capabilities_client::CapabilitiesClient::new(call.channel());
-            let request = call.request(message);
-            call.answer(client.get_capabilities(request)).await
-        }
-    });
+    let asked = transport.call(
+        service,
+        TrafficClass::Calls,
+        Rpc::GetCapabilities,
+        &context,
+        |call| {
+            let message = message.clone();
+            async move {
+                let mut client =
+                    reapi::capabilities_client::CapabilitiesClient::new(call.channel());
+                let request = call.request(message);
+                call.answer(client.get_capabilities(request)).await
+            }
+        },
+    );
     match asked.await {
-        Err(failure) if failure.kind == FailureKind::Unsupported => Ok(plain(role)),
+        Err(failure) if failure.kind == FailureKind::Unsupported => Ok(plain(service)),
         asked => asked,
     }
 }
 
 /// What a server without the service is taken to offer.
-fn plain(role: Role) -> ServerCapabilities {
+fn plain(service: Service) -> ServerCapabilities {
     ServerCapabilities {
-        execution_capabilities: (role == Role::Execution).then(|| reapi::ExecutionCapabilities {
-            exec_enabled: true,
-            ..reapi::ExecutionCapabilities::default()
+        execution_capabilities: (service == Service::Execution).then(|| {
+            reapi::ExecutionCapabilities {
+                exec_enabled: true,
+                ..reapi::ExecutionCapabilities::default()
+            }
         }),
         ..ServerCapabilities::default()
     }
@@ -296,5 +310,4 @@ pub(super) fn clamp_priority(wanted: i32, ranges: &[(i32, i32)]) -> Option<i32> 
 }
 
 #[cfg(test)]
-#[path = "tests/capabilities.rs"]
 mod tests;

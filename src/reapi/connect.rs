@@ -3,19 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::address::Address;
-use super::capabilities::{CapabilityError, discover};
-use super::channel::{Dial, Pool};
-use super::credentials::Credentials;
-use super::endpoint::{EndpointError, endpoint};
-use super::farm::Farm;
-use super::metadata::{BadHeader, Metadata, append};
-use super::options::{ClientOptions, Header};
-use super::resource_name::instance_name_fault;
-use super::retry::{Budget, Circuit, Policy};
-use super::rpc::Counters;
-use super::wire::{Side, Wire};
 use crate::error::Hinted;
+use crate::reapi::capabilities::{CapabilityError, discover};
+use crate::reapi::cas::resource_name::instance_name_fault;
+use crate::reapi::health::retry::{CircuitBreaker, RetryBudget, RetryPolicy};
+use crate::reapi::options::{ClientOptions, Header};
+use crate::reapi::rpc::Counters;
+use crate::reapi::session::Session;
+use crate::reapi::transport::address::Address;
+use crate::reapi::transport::connector::{EndpointError, endpoint};
+use crate::reapi::transport::credentials::Credentials;
+use crate::reapi::transport::metadata::{BadHeader, LinkMetadata, append};
+use crate::reapi::transport::pool::{Dial, Pool};
+use crate::reapi::transport::{Endpoint, Transport};
 
 /// How long the first answer may take: whether a farm is there at all should not cost a link a
 /// minute.
@@ -59,7 +59,7 @@ pub(super) struct Dials {
     pub(super) execution: Option<(Address, Option<Dial>)>,
 }
 
-pub(super) async fn connect(options: &ClientOptions) -> Result<Farm, ConnectError> {
+pub(super) async fn connect(options: &ClientOptions) -> Result<Session, ConnectError> {
     let dials = dials(options)?;
     connect_with(dials, options).await
 }
@@ -67,25 +67,25 @@ pub(super) async fn connect(options: &ClientOptions) -> Result<Farm, ConnectErro
 pub(super) async fn connect_with(
     dials: Dials,
     options: &ClientOptions,
-) -> Result<Farm, ConnectError> {
+) -> Result<Session, ConnectError> {
     let address = match &dials.execution {
         Some((address, _)) => address.to_string(),
         None => dials.cache.0.to_string(),
     };
-    let mut wire = wire(dials, options)?;
-    let (retries, timeout) = (wire.policy.retries, wire.timeout);
-    for_first_answer(&mut wire);
-    let capabilities = discover(&wire, options)
+    let mut transport = transport(dials, options)?;
+    let (retries, timeout) = (transport.policy.retries, transport.timeout);
+    for_first_answer(&mut transport);
+    let capabilities = discover(&transport, options)
         .await
         .map_err(|source| ConnectError::Capabilities { address, source })?;
-    (wire.policy.retries, wire.timeout) = (retries, timeout);
-    Ok(Farm::new(wire, capabilities))
+    (transport.policy.retries, transport.timeout) = (retries, timeout);
+    Ok(Session::new(transport, capabilities))
 }
 
 /// Lets `wire` find out soon whether anybody is there.
-pub(super) fn for_first_answer(wire: &mut Wire) {
-    wire.policy.retries = wire.policy.retries.min(FIRST_RETRIES);
-    wire.timeout = wire.timeout.min(FIRST_ANSWER);
+pub(super) fn for_first_answer(transport: &mut Transport) {
+    transport.policy.retries = transport.policy.retries.min(FIRST_RETRIES);
+    transport.timeout = transport.timeout.min(FIRST_ANSWER);
 }
 
 pub(super) fn dials(options: &ClientOptions) -> Result<Dials, ConnectError> {
@@ -113,39 +113,40 @@ fn dial(address: &Address, options: &ClientOptions) -> Result<Dial, ConnectError
     Ok(Arc::new(move || endpoint.connect_lazy()))
 }
 
-pub(super) fn wire(dials: Dials, options: &ClientOptions) -> Result<Wire, ConnectError> {
+pub(super) fn transport(dials: Dials, options: &ClientOptions) -> Result<Transport, ConnectError> {
     if let Some(fault) = instance_name_fault(&options.instance_name) {
         return Err(ConnectError::InstanceName {
             name: options.instance_name.clone(),
             fault,
         });
     }
-    let side = |address: &Address, dial: Dial, own: &[Header]| -> Result<Side, ConnectError> {
-        Ok(Side {
-            pool: Pool::new(dial, options.max_connections),
-            headers: headers(options, own)?,
-            credentials: Arc::new(Credentials::new(address, options)),
-            circuit: Arc::new(Circuit::default()),
-        })
-    };
+    let endpoint =
+        |address: &Address, dial: Dial, own: &[Header]| -> Result<Endpoint, ConnectError> {
+            Ok(Endpoint {
+                pool: Pool::new(dial, options.max_connections),
+                headers: headers(options, own)?,
+                credentials: Arc::new(Credentials::new(address, options)),
+                circuit: Arc::new(CircuitBreaker::default()),
+            })
+        };
     let (address, dial) = dials.cache;
-    let cache = side(&address, dial, &options.cache_headers)?;
+    let cache = endpoint(&address, dial, &options.cache_headers)?;
     let execution = match dials.execution {
         None => None,
-        Some((address, Some(dial))) => Some(side(&address, dial, &options.exec_headers)?),
-        Some((_, None)) => Some(Side {
+        Some((address, Some(dial))) => Some(endpoint(&address, dial, &options.exec_headers)?),
+        Some((_, None)) => Some(Endpoint {
             pool: Arc::clone(&cache.pool),
             headers: headers(options, &options.exec_headers)?,
             credentials: Arc::clone(&cache.credentials),
             circuit: Arc::clone(&cache.circuit),
         }),
     };
-    Ok(Wire {
+    Ok(Transport {
         cache,
         execution,
-        metadata: Metadata::new(&options.invocation),
-        policy: Policy::new(options.retries, options.deadline),
-        budget: Budget::default(),
+        metadata: LinkMetadata::new(&options.invocation),
+        policy: RetryPolicy::new(options.retries, options.deadline),
+        budget: RetryBudget::default(),
         counters: Arc::new(Counters::default()),
         timeout: options.timeout,
         instance: options.instance_name.clone(),
@@ -160,5 +161,4 @@ fn headers(options: &ClientOptions, own: &[Header]) -> Result<Vec<Header>, BadHe
 }
 
 #[cfg(test)]
-#[path = "tests/connect.rs"]
 mod tests;

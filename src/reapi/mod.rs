@@ -19,40 +19,17 @@ use crate::events::{Event, Events};
 use crate::pb::reapi::ActionResult;
 
 mod action_cache;
-mod address;
-mod batch;
-mod batch_read;
-mod batch_update;
-mod blob;
-mod bytestream;
-mod cancel;
 mod capabilities;
-mod channel;
+mod cas;
 mod connect;
-mod credentials;
-mod crowd;
-mod download;
-mod endpoint;
 mod execution;
-mod farm;
-mod find_missing;
-mod incoming;
-mod known;
-mod metadata;
-mod operation;
+mod failure;
+mod health;
 mod options;
 mod probe;
-mod pump;
-mod resource_name;
-mod result;
-mod retry;
 mod rpc;
-mod source;
-mod status;
-mod unreached;
-mod upload;
-mod watchdog;
-mod wire;
+mod session;
+mod transport;
 
 #[cfg(test)]
 #[path = "tests/fixture.rs"]
@@ -64,35 +41,36 @@ mod fixture_cas;
 #[path = "tests/operations.rs"]
 mod operations;
 
-pub use address::{Address, AddressError};
-pub use blob::{Blob, BlobSource, Closure};
 pub use capabilities::{Capabilities, CapabilityError, OutputStyle};
+pub use cas::blob::{ActionClosure, Blob, BlobSource};
 pub use connect::ConnectError;
-pub use endpoint::EndpointError;
 pub use execution::ExecuteJob;
-pub use metadata::{BadHeader, RequestContext};
-pub use operation::{Executed, Stage};
-pub use options::{ClientOptions, CredentialHelper, Header, Invocation, TlsOptions};
-pub use probe::{Offer, Probe, Probed, probe};
-pub use result::{Output, Printed, declared_outputs, stderr, stdout};
+pub use execution::operation::{Executed, Stage};
+pub use execution::result::{DeclaredOutput, Printed, declared_outputs, stderr, stdout};
+pub use failure::{Failure, FailureKind};
+pub use options::{ClientOptions, CredentialHelper, Header, InvocationIds, TlsOptions};
+pub use probe::unreached::Unreached;
+pub use probe::{FarmProbe, Offer, Probed, probe};
 pub use rpc::{Counters, Rpc};
-pub use status::{Failure, FailureKind};
-pub use unreached::Unreached;
+pub use transport::address::{Address, AddressError};
+pub use transport::connector::EndpointError;
+pub use transport::metadata::{BadHeader, RequestContext};
 
-use cancel::Canceller;
-use download::Downloader;
-use execution::Priorities;
-use farm::Farm;
-use upload::Uploader;
+use cas::download::Downloader;
+use cas::find_missing;
+use cas::upload::Uploader;
+use execution::cancel::Canceller;
+use execution::{Priorities, cancel};
+use session::Session;
 
 /// A connected farm. Clones share everything.
 #[derive(Clone)]
 pub struct Client {
-    inner: Arc<Inner>,
+    inner: Arc<ClientState>,
 }
 
-struct Inner {
-    farm: Arc<Farm>,
+struct ClientState {
+    session: Arc<Session>,
     uploader: Arc<Uploader>,
     /// What the uploader had moved when this link began.
     moved_before: (u64, u64),
@@ -108,19 +86,19 @@ impl Client {
     /// # Errors
     /// The options cannot be used, or the farm does not answer, or it cannot do what is needed.
     pub async fn connect(options: &ClientOptions, events: Events) -> Result<Self, ConnectError> {
-        let farm = connect::connect(options).await?;
-        let found = &farm.capabilities;
+        let session = connect::connect(options).await?;
+        let found = &session.capabilities;
         events.note(format!(
             "the farm speaks REAPI {}, digests by {}, batches of {} bytes",
             found.high_version, found.digest_function, found.batch_limit
         ));
-        Ok(Self::from_farm(farm, options, events))
+        Ok(Self::from_session(session, options, events))
     }
 
-    fn from_farm(farm: Farm, options: &ClientOptions, events: Events) -> Self {
-        let farm = Arc::new(farm);
-        let uploader = Arc::new(Uploader::new(Arc::clone(&farm)));
-        Self::with_uploader(farm, uploader, options, events)
+    fn from_session(session: Session, options: &ClientOptions, events: Events) -> Self {
+        let session = Arc::new(session);
+        let uploader = Arc::new(Uploader::new(Arc::clone(&session)));
+        Self::with_uploader(session, uploader, options, events)
     }
 
     /// A client for one more link of this process: it shares connections, credentials, limits, and
@@ -128,27 +106,27 @@ impl Client {
     /// first one.
     #[must_use]
     pub fn for_link(&self, options: &ClientOptions, events: Events) -> Self {
-        let farm = Arc::new(self.inner.farm.of_link(options));
-        Self::with_uploader(farm, Arc::clone(&self.inner.uploader), options, events)
+        let session = Arc::new(self.inner.session.for_link(options));
+        Self::with_uploader(session, Arc::clone(&self.inner.uploader), options, events)
     }
 
     fn with_uploader(
-        farm: Arc<Farm>,
+        session: Arc<Session>,
         uploader: Arc<Uploader>,
         options: &ClientOptions,
         events: Events,
     ) -> Self {
         Self {
-            inner: Arc::new(Inner {
+            inner: Arc::new(ClientState {
                 moved_before: uploader.moved(),
                 uploader,
-                downloader: Downloader::new(Arc::clone(&farm)),
-                canceller: Canceller::new(Arc::clone(&farm)),
+                downloader: Downloader::new(Arc::clone(&session)),
+                canceller: Canceller::new(Arc::clone(&session)),
                 priorities: Priorities {
                     execution: options.execution_priority,
                     cache: options.cache_priority,
                 },
-                farm,
+                session,
                 events,
             }),
         }
@@ -156,24 +134,24 @@ impl Client {
 
     #[must_use]
     pub fn capabilities(&self) -> &Capabilities {
-        &self.inner.farm.capabilities
+        &self.inner.session.capabilities
     }
 
     /// The function that all digests given to this client must be made with.
     #[must_use]
     pub fn digest_function(&self) -> DigestFunction {
-        self.inner.farm.function()
+        self.inner.session.function()
     }
 
     #[must_use]
     pub fn output_style(&self) -> OutputStyle {
-        self.inner.farm.capabilities.output_style
+        self.inner.session.capabilities.output_style
     }
 
     /// What has gone over the wire so far.
     #[must_use]
     pub fn counters(&self) -> &Counters {
-        &self.inner.farm.wire.counters
+        &self.inner.session.transport.counters
     }
 
     /// Makes sure that the CAS has `blobs`. Calls of many jobs are put together; each digest is
@@ -190,7 +168,7 @@ impl Client {
     /// greatest counts. Gives which of `blobs` were not there and have been sent.
     pub async fn upload(&self, blobs: &[Blob], urgency: u64) -> Result<HashSet<Digest>, Failure> {
         let uploading = self.inner.uploader.ensure(blobs, urgency);
-        match self.inner.farm.wire.policy.deadline {
+        match self.inner.session.transport.policy.deadline {
             // The uploader may be another link's, with more time.
             Some(deadline) => timeout_at(deadline, uploading)
                 .await
@@ -202,7 +180,7 @@ impl Client {
     /// Which of `digests` the CAS lacks. To be asked keeps the others there. Unlike
     /// `ensure_uploaded`, this always asks.
     pub async fn find_missing(&self, digests: &[Digest]) -> Result<HashSet<Digest>, Failure> {
-        find_missing::find_missing(&self.inner.farm, digests).await
+        find_missing::find_missing(&self.inner.session, digests).await
     }
 
     /// The action cache's result of `action`, if it has one. Its outputs may be gone, and may be
@@ -213,7 +191,7 @@ impl Client {
         inline: &[String],
         context: &RequestContext,
     ) -> Result<Option<ActionResult>, Failure> {
-        action_cache::get(&self.inner.farm, action, inline, context).await
+        action_cache::get(&self.inner.session, action, inline, context).await
     }
 
     /// Stores a result in the action cache. Outputs, Action and Command must have been uploaded.
@@ -224,7 +202,7 @@ impl Client {
         context: &RequestContext,
     ) -> Result<(), Failure> {
         let priority = self.inner.priorities.cache;
-        action_cache::update(&self.inner.farm, action, result, priority, context).await
+        action_cache::update(&self.inner.session, action, result, priority, context).await
     }
 
     /// Executes an action whose closure has been uploaded. `progress` hears of its stages. Dropping
@@ -240,7 +218,7 @@ impl Client {
     ) -> Result<Executed, Failure> {
         let inner = &self.inner;
         execution::execute(
-            &inner.farm,
+            &inner.session,
             &inner.uploader,
             &inner.canceller,
             inner.priorities,
@@ -287,7 +265,7 @@ impl Client {
         self.inner.canceller.close(patience).await;
         let counters = self.counters();
         let (mut up, mut down) = (counters.bytes_up(), counters.bytes_down());
-        if !self.inner.uploader.belongs_to(&self.inner.farm) {
+        if !self.inner.uploader.belongs_to(&self.inner.session) {
             let ((sent, received), before) = (self.inner.uploader.moved(), self.inner.moved_before);
             up += sent.saturating_sub(before.0);
             down += received.saturating_sub(before.1);
@@ -298,6 +276,6 @@ impl Client {
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Client({:?})", self.inner.farm.wire)
+        write!(f, "Client({:?})", self.inner.session.transport)
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::address::Address;
 use crate::digest::DigestFunction;
+use crate::reapi::transport::address::Address;
 
 /// Everything that the client is told from outside.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -53,7 +53,7 @@ pub struct ClientOptions {
     pub execution_priority: i32,
     /// `ResultsCachePolicy.priority`.
     pub cache_priority: i32,
-    pub invocation: Invocation,
+    pub invocation: InvocationIds,
 }
 
 impl Default for ClientOptions {
@@ -81,7 +81,7 @@ impl Default for ClientOptions {
             deadline: None,
             execution_priority: 0,
             cache_priority: 0,
-            invocation: Invocation::default(),
+            invocation: InvocationIds::default(),
         }
     }
 }
@@ -121,14 +121,14 @@ pub struct CredentialHelper {
 
 /// What `RequestMetadata` says about the link.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Invocation {
+pub struct InvocationIds {
     /// One id a link.
     pub id: String,
     /// One id for all links of a build, if the build has one; farms schedule by it.
     pub correlated_id: String,
 }
 
-impl Default for Invocation {
+impl Default for InvocationIds {
     fn default() -> Self {
         Self {
             id: uuid::Uuid::new_v4().to_string(),

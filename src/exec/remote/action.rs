@@ -13,7 +13,7 @@ use crate::action::{Action, ActionTemplate, Source};
 use crate::digest::{Digest, DigestFunction};
 use crate::exec::{Hermetic, Planned, PlannedForm};
 use crate::hash_cache::HashCache;
-use crate::reapi::{Blob, Closure};
+use crate::reapi::{ActionClosure, Blob};
 
 /// The toolchain's tree in the farm's digest function, and its blobs.
 #[derive(Debug)]
@@ -138,7 +138,7 @@ pub(super) struct JobClosure {
     pub(super) job: Arc<Planned>,
 }
 
-impl Closure for JobClosure {
+impl ActionClosure for JobClosure {
     fn blobs(&self) -> Vec<Blob> {
         let mut all = self.executor.toolchain.blobs.clone();
         if let PlannedForm::Hermetic(hermetic) = &self.job.form

@@ -13,8 +13,6 @@ use tokio::sync::mpsc;
 use tonic::transport::{Endpoint, Server};
 use tonic::{Request, Response, Status};
 
-use super::channel::Dial;
-use super::connect::{Dials, connect_with};
 use super::{Address, Blob, Client, ClientOptions, ConnectError, Rpc};
 use crate::digest::{Digest, DigestFunction};
 use crate::events::Events;
@@ -27,6 +25,8 @@ use crate::pb::reapi::capabilities_server::{Capabilities, CapabilitiesServer};
 use crate::pb::reapi::content_addressable_storage_server::ContentAddressableStorageServer;
 use crate::pb::reapi::execution_server::{Execution, ExecutionServer};
 use crate::pb::reapi::*;
+use crate::reapi::connect::{Dials, connect_with};
+use crate::reapi::transport::pool::Dial;
 use crate::task::{self, Task};
 
 pub(super) const SHA: DigestFunction = DigestFunction::Sha256;
@@ -205,7 +205,7 @@ pub(super) async fn connect_to(
         execution: Some((address(), None)),
     };
     let farm = connect_with(dials, options).await;
-    let client = farm.map(|farm| Client::from_farm(farm, options, Events::discarded()));
+    let client = farm.map(|farm| Client::from_session(farm, options, Events::discarded()));
     (client, server)
 }
 

@@ -6,7 +6,6 @@ use futures_util::stream::BoxStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Rpc;
-use super::fixture::{Fake, SHA, read};
 use crate::digest::Digest;
 use crate::pb::bytestream::byte_stream_server::ByteStream;
 use crate::pb::bytestream::{ReadRequest, ReadResponse, WriteRequest, WriteResponse};
@@ -15,6 +14,7 @@ use crate::pb::reapi::batch_update_blobs_response::Response as UpdateBlob;
 use crate::pb::reapi::content_addressable_storage_server::ContentAddressableStorage;
 use crate::pb::reapi::*;
 use crate::pb::{reapi, rpc};
+use crate::reapi::fixture::{Fake, SHA, read};
 
 #[tonic::async_trait]
 impl ContentAddressableStorage for Fake {
@@ -198,5 +198,5 @@ impl ByteStream for Fake {
 
 fn subject(name: &str) -> Digest {
     let plain = name.replace("compressed-blobs/zstd/", "blobs/");
-    super::resource_name::parse_subject(&plain).expect("a resource name")
+    crate::reapi::cas::resource_name::parse_subject(&plain).expect("a resource name")
 }

@@ -7,13 +7,13 @@ use prost::Message;
 use prost_types::Any;
 use tonic::Code;
 
-use super::fixture::SHA;
 use super::{Blob, ExecuteJob, RequestContext};
 use crate::digest::Digest;
 use crate::pb;
 use crate::pb::longrunning::{Operation, operation};
 use crate::pb::reapi::{ActionResult, ExecuteOperationMetadata, ExecuteResponse};
 use crate::pb::rpc::precondition_failure::Violation;
+use crate::reapi::fixture::SHA;
 
 fn pack(name: &str, message: &impl Message) -> Any {
     Any {

@@ -1,0 +1,185 @@
+//! Reads blobs for sending and makes sure that they still are what was hashed.
+//!
+//! Enters: a blob. Leaves: its bytes whole, or in pieces into a channel that holds two, compressed
+//! if asked. Runs on blocking threads. A file that changed is an error before its last piece is
+//! out, so no server can take it for whole.
+
+use std::io::{self, Read, Write as _};
+
+use bytes::Bytes;
+use fs_err as fs;
+use tokio::sync::mpsc;
+
+use crate::digest::{Digest, DigestFunction};
+use crate::reapi::cas::blob::{Blob, BlobSource};
+use crate::reapi::cas::resource_name::Encoding;
+use crate::reapi::failure::{Failure, FailureKind};
+use crate::reapi::rpc::Rpc;
+
+/// Bytes of one message of a stream.
+pub(crate) const CHUNK: usize = 128 << 10;
+/// The fastest level; bitcode gains little from slower ones.
+const ZSTD_LEVEL: i32 = 1;
+
+/// One message's worth of a blob.
+pub(crate) struct Chunk {
+    pub(crate) data: Bytes,
+    pub(crate) last: bool,
+}
+
+/// The whole blob, for a batch.
+pub(crate) fn read_whole(
+    blob: &Blob,
+    function: DigestFunction,
+    encoding: Encoding,
+) -> Result<Bytes, Failure> {
+    let bytes = match &blob.source {
+        BlobSource::Bytes(bytes) => bytes.clone(),
+        BlobSource::File(path) => {
+            let mut file = fs::File::open(&**path).map_err(|error| unreadable(&error))?;
+            let mut bytes = Vec::with_capacity(usize::try_from(blob.digest.size).unwrap_or(0));
+            // One byte more than expected is enough to see that the file grew.
+            Read::take(&mut file, blob.digest.size.saturating_add(1))
+                .read_to_end(&mut bytes)
+                .map_err(|error| unreadable(&error))?;
+            Bytes::from(bytes)
+        }
+    };
+    check(blob, &function.digest(&bytes))?;
+    match encoding {
+        Encoding::Identity => Ok(bytes),
+        Encoding::Zstd => zstd::bulk::compress(&bytes, ZSTD_LEVEL)
+            .map(Bytes::from)
+            .map_err(|error| unreadable(&error)),
+    }
+}
+
+/// Sends the blob piece by piece. Ends early, and without an error, when nobody listens any more.
+pub(crate) fn read_chunks(
+    blob: &Blob,
+    function: DigestFunction,
+    encoding: Encoding,
+    out: &mpsc::Sender<Result<Chunk, Failure>>,
+) {
+    if let Err(Stop::Failed(failure)) = try_read_chunks(blob, function, encoding, out) {
+        // The listener may have gone in between; then the failure interests nobody.
+        let _ = out.blocking_send(Err(failure));
+    }
+}
+
+enum Stop {
+    Failed(Failure),
+    NobodyListens,
+}
+
+fn try_read_chunks(
+    blob: &Blob,
+    function: DigestFunction,
+    encoding: Encoding,
+    out: &mpsc::Sender<Result<Chunk, Failure>>,
+) -> Result<(), Stop> {
+    let mut pieces = Chunker::new(encoding, out).map_err(|e| Stop::Failed(unreadable(&e)))?;
+    let mut hasher = function.hasher();
+    match &blob.source {
+        BlobSource::Bytes(bytes) => {
+            hasher.update(bytes);
+            for start in (0..bytes.len()).step_by(CHUNK) {
+                pieces.push(bytes.slice(start..bytes.len().min(start + CHUNK)))?;
+            }
+        }
+        BlobSource::File(path) => {
+            let failed = |error: &io::Error| Stop::Failed(unreadable(error));
+            let mut file = fs::File::open(&**path).map_err(|e| failed(&e))?;
+            while hasher.size() <= blob.digest.size {
+                let mut piece = Vec::with_capacity(CHUNK);
+                let limit = CHUNK as u64;
+                let read = Read::take(&mut file, limit).read_to_end(&mut piece);
+                if read.map_err(|e| failed(&e))? == 0 {
+                    break;
+                }
+                hasher.update(&piece);
+                pieces.push(Bytes::from(piece))?;
+            }
+        }
+    }
+    check(blob, &hasher.finish()).map_err(Stop::Failed)?;
+    pieces.finish()
+}
+
+/// Holds one piece back, so that the last can be marked, and compresses what passes.
+struct Chunker<'a> {
+    out: &'a mpsc::Sender<Result<Chunk, Failure>>,
+    encoder: Option<zstd::stream::write::Encoder<'static, Vec<u8>>>,
+    held: Option<Bytes>,
+}
+
+impl<'a> Chunker<'a> {
+    fn new(encoding: Encoding, out: &'a mpsc::Sender<Result<Chunk, Failure>>) -> io::Result<Self> {
+        let encoder = match encoding {
+            Encoding::Identity => None,
+            Encoding::Zstd => Some(zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?),
+        };
+        Ok(Self {
+            out,
+            encoder,
+            held: None,
+        })
+    }
+
+    fn push(&mut self, raw: Bytes) -> Result<(), Stop> {
+        let Some(encoder) = &mut self.encoder else {
+            return self.hold(raw);
+        };
+        encoder
+            .write_all(&raw)
+            .map_err(|error| Stop::Failed(unreadable(&error)))?;
+        if encoder.get_ref().len() < CHUNK {
+            return Ok(());
+        }
+        let full = std::mem::take(encoder.get_mut());
+        self.hold(Bytes::from(full))
+    }
+
+    fn hold(&mut self, next: Bytes) -> Result<(), Stop> {
+        match self.held.replace(next) {
+            Some(data) => self.send(Chunk { data, last: false }),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(mut self) -> Result<(), Stop> {
+        if let Some(encoder) = self.encoder.take() {
+            let tail = encoder
+                .finish()
+                .map_err(|error| Stop::Failed(unreadable(&error)))?;
+            self.hold(Bytes::from(tail))?;
+        }
+        let data = self.held.take().unwrap_or_default();
+        self.send(Chunk { data, last: true })
+    }
+
+    fn send(&self, piece: Chunk) -> Result<(), Stop> {
+        self.out
+            .blocking_send(Ok(piece))
+            .map_err(|_| Stop::NobodyListens)
+    }
+}
+
+fn check(blob: &Blob, found: &Digest) -> Result<(), Failure> {
+    if *found == blob.digest {
+        return Ok(());
+    }
+    let message = match &blob.source {
+        BlobSource::File(path) => format!("`{}` changed after it was hashed", path.display()),
+        BlobSource::Bytes(_) => format!("bytes given as `{}` are `{found}`", blob.digest),
+    };
+    Err(Failure::new(FailureKind::Source, Rpc::Write, message))
+}
+
+/// `fs_err` puts the path into its messages.
+fn unreadable(error: &io::Error) -> Failure {
+    Failure::new(FailureKind::Source, Rpc::Write, error.to_string())
+}
+
+#[cfg(test)]
+mod tests;

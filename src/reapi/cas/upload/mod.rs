@@ -1,0 +1,140 @@
+//! Uploads for a whole link: each digest is asked about once, and sent once, for all jobs that need
+//! it.
+//!
+//! Enters: lists of blobs, from many jobs at a time. Leaves: the certainty that the CAS has them.
+//! Which calls are made for that, and in what order, is the business of `pump`.
+
+mod scheduler;
+mod tracker;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::digest::Digest;
+use crate::reapi::cas::blob::Blob;
+use crate::reapi::cas::upload::scheduler::{UploadRequest, UploadScheduler};
+use crate::reapi::cas::upload::tracker::{BlobOrigin, BlobTracker, Wait};
+use crate::reapi::failure::{Failure, FailureKind};
+use crate::reapi::rpc::Rpc;
+use crate::reapi::session::Session;
+use crate::task::{self, Task};
+
+pub(crate) struct Uploader {
+    session: Arc<Session>,
+    requests: mpsc::UnboundedSender<UploadRequest>,
+    tracker: Arc<BlobTracker>,
+    _pump: Task<()>,
+}
+
+impl Uploader {
+    pub(crate) fn new(session: Arc<Session>) -> Self {
+        let (requests, asked) = mpsc::unbounded_channel();
+        let tracker = Arc::new(BlobTracker::default());
+        let pump = UploadScheduler::new(Arc::clone(&session), Arc::clone(&tracker));
+        Self {
+            session,
+            requests,
+            tracker,
+            _pump: task::spawn(pump.run(asked)),
+        }
+    }
+
+    /// Bytes sent and received so far, by all that goes over this farm's counters.
+    pub(crate) fn moved(&self) -> (u64, u64) {
+        let counters = &self.session.transport.counters;
+        (counters.bytes_up(), counters.bytes_down())
+    }
+
+    pub(crate) fn belongs_to(&self, session: &Arc<Session>) -> bool {
+        Arc::ptr_eq(&self.session, session)
+    }
+
+    /// Returns when the CAS has all of `blobs`, and gives those that it had not before. Those of
+    /// greater `urgency` are sent first.
+    pub(crate) async fn ensure(
+        &self,
+        blobs: &[Blob],
+        urgency: u64,
+    ) -> Result<HashSet<Digest>, Failure> {
+        self.settle(blobs, &HashSet::new(), urgency).await
+    }
+
+    /// The server lacked blobs of `closure` at `began`: sends those that it named, asks anew about
+    /// the others. Gives what has been sent since, by this job or by another one that had the same
+    /// trouble.
+    pub(crate) async fn repair(
+        &self,
+        closure: &[Blob],
+        named: &HashSet<Digest>,
+        began: Instant,
+    ) -> Result<HashSet<Digest>, Failure> {
+        let mut sent = self.tracker.forget(closure, began);
+        sent.extend(self.settle(closure, named, u64::MAX).await?);
+        Ok(sent)
+    }
+
+    async fn settle(
+        &self,
+        blobs: &[Blob],
+        known_missing: &HashSet<Digest>,
+        urgency: u64,
+    ) -> Result<HashSet<Digest>, Failure> {
+        let mut waits = Vec::new();
+        for blob in blobs.iter().filter(|blob| !blob.digest.is_empty()) {
+            self.check_size(&blob.digest)?;
+            if let Some(wait) = self.join(blob, known_missing.contains(&blob.digest), urgency) {
+                waits.push((blob, wait));
+            }
+        }
+        let mut sent = HashSet::new();
+        for (blob, wait) in waits {
+            let arrival = match wait.outcome().await {
+                // Another job's copy of the file is bad; ours may be good.
+                Err((failure, false)) if failure.kind == FailureKind::Source => {
+                    match self.join(blob, true, urgency) {
+                        Some(wait) => wait.outcome().await.map_err(|(failure, _)| failure)?,
+                        None => BlobOrigin::Found,
+                    }
+                }
+                outcome => outcome.map_err(|(failure, _)| failure)?,
+            };
+            if arrival == BlobOrigin::Sent {
+                sent.insert(blob.digest);
+            }
+        }
+        Ok(sent)
+    }
+
+    fn check_size(&self, digest: &Digest) -> Result<(), Failure> {
+        match self.session.capabilities.largest_blob {
+            Some(limit) if digest.size > limit => {
+                let message =
+                    format!("`{digest}` is larger than the {limit} bytes that the farm takes");
+                Err(Failure::new(FailureKind::Rejected, Rpc::Write, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// `None` if the blob is there.
+    fn join(&self, blob: &Blob, known_missing: bool, urgency: u64) -> Option<Wait> {
+        let (outcome, new) = self.tracker.join(&blob.digest, urgency)?;
+        let ours = new.is_some();
+        if let Some(completion) = new {
+            let ask = UploadRequest {
+                blob: blob.clone(),
+                completion,
+                known_missing,
+            };
+            // The task that takes these lives as long as `self`.
+            let _ = self.requests.send(ask);
+        }
+        Some(Wait { outcome, ours })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+use bytes::Bytes;
+
+use super::*;
+use crate::reapi::cas::upload::tracker::Listener;
+use crate::reapi::fixture::{SHA, farm};
+
+const MIB: usize = 1 << 20;
+
+/// Of `size` bytes; who waits for it is the second.
+fn ask(size: usize, urgency: u64) -> (UploadRequest, Listener) {
+    let bytes = Bytes::from(vec![0; size]);
+    let (completion, listener) = Completion::new(urgency);
+    let blob = Blob::from_bytes(SHA.digest(&bytes), bytes);
+    let known_missing = true;
+    (
+        UploadRequest {
+            blob,
+            completion,
+            known_missing,
+        },
+        listener,
+    )
+}
+
+#[test]
+fn what_is_more_urgent_is_sent_first_and_of_equals_what_was_asked_for_first() {
+    let mut queue = Queue::default();
+    let mut listeners = Vec::new();
+    for (size, urgency) in [(1, 5), (2, 9), (3, 5), (4, 1), (5, 9)] {
+        let (ask, listener) = ask(size, urgency);
+        queue.push(ask);
+        listeners.push(listener);
+    }
+    queue.sort(false);
+    let taken = queue.take(usize::MAX, 9, |_| 1);
+    let sizes: Vec<u64> = taken.iter().map(|ask| ask.blob.digest.size).collect();
+    assert_eq!(sizes, [2, 5, 1, 3, 4]);
+}
+
+#[tokio::test]
+async fn a_blob_is_as_urgent_as_the_most_urgent_job_that_waits_for_it() {
+    let tracker = BlobTracker::default();
+    let mut queue = Queue::default();
+    let mut waiting = Vec::new();
+    for size in [1, 2] {
+        let (
+            UploadRequest {
+                blob,
+                known_missing,
+                ..
+            },
+            _,
+        ) = ask(size, 0);
+        let (listener, completion) = tracker.join(&blob.digest, 5).expect("not there");
+        let completion = completion.expect("the first who asks");
+        queue.push(UploadRequest {
+            blob,
+            completion,
+            known_missing,
+        });
+        waiting.push(listener);
+    }
+    queue.sort(tracker.take_reprioritized());
+    let second = queue.requests[1].blob.digest;
+    assert!(!tracker.take_reprioritized());
+    waiting.extend(tracker.join(&second, 4).map(|(listener, _)| listener));
+    assert!(
+        !tracker.take_reprioritized(),
+        "less urgent than it is already"
+    );
+    waiting.extend(tracker.join(&second, 7).map(|(listener, _)| listener));
+    queue.sort(tracker.take_reprioritized());
+    assert_eq!(queue.requests[0].blob.digest, second);
+    assert_eq!(queue.urgency(), Some(7));
+}
+
+#[tokio::test]
+async fn on_a_full_line_one_less_urgent_call_goes_on_and_all_that_are_as_urgent() {
+    let fixture = farm().await;
+    let farm = &fixture.client.inner.session;
+    let mut pump = UploadScheduler::new(Arc::clone(farm), Arc::default());
+    let mut listeners = Vec::new();
+    let mut add = |pump: &mut UploadScheduler, size, urgency| {
+        let (ask, listener) = ask(size, urgency);
+        listeners.push(listener);
+        pump.queue(ask);
+        pump.start();
+        pump.sending.len()
+    };
+    for streams in 1..=5 {
+        assert_eq!(add(&mut pump, 50 * MIB, 9), streams);
+    }
+    assert_eq!(add(&mut pump, 50 * MIB, 8), 6, "the line is full");
+    assert_eq!(add(&mut pump, 10, 8), 6, "one is enough");
+    assert_eq!(add(&mut pump, 50 * MIB, 10), 7, "more urgent than all");
+    for urgency in [10, 9, 9, 9, 9] {
+        let of_it = |sending: &&InFlightUpload| sending.urgency == urgency;
+        let done = *pump.sending.iter().find(of_it).expect("under way");
+        pump.end(Finished::Sent(done));
+    }
+    pump.start();
+    assert_eq!(pump.sending.len(), 2, "two large ones fill the line");
+    let large = pump.sending[0];
+    pump.end(Finished::Sent(large));
+    pump.start();
+    assert_eq!(pump.sending.len(), 2, "there is room for the small one");
+}

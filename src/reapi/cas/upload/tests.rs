@@ -1,0 +1,303 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use fs_err as fs;
+use tokio::time::Instant;
+use tonic::{Code, Status};
+
+use super::*;
+use crate::reapi::ClientOptions;
+use crate::reapi::failure::FailureKind;
+use crate::reapi::fixture::{Fixture, SHA, able, farm, farm_with, many};
+
+const MIB: usize = 1 << 20;
+
+fn blob(contents: impl Into<Bytes>) -> Blob {
+    let bytes = contents.into();
+    Blob::from_bytes(SHA.digest(&bytes), bytes)
+}
+
+async fn with_zstd() -> Fixture {
+    let mut capabilities = able();
+    let cache = capabilities.cache_capabilities.as_mut().expect("set");
+    cache.supported_compressors = vec![1];
+    cache.supported_batch_update_compressors = vec![1];
+    farm_with(capabilities, &ClientOptions::default()).await
+}
+
+#[tokio::test]
+async fn many_jobs_together_ask_once_and_send_each_blob_once() {
+    let fixture = farm().await;
+    let shared = many(50);
+    let jobs: Vec<Vec<Blob>> = (0..100)
+        .map(|job| [shared.clone(), vec![blob(format!("own {job}")), blob("")]].concat())
+        .collect();
+    let uploads = jobs
+        .iter()
+        .map(|blobs| fixture.client.ensure_uploaded(blobs));
+    for uploaded in futures_util::future::join_all(uploads).await {
+        uploaded.expect("uploaded");
+    }
+    assert!(fixture.fake.has_all(&jobs.concat()[..50]));
+    let asked = fixture.fake.state().asked.clone();
+    assert_eq!(asked.len(), 1, "one question");
+    assert_eq!(
+        asked[0].len(),
+        150,
+        "each digest once and the empty one never"
+    );
+    assert_eq!(fixture.fake.count(Rpc::BatchUpdateBlobs), 1);
+    fixture
+        .client
+        .ensure_uploaded(&jobs[0])
+        .await
+        .expect("known");
+    assert_eq!(fixture.fake.state().asked.len(), 1, "nothing new to ask");
+}
+
+#[tokio::test]
+async fn what_the_farm_has_is_not_sent() {
+    let fixture = farm().await;
+    let blobs = many(10);
+    for n in 0..10 {
+        fixture.fake.put(format!("blob {n}").as_bytes());
+    }
+    fixture.client.ensure_uploaded(&blobs).await.expect("there");
+    assert_eq!(fixture.fake.count(Rpc::BatchUpdateBlobs), 0);
+}
+
+#[tokio::test]
+async fn large_blobs_go_by_stream_and_small_ones_by_batch_in_both_encodings() {
+    for fixture in [farm().await, with_zstd().await] {
+        let large = blob(vec![7; 3 * MIB]);
+        let small = blob(vec![8; 10_000]);
+        let blobs = [large, small];
+        fixture
+            .client
+            .ensure_uploaded(&blobs)
+            .await
+            .expect("uploaded");
+        assert!(fixture.fake.has_all(&blobs));
+        let fake = &fixture.fake;
+        assert_eq!(
+            (fake.count(Rpc::Write), fake.count(Rpc::BatchUpdateBlobs)),
+            (1, 1)
+        );
+    }
+    let zstd = with_zstd().await;
+    zstd.client
+        .ensure_uploaded(&[blob(vec![7; 3 * MIB])])
+        .await
+        .expect("uploaded");
+    assert!(zstd.client.counters().bytes_up() < 10_000);
+}
+
+#[tokio::test]
+async fn a_server_that_takes_less_than_it_says_is_learned_once() {
+    let fixture = farm().await;
+    fixture.fake.state().batch_limit = Some(1000);
+    let blobs = many(400);
+    fixture
+        .client
+        .ensure_uploaded(&blobs)
+        .await
+        .expect("uploaded");
+    assert!(fixture.fake.has_all(&blobs));
+    let first = fixture.fake.count(Rpc::BatchUpdateBlobs);
+    let more: Vec<Blob> = (0..8).map(|n| blob(vec![n; 100])).collect();
+    fixture
+        .client
+        .ensure_uploaded(&more)
+        .await
+        .expect("uploaded");
+    let refused_again = fixture.fake.count(Rpc::BatchUpdateBlobs) - first;
+    assert!(refused_again <= 4, "{refused_again} calls for 8 blobs");
+}
+
+#[tokio::test]
+async fn a_server_without_batches_gets_streams() {
+    let fixture = farm().await;
+    fixture.fake.fault(
+        Rpc::BatchUpdateBlobs,
+        Status::unimplemented("no such method"),
+    );
+    let one = [blob("one")];
+    fixture
+        .client
+        .ensure_uploaded(&one)
+        .await
+        .expect("uploaded");
+    fixture
+        .client
+        .ensure_uploaded(&[blob("two")])
+        .await
+        .expect("uploaded");
+    assert!(fixture.fake.has_all(&one));
+    assert_eq!(fixture.fake.count(Rpc::BatchUpdateBlobs), 1);
+    assert_eq!(fixture.fake.count(Rpc::Write), 2);
+}
+
+#[tokio::test]
+async fn each_blob_of_a_batch_has_its_own_fate() {
+    let fixture = farm().await;
+    let blobs = many(3);
+    let codes = [
+        (blobs[0].digest, Code::ResourceExhausted as i32),
+        (blobs[2].digest, 7),
+    ];
+    fixture.fake.state().blob_codes = codes.into();
+    let failure = fixture
+        .client
+        .ensure_uploaded(&blobs)
+        .await
+        .expect_err("denied");
+    assert_eq!(failure.kind, FailureKind::Denied);
+    assert!(
+        fixture.fake.has_all(&blobs[..2]),
+        "the first went by stream instead"
+    );
+    fixture
+        .client
+        .ensure_uploaded(&blobs)
+        .await
+        .expect("denied once only");
+    assert!(fixture.fake.has_all(&blobs));
+}
+
+#[tokio::test]
+async fn a_server_that_has_enough_early_is_content() {
+    let fixture = farm().await;
+    fixture.fake.state().early_return = true;
+    let large = [blob(vec![1; 20 * MIB])];
+    fixture
+        .client
+        .ensure_uploaded(&large)
+        .await
+        .expect("early success");
+    assert!(fixture.client.counters().bytes_up() < 20 * MIB as u64);
+}
+
+#[tokio::test]
+async fn a_file_that_changed_fails_its_job_and_leaves_nothing_behind() {
+    let fixture = farm().await;
+    let dir = tempfile::tempdir().expect("a directory");
+    for size in [100, 4 * MIB] {
+        let path = dir.path().join("module.bc");
+        fs::write(&path, vec![2; size]).expect("written");
+        let bad = [Blob::from_file(SHA.digest(&vec![1; size]), path)];
+        let failure = fixture
+            .client
+            .ensure_uploaded(&bad)
+            .await
+            .expect_err("changed");
+        assert_eq!(failure.kind, FailureKind::Source);
+        assert!(failure.message.contains("module.bc"), "{failure}");
+        assert!(!fixture.fake.has_all(&bad));
+        // Another job's good copy is not held up by it.
+        let good = [blob(vec![1; size])];
+        let (bad, good) = tokio::join!(
+            fixture.client.ensure_uploaded(&bad),
+            fixture.client.ensure_uploaded(&good)
+        );
+        assert!(bad.is_err() || size == 100);
+        good.expect("a good copy");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_fail_for_a_moment_are_made_again() {
+    let fixture = farm().await;
+    for rpc in [Rpc::FindMissingBlobs, Rpc::BatchUpdateBlobs, Rpc::Write] {
+        fixture.fake.fault(rpc, Status::unavailable("restarting"));
+    }
+    let blobs = [blob("small"), blob(vec![1; 3 * MIB])];
+    fixture
+        .client
+        .ensure_uploaded(&blobs)
+        .await
+        .expect("uploaded");
+    assert!(fixture.fake.has_all(&blobs));
+    assert_eq!(fixture.fake.count(Rpc::Write), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_falls_silent_is_noticed_and_the_next_link_call_fails_at_once() {
+    let fixture = farm().await;
+    fixture.fake.state().silent = u32::MAX;
+    let began = Instant::now();
+    let failure = fixture
+        .client
+        .ensure_uploaded(&many(1))
+        .await
+        .expect_err("silence");
+    assert_eq!(failure.kind, FailureKind::Timeout);
+    assert!(began.elapsed() < Duration::from_secs(130));
+    let began = Instant::now();
+    let failure = fixture
+        .client
+        .ensure_uploaded(&many(2))
+        .await
+        .expect_err("given up");
+    assert_eq!(
+        (failure.kind, began.elapsed()),
+        (FailureKind::GivenUp, Duration::ZERO)
+    );
+}
+
+#[tokio::test]
+async fn a_question_that_is_too_long_is_asked_in_parts() {
+    let fixture = farm().await;
+    let text = "grpc: received message larger than max";
+    fixture
+        .fake
+        .fault(Rpc::FindMissingBlobs, Status::resource_exhausted(text));
+    let blobs = many(5000);
+    fixture
+        .client
+        .ensure_uploaded(&blobs)
+        .await
+        .expect("uploaded");
+    let asked: Vec<usize> = fixture.fake.state().asked.iter().map(Vec::len).collect();
+    assert_eq!(asked, [2500, 2500]);
+}
+
+#[tokio::test]
+async fn a_blob_larger_than_the_farm_takes_fails_before_anything_is_sent() {
+    let mut capabilities = able();
+    let cache = capabilities.cache_capabilities.as_mut().expect("set");
+    cache.max_cas_blob_size_bytes = 10;
+    let fixture = farm_with(capabilities, &ClientOptions::default()).await;
+    let failure = fixture
+        .client
+        .ensure_uploaded(&[blob("more than ten bytes")])
+        .await;
+    assert_eq!(failure.expect_err("too large").kind, FailureKind::Rejected);
+    assert_eq!(fixture.fake.count(Rpc::FindMissingBlobs), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_let_a_deadline_pass_is_not_used_again() {
+    let fixture = farm().await;
+    assert_eq!(fixture.fake.state().dialled, 1);
+    fixture.fake.state().silent = 1;
+    fixture
+        .client
+        .ensure_uploaded(&many(1))
+        .await
+        .expect("by a new connection");
+    assert_eq!(fixture.fake.state().dialled, 2);
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_compression_after_all_gets_plain_streams() {
+    let fixture = with_zstd().await;
+    let refusal = Status::invalid_argument("no such resource name");
+    fixture.fake.fault(Rpc::Write, refusal);
+    let large = [blob(vec![7; 3 * MIB])];
+    fixture
+        .client
+        .ensure_uploaded(&large)
+        .await
+        .expect("uploaded");
+    assert!(fixture.fake.has_all(&large));
+}

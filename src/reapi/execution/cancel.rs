@@ -1,0 +1,103 @@
+//! Cancels operations that nobody waits for any more.
+//!
+//! Enters: operation names, from destructors, which cannot wait. Leaves: `CancelOperation` calls,
+//! as a courtesy: failures are ignored, and a server without the service is asked once. Servers
+//! that cannot cancel stop when the stream is gone.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::mpsc;
+
+use crate::pb::longrunning::CancelOperationRequest;
+use crate::pb::longrunning::operations_client::OperationsClient;
+use crate::reapi::failure::{Failure, FailureKind};
+use crate::reapi::rpc::Rpc;
+use crate::reapi::session::Session;
+use crate::reapi::transport::Service;
+use crate::reapi::transport::metadata::RequestContext;
+use crate::reapi::transport::pool::TrafficClass;
+use crate::task::{self, Task};
+
+/// Nobody waits longer than this for a cancellation.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
+
+#[derive(Debug)]
+pub(crate) struct Canceller {
+    names: Mutex<Option<mpsc::UnboundedSender<String>>>,
+    work: Mutex<Option<Task<()>>>,
+}
+
+impl Canceller {
+    pub(crate) fn new(session: Arc<Session>) -> Self {
+        let (names, received) = mpsc::unbounded_channel();
+        Self {
+            names: Mutex::new(Some(names)),
+            work: Mutex::new(Some(task::spawn(cancel_all(session, received)))),
+        }
+    }
+
+    pub(crate) fn cancel(&self, operation: String) {
+        let names = self.names.lock().expect("nothing panics while it is held");
+        if let Some(names) = names.as_ref() {
+            // The task ends only after `close`.
+            let _ = names.send(operation);
+        }
+    }
+
+    /// Takes no more names and waits, no longer than `patience`, until those given are cancelled.
+    pub(crate) async fn close(&self, timeout_left: Duration) {
+        self.names
+            .lock()
+            .expect("nothing panics while it is held")
+            .take();
+        let work = self
+            .work
+            .lock()
+            .expect("nothing panics while it is held")
+            .take();
+        if let Some(work) = work {
+            let _ = tokio::time::timeout(timeout_left, work).await;
+        }
+    }
+}
+
+async fn cancel_all(session: Arc<Session>, mut names: mpsc::UnboundedReceiver<String>) {
+    let mut underway = FuturesUnordered::new();
+    let (mut open, mut supported) = (true, true);
+    while open || !underway.is_empty() {
+        tokio::select! {
+            name = names.recv(), if open => match name {
+                Some(name) if supported => underway.push(cancel(&session, name)),
+                Some(_) => {}
+                None => open = false,
+            },
+            Some(ended) = underway.next() => {
+                supported &= !matches!(ended, Err(Failure { kind: FailureKind::Unsupported, .. }));
+            }
+        }
+    }
+}
+
+async fn cancel(session: &Session, name: String) -> Result<(), Failure> {
+    let (service, class, rpc) = (
+        Service::Execution,
+        TrafficClass::Calls,
+        Rpc::CancelOperation,
+    );
+    let cancelled = async {
+        let call = session
+            .transport
+            .open(service, class, rpc, &RequestContext::default())
+            .await?;
+        let request = call.request(CancelOperationRequest { name });
+        let mut client = OperationsClient::new(call.channel());
+        call.answer(client.cancel_operation(request)).await
+    };
+    match tokio::time::timeout(PATIENCE, cancelled).await {
+        Ok(cancelled) => cancelled,
+        Err(_) => Err(Failure::timeout(rpc, PATIENCE)),
+    }
+}

@@ -1,0 +1,91 @@
+//! Reads the messages of an `Execute` stream, purely.
+//!
+//! Enters: `google.longrunning.Operation`. Leaves: its stage, or how the execution ended. Only
+//! `done` is believed; stages may go back, and a few servers fill in none.
+
+use std::sync::Arc;
+
+use prost_types::Any;
+
+use crate::pb::longrunning::{Operation, operation};
+use crate::pb::reapi::execution_stage::Value;
+use crate::pb::reapi::{ActionResult, ExecuteOperationMetadata, ExecuteResponse};
+use crate::reapi::failure::{Failure, FailureKind, printable};
+use crate::reapi::rpc::Rpc;
+
+/// How far an execution is, as far as the server says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    Unknown,
+    CacheCheck,
+    Queued,
+    Executing,
+    Completed,
+}
+
+/// A finished execution. The exit code is in `result` and may be anything.
+#[derive(Debug, Clone)]
+pub struct Executed {
+    pub result: ActionResult,
+    /// The server answered from its action cache.
+    pub cached: bool,
+    /// What the server wants people to read, a link often.
+    pub message: String,
+    /// The server's name for it.
+    pub operation: String,
+}
+
+pub(crate) fn stage(operation: &Operation) -> Stage {
+    let metadata = operation
+        .metadata
+        .as_ref()
+        .and_then(|any| unpack::<ExecuteOperationMetadata>(any, "ExecuteOperationMetadata"));
+    match metadata.map(|metadata| metadata.stage()) {
+        None | Some(Value::Unknown) => Stage::Unknown,
+        Some(Value::CacheCheck) => Stage::CacheCheck,
+        Some(Value::Queued) => Stage::Queued,
+        Some(Value::Executing) => Stage::Executing,
+        Some(Value::Completed) => Stage::Completed,
+    }
+}
+
+/// How a finished operation ended.
+pub(crate) fn conclude(operation: Operation) -> Result<Executed, Failure> {
+    let transient = |text: &str| {
+        let kind = FailureKind::Transient { retry_after: None };
+        Failure::new(kind, Rpc::Execute, text)
+    };
+    let response = match operation.result {
+        Some(operation::Result::Response(any)) => {
+            unpack::<ExecuteResponse>(&any, "ExecuteResponse")
+                .ok_or_else(|| transient("the operation ended with something unreadable"))?
+        }
+        // Forbidden by the protocol and done by servers.
+        Some(operation::Result::Error(status)) => {
+            return Err(Failure::from_execution(Some(&status))
+                .unwrap_or_else(|| transient("the operation ended with an error that says OK")));
+        }
+        None => return Err(transient("the operation ended without a result")),
+    };
+    if let Some(mut failure) = Failure::from_execution(response.status.as_ref()) {
+        if !response.message.is_empty() {
+            failure.message = format!("{} ({})", failure.message, printable(&response.message));
+        }
+        failure.partial = response.result.map(Arc::new);
+        return Err(failure);
+    }
+    Ok(Executed {
+        result: response
+            .result
+            .ok_or_else(|| transient("the execution left no result"))?,
+        cached: response.cached_result,
+        message: printable(&response.message),
+        operation: operation.name,
+    })
+}
+
+/// The part of the type's address before its name varies between servers.
+fn unpack<M: prost::Message + Default>(any: &Any, name: &str) -> Option<M> {
+    let found = any.type_url.rsplit(['/', '.']).next()?;
+    (found == name).then(|| M::decode(any.value.as_slice()).ok())?
+}

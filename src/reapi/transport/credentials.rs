@@ -1,0 +1,182 @@
+//! Headers from a credential helper, by Bazel's protocol (EngFlow/credential-helper-spec).
+//!
+//! Enters: the helpers of the options and an address. Leaves: headers, asked for once and kept
+//! until shortly before `expires`. What the helper printed never appears in a message; what it
+//! wrote to stderr does.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, SystemTime};
+
+use serde::Deserialize;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+use tokio::sync::Mutex;
+
+use crate::reapi::options::{ClientOptions, CredentialHelper, Header};
+use crate::reapi::transport::address::Address;
+
+/// How long credentials are good whose helper does not say.
+const DEFAULT_LIFETIME: Duration = Duration::from_mins(30);
+/// Credentials are renewed this long before they end, or at a tenth of their life if that is
+/// longer.
+const MARGIN: Duration = Duration::from_mins(1);
+
+/// Why a helper gave no credentials.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("credential helper `{}` {fault}", program.display())]
+pub(crate) struct CredentialError {
+    program: PathBuf,
+    fault: String,
+}
+
+/// The credentials of one address.
+pub(crate) struct Credentials {
+    helper: Option<PathBuf>,
+    uri: String,
+    timeout: Duration,
+    environment: Option<Vec<(OsString, OsString)>>,
+    cached: Mutex<Option<CachedCredentials>>,
+}
+
+#[derive(Clone)]
+struct CachedCredentials {
+    headers: Vec<Header>,
+    renew_at: SystemTime,
+}
+
+#[derive(Deserialize)]
+struct HelperResponse {
+    #[serde(default)]
+    headers: BTreeMap<String, Vec<String>>,
+    expires: Option<String>,
+}
+
+impl Credentials {
+    pub(crate) fn new(address: &Address, options: &ClientOptions) -> Self {
+        let helper = address
+            .host()
+            .and_then(|host| choose(&options.credential_helpers, host));
+        Self {
+            helper,
+            uri: address.uri(),
+            timeout: options.credential_helper_timeout,
+            environment: options.credential_helper_environment.clone(),
+            cached: Mutex::new(None),
+        }
+    }
+
+    /// Whether asking again could give other headers.
+    pub(crate) fn can_refresh(&self) -> bool {
+        self.helper.is_some()
+    }
+
+    /// The headers to send. Calls that come together wait for one run of the helper.
+    pub(crate) async fn headers(&self) -> Result<Vec<Header>, CredentialError> {
+        let Some(program) = &self.helper else {
+            return Ok(Vec::new());
+        };
+        let mut cached = self.cached.lock().await;
+        if let Some(found) = cached.as_ref()
+            && SystemTime::now() < found.renew_at
+        {
+            return Ok(found.headers.clone());
+        }
+        let answer = self.ask(program).await.map_err(|fault| CredentialError {
+            program: program.clone(),
+            fault,
+        })?;
+        let fresh = answer.into_cached(SystemTime::now());
+        let headers = fresh.headers.clone();
+        *cached = Some(fresh);
+        Ok(headers)
+    }
+
+    /// The server refused `used`: ask anew, unless another call has done so since.
+    pub(crate) async fn refuse(&self, used: &[Header]) {
+        let mut cached = self.cached.lock().await;
+        if cached.as_ref().is_some_and(|found| found.headers == used) {
+            *cached = None;
+        }
+    }
+
+    async fn ask(&self, program: &PathBuf) -> Result<HelperResponse, String> {
+        let run = async {
+            let mut command = Command::new(program);
+            if let Some(environment) = &self.environment {
+                let variables = environment.iter().map(|(name, value)| (name, value));
+                command.env_clear().envs(variables);
+            }
+            let mut child = command
+                .arg("get")
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .kill_on_drop(true)
+                .spawn()
+                .map_err(|error| format!("cannot be started: {error}"))?;
+            if let Some(mut stdin) = child.stdin.take() {
+                let question = serde_json::json!({ "uri": self.uri }).to_string();
+                // A helper that does not read its question may still answer it.
+                let _ = stdin.write_all(question.as_bytes()).await;
+            }
+            let output = child.wait_with_output().await;
+            output.map_err(|error| format!("cannot be waited for: {error}"))
+        };
+        let output = tokio::time::timeout(self.timeout, run)
+            .await
+            .map_err(|_| format!("did not answer within {} s", self.timeout.as_secs()))??;
+        if !output.status.success() {
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("failed ({}): {}", output.status, stderr.trim()));
+        }
+        // The parser's own message would quote the answer, which is a secret.
+        serde_json::from_slice(&output.stdout)
+            .map_err(|_| "printed something else than the JSON of the protocol".to_owned())
+    }
+}
+
+impl HelperResponse {
+    fn into_cached(self, now: SystemTime) -> CachedCredentials {
+        let expires = self
+            .expires
+            .and_then(|text| text.parse::<prost_types::Timestamp>().ok())
+            .and_then(|stamp| SystemTime::try_from(stamp).ok());
+        let life = expires.map_or(DEFAULT_LIFETIME, |end| {
+            end.duration_since(now).unwrap_or_default()
+        });
+        let headers = self.headers.into_iter().flat_map(|(name, values)| {
+            values.into_iter().map(move |value| Header {
+                name: name.to_ascii_lowercase(),
+                value,
+            })
+        });
+        CachedCredentials {
+            headers: headers.collect(),
+            renew_at: now + life.saturating_sub(MARGIN.max(life / 10)),
+        }
+    }
+}
+
+/// The exact host is stronger than the longest `*.` pattern, that is stronger than a helper for all
+/// hosts; of equals the last one given wins.
+fn choose(helpers: &[CredentialHelper], host: &str) -> Option<PathBuf> {
+    let strength = |helper: &CredentialHelper| match helper.host.as_deref() {
+        None => Some(0),
+        Some(pattern) if pattern == host => Some(usize::MAX),
+        Some(pattern) => {
+            let suffix = pattern.strip_prefix('*')?;
+            (suffix.starts_with('.') && host.ends_with(suffix)).then_some(suffix.len())
+        }
+    };
+    helpers
+        .iter()
+        .filter_map(|helper| strength(helper).map(|strength| (strength, helper)))
+        .max_by_key(|(strength, _)| *strength)
+        .map(|(_, helper)| helper.program.clone())
+}
+
+#[cfg(test)]
+mod tests;

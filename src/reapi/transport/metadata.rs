@@ -1,0 +1,136 @@
+//! The headers of a call: `RequestMetadata`, the user's own, and credentials.
+//!
+//! Enters: what the call is context. Leaves: a `MetadataMap`. Farms schedule fairly, log and show
+//! executions by it.
+
+use std::sync::Arc;
+
+use prost::Message as _;
+use tonic::metadata::{Ascii, Binary, MetadataKey, MetadataMap, MetadataValue};
+
+use crate::digest::Digest;
+use crate::pb;
+use crate::reapi::options::{Header, InvocationIds};
+
+const REQUEST_METADATA: &str = "build.bazel.remote.execution.v2.requestmetadata-bin";
+
+/// What a call is about, as the farm's own pages show it.
+#[derive(Debug, Clone, Default)]
+pub struct RequestContext {
+    pub action: Option<Digest>,
+    /// `ThinLTOBackend`
+    pub mnemonic: Option<Arc<str>>,
+    /// The module as the user knows it.
+    pub target: Option<Arc<str>>,
+}
+
+/// A header that HTTP cannot carry.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("header `{0}` is not one that HTTP can carry")]
+pub struct BadHeader(pub String);
+
+/// The fixed headers of a link.
+#[derive(Debug, Clone)]
+pub(crate) struct LinkMetadata {
+    template: pb::reapi::RequestMetadata,
+}
+
+impl LinkMetadata {
+    pub(crate) fn new(invocation: &InvocationIds) -> Self {
+        Self {
+            template: pb::reapi::RequestMetadata {
+                tool_details: Some(pb::reapi::ToolDetails {
+                    tool_name: env!("CARGO_PKG_NAME").to_owned(),
+                    tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+                }),
+                tool_invocation_id: invocation.id.clone(),
+                correlated_invocations_id: invocation.correlated_id.clone(),
+                ..pb::reapi::RequestMetadata::default()
+            },
+        }
+    }
+
+    /// Headers of one call.
+    pub(crate) fn of_call(&self, context: &RequestContext) -> MetadataMap {
+        let text = |text: &Option<Arc<str>>| text.as_deref().unwrap_or_default().to_owned();
+        let message = pb::reapi::RequestMetadata {
+            action_id: context
+                .action
+                .map(|digest| digest.hex())
+                .unwrap_or_default(),
+            action_mnemonic: text(&context.mnemonic),
+            target_id: text(&context.target),
+            ..self.template.clone()
+        };
+        let mut map = MetadataMap::new();
+        let value = MetadataValue::<Binary>::from_bytes(&message.encode_to_vec());
+        map.insert_bin(REQUEST_METADATA, value);
+        map
+    }
+}
+
+/// Adds `headers`; a name that is there already gets one more value.
+pub(crate) fn append(map: &mut MetadataMap, headers: &[Header]) -> Result<(), BadHeader> {
+    for header in headers {
+        let bad = || BadHeader(header.name.clone());
+        let name = header.name.to_ascii_lowercase();
+        let key: MetadataKey<Ascii> = name.parse().map_err(|_| bad())?;
+        let mut value: MetadataValue<Ascii> = header.value.parse().map_err(|_| bad())?;
+        value.set_sensitive(true);
+        map.append(key, value);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_metadata_names_the_tool_the_link_and_the_job() {
+        let invocation = InvocationIds {
+            id: "link".to_owned(),
+            correlated_id: "build".to_owned(),
+        };
+        let context = RequestContext {
+            action: Some(Digest {
+                hash: [7; 32],
+                size: 1,
+            }),
+            mnemonic: Some("ThinLTOBackend".into()),
+            target: Some("a.o".into()),
+        };
+        let map = LinkMetadata::new(&invocation).of_call(&context);
+        let value = map.get_bin(REQUEST_METADATA).expect("the header");
+        let bytes = value.to_bytes().expect("base64");
+        let message = pb::reapi::RequestMetadata::decode(bytes).expect("the message");
+        assert_eq!(message.tool_details.expect("a tool").tool_name, "relto");
+        assert_eq!(
+            (
+                message.tool_invocation_id,
+                message.correlated_invocations_id
+            ),
+            ("link".to_owned(), "build".to_owned())
+        );
+        assert_eq!(message.action_id, "07".repeat(32));
+        assert_eq!(
+            (message.action_mnemonic.as_str(), message.target_id.as_str()),
+            ("ThinLTOBackend", "a.o")
+        );
+    }
+
+    #[test]
+    fn added_headers_keep_what_is_there_and_bad_ones_are_named_without_their_value() {
+        let header = |name: &str, value: &str| Header {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        };
+        let mut map =
+            LinkMetadata::new(&InvocationIds::default()).of_call(&RequestContext::default());
+        append(&mut map, &[header("X-Key", "1"), header("x-key", "2")]).expect("good");
+        assert!(map.get_bin(REQUEST_METADATA).is_some());
+        assert_eq!(map.get_all("x-key").iter().count(), 2);
+        let error = append(&mut map, &[header("a", "se\ncret")]).expect_err("a line end");
+        assert!(!error.to_string().contains("cret"), "{error}");
+    }
+}
