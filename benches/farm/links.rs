@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fs_err as fs;
-use relto::thinlto::{Index, SummaryOrder};
+use relto::thinlto::Index;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -135,7 +135,7 @@ impl Multiplied {
                 .iter()
                 .map(|entry| [format!("{copy}/").as_bytes(), &entry.path].concat())
                 .collect();
-            let renamed = index.rewrite(&names, SummaryOrder::AsWritten);
+            let renamed = index.rewrite(&names);
             fs::write(dir.join(&shard), renamed.expect("good names").bytes).expect("written");
         }
     }

@@ -17,7 +17,7 @@ use super::arguments::{Argument, Meaning};
 use super::kind::{OutputKind, required_kind};
 use super::{INDEX, arguments};
 use crate::job::{Caller, Job};
-use crate::thinlto::{Form, Index, RewriteError, SummaryOrder};
+use crate::thinlto::{Form, Index, RewriteError};
 
 /// A job that can run anywhere.
 #[derive(Debug, Clone)]
@@ -94,7 +94,7 @@ pub fn canonical(
     let (shard, form) = match index {
         Some(index) => {
             let known = &names[..index.modules().len()];
-            let rewritten = index.rewrite(known, SummaryOrder::Canonical)?;
+            let rewritten = index.rewrite(known)?;
             (rewritten.bytes.into(), rewritten.form)
         }
         None => (Bytes::new(), Form::Canonical),

@@ -16,12 +16,10 @@ pub mod messages;
 pub mod native;
 pub mod overrides;
 pub mod response;
-mod table;
 #[cfg(test)]
 mod tests;
 pub mod toolchain_tree;
 pub mod tree;
-mod warnings;
 
 use std::path::PathBuf;
 

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::arguments::{self, Argument, Meaning};
+use super::arguments::{Argument, Meaning};
 use crate::client_context::ClientContext;
 use crate::error::Hinted;
 
@@ -34,17 +34,6 @@ pub fn is_needed(arguments: &[Argument<'_>]) -> bool {
     arguments
         .iter()
         .any(|argument| argument.meaning == Meaning::Machine)
-}
-
-/// `words` with `native` replaced by what `compiler` takes it for. Blocks for as long as a compiler
-/// takes to start.
-///
-/// # Errors
-/// As for [`ask`].
-pub fn expand(compiler: &Path, words: &[String]) -> Result<Vec<String>, NativeError> {
-    let parsed = arguments::parse(words);
-    let native = ask(compiler, &question(&parsed), &ClientContext::default())?;
-    Ok(replace(&parsed, native))
 }
 
 /// What `native` is, for [`replace`]. The answer holds for the same compiler, question and
@@ -165,6 +154,7 @@ fn error_in(answer: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::action::arguments;
 
     const ANSWER: &str = r#"clang version 22
  (in-process)

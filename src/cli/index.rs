@@ -18,7 +18,7 @@ use super::{Failure, output};
 use crate::action::guard::{Unsound, check_module};
 use crate::digest::hex;
 use crate::error::{ExitCode, Hinted};
-use crate::thinlto::{Index, ModuleEntry, ModuleHash, SummaryOrder, module};
+use crate::thinlto::{Index, ModuleEntry, ModuleHash, module};
 
 /// A list of imports that cannot be told from the module itself.
 #[derive(Debug, thiserror::Error)]
@@ -142,7 +142,7 @@ fn order(index: &Index<'_>) -> String {
         .iter()
         .map(|entry| &entry.path[..])
         .collect();
-    match index.rewrite(&names, SummaryOrder::Canonical) {
+    match index.rewrite(&names) {
         Ok(rewritten) => format!("{:?}", rewritten.form),
         Err(error) => error.to_string(),
     }

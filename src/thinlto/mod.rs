@@ -19,4 +19,4 @@ pub use bitstream::BitstreamError;
 pub use canonical::Obstacle;
 pub use index::{Flags, Index, IndexError, ModuleEntry, ModuleHash};
 pub use module::{ModuleError, ModuleFacts};
-pub use rewrite::{Form, RewriteError, Rewritten, SummaryOrder};
+pub use rewrite::{Form, RewriteError, Rewritten};

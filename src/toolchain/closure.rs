@@ -1,8 +1,6 @@
-//! All files that a program needs in order to start.
+//! All files that a program loads in order to start, with their paths in the toolchain tree.
 //!
-//! Enters: a program that was read, and its client_context. Leaves: the list of files with their
-//! places in the toolchain tree. Where a library may lie is the business of `search`; nothing is
-//! run and nothing is hashed.
+//! [`search`](super::search) decides where a library may be. Nothing is run or hashed here.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
@@ -13,10 +11,10 @@ use super::elf::{self, Image};
 use super::search::{Libc, Loaded, Search, SearchEnvironment};
 use super::{ToolchainError, ToolchainFile};
 
-/// Directory of the libraries in the tree, as the loader gets it by `--library-path`.
-pub(super) const LIBRARIES: &str = "lib";
+/// Directory of the libraries in the tree; `--library-path` names it to the loader.
+const LIBRARIES: &str = "lib";
 
-/// Names that musl's loader takes for itself, whatever follows the dot.
+/// Names that musl's loader provides itself, whatever follows the dot.
 const INSIDE_MUSL: [&[u8]; 7] = [
     b"libc.",
     b"libpthread.",
@@ -27,60 +25,64 @@ const INSIDE_MUSL: [&[u8]; 7] = [
     b"libxnet.",
 ];
 
-/// A growing set of files, as a loader's list of what it has mapped.
+/// Every file that a program loads in order to start.
 #[derive(Debug)]
-pub(super) struct Closure<'a> {
-    search: Search<'a>,
-    all: Vec<Loaded>,
-    /// Names that need no search any more: what was asked for, and what the found ones call
-    /// themselves.
-    names: HashSet<Vec<u8>>,
-    files: BTreeMap<String, ToolchainFile>,
-    loader: Option<String>,
-    inhibit_rpath: Vec<String>,
-    /// The first of `all` whose needs are not looked up yet.
-    next: usize,
-}
-
-/// A closure that lacks nothing.
-#[derive(Debug)]
-pub(super) struct Complete {
+pub(super) struct Closure {
+    /// Sorted by `tree_path`.
     pub(super) files: Vec<ToolchainFile>,
     pub(super) loader: Option<String>,
     pub(super) inhibit_rpath: Vec<String>,
 }
 
-impl<'a> Closure<'a> {
-    /// Begins with the program itself, which goes into the tree as `tree_path`, and its loader.
-    pub(super) fn of_program(
-        environment: &'a SearchEnvironment,
-        program: &Path,
-        image: Image,
-        tree_path: String,
-    ) -> Result<Self, ToolchainError> {
-        let interpreter = image.interpreter.as_deref().map(|path| {
-            environment
-                .current_dir
-                .join(Path::new(OsStr::from_bytes(path)))
-        });
-        let mut closure = Self {
-            search: Search::new(environment, program, image.machine, interpreter.as_deref()),
-            all: Vec::new(),
-            names: HashSet::new(),
-            files: BTreeMap::new(),
-            loader: None,
-            inhibit_rpath: Vec::new(),
-            next: 0,
-        };
-        if let Some(path) = interpreter {
-            closure.take_loader(program, &path, &image)?;
-        }
-        closure.file(tree_path, program, true)?;
-        // The loader does not name the program: its entry is the empty one.
-        closure.load(program.to_owned(), image, None, String::new());
-        Ok(closure)
+/// Finds the closure of a program that goes into the tree as `tree_path`.
+pub(super) fn of_program(
+    environment: &SearchEnvironment,
+    program: &Path,
+    image: Image,
+    tree_path: String,
+) -> Result<Closure, ToolchainError> {
+    let interpreter = image.interpreter.as_deref().map(|path| {
+        environment
+            .current_dir
+            .join(Path::new(OsStr::from_bytes(path)))
+    });
+    let mut walk = Walk {
+        search: Search::new(environment, program, image.machine, interpreter.as_deref()),
+        loaded: Vec::new(),
+        names: HashSet::new(),
+        files: BTreeMap::new(),
+        loader: None,
+        inhibit_rpath: Vec::new(),
+    };
+    if let Some(path) = interpreter {
+        walk.take_loader(program, &path, &image)?;
     }
+    walk.file(tree_path, program, true)?;
+    // The loader does not name the program: its entry is the empty one.
+    walk.load(program.to_owned(), image, None, String::new());
+    walk.load_needed()?;
+    walk.inhibit_rpath.sort();
+    Ok(Closure {
+        files: walk.files.into_values().collect(),
+        loader: walk.loader,
+        inhibit_rpath: walk.inhibit_rpath,
+    })
+}
 
+/// The walk over all needed libraries: what a loader keeps as its list of mapped files.
+#[derive(Debug)]
+struct Walk<'a> {
+    search: Search<'a>,
+    loaded: Vec<Loaded>,
+    /// Names that need no further search: those already looked up, and the sonames of the files
+    /// that were found.
+    names: HashSet<Vec<u8>>,
+    files: BTreeMap<String, ToolchainFile>,
+    loader: Option<String>,
+    inhibit_rpath: Vec<String>,
+}
+
+impl Walk<'_> {
     fn take_loader(
         &mut self,
         program: &Path,
@@ -98,7 +100,7 @@ impl<'a> Closure<'a> {
         }
         let name = path
             .file_name()
-            .ok_or_else(|| unusable("it is no file".to_owned()))?;
+            .ok_or_else(|| unusable("the path has no file name".to_owned()))?;
         self.names.insert(name.as_bytes().to_vec());
         self.names.extend(loader.soname);
         let tree_path = tree_path(LIBRARIES, name.as_bytes(), path)?;
@@ -106,41 +108,21 @@ impl<'a> Closure<'a> {
         self.file(tree_path, path, true)
     }
 
-    /// Adds a library that is not looked up, and all that it needs, as `dlopen` with a path does.
-    pub(super) fn add(
-        &mut self,
-        path: &Path,
-        image: Image,
-        tree_path: String,
-    ) -> Result<(), ToolchainError> {
-        self.file(tree_path.clone(), path, false)?;
-        self.load(path.to_owned(), image, Some(0), tree_path);
-        self.follow()
-    }
-
-    /// Follows what is needed, breadth first as loaders do, until nothing is missing.
-    pub(super) fn follow(&mut self) -> Result<(), ToolchainError> {
-        while self.next < self.all.len() {
-            for name in self.all[self.next].image.needed.clone() {
+    /// Loads needed libraries breadth first, as loaders do, until none is missing.
+    fn load_needed(&mut self) -> Result<(), ToolchainError> {
+        let mut next = 0;
+        while next < self.loaded.len() {
+            for name in self.loaded[next].image.needed.clone() {
                 if !self.is_provided(&name) {
-                    self.take_library(&name, self.next)?;
+                    self.take_library(&name, next)?;
                 }
             }
-            self.next += 1;
+            next += 1;
         }
         Ok(())
     }
 
-    pub(super) fn finish(mut self) -> Complete {
-        self.inhibit_rpath.sort();
-        Complete {
-            files: self.files.into_values().collect(),
-            loader: self.loader,
-            inhibit_rpath: self.inhibit_rpath,
-        }
-    }
-
-    /// Loaded already, part of the kernel, or part of the loader.
+    /// Whether a library is already loaded, or part of the kernel or of the loader.
     fn is_provided(&self, name: &[u8]) -> bool {
         self.names.contains(name)
             || name.starts_with(b"linux-vdso")
@@ -149,19 +131,19 @@ impl<'a> Closure<'a> {
                 && INSIDE_MUSL.iter().any(|own| name.starts_with(own))
     }
 
-    fn take_library(&mut self, name: &[u8], asker: usize) -> Result<(), ToolchainError> {
-        let needed_by = self.all[asker].path.clone();
+    fn take_library(&mut self, name: &[u8], needed_by: usize) -> Result<(), ToolchainError> {
+        let needing = self.loaded[needed_by].path.clone();
         if name.contains(&b'/') {
             return Err(ToolchainError::NeededByPath {
                 name: String::from_utf8_lossy(name).into_owned(),
-                needed_by,
+                needed_by: needing,
             });
         }
-        let found = self.search.find(name, asker, &self.all);
+        let found = self.search.find(name, needed_by, &self.loaded);
         if found.files.is_empty() {
             return Err(ToolchainError::MissingLibrary {
                 name: String::from_utf8_lossy(name).into_owned(),
-                needed_by,
+                needed_by: needing,
                 passed_over: found.passed_over,
             });
         }
@@ -174,17 +156,17 @@ impl<'a> Closure<'a> {
             let tree_path = tree_path(&dir, name, &path)?;
             self.file(tree_path.clone(), &path, false)?;
             self.names.extend(image.soname.clone());
-            self.load(path, image, Some(asker), tree_path);
+            self.load(path, image, Some(needed_by), tree_path);
         }
         Ok(())
     }
 
-    fn load(&mut self, path: PathBuf, image: Image, asker: Option<usize>, tree_path: String) {
+    fn load(&mut self, path: PathBuf, image: Image, needed_by: Option<usize>, tree_path: String) {
         if image.rpath.is_some() && self.search.libc() == Libc::Glibc {
             self.inhibit_rpath.push(tree_path);
         }
-        let loaded = self.search.loaded(path, image, asker);
-        self.all.push(loaded);
+        let loaded = self.search.loaded(path, image, needed_by);
+        self.loaded.push(loaded);
     }
 
     fn file(

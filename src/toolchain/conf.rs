@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::search::dir_of;
+use super::tokens::dir_of;
 
 /// Includes inside includes; `ldconfig` has no limit, but a file that includes itself is no reason
 /// to hang.

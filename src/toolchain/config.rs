@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::search::dir_of;
+use super::tokens::dir_of;
 use crate::client_context::ClientContext;
 use crate::error::Hinted;
 

@@ -24,9 +24,8 @@ pub use elf::Machine;
 pub use error::ToolchainError;
 pub use search::SearchEnvironment;
 
-use closure::{Closure, Complete};
+use closure::Closure;
 use config::ConfigDirs;
-use elf::Image;
 use program::Program;
 
 /// One file of a toolchain.
@@ -81,62 +80,27 @@ impl Toolchain {
         let program = Program::find(compiler, environment)?;
         let config_candidates =
             config::candidates(&[&program.called_as, &program.path], config_dirs);
-        let toolchain = Self {
+        let machine = program.image.machine;
+        let Closure {
+            files,
+            loader,
+            inhibit_rpath,
+        } = closure::of_program(
+            environment,
+            &program.path,
+            program.image,
+            format!("bin/{}", program.name),
+        )?;
+        Ok(Self {
             name: program.name,
             program: program.path,
             called_as: program.called_as,
-            files: Vec::new(),
-            loader: None,
-            inhibit_rpath: Vec::new(),
+            files,
+            loader,
+            inhibit_rpath,
             config_candidates,
-            machine: program.image.machine,
-        };
-        Ok(toolchain.load(program.image, &[], environment)?.0)
-    }
-
-    /// The toolchain with plugins (`-fpass-plugin=`) and what they need besides. Gives their paths
-    /// in the tree too: `plugin/NAME` each.
-    ///
-    /// # Errors
-    /// A plugin is no library for the compiler's machine, needs something that is missing, or two
-    /// have one name.
-    pub fn with_plugins(
-        &self,
-        plugins: &[PathBuf],
-        environment: &SearchEnvironment,
-    ) -> Result<(Self, Vec<String>), ToolchainError> {
-        let program = Program::find(&self.called_as, environment)?;
-        self.clone().load(program.image, plugins, environment)
-    }
-
-    fn load(
-        self,
-        image: Image,
-        plugins: &[PathBuf],
-        environment: &SearchEnvironment,
-    ) -> Result<(Self, Vec<String>), ToolchainError> {
-        let tree_path = format!("bin/{}", self.name);
-        let mut closure = Closure::of_program(environment, &self.program, image, tree_path)?;
-        closure.follow()?;
-        let mut tree_paths = Vec::with_capacity(plugins.len());
-        for plugin in plugins {
-            let plugin = program::read_plugin(plugin, environment, self.machine)?;
-            let tree_path = format!("plugin/{}", plugin.name);
-            closure.add(&plugin.path, plugin.image, tree_path.clone())?;
-            tree_paths.push(tree_path);
-        }
-        let Complete {
-            files,
-            loader,
-            inhibit_rpath,
-        } = closure.finish();
-        let toolchain = Self {
-            files,
-            loader,
-            inhibit_rpath,
-            ..self
-        };
-        Ok((toolchain, tree_paths))
+            machine,
+        })
     }
 
     /// What the command line has before the compiler's path when the tree stands in `root`

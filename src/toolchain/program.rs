@@ -78,35 +78,6 @@ impl Program {
     }
 }
 
-/// Reads a library that the compiler will open by its path.
-pub(super) fn read_plugin(
-    plugin: &Path,
-    environment: &SearchEnvironment,
-    machine: Machine,
-) -> Result<Program, ToolchainError> {
-    let called_as = environment.current_dir.join(plugin);
-    let image = elf::read(&called_as).map_err(|error| match error {
-        ReadError::Io(source) => ToolchainError::Unreadable {
-            path: called_as.clone(),
-            source,
-        },
-        ReadError::Elf { source, .. } => no_program(&called_as, &source.to_string()),
-    })?;
-    if image.machine != machine {
-        return Err(ToolchainError::WrongMachine {
-            path: called_as,
-            machine: image.machine,
-            host: machine,
-        });
-    }
-    Ok(Program {
-        name: name_of(&called_as)?,
-        path: called_as.clone(),
-        called_as,
-        image,
-    })
-}
-
 /// A name without a directory is looked up in `PATH`, as the shell and lld do.
 fn locate(compiler: &Path, environment: &SearchEnvironment) -> Result<PathBuf, ToolchainError> {
     if compiler.as_os_str().as_encoded_bytes().contains(&b'/') {

@@ -13,6 +13,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::elf::{self, Image, Machine, ReadError};
+use super::tokens::dir_of;
 use super::{conf, tokens};
 
 /// What around a compiler decides which files it is made of. Everything that discovery knows of the
@@ -70,8 +71,8 @@ pub(super) struct Loaded {
     /// As the loader opens it, links not resolved: `$ORIGIN` is its directory.
     pub(super) path: PathBuf,
     pub(super) image: Image,
-    /// Who needs it: an index into the list of loaded files. The program has none.
-    pub(super) asker: Option<usize>,
+    /// Index of the file that needs it in the list of loaded files; `None` for the program.
+    pub(super) needed_by: Option<usize>,
     rpath: Vec<PathBuf>,
     runpath: Vec<PathBuf>,
 }
@@ -138,7 +139,7 @@ impl<'a> Search<'a> {
     }
 
     /// Takes a file into the list, with its own search paths expanded.
-    pub(super) fn loaded(&self, path: PathBuf, image: Image, asker: Option<usize>) -> Loaded {
+    pub(super) fn loaded(&self, path: PathBuf, image: Image, needed_by: Option<usize>) -> Loaded {
         let expand = |list: &Option<Vec<u8>>| match list.as_deref() {
             None | Some([]) => Vec::new(),
             Some(list) => self.expand(list, b":", dir_of(&path)),
@@ -147,21 +148,21 @@ impl<'a> Search<'a> {
         Loaded {
             path,
             image,
-            asker,
+            needed_by,
             rpath,
             runpath,
         }
     }
 
-    /// Finds the library `name` that `all[asker]` needs.
+    /// Finds the library `name` that `loaded[needed_by]` needs.
     ///
     /// Variants for newer processors are taken whatever this processor is, next to the plain file:
     /// the loader on the worker chooses, and the result does not depend on the machine that asks.
-    pub(super) fn find(&mut self, name: &[u8], asker: usize, all: &[Loaded]) -> Found {
+    pub(super) fn find(&mut self, name: &[u8], needed_by: usize, loaded: &[Loaded]) -> Found {
         let mut found = Found::default();
         // A better variant in a later directory would win in the tree, but not here.
         let mut next_rank = 0;
-        for dir in self.dirs(asker, all) {
+        for dir in self.dirs(needed_by, loaded) {
             for variant in self.variants_in(&dir) {
                 let Variant { rank, level, dir } = &variant;
                 if *rank >= next_rank && self.try_file(dir, name, Some(level), &mut found) {
@@ -200,14 +201,14 @@ impl<'a> Search<'a> {
     }
 
     /// All directories in the order of the loader.
-    fn dirs(&self, asker: usize, all: &[Loaded]) -> Vec<PathBuf> {
-        let chain = std::iter::successors(Some(asker), |&index| all[index].asker);
-        let own = &all[asker];
+    fn dirs(&self, needed_by: usize, loaded: &[Loaded]) -> Vec<PathBuf> {
+        let chain = std::iter::successors(Some(needed_by), |&index| loaded[index].needed_by);
+        let own = &loaded[needed_by];
         let mut dirs = Vec::new();
         match self.libc {
             Libc::Glibc => {
                 if own.image.runpath.is_none() {
-                    dirs.extend(chain.flat_map(|index| &all[index].rpath).cloned());
+                    dirs.extend(chain.flat_map(|index| &loaded[index].rpath).cloned());
                 }
                 dirs.extend(self.library_path.iter().cloned());
                 dirs.extend(own.runpath.iter().cloned());
@@ -215,8 +216,8 @@ impl<'a> Search<'a> {
             Libc::Musl => {
                 dirs.extend(self.library_path.iter().cloned());
                 for index in chain {
-                    dirs.extend(all[index].rpath.iter().cloned());
-                    dirs.extend(all[index].runpath.iter().cloned());
+                    dirs.extend(loaded[index].rpath.iter().cloned());
+                    dirs.extend(loaded[index].runpath.iter().cloned());
                 }
             }
         }
@@ -273,8 +274,4 @@ impl<'a> Search<'a> {
         let current = &self.environment.current_dir;
         dirs.map(|dir| current.join(dir)).collect()
     }
-}
-
-pub(super) fn dir_of(path: &Path) -> &Path {
-    path.parent().unwrap_or(Path::new("/"))
 }

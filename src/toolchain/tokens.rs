@@ -94,6 +94,11 @@ pub(super) fn default_dirs(machine: Machine) -> impl Iterator<Item = PathBuf> {
     .map(PathBuf::from)
 }
 
+/// The directory that `path` is in.
+pub(super) fn dir_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

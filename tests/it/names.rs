@@ -10,7 +10,7 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::process::Output;
 
 use fs_err as fs;
-use relto::thinlto::{Index, SummaryOrder};
+use relto::thinlto::Index;
 
 use crate::support::link::Home;
 use crate::support::llvm::Llvm;
@@ -240,7 +240,7 @@ fn a_name_that_is_not_ascii_works_where_the_shard_has_it_right() {
         format!("ü{name}")
     });
     let others: Vec<_> = others.collect();
-    let rewritten = index.rewrite(&others, SummaryOrder::AsWritten);
+    let rewritten = index.rewrite(&others);
     fs::write(saved.index(), rewritten.expect("rewritten").bytes).expect("written");
     saved.job()["args"][0] = "ümain.o".into();
     let inputs = saved.job()["inputs"].as_array_mut().expect("a list");

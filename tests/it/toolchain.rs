@@ -230,43 +230,6 @@ fn a_musl_program_has_one_loader_that_is_its_c_library_too() {
 }
 
 #[test]
-fn a_plugin_brings_its_own_libraries_and_shares_the_compilers() {
-    let shop = Workshop::new();
-    shop.library("other", "extra", &[]);
-    let plugin = shop.library(
-        "other",
-        "plugin",
-        &[
-            "-Wl,--no-as-needed",
-            "-Lother",
-            "-lextra",
-            "-lc",
-            "-Wl,-rpath,$ORIGIN",
-        ],
-    );
-    let toolchain = shop.discover(Path::new(CLANG), None).expect("complete");
-    let (with, places) = toolchain
-        .with_plugins(std::slice::from_ref(&plugin), &shop.environment(None))
-        .expect("complete");
-    assert_eq!(places, ["plugin/libplugin.so"]);
-    let new: Vec<_> = with
-        .files
-        .iter()
-        .filter(|file| !toolchain.files.contains(file))
-        .collect();
-    let new: Vec<_> = new.iter().map(|file| file.tree_path.as_str()).collect();
-    assert_eq!(new, ["lib/libextra.so", "plugin/libplugin.so"]);
-    let elsewhere = shop.library("lib", "plugin", &[]);
-    let error = toolchain
-        .with_plugins(&[plugin, elsewhere], &shop.environment(None))
-        .expect_err("one name");
-    assert!(
-        matches!(error, ToolchainError::NameConflict { .. }),
-        "{error}"
-    );
-}
-
-#[test]
 fn the_closure_compiles_in_an_empty_root_as_the_compiler_does_in_place() {
     let shop = Workshop::new();
     let source = shop.write(

@@ -1,12 +1,18 @@
 //! New names, and what stays as it is.
 
-use super::{Form, Obstacle, RewriteError, SummaryOrder};
+use super::{Form, Obstacle, RewriteError};
 use crate::thinlto::Index;
 use crate::thinlto::bitcode::block;
 use crate::thinlto::bitstream::Records;
 use crate::thinlto::testing::{
     CFI, DEVIRTUALIZED, MODULE_WIDTH, entry_abbrevs, records, shard, stream, summary, wrapped,
 };
+
+/// `index` with other names, its summary as it was written.
+fn renamed<N: AsRef<[u8]>>(index: &Index<'_>, names: &[N]) -> Vec<u8> {
+    let strtab = index.renamed(names).expect("one-to-one");
+    index.with_blocks(&strtab, None).expect("small enough")
+}
 
 fn names_of(index: &Index<'_>) -> Vec<Vec<u8>> {
     let modules = index.modules().iter();
@@ -26,13 +32,11 @@ fn numbered(index: &Index<'_>) -> Vec<String> {
 fn new_names_and_then_the_old_ones_give_the_shard_that_was_read() {
     for bytes in [DEVIRTUALIZED, CFI] {
         let index = Index::parse(bytes).expect("a shard");
-        let renamed = index.rewrite(&numbered(&index), SummaryOrder::AsWritten);
-        let renamed = renamed.expect("one-to-one").bytes;
-        let renamed = Index::parse(&renamed).expect("a shard");
-        assert_eq!(names_of(&renamed), bytes_of(&numbered(&index)));
-        assert_eq!(renamed.modules()[1].hash, index.modules()[1].hash);
-        let back = renamed.rewrite(&names_of(&index), SummaryOrder::AsWritten);
-        assert!(back.expect("one-to-one").bytes == bytes);
+        let bytes_renamed = renamed(&index, &numbered(&index));
+        let again = Index::parse(&bytes_renamed).expect("a shard");
+        assert_eq!(names_of(&again), bytes_of(&numbered(&index)));
+        assert_eq!(again.modules()[1].hash, index.modules()[1].hash);
+        assert!(renamed(&again, &names_of(&index)) == bytes);
     }
 }
 
@@ -40,12 +44,12 @@ fn new_names_and_then_the_old_ones_give_the_shard_that_was_read() {
 fn a_canonical_shard_stays_what_it_is() {
     for bytes in [DEVIRTUALIZED, CFI] {
         let index = Index::parse(bytes).expect("a shard");
-        let once = index.rewrite(&numbered(&index), SummaryOrder::Canonical);
+        let once = index.rewrite(&numbered(&index));
         let once = once.expect("one-to-one");
         assert_eq!(once.form, Form::Canonical);
         assert!(once.bytes != bytes);
         let index = Index::parse(&once.bytes).expect("a shard");
-        let twice = index.rewrite(&numbered(&index), SummaryOrder::Canonical);
+        let twice = index.rewrite(&numbered(&index));
         assert!(twice.expect("one-to-one") == once);
     }
 }
@@ -59,8 +63,7 @@ fn a_name_gets_the_narrowest_encoding_that_holds_it() {
     let bytes = shard(&strtab, &summary());
     let index = Index::parse(&bytes).expect("a shard");
     let names = ["m0.bc", "m/1.bc", "m/\u{e9}.bc"];
-    let rewritten = index.rewrite(&names, SummaryOrder::AsWritten);
-    let rewritten = rewritten.expect("one-to-one").bytes;
+    let rewritten = renamed(&index, &names);
     let index = Index::parse(&rewritten).expect("a shard");
     assert_eq!(names_of(&index), names.map(|name| name.as_bytes().to_vec()));
     let chosen: Vec<u32> = index.strtab.iter().map(|record| record.abbrev).collect();
@@ -71,7 +74,7 @@ fn a_name_gets_the_narrowest_encoding_that_holds_it() {
 fn names_must_be_one_to_one() {
     let index = Index::parse(DEVIRTUALIZED).expect("a shard");
     let error = |names: &[String]| {
-        let rewritten = index.rewrite(names, SummaryOrder::AsWritten);
+        let rewritten = index.rewrite(names);
         rewritten.expect_err("unusable names")
     };
     let mut names = numbered(&index);
@@ -109,7 +112,7 @@ fn an_unknown_record_or_block_keeps_its_place_and_the_names_change() {
         (with_block, Obstacle::UnknownBlock { id: 77 }),
     ] {
         let index = Index::parse(&bytes).expect("a shard");
-        let renamed = index.rewrite(&["m/0.bc"], SummaryOrder::Canonical);
+        let renamed = index.rewrite(&["m/0.bc"]);
         let renamed = renamed.expect("one name");
         assert_eq!(renamed.form, Form::NamesOnly(obstacle));
         let read = Index::parse(&renamed.bytes).expect("a shard");
@@ -123,6 +126,5 @@ fn an_unknown_record_or_block_keeps_its_place_and_the_names_change() {
 fn a_wrapper_is_taken_off() {
     let file = wrapped(DEVIRTUALIZED);
     let index = Index::parse(&file).expect("a shard");
-    let rewritten = index.rewrite(&names_of(&index), SummaryOrder::AsWritten);
-    assert!(rewritten.expect("one-to-one").bytes == DEVIRTUALIZED);
+    assert!(renamed(&index, &names_of(&index)) == DEVIRTUALIZED);
 }

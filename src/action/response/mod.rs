@@ -9,6 +9,9 @@ use std::io;
 
 use crate::error::Hinted;
 
+#[cfg(test)]
+mod tests;
+
 /// Files inside files, as deep as this; clang knows no limit, but refuses circles.
 const MAX_DEPTH: usize = 64;
 /// Words in all. The kernel takes about two million bytes of arguments; a response file may hold
@@ -135,7 +138,3 @@ pub fn tokenize_config(text: &str) -> Vec<String> {
     }
     words
 }
-
-#[cfg(test)]
-#[path = "response_tests.rs"]
-mod tests;

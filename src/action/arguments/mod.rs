@@ -5,8 +5,15 @@
 //! backend; which further files are written. The spellings stand in `table`. What becomes of the
 //! named files is the caller's business.
 
-use super::table::{OPTIONS, Shape};
-use super::warnings::is_front_end_warning;
+mod table;
+#[cfg(test)]
+mod tests;
+mod warnings;
+
+pub use table::Meaning;
+
+use table::{OPTIONS, Shape};
+use warnings::is_front_end_warning;
 
 /// Variables that change what clang does in a backend. They go into the Command when they are set;
 /// all others are left out, and clang runs without them. Looked for in the strings of clang 22's
@@ -37,38 +44,6 @@ pub const HEEDED: &[&str] = &[
     // Puts the command line into the debug information on Apple's systems.
     "RC_DEBUG_OPTIONS",
 ];
-
-/// What an argument is to a backend.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Meaning {
-    /// Stays as it is.
-    Plain,
-    /// A file to compile; in a backend the module.
-    Input,
-    /// Names a file that the backend reads.
-    InputFile,
-    /// Names a shared library that the compiler loads.
-    Plugin,
-    /// Asks for further output files, or changes which: `extra_outputs`.
-    ExtraOutput,
-    /// Stands for the machine that clang runs on: `native`.
-    Machine,
-    /// Decides what is written: `kind`.
-    OutputKind,
-    /// Cannot reach a backend. `warns`: but clang remarks on it being unused.
-    FrontEnd {
-        warns: bool,
-    },
-    Output,
-    Index,
-    Language,
-    Target,
-    Config,
-    /// A response file that is not there; clang takes the word as it is.
-    ResponseFile,
-    /// No action can describe it; why not.
-    InPlace(&'static str),
-}
 
 /// One argument: one or two words of the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -322,7 +297,3 @@ fn with_extension(output: &str, extension: &str) -> String {
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
     format!("{dir}{stem}.{extension}")
 }
-
-#[cfg(test)]
-#[path = "arguments_tests.rs"]
-mod tests;

@@ -13,23 +13,11 @@ use crate::error::Hinted;
 #[cfg(test)]
 mod tests;
 
-/// The order of summary records in the new shard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SummaryOrder {
-    /// As the thin link wrote them.
-    AsWritten,
-    /// Independent of lld's PID and of the spelling of paths; as written where that is not
-    /// possible.
-    Canonical,
-}
-
 /// How far a shard was made canonical.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// Names and order.
     Canonical,
-    /// Names only, as was asked for.
-    AsWritten,
     /// Names only: the order stands as it was written, because of this.
     NamesOnly(Obstacle),
 }
@@ -57,29 +45,30 @@ pub enum RewriteError {
 impl Hinted for RewriteError {}
 
 impl Index<'_> {
-    /// The shard with `names`, one for each of `modules()` in that order. With the old names and
-    /// `AsWritten` the result is what was read, but for a wrapper, which is taken off.
+    /// The shard with `names`, one for each of [`modules`](Index::modules) in that order, and with
+    /// its summary in canonical order where that is possible.
     ///
     /// # Errors
-    /// The names are not as many as the modules, or not one-to-one.
-    pub fn rewrite<N: AsRef<[u8]>>(
-        &self,
-        names: &[N],
-        order: SummaryOrder,
-    ) -> Result<Rewritten, RewriteError> {
-        self.check(names)?;
-        let strtab = self.renamed(names).body();
-        let (form, summary) = match order {
-            SummaryOrder::AsWritten => (Form::AsWritten, None),
-            SummaryOrder::Canonical => match self.canonical_summary() {
-                Ok(summary) => (Form::Canonical, Some(summary.body())),
-                Err(obstacle) => (Form::NamesOnly(obstacle), None),
-            },
+    /// There are more or fewer names than modules, or the names are not one-to-one.
+    pub fn rewrite<N: AsRef<[u8]>>(&self, names: &[N]) -> Result<Rewritten, RewriteError> {
+        let strtab = self.renamed(names)?;
+        let (form, summary) = match self.canonical_summary() {
+            Ok(summary) => (Form::Canonical, Some(summary)),
+            Err(obstacle) => (Form::NamesOnly(obstacle), None),
         };
-        let mut edits = vec![(&self.strtab_block, strtab)];
-        edits.extend(summary.map(|summary| (&self.summary_block, summary)));
-        let bytes = self.splice(edits).ok_or(RewriteError::TooLarge)?;
+        let bytes = self.with_blocks(&strtab, summary.as_ref())?;
         Ok(Rewritten { bytes, form })
+    }
+
+    /// The shard with another list of modules, and with another summary or its own.
+    fn with_blocks(
+        &self,
+        strtab: &Records,
+        summary: Option<&Records>,
+    ) -> Result<Vec<u8>, RewriteError> {
+        let mut edits = vec![(&self.strtab_block, strtab.body())];
+        edits.extend(summary.map(|summary| (&self.summary_block, summary.body())));
+        self.splice(edits).ok_or(RewriteError::TooLarge)
     }
 
     fn check<N: AsRef<[u8]>>(&self, names: &[N]) -> Result<(), RewriteError> {
@@ -105,7 +94,8 @@ impl Index<'_> {
         }
     }
 
-    fn renamed<N: AsRef<[u8]>>(&self, names: &[N]) -> Records {
+    fn renamed<N: AsRef<[u8]>>(&self, names: &[N]) -> Result<Records, RewriteError> {
+        self.check(names)?;
         let encodings = Encodings::of(&self.strtab);
         let mut out = self.strtab.emptied();
         let mut names = names.iter().map(AsRef::as_ref);
@@ -127,7 +117,7 @@ impl Index<'_> {
                 }
             }
         }
-        out
+        Ok(out)
     }
 
     fn canonical_summary(&self) -> Result<Records, Obstacle> {

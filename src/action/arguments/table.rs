@@ -5,10 +5,43 @@
 //! the key. Measured with clang 22; the tests ask the installed clang whether what is listed as
 //! inert is inert.
 
-use super::arguments::Meaning::{
-    self, Config, ExtraOutput, FrontEnd, InPlace, Index, InputFile, Language, Machine, Output,
+use Meaning::{
+    Config, ExtraOutput, FrontEnd, InPlace, Index, InputFile, Language, Machine, Output,
     OutputKind, Plain, Plugin, Target,
 };
+use Shape::{Either, Exact, Joined, Separate};
+
+/// What an argument is to a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning {
+    /// Stays as it is.
+    Plain,
+    /// A file to compile; in a backend the module.
+    Input,
+    /// Names a file that the backend reads.
+    InputFile,
+    /// Names a shared library that the compiler loads.
+    Plugin,
+    /// Asks for further output files, or changes which: `extra_outputs`.
+    ExtraOutput,
+    /// Stands for the machine that clang runs on: `native`.
+    Machine,
+    /// Decides what is written: `kind`.
+    OutputKind,
+    /// Cannot reach a backend. `warns`: but clang remarks on it being unused.
+    FrontEnd {
+        warns: bool,
+    },
+    Output,
+    Index,
+    Language,
+    Target,
+    Config,
+    /// A response file that is not there; clang takes the word as it is.
+    ResponseFile,
+    /// No action can describe it; why not.
+    InPlace(&'static str),
+}
 
 /// Where the value of an option stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +55,6 @@ pub(super) enum Shape {
     /// In the same word, or the next word if that is all of it: `-IX`, `-I X`.
     Either,
 }
-
-use Shape::{Either, Exact, Joined, Separate};
 
 /// Inert in a backend, without any message.
 const SILENT: Meaning = FrontEnd { warns: false };
