@@ -46,11 +46,11 @@ impl DigestFunction {
     pub fn hasher(self) -> Hasher {
         match self {
             Self::Sha256 => Hasher {
-                state: State::Sha256(sha2::Sha256::new()),
+                state: HashState::Sha256(sha2::Sha256::new()),
                 size: 0,
             },
             Self::Blake3 => Hasher {
-                state: State::Blake3(Box::new(blake3::Hasher::new())),
+                state: HashState::Blake3(Box::new(blake3::Hasher::new())),
                 size: 0,
             },
         }
@@ -91,14 +91,14 @@ impl fmt::Display for DigestFunction {
     }
 }
 
-enum State {
+enum HashState {
     Sha256(sha2::Sha256),
     Blake3(Box<blake3::Hasher>),
 }
 
 /// Hashes bytes as they come; both functions give 32 bytes.
 pub struct Hasher {
-    state: State,
+    state: HashState,
     size: u64,
 }
 
@@ -112,8 +112,8 @@ impl Hasher {
     pub fn update(&mut self, bytes: &[u8]) {
         self.size += bytes.len() as u64;
         match &mut self.state {
-            State::Sha256(state) => state.update(bytes),
-            State::Blake3(state) => {
+            HashState::Sha256(state) => state.update(bytes),
+            HashState::Blake3(state) => {
                 state.update(bytes);
             }
         }
@@ -128,8 +128,8 @@ impl Hasher {
     #[must_use]
     pub fn finish(self) -> Digest {
         let hash = match self.state {
-            State::Sha256(state) => state.finalize().into(),
-            State::Blake3(state) => state.finalize().into(),
+            HashState::Sha256(state) => state.finalize().into(),
+            HashState::Blake3(state) => state.finalize().into(),
         };
         Digest {
             hash,

@@ -47,13 +47,13 @@ pub trait Hinted: Error {
 
 /// What is left of an error that comes from another process: it reads the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Plain {
+pub struct PlainError {
     message: String,
-    cause: Option<Box<Plain>>,
+    cause: Option<Box<PlainError>>,
     hints: Vec<String>,
 }
 
-impl Plain {
+impl PlainError {
     /// `error` with its causes and hints, each text as `edit` makes it.
     pub fn of(error: &dyn Hinted, edit: &dyn Fn(&str) -> String) -> Self {
         let mut messages = vec![edit(&error.to_string())];
@@ -79,20 +79,20 @@ impl Plain {
     }
 }
 
-impl fmt::Display for Plain {
+impl fmt::Display for PlainError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
 }
 
-impl Error for Plain {
+impl Error for PlainError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         let cause = self.cause.as_deref()?;
         Some(cause)
     }
 }
 
-impl Hinted for Plain {
+impl Hinted for PlainError {
     fn hints(&self) -> Vec<String> {
         self.hints.clone()
     }
@@ -143,7 +143,7 @@ mod tests {
             Rendered(&error).to_string(),
             "cannot read `a.o`\n  caused by: no luck\n  hint: check its mode"
         );
-        let plain = Plain::of(&error, &str::to_owned);
+        let plain = PlainError::of(&error, &str::to_owned);
         assert_eq!(Rendered(&plain).to_string(), Rendered(&error).to_string());
     }
 }

@@ -72,20 +72,20 @@ pub struct Stamped {
 #[derive(Debug, Clone)]
 pub struct Events {
     start: Instant,
-    sink: Sink,
+    sink: EventSink,
 }
 
 #[derive(Clone)]
-enum Sink {
-    Nobody,
+enum EventSink {
+    Discarded,
     Channel(mpsc::Sender<Stamped>),
     Function(Arc<dyn Fn(Event) + Send + Sync>),
 }
 
-impl fmt::Debug for Sink {
+impl fmt::Debug for EventSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Nobody => "Nobody",
+            Self::Discarded => "Discarded",
             Self::Channel(_) => "Channel",
             Self::Function(_) => "Function",
         })
@@ -99,7 +99,7 @@ impl Events {
         let (sender, receiver) = mpsc::channel();
         let events = Self {
             start: now(),
-            sink: Sink::Channel(sender),
+            sink: EventSink::Channel(sender),
         };
         (events, receiver)
     }
@@ -109,28 +109,28 @@ impl Events {
     pub fn discarded() -> Self {
         Self {
             start: now(),
-            sink: Sink::Nobody,
+            sink: EventSink::Discarded,
         }
     }
 
     /// Events that `hear` hands on; it must not block.
     #[must_use]
-    pub fn heard_by(hear: impl Fn(Event) + Send + Sync + 'static) -> Self {
+    pub fn to_function(hear: impl Fn(Event) + Send + Sync + 'static) -> Self {
         Self {
             start: now(),
-            sink: Sink::Function(Arc::new(hear)),
+            sink: EventSink::Function(Arc::new(hear)),
         }
     }
 
     pub fn send(&self, event: Event) {
         match &self.sink {
-            Sink::Nobody => {}
-            Sink::Channel(sender) => {
+            EventSink::Discarded => {}
+            EventSink::Channel(sender) => {
                 let at = self.start.elapsed();
                 // A receiver that is gone has stopped reporting; the link does not stop for that.
                 let _ = sender.send(Stamped { at, event });
             }
-            Sink::Function(hear) => hear(event),
+            EventSink::Function(hear) => hear(event),
         }
     }
 

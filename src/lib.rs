@@ -15,10 +15,10 @@ pub mod once;
 pub mod state;
 pub mod task;
 // L2
-pub mod answers;
 pub mod hash_cache;
 pub mod history;
 pub mod job;
+pub mod probe_cache;
 pub mod process;
 pub mod report;
 pub mod thinlto;

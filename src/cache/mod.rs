@@ -6,17 +6,17 @@
 //! runs in a process of its own.
 
 mod buffers;
-mod debt;
 mod disk;
 mod error;
+mod size_estimate;
 mod trim;
 
 #[cfg(test)]
 mod tests;
 
-pub use debt::{add_debt, settle_debt};
 pub use disk::DiskCache;
 pub use error::CacheError;
+pub use size_estimate::{record_growth, reset_size_estimate};
 pub use trim::{TrimReport, Usage, trim, usage};
 
 /// What a file takes on disk, about: whole blocks of 4 KiB.

@@ -47,7 +47,7 @@ pub struct TrimReport {
 }
 
 /// One cache file. Its path is put together when it is needed: a cache holds hundreds of thousands.
-struct Entry {
+struct CacheFile {
     dir: usize,
     name: Box<str>,
     size: u64,
@@ -58,7 +58,7 @@ struct Entry {
 #[derive(Default)]
 struct Scan {
     dirs: Vec<PathBuf>,
-    entries: Vec<Entry>,
+    entries: Vec<CacheFile>,
     usage: Usage,
 }
 
@@ -132,7 +132,7 @@ impl Scan {
             {
                 let size = on_disk(found.len());
                 self.usage.bytes += size;
-                self.entries.push(Entry {
+                self.entries.push(CacheFile {
                     dir: self.dirs.len(),
                     name: name.into(),
                     size,

@@ -51,7 +51,7 @@ fn shrink(settings: &Settings, dir: &Path, max_size: u64) -> Result<String, Fail
     };
     if let Some(home) = &settings.state_dir {
         let state = State::at(&home.join(state::FILE_NAME));
-        cache::settle_debt(&state, dir, report.after);
+        cache::reset_size_estimate(&state, dir, report.after);
     }
     Ok(told(&report))
 }

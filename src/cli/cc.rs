@@ -9,7 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
 
 use super::engine::{self, EngineError};
-use super::{Context, arguments, follow, local_slots, output};
+use super::{Context, arguments, local_slots, output, upload_ahead};
 use crate::config::{Kind, Opt, Settings, Strategy, Warning};
 use crate::error::{ExitCode, Hinted};
 use crate::events::{Event, Events};
@@ -62,8 +62,10 @@ struct Launch<'a> {
 /// backend. Otherwise gives the arguments back, in the form that a command has. The error is the
 /// exit code: the compiler could not be started.
 pub(super) fn launched(all: Vec<OsString>) -> Result<Vec<OsString>, ExitCode> {
-    let masked = all.first().and_then(|called| launcher::masked(called));
-    let launch = match &masked {
+    let wrapper_name = all
+        .first()
+        .and_then(|called| launcher::wrapper_name(called));
+    let launch = match &wrapper_name {
         Some(name) => Launch {
             compiler: compiler_behind(name)?,
             words: &all[1..],
@@ -78,7 +80,11 @@ pub(super) fn launched(all: Vec<OsString>) -> Result<Vec<OsString>, ExitCode> {
     if !launcher::looks_like_a_backend(launch.words) {
         let inherited = InheritedOnExec {
             slot: local_slots::as_asked(launch.local_jobs.as_deref()),
-            exit_notifier: follow::exit_notifier(launch.options, &launch.compiler, launch.words),
+            exit_notifier: upload_ahead::exit_notifier(
+                launch.options,
+                &launch.compiler,
+                launch.words,
+            ),
         };
         return Err(become_the_compiler(
             &launch.compiler,
@@ -86,7 +92,7 @@ pub(super) fn launched(all: Vec<OsString>) -> Result<Vec<OsString>, ExitCode> {
             inherited,
         ));
     }
-    if masked.is_none() {
+    if wrapper_name.is_none() {
         return Ok(all);
     }
     let command = ["relto", arguments::CC, "--"].map(OsString::from);
@@ -96,7 +102,7 @@ pub(super) fn launched(all: Vec<OsString>) -> Result<Vec<OsString>, ExitCode> {
 
 fn compiler_behind(name: &str) -> Result<OsString, ExitCode> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    match launcher::behind(name, &path) {
+    match launcher::real_compiler(name, &path) {
         Some(program) => Ok(program.into_os_string()),
         None => Err(fail(&LaunchError::NothingBehind {
             name: name.to_owned(),

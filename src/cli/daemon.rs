@@ -13,7 +13,8 @@ use super::arguments::DaemonAction;
 use super::{Context, Failure, engine, output};
 use crate::config::{Environment, Settings};
 use crate::daemon::{
-    self, Absence, Build, DaemonConfig, Place, SERVE, Status, TLS_VARIABLES, Want, control,
+    self, Build, DaemonConfig, Purpose, RuntimeDir, SERVE, Status, TLS_VARIABLES, Unavailable,
+    control,
 };
 use crate::error::{ExitCode, Hinted};
 use crate::report::{Totals, summary};
@@ -21,9 +22,9 @@ use crate::report::{Totals, summary};
 /// The user has no directory for a daemon.
 #[derive(Debug, thiserror::Error)]
 #[error("there is no directory where a daemon could live")]
-struct Homeless;
+struct NoRuntimeDir;
 
-impl Hinted for Homeless {
+impl Hinted for NoRuntimeDir {
     fn hints(&self) -> Vec<String> {
         vec!["set `XDG_RUNTIME_DIR` or `HOME`".to_owned()]
     }
@@ -32,12 +33,12 @@ impl Hinted for Homeless {
 /// Something other than there being none.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot ask the daemon")]
-struct Mute(#[source] Absence);
+struct DaemonUnreachable(#[source] Unavailable);
 
-impl Hinted for Mute {
+impl Hinted for DaemonUnreachable {
     fn hints(&self) -> Vec<String> {
         match &self.0 {
-            Absence::Place(error) => error.hints(),
+            Unavailable::RuntimeDir(error) => error.hints(),
             _ => Vec::new(),
         }
     }
@@ -52,7 +53,7 @@ pub(super) fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
     let environment = Environment::of_process();
     let of_tls = |name: &&str| Some(((*name).into(), environment.get(name)?.to_owned()));
     let served = daemon::serve(DaemonConfig {
-        place: Place::new(dir),
+        place: RuntimeDir::new(dir),
         patience: Duration::from_millis(patience),
         tls_environment: TLS_VARIABLES.iter().filter_map(of_tls).collect(),
     });
@@ -69,17 +70,17 @@ pub(super) fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
 }
 
 /// Where the daemon of these settings lives.
-pub(super) fn place(settings: &Settings) -> Option<Place> {
-    settings.daemon.dir.as_ref().map(Place::new)
+pub(super) fn place(settings: &Settings) -> Option<RuntimeDir> {
+    settings.daemon.dir.as_ref().map(RuntimeDir::new)
 }
 
 pub(super) fn run(context: &Context, action: DaemonAction) -> Result<ExitCode, Failure> {
-    let place = place(&context.settings).ok_or_else(|| Box::new(Homeless) as Failure)?;
+    let place = place(&context.settings).ok_or_else(|| Box::new(NoRuntimeDir) as Failure)?;
     let build = Build::of_process()
-        .map_err(|error| Box::new(Mute(Absence::NotStarted(error))) as Failure)?;
+        .map_err(|error| Box::new(DaemonUnreachable(Unavailable::NotStarted(error))) as Failure)?;
     let want = match action {
-        DaemonAction::Status => Want::Status,
-        DaemonAction::Stop => Want::Stop,
+        DaemonAction::Status => Purpose::Status,
+        DaemonAction::Stop => Purpose::Stop,
     };
     let asked = engine::small_runtime()
         .map_err(|error| Box::new(error) as Failure)?
@@ -93,14 +94,14 @@ pub(super) fn run(context: &Context, action: DaemonAction) -> Result<ExitCode, F
             output::print("the daemon has stopped\n");
             Ok(ExitCode::Success)
         }
-        (action, Err(Absence::None)) => {
+        (action, Err(Unavailable::None)) => {
             output::print("no daemon is running\n");
             Ok(match action {
                 DaemonAction::Status => ExitCode::Failure,
                 DaemonAction::Stop => ExitCode::Success,
             })
         }
-        (_, Err(absence)) => Err(Box::new(Mute(absence))),
+        (_, Err(unavailable)) => Err(Box::new(DaemonUnreachable(unavailable))),
     }
 }
 
@@ -136,7 +137,7 @@ fn shown(status: &Status) -> String {
         status.ahead,
         HumanBytes(status.memory),
         status.files,
-        status.sites,
+        status.engines,
         HumanDuration(status.patience),
     );
     text
@@ -161,7 +162,7 @@ mod tests {
                 ..OriginCounts::default()
             },
             ahead: 5,
-            sites: 1,
+            engines: 1,
             files: 42,
             memory: 20 << 20,
             patience: Duration::from_mins(10),

@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
-use super::served::Served;
+use super::via_daemon::ViaDaemon;
 use crate::client_context::ClientContext;
 use crate::config::{Settings, Strategy, Toolchain};
 use crate::error::Hinted;
@@ -82,7 +82,7 @@ pub(super) fn run_jobs(
     file: JobFile,
     events: Events,
 ) -> Result<(), EngineError> {
-    if let Some(served) = Served::new(settings, options, &file) {
+    if let Some(served) = ViaDaemon::new(settings, options, &file) {
         let ended = small_runtime()?.block_on(async {
             let mut watch = watch(file.caller)?;
             let ended = served.run(&events, &mut watch).await;

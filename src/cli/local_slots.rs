@@ -12,7 +12,7 @@ use std::path::Path;
 use crate::config::{Environment, Opt, Settings, Strategy};
 use crate::launcher;
 use crate::link;
-use crate::process::{Slot, SlotFiles};
+use crate::process::{SlotFiles, SlotLock};
 
 /// The option that limits compilers on this machine.
 pub(super) const LOCAL_JOBS: &str = "local_jobs";
@@ -23,7 +23,7 @@ pub(super) fn of_backend(
     wanted: &Settings,
     settings: &Settings,
     options: &mut link::Options,
-) -> Option<Slot> {
+) -> Option<SlotLock> {
     let limit = limit(wanted);
     let processors = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let slots = |count| slots(wanted.state_dir.as_deref()?, count);
@@ -41,13 +41,13 @@ pub(super) fn of_backend(
 }
 
 /// A slot for a compiler that relto becomes, where the user has said how many there may be.
-pub(super) fn of_settings(settings: &Settings) -> Option<Slot> {
+pub(super) fn of_settings(settings: &Settings) -> Option<SlotLock> {
     slots(settings.state_dir.as_deref()?, limit(settings)?)?.take()
 }
 
 /// The same without settings: only the command line and the environment are asked, for this happens
 /// thousands of times.
-pub(super) fn as_asked(option: Option<&OsStr>) -> Option<Slot> {
+pub(super) fn as_asked(option: Option<&OsStr>) -> Option<SlotLock> {
     let variable = Opt::find(LOCAL_JOBS)?.variable();
     let text = option
         .map(OsStr::to_owned)

@@ -12,16 +12,16 @@ mod distribute;
 mod doctor;
 mod engine;
 mod explain;
-mod follow;
 mod help;
 mod index;
 mod local_slots;
 mod options;
 mod output;
 mod prefetch;
-mod served;
 mod stats;
+mod upload_ahead;
 mod usage;
+mod via_daemon;
 
 use std::ffi::OsString;
 
@@ -116,7 +116,7 @@ fn dispatch(context: &Context, action: Action) -> Result<ExitCode, Failure> {
         Action::Index(look) => index::run(&look),
         Action::Explain(jobs, earlier) => explain::run(context, &jobs, earlier.as_deref()),
         Action::Prefetch(wanted, When::Now) => prefetch::run(context, wanted),
-        Action::Prefetch(wanted, When::AfterStdin) => Ok(follow::run(context, wanted)),
+        Action::Prefetch(wanted, When::AfterStdin) => Ok(upload_ahead::run(context, wanted)),
         Action::Compile(words) => Ok(cc::run(context, &words, &[])),
         Action::HelpAll => Ok(output::print(&help::everything())),
     }

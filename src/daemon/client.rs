@@ -1,6 +1,6 @@
 //! The other end: a process that would rather have its work done than do it.
 //!
-//! Enters: a request. Leaves: what the daemon made of it; or an `Absence`, after which the caller
+//! Enters: a request. Leaves: what the daemon made of it; or an `Unavailable`, after which the caller
 //! does the work itself. To find a daemon takes two system calls where there is none, and never
 //! long where there is one that does not answer.
 
@@ -13,9 +13,11 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::build::Build;
 use super::frames::Frames;
-use super::linking::BEAT;
-use super::place::{Place, PlaceError};
-use super::protocol::{Answer, Hello, Remark, Reply, Request, Status, Want};
+use super::link_request::BEAT;
+use super::protocol::{
+    ClientHello, ClientMessage, Purpose, Request, ServerHello, ServerMessage, Status,
+};
+use super::runtime_dir::{RuntimeDir, RuntimeDirError};
 use super::start::start;
 use crate::events::Events;
 use crate::link::Verdict;
@@ -37,7 +39,7 @@ const FAREWELL: Duration = Duration::from_secs(10);
 
 /// Why there is no daemon for this caller.
 #[derive(Debug, thiserror::Error)]
-pub enum Absence {
+pub enum Unavailable {
     #[error("there is no daemon")]
     None,
     /// It has been told to leave.
@@ -46,7 +48,7 @@ pub enum Absence {
     #[error("the daemon is of another relto")]
     Other,
     #[error(transparent)]
-    Place(#[from] PlaceError),
+    RuntimeDir(#[from] RuntimeDirError),
     #[error("the daemon cannot be started")]
     NotStarted(#[source] io::Error),
     #[error("the daemon's socket is another user's")]
@@ -58,7 +60,7 @@ pub enum Absence {
     Declined(String),
 }
 
-impl Absence {
+impl Unavailable {
     /// Whether a new daemon can be had.
     fn can_be_mended(&self) -> bool {
         matches!(self, Self::None | Self::Older | Self::Lost(_)) && !self.is_silence()
@@ -77,14 +79,14 @@ impl Absence {
 
 /// A process that may have a daemon.
 #[derive(Debug)]
-pub struct Caller {
-    pub place: Place,
+pub struct DaemonClient {
+    pub place: RuntimeDir,
     pub build: Build,
     /// Whether it starts one if there is none: the executable, and how long it is to stay idle.
     pub starts: Option<(Relto, Duration)>,
 }
 
-impl Caller {
+impl DaemonClient {
     /// Has a link run. Its events go to `events`. When `given_up` comes, so is the link.
     ///
     /// # Errors
@@ -94,29 +96,29 @@ impl Caller {
         request: &Request,
         events: &Events,
         given_up: impl Future<Output = ()>,
-    ) -> Result<Result<(), Verdict>, Absence> {
+    ) -> Result<Result<(), Verdict>, Unavailable> {
         let mut frames = self.connect().await?;
-        frames.send(request).await.map_err(Absence::Lost)?;
+        frames.send(request).await.map_err(Unavailable::Lost)?;
         tokio::pin!(given_up);
         let mut patience = SILENCE;
         loop {
             tokio::select! {
                 reply = next(&mut frames, patience) => match reply {
-                    Ok(Reply::Event(event)) => events.send(event),
-                    Ok(Reply::Alive) => {}
-                    Ok(Reply::Ended(ended)) => return Ok(ended),
-                    Ok(Reply::Declined(reason)) => return Err(Absence::Declined(reason)),
+                    Ok(ServerMessage::Event(event)) => events.send(event),
+                    Ok(ServerMessage::Alive) => {}
+                    Ok(ServerMessage::Ended(ended)) => return Ok(ended),
+                    Ok(ServerMessage::Declined(reason)) => return Err(Unavailable::Declined(reason)),
                     Err(_) if patience == FAREWELL => return Ok(Err(Verdict::Cancelled)),
                     Err(error) => {
                         // One that was frozen must not take away what this process makes meanwhile.
-                        let _ = timeout(LAST_WORD, frames.send(&Remark::Leave)).await;
-                        return Err(Absence::Lost(error));
+                        let _ = timeout(LAST_WORD, frames.send(&ClientMessage::Abandon)).await;
+                        return Err(Unavailable::Lost(error));
                     }
                 },
                 () = &mut given_up, if patience != FAREWELL => {
                     patience = FAREWELL;
                     // A daemon that is lost has ended the link, too.
-                    let _ = frames.send(&Remark::GiveUp).await;
+                    let _ = frames.send(&ClientMessage::Cancel).await;
                 }
             }
         }
@@ -127,21 +129,24 @@ impl Caller {
     ///
     /// # Errors
     /// There is no daemon that will do it.
-    pub async fn follow(&self, request: &Request) -> Result<OwnedFd, Absence> {
+    pub async fn follow(&self, request: &Request) -> Result<OwnedFd, Unavailable> {
         let mut frames = self.connect().await?;
-        frames.send(request).await.map_err(Absence::Lost)?;
+        frames.send(request).await.map_err(Unavailable::Lost)?;
         match next(&mut frames, PATIENCE).await {
-            Ok(Reply::Declined(reason)) => Err(Absence::Declined(reason)),
-            Ok(_) => frames.into_descriptor().map_err(Absence::Lost),
-            Err(error) => Err(Absence::Lost(error)),
+            Ok(ServerMessage::Declined(reason)) => Err(Unavailable::Declined(reason)),
+            Ok(_) => frames.into_descriptor().map_err(Unavailable::Lost),
+            Err(error) => Err(Unavailable::Lost(error)),
         }
     }
 
     /// A daemon that takes requests.
-    async fn connect(&self) -> Result<Frames, Absence> {
+    async fn connect(&self) -> Result<Frames, Unavailable> {
         self.place.check()?;
         let answered = self.knock().await;
-        let mended = answered.as_ref().err().is_some_and(Absence::can_be_mended);
+        let mended = answered
+            .as_ref()
+            .err()
+            .is_some_and(Unavailable::can_be_mended);
         let Some((relto, patience)) = self.starts.as_ref().filter(|_| mended) else {
             return answered;
         };
@@ -149,28 +154,28 @@ impl Caller {
         let (began, mut started) = (Instant::now(), 0);
         loop {
             // Again and again: one that was about to leave may have held the lock.
-            let start = start(&self.place, relto, *patience).map_err(Absence::NotStarted)?;
+            let start = start(&self.place, relto, *patience).map_err(Unavailable::NotStarted)?;
             started += usize::from(start);
             sleep(LOOK).await;
             match self.knock().await {
-                Err(absence) if absence.can_be_mended() => {}
+                Err(unavailable) if unavailable.can_be_mended() => {}
                 answered => return answered,
             }
             if began.elapsed() > START || started > STARTS {
                 let silent = io::Error::new(io::ErrorKind::TimedOut, "it does not answer");
-                return Err(Absence::NotStarted(silent));
+                return Err(Unavailable::NotStarted(silent));
             }
         }
     }
 
-    async fn knock(&self) -> Result<Frames, Absence> {
-        let (frames, answer) = greet(&self.place, &self.build, Want::Work).await?;
+    async fn knock(&self) -> Result<Frames, Unavailable> {
+        let (frames, answer) = handshake(&self.place, &self.build, Purpose::Work).await?;
         if answer.welcome {
             Ok(frames)
         } else if self.build.is_newer_than(&answer.build) {
-            Err(Absence::Older)
+            Err(Unavailable::Older)
         } else {
-            Err(Absence::Other)
+            Err(Unavailable::Other)
         }
     }
 }
@@ -179,31 +184,39 @@ impl Caller {
 ///
 /// # Errors
 /// There is none.
-pub async fn control(place: &Place, build: &Build, want: Want) -> Result<Option<Status>, Absence> {
+pub async fn control(
+    place: &RuntimeDir,
+    build: &Build,
+    purpose: Purpose,
+) -> Result<Option<Status>, Unavailable> {
     place.check()?;
-    let (_, answer) = greet(place, build, want).await?;
+    let (_, answer) = handshake(place, build, purpose).await?;
     Ok(answer.status)
 }
 
-async fn greet(place: &Place, build: &Build, want: Want) -> Result<(Frames, Answer), Absence> {
+async fn handshake(
+    place: &RuntimeDir,
+    build: &Build,
+    purpose: Purpose,
+) -> Result<(Frames, ServerHello), Unavailable> {
     let Ok(stream) = UnixStream::connect(place.socket()).await else {
-        return Err(Absence::None);
+        return Err(Unavailable::None);
     };
-    let frames = Frames::with_peer_of_this_user(stream).map_err(Absence::Lost)?;
-    let mut frames = frames.ok_or(Absence::Foreign)?;
-    let hello = Hello {
+    let frames = Frames::with_peer_of_this_user(stream).map_err(Unavailable::Lost)?;
+    let mut frames = frames.ok_or(Unavailable::Foreign)?;
+    let hello = ClientHello {
         build: build.clone(),
-        want,
+        purpose,
     };
     let answer = async {
         frames.send_first(&hello).await?;
         frames.receive_first().await
     };
     let answer = timeout(PATIENCE, answer).await.map_err(io::Error::from);
-    let answer = answer.flatten().map_err(Absence::Lost)?;
+    let answer = answer.flatten().map_err(Unavailable::Lost)?;
     Ok((frames, answer))
 }
 
-async fn next(frames: &mut Frames, patience: Duration) -> io::Result<Reply> {
+async fn next(frames: &mut Frames, patience: Duration) -> io::Result<ServerMessage> {
     timeout(patience, frames.receive()).await?
 }

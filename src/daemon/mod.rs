@@ -7,25 +7,25 @@
 //! itself. Whether there is to be one is said in the settings.
 //!
 //! The parts: `place` is where it lives, `start` starts it, `server` waits for callers,
-//! `conversation` is one of them, `sites` is what outlives them; `client` is the other end.
+//! `conversation` is one of them, `engines` is what outlives them; `client` is the other end.
 //! `protocol` is what both ends say.
 
 mod build;
 mod client;
-mod conversation;
+mod connection;
+mod engines;
 mod frames;
-mod linking;
-mod place;
-mod prefetching;
+mod link_request;
+mod prefetch_request;
 mod protocol;
+mod runtime_dir;
 mod server;
-mod sites;
 mod start;
-mod tally;
+mod stats;
 
 pub use build::Build;
-pub use client::{Absence, Caller, control};
-pub use place::{Place, PlaceError};
-pub use protocol::{Link, Request, Status, Want};
+pub use client::{DaemonClient, Unavailable, control};
+pub use protocol::{LinkRequest, Purpose, Request, Status};
+pub use runtime_dir::{RuntimeDir, RuntimeDirError};
 pub use server::{DaemonConfig, TLS_VARIABLES, serve};
 pub use start::SERVE;

@@ -26,15 +26,16 @@ use crate::process::Limits;
 
 /// The first frame of a caller.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Hello {
+pub(super) struct ClientHello {
     pub(super) build: Build,
-    pub(super) want: Want,
+    #[serde(rename = "want")]
+    pub(super) purpose: Purpose,
 }
 
 /// What a caller is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Want {
+pub enum Purpose {
     /// To have work done, if the daemon is of the same build. A newer caller makes an older daemon
     /// leave.
     Work,
@@ -46,7 +47,7 @@ pub enum Want {
 
 /// The daemon's first frame.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Answer {
+pub(super) struct ServerHello {
     pub(super) build: Build,
     /// Whether a request will be answered.
     pub(super) welcome: bool,
@@ -67,7 +68,7 @@ pub struct Status {
     /// Modules that were sent before a link needed them.
     pub ahead: u64,
     /// Sets of settings that it keeps something for.
-    pub sites: usize,
+    pub engines: usize,
     /// Files whose digests it knows.
     pub files: usize,
     /// Resident bytes; 0 where that cannot be found out.
@@ -80,15 +81,15 @@ pub struct Status {
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Request {
     /// Run the jobs of a job file, and tell what happens.
-    Link(Box<Link>),
+    Link(Box<LinkRequest>),
     /// Send these files to the farm when the caller has ended. The link has no jobs; it says whose
     /// they are.
-    Prefetch(Wanted, Box<Link>),
+    Prefetch(Wanted, Box<LinkRequest>),
 }
 
 /// A link, and whose it is.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Link {
+pub struct LinkRequest {
     pub file: JobFile,
     /// All but what can only be the caller's own.
     pub options: Options,
@@ -101,7 +102,7 @@ pub struct Link {
     pub limits: Limits,
 }
 
-impl Link {
+impl LinkRequest {
     /// The link of `file`, as this process would run it. To be called while the process has no
     /// second thread that makes files: the kernel tells the umask only to those who change it.
     ///
@@ -125,17 +126,17 @@ impl Link {
 
 /// What a caller says after its request. That it is gone needs no words.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Remark {
+pub(super) enum ClientMessage {
     /// The link is to be given up; the caller waits for its end.
-    GiveUp,
+    Cancel,
     /// The daemon was silent for too long. The caller does the work itself, and whatever is there
     /// from now on is the caller's.
-    Leave,
+    Abandon,
 }
 
 /// The daemon's frames after its first.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Reply {
+pub(super) enum ServerMessage {
     Event(Event),
     /// Nothing has happened, but it is there.
     Alive,

@@ -21,11 +21,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::build::Build;
-use super::conversation;
-use super::place::Place;
-use super::protocol::{Link, Status};
-use super::sites::Sites;
-use super::tally::{Tally, memory};
+use super::connection;
+use super::engines::Engines;
+use super::protocol::{LinkRequest, Status};
+use super::runtime_dir::RuntimeDir;
+use super::stats::{Stats, memory};
 use crate::process::Limits;
 use crate::task::{Task, spawn};
 
@@ -42,7 +42,7 @@ pub const TLS_VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 /// How a daemon is to live.
 #[derive(Debug)]
 pub struct DaemonConfig {
-    pub place: Place,
+    pub place: RuntimeDir,
     /// How long it stays without work.
     pub patience: Duration,
     /// [`TLS_VARIABLES`], as far as this process has them.
@@ -53,8 +53,8 @@ pub struct DaemonConfig {
 #[derive(Debug)]
 pub(super) struct Daemon {
     pub(super) build: Build,
-    pub(super) sites: Sites,
-    pub(super) tally: Tally,
+    pub(super) engines: Engines,
+    pub(super) stats: Stats,
     /// Fires when links are to be given up.
     pub(super) leaving: CancellationToken,
     /// Fires when no more callers are to be let in, and when none are.
@@ -82,8 +82,8 @@ pub fn serve(config: DaemonConfig) -> io::Result<()> {
     runtime.block_on(async {
         let daemon = Arc::new(Daemon {
             build: Build::of_process()?,
-            sites: Sites::default(),
-            tally: Tally::new(),
+            engines: Engines::default(),
+            stats: Stats::new(),
             leaving: CancellationToken::new(),
             closing: CancellationToken::new(),
             closed: CancellationToken::new(),
@@ -111,7 +111,7 @@ fn leave_the_starter() -> io::Result<()> {
 }
 
 /// The starter's lock came on stdin; there is no other way to begin.
-fn take_lock(place: &Place) -> io::Result<fs::File> {
+fn take_lock(place: &RuntimeDir) -> io::Result<fs::File> {
     let file = std::fs::File::from(io::stdin().as_fd().try_clone_to_owned()?);
     if !place.is_lock(&file) {
         let message = "relto starts its daemon by itself";
@@ -168,7 +168,7 @@ impl Daemon {
     fn caller(self: &Arc<Self>, stream: UnixStream) -> Task<()> {
         let daemon = Arc::clone(self);
         spawn(async move {
-            let conversation = conversation::hold(&daemon, stream);
+            let conversation = connection::hold(&daemon, stream);
             let held = AssertUnwindSafe(conversation).catch_unwind().await;
             if let Ok(Err(error)) = held {
                 tracing::debug!("a caller has left: {error}");
@@ -178,7 +178,7 @@ impl Daemon {
 
     /// Lets nobody in any more; the links under way go on, unless they are to be `given_up`. Comes
     /// when another daemon can start here.
-    pub(super) async fn retire(&self, given_up: bool) {
+    pub(super) async fn shut_down(&self, given_up: bool) {
         if given_up {
             self.leaving.cancel();
         }
@@ -187,7 +187,7 @@ impl Daemon {
     }
 
     /// Why this daemon would not do `link` as the caller itself would.
-    pub(super) fn objection(&self, link: &Link) -> Option<String> {
+    pub(super) fn reject_reason(&self, link: &LinkRequest) -> Option<String> {
         if identity(&link.dir) != Some(link.dir_identity) {
             return Some("the caller lives in another file system".to_owned());
         }
@@ -208,17 +208,17 @@ impl Daemon {
     }
 
     pub(super) fn status(&self) -> Status {
-        let (links, origins) = self.tally.done();
-        let (sites, files) = self.sites.count();
+        let (links, origins) = self.stats.done();
+        let (engines, files) = self.engines.count();
         Status {
             process: std::process::id(),
             version: self.build.version.clone(),
-            uptime: self.tally.started.elapsed(),
+            uptime: self.stats.started.elapsed(),
             links,
-            under_way: self.tally.under_way(),
+            under_way: self.stats.under_way(),
             origins,
-            ahead: self.tally.ahead(),
-            sites,
+            ahead: self.stats.ahead(),
+            engines,
             files,
             memory: memory(),
             patience: self.config.patience,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 
-use super::place::Place;
+use super::runtime_dir::RuntimeDir;
 use crate::launcher::HOLDS_SLOT;
 use crate::process::{Relto, detach_with_files};
 
@@ -26,7 +26,7 @@ const NOT_HANDED_ON: [&str; 4] = [HOLDS_SLOT, "MAKEFLAGS", "MAKELEVEL", "MFLAGS"
 ///
 /// # Errors
 /// The system refuses a file or the process.
-pub(super) fn start(place: &Place, relto: &Relto, patience: Duration) -> io::Result<bool> {
+pub(super) fn start(place: &RuntimeDir, relto: &Relto, patience: Duration) -> io::Result<bool> {
     let Some(lock) = place.lock()? else {
         return Ok(false);
     };

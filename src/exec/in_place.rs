@@ -14,18 +14,18 @@ use crate::action::guard::admitted_failure;
 use crate::action::kind::check_output;
 use crate::client_context::ClientContext;
 use crate::fs::remove_if_there;
-use crate::process::{Ending, Environment, Finished, Invocation};
+use crate::process::{ChildEnvironment, Ending, Finished, ProcessSpec};
 
 /// The command line as lld wrote it.
-pub(super) fn invocation(job: &Planned, client_context: &ClientContext) -> Invocation {
+pub(super) fn invocation(job: &Planned, client_context: &ClientContext) -> ProcessSpec {
     let environment = match (client_context.environment(), client_context.umask()) {
-        (Some(variables), Some(umask)) => Environment::Another {
+        (Some(variables), Some(umask)) => ChildEnvironment::Another {
             variables: variables.to_vec(),
             umask,
         },
-        _ => Environment::Inherited,
+        _ => ChildEnvironment::Inherited,
     };
-    Invocation {
+    ProcessSpec {
         arguments: job.command_line.iter().map(OsString::from).collect(),
         environment,
         dir: client_context.resolve("."),

@@ -25,7 +25,7 @@ use crate::client_context::ClientContext;
 use crate::events::{Event, Events, Origin};
 use crate::hash_cache::HashCache;
 use crate::process::{
-    Ending, Environment, Finished, Invocation, ProcessError, Relto, Scratch, Spawner,
+    ChildEnvironment, Ending, Finished, ProcessError, ProcessSpec, Relto, Scratch, Spawner,
 };
 
 /// What is the same for all local runs of a link.
@@ -170,14 +170,14 @@ impl LocalExecutor {
         hermetic: &Hermetic,
         dir: &JobDir,
     ) -> Result<Attempt, JobFailure> {
-        let invocation = Invocation {
+        let invocation = ProcessSpec {
             arguments: hermetic
                 .action
                 .arguments
                 .iter()
                 .map(OsString::from)
                 .collect(),
-            environment: Environment::Exact(
+            environment: ChildEnvironment::Exact(
                 self.shared
                     .environment
                     .iter()
@@ -266,7 +266,7 @@ impl LocalExecutor {
         self.start(job, invocation()).await
     }
 
-    async fn start(&self, job: &Planned, invocation: Invocation) -> Result<Finished, JobFailure> {
+    async fn start(&self, job: &Planned, invocation: ProcessSpec) -> Result<Finished, JobFailure> {
         match self.spawner.run(&invocation, &self.shared.cancel).await {
             Ok(finished) => Ok(finished),
             Err(ProcessError::Cancelled) => Err(cancelled(job)),

@@ -9,7 +9,7 @@ use std::path::Path;
 use fs_err as fs;
 
 use super::identity::{Identity, identity, is_racy, wall_clock};
-use super::{FileFacts, Probe};
+use super::{ContentProbe, FileFacts};
 use crate::digest::DigestFunction;
 
 pub(super) struct Contents {
@@ -25,7 +25,7 @@ pub(super) struct Contents {
 pub(super) fn read(
     path: &Path,
     function: DigestFunction,
-    probe: Option<&Probe<'_>>,
+    probe: Option<&ContentProbe<'_>>,
 ) -> io::Result<Contents> {
     for _ in 0..2 {
         let contents = read_once(path, function, probe)?;
@@ -43,7 +43,7 @@ pub(super) fn changed(path: &Path) -> io::Error {
 fn read_once(
     path: &Path,
     function: DigestFunction,
-    probe: Option<&Probe<'_>>,
+    probe: Option<&ContentProbe<'_>>,
 ) -> io::Result<Contents> {
     let hashed_at = wall_clock();
     let mut file = fs::File::open(path)?;

@@ -82,7 +82,7 @@ fn old_links_and_estimates_are_forgotten() {
 
     let (old, new) = (ModuleKey::of(b"old"), ModuleKey::of(b"new"));
     let at = |module, now| {
-        let pending = Pending {
+        let pending = PendingRecords {
             jobs: Vec::new(),
             estimates: vec![(module, estimate(1))],
             links: Vec::new(),

@@ -12,7 +12,7 @@ use std::process::Command;
 
 use fs_err as fs;
 
-use crate::process::{ExitNotifier, Slot};
+use crate::process::{ExitNotifier, SlotLock};
 
 /// What a link to relto may be called besides compilers of a name with `clang` in it.
 const GENERIC: [&str; 2] = ["cc", "c++"];
@@ -21,7 +21,7 @@ const PREFIX: &str = "relto-";
 /// The compiler that relto stands for when it is called by the name `called`: `relto-clang++`
 /// stands for `clang++`, and so does a link called `clang++`.
 #[must_use]
-pub fn masked(called: &OsStr) -> Option<String> {
+pub fn wrapper_name(called: &OsStr) -> Option<String> {
     let name = Path::new(called).file_name()?.to_str()?;
     let name = name.strip_prefix(PREFIX).unwrap_or(name);
     (name.contains("clang") || GENERIC.contains(&name)).then(|| name.to_owned())
@@ -29,7 +29,7 @@ pub fn masked(called: &OsStr) -> Option<String> {
 
 /// The first program called `name` in the directories of `path` that is not relto itself.
 #[must_use]
-pub fn behind(name: &str, path: &OsStr) -> Option<PathBuf> {
+pub fn real_compiler(name: &str, path: &OsStr) -> Option<PathBuf> {
     let itself = std::env::current_exe().ok().and_then(|it| identity(&it));
     std::env::split_paths(path)
         .map(|dir| dir.join(name))
@@ -56,7 +56,7 @@ pub const HOLDS_SLOT: &str = "RELTO_HOLDS_SLOT";
 #[derive(Debug, Default)]
 pub struct InheritedOnExec {
     /// Its place on this machine.
-    pub slot: Option<Slot>,
+    pub slot: Option<SlotLock>,
     /// What waits for its end.
     pub exit_notifier: Option<ExitNotifier>,
 }
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_name_stands_for_the_compiler_behind_it() {
-        let stands_for = |called: &str| masked(OsStr::new(called));
+        let stands_for = |called: &str| wrapper_name(OsStr::new(called));
         assert_eq!(stands_for("/x/relto-clang-22").as_deref(), Some("clang-22"));
         assert_eq!(
             stands_for("aarch64-linux-gnu-clang++").as_deref(),
@@ -116,7 +116,7 @@ mod tests {
         fs::write(&program, "#!/bin/sh\n").expect("written");
         fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("executable");
         let path = std::env::join_paths([&masks, &plain, &real]).expect("a path");
-        assert_eq!(behind("clang", &path), Some(program));
-        assert_eq!(behind("gcc", &path), None);
+        assert_eq!(real_compiler("clang", &path), Some(program));
+        assert_eq!(real_compiler("gcc", &path), None);
     }
 }

@@ -16,7 +16,7 @@ use crate::action::guard::admitted_failure;
 use crate::action::kind::{OutputKind, WrongOutput, check_output, required_kind};
 use crate::error::Hinted;
 use crate::fs::remove_if_there;
-use crate::process::{Environment, Finished, Invocation, ProcessError, Relto, Spawner};
+use crate::process::{ChildEnvironment, Finished, ProcessError, ProcessSpec, Relto, Spawner};
 
 /// Why there is no object.
 #[derive(Debug, thiserror::Error)]
@@ -62,9 +62,9 @@ pub async fn run_guarded(
     let spawner = Spawner::new(Relto::itself()).map_err(helper)?;
     let mut arguments = vec![compiler.to_owned()];
     arguments.extend_from_slice(words);
-    let invocation = Invocation {
+    let invocation = ProcessSpec {
         arguments,
-        environment: Environment::Inherited,
+        environment: ChildEnvironment::Inherited,
         dir: ".".into(),
         confinement: None,
     };

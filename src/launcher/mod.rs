@@ -19,7 +19,7 @@ use crate::fs::remove_if_there;
 use crate::job::{Caller, Job, JobFile};
 
 pub use backend::looks_like_a_backend;
-pub use compiler::{HOLDS_SLOT, InheritedOnExec, become_the_compiler, behind, masked};
+pub use compiler::{HOLDS_SLOT, InheritedOnExec, become_the_compiler, real_compiler, wrapper_name};
 pub use front_end::{may_leave_a_module, modules};
 pub use guarded::{GuardedError, run_guarded};
 pub use inputs::InputError;

@@ -12,7 +12,7 @@ use std::time::{Instant, SystemTime};
 use fs_err as fs;
 
 use super::Options;
-use crate::cache::add_debt;
+use crate::cache::record_growth;
 use crate::client_context::ClientContext;
 use crate::events::{self, Events, JobId, Origin};
 use crate::exec::{Compiled, Planned};
@@ -115,7 +115,7 @@ impl Record {
         }
         self.history.flush();
         if let (Some(root), Some(max_size)) = (&options.disk_cache, options.disk_cache_max_size)
-            && add_debt(&self.state, root, added, max_size)
+            && record_growth(&self.state, root, added, max_size)
         {
             trim(root, max_size, events);
         }

@@ -12,7 +12,7 @@ use crate::exec::local::LocalExecutor;
 use crate::exec::queue::{Ended, Runner, Turn};
 use crate::exec::remote::RemoteExecutor;
 use crate::exec::{Compiled, JobFailure, Planned};
-use crate::process::Permit;
+use crate::process::SlotPermit;
 use crate::task::spawn_blocking;
 
 /// This machine.
@@ -41,9 +41,9 @@ impl<'a> There<'a> {
 
 impl Runner for Here<'_> {
     type Failure = LinkError;
-    type Permit = Permit;
+    type Permit = SlotPermit;
 
-    async fn permit(&self) -> Permit {
+    async fn permit(&self) -> SlotPermit {
         self.link.slots.permit().await
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::LinkError;
 use crate::client_context::ClientContext;
-use crate::error::{Hinted, Plain};
+use crate::error::{Hinted, PlainError};
 use crate::exec::JobFailure;
 
 /// Why a link failed.
@@ -14,13 +14,13 @@ use crate::exec::JobFailure;
 pub enum Verdict {
     /// There is nothing that could be sent or sandboxed; it may compile all the same.
     #[error(transparent)]
-    Tools(Plain),
+    Tools(PlainError),
     #[error(transparent)]
     Job(Box<JobFailure>),
     #[error("the link was given up")]
     Cancelled,
     #[error(transparent)]
-    Other(Plain),
+    Other(PlainError),
 }
 
 impl Verdict {
@@ -31,9 +31,9 @@ impl Verdict {
             return Self::Cancelled;
         }
         match error {
-            LinkError::Tools(error) => Self::Tools(Plain::of(&*error, &edit)),
+            LinkError::Tools(error) => Self::Tools(PlainError::of(&*error, &edit)),
             LinkError::Job(failure) => Self::Job(Box::new(failure.edited(&edit))),
-            error => Self::Other(Plain::of(&error, &edit)),
+            error => Self::Other(PlainError::of(&error, &edit)),
         }
     }
 }

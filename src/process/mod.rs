@@ -1,6 +1,6 @@
 //! Child processes: how compilers are started, and how it is made sure that none outlives relto.
 //!
-//! Enters: an `Invocation`: what to run, where, with which environment, and which files it may
+//! Enters: an `ProcessSpec`: what to run, where, with which environment, and which files it may
 //! touch. Leaves: `Finished`: how it ended and what it printed. What is compiled, what a message
 //! means and what happens after a failure is the business of `exec` and `launcher`.
 //!
@@ -41,19 +41,19 @@ pub use jobserver::Jobserver;
 pub use limits::Limits;
 pub use parent::{Interruption, Parent, Watch};
 pub use scratch::Scratch;
-pub use slot_files::{Slot, SlotFiles};
-pub use slots::{Permit, Slots};
+pub use slot_files::{SlotFiles, SlotLock};
+pub use slots::{SlotPermit, Slots};
 pub use spawner::Spawner;
 pub use supervise::{Relto, dispatch};
 
 /// One program to run to its end, without input: its stdin is `/dev/null`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Invocation {
+pub struct ProcessSpec {
     /// The program and its arguments. A program whose name holds a slash is a path, seen from
     /// `dir`; a bare name is searched in `PATH` if the environment is inherited and looked for in
     /// `dir` if it is exact.
     pub arguments: Vec<OsString>,
-    pub environment: Environment,
+    pub environment: ChildEnvironment,
     /// Where the program runs.
     pub dir: PathBuf,
     /// Without it the program may touch whatever the user may.
@@ -62,7 +62,7 @@ pub struct Invocation {
 
 /// The variables that a program sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Environment {
+pub enum ChildEnvironment {
     /// These and no others.
     Exact(Vec<(OsString, OsString)>),
     /// Those that relto was started with, for runs in place of the linker's own.

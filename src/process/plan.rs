@@ -1,6 +1,6 @@
 //! What relto tells its helper process, and what the helper answers, as bytes.
 //!
-//! Enters: an `Invocation` and the process that waits for it. Leaves: bytes and back. Both travel
+//! Enters: an `ProcessSpec` and the process that waits for it. Leaves: bytes and back. Both travel
 //! in one unnamed file (see `supervise`), so there is no limit on the number of admitted files, as
 //! there would be in an argument list, and no pipe that could fill up. Both ends are the same
 //! executable: the form needs no versions.
@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
-use super::{Confinement, Environment, Invocation, ProcessError};
+use super::{ChildEnvironment, Confinement, ProcessError, ProcessSpec};
 
 /// First bytes of a plan. A report never begins so.
 const MAGIC: &[u8] = b"relto plan\n";
@@ -19,10 +19,10 @@ const MAGIC: &[u8] = b"relto plan\n";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Plan {
     pub parent: u32,
-    pub invocation: Invocation,
+    pub invocation: ProcessSpec,
 }
 
-pub(super) fn encode(parent: u32, invocation: &Invocation) -> Vec<u8> {
+pub(super) fn encode(parent: u32, invocation: &ProcessSpec) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
     number(&mut bytes, parent);
     string(&mut bytes, invocation.dir.as_os_str().as_bytes());
@@ -34,12 +34,12 @@ pub(super) fn encode(parent: u32, invocation: &Invocation) -> Vec<u8> {
             .map(|argument| argument.as_bytes()),
     );
     match &invocation.environment {
-        Environment::Inherited => bytes.push(0),
-        Environment::Exact(variables) => {
+        ChildEnvironment::Inherited => bytes.push(0),
+        ChildEnvironment::Exact(variables) => {
             bytes.push(1);
             encode_variables(&mut bytes, variables);
         }
-        Environment::Another { variables, umask } => {
+        ChildEnvironment::Another { variables, umask } => {
             bytes.push(2);
             encode_variables(&mut bytes, variables);
             number(&mut bytes, *umask);
@@ -126,14 +126,14 @@ impl Reader<'_> {
             .collect()
     }
 
-    fn invocation(&mut self) -> Option<Invocation> {
-        Some(Invocation {
+    fn invocation(&mut self) -> Option<ProcessSpec> {
+        Some(ProcessSpec {
             dir: self.string()?.into(),
             arguments: self.list()?,
             environment: match self.byte()? {
-                0 => Environment::Inherited,
-                1 => Environment::Exact(self.variables()?),
-                _ => Environment::Another {
+                0 => ChildEnvironment::Inherited,
+                1 => ChildEnvironment::Exact(self.variables()?),
+                _ => ChildEnvironment::Another {
                     variables: self.variables()?,
                     umask: self.number()?,
                 },
@@ -162,7 +162,7 @@ impl Reader<'_> {
 
 /// How far the helper came. It writes this over the plan; the compiler itself cannot reach it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Report {
+pub(super) enum HelperReport {
     /// The next call was the one that becomes the compiler.
     Started,
     /// The helper was started by a relto that no longer waits for it.
@@ -175,7 +175,7 @@ pub(super) enum Report {
     Confinement(String),
 }
 
-impl Report {
+impl HelperReport {
     pub(super) fn encode(&self) -> Vec<u8> {
         match self {
             Self::Started => b"S".to_vec(),
@@ -236,12 +236,12 @@ mod tests {
         vec(name().prop_map(PathBuf::from), 0..4)
     }
 
-    fn invocation() -> impl Strategy<Value = Invocation> {
+    fn invocation() -> impl Strategy<Value = ProcessSpec> {
         let environment = prop_oneof![
-            Just(Environment::Inherited),
-            vec((name(), name()), 0..4).prop_map(Environment::Exact),
+            Just(ChildEnvironment::Inherited),
+            vec((name(), name()), 0..4).prop_map(ChildEnvironment::Exact),
             (vec((name(), name()), 0..4), any::<u32>())
-                .prop_map(|(variables, umask)| Environment::Another { variables, umask }),
+                .prop_map(|(variables, umask)| ChildEnvironment::Another { variables, umask }),
         ];
         let confinement =
             (paths(), paths(), paths()).prop_map(|(readable, executable, writable)| Confinement {
@@ -255,7 +255,7 @@ mod tests {
             name(),
             proptest::option::of(confinement),
         )
-            .prop_map(|(arguments, environment, dir, confinement)| Invocation {
+            .prop_map(|(arguments, environment, dir, confinement)| ProcessSpec {
                 arguments,
                 environment,
                 dir: dir.into(),
@@ -275,7 +275,7 @@ mod tests {
             let mut bytes = encode(1, &invocation);
             let length = bytes.len().saturating_sub(cut);
             prop_assert_eq!(decode(&bytes[..length]), None);
-            prop_assert_eq!(Report::decode(&bytes), None);
+            prop_assert_eq!(HelperReport::decode(&bytes), None);
             bytes.push(0);
             prop_assert_eq!(decode(&bytes), None);
         }
@@ -289,15 +289,15 @@ mod tests {
     #[test]
     fn a_report_comes_back_as_it_went() {
         for report in [
-            Report::Started,
-            Report::Orphaned,
-            Report::Dir(2),
-            Report::Exec(13),
-            Report::Confinement("cannot admit `x`".to_owned()),
+            HelperReport::Started,
+            HelperReport::Orphaned,
+            HelperReport::Dir(2),
+            HelperReport::Exec(13),
+            HelperReport::Confinement("cannot admit `x`".to_owned()),
         ] {
-            assert_eq!(Report::decode(&report.encode()), Some(report));
+            assert_eq!(HelperReport::decode(&report.encode()), Some(report));
         }
-        assert_eq!(Report::decode(b""), None);
-        assert_eq!(Report::decode(b"Xtwo"), None);
+        assert_eq!(HelperReport::decode(b""), None);
+        assert_eq!(HelperReport::decode(b"Xtwo"), None);
     }
 }

@@ -22,12 +22,12 @@ pub struct SlotFiles {
 
 /// One of them, until it is dropped.
 #[derive(Debug)]
-pub struct Slot(fs::File);
+pub struct SlotLock(fs::File);
 
 /// What asking for a slot gave.
 #[derive(Debug)]
-pub(super) enum Attempt {
-    Taken(Slot),
+pub(super) enum SlotAttempt {
+    Taken(SlotLock),
     Full,
     /// The files cannot be made.
     Unlimited,
@@ -46,32 +46,32 @@ impl SlotFiles {
 
     /// Waits for a slot, blocking the thread. `None` where there is no limit.
     #[must_use]
-    pub fn take(&self) -> Option<Slot> {
+    pub fn take(&self) -> Option<SlotLock> {
         loop {
             match self.attempt() {
-                Attempt::Taken(slot) => return Some(slot),
-                Attempt::Unlimited => return None,
-                Attempt::Full => std::thread::sleep(PAUSE),
+                SlotAttempt::Taken(slot) => return Some(slot),
+                SlotAttempt::Unlimited => return None,
+                SlotAttempt::Full => std::thread::sleep(PAUSE),
             }
         }
     }
 
     /// A slot, if one is free at this moment.
-    pub(super) fn attempt(&self) -> Attempt {
+    pub(super) fn attempt(&self) -> SlotAttempt {
         let count = self.count;
         // Processes that come at the same time try different files first.
         let first = std::process::id() as usize;
         for number in (first..first + count).map(|number| number % count) {
             let Ok(file) = self.open(number) else {
-                return Attempt::Unlimited;
+                return SlotAttempt::Unlimited;
             };
             match file.file().try_lock() {
-                Ok(()) => return Attempt::Taken(Slot(file)),
+                Ok(()) => return SlotAttempt::Taken(SlotLock(file)),
                 Err(std::fs::TryLockError::WouldBlock) => {}
-                Err(std::fs::TryLockError::Error(_)) => return Attempt::Unlimited,
+                Err(std::fs::TryLockError::Error(_)) => return SlotAttempt::Unlimited,
             }
         }
-        Attempt::Full
+        SlotAttempt::Full
     }
 
     fn open(&self, number: usize) -> std::io::Result<fs::File> {
@@ -85,7 +85,7 @@ impl SlotFiles {
     }
 }
 
-impl Slot {
+impl SlotLock {
     /// The program that takes this process's place holds the slot until it ends, and so does this
     /// process until then.
     pub fn survive_exec(self) {
@@ -105,7 +105,7 @@ mod tests {
         let slots = SlotFiles::of_machine(dir.path(), 2);
         let (first, second) = (slots.take(), slots.take());
         assert!(first.is_some() && second.is_some());
-        assert!(matches!(slots.attempt(), Attempt::Full));
+        assert!(matches!(slots.attempt(), SlotAttempt::Full));
         drop(first);
         assert!(slots.take().is_some());
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::jobserver::{Jobserver, Token};
-use super::slot_files::{Attempt, Slot, SlotFiles};
+use super::slot_files::{SlotAttempt, SlotFiles, SlotLock};
 
 /// How often a full machine is looked at again.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
@@ -36,7 +36,7 @@ enum Others {
 /// The right to run one compiler.
 #[derive(Debug)]
 #[must_use = "dropping it gives it back"]
-pub struct Permit {
+pub struct SlotPermit {
     _held: Held,
 }
 
@@ -45,7 +45,7 @@ pub struct Permit {
 enum Held {
     Own(OwnedSemaphorePermit),
     Token(Token),
-    Slot(Slot),
+    SlotLock(SlotLock),
     Nothing,
 }
 
@@ -86,14 +86,14 @@ impl Slots {
     }
 
     /// Waits for a permit. Must be called on a tokio runtime with I/O and time.
-    pub async fn permit(&self) -> Permit {
+    pub async fn permit(&self) -> SlotPermit {
         let own = Arc::clone(&self.own).acquire_owned();
         let held = tokio::select! {
             biased;
             own = own => own.map_or(Held::Nothing, Held::Own),
             other = self.other() => other,
         };
-        Permit { _held: held }
+        SlotPermit { _held: held }
     }
 
     async fn other(&self) -> Held {
@@ -104,9 +104,9 @@ impl Slots {
             }
             Others::Files(files) => loop {
                 match files.attempt() {
-                    Attempt::Taken(slot) => return Held::Slot(slot),
-                    Attempt::Full => tokio::time::sleep(LOOK_INTERVAL).await,
-                    Attempt::Unlimited => return Held::Nothing,
+                    SlotAttempt::Taken(slot) => return Held::SlotLock(slot),
+                    SlotAttempt::Full => tokio::time::sleep(LOOK_INTERVAL).await,
+                    SlotAttempt::Unlimited => return Held::Nothing,
                 }
             },
             Others::Unlimited => Held::Nothing,

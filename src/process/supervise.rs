@@ -20,8 +20,8 @@ use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 
-use super::plan::{Plan, Report};
-use super::{Environment, Invocation, confine, plan, scratch};
+use super::plan::{HelperReport, Plan};
+use super::{ChildEnvironment, ProcessSpec, confine, plan, scratch};
 use crate::error::ExitCode;
 
 pub(super) const RUN: &str = "__run";
@@ -102,26 +102,26 @@ fn run() -> ExitCode {
 }
 
 /// The order matters: first the tie to the parent, last what takes the right to open files away.
-fn become_the_compiler(plan: &Plan, channel: &File) -> Report {
+fn become_the_compiler(plan: &Plan, channel: &File) -> HelperReport {
     let invocation = &plan.invocation;
     if tie_to_parent(plan.parent).is_err() {
-        return Report::Orphaned;
+        return HelperReport::Orphaned;
     }
     if let Err(error) = std::env::set_current_dir(&invocation.dir) {
-        return Report::Dir(number(&error));
+        return HelperReport::Dir(number(&error));
     }
     let mut command = match command(invocation) {
         Ok(command) => command,
-        Err(error) => return Report::Exec(number(&error)),
+        Err(error) => return HelperReport::Exec(number(&error)),
     };
     if let Some(confinement) = &invocation.confinement
         && let Err(reason) = confine::restrict(confinement)
     {
-        return Report::Confinement(reason);
+        return HelperReport::Confinement(reason);
     }
-    match answer(channel, &Report::Started) {
-        Ok(()) => Report::Exec(number(&command.exec())),
-        Err(error) => Report::Exec(number(&error)),
+    match answer(channel, &HelperReport::Started) {
+        Ok(()) => HelperReport::Exec(number(&command.exec())),
+        Err(error) => HelperReport::Exec(number(&error)),
     }
 }
 
@@ -138,7 +138,7 @@ fn tie_to_parent(parent: u32) -> io::Result<()> {
     }
 }
 
-fn command(invocation: &Invocation) -> io::Result<Command> {
+fn command(invocation: &ProcessSpec) -> io::Result<Command> {
     let (program, arguments) = invocation
         .arguments
         .split_first()
@@ -146,11 +146,11 @@ fn command(invocation: &Invocation) -> io::Result<Command> {
     let mut command = Command::new(program_path(program, &invocation.environment));
     command.arg0(program).args(arguments);
     match &invocation.environment {
-        Environment::Inherited => {}
-        Environment::Exact(variables) => {
+        ChildEnvironment::Inherited => {}
+        ChildEnvironment::Exact(variables) => {
             command.env_clear().envs(variables.iter().cloned());
         }
-        Environment::Another { variables, umask } => {
+        ChildEnvironment::Another { variables, umask } => {
             command.env_clear().envs(variables.iter().cloned());
             rustix::process::umask(rustix::fs::Mode::from_raw_mode(*umask));
         }
@@ -166,10 +166,10 @@ fn command(invocation: &Invocation) -> io::Result<Command> {
 
 /// A bare name would be searched in the C library's default directories if the exact environment
 /// has no `PATH`: that would be a hidden input.
-fn program_path(program: &OsStr, environment: &Environment) -> PathBuf {
+fn program_path(program: &OsStr, environment: &ChildEnvironment) -> PathBuf {
     let path = Path::new(program);
     match environment {
-        Environment::Exact(_) if path.components().count() == 1 => Path::new(".").join(path),
+        ChildEnvironment::Exact(_) if path.components().count() == 1 => Path::new(".").join(path),
         _ => path.to_owned(),
     }
 }
@@ -188,7 +188,7 @@ pub(super) fn read_all(file: &File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn answer(channel: &File, report: &Report) -> io::Result<()> {
+fn answer(channel: &File, report: &HelperReport) -> io::Result<()> {
     channel.set_len(0)?;
     channel.write_all_at(&report.encode(), 0)
 }
@@ -213,11 +213,14 @@ mod tests {
 
     #[test]
     fn a_bare_program_name_is_looked_for_in_the_directory_unless_path_is_inherited() {
-        let exact = Environment::Exact(Vec::new());
+        let exact = ChildEnvironment::Exact(Vec::new());
         let found = |name: &str, environment| program_path(OsStr::new(name), environment);
         assert_eq!(found("clang", &exact), Path::new("./clang"));
         assert_eq!(found("bin/clang", &exact), Path::new("bin/clang"));
         assert_eq!(found("/usr/bin/clang", &exact), Path::new("/usr/bin/clang"));
-        assert_eq!(found("clang", &Environment::Inherited), Path::new("clang"));
+        assert_eq!(
+            found("clang", &ChildEnvironment::Inherited),
+            Path::new("clang")
+        );
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::record::{Attempt, attempts, is_cached, runner};
+use super::record::{JobAttempt, attempts, is_cached, runner};
 use crate::events::{Event, JobId, Stamped};
 
 pub(super) fn execution_log(modules: &[String], events: &[Stamped]) -> String {
@@ -33,7 +33,7 @@ fn actions(events: &[Stamped]) -> HashMap<JobId, &str> {
 }
 
 /// A job without an attempt that succeeded has status `FAILED`.
-fn line(module: &str, action: Option<&str>, attempts: &[&Attempt]) -> Value {
+fn line(module: &str, action: Option<&str>, attempts: &[&JobAttempt]) -> Value {
     let mut line = json!({
         "targetLabel": module,
         "mnemonic": "ThinLTOBackend",

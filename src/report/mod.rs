@@ -43,7 +43,7 @@ pub struct Style {
 }
 
 /// Where the text goes. Colours are taken off by the writer if it is no terminal.
-type Sink = Box<dyn Write + Send>;
+type ReportWriter = Box<dyn Write + Send>;
 
 /// The running reporter of one link.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl Reporter {
         Self::start_with(receiver, style, Box::new(anstream::stderr()))
     }
 
-    fn start_with(receiver: mpsc::Receiver<Stamped>, style: Style, sink: Sink) -> Self {
+    fn start_with(receiver: mpsc::Receiver<Stamped>, style: Style, sink: ReportWriter) -> Self {
         let started = events::now();
         let thread = std::thread::spawn(move || {
             let mut report = Report::new(style, sink, started);
@@ -80,7 +80,7 @@ impl Reporter {
 
 struct Report {
     style: Style,
-    sink: Sink,
+    sink: ReportWriter,
     progress: Progress,
     totals: Totals,
     link: String,
@@ -100,7 +100,7 @@ impl std::fmt::Debug for Report {
 }
 
 impl Report {
-    fn new(style: Style, sink: Sink, started: Instant) -> Self {
+    fn new(style: Style, sink: ReportWriter, started: Instant) -> Self {
         Self {
             progress: Progress::new(style.progress, started),
             style,

@@ -10,7 +10,7 @@ use crate::events::{Event, JobId, Origin, Stamped};
 
 /// One try to get a job's object, from one place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Attempt {
+pub(super) struct JobAttempt {
     pub(super) job: JobId,
     pub(super) origin: Origin,
     pub(super) start: Duration,
@@ -19,14 +19,14 @@ pub(super) struct Attempt {
     pub(super) succeeded: bool,
 }
 
-impl Attempt {
+impl JobAttempt {
     pub(super) fn duration(&self) -> Duration {
         self.end.saturating_sub(self.start)
     }
 }
 
 /// All attempts, in the order of their beginnings. One that nobody ended ends with the link.
-pub(super) fn attempts(events: &[Stamped]) -> Vec<Attempt> {
+pub(super) fn attempts(events: &[Stamped]) -> Vec<JobAttempt> {
     let mut open: HashMap<(JobId, Origin), Duration> = HashMap::new();
     let mut attempts = Vec::new();
     for Stamped { at, event } in events {
@@ -41,7 +41,7 @@ pub(super) fn attempts(events: &[Stamped]) -> Vec<Attempt> {
             Event::JobFinished { job, origin } => (*job, *origin, true),
             _ => continue,
         };
-        attempts.push(Attempt {
+        attempts.push(JobAttempt {
             job,
             origin,
             // What comes from a cache has no beginning of its own.
@@ -51,7 +51,7 @@ pub(super) fn attempts(events: &[Stamped]) -> Vec<Attempt> {
         });
     }
     let end = events.last().map_or(Duration::ZERO, |last| last.at);
-    attempts.extend(open.into_iter().map(|((job, origin), start)| Attempt {
+    attempts.extend(open.into_iter().map(|((job, origin), start)| JobAttempt {
         job,
         origin,
         start,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::record::{Attempt, attempts, is_cached, runner};
+use super::record::{JobAttempt, attempts, is_cached, runner};
 use crate::events::{Event, Origin, Stamped};
 
 /// The "processes" of the picture.
@@ -49,7 +49,7 @@ fn process(origin: Origin) -> u32 {
 }
 
 /// The first lane whose last attempt is over. `lanes` holds when each becomes free.
-fn lane(lanes: &mut Vec<Duration>, attempt: &Attempt) -> usize {
+fn lane(lanes: &mut Vec<Duration>, attempt: &JobAttempt) -> usize {
     let free = lanes.iter().position(|free| *free <= attempt.start);
     let lane = free.unwrap_or(lanes.len());
     if lane == lanes.len() {
@@ -60,7 +60,7 @@ fn lane(lanes: &mut Vec<Duration>, attempt: &Attempt) -> usize {
     lane
 }
 
-fn entry(modules: &[String], attempt: &Attempt, lane: usize) -> Value {
+fn entry(modules: &[String], attempt: &JobAttempt, lane: usize) -> Value {
     let name = modules.get(attempt.job).map_or("?", String::as_str);
     let mut entry = json!({
         "name": name,

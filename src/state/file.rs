@@ -13,7 +13,7 @@ use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{StateError, Verdict, verdict};
+use super::{SqlFailure, StateError, classify};
 
 /// How long a statement waits for another process. A link must not feel it.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(50);
@@ -59,7 +59,7 @@ pub(super) struct Open {
 }
 
 /// What has the database's name.
-enum Found {
+enum Existing {
     Good(Open),
     /// Nothing, or a database of another version.
     Unfit,
@@ -84,33 +84,33 @@ fn file_id(path: &Path) -> Option<FileId> {
 /// version.
 pub(super) fn open(path: &Path) -> Result<Open, StateError> {
     match existing(path)? {
-        Found::Good(open) => Ok(open),
-        Found::Unfit | Found::Damaged => renew(path),
+        Existing::Good(open) => Ok(open),
+        Existing::Unfit | Existing::Damaged => renew(path),
     }
 }
 
-fn existing(path: &Path) -> Result<Found, StateError> {
+fn existing(path: &Path) -> Result<Existing, StateError> {
     let file = file_id(path);
     if file.is_none() {
-        return Ok(Found::Unfit);
+        return Ok(Existing::Unfit);
     }
     let opened = connect(path, OpenFlags::empty()).and_then(|connection| {
         let version: i32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         Ok((connection, version))
     });
     match opened {
-        Ok((connection, VERSION)) => Ok(Found::Good(Open {
+        Ok((connection, VERSION)) => Ok(Existing::Good(Open {
             connection,
             mended: false,
             file,
         })),
-        Ok(_) => Ok(Found::Unfit),
-        Err(error) => match verdict(&error) {
-            Verdict::Damaged => Ok(Found::Damaged),
-            Verdict::Locked => Err(StateError::Locked {
+        Ok(_) => Ok(Existing::Unfit),
+        Err(error) => match classify(&error) {
+            SqlFailure::Damaged => Ok(Existing::Damaged),
+            SqlFailure::Locked => Err(StateError::Locked {
                 path: path.to_owned(),
             }),
-            Verdict::Unusable | Verdict::OddRow => Err(unusable(path, &error)),
+            SqlFailure::Unusable | SqlFailure::OddRow => Err(unusable(path, &error)),
         },
     }
 }
@@ -127,13 +127,13 @@ fn connect(path: &Path, extra: OpenFlags) -> rusqlite::Result<Connection> {
 fn renew(path: &Path) -> Result<Open, StateError> {
     let _lock = lock(path)?;
     let mended = match existing(path)? {
-        Found::Good(open) => return Ok(open),
-        Found::Unfit => false,
-        Found::Damaged => true,
+        Existing::Good(open) => return Ok(open),
+        Existing::Unfit => false,
+        Existing::Damaged => true,
     };
     set_aside(path).map_err(|error| unusable(path, &error))?;
-    create(path, mended).map_err(|error| match verdict(&error) {
-        Verdict::Locked => StateError::Locked {
+    create(path, mended).map_err(|error| match classify(&error) {
+        SqlFailure::Locked => StateError::Locked {
             path: path.to_owned(),
         },
         _ => unusable(path, &error),

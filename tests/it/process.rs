@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use relto::process::{
-    Confinement, Ending, Environment, Finished, Invocation, ProcessError, Relto, Spawner, Support,
-    landlock_support,
+    ChildEnvironment, Confinement, Ending, Finished, ProcessError, ProcessSpec, Relto, Spawner,
+    Support, landlock_support,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -25,16 +25,16 @@ fn spawner() -> Spawner {
     Spawner::new(relto()).expect("a thread")
 }
 
-pub(super) fn shell(script: &str) -> Invocation {
-    Invocation {
+pub(super) fn shell(script: &str) -> ProcessSpec {
+    ProcessSpec {
         arguments: ["/bin/sh", "-c", script].map(OsString::from).to_vec(),
-        environment: Environment::Exact(vec![("PATH".into(), "/usr/bin:/bin".into())]),
+        environment: ChildEnvironment::Exact(vec![("PATH".into(), "/usr/bin:/bin".into())]),
         dir: "/".into(),
         confinement: None,
     }
 }
 
-pub(super) async fn run(invocation: &Invocation) -> Result<Finished, ProcessError> {
+pub(super) async fn run(invocation: &ProcessSpec) -> Result<Finished, ProcessError> {
     spawner().run(invocation, &CancellationToken::new()).await
 }
 
@@ -85,7 +85,7 @@ async fn the_environment_is_exact_or_inherited_and_stdin_is_empty() {
         .collect();
     assert_eq!(variables, BTreeSet::from(["PATH=/usr/bin:/bin"]));
 
-    invocation.environment = Environment::Inherited;
+    invocation.environment = ChildEnvironment::Inherited;
     let finished = run(&invocation).await.expect("it ran");
     let path = format!("PATH={}", std::env::var("PATH").expect("a path"));
     assert!(text(&finished.stdout).lines().any(|line| line == path));
@@ -220,7 +220,7 @@ async fn started_pair(dir: &Path) -> (String, String) {
     }
 }
 
-fn pair(dir: &Path) -> Invocation {
+fn pair(dir: &Path) -> ProcessSpec {
     let file = dir.join("pids");
     shell(&format!(
         "sleep 1000 & echo $$ $! > {}; wait",

@@ -10,7 +10,7 @@ use std::process::Command;
 use fs_err as fs;
 use fs_err::os::unix::fs::symlink;
 use relto::process::{
-    Confinement, Environment, Finished, Invocation, Relto, Spawner, Support, landlock_support,
+    ChildEnvironment, Confinement, Finished, ProcessSpec, Relto, Spawner, Support, landlock_support,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -134,9 +134,9 @@ impl Job {
     async fn run(&self, confinement: Option<Confinement>) -> (Finished, Option<Vec<u8>>) {
         let out = self.root.join("relto/out");
         fs::create_dir_all(&out).expect("made");
-        let invocation = Invocation {
+        let invocation = ProcessSpec {
             arguments: Self::arguments(),
-            environment: Environment::Exact(Vec::new()),
+            environment: ChildEnvironment::Exact(Vec::new()),
             dir: self.root.clone(),
             confinement,
         };

@@ -5,7 +5,7 @@ use crate::error::Hinted as _;
 
 #[test]
 fn damaged_blobs_are_misses_and_are_replaced() {
-    let place = Place::new();
+    let place = Fixture::new();
     let name = digest(b"object");
     let path = file(&place.root(), "cas", &name);
     for damage in [b"0bject".as_slice(), b"obj", b"", b"object and more"] {
@@ -21,7 +21,7 @@ fn damaged_blobs_are_misses_and_are_replaced() {
 
 #[test]
 fn cut_off_and_garbled_results_are_misses_and_are_removed() {
-    let place = Place::new();
+    let place = Fixture::new();
     let cache = place.open();
     let (action, result) = sample(b"object");
     let whole = result.encode_to_vec();
@@ -47,7 +47,7 @@ fn cut_off_and_garbled_results_are_misses_and_are_removed() {
 
 #[test]
 fn what_is_no_regular_file_is_a_miss_and_never_waited_for() {
-    let place = Place::new();
+    let place = Fixture::new();
     let cache = place.open();
     put(&cache, b"object");
     let (action, _) = sample(b"object");
@@ -68,7 +68,7 @@ fn what_is_no_regular_file_is_a_miss_and_never_waited_for() {
 
 #[test]
 fn a_cache_that_is_deleted_meanwhile_comes_back_with_its_mode() {
-    let place = Place::new();
+    let place = Fixture::new();
     let cache = place.open();
     put(&cache, b"object");
     fs::remove_dir_all(place.root()).expect("deleted");
@@ -81,7 +81,7 @@ fn a_cache_that_is_deleted_meanwhile_comes_back_with_its_mode() {
 
 #[test]
 fn a_file_in_place_of_the_cache_is_named() {
-    let place = Place::new();
+    let place = Fixture::new();
     let path = place.dir.path().join("file");
     fs::write(&path, b"").expect("written");
     for root in [path.clone(), path.join("below")] {
@@ -93,7 +93,7 @@ fn a_file_in_place_of_the_cache_is_named() {
 
 #[test]
 fn files_in_place_of_inner_directories_cost_hits_and_nothing_more() {
-    let place = Place::new();
+    let place = Fixture::new();
     let cache = place.open();
     for name in ["ac", "cas"] {
         fs::write(place.root().join(name), b"").expect("written");

@@ -5,7 +5,7 @@ use crate::state::State;
 
 #[test]
 fn a_time_in_the_far_future_does_not_keep_a_file_for_ever() {
-    let place = Place::new();
+    let place = Fixture::new();
     put(&place.open(), b"object");
     let path = file(&place.root(), "cas", &digest(b"object"));
     let future = SystemTime::now() + hours(1000);
@@ -17,7 +17,7 @@ fn a_time_in_the_far_future_does_not_keep_a_file_for_ever() {
 }
 
 /// Three objects, each with its result, used `1`, `2` and `3` days ago.
-fn aged(place: &Place) {
+fn aged(place: &Fixture) {
     let cache = place.open();
     for days in 1..=3_u8 {
         let object = [days; 10_000];
@@ -31,7 +31,7 @@ fn aged(place: &Place) {
 
 #[test]
 fn what_was_longest_not_used_goes_first_and_takes_its_result_along() {
-    let place = Place::new();
+    let place = Fixture::new();
     aged(&place);
     let before = usage(&place.root()).expect("counted");
     assert_eq!(before.bytes, 3 * (12_288 + 4096));
@@ -49,7 +49,7 @@ fn what_was_longest_not_used_goes_first_and_takes_its_result_along() {
 
 #[test]
 fn a_result_goes_before_its_blob_when_only_one_must_go() {
-    let place = Place::new();
+    let place = Fixture::new();
     aged(&place);
     let report = trim(&place.root(), 49_000)
         .expect("trimmed")
@@ -65,7 +65,7 @@ fn a_result_goes_before_its_blob_when_only_one_must_go() {
 
 #[test]
 fn a_cache_within_its_size_is_left_alone() {
-    let place = Place::new();
+    let place = Fixture::new();
     aged(&place);
     let size = usage(&place.root()).expect("counted").bytes;
     let report = trim(&place.root(), size).expect("trimmed").expect("alone");
@@ -76,7 +76,7 @@ fn a_cache_within_its_size_is_left_alone() {
 
 #[test]
 fn only_one_process_trims() {
-    let place = Place::new();
+    let place = Fixture::new();
     aged(&place);
     let lock = fs::File::create(place.root().join("trim.lock")).expect("made");
     lock.file().lock().expect("locked");
@@ -88,7 +88,7 @@ fn only_one_process_trims() {
 
 #[test]
 fn leftovers_of_dead_links_go_and_fresh_ones_stay() {
-    let place = Place::new();
+    let place = Fixture::new();
     aged(&place);
     let tmp = place.root().join("tmp");
     for (name, age) in [("old", 25), ("new", 23)] {
@@ -102,7 +102,7 @@ fn leftovers_of_dead_links_go_and_fresh_ones_stay() {
 
 #[test]
 fn links_go_on_while_the_cache_is_trimmed() {
-    let place = Place::new();
+    let place = Fixture::new();
     let objects: Vec<Vec<u8>> = (0..40_u8).map(|byte| vec![byte; 5_000]).collect();
     std::thread::scope(|scope| {
         let readers: Vec<_> = (0..2)
@@ -135,23 +135,26 @@ fn links_go_on_while_the_cache_is_trimmed() {
 
 #[test]
 fn trimming_is_due_when_unknown_and_again_when_the_limit_is_passed() {
-    let place = Place::new();
+    let place = Fixture::new();
     let state = State::at(&place.dir.path().join("state.db"));
     let (root, other) = (place.root(), place.dir.path().join("other"));
-    assert!(!add_debt(&state, &root, 0, 100), "nothing was added");
-    assert!(add_debt(&state, &root, 1, 100), "never counted");
-    settle_debt(&state, &root, 50);
-    assert!(!add_debt(&state, &root, 50, 100));
-    assert!(add_debt(&state, &root, 1, 100));
-    assert!(add_debt(&state, &root, u64::MAX, 100), "no overflow");
-    assert!(add_debt(&state, &other, 1, 100), "each root has its own");
-    settle_debt(&state, &root, 10);
-    assert!(!add_debt(&state, &root, 1, 100));
+    assert!(!record_growth(&state, &root, 0, 100), "nothing was added");
+    assert!(record_growth(&state, &root, 1, 100), "never counted");
+    reset_size_estimate(&state, &root, 50);
+    assert!(!record_growth(&state, &root, 50, 100));
+    assert!(record_growth(&state, &root, 1, 100));
+    assert!(record_growth(&state, &root, u64::MAX, 100), "no overflow");
+    assert!(
+        record_growth(&state, &other, 1, 100),
+        "each root has its own"
+    );
+    reset_size_estimate(&state, &root, 10);
+    assert!(!record_growth(&state, &root, 1, 100));
 }
 
 #[test]
 fn added_bytes_are_those_that_were_written() {
-    let place = Place::new();
+    let place = Fixture::new();
     let cache = place.open();
     put(&cache, &[1; 5000]);
     assert_eq!(cache.added_bytes(), 8192 + 4096);

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_row_whose_seal_is_broken_is_a_miss() {
-    let place = Place::new();
+    let place = Fixture::new();
     let path = place.settled("a.bc", b"bitcode");
     let first = place.link();
     first.facts(&path, Sha256, None).expect("hashed");
@@ -19,7 +19,7 @@ fn a_row_whose_seal_is_broken_is_a_miss() {
 
 #[test]
 fn rows_that_were_longest_not_used_are_forgotten_first() {
-    let place = Place::new();
+    let place = Fixture::new();
     let cache = place.link();
     let paths: Vec<PathBuf> = (0..4)
         .map(|number| place.settled(&number.to_string(), b"x"))
@@ -48,7 +48,7 @@ fn rows_that_were_longest_not_used_are_forgotten_first() {
 
 #[test]
 fn a_row_in_use_is_marked_so_after_a_week() {
-    let place = Place::new();
+    let place = Fixture::new();
     let path = place.settled("a.bc", b"x");
     let cache = place.link();
     cache.facts(&path, Sha256, None).expect("hashed");

@@ -40,7 +40,7 @@ pub(super) struct Pipes {
 
 /// A child that has not been reaped. Dropping it kills its group.
 #[derive(Debug)]
-pub(super) struct Running {
+pub(super) struct RunningChild {
     child: Option<Child>,
     leader: Pid,
     channel: File,
@@ -49,7 +49,7 @@ pub(super) struct Running {
 
 /// A child that has.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub(super) struct ExitedChild {
     pub status: ExitStatus,
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
@@ -58,7 +58,7 @@ pub(super) struct Ended {
     pub channel: File,
 }
 
-impl Running {
+impl RunningChild {
     pub(super) fn new(child: Child, channel: File, orders: mpsc::Sender<Order>) -> Self {
         let leader = Pid::from_child(&child);
         Self {
@@ -78,7 +78,7 @@ impl Running {
         pipes: Pipes,
         mut ends: Ends,
         cancel: &CancellationToken,
-    ) -> io::Result<Option<Ended>> {
+    ) -> io::Result<Option<ExitedChild>> {
         let (mut stdout, mut stderr, mut peak_memory) =
             (Captured::default(), Captured::default(), None);
         {
@@ -106,7 +106,7 @@ impl Running {
                 let _ = tokio::time::timeout(OUTPUT_GRACE, reading).await;
             }
         }
-        Ok(Some(Ended {
+        Ok(Some(ExitedChild {
             status: self.reap()?,
             stdout: stdout.finish(),
             stderr: stderr.finish(),
@@ -136,7 +136,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningChild {
     fn drop(&mut self) {
         if let Some(child) = self.child.take() {
             kill_group(self.leader);

@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::frames::Frames;
-use super::protocol::{Link, Remark, Reply};
+use super::protocol::{ClientMessage, LinkRequest, ServerMessage};
 use super::server::Daemon;
 use crate::client_context::ClientContext;
 use crate::events::{Event, Events};
@@ -26,7 +26,7 @@ use crate::task::{Task, spawn};
 pub(super) const BEAT: Duration = Duration::from_secs(5);
 
 /// A link under way.
-struct Running {
+struct RunningLink {
     client_context: ClientContext,
     told: mpsc::UnboundedReceiver<Event>,
     cancel: CancellationToken,
@@ -41,11 +41,15 @@ struct Running {
 ///
 /// # Errors
 /// The caller is gone.
-pub(super) async fn serve(daemon: &Arc<Daemon>, link: Link, frames: &mut Frames) -> io::Result<()> {
-    if let Some(reason) = daemon.objection(&link) {
-        return frames.send(&Reply::Declined(reason)).await;
+pub(super) async fn serve(
+    daemon: &Arc<Daemon>,
+    link: LinkRequest,
+    frames: &mut Frames,
+) -> io::Result<()> {
+    if let Some(reason) = daemon.reject_reason(&link) {
+        return frames.send(&ServerMessage::Declined(reason)).await;
     }
-    let under_way = daemon.tally.begin();
+    let under_way = daemon.stats.begin();
     let options = options(&link);
     let outputs: Vec<PathBuf> = link
         .file
@@ -70,23 +74,23 @@ pub(super) async fn serve(daemon: &Arc<Daemon>, link: Link, frames: &mut Frames)
     match ended {
         // This daemon's end is not the link's: the caller goes on with it.
         Some(Err(Verdict::Cancelled)) if daemon.leaving.is_cancelled() => {}
-        Some(ended) => frames.send(&Reply::Ended(ended)).await?,
+        Some(ended) => frames.send(&ServerMessage::Ended(ended)).await?,
         None => {}
     }
     running.work.await;
     Ok(())
 }
 
-fn start(daemon: &Arc<Daemon>, link: Link, options: Options) -> Running {
+fn start(daemon: &Arc<Daemon>, link: LinkRequest, options: Options) -> RunningLink {
     let (sender, told) = mpsc::unbounded_channel();
     let counting = Arc::clone(daemon);
-    let events = Events::heard_by(move |event| {
-        counting.tally.hear(&event);
+    let events = Events::to_function(move |event| {
+        counting.stats.hear(&event);
         // A caller that is gone hears nothing more.
         let _ = sender.send(event);
     });
     let cancel = daemon.leaving.child_token();
-    let site = daemon.sites.of(&options);
+    let site = daemon.engines.of(&options);
     let (client_context, token) = (options.client_context.clone(), cancel.clone());
     let (tell, ended) = oneshot::channel();
     let work = spawn(async move {
@@ -94,7 +98,7 @@ fn start(daemon: &Arc<Daemon>, link: Link, options: Options) -> Running {
         site.run_telling(link.file, &options, events, token, tell)
             .await;
     });
-    Running {
+    RunningLink {
         client_context,
         told,
         cancel,
@@ -104,7 +108,7 @@ fn start(daemon: &Arc<Daemon>, link: Link, options: Options) -> Running {
     }
 }
 
-impl Running {
+impl RunningLink {
     /// Hands events on until the link has ended. The second result says whether the caller is still
     /// there.
     async fn follow(
@@ -122,16 +126,16 @@ impl Running {
                     heard = heard.and(self.hand_on(event, frames).await);
                 }
                 ended = &mut self.ended => break ended,
-                remark = frames.receive::<Remark>(), if there => {
+                remark = frames.receive::<ClientMessage>(), if there => {
                     self.cancel.cancel();
-                    self.left = matches!(remark, Ok(Remark::Leave));
+                    self.left = matches!(remark, Ok(ClientMessage::Abandon));
                     heard = match remark {
-                        Ok(Remark::GiveUp) => Ok(()),
-                        Ok(Remark::Leave) => Err(io::ErrorKind::ConnectionAborted.into()),
+                        Ok(ClientMessage::Cancel) => Ok(()),
+                        Ok(ClientMessage::Abandon) => Err(io::ErrorKind::ConnectionAborted.into()),
                         Err(error) => Err(error),
                     };
                 }
-                _ = beat.tick(), if there => heard = frames.send(&Reply::Alive).await,
+                _ = beat.tick(), if there => heard = frames.send(&ServerMessage::Alive).await,
             }
             if heard.is_err() {
                 self.cancel.cancel();
@@ -149,14 +153,14 @@ impl Running {
     /// Whether a caller that hears nothing any more had said so: its last words may not have been
     /// read yet.
     async fn has_left(&self, frames: &mut Frames) -> bool {
-        self.left || matches!(frames.receive().await, Ok(Remark::Leave))
+        self.left || matches!(frames.receive().await, Ok(ClientMessage::Abandon))
     }
 
     /// `event` and all that have happened since.
     async fn hand_on(&mut self, event: Event, frames: &mut Frames) -> io::Result<()> {
         let mut next = Some(event);
         while let Some(event) = next {
-            let reply = Reply::Event(edited(event, &self.client_context));
+            let reply = ServerMessage::Event(edited(event, &self.client_context));
             frames.queue(&reply)?;
             next = self.told.try_recv().ok();
         }
@@ -165,7 +169,7 @@ impl Running {
 }
 
 /// The link as its caller would run it.
-pub(super) fn options(link: &Link) -> Options {
+pub(super) fn options(link: &LinkRequest) -> Options {
     let mut options = link.options.clone();
     let environment = options.environment.clone();
     if let Some(farm) = &mut options.farm

@@ -13,9 +13,9 @@ use tokio::time::timeout;
 
 use super::build::Build;
 use super::frames::Frames;
-use super::linking;
-use super::prefetching;
-use super::protocol::{Answer, Hello, Request, Want};
+use super::link_request;
+use super::prefetch_request;
+use super::protocol::{ClientHello, Purpose, Request, ServerHello};
 use super::server::Daemon;
 
 /// How long a caller may take to say what it wants.
@@ -29,18 +29,18 @@ pub(super) async fn hold(daemon: &Arc<Daemon>, stream: UnixStream) -> io::Result
     let Some(mut frames) = Frames::with_peer_of_this_user(stream)? else {
         return Ok(());
     };
-    let hello: Hello = timeout(PATIENCE, frames.receive_first()).await??;
-    let work = hello.want == Want::Work;
+    let hello: ClientHello = timeout(PATIENCE, frames.receive_first()).await??;
+    let work = hello.purpose == Purpose::Work;
     let same = hello.build == daemon.build;
     let outdated = !same && (hello.build.is_newer_than(&daemon.build) || Build::is_gone());
-    let leaves = hello.want == Want::Stop || work && outdated;
-    let answer = Answer {
+    let leaves = hello.purpose == Purpose::Stop || work && outdated;
+    let answer = ServerHello {
         build: daemon.build.clone(),
         welcome: work && same,
-        status: (hello.want == Want::Status).then(|| daemon.status()),
+        status: (hello.purpose == Purpose::Status).then(|| daemon.status()),
     };
     if leaves {
-        daemon.retire(hello.want == Want::Stop).await;
+        daemon.shut_down(hello.purpose == Purpose::Stop).await;
     }
     frames.send_first(&answer).await?;
     if !answer.welcome {
@@ -48,9 +48,9 @@ pub(super) async fn hold(daemon: &Arc<Daemon>, stream: UnixStream) -> io::Result
     }
     let request: Request = timeout(PATIENCE, frames.receive()).await??;
     match request {
-        Request::Link(link) => linking::serve(daemon, *link, &mut frames).await,
+        Request::Link(link) => link_request::serve(daemon, *link, &mut frames).await,
         Request::Prefetch(wanted, link) => {
-            prefetching::serve(daemon, wanted, *link, &mut frames).await
+            prefetch_request::serve(daemon, wanted, *link, &mut frames).await
         }
     }
 }

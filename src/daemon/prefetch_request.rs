@@ -8,8 +8,8 @@ use std::io;
 use std::sync::Arc;
 
 use super::frames::Frames;
-use super::linking;
-use super::protocol::{Link, Remark, Reply};
+use super::link_request;
+use super::protocol::{ClientMessage, LinkRequest, ServerMessage};
 use super::server::Daemon;
 use crate::link::ahead::Wanted;
 
@@ -21,20 +21,20 @@ use crate::link::ahead::Wanted;
 pub(super) async fn serve(
     daemon: &Arc<Daemon>,
     wanted: Wanted,
-    link: Link,
+    link: LinkRequest,
     frames: &mut Frames,
 ) -> io::Result<()> {
-    if let Some(reason) = daemon.objection(&link) {
-        return frames.send(&Reply::Declined(reason)).await;
+    if let Some(reason) = daemon.reject_reason(&link) {
+        return frames.send(&ServerMessage::Declined(reason)).await;
     }
-    frames.send(&Reply::Alive).await?;
-    let options = linking::options(&link);
+    frames.send(&ServerMessage::Alive).await?;
+    let options = link_request::options(&link);
     let work = async {
         // A compiler says nothing here; what comes is the end.
-        let _ = frames.receive::<Remark>().await;
-        let site = daemon.sites.of(&options);
+        let _ = frames.receive::<ClientMessage>().await;
+        let site = daemon.engines.of(&options);
         match site.follow(wanted, &options).await {
-            Ok(modules) => daemon.tally.sent_ahead(modules),
+            Ok(modules) => daemon.stats.sent_ahead(modules),
             Err(error) => tracing::debug!("nothing is sent ahead: {error}"),
         }
     };

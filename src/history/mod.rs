@@ -100,11 +100,11 @@ impl OriginCounts {
 #[derive(Debug)]
 pub struct History {
     state: Arc<State>,
-    pending: Mutex<Pending>,
+    pending: Mutex<PendingRecords>,
 }
 
 #[derive(Debug, Default)]
-struct Pending {
+struct PendingRecords {
     estimates: Vec<(ModuleKey, Estimate)>,
     links: Vec<LinkRecord>,
     jobs: Vec<LinkRecord>,
@@ -159,7 +159,7 @@ impl History {
         }
     }
 
-    fn pending(&self) -> std::sync::MutexGuard<'_, Pending> {
+    fn pending(&self) -> std::sync::MutexGuard<'_, PendingRecords> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -187,7 +187,11 @@ fn load(
     Ok(found)
 }
 
-fn store(transaction: &Transaction<'_>, pending: &Pending, now: i64) -> rusqlite::Result<()> {
+fn store(
+    transaction: &Transaction<'_>,
+    pending: &PendingRecords,
+    now: i64,
+) -> rusqlite::Result<()> {
     let mut insert = transaction.prepare_cached(
         "INSERT OR REPLACE INTO estimates (module, millis, peak_bytes, used) VALUES (?1, ?2, ?3, ?4)",
     )?;

@@ -13,9 +13,9 @@ use tokio::time::timeout;
 use super::daemon::place;
 use super::engine::{EngineError, small_runtime};
 use crate::config::{DaemonUse, Settings};
-use crate::daemon::{Absence, Build, Caller, Link, Request};
+use crate::daemon::{Build, DaemonClient, LinkRequest, Request, Unavailable};
 use crate::events::Events;
-use crate::job::{Caller as Asker, JobFile};
+use crate::job::{Caller, JobFile};
 use crate::launcher::Told;
 use crate::link::ahead::{self, Wanted};
 use crate::link::{Options, Verdict};
@@ -30,25 +30,25 @@ const PATIENCE: Duration = Duration::from_millis(600);
 
 /// A link that a daemon may run.
 #[derive(Debug)]
-pub(super) struct Served {
-    caller: Caller,
+pub(super) struct ViaDaemon {
+    caller: DaemonClient,
     request: Request,
     told: Told,
 }
 
-impl Served {
+impl ViaDaemon {
     /// `None` if this process runs the link in any case.
     pub(super) fn new(settings: &Settings, options: &Options, file: &JobFile) -> Option<Self> {
         // Tokens of make's belong to this process; a backend that was launched needs none beyond
         // its recipe's own.
-        let counted = file.caller == Asker::Linker && options.jobserver.is_some();
+        let counted = file.caller == Caller::Linker && options.jobserver.is_some();
         if counted {
             return None;
         }
         let told = Told::new(settings.state_dir.as_deref());
         Some(Self {
             caller: caller(settings, &told, file.caller)?,
-            request: Request::Link(Box::new(Link::of_process(file, options).ok()?)),
+            request: Request::Link(Box::new(LinkRequest::of_process(file, options).ok()?)),
             told,
         })
     }
@@ -73,39 +73,39 @@ impl Served {
                 Some(Err(EngineError::Link(verdict)))
             }
             (_, Some(interruption)) => Some(Err(EngineError::Interrupted(interruption))),
-            (Err(absence), None) => {
-                self.note(&absence, events);
+            (Err(unavailable), None) => {
+                self.note(&unavailable, events);
                 None
             }
         }
     }
 
-    fn note(&self, absence: &Absence, events: &Events) {
-        if absence.is_silence() {
+    fn note(&self, unavailable: &Unavailable, events: &Events) {
+        if unavailable.is_silence() {
             self.told.failed(DAEMON);
         }
-        if !matches!(absence, Absence::None) {
-            let cause = std::error::Error::source(absence);
+        if !matches!(unavailable, Unavailable::None) {
+            let cause = std::error::Error::source(unavailable);
             let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
             events.note(format!(
-                "this process does the work itself: {absence}{cause}"
+                "this process does the work itself: {unavailable}{cause}"
             ));
         }
     }
 }
 
 /// This process as one that may have a daemon.
-fn caller(settings: &Settings, told: &Told, asker: Asker) -> Option<Caller> {
+fn caller(settings: &Settings, told: &Told, asker: Caller) -> Option<DaemonClient> {
     if settings.daemon.when == DaemonUse::Never {
         return None;
     }
     let place = place(settings)?;
-    let wanted = settings.daemon.when == DaemonUse::Always || asker == Asker::Launcher;
+    let wanted = settings.daemon.when == DaemonUse::Always || asker == Caller::Launcher;
     if told.has_failed(DAEMON) || !wanted && !place.socket().exists() {
         return None;
     }
     let starts = wanted.then(|| (Relto::itself(), settings.daemon.patience));
-    Some(Caller {
+    Some(DaemonClient {
         place,
         build: Build::of_process().ok()?,
         starts,
@@ -119,14 +119,14 @@ pub(super) fn follow(settings: &Settings, options: &Options, wanted: Wanted) -> 
     if told.has_failed(SLOW) {
         return None;
     }
-    let caller = caller(settings, &told, Asker::Launcher)?;
+    let caller = caller(settings, &told, Caller::Launcher)?;
     let no_jobs = ahead::no_jobs(String::new());
-    let link = Link::of_process(&no_jobs, options).ok()?;
+    let link = LinkRequest::of_process(&no_jobs, options).ok()?;
     let request = Request::Prefetch(wanted, Box::new(link));
     let following = async { timeout(PATIENCE, caller.follow(&request)).await };
     match small_runtime().ok()?.block_on(following) {
         Ok(Ok(end)) => Some(end),
-        Ok(Err(absence)) if absence.is_silence() => {
+        Ok(Err(unavailable)) if unavailable.is_silence() => {
             told.failed(DAEMON);
             None
         }

@@ -1,7 +1,7 @@
 //! Digests of files, each looked at once a link and read once as long as it stays the same.
 //!
 //! Enters: paths. Leaves: `FileFacts`: digest, a note that the caller made from the contents,
-//! identity. Known files are found by (device, inode, size, mtime, ctime) in the database of
+//! identity. KnownFile files are found by (device, inode, size, mtime, ctime) in the database of
 //! `state`; the others are read. What the notes say, and what becomes of the digests, is left to
 //! the callers.
 
@@ -32,7 +32,7 @@ use rows::{NewRow, StaleUse};
 /// Makes a note from the whole contents of a file. It must be a pure function of them, and the same
 /// one wherever the same file is asked for, because the note of an earlier link is taken as its
 /// answer.
-pub type Probe<'a> = dyn Fn(&[u8]) -> Vec<u8> + 'a;
+pub type ContentProbe<'a> = dyn Fn(&[u8]) -> Vec<u8> + 'a;
 
 /// What is known of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,25 +51,25 @@ pub struct HashCache {
     /// Of a process that outlives the link; in any other the maps below are all that there is to
     /// know.
     memory: Option<Arc<Memory>>,
-    sha256: Mutex<HashMap<PathBuf, Arc<Slot>>>,
-    blake3: Mutex<HashMap<PathBuf, Arc<Slot>>>,
-    pending: Mutex<Pending>,
+    sha256: Mutex<HashMap<PathBuf, Arc<FactsCell>>>,
+    blake3: Mutex<HashMap<PathBuf, Arc<FactsCell>>>,
+    pending: Mutex<PendingRows>,
     files_read: AtomicU64,
     bytes_read: AtomicU64,
 }
 
 /// Locked while its file is read, so that others wait for the answer.
-type Slot = Mutex<Option<Known>>;
+type FactsCell = Mutex<Option<KnownFile>>;
 
 #[derive(Debug, Clone)]
-struct Known {
+struct KnownFile {
     facts: Arc<FileFacts>,
     /// The identity may not stand for the contents yet: see `identity::is_racy`.
     racy: bool,
 }
 
 #[derive(Debug, Default)]
-struct Pending {
+struct PendingRows {
     new: Vec<NewRow>,
     used: Vec<StaleUse>,
 }
@@ -105,7 +105,7 @@ impl HashCache {
         &self,
         path: &Path,
         function: DigestFunction,
-        probe: Option<&Probe<'_>>,
+        probe: Option<&ContentProbe<'_>>,
     ) -> io::Result<Arc<FileFacts>> {
         let slot = self.slot(path, function);
         let mut known = lock(&slot);
@@ -153,7 +153,7 @@ impl HashCache {
         &self,
         path: &Path,
         function: DigestFunction,
-        probe: Option<&Probe<'_>>,
+        probe: Option<&ContentProbe<'_>>,
     ) -> io::Result<contents::Contents> {
         let read = contents::read(path, function, probe)?;
         self.files_read.fetch_add(1, Ordering::Relaxed);
@@ -166,8 +166,8 @@ impl HashCache {
         &self,
         path: &Path,
         function: DigestFunction,
-        probe: Option<&Probe<'_>>,
-    ) -> io::Result<Known> {
+        probe: Option<&ContentProbe<'_>>,
+    ) -> io::Result<KnownFile> {
         let found = fs::metadata(path)?;
         contents::check_regular(path, &found)?;
         let identity = Identity::of(&found);
@@ -177,17 +177,17 @@ impl HashCache {
             .and_then(|memory| memory.find(&identity, function))
             .filter(|it| answers(it))
         {
-            return Ok(Known { facts, racy: false });
+            return Ok(KnownFile { facts, racy: false });
         }
         if let Some(facts) = self.stored(&identity, function).filter(answers) {
             let facts = Arc::new(facts);
             if let Some(memory) = memory {
                 memory.keep(function, &facts);
             }
-            return Ok(Known { facts, racy: false });
+            return Ok(KnownFile { facts, racy: false });
         }
         let read = self.read(path, function, probe)?;
-        let known = Known {
+        let known = KnownFile {
             facts: Arc::new(read.facts),
             racy: read.racy,
         };
@@ -204,7 +204,7 @@ impl HashCache {
         Some(facts)
     }
 
-    fn remember(&self, known: &Known, function: DigestFunction) {
+    fn remember(&self, known: &KnownFile, function: DigestFunction) {
         if !known.racy {
             if let Some(memory) = &self.memory {
                 memory.keep(function, &known.facts);
@@ -247,7 +247,7 @@ impl HashCache {
 
     /// Writes what this link learned, in one transaction. Dropped when another process is writing.
     pub fn flush(&self) {
-        let Pending { new, used } = std::mem::take(&mut *lock(&self.pending));
+        let PendingRows { new, used } = std::mem::take(&mut *lock(&self.pending));
         if !new.is_empty() || !used.is_empty() {
             let today = rows::day(identity::wall_clock());
             self.state
@@ -255,14 +255,14 @@ impl HashCache {
         }
     }
 
-    fn map(&self, function: DigestFunction) -> &Mutex<HashMap<PathBuf, Arc<Slot>>> {
+    fn map(&self, function: DigestFunction) -> &Mutex<HashMap<PathBuf, Arc<FactsCell>>> {
         match function {
             DigestFunction::Sha256 => &self.sha256,
             DigestFunction::Blake3 => &self.blake3,
         }
     }
 
-    fn slot(&self, path: &Path, function: DigestFunction) -> Arc<Slot> {
+    fn slot(&self, path: &Path, function: DigestFunction) -> Arc<FactsCell> {
         let mut slots = lock(self.map(function));
         match slots.get(path) {
             Some(slot) => Arc::clone(slot),

@@ -46,13 +46,13 @@ impl Hinted for StateError {
 /// One process's end of the database. It is opened when first used; threads take turns.
 #[derive(Debug)]
 pub struct State {
-    inner: Mutex<Inner>,
+    inner: Mutex<Handle>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct Handle {
     path: PathBuf,
-    slot: Slot,
+    database: Database,
     trouble: Option<StateError>,
     /// A damaged file is set aside once a link, so that a directory that damages files cannot keep
     /// a link busy.
@@ -60,7 +60,7 @@ struct Inner {
 }
 
 #[derive(Debug)]
-enum Slot {
+enum Database {
     Unopened,
     Open(file::Open),
     Off,
@@ -70,19 +70,19 @@ impl State {
     /// The database at `path`; nothing is read or made before the first use.
     #[must_use]
     pub fn at(path: &Path) -> Self {
-        Self::with(path.to_owned(), Slot::Unopened)
+        Self::with(path.to_owned(), Database::Unopened)
     }
 
     /// A database that holds nothing and takes nothing.
     #[must_use]
     pub fn disabled() -> Self {
-        Self::with(PathBuf::new(), Slot::Off)
+        Self::with(PathBuf::new(), Database::Off)
     }
 
-    fn with(path: PathBuf, slot: Slot) -> Self {
-        let inner = Inner {
+    fn with(path: PathBuf, database: Database) -> Self {
+        let inner = Handle {
             path,
-            slot,
+            database,
             trouble: None,
             renewed: false,
         };
@@ -110,13 +110,13 @@ impl State {
     /// used is tried again, and one that lies no longer where it lay is opened anew.
     pub fn renew(&self) {
         let mut inner = self.lock();
-        let lost = match &inner.slot {
-            Slot::Unopened => false,
-            Slot::Open(open) => !open.is_at(&inner.path),
-            Slot::Off => !inner.path.as_os_str().is_empty(),
+        let lost = match &inner.database {
+            Database::Unopened => false,
+            Database::Open(open) => !open.is_at(&inner.path),
+            Database::Off => !inner.path.as_os_str().is_empty(),
         };
         if lost {
-            inner.slot = Slot::Unopened;
+            inner.database = Database::Unopened;
         }
         inner.renewed = false;
     }
@@ -126,7 +126,7 @@ impl State {
         self.lock().trouble.take()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, Handle> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -141,27 +141,27 @@ fn in_transaction<T>(
     Ok(value)
 }
 
-impl Inner {
+impl Handle {
     fn connection(&mut self) -> Option<&Connection> {
-        if matches!(self.slot, Slot::Unopened) {
+        if matches!(self.database, Database::Unopened) {
             match file::open(&self.path) {
                 Ok(open) => {
                     if open.mended {
                         self.tell_damage();
                     }
-                    self.slot = Slot::Open(open);
+                    self.database = Database::Open(open);
                 }
                 Err(error) => self.give_up(error),
             }
         }
-        match &self.slot {
-            Slot::Open(open) => Some(&open.connection),
-            Slot::Unopened | Slot::Off => None,
+        match &self.database {
+            Database::Open(open) => Some(&open.connection),
+            Database::Unopened | Database::Off => None,
         }
     }
 
     fn give_up(&mut self, error: StateError) {
-        self.slot = Slot::Off;
+        self.database = Database::Off;
         self.trouble.get_or_insert(error);
     }
 
@@ -170,26 +170,26 @@ impl Inner {
     /// anyway.
     fn failed(&mut self, error: &rusqlite::Error, is_read: bool) {
         let path = self.path.clone();
-        match verdict(error) {
-            Verdict::Locked if is_read => self.give_up(StateError::Locked { path }),
-            Verdict::Damaged => self.renew(),
-            Verdict::Unusable => self.give_up(StateError::Unusable {
+        match classify(error) {
+            SqlFailure::Locked if is_read => self.give_up(StateError::Locked { path }),
+            SqlFailure::Damaged => self.renew(),
+            SqlFailure::Unusable => self.give_up(StateError::Unusable {
                 path,
                 reason: error.to_string(),
             }),
-            Verdict::Locked | Verdict::OddRow => {}
+            SqlFailure::Locked | SqlFailure::OddRow => {}
         }
     }
 
     /// Sets the damaged file aside; the next use starts a new one.
     fn renew(&mut self) {
-        let damaged = std::mem::replace(&mut self.slot, Slot::Off);
-        if let Slot::Open(open) = damaged
+        let damaged = std::mem::replace(&mut self.database, Database::Off);
+        if let Database::Open(open) = damaged
             && !self.renewed
             && open.set_aside(&self.path)
         {
             self.renewed = true;
-            self.slot = Slot::Unopened;
+            self.database = Database::Unopened;
         }
         self.tell_damage();
     }
@@ -200,7 +200,7 @@ impl Inner {
     }
 }
 
-enum Verdict {
+enum SqlFailure {
     Locked,
     Damaged,
     Unusable,
@@ -208,14 +208,14 @@ enum Verdict {
     OddRow,
 }
 
-fn verdict(error: &rusqlite::Error) -> Verdict {
+fn classify(error: &rusqlite::Error) -> SqlFailure {
     match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Verdict::Locked,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => SqlFailure::Locked,
         // `Unknown` is a missing table or column: our statements are right, so the file is not.
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown) => {
-            Verdict::Damaged
+            SqlFailure::Damaged
         }
-        Some(_) => Verdict::Unusable,
-        None => Verdict::OddRow,
+        Some(_) => SqlFailure::Unusable,
+        None => SqlFailure::OddRow,
     }
 }

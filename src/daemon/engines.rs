@@ -1,8 +1,8 @@
-//! The sites of a daemon: one for each set of settings that connections and databases depend on.
+//! The engines of a daemon: one for each set of settings that connections and databases depend on.
 //!
 //! Enters: the options of a link. Leaves: the site that links with the same settings share. Two
 //! that differ in the farm, in a secret, or in the environment that a credential helper sees, share
-//! nothing. Sites that nobody uses go.
+//! nothing. Engines that nobody uses go.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -32,21 +32,21 @@ const PASSING: [&str; 8] = [
 ];
 
 #[derive(Debug, Default)]
-pub(super) struct Sites(Mutex<HashMap<Digest, Kept>>);
+pub(super) struct Engines(Mutex<HashMap<Digest, CachedEngine>>);
 
 #[derive(Debug)]
-struct Kept {
+struct CachedEngine {
     site: Arc<Site>,
     used: Instant,
 }
 
-impl Sites {
+impl Engines {
     /// The site of `options`, new if there is none.
     pub(super) fn of(&self, options: &Options) -> Arc<Site> {
         let now = Instant::now();
-        let mut sites = self.lock();
-        sites.retain(|_, kept| kept.is_wanted(now));
-        let kept = sites.entry(key(options)).or_insert_with(|| Kept {
+        let mut engines = self.lock();
+        engines.retain(|_, kept| kept.is_wanted(now));
+        let kept = engines.entry(key(options)).or_insert_with(|| CachedEngine {
             site: Arc::new(Site::lasting(options)),
             used: now,
         });
@@ -56,17 +56,17 @@ impl Sites {
 
     /// How many there are, and how many files they know.
     pub(super) fn count(&self) -> (usize, usize) {
-        let sites = self.lock();
-        let files = sites.values().map(|kept| kept.site.known_files()).sum();
-        (sites.len(), files)
+        let engines = self.lock();
+        let files = engines.values().map(|kept| kept.site.known_files()).sum();
+        (engines.len(), files)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Kept>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, CachedEngine>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Kept {
+impl CachedEngine {
     fn is_wanted(&self, now: Instant) -> bool {
         Arc::strong_count(&self.site) > 1 || now.duration_since(self.used) < UNUSED
     }

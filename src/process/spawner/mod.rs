@@ -1,6 +1,6 @@
 //! The one thread from which every child is started, and the watch over each child.
 //!
-//! Enters: an `Invocation`. Leaves: `Finished`, or the reason why there is none; a child whose
+//! Enters: an `ProcessSpec`. Leaves: `Finished`, or the reason why there is none; a child whose
 //! future is dropped or cancelled is killed with its whole process group and reaped. How many
 //! children run at a time is the caller's choice.
 //!
@@ -23,14 +23,14 @@ use rustix::process::{Pid, Signal};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::plan::{self, Report};
+use super::plan::{self, HelperReport};
 use super::supervise::{RUN, Relto, read_all};
-use super::{Ending, Finished, Invocation, ProcessError};
+use super::{Ending, Finished, ProcessError, ProcessSpec};
 use crate::events;
 
 mod child;
 
-use child::{Ended, Ends, Pipes, Running};
+use child::{Ends, ExitedChild, Pipes, RunningChild};
 
 /// How often killed children are looked after until the kernel has ended them.
 const REAP_INTERVAL: Duration = Duration::from_millis(10);
@@ -50,7 +50,7 @@ pub struct Spawner {
 enum Order {
     Start {
         plan: Vec<u8>,
-        reply: oneshot::Sender<io::Result<(Running, Pipes)>>,
+        reply: oneshot::Sender<io::Result<(RunningChild, Pipes)>>,
     },
     /// A child that was sent a deadly signal.
     Reap(Child),
@@ -89,7 +89,7 @@ impl Spawner {
     /// failed is no error here.
     pub async fn run(
         &self,
-        invocation: &Invocation,
+        invocation: &ProcessSpec,
         cancel: &CancellationToken,
     ) -> Result<Finished, ProcessError> {
         let started = events::now();
@@ -123,7 +123,7 @@ impl Spawner {
         }
     }
 
-    async fn start(&self, invocation: &Invocation) -> Result<(Running, Pipes), ProcessError> {
+    async fn start(&self, invocation: &ProcessSpec) -> Result<(RunningChild, Pipes), ProcessError> {
         let (reply, answer) = oneshot::channel();
         let plan = plan::encode(std::process::id(), invocation);
         let sent = self.orders.send(Order::Start { plan, reply }).is_ok();
@@ -144,10 +144,10 @@ impl Spawner {
     }
 
     /// An unanswered plan means that the helper was killed early, or is not relto at all.
-    fn report(&self, ended: &Ended) -> Result<Report, ProcessError> {
+    fn report(&self, ended: &ExitedChild) -> Result<HelperReport, ProcessError> {
         read_all(&ended.channel)
             .ok()
-            .and_then(|bytes| Report::decode(&bytes))
+            .and_then(|bytes| HelperReport::decode(&bytes))
             .ok_or_else(|| {
                 let message = format!("it ended before it ran anything ({})", ended.status);
                 self.helper_error(io::Error::other(message))
@@ -206,7 +206,7 @@ impl Starter {
         self.reap_all();
     }
 
-    fn start(&self, plan: &[u8]) -> io::Result<(Running, Pipes)> {
+    fn start(&self, plan: &[u8]) -> io::Result<(RunningChild, Pipes)> {
         let channel = unnamed_file(plan)?;
         let mut child = self
             .relto
@@ -220,7 +220,10 @@ impl Starter {
             stdout: child.stdout.take().map(OwnedFd::from),
             stderr: child.stderr.take().map(OwnedFd::from),
         };
-        Ok((Running::new(child, channel, self.orders.clone()), pipes))
+        Ok((
+            RunningChild::new(child, channel, self.orders.clone()),
+            pipes,
+        ))
     }
 
     fn reap(&mut self) {

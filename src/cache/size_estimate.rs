@@ -17,7 +17,7 @@ const LINKS_PER_COUNT: u32 = 16;
 
 /// Adds what a link brought into the cache at `root` and says whether the cache may now take more
 /// than `max_bytes`, or nobody knows what it takes.
-pub fn add_debt(state: &State, root: &Path, added: u64, max_bytes: u64) -> bool {
+pub fn record_growth(state: &State, root: &Path, added: u64, max_bytes: u64) -> bool {
     if added == 0 {
         return false;
     }
@@ -31,7 +31,7 @@ pub fn add_debt(state: &State, root: &Path, added: u64, max_bytes: u64) -> bool 
 }
 
 /// Notes what the cache at `root` takes after it was counted and trimmed.
-pub fn settle_debt(state: &State, root: &Path, bytes: u64) {
+pub fn reset_size_estimate(state: &State, root: &Path, bytes: u64) {
     let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
     state.write(|transaction| {
         transaction.execute(

@@ -10,7 +10,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::PathBuf;
 
-use super::{Context, arguments, engine, served};
+use super::{Context, arguments, engine, via_daemon};
 use crate::config::{self, Environment, Settings};
 use crate::error::ExitCode;
 use crate::launcher;
@@ -47,7 +47,7 @@ pub(super) fn exit_notifier(
         files: modules.iter().map(PathBuf::from).collect(),
         compiler: compiler.to_str().map(str::to_owned),
     };
-    if let Some(end) = served::follow(&settings, &engine::options(&settings), wanted) {
+    if let Some(end) = via_daemon::follow(&settings, &engine::options(&settings), wanted) {
         return ExitNotifier::from_fd(end).ok();
     }
     let mut arguments = vec![OsString::from(arguments::PREFETCH)];

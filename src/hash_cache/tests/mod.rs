@@ -10,11 +10,11 @@ use DigestFunction::{Blake3, Sha256};
 
 const SECOND: i64 = 1_000_000_000;
 
-struct Place {
+struct Fixture {
     dir: tempfile::TempDir,
 }
 
-impl Place {
+impl Fixture {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         Self { dir }
@@ -56,7 +56,7 @@ fn stored_rows(cache: &HashCache) -> i64 {
 
 #[test]
 fn the_digest_is_that_of_the_contents_by_either_function() {
-    let place = Place::new();
+    let place = Fixture::new();
     let path = place.file("a.bc", b"bitcode");
     let cache = HashCache::new(Arc::new(State::disabled()));
     for function in [Sha256, Blake3] {
@@ -69,7 +69,7 @@ fn the_digest_is_that_of_the_contents_by_either_function() {
 
 #[test]
 fn a_later_link_reads_no_file_and_has_the_note() {
-    let place = Place::new();
+    let place = Fixture::new();
     let path = place.settled("a.bc", b"bitcode");
     let first = place.link();
     let facts = first
@@ -87,7 +87,7 @@ fn a_later_link_reads_no_file_and_has_the_note() {
 
 #[test]
 fn an_empty_note_is_a_note() {
-    let place = Place::new();
+    let place = Fixture::new();
     let path = place.settled("a.bc", b"bitcode");
     let first = place.link();
     first
@@ -103,7 +103,7 @@ fn an_empty_note_is_a_note() {
 
 #[test]
 fn a_digest_without_a_note_does_not_answer_a_caller_who_wants_one() {
-    let place = Place::new();
+    let place = Fixture::new();
     let path = place.settled("a.bc", b"bitcode");
     let first = place.link();
     first.facts(&path, Sha256, None).expect("hashed");
@@ -118,7 +118,7 @@ fn a_digest_without_a_note_does_not_answer_a_caller_who_wants_one() {
 
 #[test]
 fn a_file_of_other_times_or_another_inode_is_read_again() {
-    let place = Place::new();
+    let place = Fixture::new();
     let path = place.settled("a.bc", b"one");
     let first = place.link();
     first.facts(&path, Sha256, None).expect("hashed");
@@ -136,7 +136,7 @@ fn a_file_of_other_times_or_another_inode_is_read_again() {
 
 #[test]
 fn a_file_that_keeps_size_and_mtime_is_known_by_its_ctime() {
-    let place = Place::new();
+    let place = Fixture::new();
     let path = place.settled("a.bc", b"one");
     let mtime = fs::metadata(&path)
         .expect("there")
@@ -186,7 +186,7 @@ fn racy_is_what_could_change_within_the_tick_of_its_times() {
 
 #[test]
 fn a_racy_file_is_used_but_not_remembered_until_it_is_settled() {
-    let place = Place::new();
+    let place = Fixture::new();
     let path = place.file("a.bc", b"fresh");
     let file = fs::OpenOptions::new()
         .write(true)
@@ -203,16 +203,16 @@ fn a_racy_file_is_used_but_not_remembered_until_it_is_settled() {
 
 #[test]
 fn a_racy_file_is_remembered_once_a_second_reading_agrees() {
-    let place = Place::new();
+    let place = Fixture::new();
     let path = place.settled("a.bc", b"fresh");
     let cache = place.link();
     let facts = cache.facts(&path, Sha256, None).expect("hashed");
-    let racy = Known {
+    let racy = KnownFile {
         facts: Arc::clone(&facts),
         racy: true,
     };
     *lock(&cache.slot(&path, Sha256)) = Some(racy);
-    *lock(&cache.pending) = Pending::default();
+    *lock(&cache.pending) = PendingRows::default();
     assert!(cache.unchanged(&path, &facts.identity));
     cache.flush();
     assert_eq!(stored_rows(&cache), 1);
@@ -220,7 +220,7 @@ fn a_racy_file_is_remembered_once_a_second_reading_agrees() {
 
 #[test]
 fn contents_that_changed_behind_racy_times_are_found_out() {
-    let place = Place::new();
+    let place = Fixture::new();
     let path = place.file("a.bc", b"new");
     let cache = place.link();
     let facts = FileFacts {
@@ -228,7 +228,7 @@ fn contents_that_changed_behind_racy_times_are_found_out() {
         note: None,
         identity: identity(&path).expect("there"),
     };
-    let known = Known {
+    let known = KnownFile {
         facts: Arc::new(facts.clone()),
         racy: true,
     };
@@ -238,7 +238,7 @@ fn contents_that_changed_behind_racy_times_are_found_out() {
 
 #[test]
 fn a_changed_or_missing_file_is_not_unchanged() {
-    let place = Place::new();
+    let place = Fixture::new();
     let path = place.settled("a.bc", b"one");
     let cache = place.link();
     let facts = cache.facts(&path, Sha256, None).expect("hashed");
@@ -251,7 +251,7 @@ fn a_changed_or_missing_file_is_not_unchanged() {
 
 #[test]
 fn threads_that_ask_for_one_file_read_it_once() {
-    let place = Place::new();
+    let place = Fixture::new();
     let path = place.file("a.bc", b"bitcode");
     let cache = place.link();
     let (reads, start) = (AtomicUsize::new(0), Barrier::new(8));
@@ -272,7 +272,7 @@ fn threads_that_ask_for_one_file_read_it_once() {
 
 #[test]
 fn a_file_written_while_it_is_read_is_read_again_and_then_given_up() {
-    let place = Place::new();
+    let place = Fixture::new();
     let path = place.file("a.bc", b"x");
     let cache = place.link();
     let reads = Cell::new(0);
@@ -300,7 +300,7 @@ fn a_file_written_while_it_is_read_is_read_again_and_then_given_up() {
 
 #[test]
 fn one_link_never_has_two_digests_of_a_file() {
-    let place = Place::new();
+    let place = Fixture::new();
     let path = place.file("a.bc", b"one");
     let cache = place.link();
     let before = cache.facts(&path, Sha256, None).expect("hashed");
@@ -314,7 +314,7 @@ fn one_link_never_has_two_digests_of_a_file() {
 
 #[test]
 fn missing_files_directories_and_pipes_are_errors_that_name_them() {
-    let place = Place::new();
+    let place = Fixture::new();
     let pipe = place.path("pipe");
     rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).expect("made");
     let cache = place.link();

@@ -19,7 +19,7 @@ const LONGEST_SOCKET: usize = 108;
 
 /// Why no daemon can live in a directory.
 #[derive(Debug, thiserror::Error)]
-pub enum PlaceError {
+pub enum RuntimeDirError {
     #[error("cannot use the directory `{}` for the daemon", dir.display())]
     Unusable {
         dir: PathBuf,
@@ -30,7 +30,7 @@ pub enum PlaceError {
     Unsafe { dir: PathBuf, reason: &'static str },
 }
 
-impl Hinted for PlaceError {
+impl Hinted for RuntimeDirError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Unusable { .. } => Vec::new(),
@@ -44,11 +44,11 @@ impl Hinted for PlaceError {
 
 /// The directory of one daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct RuntimeDir {
     dir: PathBuf,
 }
 
-impl Place {
+impl RuntimeDir {
     /// Nothing is looked at or made yet.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
@@ -79,7 +79,7 @@ impl Place {
     ///
     /// # Errors
     /// It cannot be made, or others may enter it.
-    pub fn prepare(&self) -> Result<(), PlaceError> {
+    pub fn prepare(&self) -> Result<(), RuntimeDirError> {
         let made = std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -92,7 +92,7 @@ impl Place {
     ///
     /// # Errors
     /// Others may enter it, or put another in its place.
-    pub fn check(&self) -> Result<(), PlaceError> {
+    pub fn check(&self) -> Result<(), RuntimeDirError> {
         let reason = match fs::symlink_metadata(&self.dir) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(source) => return Err(self.unusable(source)),
@@ -107,7 +107,7 @@ impl Place {
             }
             Ok(_) => return Ok(()),
         };
-        Err(PlaceError::Unsafe {
+        Err(RuntimeDirError::Unsafe {
             dir: self.dir.clone(),
             reason,
         })
@@ -136,9 +136,9 @@ impl Place {
         ours.ok().is_some_and(|ours| theirs.ok() == Some(ours))
     }
 
-    fn unusable(&self, source: io::Error) -> PlaceError {
+    fn unusable(&self, source: io::Error) -> RuntimeDirError {
         let dir = self.dir.clone();
-        PlaceError::Unusable { dir, source }
+        RuntimeDirError::Unusable { dir, source }
     }
 }
 
@@ -151,14 +151,17 @@ mod tests {
     #[test]
     fn a_directory_that_others_may_enter_is_refused() {
         let parent = tempfile::tempdir().expect("a directory");
-        let place = Place::new(parent.path().join("relto"));
+        let place = RuntimeDir::new(parent.path().join("relto"));
         place.prepare().expect("made");
         let mode = |mode| {
             let mode = std::fs::Permissions::from_mode(mode);
             fs::set_permissions(place.dir(), mode).expect("set");
         };
         mode(0o750);
-        assert!(matches!(place.prepare(), Err(PlaceError::Unsafe { .. })));
+        assert!(matches!(
+            place.prepare(),
+            Err(RuntimeDirError::Unsafe { .. })
+        ));
         mode(0o700);
         place.prepare().expect("as it was made");
     }
@@ -167,24 +170,24 @@ mod tests {
     fn what_is_no_directory_of_this_user_is_refused() {
         let parent = tempfile::tempdir().expect("a directory");
         let real = parent.path().join("real");
-        Place::new(&real).prepare().expect("made");
+        RuntimeDir::new(&real).prepare().expect("made");
         let link = parent.path().join("link");
         fs_err::os::unix::fs::symlink(&real, &link).expect("linked");
         assert!(matches!(
-            Place::new(&link).check(),
-            Err(PlaceError::Unsafe { .. })
+            RuntimeDir::new(&link).check(),
+            Err(RuntimeDirError::Unsafe { .. })
         ));
         let long = parent.path().join("x".repeat(200));
         assert!(matches!(
-            Place::new(long).prepare(),
-            Err(PlaceError::Unusable { .. })
+            RuntimeDir::new(long).prepare(),
+            Err(RuntimeDirError::Unusable { .. })
         ));
     }
 
     #[test]
     fn the_lock_is_had_once() {
         let parent = tempfile::tempdir().expect("a directory");
-        let place = Place::new(parent.path().join("relto"));
+        let place = RuntimeDir::new(parent.path().join("relto"));
         place.prepare().expect("made");
         let lock = place.lock().expect("made").expect("free");
         assert!(place.lock().expect("there").is_none());

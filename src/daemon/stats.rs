@@ -11,7 +11,7 @@ use crate::history::OriginCounts;
 
 /// Counts links, jobs, and modules that were sent ahead of them.
 #[derive(Debug)]
-pub(super) struct Tally {
+pub(super) struct Stats {
     pub(super) started: Instant,
     under_way: AtomicUsize,
     done: Mutex<(u64, OriginCounts)>,
@@ -20,9 +20,9 @@ pub(super) struct Tally {
 
 /// A link that is under way.
 #[derive(Debug)]
-pub(super) struct UnderWay<'a>(&'a Tally);
+pub(super) struct ActiveLink<'a>(&'a Stats);
 
-impl Tally {
+impl Stats {
     pub(super) fn new() -> Self {
         Self {
             started: Instant::now(),
@@ -32,9 +32,9 @@ impl Tally {
         }
     }
 
-    pub(super) fn begin(&self) -> UnderWay<'_> {
+    pub(super) fn begin(&self) -> ActiveLink<'_> {
         self.under_way.fetch_add(1, Ordering::Relaxed);
-        UnderWay(self)
+        ActiveLink(self)
     }
 
     pub(super) fn under_way(&self) -> usize {
@@ -62,7 +62,7 @@ impl Tally {
     }
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for ActiveLink<'_> {
     fn drop(&mut self) {
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
         let mut done = self.0.done.lock().unwrap_or_else(PoisonError::into_inner);

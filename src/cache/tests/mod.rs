@@ -13,11 +13,11 @@ use super::*;
 use crate::digest::{Digest, DigestFunction};
 use crate::pb::reapi::{ActionResult, OutputFile};
 
-struct Place {
+struct Fixture {
     dir: tempfile::TempDir,
 }
 
-impl Place {
+impl Fixture {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         Self { dir }
@@ -82,7 +82,7 @@ fn hours(hours: u64) -> Duration {
 
 #[test]
 fn what_one_link_stores_the_next_one_finds_in_bazels_layout() {
-    let place = Place::new();
+    let place = Fixture::new();
     put(&place.open(), b"object");
     let cache = place.open();
     assert!(is_hit(&cache, b"object"));
@@ -98,7 +98,7 @@ fn what_one_link_stores_the_next_one_finds_in_bazels_layout() {
 
 #[test]
 fn blake3_has_a_directory_of_its_own() {
-    let place = Place::new();
+    let place = Fixture::new();
     let cache = place.open().with_function(DigestFunction::Blake3);
     let name = DigestFunction::Blake3.digest(b"object");
     cache.put_blob(&name, b"object").expect("stored");
@@ -110,7 +110,7 @@ fn blake3_has_a_directory_of_its_own() {
 
 #[test]
 fn a_new_cache_is_for_its_user_alone_and_an_old_one_keeps_its_mode() {
-    let place = Place::new();
+    let place = Fixture::new();
     let mode = || {
         let found = fs::metadata(place.root()).expect("there");
         found.permissions().mode() & 0o777
@@ -124,7 +124,7 @@ fn a_new_cache_is_for_its_user_alone_and_an_old_one_keeps_its_mode() {
 
 #[test]
 fn a_copy_of_the_directory_hits_as_the_original_does() {
-    let place = Place::new();
+    let place = Fixture::new();
     put(&place.open(), b"object");
     let copy = place.dir.path().join("copy");
     let copied = Command::new("cp")
@@ -138,7 +138,7 @@ fn a_copy_of_the_directory_hits_as_the_original_does() {
 
 #[test]
 fn the_empty_blob_is_always_there_and_takes_no_file() {
-    let place = Place::new();
+    let place = Fixture::new();
     let cache = place.open();
     assert_eq!(cache.blob(&digest(b"")).expect("there").len(), 0);
     cache.put_blob(&digest(b""), b"").expect("nothing to do");
@@ -147,7 +147,7 @@ fn the_empty_blob_is_always_there_and_takes_no_file() {
 
 #[test]
 fn a_hit_renews_what_was_long_not_used_and_leaves_the_rest() {
-    let place = Place::new();
+    let place = Fixture::new();
     put(&place.open(), b"object");
     let (action, _) = sample(b"object");
     for path in [
@@ -171,7 +171,7 @@ fn a_hit_renews_what_was_long_not_used_and_leaves_the_rest() {
 
 #[test]
 fn links_that_store_the_same_at_once_leave_one_whole_copy() {
-    let place = Place::new();
+    let place = Fixture::new();
     let object = vec![7; 300_000];
     std::thread::scope(|scope| {
         for _ in 0..6 {
