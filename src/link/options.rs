@@ -1,7 +1,4 @@
-//! What a link is told from outside.
-//!
-//! Enters: values that the command line's room makes of settings. Leaves: the same, for all parts
-//! of the engine. All but what belongs to this process alone can be handed to another one.
+//! The options of a link, as plain values that can be handed to another process.
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -10,12 +7,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::farm::FarmOptions;
 use crate::client_context::ClientContext;
+use crate::compiler::{CompilerRequest, ToolchainSource};
+use crate::job::{Caller, JobFile};
 use crate::process::{Jobserver, Parent, Slots};
-use crate::state;
+use crate::reapi::ClientOptions;
+use crate::state::{self, State};
 
-/// What a link is told from outside.
+/// How a link is to be run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Options {
     /// `None`: nothing is kept.
@@ -32,7 +31,7 @@ pub struct Options {
     /// each.
     pub machine_jobs: usize,
     /// The first of this link counts, too.
-    pub counts_first: bool,
+    pub no_free_permit: bool,
     /// An existing directory where scratch directories may be made.
     pub scratch_parent: PathBuf,
     /// The user's own addition to every key.
@@ -43,7 +42,7 @@ pub struct Options {
     pub farm: Option<FarmOptions>,
     /// This machine and the farm work on the jobs together; otherwise it does what the farm does
     /// not.
-    pub beside_farm: bool,
+    pub dynamic: bool,
     /// What the names in the job file are relative to, and where jobs run in place.
     #[serde(skip)]
     pub client_context: ClientContext,
@@ -55,22 +54,81 @@ pub struct Options {
     pub linker: Option<Parent>,
 }
 
+/// A farm, and how a link may use it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FarmOptions {
+    pub client: ClientOptions,
+    /// Platform properties, sorted.
+    pub platform: Vec<(String, String)>,
+    /// Executions under way there at a time.
+    pub jobs: NonZeroUsize,
+    /// Take results from the farm's action cache.
+    pub accept_cached: bool,
+    /// Give results of this machine to it.
+    pub upload_local_results: bool,
+    /// Run here what the farm fails to run.
+    pub local_fallback: bool,
+    pub toolchain: ToolchainSource,
+}
+
 impl Options {
-    /// The database, if there is one.
-    pub(super) fn state(&self) -> Option<PathBuf> {
-        let dir = self.state_dir.as_ref()?;
-        Some(dir.join(state::FILE_NAME))
+    /// The database of file digests and history; a disabled one where nothing is remembered.
+    #[must_use]
+    pub fn open_state(&self) -> State {
+        match &self.state_dir {
+            Some(dir) => State::at(&dir.join(state::FILE_NAME)),
+            None => State::disabled(),
+        }
     }
 
-    /// What this machine has room for, other links included.
+    /// The slots of this machine that the link may use, shared with other links.
     pub(super) fn slots(&self) -> Slots {
         match (&self.jobserver, &self.state_dir) {
             (Some(jobserver), _) => Slots::of_jobserver(Arc::clone(jobserver)),
-            (None, Some(dir)) if self.counts_first => {
+            (None, Some(dir)) if self.no_free_permit => {
                 Slots::of_machine_only(dir, self.machine_jobs)
             }
             (None, Some(dir)) => Slots::of_machine(dir, self.machine_jobs),
             (None, None) => Slots::unlimited(),
         }
+    }
+
+    /// The compiler of `file`, as these options want it.
+    #[must_use]
+    pub fn compiler_request<'a>(&'a self, file: &'a JobFile) -> CompilerRequest<'a> {
+        CompilerRequest {
+            arguments: &file.common_arguments[1..],
+            caller: file.caller,
+            ..self.compiler_named(file.compiler())
+        }
+    }
+
+    /// The compiler that is called `name`, a path or a bare name, without arguments.
+    #[must_use]
+    pub fn compiler_named<'a>(&'a self, name: &'a str) -> CompilerRequest<'a> {
+        CompilerRequest {
+            name,
+            arguments: &[],
+            caller: Caller::Linker,
+            source: self.farm.as_ref().map(|farm| &farm.toolchain),
+            environment: &self.environment,
+            client_context: &self.client_context,
+            salt: &self.salt,
+        }
+    }
+}
+
+impl FarmOptions {
+    /// The address that messages name.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        let address = self.client.executor.as_ref().or(self.client.cache.as_ref());
+        address.map_or("", String::as_str)
+    }
+
+    /// Whether only the farm's caches are used; a link can do without those.
+    #[must_use]
+    pub fn is_cache_only(&self) -> bool {
+        self.client.executor.is_none()
     }
 }

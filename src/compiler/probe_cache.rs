@@ -1,20 +1,19 @@
-//! What a compiler said about itself, remembered.
+//! Remembers what a compiler said about itself, for the life of the state database.
 //!
-//! Enters: a question that holds everything the answer depends on, and a way to ask. Leaves: the
-//! answer, asked for once in the life of the state database. Starting clang only to ask takes
-//! longer than a whole cached link may.
+//! Starting clang only to ask it takes longer than a whole cached link may. A question therefore
+//! has to contain everything that its answer depends on.
 
 use rusqlite::OptionalExtension as _;
 
 use crate::digest::DigestFunction;
 use crate::state::State;
 
-/// The remembered answer to `question`, or a new one. An answer that cannot be had is not
+/// Returns the remembered answer to `question`, or else the one that `ask` gets. Errors are not
 /// remembered.
 ///
 /// # Errors
 /// Those of `ask`.
-pub fn answer<E>(
+pub(super) fn cached_answer<E>(
     state: &State,
     question: &str,
     ask: impl FnOnce() -> Result<String, E>,
@@ -45,18 +44,18 @@ mod tests {
     use crate::state::FILE_NAME;
 
     #[test]
-    fn a_question_is_asked_once_and_an_error_again() {
+    fn a_question_is_asked_once_and_again_after_an_error() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let state = State::at(&dir.path().join(FILE_NAME));
-        assert_eq!(answer(&state, "q", || Err("busy")), Err("busy"));
+        assert_eq!(cached_answer(&state, "q", || Err("busy")), Err("busy"));
         assert_eq!(
-            answer(&state, "q", || Ok::<_, &str>("a".to_owned())),
+            cached_answer(&state, "q", || Ok::<_, &str>("a".to_owned())),
             Ok("a".to_owned())
         );
         assert_eq!(
-            answer(&state, "q", || Err("asked again")),
+            cached_answer(&state, "q", || Err("asked again")),
             Ok("a".to_owned())
         );
-        assert_eq!(answer(&state, "r", || Err("another")), Err("another"));
+        assert_eq!(cached_answer(&state, "r", || Err("another")), Err("another"));
     }
 }

@@ -1,16 +1,15 @@
 //! What only the compiler itself can say: its target, where it looks for configuration files, what
 //! `native` means.
 //!
-//! Enters: a toolchain and a link's common arguments. Leaves: arguments that mean the same on any
-//! machine, with the compiler's configuration files written out, or the reason why there are none.
-//! Every question is asked once and the answer remembered under the content of the compiler (and,
-//! for `native`, under the processor), so that a warm link starts no process.
+//! Each question is asked once. The answer is remembered under the content of the compiler (and,
+//! for `native`, under the processor), so a warm link starts no process.
 
 use std::path::PathBuf;
 
 use fs_err as fs;
 
-use super::tools::ToolsError;
+use super::error::CompilerError;
+use super::probe_cache::cached_answer;
 use crate::action::arguments::{self, Argument, Meaning};
 use crate::action::native;
 use crate::action::response::{expand_response_files, tokenize_config};
@@ -23,9 +22,9 @@ use crate::state::State;
 use crate::toolchain::Toolchain;
 use crate::toolchain::config::{self, ConfigDirs, ConfigError};
 
-/// The compiler of a link.
+/// A compiler that has been queried.
 #[derive(Debug)]
-pub(super) struct Compiler {
+pub(super) struct CompilerProbe {
     path: PathBuf,
     identity: Digest,
     pub(super) target: String,
@@ -35,17 +34,17 @@ pub(super) struct Compiler {
     client_context: ClientContext,
 }
 
-impl Compiler {
+impl CompilerProbe {
     /// Asks for target and configuration directories.
     pub(super) fn ask(
         toolchain: &Toolchain,
         files: &[ToolFile],
         client_context: &ClientContext,
         state: &State,
-    ) -> Result<Self, ToolsError> {
+    ) -> Result<Self, CompilerError> {
         let identity = identity(toolchain, files);
         let question = format!("{identity} -v");
-        let said = answer(state, &question, || {
+        let said = cached_answer(state, &question, || {
             config::verbose_version(&toolchain.called_as, client_context)
         })?;
         let target = said.lines().find_map(|line| line.strip_prefix("Target: "));
@@ -64,8 +63,8 @@ impl Compiler {
         self.config_dirs.system.is_some() || self.config_dirs.user.is_some()
     }
 
-    /// `words`, a link's common arguments, in a form that means the same anywhere; what stands
-    /// before all other arguments goes into `configuration`. The error is the reason why this
+    /// Returns `words`, a link's common arguments, in a form that means the same anywhere; what must
+    /// precede all other arguments goes into `configuration`. The error is the reason why this
     /// compiler's jobs can only run in place.
     pub(super) fn portable(
         &self,
@@ -100,8 +99,8 @@ impl Compiler {
         Ok(words)
     }
 
-    /// Takes options that choose configuration files out of the arguments, and puts what the files
-    /// say before the others, where clang would read it.
+    /// Removes the options that choose configuration files, and puts what the files say before all
+    /// other arguments, where clang would read it.
     fn without_configuration(
         &self,
         toolchain: &Toolchain,
@@ -139,7 +138,7 @@ impl Compiler {
         let parsed = arguments::parse(words);
         let asked = native::question(&parsed);
         let question = format!("{} native {} {asked:?}", self.identity, processor());
-        let said = answer(state, &question, || {
+        let said = cached_answer(state, &question, || {
             let native = native::ask(&self.path, &asked, &self.client_context)
                 .map_err(|error| error.to_string())?;
             Ok::<_, String>(native.join("\n"))
@@ -149,8 +148,8 @@ impl Compiler {
     }
 }
 
-/// A program that is many (`llvm clang`) is told which one to be by words before the first option;
-/// lld passes them on as `--thinlto-remote-compiler-prepend-arg`.
+/// Splits off the words that tell a multi-call program (`llvm clang`) which tool to be. lld passes
+/// them on as `--thinlto-remote-compiler-prepend-arg`.
 fn multi_call(words: &[String]) -> (&[String], &[String]) {
     let options = words
         .iter()
@@ -168,11 +167,11 @@ fn identity(toolchain: &Toolchain, files: &[ToolFile]) -> Digest {
     hasher.finish()
 }
 
-/// What clang looks at to find out what `native` means: the processor, without what changes from
-/// moment to moment.
+/// What clang looks at to find out what `native` means: the processor, without the fields of
+/// `/proc/cpuinfo` that change while it runs.
 fn processor() -> Digest {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let lasting = |line: &&str| {
+    let is_constant = |line: &&str| {
         let name = line.split(':').next().unwrap_or_default().trim();
         [
             "vendor_id",
@@ -187,7 +186,7 @@ fn processor() -> Digest {
         ]
         .contains(&name)
     };
-    let mut lines: Vec<&str> = text.lines().filter(lasting).collect();
+    let mut lines: Vec<&str> = text.lines().filter(is_constant).collect();
     lines.sort_unstable();
     lines.dedup();
     DigestFunction::Sha256.digest(lines.join("\n").as_bytes())
