@@ -1,24 +1,17 @@
-//! What the key of each job is made of.
+//! What the key of each job consists of.
 //!
-//! Enters: a job file. Leaves: for each job its ingredients, one by one, under names that stay the
-//! same from link to link, so that two links can be held against each other; or why the job has no
-//! key. Nothing is run but what a link asks the compiler.
+//! Every ingredient has a name that stays the same from link to link, so that two links can be
+//! compared. Nothing runs except what a link asks the compiler.
 
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
-
-use super::deliver::Delivery;
-use super::plan::Planner;
-use super::record::Record;
-use super::site::open_state;
-use super::tools::Tools;
-use super::{LinkError, Options};
+use crate::compiler::ResolvedToolchain;
 use crate::error::Rendered;
-use crate::events::{Event, Events};
+use crate::events::Events;
 use crate::exec::{Hermetic, PlannedForm};
 use crate::hash_cache::HashCache;
-use crate::job::{Job, JobFile};
+use crate::job::JobFile;
+use crate::link::{LinkError, Options, Planner};
 
 /// One job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,75 +44,47 @@ pub struct Ingredient {
 /// Explains all jobs of `file`, without a look into any cache.
 ///
 /// # Errors
-/// The compiler cannot be found or asked.
+/// The compiler cannot be found or queried.
 pub fn explain(file: &JobFile, options: &Options) -> Result<Vec<Explanation>, LinkError> {
-    let state = Arc::new(open_state(options.state().as_deref()));
+    let state = Arc::new(options.open_state());
     let hash_cache = HashCache::new(Arc::clone(&state));
-    let tools = Tools::find(file, options, &hash_cache, &state).map_err(Box::new)?;
-    let (record, cancel) = (Record::new(state, &file.jobs), CancellationToken::new());
-    let delivery = Delivery {
-        disk_cache: None,
-        record,
-        cancel,
-        events: Events::discarded(),
-        linker: None,
-        umask: None,
-        refused: false.into(),
+    let request = options.compiler_request(file);
+    let toolchain = ResolvedToolchain::resolve(&request, &hash_cache, &state).map_err(Box::new)?;
+    let planner = Planner {
+        file,
+        toolchain: &toolchain,
+        hash_cache: &hash_cache,
+        events: &Events::discarded(),
+        client_context: &options.client_context,
     };
-    let explained = file.jobs.iter().map(|job| {
-        let (events, told) = Events::channel();
-        let planner = Planner {
-            file,
-            tools: &tools,
-            hash_cache: &hash_cache,
-            delivery: &delivery,
-            events: &events,
-            client_context: &options.client_context,
-        };
-        let key = key(&planner, job, &tools).unwrap_or_else(|| {
-            drop(events);
-            let texts = told.into_iter().filter_map(|stamped| match stamped.event {
-                Event::Note { text } | Event::Warning { text, .. } => Some(text),
-                _ => None,
-            });
-            Err(texts.collect::<Vec<_>>().join("; "))
-        });
-        Explanation {
-            module: job.module().to_owned(),
-            key,
-        }
+    let explained = file.jobs.iter().map(|job| Explanation {
+        module: job.module().to_owned(),
+        key: match planner.plan(job).map(|checked| checked.form) {
+            Err(unsound) => Err(Rendered(&unsound).to_string()),
+            Ok(PlannedForm::InPlace(reason)) => Err(reason.to_string()),
+            Ok(PlannedForm::Hermetic(hermetic)) => Ok(key_of(&hermetic, &toolchain)),
+        },
     });
     let explained = explained.collect();
     hash_cache.flush();
     Ok(explained)
 }
 
-/// `None` if the job runs in place, which the planner's events explain.
-fn key(planner: &Planner<'_>, job: &Job, tools: &Tools) -> Option<Result<Key, String>> {
-    match planner.form(job) {
-        Err(unsound) => Some(Err(Rendered(&unsound).to_string())),
-        Ok(checked) => match checked.form {
-            PlannedForm::Hermetic(hermetic) => Some(Ok(key_of(&hermetic, tools))),
-            PlannedForm::InPlace => None,
-        },
-    }
-}
-
-fn key_of(hermetic: &Hermetic, tools: &Tools) -> Key {
+fn key_of(hermetic: &Hermetic, toolchain: &ResolvedToolchain) -> Key {
     let ingredient = |name: String, value: String, known_as: Option<String>| Ingredient {
         name,
         value,
         known_as,
     };
     let mut ingredients = Vec::new();
-    let template = tools.template();
+    let template = toolchain.template();
     if !template.salt.is_empty() {
         ingredients.push(ingredient("salt".to_owned(), template.salt.clone(), None));
     }
     for (name, value) in &template.environment {
         ingredients.push(ingredient(format!("variable {name}"), value.clone(), None));
     }
-    for file in &tools.tree().files {
+    for file in &toolchain.tree().files {
         let known_as = Some(file.host.display().to_string());
         let name = format!("toolchain {}", file.tree_path);
         ingredients.push(ingredient(name, file.digest.to_string(), known_as));

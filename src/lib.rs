@@ -18,7 +18,6 @@ pub mod task;
 pub mod hash_cache;
 pub mod history;
 pub mod job;
-pub mod probe_cache;
 pub mod process;
 pub mod report;
 pub mod thinlto;
@@ -27,6 +26,7 @@ pub mod action;
 pub mod toolchain;
 // L4
 pub mod cache;
+pub mod compiler;
 pub mod reapi;
 // L5
 pub mod exec;
@@ -35,6 +35,10 @@ pub mod launcher;
 pub mod link;
 // L7
 pub mod config;
-pub mod daemon;
+pub mod doctor;
+pub mod explain;
+pub mod prefetch;
 // L8
+pub mod daemon;
+// L9
 pub mod cli;

@@ -16,7 +16,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use super::help;
 use super::options::{assignments, options};
 use crate::config::Assignment;
-use crate::link::ahead::Wanted;
+use crate::prefetch::PrefetchRequest;
 
 /// What the user asks for.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub(super) enum Action {
     /// Run a compiler: it and its arguments.
     Compile(Vec<OsString>),
     /// Send modules to the farm before the link.
-    Prefetch(Wanted, When),
+    Prefetch(PrefetchRequest, When),
     /// Show every option.
     HelpAll,
 }
@@ -263,9 +263,9 @@ fn path(matches: &ArgMatches, id: &str) -> PathBuf {
     path.cloned().expect("clap has seen to it that it is there")
 }
 
-fn wanted(matches: &ArgMatches) -> Wanted {
+fn wanted(matches: &ArgMatches) -> PrefetchRequest {
     let files = matches.get_many::<PathBuf>("files").into_iter().flatten();
-    Wanted {
+    PrefetchRequest {
         files: files.cloned().collect(),
         compiler: matches.get_one::<String>("compiler").cloned(),
     }

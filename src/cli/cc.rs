@@ -16,7 +16,7 @@ use crate::events::{Event, Events};
 use crate::exec::JobFailure;
 use crate::job::JobFile;
 use crate::launcher::{self, Decision, InheritedOnExec, Told};
-use crate::link::Verdict;
+use crate::link::LinkFailure;
 use crate::process::{Ending, Interruption};
 use crate::report::OneJob;
 
@@ -218,7 +218,7 @@ fn backend(
         Ok(()) => ExitCode::Success,
         // A script, another launcher, a program for another machine: relto cannot send it, but it
         // may compile.
-        Err(EngineError::Link(Verdict::Tools(error))) => {
+        Err(EngineError::Link(LinkFailure::Compiler(error))) => {
             warn(
                 told,
                 format!("ThinLTO backends run in place, uncached: {error}"),
@@ -226,7 +226,7 @@ fn backend(
             guarded(compiler, words, &object)
         }
         Err(EngineError::Interrupted(interruption)) => interrupted(interruption),
-        Err(EngineError::Link(Verdict::Job(failure))) => compiler_failed(*failure),
+        Err(EngineError::Link(LinkFailure::Job(failure))) => compiler_failed(*failure),
         Err(error) => fail(&error),
     }
 }

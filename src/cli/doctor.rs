@@ -10,8 +10,8 @@ use anstyle::{AnsiColor, Style};
 
 use super::{Context, Failure, engine, output};
 use crate::config::{Described, Settings, Strategy};
+use crate::doctor::{Finding, Grade, Section, examine};
 use crate::error::ExitCode;
-use crate::link::doctor::{Finding, Grade, Section, examine};
 
 /// Where the findings' texts begin.
 const COLUMN: usize = 11;

@@ -16,13 +16,14 @@ use tokio_util::sync::CancellationToken;
 use super::Failure;
 use super::via_daemon::ViaDaemon;
 use crate::client_context::ClientContext;
+use crate::compiler::ToolchainSource;
 use crate::config::{Settings, Strategy, Toolchain};
 use crate::error::Hinted;
 use crate::events::Events;
 use crate::fs::remove_if_there;
 use crate::job::{Caller, JobFile};
 use crate::launcher::{self, GuardedError};
-use crate::link::{self, Verdict};
+use crate::link::{self, Engine, LinkFailure};
 use crate::process::{Finished, Interruption, Jobserver, Parent, Watch};
 
 /// Jobs under way at the farm, where the user says nothing.
@@ -36,7 +37,7 @@ pub(super) enum EngineError {
     #[error("stopped: {0}")]
     Interrupted(Interruption),
     #[error(transparent)]
-    Link(Verdict),
+    Link(LinkFailure),
     #[error(transparent)]
     Guarded(GuardedError),
 }
@@ -162,15 +163,21 @@ async fn linked(
     watch: &mut Watch,
 ) -> Result<(), EngineError> {
     let cancel = CancellationToken::new();
-    let linking = link::run(file, options, events, cancel.clone());
+    let engine = Engine::single_use(options);
+    let linking = engine.run(file, options, events, cancel.clone());
     tokio::pin!(linking);
-    let failed = |error| EngineError::Link(Verdict::new(error, &options.client_context));
+    let failed = |error| EngineError::Link(LinkFailure::new(error, &options.client_context));
     let interruption = tokio::select! {
-        result = &mut linking => return result.map_err(failed),
+        (result, epilogue) = &mut linking => {
+            epilogue.write();
+            return result.map_err(failed);
+        }
         interruption = watch.interrupted() => interruption,
     };
     cancel.cancel();
-    match linking.await {
+    let (result, epilogue) = linking.await;
+    epilogue.write();
+    match result {
         Err(error) if !error.is_cancellation() => Err(failed(error)),
         _ => Err(EngineError::Interrupted(interruption)),
     }
@@ -191,9 +198,9 @@ pub(super) fn options(settings: &Settings) -> link::Options {
         salt: settings.cache_salt.clone(),
         environment: std::env::vars_os().collect(),
         farm: farm(settings),
-        beside_farm: settings.strategy == Strategy::Dynamic,
+        dynamic: settings.strategy == Strategy::Dynamic,
         machine_jobs: cores.get().max(settings.local.jobs.unwrap_or(0)),
-        counts_first: false,
+        no_free_permit: false,
         client_context: ClientContext::default(),
         jobserver: jobserver(settings),
         linker: Some(Parent::now()),
@@ -224,9 +231,9 @@ pub(super) fn farm(settings: &Settings) -> Option<link::FarmOptions> {
         upload_local_results: remote.upload_local_results,
         local_fallback: remote.local_fallback,
         toolchain: match &settings.toolchain {
-            Toolchain::Upload => link::ToolchainSource::Upload,
-            Toolchain::Worker => link::ToolchainSource::Worker,
-            Toolchain::Dir(dir) => link::ToolchainSource::Dir(dir.clone()),
+            Toolchain::Upload => ToolchainSource::Upload,
+            Toolchain::Worker => ToolchainSource::Worker,
+            Toolchain::Dir(dir) => ToolchainSource::Dir(dir.clone()),
         },
     })
 }

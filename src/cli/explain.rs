@@ -15,8 +15,8 @@ use super::{Context, Failure, engine, output};
 use crate::action::response::tokenize;
 use crate::error::{ExitCode, Hinted};
 use crate::exec::shell_words;
+use crate::explain::{Explanation, Ingredient, Key, explain};
 use crate::job::JobFile;
-use crate::link::explain::{Explanation, Ingredient, Key, explain};
 
 pub(super) fn run(
     context: &Context,

@@ -29,7 +29,7 @@ pub(super) fn of_backend(
     let slots = |count| slots(wanted.state_dir.as_deref()?, count);
     match settings.strategy {
         Strategy::Remote | Strategy::Dynamic => {
-            options.counts_first = !is_held_by_another();
+            options.no_free_permit = !is_held_by_another();
             options.machine_jobs = limit.unwrap_or_else(processors).get();
             options.jobserver = None;
             None

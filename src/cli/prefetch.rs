@@ -14,7 +14,7 @@ use indicatif::HumanBytes;
 use super::{Context, Failure, engine, output};
 use crate::error::ExitCode;
 use crate::events::{Event, Events};
-use crate::link::ahead::{self, AheadError, Fate, Wanted};
+use crate::prefetch::{self, Outcome, PrefetchError, PrefetchRequest};
 use crate::report::OneJob;
 
 /// How many files came to which end.
@@ -28,19 +28,19 @@ struct Tally {
     failed: usize,
 }
 
-pub(super) fn run(context: &Context, wanted: Wanted) -> Result<ExitCode, Failure> {
+pub(super) fn run(context: &Context, wanted: PrefetchRequest) -> Result<ExitCode, Failure> {
     let quiet = context.settings.output.quiet;
     let options = engine::options(&context.settings);
     let (events, receiver) = Events::channel();
     let reporter = OneJob::start(receiver, |_| true);
     let mut tally = Tally::default();
-    let mut tell = |file: &Path, fate: Result<Fate, AheadError>| {
-        if let Some(line) = tally.add(file, fate).filter(|_| !quiet) {
+    let mut tell = |file: &Path, outcome: Result<Outcome, PrefetchError>| {
+        if let Some(line) = tally.add(file, outcome).filter(|_| !quiet) {
             output::print(&line);
         }
     };
     let runtime = engine::runtime().map_err(|error| Box::new(error) as Failure)?;
-    let sent = runtime.block_on(ahead::send(wanted, &options, events.clone(), &mut tell));
+    let sent = runtime.block_on(prefetch::send(wanted, &options, events.clone(), &mut tell));
     events.send(Event::LinkFinished);
     drop(events);
     reporter.finish();
@@ -56,15 +56,15 @@ pub(super) fn run(context: &Context, wanted: Wanted) -> Result<ExitCode, Failure
 
 impl Tally {
     /// Gives what there is to say of a file that was skipped.
-    fn add(&mut self, file: &Path, fate: Result<Fate, AheadError>) -> Option<String> {
-        match fate {
-            Ok(Fate::Hashed(_)) => self.hashed += 1,
-            Ok(Fate::Sent(size)) => {
+    fn add(&mut self, file: &Path, outcome: Result<Outcome, PrefetchError>) -> Option<String> {
+        match outcome {
+            Ok(Outcome::Hashed(_)) => self.hashed += 1,
+            Ok(Outcome::Sent(size)) => {
                 self.sent += 1;
                 self.sent_bytes += size;
             }
-            Ok(Fate::There(_)) => self.there += 1,
-            Ok(Fate::NoModule(reason)) => {
+            Ok(Outcome::Present(_)) => self.there += 1,
+            Ok(Outcome::NotAModule(reason)) => {
                 self.skipped += 1;
                 return Some(format!("skipped `{}`: {reason}\n", file.display()));
             }
@@ -112,17 +112,21 @@ mod tests {
     fn the_summary_says_how_many_went_where() {
         let mut tally = Tally::default();
         let file = Path::new("a.o");
-        for fate in [Fate::Sent(1 << 20), Fate::Sent(1 << 20), Fate::There(7)] {
-            assert_eq!(tally.add(file, Ok(fate)), None);
+        for outcome in [
+            Outcome::Sent(1 << 20),
+            Outcome::Sent(1 << 20),
+            Outcome::Present(7),
+        ] {
+            assert_eq!(tally.add(file, Ok(outcome)), None);
         }
-        let skipped = tally.add(file, Ok(Fate::NoModule("it is text".to_owned())));
+        let skipped = tally.add(file, Ok(Outcome::NotAModule("it is text".to_owned())));
         assert_eq!(skipped.as_deref(), Some("skipped `a.o`: it is text\n"));
         assert_eq!(
             tally.summary(),
             "3 modules, 2 sent (2.00 MiB), 1 there already, 1 skipped\n"
         );
         let mut tally = Tally::default();
-        tally.add(file, Ok(Fate::Hashed(7)));
+        tally.add(file, Ok(Outcome::Hashed(7)));
         assert_eq!(
             tally.summary(),
             "1 module hashed; there is no farm to send to\n"

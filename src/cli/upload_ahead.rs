@@ -14,8 +14,8 @@ use super::{Context, arguments, engine, via_daemon};
 use crate::config::{self, Environment, Settings};
 use crate::error::ExitCode;
 use crate::launcher;
-use crate::link::Site;
-use crate::link::ahead::{self, Wanted};
+use crate::link::Engine;
+use crate::prefetch::{self, PrefetchRequest};
 use crate::process::{ExitNotifier, Relto, SlotFiles};
 
 /// Processes of this machine that send at a time.
@@ -40,10 +40,10 @@ pub(super) fn exit_notifier(
         return None;
     }
     let farm = engine::farm(&settings)?;
-    if !ahead::is_worth_it(&farm, settings.state_dir.as_deref()) {
+    if !prefetch::is_worth_it(&farm, settings.state_dir.as_deref()) {
         return None;
     }
-    let wanted = Wanted {
+    let wanted = PrefetchRequest {
         files: modules.iter().map(PathBuf::from).collect(),
         compiler: compiler.to_str().map(str::to_owned),
     };
@@ -75,7 +75,7 @@ fn settings(options: &[OsString]) -> Option<Settings> {
 
 /// The work at the end of the exit_notifier, where no daemon does it. Nobody hears of it but the
 /// log.
-pub(super) fn run(context: &Context, wanted: Wanted) -> ExitCode {
+pub(super) fn run(context: &Context, wanted: PrefetchRequest) -> ExitCode {
     let settings = &context.settings;
     // However this ends, the compiler has ended.
     let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
@@ -85,8 +85,8 @@ pub(super) fn run(context: &Context, wanted: Wanted) -> ExitCode {
     let Ok(runtime) = engine::small_runtime() else {
         return ExitCode::Failure;
     };
-    let site = Site::of_one_link(&options);
-    match runtime.block_on(site.follow(wanted, &options)) {
+    let engine = Engine::single_use(&options);
+    match runtime.block_on(prefetch::follow(&engine, wanted, &options)) {
         Ok(_) => ExitCode::Success,
         Err(_) => ExitCode::Failure,
     }

@@ -17,8 +17,8 @@ use crate::daemon::{Build, DaemonClient, LinkRequest, Request, Unavailable};
 use crate::events::Events;
 use crate::job::{Caller, JobFile};
 use crate::launcher::Told;
-use crate::link::ahead::{self, Wanted};
-use crate::link::{Options, Verdict};
+use crate::link::{LinkFailure, Options};
+use crate::prefetch::{self, PrefetchRequest};
 use crate::process::{Interruption, Relto, Watch};
 
 /// Under this name a daemon that does not answer is remembered.
@@ -69,7 +69,7 @@ impl ViaDaemon {
         match (ended, interruption) {
             (Ok(Ok(())), None) => Some(Ok(())),
             (Ok(Err(verdict)), None) => Some(Err(EngineError::Link(verdict))),
-            (Ok(Err(verdict)), Some(_)) if !matches!(verdict, Verdict::Cancelled) => {
+            (Ok(Err(verdict)), Some(_)) if !matches!(verdict, LinkFailure::Cancelled) => {
                 Some(Err(EngineError::Link(verdict)))
             }
             (_, Some(interruption)) => Some(Err(EngineError::Interrupted(interruption))),
@@ -114,13 +114,17 @@ fn caller(settings: &Settings, told: &Told, asker: Caller) -> Option<DaemonClien
 
 /// Has the daemon send `wanted` when the program that this process becomes has ended: when what is
 /// given back is closed. `None` where there is no daemon that would do it at once.
-pub(super) fn follow(settings: &Settings, options: &Options, wanted: Wanted) -> Option<OwnedFd> {
+pub(super) fn follow(
+    settings: &Settings,
+    options: &Options,
+    wanted: PrefetchRequest,
+) -> Option<OwnedFd> {
     let told = Told::new(settings.state_dir.as_deref());
     if told.has_failed(SLOW) {
         return None;
     }
     let caller = caller(settings, &told, Caller::Launcher)?;
-    let no_jobs = ahead::no_jobs(String::new());
+    let no_jobs = prefetch::no_jobs(String::new());
     let link = LinkRequest::of_process(&no_jobs, options).ok()?;
     let request = Request::Prefetch(wanted, Box::new(link));
     let following = async { timeout(PATIENCE, caller.follow(&request)).await };

@@ -56,6 +56,9 @@ mod tests {
             cached_answer(&state, "q", || Err("asked again")),
             Ok("a".to_owned())
         );
-        assert_eq!(cached_answer(&state, "r", || Err("another")), Err("another"));
+        assert_eq!(
+            cached_answer(&state, "r", || Err("another")),
+            Err("another")
+        );
     }
 }

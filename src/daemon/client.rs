@@ -20,7 +20,7 @@ use super::protocol::{
 use super::runtime_dir::{RuntimeDir, RuntimeDirError};
 use super::start::start;
 use crate::events::Events;
-use crate::link::Verdict;
+use crate::link::LinkFailure;
 use crate::process::Relto;
 
 /// How long a daemon may take to answer at all.
@@ -96,7 +96,7 @@ impl DaemonClient {
         request: &Request,
         events: &Events,
         given_up: impl Future<Output = ()>,
-    ) -> Result<Result<(), Verdict>, Unavailable> {
+    ) -> Result<Result<(), LinkFailure>, Unavailable> {
         let mut frames = self.connect().await?;
         frames.send(request).await.map_err(Unavailable::Lost)?;
         tokio::pin!(given_up);
@@ -108,7 +108,7 @@ impl DaemonClient {
                     Ok(ServerMessage::Alive) => {}
                     Ok(ServerMessage::Ended(ended)) => return Ok(ended),
                     Ok(ServerMessage::Declined(reason)) => return Err(Unavailable::Declined(reason)),
-                    Err(_) if patience == FAREWELL => return Ok(Err(Verdict::Cancelled)),
+                    Err(_) if patience == FAREWELL => return Ok(Err(LinkFailure::Cancelled)),
                     Err(error) => {
                         // One that was frozen must not take away what this process makes meanwhile.
                         let _ = timeout(LAST_WORD, frames.send(&ClientMessage::Abandon)).await;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::digest::{Digest, DigestFunction};
-use crate::link::{Options, Site};
+use crate::link::{Engine, Options};
 use crate::reapi::{ClientOptions, InvocationIds};
 
 /// How long a site is kept for the next link.
@@ -36,18 +36,18 @@ pub(super) struct Engines(Mutex<HashMap<Digest, CachedEngine>>);
 
 #[derive(Debug)]
 struct CachedEngine {
-    site: Arc<Site>,
+    site: Arc<Engine>,
     used: Instant,
 }
 
 impl Engines {
     /// The site of `options`, new if there is none.
-    pub(super) fn of(&self, options: &Options) -> Arc<Site> {
+    pub(super) fn of(&self, options: &Options) -> Arc<Engine> {
         let now = Instant::now();
         let mut engines = self.lock();
         engines.retain(|_, kept| kept.is_wanted(now));
         let kept = engines.entry(key(options)).or_insert_with(|| CachedEngine {
-            site: Arc::new(Site::lasting(options)),
+            site: Arc::new(Engine::long_lived(options)),
             used: now,
         });
         kept.used = now;

@@ -19,7 +19,7 @@ use super::server::Daemon;
 use crate::client_context::ClientContext;
 use crate::events::{Event, Events};
 use crate::fs::remove_if_there;
-use crate::link::{LinkError, Options, Verdict};
+use crate::link::{LinkError, LinkFailure, Options};
 use crate::task::{Task, spawn};
 
 /// How often a caller hears that the daemon is there.
@@ -73,7 +73,7 @@ pub(super) async fn serve(
     drop(under_way);
     match ended {
         // This daemon's end is not the link's: the caller goes on with it.
-        Some(Err(Verdict::Cancelled)) if daemon.leaving.is_cancelled() => {}
+        Some(Err(LinkFailure::Cancelled)) if daemon.leaving.is_cancelled() => {}
         Some(ended) => frames.send(&ServerMessage::Ended(ended)).await?,
         None => {}
     }
@@ -90,13 +90,13 @@ fn start(daemon: &Arc<Daemon>, link: LinkRequest, options: Options) -> RunningLi
         let _ = sender.send(event);
     });
     let cancel = daemon.leaving.child_token();
-    let site = daemon.engines.of(&options);
+    let engine = daemon.engines.of(&options);
     let (client_context, token) = (options.client_context.clone(), cancel.clone());
     let (tell, ended) = oneshot::channel();
     let work = spawn(async move {
-        let tell = |result| drop(tell.send(result));
-        site.run_telling(link.file, &options, events, token, tell)
-            .await;
+        let (result, epilogue) = engine.run(link.file, &options, events, token).await;
+        let _ = tell.send(result);
+        epilogue.write();
     });
     RunningLink {
         client_context,
@@ -114,7 +114,7 @@ impl RunningLink {
     async fn follow(
         &mut self,
         frames: &mut Frames,
-    ) -> (Option<Result<(), Verdict>>, io::Result<()>) {
+    ) -> (Option<Result<(), LinkFailure>>, io::Result<()>) {
         let mut beat = interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Ok(());
@@ -146,7 +146,7 @@ impl RunningLink {
         }
         // Without a result there was a bug: the caller does without this daemon.
         let ended = ended.ok();
-        let verdict = |error| Verdict::new(error, &self.client_context);
+        let verdict = |error| LinkFailure::new(error, &self.client_context);
         (ended.map(|ended| ended.map_err(verdict)), heard)
     }
 

@@ -11,7 +11,7 @@ use super::frames::Frames;
 use super::link_request;
 use super::protocol::{ClientMessage, LinkRequest, ServerMessage};
 use super::server::Daemon;
-use crate::link::ahead::Wanted;
+use crate::prefetch::{self, PrefetchRequest};
 
 /// Waits for the compiler at the other end of `frames`, then sends `wanted`. `link` says whose it
 /// is.
@@ -20,7 +20,7 @@ use crate::link::ahead::Wanted;
 /// The caller is gone before it knew that it is served.
 pub(super) async fn serve(
     daemon: &Arc<Daemon>,
-    wanted: Wanted,
+    wanted: PrefetchRequest,
     link: LinkRequest,
     frames: &mut Frames,
 ) -> io::Result<()> {
@@ -32,8 +32,8 @@ pub(super) async fn serve(
     let work = async {
         // A compiler says nothing here; what comes is the end.
         let _ = frames.receive::<ClientMessage>().await;
-        let site = daemon.engines.of(&options);
-        match site.follow(wanted, &options).await {
+        let engine = daemon.engines.of(&options);
+        match prefetch::follow(&engine, wanted, &options).await {
             Ok(modules) => daemon.stats.sent_ahead(modules),
             Err(error) => tracing::debug!("nothing is sent ahead: {error}"),
         }

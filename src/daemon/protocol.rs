@@ -20,8 +20,8 @@ use super::build::Build;
 use crate::events::Event;
 use crate::history::OriginCounts;
 use crate::job::JobFile;
-use crate::link::ahead::Wanted;
-use crate::link::{Options, Verdict};
+use crate::link::{LinkFailure, Options};
+use crate::prefetch::PrefetchRequest;
 use crate::process::Limits;
 
 /// The first frame of a caller.
@@ -84,7 +84,7 @@ pub enum Request {
     Link(Box<LinkRequest>),
     /// Send these files to the farm when the caller has ended. The link has no jobs; it says whose
     /// they are.
-    Prefetch(Wanted, Box<LinkRequest>),
+    Prefetch(PrefetchRequest, Box<LinkRequest>),
 }
 
 /// A link, and whose it is.
@@ -141,7 +141,7 @@ pub(super) enum ServerMessage {
     /// Nothing has happened, but it is there.
     Alive,
     /// The last frame of a link.
-    Ended(Result<(), Verdict>),
+    Ended(Result<(), LinkFailure>),
     /// This daemon would not do it as the caller would; the reason is for the log.
     Declined(String),
 }

@@ -1,6 +1,4 @@
-//! The farm as it answers: connection, TLS, credentials, and what it can do.
-//!
-//! Enters: how the farm is reached. Leaves: findings, and whether a trial there makes sense.
+//! Whether the farm answers: connection, TLS, credentials, and what it can do.
 
 use indicatif::HumanBytes;
 

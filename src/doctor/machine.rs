@@ -1,6 +1,4 @@
-//! What this machine has for local runs and caching.
-//!
-//! Enters: the options of a link. Leaves: findings about the sandbox, the disk cache and the
+//! What this machine has for local runs and caching: the sandbox, the disk cache, and the
 //! directories that relto writes.
 
 use std::path::Path;

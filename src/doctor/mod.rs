@@ -1,23 +1,21 @@
 //! Whether a link with these options would work here, and what to change.
 //!
-//! Enters: the options of a link, and perhaps a compiler. Leaves: `Section`s of `Finding`s, told
-//! one after the other as they are known. What is found is seen, not guessed: the toolchain is the
-//! one that a link would send, the farm is asked, and a trial job runs through the same engine as
-//! any link. Nobody's objects are touched.
+//! What is reported has been tried, not guessed: the toolchain is the one that a link would send,
+//! the farm is queried, and a trial job runs through the same engine as any link.
 
-mod compiler;
+mod farm;
 mod machine;
 mod module;
-mod server;
+mod toolchain;
 mod trial;
 
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Options;
 use crate::error::Hinted;
 use crate::hash_cache::HashCache;
+use crate::link::{FarmOptions, Options};
 
 /// How good what was found is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,26 +101,26 @@ pub async fn examine(
         worst = worst.max(section.grade());
         tell(&section);
     };
-    let state = Arc::new(super::site::open_state(options.state().as_deref()));
+    let state = Arc::new(options.open_state());
     let hash_cache = HashCache::new(Arc::clone(&state));
-    let (section, tools) = compiler::section(compiler, options, &hash_cache, &state);
+    let (section, compilers) = toolchain::section(compiler, options, &hash_cache, &state);
     hash_cache.flush();
     tell(section);
     tell(machine::section(options));
     let mut farm_answers = false;
     if let Some(farm) = &options.farm {
-        let (section, answers) = server::section(farm).await;
+        let (section, answers) = farm::section(farm).await;
         farm_answers = answers;
         tell(section);
     }
-    if let Some(tools) = tools {
-        tell(trial::section(&tools, options, farm_answers).await);
+    if let Some(compilers) = compilers {
+        tell(trial::section(&compilers, options, farm_answers).await);
     }
     worst
 }
 
 /// How bad it is for a link when its farm cannot be used.
-fn without_farm(farm: &super::FarmOptions) -> Grade {
+fn without_farm(farm: &FarmOptions) -> Grade {
     if farm.local_fallback || farm.is_cache_only() {
         Grade::Warning
     } else {

@@ -1,8 +1,7 @@
 //! The modules of a trial: two small functions, one of which is imported into the other.
 //!
-//! Enters: a compiler, a directory. Leaves: bitcode, an index shard of lld's own making, the job
-//! that lld would write, and the object that the compiler makes of it in place. Everything is
-//! compiled by the user's own programs, so what is wrong with those comes out here.
+//! The user's own compiler and linker make the bitcode and its index shard, so whatever is wrong
+//! with them shows here.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,7 +1,4 @@
 //! The compiler that links would use, with all that it loads, and the linker beside it.
-//!
-//! Enters: a name or a path, the options of a link. Leaves: findings, and a `Pair` if a trial can
-//! be made with it.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -10,11 +7,10 @@ use std::process::Command;
 use indicatif::HumanBytes;
 
 use super::{Finding, Grade, Section};
+use crate::compiler::{CompilerError, ResolvedToolchain, ToolchainSource};
 use crate::digest::Digest;
 use crate::hash_cache::HashCache;
-use crate::job::{Caller, JobFile};
-use crate::link::tools::{Tools, ToolsError, variable};
-use crate::link::{Options, ToolchainSource};
+use crate::link::Options;
 use crate::state::State;
 
 /// The first release whose lld distributes backends.
@@ -24,7 +20,7 @@ const NAMES: [&str; 5] = ["clang", "clang-24", "clang-23", "clang-22", "clang-21
 
 /// A compiler and a linker that fit together.
 #[derive(Debug)]
-pub(super) struct Pair {
+pub(super) struct Compilers {
     /// As a link's job file would name it.
     pub(super) clang: PathBuf,
 }
@@ -34,16 +30,20 @@ pub(super) fn section(
     options: &Options,
     hash_cache: &HashCache,
     state: &State,
-) -> (Section, Option<Pair>) {
+) -> (Section, Option<Compilers>) {
     let clang = compiler.map_or_else(|| default_compiler(options), Path::to_owned);
     let mut findings = Vec::new();
-    let pair = look(&clang, options, hash_cache, state, &mut findings);
-    (Section::new("Toolchain", findings), pair)
+    let compilers = look(&clang, options, hash_cache, state, &mut findings);
+    (Section::new("Toolchain", findings), compilers)
 }
 
 /// `clang`, or the newest that has its release in its name.
 fn default_compiler(options: &Options) -> PathBuf {
-    let dirs = variable(options, "PATH").unwrap_or_default().as_bytes();
+    let dirs = options
+        .compiler_named("clang")
+        .variable("PATH")
+        .unwrap_or_default()
+        .as_bytes();
     let dirs = dirs.split(|byte| *byte == b':');
     let dirs: Vec<_> = dirs
         .map(|f| Path::new(std::ffi::OsStr::from_bytes(f)))
@@ -58,9 +58,11 @@ fn look(
     hash_cache: &HashCache,
     state: &State,
     findings: &mut Vec<Finding>,
-) -> Option<Pair> {
-    let tools = match Tools::find(&question(clang), options, hash_cache, state) {
-        Ok(tools) => tools,
+) -> Option<Compilers> {
+    let name = clang.to_string_lossy();
+    let request = options.compiler_named(&name);
+    let toolchain = match ResolvedToolchain::resolve(&request, hash_cache, state) {
+        Ok(toolchain) => toolchain,
         Err(error) => {
             findings.push(refused(&error, compiler_was_guessed(clang)));
             return None;
@@ -68,49 +70,37 @@ fn look(
     };
     findings.push(Finding::good(format!(
         "`{}` is {}, for {}",
-        tools.compiler().display(),
-        tools.version(),
-        tools.target()
+        toolchain.compiler().display(),
+        toolchain.version(),
+        toolchain.target()
     )));
-    if let Some(release) = release(tools.version()).filter(|release| *release < OLDEST) {
+    if let Some(release) = release(toolchain.version()).filter(|release| *release < OLDEST) {
         findings.push(Finding::bad(
             format!("LLVM {release} cannot distribute ThinLTO"),
             "install clang and lld 21 or later",
         ));
         return None;
     }
-    findings.push(files(&tools, options));
-    if let Some(reason) = tools.obstacle() {
+    findings.push(files(&toolchain, options));
+    if let Some(reason) = toolchain.obstacle() {
         findings.push(Finding::warning(
             format!("all jobs would run in place, uncached: {reason}"),
             "unset it for links through relto",
         ));
     }
-    let lld = linker(tools.compiler());
+    let lld = linker(toolchain.compiler());
     let found = lld.is_ok();
     findings.push(lld.unwrap_or_else(|finding| finding));
-    found.then(|| Pair {
-        clang: tools.compiler().to_owned(),
+    found.then(|| Compilers {
+        clang: toolchain.compiler().to_owned(),
     })
-}
-
-/// A link that names this compiler and nothing else.
-fn question(clang: &Path) -> JobFile {
-    JobFile {
-        caller: Caller::Linker,
-        linker_output: String::new(),
-        common_arguments: vec![clang.to_string_lossy().into_owned(), "-c".to_owned()],
-        common_inputs: Vec::new(),
-        jobs: Vec::new(),
-        unknown_keys: Vec::new(),
-    }
 }
 
 fn compiler_was_guessed(clang: &Path) -> bool {
     clang == Path::new(NAMES[0])
 }
 
-fn refused(error: &ToolsError, guessed: bool) -> Finding {
+fn refused(error: &CompilerError, guessed: bool) -> Finding {
     let mut finding = Finding::of(Grade::Bad, error);
     if guessed {
         finding.hints.push(
@@ -120,15 +110,15 @@ fn refused(error: &ToolsError, guessed: bool) -> Finding {
     finding
 }
 
-fn files(tools: &Tools, options: &Options) -> Finding {
+fn files(toolchain: &ResolvedToolchain, options: &Options) -> Finding {
     let source = options.farm.as_ref().map(|farm| &farm.toolchain);
-    if let Some(worker) = tools.worker() {
+    if let Some(worker) = toolchain.worker() {
         return Finding::good(format!(
             "the workers' own `{}` is used, nothing is sent; it has to be the same release",
             worker.tree.start.join(" ")
         ));
     }
-    let files = &tools.tree().files;
+    let files = &toolchain.tree().files;
     let bytes: u64 = files.iter().map(|file| file.identity.size).sum();
     let from = match source {
         Some(ToolchainSource::Dir(dir)) => format!(", out of `{}`", dir.display()),
@@ -138,7 +128,7 @@ fn files(tools: &Tools, options: &Options) -> Finding {
         "{} files, {}, are all that it needs{from}: tree {}",
         files.len(),
         HumanBytes(bytes),
-        short(tools.tree().root)
+        short(toolchain.tree().root)
     ))
 }
 

@@ -1,10 +1,9 @@
 //! A trial: one real ThinLTO backend job, through the same engine as any link.
 //!
-//! Enters: a compiler and its linker, the options of a link, whether the farm answers. Leaves:
-//! findings: where the job ran, how long it took, whether the object is the one that the compiler
-//! writes in place, whether it is found again. Its modules are made here and its salt is new each
-//! time, so that no cache has the result; no setting of the link is changed but what would hide a
-//! failure: the fallback, and the disk cache.
+//! Reports where the job ran, how long it took, whether the object is the one that the compiler
+//! writes in place, and whether it is found again. Its salt is new each time, so no cache has the
+//! result; apart from that only the settings that would hide a failure are changed: the fallback and
+//! the disk cache.
 
 use std::path::Path;
 use std::sync::mpsc::Receiver;
@@ -13,18 +12,19 @@ use std::time::Duration;
 use indicatif::HumanBytes;
 use tokio_util::sync::CancellationToken;
 
-use super::compiler::Pair;
 use super::module::Trial;
+use super::toolchain::Compilers;
 use super::{Finding, Grade, Section, without_farm};
+use crate::compiler::ToolchainSource;
 use crate::events::{self, Event, Events, Origin, Stamped};
-use crate::link::{self, FarmOptions, LinkError, Options, ToolchainSource};
+use crate::link::{Engine, FarmOptions, LinkError, Options};
 use crate::process::{Relto, Scratch};
 
 /// Longest for one trial. A farm without a fitting worker may let a job wait for ever.
 const PATIENCE: Duration = Duration::from_mins(5);
 
 /// How one run of the trial's job ended.
-struct Ran {
+struct Run {
     result: Result<(), LinkError>,
     origin: Option<Origin>,
     /// Bytes sent to the farm.
@@ -35,20 +35,24 @@ struct Ran {
     gave_up: bool,
 }
 
-pub(super) async fn section(pair: &Pair, options: &Options, farm_answers: bool) -> Section {
-    let findings = findings(pair, options, farm_answers).await;
+pub(super) async fn section(
+    compilers: &Compilers,
+    options: &Options,
+    farm_answers: bool,
+) -> Section {
+    let findings = findings(compilers, options, farm_answers).await;
     Section::new("Trial", findings.unwrap_or_else(|finding| vec![finding]))
 }
 
 async fn findings(
-    pair: &Pair,
+    compilers: &Compilers,
     options: &Options,
     farm_answers: bool,
 ) -> Result<Vec<Finding>, Finding> {
     let dir = Scratch::create(&Relto::itself(), &options.scratch_parent).map_err(|error| {
         Finding::bad(error.to_string(), "let `TMPDIR` name a directory of yours")
     })?;
-    let trial = Trial::make(&pair.clang, dir.path())?;
+    let trial = Trial::make(&compilers.clang, dir.path())?;
     let grade = options.farm.as_ref().map(without_farm);
     let mut options = for_trial(options, dir.path());
     let mut findings = Vec::new();
@@ -73,7 +77,7 @@ fn for_trial(options: &Options, dir: &Path) -> Options {
     if let Some(farm) = &mut options.farm {
         farm.local_fallback = false;
     }
-    options.beside_farm = false;
+    options.dynamic = false;
     options
 }
 
@@ -134,7 +138,7 @@ async fn here(trial: &Trial, options: &Options) -> Finding {
     }
 }
 
-fn found_again(again: &Ran, first: &Ran) -> Finding {
+fn found_again(again: &Run, first: &Run) -> Finding {
     if again.result.is_ok() && again.origin == Some(Origin::RemoteCache) {
         return Finding::good(format!(
             "the farm's action cache had it the second time, in {}",
@@ -153,7 +157,7 @@ fn found_again(again: &Ran, first: &Ran) -> Finding {
 }
 
 /// The compiler said no there and yes here.
-fn not_there(ran: &Ran, farm: &FarmOptions) -> Finding {
+fn not_there(ran: &Run, farm: &FarmOptions) -> Finding {
     let text = format!(
         "the farm could not compile a module that compiles here:\n{}",
         ran.said.join("\n")
@@ -166,7 +170,7 @@ fn not_there(ran: &Ran, farm: &FarmOptions) -> Finding {
     Finding::warning(text, hint)
 }
 
-fn not_hermetic(ran: &Ran) -> Finding {
+fn not_hermetic(ran: &Run) -> Finding {
     let text = format!(
         "the module was compiled in place, not as its action says:\n{}",
         ran.said.join("\n")
@@ -174,7 +178,7 @@ fn not_hermetic(ran: &Ran) -> Finding {
     Finding::warning(text, "such jobs run on this machine and are never cached")
 }
 
-fn failed(grade: Grade, ran: &Ran, error: &LinkError) -> Finding {
+fn failed(grade: Grade, ran: &Run, error: &LinkError) -> Finding {
     let mut finding = Finding::of(grade, error);
     // The trial never falls back, whatever is set.
     finding
@@ -192,22 +196,24 @@ fn failed(grade: Grade, ran: &Ran, error: &LinkError) -> Finding {
     finding
 }
 
-async fn run(trial: &Trial, options: &Options) -> Ran {
+async fn run(trial: &Trial, options: &Options) -> Run {
     let (events, receiver) = Events::channel();
     let cancel = CancellationToken::new();
     let began = events::now();
-    let linking = link::run(trial.file.clone(), options, events, cancel.clone());
+    let engine = Engine::single_use(options);
+    let linking = engine.run(trial.file.clone(), options, events, cancel.clone());
     tokio::pin!(linking);
     let mut gave_up = false;
-    let result = tokio::select! {
-        result = &mut linking => result,
+    let (result, epilogue) = tokio::select! {
+        ended = &mut linking => ended,
         () = tokio::time::sleep(PATIENCE) => {
             gave_up = true;
             cancel.cancel();
             linking.await
         }
     };
-    let mut ran = Ran {
+    epilogue.write();
+    let mut ran = Run {
         result,
         origin: None,
         up: 0,
@@ -219,7 +225,7 @@ async fn run(trial: &Trial, options: &Options) -> Ran {
     ran
 }
 
-impl Ran {
+impl Run {
     /// Takes what is there: the link is over.
     fn hear(&mut self, receiver: &Receiver<Stamped>) {
         for stamped in receiver.try_iter() {

@@ -51,7 +51,7 @@ impl Planned {
     pub fn key(&self) -> Option<Digest> {
         match &self.form {
             PlannedForm::Hermetic(hermetic) => Some(hermetic.key()),
-            PlannedForm::InPlace => None,
+            PlannedForm::InPlace(_) => None,
         }
     }
 }
@@ -61,7 +61,21 @@ impl Planned {
 pub enum PlannedForm {
     Hermetic(Box<Hermetic>),
     /// With its real names, as lld would run it; never cached.
-    InPlace,
+    InPlace(InPlaceReason),
+}
+
+/// Why no action can describe a job.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InPlaceReason {
+    /// The arguments that all jobs of the link share, or its environment, mean something only here.
+    #[error("{0}")]
+    Link(String),
+    /// The job's own arguments do.
+    #[error("{0}")]
+    Arguments(String),
+    /// An argument names a file that cannot be read.
+    #[error("{0}")]
+    Input(String),
 }
 
 /// A job that can run anywhere and be kept.

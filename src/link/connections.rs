@@ -1,8 +1,7 @@
-//! The way to the farm, made for one link or kept for many.
+//! Connects links to their farm.
 //!
-//! Enters: `FarmOptions`. Leaves: a client of the link's own. In a process that outlives its links
-//! the connections behind it, what the farm said of itself, and what is known of its CAS are those
-//! of the links before.
+//! Each link gets a client of its own. In a process that outlives its links the clients share
+//! connections, the farm's capabilities, and what is known of its CAS.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use super::farm::FarmOptions;
+use super::options::FarmOptions;
 use crate::events::Events;
 use crate::reapi::{CapabilityError, Client, ConnectError};
 use crate::task::{Task, spawn};
@@ -19,7 +18,7 @@ use crate::task::{Task, spawn};
 const LASTS: Duration = Duration::from_mins(15);
 
 /// A connection that is being made.
-pub(super) type Connecting = Task<Result<Client, ConnectError>>;
+pub type Connecting = Task<Result<Client, ConnectError>>;
 
 /// The client that the links' clients are made of, and when somebody first asked for it.
 type Kept = (Instant, Arc<OnceCell<Client>>);
@@ -32,12 +31,12 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn for_one_link() -> Self {
+    pub(super) fn single_use() -> Self {
         Self { kept: None }
     }
 
     /// For links of the same farm.
-    pub(super) fn lasting() -> Self {
+    pub(super) fn long_lived() -> Self {
         Self {
             kept: Some(Mutex::default()),
         }

@@ -1,15 +1,13 @@
-//! Results on their way to the linker and into the cache.
+//! Delivers results to the linker and into the disk cache.
 //!
-//! Enters: cached or fresh results. Leaves: outputs in their real places, messages shown, good
-//! results kept. A result from the cache passes the same guard as a fresh one; one that fails it is
-//! a miss.
+//! A result from the cache passes the same guard as a fresh one; one that fails it is a miss.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use super::record::Record;
+use super::stats::LinkStats;
 use crate::action::canonical::NamedOutput;
 use crate::action::messages::with_user_names;
 use crate::cache::{CacheError, DiskCache};
@@ -30,9 +28,9 @@ pub enum DeliveryError {
         #[source]
         source: std::io::Error,
     },
-    /// Nobody waits for the object, and what lld has deleted must not come back.
-    #[error("the linker waits no longer")]
-    NobodyWaits,
+    /// The object is not wanted any more, and what lld has deleted must not come back.
+    #[error("the linker has exited")]
+    LinkerGone,
 }
 
 impl Hinted for DeliveryError {
@@ -40,19 +38,19 @@ impl Hinted for DeliveryError {
         let hint = "objects stand beside the linker's output until the link ends: is there space, and may you write there?";
         match self {
             Self::Unwritable { .. } => vec![hint.to_owned()],
-            Self::NobodyWaits => Vec::new(),
+            Self::LinkerGone => Vec::new(),
         }
     }
 }
 
-/// The way out for all results of a link.
+/// Writes all results of a link.
 #[derive(Debug)]
 pub(super) struct Delivery {
     pub(super) disk_cache: Option<DiskCache>,
-    pub(super) record: Record,
+    pub(super) stats: LinkStats,
     pub(super) cancel: CancellationToken,
     pub(super) events: Events,
-    /// Whoever must still be there to want the objects.
+    /// The process that must still exist for the objects to be wanted.
     pub(super) linker: Option<Parent>,
     /// Of another process that the outputs are for.
     pub(super) umask: Option<u32>,
@@ -101,7 +99,7 @@ impl Delivery {
             }
             _ => String::from_utf8_lossy(&compiled.stderr).into_owned(),
         };
-        self.record.compiled(job, compiled);
+        self.stats.compiled(job, compiled);
         self.finished(job.id, compiled.origin, &text);
         Ok(())
     }
@@ -113,7 +111,7 @@ impl Delivery {
             unreachable!("what runs in place is equal to nothing");
         };
         self.write_outputs(&hermetic.job.outputs, &compiled.outputs)?;
-        self.record.compiled(job, compiled);
+        self.stats.compiled(job, compiled);
         self.finished(
             job.id,
             Origin::Shared,
@@ -130,7 +128,7 @@ impl Delivery {
         // The object last: who finds it finds the others.
         for (output, contents) in outputs.iter().zip(contents).rev() {
             if self.cancel.is_cancelled() || self.linker.is_some_and(Parent::is_gone) {
-                return Err(DeliveryError::NobodyWaits);
+                return Err(DeliveryError::LinkerGone);
             }
             write_whole_for(self.umask, &output.host, contents).map_err(|source| {
                 DeliveryError::Unwritable {
@@ -163,7 +161,7 @@ impl Delivery {
             let text = messages.to_owned();
             self.events.send(Event::CompilerMessage { job, text });
         }
-        self.record.finished(origin);
+        self.stats.finished(origin);
         self.events.send(Event::JobFinished { job, origin });
     }
 }

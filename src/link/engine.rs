@@ -1,25 +1,25 @@
-//! What outlives a link, and one link on it.
+//! What outlives a link, and how a link runs on it.
 //!
-//! Enters: options, and one job file after another, several at a time. Leaves: links that share
-//! what is known of files and the farm's connections. Everything that the user can set comes with
-//! each link; only the database and the farm are the site's own, and who keeps sites keeps one for
-//! each.
+//! Links that run on one engine share what is known of files and the connections to the farm.
+//! Whatever the user can set comes with each link; only the database and the farm belong to the
+//! engine, so a process keeps one engine for each pair of those.
 
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::connections::Connections;
-use super::deliver::Delivery;
-use super::farm::Farm;
-use super::record::Record;
-use super::tools::Tools;
-use super::{Link, LinkError, Options};
+use super::connections::{Connecting, Connections};
+use super::delivery::Delivery;
+use super::error::LinkError;
+use super::farm::FarmSession;
+use super::options::{FarmOptions, Options};
+use super::run::Link;
+use super::stats::LinkStats;
 use crate::cache::DiskCache;
+use crate::compiler::ResolvedToolchain;
 use crate::error::Hinted;
 use crate::events::{Event, Events};
 use crate::exec::queue::Queue;
@@ -29,31 +29,31 @@ use crate::state::State;
 
 /// What several links share.
 #[derive(Debug)]
-pub struct Site {
-    pub(super) state: Arc<State>,
-    /// `None` for a process that runs one link and ends: nobody would ask it.
+pub struct Engine {
+    state: Arc<State>,
+    /// `None` in a process that ends with its one link.
     memory: Option<Arc<Memory>>,
-    pub(super) connections: Connections,
-    /// Threads that read and hash what is no link's yet.
-    pub(super) hashing: Semaphore,
+    connections: Connections,
+    /// Threads that read and hash files ahead of any link.
+    hashing: Semaphore,
 }
 
-impl Site {
+impl Engine {
     /// For a process that runs one link and ends.
     #[must_use]
-    pub fn of_one_link(options: &Options) -> Self {
-        Self::new(options, None, Connections::for_one_link())
+    pub fn single_use(options: &Options) -> Self {
+        Self::new(options, None, Connections::single_use())
     }
 
     /// For links whose `state_dir` and `farm` are those of `options`.
     #[must_use]
-    pub fn lasting(options: &Options) -> Self {
-        Self::new(options, Some(Arc::default()), Connections::lasting())
+    pub fn long_lived(options: &Options) -> Self {
+        Self::new(options, Some(Arc::default()), Connections::long_lived())
     }
 
     fn new(options: &Options, memory: Option<Arc<Memory>>, connections: Connections) -> Self {
         Self {
-            state: Arc::new(open_state(options.state().as_deref())),
+            state: Arc::new(options.open_state()),
             memory,
             connections,
             hashing: Semaphore::new(available_parallelism().map_or(1, usize::from)),
@@ -61,9 +61,27 @@ impl Site {
     }
 
     /// What one link or round of files knows of files.
-    pub(super) fn hash_cache(&self) -> Arc<HashCache> {
+    #[must_use]
+    pub fn hash_cache(&self) -> Arc<HashCache> {
         let (state, memory) = (Arc::clone(&self.state), self.memory.clone());
         Arc::new(HashCache::with_memory(state, memory))
+    }
+
+    /// The state database.
+    #[must_use]
+    pub fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+
+    /// Begins to connect to `farm`.
+    pub fn connect(&self, farm: &FarmOptions, events: &Events) -> Connecting {
+        self.connections.connect(farm, events)
+    }
+
+    /// Bounds the threads that hash files ahead of links.
+    #[must_use]
+    pub fn hashing(&self) -> &Semaphore {
+        &self.hashing
     }
 
     /// Files whose digests are remembered.
@@ -71,46 +89,30 @@ impl Site {
         self.memory.as_ref().map_or(0, |memory| memory.len())
     }
 
-    /// Runs all jobs of `file`. Ends early, with every compiler gone, when `cancel` fires.
-    ///
-    /// # Errors
-    /// The first failure; the other jobs are stopped then.
-    pub async fn run(
-        &self,
+    /// Runs all jobs of `file`. Ends early, with every compiler gone, when `cancel` fires. The
+    /// result is the first failure, after which the other jobs are stopped.
+    pub async fn run<'a>(
+        &'a self,
         file: JobFile,
-        options: &Options,
+        options: &'a Options,
         events: Events,
         cancel: CancellationToken,
-    ) -> Result<(), LinkError> {
-        let mut ended = Ok(());
-        self.run_telling(file, options, events, cancel, |result| ended = result)
-            .await;
-        ended
-    }
-
-    /// As `run`; `tell` hears how it ended before the link's notes for later ones are written.
-    pub async fn run_telling(
-        &self,
-        file: JobFile,
-        options: &Options,
-        events: Events,
-        cancel: CancellationToken,
-        tell: impl FnOnce(Result<(), LinkError>),
-    ) {
+    ) -> (Result<(), LinkError>, Epilogue<'a>) {
         announce(&file, &events);
         let connecting = options
             .farm
             .as_ref()
             .map(|farm| self.connections.connect(farm, &events));
         self.state.renew();
-        let link = match self.link(file, options, events, cancel) {
-            Ok(link) => Arc::new(link),
-            Err(error) => return tell(Err(error)),
-        };
-        let result = link.run_jobs(options, connecting).await;
-        let succeeded = result.is_ok();
-        tell(result);
-        self.close(&link, options, succeeded);
+        match self.link(file, options, events, cancel) {
+            Ok(link) => {
+                let link = Arc::new(link);
+                let result = link.run_jobs(options, connecting).await;
+                let epilogue = Epilogue(Some((self, link, options, result.is_ok())));
+                (result, epilogue)
+            }
+            Err(error) => (Err(error), Epilogue(None)),
+        }
     }
 
     fn link(
@@ -122,21 +124,23 @@ impl Site {
     ) -> Result<Link, LinkError> {
         let hash_cache = self.hash_cache();
         let disk_cache = open_disk_cache(options, &events);
-        let tools = Tools::find(&file, options, &hash_cache, &self.state).map_err(Box::new)?;
-        if let Some(reason) = tools.obstacle() {
+        let request = options.compiler_request(&file);
+        let toolchain =
+            ResolvedToolchain::resolve(&request, &hash_cache, &self.state).map_err(Box::new)?;
+        if let Some(reason) = toolchain.obstacle() {
             let text = format!("all jobs run in place, uncached: {reason}");
             match file.caller {
                 Caller::Linker => events.note(text),
                 Caller::Launcher => events.warning(text, None),
             }
         }
-        let record = Record::new(Arc::clone(&self.state), &file.jobs);
+        let stats = LinkStats::new(Arc::clone(&self.state), &file.jobs);
         let client_context = options.client_context.clone();
         Ok(Link {
-            order: record.order(&file.jobs, &client_context),
+            order: stats.order(&file.jobs, &client_context),
             delivery: Delivery {
                 disk_cache,
-                record,
+                stats,
                 cancel: cancel.clone(),
                 events: events.clone(),
                 linker: options.linker.filter(|_| file.caller == Caller::Linker),
@@ -146,13 +150,13 @@ impl Site {
             farm: options
                 .farm
                 .as_ref()
-                .map(|farm| Farm::new(farm.clone(), events.clone())),
+                .map(|farm| FarmSession::new(farm.clone(), events.clone())),
             file,
-            tools,
+            toolchain,
             hash_cache,
             events,
             cancel,
-            beside_farm: options.beside_farm,
+            dynamic: options.dynamic,
             slots: options.slots(),
             writing: Semaphore::new(available_parallelism().map_or(1, NonZeroUsize::get).max(4)),
             client_context,
@@ -161,19 +165,32 @@ impl Site {
         })
     }
 
-    /// Notes what the link leaves for later ones.
     fn close(&self, link: &Link, options: &Options, succeeded: bool) {
         link.hash_cache.flush();
         let (files, bytes) = link.hash_cache.reads();
         link.events.send(Event::Hashed { files, bytes });
         if succeeded {
             let added = link.delivery.added_bytes();
-            let (record, output) = (&link.delivery.record, &link.file.linker_output);
-            record.close(link.file.caller, output, options, added, &link.events);
+            let (stats, output) = (&link.delivery.stats, &link.file.linker_output);
+            stats.close(link.file.caller, output, options, added, &link.events);
         }
         if let Some(trouble) = self.state.take_trouble() {
             link.events
                 .note(format!("digests of files are not remembered: {trouble}"));
+        }
+    }
+}
+
+/// What an ended link leaves for later ones.
+#[derive(Debug)]
+#[must_use = "nothing is written yet"]
+pub struct Epilogue<'a>(Option<(&'a Engine, Arc<Link>, &'a Options, bool)>);
+
+impl Epilogue<'_> {
+    /// Writes it.
+    pub fn write(self) {
+        if let Some((engine, link, options, succeeded)) = self.0 {
+            engine.close(&link, options, succeeded);
         }
     }
 }
@@ -193,10 +210,6 @@ fn announce(file: &JobFile, events: &Events) {
             Some("lld is newer than this relto; look for a newer one"),
         );
     }
-}
-
-pub(super) fn open_state(path: Option<&Path>) -> State {
-    path.map_or_else(State::disabled, State::at)
 }
 
 fn open_disk_cache(options: &Options, events: &Events) -> Option<DiskCache> {

@@ -1,47 +1,46 @@
-//! Why a link failed, for whoever asked for it, in this process or another.
-//!
-//! Enters: a `LinkError`. Leaves: what tells its reader the same and can be sent.
+//! Why a link failed, in a form that can be sent to another process.
 
 use serde::{Deserialize, Serialize};
 
-use super::LinkError;
+use super::error::LinkError;
 use crate::client_context::ClientContext;
 use crate::error::{Hinted, PlainError};
 use crate::exec::JobFailure;
 
 /// Why a link failed.
 #[derive(Debug, thiserror::Error, Serialize, Deserialize)]
-pub enum Verdict {
-    /// There is nothing that could be sent or sandboxed; it may compile all the same.
+pub enum LinkFailure {
+    /// The compiler cannot be resolved, so nothing can be sent or sandboxed; it may compile all the
+    /// same.
     #[error(transparent)]
-    Tools(PlainError),
+    Compiler(PlainError),
     #[error(transparent)]
     Job(Box<JobFailure>),
-    #[error("the link was given up")]
+    #[error("the link was cancelled")]
     Cancelled,
     #[error(transparent)]
     Other(PlainError),
 }
 
-impl Verdict {
-    /// In the words of `surroundings`.
+impl LinkFailure {
+    /// With the file names that the requesting process used.
     pub fn new(error: LinkError, client_context: &ClientContext) -> Self {
         let edit = |text: &str| client_context.relativize_messages(text);
         if error.is_cancellation() {
             return Self::Cancelled;
         }
         match error {
-            LinkError::Tools(error) => Self::Tools(PlainError::of(&*error, &edit)),
+            LinkError::Compiler(error) => Self::Compiler(PlainError::of(&*error, &edit)),
             LinkError::Job(failure) => Self::Job(Box::new(failure.edited(&edit))),
             error => Self::Other(PlainError::of(&error, &edit)),
         }
     }
 }
 
-impl Hinted for Verdict {
+impl Hinted for LinkFailure {
     fn hints(&self) -> Vec<String> {
         match self {
-            Self::Tools(error) | Self::Other(error) => error.hints(),
+            Self::Compiler(error) | Self::Other(error) => error.hints(),
             Self::Job(failure) => failure.hints(),
             Self::Cancelled => Vec::new(),
         }

@@ -1,26 +1,21 @@
-//! The farm of a link: what is told of its troubles, and what it gets back.
-//!
-//! Enters: `FarmOptions`, a connected executor, failures of jobs. Leaves: each kind of trouble told
-//! once, and results of this machine in the farm's cache. How it is reached is said in
-//! `connections`.
+//! A link's use of its farm: which failures the user is told about, and which results of this
+//! machine the farm's cache gets.
 
 use std::collections::BTreeSet;
-use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::tools::ToolchainSource;
+use super::options::FarmOptions;
 use crate::error::Hinted;
 use crate::events::{Event, Events, Origin};
 use crate::exec::remote::{FallbackCause, RemoteExecutor, RemoteFailure};
 use crate::exec::{Compiled, JobFailure, Planned};
-use crate::reapi::{ClientOptions, ConnectError, FailureKind};
+use crate::reapi::{ConnectError, FailureKind};
 use crate::task::{Task, spawn};
 
 /// Results on their way to the farm at a time; each holds an object in memory.
@@ -32,39 +27,9 @@ const PART: u32 = 40;
 const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(3);
 
-/// A farm, and how a link may use it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct FarmOptions {
-    pub client: ClientOptions,
-    /// Platform properties, sorted.
-    pub platform: Vec<(String, String)>,
-    /// Executions under way there at a time.
-    pub jobs: NonZeroUsize,
-    /// Take results from the farm's action cache.
-    pub accept_cached: bool,
-    /// Give results of this machine to it.
-    pub upload_local_results: bool,
-    /// Run here what the farm fails to run.
-    pub local_fallback: bool,
-    pub toolchain: ToolchainSource,
-}
-
-impl FarmOptions {
-    /// The address that messages name.
-    pub(super) fn address(&self) -> String {
-        let address = self.client.executor.as_ref().or(self.client.cache.as_ref());
-        address.map(ToString::to_string).unwrap_or_default()
-    }
-
-    /// Nothing is asked of such a farm but its memory, and a link can do without that.
-    pub(super) fn is_cache_only(&self) -> bool {
-        self.client.executor.is_none()
-    }
-}
-
 /// The farm of a running link.
 #[derive(Debug)]
-pub(super) struct Farm {
+pub(super) struct FarmSession {
     pub(super) options: FarmOptions,
     events: Events,
     executor: OnceLock<Arc<RemoteExecutor>>,
@@ -78,7 +43,7 @@ pub(super) struct Farm {
     closed_cache: Arc<AtomicBool>,
 }
 
-impl Farm {
+impl FarmSession {
     pub(super) fn new(options: FarmOptions, events: Events) -> Self {
         Self {
             options,

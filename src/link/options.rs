@@ -121,9 +121,9 @@ impl Options {
 impl FarmOptions {
     /// The address that messages name.
     #[must_use]
-    pub fn address(&self) -> &str {
+    pub fn address(&self) -> String {
         let address = self.client.executor.as_ref().or(self.client.cache.as_ref());
-        address.map_or("", String::as_str)
+        address.map(ToString::to_string).unwrap_or_default()
     }
 
     /// Whether only the farm's caches are used; a link can do without those.

@@ -1,26 +1,23 @@
-//! One job of the job file, made ready: checked, canonical, digested, looked up.
+//! Prepares one job of the job file: checked, canonical, digested.
 //!
-//! Enters: the number of a job. Leaves: its outputs, when the disk cache had them; else the job as
-//! executors take it. Runs on several threads at once, so that reading and hashing keep all cores
-//! busy while the linker waits.
+//! Several threads plan at once, so that reading and hashing keep all cores busy while the linker
+//! waits.
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use fs_err as fs;
 
-use super::LinkError;
-use super::deliver::Delivery;
-use super::tools::Tools;
 use crate::action::canonical::{Canonical, CanonicalJob, canonical};
 use crate::action::guard::{Unsound, check_module, check_names};
 use crate::action::kind::{OutputKind, required_kind};
 use crate::action::{Action, arguments};
 use crate::client_context::ClientContext;
+use crate::compiler::ResolvedToolchain;
 use crate::digest::DigestFunction;
 use crate::error::Hinted;
-use crate::events::{Events, JobId};
-use crate::exec::{Hermetic, Planned, PlannedForm};
+use crate::events::Events;
+use crate::exec::{Hermetic, InPlaceReason, PlannedForm};
 use crate::hash_cache::{FileFacts, HashCache};
 use crate::job::{Caller, Job, JobFile};
 use crate::thinlto::{Form, Index, ModuleFacts, module};
@@ -29,9 +26,9 @@ use crate::thinlto::{Form, Index, ModuleFacts, module};
 #[derive(Debug, thiserror::Error)]
 #[error("cannot compile `{module}`")]
 pub struct PlanError {
-    module: String,
+    pub module: String,
     #[source]
-    source: Unsound,
+    pub source: Unsound,
 }
 
 impl Hinted for PlanError {
@@ -43,55 +40,30 @@ impl Hinted for PlanError {
 /// Modules of a job, by the name that it gives them.
 type KnownFiles<'j> = HashMap<&'j str, Arc<FileFacts>>;
 
-/// What planning left to do.
-pub(super) enum Step {
-    /// The outputs are in their places.
-    Done,
-    Run(Box<Planned>),
+/// What planning needs to know of the link.
+#[derive(Debug)]
+pub struct Planner<'a> {
+    pub file: &'a JobFile,
+    pub toolchain: &'a ResolvedToolchain,
+    pub hash_cache: &'a HashCache,
+    pub events: &'a Events,
+    pub client_context: &'a ClientContext,
 }
 
-/// What planning needs to know of the link.
-pub(super) struct Planner<'a> {
-    pub(super) file: &'a JobFile,
-    pub(super) tools: &'a Tools,
-    pub(super) hash_cache: &'a HashCache,
-    pub(super) delivery: &'a Delivery,
-    pub(super) events: &'a Events,
-    pub(super) client_context: &'a ClientContext,
+/// A job whose inputs are sound.
+#[derive(Debug)]
+pub struct Checked {
+    pub form: PlannedForm,
+    pub kind: OutputKind,
+    /// What the compiler reads, weighted.
+    pub bytes: u64,
 }
 
 impl Planner<'_> {
-    /// Plans the job with this number, and ends it where the disk cache has its result.
-    pub(super) fn plan(&self, id: JobId) -> Result<Step, LinkError> {
-        let job = &self.file.jobs[id];
-        let checked = self.form(job).map_err(|source| {
-            Box::new(PlanError {
-                module: job.module().to_owned(),
-                source,
-            })
-        })?;
-        if let PlannedForm::Hermetic(hermetic) = &checked.form
-            && self.delivery.take_cached(id, hermetic, job.index())?
-        {
-            return Ok(Step::Done);
-        }
-        Ok(Step::Run(Box::new(Planned {
-            id,
-            module: job.module().to_owned(),
-            index: job.index().to_owned(),
-            outputs: job.outputs.clone(),
-            command_line: self.file.command_line(job).map(str::to_owned).collect(),
-            kind: self.kind(job),
-            cost: self.delivery.record.cost(job.module(), checked.bytes),
-            form: checked.form,
-            fallen: OnceLock::new(),
-        })))
-    }
-
     /// What the job is to write, as far as its arguments tell: those of a response file that cannot
     /// be read do not.
     fn kind(&self, job: &Job) -> OutputKind {
-        let words = self.tools.arguments(&job.arguments);
+        let words = self.toolchain.arguments(&job.arguments);
         let words = words.unwrap_or_else(|_| {
             self.file
                 .command_line(job)
@@ -102,12 +74,15 @@ impl Planner<'_> {
         let parsed = arguments::parse(&words);
         required_kind(
             &parsed,
-            arguments::target(&parsed).unwrap_or(self.tools.target()),
+            arguments::target(&parsed).unwrap_or(self.toolchain.target()),
         )
     }
 
-    /// What the job is, before any cache is asked.
-    pub(super) fn form(&self, job: &Job) -> Result<Checked, Unsound> {
+    /// Checks `job` and gives it its canonical form. Looks into no cache.
+    ///
+    /// # Errors
+    /// The job must not run: its object would be wrong.
+    pub fn plan(&self, job: &Job) -> Result<Checked, Unsound> {
         let caller = self.file.caller;
         let shard = self.read_shard(job.index())?;
         let index = match &shard[..] {
@@ -121,40 +96,32 @@ impl Planner<'_> {
             check_names(caller, job, index)?;
         }
         let (bytes, known) = self.check_modules(job, index.as_ref())?;
-        let reason = match self.tools.arguments(&job.arguments) {
-            Err(reason) => reason,
-            Ok(arguments) => match self.canonical(job, &arguments, index.as_ref())? {
-                Canonical::Hermetic(canonical) => match self.hermetic(*canonical, &known) {
-                    Ok(hermetic) => {
-                        return Ok(Checked {
-                            bytes,
-                            form: PlannedForm::Hermetic(Box::new(hermetic)),
-                        });
-                    }
-                    Err(reason) => reason,
-                },
-                Canonical::InPlace { reason } => reason,
-            },
+        let form = match self.hermetic_form(job, index.as_ref(), &known)? {
+            Ok(hermetic) => PlannedForm::Hermetic(Box::new(hermetic)),
+            Err(reason) => PlannedForm::InPlace(reason),
         };
-        self.tell_in_place(job, &reason);
         Ok(Checked {
+            form,
+            kind: self.kind(job),
             bytes,
-            form: PlannedForm::InPlace,
         })
     }
 
-    /// A link shows in its summary how many jobs ran so; a launched compiler has none.
-    fn tell_in_place(&self, job: &Job, reason: &str) {
-        match self.file.caller {
-            Caller::Linker => self.events.note(format!(
-                "`{}` runs in place, uncached: {reason}",
-                job.module()
-            )),
-            Caller::Launcher => self.events.warning(
-                format!("ThinLTO backends run in place, uncached: {reason}"),
-                None,
-            ),
-        }
+    /// The inner error says why the job has to run in place.
+    fn hermetic_form(
+        &self,
+        job: &Job,
+        index: Option<&Index<'_>>,
+        known: &KnownFiles<'_>,
+    ) -> Result<Result<Hermetic, InPlaceReason>, Unsound> {
+        let arguments = match self.toolchain.arguments(&job.arguments) {
+            Ok(arguments) => arguments,
+            Err(reason) => return Ok(Err(InPlaceReason::Link(reason))),
+        };
+        Ok(match self.canonical(job, &arguments, index)? {
+            Canonical::Hermetic(canonical) => self.hermetic(*canonical, known),
+            Canonical::InPlace { reason } => Err(InPlaceReason::Arguments(reason)),
+        })
     }
 
     fn canonical(
@@ -164,7 +131,7 @@ impl Planner<'_> {
         index: Option<&Index<'_>>,
     ) -> Result<Canonical, Unsound> {
         let is_dir = |path: &str| self.client_context.resolve(path).is_dir();
-        let (caller, target) = (self.file.caller, self.tools.target());
+        let (caller, target) = (self.file.caller, self.toolchain.target());
         let mut found =
             canonical(caller, job, arguments, target, index, &is_dir).map_err(|source| {
                 Unsound::Rewrite {
@@ -262,9 +229,13 @@ impl Planner<'_> {
         })
     }
 
-    /// Digests the files of a canonical job. The error is a reason to run in place: a file that an
-    /// argument names cannot be read, and what that means is for the compiler to say.
-    fn hermetic(&self, job: CanonicalJob, known: &KnownFiles<'_>) -> Result<Hermetic, String> {
+    /// Digests the files of a canonical job. What it means that a file cannot be read which an
+    /// argument names is for the compiler to say.
+    fn hermetic(
+        &self,
+        job: CanonicalJob,
+        known: &KnownFiles<'_>,
+    ) -> Result<Hermetic, InPlaceReason> {
         if let Form::NamesOnly(obstacle) = &job.form {
             self.events.note(format!(
                 "a shard keeps the order that lld gave it, and another link may miss the cache for that: {obstacle}"
@@ -279,16 +250,21 @@ impl Planner<'_> {
             };
             let facts = match known.get(file.name.as_str()) {
                 Some(facts) => Arc::clone(facts),
-                None => looked_up().map_err(|error| error.to_string())?,
+                None => looked_up().map_err(|error| InPlaceReason::Input(error.to_string()))?,
             };
             digests.push(facts.digest);
             identities.push(facts.identity);
         }
-        let worker_key = self.tools.worker().map(|worker| {
+        let worker_key = self.toolchain.worker().map(|worker| {
             let action = Action::new(&worker.template, &worker.tree, &job, &digests);
             action.digest()
         });
-        let mut action = Action::new(self.tools.template(), self.tools.tree(), &job, &digests);
+        let mut action = Action::new(
+            self.toolchain.template(),
+            self.toolchain.tree(),
+            &job,
+            &digests,
+        );
         // Only their digests count here, and thousands of jobs may wait.
         action.directories = Vec::new();
         Ok(Hermetic {
@@ -300,14 +276,9 @@ impl Planner<'_> {
     }
 }
 
-pub(super) struct Checked {
-    pub(super) form: PlannedForm,
-    /// What the compiler reads, weighted.
-    bytes: u64,
-}
-
 /// What is remembered of a module beside its digest; empty for a file that is no module.
-pub(super) fn module_note(bytes: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn module_note(bytes: &[u8]) -> Vec<u8> {
     module::facts(bytes)
         .map(|facts| facts.encode())
         .unwrap_or_default()

@@ -1,25 +1,58 @@
-//! Who does what, and when.
+//! Runs the jobs of one link.
 //!
-//! Enters: a link that is ready. Leaves: every job done, or the first failure. Planners look jobs
-//! up in the disk cache while the farm is being connected; what they do not find waits in the
-//! queue, from which slots of this machine and of the farm take their turns. How a turn is run is
-//! said in `runners`.
+//! Planners look jobs up in the disk cache while the farm is being connected. Jobs that are not
+//! there wait in the queue, from which slots of this machine and of the farm take them.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::connections::Connecting;
-use super::farm::Farm;
-use super::plan::{Planner, Step};
-use super::runners::{Here, There};
-use super::{Link, LinkError, Options};
+use super::delivery::Delivery;
+use super::error::LinkError;
+use super::farm::FarmSession;
+use super::options::Options;
+use super::planner::{Checked, PlanError, Planner};
+use super::runners::{LocalRunner, RemoteRunner};
+use crate::client_context::ClientContext;
+use crate::compiler::ResolvedToolchain;
+use crate::events::{Events, JobId};
 use crate::exec::local::{self, LocalExecutor};
-use crate::exec::queue::{Place, Places, work};
+use crate::exec::queue::{Place, Places, Queue, work};
 use crate::exec::remote::{self, RemoteExecutor, on_their_way};
-use crate::exec::{Planned, PlannedForm};
-use crate::process::Relto;
+use crate::exec::{InPlaceReason, Planned, PlannedForm};
+use crate::hash_cache::HashCache;
+use crate::job::{Caller, Job, JobFile};
+use crate::process::{Relto, Slots};
 use crate::task::{Task, spawn, spawn_blocking};
+
+/// What all parts of a running link share.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) file: JobFile,
+    pub(super) toolchain: ResolvedToolchain,
+    pub(super) hash_cache: Arc<HashCache>,
+    pub(super) delivery: Delivery,
+    pub(super) events: Events,
+    pub(super) cancel: CancellationToken,
+    pub(super) farm: Option<FarmSession>,
+    /// Local slots also take jobs that the farm may run.
+    pub(super) dynamic: bool,
+    pub(super) slots: Slots,
+    pub(super) client_context: ClientContext,
+    /// Bounds the results that are written at a time: hundreds may arrive at once, and more threads
+    /// than this only wait for each other.
+    pub(super) writing: Semaphore,
+    /// Jobs without a result.
+    pub(super) queue: Arc<Queue>,
+    /// The order in which jobs are planned.
+    pub(super) order: Vec<JobId>,
+    /// The first position in `order` that no planner has taken.
+    pub(super) next: AtomicUsize,
+}
 
 impl Link {
     pub(super) async fn run_jobs(
@@ -57,8 +90,8 @@ impl Link {
             relto: Relto::itself(),
             scratch_parent: options.scratch_parent.clone(),
             client_context: self.client_context.clone(),
-            toolchain: Arc::clone(self.tools.tree()),
-            environment: self.tools.template().environment.clone(),
+            toolchain: Arc::clone(self.toolchain.tree()),
+            environment: self.toolchain.template().environment.clone(),
             hash_cache: Arc::clone(&self.hash_cache),
             events: self.events.clone(),
             cancel: self.cancel.clone(),
@@ -73,9 +106,8 @@ impl Link {
     fn plan_jobs(&self) -> Result<(), LinkError> {
         let planner = Planner {
             file: &self.file,
-            tools: &self.tools,
+            toolchain: &self.toolchain,
             hash_cache: &self.hash_cache,
-            delivery: &self.delivery,
             events: &self.events,
             client_context: &self.client_context,
         };
@@ -87,27 +119,66 @@ impl Link {
             let Some(job) = self.order.get(next) else {
                 return Ok(());
             };
-            match planner.plan(*job)? {
-                Step::Done => {}
-                Step::Run(job) => self.queue(Arc::new(*job)),
-            }
+            self.plan_job(&planner, *job)?;
         }
     }
 
-    fn queue(&self, job: Arc<Planned>) {
+    /// Delivers the job with this number out of the disk cache, or puts it into the queue.
+    fn plan_job(&self, planner: &Planner<'_>, id: JobId) -> Result<(), LinkError> {
+        let job = &self.file.jobs[id];
+        let Checked { form, kind, bytes } = planner.plan(job).map_err(|source| {
+            Box::new(PlanError {
+                module: job.module().to_owned(),
+                source,
+            })
+        })?;
+        match &form {
+            PlannedForm::Hermetic(hermetic) => {
+                if self.delivery.take_cached(id, hermetic, job.index())? {
+                    return Ok(());
+                }
+            }
+            PlannedForm::InPlace(reason) => self.report_in_place(job, reason),
+        }
+        let job = Arc::new(Planned {
+            id,
+            module: job.module().to_owned(),
+            index: job.index().to_owned(),
+            outputs: job.outputs.clone(),
+            command_line: self.file.command_line(job).map(str::to_owned).collect(),
+            kind,
+            cost: self.delivery.stats.cost(job.module(), bytes),
+            form,
+            fallen: std::sync::OnceLock::new(),
+        });
         let places = match (&self.farm, &job.form) {
-            (Some(_), PlannedForm::Hermetic(_)) if self.beside_farm => Places::BOTH,
+            (Some(_), PlannedForm::Hermetic(_)) if self.dynamic => Places::BOTH,
             (Some(_), PlannedForm::Hermetic(_)) => Places::FARM,
             _ => Places::HERE,
         };
         self.queue.push(job, places);
+        Ok(())
+    }
+
+    /// A link shows in its summary how many jobs ran so; a launched compiler has none.
+    fn report_in_place(&self, job: &Job, reason: &InPlaceReason) {
+        match self.file.caller {
+            Caller::Linker => self.events.note(format!(
+                "`{}` runs in place, uncached: {reason}",
+                job.module()
+            )),
+            Caller::Launcher => self.events.warning(
+                format!("ThinLTO backends run in place, uncached: {reason}"),
+                None,
+            ),
+        }
     }
 
     /// A local slot: one compiler at a time.
     fn start_slot(self: &Arc<Self>, executor: Arc<LocalExecutor>) -> Task<Result<(), LinkError>> {
         let link = Arc::clone(self);
         spawn(async move {
-            let runner = Here::new(&link, executor);
+            let runner = LocalRunner::new(&link, executor);
             link.or_give_up(work(&link.queue, Place::Here, &runner).await)
         })
     }
@@ -148,8 +219,8 @@ impl Link {
         }
     }
 
-    fn farm_terms(&self, farm: &Farm) -> remote::RemoteConfig {
-        let (tree, template) = self.tools.for_farm();
+    fn farm_terms(&self, farm: &FarmSession) -> remote::RemoteConfig {
+        let (tree, template) = self.toolchain.for_farm();
         let mut template = template.clone();
         template.platform.clone_from(&farm.options.platform);
         remote::RemoteConfig {
@@ -166,14 +237,14 @@ impl Link {
     /// Every job that is under way at the farm is a task of its own.
     async fn run_all_at(
         self: &Arc<Self>,
-        farm: &Farm,
+        farm: &FarmSession,
         executor: &Arc<RemoteExecutor>,
     ) -> Result<(), LinkError> {
         let runners: Vec<_> = (0..on_their_way(farm.options.jobs).min(self.file.jobs.len()))
             .map(|_| {
                 let (link, executor) = (Arc::clone(self), Arc::clone(executor));
                 spawn(async move {
-                    let runner = There::new(&link, executor);
+                    let runner = RemoteRunner::new(&link, executor);
                     link.or_give_up(work(&link.queue, Place::Farm, &runner).await)
                 })
             })

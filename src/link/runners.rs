@@ -6,7 +6,8 @@
 
 use std::sync::Arc;
 
-use super::{Link, LinkError};
+use super::error::LinkError;
+use super::run::Link;
 use crate::events::{Event, Origin};
 use crate::exec::local::LocalExecutor;
 use crate::exec::queue::{Ended, Runner, Turn};
@@ -16,30 +17,30 @@ use crate::process::SlotPermit;
 use crate::task::spawn_blocking;
 
 /// This machine.
-pub(super) struct Here<'a> {
+pub(super) struct LocalRunner<'a> {
     link: &'a Arc<Link>,
     executor: Arc<LocalExecutor>,
 }
 
 /// The farm.
-pub(super) struct There<'a> {
+pub(super) struct RemoteRunner<'a> {
     link: &'a Arc<Link>,
     executor: Arc<RemoteExecutor>,
 }
 
-impl<'a> Here<'a> {
+impl<'a> LocalRunner<'a> {
     pub(super) fn new(link: &'a Arc<Link>, executor: Arc<LocalExecutor>) -> Self {
         Self { link, executor }
     }
 }
 
-impl<'a> There<'a> {
+impl<'a> RemoteRunner<'a> {
     pub(super) fn new(link: &'a Arc<Link>, executor: Arc<RemoteExecutor>) -> Self {
         Self { link, executor }
     }
 }
 
-impl Runner for Here<'_> {
+impl Runner for LocalRunner<'_> {
     type Failure = LinkError;
     type Permit = SlotPermit;
 
@@ -84,7 +85,7 @@ impl Runner for Here<'_> {
     }
 }
 
-impl Runner for There<'_> {
+impl Runner for RemoteRunner<'_> {
     type Failure = LinkError;
     type Permit = ();
 

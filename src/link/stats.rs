@@ -1,8 +1,7 @@
-//! What a link leaves for later ones.
+//! What a link leaves for later ones: estimates for their order, a line for `relto stats`, and, when
+//! the disk cache has grown beyond its limit, a process that trims it.
 //!
-//! Enters: where each job's object came from, and what its compile took. Leaves: estimates for the
-//! next link's order, a line for `relto stats`, and, when the disk cache has grown beyond its
-//! limit, a process that trims it. Nothing of this delays the link or fails it.
+//! Nothing of this delays a link or makes it fail.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,7 +10,7 @@ use std::time::{Instant, SystemTime};
 
 use fs_err as fs;
 
-use super::Options;
+use super::options::Options;
 use crate::cache::record_growth;
 use crate::client_context::ClientContext;
 use crate::events::{self, Events, JobId, Origin};
@@ -24,9 +23,9 @@ use crate::state::State;
 /// What a compiler takes before it has read its module, in microseconds.
 const START: u64 = 30_000;
 
-/// The record of the running link.
+/// What the running link measures.
 #[derive(Debug)]
-pub(super) struct Record {
+pub(super) struct LinkStats {
     started: Instant,
     history: History,
     /// What the modules of this link took before.
@@ -35,7 +34,7 @@ pub(super) struct Record {
     counts: Mutex<OriginCounts>,
 }
 
-impl Record {
+impl LinkStats {
     /// Of a link of `jobs`.
     pub(super) fn new(state: Arc<State>, jobs: &[Job]) -> Self {
         let history = History::new(Arc::clone(&state));

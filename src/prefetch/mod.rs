@@ -1,11 +1,9 @@
-//! Modules that are known, and at the farm, before the link that needs them.
+//! Hashes modules, and sends them to the farm, before the link that needs them.
 //!
-//! Enters: files that were compiled a while or a moment ago, perhaps the compiler of the link to
-//! come, and that link's options. Leaves: digests in the hash cache, and the modules in the farm's
-//! CAS, where the link finds both. Says of each file what became of it. No link relies on any of
-//! this: it asks for what it needs as ever, and sends what is not there.
+//! The link finds the digests in the hash cache and the modules in the farm's CAS. It does not rely
+//! on either: it asks for what it needs as ever, and sends what is missing.
 
-mod hash;
+mod module_digest;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,10 +12,8 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
-use self::hash::{NoModule, hash, wait_until_settled};
-use super::farm::FarmOptions;
-use super::tools::{Tools, ToolsError};
-use super::{Options, Site};
+use self::module_digest::{NotAModule, module_digest, wait_until_settled};
+use crate::compiler::{CompilerError, ResolvedToolchain};
 use crate::digest::{Digest, DigestFunction};
 use crate::error::Hinted;
 use crate::events::Events;
@@ -25,6 +21,7 @@ use crate::exec::remote::toolchain_blobs;
 use crate::hash_cache::HashCache;
 use crate::job::{Caller, JobFile};
 use crate::launcher::Told;
+use crate::link::{Engine, FarmOptions, Options};
 use crate::reapi::{Blob, Client, ConnectError, Failure, FailureKind};
 use crate::task::{Task, spawn_blocking};
 
@@ -33,20 +30,20 @@ const AT_ONCE: usize = 256;
 
 /// What became of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fate {
+pub enum Outcome {
     /// Its digest is known; there is no farm. Sizes are in bytes.
     Hashed(u64),
     /// It was sent to the farm.
     Sent(u64),
     /// The farm had it.
-    There(u64),
-    /// No link hands such a file to its backends; why.
-    NoModule(String),
+    Present(u64),
+    /// A link does not hand such a file to its backends; why.
+    NotAModule(String),
 }
 
 /// Why something is not at the farm.
 #[derive(Debug, thiserror::Error)]
-pub enum AheadError {
+pub enum PrefetchError {
     #[error("the farm cannot be used")]
     Farm(#[source] Box<ConnectError>),
     #[error("cannot prepare `{}`", file.display())]
@@ -65,11 +62,11 @@ pub enum AheadError {
     Compiler {
         compiler: String,
         #[source]
-        source: Box<ToolsError>,
+        source: Box<CompilerError>,
     },
 }
 
-impl AheadError {
+impl PrefetchError {
     /// Whether other files may fare better.
     fn is_of_one_file(&self) -> bool {
         match self {
@@ -82,7 +79,7 @@ impl AheadError {
     }
 }
 
-impl Hinted for AheadError {
+impl Hinted for PrefetchError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Farm(error) => error.hints(),
@@ -95,7 +92,7 @@ impl Hinted for AheadError {
 
 /// What a link will need.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wanted {
+pub struct PrefetchRequest {
     pub files: Vec<PathBuf>,
     /// As the link will name it, a path or a bare name.
     pub compiler: Option<String>,
@@ -107,13 +104,13 @@ pub struct Wanted {
 /// # Errors
 /// The farm or the compiler cannot be used at all.
 pub async fn send(
-    wanted: Wanted,
+    wanted: PrefetchRequest,
     options: &Options,
     events: Events,
-    tell: &mut (dyn FnMut(&Path, Result<Fate, AheadError>) + Send),
-) -> Result<(), AheadError> {
-    let site = Site::of_one_link(options);
-    site.prefetch(wanted, options, events, tell).await
+    tell: &mut (dyn FnMut(&Path, Result<Outcome, PrefetchError>) + Send),
+) -> Result<(), PrefetchError> {
+    let engine = Engine::single_use(options);
+    prefetch(&engine, wanted, options, events, tell).await
 }
 
 /// Under this name a farm is remembered that was away, or takes nothing: it is left alone for a
@@ -128,95 +125,97 @@ pub fn is_worth_it(farm: &FarmOptions, state_dir: Option<&Path>) -> bool {
     !Told::new(state_dir).has_failed(&absence(farm))
 }
 
-impl Site {
-    /// Prepares what a compile has left behind, in the background. Files that it has not left are
-    /// left out, and the compiler goes along now and then only: it is large, but the same for all.
-    /// Gives how many modules have been sent.
-    ///
-    /// # Errors
-    /// Of all that went wrong the last. There is nobody to tell but the log.
-    pub async fn follow(&self, mut wanted: Wanted, options: &Options) -> Result<u64, AheadError> {
-        let is_there = |file: &PathBuf| options.client_context.resolve(file).is_file();
-        wanted.files.retain(is_there);
-        let told = Told::new(options.state_dir.as_deref());
-        let Some(farm) = &options.farm else {
-            return Ok(0);
-        };
-        if wanted.files.is_empty() || told.has_failed(&absence(farm)) {
-            return Ok(0);
-        }
-        let address = farm.address();
-        let compiler = wanted.compiler.take();
-        wanted.compiler =
-            compiler.filter(|it| told.is_news(&format!("`{it}` is on its way to {address}")));
-        let (mut count, mut sound) = (0, Ok(()));
-        let mut tell = |_: &Path, fate: Result<Fate, AheadError>| match fate {
-            Ok(fate) => count += u64::from(matches!(fate, Fate::Sent(_))),
-            Err(error) => sound = Err(error),
-        };
-        let sending = self.prefetch(wanted, options, Events::discarded(), &mut tell);
-        let sent = sending.await;
-        if let Err(AheadError::Farm(_) | AheadError::NotSent { .. }) = sent {
-            told.failed(&absence(farm));
-        }
-        sent.and(sound).map(|()| count)
+/// Prepares what a compile has left behind, in the background. Files that it has not left are
+/// left out, and the compiler goes along now and then only: it is large, but the same for all.
+/// Gives how many modules have been sent.
+///
+/// # Errors
+/// Of all that went wrong the last. There is nobody to tell but the log.
+pub async fn follow(
+    engine: &Engine,
+    mut wanted: PrefetchRequest,
+    options: &Options,
+) -> Result<u64, PrefetchError> {
+    let is_there = |file: &PathBuf| options.client_context.resolve(file).is_file();
+    wanted.files.retain(is_there);
+    let told = Told::new(options.state_dir.as_deref());
+    let Some(farm) = &options.farm else {
+        return Ok(0);
+    };
+    if wanted.files.is_empty() || told.has_failed(&absence(farm)) {
+        return Ok(0);
     }
+    let address = farm.address();
+    let compiler = wanted.compiler.take();
+    wanted.compiler =
+        compiler.filter(|it| told.is_news(&format!("`{it}` is on its way to {address}")));
+    let (mut count, mut sound) = (0, Ok(()));
+    let mut tell = |_: &Path, outcome: Result<Outcome, PrefetchError>| match outcome {
+        Ok(outcome) => count += u64::from(matches!(outcome, Outcome::Sent(_))),
+        Err(error) => sound = Err(error),
+    };
+    let sending = prefetch(engine, wanted, options, Events::discarded(), &mut tell);
+    let sent = sending.await;
+    if let Err(PrefetchError::Farm(_) | PrefetchError::NotSent { .. }) = sent {
+        told.failed(&absence(farm));
+    }
+    sent.and(sound).map(|()| count)
+}
 
-    async fn prefetch(
-        &self,
-        wanted: Wanted,
-        options: &Options,
-        events: Events,
-        tell: &mut (dyn FnMut(&Path, Result<Fate, AheadError>) + Send),
-    ) -> Result<(), AheadError> {
-        self.state.renew();
-        let client = match &options.farm {
-            None => None,
-            Some(farm) => {
-                let connected = self.connections.connect(farm, &events).await;
-                Some(connected.map_err(|error| AheadError::Farm(Box::new(error)))?)
-            }
-        };
-        let ahead = Ahead {
-            site: self,
-            options,
-            client,
-            hash_cache: self.hash_cache(),
-        };
-        let sent = ahead.all(wanted, tell).await;
-        ahead.hash_cache.flush();
-        if let Some(client) = &ahead.client {
-            client.close().await;
+async fn prefetch(
+    engine: &Engine,
+    wanted: PrefetchRequest,
+    options: &Options,
+    events: Events,
+    tell: &mut (dyn FnMut(&Path, Result<Outcome, PrefetchError>) + Send),
+) -> Result<(), PrefetchError> {
+    engine.state().renew();
+    let client = match &options.farm {
+        None => None,
+        Some(farm) => {
+            let connected = engine.connect(farm, &events).await;
+            Some(connected.map_err(|error| PrefetchError::Farm(Box::new(error)))?)
         }
-        sent
+    };
+    let prefetcher = Prefetcher {
+        engine,
+        options,
+        client,
+        hash_cache: engine.hash_cache(),
+    };
+    let sent = prefetcher.all(wanted, tell).await;
+    prefetcher.hash_cache.flush();
+    if let Some(client) = &prefetcher.client {
+        client.close().await;
     }
+    sent
 }
 
 /// One round of files. What it learned of them it takes to be true until its end.
-struct Ahead<'a> {
-    site: &'a Site,
+struct Prefetcher<'a> {
+    engine: &'a Engine,
     options: &'a Options,
     /// Without one files are only hashed.
     client: Option<Client>,
     hash_cache: Arc<HashCache>,
 }
 
-impl Ahead<'_> {
+impl Prefetcher<'_> {
     async fn all(
         &self,
-        wanted: Wanted,
-        tell: &mut (dyn FnMut(&Path, Result<Fate, AheadError>) + Send),
-    ) -> Result<(), AheadError> {
+        wanted: PrefetchRequest,
+        tell: &mut (dyn FnMut(&Path, Result<Outcome, PrefetchError>) + Send),
+    ) -> Result<(), PrefetchError> {
         // Modules first: the compiler is large, and a farm that was used before has it.
         let files = wanted.files.into_iter().map(|file| async {
-            let fate = self.module(&file).await;
-            (file, fate)
+            let outcome = self.module(&file).await;
+            (file, outcome)
         });
         let mut files = futures_util::stream::iter(files).buffer_unordered(AT_ONCE);
-        while let Some((file, fate)) = files.next().await {
-            match fate {
+        while let Some((file, outcome)) = files.next().await {
+            match outcome {
                 Err(error) if !error.is_of_one_file() => return Err(error),
-                fate => tell(&file, fate),
+                outcome => tell(&file, outcome),
             }
         }
         match wanted.compiler {
@@ -226,38 +225,38 @@ impl Ahead<'_> {
     }
 
     /// Hashes one file and sees to it that the farm has it.
-    async fn module(&self, file: &Path) -> Result<Fate, AheadError> {
+    async fn module(&self, file: &Path) -> Result<Outcome, PrefetchError> {
         let host = self.options.client_context.resolve(file);
         wait_until_settled(&host).await;
         let digest = match self.hash(&host).await {
             Ok(Ok(digest)) => digest,
-            Ok(Err(error)) => return Ok(Fate::NoModule(error.to_string())),
+            Ok(Err(error)) => return Ok(Outcome::NotAModule(error.to_string())),
             Err(source) => {
                 let file = file.to_owned();
-                return Err(AheadError::Unreadable { file, source });
+                return Err(PrefetchError::Unreadable { file, source });
             }
         };
         let Some(client) = &self.client else {
-            return Ok(Fate::Hashed(digest.size));
+            return Ok(Outcome::Hashed(digest.size));
         };
         let sent = client.upload(&[Blob::from_file(digest, host)], 0).await;
-        let sent = sent.map_err(|source| AheadError::NotSent {
+        let sent = sent.map_err(|source| PrefetchError::NotSent {
             file: file.to_owned(),
             source,
         })?;
         Ok(if sent.is_empty() {
-            Fate::There(digest.size)
+            Outcome::Present(digest.size)
         } else {
-            Fate::Sent(digest.size)
+            Outcome::Sent(digest.size)
         })
     }
 
     /// The digest that the farm wants; with it those that a link looks for are known.
-    async fn hash(&self, host: &Path) -> io::Result<Result<Digest, NoModule>> {
-        let _turn = self.site.hashing.acquire().await;
+    async fn hash(&self, host: &Path) -> io::Result<Result<Digest, NotAModule>> {
+        let _turn = self.engine.hashing().acquire().await;
         let (hash_cache, host) = (Arc::clone(&self.hash_cache), host.to_owned());
         let function = self.function();
-        spawn_blocking(move || hash(&hash_cache, &host, function)).await
+        spawn_blocking(move || module_digest(&hash_cache, &host, function)).await
     }
 
     fn function(&self) -> DigestFunction {
@@ -268,22 +267,26 @@ impl Ahead<'_> {
 
     /// Hashes the compiler with all that it loads, and sees to it that the farm has it, unless
     /// workers have their own.
-    async fn compiler(&self, compiler: String) -> Result<(), AheadError> {
+    async fn compiler(&self, compiler: String) -> Result<(), PrefetchError> {
         let (options, named) = (self.options.clone(), compiler.clone());
-        let (state, hash_cache) = (Arc::clone(&self.site.state), Arc::clone(&self.hash_cache));
+        let (state, hash_cache) = (
+            Arc::clone(&self.engine.state()),
+            Arc::clone(&self.hash_cache),
+        );
         let function = self.function();
-        let found: Task<Result<Vec<Blob>, ToolsError>> = spawn_blocking(move || {
-            let tools = Tools::find(&no_jobs(named), &options, &hash_cache, &state)?;
+        let found: Task<Result<Vec<Blob>, CompilerError>> = spawn_blocking(move || {
+            let tools =
+                ResolvedToolchain::resolve(&options.compiler_named(&named), &hash_cache, &state)?;
             toolchain_blobs(tools.for_farm().0, function, &hash_cache)
-                .map_err(ToolsError::Unreadable)
+                .map_err(CompilerError::Unreadable)
         });
-        let blobs = found.await.map_err(|source| AheadError::Compiler {
+        let blobs = found.await.map_err(|source| PrefetchError::Compiler {
             compiler: compiler.clone(),
             source: Box::new(source),
         })?;
         if let Some(client) = &self.client {
             let sent = client.upload(&blobs, 0).await;
-            sent.map_err(|source| AheadError::NotSent {
+            sent.map_err(|source| PrefetchError::NotSent {
                 file: compiler.into(),
                 source,
             })?;

@@ -1,8 +1,6 @@
 //! The digest of a file that may be a module, as a link will look for it.
 //!
-//! Enters: a path. Leaves: the digest by the farm's function, with what a link wants to know of a
-//! module in the hash cache; or why no link hands such a file to its backends. What is no bitcode
-//! is told by its first bytes.
+//! Files that are not bitcode are told by their first bytes.
 
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -12,29 +10,30 @@ use fs_err as fs;
 
 use crate::digest::{Digest, DigestFunction};
 use crate::hash_cache::{HashCache, is_settled};
-use crate::link::plan::module_note;
+use crate::link::module_note;
 use crate::thinlto::{ModuleError, ModuleFacts, check_start, module};
 
-/// How long a file is waited for that was written just now, and how often it is looked at.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long to wait for a file that was written just now, and how often to look at it.
+const SETTLING_TIMEOUT: Duration = Duration::from_secs(3);
 const STEP: Duration = Duration::from_millis(10);
 
-/// A file that no link hands to its backends.
+/// Why a link does not hand the file to its backends.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NoModule {
+pub(super) enum NotAModule {
     #[error(transparent)]
     Other(#[from] ModuleError),
     #[error("bitcode for a link without ThinLTO")]
     NotThin,
 }
 
-/// Reads no more of what is no bitcode than its beginning. The inner error says why it is no
-/// module.
-pub(super) fn hash(
+/// Returns the digest by `function` and leaves in the hash cache what a link wants to know of the
+/// module. Of a file that is not bitcode only the beginning is read. The inner error says why it is
+/// not a module.
+pub(super) fn module_digest(
     hash_cache: &HashCache,
     file: &Path,
     function: DigestFunction,
-) -> io::Result<Result<Digest, NoModule>> {
+) -> io::Result<Result<Digest, NotAModule>> {
     if fs::metadata(file)?.is_file()
         && let Err(error) = check_start(&start(file)?)
     {
@@ -44,7 +43,7 @@ pub(super) fn hash(
     let facts = hash_cache.facts(file, DigestFunction::Sha256, Some(&module_note))?;
     let note = facts.note.as_deref().and_then(ModuleFacts::decode);
     match note {
-        Some(module) if module.hashes.is_empty() => return Ok(Err(NoModule::NotThin)),
+        Some(module) if module.hashes.is_empty() => return Ok(Err(NotAModule::NotThin)),
         Some(_) => {}
         None => {
             let error = module::facts(&fs::read(file)?).err();
@@ -64,9 +63,9 @@ fn start(file: &Path) -> io::Result<Vec<u8>> {
     Ok(start)
 }
 
-/// What is hashed too soon after it was written is not remembered.
+/// Waits until the file is old enough for its digest to be remembered.
 pub(super) async fn wait_until_settled(file: &Path) {
-    let mut left = PATIENCE;
+    let mut left = SETTLING_TIMEOUT;
     while !left.is_zero() && !is_settled(file) {
         tokio::time::sleep(STEP).await;
         left -= STEP;

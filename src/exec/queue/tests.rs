@@ -16,7 +16,7 @@ fn job(id: usize, cost: u64) -> Arc<Planned> {
         index: String::new(),
         outputs: Vec::new(),
         command_line: Vec::new(),
-        form: PlannedForm::InPlace,
+        form: PlannedForm::InPlace(crate::exec::InPlaceReason::Link(String::new())),
         kind: crate::action::kind::OutputKind::Other,
         cost,
         fallen: std::sync::OnceLock::new(),

@@ -181,7 +181,7 @@ impl RemoteExecutor {
             PlannedForm::Hermetic(hermetic) => {
                 executor.action(hermetic).map_err(RemoteFailure::source)
             }
-            PlannedForm::InPlace => Err(RemoteFailure::miss()),
+            PlannedForm::InPlace(_) => Err(RemoteFailure::miss()),
         });
         built.await
     }

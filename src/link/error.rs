@@ -1,0 +1,60 @@
+//! Why a link failed, in this process.
+
+use super::delivery::DeliveryError;
+use super::planner::PlanError;
+use crate::compiler::CompilerError;
+use crate::error::Hinted;
+use crate::exec::JobFailure;
+use crate::reapi::ConnectError;
+
+/// Why a link failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    #[error(transparent)]
+    Compiler(#[from] Box<CompilerError>),
+    #[error(transparent)]
+    Plan(#[from] Box<PlanError>),
+    #[error(transparent)]
+    Job(#[from] Box<JobFailure>),
+    #[error("the farm cannot be used")]
+    Farm(#[from] Box<ConnectError>),
+    #[error(transparent)]
+    Delivery(#[from] DeliveryError),
+    #[error("cannot start compiler processes")]
+    Machine(#[source] std::io::Error),
+    #[error("the link was cancelled")]
+    Cancelled,
+}
+
+impl LinkError {
+    /// Whether this job was stopped because of something that happened elsewhere.
+    #[must_use]
+    pub fn is_cancellation(&self) -> bool {
+        match self {
+            Self::Job(failure) => matches!(**failure, JobFailure::Cancelled { .. }),
+            Self::Cancelled | Self::Delivery(DeliveryError::LinkerGone) => true,
+            Self::Compiler(_)
+            | Self::Plan(_)
+            | Self::Farm(_)
+            | Self::Delivery(_)
+            | Self::Machine(_) => false,
+        }
+    }
+}
+
+impl Hinted for LinkError {
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Compiler(error) => error.hints(),
+            Self::Plan(error) => error.hints(),
+            Self::Job(error) => error.hints(),
+            Self::Farm(error) => {
+                let mut hints = error.hints();
+                hints.push("`remote_local_fallback` would run the jobs on this machine".to_owned());
+                hints
+            }
+            Self::Delivery(error) => error.hints(),
+            Self::Machine(_) | Self::Cancelled => Vec::new(),
+        }
+    }
+}
