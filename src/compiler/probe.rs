@@ -17,7 +17,6 @@ use crate::action::toolchain_tree::ToolFile;
 use crate::client_context::ClientContext;
 use crate::digest::{Digest, DigestFunction};
 use crate::job::Caller;
-use crate::probe_cache::answer;
 use crate::state::State;
 use crate::toolchain::Toolchain;
 use crate::toolchain::config::{self, ConfigDirs, ConfigError};
