@@ -16,13 +16,13 @@ use crate::state::{self, State};
 
 pub(super) fn run(context: &Context, action: CacheAction) -> Result<ExitCode, Failure> {
     let settings = &context.settings;
-    let Some(dir) = settings.disk_cache.dir.as_deref() else {
+    let Some(dir) = settings.link.disk_cache.as_deref() else {
         return Err(Box::new(NoDiskCache));
     };
     let text = match action {
         _ if !dir.exists() => format!("{} does not exist yet\n", dir.display()),
-        CacheAction::Show => show(dir, settings.disk_cache.max_size)?,
-        CacheAction::Trim => match settings.disk_cache.max_size {
+        CacheAction::Show => show(dir, settings.link.disk_cache_max_size)?,
+        CacheAction::Trim => match settings.link.disk_cache_max_size {
             Some(max_size) => shrink(settings, dir, max_size)?,
             None => "`disk_cache_max_size` sets no limit: nothing to trim\n".to_owned(),
         },
@@ -49,7 +49,7 @@ fn shrink(settings: &Settings, dir: &Path, max_size: u64) -> Result<String, Fail
     let Some(report) = cache::trim(dir, max_size).map_err(failure)? else {
         return Ok("another process is trimming the cache\n".to_owned());
     };
-    if let Some(home) = &settings.state_dir {
+    if let Some(home) = settings.state_dir() {
         let state = State::at(&home.join(state::FILE_NAME));
         cache::reset_size_estimate(&state, dir, report.after);
     }

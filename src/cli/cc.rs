@@ -8,9 +8,10 @@
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
 
-use super::engine::{self, EngineError};
+use super::engine;
+use super::engine_error::EngineError;
 use super::{Context, arguments, local_slots, output, upload_ahead};
-use crate::config::{Kind, Opt, Settings, Strategy, Warning};
+use crate::config::{Kind, LOCAL_JOBS, Opt, Settings, Warning};
 use crate::error::{ExitCode, Hinted};
 use crate::events::{Event, Events};
 use crate::exec::JobFailure;
@@ -136,9 +137,9 @@ fn direct(all: &[OsString]) -> Option<Launch<'_>> {
             None => (option, None),
         };
         let known = Opt::find(&name.replace('-', "_"));
-        let takes_next = value.is_none() && known.is_some_and(|it| it.kind != Kind::Bool);
+        let takes_next = value.is_none() && known.is_some_and(|it| it.kind() != Kind::Switch);
         rest = after.get(usize::from(takes_next)..)?;
-        if known.is_some_and(|it| it.name == local_slots::LOCAL_JOBS) {
+        if known.is_some_and(|it| it.name == LOCAL_JOBS.name) {
             local_jobs = value.or_else(|| after.first().cloned());
         }
     }
@@ -158,7 +159,7 @@ pub(super) fn run(context: &Context, words: &[OsString], warnings: &[Warning]) -
     let Some((compiler, words)) = words.split_first() else {
         return ExitCode::Usage;
     };
-    let told = Told::new(context.settings.state_dir.as_deref());
+    let told = Told::new(context.settings.state_dir());
     for warning in warnings.iter().filter(|it| told.is_news(&it.text)) {
         output::warning(warning);
     }
@@ -203,7 +204,7 @@ fn backend(
     let farm = farm(&context.settings);
     let settings = match &farm {
         // Each of a thousand processes would wait for it.
-        Some(farm) if told.has_failed(farm) => without_farm(&context.settings),
+        Some(farm) if told.has_failed(farm) => context.settings.without_farm(),
         _ => context.settings.clone(),
     };
     let mut options = engine::options(&settings);
@@ -233,18 +234,11 @@ fn backend(
 
 /// The farm, by a name under which its failure can be remembered.
 fn farm(settings: &Settings) -> Option<String> {
-    let remote = &settings.remote;
-    let address = remote.executor.as_ref().or(remote.cache.as_ref())?;
-    // Where nothing may run here, a farm that is away is an error each time.
-    (remote.executor.is_none() || remote.local_fallback).then(|| format!("farm {address:?}"))
-}
-
-fn without_farm(settings: &Settings) -> Settings {
-    let mut settings = settings.clone();
-    settings.strategy = Strategy::Local;
-    settings.remote.executor = None;
-    settings.remote.cache = None;
-    settings
+    let farm = settings.link.farm.as_ref()?;
+    let client = &farm.client;
+    let address = client.executor.as_ref().or(client.cache.as_ref())?;
+    // Where nothing may run here, an unreachable farm is an error each time.
+    (client.executor.is_none() || farm.local_fallback).then(|| format!("farm {address}"))
 }
 
 /// What the compiler says stands alone, as far as it is the compiler that failed.

@@ -10,8 +10,9 @@ use std::time::Duration;
 use indicatif::{HumanBytes, HumanDuration};
 
 use super::arguments::DaemonAction;
-use super::{Context, Failure, engine, output};
-use crate::config::{Environment, Settings};
+use super::runtime::{daemon_dir, small_runtime};
+use super::{Context, Failure, output};
+use crate::config::Environment;
 use crate::daemon::{
     self, Build, DaemonConfig, Purpose, RuntimeDir, SERVE, Status, TLS_VARIABLES, Unavailable,
     control,
@@ -69,20 +70,15 @@ pub(super) fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
     })
 }
 
-/// Where the daemon of these settings lives.
-pub(super) fn place(settings: &Settings) -> Option<RuntimeDir> {
-    settings.daemon.dir.as_ref().map(RuntimeDir::new)
-}
-
 pub(super) fn run(context: &Context, action: DaemonAction) -> Result<ExitCode, Failure> {
-    let place = place(&context.settings).ok_or_else(|| Box::new(NoRuntimeDir) as Failure)?;
+    let place = daemon_dir(&context.settings).ok_or_else(|| Box::new(NoRuntimeDir) as Failure)?;
     let build = Build::of_process()
         .map_err(|error| Box::new(DaemonUnreachable(Unavailable::NotStarted(error))) as Failure)?;
     let want = match action {
         DaemonAction::Status => Purpose::Status,
         DaemonAction::Stop => Purpose::Stop,
     };
-    let asked = engine::small_runtime()
+    let asked = small_runtime()
         .map_err(|error| Box::new(error) as Failure)?
         .block_on(control(&place, &build, want));
     match (action, asked) {

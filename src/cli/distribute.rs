@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::usage::UsageError;
 use super::{Context, Failure, engine, help, output};
-use crate::config::{self, OutputSettings};
+use crate::config::{self, Settings};
 use crate::error::ExitCode;
 use crate::events::{Event, Events};
 use crate::report::{Reporter, Style};
@@ -20,8 +20,7 @@ pub(super) fn run(context: &Context, job_file: &Path) -> Result<ExitCode, Failur
         return Ok(ExitCode::Usage);
     }
     let (events, receiver) = Events::channel();
-    let output = &context.settings.output;
-    let reporter = Reporter::start(receiver, style(output));
+    let reporter = Reporter::start(receiver, style(&context.settings));
     let linked = engine::run(&context.settings, job_file, events.clone());
     events.send(Event::LinkFinished);
     drop(events);
@@ -37,13 +36,12 @@ fn mistyped_command(job_file: &Path) -> Option<UsageError> {
 }
 
 /// What to show, and how.
-pub(super) fn style(output: &OutputSettings) -> Style {
+fn style(settings: &Settings) -> Style {
+    let style = settings.style.clone();
     let terminal = std::io::stderr().is_terminal();
     Style {
-        quiet: output.quiet,
         // Log lines would tear the bar.
-        progress: terminal && output.progress && !output.quiet && output.log.is_none(),
-        profile: output.profile.clone(),
-        execution_log: output.execution_log_json_file.clone(),
+        progress: terminal && style.progress && !style.quiet && settings.log.is_none(),
+        ..style
     }
 }

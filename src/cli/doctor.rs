@@ -8,8 +8,9 @@ use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 
+use super::runtime::runtime;
 use super::{Context, Failure, engine, output};
-use crate::config::{Described, Settings, Strategy};
+use crate::config::{EffectiveValue, Settings, Strategy};
 use crate::doctor::{Finding, Grade, Section, examine};
 use crate::error::ExitCode;
 
@@ -24,7 +25,7 @@ pub(super) fn run(context: &Context, compiler: Option<&Path>) -> Result<ExitCode
         output::print(&shown(section));
     };
     let examined = examine(compiler, &options, &mut tell);
-    let grade = engine::runtime()
+    let grade = runtime()
         .map_err(|error| Box::new(error) as Failure)?
         .block_on(examined);
     let (verdict, code) = match grade {
@@ -70,18 +71,18 @@ fn configuration(settings: &Settings) -> String {
     for file in &settings.files {
         let _ = writeln!(text, "  read {}", file.display());
     }
-    for Described {
+    for EffectiveValue {
         name,
         value,
         source,
-    } in settings.values.described()
+    } in settings.values.effective()
     {
         let _ = writeln!(text, "  {name} = {value}  ({source})");
     }
     let strategy = format!("{:?}", settings.strategy).to_lowercase();
     let _ = writeln!(text, "  jobs run by strategy `{strategy}`");
     if settings.strategy == Strategy::Local
-        && let Some(executor) = &settings.remote.executor
+        && let Some(executor) = &settings.farm.client.executor
     {
         let _ = writeln!(text, "  so the farm at `{executor}` is not used");
     }

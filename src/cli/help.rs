@@ -114,11 +114,11 @@ fn options(text: &mut String, shown: impl Fn(&Opt) -> bool) {
 }
 
 fn line(text: &mut String, option: &Opt) {
-    let flag = match option.kind {
-        Kind::Bool => format!("--[no-]{}", option.flag()),
-        _ => format!("--{}={}", option.flag(), option.value),
+    let flag = match option.kind() {
+        Kind::Switch => format!("--[no-]{}", option.flag()),
+        _ => format!("--{}={}", option.flag(), option.value_name),
     };
-    let default = match option.default {
+    let default = match option.default_text() {
         "" => String::new(),
         default => format!(" [{default}]"),
     };

@@ -9,13 +9,10 @@ use std::ffi::OsStr;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use crate::config::{Environment, Opt, Settings, Strategy};
+use crate::config::{Environment, LOCAL_JOBS, Settings, Strategy};
 use crate::launcher;
 use crate::link;
 use crate::process::{SlotFiles, SlotLock};
-
-/// The option that limits compilers on this machine.
-pub(super) const LOCAL_JOBS: &str = "local_jobs";
 
 /// A slot, where the backend is to run here at once. Beside a farm it runs here only when it must
 /// or when it may, and `options` say that it takes a slot then: `make -j200` is for the farm.
@@ -24,9 +21,9 @@ pub(super) fn of_backend(
     settings: &Settings,
     options: &mut link::Options,
 ) -> Option<SlotLock> {
-    let limit = limit(wanted);
+    let limit = wanted.local_jobs;
     let processors = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let slots = |count| slots(wanted.state_dir.as_deref()?, count);
+    let slots = |count| slots(wanted.state_dir()?, count);
     match settings.strategy {
         Strategy::Remote | Strategy::Dynamic => {
             options.no_free_permit = !is_held_by_another();
@@ -42,22 +39,18 @@ pub(super) fn of_backend(
 
 /// A slot for a compiler that relto becomes, where the user has said how many there may be.
 pub(super) fn of_settings(settings: &Settings) -> Option<SlotLock> {
-    slots(settings.state_dir.as_deref()?, limit(settings)?)?.take()
+    slots(settings.state_dir()?, settings.local_jobs?)?.take()
 }
 
 /// The same without settings: only the command line and the environment are asked, for this happens
 /// thousands of times.
 pub(super) fn as_asked(option: Option<&OsStr>) -> Option<SlotLock> {
-    let variable = Opt::find(LOCAL_JOBS)?.variable();
+    let variable = LOCAL_JOBS.variable();
     let text = option
         .map(OsStr::to_owned)
         .or_else(|| std::env::var_os(variable))?;
     let limit = text.to_str()?.parse().ok()?;
     slots(&Environment::of_process().cache_dir()?, limit)?.take()
-}
-
-fn limit(settings: &Settings) -> Option<NonZeroUsize> {
-    settings.local.jobs.and_then(NonZeroUsize::new)
 }
 
 fn slots(dir: &Path, count: NonZeroUsize) -> Option<SlotFiles> {

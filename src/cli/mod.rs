@@ -11,6 +11,7 @@ mod daemon;
 mod distribute;
 mod doctor;
 mod engine;
+mod engine_error;
 mod explain;
 mod help;
 mod index;
@@ -18,6 +19,7 @@ mod local_slots;
 mod options;
 mod output;
 mod prefetch;
+mod runtime;
 mod stats;
 mod upload_ahead;
 mod usage;
@@ -91,7 +93,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment)
             return ExitCode::Usage;
         }
     };
-    output::start_log(settings.output.log.as_deref());
+    output::start_log(settings.log.as_deref());
     let context = Context { settings };
     if let Action::Compile(words) = invocation.action {
         return cc::run(&context, &words, &warnings);

@@ -8,10 +8,10 @@ use clap::{Arg, ArgAction, ArgMatches};
 use crate::config::{Assignment, Kind, OPTIONS, Opt, Source};
 
 pub(super) fn options() -> impl Iterator<Item = Arg> {
-    OPTIONS.iter().flat_map(|option| match option.kind {
-        Kind::Bool => switch(option),
+    OPTIONS.iter().flat_map(|option| match option.kind() {
+        Kind::Switch => switch(option),
         Kind::Value => vec![valued(option).action(ArgAction::Set)],
-        Kind::List | Kind::Choice => vec![valued(option).action(ArgAction::Append)],
+        Kind::List | Kind::Selection => vec![valued(option).action(ArgAction::Append)],
     })
 }
 
@@ -19,7 +19,7 @@ fn valued(option: &'static Opt) -> Arg {
     Arg::new(option.name)
         .long(option.flag())
         .aliases([option.name.to_owned()])
-        .value_name(option.value)
+        .value_name(option.value_name)
         .hide(true)
 }
 
@@ -54,7 +54,7 @@ fn negative(option: &Opt) -> String {
 
 pub(super) fn assignments(matches: &ArgMatches) -> Vec<Assignment> {
     let assignment = |option: &'static Opt| {
-        let negated = option.kind == Kind::Bool && matches.get_flag(&negative(option));
+        let negated = option.kind() == Kind::Switch && matches.get_flag(&negative(option));
         let values: Vec<String> = if negated {
             vec!["false".to_owned()]
         } else {

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use indicatif::HumanBytes;
 
+use super::runtime::runtime;
 use super::{Context, Failure, engine, output};
 use crate::error::ExitCode;
 use crate::events::{Event, Events};
@@ -29,7 +30,7 @@ struct Tally {
 }
 
 pub(super) fn run(context: &Context, wanted: PrefetchRequest) -> Result<ExitCode, Failure> {
-    let quiet = context.settings.output.quiet;
+    let quiet = context.settings.style.quiet;
     let options = engine::options(&context.settings);
     let (events, receiver) = Events::channel();
     let reporter = OneJob::start(receiver, |_| true);
@@ -39,7 +40,7 @@ pub(super) fn run(context: &Context, wanted: PrefetchRequest) -> Result<ExitCode
             output::print(&line);
         }
     };
-    let runtime = engine::runtime().map_err(|error| Box::new(error) as Failure)?;
+    let runtime = runtime().map_err(|error| Box::new(error) as Failure)?;
     let sent = runtime.block_on(prefetch::send(wanted, &options, events.clone(), &mut tell));
     events.send(Event::LinkFinished);
     drop(events);

@@ -19,7 +19,7 @@ use crate::state::{self, State};
 const SHOWN: usize = 20;
 
 pub(super) fn run(context: &Context) -> ExitCode {
-    let state = match &context.settings.state_dir {
+    let state = match context.settings.state_dir() {
         Some(dir) => State::at(&dir.join(state::FILE_NAME)),
         None => State::disabled(),
     };

@@ -10,6 +10,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::PathBuf;
 
+use super::runtime::small_runtime;
 use super::{Context, arguments, engine, via_daemon};
 use crate::config::{self, Environment, Settings};
 use crate::error::ExitCode;
@@ -36,11 +37,11 @@ pub(super) fn exit_notifier(
         return None;
     }
     let settings = settings(options)?;
-    if !settings.remote.upload_ahead {
+    if !settings.upload_ahead {
         return None;
     }
-    let farm = engine::farm(&settings)?;
-    if !prefetch::is_worth_it(&farm, settings.state_dir.as_deref()) {
+    let farm = settings.link.farm.as_ref()?;
+    if !prefetch::is_worth_it(farm, settings.state_dir()) {
         return None;
     }
     let wanted = PrefetchRequest {
@@ -79,10 +80,10 @@ pub(super) fn run(context: &Context, wanted: PrefetchRequest) -> ExitCode {
     let settings = &context.settings;
     // However this ends, the compiler has ended.
     let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-    let dir = settings.state_dir.as_deref();
+    let dir = settings.state_dir();
     let _turn = dir.map(|it| SlotFiles::of_machine(&it.join("ahead"), SENDING).take());
     let options = engine::options(settings);
-    let Ok(runtime) = engine::small_runtime() else {
+    let Ok(runtime) = small_runtime() else {
         return ExitCode::Failure;
     };
     let engine = Engine::single_use(&options);

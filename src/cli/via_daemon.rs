@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::daemon::place;
-use super::engine::{EngineError, small_runtime};
+use super::engine_error::EngineError;
+use super::runtime::{daemon_dir, small_runtime};
 use crate::config::{DaemonUse, Settings};
 use crate::daemon::{Build, DaemonClient, LinkRequest, Request, Unavailable};
 use crate::events::Events;
@@ -45,7 +45,7 @@ impl ViaDaemon {
         if counted {
             return None;
         }
-        let told = Told::new(settings.state_dir.as_deref());
+        let told = Told::new(settings.state_dir());
         Some(Self {
             caller: caller(settings, &told, file.caller)?,
             request: Request::Link(Box::new(LinkRequest::of_process(file, options).ok()?)),
@@ -99,12 +99,12 @@ fn caller(settings: &Settings, told: &Told, asker: Caller) -> Option<DaemonClien
     if settings.daemon.when == DaemonUse::Never {
         return None;
     }
-    let place = place(settings)?;
+    let place = daemon_dir(settings)?;
     let wanted = settings.daemon.when == DaemonUse::Always || asker == Caller::Launcher;
     if told.has_failed(DAEMON) || !wanted && !place.socket().exists() {
         return None;
     }
-    let starts = wanted.then(|| (Relto::itself(), settings.daemon.patience));
+    let starts = wanted.then(|| (Relto::itself(), settings.daemon.idle_timeout));
     Some(DaemonClient {
         place,
         build: Build::of_process().ok()?,
@@ -119,7 +119,7 @@ pub(super) fn follow(
     options: &Options,
     wanted: PrefetchRequest,
 ) -> Option<OwnedFd> {
-    let told = Told::new(settings.state_dir.as_deref());
+    let told = Told::new(settings.state_dir());
     if told.has_failed(SLOW) {
         return None;
     }

@@ -1,20 +1,15 @@
-//! What relto heeds of the environment: the variables, read once.
-//!
-//! Enters: the process's environment, or a test's. Leaves: an `Environment` that the rest of
-//! `config` asks, and the settings that stand in `RELTO_...` variables. Nothing below this layer
-//! reads the environment.
+//! The environment variables that relto heeds, read once. No module below this layer reads the
+//! environment.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use super::error::{ConfigError, Warning};
-use super::merge::{Assignment, Source};
-use super::options::{Kind, OPTIONS, Opt};
+use super::options::{Kind, OPTIONS, Opt, PREFIX};
+use super::source::{Assignment, Source};
 use crate::launcher::HOLDS_SLOT;
 
-/// Every option's variable begins so.
-pub(crate) const PREFIX: &str = "RELTO_";
 /// What to log, in `tracing`'s filter language: `debug`, `relto::reapi=trace`.
 pub const RELTO_LOG: &str = "RELTO_LOG";
 /// When set and not empty, no progress bar, whatever stderr is.
@@ -27,14 +22,14 @@ pub(super) const TERM: &str = "TERM";
 pub(super) const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
 /// Where a user's caches live; `~/.cache` when it is not an absolute path.
 pub(super) const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
-/// Where a user's sockets live, as long as he is logged in.
+/// Where a user's sockets live while the user is logged in.
 pub(super) const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
 /// The user's own directory.
 pub(super) const HOME: &str = "HOME";
 
-/// Variables that only relto's own tests look at.
+/// The prefix of variables that only relto's own tests read.
 const OF_TESTS: &str = "RELTO_TEST_";
-/// `RELTO_...` variables that are no options.
+/// `RELTO_...` variables that are not options.
 const OTHERS: [&str; 3] = [RELTO_LOG, RELTO_NO_PROGRESS, HOLDS_SLOT];
 
 /// The environment, and the directory that relative paths start from.
@@ -67,7 +62,7 @@ impl Environment {
         }
     }
 
-    /// One made up by a test.
+    /// An environment made up by a test.
     #[must_use]
     pub fn new(
         current_dir: impl Into<PathBuf>,
@@ -94,7 +89,7 @@ impl Environment {
             .map(OsString::as_os_str)
     }
 
-    /// A switch in the habit of `NO_COLOR`: on when it is there and not empty.
+    /// Whether a switch in the manner of `NO_COLOR` is on: set and not empty.
     #[must_use]
     pub fn is_on(&self, name: &str) -> bool {
         self.get(name).is_some_and(|value| !value.is_empty())
@@ -113,14 +108,14 @@ impl Environment {
         self.xdg(XDG_CONFIG_HOME, ".config")
     }
 
-    /// The directory of relto's cache when nobody chose another.
+    /// The directory of relto's cache, unless the user chooses another.
     #[must_use]
     pub fn cache_dir(&self) -> Option<PathBuf> {
         self.xdg(XDG_CACHE_HOME, ".cache")
     }
 
-    /// The directory of the daemon: beside the state where there is none for sockets. Homes may be
-    /// shared by machines, daemons cannot.
+    /// The directory of the daemon: beside the cache where the user has none for sockets. Machines
+    /// may share a home, but not a daemon.
     #[must_use]
     pub fn runtime_dir(&self) -> Option<PathBuf> {
         let chosen = self.get(XDG_RUNTIME_DIR).map(PathBuf::from);
@@ -140,7 +135,7 @@ impl Environment {
             .map(|dir| dir.join("relto"))
     }
 
-    /// What the `RELTO_...` variables set.
+    /// The options that `RELTO_...` variables set.
     ///
     /// # Errors
     /// A value that is not UTF-8.
@@ -155,8 +150,8 @@ impl Environment {
             .collect()
     }
 
-    /// A warning for each `RELTO_...` variable that means nothing.
-    pub(super) fn strangers(&self) -> Vec<Warning> {
+    /// A warning for each `RELTO_...` variable that is unknown.
+    pub(super) fn unknown_variables(&self) -> Vec<Warning> {
         self.variables
             .keys()
             .filter_map(|name| name.to_str())
@@ -165,7 +160,7 @@ impl Environment {
             .filter_map(|name| {
                 let option = name[PREFIX.len()..].to_lowercase();
                 (Opt::find(&option).is_none() || option.to_uppercase() != name[PREFIX.len()..])
-                    .then(|| stranger(name, &option))
+                    .then(|| unknown_variable(name, &option))
             })
             .collect()
     }
@@ -177,10 +172,10 @@ fn machine() -> String {
     machine.nodename().to_string_lossy().replace('/', "_")
 }
 
-fn stranger(name: &str, option: &str) -> Warning {
+fn unknown_variable(name: &str, option: &str) -> Warning {
     let hint = Opt::nearest(option).and_then(Opt::find);
     Warning {
-        text: format!("the environment variable `{name}` means nothing to relto"),
+        text: format!("unknown environment variable `{name}`"),
         hint: hint.map(|option| format!("did you mean `{}`?", option.variable())),
     }
 }
@@ -193,9 +188,9 @@ fn assignment(
     let Some(text) = value.to_str() else {
         return Err(ConfigError::NotUtf8 { variable });
     };
-    let values = match option.kind {
-        Kind::Bool | Kind::Value => vec![text.to_owned()],
-        Kind::List | Kind::Choice => items(text),
+    let values = match option.kind() {
+        Kind::Switch | Kind::Value => vec![text.to_owned()],
+        Kind::List | Kind::Selection => items(text),
     };
     Ok(Assignment {
         option,
@@ -204,8 +199,8 @@ fn assignment(
     })
 }
 
-/// The items of a list: one a line. Without a line break, commas separate, as in other tools'
-/// variables; an item that holds a comma therefore needs a line break behind it.
+/// The items of a list: one a line, or, without a line break, separated by commas as in other
+/// tools' variables. An item that holds a comma therefore needs a line break behind it.
 fn items(text: &str) -> Vec<String> {
     let separator = if text.contains('\n') { '\n' } else { ',' };
     let items: Vec<_> = text
@@ -233,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistyped_variable_is_named_with_its_neighbour() {
+    fn a_mistyped_variable_is_reported_with_the_nearest_known_one() {
         let environment = Environment::new(
             "/",
             [
@@ -242,10 +237,10 @@ mod tests {
                 ("RELTO_JOBS", String::new()),
             ],
         );
-        let strangers = environment.strangers();
-        assert_eq!(strangers.len(), 1);
+        let unknown = environment.unknown_variables();
+        assert_eq!(unknown.len(), 1);
         assert_eq!(
-            strangers[0].hint.as_deref(),
+            unknown[0].hint.as_deref(),
             Some("did you mean `RELTO_REMOTE_EXECUTOR`?")
         );
     }

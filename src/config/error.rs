@@ -1,13 +1,12 @@
-//! What can be wrong with a configuration, and what to do about it.
-//!
-//! Enters: findings of the other modules of `config`. Leaves: errors that end the program with exit
-//! code 2, and warnings that do not. Each names the place where the user wrote it.
+//! What can be wrong with a configuration, and the way out: errors that end the program with exit
+//! code 2, and warnings that do not. Each names the place where the user wrote the value.
 
 use std::path::PathBuf;
 
+use super::value::USE_OWN_SOURCE;
 use crate::error::Hinted;
 
-/// Something that relto ignored although somebody meant it.
+/// Something that relto ignores although it was meant to have an effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     pub text: String,
@@ -39,16 +38,16 @@ pub enum ConfigError {
         found: &'static str,
         expected: &'static str,
     },
-    #[error("`{}` line {line}: {what} may not be set by a `.relto.toml`", path.display())]
-    NotForProjects {
+    #[error("`{}` line {line}: a `.relto.toml` must not set `{key}`", path.display())]
+    NotInTree {
         path: PathBuf,
         line: usize,
-        what: String,
+        key: &'static str,
     },
     #[error("the environment variable `{variable}` is not valid UTF-8")]
     NotUtf8 { variable: String },
-    /// `value` is already fit to be shown.
-    #[error("`{value}` is no value for `{name}` ({source_of_value}): {reason}")]
+    /// `value` is fit to be shown.
+    #[error("invalid value `{value}` for `{name}` ({source_of_value}): {reason}")]
     BadValue {
         name: &'static str,
         value: String,
@@ -58,7 +57,7 @@ pub enum ConfigError {
     },
     #[error("no configuration file has a table `[config.{name}]`")]
     UnknownConfig { name: String, known: Vec<String> },
-    #[error("`{one}` and `{other}` exclude each other")]
+    #[error("`{one}` and `{other}` cannot be used together")]
     Contradiction {
         one: &'static str,
         other: &'static str,
@@ -76,18 +75,17 @@ impl Hinted for ConfigError {
         let hint = match self {
             Self::UnknownKey { nearest, .. } => match nearest {
                 Some(name) => format!("did you mean `{name}`?"),
-                None => "`relto --help-all` lists every option; keys are spelled with underscores".to_owned(),
+                None => "`relto --help-all` lists every option; keys are spelled with underscores"
+                    .to_owned(),
             },
-            Self::NotForProjects { .. } => {
-                "it comes with other people's sources; use the command line, the environment or your own \
-                 `config.toml`"
-                    .to_owned()
-            }
-            Self::BadValue { hint: Some(hint), .. } => hint.clone(),
+            Self::NotInTree { .. } => USE_OWN_SOURCE.to_owned(),
+            Self::BadValue {
+                hint: Some(hint), ..
+            } => hint.clone(),
             Self::UnknownConfig { known, .. } if known.is_empty() => {
-                "there is no `[config.NAME]` table in any file that was read".to_owned()
+                "no file that was read has a `[config.NAME]` table".to_owned()
             }
-            Self::UnknownConfig { known, .. } => format!("there is {}", listed(known)),
+            Self::UnknownConfig { known, .. } => format!("the files have {}", listed(known)),
             Self::Contradiction { hint, .. } => (*hint).to_owned(),
             Self::Missing { needs, .. } => format!("set `{needs}` too"),
             Self::Unreadable(_)

@@ -1,19 +1,18 @@
-//! One configuration file.
+//! One configuration file: what it sets, with line numbers, and its `[config.NAME]` tables.
 //!
-//! Enters: TOML text. Leaves: what it sets, with line numbers, and its `[config.NAME]` tables.
-//! Every key is one of the option table; a key that is not is an error, since a mistyped option
-//! must not be silently without effect. Which files are read is decided in `find`.
+//! Every key is an option of the table; an unknown key is an error, since a mistyped option must
+//! not be silently without effect. Which files are read is decided in `find`.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::ConfigError;
-use super::merge::{Assignment, Source};
-use super::options::{Kind, Opt};
+use super::options::{Class, Kind, Opt};
+use super::source::{Assignment, Source};
 
 /// What one file sets.
 #[derive(Debug, Default)]
@@ -23,35 +22,35 @@ pub(super) struct ConfigFile {
     pub(super) tables: BTreeMap<String, Vec<Assignment>>,
 }
 
-/// Where a text stands, for messages.
-struct Place<'a> {
+/// The file that is parsed, for messages.
+struct Document<'a> {
     path: &'a Path,
     text: &'a str,
-    project: bool,
+    in_tree: bool,
 }
 
-/// Reads the text of the file at `path`, which is a `.relto.toml` if `project`.
+/// Reads the text of the file at `path`, which is a `.relto.toml` if `in_tree`.
 ///
 /// # Errors
 /// The text is not TOML, a key is unknown or may not stand here, or a value is of the wrong type.
-pub(super) fn parse(path: &Path, text: &str, project: bool) -> Result<ConfigFile, ConfigError> {
-    let place = Place {
+pub(super) fn parse(path: &Path, text: &str, in_tree: bool) -> Result<ConfigFile, ConfigError> {
+    let document = Document {
         path,
         text,
-        project,
+        in_tree,
     };
     let root = DeTable::parse(text).map_err(|error| ConfigError::NotToml {
         path: path.to_owned(),
-        line: place.line(&error.span().unwrap_or_default()),
+        line: document.line(&error.span().unwrap_or_default()),
         reason: error.message().replace('\n', ", "),
     })?;
     let mut file = ConfigFile::default();
     for (key, value) in root.get_ref() {
         match value.get_ref() {
             DeValue::Table(tables) if key.get_ref() == "config" => {
-                file.tables = config_tables(&place, tables)?;
+                file.tables = config_tables(&document, tables)?;
             }
-            _ => file.plain.push(assignment(&place, key, value)?),
+            _ => file.plain.push(assignment(&document, key, value)?),
         }
     }
     Ok(file)
@@ -60,21 +59,21 @@ pub(super) fn parse(path: &Path, text: &str, project: bool) -> Result<ConfigFile
 type Key<'a> = Spanned<std::borrow::Cow<'a, str>>;
 
 fn config_tables(
-    place: &Place<'_>,
+    document: &Document<'_>,
     tables: &DeTable<'_>,
 ) -> Result<BTreeMap<String, Vec<Assignment>>, ConfigError> {
     let mut found = BTreeMap::new();
     for (name, table) in tables {
         let DeValue::Table(keys) = table.get_ref() else {
             let key = format!("config.{}", name.get_ref());
-            return Err(place.wrong_type(&key, table, "a table"));
+            return Err(document.wrong_type(&key, table, "a table"));
         };
         let mut assignments = Vec::new();
         for (key, value) in keys {
             if key.get_ref() == "config" {
-                return Err(place.unknown(key, None));
+                return Err(document.unknown(key, None));
             }
-            assignments.push(assignment(place, key, value)?);
+            assignments.push(assignment(document, key, value)?);
         }
         found.insert(name.get_ref().to_string(), assignments);
     }
@@ -82,39 +81,39 @@ fn config_tables(
 }
 
 fn assignment(
-    place: &Place<'_>,
+    document: &Document<'_>,
     key: &Key<'_>,
     value: &Spanned<DeValue<'_>>,
 ) -> Result<Assignment, ConfigError> {
     let Some(option) = Opt::find(key.get_ref()) else {
-        return Err(place.unknown(key, Opt::nearest(key.get_ref())));
+        return Err(document.unknown(key, Opt::nearest(key.get_ref())));
     };
-    if place.project && !option.in_project {
-        return Err(ConfigError::NotForProjects {
-            path: place.path.to_owned(),
-            line: place.line(&key.span()),
-            what: format!("`{}`", option.name),
+    if document.in_tree && option.class == Class::UserOnly {
+        return Err(ConfigError::NotInTree {
+            path: document.path.to_owned(),
+            line: document.line(&key.span()),
+            key: option.name,
         });
     }
-    let values = match option.kind {
-        Kind::List => list(place, option, value)?,
-        Kind::Choice => choice(place, option, value)?,
-        Kind::Bool | Kind::Value => vec![scalar(place, option.name, value)?],
+    let values = match option.kind() {
+        Kind::List => list(document, option, value)?,
+        Kind::Selection => items(document, option, value)?,
+        Kind::Switch | Kind::Value => vec![scalar(document, option.name, value)?],
     };
     Ok(Assignment {
         option,
         values,
         source: Source::File {
-            path: PathBuf::from(place.path),
-            line: place.line(&key.span()),
-            project: place.project,
+            path: document.path.to_owned(),
+            line: document.line(&key.span()),
+            in_tree: document.in_tree,
         },
     })
 }
 
 /// `["k=v"]`, `{ k = "v" }` or a single `"k=v"`.
 fn list(
-    place: &Place<'_>,
+    document: &Document<'_>,
     option: &Opt,
     value: &Spanned<DeValue<'_>>,
 ) -> Result<Vec<String>, ConfigError> {
@@ -126,31 +125,31 @@ fn list(
                 Ok(format!(
                     "{}={}",
                     key.get_ref(),
-                    scalar(place, &name, value)?
+                    scalar(document, &name, value)?
                 ))
             })
             .collect(),
-        _ => choice(place, option, value),
+        _ => items(document, option, value),
     }
 }
 
-fn choice(
-    place: &Place<'_>,
+fn items(
+    document: &Document<'_>,
     option: &Opt,
     value: &Spanned<DeValue<'_>>,
 ) -> Result<Vec<String>, ConfigError> {
     match value.get_ref() {
         DeValue::Array(items) => items
             .iter()
-            .map(|item| scalar(place, option.name, item))
+            .map(|item| scalar(document, option.name, item))
             .collect(),
-        _ => Ok(vec![scalar(place, option.name, value)?]),
+        _ => Ok(vec![scalar(document, option.name, value)?]),
     }
 }
 
-/// Values are checked later, in one way for all sources, so here they only become text.
+/// A value as text: it is parsed later, in one way for all sources.
 fn scalar(
-    place: &Place<'_>,
+    document: &Document<'_>,
     key: &str,
     value: &Spanned<DeValue<'_>>,
 ) -> Result<String, ConfigError> {
@@ -158,11 +157,11 @@ fn scalar(
         DeValue::String(text) => Ok(text.to_string()),
         DeValue::Boolean(flag) => Ok(flag.to_string()),
         DeValue::Integer(number) => Ok(number.to_string()),
-        _ => Err(place.wrong_type(key, value, "a string, a number or a boolean")),
+        _ => Err(document.wrong_type(key, value, "a string, a number or a boolean")),
     }
 }
 
-impl Place<'_> {
+impl Document<'_> {
     /// The line, counted from 1, on which `span` begins.
     fn line(&self, span: &Range<usize>) -> usize {
         let before = self.text.get(..span.start).unwrap_or(self.text);
@@ -248,10 +247,10 @@ mod tests {
     }
 
     #[test]
-    fn a_project_may_not_name_programs_to_run() {
+    fn a_source_tree_may_not_name_programs_to_run() {
         insta::assert_snapshot!(refused("credential_helper = \"./steal\"\n"), @r"
-        `/p/.relto.toml` line 1: `credential_helper` may not be set by a `.relto.toml`
-          hint: it comes with other people's sources; use the command line, the environment or your own `config.toml`
+        `/p/.relto.toml` line 1: a `.relto.toml` must not set `credential_helper`
+          hint: the file comes with a source tree; use the command line, the environment or your own `config.toml`
         ");
     }
 }

@@ -1,7 +1,5 @@
-//! Which configuration files are read, and which are not to be trusted.
-//!
-//! Enters: the environment. Leaves: the user's own file and the nearest trustworthy `.relto.toml`,
-//! parsed, and warnings for those that were passed over.
+//! Which configuration files are read: the user's own and the nearest `.relto.toml` that can be
+//! trusted. The others are ignored with a warning.
 
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -74,7 +72,7 @@ fn text_of(
         return Ok(None);
     }
     if let Some(warnings) = warnings
-        && let Some(reason) = distrust(found.uid(), found.gid(), found.mode())
+        && let Some(reason) = untrusted_reason(found.uid(), found.gid(), found.mode())
     {
         warnings.push(Warning {
             text: format!("ignored `{}`: {reason}", path.display()),
@@ -105,7 +103,7 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 /// Why a file with this owner, group and mode may say what this user did not mean.
-fn distrust(owner: u32, group: u32, mode: u32) -> Option<&'static str> {
+fn untrusted_reason(owner: u32, group: u32, mode: u32) -> Option<&'static str> {
     let user = rustix::process::geteuid().as_raw();
     if owner != user && owner != 0 {
         return Some("it belongs to another user");
@@ -128,12 +126,12 @@ mod tests {
     #[test]
     fn trust_asks_for_owner_and_mode() {
         let me = rustix::process::geteuid().as_raw();
-        assert_eq!(distrust(me, me + 1, 0o644), None);
-        assert_eq!(distrust(0, 0, 0o600), None);
-        assert_eq!(distrust(me, me, 0o664), None);
-        assert!(distrust(me, me + 1, 0o664).is_some());
-        assert!(distrust(me, me, 0o646).is_some());
-        assert!(distrust(me + 1, me, 0o600).is_some());
+        assert_eq!(untrusted_reason(me, me + 1, 0o644), None);
+        assert_eq!(untrusted_reason(0, 0, 0o600), None);
+        assert_eq!(untrusted_reason(me, me, 0o664), None);
+        assert!(untrusted_reason(me, me + 1, 0o664).is_some());
+        assert!(untrusted_reason(me, me, 0o646).is_some());
+        assert!(untrusted_reason(me + 1, me, 0o600).is_some());
     }
 
     #[test]

@@ -1,7 +1,6 @@
-//! From flags, environment and files to `Settings`.
+//! From flags, environment and files to [`Settings`].
 //!
-//! Enters: what the command line sets, as `Assignment`s, and the `Environment`. Leaves: `Settings`.
-//! The only place that knows how options are spelled and which source is stronger:
+//! The only module that knows how options are spelled and which source is stronger:
 //!
 //! 1. the command line,
 //! 2. `RELTO_...` variables,
@@ -9,22 +8,25 @@
 //!    file,
 //! 4. `.relto.toml` in the current directory or the nearest one above,
 //! 5. `$XDG_CONFIG_HOME/relto/config.toml`,
-//! 6. the defaults in `resolve`.
+//! 6. the defaults of the table.
 //!
-//! A chosen table is stronger than what stands outside tables, even in the other file: who asks for
-//! it by name wants all of it, as with a bazelrc.
+//! A chosen table is stronger than what stands outside tables, even in the other file: a user who
+//! asks for it by name wants all of it, as with a bazelrc.
+//!
+//! A new option is one entry in [`table`], whose field is where the value is used.
 
 mod daemon;
 mod environment;
 mod error;
+mod field;
 mod file;
 mod find;
 mod merge;
 mod options;
-mod parts;
 mod resolve;
-mod secret;
 mod settings;
+mod source;
+mod table;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -32,18 +34,17 @@ mod value;
 pub use daemon::{DaemonSettings, DaemonUse};
 pub use environment::{Environment, RELTO_LOG, RELTO_NO_PROGRESS};
 pub use error::{ConfigError, Warning};
-pub use merge::{Assignment, Described, Source, Values};
+pub use merge::Values;
 pub(crate) use options::nearest;
-pub use options::{Group, Kind, OPTIONS, Opt};
-pub use secret::Secret;
-pub use settings::{
-    DiskCacheSettings, Header, LocalSettings, OutputSettings, RemoteSettings, Settings, Strategy,
-    Toolchain,
-};
+pub use options::{Class, Group, Kind, OPTIONS, Opt};
+pub use settings::{Settings, Strategy};
+pub use source::{Assignment, EffectiveValue, Source};
+pub use table::LOCAL_JOBS;
 
 use find::Files;
+use table::CONFIG;
 
-/// What the configuration says, and what of it was passed over.
+/// What the configuration says, and what of it was ignored.
 #[derive(Debug)]
 pub struct Loaded {
     pub settings: Settings,
@@ -58,7 +59,7 @@ pub fn load(
     command_line: Vec<Assignment>,
     environment: &Environment,
 ) -> Result<Loaded, ConfigError> {
-    let mut warnings = environment.strangers();
+    let mut warnings = environment.unknown_variables();
     let files = find::read(environment, &mut warnings)?;
     let mut layers = vec![command_line, environment.assignments()?];
     let tables = chosen_tables(&layers, &files)?;
@@ -66,7 +67,8 @@ pub fn load(
     layers.push(files.project.plain);
     layers.push(files.user.plain);
     let values = Values::merge(&layers);
-    let settings = resolve::settings(values, environment, files.paths)?;
+    let settings = Settings::new(environment, values, files.paths);
+    let settings = resolve::settings(settings, environment)?;
     Ok(Loaded { settings, warnings })
 }
 
@@ -80,9 +82,13 @@ fn chosen_tables(
     layers.push(files.project.plain.clone());
     layers.push(files.user.plain.clone());
     let names = Values::merge(&layers);
-    let (_, names) = names.all("config");
     let mut tables = Vec::new();
-    for name in names.iter().rev().filter(|name| !name.text.is_empty()) {
+    for name in names
+        .of(CONFIG)
+        .iter()
+        .rev()
+        .filter(|name| !name.text.is_empty())
+    {
         let found = [&files.project, &files.user].map(|file| file.tables.get(&name.text));
         if found.iter().all(Option::is_none) {
             return Err(unknown_config(&name.text, files));

@@ -1,8 +1,12 @@
-//! The one table of everything that can be set.
-//!
-//! Enters: nothing. Leaves: `OPTIONS`, from which the flags, the environment variables, the keys of
-//! the TOML files, the help and the documentation are all derived, so they cannot disagree. What
-//! the values mean is said in `settings`.
+//! What is known of an option. The options themselves are the entries of [`OPTIONS`].
+
+use std::fmt;
+
+use super::field::Field;
+pub use super::table::OPTIONS;
+
+/// The prefix of every option's environment variable.
+pub(crate) const PREFIX: &str = "RELTO_";
 
 /// A heading of the help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,86 +43,139 @@ impl Group {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `--name`, `--no-name`, `--name=false`; the last one counts.
-    Bool,
+    Switch,
     /// `--name=VALUE`; the last one counts.
     Value,
-    /// `--name=VALUE` any number of times. All sources count, see `merge`.
+    /// `--name=VALUE` any number of times. All sources count, see [`super::merge`].
     List,
     /// As `List`, but only the strongest source that sets it counts.
-    Choice,
+    Selection,
 }
 
-/// One thing that can be set. In order: what it is called, what its value is called, help, default,
-/// and so on.
+/// What a `.relto.toml`, which comes with somebody's sources, may do with an option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Set it: the worst that follows is a slow link.
+    Harmless,
+    /// Set it once the user has allowed the file: the value says where sources or credentials go,
+    /// or what is written where.
+    Sensitive,
+    /// Never set it: the value names a program to run.
+    UserOnly,
+}
+
+/// What is in force where no source sets an option.
 #[derive(Debug, Clone, Copy)]
+pub(super) enum Default {
+    /// A value, in the form in which a user would write it.
+    Value(&'static str),
+    /// Something that no value stands for, described; or nothing.
+    Described(&'static str),
+}
+
+/// One thing that can be set.
 pub struct Opt {
     /// As Bazel and the TOML file spell it, with underscores.
     pub name: &'static str,
-    /// What stands for the value in the help. Empty for booleans.
-    pub value: &'static str,
+    /// What stands for the value in the help. Empty for switches.
+    pub value_name: &'static str,
     /// One line, without a full stop.
     pub help: &'static str,
-    /// What happens when nobody sets it, as the help shows it. Empty where the help line says it.
-    pub default: &'static str,
     pub group: Group,
-    pub kind: Kind,
     /// Shown by `--help`; the others by `--help-all`.
     pub common: bool,
-    /// May stand in a `.relto.toml`, which comes with somebody's sources.
-    pub in_project: bool,
+    pub class: Class,
     /// The value must never be shown.
     pub secret: bool,
+    pub(super) default: Default,
+    pub(super) field: &'static dyn Field,
+    /// An empty value is one for the parser; elsewhere it stands for the default.
+    pub(super) empty_is_a_value: bool,
+}
+
+impl fmt::Debug for Opt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Opt({})", self.name)
+    }
 }
 
 impl Opt {
-    const fn new(
+    pub(super) const fn new(
         group: Group,
         name: &'static str,
-        value: &'static str,
+        value_name: &'static str,
         help: &'static str,
-        default: &'static str,
+        field: &'static dyn Field,
     ) -> Self {
-        let kind = if value.is_empty() {
-            Kind::Bool
-        } else {
-            Kind::Value
-        };
         Self {
             name,
-            value,
+            value_name,
             help,
-            default,
             group,
-            kind,
             common: false,
-            in_project: true,
+            class: Class::Harmless,
             secret: false,
+            default: Default::Described(""),
+            field,
+            empty_is_a_value: false,
         }
     }
 
-    const fn common(mut self) -> Self {
+    /// The default, as a user would write it.
+    pub(super) const fn default(mut self, value: &'static str) -> Self {
+        self.default = Default::Value(value);
+        self
+    }
+
+    /// What happens where no source sets the option, if no value stands for it.
+    pub(super) const fn otherwise(mut self, description: &'static str) -> Self {
+        self.default = Default::Described(description);
+        self
+    }
+
+    pub(super) const fn common(mut self) -> Self {
         self.common = true;
         self
     }
 
-    const fn list(mut self) -> Self {
-        self.kind = Kind::List;
-        self
-    }
-
-    const fn choice(mut self) -> Self {
-        self.kind = Kind::Choice;
-        self
-    }
-
-    const fn secret(mut self) -> Self {
+    pub(super) const fn secret(mut self) -> Self {
         self.secret = true;
         self
     }
 
-    const fn user_only(mut self) -> Self {
-        self.in_project = false;
+    pub(super) const fn sensitive(mut self) -> Self {
+        self.class = Class::Sensitive;
         self
+    }
+
+    pub(super) const fn user_only(mut self) -> Self {
+        self.class = Class::UserOnly;
+        self
+    }
+
+    pub(super) const fn empty_is_a_value(mut self) -> Self {
+        self.empty_is_a_value = true;
+        self
+    }
+
+    /// How often the option may be given.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.field.kind()
+    }
+
+    /// The values that are accepted, where they are a few words.
+    #[must_use]
+    pub fn words(&self) -> Vec<&'static str> {
+        self.field.words()
+    }
+
+    /// What is in force where no source sets the option; empty where that is nothing.
+    #[must_use]
+    pub fn default_text(&self) -> &'static str {
+        match self.default {
+            Default::Value(text) | Default::Described(text) => text,
+        }
     }
 
     /// The flag without its dashes: `remote-executor`.
@@ -130,7 +187,7 @@ impl Opt {
     /// The environment variable: `RELTO_REMOTE_EXECUTOR`.
     #[must_use]
     pub fn variable(&self) -> String {
-        format!("{}{}", super::environment::PREFIX, self.name.to_uppercase())
+        format!("{PREFIX}{}", self.name.to_uppercase())
     }
 
     /// The option of that name, in Bazel's spelling.
@@ -143,6 +200,27 @@ impl Opt {
     #[must_use]
     pub fn nearest(name: &str) -> Option<&'static str> {
         nearest(name, OPTIONS.iter().map(|option| option.name))
+    }
+
+    /// `text` as it may be shown: only the name of a secret.
+    pub(super) fn shown(&self, text: &str) -> String {
+        match text.split_once('=') {
+            _ if !self.secret => text.to_owned(),
+            Some((name, _)) => format!("{name}=***"),
+            None if text.is_empty() => String::new(),
+            None => "***".to_owned(),
+        }
+    }
+
+    /// The name of an item of a list: two items of the same name are the same setting. The names of
+    /// headers, which alone are secret, have no case.
+    pub(super) fn item_name(&self, item: &str) -> String {
+        let name = item.split_once('=').map_or("", |(name, _)| name).trim();
+        if self.secret {
+            name.to_ascii_lowercase()
+        } else {
+            name.to_owned()
+        }
     }
 }
 
@@ -163,52 +241,6 @@ pub(crate) fn nearest<'a>(
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
 }
-
-use Group::{Cache, Farm, Output, Security, Where};
-
-/// Every option there is. Names are Bazel's where Bazel has one.
-#[rustfmt::skip] // one option, one entry: a table reads best as a table
-pub const OPTIONS: &[Opt] = &[
-    Opt::new(Where, "remote_executor", "ADDRESS", "farm: grpc://, grpcs:// or unix:", "this machine").common(),
-    Opt::new(Where, "remote_cache", "ADDRESS", "farm's cache, if elsewhere", "executor").common(),
-    Opt::new(Where, "strategy", "WHERE", "local, remote, dynamic: both at once", "auto").common(),
-    Opt::new(Where, "remote_local_fallback", "", "run here what the farm fails to run", "on").common(),
-    Opt::new(Where, "toolchain", "FROM", "upload, worker, or a DIR to upload", "upload").common(),
-    Opt::new(Where, "jobs", "N", "most executions under way at the farm", "auto").common(),
-    Opt::new(Where, "local_jobs", "N", "most compilers at once here", "processors").common(),
-    Opt::new(Where, "daemon", "WHEN", "keep connections in a daemon: auto, on, off; auto starts one for `relto cc` only", "auto"),
-    Opt::new(Where, "daemon_idle_timeout", "TIME", "how long a daemon stays without work", "10m"),
-
-    Opt::new(Farm, "remote_instance_name", "NAME", "instance of the farm", "").common(),
-    Opt::new(Farm, "remote_default_exec_properties", "KEY=VALUE", "property that workers must have; repeatable", "").list().common(),
-    Opt::new(Farm, "remote_header", "NAME=VALUE", "header to send, @FILE for a secret; repeatable", "").list().secret().common(),
-    Opt::new(Farm, "remote_cache_header", "NAME=VALUE", "the same, to the cache only", "").list().secret(),
-    Opt::new(Farm, "remote_exec_header", "NAME=VALUE", "the same, to the executor only", "").list().secret(),
-    Opt::new(Farm, "remote_accept_cached", "", "take results from the farm's action cache", "on"),
-    Opt::new(Farm, "remote_upload_local_results", "", "give local results to the farm's action cache", "on"),
-    Opt::new(Farm, "remote_upload_ahead", "", "cc: send the modules of -flto=thin compiles at once, in the background", "off"),
-    Opt::new(Farm, "remote_cache_compression", "", "compress what travels, if the farm can", "on"),
-    Opt::new(Farm, "remote_timeout", "TIME", "longest that one call may take", "60s"),
-    Opt::new(Farm, "remote_retries", "N", "attempts after a call that failed for a passing reason", "5"),
-    Opt::new(Farm, "remote_deadline", "TIME", "longest that a link waits for the farm", "no limit"),
-    Opt::new(Farm, "remote_max_connections", "N", "most connections to one server", "100"),
-    Opt::new(Farm, "grpc_keepalive_time", "TIME", "ping a connection that was silent so long; 0: never", "0"),
-    Opt::new(Farm, "digest_function", "NAME", "sha256 or blake3", "what the farm offers, sha256 first"),
-
-    Opt::new(Security, "credential_helper", "[HOST=]PROGRAM", "program that says which headers to send; repeatable", "").list().user_only(),
-    Opt::new(Security, "tls_certificate", "FILE", "PEM file of authorities that may sign the farm's certificate", "the system's"),
-    Opt::new(Security, "tls_client_certificate", "FILE", "PEM file of the certificate that names us to the farm", ""),
-    Opt::new(Security, "tls_client_key", "FILE", "PEM file of its private key", ""),
-
-    Opt::new(Cache, "disk_cache", "DIR", "cache here; `off` for none", "~/.cache/relto").common(),
-    Opt::new(Cache, "disk_cache_max_size", "SIZE", "500M, 20G; 0 for no limit", "10G").common(),
-    Opt::new(Cache, "cache_salt", "TEXT", "results are shared only by links with the same salt", ""),
-
-    Opt::new(Output, "quiet", "", "no progress bar, no summary", "off").common(),
-    Opt::new(Output, "profile", "FILE", "write a trace for ui.perfetto.dev", ""),
-    Opt::new(Output, "execution_log_json_file", "FILE", "write one line of JSON a job", ""),
-    Opt::new(Output, "config", "NAME", "take the table [config.NAME] too; repeatable", "").choice().common(),
-];
 
 #[cfg(test)]
 mod tests {
@@ -240,6 +272,12 @@ mod tests {
             assert!(
                 !option.name.starts_with("no"),
                 "{} looks negated",
+                option.name
+            );
+            assert_eq!(
+                option.value_name.is_empty(),
+                option.kind() == Kind::Switch,
+                "{}",
                 option.name
             );
         }

@@ -1,18 +1,18 @@
-//! What was set, as typed values.
-//!
-//! Enters: `Values`, the texts that count. Leaves: `Settings`, checked and complete with defaults,
-//! from which the engine's parts take what is theirs. Nothing here touches the network or asks
-//! whether a file exists, except that secrets are read from the files that hold them.
+//! What was set, in the types of the modules that use it.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::daemon::DaemonSettings;
+use super::daemon::{DaemonSettings, DaemonUse};
+use super::environment::{Environment, MAKEFLAGS, RELTO_LOG, RELTO_NO_PROGRESS, TERM};
 use super::merge::Values;
-use super::secret::Secret;
-use crate::digest::DigestFunction;
-use crate::reapi::{Address, CredentialHelper, TlsOptions};
+use super::value::REMOTE_JOBS;
+use crate::compiler::ToolchainSource;
+use crate::link::{self, FarmOptions};
+use crate::reapi::ClientOptions;
+use crate::report::Style;
 
 /// Where jobs are to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,131 +23,109 @@ pub enum Strategy {
     Dynamic,
 }
 
-/// Whose compiler runs at the farm.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Toolchain {
-    /// This machine's, sent along.
-    Upload,
-    /// The worker's own.
-    Worker,
-    /// One in a directory of this machine, sent along.
-    Dir(PathBuf),
-}
-
 /// Everything that can be set, after defaults.
 #[derive(Clone)]
 pub struct Settings {
     /// Never `Remote` or `Dynamic` without an executor.
     pub strategy: Strategy,
-    pub toolchain: Toolchain,
-    pub remote: RemoteSettings,
-    pub local: LocalSettings,
-    pub disk_cache: DiskCacheSettings,
+    /// `None`: relto chooses by what else is set.
+    pub(super) chosen_strategy: Option<Strategy>,
+    /// The farm that was set, whether or not it is used; `link.farm` is the one that is used.
+    pub farm: FarmOptions,
+    /// How to run a link. What depends on this process, as its environment, is added by the caller.
+    pub link: link::Options,
+    /// The user's limit of compilers on this machine; `None`: one a processor.
+    pub local_jobs: Option<NonZeroUsize>,
+    /// Send modules when they are compiled, not when they are linked.
+    pub upload_ahead: bool,
     pub daemon: DaemonSettings,
-    /// relto's own directory, for what it remembers besides the cache; `None` where the user has no
-    /// home.
-    pub state_dir: Option<PathBuf>,
-    /// Part of every action: results are shared only among users of the same salt.
-    pub cache_salt: String,
-    pub output: OutputSettings,
+    /// What to show. `progress`: a bar may be drawn if stderr is a terminal.
+    pub style: Style,
+    /// The filter of log messages, if they are wanted.
+    pub log: Option<String>,
+    /// What make tells its recipes, its jobserver among it.
+    pub makeflags: Option<String>,
+    /// The `[config.NAME]` tables that were chosen.
+    pub(super) configs: Vec<String>,
     /// Where each value was written.
     pub values: Values,
     /// The configuration files that were read.
     pub files: Vec<PathBuf>,
 }
 
-#[derive(Clone, Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is an option of its own, named by the user"
-)]
-pub struct RemoteSettings {
-    pub executor: Option<Address>,
-    /// The executor's own address where no other is set.
-    pub cache: Option<Address>,
-    pub instance_name: String,
-    /// For every call, in order; a name may stand more than once.
-    pub headers: Vec<Header>,
-    /// For calls to cache services only, after `headers`.
-    pub cache_headers: Vec<Header>,
-    /// For calls to the execution service only, after `headers`.
-    pub exec_headers: Vec<Header>,
-    /// Platform properties, sorted.
-    pub exec_properties: Vec<(String, String)>,
-    /// Longest that one call may take.
-    pub timeout: Duration,
-    /// Attempts after the first.
-    pub retries: usize,
-    /// Longest that a link waits for the farm; `None`: as long as it takes.
-    pub deadline: Option<Duration>,
-    /// To one server.
-    pub max_connections: usize,
-    /// Compress where the server can.
-    pub compression: bool,
-    pub accept_cached: bool,
-    pub upload_local_results: bool,
-    /// Send modules when they are compiled, not when they are linked.
-    pub upload_ahead: bool,
-    pub local_fallback: bool,
-    pub tls: TlsOptions,
-    /// In the order of their sources, the strongest last.
-    pub credential_helpers: Vec<CredentialHelper>,
-    /// `None`: the first that the farm offers, SHA256 preferred.
-    pub digest_function: Option<DigestFunction>,
-    /// `None`: no pings.
-    pub keepalive_time: Option<Duration>,
-    /// Jobs under way at the farm; `None`: relto decides.
-    pub jobs: Option<usize>,
-}
+impl Settings {
+    /// What `environment` says besides options. Every default of the table is applied to it before
+    /// it is used.
+    pub(super) fn new(environment: &Environment, values: Values, files: Vec<PathBuf>) -> Self {
+        let text = |name| {
+            let value = environment.get(name)?.to_str()?;
+            (!value.is_empty()).then(|| value.to_owned())
+        };
+        let dumb = environment.get(TERM).is_some_and(|term| term == "dumb");
+        Self {
+            strategy: Strategy::Local,
+            chosen_strategy: None,
+            farm: FarmOptions {
+                client: ClientOptions::default(),
+                platform: Vec::new(),
+                jobs: REMOTE_JOBS,
+                accept_cached: true,
+                upload_local_results: true,
+                local_fallback: true,
+                toolchain: ToolchainSource::Upload,
+            },
+            link: link::Options {
+                disk_cache: environment.cache_dir(),
+                state_dir: environment.cache_dir(),
+                ..link::Options::default()
+            },
+            local_jobs: None,
+            upload_ahead: false,
+            daemon: DaemonSettings {
+                when: DaemonUse::Auto,
+                dir: environment.runtime_dir(),
+                idle_timeout: Duration::ZERO,
+            },
+            style: Style {
+                progress: !environment.is_on(RELTO_NO_PROGRESS) && !dumb,
+                ..Style::default()
+            },
+            log: text(RELTO_LOG),
+            makeflags: text(MAKEFLAGS),
+            configs: Vec::new(),
+            values,
+            files,
+        }
+    }
 
-/// A header to send. Its value is a secret until proved otherwise.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Header {
-    /// In lower case.
-    pub name: String,
-    pub value: Secret,
-}
+    /// relto's own directory, for what it remembers besides the cache; `None` where the user has no
+    /// home.
+    #[must_use]
+    pub fn state_dir(&self) -> Option<&std::path::Path> {
+        self.link.state_dir.as_deref()
+    }
 
-#[derive(Debug, Clone)]
-pub struct LocalSettings {
-    /// Compilers at once; `None`: one a processor.
-    pub jobs: Option<usize>,
-    /// What make tells its recipes, its jobserver among it.
-    pub makeflags: Option<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DiskCacheSettings {
-    /// `None`: no cache.
-    pub dir: Option<PathBuf>,
-    /// Bytes; `None`: no limit.
-    pub max_size: Option<u64>,
-}
-
-#[derive(Debug, Clone)]
-pub struct OutputSettings {
-    pub quiet: bool,
-    pub profile: Option<PathBuf>,
-    pub execution_log_json_file: Option<PathBuf>,
-    /// What `RELTO_LOG` says.
-    pub log: Option<String>,
-    /// A bar may be drawn if stderr is a terminal: nobody forbade it, and the terminal can redraw a
-    /// line.
-    pub progress: bool,
+    /// The same settings, with every job on this machine.
+    #[must_use]
+    pub fn without_farm(&self) -> Self {
+        let mut settings = self.clone();
+        settings.strategy = Strategy::Local;
+        settings.link.farm = None;
+        settings.link.dynamic = false;
+        settings
+    }
 }
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
             .field("strategy", &self.strategy)
-            .field("toolchain", &self.toolchain)
-            .field("remote", &self.remote)
-            .field("local", &self.local)
-            .field("disk_cache", &self.disk_cache)
+            .field("farm", &self.farm)
+            .field("link", &self.link)
+            .field("local_jobs", &self.local_jobs)
+            .field("upload_ahead", &self.upload_ahead)
             .field("daemon", &self.daemon)
-            .field("state_dir", &self.state_dir)
-            .field("cache_salt", &self.cache_salt)
-            .field("output", &self.output)
+            .field("style", &self.style)
             .finish_non_exhaustive()
     }
 }

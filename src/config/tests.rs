@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::error::Rendered;
+use crate::reapi::ClientOptions;
 
 /// A user's home and a project, in a temporary directory.
 struct Place(tempfile::TempDir);
@@ -70,7 +71,7 @@ fn each_source_beats_those_below_it() {
         "remote_retries = 4\n[config.fast]\nremote_retries = 40\n[config.home]\nremote_retries = 44\n",
     );
     let retries = |command_line: &[(&str, &str)], variables: &[(&'static str, &str)]| {
-        place.settings(command_line, variables).remote.retries
+        place.settings(command_line, variables).farm.client.retries
     };
     let variable = ("RELTO_REMOTE_RETRIES", "2");
     assert_eq!(retries(&[("remote_retries", "1")], &[variable]), 1);
@@ -83,11 +84,12 @@ fn each_source_beats_those_below_it() {
     assert_eq!(
         Place::new("", "remote_retries = 4")
             .settings(&[], &[])
-            .remote
+            .farm
+            .client
             .retries,
         4
     );
-    assert_eq!(Place::new("", "").settings(&[], &[]).remote.retries, 5);
+    assert_eq!(Place::new("", "").settings(&[], &[]).farm.client.retries, 5);
 }
 
 #[test]
@@ -110,7 +112,14 @@ fn every_option_reaches_the_settings() {
         _ => "x=y",
     };
     let place = Place::new("", "");
-    let default = format!("{:?}", place.settings(&[], &[]));
+    let shown = |set: &[(&str, &str)]| {
+        let mut settings = place.settings(set, &[]);
+        // Each has an id of its own.
+        settings.farm.client.invocation.id.clear();
+        settings.link.farm = None;
+        format!("{settings:?}")
+    };
+    let default = shown(&[]);
     for option in OPTIONS {
         let set = [(option.name, other_than_default(option))];
         let set: &[_] = match option.name {
@@ -121,9 +130,18 @@ fn every_option_reaches_the_settings() {
             }
             _ => &set,
         };
-        let settings = format!("{:?}", place.settings(set, &[]));
-        assert_ne!(settings, default, "`{}` changes nothing", option.name);
+        assert_ne!(shown(set), default, "`{}` changes nothing", option.name);
     }
+}
+
+#[test]
+fn a_client_without_settings_has_the_defaults_of_the_table() {
+    let mut of_table = Place::new("", "").settings(&[], &[]).farm.client;
+    let mut of_client = ClientOptions::default();
+    for options in [&mut of_table, &mut of_client] {
+        options.invocation.id.clear();
+    }
+    assert_eq!(format!("{of_table:?}"), format!("{of_client:?}"));
 }
 
 #[test]
@@ -133,27 +151,27 @@ fn paths_start_from_where_they_are_written() {
         "tls_certificate = \"ca.pem\"\ndisk_cache = \"~/c\"",
     );
     let settings = place.settings(&[("execution_log_json_file", "log.json")], &[]);
-    assert_eq!(settings.output.profile, Some(place.path("project/p.json")));
+    assert_eq!(settings.style.profile, Some(place.path("project/p.json")));
     assert_eq!(
-        settings.output.execution_log_json_file,
+        settings.style.execution_log,
         Some(place.path("project/log.json"))
     );
     assert_eq!(
-        settings.remote.tls.certificate,
+        settings.farm.client.tls.certificate,
         Some(place.path("home/.config/relto/ca.pem"))
     );
-    assert_eq!(settings.disk_cache.dir, Some(place.path("home/c")));
+    assert_eq!(settings.link.disk_cache, Some(place.path("home/c")));
 }
 
 #[test]
 fn the_disk_cache_has_a_default_and_can_be_switched_off() {
     let place = Place::new("", "");
-    let dir = |value: &[(&str, &str)]| place.settings(value, &[]).disk_cache.dir;
+    let dir = |value: &[(&str, &str)]| place.settings(value, &[]).link.disk_cache;
     assert_eq!(dir(&[]), Some(place.path("home/.cache/relto")));
     assert_eq!(dir(&[("disk_cache", "off")]), None);
     assert_eq!(dir(&[("disk_cache", "")]), None);
     let unlimited = place.settings(&[("disk_cache_max_size", "0")], &[]);
-    assert_eq!(unlimited.disk_cache.max_size, None);
+    assert_eq!(unlimited.link.disk_cache_max_size, None);
 }
 
 #[test]
@@ -188,7 +206,7 @@ fn the_farm_alone_works_where_this_machine_is_not_wanted_or_has_another_compiler
     let dynamic = ("strategy", "dynamic");
     assert_eq!(strategy(&[farm, no_fallback, dynamic]), Strategy::Dynamic);
     insta::assert_snapshot!(place.refused(&[farm, worker, dynamic]), @r"
-    `strategy=dynamic` and `toolchain=worker` exclude each other
+    `strategy=dynamic` and `toolchain=worker` cannot be used together
       hint: one link would mix objects of two compilers; `strategy=remote` does not
     ");
 }
@@ -197,8 +215,8 @@ fn the_farm_alone_works_where_this_machine_is_not_wanted_or_has_another_compiler
 fn an_empty_value_takes_back_what_a_weaker_source_says() {
     let place = Place::new("remote_executor = \"grpc://f:1\"\nremote_retries = 9", "");
     let settings = place.settings(&[("remote_retries", "")], &[("RELTO_REMOTE_EXECUTOR", "")]);
-    assert_eq!(settings.remote.executor, None);
-    assert_eq!(settings.remote.retries, 5);
+    assert_eq!(settings.farm.client.executor, None);
+    assert_eq!(settings.farm.client.retries, 5);
 }
 
 #[test]
@@ -206,10 +224,12 @@ fn the_executor_is_the_cache_where_no_other_is_set() {
     let place = Place::new("", "");
     let farm = ("remote_executor", "grpc://f:1");
     let cache = |set: &[(&str, &str)]| {
-        let cache = place.settings(set, &[]).remote.cache;
+        let cache = place.settings(set, &[]).farm.client.cache;
         cache.map(|address| address.to_string())
     };
-    assert_eq!(cache(&[farm]).as_deref(), Some("grpc://f:1"));
+    // The client takes the executor for both.
+    assert_eq!(cache(&[farm]), None);
+    assert_eq!(cache(&[farm, ("remote_cache", "grpc://f:1")]), None);
     assert_eq!(
         cache(&[farm, ("remote_cache", "c:2")]).as_deref(),
         Some("grpcs://c:2")
@@ -223,7 +243,11 @@ fn a_helper_is_relative_to_its_file_and_replaced_for_the_same_host() {
         "credential_helper = [\"get-token\", \"*.example.com=./bin/token\"]",
     );
     let helper = ("credential_helper", "other-token");
-    let helpers = place.settings(&[helper], &[]).remote.credential_helpers;
+    let helpers = place
+        .settings(&[helper], &[])
+        .farm
+        .client
+        .credential_helpers;
     assert_eq!(helpers.len(), 2);
     assert_eq!(helpers[0].host.as_deref(), Some("*.example.com"));
     assert_eq!(
@@ -238,33 +262,33 @@ fn a_helper_is_relative_to_its_file_and_replaced_for_the_same_host() {
 fn bad_values_name_option_source_and_way_out() {
     let place = Place::new("\nremote_timeout = \"soon\"", "");
     insta::assert_snapshot!(place.refused(&[]), @r"
-    `soon` is no value for `remote_timeout` (from `[T]/project/.relto.toml` line 2): it is no duration
+    invalid value `soon` for `remote_timeout` (from `[T]/project/.relto.toml` line 2): expected a duration
       hint: write it as in 500ms, 90s, 5m or 1h; a plain number counts seconds
     ");
     let place = Place::new("remote_header = [\"authorization=${TOKEN}\"]", "");
     insta::assert_snapshot!(place.refused(&[]), @r"
-    `authorization=***` is no value for `remote_header` (from `[T]/project/.relto.toml` line 1): a `.relto.toml` may not refer to files or variables
-      hint: it comes with other people's sources; put the header into your own `config.toml`
+    invalid value `authorization=***` for `remote_header` (from `[T]/project/.relto.toml` line 1): a `.relto.toml` must not refer to files or variables
+      hint: the file comes with a source tree; put the header into your own `config.toml`
     ");
     let place = Place::new("toolchain = \"./evil\"", "");
     insta::assert_snapshot!(place.refused(&[]), @r"
-    `[T]/project/.relto.toml` line 1: a directory of programs may not be set by a `.relto.toml`
-      hint: it comes with other people's sources; use the command line, the environment or your own `config.toml`
+    invalid value `./evil` for `toolchain` (from `[T]/project/.relto.toml` line 1): a `.relto.toml` must not name a directory of programs
+      hint: the file comes with a source tree; use the command line, the environment or your own `config.toml`
     ");
     let place = Place::new("[config.farm]", "[config.home]");
     insta::assert_snapshot!(place.refused(&[("config", "fram")]), @r"
     no configuration file has a table `[config.fram]`
-      hint: there is `farm`, `home`
+      hint: the files have `farm`, `home`
     ");
     insta::assert_snapshot!(place.refused(&[("tls_client_key", "k.pem")]), @r"
     `tls_client_key` needs `tls_client_certificate`
       hint: set `tls_client_certificate` too
     ");
     insta::assert_snapshot!(place.refused(&[("remote_executor", "https://farm.example.com")]), @r"
-    `https://farm.example.com` is no value for `remote_executor` (from the command line): relto speaks gRPC, not plain HTTP
+    invalid value `https://farm.example.com` for `remote_executor` (from the command line): relto speaks gRPC, not plain HTTP
       hint: try grpcs://farm.example.com
     ");
-    insta::assert_snapshot!(place.refused(&[("remote_header", "hunter2")]), @"`***` is no value for `remote_header` (from the command line): it is not of the form NAME=VALUE");
+    insta::assert_snapshot!(place.refused(&[("remote_header", "hunter2")]), @"invalid value `***` for `remote_header` (from the command line): expected NAME=VALUE");
 }
 
 #[test]
@@ -275,11 +299,11 @@ fn secrets_are_nowhere_in_the_debug_form() {
         .expect("good");
     assert!(!format!("{loaded:?}").contains("hunter"));
     assert_eq!(
-        loaded.settings.remote.headers[0].value.expose(),
+        loaded.settings.farm.client.headers[0].value,
         "Bearer hunter2"
     );
-    for described in loaded.settings.values.described() {
-        assert!(!described.value.contains("hunter"), "{described:?}");
+    for effective in loaded.settings.values.effective() {
+        assert!(!effective.value.contains("hunter"), "{effective:?}");
     }
 }
 
@@ -289,7 +313,7 @@ fn the_farms_client_gets_what_was_set() {
         "remote_executor = \"grpc://f:1\"\nremote_instance_name = \"main\"\nremote_retries = 7",
         "remote_header = [\"x-key=1\"]\ntls_certificate = \"/ca.pem\"",
     );
-    let options = place.settings(&[], &[]).remote.client_options();
+    let options = place.settings(&[], &[]).farm.client;
     assert_eq!(
         options.executor,
         Some("grpc://f:1".parse().expect("an address"))
@@ -303,7 +327,7 @@ fn the_farms_client_gets_what_was_set() {
         Some(Path::new("/ca.pem"))
     );
     let near = [("remote_cache", "unix:/run/c.sock")];
-    let options = place.settings(&near, &[]).remote.client_options();
+    let options = place.settings(&near, &[]).farm.client;
     assert_eq!(
         options.cache,
         Some("unix:/run/c.sock".parse().expect("an address"))

@@ -1,26 +1,40 @@
-//! The meaning of single values: switches, numbers, durations, sizes, headers.
+//! The parsers of single values: switches, numbers, durations, sizes, headers.
 //!
-//! Enters: the text of one value, whatever source it is from. Leaves: a typed value, or `Wrong`,
-//! which says what the text should have been. Which option the value is for, and where it stands,
-//! is added by `settings`.
+//! Each takes the text of one value, whatever source it is from, and returns the type of the field
+//! that uses it, or [`InvalidValue`], which says what the text should have been. The name of the
+//! option and the place of the value are added in `resolve`.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::environment::Environment;
-use super::secret::Secret;
-use crate::digest::DigestFunction;
+use crate::compiler::ToolchainSource;
 use crate::error::Hinted as _;
-use crate::reapi::{Address, AddressError};
+use crate::reapi::{Address, AddressError, CredentialHelper, Header};
 
-/// Why a text is not a value of the kind that was asked for.
+/// Executions under way at the farm where the user leaves it to relto.
+pub(super) const REMOTE_JOBS: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
+
+/// The text of one value, and what its meaning depends on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Input<'a> {
+    pub(super) text: &'a str,
+    /// The directory that a relative path starts from.
+    pub(super) base: &'a Path,
+    pub(super) environment: &'a Environment,
+    /// The value comes with somebody's sources.
+    pub(super) in_tree: bool,
+}
+
+/// Why a text is not a value of the type that was asked for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Wrong {
+pub(super) struct InvalidValue {
     pub(super) reason: String,
     pub(super) hint: Option<String>,
 }
 
-impl Wrong {
+impl InvalidValue {
     pub(super) fn new(reason: impl Into<String>) -> Self {
         Self {
             reason: reason.into(),
@@ -34,43 +48,58 @@ impl Wrong {
     }
 }
 
-/// The address of a server.
-pub(super) fn address(text: &str) -> Result<Address, Wrong> {
-    text.parse().map_err(|error: AddressError| {
-        let hint = error.hints().concat();
-        Wrong::new(error.to_string()).hint(&hint)
-    })
+impl From<AddressError> for InvalidValue {
+    fn from(error: AddressError) -> Self {
+        Self::new(error.to_string()).hint(&error.hints().concat())
+    }
 }
 
 /// Bazel's spellings of a boolean.
-pub(super) fn boolean(text: &str) -> Result<bool, Wrong> {
-    match text.to_ascii_lowercase().as_str() {
+pub(super) fn boolean(input: &Input<'_>) -> Result<bool, InvalidValue> {
+    match input.text.to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "y" | "t" | "on" => Ok(true),
         "false" | "0" | "no" | "n" | "f" | "off" => Ok(false),
-        _ => Err(Wrong::new("it is no boolean").hint("write `true` or `false`")),
+        _ => Err(InvalidValue::new("expected a boolean").hint("write `true` or `false`")),
     }
 }
 
-/// A whole number from `least` on.
-pub(super) fn number(text: &str, least: usize) -> Result<usize, Wrong> {
-    match text.parse() {
-        Ok(number) if number >= least => Ok(number),
-        _ => Err(Wrong::new(format!("it is no whole number from {least} on"))),
-    }
+/// The text as it is.
+#[expect(clippy::unnecessary_wraps, reason = "it is one of the parsers")]
+pub(super) fn text(input: &Input<'_>) -> Result<String, InvalidValue> {
+    Ok(input.text.to_owned())
 }
 
-/// A number from 1 on, or `auto`.
-pub(super) fn number_or_auto(text: &str) -> Result<Option<usize>, Wrong> {
-    if text == "auto" {
+/// The address of a server. The relative path of a socket starts from where it is written.
+pub(super) fn address(input: &Input<'_>) -> Result<Address, InvalidValue> {
+    Ok(match input.text.parse()? {
+        Address::Unix(path) => Address::Unix(input.base.join(path)),
+        address @ Address::Tcp { .. } => address,
+    })
+}
+
+/// A whole number.
+pub(super) fn number(input: &Input<'_>) -> Result<u32, InvalidValue> {
+    let number = input.text.parse();
+    number.map_err(|_| InvalidValue::new("expected a whole number"))
+}
+
+/// A whole number that is not 0.
+pub(super) fn count(input: &Input<'_>) -> Result<NonZeroUsize, InvalidValue> {
+    let number = input.text.parse();
+    number.map_err(|_| InvalidValue::new("expected a whole number of at least 1"))
+}
+
+/// A whole number that is not 0, or `auto`.
+pub(super) fn count_or_auto(input: &Input<'_>) -> Result<Option<NonZeroUsize>, InvalidValue> {
+    if input.text == "auto" {
         return Ok(None);
     }
-    number(text, 1)
-        .map(Some)
-        .map_err(|wrong| wrong.hint("write a number or `auto`"))
+    let number = count(input).map(Some);
+    number.map_err(|invalid| invalid.hint("write a number or `auto`"))
 }
 
 /// A duration as Bazel takes it: `90s`, `5m`, `1h`, `500ms`; a plain number counts seconds.
-pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
+fn duration(text: &str) -> Result<Duration, InvalidValue> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());
@@ -87,14 +116,27 @@ pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
             _ => None,
         });
     duration.ok_or_else(|| {
-        Wrong::new("it is no duration")
+        InvalidValue::new("expected a duration")
             .hint("write it as in 500ms, 90s, 5m or 1h; a plain number counts seconds")
     })
 }
 
+pub(super) fn positive_duration(input: &Input<'_>) -> Result<Duration, InvalidValue> {
+    let duration = duration(input.text)?;
+    if duration.is_zero() {
+        return Err(InvalidValue::new("must be greater than zero"));
+    }
+    Ok(duration)
+}
+
+/// `None` for a duration of 0.
+pub(super) fn duration_or_zero(input: &Input<'_>) -> Result<Option<Duration>, InvalidValue> {
+    Ok(Some(duration(input.text)?).filter(|duration| !duration.is_zero()))
+}
+
 /// Bytes, as in `500M` or `20G`. Units are powers of 1024, with or without a `B` or `iB` behind
 /// them.
-pub(super) fn size(text: &str) -> Result<u64, Wrong> {
+fn size(text: &str) -> Result<u64, InvalidValue> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());
@@ -113,71 +155,131 @@ pub(super) fn size(text: &str) -> Result<u64, Wrong> {
         .parse()
         .ok()
         .and_then(|number: u64| number.checked_mul(1_u64.checked_shl(shift)?));
-    bytes.ok_or_else(|| Wrong::new("it is no size").hint("write it as in 500M, 20G or 1T"))
+    bytes.ok_or_else(|| InvalidValue::new("expected a size").hint("write it as in 500M, 20G or 1T"))
+}
+
+/// `None` for a size of 0.
+pub(super) fn size_or_zero(input: &Input<'_>) -> Result<Option<u64>, InvalidValue> {
+    Ok(Some(size(input.text)?).filter(|&size| size > 0))
 }
 
 /// `KEY=VALUE`, as platform properties are written. The value may be empty and may hold further
 /// `=`.
-pub(super) fn pair(text: &str) -> Result<(String, String), Wrong> {
-    match text.split_once('=') {
+pub(super) fn pair(input: &Input<'_>) -> Result<(String, String), InvalidValue> {
+    match input.text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => {
             Ok((key.trim().to_owned(), value.to_owned()))
         }
-        _ => Err(Wrong::new("it is not of the form NAME=VALUE")),
+        _ => Err(InvalidValue::new("expected NAME=VALUE")),
     }
 }
 
-/// A path; `~/` is the user's own directory, and a relative one starts from `base`.
-pub(super) fn path(text: &str, base: &Path, environment: &Environment) -> PathBuf {
-    match (text.strip_prefix("~/"), environment.home()) {
-        (Some(rest), Some(home)) => home.join(rest),
-        _ => base.join(text),
+/// A path; `~/` is the user's own directory, and a relative one starts from where it is written.
+#[expect(clippy::unnecessary_wraps, reason = "it is one of the parsers")]
+pub(super) fn path(input: &Input<'_>) -> Result<PathBuf, InvalidValue> {
+    Ok(located(input.text, input))
+}
+
+/// A path, or `off`.
+pub(super) fn path_or_off(input: &Input<'_>) -> Result<Option<PathBuf>, InvalidValue> {
+    match input.text {
+        "" | "off" => Ok(None),
+        _ => path(input).map(Some),
     }
+}
+
+fn located(path: &str, input: &Input<'_>) -> PathBuf {
+    match (path.strip_prefix("~/"), input.environment.home()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => input.base.join(path),
+    }
+}
+
+/// `upload`, `worker`, or a directory of compilers. The latter holds programs to run, so no source
+/// tree may name it.
+pub(super) fn toolchain(input: &Input<'_>) -> Result<ToolchainSource, InvalidValue> {
+    match input.text {
+        "upload" => Ok(ToolchainSource::Upload),
+        "worker" => Ok(ToolchainSource::Worker),
+        _ if input.in_tree => Err(InvalidValue::new(
+            "a `.relto.toml` must not name a directory of programs",
+        )
+        .hint(USE_OWN_SOURCE)),
+        _ => path(input).map(ToolchainSource::Dir),
+    }
+}
+
+/// The way out where a source tree sets what only the user may set.
+pub(super) const USE_OWN_SOURCE: &str = "the file comes with a source tree; use the command line, the environment or your own \
+     `config.toml`";
+
+/// `[HOST=]PROGRAM`. A program without a slash is looked up in `PATH` when it is needed.
+#[expect(clippy::unnecessary_wraps, reason = "it is one of the parsers")]
+pub(super) fn credential_helper(input: &Input<'_>) -> Result<CredentialHelper, InvalidValue> {
+    let (host, program) = match input.text.split_once('=') {
+        Some((host, program)) => (Some(host.to_owned()), program),
+        None => (None, input.text),
+    };
+    let program = if program.contains('/') {
+        located(program, input)
+    } else {
+        PathBuf::from(program)
+    };
+    Ok(CredentialHelper { host, program })
+}
+
+/// `NAME=VALUE`, where `@FILE` as the value stands for the file's text and `${NAME}` for an
+/// environment variable.
+pub(super) fn header(input: &Input<'_>) -> Result<Header, InvalidValue> {
+    let (name, value) = pair(input)?;
+    let name = http::HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| InvalidValue::new("headers cannot have that name"))?;
+    Ok(Header {
+        name: name.to_string(),
+        value: secret(&value, input)?,
+    })
 }
 
 /// The value of a header: `@FILE` stands for the file's text without the line break at its end,
 /// `${NAME}` for an environment variable. Text that comes with somebody's sources may use neither:
 /// it could send any file anywhere.
-pub(super) fn secret(
-    text: &str,
-    base: &Path,
-    environment: &Environment,
-    project: bool,
-) -> Result<Secret, Wrong> {
+fn secret(text: &str, input: &Input<'_>) -> Result<String, InvalidValue> {
     let refers = text.starts_with('@') || text.contains("${");
-    if project && refers {
+    if input.in_tree && refers {
         return Err(
-            Wrong::new("a `.relto.toml` may not refer to files or variables").hint(
-                "it comes with other people's sources; put the header into your own `config.toml`",
+            InvalidValue::new("a `.relto.toml` must not refer to files or variables").hint(
+                "the file comes with a source tree; put the header into your own `config.toml`",
             ),
         );
     }
     let value = match text.strip_prefix('@') {
-        Some(file) => fs_err::read_to_string(path(file, base, environment))
-            .map_err(|error| Wrong::new(error.to_string()))?
+        Some(file) => fs_err::read_to_string(located(file, input))
+            .map_err(|error| InvalidValue::new(error.to_string()))?
             .trim_end()
             .to_owned(),
-        None => expanded(text, environment)?,
+        None => expanded(text, input.environment)?,
     };
     if value
         .bytes()
         .any(|byte| byte < b' ' && byte != b'\t' || byte == 0x7f)
     {
-        return Err(Wrong::new("it holds a character that headers cannot carry"));
+        return Err(InvalidValue::new(
+            "the value holds a character that headers cannot carry",
+        ));
     }
-    Ok(Secret::new(value))
+    Ok(value)
 }
 
-fn expanded(text: &str, environment: &Environment) -> Result<String, Wrong> {
+fn expanded(text: &str, environment: &Environment) -> Result<String, InvalidValue> {
     let mut expanded = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
         let Some((name, behind)) = after.split_once('}') else {
-            return Err(Wrong::new("`${` has no `}`"));
+            return Err(InvalidValue::new("`${` has no `}`"));
         };
         let value = environment.get(name).and_then(|value| value.to_str());
         let Some(value) = value else {
-            return Err(Wrong::new(format!(
+            return Err(InvalidValue::new(format!(
                 "the environment variable `{name}` is not set"
             )));
         };
@@ -190,22 +292,14 @@ fn expanded(text: &str, environment: &Environment) -> Result<String, Wrong> {
 }
 
 /// One of a few words.
-pub(super) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Wrong> {
+pub(super) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, InvalidValue> {
     let found = words
         .iter()
         .find(|(word, _)| text.eq_ignore_ascii_case(word));
     found.map(|(_, meaning)| *meaning).ok_or_else(|| {
         let known: Vec<_> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
-        Wrong::new("it is unknown").hint(&format!("choose among {}", known.join(", ")))
+        InvalidValue::new("unknown word").hint(&format!("choose among {}", known.join(", ")))
     })
-}
-
-pub(super) fn digest_function(text: &str) -> Result<DigestFunction, Wrong> {
-    let words = [
-        ("sha256", DigestFunction::Sha256),
-        ("blake3", DigestFunction::Blake3),
-    ];
-    word(text, &words)
 }
 
 #[cfg(test)]
@@ -230,18 +324,33 @@ mod tests {
 
     #[test]
     fn pairs_keep_further_equal_signs() {
-        assert_eq!(pair("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
-        assert!(pair("=x").is_err());
-        assert!(pair("x").is_err());
+        let environment = Environment::default();
+        let of = |text| {
+            pair(&Input {
+                text,
+                base: Path::new("/"),
+                environment: &environment,
+                in_tree: false,
+            })
+        };
+        assert_eq!(of("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        assert!(of("=x").is_err());
+        assert!(of("x").is_err());
     }
 
     #[test]
-    fn secrets_come_from_files_and_variables_but_not_for_projects() {
+    fn secrets_come_from_files_and_variables_but_not_in_a_tree() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         fs_err::write(dir.path().join("token"), "from file\n").expect("written");
         let environment = Environment::new(dir.path(), [("TOKEN", "from variable".to_owned())]);
-        let of = |text: &str, project| {
-            secret(text, dir.path(), &environment, project).map(|secret| secret.expose().to_owned())
+        let of = |text: &str, in_tree| {
+            let input = Input {
+                text,
+                base: dir.path(),
+                environment: &environment,
+                in_tree,
+            };
+            secret(text, &input)
         };
         assert_eq!(of("@token", false).as_deref(), Ok("from file"));
         assert_eq!(

@@ -71,6 +71,28 @@ pub struct FarmOptions {
     pub toolchain: ToolchainSource,
 }
 
+impl Default for Options {
+    /// A link on this machine, of which nothing is kept or remembered.
+    fn default() -> Self {
+        Self {
+            disk_cache: None,
+            disk_cache_max_size: None,
+            state_dir: None,
+            local_jobs: NonZeroUsize::MIN,
+            machine_jobs: 1,
+            no_free_permit: false,
+            scratch_parent: PathBuf::new(),
+            salt: String::new(),
+            environment: Vec::new(),
+            farm: None,
+            dynamic: false,
+            client_context: ClientContext::default(),
+            jobserver: None,
+            linker: None,
+        }
+    }
+}
+
 impl Options {
     /// The database of file digests and history; a disabled one where nothing is remembered.
     #[must_use]

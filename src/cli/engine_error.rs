@@ -1,0 +1,29 @@
+//! Why a link that this process was asked for did not succeed.
+
+use super::runtime::NoThreads;
+use crate::error::Hinted;
+use crate::launcher::GuardedError;
+use crate::link::LinkFailure;
+use crate::process::Interruption;
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EngineError {
+    #[error(transparent)]
+    NoThreads(#[from] NoThreads),
+    #[error("stopped: {0}")]
+    Interrupted(Interruption),
+    #[error(transparent)]
+    Link(LinkFailure),
+    #[error(transparent)]
+    Guarded(GuardedError),
+}
+
+impl Hinted for EngineError {
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Link(error) => error.hints(),
+            Self::Guarded(error) => error.hints(),
+            Self::NoThreads(_) | Self::Interrupted(_) => Vec::new(),
+        }
+    }
+}
