@@ -79,17 +79,17 @@ fn wrong_options_end_with_2_and_a_hint() {
     $ relto --jobs=many j.json
     exit 2
     --- stderr
-    relto: error: `many` is no value for `jobs` (from the command line): it is no whole number from 1 on
+    relto: error: invalid value `many` for `jobs` (from the command line): expected a whole number of at least 1
       hint: write a number or `auto`
     $ relto --quiet=perhaps j.json
     exit 2
     --- stderr
-    relto: error: `perhaps` is no value for `quiet` (from the command line): it is no boolean
+    relto: error: invalid value `perhaps` for `quiet` (from the command line): expected a boolean
       hint: write `true` or `false`
     $ relto --remote-executor=http://f j.json
     exit 2
     --- stderr
-    relto: error: `http://f` is no value for `remote_executor` (from the command line): relto speaks gRPC, not plain HTTP
+    relto: error: invalid value `http://f` for `remote_executor` (from the command line): relto speaks gRPC, not plain HTTP
       hint: try grpc://f
     ");
 }

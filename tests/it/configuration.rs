@@ -20,8 +20,8 @@ fn mistakes_in_files_end_with_2_and_name_the_place() {
     insta::assert_snapshot!(place.relto_told("cache"), @r"
     exit 2
     --- stderr
-    relto: error: `[T]/project/.relto.toml` line 1: `credential_helper` may not be set by a `.relto.toml`
-      hint: it comes with other people's sources; use the command line, the environment or your own `config.toml`
+    relto: error: `[T]/project/.relto.toml` line 1: a `.relto.toml` must not set `credential_helper`
+      hint: the file comes with a source tree; use the command line, the environment or your own `config.toml`
     ");
     place.write("project/.relto.toml", "jobs = \n");
     insta::assert_snapshot!(place.relto_told("cache"), @r"
@@ -66,7 +66,7 @@ fn a_mistyped_variable_is_a_warning() {
     --- stdout
     [T]/home/.cache/relto does not exist yet
     --- stderr
-    relto: warning: the environment variable `RELTO_DISK_CACHE_SIZE` means nothing to relto
+    relto: warning: unknown environment variable `RELTO_DISK_CACHE_SIZE`
       hint: did you mean `RELTO_DISK_CACHE_MAX_SIZE`?
     ");
 }
