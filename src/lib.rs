@@ -33,6 +33,7 @@ pub mod exec;
 pub mod launcher;
 // L6
 pub mod link;
+pub mod wrapper;
 // L7
 pub mod config;
 pub mod doctor;

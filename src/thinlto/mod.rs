@@ -9,6 +9,7 @@ mod bitcode;
 mod bitstream;
 mod canonical;
 mod index;
+mod lto_kind;
 pub mod module;
 mod rewrite;
 #[cfg(test)]
@@ -18,5 +19,6 @@ pub use bitcode::{Looks, NotBitcode, check_start};
 pub use bitstream::BitstreamError;
 pub use canonical::Obstacle;
 pub use index::{Flags, Index, IndexError, ModuleEntry, ModuleHash};
+pub use lto_kind::{LtoKind, count_modules, triple};
 pub use module::{ModuleError, ModuleFacts};
 pub use rewrite::{Form, RewriteError, Rewritten};

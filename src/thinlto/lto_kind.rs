@@ -1,0 +1,122 @@
+//! Whether bitcode is for ThinLTO or for regular LTO.
+//!
+//! The linkers tell by the summary: a module with an index of its own is ThinLTO's, any other one
+//! is merged with the rest. A file may hold one of each (`-fsplit-lto-unit`).
+
+use std::io;
+
+use super::ModuleError;
+use super::bitcode::{self, MAGIC, MAGIC_BITS, block};
+use super::bitstream::{BitstreamError, BlockHeader, BlockInfo, BlockReader, Entry};
+
+/// Counts the modules in a file of `size` bytes by the headers of its outermost blocks, eight bytes
+/// each, which `read` fetches. `None` where only a whole look can tell.
+///
+/// # Errors
+/// Those of `read`.
+pub fn count_modules(
+    size: u64,
+    mut read: impl FnMut(u64) -> io::Result<[u8; 8]>,
+) -> io::Result<Option<usize>> {
+    let mut at = MAGIC.len() as u64;
+    if size < at + 8 || read(0)?[..4] != MAGIC {
+        return Ok(None);
+    }
+    let mut modules = 0;
+    while at + 8 <= size {
+        let header = u64::from_le_bytes(read(at)?);
+        // Two bits that begin a block, eight for its number, four for the width inside.
+        let (begins, id) = (header & 0b11 == 1, header >> 2 & 0xFF);
+        if !begins || id >= 0x80 {
+            return Ok(None);
+        }
+        modules += usize::from(id == block::MODULE);
+        at += 8 + 4 * (header >> 32);
+    }
+    Ok((at <= size).then_some(modules))
+}
+
+/// The target triple of the first module in `start`, the first bytes of a file. `None` if it is not
+/// in them.
+pub fn triple(start: &[u8]) -> Option<String> {
+    let mut top = BlockReader::top_level(start, MAGIC_BITS);
+    let mut info = BlockInfo::default();
+    let mut values = Vec::new();
+    loop {
+        let header = match top.next_block() {
+            Ok(Some(header)) => header,
+            _ => return None,
+        };
+        if header.id != block::MODULE {
+            continue;
+        }
+        let mut entries = BlockReader::enter(start, &header, info.abbrevs_of(block::MODULE));
+        loop {
+            values.clear();
+            match entries.next(&mut values).ok()? {
+                Entry::End => return None,
+                Entry::Block(inner) if inner.id == block::BLOCKINFO => {
+                    info.read(start, &inner).ok()?;
+                }
+                Entry::Record(_) if values.first() == Some(&TRIPLE) => {
+                    let bytes = values[1..].iter().map(|value| value.to_le_bytes()[0]);
+                    return String::from_utf8(bytes.collect()).ok();
+                }
+                Entry::Block(_) | Entry::Definition | Entry::Record(_) => {}
+            }
+        }
+    }
+}
+
+/// Code of a module's record of its target triple.
+const TRIPLE: u64 = 2;
+
+/// The kinds of modules in a file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LtoKind {
+    pub thin: bool,
+    pub regular: bool,
+}
+
+impl LtoKind {
+    /// Reads the headers of the blocks in `bytes`.
+    ///
+    /// # Errors
+    /// It is not bitcode, or damaged, or holds no module.
+    pub fn of(bytes: &[u8]) -> Result<Self, ModuleError> {
+        let stream = bitcode::stream(bytes)?;
+        let mut kind = Self::default();
+        let mut info = BlockInfo::default();
+        let mut top = BlockReader::top_level(stream, MAGIC_BITS);
+        while let Some(header) = top.next_block()? {
+            match header.id {
+                block::MODULE if has_summary(stream, &header, &mut info)? => kind.thin = true,
+                block::MODULE => kind.regular = true,
+                block::BLOCKINFO => info.read(stream, &header)?,
+                _ => {}
+            }
+        }
+        if kind == Self::default() {
+            return Err(ModuleError::NoModule);
+        }
+        Ok(kind)
+    }
+}
+
+fn has_summary(
+    stream: &[u8],
+    header: &BlockHeader,
+    info: &mut BlockInfo,
+) -> Result<bool, BitstreamError> {
+    let mut entries = BlockReader::enter(stream, header, info.abbrevs_of(block::MODULE));
+    let mut values = Vec::new();
+    loop {
+        values.clear();
+        match entries.next(&mut values)? {
+            Entry::End => return Ok(false),
+            Entry::Block(inner) if inner.id == block::BLOCKINFO => info.read(stream, &inner)?,
+            Entry::Block(inner) if inner.id == block::GLOBALVAL_SUMMARY => return Ok(true),
+            Entry::Block(_) | Entry::Definition | Entry::Record(_) => {}
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Members of `ar` archives, regular and thin, in GNU's and BSD's forms.
+//!
+//! The linkers name a member by the offset of its header, so that is what a member is known by
+//! here. Only headers are read: a library may have gigabytes.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+const REGULAR: &[u8; 8] = b"!<arch>\n";
+const THIN: &[u8; 8] = b"!<thin>\n";
+const HEADER: usize = 60;
+
+/// The headers of an archive.
+#[derive(Debug)]
+pub(super) struct Archive {
+    pub(super) members: Vec<Member>,
+}
+
+/// One member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Member {
+    pub(super) name: String,
+    /// Of its header.
+    pub(super) offset: u64,
+    content: Content,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Content {
+    Inside {
+        start: u64,
+        size: u64,
+    },
+    /// A thin archive has the file's name only.
+    File(PathBuf),
+}
+
+impl Archive {
+    pub(super) fn is_one(start: &[u8]) -> bool {
+        start.starts_with(REGULAR) || start.starts_with(THIN)
+    }
+
+    /// Reads the headers of the archive at `path`.
+    pub(super) fn read(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let size = file.metadata()?.len();
+        let mut magic = [0; 8];
+        file.read_exact_at(&mut magic, 0)?;
+        let mut reader = Reader {
+            file,
+            dir: path.parent().unwrap_or(Path::new("")),
+            thin: magic == *THIN,
+            names: Vec::new(),
+            members: Vec::new(),
+        };
+        let mut at = magic.len() as u64;
+        while at + HEADER as u64 <= size {
+            at = reader.member(at, size)?;
+        }
+        Ok(Self {
+            members: reader.members,
+        })
+    }
+}
+
+impl Member {
+    /// The file that holds the member, where it begins there, and its size.
+    pub(super) fn open(&self, archive: &Path) -> io::Result<(File, u64, u64)> {
+        match &self.content {
+            Content::Inside { start, size } => Ok((File::open(archive)?, *start, *size)),
+            Content::File(path) => {
+                let file = File::open(path)?;
+                let size = file.metadata()?.len();
+                Ok((file, 0, size))
+            }
+        }
+    }
+
+    /// The first bytes of the member, at most `most`.
+    pub(super) fn start(&self, archive: &Path, most: usize) -> io::Result<Vec<u8>> {
+        let (file, at, size) = self.open(archive)?;
+        let length = usize::try_from(size).unwrap_or(usize::MAX).min(most);
+        let mut bytes = vec![0; length];
+        file.read_exact_at(&mut bytes, at)?;
+        Ok(bytes)
+    }
+
+    /// All of it.
+    pub(super) fn bytes(&self, archive: &Path) -> io::Result<Vec<u8>> {
+        self.start(archive, usize::MAX)
+    }
+
+    /// The file that a thin archive names.
+    pub(super) fn file(&self) -> Option<&Path> {
+        match &self.content {
+            Content::Inside { .. } => None,
+            Content::File(path) => Some(path),
+        }
+    }
+}
+
+struct Reader<'a> {
+    file: File,
+    dir: &'a Path,
+    thin: bool,
+    /// GNU's table of names that are too long for a header.
+    names: Vec<u8>,
+    members: Vec<Member>,
+}
+
+impl Reader<'_> {
+    /// Reads the header at `offset`; returns where the next one is.
+    fn member(&mut self, offset: u64, end: u64) -> io::Result<u64> {
+        let mut header = [0; HEADER];
+        self.file.read_exact_at(&mut header, offset)?;
+        if header[58..] != *b"`\n" {
+            return Err(damaged());
+        }
+        let size: u64 = text(&header[48..58]).parse().map_err(|_| damaged())?;
+        let start = offset + HEADER as u64;
+        let name = text(&header[..16]);
+        let inside = start.checked_add(size).ok_or_else(damaged)?;
+        let next = |inside: u64| inside + inside % 2;
+        match name {
+            "/" | "/SYM64/" | "__.SYMDEF" | "__.SYMDEF SORTED" | "__.SYMDEF_64" => {
+                return Ok(next(inside));
+            }
+            "//" => {
+                if inside > end {
+                    return Err(damaged());
+                }
+                self.names = vec![0; usize::try_from(size).map_err(|_| damaged())?];
+                self.file.read_exact_at(&mut self.names, start)?;
+                return Ok(next(inside));
+            }
+            _ => {}
+        }
+        let (name, skipped) = self.name(name, start)?;
+        if name.starts_with("__.SYMDEF") {
+            return Ok(next(inside));
+        }
+        let content = if self.thin {
+            Content::File(self.dir.join(&name))
+        } else {
+            if inside > end {
+                return Err(damaged());
+            }
+            let size = size.checked_sub(skipped).ok_or_else(damaged)?;
+            let start = start + skipped;
+            Content::Inside { start, size }
+        };
+        let name = name.rsplit('/').next().unwrap_or_default().to_owned();
+        self.members.push(Member {
+            name,
+            offset,
+            content,
+        });
+        Ok(if self.thin { start } else { next(inside) })
+    }
+
+    /// The whole name, and how many bytes of it stand before the content.
+    fn name(&self, name: &str, start: u64) -> io::Result<(String, u64)> {
+        if let Some(length) = name.strip_prefix("#1/") {
+            const LONGEST: usize = 1 << 16;
+            let length: usize = length.parse().map_err(|_| damaged())?;
+            let mut bytes = vec![0; length.min(LONGEST)];
+            self.file.read_exact_at(&mut bytes, start)?;
+            let end = bytes.iter().position(|byte| *byte == 0);
+            bytes.truncate(end.unwrap_or(bytes.len()));
+            let name = String::from_utf8(bytes).map_err(|_| damaged())?;
+            return Ok((name, length as u64));
+        }
+        if let Some(at) = name.strip_prefix('/') {
+            let at: usize = at.parse().map_err(|_| damaged())?;
+            let rest = self.names.get(at..).ok_or_else(damaged)?;
+            let end = rest.iter().position(|byte| *byte == b'\n' || *byte == 0);
+            let long = &rest[..end.unwrap_or(rest.len())];
+            let long = std::str::from_utf8(long).map_err(|_| damaged())?;
+            return Ok((long.strip_suffix('/').unwrap_or(long).to_owned(), 0));
+        }
+        Ok((name.strip_suffix('/').unwrap_or(name).to_owned(), 0))
+    }
+}
+
+fn text(field: &[u8]) -> &str {
+    std::str::from_utf8(field).unwrap_or_default().trim_end()
+}
+
+fn damaged() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "a damaged archive")
+}
+
+/// An archive of `members` in memory. It has no symbol table: lld reads the members' own.
+pub(super) fn write(members: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut names = Vec::new();
+    let mut places = Vec::new();
+    for (name, _) in members {
+        places.push(names.len());
+        names.extend_from_slice(name.as_bytes());
+        names.extend_from_slice(b"/\n");
+    }
+    let mut out = REGULAR.to_vec();
+    push(&mut out, "//", &names);
+    for (place, (_, bytes)) in places.into_iter().zip(members) {
+        push(&mut out, &format!("/{place}"), bytes);
+    }
+    out
+}
+
+fn push(out: &mut Vec<u8>, name: &str, bytes: &[u8]) {
+    let size = bytes.len();
+    let header = format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{size:<10}`\n", 0, 0, 0, 644);
+    out.extend_from_slice(header.as_bytes());
+    out.extend_from_slice(bytes);
+    if size % 2 == 1 {
+        out.push(b'\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(bytes: &[u8]) -> (tempfile::TempDir, PathBuf, io::Result<Archive>) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("lib.a");
+        fs_err::write(&path, bytes).expect("written");
+        let archive = Archive::read(&path);
+        (dir, path, archive)
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let long = "a".repeat(40) + ".o";
+        let members = [
+            ("x.o".to_owned(), b"one".to_vec()),
+            (long, b"four".to_vec()),
+        ];
+        let (_dir, path, archive) = read(&write(&members));
+        let found = archive.expect("an archive").members;
+        let found: Vec<_> = found
+            .iter()
+            .map(|member| (member.name.clone(), member.bytes(&path).expect("read")))
+            .collect();
+        assert_eq!(found, members);
+    }
+
+    #[test]
+    fn the_names_of_bsd_stand_before_the_content() {
+        let mut bytes = REGULAR.to_vec();
+        push(&mut bytes, "#1/20", b"__.SYMDEF SORTED\0\0\0\0table");
+        push(&mut bytes, "#1/8", b"x.o\0\0\0\0\0content");
+        let (_dir, path, archive) = read(&bytes);
+        let members = archive.expect("an archive").members;
+        assert_eq!(members.len(), 1);
+        assert_eq!(members[0].name, "x.o");
+        assert_eq!(members[0].bytes(&path).expect("read"), b"content");
+    }
+
+    #[test]
+    fn any_damage_is_an_error() {
+        let good = write(&[("x.o".to_owned(), b"content".to_vec())]);
+        for cut in 70..good.len() - 1 {
+            let (_dir, path, archive) = read(&good[..cut]);
+            let whole = archive.is_ok_and(|archive| {
+                let mut members = archive.members.iter();
+                members.any(|member| member.bytes(&path).is_ok_and(|it| it == b"content"))
+            });
+            assert!(!whole, "{cut}");
+        }
+        let (_dir, _path, archive) =
+            read(b"!<arch>\nnonsense nonsense nonsense nonsense nonsense nonsense nonsense");
+        assert!(archive.is_err());
+    }
+}

@@ -1,0 +1,439 @@
+//! What the linker would tell its own backends, in the words of the compiler.
+//!
+//! For options that DTLTO forwards, word for word what lld writes into a job file, so that both
+//! ways to link share what they compile.
+
+use super::command_line::{Backend, Item, Role};
+use super::linker::Release;
+use super::{Flavour, Refusal};
+
+/// The flags of all backends of a link.
+#[derive(Debug)]
+pub(super) struct Flags {
+    level: u32,
+    pic: Pic,
+    cpu: Option<String>,
+    /// In the compiler's words, in the order of the command line.
+    more: Vec<String>,
+    /// Files that `more` names.
+    inputs: Vec<String>,
+    sample_profile: Option<String>,
+    silent_mismatch: bool,
+    pub(super) partitions: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pic {
+    Yes,
+    No,
+    /// As each module was compiled.
+    AsCompiled,
+}
+
+/// What a word of the command line asks for.
+#[derive(Debug, Default)]
+struct Asked {
+    level: Option<u32>,
+    codegen_level: Option<u32>,
+    pie: bool,
+    shared: bool,
+    relocatable: bool,
+    context_generate: bool,
+    context_profile: Option<String>,
+    sections: Option<String>,
+    unique_names: bool,
+}
+
+/// Options of LLVM's code generation that LLVM's linkers know and clang does not, with what clang
+/// calls them. Without that the link is the linker's own.
+const CODEGEN: &[(&str, Option<&str>)] = &[
+    ("function-sections", None),
+    ("data-sections", None),
+    ("emulated-tls", Some("-femulated-tls")),
+    ("target-abi=", Some("-mabi=")),
+];
+
+/// Such options that have no word of clang's (`llvm/CodeGen/CommandFlags`).
+const UNKNOWN_TO_CLANG: &[&str] = &[
+    "march",
+    "mattr",
+    "relocation-model",
+    "thread-model",
+    "code-model",
+    "large-data-threshold",
+    "exception-model",
+    "filetype",
+    "frame-pointer",
+    "float-abi",
+    "fp-contract",
+    "denormal-fp-math",
+    "disable-tail-calls",
+    "stackrealign",
+    "stack-symbol-ordering",
+    "trap-func",
+    "relax-elf-relocations",
+    "x86-relax-relocations",
+    "unique-section-names",
+    "unique-basic-block-section-names",
+    "basic-block-sections",
+    "tls-size",
+    "emit-call-site-info",
+    "debugger-tune",
+    "debug-entry-values",
+    "force-dwarf-frame-section",
+    "xcoff-traceback-table",
+    "split-machine-functions",
+    "binutils-version",
+    "no-integrated-as",
+    "meabi",
+    "enable-unsafe-fp-math",
+    "use-ctors",
+    "addrsig",
+];
+
+impl Flags {
+    /// # Errors
+    /// An option has no counterpart.
+    pub(super) fn of(flavour: Flavour, items: &[Item]) -> Result<Self, Refusal> {
+        let mut asked = Asked::default();
+        let mut flags = Self {
+            level: 2,
+            pic: Pic::No,
+            cpu: None,
+            more: Vec::new(),
+            inputs: Vec::new(),
+            sample_profile: None,
+            silent_mismatch: false,
+            partitions: 1,
+        };
+        for item in items {
+            if let Some(Role::Backend(backend)) = item.role() {
+                let value = item.value().unwrap_or_default();
+                flags.take(backend, item, value, &mut asked)?;
+            }
+        }
+        flags.level = asked.level.unwrap_or(2);
+        flags.check_level(asked.codegen_level)?;
+        flags.pic = match (asked.relocatable, asked.pie || asked.shared) {
+            (true, _) => Pic::AsCompiled,
+            (false, true) => Pic::Yes,
+            (false, false) => Pic::No,
+        };
+        flags.sections(&asked)?;
+        flags.context_profile(&asked)?;
+        if flavour == Flavour::Wasm && flags.pic == Pic::AsCompiled {
+            return Err(Refusal::new("`-r` is left to wasm-ld"));
+        }
+        Ok(flags)
+    }
+
+    fn take(
+        &mut self,
+        backend: Backend,
+        item: &Item,
+        value: &str,
+        asked: &mut Asked,
+    ) -> Result<(), Refusal> {
+        let number = || {
+            let number = value.parse::<u32>();
+            number.map_err(|_| Refusal::new(format!("`{}` has no number", item.words.join(" "))))
+        };
+        match backend {
+            Backend::OptimizationLevel => asked.level = Some(number()?),
+            Backend::CodegenLevel => asked.codegen_level = Some(number()?),
+            Backend::Partitions => self.partitions = number()?,
+            Backend::Llvm => self.llvm(value)?,
+            Backend::Cpu => self.cpu = Some(value.to_owned()),
+            Backend::PluginOption => self.plugin(value, asked)?,
+            Backend::SampleProfile => self.sample_profile = Some(value.to_owned()),
+            Backend::ContextProfile => asked.context_profile = Some(value.to_owned()),
+            Backend::ContextProfileGenerate => asked.context_generate = true,
+            Backend::ProfileMismatchSilent => self.silent_mismatch = true,
+            Backend::ProfileMismatchWarned => self.silent_mismatch = false,
+            Backend::BasicBlockSections => asked.sections = Some(value.to_owned()),
+            Backend::UniqueBasicBlockNames(unique) => asked.unique_names = unique,
+            Backend::Pic if item.words[0].ends_with("pie") => asked.pie = true,
+            Backend::Pic if item.words[0].ends_with("pic-executable") => asked.pie = true,
+            Backend::Pic => asked.shared = true,
+            Backend::NoPic => asked.pie = false,
+            Backend::Relocatable => asked.relocatable = true,
+            Backend::FatObjects(_) => {}
+        }
+        Ok(())
+    }
+
+    /// `-mllvm WORD`, or `-plugin-opt=-WORD`.
+    fn llvm(&mut self, word: &str) -> Result<(), Refusal> {
+        let name = word.trim_start_matches('-');
+        if let Some(cpu) = name.strip_prefix("mcpu=") {
+            self.cpu = Some(cpu.to_owned());
+            return Ok(());
+        }
+        let same = |known: &str| {
+            known.ends_with('=') && name.starts_with(known)
+                || name == known
+                || name
+                    .strip_prefix(known)
+                    .is_some_and(|rest| rest.starts_with('='))
+        };
+        if let Some((known, ours)) = CODEGEN.iter().find(|(known, _)| same(known)) {
+            let off = name.ends_with("=0") || name.ends_with("=false");
+            let value = if known.ends_with('=') {
+                &name[known.len()..]
+            } else {
+                ""
+            };
+            self.more
+                .extend(ours.filter(|_| !off).map(|it| format!("{it}{value}")));
+            return Ok(());
+        }
+        if UNKNOWN_TO_CLANG.iter().any(|known| same(known)) {
+            return Err(Refusal::new(format!(
+                "`-mllvm {word}` has no counterpart in clang"
+            )));
+        }
+        self.more.extend(["-mllvm".to_owned(), word.to_owned()]);
+        Ok(())
+    }
+
+    /// `-plugin-opt=WORD`, as clang passes it.
+    fn plugin(&mut self, word: &str, asked: &mut Asked) -> Result<(), Refusal> {
+        let (name, value) = word.split_once('=').unwrap_or((word, ""));
+        let number = |text: &str| {
+            let number = text.parse::<u32>();
+            number.map_err(|_| Refusal::new(format!("`-plugin-opt={word}` has no number")))
+        };
+        match name {
+            "thinlto" | "jobs" | "disable-verify" | "opaque-pointers" | "new-pass-manager" => {}
+            "mcpu" => self.cpu = Some(value.to_owned()),
+            "lto-partitions" => self.partitions = number(value)?,
+            "sample-profile" => self.sample_profile = Some(value.to_owned()),
+            "cs-profile-generate" => asked.context_generate = true,
+            "cs-profile-path" => asked.context_profile = Some(value.to_owned()),
+            _ if word.ends_with("lto-wrapper") => {}
+            "-fresolution" | "-pass-through" => {}
+            _ if word.starts_with('-') => self.llvm(word)?,
+            _ if word.len() == 2 && word.starts_with('O') => {
+                asked.level = Some(number(&word[1..])?);
+            }
+            _ => {
+                return Err(Refusal::new(format!(
+                    "`-plugin-opt={word}` shows or changes the linker's own LTO"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The linkers generate code as for `-O2` or `-O3` whatever the optimizer does.
+    fn check_level(&self, codegen: Option<u32>) -> Result<(), Refusal> {
+        let usual = self.level.clamp(2, 3);
+        match (self.level, codegen) {
+            (2 | 3, None) => Ok(()),
+            (2 | 3, Some(level)) if level == usual => Ok(()),
+            (level, None) => Err(Refusal::new(format!(
+                "optimization level {level} with the linkers' code generation has no counterpart in clang"
+            ))),
+            (_, Some(level)) => Err(Refusal::new(format!(
+                "`--lto-CGO{level}` has no counterpart in clang"
+            ))),
+        }
+    }
+
+    fn sections(&mut self, asked: &Asked) -> Result<(), Refusal> {
+        match asked.sections.as_deref() {
+            None | Some("none") => {}
+            Some("all") => self.more.push("-fbasic-block-sections=all".to_owned()),
+            Some("labels") => {
+                return Err(Refusal::new(
+                    "`--lto-basic-block-sections=labels` is left to the linker",
+                ));
+            }
+            Some(list) => {
+                self.more
+                    .push(format!("-fbasic-block-sections=list={list}"));
+                self.inputs.push(list.to_owned());
+            }
+        }
+        if asked.unique_names {
+            self.more
+                .push("-funique-basic-block-section-names".to_owned());
+        }
+        Ok(())
+    }
+
+    fn context_profile(&mut self, asked: &Asked) -> Result<(), Refusal> {
+        /// What clang adds to the directory that it is given.
+        const NAME: &str = "default_%m.profraw";
+        let unnamed = || {
+            Refusal::new("where the instrumented program writes its profile cannot be told clang")
+        };
+        match (&asked.context_profile, asked.context_generate) {
+            (None, false) => {}
+            (Some(profile), false) => {
+                self.more.push(format!("-fprofile-use={profile}"));
+                self.inputs.push(profile.clone());
+            }
+            (None, true) => return Err(unnamed()),
+            (Some(file), true) => {
+                let dir = file.strip_suffix(NAME).ok_or_else(unnamed)?;
+                let dir = dir.strip_suffix('/').unwrap_or(dir);
+                self.more.push(match dir {
+                    "" => "-fcs-profile-generate".to_owned(),
+                    dir => format!("-fcs-profile-generate={dir}"),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether each module says itself what code it wants.
+    pub(super) fn depends_on_module(&self) -> bool {
+        self.pic == Pic::AsCompiled
+    }
+
+    /// Files that every job reads.
+    pub(super) fn inputs(&self) -> Vec<String> {
+        let profile = self.sample_profile.iter();
+        profile.chain(&self.inputs).cloned().collect()
+    }
+
+    /// The arguments of every backend, for modules of `triple`.
+    pub(super) fn arguments(
+        &self,
+        triple: &str,
+        flavour: Flavour,
+        release: &Release,
+    ) -> Result<Vec<String>, Refusal> {
+        let mut words = vec!["-c".to_owned(), format!("--target={triple}")];
+        words.push(format!("-O{}", self.level));
+        if flavour == Flavour::Elf {
+            words.push("-faddrsig".to_owned());
+        }
+        words.extend(["-ffunction-sections", "-fdata-sections"].map(str::to_owned));
+        match (self.pic, flavour) {
+            (Pic::Yes, _) => words.push("-fpic".to_owned()),
+            // clang's own default may be another one.
+            (Pic::No, Flavour::Elf) => words.push("-fno-pic".to_owned()),
+            (Pic::No, Flavour::Wasm) | (Pic::AsCompiled, _) => {}
+        }
+        if self.silent_mismatch {
+            words.extend(["-mllvm", "-no-pgo-warn-mismatch"].map(str::to_owned));
+        }
+        let profile = self.sample_profile.iter();
+        words.extend(profile.map(|it| format!("-fprofile-sample-use={it}")));
+        // The linker's own LTO has it since then.
+        if release.major() >= 23 {
+            words.push("-floop-interchange".to_owned());
+        }
+        words.push("-Wno-unused-command-line-argument".to_owned());
+        words.extend(self.cpu(triple)?);
+        words.extend(self.more.iter().cloned());
+        Ok(words)
+    }
+
+    /// The processor for what names none itself, where it is not clang's own default.
+    fn cpu(&self, triple: &str) -> Result<Option<String>, Refusal> {
+        let Some(cpu) = &self.cpu else {
+            return Ok(None);
+        };
+        let machine = triple.split('-').next().unwrap_or_default();
+        let starts = |names: &[&str]| names.iter().any(|name| machine.starts_with(name));
+        Ok(match &cpu[..] {
+            "x86-64" if machine == "x86_64" => None,
+            "generic" if !starts(&["x86", "i"]) => None,
+            "generic-rv64" | "generic-rv32" if starts(&["riscv"]) => None,
+            cpu if starts(&["x86_64", "i386", "i486", "i586", "i686"]) => {
+                Some(format!("-march={cpu}"))
+            }
+            cpu if starts(&[
+                "aarch64", "arm", "thumb", "riscv", "powerpc", "ppc", "hexagon", "wasm",
+            ]) =>
+            {
+                Some(format!("-mcpu={cpu}"))
+            }
+            cpu => {
+                return Err(Refusal::new(format!(
+                    "which option of clang means the processor `{cpu}` is not known"
+                )));
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::command_line::{Table, parse};
+    use super::*;
+
+    fn flags(words: &[&str]) -> Result<Vec<String>, Refusal> {
+        let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+        let items = parse(&words, Table::of(Flavour::Elf))?;
+        let flags = Flags::of(Flavour::Elf, &items)?;
+        flags.arguments("x86_64-pc-linux-gnu", Flavour::Elf, &Release::of(22))
+    }
+
+    fn said(words: &[&str]) -> String {
+        flags(words).expect("expressed").join(" ")
+    }
+
+    #[test]
+    fn what_dtlto_forwards_is_said_in_its_words() {
+        assert_eq!(
+            said(&[
+                "-pie",
+                "-plugin-opt=mcpu=x86-64",
+                "-plugin-opt=O2",
+                "-plugin-opt=thinlto"
+            ]),
+            "-c --target=x86_64-pc-linux-gnu -O2 -faddrsig -ffunction-sections -fdata-sections \
+             -fpic -Wno-unused-command-line-argument"
+        );
+        let profile = said(&["-shared", "--lto-O3", "--lto-sample-profile=s.prof"]);
+        assert!(profile.contains("-O3") && profile.contains("-fprofile-sample-use=s.prof"));
+    }
+
+    #[test]
+    fn more_than_dtlto_forwards_reaches_the_compiler() {
+        assert!(said(&[]).contains("-fno-pic"));
+        for (words, flag) in [
+            (
+                &["-mllvm", "-inline-threshold=7"][..],
+                "-mllvm -inline-threshold=7",
+            ),
+            (&["-plugin-opt=-emulated-tls"], "-femulated-tls"),
+            (&["-plugin-opt=-target-abi=lp64d"], "-mabi=lp64d"),
+            (&["-plugin-opt=mcpu=haswell"], "-march=haswell"),
+            (&["--lto-cs-profile-file=c.prof"], "-fprofile-use=c.prof"),
+            (
+                &[
+                    "-plugin-opt=cs-profile-generate",
+                    "-plugin-opt=cs-profile-path=d/default_%m.profraw",
+                ],
+                "-fcs-profile-generate=d",
+            ),
+            (
+                &["--lto-basic-block-sections=all"],
+                "-fbasic-block-sections=all",
+            ),
+            (&["-plugin-opt=-function-sections=1"], "-fdata-sections"),
+        ] {
+            let all = said(words);
+            assert!(all.contains(flag), "{words:?}: {all}");
+        }
+    }
+
+    #[test]
+    fn what_clang_cannot_say_is_the_linkers() {
+        for words in [
+            &["--lto-O1"][..],
+            &["--lto-O2", "--lto-CGO3"],
+            &["-mllvm", "-code-model=large"],
+            &["-plugin-opt=dwo_dir=x"],
+            &["-plugin-opt=save-temps"],
+            &["--lto-basic-block-sections=labels"],
+        ] {
+            assert!(flags(words).is_err(), "{words:?}");
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Groups and symbols of ELF objects.
+
+use std::collections::HashMap;
+
+use object::elf;
+use object::read::SectionIndex;
+use object::read::elf::{FileHeader, SectionHeader as _, Sym as _};
+use object::{Endianness, SymbolIndex};
+
+use super::Definitions;
+
+pub(super) fn definitions(object: &[u8]) -> Option<Definitions<'_>> {
+    if is_wide(object)? {
+        read::<elf::FileHeader64<Endianness>>(object)
+    } else {
+        read::<elf::FileHeader32<Endianness>>(object)
+    }
+}
+
+fn is_wide(object: &[u8]) -> Option<bool> {
+    match object.get(4)? {
+        1 => Some(false),
+        2 => Some(true),
+        _ => None,
+    }
+}
+
+fn read<Elf: FileHeader<Endian = Endianness>>(object: &[u8]) -> Option<Definitions<'_>> {
+    let header = Elf::parse(object).ok()?;
+    let endian = header.endian().ok()?;
+    let sections = header.sections(endian, object).ok()?;
+    let symbols = sections.symbols(endian, object, elf::SHT_SYMTAB).ok()?;
+    let mut found = Definitions::default();
+    let mut group_of: HashMap<usize, &[u8]> = HashMap::new();
+    for section in sections.iter() {
+        let Some((flags, members)) = section.group(endian, object).ok()? else {
+            continue;
+        };
+        if flags != elf::GRP_COMDAT {
+            continue;
+        }
+        let signature = usize::try_from(section.sh_info(endian)).ok()?;
+        let signature = symbols.symbol(SymbolIndex(signature)).ok()?;
+        let name = symbols.symbol_name(endian, signature).ok()?;
+        found.groups.push(name);
+        for member in members {
+            group_of.insert(usize::try_from(member.get(endian)).ok()?, name);
+        }
+    }
+    for (index, symbol) in symbols.enumerate() {
+        if symbol.is_undefined(endian) || symbol.is_local() {
+            continue;
+        }
+        let name = symbols.symbol_name(endian, symbol).ok()?;
+        let section: Option<SectionIndex> = symbols.symbol_section(endian, symbol, index).ok()?;
+        let group = section.and_then(|section| group_of.get(&section.0));
+        match group {
+            Some(group) => found.grouped.push((name, group)),
+            None if symbol.is_weak() || symbol.is_common(endian) => found.weak.push(name),
+            None => found.strong.push(name),
+        }
+    }
+    Some(found)
+}
+
+/// The object with its groups in force, but no longer as one of several copies.
+pub(super) fn without_claims(object: &[u8]) -> Option<Vec<u8>> {
+    let places = if is_wide(object)? {
+        flags::<elf::FileHeader64<Endianness>>(object)
+    } else {
+        flags::<elf::FileHeader32<Endianness>>(object)
+    }?;
+    let mut out = object.to_vec();
+    for place in places {
+        out.get_mut(place..place + 4)?.fill(0);
+    }
+    Some(out)
+}
+
+/// Where the flags of groups are.
+fn flags<Elf: FileHeader<Endian = Endianness>>(object: &[u8]) -> Option<Vec<usize>> {
+    let header = Elf::parse(object).ok()?;
+    let endian = header.endian().ok()?;
+    let sections = header.sections(endian, object).ok()?;
+    let groups = sections
+        .iter()
+        .filter(|section| section.sh_type(endian) == elf::SHT_GROUP);
+    groups
+        .map(|section| usize::try_from(section.sh_offset(endian).into()).ok())
+        .collect()
+}
+
+/// An object like `model` that holds nothing but empty groups of the names `claimed`.
+pub(super) fn stub(model: &[u8], claimed: &[&[u8]]) -> Option<Vec<u8>> {
+    let wide = is_wide(model)?;
+    let little = model.get(5) == Some(&1);
+    Some(Writer { wide, little }.stub(model, claimed))
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Writer {
+    wide: bool,
+    little: bool,
+}
+
+/// A section that is to be written: type, flags, offset, size, link, info, alignment, entry size.
+type Section = [usize; 8];
+
+const NULL: Section = [0; 8];
+const STRTAB: usize = 3;
+const SYMTAB: usize = 2;
+const GROUP: usize = 17;
+const NOTE: usize = 7;
+
+impl Writer {
+    fn push(self, out: &mut Vec<u8>, value: usize, bytes: usize) {
+        let value = value as u64;
+        let (little, big) = (value.to_le_bytes(), value.to_be_bytes());
+        if self.little {
+            out.extend_from_slice(&little[..bytes]);
+        } else {
+            out.extend_from_slice(&big[8 - bytes..]);
+        }
+    }
+
+    /// The size of an address.
+    fn word(self) -> usize {
+        if self.wide { 8 } else { 4 }
+    }
+
+    fn stub(self, model: &[u8], claimed: &[&[u8]]) -> Vec<u8> {
+        let header = if self.wide { 64 } else { 52 };
+        let mut out = model[..header].to_vec();
+        let mut strings = vec![0];
+        let names = claimed.iter().map(|name| {
+            let at = strings.len();
+            strings.extend_from_slice(name);
+            strings.push(0);
+            at
+        });
+        let names: Vec<usize> = names.collect();
+        let strtab = [STRTAB, 0, out.len(), strings.len(), 0, 0, 1, 0];
+        out.extend_from_slice(&strings);
+        let symtab = self.symbols(&mut out, &names);
+        let mut sections = vec![NULL, strtab, symtab];
+        sections.extend(self.property(&mut out, model));
+        for number in 0..claimed.len() {
+            out.resize(out.len().next_multiple_of(4), 0);
+            sections.push([GROUP, 0, out.len(), 4, 2, number + 1, 4, 4]);
+            self.push(&mut out, 1, 4);
+        }
+        out.resize(out.len().next_multiple_of(8), 0);
+        let table = out.len();
+        for section in &sections {
+            self.section(&mut out, section);
+        }
+        self.finish(out, table, sections.len(), header)
+    }
+
+    /// Local symbols without a section: nothing but names.
+    fn symbols(self, out: &mut Vec<u8>, names: &[usize]) -> Section {
+        out.resize(out.len().next_multiple_of(8), 0);
+        let start = out.len();
+        let size = if self.wide { 24 } else { 16 };
+        for name in [0].iter().chain(names) {
+            self.push(out, *name, 4);
+            out.resize(out.len() + size - 4, 0);
+        }
+        let count = names.len() + 1;
+        [SYMTAB, 0, start, count * size, 1, count, 8, size]
+    }
+
+    /// The linker keeps a feature of the processor only if every object has it: this one has all.
+    fn property(self, out: &mut Vec<u8>, model: &[u8]) -> Option<Section> {
+        const X86: usize = 0xc000_0002;
+        const AARCH64: usize = 0xc000_0000;
+        let machine = [model[18], model[19]];
+        let machine = match self.little {
+            true => u16::from_le_bytes(machine),
+            false => u16::from_be_bytes(machine),
+        };
+        let kind = match elf::Machine(machine) {
+            elf::EM_X86_64 | elf::EM_386 => X86,
+            elf::EM_AARCH64 => AARCH64,
+            _ => return None,
+        };
+        out.resize(out.len().next_multiple_of(8), 0);
+        let start = out.len();
+        let described = (3 * 4_usize).next_multiple_of(self.word());
+        for value in [4, described, 5] {
+            self.push(out, value, 4);
+        }
+        out.extend_from_slice(b"GNU\0");
+        for value in [kind, 4, 0xffff_ffff] {
+            self.push(out, value, 4);
+        }
+        out.resize(start + 16 + described, 0);
+        Some([NOTE, 2, start, 16 + described, 0, 0, self.word(), 0])
+    }
+
+    fn section(self, out: &mut Vec<u8>, section: &Section) {
+        let [kind, flags, offset, size, link, info, align, entry] = *section;
+        let word = self.word();
+        // All have the empty name, which nothing asks for.
+        let name = 0;
+        for (value, bytes) in [
+            (name, 4),
+            (kind, 4),
+            (flags, word),
+            (0, word),
+            (offset, word),
+            (size, word),
+            (link, 4),
+            (info, 4),
+            (align, word),
+            (entry, word),
+        ] {
+            self.push(out, value, bytes);
+        }
+    }
+
+    /// Puts the place of the section table into the header.
+    fn finish(self, mut out: Vec<u8>, table: usize, count: usize, header: usize) -> Vec<u8> {
+        let word = self.word();
+        let section_size = if self.wide { 64 } else { 40 };
+        let mut fields = Vec::new();
+        // Entry point, program headers, section headers.
+        for value in [0, 0, table] {
+            self.push(&mut fields, value, word);
+        }
+        out[24..24 + fields.len()].copy_from_slice(&fields);
+        // The flags stay those of the model.
+        let sizes = 24 + 3 * word + 4;
+        let mut fields = Vec::new();
+        for value in [header, 0, 0, section_size, count, 1] {
+            self.push(&mut fields, value, 2);
+        }
+        out[sizes..sizes + fields.len()].copy_from_slice(&fields);
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stub_claims_its_groups_and_defines_nothing() {
+        for wide in [true, false] {
+            let class = if wide { 2 } else { 1 };
+            let mut model = vec![0; 64];
+            model[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', class, 1, 1]);
+            model[16..20].copy_from_slice(&[1, 0, 62, 0]);
+            model[20] = 1;
+            let stub = stub(&model, &[b"f", b"_ZN1AC5Ev"]).expect("written");
+            let found = definitions(&stub).expect("an object");
+            assert_eq!(found.groups, [&b"f"[..], b"_ZN1AC5Ev"]);
+            assert_eq!(found.symbols().count(), 0);
+            let loose = without_claims(&stub).expect("an object");
+            assert!(definitions(&loose).expect("an object").groups.is_empty());
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Which definition wins where native files and modules both have one.
+//!
+//! The linker's own LTO decides that while it reads its inputs in order; its objects come last and
+//! are beyond dispute. In the final link they come last, too, but as objects like any other, and a
+//! native file's copy of an inline function would win by coming first. So the objects lose their
+//! claim to their groups (they are kept without one), and a stub that comes before everything else
+//! claims the groups that native files must not win.
+
+mod elf;
+mod wasm;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use super::{Flavour, Refusal};
+
+/// What an object defines for other files. Names are bytes of the object.
+#[derive(Debug, Default)]
+struct Definitions<'a> {
+    /// Names of its groups, of which the first one read wins.
+    groups: Vec<&'a [u8]>,
+    /// Symbols of such groups, and the group's name.
+    grouped: Vec<(&'a [u8], &'a [u8])>,
+    /// Symbols that another definition may replace.
+    weak: Vec<&'a [u8]>,
+    strong: Vec<&'a [u8]>,
+}
+
+impl<'a> Definitions<'a> {
+    fn of(flavour: Flavour, object: &'a [u8], name: &str) -> Result<Self, Refusal> {
+        let read = match flavour {
+            Flavour::Elf => elf::definitions(object),
+            Flavour::Wasm => wasm::definitions(object),
+        };
+        read.ok_or_else(|| Refusal::new(format!("the symbols of `{name}` cannot be read")))
+    }
+
+    fn symbols(&self) -> impl Iterator<Item = &'a [u8]> {
+        let grouped = self.grouped.iter().map(|(symbol, _)| *symbol);
+        grouped
+            .chain(self.weak.iter().copied())
+            .chain(self.strong.iter().copied())
+    }
+}
+
+/// What native files define that a module might define, too.
+#[derive(Debug, Default)]
+pub(super) struct Natives {
+    /// Groups by the names of their symbols, and by their own.
+    groups: HashMap<Vec<u8>, Vec<u8>>,
+    weak: HashMap<Vec<u8>, String>,
+}
+
+impl Natives {
+    /// Adds the native file `name`.
+    ///
+    /// # Errors
+    /// It is not understood.
+    pub(super) fn add(
+        &mut self,
+        flavour: Flavour,
+        name: &str,
+        object: &[u8],
+    ) -> Result<(), Refusal> {
+        let found = Definitions::of(flavour, object, name)?;
+        for group in found.groups {
+            self.groups.insert(group.to_vec(), group.to_vec());
+        }
+        for (symbol, group) in found.grouped {
+            self.groups.insert(symbol.to_vec(), group.to_vec());
+        }
+        for symbol in found.weak {
+            self.weak.insert(symbol.to_vec(), name.to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// What has been seen of the modules' objects.
+#[derive(Debug)]
+pub(super) struct Objects<'a> {
+    flavour: Flavour,
+    natives: &'a Natives,
+    relocatable: bool,
+    claimed: BTreeSet<Vec<u8>>,
+    groups: HashSet<Vec<u8>>,
+    first: Option<Vec<u8>>,
+}
+
+impl<'a> Objects<'a> {
+    pub(super) fn new(flavour: Flavour, natives: &'a Natives, relocatable: bool) -> Self {
+        Self {
+            flavour,
+            natives,
+            relocatable,
+            claimed: BTreeSet::new(),
+            groups: HashSet::new(),
+            first: None,
+        }
+    }
+
+    /// Takes the object of the module `name`; returns what is to be linked in its place, if that is
+    /// something else.
+    ///
+    /// # Errors
+    /// It is not understood, or in conflict with a native file.
+    pub(super) fn add(&mut self, name: &str, object: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
+        let found = Definitions::of(self.flavour, object, name)?;
+        for symbol in found.symbols().chain(found.groups.iter().copied()) {
+            if let Some(group) = self.natives.groups.get(symbol) {
+                self.claimed.insert(group.clone());
+            }
+            if let Some(native) = self.natives.weak.get(symbol) {
+                let symbol = String::from_utf8_lossy(symbol);
+                return Err(Refusal::new(format!(
+                    "the weak symbol `{symbol}` is defined in `{native}` and in `{name}`"
+                )));
+            }
+        }
+        if self.first.is_none() {
+            self.first = Some(object.to_vec());
+        }
+        if self.relocatable {
+            // The output keeps the groups, so they must stay as they are.
+            let twice = found
+                .groups
+                .iter()
+                .find(|it| !self.groups.insert(it.to_vec()));
+            return match twice.copied().or(self.claimed.first().map(|it| &it[..])) {
+                None => Ok(None),
+                Some(group) => Err(Refusal::new(format!(
+                    "`-r` with several copies of the group `{}`",
+                    String::from_utf8_lossy(group)
+                ))),
+            };
+        }
+        if found.groups.is_empty() {
+            return Ok(None);
+        }
+        Ok(match self.flavour {
+            Flavour::Elf => elf::without_claims(object),
+            Flavour::Wasm => wasm::without_claims(object),
+        })
+    }
+
+    /// The file that claims what native files must not win; `None` if there is no need.
+    pub(super) fn stub(&self) -> Option<Vec<u8>> {
+        let claimed: Vec<&[u8]> = self.claimed.iter().map(|it| &it[..]).collect();
+        let first = self.first.as_ref().filter(|_| !claimed.is_empty())?;
+        match self.flavour {
+            Flavour::Elf => elf::stub(first, &claimed),
+            Flavour::Wasm => Some(wasm::stub(first, &claimed)),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! A linker's command line, word by word.
+//!
+//! A word that the tables do not know is a refusal: relto would have to guess whether the next word
+//! is its value or an input, and a wrong guess could drop a file from the program.
+
+mod elf;
+mod wasm;
+
+use super::{Flavour, Refusal};
+
+#[cfg(test)]
+mod tests;
+
+/// What an option means for a link in three steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Means the same for the thin link and for the final link.
+    Keep,
+    /// Writes or prints something about the finished program, so the thin link must not see it.
+    FinalOnly,
+    /// Is about the backends in the linker's own process, and nothing else.
+    Drop,
+    /// The file to link.
+    Output,
+    /// `-l`: a library that is looked up.
+    Library,
+    /// `-L`: where libraries are looked up.
+    LibraryPath,
+    Sysroot,
+    State(State),
+    Backend(Backend),
+    /// Not a link with a program at its end: for the linker alone, without a word.
+    PassThrough,
+    /// What this option promises cannot be kept in three steps; the reason.
+    Refuse(&'static str),
+}
+
+/// An option that changes what later inputs mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// Whether shared libraries that nothing refers to are recorded.
+    AsNeeded,
+    StaticLibraries,
+    SharedLibraries,
+    WholeArchive(bool),
+    Push,
+    Pop,
+    StartLib,
+    EndLib,
+    /// Without a meaning to lld.
+    Group,
+}
+
+/// An option that backends depend on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Backend {
+    OptimizationLevel,
+    CodegenLevel,
+    Llvm,
+    Cpu,
+    PluginOption,
+    SampleProfile,
+    ContextProfile,
+    ContextProfileGenerate,
+    ProfileMismatchSilent,
+    ProfileMismatchWarned,
+    BasicBlockSections,
+    UniqueBasicBlockNames(bool),
+    Partitions,
+    /// Position-independent code, or not.
+    Pic,
+    NoPic,
+    Relocatable,
+    FatObjects(bool),
+}
+
+/// The options of one flavour. Names are without their dashes.
+#[derive(Debug)]
+pub(super) struct Table {
+    /// Options without a value, though some may have one joined: `--build-id=sha1`.
+    pub(super) flags: &'static [(&'static str, Role)],
+    /// `--name=VALUE` and `--name VALUE`.
+    pub(super) values: &'static [(&'static str, Role)],
+    /// One dash, and the value in the same word or the next.
+    pub(super) short: &'static [(&'static str, Role)],
+    /// The value in the same word: `--lto-O2`.
+    pub(super) joined: &'static [(&'static str, Role)],
+}
+
+impl Table {
+    pub(super) fn of(flavour: Flavour) -> &'static Self {
+        match flavour {
+            Flavour::Elf => &elf::TABLE,
+            Flavour::Wasm => &wasm::TABLE,
+        }
+    }
+}
+
+/// One option with its value, or one input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Item {
+    pub(super) words: Vec<String>,
+    pub(super) meaning: Meaning,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Meaning {
+    Input(String),
+    Option {
+        name: &'static str,
+        role: Role,
+        value: Option<String>,
+    },
+}
+
+impl Item {
+    pub(super) fn role(&self) -> Option<Role> {
+        match &self.meaning {
+            Meaning::Input(_) => None,
+            Meaning::Option { role, .. } => Some(*role),
+        }
+    }
+
+    pub(super) fn value(&self) -> Option<&str> {
+        match &self.meaning {
+            Meaning::Input(name) => Some(name),
+            Meaning::Option { value, .. } => value.as_deref(),
+        }
+    }
+}
+
+/// Reads `words`, the linker's arguments with response files expanded.
+///
+/// # Errors
+/// A word means nothing to relto.
+pub(super) fn parse(words: &[String], table: &Table) -> Result<Vec<Item>, Refusal> {
+    let mut items = Vec::with_capacity(words.len());
+    let mut rest = words;
+    while let [word, after @ ..] = rest {
+        let (item, taken) = if word.starts_with('-') && word.len() > 1 {
+            option(word, after, table)?
+        } else {
+            let meaning = Meaning::Input(word.clone());
+            let words = vec![word.clone()];
+            (Item { words, meaning }, 0)
+        };
+        items.push(item);
+        rest = &after[taken..];
+    }
+    Ok(items)
+}
+
+/// The option that `word` begins, and how many of the words `after` it belong to it.
+fn option(word: &str, after: &[String], table: &Table) -> Result<(Item, usize), Refusal> {
+    let long = word.strip_prefix("--");
+    let name = long.unwrap_or(&word[1..]);
+    let unknown = || Refusal::new(format!("relto does not know the option `{word}`"));
+    let short = || long.is_none().then(|| find_short(name, table)).flatten();
+    // lld takes `-omagic` for an output called `magic`.
+    let found = match find_long(name, table) {
+        Some(("omagic", ..)) if long.is_none() => short(),
+        found => found.or_else(short),
+    };
+    let (name, role, value, following) = found.ok_or_else(unknown)?;
+    if after.len() < following {
+        return Err(Refusal::new(format!("`{word}` lacks its value")));
+    }
+    let value = value.or_else(|| (following > 0).then(|| after[following - 1].clone()));
+    let mut words = vec![word.to_owned()];
+    words.extend_from_slice(&after[..following]);
+    let meaning = Meaning::Option { name, role, value };
+    Ok((Item { words, meaning }, following))
+}
+
+/// Name, role, joined value, and how many words follow.
+type Found = (&'static str, Role, Option<String>, usize);
+
+fn find_long(word: &str, table: &Table) -> Option<Found> {
+    let (name, joined) = match word.split_once('=') {
+        Some((name, value)) => (name, Some(value.to_owned())),
+        None => (word, None),
+    };
+    if let Some((name, role)) = table.values.iter().find(|it| it.0 == name) {
+        let following = usize::from(joined.is_none());
+        return Some((name, *role, joined, following));
+    }
+    if let Some((name, role)) = table.flags.iter().find(|it| it.0 == name) {
+        return Some((name, *role, joined, 0));
+    }
+    let mut prefixes = table.joined.iter().filter(|it| word.starts_with(it.0));
+    let (name, role) = prefixes.next()?;
+    Some((name, *role, Some(word[name.len()..].to_owned()), 0))
+}
+
+fn find_short(word: &str, table: &Table) -> Option<Found> {
+    let (name, role) = table.short.iter().find(|it| word.starts_with(it.0))?;
+    match &word[name.len()..] {
+        "" => Some((name, *role, None, 1)),
+        value => Some((name, *role, Some(value.to_owned()), 0)),
+    }
+}

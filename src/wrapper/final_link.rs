@@ -1,0 +1,235 @@
+//! The final link: the linker's arguments with objects in place of modules.
+//!
+//! Native files come in the order in which the thin link loaded them, then the objects of the
+//! modules, then what is left of the libraries. The last are for what only the code generator asks
+//! for; everything else that the program needs of archives is among the native files.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
+use super::comdat::{Natives, Objects};
+use super::command_line::{Backend, Item, Meaning, Role};
+use super::inputs::{Library, Piece};
+use super::kind::Kind;
+use super::natives::Native;
+use super::{Flavour, Jobs, Plan, Refusal, archive, base, text};
+
+const NATIVES: &str = "n";
+const STUB: &str = "groups.o";
+
+pub(super) fn arguments(plan: &Plan, jobs: &Jobs, scratch: &Path) -> Result<Vec<String>, Refusal> {
+    let mut files = Files {
+        dir: scratch.join(NATIVES),
+        count: 0,
+    };
+    let natives = linked_natives(plan, jobs, &mut files)?;
+    let objects = linked_objects(plan, jobs, scratch, &mut files, &natives.definitions)?;
+    let mut arguments = options(&plan.items);
+    if plan.flavour == Flavour::Elf {
+        // The thin link has looked, when the modules still had all their symbols.
+        arguments.push("--undefined-version".to_owned());
+    }
+    arguments.extend(objects.stub);
+    arguments.extend(natives.words);
+    arguments.extend(objects.words);
+    arguments.extend(libraries(plan, jobs, &mut files)?);
+    Ok(arguments)
+}
+
+/// Everything but inputs.
+fn options(items: &[Item]) -> Vec<String> {
+    let kept = items.iter().filter(|item| match item.role() {
+        None
+        | Some(
+            Role::Library
+            | Role::State(_)
+            | Role::Drop
+            | Role::PassThrough
+            | Role::Refuse(_)
+            // Every object is native by now.
+            | Role::Backend(Backend::FatObjects(_)),
+        ) => false,
+        Some(
+            Role::Keep
+            | Role::FinalOnly
+            | Role::Output
+            | Role::LibraryPath
+            | Role::Sysroot
+            | Role::Backend(_),
+        ) => true,
+    });
+    kept.flat_map(|item| item.words.clone()).collect()
+}
+
+/// Files that are made for the final link, each in a directory of its own, so that it keeps its
+/// name.
+struct Files {
+    dir: PathBuf,
+    count: usize,
+}
+
+impl Files {
+    fn write(&mut self, name: &str, bytes: &[u8]) -> Result<String, Refusal> {
+        let dir = self.dir.join(self.count.to_string());
+        self.count += 1;
+        let path = dir.join(base(name));
+        let written = fs::create_dir_all(&dir).and_then(|()| fs::write(&path, bytes));
+        written.map_err(|error| Refusal::unreadable(&path, &error))?;
+        text(&path)
+    }
+}
+
+struct LinkedNatives {
+    words: Vec<String>,
+    definitions: Natives,
+}
+
+/// Members of one archive that follow each other stay members of an archive of that name, for
+/// `--exclude-libs` and linker scripts.
+fn linked_natives(plan: &Plan, jobs: &Jobs, files: &mut Files) -> Result<LinkedNatives, Refusal> {
+    let mut words = Vec::new();
+    let mut definitions = Natives::default();
+    let mut members: Vec<(String, Vec<u8>)> = Vec::new();
+    let all = &jobs.thin.natives;
+    for (number, native) in all.iter().enumerate() {
+        let bytes = native.bytes()?;
+        definitions.add(plan.flavour, &native.name(), &bytes)?;
+        let Native::Member(library, member) = native else {
+            words.extend(match native {
+                Native::File(path) => Some(path.clone()),
+                Native::Member(..) => None,
+            });
+            continue;
+        };
+        members.push((member.name.clone(), bytes));
+        let goes_on = match all.get(number + 1) {
+            Some(Native::Member(next, _)) => next.path == library.path,
+            _ => false,
+        };
+        if !goes_on {
+            words.extend(whole(files, &library.path, &std::mem::take(&mut members))?);
+        }
+    }
+    Ok(LinkedNatives { words, definitions })
+}
+
+fn whole(
+    files: &mut Files,
+    path: &str,
+    members: &[(String, Vec<u8>)],
+) -> Result<[String; 3], Refusal> {
+    let file = files.write(path, &archive::write(members))?;
+    Ok([
+        "--whole-archive".to_owned(),
+        file,
+        "--no-whole-archive".to_owned(),
+    ])
+}
+
+struct LinkedObjects {
+    stub: Option<String>,
+    words: Vec<String>,
+}
+
+fn linked_objects(
+    plan: &Plan,
+    jobs: &Jobs,
+    scratch: &Path,
+    files: &mut Files,
+    natives: &Natives,
+) -> Result<LinkedObjects, Refusal> {
+    let has = |wanted: &str| {
+        plan.items.iter().any(|item| match &item.meaning {
+            Meaning::Option { name, .. } => *name == wanted,
+            Meaning::Input(_) => false,
+        })
+    };
+    let relocatable = has("r") || has("relocatable");
+    let in_archives = has("exclude-libs");
+    let regular = jobs.thin.regular.as_deref().map(|path| (path, None));
+    if regular.is_some() && plan.backend.partitions > 1 {
+        return Err(Refusal::new("regular LTO in several partitions"));
+    }
+    let mut seen = Objects::new(plan.flavour, natives, relocatable);
+    let mut words = Vec::new();
+    for (path, library) in regular.into_iter().chain(jobs.modules.objects()) {
+        let bytes = fs::read(path).map_err(|error| Refusal::unreadable(path, &error))?;
+        let name = text(path)?;
+        let changed = seen.add(&name, &bytes)?;
+        if let (Some(library), true) = (library, in_archives) {
+            let member = (base(&name).to_owned(), changed.unwrap_or(bytes));
+            words.extend(whole(files, library, &[member])?);
+            continue;
+        }
+        if let Some(changed) = changed {
+            fs::write(path, changed).map_err(|error| Refusal::unreadable(path, &error))?;
+        }
+        words.push(name);
+    }
+    let stub = match seen.stub() {
+        None => None,
+        Some(stub) => {
+            let path = scratch.join(STUB);
+            fs::write(&path, stub).map_err(|error| Refusal::unreadable(&path, &error))?;
+            Some(text(&path)?)
+        }
+    };
+    Ok(LinkedObjects { stub, words })
+}
+
+/// Shared libraries, and the members of archives and the objects that were not wanted so far.
+fn libraries(plan: &Plan, jobs: &Jobs, files: &mut Files) -> Result<Vec<String>, Refusal> {
+    let taken: HashSet<String> = jobs.thin.natives.iter().map(Native::name).collect();
+    let mut words = Vec::new();
+    for piece in &plan.inputs.pieces {
+        match piece {
+            Piece::State(state) => words.extend(state.iter().cloned()),
+            Piece::Library(library) => words.extend(library.iter().cloned()),
+            Piece::Object { path, lazy: true } if !taken.contains(path) => {
+                words.extend(lazy([path.clone()]));
+            }
+            Piece::Object { .. } | Piece::Bitcode { .. } | Piece::Archive { whole: true, .. } => {}
+            Piece::Archive {
+                library,
+                words: own,
+                ..
+            } if !library.has_bitcode() => {
+                words.extend(own.iter().cloned());
+            }
+            Piece::Archive { library, .. } => {
+                words.extend(lazy(unwanted(library, &taken, plan.inputs.fat, files)?));
+            }
+        }
+    }
+    Ok(words)
+}
+
+/// The native members of an archive that also has modules.
+fn unwanted(
+    library: &Library,
+    taken: &HashSet<String>,
+    fat: bool,
+    files: &mut Files,
+) -> Result<Vec<String>, Refusal> {
+    let natives = library.members.iter().filter(|(member, kind)| {
+        let name = format!("{}({})", library.path, member.name);
+        *kind == Kind::Object && !fat && !taken.contains(&name)
+    });
+    natives
+        .map(|(member, _)| files.write(&member.name, &library.bytes(member)?))
+        .collect()
+}
+
+fn lazy(files: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut words = vec!["--start-lib".to_owned()];
+    words.extend(files);
+    match words.len() {
+        1 => Vec::new(),
+        _ => {
+            words.push("--end-lib".to_owned());
+            words
+        }
+    }
+}

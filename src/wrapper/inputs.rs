@@ -1,0 +1,368 @@
+//! The files that a command line links, in order, with what stands between them.
+//!
+//! Libraries are looked up as lld does it. Only the first bytes of files are read, and the headers
+//! of archives: most links have no ThinLTO module and must not be held up.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fs_err as fs;
+
+use super::archive::{Archive, Member};
+use super::command_line::{Backend, Item, Role, State};
+use super::kind::{Kind, START};
+use super::script::{self, Named};
+use super::{Flavour, Refusal, natives};
+use crate::thinlto::LtoKind;
+
+/// An input, or what changes the meaning of those after it.
+#[derive(Debug)]
+pub(super) enum Piece {
+    /// Words that the final link needs among its libraries.
+    State(Vec<String>),
+    Object {
+        path: String,
+        lazy: bool,
+    },
+    Bitcode {
+        path: String,
+    },
+    /// A shared library, or a script that names no bitcode: as the command line has it.
+    Library(Vec<String>),
+    Archive {
+        words: Vec<String>,
+        library: Arc<Library>,
+        /// Everything in it is linked.
+        whole: bool,
+    },
+}
+
+impl Piece {
+    /// The file that it names by itself.
+    pub(super) fn file(&self) -> Option<&str> {
+        match self {
+            Self::Object { path, .. } | Self::Bitcode { path } => Some(path),
+            Self::State(_) | Self::Library(_) | Self::Archive { .. } => None,
+        }
+    }
+}
+
+/// An archive and what its members are.
+#[derive(Debug)]
+pub(super) struct Library {
+    /// As the linker names it.
+    pub(super) path: String,
+    pub(super) members: Vec<(Member, Kind)>,
+}
+
+impl Library {
+    fn read(path: &str) -> Result<Self, Refusal> {
+        let unreadable = |error| Refusal::unreadable(Path::new(path), &error);
+        let archive = Archive::read(Path::new(path)).map_err(unreadable)?;
+        let kind = |member: Member| {
+            let start = member.start(Path::new(path), START)?;
+            Ok((member, Kind::of(&start)))
+        };
+        let members = archive.members.into_iter().map(kind);
+        Ok(Self {
+            path: path.to_owned(),
+            members: members.collect::<Result<_, _>>().map_err(unreadable)?,
+        })
+    }
+
+    pub(super) fn has_bitcode(&self) -> bool {
+        self.members.iter().any(|(_, kind)| *kind == Kind::Bitcode)
+    }
+
+    /// The bytes of `member`, which is one of this archive's.
+    pub(super) fn bytes(&self, member: &Member) -> Result<Vec<u8>, Refusal> {
+        let path = Path::new(&self.path);
+        member
+            .bytes(path)
+            .map_err(|error| Refusal::unreadable(path, &error))
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Inputs {
+    pub(super) pieces: Vec<Piece>,
+    pub(super) libraries: HashMap<String, Arc<Library>>,
+    /// Native objects with a section of bitcode count as bitcode.
+    pub(super) fat: bool,
+}
+
+impl Inputs {
+    /// Looks at every input of `items`.
+    ///
+    /// # Errors
+    /// A file cannot be read or understood.
+    pub(super) fn find(flavour: Flavour, items: &[Item]) -> Result<Self, Refusal> {
+        let mut walk = Walk::new(flavour, items);
+        for item in items {
+            walk.item(item)?;
+        }
+        Ok(walk.inputs)
+    }
+
+    /// Whether a module for ThinLTO is among them.
+    pub(super) fn has_thinlto(&self) -> Result<bool, Refusal> {
+        for piece in &self.pieces {
+            let found = match piece {
+                Piece::Bitcode { path } => is_thin(&read(Path::new(path))?),
+                Piece::Object { path, .. } if self.fat => {
+                    natives::fat_bitcode(&read(Path::new(path))?).is_some_and(|it| is_thin(&it))
+                }
+                Piece::Archive { library, .. } => self.has_thin_member(library)?,
+                Piece::State(_) | Piece::Object { .. } | Piece::Library(_) => false,
+            };
+            if found {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn has_thin_member(&self, library: &Library) -> Result<bool, Refusal> {
+        for (member, kind) in &library.members {
+            let found = match kind {
+                Kind::Bitcode => is_thin(&library.bytes(member)?),
+                Kind::Object if self.fat => natives::fat_bitcode(&library.bytes(member)?)
+                    .is_some_and(|bitcode| is_thin(&bitcode)),
+                _ => false,
+            };
+            if found {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Whether the word of a command line that is not understood may name a ThinLTO module.
+pub(super) fn may_be_thinlto(word: &str) -> bool {
+    let path = Path::new(word);
+    match Kind::of_file(path) {
+        Ok(Kind::Bitcode) => fs::read(path).is_ok_and(|bytes| is_thin(&bytes)),
+        Ok(Kind::Archive) => Library::read(word).is_ok_and(|library| library.has_bitcode()),
+        _ => false,
+    }
+}
+
+fn is_thin(bytes: &[u8]) -> bool {
+    LtoKind::of(bytes).is_ok_and(|kind| kind.thin)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Refusal> {
+    fs::read(path).map_err(|error| Refusal::unreadable(path, &error))
+}
+
+/// The way through a command line.
+struct Walk {
+    inputs: Inputs,
+    flavour: Flavour,
+    sysroot: String,
+    dirs: Vec<PathBuf>,
+    state: Linking,
+    pushed: Vec<Linking>,
+    in_lib: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Linking {
+    static_only: bool,
+    whole: bool,
+}
+
+impl Walk {
+    fn new(flavour: Flavour, items: &[Item]) -> Self {
+        let last = |role: Role| items.iter().rev().find(|item| item.role() == Some(role));
+        let sysroot = last(Role::Sysroot)
+            .and_then(Item::value)
+            .unwrap_or_default();
+        let fat = items.iter().rev().find_map(|item| match item.role() {
+            Some(Role::Backend(Backend::FatObjects(fat))) => Some(fat),
+            _ => None,
+        });
+        let dirs = items
+            .iter()
+            .filter(|it| it.role() == Some(Role::LibraryPath));
+        let dir = |item: &Item| match item.value().unwrap_or_default() {
+            path if path.starts_with('=') => PathBuf::from(format!("{sysroot}{}", &path[1..])),
+            path => PathBuf::from(path),
+        };
+        Self {
+            dirs: dirs.map(dir).collect(),
+            sysroot: sysroot.to_owned(),
+            flavour,
+            inputs: Inputs {
+                pieces: Vec::new(),
+                libraries: HashMap::new(),
+                fat: fat.unwrap_or(false),
+            },
+            state: Linking::default(),
+            pushed: Vec::new(),
+            in_lib: false,
+        }
+    }
+
+    fn item(&mut self, item: &Item) -> Result<(), Refusal> {
+        let value = item.value().unwrap_or_default();
+        match item.role() {
+            None => self.file(value, item.words.clone()),
+            Some(Role::Library) => match self.library(value) {
+                Some(path) => self.file(&path, item.words.clone()),
+                // The linker has the message for it.
+                None => {
+                    self.inputs.pieces.push(Piece::Library(item.words.clone()));
+                    Ok(())
+                }
+            },
+            Some(Role::State(state)) => {
+                self.change(state, &item.words);
+                Ok(())
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn change(&mut self, state: State, words: &[String]) {
+        match state {
+            State::StaticLibraries => self.state.static_only = true,
+            State::SharedLibraries => self.state.static_only = false,
+            State::WholeArchive(whole) => self.state.whole = whole,
+            State::Push => self.pushed.push(self.state),
+            State::Pop => self.state = self.pushed.pop().unwrap_or_default(),
+            State::StartLib => self.in_lib = true,
+            State::EndLib => self.in_lib = false,
+            State::AsNeeded | State::Group => {}
+        }
+        let positional = !matches!(
+            state,
+            State::WholeArchive(_) | State::StartLib | State::EndLib | State::Group
+        );
+        if positional {
+            self.inputs.pieces.push(Piece::State(words.to_vec()));
+        }
+    }
+
+    /// The file that `-lNAME` means.
+    fn library(&self, name: &str) -> Option<String> {
+        let names = match name.strip_prefix(':') {
+            Some(file) => vec![file.to_owned()],
+            None if self.state.static_only => vec![format!("lib{name}.a")],
+            None => vec![format!("lib{name}.so"), format!("lib{name}.a")],
+        };
+        let paths = self
+            .dirs
+            .iter()
+            .flat_map(|dir| names.iter().map(|it| dir.join(it)));
+        let mut found = paths.filter(|path| path.exists());
+        found.next()?.to_str().map(str::to_owned)
+    }
+
+    /// `words` name the file at `path`.
+    fn file(&mut self, path: &str, words: Vec<String>) -> Result<(), Refusal> {
+        let kind = Kind::of_file(Path::new(path));
+        let piece = match kind {
+            Ok(Kind::Bitcode) => Piece::Bitcode {
+                path: path.to_owned(),
+            },
+            Ok(Kind::Object) => Piece::Object {
+                path: path.to_owned(),
+                lazy: self.in_lib,
+            },
+            Ok(Kind::Archive) => {
+                let library = self.archive(path)?;
+                let whole = self.state.whole && !self.in_lib;
+                Piece::Archive {
+                    words,
+                    library,
+                    whole,
+                }
+            }
+            Ok(Kind::Text) if self.flavour == Flavour::Elf => return self.script(path, words),
+            // What cannot be read is the linker's to complain about.
+            Ok(Kind::Text | Kind::Shared) | Err(_) => Piece::Library(words),
+        };
+        self.inputs.pieces.push(piece);
+        Ok(())
+    }
+
+    fn archive(&mut self, path: &str) -> Result<Arc<Library>, Refusal> {
+        if let Some(known) = self.inputs.libraries.get(path) {
+            return Ok(Arc::clone(known));
+        }
+        let library = Arc::new(Library::read(path)?);
+        let known = self
+            .inputs
+            .libraries
+            .insert(path.to_owned(), Arc::clone(&library));
+        debug_assert!(known.is_none(), "looked up before");
+        Ok(library)
+    }
+
+    /// A script is kept as it is unless something in it goes another way in the final link.
+    fn script(&mut self, path: &str, words: Vec<String>) -> Result<(), Refusal> {
+        let bytes = read(Path::new(path))?;
+        let text = String::from_utf8_lossy(&bytes);
+        let named = script::inputs(path, &text)?;
+        let before = self.inputs.pieces.len();
+        for input in &named {
+            self.named(path, input)?;
+        }
+        let whole = self.state.whole;
+        let as_it_is = self.inputs.pieces[before..]
+            .iter()
+            .all(|piece| match piece {
+                Piece::State(_) | Piece::Library(_) => true,
+                Piece::Archive { library, .. } => !whole && !library.has_bitcode(),
+                Piece::Object { .. } | Piece::Bitcode { .. } => false,
+            });
+        if as_it_is {
+            self.inputs.pieces.truncate(before);
+            self.inputs.pieces.push(Piece::Library(words));
+        }
+        Ok(())
+    }
+
+    /// An input of the script at `script`, looked up as lld does it.
+    fn named(&mut self, script: &str, named: &Named) -> Result<(), Refusal> {
+        let path = self.path_in_script(script, &named.name);
+        let word = match &path {
+            Some(path) => path.clone(),
+            None => named.name.clone(),
+        };
+        if named.as_needed {
+            let words = ["--push-state", "--as-needed"].map(str::to_owned);
+            self.inputs.pieces.push(Piece::State(words.to_vec()));
+        }
+        self.file(&word, vec![word.clone()])?;
+        if named.as_needed {
+            let words = vec!["--pop-state".to_owned()];
+            self.inputs.pieces.push(Piece::State(words));
+        }
+        Ok(())
+    }
+
+    fn path_in_script(&self, script: &str, name: &str) -> Option<String> {
+        if let Some(library) = name.strip_prefix("-l") {
+            return self.library(library);
+        }
+        if let Some(rest) = name.strip_prefix('=') {
+            return Some(format!("{}{rest}", self.sysroot));
+        }
+        if name.starts_with('/') {
+            let below = !self.sysroot.is_empty() && script.starts_with(&self.sysroot);
+            let moved = format!("{}{name}", self.sysroot);
+            return Some(if below { moved } else { name.to_owned() });
+        }
+        let beside = Path::new(script).parent().map(|dir| dir.join(name));
+        let paths = beside.into_iter().chain([PathBuf::from(name)]);
+        let mut paths = paths.chain(self.dirs.iter().map(|dir| dir.join(name)));
+        paths
+            .find(|path| path.exists())?
+            .to_str()
+            .map(str::to_owned)
+    }
+}

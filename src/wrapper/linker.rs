@@ -1,0 +1,158 @@
+//! Which linker is meant, of which release it is, and the compiler that belongs to it.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::launcher::behind;
+
+/// What a link to relto is called besides the linker's name.
+const PREFIX: &str = "relto-";
+
+/// The kinds of linkers that relto can wrap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flavour {
+    Elf,
+    Wasm,
+}
+
+impl Flavour {
+    /// By the name of the program, and by `-flavor` where that leaves it open.
+    #[must_use]
+    pub fn of(program: &OsStr, words: &[OsString]) -> Option<Self> {
+        let name = Path::new(program).file_name()?.to_str()?;
+        if name.contains("ld.lld") {
+            return Some(Self::Elf);
+        }
+        if name.contains("wasm-ld") {
+            return Some(Self::Wasm);
+        }
+        let flavour = match words {
+            [option, flavour, ..] if option == "-flavor" => flavour.to_str()?,
+            _ => return None,
+        };
+        match flavour {
+            "gnu" | "ld" | "ld.lld" => Some(Self::Elf),
+            "wasm" | "wasm-ld" => Some(Self::Wasm),
+            _ => None,
+        }
+    }
+}
+
+/// A linker to wrap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Linker {
+    pub program: PathBuf,
+    pub flavour: Flavour,
+}
+
+/// The linker that relto stands for when it is called by the name `called`: `relto-ld.lld-19`
+/// stands for `ld.lld-19`, and so does a link called `ld.lld-19`.
+#[must_use]
+pub fn masked(called: &OsStr) -> Option<String> {
+    let name = Path::new(called).file_name()?.to_str()?;
+    let name = name.strip_prefix(PREFIX).unwrap_or(name);
+    Flavour::of(OsStr::new(name), &[]).map(|_| name.to_owned())
+}
+
+/// The linker `name` beside the program that called relto, or behind relto in `path`.
+#[must_use]
+pub fn linker_behind(name: &str, caller: Option<&Path>, path: &OsStr) -> Option<PathBuf> {
+    let beside = caller.and_then(Path::parent);
+    let beside = beside.and_then(|dir| behind(name, dir.as_os_str()));
+    beside.or_else(|| behind(name, path))
+}
+
+/// The clang in the directory of `linker`, links followed.
+#[must_use]
+pub fn compiler_beside(linker: &Path) -> Option<PathBuf> {
+    let real = std::fs::canonicalize(linker).ok()?;
+    let compiler = real.parent()?.join("clang");
+    compiler.exists().then_some(compiler)
+}
+
+/// A release of LLVM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    numbers: [u32; 3],
+}
+
+impl Release {
+    /// Reads what `--version` says: `LLD 19.1.7 (compatible ...)`, `clang version 19.1.7`.
+    #[must_use]
+    pub fn find(text: &str) -> Option<Self> {
+        text.split(|it: char| it.is_whitespace() || it == '(')
+            .find_map(Self::parse)
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        let end = word.find(|it: char| !it.is_ascii_digit() && it != '.');
+        let mut numbers = word[..end.unwrap_or(word.len())].split('.');
+        let mut next = || numbers.next()?.parse().ok();
+        Some(Self {
+            numbers: [next()?, next()?, next()?],
+        })
+    }
+
+    #[must_use]
+    pub fn major(&self) -> u32 {
+        self.numbers[0]
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(major: u32) -> Self {
+        Self {
+            numbers: [major, 1, 0],
+        }
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [major, minor, patch] = self.numbers;
+        write!(f, "{major}.{minor}.{patch}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stands_for_the_linker_behind_it() {
+        let stands_for = |called: &str| masked(OsStr::new(called));
+        assert_eq!(
+            stands_for("/x/relto-ld.lld-19").as_deref(),
+            Some("ld.lld-19")
+        );
+        assert_eq!(stands_for("wasm-ld").as_deref(), Some("wasm-ld"));
+        for called in ["relto", "relto-clang", "lld-link", "ld64.lld", "ld", ""] {
+            assert_eq!(stands_for(called), None, "{called}");
+        }
+    }
+
+    #[test]
+    fn a_flavour_may_be_a_word() {
+        let words = ["-flavor", "gnu", "x.o"].map(OsString::from);
+        assert_eq!(
+            Flavour::of(OsStr::new("/x/rust-lld"), &words),
+            Some(Flavour::Elf)
+        );
+        assert_eq!(Flavour::of(OsStr::new("rust-lld"), &words[2..]), None);
+        assert_eq!(Flavour::of(OsStr::new("mold"), &[]), None);
+    }
+
+    #[test]
+    fn releases_are_read_from_what_programs_say() {
+        for (text, release) in [
+            ("Debian LLD 19.1.7 (compatible with GNU linkers)", "19.1.7"),
+            ("Debian clang version 14.0.6\nTarget: x86_64", "14.0.6"),
+            ("LLD 24.0.0git (https://x 1.2)", "24.0.0"),
+            ("clang version 21.1.8 (++20250101)", "21.1.8"),
+        ] {
+            let found = Release::find(text).map(|it| it.to_string());
+            assert_eq!(found.as_deref(), Some(release));
+        }
+        assert_eq!(Release::find("no such thing 1.2"), None);
+    }
+}

@@ -1,0 +1,226 @@
+//! A linker's command line in three steps: a thin link, backends as jobs, a final link.
+//!
+//! For linkers that have no distributor interface: every lld before LLVM 21, `wasm-ld` in all
+//! releases. The thin link (`--thinlto-index-only`) decides what the linker's own LTO would decide:
+//! which modules and which members of archives take part, and what each module imports. The jobs
+//! are those of a DTLTO link. The final link gets the same native files in the same order, then the
+//! objects of the modules, where the linker's own LTO would put them.
+//!
+//! Whatever is not understood is a [`Refusal`]: the linker does the link alone then, because a slow
+//! link is better than a wrong program. Starting processes and running jobs is the caller's.
+
+mod archive;
+mod backend;
+mod comdat;
+mod command_line;
+mod final_link;
+mod inputs;
+mod kind;
+mod linker;
+mod modules;
+mod natives;
+mod script;
+mod source;
+mod thin_link;
+
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+
+use crate::action::response::expand_response_files;
+use crate::error::Hinted;
+use crate::fs;
+use crate::job::JobFile;
+
+pub use linker::{Flavour, Linker, Release, compiler_beside, linker_behind, masked};
+pub use modules::Names;
+
+/// Why a link is left to the linker.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refusal(String);
+
+impl Refusal {
+    fn new(reason: impl Into<String>) -> Self {
+        Self(reason.into())
+    }
+
+    fn unreadable(path: &Path, error: &io::Error) -> Self {
+        Self(format!("cannot read `{}`: {error}", path.display()))
+    }
+}
+
+impl Hinted for Refusal {}
+
+/// What becomes of a command line.
+#[derive(Debug)]
+pub enum Decision {
+    /// The linker has nothing to do that relto could help with.
+    PassThrough,
+    /// There are ThinLTO modules, but this link cannot be taken apart.
+    Refused(Refusal),
+    Wrapped(Box<Plan>),
+}
+
+/// A link that can be made in three steps.
+#[derive(Debug)]
+pub struct Plan {
+    items: Vec<command_line::Item>,
+    inputs: inputs::Inputs,
+    backend: backend::Flags,
+    flavour: Flavour,
+}
+
+/// Decides about `words`, the arguments of a linker of `flavour`.
+#[must_use]
+pub fn decide(flavour: Flavour, words: &[OsString]) -> Decision {
+    let words = words.iter().map(|word| word.to_str().map(str::to_owned));
+    let Some(words) = words.collect::<Option<Vec<_>>>() else {
+        return Decision::PassThrough;
+    };
+    let Ok(words) = expand_response_files(&words, &mut read_text) else {
+        // The linker has the better message.
+        return Decision::PassThrough;
+    };
+    let items = match command_line::parse(&words, command_line::Table::of(flavour)) {
+        Ok(items) => items,
+        // Without the options, which words are inputs is a guess; good enough for this.
+        Err(refusal) if words.iter().any(|word| inputs::may_be_thinlto(word)) => {
+            return Decision::Refused(refusal);
+        }
+        Err(_) => return Decision::PassThrough,
+    };
+    let passes = |item: &command_line::Item| item.role() == Some(command_line::Role::PassThrough);
+    if items.iter().any(passes) {
+        return Decision::PassThrough;
+    }
+    match Plan::new(flavour, items) {
+        Ok(Some(plan)) => Decision::Wrapped(Box::new(plan)),
+        Ok(None) => Decision::PassThrough,
+        Err(refusal) => Decision::Refused(refusal),
+    }
+}
+
+fn read_text(path: &str) -> io::Result<String> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    fs_err::read_to_string(path)
+}
+
+impl Plan {
+    /// `None` if there is no ThinLTO module among the inputs.
+    fn new(flavour: Flavour, items: Vec<command_line::Item>) -> Result<Option<Self>, Refusal> {
+        let inputs = inputs::Inputs::find(flavour, &items)?;
+        if !inputs.has_thinlto()? {
+            return Ok(None);
+        }
+        for item in &items {
+            if let Some(command_line::Role::Refuse(reason)) = item.role() {
+                return Err(Refusal::new(format!("`{}` {reason}", item.words.join(" "))));
+            }
+        }
+        let backend = backend::Flags::of(flavour, &items)?;
+        Ok(Some(Self {
+            items,
+            inputs,
+            backend,
+            flavour,
+        }))
+    }
+
+    /// What the program will be called.
+    #[must_use]
+    pub fn output(&self) -> &str {
+        let outputs = self.items.iter().filter(|item| {
+            let role = item.role();
+            role == Some(command_line::Role::Output)
+        });
+        let default = match self.flavour {
+            Flavour::Elf | Flavour::Wasm => "a.out",
+        };
+        outputs
+            .last()
+            .and_then(|item| item.value())
+            .unwrap_or(default)
+    }
+
+    /// The linker's arguments for the thin link, which writes into `scratch` only.
+    pub fn thin_link(&self, scratch: &Path) -> io::Result<Vec<OsString>> {
+        let arguments = thin_link::arguments(&self.items, &self.inputs, scratch)?;
+        response_file(scratch, "thin-link.rsp", &arguments)
+    }
+
+    /// The jobs, after the thin link has succeeded with `stdout`. `compiler` runs them.
+    ///
+    /// # Errors
+    /// What the thin link left is not understood.
+    pub fn jobs(
+        &self,
+        scratch: &Path,
+        stdout: &[u8],
+        compiler: &Path,
+        release: &Release,
+    ) -> Result<Jobs, Refusal> {
+        let thin = thin_link::Outcome::read(&self.inputs, scratch, stdout)?;
+        let modules = modules::Modules::find(&self.inputs, &thin, scratch)?;
+        let file = modules.job_file(self, compiler, release)?;
+        Ok(Jobs {
+            names: modules.names(scratch),
+            file,
+            modules,
+            thin,
+        })
+    }
+
+    /// The linker's arguments for the final link, after all jobs have their objects.
+    ///
+    /// # Errors
+    /// The objects do not fit the native files in a way that relto can express.
+    pub fn final_link(&self, scratch: &Path, jobs: &Jobs) -> Result<Vec<OsString>, Refusal> {
+        let arguments = final_link::arguments(self, jobs, scratch)?;
+        response_file(scratch, "final-link.rsp", &arguments)
+            .map_err(|error| Refusal::unreadable(scratch, &error))
+    }
+}
+
+/// The backends of a link.
+#[derive(Debug)]
+pub struct Jobs {
+    pub file: JobFile,
+    /// What the user knows the files in the scratch directory by.
+    pub names: Names,
+    modules: modules::Modules,
+    thin: thin_link::Outcome,
+}
+
+/// Command lines of links are longer than the system admits.
+fn response_file(scratch: &Path, name: &str, arguments: &[String]) -> io::Result<Vec<OsString>> {
+    let mut text = String::new();
+    for argument in arguments {
+        text.push('"');
+        for character in argument.chars() {
+            if matches!(character, '"' | '\\') {
+                text.push('\\');
+            }
+            text.push(character);
+        }
+        text.push_str("\"\n");
+    }
+    let path = scratch.join(name);
+    fs::write_whole(&path, text.as_bytes())?;
+    let mut word = OsString::from("@");
+    word.push(&path);
+    Ok(vec![word])
+}
+
+/// `name` as text.
+fn text(path: &Path) -> Result<String, Refusal> {
+    let text = path.to_str().map(str::to_owned);
+    text.ok_or_else(|| Refusal::new(format!("`{}` is not UTF-8", path.display())))
+}
+
+/// The part of a path after its last slash.
+fn base(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
+}

@@ -1,0 +1,183 @@
+//! The files of a link besides the chosen modules, as the thin link loaded them.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use fs_err as fs;
+use object::read::elf::{FileHeader, SectionHeader as _};
+use object::{Endianness, elf};
+
+use super::Refusal;
+use super::archive::Member;
+use super::inputs::{Inputs, Library};
+use super::kind::Kind;
+use super::source::Source;
+use super::thin_link::Chosen;
+use crate::thinlto::LtoKind;
+
+/// A native object that takes part.
+#[derive(Debug)]
+pub(super) enum Native {
+    File(String),
+    Member(Arc<Library>, Member),
+}
+
+impl Native {
+    pub(super) fn bytes(&self) -> Result<Vec<u8>, Refusal> {
+        match self {
+            Self::File(path) => {
+                fs::read(path).map_err(|error| Refusal::unreadable(Path::new(path), &error))
+            }
+            Self::Member(library, member) => library.bytes(member),
+        }
+    }
+
+    /// As the linker names it.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.clone(),
+            Self::Member(library, member) => format!("{}({})", library.path, member.name),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) natives: Vec<Native>,
+    /// Whether a module for regular LTO takes part.
+    pub(super) regular: bool,
+}
+
+/// Reads `trace`, a line for each loaded file.
+///
+/// # Errors
+/// A line means no file, or one of several.
+pub(super) fn find(inputs: &Inputs, modules: &[Chosen], trace: &str) -> Result<Found, Refusal> {
+    let chosen: HashSet<&str> = modules.iter().map(|module| &module.name[..]).collect();
+    let mut finder = Finder {
+        inputs,
+        counts: counts(trace),
+        chosen,
+        taken: HashMap::new(),
+        found: Found::default(),
+    };
+    for line in trace.lines() {
+        finder.line(line)?;
+    }
+    finder.split_modules(modules)?;
+    Ok(finder.found)
+}
+
+fn counts(trace: &str) -> HashMap<&str, usize> {
+    let mut counts = HashMap::new();
+    for line in trace.lines() {
+        *counts.entry(line).or_default() += 1;
+    }
+    counts
+}
+
+struct Finder<'a> {
+    inputs: &'a Inputs,
+    /// How often each line stands in the trace.
+    counts: HashMap<&'a str, usize>,
+    chosen: HashSet<&'a str>,
+    /// How many members of a line's name were seen.
+    taken: HashMap<&'a str, usize>,
+    found: Found,
+}
+
+impl<'a> Finder<'a> {
+    fn line(&mut self, line: &'a str) -> Result<(), Refusal> {
+        if let Some((library, name)) = self.member(line) {
+            return self.of_archive(line, &library, name);
+        }
+        let kind = Kind::of_file(Path::new(line));
+        let kind = kind.map_err(|error| Refusal::unreadable(Path::new(line), &error))?;
+        match kind {
+            _ if self.chosen.contains(line) => {}
+            Kind::Bitcode => self.found.regular = true,
+            Kind::Object => self.found.natives.push(Native::File(line.to_owned())),
+            Kind::Shared | Kind::Text | Kind::Archive => {}
+        }
+        Ok(())
+    }
+
+    /// `libx.a(y.o)`, where there is such an archive.
+    fn member(&self, line: &'a str) -> Option<(Arc<Library>, &'a str)> {
+        let inner = line.strip_suffix(')')?;
+        let mut opens = inner.match_indices('(');
+        opens.find_map(|(at, _)| {
+            let library = self.inputs.libraries.get(&inner[..at])?;
+            Some((Arc::clone(library), &inner[at + 1..]))
+        })
+    }
+
+    /// Members of one name are told apart by their number only.
+    fn of_archive(
+        &mut self,
+        line: &'a str,
+        library: &Arc<Library>,
+        name: &str,
+    ) -> Result<(), Refusal> {
+        let of_name = |it: &&(Member, Kind)| it.0.name == name;
+        let all: Vec<_> = library.members.iter().filter(of_name).collect();
+        let seen = self.taken.entry(line).or_default();
+        let (member, kind) = match all[..] {
+            [only] if *seen == 0 => only,
+            _ if self.counts.get(line) == Some(&all.len()) => all[*seen],
+            _ => {
+                return Err(Refusal::new(format!(
+                    "which of the members of this name `{line}` is, cannot be told"
+                )));
+            }
+        };
+        *seen += 1;
+        let module = format!("{}({} at {})", library.path, member.name, member.offset);
+        match kind {
+            _ if self.chosen.contains(&module[..]) => {}
+            Kind::Bitcode => self.found.regular = true,
+            _ => {
+                let native = Native::Member(Arc::clone(library), member.clone());
+                self.found.natives.push(native);
+            }
+        }
+        Ok(())
+    }
+
+    /// A chosen file may hold a module for regular LTO besides.
+    fn split_modules(&mut self, modules: &[Chosen]) -> Result<(), Refusal> {
+        if self.found.regular {
+            return Ok(());
+        }
+        for module in modules {
+            let source = Source::find(self.inputs, &module.name)?;
+            if source.has_one_module()? {
+                continue;
+            }
+            let kind = LtoKind::of(&source.bitcode()?);
+            let kind = kind.map_err(|error| Refusal::new(format!("`{}`: {error}", module.name)))?;
+            if kind.regular {
+                self.found.regular = true;
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The bitcode in a FatLTO object.
+pub(super) fn fat_bitcode(object: &[u8]) -> Option<Vec<u8>> {
+    match object.get(4)? {
+        1 => section::<elf::FileHeader32<Endianness>>(object),
+        _ => section::<elf::FileHeader64<Endianness>>(object),
+    }
+}
+
+fn section<Elf: FileHeader<Endian = Endianness>>(object: &[u8]) -> Option<Vec<u8>> {
+    let header = Elf::parse(object).ok()?;
+    let endian = header.endian().ok()?;
+    let sections = header.sections(endian, object).ok()?;
+    let (_, section) = sections.section_by_name(endian, b".llvm.lto")?;
+    section.data(endian, object).ok().map(<[u8]>::to_vec)
+}

@@ -1,0 +1,133 @@
+//! The thin link: its command line, and what it leaves.
+//!
+//! The linker writes a shard for each module, the list of the modules that it chose, in the order
+//! of its own LTO, and, with `--trace`, the name of every file that takes part, in the order in
+//! which it was loaded.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use fs_err as fs;
+
+use super::Refusal;
+use super::command_line::{Item, Role};
+use super::inputs::Inputs;
+use super::natives::{self, Native};
+
+const LIST: &str = "modules.txt";
+const SHARDS: &str = "shards";
+const REGULAR: &str = "regular.lto.o";
+
+/// What the linker calls the shards: this prefix, the module's name, and an ending.
+fn prefix(scratch: &Path, depth: usize) -> String {
+    // Names may climb out of the directory.
+    format!("{}/{}", scratch.join(SHARDS).display(), "d/".repeat(depth))
+}
+
+/// As deep as the names of modules can climb.
+fn depth(inputs: &Inputs) -> usize {
+    let climbs = |name: &str| {
+        let parts = Path::new(name).components();
+        parts.filter(|part| *part == Component::ParentDir).count()
+    };
+    let libraries = inputs.libraries.keys();
+    let plain = inputs.pieces.iter().filter_map(super::inputs::Piece::file);
+    let deepest = libraries
+        .map(|it| climbs(it))
+        .chain(plain.map(climbs))
+        .max();
+    1 + deepest.unwrap_or_default()
+}
+
+pub(super) fn arguments(
+    items: &[Item],
+    inputs: &Inputs,
+    scratch: &Path,
+) -> io::Result<Vec<String>> {
+    let prefix = prefix(scratch, depth(inputs));
+    fs::create_dir_all(&prefix)?;
+    let hidden = [Role::Output, Role::Drop, Role::FinalOnly];
+    let kept = items.iter().filter(|item| {
+        let role = item.role();
+        role.is_none_or(|role| !hidden.contains(&role))
+    });
+    let mut arguments: Vec<String> = kept.flat_map(|item| item.words.clone()).collect();
+    arguments.extend([
+        "-o".to_owned(),
+        scratch.join("thin-link.out").display().to_string(),
+        format!("--thinlto-index-only={}", scratch.join(LIST).display()),
+        format!("--thinlto-prefix-replace=;{prefix}"),
+        format!("--lto-obj-path={}", scratch.join(REGULAR).display()),
+        "--trace".to_owned(),
+    ]);
+    Ok(arguments)
+}
+
+/// What a thin link leaves.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// Names and shards of the chosen modules, in the order of the linker's own LTO.
+    pub(super) modules: Vec<Chosen>,
+    /// The native files that take part, in the order in which they were loaded.
+    pub(super) natives: Vec<Native>,
+    /// The object of all modules that are for regular LTO.
+    pub(super) regular: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Chosen {
+    pub(super) name: String,
+    pub(super) shard: PathBuf,
+}
+
+impl Outcome {
+    pub(super) fn read(inputs: &Inputs, scratch: &Path, stdout: &[u8]) -> Result<Self, Refusal> {
+        let list = scratch.join(LIST);
+        let text = fs::read_to_string(&list).map_err(|error| Refusal::unreadable(&list, &error))?;
+        let prefix = prefix(scratch, depth(inputs));
+        let mut modules = Vec::new();
+        let mut shards = HashSet::new();
+        for line in text.lines() {
+            let name = line.strip_prefix(&prefix).ok_or_else(|| {
+                Refusal::new(format!(
+                    "the thin link names a module `{line}` unexpectedly"
+                ))
+            })?;
+            let shard = PathBuf::from(format!("{line}.thinlto.bc"));
+            if !shards.insert(plain(&shard)) {
+                return Err(Refusal::new(format!(
+                    "two modules are called `{name}`, seen from the directory of the link"
+                )));
+            }
+            modules.push(Chosen {
+                name: name.to_owned(),
+                shard,
+            });
+        }
+        let trace = std::str::from_utf8(stdout)
+            .map_err(|_| Refusal::new("an input's name is not UTF-8"))?;
+        let found = natives::find(inputs, &modules, trace)?;
+        let regular = scratch.join(REGULAR);
+        Ok(Self {
+            modules,
+            natives: found.natives,
+            regular: found.regular.then_some(regular),
+        })
+    }
+}
+
+/// `path` without `.` and `..`, as far as its text says.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            Component::CurDir => {}
+            part => plain.push(part),
+        }
+    }
+    plain
+}
