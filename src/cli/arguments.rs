@@ -39,6 +39,8 @@ pub(super) enum Action {
     Explain(PathBuf, Option<PathBuf>),
     /// Run a compiler: it and its arguments.
     Compile(Vec<OsString>),
+    /// Run a linker: it and its arguments.
+    Wrap(Vec<OsString>),
     /// Send modules to the farm before the link.
     Prefetch(PrefetchRequest, When),
     /// Show every option.
@@ -112,6 +114,10 @@ pub(super) fn parse(
             let words = inner.get_many::<OsString>(CC).into_iter().flatten();
             (Action::Compile(words.cloned().collect()), Some(inner))
         }
+        Some((LD, inner)) => {
+            let words = inner.get_many::<OsString>(LD).into_iter().flatten();
+            (Action::Wrap(words.cloned().collect()), Some(inner))
+        }
         Some(("explain", inner)) => {
             let earlier = inner.get_one::<PathBuf>("earlier").cloned();
             (Action::Explain(path(inner, "file"), earlier), Some(inner))
@@ -135,6 +141,8 @@ pub(super) fn parse(
 const HELP_ALL: &str = "help_all";
 /// The launcher's name, and the argument that takes the compiler with all of its own.
 pub(super) const CC: &str = "cc";
+/// The wrapper's name, and the argument that takes the linker with all of its own.
+pub(super) const LD: &str = "ld";
 pub(super) const PREFETCH: &str = "prefetch";
 /// Its flag for who waits for a compiler.
 pub(super) const AFTER_STDIN: &str = "after-stdin";
@@ -159,20 +167,15 @@ fn command() -> Command {
         .subcommands(subcommands())
 }
 
-fn subcommands() -> [Command; 9] {
+fn subcommands() -> [Command; 10] {
     [
         Command::new("help").hide(true),
         subcommand(CC)
             .override_usage("relto cc [OPTIONS] [--] COMPILER [ARGUMENTS]...")
-            .arg(
-                Arg::new(CC)
-                    .value_name("COMPILER")
-                    .value_parser(ValueParser::os_string())
-                    .num_args(1..)
-                    .trailing_var_arg(true)
-                    .allow_hyphen_values(true)
-                    .required(true),
-            ),
+            .arg(program_argument(CC, "COMPILER")),
+        subcommand(LD)
+            .override_usage("relto ld [OPTIONS] [--] LINKER [ARGUMENTS]...")
+            .arg(program_argument(LD, "LINKER")),
         subcommand("doctor").arg(path_argument("compiler", "COMPILER")),
         subcommand("daemon").arg(
             keywords(&["status", "stop"])
@@ -191,6 +194,17 @@ fn subcommands() -> [Command; 9] {
             .arg(path_argument("earlier", "EARLIER")),
         index_subcommand(),
     ]
+}
+
+/// A program with all of its own arguments.
+fn program_argument(id: &'static str, name: &'static str) -> Arg {
+    Arg::new(id)
+        .value_name(name)
+        .value_parser(ValueParser::os_string())
+        .num_args(1..)
+        .trailing_var_arg(true)
+        .allow_hyphen_values(true)
+        .required(true)
 }
 
 fn prefetch_subcommand() -> Command {

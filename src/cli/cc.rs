@@ -276,7 +276,7 @@ fn guarded(compiler: &OsStr, words: &[OsString], object: &str) -> ExitCode {
     }
 }
 
-fn exit_code(ending: Ending) -> ExitCode {
+pub(super) fn exit_code(ending: Ending) -> ExitCode {
     match ending {
         Ending::Exited(0) => ExitCode::Success,
         Ending::Exited(code) => ExitCode::Compiler(u8::try_from(code).unwrap_or(u8::MAX)),
@@ -286,7 +286,7 @@ fn exit_code(ending: Ending) -> ExitCode {
     }
 }
 
-fn interrupted(interruption: Interruption) -> ExitCode {
+pub(super) fn interrupted(interruption: Interruption) -> ExitCode {
     interruption.signal().map_or(ExitCode::Failure, |signal| {
         exit_code(Ending::Signalled(signal))
     })
@@ -316,10 +316,10 @@ fn warn(told: &Told, text: String) {
 }
 
 /// The compiler's own words. Where nobody reads, nobody misses them.
-fn to_stderr(text: &[u8]) {
+pub(super) fn to_stderr(text: &[u8]) {
     let _ = io::stderr().lock().write_all(text);
 }
 
-fn to_stdout(text: &[u8]) {
+pub(super) fn to_stdout(text: &[u8]) {
     let _ = io::stdout().lock().write_all(text);
 }

@@ -36,7 +36,7 @@ fn mistyped_command(job_file: &Path) -> Option<UsageError> {
 }
 
 /// What to show, and how.
-fn style(settings: &Settings) -> Style {
+pub(super) fn style(settings: &Settings) -> Style {
     let style = settings.style.clone();
     let terminal = std::io::stderr().is_terminal();
     Style {

@@ -4,7 +4,7 @@ use super::runtime::NoThreads;
 use crate::error::Hinted;
 use crate::launcher::GuardedError;
 use crate::link::LinkFailure;
-use crate::process::Interruption;
+use crate::process::{Interruption, ProcessError};
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum EngineError {
@@ -15,6 +15,8 @@ pub(super) enum EngineError {
     #[error(transparent)]
     Link(LinkFailure),
     #[error(transparent)]
+    Tool(ProcessError),
+    #[error(transparent)]
     Guarded(GuardedError),
 }
 
@@ -22,6 +24,7 @@ impl Hinted for EngineError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Link(error) => error.hints(),
+            Self::Tool(error) => error.hints(),
             Self::Guarded(error) => error.hints(),
             Self::NoThreads(_) | Self::Interrupted(_) => Vec::new(),
         }

@@ -9,10 +9,14 @@ use std::fmt::Write as _;
 use crate::config::{Group, Kind, OPTIONS, Opt};
 
 /// The commands and what they are for.
-pub(super) const COMMANDS: [(&str, &str); 8] = [
+pub(super) const COMMANDS: [(&str, &str); 9] = [
     (
         "cc",
         "compiler launcher for builds that run ThinLTO backends themselves",
+    ),
+    (
+        "ld",
+        "linker wrapper, for linkers without DTLTO: `ld [--] LINKER ARGS...`",
     ),
     (
         "doctor",

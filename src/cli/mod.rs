@@ -15,12 +15,14 @@ mod engine_error;
 mod explain;
 mod help;
 mod index;
+mod ld;
 mod local_slots;
 mod options;
 mod output;
 mod prefetch;
 mod runtime;
 mod stats;
+mod tools;
 mod upload_ahead;
 mod usage;
 mod via_daemon;
@@ -65,7 +67,8 @@ pub fn main() -> std::process::ExitCode {
         return code.into();
     }
     // So does a compiler that is only launched: this returns for backends.
-    let arguments = match cc::launched(arguments) {
+    let launched = cc::launched(arguments).and_then(ld::launched);
+    let arguments = match launched {
         Ok(arguments) => arguments,
         Err(code) => return code.into(),
     };
@@ -120,6 +123,7 @@ fn dispatch(context: &Context, action: Action) -> Result<ExitCode, Failure> {
         Action::Prefetch(wanted, When::Now) => prefetch::run(context, wanted),
         Action::Prefetch(wanted, When::AfterStdin) => Ok(upload_ahead::run(context, wanted)),
         Action::Compile(words) => Ok(cc::run(context, &words, &[])),
+        Action::Wrap(words) => Ok(ld::run(context, &words)),
         Action::HelpAll => Ok(output::print(&help::everything())),
     }
 }

@@ -23,6 +23,15 @@ pub enum Strategy {
     Dynamic,
 }
 
+/// For `relto ld`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LinkerSettings {
+    /// The linker makes the links alone that relto cannot make with it; otherwise they fail.
+    pub fallback: bool,
+    /// `None`: the clang beside the linker.
+    pub compiler: Option<PathBuf>,
+}
+
 /// Everything that can be set, after defaults.
 #[derive(Clone)]
 pub struct Settings {
@@ -39,6 +48,7 @@ pub struct Settings {
     /// Send modules when they are compiled, not when they are linked.
     pub upload_ahead: bool,
     pub daemon: DaemonSettings,
+    pub linker: LinkerSettings,
     /// What to show. `progress`: a bar may be drawn if stderr is a terminal.
     pub style: Style,
     /// The filter of log messages, if they are wanted.
@@ -86,6 +96,7 @@ impl Settings {
                 dir: environment.runtime_dir(),
                 idle_timeout: Duration::ZERO,
             },
+            linker: LinkerSettings::default(),
             style: Style {
                 progress: !environment.is_on(RELTO_NO_PROGRESS) && !dumb,
                 ..Style::default()
@@ -125,6 +136,7 @@ impl fmt::Debug for Settings {
             .field("local_jobs", &self.local_jobs)
             .field("upload_ahead", &self.upload_ahead)
             .field("daemon", &self.daemon)
+            .field("linker", &self.linker)
             .field("style", &self.style)
             .finish_non_exhaustive()
     }

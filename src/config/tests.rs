@@ -106,6 +106,7 @@ fn every_option_reaches_the_settings() {
         "remote_accept_cached"
         | "remote_upload_local_results"
         | "remote_local_fallback"
+        | "fallback"
         | "remote_cache_compression" => "false",
         "quiet" | "remote_upload_ahead" => "true",
         "daemon" => "off",

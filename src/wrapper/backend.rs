@@ -143,7 +143,6 @@ impl Flags {
             Backend::CodegenLevel => asked.codegen_level = Some(number()?),
             Backend::Partitions => self.partitions = number()?,
             Backend::Llvm => self.llvm(value)?,
-            Backend::Cpu => self.cpu = Some(value.to_owned()),
             Backend::PluginOption => self.plugin(value, asked)?,
             Backend::SampleProfile => self.sample_profile = Some(value.to_owned()),
             Backend::ContextProfile => asked.context_profile = Some(value.to_owned()),

@@ -38,8 +38,6 @@ struct Module {
     imports: Vec<String>,
     object: PathBuf,
     triple: String,
-    /// Compiled as position-independent code, where the link leaves that to each module.
-    pic: Option<bool>,
 }
 
 impl Modules {
@@ -81,7 +79,6 @@ impl Modules {
                 imports,
                 object: objects.join(object),
                 triple: source.triple()?,
-                pic: None,
             })
         })?;
         Ok(Self { all: made })

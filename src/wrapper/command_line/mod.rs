@@ -57,7 +57,6 @@ pub(super) enum Backend {
     OptimizationLevel,
     CodegenLevel,
     Llvm,
-    Cpu,
     PluginOption,
     SampleProfile,
     ContextProfile,
