@@ -35,7 +35,7 @@ pub static OPTIONS: &[Opt] = &[
     Opt::new(Where, "remote_local_fallback", "", "run here what the farm fails to run", &Switch(|it| &mut it.farm.local_fallback)).default("on").common(),
     Opt::new(Where, "fallback", "", "ld: let the linker do alone what relto cannot do with it", &Switch(|it| &mut it.linker.fallback)).default("on"),
     Opt::new(Where, "thinlto_compiler", "FILE", "ld: clang of the linker's release", &Optional(|it| &mut it.linker.compiler, value::path)).otherwise("beside the linker").user_only(),
-    Opt::new(Where, "toolchain", "FROM", "upload, worker, or a DIR to upload", &Scalar(|it| &mut it.farm.toolchain, value::toolchain)).default("upload").common().sensitive(),
+    Opt::new(Where, "toolchain", "FROM", "upload, worker, or a DIR to upload", &Scalar(|it| &mut it.farm.toolchain, value::toolchain)).default("upload").sensitive(),
     Opt::new(Where, "jobs", "N", "most executions under way at the farm", &Scalar(|it| &mut it.farm.jobs, |input| Ok(value::count_or_auto(input)?.unwrap_or(REMOTE_JOBS)))).default("auto").common(),
     LOCAL_JOBS_ENTRY,
     Opt::new(Where, "daemon", "WHEN", "keep connections in a daemon: auto, on, off; auto starts one for `relto cc` only", &Word(|it| &mut it.daemon.when, &[

@@ -1,165 +1,18 @@
-//! The files that a command line links, in order, with what stands between them.
-//!
-//! Libraries are looked up as lld does it. Only the first bytes of files are read, and the headers
-//! of archives: most links have no ThinLTO module and must not be held up.
+//! The way through a command line: libraries are looked up, archives and scripts opened.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fs_err as fs;
-
-use super::archive::{Archive, Member};
-use super::command_line::{Backend, Item, Role, State};
-use super::kind::{Kind, START};
-use super::script::{self, Named};
-use super::{Flavour, Refusal, natives};
-use crate::thinlto::LtoKind;
-
-/// An input, or what changes the meaning of those after it.
-#[derive(Debug)]
-pub(super) enum Piece {
-    /// Words that the final link needs among its libraries.
-    State(Vec<String>),
-    Object {
-        path: String,
-        lazy: bool,
-    },
-    Bitcode {
-        path: String,
-    },
-    /// A shared library, or a script that names no bitcode: as the command line has it.
-    Library(Vec<String>),
-    Archive {
-        words: Vec<String>,
-        library: Arc<Library>,
-        /// Everything in it is linked.
-        whole: bool,
-    },
-}
-
-impl Piece {
-    /// The file that it names by itself.
-    pub(super) fn file(&self) -> Option<&str> {
-        match self {
-            Self::Object { path, .. } | Self::Bitcode { path } => Some(path),
-            Self::State(_) | Self::Library(_) | Self::Archive { .. } => None,
-        }
-    }
-}
-
-/// An archive and what its members are.
-#[derive(Debug)]
-pub(super) struct Library {
-    /// As the linker names it.
-    pub(super) path: String,
-    pub(super) members: Vec<(Member, Kind)>,
-}
-
-impl Library {
-    fn read(path: &str) -> Result<Self, Refusal> {
-        let unreadable = |error| Refusal::unreadable(Path::new(path), &error);
-        let archive = Archive::read(Path::new(path)).map_err(unreadable)?;
-        let kind = |member: Member| {
-            let start = member.start(Path::new(path), START)?;
-            Ok((member, Kind::of(&start)))
-        };
-        let members = archive.members.into_iter().map(kind);
-        Ok(Self {
-            path: path.to_owned(),
-            members: members.collect::<Result<_, _>>().map_err(unreadable)?,
-        })
-    }
-
-    pub(super) fn has_bitcode(&self) -> bool {
-        self.members.iter().any(|(_, kind)| *kind == Kind::Bitcode)
-    }
-
-    /// The bytes of `member`, which is one of this archive's.
-    pub(super) fn bytes(&self, member: &Member) -> Result<Vec<u8>, Refusal> {
-        let path = Path::new(&self.path);
-        member
-            .bytes(path)
-            .map_err(|error| Refusal::unreadable(path, &error))
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct Inputs {
-    pub(super) pieces: Vec<Piece>,
-    pub(super) libraries: HashMap<String, Arc<Library>>,
-    /// Native objects with a section of bitcode count as bitcode.
-    pub(super) fat: bool,
-}
-
-impl Inputs {
-    /// Looks at every input of `items`.
-    ///
-    /// # Errors
-    /// A file cannot be read or understood.
-    pub(super) fn find(flavour: Flavour, items: &[Item]) -> Result<Self, Refusal> {
-        let mut walk = Walk::new(flavour, items);
-        for item in items {
-            walk.item(item)?;
-        }
-        Ok(walk.inputs)
-    }
-
-    /// Whether a module for ThinLTO is among them.
-    pub(super) fn has_thinlto(&self) -> Result<bool, Refusal> {
-        for piece in &self.pieces {
-            let found = match piece {
-                Piece::Bitcode { path } => is_thin(&read(Path::new(path))?),
-                Piece::Object { path, .. } if self.fat => {
-                    natives::fat_bitcode(&read(Path::new(path))?).is_some_and(|it| is_thin(&it))
-                }
-                Piece::Archive { library, .. } => self.has_thin_member(library)?,
-                Piece::State(_) | Piece::Object { .. } | Piece::Library(_) => false,
-            };
-            if found {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    fn has_thin_member(&self, library: &Library) -> Result<bool, Refusal> {
-        for (member, kind) in &library.members {
-            let found = match kind {
-                Kind::Bitcode => is_thin(&library.bytes(member)?),
-                Kind::Object if self.fat => natives::fat_bitcode(&library.bytes(member)?)
-                    .is_some_and(|bitcode| is_thin(&bitcode)),
-                _ => false,
-            };
-            if found {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-}
-
-/// Whether the word of a command line that is not understood may name a ThinLTO module.
-pub(super) fn may_be_thinlto(word: &str) -> bool {
-    let path = Path::new(word);
-    match Kind::of_file(path) {
-        Ok(Kind::Bitcode) => fs::read(path).is_ok_and(|bytes| is_thin(&bytes)),
-        Ok(Kind::Archive) => Library::read(word).is_ok_and(|library| library.has_bitcode()),
-        _ => false,
-    }
-}
-
-fn is_thin(bytes: &[u8]) -> bool {
-    LtoKind::of(bytes).is_ok_and(|kind| kind.thin)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Refusal> {
-    fs::read(path).map_err(|error| Refusal::unreadable(path, &error))
-}
+use super::{Inputs, Library, Piece, read};
+use crate::wrapper::command_line::{Backend, Item, Role, State};
+use crate::wrapper::kind::Kind;
+use crate::wrapper::script::{self, Named};
+use crate::wrapper::{Flavour, Refusal};
 
 /// The way through a command line.
-struct Walk {
-    inputs: Inputs,
+pub(super) struct Walk {
+    pub(super) inputs: Inputs,
     flavour: Flavour,
     sysroot: String,
     dirs: Vec<PathBuf>,
@@ -175,7 +28,7 @@ struct Linking {
 }
 
 impl Walk {
-    fn new(flavour: Flavour, items: &[Item]) -> Self {
+    pub(super) fn new(flavour: Flavour, items: &[Item]) -> Self {
         let last = |role: Role| items.iter().rev().find(|item| item.role() == Some(role));
         let sysroot = last(Role::Sysroot)
             .and_then(Item::value)
@@ -206,7 +59,7 @@ impl Walk {
         }
     }
 
-    fn item(&mut self, item: &Item) -> Result<(), Refusal> {
+    pub(super) fn item(&mut self, item: &Item) -> Result<(), Refusal> {
         let value = item.value().unwrap_or_default();
         match item.role() {
             None => self.file(value, item.words.clone()),

@@ -7,6 +7,12 @@ use super::command_line::{Backend, Item, Role};
 use super::linker::Release;
 use super::{Flavour, Refusal};
 
+mod llvm;
+#[cfg(test)]
+mod tests;
+
+use llvm::{CODEGEN, UNKNOWN_TO_CLANG};
+
 /// The flags of all backends of a link.
 #[derive(Debug)]
 pub(super) struct Flags {
@@ -43,53 +49,6 @@ struct Asked {
     sections: Option<String>,
     unique_names: bool,
 }
-
-/// Options of LLVM's code generation that LLVM's linkers know and clang does not, with what clang
-/// calls them. Without that the link is the linker's own.
-const CODEGEN: &[(&str, Option<&str>)] = &[
-    ("function-sections", None),
-    ("data-sections", None),
-    ("emulated-tls", Some("-femulated-tls")),
-    ("target-abi=", Some("-mabi=")),
-];
-
-/// Such options that have no word of clang's (`llvm/CodeGen/CommandFlags`).
-const UNKNOWN_TO_CLANG: &[&str] = &[
-    "march",
-    "mattr",
-    "relocation-model",
-    "thread-model",
-    "code-model",
-    "large-data-threshold",
-    "exception-model",
-    "filetype",
-    "frame-pointer",
-    "float-abi",
-    "fp-contract",
-    "denormal-fp-math",
-    "disable-tail-calls",
-    "stackrealign",
-    "stack-symbol-ordering",
-    "trap-func",
-    "relax-elf-relocations",
-    "x86-relax-relocations",
-    "unique-section-names",
-    "unique-basic-block-section-names",
-    "basic-block-sections",
-    "tls-size",
-    "emit-call-site-info",
-    "debugger-tune",
-    "debug-entry-values",
-    "force-dwarf-frame-section",
-    "xcoff-traceback-table",
-    "split-machine-functions",
-    "binutils-version",
-    "no-integrated-as",
-    "meabi",
-    "enable-unsafe-fp-math",
-    "use-ctors",
-    "addrsig",
-];
 
 impl Flags {
     /// # Errors
@@ -357,82 +316,5 @@ impl Flags {
                 )));
             }
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::command_line::{Table, parse};
-    use super::*;
-
-    fn flags(words: &[&str]) -> Result<Vec<String>, Refusal> {
-        let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
-        let items = parse(&words, Table::of(Flavour::Elf))?;
-        let flags = Flags::of(Flavour::Elf, &items)?;
-        flags.arguments("x86_64-pc-linux-gnu", Flavour::Elf, &Release::of(22))
-    }
-
-    fn said(words: &[&str]) -> String {
-        flags(words).expect("expressed").join(" ")
-    }
-
-    #[test]
-    fn what_dtlto_forwards_is_said_in_its_words() {
-        assert_eq!(
-            said(&[
-                "-pie",
-                "-plugin-opt=mcpu=x86-64",
-                "-plugin-opt=O2",
-                "-plugin-opt=thinlto"
-            ]),
-            "-c --target=x86_64-pc-linux-gnu -O2 -faddrsig -ffunction-sections -fdata-sections \
-             -fpic -Wno-unused-command-line-argument"
-        );
-        let profile = said(&["-shared", "--lto-O3", "--lto-sample-profile=s.prof"]);
-        assert!(profile.contains("-O3") && profile.contains("-fprofile-sample-use=s.prof"));
-    }
-
-    #[test]
-    fn more_than_dtlto_forwards_reaches_the_compiler() {
-        assert!(said(&[]).contains("-fno-pic"));
-        for (words, flag) in [
-            (
-                &["-mllvm", "-inline-threshold=7"][..],
-                "-mllvm -inline-threshold=7",
-            ),
-            (&["-plugin-opt=-emulated-tls"], "-femulated-tls"),
-            (&["-plugin-opt=-target-abi=lp64d"], "-mabi=lp64d"),
-            (&["-plugin-opt=mcpu=haswell"], "-march=haswell"),
-            (&["--lto-cs-profile-file=c.prof"], "-fprofile-use=c.prof"),
-            (
-                &[
-                    "-plugin-opt=cs-profile-generate",
-                    "-plugin-opt=cs-profile-path=d/default_%m.profraw",
-                ],
-                "-fcs-profile-generate=d",
-            ),
-            (
-                &["--lto-basic-block-sections=all"],
-                "-fbasic-block-sections=all",
-            ),
-            (&["-plugin-opt=-function-sections=1"], "-fdata-sections"),
-        ] {
-            let all = said(words);
-            assert!(all.contains(flag), "{words:?}: {all}");
-        }
-    }
-
-    #[test]
-    fn what_clang_cannot_say_is_the_linkers() {
-        for words in [
-            &["--lto-O1"][..],
-            &["--lto-O2", "--lto-CGO3"],
-            &["-mllvm", "-code-model=large"],
-            &["-plugin-opt=dwo_dir=x"],
-            &["-plugin-opt=save-temps"],
-            &["--lto-basic-block-sections=labels"],
-        ] {
-            assert!(flags(words).is_err(), "{words:?}");
-        }
     }
 }

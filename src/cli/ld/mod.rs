@@ -1,0 +1,191 @@
+//! `relto ld [OPTIONS] [--] LINKER ARGUMENTS...`: the linker wrapper, also by the name of a link to
+//! relto.
+//!
+//! A link without ThinLTO modules becomes the linker by `exec`, before configuration is read. Any
+//! other one goes through [`wrapper`]; where that does not work, it becomes the linker, too.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::PathBuf;
+
+use super::engine_error::EngineError;
+use super::{Context, arguments, cc, output};
+use crate::config::Warning;
+use crate::error::{ExitCode, Hinted, Rendered};
+use crate::launcher::{self, InheritedOnExec};
+use crate::process::Finished;
+use crate::wrapper::{self, Decision, Flavour, Release};
+
+mod wrapped;
+
+use wrapped::{Trouble, Wrapped};
+
+#[derive(Debug, thiserror::Error)]
+enum WrapError {
+    #[error("cannot start the linker `{linker}`")]
+    NotStarted {
+        linker: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("there is no `{name}` in `PATH` behind relto")]
+    NothingBehind { name: String },
+    #[error("`{compiler}` is of LLVM {theirs}, the linker of LLVM {ours}")]
+    OtherRelease {
+        compiler: String,
+        theirs: Release,
+        ours: Release,
+    },
+    #[error("relto cannot take part in this link: {0}")]
+    Refused(String),
+}
+
+impl Hinted for WrapError {
+    fn hints(&self) -> Vec<String> {
+        let hint = match self {
+            Self::NotStarted { .. } => return Vec::new(),
+            Self::NothingBehind { .. } => {
+                "a link to relto stands for the linker of that name beside the compiler that calls it, or in a later \
+                 directory of `PATH`; `relto ld LINKER` names it outright"
+            }
+            Self::OtherRelease { .. } => {
+                "`thinlto_compiler` must name the clang of the linker's own release"
+            }
+            Self::Refused(_) => "without `--no-fallback` the linker does such a link alone",
+        };
+        vec![hint.to_owned()]
+    }
+}
+
+/// Becomes the linker if `all`, the arguments of the process, run one that relto has nothing to do
+/// for. Otherwise returns the arguments, in the form that a command has. The error is the exit
+/// code: the linker could not be started.
+pub(super) fn launched(all: Vec<OsString>) -> Result<Vec<OsString>, ExitCode> {
+    let masked = all.first().and_then(|called| wrapper::masked(called));
+    let (linker, words) = match &masked {
+        Some(name) => (linker_behind(name)?.into_os_string(), &all[1..]),
+        None => match &all[..] {
+            [_, command, dashes, linker, words @ ..]
+                if command == arguments::LD && dashes == "--" =>
+            {
+                (linker.clone(), words)
+            }
+            [_, command, linker, words @ ..]
+                if command == arguments::LD && !linker.as_encoded_bytes().starts_with(b"-") =>
+            {
+                (linker.clone(), words)
+            }
+            _ => return Ok(all),
+        },
+    };
+    let passes = match Flavour::of(&linker, words) {
+        None => true,
+        Some(flavour) => matches!(wrapper::decide(flavour, words), Decision::PassThrough),
+    };
+    if passes {
+        return Err(become_the_linker(&linker, words));
+    }
+    if masked.is_none() {
+        return Ok(all);
+    }
+    let command = ["relto", arguments::LD, "--"].map(OsString::from);
+    let command = command.into_iter().chain([linker]);
+    Ok(command.chain(words.iter().cloned()).collect())
+}
+
+fn linker_behind(name: &str) -> Result<PathBuf, ExitCode> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let caller = rustix::process::getppid()
+        .map(|pid| PathBuf::from(format!("/proc/{}/exe", pid.as_raw_nonzero())));
+    let caller = caller.and_then(|link| fs_err::read_link(link).ok());
+    wrapper::linker_behind(name, caller.as_deref(), &path).ok_or_else(|| {
+        fail(&WrapError::NothingBehind {
+            name: name.to_owned(),
+        })
+    })
+}
+
+/// Runs `words`, a linker and its arguments.
+pub(super) fn run(context: &Context, words: &[OsString]) -> ExitCode {
+    let Some((linker, words)) = words.split_first() else {
+        return ExitCode::Usage;
+    };
+    let Some(flavour) = Flavour::of(linker, words) else {
+        return become_the_linker(linker, words);
+    };
+    let plan = match wrapper::decide(flavour, words) {
+        Decision::PassThrough => return become_the_linker(linker, words),
+        Decision::Refused(refusal) => {
+            return alone(context, linker, words, &refusal.to_string(), None);
+        }
+        Decision::Wrapped(plan) => plan,
+    };
+    match Wrapped::link(context, linker, words, &plan) {
+        Ok(finished) => show(&finished),
+        Err(Trouble::Nothing) => become_the_linker(linker, words),
+        Err(Trouble::Plain(reason)) => alone(context, linker, words, &reason, None),
+        Err(Trouble::Failed(finished, step)) => {
+            let reason = format!("the {step} failed");
+            alone(context, linker, words, &reason, Some(&finished))
+        }
+        Err(Trouble::Error(error)) => fail(&error),
+        Err(Trouble::Engine(EngineError::Interrupted(interruption))) => {
+            cc::interrupted(interruption)
+        }
+        Err(Trouble::Engine(error)) => {
+            let reason = one_line(&error);
+            alone(context, linker, words, &reason, None)
+        }
+    }
+}
+
+/// The linker does the link, or nobody does.
+fn alone(
+    context: &Context,
+    linker: &OsStr,
+    words: &[OsString],
+    reason: &str,
+    failed: Option<&Finished>,
+) -> ExitCode {
+    if context.settings.linker.fallback {
+        let text = format!("the linker does this link alone: {reason}");
+        output::warning(&Warning { text, hint: None });
+        return become_the_linker(linker, words);
+    }
+    match failed {
+        Some(finished) => {
+            let code = show(finished);
+            output::error(&WrapError::Refused(reason.to_owned()));
+            code
+        }
+        None => fail(&WrapError::Refused(reason.to_owned())),
+    }
+}
+
+fn one_line(error: &dyn Hinted) -> String {
+    let text = Rendered(error).to_string();
+    let lines = text.lines().map(str::trim);
+    let said = lines.filter(|line| !line.is_empty() && !line.starts_with("hint:"));
+    said.take(2).collect::<Vec<_>>().join(": ")
+}
+
+fn show(finished: &Finished) -> ExitCode {
+    cc::to_stdout(&finished.stdout);
+    cc::to_stderr(&finished.stderr);
+    cc::exit_code(finished.ending)
+}
+
+fn become_the_linker(linker: &OsStr, words: &[OsString]) -> ExitCode {
+    // What relto asked to be told of its parent's end is not for the linker.
+    let _ = rustix::process::set_parent_process_death_signal(None);
+    let source = launcher::become_the_compiler(linker, words, InheritedOnExec::default());
+    fail(&WrapError::NotStarted {
+        linker: linker.to_string_lossy().into_owned(),
+        source,
+    })
+}
+
+fn fail(error: &WrapError) -> ExitCode {
+    output::error(error);
+    ExitCode::Failure
+}

@@ -1,0 +1,198 @@
+//! A link in three steps, each of which may be the reason why the linker does it alone.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::WrapError;
+use crate::cli::distribute::style;
+use crate::cli::engine_error::EngineError;
+use crate::cli::{Context, engine, tools};
+use crate::events::{Event, Events};
+use crate::job::JobFile;
+use crate::launcher;
+use crate::process::{Finished, Relto, Scratch};
+use crate::report::Reporter;
+use crate::wrapper::{self, Names, Plan, Refusal, Release};
+
+/// Why a link that was begun is not made in three steps.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The linker is to do it alone.
+    Plain(String),
+    /// The same; the linker has said why.
+    Failed(Finished, &'static str),
+    /// There is nothing to distribute after all.
+    Nothing,
+    Error(WrapError),
+    Engine(EngineError),
+}
+
+impl From<Refusal> for Trouble {
+    fn from(refusal: Refusal) -> Self {
+        Self::Plain(refusal.to_string())
+    }
+}
+
+/// A link in three steps.
+pub(super) struct Wrapped<'a> {
+    context: &'a Context,
+    linker: &'a OsStr,
+    /// What `-flavor` says, for a linker that goes by no name.
+    flavour_words: &'a [OsString],
+    scratch: Scratch,
+}
+
+impl<'a> Wrapped<'a> {
+    /// Links; what is returned is how the final link went.
+    pub(super) fn link(
+        context: &'a Context,
+        linker: &'a OsStr,
+        words: &'a [OsString],
+        plan: &'a Plan,
+    ) -> Result<Finished, Trouble> {
+        let compiler = compiler(context, linker)?;
+        let no_scratch = |error: io::Error| Trouble::Plain(error.to_string());
+        let scratch = Scratch::create(&Relto::itself(), &std::env::temp_dir());
+        let flavour_words = match words {
+            [option, _, ..] if option == "-flavor" => &words[..2],
+            _ => &[],
+        };
+        let link = Self {
+            context,
+            linker,
+            flavour_words,
+            scratch: scratch.map_err(no_scratch)?,
+        };
+        let scratch = link.scratch.path();
+        let arguments = plan.thin_link(scratch).map_err(no_scratch)?;
+        let thin = link.thin_link(arguments, &compiler)?;
+        let jobs = plan.jobs(scratch, &thin.stdout, &compiler, &thin.release)?;
+        if jobs.file.jobs.is_empty() {
+            return Err(Trouble::Nothing);
+        }
+        link.run_jobs(jobs.file.clone(), &jobs.names)?;
+        let arguments = plan.final_link(scratch, &jobs)?;
+        let finished = link.run_linker(arguments)?;
+        if finished.succeeded() {
+            Ok(finished)
+        } else {
+            Err(Trouble::Failed(finished, "final link"))
+        }
+    }
+
+    fn command(&self, arguments: Vec<OsString>) -> Vec<OsString> {
+        let linker = [self.linker.to_owned()].into_iter();
+        let own = self.flavour_words.iter().cloned();
+        linker.chain(own).chain(arguments).collect()
+    }
+
+    fn run_linker(&self, arguments: Vec<OsString>) -> Result<Finished, Trouble> {
+        let ended = tools::run(&[self.command(arguments)]).map_err(Trouble::Engine)?;
+        ended.into_iter().next().ok_or(Trouble::Nothing)
+    }
+
+    /// While the linker works, the releases of linker and compiler are asked for.
+    fn thin_link(&self, arguments: Vec<OsString>, compiler: &Path) -> Result<Thin, Trouble> {
+        let version = || vec![OsString::from("--version")];
+        let commands = [
+            self.command(arguments),
+            self.command(version()),
+            [compiler.as_os_str().to_owned()]
+                .into_iter()
+                .chain(version())
+                .collect(),
+        ];
+        let ended = tools::run(&commands).map_err(Trouble::Engine)?;
+        let Ok([thin, linker, clang]) = <[Finished; 3]>::try_from(ended) else {
+            return Err(Trouble::Nothing);
+        };
+        let release = |finished: &Finished, who: &OsStr| {
+            let text = String::from_utf8_lossy(&finished.stdout);
+            let unknown = || {
+                let who = who.to_string_lossy();
+                Trouble::Plain(format!("`{who} --version` names no release of LLVM"))
+            };
+            Release::find(&text).ok_or_else(unknown)
+        };
+        let ours = release(&linker, self.linker)?;
+        let theirs = release(&clang, compiler.as_os_str())?;
+        if ours != theirs {
+            let error = WrapError::OtherRelease {
+                compiler: compiler.display().to_string(),
+                theirs,
+                ours,
+            };
+            return Err(match &self.context.settings.linker.compiler {
+                Some(_) => Trouble::Error(error),
+                None => Trouble::Plain(error.to_string()),
+            });
+        }
+        if !thin.succeeded() {
+            return Err(Trouble::Failed(thin, "thin link"));
+        }
+        Ok(Thin {
+            stdout: thin.stdout,
+            release: ours,
+        })
+    }
+
+    fn run_jobs(&self, file: JobFile, names: &Names) -> Result<(), Trouble> {
+        let settings = &self.context.settings;
+        let options = engine::options(settings);
+        let (outer, receiver) = Events::channel();
+        let reporter = Reporter::start(receiver, style(settings));
+        let (names, sink) = (names.clone(), outer.clone());
+        let events = Events::to_function(move |event| sink.send(restored(event, &names)));
+        let linked = engine::run_jobs(settings, &options, file, events);
+        outer.send(Event::LinkFinished);
+        drop(outer);
+        reporter.finish(linked.is_ok());
+        linked.map_err(Trouble::Engine)
+    }
+}
+
+struct Thin {
+    stdout: Vec<u8>,
+    release: Release,
+}
+
+/// The compiler of the linker's release.
+fn compiler(context: &Context, linker: &OsStr) -> Result<PathBuf, Trouble> {
+    if let Some(compiler) = &context.settings.linker.compiler {
+        return Ok(compiler.clone());
+    }
+    let linker = Path::new(linker);
+    let found = if linker.as_os_str().as_encoded_bytes().contains(&b'/') {
+        Some(linker.to_owned())
+    } else {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        launcher::real_compiler(&linker.to_string_lossy(), &path)
+    };
+    let compiler = found.and_then(|linker| wrapper::compiler_beside(&linker));
+    compiler.ok_or_else(|| {
+        let linker = linker.display();
+        Trouble::Plain(format!(
+            "there is no clang beside `{linker}`; `thinlto_compiler` names one"
+        ))
+    })
+}
+
+/// `event` with the user's names for modules.
+fn restored(event: Event, names: &Names) -> Event {
+    match event {
+        Event::LinkStarted { link, modules } => Event::LinkStarted {
+            link,
+            modules: modules.iter().map(|name| names.restored(name)).collect(),
+        },
+        Event::CompilerMessage { job, text } => Event::CompilerMessage {
+            job,
+            text: names.restored(&text),
+        },
+        Event::Warning { text, hint } => Event::Warning {
+            text: names.restored(&text),
+            hint,
+        },
+        event => event,
+    }
+}

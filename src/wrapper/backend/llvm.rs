@@ -1,0 +1,47 @@
+//! Options of LLVM's code generation that the linkers know and clang does not.
+
+/// What clang calls them; `None` where they make no difference to a linker's LTO.
+pub(super) const CODEGEN: &[(&str, Option<&str>)] = &[
+    ("function-sections", None),
+    ("data-sections", None),
+    ("emulated-tls", Some("-femulated-tls")),
+    ("target-abi=", Some("-mabi=")),
+];
+
+/// Those that clang has no word for (`llvm/CodeGen/CommandFlags`).
+pub(super) const UNKNOWN_TO_CLANG: &[&str] = &[
+    "march",
+    "mattr",
+    "relocation-model",
+    "thread-model",
+    "code-model",
+    "large-data-threshold",
+    "exception-model",
+    "filetype",
+    "frame-pointer",
+    "float-abi",
+    "fp-contract",
+    "denormal-fp-math",
+    "disable-tail-calls",
+    "stackrealign",
+    "stack-symbol-ordering",
+    "trap-func",
+    "relax-elf-relocations",
+    "x86-relax-relocations",
+    "unique-section-names",
+    "unique-basic-block-section-names",
+    "basic-block-sections",
+    "tls-size",
+    "emit-call-site-info",
+    "debugger-tune",
+    "debug-entry-values",
+    "force-dwarf-frame-section",
+    "xcoff-traceback-table",
+    "split-machine-functions",
+    "binutils-version",
+    "no-integrated-as",
+    "meabi",
+    "enable-unsafe-fp-math",
+    "use-ctors",
+    "addrsig",
+];
