@@ -1,10 +1,9 @@
 //! Runs jobs on this machine, as their actions say.
 //!
-//! Enters: a planned job. Leaves: its outputs, checked. A hermetic job runs in a directory of its
-//! own that looks like the action's input root, with the action's command line and environment, and
-//! can read nothing else; so what it leaves is what the key stands for. When that fails the job is
-//! run once more in place, as lld would run it: either the compile reads something that the action
-//! does not say, or the second failure is the one that the user must see.
+//! A hermetic job runs in a directory of its own that looks like the action's input root, with the
+//! action's command line and environment, and can read nothing else: so its outputs are what the key
+//! stands for. When that fails the job has to run in place, as lld would run it: either the compile
+//! reads something that the action does not name, or the second failure is the one to show.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -22,15 +21,16 @@ use super::{
 };
 use crate::action::toolchain_tree::ToolchainTree;
 use crate::client_context::ClientContext;
+use crate::error::Hinted as _;
 use crate::events::{Event, Events, Origin};
 use crate::hash_cache::HashCache;
 use crate::process::{
     ChildEnvironment, Ending, Finished, ProcessError, ProcessSpec, Relto, Scratch, Spawner,
 };
 
-/// What is the same for all local runs of a link.
+/// What all local runs of a link have in common.
 #[derive(Debug)]
-pub struct Shared {
+pub struct LocalConfig {
     pub relto: Relto,
     /// Where the link's scratch directory is made, when it is needed.
     pub scratch_parent: PathBuf,
@@ -47,7 +47,7 @@ pub struct Shared {
 /// Compiles on this machine.
 #[derive(Debug)]
 pub struct LocalExecutor {
-    shared: Shared,
+    config: LocalConfig,
     spawner: Spawner,
     scratch: OnceCell<Scratch>,
     /// Ordinary runs share it; a job that ran out of memory takes it alone.
@@ -66,79 +66,63 @@ impl LocalExecutor {
     /// first job.
     ///
     /// # Errors
-    /// The system has no thread to give.
-    pub fn new(shared: Shared) -> std::io::Result<Self> {
+    /// The system cannot start the thread.
+    pub fn new(config: LocalConfig) -> std::io::Result<Self> {
         Ok(Self {
-            spawner: Spawner::new(shared.relto.clone())?,
-            shared,
+            spawner: Spawner::new(config.relto.clone())?,
+            config,
             scratch: OnceCell::new(),
             memory: RwLock::new(()),
         })
     }
 
-    /// Runs `job` until it has its outputs or no way is left.
+    /// Runs `job` as its action says and writes nothing where the linker looks. Returns `None` if
+    /// the job has to run in place. Dropping the future kills the compiler.
     ///
     /// # Errors
-    /// The compiler failed in place, too; or it could not be started; or the link is being given
-    /// up.
-    pub async fn run(&self, job: &Planned) -> Result<Compiled, JobFailure> {
-        self.run_claiming(job, &|| true).await
-    }
-
-    /// As `run`, while somebody else may run `job` too: before the compiler writes to the outputs'
-    /// real places, `claim` has to say that nobody else will. Dropping the future kills the
-    /// compiler.
-    ///
-    /// # Errors
-    /// As `run`; `JobFailure::Cancelled` without the claim.
-    pub async fn run_claiming(
-        &self,
-        job: &Planned,
-        claim: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Compiled, JobFailure> {
-        if let PlannedForm::Hermetic(hermetic) = &job.form {
-            self.started(job, Origin::Local);
-            match self.run_hermetic(job, hermetic).await? {
-                Attempt::Good(outputs, finished) => {
-                    return Ok(Compiled {
-                        origin: Origin::Local,
-                        outputs,
-                        stderr: finished.stderr,
-                        storable: self.unchanged(hermetic),
-                        elapsed: finished.elapsed,
-                        peak_memory: finished.peak_memory,
-                    });
-                }
-                Attempt::OutOfMemory => return Err(out_of_memory(job)),
-                Attempt::Bad(reason) => self.shared.events.note(format!(
+    /// The compiler could not be started, or the link is being cancelled.
+    pub async fn run(&self, job: &Planned) -> Result<Option<Compiled>, JobFailure> {
+        let PlannedForm::Hermetic(hermetic) = &job.form else {
+            return Ok(None);
+        };
+        self.started(job, Origin::Local);
+        match self.run_hermetic(job, hermetic).await? {
+            Attempt::Good(outputs, finished) => Ok(Some(Compiled {
+                origin: Origin::Local,
+                outputs,
+                stderr: finished.stderr.into(),
+                storable: self.unchanged(hermetic),
+                elapsed: finished.elapsed,
+                peak_memory: finished.peak_memory,
+            })),
+            Attempt::OutOfMemory => Err(out_of_memory(job)),
+            Attempt::Bad(reason) => {
+                self.config.events.note(format!(
                     "`{}` does not compile from its action alone ({reason}); running it in place",
                     job.module
-                )),
+                ));
+                Ok(None)
             }
         }
-        if !claim() {
-            return Err(cancelled(job));
-        }
-        self.run_in_place(job).await
     }
 
     fn started(&self, job: &Planned, origin: Origin) {
-        self.shared.events.send(Event::JobStarted {
+        self.config.events.send(Event::JobStarted {
             job: job.id,
             origin,
         });
     }
 
-    /// A result may be kept only if nothing that it was made from has changed since it was hashed,
-    /// the compiler included.
+    /// Whether nothing that the result was made from has changed since it was hashed, the compiler
+    /// included: only then it may be kept.
     fn unchanged(&self, hermetic: &Hermetic) -> bool {
-        let shared = &self.shared;
+        let config = &self.config;
         let files = hermetic.job.files.iter().zip(&hermetic.identities);
         let inputs = files.map(|(file, identity)| (&file.host, identity));
-        let tools = shared.toolchain.files.iter();
+        let tools = config.toolchain.files.iter();
         inputs
             .chain(tools.map(|file| (&file.host, &file.identity)))
-            .all(|(host, identity)| shared.hash_cache.unchanged(host, identity))
+            .all(|(host, identity)| config.hash_cache.unchanged(host, identity))
     }
 
     async fn run_hermetic(
@@ -146,7 +130,7 @@ impl LocalExecutor {
         job: &Planned,
         hermetic: &Hermetic,
     ) -> Result<Attempt, JobFailure> {
-        let machine = |error: std::io::Error| machine(job, &error);
+        let machine = |error: std::io::Error| machine(job, &error, Vec::new());
         let scratch = self.scratch().await.map_err(machine)?;
         let dir = JobDir::create(scratch, job.id, hermetic).map_err(machine)?;
         let attempt = {
@@ -156,7 +140,7 @@ impl LocalExecutor {
         let Attempt::OutOfMemory = attempt else {
             return Ok(attempt);
         };
-        self.shared.events.note(format!(
+        self.config.events.note(format!(
             "`{}` was killed by the kernel; running it once more, alone",
             job.module
         ));
@@ -178,14 +162,14 @@ impl LocalExecutor {
                 .map(OsString::from)
                 .collect(),
             environment: ChildEnvironment::Exact(
-                self.shared
+                self.config
                     .environment
                     .iter()
                     .map(|(name, value)| (name.into(), value.into()))
                     .collect(),
             ),
             dir: dir.path.clone(),
-            confinement: Some(dir.confinement(&self.shared.toolchain, hermetic)),
+            confinement: Some(dir.confinement(&self.config.toolchain, hermetic)),
         };
         let finished = self.start(job, invocation).await?;
         if finished.ran_out_of_memory() {
@@ -219,8 +203,12 @@ impl LocalExecutor {
         })
     }
 
-    async fn run_in_place(&self, job: &Planned) -> Result<Compiled, JobFailure> {
-        let client_context = &self.shared.client_context;
+    /// Runs `job` as lld would run it: the compiler writes the outputs where lld looks for them.
+    ///
+    /// # Errors
+    /// The compiler failed or could not be started, or the link is being cancelled.
+    pub async fn run_in_place(&self, job: &Planned) -> Result<Compiled, JobFailure> {
+        let client_context = &self.config.client_context;
         self.started(job, Origin::InPlace);
         let finished = self
             .start_in_place(job)
@@ -231,7 +219,7 @@ impl LocalExecutor {
             Ok(()) => Ok(Compiled {
                 origin: Origin::InPlace,
                 outputs: Vec::new(),
-                stderr: finished.stderr,
+                stderr: finished.stderr.into(),
                 storable: false,
                 elapsed: finished.elapsed,
                 peak_memory: finished.peak_memory,
@@ -252,7 +240,7 @@ impl LocalExecutor {
     }
 
     async fn start_in_place(&self, job: &Planned) -> Result<Finished, JobFailure> {
-        let client_context = &self.shared.client_context;
+        let client_context = &self.config.client_context;
         let invocation = || in_place::invocation(job, client_context);
         let finished = {
             let _shared = self.memory.read().await;
@@ -267,10 +255,10 @@ impl LocalExecutor {
     }
 
     async fn start(&self, job: &Planned, invocation: ProcessSpec) -> Result<Finished, JobFailure> {
-        match self.spawner.run(&invocation, &self.shared.cancel).await {
+        match self.spawner.run(&invocation, &self.config.cancel).await {
             Ok(finished) => Ok(finished),
             Err(ProcessError::Cancelled) => Err(cancelled(job)),
-            Err(error) => Err(machine(job, &error)),
+            Err(error) => Err(machine(job, &error, error.hints())),
         }
     }
 
@@ -278,8 +266,8 @@ impl LocalExecutor {
         let scratch = self
             .scratch
             .get_or_try_init(|| async {
-                let scratch = Scratch::create(&self.shared.relto, &self.shared.scratch_parent)?;
-                link_toolchain(scratch.path(), &self.shared.toolchain)?;
+                let scratch = Scratch::create(&self.config.relto, &self.config.scratch_parent)?;
+                link_toolchain(scratch.path(), &self.config.toolchain)?;
                 Ok::<_, std::io::Error>(scratch)
             })
             .await?;
@@ -293,13 +281,13 @@ fn cancelled(job: &Planned) -> JobFailure {
     }
 }
 
-fn machine(job: &Planned, error: &dyn std::error::Error) -> JobFailure {
+fn machine(job: &Planned, error: &dyn std::error::Error, hints: Vec<String>) -> JobFailure {
     let causes = std::iter::successors(Some(error), |error| error.source());
     let reason: Vec<String> = causes.map(ToString::to_string).collect();
     JobFailure::Machine {
         module: job.module.clone(),
         reason: reason.join(": "),
-        hint: None,
+        hints,
     }
 }
 
@@ -308,6 +296,6 @@ fn out_of_memory(job: &Planned) -> JobFailure {
         module: job.module.clone(),
         reason: "the kernel killed the compiler twice, the second time while nothing else ran"
             .to_owned(),
-        hint: Some("the machine has not enough memory for this module: see `dmesg`".to_owned()),
+        hints: vec!["the machine has too little memory for this module: see `dmesg`".to_owned()],
     }
 }

@@ -1,7 +1,6 @@
-//! Running jobs: the types that all executors share.
+//! Running jobs: the types that all executors share, and the guard that every result passes.
 //!
-//! Enters: planned jobs. Leaves: for each job its outputs, checked, or the reason why there are
-//! none. Where results are kept and how outputs reach the linker is `link`'s business.
+//! Keeping results and handing outputs to the linker is up to [`link`](crate::link).
 
 mod in_place;
 mod job_dir;
@@ -10,7 +9,6 @@ pub mod queue;
 pub mod remote;
 
 use std::fmt;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,9 +23,8 @@ use crate::error::Hinted;
 use crate::events::{JobId, Origin};
 use crate::hash_cache::Identity;
 use crate::process::Ending;
-use remote::RemoteFailure;
 
-/// A job that no cache could answer.
+/// A job that is not in the disk cache.
 #[derive(Debug)]
 pub struct Planned {
     pub id: JobId,
@@ -40,10 +37,8 @@ pub struct Planned {
     pub command_line: Vec<String>,
     pub form: PlannedForm,
     pub kind: OutputKind,
-    /// Longer jobs go first; the unit means nothing outside a comparison.
+    /// The expected duration in microseconds; longer jobs go first.
     pub cost: u64,
-    /// Why the farm did not make the object, once that is known.
-    pub fallen: OnceLock<RemoteFailure>,
 }
 
 impl Planned {
@@ -89,25 +84,25 @@ pub struct Hermetic {
     pub worker_key: Option<Digest>,
 }
 
-/// What a good run left.
-#[derive(Debug)]
+/// What a successful run left.
+#[derive(Debug, Clone)]
 pub struct Compiled {
     pub origin: Origin,
     /// Contents of the outputs, in the order of the job's outputs; empty when the compiler wrote
     /// them in place.
     pub outputs: Vec<Bytes>,
     /// As the compiler wrote it: with canonical names unless it ran in place.
-    pub stderr: Vec<u8>,
+    pub stderr: Bytes,
     /// The inputs are still what they were when they were hashed, so the result may be kept.
     pub storable: bool,
-    /// What the compile took, the start of the compiler included.
+    /// How long the compile took, the start of the compiler included.
     pub elapsed: Duration,
     /// Bytes, where it was measured.
     pub peak_memory: Option<u64>,
 }
 
 impl Compiled {
-    /// Whether it is what the action says: then it is the result of every job with this action.
+    /// Whether this is the result of every job with the same action.
     pub fn is_of_its_action(&self) -> bool {
         self.storable && self.origin != Origin::InPlace
     }
@@ -116,7 +111,7 @@ impl Compiled {
 /// Why a job has no object.
 #[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 pub enum JobFailure {
-    /// The compiler itself said no, or its object is unsound. Another run would end the same way.
+    /// The compiler failed, or its object is unsound. Another run would end the same way.
     #[error(
         "cannot compile `{module}`: {reason}\n  command ({place}): {command}{}",
         Quoted(stderr)
@@ -132,22 +127,24 @@ pub enum JobFailure {
         stderr: String,
         hint: Option<String>,
     },
-    /// The farm did not do it, and nobody else may.
+    /// The farm did not compile it, and this machine may not.
     #[error("the farm at `{farm}` does not compile `{module}`: {reason}")]
     Farm {
         module: String,
         farm: String,
         reason: String,
         hints: Vec<String>,
+        /// Whether `remote_local_fallback` would run it on this machine.
+        fallback_helps: bool,
     },
-    /// relto or the machine got in the way.
+    /// The compiler could not be run.
     #[error("cannot run the job of `{module}`: {reason}")]
     Machine {
         module: String,
         reason: String,
-        hint: Option<String>,
+        hints: Vec<String>,
     },
-    /// The link is being given up.
+    /// The link is being cancelled.
     #[error("the job of `{module}` was stopped")]
     Cancelled { module: String },
 }
@@ -169,10 +166,19 @@ impl JobFailure {
 impl Hinted for JobFailure {
     fn hints(&self) -> Vec<String> {
         match self {
-            Self::Compiler { hint, .. } | Self::Machine { hint, .. } => {
-                hint.iter().cloned().collect()
+            Self::Compiler { hint, .. } => hint.iter().cloned().collect(),
+            Self::Farm {
+                hints,
+                fallback_helps,
+                ..
+            } => {
+                let mut hints = hints.clone();
+                if *fallback_helps {
+                    hints.push("`remote_local_fallback` would run it on this machine".to_owned());
+                }
+                hints
             }
-            Self::Farm { hints, .. } => hints.clone(),
+            Self::Machine { hints, .. } => hints.clone(),
             Self::Cancelled { .. } => Vec::new(),
         }
     }
@@ -190,7 +196,7 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// Why a result that looks like success is none.
+/// Why a result that looks like success is not one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnsoundResult {
     #[error("the compiler exited with {0}")]

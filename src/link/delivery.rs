@@ -2,9 +2,11 @@
 //!
 //! A result from the cache passes the same guard as a fresh one; one that fails it is a miss.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::stats::LinkStats;
@@ -14,10 +16,12 @@ use crate::cache::{CacheError, DiskCache};
 use crate::digest::{Digest, DigestFunction};
 use crate::error::Hinted;
 use crate::events::{Event, Events, JobId, Origin};
+use crate::exec::queue::Claim;
 use crate::exec::{Compiled, Hermetic, Planned, PlannedForm, check_result};
 use crate::fs::write_whole_for;
 use crate::pb::reapi;
 use crate::process::Parent;
+use crate::task::spawn_blocking;
 
 /// Why a result did not reach its place.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +60,9 @@ pub(super) struct Delivery {
     pub(super) umask: Option<u32>,
     /// The cache refused a write; nothing more is kept in this link.
     pub(super) refused: AtomicBool,
+    /// Bounds the results that are written at a time: hundreds may arrive at once, and more threads
+    /// than this only wait for each other.
+    pub(super) writing: Semaphore,
 }
 
 impl Delivery {
@@ -64,7 +71,7 @@ impl Delivery {
         self.disk_cache.as_ref().map_or(0, DiskCache::added_bytes)
     }
 
-    /// Takes the result of `hermetic` from the disk cache, if it is there and sound.
+    /// Delivers the result of `hermetic` from the disk cache, if it is there and sound.
     pub(super) fn take_cached(
         &self,
         id: JobId,
@@ -87,8 +94,26 @@ impl Delivery {
         Ok(true)
     }
 
-    /// Hands over what a compiler just made, and keeps it if it may be kept.
-    pub(super) fn compiled(&self, job: &Planned, compiled: &Compiled) -> Result<(), DeliveryError> {
+    /// Writes what a compiler just made for the claimed job and its duplicates, and keeps it if it
+    /// may be kept. Returns it.
+    pub(super) async fn deliver(
+        self: &Arc<Self>,
+        claim: Claim,
+        compiled: Compiled,
+    ) -> Result<Compiled, DeliveryError> {
+        let _permit = self.writing.acquire().await;
+        let delivery = Arc::clone(self);
+        spawn_blocking(move || {
+            delivery.write_compiled(claim.job(), &compiled)?;
+            for duplicate in claim.complete(compiled.is_of_its_action()) {
+                delivery.write_shared(&duplicate, &compiled)?;
+            }
+            Ok(compiled)
+        })
+        .await
+    }
+
+    fn write_compiled(&self, job: &Planned, compiled: &Compiled) -> Result<(), DeliveryError> {
         let text = match &job.form {
             PlannedForm::Hermetic(hermetic) if compiled.origin != Origin::InPlace => {
                 self.write_outputs(&hermetic.job.outputs, &compiled.outputs)?;
@@ -104,11 +129,10 @@ impl Delivery {
         Ok(())
     }
 
-    /// Gives `job` the result of another job of the same action, which is in the cache if it may
-    /// be.
-    pub(super) fn shared(&self, job: &Planned, compiled: &Compiled) -> Result<(), DeliveryError> {
+    /// Writes the result of another job of the same action; it is in the cache already if it may be.
+    fn write_shared(&self, job: &Planned, compiled: &Compiled) -> Result<(), DeliveryError> {
         let PlannedForm::Hermetic(hermetic) = &job.form else {
-            unreachable!("what runs in place is equal to nothing");
+            unreachable!("a job that runs in place has no duplicates");
         };
         self.write_outputs(&hermetic.job.outputs, &compiled.outputs)?;
         self.stats.compiled(job, compiled);
@@ -125,7 +149,7 @@ impl Delivery {
         outputs: &[NamedOutput],
         contents: &[Bytes],
     ) -> Result<(), DeliveryError> {
-        // The object last: who finds it finds the others.
+        // The object last: once it exists, so do the others.
         for (output, contents) in outputs.iter().zip(contents).rev() {
             if self.cancel.is_cancelled() || self.linker.is_some_and(Parent::is_gone) {
                 return Err(DeliveryError::LinkerGone);

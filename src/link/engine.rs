@@ -136,9 +136,10 @@ impl Engine {
         }
         let stats = LinkStats::new(Arc::clone(&self.state), &file.jobs);
         let client_context = options.client_context.clone();
+        let writers = available_parallelism().map_or(1, NonZeroUsize::get).max(4);
         Ok(Link {
             order: stats.order(&file.jobs, &client_context),
-            delivery: Delivery {
+            delivery: Arc::new(Delivery {
                 disk_cache,
                 stats,
                 cancel: cancel.clone(),
@@ -146,19 +147,18 @@ impl Engine {
                 linker: options.linker.filter(|_| file.caller == Caller::Linker),
                 umask: client_context.umask(),
                 refused: false.into(),
-            },
+                writing: Semaphore::new(writers),
+            }),
             farm: options
                 .farm
                 .as_ref()
-                .map(|farm| FarmSession::new(farm.clone(), events.clone())),
+                .map(|farm| Arc::new(FarmSession::new(farm.clone(), events.clone()))),
             file,
             toolchain,
             hash_cache,
             events,
             cancel,
             dynamic: options.dynamic,
-            slots: options.slots(),
-            writing: Semaphore::new(available_parallelism().map_or(1, NonZeroUsize::get).max(4)),
             client_context,
             queue: Arc::new(Queue::new(options.local_jobs)),
             next: 0.into(),

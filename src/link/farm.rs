@@ -21,8 +21,8 @@ use crate::task::{Task, spawn};
 /// Results on their way to the farm at a time; each holds an object in memory.
 const STORING: usize = 8;
 
-/// For what nobody needs, offered results and executions to be cancelled, the end of a link waits
-/// this part of its time.
+/// The end of a link waits this part of its time for what is not needed: offered results and
+/// executions to be cancelled.
 const PART: u32 = 40;
 const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(3);
@@ -36,10 +36,10 @@ pub(super) struct FarmSession {
     warned: Mutex<BTreeSet<FallbackCause>>,
     storing: Arc<Semaphore>,
     stores: Mutex<Vec<Task<()>>>,
-    /// Results that the farm does not need.
+    /// Uploads of results that the farm does not need.
     offers: Mutex<Vec<Task<()>>>,
     began: Instant,
-    /// The farm's cache takes nothing; nothing more is sent there in this link.
+    /// The farm's cache has rejected a result; no more are sent in this link.
     closed_cache: Arc<AtomicBool>,
 }
 
@@ -58,12 +58,15 @@ impl FarmSession {
         }
     }
 
-    /// From now on local results can be given to the farm.
+    /// From now on the farm can get local results.
     pub(super) fn connected(&self, executor: &Arc<RemoteExecutor>) {
         let _ = self.executor.set(Arc::clone(executor));
     }
 
-    /// There is no farm to work with: tells so, if the link may go on without it.
+    /// The farm cannot be reached. Tells the user, if the link may go on without it.
+    ///
+    /// # Errors
+    /// It may not.
     pub(super) fn unreachable(&self, error: ConnectError) -> Result<(), ConnectError> {
         if !self.options.local_fallback && !self.options.is_cache_only() {
             return Err(error);
@@ -81,30 +84,30 @@ impl FarmSession {
         Ok(())
     }
 
-    /// Whether this machine may run what the farm did not; if so, why is told, once for each kind
-    /// of trouble.
-    pub(super) fn let_go(
+    /// Whether this machine may run what the farm did not; the user is told why, once for each kind
+    /// of failure.
+    ///
+    /// # Errors
+    /// It may not: the link fails.
+    pub(super) fn fall_back(
         &self,
         job: &Planned,
-        fallen: RemoteFailure,
-    ) -> Result<(), Box<JobFailure>> {
+        failure: RemoteFailure,
+    ) -> Result<RemoteFailure, Box<JobFailure>> {
         let farm = self.options.address();
         let module = &job.module;
         let allowed = self.options.local_fallback || self.options.is_cache_only();
-        if !fallen.cause.runs_locally(allowed) {
-            let mut hints = fallen.hints;
-            if fallen.cause.runs_locally(true) {
-                hints.push("`remote_local_fallback` would run it on this machine".to_owned());
-            }
+        if !failure.cause.runs_locally(allowed) {
             return Err(Box::new(JobFailure::Farm {
                 module: module.clone(),
-                farm: farm.to_owned(),
-                reason: fallen.reason,
-                hints,
+                farm,
+                reason: failure.reason,
+                hints: failure.hints,
+                fallback_helps: failure.cause.runs_locally(true),
             }));
         }
-        let reason = &fallen.reason;
-        let text = match fallen.cause {
+        let reason = &failure.reason;
+        let text = match failure.cause {
             FallbackCause::Miss | FallbackCause::Source => None,
             FallbackCause::Compiler => {
                 self.events.note(format!(
@@ -126,13 +129,12 @@ impl FarmSession {
             )),
         };
         if let Some(text) = text {
-            self.tell_once(fallen.cause, text, fallen.hints.first());
+            self.warn_once(failure.cause, text, failure.hints.first());
         }
-        let _ = job.fallen.set(fallen);
-        Ok(())
+        Ok(failure)
     }
 
-    fn tell_once(&self, cause: FallbackCause, text: String, hint: Option<&String>) {
+    fn warn_once(&self, cause: FallbackCause, text: String, hint: Option<&String>) {
         let mut warned = lock(&self.warned);
         if warned.insert(cause) {
             self.events.warning(text, hint.map(String::as_str));
@@ -141,58 +143,63 @@ impl FarmSession {
         }
     }
 
-    /// After a good local run of a job that fell: tells where the farm was wrong, and gives it what
-    /// is right. A job that this machine was merely faster with is given in passing.
-    pub(super) async fn compiled_here(&self, job: &Arc<Planned>, compiled: &Arc<Compiled>) {
-        let Some(fallen) = job.fallen.get() else {
-            self.offer(job, compiled);
+    /// Called after a good local run. If the farm has tried the job, the user is told where the farm
+    /// was wrong, and the farm gets the right result. Otherwise this machine was merely faster, and
+    /// the farm gets the result if that delays nothing.
+    pub(super) async fn compiled_locally(
+        &self,
+        job: &Arc<Planned>,
+        failure: Option<RemoteFailure>,
+        compiled: Compiled,
+    ) {
+        if let Some(failure) = &failure {
+            self.report_disagreement(job, failure, &compiled);
+        }
+        let Some(executor) = self.executor.get() else {
             return;
         };
-        // What compiled in place alone has failed here as it did there.
-        if fallen.cause == FallbackCause::Compiler && compiled.origin != Origin::InPlace {
+        if self.closed_cache.load(Ordering::Relaxed) || !executor.wants(&compiled) {
+            return;
+        }
+        match failure {
+            Some(failure) if failure.store => {
+                // Resolves at once unless too many results are on their way already.
+                let permit = Arc::clone(&self.storing).acquire_owned().await.ok();
+                lock(&self.stores).push(self.store(executor, job, compiled, permit));
+            }
+            Some(_) => {}
+            None => {
+                if let Ok(permit) = Arc::clone(&self.storing).try_acquire_owned() {
+                    lock(&self.offers).push(self.store(executor, job, compiled, Some(permit)));
+                }
+            }
+        }
+    }
+
+    /// What compiles only in place has failed here as it did there.
+    fn report_disagreement(&self, job: &Planned, failure: &RemoteFailure, compiled: &Compiled) {
+        if failure.cause == FallbackCause::Compiler && compiled.origin != Origin::InPlace {
             self.events.warning(
                 format!(
                     "the farm disagrees with this machine about `{}`, which compiles here; there {}",
-                    job.module, fallen.reason
+                    job.module, failure.reason
                 ),
                 Some("the compile reads a file that its action does not name, or the worker is another kind of machine"),
             );
         }
-        if let Some(executor) = self.taker(job, compiled) {
-            // Comes at once unless too many results are on their way already.
-            let turn = Arc::clone(&self.storing).acquire_owned().await;
-            lock(&self.stores).push(self.store(executor, job, compiled, turn.ok()));
-        }
-    }
-
-    /// The farm could have made it as well: it gets the result if that delays nobody.
-    fn offer(&self, job: &Arc<Planned>, compiled: &Arc<Compiled>) {
-        if let Some(executor) = self.taker(job, compiled)
-            && let Ok(turn) = Arc::clone(&self.storing).try_acquire_owned()
-        {
-            lock(&self.offers).push(self.store(executor, job, compiled, Some(turn)));
-        }
-    }
-
-    /// The one who stores `compiled` at the farm, if it is wanted there.
-    fn taker(&self, job: &Planned, compiled: &Compiled) -> Option<&Arc<RemoteExecutor>> {
-        let executor = self.executor.get()?;
-        let open = !self.closed_cache.load(Ordering::Relaxed);
-        (open && executor.wants(job, compiled)).then_some(executor)
     }
 
     fn store(
         &self,
         executor: &Arc<RemoteExecutor>,
         job: &Arc<Planned>,
-        compiled: &Arc<Compiled>,
-        turn: Option<OwnedSemaphorePermit>,
+        compiled: Compiled,
+        permit: Option<OwnedSemaphorePermit>,
     ) -> Task<()> {
         let (executor, job) = (Arc::clone(executor), Arc::clone(job));
-        let (compiled, events) = (Arc::clone(compiled), self.events.clone());
-        let closed = Arc::clone(&self.closed_cache);
+        let (events, closed) = (self.events.clone(), Arc::clone(&self.closed_cache));
         spawn(async move {
-            let _turn = turn;
+            let _permit = permit;
             let Err(failure) = executor.store(&job, &compiled).await else {
                 return;
             };
@@ -206,25 +213,25 @@ impl FarmSession {
         })
     }
 
-    /// Waits for what is on its way to the farm, unless the link is `given_up`, and takes leave.
-    /// What was merely offered is waited for as long as nobody notices.
-    pub(super) async fn close(&self, given_up: bool) {
+    /// Waits for the uploads under way, unless the link is `cancelled`, and closes the client. Offered
+    /// results get only a small part of the time that the link took.
+    pub(super) async fn close(&self, cancelled: bool) {
         let stores = std::mem::take(&mut *lock(&self.stores));
         let offers = std::mem::take(&mut *lock(&self.offers));
-        if !given_up {
+        if !cancelled {
             for store in stores {
                 store.await;
             }
             // Those that are not done by then end with their handles.
-            let _ = tokio::time::timeout(self.patience(), join_all(offers)).await;
+            let _ = tokio::time::timeout(self.closing_time(), join_all(offers)).await;
         }
         if let Some(executor) = self.executor.get() {
-            let patience = (!given_up).then(|| self.patience());
-            executor.close(patience).await;
+            let timeout = (!cancelled).then(|| self.closing_time());
+            executor.close(timeout).await;
         }
     }
 
-    fn patience(&self) -> Duration {
+    fn closing_time(&self) -> Duration {
         (self.began.elapsed() / PART).clamp(SHORTEST, LONGEST)
     }
 }

@@ -7,7 +7,6 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::connections::Connecting;
@@ -20,13 +19,13 @@ use super::runners::{LocalRunner, RemoteRunner};
 use crate::client_context::ClientContext;
 use crate::compiler::ResolvedToolchain;
 use crate::events::{Events, JobId};
-use crate::exec::local::{self, LocalExecutor};
-use crate::exec::queue::{Place, Places, Queue, work};
-use crate::exec::remote::{self, RemoteExecutor, on_their_way};
+use crate::exec::local::{LocalConfig, LocalExecutor};
+use crate::exec::queue::{Executor, ExecutorSet, Queue, Runner, run_slot};
+use crate::exec::remote::{RemoteConfig, RemoteExecutor, on_their_way};
 use crate::exec::{InPlaceReason, Planned, PlannedForm};
 use crate::hash_cache::HashCache;
 use crate::job::{Caller, Job, JobFile};
-use crate::process::{Relto, Slots};
+use crate::process::Relto;
 use crate::task::{Task, spawn, spawn_blocking};
 
 /// What all parts of a running link share.
@@ -35,17 +34,13 @@ pub(super) struct Link {
     pub(super) file: JobFile,
     pub(super) toolchain: ResolvedToolchain,
     pub(super) hash_cache: Arc<HashCache>,
-    pub(super) delivery: Delivery,
+    pub(super) delivery: Arc<Delivery>,
     pub(super) events: Events,
     pub(super) cancel: CancellationToken,
-    pub(super) farm: Option<FarmSession>,
+    pub(super) farm: Option<Arc<FarmSession>>,
     /// Local slots also take jobs that the farm may run.
     pub(super) dynamic: bool,
-    pub(super) slots: Slots,
     pub(super) client_context: ClientContext,
-    /// Bounds the results that are written at a time: hundreds may arrive at once, and more threads
-    /// than this only wait for each other.
-    pub(super) writing: Semaphore,
     /// Jobs without a result.
     pub(super) queue: Arc<Queue>,
     /// The order in which jobs are planned.
@@ -60,12 +55,18 @@ impl Link {
         options: &Options,
         connecting: Option<Connecting>,
     ) -> Result<(), LinkError> {
-        let executor = Arc::new(self.local_executor(options).map_err(LinkError::Machine)?);
+        let local = LocalRunner {
+            executor: self.local_executor(options).map_err(LinkError::Machine)?,
+            slots: options.slots(),
+            delivery: Arc::clone(&self.delivery),
+            farm: self.farm.clone(),
+        };
+        let local = Arc::new(local);
         let planners: Vec<_> = (0..planner_count(self.file.jobs.len()))
             .map(|_| self.start_planner())
             .collect();
         let slots: Vec<_> = (0..options.local_jobs.get().min(self.file.jobs.len()))
-            .map(|_| self.start_slot(Arc::clone(&executor)))
+            .map(|_| self.start_slot(Executor::Local, Arc::clone(&local)))
             .collect();
         let at_farm = connecting.map(|connecting| self.start_farm(connecting));
         let mut first = Ok(());
@@ -86,7 +87,7 @@ impl Link {
     }
 
     fn local_executor(&self, options: &Options) -> std::io::Result<LocalExecutor> {
-        LocalExecutor::new(local::Shared {
+        LocalExecutor::new(LocalConfig {
             relto: Relto::itself(),
             scratch_parent: options.scratch_parent.clone(),
             client_context: self.client_context.clone(),
@@ -100,7 +101,7 @@ impl Link {
 
     fn start_planner(self: &Arc<Self>) -> Task<Result<(), LinkError>> {
         let link = Arc::clone(self);
-        spawn_blocking(move || link.or_give_up(link.plan_jobs()))
+        spawn_blocking(move || link.cancel_on_failure(link.plan_jobs()))
     }
 
     fn plan_jobs(&self) -> Result<(), LinkError> {
@@ -149,14 +150,13 @@ impl Link {
             kind,
             cost: self.delivery.stats.cost(job.module(), bytes),
             form,
-            fallen: std::sync::OnceLock::new(),
         });
-        let places = match (&self.farm, &job.form) {
-            (Some(_), PlannedForm::Hermetic(_)) if self.dynamic => Places::BOTH,
-            (Some(_), PlannedForm::Hermetic(_)) => Places::FARM,
-            _ => Places::HERE,
+        let executors = match (&self.farm, &job.form) {
+            (Some(_), PlannedForm::Hermetic(_)) if self.dynamic => ExecutorSet::BOTH,
+            (Some(_), PlannedForm::Hermetic(_)) => ExecutorSet::REMOTE,
+            _ => ExecutorSet::LOCAL,
         };
-        self.queue.push(job, places);
+        self.queue.push(job, executors);
         Ok(())
     }
 
@@ -174,27 +174,34 @@ impl Link {
         }
     }
 
-    /// A local slot: one compiler at a time.
-    fn start_slot(self: &Arc<Self>, executor: Arc<LocalExecutor>) -> Task<Result<(), LinkError>> {
+    /// A slot runs one job at a time.
+    fn start_slot<R>(
+        self: &Arc<Self>,
+        executor: Executor,
+        runner: Arc<R>,
+    ) -> Task<Result<(), LinkError>>
+    where
+        R: Runner<Failure = LinkError> + Send + 'static,
+    {
         let link = Arc::clone(self);
         spawn(async move {
-            let runner = LocalRunner::new(&link, executor);
-            link.or_give_up(work(&link.queue, Place::Here, &runner).await)
+            let ended = run_slot(&link.queue, executor, &*runner).await;
+            link.cancel_on_failure(ended)
         })
     }
 
     fn start_farm(self: &Arc<Self>, connecting: Connecting) -> Task<Result<(), LinkError>> {
         let link = Arc::clone(self);
-        spawn(async move { link.or_give_up(link.use_farm(connecting).await) })
+        spawn(async move { link.cancel_on_failure(link.use_farm(connecting).await) })
     }
 
-    /// Nobody waits for the farm's answer before there is a job for it, or when this machine has
+    /// Waits for the farm's answer only once there is a job for it, and only until this machine has
     /// done all of them.
     async fn use_farm(self: &Arc<Self>, connecting: Connecting) -> Result<(), LinkError> {
         let Some(farm) = &self.farm else {
             return Ok(());
         };
-        if !self.queue.wait(Place::Farm).await {
+        if !self.queue.wait(Executor::Remote).await {
             return Ok(());
         }
         let connected = tokio::select! {
@@ -209,21 +216,21 @@ impl Link {
                 let executor = spawn_blocking(move || RemoteExecutor::new(client, shared));
                 let executor = Arc::new(executor.await.map_err(LinkError::Machine)?);
                 farm.connected(&executor);
-                self.run_all_at(farm, &executor).await
+                self.run_remote_slots(farm, executor).await
             }
             Err(error) => {
                 farm.unreachable(error).map_err(Box::new)?;
-                self.queue.lose_farm();
+                self.queue.lose_remote();
                 Ok(())
             }
         }
     }
 
-    fn farm_terms(&self, farm: &FarmSession) -> remote::RemoteConfig {
+    fn farm_terms(&self, farm: &FarmSession) -> RemoteConfig {
         let (tree, template) = self.toolchain.for_farm();
         let mut template = template.clone();
         template.platform.clone_from(&farm.options.platform);
-        remote::RemoteConfig {
+        RemoteConfig {
             toolchain: Arc::clone(tree),
             template,
             jobs: farm.options.jobs,
@@ -234,30 +241,30 @@ impl Link {
         }
     }
 
-    /// Every job that is under way at the farm is a task of its own.
-    async fn run_all_at(
+    /// Every job that is under way at the farm has a slot of its own.
+    async fn run_remote_slots(
         self: &Arc<Self>,
-        farm: &FarmSession,
-        executor: &Arc<RemoteExecutor>,
+        farm: &Arc<FarmSession>,
+        executor: Arc<RemoteExecutor>,
     ) -> Result<(), LinkError> {
-        let runners: Vec<_> = (0..on_their_way(farm.options.jobs).min(self.file.jobs.len()))
-            .map(|_| {
-                let (link, executor) = (Arc::clone(self), Arc::clone(executor));
-                spawn(async move {
-                    let runner = RemoteRunner::new(&link, executor);
-                    link.or_give_up(work(&link.queue, Place::Farm, &runner).await)
-                })
-            })
+        let runner = Arc::new(RemoteRunner {
+            executor,
+            delivery: Arc::clone(&self.delivery),
+            farm: Arc::clone(farm),
+        });
+        let slots = on_their_way(farm.options.jobs).min(self.file.jobs.len());
+        let slots: Vec<_> = (0..slots)
+            .map(|_| self.start_slot(Executor::Remote, Arc::clone(&runner)))
             .collect();
         let mut first = Ok(());
-        for runner in runners {
-            keep_first(&mut first, runner.await);
+        for slot in slots {
+            keep_first(&mut first, slot.await);
         }
         first
     }
 
     /// One failure ends the whole link.
-    fn or_give_up(&self, result: Result<(), LinkError>) -> Result<(), LinkError> {
+    fn cancel_on_failure(&self, result: Result<(), LinkError>) -> Result<(), LinkError> {
         if result.is_err() {
             self.cancel.cancel();
             self.queue.stop();

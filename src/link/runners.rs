@@ -1,159 +1,113 @@
-//! How a turn is run: by a slot of this machine, and at the farm.
-//!
-//! Enters: turns. Leaves: their results, delivered by whoever was first; or a failure that ends the
-//! link. What one place cannot do it lets go, so that the other can; what both cannot do ends the
-//! link.
+//! How this machine and the farm run jobs for a link.
 
 use std::sync::Arc;
 
+use super::delivery::Delivery;
 use super::error::LinkError;
-use super::run::Link;
+use super::farm::FarmSession;
 use crate::events::{Event, Origin};
 use crate::exec::local::LocalExecutor;
-use crate::exec::queue::{Ended, Runner, Turn};
+use crate::exec::queue::{Assignment, Claim, Outcome, Runner};
 use crate::exec::remote::RemoteExecutor;
-use crate::exec::{Compiled, JobFailure, Planned};
-use crate::process::SlotPermit;
-use crate::task::spawn_blocking;
+use crate::exec::{Compiled, JobFailure};
+use crate::process::{SlotPermit, Slots};
 
-/// This machine.
-pub(super) struct LocalRunner<'a> {
-    link: &'a Arc<Link>,
-    executor: Arc<LocalExecutor>,
+/// Runs jobs on this machine.
+#[derive(Debug)]
+pub(super) struct LocalRunner {
+    pub(super) executor: LocalExecutor,
+    pub(super) slots: Slots,
+    pub(super) delivery: Arc<Delivery>,
+    /// Gets the results of this machine.
+    pub(super) farm: Option<Arc<FarmSession>>,
 }
 
-/// The farm.
-pub(super) struct RemoteRunner<'a> {
-    link: &'a Arc<Link>,
-    executor: Arc<RemoteExecutor>,
+/// Runs jobs on the farm.
+#[derive(Debug)]
+pub(super) struct RemoteRunner {
+    pub(super) executor: Arc<RemoteExecutor>,
+    pub(super) delivery: Arc<Delivery>,
+    pub(super) farm: Arc<FarmSession>,
 }
 
-impl<'a> LocalRunner<'a> {
-    pub(super) fn new(link: &'a Arc<Link>, executor: Arc<LocalExecutor>) -> Self {
-        Self { link, executor }
-    }
-}
-
-impl<'a> RemoteRunner<'a> {
-    pub(super) fn new(link: &'a Arc<Link>, executor: Arc<RemoteExecutor>) -> Self {
-        Self { link, executor }
-    }
-}
-
-impl Runner for LocalRunner<'_> {
+impl Runner for LocalRunner {
     type Failure = LinkError;
     type Permit = SlotPermit;
 
     async fn permit(&self) -> SlotPermit {
-        self.link.slots.permit().await
+        self.slots.permit().await
     }
 
-    async fn run(&self, turn: &Turn) -> Result<Ended<LinkError>, LinkError> {
-        if self.link.cancel.is_cancelled() {
+    async fn run(&self, assignment: &Assignment) -> Result<Outcome<LinkError>, LinkError> {
+        if self.delivery.cancel.is_cancelled() {
             return Err(LinkError::Cancelled);
         }
-        let claim = || turn.claim();
-        match self.executor.run_claiming(&turn.job, &claim).await {
-            Ok(compiled) => Ok(Ended::Compiled(Box::new(compiled))),
-            // Not the compiler's word but this machine's: too little memory, no process to be had.
+        match self.executor.run(assignment.job()).await {
+            Ok(Some(compiled)) => Ok(Outcome::Compiled(compiled)),
+            Ok(None) => Ok(Outcome::InPlace),
+            // The compiler has not spoken: too little memory, or no process could be started.
             Err(failure @ JobFailure::Machine { .. }) => {
-                self.link.events.note(format!("not here: {failure}"));
-                Ok(Ended::LetGo(Box::new(failure).into()))
+                self.delivery.events.note(format!("not here: {failure}"));
+                Ok(Outcome::Declined(Box::new(failure).into()))
             }
             Err(failure) => Err(Box::new(failure).into()),
         }
     }
 
-    async fn deliver(&self, turn: &Turn, compiled: &Arc<Compiled>) -> Result<(), LinkError> {
-        deliver(self.link, &turn.job, compiled).await?;
-        if let Some(farm) = &self.link.farm {
-            farm.compiled_here(&turn.job, compiled).await;
+    async fn run_in_place(&self, claim: &Claim) -> Result<Compiled, LinkError> {
+        let ran = self.executor.run_in_place(claim.job()).await;
+        ran.map_err(|failure| Box::new(failure).into())
+    }
+
+    async fn deliver(&self, mut claim: Claim, compiled: Compiled) -> Result<(), LinkError> {
+        let (job, failure) = (Arc::clone(claim.job()), claim.take_remote_failure());
+        let compiled = self.delivery.deliver(claim, compiled).await?;
+        if let Some(farm) = &self.farm {
+            farm.compiled_locally(&job, failure, compiled).await;
         }
         Ok(())
     }
 
-    async fn share(
-        &self,
-        twins: Vec<Arc<Planned>>,
-        compiled: &Arc<Compiled>,
-    ) -> Result<(), LinkError> {
-        share(self.link, twins, compiled).await
-    }
-
-    fn lost(&self, turn: &Turn) {
-        stopped(self.link, turn, Origin::Local);
+    fn superseded(&self, assignment: &Assignment) {
+        stopped(&self.delivery, assignment, Origin::Local);
     }
 }
 
-impl Runner for RemoteRunner<'_> {
+impl Runner for RemoteRunner {
     type Failure = LinkError;
     type Permit = ();
 
     async fn permit(&self) {}
 
-    /// A future that is dropped is cancelled at the farm, too.
-    async fn run(&self, turn: &Turn) -> Result<Ended<LinkError>, LinkError> {
-        let Some(farm) = &self.link.farm else {
-            return Err(LinkError::Cancelled);
-        };
-        let executing = || turn.executing();
-        let ended = tokio::select! {
+    async fn run(&self, assignment: &Assignment) -> Result<Outcome<LinkError>, LinkError> {
+        let job = assignment.job();
+        let executing = || assignment.executing();
+        let ran = tokio::select! {
             biased;
-            () = self.link.cancel.cancelled() => return Err(LinkError::Cancelled),
-            ended = self.executor.run(&turn.job, &executing) => ended,
+            () = self.delivery.cancel.cancelled() => return Err(LinkError::Cancelled),
+            ran = self.executor.run(job, &executing) => ran,
         };
-        match ended {
-            Ok(compiled) => Ok(Ended::Compiled(Box::new(compiled))),
-            Err(fallen) => {
-                farm.let_go(&turn.job, fallen)?;
-                Ok(Ended::LetGo(LinkError::Cancelled))
-            }
-        }
+        Ok(match ran {
+            Ok(compiled) => Outcome::Compiled(compiled),
+            Err(failure) => Outcome::FellBack(self.farm.fall_back(job, failure)?),
+        })
     }
 
-    async fn deliver(&self, turn: &Turn, compiled: &Arc<Compiled>) -> Result<(), LinkError> {
-        deliver(self.link, &turn.job, compiled).await
+    async fn run_in_place(&self, claim: &Claim) -> Result<Compiled, LinkError> {
+        unreachable!("the farm does not run `{}` in place", claim.job().module)
     }
 
-    async fn share(
-        &self,
-        twins: Vec<Arc<Planned>>,
-        compiled: &Arc<Compiled>,
-    ) -> Result<(), LinkError> {
-        share(self.link, twins, compiled).await
+    async fn deliver(&self, claim: Claim, compiled: Compiled) -> Result<(), LinkError> {
+        self.delivery.deliver(claim, compiled).await?;
+        Ok(())
     }
 
-    fn lost(&self, turn: &Turn) {
-        stopped(self.link, turn, Origin::Remote);
+    fn superseded(&self, assignment: &Assignment) {
+        stopped(&self.delivery, assignment, Origin::Remote);
     }
 }
 
-async fn deliver(
-    link: &Arc<Link>,
-    job: &Arc<Planned>,
-    compiled: &Arc<Compiled>,
-) -> Result<(), LinkError> {
-    let _turn = link.writing.acquire().await;
-    let (link, job, compiled) = (Arc::clone(link), Arc::clone(job), Arc::clone(compiled));
-    spawn_blocking(move || link.delivery.compiled(&job, &compiled)).await?;
-    Ok(())
-}
-
-async fn share(
-    link: &Arc<Link>,
-    twins: Vec<Arc<Planned>>,
-    compiled: &Arc<Compiled>,
-) -> Result<(), LinkError> {
-    let _turn = link.writing.acquire().await;
-    let (link, compiled) = (Arc::clone(link), Arc::clone(compiled));
-    let shared = spawn_blocking(move || {
-        let mut twins = twins.iter();
-        twins.try_for_each(|twin| link.delivery.shared(twin, &compiled))
-    });
-    Ok(shared.await?)
-}
-
-fn stopped(link: &Link, turn: &Turn, origin: Origin) {
-    let job = turn.job.id;
-    link.events.send(Event::JobStopped { job, origin });
+fn stopped(delivery: &Delivery, assignment: &Assignment, origin: Origin) {
+    let job = assignment.job().id;
+    delivery.events.send(Event::JobStopped { job, origin });
 }

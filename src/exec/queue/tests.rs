@@ -1,13 +1,17 @@
+mod duplicates;
 mod farms;
 mod scripted;
-mod twins;
 
+use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::*;
+use crate::exec::Planned;
 use crate::exec::PlannedForm;
+use crate::exec::remote::{FallbackCause, RemoteFailure};
 
 fn job(id: usize, cost: u64) -> Arc<Planned> {
     Arc::new(Planned {
@@ -19,7 +23,6 @@ fn job(id: usize, cost: u64) -> Arc<Planned> {
         form: PlannedForm::InPlace(crate::exec::InPlaceReason::Link(String::new())),
         kind: crate::action::kind::OutputKind::Other,
         cost,
-        fallen: std::sync::OnceLock::new(),
     })
 }
 
@@ -29,33 +32,48 @@ fn queue(slots: usize) -> Arc<Queue> {
     ))
 }
 
-/// The next turn, as soon as there is one.
-async fn next(queue: &Arc<Queue>, place: Place) -> Option<Turn> {
-    while queue.wait(place).await {
-        if let Ok(turn) = queue.try_take(place) {
-            return Some(turn);
+/// The next job, as soon as there is one.
+async fn next(queue: &Arc<Queue>, executor: Executor) -> Option<Assignment> {
+    while queue.wait(executor).await {
+        if let Ok(assignment) = queue.try_take(executor) {
+            return Some(assignment);
         }
     }
     None
 }
 
-/// Turns that are there now.
-fn turns(queue: &Arc<Queue>, place: Place) -> Vec<Turn> {
-    std::iter::from_fn(|| queue.try_take(place).ok()).collect()
+/// All jobs that can be taken now.
+fn take_all(queue: &Arc<Queue>, executor: Executor) -> Vec<Assignment> {
+    std::iter::from_fn(|| queue.try_take(executor).ok()).collect()
 }
 
-fn ids(turns: &[Turn]) -> Vec<usize> {
-    turns.iter().map(|turn| turn.job.id).collect()
+fn failure() -> RemoteFailure {
+    RemoteFailure {
+        cause: FallbackCause::Away,
+        reason: String::new(),
+        hints: Vec::new(),
+        store: false,
+    }
+}
+
+fn ids(assignments: &[Assignment]) -> Vec<usize> {
+    assignments
+        .iter()
+        .map(|assignment| assignment.job().id)
+        .collect()
 }
 
 #[tokio::test]
 async fn of_jobs_for_one_place_the_longest_leaves_first_and_equals_in_link_order() {
-    for (place, places) in [(Place::Here, Places::HERE), (Place::Farm, Places::FARM)] {
+    for (executor, executors) in [
+        (Executor::Local, ExecutorSet::LOCAL),
+        (Executor::Remote, ExecutorSet::REMOTE),
+    ] {
         let queue = queue(1);
         for (id, cost) in [(0, 5), (1, 9), (2, 5), (3, 1)] {
-            queue.push(job(id, cost), places);
+            queue.push(job(id, cost), executors);
         }
-        assert_eq!(ids(&turns(&queue, place)), [1, 0, 2, 3]);
+        assert_eq!(ids(&take_all(&queue, executor)), [1, 0, 2, 3]);
     }
 }
 
@@ -67,10 +85,10 @@ async fn every_waiting_slot_is_woken_and_all_end_with_the_last_job() {
             let queue = Arc::clone(&queue);
             crate::task::spawn(async move {
                 let mut taken = 0;
-                while let Some(turn) = next(&queue, Place::Here).await {
+                while let Some(assignment) = next(&queue, Executor::Local).await {
                     taken += 1;
                     tokio::task::yield_now().await;
-                    assert!(turn.claim());
+                    assert!(assignment.claim().is_ok());
                 }
                 taken
             })
@@ -78,7 +96,7 @@ async fn every_waiting_slot_is_woken_and_all_end_with_the_last_job() {
         .collect();
     tokio::task::yield_now().await;
     for id in 0..40 {
-        queue.push(job(id, 1), Places::HERE);
+        queue.push(job(id, 1), ExecutorSet::LOCAL);
     }
     queue.close();
     let mut taken = 0;
@@ -92,102 +110,111 @@ async fn every_waiting_slot_is_woken_and_all_end_with_the_last_job() {
 async fn the_farm_takes_the_long_end_and_this_machine_the_short_one() {
     let queue = queue(1);
     for id in 0..20 {
-        queue.push(job(id, 10 + id as u64), Places::BOTH);
+        queue.push(job(id, 10 + id as u64), ExecutorSet::BOTH);
     }
-    let far = queue.try_take(Place::Farm).expect("a turn");
-    let near = queue.try_take(Place::Here).expect("a turn");
-    assert_eq!((far.job.id, near.job.id), (19, 0));
+    let far = queue.try_take(Executor::Remote).expect("a job");
+    let near = queue.try_take(Executor::Local).expect("a job");
+    assert_eq!((far.job().id, near.job().id), (19, 0));
 }
 
 #[tokio::test]
 async fn a_job_that_decides_when_this_machine_is_done_is_begun_here_at_once() {
     let queue = queue(2);
     for (id, cost) in [(0, 10), (1, 90), (2, 10), (3, 10)] {
-        queue.push(job(id, cost), Places::BOTH);
+        queue.push(job(id, cost), ExecutorSet::BOTH);
     }
-    let near = queue.try_take(Place::Here).expect("a turn");
-    assert_eq!(near.job.id, 1);
+    let near = queue.try_take(Executor::Local).expect("a job");
+    assert_eq!(near.job().id, 1);
 }
 
 #[tokio::test]
-async fn only_one_of_two_claims_wins_and_the_other_place_hears_of_it() {
+async fn only_one_of_two_claims_succeeds_and_the_other_executor_is_superseded() {
     let queue = queue(1);
-    queue.push(job(0, 5), Places::BOTH);
+    queue.push(job(0, 5), ExecutorSet::BOTH);
     queue.close();
-    let far = queue.try_take(Place::Farm).expect("a turn");
-    let near = queue.try_take(Place::Here).expect("a copy");
-    assert!(near.claim() && near.claim(), "the owner may ask again");
-    far.lost().await;
-    assert!(!far.claim());
-    assert!(next(&queue, Place::Farm).await.is_none());
-    assert!(next(&queue, Place::Here).await.is_none());
+    let far = queue.try_take(Executor::Remote).expect("a job");
+    let near = queue.try_take(Executor::Local).expect("a copy");
+    assert!(near.claim().is_ok());
+    far.superseded().await;
+    assert!(far.claim().is_err());
+    assert!(next(&queue, Executor::Remote).await.is_none());
+    assert!(next(&queue, Executor::Local).await.is_none());
 }
 
 #[tokio::test]
-async fn what_the_farm_lets_go_runs_here_even_if_it_was_the_farms_alone() {
+async fn a_job_falls_back_to_this_machine_even_if_only_the_farm_was_to_run_it() {
     let queue = queue(1);
-    queue.push(job(0, 5), Places::FARM);
-    assert!(queue.try_take(Place::Here).is_err());
-    let far = queue.try_take(Place::Farm).expect("a turn");
-    assert!(far.let_go());
-    assert!(queue.try_take(Place::Farm).is_err());
-    let near = queue.try_take(Place::Here).expect("a turn");
-    assert!(!near.let_go(), "nobody is left to run it");
+    queue.push(job(0, 5), ExecutorSet::REMOTE);
+    assert!(queue.try_take(Executor::Local).is_err());
+    let far = queue.try_take(Executor::Remote).expect("a job");
+    far.fall_back(failure());
+    assert!(queue.try_take(Executor::Remote).is_err());
+    let near = queue.try_take(Executor::Local).expect("a job");
+    assert!(!near.decline(), "no executor is left");
 }
 
 #[tokio::test]
-async fn what_this_machine_lets_go_waits_for_the_farm_alone() {
+async fn a_job_that_this_machine_declines_waits_for_the_farm_alone() {
     let queue = queue(1);
-    queue.push(job(0, 5), Places::BOTH);
-    assert!(queue.try_take(Place::Here).expect("a turn").let_go());
-    assert!(queue.try_take(Place::Here).is_err());
-    assert!(queue.try_take(Place::Farm).expect("a turn").let_go());
-    assert!(!queue.try_take(Place::Here).expect("a turn").let_go());
+    queue.push(job(0, 5), ExecutorSet::BOTH);
+    assert!(queue.try_take(Executor::Local).expect("a job").decline());
+    assert!(queue.try_take(Executor::Local).is_err());
+    let far = queue.try_take(Executor::Remote).expect("a job");
+    far.fall_back(failure());
+    let near = queue.try_take(Executor::Local).expect("a job");
+    let mut claim = near.claim().expect("nothing else runs it");
+    let told = claim.take_remote_failure().expect("the farm has tried");
+    assert_eq!(told.cause, FallbackCause::Away);
 }
 
 #[tokio::test]
-async fn without_a_farm_all_that_waits_or_will_come_runs_here() {
+async fn without_a_farm_all_jobs_run_on_this_machine() {
     let queue = queue(1);
-    queue.push(job(0, 5), Places::FARM);
-    queue.push(job(1, 6), Places::BOTH);
-    queue.lose_farm();
-    queue.push(job(2, 7), Places::FARM);
-    assert_eq!(ids(&turns(&queue, Place::Here)), [2, 1, 0]);
-    assert!(queue.try_take(Place::Farm).is_err());
+    queue.push(job(0, 5), ExecutorSet::REMOTE);
+    queue.push(job(1, 6), ExecutorSet::BOTH);
+    queue.lose_remote();
+    queue.push(job(2, 7), ExecutorSet::REMOTE);
+    assert_eq!(ids(&take_all(&queue, Executor::Local)), [2, 1, 0]);
+    assert!(queue.try_take(Executor::Remote).is_err());
 }
 
 #[tokio::test]
-async fn a_queue_that_is_stopped_gives_no_more_turns() {
+async fn a_stopped_queue_assigns_no_more_jobs() {
     let queue = queue(1);
-    queue.push(job(0, 5), Places::BOTH);
+    queue.push(job(0, 5), ExecutorSet::BOTH);
     queue.stop();
-    assert!(next(&queue, Place::Here).await.is_none());
-    assert!(!queue.wait(Place::Here).await);
+    assert!(next(&queue, Executor::Local).await.is_none());
+    assert!(!queue.wait(Executor::Local).await);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_copy_of_a_job_that_is_in_good_hands_waits_until_it_is_late() {
     let queue = queue(1);
     for id in 0..12 {
-        queue.push(job(id, 1_000_000), Places::BOTH);
+        queue.push(job(id, 1_000_000), ExecutorSet::BOTH);
     }
-    let far = turns(&queue, Place::Farm);
-    far.iter().for_each(Turn::executing);
+    let far = take_all(&queue, Executor::Remote);
+    far.iter().for_each(Assignment::executing);
     sleep(Duration::from_millis(500)).await;
-    let (done, running) = far.split_at(11);
-    assert!(done.iter().all(Turn::claim), "half a second each");
-    let again = queue.try_take(Place::Here).expect_err("it is as quick");
+    let mut far = far.into_iter();
+    let done = far.by_ref().take(11).map(Assignment::claim);
+    assert!(
+        done.into_iter().all(|claim| claim.is_ok()),
+        "half a second each"
+    );
+    let running = far.next().expect("the last job");
+    let again = queue.try_take(Executor::Local).expect_err("it is as quick");
     let late = Instant::now() + Duration::from_millis(125);
     assert_eq!(again, Some(late));
-    let copy = next(&queue, Place::Here).await.expect("a copy of it");
-    assert_eq!((Instant::now(), copy.job.id), (late, running[0].job.id));
+    let copy = next(&queue, Executor::Local).await.expect("a copy of it");
+    assert_eq!((Instant::now(), copy.job().id), (late, running.job().id));
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_farm_gets_a_copy_of_what_this_machine_has_begun_when_nothing_else_waits() {
     let queue = queue(1);
-    queue.push(job(0, 5), Places::BOTH);
-    let near = queue.try_take(Place::Here).expect("a turn");
-    let far = queue.try_take(Place::Farm).expect("a copy");
-    assert!(far.claim() && near.is_lost());
+    queue.push(job(0, 5), ExecutorSet::BOTH);
+    let near = queue.try_take(Executor::Local).expect("a job");
+    let far = queue.try_take(Executor::Remote).expect("a copy");
+    assert!(far.claim().is_ok() && near.is_superseded());
 }

@@ -200,7 +200,7 @@ fn compiled(origin: Origin, result: VerifiedResult, elapsed: Option<Duration>) -
     Compiled {
         origin,
         outputs: result.outputs,
-        stderr: result.stderr.to_vec(),
+        stderr: result.stderr,
         storable: true,
         elapsed: elapsed.unwrap_or_default(),
         peak_memory: None,

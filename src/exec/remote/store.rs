@@ -13,10 +13,8 @@ use crate::reapi::{Blob, Failure};
 
 impl RemoteExecutor {
     /// Whether `compiled`, made on this machine, may and should be stored on the farm.
-    pub fn wants(&self, job: &Planned, compiled: &Compiled) -> bool {
-        let acceptable = job.fallen.get().is_none_or(|failure| failure.store);
-        acceptable
-            && compiled.storable
+    pub fn wants(&self, compiled: &Compiled) -> bool {
+        compiled.storable
             && compiled.origin == Origin::Local
             && self.config.upload_local_results
             && self.client.capabilities().can_update_action_cache
@@ -65,7 +63,7 @@ impl RemoteExecutor {
         let stderr_digest = if compiled.stderr.is_empty() {
             None
         } else {
-            add(&Bytes::from(compiled.stderr.clone()))
+            add(&compiled.stderr)
         };
         let result = ActionResult {
             output_files,

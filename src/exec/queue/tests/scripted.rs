@@ -1,21 +1,22 @@
-//! A farm and a machine that exist only as numbers, under tokio's paused clock.
-//!
-//! Enters: jobs with their estimates and true durations, what the farm and its network are like.
-//! Leaves: how long the link takes with each strategy, to the microsecond the same in every run.
+//! A farm and a machine that exist only as numbers, under tokio's paused clock. Returns how long a
+//! link takes with each strategy, the same in every run.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{job, queue};
+use super::{failure, job, queue};
 use crate::events::Origin;
-use crate::exec::queue::{Ended, Place, Places, Queue, Runner, Turn, work};
+use crate::exec::Compiled;
+use crate::exec::queue::{
+    Assignment, Claim, Executor, ExecutorSet, Outcome, Queue, Runner, run_slot,
+};
 use crate::exec::remote::execution_limit::ExecutionLimit;
 use crate::exec::remote::on_their_way;
-use crate::exec::{Compiled, Planned};
 use crate::task::{Task, spawn};
 
 /// One job: what the queue believes, what is true on this machine, what a cold farm must be sent.
@@ -31,7 +32,7 @@ pub(super) struct Work {
 pub(super) enum Death {
     /// Calls fail after so long.
     Fails(Duration),
-    /// Nobody ever says a word.
+    /// Calls never end.
     Silent,
 }
 
@@ -51,7 +52,7 @@ pub(super) struct World {
     pub(super) uplink: Option<u64>,
     /// Bytes that come before the first job: the toolchain.
     pub(super) toolchain: u64,
-    /// The server tells when a worker begins.
+    /// The server reports when a worker begins.
     pub(super) tells_stages: bool,
     pub(super) death: Option<(Duration, Death)>,
 }
@@ -73,9 +74,9 @@ struct Farm {
 }
 
 impl Farm {
-    async fn execute(&self, turn: &Turn) {
+    async fn execute(&self, assignment: &Assignment) {
         let world = &self.world;
-        let work = world.jobs[turn.job.id];
+        let work = world.jobs[assignment.job().id];
         let kept = self.executions.try_acquire();
         sleep(world.round_trip).await;
         if let Some(speed) = world.uplink {
@@ -88,17 +89,21 @@ impl Farm {
         }
         let _place = match kept {
             Some(place) => place,
-            None => self.executions.acquire(turn.job.cost, turn.job.id).await,
+            None => {
+                self.executions
+                    .acquire(assignment.job().cost, assignment.job().id)
+                    .await
+            }
         };
         sleep(world.round_trip / 2).await;
         let _worker = self.workers.acquire().await.expect("never closed");
         if world.tells_stages {
-            turn.executing();
+            assignment.executing();
         }
         sleep(work.truth.mul_f64(world.slowness) + world.round_trip / 2).await;
     }
 
-    /// Comes when calls to a dead farm fail.
+    /// Resolves when calls to a dead farm fail.
     async fn fails(&self) {
         match self.world.death {
             Some((when, Death::Fails(patience))) => {
@@ -109,7 +114,7 @@ impl Farm {
         }
     }
 
-    /// Comes when the farm is dead.
+    /// Resolves when the farm dies.
     async fn dies(&self) {
         match self.world.death {
             Some((when, _)) => sleep_until(self.began + when).await,
@@ -131,64 +136,68 @@ async fn send(bytes: u64, speed: u64) {
     sleep(Duration::from_micros(bytes * 1_000_000 / speed)).await;
 }
 
-struct There(Arc<Farm>);
-struct Here(Arc<Farm>);
+struct RemoteRunner(Arc<Farm>);
+struct LocalRunner(Arc<Farm>);
 
-fn made(origin: Origin) -> Ended<()> {
-    Ended::Compiled(Box::new(Compiled {
+fn compiled(origin: Origin) -> Compiled {
+    Compiled {
         origin,
         outputs: Vec::new(),
-        stderr: Vec::new(),
+        stderr: Bytes::new(),
         storable: false,
         elapsed: Duration::ZERO,
         peak_memory: None,
-    }))
+    }
 }
 
-impl Runner for There {
+impl Runner for RemoteRunner {
     type Failure = ();
     type Permit = ();
 
     async fn permit(&self) {}
 
-    async fn run(&self, turn: &Turn) -> Result<Ended<()>, ()> {
+    async fn run(&self, assignment: &Assignment) -> Result<Outcome<()>, ()> {
         tokio::select! {
-            () = self.0.until_death(self.0.execute(turn)) => Ok(made(Origin::Remote)),
-            () = self.0.fails() => Ok(Ended::LetGo(())),
+            () = self.0.until_death(self.0.execute(assignment)) => {
+                Ok(Outcome::Compiled(compiled(Origin::Remote)))
+            }
+            () = self.0.fails() => Ok(Outcome::FellBack(failure())),
         }
     }
 
-    async fn deliver(&self, _: &Turn, _: &Arc<Compiled>) -> Result<(), ()> {
+    async fn run_in_place(&self, _: &Claim) -> Result<Compiled, ()> {
+        Err(())
+    }
+
+    async fn deliver(&self, claim: Claim, _: Compiled) -> Result<(), ()> {
+        let _ = claim.complete(false);
         Ok(())
     }
 
-    async fn share(&self, _: Vec<Arc<Planned>>, _: &Arc<Compiled>) -> Result<(), ()> {
-        Ok(())
-    }
-
-    fn lost(&self, _: &Turn) {}
+    fn superseded(&self, _: &Assignment) {}
 }
 
-impl Runner for Here {
+impl Runner for LocalRunner {
     type Failure = ();
     type Permit = ();
 
     async fn permit(&self) {}
 
-    async fn run(&self, turn: &Turn) -> Result<Ended<()>, ()> {
-        sleep(self.0.world.jobs[turn.job.id].truth).await;
-        Ok(made(Origin::Local))
+    async fn run(&self, assignment: &Assignment) -> Result<Outcome<()>, ()> {
+        sleep(self.0.world.jobs[assignment.job().id].truth).await;
+        Ok(Outcome::Compiled(compiled(Origin::Local)))
     }
 
-    async fn deliver(&self, _: &Turn, _: &Arc<Compiled>) -> Result<(), ()> {
+    async fn run_in_place(&self, _: &Claim) -> Result<Compiled, ()> {
+        Err(())
+    }
+
+    async fn deliver(&self, claim: Claim, _: Compiled) -> Result<(), ()> {
+        let _ = claim.complete(false);
         Ok(())
     }
 
-    async fn share(&self, _: Vec<Arc<Planned>>, _: &Arc<Compiled>) -> Result<(), ()> {
-        Ok(())
-    }
-
-    fn lost(&self, _: &Turn) {}
+    fn superseded(&self, _: &Assignment) {}
 }
 
 impl World {
@@ -216,32 +225,40 @@ impl World {
         let queue = queue(self.here);
         let mut slots = Vec::new();
         for _ in 0..self.here {
-            slots.push(slot(&queue, Place::Here, Here(Arc::clone(&farm))));
+            slots.push(slot(
+                &queue,
+                Executor::Local,
+                LocalRunner(Arc::clone(&farm)),
+            ));
         }
         for _ in 0..on_their_way(under_way) {
-            slots.push(slot(&queue, Place::Farm, There(Arc::clone(&farm))));
+            slots.push(slot(
+                &queue,
+                Executor::Remote,
+                RemoteRunner(Arc::clone(&farm)),
+            ));
         }
-        let places = match strategy {
-            Strategy::Local => Places::HERE,
-            Strategy::Remote => Places::FARM,
-            Strategy::Dynamic => Places::BOTH,
+        let executors = match strategy {
+            Strategy::Local => ExecutorSet::LOCAL,
+            Strategy::Remote => ExecutorSet::REMOTE,
+            Strategy::Dynamic => ExecutorSet::BOTH,
         };
         for (id, work) in self.jobs.iter().enumerate() {
             let cost = u64::try_from(work.estimate.as_micros()).expect("a small number");
-            queue.push(job(id, cost), places);
+            queue.push(job(id, cost), executors);
         }
         queue.close();
         for slot in slots {
-            slot.await.expect("nobody fails");
+            slot.await.expect("no job fails");
         }
         began.elapsed()
     }
 }
 
-fn slot<R>(queue: &Arc<Queue>, place: Place, runner: R) -> Task<Result<(), ()>>
+fn slot<R>(queue: &Arc<Queue>, executor: Executor, runner: R) -> Task<Result<(), ()>>
 where
     R: Runner<Failure = ()> + Send + 'static,
 {
     let queue = Arc::clone(queue);
-    spawn(async move { work(&queue, place, &runner).await })
+    spawn(async move { run_slot(&queue, executor, &runner).await })
 }

@@ -1,13 +1,11 @@
 //! What a free slot takes next. Pure.
 //!
-//! Enters: the board and the time. Leaves: a job, a time to ask again, or nothing.
-//!
 //! The farm begins at the long end: what takes longest must not start last, and a farm has slots
 //! enough. This machine begins at the short end, as far as it can do so and still be done in time
 //! if the farm should never answer: that is, if every job ran here, longest first. So both work
-//! towards each other, and neither a slow farm nor a dead one costs more than to have none. When
-//! nothing waits any more, a free slot of either place starts a copy of what the other one has
-//! under way, unless the other is expected to be done first.
+//! towards each other, and neither a slow farm nor a dead one costs more than having none. When
+//! nothing waits any more, a free slot of either executor starts a copy of what the other one has
+//! under way, unless the other is expected to finish first.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -15,20 +13,20 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::board::{Board, Pool, Rank, Run};
-use super::place::Place;
+use super::executor::Executor;
+use super::state::{Pool, QueueState, Rank, Run};
 use crate::events::JobId;
 
-/// Jobs that are laid out one by one, per slot of this machine; the shorter ones fill gaps like
-/// sand.
+/// Jobs that are laid out one by one, per slot of this machine; the shorter ones fill the gaps
+/// between them.
 const LAID_OUT: usize = 8;
 
-/// When so many of the longest job would fill the slots, the longest jobs go first: the short ones
-/// even the end out.
+/// The longest jobs go first once the work left for each slot is at most this many times the longest
+/// job: the short ones then even out the end.
 const END: u32 = 6;
 
-/// When so many would, nothing may go before the longest any more, not even what no worker has
-/// begun with.
+/// Below this many times, nothing goes before the longest job, not even one that no worker has
+/// started.
 const VERY_END: u32 = 3;
 
 /// The jobs that a slot of this machine may take, apart from those that are its own.
@@ -46,21 +44,21 @@ pub(super) enum Choice {
     Nothing,
 }
 
-impl Board {
-    pub(super) fn choose(&self, place: Place, now: Instant) -> Choice {
-        match place {
-            Place::Farm => self.choose_for_farm(now),
-            Place::Here => self.choose_here(now),
+impl QueueState {
+    pub(super) fn choose(&self, executor: Executor, now: Instant) -> Choice {
+        match executor {
+            Executor::Remote => self.choose_remote(now),
+            Executor::Local => self.choose_local(now),
         }
     }
 
-    fn choose_for_farm(&self, now: Instant) -> Choice {
-        let waiting = [Pool::FarmOnly, Pool::Both].map(|pool| self.pool(pool).last());
+    fn choose_remote(&self, now: Instant) -> Choice {
+        let waiting = [Pool::RemoteOnly, Pool::Both].map(|pool| self.pool(pool).last());
         let Some(longest) = waiting.into_iter().max().flatten() else {
-            return self.copy(Pool::RunsHere, now);
+            return self.copy(Pool::RunsLocally, now);
         };
         // What this machine has taken from the long end must not start last at the farm.
-        let taken = self.pool(Pool::RunsHere).last();
+        let taken = self.pool(Pool::RunsLocally).last();
         if let Some(taken) = taken.filter(|taken| *taken > longest)
             && let copy @ Choice::Take(_) = self.unless_pointless(taken, now)
         {
@@ -69,24 +67,28 @@ impl Board {
         take(longest)
     }
 
-    fn choose_here(&self, now: Instant) -> Choice {
-        if let Some(rank) = self.pool(Pool::HereOnly).last() {
+    fn choose_local(&self, now: Instant) -> Choice {
+        if let Some(rank) = self.pool(Pool::LocalOnly).last() {
             return take(rank);
         }
         let share = self.share(now);
-        let (Some(longest), Some(shortest)) = (share.mine.first(), share.mine.last()) else {
+        let (Some(longest), Some(shortest)) = (share.assigned.first(), share.assigned.last())
+        else {
             return Choice::Nothing;
         };
         let executing = self.pool(Pool::Executing);
         if share.whole <= longest.0 * END {
-            let mut at_hand = share.mine.iter().filter(|rank| !executing.contains(rank));
+            let mut at_hand = share
+                .assigned
+                .iter()
+                .filter(|rank| !executing.contains(rank));
             return match at_hand.next() {
                 Some(rank) if share.whole > longest.0 * VERY_END => take(rank),
                 _ if executing.contains(longest) => self.unless_pointless(longest, now),
                 _ => take(longest),
             };
         }
-        if share.has_sand {
+        if share.has_small_jobs {
             let waiting = [Pool::Both, Pool::Queued];
             let shortest = waiting.iter().find_map(|pool| self.pool(*pool).first());
             return shortest.map_or_else(|| self.copy(Pool::Executing, now), take);
@@ -100,11 +102,11 @@ impl Board {
     /// Lays all jobs out over the slots of this machine, longest first, and looks at what falls to
     /// the one that asks.
     fn share(&self, now: Instant) -> Share {
-        const MINE: usize = 0;
-        let mut sand = self.left_here();
-        let mut loads = BinaryHeap::from([Reverse((Duration::ZERO, MINE))]);
-        let mut whole = sand;
-        for (number, (id, since)) in self.here.iter().enumerate() {
+        const ASKING: usize = 0;
+        let mut small_jobs = self.left_local();
+        let mut loads = BinaryHeap::from([Reverse((Duration::ZERO, ASKING))]);
+        let mut whole = small_jobs;
+        for (number, (id, since)) in self.local.iter().enumerate() {
             let rest = self.cost_of(*id).saturating_sub(now - *since);
             loads.push(Reverse((rest, number + 1)));
             whole += rest;
@@ -112,20 +114,20 @@ impl Board {
         for free in loads.len()..self.slots {
             loads.push(Reverse((Duration::ZERO, free)));
         }
-        let mut mine = Vec::new();
+        let mut assigned = Vec::new();
         for rank in self.longest_first().take(LAID_OUT * self.slots) {
             let Some(Reverse((load, slot))) = loads.pop() else {
                 break;
             };
             loads.push(Reverse((load + rank.0, slot)));
-            sand = sand.saturating_sub(rank.0);
-            if slot == MINE {
-                mine.push(rank);
+            small_jobs = small_jobs.saturating_sub(rank.0);
+            if slot == ASKING {
+                assigned.push(rank);
             }
         }
         Share {
-            mine,
-            has_sand: !level(loads, MINE, sand).is_zero(),
+            assigned,
+            has_small_jobs: !level(loads, ASKING, small_jobs).is_zero(),
             whole: whole / self.slots(),
         }
     }
@@ -135,7 +137,7 @@ impl Board {
     }
 
     /// Summed costs of the jobs that a slot of this machine may take.
-    fn left_here(&self) -> Duration {
+    fn left_local(&self) -> Duration {
         SHARED.iter().map(|pool| self.sum(*pool)).sum()
     }
 
@@ -173,26 +175,26 @@ impl Board {
             return Choice::Nothing;
         };
         let cost = rank.0;
-        let is_here = entry.here.is_some();
-        let (there, ours) = if is_here {
-            (self.rate_here.known(), self.rate_farm.known())
+        let is_local = entry.local.is_some();
+        let (there, ours) = if is_local {
+            (self.rate_local.known(), self.rate_remote.known())
         } else {
             (
                 self.rate_worker.known(),
-                self.rate_here.known().or(Some(1.0)),
+                self.rate_local.known().or(Some(1.0)),
             )
         };
-        let run = entry.here.as_ref().or(entry.farm.as_ref());
+        let run = entry.local.as_ref().or(entry.remote.as_ref());
         let (Some(run), Some(there), Some(ours)) = (run, there, ours) else {
             return take(rank);
         };
         let (end, late) = expected(run, there, cost);
         // The farm's workers are there to work; this machine has other things to do.
-        let in_time = if is_here { late } else { end };
+        let in_time = if is_local { late } else { end };
         if now >= late || now + cost.mul_f64(ours) < in_time {
             return take(rank);
         }
-        if !is_here && !self.has_time_until(late, now) {
+        if !is_local && !self.has_time_until(late, now) {
             return take(rank);
         }
         Choice::AskAt(late)
@@ -201,9 +203,9 @@ impl Board {
     /// Whether this machine, if it idled until then and the farm were gone, would still be done as
     /// early as it could have been alone.
     fn has_time_until(&self, then: Instant, now: Instant) -> bool {
-        let rate = self.rate_here.known().unwrap_or(1.0);
+        let rate = self.rate_local.known().unwrap_or(1.0);
         let alone = (self.total / self.slots()).max(self.longest).mul_f64(rate);
-        let left = self.left_here() / self.slots();
+        let left = self.left_local() / self.slots();
         let longest = self
             .longest_first()
             .next()
@@ -223,20 +225,24 @@ fn expected(run: &Run, rate: f64, cost: Duration) -> (Instant, Instant) {
 /// What falls to a slot if this machine has to do all alone.
 struct Share {
     /// Of the jobs that are laid out one by one; longest first.
-    mine: Vec<Rank>,
+    assigned: Vec<Rank>,
     /// There are shorter ones for it besides.
-    has_sand: bool,
+    has_small_jobs: bool,
     /// What falls to each slot on average.
     whole: Duration,
 }
 
-/// How high `sand`, poured over the loads, stands on slot `mine`.
-fn level(loads: BinaryHeap<Reverse<(Duration, usize)>>, mine: usize, sand: Duration) -> Duration {
+/// How much of `small_jobs`, spread so that all loads become level, falls to slot `mine`.
+fn level(
+    loads: BinaryHeap<Reverse<(Duration, usize)>>,
+    mine: usize,
+    small_jobs: Duration,
+) -> Duration {
     let mut loads: Vec<_> = loads.into_iter().map(|Reverse(load)| load).collect();
     loads.sort_unstable();
     let own = loads.iter().find(|(_, slot)| *slot == mine);
     let own = own.map_or(Duration::ZERO, |(load, _)| *load);
-    let (mut left, mut level) = (sand, Duration::ZERO);
+    let (mut left, mut level) = (small_jobs, Duration::ZERO);
     for (width, (load, _)) in (0..).zip(&loads) {
         let room = load.saturating_sub(level) * width;
         if width > 0 && room >= left {

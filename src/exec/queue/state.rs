@@ -1,8 +1,6 @@
-//! Which jobs wait, which run where, and whose result counts: the facts behind the queue.
+//! Which jobs wait, which run where, and whose result counts. Pure: no clock, no task, no lock.
 //!
-//! Enters: jobs, and what happens to them, each with its time. Leaves: for each place the jobs that
-//! it may take, in the order of their costs. Pure: no clock, no task, no lock. What to take of them
-//! is decided in `choice`.
+//! [`policy`](super::policy) decides what a free slot takes of all this.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -12,10 +10,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::place::{Place, Places};
-use super::twins::Twins;
+use super::duplicates::Duplicates;
+use super::executor::{Executor, ExecutorSet};
 use crate::events::JobId;
 use crate::exec::Planned;
+use crate::exec::remote::RemoteFailure;
 
 /// Longer estimates are as good as none, and times that are computed from them stay in range.
 const LONGEST: Duration = Duration::from_hours(24);
@@ -23,13 +22,13 @@ const LONGEST: Duration = Duration::from_hours(24);
 /// By cost; among equals the job that lld named first is the greater one.
 pub(super) type Rank = (Duration, Reverse<JobId>);
 
-/// What jobs that somebody may take have in common. A job that runs wherever it may is in none.
+/// Why a job may be taken. A job that runs wherever it may is in no pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pool {
     /// Waits, and only the farm may have it.
-    FarmOnly,
+    RemoteOnly,
     /// Waits, and only this machine may have it.
-    HereOnly,
+    LocalOnly,
     /// Waits for either.
     Both,
     /// On its way to a worker of the farm; this machine may have it too.
@@ -37,7 +36,7 @@ pub(super) enum Pool {
     /// A worker of the farm has begun with it; this machine may have it too.
     Executing,
     /// Runs here; the farm may have it too.
-    RunsHere,
+    RunsLocally,
 }
 
 const POOLS: usize = 6;
@@ -48,17 +47,19 @@ pub(super) struct Run {
     pub(super) since: Instant,
     /// When a worker began with it.
     pub(super) executing: Option<Instant>,
-    /// Fires when the other place's result counts.
-    lost: CancellationToken,
+    /// Fires when the other executor's result counts.
+    superseded: CancellationToken,
 }
 
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) job: Arc<Planned>,
     pub(super) cost: Duration,
-    places: Places,
-    pub(super) farm: Option<Run>,
-    pub(super) here: Option<Run>,
+    executors: ExecutorSet,
+    pub(super) remote: Option<Run>,
+    pub(super) local: Option<Run>,
+    /// Why the farm did not make it.
+    remote_failure: Option<RemoteFailure>,
 }
 
 impl Entry {
@@ -66,26 +67,26 @@ impl Entry {
         (self.cost, Reverse(self.job.id))
     }
 
-    fn run(&mut self, place: Place) -> &mut Option<Run> {
-        match place {
-            Place::Farm => &mut self.farm,
-            Place::Here => &mut self.here,
+    fn run(&mut self, executor: Executor) -> &mut Option<Run> {
+        match executor {
+            Executor::Remote => &mut self.remote,
+            Executor::Local => &mut self.local,
         }
     }
 
     fn pool(&self) -> Option<Pool> {
-        match (&self.farm, &self.here) {
-            (None, None) => match (self.places.farm, self.places.here) {
+        match (&self.remote, &self.local) {
+            (None, None) => match (self.executors.remote, self.executors.local) {
                 (true, true) => Some(Pool::Both),
-                (true, false) => Some(Pool::FarmOnly),
-                (false, true) => Some(Pool::HereOnly),
+                (true, false) => Some(Pool::RemoteOnly),
+                (false, true) => Some(Pool::LocalOnly),
                 (false, false) => None,
             },
-            (Some(run), None) if self.places.here && run.executing.is_some() => {
+            (Some(run), None) if self.executors.local && run.executing.is_some() => {
                 Some(Pool::Executing)
             }
-            (Some(_), None) if self.places.here => Some(Pool::Queued),
-            (None, Some(_)) if self.places.farm => Some(Pool::RunsHere),
+            (Some(_), None) if self.executors.local => Some(Pool::Queued),
+            (None, Some(_)) if self.executors.remote => Some(Pool::RunsLocally),
             _ => None,
         }
     }
@@ -110,20 +111,24 @@ impl Rate {
     }
 }
 
+/// Another executor has claimed the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Superseded;
+
 /// All jobs that have no result yet.
 #[derive(Debug)]
-pub(super) struct Board {
+pub(super) struct QueueState {
     /// Compilers that this machine runs at once.
     pub(super) slots: usize,
     pub(super) entries: HashMap<JobId, Entry>,
     pools: [BTreeSet<Rank>; POOLS],
     /// Summed costs of the pools.
     sums: [Duration; POOLS],
-    /// What runs here, wherever else it runs.
-    pub(super) here: BTreeMap<JobId, Instant>,
-    pub(super) rate_here: Rate,
+    /// Jobs that run on this machine, whether or not the farm runs them too.
+    pub(super) local: BTreeMap<JobId, Instant>,
+    pub(super) rate_local: Rate,
     /// From the start of an attempt at the farm to its result.
-    pub(super) rate_farm: Rate,
+    pub(super) rate_remote: Rate,
     /// From a worker's start to the result.
     pub(super) rate_worker: Rate,
     /// When the first job came.
@@ -131,28 +136,28 @@ pub(super) struct Board {
     /// Summed costs of all jobs that this machine may have had, and the longest of them.
     pub(super) total: Duration,
     pub(super) longest: Duration,
-    /// Jobs that wait for another one's result; they are in no pool.
-    twins: Twins,
-    farm_is_gone: bool,
+    /// Jobs that wait for the result of their duplicate; they are in no pool.
+    duplicates: Duplicates,
+    remote_is_lost: bool,
     closed: bool,
 }
 
-impl Board {
+impl QueueState {
     pub(super) fn new(slots: usize) -> Self {
         Self {
             slots,
             entries: HashMap::new(),
             pools: Default::default(),
             sums: [Duration::ZERO; POOLS],
-            here: BTreeMap::new(),
-            rate_here: Rate::default(),
-            rate_farm: Rate::default(),
+            local: BTreeMap::new(),
+            rate_local: Rate::default(),
+            rate_remote: Rate::default(),
             rate_worker: Rate::default(),
             began: None,
             total: Duration::ZERO,
             longest: Duration::ZERO,
-            twins: Twins::default(),
-            farm_is_gone: false,
+            duplicates: Duplicates::default(),
+            remote_is_lost: false,
             closed: false,
         }
     }
@@ -165,16 +170,16 @@ impl Board {
         self.sums[pool as usize]
     }
 
-    /// A job whose equal is under way waits for that one's result.
-    pub(super) fn add(&mut self, job: Arc<Planned>, places: Places, now: Instant) {
-        if let Some(job) = self.twins.add(job, places) {
-            self.add_alone(job, places, now);
+    /// A job waits while a duplicate of it is under way.
+    pub(super) fn add(&mut self, job: Arc<Planned>, executors: ExecutorSet, now: Instant) {
+        if let Some(job) = self.duplicates.add(job, executors) {
+            self.add_alone(job, executors, now);
         }
     }
 
-    fn add_alone(&mut self, job: Arc<Planned>, mut places: Places, now: Instant) {
-        if self.farm_is_gone {
-            places = Places::HERE;
+    fn add_alone(&mut self, job: Arc<Planned>, mut executors: ExecutorSet, now: Instant) {
+        if self.remote_is_lost {
+            executors = ExecutorSet::LOCAL;
         }
         let cost = Duration::from_micros(job.cost).min(LONGEST);
         self.began.get_or_insert(now);
@@ -183,127 +188,139 @@ impl Board {
         let entry = Entry {
             job,
             cost,
-            places,
-            farm: None,
-            here: None,
+            executors,
+            remote: None,
+            local: None,
+            remote_failure: None,
         };
         let id = entry.job.id;
         self.enlist(&entry);
         self.entries.insert(id, entry);
     }
 
-    /// Begins an attempt. What is returned fires when the other place was faster.
+    /// Begins an attempt. The token fires when the other executor was faster.
     pub(super) fn begin(
         &mut self,
         id: JobId,
-        place: Place,
+        executor: Executor,
         now: Instant,
     ) -> Option<(Arc<Planned>, CancellationToken)> {
-        let lost = CancellationToken::new();
+        let superseded = CancellationToken::new();
         let run = Run {
             since: now,
             executing: None,
-            lost: lost.clone(),
+            superseded: superseded.clone(),
         };
-        if place == Place::Here {
-            self.here.insert(id, now);
+        if executor == Executor::Local {
+            self.local.insert(id, now);
         }
         let job = self.change(id, |entry| {
-            *entry.run(place) = Some(run);
+            *entry.run(executor) = Some(run);
             Arc::clone(&entry.job)
         })?;
-        Some((job, lost))
+        Some((job, superseded))
     }
 
     /// A worker of the farm has begun with the job.
     pub(super) fn executing(&mut self, id: JobId, now: Instant) {
         self.change(id, |entry| {
-            if let Some(run) = &mut entry.farm {
+            if let Some(run) = &mut entry.remote {
                 run.executing.get_or_insert(now);
             }
         });
     }
 
-    /// Whether the result of `place` is the one that counts: of all that ask, the first.
-    pub(super) fn claim(&mut self, id: JobId, place: Place, now: Instant) -> bool {
+    /// Makes the result of `executor` the one that counts, unless another has claimed the job.
+    /// Returns why the farm did not make it, if the farm has tried.
+    pub(super) fn claim(
+        &mut self,
+        id: JobId,
+        executor: Executor,
+        now: Instant,
+    ) -> Result<Option<RemoteFailure>, Superseded> {
         let Some(mut entry) = self.entries.remove(&id) else {
-            return false;
+            return Err(Superseded);
         };
         self.strike(&entry);
-        self.here.remove(&id);
-        if let Some(run) = entry.run(place).take() {
+        self.local.remove(&id);
+        if let Some(run) = entry.run(executor).take() {
             let taken = now - run.since;
-            match place {
-                Place::Here => self.rate_here.observe(taken, entry.cost),
-                Place::Farm => self.rate_farm.observe(taken, entry.cost),
+            match executor {
+                Executor::Local => self.rate_local.observe(taken, entry.cost),
+                Executor::Remote => self.rate_remote.observe(taken, entry.cost),
             }
             if let Some(executing) = run.executing {
                 self.rate_worker.observe(now - executing, entry.cost);
             }
         }
-        for loser in [&entry.farm, &entry.here].into_iter().flatten() {
-            loser.lost.cancel();
+        for loser in [&entry.remote, &entry.local].into_iter().flatten() {
+            loser.superseded.cancel();
         }
-        true
+        Ok(entry.remote_failure)
     }
 
-    /// The job has its result, and whether it is `shared` by all who are equal to it: gives those,
-    /// or lets each run for itself.
-    pub(super) fn settle(
+    /// The job has its result. Returns its duplicates if that is `shared` by them; otherwise each of
+    /// them runs for itself.
+    pub(super) fn complete(
         &mut self,
         job: &Planned,
         shared: bool,
         now: Instant,
     ) -> Vec<Arc<Planned>> {
-        let others = self.twins.take(job);
+        let others = self.duplicates.take(job);
         if shared {
             return others.into_iter().map(|(job, _)| job).collect();
         }
-        for (job, places) in others {
-            self.add_alone(job, places, now);
+        for (job, executors) in others {
+            self.add_alone(job, executors, now);
         }
         Vec::new()
     }
 
-    /// `from` has ended without a result and will not try again. What the farm lets go may run
-    /// here. Gives whether somebody else may have the job, or has it.
-    pub(super) fn let_go(&mut self, id: JobId, from: Place) -> bool {
-        if from == Place::Here {
-            self.here.remove(&id);
-        }
-        let passed_on = self.change(id, |entry| {
-            *entry.run(from) = None;
-            entry.places.forbid(from);
-            if from == Place::Farm {
-                entry.places.allow(Place::Here);
-            }
-            entry.places.farm || entry.places.here
+    /// The farm has ended without a result and will not try again: this machine may run the job, and
+    /// whoever delivers it is told why.
+    pub(super) fn fall_back(&mut self, id: JobId, failure: RemoteFailure) {
+        self.change(id, |entry| {
+            entry.remote = None;
+            entry.executors = ExecutorSet::LOCAL;
+            entry.remote_failure = Some(failure);
         });
-        // A job that is not there has its result already.
-        passed_on.unwrap_or(true)
     }
 
-    /// What waits for the farm, and what will come, is for this machine alone.
-    pub(super) fn lose_farm(&mut self) {
-        self.farm_is_gone = true;
-        let waiting = [Pool::FarmOnly, Pool::Both].map(|pool| self.pool(pool).clone());
+    /// This machine has ended without a result and will not try again. Returns whether the farm has
+    /// the job, or may have it.
+    pub(super) fn decline(&mut self, id: JobId) -> bool {
+        self.local.remove(&id);
+        let is_left = self.change(id, |entry| {
+            entry.local = None;
+            entry.executors.local = false;
+            entry.executors.remote
+        });
+        // A job without an entry has its result already.
+        is_left.unwrap_or(true)
+    }
+
+    /// Jobs that wait for the farm, and those still to come, are for this machine alone.
+    pub(super) fn lose_remote(&mut self) {
+        self.remote_is_lost = true;
+        let waiting = [Pool::RemoteOnly, Pool::Both].map(|pool| self.pool(pool).clone());
         for (_, Reverse(id)) in waiting.into_iter().flatten() {
-            self.change(id, |entry| entry.places = Places::HERE);
+            self.change(id, |entry| entry.executors = ExecutorSet::LOCAL);
         }
     }
 
-    /// Nothing more will come.
+    /// No more jobs will be added.
     pub(super) fn close(&mut self) {
         self.closed = true;
     }
 
     /// Every job has its result.
     pub(super) fn is_over(&self) -> bool {
-        self.closed && self.entries.is_empty() && self.twins.is_empty()
+        self.closed && self.entries.is_empty() && self.duplicates.is_empty()
     }
 
-    /// All changes of an entry pass here, so that the pools are always true. `None`: there is no
-    /// such job any more.
+    /// Makes every change of an entry, so that the pools stay consistent. `None` if the job has its
+    /// result.
     fn change<T>(&mut self, id: JobId, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
         let mut entry = self.entries.remove(&id)?;
         self.strike(&entry);

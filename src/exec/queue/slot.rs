@@ -1,0 +1,132 @@
+//! A slot: runs one job after another until none is left.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use super::assignment::{Assignment, Claim, Queue};
+use super::executor::Executor;
+use crate::exec::Compiled;
+use crate::exec::remote::RemoteFailure;
+
+/// How one attempt ended.
+#[derive(Debug)]
+pub enum Outcome<E> {
+    /// The outputs are in memory.
+    Compiled(Compiled),
+    /// No run from the action alone makes the outputs. The job has to run in place, which only the
+    /// holder of its claim may do.
+    InPlace,
+    /// The farm does not make the outputs; this machine has to.
+    FellBack(RemoteFailure),
+    /// This machine does not make the outputs. The link fails unless the farm may.
+    Declined(E),
+}
+
+/// Runs jobs on one executor.
+pub trait Runner: Sync {
+    type Failure: Send;
+    /// What a slot needs besides a job, given back after it.
+    type Permit: Send;
+
+    /// Waits until one job more may run.
+    fn permit(&self) -> impl Future<Output = Self::Permit> + Send;
+
+    /// Runs the job of `assignment` and writes nothing where the linker looks. Dropping the future
+    /// stops the job.
+    ///
+    /// # Errors
+    /// The link has to fail.
+    fn run(
+        &self,
+        assignment: &Assignment,
+    ) -> impl Future<Output = Result<Outcome<Self::Failure>, Self::Failure>> + Send;
+
+    /// Runs the claimed job where the compiler itself writes the outputs.
+    ///
+    /// # Errors
+    /// The link has to fail.
+    fn run_in_place(
+        &self,
+        claim: &Claim,
+    ) -> impl Future<Output = Result<Compiled, Self::Failure>> + Send;
+
+    /// Delivers the result to the claimed job and its duplicates.
+    ///
+    /// # Errors
+    /// The link has to fail.
+    fn deliver(
+        &self,
+        claim: Claim,
+        compiled: Compiled,
+    ) -> impl Future<Output = Result<(), Self::Failure>> + Send;
+
+    /// Called when the other executor was faster.
+    fn superseded(&self, assignment: &Assignment);
+}
+
+/// Runs jobs of `executor` until the queue has none.
+///
+/// # Errors
+/// What the runner calls a failure of the link.
+pub async fn run_slot<R: Runner>(
+    queue: &Arc<Queue>,
+    executor: Executor,
+    runner: &R,
+) -> Result<(), R::Failure> {
+    while queue.wait(executor).await {
+        let permit = tokio::select! {
+            biased;
+            () = queue.over() => break,
+            permit = runner.permit() => permit,
+        };
+        // The job may be gone: another slot got its permit sooner.
+        if let Ok(assignment) = queue.try_take(executor) {
+            run_assignment(assignment, runner).await?;
+        }
+        drop(permit);
+    }
+    Ok(())
+}
+
+/// Runs one job to its end. Of an attempt that is superseded nothing remains but a dropped future.
+///
+/// # Errors
+/// What the runner calls a failure of the link.
+async fn run_assignment<R: Runner>(assignment: Assignment, runner: &R) -> Result<(), R::Failure> {
+    let outcome = tokio::select! {
+        biased;
+        () = assignment.superseded() => None,
+        outcome = runner.run(&assignment) => Some(outcome),
+    };
+    let compiled = match outcome {
+        // However this attempt ended, the job has its result.
+        _ if assignment.is_superseded() => None,
+        None | Some(Ok(Outcome::InPlace)) => None,
+        Some(Ok(Outcome::Compiled(compiled))) => Some(compiled),
+        Some(Ok(Outcome::FellBack(failure))) => {
+            assignment.fall_back(failure);
+            return Ok(());
+        }
+        Some(Ok(Outcome::Declined(failure))) => {
+            return if assignment.decline() {
+                Ok(())
+            } else {
+                Err(failure)
+            };
+        }
+        Some(Err(failure)) => return Err(failure),
+    };
+    match assignment.claim() {
+        Ok(claim) => {
+            let compiled = match compiled {
+                Some(compiled) => compiled,
+                None => runner.run_in_place(&claim).await?,
+            };
+            runner.deliver(claim, compiled).await
+        }
+        Err(assignment) => {
+            runner.superseded(&assignment);
+            Ok(())
+        }
+    }
+}
