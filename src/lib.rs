@@ -1,45 +1,146 @@
-//! The engine of `relto`, the ThinLTO distributor.
+//! relto hands the backend compilations of a `ThinLTO` link to a build farm that speaks the Remote
+//! Execution API (REAPI v2), to a cache, or to this machine's own compilers.
 //!
-//! A library only so that its own tests, benchmarks and fuzz targets can link it: no stable
-//! interface is promised. `ARCHITECTURE.md` is the map. The modules, from the ground up:
+//! It is a *distributor* for LLVM's Integrated Distributed `ThinLTO` (DTLTO): lld writes a job file
+//! and waits, relto puts the objects where lld expects them. Every object is bit-identical to the
+//! one that clang would have written in place.
+//!
+//! # One link
+//!
+//! 1. [`job`] reads what lld asks for; [`cli`] and [`config`] decide how to do it, and [`link`]
+//!    does it.
+//! 2. [`action`] and [`thinlto`] check each job's index shard and give the job its canonical form:
+//!    the same content is the same bytes, whatever lld's process id or the build directory was.
+//! 3. [`hash_cache`] knows the digests of the inputs, [`toolchain`] the files that a compiler
+//!    consists of ([`compiler`] asks clang what those do not say); [`action`] builds the REAPI Action from them. The digest of the Action is the
+//!    key in every cache.
+//! 4. [`cache`] may hold the result on disk; [`reapi`] asks the farm's action cache, uploads what
+//!    the farm lacks and executes there; [`process`] runs a compiler here, in a sandbox. [`exec`]
+//!    decides which job runs where.
+//! 5. A result is verified, renamed into place and kept. [`report`] turns the [`events`] on the way
+//!    into messages, a progress bar and one summary line.
+//!
+//! A build system that runs the backends itself starts each through [`launcher`]; links can share
+//! the connections and digests of one [`daemon`].
+//!
+//! # Layers
+//!
+//! A module uses only modules of lower layers; a test holds the sources against the table in
+//! `ARCHITECTURE.md`, which is also the map for changing something.
+//!
+//! All modules are private: the program is the interface. [`internals`] lets the tests, benchmarks
+//! and fuzz targets of this package in.
 
-// L0
-pub mod error;
-pub mod fs;
-pub mod pb;
-// L1
-pub mod client_context;
-pub mod digest;
-pub mod events;
-pub mod once;
-pub mod state;
-pub mod task;
-// L2
-pub mod hash_cache;
-pub mod history;
-pub mod job;
-pub mod process;
-pub mod report;
-pub mod thinlto;
-// L3
-pub mod action;
-pub mod toolchain;
-// L4
-pub mod cache;
-pub mod compiler;
-pub mod reapi;
-// L5
-pub mod exec;
-pub mod launcher;
-// L6
-pub mod link;
-pub mod wrapper;
-// L7
-pub mod config;
-pub mod doctor;
-pub mod explain;
-pub mod prefetch;
-// L8
-pub mod daemon;
-// L9
-pub mod cli;
+// Layer 0
+mod error;
+mod fs;
+mod pb;
+// Layer 1
+mod client_context;
+mod digest;
+mod events;
+mod once;
+mod state;
+mod task;
+// Layer 2
+mod hash_cache;
+mod history;
+mod job;
+mod process;
+mod report;
+mod thinlto;
+// Layer 3
+mod action;
+mod toolchain;
+// Layer 4
+mod cache;
+mod compiler;
+mod reapi;
+// Layer 5
+mod exec;
+mod launcher;
+// Layer 6
+mod link;
+mod wrapper;
+// Layer 7
+mod config;
+mod doctor;
+mod explain;
+mod prefetch;
+// Layer 8
+mod daemon;
+// Layer 9
+mod cli;
+
+pub use cli::main;
+
+/// What the tests, benchmarks and fuzz targets of this package use; any of it may change in any
+/// commit.
+///
+/// Everything else is private, so the compiler reports what nothing uses.
+#[doc(hidden)]
+pub mod internals {
+    pub mod action {
+        pub use crate::action::native;
+        pub mod arguments {
+            pub use crate::action::arguments::{Meaning, extra_outputs, parse, reaching, target};
+        }
+        pub mod kind {
+            pub use crate::action::kind::{check_output, required_kind};
+        }
+        pub mod response {
+            pub use crate::action::response::{expand_response_files, tokenize, tokenize_config};
+        }
+    }
+    pub mod cache {
+        pub use crate::cache::{CacheError, DiskCache, trim, usage};
+    }
+    pub mod client_context {
+        pub use crate::client_context::ClientContext;
+    }
+    pub mod digest {
+        pub use crate::digest::{Digest, DigestFunction};
+    }
+    pub mod error {
+        pub use crate::error::Hinted;
+    }
+    pub mod events {
+        pub use crate::events::Events;
+    }
+    pub mod hash_cache {
+        pub use crate::hash_cache::HashCache;
+    }
+    pub mod history {
+        pub use crate::history::{History, ModuleKey};
+    }
+    pub mod job {
+        pub use crate::job::JobFile;
+    }
+    pub mod pb {
+        pub use crate::pb::{bytestream, longrunning, reapi, rpc, semver};
+    }
+    pub mod process {
+        pub use crate::process::{
+            ChildEnvironment, Confinement, Ending, Finished, ProcessError, ProcessSpec, Relto,
+            Scratch, Spawner, Support, Watch, landlock_support,
+        };
+    }
+    pub mod reapi {
+        pub use crate::reapi::{
+            Address, Blob, Client, ClientOptions, ExecuteJob, FailureKind, Header, OutputStyle,
+            RequestContext, Rpc, Stage, declared_outputs, stderr,
+        };
+    }
+    pub mod state {
+        pub use crate::state::{FILE_NAME, State, StateError};
+    }
+    pub mod task {
+        pub use crate::task::{Task, spawn, spawn_blocking};
+    }
+    pub mod thinlto {
+        pub use crate::thinlto::{Form, Index, ModuleFacts, module};
+    }
+    pub mod toolchain {
+        pub use crate::toolchain::{SearchEnvironment, Toolchain, ToolchainError, config};
+    }
+}

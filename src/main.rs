@@ -1,5 +1,5 @@
 //! The program `relto`. Everything is in the library.
 
 fn main() -> std::process::ExitCode {
-    relto::cli::main()
+    relto::main()
 }

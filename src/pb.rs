@@ -6,7 +6,6 @@
 #![allow(
     clippy::pedantic,
     clippy::allow_attributes,
-    unreachable_pub,
     unused_qualifications,
     reason = "generated code"
 )]

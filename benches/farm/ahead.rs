@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fs_err as fs;
-use relto::digest::{Digest, DigestFunction};
+use relto::internals::digest::{Digest, DigestFunction};
 use tempfile::TempDir;
 
 use crate::links::Multiplied;

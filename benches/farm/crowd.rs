@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use relto::digest::DigestFunction;
+use relto::internals::digest::DigestFunction;
 
 use crate::links::Multiplied;
 use crate::measure::median;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fs_err as fs;
-use relto::thinlto::Index;
+use relto::internals::thinlto::Index;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use relto::digest::DigestFunction;
-use relto::job::JobFile;
+use relto::internals::digest::DigestFunction;
+use relto::internals::job::JobFile;
 
 use crate::links::Multiplied;
 use crate::measure::{Sample, median, run};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use relto::history::{History, ModuleKey};
-use relto::state::{FILE_NAME, State};
+use relto::internals::history::{History, ModuleKey};
+use relto::internals::state::{FILE_NAME, State};
 
 use crate::links::Multiplied;
 use crate::measure::{median, run};

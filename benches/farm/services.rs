@@ -4,17 +4,17 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use prost::Message as _;
 use prost_types::{Any, Timestamp};
-use relto::digest::{Digest, DigestFunction};
-use relto::pb::bytestream::byte_stream_server::ByteStream;
-use relto::pb::bytestream::{ReadRequest, ReadResponse, WriteRequest, WriteResponse};
-use relto::pb::longrunning::{Operation, operation};
-use relto::pb::reapi::action_cache_server::ActionCache;
-use relto::pb::reapi::capabilities_server::Capabilities;
-use relto::pb::reapi::compressor::Value as Compressor;
-use relto::pb::reapi::content_addressable_storage_server::ContentAddressableStorage;
-use relto::pb::reapi::execution_server::Execution;
-use relto::pb::reapi::execution_stage::Value as Stage;
-use relto::pb::reapi::{
+use relto::internals::digest::{Digest, DigestFunction};
+use relto::internals::pb::bytestream::byte_stream_server::ByteStream;
+use relto::internals::pb::bytestream::{ReadRequest, ReadResponse, WriteRequest, WriteResponse};
+use relto::internals::pb::longrunning::{Operation, operation};
+use relto::internals::pb::reapi::action_cache_server::ActionCache;
+use relto::internals::pb::reapi::capabilities_server::Capabilities;
+use relto::internals::pb::reapi::compressor::Value as Compressor;
+use relto::internals::pb::reapi::content_addressable_storage_server::ContentAddressableStorage;
+use relto::internals::pb::reapi::execution_server::Execution;
+use relto::internals::pb::reapi::execution_stage::Value as Stage;
+use relto::internals::pb::reapi::{
     ActionCacheUpdateCapabilities, ActionResult, BatchReadBlobsRequest, BatchReadBlobsResponse,
     BatchUpdateBlobsRequest, BatchUpdateBlobsResponse, CacheCapabilities, ExecuteOperationMetadata,
     ExecuteRequest, ExecuteResponse, ExecutedActionMetadata, ExecutionCapabilities,
@@ -23,7 +23,7 @@ use relto::pb::reapi::{
     UpdateActionResultRequest, WaitExecutionRequest, batch_read_blobs_response,
     batch_update_blobs_response,
 };
-use relto::pb::semver::SemVer;
+use relto::internals::pb::semver::SemVer;
 use tokio::time::sleep;
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -45,7 +45,7 @@ fn module<T>(request: &Request<T>) -> String {
         .unwrap_or_default()
 }
 
-pub(super) fn digest(from: Option<&relto::pb::reapi::Digest>) -> Result<Digest, Status> {
+pub(super) fn digest(from: Option<&relto::internals::pb::reapi::Digest>) -> Result<Digest, Status> {
     let from = from.ok_or_else(|| Status::invalid_argument("no digest"))?;
     Digest::from_pb(from).map_err(|error| Status::invalid_argument(error.to_string()))
 }
@@ -204,7 +204,7 @@ pub(super) fn named(resource: &str) -> Result<Digest, Status> {
     let (_, rest) = resource.rsplit_once("blobs/").ok_or_else(wrong)?;
     let rest = rest.strip_prefix("zstd/").unwrap_or(rest);
     let (hash, size) = rest.split_once('/').ok_or_else(wrong)?;
-    digest(Some(&relto::pb::reapi::Digest {
+    digest(Some(&relto::internals::pb::reapi::Digest {
         hash: hash.to_owned(),
         size_bytes: size.parse().map_err(|_| wrong())?,
     }))

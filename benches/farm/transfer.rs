@@ -12,11 +12,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use fs_err as fs;
 use futures_util::StreamExt as _;
-use relto::digest::{Digest, DigestFunction};
-use relto::events::Events;
-use relto::pb::bytestream::byte_stream_client::ByteStreamClient;
-use relto::pb::bytestream::{ReadRequest, WriteRequest};
-use relto::reapi::{Blob, Client, ClientOptions, RequestContext};
+use relto::internals::digest::{Digest, DigestFunction};
+use relto::internals::events::Events;
+use relto::internals::pb::bytestream::byte_stream_client::ByteStreamClient;
+use relto::internals::pb::bytestream::{ReadRequest, WriteRequest};
+use relto::internals::reapi::{Blob, Client, ClientOptions, RequestContext};
 use tempfile::TempDir;
 
 use crate::measure::{Comparison, Sample, median, run};

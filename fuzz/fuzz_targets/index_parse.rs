@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use relto::thinlto::Index;
+use relto::internals::thinlto::Index;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(index) = Index::parse(bytes) {

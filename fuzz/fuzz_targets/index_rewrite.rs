@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use relto::thinlto::{Form, Index};
+use relto::internals::thinlto::{Form, Index};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(index) = Index::parse(bytes) else {

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use relto::thinlto::{ModuleFacts, module};
+use relto::internals::thinlto::{ModuleFacts, module};
 
 fuzz_target!(|bytes: &[u8]| {
     let _ = ModuleFacts::decode(bytes);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use fs_err as fs;
-use relto::digest::{Digest, DigestFunction};
+use relto::internals::digest::{Digest, DigestFunction};
 
 use crate::support::farm::{Effect, Farm, Fault, Method, Profile};
 use crate::support::link::{Home, Link};

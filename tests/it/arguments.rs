@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use fs_err as fs;
-use relto::action::arguments::{Meaning, extra_outputs, parse};
-use relto::action::kind::{check_output, required_kind};
-use relto::action::{native, response};
-use relto::client_context::ClientContext;
+use relto::internals::action::arguments::{Meaning, extra_outputs, parse};
+use relto::internals::action::kind::{check_output, required_kind};
+use relto::internals::action::{native, response};
+use relto::internals::client_context::ClientContext;
 
 use crate::workshop::CLANG;
 
@@ -163,7 +163,8 @@ fn every_kind_of_output_is_recognised() {
             clang(dir, &all);
         }
         let parsed = parse(&given);
-        let target = relto::action::arguments::target(&parsed).unwrap_or("x86_64-pc-linux-gnu");
+        let target =
+            relto::internals::action::arguments::target(&parsed).unwrap_or("x86_64-pc-linux-gnu");
         let bytes = fs::read(dir.join("out")).expect("written");
         assert_eq!(
             check_output(required_kind(&parsed, target), &bytes),

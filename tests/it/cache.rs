@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
-use relto::cache::{trim, usage};
+use relto::internals::cache::{trim, usage};
 
 use crate::support::link::{Form, Home, Link};
 use crate::support::mount::Mount;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fs_err as fs;
 use prost::Message as _;
-use relto::digest::{Digest, DigestFunction};
-use relto::pb::reapi;
-use relto::reapi::{Blob, Client, ExecuteJob, OutputStyle, RequestContext};
+use relto::internals::digest::{Digest, DigestFunction};
+use relto::internals::pb::reapi;
+use relto::internals::reapi::{Blob, Client, ExecuteJob, OutputStyle, RequestContext};
 
 const BUSYBOX: &str = "/bin/busybox";
 

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use relto::events::Events;
-use relto::reapi::{
+use relto::internals::events::Events;
+use relto::internals::reapi::{
     Blob, Client, ClientOptions, FailureKind, Header, RequestContext, Stage, declared_outputs,
 };
 use tonic::Code;
@@ -71,7 +71,7 @@ fn blobs(client: &Client, sizes: &[usize]) -> Vec<Blob> {
     made.collect()
 }
 
-async fn object_of(client: &Client, result: &relto::pb::reapi::ActionResult) -> Bytes {
+async fn object_of(client: &Client, result: &relto::internals::pb::reapi::ActionResult) -> Bytes {
     let outputs = declared_outputs(result, &["relto/out".to_owned()]).expect("good digests");
     let (output, about) = (&outputs[0], RequestContext::default());
     let fetched = client.fetch(&output.digest, output.inline.clone(), &about);

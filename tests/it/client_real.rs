@@ -7,10 +7,10 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 use fs_err as fs;
-use relto::digest::DigestFunction;
-use relto::events::Events;
-use relto::pb::reapi;
-use relto::reapi::{
+use relto::internals::digest::DigestFunction;
+use relto::internals::events::Events;
+use relto::internals::pb::reapi;
+use relto::internals::reapi::{
     Address, Blob, Client, ClientOptions, FailureKind, Header, RequestContext, Rpc, Stage,
     declared_outputs, stderr,
 };

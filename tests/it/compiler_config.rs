@@ -5,8 +5,8 @@ use std::process::Command;
 
 use fs_err as fs;
 use fs_err::os::unix::fs::symlink;
-use relto::client_context::ClientContext;
-use relto::toolchain::config::{self, ConfigDirs, ConfigError};
+use relto::internals::client_context::ClientContext;
+use relto::internals::toolchain::config::{self, ConfigDirs, ConfigError};
 
 use crate::workshop::{CLANG, Workshop};
 

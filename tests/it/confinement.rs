@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use fs_err as fs;
-use relto::process::Confinement;
+use relto::internals::process::Confinement;
 
 use crate::process::{run, shell, text};
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use fs_err as fs;
-use relto::cache::{CacheError, DiskCache, trim, usage};
-use relto::digest::{Digest, DigestFunction};
-use relto::hash_cache::HashCache;
-use relto::pb::reapi::{ActionResult, OutputFile};
-use relto::state::{State, StateError};
+use relto::internals::cache::{CacheError, DiskCache, trim, usage};
+use relto::internals::digest::{Digest, DigestFunction};
+use relto::internals::hash_cache::HashCache;
+use relto::internals::pb::reapi::{ActionResult, OutputFile};
+use relto::internals::state::{State, StateError};
 
 use crate::support::mount::Mount;
 

@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use relto::thinlto::Index;
+use relto::internals::thinlto::Index;
 
 use crate::support::fake::fake_clang;
 use crate::support::link::{Home, Link};

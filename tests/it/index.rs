@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use fs_err as fs;
-use relto::thinlto::{Form, Index, module};
+use relto::internals::thinlto::{Form, Index, module};
 use serde::Deserialize;
 use tempfile::TempDir;
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use fs_err as fs;
-use relto::action::arguments::{Meaning, parse, reaching};
+use relto::internals::action::arguments::{Meaning, parse, reaching};
 
 use crate::support::backends::add;
 use crate::support::kernel::Slice;

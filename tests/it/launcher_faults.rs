@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use fs_err as fs;
-use relto::thinlto::Index;
+use relto::internals::thinlto::Index;
 
 use crate::support::backends::{Backends, WORDS};
 use crate::support::fake::fake_clang;

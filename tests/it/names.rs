@@ -10,7 +10,7 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::process::Output;
 
 use fs_err as fs;
-use relto::thinlto::Index;
+use relto::internals::thinlto::Index;
 
 use crate::support::link::Home;
 use crate::support::llvm::Llvm;

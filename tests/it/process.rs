@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
-use relto::process::{
+use relto::internals::process::{
     ChildEnvironment, Confinement, Ending, Finished, ProcessError, ProcessSpec, Relto, Spawner,
     Support, landlock_support,
 };

@@ -2,8 +2,8 @@
 //! started again, and what the scripted farm says of their capabilities is what they say
 //! themselves.
 
-use relto::pb::reapi::capabilities_client::CapabilitiesClient;
-use relto::pb::reapi::{GetCapabilitiesRequest, ServerCapabilities};
+use relto::internals::pb::reapi::capabilities_client::CapabilitiesClient;
+use relto::internals::pb::reapi::{GetCapabilitiesRequest, ServerCapabilities};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::support::farm::Profile;

@@ -1,7 +1,7 @@
 //! Links on a farm: every job is made there, found there by another machine, and right.
 
 use fs_err as fs;
-use relto::digest::DigestFunction;
+use relto::internals::digest::DigestFunction;
 use tonic::Code;
 
 use crate::support::farm::{Farm, Method, Platforms, Profile};

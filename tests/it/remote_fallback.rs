@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use relto::digest::DigestFunction;
-use relto::pb::reapi::ActionResult;
+use relto::internals::digest::DigestFunction;
+use relto::internals::pb::reapi::ActionResult;
 
 use crate::support::farm::{Effect, Farm, Fault, Method, Outcome, Profile};
 use crate::support::link::Home;
@@ -101,7 +101,7 @@ fn lost_objects(farm: &Farm, result: &mut ActionResult) {
     for file in &mut result.output_files {
         file.contents.clear();
         let digest = file.digest.as_ref().expect("a digest");
-        farm.evict(&relto::digest::Digest::from_pb(digest).expect("well-formed"));
+        farm.evict(&relto::internals::digest::Digest::from_pb(digest).expect("well-formed"));
     }
 }
 

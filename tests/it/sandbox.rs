@@ -9,7 +9,7 @@ use std::process::Command;
 
 use fs_err as fs;
 use fs_err::os::unix::fs::symlink;
-use relto::process::{
+use relto::internals::process::{
     ChildEnvironment, Confinement, Finished, ProcessSpec, Relto, Spawner, Support, landlock_support,
 };
 use tempfile::TempDir;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use fs_err as fs;
-use relto::process::Scratch;
+use relto::internals::process::Scratch;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::process::{eventually, is_alive, relto, run, shell};

@@ -7,11 +7,11 @@ mod execution;
 use std::time::Duration;
 
 use prost::Message as _;
-use relto::digest::Digest;
-use relto::pb::reapi::capabilities_client::CapabilitiesClient;
-use relto::pb::reapi::content_addressable_storage_client::ContentAddressableStorageClient;
-use relto::pb::reapi::{FileNode, FindMissingBlobsRequest, GetCapabilitiesRequest};
-use relto::pb::rpc;
+use relto::internals::digest::Digest;
+use relto::internals::pb::reapi::capabilities_client::CapabilitiesClient;
+use relto::internals::pb::reapi::content_addressable_storage_client::ContentAddressableStorageClient;
+use relto::internals::pb::reapi::{FileNode, FindMissingBlobsRequest, GetCapabilitiesRequest};
+use relto::internals::pb::rpc;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Request};
 
@@ -151,7 +151,7 @@ async fn a_call_that_hangs_is_open_until_its_client_leaves() {
     farm.fault(Fault::at(Method::FindMissingBlobs, Effect::DropConnection));
     let channel = farm.channel();
     let name = format!("blobs/{digest}");
-    let read = relto::task::spawn({
+    let read = relto::internals::task::spawn({
         let channel = channel.clone();
         async move { raw::read(&channel, &name).await }
     });

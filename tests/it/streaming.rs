@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fs_err as fs;
-use relto::digest::DigestFunction;
+use relto::internals::digest::DigestFunction;
 
 use crate::support::fake::fake_clang;
 use crate::support::farm::{Effect, Farm, Fault, Method, Profile};

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fs_err as fs;
-use relto::error::Hinted as _;
-use relto::toolchain::{Toolchain, ToolchainError};
+use relto::internals::error::Hinted as _;
+use relto::internals::toolchain::{Toolchain, ToolchainError};
 
 use crate::workshop::{CLANG, Workshop};
 

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use bazel_remote_apis::build::bazel::remote::execution::v2 as theirs;
 use prost::Message as _;
 use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorSet, MessageOptions};
-use relto::pb::{reapi as ours, rpc};
+use relto::internals::pb::{reapi as ours, rpc};
 
 /// Definitions that the foreign crate does not have; `the_error_details_have_the_standards_bytes`
 /// is their test.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fs_err as fs;
-use relto::toolchain::{SearchEnvironment, Toolchain, ToolchainError};
+use relto::internals::toolchain::{SearchEnvironment, Toolchain, ToolchainError};
 
 /// The compiler that the tests are written for.
 pub(crate) const CLANG: &str = "/usr/bin/clang-22";

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
-use relto::digest::{Digest, DigestFunction};
+use relto::internals::digest::{Digest, DigestFunction};
 use tempfile::TempDir;
 
 use crate::support::farm::{Farm, Profile};

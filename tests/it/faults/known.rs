@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 use prost::Message as _;
-use relto::digest::Digest;
-use relto::pb::reapi::{self, ActionResult};
+use relto::internals::digest::Digest;
+use relto::internals::pb::reapi::{self, ActionResult};
 use tonic::Code;
 
 use crate::support::farm::{Failure, Farm, Job, Outcome, Profile};

@@ -1,11 +1,11 @@
 //! Actions in the scripted farm: run, checked, merged, cancelled, and answered with every lie.
 
 use prost::Message as _;
-use relto::pb::longrunning::CancelOperationRequest;
-use relto::pb::longrunning::operations_client::OperationsClient;
-use relto::pb::reapi::execution_client::ExecutionClient;
-use relto::pb::reapi::{Directory, ExecuteOperationMetadata, WaitExecutionRequest};
-use relto::pb::rpc;
+use relto::internals::pb::longrunning::CancelOperationRequest;
+use relto::internals::pb::longrunning::operations_client::OperationsClient;
+use relto::internals::pb::reapi::execution_client::ExecutionClient;
+use relto::internals::pb::reapi::{Directory, ExecuteOperationMetadata, WaitExecutionRequest};
+use relto::internals::pb::rpc;
 use tonic::Code;
 
 use crate::support::farm::{Break, Effect, Failure, Farm, Fault, Method, Outcome, Profile};

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use fs_err as fs;
-use relto::digest::DigestFunction;
+use relto::internals::digest::DigestFunction;
 
 use super::llvm::{Llvm, run};
 

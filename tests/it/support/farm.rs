@@ -29,8 +29,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use prost::Message;
-use relto::digest::{Digest, DigestFunction};
-use relto::pb::reapi::ActionResult;
+use relto::internals::digest::{Digest, DigestFunction};
+use relto::internals::pb::reapi::ActionResult;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};

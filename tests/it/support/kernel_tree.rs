@@ -12,7 +12,7 @@ use std::process::{Command, Output};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fs_err as fs;
-use relto::digest::DigestFunction;
+use relto::internals::digest::DigestFunction;
 use tempfile::TempDir;
 
 use super::backends::add;

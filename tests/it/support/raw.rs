@@ -6,13 +6,13 @@
 
 use bytes::Bytes;
 use prost::Message as _;
-use relto::digest::{Digest, DigestFunction};
-use relto::pb::bytestream::byte_stream_client::ByteStreamClient;
-use relto::pb::bytestream::{ReadRequest, WriteRequest};
-use relto::pb::longrunning::{Operation, operation};
-use relto::pb::reapi::content_addressable_storage_client::ContentAddressableStorageClient;
-use relto::pb::reapi::execution_client::ExecutionClient;
-use relto::pb::reapi::{
+use relto::internals::digest::{Digest, DigestFunction};
+use relto::internals::pb::bytestream::byte_stream_client::ByteStreamClient;
+use relto::internals::pb::bytestream::{ReadRequest, WriteRequest};
+use relto::internals::pb::longrunning::{Operation, operation};
+use relto::internals::pb::reapi::content_addressable_storage_client::ContentAddressableStorageClient;
+use relto::internals::pb::reapi::execution_client::ExecutionClient;
+use relto::internals::pb::reapi::{
     Action, BatchReadBlobsRequest, BatchUpdateBlobsRequest, Command, Directory, ExecuteRequest,
     ExecuteResponse, FindMissingBlobsRequest, RequestMetadata, ToolDetails,
     batch_read_blobs_response, batch_update_blobs_request, batch_update_blobs_response,

@@ -103,7 +103,7 @@ mod well_known {
 
 mod semver {
     use bazel_remote_apis::build::bazel::semver as theirs;
-    use relto::pb::semver as ours;
+    use relto::internals::pb::semver as ours;
 
     use super::{Compare, Same, Sample, Seeds, compare};
 
@@ -114,7 +114,7 @@ mod semver {
 
 mod bytestream {
     use bazel_remote_apis::google::bytestream as theirs;
-    use relto::pb::bytestream as ours;
+    use relto::internals::pb::bytestream as ours;
 
     use super::{Compare, Same, Sample, Seeds, compare};
 
@@ -128,7 +128,7 @@ mod bytestream {
 
 mod rpc {
     use bazel_remote_apis::google::rpc as theirs;
-    use relto::pb::rpc as ours;
+    use relto::internals::pb::rpc as ours;
 
     use super::{Compare, Same, Sample, Seeds, compare};
 
@@ -139,7 +139,7 @@ mod rpc {
 
 mod longrunning {
     use bazel_remote_apis::google::longrunning as theirs;
-    use relto::pb::longrunning as ours;
+    use relto::internals::pb::longrunning as ours;
 
     use super::{Compare, Same, Sample, Seeds, compare};
 
@@ -181,7 +181,7 @@ mod longrunning {
 
 mod reapi {
     use bazel_remote_apis::build::bazel::remote::execution::v2 as theirs;
-    use relto::pb::reapi as ours;
+    use relto::internals::pb::reapi as ours;
 
     use super::{Compare, Same, Sample, Seeds, compare};
 

@@ -70,9 +70,9 @@ macro_rules! call_all {
 
 pub(super) async fn ours() -> BTreeSet<String> {
     call_all!(
-        relto::pb::reapi,
-        relto::pb::bytestream,
-        relto::pb::longrunning
+        relto::internals::pb::reapi,
+        relto::internals::pb::bytestream,
+        relto::internals::pb::longrunning
     )
 }
 

@@ -3,9 +3,11 @@
 //! Enters: action digests and results. Leaves: the results, inlined as far as the profile goes and
 //! spoiled as the faults want.
 
-use relto::digest::Digest;
-use relto::pb::reapi::action_cache_server::ActionCache;
-use relto::pb::reapi::{ActionResult, GetActionResultRequest, UpdateActionResultRequest};
+use relto::internals::digest::Digest;
+use relto::internals::pb::reapi::action_cache_server::ActionCache;
+use relto::internals::pb::reapi::{
+    ActionResult, GetActionResultRequest, UpdateActionResultRequest,
+};
 use tonic::{Request, Response, Status};
 
 use super::fault::{Effect, Effects};

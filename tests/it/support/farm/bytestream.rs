@@ -5,8 +5,8 @@
 
 use bytes::{Bytes, BytesMut};
 use prost::Message as _;
-use relto::pb::bytestream::byte_stream_server::ByteStream;
-use relto::pb::bytestream::{ReadRequest, ReadResponse, WriteRequest, WriteResponse};
+use relto::internals::pb::bytestream::byte_stream_server::ByteStream;
+use relto::internals::pb::bytestream::{ReadRequest, ReadResponse, WriteRequest, WriteResponse};
 use tonic::codegen::BoxStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 

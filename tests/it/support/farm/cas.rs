@@ -6,14 +6,14 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use prost::Message;
-use relto::digest::{Digest, DigestFunction};
-use relto::pb::reapi::content_addressable_storage_server::ContentAddressableStorage;
-use relto::pb::reapi::{
+use relto::internals::digest::{Digest, DigestFunction};
+use relto::internals::pb::reapi::content_addressable_storage_server::ContentAddressableStorage;
+use relto::internals::pb::reapi::{
     BatchReadBlobsRequest, BatchReadBlobsResponse, BatchUpdateBlobsRequest,
     BatchUpdateBlobsResponse, FindMissingBlobsRequest, FindMissingBlobsResponse,
     batch_read_blobs_response, batch_update_blobs_request, batch_update_blobs_response, compressor,
 };
-use relto::pb::rpc;
+use relto::internals::pb::rpc;
 use tonic::{Code, Request, Response, Status};
 
 use super::failure::Failure;

@@ -4,14 +4,14 @@
 //! `strict`'s.
 
 use prost_types::{Any, Timestamp};
-use relto::digest::{Digest, DigestFunction};
-use relto::pb::longrunning::{Operation, operation};
-use relto::pb::reapi::execution_server::Execution;
-use relto::pb::reapi::{
+use relto::internals::digest::{Digest, DigestFunction};
+use relto::internals::pb::longrunning::{Operation, operation};
+use relto::internals::pb::reapi::execution_server::Execution;
+use relto::internals::pb::reapi::{
     ActionResult, ExecuteOperationMetadata, ExecuteRequest, ExecuteResponse,
     ExecutedActionMetadata, OutputFile, Platform, WaitExecutionRequest, execution_stage::Value,
 };
-use relto::task;
+use relto::internals::task;
 use tokio::sync::watch;
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status};

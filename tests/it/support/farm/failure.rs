@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use prost::Message;
 use prost_types::Any;
-use relto::digest::Digest;
-use relto::pb::rpc;
+use relto::internals::digest::Digest;
+use relto::internals::pb::rpc;
 use tonic::{Code, Status};
 
 /// A status with its details, for a call or inside a response.

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use relto::digest::Digest;
-use relto::pb::reapi::ActionResult;
+use relto::internals::digest::Digest;
+use relto::internals::pb::reapi::ActionResult;
 use tonic::Code;
 
 use super::failure::Failure;
@@ -245,7 +245,7 @@ impl Effect {
     /// Exit 0, and the object is there but empty (by SHA256): what clang does with a damaged index.
     pub(crate) fn empty_output() -> Self {
         Self::edit(|result| {
-            let empty = relto::digest::DigestFunction::Sha256.digest(b"");
+            let empty = relto::internals::digest::DigestFunction::Sha256.digest(b"");
             for output in &mut result.output_files {
                 output.digest = Some(empty.to_pb());
                 output.contents.clear();

@@ -7,8 +7,8 @@
 use std::time::Instant;
 
 use prost::Message;
-use relto::digest::{Digest, DigestFunction};
-use relto::pb::reapi::{self, RequestMetadata, digest_function};
+use relto::internals::digest::{Digest, DigestFunction};
+use relto::internals::pb::reapi::{self, RequestMetadata, digest_function};
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status};
 

@@ -5,10 +5,12 @@
 
 use std::collections::HashMap;
 
-use relto::digest::Digest;
-use relto::pb::longrunning::operations_server::Operations as Service_;
-use relto::pb::longrunning::{CancelOperationRequest, GetOperationRequest, Operation, operation};
-use relto::task::Task;
+use relto::internals::digest::Digest;
+use relto::internals::pb::longrunning::operations_server::Operations as Service_;
+use relto::internals::pb::longrunning::{
+    CancelOperationRequest, GetOperationRequest, Operation, operation,
+};
+use relto::internals::task::Task;
 use tokio::sync::watch;
 use tonic::codegen::BoxStream;
 use tonic::{Code, Request, Response, Status};

@@ -8,12 +8,12 @@ mod kinds;
 
 use std::time::Duration;
 
-use relto::digest::DigestFunction;
-use relto::pb::reapi::{
+use relto::internals::digest::DigestFunction;
+use relto::internals::pb::reapi::{
     ActionCacheUpdateCapabilities, CacheCapabilities, ExecutionCapabilities, ServerCapabilities,
     compressor, symlink_absolute_path_strategy as symlinks,
 };
-use relto::pb::semver::SemVer;
+use relto::internals::pb::semver::SemVer;
 use tonic::Code;
 use tonic::transport::ServerTlsConfig;
 

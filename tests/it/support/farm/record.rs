@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
-use relto::digest::Digest;
-use relto::pb::reapi::RequestMetadata;
+use relto::internals::digest::Digest;
+use relto::internals::pb::reapi::RequestMetadata;
 use tonic::Code;
 
 /// The calls of REAPI and its companions that the farm answers.

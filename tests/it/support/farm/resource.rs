@@ -3,8 +3,8 @@
 //! Enters: a name. Leaves: its parts, or what is wrong with it. Stricter than any one server: what
 //! this accepts, all known servers accept.
 
-use relto::digest::{Digest, DigestFunction};
-use relto::pb::reapi;
+use relto::internals::digest::{Digest, DigestFunction};
+use relto::internals::pb::reapi;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Resource {

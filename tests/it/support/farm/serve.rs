@@ -5,14 +5,14 @@
 
 use std::path::Path;
 
-use relto::pb::bytestream::byte_stream_server::ByteStreamServer;
-use relto::pb::longrunning::operations_server::OperationsServer;
-use relto::pb::reapi::action_cache_server::ActionCacheServer;
-use relto::pb::reapi::capabilities_server::{Capabilities, CapabilitiesServer};
-use relto::pb::reapi::content_addressable_storage_server::ContentAddressableStorageServer;
-use relto::pb::reapi::execution_server::ExecutionServer;
-use relto::pb::reapi::{GetCapabilitiesRequest, ServerCapabilities};
-use relto::task;
+use relto::internals::pb::bytestream::byte_stream_server::ByteStreamServer;
+use relto::internals::pb::longrunning::operations_server::OperationsServer;
+use relto::internals::pb::reapi::action_cache_server::ActionCacheServer;
+use relto::internals::pb::reapi::capabilities_server::{Capabilities, CapabilitiesServer};
+use relto::internals::pb::reapi::content_addressable_storage_server::ContentAddressableStorageServer;
+use relto::internals::pb::reapi::execution_server::ExecutionServer;
+use relto::internals::pb::reapi::{GetCapabilitiesRequest, ServerCapabilities};
+use relto::internals::task;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;

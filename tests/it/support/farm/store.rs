@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use relto::digest::{Digest, DigestFunction};
-use relto::pb::reapi::ActionResult;
+use relto::internals::digest::{Digest, DigestFunction};
+use relto::internals::pb::reapi::ActionResult;
 
 #[derive(Debug, Default)]
 pub(super) struct Store {

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use prost::Message;
-use relto::digest::Digest;
-use relto::pb::reapi::{self, Action, Command, Directory};
+use relto::internals::digest::Digest;
+use relto::internals::pb::reapi::{self, Action, Command, Directory};
 
 use super::worker::{Input, Job};
 

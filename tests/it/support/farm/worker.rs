@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fs_err as fs;
-use relto::digest::Digest;
-use relto::pb::reapi::{Action, Command};
-use relto::task;
+use relto::internals::digest::Digest;
+use relto::internals::pb::reapi::{Action, Command};
+use relto::internals::task;
 use tonic::Code;
 
 use super::failure::Failure;

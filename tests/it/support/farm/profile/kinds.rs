@@ -2,7 +2,7 @@
 //!
 //! Enters: keys and tokens where a kind wants them. Leaves: a `Profile` each.
 
-use relto::digest::DigestFunction;
+use relto::internals::digest::DigestFunction;
 use tonic::Code;
 
 use super::{BatchCount, Committed, Header, Missing, Platforms, Profile};
