@@ -98,10 +98,16 @@ impl Hinted for PlainError {
     }
 }
 
-/// Shows an error with its causes and hints, one line each, as it goes to stderr.
-pub struct Rendered<'a>(pub &'a dyn Hinted);
+/// Shows an error with its causes, one line each.
+pub struct WithCauses<'a>(pub &'a dyn Hinted);
 
-impl fmt::Display for Rendered<'_> {
+impl fmt::Debug for WithCauses<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for WithCauses<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)?;
         let mut cause = self.0.source();
@@ -109,6 +115,16 @@ impl fmt::Display for Rendered<'_> {
             write!(f, "\n  caused by: {error}")?;
             cause = error.source();
         }
+        Ok(())
+    }
+}
+
+/// Shows an error with its causes and hints, one line each, as it goes to stderr.
+pub struct Rendered<'a>(pub &'a dyn Hinted);
+
+impl fmt::Display for Rendered<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", WithCauses(self.0))?;
         for hint in self.0.hints() {
             write!(f, "\n  hint: {hint}")?;
         }

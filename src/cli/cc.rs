@@ -16,7 +16,7 @@ use crate::error::{ExitCode, Hinted};
 use crate::events::{Event, Events};
 use crate::exec::JobFailure;
 use crate::job::JobFile;
-use crate::launcher::{self, Decision, InheritedOnExec, Told};
+use crate::launcher::{self, Decision, InheritedOnExec, Throttle};
 use crate::link::LinkFailure;
 use crate::process::{Ending, Interruption};
 use crate::report::OneJob;
@@ -159,8 +159,8 @@ pub(super) fn run(context: &Context, words: &[OsString], warnings: &[Warning]) -
     let Some((compiler, words)) = words.split_first() else {
         return ExitCode::Usage;
     };
-    let told = Told::new(context.settings.state_dir());
-    for warning in warnings.iter().filter(|it| told.is_news(&it.text)) {
+    let throttle = Throttle::new(context.settings.state_dir());
+    for warning in warnings.iter().filter(|it| throttle.first_time(&it.text)) {
         output::warning(warning);
     }
     let dir = std::env::current_dir().unwrap_or_default();
@@ -174,16 +174,16 @@ pub(super) fn run(context: &Context, words: &[OsString], warnings: &[Warning]) -
         }
         Ok(Decision::Guarded { object, reason }) => {
             warn(
-                &told,
+                &throttle,
                 format!("ThinLTO backends run in place, uncached: {reason}"),
             );
             guarded(compiler, words, &object)
         }
         Ok(Decision::Backend { file, doubt }) => {
             if let Some(doubt) = doubt {
-                warn(&told, doubt);
+                warn(&throttle, doubt);
             }
-            backend(context, &told, *file, compiler, words)
+            backend(context, &throttle, *file, compiler, words)
         }
         Err(error) => fail(&error),
     }
@@ -192,19 +192,19 @@ pub(super) fn run(context: &Context, words: &[OsString], warnings: &[Warning]) -
 /// One backend, as the one job of a link.
 fn backend(
     context: &Context,
-    told: &Told,
+    throttle: &Throttle,
     file: JobFile,
     compiler: &OsStr,
     words: &[OsString],
 ) -> ExitCode {
     let object = file.jobs[0].object().to_owned();
     let (events, receiver) = Events::channel();
-    let news = told.clone();
-    let reporter = OneJob::start(receiver, move |text| news.is_news(text));
+    let news = throttle.clone();
+    let reporter = OneJob::start(receiver, move |text| news.first_time(text));
     let farm = farm(&context.settings);
     let settings = match &farm {
         // Each of a thousand processes would wait for it.
-        Some(farm) if told.has_failed(farm) => context.settings.without_farm(),
+        Some(farm) if throttle.recently_failed(farm) => context.settings.without_farm(),
         _ => context.settings.clone(),
     };
     let mut options = engine::options(&settings);
@@ -213,7 +213,7 @@ fn backend(
     events.send(Event::LinkFinished);
     drop(events);
     if let (false, Some(farm)) = (reporter.finish(), &farm) {
-        told.failed(farm);
+        throttle.mark_failed(farm);
     }
     match ended {
         Ok(()) => ExitCode::Success,
@@ -221,7 +221,7 @@ fn backend(
         // may compile.
         Err(EngineError::Link(LinkFailure::Compiler(error))) => {
             warn(
-                told,
+                throttle,
                 format!("ThinLTO backends run in place, uncached: {error}"),
             );
             guarded(compiler, words, &object)
@@ -309,8 +309,8 @@ fn fail<E: Hinted>(error: &E) -> ExitCode {
     ExitCode::Failure
 }
 
-fn warn(told: &Told, text: String) {
-    if told.is_news(&text) {
+fn warn(throttle: &Throttle, text: String) {
+    if throttle.first_time(&text) {
         output::warning(&Warning { text, hint: None });
     }
 }

@@ -18,7 +18,7 @@ use crate::daemon::{
     control,
 };
 use crate::error::{ExitCode, Hinted};
-use crate::report::{Totals, summary};
+use crate::report::{Totals, counts};
 
 /// The user has no directory for a daemon.
 #[derive(Debug, thiserror::Error)]
@@ -113,10 +113,7 @@ fn shown(status: &Status) -> String {
         elapsed: status.uptime,
         ..Totals::default()
     };
-    let summary = summary(&totals);
-    let jobs = summary.strip_prefix("relto: ").unwrap_or(&summary);
-    // The last part is the time.
-    let jobs = jobs.rsplit_once(", ").map_or(jobs, |(jobs, _)| jobs);
+    let jobs = counts(&totals);
     let mut text = String::new();
     let _ = write!(
         text,

@@ -12,7 +12,7 @@ use indicatif::HumanDuration;
 use super::{Context, output};
 use crate::error::ExitCode;
 use crate::history::{History, LinkRecord};
-use crate::report::{Totals, summary};
+use crate::report::{Totals, counts_and_time};
 use crate::state::{self, State};
 
 /// Links that are shown.
@@ -34,8 +34,7 @@ fn table(links: &[LinkRecord], now: SystemTime) -> String {
     let mut text = String::new();
     for link in links {
         let age = now.duration_since(link.finished).unwrap_or(Duration::ZERO);
-        let summary = summary(&totals(link));
-        let summary = summary.strip_prefix("relto: ").unwrap_or(&summary);
+        let summary = counts_and_time(&totals(link));
         let _ = writeln!(
             text,
             "{} ago  {}: {summary}",

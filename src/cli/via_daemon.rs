@@ -16,7 +16,7 @@ use crate::config::{DaemonUse, Settings};
 use crate::daemon::{Build, DaemonClient, LinkRequest, Request, Unavailable};
 use crate::events::Events;
 use crate::job::{Caller, JobFile};
-use crate::launcher::Told;
+use crate::launcher::Throttle;
 use crate::link::{LinkFailure, Options};
 use crate::prefetch::{self, PrefetchRequest};
 use crate::process::{Interruption, Relto, Watch};
@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_millis(600);
 pub(super) struct ViaDaemon {
     caller: DaemonClient,
     request: Request,
-    told: Told,
+    throttle: Throttle,
 }
 
 impl ViaDaemon {
@@ -45,11 +45,11 @@ impl ViaDaemon {
         if counted {
             return None;
         }
-        let told = Told::new(settings.state_dir());
+        let throttle = Throttle::new(settings.state_dir());
         Some(Self {
-            caller: caller(settings, &told, file.caller)?,
+            caller: caller(settings, &throttle, file.caller)?,
             request: Request::Link(Box::new(LinkRequest::of_process(file, options).ok()?)),
-            told,
+            throttle,
         })
     }
 
@@ -82,7 +82,7 @@ impl ViaDaemon {
 
     fn note(&self, unavailable: &Unavailable, events: &Events) {
         if unavailable.is_silence() {
-            self.told.failed(DAEMON);
+            self.throttle.mark_failed(DAEMON);
         }
         if !matches!(unavailable, Unavailable::None) {
             let cause = std::error::Error::source(unavailable);
@@ -95,13 +95,13 @@ impl ViaDaemon {
 }
 
 /// This process as one that may have a daemon.
-fn caller(settings: &Settings, told: &Told, asker: Caller) -> Option<DaemonClient> {
+fn caller(settings: &Settings, throttle: &Throttle, asker: Caller) -> Option<DaemonClient> {
     if settings.daemon.when == DaemonUse::Never {
         return None;
     }
     let place = daemon_dir(settings)?;
     let wanted = settings.daemon.when == DaemonUse::Always || asker == Caller::Launcher;
-    if told.has_failed(DAEMON) || !wanted && !place.socket().exists() {
+    if throttle.recently_failed(DAEMON) || !wanted && !place.socket().exists() {
         return None;
     }
     let starts = wanted.then(|| (Relto::itself(), settings.daemon.idle_timeout));
@@ -119,11 +119,11 @@ pub(super) fn follow(
     options: &Options,
     wanted: PrefetchRequest,
 ) -> Option<OwnedFd> {
-    let told = Told::new(settings.state_dir());
-    if told.has_failed(SLOW) {
+    let throttle = Throttle::new(settings.state_dir());
+    if throttle.recently_failed(SLOW) {
         return None;
     }
-    let caller = caller(settings, &told, Caller::Launcher)?;
+    let caller = caller(settings, &throttle, Caller::Launcher)?;
     let no_jobs = prefetch::no_jobs(String::new());
     let link = LinkRequest::of_process(&no_jobs, options).ok()?;
     let request = Request::Prefetch(wanted, Box::new(link));
@@ -131,12 +131,12 @@ pub(super) fn follow(
     match small_runtime().ok()?.block_on(following) {
         Ok(Ok(end)) => Some(end),
         Ok(Err(unavailable)) if unavailable.is_silence() => {
-            told.failed(DAEMON);
+            throttle.mark_failed(DAEMON);
             None
         }
         Ok(Err(_)) => None,
         Err(_) => {
-            told.failed(SLOW);
+            throttle.mark_failed(SLOW);
             None
         }
     }

@@ -29,8 +29,10 @@ struct Run {
     origin: Option<Origin>,
     /// Bytes sent to the farm.
     up: u64,
-    /// Warnings and notes of the link.
+    /// Warnings of the link and messages of the compiler.
     said: Vec<String>,
+    /// What the link notes in its log.
+    notes: Vec<String>,
     elapsed: Duration,
     gave_up: bool,
 }
@@ -173,17 +175,14 @@ fn not_there(ran: &Run, farm: &FarmOptions) -> Finding {
 fn not_hermetic(ran: &Run) -> Finding {
     let text = format!(
         "the module was compiled in place, not as its action says:\n{}",
-        ran.said.join("\n")
+        [&ran.notes[..], &ran.said].concat().join("\n")
     );
     Finding::warning(text, "such jobs run on this machine and are never cached")
 }
 
 fn failed(grade: Grade, ran: &Run, error: &LinkError) -> Finding {
     let mut finding = Finding::of(grade, error);
-    // The trial never falls back, whatever is set.
-    finding
-        .hints
-        .retain(|hint| !hint.contains("remote_local_fallback"));
+    finding.hints = error.hints_without_fallback();
     if ran.gave_up {
         finding.text = format!("no result in {} s", PATIENCE.as_secs());
         finding.hints = vec![
@@ -218,6 +217,7 @@ async fn run(trial: &Trial, options: &Options) -> Run {
         origin: None,
         up: 0,
         said: Vec::new(),
+        notes: Vec::new(),
         elapsed: began.elapsed(),
         gave_up,
     };
@@ -235,7 +235,7 @@ impl Run {
                 Event::Warning { text, .. } | Event::CompilerMessage { text, .. } => {
                     self.said.push(text);
                 }
-                Event::Note { text } if text.contains("in place") => self.said.push(text),
+                Event::Note { text } => self.notes.push(text),
                 _ => {}
             }
         }

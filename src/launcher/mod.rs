@@ -10,7 +10,7 @@ mod compiler;
 mod front_end;
 mod guarded;
 mod inputs;
-mod told;
+mod throttle;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -23,7 +23,7 @@ pub use compiler::{HOLDS_SLOT, InheritedOnExec, become_the_compiler, real_compil
 pub use front_end::{may_leave_a_module, modules};
 pub use guarded::{GuardedError, run_guarded};
 pub use inputs::InputError;
-pub use told::Told;
+pub use throttle::Throttle;
 
 /// What becomes of a command line.
 #[derive(Debug)]

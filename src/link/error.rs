@@ -42,6 +42,21 @@ impl LinkError {
     }
 }
 
+impl LinkError {
+    /// The hints for a link that must not fall back to this machine.
+    #[must_use]
+    pub fn hints_without_fallback(&self) -> Vec<String> {
+        match self {
+            Self::Farm(error) => error.hints(),
+            Self::Job(error) => match &**error {
+                JobFailure::Farm { hints, .. } => hints.clone(),
+                error => error.hints(),
+            },
+            error => error.hints(),
+        }
+    }
+}
+
 impl Hinted for LinkError {
     fn hints(&self) -> Vec<String> {
         match self {

@@ -20,7 +20,7 @@ use crate::events::Events;
 use crate::exec::remote::toolchain_blobs;
 use crate::hash_cache::HashCache;
 use crate::job::{Caller, JobFile};
-use crate::launcher::Told;
+use crate::launcher::Throttle;
 use crate::link::{Engine, FarmOptions, Options};
 use crate::reapi::{Blob, Client, ConnectError, Failure, FailureKind};
 use crate::task::{Task, spawn_blocking};
@@ -122,7 +122,7 @@ fn absence(farm: &FarmOptions) -> String {
 /// Whether it is worth following a compile: the farm was not away a moment ago.
 #[must_use]
 pub fn is_worth_it(farm: &FarmOptions, state_dir: Option<&Path>) -> bool {
-    !Told::new(state_dir).has_failed(&absence(farm))
+    !Throttle::new(state_dir).recently_failed(&absence(farm))
 }
 
 /// Prepares what a compile has left behind, in the background. Files that it has not left are
@@ -138,17 +138,17 @@ pub async fn follow(
 ) -> Result<u64, PrefetchError> {
     let is_there = |file: &PathBuf| options.client_context.resolve(file).is_file();
     wanted.files.retain(is_there);
-    let told = Told::new(options.state_dir.as_deref());
+    let throttle = Throttle::new(options.state_dir.as_deref());
     let Some(farm) = &options.farm else {
         return Ok(0);
     };
-    if wanted.files.is_empty() || told.has_failed(&absence(farm)) {
+    if wanted.files.is_empty() || throttle.recently_failed(&absence(farm)) {
         return Ok(0);
     }
     let address = farm.address();
     let compiler = wanted.compiler.take();
     wanted.compiler =
-        compiler.filter(|it| told.is_news(&format!("`{it}` is on its way to {address}")));
+        compiler.filter(|it| throttle.first_time(&format!("`{it}` is on its way to {address}")));
     let (mut count, mut sound) = (0, Ok(()));
     let mut tell = |_: &Path, outcome: Result<Outcome, PrefetchError>| match outcome {
         Ok(outcome) => count += u64::from(matches!(outcome, Outcome::Sent(_))),
@@ -157,7 +157,7 @@ pub async fn follow(
     let sending = prefetch(engine, wanted, options, Events::discarded(), &mut tell);
     let sent = sending.await;
     if let Err(PrefetchError::Farm(_) | PrefetchError::NotSent { .. }) = sent {
-        told.failed(&absence(farm));
+        throttle.mark_failed(&absence(farm));
     }
     sent.and(sound).map(|()| count)
 }

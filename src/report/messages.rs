@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
-use crate::error::{Hinted, Rendered};
+use crate::error::{Hinted, WithCauses};
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -17,16 +17,9 @@ const HINT: Style = AnsiColor::Cyan.on_default();
 /// An error with its causes and hints.
 #[must_use]
 pub fn error(error: &dyn Hinted) -> String {
-    let text = Rendered(error).to_string();
-    let mut lines = text.lines();
-    let mut block = headed(ERROR, "error", lines.next().unwrap_or_default());
-    for line in lines {
-        match line.strip_prefix("  hint: ") {
-            Some(text) => hint(&mut block, text),
-            None => {
-                let _ = writeln!(block, "{line}");
-            }
-        }
+    let mut block = headed(ERROR, "error", &WithCauses(error).to_string());
+    for text in error.hints() {
+        hint(&mut block, &text);
     }
     block
 }

@@ -26,7 +26,8 @@ use crate::events::{self, Event, Stamped};
 use progress::Progress;
 
 pub use one_job::OneJob;
-pub use summary::summary;
+use summary::summary;
+pub use summary::{counts, counts_and_time};
 pub use totals::Totals;
 
 /// What to show, and how.

@@ -1,8 +1,8 @@
-//! Warnings that a build hears once, though it starts relto a thousand times.
+//! Warnings that a build shows once though it starts relto a thousand times, and failures that the
+//! next process should not run into at once.
 //!
-//! Enters: the text of a warning. Leaves: whether to show it. An empty file of relto's own
-//! directory, named after the text, is as old as the last time that it was shown. Where that cannot
-//! be kept, everything is news.
+//! An empty file in relto's own directory, named after the text, is as old as the last time. Where
+//! that cannot be kept, everything is new.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,23 +12,23 @@ use fs_err as fs;
 
 use crate::digest::DigestFunction;
 
-/// How long a warning is no news.
-const SILENCE: Duration = Duration::from_mins(10);
+/// How long a warning is not repeated.
+const WARNING_WINDOW: Duration = Duration::from_mins(10);
 
-/// How long nobody tries what has just failed: as long as a build needs to notice that a farm is
-/// back.
-const RESPITE: Duration = Duration::from_secs(30);
+/// How long what has just failed is not tried again: as long as a build needs to notice that a farm
+/// is back.
+const FAILURE_WINDOW: Duration = Duration::from_secs(30);
 
-/// What is older says nothing to anybody, and is removed when something new is noted.
-const MEMORY: Duration = Duration::from_hours(24);
+/// Older files mean nothing any more, and are removed when a new one is made.
+const RETENTION: Duration = Duration::from_hours(24);
 
-/// What was told lately.
+/// Remembers across processes what was shown and what failed lately.
 #[derive(Debug, Clone)]
-pub struct Told {
+pub struct Throttle {
     dir: Option<PathBuf>,
 }
 
-impl Told {
+impl Throttle {
     /// Remembers in `dir`, which is made when it is needed.
     #[must_use]
     pub fn new(dir: Option<&Path>) -> Self {
@@ -37,20 +37,20 @@ impl Told {
         }
     }
 
-    /// Whether `text` has not been told lately; from now on it has.
-    pub fn is_news(&self, text: &str) -> bool {
+    /// Whether `text` was not shown lately; from now on it was.
+    pub fn first_time(&self, text: &str) -> bool {
         self.note(text).unwrap_or(true)
     }
 
-    /// Notes that `what` has failed.
-    pub fn failed(&self, what: &str) {
+    /// Remembers that `what` has failed.
+    pub fn mark_failed(&self, what: &str) {
         // Without a memory it is tried again.
         let _ = self.touch(what);
     }
 
-    /// Whether `what` has failed so shortly ago that it is not worth another try.
-    pub fn has_failed(&self, what: &str) -> bool {
-        self.age(what).is_some_and(|age| age < RESPITE)
+    /// Whether `what` failed so shortly ago that it is not worth another try.
+    pub fn recently_failed(&self, what: &str) -> bool {
+        self.age(what).is_some_and(|age| age < FAILURE_WINDOW)
     }
 
     fn touch(&self, text: &str) -> io::Result<()> {
@@ -59,7 +59,7 @@ impl Told {
         };
         fs::create_dir_all(dir)?;
         let file = fs::File::create(file(dir, text))?;
-        forget_the_old(dir);
+        remove_old(dir);
         file.set_modified(SystemTime::now())
     }
 
@@ -75,9 +75,9 @@ impl Told {
         let path = file(dir, text);
         let lately = |found: std::fs::Metadata| {
             let age = found.modified().ok().and_then(|time| time.elapsed().ok());
-            age.is_some_and(|age| age < SILENCE)
+            age.is_some_and(|age| age < WARNING_WINDOW)
         };
-        if self.age(text).is_some_and(|age| age < SILENCE) {
+        if self.age(text).is_some_and(|age| age < WARNING_WINDOW) {
             return Ok(false);
         }
         fs::create_dir_all(dir)?;
@@ -87,30 +87,30 @@ impl Told {
             .open(&path)
         {
             Ok(_) => {
-                forget_the_old(dir);
+                remove_old(dir);
                 Ok(true)
             }
-            // Old, or made by another process at this moment, which then tells it.
+            // Old, or made by another process at this moment, which then shows it.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let file = fs::OpenOptions::new().write(true).open(&path)?;
-                let news = !file.metadata().is_ok_and(lately);
+                let is_first = !file.metadata().is_ok_and(lately);
                 file.set_modified(SystemTime::now())?;
-                Ok(news)
+                Ok(is_first)
             }
             Err(error) => Err(error),
         }
     }
 }
 
-/// There is a file for each text that was ever told; what cannot be removed stays.
-fn forget_the_old(dir: &Path) {
+/// There is a file for each text that was ever shown; one that cannot be removed stays.
+fn remove_old(dir: &Path) {
     let Ok(entries) = fs::read_dir(dir) else {
         return;
     };
     for entry in entries.flatten() {
         let modified = entry.metadata().and_then(|found| found.modified());
         let age = modified.ok().and_then(|time| time.elapsed().ok());
-        if age.is_some_and(|age| age > MEMORY) {
+        if age.is_some_and(|age| age > RETENTION) {
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -126,13 +126,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_warning_is_news_once_and_again_when_it_is_old() {
+    fn a_warning_is_shown_once_and_again_when_it_is_old() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let told = Told::new(Some(dir.path()));
-        assert!(told.is_news("a"));
-        assert!(!told.is_news("a"));
-        assert!(told.is_news("b"));
-        let long_ago = SystemTime::now() - SILENCE * 2;
+        let throttle = Throttle::new(Some(dir.path()));
+        assert!(throttle.first_time("a"));
+        assert!(!throttle.first_time("a"));
+        assert!(throttle.first_time("b"));
+        let long_ago = SystemTime::now() - WARNING_WINDOW * 2;
         for entry in fs::read_dir(dir.path().join("told")).expect("a directory") {
             let file = fs::File::options()
                 .write(true)
@@ -140,52 +140,52 @@ mod tests {
                 .expect("opened");
             file.set_modified(long_ago).expect("aged");
         }
-        assert!(told.is_news("a"));
-        assert!(!told.is_news("a"));
+        assert!(throttle.first_time("a"));
+        assert!(!throttle.first_time("a"));
     }
 
     #[test]
-    fn what_failed_is_left_alone_for_a_while() {
+    fn what_failed_is_not_tried_again_for_a_while() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let told = Told::new(Some(dir.path()));
-        assert!(!told.has_failed("farm"));
-        told.failed("farm");
-        assert!(told.has_failed("farm"));
+        let throttle = Throttle::new(Some(dir.path()));
+        assert!(!throttle.recently_failed("farm"));
+        throttle.mark_failed("farm");
+        assert!(throttle.recently_failed("farm"));
         let file = fs::File::options()
             .write(true)
             .open(file(&dir.path().join("told"), "farm"))
             .expect("opened");
-        file.set_modified(SystemTime::now() - RESPITE * 2)
+        file.set_modified(SystemTime::now() - FAILURE_WINDOW * 2)
             .expect("aged");
-        assert!(!told.has_failed("farm"));
+        assert!(!throttle.recently_failed("farm"));
     }
 
     #[test]
-    fn what_was_told_long_ago_is_forgotten_when_something_new_is_told() {
+    fn old_texts_are_forgotten_when_a_new_one_is_shown() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let told = Told::new(Some(dir.path()));
-        assert!(told.is_news("old") && told.is_news("lately"));
-        let place = dir.path().join("told");
+        let throttle = Throttle::new(Some(dir.path()));
+        assert!(throttle.first_time("old") && throttle.first_time("lately"));
+        let files = dir.path().join("told");
         let age = |text: &str, age: Duration| {
             let file = fs::File::options()
                 .write(true)
-                .open(file(&place, text))
+                .open(file(&files, text))
                 .expect("opened");
             file.set_modified(SystemTime::now() - age).expect("aged");
         };
-        age("old", MEMORY * 2);
-        age("lately", SILENCE * 2);
-        assert!(told.is_news("new"));
-        assert!(!file(&place, "old").exists());
-        assert!(file(&place, "lately").exists() && file(&place, "new").exists());
-        age("lately", MEMORY * 2);
-        told.failed("farm");
-        assert!(!file(&place, "lately").exists());
+        age("old", RETENTION * 2);
+        age("lately", WARNING_WINDOW * 2);
+        assert!(throttle.first_time("new"));
+        assert!(!file(&files, "old").exists());
+        assert!(file(&files, "lately").exists() && file(&files, "new").exists());
+        age("lately", RETENTION * 2);
+        throttle.mark_failed("farm");
+        assert!(!file(&files, "lately").exists());
     }
 
     #[test]
-    fn without_a_memory_everything_is_news() {
-        let told = Told::new(None);
-        assert!(told.is_news("a") && told.is_news("a"));
+    fn without_a_directory_everything_is_shown() {
+        let throttle = Throttle::new(None);
+        assert!(throttle.first_time("a") && throttle.first_time("a"));
     }
 }
