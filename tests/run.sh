@@ -4,12 +4,13 @@
 # Installs the Debian packages that are missing, builds, lints and runs all tests. --long adds the campaigns that take
 # hours of processor time in all: many random programs, real kernels, more servers.
 #
-# Real servers are used where a variable names a program that starts one; without it their tests say that they skip:
-#   RELTO_TEST_CASD, RELTO_TEST_BUILDBARN, RELTO_TEST_BAZEL_REMOTE, RELTO_TEST_BUILDGRID: `PROGRAM PORT DIR`
+# Real servers are used where a variable names a program that starts one; without it their tests are skipped, counted and
+# listed at the end, with all others that could not run:
+#   RELTO_TEST_CASD, _JUST, _BUILDBARN, _BAZEL_REMOTE, _NATIVELINK, _BUILDGRID: called as `PROGRAM PORT DIR`
 #   RELTO_TEST_LINUX: directory with `get-linux.sh` and `configure.sh`     RELTO_TEST_LLVM_ROOT: directory above bin/clang
 #   RELTO_TEST_CHROOT: root directory of a Debian with clang-N, lld-N, llvm-N of other releases, python3 (needs root)
 #   BUILDBARN_PROGRAMS: directory with bb_storage, bb_scheduler, bb_worker, bb_runner, for examples/buildbarn
-# RELTO_TEST_REQUIRE=casd,buildbarn: a server of this list that is not there is a failure, not a skip.
+# RELTO_TEST_REQUIRE=casd,buildbarn: a server in this list that is missing is a failure, not a skip.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -30,7 +31,7 @@ begin() { step=$1; printf '\n== %s (%d s so far)\n' "$1" "$SECONDS"; }
 # --- what the machine needs
 
 packages=(bc bison build-essential clang-22 lld-22 llvm-22 bubblewrap busybox-static ca-certificates cmake curl file flex
-  libelf-dev libssl-dev libstdc++-12-dev make ninja-build openssl python3 time xz-utils)
+  libelf-dev libssl-dev libstdc++-12-dev make nginx-light ninja-build openssl python3 time xz-utils)
 command -v pip >/dev/null || packages+=(python3-pip)
 [ -z "${RELTO_TEST_LONG:-}" ] || packages+=(postgresql python3-venv)
 
@@ -63,15 +64,18 @@ offer() { # offer NAME PATH: unless the user has said something else
   [ -n "${!variable:-}" ] || { [ -e "$path" ] && export "$variable=$(realpath "$path")"; } || true
 }
 begin "servers"
-offer BUILDBARN buildbarn/start-plain.sh
 offer CASD servers/start-casd.sh
-offer BAZEL_REMOTE bazel-remote/start.sh
+offer JUST servers/start-just.sh
+# These need programs that no package has: they are offered where somebody has put them.
+kept=${XDG_CACHE_HOME:-$HOME/.cache}/relto-test
+if [ -z "${BUILDBARN_PROGRAMS:-}" ] && [ -x "$kept/buildbarn/bb_worker" ]; then export BUILDBARN_PROGRAMS=$kept/buildbarn; fi
+[ -z "${BUILDBARN_PROGRAMS:-}" ] || offer BUILDBARN buildbarn/start-plain.sh
+[ ! -x "$kept/bazel-remote/bazel-remote" ] || offer BAZEL_REMOTE bazel-remote/start.sh
 [ -z "${RELTO_TEST_LONG:-}" ] || offer BUILDGRID servers/start-buildgrid.sh # takes a minute to install
 offer LINUX kernel
-[ -n "${BUILDBARN_PROGRAMS:-}" ] || { [ ! -x $beside/buildbarn/install.sh ] || export BUILDBARN_PROGRAMS=$($beside/buildbarn/install.sh); }
-for name in CASD BUILDBARN BAZEL_REMOTE BUILDGRID LINUX LLVM_ROOT; do
+for name in CASD JUST BUILDBARN BAZEL_REMOTE NATIVELINK BUILDGRID LINUX LLVM_ROOT CHROOT; do
   variable=RELTO_TEST_$name
-  if [ -n "${!variable:-}" ]; then echo "$variable=${!variable}"; else echo "$variable is not set: skipped"; fi
+  if [ -n "${!variable:-}" ]; then echo "$variable=${!variable}"; else echo "$variable is not set"; fi
 done
 IFS=, read -ra required <<<"${RELTO_TEST_REQUIRE:-}"
 for name in "${required[@]}"; do
@@ -96,11 +100,15 @@ fi
 begin "build"
 cargo build --quiet --locked
 
+# Tests that cannot run here append a line each, `TEST<tab>REASON`: libtest counts them as passed, this script does not.
+export RELTO_TEST_SKIPS
+RELTO_TEST_SKIPS=$(mktemp)
+
 begin "farm example"
 if [ -n "${BUILDBARN_PROGRAMS:-}" ]; then
   BUILDBARN_PLAIN=1 tests/buildbarn-example.sh
 else
-  echo "BUILDBARN_PROGRAMS is not set: skipped"
+  printf 'tests/buildbarn-example.sh\t`BUILDBARN_PROGRAMS` names no programs\n' | tee -a "$RELTO_TEST_SKIPS.scripts"
 fi
 
 begin "tests"
@@ -108,9 +116,21 @@ log=$(mktemp)
 code=0
 cargo test --locked --no-fail-fast 2>&1 | tee "$log" || code=$?
 sum() { sed -n "s/^test result: .* \([0-9]*\) $1;.*/\1/p" "$log" | awk '{n += $1} END {print n + 0}'; }
-passed=$(sum passed) failed=$(sum failed) ignored=$(sum ignored)
-rm -f "$log"
+# A test that failed after all stays with those that failed.
+sort -u -t "$(printf '\t')" -k 1,1 "$RELTO_TEST_SKIPS" | awk -F '\t' -v log_file="$log" '
+  BEGIN { while ((getline line < log_file) > 0) if (line ~ /^test .* FAILED$/) { split(line, word, " "); failed[word[2]] = 1 } }
+  !($1 in failed)' >"$log.skips"
+skipped=$(wc -l <"$log.skips")
+passed=$(($(sum passed) - skipped)) failed=$(sum failed)
+[ ! -e "$RELTO_TEST_SKIPS.scripts" ] || cat "$RELTO_TEST_SKIPS.scripts" >>"$log.skips"
+if [ -s "$log.skips" ]; then
+  printf '\nskipped:\n'
+  awk -F '\t' '{printf "  %s: %s\n", $1, $2}' "$log.skips"
+fi
+skipped=$(wc -l <"$log.skips")
+rm -f "$log" "$log.skips" "$RELTO_TEST_SKIPS" "$RELTO_TEST_SKIPS.scripts"
 printf '\n%d s in all\n' "$SECONDS"
 if [ "$code" = 0 ] && [ "$failed" = 0 ] && [ "$passed" -gt 0 ]; then verdict=ok; else verdict=FAILED code=1; fi
-echo "test result: $verdict. $passed passed; $failed failed; $ignored ignored"
+echo "test result: $verdict. $passed passed; $failed failed; $skipped skipped"
+echo "$passed passed, $failed failed, $skipped skipped"
 exit "$code"

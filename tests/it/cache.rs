@@ -19,6 +19,7 @@ use crate::support::program::{Program, cxx, generated, zstd};
 use crate::support::repeat::{
     NOBODY, archive, filled, give_to_nobody, through, with_whole_archive,
 };
+use crate::support::skip::{runs_long, skip};
 
 /// The cache's own directory.
 fn root(home: &Home) -> PathBuf {
@@ -179,7 +180,7 @@ fn a_cache_of_somebody_else_costs_one_warning() {
 #[test]
 fn without_a_home_the_link_works() {
     if !rustix::process::geteuid().is_root() {
-        return;
+        return skip("it becomes another user, which needs root");
     }
     let (program, home) = (generated(5), Home::new());
     let link = Link::new(&program);
@@ -285,7 +286,7 @@ fn a_c_library_is_found_in_every_form() {
 
 #[test]
 fn a_large_cxx_program_is_found_in_every_form() {
-    if std::env::var_os("RELTO_TEST_LONG").is_some() {
+    if runs_long() {
         is_found_in_every_form(&cxx());
     }
 }

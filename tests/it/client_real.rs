@@ -1,6 +1,4 @@
-//! The client against servers that others wrote: `RELTO_TEST_CASD`, `RELTO_TEST_BUILDBARN`,
-//! `RELTO_TEST_BUILDGRID` and `RELTO_TEST_BAZEL_REMOTE` name scripts that start one on a port with
-//! a directory and print process ids.
+//! The client against real servers, also behind a proxy that speaks TLS and asks for credentials.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -16,6 +14,7 @@ use relto::internals::reapi::{
 };
 
 use crate::client_action::{Shape, job, prepare};
+use crate::support::servers::nginx::{BASIC, Demand, Nginx, WRONG_BASIC};
 use crate::support::servers::{Kind, Server, Setup};
 
 fn options(server: &Server, executes: bool) -> ClientOptions {
@@ -143,6 +142,34 @@ async fn casd_stores_and_executes() {
     a_dropped_execution_is_cancelled(&client).await;
 }
 
+/// Its action cache is written by executions alone, and it has no service for operations.
+#[tokio::test]
+async fn just_stores_and_executes() {
+    let Some(server) = Kind::Just.private(&Setup::default()) else {
+        return;
+    };
+    let client = connect(&options(&server, true)).await;
+    assert!(!client.capabilities().can_update_action_cache);
+    blobs_travel(&client, server.dir()).await;
+    an_action_runs(&client).await;
+    lost_inputs_are_sent(&client).await;
+}
+
+#[tokio::test]
+async fn nativelink_stores_and_executes() {
+    let Some(server) = Kind::Nativelink.private(&Setup::default()) else {
+        return;
+    };
+    let options = ClientOptions {
+        instance_name: "main".to_owned(),
+        ..options(&server, true)
+    };
+    let client = connect(&options).await;
+    blobs_travel(&client, server.dir()).await;
+    an_action_runs(&client).await;
+    lost_inputs_are_sent(&client).await;
+}
+
 #[tokio::test]
 async fn buildgrid_stores_and_executes() {
     let Some(server) = Kind::Buildgrid.private(&Setup::default()) else {
@@ -221,16 +248,11 @@ async fn buildbarn_without_a_worker_for_the_platform_is_found_out_once() {
     assert!(client.counters().requests(Rpc::Execute) <= asked + 1);
 }
 
-#[tokio::test]
-async fn bazel_remote_is_a_cache_that_takes_results() {
-    let Some(server) = Kind::BazelRemote.private(&Setup::default()) else {
-        return;
-    };
-    let client = connect(&options(&server, false)).await;
+/// `server` used as a cache only: results go up and come down.
+async fn takes_results(client: &Client, dir: &Path) {
     assert!(!client.capabilities().can_execute && client.capabilities().can_update_action_cache);
-    assert!(client.capabilities().zstd_streams && client.capabilities().zstd_batches);
-    blobs_travel(&client, server.dir()).await;
-    let prepared = prepare(&Shape::linux(&client), "true", "cached");
+    blobs_travel(client, dir).await;
+    let prepared = prepare(&Shape::linux(client), "true", "cached");
     let object = Bytes::from_static(b"an object");
     let digest = client.digest_function().digest(&object);
     let mut blobs = prepared.blobs;
@@ -259,6 +281,78 @@ async fn bazel_remote_is_a_cache_that_takes_results() {
 }
 
 #[tokio::test]
+async fn bazel_remote_is_a_cache_that_takes_results() {
+    let Some(server) = Kind::BazelRemote.private(&Setup::default()) else {
+        return;
+    };
+    let client = connect(&options(&server, false)).await;
+    assert!(client.capabilities().zstd_streams && client.capabilities().zstd_batches);
+    takes_results(&client, server.dir()).await;
+}
+
+#[tokio::test]
+async fn casd_is_a_cache_that_takes_results() {
+    let Some(server) = Kind::Casd.private(&Setup::default()) else {
+        return;
+    };
+    let client = connect(&options(&server, false)).await;
+    takes_results(&client, server.dir()).await;
+}
+
+/// The header of HTTP's basic authentication.
+fn basic(value: &str) -> Header {
+    Header {
+        name: "Authorization".to_owned(),
+        value: value.to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_password_and_trust_in_the_certificate_are_both_needed() {
+    let Some(server) = Kind::Casd.shared() else {
+        return;
+    };
+    let nginx = Nginx::in_front_of(server, Demand::Password);
+    let mut options = ClientOptions {
+        cache: nginx.address().parse().ok(),
+        headers: vec![basic(BASIC)],
+        ..ClientOptions::default()
+    };
+    let untrusted = Client::connect(&options, Events::discarded()).await;
+    let error = untrusted.expect_err("a certificate that no known authority signed");
+    assert!(format!("{error:?}").contains("ertificate"), "{error:?}");
+    options.tls.certificate = Some(nginx.authority());
+    let client = connect(&options).await;
+    blobs_travel(&client, nginx.dir()).await;
+    options.headers = vec![basic(WRONG_BASIC)];
+    let refused = Client::connect(&options, Events::discarded()).await;
+    let error = format!("{:?}", refused.expect_err("a wrong password"));
+    assert!(error.contains("Unauthenticated"), "{error}");
+}
+
+#[tokio::test]
+async fn a_client_certificate_opens_a_farm_that_demands_one_for_every_call() {
+    let Some(server) = Kind::Casd.shared() else {
+        return;
+    };
+    let nginx = Nginx::in_front_of(server, Demand::ClientCertificate);
+    let mut options = ClientOptions {
+        executor: nginx.address().parse().ok(),
+        ..ClientOptions::default()
+    };
+    options.tls.certificate = Some(nginx.authority());
+    let refused = Client::connect(&options, Events::discarded()).await;
+    refused.expect_err("no certificate was shown");
+    let (certificate, key) = nginx.client();
+    (options.tls.client_certificate, options.tls.client_key) = (Some(certificate), Some(key));
+    let client = connect(&options).await;
+    blobs_travel(&client, nginx.dir()).await;
+    an_action_runs(&client).await;
+    lost_inputs_are_sent(&client).await;
+}
+
+/// bazel-remote's own TLS and passwords.
+#[tokio::test]
 async fn bazel_remote_behind_tls_and_a_password() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let file = |name: &str| dir.path().join(name);
@@ -283,21 +377,16 @@ async fn bazel_remote_behind_tls_and_a_password() {
     };
     let mut options = ClientOptions {
         cache: format!("grpcs://127.0.0.1:{}", server.port()).parse().ok(),
-        // relto:open sesame
-        headers: vec![Header {
-            name: "Authorization".to_owned(),
-            value: "Basic cmVsdG86b3BlbiBzZXNhbWU=".to_owned(),
-        }],
+        headers: vec![basic(BASIC)],
         ..ClientOptions::default()
     };
     let untrusted = Client::connect(&options, Events::discarded()).await;
-    let error = untrusted.expect_err("a certificate that nobody signed");
+    let error = untrusted.expect_err("a certificate that no known authority signed");
     assert!(format!("{error:?}").contains("ertificate"), "{error:?}");
     options.tls.certificate = Some(file("server.pem"));
     let client = connect(&options).await;
     blobs_travel(&client, server.dir()).await;
-    // relto:wrong
-    options.headers[0].value = "Basic cmVsdG86d3Jvbmc=".to_owned();
+    options.headers = vec![basic(WRONG_BASIC)];
     let refused = Client::connect(&options, Events::discarded()).await;
     let error = format!("{:?}", refused.expect_err("a wrong password"));
     assert!(error.contains("Unauthenticated"), "{error}");

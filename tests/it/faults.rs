@@ -27,6 +27,8 @@ use case::{Case, Ends, Step};
 use play::{Played, play};
 use table::Row;
 
+use crate::support::skip::is_long;
+
 /// Cases at a time: they mostly wait.
 const AT_A_TIME: usize = 8;
 
@@ -35,7 +37,7 @@ const AT_A_TIME: usize = 8;
 /// # Panics
 /// With every complaint that there is.
 fn campaign(cases: Vec<Case>) {
-    let all = std::env::var_os("RELTO_TEST_LONG").is_some();
+    let all = is_long();
     let undisturbed = undisturbed();
     let chosen: VecDeque<Case> = cases.into_iter().filter(|c| all || c.always).collect();
     let (queue, rows) = (Mutex::new(chosen), Mutex::new(Vec::new()));

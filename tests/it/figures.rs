@@ -13,6 +13,7 @@ use crate::support::farm::{Farm, Method, Profile, Record};
 use crate::support::outcome::Outcome;
 use crate::support::program::{Program, generated, zstd};
 use crate::support::remote::{assert_all_cached, assert_all_remote, here, strict};
+use crate::support::skip::is_long;
 
 /// Bytes on the wire for each byte that must go over it: framing, headers, requests.
 const MOST_OVERHEAD: f64 = 1.02;
@@ -92,7 +93,7 @@ fn links(program: &Program) -> (Farm, [Cost; 3]) {
 #[test]
 fn a_link_asks_and_sends_no_more_than_it_must() {
     let mut programs = vec![zstd()];
-    if std::env::var_os("RELTO_TEST_LONG").is_some() {
+    if is_long() {
         programs.push(generated(149));
     }
     for program in programs {

@@ -11,6 +11,7 @@ use crate::support::backends::Backends;
 use crate::support::link::Home;
 use crate::support::llvm::{Llvm, run};
 use crate::support::program::{Feature, cxx, feature, generated};
+use crate::support::skip::is_long;
 
 /// What Chromium's `remote_link` and Bazel's rules do, in ninja's words.
 #[test]
@@ -40,11 +41,7 @@ fn a_thin_link_backends_by_ninja_and_a_final_link_make_the_program() {
         assert_eq!((local, cached), expected);
         if round == 1 {
             // Twenty of them are enough every day.
-            let step = if std::env::var_os("RELTO_TEST_LONG").is_some() {
-                1
-            } else {
-                modules / 20
-            };
+            let step = if is_long() { 1 } else { modules / 20 };
             backends.assert_identical_objects_of(step);
         }
         program.check(&backends.path("app"));

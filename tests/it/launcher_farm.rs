@@ -12,7 +12,7 @@ use crate::support::farm::{Farm, Method, Outcome, Profile};
 use crate::support::link::Home;
 use crate::support::outcome::Counts;
 use crate::support::program::{Feature, feature, generated};
-use crate::support::servers::Kind;
+use crate::support::servers::{Server, on_each_farm};
 
 /// Runs all backends, each with the variables of `environment`; gives where the objects came from,
 /// and all that relto said.
@@ -166,21 +166,18 @@ fn a_farm_that_compiles_nothing_is_told_of_once() {
     backends.assert_identical_objects();
 }
 
-/// Buildbarn, buildbox-casd, BuildGrid: whichever is there.
-#[test]
-fn real_farms_make_backends_and_find_them_again() {
-    let executors = Kind::ALL.into_iter().filter(|kind| kind.executes());
-    for server in executors.filter_map(Kind::shared) {
-        let mut environment = server.environment();
-        environment.push(("RELTO_CACHE_SALT", "launched".to_owned()));
-        let program = generated(4);
-        let made = Backends::new(&program);
-        let (counts, said) = run_all(&made, &Home::new(), &environment);
-        assert_eq!(counts.remote, counts.jobs, "{said}");
-        made.assert_identical_objects();
-        let found = Backends::new(&program);
-        let (counts, said) = run_all(&found, &Home::new(), &environment);
-        assert_eq!(counts.cached, counts.jobs, "{said}");
-        found.assert_identical_objects();
-    }
+fn makes_backends(server: &Server) {
+    let mut environment = server.environment();
+    environment.push(("RELTO_CACHE_SALT", "launched".to_owned()));
+    let program = generated(4);
+    let made = Backends::new(&program);
+    let (counts, said) = run_all(&made, &Home::new(), &environment);
+    assert_eq!(counts.remote, counts.jobs, "{said}");
+    made.assert_identical_objects();
+    let found = Backends::new(&program);
+    let (counts, said) = run_all(&found, &Home::new(), &environment);
+    assert_eq!(counts.cached, counts.jobs, "{said}");
+    found.assert_identical_objects();
 }
+
+on_each_farm!(a_farm_makes_backends_and_finds_them_again => makes_backends);

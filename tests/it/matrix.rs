@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::support::link::{Home, Link};
 use crate::support::outcome::Outcome;
 use crate::support::program::{Feature, Program, dense, feature, generated, of_texts};
+use crate::support::skip::is_long;
 
 /// Links twice with the same state, the second time in another directory.
 fn right_and_found_again(program: &Program, arguments: &[&str]) -> Outcome {
@@ -182,11 +183,7 @@ fn the_thinlto_cache_of_lld_works_beside_ours() {
 
 #[test]
 fn hundreds_of_modules_that_all_import_each_other_are_right_and_found_again() {
-    let size = if std::env::var_os("RELTO_TEST_LONG").is_some() {
-        600
-    } else {
-        60
-    };
+    let size = if is_long() { 600 } else { 60 };
     let program = dense(size);
     let home = Home::new();
     let first = Link::new(&program).run_at(&home).expect_works();

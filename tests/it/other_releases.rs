@@ -11,18 +11,21 @@ use std::process::Command;
 
 use fs_err as fs;
 
+use crate::support::skip::skip;
+
 const ROOT: &str = "RELTO_TEST_CHROOT";
 const THEMES: &[&str] = &["contract::", "ends::", "guards::", "matrix::", "names::"];
 
 #[test]
 #[expect(
     clippy::print_stdout,
-    reason = "what was skipped, and how each release did, is for the log of the tests"
+    reason = "how each release did is for the log of the tests"
 )]
 fn the_contract_holds_with_every_release_that_is_there() {
     let Some(root) = std::env::var_os(ROOT).map(PathBuf::from) else {
-        println!("skipped: {ROOT} names no root directory with other releases of LLVM");
-        return;
+        return skip(&format!(
+            "`{ROOT}` names no root directory with other releases of LLVM"
+        ));
     };
     let tests = std::env::current_exe().expect("this program");
     let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/reference.py");

@@ -14,6 +14,8 @@ use relto::internals::process::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::support::skip::skip;
+
 /// The longest that anything here may take to disappear.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -266,8 +268,14 @@ async fn a_program_that_ends_takes_its_children_along() {
     eventually("the end of the child", || !is_alive(&pid));
 }
 
+/// True where there is Landlock; otherwise the test is skipped.
+#[track_caller]
 fn is_sandboxed_here() -> bool {
-    landlock_support() != Support::Unavailable
+    let there = landlock_support() != Support::Unavailable;
+    if !there {
+        skip("this kernel has no Landlock");
+    }
+    there
 }
 
 #[tokio::test]

@@ -1,26 +1,23 @@
-//! Links with a real server that executes nothing: bazel-remote, plain, behind TLS, a password, a
-//! client certificate.
+//! Links with a real server that is only a cache, plain and behind TLS, a password, a client
+//! certificate.
 
 use fs_err as fs;
 
 use crate::support::link::Form;
 use crate::support::program::{Feature, Program, feature, generated};
 use crate::support::remote::{assert_all_cached, broken, here, strict};
-use crate::support::servers::{Kind, Server, Setup};
+use crate::support::servers::nginx::{BASIC, Demand, Nginx};
+use crate::support::servers::{Kind, Server, Setup, on_kinds};
 use crate::support::tls::{Pair, Tls};
 
 /// Variables for a link with `server`, whose results no other test sees.
 fn environment(server: &Server, salt: &str) -> Vec<(&'static str, String)> {
-    let mut environment = server.environment();
-    environment.push(("RELTO_CACHE_SALT", salt.to_owned()));
+    let mut environment = server.cache_environment();
+    environment.push(("RELTO_CACHE_SALT", format!("cache {salt}")));
     environment
 }
 
-#[test]
-fn a_real_cache_gets_what_is_made_here_and_gives_it_to_others() {
-    let Some(server) = Kind::BazelRemote.shared() else {
-        return;
-    };
+fn gets_and_gives(server: &Server) {
     let (plain, cxx) = (generated(8), feature(Feature::WholeProgramVtables));
     for compression in ["true", "false"] {
         for (program, form) in [
@@ -36,11 +33,10 @@ fn a_real_cache_gets_what_is_made_here_and_gives_it_to_others() {
     }
 }
 
-#[test]
-fn a_failing_module_is_no_business_of_the_cache() {
-    let Some(server) = Kind::BazelRemote.shared() else {
-        return;
-    };
+on_kinds!(a_cache_gets_what_is_made_here_and_gives_it_to_others => gets_and_gives:
+    casd Casd, bazel_remote BazelRemote);
+
+fn does_not_mind_a_failure(server: &Server) {
     let (program, _dir) = broken();
     for _ in 0..2 {
         let failed = strict(&program, &environment(server, "broken")).run_at(here());
@@ -48,6 +44,52 @@ fn a_failing_module_is_no_business_of_the_cache() {
         let said = "relto: error: cannot compile `bad.o`: the compiler exited with 1";
         assert!(failed.stderr.contains(said), "{}", failed.stderr);
     }
+}
+
+on_kinds!(a_module_that_fails_to_compile_is_not_cached => does_not_mind_a_failure:
+    casd Casd, bazel_remote BazelRemote);
+
+/// A link goes on without a cache that does not let it in, and says why.
+fn locked_out(environment: &[(&'static str, String)], reason: &str) {
+    let outcome = strict(&generated(4), environment).run_at(here());
+    let outcome = outcome.expect_works();
+    assert_eq!(outcome.counts().cached, 0);
+    assert!(outcome.stderr.contains(reason), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_cache_behind_tls_and_a_password_opens_with_both() {
+    let Some(server) = Kind::Casd.shared() else {
+        return;
+    };
+    let nginx = Nginx::in_front_of(server, Demand::Password);
+    let mut environment = nginx.environment();
+    let secret = nginx.dir().join("header");
+    fs::write(&secret, format!("{BASIC}\n")).expect("written");
+    let header = format!("authorization=@{}", secret.display());
+    environment.push(("RELTO_REMOTE_HEADER", header));
+    environment.push(("RELTO_CACHE_SALT", "behind a password".to_owned()));
+    shared_by_cache(&generated(4), Form::Objects, &environment);
+    locked_out(&environment[..2], "UNAUTHENTICATED");
+    locked_out(&environment[..1], "ertificate");
+}
+
+#[test]
+fn a_cache_that_demands_a_client_certificate_opens_with_one() {
+    let Some(server) = Kind::Casd.shared() else {
+        return;
+    };
+    let nginx = Nginx::in_front_of(server, Demand::ClientCertificate);
+    let mut environment = nginx.environment();
+    let (certificate, key) = nginx.client();
+    environment.push((
+        "RELTO_TLS_CLIENT_CERTIFICATE",
+        certificate.display().to_string(),
+    ));
+    environment.push(("RELTO_TLS_CLIENT_KEY", key.display().to_string()));
+    environment.push(("RELTO_CACHE_SALT", "behind a certificate".to_owned()));
+    shared_by_cache(&generated(4), Form::Objects, &environment);
+    locked_out(&environment[..2], "the link goes on without the farm");
 }
 
 /// Files for a server that speaks TLS and its clients, and the server's options that name them.
@@ -96,16 +138,8 @@ impl Secured {
     }
 }
 
-/// A link goes on without a cache that does not let it in, and says why.
-fn locked_out(environment: &[(&'static str, String)], reason: &str) {
-    let outcome = strict(&generated(4), environment).run_at(here());
-    let outcome = outcome.expect_works();
-    assert_eq!(outcome.counts().cached, 0);
-    assert!(outcome.stderr.contains(reason), "{}", outcome.stderr);
-}
-
 #[test]
-fn a_cache_behind_tls_and_a_password_opens_with_both() {
+fn bazel_remotes_own_tls_and_password_open_with_both() {
     let secured = Secured::new();
     // "open sesame", as `htpasswd -s` writes it.
     let passwords = secured.write("passwords", "relto:{SHA}W8r/fyL/UzygmbNAjq2HbA67qac=\n");
@@ -113,7 +147,7 @@ fn a_cache_behind_tls_and_a_password_opens_with_both() {
         return;
     };
     let mut environment = secured.environment(&server);
-    let secret = secured.write("header", "Basic cmVsdG86b3BlbiBzZXNhbWU=\n");
+    let secret = secured.write("header", &format!("{BASIC}\n"));
     environment.push(("RELTO_REMOTE_HEADER", format!("authorization=@{secret}")));
     shared_by_cache(&generated(4), Form::Objects, &environment);
     locked_out(&environment[..2], "UNAUTHENTICATED");
@@ -121,7 +155,7 @@ fn a_cache_behind_tls_and_a_password_opens_with_both() {
 }
 
 #[test]
-fn a_cache_that_wants_a_client_certificate_opens_with_one() {
+fn bazel_remotes_own_demand_for_a_client_certificate_is_met() {
     let secured = Secured::new();
     let authority = secured.write("clients.pem", &secured.tls.authority);
     let Some(server) = secured.start("tls_ca_file", &authority) else {

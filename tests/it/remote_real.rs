@@ -1,13 +1,12 @@
-//! Links on real servers: Buildbarn, buildbox-casd and BuildGrid. `real_caches` has those that only
-//! remember.
+//! Links on real farms. [`real_caches`](crate::real_caches) has servers that are only caches.
 //!
-//! Tests share a server of each kind where they can; a salt of its own keeps each test's results
-//! apart.
+//! Tests share a server of each kind where they can; a salt keeps each test's results apart.
 
 use crate::support::link::Form;
 use crate::support::program::{Feature, Program, cxx, feature, generated};
 use crate::support::remote::{assert_all_cached, assert_all_remote, broken, here, strict};
-use crate::support::servers::{Kind, Server, Setup};
+use crate::support::servers::{Kind, Server, Setup, on_each_farm};
+use crate::support::skip::runs_long;
 
 mod killed;
 
@@ -34,35 +33,33 @@ fn made_then_found(server: &Server, program: &Program, form: Form, more: &[(&'st
     found.assert_identical_objects();
 }
 
-fn executors() -> impl Iterator<Item = &'static Server> {
-    let kinds = Kind::ALL.into_iter().filter(|kind| kind.executes());
-    kinds.filter_map(Kind::shared)
+fn makes_a_whole_program(server: &Server) {
+    made_then_found(server, &generated(8), Form::Absolute, &[]);
 }
 
-#[test]
-fn a_real_farm_makes_objects_archives_and_cxx_and_finds_them_again() {
-    for server in executors() {
-        made_then_found(server, &generated(8), Form::Absolute, &[]);
-        made_then_found(server, &generated(8), Form::Archive, &[]);
-        made_then_found(
-            server,
-            &feature(Feature::WholeProgramVtables),
-            Form::Objects,
-            &[],
-        );
+on_each_farm!(a_farm_makes_a_whole_program_and_finds_it_again => makes_a_whole_program);
+
+fn makes_an_archive(server: &Server) {
+    made_then_found(server, &generated(8), Form::Archive, &[]);
+}
+
+on_each_farm!(a_farm_makes_members_of_an_archive_and_finds_them_again => makes_an_archive);
+
+fn makes_cxx(server: &Server) {
+    let program = feature(Feature::WholeProgramVtables);
+    made_then_found(server, &program, Form::Objects, &[]);
+}
+
+on_each_farm!(a_farm_makes_cxx_and_finds_it_again => makes_cxx);
+
+/// A minute and a half of compiling for each.
+fn makes_a_large_archive(server: &Server) {
+    if server.kind() == Kind::Buildbarn || runs_long() {
+        made_then_found(server, &cxx(), Form::Archive, &[]);
     }
 }
 
-#[test]
-fn a_real_farm_makes_a_whole_cxx_program_out_of_an_archive() {
-    for server in executors() {
-        let long = std::env::var_os("RELTO_TEST_LONG").is_some();
-        // A minute and a half of compiling for each.
-        if long || server.kind() == Kind::Buildbarn {
-            made_then_found(server, &cxx(), Form::Archive, &[]);
-        }
-    }
-}
+on_each_farm!(a_farm_makes_a_large_cxx_program_out_of_an_archive => makes_a_large_archive);
 
 #[test]
 fn buildbarn_takes_blake3() {
@@ -83,25 +80,23 @@ fn buildbarn_without_compression_works_as_well() {
     }
 }
 
-#[test]
-fn workers_own_compilers_can_be_used() {
-    for server in executors() {
-        let worker = [("RELTO_TOOLCHAIN", "worker")];
-        made_then_found(server, &generated(4), Form::Objects, &worker);
-    }
+fn compiles_with_its_own_compiler(server: &Server) {
+    let worker = [("RELTO_TOOLCHAIN", "worker")];
+    made_then_found(server, &generated(4), Form::Objects, &worker);
 }
 
-#[test]
-fn a_module_that_does_not_compile_fails_the_link_on_every_farm() {
+on_each_farm!(the_workers_own_compiler_can_be_used => compiles_with_its_own_compiler);
+
+fn fails_to_compile(server: &Server) {
     let (program, _dir) = broken();
-    for server in executors() {
-        let failed = strict(&program, &environment(server, "broken")).run_at(here());
-        assert_eq!(failed.code, Some(1), "{}", failed.stderr);
-        let said = "relto: error: cannot compile `bad.o`: the compiler exited with 1";
-        assert!(failed.stderr.contains(said), "{}", failed.stderr);
-        assert!(failed.stderr.contains("bogus"), "{}", failed.stderr);
-    }
+    let failed = strict(&program, &environment(server, "broken")).run_at(here());
+    assert_eq!(failed.code, Some(1), "{}", failed.stderr);
+    let said = "relto: error: cannot compile `bad.o`: the compiler exited with 1";
+    assert!(failed.stderr.contains(said), "{}", failed.stderr);
+    assert!(failed.stderr.contains("bogus"), "{}", failed.stderr);
 }
+
+on_each_farm!(a_module_that_does_not_compile_fails_the_link => fails_to_compile);
 
 #[test]
 fn buildbarns_demand_and_our_platform_are_both_told() {

@@ -14,7 +14,8 @@ use crate::support::link::Link;
 use crate::support::llvm::Llvm;
 use crate::support::program::{Feature, Program, cxx, feature, generated};
 use crate::support::remote::{assert_all_cached, assert_all_remote, here, strict};
-use crate::support::servers::{Kind, Server, Setup};
+use crate::support::servers::{Kind, Server, Setup, on_each_farm};
+use crate::support::skip::runs_long;
 
 /// casd without any directory of the host in its sandbox.
 fn bare_worker() -> Option<Server> {
@@ -86,20 +87,18 @@ fn a_worker_that_has_nothing_has_no_compiler_of_its_own() {
     );
 }
 
-#[test]
-fn a_compiler_out_of_a_directory_travels_to_real_farms() {
+fn takes_a_compiler_out_of_a_directory(server: &Server) {
     let dir = toolchain_dir();
     let named = dir.path().display().to_string();
-    let executors = Kind::ALL.into_iter().filter(|kind| kind.executes());
-    for server in executors.filter_map(Kind::shared) {
-        made_then_found(&generated(4), server, &named);
-    }
+    made_then_found(&generated(4), server, &named);
 }
+
+on_each_farm!(a_compiler_out_of_a_directory_travels => takes_a_compiler_out_of_a_directory);
 
 /// Minutes on a small machine: for `tests/run.sh --long`.
 #[test]
 fn a_whole_cxx_program_is_compiled_by_a_worker_that_has_nothing() {
-    if std::env::var_os("RELTO_TEST_LONG").is_some()
+    if runs_long()
         && let Some(server) = bare_worker()
     {
         made_then_found(&cxx(), &server, "upload");

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use crate::support::link::Home;
 use crate::support::llvm::{Llvm, run};
 use crate::support::outcome::Counts;
+use crate::support::skip::{runs_long, skip};
 
 const RELTO: &str = env!("CARGO_BIN_EXE_relto");
 
@@ -43,8 +44,9 @@ fn main() {
 }
 "#;
 
-/// Whether rustc writes bitcode that the clang under test understands.
-#[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
+/// True if rustc writes bitcode that the clang under test understands; otherwise the test is
+/// skipped.
+#[track_caller]
 fn same_llvm() -> bool {
     let version = run(Command::new("rustc").arg("-vV"));
     let llvm = version
@@ -55,10 +57,10 @@ fn same_llvm() -> bool {
         .and_then(|major| major.parse().ok());
     let same = major == Some(Llvm::get().major());
     if !same {
-        eprintln!(
-            "skipped: rustc has LLVM {llvm:?}, the clang under test is {}",
+        skip(&format!(
+            "rustc has LLVM {llvm:?}, the clang under test is {}",
             Llvm::get().major()
-        );
+        ));
     }
     same
 }
@@ -152,7 +154,7 @@ fn link_relto(home: &Home, target: &Path, distributor: &Path) -> PathBuf {
 /// A campaign: all crates are compiled anew.
 #[test]
 fn relto_linked_by_relto_is_right_and_cached() {
-    if std::env::var_os("RELTO_TEST_LONG").is_none() || !same_llvm() {
+    if !runs_long() || !same_llvm() {
         return;
     }
     let (home, target) = (Home::new(), TempDir::new().expect("a temporary directory"));

@@ -15,6 +15,8 @@ use relto::internals::process::{
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
+use crate::support::skip::skip;
+
 const COMPILER: &str = "/usr/lib/llvm-22/bin/clang";
 const LINKER: &str = "/usr/lib/llvm-22/bin/ld.lld";
 const BACKEND: [&str; 6] = [
@@ -26,11 +28,17 @@ const BACKEND: [&str; 6] = [
     "-Wno-unused-command-line-argument",
 ];
 
+/// True where there are LLVM and Landlock; otherwise the test is skipped.
+#[track_caller]
 fn is_testable_here() -> bool {
-    [COMPILER, LINKER]
+    let there = [COMPILER, LINKER]
         .iter()
         .all(|tool| Path::new(tool).exists())
-        && landlock_support() != Support::Unavailable
+        && landlock_support() != Support::Unavailable;
+    if !there {
+        skip(&format!("it needs `{COMPILER}`, `{LINKER}` and Landlock"));
+    }
+    there
 }
 
 fn run_tool(tool: &str, dir: &Path, arguments: &[&str], files: &[String]) {

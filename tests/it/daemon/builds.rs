@@ -15,6 +15,7 @@ use crate::support::outcome::Counts;
 use crate::support::program::generated;
 use crate::support::repeat::through;
 use crate::support::saved::results;
+use crate::support::skip::runs_long;
 
 /// `make | tee` ends when nobody can write into the pipe any more; a token of make's comes back
 /// when nobody holds it.
@@ -173,7 +174,7 @@ fn the_compiler_is_the_one_that_the_callers_path_names_now() {
 /// What the daemon remembers must not grow with what it does.
 #[test]
 fn ten_thousand_jobs_leave_the_daemon_as_large_as_a_thousand() {
-    if std::env::var_os("RELTO_TEST_LONG").is_none() {
+    if !runs_long() {
         return;
     }
     let daemon = Daemon::new();

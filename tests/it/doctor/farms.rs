@@ -4,7 +4,8 @@ use fs_err as fs;
 
 use super::{SAME, doctor};
 use crate::support::farm::{Farm, Platforms, Profile};
-use crate::support::servers::{Kind, Setup};
+use crate::support::servers::nginx::{BASIC, Demand, Nginx};
+use crate::support::servers::{Kind, Server, Setup, on_each_server};
 use crate::support::tls::Tls;
 
 /// Once with the fallback, where a link works all the same, and once without.
@@ -180,24 +181,23 @@ fn certificates_that_do_not_fit_are_told_with_the_option_that_names_others() {
     told.has(&["the farm compiled a module in "]).ends(0);
 }
 
-#[test]
-fn real_farms_pass() {
-    for server in Kind::ALL.into_iter().filter_map(Kind::shared) {
-        let told = doctor(&server.environment());
-        let made = if server.kind().executes() {
-            "  ok       the farm compiled a module in "
-        } else {
-            "  ok       this machine compiled a module in "
-        };
-        told.has(&[
-            made,
-            SAME,
-            "action cache had it the second time",
-            "\na link works\n",
-        ]);
-        told.ends(0);
-    }
+fn passes(server: &Server) {
+    let told = doctor(&server.environment());
+    let made = if server.kind().executes() {
+        "  ok       the farm compiled a module in "
+    } else {
+        "  ok       this machine compiled a module in "
+    };
+    told.has(&[
+        made,
+        SAME,
+        "action cache had it the second time",
+        "\na link works\n",
+    ]);
+    told.ends(0);
 }
+
+on_each_server!(a_real_server_passes => passes);
 
 #[test]
 fn a_real_buildbarn_tells_its_demand() {
@@ -224,18 +224,11 @@ fn a_real_buildbarn_tells_its_demand() {
 
 #[test]
 fn a_real_cache_with_a_password_tells_what_is_missing() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let passwords = dir.path().join("passwords");
-    // "open sesame", as `htpasswd -s` writes it.
-    fs::write(&passwords, "relto:{SHA}W8r/fyL/UzygmbNAjq2HbA67qac=\n").expect("written");
-    let setup = Setup {
-        arguments: vec![format!("--htpasswd_file={}", passwords.display())],
-        ..Setup::default()
-    };
-    let Some(server) = Kind::BazelRemote.private(&setup) else {
+    let Some(server) = Kind::Casd.shared() else {
         return;
     };
-    let mut environment = server.environment();
+    let nginx = Nginx::in_front_of(server, Demand::Password);
+    let mut environment = nginx.environment();
     doctor(&environment)
         .has(&[
             "  warning  ",
@@ -243,7 +236,7 @@ fn a_real_cache_with_a_password_tells_what_is_missing() {
             "hint: check `credential_helper`",
         ])
         .ends(0);
-    let header = "authorization=Basic cmVsdG86b3BlbiBzZXNhbWU=".to_owned();
+    let header = format!("authorization={BASIC}");
     environment.push(("RELTO_REMOTE_HEADER", header));
     doctor(&environment)
         .has(&[

@@ -11,6 +11,7 @@ use crate::support::farm::{Farm, Profile};
 use crate::support::link::Home;
 use crate::support::program::generated;
 use crate::support::saved::Saved;
+use crate::support::skip::is_long;
 
 /// Bytes beyond what the link takes anyway.
 const MOST_MEMORY: u64 = 256 << 20;
@@ -55,10 +56,7 @@ fn peak(padding: u64) -> u64 {
 #[test]
 #[expect(clippy::print_stdout, reason = "the figures are for people")]
 fn an_upload_of_two_gigabytes_takes_no_more_memory_than_one_of_nothing() {
-    let size = match std::env::var_os("RELTO_TEST_LONG") {
-        Some(_) => 2 << 30,
-        None => 300 << 20,
-    };
+    let size = if is_long() { 2 << 30 } else { 300 << 20 };
     let (plain, padded) = (peak(0), peak(size));
     println!(
         "{} MB while {} MB more are uploaded, {} MB else",

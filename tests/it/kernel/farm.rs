@@ -10,12 +10,9 @@ use crate::support::kernel::Slice;
 use crate::support::kernel_tree::{Made, Tree};
 use crate::support::link::Home;
 use crate::support::outcome::Counts;
-use crate::support::servers::{Kind, Server, Setup};
+use crate::support::servers::{Kind, Server, Setup, on_kinds};
 
 use super::{clang, native, read, relto};
-
-/// Those that run jobs and are quick to start.
-const KINDS: [Kind; 2] = [Kind::Buildbarn, Kind::Casd];
 
 type Variables = Vec<(&'static str, String)>;
 
@@ -46,46 +43,53 @@ fn run_some(slice: &Slice, home: &Home, environment: &[(&str, String)]) -> Count
     counts
 }
 
-#[test]
-fn farms_make_a_part_of_the_kernel_and_find_it_again() {
+fn makes_a_part_of_the_kernel(server: &Server) {
     let Some(slice) = Slice::new() else { return };
-    for server in KINDS.into_iter().filter_map(Kind::shared) {
-        let mut environment = strictly(server);
-        environment.push(("RELTO_CACHE_SALT", "kernel".to_owned()));
-        let counts = run_some(&slice, &Home::new(), &environment);
-        assert_eq!(counts.remote, counts.jobs, "{counts:?}");
-        for module in slice.modules.iter().step_by(7) {
-            let words = [slice.flags(module), Slice::files(module, "whole.o")].concat();
-            assert!(clang(&slice, &words).status.success(), "{module}");
-            assert!(
-                read(slice.dir(), "whole.o") == read(slice.dir(), &native(module)),
-                "the objects of `{module}` differ"
-            );
-        }
-        let counts = run_some(&slice, &Home::new(), &environment);
-        assert_eq!(counts.cached, counts.jobs, "{counts:?}");
+    let mut environment = strictly(server);
+    environment.push(("RELTO_CACHE_SALT", "kernel".to_owned()));
+    let counts = run_some(&slice, &Home::new(), &environment);
+    assert_eq!(counts.remote, counts.jobs, "{counts:?}");
+    for module in slice.modules.iter().step_by(7) {
+        let words = [slice.flags(module), Slice::files(module, "whole.o")].concat();
+        assert!(clang(&slice, &words).status.success(), "{module}");
+        assert!(
+            read(slice.dir(), "whole.o") == read(slice.dir(), &native(module)),
+            "the objects of `{module}` differ"
+        );
     }
+    let counts = run_some(&slice, &Home::new(), &environment);
+    assert_eq!(counts.cached, counts.jobs, "{counts:?}");
+}
+
+on_kinds!(a_farm_makes_a_part_of_the_kernel_and_finds_it_again => makes_a_part_of_the_kernel:
+    buildbarn Buildbarn, casd Casd);
+
+fn makes_all_of_linux(kind: Kind) {
+    let Some(tree) = Tree::copy() else { return };
+    let Some(server) = kind.private(&Setup::default()) else {
+        return;
+    };
+    tree.forget_natives();
+    let made = Made::by(tree.backends(&Home::new()).envs(strictly(&server)));
+    let (counts, jobs) = (made.counts, made.counts.jobs);
+    assert!(jobs > 500, "{counts:?}");
+    assert_eq!((counts.remote, counts.in_place), (jobs - 1, 1), "{made:?}");
+    tree.assert_same_objects();
+    tree.forget_natives();
+    let made = Made::by(tree.backends(&Home::new()).envs(strictly(&server)));
+    let found = (made.counts.cached, made.counts.in_place);
+    assert_eq!(found, (jobs - 1, 1), "{made:?}");
+    tree.assert_same_objects();
 }
 
 #[test]
-fn farms_make_all_of_linux_and_another_machine_finds_it_there() {
-    for kind in KINDS {
-        let Some(tree) = Tree::copy() else { return };
-        let Some(server) = kind.private(&Setup::default()) else {
-            continue;
-        };
-        tree.forget_natives();
-        let made = Made::by(tree.backends(&Home::new()).envs(strictly(&server)));
-        let (counts, jobs) = (made.counts, made.counts.jobs);
-        assert!(jobs > 500, "{counts:?}");
-        assert_eq!((counts.remote, counts.in_place), (jobs - 1, 1), "{made:?}");
-        tree.assert_same_objects();
-        tree.forget_natives();
-        let made = Made::by(tree.backends(&Home::new()).envs(strictly(&server)));
-        let found = (made.counts.cached, made.counts.in_place);
-        assert_eq!(found, (jobs - 1, 1), "{made:?}");
-        tree.assert_same_objects();
-    }
+fn buildbarn_makes_all_of_linux_and_another_machine_finds_it_there() {
+    makes_all_of_linux(Kind::Buildbarn);
+}
+
+#[test]
+fn casd_makes_all_of_linux_and_another_machine_finds_it_there() {
+    makes_all_of_linux(Kind::Casd);
 }
 
 /// Runs all backends, and lets `strike` happen when the farm has made some of them.
@@ -127,24 +131,31 @@ fn assert_few_words(made: &Made) {
     assert!(warnings.len() <= 3, "{warnings:#?}");
 }
 
+fn costs_linux_time(kind: Kind) {
+    let Some(tree) = Tree::copy() else { return };
+    let Some(mut server) = kind.private(&Setup::default()) else {
+        return;
+    };
+    let mut command = tree.backends(&Home::new());
+    let made = struck(&tree, command.envs(leniently(&server)), || {
+        server.kill();
+        // Long enough for some to find the port closed.
+        thread::sleep(Duration::from_secs(5));
+        server.restart();
+    });
+    assert!(made.counts.remote > 0, "{made:?}");
+    tree.assert_same_objects();
+    assert_few_words(&made);
+}
+
 #[test]
-fn a_farm_that_is_killed_and_starts_anew_in_the_middle_costs_linux_time() {
-    for kind in KINDS {
-        let Some(tree) = Tree::copy() else { return };
-        let Some(mut server) = kind.private(&Setup::default()) else {
-            continue;
-        };
-        let mut command = tree.backends(&Home::new());
-        let made = struck(&tree, command.envs(leniently(&server)), || {
-            server.kill();
-            // Long enough for some to find nobody there.
-            thread::sleep(Duration::from_secs(5));
-            server.restart();
-        });
-        assert!(made.counts.remote > 0, "{made:?}");
-        tree.assert_same_objects();
-        assert_few_words(&made);
-    }
+fn a_buildbarn_that_is_killed_and_restarts_in_the_middle_costs_linux_time() {
+    costs_linux_time(Kind::Buildbarn);
+}
+
+#[test]
+fn a_casd_that_is_killed_and_restarts_in_the_middle_costs_linux_time() {
+    costs_linux_time(Kind::Casd);
 }
 
 /// The scheduler goes on and says that everything is queued: the user's own deadline tells that

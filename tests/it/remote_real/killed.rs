@@ -1,4 +1,4 @@
-//! Real servers that die, fall silent or start anew in the middle of a link: it costs time.
+//! Real servers that die, fall silent or restart in the middle of a link: it costs time.
 
 use std::process::{Child, Stdio};
 use std::thread;
@@ -11,9 +11,6 @@ use crate::support::outcome::{Counts, Outcome};
 use crate::support::program::{Program, generated};
 use crate::support::remote::{here, lenient};
 use crate::support::servers::{Kind, Server, Setup};
-
-/// Those that run jobs and are quick to start.
-const KINDS: [Kind; 2] = [Kind::Buildbarn, Kind::Casd];
 
 /// Links, and lets `strike` happen when the first objects have come from the farm and most have
 /// not.
@@ -62,43 +59,64 @@ fn assert_both(counts: Counts) {
     assert_eq!(counts.remote + counts.local, counts.jobs, "{counts:?}");
 }
 
-#[test]
-fn a_real_farm_that_is_killed_in_the_middle_costs_time() {
-    for kind in KINDS {
-        let Some(mut server) = kind.private(&Setup::default()) else {
-            continue;
-        };
-        let outcome = struck(&mut server, &generated(30), |server| server.kill());
-        assert_both(outcome.counts());
-        outcome.assert_identical_objects();
-    }
+fn is_killed(kind: Kind) {
+    let Some(mut server) = kind.private(&Setup::default()) else {
+        return;
+    };
+    let outcome = struck(&mut server, &generated(30), |server| server.kill());
+    assert_both(outcome.counts());
+    outcome.assert_identical_objects();
 }
 
 #[test]
-fn a_real_farm_that_falls_silent_in_the_middle_costs_time() {
-    for kind in KINDS {
-        let Some(mut server) = kind.private(&Setup::default()) else {
-            continue;
-        };
-        let outcome = struck(&mut server, &generated(30), |server| server.pause());
-        assert_both(outcome.counts());
-        outcome.assert_identical_objects();
-        server.resume();
-    }
+fn a_buildbarn_that_is_killed_in_the_middle_costs_time() {
+    is_killed(Kind::Buildbarn);
 }
 
 #[test]
-fn a_real_farm_that_starts_anew_in_the_middle_costs_time() {
-    for kind in KINDS {
-        let Some(mut server) = kind.private(&Setup::default()) else {
-            continue;
-        };
-        let outcome = struck(&mut server, &generated(30), |server| {
-            server.kill();
-            server.restart();
-        });
-        outcome.assert_identical_objects();
-    }
+fn a_casd_that_is_killed_in_the_middle_costs_time() {
+    is_killed(Kind::Casd);
+}
+
+fn falls_silent(kind: Kind) {
+    let Some(mut server) = kind.private(&Setup::default()) else {
+        return;
+    };
+    let outcome = struck(&mut server, &generated(30), |server| server.pause());
+    assert_both(outcome.counts());
+    outcome.assert_identical_objects();
+    server.resume();
+}
+
+#[test]
+fn a_buildbarn_that_falls_silent_in_the_middle_costs_time() {
+    falls_silent(Kind::Buildbarn);
+}
+
+#[test]
+fn a_casd_that_falls_silent_in_the_middle_costs_time() {
+    falls_silent(Kind::Casd);
+}
+
+fn restarts(kind: Kind) {
+    let Some(mut server) = kind.private(&Setup::default()) else {
+        return;
+    };
+    let outcome = struck(&mut server, &generated(30), |server| {
+        server.kill();
+        server.restart();
+    });
+    outcome.assert_identical_objects();
+}
+
+#[test]
+fn a_buildbarn_that_restarts_in_the_middle_costs_time() {
+    restarts(Kind::Buildbarn);
+}
+
+#[test]
+fn a_casd_that_restarts_in_the_middle_costs_time() {
+    restarts(Kind::Casd);
 }
 
 /// The scheduler goes on and says that everything is queued: only the user's own deadline tells

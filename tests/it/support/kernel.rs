@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use super::corpus::cached;
 use super::llvm::{Llvm, run};
+use super::skip::skip;
 
 /// What the slice holds: parts that every configuration has, some 50 modules.
 const PARTS: [&str; 5] = [
@@ -25,15 +26,12 @@ const PARTS: [&str; 5] = [
     "lib/math/",
 ];
 
-/// The directory of the two scripts.
-#[expect(
-    clippy::print_stderr,
-    reason = "a skipped test must be seen in the test's output"
-)]
+/// Returns the directory of the two scripts, or `None` after recording the test as skipped.
+#[track_caller]
 pub(crate) fn scripts() -> Option<PathBuf> {
     let found = std::env::var_os("RELTO_TEST_LINUX").map(PathBuf::from);
     if found.is_none() {
-        eprintln!("skipped: `RELTO_TEST_LINUX` names no directory with the kernel's scripts");
+        skip("`RELTO_TEST_LINUX` names no directory with the kernel's scripts");
     }
     found
 }
@@ -66,7 +64,9 @@ pub(crate) struct Slice {
 }
 
 impl Slice {
-    /// A copy in a directory of its own, thin-linked.
+    /// Returns a copy in a directory of its own, thin-linked, or `None` after recording the test as
+    /// skipped.
+    #[track_caller]
     pub(crate) fn new() -> Option<Self> {
         let scripts = scripts()?;
         let recipe = format!("{PARTS:?}");

@@ -21,6 +21,7 @@ use super::kernel::{configure, scripts, sources, suffix};
 use super::link::Home;
 use super::llvm::run;
 use super::outcome::Counts;
+use super::skip::runs_long;
 
 /// Two builds of one tree differ in these, and in nothing else.
 const STAMP: [(&str, &str); 4] = [
@@ -74,7 +75,9 @@ pub(crate) struct Made {
 }
 
 impl Tree {
-    /// A copy of the build, with nothing left to do; `None` when the test must skip.
+    /// Returns a copy of the build with nothing left to do, or `None` after recording the test as
+    /// skipped.
+    #[track_caller]
     pub(crate) fn copy() -> Option<Self> {
         let tree = Self::empty()?;
         run(Command::new("cp")
@@ -85,7 +88,8 @@ impl Tree {
     }
 
     /// Sources, and the configuration of the first build in an output directory that holds nothing
-    /// else.
+    /// else; or `None` after recording the test as skipped.
+    #[track_caller]
     pub(crate) fn configured() -> Option<Self> {
         let tree = Self::empty()?;
         fs::create_dir(tree.path("")).expect("a directory");
@@ -93,14 +97,10 @@ impl Tree {
         Some(tree)
     }
 
-    #[expect(
-        clippy::print_stderr,
-        reason = "a skipped test must be seen in the test's output"
-    )]
+    #[track_caller]
     fn empty() -> Option<Self> {
         static TURN: Mutex<()> = Mutex::new(());
-        if std::env::var_os("RELTO_TEST_LONG").is_none() {
-            eprintln!("skipped: a whole kernel takes `RELTO_TEST_LONG`");
+        if !runs_long() {
             return None;
         }
         let scripts = scripts()?;

@@ -33,4 +33,5 @@ pub(crate) mod remote;
 pub(crate) mod repeat;
 pub(crate) mod saved;
 pub(crate) mod servers;
+pub(crate) mod skip;
 pub(crate) mod tls;

@@ -1,11 +1,11 @@
-//! File systems of a few pages, to fill up or to make read-only. Needs root.
-//!
-//! Enters: a size. Leaves: a mounted directory, gone with its `Mount`; or a line that says why not.
+//! File systems of a few pages, to fill up or to make read-only. They need root.
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use fs_err as fs;
+
+use super::skip::skip;
 
 /// A small file system in memory; gone when dropped.
 #[derive(Debug)]
@@ -14,7 +14,8 @@ pub(crate) struct Mount {
 }
 
 impl Mount {
-    /// `None`, said aloud, where nothing can be mounted.
+    /// Returns `None` after recording the test as skipped, where nothing can be mounted.
+    #[track_caller]
     pub(crate) fn new(size: &str) -> Option<Self> {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut mount = Command::new("mount");
@@ -23,7 +24,7 @@ impl Mount {
         if done.is_ok_and(|done| done.status.success()) {
             return Some(Self { dir });
         }
-        skipped();
+        skip("it mounts a file system, which needs root");
         None
     }
 
@@ -51,9 +52,4 @@ impl Drop for Mount {
             .arg(self.dir.path())
             .status();
     }
-}
-
-#[expect(clippy::print_stderr, reason = "a test that did not run must say so")]
-fn skipped() {
-    eprintln!("skipped: this test mounts a file system, which needs root");
 }

@@ -1,9 +1,7 @@
-//! Certificates for farms that speak TLS only.
-//!
-//! Enters: nothing. Leaves: an authority made for this test, a server's and a client's certificate
-//! of its, as PEM.
+//! Certificates for farms that speak TLS: an authority made for one test, and a certificate of its
+//! for a server and for a client, as PEM.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 
 /// All PEM texts that the two ends need.
@@ -26,6 +24,10 @@ impl Tls {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // OpenSSL takes a certificate whose issuer has its own name for one that signed itself.
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "authority");
         let key = KeyPair::generate().expect("random bytes");
         let authority = CertifiedIssuer::self_signed(params, key).expect("signed");
         let names = ["localhost", "127.0.0.1"].map(str::to_owned);

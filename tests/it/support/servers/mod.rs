@@ -1,103 +1,23 @@
-//! Real servers, started by scripts that the environment names.
+//! Real servers, started by programs that the environment names.
 //!
-//! Enters: `RELTO_TEST_BUILDBARN` and the like, each the path of a script that takes a port and a
-//! directory, prints on its last line the ids of the processes it leaves running (leaders of their
-//! own groups; the port may be among them), and ends. Leaves: a `Server`, which is gone when its
-//! guard is, or when the test process ends in whatever way. Without the variable a test skips and
-//! says so; `RELTO_TEST_REQUIRE` (names by comma, or `all`) makes that a failure.
+//! `RELTO_TEST_BUILDBARN` and the like each name a program that takes a port and a directory, leaves
+//! the server running, prints on its last line the ids of its processes (leaders of their own
+//! groups; the port may be among them), and exits. A [`Server`] ends when its guard is dropped, and
+//! when the test process ends in whatever way. A test whose server is missing is skipped, unless
+//! `RELTO_TEST_REQUIRE` (names separated by commas, or `all`) names it: then it fails.
 
+mod kind;
+pub(crate) mod nginx;
 mod programs;
+
+pub(crate) use kind::{Kind, on_each_farm, on_each_server, on_kinds};
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process_group};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Buildbarn,
-    /// `buildbox-casd`.
-    Casd,
-    /// Cache only.
-    BazelRemote,
-    Buildgrid,
-}
-
-impl Kind {
-    pub(crate) const ALL: [Self; 4] = [
-        Self::Buildbarn,
-        Self::Casd,
-        Self::BazelRemote,
-        Self::Buildgrid,
-    ];
-
-    /// As `RELTO_TEST_REQUIRE` spells it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Buildbarn => "buildbarn",
-            Self::Casd => "casd",
-            Self::BazelRemote => "bazel_remote",
-            Self::Buildgrid => "buildgrid",
-        }
-    }
-
-    /// The variable that holds the path of the start script.
-    pub(crate) fn variable(self) -> String {
-        format!("RELTO_TEST_{}", self.name().to_uppercase())
-    }
-
-    pub(crate) fn executes(self) -> bool {
-        self != Self::BazelRemote
-    }
-
-    /// What `remote_default_exec_properties` must be for its workers.
-    pub(crate) fn platform(self) -> &'static [(&'static str, &'static str)] {
-        match self {
-            Self::Buildbarn => &[("OSFamily", "linux")],
-            _ => &[],
-        }
-    }
-
-    /// The one instance that all tests of this process share, or `None` when the test must skip.
-    pub(crate) fn shared(self) -> Option<&'static Server> {
-        static SHARED: [OnceLock<Server>; 4] = [const { OnceLock::new() }; 4];
-        let script = self.script()?;
-        let start = || Server::start(self, &script, &Setup::default());
-        Some(SHARED[self as usize].get_or_init(start))
-    }
-
-    /// An instance of the test's own, to be killed or configured, or `None` when the test must
-    /// skip.
-    pub(crate) fn private(self, setup: &Setup) -> Option<Server> {
-        Some(Server::start(self, &self.script()?, setup))
-    }
-
-    #[expect(
-        clippy::print_stderr,
-        reason = "a skipped test must be seen in the test's output"
-    )]
-    fn script(self) -> Option<PathBuf> {
-        let variable = self.variable();
-        let script = std::env::var_os(&variable).filter(|script| !script.is_empty());
-        if let Some(script) = script.filter(|_| programs::are_there(self)) {
-            return Some(script.into());
-        }
-        let required = std::env::var("RELTO_TEST_REQUIRE").unwrap_or_default();
-        let mut required = required.split(',').map(str::trim);
-        assert!(
-            !required.any(|name| name == self.name() || name == "all"),
-            "RELTO_TEST_REQUIRE wants `{}`, but `{variable}` names no start script, or its worker has no `buildbox-run`",
-            self.name()
-        );
-        eprintln!(
-            "skipped: `{variable}` does not name a start script, or its worker has no `buildbox-run`"
-        );
-        None
-    }
-}
 
 /// What a private server is started with beyond port and directory.
 #[derive(Debug, Clone, Default)]
@@ -120,32 +40,37 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    fn start(kind: Kind, script: &Path, setup: &Setup) -> Self {
+    /// Starts one, or says why it does not start.
+    fn start(kind: Kind, script: &Path, setup: &Setup) -> Result<Self, String> {
         let dir = tempfile::Builder::new()
             .prefix(&format!("relto-{}-", kind.name()))
             .tempdir()
             .expect("a directory for the server");
         programs::lend(kind, dir.path());
         let mut complaints = Vec::new();
-        // Somebody may take the port between the choice and the start.
+        // Another process may take the port between the choice and the start.
         for _ in 0..3 {
             let port = free_port();
             match run_script(script, port, dir.path(), setup) {
                 Ok(processes) => {
                     programs::keep(kind, dir.path());
-                    return Self {
+                    return Ok(Self {
                         kind,
                         script: script.to_owned(),
                         setup: setup.clone(),
                         port,
                         processes,
                         dir,
-                    };
+                    });
                 }
                 Err(complaint) => complaints.push(complaint),
             }
         }
-        panic!("`{}` does not start: {complaints:#?}", script.display());
+        Err(format!(
+            "`{}` does not start: {}",
+            script.display(),
+            complaints.join("; ")
+        ))
     }
 
     /// `grpc://127.0.0.1:PORT`.
@@ -160,14 +85,26 @@ impl Server {
         } else {
             "RELTO_REMOTE_CACHE"
         };
+        let instance = self.kind.instance();
+        let instance = instance.map(|name| ("RELTO_REMOTE_INSTANCE_NAME", name.to_owned()));
         let platform = self.kind.platform().iter();
         let properties = platform.map(|(name, value)| format!("{name}={value}"));
         let properties = properties.map(|p| ("RELTO_REMOTE_DEFAULT_EXEC_PROPERTIES", p));
         // Each execution holds one of 60 threads, and its workers need some to fetch their work.
         let jobs = (self.kind == Kind::Buildgrid).then(|| ("RELTO_JOBS", "20".to_owned()));
         std::iter::once((endpoint, self.address()))
+            .chain(instance)
             .chain(properties)
             .chain(jobs)
+            .collect()
+    }
+
+    /// relto's options that make this server a cache only, as environment variables.
+    pub(crate) fn cache_environment(&self) -> Vec<(&'static str, String)> {
+        let instance = self.kind.instance();
+        let instance = instance.map(|name| ("RELTO_REMOTE_INSTANCE_NAME", name.to_owned()));
+        std::iter::once(("RELTO_REMOTE_CACHE", self.address()))
+            .chain(instance)
             .collect()
     }
 
