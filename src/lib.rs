@@ -39,7 +39,6 @@ mod pb;
 mod client_context;
 mod digest;
 mod events;
-mod once;
 mod state;
 mod task;
 // Layer 2

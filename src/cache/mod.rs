@@ -17,7 +17,7 @@ mod tests;
 pub use disk::DiskCache;
 pub use error::CacheError;
 pub use size_estimate::{record_growth, reset_size_estimate};
-pub use trim::{TrimReport, Usage, trim, usage};
+pub use trim::{TrimReport, trim, usage};
 
 /// What a file takes on disk, about: whole blocks of 4 KiB.
 fn on_disk(size: u64) -> u64 {

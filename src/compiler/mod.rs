@@ -11,4 +11,4 @@ mod probe_cache;
 mod resolve;
 
 pub use self::error::CompilerError;
-pub use self::resolve::{CompilerRequest, ResolvedToolchain, ToolchainSource, WorkerToolchain};
+pub use self::resolve::{CompilerRequest, ResolvedToolchain, ToolchainSource};

@@ -62,8 +62,7 @@ impl Environment {
         }
     }
 
-    /// An environment made up by a test.
-    #[must_use]
+    #[cfg(test)]
     pub fn new(
         current_dir: impl Into<PathBuf>,
         variables: impl IntoIterator<Item = (&'static str, String)>,

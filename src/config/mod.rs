@@ -31,12 +31,12 @@ mod table;
 mod tests;
 mod value;
 
-pub use daemon::{DaemonSettings, DaemonUse};
-pub use environment::{Environment, RELTO_LOG, RELTO_NO_PROGRESS};
+pub use daemon::DaemonUse;
+pub use environment::Environment;
 pub use error::{ConfigError, Warning};
 pub use merge::Values;
 pub(crate) use options::nearest;
-pub use options::{Class, Group, Kind, OPTIONS, Opt};
+pub use options::{Group, Kind, OPTIONS, Opt};
 pub use settings::{Settings, Strategy};
 pub use source::{Assignment, EffectiveValue, Source};
 pub use table::LOCAL_JOBS;

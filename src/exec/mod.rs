@@ -209,8 +209,6 @@ pub enum UnsoundResult {
     WrongOutput(String),
     #[error("it also writes `{0}`")]
     Undeclared(String),
-    #[error("`{0}` has the wrong digest")]
-    WrongDigest(String),
 }
 
 /// The guard behind every run and every cache: exit code, admissions on stderr, each output there

@@ -25,7 +25,7 @@ use fs_err as fs;
 use crate::digest::{Digest, DigestFunction};
 use crate::state::State;
 use crate::task::in_parallel;
-pub use identity::{Identity, identity, is_racy, is_settled};
+pub use identity::{Identity, is_settled};
 pub use memory::Memory;
 use rows::{NewRow, StaleUse};
 

@@ -8,8 +8,6 @@ mod file;
 
 use serde::{Deserialize, Serialize};
 
-pub use file::JobFileError;
-
 /// Who asks for jobs; it decides what is usual and what is a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Caller {

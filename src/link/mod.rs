@@ -17,10 +17,8 @@ mod run;
 mod runners;
 mod stats;
 
-pub use self::connections::Connecting;
-pub use self::delivery::DeliveryError;
-pub use self::engine::{Engine, Epilogue};
+pub use self::engine::Engine;
 pub use self::error::LinkError;
 pub use self::failure::LinkFailure;
 pub use self::options::{FarmOptions, Options};
-pub use self::planner::{PlanError, Planner, module_note};
+pub use self::planner::{Planner, module_note};

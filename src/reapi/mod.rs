@@ -42,19 +42,17 @@ mod fixture_cas;
 mod operations;
 
 pub use capabilities::{Capabilities, CapabilityError, OutputStyle};
-pub use cas::blob::{ActionClosure, Blob, BlobSource};
+pub use cas::blob::{ActionClosure, Blob};
 pub use connect::ConnectError;
 pub use execution::ExecuteJob;
 pub use execution::operation::{Executed, Stage};
-pub use execution::result::{DeclaredOutput, Printed, declared_outputs, stderr, stdout};
+pub use execution::result::{Printed, declared_outputs, stderr};
 pub use failure::{Failure, FailureKind};
-pub use options::{ClientOptions, CredentialHelper, Header, InvocationIds, TlsOptions};
-pub use probe::unreached::Unreached;
-pub use probe::{FarmProbe, Offer, Probed, probe};
+pub use options::{ClientOptions, CredentialHelper, Header, InvocationIds};
+pub use probe::{Offer, Probed, probe};
 pub use rpc::{Counters, Rpc};
 pub use transport::address::{Address, AddressError};
-pub use transport::connector::EndpointError;
-pub use transport::metadata::{BadHeader, RequestContext};
+pub use transport::metadata::RequestContext;
 
 use cas::download::Downloader;
 use cas::find_missing;

@@ -15,10 +15,8 @@ mod rewrite;
 #[cfg(test)]
 mod testing;
 
-pub use bitcode::{Looks, NotBitcode, check_start};
-pub use bitstream::BitstreamError;
-pub use canonical::Obstacle;
-pub use index::{Flags, Index, IndexError, ModuleEntry, ModuleHash};
+pub use bitcode::check_start;
+pub use index::{Index, IndexError, ModuleEntry, ModuleHash};
 pub use lto_kind::{LtoKind, count_modules, triple};
 pub use module::{ModuleError, ModuleFacts};
-pub use rewrite::{Form, RewriteError, Rewritten};
+pub use rewrite::{Form, RewriteError};

@@ -39,13 +39,6 @@ impl Flavour {
     }
 }
 
-/// A linker to wrap.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Linker {
-    pub program: PathBuf,
-    pub flavour: Flavour,
-}
-
 /// The linker that relto stands for when it is called by the name `called`: `relto-ld.lld-19`
 /// stands for `ld.lld-19`, and so does a link called `ld.lld-19`.
 #[must_use]

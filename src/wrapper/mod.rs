@@ -32,7 +32,7 @@ use crate::error::Hinted;
 use crate::fs;
 use crate::job::JobFile;
 
-pub use linker::{Flavour, Linker, Release, compiler_beside, linker_behind, masked};
+pub use linker::{Flavour, Release, compiler_beside, linker_behind, masked};
 pub use modules::Names;
 
 /// Why a link is left to the linker.

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use fs_err as fs;
 use prost::Message as _;
 
+use super::trim::Usage;
 use super::*;
 use crate::digest::{Digest, DigestFunction};
 use crate::pb::reapi::{ActionResult, OutputFile};

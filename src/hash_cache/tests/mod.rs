@@ -5,6 +5,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
+use super::identity::{identity, is_racy};
 use super::*;
 use DigestFunction::{Blake3, Sha256};
 

@@ -72,11 +72,6 @@ fn same_path(theirs: &str, ours: &str) -> bool {
 }
 
 #[must_use]
-pub fn stdout(result: &ActionResult) -> Printed {
-    printed(&result.stdout_raw, result.stdout_digest.as_ref())
-}
-
-#[must_use]
 pub fn stderr(result: &ActionResult) -> Printed {
     printed(&result.stderr_raw, result.stderr_digest.as_ref())
 }
@@ -142,12 +137,12 @@ mod tests {
     fn what_was_printed_is_raw_or_to_be_fetched_or_nothing() {
         let digest = DigestFunction::Sha256.digest(b"warning");
         let mut result = ActionResult {
-            stdout_raw: Bytes::from_static(b"hello"),
-            stdout_digest: Some(digest.to_pb()),
+            stderr_raw: Bytes::from_static(b"hello"),
             stderr_digest: Some(digest.to_pb()),
             ..ActionResult::default()
         };
-        assert_eq!(stdout(&result).digest, None);
+        assert_eq!(stderr(&result).digest, None);
+        result.stderr_raw = Bytes::new();
         assert_eq!(stderr(&result).digest, Some(digest));
         result.stderr_digest = Some(crate::pb::reapi::Digest::default());
         assert_eq!(stderr(&result), Printed::default());

@@ -4,11 +4,11 @@ use proptest::prelude::*;
 
 use super::{Index, IndexError};
 use crate::thinlto::bitcode::block;
+use crate::thinlto::bitcode::{Looks, NotBitcode};
 use crate::thinlto::bitstream::BitWriter;
 use crate::thinlto::testing::{
     CFI, DEVIRTUALIZED, MODULE_WIDTH, entry_abbrevs, records, shard, stream, summary, wrapped,
 };
-use crate::thinlto::{Looks, NotBitcode};
 
 #[test]
 fn a_shard_names_its_modules_in_the_order_of_their_paths() {

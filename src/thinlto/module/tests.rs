@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::{ModuleError, ModuleFacts, facts};
 use crate::error::Hinted as _;
+use crate::thinlto::bitcode::{Looks, NotBitcode};
 use crate::thinlto::testing::wrapped;
-use crate::thinlto::{Looks, NotBitcode};
 
 const MODULE: &[u8] = include_bytes!("../testdata/module.bc");
 /// As `llvm-bcanalyzer --dump` shows it.
