@@ -2,7 +2,7 @@
 
 use assert_cmd::Command;
 
-use crate::place::Place;
+use crate::support::place::Place;
 
 #[test]
 fn help_fits_one_screen_and_goes_to_stdout() {

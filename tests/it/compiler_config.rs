@@ -8,7 +8,7 @@ use fs_err::os::unix::fs::symlink;
 use relto::internals::client_context::ClientContext;
 use relto::internals::toolchain::config::{self, ConfigDirs, ConfigError};
 
-use crate::workshop::{CLANG, Workshop};
+use crate::support::workshop::{CLANG, Workshop};
 
 /// A copy of clang's small program, whose libraries are found by its `$ORIGIN/../lib`.
 fn clang_with_a_directory_of_its_own(shop: &Workshop) -> PathBuf {

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use assert_cmd::Command;
 
-use crate::place::Place;
+use crate::support::place::Place;
 
 #[test]
 fn mistakes_in_files_end_with_2_and_name_the_place() {

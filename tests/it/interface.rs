@@ -2,7 +2,7 @@
 //! variable, and the exit code of many command lines. The list, `testdata/interface.txt`, was made
 //! from the first release.
 
-use crate::place::Place;
+use crate::support::place::Place;
 
 /// One `option` line of the list.
 struct Promised {

@@ -8,7 +8,7 @@ use fs_err as fs;
 use relto::internals::error::Hinted as _;
 use relto::internals::toolchain::{Toolchain, ToolchainError};
 
-use crate::workshop::{CLANG, Workshop};
+use crate::support::workshop::{CLANG, Workshop};
 
 /// What the loader itself says it would load, links resolved; without the program and the vdso.
 fn asked(program: &Path, dir: &Path, library_path: Option<&str>) -> BTreeMap<String, PathBuf> {

@@ -9,6 +9,7 @@
 #![allow(
     dead_code,
     unused_imports,
+    unused_macros,
     clippy::allow_attributes,
     reason = "a knob is there for the themes; not each is turned at any time"
 )]
@@ -26,6 +27,7 @@ pub(crate) mod llvm;
 pub(crate) mod memory;
 pub(crate) mod mount;
 pub(crate) mod outcome;
+pub(crate) mod place;
 pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod raw;
@@ -35,3 +37,4 @@ pub(crate) mod saved;
 pub(crate) mod servers;
 pub(crate) mod skip;
 pub(crate) mod tls;
+pub(crate) mod workshop;
