@@ -8,6 +8,7 @@
 mod bitcode;
 mod bitstream;
 mod canonical;
+mod graph;
 mod index;
 mod lto_kind;
 pub mod module;
@@ -16,6 +17,7 @@ mod rewrite;
 mod testing;
 
 pub use bitcode::check_start;
+pub use graph::{ModuleGraph, Opaque};
 pub use index::{Index, IndexError, ModuleEntry, ModuleHash};
 pub use lto_kind::{LtoKind, count_modules, triple};
 pub use module::{ModuleError, ModuleFacts};

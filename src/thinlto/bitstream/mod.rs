@@ -15,7 +15,7 @@ mod writer;
 mod tests;
 
 pub(super) use abbrev::{Abbrev, Scalar, Tail, char6_index};
-pub(super) use reader::{BlockHeader, BlockInfo, BlockReader, Entry};
+pub(super) use reader::{BitReader, BlockHeader, BlockInfo, BlockReader, Entry};
 pub(super) use records::{Record, Records};
 #[cfg(test)]
 pub(super) use writer::BitWriter;

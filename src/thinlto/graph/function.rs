@@ -1,0 +1,366 @@
+//! The body of one function: its instructions with their attachments, independent of all tables.
+
+use std::collections::{HashMap, HashSet};
+
+use super::code::{block, metadata as metadata_code};
+use super::constants::{Constants, Context as ConstantContext, Edge};
+use super::encoder::Encoder;
+use super::metadata::{Context as MetadataContext, Metadata, Reference, Table};
+use super::reader::{Abbrevs, Tables};
+use super::types::Signature;
+use super::{Opaque, Part, Result};
+use crate::thinlto::bitstream::{BlockHeader, BlockReader, Entry, Records};
+
+/// Records of a symbol table inside a function.
+const VST_ENTRY: u64 = 1;
+const VST_BLOCK_ENTRY: u64 = 2;
+
+/// The function block at a place of the stream.
+pub(super) struct Body<'a> {
+    pub(super) stream: &'a [u8],
+    pub(super) header: &'a BlockHeader,
+    pub(super) abbrevs: &'a Abbrevs,
+    pub(super) signature: &'a Signature,
+}
+
+impl Body<'_> {
+    /// Reads the body. The metadata of the function is `metadata`'s only meanwhile.
+    pub(super) fn read(
+        &self,
+        tables: &Tables<'_>,
+        metadata: &mut Metadata,
+        texts: &mut dyn FnMut(&[u8]),
+    ) -> Result<Part> {
+        let mut writer = Writer::new(tables, metadata, self.signature)?;
+        let read = self.read_into(&mut writer, texts);
+        let part = read.map(|()| writer.finish());
+        metadata.set_function(None);
+        part
+    }
+
+    fn read_into(&self, writer: &mut Writer<'_>, texts: &mut dyn FnMut(&[u8])) -> Result<()> {
+        let mut entries =
+            BlockReader::enter(self.stream, self.header, self.abbrevs.of(block::FUNCTION));
+        let mut values = Vec::new();
+        loop {
+            values.clear();
+            match entries.next(&mut values)? {
+                Entry::End => return Ok(()),
+                Entry::Definition => {}
+                Entry::Block(inner) => self.block(&inner, writer, texts)?,
+                Entry::Record(_) => {
+                    let (code, operands) = values.split_first().ok_or(Opaque::Damaged)?;
+                    writer.instruction(*code, operands)?;
+                }
+            }
+        }
+    }
+
+    fn block(
+        &self,
+        header: &BlockHeader,
+        writer: &mut Writer<'_>,
+        texts: &mut dyn FnMut(&[u8]),
+    ) -> Result<()> {
+        let records = Records::read(self.stream, header, self.abbrevs.of(header.id))?;
+        if records.nested().is_some() {
+            return Err(Opaque::Place(header.id));
+        }
+        match header.id {
+            block::CONSTANTS => {
+                super::reader::constant_texts(&records, texts);
+                writer.constants(&records)
+            }
+            block::METADATA => {
+                writer.metadata(&records)?;
+                texts(writer.metadata.function_text());
+                Ok(())
+            }
+            block::METADATA_ATTACHMENT => writer.attachments(&records),
+            block::VALUE_SYMTAB => writer.symbols(&records),
+            id => Err(Opaque::Block(id)),
+        }
+    }
+}
+
+/// What a number in the digest stands for: told once, when it is first used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Slot {
+    Type(u64),
+    Attributes(u64),
+    Value(u32),
+    Metadata(u64),
+    MetadataKind(u64),
+    Bundle(u64),
+    Scope(u64),
+}
+
+/// The digest of a body as it grows.
+pub(super) struct Writer<'a> {
+    pub(super) tables: &'a Tables<'a>,
+    metadata: &'a mut Metadata,
+    local: Option<Constants>,
+    encoder: Encoder,
+    /// What the slots stand for.
+    trailer: Encoder,
+    slots: HashMap<Slot, u32>,
+    seen: HashSet<u32>,
+    part: Part,
+    /// Number of the first argument, of the first local constant, of the next value.
+    first_argument: u32,
+    first_local: u32,
+    first_instruction: u32,
+    pub(super) next_value: u32,
+}
+
+impl<'a> Writer<'a> {
+    fn new(
+        tables: &'a Tables<'a>,
+        metadata: &'a mut Metadata,
+        signature: &Signature,
+    ) -> Result<Self> {
+        let first_argument = tables.values()?;
+        let arguments = u32::try_from(signature.parameters.len()).map_err(|_| Opaque::Damaged)?;
+        let first_local = first_argument
+            .checked_add(arguments)
+            .ok_or(Opaque::Damaged)?;
+        Ok(Self {
+            tables,
+            metadata,
+            local: None,
+            encoder: Encoder::default(),
+            trailer: Encoder::default(),
+            slots: HashMap::new(),
+            seen: HashSet::new(),
+            part: Part::default(),
+            first_argument,
+            first_local,
+            first_instruction: first_local,
+            next_value: first_local,
+        })
+    }
+
+    fn finish(mut self) -> Part {
+        self.part.digest = self.encoder.finish_with(&self.trailer);
+        self.part
+    }
+
+    fn constants(&mut self, records: &Records) -> Result<()> {
+        if self.local.is_some() || self.next_value != self.first_local {
+            return Err(Opaque::Place(block::CONSTANTS));
+        }
+        let context = ConstantContext {
+            types: &self.tables.types,
+            names: &self.tables.names,
+            outer: Some(&self.tables.constants),
+        };
+        let constants = Constants::read(records, self.first_local, &context)?;
+        let count = u32::try_from(constants.len()).map_err(|_| Opaque::Damaged)?;
+        self.next_value = self.first_local.checked_add(count).ok_or(Opaque::Damaged)?;
+        self.first_instruction = self.next_value;
+        self.local = Some(constants);
+        Ok(())
+    }
+
+    fn metadata(&mut self, records: &Records) -> Result<()> {
+        if self.metadata.has_function() {
+            return Err(Opaque::Place(block::METADATA));
+        }
+        let table = Table::read(records, self.metadata.function_base()?)?;
+        if !table.named.is_empty() || !table.attachments.is_empty() {
+            return Err(Opaque::Place(block::METADATA));
+        }
+        self.metadata.set_function(Some(table));
+        Ok(())
+    }
+
+    fn attachments(&mut self, records: &Records) -> Result<()> {
+        for record in records.iter() {
+            if record.code != metadata_code::ATTACHMENT {
+                return Err(Opaque::Record {
+                    block: block::METADATA_ATTACHMENT,
+                    code: record.code,
+                });
+            }
+            let (instruction, pairs) = match record.operands {
+                pairs if pairs.len() % 2 == 0 => (0, pairs),
+                [instruction, pairs @ ..] => (instruction + 1, pairs),
+                [] => (0, record.operands),
+            };
+            self.record(block::METADATA_ATTACHMENT, record.code);
+            self.number(instruction);
+            self.number(pairs.len() as u64);
+            for pair in pairs.as_chunks::<2>().0 {
+                self.slot(Slot::MetadataKind(pair[0]))?;
+                self.slot(Slot::Metadata(pair[1]))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn symbols(&mut self, records: &Records) -> Result<()> {
+        for record in records.iter() {
+            self.record(block::VALUE_SYMTAB, record.code);
+            match (record.code, record.operands) {
+                (VST_ENTRY, [id, name @ ..]) => {
+                    let id = u32::try_from(*id).map_err(|_| Opaque::Damaged)?;
+                    self.value(id)?;
+                    self.encoder.numbers(name);
+                }
+                (VST_BLOCK_ENTRY, _) => self.encoder.numbers(record.operands),
+                (code, _) => {
+                    return Err(Opaque::Record {
+                        block: block::VALUE_SYMTAB,
+                        code,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins a record.
+    pub(super) fn record(&mut self, block: u64, code: u64) {
+        self.encoder.number(block);
+        self.encoder.number(code);
+    }
+
+    pub(super) fn number(&mut self, number: u64) {
+        self.encoder.number(number);
+    }
+
+    pub(super) fn type_id(&mut self, id: u64) -> Result<()> {
+        self.slot(Slot::Type(id))
+    }
+
+    pub(super) fn attributes(&mut self, id: u64) -> Result<()> {
+        self.slot(Slot::Attributes(id))
+    }
+
+    pub(super) fn bundle(&mut self, id: u64) -> Result<()> {
+        self.slot(Slot::Bundle(id))
+    }
+
+    pub(super) fn scope(&mut self, id: u64) -> Result<()> {
+        self.slot(Slot::Scope(id))
+    }
+
+    pub(super) fn metadata_id(&mut self, id: u64) -> Result<()> {
+        self.slot(Slot::Metadata(id))
+    }
+
+    /// A value by its number: arguments and instructions by their position in the function, which
+    /// constants before them shift.
+    pub(super) fn value(&mut self, id: u32) -> Result<()> {
+        if id >= self.first_instruction {
+            self.encoder.number(2);
+            self.encoder.number(u64::from(id - self.first_instruction));
+            Ok(())
+        } else if (self.first_argument..self.first_local).contains(&id) {
+            self.encoder.number(1);
+            self.encoder.number(u64::from(id - self.first_argument));
+            Ok(())
+        } else {
+            self.encoder.number(0);
+            self.slot(Slot::Value(id))
+        }
+    }
+
+    fn slot(&mut self, slot: Slot) -> Result<()> {
+        let next = u32::try_from(self.slots.len()).map_err(|_| Opaque::Damaged)?;
+        let number = *self.slots.entry(slot).or_insert(next);
+        self.encoder.number(u64::from(number));
+        if number == next {
+            self.tell(slot)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what a slot stands for.
+    fn tell(&mut self, slot: Slot) -> Result<()> {
+        let tables = self.tables;
+        match slot {
+            Slot::Type(id) => {
+                self.trailer.number(1);
+                self.trailer.hash(tables.types.hash(id)?);
+            }
+            Slot::Attributes(id) => {
+                self.trailer.number(2);
+                self.trailer.hash(&tables.attributes.hash(id)?);
+            }
+            Slot::Value(id) => self.tell_value(id)?,
+            Slot::Metadata(id) => self.tell_metadata(id)?,
+            Slot::MetadataKind(id) => {
+                self.trailer.number(7);
+                self.trailer.text(tables.metadata_kind(id)?);
+            }
+            Slot::Bundle(id) => {
+                self.trailer.number(8);
+                self.trailer.text(tables.bundle_tag(id)?);
+            }
+            Slot::Scope(id) => {
+                self.trailer.number(9);
+                self.trailer.text(tables.sync_scope(id)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_value(&mut self, id: u32) -> Result<()> {
+        if let Some(name) = self.tables.names.get(id as usize) {
+            self.trailer.number(3);
+            self.trailer.text(name);
+            self.reach(Edge::Global(id));
+            return Ok(());
+        }
+        self.trailer.number(4);
+        let constants = match &self.local {
+            Some(local) if id >= self.first_local => local,
+            _ => &self.tables.constants,
+        };
+        self.trailer.hash(constants.hash(id)?);
+        self.reach(Edge::Constant(id));
+        Ok(())
+    }
+
+    fn tell_metadata(&mut self, id: u64) -> Result<()> {
+        let context = MetadataContext {
+            types: &self.tables.types,
+            names: &self.tables.names,
+            constants: &self.tables.constants,
+        };
+        match self.metadata.reference(id, &context)? {
+            Reference::Plain(hash) => {
+                self.trailer.number(5);
+                self.trailer.hash(&hash);
+            }
+            Reference::Node(node) => {
+                self.trailer.number(6);
+                self.part.nodes.push(node);
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what an edge leads to, and all below it.
+    fn reach(&mut self, edge: Edge) {
+        let mut stack = vec![edge];
+        while let Some(edge) = stack.pop() {
+            match edge {
+                Edge::Global(id) => {
+                    if self.seen.insert(id) {
+                        self.part.globals.push(id);
+                    }
+                }
+                Edge::Body(id) => self.part.bodies.push(id),
+                Edge::Constant(id) => {
+                    if self.seen.insert(id) {
+                        let local = self.local.as_ref().filter(|_| id >= self.first_local);
+                        let constants = local.unwrap_or(&self.tables.constants);
+                        stack.extend(constants.edges(id));
+                    }
+                }
+            }
+        }
+    }
+}

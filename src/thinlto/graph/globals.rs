@@ -1,0 +1,335 @@
+//! Global values: their records with names instead of numbers, and initializers.
+
+use std::collections::HashMap;
+
+use md5::{Digest as _, Md5};
+
+use super::constants::Edge;
+use super::encoder::{Encoder, short_hash};
+use super::metadata::{Context as MetadataContext, Metadata, Reference};
+use super::reader::{Tables, lossy};
+use super::{Content, Global, Kind, Opaque, Part, Result};
+use crate::thinlto::bitcode::block as outer;
+
+/// Linkages by number, as bitcode has them.
+mod linkage {
+    pub(super) const APPENDING: u64 = 2;
+    /// Internal, and the three that mean private.
+    pub(super) const LOCAL: [u64; 4] = [3, 9, 13, 14];
+}
+
+/// Names of variables that hold names, hashes or counters of functions.
+const INSTRUMENTED: [&[u8]; 7] = [
+    b"__profn_",
+    b"__profc_",
+    b"__profd_",
+    b"__profvp_",
+    b"__llvm_prf",
+    b"__llvm_coverage",
+    b"__sancov",
+];
+
+#[derive(Debug)]
+pub(super) struct Comdat<'a> {
+    pub(super) name: &'a [u8],
+    pub(super) kind: u64,
+}
+
+/// A record of a global, its name taken off.
+#[derive(Debug)]
+pub(super) struct Record<'a> {
+    pub(super) kind: Kind,
+    pub(super) name: &'a [u8],
+    pub(super) operands: &'a [u64],
+}
+
+impl Record<'_> {
+    /// Whether it is a function that is defined here.
+    pub(super) fn has_body(&self) -> bool {
+        self.kind == Kind::Function && self.operands[2] == 0
+    }
+
+    fn linkage(&self) -> u64 {
+        self.operands[3]
+    }
+}
+
+/// What the records of a module block say.
+#[derive(Debug, Default)]
+pub(super) struct Declared<'a> {
+    pub(super) strtab: &'a [u8],
+    pub(super) source_filename: Vec<u8>,
+    pub(super) sections: Vec<&'a [u64]>,
+    pub(super) collectors: Vec<&'a [u64]>,
+    pub(super) comdats: Vec<Comdat<'a>>,
+    /// By value number.
+    pub(super) globals: Vec<Record<'a>>,
+}
+
+impl<'a> Declared<'a> {
+    /// The text that a record's first two operands name.
+    pub(super) fn name(&self, operands: &[u64]) -> Result<&'a [u8]> {
+        match operands {
+            [offset, size, ..] => self.piece(*offset, *size),
+            _ => Err(Opaque::Damaged),
+        }
+    }
+
+    fn piece(&self, offset: u64, size: u64) -> Result<&'a [u8]> {
+        let start = usize::try_from(offset).map_err(|_| Opaque::Damaged)?;
+        let size = usize::try_from(size).map_err(|_| Opaque::Damaged)?;
+        let end = start.checked_add(size).ok_or(Opaque::Damaged)?;
+        self.strtab.get(start..end).ok_or(Opaque::Damaged)
+    }
+
+    pub(super) fn add(&mut self, kind: Kind, operands: &'a [u64]) -> Result<()> {
+        let name = self.name(operands)?;
+        if name.is_empty() {
+            return Err(Opaque::Unnamed);
+        }
+        if INSTRUMENTED.iter().any(|prefix| name.starts_with(prefix)) {
+            return Err(Opaque::Instrumented(lossy(name)));
+        }
+        let operands = &operands[2..];
+        let lengths = match kind {
+            Kind::Variable => [6, 18],
+            Kind::Function => [19, 19],
+            Kind::Alias => [11, 11],
+            Kind::Ifunc => [8, 8],
+        };
+        if !(lengths[0]..=lengths[1]).contains(&operands.len()) {
+            return Err(unknown(kind));
+        }
+        self.globals.push(Record {
+            kind,
+            name,
+            operands,
+        });
+        Ok(())
+    }
+}
+
+fn unknown(kind: Kind) -> Opaque {
+    use super::code::module;
+    let code = match kind {
+        Kind::Variable => module::GLOBALVAR,
+        Kind::Function => module::FUNCTION,
+        Kind::Alias => module::ALIAS,
+        Kind::Ifunc => module::IFUNC,
+    };
+    Opaque::Record {
+        block: outer::MODULE,
+        code,
+    }
+}
+
+/// All globals; bodies of functions are still to come.
+pub(super) fn read(
+    declared: &Declared<'_>,
+    attachments: &[(u64, Vec<u64>)],
+    tables: &Tables<'_>,
+    metadata: &mut Metadata,
+) -> Result<Vec<Global>> {
+    let mut by_name = HashMap::new();
+    for (global, index) in declared.globals.iter().zip(0_u32..) {
+        if by_name.insert(global.name, index).is_some() {
+            return Err(Opaque::Damaged);
+        }
+    }
+    let mut attached: HashMap<u64, Vec<u64>> = HashMap::new();
+    for (global, pairs) in attachments {
+        attached.entry(*global).or_default().extend(pairs);
+    }
+    let mut globals = Vec::with_capacity(declared.globals.len());
+    for (record, id) in declared.globals.iter().zip(0_u64..) {
+        let mut writer = Writer {
+            declared,
+            tables,
+            by_name: &by_name,
+            encoder: Encoder::default(),
+            part: Part::default(),
+        };
+        writer.record(record)?;
+        writer.attachments(attached.get(&id).map_or(&[], Vec::as_slice), metadata)?;
+        let local = linkage::LOCAL.contains(&record.linkage());
+        globals.push(Global {
+            kind: record.kind,
+            name: short_hash(record.name),
+            guid: guid(record.name, local.then_some(&declared.source_filename)),
+            local,
+            appending: record.linkage() == linkage::APPENDING,
+            record: writer.finish(),
+            content: initializer(record, tables)?,
+        });
+    }
+    Ok(globals)
+}
+
+/// The GUID of a global: a local one's begins with the name of the source file.
+fn guid(name: &[u8], source_filename: Option<&Vec<u8>>) -> u64 {
+    let name = name.strip_prefix(b"\x01").unwrap_or(name);
+    let mut hasher = Md5::new();
+    if let Some(file) = source_filename {
+        match file.is_empty() {
+            true => hasher.update(b"<unknown>"),
+            false => hasher.update(file),
+        }
+        hasher.update(b";");
+    }
+    hasher.update(name);
+    let digest: [u8; 16] = hasher.finalize().into();
+    let (words, _) = digest.as_chunks::<8>();
+    u64::from_le_bytes(words[0])
+}
+
+fn initializer(record: &Record<'_>, tables: &Tables<'_>) -> Result<Content> {
+    let Some(id) = record.operands[2].checked_sub(1) else {
+        return Ok(Content::None);
+    };
+    if record.kind != Kind::Variable {
+        return Ok(Content::None);
+    }
+    let mut encoder = Encoder::default();
+    let mut part = Part::default();
+    match value(id, tables, &mut encoder, &mut part) {
+        Ok(()) => {
+            part.digest = encoder.finish();
+            Ok(Content::Known(part))
+        }
+        Err(Opaque::Damaged) => Err(Opaque::Damaged),
+        Err(reason) => Ok(Content::Unknown(reason)),
+    }
+}
+
+/// A global or a constant of the module, and what it leads to.
+fn value(id: u64, tables: &Tables<'_>, encoder: &mut Encoder, part: &mut Part) -> Result<()> {
+    let id = u32::try_from(id).map_err(|_| Opaque::Damaged)?;
+    if let Some(name) = tables.names.get(id as usize) {
+        encoder.number(1);
+        encoder.text(name);
+        part.globals.push(id);
+        return Ok(());
+    }
+    encoder.number(2);
+    encoder.hash(tables.constants.hash(id)?);
+    tables.constants.reach(id, &mut |edge| match edge {
+        Edge::Body(function) => part.bodies.push(function),
+        Edge::Global(global) | Edge::Constant(global) => part.globals.push(global),
+    });
+    part.globals.sort_unstable();
+    part.globals.dedup();
+    Ok(())
+}
+
+/// The digest of one record.
+struct Writer<'a> {
+    declared: &'a Declared<'a>,
+    tables: &'a Tables<'a>,
+    by_name: &'a HashMap<&'a [u8], u32>,
+    encoder: Encoder,
+    part: Part,
+}
+
+impl Writer<'_> {
+    fn finish(mut self) -> Part {
+        self.part.digest = self.encoder.finish();
+        self.part
+    }
+
+    fn record(&mut self, record: &Record<'_>) -> Result<()> {
+        self.encoder.number(record.kind as u64);
+        self.encoder.text(record.name);
+        let operands = record.operands;
+        self.encoder.number(operands.len() as u64);
+        self.encoder.hash(self.tables.types.hash(operands[0])?);
+        for (position, operand) in operands.iter().enumerate().skip(1) {
+            match (record.kind, position) {
+                // That there is an initializer; what it is belongs to the content.
+                (Kind::Variable, 2) => self.encoder.number(u64::from(*operand != 0)),
+                (Kind::Variable, 5) | (Kind::Function, 6) => {
+                    self.text(*operand, &self.declared.sections)?
+                }
+                (Kind::Function, 8) => self.text(*operand, &self.declared.collectors)?,
+                (Kind::Variable, 11) | (Kind::Function, 12) => self.comdat(*operand)?,
+                (Kind::Variable, 12) | (Kind::Function, 4) => {
+                    self.encoder.hash(&self.tables.attributes.hash(*operand)?);
+                }
+                (Kind::Variable, 14)
+                | (Kind::Function, 17)
+                | (Kind::Alias, 9)
+                | (Kind::Ifunc, 6) => {
+                    let size = operands.get(position + 1).ok_or(Opaque::Damaged)?;
+                    self.encoder.text(self.declared.piece(*operand, *size)?);
+                }
+                (Kind::Variable, 15)
+                | (Kind::Function, 18)
+                | (Kind::Alias, 10)
+                | (Kind::Ifunc, 7) => {}
+                // Prologue, prefix and personality: one more than the number of a value.
+                (Kind::Function, 10 | 13 | 14) => match operand.checked_sub(1) {
+                    None => self.encoder.number(0),
+                    Some(id) => self.value(id)?,
+                },
+                // Aliasee or resolver.
+                (Kind::Alias | Kind::Ifunc, 2) => self.value(*operand)?,
+                _ => self.encoder.number(*operand),
+            }
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, id: u64) -> Result<()> {
+        value(id, self.tables, &mut self.encoder, &mut self.part)
+    }
+
+    /// A text that a record names by one more than its number.
+    fn text(&mut self, number: u64, table: &[&[u64]]) -> Result<()> {
+        let Some(index) = number.checked_sub(1) else {
+            self.encoder.number(0);
+            return Ok(());
+        };
+        let index = usize::try_from(index).map_err(|_| Opaque::Damaged)?;
+        let text = table.get(index).ok_or(Opaque::Damaged)?;
+        self.encoder.number(1);
+        self.encoder.numbers(text);
+        Ok(())
+    }
+
+    /// A comdat, and the global that has its name: where that is promoted, the comdat is renamed.
+    fn comdat(&mut self, number: u64) -> Result<()> {
+        let Some(index) = number.checked_sub(1) else {
+            self.encoder.number(0);
+            return Ok(());
+        };
+        let index = usize::try_from(index).map_err(|_| Opaque::Damaged)?;
+        let comdat = self.declared.comdats.get(index).ok_or(Opaque::Damaged)?;
+        self.encoder.number(1);
+        self.encoder.text(comdat.name);
+        self.encoder.number(comdat.kind);
+        self.part.globals.extend(self.by_name.get(comdat.name));
+        Ok(())
+    }
+
+    fn attachments(&mut self, pairs: &[u64], metadata: &mut Metadata) -> Result<()> {
+        let context = MetadataContext {
+            types: &self.tables.types,
+            names: &self.tables.names,
+            constants: &self.tables.constants,
+        };
+        self.encoder.number(pairs.len() as u64);
+        for [kind, node] in pairs.as_chunks::<2>().0 {
+            self.encoder.text(self.tables.metadata_kind(*kind)?);
+            match metadata.reference(*node, &context)? {
+                Reference::Plain(hash) => {
+                    self.encoder.number(1);
+                    self.encoder.hash(&hash);
+                }
+                Reference::Node(node) => {
+                    self.encoder.number(2);
+                    self.part.nodes.push(node);
+                }
+            }
+        }
+        Ok(())
+    }
+}

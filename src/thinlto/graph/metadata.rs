@@ -1,0 +1,376 @@
+//! Metadata: strings and uniqued trees by content, everything else as nodes with an identity.
+//!
+//! A node is *plain* when its content says all: it is uniqued, and so is all below it, without a
+//! circle and without a global. Other nodes are numbered by the slice that reaches them.
+
+use std::collections::VecDeque;
+
+use super::code::{block, metadata as code};
+use super::constants::{Constants, Edge};
+use super::encoder::{Encoder, Hash};
+use super::types::Types;
+use super::{Node, Opaque, Result};
+use crate::thinlto::bitstream::Records;
+
+/// How deep plain nodes may be nested.
+const MAX_DEPTH: u32 = 256;
+
+#[derive(Debug, Clone, Copy)]
+enum Entry {
+    /// A range of the table's text.
+    Text(u32, u32),
+    /// Type and value.
+    Value(u64, u64),
+    /// A range of the table's operands, each one more than the number of the node.
+    Node {
+        distinct: bool,
+        start: u32,
+        end: u32,
+    },
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    New,
+    UnderWay,
+    Plain(Hash),
+    /// Not plain; its place among the nodes where it has one.
+    Identity(Option<u32>),
+}
+
+/// The metadata of one block.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    base: u32,
+    entries: Vec<Entry>,
+    states: Vec<State>,
+    operands: Vec<u64>,
+    text: Vec<u8>,
+    /// Name and nodes of named metadata.
+    pub(super) named: Vec<(Vec<u64>, Vec<u64>)>,
+    /// Global and pairs of kind and node.
+    pub(super) attachments: Vec<(u64, Vec<u64>)>,
+}
+
+impl Table {
+    pub(super) fn read(records: &Records, base: u32) -> Result<Self> {
+        if records.nested().is_some() {
+            return Err(Opaque::Place(block::METADATA));
+        }
+        let mut table = Self {
+            base,
+            ..Self::default()
+        };
+        let mut name: Option<Vec<u64>> = None;
+        for record in records.iter() {
+            let operands = record.operands;
+            match (record.code, operands) {
+                (code::STRINGS, [count, offset, blob @ ..]) if table.entries.is_empty() => {
+                    table.strings(*count, *offset, blob)?;
+                }
+                (code::VALUE, [kind, value]) => table.push(Entry::Value(*kind, *value)),
+                (code::NODE | code::DISTINCT_NODE, _) => {
+                    let start = narrow(table.operands.len())?;
+                    table.operands.extend_from_slice(operands);
+                    let end = narrow(table.operands.len())?;
+                    let distinct = record.code == code::DISTINCT_NODE;
+                    table.push(Entry::Node {
+                        distinct,
+                        start,
+                        end,
+                    });
+                }
+                (code::NAME, _) if name.is_none() => name = Some(operands.to_vec()),
+                (code::NAMED_NODE, _) => {
+                    let name = name.take().ok_or(Opaque::Damaged)?;
+                    table.named.push((name, operands.to_vec()));
+                }
+                (code::GLOBAL_DECL_ATTACHMENT, [global, pairs @ ..]) if pairs.len() % 2 == 0 => {
+                    table.attachments.push((*global, pairs.to_vec()));
+                }
+                // Where the records stand: for lazy loading.
+                (code::INDEX_OFFSET | code::INDEX, _) => {}
+                (7 | code::FIRST_DEBUG..=code::LAST_DEBUG | 37 | 40.., _) => {
+                    return Err(Opaque::DebugInfo);
+                }
+                (code, _) => return Err(unknown(code)),
+            }
+        }
+        Ok(table)
+    }
+
+    fn push(&mut self, entry: Entry) {
+        self.entries.push(entry);
+        self.states.push(State::New);
+    }
+
+    /// Texts: their lengths as numbers in pieces of six bits, then, at `offset`, their characters.
+    fn strings(&mut self, count: u64, offset: u64, blob: &[u64]) -> Result<()> {
+        let bytes: Vec<u8> = blob.iter().map(|value| value.to_le_bytes()[0]).collect();
+        let offset = usize::try_from(offset).map_err(|_| Opaque::Damaged)?;
+        let (lengths, text) = bytes.split_at_checked(offset).ok_or(Opaque::Damaged)?;
+        let mut bits = crate::thinlto::bitstream::BitReader::new(lengths, 0);
+        let mut start = 0;
+        for _ in 0..count {
+            let length = usize::try_from(bits.vbr(6)?).map_err(|_| Opaque::Damaged)?;
+            let end = start + length;
+            if end > text.len() {
+                return Err(Opaque::Damaged);
+            }
+            self.push(Entry::Text(narrow(start)?, narrow(end)?));
+            start = end;
+        }
+        self.text = text.to_vec();
+        Ok(())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// All texts, one behind the other.
+    pub(super) fn text(&self) -> &[u8] {
+        &self.text
+    }
+}
+
+/// What metadata refers to besides other metadata.
+pub(super) struct Context<'a> {
+    pub(super) types: &'a Types,
+    pub(super) names: &'a [&'a [u8]],
+    pub(super) constants: &'a Constants,
+}
+
+/// What stands for a piece of metadata in a digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reference {
+    Plain(Hash),
+    /// The index of a node.
+    Node(u32),
+}
+
+/// The metadata of a module, and of one function at a time.
+#[derive(Debug)]
+pub(super) struct Metadata {
+    module: Table,
+    function: Option<Table>,
+    pub(super) nodes: Vec<Node>,
+}
+
+impl Metadata {
+    pub(super) fn new(module: Table) -> Self {
+        Self {
+            module,
+            function: None,
+            nodes: Vec::new(),
+        }
+    }
+
+    /// The number of the first metadata of a function.
+    pub(super) fn function_base(&self) -> Result<u32> {
+        narrow(self.module.len())
+    }
+
+    /// Makes `table` that of the function that is read, or none.
+    pub(super) fn set_function(&mut self, table: Option<Table>) {
+        self.function = table;
+    }
+
+    pub(super) fn has_function(&self) -> bool {
+        self.function.is_some()
+    }
+
+    pub(super) fn function_text(&self) -> &[u8] {
+        self.function.as_ref().map(Table::text).unwrap_or_default()
+    }
+
+    /// What stands for metadata `id`; its content is in `nodes` afterwards, if it has an identity.
+    pub(super) fn reference(&mut self, id: u64, context: &Context<'_>) -> Result<Reference> {
+        let id = u32::try_from(id).map_err(|_| Opaque::Damaged)?;
+        let mut queue = VecDeque::new();
+        let found = self.refer(id, context, &mut queue)?;
+        while let Some((id, node)) = queue.pop_front() {
+            let content = self.content(id, context, &mut queue)?;
+            self.nodes[node as usize] = content;
+        }
+        Ok(found)
+    }
+
+    fn refer(
+        &mut self,
+        id: u32,
+        context: &Context<'_>,
+        queue: &mut VecDeque<(u32, u32)>,
+    ) -> Result<Reference> {
+        if let Some(hash) = self.plain(id, context, 0)? {
+            return Ok(Reference::Plain(hash));
+        }
+        if let State::Identity(Some(node)) = *self.state(id)? {
+            return Ok(Reference::Node(node));
+        }
+        let node = narrow(self.nodes.len())?;
+        self.nodes.push(Node::default());
+        *self.state(id)? = State::Identity(Some(node));
+        queue.push_back((id, node));
+        Ok(Reference::Node(node))
+    }
+
+    fn table(&self, id: u32) -> Result<(&Table, usize)> {
+        let in_function = self
+            .function
+            .as_ref()
+            .filter(|table| id >= table.base)
+            .map(|table| (table, (id - table.base) as usize));
+        let (table, index) = in_function.unwrap_or((&self.module, id as usize));
+        if index < table.entries.len() {
+            Ok((table, index))
+        } else {
+            Err(Opaque::Damaged)
+        }
+    }
+
+    fn state(&mut self, id: u32) -> Result<&mut State> {
+        let (_, index) = self.table(id)?;
+        let table = match &mut self.function {
+            Some(table) if id >= table.base => table,
+            _ => &mut self.module,
+        };
+        Ok(&mut table.states[index])
+    }
+
+    /// The hash of a plain node, `None` for others.
+    fn plain(&mut self, id: u32, context: &Context<'_>, depth: u32) -> Result<Option<Hash>> {
+        match *self.state(id)? {
+            State::Plain(hash) => return Ok(Some(hash)),
+            State::Identity(_) | State::UnderWay => return Ok(None),
+            State::New if depth > MAX_DEPTH => return Err(Opaque::Depth),
+            State::New => *self.state(id)? = State::UnderWay,
+        }
+        let hash = self.plain_content(id, context, depth)?;
+        *self.state(id)? = hash.map_or(State::Identity(None), State::Plain);
+        Ok(hash)
+    }
+
+    fn plain_content(
+        &mut self,
+        id: u32,
+        context: &Context<'_>,
+        depth: u32,
+    ) -> Result<Option<Hash>> {
+        let mut encoder = Encoder::default();
+        let (table, index) = self.table(id)?;
+        match table.entries[index] {
+            Entry::Text(start, end) => {
+                encoder.number(1);
+                encoder.text(&table.text[start as usize..end as usize]);
+            }
+            Entry::Value(kind, value) => {
+                let value = u32::try_from(value).map_err(|_| Opaque::Damaged)?;
+                let is_global = (value as usize) < context.names.len();
+                if is_global || context.constants.reaches_global(value) {
+                    return Ok(None);
+                }
+                encoder.number(2);
+                encoder.hash(context.types.hash(kind)?);
+                encoder.hash(context.constants.hash(value)?);
+            }
+            Entry::Node { distinct: true, .. } => return Ok(None),
+            Entry::Node { start, end, .. } => {
+                encoder.number(3);
+                encoder.number(u64::from(end - start));
+                let mut plain = true;
+                for at in start..end {
+                    let (table, _) = self.table(id)?;
+                    match table.operands[at as usize].checked_sub(1) {
+                        None => encoder.number(0),
+                        Some(inner) => {
+                            let inner = u32::try_from(inner).map_err(|_| Opaque::Damaged)?;
+                            match self.plain(inner, context, depth + 1)? {
+                                Some(hash) => {
+                                    encoder.number(1);
+                                    encoder.hash(&hash);
+                                }
+                                None => plain = false,
+                            }
+                        }
+                    }
+                }
+                if !plain {
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(encoder.finish()))
+    }
+
+    /// The content of a node with an identity.
+    fn content(
+        &mut self,
+        id: u32,
+        context: &Context<'_>,
+        queue: &mut VecDeque<(u32, u32)>,
+    ) -> Result<Node> {
+        let mut node = Node::default();
+        let mut encoder = Encoder::default();
+        let (table, index) = self.table(id)?;
+        match table.entries[index] {
+            Entry::Text(..) => return Err(Opaque::Damaged),
+            Entry::Value(kind, value) => {
+                encoder.number(2);
+                encoder.hash(context.types.hash(kind)?);
+                let value = u32::try_from(value).map_err(|_| Opaque::Damaged)?;
+                if let Some(name) = context.names.get(value as usize) {
+                    encoder.number(1);
+                    encoder.text(name);
+                    node.globals.push(value);
+                } else {
+                    encoder.number(2);
+                    encoder.hash(context.constants.hash(value)?);
+                    context.constants.reach(value, &mut |edge| match edge {
+                        Edge::Body(function) => node.bodies.push(function),
+                        Edge::Global(global) | Edge::Constant(global) => node.globals.push(global),
+                    });
+                }
+            }
+            Entry::Node {
+                distinct,
+                start,
+                end,
+            } => {
+                encoder.number(if distinct { 4 } else { 3 });
+                encoder.number(u64::from(end - start));
+                for at in start..end {
+                    let (table, _) = self.table(id)?;
+                    let Some(inner) = table.operands[at as usize].checked_sub(1) else {
+                        encoder.number(0);
+                        continue;
+                    };
+                    let inner = u32::try_from(inner).map_err(|_| Opaque::Damaged)?;
+                    match self.refer(inner, context, queue)? {
+                        Reference::Plain(hash) => {
+                            encoder.number(1);
+                            encoder.hash(&hash);
+                        }
+                        Reference::Node(inner) => {
+                            encoder.number(2);
+                            node.refs.push(inner);
+                        }
+                    }
+                }
+            }
+        }
+        node.digest = encoder.finish();
+        Ok(node)
+    }
+}
+
+fn narrow(length: usize) -> Result<u32> {
+    u32::try_from(length).map_err(|_| Opaque::Damaged)
+}
+
+fn unknown(code: u64) -> Opaque {
+    Opaque::Record {
+        block: block::METADATA,
+        code,
+    }
+}

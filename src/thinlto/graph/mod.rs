@@ -1,0 +1,161 @@
+//! The graph of a bitcode module: what of an imported module a ThinLTO backend can see.
+//!
+//! Enters: the bytes of a module, later the GUIDs that a job imports from it. Leaves: one digest
+//! that two modules share exactly when a job that imports those GUIDs sees the same of both. The
+//! numbering of tables, and definitions that nothing imported refers to, do not enter it.
+//!
+//! [`ModuleGraph::read`] decodes a module once; the result is small, can be stored, and answers any
+//! [`ModuleGraph::slice`]. Constants, types and attributes are uniqued by LLVM, so they enter by
+//! content. Globals enter by name. Distinct metadata keeps its identity: nodes are numbered when a
+//! slice first reaches them. A module that holds anything unknown is [`Opaque`]: the caller takes it
+//! whole. A function body that holds anything unknown makes only those slices opaque that need it.
+
+mod attributes;
+mod code;
+mod constants;
+mod encoder;
+mod function;
+mod globals;
+mod instruction;
+mod metadata;
+mod reader;
+mod slice;
+mod types;
+
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+use super::bitcode::NotBitcode;
+use super::bitstream::BitstreamError;
+pub use encoder::Hash;
+
+/// Why a module, or a part of it, is taken whole.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum Opaque {
+    #[error("it is not a bitstream that LLVM writes")]
+    Damaged,
+    #[error("its producer is `{0}`")]
+    Producer(String),
+    #[error("it has debug information")]
+    DebugInfo,
+    #[error("the file holds several modules, or none")]
+    ModuleCount,
+    #[error("a block of number {0}, whose meaning is not known")]
+    Block(u64),
+    #[error("a record of code {code} in a block of number {block}, whose meaning is not known")]
+    Record { block: u64, code: u64 },
+    #[error("a table that stands there twice, or too late")]
+    Place(u64),
+    #[error("a global value without a name")]
+    Unnamed,
+    #[error("`{0}` is data that a compiler makes of names or profiles")]
+    Instrumented(String),
+    #[error("references that are nested too deeply")]
+    Depth,
+}
+
+impl From<NotBitcode> for Opaque {
+    fn from(_: NotBitcode) -> Self {
+        Self::Damaged
+    }
+}
+
+impl From<BitstreamError> for Opaque {
+    fn from(_: BitstreamError) -> Self {
+        Self::Damaged
+    }
+}
+
+type Result<T> = std::result::Result<T, Opaque>;
+
+/// A part of the graph: the digest of its content, and what it refers to.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+struct Part {
+    digest: Hash,
+    /// Globals by their index, at first visit.
+    globals: Vec<u32>,
+    /// Functions of which a basic block's address is taken: their bodies matter.
+    bodies: Vec<u32>,
+    /// Metadata nodes whose identity matters, at first visit.
+    nodes: Vec<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Kind {
+    Variable,
+    Function,
+    Alias,
+    Ifunc,
+}
+
+/// A body or an initializer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum Content {
+    /// A declaration.
+    None,
+    Known(Part),
+    Unknown(Opaque),
+}
+
+/// A global value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Global {
+    kind: Kind,
+    /// First eight bytes of a hash of the name, by which namesakes are found.
+    name: u64,
+    guid: u64,
+    /// Has local linkage.
+    local: bool,
+    /// Has appending linkage: `llvm.used` and the like, which every slice holds.
+    appending: bool,
+    /// The module-level record with its attachments.
+    record: Part,
+    content: Content,
+}
+
+/// A metadata node that is distinct, refers to one, or refers to a global.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+struct Node {
+    /// Content, with places for `refs`.
+    digest: Hash,
+    refs: Vec<u32>,
+    globals: Vec<u32>,
+    bodies: Vec<u32>,
+}
+
+/// What a job can see of a module, for every choice of imports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleGraph {
+    /// What every job sees: target, flags, named metadata, module assembly, appending variables.
+    head: Part,
+    /// In the order of the module.
+    globals: Vec<Global>,
+    nodes: Vec<Node>,
+    /// Numbers that follow `.llvm.` in any text of the module.
+    suffixes: Vec<u64>,
+}
+
+impl ModuleGraph {
+    /// Reads a bitcode file.
+    ///
+    /// # Errors
+    /// The file is no module, or holds something whose meaning is not known for certain.
+    pub fn read(bytes: &[u8]) -> Result<Self> {
+        reader::read(bytes)
+    }
+
+    /// Name hashes of all global values that other modules can refer to by name.
+    pub fn names(&self) -> impl Iterator<Item = u64> {
+        let visible = self.globals.iter().filter(|global| !global.local);
+        visible.map(|global| global.name)
+    }
+
+    /// Numbers that follow `.llvm.` somewhere in the module's names or texts: such a name looks like
+    /// that of a promoted local.
+    #[must_use]
+    pub fn suffixes(&self) -> &[u64] {
+        &self.suffixes
+    }
+}

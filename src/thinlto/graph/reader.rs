@@ -1,0 +1,511 @@
+//! A module from its bytes: which tables it has, and the digests made with them.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::attributes::Attributes;
+use super::code::{block, constant, metadata as metadata_code, module as code};
+use super::constants::{Constants, Context as ConstantContext};
+use super::encoder::Encoder;
+use super::function::Body;
+use super::globals::{self, Comdat, Declared};
+use super::metadata::{Context as MetadataContext, Metadata, Reference, Table};
+use super::types::Types;
+use super::{Content, Kind, ModuleGraph, Opaque, Part, Result};
+use crate::thinlto::bitcode::{self, MAGIC_BITS, block as outer};
+use crate::thinlto::bitstream::{Abbrev, BlockHeader, BlockInfo, BlockReader, Entry, Records};
+
+/// The only code of an identification block's text, of tags, of scopes, of the string table.
+const TEXT: u64 = 1;
+const EPOCH: u64 = 2;
+/// Bitcode whose names stand in a string table.
+const VERSION_WITH_STRTAB: u64 = 2;
+/// Producers whose bitcode the differential tests cover: the release and nothing else.
+const PRODUCERS: [&str; 1] = ["LLVM22."];
+/// Metadata that holds numbers made of names.
+const GUID_KIND: &[u8] = b"guid";
+const PROBES: &[u8] = b"llvm.pseudo_probe_desc";
+/// Record of a function's place in a module's symbol table, and of a summary's flags.
+const VST_FUNCTION: u64 = 3;
+const SUMMARY_FLAGS: u64 = 20;
+/// What precedes the number in the name of a promoted local.
+const SUFFIX: &[u8] = b".llvm.";
+
+/// Abbreviations that the module defines for blocks inside it.
+pub(super) struct Abbrevs(BlockInfo);
+
+impl Abbrevs {
+    pub(super) fn of(&self, block: u64) -> Vec<Abbrev> {
+        self.0.abbrevs_of(block)
+    }
+}
+
+/// The tables that bodies are read with.
+pub(super) struct Tables<'a> {
+    pub(super) types: Types,
+    pub(super) attributes: Attributes,
+    /// Names of globals by value number.
+    pub(super) names: Vec<&'a [u8]>,
+    pub(super) constants: Constants,
+    kinds: HashMap<u64, Vec<u8>>,
+    tags: Vec<Vec<u8>>,
+    scopes: Vec<Vec<u8>>,
+}
+
+impl Tables<'_> {
+    /// Values of the module: globals and constants.
+    pub(super) fn values(&self) -> Result<u32> {
+        u32::try_from(self.names.len() + self.constants.len()).map_err(|_| Opaque::Damaged)
+    }
+
+    pub(super) fn metadata_kind(&self, id: u64) -> Result<&[u8]> {
+        match self.kinds.get(&id) {
+            Some(name) if name == GUID_KIND => Err(Opaque::Instrumented(lossy(name))),
+            Some(name) => Ok(name),
+            None => Err(Opaque::Damaged),
+        }
+    }
+
+    pub(super) fn bundle_tag(&self, id: u64) -> Result<&[u8]> {
+        nth(&self.tags, id)
+    }
+
+    pub(super) fn sync_scope(&self, id: u64) -> Result<&[u8]> {
+        match (id, self.scopes.is_empty()) {
+            (0, true) => Ok(b"singlethread"),
+            (1, true) => Ok(b""),
+            _ => nth(&self.scopes, id),
+        }
+    }
+}
+
+fn nth(names: &[Vec<u8>], id: u64) -> Result<&[u8]> {
+    let index = usize::try_from(id).map_err(|_| Opaque::Damaged)?;
+    names.get(index).map(Vec::as_slice).ok_or(Opaque::Damaged)
+}
+
+/// The blocks and records of a file.
+struct File<'a> {
+    stream: &'a [u8],
+    abbrevs: Abbrevs,
+    identification: Records,
+    strtab: Vec<u8>,
+    blocks: HashMap<u64, BlockHeader>,
+    functions: Vec<BlockHeader>,
+    records: Vec<Vec<u64>>,
+}
+
+impl<'a> File<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self> {
+        let stream = bitcode::stream(bytes)?;
+        let mut top = BlockReader::top_level(stream, MAGIC_BITS);
+        let mut found: HashMap<u64, BlockHeader> = HashMap::new();
+        while let Some(header) = top.next_block()? {
+            match header.id {
+                outer::MODULE | outer::IDENTIFICATION | outer::STRTAB | outer::SYMTAB => {}
+                id => return Err(Opaque::Block(id)),
+            }
+            if found.insert(header.id, header).is_some() {
+                return Err(Opaque::ModuleCount);
+            }
+        }
+        let whole = |id: u64| match found.get(&id) {
+            Some(header) => Ok(Records::read(stream, header, Vec::new())?),
+            None => Err(Opaque::ModuleCount),
+        };
+        let strtab = whole(outer::STRTAB)?;
+        let mut file = Self {
+            stream,
+            abbrevs: Abbrevs(BlockInfo::default()),
+            identification: whole(outer::IDENTIFICATION)?,
+            strtab: match strtab.iter().next() {
+                Some(record) if record.code == TEXT && strtab.len() == 1 => text(record.operands),
+                _ => return Err(Opaque::Damaged),
+            },
+            blocks: HashMap::new(),
+            functions: Vec::new(),
+            records: Vec::new(),
+        };
+        file.module(found.get(&outer::MODULE).ok_or(Opaque::ModuleCount)?)?;
+        Ok(file)
+    }
+
+    fn module(&mut self, header: &BlockHeader) -> Result<()> {
+        let mut entries = BlockReader::enter(self.stream, header, Vec::new());
+        let mut values = Vec::new();
+        loop {
+            values.clear();
+            match entries.next(&mut values)? {
+                Entry::End => return Ok(()),
+                Entry::Definition => {}
+                Entry::Record(_) => {
+                    let late = self.blocks.contains_key(&block::CONSTANTS);
+                    if late && values[0] != code::HASH {
+                        return Err(Opaque::Place(outer::MODULE));
+                    }
+                    self.records.push(values.clone());
+                }
+                Entry::Block(inner) => match inner.id {
+                    outer::BLOCKINFO => self.abbrevs.0.read(self.stream, &inner)?,
+                    block::FUNCTION => self.functions.push(inner),
+                    block::PARAMATTR
+                    | block::PARAMATTR_GROUP
+                    | block::CONSTANTS
+                    | block::VALUE_SYMTAB
+                    | block::METADATA
+                    | block::TYPE
+                    | block::OPERAND_BUNDLE_TAGS
+                    | block::METADATA_KIND
+                    | block::SYNC_SCOPE_NAMES
+                    | outer::GLOBALVAL_SUMMARY => {
+                        let id = inner.id;
+                        if self.blocks.insert(id, inner).is_some() {
+                            return Err(Opaque::Place(id));
+                        }
+                    }
+                    id => return Err(Opaque::Block(id)),
+                },
+            }
+        }
+    }
+
+    /// The records of a block, if it is there.
+    fn block(&self, id: u64) -> Result<Option<Records>> {
+        let Some(header) = self.blocks.get(&id) else {
+            return Ok(None);
+        };
+        let records = Records::read(self.stream, header, self.abbrevs.of(id))?;
+        match records.nested() {
+            Some(_) => Err(Opaque::Place(id)),
+            None => Ok(Some(records)),
+        }
+    }
+
+    /// Texts of a block that has nothing else.
+    fn texts(&self, id: u64) -> Result<Vec<Vec<u8>>> {
+        let records = self.block(id)?;
+        let records = records.iter().flat_map(|records| records.iter());
+        records
+            .map(|record| match record.code {
+                TEXT => Ok(text(record.operands)),
+                code => Err(Opaque::Record { block: id, code }),
+            })
+            .collect()
+    }
+
+    fn kinds(&self) -> Result<HashMap<u64, Vec<u8>>> {
+        let records = self.block(block::METADATA_KIND)?;
+        let records = records.iter().flat_map(|records| records.iter());
+        records
+            .map(|record| match (record.code, record.operands) {
+                (metadata_code::KIND, [id, name @ ..]) => Ok((*id, text(name))),
+                (code, _) => Err(Opaque::Record {
+                    block: block::METADATA_KIND,
+                    code,
+                }),
+            })
+            .collect()
+    }
+
+    /// Checks the producer, and adds it with the epoch to the head.
+    fn identification(&self, head: &mut Encoder) -> Result<()> {
+        for record in self.identification.iter() {
+            head.number(record.code);
+            head.numbers(record.operands);
+            match record.code {
+                TEXT => {
+                    let name = lossy(&text(record.operands));
+                    let known = PRODUCERS.iter().any(|prefix| {
+                        name.strip_prefix(prefix).is_some_and(|rest| {
+                            rest.bytes()
+                                .all(|byte| byte.is_ascii_digit() || byte == b'.')
+                        })
+                    });
+                    if !known {
+                        return Err(Opaque::Producer(name));
+                    }
+                }
+                EPOCH => {}
+                code => {
+                    return Err(Opaque::Record {
+                        block: outer::IDENTIFICATION,
+                        code,
+                    });
+                }
+            }
+        }
+        match self.identification.iter().next() {
+            Some(record) if record.code == TEXT => Ok(()),
+            _ => Err(Opaque::Producer(String::new())),
+        }
+    }
+
+    /// The flags of the module's summary, and that it has one: else no backend imports from it.
+    fn summary(&self, head: &mut Encoder) -> Result<()> {
+        let Some(header) = self.blocks.get(&outer::GLOBALVAL_SUMMARY) else {
+            return Err(Opaque::Block(outer::GLOBALVAL_SUMMARY));
+        };
+        let inherited = self.abbrevs.of(outer::GLOBALVAL_SUMMARY);
+        let mut entries = BlockReader::enter(self.stream, header, inherited);
+        let mut values = Vec::new();
+        loop {
+            values.clear();
+            match entries.next(&mut values)? {
+                Entry::End => return Ok(()),
+                Entry::Record(_) if values.first() == Some(&SUMMARY_FLAGS) => {
+                    head.numbers(&values);
+                    return Ok(());
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Reads a module.
+pub(super) fn read(bytes: &[u8]) -> Result<ModuleGraph> {
+    let file = File::read(bytes)?;
+    let mut suffixes = BTreeSet::new();
+    let mut texts = |text: &[u8]| find_suffixes(text, &mut suffixes);
+    texts(&file.strtab);
+
+    let mut head = Encoder::default();
+    file.identification(&mut head)?;
+    file.summary(&mut head)?;
+    let declared = declared(&file, &mut head, &mut texts)?;
+
+    let types = file.block(block::TYPE)?.ok_or(Opaque::Place(block::TYPE))?;
+    let types = Types::read(&types)?;
+    let groups = file.block(block::PARAMATTR_GROUP)?;
+    let lists = file.block(block::PARAMATTR)?;
+    let attributes = Attributes::read(groups.as_ref(), lists.as_ref(), &types)?;
+    let names: Vec<&[u8]> = declared.globals.iter().map(|global| global.name).collect();
+    let constants = match file.block(block::CONSTANTS)? {
+        Some(records) => {
+            constant_texts(&records, &mut texts);
+            let base = u32::try_from(names.len()).map_err(|_| Opaque::Damaged)?;
+            let context = ConstantContext {
+                types: &types,
+                names: &names,
+                outer: None,
+            };
+            Constants::read(&records, base, &context)?
+        }
+        None => Constants::default(),
+    };
+    let table = match file.block(block::METADATA)? {
+        Some(records) => Table::read(&records, 0)?,
+        None => Table::default(),
+    };
+    texts(table.text());
+    let named = table.named.clone();
+    let attachments = table.attachments.clone();
+    let mut metadata = Metadata::new(table);
+    let tables = Tables {
+        types,
+        attributes,
+        names,
+        constants,
+        kinds: file.kinds()?,
+        tags: file.texts(block::OPERAND_BUNDLE_TAGS)?,
+        scopes: file.texts(block::SYNC_SCOPE_NAMES)?,
+    };
+
+    let mut head_part = Part::default();
+    named_metadata(&named, &tables, &mut metadata, &mut head, &mut head_part)?;
+    let mut globals = globals::read(&declared, &attachments, &tables, &mut metadata)?;
+    bodies(
+        &file,
+        &declared,
+        &tables,
+        &mut metadata,
+        &mut globals,
+        &mut texts,
+    )?;
+    for global in globals.iter().filter(|global| global.appending) {
+        head.hash(&global.record.digest);
+        head_part.nodes.extend(&global.record.nodes);
+        match &global.content {
+            Content::None => head.number(0),
+            Content::Known(content) => {
+                head.number(1);
+                head.hash(&content.digest);
+            }
+            Content::Unknown(reason) => return Err(reason.clone()),
+        }
+    }
+    head_part.digest = head.finish();
+    Ok(ModuleGraph {
+        head: head_part,
+        globals,
+        nodes: metadata.nodes,
+        suffixes: suffixes.into_iter().collect(),
+    })
+}
+
+/// What the records of the module block declare. All texts that no table holds go into the head.
+fn declared<'a>(
+    file: &'a File<'_>,
+    head: &mut Encoder,
+    texts: &mut dyn FnMut(&[u8]),
+) -> Result<Declared<'a>> {
+    let mut declared = Declared {
+        strtab: &file.strtab,
+        ..Declared::default()
+    };
+    for record in &file.records {
+        let (code, operands) = record.split_first().ok_or(Opaque::Damaged)?;
+        match (*code, operands) {
+            (code::VERSION, [VERSION_WITH_STRTAB]) | (code::HASH | code::VSTOFFSET, _) => {}
+            (code::TRIPLE | code::DATALAYOUT | code::ASM | code::SOURCE_FILENAME, _) => {
+                head.number(*code);
+                head.numbers(operands);
+                let text = text(operands);
+                texts(&text);
+                if *code == code::SOURCE_FILENAME {
+                    declared.source_filename = text;
+                }
+            }
+            (code::SECTIONNAME, _) => declared.sections.push(operands),
+            (code::GCNAME, _) => declared.collectors.push(operands),
+            (code::COMDAT, [_, _, kind]) => {
+                let name = declared.name(operands)?;
+                declared.comdats.push(Comdat { name, kind: *kind });
+            }
+            (code::GLOBALVAR, _) => declared.add(Kind::Variable, operands)?,
+            (code::FUNCTION, _) => declared.add(Kind::Function, operands)?,
+            (code::ALIAS, _) => declared.add(Kind::Alias, operands)?,
+            (code::IFUNC, _) => declared.add(Kind::Ifunc, operands)?,
+            (code, _) => {
+                return Err(Opaque::Record {
+                    block: outer::MODULE,
+                    code,
+                });
+            }
+        }
+    }
+    Ok(declared)
+}
+
+fn named_metadata(
+    named: &[(Vec<u64>, Vec<u64>)],
+    tables: &Tables<'_>,
+    metadata: &mut Metadata,
+    head: &mut Encoder,
+    part: &mut Part,
+) -> Result<()> {
+    let context = MetadataContext {
+        types: &tables.types,
+        names: &tables.names,
+        constants: &tables.constants,
+    };
+    head.number(named.len() as u64);
+    for (name, nodes) in named {
+        let name = text(name);
+        if name == PROBES {
+            return Err(Opaque::Instrumented(lossy(&name)));
+        }
+        head.text(&name);
+        head.number(nodes.len() as u64);
+        for node in nodes {
+            match metadata.reference(*node, &context)? {
+                Reference::Plain(hash) => {
+                    head.number(1);
+                    head.hash(&hash);
+                }
+                Reference::Node(node) => {
+                    head.number(2);
+                    part.nodes.push(node);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads all bodies. They stand in the order of the functions; where the symbol table tells their
+/// places too, it must agree.
+fn bodies(
+    file: &File<'_>,
+    declared: &Declared<'_>,
+    tables: &Tables<'_>,
+    metadata: &mut Metadata,
+    globals: &mut [super::Global],
+    texts: &mut dyn FnMut(&[u8]),
+) -> Result<()> {
+    let defined = declared.globals.iter().zip(0_u64..);
+    let defined: Vec<_> = defined.filter(|(global, _)| global.has_body()).collect();
+    if defined.len() != file.functions.len() {
+        return Err(Opaque::Damaged);
+    }
+    let mut places = HashMap::new();
+    if let Some(records) = file.block(block::VALUE_SYMTAB)? {
+        for record in records.iter() {
+            match (record.code, record.operands) {
+                (VST_FUNCTION, [id, offset]) => places.insert(*id, *offset),
+                (code, _) => {
+                    return Err(Opaque::Record {
+                        block: block::VALUE_SYMTAB,
+                        code,
+                    });
+                }
+            };
+        }
+    }
+    for ((global, id), header) in defined.into_iter().zip(&file.functions) {
+        // Words from the magic number to the word before the block's length.
+        let words = (header.length_at as u64 / 4).checked_sub(1);
+        if places.get(&id).is_some_and(|place| Some(*place) != words) {
+            return Err(Opaque::Damaged);
+        }
+        let body = Body {
+            stream: file.stream,
+            header,
+            abbrevs: &file.abbrevs,
+            signature: tables.types.signature(global.operands[0])?,
+        };
+        let index = usize::try_from(id).map_err(|_| Opaque::Damaged)?;
+        globals[index].content = match body.read(tables, metadata, texts) {
+            Ok(part) => Content::Known(part),
+            Err(reason) => Content::Unknown(reason),
+        };
+    }
+    Ok(())
+}
+
+/// The texts among constants.
+pub(super) fn constant_texts(records: &Records, texts: &mut dyn FnMut(&[u8])) {
+    for record in records.iter() {
+        if matches!(
+            record.code,
+            constant::STRING | constant::CSTRING | constant::INLINEASM
+        ) {
+            texts(&text(record.operands));
+        }
+    }
+}
+
+/// Numbers of up to 64 bits that follow `.llvm.`.
+fn find_suffixes(text: &[u8], found: &mut BTreeSet<u64>) {
+    let starts = text.windows(SUFFIX.len()).enumerate();
+    for (start, _) in starts.filter(|(_, window)| *window == SUFFIX) {
+        let rest = &text[start + SUFFIX.len()..];
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let digits = std::str::from_utf8(&rest[..digits]).unwrap_or_default();
+        // More digits than a hash can have may begin with those of one: the string table holds
+        // names without anything between them.
+        for end in 1..=digits.len().min(20) {
+            found.extend(digits[..end].parse::<u64>());
+        }
+    }
+}
+
+pub(super) fn text(operands: &[u64]) -> Vec<u8> {
+    operands
+        .iter()
+        .map(|value| value.to_le_bytes()[0])
+        .collect()
+}
+
+pub(super) fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

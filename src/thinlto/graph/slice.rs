@@ -1,0 +1,201 @@
+//! The digest of what one job sees of a module.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::encoder::{Encoder, Hash};
+use super::{Content, Global, Kind, ModuleGraph, Opaque, Part, Result};
+
+/// How much of a global a slice holds; more is greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Extent {
+    Absent,
+    /// The record: what was a definition stays one, without its content.
+    Stub,
+    Whole,
+}
+
+impl ModuleGraph {
+    /// The digest of what a job sees that imports the globals with GUIDs in `roots`.
+    /// `is_namesake` says whether the own module or another import of the job has a global with a
+    /// name of this hash: LLVM moves such variables to the end of the list, in the order of this
+    /// module, imported or not.
+    ///
+    /// # Errors
+    /// The slice needs something whose meaning is not known.
+    pub fn slice(
+        &self,
+        roots: &dyn Fn(u64) -> bool,
+        is_namesake: &dyn Fn(u64) -> bool,
+    ) -> Result<Hash> {
+        let mut reached = Reached::new(self);
+        reached.part(&self.head);
+        for (index, global) in self.globals.iter().enumerate() {
+            if !global.appending && roots(global.guid) {
+                reached.add(index, Extent::Whole);
+            }
+        }
+        reached.close()?;
+        self.digest(&reached.extents, is_namesake)
+    }
+
+    fn digest(&self, extents: &[Extent], is_namesake: &dyn Fn(u64) -> bool) -> Result<Hash> {
+        let mut out = Encoder::default();
+        let mut numbers = NodeNumbers::default();
+        out.hash(&self.head.digest);
+        numbers.refer(&self.head.nodes, &mut out);
+        for (global, extent) in self.globals.iter().zip(extents) {
+            match extent {
+                Extent::Absent => {
+                    let namesake = global.kind == Kind::Variable
+                        && !global.local
+                        && !global.appending
+                        && is_namesake(global.name);
+                    if namesake {
+                        out.number(1);
+                        out.number(global.name);
+                    }
+                }
+                Extent::Stub => {
+                    out.number(2);
+                    part(&global.record, &mut numbers, &mut out);
+                }
+                Extent::Whole => {
+                    out.number(3);
+                    part(&global.record, &mut numbers, &mut out);
+                    match &global.content {
+                        Content::None => out.number(0),
+                        Content::Known(content) => {
+                            out.number(1);
+                            part(content, &mut numbers, &mut out);
+                        }
+                        Content::Unknown(reason) => return Err(reason.clone()),
+                    }
+                }
+            }
+        }
+        out.number(0);
+        while let Some(node) = numbers.next() {
+            let node = self.nodes.get(node as usize).ok_or(Opaque::Damaged)?;
+            out.hash(&node.digest);
+            numbers.refer(&node.refs, &mut out);
+        }
+        Ok(out.finish())
+    }
+}
+
+fn part(part: &Part, numbers: &mut NodeNumbers, out: &mut Encoder) {
+    out.hash(&part.digest);
+    numbers.refer(&part.nodes, out);
+}
+
+/// Metadata nodes, numbered when they are first met.
+#[derive(Default)]
+struct NodeNumbers {
+    numbers: HashMap<u32, u64>,
+    /// Numbered, but not written yet.
+    queue: VecDeque<u32>,
+}
+
+impl NodeNumbers {
+    fn refer(&mut self, nodes: &[u32], out: &mut Encoder) {
+        out.number(nodes.len() as u64);
+        for node in nodes {
+            let next = self.numbers.len() as u64;
+            let number = *self.numbers.entry(*node).or_insert(next);
+            if number == next {
+                self.queue.push_back(*node);
+            }
+            out.number(number);
+        }
+    }
+
+    fn next(&mut self) -> Option<u32> {
+        self.queue.pop_front()
+    }
+}
+
+/// The closure of what roots lead to.
+struct Reached<'a> {
+    graph: &'a ModuleGraph,
+    extents: Vec<Extent>,
+    nodes: Vec<bool>,
+    globals_left: Vec<usize>,
+    nodes_left: Vec<u32>,
+}
+
+impl<'a> Reached<'a> {
+    fn new(graph: &'a ModuleGraph) -> Self {
+        Self {
+            graph,
+            extents: vec![Extent::Absent; graph.globals.len()],
+            nodes: vec![false; graph.nodes.len()],
+            globals_left: Vec::new(),
+            nodes_left: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, index: usize, extent: Extent) {
+        let appending = self.graph.globals.get(index).is_some_and(|it| it.appending);
+        if let Some(now) = self.extents.get_mut(index)
+            && *now < extent
+            && !appending
+        {
+            *now = extent;
+            self.globals_left.push(index);
+        }
+    }
+
+    fn add_all(&mut self, globals: &[u32], extent: Extent) {
+        for global in globals {
+            self.add(*global as usize, extent);
+        }
+    }
+
+    fn part(&mut self, part: &Part) {
+        self.add_all(&part.globals, Extent::Stub);
+        self.add_all(&part.bodies, Extent::Whole);
+        self.add_nodes(&part.nodes);
+    }
+
+    fn add_nodes(&mut self, nodes: &[u32]) {
+        for node in nodes {
+            if let Some(seen) = self.nodes.get_mut(*node as usize)
+                && !std::mem::replace(seen, true)
+            {
+                self.nodes_left.push(*node);
+            }
+        }
+    }
+
+    fn close(&mut self) -> Result<()> {
+        loop {
+            if let Some(index) = self.globals_left.pop() {
+                self.global(&self.graph.globals[index], self.extents[index])?;
+            } else if let Some(node) = self.nodes_left.pop() {
+                let node = &self.graph.nodes[node as usize];
+                self.add_all(&node.globals, Extent::Stub);
+                self.add_all(&node.bodies, Extent::Whole);
+                self.add_nodes(&node.refs);
+            } else {
+                return Ok(());
+            }
+        }
+    }
+
+    fn global(&mut self, global: &'a Global, extent: Extent) -> Result<()> {
+        // A local that is not promoted would be linked with all that it refers to.
+        if global.local && global.kind == Kind::Ifunc {
+            return Err(Opaque::Block(0));
+        }
+        self.part(&global.record);
+        if extent == Extent::Whole {
+            if global.kind == Kind::Alias {
+                self.add_all(&global.record.globals, Extent::Whole);
+            }
+            if let Content::Known(content) = &global.content {
+                self.part(content);
+            }
+        }
+        Ok(())
+    }
+}
