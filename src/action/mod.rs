@@ -16,6 +16,7 @@ pub mod messages;
 pub mod native;
 pub mod overrides;
 pub mod response;
+pub mod restore;
 #[cfg(test)]
 mod tests;
 pub mod toolchain_tree;

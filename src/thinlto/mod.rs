@@ -9,6 +9,7 @@ mod bitcode;
 mod bitstream;
 mod canonical;
 mod graph;
+mod imports;
 mod index;
 mod lto_kind;
 pub mod module;
@@ -17,7 +18,9 @@ mod rewrite;
 mod testing;
 
 pub use bitcode::check_start;
+pub use canonical::Obstacle;
 pub use graph::{ModuleGraph, Opaque};
+pub use imports::suffix;
 pub use index::{Index, IndexError, ModuleEntry, ModuleHash};
 pub use lto_kind::{LtoKind, count_modules, triple};
 pub use module::{ModuleError, ModuleFacts};

@@ -52,6 +52,8 @@ pub enum Opaque {
     Unnamed,
     #[error("`{0}` is data that a compiler makes of names or profiles")]
     Instrumented(String),
+    #[error("an ifunc that keeps its local name")]
+    LocalIfunc,
     #[error("references that are nested too deeply")]
     Depth,
 }

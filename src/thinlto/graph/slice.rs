@@ -185,7 +185,7 @@ impl<'a> Reached<'a> {
     fn global(&mut self, global: &'a Global, extent: Extent) -> Result<()> {
         // A local that is not promoted would be linked with all that it refers to.
         if global.local && global.kind == Kind::Ifunc {
-            return Err(Opaque::Block(0));
+            return Err(Opaque::LocalIfunc);
         }
         self.part(&global.record);
         if extent == Extent::Whole {

@@ -7,9 +7,26 @@ use super::{ModuleGraph, Opaque};
 
 const MODULE: &[u8] = include_bytes!("../testdata/module.bc");
 
+/// GUID of the one function that `MODULE` defines.
+const TWICE: u64 = 13_517_681_653_245_979_564;
+
 #[test]
-fn a_file_of_two_modules_is_opaque() {
-    assert_eq!(ModuleGraph::read(MODULE), Err(Opaque::ModuleCount));
+fn a_slice_holds_what_is_imported_and_nothing_else() {
+    let graph = ModuleGraph::read(MODULE).expect("a module");
+    assert_eq!(graph.names().count(), 2);
+    let nothing = graph.slice(&|_| false, &|_| false);
+    let function = graph.slice(&|guid| guid == TWICE, &|_| false);
+    assert!(nothing.is_ok() && function.is_ok());
+    assert_ne!(nothing, function);
+    assert_eq!(nothing, graph.slice(&|guid| guid == 1, &|_| true));
+}
+
+#[test]
+fn a_graph_survives_its_storage() {
+    let graph = ModuleGraph::read(MODULE).expect("a module");
+    let stored = postcard::to_stdvec(&graph).expect("encoded");
+    let read: ModuleGraph = postcard::from_bytes(&stored).expect("decoded");
+    assert_eq!(read, graph);
 }
 
 #[test]

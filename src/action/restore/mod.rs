@@ -1,0 +1,157 @@
+//! Names of promoted locals in an ELF object: those of another link, bit by bit as the compiler
+//! would write them.
+//!
+//! Enters: an object and, for each module of its job, the number that follows `.llvm.` in names of
+//! promoted locals, then and now. Leaves: the object with the new numbers. Such names stand in the
+//! string table alone, which is laid out anew the way `StringTableBuilder` does: names sorted by
+//! their reversed bytes, descending, a name that ends another one sharing its bytes. Section headers
+//! follow the table, so they move with its size; everything before it keeps its place.
+//!
+//! Whatever is not exactly that form is refused.
+
+mod elf;
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+use self::elf::Elf;
+use self::table::StringTable;
+
+/// What precedes the number in the name of a promoted local.
+const SUFFIX: &[u8] = b".llvm.";
+/// Less than this stands anywhere by chance. A module without a hash counts as zero.
+const LEAST: u64 = 10_000_000;
+
+/// Numbers of modules, each once: then and now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Renumbering(Vec<(u64, u64)>);
+
+/// Why the names of an object cannot be restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreError {
+    #[error("it is not an ELF object of the form that is known")]
+    Form,
+    #[error("its string table is not laid out as expected")]
+    Layout,
+    #[error("a module's hash stands outside of the string table")]
+    HashElsewhere,
+    #[error("a module's hash is too short to be told from other numbers")]
+    ShortHash,
+    #[error("one number for two modules, or two for one")]
+    Ambiguous,
+}
+
+impl Renumbering {
+    /// Numbers `pairs` of (then, now), one for each module of a job.
+    ///
+    /// # Errors
+    /// Modules that shared a number do not share one now, or the other way round.
+    pub fn new(pairs: impl IntoIterator<Item = (u64, u64)>) -> Result<Self, RestoreError> {
+        let mut by_old: Vec<(u64, u64)> = pairs.into_iter().collect();
+        by_old.sort_unstable();
+        by_old.dedup();
+        let mut new: Vec<u64> = by_old.iter().map(|(_, new)| *new).collect();
+        new.sort_unstable();
+        let ambiguous = by_old.windows(2).any(|pair| pair[0].0 == pair[1].0)
+            || new.windows(2).any(|pair| pair[0] == pair[1]);
+        if ambiguous {
+            return Err(RestoreError::Ambiguous);
+        }
+        Ok(Self(by_old))
+    }
+
+    fn get(&self, old: u64) -> Option<u64> {
+        let position = self.0.binary_search_by_key(&old, |(old, _)| *old).ok()?;
+        Some(self.0[position].1)
+    }
+
+    fn old(&self) -> impl Iterator<Item = u64> {
+        self.0.iter().map(|(old, _)| *old)
+    }
+
+    /// A name with its numbers replaced.
+    fn rename(&self, name: &[u8]) -> Vec<u8> {
+        let mut renamed = Vec::with_capacity(name.len());
+        let mut rest = name;
+        while let Some(at) = find(rest, SUFFIX) {
+            let (head, tail) = rest.split_at(at + SUFFIX.len());
+            renamed.extend_from_slice(head);
+            let digits = tail.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let (digits, after) = tail.split_at(digits);
+            match number(digits).and_then(|old| self.get(old)) {
+                Some(new) => renamed.extend_from_slice(new.to_string().as_bytes()),
+                None => renamed.extend_from_slice(digits),
+            }
+            rest = after;
+        }
+        renamed.extend_from_slice(rest);
+        renamed
+    }
+}
+
+/// Whether the names of `object` could be restored: it has the known form, its string table is the
+/// one that would be laid out for its names, and no number of `numbers` stands anywhere else in it,
+/// as text or as eight bytes.
+///
+/// # Errors
+/// They could not.
+pub fn check(object: &[u8], numbers: &[u64]) -> Result<(), RestoreError> {
+    if numbers.iter().any(|number| *number < LEAST) {
+        return Err(RestoreError::ShortHash);
+    }
+    let elf = Elf::parse(object).ok_or(RestoreError::Form)?;
+    let (before, after) = elf.around_strings();
+    let identity = Renumbering::new(numbers.iter().map(|number| (*number, *number)))?;
+    if [before, after].iter().any(|bytes| holds(bytes, &identity)) {
+        return Err(RestoreError::HashElsewhere);
+    }
+    match restore(object, &identity) {
+        Ok(same) if same == object => Ok(()),
+        Ok(_) => Err(RestoreError::Layout),
+        Err(error) => Err(error),
+    }
+}
+
+/// `object` with the numbers of now.
+///
+/// # Errors
+/// The object does not have the known form.
+pub fn restore(object: &[u8], numbers: &Renumbering) -> Result<Vec<u8>, RestoreError> {
+    let elf = Elf::parse(object).ok_or(RestoreError::Form)?;
+    let names = elf.names().ok_or(RestoreError::Form)?;
+    let renamed: Vec<Vec<u8>> = names.iter().map(|name| numbers.rename(name)).collect();
+    let table = StringTable::layout(renamed.iter().map(Vec::as_slice));
+    elf.with_strings(&table, &renamed).ok_or(RestoreError::Form)
+}
+
+/// Whether any old number stands in `bytes`, as decimal text or as eight bytes of either order.
+fn holds(bytes: &[u8], numbers: &Renumbering) -> bool {
+    let old: Vec<u64> = numbers.old().collect();
+    let mut text = bytes
+        .split(|byte| !byte.is_ascii_digit())
+        .filter(|digits| digits.len() >= 8);
+    let in_text = text.any(|digits| {
+        old.iter()
+            .any(|number| find(digits, number.to_string().as_bytes()).is_some())
+    });
+    in_text
+        || bytes.windows(8).any(|window| {
+            let word = window.first_chunk::<8>().copied().unwrap_or_default();
+            old.binary_search(&u64::from_le_bytes(word)).is_ok()
+                || old.binary_search(&u64::from_be_bytes(word)).is_ok()
+        })
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    if digits.len() > 1 && digits[0] == b'0' {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+fn find(bytes: &[u8], pattern: &[u8]) -> Option<usize> {
+    bytes
+        .windows(pattern.len())
+        .position(|window| window == pattern)
+}

@@ -1,0 +1,109 @@
+//! What a job imports, as its shard says it, and the shard without the hashes of modules.
+//!
+//! Enters: a parsed shard. Leaves: the GUIDs that its job imports from each module, and a digest of
+//! all in it that does not follow from the content of modules.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::canonical::Obstacle;
+use super::index::{Index, ModuleHash, strtab};
+
+/// Records of a summary that name what is imported, and those that say nothing of it. All others,
+/// those of control-flow integrity and of heap profiles among them, make data of names.
+mod code {
+    pub(super) const COMBINED_PROFILE: u64 = 5;
+    pub(super) const COMBINED_GLOBALVAR_INIT_REFS: u64 = 6;
+    pub(super) const COMBINED_ALIAS: u64 = 8;
+    pub(super) const VERSION: u64 = 10;
+    pub(super) const TYPE_TESTS: u64 = 11;
+    pub(super) const TYPE_CHECKED_LOAD_CONST_VCALL: u64 = 15;
+    pub(super) const VALUE_GUID: u64 = 16;
+    pub(super) const FLAGS: u64 = 20;
+    pub(super) const TYPE_ID: u64 = 21;
+    pub(super) const BLOCK_COUNT: u64 = 24;
+    pub(super) const PARAM_ACCESS: u64 = 25;
+}
+
+/// The GUIDs of summaries by the number of their module. A compiler imports what has a summary of a
+/// module that is not its own (`lto::initImportList`).
+pub type Imports = HashMap<u64, BTreeSet<u64>>;
+
+impl Index<'_> {
+    /// The summaries of each module.
+    ///
+    /// # Errors
+    /// The shard has records whose meaning is not known for certain.
+    pub fn imports(&self) -> Result<Imports, Obstacle> {
+        if let Some(id) = self.foreign_block.or(self.summary.nested()) {
+            return Err(Obstacle::UnknownBlock { id });
+        }
+        let mut guids = HashMap::new();
+        let mut imports = Imports::new();
+        for record in self.summary.iter() {
+            let code = record.code;
+            let shape = Obstacle::Shape { code };
+            match (code, record.operands) {
+                (code::VALUE_GUID, [id, upper, lower]) => {
+                    guids.insert(*id, upper << 32 | lower);
+                }
+                (
+                    code::COMBINED_PROFILE
+                    | code::COMBINED_GLOBALVAR_INIT_REFS
+                    | code::COMBINED_ALIAS,
+                    [id, module, ..],
+                ) => {
+                    let guid = *guids.get(id).ok_or(shape)?;
+                    imports.entry(*module).or_default().insert(guid);
+                }
+                (
+                    code::VERSION
+                    | code::TYPE_TESTS..=code::TYPE_CHECKED_LOAD_CONST_VCALL
+                    | code::FLAGS
+                    | code::TYPE_ID
+                    | code::BLOCK_COUNT
+                    | code::PARAM_ACCESS,
+                    _,
+                ) => {}
+                (code::VALUE_GUID, _) => return Err(shape),
+                _ => return Err(Obstacle::UnknownCode { code }),
+            }
+        }
+        Ok(imports)
+    }
+
+    /// The shard without the hashes of modules: whether a module has one stays, and which modules
+    /// have the same.
+    #[must_use]
+    pub fn without_hashes(&self) -> Vec<u8> {
+        let mut out = self.stream[..self.strtab_block.length_at].to_vec();
+        let mut seen: Vec<u64> = Vec::new();
+        for record in self.strtab.iter() {
+            out.extend(record.code.to_le_bytes());
+            let number = (record.code == strtab::HASH)
+                .then(|| super::index::hash(record.operands))
+                .flatten()
+                .map(|hash| suffix(Some(hash)));
+            if let Some(number) = number {
+                let rank = seen.iter().position(|known| *known == number);
+                let rank = rank.unwrap_or(seen.len());
+                if rank == seen.len() {
+                    seen.push(number);
+                }
+                out.extend((rank as u64).to_le_bytes());
+            } else {
+                out.extend((record.operands.len() as u64).to_le_bytes());
+                out.extend(record.operands.iter().flat_map(|it| it.to_le_bytes()));
+            }
+        }
+        out.extend(&self.stream[self.strtab_block.body.end..]);
+        out
+    }
+}
+
+/// The number that follows `.llvm.` in the names of a module's promoted locals
+/// (`ModuleSummaryIndex::getGlobalNameForLocal`).
+#[must_use]
+pub fn suffix(hash: Option<ModuleHash>) -> u64 {
+    let [upper, lower, ..] = hash.unwrap_or_default();
+    u64::from(upper) << 32 | u64::from(lower)
+}
