@@ -17,6 +17,7 @@ pub mod native;
 pub mod overrides;
 pub mod response;
 pub mod restore;
+pub mod slice;
 #[cfg(test)]
 mod tests;
 pub mod toolchain_tree;

@@ -63,6 +63,7 @@ mod rust;
 mod sandbox;
 mod scratch;
 mod scripted_farm;
+mod slices;
 mod streaming;
 mod toolchain;
 mod twins;

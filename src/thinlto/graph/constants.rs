@@ -45,7 +45,7 @@ struct Constant {
 #[derive(Debug, Default)]
 pub(super) struct Constants {
     base: u32,
-    constants: Vec<Constant>,
+    list: Vec<Constant>,
     edges: Vec<Edge>,
 }
 
@@ -68,12 +68,12 @@ impl Constants {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.constants.len()
+        self.list.len()
     }
 
     fn get(&self, id: u32) -> Option<&Constant> {
         let index = id.checked_sub(self.base)?;
-        self.constants.get(index as usize)
+        self.list.get(index as usize)
     }
 
     /// The hash of a constant of this block.
@@ -322,7 +322,7 @@ impl<'a> Resolver<'a> {
         }
         Ok(Constants {
             base: self.base,
-            constants: self.done.into_iter().flatten().collect(),
+            list: self.done.into_iter().flatten().collect(),
             edges: self.edges,
         })
     }

@@ -166,7 +166,7 @@ pub(super) fn read(
 }
 
 /// The GUID of a global: a local one's begins with the name of the source file.
-fn guid(name: &[u8], source_filename: Option<&Vec<u8>>) -> u64 {
+pub(super) fn guid(name: &[u8], source_filename: Option<&Vec<u8>>) -> u64 {
     let name = name.strip_prefix(b"\x01").unwrap_or(name);
     let mut hasher = Md5::new();
     if let Some(file) = source_filename {

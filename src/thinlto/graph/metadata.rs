@@ -190,8 +190,7 @@ impl Metadata {
         let mut queue = VecDeque::new();
         let found = self.refer(id, context, &mut queue)?;
         while let Some((id, node)) = queue.pop_front() {
-            let content = self.content(id, context, &mut queue)?;
-            self.nodes[node as usize] = content;
+            self.nodes[node as usize] = self.content(id, context, &mut queue)?;
         }
         Ok(found)
     }

@@ -139,6 +139,18 @@ pub struct ModuleGraph {
     suffixes: Vec<u64>,
 }
 
+/// The GUID of a global value that is not local.
+#[must_use]
+pub fn guid(name: &str) -> u64 {
+    globals::guid(name.as_bytes(), None)
+}
+
+/// The hash by which [`ModuleGraph::names`] and namesakes go.
+#[must_use]
+pub fn name_hash(name: &str) -> u64 {
+    encoder::short_hash(name.as_bytes())
+}
+
 impl ModuleGraph {
     /// Reads a bitcode file.
     ///

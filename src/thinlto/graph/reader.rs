@@ -276,8 +276,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<ModuleGraph> {
     let types = file.block(block::TYPE)?.ok_or(Opaque::Place(block::TYPE))?;
     let types = Types::read(&types)?;
     let groups = file.block(block::PARAMATTR_GROUP)?;
-    let lists = file.block(block::PARAMATTR)?;
-    let attributes = Attributes::read(groups.as_ref(), lists.as_ref(), &types)?;
+    let attribute_lists = file.block(block::PARAMATTR)?;
+    let attributes = Attributes::read(groups.as_ref(), attribute_lists.as_ref(), &types)?;
     let names: Vec<&[u8]> = declared.globals.iter().map(|global| global.name).collect();
     let constants = match file.block(block::CONSTANTS)? {
         Some(records) => {
@@ -297,7 +297,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<ModuleGraph> {
         None => Table::default(),
     };
     texts(table.text());
-    let named = table.named.clone();
+    let lists = table.named.clone();
     let attachments = table.attachments.clone();
     let mut metadata = Metadata::new(table);
     let tables = Tables {
@@ -311,7 +311,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<ModuleGraph> {
     };
 
     let mut head_part = Part::default();
-    named_metadata(&named, &tables, &mut metadata, &mut head, &mut head_part)?;
+    named_metadata(&lists, &tables, &mut metadata, &mut head, &mut head_part)?;
     let mut globals = globals::read(&declared, &attachments, &tables, &mut metadata)?;
     bodies(
         &file,

@@ -1,0 +1,5 @@
+//! Slice keys, held against the compiler: what enters a key, and that equal keys mean equal objects.
+
+mod campaign;
+mod fields;
+mod source;

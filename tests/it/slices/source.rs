@@ -1,0 +1,362 @@
+//! Programs that are made up, and edits of them.
+//!
+//! A program is a number of modules in C++, each a number of functions. What a function does is one
+//! of [`FORMS`] and a number; an edit changes one thing of one module. Everything follows from a
+//! seed.
+
+use std::fmt::Write as _;
+
+/// Numbers that follow from a seed (`SplitMix64`).
+#[derive(Debug, Clone)]
+pub(super) struct Random(u64);
+
+impl Random {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(super) fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^= mixed >> 31;
+        usize::try_from(mixed % bound as u64).expect("below a usize")
+    }
+}
+
+/// Bodies of functions. `$V` is the function's number, `$N` a number that is unique in the program,
+/// `$H` a local function of the module, `$A` a function of another module, `$M` the module.
+pub(super) const FORMS: [(&str, &str); 26] = [
+    ("call of a local", "return $H(x) + $V;"),
+    ("local counter", "counter += x; return counter * $V;"),
+    ("local texts", "return names[x & 1][0] + $V;"),
+    ("table of functions", "return table[x & 1](x) ^ $V;"),
+    ("thread-local variable", "tls += $V; return tls + x;"),
+    (
+        "catch",
+        "try { return $A(x); } catch (int e) { return e + $V; }",
+    ),
+    ("throw", "if (x == $V) throw x; return x;"),
+    (
+        "cleanup",
+        "struct Guard { ~Guard() { counter++; } } guard; return $A(x) + $V;",
+    ),
+    (
+        "vtable",
+        "Derived d; Base *b = &d; asm volatile(\"\" : \"+r\"(b)); return b->run(x) + $V;",
+    ),
+    (
+        "inline assembly",
+        "int r = x; asm volatile(\"# form $V\" : \"+r\"(r)); return r;",
+    ),
+    (
+        "address of a label",
+        "again: void *p = &&again; asm volatile(\"\" : : \"r\"(p)); return x + $V;",
+    ),
+    (
+        "computed goto",
+        "static void *const to[] = {&&one, &&two}; goto *to[x & 1]; one: return $V; two: return x;",
+    ),
+    ("comdat", "return tmpl<$V % 3>(x);"),
+    (
+        "switch",
+        "switch (x) { case 1: return $V; case 2: return 7; case 5: return $H(x); case 9: return 3; default: return 0; }",
+    ),
+    (
+        "loop",
+        "int s = 0; for (int i = 0; i < x; i++) s += numbers[i & 7] * $V; return s;",
+    ),
+    (
+        "noalias",
+        "int a[4] = {x, 1, 2, $V}; scale(a, numbers); return a[3];",
+    ),
+    (
+        "floating point",
+        "double d = x * 1.5; return (int)(d * $V.25);",
+    ),
+    (
+        "vector",
+        "typedef int v4 __attribute__((vector_size(16))); v4 v = {x, 1, 2, $V}; v = v * v; return v[0] + v[3];",
+    ),
+    (
+        "atomic",
+        "return __atomic_fetch_add(&counter, $V, __ATOMIC_ACQ_REL) + x;",
+    ),
+    (
+        "exchange",
+        "int e = $V; __atomic_compare_exchange_n(&counter, &e, x, 1, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED); return e;",
+    ),
+    (
+        "aggregate",
+        "const Big big = {{$V, 2, 3, 4, 5, 6}, \"b$V\"}; return take(&big) + x;",
+    ),
+    ("variable arguments", "return sum(2, x, $V);"),
+    ("call of another module", "return $A(x) * $V;"),
+    ("alias", "return nick_$M(x) + $V;"),
+    ("hidden section", "return placed + $V + x;"),
+    ("ifunc", "return chosen_$M(x) + $V;"),
+];
+
+#[derive(Debug, Clone)]
+struct Function {
+    form: usize,
+    value: usize,
+    number: usize,
+    target: usize,
+    attribute: &'static str,
+}
+
+#[derive(Debug, Clone)]
+struct Module {
+    number: usize,
+    functions: Vec<Function>,
+    helpers: Vec<Function>,
+    /// What the locals' names end with.
+    suffix: usize,
+    text: usize,
+    extra: usize,
+    alignment: usize,
+    visibility: &'static str,
+}
+
+/// A program; its functions never vanish, so it always links.
+#[derive(Debug, Clone)]
+pub(super) struct Program {
+    modules: Vec<Module>,
+    next: usize,
+}
+
+impl Program {
+    pub(super) fn new(random: &mut Random, modules: usize) -> Self {
+        let mut program = Self {
+            modules: Vec::new(),
+            next: 0,
+        };
+        for number in 0..modules {
+            let mut module = Module {
+                number,
+                functions: Vec::new(),
+                helpers: Vec::new(),
+                suffix: 0,
+                text: 0,
+                extra: 0,
+                alignment: 4,
+                visibility: "default",
+            };
+            for _ in 0..5 {
+                let function = program.function(random, FORMS.len());
+                module.functions.push(function);
+            }
+            for _ in 0..2 {
+                let helper = program.function(random, 3);
+                module.helpers.push(helper);
+            }
+            program.modules.push(module);
+        }
+        program
+    }
+
+    fn function(&mut self, random: &mut Random, forms: usize) -> Function {
+        self.next += 1;
+        Function {
+            form: random.below(forms),
+            value: random.below(90) + 2,
+            number: self.next,
+            target: random.below(1000),
+            attribute: "",
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.modules.len()
+    }
+
+    /// Changes one thing. Returns the module, and what was done.
+    pub(super) fn edit(&mut self, random: &mut Random) -> (usize, &'static str) {
+        let at = random.below(self.modules.len());
+        let which = random.below(self.modules[at].functions.len());
+        let value = random.below(90) + 2;
+        let fresh = self.function(random, FORMS.len());
+        let module = &mut self.modules[at];
+        let function = &mut module.functions[which];
+        let done = match random.below(13) {
+            0..=2 => {
+                function.value = value;
+                "a constant"
+            }
+            3 | 4 => {
+                function.form = fresh.form;
+                FORMS[fresh.form].0
+            }
+            5 => {
+                module.functions.push(fresh);
+                "a new function"
+            }
+            6 => {
+                module.helpers[which % 2].value = value;
+                "a local's body"
+            }
+            7 => {
+                module.suffix += 1;
+                "the names of locals"
+            }
+            8 => {
+                module.text = value;
+                "a text"
+            }
+            9 => {
+                module.extra += 1;
+                "a variable before all others"
+            }
+            10 => {
+                const ATTRIBUTES: [&str; 5] = [
+                    "__attribute__((cold)) ",
+                    "__attribute__((noinline)) ",
+                    "__attribute__((hot)) ",
+                    "__attribute__((always_inline)) inline ",
+                    "",
+                ];
+                let attribute = ATTRIBUTES[value % ATTRIBUTES.len()];
+                // An inline function would not be there for other modules.
+                function.attribute = if attribute.ends_with("inline ") {
+                    ""
+                } else {
+                    attribute
+                };
+                "an attribute"
+            }
+            11 => {
+                module.alignment = [4, 16, 64][value % 3];
+                "an alignment"
+            }
+            _ => {
+                module.visibility = ["default", "hidden", "protected"][value % 3];
+                "a visibility"
+            }
+        };
+        (at, done)
+    }
+
+    /// The text of a module.
+    pub(super) fn text(&self, at: usize) -> String {
+        let module = &self.modules[at];
+        let (number, suffix) = (module.number, module.suffix);
+        let mut out = String::new();
+        let mut line = |text: String| {
+            out.push_str(&text);
+            out.push('\n');
+        };
+        for extra in 0..module.extra {
+            line(format!(
+                "extern \"C\" {{ int extra_{number}_{extra} = {extra}; }}"
+            ));
+        }
+        for other in &self.modules {
+            for function in &other.functions {
+                line(format!(
+                    "extern \"C\" int {}(int);",
+                    Self::name(other, function)
+                ));
+            }
+        }
+        line(format!(
+            "extern \"C\" int shared_variable_{};",
+            (number + 1) % self.len()
+        ));
+        line(format!(
+            "extern \"C\" {{ __attribute__((visibility(\"{}\"), aligned({}))) int shared_variable_{number} = {}; }}",
+            module.visibility, module.alignment, module.text
+        ));
+        line(format!(
+            "static int counter_{suffix} = {number};\n#define counter counter_{suffix}"
+        ));
+        line(format!(
+            "static __thread int tls_{suffix};\n#define tls tls_{suffix}"
+        ));
+        line("static const int numbers[8] = {3, 1, 4, 1, 5, 9, 2, 6};".to_owned());
+        line(format!(
+            "static const char *const names[] = {{\"first {}\", \"second {number}\"}};",
+            module.text
+        ));
+        line("static int placed __attribute__((section(\"mine\"))) = 1;".to_owned());
+        line("struct Big { int a[6]; const char *text; };".to_owned());
+        line("static __attribute__((noinline)) int take(const Big *b) { return b->a[2] + b->text[0]; }".to_owned());
+        line("static __attribute__((noinline)) int sum(int n, ...) { __builtin_va_list l; __builtin_va_start(l, n); int s = 0; while (n--) s += __builtin_va_arg(l, int); __builtin_va_end(l); return s; }".to_owned());
+        line("static void scale(int *__restrict a, const int *__restrict b) { for (int i = 0; i < 4; i++) a[i] *= b[i]; }".to_owned());
+        line("template <int N> int tmpl(int x) { static int s = N; return s++ + x; }".to_owned());
+        line("struct Base { virtual int run(int); virtual ~Base() {} };\ninline int Base::run(int x) { return x; }".to_owned());
+        line(format!(
+            "namespace {{ struct Derived : Base {{ int run(int x) override {{ return x + {}; }} }}; }}",
+            module.text
+        ));
+        for (position, helper) in module.helpers.iter().enumerate() {
+            let body = [
+                "return x * $V;",
+                "counter += $V; return x;",
+                "return names[x & 1][1] ^ $V;",
+            ][helper.form];
+            line(format!(
+                "static __attribute__((noinline)) int helper_{position}_{suffix}(int x) {{ {} }}",
+                body.replace("$V", &helper.value.to_string())
+            ));
+        }
+        line(format!(
+            "static int (*const table[])(int) = {{helper_0_{suffix}, helper_1_{suffix}}};"
+        ));
+        line(format!(
+            "extern \"C\" {{ __attribute__((visibility(\"hidden\"))) int base_{number}(int x) {{ return x + {}; }} int nick_{number}(int) __attribute__((alias(\"base_{number}\"))); }}",
+            module.text
+        ));
+        line(format!(
+            "extern \"C\" {{ static int pick_{number}(int x) {{ return x - {}; }} int (*resolve_{number}())(int) {{ return pick_{number}; }} int chosen_{number}(int) __attribute__((ifunc(\"resolve_{number}\"))); }}",
+            module.text
+        ));
+        for function in &module.functions {
+            line(format!(
+                "extern \"C\" {}int {}(int x) {{ {} }}",
+                function.attribute,
+                Self::name(module, function),
+                self.body(module, function)
+            ));
+        }
+        line(format!(
+            "extern \"C\" int reads_{number}(void) {{ return shared_variable_{}; }}",
+            (number + 1) % self.len()
+        ));
+        if number == 0 {
+            self.main(&mut out);
+        }
+        out
+    }
+
+    fn main(&self, out: &mut String) {
+        out.push_str("int main(int c, char **) { int s = 0;\n");
+        for function in self.modules.iter().flat_map(|module| {
+            let names = module.functions.iter();
+            names.map(|function| Self::name(module, function))
+        }) {
+            let _ = writeln!(out, "s += {function}(c);");
+        }
+        out.push_str("return s; }\n");
+    }
+
+    fn body(&self, module: &Module, function: &Function) -> String {
+        let other = (module.number + 1 + function.target % (self.len() - 1)) % self.len();
+        let other = &self.modules[other];
+        let target = &other.functions[function.target % 5];
+        let body = FORMS[function.form].1;
+        body.replace("$V", &function.value.to_string())
+            .replace("$N", &function.number.to_string())
+            .replace(
+                "$H",
+                &format!("helper_{}_{}", function.target % 2, module.suffix),
+            )
+            .replace("$A", &Self::name(other, target))
+            .replace("$M", &module.number.to_string())
+    }
+
+    fn name(module: &Module, function: &Function) -> String {
+        format!("api_{}_{}", module.number, function.number)
+    }
+}
