@@ -84,6 +84,19 @@ pub mod internals {
         pub mod arguments {
             pub use crate::action::arguments::{Meaning, extra_outputs, parse, reaching, target};
         }
+        pub mod canonical {
+            pub use crate::action::canonical::{Canonical, CanonicalJob, canonical};
+        }
+        pub mod restore {
+            pub use crate::action::restore::{Renumbering, check, restore};
+        }
+        pub mod slice {
+            pub use crate::action::slice::{Inputs, NoSliceKey, SliceKey, slice_key};
+        }
+        pub mod toolchain_tree {
+            pub use crate::action::toolchain_tree::ToolchainTree;
+        }
+        pub use crate::action::{Action, ActionTemplate};
         pub mod kind {
             pub use crate::action::kind::{check_output, required_kind};
         }
@@ -113,7 +126,7 @@ pub mod internals {
         pub use crate::history::{History, ModuleKey};
     }
     pub mod job {
-        pub use crate::job::JobFile;
+        pub use crate::job::{Caller, Job, JobFile};
     }
     pub mod pb {
         pub use crate::pb::{bytestream, longrunning, reapi, rpc, semver};
@@ -137,7 +150,7 @@ pub mod internals {
         pub use crate::task::{Task, spawn, spawn_blocking};
     }
     pub mod thinlto {
-        pub use crate::thinlto::{Form, Index, ModuleFacts, module};
+        pub use crate::thinlto::{Form, Index, ModuleFacts, ModuleGraph, guid, module, name_hash};
     }
     pub mod toolchain {
         pub use crate::toolchain::{SearchEnvironment, Toolchain, ToolchainError, config};

@@ -11,14 +11,14 @@ use std::path::Path;
 use std::process::Command;
 
 use fs_err as fs;
-use relto::action::canonical::{Canonical, CanonicalJob, canonical};
-use relto::action::restore::{Renumbering, check, restore};
-use relto::action::slice::{Inputs, NoSliceKey, slice_key};
-use relto::action::toolchain_tree::ToolchainTree;
-use relto::action::{Action, ActionTemplate};
-use relto::digest::{Digest, DigestFunction};
-use relto::job::{Caller, Job};
-use relto::thinlto::{Index, ModuleGraph};
+use relto::internals::action::canonical::{Canonical, CanonicalJob, canonical};
+use relto::internals::action::restore::{Renumbering, check, restore};
+use relto::internals::action::slice::{Inputs, NoSliceKey, slice_key};
+use relto::internals::action::toolchain_tree::ToolchainTree;
+use relto::internals::action::{Action, ActionTemplate};
+use relto::internals::digest::{Digest, DigestFunction};
+use relto::internals::job::{Caller, Job};
+use relto::internals::thinlto::{Index, ModuleGraph};
 
 use super::source::{Program, Random};
 use crate::support::llvm::Llvm;
@@ -244,7 +244,7 @@ impl Lab {
         own: &str,
         modules: &[Vec<u8>],
         digests: &[Digest],
-    ) -> Result<relto::action::slice::SliceKey, NoSliceKey> {
+    ) -> Result<relto::internals::action::slice::SliceKey, NoSliceKey> {
         for (bytes, digest) in modules.iter().zip(digests) {
             let known = self.graphs.contains_key(&digest.hex());
             if !known && let Ok(graph) = ModuleGraph::read(bytes) {

@@ -6,7 +6,7 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use relto::thinlto::ModuleGraph;
+use relto::internals::thinlto::ModuleGraph;
 
 use crate::support::llvm::Llvm;
 
@@ -437,8 +437,8 @@ fn assemble(text: &str) -> Option<Vec<u8>> {
 fn digest(text: &str) -> Result<[u8; 32], String> {
     let module = assemble(text).ok_or("opt refuses it")?;
     let graph = ModuleGraph::read(&module).map_err(|opaque| opaque.to_string())?;
-    let guids = ROOTS.map(relto::thinlto::guid);
-    let namesakes = ["named_a", "named_b", "named_c"].map(relto::thinlto::name_hash);
+    let guids = ROOTS.map(relto::internals::thinlto::guid);
+    let namesakes = ["named_a", "named_b", "named_c"].map(relto::internals::thinlto::name_hash);
     graph
         .slice(&|guid| guids.contains(&guid), &|name| {
             namesakes.contains(&name)
