@@ -1,7 +1,8 @@
 # tests/buildbarn-images.sh: sourced by the tests that bring up Buildbarn with Docker.
 #
-# Enters: `programs`, a directory with Buildbarn's programs, or empty. Leaves: `compose`, the command of Docker Compose, and
-# images under the names that a compose file asks for, made of the programs and of busybox; nothing is fetched for them.
+# Callers set `programs`, a directory with Buildbarn's programs, or leave it empty. `find_compose` sets `compose`, the command of
+# Docker Compose; `make_images` makes images of the programs and of busybox, under the names that a compose file asks for, so
+# that nothing is fetched for them.
 
 find_compose() {
   docker version >/dev/null 2>&1 || return 0

@@ -1,8 +1,7 @@
-//! Links of any size out of a real one, as lld leaves them for its distributor.
+//! Links of any size made out of a real one, as lld leaves them for its distributor.
 //!
-//! Enters: a program, and how many times as many jobs as it has. Leaves: a directory with a job
-//! file and everything that it names. Copies differ in an argument that makes no difference to a
-//! backend and is part of the action all the same, so that each job has a key of its own.
+//! Copies differ in an argument that makes no difference to a backend and yet is part of the
+//! action, so that each job has a key of its own.
 
 use std::fmt::Write as _;
 use std::ops::Range;

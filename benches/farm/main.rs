@@ -1,8 +1,8 @@
-//! relto with a farm, against what the farm and the machine allow: `benches/README.md` tells how to
-//! read it.
+//! relto with a farm, compared with what the farm and the machine allow; `benches/README.md` says
+//! how to read it.
 //!
-//! Enters: `--runs N`, `--jobs N`, and names of benchmarks to run only those. Leaves: tables on
-//! stdout. Ratios count: absolute times are the machine's.
+//! Takes `--runs N`, `--jobs N` and the names of benchmarks to run only those. Prints tables of
+//! ratios: absolute times depend on the machine.
 
 mod ahead;
 mod crowd;
@@ -64,5 +64,5 @@ fn load() -> String {
 fn show(text: &str) {
     io::stdout()
         .write_all(text.as_bytes())
-        .expect("somebody reads this");
+        .expect("stdout is open");
 }

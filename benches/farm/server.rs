@@ -1,9 +1,8 @@
-//! A farm of sleeping workers behind a line of known length and width.
+//! A farm of sleeping workers behind a connection of known latency and bandwidth.
 //!
-//! Enters: what each module's job takes and leaves, slots, round trip, bandwidth. Leaves: a REAPI
-//! server that does as little as possible itself: it reads no input and computes no digest of what
-//! it is sent, so that on a shared machine the client is what is measured. The rules of the
-//! standard are the scripted farm's of the tests to check, not this one's.
+//! The server does as little as possible itself: it reads no input and computes no digest of what
+//! it is sent, so that on a shared machine the client is what is measured. The scripted farm of the
+//! tests, which checks every rule of the standard, would cost more than the client.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,14 +48,14 @@ pub(crate) struct ActionTemplate {
     pub(crate) zstd: bool,
 }
 
-/// What all who send take turns with, as they do on a real line: nobody waits for all of another's
+/// What all senders take turns with, as they do on a real line: no sender waits for all of another's
 /// batch.
 const PIECE: u64 = 64 << 10;
 
 /// zstd's, as servers have it by default.
 const LEVEL: i32 = 3;
 
-/// One direction of the line: who sends waits until all before have been sent.
+/// One direction of the line: a sender waits until everything before has been sent.
 #[derive(Debug)]
 struct Line {
     bytes_per_second: Mutex<Option<u64>>,
@@ -144,7 +143,7 @@ impl Farm {
         }
     }
 
-    /// The CAS gives these to whoever asks.
+    /// Blobs that the CAS has.
     pub(crate) fn offer(&self, blobs: &[Made]) {
         let mut objects = lock(&self.shared.objects);
         objects.extend(blobs.iter().map(|made| (made.digest, made.object.clone())));

@@ -1,11 +1,11 @@
-//! Linux's own build with and without relto and ccache: `benches/README.md` tells how to read it.
+//! Linux's own build with and without relto and ccache; `benches/README.md` says how to read it.
 //!
-//! Enters: `--runs N`, names of comparisons and of builders to have only those, and what the long
-//! tests of the kernel need: `RELTO_TEST_LONG` and `RELTO_TEST_LINUX`. Leaves: tables on stdout.
-//! Ratios count: absolute times are the machine's.
+//! Takes `--runs N` and the names of comparisons and builders to run only those, and needs what the
+//! long tests of the kernel need: `RELTO_TEST_LONG` and `RELTO_TEST_LINUX`. Prints tables of
+//! ratios: absolute times depend on the machine.
 //!
-//! All builders are called by the same words, `relto cc clang`, so that `make` sees one build; what
-//! `relto` is, is said by `PATH`.
+//! All builders are called by the same words, `relto cc clang`, so that `make` sees one build;
+//! `PATH` decides what `relto` is.
 
 #[path = "../local/measure.rs"]
 #[expect(dead_code, reason = "what two sides need, and here are four")]
@@ -156,7 +156,7 @@ fn main() {
     }
 }
 
-/// Whoever remembers backends has seen them once, and what the copy has to do once is done.
+/// Builders that remember backends have seen them once, and what the copy has to do once is done.
 fn settle(workshop: &Workshop, tree: &Tree) {
     let remembers = |builder: &&Builder| matches!(builder, Builder::Relto | Builder::Both);
     for &builder in workshop.builders.iter().filter(remembers) {

@@ -1,7 +1,7 @@
 //! What the daemon saves: the same command with it and without it.
 //!
-//! Enters: nothing but the number of rounds. Leaves: tables: a backend that is found, a small link,
-//! both again at a farm that is 5 ms away, and the daemon's memory as its jobs become more.
+//! The tables show a backend that is found, a small link, both again with a farm 5 ms away, and the
+//! daemon's memory as its jobs become more.
 
 use std::process::Command;
 use std::time::Duration;

@@ -1,8 +1,8 @@
-//! relto on this machine, without a farm, against what one has without relto: `benches/README.md`
-//! tells how to read it.
+//! relto on this machine, without a farm, compared with doing without relto; `benches/README.md`
+//! says how to read it.
 //!
-//! Enters: `--runs N`, and names of comparisons to make only those. Leaves: a table on stdout.
-//! Ratios count: absolute times are the machine's.
+//! Takes `--runs N` and the names of comparisons to run only those. Prints tables of ratios:
+//! absolute times depend on the machine.
 
 mod daemon;
 mod measure;

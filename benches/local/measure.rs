@@ -1,7 +1,5 @@
-//! One run of a program, measured from outside, and what several runs say together.
-//!
-//! Enters: commands. Leaves: wall time, processor time and peak memory as GNU `time` reports them,
-//! and medians of interleaved rounds. What is compared with what is `main`'s business.
+//! One run of a program measured from outside, and what several runs show together: wall time,
+//! processor time and peak memory as GNU `time` reports them, and medians of interleaved rounds.
 
 use std::path::Path;
 use std::process::Command;

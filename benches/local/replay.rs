@@ -1,6 +1,5 @@
-//! The jobs of one link, kept, to be run again and again without the linker.
-//!
-//! Enters: a program. Leaves: commands that do all its backend jobs: through relto, or by `xargs`.
+//! The jobs of one link, kept, to be run again and again without the linker: through relto, or by
+//! `xargs`.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -110,7 +110,7 @@ fn command_line_beats_environment_beats_project_beats_user_beats_default() {
     );
 }
 
-/// The indented lines of each section that hold assignments, as somebody would paste them.
+/// The indented lines of each section that hold assignments, as a user would paste them.
 fn pasted(page: &str) -> Vec<String> {
     let sections = page.split("\n## ").skip(1);
     let settings = |section: &str| {

@@ -1,4 +1,4 @@
-//! The daemon: who starts it, who may use it, when it leaves. What it does for links is in
+//! The daemon: what starts it, which processes may use it, when it exits. What it does for links is in
 //! `daemon/`.
 
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -94,7 +94,7 @@ fn a_newer_relto_replaces_the_daemon_and_an_older_one_does_without() {
     backends.assert_identical_objects_of(1);
 }
 
-/// After a downgrade: nobody newer will come to replace it.
+/// After a downgrade: no newer relto will replace it.
 #[test]
 fn a_daemon_whose_executable_is_gone_makes_way_for_any_other() {
     let daemon = Daemon::new();
@@ -167,7 +167,7 @@ fn a_daemon_that_is_told_to_stop_has_left_when_the_word_comes_back() {
     daemon.run(&backends, "main.o");
 }
 
-/// A socket that nobody answers is worth a short wait once, not a build.
+/// A socket that does not answer is worth one short wait, not a build.
 #[test]
 fn a_daemon_that_sleeps_is_done_without() {
     let daemon = Daemon::new();

@@ -1,4 +1,4 @@
-//! This machine and a farm together: whoever is first with a job gives its object, and the other
+//! This machine and a farm together: the first to finish a job provides its object, and the other
 //! one stops.
 //!
 //! The order in which jobs are taken, and what that is worth, is tested with `exec::queue`. Here
@@ -20,7 +20,7 @@ use crate::support::saved::Saved;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A link with that farm as users have it who say nothing of a strategy.
+/// A link with that farm and no strategy set, as most users have it.
 fn beside<'a>(program: &'a Program, farm: &Farm) -> Link<'a> {
     let set = |link: Link<'a>, (name, value): &(&str, String)| link.env(name, value);
     let link = Link::new(program).env("RELTO_DISK_CACHE", "off");
@@ -37,7 +37,7 @@ fn a_link_is_shared_by_the_farm_and_this_machine_and_has_the_objects_of_clang() 
     assert_eq!(counts.local + counts.remote, counts.jobs, "{counts:?}");
     assert!(counts.local > 0, "this machine idles: {counts:?}");
     outcome.assert_identical_objects();
-    // To the farm an upload that nobody needs any more looks like one that ends early.
+    // To the farm an upload that is no longer needed looks like one that ends early.
     let mut complaints = farm.record().violations;
     complaints.retain(|text| !text.contains("without `finish_write`"));
     assert_eq!(complaints, Vec::<String>::new());
@@ -129,7 +129,7 @@ fn executions_that_are_too_late_are_left() {
     for object in saved.objects() {
         assert!(object.exists(), "`{}` is missing", object.display());
     }
-    // Whether or not there was time to cancel it by name, nobody follows it any more.
+    // Whether or not there was time to cancel it by name, it is no longer followed.
     let start = Instant::now();
     while farm.record().open_calls() > 0 {
         assert!(start.elapsed() < PATIENCE, "{:?}", farm.record().calls);

@@ -1,4 +1,4 @@
-//! A link that ends early: whoever is killed, soon no process of the link is left, and no file of
+//! A link that ends early: whichever process is killed, soon none of the link is left, and no file of
 //! relto's.
 //!
 //! The compiler of these links waits until it is told to go on, or for ever. All that belongs to a
@@ -30,7 +30,7 @@ const WAITS: &str =
 const HANGS_ONCE: &str = "if (access(\"once\", F_OK)) { put(\"once\", \"\", 0); for (;;) pause(); }\n\
     unlink(\"once\"); object(ET_REL); return 0;";
 
-/// A link in a directory that nobody else has.
+/// A link in a directory of its own.
 struct Stage {
     saved: Saved,
     relto: PathBuf,
@@ -151,7 +151,7 @@ impl Process {
         };
         let link = |name: &str| fs::read_link(dir.join(name)).ok();
         let status = text("status")?;
-        // One that nobody has waited for yet does nothing more.
+        // One that has not been waited for yet does nothing more.
         if status.contains("State:\tZ") || number.unsigned_abs() == std::process::id() {
             return None;
         }

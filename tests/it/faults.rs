@@ -1,10 +1,10 @@
 //! The campaign of faults: at each step of the way through a farm, each thing that can go wrong.
 //!
-//! Enters: tables of cases, one file a theme. Leaves: each case played twice, with and without
-//! fallback, on a farm that answers by script: right objects or a clear message, in bounded time
-//! and memory, and nothing written by the loser. Every run plays a choice, each fault and each step
-//! at least twice; `RELTO_TEST_LONG` plays all. The table that it prints tells what each fault
-//! costs; time is told, never judged, but for a deadline that no case may pass.
+//! The tables of cases are in one file for each theme. Each case is played twice, with and without
+//! fallback, on a farm that answers by script, and must give right objects or a clear message, in
+//! bounded time and memory, with nothing written by the loser. Every run plays a choice, each fault
+//! and each step at least twice; `RELTO_TEST_LONG` plays all. The printed table shows what each
+//! fault costs; no time is judged, except for a deadline that no case may pass.
 
 mod case;
 mod known;

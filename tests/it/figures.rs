@@ -1,8 +1,8 @@
-//! What a link costs a farm and the line to it: requests, bytes, round trips, memory.
+//! What a link costs a farm and the connection to it: requests, bytes, round trips, memory.
 //!
-//! Enters: links of many jobs, cold, with a warm CAS, with all results there. Leaves: the figures,
-//! printed, and bars for those that are counts. Round trips are counted behind a line so slow that
-//! all else is small beside it.
+//! Links of many jobs run cold, with a warm CAS, and with all results cached. All figures are
+//! printed; those that are counts have bounds. Round trips are counted on a connection so slow that
+//! everything else is small in comparison.
 
 mod memory;
 mod round_trips;

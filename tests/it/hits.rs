@@ -1,4 +1,4 @@
-//! What a second link finds in the cache: everything, as long as the bitcode is the same, whoever
+//! What a second link finds in the cache: everything, as long as the bitcode is the same, whatever
 //! links it and where.
 //!
 //! Each test fills a cache with one link and makes another one that differs in something that must

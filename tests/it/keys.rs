@@ -172,7 +172,8 @@ fn asked(profile: Profile, variables: &[(&'static str, &str)]) -> Vec<String> {
     let calls = record.of(Method::GetActionResult);
     let actions = calls.flat_map(|call| call.digests.iter().map(ToString::to_string));
     // In no order of their own, and asked again when a call fails.
-    BTreeSet::from_iter(actions).into_iter().collect()
+    let once: BTreeSet<_> = actions.collect();
+    once.into_iter().collect()
 }
 
 #[test]

@@ -246,7 +246,7 @@ fn executable(path: &Path) {
     fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("executable");
 }
 
-/// `make -j200` for a farm starts two hundred front ends; who sets `local_jobs` has them wait for
+/// `make -j200` for a farm starts two hundred front ends; with `local_jobs` set they wait for
 /// each other.
 #[test]
 fn a_compiler_waits_for_a_slot_of_this_machine_where_there_are_only_so_many() {

@@ -205,7 +205,7 @@ fn the_list_of_imports_is_held_against_the_index() {
     assert_eq!(output.status.code(), Some(0));
 }
 
-/// `@<(echo ...)`: who looks into it first leaves nothing for the compiler.
+/// `@<(echo ...)`: reading it leaves nothing for the compiler.
 #[test]
 fn a_response_file_that_is_a_pipe_is_left_to_the_compiler() {
     let (backends, home) = (plain(), Home::new());

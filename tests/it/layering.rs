@@ -1,9 +1,9 @@
-//! The layers of ARCHITECTURE.md, held against what the sources use.
+//! Checks what the sources use against the layers of ARCHITECTURE.md.
 //!
-//! Enters: the table `| layer | modules |` and every path through `crate::` (or enough `super::`)
-//! in `src`. Leaves: a failure that names each use of a module of the same or a higher layer. Unit
-//! tests may use anything: they are cut off, which is why they stand at the end of a file, in
-//! `tests.rs` or `NAME_tests.rs`, or in a directory `tests`.
+//! The table there lists the modules of each layer; every path through `crate::` (or enough
+//! `super::`) in `src` that leads to the same or a higher layer is a failure. Unit tests may use
+//! anything: they are cut off, which is why they stand at the end of a file, in `tests.rs` or
+//! `NAME_tests.rs`, or in a directory `tests`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

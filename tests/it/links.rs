@@ -43,7 +43,7 @@ fn a_large_module_is_right_and_cached() {
 }
 
 /// As plain objects: out of an archive some of its members do not start in the order that its own
-/// test needs, whoever links it.
+/// test needs, however it is linked.
 #[test]
 fn cxx_is_right_and_cached() {
     twice(&cxx(), Form::Objects);

@@ -1,8 +1,8 @@
-//! The integration tests, one binary, one module a theme. `tests/run.sh` prepares the machine and
-//! runs them all.
+//! The integration tests: one binary, one module for each theme. `tests/run.sh` prepares the
+//! machine and runs them all.
 //!
-//! Enters: the built `relto`, an LLVM (`RELTO_TEST_LLVM_ROOT`, else Debian's), and real servers
-//! where `RELTO_TEST_*` variables name programs that start them.
+//! They use the LLVM that `RELTO_TEST_LLVM_ROOT` names, else Debian's, and real servers where
+//! `RELTO_TEST_*` variables name programs that start them.
 
 mod support;
 

@@ -1,10 +1,9 @@
-//! The other releases of LLVM: the themes that depend on lld and clang, once more inside a root
+//! The other releases of LLVM: the themes that depend on lld and clang run once more inside a root
 //! directory that has them.
 //!
-//! Enters: `RELTO_TEST_CHROOT`, the root directory of a Debian with `clang-N`, `lld-N`, `llvm-N`
-//! for some N, python3 and a C++ library; needs root. Leaves: a failure that shows the inner run.
-//! relto, this test program and the reference distributor are copied in under the paths that they
-//! have here.
+//! `RELTO_TEST_CHROOT` names the root directory of a Debian with `clang-N`, `lld-N` and `llvm-N`
+//! for some N, python3 and a C++ library; entering it needs root. relto, this test program and the
+//! reference distributor are copied in under the paths that they have here.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,7 +1,7 @@
-//! How jobs are made ready: on all processors, each file looked at once, while others run already.
+//! How jobs are planned: on all processors, each file read once, while others already run.
 //!
-//! Shards are pipes here. A pipe gives its contents once, to one reader, and holds him up until the
-//! test lets go: so it tells who reads, and how many do at a time, without a clock.
+//! Shards are pipes here. A pipe gives its contents once, to one reader, which blocks until the test
+//! writes: so it shows which shards are read, and how many at a time, without a clock.
 
 use std::io::Write as _;
 use std::num::NonZeroUsize;
@@ -23,7 +23,7 @@ use crate::support::saved::Saved;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A shard that waits for whoever reads it.
+/// A shard that waits for its reader.
 struct Pipe {
     path: PathBuf,
     contents: Vec<u8>,
@@ -38,7 +38,7 @@ impl Pipe {
         Self { path, contents }
     }
 
-    /// The writer's end, if somebody has the other one.
+    /// The writer's end, if the other one is open.
     fn reader(&self) -> Option<std::fs::File> {
         let flags = OFlags::NONBLOCK.bits().cast_signed();
         std::fs::OpenOptions::new()
@@ -48,7 +48,7 @@ impl Pipe {
             .ok()
     }
 
-    /// Waits until somebody reads.
+    /// Waits for a reader.
     fn wait(&self) -> std::fs::File {
         let name = self.path.display();
         wait_for(&format!("a reader of `{name}`"), || self.reader())
@@ -131,7 +131,7 @@ fn every_shard_is_read_once() {
         waiting.retain(|pipe| pipe.reader().map(|reader| pipe.give(reader)).is_none());
         waiting.is_empty().then_some(())
     });
-    // Whoever read one a second time would wait here for ever.
+    // A second read of any of them would block here for ever.
     let counts = running.counts();
     assert_eq!(counts.local, counts.jobs);
 }
@@ -146,7 +146,7 @@ fn as_many_jobs_are_planned_at_once_as_there_are_processors() {
         .map(|it| Pipe::instead_of(it))
         .collect();
     let running = Running::start(&saved, &[]);
-    // Nobody gets anything before all have come.
+    // No reader gets anything before all have come.
     let readers: Vec<_> = pipes.iter().map(Pipe::wait).collect();
     for (pipe, reader) in pipes.iter().zip(readers) {
         pipe.give(reader);

@@ -117,7 +117,7 @@ async fn what_cannot_be_executed_is_named_and_is_not_taken_for_an_exit_code() {
     assert!(matches!(error, ProcessError::Exec { .. }), "{error:?}");
     assert!(error.to_string().contains("/nonexistent/clang"), "{error}");
 
-    // A bare name is no search in directories that nobody named.
+    // A bare name is not searched for in directories that were not named.
     invocation.arguments = vec!["sh".into()];
     let error = run(&invocation).await.expect_err("no such program");
     assert!(matches!(error, ProcessError::Exec { .. }), "{error:?}");

@@ -1,4 +1,4 @@
-//! The scripted farm itself: that it keeps the rules, notices who does not, and breaks them when
+//! The scripted farm itself: that it keeps the rules, notices clients that do not, and breaks them when
 //! told to.
 
 mod blobs;

@@ -1,9 +1,8 @@
-//! Our trimmed `protos/` against the complete definitions of the crate `bazel-remote-apis`.
+//! Compares the trimmed `protos/` with the complete definitions in the crate `bazel-remote-apis`:
+//! every message, enum and method of ours has the standard's names and numbers.
 //!
-//! Enters: the `.proto` files as they are on disk, both sets of generated code. Leaves: proof that
-//! every message, enum and method of ours has the standard's names and numbers. A message that is
-//! added to `protos/` must be added to `wire/messages.rs`, a field does not compile there until it
-//! is listed, and an enum must be added here.
+//! A message that is added to `protos/` must be added to `wire/messages.rs`, where a field does not
+//! compile until it is listed; an enum must be added here.
 
 mod messages;
 mod paths;

@@ -32,7 +32,7 @@ fn sent_before_the_link(build: &Build) {
             String::from_utf8_lossy(&status().stdout).contains("; 2 modules sent ahead")
         });
     }
-    // The compiler comes last, perhaps still on its way; who asks for it by hand waits for it.
+    // The compiler comes last, perhaps still on its way; a prefetch by hand waits for it.
     let mut compiler = Command::new(env!("CARGO_BIN_EXE_relto"));
     build.home.apply(&mut compiler);
     compiler.envs(build.farm.environment());

@@ -103,7 +103,7 @@ fn streams(build: &Build, command: &Command) -> String {
     let mut stdin = child.stdin.take().expect("a pipe");
     std::io::Write::write_all(&mut stdin, b"of stdin\n").expect("written");
     drop(stdin);
-    // It ends although somebody follows: nobody else holds stdout.
+    // It ends although a process follows: no other process holds stdout.
     let output = child.wait_with_output().expect("ended");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -17,8 +17,8 @@ use crate::support::repeat::through;
 use crate::support::saved::results;
 use crate::support::skip::runs_long;
 
-/// `make | tee` ends when nobody can write into the pipe any more; a token of make's comes back
-/// when nobody holds it.
+/// `make | tee` ends when no process can write into the pipe any more; a token of make's comes back
+/// when no process holds it.
 #[test]
 fn the_daemon_holds_no_pipe_of_its_starters_build() {
     let daemon = Daemon::new();
@@ -74,7 +74,7 @@ fn names_and_modes_are_those_of_each_caller() {
     second.assert_identical_objects_of(usize::MAX);
 }
 
-/// A compiler inherits both from who starts it, and the daemon cannot give it another's.
+/// A compiler inherits both from its parent, and the daemon cannot give it another's.
 #[test]
 fn a_caller_with_another_priority_or_other_limits_does_the_work_itself() {
     let (daemon, backends) = (Daemon::new(), plain());
@@ -120,7 +120,7 @@ fn a_compile_in_place_is_the_callers_own() {
     assert_eq!(daemon.jobs(), 2);
 }
 
-/// Each set of variables, twice: a result is found by those who set the same, and by nobody else.
+/// Each set of variables, twice: only a process that sets the same variables finds a result.
 #[test]
 fn settings_of_two_callers_do_not_mix() {
     let daemon = Daemon::new();

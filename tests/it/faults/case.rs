@@ -1,7 +1,7 @@
 //! One case: a step, what goes wrong there, and how a link without fallback must end.
 //!
-//! Enters: a step, a fault. Leaves: a `Case`, and for each way to play it a `Stage`: a farm that
-//! knows all results, and a proxy before it, both set up as the case says.
+//! Each way to play a [`Case`] takes place on a [`Stage`]: a farm that knows all results and a
+//! proxy in front of it, both set up as the case says.
 
 use std::sync::Arc;
 

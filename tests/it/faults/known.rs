@@ -1,7 +1,5 @@
-//! The program that all cases link, and its objects, made once.
-//!
-//! Enters: nothing. Leaves: farms whose worker knows each object without a compiler, and their
-//! action caches filled.
+//! The program that all cases link. Its objects are made once, so that the farms' workers know each
+//! without a compiler and their action caches can be filled.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;

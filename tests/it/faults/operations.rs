@@ -50,7 +50,7 @@ fn streams() -> Vec<Case> {
         Case::works(Step::Execute, "the connection goes after a message, once")
             .effect(cut(Break::Drop), true),
         Case::works(Step::Execute, "silence after a message").effect(cut(Break::Stall), false),
-        // It answered before, so the operation is taken up again by name; nobody answers that.
+        // It answered before, so the operation is looked up by name; that gets no answer.
         Case::says(step, "black hole after a message", &["no answer for"])
             .with(move |stage| stage.when(step, |proxy| proxy.silence(true))),
         Case::works(Step::Execute, "silence before any message, once")

@@ -1,8 +1,7 @@
-//! Plays a case: relto on a saved link, watched.
+//! Plays a case: runs relto on a saved link and watches it.
 //!
-//! Enters: a case, with or without fallback. Leaves: `Played`: how it ended, how long it took, its
-//! largest memory, what it printed and what lies in the directory; and the checks that each ending
-//! must pass.
+//! [`Played`] says how it ended, how long it took, how much memory it used at most, what it printed
+//! and what it left in the directory. The checks that each ending must pass are here too.
 
 use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt as _;

@@ -60,7 +60,7 @@ fn harmless() -> Vec<Case> {
         Case::works(Step::CachedResult, "a failure is in the action cache")
             .effect(Effect::exit_code(1), false),
     );
-    // Nobody asked for what is lost here.
+    // What is lost here was never asked for.
     let stray = Fault::at(Method::Read, Effect::Hang);
     cases.push(Case::works(Step::DownloadBatch, "streams hang, batches do not").fault(stray));
     cases

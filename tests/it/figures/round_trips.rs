@@ -1,10 +1,10 @@
 //! How many round trips a link waits for, one after the other.
 //!
-//! Enters: a line whose delay is long beside all that a machine does meanwhile. Leaves: two counts.
-//! Waves are the longest chain of calls of which each began at least a round trip after the one
-//! before had ended, and one for the connection: never fewer than depend on each other, whatever
-//! the machine is busy with. Elapsed time over that of a round trip, beyond the same link on a line
-//! without delay, counts what no call shows too: windows, handshakes.
+//! The connection's delay is long compared with all that a machine does meanwhile. Two counts come
+//! of it. *Waves* are the longest chain of calls each of which began at least a round trip after
+//! the one before had ended, plus one for the connection: never fewer than depend on each other,
+//! however busy the machine is. *Elapsed time* divided by a round trip, less the same link without
+//! delay, also counts what no call shows: windows and handshakes.
 
 use std::time::{Duration, Instant};
 

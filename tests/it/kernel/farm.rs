@@ -100,7 +100,7 @@ fn struck(tree: &Tree, command: &mut Command, strike: impl FnOnce()) -> Made {
         .stderr(Stdio::piped())
         .spawn()
         .expect("make starts");
-    // Somebody must read what a thousand processes say.
+    // What a thousand processes print must be read, or they block.
     let (mut out, mut err) = (making.stdout.take(), making.stderr.take());
     let reading = [
         thread::spawn(move || drain(out.as_mut())),

@@ -99,7 +99,7 @@ fn linux_built_in_another_directory_finds_what_this_one_compiled() {
     assert_same_kernel(&tree);
 }
 
-/// A figure for who reads the test's output.
+/// A figure for readers of the test's output.
 #[expect(clippy::print_stderr, reason = "figures are what a long run is for")]
 fn show(text: &str) {
     eprintln!("{text}");

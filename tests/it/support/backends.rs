@@ -1,9 +1,9 @@
-//! A program whose build runs the ThinLTO backends itself: thin link, one command a module, final
-//! link.
+//! A program whose build runs the ThinLTO backends itself: thin link, one command for each module,
+//! final link.
 //!
-//! Enters: a `Program`. Leaves: a directory with its modules and their shards, the command of each
-//! backend, where relto says that the objects came from, and a comparison with those of clang
-//! alone. Nothing here goes through DTLTO.
+//! [`Backends`] is a directory with the modules, their shards and each backend's command. It says
+//! where relto got the objects from and compares them with those of clang alone. Nothing here goes
+//! through DTLTO.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

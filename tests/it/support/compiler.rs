@@ -1,6 +1,4 @@
-//! A compiler of one's own: a copy of the one under test that a test may change.
-//!
-//! Enters: the LLVM under test. Leaves: a directory with its compiler and nothing beside it but the
+//! A copy of the compiler under test that a test may change, in a directory with nothing but its
 //! libraries.
 
 use std::os::unix::fs::{PermissionsExt, symlink};

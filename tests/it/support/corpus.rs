@@ -1,8 +1,7 @@
-//! Directories of made files that outlive a test run, one for each recipe.
+//! Directories of generated files that outlive a test run, one for each recipe.
 //!
-//! Enters: a name, all that decides what the files will be, and how to make them. Leaves: a
-//! complete directory under the user's cache, made once even when many tests, or many test runs,
-//! ask at the same time.
+//! A name and everything that decides the contents identify a directory under the user's cache. It
+//! is complete when it appears, and made once even if many tests or test runs ask at the same time.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

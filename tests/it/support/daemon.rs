@@ -1,7 +1,4 @@
-//! A daemon of a test's own, which ends with the test.
-//!
-//! Enters: a `Home`. Leaves: commands that use the daemon there, what it says of itself, and its
-//! end. Tests wait here for what other processes do.
+//! A daemon of a test's own, which ends with the test; and waiting for what other processes do.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -52,7 +49,7 @@ impl Daemon {
     /// Has the daemon run the backend of one module.
     ///
     /// # Panics
-    /// It fails, or somebody else ran it.
+    /// It fails, or another process ran it.
     pub(crate) fn run(&self, backends: &Backends, module: &str) -> Output {
         let before = self.jobs();
         let mut command = self.relto(backends);

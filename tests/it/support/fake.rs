@@ -1,8 +1,7 @@
 //! Compilers that go wrong in a certain way.
 //!
-//! Enters: what the compiler does, in C. Leaves: an ELF program called `clang`, since scripts are
-//! refused. It answers the questions that relto asks a compiler about itself; what it does with a
-//! job is the test's.
+//! They are ELF programs called `clang`, since relto refuses scripts. They answer the questions
+//! that relto asks a compiler about itself; what they do with a job is up to the test, in C.
 
 use std::path::PathBuf;
 

@@ -1,9 +1,9 @@
-//! A REAPI server inside the test process.
+//! A scripted REAPI server inside the test process.
 //!
-//! Enters: a `Profile` (what kind of server), `Fault`s (what goes wrong), a worker (a script, or
-//! really running the command). Leaves: an address for a client, and a `Record` of all that the
-//! client did. State is in memory; the server has a runtime of its own, so synchronous tests and
-//! tests of the program can use it as well as asynchronous ones.
+//! A [`Profile`] says which kind of server it is, [`Fault`]s what goes wrong, and its worker either
+//! follows a script or really runs the command. The [`Record`] holds everything that clients did.
+//! State is in memory. The server has a runtime of its own, so synchronous tests can use it as well
+//! as asynchronous ones.
 
 mod action_cache;
 mod bytestream;

@@ -1,10 +1,10 @@
 //! A real Linux, 7.2 or later, whose build runs its own ThinLTO backends
 //! (`CONFIG_LTO_CLANG_THIN_DIST`).
 //!
-//! Enters: `RELTO_TEST_LINUX`, a directory with two scripts: `get-linux.sh` prints the directory of
-//! the sources, `configure.sh SOURCES OUT` makes a small configuration in OUT. Leaves: a slice of
-//! the kernel as bitcode with the flags of each backend, made once a machine; for the long run the
-//! sources themselves. Without the variable a test skips and says so.
+//! `RELTO_TEST_LINUX` names a directory with two scripts: `get-linux.sh` prints the directory of
+//! the sources, `configure.sh SOURCES OUT` makes a small configuration in OUT. A slice of the
+//! kernel becomes bitcode, with the flags of each backend, once a machine; the long run uses all of
+//! it.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -1,10 +1,9 @@
-//! A whole Linux, built by clang alone once a machine, and copies of the build whose backends run
+//! A whole Linux, built once a machine by clang alone, and copies of the build whose backends run
 //! again.
 //!
-//! Enters: what `kernel` gives, and `RELTO_TEST_LONG`. Leaves: a `Tree`, an output directory of its
-//! own beside sources that nobody changes; the kernel's own `make` in it, through relto or without;
-//! what the first build left, to compare with. Front ends take most of a build, so they run once: a
-//! copy knows that they have.
+//! A [`Tree`] is an output directory of a test's own beside sources that no test changes. The
+//! kernel's own `make` runs in it, through relto or without, and the first build's files are there
+//! to compare with. Front ends take most of a build, so they run once: a copy counts as compiled.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -123,7 +122,7 @@ impl Tree {
         self.dir.path().join("out").join(name)
     }
 
-    /// The same of the first build. Nobody may write there.
+    /// The same file of the first build, where nothing may write.
     pub(crate) fn original(&self, name: &str) -> PathBuf {
         self.first.join("out").join(name)
     }

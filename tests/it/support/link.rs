@@ -1,9 +1,9 @@
 //! Real links through a distributor, each in a directory of its own.
 //!
-//! Enters: a `Program`, the form in which its modules come, extra arguments, environment and
-//! relto's options. Leaves: `Outcome`: exit code, messages, where the jobs ran, and the native
-//! objects of every job. Each link has private XDG directories unless a test shares a `Home`, so
-//! that no cache of another test or of the user gives a hit.
+//! A [`Link`] is a program, the [`Form`] in which its modules reach the linker, extra arguments,
+//! environment and relto's options; it becomes an [`Outcome`]. Each link has private XDG
+//! directories unless a test shares a [`Home`], so that no cache of another test or of the user
+//! yields a hit.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -186,7 +186,7 @@ impl<'a> Link<'a> {
         self.dir.path()
     }
 
-    /// Links, with state directories that nobody else sees.
+    /// Links, with state directories of its own.
     pub(crate) fn run(self) -> Outcome {
         let home = Home::new();
         self.run_at(&home)

@@ -1,7 +1,7 @@
-//! The LLVM under test, by the path of each tool.
+//! The LLVM under test: the path of each tool, and commands with a clean environment.
 //!
-//! Enters: `RELTO_TEST_LLVM_ROOT`, the directory above `bin/clang`; without it Debian's newest
-//! supported one. Leaves: paths and commands with a clean environment.
+//! `RELTO_TEST_LLVM_ROOT` names the directory above `bin/clang`. Without it Debian's newest
+//! supported release is used.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,10 +1,7 @@
-//! What the integration tests stand on: an LLVM, real programs as ThinLTO bitcode, real links of
-//! them; a scripted farm, a faulty network, real servers.
+//! What the integration tests are built on: an LLVM, real programs as ThinLTO bitcode, real links
+//! of them; a scripted farm, a faulty network, real servers.
 //!
-//! Enters: the machine. Leaves: `Llvm`, `Program`, `Link`, `Outcome`; `farm`, a REAPI server inside
-//! the test process with every fault that a client must survive; `proxy`, a TCP hop that
-//! misbehaves; `servers`, real servers started by scripts; `tls`, certificates; `raw`, clients
-//! without logic. What relto should do with them is said by the tests, never here.
+//! What relto should do with them is for the tests to say, never for this module.
 
 #![allow(
     dead_code,

@@ -1,7 +1,5 @@
-//! What a link left behind.
-//!
-//! Enters: the finished process and its directory. Leaves: `Counts` out of the summary line, the
-//! native object of each job, and checks that a correct link passes.
+//! What a link left behind: its messages, [`Counts`] out of the summary line, each job's native
+//! object, and checks that a correct link passes.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;

@@ -1,8 +1,8 @@
 //! Programs to link: their modules as ThinLTO bitcode, and a way to see that the linked program
 //! works.
 //!
-//! Enters: a choice. Leaves: `Program`, whose modules lie in the machine's cache (`corpus`) and are
-//! copied into each link's own directory. How they are linked is `link`'s part.
+//! A [`Program`]'s modules lie in the machine's cache (`corpus`) and are copied into each link's
+//! own directory. How they are linked is up to `link`.
 
 mod cxx;
 mod features;

@@ -1,9 +1,8 @@
 //! A TCP hop that misbehaves on demand.
 //!
-//! Enters: a port of this machine. Leaves: another port that leads there, with knobs that act at
-//! once, on open connections too: delay, bandwidth, silence, reset, refusal, half-close, an end
-//! after so many bytes. It knows no protocol. It has a thread of its own, so the knobs work from
-//! any test.
+//! A [`Proxy`] is a port that leads to another one of this machine. Its knobs act at once, also on
+//! open connections: delay, bandwidth, silence, reset, refusal, half-close, an end after so many
+//! bytes. It knows no protocol, and has a thread of its own, so any test can turn the knobs.
 
 use std::io;
 use std::net::SocketAddr;
@@ -35,7 +34,7 @@ pub(crate) enum End {
     Reset,
     /// FIN both ways.
     Close,
-    /// No end: nothing passes any more, and nobody is told.
+    /// No end: nothing passes any more, and neither side is told.
     Stall,
 }
 
@@ -121,7 +120,7 @@ impl Proxy {
         self.turn(|knobs| knobs.bytes_per_second = bytes_per_second);
     }
 
-    /// Connections are accepted, nothing passes, nobody is told. Ends with `silence(false)`, and
+    /// Connections are accepted, nothing passes, no side is told. Ends with `silence(false)`, and
     /// nothing is lost.
     pub(crate) fn silence(&self, is_silent: bool) {
         self.turn(|knobs| knobs.is_silent = is_silent);
@@ -326,7 +325,7 @@ async fn give_out(
         let left = budget.load(Ordering::SeqCst);
         bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
         let written = bytes.len() as u64;
-        // Counted first: who has received the bytes may ask for the count.
+        // Counted first: a test that has received the bytes may ask for the count.
         shared.passed[way as usize].fetch_add(written, Ordering::SeqCst);
         to.write_all(&bytes).await?;
         if left != u64::MAX {

@@ -1,8 +1,5 @@
 //! Generated clients without any logic, for tests of the support code and for looking at a server's
 //! own answers.
-//!
-//! Enters: a channel. Leaves: requests that carry the metadata header, and actions laid out in a
-//! farm's store.
 
 use bytes::Bytes;
 use prost::Message as _;

@@ -1,9 +1,8 @@
-//! Links that use a farm, told strictly: nothing runs here in place of the farm, and no disk cache
-//! answers for it.
+//! Links that use a farm and nothing else: nothing runs here in place of the farm, and no disk
+//! cache answers for it.
 //!
-//! Enters: a program and what a farm says of itself as relto's variables. Leaves: a `Link` to
-//! refine, or its outcome. One `Home` is shared so that each test does not hash the compiler anew;
-//! another machine is a new one.
+//! Tests share one [`Home`], so that not each hashes the compiler anew; a new one is another
+//! machine.
 
 use std::sync::OnceLock;
 
@@ -37,7 +36,8 @@ pub(crate) fn lenient<'a>(program: &'a Program, environment: &[(&str, String)]) 
     )
 }
 
-/// The farm alone, so that a test knows who made what: this machine does what the farm does not.
+/// The farm alone, so that a test knows where results come from: this machine does what the farm
+/// does not.
 pub(crate) fn with<'a>(link: Link<'a>, environment: &[(&str, String)]) -> Link<'a> {
     let executes = environment
         .iter()

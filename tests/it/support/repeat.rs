@@ -1,7 +1,5 @@
-//! A link that is made again, in another way or by somebody else.
-//!
-//! Enters: programs and commands. Leaves: caches that a first link has filled, and the same link in
-//! another disguise.
+//! A link that is made again, in another way or by another user: caches that a first link has
+//! filled, and ways to disguise the second one.
 
 use std::os::unix::fs::chown;
 use std::path::Path;
@@ -78,7 +76,7 @@ pub(crate) fn give_to_nobody(dir: &Path) {
 }
 
 /// The same program with `all.a` in the place of its modules, but for the one with `main`. Whole,
-/// because members that nobody needs stay out, which changes what is imported in the others. Then
+/// because members that are not needed stay out, which changes what is imported in the others. Then
 /// `archive(&link, "rcs", "all.a")`.
 pub(crate) fn with_whole_archive(program: &Program) -> Program {
     let words = ["-Wl,--whole-archive", "all.a", "-Wl,--no-whole-archive"];

@@ -1,8 +1,7 @@
-//! A link that is over, kept with its job file and shards, so that relto can be given it again by
-//! hand.
+//! A finished link, kept with its job file and shards, so that a test can give it to relto again.
 //!
-//! Enters: a program. Leaves: a directory with its modules and lld's own files, whose job file a
-//! test may edit, and what relto says to it. The link itself is made once a machine.
+//! The directory holds the modules and lld's own files, and a test may edit the job file. The link
+//! itself is made once a machine.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,9 +1,8 @@
 //! Every message of `protos/` with its fields: the table that both sides are built and compared
 //! from.
 //!
-//! Enters: nothing. Leaves: `all`, a comparison for each full message name. A field that is added
-//! to `protos/` makes the literal of our side incomplete, so this file does not compile until the
-//! field is listed.
+//! A field that is added to `protos/` makes the literal of our side incomplete, so this file does
+//! not compile until the field is listed.
 
 #![expect(
     deprecated,

@@ -1,7 +1,5 @@
-//! The HTTP/2 path of each call that generated clients make.
-//!
-//! Enters: our clients and those of `bazel-remote-apis`. Leaves: the paths that each set asks for.
-//! Nothing is sent: the channel writes the path down and answers UNIMPLEMENTED.
+//! The HTTP/2 path of each call that generated clients make, ours and those of `bazel-remote-apis`.
+//! Nothing is sent: the channel notes the path and answers UNIMPLEMENTED.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;

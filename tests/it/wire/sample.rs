@@ -1,7 +1,7 @@
 //! Filled messages, and equality of two generated types field by field.
 //!
-//! Enters: field types. Leaves: `Sample`, a value unlike its neighbours; `Same`, a comparison that
-//! names the field that differs. Which messages have which fields stands in `messages`.
+//! A [`Sample`] is a value unlike its neighbours; [`Same`] names the field that differs. `messages`
+//! says which messages have which fields.
 
 use std::collections::HashMap;
 

@@ -1,7 +1,5 @@
-//! `ActionCache`: results by action.
-//!
-//! Enters: action digests and results. Leaves: the results, inlined as far as the profile goes and
-//! spoiled as the faults want.
+//! `ActionCache`: results by action, inlined as far as the profile goes and spoiled as the faults
+//! say.
 
 use relto::internals::digest::Digest;
 use relto::internals::pb::reapi::action_cache_server::ActionCache;

@@ -1,7 +1,4 @@
-//! `ByteStream`: blobs of any size.
-//!
-//! Enters: resource names and chunks. Leaves: chunks of 64 KiB, committed sizes, or what a fault
-//! makes of them.
+//! `ByteStream`: blobs of any size, in chunks of 64 KiB.
 
 use bytes::{Bytes, BytesMut};
 use prost::Message as _;

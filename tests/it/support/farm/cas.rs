@@ -1,6 +1,4 @@
 //! `ContentAddressableStorage`: which blobs are there, and small ones in batches.
-//!
-//! Enters: digests and bytes. Leaves: the store's answers, or what a fault makes of them.
 
 use std::collections::HashSet;
 

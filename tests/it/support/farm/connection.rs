@@ -1,7 +1,7 @@
 //! The farm's end of a connection: counted, and cut on demand.
 //!
-//! Enters: TCP and unix streams. Leaves: `Connection`, which tonic serves, and `Peer`, by which a
-//! call's code finds the connection it came over and can make it go away.
+//! tonic serves a [`Connection`]; through its [`Peer`] a call finds the connection it came over and
+//! can end it.
 
 use std::io;
 use std::pin::Pin;

@@ -1,7 +1,5 @@
-//! `Execution`: actions become operations, operations end in results.
-//!
-//! Enters: action digests. Leaves: streams of operations; the work is `worker`'s, the checks are
-//! `strict`'s.
+//! `Execution`: actions become operations, operations end in results. `worker` does the work,
+//! `strict` the checks.
 
 use prost_types::{Any, Timestamp};
 use relto::internals::digest::{Digest, DigestFunction};

@@ -1,7 +1,5 @@
-//! Statuses with details, as servers send them.
-//!
-//! Enters: a code, a text, what is missing or invalid. Leaves: the end of a call, with the details
-//! in its trailer, or a `google.rpc.Status` inside a response.
+//! Statuses with details, as servers send them: in the trailer at the end of a call, or as a
+//! `google.rpc.Status` inside a response.
 
 use std::time::Duration;
 

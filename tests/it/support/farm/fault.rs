@@ -1,7 +1,5 @@
-//! What goes wrong, and when.
-//!
-//! Enters: `Fault`s of a test, each a method, the calls it is for and an `Effect`. Leaves: the
-//! effects of one call. The services carry the effects out.
+//! What goes wrong, and when: a [`Fault`] is a method, the calls it is meant for and an [`Effect`].
+//! The services carry the effects out.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -200,7 +198,7 @@ pub(crate) enum Effect {
     /// `Operation.error` instead of a response.
     OperationError(Failure),
     DoneWithoutResponse,
-    /// No operation has metadata, so nobody learns of stages.
+    /// No operation has metadata, so stages stay unknown.
     WithoutMetadata,
     /// The stages that are reported before the end, in this order, as numbers of
     /// `ExecutionStage.Value`.
@@ -262,7 +260,7 @@ impl Effect {
         })
     }
 
-    /// One output that nobody asked for, with the first one's contents.
+    /// One output that was not asked for, with the first one's contents.
     pub(crate) fn extra_output(path: &str) -> Self {
         let path = path.to_owned();
         Self::edit(move |result| {

@@ -1,8 +1,7 @@
 //! What every call passes before its service sees it.
 //!
-//! Enters: a request's headers and what it is about. Leaves: an `Entry` with the effects that
-//! strike the call, or the status that it ends with. Recorded from its begin until the entry is
-//! dropped, which for streams is their end.
+//! An [`Entry`] holds the effects of the faults that are meant for a call. The call is recorded
+//! from its start until the entry is dropped, which for streams is their end.
 
 use std::time::Instant;
 

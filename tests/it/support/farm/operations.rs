@@ -1,7 +1,7 @@
-//! Operations: what runs, who watches it, and how it is cancelled.
+//! Operations: what runs, which clients watch it, and how it is cancelled.
 //!
-//! Enters: tasks that execute. Leaves: for each a name and the messages so far, which outlive the
-//! stream of the client that began it. What the messages say is `execution`'s business.
+//! An operation has a name and its messages so far, which outlive the stream of the client that
+//! started it. What the messages say is up to `execution`.
 
 use std::collections::HashMap;
 

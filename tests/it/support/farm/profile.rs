@@ -1,8 +1,7 @@
 //! How a farm of some kind behaves when nothing goes wrong.
 //!
-//! Enters: nothing. Leaves: `Profile`, plain data that the services obey, with one constructor a
-//! server kind in `kinds`. The fields are what those servers differ in; a test may turn any of
-//! them.
+//! A [`Profile`] is plain data that the services obey; `kinds` has a constructor for each kind of
+//! server. The fields are what those servers differ in, and a test may change any of them.
 
 mod kinds;
 

@@ -1,8 +1,7 @@
 //! What a farm was asked, for the tests' assertions.
 //!
-//! Enters: the begin and the end of each call. Leaves: `Record`, a copy to look into: counts,
-//! order, sizes, digests, concurrency, blobs that came more than once, and what the strict
-//! validator found.
+//! A [`Record`] is a copy to look into: counts, order, sizes, digests, concurrency, blobs that
+//! arrived more than once, and what the strict validator found.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
@@ -156,7 +155,7 @@ impl Record {
         };
     }
 
-    /// Gives the number of the call.
+    /// Returns the number of the call.
     pub(super) fn begin(&mut self, call: Call) -> usize {
         let running = self.running.entry(call.method).or_default();
         *running += 1;

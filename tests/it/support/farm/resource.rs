@@ -1,7 +1,5 @@
-//! Resource names of `ByteStream`, by the letter of the standard.
-//!
-//! Enters: a name. Leaves: its parts, or what is wrong with it. Stricter than any one server: what
-//! this accepts, all known servers accept.
+//! Resource names of `ByteStream`, by the letter of the standard. Stricter than any one server:
+//! what this accepts, all known servers accept.
 
 use relto::internals::digest::{Digest, DigestFunction};
 use relto::internals::pb::reapi;

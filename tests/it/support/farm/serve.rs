@@ -1,7 +1,5 @@
-//! The listening ends, and the service that says what the farm can do.
-//!
-//! Enters: the services. Leaves: a port and a socket that answer until the farm's token is
-//! cancelled.
+//! The listening ends, and the service that tells the farm's capabilities. Both answer until the
+//! farm's token is cancelled.
 
 use std::path::Path;
 

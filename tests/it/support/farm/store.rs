@@ -1,7 +1,5 @@
-//! Blobs and action results in memory.
-//!
-//! Enters: bytes and results. Leaves: the same, until a test or a fault evicts them. Rules about
-//! what may enter are the services' business.
+//! Blobs and action results in memory, until a test or a fault evicts them. The services decide
+//! what may enter.
 
 use std::collections::HashMap;
 

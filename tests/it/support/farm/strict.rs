@@ -1,8 +1,7 @@
-//! The rules of the standard for what a client sends, held against an action and its tree.
+//! Checks an action and its tree against the standard's rules for clients.
 //!
-//! Enters: the action's digest and a way to blobs. Leaves: the decoded `Job`, or the blobs that are
-//! missing, or what is wrong. Rules for single calls are in `gate`, those for resource names in
-//! `resource`.
+//! The outcome is a decoded [`Job`](super::Job), the blobs that are missing, or what is wrong.
+//! Rules for single calls are in `gate`, those for resource names in `resource`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

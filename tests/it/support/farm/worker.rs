@@ -1,8 +1,7 @@
 //! What makes an action's outputs: a script of the test, or the command itself.
 //!
-//! Enters: a `Job`, read and checked. Leaves: an `Outcome`. The real worker gives the command a
-//! directory with its inputs and exactly its environment; there is no sandbox, so this is for
-//! commands that the test wrote.
+//! The real worker gives the command a directory with its inputs and exactly its environment. There
+//! is no sandbox, so it is for commands that a test wrote.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
@@ -217,7 +216,7 @@ fn materialise(job: &Job, root: &Path, files: &Path) -> std::io::Result<()> {
                 .permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))
                 .tempfile_in(files)?;
             fs::write(file.path(), &input.contents)?;
-            // Closed before it is named: a program that somebody has open for writing does not
+            // Closed before it is named: a program that is open for writing does not
             // start.
             let (closed, temporary) = file.into_parts();
             drop(closed);

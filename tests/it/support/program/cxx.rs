@@ -1,8 +1,7 @@
 //! A real C++ program: Crypto++, some 160 modules full of templates, with its own test vectors.
 //!
-//! Enters: Debian's source package, fetched as anybody fetches sources, with an apt configuration
-//! of its own so that the machine's is not touched. Leaves: the library, its test driver and a
-//! small `main` as bitcode.
+//! The sources are Debian's source package, fetched with an apt configuration of its own so that
+//! the machine's stays untouched. The library, its test driver and a small `main` become bitcode.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,7 +1,7 @@
 //! Small programs, each for one thing that a link may hold besides plain modules.
 //!
-//! Enters: a `Feature`. Leaves: its program. Archives, thin archives and `--start-lib` are ways to
-//! link any program: `link::Form`.
+//! Archives, thin archives and `--start-lib` are ways to link any program: see
+//! [`Form`](crate::support::link::Form).
 
 use super::super::corpus::cached;
 use super::super::llvm::Llvm;
@@ -168,7 +168,7 @@ fn incbin() -> Program {
     let data = cached("incbin-data", "ok, says the file\n", |dir| {
         fs::write(dir.join("data.bin"), "ok, says the file\n").expect("written");
     });
-    // Assembly inside a function is opened by nobody before the backend: the compile step does not
+    // Nothing opens assembly inside a function before the backend: the compile step does not
     // miss the file.
     let mut program = Program::c(
         "incbin",

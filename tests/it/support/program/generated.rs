@@ -1,8 +1,7 @@
 //! C programs of any size, written by a loop.
 //!
-//! Enters: the number of modules. Leaves: `generated(n)`, where each module calls a few others, as
-//! in usual programs, and `dense(n)`, where each calls all: the shape that makes job files and
-//! shards large.
+//! In `generated(n)` each module calls a few others, as in usual programs; in `dense(n)` each calls
+//! all, the shape that makes job files and shards large.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

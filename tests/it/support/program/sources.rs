@@ -1,8 +1,8 @@
-//! Real C programs out of crates that relto depends on: SQLite, one module of 9 MB source, and
+//! Real C programs out of crates that relto depends on: SQLite, one module of 9 MB of source, and
 //! zstd, 30 modules.
 //!
-//! Enters: cargo's own copy of the sources. Leaves: programs whose `main` is ours and works the
-//! library hard enough that a lost function shows.
+//! Their sources come out of cargo's own copy. A `main` of ours works each library hard enough that
+//! a lost function shows.
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,4 @@
-//! Programs that servers' scripts fetch, kept for the next start.
-//!
-//! Enters: the directory of a server that is about to start, or has started. Leaves: programs in
-//! it, or a copy of those that its script has fetched. What the script does is its own business.
+//! Keeps the programs that a server's script fetches for the next start of such a server.
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,4 @@
 //! The kinds of servers, as their own capabilities and code say.
-//!
-//! Enters: keys and tokens where a kind wants them. Leaves: a `Profile` each.
 
 use relto::internals::digest::DigestFunction;
 use tonic::Code;
