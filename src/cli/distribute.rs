@@ -1,21 +1,21 @@
 //! `relto JOBS.json`: what lld runs.
 //!
-//! Enters: the job file's path. Leaves: every object in its place and exit code 0, or the reason on
-//! stderr and 1. Nothing on stdout. The link itself is the engine's; here it only gets its settings
-//! and somebody to report to.
+//! Every object is in its place and the exit code 0, or the reason is on stderr and the code 1.
+//! Nothing goes to stdout. The link itself is the engine's; here it gets its settings and a
+//! reporter.
 
 use std::io::IsTerminal as _;
 use std::path::Path;
 
 use super::usage::UsageError;
-use super::{Context, Failure, engine, help, output};
-use crate::config::{self, Settings};
+use super::{Context, Failure, engine, output};
+use crate::config::Settings;
 use crate::error::ExitCode;
 use crate::events::{Event, Events};
 use crate::report::{Reporter, Style};
 
 pub(super) fn run(context: &Context, job_file: &Path) -> Result<ExitCode, Failure> {
-    if let Some(error) = mistyped_command(job_file) {
+    if let Some(error) = UsageError::unknown_command(job_file) {
         output::error(&error);
         return Ok(ExitCode::Usage);
     }
@@ -26,13 +26,6 @@ pub(super) fn run(context: &Context, job_file: &Path) -> Result<ExitCode, Failur
     drop(events);
     reporter.finish(linked.is_ok());
     linked.map(|()| ExitCode::Success)
-}
-
-/// `relto docter` asks for a command, although any word may be a job file.
-fn mistyped_command(job_file: &Path) -> Option<UsageError> {
-    let word = job_file.to_str().filter(|_| !job_file.exists())?;
-    let command = config::nearest(word, help::COMMANDS.map(|(name, _)| name))?;
-    Some(UsageError::mistyped_command(word, command))
 }
 
 /// What to show, and how.

@@ -1,12 +1,11 @@
-//! The terminal: arguments in, exit code out.
-//!
-//! Enters: the process's arguments and environment. Leaves: an exit code; help and answers on
-//! stdout, everything else on stderr. The only room that knows clap, and, with `report`, the only
-//! one that prints. One file a command.
+//! The terminal: arguments in, exit code out. The only module that knows clap, and, with `report`,
+//! the only one that prints: help and answers on stdout, everything else on stderr. One file a
+//! command.
 
 mod arguments;
 mod cache;
 mod cc;
+mod config;
 mod daemon;
 mod distribute;
 mod doctor;
@@ -17,8 +16,8 @@ mod help;
 mod index;
 mod ld;
 mod local_slots;
-mod options;
 mod output;
+mod pages;
 mod prefetch;
 mod runtime;
 mod stats;
@@ -29,10 +28,11 @@ mod via_daemon;
 
 use std::ffi::OsString;
 
-use crate::config::{self, Environment, Loaded, Settings};
+use crate::config::{Environment, Loaded, Settings, load};
 use crate::error::{ExitCode, Hinted};
+use crate::prefetch::PrefetchRequest;
 use crate::process;
-use arguments::{Action, When};
+use arguments::Command;
 use usage::Answer;
 
 /// Why a command could not do what was asked; shown with its causes and hints.
@@ -82,14 +82,18 @@ pub fn main() -> std::process::ExitCode {
 
 /// One command, from its arguments to its exit code.
 fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> ExitCode {
-    let invocation = match arguments::parse(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let invocation = match arguments::parse(&arguments) {
         Ok(invocation) => invocation,
-        Err(error) => return answer(&error),
+        Err(error) => return answer(&error, arguments.get(1)),
     };
-    if invocation.action == Action::HelpAll {
-        return output::print(&help::everything());
-    }
-    let Loaded { settings, warnings } = match config::load(invocation.options, environment) {
+    // What is installed with the program depends on no settings.
+    let command = match invocation.command {
+        Command::Completions { shell } => return pages::completions(shell),
+        Command::Man { dir } => return ended(pages::man(&dir)),
+        command => command,
+    };
+    let Loaded { settings, warnings } = match load(invocation.options, environment) {
         Ok(loaded) => loaded,
         Err(error) => {
             output::error(&error);
@@ -98,38 +102,57 @@ fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment)
     };
     output::start_log(settings.log.as_deref());
     let context = Context { settings };
-    if let Action::Compile(words) = invocation.action {
+    if let Command::Cc { words } = command {
+        // Each of a thousand launchers would show them.
         return cc::run(&context, &words, &warnings);
     }
     for warning in &warnings {
         output::warning(warning);
     }
-    dispatch(&context, invocation.action).unwrap_or_else(|failure| {
+    ended(dispatch(&context, command))
+}
+
+fn ended(result: Result<ExitCode, Failure>) -> ExitCode {
+    result.unwrap_or_else(|failure| {
         output::error(failure.as_ref());
         ExitCode::Failure
     })
 }
 
 /// The table of contents.
-fn dispatch(context: &Context, action: Action) -> Result<ExitCode, Failure> {
-    match action {
-        Action::Distribute(job_file) => distribute::run(context, &job_file),
-        Action::Doctor(compiler) => doctor::run(context, compiler.as_deref()),
-        Action::Stats => Ok(stats::run(context)),
-        Action::Daemon(action) => daemon::run(context, action),
-        Action::Cache(action) => cache::run(context, action),
-        Action::Index(look) => index::run(&look),
-        Action::Explain(jobs, earlier) => explain::run(context, &jobs, earlier.as_deref()),
-        Action::Prefetch(wanted, When::Now) => prefetch::run(context, wanted),
-        Action::Prefetch(wanted, When::AfterStdin) => Ok(upload_ahead::run(context, wanted)),
-        Action::Compile(words) => Ok(cc::run(context, &words, &[])),
-        Action::Wrap(words) => Ok(ld::run(context, &words)),
-        Action::HelpAll => Ok(output::print(&help::everything())),
+fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Distribute(job_file) => distribute::run(context, &job_file),
+        Command::Cc { words } => Ok(cc::run(context, &words, &[])),
+        Command::Ld { words } => Ok(ld::run(context, &words)),
+        Command::Doctor { compiler } => doctor::run(context, compiler.as_deref()),
+        Command::Config => Ok(config::run(context)),
+        Command::Prefetch {
+            after_stdin,
+            files,
+            compiler,
+        } => {
+            let request = PrefetchRequest { files, compiler };
+            if after_stdin {
+                Ok(upload_ahead::run(context, request))
+            } else {
+                prefetch::run(context, request)
+            }
+        }
+        Command::Daemon { action } => daemon::run(context, action),
+        Command::Stats => Ok(stats::run(context)),
+        Command::Cache { action } => cache::run(context, action),
+        Command::Explain { job_file, earlier } => {
+            explain::run(context, &job_file, earlier.as_deref())
+        }
+        Command::Index(look) => index::run(&look),
+        Command::Completions { shell } => Ok(pages::completions(shell)),
+        Command::Man { dir } => pages::man(&dir),
     }
 }
 
-fn answer(error: &clap::Error) -> ExitCode {
-    match usage::answer(error) {
+fn answer(error: &clap::Error, first: Option<&OsString>) -> ExitCode {
+    match usage::answer(error, first) {
         Answer::Text(text) => output::print(&text),
         Answer::Error(error) => {
             output::error(&error);

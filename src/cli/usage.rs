@@ -1,14 +1,15 @@
-//! Wrong use, said in relto's own way.
-//!
-//! Enters: clap's errors. Leaves: an error with a hint, or the text that was asked for (`--help`,
-//! `--version`).
+//! Wrong use, reported as every other error of relto: clap's findings with a hint. What was asked
+//! for (`--help`, `--version`) comes from clap as an error, too.
+
+use std::ffi::OsString;
+use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use crate::config;
+use super::arguments::nearest_command;
 use crate::error::Hinted;
 
-/// What a command line that does not lead to a command leads to.
+/// What a command line is answered with that leads to no command.
 #[derive(Debug)]
 pub(super) enum Answer {
     /// Belongs on stdout; the exit code is 0.
@@ -17,12 +18,24 @@ pub(super) enum Answer {
 }
 
 impl UsageError {
-    /// A word that is neither a job file nor quite a command.
-    pub(super) fn mistyped_command(word: &str, command: &str) -> Self {
-        Self {
-            message: format!("there is no job file `{word}`"),
-            hint: format!("did you mean `relto {command}`?"),
+    /// A word without a dot or a slash that names no file was meant as a command: `relto docter`.
+    pub(super) fn unknown_command(word: &Path) -> Option<Self> {
+        let exists = word.exists();
+        let word = word.to_str()?;
+        if exists || word.contains(['.', '/']) || word.starts_with('-') {
+            return None;
         }
+        let hint = match nearest_command(word) {
+            Some(command) if command == word => return None,
+            Some(command) => format!("did you mean `relto {command}`?"),
+            None => {
+                "`relto --help` lists the commands; a job file is named like `JOBS.json`".to_owned()
+            }
+        };
+        Some(Self {
+            message: format!("unknown command `{word}`"),
+            hint,
+        })
     }
 }
 
@@ -42,7 +55,18 @@ impl Hinted for UsageError {
 
 const SEE_HELP: &str = "`relto --help` shows the usage";
 
-pub(super) fn answer(error: &clap::Error) -> Answer {
+/// `first` is the first word of the command line.
+pub(super) fn answer(error: &clap::Error, first: Option<&OsString>) -> Answer {
+    let unexpected = matches!(
+        error.kind(),
+        ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument
+    );
+    if unexpected
+        && let Some(word) = first
+        && let Some(error) = UsageError::unknown_command(Path::new(word))
+    {
+        return Answer::Error(error);
+    }
     match error.kind() {
         ErrorKind::DisplayHelp
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
@@ -54,7 +78,11 @@ pub(super) fn answer(error: &clap::Error) -> Answer {
 fn usage_error(error: &clap::Error) -> UsageError {
     let argument = context(error, ContextKind::InvalidArg);
     let (message, hint) = match (error.kind(), argument) {
-        (ErrorKind::UnknownArgument, Some(argument)) => unknown(&argument),
+        (ErrorKind::UnknownArgument, Some(argument)) => unknown(error, &argument),
+        (ErrorKind::InvalidSubcommand, _) => {
+            let word = context(error, ContextKind::InvalidSubcommand);
+            unknown(error, &word.unwrap_or_default())
+        }
         (ErrorKind::InvalidValue, Some(argument)) => invalid(error, &argument),
         (ErrorKind::MissingRequiredArgument, Some(argument)) => {
             (format!("missing argument {argument}"), SEE_HELP.to_owned())
@@ -68,7 +96,7 @@ fn usage_error(error: &clap::Error) -> UsageError {
     UsageError { message, hint }
 }
 
-/// A value that is missing, or a word that is none of the few that fit.
+/// A missing value, or a word that is not one of the few that are accepted.
 fn invalid(error: &clap::Error, argument: &str) -> (String, String) {
     let value = context(error, ContextKind::InvalidValue).unwrap_or_default();
     if value.is_empty() {
@@ -85,11 +113,11 @@ fn invalid(error: &clap::Error, argument: &str) -> (String, String) {
         Some(valid) => format!("choose among {valid}"),
         None => SEE_HELP.to_owned(),
     };
-    (format!("`{value}` does not fit here"), hint)
+    (format!("invalid value `{value}` for {argument}"), hint)
 }
 
-/// An option that is none, or a word too many.
-fn unknown(argument: &str) -> (String, String) {
+/// An unknown option, or a word too many.
+fn unknown(error: &clap::Error, argument: &str) -> (String, String) {
     if argument.starts_with('-') && !argument.starts_with("--") {
         let hint = "relto has long options only; `relto --help-all` lists them".to_owned();
         return (format!("unknown option `{argument}`"), hint);
@@ -100,14 +128,11 @@ fn unknown(argument: &str) -> (String, String) {
             "the job file is the last argument, and there is only one".to_owned(),
         );
     };
-    let name = name.split('=').next().unwrap_or(name).replace('-', "_");
-    let names = config::OPTIONS.iter().map(|option| option.name);
-    let nearest = config::nearest(&name, names).and_then(config::Opt::find);
-    let hint = match nearest {
-        Some(option) => format!("did you mean `--{}`?", option.flag()),
+    let hint = match context(error, ContextKind::SuggestedArg) {
+        Some(option) => format!("did you mean `{option}`?"),
         None => "`relto --help-all` lists every option".to_owned(),
     };
-    (format!("unknown option `{argument}`"), hint)
+    (format!("unknown option `--{name}`"), hint)
 }
 
 fn context(error: &clap::Error, kind: ContextKind) -> Option<String> {
@@ -118,7 +143,7 @@ fn context(error: &clap::Error, kind: ContextKind) -> Option<String> {
     }
 }
 
-/// clap's own words, without what we say in ours.
+/// clap's own message, without its prefix.
 fn first_line(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let line = text.lines().next().unwrap_or_default();

@@ -23,6 +23,8 @@ mod file;
 mod find;
 mod merge;
 mod options;
+#[cfg(test)]
+mod page;
 mod resolve;
 mod settings;
 mod source;
@@ -36,7 +38,7 @@ pub use environment::Environment;
 pub use error::{ConfigError, Warning};
 pub use merge::Values;
 pub(crate) use options::nearest;
-pub use options::{Group, Kind, OPTIONS, Opt};
+pub use options::{Kind, OPTIONS, Opt};
 pub use settings::{Settings, Strategy};
 pub use source::{Assignment, EffectiveValue, Source};
 pub use table::LOCAL_JOBS;

@@ -19,14 +19,6 @@ pub enum Group {
 }
 
 impl Group {
-    pub const ALL: [Self; 5] = [
-        Self::Where,
-        Self::Farm,
-        Self::Security,
-        Self::Cache,
-        Self::Output,
-    ];
-
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {

@@ -28,11 +28,11 @@ const LOCAL_JOBS_ENTRY: Opt =
 #[rustfmt::skip] // one option, one entry: a table reads best as a table
 pub static OPTIONS: &[Opt] = &[
     Opt::new(Where, "remote_executor", "ADDRESS", "farm: grpc://, grpcs:// or unix:", &Optional(|it| &mut it.farm.client.executor, value::address)).otherwise("this machine").common().sensitive(),
-    Opt::new(Where, "remote_cache", "ADDRESS", "farm's cache, if elsewhere", &Optional(|it| &mut it.farm.client.cache, value::address)).otherwise("executor").common().sensitive(),
+    Opt::new(Where, "remote_cache", "ADDRESS", "farm's cache, if elsewhere", &Optional(|it| &mut it.farm.client.cache, value::address)).otherwise("executor").sensitive(),
     Opt::new(Where, "strategy", "WHERE", "local, remote, dynamic: both at once", &Word(|it| &mut it.chosen_strategy, &[
         ("auto", None), ("local", Some(Strategy::Local)), ("remote", Some(Strategy::Remote)), ("dynamic", Some(Strategy::Dynamic)),
     ])).default("auto").common(),
-    Opt::new(Where, "remote_local_fallback", "", "run here what the farm fails to run", &Switch(|it| &mut it.farm.local_fallback)).default("on").common(),
+    Opt::new(Where, "remote_local_fallback", "", "run here what the farm fails to run", &Switch(|it| &mut it.farm.local_fallback)).default("on"),
     Opt::new(Where, "fallback", "", "ld: let the linker do alone what relto cannot do with it", &Switch(|it| &mut it.linker.fallback)).default("on"),
     Opt::new(Where, "thinlto_compiler", "FILE", "ld: clang of the linker's release", &Optional(|it| &mut it.linker.compiler, value::path)).otherwise("beside the linker").user_only(),
     Opt::new(Where, "toolchain", "FROM", "upload, worker, or a DIR to upload", &Scalar(|it| &mut it.farm.toolchain, value::toolchain)).default("upload").sensitive(),
@@ -43,7 +43,7 @@ pub static OPTIONS: &[Opt] = &[
     ])).default("auto"),
     Opt::new(Where, "daemon_idle_timeout", "TIME", "how long a daemon stays without work", &Scalar(|it| &mut it.daemon.idle_timeout, value::positive_duration)).default("10m"),
 
-    Opt::new(Farm, "remote_instance_name", "NAME", "instance of the farm", &Scalar(|it| &mut it.farm.client.instance_name, value::text)).common().sensitive(),
+    Opt::new(Farm, "remote_instance_name", "NAME", "instance of the farm", &Scalar(|it| &mut it.farm.client.instance_name, value::text)).sensitive(),
     Opt::new(Farm, "remote_default_exec_properties", "KEY=VALUE", "property that workers must have; repeatable", &List(|it| &mut it.farm.platform, value::pair)).common().sensitive(),
     Opt::new(Farm, "remote_header", "NAME=VALUE", "header to send, @FILE for a secret; repeatable", &List(|it| &mut it.farm.client.headers, value::header)).secret().common().sensitive(),
     Opt::new(Farm, "remote_cache_header", "NAME=VALUE", "the same, to the cache only", &List(|it| &mut it.farm.client.cache_headers, value::header)).secret().sensitive(),
@@ -67,7 +67,7 @@ pub static OPTIONS: &[Opt] = &[
     Opt::new(Security, "tls_client_key", "FILE", "PEM file of its private key", &Optional(|it| &mut it.farm.client.tls.client_key, value::path)).sensitive(),
 
     Opt::new(Cache, "disk_cache", "DIR", "cache here; `off` for none", &Scalar(|it| &mut it.link.disk_cache, value::path_or_off)).otherwise("~/.cache/relto").empty_is_a_value().common().sensitive(),
-    Opt::new(Cache, "disk_cache_max_size", "SIZE", "500M, 20G; 0 for no limit", &Scalar(|it| &mut it.link.disk_cache_max_size, value::size_or_zero)).default("10G").common().sensitive(),
+    Opt::new(Cache, "disk_cache_max_size", "SIZE", "500M, 20G; 0 for no limit", &Scalar(|it| &mut it.link.disk_cache_max_size, value::size_or_zero)).default("10G").sensitive(),
     Opt::new(Cache, "cache_salt", "TEXT", "results are shared only by links with the same salt", &Scalar(|it| &mut it.link.salt, value::text)),
 
     Opt::new(Output, "quiet", "", "no progress bar, no summary", &Switch(|it| &mut it.style.quiet)).default("off").common(),

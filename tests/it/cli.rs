@@ -5,18 +5,81 @@ use assert_cmd::Command;
 use crate::support::place::Place;
 
 #[test]
-fn help_fits_one_screen_and_goes_to_stdout() {
+fn help_is_short_and_goes_to_stdout() {
     let place = Place::new();
     for arguments in ["--help", "-h"] {
         let output = place.relto().arg(arguments).output().expect("started");
         assert_eq!(output.status.code(), Some(0));
         let text = String::from_utf8(output.stdout).expect("text");
-        assert!(text.lines().count() < 40, "{text}");
+        assert!(text.lines().count() < 60, "{text}");
         assert!(
             text.lines().all(|line| line.chars().count() <= 80),
             "{text}"
         );
         assert!(output.stderr.is_empty());
+    }
+}
+
+#[test]
+fn every_command_shows_all_options_on_request() {
+    let place = Place::new();
+    for line in ["--help-all", "help", "cache --help-all", "help doctor"] {
+        let told = place.relto_told(line);
+        assert!(told.starts_with("exit 0\n"), "{line}: {told}");
+        assert!(told.contains("--grpc-keepalive-time"), "{line}: {told}");
+    }
+}
+
+#[test]
+fn completions_and_manual_pages_are_made_for_packages() {
+    let place = Place::new();
+    // They depend on no settings, not even on wrong ones.
+    place.write("project/.relto.toml", "frobnicate = 1\n");
+    for shell in ["bash", "zsh", "fish"] {
+        let told = place.relto_told(&format!("completions {shell}"));
+        assert!(told.starts_with("exit 0\n"), "{told}");
+        assert!(told.contains("remote-executor"), "{told}");
+        assert!(told.contains("dynamic"), "{told}");
+    }
+    assert_eq!(place.relto_told("man pages"), "exit 0\n");
+    for page in ["relto.1", "relto-doctor.1"] {
+        assert!(place.path("project/pages").join(page).exists(), "{page}");
+    }
+}
+
+#[test]
+fn an_unknown_command_is_not_taken_for_a_job_file() {
+    let told = answers(&["docter now", "frobnicate"]);
+    insta::assert_snapshot!(told, @r"
+    $ relto docter now
+    exit 2
+    --- stderr
+    relto: error: unknown command `docter`
+      hint: did you mean `relto doctor`?
+    $ relto frobnicate
+    exit 2
+    --- stderr
+    relto: error: unknown command `frobnicate`
+      hint: `relto --help` lists the commands; a job file is named like `JOBS.json`
+    ");
+}
+
+#[test]
+fn the_settings_in_force_are_shown_with_their_sources() {
+    let place = Place::new();
+    place.write("project/.relto.toml", "jobs = 3\n");
+    let mut relto = place.relto();
+    relto.env("RELTO_REMOTE_RETRIES", "9");
+    relto.args(["--remote-header=x-key=hunter2", "config"]);
+    let told = place.told(&mut relto);
+    for line in [
+        "read [T]/project/.relto.toml\n",
+        "jobs = 3  (from `[T]/project/.relto.toml` line 1)\n",
+        "remote_retries = 9  (from the environment variable `RELTO_REMOTE_RETRIES`)\n",
+        "remote_header = x-key=***  (from the command line)\n",
+        "remote_timeout = 60s  (the default)\n",
+    ] {
+        assert!(told.contains(line), "{line}{told}");
     }
 }
 
@@ -111,12 +174,12 @@ fn wrong_words_end_with_2_and_a_hint() {
     $ relto docter
     exit 2
     --- stderr
-    relto: error: there is no job file `docter`
+    relto: error: unknown command `docter`
       hint: did you mean `relto doctor`?
     $ relto cache shrink
     exit 2
     --- stderr
-    relto: error: `shrink` does not fit here
+    relto: error: invalid value `shrink` for [show|trim|clear]
       hint: choose among show, trim, clear
     $ relto index show
     exit 2

@@ -11,6 +11,7 @@ struct Promised {
     is_list: bool,
     sample: &'static str,
     may_stand_in_a_tree: bool,
+    default: String,
 }
 
 fn lines(keyword: &'static str) -> impl Iterator<Item = &'static str> {
@@ -28,6 +29,7 @@ fn options() -> impl Iterator<Item = Promised> {
             is_list: words[1] == "list",
             sample: words[2],
             may_stand_in_a_tree: words[3] == "tree",
+            default: words[4..].join(" "),
         }
     })
 }
@@ -98,6 +100,16 @@ fn every_promised_flag_and_variable_is_accepted_in_each_spelling() {
     for variable in lines("variable") {
         let told = place.told(relto(&place).env(variable, "1").arg("stats"));
         assert_eq!(told, ACCEPTED, "{variable}");
+    }
+}
+
+#[test]
+fn every_promised_default_is_in_force_where_no_source_says_otherwise() {
+    let told = Place::new().relto_told("config");
+    for option in options() {
+        let default = format!("{} = {}  (the default)", option.name, option.default);
+        let shown = told.lines().any(|line| line == default);
+        assert_eq!(shown, option.default != "-", "{default}\n{told}");
     }
 }
 

@@ -7,7 +7,7 @@ fn parsed(line: &str) -> Invocation {
 
 fn set(line: &str) -> Vec<String> {
     let invocation = parsed(&format!("{line} j.json"));
-    assert_eq!(invocation.action, Action::Distribute("j.json".into()));
+    assert_eq!(invocation.command, Command::Distribute("j.json".into()));
     let options = invocation.options.iter();
     options
         .map(|option| format!("{}={}", option.option.name, option.values.join("|")))
@@ -16,7 +16,7 @@ fn set(line: &str) -> Vec<String> {
 
 #[test]
 fn the_parser_is_sound() {
-    command().debug_assert();
+    parser().debug_assert();
 }
 
 #[test]
@@ -62,14 +62,27 @@ fn lists_keep_every_item_with_its_commas() {
 #[test]
 fn options_may_stand_before_and_after_the_command() {
     let invocation = parsed("--jobs=3 cache trim --quiet");
-    assert_eq!(invocation.action, Action::Cache(CacheAction::Trim));
+    assert_eq!(
+        invocation.command,
+        Command::Cache {
+            action: CacheAction::Trim
+        }
+    );
     assert_eq!(invocation.options.len(), 2);
 }
 
 #[test]
 fn a_job_file_named_like_a_command_needs_its_directory() {
-    assert_eq!(parsed("./cc").action, Action::Distribute("./cc".into()));
-    for line in ["--help-all", "help"] {
-        assert_eq!(parsed(line).action, Action::HelpAll);
+    assert_eq!(parsed("./cc").command, Command::Distribute("./cc".into()));
+}
+
+#[test]
+fn the_help_shows_common_options_and_the_whole_help_every_one() {
+    let (short, long) = (parser().render_help(), parser().render_long_help());
+    let (short, long) = (short.to_string(), long.to_string());
+    for option in crate::config::OPTIONS {
+        let flag = format!("--{}", option.flag());
+        assert_eq!(short.contains(&flag), option.common, "{flag}");
+        assert!(long.contains(&flag), "{flag}");
     }
 }

@@ -1,0 +1,251 @@
+//! The command line as it was typed: which command, and which options.
+//!
+//! clap's parser is made of the commands here and of `config`'s table of options, which every
+//! command takes. lld puts its job file last and no command name first, so a first word that is not
+//! a command is a job file; a job file that is named like a command can be given as `./cc`.
+
+mod options;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{
+    Arg, ArgAction, ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
+    ValueEnum,
+};
+use clap_complete::Shell;
+
+use super::help;
+use crate::config::{Assignment, nearest};
+
+/// The launcher's name.
+pub(super) const CC: &str = "cc";
+/// The linker wrapper's name.
+pub(super) const LD: &str = "ld";
+pub(super) const PREFETCH: &str = "prefetch";
+/// The flag of `prefetch` that makes it wait for a compiler.
+pub(super) const AFTER_STDIN: &str = "after-stdin";
+
+/// What the user asks for.
+#[derive(Debug)]
+pub(super) struct Invocation {
+    pub(super) options: Vec<Assignment>,
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "relto",
+    version,
+    long_version = help::VERSION,
+    about = "Hands the backend jobs of a ThinLTO link to a farm, or runs them here.",
+    after_help = help::MORE,
+    after_long_help = help::SOURCES,
+    override_usage = help::USAGE,
+    args_override_self = true,
+    subcommand_negates_reqs = true,
+    subcommand_value_name = "COMMAND",
+    disable_help_flag = true,
+    max_term_width = 80
+)]
+struct CommandLine {
+    #[arg(value_name = "JOBS.json", required = true, hide = true)]
+    job_file: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub(super) enum Command {
+    /// Run the jobs of this file: what lld wants.
+    #[command(skip)]
+    Distribute(PathBuf),
+
+    /// Compiler launcher for builds that run ThinLTO backends themselves
+    #[command(override_usage = "relto cc [OPTIONS] [--] COMPILER [ARGUMENTS]...")]
+    Cc {
+        /// Compiler, and all of its own arguments
+        #[arg(value_name = "COMPILER", required = true, trailing_var_arg = true)]
+        #[arg(allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
+
+    /// Linker wrapper, for linkers without DTLTO
+    #[command(override_usage = "relto ld [OPTIONS] [--] LINKER [ARGUMENTS]...")]
+    Ld {
+        /// Linker, and all of its own arguments
+        #[arg(value_name = "LINKER", required = true, trailing_var_arg = true)]
+        #[arg(allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
+
+    /// Check configuration, toolchain and farm; say what to change
+    Doctor {
+        /// Compiler to check, else the `clang` of `PATH`
+        compiler: Option<PathBuf>,
+    },
+
+    /// Show the settings in force and where they come from
+    Config,
+
+    /// Send modules to the farm before the link
+    Prefetch {
+        #[arg(long = AFTER_STDIN, hide = true)]
+        after_stdin: bool,
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+        /// Send this compiler too, as the link will name it
+        #[arg(long, value_name = "COMPILER")]
+        compiler: Option<String>,
+    },
+
+    /// The process that keeps connections: `daemon status|stop`
+    Daemon {
+        #[arg(value_name = "status|stop", default_value = "status")]
+        #[arg(hide_possible_values = true)]
+        action: DaemonAction,
+    },
+
+    /// What the last links did
+    Stats,
+
+    /// The disk cache: `cache show|trim|clear`
+    Cache {
+        #[arg(value_name = "show|trim|clear", default_value = "show")]
+        #[arg(hide_possible_values = true)]
+        action: CacheAction,
+    },
+
+    /// What a job's key is made of: `explain JOBS.json [EARLIER]`
+    Explain {
+        #[arg(value_name = "JOBS.json")]
+        job_file: PathBuf,
+        /// What this command wrote of an earlier link; only differences are shown
+        earlier: Option<PathBuf>,
+    },
+
+    /// Look into a ThinLTO index: `index show|inputs|check FILE`
+    Index(IndexLook),
+
+    /// Print shell completions
+    Completions { shell: Shell },
+
+    /// Write the manual pages into a directory
+    Man {
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum CacheAction {
+    Show,
+    Trim,
+    Clear,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum DaemonAction {
+    Status,
+    Stop,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum IndexAction {
+    Show,
+    Inputs,
+    Check,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum IndexFormat {
+    Text,
+    Json,
+    /// As lld's `--thinlto-emit-imports-files` has it; for `inputs`
+    Imports,
+}
+
+/// What is wanted of which index.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(super) struct IndexLook {
+    #[arg(value_name = "show|inputs|check", hide_possible_values = true)]
+    pub(super) action: IndexAction,
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(super) format: IndexFormat,
+    /// For imports: the module that the index is for, where its name does not say so
+    #[arg(long, value_name = "NAME")]
+    pub(super) module: Option<String>,
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+}
+
+/// Reads `arguments`, the first of which is the program's own name.
+///
+/// # Errors
+/// clap's own, a request for help or version among them.
+pub(super) fn parse(
+    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> Result<Invocation, clap::Error> {
+    let matches = parser().try_get_matches_from(arguments)?;
+    let mut options = options::assignments(&matches);
+    if let Some((_, inner)) = matches.subcommand() {
+        options.extend(options::assignments(inner));
+    }
+    let command = command(&matches)?;
+    Ok(Invocation { options, command })
+}
+
+fn command(matches: &ArgMatches) -> Result<Command, clap::Error> {
+    let line = CommandLine::from_arg_matches(matches)?;
+    match (line.command, line.job_file) {
+        (Some(command), _) => Ok(command),
+        (None, Some(jobs)) => Ok(Command::Distribute(jobs)),
+        (None, None) => Err(parser().error(
+            clap::error::ErrorKind::MissingRequiredArgument,
+            "the job file is missing",
+        )),
+    }
+}
+
+/// The parser, whole.
+pub(super) fn parser() -> clap::Command {
+    let takes_options = |command: clap::Command| command.args(options::options()).args(help());
+    takes_options(CommandLine::command()).mut_subcommands(|command| {
+        let command = command
+            .disable_help_flag(true)
+            .args_override_self(true)
+            .after_help("It takes the options of relto, too: --help-all lists them.");
+        takes_options(command).mut_args(|arg| {
+            let is_own = !options::is_option(&arg);
+            if is_own {
+                arg
+            } else {
+                arg.hide_short_help(true)
+            }
+        })
+    })
+}
+
+/// The common options, or all of them.
+fn help() -> [Arg; 2] {
+    [
+        Arg::new("help")
+            .short('h')
+            .long("help")
+            .help("The common options")
+            .action(ArgAction::HelpShort),
+        Arg::new("help-all")
+            .long("help-all")
+            .help("Every option, and where options come from")
+            .action(ArgAction::HelpLong),
+    ]
+}
+
+/// The command that `word` was probably meant to be.
+pub(super) fn nearest_command(word: &str) -> Option<String> {
+    let parser = CommandLine::command();
+    let names = parser.get_subcommands().map(clap::Command::get_name);
+    nearest(word, names).map(str::to_owned)
+}

@@ -1,0 +1,30 @@
+//! `relto config`: the settings in force, and where each comes from.
+
+use std::fmt::Write as _;
+
+use super::{Context, output};
+use crate::config::{EffectiveValue, Settings};
+use crate::error::ExitCode;
+
+pub(super) fn run(context: &Context) -> ExitCode {
+    output::print(&shown(&context.settings))
+}
+
+/// The files that were read and the value of every option that has one; secrets are masked.
+fn shown(settings: &Settings) -> String {
+    let mut text = String::new();
+    for file in &settings.files {
+        let _ = writeln!(text, "read {}", file.display());
+    }
+    for value in settings.values.effective_with_defaults() {
+        let EffectiveValue {
+            name,
+            value,
+            source,
+        } = value;
+        if !value.is_empty() {
+            let _ = writeln!(text, "{name} = {value}  ({source})");
+        }
+    }
+    text
+}

@@ -1,0 +1,38 @@
+//! `relto completions SHELL` and `relto man DIR`: what packages install besides the program.
+
+use std::io;
+use std::path::Path;
+
+use clap_complete::Shell;
+
+use super::{Failure, arguments, output};
+use crate::error::{ExitCode, Hinted};
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the manual pages to `{dir}`")]
+struct NoManual {
+    dir: String,
+    #[source]
+    source: io::Error,
+}
+
+impl Hinted for NoManual {}
+
+pub(super) fn completions(shell: Shell) -> ExitCode {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut arguments::parser(), "relto", &mut text);
+    output::print(&String::from_utf8_lossy(&text))
+}
+
+/// A page for relto, and one for each command.
+pub(super) fn man(dir: &Path) -> Result<ExitCode, Failure> {
+    let written = fs_err::create_dir_all(dir)
+        .and_then(|()| clap_mangen::generate_to(arguments::parser(), dir));
+    match written {
+        Ok(()) => Ok(ExitCode::Success),
+        Err(source) => Err(Box::new(NoManual {
+            dir: dir.display().to_string(),
+            source,
+        })),
+    }
+}
