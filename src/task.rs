@@ -39,12 +39,6 @@ pub fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
     Task(tokio::task::spawn_blocking(move || span.in_scope(work)))
 }
 
-impl<T> Task<T> {
-    pub fn abort(&self) {
-        self.0.abort();
-    }
-}
-
 impl<T> Future for Task<T> {
     type Output = T;
 

@@ -1,12 +1,10 @@
-//! The canonical form of a job: names that say nothing about who links where, and a shard to match.
+//! The canonical form of a job: names that do not depend on who links where, and a shard to match.
 //!
-//! Enters: a job, its shard, its arguments with their meanings. Leaves: arguments, shard and file
-//! list under canonical names, or the reason why this compile must keep its real names.
-//!
-//! lld puts its process id into the names of shards, objects and extracted archive members, and
-//! module names stand inside the shard. So modules are named by their rank in the byte order of the
-//! names they have: the order in which clang imports stays, and the same bitcode gives the same
-//! action for another process id, directory, user or spelling.
+//! lld puts its process id into the names of shards, objects and extracted archive members, and the
+//! shard holds the module names. So modules are named by their rank in the byte order of their real
+//! names. That keeps the order in which clang imports, and the same bitcode gives the same Action
+//! for another process id, directory, user or spelling. A job whose real names matter has no
+//! canonical form; then the reason is returned.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -22,12 +20,12 @@ use crate::thinlto::{Form, Index, RewriteError};
 /// A job that can run anywhere.
 #[derive(Debug, Clone)]
 pub struct CanonicalJob {
-    /// What follows the compiler and its configuration.
+    /// The arguments after the compiler and its configuration.
     pub arguments: Vec<String>,
     pub shard: Bytes,
-    /// Whether the summaries could be put into canonical order, too.
+    /// Whether the summaries are in canonical order too.
     pub form: Form,
-    /// All inputs but the shard: modules first, by rank, then files that arguments name.
+    /// All inputs except the shard: modules first, by rank, then the files that arguments name.
     pub files: Vec<NamedFile>,
     pub outputs: Vec<NamedOutput>,
     pub kind: OutputKind,
@@ -51,17 +49,19 @@ pub struct NamedOutput {
     pub host: PathBuf,
 }
 
-/// A job either has a canonical form or runs as lld would run it.
+/// A job with a canonical form, or the reason why it has to run as lld would run it.
 #[derive(Debug)]
 pub enum Canonical {
     Hermetic(Box<CanonicalJob>),
     InPlace { reason: String },
 }
 
-/// Gives `job` canonical names. `words` are the job's whole arguments after the compiler, response
-/// files expanded and machine-dependent ones replaced by what they mean here; `target` is the
-/// triple to compile for where they name none; without an `index` the module is compiled by itself;
-/// `is_dir` looks a path up on this machine.
+/// Gives `job` canonical names.
+///
+/// `words` are all arguments after the compiler, with response files expanded and machine-dependent
+/// arguments replaced by what they mean here. `target` is the triple to compile for where `words`
+/// name none. Without an `index` the module is compiled by itself. `is_dir` looks a path up on this
+/// machine.
 ///
 /// # Errors
 /// The shard cannot be rewritten.
@@ -124,7 +124,7 @@ fn named_file(tree_path: String, name: &str) -> NamedFile {
     }
 }
 
-/// The modules of the shard in its order; after them the job's own, where the shard leaves it out.
+/// The modules in the order of the shard, then the job's own module if the shard does not list it.
 fn module_paths<'a>(job: &'a Job, index: Option<&'a Index<'_>>) -> Vec<&'a [u8]> {
     let listed = index.map(Index::modules).unwrap_or_default();
     let mut paths: Vec<&[u8]> = listed.iter().map(|entry| &entry.path[..]).collect();
@@ -134,7 +134,8 @@ fn module_paths<'a>(job: &'a Job, index: Option<&'a Index<'_>>) -> Vec<&'a [u8]>
     paths
 }
 
-/// One name per module, in their order. All have the same length, so they sort as the ranks do.
+/// One name per module, in the same order. All names have the same length, so that they sort by
+/// rank.
 fn module_names(paths: &[&[u8]]) -> Vec<String> {
     let mut by_path: Vec<usize> = (0..paths.len()).collect();
     by_path.sort_by_key(|&number| paths[number]);
@@ -146,10 +147,10 @@ fn module_names(paths: &[&[u8]]) -> Vec<String> {
     names
 }
 
-/// The job's outputs, and what they are called in the action. Names of outputs can stand in the
-/// object (`-gsplit-dwarf`) and decide how further files are called: such a job keeps its real
-/// names. Those that lld makes up are others each time. The error is the reason why no action can
-/// say it.
+/// The job's outputs and their names in the Action, or the reason why no Action can describe them.
+///
+/// The object can contain the names of outputs (`-gsplit-dwarf`), which also decide the names of
+/// further files: such a job keeps its real names. Names that lld makes up differ in every link.
 fn outputs(
     caller: Caller,
     job: &Job,
@@ -169,7 +170,7 @@ fn outputs(
     for (number, name) in job.outputs.iter().enumerate() {
         let tree_path = match real_names {
             false => output_name(number),
-            true if stands_in_the_root(name) => name.clone(),
+            true if is_inside_the_root(name) => name.clone(),
             true => {
                 return Err(format!(
                     "the name `{name}` matters, and is not below the directory"
@@ -185,8 +186,8 @@ fn outputs(
     Ok(outputs)
 }
 
-/// Whether a path means the same file seen from the input root as from the job's directory.
-fn stands_in_the_root(name: &str) -> bool {
+/// Whether a path names the same file in the input root as in the job's directory.
+fn is_inside_the_root(name: &str) -> bool {
     let parts = || name.split('/');
     parts().all(|part| !["", ".", ".."].contains(&part)) && parts().next() != Some("relto")
 }
@@ -225,7 +226,7 @@ impl<'a> Naming<'a> {
         }
     }
 
-    /// The words that stand for `argument` in the action, or why it needs the real names.
+    /// The words for `argument` in the Action, or why it needs the real names.
     fn rename(&mut self, argument: &Argument<'_>) -> Result<Vec<String>, String> {
         let value = argument.value.unwrap_or_default();
         match argument.meaning {
@@ -234,7 +235,7 @@ impl<'a> Naming<'a> {
             | Meaning::OutputKind
             | Meaning::Language
             | Meaning::Target
-            // No file comes of it, or `canonical` had stopped before.
+            // Writes no file; otherwise [`canonical`] returned before.
             | Meaning::ExtraOutput => Ok(argument.words.to_vec()),
             Meaning::Output => self.rename_output(argument, value),
             Meaning::Index if value == self.job.index() => Ok(argument.with_value(INDEX)),

@@ -1,10 +1,8 @@
-//! What must hold before a job is worth running, and what its compiler must not have said.
+//! Checks that a job's inputs are sound, and what its compiler must not have printed.
 //!
-//! Enters: a job, its parsed shard, the facts of its modules; afterwards the compiler's stderr.
-//! Leaves: nothing, or the reason why the object would be wrong. Needed because clang exits 0 with
-//! an empty or a plausible but wrong object when a shard or an import is missing, stale, damaged or
-//! spelled otherwise, and lld drops empty objects without a word. The form of the object itself is
-//! checked in `kind`.
+//! clang exits 0 with an empty or a plausible but wrong object when a shard or an import is
+//! missing, stale, damaged or spelled otherwise, and lld drops empty objects silently.
+//! [`kind`](super::kind) checks the object itself.
 
 use std::collections::BTreeSet;
 
@@ -43,7 +41,7 @@ pub enum Unsound {
     },
     #[error("the index shard `{index}` writes the name `{name}` wrongly")]
     DamagedName { index: String, name: String },
-    #[error("the index shard `{index}` does not mention `{name}`, which the job reads")]
+    #[error("the index shard `{index}` does not list `{name}`, which the job reads")]
     NotInIndex { index: String, name: String },
     #[error("the index shard `{index}` imports from `{name}`, which the job does not list")]
     NotInJob { index: String, name: String },
@@ -55,12 +53,12 @@ impl Hinted for Unsound {
     fn hints(&self) -> Vec<String> {
         let hint = match self {
             Self::DamagedName { .. } => {
-                "lld before LLVM 23 writes names that are not ASCII wrongly, and clang would then drop code without \
-                 a word: rename the file, or use LLVM 23 or later"
+                "lld before LLVM 23 writes non-ASCII names wrongly, and clang would then silently drop code: rename the \
+                 file, or use LLVM 23 or later"
             }
             Self::Stale { .. } | Self::Module { .. } | Self::Unreadable { .. } => {
-                "did something replace the file while the link was running? Link again; if it stays so, delete the \
-                 file and build it anew"
+                "did something replace the file while the link was running? Link again; if the error persists, delete \
+                 the file and rebuild it"
             }
             Self::Empty { .. } | Self::Index { .. } => {
                 "is the file system full? lld writes the shards beside the linker's output"
@@ -74,9 +72,9 @@ impl Hinted for Unsound {
     }
 }
 
-/// The shard's modules must be the job's inputs, by the same spelling: clang finds a module's own
-/// summary by comparing names. lld makes no jobs of modules that it skips; a build system does, and
-/// their shards name nothing.
+/// Checks that the shard's modules are the job's inputs, spelled the same: clang finds a module's
+/// own summary by comparing names. lld creates no jobs for modules that it skips; build systems do,
+/// and the shards of those modules list no module.
 pub fn check_names(caller: Caller, job: &Job, index: &Index<'_>) -> Result<(), Unsound> {
     if let Some(entry) = index.modules().iter().find(|entry| entry.damaged) {
         return Err(Unsound::DamagedName {
@@ -113,7 +111,8 @@ pub fn check_names(caller: Caller, job: &Job, index: &Index<'_>) -> Result<(), U
     Ok(())
 }
 
-/// The module must be the one that the thin link saw. A shard without a hash record cannot tell.
+/// Checks that the module is the one that the thin link saw. Without a hash record in the shard
+/// this cannot be told.
 pub fn check_module(index: &str, entry: &ModuleEntry, facts: &ModuleFacts) -> Result<(), Unsound> {
     match entry.hash {
         Some(expected) if !facts.hashes.contains(&expected) => Err(Unsound::Stale {
@@ -128,10 +127,10 @@ fn lossy(entry: &ModuleEntry) -> String {
     String::from_utf8_lossy(&entry.path).into_owned()
 }
 
-/// Lines with which clang 21 to 24 say that the object is wrong, though they exit 0.
+/// Messages of clang 21 to 24 that mean a wrong object despite exit code 0.
 const ADMISSIONS: [&str; 2] = ["Error loading ", "Error running ThinLTO backend"];
 
-/// The line of `stderr` that admits a failure, if there is one.
+/// The line of `stderr` that admits a failure, if any.
 pub fn admitted_failure(stderr: &str) -> Option<&str> {
     stderr
         .lines()
@@ -143,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_clang_admits_is_heard() {
+    fn an_admitted_failure_is_found_in_stderr() {
         let stderr =
             "warning: x\nError running ThinLTO backend: Error loading imported file b.o: gone\n";
         assert!(admitted_failure(stderr).is_some_and(|line| line.contains("b.o")));

@@ -1,8 +1,7 @@
-//! What a backend is to write, and whether it did.
+//! The kind of output that a backend is asked for, and whether it wrote that.
 //!
-//! Enters: arguments and the target; later the bytes of the output. Leaves: the kind asked for, and
-//! a verdict: clang can exit with 0 and leave nothing, or something else. Contents beyond the
-//! headers are not looked at.
+//! clang can exit with 0 and write nothing, or something else. Only the headers of an output are
+//! checked, not its contents.
 
 use super::arguments::{Argument, Meaning};
 use crate::error::Hinted;
@@ -16,7 +15,7 @@ pub enum Format {
     Wasm,
 }
 
-/// What is written to `-o`.
+/// The kind of file that `-o` names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutputKind {
     Object(Format),
@@ -24,29 +23,29 @@ pub enum OutputKind {
     Bitcode,
     /// LLVM's textual form, `-S -emit-llvm`.
     Ir,
-    /// No file by compiling: preprocessing, checks, or a whole link.
+    /// Not the output of a compilation: preprocessing, checks, or a whole link.
     Other,
 }
 
-/// The output is not what was asked for.
+/// The output is not of the requested kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WrongOutput {
     #[error("the output is empty")]
     Empty,
-    #[error("the output is no {wanted}: it starts with `{start}`")]
+    #[error("expected {wanted} output, but it starts with `{start}`")]
     Magic { wanted: &'static str, start: String },
-    #[error("the output is a linked file, no object")]
+    #[error("the output is a linked file, not an object")]
     Linked,
-    #[error("the output is cut off inside its header")]
-    CutOff,
+    #[error("the output is truncated inside its header")]
+    Truncated,
     #[error("the output is not text")]
     NotText,
 }
 
 impl Hinted for WrongOutput {}
 
-/// What a command line asks for. `target` is the triple that it compiles for, the compiler's own
-/// where the arguments name none.
+/// The kind of output that a command line asks for. `target` is the triple that it compiles for,
+/// the compiler's default where the arguments name none.
 #[must_use]
 pub fn required_kind(arguments: &[Argument<'_>], target: &str) -> OutputKind {
     let (mut compile, mut assembly, mut llvm, mut lto, mut other) =
@@ -90,7 +89,7 @@ pub fn format_of(triple: &str) -> Format {
     }
 }
 
-/// Looks at the head of an output.
+/// Checks the header of an output.
 ///
 /// # Errors
 /// The output is empty, cut off, or of another kind.
@@ -105,7 +104,7 @@ pub fn check_output(kind: OutputKind, bytes: &[u8]) -> Result<(), WrongOutput> {
         OutputKind::Object(Format::Wasm) => {
             magic(bytes, "WebAssembly object", &[b"\0asm\x01\0\0\0"])
         }
-        // A module, or one inside the wrapper that Darwin's tools use.
+        // A module, bare or in the wrapper of Darwin's tools.
         OutputKind::Bitcode => magic(bytes, "bitcode", &[b"BC\xc0\xde", b"\xde\xc0\x17\x0b"]),
         OutputKind::Assembly | OutputKind::Ir => check_text(bytes),
         OutputKind::Other => Ok(()),
@@ -125,7 +124,7 @@ fn check_elf(bytes: &[u8]) -> Result<(), WrongOutput> {
         ],
     )?;
     if bytes.len() < HEADER {
-        return Err(WrongOutput::CutOff);
+        return Err(WrongOutput::Truncated);
     }
     match (bytes[5], [bytes[16], bytes[17]]) {
         (1, [1, 0]) | (2, [0, 1]) => Ok(()),
@@ -133,7 +132,8 @@ fn check_elf(bytes: &[u8]) -> Result<(), WrongOutput> {
     }
 }
 
-/// A COFF object begins with its machine; a big one with a machine of zero, a mark and a version.
+/// A COFF object begins with its machine type; a big-object file with machine type 0, a signature
+/// and a version.
 fn check_coff(bytes: &[u8]) -> Result<(), WrongOutput> {
     const HEADER: usize = 20;
     const I386: &[u8] = &[0x4c, 0x01];
@@ -152,7 +152,7 @@ fn check_coff(bytes: &[u8]) -> Result<(), WrongOutput> {
         &[I386, ARM, X86_64, ARM64, ARM64EC, ARM64X, BIG],
     )?;
     if bytes.len() < HEADER {
-        return Err(WrongOutput::CutOff);
+        return Err(WrongOutput::Truncated);
     }
     Ok(())
 }
@@ -167,14 +167,14 @@ fn check_macho(bytes: &[u8]) -> Result<(), WrongOutput> {
         &[LITTLE[0], LITTLE[1], BIG[0], BIG[1]],
     )?;
     match bytes.get(12..16) {
-        None => Err(WrongOutput::CutOff),
-        Some(_) if bytes.len() < HEADER => Err(WrongOutput::CutOff),
+        None => Err(WrongOutput::Truncated),
+        Some(_) if bytes.len() < HEADER => Err(WrongOutput::Truncated),
         Some([1, 0, 0, 0] | [0, 0, 0, 1]) => Ok(()),
         Some(_) => Err(WrongOutput::Linked),
     }
 }
 
-/// Assembly has no magic; but what is binary has zeros early on.
+/// Assembly has no magic number, but binary files have zero bytes early on.
 fn check_text(bytes: &[u8]) -> Result<(), WrongOutput> {
     let start = &bytes[..bytes.len().min(4096)];
     let binary =
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_arguments_say_what_is_written() {
+    fn the_arguments_decide_the_kind_of_output() {
         let linux = "x86_64-unknown-linux-gnu";
         assert_eq!(kind("-c -O2", linux), OutputKind::Object(Format::Elf));
         assert_eq!(
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn the_target_says_which_format() {
+    fn the_target_decides_the_object_format() {
         for (triple, format) in [
             ("aarch64-linux-android24", Format::Elf),
             ("x86_64-pc-windows-msvc19.33.0", Format::Coff),
@@ -241,14 +241,17 @@ mod tests {
     }
 
     #[test]
-    fn empty_cut_and_linked_outputs_are_refused() {
+    fn empty_truncated_and_linked_outputs_are_refused() {
         let elf = OutputKind::Object(Format::Elf);
         let coff = OutputKind::Object(Format::Coff);
         let mut object = [0; 64];
         object[..6].copy_from_slice(b"\x7fELF\x02\x01");
         object[16] = 1;
         assert_eq!(check_output(elf, &object), Ok(()));
-        assert_eq!(check_output(elf, &object[..30]), Err(WrongOutput::CutOff));
+        assert_eq!(
+            check_output(elf, &object[..30]),
+            Err(WrongOutput::Truncated)
+        );
         object[16] = 3;
         assert_eq!(check_output(elf, &object), Err(WrongOutput::Linked));
         assert_eq!(check_output(elf, b""), Err(WrongOutput::Empty));
@@ -261,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn binaries_are_no_text() {
+    fn binary_output_is_not_accepted_as_text() {
         let assembly = OutputKind::Assembly;
         assert_eq!(check_output(assembly, b"\t.text\n"), Ok(()));
         assert_eq!(

@@ -1,8 +1,6 @@
-//! Compiler messages with the user's own file names.
+//! Puts the user's file names back into compiler messages.
 //!
-//! Enters: what a compiler wrote while its files had canonical names. Leaves: the same text with
-//! the names that the user knows. Cached messages are kept canonical, so that they fit whoever gets
-//! the hit.
+//! Caches keep messages with canonical names, so that they fit whichever job hits.
 
 use super::INDEX;
 use super::canonical::CanonicalJob;
@@ -24,7 +22,7 @@ pub fn with_user_names(stderr: &[u8], job: &CanonicalJob, index: &str) -> String
         )
         .chain([(INDEX, index)])
         .collect();
-    // A longer name first, or one that begins another would be replaced inside it.
+    // Longer names first: a name that is a prefix of another must not be replaced inside it.
     names.sort_by_key(|(canonical, _)| std::cmp::Reverse(canonical.len()));
     replace_all(&text, &names)
 }
@@ -51,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_come_back_and_other_text_stays() {
+    fn names_are_restored_and_other_text_is_kept() {
         let names = [
             ("relto/m/0001.bc", "my relto/m/0002.bc"),
             ("relto/m/0002.bc", "b.o"),

@@ -1,12 +1,8 @@
-//! From a job and the digests of its inputs to the REAPI action that makes its object.
+//! Builds the REAPI Action of a job from its canonical form and the digests of its inputs.
 //!
-//! Enters: a job in canonical form (`canonical`), the toolchain's tree, the digest of every input.
-//! Leaves: Command, Directories, Action and the list of files behind them. Everything here is pure:
-//! no file is opened.
-//!
-//! The digest of the Action is the key of every cache, so what stands in it is what matters and
-//! nothing else: content, canonical names, arguments, the few variables that clang heeds, and the
-//! version of the canonical form.
+//! The digest of the Action is the key of every cache, so it holds what matters and nothing else:
+//! contents, canonical names, arguments, the few variables that clang heeds, and the version of the
+//! canonical form. Everything here is pure; no file is opened.
 
 pub mod arguments;
 pub mod canonical;
@@ -34,20 +30,22 @@ use self::tree::{DirectoryNode, Encoded, FileNode, directory};
 use crate::digest::{Digest, DigestFunction};
 use crate::pb::reapi;
 
-/// Changes when two versions of relto would make different actions out of the same job.
+/// The version of the canonical form. It changes when a new version of relto builds another Action
+/// from the same job.
 const CANONICAL_FORM: &str = "relto 1";
 
-/// Where the canonical shard stands in the input root.
+/// Path of the canonical shard in the input root.
 pub const INDEX: &str = "relto/index.thinlto.bc";
 
-/// What an action depends on besides its job: the same for all jobs of a link on one endpoint.
+/// The parts of an Action that do not come from its job; all jobs of a link share them on one
+/// endpoint.
 #[derive(Debug, Clone)]
 pub struct ActionTemplate {
     pub function: DigestFunction,
-    /// Below version 2.1 of the API outputs are declared in `output_files`.
+    /// Declares outputs in `output_files`, for servers below version 2.1 of the API.
     pub old_outputs: bool,
-    /// Sorted by name, then value; empty for the disk cache, whose key no farm's platform may
-    /// change.
+    /// Sorted by name, then value. Empty for the disk cache, whose key must not depend on a farm's
+    /// platform.
     pub platform: Vec<(String, String)>,
     /// The user's own salt.
     pub salt: String,
@@ -55,7 +53,7 @@ pub struct ActionTemplate {
     pub environment: Vec<(String, String)>,
 }
 
-/// A file of a job's input root, besides the toolchain.
+/// A file of a job's input root that is not part of the toolchain.
 #[derive(Debug, Clone)]
 pub struct Input {
     pub tree_path: String,
@@ -63,19 +61,19 @@ pub struct Input {
     pub source: Source,
 }
 
-/// Where the contents of an input are.
+/// Where the contents of an input come from.
 #[derive(Debug, Clone)]
 pub enum Source {
     File(PathBuf),
     Bytes(Bytes),
 }
 
-/// An action with all the blobs that its digest stands for, the toolchain's own excepted.
+/// An Action with all blobs that its digest refers to, except those of the toolchain.
 #[derive(Debug, Clone)]
 pub struct Action {
     pub message: Encoded,
     pub command: Encoded,
-    /// The root's directories from the innermost to the root itself, without those of the
+    /// The directories of the input root, innermost first, the root last, without those of the
     /// toolchain.
     pub directories: Vec<Encoded>,
     pub root: Digest,
@@ -84,11 +82,11 @@ pub struct Action {
 }
 
 impl Action {
-    /// Builds the action of `job`. `digests` are those of `job.files`, in the same order, by
-    /// `terms.function`.
+    /// Builds the Action of `job`. `digests` are those of `job.files` in the same order, computed
+    /// with `template.function`.
     ///
     /// # Panics
-    /// When there are more or fewer digests than files.
+    /// Panics if there are more or fewer digests than files.
     pub fn new(
         template: &ActionTemplate,
         toolchain: &ToolchainTree,
@@ -100,7 +98,10 @@ impl Action {
         let command = encode_command(template, &arguments, job);
         let shard = template.function.digest(&job.shard);
         let directories = directories(template.function, toolchain, job, digests, shard);
-        let root = directories.last().expect("the root is one of them").digest;
+        let root = directories
+            .last()
+            .expect("the list ends with the root")
+            .digest;
         let message = Encoded::new(template.function, encode_action(template, &command, root));
         Self {
             message,
@@ -117,7 +118,7 @@ impl Action {
         self.message.digest
     }
 
-    /// The key that `job`, of which this is the action, has under other `terms` of the same digest
+    /// The key that `job`, whose Action this is, has with another `template` of the same digest
     /// function.
     pub fn digest_under(&self, template: &ActionTemplate, job: &CanonicalJob) -> Digest {
         let command = encode_command(template, &self.arguments, job);
@@ -128,7 +129,7 @@ impl Action {
 }
 
 fn command_line(toolchain: &ToolchainTree, job: &CanonicalJob) -> Vec<String> {
-    let mut arguments = toolchain.start.clone();
+    let mut arguments = toolchain.launch_prefix.clone();
     arguments.extend_from_slice(&toolchain.configuration);
     arguments.extend_from_slice(&job.arguments);
     arguments
@@ -181,7 +182,7 @@ fn encode_action(template: &ActionTemplate, command: &Encoded, root: Digest) -> 
     action.encode_to_vec()
 }
 
-/// Set in Command and in Action: older servers read the one, newer ones the other.
+/// Set in the Command and in the Action: older servers read the former, newer servers the latter.
 fn platform(template: &ActionTemplate) -> Option<reapi::Platform> {
     if template.platform.is_empty() {
         return None;
@@ -197,8 +198,8 @@ fn platform(template: &ActionTemplate) -> Option<reapi::Platform> {
     Some(reapi::Platform { properties })
 }
 
-/// Everything stands in one directory `relto`, because some workers hide `/bin`, `/lib` and `/usr`
-/// of the input root.
+/// Everything is in one directory, `relto`, because some workers hide `/bin`, `/lib` and `/usr` of
+/// the input root.
 fn directories(
     function: DigestFunction,
     toolchain: &ToolchainTree,
@@ -238,7 +239,9 @@ fn directories(
         }
     }
     let mut index = [FileNode {
-        name: INDEX.strip_prefix("relto/").expect("it stands there"),
+        name: INDEX
+            .strip_prefix("relto/")
+            .expect("the index is in `relto`"),
         digest: shard,
         executable: false,
     }];

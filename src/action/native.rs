@@ -1,8 +1,8 @@
-//! `-march=native` spelled out.
+//! Replaces `-march=native` with what it means on this machine.
 //!
-//! `native` means another processor on every machine, so it cannot stand in a key. Enters:
-//! arguments that contain it, and what clang makes of them (`-###` shows the inner command, where
-//! names and features are resolved). Leaves: arguments that mean the same everywhere.
+//! `native` is another processor on every machine, so it cannot be part of a key. clang is asked
+//! once (`-###` prints the inner command, in which the processor and its features are resolved),
+//! and the arguments then mean the same everywhere.
 
 use std::path::{Path, PathBuf};
 
@@ -12,13 +12,13 @@ use crate::error::Hinted;
 
 #[derive(Debug, thiserror::Error)]
 pub enum NativeError {
-    #[error("cannot ask `{compiler}` what `native` is")]
+    #[error("cannot run `{compiler}` to resolve `native`")]
     NotStarted {
         compiler: PathBuf,
         #[source]
         source: std::io::Error,
     },
-    #[error("`{compiler}` does not say what `native` is: {message}")]
+    #[error("`{compiler}` does not resolve `native`: {message}")]
     NoAnswer { compiler: PathBuf, message: String },
 }
 
@@ -28,7 +28,7 @@ impl Hinted for NativeError {
     }
 }
 
-/// Whether the arguments mean something else on another machine.
+/// Whether the meaning of the arguments depends on the machine.
 #[must_use]
 pub fn is_needed(arguments: &[Argument<'_>]) -> bool {
     arguments
@@ -36,12 +36,12 @@ pub fn is_needed(arguments: &[Argument<'_>]) -> bool {
         .any(|argument| argument.meaning == Meaning::Machine)
 }
 
-/// What `native` is, for [`replace`]. The answer holds for the same compiler, question and
-/// processor.
+/// Asks `compiler` what `native` is, for [`replace`]. Blocks for as long as a compiler takes to
+/// start. The answer holds for the same compiler, question and processor.
 ///
 /// # Errors
-/// The compiler cannot be started, or has no such option for its target. The job can be run in
-/// place then.
+/// The compiler cannot be started, or does not support `native` for its target. The job can still
+/// run in place.
 pub fn ask(
     compiler: &Path,
     question: &[String],
@@ -50,7 +50,7 @@ pub fn ask(
     let output = client_context
         .command(compiler)
         .args(question)
-        // It would edit the question, and the answer is remembered for links without it.
+        // It would edit the question, but the answer is cached for links without it too.
         .env_remove("CCC_OVERRIDE_OPTIONS")
         .output()
         .map_err(|source| NativeError::NotStarted {
@@ -68,7 +68,7 @@ pub fn ask(
     native(&answer).ok_or_else(failed)
 }
 
-/// What to ask: all that can matter for the processor, and an input that is never read.
+/// The arguments to ask with: all that can affect the processor, and an input that is never read.
 #[must_use]
 pub fn question(arguments: &[Argument<'_>]) -> Vec<String> {
     let matter = arguments.iter().filter(|argument| {
@@ -85,8 +85,8 @@ pub fn question(arguments: &[Argument<'_>]) -> Vec<String> {
     words
 }
 
-/// Takes `native` out and puts `replacement` at the end, but before a `--`: the inner command's own
-/// options come last, so they are the ones that count.
+/// Removes `native` and puts `replacement` at the end, but before a `--`: the last option wins, as
+/// in the inner command.
 #[must_use]
 pub fn replace(arguments: &[Argument<'_>], replacement: Vec<String>) -> Vec<String> {
     let end = arguments
@@ -103,8 +103,8 @@ pub fn replace(arguments: &[Argument<'_>], replacement: Vec<String>) -> Vec<Stri
     all
 }
 
-/// Reads the processor out of what `clang -###` prints, as `-Xclang` options. `None` if there is
-/// none.
+/// Extracts the processor from the output of `clang -###`, as `-Xclang` options. Returns `None` if
+/// there is none.
 #[must_use]
 pub fn native(answer: &str) -> Option<Vec<String>> {
     let command = answer.lines().find(|line| line.contains("\"-cc1\""))?;
@@ -127,7 +127,7 @@ pub fn native(answer: &str) -> Option<Vec<String>> {
     (!replacement.is_empty()).then_some(replacement)
 }
 
-/// Words in double quotes, with backslashes before `"`, `\` and `$`.
+/// The words in double quotes; a backslash escapes `"`, `\` and `$`.
 fn quoted(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut characters = line.chars();
@@ -161,7 +161,7 @@ mod tests {
  "/usr/bin/clang" "-cc1" "-triple" "x" "-target-cpu" "rocketlake" "-target-feature" "+avx" "-D" "a\"b \$c" "-tune-cpu" "generic""#;
 
     #[test]
-    fn processor_and_features_are_passed_on_in_order() {
+    fn processor_and_features_keep_their_order() {
         let native = native(ANSWER).expect("a processor");
         assert_eq!(
             native.join(" "),
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_in_the_answer_is_no_answer() {
+    fn output_with_an_error_is_not_an_answer() {
         let answer =
             format!("clang: error: unsupported argument 'native' to option '-mcpu='\n{ANSWER}");
         assert_eq!(native(&answer), None);
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn the_question_leaves_out_files_and_the_answer_goes_before_the_inputs() {
+    fn the_question_omits_files_and_the_answer_goes_before_the_inputs() {
         let line = "-O2 -march=native -o x.o -fprofile-use=p -fthinlto-index=i -- m.bc";
         let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
         let parsed = arguments::parse(&words);

@@ -1,30 +1,30 @@
-//! `CCC_OVERRIDE_OPTIONS`: edits that clang makes to its arguments before it looks at them.
+//! `CCC_OVERRIDE_OPTIONS`: edits that clang makes to its arguments before it parses them.
 //!
-//! Enters: the variable's text. Leaves: nothing, or the edit that an action cannot describe. The
-//! job's own arguments are renamed and written out by `canonical` and `native`; an edit comes after
-//! that, so one that would need it makes the jobs run in place.
+//! [`canonical`](super::canonical) and [`native`](super::native) rename and expand the job's own
+//! arguments, but clang applies the edits after that. If an edit would need such treatment, the
+//! jobs run in place.
 
 use super::arguments::{self, Meaning};
 
-/// The first edit that an action cannot describe. Additions that stand for themselves and the
-/// optimization level can; not those about the processor, which compete with a `native` that was
-/// written out.
+/// The first edit that an Action cannot describe. It can describe additions that depend on nothing
+/// else and the optimization level, but not additions about the processor, which would compete with
+/// an expanded `native`.
 ///
-/// The form is that of clang's `applyOverrideOptions`: edits between spaces, `+` and `^` add an
-/// argument.
+/// The syntax is that of clang's `applyOverrideOptions`: edits are separated by spaces; `+` and `^`
+/// add an argument.
 #[must_use]
 pub fn unfit_override(edits: &str) -> Option<String> {
     let edits = edits.strip_prefix('#').unwrap_or(edits);
     let unfit = edits
         .split(' ')
         .find(|edit| match edit.strip_prefix(['+', '^']) {
-            Some(word) => !stands_for_itself(word),
+            Some(word) => !is_self_contained(word),
             None => !edit.is_empty() && !edit.starts_with('O'),
         });
     unfit.map(str::to_owned)
 }
 
-fn stands_for_itself(word: &str) -> bool {
+fn is_self_contained(word: &str) -> bool {
     let words = [word.to_owned()];
     let processor = word.starts_with("-m") && !word.starts_with("-mllvm");
     let plain = |argument: &arguments::Argument<'_>| {
@@ -38,14 +38,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn additions_that_stand_for_themselves_are_fit() {
+    fn self_contained_additions_are_accepted() {
         let edits = "#+-ffunction-sections O3 ^-fno-plt +-O1";
         assert_eq!(unfit_override(edits), None);
         assert_eq!(unfit_override(""), None);
     }
 
     #[test]
-    fn what_reads_writes_or_asks_the_machine_is_not() {
+    fn additions_that_read_write_or_depend_on_the_machine_are_refused() {
         for edit in [
             "+-march=native",
             "+-gsplit-dwarf",
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn edits_that_take_away_replace_or_compete_are_not() {
+    fn edits_that_remove_replace_or_compete_are_refused() {
         for edit in [
             "x-gsplit-dwarf",
             "s/-O2/-march=native/",

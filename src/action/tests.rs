@@ -16,7 +16,7 @@ fn template() -> ActionTemplate {
 }
 
 #[test]
-fn a_key_under_other_terms_is_that_of_the_action_made_under_them() {
+fn digest_under_another_template_is_the_digest_of_the_action_built_with_it() {
     let function = DigestFunction::Sha256;
     let toolchain = ToolchainTree::new(
         function,
@@ -62,5 +62,5 @@ fn a_key_under_other_terms_is_that_of_the_action_made_under_them() {
     }
     keys.sort();
     keys.dedup();
-    assert_eq!(keys.len(), 4, "each of the template matters");
+    assert_eq!(keys.len(), 4, "every field of the template matters");
 }

@@ -1,8 +1,7 @@
-//! The toolchain as a subtree that every job of a link shares.
+//! The toolchain as a subtree that all jobs of a link share.
 //!
-//! Enters: the toolchain's files with their digests. Leaves: the `Directory` messages below
-//! `relto/tc`, and how a command line starts the compiler in there. Which files belong to it is
-//! `toolchain`'s finding.
+//! Holds the `Directory` messages below `relto/tc` and the words that start the compiler there.
+//! [`toolchain`](crate::toolchain) finds the files.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,7 +10,7 @@ use super::tree::{DirectoryNode, Encoded, FileNode, directory};
 use crate::digest::{Digest, DigestFunction};
 use crate::hash_cache::Identity;
 
-/// Where the toolchain stands in the input root.
+/// Path of the toolchain in the input root.
 pub const ROOT: &str = "relto/tc";
 
 /// A file of the toolchain.
@@ -21,33 +20,32 @@ pub struct ToolFile {
     pub tree_path: String,
     pub host: PathBuf,
     pub digest: Digest,
-    /// The state of the file that `digest` belongs to.
+    /// The state of the file when `digest` was computed.
     pub identity: Identity,
     pub executable: bool,
 }
 
-/// The toolchain's tree, ready to be hung into an input root.
+/// The toolchain's tree, ready to become part of an input root.
 #[derive(Debug, Clone)]
 pub struct ToolchainTree {
     pub root: Digest,
-    /// All directories of the tree, the root among them.
+    /// All directories of the tree, including the root.
     pub directories: Vec<Encoded>,
-    /// Empty for a compiler that is on the worker already; then nothing stands below [`ROOT`].
+    /// Empty if the worker has the compiler; then there is nothing below [`ROOT`].
     pub files: Vec<ToolFile>,
-    /// How a command line starts: loader, library path and compiler, or the compiler alone where it
-    /// is static.
-    pub start: Vec<String>,
-    /// Arguments that make the compiler read the configuration files that it would have read in
-    /// place.
+    /// The words before the compiler's arguments: loader, library path and compiler, or just the
+    /// compiler where it is static.
+    pub launch_prefix: Vec<String>,
+    /// Arguments that make the compiler read the configuration files that it would read in place.
     pub configuration: Vec<String>,
 }
 
 impl ToolchainTree {
-    /// Builds the tree of `files`; `start` and `configuration` are taken as they are.
+    /// Builds the tree of `files`; `launch_prefix` and `configuration` are stored as they are.
     pub fn new(
         function: DigestFunction,
         files: Vec<ToolFile>,
-        start: Vec<String>,
+        launch_prefix: Vec<String>,
         configuration: Vec<String>,
     ) -> Self {
         let mut dir = Dir::default();
@@ -60,7 +58,7 @@ impl ToolchainTree {
             root,
             directories,
             files,
-            start,
+            launch_prefix,
             configuration,
         }
     }
@@ -119,7 +117,7 @@ mod tests {
     use crate::pb::reapi;
 
     #[test]
-    fn files_stand_in_their_directories() {
+    fn files_are_in_their_directories() {
         let file = |tree_path: &str, executable| ToolFile {
             tree_path: tree_path.to_owned(),
             host: PathBuf::new(),

@@ -1,19 +1,17 @@
-//! Directory messages, encoded straight from names and digests.
+//! Encodes `Directory` messages straight from names and digests.
 //!
-//! Enters: the entries of one directory, in any order. Leaves: the canonical bytes of its
-//! `Directory` and their digest. Which files an action needs, and what they are called, is decided
-//! in `canonical` and `toolchain_tree`.
-//!
-//! A dense link has hundreds of thousands of entries, so no message is built first. The encoding is
-//! the one that REAPI calls canonical: entries sorted by the bytes of their names, fields in order,
-//! defaults left out.
+//! A link with many imports has hundreds of thousands of entries, so no message is built first. The
+//! encoding is the one that REAPI calls canonical: entries sorted by the bytes of their names,
+//! fields in order, defaults omitted. [`canonical`](super::canonical) and
+//! [`toolchain_tree`](super::toolchain_tree) decide which files an Action needs and what they are
+//! called.
 
 use bytes::Bytes;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
 use crate::digest::{Digest, DigestFunction};
 
-/// A blob that exists only in memory: a message in its canonical encoding.
+/// A blob that exists only in memory: a message in canonical encoding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encoded {
     pub digest: Digest,
@@ -53,7 +51,7 @@ const FILE_EXECUTABLE: u32 = 4;
 const DIGEST_HASH: u32 = 1;
 const DIGEST_SIZE: u32 = 2;
 
-/// Encodes one directory. Names must differ; both slices are sorted here.
+/// Encodes one directory. The names must differ; this function sorts both slices.
 pub fn directory(
     function: DigestFunction,
     files: &mut [FileNode<'_>],
@@ -83,7 +81,8 @@ pub fn directory(
     Encoded::new(function, out)
 }
 
-/// `FileNode` and `DirectoryNode` share the numbers of the fields that both have.
+/// Encodes one node; [`FileNode`] and [`DirectoryNode`] use the same field numbers for what both
+/// have.
 fn node(out: &mut Vec<u8>, field: u32, name: &str, digest: Digest, executable: bool) {
     let digest_length = digest_length(digest);
     let length = delimited_length(name.len())
@@ -103,7 +102,8 @@ fn node(out: &mut Vec<u8>, field: u32, name: &str, digest: Digest, executable: b
     }
 }
 
-/// One byte of key (all our field numbers are below 16), the length, the contents.
+/// Length of a field: one byte of key (all field numbers here are below 16), the length, the
+/// contents.
 fn delimited_length(contents: usize) -> usize {
     1 + encoded_len_varint(contents as u64) + contents
 }
@@ -160,7 +160,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_encoding_is_that_of_the_message(
+        fn the_encoding_equals_that_of_prost(
             entries in prop::collection::btree_map("[a-z0-9.é🙂]{1,140}", (any::<u32>(), any::<bool>(), any::<bool>()), 0..12),
         ) {
             let digest = |seed: &u32| Digest { hash: *blake3::hash(&seed.to_le_bytes()).as_bytes(), size: u64::from(*seed >> (seed % 32)) };

@@ -169,11 +169,6 @@ impl DiskCache {
         self.write(&self.path("ac", action), &result.encode_to_vec())
     }
 
-    /// Forgets a result that turned out to be wrong.
-    pub fn remove_result(&self, action: &Digest) {
-        discard(&self.path("ac", action));
-    }
-
     /// Bytes on disk that were added since the cache was opened.
     pub fn added_bytes(&self) -> u64 {
         self.added.load(Ordering::Relaxed)

@@ -115,7 +115,7 @@ fn files(toolchain: &ResolvedToolchain, options: &Options) -> Finding {
     if let Some(worker) = toolchain.worker() {
         return Finding::good(format!(
             "the workers' own `{}` is used, nothing is sent; it has to be the same release",
-            worker.tree.start.join(" ")
+            worker.tree.launch_prefix.join(" ")
         ));
     }
     let files = &toolchain.tree().files;

@@ -1,19 +1,16 @@
 //! The outside of a bitcode file: magic number, wrapper, and what a file is that has neither.
-//!
-//! Enters: the bytes of a file. Leaves: the bitstream in it, from its magic number on. What is in
-//! the stream is for `index` and `module`.
 
 use std::fmt;
 
 /// `BC`, then 0xC0DE as four nibbles, the lowest first.
 pub(super) const MAGIC: [u8; 4] = *b"BC\xc0\xde";
-/// Bits of the magic number: where the top level of a stream begins.
+/// Length of the magic number in bits; the top level of a stream begins after it.
 pub(super) const MAGIC_BITS: usize = 32;
 /// Little-endian 0x0B17C0DE: five words follow it, the third and fourth are offset and size of the
 /// stream.
 const WRAPPER_MAGIC: [u8; 4] = 0x0B17_C0DE_u32.to_le_bytes();
 
-/// Numbers of the blocks that matter here (`llvm/Bitcode/LLVMBitCodes.h`).
+/// Ids of the blocks that are read here (`llvm/Bitcode/LLVMBitCodes.h`).
 pub(super) mod block {
     pub(in crate::thinlto) const BLOCKINFO: u64 = 0;
     pub(in crate::thinlto) const MODULE: u64 = 8;
@@ -24,24 +21,24 @@ pub(super) mod block {
     pub(in crate::thinlto) const SYMTAB: u64 = 25;
 }
 
-/// A file that holds no bitcode.
+/// A file that is not bitcode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not LLVM bitcode: {0}")]
-pub struct NotBitcode(pub Looks);
+pub struct NotBitcode(pub FileType);
 
-/// What a file seems to be, by its first bytes.
+/// The type of a file, guessed from its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Looks {
+pub enum FileType {
     Empty,
     Elf,
     Archive,
     Text,
-    /// The wrapper is there, but points outside the file.
+    /// A wrapper that points outside the file.
     BrokenWrapper,
     Unknown,
 }
 
-impl fmt::Display for Looks {
+impl fmt::Display for FileType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Empty => "the file is empty",
@@ -54,30 +51,31 @@ impl fmt::Display for Looks {
     }
 }
 
-/// Whether a file that begins with `start`, four bytes of it or more, is bitcode; a look that
+/// Checks whether a file that begins with `start`, at least four bytes of it, is bitcode. This
 /// spares reading large files that are not.
 ///
 /// # Errors
-/// It is none.
+/// The file is not bitcode.
 pub fn check_start(start: &[u8]) -> Result<(), NotBitcode> {
     if start.starts_with(&MAGIC) || start.starts_with(&WRAPPER_MAGIC) {
         Ok(())
     } else {
-        Err(NotBitcode(looks(start)))
+        Err(NotBitcode(file_type(start)))
     }
 }
 
-/// The bitstream in `bytes`, magic number included, wrapper and what follows its end taken off.
+/// The bitstream in `bytes`, beginning with the magic number, without the wrapper and any padding
+/// after the stream.
 pub(super) fn stream(bytes: &[u8]) -> Result<&[u8], NotBitcode> {
     let stream = if bytes.starts_with(&WRAPPER_MAGIC) {
-        unwrap(bytes).ok_or(NotBitcode(Looks::BrokenWrapper))?
+        unwrap(bytes).ok_or(NotBitcode(FileType::BrokenWrapper))?
     } else {
         bytes
     };
     if stream.starts_with(&MAGIC) {
         Ok(stream)
     } else {
-        Err(NotBitcode(looks(stream)))
+        Err(NotBitcode(file_type(stream)))
     }
 }
 
@@ -90,23 +88,23 @@ fn unwrap(bytes: &[u8]) -> Option<&[u8]> {
     bytes.get(offset..offset.checked_add(size)?)
 }
 
-fn looks(bytes: &[u8]) -> Looks {
-    /// Enough to tell text from anything else.
+fn file_type(bytes: &[u8]) -> FileType {
+    /// Enough to tell text from binary data.
     const SAMPLE: usize = 64;
     let sample = &bytes[..bytes.len().min(SAMPLE)];
     if bytes.is_empty() {
-        Looks::Empty
+        FileType::Empty
     } else if bytes.starts_with(b"\x7fELF") {
-        Looks::Elf
+        FileType::Elf
     } else if bytes.starts_with(b"!<arch>\n") || bytes.starts_with(b"!<thin>\n") {
-        Looks::Archive
+        FileType::Archive
     } else if sample
         .iter()
         .all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace())
     {
-        Looks::Text
+        FileType::Text
     } else {
-        Looks::Unknown
+        FileType::Unknown
     }
 }
 
@@ -115,18 +113,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_bitcode_is_called_by_its_name() {
+    fn a_file_that_is_not_bitcode_is_reported_by_its_type() {
         for (bytes, expected) in [
-            (b"".as_slice(), Looks::Empty),
-            (b"\x7fELF\x02\x01", Looks::Elf),
-            (b"!<thin>\nx", Looks::Archive),
-            (b"int main() {}\n", Looks::Text),
-            (b"\xde\xc0\x17\x0b", Looks::BrokenWrapper),
-            (b"\0\x01\x02", Looks::Unknown),
+            (b"".as_slice(), FileType::Empty),
+            (b"\x7fELF\x02\x01", FileType::Elf),
+            (b"!<thin>\nx", FileType::Archive),
+            (b"int main() {}\n", FileType::Text),
+            (b"\xde\xc0\x17\x0b", FileType::BrokenWrapper),
+            (b"\0\x01\x02", FileType::Unknown),
         ] {
             assert_eq!(stream(bytes), Err(NotBitcode(expected)));
             let by_start = check_start(bytes).err();
-            let wrapped = expected == Looks::BrokenWrapper;
+            let wrapped = expected == FileType::BrokenWrapper;
             assert_eq!(by_start, (!wrapped).then_some(NotBitcode(expected)));
         }
     }

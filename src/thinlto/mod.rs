@@ -1,9 +1,8 @@
-//! ThinLTO index shards and the facts of bitcode modules, without LLVM.
+//! Reads and rewrites `ThinLTO` index shards (`*.thinlto.bc`) and reads bitcode modules, without
+//! LLVM.
 //!
-//! Enters: the bytes of a shard (`*.thinlto.bc`) or of a bitcode module. Leaves: the modules that a
-//! shard names, the same shard with other names and in canonical order, and the content hashes of a
-//! module. Which names are right, and what to do when a hash differs, is for `job` and `action` to
-//! say. Reading and writing files is the caller's.
+//! [`action`](crate::action) decides which names are right and what to do when a hash differs.
+//! Nothing here opens files.
 
 mod bitcode;
 mod bitstream;

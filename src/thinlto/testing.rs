@@ -1,14 +1,14 @@
-//! Shards for unit tests: real ones from `testdata`, and ones put together from records.
+//! Shards for unit tests: real ones from `testdata`, and ones assembled from records.
 
 use super::bitcode::{MAGIC, block};
 use super::bitstream::{Abbrev, BitWriter, Records, Scalar, Tail, UNABBREVIATED};
 
-/// With aliases, virtual calls, type ids; eight modules.
+/// Has aliases, virtual calls and type ids; eight modules.
 pub(super) const DEVIRTUALIZED: &[u8] = include_bytes!("testdata/devirtualized.thinlto.bc");
-/// With type tests and CFI functions.
+/// Has type tests and CFI functions.
 pub(super) const CFI: &[u8] = include_bytes!("testdata/cfi.thinlto.bc");
 
-/// Bits of an abbreviation id in a module block and in its paths.
+/// Width of an abbreviation id in a module block and among its paths.
 pub(super) const MODULE_WIDTH: u32 = 3;
 const TOP_LEVEL_WIDTH: u32 = 2;
 const END_OF_MODULE: [u8; 4] = [0; 4];
@@ -32,12 +32,12 @@ pub(super) fn records(width: u32, rows: &[&[u64]]) -> Records {
     records
 }
 
-/// The least summary that there is.
+/// The smallest valid summary.
 pub(super) fn summary() -> Records {
     records(4, &[&[10, 12], &[20, 0]])
 }
 
-/// A stream of one module block with these blocks in it: id, abbreviation width, body.
+/// A stream with one module block that contains these blocks: id, abbreviation width, body.
 pub(super) fn stream(blocks: &[(u64, u32, Vec<u8>)]) -> Vec<u8> {
     let mut module = BitWriter::default();
     for (id, width, body) in blocks {

@@ -1,7 +1,7 @@
-//! The files in `/etc` that name library directories.
+//! Library directories that files in `/etc` name.
 //!
-//! Enters: their paths. Leaves: directories in order. Unreadable or odd files count for nothing, as
-//! for `ldconfig`, which only warns of them.
+//! Files that cannot be read or parsed are ignored, as `ldconfig` does, which only warns about
+//! them.
 
 use std::path::{Path, PathBuf};
 
@@ -9,12 +9,12 @@ use fs_err as fs;
 
 use super::tokens::dir_of;
 
-/// Includes inside includes; `ldconfig` has no limit, but a file that includes itself is no reason
-/// to hang.
+/// Maximum nesting of includes. `ldconfig` has no limit, but a file that includes itself must not
+/// hang relto.
 const MAX_DEPTH: usize = 8;
 
-/// Directories of `/etc/ld.so.conf`: one a line or several with `:`, `,` or blanks between,
-/// `include PATTERN`, `#` comments.
+/// The directories in `/etc/ld.so.conf`: one or several a line, separated by `:`, `,` or blanks;
+/// `include PATTERN`; `#` comments.
 pub(super) fn ld_so_conf(path: &Path) -> Vec<PathBuf> {
     let mut dirs = Vec::new();
     read_into(path, 0, &mut dirs);
@@ -39,7 +39,7 @@ fn read_into(path: &Path, depth: usize, dirs: &mut Vec<PathBuf>) {
     }
 }
 
-/// The directories of one line; `DIR=TYPE` is an old way to say which C library they are for.
+/// The directories of one line; in `DIR=TYPE`, an old syntax, `TYPE` names the C library.
 fn entries(line: &str) -> impl Iterator<Item = PathBuf> {
     line.split([':', ',', ' ', '\t'])
         .map(|entry| entry.split('=').next().unwrap_or(entry))
@@ -47,7 +47,7 @@ fn entries(line: &str) -> impl Iterator<Item = PathBuf> {
         .map(PathBuf::from)
 }
 
-/// The files that a pattern with `*` and `?` in its last part names, sorted.
+/// The files that match a pattern with `*` and `?` in its last component, sorted.
 fn matching(pattern: &Path) -> Vec<PathBuf> {
     let Some(name) = pattern.file_name().and_then(|name| name.to_str()) else {
         return Vec::new();
@@ -81,7 +81,7 @@ fn fits(pattern: &[u8], name: &[u8]) -> bool {
     }
 }
 
-/// Directories of `/etc/ld-musl-ARCH.path`, which replace the built-in ones.
+/// The directories in `/etc/ld-musl-ARCH.path`, which replace the default ones.
 pub(super) fn musl_path(configuration: &Path, loader: Option<&Path>) -> Vec<PathBuf> {
     let file = loader
         .and_then(Path::file_stem)
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn includes_are_read_in_the_order_of_their_names() {
+    fn included_files_are_read_in_the_order_of_their_names() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let conf = dir.path().join("ld.so.conf");
         fs::create_dir(dir.path().join("d")).expect("made");
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_includes_itself_ends() {
+    fn reading_a_file_that_includes_itself_ends() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let conf = dir.path().join("ld.so.conf");
         fs::write(&conf, "include ld.so.conf\n/a\n").expect("written");
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn musl_has_its_own_file_and_its_own_defaults() {
+    fn musl_has_its_own_file_and_defaults() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let loader = Path::new("/lib/ld-musl-x86_64.so.1");
         assert_eq!(

@@ -1,18 +1,18 @@
 //! clang's configuration files.
 //!
 //! clang adds the arguments in certain `*.cfg` files to every command
-//! (<https://clang.llvm.org/docs/UsersManual.html>, "Configuration files"). Enters: directories.
-//! Leaves: the files that could count, without running anything; and, where there are some, which
-//! ones clang reads for given arguments, and what stands in them: clang is asked, because the rule
-//! depends on the name it is called by, on the target and on its release.
+//! (<https://clang.llvm.org/docs/UsersManual.html>, "Configuration files").
+//! [`Toolchain::discover`](super::Toolchain::discover) lists the files that may be read, without
+//! running anything. Where there are some, clang itself is asked which ones it reads for given
+//! arguments, because that depends on the name it is called by, on the target and on its release.
 //!
-//! Measured with clang 22: it looks in the user's directory, the system's directory, then beside
-//! the program, which is where `/proc/self/exe` points. Started by a dynamic loader
-//! (`ld-linux-x86-64.so.2 --library-path lib bin/clang`), that is the loader's directory: the files
-//! beside `bin/clang` are not seen, those in `lib` are. It takes the first name there is of
+//! Measured with clang 22: it searches the user's directory, the system's directory, then the
+//! directory of the program, which is where `/proc/self/exe` points. When a dynamic loader starts
+//! it (`ld-linux-x86-64.so.2 --library-path lib bin/clang`), that is the loader's directory: the
+//! files in `bin` are not seen, those in `lib` are. It takes the first existing name of
 //! `TRIPLE-MODE.cfg`, or else both `MODE.cfg` and `TRIPLE.cfg`; a version in the program's name
-//! (`clang-22`) is not part of it. `--no-default-config --config=FILE --config=FILE` names them
-//! explicitly, in that order, from anywhere.
+//! (`clang-22`) is not part of the name. `--no-default-config --config=FILE --config=FILE` names
+//! the files explicitly, in that order, from anywhere.
 
 use std::path::{Path, PathBuf};
 
@@ -22,14 +22,16 @@ use super::tokens::dir_of;
 use crate::client_context::ClientContext;
 use crate::error::Hinted;
 
-/// Where a compiler looks for configuration files besides its own directory; built into it.
+/// Directories, besides its own, in which a compiler looks for configuration files. They are built
+/// into it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConfigDirs {
     pub system: Option<PathBuf>,
     pub user: Option<PathBuf>,
 }
 
-/// A configuration file that a compile reads. `action::arguments` splits its text into arguments.
+/// A configuration file that a compile reads. [`action::response`](crate::action::response) splits
+/// its text into arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigFile {
     pub path: PathBuf,
@@ -38,20 +40,18 @@ pub struct ConfigFile {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("cannot ask `{compiler}` for its configuration files")]
+    #[error("cannot run `{compiler}` to find its configuration files")]
     NotStarted {
         compiler: PathBuf,
         #[source]
         source: std::io::Error,
     },
-    #[error("`{compiler}` does not say which configuration files it reads: {message}")]
+    #[error("`{compiler}` does not report its configuration files: {message}")]
     NoAnswer { compiler: PathBuf, message: String },
     #[error("cannot read the compiler's configuration file")]
     Unreadable(#[source] std::io::Error),
     /// The job can be run in place only.
-    #[error(
-        "configuration file `{path}` means something else on another machine: it contains `{what}`"
-    )]
+    #[error("configuration file `{path}` depends on this machine: it contains `{what}`")]
     Unportable { path: PathBuf, what: String },
 }
 
@@ -59,9 +59,7 @@ impl Hinted for ConfigError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Unportable { .. } => {
-                vec![
-                    "write the arguments out in the file, or pass `--no-default-config`".to_owned(),
-                ]
+                vec!["expand the arguments in the file, or pass `--no-default-config`".to_owned()]
             }
             _ => Vec::new(),
         }
@@ -83,7 +81,7 @@ impl ConfigDirs {
     }
 }
 
-/// All `*.cfg` files in the directories of `programs` and in `dirs`, sorted, each once.
+/// All `*.cfg` files in the directories of `programs` and in `dirs`, sorted and unique.
 pub(super) fn candidates(programs: &[&Path], dirs: Option<&ConfigDirs>) -> Vec<PathBuf> {
     let mut searched: Vec<&Path> = programs.iter().map(|program| dir_of(program)).collect();
     if let Some(dirs) = dirs {
@@ -103,8 +101,8 @@ pub(super) fn candidates(programs: &[&Path], dirs: Option<&ConfigDirs>) -> Vec<P
     files
 }
 
-/// What `compiler -v` prints: version, target, directories. Blocks for as long as a compiler takes
-/// to start; the answer holds as long as the compiler's content does.
+/// The output of `compiler -v`: version, target, directories. Blocks for as long as a compiler
+/// takes to start; the answer holds for the same content of the compiler.
 ///
 /// # Errors
 /// The compiler cannot be started or fails.
@@ -115,12 +113,12 @@ pub fn verbose_version(
     ask(compiler, &["-v".to_owned()], client_context)
 }
 
-/// Asks the compiler which configuration files it reads when `arguments` are given (those that name
-/// a target, a driver mode or configuration files are enough), and reads them. In the order in
-/// which they count. Blocks.
+/// Asks the compiler which configuration files it reads with `arguments` (those that name a target,
+/// a driver mode or configuration files are enough), and reads them, in the order in which they
+/// apply. Blocks.
 ///
 /// # Errors
-/// The compiler cannot be asked, a file cannot be read, or it cannot be moved to another directory.
+/// The compiler cannot be run, or a file cannot be read or cannot be moved to another directory.
 pub fn loaded(
     compiler: &Path,
     arguments: &[String],
@@ -146,10 +144,10 @@ pub fn named_in(text: &str) -> Vec<PathBuf> {
 /// Reads a configuration file.
 ///
 /// # Errors
-/// It cannot be read, or it refers to its own directory or to other files.
+/// The file cannot be read, or refers to its own directory or to other files.
 pub fn read(path: &Path) -> Result<ConfigFile, ConfigError> {
     let text = fs::read_to_string(path).map_err(ConfigError::Unreadable)?;
-    if let Some(word) = bound_to_its_place(&text) {
+    if let Some(word) = relative_reference(&text) {
         return Err(ConfigError::Unportable {
             path: path.to_owned(),
             what: word.to_owned(),
@@ -161,9 +159,9 @@ pub fn read(path: &Path) -> Result<ConfigFile, ConfigError> {
     })
 }
 
-/// A word that names another file relative to this one. Rather one too many: quotes are not looked
-/// at.
-fn bound_to_its_place(text: &str) -> Option<&str> {
+/// A word that names another file relative to this one. Quoting is ignored, so that it rather
+/// reports one too many.
+fn relative_reference(text: &str) -> Option<&str> {
     let lines = text
         .lines()
         .filter(|line| !line.trim_start().starts_with('#'));
@@ -180,7 +178,7 @@ fn ask(
     let output = client_context
         .command(compiler)
         .args(arguments)
-        // It would edit the question, and the answer is remembered for links without it.
+        // It would edit the question, but the answer is cached for links without it too.
         .env_remove("CCC_OVERRIDE_OPTIONS")
         .output()
         .map_err(|source| ConfigError::NotStarted {

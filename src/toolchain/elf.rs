@@ -1,9 +1,8 @@
 //! What an ELF file says about how it is loaded.
 //!
-//! Enters: anything that `object` can read from: a slice, or an open file of which only the headers
-//! are fetched (a `libLLVM.so` has 150 MB). Leaves: `Image`: machine, interpreter, needed
-//! libraries, search paths. Finding those libraries is the business of `search`. The only room that
-//! knows the crate `object`.
+//! [`parse`] reads from anything that the crate `object` can read: a slice, or an open file of
+//! which only the headers are fetched (a `libLLVM.so` has 150 MB). [`search`](super::search) finds
+//! the libraries. Only this module uses the crate `object`.
 
 use std::fmt;
 use std::os::unix::fs::FileExt as _;
@@ -13,13 +12,13 @@ use object::elf;
 use object::read::elf::{Dyn as _, FileHeader, ProgramHeader as _};
 use object::{Endianness, ReadCache, ReadCacheOps, ReadRef};
 
-/// Largest dynamic section that is read. Real ones have some hundred bytes.
+/// Maximum size of a dynamic section. Real ones have a few hundred bytes.
 const MAX_DYNAMIC: u64 = 1 << 20;
-/// Largest path of an interpreter: `PATH_MAX`.
+/// Maximum length of an interpreter's path: `PATH_MAX`.
 const MAX_INTERPRETER: u64 = 4096;
 
-/// The kind of processor, as far as a loader tells them apart: it passes over a library whose
-/// machine is another one.
+/// The kind of processor, as far as a loader distinguishes them: it skips a library for another
+/// machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Machine {
     /// `e_machine`.
@@ -29,7 +28,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// The machine that this relto was built for.
+    /// The machine that this program was built for.
     #[must_use]
     pub fn host() -> Option<Self> {
         let number = match std::env::consts::ARCH {
@@ -50,7 +49,8 @@ impl Machine {
         })
     }
 
-    /// Whether programs for `program` run here: the same machine, or its 32-bit ancestor.
+    /// Whether programs for `program` run on this machine: the same machine, or its 32-bit
+    /// predecessor.
     #[must_use]
     pub fn runs(self, program: Self) -> bool {
         self == program
@@ -60,7 +60,7 @@ impl Machine {
             )
     }
 
-    /// What `$PLATFORM` stands for, and the first word of the multiarch directory.
+    /// The value of `$PLATFORM`, and the first word of the multiarch directory.
     #[must_use]
     pub fn platform(self) -> &'static str {
         match (elf::Machine(self.number), self.wide, self.little_endian) {
@@ -92,18 +92,18 @@ impl fmt::Display for Machine {
     }
 }
 
-/// What a file is to the kernel.
+/// The type of an ELF file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A program at a fixed address.
     Program,
-    /// A library, or a program that may lie anywhere: an interpreter tells the two apart.
+    /// A library or a position-independent program; only the program has an interpreter.
     Shared,
-    /// An object, a core file.
+    /// An object or a core file.
     Other,
 }
 
-/// The loading view of an ELF file. Names are bytes, as the file has them.
+/// The part of an ELF file that a loader reads. Names are bytes, as in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
     pub machine: Machine,
@@ -113,14 +113,14 @@ pub struct Image {
     /// `DT_NEEDED`, in order.
     pub needed: Vec<Vec<u8>>,
     pub soname: Option<Vec<u8>>,
-    /// `DT_RPATH`; empty where there is a `DT_RUNPATH`, because loaders ignore it then.
+    /// `DT_RPATH`; `None` if there is a `DT_RUNPATH`, because loaders then ignore it.
     pub rpath: Option<Vec<u8>>,
     pub runpath: Option<Vec<u8>>,
     /// `DF_1_NODEFLIB`: the default directories are not searched.
     pub no_default_dirs: bool,
 }
 
-/// Why a file is not one that a loader takes.
+/// Why a loader cannot load a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ElfError {
     #[error("not an ELF file")]
@@ -129,10 +129,10 @@ pub enum ElfError {
     Damaged(&'static str),
 }
 
-/// Reads the loading view from the whole file or from a window on it.
+/// Parses a whole file or a window into one.
 ///
 /// # Errors
-/// The bytes are no ELF file, or one whose headers point nowhere.
+/// The bytes are not an ELF file, or its headers point outside it.
 pub fn parse<'data, R: ReadRef<'data>>(data: R) -> Result<Image, ElfError> {
     let ident = data.read_bytes_at(0, 5).map_err(|()| ElfError::NotElf)?;
     match ident {
@@ -264,7 +264,7 @@ where
     Ok(())
 }
 
-/// Where in the file the byte is that will be loaded at `address`.
+/// The file offset of the byte that is loaded at `address`.
 fn file_offset<Elf: FileHeader<Endian = Endianness>>(
     segments: &[Elf::ProgramHeader],
     endian: Endianness,
@@ -280,7 +280,7 @@ fn file_offset<Elf: FileHeader<Endian = Endianness>>(
         })
 }
 
-/// An open file of which only what is asked for is read, without moving its cursor.
+/// An open file that is read on demand, without moving its cursor.
 struct Window {
     file: std::fs::File,
     at: u64,
@@ -321,7 +321,7 @@ pub enum ReadError {
     },
 }
 
-/// Reads the loading view of the file at `path`; some kilobytes of it.
+/// Reads the file at `path`; only some kilobytes of it.
 ///
 /// # Errors
 /// The file cannot be opened, or it is not an ELF file.

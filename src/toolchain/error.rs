@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use super::elf::Machine;
 use crate::error::Hinted;
 
-/// Why the files of a compiler cannot be told.
+/// Why the files of a compiler cannot be found.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolchainError {
     #[error("the compiler's name is empty")]
     EmptyName,
-    #[error("compiler `{name}` is in no directory of `PATH`")]
+    #[error("compiler `{name}` was not found in `PATH`")]
     NotInPath { name: String },
     #[error("cannot use compiler `{path}`")]
     Unreadable {
@@ -24,9 +24,9 @@ pub enum ToolchainError {
     Script { path: PathBuf, interpreter: String },
     #[error("compiler `{path}` is `{tool}`, which starts another compiler")]
     Wrapper { path: PathBuf, tool: String },
-    #[error("compiler `{path}` is no program: {reason}")]
+    #[error("compiler `{path}` is not a program: {reason}")]
     NotAProgram { path: PathBuf, reason: String },
-    #[error("compiler `{path}` is for {machine}, this machine is {host}")]
+    #[error("compiler `{path}` is for {machine}, but this machine is {host}")]
     WrongMachine {
         path: PathBuf,
         machine: Machine,
@@ -38,13 +38,11 @@ pub enum ToolchainError {
         loader: PathBuf,
         reason: String,
     },
-    #[error(
-        "`{needed_by}` needs the library `{name}`, which is in no directory of the search path"
-    )]
+    #[error("`{needed_by}` needs the library `{name}`, which was not found in the search path")]
     MissingLibrary {
         name: String,
         needed_by: PathBuf,
-        /// Files of that name which do not fit, and why.
+        /// Files of that name that cannot be used, and why.
         passed_over: Vec<String>,
     },
     #[error("`{needed_by}` needs the library `{name}` by its path")]
@@ -55,7 +53,7 @@ pub enum ToolchainError {
         first: PathBuf,
         second: PathBuf,
     },
-    #[error("`{path}` has a name that is not UTF-8")]
+    #[error("the name of `{path}` is not UTF-8")]
     NotUtf8 { path: PathBuf },
 }
 
@@ -92,11 +90,11 @@ impl Hinted for ToolchainError {
                 );
                 hints
             }
-            Self::NeededByPath { .. } => {
-                one("such a compiler runs only where it is installed: link it with plain `-lNAME`")
-            }
+            Self::NeededByPath { .. } => one(
+                "such a compiler runs only where it is installed: link the compiler with plain `-lNAME`",
+            ),
             Self::NameConflict { .. } => one("rename one of the two"),
-            Self::NotUtf8 { .. } => one("REAPI takes UTF-8 names only: rename it"),
+            Self::NotUtf8 { .. } => one("REAPI allows UTF-8 names only: rename the file"),
         }
     }
 }

@@ -1,11 +1,9 @@
-//! A compiler as a set of files that runs anywhere.
+//! The files that a compiler needs to run anywhere.
 //!
-//! Enters: the compiler's path as the linker or the user gave it, and the client_context that
-//! decide which libraries it loads. Leaves: `Toolchain`, a sorted list of files and their places in
-//! a tree, found by reading ELF headers; or an error that says why the path names no compiler that
-//! could be sent. Nothing is run and nothing is hashed here: it happens in every link, and costs
-//! some hundred system calls. `action` makes a tree of it; `config` knows clang's configuration
-//! files.
+//! [`Toolchain::discover`] starts from the compiler's path as the linker or the user gave it, and
+//! finds the libraries that it loads by reading ELF headers, without running or hashing anything:
+//! it runs in every link and costs a few hundred system calls. [`action`](crate::action) builds a
+//! tree from the files; [`config`] knows clang's configuration files.
 
 mod closure;
 mod conf;
@@ -31,10 +29,9 @@ use program::Program;
 /// One file of a toolchain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolchainFile {
-    /// Where it stands in the tree, with `/` between the parts: `bin/clang-22`,
-    /// `lib/libLLVM.so.22.1`.
+    /// Path in the tree, with `/` between the parts: `bin/clang-22`, `lib/libLLVM.so.22.1`.
     pub tree_path: String,
-    /// Where its content is on this machine; may be a link.
+    /// Path on this machine; may be a symbolic link.
     pub host: PathBuf,
     pub executable: bool,
 }
@@ -42,23 +39,23 @@ pub struct ToolchainFile {
 /// A compiler and everything that it loads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Toolchain {
-    /// The file name that the compiler is called by: clang takes its driver mode and target from
-    /// it.
+    /// The file name that the compiler is called by, from which clang derives its driver mode and
+    /// target.
     pub name: String,
-    /// The program, all links resolved.
+    /// The program, with all symbolic links resolved.
     pub program: PathBuf,
-    /// The path by which it was named or found in `PATH`, absolute.
+    /// The absolute path by which the compiler was named or found in `PATH`.
     pub called_as: PathBuf,
     /// Sorted by `tree_path`.
     pub files: Vec<ToolchainFile>,
-    /// The dynamic loader's path in the tree; a static compiler has none. It is called with
+    /// Path of the dynamic loader in the tree, `None` for a static compiler. It is called with
     /// `--library-path lib`.
     pub loader: Option<String>,
-    /// Files with a `DT_RPATH`, which counts before `--library-path` and may name directories of
-    /// the machine it runs on.
+    /// Files with a `DT_RPATH`, which has precedence over `--library-path` and may name directories
+    /// of the machine that the compiler runs on.
     pub inhibit_rpath: Vec<String>,
-    /// Configuration files that the compiler might read, whatever their names. Mostly none; then it
-    /// reads none. Which of them it does read depends on its arguments: `config::loaded`.
+    /// Configuration files that the compiler may read, whatever their names; mostly none.
+    /// [`config::loaded`] tells which ones it reads for given arguments.
     pub config_candidates: Vec<PathBuf>,
     pub machine: Machine,
 }
@@ -66,12 +63,12 @@ pub struct Toolchain {
 impl Toolchain {
     /// Finds the files of `compiler`: a path, or a bare name that is looked up in `PATH`.
     ///
-    /// `config_dirs` is what `ConfigDirs::ask` once said of this compiler; without it only the
-    /// directories of the compiler are looked through for configuration files.
+    /// `config_dirs` is what [`ConfigDirs::parse`] found for this compiler; without it, only the
+    /// directories of the compiler are searched for configuration files.
     ///
     /// # Errors
-    /// The path names no program, a script or a wrapper, a program for another machine, or one
-    /// whose loader or libraries are missing.
+    /// The path does not name a program, or names a script, a compiler wrapper, a program for
+    /// another machine, or one whose loader or libraries are missing.
     pub fn discover(
         compiler: &Path,
         environment: &SearchEnvironment,
@@ -103,7 +100,7 @@ impl Toolchain {
         })
     }
 
-    /// What the command line has before the compiler's path when the tree stands in `root`
+    /// The words before the compiler's path on the command line when the tree is in `root`
     /// (`relto/tc`): the loader and its options. Empty for a static compiler.
     #[must_use]
     pub fn loader_command(&self, root: &str) -> Vec<String> {

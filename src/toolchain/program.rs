@@ -1,7 +1,6 @@
-//! From the name of a compiler to the program behind it.
+//! Finds the program that a compiler's name refers to.
 //!
-//! Enters: what lld or the user calls the compiler. Leaves: the resolved file, read as ELF, or an
-//! error for everything that is not a compiler: scripts, compiler caches, objects, programs for
+//! Everything that is not a compiler is an error: scripts, compiler caches, objects, programs for
 //! other machines.
 
 use std::ffi::OsStr;
@@ -14,8 +13,8 @@ use fs_err as fs;
 use super::elf::{self, Image, Kind, Machine, ReadError};
 use super::{SearchEnvironment, ToolchainError};
 
-/// Programs that stand in for a compiler and start it. A link called `clang` that leads to one of
-/// them is common.
+/// Programs that are called in place of a compiler and start it. A link `clang` to one of them is
+/// common.
 const WRAPPERS: [&str; 8] = [
     "ccache",
     "sccache",
@@ -31,9 +30,9 @@ const WRAPPERS: [&str; 8] = [
 #[derive(Debug)]
 pub(super) struct Program {
     pub(super) name: String,
-    /// Absolute, links not resolved.
+    /// Absolute; symbolic links are not resolved.
     pub(super) called_as: PathBuf,
-    /// Links resolved.
+    /// With symbolic links resolved.
     pub(super) path: PathBuf,
     pub(super) image: Image,
 }
@@ -55,7 +54,7 @@ impl Program {
         refuse_wrapper(&called_as, &path)?;
         let found = fs::metadata(&path).map_err(unreadable)?;
         if !found.is_file() {
-            return Err(no_program(&called_as, "it is no regular file"));
+            return Err(not_a_program(&called_as, "it is not a regular file"));
         }
         if found.permissions().mode() & 0o111 == 0 {
             return Err(ToolchainError::NotExecutable { path: called_as });
@@ -65,7 +64,7 @@ impl Program {
             Err(ReadError::Io(source)) => return Err(unreadable(source)),
             Err(ReadError::Elf { source, .. }) => {
                 return Err(refuse_script(&called_as)
-                    .unwrap_or_else(|| no_program(&called_as, &source.to_string())));
+                    .unwrap_or_else(|| not_a_program(&called_as, &source.to_string())));
             }
         };
         check_image(&called_as, &image, environment.machine)?;
@@ -78,7 +77,7 @@ impl Program {
     }
 }
 
-/// A name without a directory is looked up in `PATH`, as the shell and lld do.
+/// Looks a name without a directory up in `PATH`, as the shell and lld do.
 fn locate(compiler: &Path, environment: &SearchEnvironment) -> Result<PathBuf, ToolchainError> {
     if compiler.as_os_str().as_encoded_bytes().contains(&b'/') {
         return Ok(environment.current_dir.join(compiler));
@@ -107,7 +106,7 @@ fn refuse_wrapper(called_as: &Path, path: &Path) -> Result<(), ToolchainError> {
     Ok(())
 }
 
-/// The first line of a script names who reads it.
+/// If the file is a script, names the interpreter in its first line.
 fn refuse_script(path: &Path) -> Option<ToolchainError> {
     let mut start = Vec::new();
     let file = fs::File::open(path).ok()?;
@@ -133,12 +132,12 @@ fn check_image(path: &Path, image: &Image, host: Option<Machine>) -> Result<(), 
     match image.kind {
         Kind::Program => Ok(()),
         Kind::Shared if image.interpreter.is_some() || image.needed.is_empty() => Ok(()),
-        Kind::Shared => Err(no_program(path, "it is a shared library")),
-        Kind::Other => Err(no_program(path, "it is an object file")),
+        Kind::Shared => Err(not_a_program(path, "it is a shared library")),
+        Kind::Other => Err(not_a_program(path, "it is an object file")),
     }
 }
 
-fn no_program(path: &Path, reason: &str) -> ToolchainError {
+fn not_a_program(path: &Path, reason: &str) -> ToolchainError {
     ToolchainError::NotAProgram {
         path: path.to_owned(),
         reason: reason.to_owned(),
@@ -151,6 +150,6 @@ fn name_of(path: &Path) -> Result<String, ToolchainError> {
         Some(None) => Err(ToolchainError::NotUtf8 {
             path: path.to_owned(),
         }),
-        None => Err(no_program(path, "it has no file name")),
+        None => Err(not_a_program(path, "it has no file name")),
     }
 }

@@ -1,10 +1,9 @@
-//! Where a dynamic loader looks for a library.
+//! Finds a library where a dynamic loader would look for it.
 //!
-//! Enters: a name, who needs it, and what of the client_context matters (`SearchEnvironment`).
-//! Leaves: the files that the loader would take. The rules are those of `ld.so(8)` (glibc's
-//! `elf/dl-load.c`) and of musl's `ldso/dynlink.c`. Who needs what is the business of `closure`.
-//! `/etc/ld.so.conf` is read instead of the cache that `ldconfig` makes of it, and the directories
-//! for kinds of hardware that glibc 2.37 gave up (`tls`, `haswell`) are passed over.
+//! The rules are those of `ld.so(8)` (glibc's `elf/dl-load.c`) and of musl's `ldso/dynlink.c`.
+//! [`closure`](super::closure) decides which libraries are needed. `/etc/ld.so.conf` is read
+//! instead of the cache that `ldconfig` builds from it, and the directories for hardware
+//! capabilities that glibc 2.37 dropped (`tls`, `haswell`) are ignored.
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -16,24 +15,24 @@ use super::elf::{self, Image, Machine, ReadError};
 use super::tokens::dir_of;
 use super::{conf, tokens};
 
-/// What around a compiler decides which files it is made of. Everything that discovery knows of the
+/// What besides a compiler decides which files it loads: everything that discovery knows of the
 /// machine.
 #[derive(Debug, Clone)]
 pub struct SearchEnvironment {
-    /// `PATH`: where a compiler without a directory in its name is looked up.
+    /// `PATH`, for a compiler without a directory in its name.
     pub path: Option<OsString>,
     /// `LD_LIBRARY_PATH`.
     pub library_path: Option<OsString>,
-    /// What relative entries of both are relative to.
+    /// Relative entries of both are relative to this directory.
     pub current_dir: PathBuf,
-    /// The machine that is to run the compiler; `None` takes any.
+    /// The machine that will run the compiler; `None` accepts any.
     pub machine: Option<Machine>,
     /// The directory of `ld.so.conf` and `ld-musl-*.path`: `/etc`.
     pub configuration: PathBuf,
 }
 
 impl SearchEnvironment {
-    /// The client_context of a compiler that runs on this machine in `current_dir`.
+    /// The environment of a compiler that runs on this machine in `current_dir`.
     #[must_use]
     pub fn new(
         path: Option<OsString>,
@@ -58,17 +57,17 @@ impl SearchEnvironment {
     }
 }
 
-/// Whose loader it is: the two search in different orders.
+/// The C library whose loader it is: the two search in different orders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Libc {
     Glibc,
     Musl,
 }
 
-/// A file that is loaded, and the search path that it brings along.
+/// A loaded file and the search path that it adds.
 #[derive(Debug)]
 pub(super) struct Loaded {
-    /// As the loader opens it, links not resolved: `$ORIGIN` is its directory.
+    /// The path that the loader opens, symbolic links not resolved: `$ORIGIN` is its directory.
     pub(super) path: PathBuf,
     pub(super) image: Image,
     /// Index of the file that needs it in the list of loaded files; `None` for the program.
@@ -86,7 +85,7 @@ pub(super) struct Search<'a> {
     loader: Option<PathBuf>,
     library_path: Vec<PathBuf>,
     system: OnceCell<Vec<PathBuf>>,
-    /// Directories already looked at, with the variant directories in them.
+    /// The variant directories in each directory that was searched already.
     variants: HashMap<PathBuf, Vec<Variant>>,
 }
 
@@ -99,16 +98,16 @@ struct Variant {
     dir: PathBuf,
 }
 
-/// What a search gives: the plain file, and variants of it for newer processors.
+/// The result of a search: the plain file, and variants of it for newer processors.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) files: Vec<(PathBuf, Image, Option<&'static str>)>,
-    /// Files of that name which the loader cannot use, and why.
+    /// Files of that name that the loader cannot use, and why.
     pub(super) passed_over: Vec<String>,
 }
 
 impl<'a> Search<'a> {
-    /// `program` is the compiler with links resolved, `loader` its `PT_INTERP`.
+    /// `program` is the compiler with symbolic links resolved, `loader` its `PT_INTERP`.
     pub(super) fn new(
         environment: &'a SearchEnvironment,
         program: &Path,
@@ -138,7 +137,7 @@ impl<'a> Search<'a> {
         self.libc
     }
 
-    /// Takes a file into the list, with its own search paths expanded.
+    /// Makes the list entry of a file, with its own search paths expanded.
     pub(super) fn loaded(&self, path: PathBuf, image: Image, needed_by: Option<usize>) -> Loaded {
         let expand = |list: &Option<Vec<u8>>| match list.as_deref() {
             None | Some([]) => Vec::new(),
@@ -156,11 +155,11 @@ impl<'a> Search<'a> {
 
     /// Finds the library `name` that `loaded[needed_by]` needs.
     ///
-    /// Variants for newer processors are taken whatever this processor is, next to the plain file:
-    /// the loader on the worker chooses, and the result does not depend on the machine that asks.
+    /// Variants for newer processors are taken along with the plain file, whatever this processor
+    /// is: the loader on the worker chooses, and the result does not depend on this machine.
     pub(super) fn find(&mut self, name: &[u8], needed_by: usize, loaded: &[Loaded]) -> Found {
         let mut found = Found::default();
-        // A better variant in a later directory would win in the tree, but not here.
+        // A better variant in a later directory would win in the tree, but not on this machine.
         let mut next_rank = 0;
         for dir in self.dirs(needed_by, loaded) {
             for variant in self.variants_in(&dir) {
@@ -200,7 +199,7 @@ impl<'a> Search<'a> {
         false
     }
 
-    /// All directories in the order of the loader.
+    /// All directories in the loader's order.
     fn dirs(&self, needed_by: usize, loaded: &[Loaded]) -> Vec<PathBuf> {
         let chain = std::iter::successors(Some(needed_by), |&index| loaded[index].needed_by);
         let own = &loaded[needed_by];
@@ -238,8 +237,8 @@ impl<'a> Search<'a> {
                 }
                 Libc::Musl => conf::musl_path(configuration, self.loader.as_deref()),
             };
-            // A loader that is no part of the system (Nix, a relocated sysroot) has its libraries
-            // beside it.
+            // A loader that is not part of the system (Nix, a relocated sysroot) has its libraries
+            // in its own directory.
             dirs.extend(self.loader.as_deref().map(|it| dir_of(it).to_owned()));
             dirs
         })

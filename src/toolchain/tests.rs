@@ -47,7 +47,7 @@ fn a_bare_name_is_found_in_path_with_its_loader_and_libraries() {
 }
 
 #[test]
-fn a_link_keeps_its_name_and_leads_to_the_program() {
+fn a_symbolic_link_keeps_its_name_and_resolves_to_the_program() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let link = dir.path().join("aarch64-linux-gnu-clang++");
     symlink("/usr/bin/true", &link).expect("linked");
@@ -59,7 +59,7 @@ fn a_link_keeps_its_name_and_leads_to_the_program() {
 }
 
 #[test]
-fn a_static_program_is_alone_and_has_no_loader() {
+fn a_static_program_has_no_loader_and_no_libraries() {
     let found = Toolchain::discover(Path::new("/bin/busybox"), &here(), None).expect("found");
     assert_eq!(found.loader, None);
     assert_eq!(found.loader_command("tc"), [] as [String; 0]);
@@ -67,7 +67,7 @@ fn a_static_program_is_alone_and_has_no_loader() {
 }
 
 #[test]
-fn what_is_no_compiler_is_refused_with_a_way_out() {
+fn a_path_that_is_not_a_compiler_is_refused_with_a_hint() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let at = dir.path();
     assert!(matches!(refused(Path::new("")), ToolchainError::EmptyName));
@@ -126,7 +126,7 @@ fn a_compiler_cache_behind_the_name_of_a_compiler_is_recognised() {
 }
 
 #[test]
-fn a_program_for_another_machine_is_told_from_a_damaged_one() {
+fn a_program_for_another_machine_is_distinguished_from_a_damaged_one() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let mut bytes = fs::read("/usr/bin/true").expect("read");
     let aarch64 = 183_u8;
@@ -137,7 +137,7 @@ fn a_program_for_another_machine_is_told_from_a_damaged_one() {
         assert!(
             error
                 .to_string()
-                .contains("is for aarch64, this machine is x86_64"),
+                .contains("is for aarch64, but this machine is x86_64"),
             "{error}"
         );
     }

@@ -1,7 +1,6 @@
-//! Words that the loader replaces in search paths, and the directories that are built into it.
+//! Tokens that the loader expands in search paths, and the directories that are built into it.
 //!
-//! Enters: a list as it stands in a file or a variable. Leaves: directories. What is relative stays
-//! relative.
+//! Relative directories stay relative.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -9,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::elf::Machine;
 
-/// The directories of a list with `$ORIGIN`, `$LIB` and `$PLATFORM` filled in; an empty entry is
-/// the current directory.
+/// The directories of a list with `$ORIGIN`, `$LIB` and `$PLATFORM` expanded; an empty entry is the
+/// current directory.
 pub(super) fn expand(
     list: &[u8],
     separators: &[u8],
@@ -62,7 +61,7 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// What `$LIB` can be. Which one is compiled into the loader, so all are tried, Debian's spelling
+/// The possible values of `$LIB`. The loader has one built in, so all are tried, Debian's spelling
 /// first.
 fn lib_names(machine: Machine) -> [String; 3] {
     [
@@ -79,7 +78,7 @@ fn multiarch(machine: Machine) -> String {
     }
 }
 
-/// The directories that are compiled into glibc's loader, those of Debian and those of the others.
+/// The directories that are built into glibc's loader, on Debian and elsewhere.
 pub(super) fn default_dirs(machine: Machine) -> impl Iterator<Item = PathBuf> {
     let lib = multiarch(machine);
     [
@@ -104,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_replaced_with_and_without_braces_but_not_inside_longer_ones() {
+    fn tokens_are_expanded_with_and_without_braces_but_not_inside_longer_words() {
         let replaced = |text: &str| {
             let bytes = replace(text.as_bytes(), "ORIGIN", b"/o");
             String::from_utf8(bytes).expect("UTF-8")

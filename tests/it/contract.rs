@@ -86,7 +86,7 @@ fn a_bare_compiler_name_is_looked_up_in_path() {
     let (code, stderr) = bare_lld(&["--thinlto-remote-compiler=no-such-clang"]);
     assert_eq!(code, Some(1), "{stderr}");
     assert!(
-        stderr.contains("`no-such-clang` is in no directory of `PATH`"),
+        stderr.contains("`no-such-clang` was not found in `PATH`"),
         "{stderr}"
     );
 }

@@ -106,7 +106,7 @@ fn a_module_that_the_shard_spells_otherwise_is_refused() {
         }
         saved.job()["inputs"][0] = spelling.into();
         saved.job()["args"][0] = spelling.into();
-        saved.refused(&[&format!("`{spelling}`"), "does not mention"]);
+        saved.refused(&[&format!("`{spelling}`"), "does not list"]);
     }
 }
 
@@ -116,7 +116,7 @@ fn a_job_and_a_shard_that_disagree_about_imports_are_refused() {
     fs::copy(more.path("twice.o"), more.path("more.o")).expect("copied");
     let inputs = more.job()["inputs"].as_array_mut().expect("a list");
     inputs.push("more.o".into());
-    more.refused(&["`main.o`", "does not mention `more.o`"]);
+    more.refused(&["`main.o`", "does not list `more.o`"]);
 
     let mut fewer = saved();
     let inputs = fewer.job()["inputs"].as_array_mut().expect("a list");
@@ -175,7 +175,7 @@ const FALSE_SUCCESSES: &[(&str, &str)] = &[
     ("put(out, \"\", 0); return 0;", "the output is empty"),
     (
         "put(out, \"text\", 4); return 0;",
-        "the output is no ELF object",
+        "expected ELF object output",
     ),
     ("put(out, \"\\177ELF\\2\\1\", 6); return 0;", "cut off"),
     ("object(ET_EXEC); return 0;", "a linked file"),

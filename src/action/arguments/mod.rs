@@ -1,9 +1,8 @@
 //! What the arguments of a ThinLTO backend mean.
 //!
-//! Enters: a compiler's arguments, response files expanded (`response`). Leaves: one `Argument`
-//! after the other, each with its words, its meaning and its value; which of them cannot reach a
-//! backend; which further files are written. The spellings stand in `table`. What becomes of the
-//! named files is the caller's business.
+//! [`parse`] splits a command line, response files already expanded
+//! ([`response`](super::response)), into [`Argument`]s. The spellings are in [`table`]. Callers
+//! decide what happens to the files that arguments name.
 
 mod table;
 #[cfg(test)]
@@ -15,23 +14,24 @@ pub use table::Meaning;
 use table::{OPTIONS, Shape};
 use warnings::is_front_end_warning;
 
-/// Variables that change what clang does in a backend. They go into the Command when they are set;
-/// all others are left out, and clang runs without them. Looked for in the strings of clang 22's
-/// libraries.
+/// Environment variables that change what clang does in a backend. They go into the Command when
+/// they are set; clang runs without all others. The list comes from the strings in the libraries of
+/// clang 22.
 ///
-/// Not here, because a backend has no use for them: include paths (`CPATH`, `C_INCLUDE_PATH`),
-/// helpers that are started (`COMPILER_PATH`, `LIBRARY_PATH`), where crash reports and module
-/// caches go. `CLANG_CONFIG_PATH` and `CLANG_NO_DEFAULT_CONFIG` choose configuration files: clang
-/// is asked in the user's environment (`toolchain::config`), and the command then names them.
+/// Not listed, because a backend has no use for them: include paths (`CPATH`, `C_INCLUDE_PATH`),
+/// helper programs (`COMPILER_PATH`, `LIBRARY_PATH`), and where crash reports and module caches go.
+/// `CLANG_CONFIG_PATH` and `CLANG_NO_DEFAULT_CONFIG` choose configuration files: clang is asked for
+/// those in the user's environment ([`toolchain::config`](crate::toolchain::config)), and the
+/// command then names them.
 pub const HEEDED: &[&str] = &[
     // Edits the driver's arguments.
     "CCC_OVERRIDE_OPTIONS",
-    // The time that is written instead of now.
+    // The timestamp that is written instead of the current time.
     "SOURCE_DATE_EPOCH",
-    // Further arguments of `clang-cl`, before and after the others.
+    // Arguments that `clang-cl` puts before and after the others.
     "CL",
     "_CL_",
-    // The version in the target triple of Apple's systems, where arguments do not give it.
+    // The version in an Apple target triple when the arguments do not give it.
     "MACOSX_DEPLOYMENT_TARGET",
     "IPHONEOS_DEPLOYMENT_TARGET",
     "TVOS_DEPLOYMENT_TARGET",
@@ -41,7 +41,7 @@ pub const HEEDED: &[&str] = &[
     "SDKROOT",
     // 32 or 64 bits on AIX.
     "OBJECT_MODE",
-    // Puts the command line into the debug information on Apple's systems.
+    // Puts the command line into the debug information on Apple systems.
     "RC_DEBUG_OPTIONS",
 ];
 
@@ -52,7 +52,7 @@ pub struct Argument<'a> {
     pub words: &'a [String],
     /// The option's spelling without its value; empty for inputs.
     pub option: &'static str,
-    /// A missing one (the last word wants a value) is `None`, as is that of an option without.
+    /// `None` for an option without a value, or when the command line ends before the value.
     pub value: Option<&'a str>,
 }
 
@@ -62,7 +62,7 @@ impl Argument<'_> {
     pub fn with_value(&self, value: &str) -> Vec<String> {
         match (self.words, self.option) {
             ([_, _], option) => vec![option.to_owned(), value.to_owned()],
-            // These take the default file unless they are spelled with a value.
+            // Spelled without a value, these options read the default file.
             (_, "-fprofile-use" | "-fprofile-instr-use" | "-fcodegen-data-use") => {
                 vec![format!("{}={value}", self.option)]
             }
@@ -70,8 +70,8 @@ impl Argument<'_> {
         }
     }
 
-    /// The file that an `InputFile` reads, relative to the compiler's directory: a directory stands
-    /// for the profile in it.
+    /// The file that an [`InputFile`](Meaning::InputFile) reads, relative to the compiler's
+    /// directory. If the argument names a directory, the profile is in it.
     #[must_use]
     pub fn file(&self, is_dir: impl FnOnce(&str) -> bool) -> Option<String> {
         if self.meaning != Meaning::InputFile {
@@ -122,7 +122,7 @@ pub fn parse(words: &[String]) -> Vec<Argument<'_>> {
     arguments
 }
 
-/// The argument that `rest`, which is not empty, begins with.
+/// The first argument of `rest`, which is not empty.
 fn one(rest: &[String]) -> Argument<'_> {
     let word = rest[0].as_str();
     if word.len() > 1 && word.starts_with('@') {
@@ -156,19 +156,19 @@ fn one(rest: &[String]) -> Argument<'_> {
         _ => Some(&word[option.len()..]),
     };
     Argument {
-        meaning: passed_on(option, value).unwrap_or(meaning),
+        meaning: inner_file_option(option, value).unwrap_or(meaning),
         words,
         option,
         value,
     }
 }
 
-/// An option that the table does not know stands for itself, unless it names a file, to read or to
+/// Takes an option that is not in the table as plain, unless it may name a file to read or to
 /// write.
 fn unlisted(word: &str) -> Meaning {
     match word.split_once('=') {
         Some((_, value)) if value.contains('/') => {
-            Meaning::InPlace("names a file, and relto does not know what for")
+            Meaning::InPlace("names a file for a purpose that relto does not know")
         }
         _ => Meaning::Plain,
     }
@@ -183,9 +183,9 @@ fn whole(rest: &[String], meaning: Meaning) -> Argument<'_> {
     }
 }
 
-/// Options of the inner compiler and of LLVM that name files. Others are as good as plain ones.
-fn passed_on(option: &str, value: Option<&str>) -> Option<Meaning> {
-    const OF_CC1: [&str; 9] = [
+/// Options of `clang -cc1` and of LLVM that name files; all others are plain.
+fn inner_file_option(option: &str, value: Option<&str>) -> Option<Meaning> {
+    const CC1_FILES: [&str; 9] = [
         "-load",
         "-fprofile-instrument-use-path=",
         "-mlink-b",
@@ -196,7 +196,7 @@ fn passed_on(option: &str, value: Option<&str>) -> Option<Meaning> {
         "-dependency-file",
         "-fembed-offload-object=",
     ];
-    const OF_LLVM: [&str; 4] = [
+    const LLVM_FILES: [&str; 4] = [
         "info-output-file",
         "pass-remarks-output",
         "sample-profile-file",
@@ -204,20 +204,20 @@ fn passed_on(option: &str, value: Option<&str>) -> Option<Meaning> {
     ];
     let value = value?;
     let names_a_file = match option {
-        "-Xclang" | "-Xclang=" => OF_CC1.iter().any(|prefix| value.starts_with(prefix)),
+        "-Xclang" | "-Xclang=" => CC1_FILES.iter().any(|prefix| value.starts_with(prefix)),
         "-mllvm" | "-mllvm=" => {
             let value = value.trim_start_matches('-');
-            OF_LLVM.iter().any(|prefix| value.starts_with(prefix))
+            LLVM_FILES.iter().any(|prefix| value.starts_with(prefix))
         }
         _ => false,
     };
     names_a_file.then_some(Meaning::InPlace("names a file behind the driver's back"))
 }
 
-/// The arguments that can reach a backend, by what it writes, says or exits with.
+/// The arguments that can affect what a backend writes, prints or returns.
 ///
-/// clang remarks on many arguments that it has no use for, and `-Werror` makes an error of that;
-/// those are left out only where the remark is switched off, as lld and the kernel's build do.
+/// clang warns about many unused arguments, and `-Werror` turns that into an error. Those arguments
+/// are dropped only where the warning is disabled, as lld and the build of Linux do.
 pub fn reaching<'p, 'a>(arguments: &'p [Argument<'a>]) -> impl Iterator<Item = &'p Argument<'a>> {
     let silenced = arguments
         .iter()
@@ -248,7 +248,7 @@ pub fn target<'a>(arguments: &[Argument<'a>]) -> Option<&'a str> {
     })
 }
 
-/// The files that are written besides `output`, by the names that clang gives them.
+/// The files that clang writes besides `output`, by the names that it gives them.
 #[must_use]
 pub fn extra_outputs(arguments: &[Argument<'_>], output: &str) -> Vec<String> {
     let (mut split_dwarf, mut stack_usage) = (false, false);
@@ -282,7 +282,7 @@ pub fn extra_outputs(arguments: &[Argument<'_>], output: &str) -> Vec<String> {
     files
 }
 
-/// Whether the object holds the name that is given to it.
+/// Whether the object contains its own file name.
 #[must_use]
 pub fn names_its_output(arguments: &[Argument<'_>]) -> bool {
     let mut backwards = arguments.iter().rev();

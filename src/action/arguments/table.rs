@@ -1,9 +1,9 @@
-//! clang's options, as far as they mean something to a ThinLTO backend.
+//! Clang's options, as far as they matter to a ThinLTO backend.
 //!
-//! A table to read and to extend: an option's spelling, where its value stands, what it means here.
-//! Options that are not listed are plain single words: they stay in the command, and so are part of
-//! the key. Measured with clang 22; the tests ask the installed clang whether what is listed as
-//! inert is inert.
+//! Each row gives the spelling of an option, where its value is, and what it means here. An option
+//! that is not listed is one plain word: it stays in the command and so becomes part of the key.
+//! Measured with clang 22; tests ask the installed clang whether the options listed as inert are
+//! inert.
 
 use Meaning::{
     Config, ExtraOutput, FrontEnd, InPlace, Index, InputFile, Language, Machine, Output,
@@ -14,21 +14,22 @@ use Shape::{Either, Exact, Joined, Separate};
 /// What an argument is to a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
-    /// Stays as it is.
+    /// Kept as it is.
     Plain,
-    /// A file to compile; in a backend the module.
+    /// A file to compile: in a backend, the module.
     Input,
     /// Names a file that the backend reads.
     InputFile,
     /// Names a shared library that the compiler loads.
     Plugin,
-    /// Asks for further output files, or changes which: `extra_outputs`.
+    /// Requests further output files, or changes which ones:
+    /// [`extra_outputs`](super::extra_outputs).
     ExtraOutput,
-    /// Stands for the machine that clang runs on: `native`.
+    /// Depends on the machine that clang runs on: [`native`](crate::action::native).
     Machine,
-    /// Decides what is written: `kind`.
+    /// Decides what kind of output is written: [`kind`](crate::action::kind).
     OutputKind,
-    /// Cannot reach a backend. `warns`: but clang remarks on it being unused.
+    /// Has no effect in a backend. `warns`: clang warns that it is unused.
     FrontEnd {
         warns: bool,
     },
@@ -37,9 +38,9 @@ pub enum Meaning {
     Language,
     Target,
     Config,
-    /// A response file that is not there; clang takes the word as it is.
+    /// A response file that does not exist; clang takes the word literally.
     ResponseFile,
-    /// No action can describe it; why not.
+    /// Cannot be described by an Action, for this reason.
     InPlace(&'static str),
 }
 
@@ -56,14 +57,14 @@ pub(super) enum Shape {
     Either,
 }
 
-/// Inert in a backend, without any message.
+/// Inert in a backend; clang prints nothing.
 const SILENT: Meaning = FrontEnd { warns: false };
-/// Inert in a backend, but clang says `argument unused during compilation` unless told not to.
+/// Inert in a backend; clang warns `argument unused during compilation` unless told not to.
 const UNUSED: Meaning = FrontEnd { warns: true };
 
-/// The longest spelling that fits a word decides.
+/// The longest matching spelling wins.
 pub(super) const OPTIONS: &[(&str, Shape, Meaning)] = &[
-    // What is made of what.
+    // Input, output and kind of output.
     ("-o", Either, Output),
     ("--output", Separate, Output),
     ("--output=", Joined, Output),
@@ -86,7 +87,7 @@ pub(super) const OPTIONS: &[(&str, Shape, Meaning)] = &[
     ("-emit-ast", Exact, OutputKind),
     ("--target=", Joined, Target),
     ("-target", Separate, Target),
-    // Means something else on every machine.
+    // Depends on the machine that clang runs on.
     ("-march=native", Exact, Machine),
     ("-mcpu=native", Exact, Machine),
     ("-mtune=native", Exact, Machine),
@@ -196,26 +197,30 @@ pub(super) const OPTIONS: &[(&str, Shape, Meaning)] = &[
     (
         "-working-directory",
         Either,
-        InPlace("changes what names mean"),
+        InPlace("changes what file names refer to"),
     ),
     ("-fno-integrated-as", Exact, InPlace("starts an assembler")),
     ("-no-integrated-as", Exact, InPlace("starts an assembler")),
     (
         "-fno-integrated-cc1",
         Exact,
-        InPlace("starts itself once more"),
+        InPlace("starts a second clang process"),
     ),
-    ("-via-file-asm", Exact, InPlace("starts itself once more")),
+    (
+        "-via-file-asm",
+        Exact,
+        InPlace("starts a second clang process"),
+    ),
     (
         "-fembed-bitcode",
         Joined,
-        InPlace("starts itself once more"),
+        InPlace("starts a second clang process"),
     ),
     ("-fembed-offload-object=", Joined, InPlace("embeds a file")),
     ("-ccc-", Joined, InPlace("is for debugging clang")),
     ("-", Exact, InPlace("reads standard input")),
-    // Directories and names that go into the object or the debug information as texts, or that
-    // nothing is looked for in.
+    // Directories and names that end up in the object or the debug information as text, or in which
+    // nothing is looked up.
     ("-fdebug-prefix-map=", Joined, Plain),
     ("-ffile-prefix-map=", Joined, Plain),
     ("-fdebug-compilation-dir=", Joined, Plain),
@@ -240,7 +245,7 @@ pub(super) const OPTIONS: &[(&str, Shape, Meaning)] = &[
     ("-Wl,", Joined, Plain),
     ("-Wp,", Joined, Plain),
     ("-Rpass", Joined, Plain),
-    // Words whose next word is no input.
+    // Options whose next word is not an input.
     ("-Xclang", Separate, Plain),
     ("-Xassembler", Separate, Plain),
     ("-Xlinker", Separate, Plain),
@@ -270,8 +275,8 @@ pub(super) const OPTIONS: &[(&str, Shape, Meaning)] = &[
     ("-l", Either, Plain),
     ("-u", Either, Plain),
     ("-z", Separate, Plain),
-    // The preprocessor's. clang says nothing of `-D`, but of `-U`; of `-nostdinc++` only beside
-    // `-nostdinc`.
+    // Options of the preprocessor. clang does not warn about `-D`, but about `-U`; about
+    // `-nostdinc++` only together with `-nostdinc`.
     ("-D", Either, SILENT),
     ("-nostdinc", Exact, UNUSED),
     ("-nostdinc++", Exact, UNUSED),
@@ -294,7 +299,7 @@ pub(super) const OPTIONS: &[(&str, Shape, Meaning)] = &[
     ("-stdlib++-isystem", Either, UNUSED),
     ("-fmacro-prefix-map=", Joined, UNUSED),
     ("-fcoverage-prefix-map=", Joined, UNUSED),
-    // A backend preprocesses nothing, so it writes no dependency file either.
+    // A backend does not preprocess, so it writes no dependency file either.
     ("-MD", Exact, UNUSED),
     ("-MMD", Exact, UNUSED),
     ("-MG", Exact, UNUSED),

@@ -6,14 +6,14 @@ fn words(line: &str) -> Vec<String> {
     line.split(' ').map(str::to_owned).collect()
 }
 
-/// The meanings in a line, one a time for each argument.
+/// The meaning of each argument in `line`.
 fn meanings(line: &str) -> Vec<Meaning> {
     let words = words(line);
     parse(&words).iter().map(|it| it.meaning).collect()
 }
 
 #[test]
-fn a_backends_command_line_is_understood() {
+fn a_backend_command_line_is_understood() {
     use Meaning::{Index, Input, InputFile, Language, Output, OutputKind, Plain, Target};
     assert_eq!(
         meanings(
@@ -26,7 +26,7 @@ fn a_backends_command_line_is_understood() {
 }
 
 #[test]
-fn values_stand_in_the_same_word_or_the_next() {
+fn a_value_is_in_the_same_word_or_the_next() {
     let line = words("-o a -ob -fthinlto-index=c -include d --target=e -I");
     let values: Vec<_> = parse(&line)
         .iter()
@@ -47,7 +47,7 @@ fn values_stand_in_the_same_word_or_the_next() {
 }
 
 #[test]
-fn after_two_dashes_all_are_inputs() {
+fn all_words_after_two_dashes_are_inputs() {
     assert_eq!(
         meanings("-- -c @x"),
         [Meaning::Plain, Meaning::Input, Meaning::Input]
@@ -55,7 +55,7 @@ fn after_two_dashes_all_are_inputs() {
 }
 
 #[test]
-fn what_acts_in_a_backend_is_not_taken_for_a_front_end_warning() {
+fn a_warning_that_backends_give_is_not_taken_for_a_front_end_warning() {
     for word in [
         "-Wa,-x",
         "-Wl,-x",
@@ -82,7 +82,7 @@ fn what_acts_in_a_backend_is_not_taken_for_a_front_end_warning() {
 }
 
 #[test]
-fn unused_arguments_are_left_out_only_when_clang_is_silent_about_them() {
+fn unused_arguments_are_dropped_only_where_clang_does_not_warn_about_them() {
     let left = |line: &str| -> Vec<String> {
         let words = words(line);
         reaching(&parse(&words))
@@ -111,7 +111,7 @@ fn a_profile_may_be_a_file_a_directory_or_the_default() {
 }
 
 #[test]
-fn an_argument_takes_another_value_in_its_own_spelling() {
+fn an_argument_with_another_value_keeps_its_spelling() {
     let other = |line: &str| parse(&words(line))[0].with_value("new");
     assert_eq!(other("-o x"), ["-o", "new"]);
     assert_eq!(other("-ox"), ["-onew"]);
@@ -121,7 +121,7 @@ fn an_argument_takes_another_value_in_its_own_spelling() {
 }
 
 #[test]
-fn the_last_word_on_an_extra_output_counts() {
+fn the_last_option_about_an_extra_output_wins() {
     let extra = |line: &str| extra_outputs(&parse(&words(line)), "d.x/a.b.o");
     assert_eq!(extra("-O2"), [] as [&str; 0]);
     assert_eq!(
@@ -143,7 +143,7 @@ fn the_last_word_on_an_extra_output_counts() {
 }
 
 #[test]
-fn files_named_to_the_inner_compiler_keep_the_job_here() {
+fn files_named_to_the_inner_compiler_make_the_job_run_in_place() {
     for line in [
         "-Xclang -load",
         "-mllvm -info-output-file=x",
@@ -163,7 +163,7 @@ fn files_named_to_the_inner_compiler_keep_the_job_here() {
 
 proptest! {
     #[test]
-    fn no_word_is_lost_or_read_twice(
+    fn every_word_belongs_to_exactly_one_argument(
         words in proptest::collection::vec("|--?[a-zA-Z]{0,3}|-(o|I|Xclang|MF|x|target|include|fprofile-use=)|[@a-z]{0,3}", 0..8)
     ) {
         let again: Vec<_> = parse(&words).iter().flat_map(|it| it.words).cloned().collect();

@@ -1,10 +1,10 @@
-//! The warnings that clang's front end gives.
+//! The warnings that only clang's front end gives.
 //!
-//! A table like `table`: names as they follow `-W` or `-Wno-`, sorted.
+//! The table holds names as they follow `-W` or `-Wno-`, sorted for binary search.
 
-/// Warnings of the front end. Names, because some warnings are given by backends
-/// (`-Wframe-larger-than=`, `-Wpass-failed`, `-Wsource-mgr`), and clang says so when it does not
-/// know one. `-Werror...` is never among them.
+/// Warnings of the front end, by name, because backends give some warnings too
+/// (`-Wframe-larger-than=`, `-Wpass-failed`, `-Wsource-mgr`) and clang warns about names that it
+/// does not know. `-Werror...` is never among them.
 const FRONT_END_WARNINGS: &[&str] = &[
     "absolute-value",
     "address-of-packed-member",
@@ -140,7 +140,7 @@ const FRONT_END_WARNINGS: &[&str] = &[
     "zero-length-array",
 ];
 
-/// Whether `word` switches nothing but a warning of the front end.
+/// Whether `word` only enables or disables a warning of the front end.
 pub(super) fn is_front_end_warning(word: &str) -> bool {
     let Some(name) = word.strip_prefix("-W") else {
         return false;
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_warnings_are_sorted_for_the_search() {
+    fn the_warnings_are_sorted_for_binary_search() {
         assert!(FRONT_END_WARNINGS.is_sorted());
     }
 }

@@ -1,9 +1,8 @@
-//! Response files and configuration files: arguments written in a text.
+//! Splits the text of response files and configuration files into arguments.
 //!
-//! Enters: words and texts. Leaves: words, split by the rules that clang uses (LLVM's
-//! `TokenizeGNUCommandLine`, `tokenizeConfigFile` and `ExpansionContext::expandResponseFiles` in
-//! `CommandLine.cpp`, described in <https://llvm.org/docs/CommandLine.html#response-files>).
-//! Reading is the caller's.
+//! The rules are those of LLVM's `TokenizeGNUCommandLine`, `tokenizeConfigFile` and
+//! `ExpansionContext::expandResponseFiles` in `CommandLine.cpp`, described in
+//! <https://llvm.org/docs/CommandLine.html#response-files>. The caller reads the files.
 
 use std::io;
 
@@ -12,10 +11,10 @@ use crate::error::Hinted;
 #[cfg(test)]
 mod tests;
 
-/// Files inside files, as deep as this; clang knows no limit, but refuses circles.
+/// Maximum nesting of response files. clang has no limit, but refuses cycles.
 const MAX_DEPTH: usize = 64;
-/// Words in all. The kernel takes about two million bytes of arguments; a response file may hold
-/// more.
+/// Maximum number of words. The kernel accepts about two million bytes of arguments; a response
+/// file may hold more.
 const MAX_WORDS: usize = 1 << 20;
 
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +25,7 @@ pub enum ResponseFileError {
         #[source]
         source: io::Error,
     },
-    #[error("response file `{path}` includes itself, or others too deeply")]
+    #[error("response file `{path}` includes itself or is nested too deeply")]
     TooDeep { path: String },
     #[error("response file `{path}` has too many arguments")]
     TooLong { path: String },
@@ -34,11 +33,11 @@ pub enum ResponseFileError {
 
 impl Hinted for ResponseFileError {}
 
-/// Replaces every `@FILE` by the arguments in it, again and again. `read` gives a file's text.
+/// Replaces every `@FILE` with the arguments in it, recursively. `read` returns a file's text. A
+/// file that does not exist is kept as it is, because clang takes the word literally.
 ///
 /// # Errors
-/// A file is there but cannot be read, files include each other in a circle. One that is not there
-/// stays as it is: clang takes the word literally.
+/// A file exists but cannot be read, or files include each other in a cycle.
 pub fn expand_response_files(
     words: &[String],
     read: &mut dyn FnMut(&str) -> io::Result<String>,
@@ -89,9 +88,9 @@ fn expand(
     Ok(())
 }
 
-/// Splits a text at white space. Outside quotes and inside double ones a backslash takes the next
-/// character as it is; inside single ones too, as LLVM does though shells do not; one that ends the
-/// text stands for itself. An open quote ends with the text.
+/// Splits a text at white space. Outside quotes and inside double quotes a backslash escapes the
+/// next character; inside single quotes too, as in LLVM though not in shells. A backslash at the
+/// end of the text stands for itself, and an open quote ends with the text.
 #[must_use]
 pub fn tokenize(text: &str) -> Vec<String> {
     let mut words = Vec::new();
@@ -119,8 +118,8 @@ pub fn tokenize(text: &str) -> Vec<String> {
     words
 }
 
-/// Splits the text of a configuration file: lines that begin with `#` are comments, a backslash at
-/// the end of a line joins it with the next one.
+/// Splits the text of a configuration file. Lines that begin with `#` are comments, and a backslash
+/// at the end of a line joins it with the next.
 #[must_use]
 pub fn tokenize_config(text: &str) -> Vec<String> {
     let mut words = Vec::new();

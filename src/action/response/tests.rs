@@ -18,7 +18,7 @@ fn expand_with(line: &str, files: &[(&str, &str)]) -> Result<Vec<String>, Respon
 }
 
 #[test]
-fn files_inside_files_are_expanded_in_place_and_missing_ones_stay() {
+fn nested_files_are_expanded_in_place_and_missing_ones_are_kept() {
     let files = [("a", "-O2 @b\n'x y'"), ("b", "-c\t@gone")];
     let expanded = expand_with("first @a @ last", &files).expect("expanded");
     assert_eq!(
@@ -28,7 +28,7 @@ fn files_inside_files_are_expanded_in_place_and_missing_ones_stay() {
 }
 
 #[test]
-fn a_circle_and_an_unreadable_file_are_errors() {
+fn a_cycle_and_an_unreadable_file_are_errors() {
     let circle = expand_with("@a", &[("a", "@b"), ("b", "@a")]);
     assert!(matches!(circle, Err(ResponseFileError::TooDeep { .. })));
     let secret = expand_with("@secret", &[]).expect_err("unreadable");
@@ -36,7 +36,7 @@ fn a_circle_and_an_unreadable_file_are_errors() {
 }
 
 #[test]
-fn two_files_that_grow_each_other_end_early() {
+fn nested_files_with_too_many_words_are_refused() {
     let many = "@b ".repeat(2000);
     let more = "x ".repeat(2000);
     let expanded = expand_with("@a", &[("a", &many), ("b", &more)]);
@@ -52,7 +52,7 @@ fn a_configuration_file_has_comments_and_joined_lines() {
 
 proptest! {
     #[test]
-    fn whatever_is_quoted_comes_back(words in proptest::collection::vec(".*", 0..5), quote in "['\"]") {
+    fn a_quoted_word_is_read_back_unchanged(words in proptest::collection::vec(".*", 0..5), quote in "['\"]") {
         let quoted: Vec<_> = words
             .iter()
             .map(|word| {

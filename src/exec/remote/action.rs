@@ -68,7 +68,7 @@ fn rehash(
         ..file.clone()
     });
     let files = files.collect();
-    let (start, configuration) = (tree.start.clone(), tree.configuration.clone());
+    let (start, configuration) = (tree.launch_prefix.clone(), tree.configuration.clone());
     Ok(ToolchainTree::new(function, files, start, configuration))
 }
 

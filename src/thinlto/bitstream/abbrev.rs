@@ -1,17 +1,14 @@
-//! Abbreviations: how the numbers of a record lie in bits.
-//!
-//! Enters: a definition, or a record written with one. Leaves: the record's numbers, or the same
-//! bits again.
+//! Abbreviations: how the values of a record are encoded in bits.
 
 use super::reader::BitReader;
 use super::writer::BitWriter;
 use super::{BitstreamError, Result, width};
 
-/// Operands of an abbreviation; LLVM's own have fewer than twenty.
+/// Maximum number of operands of an abbreviation; those of LLVM have fewer than twenty.
 const MAX_OPERANDS: u64 = 64;
 const CHAR6: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._";
 
-/// Numbers of the encodings in a definition.
+/// Ids of the encodings in a definition.
 mod encoding {
     pub(super) const FIXED: u64 = 1;
     pub(super) const VBR: u64 = 2;
@@ -20,19 +17,19 @@ mod encoding {
     pub(super) const BLOB: u64 = 5;
 }
 
-/// How one number is written.
+/// The encoding of one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::thinlto) enum Scalar {
-    /// Not written at all: the definition holds it.
+    /// Not written; the definition holds the value.
     Literal(u64),
-    /// Bits, 0 to 32.
+    /// Width in bits, 0 to 32.
     Fixed(u32),
-    /// Bits of a piece, 0 or 2 to 32.
+    /// Width of a chunk in bits, 0 or 2 to 32.
     Vbr(u32),
     Char6,
 }
 
-/// What follows the scalars.
+/// What comes after the scalars.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::thinlto) enum Tail {
     None,
@@ -40,14 +37,15 @@ pub(in crate::thinlto) enum Tail {
     Blob,
 }
 
-/// One abbreviation. A record's values are its code and its operands; the first scalar is the code.
+/// An abbreviation. The values of a record are its code and its operands; the first scalar encodes
+/// the code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::thinlto) struct Abbrev {
     pub(in crate::thinlto) scalars: Vec<Scalar>,
     pub(in crate::thinlto) tail: Tail,
 }
 
-/// The six bits of a character that has them.
+/// The index of a `char6` character, if `value` is one.
 pub(in crate::thinlto) fn char6_index(value: u64) -> Option<u64> {
     let byte = u8::try_from(value).ok()?;
     let index = match byte {
@@ -95,8 +93,8 @@ impl Scalar {
         }
     }
 
-    /// Bits that a value takes at least.
-    fn least_bits(self) -> usize {
+    /// The minimum number of bits that a value takes.
+    fn min_bits(self) -> usize {
         match self {
             Self::Literal(_) => 0,
             Self::Fixed(width) | Self::Vbr(width) => width as usize,
@@ -149,7 +147,7 @@ fn read_operand(bits: &mut BitReader<'_>) -> Result<Operand> {
             };
             match (encoding, width) {
                 (encoding::FIXED, width) => Scalar::Fixed(width),
-                (_, 1) => return bits.malformed("an abbreviation with pieces of one bit"),
+                (_, 1) => return bits.malformed("an abbreviation with chunks of one bit"),
                 (_, width) => Scalar::Vbr(width),
             }
         }
@@ -159,7 +157,7 @@ fn read_operand(bits: &mut BitReader<'_>) -> Result<Operand> {
 }
 
 impl Abbrev {
-    /// Reads a definition, behind its `DEFINE_ABBREV`.
+    /// Reads a definition, after its `DEFINE_ABBREV`.
     pub(super) fn read(bits: &mut BitReader<'_>) -> Result<Self> {
         let count = bits.vbr(width::ABBREV_OPS)?;
         if count > MAX_OPERANDS {
@@ -172,7 +170,7 @@ impl Abbrev {
                 (Operand::Scalar(scalar), _) => scalars.push(scalar),
                 (Operand::Array, 1) => match read_operand(bits)? {
                     Operand::Scalar(Scalar::Literal(_)) | Operand::Array | Operand::Blob => {
-                        return bits.malformed("an array of what cannot stand in one");
+                        return bits.malformed("an array of an invalid element");
                     }
                     Operand::Scalar(scalar) => {
                         tail = Tail::Array(scalar);
@@ -191,7 +189,7 @@ impl Abbrev {
         Ok(Self { scalars, tail })
     }
 
-    /// Appends the values of a record; the reader stands behind the abbreviation id.
+    /// Appends the values of a record; the reader is just after the abbreviation id.
     #[inline]
     pub(super) fn read_record(
         &self,
@@ -204,7 +202,7 @@ impl Abbrev {
         match self.tail {
             Tail::None => Ok(()),
             Tail::Array(element) => {
-                let count = read_count(bits, element.least_bits())?;
+                let count = read_count(bits, element.min_bits())?;
                 values.reserve(count);
                 if let Scalar::Vbr(width) = element {
                     return bits.vbr_array(width, count, values);
@@ -226,7 +224,7 @@ impl Abbrev {
         }
     }
 
-    /// Whether a record with these values can be written so.
+    /// Whether a record with these values can be written with this abbreviation.
     #[inline]
     pub(in crate::thinlto) fn fits(&self, values: &[u64]) -> bool {
         let Some((head, rest)) = values.split_at_checked(self.scalars.len()) else {
@@ -246,7 +244,7 @@ impl Abbrev {
             }
     }
 
-    /// Writes a record that fits, behind its abbreviation id.
+    /// Writes a record that fits, after its abbreviation id.
     #[inline]
     pub(super) fn write_record(&self, bits: &mut BitWriter, values: &[u64]) {
         let (head, rest) = values.split_at(self.scalars.len());
@@ -273,7 +271,7 @@ impl Abbrev {
         }
     }
 
-    /// Writes the definition, behind its `DEFINE_ABBREV`.
+    /// Writes the definition, after its `DEFINE_ABBREV`.
     pub(super) fn write_definition(&self, bits: &mut BitWriter) {
         let tail_operands = match self.tail {
             Tail::None => 0,
@@ -295,10 +293,10 @@ impl Abbrev {
     }
 }
 
-/// The length of an array or blob, which the bits that are left must be able to hold.
-fn read_count(bits: &mut BitReader<'_>, least_bits: usize) -> Result<usize> {
+/// Reads the length of an array or blob, which the remaining bits must be able to hold.
+fn read_count(bits: &mut BitReader<'_>, min_bits: usize) -> Result<usize> {
     let count = bits.vbr(width::LENGTH)?;
-    let most = bits.bits_left() / least_bits.max(1);
+    let most = bits.bits_left() / min_bits.max(1);
     match usize::try_from(count) {
         Ok(count) if count <= most => Ok(count),
         _ => Err(BitstreamError::Truncated {

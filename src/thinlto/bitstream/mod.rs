@@ -1,9 +1,7 @@
-//! LLVM's bitstream container: blocks, abbreviations, records (`llvm.org/docs/BitCodeFormat.html`).
+//! LLVM's bitstream container: blocks, abbreviations, records
+//! (<https://llvm.org/docs/BitCodeFormat.html>).
 //!
-//! Enters: bytes. Leaves: records as numbers, and bytes again. What a record means is for the
-//! modules above.
-//!
-//! Memory is bounded by the input: an array is no longer than the bits that are left, and a block
+//! Memory is bounded by the input: an array is no longer than the remaining bits, and a block
 //! yields no more numbers than it has bits.
 
 mod abbrev;
@@ -20,7 +18,7 @@ pub(super) use records::{Record, Records};
 #[cfg(test)]
 pub(super) use writer::BitWriter;
 
-/// Abbreviation ids that every block has.
+/// The abbreviation ids that exist in every block.
 mod id {
     pub(super) const END_BLOCK: u64 = 0;
     pub(super) const ENTER_SUBBLOCK: u64 = 1;
@@ -28,9 +26,9 @@ mod id {
     pub(super) const UNABBREV_RECORD: u64 = 3;
 }
 
-/// What stands for an abbreviation id where there is no abbreviation.
+/// The abbreviation id of a record without an abbreviation.
 pub(super) const UNABBREVIATED: u32 = 3;
-/// The id of a block's first own abbreviation.
+/// The id of the first abbreviation that a block defines.
 const FIRST_APPLICATION: u32 = 4;
 
 /// Widths that the format fixes.
@@ -44,12 +42,11 @@ mod width {
     pub(super) const LENGTH: u32 = 6;
     pub(super) const OPERAND: u32 = 6;
     pub(super) const CHAR6: u32 = 6;
-    /// The widest fixed field, and the widest piece of a variable one.
+    /// The maximum width of a fixed field and of a chunk of a variable-width number.
     pub(super) const MAX: u32 = 32;
 }
 
-/// A bitstream that is damaged, or that no LLVM writes. Positions are counted from the magic
-/// number.
+/// A bitstream that is damaged, or that LLVM never writes. Positions count from the magic number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BitstreamError {
     #[error("the bitstream ends early, at bit {at}")]

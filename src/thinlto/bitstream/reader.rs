@@ -1,20 +1,19 @@
-//! Reading bits, and walking the entries of a block.
+//! Reads bits, and walks the entries of a block.
 //!
-//! Enters: a stream from its magic number on. Leaves: numbers, and one `Entry` after the other.
-//! Keeping records is for `records`.
+//! [`records`](super::records) stores the records.
 
 use std::ops::Range;
 
 use super::abbrev::Abbrev;
 use super::{BitstreamError, FIRST_APPLICATION, Result, UNABBREVIATED, id, width};
 
-/// Bits of an aligned word; lengths are counted in them.
+/// Bits of an aligned word, the unit of lengths.
 const WORD_BITS: usize = 32;
 const WORD_BYTES: usize = 4;
-/// Bits that eight bytes give, wherever in the first of them the position is.
+/// Bits that eight bytes yield at least, wherever in the first byte the position is.
 const PEEK_BITS: usize = 57;
 
-/// A position in a stream; bit `i` of it is bit `i % 8` of byte `i / 8`.
+/// A position in a stream; bit `i` is bit `i % 8` of byte `i / 8`.
 #[derive(Debug, Clone)]
 pub(in crate::thinlto) struct BitReader<'a> {
     bytes: &'a [u8],
@@ -39,7 +38,7 @@ impl<'a> BitReader<'a> {
         Err(BitstreamError::Malformed { at: self.at, what })
     }
 
-    /// At least `PEEK_BITS` bits from here on; zeros after the end.
+    /// At least [`PEEK_BITS`] bits from here on; zeros after the end.
     #[inline]
     fn peek(&self) -> u64 {
         let rest = self.bytes.get(self.at / 8..).unwrap_or_default();
@@ -53,7 +52,7 @@ impl<'a> BitReader<'a> {
         word >> (self.at % 8)
     }
 
-    /// The next `width` bits; at most 32.
+    /// Reads the next `width` bits; at most 32.
     #[inline]
     pub(in crate::thinlto) fn fixed(&mut self, width: u32) -> Result<u64> {
         debug_assert!(width <= width::MAX);
@@ -65,8 +64,8 @@ impl<'a> BitReader<'a> {
         Ok(value)
     }
 
-    /// A number in pieces of `width` bits, the lowest first; the top bit of a piece says that
-    /// another follows. Width 0 is the number 0.
+    /// Reads a number in chunks of `width` bits, lowest first; the top bit of a chunk says whether
+    /// another follows. With width 0 the number is 0.
     #[inline]
     pub(in crate::thinlto) fn vbr(&mut self, width: u32) -> Result<u64> {
         if width == 0 {
@@ -80,8 +79,7 @@ impl<'a> BitReader<'a> {
         self.vbr_rest(first ^ more, width)
     }
 
-    /// Appends `count` numbers in pieces of `width` bits, several of them from one look at the
-    /// bits.
+    /// Appends `count` numbers in chunks of `width` bits, decoding several from each peek.
     #[inline]
     pub(super) fn vbr_array(&mut self, width: u32, count: usize, out: &mut Vec<u64>) -> Result<()> {
         let more = 1 << width.saturating_sub(1);
@@ -122,7 +120,7 @@ impl<'a> BitReader<'a> {
         }
     }
 
-    /// Goes on at the next multiple of 32 bits.
+    /// Skips to the next multiple of 32 bits.
     pub(super) fn align(&mut self) -> Result<()> {
         let aligned = self.at.next_multiple_of(WORD_BITS);
         if aligned > self.bytes.len() * 8 {
@@ -133,37 +131,37 @@ impl<'a> BitReader<'a> {
     }
 }
 
-/// Where a block stands.
+/// The position of a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::thinlto) struct BlockHeader {
     pub(in crate::thinlto) id: u64,
-    /// Bits of an abbreviation id inside.
+    /// Width of an abbreviation id inside the block.
     pub(in crate::thinlto) width: u32,
     /// Byte offset of the word that holds the length.
     pub(in crate::thinlto) length_at: usize,
-    /// Byte offsets of what the length counts; it ends with `END_BLOCK`.
+    /// Byte range that the length counts; it ends with `END_BLOCK`.
     pub(in crate::thinlto) body: Range<usize>,
 }
 
-/// One step through a block.
+/// One entry of a block.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::thinlto) enum Entry {
-    /// The block is over.
+    /// The end of the block.
     End,
-    /// A block inside; the reader stands behind it already.
+    /// A nested block; the reader has skipped it.
     Block(BlockHeader),
-    /// An abbreviation was defined: the last of `BlockReader::abbrevs`.
+    /// An abbreviation definition: the last of [`BlockReader::abbrevs`].
     Definition,
-    /// A record; its values (code first) were appended. The abbreviation id it was written with.
+    /// A record, whose values (code first) were appended, and the id of its abbreviation.
     Record(u32),
 }
 
-/// Abbreviations that BLOCKINFO gives to other blocks.
+/// Abbreviations that BLOCKINFO defines for other blocks.
 #[derive(Debug, Default)]
 pub(in crate::thinlto) struct BlockInfo(Vec<(u64, Abbrev)>);
 
 impl BlockInfo {
-    /// Those for blocks of this number, in order.
+    /// Those for blocks with this id, in order.
     pub(in crate::thinlto) fn abbrevs_of(&self, block: u64) -> Vec<Abbrev> {
         let of_block = self.0.iter().filter(|(id, _)| *id == block);
         of_block.map(|(_, abbrev)| abbrev.clone()).collect()
@@ -182,7 +180,11 @@ impl BlockInfo {
                 Entry::Block(_) => {}
                 Entry::Definition => match (current, block.abbrevs.pop()) {
                     (Some(id), Some(abbrev)) => self.0.push((id, abbrev)),
-                    _ => return block.bits.malformed("BLOCKINFO defines for no block"),
+                    _ => {
+                        return block
+                            .bits
+                            .malformed("BLOCKINFO defines an abbreviation for no block");
+                    }
                 },
                 Entry::Record(_) => {
                     if let [SETBID, id, ..] = values[..] {
@@ -194,7 +196,7 @@ impl BlockInfo {
     }
 }
 
-/// The entries of one block, or of the top level, one after the other.
+/// Iterates over the entries of a block or of the top level.
 #[derive(Debug)]
 pub(in crate::thinlto) struct BlockReader<'a> {
     bits: BitReader<'a>,
@@ -203,9 +205,9 @@ pub(in crate::thinlto) struct BlockReader<'a> {
 }
 
 impl<'a> BlockReader<'a> {
-    /// Bits of an abbreviation id outside all blocks.
+    /// Width of an abbreviation id outside all blocks.
     const TOP_LEVEL_WIDTH: u32 = 2;
-    /// Bytes at the end of a stream that LLVM takes for padding.
+    /// Bytes at the end of a stream that LLVM treats as padding.
     const PADDING: usize = 8;
 
     /// The top level of `stream`, which begins at bit `at`.
@@ -217,8 +219,8 @@ impl<'a> BlockReader<'a> {
         }
     }
 
-    /// The inside of the block at `header`. `inherited` are the abbreviations that BLOCKINFO gives
-    /// it.
+    /// The inside of the block at `header`. `inherited` are the abbreviations that BLOCKINFO
+    /// defines for it.
     pub(in crate::thinlto) fn enter(
         stream: &'a [u8],
         header: &BlockHeader,
@@ -240,11 +242,11 @@ impl<'a> BlockReader<'a> {
             id::ENTER_SUBBLOCK => self.block().map(Some),
             _ => self
                 .bits
-                .malformed("something else than a block at the top level"),
+                .malformed("the top level has an entry that is not a block"),
         }
     }
 
-    /// Abbreviations known by now; the id of the first is 4.
+    /// The abbreviations defined so far; the id of the first is 4.
     pub(super) fn abbrevs(&self) -> &[Abbrev] {
         &self.abbrevs
     }
@@ -253,7 +255,7 @@ impl<'a> BlockReader<'a> {
         self.bits.position()
     }
 
-    /// The next entry. The values of a record are appended to `values`, its code first.
+    /// Reads the next entry. The values of a record are appended to `values`, its code first.
     #[inline]
     pub(in crate::thinlto) fn next(&mut self, values: &mut Vec<u64>) -> Result<Entry> {
         let abbrev_id = self.bits.fixed(self.width)?;

@@ -1,14 +1,11 @@
-//! All records of one block, flat, and the block's body made from them again.
-//!
-//! Enters: a block of a stream. Leaves: its records in order, the abbreviations among them, and
-//! bytes.
+//! All records of one block in flat storage, and the block's body written from them.
 
 use super::abbrev::Abbrev;
 use super::reader::{BlockHeader, BlockReader, Entry};
 use super::writer::BitWriter;
 use super::{BitstreamError, FIRST_APPLICATION, Result, id, width};
 
-/// One record: its code and operands, and the id of the abbreviation that it is written with.
+/// A record: its code, its operands, and the id of the abbreviation that it is written with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::thinlto) struct Record<'a> {
     pub(in crate::thinlto) code: u64,
@@ -23,14 +20,15 @@ struct Span {
     abbrev: u32,
 }
 
-/// An abbreviation and the number of records that stand before its definition.
+/// An abbreviation and the number of records before its definition.
 #[derive(Debug, Clone)]
 struct Definition {
     before: usize,
     abbrev: Abbrev,
 }
 
-/// The records of a block. No allocation per record: values lie behind one another, code first.
+/// The records of a block. There is no allocation per record: all values are in one vector, code
+/// first.
 #[derive(Debug, Clone, Default)]
 pub(in crate::thinlto) struct Records {
     values: Vec<u64>,
@@ -42,7 +40,7 @@ pub(in crate::thinlto) struct Records {
 }
 
 impl Records {
-    /// Reads the block at `header`. Blocks inside it are skipped and remembered.
+    /// Reads the block at `header`. Nested blocks are skipped and remembered.
     pub(in crate::thinlto) fn read(
         stream: &[u8],
         header: &BlockHeader,
@@ -51,7 +49,7 @@ impl Records {
         let bits = header.body.len() * 8;
         let mut block = BlockReader::enter(stream, header, inherited.clone());
         let mut records = Self {
-            // LLVM's records take about eight bits a value.
+            // LLVM's records take about eight bits per value.
             values: Vec::with_capacity(header.body.len()),
             inherited,
             width: header.width,
@@ -69,7 +67,8 @@ impl Records {
                     records.definitions.extend(definition);
                 }
                 Entry::Record(abbrev) => {
-                    // Literals take no bits: without this a small block could swell without limit.
+                    // Literals take no bits: without this check a small block could expand without
+                    // limit.
                     if records.values.len() > bits || !records.close(start, abbrev) {
                         return Err(BitstreamError::Malformed {
                             at: block.position(),
@@ -81,7 +80,7 @@ impl Records {
         }
     }
 
-    /// No records yet; all of `abbrevs` are defined at the start.
+    /// No records; all of `abbrevs` are defined at the start.
     #[cfg(test)]
     pub(in crate::thinlto) fn with(width: u32, abbrevs: Vec<Abbrev>) -> Self {
         let definitions = abbrevs.into_iter();
@@ -93,20 +92,20 @@ impl Records {
         }
     }
 
-    /// The same with abbreviations that BLOCKINFO gives.
+    /// The same records with abbreviations from BLOCKINFO.
     #[cfg(test)]
     pub(in crate::thinlto) fn with_inherited(mut self, abbrevs: Vec<Abbrev>) -> Self {
         self.inherited = abbrevs;
         self
     }
 
-    /// Bits of an abbreviation id.
+    /// Width of an abbreviation id.
     #[cfg(test)]
     pub(in crate::thinlto) fn width(&self) -> u32 {
         self.width
     }
 
-    /// No records, but the abbreviations and the places of their definitions.
+    /// No records, but the same abbreviations, defined at the same positions.
     pub(in crate::thinlto) fn emptied(&self) -> Self {
         Self {
             values: Vec::with_capacity(self.values.len()),
@@ -117,8 +116,8 @@ impl Records {
         }
     }
 
-    /// Appends a record, code first. It is written with `abbrev` where that fits and is known
-    /// there.
+    /// Appends a record, code first. It is written with `abbrev` if the abbreviation is defined by
+    /// then and fits.
     pub(in crate::thinlto) fn push(&mut self, values: impl IntoIterator<Item = u64>, abbrev: u32) {
         let start = self.values.len();
         self.values.extend(values);
@@ -126,7 +125,7 @@ impl Records {
         debug_assert!(closed, "as many values as a block that was read");
     }
 
-    /// Appends a copy of a record, and gives its operands to change.
+    /// Appends a copy of a record and returns its operands for editing.
     #[inline]
     pub(in crate::thinlto) fn push_copy(&mut self, record: Record<'_>) -> &mut [u64] {
         let start = self.values.len();
@@ -155,7 +154,7 @@ impl Records {
     pub(in crate::thinlto) fn get(&self, position: usize) -> Record<'_> {
         let span = self.spans[position];
         let values = &self.values[span.start as usize..span.end as usize];
-        // Reader and `push` put the code first.
+        // The reader and [`push`](Self::push) put the code first.
         let (code, operands) = values.split_first().unwrap_or((&0, &[]));
         Record {
             code: *code,
@@ -168,23 +167,23 @@ impl Records {
         (0..self.len()).map(|position| self.get(position))
     }
 
-    /// Number of a block inside this one, if there is any: its contents were not read.
+    /// Id of a block nested in this one, if any; its contents were not read.
     pub(in crate::thinlto) fn nested(&self) -> Option<u64> {
         self.nested
     }
 
-    /// Before which records abbreviations are defined.
+    /// The positions before which abbreviations are defined.
     pub(in crate::thinlto) fn definition_positions(&self) -> impl Iterator<Item = usize> {
         self.definitions.iter().map(|definition| definition.before)
     }
 
-    /// Ids and abbreviations, in order of definition.
+    /// Abbreviations with their ids, in order of definition.
     pub(in crate::thinlto) fn abbrevs(&self) -> impl Iterator<Item = (u32, &Abbrev)> {
         let defined = self.definitions.iter().map(|definition| &definition.abbrev);
         (FIRST_APPLICATION..).zip(self.inherited.iter().chain(defined))
     }
 
-    /// The body of the block, `END_BLOCK` included; as many whole words as it takes.
+    /// The body of the block including `END_BLOCK`, padded to whole words.
     pub(in crate::thinlto) fn body(&self) -> Vec<u8> {
         let mut bits = BitWriter::with_capacity(self.values.len() * 2);
         let mut known: Vec<&Abbrev> = self.inherited.iter().collect();

@@ -1,4 +1,4 @@
-//! Bits, abbreviations and records there and back.
+//! Round trips of bits, abbreviations and records.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -14,7 +14,7 @@ fn bytes_of(write: impl FnOnce(&mut BitWriter)) -> Vec<u8> {
 }
 
 #[test]
-fn bits_go_from_the_low_end_of_each_byte() {
+fn bits_fill_each_byte_from_the_low_end() {
     let bytes = bytes_of(|bits| {
         bits.fixed(1, 1);
         bits.fixed(0b10, 2);
@@ -24,7 +24,7 @@ fn bits_go_from_the_low_end_of_each_byte() {
 }
 
 #[test]
-fn a_number_of_pieces_is_as_short_as_it_can_be() {
+fn a_variable_width_number_takes_as_few_chunks_as_possible() {
     // The example of the format's documentation: 27 in pieces of four bits is 1011, 0011.
     assert_eq!(bytes_of(|bits| bits.vbr(27, 4)), [0x3B, 0, 0, 0]);
     let bytes = bytes_of(|bits| bits.vbr(u64::MAX, 6));
@@ -52,7 +52,7 @@ fn reading_stops_at_the_last_bit() {
 }
 
 #[test]
-fn an_array_longer_than_its_block_is_refused_before_it_is_made() {
+fn an_array_longer_than_its_block_is_refused_before_allocation() {
     let abbrev = Abbrev {
         scalars: vec![Scalar::Literal(1)],
         tail: Tail::Array(Scalar::Fixed(0)),
@@ -68,7 +68,7 @@ fn an_array_longer_than_its_block_is_refused_before_it_is_made() {
 }
 
 #[test]
-fn a_block_of_literals_cannot_swell_without_limit() {
+fn a_block_of_literals_cannot_expand_without_limit() {
     let swelling = Abbrev {
         scalars: vec![Scalar::Literal(1); 60],
         tail: Tail::None,
@@ -82,7 +82,7 @@ fn a_block_of_literals_cannot_swell_without_limit() {
 }
 
 #[test]
-fn definitions_that_no_writer_makes_are_refused() {
+fn malformed_definitions_are_refused() {
     let definitions: [&dyn Fn(&mut BitWriter); 5] = [
         // No operand at all.
         &|bits| bits.vbr(0, 5),
@@ -180,7 +180,7 @@ fn fitting(abbrev: &Abbrev, seed: &[u64]) -> Vec<u64> {
 
 proptest! {
     #[test]
-    fn numbers_come_back(numbers in vec((number(), 2..=32_u32), 0..50)) {
+    fn numbers_are_read_back(numbers in vec((number(), 2..=32_u32), 0..50)) {
         let bytes = bytes_of(|bits| numbers.iter().for_each(|(n, width)| bits.vbr(*n, *width)));
         let mut bits = BitReader::new(&bytes, 0);
         for (number, width) in numbers {
@@ -189,7 +189,7 @@ proptest! {
     }
 
     #[test]
-    fn records_come_back_whatever_they_are_written_with(
+    fn records_are_read_back_with_any_abbreviation(
         width in 4..9_u32,
         abbrevs in vec(abbrev(), 0..6),
         seeds in vec((vec(number(), 1..8), any::<bool>(), 0..9_usize), 0..30),
@@ -201,7 +201,7 @@ proptest! {
                 Some(abbrev) if fits => fitting(abbrev, &seed),
                 _ => seed,
             };
-            // An array of nothing takes no bits, which reading refuses.
+            // Elements of an array without bits take no space, which the reader refuses.
             let empty = abbrevs.iter().any(|abbrev| matches!(
                 abbrev.tail, Tail::Array(Scalar::Fixed(0) | Scalar::Vbr(0))
             ));
@@ -224,7 +224,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_a_block_or_an_error(bytes in vec(any::<u8>(), 0..400), width in 2..33_u32) {
+    fn arbitrary_bytes_never_panic_the_reader(bytes in vec(any::<u8>(), 0..400), width in 2..33_u32) {
         let header = BlockHeader { id: 20, width, length_at: 0, body: 0..bytes.len() };
         let _ = Records::read(&bytes, &header, Vec::new());
     }

@@ -1,16 +1,14 @@
-//! Writing bits.
-//!
-//! Enters: numbers and their widths. Leaves: bytes, whole words when aligned.
+//! Writes bits.
 
 use super::width;
 
-/// Bits on their way into bytes, the lowest first.
+/// Packs bits into bytes, lowest first.
 #[derive(Debug, Default)]
 pub(in crate::thinlto) struct BitWriter {
     bytes: Vec<u8>,
-    /// The bits behind them.
+    /// Bits that do not yet make up a word of `bytes`.
     pending: u64,
-    /// How many; fewer than 64 between calls.
+    /// Number of pending bits; fewer than 64 between calls.
     count: u32,
 }
 
@@ -22,7 +20,7 @@ impl BitWriter {
         }
     }
 
-    /// The low `width` bits of `value`, at most 32; there must be no others.
+    /// Writes the low `width` bits of `value`, at most 32; the others must be zero.
     #[inline]
     pub(super) fn fixed(&mut self, value: u64, width: u32) {
         debug_assert!(width <= width::MAX && value >> width == 0);
@@ -31,13 +29,13 @@ impl BitWriter {
         if self.count >= u64::BITS {
             self.bytes.extend_from_slice(&self.pending.to_le_bytes());
             self.count -= u64::BITS;
-            // Those that did not fit: fewer than 32, so the shift is less than 64.
+            // The bits that did not fit: fewer than 32, so the shift is less than 64.
             self.pending = value >> (width - self.count);
         }
     }
 
-    /// `value` in pieces of `width` bits, the lowest first, as few as it takes. `width` is at least
-    /// 2.
+    /// Writes `value` in as few chunks of `width` bits as possible, lowest first. `width` is at
+    /// least 2.
     #[inline]
     pub(super) fn vbr(&mut self, mut value: u64, width: u32) {
         debug_assert!((2..=width::MAX).contains(&width));
@@ -49,7 +47,7 @@ impl BitWriter {
         self.fixed(value, width);
     }
 
-    /// Zeros up to the next multiple of 32 bits.
+    /// Writes zeros up to the next multiple of 32 bits.
     pub(super) fn align(&mut self) {
         let over = self.count % u32::BITS;
         if over > 0 {
@@ -57,7 +55,7 @@ impl BitWriter {
         }
     }
 
-    /// What was written, filled up to a whole word.
+    /// The written bytes, padded to a whole word.
     pub(in crate::thinlto) fn finish(mut self) -> Vec<u8> {
         self.align();
         let rest = self.pending.to_le_bytes();
@@ -66,8 +64,8 @@ impl BitWriter {
         self.bytes
     }
 
-    /// A block around a body of whole words, inside a block with abbreviation ids of `outer_width`
-    /// bits.
+    /// Writes a block around a body of whole words, inside a block with abbreviation ids of
+    /// `outer_width` bits.
     #[cfg(test)]
     pub(in crate::thinlto) fn block(&mut self, outer_width: u32, id: u64, width: u32, body: &[u8]) {
         self.fixed(super::id::ENTER_SUBBLOCK, outer_width);
@@ -80,7 +78,7 @@ impl BitWriter {
         }
     }
 
-    /// The body of a BLOCKINFO block that gives these abbreviations to the blocks of one number.
+    /// The body of a BLOCKINFO block that defines these abbreviations for the blocks with one id.
     #[cfg(test)]
     pub(in crate::thinlto) fn blockinfo(
         block: u64,

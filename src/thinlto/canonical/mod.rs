@@ -1,15 +1,12 @@
 //! The canonical order of a shard's summary: pure, records in, records out.
 //!
-//! Enters: the records of `GLOBALVAL_SUMMARY`. Leaves: the same records in an order, and with value
-//! ids, that do not depend on the hash table of the thin link that wrote them, or an `Obstacle`.
-//! LLVM 21 to 23 number values in the order of a table whose history depends on the module paths,
-//! lld's PID among them; nothing else differs.
+//! LLVM 21 to 23 number values in the order of a hash table whose history depends on the module
+//! paths, and so on lld's PID; nothing else differs. In canonical order the id of a value is 1 +
+//! the rank of its GUID (0 stays "none"). Functions and variables are sorted by (module id, value
+//! id), then aliases likewise. Records before a function belong to it and move with it.
 //!
-//! Canonical is: the id of a value is 1 + the rank of its GUID (0 stays "none"); functions and
-//! variables come by (module id, value id), aliases after them likewise; what stands before a
-//! function belongs to it and moves with it. Layouts are those of `BitcodeReader.cpp` for summary
-//! versions 9 to 14. Whatever does not look exactly like them is an obstacle: better a cache miss
-//! than a record misread.
+//! The layouts are those of `BitcodeReader.cpp` for summary versions 9 to 14. Whatever deviates
+//! from them is an [`Obstacle`]: a cache miss is better than a misread record.
 
 use std::ops::{Range, RangeInclusive};
 
@@ -21,9 +18,9 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-/// Record codes (`GlobalValueSummarySymtabCodes`). Those that are not here hold per-module
-/// summaries (1-3, 7, 19, 22, 23), are of older writers (4), of whole-program indices (9), or hold
-/// indices that depend on the order of a traversal (26-33, heap profiles).
+/// Record codes (`GlobalValueSummarySymtabCodes`). Not listed are per-module summaries (1-3, 7, 19,
+/// 22, 23), records of older writers (4) and of whole-program indices (9), and records with indices
+/// that depend on the order of a traversal (26-33, heap profiles).
 mod code {
     /// `[id, module, flags, instructions, function flags, entry count, refs, read-only refs,
     /// write-only refs, refs x id, n x (callee id, hotness)]`
@@ -52,22 +49,22 @@ mod code {
 /// Summary versions whose layouts were checked against the compiler.
 const VERSIONS: RangeInclusive<u64> = 9..=14;
 
-/// Why a summary keeps the order in which it was written.
+/// Why a summary cannot be put into canonical order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Obstacle {
-    #[error("a summary record of code {code}, whose meaning is not known")]
+    #[error("an unknown summary record of code {code}")]
     UnknownCode { code: u64 },
-    #[error("summary version {version}")]
+    #[error("unknown summary version {version}")]
     UnknownVersion { version: u64 },
-    #[error("a block of number {id}, whose meaning is not known")]
+    #[error("an unknown block with id {id}")]
     UnknownBlock { id: u64 },
-    #[error("a summary record of code {code} that is not laid out as expected")]
+    #[error("a summary record of code {code} with an unexpected layout")]
     Shape { code: u64 },
-    #[error("a record of code {code} where none is expected")]
+    #[error("a record of code {code} in an unexpected place")]
     Place { code: u64 },
-    #[error("two numbers for one value, or one number for two")]
+    #[error("two ids for one value, or one id for two values")]
     AmbiguousValue,
-    #[error("summaries of one value that are not in the order of their modules")]
+    #[error("summaries of one value that are not in module order")]
     ModuleOrder,
 }
 
@@ -97,7 +94,7 @@ pub(super) fn canonical(records: &Records) -> Result<Records, Obstacle> {
     Ok(out)
 }
 
-/// Where the parts of a summary block begin and end; they come in this order.
+/// Ranges of the parts of a summary block, in this order.
 struct Sections {
     guids: Range<usize>,
     /// Functions, variables and aliases.
@@ -117,7 +114,7 @@ impl Sections {
             ends[part..].fill(position + 1);
         }
         let [head, guids, summaries, _] = ends;
-        // A definition that moved against the records around it could come after its first use.
+        // Moved records could come before the definition of their abbreviation.
         let moves = |at: usize| (head < at && at < guids) || (guids < at && at < summaries);
         if records.definition_positions().any(moves) {
             return Err(Obstacle::Place {
@@ -131,7 +128,7 @@ impl Sections {
     }
 }
 
-/// Head, GUIDs, summaries or tail.
+/// The number of the part that a record belongs to: head, GUIDs, summaries or tail.
 fn part_of(record: Record<'_>) -> Result<usize, Obstacle> {
     match record.code {
         code::VERSION => match record.operands.first().copied().unwrap_or_default() {
@@ -152,10 +149,10 @@ fn part_of(record: Record<'_>) -> Result<usize, Obstacle> {
     }
 }
 
-/// A summary and the records that stand before it and belong to it.
+/// A summary and the records before it that belong to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Group {
-    /// Alias or not, module, new id: one number, because a sort compares it often.
+    /// Alias or not, module and new id in one number, because the sort compares it often.
     key: u64,
     first: usize,
     last: usize,
@@ -181,8 +178,8 @@ fn groups(
     values: &Values,
 ) -> Result<Vec<Group>, Obstacle> {
     let mut groups = Vec::with_capacity(positions.len());
-    // The last key of each value: a GUID may be defined in several modules, a compiler takes the
-    // first that suits it, so their order must stay.
+    // The last key of each value. A GUID may be defined in several modules, and a compiler takes
+    // the first suitable one, so their order must be kept.
     let mut latest = vec![0; values.len() + 1];
     let mut first = positions.start;
     for position in positions.clone() {
@@ -190,8 +187,8 @@ fn groups(
         let code = record.code;
         let is_alias = match code {
             code::COMBINED_PROFILE => false,
-            // Nothing but a function has records before it.
-            _ if takes_prelude(code) => continue,
+            // Only functions have records before them.
+            _ if precedes_function(code) => continue,
             _ if first != position => return Err(Obstacle::Place { code }),
             code => code == code::COMBINED_ALIAS,
         };
@@ -214,7 +211,7 @@ fn groups(
     Ok(groups)
 }
 
-/// Where a summary belongs, and the new id of its value.
+/// The sort key of a summary, and the new id of its value.
 fn key_of(record: Record<'_>, is_alias: bool, values: &Values) -> Option<(u64, usize)> {
     let [id, module, ..] = *record.operands else {
         return None;
@@ -223,16 +220,16 @@ fn key_of(record: Record<'_>, is_alias: bool, values: &Values) -> Option<(u64, u
     Some((Group::key(is_alias, module, id)?, id as usize))
 }
 
-/// Whether a record belongs to the function that follows.
-fn takes_prelude(code: u64) -> bool {
+/// Whether a record belongs to the function after it.
+fn precedes_function(code: u64) -> bool {
     matches!(
         code,
         code::TYPE_TESTS..=code::TYPE_CHECKED_LOAD_CONST_VCALL | code::PARAM_ACCESS
     )
 }
 
-/// Gives the values in a record's operands their new numbers; `None` if the record is not laid out
-/// as expected.
+/// Replaces the value ids in a record's operands. Returns `None` if the record does not have the
+/// expected layout.
 fn renumber(code: u64, operands: &mut [u64], values: &Values) -> Option<()> {
     let own_id = operands.first_mut();
     match code {

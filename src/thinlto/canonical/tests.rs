@@ -1,4 +1,4 @@
-//! Summaries made by hand: what is put in order, and what is left alone.
+//! Summaries made by hand: what is put in order, and what is refused.
 
 use super::{Obstacle, canonical};
 use crate::thinlto::bitstream::{Abbrev, Records, Scalar, Tail, UNABBREVIATED};
@@ -111,7 +111,7 @@ fn a_value_of_two_modules_keeps_the_order_of_its_modules() {
 }
 
 #[test]
-fn what_is_not_known_is_named() {
+fn an_unknown_record_or_version_is_reported() {
     for code in [1, 4, 7, 9, 19, 22, 23, 26, 28, 29, 30, 32, 33, 34, 1000] {
         let record = [code, 1, 0];
         assert_eq!(
@@ -126,7 +126,7 @@ fn what_is_not_known_is_named() {
 }
 
 #[test]
-fn a_record_of_another_shape_is_left_alone() {
+fn a_record_of_another_layout_is_an_obstacle() {
     for record in [
         // Too short, an odd number of call operands, more references than operands, an id without a
         // GUID.
@@ -166,7 +166,7 @@ fn a_record_of_another_shape_is_left_alone() {
 }
 
 #[test]
-fn a_record_in_another_place_is_left_alone() {
+fn a_record_in_another_place_is_an_obstacle() {
     let function: &[u64] = &[5, 1, 0, 70, 9, 64, 0, 0, 0, 0];
     for (rest, code) in [
         (vec![&[11, 5][..], &[6, 1, 0, 71, 4]], 6),
@@ -185,7 +185,7 @@ fn a_record_in_another_place_is_left_alone() {
 }
 
 #[test]
-fn numbers_that_are_not_one_to_one_are_left_alone() {
+fn ids_that_are_not_one_to_one_are_an_obstacle() {
     for (guids, obstacle) in [
         (
             vec![&[16, 1, 0, 5][..], &[16, 2, 0, 5]],
@@ -211,7 +211,7 @@ fn numbers_that_are_not_one_to_one_are_left_alone() {
 }
 
 #[test]
-fn an_abbreviation_too_narrow_for_the_new_number_is_not_used() {
+fn an_abbreviation_too_narrow_for_the_new_id_is_not_used() {
     // Ids of two bits: 5 becomes 1 and fits now, 1 becomes 5 and does not.
     let narrow = Abbrev {
         scalars: vec![Scalar::Literal(6), Scalar::Fixed(2)],

@@ -1,7 +1,4 @@
-//! The numbers of values: which GUID has which, before and after.
-//!
-//! Enters: the `VALUE_GUID` records of a summary. Leaves: the same records by rank, and old numbers
-//! turned into new.
+//! The ids of values: which GUID has which, as written and in canonical order.
 
 use std::ops::Range;
 
@@ -9,13 +6,14 @@ use super::code;
 use super::{Obstacle, Records};
 use crate::thinlto::bitstream::UNABBREVIATED;
 
-/// The values of a shard and their numbers, old and new.
+/// The values of a shard with their old and new ids.
 pub(super) struct Values {
-    /// By rank; the new id is one more.
+    /// Sorted; the new id is the rank plus one.
     guids: Vec<u64>,
     /// New id by old id; 0 where there is none.
     new_ids: Vec<u32>,
-    /// Operands of a `VALUE_GUID` record, three or two, and the abbreviation it is written with.
+    /// Number of operands of a `VALUE_GUID` record, three or two, and the abbreviation that it is
+    /// written with.
     operands: usize,
     abbrev: u32,
 }
@@ -30,7 +28,7 @@ impl Values {
             .next()
             .map(|position| records.get(position));
         let operands = first.map_or(0, |record| record.operands.len());
-        // LLVM numbers values densely; memory follows the largest number.
+        // LLVM assigns ids densely; memory is proportional to the largest id.
         let most = positions.len() as u64 * 4 + 64;
         let mut by_guid = Vec::with_capacity(positions.len());
         for position in positions {
@@ -78,19 +76,19 @@ impl Values {
         }
     }
 
-    /// How many values there are: the new ids are 1 to this.
+    /// The number of values; the new ids are 1 to this.
     pub(super) fn len(&self) -> usize {
         self.guids.len()
     }
 
-    /// The new number of a value that has one.
+    /// The new id of a value, if it has one.
     #[inline]
     pub(super) fn new_id(&self, old: u64) -> Option<u32> {
         let new = *self.new_ids.get(usize::try_from(old).ok()?)?;
         (new != 0).then_some(new)
     }
 
-    /// Replaces a number; "none" stays.
+    /// Replaces an id; 0 ("none") stays.
     #[inline]
     pub(super) fn renumber(&self, id: &mut u64) -> Option<()> {
         if *id != 0 {

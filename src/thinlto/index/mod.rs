@@ -1,8 +1,8 @@
-//! Reading an index shard: which modules it names, with which hashes, and its summary records as
-//! numbers.
+//! Reads an index shard, as `--thinlto-index-only` or a DTLTO link writes it: the modules that it
+//! names, their hashes, and its summary records as numbers.
 //!
-//! Enters: the bytes of a shard, as `--thinlto-index-only` or a DTLTO link writes them. Leaves:
-//! `Index`. New names and the canonical order are made in `rewrite` and `canonical`.
+//! [`rewrite`](super::rewrite) and [`canonical`](super::canonical) rename the modules and reorder
+//! the summary.
 
 use std::fmt;
 
@@ -13,16 +13,15 @@ use crate::error::Hinted;
 #[cfg(test)]
 mod tests;
 
-/// Codes in `MODULE_STRTAB`.
+/// Record codes in `MODULE_STRTAB`.
 pub(super) mod strtab {
     /// `[id, path byte...]`
     pub(in crate::thinlto) const ENTRY: u64 = 1;
-    /// `[5 x 32 bits]`, of the entry before.
+    /// `[5 x 32 bits]`, for the entry before it.
     pub(in crate::thinlto) const HASH: u64 = 2;
 }
 
-/// SHA-1 of a module's bitcode, as five words, the way `MODULE_STRTAB` and the module itself hold
-/// it.
+/// SHA-1 of a module's bitcode as five words, as `MODULE_STRTAB` and the module itself hold it.
 pub type ModuleHash = [u32; 5];
 
 /// A shard that cannot be used.
@@ -32,7 +31,7 @@ pub enum IndexError {
     NotBitcode(#[from] NotBitcode),
     #[error(transparent)]
     Bitstream(#[from] BitstreamError),
-    #[error("bitcode, but no ThinLTO index: {0}")]
+    #[error("bitcode, but not a ThinLTO index: {0}")]
     NotAnIndex(&'static str),
     #[error("malformed ThinLTO index: {0}")]
     Malformed(&'static str),
@@ -42,7 +41,7 @@ impl Hinted for IndexError {
     fn hints(&self) -> Vec<String> {
         vec![match self {
             Self::NotAnIndex(_) => "give the `.thinlto.bc` file of the module, not the module",
-            _ => "run the thin link again: the compiler would take this index for an empty one and still succeed",
+            _ => "run the thin link again: the compiler would treat this index as empty and still succeed",
         }
         .to_owned()]
     }
@@ -53,14 +52,14 @@ impl Hinted for IndexError {
 pub struct ModuleEntry {
     /// How summary records name the module.
     pub id: u64,
-    /// Where the backend opens the module: the bytes given to `open`, and the name that it compares
-    /// its input with.
+    /// The path at which the backend opens the module, and with which it compares the name of its
+    /// input.
     pub path: Vec<u8>,
-    /// Absent where the module was compiled without one.
+    /// `None` if the module was compiled without a hash.
     pub hash: Option<ModuleHash>,
-    /// The path cannot be the one that the linker was given. LLVM before 23 widens bytes over 127
-    /// with sign, which turns what follows in the same word into 0xFF: into the hash too where such
-    /// a byte is among the last three.
+    /// The path cannot be the one that the linker was given. LLVM before 23 sign-extends bytes over
+    /// 127, which turns the following bytes of the same word into 0xFF, and those of the hash too
+    /// if such a byte is among the last three.
     pub damaged: bool,
 }
 
@@ -71,7 +70,7 @@ pub struct Flags(pub u64);
 impl Flags {
     const SKIP_MODULE: u64 = 1 << 1;
 
-    /// The backend makes an empty object of this module: it was not taken out of its archive or
+    /// The backend writes an empty object for this module: it was not extracted from its archive or
     /// `--start-lib` group.
     #[must_use]
     pub fn skip_module(self) -> bool {
@@ -88,15 +87,15 @@ impl fmt::Debug for Flags {
 /// A parsed shard.
 #[derive(Debug)]
 pub struct Index<'a> {
-    /// From the magic number on; a wrapper is taken off.
+    /// Begins with the magic number; without the wrapper.
     pub(super) stream: &'a [u8],
-    /// Headers of the module block and of the two blocks in it that hold the index.
+    /// Headers of the module block and of the two blocks in it that make up the index.
     pub(super) module_block: BlockHeader,
     pub(super) strtab_block: BlockHeader,
     pub(super) summary_block: BlockHeader,
     pub(super) strtab: Records,
     pub(super) summary: Records,
-    /// A block that no known writer puts there; it may refer to value ids.
+    /// Id of a block that no known writer emits; it may refer to value ids.
     pub(super) foreign_block: Option<u64>,
     modules: Vec<ModuleEntry>,
     flags: Flags,
@@ -107,7 +106,7 @@ impl<'a> Index<'a> {
     /// Reads a shard.
     ///
     /// # Errors
-    /// The bytes are not a bitstream that a compiler would read as an index, or name a module
+    /// The bytes are not a bitstream that a compiler would read as an index, or a module is named
     /// twice.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, IndexError> {
         let stream = bitcode::stream(bytes)?;
@@ -115,13 +114,13 @@ impl<'a> Index<'a> {
         blocks.find(stream)?;
         let module_block = blocks
             .module
-            .ok_or(IndexError::NotAnIndex("no module block"))?;
+            .ok_or(IndexError::NotAnIndex("it has no module block"))?;
         let strtab_block = blocks
             .strtab
-            .ok_or(IndexError::NotAnIndex("no module paths in it"))?;
+            .ok_or(IndexError::NotAnIndex("it has no module paths"))?;
         let summary_block = blocks
             .summary
-            .ok_or(IndexError::NotAnIndex("no summary in it"))?;
+            .ok_or(IndexError::NotAnIndex("it has no summary"))?;
 
         let inherited = blocks.info.abbrevs_of(block::MODULE_STRTAB);
         let strtab = Records::read(stream, &strtab_block, inherited)?;
@@ -161,7 +160,7 @@ impl<'a> Index<'a> {
     }
 }
 
-/// Codes in `GLOBALVAL_SUMMARY` that are wanted already while parsing.
+/// Record codes in `GLOBALVAL_SUMMARY` that parsing needs.
 mod summary_code {
     pub(super) const VERSION: u64 = 10;
     pub(super) const FLAGS: u64 = 20;
@@ -172,7 +171,7 @@ fn first_operand(records: &Records, code: u64) -> Option<u64> {
     of_code.next()?.operands.first().copied()
 }
 
-/// The blocks of a shard, as they are found.
+/// The blocks of a shard, collected in one pass.
 #[derive(Default)]
 struct Blocks {
     module: Option<BlockHeader>,
@@ -225,9 +224,7 @@ impl Blocks {
 fn once(slot: &mut Option<BlockHeader>, header: BlockHeader) -> Result<(), IndexError> {
     match slot.replace(header) {
         None => Ok(()),
-        Some(_) => Err(IndexError::Malformed(
-            "a block that should stand there once",
-        )),
+        Some(_) => Err(IndexError::Malformed("a block appears twice")),
     }
 }
 
@@ -286,7 +283,7 @@ fn check_unique(modules: &[ModuleEntry]) -> Result<(), IndexError> {
     paths.sort_unstable();
     ids.sort_unstable();
     if paths.windows(2).any(|pair| pair[0] == pair[1]) || ids.windows(2).any(|p| p[0] == p[1]) {
-        return Err(IndexError::Malformed("a module that is named twice"));
+        return Err(IndexError::Malformed("a module is named twice"));
     }
     Ok(())
 }

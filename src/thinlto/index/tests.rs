@@ -1,10 +1,10 @@
-//! What is an index, what is not, and what it says.
+//! What is an index, what is not, and what it contains.
 
 use proptest::prelude::*;
 
 use super::{Index, IndexError};
 use crate::thinlto::bitcode::block;
-use crate::thinlto::bitcode::{Looks, NotBitcode};
+use crate::thinlto::bitcode::{FileType, NotBitcode};
 use crate::thinlto::bitstream::BitWriter;
 use crate::thinlto::testing::{
     CFI, DEVIRTUALIZED, MODULE_WIDTH, entry_abbrevs, records, shard, stream, summary, wrapped,
@@ -27,7 +27,7 @@ fn a_shard_names_its_modules_in_the_order_of_their_paths() {
 }
 
 #[test]
-fn both_blocks_of_a_real_shard_are_written_as_llvm_writes_them() {
+fn both_blocks_of_a_real_shard_are_written_as_llvm_wrote_them() {
     for bytes in [DEVIRTUALIZED, CFI] {
         let index = Index::parse(bytes).expect("a shard");
         assert!(index.strtab.body() == bytes[index.strtab_block.body.clone()]);
@@ -44,9 +44,9 @@ fn a_wrapped_shard_is_read_like_a_bare_one() {
 }
 
 #[test]
-fn what_is_no_shard_is_called_by_its_name() {
+fn a_file_that_is_not_a_shard_is_reported_by_its_type() {
     let empty = Index::parse(b"").expect_err("empty");
-    assert_eq!(empty, IndexError::NotBitcode(NotBitcode(Looks::Empty)));
+    assert_eq!(empty, IndexError::NotBitcode(NotBitcode(FileType::Empty)));
     let module = Index::parse(include_bytes!("../testdata/module.bc")).expect_err("a module");
     assert!(matches!(module, IndexError::NotAnIndex(_)), "{module:?}");
     let odd = [DEVIRTUALIZED, b"x"].concat();
@@ -55,7 +55,7 @@ fn what_is_no_shard_is_called_by_its_name() {
 
 #[test]
 fn a_shard_cut_short_anywhere_is_an_error() {
-    // The last block holds strings; without it the rest is whole.
+    // The last block holds strings; the rest is complete without it.
     let index = Index::parse(DEVIRTUALIZED).expect("a shard");
     for length in (0..index.module_block.body.end).step_by(4) {
         assert!(Index::parse(&DEVIRTUALIZED[..length]).is_err(), "{length}");
@@ -63,7 +63,7 @@ fn a_shard_cut_short_anywhere_is_an_error() {
 }
 
 #[test]
-fn abbreviations_of_blockinfo_are_known_in_the_blocks_they_are_for() {
+fn abbreviations_of_blockinfo_apply_to_the_blocks_they_are_for() {
     let strtab = {
         let mut strtab = records(MODULE_WIDTH, &[]).with_inherited(entry_abbrevs());
         strtab.push([1, 0, 97, 46, 111], 6);
@@ -117,7 +117,7 @@ fn paths_that_cannot_be_right_are_refused_or_marked() {
 }
 
 #[test]
-fn a_block_that_stands_there_twice_is_refused() {
+fn a_block_that_appears_twice_is_refused() {
     let strtab = (
         block::MODULE_STRTAB,
         MODULE_WIDTH,
@@ -158,7 +158,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_after_the_magic_number_are_a_shard_or_an_error(
+    fn arbitrary_bytes_after_the_magic_number_never_panic_the_parser(
         rest in proptest::collection::vec(any::<u8>(), 0..300),
     ) {
         let _ = Index::parse(&[&b"BC\xc0\xde"[..], &rest].concat());

@@ -1,10 +1,11 @@
-//! What a bitcode module says about itself: its content hash and its target.
+//! What a bitcode module contains besides code: its content hash and its target.
 //!
-//! Enters: the bytes of a bitcode file. Leaves: `ModuleFacts`, and a compact form of them for a
-//! database. Function bodies, constants and metadata are skipped by length. Whether a hash is the
-//! one that a shard expects is for the caller to compare.
+//! Function bodies, constants and metadata are skipped by length. Callers compare the hash with the
+//! one that a shard expects.
 
-use super::bitcode::{self, Looks, MAGIC_BITS, NotBitcode, block};
+use serde::{Deserialize, Serialize};
+
+use super::bitcode::{self, FileType, MAGIC_BITS, NotBitcode, block};
 use super::bitstream::{BitstreamError, BlockHeader, BlockInfo, BlockReader, Entry};
 use super::index::{ModuleHash, hash};
 use crate::error::Hinted;
@@ -12,7 +13,7 @@ use crate::error::Hinted;
 #[cfg(test)]
 mod tests;
 
-/// Codes in a module block.
+/// Record codes in a module block.
 mod code {
     /// `[character...]`
     pub(super) const TRIPLE: u64 = 2;
@@ -27,14 +28,14 @@ pub enum ModuleError {
     NotBitcode(#[from] NotBitcode),
     #[error(transparent)]
     Bitstream(#[from] BitstreamError),
-    #[error("bitcode without a module in it")]
+    #[error("the bitcode has no module")]
     NoModule,
 }
 
 impl Hinted for ModuleError {
     fn hints(&self) -> Vec<String> {
         match self {
-            Self::NotBitcode(NotBitcode(Looks::Elf)) => vec![
+            Self::NotBitcode(NotBitcode(FileType::Elf)) => vec![
                 "compile with `-flto=thin`; from a FatLTO object take the section `.llvm.lto`"
                     .to_owned(),
             ],
@@ -45,21 +46,21 @@ impl Hinted for ModuleError {
 }
 
 /// The facts of a bitcode file.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ModuleFacts {
-    /// Hash records of all modules in the file, in order; a module may have none.
-    /// `-fsplit-lto-unit` makes files of two modules, of which the first is the ThinLTO one.
+    /// Hash records of all modules in the file, in order; a module may have none. With
+    /// `-fsplit-lto-unit` a file has two modules, and the first one is the `ThinLTO` one.
     pub hashes: Vec<ModuleHash>,
-    /// Modules in the file.
+    /// Number of modules in the file.
     pub modules: u32,
-    /// Target triple of the first module that names one, or empty.
+    /// Target triple of the first module that has one, or empty.
     pub triple: String,
 }
 
 /// Reads the facts of the bitcode file `bytes`.
 ///
 /// # Errors
-/// It is no bitcode, damaged, or holds no module.
+/// The file is not bitcode, is damaged, or has no module.
 pub fn facts(bytes: &[u8]) -> Result<ModuleFacts, ModuleError> {
     let stream = bitcode::stream(bytes)?;
     let mut found = ModuleFacts::default();
@@ -113,40 +114,26 @@ impl ModuleFacts {
         }
     }
 
-    /// The compact form: version, module count, number of hashes, hashes, triple.
+    /// The compact form, for a database: a version byte and what postcard makes of the facts.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = vec![ENCODING_VERSION];
-        out.extend(self.modules.to_le_bytes());
-        out.extend((self.hashes.len() as u64).to_le_bytes());
-        for word in self.hashes.iter().flatten() {
-            out.extend(word.to_le_bytes());
-        }
-        out.extend(self.triple.as_bytes());
-        out
+        postcard::to_extend(self, vec![ENCODING_VERSION])
+            .expect("numbers and strings have a postcard form")
     }
 
-    /// Reads the compact form; `None` for anything that `encode` of this version has not made.
+    /// Reads the compact form. Returns `None` for anything that [`encode`](Self::encode) of this
+    /// version did not write.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        const HASH_SIZE: usize = size_of::<ModuleHash>();
         let (&[ENCODING_VERSION], rest) = bytes.split_first_chunk()? else {
             return None;
         };
-        let (modules, rest) = rest.split_first_chunk()?;
-        let (count, rest) = rest.split_first_chunk()?;
-        let count = usize::try_from(u64::from_le_bytes(*count)).ok()?;
-        let (hashes, triple) = rest.split_at_checked(count.checked_mul(HASH_SIZE)?)?;
-        let (words, _) = hashes.as_chunks::<4>();
-        let (hashes, _) = words.as_chunks::<5>();
-        let hashes = hashes.iter().map(|words| words.map(u32::from_le_bytes));
-        Some(Self {
-            modules: u32::from_le_bytes(*modules),
-            hashes: hashes.collect(),
-            triple: String::from_utf8(triple.to_vec()).ok()?,
-        })
+        match postcard::take_from_bytes(rest) {
+            Ok((facts, [])) => Some(facts),
+            _ => None,
+        }
     }
 }
 
-/// First byte of the compact form; a change of meaning changes it.
-const ENCODING_VERSION: u8 = 1;
+/// The first byte of the compact form; it changes with the form.
+const ENCODING_VERSION: u8 = 2;

@@ -1,10 +1,10 @@
-//! Facts of a real module, and of files that are none.
+//! Facts of a real module, and of files that are not modules.
 
 use proptest::prelude::*;
 
 use super::{ModuleError, ModuleFacts, facts};
 use crate::error::Hinted as _;
-use crate::thinlto::bitcode::{Looks, NotBitcode};
+use crate::thinlto::bitcode::{FileType, NotBitcode};
 use crate::thinlto::testing::wrapped;
 
 const MODULE: &[u8] = include_bytes!("../testdata/module.bc");
@@ -18,7 +18,7 @@ const HASH: [u32; 5] = [
 ];
 
 #[test]
-fn a_module_says_its_hash_and_target() {
+fn a_module_has_a_hash_and_a_target() {
     let found = facts(MODULE).expect("a module");
     let expected = ModuleFacts {
         hashes: vec![HASH],
@@ -38,31 +38,31 @@ fn a_module_cut_short_anywhere_is_an_error() {
 }
 
 #[test]
-fn what_is_no_module_is_called_by_its_name_and_the_way_out_is_shown() {
+fn a_file_that_is_not_a_module_is_reported_by_its_type_with_a_hint() {
     let error = facts(b"\x7fELF\x02\x01\x01").expect_err("an object");
-    assert_eq!(error, ModuleError::NotBitcode(NotBitcode(Looks::Elf)));
+    assert_eq!(error, ModuleError::NotBitcode(NotBitcode(FileType::Elf)));
     assert!(error.hints()[0].contains("-flto=thin"));
     assert_eq!(facts(b"BC\xc0\xde"), Err(ModuleError::NoModule));
 }
 
 #[test]
-fn a_compact_form_that_was_cut_or_is_of_another_version_is_not_read() {
+fn a_truncated_compact_form_or_one_of_another_version_is_not_read() {
     let encoded = facts(MODULE).expect("a module").encode();
     assert!(ModuleFacts::decode(&encoded).is_some());
-    for length in 0..13 + 20 {
+    for length in 0..encoded.len() {
         assert_eq!(ModuleFacts::decode(&encoded[..length]), None, "{length}");
     }
     let mut other = encoded.clone();
     other[0] += 1;
     assert_eq!(ModuleFacts::decode(&other), None);
     let mut swollen = encoded;
-    swollen[5..13].fill(0xFF);
+    swollen[1..5].fill(0xFF);
     assert_eq!(ModuleFacts::decode(&swollen), None);
 }
 
 proptest! {
     #[test]
-    fn facts_survive_their_compact_form(
+    fn facts_are_read_back_from_their_compact_form(
         hashes in proptest::collection::vec(any::<[u32; 5]>(), 0..4),
         modules in any::<u32>(),
         triple in ".*",

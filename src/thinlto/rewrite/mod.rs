@@ -1,9 +1,8 @@
-//! A shard with other module names, its summary in canonical order.
+//! Renames the modules of a shard and puts its summary into canonical order.
 //!
-//! Enters: a parsed shard, one name for each of its modules, the order wanted. Leaves: the bytes of
-//! a shard that means the same. Only the two blocks and the lengths around them change; nothing
-//! else in a shard holds a path or an offset. That the names sort as the old ones did is the
-//! caller's to see to: imports are processed in the order of paths.
+//! Only two blocks and the lengths around them change; nothing else in a shard holds a path or an
+//! offset. The caller has to choose names that sort like the old ones, because imports are
+//! processed in path order.
 
 use super::bitstream::{Abbrev, BlockHeader, Records, Scalar, Tail, UNABBREVIATED, char6_index};
 use super::canonical::{Obstacle, canonical};
@@ -13,30 +12,30 @@ use crate::error::Hinted;
 #[cfg(test)]
 mod tests;
 
-/// How far a shard was made canonical.
+/// How far a shard is canonical.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// Names and order.
     Canonical,
-    /// Names only: the order stands as it was written, because of this.
+    /// Names only; the summary keeps its order for this reason.
     NamesOnly(Obstacle),
 }
 
-/// A new shard.
+/// A rewritten shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rewritten {
     pub bytes: Vec<u8>,
     pub form: Form,
 }
 
-/// Names that cannot be given to the modules of a shard.
+/// Why modules cannot have the given names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RewriteError {
-    #[error("{names} names for the {modules} modules of a ThinLTO index")]
+    #[error("there are {names} names for {modules} modules of a ThinLTO index")]
     Count { names: usize, modules: usize },
-    #[error("an empty name for module `{path}` of a ThinLTO index")]
+    #[error("the new name for module `{path}` of a ThinLTO index is empty")]
     Empty { path: String },
-    #[error("two modules of a ThinLTO index would both be `{name}`")]
+    #[error("two modules of a ThinLTO index would be named `{name}`")]
     Twice { name: String },
     #[error("the new ThinLTO index would be too large")]
     TooLarge,
@@ -105,7 +104,7 @@ impl Index<'_> {
                 out.push_copy(record);
                 continue;
             }
-            // As many entries as modules, and as many names: `check` has counted.
+            // `check` made sure that there are as many names as modules, and so as entries.
             match (modules.next(), names.next()) {
                 (Some(module), Some(name)) if module.path != name => {
                     let head = [strtab::ENTRY, module.id];
@@ -127,8 +126,8 @@ impl Index<'_> {
         }
     }
 
-    /// The stream with other bodies for blocks inside the module block; `None` if a length leaves
-    /// its 32 bits.
+    /// The stream with other bodies for blocks inside the module block. Returns `None` if a length
+    /// does not fit 32 bits.
     fn splice(&self, mut edits: Vec<(&BlockHeader, Vec<u8>)>) -> Option<Vec<u8>> {
         edits.sort_by_key(|(header, _)| header.body.start);
         let bodies: usize = edits.iter().map(|(_, body)| body.len()).sum();
@@ -140,7 +139,7 @@ impl Index<'_> {
             out.extend_from_slice(body);
             copied = header.body.end;
         }
-        // The module block ends where what follows it begins, as far from the end as before.
+        // The module block ends as far from the end of the stream as before.
         let behind = self.stream.len() - self.module_block.body.end;
         out.extend_from_slice(&self.stream[copied..]);
         let length = length_word(out.len() - behind - self.module_block.body.start)?;
@@ -154,7 +153,8 @@ fn length_word(bytes: usize) -> Option<[u8; 4]> {
     u32::try_from(bytes / 4).ok().map(u32::to_le_bytes)
 }
 
-/// The abbreviations that a shard has for paths, as LLVM's writer chooses among them.
+/// The abbreviations that a shard defines for paths; LLVM's writer chooses among them in the same
+/// way.
 struct Encodings {
     char6: u32,
     seven_bits: u32,

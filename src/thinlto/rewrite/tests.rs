@@ -1,4 +1,4 @@
-//! New names, and what stays as it is.
+//! New names for modules, and what does not change.
 
 use super::{Form, Obstacle, RewriteError};
 use crate::thinlto::Index;
@@ -29,7 +29,7 @@ fn numbered(index: &Index<'_>) -> Vec<String> {
 }
 
 #[test]
-fn new_names_and_then_the_old_ones_give_the_shard_that_was_read() {
+fn renaming_back_restores_the_original_shard() {
     for bytes in [DEVIRTUALIZED, CFI] {
         let index = Index::parse(bytes).expect("a shard");
         let bytes_renamed = renamed(&index, &numbered(&index));
@@ -41,7 +41,7 @@ fn new_names_and_then_the_old_ones_give_the_shard_that_was_read() {
 }
 
 #[test]
-fn a_canonical_shard_stays_what_it_is() {
+fn rewriting_a_canonical_shard_changes_nothing() {
     for bytes in [DEVIRTUALIZED, CFI] {
         let index = Index::parse(bytes).expect("a shard");
         let once = index.rewrite(&numbered(&index));
@@ -55,7 +55,7 @@ fn a_canonical_shard_stays_what_it_is() {
 }
 
 #[test]
-fn a_name_gets_the_narrowest_encoding_that_holds_it() {
+fn a_name_uses_the_narrowest_encoding_that_fits() {
     let mut strtab = Records::with(MODULE_WIDTH, entry_abbrevs());
     for id in 0..3 {
         strtab.push([1, id, 97 + id], 6);
@@ -99,7 +99,7 @@ fn names_must_be_one_to_one() {
 }
 
 #[test]
-fn an_unknown_record_or_block_keeps_its_place_and_the_names_change() {
+fn an_unknown_record_or_block_keeps_the_order_while_names_change() {
     let strtab = records(MODULE_WIDTH, &[&[1, 0, 97]]);
     let odd = records(4, &[&[10, 12], &[20, 0], &[28, 1, 0, 0]]);
     let with_block = stream(&[
@@ -123,7 +123,7 @@ fn an_unknown_record_or_block_keeps_its_place_and_the_names_change() {
 }
 
 #[test]
-fn a_wrapper_is_taken_off() {
+fn the_wrapper_is_removed() {
     let file = wrapped(DEVIRTUALIZED);
     let index = Index::parse(&file).expect("a shard");
     assert!(renamed(&index, &names_of(&index)) == DEVIRTUALIZED);
