@@ -177,7 +177,7 @@ const FALSE_SUCCESSES: &[(&str, &str)] = &[
         "put(out, \"text\", 4); return 0;",
         "expected ELF object output",
     ),
-    ("put(out, \"\\177ELF\\2\\1\", 6); return 0;", "cut off"),
+    ("put(out, \"\\177ELF\\2\\1\", 6); return 0;", "truncated"),
     ("object(ET_EXEC); return 0;", "a linked file"),
     ("return 0;", "left no `main.1."),
     (
