@@ -88,7 +88,7 @@ done
 begin "format"
 cargo fmt --check
 begin "scripts"
-for script in tests/*.sh .ci/run examples/*.sh; do bash -n "$script"; done
+for script in tests/*.sh tests/servers/*.sh .ci/run examples/*.sh; do bash -n "$script"; done
 begin "lints"
 cargo clippy --quiet --locked --all-targets -- -D warnings
 begin "documentation"
