@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-/// Where the work of a link happens. By default in this process's own client_context.
+/// Where the work of a link happens. By default in this process's own context.
 #[derive(Debug, Clone, Default)]
 pub struct ClientContext(Option<Arc<Theirs>>);
 

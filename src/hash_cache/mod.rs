@@ -1,7 +1,7 @@
 //! Digests of files, each looked at once a link and read once as long as it stays the same.
 //!
 //! Enters: paths. Leaves: `FileFacts`: digest, a note that the caller made from the contents,
-//! identity. KnownFile files are found by (device, inode, size, mtime, ctime) in the database of
+//! identity. Known files are found by (device, inode, size, mtime, ctime) in the database of
 //! `state`; the others are read. What the notes say, and what becomes of the digests, is left to
 //! the callers.
 

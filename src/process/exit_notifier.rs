@@ -1,7 +1,7 @@
 //! A relto that begins its work when a program has ended.
 //!
 //! Enters: arguments for relto itself. Leaves: a process that holds none of the linker's or build's
-//! streams, and a `ExitNotifier`, the other end of its stdin. Who holds the exit_notifier may
+//! streams, and an [`ExitNotifier`], the other end of its stdin. The holder of the notifier may
 //! become another program by `exec`: when that has ended, however it ends, stdin ends, and the work
 //! begins. So nobody stands between a build and its compiler.
 
@@ -42,7 +42,7 @@ impl ExitNotifier {
         Self::from_fd(exit_notifier.into())
     }
 
-    /// The end of a connection or pipe as a exit_notifier.
+    /// The end of a connection or pipe as an exit notifier.
     ///
     /// # Errors
     /// There are too many open files.

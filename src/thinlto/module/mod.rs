@@ -115,6 +115,9 @@ impl ModuleFacts {
     }
 
     /// The compact form, for a database: a version byte and what postcard makes of the facts.
+    ///
+    /// # Panics
+    /// Never: numbers and strings always have a postcard form.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         postcard::to_extend(self, vec![ENCODING_VERSION])
