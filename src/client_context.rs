@@ -1,9 +1,8 @@
-//! Whose directory, environment and umask count: those of this process, or of another one that this
-//! one works for.
+//! The working directory, environment and umask of the process that a link works for: this one or a
+//! client of the daemon.
 //!
-//! Enters: what the other process says of itself. Leaves: paths for the names that it gave,
-//! commands that run as if it had started them, and its names again in texts that are shown to it.
-//! What is done with files and programs is the callers'.
+//! It resolves the names that the client gave, runs commands as if the client had started them, and
+//! restores the client's names in texts that it will see.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};

@@ -1,7 +1,4 @@
-//! Content digests as REAPI spells them: a hash and the number of bytes.
-//!
-//! Enters: bytes, files, `pb::reapi::Digest`. Leaves: `Digest`, `DigestFunction`. Where blobs are
-//! kept, and whether a file's digest is already known, is the business of `cache` and `hash_cache`.
+//! Content digests as REAPI defines them: a hash and the number of bytes.
 
 use std::fmt;
 use std::io::{self, Read};

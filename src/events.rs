@@ -1,8 +1,7 @@
-//! What happens in a link, as typed values.
+//! What happens in a link, as typed values with the time since the link began.
 //!
-//! Enters: calls from the engine. Leaves: `Event`s in a channel, stamped with the time since the
-//! link began. The engine prints nothing; `report` turns events into the progress bar, messages,
-//! the summary and logs. The only place that reads the clock for the record.
+//! The engine prints nothing; [`report`](crate::report) turns events into the progress bar,
+//! messages, the summary and logs. Only this module reads the clock for the record.
 
 use std::fmt;
 use std::sync::{Arc, mpsc};

@@ -1,9 +1,8 @@
-//! Files that appear whole or not at all.
+//! Writes files that appear complete or not at all.
 //!
-//! Enters: bytes and the path where they belong. Leaves: a regular file of its own, with the mode
-//! that the umask gives, put in place by one system call. A path that names something else
-//! (`/dev/null`, a pipe) is written through and stays what it is. What goes into the files is the
-//! caller's business.
+//! A file is a regular file of its own, with the mode that the umask gives, and one system call
+//! puts it in place. A path that names something else (`/dev/null`, a pipe) is written through and
+//! stays what it is.
 
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, OwnedFd};

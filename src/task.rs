@@ -1,8 +1,7 @@
-//! Tasks that somebody owns.
+//! Tasks that have an owner.
 //!
-//! Enters: futures. Leaves: a handle whose drop ends the task, so that nothing runs on after the
-//! link it belongs to; and results of work that is spread over the processors while the caller
-//! waits. The only place that may call `tokio::spawn` (`clippy.toml` forbids it elsewhere).
+//! Dropping a handle ends its task, so that nothing outlives the link that it belongs to. Only this
+//! module may call `tokio::spawn`; `clippy.toml` forbids it elsewhere.
 
 use std::future::Future;
 use std::num::NonZeroUsize;

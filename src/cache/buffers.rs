@@ -1,8 +1,7 @@
-//! Memory that blobs are read into, given back when the last slice of a blob is dropped.
+//! Buffers for blobs, reused when the last slice of a blob is dropped.
 //!
-//! Enters: nothing. Leaves: empty buffers, with room where an earlier blob has made some. A warm
-//! link reads hundreds of objects one after the other; fresh memory for each of them costs the page
-//! faults of all.
+//! A warm link reads hundreds of objects one after the other; fresh memory for each would cost the
+//! page faults of all.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,10 +1,10 @@
-//! Reading and writing the disk cache: `ac/` holds serialized `ActionResult`s, `cas/` blobs, both
-//! by the hex of their digest in directories of its first two digits. SHA256 has the root to
+//! Reads and writes the disk cache: `ac/` holds serialized `ActionResult`s and `cas/` holds blobs,
+//! both by the hex of their digest in directories of its first two digits. SHA256 uses the root
 //! itself, other functions a directory of their name.
 //!
-//! Enters: digests and bytes. Leaves: verified bytes. Files are written in `tmp/` and renamed, so a
-//! reader sees all or nothing; what is damaged all the same is removed and counts as a miss. A hit
-//! renews the file's mtime, by which `trim` knows what is in use.
+//! Files are written in `tmp/` and renamed, so a reader sees all or nothing. A file that is damaged
+//! all the same is removed and counts as a miss. A hit renews the file's mtime, which tells
+//! [`trim`](mod@super::trim) what is in use.
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read as _, Write as _};

@@ -1,7 +1,6 @@
 //! Why the disk cache cannot be used or written.
 //!
-//! Enters: system errors and the path they are about. Leaves: a class that the link warns about
-//! once; it goes on uncached.
+//! The link warns once about each class of error and continues uncached.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,8 @@
-//! The disk cache: results and blobs of earlier links in Bazel's own layout.
+//! The disk cache: results and blobs of earlier links in Bazel's layout.
 //!
-//! Enters: digests, `ActionResult`s, blobs. Leaves: the same, from earlier links and other users of
-//! the directory. Plain files, whole or absent, so that links share it without locks. What a result
-//! must hold to be believed is left to `exec`; when to trim is decided here, the trimming itself
-//! runs in a process of its own.
+//! It consists of plain files, complete or absent, so that links share it without locks.
+//! [`exec`](crate::exec) decides whether a result is sound. This module decides when to trim; a
+//! separate process does it.
 
 mod buffers;
 mod disk;

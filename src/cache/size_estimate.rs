@@ -1,8 +1,7 @@
-//! When to trim, without counting files in a link.
+//! Decides when to trim without counting files in a link.
 //!
-//! Enters: what links added and what a count found. Leaves: whether trimming is due. The estimate
-//! stands in the database of `state`, one number a cache directory; where it is lost, the next
-//! count makes it anew.
+//! The estimate is one number per cache directory in the database of [`state`](crate::state). If it
+//! is lost, the next count restores it.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;

@@ -1,8 +1,7 @@
-//! Keeping the disk cache within its size.
+//! Keeps the disk cache within its size limit by deleting the least recently used files.
 //!
-//! Enters: its directory and a limit in bytes. Leaves: fewer files, those first that were longest
-//! not used. Links take no notice of it: a file that goes while somebody reads it stays readable,
-//! one that is missing is a miss. One process trims at a time.
+//! Links need not know: a file that is deleted while it is being read stays readable, and a missing
+//! file is a miss. One process trims at a time.
 
 use std::fs::TryLockError;
 use std::io;

@@ -1,7 +1,6 @@
-//! Which relto a process is: the one that the daemon was built as, a newer or an older one.
+//! Which build of relto a process is: the daemon's own, a newer or an older one.
 //!
-//! Enters: the running executable. Leaves: a `Build`. Two processes of the same build speak the
-//! same protocol.
+//! Two processes of the same [`Build`] use the same protocol.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;

@@ -1,8 +1,7 @@
-//! The other end: a process that would rather have its work done than do it.
+//! The client of the daemon: a process that lets the daemon do its work.
 //!
-//! Enters: a request. Leaves: what the daemon made of it; or an `Unavailable`, after which the caller
-//! does the work itself. To find a daemon takes two system calls where there is none, and never
-//! long where there is one that does not answer.
+//! An [`Unavailable`] means that the caller does the work itself. Finding out takes two system
+//! calls where there is no daemon, and never long where there is one that does not answer.
 
 use std::io;
 use std::os::fd::OwnedFd;

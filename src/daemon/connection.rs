@@ -1,8 +1,7 @@
-//! One caller, from its first frame to its last.
+//! One client connection, from its first frame to its last.
 //!
-//! Enters: a connection. Leaves: an answer, and if the caller is welcome, what it asked for. A
-//! caller of a newer build makes this daemon leave, any other does so when this daemon's executable
-//! is gone; one of an older build does its work itself.
+//! A client of a newer build makes this daemon exit; any other client does so when this daemon's
+//! executable is gone. A client of an older build does its work itself.
 
 use std::io;
 use std::sync::Arc;

@@ -1,8 +1,7 @@
 //! The engines of a daemon: one for each set of settings that connections and databases depend on.
 //!
-//! Enters: the options of a link. Leaves: the site that links with the same settings share. Two
-//! that differ in the farm, in a secret, or in the environment that a credential helper sees, share
-//! nothing. Engines that nobody uses go.
+//! Links with the same settings share an engine. Links that differ in the farm, in a secret, or in
+//! the environment that a credential helper sees share nothing. Unused engines are dropped.
 
 use std::collections::HashMap;
 use std::ffi::OsString;

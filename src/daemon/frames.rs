@@ -1,7 +1,7 @@
-//! Frames on a socket: a length of four bytes, and so many bytes.
+//! Frames on a socket: a length of four bytes, then that many bytes.
 //!
-//! Enters: a connected socket. Leaves: values in both directions, in one of two forms (see
-//! `protocol`). A frame that cannot be read is the end of the conversation.
+//! Values have one of two forms (see [`protocol`](super::protocol)). A frame that cannot be read
+//! ends the conversation.
 
 use std::io;
 use std::os::fd::OwnedFd;

@@ -1,8 +1,7 @@
-//! One link for a caller: in its directory, with its environment and umask, for as long as it is
-//! there.
+//! Runs one link for a client, in the client's directory, with its environment and umask.
 //!
-//! Enters: a request, the connection that it came on. Leaves: the link's events and its verdict on
-//! that connection. A caller that is gone has its link given up, and nothing of it is left.
+//! The link's events and its verdict go to the client's connection. When the client is gone, its
+//! link is cancelled and nothing of it is left.
 
 use std::io;
 use std::path::PathBuf;

@@ -1,14 +1,13 @@
-//! One process for many links: it keeps connections, digests and what is known of the farm, as long
-//! as it has work.
+//! One process for many links of one user: it keeps connections, digests and what is known about
+//! the farm as long as there is work.
 //!
-//! Enters: links of one user, from processes that the build or the linker started, through a socket
-//! that only this user can open. Leaves: what `link` leaves, for those processes: events as they
-//! happen, and a verdict. Nothing depends on it: who finds no daemon, or loses it, does the work
-//! itself. Whether there is to be one is said in the settings.
+//! Clients are processes that the build or the linker started; they connect through a socket that
+//! only this user can open, and receive events and a verdict. Nothing depends on the daemon: a
+//! process that finds none, or loses it, does the work itself.
 //!
-//! The parts: `place` is where it lives, `start` starts it, `server` waits for callers,
-//! `conversation` is one of them, `engines` is what outlives them; `client` is the other end.
-//! `protocol` is what both ends say.
+//! [`runtime_dir`] is the daemon's directory, [`start`] starts it, [`server`] waits for clients,
+//! [`connection`] serves one of them, and [`engines`] hold what outlives them. [`client`] is the
+//! other end, and [`protocol`] defines what both send.
 
 mod build;
 mod client;

@@ -1,8 +1,7 @@
-//! What a caller's compiler leaves, sent when it has ended.
+//! Uploads what a client's compiler wrote, after the compiler has ended.
 //!
-//! Enters: a request, the connection that it came on. The caller becomes its compiler and keeps the
-//! connection open by that; its end is the compiler's. Leaves: the modules at the farm, by the
-//! connections of the caller's site. Nobody hears how it went: the link sends what is missing.
+//! The client becomes its compiler by `exec` and so keeps the connection open; the connection ends
+//! with the compiler. Nothing is reported: the link uploads what is missing.
 
 use std::io;
 use std::sync::Arc;

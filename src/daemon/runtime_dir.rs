@@ -1,8 +1,7 @@
-//! Where the daemon of a user lives: a directory that nobody else can enter, with its socket, its
-//! lock and its log.
+//! The directory of a user's daemon, which other users cannot enter, with its socket, lock and log.
 //!
-//! Enters: a directory. Leaves: paths in it, after a look at whose it is. A lock that is held says
-//! that a daemon lives or is being started; the kernel gives it back however that ends.
+//! Its owner is checked before use. A held lock means that a daemon runs or is being started; the
+//! kernel releases it however that process ends.
 
 use std::fs::TryLockError;
 use std::io;

@@ -1,8 +1,7 @@
-//! The daemon itself: waits for callers, and leaves when there have been none for a while.
+//! The daemon itself: waits for clients, and exits when there have been none for a while.
 //!
-//! Enters: its directory, and the lock on stdin that its starter took. Leaves: nothing; when it
-//! leaves, first the socket, then the lock, so that at no time two of them wait. Runs as a session
-//! of its own and holds none of its starter's files.
+//! It removes the socket before it releases the lock, so that two daemons never wait at the same
+//! time. It runs in a session of its own and holds none of its starter's files.
 
 use std::ffi::OsString;
 use std::io;

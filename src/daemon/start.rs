@@ -1,8 +1,7 @@
-//! Starting the daemon.
+//! Starts the daemon, unless there is one already.
 //!
-//! Enters: the directory where it is to live. Leaves: a process that goes on by itself, or the
-//! knowledge that there is one already. The lock is taken before and handed over open, so that of
-//! many that want to start one only one does.
+//! The starter takes the lock first and passes it to the daemon open, so that concurrent callers
+//! start exactly one daemon.
 
 use std::ffi::OsString;
 use std::io;

@@ -1,8 +1,7 @@
-//! A job as lld itself would run it: its own names, directory and environment.
+//! Runs a job as lld itself would: with its own names, directory and environment.
 //!
-//! Enters: a planned job, and how its compiler ended. Leaves: what to start, a verdict on the
-//! outputs that the compiler wrote where lld looks for them, and after a failure none of them.
-//! Starting is `local`'s.
+//! It checks the outputs that the compiler wrote where lld looks for them, and removes them after a
+//! failure. [`local`](super::local) starts the compiler.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};

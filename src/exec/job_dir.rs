@@ -1,8 +1,7 @@
-//! A directory that looks like an action's input root.
+//! A directory that looks like an Action's input root: `SCRATCH/JOB/relto/...`.
 //!
-//! Enters: a hermetic job and the link's scratch directory. Leaves: `SCRATCH/JOB/relto/...`, where
-//! inputs and toolchain are symbolic links to the user's own files, and the list of what the
-//! compiler may touch. Nothing is copied but the canonical shard. Removed on drop.
+//! Inputs and toolchain are symbolic links to the user's own files; only the canonical shard is
+//! copied. It also lists what the compiler may touch. It is removed on drop.
 
 use std::collections::HashSet;
 use std::io;

@@ -1,7 +1,6 @@
-//! Reading a file once, for its digest and for what the caller wants to know of its bytes.
+//! Reads a file once, for its digest and for what the caller wants to know about its contents.
 //!
-//! Enters: a path. Leaves: digest, note and the identity that both belong to. A file that changes
-//! meanwhile is read once more, and then given up.
+//! A file that changes meanwhile is read once more, and then given up.
 
 use std::io::{self, Read as _};
 use std::path::Path;

@@ -1,7 +1,5 @@
-//! What tells one state of a file from another without reading it.
-//!
-//! Enters: paths, metadata. Leaves: `Identity`, and the rule by which it may stand for the contents
-//! later on.
+//! Distinguishes one state of a file from another without reading it, and decides when an
+//! [`Identity`] may stand for the contents.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;

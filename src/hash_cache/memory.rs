@@ -1,8 +1,6 @@
-//! Facts that outlive a link, in a process that does.
+//! File facts that outlive a link, in a long-lived process.
 //!
-//! Enters: facts of files that were read or found in the database. Leaves: the same for the same
-//! identity, without a question to the database. Bounded: of two generations the older one is
-//! dropped when the younger is full.
+//! They are bounded by two generations: when the younger one is full, the older one is dropped.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

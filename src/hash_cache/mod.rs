@@ -1,9 +1,9 @@
-//! Digests of files, each looked at once a link and read once as long as it stays the same.
+//! Digests of files; each file is looked at once per link, and read once as long as it does not
+//! change.
 //!
-//! Enters: paths. Leaves: `FileFacts`: digest, a note that the caller made from the contents,
-//! identity. Known files are found by (device, inode, size, mtime, ctime) in the database of
-//! `state`; the others are read. What the notes say, and what becomes of the digests, is left to
-//! the callers.
+//! Known files are found by (device, inode, size, mtime, ctime) in the database of
+//! [`state`](crate::state); all others are read. [`FileFacts`] hold the digest, a note that the
+//! caller derived from the contents, and the identity.
 
 mod contents;
 mod identity;

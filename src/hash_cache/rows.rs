@@ -1,7 +1,7 @@
-//! The table `files`: one row a file and digest function, replaced when the file is another.
+//! The table `files`: one row per file and digest function, replaced when the file changes.
 //!
-//! Enters: identities and facts. Leaves: the same, from earlier links. Each row carries a seal over
-//! its contents, so that damage that SQLite does not see is a miss and not a wrong digest.
+//! Each row has a seal over its contents, so that damage that SQLite does not detect is a miss and
+//! not a wrong digest.
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, Transaction, params};
 

@@ -1,8 +1,7 @@
-//! What earlier links took: an estimate for each module, and one record a link.
+//! What earlier links took: an estimate for each module, and one record per link.
 //!
-//! Enters: measured durations and peaks, and how a link ended. Leaves: estimates, by which `exec`
-//! starts the longest jobs first, and the records that `relto stats` shows. A lost record costs
-//! nothing but a worse order.
+//! [`exec`](crate::exec) uses the estimates to start the longest jobs first, and `relto stats`
+//! shows the records. Losing a record only worsens the order.
 
 #[cfg(test)]
 mod tests;

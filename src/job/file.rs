@@ -1,7 +1,7 @@
 //! Reads a DTLTO job file.
 //!
-//! Enters: a path. Leaves: a checked `JobFile`, or an error that names the file and the field. Keys
-//! that are not known are collected, not refused: lld's documentation lets newer versions add some.
+//! Errors name the file and the field. Unknown keys are collected, not refused, because lld's
+//! documentation allows newer versions to add some.
 
 use std::path::{Path, PathBuf};
 

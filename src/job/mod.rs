@@ -1,8 +1,7 @@
 //! What lld asks for: one compile per module, as the job file lists them.
 //!
-//! Enters: the path of a DTLTO job file. Leaves: a `JobFile` whose every field is there and makes
-//! sense as text. Whether the files that it names exist and fit together is checked where they are
-//! read (`thinlto`, `action`).
+//! A [`JobFile`] is complete and valid as text. The modules that read the files it names check
+//! whether those exist and match ([`thinlto`](crate::thinlto), [`action`](crate::action)).
 
 mod file;
 

@@ -1,8 +1,7 @@
-//! What a program prints, within bounds.
+//! Captures what a program prints, within bounds.
 //!
-//! Enters: a pipe that may carry gigabytes. Leaves: the first and the last MiB of it, with a line
-//! between that says how many bytes are missing. The whole stream is read: a full pipe would stop
-//! the compiler.
+//! The first and the last MiB are kept, with a line between them that says how many bytes are
+//! missing. The whole stream is read, because a full pipe would block the compiler.
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 

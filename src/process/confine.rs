@@ -1,16 +1,16 @@
-//! The sandbox of a local run: Landlock, which any user may put on himself since Linux 5.13.
+//! The sandbox of a local run: Landlock, which any process can apply to itself since Linux 5.13.
 //!
-//! Enters: the files that an invocation may touch. Leaves: a calling thread that can open nothing
-//! else, for good, and everything that it executes. As much is enforced as the kernel knows;
-//! `landlock_support` says how much that is.
+//! After confinement the calling thread, and everything that it executes, can open only the files
+//! that an invocation may touch. As much is enforced as the kernel supports; [`landlock_support`]
+//! reports how much that is.
 //!
 //! A ThinLTO backend of clang 22 that is started by its loader with `--library-path` needs: the
 //! loader (to execute), the compiler and its libraries, module, imports and index (to read), and
-//! the directory of its object, where it also makes the temporary file that becomes the object.
-//! Whatever else it tries to open may be denied, and the object is the same: directories of GCC
-//! installations, `/etc/os-release`, `/usr/lib/os-release`, `/etc/debian_version`. Without
-//! `--library-path` it tries `/etc/ld.so.cache`, too. That it can still ask whether a file exists
-//! does no harm here: the answers choose headers and libraries, of which a backend uses none.
+//! the directory of its object, where it also creates the temporary file that becomes the object.
+//! Everything else that it tries to open may be denied without changing the object: directories of
+//! GCC installations, `/etc/os-release`, `/usr/lib/os-release`, `/etc/debian_version`. Without
+//! `--library-path` it also tries `/etc/ld.so.cache`. It can still check whether a file exists,
+//! which does no harm here: the answers choose headers and libraries, and a backend uses neither.
 
 use std::path::PathBuf;
 

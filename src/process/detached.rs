@@ -1,6 +1,4 @@
-//! Work that outlives relto because nobody waits for it.
-//!
-//! Enters: arguments for relto itself. Leaves: a process of its own group that holds none of the
+//! Starts work that outlives relto: a relto process in a group of its own that holds none of the
 //! linker's streams and ends by itself.
 
 use std::ffi::OsString;

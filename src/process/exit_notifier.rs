@@ -1,9 +1,9 @@
-//! A relto that begins its work when a program has ended.
+//! Starts a relto process that begins its work when another program has ended.
 //!
-//! Enters: arguments for relto itself. Leaves: a process that holds none of the linker's or build's
-//! streams, and an [`ExitNotifier`], the other end of its stdin. The holder of the notifier may
-//! become another program by `exec`: when that has ended, however it ends, stdin ends, and the work
-//! begins. So nobody stands between a build and its compiler.
+//! The process holds none of the linker's or build's streams. Its stdin is connected to an
+//! [`ExitNotifier`], whose holder may become another program by `exec`: when that program has
+//! ended, however it ended, stdin ends and the work begins. So relto need not stay between a build
+//! and its compiler.
 
 use std::ffi::OsString;
 use std::io;

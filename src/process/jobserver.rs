@@ -1,14 +1,13 @@
-//! GNU make's jobserver, as far as the recipe that started relto was given one.
+//! The client side of GNU make's jobserver, as far as the recipe that started relto has one.
 //!
-//! Enters: `MAKEFLAGS`. Leaves: tokens, each good for one compiler, given back on drop. The form is
-//! make's own (`info make`, "POSIX Jobserver"): one byte a token, in a pipe whose ends are
-//! inherited (`--jobserver-auth=3,4`, before make 4.2 `--jobserver-fds`) or have a name
+//! A token allows one compiler and is returned on drop. The protocol is make's own (`info make`,
+//! "POSIX Jobserver"): one byte per token, in a pipe whose ends are inherited
+//! (`--jobserver-auth=3,4`, before make 4.2 `--jobserver-fds`) or have a name
 //! (`--jobserver-auth=fifo:PATH`, from make 4.4 on).
 //!
-//! A recipe that make does not take for a sub-make is told of the descriptors all the same, but
-//! finds them closed, or finds something else under their numbers. So they count only if both are
-//! ends of one pipe. They are opened anew through `/proc`, because make's own ones must stay as
-//! they are, blocking.
+//! A recipe that make does not treat as a sub-make is told the descriptors all the same, but finds
+//! them closed or reused. So they count only if both are ends of one pipe. They are reopened
+//! through `/proc`, because make's own ones must stay blocking.
 
 use std::fs::File;
 use std::io;

@@ -1,8 +1,7 @@
-//! How much a process may have: niceness, resource limits, processors. A program inherits them from
-//! who starts it.
+//! The niceness, resource limits and CPU affinity of a process, which a program inherits from the
+//! process that starts it.
 //!
-//! Enters: this process. Leaves: what two processes can compare, before one of them works for the
-//! other.
+//! Two processes compare them before one of them works for the other.
 
 use rustix::process::{Resource, getpriority_process, getrlimit};
 use rustix::thread::sched_getaffinity;

@@ -1,7 +1,7 @@
-//! How much memory a program needs, and whether it died for want of it.
+//! How much memory a program needs, and whether it died for lack of memory.
 //!
-//! Enters: a process id; how a program ended. Leaves: bytes; yes or no. Both are what the kernel
-//! lets another process see, so the first is sampled and the second is a good guess.
+//! Both come from what the kernel shows to another process, so the first is sampled and the second
+//! is a good guess.
 
 use std::time::Duration;
 

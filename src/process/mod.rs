@@ -1,13 +1,12 @@
-//! Child processes: how compilers are started, and how it is made sure that none outlives relto.
+//! Child processes: how compilers are started, and how none of them outlives relto.
 //!
-//! Enters: an `ProcessSpec`: what to run, where, with which environment, and which files it may
-//! touch. Leaves: `Finished`: how it ended and what it printed. What is compiled, what a message
-//! means and what happens after a failure is the business of `exec` and `launcher`.
+//! [`Spawner`] starts every child from one thread of its own. Each child is first relto itself, in
+//! the hidden subcommand of [`supervise`], which ties its life to relto's and confines it, and then
+//! becomes the compiler. A [`Scratch`] directory vanishes with relto, however relto ends. [`Slots`]
+//! limit what runs on the machine. [`Watch`] tells when relto itself should stop.
 //!
-//! The parts: `Spawner` starts every child from one thread of its own; each child is first relto
-//! itself, in the hidden subcommand of `supervise`, which ties its life to relto's and confines it,
-//! and then becomes the compiler. `Scratch` is a directory that vanishes with relto, however relto
-//! ends. `Slots` count what runs on the machine. `Watch` says when relto itself should stop.
+//! [`exec`](crate::exec) and [`launcher`](crate::launcher) decide what is compiled, what messages
+//! mean and what happens after a failure.
 
 mod capture;
 mod confine;

@@ -1,10 +1,8 @@
-//! When relto itself should stop: the linker is gone, or somebody asks it to.
+//! When relto itself should stop: the linker is gone, or a signal asks it to.
 //!
-//! Enters: signals, and the parent's process id. Leaves: one `Interruption`. What is then
-//! cancelled, and how the link ends, is the business of `link`.
-//!
-//! lld tells its distributor nothing when it dies, and it has deleted its files by then: an orphan
-//! must stop soon and write nothing more.
+//! lld sends its distributor nothing when it dies, and has deleted its files by then: an orphan
+//! must stop soon and write nothing more. [`link`](crate::link) decides what is cancelled and how
+//! the link ends.
 
 use std::fmt;
 use std::io;

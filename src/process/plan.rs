@@ -1,9 +1,8 @@
-//! What relto tells its helper process, and what the helper answers, as bytes.
+//! The messages between relto and its helper process, as bytes.
 //!
-//! Enters: an `ProcessSpec` and the process that waits for it. Leaves: bytes and back. Both travel
-//! in one unnamed file (see `supervise`), so there is no limit on the number of admitted files, as
-//! there would be in an argument list, and no pipe that could fill up. Both ends are the same
-//! executable: the form needs no versions.
+//! Both travel in one unnamed file (see [`supervise`](super::supervise)). So there is no limit on
+//! the number of admitted files, as in an argument list, and no pipe that could fill up. Both ends
+//! are the same executable, so the form needs no version.
 
 use std::ffi::OsString;
 use std::io;

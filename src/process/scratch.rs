@@ -1,13 +1,10 @@
-//! A directory for one link that vanishes with relto, however relto ends.
+//! A private directory for one link that vanishes with relto, however relto ends.
 //!
-//! Enters: a directory to make it in. Leaves: a private directory, and a tiny process, the janitor,
-//! that waits for the end of relto and then removes what relto itself had no time to. What is put
-//! into the directory is the caller's business.
-//!
-//! The janitor is relto again, as a hidden subcommand. It has a process group of its own from its
-//! first moment on, so nothing that is meant for the link reaches it (a session of its own would
-//! come a moment later), ignores the signals of a terminal, and holds none of the linker's standard
-//! streams: its stdin is a pipe from relto, whose end tells it that relto is gone.
+//! A tiny process, the janitor, waits for the end of relto and then removes what relto could not.
+//! It is relto again, as a hidden subcommand. From its first moment it has a process group of its
+//! own, so that signals for the link do not reach it (a session of its own would come a moment
+//! later). It ignores the signals of a terminal and holds none of the linker's standard streams:
+//! its stdin is a pipe from relto that ends when relto does.
 
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};

@@ -1,8 +1,8 @@
 //! Slots of this machine that all processes of a user share.
 //!
-//! Enters: a directory and how many there may be. Leaves: a slot, which is a locked file of that
-//! directory: it is free again when the process that holds it ends, however it ends, and a compiler
-//! that takes relto's place holds it on. Where the files cannot be had there is no limit.
+//! A slot is a locked file in a directory. It is free again when the process that holds it ends,
+//! however it ends; a compiler that replaces relto by `exec` keeps holding it. If the files cannot
+//! be created there is no limit.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,10 +1,10 @@
-//! How many compilers may run on this machine, counted over all links that run on it.
+//! Limits how many compilers run on this machine, counted over all links that run on it.
 //!
-//! Enters: make's jobserver, or a directory that all links of a user share. Leaves: permits. The
-//! first permit of a process is always there: it is the one that make gave the recipe, and without
-//! make it keeps a link going however full the machine is. All further ones are tokens of the
-//! jobserver or locked files, one a processor. The kernel drops locks with the process that holds
-//! them; tokens of a process that is killed are lost to make.
+//! Permits come from make's jobserver, or from a directory that all links of a user share. The
+//! first permit of a process is always available: it is the one that make gave the recipe, and
+//! without make it keeps a link going however busy the machine is. All others are tokens of the
+//! jobserver or locked files, one per processor. The kernel releases locks with the process that
+//! holds them; tokens of a killed process are lost to make.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! `execution_log_json_file`: what became of each job, for programs to read.
 //!
-//! Enters: all events of a link. Leaves: one line of JSON a job, in the order of the job file.
-//! Fields are those of Bazel's `SpawnExec` where it has them, in protobuf's JSON spelling.
+//! It is one line of JSON per job, in the order of the job file. Fields are those of Bazel's
+//! `SpawnExec` where it has them, in protobuf's JSON spelling.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -1,8 +1,7 @@
-//! The words around what others have to say.
+//! Formats compiler messages, warnings and errors as whole blocks with terminal styles.
 //!
-//! Enters: compiler messages, warnings, errors. Leaves: whole blocks that end with a line break,
-//! with the styles of a terminal; the writer takes those off elsewhere. `relto:` and the word
-//! `error` or `warning` say everything that the colour says. `NO_COLOR` is respected by the writer.
+//! The writer removes the styles where they do not apply, and respects `NO_COLOR`. `relto:` and the
+//! word `error` or `warning` carry everything that the colour does.
 
 use std::fmt::Write as _;
 

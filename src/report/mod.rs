@@ -1,8 +1,8 @@
-//! What the user sees of a link.
+//! What the user sees of a link: a progress bar, compiler messages and warnings in whole blocks,
+//! one summary line on stderr, and the files that options request.
 //!
-//! Enters: `events::Stamped` from a channel. Leaves: on stderr a progress bar or nothing, compiler
-//! messages and warnings in whole blocks, one summary line; and the files that were asked for. Runs
-//! on a thread of its own and decides nothing: the link does not wait for it.
+//! It runs on a thread of its own, consumes [`events`] and decides nothing; the link
+//! does not wait for it.
 
 mod log;
 pub mod messages;

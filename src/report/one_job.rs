@@ -1,9 +1,7 @@
-//! What the user sees of one launched compile: what the compiler alone would have shown, and
-//! warnings that are news.
+//! What the user sees of one launched compile: the compiler's messages unchanged, and new warnings.
 //!
-//! Enters: `events::Stamped` from a channel. Leaves: on stderr the compiler's messages as they are,
-//! and warnings. There is no bar and no summary: a build starts thousands of these. Which warning
-//! is news is for the caller to say.
+//! There is no progress bar and no summary, because a build starts thousands of these. The caller
+//! decides which warnings are new.
 
 use std::io::Write as _;
 use std::sync::mpsc;

@@ -1,7 +1,7 @@
-//! The bar.
+//! The progress bar: one line at the bottom of the terminal, redrawn a few times a second and
+//! removed at the end.
 //!
-//! Enters: `Totals` after each event. Leaves: one line at the bottom of the terminal, redrawn a few
-//! times a second, gone at the end. A link that is over at once shows none.
+//! A link that ends at once shows none.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;

@@ -1,7 +1,6 @@
-//! What happened to each job, put together from single events.
+//! What happened to each job: attempts with beginning and end, assembled from events.
 //!
-//! Enters: all events of a link, in the order in which they came. Leaves: attempts with beginning
-//! and end. The trace and the execution log are made from these.
+//! The trace and the execution log are made from it.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -1,7 +1,6 @@
-//! The line at the end.
+//! The summary line: `relto: 214 jobs, 190 cached, 20 remote, 4 local, 3.1 s`.
 //!
-//! Enters: `Totals`. Leaves: `relto: 214 jobs, 190 cached, 20 remote, 4 local, 3.1 s`. Scripts read
-//! it: words and their order stay as they are.
+//! Scripts read it, so its words and their order do not change.
 
 use std::time::Duration;
 

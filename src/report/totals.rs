@@ -1,6 +1,4 @@
-//! The numbers of a link.
-//!
-//! Enters: events, one by one. Leaves: how many jobs ended where, and what was transferred.
+//! The totals of a link: how many jobs ended where, and how much was transferred.
 
 use std::time::Duration;
 

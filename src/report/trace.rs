@@ -1,8 +1,7 @@
-//! `profile`: a link as a picture.
+//! `profile`: a link as JSON in the Trace Event Format, which `chrome://tracing` and
+//! <https://ui.perfetto.dev> display.
 //!
-//! Enters: all events of a link. Leaves: JSON in the Trace Event Format, which `chrome://tracing`
-//! and <https://ui.perfetto.dev> draw. One lane a slot: an attempt takes the first lane that is
-//! free when it begins.
+//! There is one lane per slot: an attempt takes the first lane that is free when it begins.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -1,8 +1,7 @@
-//! The database file: opening, making, setting aside.
+//! Opens, creates and replaces the database file.
 //!
-//! Enters: its path. Leaves: a connection to a file of this version, or the reason why there is
-//! none. Only `renew` changes anything on disk, and it holds a lock file while it does, so that of
-//! several links that find the same damage one mends it and the others use what it made.
+//! Only `renew` changes anything on disk. It holds a lock file, so that of several links that find
+//! the same damage one repairs it and the others use the result.
 
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};

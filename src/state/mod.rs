@@ -1,9 +1,8 @@
-//! The small database in which links leave notes for later links.
+//! The small SQLite database in which links leave notes for later links.
 //!
-//! Enters: the path of an SQLite file. Leaves: reads and batched writes for the modules that keep a
-//! table in it (`hash_cache`, `history`, `cache`). Nothing here is needed for a right result: a
-//! file that is missing, locked, damaged, read-only or of another version is a miss, which the
-//! caller may mention once.
+//! It provides reads and batched writes to the modules that keep a table in it. No result depends
+//! on it: a file that is missing, locked, damaged, read-only or of another version is a miss, which
+//! the caller may mention once.
 
 mod file;
 

@@ -1,7 +1,6 @@
-//! One running child: its group, its pipes and its end.
+//! One running child: its process group, its pipes and its end.
 //!
-//! Enters: a child that was just started, as leader of its own process group. Leaves: how it ended
-//! and what it printed; or nothing but a killed group, when the owner has lost interest.
+//! If the owner drops it, the group is killed.
 
 use std::convert::Infallible;
 use std::fs::File;

@@ -1,11 +1,9 @@
-//! The one thread from which every child is started, and the watch over each child.
-//!
-//! Enters: an `ProcessSpec`. Leaves: `Finished`, or the reason why there is none; a child whose
-//! future is dropped or cancelled is killed with its whole process group and reaped. How many
-//! children run at a time is the caller's choice.
+//! The one thread that starts every child, and the watch over each child.
 //!
 //! A child asks the kernel to be killed when its parent dies, and to the kernel the parent is a
-//! thread. Threads of a runtime come and go; this one stays as long as the `Spawner`.
+//! thread. Threads of a runtime come and go; this one lives as long as the [`Spawner`]. A child
+//! whose future is dropped or cancelled is killed with its whole process group and reaped. The
+//! caller limits how many children run at a time.
 
 use std::fs::File;
 use std::io;
