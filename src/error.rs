@@ -34,6 +34,11 @@ impl From<ExitCode> for process::ExitCode {
     }
 }
 
+/// The causes of `error`, the nearest first, without itself.
+pub fn causes<'a>(error: &'a (dyn Error + 'a)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(error.source(), |cause| (*cause).source())
+}
+
 /// An error that may know the way out.
 ///
 /// The message itself follows the habit of `thiserror` types: a lower-case fragment without a full
@@ -57,11 +62,7 @@ impl PlainError {
     /// `error` with its causes and hints, each text as `edit` makes it.
     pub fn of(error: &dyn Hinted, edit: &dyn Fn(&str) -> String) -> Self {
         let mut messages = vec![edit(&error.to_string())];
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            messages.push(edit(&error.to_string()));
-            cause = error.source();
-        }
+        messages.extend(causes(error).map(|cause| edit(&cause.to_string())));
         let plain = |cause: Option<Self>, message: String| Self {
             message,
             cause: cause.map(Box::new),
@@ -110,10 +111,8 @@ impl fmt::Debug for WithCauses<'_> {
 impl fmt::Display for WithCauses<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, "\n  caused by: {error}")?;
-            cause = error.source();
+        for cause in causes(self.0) {
+            write!(f, "\n  caused by: {cause}")?;
         }
         Ok(())
     }

@@ -35,6 +35,7 @@
 mod error;
 mod fs;
 mod pb;
+mod text;
 // Layer 1
 mod client_context;
 mod digest;

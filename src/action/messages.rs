@@ -4,10 +4,13 @@
 
 use super::INDEX;
 use super::canonical::CanonicalJob;
+use crate::text;
 
-/// Replaces every canonical name in `stderr`; bytes that are not UTF-8 become U+FFFD.
+/// Replaces every canonical name in `stderr`, which may come from a server or a cache: only what is
+/// harmless on a terminal stays. Bytes that are not UTF-8 become U+FFFD.
 pub fn with_user_names(stderr: &[u8], job: &CanonicalJob, index: &str) -> String {
     let text = String::from_utf8_lossy(stderr);
+    let text = text::messages(&text);
     if !text.contains("relto/") {
         return text.into_owned();
     }

@@ -1,29 +1,47 @@
 //! The action cache: `GetActionResult` and `UpdateActionResult`.
 //!
-//! A hit says nothing about its outputs still being there, nor about their being sound: both are
-//! for the caller to find out, who then executes with `skip_cache_lookup`.
+//! A hit does not mean that its outputs still exist, nor that they are sound: the caller finds out,
+//! and executes with `skip_cache_lookup` if they are not.
 
 use crate::digest::Digest;
 use crate::pb::reapi::action_cache_client::ActionCacheClient;
-use crate::pb::reapi::{
-    ActionResult, GetActionResultRequest, ResultsCachePolicy, UpdateActionResultRequest,
-};
-use crate::reapi::capabilities::clamp_priority;
+use crate::pb::reapi::{ActionResult, GetActionResultRequest, UpdateActionResultRequest};
 use crate::reapi::failure::{Failure, FailureKind};
+use crate::reapi::limits::LARGEST_MESSAGE;
 use crate::reapi::rpc::Rpc;
 use crate::reapi::session::Session;
+use crate::reapi::transport::Service;
 use crate::reapi::transport::metadata::RequestContext;
 use crate::reapi::transport::pool::TrafficClass;
-use crate::reapi::transport::{LARGEST_ANSWER, Service};
 
-/// The result that is kept for `action`; `None` if there is none. `inline` are output paths whose
-/// contents are wanted in the answer, which the server may heed.
+/// The cached result of `action`; `None` if there is none. The server may send the contents of the
+/// `inline` output paths along.
 pub(super) async fn get(
     session: &Session,
     action: &Digest,
     inline: &[String],
     context: &RequestContext,
 ) -> Result<Option<ActionResult>, Failure> {
+    let found = match ask(session, action, inline, context).await {
+        // Some servers inline more than a message may hold.
+        Err(failure) if failure.kind == FailureKind::TooLarge && !inline.is_empty() => {
+            ask(session, action, &[], context).await
+        }
+        found => found,
+    };
+    match found {
+        Ok(result) => Ok(Some(result)),
+        Err(failure) if is_miss(&failure) => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+async fn ask(
+    session: &Session,
+    action: &Digest,
+    inline: &[String],
+    context: &RequestContext,
+) -> Result<ActionResult, Failure> {
     let message = GetActionResultRequest {
         instance_name: session.transport.instance.clone(),
         action_digest: Some(action.to_pb()),
@@ -33,30 +51,24 @@ pub(super) async fn get(
         digest_function: session.function().to_pb(),
     };
     let (service, class, rpc) = (Service::Cache, TrafficClass::Calls, Rpc::GetActionResult);
-    let found = session
+    session
         .transport
         .call(service, class, rpc, context, |call| {
             let message = message.clone();
             async move {
                 let mut client = ActionCacheClient::new(call.channel())
-                    .max_decoding_message_size(LARGEST_ANSWER);
+                    .max_decoding_message_size(LARGEST_MESSAGE);
                 let request = call.request(message);
                 call.answer(client.get_action_result(request)).await
             }
-        });
-    match found.await {
-        Ok(result) => Ok(Some(result)),
-        // Some farms execute and keep no results.
-        Err(failure) if is_miss(&failure) => Ok(None),
-        Err(failure) => Err(failure),
-    }
+        })
+        .await
 }
 
+/// Some farms execute and keep no results. A web server that does not know the path is not a farm.
 fn is_miss(failure: &Failure) -> bool {
-    matches!(
-        failure.kind,
-        FailureKind::NotFound | FailureKind::Unsupported
-    )
+    failure.kind == FailureKind::NotFound
+        || (failure.kind == FailureKind::Unsupported && failure.http.is_none())
 }
 
 /// Stores `result`. Its outputs, the Action and the Command must have been uploaded before.
@@ -64,15 +76,13 @@ pub(super) async fn update(
     session: &Session,
     action: &Digest,
     result: ActionResult,
-    priority: i32,
     context: &RequestContext,
 ) -> Result<(), Failure> {
-    let priority = clamp_priority(priority, &session.capabilities.cache_priorities);
     let message = UpdateActionResultRequest {
         instance_name: session.transport.instance.clone(),
         action_digest: Some(action.to_pb()),
         action_result: Some(result),
-        results_cache_policy: priority.map(|priority| ResultsCachePolicy { priority }),
+        results_cache_policy: None,
         digest_function: session.function().to_pb(),
     };
     let (service, class, rpc) = (Service::Cache, TrafficClass::Calls, Rpc::UpdateActionResult);
@@ -82,7 +92,7 @@ pub(super) async fn update(
             let message = message.clone();
             async move {
                 let mut client = ActionCacheClient::new(call.channel())
-                    .max_decoding_message_size(LARGEST_ANSWER);
+                    .max_decoding_message_size(LARGEST_MESSAGE);
                 let request = call.request(message);
                 call.answer(client.update_action_result(request)).await
             }

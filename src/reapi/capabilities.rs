@@ -1,28 +1,20 @@
-//! What the farm can do.
+//! What the farm can do: the answers of both addresses, merged, with usable limits.
 //!
-//! Enters: `GetCapabilities` of each address. Leaves: one merged `Capabilities`, with the digest
-//! function chosen and the limits made usable. An address may know only its own half; a server
-//! without the service is taken to be a plain one.
+//! Each address may know only its own half. A server without the service is taken to be a plain one.
 
 use crate::digest::DigestFunction;
 use crate::error::Hinted;
 use crate::pb::reapi::compressor::Value as Compressor;
 use crate::pb::reapi::digest_function::Value as Function;
-use crate::pb::reapi::priority_capabilities::PriorityRange;
-use crate::pb::reapi::{self, PriorityCapabilities, ServerCapabilities};
+use crate::pb::reapi::{self, ServerCapabilities};
 use crate::pb::semver::SemVer;
 use crate::reapi::failure::{Failure, FailureKind};
+use crate::reapi::limits::{DEFAULT_MESSAGE_LIMIT, LARGEST_MESSAGE, MESSAGE_SLACK, SMALLEST_BATCH};
 use crate::reapi::options::ClientOptions;
 use crate::reapi::rpc::Rpc;
 use crate::reapi::transport::metadata::RequestContext;
 use crate::reapi::transport::pool::TrafficClass;
 use crate::reapi::transport::{Service, Transport};
-
-/// What one gRPC message may hold unless a server was told otherwise, and what is kept free for all
-/// but the blobs.
-const MESSAGE_LIMIT: usize = 4 << 20;
-const MESSAGE_SLACK: usize = 128 << 10;
-const SMALLEST_BATCH: usize = 4 << 10;
 
 /// Which field of Command names the outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,28 +25,26 @@ pub enum OutputStyle {
     Paths,
 }
 
-/// What can be relied on, whatever of it each address said.
+/// What relto can rely on, from whichever address.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each is a thing of its own that a server can or cannot do"
+    reason = "each is a separate ability of a server"
 )]
 pub struct Capabilities {
     pub digest_function: DigestFunction,
     pub output_style: OutputStyle,
     /// The newest version that the server speaks, for `doctor`.
     pub high_version: String,
-    /// Without it the farm is a cache only.
+    /// Otherwise the farm is only a cache.
     pub can_execute: bool,
     pub can_update_action_cache: bool,
     /// Bytes of blobs in one batch, entries' overhead included.
     pub batch_limit: usize,
-    /// `max_cas_blob_size_bytes`, where there is one.
+    /// `max_cas_blob_size_bytes`, if the server sets it.
     pub largest_blob: Option<u64>,
     pub zstd_streams: bool,
     pub zstd_batches: bool,
-    pub execution_priorities: Vec<(i32, i32)>,
-    pub cache_priorities: Vec<(i32, i32)>,
 }
 
 /// Why a farm cannot be used with these options.
@@ -86,7 +76,7 @@ impl Hinted for CapabilityError {
     }
 }
 
-/// Asks both addresses at once and merges what they say.
+/// Asks both addresses at once and merges their answers.
 pub(super) async fn discover(
     transport: &Transport,
     options: &ClientOptions,
@@ -115,7 +105,8 @@ pub(super) async fn discover(
     merge(&cache, execution.as_ref(), options)
 }
 
-/// One address's answer. A server without the service is taken to be a plain one.
+/// The answer of one address. A server without the service is taken to be a plain one, but a web
+/// server that does not know the path is not.
 pub(super) async fn ask(
     transport: &Transport,
     service: Service,
@@ -133,19 +124,22 @@ pub(super) async fn ask(
             let message = message.clone();
             async move {
                 let mut client =
-                    reapi::capabilities_client::CapabilitiesClient::new(call.channel());
+                    reapi::capabilities_client::CapabilitiesClient::new(call.channel())
+                        .max_decoding_message_size(LARGEST_MESSAGE);
                 let request = call.request(message);
                 call.answer(client.get_capabilities(request)).await
             }
         },
     );
     match asked.await {
-        Err(failure) if failure.kind == FailureKind::Unsupported => Ok(plain(service)),
+        Err(failure) if failure.kind == FailureKind::Unsupported && failure.http.is_none() => {
+            Ok(plain(service))
+        }
         asked => asked,
     }
 }
 
-/// What a server without the service is taken to offer.
+/// What a server without the service is assumed to offer.
 fn plain(service: Service) -> ServerCapabilities {
     ServerCapabilities {
         execution_capabilities: (service == Service::Execution).then(|| {
@@ -158,7 +152,7 @@ fn plain(service: Service) -> ServerCapabilities {
     }
 }
 
-/// Pure: `cache` and `execution` may be the same answer.
+/// `cache` and `execution` may be the same answer.
 pub(super) fn merge(
     cache: &ServerCapabilities,
     execution: Option<&ServerCapabilities>,
@@ -184,21 +178,16 @@ pub(super) fn merge(
         can_update_action_cache: stored
             .action_cache_update_capabilities
             .is_some_and(|update| update.update_enabled),
-        batch_limit: batch_limit(stored.max_batch_total_size_bytes, options.max_batch_bytes),
+        batch_limit: batch_limit(stored.max_batch_total_size_bytes),
         largest_blob: u64::try_from(stored.max_cas_blob_size_bytes)
             .ok()
             .filter(|size| *size > 0),
         zstd_streams: zstd(&stored.supported_compressors),
         zstd_batches: zstd(&stored.supported_batch_update_compressors),
-        execution_priorities: ranges(
-            executes.and_then(|found| found.execution_priority_capabilities.as_ref()),
-        ),
-        cache_priorities: ranges(stored.cache_priority_capabilities.as_ref()),
     })
 }
 
-/// Every 2.x is compatible with every other but for fields that are older or newer; BuildBuddy
-/// calls itself 99.9.
+/// All 2.x versions are compatible except for older and newer fields. BuildBuddy calls itself 99.9.
 fn check_version(server: &ServerCapabilities) -> Result<(), CapabilityError> {
     let oldest = server
         .deprecated_api_version
@@ -209,7 +198,7 @@ fn check_version(server: &ServerCapabilities) -> Result<(), CapabilityError> {
         .high_api_version
         .as_ref()
         .map_or(2, |version| version.major);
-    // Servers that leave a field at zero mean that they do not care.
+    // Servers that leave a field at zero accept any version.
     if low > 2 || (high != 0 && high < 2) {
         let text = |version: Option<&SemVer>| version.map_or_else(|| "?".to_owned(), version_text);
         return Err(CapabilityError::Version {
@@ -241,7 +230,7 @@ fn choose_function(
         Some(found) if found.digest_function != 0 => vec![found.digest_function],
         _ => Vec::new(),
     };
-    // An empty list is one that was not filled: SHA256 is what everybody has.
+    // An empty list was not filled in: every server has SHA256.
     let offers = |list: &[i32], function: DigestFunction| {
         list.contains(&function.to_pb()) || (list.is_empty() && function == DigestFunction::Sha256)
     };
@@ -280,33 +269,14 @@ pub(super) fn function_names(list: &[i32]) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// Zero means that only gRPC's own limit holds; larger promises are not believed.
-fn batch_limit(advertised: i64, configured: Option<usize>) -> usize {
+/// Zero means that only gRPC's own limit holds. Larger values are not believed.
+fn batch_limit(advertised: i64) -> usize {
     let advertised = usize::try_from(advertised)
         .ok()
         .filter(|limit| *limit > 0)
-        .unwrap_or(MESSAGE_LIMIT)
-        .min(MESSAGE_LIMIT - MESSAGE_SLACK);
-    // Below the slack of a full message the entries' own overhead is reckoned already.
-    advertised
-        .min(configured.unwrap_or(usize::MAX))
-        .max(SMALLEST_BATCH)
-}
-
-fn ranges(capabilities: Option<&PriorityCapabilities>) -> Vec<(i32, i32)> {
-    let list = capabilities.map_or(&[][..], |found| &found.priorities);
-    let bounds = |range: &PriorityRange| (range.min_priority, range.max_priority);
-    list.iter().map(bounds).collect()
-}
-
-/// `wanted`, if the server heeds priorities, moved into the nearest of its ranges.
-pub(super) fn clamp_priority(wanted: i32, ranges: &[(i32, i32)]) -> Option<i32> {
-    ranges
-        .iter()
-        .filter(|(low, high)| low <= high)
-        .map(|(low, high)| wanted.clamp(*low, *high))
-        .min_by_key(|nearest| nearest.abs_diff(wanted))
-        .filter(|_| wanted != 0)
+        .unwrap_or(DEFAULT_MESSAGE_LIMIT)
+        .min(DEFAULT_MESSAGE_LIMIT - MESSAGE_SLACK);
+    advertised.max(SMALLEST_BATCH)
 }
 
 #[cfg(test)]

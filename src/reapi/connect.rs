@@ -1,27 +1,23 @@
-//! From options to a connected farm.
+//! Connects to a farm.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::error::Hinted;
 use crate::reapi::capabilities::{CapabilityError, discover};
 use crate::reapi::cas::resource_name::instance_name_fault;
-use crate::reapi::health::retry::{CircuitBreaker, RetryBudget, RetryPolicy};
+use crate::reapi::health::circuit::CircuitBreaker;
+use crate::reapi::health::retry::{RetryBudget, RetryPolicy};
+use crate::reapi::limits::{FIRST_ANSWER, FIRST_RETRIES};
 use crate::reapi::options::{ClientOptions, Header};
 use crate::reapi::rpc::Counters;
 use crate::reapi::session::Session;
 use crate::reapi::transport::address::Address;
 use crate::reapi::transport::connector::{EndpointError, endpoint};
 use crate::reapi::transport::credentials::Credentials;
+use crate::reapi::transport::inbound::InboundBudget;
 use crate::reapi::transport::metadata::{BadHeader, LinkMetadata, append};
 use crate::reapi::transport::pool::{Dial, Pool};
 use crate::reapi::transport::{Endpoint, Transport};
-
-/// How long the first answer may take: whether a farm is there at all should not cost a link a
-/// minute.
-pub(super) const FIRST_ANSWER: Duration = Duration::from_secs(5);
-/// Attempts after the first that finding out is worth.
-const FIRST_RETRIES: u32 = 2;
 
 /// Why there is no farm to work with.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +51,7 @@ impl Hinted for ConnectError {
 /// How to open connections to the cache and, if there is one, to the executor.
 pub(super) struct Dials {
     pub(super) cache: (Address, Dial),
-    /// `None` as its dial where it is the cache's address.
+    /// Its dial is `None` if it is the cache's address.
     pub(super) execution: Option<(Address, Option<Dial>)>,
 }
 
@@ -147,13 +143,14 @@ pub(super) fn transport(dials: Dials, options: &ClientOptions) -> Result<Transpo
         metadata: LinkMetadata::new(&options.invocation),
         policy: RetryPolicy::new(options.retries, options.deadline),
         budget: RetryBudget::default(),
+        inbound: InboundBudget::default(),
         counters: Arc::new(Counters::default()),
         timeout: options.timeout,
         instance: options.instance_name.clone(),
     })
 }
 
-/// Headers of all calls and those of one role, checked once.
+/// The headers of all calls and of one service, checked once.
 fn headers(options: &ClientOptions, own: &[Header]) -> Result<Vec<Header>, BadHeader> {
     let all: Vec<Header> = options.headers.iter().chain(own).cloned().collect();
     append(&mut tonic::metadata::MetadataMap::new(), &all)?;

@@ -1,11 +1,10 @@
 //! The client of a Remote Execution API farm. It knows nothing of clang, jobs or `ThinLTO`.
 //!
-//! Enters: `ClientOptions`, blobs, digests of actions. Leaves: results, verified bytes, and
-//! `Failure`s that say what kind of trouble it was. One file a service; `wire` makes calls,
-//! `status` reads what went wrong, `retry` decides how long to try. Whether a result is sound, and
-//! what to do instead, is the business of `exec`.
+//! [`Client`] is all that others use. Results come back as verified bytes or as a [`Failure`] that
+//! says what kind of trouble it was; whether a result is sound, and what to do instead, is decided in
+//! `exec`. [`limits`] lists every bound on remote work.
 //!
-//! Everything stops when its future is dropped; background tasks stop with the last `Client`.
+//! Everything stops when its future is dropped; background tasks stop with the last [`Client`].
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -25,6 +24,7 @@ mod connect;
 mod execution;
 mod failure;
 mod health;
+pub(crate) mod limits;
 mod options;
 mod probe;
 mod rpc;
@@ -43,6 +43,7 @@ mod operations;
 
 pub use capabilities::{Capabilities, CapabilityError, OutputStyle};
 pub use cas::blob::{ActionClosure, Blob};
+pub use cas::incoming::HeadCheck;
 pub use connect::ConnectError;
 pub use execution::ExecuteJob;
 pub use execution::operation::{Executed, Stage};
@@ -57,8 +58,8 @@ pub use transport::metadata::RequestContext;
 use cas::download::Downloader;
 use cas::find_missing;
 use cas::upload::Uploader;
+use execution::Executor;
 use execution::cancel::Canceller;
-use execution::{Priorities, cancel};
 use session::Session;
 
 /// A connected farm. Clones share everything.
@@ -70,11 +71,10 @@ pub struct Client {
 struct ClientState {
     session: Arc<Session>,
     uploader: Arc<Uploader>,
-    /// What the uploader had moved when this link began.
+    /// Bytes that the uploader had sent and received when this link began.
     moved_before: (u64, u64),
     downloader: Downloader,
     canceller: Canceller,
-    priorities: Priorities,
     events: Events,
 }
 
@@ -90,40 +90,30 @@ impl Client {
             "the farm speaks REAPI {}, digests by {}, batches of {} bytes",
             found.high_version, found.digest_function, found.batch_limit
         ));
-        Ok(Self::from_session(session, options, events))
+        Ok(Self::from_session(session, events))
     }
 
-    fn from_session(session: Session, options: &ClientOptions, events: Events) -> Self {
+    fn from_session(session: Session, events: Events) -> Self {
         let session = Arc::new(session);
         let uploader = Arc::new(Uploader::new(Arc::clone(&session)));
-        Self::with_uploader(session, uploader, options, events)
+        Self::with_uploader(session, uploader, events)
     }
 
-    /// A client for one more link of this process: it shares connections, credentials, limits, and
-    /// what is known of the CAS. Uploads are common to all links, and go under the names of the
-    /// first one.
+    /// A client for one more link of this process. It shares connections, credentials, learned limits
+    /// and knowledge of the CAS. All links share uploads, which carry the ids of the first link.
     #[must_use]
     pub fn for_link(&self, options: &ClientOptions, events: Events) -> Self {
         let session = Arc::new(self.inner.session.for_link(options));
-        Self::with_uploader(session, Arc::clone(&self.inner.uploader), options, events)
+        Self::with_uploader(session, Arc::clone(&self.inner.uploader), events)
     }
 
-    fn with_uploader(
-        session: Arc<Session>,
-        uploader: Arc<Uploader>,
-        options: &ClientOptions,
-        events: Events,
-    ) -> Self {
+    fn with_uploader(session: Arc<Session>, uploader: Arc<Uploader>, events: Events) -> Self {
         Self {
             inner: Arc::new(ClientState {
                 moved_before: uploader.moved(),
                 uploader,
                 downloader: Downloader::new(Arc::clone(&session)),
                 canceller: Canceller::new(Arc::clone(&session)),
-                priorities: Priorities {
-                    execution: options.execution_priority,
-                    cache: options.cache_priority,
-                },
                 session,
                 events,
             }),
@@ -135,7 +125,7 @@ impl Client {
         &self.inner.session.capabilities
     }
 
-    /// The function that all digests given to this client must be made with.
+    /// The function of all digests that this client takes.
     #[must_use]
     pub fn digest_function(&self) -> DigestFunction {
         self.inner.session.function()
@@ -146,28 +136,28 @@ impl Client {
         self.inner.session.capabilities.output_style
     }
 
-    /// What has gone over the wire so far.
+    /// What this link has sent and received so far.
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.inner.session.transport.counters
     }
 
-    /// Makes sure that the CAS has `blobs`. Calls of many jobs are put together; each digest is
-    /// asked about and sent once a link.
+    /// Makes sure that the CAS has `blobs`. Calls of many jobs are combined; each digest is asked
+    /// about and sent once for each link.
     ///
     /// # Errors
-    /// `FailureKind::Source` when a file is no longer what was hashed; else what the server said.
+    /// `FailureKind::Source` if a file has changed since it was hashed; else what the server said.
     pub async fn ensure_uploaded(&self, blobs: &[Blob]) -> Result<(), Failure> {
         self.upload(blobs, 0).await?;
         Ok(())
     }
 
-    /// As `ensure_uploaded`, before blobs of less `urgency`; of a blob that several jobs need, the
-    /// greatest counts. Gives which of `blobs` were not there and have been sent.
+    /// As [`Client::ensure_uploaded`], before blobs of less `urgency`. Returns which of `blobs` were
+    /// missing and have been sent.
     pub async fn upload(&self, blobs: &[Blob], urgency: u64) -> Result<HashSet<Digest>, Failure> {
         let uploading = self.inner.uploader.ensure(blobs, urgency);
         match self.inner.session.transport.policy.deadline {
-            // The uploader may be another link's, with more time.
+            // The uploader may belong to another link, which has more time.
             Some(deadline) => timeout_at(deadline, uploading)
                 .await
                 .unwrap_or_else(|_| Err(Failure::too_late(Rpc::Write))),
@@ -175,14 +165,14 @@ impl Client {
         }
     }
 
-    /// Which of `digests` the CAS lacks. To be asked keeps the others there. Unlike
-    /// `ensure_uploaded`, this always asks.
+    /// Which of `digests` the CAS lacks. Asking keeps the others alive. Unlike
+    /// [`Client::ensure_uploaded`], this always asks.
     pub async fn find_missing(&self, digests: &[Digest]) -> Result<HashSet<Digest>, Failure> {
         find_missing::find_missing(&self.inner.session, digests).await
     }
 
-    /// The action cache's result of `action`, if it has one. Its outputs may be gone, and may be
-    /// wrong. `inline` are output paths whose contents may come along.
+    /// The cached result of `action`, if there is one. Its outputs may be gone or wrong. The server may
+    /// send the contents of the `inline` output paths along.
     pub async fn action_result(
         &self,
         action: &Digest,
@@ -199,44 +189,51 @@ impl Client {
         result: ActionResult,
         context: &RequestContext,
     ) -> Result<(), Failure> {
-        let priority = self.inner.priorities.cache;
-        action_cache::update(&self.inner.session, action, result, priority, context).await
+        action_cache::update(&self.inner.session, action, result, context).await
     }
 
-    /// Executes an action whose closure has been uploaded. `progress` hears of its stages. Dropping
-    /// the future cancels the operation as far as the server can.
+    /// Executes an action whose closure has been uploaded. Calls `progress` for its stages. Dropping
+    /// the future cancels the operation if the server can.
     ///
     /// # Errors
-    /// The execution came to no result. `Failure::partial` holds what it printed, if the server
-    /// says so.
+    /// The execution has no result. `Failure::partial` holds what it printed, if the server says so.
     pub async fn execute(
         &self,
         job: &ExecuteJob,
         progress: &(dyn Fn(Stage) + Send + Sync),
     ) -> Result<Executed, Failure> {
         let inner = &self.inner;
-        execution::execute(
-            &inner.session,
-            &inner.uploader,
-            &inner.canceller,
-            inner.priorities,
-            job,
-            progress,
-        )
-        .await
+        let executor = Executor {
+            session: &inner.session,
+            uploader: &inner.uploader,
+            canceller: &inner.canceller,
+        };
+        executor.execute(job, progress).await
     }
 
-    /// The bytes of `digest`, verified; from `inline` if that is them.
+    /// The bytes of `digest`, verified; `inline` if that is the blob.
     ///
     /// # Errors
-    /// `FailureKind::NotFound` when the CAS has lost it, `Corrupt` when it gives something else.
+    /// `FailureKind::NotFound` if the CAS has lost it, `Corrupt` if it delivers something else.
     pub async fn fetch(
         &self,
         digest: &Digest,
         inline: Option<Bytes>,
         context: &RequestContext,
     ) -> Result<Bytes, Failure> {
-        self.inner.downloader.fetch(digest, inline, context).await
+        self.fetch_checked(digest, inline, None, context).await
+    }
+
+    /// As [`Client::fetch`], but a large blob whose head fails `check` is not fetched further.
+    pub async fn fetch_checked(
+        &self,
+        digest: &Digest,
+        inline: Option<Bytes>,
+        check: Option<&HeadCheck>,
+        context: &RequestContext,
+    ) -> Result<Bytes, Failure> {
+        let downloader = &self.inner.downloader;
+        downloader.fetch(digest, inline, check, context).await
     }
 
     /// What was printed, fetched if need be.
@@ -251,16 +248,15 @@ impl Client {
         }
     }
 
-    /// Ends what the link left on the farm and reports what was transferred. To be called once,
-    /// after the last job; it takes no longer than a few seconds.
+    /// Cancels what the link left on the farm and reports what was transferred. Call once, after the
+    /// last job; takes a few seconds at most.
     pub async fn close(&self) {
-        self.close_within(cancel::PATIENCE).await;
+        self.close_within(limits::CANCELLATION).await;
     }
 
-    /// As `close`, if nobody may be kept waiting: what is not cancelled by then ends with the
-    /// connection.
-    pub async fn close_within(&self, patience: Duration) {
-        self.inner.canceller.close(patience).await;
+    /// As [`Client::close`], within `timeout`: what is not cancelled by then ends with the connection.
+    pub async fn close_within(&self, timeout: Duration) {
+        self.inner.canceller.close(timeout).await;
         let counters = self.counters();
         let (mut up, mut down) = (counters.bytes_up(), counters.bytes_down());
         if !self.inner.uploader.belongs_to(&self.inner.session) {

@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use crate::digest::DigestFunction;
 use crate::reapi::transport::address::Address;
 
-/// Everything that the client is told from outside.
+/// All settings of the client.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ClientOptions {
-    /// The server that executes; without one the farm is a cache only.
+    /// The server that executes; without it the farm is only a cache.
     pub executor: Option<Address>,
-    /// Address of CAS and action cache, where it is not the executor's.
+    /// The address of CAS and action cache, if it is not the executor's.
     pub cache: Option<Address>,
     pub instance_name: String,
     /// Headers of every call.
@@ -27,9 +27,9 @@ pub struct ClientOptions {
     pub tls: TlsOptions,
     pub credential_helpers: Vec<CredentialHelper>,
     pub credential_helper_timeout: Duration,
-    /// The variables that helpers see; `None`: those of this process.
+    /// The environment of helpers; `None` for that of this process.
     pub credential_helper_environment: Option<Vec<(OsString, OsString)>>,
-    /// How long a call may take, and a stream may be silent.
+    /// How long a unary call may take, and a stream may make no progress.
     pub timeout: Duration,
     /// How long opening a connection may take.
     pub connect_timeout: Duration,
@@ -37,22 +37,15 @@ pub struct ClientOptions {
     pub retries: u32,
     /// Connections to one address.
     pub max_connections: usize,
-    /// Whether blobs travel compressed where the server can.
+    /// Whether blobs travel compressed if the server supports it.
     pub compression: bool,
-    /// Upper limit of a batch of blobs, whatever the server says.
-    pub max_batch_bytes: Option<usize>,
-    /// Seconds between HTTP/2 pings; none by default.
+    /// The interval of HTTP/2 pings; none by default.
     pub keepalive_time: Option<Duration>,
     pub keepalive_timeout: Duration,
     /// The only digest function to use; else SHA256, then BLAKE3.
     pub digest_function: Option<DigestFunction>,
-    /// When the whole link must be over, counted from the connecting.
+    /// How long the link may use the farm, counted from connecting.
     pub deadline: Option<Duration>,
-    /// `ExecutionPolicy.priority`; lower is sooner. Sent only where the server says that it heeds
-    /// it.
-    pub execution_priority: i32,
-    /// `ResultsCachePolicy.priority`.
-    pub cache_priority: i32,
     pub invocation: InvocationIds,
 }
 
@@ -74,13 +67,10 @@ impl Default for ClientOptions {
             retries: 5,
             max_connections: 100,
             compression: true,
-            max_batch_bytes: None,
             keepalive_time: None,
             keepalive_timeout: Duration::from_secs(20),
             digest_function: None,
             deadline: None,
-            execution_priority: 0,
-            cache_priority: 0,
             invocation: InvocationIds::default(),
         }
     }
@@ -102,10 +92,10 @@ impl fmt::Debug for Header {
 /// PEM files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsOptions {
-    /// The authority that signed the server's certificate, instead of those that the system and
-    /// relto know.
+    /// The authority that signed the server's certificate, instead of those of the system and of
+    /// webpki-roots.
     pub certificate: Option<PathBuf>,
-    /// There with its key, or not at all.
+    /// Set together with its key.
     pub client_certificate: Option<PathBuf>,
     pub client_key: Option<PathBuf>,
 }
@@ -119,12 +109,12 @@ pub struct CredentialHelper {
     pub program: PathBuf,
 }
 
-/// What `RequestMetadata` says about the link.
+/// The ids of a link in `RequestMetadata`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct InvocationIds {
-    /// One id a link.
+    /// Of the link.
     pub id: String,
-    /// One id for all links of a build, if the build has one; farms schedule by it.
+    /// Of the build, if it has one: farms schedule by it.
     pub correlated_id: String,
 }
 

@@ -1,4 +1,4 @@
-//! The methods that relto calls, and how often each was.
+//! The methods that relto calls, and counters of what was sent and received.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,7 +41,7 @@ impl fmt::Display for Rpc {
     }
 }
 
-/// What went over the wire in a link. Bytes are those of messages, compressed where they were.
+/// What one link sent and received. Bytes are those of messages, compressed if they were.
 #[derive(Debug, Default)]
 pub struct Counters {
     requests: [AtomicU64; Rpc::ALL.len()],

@@ -6,6 +6,7 @@
 
 use crate::error::Hinted as _;
 use crate::reapi::{Failure, FailureKind, Rpc};
+use crate::text;
 
 /// Why the farm did not produce an object.
 #[derive(Debug, Clone)]
@@ -114,7 +115,7 @@ impl RemoteFailure {
         if let Some(printed) = failure.partial.as_deref().map(crate::reapi::stderr)
             && !printed.inline.is_empty()
         {
-            for line in String::from_utf8_lossy(&printed.inline).lines() {
+            for line in text::messages(&String::from_utf8_lossy(&printed.inline)).lines() {
                 reason.push_str("\n  | ");
                 reason.push_str(line);
             }

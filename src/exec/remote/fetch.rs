@@ -3,17 +3,19 @@
 //! The result may come from the action cache or from an execution: either way its outputs are
 //! fetched, verified and checked to be of the right kind.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::RemoteExecutor;
 use crate::action::canonical::CanonicalJob;
+use crate::action::kind::check_output;
 use crate::exec::{UnsoundResult, check_result};
 use crate::pb::reapi::ActionResult;
-use crate::reapi::{Failure, FailureKind, Printed, RequestContext, declared_outputs, stderr};
-
-/// No object and no messages are that large; relto does not allocate that much on a server's word.
-const LARGEST_OUTPUT: u64 = 2 << 30;
-const LARGEST_STDERR: u64 = 64 << 20;
+use crate::reapi::limits::{LARGEST_OUTPUT, LARGEST_STDERR};
+use crate::reapi::{
+    Failure, FailureKind, HeadCheck, Printed, RequestContext, declared_outputs, stderr,
+};
 
 #[derive(Debug)]
 pub(super) struct VerifiedResult {
@@ -68,9 +70,17 @@ impl RemoteExecutor {
         for output in &found {
             check_size(&output.path, output.digest.size, LARGEST_OUTPUT)?;
         }
+        let kind = job.kind;
+        let is_sound: HeadCheck = Arc::new(move |head| {
+            check_output(kind, head)
+                .map_err(|wrong| UnsoundResult::WrongOutput(wrong.to_string()).to_string())
+        });
         let fetches = found.iter_mut().map(|output| {
+            // Only the first output is known by its kind.
+            let check = (declared.first() == Some(&output.path)).then_some(&is_sound);
+            let inline = output.inline.take();
             self.client
-                .fetch(&output.digest, output.inline.take(), context)
+                .fetch_checked(&output.digest, inline, check, context)
         });
         let contents = futures_util::future::try_join_all(fetches)
             .await

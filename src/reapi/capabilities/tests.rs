@@ -110,25 +110,20 @@ fn sha256_is_preferred_blake3_taken_and_a_wish_obeyed() {
 
 #[test]
 fn limits_are_never_larger_than_a_message() {
-    let limit = |advertised, configured| {
+    let limit = |advertised| {
         let stored = CacheCapabilities {
             max_batch_total_size_bytes: advertised,
             ..CacheCapabilities::default()
         };
-        let options = ClientOptions {
-            max_batch_bytes: configured,
-            ..ClientOptions::default()
-        };
-        cache_only(stored, &options).batch_limit
+        cache_only(stored, &ClientOptions::default()).batch_limit
     };
-    let full = MESSAGE_LIMIT - MESSAGE_SLACK;
-    assert_eq!(limit(0, None), full);
-    assert_eq!(limit(-5, None), full);
-    assert_eq!(limit(4 << 20, None), full);
-    assert_eq!(limit(i64::MAX, None), full);
-    assert_eq!(limit(65_536, None), 65_536);
-    assert_eq!(limit(0, Some(100_000)), 100_000);
-    assert_eq!(limit(1, None), SMALLEST_BATCH);
+    let full = DEFAULT_MESSAGE_LIMIT - MESSAGE_SLACK;
+    assert_eq!(limit(0), full);
+    assert_eq!(limit(-5), full);
+    assert_eq!(limit(4 << 20), full);
+    assert_eq!(limit(i64::MAX), full);
+    assert_eq!(limit(65_536), 65_536);
+    assert_eq!(limit(1), SMALLEST_BATCH);
 }
 
 #[test]
@@ -169,13 +164,4 @@ fn two_addresses_give_one_answer() {
     assert!(matches!(error, CapabilityError::NoExecution(_)), "{error}");
     let alone = merge(&cache, None, &ClientOptions::default()).expect("a cache");
     assert!(!alone.can_execute);
-}
-
-#[test]
-fn a_priority_is_sent_only_where_it_is_heeded() {
-    assert_eq!(clamp_priority(5, &[]), None);
-    assert_eq!(clamp_priority(0, &[(0, 10)]), None);
-    assert_eq!(clamp_priority(50, &[(-10, 10), (40, 45)]), Some(45));
-    assert_eq!(clamp_priority(-3, &[(-10, 10)]), Some(-3));
-    assert_eq!(clamp_priority(3, &[(9, 1)]), None);
 }

@@ -1,12 +1,12 @@
-//! Packs blobs into batches, purely.
-//!
-//! Enters: sizes and a limit. Leaves: which item goes into which batch. Who sends them, and what a
-//! server's limit turned out to be, is the business of `upload`, `download` and `limits`.
+//! Packs blobs into batches, and decides what to do with a batch that a server refuses.
 
+use std::collections::VecDeque;
+
+use crate::reapi::cas::learned_limit::LearnedLimit;
 use crate::reapi::failure::{Failure, FailureKind};
 
-/// What one blob adds to a message beside its bytes: hash, sizes, field tags, status.
-pub(crate) const ENTRY_OVERHEAD: usize = 128;
+/// What one blob adds to a message besides its bytes: hash, sizes, field tags, status.
+const ENTRY_OVERHEAD: usize = 128;
 
 /// Bytes that a blob takes in a batch.
 pub(crate) fn cost(size: u64) -> usize {
@@ -15,20 +15,9 @@ pub(crate) fn cost(size: u64) -> usize {
         .saturating_add(ENTRY_OVERHEAD)
 }
 
-/// Whether less at once, or a stream, may succeed where a batch failed.
-pub(crate) fn may_shrink(failure: &Failure) -> bool {
-    matches!(
-        failure.kind,
-        FailureKind::TooLarge | FailureKind::Rejected | FailureKind::Unsupported
-    )
-}
-
-/// Takes from the front of `items` as many as fit into `limit` bytes and `most` items, at least
-/// one.
-///
-/// Order is kept: who asked first is served first.
+/// Takes as many items from the front as fit into `limit` bytes and `most` items, but at least one.
 pub(crate) fn take_front<T>(
-    items: &mut std::collections::VecDeque<T>,
+    items: &mut VecDeque<T>,
     limit: usize,
     most: usize,
     cost_of: impl Fn(&T) -> usize,
@@ -45,10 +34,43 @@ pub(crate) fn take_front<T>(
     taken
 }
 
+/// What to do with the items of a batch whose call has failed.
+#[derive(Debug)]
+pub(crate) enum Recovery<T> {
+    /// Try each half.
+    Split([Vec<T>; 2]),
+    /// Give each item a stream of its own.
+    Stream(Vec<T>),
+    Fail(Vec<T>, Failure),
+}
+
+/// Several servers take or give less than they advertise: `limit` remembers that a batch of `total`
+/// bytes was refused.
+pub(crate) fn recover<T>(
+    mut batch: Vec<T>,
+    total: usize,
+    failure: Failure,
+    limit: &LearnedLimit,
+) -> Recovery<T> {
+    match failure.kind {
+        FailureKind::TooLarge | FailureKind::Rejected | FailureKind::Unsupported
+            if batch.len() > 1 =>
+        {
+            limit.refuse(total);
+            let back = batch.split_off(batch.len() / 2);
+            Recovery::Split([back, batch])
+        }
+        FailureKind::Unsupported => {
+            limit.close();
+            Recovery::Stream(batch)
+        }
+        FailureKind::TooLarge | FailureKind::Rejected => Recovery::Stream(batch),
+        _ => Recovery::Fail(batch, failure),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -56,7 +78,9 @@ mod tests {
     proptest! {
         #[test]
         fn batches_hold_every_item_once_in_order_and_keep_the_limits(
-            sizes in prop::collection::vec(0_u64..5000, 0..200), limit in 1_usize..20_000, most in 1_usize..50,
+            sizes in prop::collection::vec(0_u64..5000, 0..200),
+            limit in 1_usize..20_000,
+            most in 1_usize..50,
         ) {
             let mut queue: VecDeque<(usize, u64)> = sizes.iter().copied().enumerate().collect();
             let mut seen = Vec::new();

@@ -1,10 +1,8 @@
-//! `BatchReadBlobs`: small blobs, many in one call, each verified.
+//! `BatchReadBlobs`: many small blobs in one call, each verified.
 //!
-//! Enters: digests that should fit into one answer. Leaves: bytes or a failure for each. Several
-//! servers answer with less than they advertise: then the batch is halved and the limit remembered.
-//! A blob that a batch does not give is asked for in a stream of its own, whose word is the last.
+//! A blob that a batch does not deliver is read in a stream of its own, whose outcome counts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -14,48 +12,40 @@ use crate::pb::reapi::batch_read_blobs_response::Response;
 use crate::pb::reapi::compressor::Value as Compressor;
 use crate::pb::reapi::content_addressable_storage_client::ContentAddressableStorageClient;
 use crate::pb::reapi::{BatchReadBlobsRequest, BatchReadBlobsResponse};
-use crate::reapi::cas::batch::{cost, may_shrink};
+use crate::reapi::cas::batch::{Recovery, cost, recover};
 use crate::reapi::cas::bytestream;
 use crate::reapi::cas::incoming::verify;
 use crate::reapi::cas::resource_name::Encoding;
 use crate::reapi::failure::{Failure, FailureKind};
+use crate::reapi::limits::{BATCH_FALLBACK_READS, LARGEST_MESSAGE};
 use crate::reapi::rpc::Rpc;
 use crate::reapi::session::Session;
+use crate::reapi::transport::Service;
 use crate::reapi::transport::metadata::RequestContext;
 use crate::reapi::transport::pool::TrafficClass;
-use crate::reapi::transport::{LARGEST_ANSWER, Service};
 use crate::task;
-
-/// Streams at a time, for what a batch did not give.
-const STREAMS: usize = 8;
 
 pub(crate) type Answers = HashMap<Digest, Result<Bytes, Failure>>;
 
-/// Reads `digests`, which differ.
+/// Reads `digests`, which are distinct.
 pub(crate) async fn read(session: &Session, digests: Vec<Digest>) -> Answers {
     let mut answers = Answers::new();
     let mut batches = vec![digests];
-    while let Some(mut batch) = batches.pop() {
-        match ask(session, &batch).await {
-            Ok(answer) => settle(session, &batch, answer, &mut answers).await,
-            Err(failure) if may_shrink(&failure) && batch.len() > 1 => {
-                let total = batch.iter().map(|digest| cost(digest.size)).sum();
-                session.limits.download.refuse(total);
-                batches.push(batch.split_off(batch.len() / 2));
-                batches.push(batch);
+    while let Some(batch) = batches.pop() {
+        let failure = match ask(session, &batch).await {
+            Ok(answer) => {
+                settle(session, batch, answer, &mut answers).await;
+                continue;
             }
-            Err(failure) if may_shrink(&failure) => {
-                if failure.kind == FailureKind::Unsupported {
-                    session.limits.download.close();
-                }
-                stream_all(session, batch, &mut answers).await;
-            }
-            Err(failure) => {
-                answers.extend(
-                    batch
-                        .into_iter()
-                        .map(|digest| (digest, Err(failure.clone()))),
-                );
+            Err(failure) => failure,
+        };
+        let total = batch.iter().map(|digest| cost(digest.size)).sum();
+        match recover(batch, total, failure, &session.limits.download) {
+            Recovery::Split(halves) => batches.extend(halves),
+            Recovery::Stream(batch) => stream_all(session, batch, &mut answers).await,
+            Recovery::Fail(batch, failure) => {
+                let failed = batch.into_iter().map(|it| (it, Err(failure.clone())));
+                answers.extend(failed);
             }
         }
     }
@@ -81,7 +71,7 @@ async fn ask(session: &Session, digests: &[Digest]) -> Result<BatchReadBlobsResp
             let message = message.clone();
             async move {
                 let mut client = ContentAddressableStorageClient::new(call.channel())
-                    .max_decoding_message_size(LARGEST_ANSWER);
+                    .max_decoding_message_size(LARGEST_MESSAGE);
                 call.moves(volume);
                 let request = call.request(message);
                 call.answer(client.batch_read_blobs(request)).await
@@ -90,35 +80,42 @@ async fn ask(session: &Session, digests: &[Digest]) -> Result<BatchReadBlobsResp
         .await
 }
 
-/// What was not asked for is ignored; what was asked for and did not come, or came wrong, is asked
-/// for again.
+/// Ignores blobs that were not asked for. Those that did not come, or came wrong, are read in streams.
 async fn settle(
     session: &Session,
-    batch: &[Digest],
+    batch: Vec<Digest>,
     answer: BatchReadBlobsResponse,
     answers: &mut Answers,
 ) {
     let function = session.function();
+    let asked: HashSet<Digest> = batch.iter().copied().collect();
     // Hashing megabytes would hold up everything else on this thread.
-    let opened = task::spawn_blocking(move || open_all(function, answer));
+    let opened = task::spawn_blocking(move || open_all(function, &asked, answer));
     let mut opened = opened.await;
     let mut again = Vec::new();
     for digest in batch {
-        match opened.remove(digest) {
-            Some(Err(failure)) if failure.kind != FailureKind::NotFound => again.push(*digest),
+        match opened.remove(&digest) {
+            Some(Err(failure)) if failure.kind != FailureKind::NotFound => again.push(digest),
             Some(opened) => {
-                answers.insert(*digest, opened);
+                answers.insert(digest, opened);
             }
-            None => again.push(*digest),
+            None => again.push(digest),
         }
     }
     stream_all(session, again, answers).await;
 }
 
-fn open_all(function: DigestFunction, answer: BatchReadBlobsResponse) -> Answers {
+/// Only `asked` blobs are opened: another one could name any size to be decompressed to.
+fn open_all(
+    function: DigestFunction,
+    asked: &HashSet<Digest>,
+    answer: BatchReadBlobsResponse,
+) -> Answers {
     let mut opened = Answers::new();
     for response in answer.responses {
-        if let Some(Ok(digest)) = response.digest.as_ref().map(Digest::from_pb) {
+        if let Some(Ok(digest)) = response.digest.as_ref().map(Digest::from_pb)
+            && asked.contains(&digest)
+        {
             opened.insert(digest, open(function, &digest, response));
         }
     }
@@ -140,10 +137,10 @@ fn open(function: DigestFunction, digest: &Digest, response: Response) -> Result
 
 async fn stream_all(session: &Session, digests: Vec<Digest>, answers: &mut Answers) {
     let reads = digests.into_iter().map(|digest| async move {
-        let read = bytestream::read(session, &digest, &RequestContext::default()).await;
+        let read = bytestream::read(session, &digest, None, &RequestContext::default()).await;
         (digest, read)
     });
-    let mut reads = futures_util::stream::iter(reads).buffer_unordered(STREAMS);
+    let mut reads = futures_util::stream::iter(reads).buffer_unordered(BATCH_FALLBACK_READS);
     while let Some((digest, read)) = reads.next().await {
         answers.insert(digest, read);
     }

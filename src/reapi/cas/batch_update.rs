@@ -1,8 +1,6 @@
-//! `BatchUpdateBlobs`: small blobs, many in one call.
+//! `BatchUpdateBlobs`: many small blobs in one call.
 //!
-//! Enters: a batch that should fit. Leaves: how it went for each blob. A batch that the server
-//! finds too large is sent in halves and the limit remembered; a blob that a batch cannot carry
-//! gets a stream of its own, whose word is the last.
+//! A blob that a batch cannot carry is written in a stream of its own, whose outcome counts.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,57 +13,53 @@ use crate::pb::reapi::batch_update_blobs_request::Request;
 use crate::pb::reapi::compressor::Value as Compressor;
 use crate::pb::reapi::content_addressable_storage_client::ContentAddressableStorageClient;
 use crate::pb::reapi::{BatchUpdateBlobsRequest, BatchUpdateBlobsResponse};
-use crate::reapi::cas::batch::{cost, may_shrink};
+use crate::reapi::cas::batch::{Recovery, cost, recover};
 use crate::reapi::cas::blob::Blob;
 use crate::reapi::cas::bytestream;
 use crate::reapi::cas::resource_name::Encoding;
 use crate::reapi::cas::source::read_whole;
 use crate::reapi::failure::{Failure, FailureKind};
+use crate::reapi::limits::{BATCH_FALLBACK_WRITES, LARGEST_MESSAGE};
 use crate::reapi::rpc::Rpc;
 use crate::reapi::session::Session;
+use crate::reapi::transport::Service;
 use crate::reapi::transport::metadata::RequestContext;
 use crate::reapi::transport::pool::TrafficClass;
-use crate::reapi::transport::{LARGEST_ANSWER, Service};
 use crate::task;
-
-/// Streams at a time, for what a batch did not carry.
-const STREAMS: usize = 4;
 
 pub(crate) type Outcomes = HashMap<Digest, Result<(), Failure>>;
 
-/// Sends `blobs`, whose digests differ.
+/// Sends `blobs`, whose digests are distinct.
 pub(crate) async fn send(session: &Arc<Session>, blobs: Vec<Blob>) -> Outcomes {
     let mut outcomes = Outcomes::new();
     let mut batches = vec![blobs];
-    while let Some(mut batch) = batches.pop() {
+    while let Some(batch) = batches.pop() {
         let (entries, unreadable) = read_all(session, &batch).await;
         outcomes.extend(unreadable);
         if entries.is_empty() {
             continue;
         }
-        let total: usize = batch.iter().map(|blob| cost(blob.digest.size)).sum();
-        match ask(session, entries).await {
-            Ok(answer) => settle(session, &batch, &answer, &mut outcomes).await,
-            Err(failure) if may_shrink(&failure) && batch.len() > 1 => {
-                session.limits.upload.refuse(total);
-                batches.push(batch.split_off(batch.len() / 2));
-                batches.push(batch);
+        let failure = match ask(session, entries).await {
+            Ok(answer) => {
+                settle(session, &batch, &answer, &mut outcomes).await;
+                continue;
             }
-            Err(failure) if may_shrink(&failure) => {
-                if failure.kind == FailureKind::Unsupported {
-                    session.limits.upload.close();
-                }
-                stream_all(session, batch, &mut outcomes).await;
-            }
-            Err(failure) => {
-                outcomes.extend(batch.iter().map(|b| (b.digest, Err(failure.clone()))));
+            Err(failure) => failure,
+        };
+        let total = batch.iter().map(|blob| cost(blob.digest.size)).sum();
+        match recover(batch, total, failure, &session.limits.upload) {
+            Recovery::Split(halves) => batches.extend(halves),
+            Recovery::Stream(batch) => stream_all(session, batch, &mut outcomes).await,
+            Recovery::Fail(batch, failure) => {
+                let failed = batch.iter().map(|it| (it.digest, Err(failure.clone())));
+                outcomes.extend(failed);
             }
         }
     }
     outcomes
 }
 
-/// Reads and verifies on a blocking thread; what cannot be read has its outcome already.
+/// Reads and verifies on a blocking thread. A blob that cannot be read has its outcome already.
 async fn read_all(session: &Session, batch: &[Blob]) -> (Vec<Request>, Outcomes) {
     let function = session.function();
     let wanted: Vec<(Blob, Encoding)> = batch
@@ -116,7 +110,7 @@ async fn ask(
             let message = message.clone();
             async move {
                 let mut client = ContentAddressableStorageClient::new(call.channel())
-                    .max_decoding_message_size(LARGEST_ANSWER);
+                    .max_decoding_message_size(LARGEST_MESSAGE);
                 call.moves(message.encoded_len() as u64);
                 let request = call.request(message);
                 call.answer(client.batch_update_blobs(request)).await
@@ -125,7 +119,7 @@ async fn ask(
         .await
 }
 
-/// Reads the status of each blob, in whatever order they came.
+/// Reads the status of each blob, in any order.
 async fn settle(
     session: &Session,
     batch: &[Blob],
@@ -170,7 +164,7 @@ async fn stream_all(session: &Session, mut blobs: Vec<Blob>, outcomes: &mut Outc
         let written = bytestream::write(session, &blob).await;
         (blob.digest, written)
     });
-    let mut writes = futures_util::stream::iter(writes).buffer_unordered(STREAMS);
+    let mut writes = futures_util::stream::iter(writes).buffer_unordered(BATCH_FALLBACK_WRITES);
     while let Some((digest, written)) = writes.next().await {
         outcomes.insert(digest, written);
     }

@@ -1,4 +1,4 @@
-//! What can be uploaded: a digest and where its bytes are.
+//! Blobs to upload: a digest and where its bytes are.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ pub struct Blob {
     pub source: BlobSource,
 }
 
-/// Where the bytes of a blob are. Files are read when they are sent, never before.
+/// Where the bytes of a blob are. Files are read only when they are sent.
 #[derive(Debug, Clone)]
 pub enum BlobSource {
     Bytes(Bytes),
@@ -39,8 +39,8 @@ impl Blob {
     }
 }
 
-/// Everything that an action needs in the CAS, itself included. Asked for only when a server says
-/// that blobs are missing, so that no list is kept for each job in flight.
+/// Everything that an action needs in the CAS, itself included. Built only when a server reports
+/// missing blobs, so that no list is kept for each job in flight.
 pub trait ActionClosure: Send + Sync {
     fn blobs(&self) -> Vec<Blob>;
 }

@@ -1,8 +1,9 @@
 //! `ByteStream`: one blob in one stream, written or read.
 //!
-//! Enters: a blob, or a digest. Leaves: nothing, or verified bytes. A write that breaks starts anew
-//! with another upload id: no server's resumption is worth its differences. A server may end a
-//! write early because the blob is there already.
+//! A write that breaks starts anew with another upload id: servers differ too much in how they resume
+//! one. A server may end a write early because the blob is already there.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -13,23 +14,18 @@ use crate::digest::{Digest, DigestFunction};
 use crate::pb::bytestream::byte_stream_client::ByteStreamClient;
 use crate::pb::bytestream::{ReadRequest, WriteRequest};
 use crate::reapi::cas::blob::Blob;
-use crate::reapi::cas::incoming::IncomingBlob;
+use crate::reapi::cas::incoming::{HeadCheck, IncomingBlob};
 use crate::reapi::cas::resource_name::{Encoding, read_name, write_name};
 use crate::reapi::cas::source::{Chunk, read_chunks};
 use crate::reapi::failure::{Failure, FailureKind};
 use crate::reapi::health::idle::IdleTimer;
+use crate::reapi::limits::{BUFFERED, CHUNKS_READ_AHEAD, LARGEST_MESSAGE, SLOWEST_STREAM};
 use crate::reapi::rpc::{Counters, Rpc};
 use crate::reapi::session::Session;
 use crate::reapi::transport::metadata::RequestContext;
 use crate::reapi::transport::pool::TrafficClass;
-use crate::reapi::transport::{Call, LARGEST_ANSWER, Service};
+use crate::reapi::transport::{Call, Service};
 use crate::task;
-
-/// Pieces that are read ahead of the network.
-const READ_AHEAD: usize = 2;
-
-/// Bytes of a blob that buffers on the way may hold while nothing more is taken from us.
-const BUFFERED: u64 = 1 << 20;
 
 /// Uploads one blob.
 pub(crate) async fn write(session: &Session, blob: &Blob) -> Result<(), Failure> {
@@ -65,11 +61,11 @@ async fn write_once(
     encoding: Encoding,
 ) -> Result<(), Failure> {
     let size = blob.digest.size;
-    let (pieces, read) = mpsc::channel(READ_AHEAD);
+    let (pieces, read) = mpsc::channel(CHUNKS_READ_AHEAD);
     let _reader = task::spawn_blocking(move || read_chunks(&blob, function, encoding, &pieces));
     let (broken, unreadable) = oneshot::channel();
     call.moves(size.min(BUFFERED));
-    let idle = IdleTimer::new(call.timeout_left());
+    let idle = IdleTimer::new(call.timeout());
     let counters = std::sync::Arc::clone(call.counters());
     let requests = write_requests(name, read, broken, idle.clone(), counters);
     let mut client = ByteStreamClient::new(call.channel());
@@ -78,9 +74,9 @@ async fn write_once(
         // whole one.
         Ok(failure) = unreadable => return Err(failure),
         answer = client.write(call.stream_request(requests)) => answer,
-        () = idle.expired() => return Err(call.silent()),
-        // An upload that goes on and on keeps the dog quiet.
-        () = call.is_too_late() => return Err(call.silent()),
+        () = idle.expired() => return Err(call.timed_out()),
+        // An upload that goes on and on never lets the timer expire.
+        () = call.deadline_passed() => return Err(call.timed_out()),
     };
     match answer {
         Ok(answer) => check_committed(answer.into_inner().committed_size, size, encoding),
@@ -89,8 +85,8 @@ async fn write_once(
     }
 }
 
-/// Uncompressed, the server must have it all. Compressed, servers answer with -1, either size, or
-/// what they took so far.
+/// Uncompressed, the server must have all of it. Compressed, servers answer with -1, with either
+/// size, or with what they took so far.
 fn check_committed(committed: i64, size: u64, encoding: Encoding) -> Result<(), Failure> {
     if encoding == Encoding::Zstd || u64::try_from(committed) == Ok(size) || committed == -1 {
         return Ok(());
@@ -115,7 +111,7 @@ impl WriteRequests {
         if self.done {
             return None;
         }
-        self.idle.touch();
+        self.idle.reset();
         match self.read.recv().await {
             Some(Ok(piece)) => Some(self.request(piece)),
             Some(Err(failure)) => {
@@ -143,7 +139,7 @@ impl WriteRequests {
     }
 }
 
-/// The name stands in the first message only; offsets count what was sent.
+/// The first message alone carries the name; offsets count what was sent.
 fn write_requests(
     name: String,
     read: mpsc::Receiver<Result<Chunk, Failure>>,
@@ -166,21 +162,22 @@ fn write_requests(
     })
 }
 
-/// Downloads one blob and verifies it.
+/// Downloads one blob and verifies it, its head first.
 pub(crate) async fn read(
     session: &Session,
     digest: &Digest,
+    check: Option<&HeadCheck>,
     context: &RequestContext,
 ) -> Result<Bytes, Failure> {
     let function = session.function();
     let encoding = session.stream_encoding(digest);
-    match read_as(session, digest, encoding, context).await {
+    match read_as(session, digest, encoding, check, context).await {
         // A damaged or refused compressed form says nothing about the blob itself.
         Err(failure)
             if encoding == Encoding::Zstd
                 && matches!(failure.kind, FailureKind::Corrupt | FailureKind::Rejected) =>
         {
-            read_as(session, digest, Encoding::Identity, context).await
+            read_as(session, digest, Encoding::Identity, check, context).await
         }
         read => read,
     }
@@ -194,6 +191,7 @@ async fn read_as(
     session: &Session,
     digest: &Digest,
     encoding: Encoding,
+    check: Option<&HeadCheck>,
     context: &RequestContext,
 ) -> Result<Bytes, Failure> {
     let function = session.function();
@@ -205,7 +203,9 @@ async fn read_as(
                 resource_name: read_name(&session.transport.instance, function, digest, encoding),
                 ..ReadRequest::default()
             };
-            read_once(call, request, *digest, function, encoding)
+            let incoming = IncomingBlob::new(*digest, function, encoding, rpc);
+            let incoming = incoming.map(|incoming| incoming.with_check(check.cloned()));
+            async move { read_once(call, request, incoming?).await }
         })
         .await
 }
@@ -213,17 +213,53 @@ async fn read_as(
 async fn read_once(
     call: Call,
     request: ReadRequest,
-    digest: Digest,
-    function: DigestFunction,
-    encoding: Encoding,
+    mut incoming: IncomingBlob,
 ) -> Result<Bytes, Failure> {
     let mut client =
-        ByteStreamClient::new(call.channel()).max_decoding_message_size(LARGEST_ANSWER);
+        ByteStreamClient::new(call.channel()).max_decoding_message_size(LARGEST_MESSAGE);
     let answer = call.begun(client.read(call.request(request))).await?;
     let mut stream = answer.into_inner();
-    let mut incoming = IncomingBlob::new(digest, function, encoding, Rpc::Read)?;
-    while let Some(message) = call.next(&mut stream).await? {
+    let mut progress = ReadProgress::new(call.timeout());
+    loop {
+        let message = tokio::select! {
+            message = call.message(&mut stream) => message?,
+            // Only the end of the stream is still missing.
+            () = progress.idle.expired(), if incoming.is_complete() => return incoming.finish(),
+            () = progress.idle.expired() => return Err(call.timed_out()),
+            () = call.deadline_passed() => return Err(call.timed_out()),
+        };
+        let Some(message) = message else {
+            return incoming.finish();
+        };
         incoming.push(&message.data)?;
+        progress.received(&incoming);
     }
-    incoming.finish()
+}
+
+/// Counts bytes of the blob, not messages: empty messages and compressed frames without content could
+/// go on forever.
+struct ReadProgress {
+    idle: IdleTimer,
+    /// Bytes that count as progress.
+    step: u64,
+    next: u64,
+}
+
+impl ReadProgress {
+    fn new(timeout: Duration) -> Self {
+        let step = timeout.as_secs().saturating_mul(SLOWEST_STREAM).max(1);
+        Self {
+            idle: IdleTimer::new(timeout),
+            step,
+            next: 1,
+        }
+    }
+
+    fn received(&mut self, blob: &IncomingBlob) {
+        if blob.received() >= self.next {
+            self.idle.reset();
+            let last_step = blob.size().max(blob.received() + 1);
+            self.next = (blob.received() + self.step).min(last_step);
+        }
+    }
 }

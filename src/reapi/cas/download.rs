@@ -1,8 +1,5 @@
-//! Downloads for a whole link: small blobs share calls, large ones have a stream each, all are
-//! verified.
-//!
-//! Enters: digests, with what the server sent along inline. Leaves: bytes that have that digest.
-//! What nobody waits for any more is not asked.
+//! Downloads for a whole link: small blobs share calls, large ones have a stream each, and all are
+//! verified. Blobs that no job waits for any more are not fetched.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -17,21 +14,17 @@ use crate::digest::Digest;
 use crate::reapi::cas::batch::{cost, take_front};
 use crate::reapi::cas::batch_read::{self, Answers};
 use crate::reapi::cas::bytestream;
-use crate::reapi::cas::incoming::verify;
+use crate::reapi::cas::incoming::{HeadCheck, verify};
 use crate::reapi::cas::resource_name::Encoding;
 use crate::reapi::failure::{Failure, FailureKind};
+use crate::reapi::limits::{BATCH_READ_CALLS, BLOB_BYTES, BLOBS_IN_READ, READ_STREAMS};
 use crate::reapi::rpc::Rpc;
 use crate::reapi::session::Session;
 use crate::reapi::transport::metadata::RequestContext;
 use crate::task::{self, Task};
 
-/// Calls under way at a time, and blobs in one.
-const READING: usize = 4;
-const MOST_IN_BATCH: usize = 1000;
-/// Streams at a time: each may hold a large object in memory.
-const STREAMS: usize = 8;
-/// Turns that other tasks get to add to a batch before it goes out.
-const TURNS: usize = 3;
+/// How often other tasks may run to add to a batch before it is sent.
+const YIELDS: usize = 3;
 
 struct DownloadRequest {
     digest: Digest,
@@ -40,29 +33,33 @@ struct DownloadRequest {
 
 pub(crate) struct Downloader {
     session: Arc<Session>,
-    wants: mpsc::UnboundedSender<DownloadRequest>,
+    requests: mpsc::UnboundedSender<DownloadRequest>,
     streams: Semaphore,
-    _pump: Task<()>,
+    /// KiB of blobs that streams may receive at a time.
+    memory: Semaphore,
+    _batches: Task<()>,
 }
 
 impl Downloader {
     pub(crate) fn new(session: Arc<Session>) -> Self {
-        let (wants, wanted) = mpsc::unbounded_channel();
-        let pump = task::spawn(pump(Arc::clone(&session), wanted));
+        let (requests, requested) = mpsc::unbounded_channel();
+        let batches = task::spawn(run_batches(Arc::clone(&session), requested));
         Self {
             session,
-            wants,
-            streams: Semaphore::new(STREAMS),
-            _pump: pump,
+            requests,
+            streams: Semaphore::new(READ_STREAMS),
+            memory: Semaphore::new(usize::try_from(kib(BLOB_BYTES)).unwrap_or(usize::MAX)),
+            _batches: batches,
         }
     }
 
-    /// The blob `digest`. `inline` is what came with the result; if that is not the blob, the blob
-    /// is fetched.
+    /// Fetches the blob `digest`, unless `inline`, which came with the result, is that blob. A large
+    /// blob whose head fails `check` is not fetched further.
     pub(crate) async fn fetch(
         &self,
         digest: &Digest,
         inline: Option<Bytes>,
+        check: Option<&HeadCheck>,
         context: &RequestContext,
     ) -> Result<Bytes, Failure> {
         let function = self.session.function();
@@ -84,79 +81,88 @@ impl Downloader {
         if self.session.limits.download.admits(cost(digest.size)) {
             return self.fetch_small(digest).await;
         }
-        let _turn = self.streams.acquire().await;
-        bytestream::read(&self.session, digest, context).await
+        let _permit = self.streams.acquire().await;
+        let memory = kib(digest.size.min(BLOB_BYTES));
+        let _memory = self.memory.acquire_many(memory).await;
+        bytestream::read(&self.session, digest, check, context).await
     }
 
     async fn fetch_small(&self, digest: &Digest) -> Result<Bytes, Failure> {
         let (reply, answer) = oneshot::channel();
-        let want = DownloadRequest {
+        let request = DownloadRequest {
             digest: *digest,
             reply,
         };
         let gone = || Failure::new(FailureKind::GivenUp, Rpc::Read, "the client was closed");
-        self.wants.send(want).map_err(|_| gone())?;
+        self.requests.send(request).map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 }
 
-async fn pump(session: Arc<Session>, mut wanted: mpsc::UnboundedReceiver<DownloadRequest>) {
+fn kib(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
+}
+
+async fn run_batches(
+    session: Arc<Session>,
+    mut requested: mpsc::UnboundedReceiver<DownloadRequest>,
+) {
     let mut queue: VecDeque<DownloadRequest> = VecDeque::new();
-    let mut work: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
+    let mut calls: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
     loop {
         tokio::select! {
-            want = wanted.recv() => match want {
-                Some(want) => take(&mut queue, want, &mut wanted).await,
+            request = requested.recv() => match request {
+                Some(request) => collect(&mut queue, request, &mut requested).await,
                 None => return,
             },
-            Some(()) = work.next() => {}
+            Some(()) = calls.next() => {}
         }
-        queue.retain(|want| !want.reply.is_closed());
+        queue.retain(|request| !request.reply.is_closed());
         let limit = session.limits.download.get();
-        let waiting =
-            |queue: &VecDeque<DownloadRequest>| queue.iter().map(want_cost).sum::<usize>();
+        let waiting = |queue: &VecDeque<_>| queue.iter().map(request_cost).sum::<usize>();
         while !queue.is_empty()
-            && work.len() < READING
-            && (work.is_empty() || waiting(&queue) >= limit)
+            && calls.len() < BATCH_READ_CALLS
+            && (calls.is_empty() || waiting(&queue) >= limit)
         {
-            let batch = take_front(&mut queue, limit, MOST_IN_BATCH, want_cost);
-            work.push(Box::pin(read(Arc::clone(&session), batch)));
+            let batch = take_front(&mut queue, limit, BLOBS_IN_READ, request_cost);
+            calls.push(Box::pin(read(Arc::clone(&session), batch)));
         }
     }
 }
 
-async fn take(
+/// Queues `first` and what other jobs are about to request as well.
+async fn collect(
     queue: &mut VecDeque<DownloadRequest>,
     first: DownloadRequest,
-    wanted: &mut mpsc::UnboundedReceiver<DownloadRequest>,
+    requested: &mut mpsc::UnboundedReceiver<DownloadRequest>,
 ) {
     queue.push_back(first);
-    for _ in 0..TURNS {
-        while let Ok(want) = wanted.try_recv() {
-            queue.push_back(want);
+    for _ in 0..YIELDS {
+        while let Ok(request) = requested.try_recv() {
+            queue.push_back(request);
         }
         tokio::task::yield_now().await;
     }
 }
 
-fn want_cost(want: &DownloadRequest) -> usize {
-    cost(want.digest.size)
+fn request_cost(request: &DownloadRequest) -> usize {
+    cost(request.digest.size)
 }
 
-/// Two jobs may want one blob: it is asked once.
+/// Two jobs may need one blob: it is read once.
 async fn read(session: Arc<Session>, batch: Vec<DownloadRequest>) {
-    let mut wants: HashMap<Digest, Vec<DownloadRequest>> = HashMap::new();
-    for want in batch {
-        wants.entry(want.digest).or_default().push(want);
+    let mut requests: HashMap<Digest, Vec<DownloadRequest>> = HashMap::new();
+    for request in batch {
+        requests.entry(request.digest).or_default().push(request);
     }
-    let digests: Vec<Digest> = wants.keys().copied().collect();
+    let digests: Vec<Digest> = requests.keys().copied().collect();
     let mut answers: Answers = batch_read::read(&session, digests).await;
-    for (digest, wants) in wants {
+    for (digest, requests) in requests {
         let unanswered = || Failure::corrupt(Rpc::BatchReadBlobs, "a blob got no answer");
         let answer = answers.remove(&digest).unwrap_or_else(|| Err(unanswered()));
-        for want in wants {
-            // Who has left needs no answer.
-            let _ = want.reply.send(answer.clone());
+        for request in requests {
+            // A job that has ended needs no answer.
+            let _ = request.reply.send(answer.clone());
         }
     }
 }

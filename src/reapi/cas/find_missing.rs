@@ -1,5 +1,4 @@
-//! `FindMissingBlobs`: which of these digests does the CAS lack? To be asked is also what keeps the
-//! others alive.
+//! `FindMissingBlobs`: which of these digests does the CAS lack? Asking also keeps the others alive.
 
 use std::collections::HashSet;
 
@@ -7,14 +6,15 @@ use crate::digest::Digest;
 use crate::pb::reapi::content_addressable_storage_client::ContentAddressableStorageClient;
 use crate::pb::reapi::{FindMissingBlobsRequest, FindMissingBlobsResponse};
 use crate::reapi::failure::{Failure, FailureKind};
+use crate::reapi::limits::{LARGEST_MESSAGE, SMALLEST_LEARNED};
 use crate::reapi::rpc::Rpc;
 use crate::reapi::session::Session;
+use crate::reapi::transport::Service;
 use crate::reapi::transport::metadata::RequestContext;
 use crate::reapi::transport::pool::TrafficClass;
-use crate::reapi::transport::{LARGEST_ANSWER, Service};
 
-/// The subset of `digests` that must be uploaded. A list that the server finds too long is asked in
-/// halves.
+/// The subset of `digests` that must be uploaded. A list that the server finds too long is asked
+/// about in halves.
 pub(crate) async fn find_missing(
     session: &Session,
     digests: &[Digest],
@@ -38,7 +38,7 @@ pub(crate) async fn find_missing(
 }
 
 fn may_halve(session: &Session, chunk: &[Digest]) -> bool {
-    chunk.len() > 1 && session.limits.digests.get() > 1024
+    chunk.len() > 1 && session.limits.digests.get() > SMALLEST_LEARNED
 }
 
 async fn ask(session: &Session, digests: &[Digest]) -> Result<FindMissingBlobsResponse, Failure> {
@@ -55,7 +55,7 @@ async fn ask(session: &Session, digests: &[Digest]) -> Result<FindMissingBlobsRe
             let message = message.clone();
             async move {
                 let mut client = ContentAddressableStorageClient::new(call.channel())
-                    .max_decoding_message_size(LARGEST_ANSWER);
+                    .max_decoding_message_size(LARGEST_MESSAGE);
                 let request = call.request(message);
                 call.answer(client.find_missing_blobs(request)).await
             }

@@ -1,38 +1,54 @@
-//! Bytes that arrive, held against the digest that they should have.
+//! Verifies the bytes of a blob while they arrive.
 //!
-//! Enters: pieces as they come, compressed or not. Leaves: the whole blob, verified. Memory is
-//! bounded by what the digest says, and no server's word makes it larger than what has really come.
+//! Memory is bounded by the size that the digest names, and grows only with bytes that have arrived:
+//! a server's word alone costs nothing. A [`HeadCheck`] sees the first bytes before the rest is
+//! fetched.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::digest::{Digest, DigestFunction, Hasher};
 use crate::reapi::cas::resource_name::Encoding;
 use crate::reapi::failure::Failure;
+use crate::reapi::limits::{FIRST_ALLOCATION, HEAD, LARGEST_OUTPUT, ZSTD_WINDOW_LOG};
 use crate::reapi::rpc::Rpc;
 
-/// The largest output that is taken into memory.
-pub(crate) const LARGEST_OUTPUT: u64 = 2 << 30;
-/// Memory taken in advance, on the word of a server.
-const FIRST_GUESS: u64 = 8 << 20;
+/// Looks at the first bytes of a blob, all of them if it is short, and says what is wrong with them.
+pub type HeadCheck = Arc<dyn Fn(&[u8]) -> Result<(), String> + Send + Sync>;
 
 pub(crate) struct IncomingBlob {
     rpc: Rpc,
     digest: Digest,
-    sink: Sink,
+    decoder: BlobDecoder,
+    /// Until it has been made.
+    check: Option<HeadCheck>,
 }
 
-enum Sink {
-    Plain(VerifyingWriter),
+enum BlobDecoder {
+    Identity(VerifyingWriter),
     Zstd(Box<zstd::stream::write::Decoder<'static, VerifyingWriter>>),
 }
 
-/// Takes no more bytes than it expects.
+/// Collects no more bytes than it expects.
 struct VerifyingWriter {
     bytes: Vec<u8>,
     hasher: Hasher,
     expected: u64,
+}
+
+impl VerifyingWriter {
+    /// Doubles the memory, but not beyond what is expected.
+    fn grow(&mut self, more: usize) {
+        let needed = self.bytes.len() + more;
+        if needed > self.bytes.capacity() {
+            let expected = usize::try_from(self.expected).unwrap_or(usize::MAX);
+            let wanted = self.bytes.capacity().saturating_mul(2).min(expected);
+            self.bytes
+                .reserve_exact(wanted.max(needed) - self.bytes.len());
+        }
+    }
 }
 
 impl Write for VerifyingWriter {
@@ -40,6 +56,7 @@ impl Write for VerifyingWriter {
         if self.hasher.size() + piece.len() as u64 > self.expected {
             return Err(io::Error::other("more bytes came than the digest names"));
         }
+        self.grow(piece.len());
         self.hasher.update(piece);
         self.bytes.extend_from_slice(piece);
         Ok(piece.len())
@@ -61,45 +78,92 @@ impl IncomingBlob {
             let message = format!("`{digest}` is larger than any output can be");
             return Err(Failure::corrupt(rpc, message));
         }
-        let guess = usize::try_from(digest.size.min(FIRST_GUESS)).unwrap_or_default();
-        let checked = VerifyingWriter {
-            bytes: Vec::with_capacity(guess),
+        let first = usize::try_from(digest.size.min(FIRST_ALLOCATION)).unwrap_or_default();
+        let writer = VerifyingWriter {
+            bytes: Vec::with_capacity(first),
             hasher: function.hasher(),
             expected: digest.size,
         };
-        let sink = match encoding {
-            Encoding::Identity => Sink::Plain(checked),
-            Encoding::Zstd => zstd::stream::write::Decoder::new(checked)
-                .map(|decoder| Sink::Zstd(Box::new(decoder)))
-                .map_err(|error| Failure::corrupt(rpc, error.to_string()))?,
+        let decoder = match encoding {
+            Encoding::Identity => BlobDecoder::Identity(writer),
+            Encoding::Zstd => BlobDecoder::Zstd(Box::new(
+                zstd_decoder(writer).map_err(|error| Failure::corrupt(rpc, error.to_string()))?,
+            )),
         };
-        Ok(Self { rpc, digest, sink })
+        Ok(Self {
+            rpc,
+            digest,
+            decoder,
+            check: None,
+        })
+    }
+
+    #[must_use]
+    pub(crate) fn with_check(mut self, check: Option<HeadCheck>) -> Self {
+        self.check = check;
+        self
+    }
+
+    /// Bytes of the blob so far, decompressed.
+    pub(crate) fn received(&self) -> u64 {
+        self.writer().hasher.size()
+    }
+
+    /// Bytes of the whole blob.
+    pub(crate) fn size(&self) -> u64 {
+        self.digest.size
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        self.received() == self.digest.size
     }
 
     pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), Failure> {
-        match &mut self.sink {
-            Sink::Plain(checked) => checked.write_all(piece),
-            Sink::Zstd(decoder) => decoder.write_all(piece),
+        match &mut self.decoder {
+            BlobDecoder::Identity(writer) => writer.write_all(piece),
+            // The decoder keeps up to a buffer of decompressed bytes until it is flushed.
+            BlobDecoder::Zstd(decoder) => decoder.write_all(piece).and_then(|()| decoder.flush()),
         }
-        .map_err(|error| self.corrupt(&error.to_string()))
+        .map_err(|error| self.corrupt(&error.to_string()))?;
+        if self.received() >= self.digest.size.min(HEAD) {
+            self.check_head()?;
+        }
+        Ok(())
+    }
+
+    fn check_head(&mut self) -> Result<(), Failure> {
+        let Some(check) = self.check.take() else {
+            return Ok(());
+        };
+        let bytes = &self.writer().bytes;
+        let head = usize::try_from(HEAD).unwrap_or(usize::MAX);
+        let head = &bytes[..bytes.len().min(head)];
+        check(head).map_err(|reason| Failure::corrupt(self.rpc, reason))
     }
 
     /// The blob, if it is the right one.
     pub(crate) fn finish(mut self) -> Result<Bytes, Failure> {
-        if let Sink::Zstd(decoder) = &mut self.sink {
+        if let BlobDecoder::Zstd(decoder) = &mut self.decoder {
             let flushed = decoder.flush();
             flushed.map_err(|error| self.corrupt(&error.to_string()))?;
         }
         let (digest, rpc) = (self.digest, self.rpc);
-        let checked = match self.sink {
-            Sink::Plain(checked) => checked,
-            Sink::Zstd(decoder) => decoder.into_inner(),
+        let writer = match self.decoder {
+            BlobDecoder::Identity(writer) => writer,
+            BlobDecoder::Zstd(decoder) => decoder.into_inner(),
         };
-        let found = checked.hasher.finish();
+        let found = writer.hasher.finish();
         if found == digest {
-            return Ok(Bytes::from(checked.bytes));
+            return Ok(Bytes::from(writer.bytes));
         }
         Err(Failure::corrupt(rpc, wrong(&digest, &found.to_string())))
+    }
+
+    fn writer(&self) -> &VerifyingWriter {
+        match &self.decoder {
+            BlobDecoder::Identity(writer) => writer,
+            BlobDecoder::Zstd(decoder) => decoder.get_ref(),
+        }
     }
 
     fn corrupt(&self, reason: &str) -> Failure {
@@ -107,11 +171,19 @@ impl IncomingBlob {
     }
 }
 
-fn wrong(digest: &Digest, found: &str) -> String {
-    format!("the server gave something else than `{digest}`: {found}")
+fn zstd_decoder(
+    writer: VerifyingWriter,
+) -> io::Result<zstd::stream::write::Decoder<'static, VerifyingWriter>> {
+    let mut decoder = zstd::stream::write::Decoder::new(writer)?;
+    decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+    Ok(decoder)
 }
 
-/// Verifies bytes that came whole.
+fn wrong(digest: &Digest, found: &str) -> String {
+    format!("the server sent something other than `{digest}`: {found}")
+}
+
+/// Verifies bytes that arrived whole.
 pub(crate) fn verify(
     digest: Digest,
     function: DigestFunction,
@@ -191,5 +263,56 @@ mod tests {
             size: u64::MAX,
         };
         assert!(IncomingBlob::new(digest, SHA, Encoding::Identity, Rpc::Read).is_err());
+    }
+
+    #[test]
+    fn the_head_is_checked_once_before_the_rest_arrives() {
+        let text = b"no object".repeat(1000);
+        let digest = SHA.digest(&text);
+        let check: HeadCheck = Arc::new(|head| {
+            assert_eq!(head.len() as u64, HEAD);
+            Err(format!("it starts with {:?}", &head[..2]))
+        });
+        for encoding in [Encoding::Identity, Encoding::Zstd] {
+            let incoming = IncomingBlob::new(digest, SHA, encoding, Rpc::Read).expect("small");
+            let mut incoming = incoming.with_check(Some(Arc::clone(&check)));
+            let sent = match encoding {
+                Encoding::Identity => text.clone(),
+                Encoding::Zstd => zstd::bulk::compress(&text, 1).expect("compressed"),
+            };
+            let failure = incoming.push(&sent).expect_err("the wrong head");
+            assert!(failure.message.contains("it starts with"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn frames_without_content_are_no_progress() {
+        let digest = SHA.digest(b"text");
+        let incoming = IncomingBlob::new(digest, SHA, Encoding::Zstd, Rpc::Read);
+        let mut incoming = incoming.expect("small");
+        let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0][..], b"skip"].concat();
+        let empty = zstd::bulk::compress(b"", 1).expect("compressed");
+        for _ in 0..100 {
+            incoming.push(&skippable).expect("legal");
+            incoming.push(&empty).expect("legal");
+            incoming.push(b"").expect("legal");
+        }
+        assert_eq!(incoming.received(), 0);
+        incoming
+            .push(&zstd::bulk::compress(b"text", 1).expect("compressed"))
+            .expect("the blob");
+        assert!(incoming.is_complete());
+        assert_eq!(incoming.finish().expect("verified"), "text");
+    }
+
+    #[test]
+    fn a_frame_that_wants_a_huge_window_is_refused() {
+        let text = vec![7; 64 << 20];
+        let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).expect("an encoder");
+        encoder.window_log(26).expect("a window");
+        encoder.write_all(&text).expect("compressed");
+        let packed = encoder.finish().expect("compressed");
+        let digest = SHA.digest(&text);
+        assert!(take(digest, Encoding::Zstd, &[&packed]).is_err());
     }
 }

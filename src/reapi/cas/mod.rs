@@ -11,6 +11,7 @@ pub(crate) mod bytestream;
 pub(crate) mod download;
 pub(crate) mod find_missing;
 pub(crate) mod incoming;
+pub(crate) mod learned_limit;
 pub(crate) mod resource_name;
 pub(crate) mod source;
 pub(crate) mod upload;

@@ -1,8 +1,7 @@
 //! `ByteStream` resource names, and the subjects of MISSING violations, which look like them.
 //!
-//! Enters: instance name, digest function, digest. Leaves: names as `remote_execution.proto`
-//! defines them; the infix of the digest function stands only where the function is newer than the
-//! first seven, since servers refuse it elsewhere.
+//! `remote_execution.proto` defines both. The name of the digest function is an infix only for
+//! functions newer than the first seven: servers reject it elsewhere.
 
 use uuid::Uuid;
 
@@ -71,7 +70,7 @@ pub(crate) fn parse_subject(subject: &str) -> Option<Digest> {
     .ok()
 }
 
-/// Why an instance name cannot be used, if so: resource names would not parse.
+/// Why resource names with this instance name would not parse, if so.
 pub(crate) fn instance_name_fault(instance: &str) -> Option<&'static str> {
     const RESERVED: [&str; 7] = [
         "blobs",

@@ -1,8 +1,7 @@
-//! Reads blobs for sending and makes sure that they still are what was hashed.
+//! Reads blobs for sending and checks that they still are what was hashed.
 //!
-//! Enters: a blob. Leaves: its bytes whole, or in pieces into a channel that holds two, compressed
-//! if asked. Runs on blocking threads. A file that changed is an error before its last piece is
-//! out, so no server can take it for whole.
+//! Runs on blocking threads. A file that has changed fails before its last chunk is sent, so no server
+//! can take the upload for complete.
 
 use std::io::{self, Read, Write as _};
 
@@ -14,14 +13,13 @@ use crate::digest::{Digest, DigestFunction};
 use crate::reapi::cas::blob::{Blob, BlobSource};
 use crate::reapi::cas::resource_name::Encoding;
 use crate::reapi::failure::{Failure, FailureKind};
+use crate::reapi::limits::CHUNK;
 use crate::reapi::rpc::Rpc;
 
-/// Bytes of one message of a stream.
-pub(crate) const CHUNK: usize = 128 << 10;
 /// The fastest level; bitcode gains little from slower ones.
 const ZSTD_LEVEL: i32 = 1;
 
-/// One message's worth of a blob.
+/// The part of a blob that one message carries.
 pub(crate) struct Chunk {
     pub(crate) data: Bytes,
     pub(crate) last: bool,
@@ -38,7 +36,7 @@ pub(crate) fn read_whole(
         BlobSource::File(path) => {
             let mut file = fs::File::open(&**path).map_err(|error| unreadable(&error))?;
             let mut bytes = Vec::with_capacity(usize::try_from(blob.digest.size).unwrap_or(0));
-            // One byte more than expected is enough to see that the file grew.
+            // One byte more than expected shows that the file has grown.
             Read::take(&mut file, blob.digest.size.saturating_add(1))
                 .read_to_end(&mut bytes)
                 .map_err(|error| unreadable(&error))?;
@@ -54,22 +52,22 @@ pub(crate) fn read_whole(
     }
 }
 
-/// Sends the blob piece by piece. Ends early, and without an error, when nobody listens any more.
+/// Sends the blob chunk by chunk. ReadStoppeds early, without an error, when the receiver is gone.
 pub(crate) fn read_chunks(
     blob: &Blob,
     function: DigestFunction,
     encoding: Encoding,
     out: &mpsc::Sender<Result<Chunk, Failure>>,
 ) {
-    if let Err(Stop::Failed(failure)) = try_read_chunks(blob, function, encoding, out) {
-        // The listener may have gone in between; then the failure interests nobody.
+    if let Err(ReadStopped::Failed(failure)) = try_read_chunks(blob, function, encoding, out) {
+        // The receiver may be gone by now; then the failure does not matter.
         let _ = out.blocking_send(Err(failure));
     }
 }
 
-enum Stop {
+enum ReadStopped {
     Failed(Failure),
-    NobodyListens,
+    ReceiverGone,
 }
 
 fn try_read_chunks(
@@ -77,36 +75,37 @@ fn try_read_chunks(
     function: DigestFunction,
     encoding: Encoding,
     out: &mpsc::Sender<Result<Chunk, Failure>>,
-) -> Result<(), Stop> {
-    let mut pieces = Chunker::new(encoding, out).map_err(|e| Stop::Failed(unreadable(&e)))?;
+) -> Result<(), ReadStopped> {
+    let mut chunks =
+        Chunker::new(encoding, out).map_err(|e| ReadStopped::Failed(unreadable(&e)))?;
     let mut hasher = function.hasher();
     match &blob.source {
         BlobSource::Bytes(bytes) => {
             hasher.update(bytes);
             for start in (0..bytes.len()).step_by(CHUNK) {
-                pieces.push(bytes.slice(start..bytes.len().min(start + CHUNK)))?;
+                chunks.push(bytes.slice(start..bytes.len().min(start + CHUNK)))?;
             }
         }
         BlobSource::File(path) => {
-            let failed = |error: &io::Error| Stop::Failed(unreadable(error));
+            let failed = |error: &io::Error| ReadStopped::Failed(unreadable(error));
             let mut file = fs::File::open(&**path).map_err(|e| failed(&e))?;
             while hasher.size() <= blob.digest.size {
-                let mut piece = Vec::with_capacity(CHUNK);
+                let mut chunk = Vec::with_capacity(CHUNK);
                 let limit = CHUNK as u64;
-                let read = Read::take(&mut file, limit).read_to_end(&mut piece);
+                let read = Read::take(&mut file, limit).read_to_end(&mut chunk);
                 if read.map_err(|e| failed(&e))? == 0 {
                     break;
                 }
-                hasher.update(&piece);
-                pieces.push(Bytes::from(piece))?;
+                hasher.update(&chunk);
+                chunks.push(Bytes::from(chunk))?;
             }
         }
     }
-    check(blob, &hasher.finish()).map_err(Stop::Failed)?;
-    pieces.finish()
+    check(blob, &hasher.finish()).map_err(ReadStopped::Failed)?;
+    chunks.finish()
 }
 
-/// Holds one piece back, so that the last can be marked, and compresses what passes.
+/// Holds one chunk back, so that the last one can be marked, and compresses what passes.
 struct Chunker<'a> {
     out: &'a mpsc::Sender<Result<Chunk, Failure>>,
     encoder: Option<zstd::stream::write::Encoder<'static, Vec<u8>>>,
@@ -126,13 +125,13 @@ impl<'a> Chunker<'a> {
         })
     }
 
-    fn push(&mut self, raw: Bytes) -> Result<(), Stop> {
+    fn push(&mut self, raw: Bytes) -> Result<(), ReadStopped> {
         let Some(encoder) = &mut self.encoder else {
             return self.hold(raw);
         };
         encoder
             .write_all(&raw)
-            .map_err(|error| Stop::Failed(unreadable(&error)))?;
+            .map_err(|error| ReadStopped::Failed(unreadable(&error)))?;
         if encoder.get_ref().len() < CHUNK {
             return Ok(());
         }
@@ -140,28 +139,28 @@ impl<'a> Chunker<'a> {
         self.hold(Bytes::from(full))
     }
 
-    fn hold(&mut self, next: Bytes) -> Result<(), Stop> {
+    fn hold(&mut self, next: Bytes) -> Result<(), ReadStopped> {
         match self.held.replace(next) {
             Some(data) => self.send(Chunk { data, last: false }),
             None => Ok(()),
         }
     }
 
-    fn finish(mut self) -> Result<(), Stop> {
+    fn finish(mut self) -> Result<(), ReadStopped> {
         if let Some(encoder) = self.encoder.take() {
             let tail = encoder
                 .finish()
-                .map_err(|error| Stop::Failed(unreadable(&error)))?;
+                .map_err(|error| ReadStopped::Failed(unreadable(&error)))?;
             self.hold(Bytes::from(tail))?;
         }
         let data = self.held.take().unwrap_or_default();
         self.send(Chunk { data, last: true })
     }
 
-    fn send(&self, piece: Chunk) -> Result<(), Stop> {
+    fn send(&self, chunk: Chunk) -> Result<(), ReadStopped> {
         self.out
-            .blocking_send(Ok(piece))
-            .map_err(|_| Stop::NobodyListens)
+            .blocking_send(Ok(chunk))
+            .map_err(|_| ReadStopped::ReceiverGone)
     }
 }
 
@@ -176,7 +175,7 @@ fn check(blob: &Blob, found: &Digest) -> Result<(), Failure> {
     Err(Failure::new(FailureKind::Source, Rpc::Write, message))
 }
 
-/// `fs_err` puts the path into its messages.
+/// `fs_err` names the path in its messages.
 fn unreadable(error: &io::Error) -> Failure {
     Failure::new(FailureKind::Source, Rpc::Write, error.to_string())
 }

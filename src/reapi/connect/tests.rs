@@ -8,6 +8,8 @@ use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
+use std::time::Duration;
+
 use super::*;
 use crate::digest::DigestFunction;
 use crate::error::Rendered;
@@ -200,7 +202,7 @@ async fn tls_needs_the_right_authority_and_the_servers_wish_for_a_client_certifi
     let made = certificates(dir.path());
     // The tests' own TLS library brings a second provider, between which the server would not
     // choose.
-    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let tls = ServerTlsConfig::new()
         .identity(made.server)
         .client_ca_root(Certificate::from_pem(made.ca));

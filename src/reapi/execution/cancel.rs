@@ -1,8 +1,8 @@
-//! Cancels operations that nobody waits for any more.
+//! Cancels operations that no job waits for any more.
 //!
-//! Enters: operation names, from destructors, which cannot wait. Leaves: `CancelOperation` calls,
-//! as a courtesy: failures are ignored, and a server without the service is asked once. Servers
-//! that cannot cancel stop when the stream is gone.
+//! Names come from destructors, which cannot wait. Cancelling is a courtesy: failures are ignored, and
+//! a server without the service is asked once. Servers that cannot cancel stop when the stream is
+//! gone.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,15 +14,13 @@ use tokio::sync::mpsc;
 use crate::pb::longrunning::CancelOperationRequest;
 use crate::pb::longrunning::operations_client::OperationsClient;
 use crate::reapi::failure::{Failure, FailureKind};
+use crate::reapi::limits::CANCELLATION;
 use crate::reapi::rpc::Rpc;
 use crate::reapi::session::Session;
 use crate::reapi::transport::Service;
 use crate::reapi::transport::metadata::RequestContext;
 use crate::reapi::transport::pool::TrafficClass;
 use crate::task::{self, Task};
-
-/// Nobody waits longer than this for a cancellation.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 
 #[derive(Debug)]
 pub(crate) struct Canceller {
@@ -47,8 +45,8 @@ impl Canceller {
         }
     }
 
-    /// Takes no more names and waits, no longer than `patience`, until those given are cancelled.
-    pub(crate) async fn close(&self, timeout_left: Duration) {
+    /// Takes no more names, and waits at most `timeout` until the operations are cancelled.
+    pub(crate) async fn close(&self, timeout: Duration) {
         self.names
             .lock()
             .expect("nothing panics while it is held")
@@ -59,22 +57,22 @@ impl Canceller {
             .expect("nothing panics while it is held")
             .take();
         if let Some(work) = work {
-            let _ = tokio::time::timeout(timeout_left, work).await;
+            let _ = tokio::time::timeout(timeout, work).await;
         }
     }
 }
 
 async fn cancel_all(session: Arc<Session>, mut names: mpsc::UnboundedReceiver<String>) {
-    let mut underway = FuturesUnordered::new();
+    let mut under_way = FuturesUnordered::new();
     let (mut open, mut supported) = (true, true);
-    while open || !underway.is_empty() {
+    while open || !under_way.is_empty() {
         tokio::select! {
             name = names.recv(), if open => match name {
-                Some(name) if supported => underway.push(cancel(&session, name)),
+                Some(name) if supported => under_way.push(cancel(&session, name)),
                 Some(_) => {}
                 None => open = false,
             },
-            Some(ended) = underway.next() => {
+            Some(ended) = under_way.next() => {
                 supported &= !matches!(ended, Err(Failure { kind: FailureKind::Unsupported, .. }));
             }
         }
@@ -96,8 +94,8 @@ async fn cancel(session: &Session, name: String) -> Result<(), Failure> {
         let mut client = OperationsClient::new(call.channel());
         call.answer(client.cancel_operation(request)).await
     };
-    match tokio::time::timeout(PATIENCE, cancelled).await {
+    match tokio::time::timeout(CANCELLATION, cancelled).await {
         Ok(cancelled) => cancelled,
-        Err(_) => Err(Failure::timeout(rpc, PATIENCE)),
+        Err(_) => Err(Failure::timeout(rpc, CANCELLATION)),
     }
 }

@@ -1,19 +1,20 @@
-//! Reads the messages of an `Execute` stream, purely.
+//! Reads the messages of an `Execute` stream.
 //!
-//! Enters: `google.longrunning.Operation`. Leaves: its stage, or how the execution ended. Only
-//! `done` is believed; stages may go back, and a few servers fill in none.
+//! Only `done` is believed: stages may go back, and a few servers fill in none.
 
 use std::sync::Arc;
 
+use prost::{Message, Name};
 use prost_types::Any;
 
+use crate::pb::bounded;
 use crate::pb::longrunning::{Operation, operation};
 use crate::pb::reapi::execution_stage::Value;
 use crate::pb::reapi::{ActionResult, ExecuteOperationMetadata, ExecuteResponse};
-use crate::reapi::failure::{Failure, FailureKind, printable};
+use crate::reapi::failure::{Failure, printable};
 use crate::reapi::rpc::Rpc;
 
-/// How far an execution is, as far as the server says.
+/// How far an execution has got, as far as the server says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     Unknown,
@@ -29,16 +30,16 @@ pub struct Executed {
     pub result: ActionResult,
     /// The server answered from its action cache.
     pub cached: bool,
-    /// What the server wants people to read, a link often.
+    /// A message for people, often a link.
     pub message: String,
-    /// The server's name for it.
+    /// The operation's name on the server.
     pub operation: String,
 }
 
 pub(crate) fn stage(operation: &Operation) -> Stage {
     let metadata = operation
         .metadata
-        .as_ref()
+        .clone()
         .and_then(|any| unpack::<ExecuteOperationMetadata>(any, "ExecuteOperationMetadata"));
     match metadata.map(|metadata| metadata.stage()) {
         None | Some(Value::Unknown) => Stage::Unknown,
@@ -51,15 +52,10 @@ pub(crate) fn stage(operation: &Operation) -> Stage {
 
 /// How a finished operation ended.
 pub(crate) fn conclude(operation: Operation) -> Result<Executed, Failure> {
-    let transient = |text: &str| {
-        let kind = FailureKind::Transient { retry_after: None };
-        Failure::new(kind, Rpc::Execute, text)
-    };
+    let transient = |text: &str| Failure::transient(Rpc::Execute, text);
     let response = match operation.result {
-        Some(operation::Result::Response(any)) => {
-            unpack::<ExecuteResponse>(&any, "ExecuteResponse")
-                .ok_or_else(|| transient("the operation ended with something unreadable"))?
-        }
+        Some(operation::Result::Response(any)) => unpack::<ExecuteResponse>(any, "ExecuteResponse")
+            .ok_or_else(|| transient("the operation ended with something unreadable"))?,
         // Forbidden by the protocol and done by servers.
         Some(operation::Result::Error(status)) => {
             return Err(Failure::from_execution(Some(&status))
@@ -84,8 +80,8 @@ pub(crate) fn conclude(operation: Operation) -> Result<Executed, Failure> {
     })
 }
 
-/// The part of the type's address before its name varies between servers.
-fn unpack<M: prost::Message + Default>(any: &Any, name: &str) -> Option<M> {
+/// Servers differ in the part of the type URL before the name.
+fn unpack<M: Message + Name + Default>(any: Any, name: &str) -> Option<M> {
     let found = any.type_url.rsplit(['/', '.']).next()?;
-    (found == name).then(|| M::decode(any.value.as_slice()).ok())?
+    (found == name).then(|| bounded::decode(any.value.into()).ok())?
 }

@@ -1,8 +1,7 @@
-//! What an `ActionResult` says about the outputs that were declared.
+//! Reads the declared outputs of an [`ActionResult`].
 //!
-//! Enters: a result from a server. Leaves: the declared outputs only; whatever else it names is
-//! ignored, so that no server chooses where relto writes. Whether the outputs are sound is for the
-//! caller to find out.
+//! Anything else that it names is ignored, so no server chooses where relto writes. Whether the
+//! outputs are sound is for the caller to find out.
 
 use bytes::Bytes;
 
@@ -17,7 +16,7 @@ pub struct DeclaredOutput {
     /// As declared.
     pub path: String,
     pub digest: Digest,
-    /// What the server sent along; unverified.
+    /// The contents that the server sent along, unverified.
     pub inline: Option<Bytes>,
 }
 
@@ -25,12 +24,11 @@ pub struct DeclaredOutput {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Printed {
     pub inline: Bytes,
-    /// Set where it must be fetched.
+    /// Set if the text must be fetched.
     pub digest: Option<Digest>,
 }
 
-/// The outputs among `declared` that `result` has, in the order of `declared`. Those that are
-/// missing, or are links, are left out.
+/// The outputs among `declared` that `result` has as files, in the order of `declared`.
 ///
 /// # Errors
 /// A digest of a declared output is malformed.
@@ -60,7 +58,7 @@ pub fn declared_outputs(
     Ok(outputs)
 }
 
-/// Servers may write `./a` or `a//b` for `a` and `a/b`. A path that climbs is none of ours.
+/// Servers may write `./a` or `a//b` for `a` and `a/b`. A path with `..` never matches.
 fn same_path(theirs: &str, ours: &str) -> bool {
     let parts = |path: &str| -> Vec<String> {
         path.split('/')
@@ -76,7 +74,7 @@ pub fn stderr(result: &ActionResult) -> Printed {
     printed(&result.stderr_raw, result.stderr_digest.as_ref())
 }
 
-/// Raw bytes win; a digest that is absent, zeroed or of size zero means that nothing was printed.
+/// Raw bytes win. A digest that is absent, zeroed or of size zero means that nothing was printed.
 fn printed(raw: &Bytes, digest: Option<&crate::pb::reapi::Digest>) -> Printed {
     let wanted = digest
         .filter(|_| raw.is_empty())

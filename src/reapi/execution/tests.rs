@@ -1,16 +1,21 @@
 use std::sync::Mutex;
+use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message as _;
+use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use super::*;
-use crate::pb::longrunning::operation;
+use crate::pb::longrunning::{Operation, operation};
 use crate::pb::reapi::{ActionResult, ExecuteResponse};
 use crate::reapi::ClientOptions;
+use crate::reapi::failure::FailureKind;
 use crate::reapi::fixture::{Fixture, Script, able, farm, farm_with};
+use crate::reapi::limits::LONGEST_STAGE;
 use crate::reapi::operations::{at, closure, done, ended, exit, failed, job, lost, missing};
 use crate::reapi::options::CredentialHelper;
+use crate::reapi::rpc::Rpc;
 
 /// Plays `scripts` against one execution; a script that is not asked for is an error.
 async fn play(fixture: &Fixture, scripts: Vec<Script>) -> Result<Executed, Failure> {

@@ -1,4 +1,6 @@
+use prost::Message as _;
 use prost_types::Any;
+use tonic::{Code, Status};
 
 use super::*;
 use crate::digest::DigestFunction;

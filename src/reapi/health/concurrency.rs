@@ -1,114 +1,109 @@
-//! As many calls at a time as an address can take.
+//! How many calls an address takes at a time.
 //!
-//! Enters: calls that want to begin, and refusals of those that were too many. Leaves: a `Place`
-//! for each call that may begin, in the order in which they asked. Nobody says how many a server
-//! takes; it shows when it refuses one (`RESOURCE_EXHAUSTED`), and then half as many are let in.
-//! Each time as many calls as fit have ended well, one more is tried, so that a server that was
-//! busy for a moment is not spared for ever.
+//! No server says its number; it shows when it refuses a call (`RESOURCE_EXHAUSTED`), and then half
+//! as many are admitted. Whenever as many calls as the limit have succeeded, it grows by one, so that
+//! a server that was busy for a moment is not spared forever.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
-/// The calls under way to one address.
+/// Limits the calls under way to one address (additive increase, multiplicative decrease).
 #[derive(Debug)]
 pub(crate) struct ConcurrencyLimit {
-    state: Mutex<State>,
-    left: Notify,
+    state: Mutex<CallCount>,
+    released: Notify,
 }
 
 #[derive(Debug)]
-struct State {
+struct CallCount {
     limit: usize,
-    inside: usize,
-    /// Grows when the limit falls: refusals of calls that began before say nothing about the new
-    /// one.
+    under_way: usize,
+    /// Grows when the limit falls: refusals of calls from an earlier epoch say nothing about the new
+    /// limit.
     epoch: u64,
-    ended_well: usize,
+    succeeded: usize,
 }
 
-/// The right to have one call under way. It ends when this is dropped.
+/// Permission for one call, released on drop.
 #[derive(Debug)]
 pub(crate) struct CallPermit<'a> {
-    concurrency: &'a ConcurrencyLimit,
+    limit: &'a ConcurrencyLimit,
     epoch: u64,
 }
 
 impl Default for ConcurrencyLimit {
     fn default() -> Self {
-        let state = State {
+        let state = CallCount {
             limit: usize::MAX,
-            inside: 0,
+            under_way: 0,
             epoch: 0,
-            ended_well: 0,
+            succeeded: 0,
         };
         Self {
             state: Mutex::new(state),
-            left: Notify::new(),
+            released: Notify::new(),
         }
     }
 }
 
 impl ConcurrencyLimit {
-    pub(crate) async fn enter(&self) -> CallPermit<'_> {
+    pub(crate) async fn acquire(&self) -> CallPermit<'_> {
         loop {
-            let left = self.left.notified();
-            if let Some(place) = self.try_enter() {
-                return place;
+            let released = self.released.notified();
+            if let Some(permit) = self.try_acquire() {
+                return permit;
             }
-            left.await;
+            released.await;
         }
     }
 
-    fn try_enter(&self) -> Option<CallPermit<'_>> {
+    fn try_acquire(&self) -> Option<CallPermit<'_>> {
         let mut state = self.lock();
-        if state.inside >= state.limit {
+        if state.under_way >= state.limit {
             return None;
         }
-        state.inside += 1;
+        state.under_way += 1;
         let epoch = state.epoch;
-        Some(CallPermit {
-            concurrency: self,
-            epoch,
-        })
+        Some(CallPermit { limit: self, epoch })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, CallCount> {
         self.state.lock().expect("nothing panics while it is held")
     }
 }
 
 impl CallPermit<'_> {
-    /// The server has refused this call because there were too many.
-    pub(crate) fn was_too_many(self) {
-        let mut state = self.concurrency.lock();
+    /// The server refused this call because too many were under way.
+    pub(crate) fn overloaded(self) {
+        let mut state = self.limit.lock();
         if state.epoch == self.epoch {
-            state.limit = (state.inside / 2).max(1);
+            state.limit = (state.under_way / 2).max(1);
             state.epoch += 1;
-            state.ended_well = 0;
+            state.succeeded = 0;
         }
     }
 
-    pub(crate) fn ended_well(self) {
-        let mut state = self.concurrency.lock();
+    pub(crate) fn succeeded(self) {
+        let mut state = self.limit.lock();
         if state.limit == usize::MAX {
             return;
         }
-        state.ended_well += 1;
-        if state.ended_well >= state.limit {
+        state.succeeded += 1;
+        if state.succeeded >= state.limit {
             state.limit += 1;
-            state.ended_well = 0;
-            self.concurrency.left.notify_one();
+            state.succeeded = 0;
+            self.limit.released.notify_one();
         }
     }
 }
 
 impl Drop for CallPermit<'_> {
     fn drop(&mut self) {
-        let mut state = self.concurrency.lock();
-        state.inside -= 1;
-        if state.inside < state.limit {
-            self.concurrency.left.notify_one();
+        let mut state = self.limit.lock();
+        state.under_way -= 1;
+        if state.under_way < state.limit {
+            self.limit.released.notify_one();
         }
     }
 }
@@ -122,26 +117,26 @@ mod tests {
 
     use super::*;
 
-    /// A server that takes `room` calls at a time, each for a second, and refuses others at once.
-    /// Gives the number of refusals.
-    async fn served(concurrency: &ConcurrencyLimit, calls: usize, room: usize) -> usize {
-        let inside = Mutex::new(0);
+    /// Calls a server that takes `capacity` calls at a time, each for a second, and refuses others at
+    /// once. Returns the number of refusals.
+    async fn served(limit: &ConcurrencyLimit, calls: usize, capacity: usize) -> usize {
+        let under_way = Mutex::new(0);
         let refused = Mutex::new(0);
         let call = async || loop {
-            let place = concurrency.enter().await;
+            let permit = limit.acquire().await;
             let is_full = {
-                let mut inside = inside.lock().expect("no panic");
-                *inside += 1;
-                *inside > room
+                let mut under_way = under_way.lock().expect("no panic");
+                *under_way += 1;
+                *under_way > capacity
             };
             if !is_full {
                 sleep(Duration::from_secs(1)).await;
             }
-            *inside.lock().expect("no panic") -= 1;
+            *under_way.lock().expect("no panic") -= 1;
             if !is_full {
-                return place.ended_well();
+                return permit.succeeded();
             }
-            place.was_too_many();
+            permit.overloaded();
             *refused.lock().expect("no panic") += 1;
             sleep(Duration::from_millis(100)).await;
         };
@@ -150,42 +145,42 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_waits_where_nobody_is_refused() {
-        let concurrency = ConcurrencyLimit::default();
+    async fn no_call_waits_unless_one_was_refused() {
+        let limit = ConcurrencyLimit::default();
         let began = Instant::now();
-        assert_eq!(served(&concurrency, 5000, 5000).await, 0);
+        assert_eq!(served(&limit, 5000, 5000).await, 0);
         assert_eq!(began.elapsed(), Duration::from_secs(1));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_server_that_refuses_gets_about_as_many_as_it_takes() {
-        let concurrency = ConcurrencyLimit::default();
+        let limit = ConcurrencyLimit::default();
         let began = Instant::now();
-        let refused = served(&concurrency, 400, 20).await;
+        let refused = served(&limit, 400, 20).await;
         // 380 of the first burst, then fewer than one call in ten.
         assert!(refused < 380 + 180 + 80 + 40 + 40, "{refused}");
-        // 20 seconds are the least; half the room is used at the worst.
+        // 20 seconds are the least; half the capacity is used at the worst.
         assert!(began.elapsed() < Duration::from_secs(40));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_call_is_always_let_in() {
-        let concurrency = ConcurrencyLimit::default();
+    async fn one_call_is_always_admitted() {
+        let limit = ConcurrencyLimit::default();
         for _ in 0..20 {
-            let place = concurrency.enter().await;
-            place.was_too_many();
+            let permit = limit.acquire().await;
+            permit.overloaded();
         }
-        assert!(concurrency.try_enter().is_some());
+        assert!(limit.try_acquire().is_some());
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_burst_of_refusals_halves_once() {
-        let concurrency = ConcurrencyLimit::default();
-        let places = join_all((0..64).map(|_| concurrency.enter())).await;
-        for place in places {
-            place.was_too_many();
+        let limit = ConcurrencyLimit::default();
+        let permits = join_all((0..64).map(|_| limit.acquire())).await;
+        for permit in permits {
+            permit.overloaded();
         }
-        let again: Vec<_> = std::iter::from_fn(|| concurrency.try_enter()).collect();
+        let again: Vec<_> = std::iter::from_fn(|| limit.try_acquire()).collect();
         assert_eq!(again.len(), 32);
     }
 }

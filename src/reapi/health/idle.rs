@@ -1,35 +1,35 @@
-//! Notices that nothing happened for too long.
+//! Notices that a call has made no progress for too long.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// Clones look at the same clock.
+/// Expires after a time without progress. Clones share one clock.
 #[derive(Debug, Clone)]
 pub(crate) struct IdleTimer {
     last: Arc<Mutex<Instant>>,
-    timeout_left: Duration,
+    timeout: Duration,
 }
 
 impl IdleTimer {
-    pub(crate) fn new(timeout_left: Duration) -> Self {
+    pub(crate) fn new(timeout: Duration) -> Self {
         Self {
             last: Arc::new(Mutex::new(Instant::now())),
-            timeout_left,
+            timeout,
         }
     }
 
-    /// Something happened.
-    pub(crate) fn touch(&self) {
+    /// Starts the time anew: there was progress.
+    pub(crate) fn reset(&self) {
         *self.last.lock().expect("nothing panics while it is held") = Instant::now();
     }
 
     fn due(&self) -> Instant {
-        *self.last.lock().expect("nothing panics while it is held") + self.timeout_left
+        *self.last.lock().expect("nothing panics while it is held") + self.timeout
     }
 
-    /// Returns when nothing has happened for as long as the patience lasts.
+    /// Resolves when there has been no progress for the whole timeout.
     pub(crate) async fn expired(&self) {
         loop {
             let due = self.due();
@@ -46,18 +46,18 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn it_barks_only_after_a_whole_silence() {
-        let idle = IdleTimer::new(Duration::from_mins(1));
+    async fn it_expires_a_whole_timeout_after_the_last_reset() {
+        let timer = IdleTimer::new(Duration::from_mins(1));
         let began = Instant::now();
-        let bark = async {
-            idle.expired().await;
+        let expiry = async {
+            timer.expired().await;
             began.elapsed()
         };
-        let noise = async {
+        let progress = async {
             tokio::time::sleep(Duration::from_secs(50)).await;
-            idle.touch();
+            timer.reset();
         };
-        let (after, ()) = tokio::join!(bark, noise);
+        let (after, ()) = tokio::join!(expiry, progress);
         assert_eq!(after, Duration::from_secs(110));
     }
 }

@@ -1,30 +1,19 @@
-//! How long to try, and when to stop asking a farm at all.
+//! How long to try.
 //!
-//! Enters: failures. Leaves: another attempt after a pause, or the failure. All calls of a link
-//! share one budget of attempts and one circuit an address: a dead server is found by the calls
-//! that first meet it, and those that come later fail at once. After a while one call may find out
-//! whether it is back.
+//! All calls of a link share one budget of attempts, so that many jobs that fail alike do not
+//! multiply the load on a server in trouble.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::circuit::CircuitBreaker;
+use super::concurrency::CallPermit;
 use crate::reapi::failure::{Failure, FailureKind};
-use crate::reapi::health::concurrency::{CallPermit, ConcurrencyLimit};
+use crate::reapi::limits::{LONGEST_ASKED_PAUSE, RETRY_BUDGET, RETRY_REFUND_PERCENT};
 use crate::reapi::rpc::Rpc;
-
-/// A circuit that has opened lets one call through after this long.
-const HALF_OPEN_AFTER: Duration = Duration::from_secs(15);
-/// What the budget of a link can hold, in attempts, and what a success adds to it.
-const BUDGET: i64 = 500;
-const REFUND_PERCENT: i64 = 20;
-/// The longest pause that a server's own `RetryInfo` can ask for.
-const LONGEST_ASKED_PAUSE: Duration = Duration::from_mins(2);
 
 /// How a link retries.
 #[derive(Debug, Clone)]
@@ -46,8 +35,8 @@ impl RetryPolicy {
         }
     }
 
-    /// The pause before attempt `attempt + 1`, doubled each time, a fifth more or less so that
-    /// calls spread.
+    /// The pause before attempt `attempt + 1`: doubled each time, give or take a fifth so that calls
+    /// spread.
     pub(crate) fn pause(&self, attempt: u32) -> Duration {
         let doubled = self.first_pause * 2_u32.saturating_pow(attempt.saturating_sub(1).min(16));
         let percent = 80 + u32::try_from(RandomState::new().hash_one(attempt) % 41).unwrap_or(20);
@@ -62,13 +51,13 @@ impl RetryPolicy {
     }
 }
 
-/// The attempts that all calls of a link may make beyond their first.
+/// The attempts that all calls of a link may make after their first, in hundredths.
 #[derive(Debug)]
 pub(crate) struct RetryBudget(AtomicI64);
 
 impl Default for RetryBudget {
     fn default() -> Self {
-        Self(AtomicI64::new(BUDGET * 100))
+        Self(AtomicI64::new(RETRY_BUDGET * 100))
     }
 }
 
@@ -78,90 +67,10 @@ impl RetryBudget {
     }
 
     fn refund(&self) {
-        let add = |left: i64| Some((left.max(0) + REFUND_PERCENT).min(BUDGET * 100));
+        let add = |left: i64| Some((left.max(0) + RETRY_REFUND_PERCENT).min(RETRY_BUDGET * 100));
         let _ = self
             .0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
-    }
-}
-
-/// What is known about the health of one address.
-#[derive(Debug)]
-pub(crate) struct CircuitBreaker {
-    gates: Mutex<HashMap<Scope, Gate>>,
-    /// Counts openings, so that calls that pause learn of them.
-    openings: watch::Sender<u64>,
-    concurrency: ConcurrencyLimit,
-}
-
-/// A server that does not answer is dead for all methods, one that answers with an error only for
-/// that method.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Scope {
-    Address,
-    Method(Rpc),
-}
-
-#[derive(Debug, Default)]
-struct Gate {
-    last_success: Option<Instant>,
-    /// While open: when the next call may try, and why it opened.
-    open: Option<(Instant, Failure)>,
-}
-
-impl Default for CircuitBreaker {
-    fn default() -> Self {
-        Self {
-            gates: Mutex::default(),
-            openings: watch::Sender::new(0),
-            concurrency: ConcurrencyLimit::default(),
-        }
-    }
-}
-
-impl CircuitBreaker {
-    /// Lets a call through, or says why the farm was given up.
-    pub(crate) fn admit(&self, rpc: Rpc) -> Result<(), Failure> {
-        let mut gates = self.gates.lock().expect("nothing panics while it is held");
-        let now = Instant::now();
-        for scope in [Scope::Address, Scope::Method(rpc)] {
-            let Some((next_try, reason)) =
-                gates.get_mut(&scope).and_then(|gate| gate.open.as_mut())
-            else {
-                continue;
-            };
-            if now < *next_try {
-                let message = format!("the farm was given up after: {reason}");
-                return Err(Failure::new(FailureKind::GivenUp, rpc, message));
-            }
-            // This call tries; others wait for what it finds.
-            *next_try = now + HALF_OPEN_AFTER;
-        }
-        Ok(())
-    }
-
-    pub(crate) fn succeeded(&self, rpc: Rpc) {
-        let mut gates = self.gates.lock().expect("nothing panics while it is held");
-        for scope in [Scope::Address, Scope::Method(rpc)] {
-            let gate = gates.entry(scope).or_default();
-            gate.last_success = Some(Instant::now());
-            gate.open = None;
-        }
-    }
-
-    /// A call that began at `began` has no attempts left. Opens the circuit if nothing of its kind
-    /// succeeded since.
-    fn exhausted(&self, began: Instant, failure: &Failure) {
-        let scope = match failure.kind {
-            FailureKind::Unreachable | FailureKind::Timeout => Scope::Address,
-            _ => Scope::Method(failure.rpc),
-        };
-        let mut gates = self.gates.lock().expect("nothing panics while it is held");
-        let gate = gates.entry(scope).or_default();
-        if gate.last_success.is_none_or(|at| at <= began) {
-            gate.open = Some((Instant::now() + HALF_OPEN_AFTER, failure.clone()));
-            self.openings.send_modify(|count| *count += 1);
-        }
     }
 }
 
@@ -172,11 +81,11 @@ pub(crate) struct Attempts<'a> {
     circuit: &'a CircuitBreaker,
     rpc: Rpc,
     made: u32,
-    /// An attempt let its deadline pass.
-    silent: bool,
+    /// An attempt has run into its timeout.
+    timed_out: bool,
     began: Instant,
-    /// While an attempt is under way.
-    place: Option<CallPermit<'a>>,
+    /// Held while an attempt is under way.
+    permit: Option<CallPermit<'a>>,
 }
 
 impl<'a> Attempts<'a> {
@@ -192,34 +101,35 @@ impl<'a> Attempts<'a> {
             circuit,
             rpc,
             made: 0,
-            silent: false,
+            timed_out: false,
             began: Instant::now(),
-            place: None,
+            permit: None,
         }
     }
 
-    /// To be asked before each attempt. Returns when the server has room for one call more.
+    /// Call before each attempt. Resolves when the server may take one more call.
     pub(crate) async fn admit(&mut self) -> Result<(), Failure> {
         let circuit = self.circuit;
-        let place = match self.policy.deadline {
+        let acquiring = circuit.concurrency.acquire();
+        let permit = match self.policy.deadline {
             Some(end) if Instant::now() >= end => return Err(Failure::too_late(self.rpc)),
-            Some(end) => timeout_at(end, circuit.concurrency.enter())
+            Some(end) => timeout_at(end, acquiring)
                 .await
                 .map_err(|_| Failure::too_late(self.rpc))?,
-            None => circuit.concurrency.enter().await,
+            None => acquiring.await,
         };
         circuit.admit(self.rpc)?;
-        self.place = Some(place);
+        self.permit = Some(permit);
         self.made += 1;
         Ok(())
     }
 
-    /// The attempt is over, and another call may take its place.
+    /// The attempt is over: another call may get its permit.
     pub(crate) fn ended<T>(&mut self, result: &Result<T, Failure>) {
-        match (self.place.take(), result) {
-            (Some(place), Ok(_)) => place.ended_well(),
-            (Some(place), Err(failure)) if failure.kind == FailureKind::Overloaded => {
-                place.was_too_many();
+        match (self.permit.take(), result) {
+            (Some(permit), Ok(_)) => permit.succeeded(),
+            (Some(permit), Err(failure)) if failure.kind == FailureKind::Overloaded => {
+                permit.overloaded();
             }
             _ => {}
         }
@@ -230,17 +140,16 @@ impl<'a> Attempts<'a> {
         self.budget.refund();
     }
 
-    /// The call got somewhere: it has all its attempts again. Says nothing of the server's health
+    /// The call made progress: it has all its attempts again. Says nothing about the server's health
     /// now.
     pub(crate) fn progressed(&mut self) {
-        (self.made, self.silent, self.began) = (0, false, Instant::now());
+        (self.made, self.timed_out, self.began) = (0, false, Instant::now());
     }
 
     /// Pauses before the next attempt.
     ///
     /// # Errors
-    /// `failure` itself, if it is final or there are no attempts left; else that the farm was given
-    /// up meanwhile.
+    /// `failure` itself, if it is final or no attempts are left.
     pub(crate) async fn after(&mut self, failure: Failure) -> Result<(), Failure> {
         let pause = match failure.kind {
             FailureKind::Transient {
@@ -255,17 +164,16 @@ impl<'a> Attempts<'a> {
                 return Err(failure);
             }
         };
-        let silent = failure.kind == FailureKind::Timeout;
-        // After one silence as long as a deadline, another one or no connection says enough.
-        let dead = self.silent && (silent || failure.kind == FailureKind::Unreachable);
-        self.silent |= silent;
+        let timed_out = failure.kind == FailureKind::Timeout;
+        // After one timeout, another one or no connection says enough.
+        let dead = self.timed_out && (timed_out || failure.kind == FailureKind::Unreachable);
+        self.timed_out |= timed_out;
         if self.made > self.policy.retries || dead || !self.budget.take() {
             self.circuit.exhausted(self.began, &failure);
             return Err(failure);
         }
-        let mut openings = self.circuit.openings.subscribe();
-        openings.mark_unchanged();
-        let _ = timeout(self.policy.within_deadline(pause), openings.changed()).await;
+        let pause = self.policy.within_deadline(pause);
+        let _ = timeout(pause, self.circuit.opened()).await;
         Ok(())
     }
 }

@@ -13,8 +13,9 @@ use crate::pb::reapi::compressor::Value as Compressor;
 use crate::reapi::capabilities::{
     Capabilities, CapabilityError, ask, function_names, merge, version_text,
 };
-use crate::reapi::connect::{ConnectError, FIRST_ANSWER, dials, for_first_answer, transport};
+use crate::reapi::connect::{ConnectError, dials, for_first_answer, transport};
 use crate::reapi::failure::FailureKind;
+use crate::reapi::limits::FIRST_ANSWER;
 use crate::reapi::options::ClientOptions;
 use crate::reapi::probe::unreached::{Unreached, diagnose, speaks_of_certificates};
 use crate::reapi::transport::address::Address;

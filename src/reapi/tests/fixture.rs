@@ -205,7 +205,7 @@ pub(super) async fn connect_to(
         execution: Some((address(), None)),
     };
     let farm = connect_with(dials, options).await;
-    let client = farm.map(|farm| Client::from_session(farm, options, Events::discarded()));
+    let client = farm.map(|farm| Client::from_session(farm, Events::discarded()));
     (client, server)
 }
 

@@ -1,28 +1,20 @@
-//! How a connection to an [`Address`] is set up. How many connections there are is decided in
-//! `channel`.
+//! Sets up connections to an [`Address`]. How many there are is decided in [`super::pool`].
 
-use std::io;
-use std::path::Path;
+use tonic::transport::Endpoint;
 
-use fs_err as fs;
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
-
+use super::address::Address;
+use super::tls::{self, TlsFileError};
 use crate::error::Hinted;
-use crate::reapi::options::{ClientOptions, TlsOptions};
-use crate::reapi::transport::address::Address;
-
-/// Windows that keep one stream busy at 100 Mbit/s over 200 ms, and a connection with several of
-/// them.
-const STREAM_WINDOW: u32 = 4 << 20;
-const CONNECTION_WINDOW: u32 = 32 << 20;
+use crate::reapi::limits::{CONNECTION_WINDOW, STREAM_WINDOW};
+use crate::reapi::options::ClientOptions;
 
 /// An address or a TLS file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
     #[error("cannot connect to an address like `{0}`")]
     Address(String),
-    #[error("cannot read a certificate or key")]
-    Unreadable(#[source] io::Error),
+    #[error(transparent)]
+    TlsFile(#[from] TlsFileError),
     #[error("a client certificate and its key must be given together")]
     HalfIdentity,
     #[error("the certificates for `{address}` cannot be used")]
@@ -39,12 +31,13 @@ impl Hinted for EndpointError {
             Self::HalfIdentity => {
                 vec!["set both `tls_client_certificate` and `tls_client_key`".to_owned()]
             }
-            Self::Address(_) | Self::Unreadable(_) | Self::Tls { .. } => Vec::new(),
+            Self::TlsFile(error) => error.hints(),
+            Self::Address(_) | Self::Tls { .. } => Vec::new(),
         }
     }
 }
 
-/// What every connection to `address` is opened with.
+/// The settings of every connection to `address`.
 pub(crate) fn endpoint(
     address: &Address,
     options: &ClientOptions,
@@ -68,7 +61,10 @@ pub(crate) fn endpoint(
             .keep_alive_timeout(options.keepalive_timeout);
     }
     if matches!(address, Address::Tcp { tls: true, .. }) {
-        let tls = tls_config(&options.tls)?.timeout(options.connect_timeout);
+        if options.tls.client_certificate.is_some() != options.tls.client_key.is_some() {
+            return Err(EndpointError::HalfIdentity);
+        }
+        let tls = tls::config(&options.tls)?.timeout(options.connect_timeout);
         endpoint = endpoint
             .tls_config(tls)
             .map_err(|source| EndpointError::Tls {
@@ -77,25 +73,6 @@ pub(crate) fn endpoint(
             })?;
     }
     Ok(endpoint)
-}
-
-fn tls_config(options: &TlsOptions) -> Result<ClientTlsConfig, EndpointError> {
-    let mut tls = ClientTlsConfig::new();
-    tls = match &options.certificate {
-        Some(path) => tls.ca_certificate(Certificate::from_pem(pem(path)?)),
-        None => tls.with_enabled_roots(),
-    };
-    match (&options.client_certificate, &options.client_key) {
-        (Some(certificate), Some(key)) => {
-            Ok(tls.identity(Identity::from_pem(pem(certificate)?, pem(key)?)))
-        }
-        (None, None) => Ok(tls),
-        _ => Err(EndpointError::HalfIdentity),
-    }
-}
-
-fn pem(path: &Path) -> Result<Vec<u8>, EndpointError> {
-    fs::read(path).map_err(EndpointError::Unreadable)
 }
 
 #[cfg(test)]

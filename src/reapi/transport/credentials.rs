@@ -1,8 +1,7 @@
 //! Headers from a credential helper, by Bazel's protocol (EngFlow/credential-helper-spec).
 //!
-//! Enters: the helpers of the options and an address. Leaves: headers, asked for once and kept
-//! until shortly before `expires`. What the helper printed never appears in a message; what it
-//! wrote to stderr does.
+//! A helper is run once, and again shortly before its headers expire. Messages never show its stdout,
+//! but they do show its stderr.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -18,13 +17,12 @@ use tokio::sync::Mutex;
 use crate::reapi::options::{ClientOptions, CredentialHelper, Header};
 use crate::reapi::transport::address::Address;
 
-/// How long credentials are good whose helper does not say.
+/// The lifetime of credentials whose helper does not say.
 const DEFAULT_LIFETIME: Duration = Duration::from_mins(30);
-/// Credentials are renewed this long before they end, or at a tenth of their life if that is
-/// longer.
+/// How long before their end credentials are renewed, unless a tenth of their lifetime is longer.
 const MARGIN: Duration = Duration::from_mins(1);
 
-/// Why a helper gave no credentials.
+/// Why a helper returned no credentials.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("credential helper `{}` {fault}", program.display())]
 pub(crate) struct CredentialError {
@@ -68,12 +66,12 @@ impl Credentials {
         }
     }
 
-    /// Whether asking again could give other headers.
+    /// Whether running the helper again could return other headers.
     pub(crate) fn can_refresh(&self) -> bool {
         self.helper.is_some()
     }
 
-    /// The headers to send. Calls that come together wait for one run of the helper.
+    /// The headers to send. Concurrent calls wait for one run of the helper.
     pub(crate) async fn headers(&self) -> Result<Vec<Header>, CredentialError> {
         let Some(program) = &self.helper else {
             return Ok(Vec::new());
@@ -94,7 +92,7 @@ impl Credentials {
         Ok(headers)
     }
 
-    /// The server refused `used`: ask anew, unless another call has done so since.
+    /// The server refused the `used` headers: forgets them, unless another call has already done so.
     pub(crate) async fn refuse(&self, used: &[Header]) {
         let mut cached = self.cached.lock().await;
         if cached.as_ref().is_some_and(|found| found.headers == used) {
@@ -134,7 +132,7 @@ impl Credentials {
         }
         // The parser's own message would quote the answer, which is a secret.
         serde_json::from_slice(&output.stdout)
-            .map_err(|_| "printed something else than the JSON of the protocol".to_owned())
+            .map_err(|_| "printed something other than the JSON of the protocol".to_owned())
     }
 }
 
@@ -160,8 +158,8 @@ impl HelperResponse {
     }
 }
 
-/// The exact host is stronger than the longest `*.` pattern, that is stronger than a helper for all
-/// hosts; of equals the last one given wins.
+/// An exact host wins over the longest `*.` pattern, which wins over a helper for all hosts. Among
+/// equals the last one given wins.
 fn choose(helpers: &[CredentialHelper], host: &str) -> Option<PathBuf> {
     let strength = |helper: &CredentialHelper| match helper.host.as_deref() {
         None => Some(0),

@@ -1,7 +1,6 @@
 //! The headers of a call: `RequestMetadata`, the user's own, and credentials.
 //!
-//! Enters: what the call is context. Leaves: a `MetadataMap`. Farms schedule fairly, log and show
-//! executions by it.
+//! Farms schedule, log and show executions by `RequestMetadata`.
 
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use crate::reapi::options::{Header, InvocationIds};
 
 const REQUEST_METADATA: &str = "build.bazel.remote.execution.v2.requestmetadata-bin";
 
-/// What a call is about, as the farm's own pages show it.
+/// What a call is for, as the farm's pages show it.
 #[derive(Debug, Clone, Default)]
 pub struct RequestContext {
     pub action: Option<Digest>,
@@ -26,10 +25,10 @@ pub struct RequestContext {
 
 /// A header that HTTP cannot carry.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("header `{0}` is not one that HTTP can carry")]
+#[error("header `{0}` contains characters that HTTP does not allow")]
 pub struct BadHeader(pub String);
 
-/// The fixed headers of a link.
+/// The headers that all calls of a link share.
 #[derive(Debug, Clone)]
 pub(crate) struct LinkMetadata {
     template: pb::reapi::RequestMetadata,
@@ -69,7 +68,7 @@ impl LinkMetadata {
     }
 }
 
-/// Adds `headers`; a name that is there already gets one more value.
+/// Adds `headers`. A name that exists gets one more value.
 pub(crate) fn append(map: &mut MetadataMap, headers: &[Header]) -> Result<(), BadHeader> {
     for header in headers {
         let bad = || BadHeader(header.name.clone());

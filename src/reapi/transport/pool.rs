@@ -1,9 +1,8 @@
 //! A small pool of connections to one address.
 //!
-//! Enters: a way to open a connection. Leaves: leases, each good for one call until its last byte.
-//! Connections are opened when the others are busy; one that let a deadline pass gets no more
-//! calls. Waiting calls and bulk data use different connections, so that an upload does not stand
-//! before an answer.
+//! A [`Lease`] is good for one call until its last byte. Connections are opened when the others are
+//! busy; one that let a call time out gets no more calls. Calls and bulk data use different
+//! connections, so that an answer does not queue behind an upload.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,7 +11,9 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 use tonic::transport::Channel;
 
-/// Opens a connection, lazily: it is made by the first call.
+use crate::reapi::limits::{BULK_STREAMS, MOST_STREAMS};
+
+/// Opens a connection lazily: the first call makes it.
 pub(crate) type Dial = Arc<dyn Fn() -> Channel + Send + Sync>;
 
 /// What a connection is used for.
@@ -25,17 +26,14 @@ pub(crate) enum TrafficClass {
 }
 
 impl TrafficClass {
-    /// Streams on a connection from which on another one is opened. Servers commonly allow 100.
+    /// Streams on a connection before another one is opened.
     fn comfortable(self) -> usize {
         match self {
-            Self::Calls => 100,
-            Self::Bulk => 4,
+            Self::Calls => MOST_STREAMS,
+            Self::Bulk => BULK_STREAMS,
         }
     }
 }
-
-/// Streams that one connection carries at most.
-const MOST_STREAMS: usize = 100;
 
 pub(crate) struct Pool {
     dial: Dial,
@@ -67,7 +65,7 @@ impl Pool {
         })
     }
 
-    /// Waits only when every connection that may be opened is full.
+    /// Waits only if all connections are full and no other may be opened.
     pub(crate) async fn lease(self: &Arc<Self>, class: TrafficClass) -> Lease {
         loop {
             let mut freed = std::pin::pin!(self.freed.notified());
@@ -126,8 +124,8 @@ impl Lease {
         self.connection.channel.clone()
     }
 
-    /// Takes the connection out of use: it let a deadline pass, and without pings nothing else
-    /// would ever find it dead.
+    /// Takes the connection out of use: a call on it timed out, and without pings nothing else would
+    /// find it dead.
     pub(crate) fn retire(&self) {
         self.connection.retired.store(true, Ordering::Relaxed);
     }
@@ -136,7 +134,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.connection.streams.fetch_sub(1, Ordering::Relaxed);
-        // All look again: the stream may be of another lane than the first who waits wants.
+        // All waiters look again: the stream may be of another class than the first of them needs.
         self.pool.freed.notify_waiters();
     }
 }
@@ -159,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_is_shared_until_it_is_full_and_a_condemned_one_is_not_used_again() {
+    async fn a_connection_is_shared_until_it_is_full_and_a_retired_one_is_not_used_again() {
         let pool = pool(10);
         let mut leases = Vec::new();
         for _ in 0..100 {

@@ -1,8 +1,7 @@
-//! Uploads for a whole link: each digest is asked about once, and sent once, for all jobs that need
-//! it.
+//! Uploads for a whole link: each digest is asked about once, and sent at most once, for all jobs that
+//! need it.
 //!
-//! Enters: lists of blobs, from many jobs at a time. Leaves: the certainty that the CAS has them.
-//! Which calls are made for that, and in what order, is the business of `pump`.
+//! [`tracker`] knows which blobs are there or on their way, [`scheduler`] makes the calls.
 
 mod scheduler;
 mod tracker;
@@ -26,23 +25,23 @@ pub(crate) struct Uploader {
     session: Arc<Session>,
     requests: mpsc::UnboundedSender<UploadRequest>,
     tracker: Arc<BlobTracker>,
-    _pump: Task<()>,
+    _scheduler: Task<()>,
 }
 
 impl Uploader {
     pub(crate) fn new(session: Arc<Session>) -> Self {
-        let (requests, asked) = mpsc::unbounded_channel();
+        let (requests, requested) = mpsc::unbounded_channel();
         let tracker = Arc::new(BlobTracker::default());
-        let pump = UploadScheduler::new(Arc::clone(&session), Arc::clone(&tracker));
+        let scheduler = UploadScheduler::new(Arc::clone(&session), Arc::clone(&tracker));
         Self {
             session,
             requests,
             tracker,
-            _pump: task::spawn(pump.run(asked)),
+            _scheduler: task::spawn(scheduler.run(requested)),
         }
     }
 
-    /// Bytes sent and received so far, by all that goes over this farm's counters.
+    /// Bytes sent and received so far, counted by this session.
     pub(crate) fn moved(&self) -> (u64, u64) {
         let counters = &self.session.transport.counters;
         (counters.bytes_up(), counters.bytes_down())
@@ -52,7 +51,7 @@ impl Uploader {
         Arc::ptr_eq(&self.session, session)
     }
 
-    /// Returns when the CAS has all of `blobs`, and gives those that it had not before. Those of
+    /// Resolves when the CAS has all of `blobs`, to those that it did not have before. Blobs of
     /// greater `urgency` are sent first.
     pub(crate) async fn ensure(
         &self,
@@ -62,9 +61,9 @@ impl Uploader {
         self.settle(blobs, &HashSet::new(), urgency).await
     }
 
-    /// The server lacked blobs of `closure` at `began`: sends those that it named, asks anew about
-    /// the others. Gives what has been sent since, by this job or by another one that had the same
-    /// trouble.
+    /// The server lacked blobs of `closure` at `began`: sends those that it `named` and asks again
+    /// about the others. Returns what has been sent since, by this job or by another one with the
+    /// same failure.
     pub(crate) async fn repair(
         &self,
         closure: &[Blob],
@@ -124,13 +123,13 @@ impl Uploader {
         let (outcome, new) = self.tracker.join(&blob.digest, urgency)?;
         let ours = new.is_some();
         if let Some(completion) = new {
-            let ask = UploadRequest {
+            let request = UploadRequest {
                 blob: blob.clone(),
                 completion,
                 known_missing,
             };
-            // The task that takes these lives as long as `self`.
-            let _ = self.requests.send(ask);
+            // The task that receives these lives as long as `self`.
+            let _ = self.requests.send(request);
         }
         Some(Wait { outcome, ours })
     }

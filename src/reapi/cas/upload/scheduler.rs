@@ -1,8 +1,8 @@
-//! The calls of an upload: what is asked, what is sent, and what goes first.
+//! Schedules the calls of an upload: which blobs are asked about and sent, and which go first.
 //!
-//! Enters: blobs that jobs wait for, one by one. Leaves: each settled. While a call is under way
-//! the next one fills up. What is urgent goes first: the line is full for a while, and a job that
-//! takes long must not wait for all others' inputs. What nobody waits for any more is not sent.
+//! While a call is under way the next one fills up. Urgent blobs go first: the line is full for a
+//! while, and a long job must not wait for the inputs of all others. Blobs that no job waits for any
+//! more are not sent.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -19,39 +19,28 @@ use crate::reapi::cas::batch_update;
 use crate::reapi::cas::blob::Blob;
 use crate::reapi::cas::bytestream;
 use crate::reapi::cas::find_missing::find_missing;
-use crate::reapi::cas::upload::tracker::{BlobOrigin, BlobTracker, Completion, Outcome};
+use crate::reapi::cas::upload::tracker::{BlobOrigin, BlobTracker, Completion, UploadOutcome};
 use crate::reapi::failure::Failure;
+use crate::reapi::limits::{
+    BATCH_UPDATE_CALLS, BLOBS_IN_UPDATE, BYTES_OF_A_STREAM, BYTES_ON_THE_LINE, DIGESTS_IN_QUESTION,
+    FIND_MISSING_CALLS, WRITE_STREAMS,
+};
 use crate::reapi::rpc::Rpc;
 use crate::reapi::session::Session;
 
-/// Calls of each kind that are under way at a time.
-const FINDING: usize = 2;
-const BATCHING: usize = 4;
-const STREAMING: usize = 8;
-/// Blobs in one batch.
-const MOST_IN_BATCH: usize = 4000;
-/// Digests taken for one `FindMissingBlobs`.
-const MOST_IN_QUESTION: usize = 10_000;
-/// Turns that other tasks get to add to a question before it goes out.
-const TURNS: usize = 3;
-/// Bytes on the line at a time, from which on less urgent blobs wait: on a full line each more
-/// makes all others later. A line of 1 Gbit/s takes a fifteenth of a second for them, and one that
-/// is 100 ms long stays busy with what may come on top.
-const ON_THE_LINE: usize = 8 << 20;
-/// What a large blob counts there. It shares the line with others however large it is, and where
-/// the server lets a stream go on slowly only, others must fill the gap.
-const OF_A_STREAM: usize = ON_THE_LINE / 2;
+/// How often other tasks may run to add to a question before it is sent.
+const YIELDS: usize = 3;
 
-/// One blob that jobs wait for.
+/// A blob that jobs wait for.
 pub(crate) struct UploadRequest {
     pub(crate) blob: Blob,
     pub(crate) completion: Completion,
-    /// Sent without asking first: the server has named it as missing.
+    /// The server has reported it missing: it is sent without asking.
     pub(crate) known_missing: bool,
 }
 
 impl UploadRequest {
-    fn settle(&self, tracker: &BlobTracker, outcome: Outcome) {
+    fn settle(&self, tracker: &BlobTracker, outcome: UploadOutcome) {
         tracker.settle(&self.blob.digest, &self.completion, outcome);
     }
 
@@ -60,15 +49,15 @@ impl UploadRequest {
     }
 }
 
-/// The work under way, and the queues before it.
+/// The calls under way, and the queues in front of them.
 pub(crate) struct UploadScheduler {
     session: Arc<Session>,
     tracker: Arc<BlobTracker>,
-    unasked: Queue,
-    small: Queue,
-    large: Queue,
+    unqueried: UploadQueue,
+    small: UploadQueue,
+    large: UploadQueue,
     work: FuturesUnordered<BoxFuture<'static, Finished>>,
-    finding: usize,
+    queries: usize,
     sending: Vec<InFlightUpload>,
 }
 
@@ -78,7 +67,7 @@ enum UploadMethod {
     Stream,
 }
 
-/// A batch or a stream that is under way.
+/// A batch or a stream under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct InFlightUpload {
     way: UploadMethod,
@@ -87,9 +76,9 @@ struct InFlightUpload {
 }
 
 enum Finished {
-    /// Blobs that the farm lacks.
-    Asked(Vec<UploadRequest>),
-    Sent(InFlightUpload),
+    /// Returns the blobs that the farm lacks.
+    Question(Vec<UploadRequest>),
+    Upload(InFlightUpload),
 }
 
 impl UploadScheduler {
@@ -97,21 +86,21 @@ impl UploadScheduler {
         Self {
             session,
             tracker,
-            unasked: Queue::default(),
-            small: Queue::default(),
-            large: Queue::default(),
+            unqueried: UploadQueue::default(),
+            small: UploadQueue::default(),
+            large: UploadQueue::default(),
             work: FuturesUnordered::new(),
-            finding: 0,
+            queries: 0,
             sending: Vec::new(),
         }
     }
 
-    /// Runs until nobody can ask any more.
-    pub(crate) async fn run(mut self, mut asked: mpsc::UnboundedReceiver<UploadRequest>) {
+    /// Runs until all senders of requests are gone.
+    pub(crate) async fn run(mut self, mut requested: mpsc::UnboundedReceiver<UploadRequest>) {
         loop {
             tokio::select! {
-                ask = asked.recv() => match ask {
-                    Some(ask) => self.take(ask, &mut asked).await,
+                request = requested.recv() => match request {
+                    Some(request) => self.take(request, &mut requested).await,
                     None => return,
                 },
                 Some(done) = self.work.next() => self.end(done),
@@ -120,46 +109,46 @@ impl UploadScheduler {
         }
     }
 
-    /// Takes what other jobs are just about to ask as well.
+    /// Queues `first` and what other jobs are about to request as well.
     async fn take(
         &mut self,
         first: UploadRequest,
-        asked: &mut mpsc::UnboundedReceiver<UploadRequest>,
+        requested: &mut mpsc::UnboundedReceiver<UploadRequest>,
     ) {
         self.queue(first);
-        for _ in 0..TURNS {
-            while let Ok(ask) = asked.try_recv() {
-                self.queue(ask);
+        for _ in 0..YIELDS {
+            while let Ok(request) = requested.try_recv() {
+                self.queue(request);
             }
             tokio::task::yield_now().await;
         }
     }
 
-    fn queue(&mut self, ask: UploadRequest) {
-        if ask.known_missing {
-            self.queue_to_send(ask);
+    fn queue(&mut self, request: UploadRequest) {
+        if request.known_missing {
+            self.queue_to_send(request);
         } else {
-            self.unasked.push(ask);
+            self.unqueried.push(request);
         }
     }
 
-    fn queue_to_send(&mut self, ask: UploadRequest) {
-        if self.session.limits.upload.admits(ask.cost()) {
-            self.small.push(ask);
+    fn queue_to_send(&mut self, request: UploadRequest) {
+        if self.session.limits.upload.admits(request.cost()) {
+            self.small.push(request);
         } else {
-            self.large.push(ask);
+            self.large.push(request);
         }
     }
 
     fn end(&mut self, done: Finished) {
         match done {
-            Finished::Asked(missing) => {
-                self.finding -= 1;
-                for ask in missing {
-                    self.queue_to_send(ask);
+            Finished::Question(missing) => {
+                self.queries -= 1;
+                for request in missing {
+                    self.queue_to_send(request);
                 }
             }
-            Finished::Sent(sent) => {
+            Finished::Upload(sent) => {
                 let same = self.sending.iter().position(|sending| *sending == sent);
                 same.map(|at| self.sending.swap_remove(at));
             }
@@ -168,36 +157,37 @@ impl UploadScheduler {
 
     fn start(&mut self) {
         let reprioritized = self.tracker.take_reprioritized();
-        for queue in [&mut self.unasked, &mut self.small, &mut self.large] {
+        for queue in [&mut self.unqueried, &mut self.small, &mut self.large] {
             queue.sort(reprioritized);
         }
-        while self.finding < FINDING && !self.unasked.requests.is_empty() {
-            let requests = self.unasked.take(usize::MAX, MOST_IN_QUESTION, |_| 1);
-            self.launch_question(requests);
+        while self.queries < FIND_MISSING_CALLS && !self.unqueried.requests.is_empty() {
+            let requests = self.unqueried.take(usize::MAX, DIGESTS_IN_QUESTION, |_| 1);
+            self.query(requests);
         }
         let limit = self.session.limits.upload.get();
         while let Some(way) = self.next(limit) {
             let requests = match way {
-                UploadMethod::Batch => self.small.take(limit, MOST_IN_BATCH, UploadRequest::cost),
+                UploadMethod::Batch => self.small.take(limit, BLOBS_IN_UPDATE, UploadRequest::cost),
                 UploadMethod::Stream => self.large.take(usize::MAX, 1, |_| 1),
             };
             self.launch(way, requests);
         }
     }
 
-    /// How the most urgent of all blobs goes out, if it may. One call that is less urgent than
-    /// others always goes on: the jobs of two links know nothing of each other.
+    /// How to send the most urgent blob, if it may be sent now. One call that is less urgent than the
+    /// others always goes on: the urgencies of two links cannot be compared.
     fn next(&self, limit: usize) -> Option<UploadMethod> {
         let under_way = |way| self.sending.iter().filter(|it| it.way == way).count();
-        let may_batch = under_way(UploadMethod::Batch) < BATCHING && self.batch_is_due(limit);
-        let may_stream = under_way(UploadMethod::Stream) < STREAMING;
+        let may_batch =
+            under_way(UploadMethod::Batch) < BATCH_UPDATE_CALLS && self.batch_is_due(limit);
+        let may_stream = under_way(UploadMethod::Stream) < WRITE_STREAMS;
         let batch = self.small.urgency().filter(|_| may_batch);
         let stream = self.large.urgency().filter(|_| may_stream);
         let urgency = batch.max(stream)?;
         let bytes: usize = self.sending.iter().map(|other| other.bytes).sum();
         let urgencies = || self.sending.iter().map(|other| other.urgency);
         let most = urgencies().max().unwrap_or(0);
-        let may = bytes < ON_THE_LINE || most <= urgency || urgencies().all(|it| it == most);
+        let may = bytes < BYTES_ON_THE_LINE || most <= urgency || urgencies().all(|it| it == most);
         let way = if stream == Some(urgency) {
             UploadMethod::Stream
         } else {
@@ -206,7 +196,7 @@ impl UploadScheduler {
         may.then_some(way)
     }
 
-    /// A batch that is not full waits while another is under way.
+    /// A batch that is not full waits while another one is under way.
     fn batch_is_due(&self, limit: usize) -> bool {
         let first = self
             .sending
@@ -215,14 +205,14 @@ impl UploadScheduler {
         first || self.small.bytes >= limit
     }
 
-    fn launch_question(&mut self, requests: Vec<UploadRequest>) {
+    fn query(&mut self, requests: Vec<UploadRequest>) {
         if requests.is_empty() {
             return;
         }
-        self.finding += 1;
+        self.queries += 1;
         let (session, tracker) = (Arc::clone(&self.session), Arc::clone(&self.tracker));
-        let finding = async move { Finished::Asked(find(&session, &tracker, requests).await) };
-        self.work.push(Box::pin(finding));
+        let query = async move { Finished::Question(find(&session, &tracker, requests).await) };
+        self.work.push(Box::pin(query));
     }
 
     fn launch(&mut self, way: UploadMethod, requests: Vec<UploadRequest>) {
@@ -233,7 +223,7 @@ impl UploadScheduler {
         let sending = InFlightUpload {
             way,
             urgency: first.completion.urgency(),
-            bytes: bytes.min(OF_A_STREAM),
+            bytes: bytes.min(BYTES_OF_A_STREAM),
         };
         self.sending.push(sending);
         let (session, tracker) = (Arc::clone(&self.session), Arc::clone(&self.tracker));
@@ -242,43 +232,44 @@ impl UploadScheduler {
                 UploadMethod::Batch => batch(&session, &tracker, &requests).await,
                 UploadMethod::Stream => stream(&session, &tracker, &requests).await,
             }
-            Finished::Sent(sending)
+            Finished::Upload(sending)
         }));
     }
 }
 
-/// Blobs that wait, the most urgent first once it is sorted; of equals the one that was asked for
-/// first.
+/// Waiting blobs. Once sorted, the most urgent come first, equals in the order of their requests.
 #[derive(Default)]
-struct Queue {
+struct UploadQueue {
     requests: VecDeque<UploadRequest>,
-    /// What they take in batches.
+    /// What they take up in batches.
     bytes: usize,
     unsorted: bool,
 }
 
-impl Queue {
-    fn push(&mut self, ask: UploadRequest) {
-        self.bytes = self.bytes.saturating_add(ask.cost());
-        self.requests.push_back(ask);
+impl UploadQueue {
+    fn push(&mut self, request: UploadRequest) {
+        self.bytes = self.bytes.saturating_add(request.cost());
+        self.requests.push_back(request);
         self.unsorted = true;
     }
 
     fn sort(&mut self, reprioritized: bool) {
         if self.unsorted || reprioritized {
             let requests = self.requests.make_contiguous();
-            // Jobs hurry their blobs meanwhile: a sort that looked twice could find no order, and
+            // Jobs raise urgencies meanwhile: a sort that read one twice could find no order, and
             // panic.
-            requests.sort_by_cached_key(|ask| Reverse(ask.completion.urgency()));
+            requests.sort_by_cached_key(|request| Reverse(request.completion.urgency()));
             self.unsorted = false;
         }
     }
 
     fn urgency(&self) -> Option<u64> {
-        self.requests.front().map(|ask| ask.completion.urgency())
+        self.requests
+            .front()
+            .map(|request| request.completion.urgency())
     }
 
-    /// As [`take_front`], without those that nobody wants any more.
+    /// As [`take_front`], without blobs that no job waits for any more.
     fn take(
         &mut self,
         limit: usize,
@@ -288,7 +279,7 @@ impl Queue {
         let mut requests = take_front(&mut self.requests, limit, most, cost);
         let taken: usize = requests.iter().map(UploadRequest::cost).sum();
         self.bytes = self.bytes.saturating_sub(taken);
-        requests.retain(|ask| !ask.completion.is_unwanted());
+        requests.retain(|request| !request.completion.is_abandoned());
         requests
     }
 }
@@ -298,21 +289,21 @@ async fn find(
     tracker: &BlobTracker,
     requests: Vec<UploadRequest>,
 ) -> Vec<UploadRequest> {
-    let digests: Vec<Digest> = requests.iter().map(|ask| ask.blob.digest).collect();
+    let digests: Vec<Digest> = requests.iter().map(|request| request.blob.digest).collect();
     let mut to_send = Vec::new();
     match find_missing(session, &digests).await {
         Ok(missing) => {
-            for ask in requests {
-                if missing.contains(&ask.blob.digest) {
-                    to_send.push(ask);
+            for request in requests {
+                if missing.contains(&request.blob.digest) {
+                    to_send.push(request);
                 } else {
-                    ask.settle(tracker, Ok(BlobOrigin::Found));
+                    request.settle(tracker, Ok(BlobOrigin::Found));
                 }
             }
         }
         Err(failure) => {
-            for ask in &requests {
-                ask.settle(tracker, Err(failure.clone()));
+            for request in &requests {
+                request.settle(tracker, Err(failure.clone()));
             }
         }
     }
@@ -320,25 +311,28 @@ async fn find(
 }
 
 async fn batch(session: &Arc<Session>, tracker: &BlobTracker, requests: &[UploadRequest]) {
-    let blobs = requests.iter().map(|ask| ask.blob.clone()).collect();
+    let blobs = requests
+        .iter()
+        .map(|request| request.blob.clone())
+        .collect();
     let mut outcomes = batch_update::send(session, blobs).await;
-    for ask in requests {
+    for request in requests {
         let unanswered = || Failure::corrupt(Rpc::BatchUpdateBlobs, "a blob got no answer");
         let outcome = outcomes
-            .remove(&ask.blob.digest)
+            .remove(&request.blob.digest)
             .unwrap_or_else(|| Err(unanswered()));
-        ask.settle(tracker, outcome.map(|()| BlobOrigin::Sent));
+        request.settle(tracker, outcome.map(|()| BlobOrigin::Sent));
     }
 }
 
 async fn stream(session: &Arc<Session>, tracker: &BlobTracker, requests: &[UploadRequest]) {
-    for ask in requests {
+    for request in requests {
         tokio::select! {
-            outcome = bytestream::write(session, &ask.blob) => {
-                ask.settle(tracker, outcome.map(|()| BlobOrigin::Sent));
+            outcome = bytestream::write(session, &request.blob) => {
+                request.settle(tracker, outcome.map(|()| BlobOrigin::Sent));
             }
-            // All who waited have left: their jobs ended otherwise.
-            () = ask.completion.unwanted() => {}
+            // All jobs that waited have ended otherwise.
+            () = request.completion.abandoned() => {}
         }
     }
 }

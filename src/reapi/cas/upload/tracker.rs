@@ -1,13 +1,11 @@
-//! What a link knows of the CAS: which blobs are there, and which are on their way.
+//! Tracks which blobs are in the CAS and which are being uploaded.
 //!
-//! Enters: digests that jobs need, how urgent they are, and how each went. Leaves: whether the one
-//! who asks must see to it, or where to wait. A blob is as urgent as the most urgent of the jobs
-//! that wait for it.
+//! The first job that needs a blob uploads it; the others wait for the outcome. A blob is as urgent as
+//! the most urgent job that waits for it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -15,25 +13,23 @@ use tokio::time::Instant;
 use crate::digest::Digest;
 use crate::reapi::cas::blob::Blob;
 use crate::reapi::failure::{Failure, FailureKind};
+use crate::reapi::limits::PRESENT_FOR;
 use crate::reapi::rpc::Rpc;
 
-/// How long a blob is taken to be there. Servers keep what they were asked about for much longer.
-const FRESH: Duration = Duration::from_mins(10);
-
-/// How a blob came to be in the CAS.
+/// How a blob got into the CAS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BlobOrigin {
     Found,
     Sent,
 }
 
-pub(crate) type Outcome = Result<BlobOrigin, Failure>;
-pub(crate) type Listener = watch::Receiver<Option<Outcome>>;
+pub(crate) type UploadOutcome = Result<BlobOrigin, Failure>;
+pub(crate) type Listener = watch::Receiver<Option<UploadOutcome>>;
 
-/// Tells those who wait for a blob how it went, and how urgent they are.
+/// Tells the jobs that wait for a blob the outcome, and knows how urgent they are.
 #[derive(Debug, Clone)]
 pub(crate) struct Completion {
-    outcome: watch::Sender<Option<Outcome>>,
+    outcome: watch::Sender<Option<UploadOutcome>>,
     urgency: Arc<AtomicU64>,
 }
 
@@ -48,38 +44,38 @@ impl Completion {
         self.urgency.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn is_unwanted(&self) -> bool {
+    pub(crate) fn is_abandoned(&self) -> bool {
         self.outcome.receiver_count() == 0
     }
 
-    /// Waits until nobody waits for the blob.
-    pub(crate) async fn unwanted(&self) {
+    /// Resolves when no job waits for the blob any more.
+    pub(crate) async fn abandoned(&self) {
         self.outcome.closed().await;
     }
 }
 
-enum State {
-    /// Since when, and whether it was we who sent it.
+enum BlobState {
+    /// Since when, and how it got there.
     Present(Instant, BlobOrigin),
     InFlight(Completion),
 }
 
-/// What this link knows of the CAS.
+/// The state of every blob that jobs have needed.
 #[derive(Default)]
 pub(crate) struct BlobTracker {
-    states: Mutex<HashMap<Digest, State>>,
+    states: Mutex<HashMap<Digest, BlobState>>,
     reprioritized: AtomicBool,
 }
 
-/// A place in the queue for one blob.
+/// A wait for one blob.
 pub(crate) struct Wait {
     pub(crate) outcome: Listener,
-    /// Whether it is our own copy that is sent.
+    /// Whether this job's own copy is being sent.
     pub(crate) ours: bool,
 }
 
 impl Wait {
-    /// A failure comes with whether it is that of our own copy.
+    /// A failure comes with whether it concerns this job's own copy.
     pub(crate) async fn outcome(mut self) -> Result<BlobOrigin, (Failure, bool)> {
         let settled = match self.outcome.wait_for(Option::is_some).await {
             Ok(settled) => settled.clone(),
@@ -93,8 +89,8 @@ impl Wait {
 }
 
 impl BlobTracker {
-    /// `None` if the blob is there; else where to wait, and the slot to fill if the caller is the
-    /// first and has to ask.
+    /// `None` if the blob is there; else where to wait, and the completion to fill in if the caller
+    /// is the first and has to request the upload.
     pub(crate) fn join(
         &self,
         digest: &Digest,
@@ -102,38 +98,38 @@ impl BlobTracker {
     ) -> Option<(Listener, Option<Completion>)> {
         let mut states = self.states();
         match states.get(digest) {
-            Some(State::Present(since, _)) if since.elapsed() < FRESH => None,
-            Some(State::InFlight(completion)) if !completion.is_unwanted() => {
+            Some(BlobState::Present(since, _)) if since.elapsed() < PRESENT_FOR => None,
+            Some(BlobState::InFlight(completion)) if !completion.is_abandoned() => {
                 if completion.urgency.fetch_max(urgency, Ordering::Relaxed) < urgency {
                     self.reprioritized.store(true, Ordering::Relaxed);
                 }
                 Some((completion.outcome.subscribe(), None))
             }
-            // New, or left by all who waited; if its old ask is still in a queue, that one is
-            // skipped as unwanted.
+            // New, or all jobs that waited have left; the old request, if it is still queued, is
+            // skipped as abandoned.
             _ => {
                 let (completion, listener) = Completion::new(urgency);
-                states.insert(*digest, State::InFlight(completion.clone()));
+                states.insert(*digest, BlobState::InFlight(completion.clone()));
                 Some((listener, Some(completion)))
             }
         }
     }
 
-    /// Whether a blob that is under way became more urgent since this was asked last.
+    /// Whether a blob in flight has become more urgent since the last call.
     pub(crate) fn take_reprioritized(&self) -> bool {
         self.reprioritized.swap(false, Ordering::Relaxed)
     }
 
-    /// Forgets what was known before `began` and gives what has been sent since.
+    /// Forgets what was known before `began`. Returns what has been sent since.
     pub(crate) fn forget(&self, blobs: &[Blob], began: Instant) -> HashSet<Digest> {
         let mut states = self.states();
         let mut sent = HashSet::new();
         for blob in blobs {
             match states.get(&blob.digest) {
-                Some(State::Present(since, BlobOrigin::Sent)) if *since > began => {
+                Some(BlobState::Present(since, BlobOrigin::Sent)) if *since > began => {
                     sent.insert(blob.digest);
                 }
-                Some(State::Present(..)) => {
+                Some(BlobState::Present(..)) => {
                     states.remove(&blob.digest);
                 }
                 _ => {}
@@ -142,13 +138,13 @@ impl BlobTracker {
         sent
     }
 
-    /// Tells how it went with `digest`, which was asked for through `slot`.
-    pub(crate) fn settle(&self, digest: &Digest, completion: &Completion, outcome: Outcome) {
+    /// Records the outcome for `digest`, which was requested with `completion`.
+    pub(crate) fn settle(&self, digest: &Digest, completion: &Completion, outcome: UploadOutcome) {
         let mut states = self.states();
         let current = matches!(states.get(digest),
-            Some(State::InFlight(underway)) if underway.outcome.same_channel(&completion.outcome));
+            Some(BlobState::InFlight(in_flight)) if in_flight.outcome.same_channel(&completion.outcome));
         if let Ok(arrival) = outcome {
-            let present = State::Present(Instant::now(), arrival);
+            let present = BlobState::Present(Instant::now(), arrival);
             states.insert(*digest, present);
         } else if current {
             states.remove(digest);
@@ -156,7 +152,7 @@ impl BlobTracker {
         completion.outcome.send_replace(Some(outcome));
     }
 
-    fn states(&self) -> MutexGuard<'_, HashMap<Digest, State>> {
+    fn states(&self) -> MutexGuard<'_, HashMap<Digest, BlobState>> {
         self.states.lock().expect("nothing panics while it is held")
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::reapi::limits::HALF_OPEN_AFTER;
 
 struct Link {
     policy: RetryPolicy,

@@ -7,7 +7,7 @@ use crate::reapi::fixture::{SHA, farm};
 const MIB: usize = 1 << 20;
 
 /// Of `size` bytes; who waits for it is the second.
-fn ask(size: usize, urgency: u64) -> (UploadRequest, Listener) {
+fn request(size: usize, urgency: u64) -> (UploadRequest, Listener) {
     let bytes = Bytes::from(vec![0; size]);
     let (completion, listener) = Completion::new(urgency);
     let blob = Blob::from_bytes(SHA.digest(&bytes), bytes);
@@ -24,23 +24,26 @@ fn ask(size: usize, urgency: u64) -> (UploadRequest, Listener) {
 
 #[test]
 fn what_is_more_urgent_is_sent_first_and_of_equals_what_was_asked_for_first() {
-    let mut queue = Queue::default();
+    let mut queue = UploadQueue::default();
     let mut listeners = Vec::new();
     for (size, urgency) in [(1, 5), (2, 9), (3, 5), (4, 1), (5, 9)] {
-        let (ask, listener) = ask(size, urgency);
-        queue.push(ask);
+        let (request, listener) = request(size, urgency);
+        queue.push(request);
         listeners.push(listener);
     }
     queue.sort(false);
     let taken = queue.take(usize::MAX, 9, |_| 1);
-    let sizes: Vec<u64> = taken.iter().map(|ask| ask.blob.digest.size).collect();
+    let sizes: Vec<u64> = taken
+        .iter()
+        .map(|request| request.blob.digest.size)
+        .collect();
     assert_eq!(sizes, [2, 5, 1, 3, 4]);
 }
 
 #[tokio::test]
 async fn a_blob_is_as_urgent_as_the_most_urgent_job_that_waits_for_it() {
     let tracker = BlobTracker::default();
-    let mut queue = Queue::default();
+    let mut queue = UploadQueue::default();
     let mut waiting = Vec::new();
     for size in [1, 2] {
         let (
@@ -50,7 +53,7 @@ async fn a_blob_is_as_urgent_as_the_most_urgent_job_that_waits_for_it() {
                 ..
             },
             _,
-        ) = ask(size, 0);
+        ) = request(size, 0);
         let (listener, completion) = tracker.join(&blob.digest, 5).expect("not there");
         let completion = completion.expect("the first who asks");
         queue.push(UploadRequest {
@@ -78,30 +81,34 @@ async fn a_blob_is_as_urgent_as_the_most_urgent_job_that_waits_for_it() {
 async fn on_a_full_line_one_less_urgent_call_goes_on_and_all_that_are_as_urgent() {
     let fixture = farm().await;
     let farm = &fixture.client.inner.session;
-    let mut pump = UploadScheduler::new(Arc::clone(farm), Arc::default());
+    let mut scheduler = UploadScheduler::new(Arc::clone(farm), Arc::default());
     let mut listeners = Vec::new();
-    let mut add = |pump: &mut UploadScheduler, size, urgency| {
-        let (ask, listener) = ask(size, urgency);
+    let mut add = |scheduler: &mut UploadScheduler, size, urgency| {
+        let (request, listener) = request(size, urgency);
         listeners.push(listener);
-        pump.queue(ask);
-        pump.start();
-        pump.sending.len()
+        scheduler.queue(request);
+        scheduler.start();
+        scheduler.sending.len()
     };
     for streams in 1..=5 {
-        assert_eq!(add(&mut pump, 50 * MIB, 9), streams);
+        assert_eq!(add(&mut scheduler, 50 * MIB, 9), streams);
     }
-    assert_eq!(add(&mut pump, 50 * MIB, 8), 6, "the line is full");
-    assert_eq!(add(&mut pump, 10, 8), 6, "one is enough");
-    assert_eq!(add(&mut pump, 50 * MIB, 10), 7, "more urgent than all");
+    assert_eq!(add(&mut scheduler, 50 * MIB, 8), 6, "the line is full");
+    assert_eq!(add(&mut scheduler, 10, 8), 6, "one is enough");
+    assert_eq!(add(&mut scheduler, 50 * MIB, 10), 7, "more urgent than all");
     for urgency in [10, 9, 9, 9, 9] {
         let of_it = |sending: &&InFlightUpload| sending.urgency == urgency;
-        let done = *pump.sending.iter().find(of_it).expect("under way");
-        pump.end(Finished::Sent(done));
+        let done = *scheduler.sending.iter().find(of_it).expect("under way");
+        scheduler.end(Finished::Upload(done));
     }
-    pump.start();
-    assert_eq!(pump.sending.len(), 2, "two large ones fill the line");
-    let large = pump.sending[0];
-    pump.end(Finished::Sent(large));
-    pump.start();
-    assert_eq!(pump.sending.len(), 2, "there is room for the small one");
+    scheduler.start();
+    assert_eq!(scheduler.sending.len(), 2, "two large ones fill the line");
+    let large = scheduler.sending[0];
+    scheduler.end(Finished::Upload(large));
+    scheduler.start();
+    assert_eq!(
+        scheduler.sending.len(),
+        2,
+        "there is room for the small one"
+    );
 }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::reapi::Client;
 use crate::reapi::cas::upload::Uploader;
@@ -86,7 +88,7 @@ async fn what_was_there_long_ago_is_asked_about_again() {
             .ensure_uploaded(&blobs)
             .await
             .expect("uploaded");
-        tokio::time::sleep(FRESH).await;
+        tokio::time::sleep(PRESENT_FOR).await;
     }
     assert_eq!(fixture.fake.count(Rpc::FindMissingBlobs), 2);
 }

@@ -1,7 +1,6 @@
-//! The generated protocol messages and nothing else. `protos/README.md` says where they come from.
+//! The protocol messages that `build.rs` generates from `protos/*.proto`, one short path per package.
 //!
-//! Enters: `protos/*.proto`, compiled by `build.rs`. Leaves: one short path per package.
-//! Blob-carrying messages get a `Debug` that shows sizes only.
+//! Messages that carry blobs get a `Debug` that shows sizes only. [`bounded`] decodes them all.
 
 #![allow(
     clippy::pedantic,
@@ -9,6 +8,8 @@
     unused_qualifications,
     reason = "generated code"
 )]
+
+pub mod bounded;
 
 use std::fmt;
 

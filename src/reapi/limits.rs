@@ -1,0 +1,129 @@
+//! Every limit on remote work, in one place.
+//!
+//! # Calls and connections
+//!
+//! | limit | bounds | why this number | held by |
+//! |---|---|---|---|
+//! | [`jobs_in_flight`] | jobs of a link on their way through the farm | half as many again as execute, so that lookups, uploads and downloads overlap executions | `link/schedule` |
+//! | `remote_jobs` (option) | executions under way | the user's choice | `exec/remote/execution_limit` |
+//! | `remote_max_connections` (option) | connections to one address | Bazel's option and default | `transport/pool` |
+//! | [`MOST_STREAMS`] | calls on one connection | servers commonly allow 100 concurrent streams | `transport/pool` |
+//! | [`BULK_STREAMS`] | blob streams on one connection before another is opened | a few streams fill a connection's window | `transport/pool` |
+//! | (learned) | calls to one address | halves when the server reports overload, then grows by one | `health/concurrency` |
+//! | [`FIND_MISSING_CALLS`] | `FindMissingBlobs` at a time | one under way, one filling up | `cas/upload/scheduler` |
+//! | [`BATCH_UPDATE_CALLS`] | `BatchUpdateBlobs` at a time | four times 4 MiB keep a long line busy | `cas/upload/scheduler` |
+//! | [`WRITE_STREAMS`] | `Write` streams at a time | [`BYTES_ON_THE_LINE`] is the narrower limit for large blobs | `cas/upload/scheduler` |
+//! | [`BATCH_READ_CALLS`] | `BatchReadBlobs` at a time | as for uploads | `cas/download` |
+//! | [`READ_STREAMS`] | `Read` streams at a time | each may hold a large object in memory | `cas/download` |
+//! | [`BATCH_FALLBACK_READS`], [`BATCH_FALLBACK_WRITES`] | streams for blobs that one batch did not carry | as for large blobs, for each batch | `cas/batch_read`, `cas/batch_update` |
+//! | [`STORES`] | local results on their way to the farm | each holds an object in memory | `link/farm` |
+//!
+//! # Bytes and counts
+//!
+//! | limit | bounds | why this number | held by |
+//! |---|---|---|---|
+//! | [`LARGEST_MESSAGE`] | one incoming message | twice gRPC's default of 4 MiB, which servers assume | `transport/call` |
+//! | [`crate::pb::bounded::MOST_FIELDS`] | fields of one incoming message | three for each digest that a call asks about, times three | `pb/bounded` |
+//! | [`INBOUND_BYTES`] | incoming messages of a link before they are decoded | sixteen of the largest at once | `transport/inbound` |
+//! | [`BLOB_BYTES`] | blobs that `Read` streams receive at a time | the largest output; large ones wait for each other | `cas/download` |
+//! | [`LARGEST_OUTPUT`] | one output, as its digest declares it | no object of one module is larger | `cas/incoming`, `exec/remote/fetch` |
+//! | [`LARGEST_STDERR`] | stderr of a result | no compiler prints that much | `exec/remote/fetch` |
+//! | [`HEAD`] | bytes of an output that are checked before the rest is fetched | every format shows itself in them | `cas/incoming` |
+//! | [`FIRST_ALLOCATION`] | memory for a blob before its bytes arrive | a server's word alone costs no more | `cas/incoming` |
+//! | [`ZSTD_WINDOW_LOG`] | window of an incoming zstd frame | what level 19 uses; a frame could ask for 128 MiB | `cas/incoming` |
+//! | [`DEFAULT_MESSAGE_LIMIT`], [`MESSAGE_SLACK`], [`SMALLEST_BATCH`] | bytes of a batch | gRPC's default limit, less what is not blobs | `capabilities` |
+//! | [`LARGEST_IN_BATCH`] | a blob that shares a call | larger ones gain nothing from it | `cas/learned_limit` |
+//! | [`BLOBS_IN_UPDATE`], [`BLOBS_IN_READ`] | blobs of one batch | keeps an answer's fields far below the limit | `cas/upload/scheduler`, `cas/download` |
+//! | [`DIGESTS_IN_QUESTION`] | digests of one `FindMissingBlobs` | below every server's message limit | `cas/upload/scheduler`, `cas/find_missing` |
+//! | [`SMALLEST_LEARNED`] | what a refused size can shrink to | a server that refuses this much refuses everything | `cas/learned_limit` |
+//! | [`BYTES_ON_THE_LINE`], [`BYTES_OF_A_STREAM`] | uploads under way before less urgent ones wait | 1 Gbit/s takes 70 ms for them | `cas/upload/scheduler` |
+//! | [`CHUNK`], [`CHUNKS_READ_AHEAD`] | one message of a `Write`, and those read ahead | what servers' own clients send | `cas/source`, `cas/bytestream` |
+//! | [`BUFFERED`] | what a `Write` may have sent without an acknowledgement | buffers of sockets and proxies | `cas/bytestream` |
+//! | [`STREAM_WINDOW`], [`CONNECTION_WINDOW`] | bytes that a server may send ahead | 100 Mbit/s over 200 ms for one stream; several streams | `transport/connector` |
+//!
+//! # Time and attempts
+//!
+//! | limit | bounds | why this number | held by |
+//! |---|---|---|---|
+//! | `remote_timeout` (option) | a unary call; a stream without progress | Bazel's option and default | `transport/call` |
+//! | [`SLOWEST_LINE`] | adds to the timeout of a call that moves blobs | a line that slow is no use for a link | `transport/call` |
+//! | [`SLOWEST_STREAM`] | content that a `Read` must deliver to count as progress | the slowest line, shared by [`READ_STREAMS`] | `cas/bytestream` |
+//! | [`FIRST_ANSWER`], [`FIRST_RETRIES`] | connecting | an absent farm should not cost a link a minute | `connect` |
+//! | `remote_retries` (option) | attempts of a call after the first | Bazel's option and default | `health/retry` |
+//! | [`RETRY_BUDGET`], [`RETRY_REFUND_PERCENT`] | attempts of a link after each call's first | many jobs that fail alike must not multiply | `health/retry` |
+//! | [`LONGEST_ASKED_PAUSE`] | a pause that a server asks for | longer, and this machine is the better place | `health/retry` |
+//! | [`HALF_OPEN_AFTER`] | time until one call tries a dead server again | a restarted server is found during the link | `health/circuit` |
+//! | [`FRUITLESS_REPAIRS`] | rounds that re-upload inputs and find nothing new | one may cross with another job's upload | `execution` |
+//! | [`LATE_UPDATE`] | how late a sign of life may be | servers send one each minute | `execution` |
+//! | [`GOOD_STREAM`] | age of a stream whose break is no failed attempt | proxies cut long streams | `execution` |
+//! | [`LONGEST_STAGE`] | a stage of an execution | no queue and no compile takes longer | `execution` |
+//! | [`CANCELLATION`] | cancelling what a link leaves behind | the linker is waiting | `execution/cancel` |
+//! | [`PRESENT_FOR`] | how long a blob is believed to be in the CAS | servers keep what they were asked about for longer | `cas/upload/tracker` |
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+/// Jobs on their way at a time so that `executions` can be under way: the others are looked up,
+/// uploaded or fetched meanwhile.
+#[must_use]
+pub(crate) fn jobs_in_flight(executions: NonZeroUsize) -> usize {
+    executions.get() + executions.get().div_ceil(2)
+}
+
+pub(crate) const MOST_STREAMS: usize = 100;
+pub(crate) const BULK_STREAMS: usize = 4;
+pub(crate) const FIND_MISSING_CALLS: usize = 2;
+pub(crate) const BATCH_UPDATE_CALLS: usize = 4;
+pub(crate) const WRITE_STREAMS: usize = 8;
+pub(crate) const BATCH_READ_CALLS: usize = 4;
+pub(crate) const READ_STREAMS: usize = 8;
+pub(crate) const BATCH_FALLBACK_READS: usize = 8;
+pub(crate) const BATCH_FALLBACK_WRITES: usize = 4;
+pub(crate) const STORES: usize = 8;
+
+pub(crate) const LARGEST_MESSAGE: usize = 8 << 20;
+pub(crate) const INBOUND_BYTES: usize = 128 << 20;
+pub(crate) const BLOB_BYTES: u64 = 1 << 30;
+pub(crate) const LARGEST_OUTPUT: u64 = 1 << 30;
+pub(crate) const LARGEST_STDERR: u64 = 16 << 20;
+pub(crate) const HEAD: u64 = 4 << 10;
+pub(crate) const FIRST_ALLOCATION: u64 = 8 << 20;
+pub(crate) const ZSTD_WINDOW_LOG: u32 = 23;
+pub(crate) const DEFAULT_MESSAGE_LIMIT: usize = 4 << 20;
+pub(crate) const MESSAGE_SLACK: usize = 128 << 10;
+pub(crate) const SMALLEST_BATCH: usize = 4 << 10;
+pub(crate) const LARGEST_IN_BATCH: usize = 1 << 20;
+pub(crate) const BLOBS_IN_UPDATE: usize = 4000;
+pub(crate) const BLOBS_IN_READ: usize = 1000;
+pub(crate) const DIGESTS_IN_QUESTION: usize = 10_000;
+/// Blobs up to this size are not worth compressing.
+pub(crate) const WORTH_COMPRESSING: u64 = 1024;
+pub(crate) const SMALLEST_LEARNED: usize = 1024;
+pub(crate) const BYTES_ON_THE_LINE: usize = 8 << 20;
+/// A large blob shares the line with others however large it is, and where the server lets a stream
+/// go on slowly only, others must fill the gap.
+pub(crate) const BYTES_OF_A_STREAM: usize = BYTES_ON_THE_LINE / 2;
+pub(crate) const CHUNK: usize = 128 << 10;
+pub(crate) const CHUNKS_READ_AHEAD: usize = 2;
+/// Bytes of an upload that buffers on the way may hold while nothing more is taken from us.
+pub(crate) const BUFFERED: u64 = 1 << 20;
+pub(crate) const STREAM_WINDOW: u32 = 4 << 20;
+pub(crate) const CONNECTION_WINDOW: u32 = 32 << 20;
+
+/// Bytes a second, shared by all calls that move blobs.
+pub(crate) const SLOWEST_LINE: u64 = 32 << 10;
+/// Bytes a second of one stream.
+pub(crate) const SLOWEST_STREAM: u64 = SLOWEST_LINE / READ_STREAMS as u64;
+pub(crate) const FIRST_ANSWER: Duration = Duration::from_secs(5);
+pub(crate) const FIRST_RETRIES: u32 = 2;
+pub(crate) const RETRY_BUDGET: i64 = 500;
+pub(crate) const RETRY_REFUND_PERCENT: i64 = 20;
+pub(crate) const LONGEST_ASKED_PAUSE: Duration = Duration::from_mins(2);
+pub(crate) const HALF_OPEN_AFTER: Duration = Duration::from_secs(15);
+pub(crate) const FRUITLESS_REPAIRS: u32 = 2;
+/// A quarter of `remote_timeout`, but no more than this.
+pub(crate) const LATE_UPDATE: Duration = Duration::from_secs(15);
+pub(crate) const GOOD_STREAM: Duration = Duration::from_secs(10);
+pub(crate) const LONGEST_STAGE: Duration = Duration::from_hours(2);
+pub(crate) const CANCELLATION: Duration = Duration::from_secs(3);
+pub(crate) const PRESENT_FOR: Duration = Duration::from_mins(10);
