@@ -15,17 +15,9 @@ use crate::error::Hinted;
 use crate::events::{Event, Events, Origin};
 use crate::exec::remote::{FallbackCause, RemoteExecutor, RemoteFailure};
 use crate::exec::{Compiled, JobFailure, Planned};
+use crate::reapi::limits::{CLOSING_LONGEST, CLOSING_SHARE, CLOSING_SHORTEST, STORES};
 use crate::reapi::{ConnectError, FailureKind};
 use crate::task::{Task, spawn};
-
-/// Results on their way to the farm at a time; each holds an object in memory.
-const STORING: usize = 8;
-
-/// The end of a link waits this part of its time for what is not needed: offered results and
-/// executions to be cancelled.
-const PART: u32 = 40;
-const SHORTEST: Duration = Duration::from_millis(100);
-const LONGEST: Duration = Duration::from_secs(3);
 
 /// The farm of a running link.
 #[derive(Debug)]
@@ -50,7 +42,7 @@ impl FarmSession {
             events,
             executor: OnceLock::new(),
             warned: Mutex::default(),
-            storing: Arc::new(Semaphore::new(STORING)),
+            storing: Arc::new(Semaphore::new(STORES)),
             stores: Mutex::default(),
             offers: Mutex::default(),
             began: Instant::now(),
@@ -232,7 +224,7 @@ impl FarmSession {
     }
 
     fn closing_time(&self) -> Duration {
-        (self.began.elapsed() / PART).clamp(SHORTEST, LONGEST)
+        (self.began.elapsed() / CLOSING_SHARE).clamp(CLOSING_SHORTEST, CLOSING_LONGEST)
     }
 }
 

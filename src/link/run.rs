@@ -21,11 +21,12 @@ use crate::compiler::ResolvedToolchain;
 use crate::events::{Events, JobId};
 use crate::exec::local::{LocalConfig, LocalExecutor};
 use crate::exec::queue::{Executor, ExecutorSet, Queue, Runner, run_slot};
-use crate::exec::remote::{RemoteConfig, RemoteExecutor, on_their_way};
+use crate::exec::remote::{RemoteConfig, RemoteExecutor};
 use crate::exec::{InPlaceReason, Planned, PlannedForm};
 use crate::hash_cache::HashCache;
 use crate::job::{Caller, Job, JobFile};
 use crate::process::Relto;
+use crate::reapi::limits::jobs_in_flight;
 use crate::task::{Task, spawn, spawn_blocking};
 
 /// What all parts of a running link share.
@@ -252,7 +253,7 @@ impl Link {
             delivery: Arc::clone(&self.delivery),
             farm: Arc::clone(farm),
         });
-        let slots = on_their_way(farm.options.jobs).min(self.file.jobs.len());
+        let slots = jobs_in_flight(farm.options.jobs).min(self.file.jobs.len());
         let slots: Vec<_> = (0..slots)
             .map(|_| self.start_slot(Executor::Remote, Arc::clone(&runner)))
             .collect();

@@ -58,6 +58,7 @@
 //! | [`GOOD_STREAM`] | age of a stream whose break is no failed attempt | proxies cut long streams | `execution` |
 //! | [`LONGEST_STAGE`] | a stage of an execution | no queue and no compile takes longer | `execution` |
 //! | [`CANCELLATION`] | cancelling what a link leaves behind | the linker is waiting | `execution/cancel` |
+//! | [`CLOSING_SHARE`] of the link's time, between [`CLOSING_SHORTEST`] and [`CLOSING_LONGEST`] | waiting for optional results on their way and for cancellations | no one notices so little at the end of a link | `link/farm` |
 //! | [`PRESENT_FOR`] | how long a blob is believed to be in the CAS | servers keep what they were asked about for longer | `cas/upload/tracker` |
 
 use std::num::NonZeroUsize;
@@ -126,4 +127,7 @@ pub(crate) const LATE_UPDATE: Duration = Duration::from_secs(15);
 pub(crate) const GOOD_STREAM: Duration = Duration::from_secs(10);
 pub(crate) const LONGEST_STAGE: Duration = Duration::from_hours(2);
 pub(crate) const CANCELLATION: Duration = Duration::from_secs(3);
+pub(crate) const CLOSING_SHARE: u32 = 40;
+pub(crate) const CLOSING_SHORTEST: Duration = Duration::from_millis(100);
+pub(crate) const CLOSING_LONGEST: Duration = Duration::from_secs(3);
 pub(crate) const PRESENT_FOR: Duration = Duration::from_mins(10);

@@ -33,13 +33,6 @@ use crate::hash_cache::HashCache;
 use crate::reapi::{Client, Failure, OutputStyle, RequestContext};
 use crate::task::spawn_blocking;
 
-/// Jobs on their way at a time so that `executions` can be under way: the others are looked up,
-/// uploaded or fetched meanwhile.
-#[must_use]
-pub fn on_their_way(executions: NonZeroUsize) -> usize {
-    executions.get() + executions.get().div_ceil(2)
-}
-
 /// The mnemonic of relto's actions in `RequestMetadata`.
 const MNEMONIC: &str = "ThinLTOBackend";
 

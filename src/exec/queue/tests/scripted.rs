@@ -16,7 +16,7 @@ use crate::exec::queue::{
     Assignment, Claim, Executor, ExecutorSet, Outcome, Queue, Runner, run_slot,
 };
 use crate::exec::remote::execution_limit::ExecutionLimit;
-use crate::exec::remote::on_their_way;
+use crate::reapi::limits::jobs_in_flight;
 use crate::task::{Task, spawn};
 
 /// One job: what the queue believes, what is true on this machine, what a cold farm must be sent.
@@ -231,7 +231,7 @@ impl World {
                 LocalRunner(Arc::clone(&farm)),
             ));
         }
-        for _ in 0..on_their_way(under_way) {
+        for _ in 0..jobs_in_flight(under_way) {
             slots.push(slot(
                 &queue,
                 Executor::Remote,
