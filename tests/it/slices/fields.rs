@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use relto::internals::thinlto::ModuleGraph;
 
 use crate::support::llvm::Llvm;
+use crate::support::skip::skip;
 
 const BASE: &str = include_str!("base.ll");
 
@@ -449,7 +450,7 @@ fn digest(text: &str) -> Result<[u8; 32], String> {
 #[test]
 fn a_change_of_any_field_changes_the_digest() {
     if Llvm::get().major() != 22 {
-        return;
+        return skip("slice keys are known for LLVM 22 alone");
     }
     let base = digest(BASE).expect("the base is understood");
     let mut wrong = Vec::new();
@@ -467,7 +468,7 @@ fn a_change_of_any_field_changes_the_digest() {
 #[test]
 fn what_a_job_does_not_see_leaves_the_digest_alone() {
     if Llvm::get().major() != 22 {
-        return;
+        return skip("slice keys are known for LLVM 22 alone");
     }
     let base = digest(BASE).expect("the base is understood");
     for (name, from, to) in UNSEEN {
