@@ -20,7 +20,8 @@ Where options come from, the strongest first:
   the command line
   variables: RELTO_REMOTE_EXECUTOR; items of a list one a line, or with commas
   [config.NAME] tables of the files, chosen by --config=NAME
-  .relto.toml here or in a parent directory; ignored if others may write it
+  .relto.toml here or in a parent directory; ignored if others may write it,
+    and its sensitive settings wait for `relto allow`
   $XDG_CONFIG_HOME/relto/config.toml, or ~/.config/relto/config.toml
 Repeatable options add up; an empty one (--remote-header=) drops earlier ones.
 

@@ -2,6 +2,7 @@
 //! the only one that prints: help and answers on stdout, everything else on stderr. One file a
 //! command.
 
+mod allow;
 mod arguments;
 mod cache;
 mod cc;
@@ -91,6 +92,12 @@ fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment)
     let command = match invocation.command {
         Command::Completions { shell } => return pages::completions(shell),
         Command::Man { dir } => return ended(pages::man(&dir)),
+        // What is to be allowed is not in force yet.
+        Command::Allow { list: true, .. } => return allow::list(environment),
+        Command::Allow { dir, .. } => {
+            return allow::allow(invocation.options, environment, dir.as_deref());
+        }
+        Command::Deny { dir } => return allow::deny(environment, dir.as_deref()),
         command => command,
     };
     let Loaded { settings, warnings } = match load(invocation.options, environment) {
@@ -146,8 +153,10 @@ fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failure> {
             explain::run(context, &job_file, earlier.as_deref())
         }
         Command::Index(look) => index::run(&look),
-        Command::Completions { shell } => Ok(pages::completions(shell)),
-        Command::Man { dir } => pages::man(&dir),
+        Command::Allow { .. }
+        | Command::Deny { .. }
+        | Command::Completions { .. }
+        | Command::Man { .. } => unreachable!("they end before any settings are read"),
     }
 }
 

@@ -22,6 +22,8 @@ pub(super) const TERM: &str = "TERM";
 pub(super) const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
 /// Where a user's caches live; `~/.cache` when it is not an absolute path.
 pub(super) const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
+/// Where a user's state lives; `~/.local/state` when it is not an absolute path.
+pub(super) const XDG_STATE_HOME: &str = "XDG_STATE_HOME";
 /// Where a user's sockets live while the user is logged in.
 pub(super) const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
 /// The user's own directory.
@@ -111,6 +113,21 @@ impl Environment {
     #[must_use]
     pub fn cache_dir(&self) -> Option<PathBuf> {
         self.xdg(XDG_CACHE_HOME, ".cache")
+    }
+
+    /// The directory of what relto remembers of the user's decisions.
+    #[must_use]
+    pub fn state_dir(&self) -> Option<PathBuf> {
+        self.xdg(XDG_STATE_HOME, ".local/state")
+    }
+
+    /// The same variables, and another directory that relative paths start from.
+    #[must_use]
+    pub fn in_dir(&self, current_dir: PathBuf) -> Self {
+        Self {
+            variables: self.variables.clone(),
+            current_dir,
+        }
     }
 
     /// The directory of the daemon: beside the cache where the user has none for sockets. Machines

@@ -17,6 +17,8 @@ pub struct Warning {
 pub enum ConfigError {
     #[error("cannot read the configuration")]
     Unreadable(#[source] std::io::Error),
+    #[error("`{}` is not valid UTF-8", path.display())]
+    FileNotUtf8 { path: PathBuf },
     #[error("`{}` line {line} is not valid TOML: {reason}", path.display())]
     NotToml {
         path: PathBuf,
@@ -89,6 +91,7 @@ impl Hinted for ConfigError {
             Self::Contradiction { hint, .. } => (*hint).to_owned(),
             Self::Missing { needs, .. } => format!("set `{needs}` too"),
             Self::Unreadable(_)
+            | Self::FileNotUtf8 { .. }
             | Self::NotToml { .. }
             | Self::WrongType { .. }
             | Self::NotUtf8 { .. }

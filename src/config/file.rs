@@ -15,7 +15,7 @@ use super::options::{Class, Kind, Opt};
 use super::source::{Assignment, Source};
 
 /// What one file sets.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct ConfigFile {
     pub(super) plain: Vec<Assignment>,
     /// By `NAME` of `[config.NAME]`.

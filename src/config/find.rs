@@ -10,6 +10,7 @@ use fs_err::os::unix::fs::OpenOptionsExt as _;
 use super::environment::Environment;
 use super::error::{ConfigError, Warning};
 use super::file::{self, ConfigFile};
+use super::trust::TreeFile;
 
 const PROJECT_FILE: &str = ".relto.toml";
 const USER_FILE: &str = "config.toml";
@@ -22,7 +23,9 @@ const LONGEST: u64 = 1 << 20;
 pub(super) struct Files {
     pub(super) project: ConfigFile,
     pub(super) user: ConfigFile,
-    /// Those that were read, for `doctor`.
+    /// The `.relto.toml` that was read.
+    pub(super) tree: Option<TreeFile>,
+    /// All files that were read.
     pub(super) paths: Vec<PathBuf>,
 }
 
@@ -37,14 +40,15 @@ pub(super) fn read(
     let mut files = Files::default();
     for dir in environment.current_dir().ancestors() {
         let path = dir.join(PROJECT_FILE);
-        if let Some(text) = text_of(&path, Some(warnings))? {
+        if let Some(text) = text_of(&path, warnings, true)? {
             files.project = file::parse(&path, &text, true)?;
+            files.tree = Some(TreeFile::new(path.clone(), &text));
             files.paths.push(path);
             break;
         }
     }
     if let Some(path) = environment.config_dir().map(|dir| dir.join(USER_FILE))
-        && let Some(text) = text_of(&path, None)?
+        && let Some(text) = text_of(&path, warnings, false)?
     {
         files.user = file::parse(&path, &text, false)?;
         files.paths.push(path);
@@ -52,39 +56,46 @@ pub(super) fn read(
     Ok(files)
 }
 
-/// The text of a file, if it is there. With `warnings`, also if others could have written it.
+/// The text of a file, if it is there and only the user or root could have written it.
 fn text_of(
     path: &Path,
-    warnings: Option<&mut Vec<Warning>>,
+    warnings: &mut Vec<Warning>,
+    in_tree: bool,
 ) -> Result<Option<String>, ConfigError> {
     let file = match open(path) {
         Ok(file) => file,
         Err(error) if is_absent(&error) => return Ok(None),
-        // A project's file that this user may not read is none of this user's.
-        Err(error) if warnings.is_some() && error.kind() == io::ErrorKind::PermissionDenied => {
+        // The file of a tree that this user may not read is meant for another one.
+        Err(error) if in_tree && error.kind() == io::ErrorKind::PermissionDenied => {
             return Ok(None);
         }
         Err(error) => return Err(ConfigError::Unreadable(error)),
     };
-    // Asked of the open file: what is checked is what is read.
+    // The metadata of the open file: what is checked is what is read.
     let found = file.metadata().map_err(ConfigError::Unreadable)?;
     if !found.is_file() {
         return Ok(None);
     }
-    if let Some(warnings) = warnings
-        && let Some(reason) = untrusted_reason(found.uid(), found.gid(), found.mode())
-    {
+    let named = fs_err::symlink_metadata(path).map_err(ConfigError::Unreadable)?;
+    // A link has no mode of its own, and says which file is read.
+    let reason = (!is_trusted(named.uid()))
+        .then_some("it belongs to another user")
+        .or_else(|| untrusted_reason(found.uid(), found.mode()));
+    if let Some(reason) = reason {
         warnings.push(Warning {
             text: format!("ignored `{}`: {reason}", path.display()),
-            hint: Some("only you or root may own it, and nobody else may write it".to_owned()),
+            hint: Some("only you or root may own it, and no other user may write it".to_owned()),
         });
         return Ok(None);
     }
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     file.take(LONGEST)
-        .read_to_string(&mut text)
+        .read_to_end(&mut bytes)
         .map_err(ConfigError::Unreadable)?;
-    Ok(Some(text))
+    let text = String::from_utf8(bytes);
+    let path = path.to_owned();
+    text.map(Some)
+        .map_err(|_| ConfigError::FileNotUtf8 { path })
 }
 
 /// Opens without waiting: a pipe of that name would have us wait for its writer.
@@ -102,21 +113,20 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), NotFound | NotADirectory)
 }
 
-/// Why a file with this owner, group and mode may say what this user did not mean.
-fn untrusted_reason(owner: u32, group: u32, mode: u32) -> Option<&'static str> {
-    let user = rustix::process::geteuid().as_raw();
-    if owner != user && owner != 0 {
+/// Whether this user or root is `owner`.
+fn is_trusted(owner: u32) -> bool {
+    owner == rustix::process::geteuid().as_raw() || owner == 0
+}
+
+/// Why a file with this owner and mode may say what the user did not mean.
+fn untrusted_reason(owner: u32, mode: u32) -> Option<&'static str> {
+    if !is_trusted(owner) {
         return Some("it belongs to another user");
     }
     if mode & 0o002 != 0 {
-        return Some("everybody may write it");
+        return Some("every user may write it");
     }
-    // Where every user has a group of the same number, files are group-writable by habit and nobody
-    // else is in it.
-    if mode & 0o020 != 0 && group != owner {
-        return Some("a group may write it");
-    }
-    None
+    (mode & 0o020 != 0).then_some("a group may write it")
 }
 
 #[cfg(test)]
@@ -126,12 +136,26 @@ mod tests {
     #[test]
     fn trust_asks_for_owner_and_mode() {
         let me = rustix::process::geteuid().as_raw();
-        assert_eq!(untrusted_reason(me, me + 1, 0o644), None);
-        assert_eq!(untrusted_reason(0, 0, 0o600), None);
-        assert_eq!(untrusted_reason(me, me, 0o664), None);
-        assert!(untrusted_reason(me, me + 1, 0o664).is_some());
-        assert!(untrusted_reason(me, me, 0o646).is_some());
-        assert!(untrusted_reason(me + 1, me, 0o600).is_some());
+        assert_eq!(untrusted_reason(me, 0o644), None);
+        assert_eq!(untrusted_reason(0, 0o600), None);
+        assert!(untrusted_reason(me, 0o664).is_some());
+        assert!(untrusted_reason(me, 0o646).is_some());
+        assert!(untrusted_reason(me + 1, 0o600).is_some());
+    }
+
+    #[test]
+    fn a_pipe_is_not_waited_for_and_a_file_that_is_not_text_is_named() {
+        let top = tempfile::tempdir().expect("a temporary directory");
+        let path = top.path().join(PROJECT_FILE);
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0)
+            .expect("a pipe");
+        let read = || read(&Environment::new(top.path(), []), &mut Vec::new());
+        assert!(read().expect("read").paths.is_empty());
+        fs_err::remove_file(&path).expect("removed");
+        fs_err::write(&path, b"quiet = true # \xff\n").expect("written");
+        let error = read().expect_err("refused").to_string();
+        assert!(error.contains(".relto.toml"), "{error}");
     }
 
     #[test]
@@ -150,7 +174,7 @@ mod tests {
         assert_eq!(files.project.plain[0].values, ["3"]);
         assert_eq!(warnings.len(), 1);
         assert!(
-            warnings[0].text.contains("everybody may write it"),
+            warnings[0].text.contains("every user may write it"),
             "{warnings:?}"
         );
     }

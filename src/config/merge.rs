@@ -52,6 +52,13 @@ impl Values {
             .map_or(&[], |(_, values)| values)
     }
 
+    /// Keeps the values that `keep` accepts.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&'static Opt, &RawValue) -> bool) {
+        for (option, values) in OPTIONS.iter().zip(&mut self.0) {
+            values.retain(|value| keep(option, value));
+        }
+    }
+
     /// Every value that some source sets, in the order of the table.
     pub fn effective(&self) -> impl Iterator<Item = EffectiveValue> {
         self.iter().flat_map(|(option, values)| {

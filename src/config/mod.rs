@@ -31,6 +31,7 @@ mod source;
 mod table;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod value;
 
 pub use daemon::DaemonUse;
@@ -43,8 +44,11 @@ pub use settings::{Settings, Strategy};
 pub use source::{Assignment, EffectiveValue, Source};
 pub use table::LOCAL_JOBS;
 
+pub use trust::{AllowList, Request};
+
 use find::Files;
 use table::CONFIG;
+use trust::Trust;
 
 /// What the configuration says, and what of it was ignored.
 #[derive(Debug)]
@@ -53,7 +57,7 @@ pub struct Loaded {
     pub warnings: Vec<Warning>,
 }
 
-/// Reads all sources.
+/// Reads all sources. What a source tree may not set, or not yet, is left out with a warning.
 ///
 /// # Errors
 /// A source says something that relto does not understand, or the values do not fit together.
@@ -62,16 +66,56 @@ pub fn load(
     environment: &Environment,
 ) -> Result<Loaded, ConfigError> {
     let mut warnings = environment.unknown_variables();
-    let files = find::read(environment, &mut warnings)?;
-    let mut layers = vec![command_line, environment.assignments()?];
-    let tables = chosen_tables(&layers, &files)?;
-    layers.extend(tables);
-    layers.push(files.project.plain);
-    layers.push(files.user.plain);
-    let values = Values::merge(&layers);
-    let settings = Settings::new(environment, values, files.paths);
+    let mut files = find::read(environment, &mut warnings)?;
+    let mut trust = Trust::new(files.tree.take(), environment);
+    let mut values = merged(command_line, environment, &mut files, &mut trust)?;
+    warnings.extend(trust.warning());
+    warnings.extend(trust.withhold_credentials(&mut values));
+    let mut settings = Settings::new(environment, values, files.paths);
+    settings.farm_waits = trust.farm_waits();
     let settings = resolve::settings(settings, environment)?;
     Ok(Loaded { settings, warnings })
+}
+
+/// What the `.relto.toml` that `environment` leads to asks for; `None` where there is none.
+///
+/// # Errors
+/// As [`load`].
+pub fn tree_request(
+    command_line: Vec<Assignment>,
+    environment: &Environment,
+) -> Result<(Option<Request>, Vec<Warning>), ConfigError> {
+    let mut warnings = Vec::new();
+    let mut files = find::read(environment, &mut warnings)?;
+    let Some(tree) = files.tree.take() else {
+        return Ok((None, warnings));
+    };
+    let project = files.project.clone();
+    let mut trust = Trust::as_if_allowed(Some(tree.clone()));
+    let values = merged(command_line, environment, &mut files, &mut trust)?;
+    let assignments = project
+        .plain
+        .iter()
+        .chain(project.tables.values().flatten());
+    Ok((Some(Request::new(tree, &values, assignments)), warnings))
+}
+
+/// The values in force, without those that have to wait.
+fn merged(
+    command_line: Vec<Assignment>,
+    environment: &Environment,
+    files: &mut Files,
+    trust: &mut Trust,
+) -> Result<Values, ConfigError> {
+    let mut layers = vec![command_line, environment.assignments()?];
+    let tables = chosen_tables(&layers, files)?;
+    layers.extend(tables);
+    layers.push(std::mem::take(&mut files.project.plain));
+    layers.push(std::mem::take(&mut files.user.plain));
+    for layer in &mut layers {
+        trust.hold_back(layer);
+    }
+    Ok(Values::merge(&layers))
 }
 
 /// The assignments of the chosen `[config.NAME]` tables, the strongest first: a later name is

@@ -79,6 +79,10 @@ pub struct Opt {
     pub class: Class,
     /// The value must never be shown.
     pub secret: bool,
+    /// It names a server.
+    pub(super) address: bool,
+    /// It proves to a server who the user is.
+    pub(super) credential: bool,
     pub(super) default: Default,
     pub(super) field: &'static dyn Field,
     /// An empty value is one for the parser; elsewhere it stands for the default.
@@ -107,6 +111,8 @@ impl Opt {
             common: false,
             class: Class::Harmless,
             secret: false,
+            address: false,
+            credential: false,
             default: Default::Described(""),
             field,
             empty_is_a_value: false,
@@ -142,6 +148,16 @@ impl Opt {
 
     pub(super) const fn user_only(mut self) -> Self {
         self.class = Class::UserOnly;
+        self
+    }
+
+    pub(super) const fn address(mut self) -> Self {
+        self.address = true;
+        self
+    }
+
+    pub(super) const fn credential(mut self) -> Self {
+        self.credential = true;
         self
     }
 

@@ -108,6 +108,8 @@ fn choose_strategy(settings: &mut Settings) -> Result<(), ConfigError> {
         (None, Some(_)) => Strategy::Dynamic,
         (None | Some(Strategy::Local), _) => Strategy::Local,
         (Some(strategy), Some(_)) => strategy,
+        // The tree that asks for the strategy names the farm, too.
+        (Some(_), None) if settings.farm_waits => Strategy::Local,
         (Some(_), None) => {
             return Err(ConfigError::Missing {
                 name: "strategy",

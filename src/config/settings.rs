@@ -55,6 +55,8 @@ pub struct Settings {
     pub log: Option<String>,
     /// What make tells its recipes, its jobserver among it.
     pub makeflags: Option<String>,
+    /// A source tree names an executor that the user has not allowed.
+    pub(super) farm_waits: bool,
     /// The `[config.NAME]` tables that were chosen.
     pub(super) configs: Vec<String>,
     /// Where each value was written.
@@ -103,6 +105,7 @@ impl Settings {
             },
             log: text(RELTO_LOG),
             makeflags: text(MAKEFLAGS),
+            farm_waits: false,
             configs: Vec::new(),
             values,
             files,

@@ -27,8 +27,8 @@ const LOCAL_JOBS_ENTRY: Opt =
 /// Every option there is.
 #[rustfmt::skip] // one option, one entry: a table reads best as a table
 pub static OPTIONS: &[Opt] = &[
-    Opt::new(Where, "remote_executor", "ADDRESS", "farm: grpc://, grpcs:// or unix:", &Optional(|it| &mut it.farm.client.executor, value::address)).otherwise("this machine").common().sensitive(),
-    Opt::new(Where, "remote_cache", "ADDRESS", "farm's cache, if elsewhere", &Optional(|it| &mut it.farm.client.cache, value::address)).otherwise("executor").sensitive(),
+    Opt::new(Where, "remote_executor", "ADDRESS", "farm: grpc://, grpcs:// or unix:", &Optional(|it| &mut it.farm.client.executor, value::address)).otherwise("this machine").common().sensitive().address(),
+    Opt::new(Where, "remote_cache", "ADDRESS", "farm's cache, if elsewhere", &Optional(|it| &mut it.farm.client.cache, value::address)).otherwise("executor").sensitive().address(),
     Opt::new(Where, "strategy", "WHERE", "local, remote, dynamic: both at once", &Word(|it| &mut it.chosen_strategy, &[
         ("auto", None), ("local", Some(Strategy::Local)), ("remote", Some(Strategy::Remote)), ("dynamic", Some(Strategy::Dynamic)),
     ])).default("auto").common(),
@@ -45,9 +45,9 @@ pub static OPTIONS: &[Opt] = &[
 
     Opt::new(Farm, "remote_instance_name", "NAME", "instance of the farm", &Scalar(|it| &mut it.farm.client.instance_name, value::text)).sensitive(),
     Opt::new(Farm, "remote_default_exec_properties", "KEY=VALUE", "property that workers must have; repeatable", &List(|it| &mut it.farm.platform, value::pair)).common().sensitive(),
-    Opt::new(Farm, "remote_header", "NAME=VALUE", "header to send, @FILE for a secret; repeatable", &List(|it| &mut it.farm.client.headers, value::header)).secret().common().sensitive(),
-    Opt::new(Farm, "remote_cache_header", "NAME=VALUE", "the same, to the cache only", &List(|it| &mut it.farm.client.cache_headers, value::header)).secret().sensitive(),
-    Opt::new(Farm, "remote_exec_header", "NAME=VALUE", "the same, to the executor only", &List(|it| &mut it.farm.client.exec_headers, value::header)).secret().sensitive(),
+    Opt::new(Farm, "remote_header", "NAME=VALUE", "header to send, @FILE for a secret; repeatable", &List(|it| &mut it.farm.client.headers, value::header)).secret().common().sensitive().credential(),
+    Opt::new(Farm, "remote_cache_header", "NAME=VALUE", "the same, to the cache only", &List(|it| &mut it.farm.client.cache_headers, value::header)).secret().sensitive().credential(),
+    Opt::new(Farm, "remote_exec_header", "NAME=VALUE", "the same, to the executor only", &List(|it| &mut it.farm.client.exec_headers, value::header)).secret().sensitive().credential(),
     Opt::new(Farm, "remote_accept_cached", "", "take results from the farm's action cache", &Switch(|it| &mut it.farm.accept_cached)).default("on"),
     Opt::new(Farm, "remote_upload_local_results", "", "give local results to the farm's action cache", &Switch(|it| &mut it.farm.upload_local_results)).default("on"),
     Opt::new(Farm, "remote_upload_ahead", "", "cc: send the modules of -flto=thin compiles at once, in the background", &Switch(|it| &mut it.upload_ahead)).default("off").sensitive(),
@@ -61,10 +61,10 @@ pub static OPTIONS: &[Opt] = &[
         ("sha256", Some(DigestFunction::Sha256)), ("blake3", Some(DigestFunction::Blake3)),
     ])).otherwise("what the farm offers, sha256 first"),
 
-    Opt::new(Security, "credential_helper", "[HOST=]PROGRAM", "program that says which headers to send; repeatable", &List(|it| &mut it.farm.client.credential_helpers, value::credential_helper)).user_only(),
+    Opt::new(Security, "credential_helper", "[HOST=]PROGRAM", "program that says which headers to send; repeatable", &List(|it| &mut it.farm.client.credential_helpers, value::credential_helper)).user_only().credential(),
     Opt::new(Security, "tls_certificate", "FILE", "PEM file of authorities that may sign the farm's certificate", &Optional(|it| &mut it.farm.client.tls.certificate, value::path)).otherwise("the system's").sensitive(),
-    Opt::new(Security, "tls_client_certificate", "FILE", "PEM file of the certificate that names us to the farm", &Optional(|it| &mut it.farm.client.tls.client_certificate, value::path)).sensitive(),
-    Opt::new(Security, "tls_client_key", "FILE", "PEM file of its private key", &Optional(|it| &mut it.farm.client.tls.client_key, value::path)).sensitive(),
+    Opt::new(Security, "tls_client_certificate", "FILE", "PEM file of the certificate that names us to the farm", &Optional(|it| &mut it.farm.client.tls.client_certificate, value::path)).sensitive().credential(),
+    Opt::new(Security, "tls_client_key", "FILE", "PEM file of its private key", &Optional(|it| &mut it.farm.client.tls.client_key, value::path)).sensitive().credential(),
 
     Opt::new(Cache, "disk_cache", "DIR", "cache here; `off` for none", &Scalar(|it| &mut it.link.disk_cache, value::path_or_off)).otherwise("~/.cache/relto").empty_is_a_value().common().sensitive(),
     Opt::new(Cache, "disk_cache_max_size", "SIZE", "500M, 20G; 0 for no limit", &Scalar(|it| &mut it.link.disk_cache_max_size, value::size_or_zero)).default("10G").sensitive(),

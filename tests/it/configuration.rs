@@ -41,10 +41,11 @@ fn a_project_file_that_others_may_write_is_ignored_with_a_warning() {
     --- stdout
     [T]/home/.cache/relto does not exist yet
     --- stderr
-    relto: warning: ignored `[T]/project/.relto.toml`: everybody may write it
-      hint: only you or root may own it, and nobody else may write it
+    relto: warning: ignored `[T]/project/.relto.toml`: every user may write it
+      hint: only you or root may own it, and no other user may write it
     ");
     fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("changed");
+    place.relto().arg("allow").assert().success();
     insta::assert_snapshot!(place.relto_told("cache"), @r"
     exit 0
     --- stdout
@@ -89,6 +90,7 @@ fn command_line_beats_environment_beats_project_beats_user_beats_default() {
     );
     assert_eq!(shown(&mut place.relto()), "[T]/home/.config/relto/user");
     place.write("project/.relto.toml", "disk_cache = \"project\"\n");
+    place.relto().arg("allow").assert().success();
     assert_eq!(shown(&mut place.relto()), "[T]/project/project");
     assert_eq!(
         shown(place.relto().arg("--config=c")),
@@ -158,4 +160,74 @@ fn a_secret_is_never_shown() {
     );
     assert!(told.contains("remote_cache_header"), "{told}");
     assert!(!told.contains("hunter"), "{told}");
+}
+
+#[test]
+fn what_a_tree_asks_for_is_shown_allowed_listed_and_denied() {
+    let place = Place::new();
+    place.write(
+        "home/.config/relto/config.toml",
+        "remote_header = { x-key = \"hunter2\" }\n",
+    );
+    place.write(
+        "project/.relto.toml",
+        "jobs = 3\nremote_executor = \"grpc://127.0.0.1:1\"\nprofile = \"~/.bashrc\"\n",
+    );
+    let steps = ["cache", "allow", "cache", "allow --list", "deny", "deny"];
+    let told: String = steps
+        .iter()
+        .map(|step| format!("$ relto {step}\n{}", place.relto_told(step)))
+        .collect();
+    assert!(!told.contains("hunter2"), "{told}");
+    insta::assert_snapshot!(told, @r"
+    $ relto cache
+    exit 0
+    --- stdout
+    [T]/home/.cache/relto does not exist yet
+    --- stderr
+    relto: warning: `[T]/project/.relto.toml` is not allowed yet; ignored: `profile`, `remote_executor`
+      hint: `relto allow` shows what it asks for, and allows it
+    $ relto allow
+    exit 0
+    --- stdout
+    allowed, as long as `[T]/project/.relto.toml` does not change:
+      remote_executor = grpc://127.0.0.1:1
+      profile = ~/.bashrc
+      your credentials that go to grpc://127.0.0.1:1: remote_header x-key
+    `relto deny` takes it back
+    $ relto cache
+    exit 0
+    --- stdout
+    [T]/home/.cache/relto does not exist yet
+    $ relto allow --list
+    exit 0
+    --- stdout
+    [T]/project/.relto.toml
+      your credentials that go to grpc://127.0.0.1:1: remote_header x-key
+    $ relto deny
+    exit 0
+    --- stdout
+    `[T]/project/.relto.toml` is not allowed any more
+    $ relto deny
+    exit 0
+    --- stdout
+    nothing was allowed for `[T]/project`
+    ");
+}
+
+#[test]
+fn a_user_file_of_another_user_is_ignored_with_a_warning() {
+    let place = Place::new();
+    let path = place.write("home/.config/relto/config.toml", "disk_cache = \"/evil\"\n");
+    // Only root can give a file away; for everybody else the mode stands for the owner.
+    let given = std::os::unix::fs::chown(&path, Some(12345), Some(12345)).is_ok();
+    if !given {
+        fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).expect("changed");
+    }
+    let told = place.relto_told("cache");
+    assert!(
+        told.contains("warning: ignored `[T]/home/.config"),
+        "{told}"
+    );
+    assert!(!told.contains("/evil"), "{told}");
 }

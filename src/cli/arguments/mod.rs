@@ -90,6 +90,21 @@ pub(super) enum Command {
     /// Show the settings in force and where they come from
     Config,
 
+    /// Allow what the .relto.toml of a source tree asks for
+    Allow {
+        /// Show what was allowed
+        #[arg(long, conflicts_with = "dir")]
+        list: bool,
+        /// The tree, else the current directory
+        dir: Option<PathBuf>,
+    },
+
+    /// Take back what was allowed
+    Deny {
+        /// The tree, else the current directory
+        dir: Option<PathBuf>,
+    },
+
     /// Send modules to the farm before the link
     Prefetch {
         #[arg(long = AFTER_STDIN, hide = true)]

@@ -93,6 +93,9 @@ fn the_option_may_stand_on_the_command_line_and_in_a_file() {
     run(by_word.env_remove("RELTO_REMOTE_UPLOAD_AHEAD").args(words));
     build.wait_for_blob("twice.o");
     fs::write(build.path(".relto.toml"), "remote_upload_ahead = true\n").expect("written");
+    let mut allow = Command::new(env!("CARGO_BIN_EXE_relto"));
+    build.home.apply(&mut allow);
+    run(allow.current_dir(build.dir.path()).arg("allow"));
     let mut by_file = build.clang();
     by_file.env_remove("RELTO_REMOTE_UPLOAD_AHEAD");
     run(by_file.args(["-flto=thin", "-c", "main.c"]));

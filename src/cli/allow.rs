@@ -1,0 +1,145 @@
+//! `relto allow [DIR]`, `relto allow --list`, `relto deny [DIR]`: the user's trust in what the
+//! `.relto.toml` of a source tree asks for.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::output;
+use crate::config::{
+    AllowList, Assignment, ConfigError, Environment, Request, Warning, tree_request,
+};
+use crate::error::{ExitCode, Hinted};
+
+#[derive(Debug, thiserror::Error)]
+enum AllowError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("neither `{}` nor a directory above it has a `.relto.toml` that can be read", dir.display())]
+    NoFile { dir: PathBuf },
+    #[error("cannot find `{}`", dir.display())]
+    NoDirectory {
+        dir: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot remember the decision")]
+    NotRemembered(#[source] io::Error),
+}
+
+impl Hinted for AllowError {
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Config(error) => error.hints(),
+            Self::NoFile { .. } | Self::NoDirectory { .. } => Vec::new(),
+            Self::NotRemembered(_) => {
+                vec!["the directory is `$XDG_STATE_HOME/relto/allowed`".to_owned()]
+            }
+        }
+    }
+}
+
+/// Shows what the nearest `.relto.toml` asks for, and allows it.
+pub(super) fn allow(
+    options: Vec<Assignment>,
+    environment: &Environment,
+    dir: Option<&Path>,
+) -> ExitCode {
+    let mut warnings = Vec::new();
+    let allowed = in_dir(environment, dir).and_then(|environment| {
+        let (request, found) = tree_request(options, &environment)?;
+        warnings = found;
+        let request = request.ok_or_else(|| AllowError::NoFile {
+            dir: environment.current_dir().to_owned(),
+        })?;
+        let list = AllowList::of(&environment);
+        let added = list.add(&request.allowed());
+        added.map_err(AllowError::NotRemembered)?;
+        Ok(shown(&request))
+    });
+    answer(allowed, &warnings)
+}
+
+/// Takes back what was allowed for the nearest tree.
+pub(super) fn deny(environment: &Environment, dir: Option<&Path>) -> ExitCode {
+    let denied = in_dir(environment, dir).and_then(|environment| {
+        let list = AllowList::of(&environment);
+        for dir in environment.current_dir().ancestors() {
+            let path = dir.join(".relto.toml");
+            if list.remove(&path).map_err(AllowError::NotRemembered)? {
+                return Ok(format!("`{}` is not allowed any more\n", path.display()));
+            }
+        }
+        let dir = environment.current_dir().display();
+        Ok(format!("nothing was allowed for `{dir}`\n"))
+    });
+    answer(denied, &[])
+}
+
+/// What was allowed, one tree a paragraph.
+pub(super) fn list(environment: &Environment) -> ExitCode {
+    let mut text = String::new();
+    for allowed in AllowList::of(environment).all() {
+        let _ = writeln!(text, "{}", allowed.path.display());
+        destinations(&mut text, &allowed.addresses, &allowed.credentials);
+    }
+    if text.is_empty() {
+        text.push_str("nothing is allowed\n");
+    }
+    output::print(&text)
+}
+
+fn in_dir(environment: &Environment, dir: Option<&Path>) -> Result<Environment, AllowError> {
+    let Some(dir) = dir else {
+        return Ok(environment.clone());
+    };
+    let dir = environment.current_dir().join(dir);
+    match fs_err::canonicalize(&dir) {
+        Ok(found) => Ok(environment.in_dir(found)),
+        Err(source) => Err(AllowError::NoDirectory { dir, source }),
+    }
+}
+
+fn answer(result: Result<String, AllowError>, warnings: &[Warning]) -> ExitCode {
+    warnings.iter().for_each(output::warning);
+    match result {
+        Ok(text) => output::print(&text),
+        Err(error) => {
+            output::error(&error);
+            match error {
+                AllowError::Config(_) => ExitCode::Usage,
+                _ => ExitCode::Failure,
+            }
+        }
+    }
+}
+
+fn shown(request: &Request) -> String {
+    let path = request.tree.path.display();
+    if request.settings.is_empty() {
+        return format!("`{path}` asks for nothing that has to be allowed\n");
+    }
+    let mut text = format!("allowed, as long as `{path}` does not change:\n");
+    for (name, value) in &request.settings {
+        let _ = writeln!(text, "  {name} = {value}");
+    }
+    destinations(&mut text, &request.addresses, &request.credentials);
+    text.push_str("`relto deny` takes it back\n");
+    text
+}
+
+/// Which of the user's credentials go where.
+fn destinations(text: &mut String, addresses: &[String], credentials: &[String]) {
+    if addresses.is_empty() {
+        return;
+    }
+    let credentials = match credentials {
+        [] => "none".to_owned(),
+        some => some.join(", "),
+    };
+    let _ = writeln!(
+        text,
+        "  your credentials that go to {}: {credentials}",
+        addresses.join(", ")
+    );
+}

@@ -1,0 +1,328 @@
+//! What a source tree may ask for: its sensitive settings wait until the user has allowed the
+//! content of its `.relto.toml`, and the user's credentials go only to addresses that the user knows
+//! of.
+//!
+//! What is allowed is remembered in the user's state, one file a tree, by the digest of the content:
+//! a changed file waits again. With it stand the addresses and the names of the credentials that
+//! were shown when it was allowed; a credential that came later waits, too.
+
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use serde::{Deserialize, Serialize};
+
+use super::environment::Environment;
+use super::error::Warning;
+use super::merge::Values;
+use super::options::{Class, Opt};
+use super::source::{Assignment, RawValue};
+use super::table::OPTIONS;
+use crate::digest::DigestFunction;
+use crate::fs::write_whole_for;
+
+/// No record is that long.
+const LONGEST: u64 = 1 << 20;
+/// Records are the user's alone.
+const PRIVATE: u32 = 0o077;
+
+/// A `.relto.toml` that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TreeFile {
+    pub path: PathBuf,
+    /// The digest of its content.
+    pub digest: String,
+}
+
+impl TreeFile {
+    pub(super) fn new(path: PathBuf, content: &str) -> Self {
+        Self {
+            path,
+            digest: sha256(content.as_bytes()),
+        }
+    }
+}
+
+/// A tree that the user has allowed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Allowed {
+    pub path: PathBuf,
+    pub digest: String,
+    /// The addresses that the file names.
+    pub addresses: Vec<String>,
+    /// The user's own credentials that go to them.
+    pub credentials: Vec<String>,
+}
+
+/// The trees that the user has allowed.
+#[derive(Debug)]
+pub struct AllowList {
+    /// `None` where the user has no directory for state: nothing is allowed.
+    dir: Option<PathBuf>,
+}
+
+impl AllowList {
+    #[must_use]
+    pub fn of(environment: &Environment) -> Self {
+        let dir = environment.state_dir().map(|dir| dir.join("allowed"));
+        Self { dir }
+    }
+
+    /// The record of the tree at `path`, whatever its content was.
+    #[must_use]
+    pub fn find(&self, path: &Path) -> Option<Allowed> {
+        read(&self.record(path)?).filter(|record| record.path == path)
+    }
+
+    /// Every record, by path.
+    #[must_use]
+    pub fn all(&self) -> Vec<Allowed> {
+        let entries = self.dir.as_ref().and_then(|dir| fs_err::read_dir(dir).ok());
+        let entries = entries.into_iter().flatten().filter_map(Result::ok);
+        let mut all: Vec<_> = entries.filter_map(|entry| read(&entry.path())).collect();
+        all.sort_by(|a, b| a.path.cmp(&b.path));
+        all
+    }
+
+    /// # Errors
+    /// The record cannot be written.
+    pub fn add(&self, allowed: &Allowed) -> io::Result<()> {
+        let (Some(dir), Some(record)) = (&self.dir, self.record(&allowed.path)) else {
+            return Err(io::Error::other("neither XDG_STATE_HOME nor HOME is set"));
+        };
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)?;
+        write_whole_for(Some(PRIVATE), &record, &serde_json::to_vec(allowed)?)
+    }
+
+    /// Takes back what was allowed; returns whether it was.
+    ///
+    /// # Errors
+    /// The record cannot be removed.
+    pub fn remove(&self, path: &Path) -> io::Result<bool> {
+        match self.record(path).map(fs_err::remove_file) {
+            None => Ok(false),
+            Some(Ok(())) => Ok(true),
+            Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Some(Err(error)) => Err(error),
+        }
+    }
+
+    fn record(&self, path: &Path) -> Option<PathBuf> {
+        let name = sha256(path.as_os_str().as_encoded_bytes());
+        Some(self.dir.as_ref()?.join(format!("{name}.json")))
+    }
+}
+
+/// A record that this user wrote: one in the home of another user says what that user meant.
+fn read(record: &Path) -> Option<Allowed> {
+    let found = fs_err::symlink_metadata(record).ok()?;
+    let own = found.uid() == rustix::process::geteuid().as_raw();
+    if !own || !found.is_file() || found.len() > LONGEST {
+        return None;
+    }
+    serde_json::from_slice(&fs_err::read(record).ok()?).ok()
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    DigestFunction::Sha256.digest(bytes).hex()
+}
+
+/// What was decided on the tree of one invocation.
+#[derive(Debug)]
+pub(super) struct Trust {
+    tree: Option<TreeFile>,
+    record: Option<Allowed>,
+    /// The names of the settings that wait.
+    waiting: Vec<&'static str>,
+    /// Everything is in force, as it will be once the tree is allowed.
+    as_if_allowed: bool,
+}
+
+impl Trust {
+    pub(super) fn new(tree: Option<TreeFile>, environment: &Environment) -> Self {
+        let list = AllowList::of(environment);
+        let record = tree.as_ref().and_then(|tree| list.find(&tree.path));
+        Self {
+            tree,
+            record,
+            waiting: Vec::new(),
+            as_if_allowed: false,
+        }
+    }
+
+    pub(super) fn as_if_allowed(tree: Option<TreeFile>) -> Self {
+        Self {
+            tree,
+            record: None,
+            waiting: Vec::new(),
+            as_if_allowed: true,
+        }
+    }
+
+    fn is_allowed(&self) -> bool {
+        let digest = self.record.as_ref().map(|record| &record.digest);
+        self.as_if_allowed || digest.is_some() && digest == self.tree.as_ref().map(|it| &it.digest)
+    }
+
+    /// The tree names an address that waits.
+    pub(super) fn farm_waits(&self) -> bool {
+        self.waiting.contains(&"remote_executor")
+    }
+
+    /// Takes what has to wait out of `layer`.
+    pub(super) fn hold_back(&mut self, layer: &mut Vec<Assignment>) {
+        if self.is_allowed() {
+            return;
+        }
+        layer.retain(|assignment| {
+            let option = assignment.option;
+            let waits = assignment.source.is_tree() && option.class != Class::Harmless;
+            if waits && !self.waiting.contains(&option.name) {
+                self.waiting.push(option.name);
+            }
+            !waits
+        });
+    }
+
+    /// The one warning about what waits.
+    pub(super) fn warning(&self) -> Option<Warning> {
+        let tree = self.tree.as_ref().filter(|_| !self.waiting.is_empty())?;
+        let keys: Vec<_> = self.waiting.iter().map(|key| format!("`{key}`")).collect();
+        let reason = match self.record {
+            Some(_) => "has changed since you allowed it",
+            None => "is not allowed yet",
+        };
+        Some(Warning {
+            text: format!(
+                "`{}` {reason}; ignored: {}",
+                tree.path.display(),
+                keys.join(", ")
+            ),
+            hint: Some("`relto allow` shows what it asks for, and allows it".to_owned()),
+        })
+    }
+
+    /// Takes the user's credentials out of `values` where they would go to an address that only the
+    /// tree names and for which the user has not allowed them.
+    pub(super) fn withhold_credentials(&self, values: &mut Values) -> Option<Warning> {
+        let addresses = tree_addresses(values);
+        if self.as_if_allowed || addresses.is_empty() {
+            return None;
+        }
+        let known = |address: &String| {
+            let record = self.record.as_ref();
+            record.is_some_and(|record| record.addresses.contains(address))
+        };
+        let bound: &[String] = match &self.record {
+            Some(record) if addresses.iter().all(known) => &record.credentials,
+            _ => &[],
+        };
+        let mut withheld = Vec::new();
+        values.retain(|option, value| {
+            let Some(name) = user_credential(option, value) else {
+                return true;
+            };
+            let goes = bound.contains(&name);
+            if !goes {
+                withheld.push(format!("`{name}`"));
+            }
+            goes
+        });
+        (!withheld.is_empty()).then(|| Warning {
+            text: format!(
+                "not sent to {}: {}",
+                addresses.join(", "),
+                withheld.join(", ")
+            ),
+            hint: Some(
+                "the address is from a `.relto.toml`; `relto allow` shows both and allows it"
+                    .to_owned(),
+            ),
+        })
+    }
+}
+
+/// The name under which a credential of the user is shown and remembered.
+fn user_credential(option: &Opt, value: &RawValue) -> Option<String> {
+    let counts = option.credential && !value.source.is_tree() && !value.text.is_empty();
+    counts.then(|| {
+        let name = format!("{} {}", option.name, option.item_name(&value.text));
+        name.trim().to_owned()
+    })
+}
+
+/// The addresses in force that the tree names.
+fn tree_addresses(values: &Values) -> Vec<String> {
+    let addresses = values.iter().filter(|(option, _)| option.address);
+    let of_tree = addresses.flat_map(|(_, values)| values.iter().filter(|it| it.source.is_tree()));
+    of_tree
+        .filter(|value| !value.text.is_empty())
+        .map(|value| value.text.clone())
+        .collect()
+}
+
+/// What a tree asks for, and what allowing it means.
+#[derive(Debug)]
+pub struct Request {
+    pub tree: TreeFile,
+    /// Names and values of its sensitive settings.
+    pub settings: Vec<(&'static str, String)>,
+    pub addresses: Vec<String>,
+    /// The user's credentials that would go to the addresses.
+    pub credentials: Vec<String>,
+}
+
+impl Request {
+    /// `values` are those that are in force once the tree is allowed; `assignments` all that it
+    /// holds.
+    pub(super) fn new<'a>(
+        tree: TreeFile,
+        values: &Values,
+        assignments: impl Iterator<Item = &'a Assignment>,
+    ) -> Self {
+        let mut settings = Vec::new();
+        let mut addresses = Vec::new();
+        for assignment in assignments {
+            let option = assignment.option;
+            if option.class == Class::Harmless {
+                continue;
+            }
+            for text in &assignment.values {
+                settings.push((option.name, option.shown(text)));
+                if option.address && !text.is_empty() && !addresses.contains(text) {
+                    addresses.push(text.clone());
+                }
+            }
+        }
+        let credentials = values.iter().flat_map(|(option, values)| {
+            let names = values.iter().map(|value| user_credential(option, value));
+            names.flatten().collect::<Vec<_>>()
+        });
+        let mut credentials: Vec<_> = credentials.collect();
+        credentials.dedup();
+        if addresses.is_empty() {
+            credentials.clear();
+        }
+        settings.sort_by_key(|(name, _)| OPTIONS.iter().position(|option| option.name == *name));
+        Self {
+            tree,
+            settings,
+            addresses,
+            credentials,
+        }
+    }
+
+    /// The record of the user's consent.
+    #[must_use]
+    pub fn allowed(&self) -> Allowed {
+        Allowed {
+            path: self.tree.path.clone(),
+            digest: self.tree.digest.clone(),
+            addresses: self.addresses.clone(),
+            credentials: self.credentials.clone(),
+        }
+    }
+}
