@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::output;
 use crate::config::{
-    AllowList, Assignment, ConfigError, Environment, Request, Warning, tree_request,
+    AllowList, Assignment, ConfigError, Environment, Request, Warning, printable, tree_request,
 };
 use crate::error::{ExitCode, Hinted};
 
@@ -140,6 +140,6 @@ fn destinations(text: &mut String, addresses: &[String], credentials: &[String])
     let _ = writeln!(
         text,
         "  your credentials that go to {}: {credentials}",
-        addresses.join(", ")
+        printable(&addresses.join(", "))
     );
 }

@@ -1,10 +1,9 @@
 //! What follows a compile that leaves a ThinLTO module: it goes to the farm before the link asks
 //! for it.
 //!
-//! Enters: a command line that relto is about to become. Leaves: a exit_notifier for the compiler,
-//! at whose end the module is sent in the background, or nothing where nobody asked for that.
-//! Nothing of this fails or delays a compile: what cannot be had is left out without a word, and
-//! the link sends what is missing.
+//! An [`ExitNotifier`] in the compiler tells when it has ended; the module is sent in the background
+//! then. Nothing of this fails or delays a compile: what cannot be had is left out silently, and the
+//! link sends what is missing.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -74,8 +73,7 @@ fn settings(options: &[OsString]) -> Option<Settings> {
     Some(loaded.ok()?.settings)
 }
 
-/// The work at the end of the exit_notifier, where no daemon does it. Nobody hears of it but the
-/// log.
+/// The work after the compiler has ended, where no daemon does it. Only the log mentions it.
 pub(super) fn run(context: &Context, wanted: PrefetchRequest) -> ExitCode {
     let settings = &context.settings;
     // However this ends, the compiler has ended.

@@ -66,6 +66,10 @@ pub(super) enum Default {
 }
 
 /// One thing that can be set.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a property of its own in the table"
+)]
 pub struct Opt {
     /// As Bazel and the TOML file spell it, with underscores.
     pub name: &'static str,
@@ -210,11 +214,11 @@ impl Opt {
         nearest(name, OPTIONS.iter().map(|option| option.name))
     }
 
-    /// `text` as it may be shown: only the name of a secret.
+    /// `text` as it may be shown: only the name of a secret, and no control characters.
     pub(super) fn shown(&self, text: &str) -> String {
         match text.split_once('=') {
-            _ if !self.secret => text.to_owned(),
-            Some((name, _)) => format!("{name}=***"),
+            _ if !self.secret => printable(text),
+            Some((name, _)) => format!("{}=***", printable(name)),
             None if text.is_empty() => String::new(),
             None => "***".to_owned(),
         }
@@ -230,6 +234,16 @@ impl Opt {
             name.to_owned()
         }
     }
+}
+
+/// `text` with its control characters escaped: a source tree must not move a terminal's cursor over
+/// what the user is about to allow.
+pub(crate) fn printable(text: &str) -> String {
+    let escaped = text.chars().map(|c| match c {
+        c if c.is_control() => c.escape_default().to_string(),
+        c => c.to_string(),
+    });
+    escaped.collect()
 }
 
 /// The candidate that differs least from `name`, if any is near enough to be meant.
@@ -289,6 +303,12 @@ mod tests {
                 option.name
             );
         }
+    }
+
+    #[test]
+    fn control_characters_are_escaped_where_values_are_shown() {
+        let option = Opt::find("profile").expect("an option");
+        assert_eq!(option.shown("a\u{1b}[2Kb\r"), "a\\u{1b}[2Kb\\r");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::environment::Environment;
 use super::error::Warning;
 use super::merge::Values;
-use super::options::{Class, Opt};
+use super::options::{Class, Opt, printable};
 use super::source::{Assignment, RawValue};
 use super::table::OPTIONS;
 use crate::digest::DigestFunction;
@@ -234,7 +234,7 @@ impl Trust {
         (!withheld.is_empty()).then(|| Warning {
             text: format!(
                 "not sent to {}: {}",
-                addresses.join(", "),
+                printable(&addresses.join(", ")),
                 withheld.join(", ")
             ),
             hint: Some(

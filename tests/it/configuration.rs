@@ -174,10 +174,8 @@ fn what_a_tree_asks_for_is_shown_allowed_listed_and_denied() {
         "jobs = 3\nremote_executor = \"grpc://127.0.0.1:1\"\nprofile = \"~/.bashrc\"\n",
     );
     let steps = ["cache", "allow", "cache", "allow --list", "deny", "deny"];
-    let told: String = steps
-        .iter()
-        .map(|step| format!("$ relto {step}\n{}", place.relto_told(step)))
-        .collect();
+    let told = steps.map(|step| format!("$ relto {step}\n{}", place.relto_told(step)));
+    let told = told.concat();
     assert!(!told.contains("hunter2"), "{told}");
     insta::assert_snapshot!(told, @r"
     $ relto cache
