@@ -103,7 +103,7 @@ impl Events {
         (events, receiver)
     }
 
-    /// Events that nobody reads.
+    /// Events without a reader.
     #[must_use]
     pub fn discarded() -> Self {
         Self {

@@ -148,7 +148,7 @@ fn with_path(error: &io::Error, path: &Path) -> io::Error {
 /// not own it.
 ///
 /// # Errors
-/// The system's own, except that a missing file is no error.
+/// Like the function of `std`, but a missing file is not an error.
 pub fn remove_if_there(path: &Path) -> io::Result<()> {
     if fs::symlink_metadata(path).is_ok_and(|found| is_special(&found)) {
         return Ok(());

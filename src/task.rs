@@ -41,8 +41,8 @@ pub fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
 impl<T> Future for Task<T> {
     type Output = T;
 
-    /// Gives the task's result. A panic inside the task goes on in the caller: a bug must not look
-    /// like a failed job.
+    /// Resolves to the task's result. A panic inside the task continues in the caller: a bug must
+    /// not look like a failed job.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
         Pin::new(&mut self.0)
             .poll(context)

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_used_again_once_nobody_reads_it_and_is_empty_then() {
+    fn a_buffer_is_reused_empty_once_its_last_slice_is_dropped() {
         let pool = Buffers::default();
         let mut lent = pool.lend(1000);
         lent.bytes.extend_from_slice(b"object");

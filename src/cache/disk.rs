@@ -49,7 +49,7 @@ impl DiskCache {
     /// SHA256 digests.
     ///
     /// # Errors
-    /// `root` cannot be made or read, or is no directory.
+    /// `root` cannot be created or read, or is not a directory.
     pub fn open(root: &Path) -> Result<Self, CacheError> {
         match make_root(root) {
             Ok(()) => {}

@@ -15,7 +15,7 @@ use crate::state::State;
 const LINKS_PER_COUNT: u32 = 16;
 
 /// Adds what a link brought into the cache at `root` and says whether the cache may now take more
-/// than `max_bytes`, or nobody knows what it takes.
+/// than `max_bytes`, or its size is unknown.
 pub fn record_growth(state: &State, root: &Path, added: u64, max_bytes: u64) -> bool {
     if added == 0 {
         return false;

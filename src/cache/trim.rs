@@ -18,7 +18,7 @@ use crate::digest::DigestFunction;
 /// Held while a process trims.
 const LOCK: &str = "trim.lock";
 
-/// What nobody finished writing in this time was left by a link that died.
+/// A file that has been unfinished for this long was left by a link that died.
 const STALE: Duration = Duration::from_hours(24);
 
 /// A result is taken for so much older than it is. Its blobs are read after it, and each file's

@@ -47,15 +47,15 @@ impl Hinted for DaemonUnreachable {
 
 /// Becomes the daemon if the arguments say so.
 pub(super) fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
-    let (dir, patience) = match arguments {
-        [name, dir, patience] if name == SERVE => (dir, patience.to_str()?.parse().ok()?),
+    let (dir, idle_timeout) = match arguments {
+        [name, dir, idle_timeout] if name == SERVE => (dir, idle_timeout.to_str()?.parse().ok()?),
         _ => return None,
     };
     let environment = Environment::of_process();
     let of_tls = |name: &&str| Some(((*name).into(), environment.get(name)?.to_owned()));
     let served = daemon::serve(DaemonConfig {
         place: RuntimeDir::new(dir),
-        patience: Duration::from_millis(patience),
+        idle_timeout: Duration::from_millis(idle_timeout),
         tls_environment: TLS_VARIABLES.iter().filter_map(of_tls).collect(),
     });
     Some(match served {
@@ -131,7 +131,7 @@ fn shown(status: &Status) -> String {
         HumanBytes(status.memory),
         status.files,
         status.engines,
-        HumanDuration(status.patience),
+        HumanDuration(status.idle_timeout),
     );
     text
 }
@@ -158,7 +158,7 @@ mod tests {
             engines: 1,
             files: 42,
             memory: 20 << 20,
-            patience: Duration::from_mins(10),
+            idle_timeout: Duration::from_mins(10),
         };
         insta::assert_snapshot!(shown(&status), @r"
         relto 1.2.3, process 7, for 5 minutes

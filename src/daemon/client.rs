@@ -99,23 +99,23 @@ impl DaemonClient {
         let mut frames = self.connect().await?;
         frames.send(request).await.map_err(Unavailable::Lost)?;
         tokio::pin!(given_up);
-        let mut patience = SILENCE;
+        let mut wait = SILENCE;
         loop {
             tokio::select! {
-                reply = next(&mut frames, patience) => match reply {
+                reply = next(&mut frames, wait) => match reply {
                     Ok(ServerMessage::Event(event)) => events.send(event),
                     Ok(ServerMessage::Alive) => {}
                     Ok(ServerMessage::Ended(ended)) => return Ok(ended),
                     Ok(ServerMessage::Declined(reason)) => return Err(Unavailable::Declined(reason)),
-                    Err(_) if patience == FAREWELL => return Ok(Err(LinkFailure::Cancelled)),
+                    Err(_) if wait == FAREWELL => return Ok(Err(LinkFailure::Cancelled)),
                     Err(error) => {
                         // One that was frozen must not take away what this process makes meanwhile.
                         let _ = timeout(LAST_WORD, frames.send(&ClientMessage::Abandon)).await;
                         return Err(Unavailable::Lost(error));
                     }
                 },
-                () = &mut given_up, if patience != FAREWELL => {
-                    patience = FAREWELL;
+                () = &mut given_up, if wait != FAREWELL => {
+                    wait = FAREWELL;
                     // A daemon that is lost has ended the link, too.
                     let _ = frames.send(&ClientMessage::Cancel).await;
                 }
@@ -141,22 +141,23 @@ impl DaemonClient {
     /// A daemon that takes requests.
     async fn connect(&self) -> Result<Frames, Unavailable> {
         self.place.check()?;
-        let answered = self.knock().await;
+        let answered = self.connect_to_running().await;
         let mended = answered
             .as_ref()
             .err()
             .is_some_and(Unavailable::can_be_mended);
-        let Some((relto, patience)) = self.starts.as_ref().filter(|_| mended) else {
+        let Some((relto, idle_timeout)) = self.starts.as_ref().filter(|_| mended) else {
             return answered;
         };
         self.place.prepare()?;
         let (began, mut started) = (Instant::now(), 0);
         loop {
             // Again and again: one that was about to leave may have held the lock.
-            let start = start(&self.place, relto, *patience).map_err(Unavailable::NotStarted)?;
+            let start =
+                start(&self.place, relto, *idle_timeout).map_err(Unavailable::NotStarted)?;
             started += usize::from(start);
             sleep(LOOK).await;
-            match self.knock().await {
+            match self.connect_to_running().await {
                 Err(unavailable) if unavailable.can_be_mended() => {}
                 answered => return answered,
             }
@@ -167,7 +168,7 @@ impl DaemonClient {
         }
     }
 
-    async fn knock(&self) -> Result<Frames, Unavailable> {
+    async fn connect_to_running(&self) -> Result<Frames, Unavailable> {
         let (frames, answer) = handshake(&self.place, &self.build, Purpose::Work).await?;
         if answer.welcome {
             Ok(frames)
@@ -216,6 +217,6 @@ async fn handshake(
     Ok((frames, answer))
 }
 
-async fn next(frames: &mut Frames, patience: Duration) -> io::Result<ServerMessage> {
-    timeout(patience, frames.receive()).await?
+async fn next(frames: &mut Frames, wait: Duration) -> io::Result<ServerMessage> {
+    timeout(wait, frames.receive()).await?
 }

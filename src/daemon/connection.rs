@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Serves one caller.
 ///
 /// # Errors
-/// The caller is gone, or says what nobody understands; there is nobody to tell.
+/// The client is gone or sent something invalid; there is no recipient for an error.
 pub(super) async fn hold(daemon: &Arc<Daemon>, stream: UnixStream) -> io::Result<()> {
     let Some(mut frames) = Frames::with_peer_of_this_user(stream)? else {
         return Ok(());

@@ -74,7 +74,7 @@ pub struct Status {
     /// Resident bytes; 0 where that cannot be found out.
     pub memory: u64,
     /// How long it stays without work.
-    pub patience: Duration,
+    pub idle_timeout: Duration,
 }
 
 /// What a caller asks for.

@@ -34,7 +34,7 @@ impl Hinted for RuntimeDirError {
         match self {
             Self::Unusable { .. } => Vec::new(),
             Self::Unsafe { dir, .. } => vec![format!(
-                "remove `{}`, or give it to nobody but you (`chmod 700`); `--daemon=off` does without",
+                "remove `{}`, or restrict it to yourself (`chmod 700`); `--daemon=off` does without",
                 dir.display()
             )],
         }
@@ -64,7 +64,7 @@ impl RuntimeDir {
         self.dir.join("daemon.sock")
     }
 
-    /// What the daemon says that nobody else hears: of its own faults.
+    /// The daemon's log of its own failures.
     #[must_use]
     pub fn log(&self) -> PathBuf {
         self.dir.join("daemon.log")
@@ -112,7 +112,7 @@ impl RuntimeDir {
         })
     }
 
-    /// The lock, if nobody holds it. Whoever has a copy of the descriptor holds it.
+    /// The lock, if it is free. A copy of the descriptor holds the lock too.
     ///
     /// # Errors
     /// The file cannot be made.

@@ -43,7 +43,7 @@ pub const TLS_VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 pub struct DaemonConfig {
     pub place: RuntimeDir,
     /// How long it stays without work.
-    pub patience: Duration,
+    pub idle_timeout: Duration,
     /// [`TLS_VARIABLES`], as far as this process has them.
     pub tls_environment: Vec<(OsString, OsString)>,
 }
@@ -109,7 +109,7 @@ fn leave_the_starter() -> io::Result<()> {
     Ok(())
 }
 
-/// The starter's lock came on stdin; there is no other way to begin.
+/// The starter passed its lock on stdin.
 fn take_lock(place: &RuntimeDir) -> io::Result<fs::File> {
     let file = std::fs::File::from(io::stdin().as_fd().try_clone_to_owned()?);
     if !place.is_lock(&file) {
@@ -125,7 +125,7 @@ fn take_lock(place: &RuntimeDir) -> io::Result<fs::File> {
 impl Daemon {
     async fn live(self: Arc<Self>) -> io::Result<()> {
         let socket = self.config.place.socket();
-        // Of a daemon that was killed: nobody waits there, or it would have the lock.
+        // Left by a daemon that was killed: a running one would hold the lock.
         let _ = fs::remove_file(&socket);
         let listener = UnixListener::bind(&socket)?;
         let ours = identity(&socket);
@@ -145,7 +145,7 @@ impl Daemon {
                     Err(_) => tokio::time::sleep(PAUSE).await,
                 },
                 Some(()) = callers.next() => {}
-                () = tokio::time::sleep(self.config.patience), if callers.is_empty() => break,
+                () = tokio::time::sleep(self.config.idle_timeout), if callers.is_empty() => break,
             }
         }
         // In this order: whoever finds the lock free finds no socket. One that is not ours is of a
@@ -220,7 +220,7 @@ impl Daemon {
             engines,
             files,
             memory: memory(),
-            patience: self.config.patience,
+            idle_timeout: self.config.idle_timeout,
         }
     }
 }

@@ -18,21 +18,24 @@ use crate::process::{Relto, detach_with_files};
 /// milliseconds it stays idle.
 pub const SERVE: &str = "__daemon";
 
-/// What the starter's make said is no business of the daemon's.
+/// The jobserver of the starter's make is not for the daemon.
 const NOT_HANDED_ON: [&str; 4] = [HOLDS_SLOT, "MAKEFLAGS", "MAKELEVEL", "MFLAGS"];
 
 /// Starts a daemon in `place`, which has been prepared, unless there is one: then `false`.
 ///
 /// # Errors
 /// The system refuses a file or the process.
-pub(super) fn start(place: &RuntimeDir, relto: &Relto, patience: Duration) -> io::Result<bool> {
+pub(super) fn start(place: &RuntimeDir, relto: &Relto, idle_timeout: Duration) -> io::Result<bool> {
     let Some(lock) = place.lock()? else {
         return Ok(false);
     };
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
     let log = options.open(place.log())?;
-    let arguments: [OsString; 2] = [place.dir().into(), patience.as_millis().to_string().into()];
+    let arguments: [OsString; 2] = [
+        place.dir().into(),
+        idle_timeout.as_millis().to_string().into(),
+    ];
     let (lock, log) = (lock.into_parts().0, log.into_parts().0);
     detach_with_files(relto, SERVE, &arguments, &NOT_HANDED_ON, lock, log)?;
     Ok(true)

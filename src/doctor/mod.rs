@@ -90,7 +90,7 @@ impl Section {
 }
 
 /// Looks at everything, and gives each section to `tell` when it is complete. `compiler` is a path
-/// or a name; without one it is the `clang` of `PATH`. Gives back the worst of all findings.
+/// or a name; without one it is the `clang` of `PATH`. Returns the worst of all findings.
 pub async fn examine(
     compiler: Option<&Path>,
     options: &Options,

@@ -63,7 +63,7 @@ impl JobDir {
         Ok(dir)
     }
 
-    /// A file that the compiler left and that nobody would get: the arguments ask for something
+    /// A file that the compiler left and that would be lost: the arguments ask for something
     /// that is not known.
     pub(super) fn undeclared(&self, hermetic: &Hermetic) -> Option<String> {
         let inputs = hermetic.action.inputs.iter().map(|it| &it.tree_path);

@@ -125,12 +125,10 @@ pub fn is_worth_it(farm: &FarmOptions, state_dir: Option<&Path>) -> bool {
     !Throttle::new(state_dir).recently_failed(&absence(farm))
 }
 
-/// Prepares what a compile has left behind, in the background. Files that it has not left are
-/// left out, and the compiler goes along now and then only: it is large, but the same for all.
-/// Gives how many modules have been sent.
+/// Returns how many modules have been sent.
 ///
 /// # Errors
-/// Of all that went wrong the last. There is nobody to tell but the log.
+/// The last error; only the log reports it.
 pub async fn follow(
     engine: &Engine,
     mut wanted: PrefetchRequest,

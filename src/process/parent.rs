@@ -128,7 +128,7 @@ impl Watch {
         })
     }
 
-    /// Process id of the linker, or of whoever else started relto.
+    /// Process id of the linker, or of another process that started relto.
     pub fn parent(&self) -> Option<u32> {
         self.parent
             .0

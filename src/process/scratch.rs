@@ -66,7 +66,7 @@ impl Drop for Scratch {
             let _ = self.janitor.kill();
             let _ = self.janitor.wait();
         } else {
-            // Something still writes there: the janitor has the patience for it.
+            // Something still writes there: the janitor will wait and retry.
             drop(self.janitor.stdin.take());
         }
     }
@@ -106,7 +106,7 @@ pub(super) fn janitor(dir: &Path) -> ExitCode {
     }
 }
 
-/// A signal that has a handler does not end the process; nobody looks at what the handlers note.
+/// A signal that has a handler does not end the process; what the handlers note is ignored.
 /// They need the runtime for as long as they are needed.
 fn outlive_signals() -> Option<Runtime> {
     let runtime = Builder::new_current_thread().enable_io().build().ok()?;

@@ -98,7 +98,7 @@ impl Slots {
 
     async fn other(&self) -> Held {
         match &self.others {
-            // Without make nobody counts any more.
+            // Without make nothing counts any more.
             Others::Jobserver(jobserver) => {
                 jobserver.token().await.map_or(Held::Nothing, Held::Token)
             }
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_directory_nobody_waits() {
+    async fn without_a_directory_there_is_no_waiting() {
         let slots = Slots::of_machine(Path::new("/proc/nowhere"), 1);
         let _permits = [
             slots.permit().await,

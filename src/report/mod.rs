@@ -43,7 +43,7 @@ pub struct Style {
     pub execution_log: Option<PathBuf>,
 }
 
-/// Where the text goes. Colours are taken off by the writer if it is no terminal.
+/// Where the text goes. The writer removes colours if it is not a terminal.
 type ReportWriter = Box<dyn Write + Send>;
 
 /// The running reporter of one link.
@@ -117,9 +117,9 @@ impl Report {
 
     fn consume(&mut self, receiver: &mpsc::Receiver<Stamped>) {
         loop {
-            let next = match self.progress.patience() {
+            let next = match self.progress.redraw_interval() {
                 None => receiver.recv().map_err(mpsc::RecvTimeoutError::from),
-                Some(patience) => receiver.recv_timeout(patience),
+                Some(interval) => receiver.recv_timeout(interval),
             };
             match next {
                 Ok(stamped) => {
@@ -170,7 +170,7 @@ impl Report {
         }
     }
 
-    /// One block in one write, above the bar. Where nobody reads, nobody misses it.
+    /// Writes one block in one write, above the bar. Write errors are ignored.
     fn write(&mut self, block: &str) {
         let Self { progress, sink, .. } = self;
         progress.aside(|| {

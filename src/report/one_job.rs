@@ -58,12 +58,12 @@ impl OneJob {
     }
 }
 
-/// What is said of one module is no news when it is said of the next.
+/// A message about one module is not new for the next.
 fn of_any(text: &str, module: &str) -> String {
     text.replace(&format!("`{module}`"), "a module")
 }
 
-/// One block in one write; where nobody reads, nobody misses it.
+/// Writes one block in one write; write errors are ignored.
 fn write(block: &str) {
     let _ = anstream::stderr().lock().write_all(block.as_bytes());
 }

@@ -36,8 +36,8 @@ impl Progress {
         }
     }
 
-    /// How long to wait for the next event before the bar needs attention. `None`: there is no bar.
-    pub(super) fn patience(&self) -> Option<Duration> {
+    /// How long to wait for the next event before the bar needs redrawing; `None` without a bar.
+    pub(super) fn redraw_interval(&self) -> Option<Duration> {
         self.wanted.then(|| {
             let early = DELAY.saturating_sub(self.started.elapsed());
             early.max(TICK)
@@ -158,8 +158,8 @@ mod tests {
     }
 
     #[test]
-    fn without_a_bar_nobody_is_woken() {
+    fn without_a_bar_the_thread_is_not_woken() {
         let progress = Progress::new(false, events::now());
-        assert_eq!(progress.patience(), None);
+        assert_eq!(progress.redraw_interval(), None);
     }
 }

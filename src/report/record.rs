@@ -24,7 +24,7 @@ impl JobAttempt {
     }
 }
 
-/// All attempts, in the order of their beginnings. One that nobody ended ends with the link.
+/// All attempts, in the order of their beginnings. An attempt without an end ends with the link.
 pub(super) fn attempts(events: &[Stamped]) -> Vec<JobAttempt> {
     let mut open: HashMap<(JobId, Origin), Duration> = HashMap::new();
     let mut attempts = Vec::new();

@@ -62,7 +62,7 @@ impl Totals {
         }
     }
 
-    /// Jobs that nobody had to run: their object came from a cache, near or far, or from an equal
+    /// Jobs that did not have to run: their object came from a cache, near or far, or from an equal
     /// job.
     #[must_use]
     pub fn cached(&self) -> usize {

@@ -63,7 +63,7 @@ impl Queue {
         self.end_if_over();
     }
 
-    /// There is no farm: jobs that wait for it, and those still to come, are for this machine.
+    /// Without a farm: jobs that wait for it, and those still to come, are for this machine.
     pub fn lose_remote(&self) {
         self.state().lose_remote();
         self.local_slots.notify_one();

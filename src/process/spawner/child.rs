@@ -139,7 +139,7 @@ impl Drop for RunningChild {
     fn drop(&mut self) {
         if let Some(child) = self.child.take() {
             kill_group(self.leader);
-            // Without the thread there is no relto either: the system's first process reaps.
+            // Without the thread relto has ended too: the init process reaps.
             let _ = self.orders.send(Order::Reap(child));
         }
     }
@@ -174,7 +174,7 @@ impl Ends {
         signal(SignalKind::child()).map(Self)
     }
 
-    /// Comes when the process has ended; it is not reaped.
+    /// Resolves when the process has ended; does not reap it.
     async fn of(&mut self, process: Pid) -> io::Result<()> {
         while !has_ended(process)? {
             // A relto that was started with the signal blocked never gets it.
