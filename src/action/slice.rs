@@ -13,6 +13,7 @@ use std::collections::{HashMap, HashSet};
 use super::canonical::CanonicalJob;
 use super::kind::{Format, OutputKind};
 use super::toolchain_tree::ToolchainTree;
+use super::tree::Encoded;
 use super::{Action, ActionTemplate};
 use crate::digest::Digest;
 use crate::thinlto::{Index, ModuleGraph, Obstacle, suffix};
@@ -68,10 +69,16 @@ const EXCLUDED: [&str; 36] = [
 #[derive(Debug, Clone)]
 pub struct SliceKey {
     /// The action that stands for the key; nothing runs it.
-    pub action: Action,
+    pub message: Encoded,
     /// By the canonical number of each module: what follows `.llvm.` in names of its promoted
     /// locals.
     pub numbers: Vec<u64>,
+}
+
+impl SliceKey {
+    pub fn digest(&self) -> Digest {
+        self.message.digest
+    }
 }
 
 /// Why a job has no slice key.
@@ -83,6 +90,8 @@ pub enum NoSliceKey {
     Argument(String),
     #[error("its shard has {0}")]
     Shard(#[from] Obstacle),
+    #[error("the environment or a configuration file may add arguments")]
+    Environment,
     #[error("a module of it is taken whole")]
     Module,
     #[error("a name or text of a module looks like the name of a promoted local of this job")]
@@ -131,6 +140,11 @@ pub fn check_kind(job: &CanonicalJob) -> Result<(), NoSliceKey> {
 /// It has none, and is known by its whole inputs alone.
 pub fn slice_key(job: &CanonicalJob, inputs: &Inputs<'_>) -> Result<SliceKey, NoSliceKey> {
     check_kind(job)?;
+    check_environment(inputs)?;
+    let own = job.files.iter().filter(|file| file.name == inputs.own);
+    if own.count() != 1 {
+        return Err(NoSliceKey::Module);
+    }
     let imports = inputs.index.imports()?;
     let modules = inputs.index.modules();
     let numbers: Vec<u64> = modules.iter().map(|entry| suffix(entry.hash)).collect();
@@ -154,8 +168,10 @@ pub fn slice_key(job: &CanonicalJob, inputs: &Inputs<'_>) -> Result<SliceKey, No
             continue;
         }
         let path = file.tree_path.as_bytes();
-        let entry = modules.iter().find(|entry| entry.path == path);
-        let roots = entry.and_then(|entry| imports.get(&entry.id));
+        let Some(entry) = modules.iter().find(|entry| entry.path == path) else {
+            return Err(NoSliceKey::Module);
+        };
+        let roots = imports.get(&entry.id);
         let is_root = |guid| roots.is_some_and(|roots| roots.contains(&guid));
         let is_namesake = |name| {
             owners
@@ -176,9 +192,19 @@ pub fn slice_key(job: &CanonicalJob, inputs: &Inputs<'_>) -> Result<SliceKey, No
     let mut template = inputs.template.clone();
     template.salt = format!("{SLICE_FORM}\n{}", template.salt);
     Ok(SliceKey {
-        action: Action::new(&template, inputs.toolchain, &seen, &digests),
+        message: Action::new(&template, inputs.toolchain, &seen, &digests).message,
         numbers,
     })
+}
+
+/// Arguments that do not stand in the job.
+fn check_environment(inputs: &Inputs<'_>) -> Result<(), NoSliceKey> {
+    let configuration = &inputs.toolchain.configuration;
+    let harmless = |word: &String| word == "--no-default-config";
+    match inputs.template.environment.is_empty() && configuration.iter().all(harmless) {
+        true => Ok(()),
+        false => Err(NoSliceKey::Environment),
+    }
 }
 
 /// Which of the modules has a global of each name, by the name's hash; `None` for more than one.

@@ -126,7 +126,7 @@ fn every_option_reaches_the_settings() {
         | "remote_local_fallback"
         | "fallback"
         | "remote_cache_compression" => "false",
-        "quiet" | "remote_upload_ahead" => "true",
+        "quiet" | "remote_upload_ahead" | "slice_keys" => "true",
         "daemon" => "off",
         _ => "x=y",
     };

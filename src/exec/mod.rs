@@ -18,6 +18,7 @@ use crate::action::Action;
 use crate::action::canonical::CanonicalJob;
 use crate::action::guard::admitted_failure;
 use crate::action::kind::{OutputKind, check_output};
+use crate::action::slice::SliceKey;
 use crate::digest::Digest;
 use crate::error::Hinted;
 use crate::events::{JobId, Origin};
@@ -82,6 +83,8 @@ pub struct Hermetic {
     pub identities: Vec<Identity>,
     /// The key of what a compiler of the worker's own makes; `None` where the farm gets ours.
     pub worker_key: Option<Digest>,
+    /// The key by what the job sees, where it has one and was looked up by it.
+    pub slice: Option<Box<SliceKey>>,
 }
 
 /// What a successful run left.

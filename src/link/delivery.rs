@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::slices;
 use super::stats::LinkStats;
 use crate::action::canonical::NamedOutput;
 use crate::action::messages::with_user_names;
@@ -94,6 +95,29 @@ impl Delivery {
         Ok(true)
     }
 
+    /// Delivers what was stored under the job's slice key, the names of promoted locals restored,
+    /// and remembers it under the job's own key. Anything that is not sound is a miss.
+    pub(super) fn take_sliced(
+        &self,
+        id: JobId,
+        hermetic: &Hermetic,
+    ) -> Result<bool, DeliveryError> {
+        let restored = match (&self.disk_cache, &hermetic.slice) {
+            (Some(cache), Some(slice)) => slices::restored(cache, hermetic, slice),
+            _ => None,
+        };
+        let Some(object) = restored else {
+            return Ok(false);
+        };
+        self.write_outputs(&hermetic.job.outputs, std::slice::from_ref(&object))?;
+        self.keep(|cache| {
+            let outputs = std::slice::from_ref(&object);
+            store(cache, &hermetic.key(), hermetic, outputs, b"")
+        });
+        self.finished(id, Origin::DiskCache, "");
+        Ok(true)
+    }
+
     /// Writes what a compiler just made for the claimed job and its duplicates, and keeps it if it
     /// may be kept. Returns it.
     pub(super) async fn deliver(
@@ -118,7 +142,11 @@ impl Delivery {
             PlannedForm::Hermetic(hermetic) if compiled.origin != Origin::InPlace => {
                 self.write_outputs(&hermetic.job.outputs, &compiled.outputs)?;
                 if compiled.storable {
-                    self.keep(hermetic, compiled);
+                    self.keep(|cache| {
+                        let key = hermetic.key_of(compiled.origin);
+                        store(cache, &key, hermetic, &compiled.outputs, &compiled.stderr)?;
+                        slices::store(cache, hermetic, compiled)
+                    });
                 }
                 with_user_names(&compiled.stderr, &hermetic.job, &job.index)
             }
@@ -164,14 +192,14 @@ impl Delivery {
         Ok(())
     }
 
-    fn keep(&self, hermetic: &Hermetic, compiled: &Compiled) {
+    fn keep(&self, store: impl FnOnce(&DiskCache) -> Result<(), CacheError>) {
         let Some(cache) = &self.disk_cache else {
             return;
         };
         if self.refused.load(Ordering::Relaxed) {
             return;
         }
-        if let Err(error) = store(cache, hermetic, compiled)
+        if let Err(error) = store(cache)
             && !self.refused.swap(true, Ordering::Relaxed)
         {
             let hint = error.hints().into_iter().next();
@@ -218,7 +246,14 @@ fn read_cached(cache: &DiskCache, hermetic: &Hermetic) -> Option<Cached> {
     Some(Cached { outputs, stderr })
 }
 
-fn store(cache: &DiskCache, hermetic: &Hermetic, compiled: &Compiled) -> Result<(), CacheError> {
+/// Stores what a job wrote under `key`.
+fn store(
+    cache: &DiskCache,
+    key: &Digest,
+    hermetic: &Hermetic,
+    outputs: &[Bytes],
+    stderr: &[u8],
+) -> Result<(), CacheError> {
     let mut result = reapi::ActionResult {
         execution_metadata: Some(reapi::ExecutedActionMetadata {
             worker: "relto".to_owned(),
@@ -232,15 +267,15 @@ fn store(cache: &DiskCache, hermetic: &Hermetic, compiled: &Compiled) -> Result<
             .put_blob(&digest, contents)
             .map(|()| Some(digest.to_pb()))
     };
-    for (declared, contents) in hermetic.job.outputs.iter().zip(&compiled.outputs) {
+    for (declared, contents) in hermetic.job.outputs.iter().zip(outputs) {
         result.output_files.push(reapi::OutputFile {
             path: declared.tree_path.clone(),
             digest: keep(contents)?,
             ..Default::default()
         });
     }
-    if !compiled.stderr.is_empty() {
-        result.stderr_digest = keep(&compiled.stderr)?;
+    if !stderr.is_empty() {
+        result.stderr_digest = keep(stderr)?;
     }
-    cache.put_result(&hermetic.key_of(compiled.origin), &result)
+    cache.put_result(key, &result)
 }

@@ -17,6 +17,7 @@ use super::error::LinkError;
 use super::farm::FarmSession;
 use super::options::{FarmOptions, Options};
 use super::run::Link;
+use super::slices::Slices;
 use super::stats::LinkStats;
 use crate::cache::DiskCache;
 use crate::compiler::ResolvedToolchain;
@@ -149,6 +150,7 @@ impl Engine {
                 refused: false.into(),
                 writing: Semaphore::new(writers),
             }),
+            slices: options.slice_keys.then(Slices::default),
             farm: options
                 .farm
                 .as_ref()

@@ -15,6 +15,7 @@ mod options;
 mod planner;
 mod run;
 mod runners;
+mod slices;
 mod stats;
 
 pub use self::engine::Engine;

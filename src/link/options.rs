@@ -22,6 +22,8 @@ pub struct Options {
     /// Bytes; the cache is trimmed to it after a link, by a process of its own. `None`: it may
     /// grow.
     pub disk_cache_max_size: Option<u64>,
+    /// Look results up by what their jobs see of imports, too, and keep them so.
+    pub slice_keys: bool,
     /// relto's own directory, with the database of file digests and history; `None`: nothing is
     /// remembered.
     pub state_dir: Option<PathBuf>,
@@ -77,6 +79,7 @@ impl Default for Options {
         Self {
             disk_cache: None,
             disk_cache_max_size: None,
+            slice_keys: false,
             state_dir: None,
             local_jobs: NonZeroUsize::MIN,
             machine_jobs: 1,

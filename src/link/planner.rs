@@ -272,6 +272,7 @@ impl Planner<'_> {
             action,
             identities,
             worker_key,
+            slice: None,
         })
     }
 }

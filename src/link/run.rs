@@ -16,13 +16,14 @@ use super::farm::FarmSession;
 use super::options::Options;
 use super::planner::{Checked, PlanError, Planner};
 use super::runners::{LocalRunner, RemoteRunner};
+use super::slices::Slices;
 use crate::client_context::ClientContext;
 use crate::compiler::ResolvedToolchain;
 use crate::events::{Events, JobId};
 use crate::exec::local::{LocalConfig, LocalExecutor};
 use crate::exec::queue::{Executor, ExecutorSet, Queue, Runner, run_slot};
 use crate::exec::remote::{RemoteConfig, RemoteExecutor};
-use crate::exec::{InPlaceReason, Planned, PlannedForm};
+use crate::exec::{Hermetic, InPlaceReason, Planned, PlannedForm};
 use crate::hash_cache::HashCache;
 use crate::job::{Caller, Job, JobFile};
 use crate::process::Relto;
@@ -36,6 +37,8 @@ pub(super) struct Link {
     pub(super) toolchain: ResolvedToolchain,
     pub(super) hash_cache: Arc<HashCache>,
     pub(super) delivery: Arc<Delivery>,
+    /// `None`: results are found by whole inputs alone.
+    pub(super) slices: Option<Slices>,
     pub(super) events: Events,
     pub(super) cancel: CancellationToken,
     pub(super) farm: Option<Arc<FarmSession>>,
@@ -128,15 +131,21 @@ impl Link {
     /// Delivers the job with this number out of the disk cache, or puts it into the queue.
     fn plan_job(&self, planner: &Planner<'_>, id: JobId) -> Result<(), LinkError> {
         let job = &self.file.jobs[id];
-        let Checked { form, kind, bytes } = planner.plan(job).map_err(|source| {
+        let Checked {
+            mut form,
+            kind,
+            bytes,
+        } = planner.plan(job).map_err(|source| {
             Box::new(PlanError {
                 module: job.module().to_owned(),
                 source,
             })
         })?;
-        match &form {
+        match &mut form {
             PlannedForm::Hermetic(hermetic) => {
-                if self.delivery.take_cached(id, hermetic, job.index())? {
+                if self.delivery.take_cached(id, hermetic, job.index())?
+                    || self.take_sliced(id, hermetic, job)?
+                {
                     return Ok(());
                 }
             }
@@ -159,6 +168,21 @@ impl Link {
         };
         self.queue.push(job, executors);
         Ok(())
+    }
+
+    /// Delivers the result of a job that sees the same of its imports. A job that has a slice key
+    /// keeps it, for its own result.
+    fn take_sliced(
+        &self,
+        id: JobId,
+        hermetic: &mut Hermetic,
+        job: &Job,
+    ) -> Result<bool, LinkError> {
+        let (Some(slices), Some(cache)) = (&self.slices, &self.delivery.disk_cache) else {
+            return Ok(false);
+        };
+        hermetic.slice = slices.key(hermetic, job.module(), &self.toolchain, cache);
+        Ok(self.delivery.take_sliced(id, hermetic)?)
     }
 
     /// A link shows in its summary how many jobs ran so; a launched compiler has none.

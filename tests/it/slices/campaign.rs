@@ -207,7 +207,7 @@ impl Lab {
         };
         let object = self.backend(number);
         let storable = object.filter(|object| check(object, &key.numbers).is_ok());
-        let slice = key.action.digest();
+        let slice = key.digest();
         let Some(stored) = self.stored.get(&slice) else {
             tally.not_storable += u32::from(storable.is_none());
             let numbers = key.numbers;

@@ -2,4 +2,5 @@
 
 mod campaign;
 mod fields;
+mod links;
 mod source;

@@ -34,6 +34,7 @@ fn hermetic(id: usize, cost: u64, shard: &'static str) -> Arc<Planned> {
         job: canonical,
         identities: Vec::new(),
         worker_key: None,
+        slice: None,
     };
     let mut planned = Arc::into_inner(job(id, cost)).expect("not shared yet");
     planned.form = PlannedForm::Hermetic(Box::new(hermetic));

@@ -1,0 +1,96 @@
+//! Links with `slice_keys`: after an edit only what changes is compiled, and every object is the one
+//! that the compiler writes in place.
+
+use fs_err as fs;
+use tempfile::TempDir;
+
+use crate::support::link::{Home, Link};
+use crate::support::llvm::Llvm;
+use crate::support::program::{Program, of_texts};
+
+/// A module whose local function every other module imports a use of.
+const SHARED: &str = "static int counter;\n\
+    __attribute__((noinline)) static int helper(int x) { return x * counter++ + 3; }\n\
+    int api(int x) { return helper(x) + 1; }\n\
+    int unrelated(int y) { return y * NUMBER; }\n";
+const OTHER: &str = "int api(int); int other(int x) { return api(x) * 5; }\n";
+const MAIN: &str = "#include <stdio.h>\nint api(int); int other(int);\n\
+    int main(void) { puts(api(1) && other(2) ? \"ok\" : \"bad\"); return 0; }\n";
+
+/// The program with this `shared.c`, and the directory that goes with it. The compiler is given names
+/// without directories: they stand in the modules.
+fn program(shared: &str) -> (Program, TempDir) {
+    let texts = [("main.c", MAIN), ("shared.c", shared), ("other.c", OTHER)];
+    let mut program = of_texts("slices", &texts, &[]);
+    let dir = tempfile::tempdir().expect("a directory");
+    for (module, (name, text)) in program.modules.iter_mut().zip(texts) {
+        fs::write(dir.path().join(name), text).expect("written");
+        let object = module.file_name().expect("a name").to_owned();
+        let mut clang = Llvm::get().command("clang");
+        clang.current_dir(dir.path());
+        clang.args(["-O2", "-flto=thin", "-c", name, "-o"]);
+        assert!(clang.arg(&object).status().expect("it starts").success());
+        *module = dir.path().join(object);
+    }
+    (program, dir)
+}
+
+fn base() -> (Program, TempDir) {
+    program(&SHARED.replace("NUMBER", "7"))
+}
+
+/// An edit of a function that nothing imports.
+fn edited_unseen() -> (Program, TempDir) {
+    program(&SHARED.replace("NUMBER", "9"))
+}
+
+/// The link of a program, told whether to use slice keys.
+fn link<'a>(program: &'a Program, switch: &str) -> Link<'a> {
+    Link::new(program)
+        .env("RELTO_SLICE_KEYS", switch)
+        .keep_objects()
+}
+
+#[test]
+fn an_edit_that_importers_cannot_see_compiles_one_module() {
+    if Llvm::get().major() != 22 {
+        return;
+    }
+    let home = Home::new();
+    let ((before, _kept), (after, _too)) = (base(), edited_unseen());
+    link(&before, "on").run_at(&home).expect_works();
+    let sliced = link(&after, "on").run_at(&home).expect_works();
+    assert_eq!(sliced.counts().cached, 2, "{}", sliced.stderr);
+    // The promoted local of `shared.c` has another hash in its name now.
+    let reference = Link::reference(&after).keep_objects().run();
+    assert_eq!(sliced.objects(), reference.objects());
+    // What was found by a slice key is remembered under the whole one.
+    let again = link(&after, "off").run_at(&home).expect_works();
+    assert_eq!(again.counts().cached, 3, "{}", again.stderr);
+}
+
+#[test]
+fn an_edit_that_importers_see_compiles_them() {
+    if Llvm::get().major() != 22 {
+        return;
+    }
+    let home = Home::new();
+    let text = SHARED.replace("NUMBER", "7").replace("+ 3", "+ 4");
+    let ((before, _kept), (after, _too)) = (base(), program(&text));
+    link(&before, "on").run_at(&home).expect_works();
+    let outcome = link(&after, "on").run_at(&home).expect_works();
+    let reference = Link::reference(&after).keep_objects().run();
+    assert_eq!(outcome.objects(), reference.objects());
+}
+
+#[test]
+fn without_the_option_an_edit_compiles_every_importer() {
+    if Llvm::get().major() != 22 {
+        return;
+    }
+    let home = Home::new();
+    let ((before, _kept), (after, _too)) = (base(), edited_unseen());
+    link(&before, "off").run_at(&home).expect_works();
+    let outcome = link(&after, "off").run_at(&home).expect_works();
+    assert_eq!(outcome.counts().cached, 0, "{}", outcome.stderr);
+}
