@@ -201,9 +201,10 @@ pub fn slice_key(job: &CanonicalJob, inputs: &Inputs<'_>) -> Result<SliceKey, No
 fn check_environment(inputs: &Inputs<'_>) -> Result<(), NoSliceKey> {
     let configuration = &inputs.toolchain.configuration;
     let harmless = |word: &String| word == "--no-default-config";
-    match inputs.template.environment.is_empty() && configuration.iter().all(harmless) {
-        true => Ok(()),
-        false => Err(NoSliceKey::Environment),
+    if inputs.template.environment.is_empty() && configuration.iter().all(harmless) {
+        Ok(())
+    } else {
+        Err(NoSliceKey::Environment)
     }
 }
 

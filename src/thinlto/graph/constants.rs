@@ -169,6 +169,7 @@ impl<'a> Raw<'a> {
     }
 
     /// Adds the pieces of a record; `None` if it is not known.
+    #[expect(clippy::too_many_lines, reason = "a table of records")]
     fn add(&mut self, record: Record<'a>) -> Option<()> {
         let operands = record.operands;
         match (record.code, operands) {

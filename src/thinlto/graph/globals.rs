@@ -170,9 +170,10 @@ pub(super) fn guid(name: &[u8], source_filename: Option<&Vec<u8>>) -> u64 {
     let name = name.strip_prefix(b"\x01").unwrap_or(name);
     let mut hasher = Md5::new();
     if let Some(file) = source_filename {
-        match file.is_empty() {
-            true => hasher.update(b"<unknown>"),
-            false => hasher.update(file),
+        if file.is_empty() {
+            hasher.update(b"<unknown>");
+        } else {
+            hasher.update(file);
         }
         hasher.update(b";");
     }
@@ -247,7 +248,7 @@ impl Writer<'_> {
                 // That there is an initializer; what it is belongs to the content.
                 (Kind::Variable, 2) => self.encoder.number(u64::from(*operand != 0)),
                 (Kind::Variable, 5) | (Kind::Function, 6) => {
-                    self.text(*operand, &self.declared.sections)?
+                    self.text(*operand, &self.declared.sections)?;
                 }
                 (Kind::Function, 8) => self.text(*operand, &self.declared.collectors)?,
                 (Kind::Variable, 11) | (Kind::Function, 12) => self.comdat(*operand)?,

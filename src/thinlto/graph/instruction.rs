@@ -151,12 +151,6 @@ impl Writer<'_> {
     /// Instructions without effects on memory or control.
     fn plain(&mut self, operands: &mut Operands<'_>) -> Result<()> {
         match operands.code {
-            code::BINOP => {
-                self.pair(operands)?;
-                self.relative(operands)?;
-                self.numbers(operands, 1)?;
-                self.optional(operands)
-            }
             code::CAST => {
                 self.pair(operands)?;
                 self.type_operand(operands)?;
@@ -177,7 +171,7 @@ impl Writer<'_> {
                 self.relative(operands)?;
                 self.pair(operands)
             }
-            code::CMP2 => {
+            code::BINOP | code::CMP2 => {
                 self.pair(operands)?;
                 self.relative(operands)?;
                 self.numbers(operands, 1)?;

@@ -183,7 +183,7 @@ impl<'a> File<'a> {
     /// Texts of a block that has nothing else.
     fn texts(&self, id: u64) -> Result<Vec<Vec<u8>>> {
         let records = self.block(id)?;
-        let records = records.iter().flat_map(|records| records.iter());
+        let records = records.iter().flat_map(Records::iter);
         records
             .map(|record| match record.code {
                 TEXT => Ok(text(record.operands)),
@@ -194,7 +194,7 @@ impl<'a> File<'a> {
 
     fn kinds(&self) -> Result<HashMap<u64, Vec<u8>>> {
         let records = self.block(block::METADATA_KIND)?;
-        let records = records.iter().flat_map(|records| records.iter());
+        let records = records.iter().flat_map(Records::iter);
         records
             .map(|record| match (record.code, record.operands) {
                 (metadata_code::KIND, [id, name @ ..]) => Ok((*id, text(name))),
@@ -262,6 +262,10 @@ impl<'a> File<'a> {
 }
 
 /// Reads a module.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one table after the other, each made with those before"
+)]
 pub(super) fn read(bytes: &[u8]) -> Result<ModuleGraph> {
     let file = File::read(bytes)?;
     let mut suffixes = BTreeSet::new();

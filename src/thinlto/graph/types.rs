@@ -70,6 +70,7 @@ impl Types {
         Ok(types)
     }
 
+    #[expect(clippy::too_many_lines, reason = "a table of records")]
     fn add(&mut self, record: Record<'_>, name: Option<Vec<u64>>) -> Result<()> {
         let shape_error = || unknown(record.code);
         let operands = record.operands;

@@ -429,9 +429,6 @@ fn assemble(text: &str) -> Option<Vec<u8>> {
     input.write_all(text.as_bytes()).expect("opt reads");
     drop(input);
     let output = opt.wait_with_output().expect("opt ends");
-    if !output.status.success() {
-        eprintln!("{}", String::from_utf8_lossy(&output.stderr));
-    }
     output.status.success().then_some(output.stdout)
 }
 

@@ -173,6 +173,7 @@ impl Program {
     }
 
     /// Changes one thing. Returns the module, and what was done.
+    #[expect(clippy::too_many_lines, reason = "a list of edits")]
     pub(super) fn edit(&mut self, random: &mut Random) -> (usize, &'static str) {
         let at = random.below(self.modules.len());
         let which = random.below(self.modules[at].functions.len());
@@ -239,6 +240,7 @@ impl Program {
     }
 
     /// The text of a module.
+    #[expect(clippy::too_many_lines, reason = "the text of a module")]
     pub(super) fn text(&self, at: usize) -> String {
         let module = &self.modules[at];
         let (number, suffix) = (module.number, module.suffix);
