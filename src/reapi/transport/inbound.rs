@@ -171,3 +171,43 @@ impl Body for CheckedBody {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(budget: &InboundBudget) -> CheckedBody {
+        CheckedBody::new(tonic::body::Body::empty(), budget.clone())
+    }
+
+    #[test]
+    fn a_message_beyond_the_budget_fails_and_the_budget_recovers() {
+        let budget = InboundBudget::default();
+        let half = u32::try_from(INBOUND_BYTES / 2)
+            .expect("small")
+            .to_be_bytes();
+        let prefix = [&[0][..], &half].concat();
+        let (mut first, mut second, mut third) = (body(&budget), body(&budget), body(&budget));
+        // A prefix may arrive in pieces.
+        first.follow(&prefix[..2]).expect("no message yet");
+        first.follow(&prefix[2..]).expect("half of it");
+        second.follow(&prefix).expect("all of it");
+        let status = third.follow(&prefix).expect_err("too much");
+        assert_eq!(status.code(), tonic::Code::ResourceExhausted);
+        drop(third);
+        drop(second);
+        body(&budget).follow(&prefix).expect("half is free again");
+    }
+
+    #[test]
+    fn the_next_message_returns_what_the_one_before_took() {
+        let budget = InboundBudget::default();
+        let mut body = body(&budget);
+        for _ in 0..3 {
+            body.follow(&[0, 0, 0, 0, 2, 7, 7]).expect("small");
+            assert_eq!(budget.used.load(Ordering::Relaxed), 2);
+        }
+        drop(body);
+        assert_eq!(budget.used.load(Ordering::Relaxed), 0);
+    }
+}
