@@ -46,6 +46,8 @@ pub enum Event {
     /// What the compiler wrote to stderr, with the user's own file names. Shown for failed and for
     /// good jobs alike.
     CompilerMessage { job: JobId, text: String },
+    /// What the compiler wrote to stdout.
+    CompilerStdout { job: JobId, bytes: Vec<u8> },
     /// Something the user should know and may want to change; the link goes on.
     Warning { text: String, hint: Option<String> },
     /// For `RELTO_LOG=info` and finer only.

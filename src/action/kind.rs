@@ -13,6 +13,10 @@ pub enum Format {
     Coff,
     MachO,
     Wasm,
+    Xcoff,
+    Goff,
+    SpirV,
+    DxContainer,
 }
 
 /// The kind of file that `-o` names.
@@ -81,7 +85,11 @@ pub fn format_of(triple: &str) -> Format {
     match environment {
         _ if environment.ends_with("elf") && !has("apple") => Format::Elf,
         _ if environment.ends_with("macho") => Format::MachO,
+        _ if environment.ends_with("xcoff") || has("aix") => Format::Xcoff,
         _ if environment.ends_with("coff") => Format::Coff,
+        _ if environment.ends_with("goff") || has("zos") => Format::Goff,
+        _ if triple.starts_with("spirv") => Format::SpirV,
+        _ if triple.starts_with("dxil") => Format::DxContainer,
         _ if triple.starts_with("wasm") => Format::Wasm,
         _ if has("apple") || has("darwin") || has("macos") || has("ios") => Format::MachO,
         _ if has("windows") || has("win32") || has("uefi") || has("mingw") => Format::Coff,
@@ -104,6 +112,15 @@ pub fn check_output(kind: OutputKind, bytes: &[u8]) -> Result<(), WrongOutput> {
         OutputKind::Object(Format::Wasm) => {
             magic(bytes, "WebAssembly object", &[b"\0asm\x01\0\0\0"])
         }
+        OutputKind::Object(Format::Xcoff) => check_xcoff(bytes),
+        // The first record of a GOFF file is its header.
+        OutputKind::Object(Format::Goff) => magic(bytes, "GOFF object", &[b"\x03\xf0\x00"]),
+        OutputKind::Object(Format::SpirV) => magic(
+            bytes,
+            "SPIR-V module",
+            &[b"\x03\x02\x23\x07", b"\x07\x23\x02\x03"],
+        ),
+        OutputKind::Object(Format::DxContainer) => magic(bytes, "DXContainer", &[b"DXBC"]),
         // A module, bare or in the wrapper of Darwin's tools.
         OutputKind::Bitcode => magic(bytes, "bitcode", &[b"BC\xc0\xde", b"\xde\xc0\x17\x0b"]),
         OutputKind::Assembly | OutputKind::Ir => check_text(bytes),
@@ -153,6 +170,21 @@ fn check_coff(bytes: &[u8]) -> Result<(), WrongOutput> {
     )?;
     if bytes.len() < HEADER {
         return Err(WrongOutput::Truncated);
+    }
+    Ok(())
+}
+
+/// The flags say whether the file has been linked.
+fn check_xcoff(bytes: &[u8]) -> Result<(), WrongOutput> {
+    const HEADER: usize = 20;
+    const EXECUTABLE: u8 = 0x02;
+    const SHARED: u8 = 0x20;
+    magic(bytes, "XCOFF object", &[b"\x01\xdf", b"\x01\xf7"])?;
+    if bytes.len() < HEADER {
+        return Err(WrongOutput::CutOff);
+    }
+    if bytes[19] & EXECUTABLE != 0 || bytes[18] & SHARED != 0 {
+        return Err(WrongOutput::Linked);
     }
     Ok(())
 }
@@ -235,6 +267,11 @@ mod tests {
             ("wasm32-wasi", Format::Wasm),
             ("riscv64", Format::Elf),
             ("x86_64-scei-ps4", Format::Elf),
+            ("powerpc64-ibm-aix", Format::Xcoff),
+            ("powerpc-ibm-aix7.2.0.0", Format::Xcoff),
+            ("s390x-ibm-zos", Format::Goff),
+            ("spirv64-unknown-unknown", Format::SpirV),
+            ("dxil-pc-shadermodel6.3-library", Format::DxContainer),
         ] {
             assert_eq!(format_of(triple), format, "{triple}");
         }
@@ -261,6 +298,19 @@ mod tests {
         ));
         assert_eq!(check_output(coff, b"MZ......"), Err(WrongOutput::Linked));
         assert_eq!(check_output(OutputKind::Other, b""), Ok(()));
+    }
+
+    #[test]
+    fn an_aix_object_is_told_from_a_linked_file() {
+        let xcoff = OutputKind::Object(Format::Xcoff);
+        let mut object = [0; 64];
+        object[..2].copy_from_slice(b"\x01\xf7");
+        assert_eq!(check_output(xcoff, &object), Ok(()));
+        assert_eq!(check_output(xcoff, &object[..10]), Err(WrongOutput::CutOff));
+        object[19] = 2;
+        assert_eq!(check_output(xcoff, &object), Err(WrongOutput::Linked));
+        let elf = check_output(OutputKind::Object(Format::Elf), &object);
+        assert!(matches!(elf, Err(WrongOutput::Magic { .. })));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 
 use super::engine;
 use super::engine_error::EngineError;
@@ -16,9 +17,9 @@ use crate::error::{ExitCode, Hinted};
 use crate::events::{Event, Events};
 use crate::exec::JobFailure;
 use crate::job::JobFile;
-use crate::launcher::{self, Decision, InheritedOnExec, Throttle};
+use crate::launcher::{self, Decision, InheritedOnExec, STARTED_BY, Throttle, Wrappers};
 use crate::link::LinkFailure;
-use crate::process::{Ending, Interruption};
+use crate::process::{ChildEnvironment, Ending, Interruption};
 use crate::report::OneJob;
 
 /// What the shell reports of a program that a signal ended, less the signal's number.
@@ -57,6 +58,8 @@ struct Launch<'a> {
     options: &'a [OsString],
     /// What relto's own options say of `local_jobs`.
     local_jobs: Option<OsString>,
+    /// Programs that have stood for the compiler.
+    wrappers: Option<Wrappers>,
 }
 
 /// Becomes the compiler if `all`, the arguments of the process, launch one for anything but a
@@ -67,12 +70,18 @@ pub(super) fn launched(all: Vec<OsString>) -> Result<Vec<OsString>, ExitCode> {
         .first()
         .and_then(|called| launcher::wrapper_name(called));
     let launch = match &wrapper_name {
-        Some(name) => Launch {
-            compiler: compiler_behind(name)?,
-            words: &all[1..],
-            options: &[],
-            local_jobs: None,
-        },
+        Some(name) => {
+            let mut wrappers = Wrappers::known(std::env::var_os(STARTED_BY).as_deref());
+            let compiler = compiler_behind(name, &wrappers)?;
+            wrappers.add(&compiler);
+            Launch {
+                compiler: compiler.into_os_string(),
+                words: &all[1..],
+                options: &[],
+                local_jobs: None,
+                wrappers: Some(wrappers),
+            }
+        }
         None => match direct(&all) {
             Some(launch) => launch,
             None => return Ok(all),
@@ -86,6 +95,7 @@ pub(super) fn launched(all: Vec<OsString>) -> Result<Vec<OsString>, ExitCode> {
                 &launch.compiler,
                 launch.words,
             ),
+            wrappers: launch.wrappers,
         };
         return Err(become_the_compiler(
             &launch.compiler,
@@ -101,14 +111,14 @@ pub(super) fn launched(all: Vec<OsString>) -> Result<Vec<OsString>, ExitCode> {
     Ok(words.chain(launch.words.iter().cloned()).collect())
 }
 
-fn compiler_behind(name: &str) -> Result<OsString, ExitCode> {
+fn compiler_behind(name: &str, wrappers: &Wrappers) -> Result<PathBuf, ExitCode> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    match launcher::real_compiler(name, &path) {
-        Some(program) => Ok(program.into_os_string()),
-        None => Err(fail(&LaunchError::NothingBehind {
+    let found = wrappers.real_compiler(name, &path);
+    found.ok_or_else(|| {
+        fail(&LaunchError::NothingBehind {
             name: name.to_owned(),
-        })),
-    }
+        })
+    })
 }
 
 /// `relto cc [OPTIONS] [--] COMPILER ...`, without a look at what the options say. Whatever is not
@@ -151,6 +161,7 @@ fn direct(all: &[OsString]) -> Option<Launch<'_>> {
         words,
         options: &own[..end],
         local_jobs,
+        wrappers: None,
     })
 }
 
@@ -169,6 +180,7 @@ pub(super) fn run(context: &Context, words: &[OsString], warnings: &[Warning]) -
             let inherited = InheritedOnExec {
                 slot: local_slots::of_settings(&context.settings),
                 exit_notifier: None,
+                wrappers: Some(wrappers_before(Path::new(compiler))),
             };
             become_the_compiler(compiler, words, inherited)
         }
@@ -224,7 +236,7 @@ fn backend(
                 throttle,
                 format!("ThinLTO backends run in place, uncached: {error}"),
             );
-            guarded(compiler, words, &object)
+            guarded(compiler, words, Path::new(&object))
         }
         Err(EngineError::Interrupted(interruption)) => interrupted(interruption),
         Err(EngineError::Link(LinkFailure::Job(failure))) => compiler_failed(*failure),
@@ -264,8 +276,8 @@ fn compiler_failed(failure: JobFailure) -> ExitCode {
 }
 
 /// A backend that is the compiler's own business, and only its object ours.
-fn guarded(compiler: &OsStr, words: &[OsString], object: &str) -> ExitCode {
-    match engine::run_guarded(compiler, words, object) {
+fn guarded(compiler: &OsStr, words: &[OsString], object: &Path) -> ExitCode {
+    match engine::run_guarded(compiler, words, object, environment(compiler)) {
         Ok(finished) => {
             to_stdout(&finished.stdout);
             to_stderr(&finished.stderr);
@@ -274,6 +286,25 @@ fn guarded(compiler: &OsStr, words: &[OsString], object: &str) -> ExitCode {
         Err(EngineError::Interrupted(interruption)) => interrupted(interruption),
         Err(error) => fail(&error),
     }
+}
+
+/// A compiler that is a path may itself stand for another one, as ccache does.
+fn environment(compiler: &OsStr) -> ChildEnvironment {
+    let path = Path::new(compiler);
+    if path.components().count() < 2 {
+        return ChildEnvironment::Inherited;
+    }
+    let mut variables: Vec<_> = std::env::vars_os().collect();
+    variables.retain(|(name, _)| name != STARTED_BY);
+    variables.push((STARTED_BY.into(), wrappers_before(path).started_by().into()));
+    ChildEnvironment::Exact(variables)
+}
+
+/// The programs that have stood for `compiler`, which is one of them from now on.
+fn wrappers_before(compiler: &Path) -> Wrappers {
+    let mut wrappers = Wrappers::known(std::env::var_os(STARTED_BY).as_deref());
+    wrappers.add(compiler);
+    wrappers
 }
 
 pub(super) fn exit_code(ending: Ending) -> ExitCode {

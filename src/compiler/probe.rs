@@ -25,6 +25,8 @@ use crate::toolchain::config::{self, ConfigDirs, ConfigError};
 #[derive(Debug)]
 pub(super) struct CompilerProbe {
     path: PathBuf,
+    /// Words that tell a multi-call program which compiler to be.
+    tool: Vec<String>,
     identity: Digest,
     pub(super) target: String,
     /// What the compiler calls itself, release and all.
@@ -38,19 +40,21 @@ impl CompilerProbe {
     pub(super) fn ask(
         toolchain: &Toolchain,
         files: &[ToolFile],
+        tool: &[String],
         client_context: &ClientContext,
         state: &State,
     ) -> Result<Self, CompilerError> {
-        let identity = identity(toolchain, files);
+        let identity = identity(toolchain, files, tool);
         let question = format!("{identity} -v");
         let said = cached_answer(state, &question, || {
-            config::verbose_version(&toolchain.called_as, client_context)
+            config::verbose_version(&toolchain.called_as, tool, client_context)
         })?;
         let target = said.lines().find_map(|line| line.strip_prefix("Target: "));
         let version = said.lines().find(|line| line.contains("version"));
         Ok(Self {
             version: version.unwrap_or_default().trim().to_owned(),
             path: toolchain.called_as.clone(),
+            tool: tool.to_vec(),
             identity,
             target: target.unwrap_or_default().trim().to_owned(),
             config_dirs: ConfigDirs::parse(&said),
@@ -77,11 +81,8 @@ impl CompilerProbe {
             fs::read_to_string(self.client_context.resolve(path))
         })
         .map_err(|error| error.to_string())?;
-        let (mode, words) = match caller {
-            Caller::Linker => multi_call(&words),
-            Caller::Launcher => words.split_at(0),
-        };
-        configuration.extend_from_slice(mode);
+        let (tool, words) = multi_call(caller, &words);
+        configuration.extend_from_slice(tool);
         let parsed = arguments::parse(words);
         if let Some(missing) = parsed
             .iter()
@@ -123,7 +124,7 @@ impl CompilerProbe {
             .filter(decides)
             .flat_map(|argument| argument.words.to_vec());
         let mut words = Vec::new();
-        let question: Vec<_> = question.collect();
+        let question: Vec<_> = self.tool.iter().cloned().chain(question).collect();
         for file in config::loaded(&self.path, &question, &self.client_context)? {
             words.extend(tokenize_config(&file.text));
         }
@@ -138,6 +139,7 @@ impl CompilerProbe {
         let asked = native::question(&parsed);
         let question = format!("{} native {} {asked:?}", self.identity, processor());
         let said = cached_answer(state, &question, || {
+            let asked = [&self.tool[..], &asked].concat();
             let native = native::ask(&self.path, &asked, &self.client_context)
                 .map_err(|error| error.to_string())?;
             Ok::<_, String>(native.join("\n"))
@@ -148,8 +150,11 @@ impl CompilerProbe {
 }
 
 /// Splits off the words that tell a multi-call program (`llvm clang`) which tool to be. lld passes
-/// them on as `--thinlto-remote-compiler-prepend-arg`.
-fn multi_call(words: &[String]) -> (&[String], &[String]) {
+/// them on as `--thinlto-remote-compiler-prepend-arg`; a launched compiler has none.
+pub(super) fn multi_call(caller: Caller, words: &[String]) -> (&[String], &[String]) {
+    if caller == Caller::Launcher {
+        return words.split_at(0);
+    }
     let options = words
         .iter()
         .position(|word| word.starts_with(['-', '@', '/']));
@@ -157,11 +162,15 @@ fn multi_call(words: &[String]) -> (&[String], &[String]) {
 }
 
 /// The compiler by content, and by the name that it takes its mode from.
-fn identity(toolchain: &Toolchain, files: &[ToolFile]) -> Digest {
+fn identity(toolchain: &Toolchain, files: &[ToolFile], tool: &[String]) -> Digest {
     let mut hasher = DigestFunction::Sha256.hasher();
     hasher.update(toolchain.called_as.as_os_str().as_encoded_bytes());
     for file in files {
         hasher.update(&file.digest.hash);
+    }
+    for word in tool {
+        hasher.update(b"\0");
+        hasher.update(word.as_bytes());
     }
     hasher.finish()
 }

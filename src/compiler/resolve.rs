@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::error::CompilerError;
-use super::probe::CompilerProbe;
+use super::probe::{CompilerProbe, multi_call};
 use crate::action::ActionTemplate;
 use crate::action::arguments::HEEDED;
 use crate::action::overrides::unfit_override;
@@ -151,7 +151,8 @@ impl ResolvedToolchain {
         );
         let mut toolchain = Toolchain::discover(&path, &search, None)?;
         let files = digest_files(&toolchain, hash_cache)?;
-        let probe = CompilerProbe::ask(&toolchain, &files, request.client_context, state)?;
+        let (tool, _) = multi_call(request.caller, request.arguments);
+        let probe = CompilerProbe::ask(&toolchain, &files, tool, request.client_context, state)?;
         if probe.has_config_dirs() {
             toolchain = Toolchain::discover(&path, &search, Some(&probe.config_dirs))?;
         }

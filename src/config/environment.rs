@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::error::{ConfigError, Warning};
 use super::options::{Kind, OPTIONS, Opt, PREFIX};
 use super::source::{Assignment, Source};
-use crate::launcher::HOLDS_SLOT;
+use crate::launcher::{HOLDS_SLOT, STARTED_BY};
 
 /// What to log, in `tracing`'s filter language: `debug`, `relto::reapi=trace`.
 pub const RELTO_LOG: &str = "RELTO_LOG";
@@ -32,7 +32,7 @@ pub(super) const HOME: &str = "HOME";
 /// The prefix of variables that only relto's own tests read.
 const OF_TESTS: &str = "RELTO_TEST_";
 /// `RELTO_...` variables that are not options.
-const OTHERS: [&str; 3] = [RELTO_LOG, RELTO_NO_PROGRESS, HOLDS_SLOT];
+const OTHERS: [&str; 4] = [RELTO_LOG, RELTO_NO_PROGRESS, HOLDS_SLOT, STARTED_BY];
 
 /// The environment, and the directory that relative paths start from.
 #[derive(Clone, Default)]

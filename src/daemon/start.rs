@@ -11,15 +11,15 @@ use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 
 use super::runtime_dir::RuntimeDir;
-use crate::launcher::HOLDS_SLOT;
+use crate::launcher::{HOLDS_SLOT, STARTED_BY};
 use crate::process::{Relto, detach_with_files};
 
 /// The hidden command that becomes the daemon. Its arguments are the directory, and how many
 /// milliseconds it stays idle.
 pub const SERVE: &str = "__daemon";
 
-/// The jobserver of the starter's make is not for the daemon.
-const NOT_HANDED_ON: [&str; 4] = [HOLDS_SLOT, "MAKEFLAGS", "MAKELEVEL", "MFLAGS"];
+/// The slot, wrappers and jobserver of the starter are not for the daemon.
+const NOT_HANDED_ON: [&str; 5] = [HOLDS_SLOT, STARTED_BY, "MAKEFLAGS", "MAKELEVEL", "MFLAGS"];
 
 /// Starts a daemon in `place`, which has been prepared, unless there is one: then `false`.
 ///

@@ -91,6 +91,7 @@ impl LocalExecutor {
                 origin: Origin::Local,
                 outputs,
                 stderr: finished.stderr.into(),
+                stdout: Bytes::new(),
                 storable: self.unchanged(hermetic),
                 elapsed: finished.elapsed,
                 peak_memory: finished.peak_memory,
@@ -191,6 +192,7 @@ impl LocalExecutor {
             .collect();
         let checked = check_result(&hermetic.job, exit_code, &finished.stderr, &outputs);
         let whole = checked.and_then(|()| match dir.undeclared(hermetic) {
+            _ if !finished.stdout.is_empty() => Err(UnsoundResult::Prints),
             Some(file) => Err(UnsoundResult::Undeclared(file)),
             None => Ok(()),
         });
@@ -220,6 +222,7 @@ impl LocalExecutor {
                 origin: Origin::InPlace,
                 outputs: Vec::new(),
                 stderr: finished.stderr.into(),
+                stdout: finished.stdout.into(),
                 storable: false,
                 elapsed: finished.elapsed,
                 peak_memory: finished.peak_memory,

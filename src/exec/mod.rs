@@ -69,6 +69,9 @@ pub enum InPlaceReason {
     /// The job's own arguments do.
     #[error("{0}")]
     Arguments(String),
+    /// The command line comes from response files and is longer than a process can be started with.
+    #[error("its command line is too long to be sent without response files")]
+    TooLong,
     /// An argument names a file that cannot be read.
     #[error("{0}")]
     Input(String),
@@ -96,6 +99,8 @@ pub struct Compiled {
     pub outputs: Vec<Bytes>,
     /// As the compiler wrote it: with canonical names unless it ran in place.
     pub stderr: Bytes,
+    /// Of a run in place; results of other runs have none.
+    pub stdout: Bytes,
     /// The inputs are still what they were when they were hashed, so the result may be kept.
     pub storable: bool,
     /// How long the compile took, the start of the compiler included.
@@ -210,6 +215,8 @@ pub enum UnsoundResult {
     MissingOutput(String),
     #[error("the compiler exited with 0 but {0}")]
     WrongOutput(String),
+    #[error("it also prints to standard output")]
+    Prints,
     #[error("it also writes `{0}`")]
     Undeclared(String),
 }

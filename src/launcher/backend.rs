@@ -1,8 +1,8 @@
 //! Which command lines are ThinLTO backends.
 //!
-//! Enters: a compiler's arguments. Leaves: the module, shard and outputs that they name, or that
-//! they are no backend. The arguments' meanings are `action`'s; a file's first bytes say whether it
-//! is bitcode, as they do to clang.
+//! What arguments mean is known to [`action`](crate::action); a file's first bytes say whether it is
+//! bitcode, as they do to clang. No command line that names an index runs without its object being
+//! checked: clang exits 0 with an empty object when something is wrong with a shard or an import.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _};
@@ -11,13 +11,14 @@ use std::path::Path;
 
 use fs_err as fs;
 
+use super::driver::{self, Driver, object_of};
 use crate::action::arguments::{self, Argument, Meaning};
 use crate::action::kind::{OutputKind, required_kind};
 use crate::action::response::expand_response_files;
 use crate::thinlto::check_start;
 
 /// The option that makes a compile a backend.
-const INDEX: &[u8] = b"-fthinlto-index=";
+pub(super) const INDEX: &str = "-fthinlto-index=";
 
 /// A backend, by the names that its command line has for things.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,6 +38,12 @@ pub(super) enum Recognized {
         object: String,
         reason: String,
     },
+    /// A backend whose arguments are not those of the GCC-like driver.
+    Foreign(Backend),
+    /// A backend whose module can be read only once, by the compiler.
+    NotAFile {
+        module: String,
+    },
 }
 
 /// Whether a command line may be a backend, without looking closer. All others can be left to the
@@ -46,8 +53,13 @@ pub fn looks_like_a_backend(words: &[OsString]) -> bool {
     let mut bytes = words.iter().map(|word| word.as_encoded_bytes());
     bytes.any(|word| match word {
         [b'@', file @ ..] => mentions_an_index(OsStr::from_bytes(file)),
-        word => word.starts_with(INDEX),
+        word => mentions(word),
     })
+}
+
+fn mentions(text: &[u8]) -> bool {
+    text.windows(INDEX.len())
+        .any(|part| part == INDEX.as_bytes())
 }
 
 /// Whether a response file may have the option in it, or in another file that it names. Links have
@@ -56,7 +68,7 @@ fn mentions_an_index(file: &OsStr) -> bool {
     let Ok(text) = read_regular(Path::new(file)) else {
         return false;
     };
-    text.contains(&b'@') || text.windows(INDEX.len()).any(|part| part == INDEX)
+    text.contains(&b'@') || mentions(&text)
 }
 
 /// A pipe can be read once, and that is for the compiler to do.
@@ -71,24 +83,43 @@ fn read_text(path: &str) -> io::Result<String> {
     String::from_utf8(read_regular(Path::new(path))?).map_err(io::Error::other)
 }
 
-/// Reads a command line. Whatever the compiler would refuse by itself is no backend: it has the
-/// better message.
-pub(super) fn recognize(words: &[String]) -> Recognized {
-    let Ok(words) = expand_response_files(words, &mut read_text) else {
-        return Recognized::No;
+/// Reads the command line of `compiler`. Whatever the compiler would refuse by itself is not taken
+/// for a backend: the compiler has the better message.
+pub(super) fn recognize(compiler: &str, words: &[String]) -> Recognized {
+    let words = match expand_response_files(words, &mut read_text) {
+        Ok(words) => words,
+        Err(error) => {
+            return Recognized::Unclear {
+                object: object_of(words).unwrap_or_default(),
+                reason: error.to_string(),
+            };
+        }
     };
+    let driver = Driver::of(compiler, &words);
+    if driver != Driver::Gcc {
+        let backend = driver::backend(driver, &words);
+        return backend.map_or(Recognized::No, Recognized::Foreign);
+    }
     let arguments = arguments::parse(&words);
     let Some(index) = last(&arguments, Meaning::Index).filter(|index| !index.is_empty()) else {
-        return Recognized::No;
+        return match driver::backend(driver, &words) {
+            // Behind the driver's back: `-Xclang -fthinlto-index=F`.
+            Some(backend) => Recognized::Foreign(backend),
+            None => Recognized::No,
+        };
     };
     // The target decides about the format only.
     let kind = required_kind(&arguments, "");
-    if kind == OutputKind::Other {
+    if kind == OutputKind::Other && (writes_nothing(&arguments) || !is_for_bitcode(&arguments)) {
         return Recognized::No;
     }
     let inputs: Vec<&str> = of(&arguments, Meaning::Input).collect();
     let output = last(&arguments, Meaning::Output);
     let module = match inputs[..] {
+        [] if arguments.iter().any(|it| it.option == "-") => {
+            let module = "-".to_owned();
+            return Recognized::NotAFile { module };
+        }
         [] => return Recognized::No,
         [module] => module,
         [_, other, ..] => {
@@ -102,8 +133,25 @@ pub(super) fn recognize(words: &[String]) -> Recognized {
         }
     };
     let object = output.map_or_else(|| default_output(module, kind), str::to_owned);
-    if object == "-" || object == module || !is_for_bitcode(&arguments) || !is_bitcode(module) {
+    if !is_for_bitcode(&arguments) {
         return Recognized::No;
+    }
+    if !is_bitcode(module) {
+        let module = module.to_owned();
+        return match is_stream(&module) {
+            true => Recognized::NotAFile { module },
+            false => Recognized::No,
+        };
+    }
+    let unusual = match kind {
+        _ if object == "-" => Some("the object goes to standard output"),
+        _ if object == module => Some("the object replaces its module"),
+        OutputKind::Other => Some("it is linked at once"),
+        _ => None,
+    };
+    if let Some(reason) = unusual {
+        let reason = reason.to_owned();
+        return Recognized::Unclear { object, reason };
     }
     if kind == OutputKind::Ir {
         let reason = "LLVM's textual form holds the module's name".to_owned();
@@ -152,7 +200,23 @@ fn is_for_bitcode(arguments: &[Argument<'_>]) -> bool {
     matches!(language, None | Some("ir" | "none"))
 }
 
-fn is_bitcode(path: &str) -> bool {
+/// Preprocessing, checks, or words about the compiler.
+fn writes_nothing(arguments: &[Argument<'_>]) -> bool {
+    arguments.iter().any(|argument| {
+        argument.meaning == Meaning::OutputKind
+            && matches!(
+                argument.option,
+                "-E" | "-M" | "-MM" | "-fsyntax-only" | "-###" | "--version" | "--help"
+            )
+    })
+}
+
+/// Standard input, a pipe, a device: to look into it would take it from the compiler.
+fn is_stream(path: &str) -> bool {
+    path == "-" || fs::metadata(path).is_ok_and(|it| !it.is_file() && !it.is_dir())
+}
+
+pub(super) fn is_bitcode(path: &str) -> bool {
     let mut start = [0; 4];
     let mut read = || fs::File::open(path)?.read_exact(&mut start);
     let regular = fs::metadata(path).is_ok_and(|found| found.is_file());
@@ -174,7 +238,7 @@ mod tests {
     fn recognized(dir: &Path, line: &str) -> Recognized {
         let line = line.replace("DIR", &dir.display().to_string());
         let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
-        recognize(&words)
+        recognize("clang", &words)
     }
 
     #[test]
@@ -212,7 +276,7 @@ mod tests {
                 Recognized::Yes(Backend { object, .. }) | Recognized::Unclear { object, .. } => {
                     object
                 }
-                Recognized::No => panic!("{line}"),
+                other => panic!("{line}: {other:?}"),
             };
             assert_eq!(object, expected);
         }
@@ -225,9 +289,7 @@ mod tests {
             "-c DIR/s.c -o o.o",
             "-c DIR/s.c -fthinlto-index=i -o o.o",
             "-c -x c DIR/m.o -fthinlto-index=i -o o.o",
-            "DIR/m.o -fthinlto-index=i -o o",
             "-c DIR/m.o -fthinlto-index= -o o.o",
-            "-c DIR/m.o -fthinlto-index=i -o -",
             "-c DIR/nothing.o -fthinlto-index=i -o o.o",
             "-c -fthinlto-index=i -o o.o",
             "-c DIR/m.o -fthinlto-index=i -### -o o.o",
@@ -235,6 +297,36 @@ mod tests {
         ] {
             assert_eq!(recognized(dir.path(), line), Recognized::No, "{line}");
         }
+    }
+
+    #[test]
+    fn a_backend_in_an_unusual_form_is_still_one() {
+        let dir = dir();
+        for line in [
+            "DIR/m.o -fthinlto-index=i -o o",
+            "-c DIR/m.o -fthinlto-index=i -o -",
+            "-c DIR/m.o -fthinlto-index=i -o DIR/m.o",
+        ] {
+            let found = recognized(dir.path(), line);
+            assert!(
+                matches!(found, Recognized::Unclear { .. }),
+                "{line}: {found:?}"
+            );
+        }
+        for line in [
+            "-cc1 -emit-obj -fthinlto-index=i -x ir DIR/m.o -o o.o",
+            "-c -Xclang -fthinlto-index=i DIR/m.o -o o.o",
+            "--driver-mode=cl /c -fthinlto-index=i /Foo.o DIR/m.o",
+            "--driver-mode=flang -c -fthinlto-index=i DIR/m.o -o o.o",
+        ] {
+            let Recognized::Foreign(backend) = recognized(dir.path(), line) else {
+                panic!("{line}");
+            };
+            assert_eq!((&backend.index[..], &backend.object[..]), ("i", "o.o"));
+            assert!(backend.module.ends_with("/m.o"));
+        }
+        let stdin = recognized(dir.path(), "-c -x ir - -fthinlto-index=i -o o.o");
+        assert!(matches!(stdin, Recognized::NotAFile { .. }), "{stdin:?}");
     }
 
     #[test]

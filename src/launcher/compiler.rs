@@ -1,7 +1,4 @@
-//! The compiler behind the launcher.
-//!
-//! Enters: the name that relto was called by, or the compiler that it was told. Leaves: the
-//! compiler's own path, found behind relto in `PATH`; and at last the compiler itself, by `exec`.
+//! The compiler behind the launcher: finds the program that relto stands for, and becomes it.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -27,16 +24,83 @@ pub fn wrapper_name(called: &OsStr) -> Option<String> {
     (name.contains("clang") || GENERIC.contains(&name)).then(|| name.to_owned())
 }
 
+/// Names the programs that have stood for a compiler on the way to it, so that two that stand for
+/// the same compiler do not start each other for ever.
+pub const STARTED_BY: &str = "RELTO_STARTED_BY";
+
+/// How often one program is started on the way to one compiler. A compiler may run something that
+/// runs the compiler again; programs that only start each other end here.
+const MOST_STARTS: usize = 8;
+
+/// The programs that have stood for a compiler, in the order in which they were started. Each is
+/// known by device and inode.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wrappers(Vec<(u64, u64)>);
+
+impl Wrappers {
+    /// This program, after those that `started_by` names: the value of [`STARTED_BY`].
+    #[must_use]
+    pub fn known(started_by: Option<&OsStr>) -> Self {
+        let text = started_by.and_then(OsStr::to_str).unwrap_or_default();
+        let parsed = text.split(',').filter_map(|item| {
+            let (device, inode) = item.split_once(':')?;
+            Some((device.parse().ok()?, inode.parse().ok()?))
+        });
+        let mut wrappers = Self(parsed.collect());
+        if let Some(itself) = itself()
+            && !wrappers.0.contains(&itself)
+        {
+            wrappers.0.push(itself);
+        }
+        wrappers
+    }
+
+    /// Adds `program`, which is about to be started.
+    pub fn add(&mut self, program: &Path) {
+        self.0.extend(identity(program));
+    }
+
+    /// The value of [`STARTED_BY`] for the next program.
+    #[must_use]
+    pub fn started_by(&self) -> String {
+        let items = self
+            .0
+            .iter()
+            .map(|(device, inode)| format!("{device}:{inode}"));
+        items.collect::<Vec<_>>().join(",")
+    }
+
+    /// The first program called `name` in the directories of `path` that has not been started yet;
+    /// else the one that was started last.
+    #[must_use]
+    pub fn real_compiler(&self, name: &str, path: &OsStr) -> Option<PathBuf> {
+        let itself = itself();
+        let programs = std::env::split_paths(path).map(|dir| dir.join(name));
+        let candidates: Vec<_> = programs
+            .filter(|program| is_executable(program))
+            .filter_map(|program| Some((identity(&program)?, program)))
+            .filter(|(found, _)| Some(*found) != itself)
+            .collect();
+        let starts = |found| self.0.iter().filter(|it| **it == found).count();
+        let new = candidates.iter().find(|(found, _)| starts(*found) == 0);
+        let again = || {
+            let allowed = candidates
+                .iter()
+                .filter(|(found, _)| starts(*found) < MOST_STARTS);
+            allowed.max_by_key(|(found, _)| self.0.iter().rposition(|it| it == found))
+        };
+        new.or_else(again).map(|(_, program)| program.clone())
+    }
+}
+
 /// The first program called `name` in the directories of `path` that is not relto itself.
 #[must_use]
-pub fn real_compiler(name: &str, path: &OsStr) -> Option<PathBuf> {
-    let itself = std::env::current_exe().ok().and_then(|it| identity(&it));
-    std::env::split_paths(path)
-        .map(|dir| dir.join(name))
-        .find(|program| {
-            let found = identity(program);
-            found.is_some() && found != itself && is_executable(program)
-        })
+pub fn real_program(name: &str, path: &OsStr) -> Option<PathBuf> {
+    Wrappers::known(None).real_compiler(name, path)
+}
+
+fn itself() -> Option<(u64, u64)> {
+    identity(&std::env::current_exe().ok()?)
 }
 
 /// Device and inode, links followed.
@@ -59,6 +123,8 @@ pub struct InheritedOnExec {
     pub slot: Option<SlotLock>,
     /// What waits for its end.
     pub exit_notifier: Option<ExitNotifier>,
+    /// Programs that have stood for it.
+    pub wrappers: Option<Wrappers>,
 }
 
 /// Does not return unless the compiler cannot be started. It gets the name that it is called by,
@@ -74,6 +140,9 @@ pub fn become_the_compiler(
     command.args(words);
     if let Some(exit_notifier) = inherited.exit_notifier {
         exit_notifier.survive_exec();
+    }
+    if let Some(wrappers) = inherited.wrappers {
+        command.env(STARTED_BY, wrappers.started_by());
     }
     if let Some(slot) = inherited.slot {
         slot.survive_exec();
@@ -116,7 +185,39 @@ mod tests {
         fs::write(&program, "#!/bin/sh\n").expect("written");
         fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("executable");
         let path = std::env::join_paths([&masks, &plain, &real]).expect("a path");
-        assert_eq!(real_compiler("clang", &path), Some(program));
-        assert_eq!(real_compiler("gcc", &path), None);
+        let mut wrappers = Wrappers::known(None);
+        let found = wrappers.real_compiler("clang", &path);
+        assert_eq!(found.as_ref(), Some(&program));
+        assert_eq!(wrappers.real_compiler("gcc", &path), None);
+        wrappers.add(&program);
+        let next = Wrappers::known(Some(OsStr::new(&wrappers.started_by())));
+        assert_eq!(next, wrappers);
+        assert_eq!(next.real_compiler("clang", &path), Some(program.clone()));
+        for _ in 1..MOST_STARTS {
+            wrappers.add(&program);
+        }
+        assert_eq!(wrappers.real_compiler("clang", &path), None, "a circle");
+    }
+
+    #[test]
+    fn of_two_programs_that_stand_for_a_compiler_neither_is_started_twice_before_the_compiler() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let program = |name: &str| {
+            let program = dir.path().join(name).join("clang");
+            fs::create_dir(program.parent().expect("a directory")).expect("made");
+            fs::write(&program, name).expect("written");
+            let executable = std::fs::Permissions::from_mode(0o755);
+            fs::set_permissions(&program, executable).expect("executable");
+            program
+        };
+        let (first, second, real) = (program("first"), program("second"), program("real"));
+        let dirs = [&first, &second, &real].map(|program| program.parent().expect("a directory"));
+        let path = std::env::join_paths(dirs).expect("a path");
+        let mut wrappers = Wrappers::default();
+        for expected in [&first, &second, &real] {
+            let found = wrappers.real_compiler("clang", &path).expect("a program");
+            assert_eq!(found, *expected);
+            wrappers.add(&found);
+        }
     }
 }

@@ -1,8 +1,6 @@
-//! A backend that is no job: the compiler does it alone, but its object is looked at.
+//! Runs a backend that no job can describe: the compiler runs as it is, and its object is checked.
 //!
-//! Enters: the command line and the object's name. Leaves: how the compiler ended and what it said,
-//! or why what it left is no object. Needed because clang exits 0 with an empty object when
-//! something is wrong with a shard or an import.
+//! clang exits 0 with an empty object when something is wrong with a shard or an import.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _};
@@ -52,7 +50,8 @@ impl Hinted for GuardedError {
 pub async fn run_guarded(
     compiler: &OsStr,
     words: &[OsString],
-    object: &str,
+    object: &Path,
+    environment: ChildEnvironment,
     cancel: &CancellationToken,
 ) -> Result<Finished, GuardedError> {
     let helper = |source| ProcessError::Helper {
@@ -64,7 +63,7 @@ pub async fn run_guarded(
     arguments.extend_from_slice(words);
     let invocation = ProcessSpec {
         arguments,
-        environment: ChildEnvironment::Inherited,
+        environment,
         dir: ".".into(),
         confinement: None,
     };
@@ -72,14 +71,14 @@ pub async fn run_guarded(
     match fault(&finished, object, kind(words)) {
         Some(error) => {
             // The fault is what the user must see, not this.
-            let _ = remove_if_there(Path::new(object));
+            let _ = remove_if_there(object);
             Err(error)
         }
         None => Ok(finished),
     }
 }
 
-fn fault(finished: &Finished, object: &str, kind: OutputKind) -> Option<GuardedError> {
+fn fault(finished: &Finished, object: &Path, kind: OutputKind) -> Option<GuardedError> {
     if !finished.succeeded() {
         return None;
     }
@@ -88,14 +87,17 @@ fn fault(finished: &Finished, object: &str, kind: OutputKind) -> Option<GuardedE
         let line = line.to_owned();
         return Some(GuardedError::Admitted { line });
     }
-    // What cannot be read is no regular file, or has a name that nobody could tell.
-    let start = start(object).ok()?;
+    // What cannot be read is not a regular file, or its name could not be told.
+    let start = match object.to_str() {
+        Some("-") => finished.stdout.clone(),
+        _ => start(object).ok()?,
+    };
     let checked = match kind {
         _ if start.is_empty() => Err(WrongOutput::Empty),
         kind => check_output(kind, &start),
     };
     checked.err().map(|source| GuardedError::Wrong {
-        object: object.to_owned(),
+        object: object.display().to_string(),
         source,
     })
 }
@@ -113,7 +115,7 @@ fn kind(words: &[OsString]) -> OutputKind {
     }
 }
 
-fn start(object: &str) -> io::Result<Vec<u8>> {
+fn start(object: &Path) -> io::Result<Vec<u8>> {
     const ENOUGH: u64 = 4096;
     if !fs::metadata(object)?.is_file() {
         return Err(io::ErrorKind::InvalidInput.into());

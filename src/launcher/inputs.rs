@@ -1,9 +1,7 @@
-//! What a backend reads, out of its index shard.
+//! What a backend reads, by its index shard.
 //!
-//! Enters: a backend. Leaves: the modules that it imports from, or the reason why its object would
-//! be wrong, found before anything runs: the compiler exits 0 then. A shard that is no file is left
-//! to the compiler. Whether the modules are the right ones is found out where they are read
-//! (`link`).
+//! Reasons why the object would be wrong are found before anything runs, because the compiler exits
+//! 0 then. A shard that is not a file is left to the compiler.
 
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
@@ -11,8 +9,9 @@ use std::path::Path;
 use fs_err as fs;
 
 use super::backend::Backend;
+use crate::action::guard::{Unsound, check_module};
 use crate::error::Hinted;
-use crate::thinlto::{Index, IndexError};
+use crate::thinlto::{Index, IndexError, module};
 
 /// Why a backend must not run.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +39,16 @@ pub enum InputError {
     ArchiveMember { module: String, member: String },
     #[error("`{module}` imports from `{import}`, which is not there")]
     Missing { module: String, import: String },
+    #[error("the module `{module}` is not a file")]
+    NotAFile { module: String },
+    #[error("the command line of a ThinLTO backend is not UTF-8 and names no object")]
+    NotText,
+    #[error("cannot compile `{module}`")]
+    Unsound {
+        module: String,
+        #[source]
+        source: Box<Unsound>,
+    },
     #[error("the index `{index}` writes the name `{name}` wrongly")]
     Unspeakable { index: String, name: String },
 }
@@ -62,6 +71,11 @@ impl Hinted for InputError {
             Self::Missing { .. } => {
                 "names in an index are relative to the directory of the thin link: run the backend there, or build the module"
             }
+            Self::NotAFile { .. } => {
+                "relto cannot check what the compiler would read: write the module into a file, or run the compiler without relto"
+            }
+            Self::NotText => "name the object with `-o`, so that relto can check it",
+            Self::Unsound { source, .. } => return source.hints(),
             Self::Unspeakable { .. } => {
                 "lld before LLVM 23 writes names that are not ASCII wrongly, and clang would then drop code without a word: \
                  rename the file, or use LLVM 23 or later"
@@ -123,6 +137,40 @@ pub(super) fn imports(backend: &Backend) -> Result<Imports, InputError> {
         None => Ok(Imports::Known(names)),
         Some(missing) => Err(missing_import(backend, missing)),
     }
+}
+
+/// Checks what a link checks of a job's inputs, for a backend that runs without one.
+pub(super) fn check(backend: &Backend) -> Result<(), InputError> {
+    let Imports::Known(_) = imports(backend)? else {
+        return Ok(());
+    };
+    let unsound = |source| InputError::Unsound {
+        module: backend.module.clone(),
+        source: Box::new(source),
+    };
+    let read = |name: &str| {
+        fs::read(name).map_err(|source| {
+            unsound(Unsound::Unreadable {
+                name: name.to_owned(),
+                source,
+            })
+        })
+    };
+    let shard = read(&backend.index)?;
+    let Some(index) = Index::parse(&shard).ok() else {
+        return Ok(());
+    };
+    for entry in index.modules() {
+        let name = String::from_utf8_lossy(&entry.path);
+        let facts = module::facts(&read(&name)?).map_err(|source| {
+            unsound(Unsound::Module {
+                name: name.clone().into_owned(),
+                source,
+            })
+        })?;
+        check_module(&backend.index, entry, &facts).map_err(unsound)?;
+    }
+    Ok(())
 }
 
 /// What the list that `--thinlto-emit-imports-files` leaves beside the shard says otherwise. The

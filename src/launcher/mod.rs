@@ -1,25 +1,30 @@
-//! A compiler's command line, and what relto is to do with it.
+//! A compiler's command line, and what relto is to do with it: become the compiler at once, or run a
+//! ThinLTO backend as the one job of a link.
 //!
-//! Enters: the words after `relto cc`. Leaves: a `Decision`: become the compiler at once, or run a
-//! ThinLTO backend as the one job of a link. A build runs its compiler thousands of times for other
-//! things than backends, so what decides for those comes first and opens no file. Running the job
-//! is the business of `link`.
+//! A build runs its compiler thousands of times for other things than backends, so what decides for
+//! those comes first and opens no file. Running the job is up to [`link`](crate::link).
 
 mod backend;
 mod compiler;
+mod driver;
 mod front_end;
 mod guarded;
 mod inputs;
 mod throttle;
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
 use crate::fs::remove_if_there;
 use crate::job::{Caller, Job, JobFile};
 
 pub use backend::looks_like_a_backend;
-pub use compiler::{HOLDS_SLOT, InheritedOnExec, become_the_compiler, real_compiler, wrapper_name};
+use backend::{Backend, Recognized};
+pub use compiler::{
+    HOLDS_SLOT, InheritedOnExec, STARTED_BY, Wrappers, become_the_compiler, real_program,
+    wrapper_name,
+};
 pub use front_end::{may_leave_a_module, modules};
 pub use guarded::{GuardedError, run_guarded};
 pub use inputs::InputError;
@@ -28,10 +33,10 @@ pub use throttle::Throttle;
 /// What becomes of a command line.
 #[derive(Debug)]
 pub enum Decision {
-    /// No backend: what the compiler makes of it is the compiler's business.
+    /// Not a backend: the compiler runs as if relto were not there.
     PassThrough,
     /// A backend that no job can describe, and why; its object must be looked at all the same.
-    Guarded { object: String, reason: String },
+    Guarded { object: PathBuf, reason: String },
     Backend {
         file: Box<JobFile>,
         /// What does not fit together, but does no harm.
@@ -47,14 +52,17 @@ pub enum Decision {
 /// wrong object.
 pub fn decide(compiler: &OsStr, words: &[OsString], dir: &str) -> Result<Decision, InputError> {
     let Some((compiler, words)) = compiler.to_str().zip(texts(words)) else {
-        return Ok(Decision::PassThrough);
+        return not_text(words);
     };
-    let backend = match backend::recognize(&words) {
-        backend::Recognized::No => return Ok(Decision::PassThrough),
-        backend::Recognized::Unclear { object, reason } => {
+    let backend = match backend::recognize(compiler, &words) {
+        Recognized::No => return Ok(Decision::PassThrough),
+        Recognized::Unclear { object, reason } => {
+            let object = object.into();
             return Ok(Decision::Guarded { object, reason });
         }
-        backend::Recognized::Yes(backend) => backend,
+        Recognized::Foreign(backend) => return foreign(backend),
+        Recognized::NotAFile { module } => return Err(InputError::NotAFile { module }),
+        Recognized::Yes(backend) => backend,
     };
     let imports = inputs::imports(&backend).inspect_err(|_| {
         // As after any compile that fails; why it failed is what the user must see.
@@ -63,7 +71,7 @@ pub fn decide(compiler: &OsStr, words: &[OsString], dir: &str) -> Result<Decisio
     let imports = match imports {
         inputs::Imports::Known(imports) => imports,
         inputs::Imports::Unreadable(reason) => {
-            let object = backend.object;
+            let object = backend.object.into();
             return Ok(Decision::Guarded { object, reason });
         }
     };
@@ -90,6 +98,39 @@ pub fn decide(compiler: &OsStr, words: &[OsString], dir: &str) -> Result<Decisio
     Ok(Decision::Backend {
         file: Box::new(file),
         doubt,
+    })
+}
+
+/// A backend whose arguments relto does not know well enough to make an action of them. What it
+/// reads is checked here, its object after the compile.
+fn foreign(backend: Backend) -> Result<Decision, InputError> {
+    inputs::check(&backend).inspect_err(|_| {
+        let _ = remove_if_there(Path::new(&backend.object));
+    })?;
+    Ok(Decision::Guarded {
+        object: backend.object.into(),
+        reason: "only the arguments of clang's GCC-like driver are known well enough".to_owned(),
+    })
+}
+
+/// A command line that is not text: no shard could name its module rightly. Only its object can be
+/// checked, and only if the command line says which that is.
+fn not_text(words: &[OsString]) -> Result<Decision, InputError> {
+    if !looks_like_a_backend(words) {
+        return Ok(Decision::PassThrough);
+    }
+    let mut rest = words.iter();
+    let mut object = None;
+    while let Some(word) = rest.next() {
+        match word.as_encoded_bytes() {
+            b"-o" => object = rest.next().map(PathBuf::from),
+            [b'-', b'o', name @ ..] => object = Some(OsStr::from_bytes(name).into()),
+            _ => {}
+        }
+    }
+    Ok(Decision::Guarded {
+        object: object.ok_or(InputError::NotText)?,
+        reason: "its command line is not UTF-8".to_owned(),
     })
 }
 

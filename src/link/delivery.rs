@@ -153,6 +153,12 @@ impl Delivery {
             _ => String::from_utf8_lossy(&compiled.stderr).into_owned(),
         };
         self.stats.compiled(job, compiled);
+        if !compiled.stdout.is_empty() {
+            self.events.send(Event::CompilerStdout {
+                job: job.id,
+                bytes: compiled.stdout.to_vec(),
+            });
+        }
         self.finished(job.id, compiled.origin, &text);
         Ok(())
     }

@@ -118,6 +118,9 @@ impl Planner<'_> {
             Ok(arguments) => arguments,
             Err(reason) => return Ok(Err(InPlaceReason::Link(reason))),
         };
+        if is_too_long(&arguments) {
+            return Ok(Err(InPlaceReason::TooLong));
+        }
         Ok(match self.canonical(job, &arguments, index)? {
             Canonical::Hermetic(canonical) => self.hermetic(*canonical, known),
             Canonical::InPlace { reason } => Err(InPlaceReason::Arguments(reason)),
@@ -275,6 +278,17 @@ impl Planner<'_> {
             slice: None,
         })
     }
+}
+
+/// Whether a worker may be unable to start a command with these arguments. Linux takes words of up
+/// to 128 KiB, and a quarter of the stack limit for all of them with their pointers, often 2 MiB; a
+/// few are left for the words that relto adds.
+fn is_too_long(arguments: &[String]) -> bool {
+    const LONGEST_WORD: usize = 127 << 10;
+    const LONGEST_LINE: usize = 1 << 20;
+    let pointer = size_of::<usize>();
+    let whole: usize = arguments.iter().map(|it| it.len() + 1 + pointer).sum();
+    whole > LONGEST_LINE || arguments.iter().any(|word| word.len() > LONGEST_WORD)
 }
 
 /// What is remembered of a module beside its digest; empty for a file that is no module.

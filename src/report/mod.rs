@@ -150,6 +150,12 @@ impl Report {
                 let block = messages::of_compiler(self.modules.get(*job).map(String::as_str), text);
                 self.write(&block);
             }
+            // lld hands our stdout on as its own, where scripts do not expect it.
+            Event::CompilerStdout { job, bytes } => {
+                let module = self.modules.get(*job).map(String::as_str);
+                let text = String::from_utf8_lossy(bytes);
+                self.write(&messages::of_compiler(module, &text));
+            }
             Event::Warning { text, hint } => {
                 if self.warned.insert(text.clone()) {
                     self.write(&messages::warning(text, hint.as_deref()));

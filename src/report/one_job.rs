@@ -31,7 +31,8 @@ impl OneJob {
                     Event::LinkStarted { modules, .. } => {
                         module = modules.into_iter().next().unwrap_or_default();
                     }
-                    Event::CompilerMessage { text, .. } => write(&text),
+                    Event::CompilerMessage { text, .. } => write_unchanged(&text),
+                    Event::CompilerStdout { bytes, .. } => write_stdout(&bytes),
                     Event::Warning { text, hint } if is_news(&of_any(&text, &module)) => {
                         write(&messages::warning(&text, hint.as_deref()));
                     }
@@ -66,6 +67,16 @@ fn of_any(text: &str, module: &str) -> String {
 /// Writes one block in one write; write errors are ignored.
 fn write(block: &str) {
     let _ = anstream::stderr().lock().write_all(block.as_bytes());
+}
+
+/// The compiler's own bytes, with the colours that its arguments ask for.
+fn write_unchanged(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+fn write_stdout(bytes: &[u8]) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
 }
 
 fn place(origin: Origin) -> &'static str {

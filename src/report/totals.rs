@@ -43,6 +43,7 @@ impl Totals {
             | Event::JobStarted { .. }
             | Event::JobStopped { .. }
             | Event::CompilerMessage { .. }
+            | Event::CompilerStdout { .. }
             | Event::Hashed { .. }
             | Event::Warning { .. }
             | Event::Note { .. }

@@ -101,16 +101,20 @@ pub(super) fn candidates(programs: &[&Path], dirs: Option<&ConfigDirs>) -> Vec<P
     files
 }
 
-/// The output of `compiler -v`: version, target, directories. Blocks for as long as a compiler
-/// takes to start; the answer holds for the same content of the compiler.
+/// The output of `compiler -v`: version, target, directories. `tool` are the words that tell a
+/// multi-call program which compiler to be. Blocks for as long as a compiler takes to start; the
+/// answer holds for the same content of the compiler.
 ///
 /// # Errors
 /// The compiler cannot be started or fails.
 pub fn verbose_version(
     compiler: &Path,
+    tool: &[String],
     client_context: &ClientContext,
 ) -> Result<String, ConfigError> {
-    ask(compiler, &["-v".to_owned()], client_context)
+    let mut question = tool.to_vec();
+    question.push("-v".to_owned());
+    ask(compiler, &question, client_context)
 }
 
 /// Asks the compiler which configuration files it reads with `arguments` (those that name a target,

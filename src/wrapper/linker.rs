@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::launcher::real_compiler;
+use crate::launcher::real_program;
 
 /// What a link to relto is called besides the linker's name.
 const PREFIX: &str = "relto-";
@@ -52,8 +52,8 @@ pub fn masked(called: &OsStr) -> Option<String> {
 #[must_use]
 pub fn linker_behind(name: &str, caller: Option<&Path>, path: &OsStr) -> Option<PathBuf> {
     let beside = caller.and_then(Path::parent);
-    let beside = beside.and_then(|dir| real_compiler(name, dir.as_os_str()));
-    beside.or_else(|| real_compiler(name, path))
+    let beside = beside.and_then(|dir| real_program(name, dir.as_os_str()));
+    beside.or_else(|| real_program(name, path))
 }
 
 /// The clang in the directory of `linker`, links followed.

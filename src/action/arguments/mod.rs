@@ -202,7 +202,20 @@ fn inner_file_option(option: &str, value: Option<&str>) -> Option<Meaning> {
         "sample-profile-file",
         "time-",
     ];
+    /// What LLVM prints on standard output, which an action's result has no place for.
+    const PRINTED: [&str; 2] = ["print-pipeline-passes", "print-passes"];
+    /// What embeds the command line, which in an action is not the user's.
+    const EMBEDS: &str = "lto-embed-bitcode";
     let value = value?;
+    if let "-mllvm" | "-mllvm=" = option {
+        let value = value.trim_start_matches('-');
+        if PRINTED.iter().any(|prefix| value.starts_with(prefix)) {
+            return Some(Meaning::InPlace("prints to standard output"));
+        }
+        if value.starts_with(EMBEDS) && value != "lto-embed-bitcode=none" {
+            return Some(Meaning::InPlace("writes the command line into the object"));
+        }
+    }
     let names_a_file = match option {
         "-Xclang" | "-Xclang=" => CC1_FILES.iter().any(|prefix| value.starts_with(prefix)),
         "-mllvm" | "-mllvm=" => {

@@ -150,6 +150,9 @@ fn files_named_to_the_inner_compiler_make_the_job_run_in_place() {
         "-Xclang=-load",
         "-mllvm=-info-output-file=x",
         "-save-temps=obj",
+        "-mllvm -lto-embed-bitcode=post-merge-pre-opt",
+        "-mllvm=--lto-embed-bitcode=optimized",
+        "-mllvm -print-pipeline-passes",
         "-v",
         "-",
     ] {

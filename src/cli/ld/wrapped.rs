@@ -167,7 +167,7 @@ fn compiler(context: &Context, linker: &OsStr) -> Result<PathBuf, Trouble> {
         Some(linker.to_owned())
     } else {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        launcher::real_compiler(&linker.to_string_lossy(), &path)
+        launcher::real_program(&linker.to_string_lossy(), &path)
     };
     let compiler = found.and_then(|linker| wrapper::compiler_beside(&linker));
     compiler.ok_or_else(|| {

@@ -201,6 +201,7 @@ fn compiled(origin: Origin, result: VerifiedResult, elapsed: Option<Duration>) -
         origin,
         outputs: result.outputs,
         stderr: result.stderr,
+        stdout: bytes::Bytes::new(),
         storable: true,
         elapsed: elapsed.unwrap_or_default(),
         peak_memory: None,

@@ -144,6 +144,7 @@ fn compiled(origin: Origin) -> Compiled {
         origin,
         outputs: Vec::new(),
         stderr: Bytes::new(),
+        stdout: Bytes::new(),
         storable: false,
         elapsed: Duration::ZERO,
         peak_memory: None,
