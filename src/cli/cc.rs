@@ -19,7 +19,7 @@ use crate::exec::JobFailure;
 use crate::job::JobFile;
 use crate::launcher::{self, Decision, InheritedOnExec, STARTED_BY, Throttle, Wrappers};
 use crate::link::LinkFailure;
-use crate::process::{ChildEnvironment, Ending, Interruption};
+use crate::process::{Ending, Interruption, Relto};
 use crate::report::OneJob;
 
 /// What the shell reports of a program that a signal ended, less the signal's number.
@@ -72,7 +72,7 @@ pub(super) fn launched(all: Vec<OsString>) -> Result<Vec<OsString>, ExitCode> {
     let launch = match &wrapper_name {
         Some(name) => {
             let mut wrappers = Wrappers::known(std::env::var_os(STARTED_BY).as_deref());
-            let compiler = compiler_behind(name, &wrappers)?;
+            let compiler = compiler_behind(name, &mut wrappers)?;
             wrappers.add(&compiler);
             Launch {
                 compiler: compiler.into_os_string(),
@@ -103,15 +103,23 @@ pub(super) fn launched(all: Vec<OsString>) -> Result<Vec<OsString>, ExitCode> {
             inherited,
         ));
     }
-    if wrapper_name.is_none() {
+    let Some(wrappers) = &launch.wrappers else {
         return Ok(all);
-    }
-    let command = ["relto", arguments::CC, "--"].map(OsString::from);
+    };
+    let command = [arguments::CC, "--"].map(OsString::from);
     let words = command.into_iter().chain([launch.compiler]);
-    Ok(words.chain(launch.words.iter().cloned()).collect())
+    let words = words.chain(launch.words.iter().cloned());
+    if wrappers.is_alone() {
+        return Ok([OsString::from("relto")].into_iter().chain(words).collect());
+    }
+    // Whatever this process starts has to know what stood for the compiler before.
+    Err(fail(&LaunchError::NotStarted {
+        compiler: "relto".to_owned(),
+        source: Relto::itself().become_with(STARTED_BY, &wrappers.started_by(), words),
+    }))
 }
 
-fn compiler_behind(name: &str, wrappers: &Wrappers) -> Result<PathBuf, ExitCode> {
+fn compiler_behind(name: &str, wrappers: &mut Wrappers) -> Result<PathBuf, ExitCode> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = wrappers.real_compiler(name, &path);
     found.ok_or_else(|| {
@@ -180,7 +188,7 @@ pub(super) fn run(context: &Context, words: &[OsString], warnings: &[Warning]) -
             let inherited = InheritedOnExec {
                 slot: local_slots::of_settings(&context.settings),
                 exit_notifier: None,
-                wrappers: Some(wrappers_before(Path::new(compiler))),
+                wrappers: None,
             };
             become_the_compiler(compiler, words, inherited)
         }
@@ -277,7 +285,7 @@ fn compiler_failed(failure: JobFailure) -> ExitCode {
 
 /// A backend that is the compiler's own business, and only its object ours.
 fn guarded(compiler: &OsStr, words: &[OsString], object: &Path) -> ExitCode {
-    match engine::run_guarded(compiler, words, object, environment(compiler)) {
+    match engine::run_guarded(compiler, words, object) {
         Ok(finished) => {
             to_stdout(&finished.stdout);
             to_stderr(&finished.stderr);
@@ -286,25 +294,6 @@ fn guarded(compiler: &OsStr, words: &[OsString], object: &Path) -> ExitCode {
         Err(EngineError::Interrupted(interruption)) => interrupted(interruption),
         Err(error) => fail(&error),
     }
-}
-
-/// A compiler that is a path may itself stand for another one, as ccache does.
-fn environment(compiler: &OsStr) -> ChildEnvironment {
-    let path = Path::new(compiler);
-    if path.components().count() < 2 {
-        return ChildEnvironment::Inherited;
-    }
-    let mut variables: Vec<_> = std::env::vars_os().collect();
-    variables.retain(|(name, _)| name != STARTED_BY);
-    variables.push((STARTED_BY.into(), wrappers_before(path).started_by().into()));
-    ChildEnvironment::Exact(variables)
-}
-
-/// The programs that have stood for `compiler`, which is one of them from now on.
-fn wrappers_before(compiler: &Path) -> Wrappers {
-    let mut wrappers = Wrappers::known(std::env::var_os(STARTED_BY).as_deref());
-    wrappers.add(compiler);
-    wrappers
 }
 
 pub(super) fn exit_code(ending: Ending) -> ExitCode {

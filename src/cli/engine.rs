@@ -17,7 +17,7 @@ use crate::fs::remove_if_there;
 use crate::job::{Caller, JobFile};
 use crate::launcher;
 use crate::link::{self, Engine, LinkFailure};
-use crate::process::{ChildEnvironment, Finished, Jobserver, Parent, Watch};
+use crate::process::{Finished, Jobserver, Parent, Watch};
 
 /// Runs all jobs of `job_file`.
 pub(super) fn run(settings: &Settings, job_file: &Path, events: Events) -> Result<(), Failure> {
@@ -60,12 +60,11 @@ pub(super) fn run_guarded(
     compiler: &OsStr,
     words: &[OsString],
     object: &Path,
-    environment: ChildEnvironment,
 ) -> Result<Finished, EngineError> {
     small_runtime()?.block_on(async {
         let mut watch = Watch::of_signals().map_err(NoThreads)?;
         let cancel = CancellationToken::new();
-        let running = launcher::run_guarded(compiler, words, object, environment, &cancel);
+        let running = launcher::run_guarded(compiler, words, object, &cancel);
         tokio::pin!(running);
         let interruption = tokio::select! {
             ended = &mut running => return ended.map_err(EngineError::Guarded),

@@ -206,7 +206,18 @@ fn writes_nothing(arguments: &[Argument<'_>]) -> bool {
         argument.meaning == Meaning::OutputKind
             && matches!(
                 argument.option,
-                "-E" | "-M" | "-MM" | "-fsyntax-only" | "-###" | "--version" | "--help"
+                "-E" | "-M"
+                    | "-MM"
+                    | "-fsyntax-only"
+                    | "-###"
+                    | "--version"
+                    | "--help"
+                    | "-dumpmachine"
+                    | "-dumpversion"
+                    | "-fdriver-only"
+                    | "-extract-api"
+                    | "-print-"
+                    | "--print-"
             )
     })
 }

@@ -35,7 +35,11 @@ const MOST_STARTS: usize = 8;
 /// The programs that have stood for a compiler, in the order in which they were started. Each is
 /// known by device and inode.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wrappers(Vec<(u64, u64)>);
+pub struct Wrappers {
+    started: Vec<(u64, u64)>,
+    /// More than one program was found that may be the compiler.
+    has_choice: bool,
+}
 
 impl Wrappers {
     /// This program, after those that `started_by` names: the value of [`STARTED_BY`].
@@ -46,25 +50,34 @@ impl Wrappers {
             let (device, inode) = item.split_once(':')?;
             Some((device.parse().ok()?, inode.parse().ok()?))
         });
-        let mut wrappers = Self(parsed.collect());
+        let mut wrappers = Self {
+            started: parsed.collect(),
+            has_choice: false,
+        };
         if let Some(itself) = itself()
-            && !wrappers.0.contains(&itself)
+            && !wrappers.started.contains(&itself)
         {
-            wrappers.0.push(itself);
+            wrappers.started.push(itself);
         }
         wrappers
     }
 
     /// Adds `program`, which is about to be started.
     pub fn add(&mut self, program: &Path) {
-        self.0.extend(identity(program));
+        self.started.extend(identity(program));
+    }
+
+    /// Whether no other program can stand between this one and the compiler.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        !self.has_choice && self.started.len() <= 2
     }
 
     /// The value of [`STARTED_BY`] for the next program.
     #[must_use]
     pub fn started_by(&self) -> String {
         let items = self
-            .0
+            .started
             .iter()
             .map(|(device, inode)| format!("{device}:{inode}"));
         items.collect::<Vec<_>>().join(",")
@@ -73,7 +86,7 @@ impl Wrappers {
     /// The first program called `name` in the directories of `path` that has not been started yet;
     /// else the one that was started last.
     #[must_use]
-    pub fn real_compiler(&self, name: &str, path: &OsStr) -> Option<PathBuf> {
+    pub fn real_compiler(&mut self, name: &str, path: &OsStr) -> Option<PathBuf> {
         let itself = itself();
         let programs = std::env::split_paths(path).map(|dir| dir.join(name));
         let candidates: Vec<_> = programs
@@ -81,13 +94,14 @@ impl Wrappers {
             .filter_map(|program| Some((identity(&program)?, program)))
             .filter(|(found, _)| Some(*found) != itself)
             .collect();
-        let starts = |found| self.0.iter().filter(|it| **it == found).count();
+        self.has_choice = candidates.len() > 1;
+        let starts = |found| self.started.iter().filter(|it| **it == found).count();
         let new = candidates.iter().find(|(found, _)| starts(*found) == 0);
         let again = || {
             let allowed = candidates
                 .iter()
                 .filter(|(found, _)| starts(*found) < MOST_STARTS);
-            allowed.max_by_key(|(found, _)| self.0.iter().rposition(|it| it == found))
+            allowed.max_by_key(|(found, _)| self.started.iter().rposition(|it| it == found))
         };
         new.or_else(again).map(|(_, program)| program.clone())
     }
@@ -190,8 +204,8 @@ mod tests {
         assert_eq!(found.as_ref(), Some(&program));
         assert_eq!(wrappers.real_compiler("gcc", &path), None);
         wrappers.add(&program);
-        let next = Wrappers::known(Some(OsStr::new(&wrappers.started_by())));
-        assert_eq!(next, wrappers);
+        let mut next = Wrappers::known(Some(OsStr::new(&wrappers.started_by())));
+        assert_eq!(next.started, wrappers.started);
         assert_eq!(next.real_compiler("clang", &path), Some(program.clone()));
         for _ in 1..MOST_STARTS {
             wrappers.add(&program);

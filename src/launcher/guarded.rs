@@ -51,7 +51,6 @@ pub async fn run_guarded(
     compiler: &OsStr,
     words: &[OsString],
     object: &Path,
-    environment: ChildEnvironment,
     cancel: &CancellationToken,
 ) -> Result<Finished, GuardedError> {
     let helper = |source| ProcessError::Helper {
@@ -63,7 +62,7 @@ pub async fn run_guarded(
     arguments.extend_from_slice(words);
     let invocation = ProcessSpec {
         arguments,
-        environment,
+        environment: ChildEnvironment::Inherited,
         dir: ".".into(),
         confinement: None,
     };

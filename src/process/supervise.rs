@@ -55,6 +55,18 @@ impl Relto {
         &self.0
     }
 
+    /// Becomes relto with other arguments and one variable more. Returns only if that fails.
+    pub fn become_with(
+        &self,
+        variable: &str,
+        value: &str,
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> io::Error {
+        let mut command = Command::new(&self.0);
+        command.arg0("relto").env(variable, value).args(arguments);
+        command.exec()
+    }
+
     /// A command for one of the hidden subcommands, shown as `relto` in process lists.
     pub(super) fn command(&self, subcommand: &str) -> Command {
         let mut command = self.bare_command();

@@ -36,6 +36,7 @@ mod kernel;
 mod keys;
 mod launcher;
 mod launcher_builds;
+mod launcher_drivers;
 mod launcher_ends;
 mod launcher_farm;
 mod launcher_faults;

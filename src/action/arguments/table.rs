@@ -85,6 +85,13 @@ pub(super) const OPTIONS: &[(&str, Shape, Meaning)] = &[
     ("--version", Exact, OutputKind),
     ("--help", Exact, OutputKind),
     ("-emit-ast", Exact, OutputKind),
+    ("-extract-api", Exact, OutputKind),
+    ("-fmodule-header", Exact, OutputKind),
+    ("-fdriver-only", Exact, OutputKind),
+    ("-dumpmachine", Exact, OutputKind),
+    ("-dumpversion", Exact, OutputKind),
+    ("-print-", Joined, OutputKind),
+    ("--print-", Joined, OutputKind),
     ("--target=", Joined, Target),
     ("-target", Separate, Target),
     // Depends on the machine that clang runs on.
