@@ -56,8 +56,9 @@ fn what_clang_prints_on_standard_output_comes_through() {
 fn messages_have_the_colours_that_the_arguments_ask_for() {
     let text = "int puts(const char *); void fill(volatile char *p) { *p = 0; }\n\
         int main(void) { volatile char large[5000]; fill(large); return puts(\"ok\") < 0; }";
-    let backends = Backends::new(&of_texts("large-frame", &[("main.c", text)], &[]));
-    let more = ["-Wframe-larger-than=100", "-fcolor-diagnostics"];
+    let limit = "-Wframe-larger-than=100";
+    let backends = Backends::new(&of_texts("large-frame", &[("main.c", text)], &[limit]));
+    let more = [limit, "-fcolor-diagnostics"];
     let (clang, relto) = both(&backends, &words(BACKEND, &more), "main.native.o");
     assert!(clang.stderr.contains(&0x1b), "{clang:?}");
     assert_eq!(relto.stderr, clang.stderr);
