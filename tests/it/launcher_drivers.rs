@@ -54,7 +54,7 @@ fn what_clang_prints_on_standard_output_comes_through() {
 
 #[test]
 fn messages_have_the_colours_that_the_arguments_ask_for() {
-    let text = "int puts(const char *); void fill(volatile char *p) { *p = 0; }\n\
+    let text = "int puts(const char *); __attribute__((noinline)) void fill(volatile char *p) { *p = 0; }\n\
         int main(void) { volatile char large[5000]; fill(large); return puts(\"ok\") < 0; }";
     let limit = "-Wframe-larger-than=100";
     let backends = Backends::new(&of_texts("large-frame", &[("main.c", text)], &[limit]));
