@@ -181,7 +181,7 @@ fn check_xcoff(bytes: &[u8]) -> Result<(), WrongOutput> {
     const SHARED: u8 = 0x20;
     magic(bytes, "XCOFF object", &[b"\x01\xdf", b"\x01\xf7"])?;
     if bytes.len() < HEADER {
-        return Err(WrongOutput::CutOff);
+        return Err(WrongOutput::Truncated);
     }
     if bytes[19] & EXECUTABLE != 0 || bytes[18] & SHARED != 0 {
         return Err(WrongOutput::Linked);
@@ -306,7 +306,10 @@ mod tests {
         let mut object = [0; 64];
         object[..2].copy_from_slice(b"\x01\xf7");
         assert_eq!(check_output(xcoff, &object), Ok(()));
-        assert_eq!(check_output(xcoff, &object[..10]), Err(WrongOutput::CutOff));
+        assert_eq!(
+            check_output(xcoff, &object[..10]),
+            Err(WrongOutput::Truncated)
+        );
         object[19] = 2;
         assert_eq!(check_output(xcoff, &object), Err(WrongOutput::Linked));
         let elf = check_output(OutputKind::Object(Format::Elf), &object);
