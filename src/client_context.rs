@@ -1,45 +1,52 @@
-//! The working directory, environment and umask of the process that a link works for: this one or a
-//! client of the daemon.
+//! In whose directory, environment and umask a link runs: those of this process, or of another one
+//! that this one works for.
 //!
-//! It resolves the names that the client gave, runs commands as if the client had started them, and
-//! restores the client's names in texts that it will see.
+//! A daemon serves processes in other directories, so names from a job file become paths in one place
+//! only ([`ClientContext::resolve`]), and messages that hold such paths are shown to the client with
+//! its own names again.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
-/// Where the work of a link happens. By default in this process's own context.
+/// Where the work of a link happens. The default is this process's own context.
 #[derive(Debug, Clone, Default)]
-pub struct ClientContext(Option<Arc<Theirs>>);
+pub struct ClientContext(Option<Arc<Client>>);
 
-/// What is known of the other process.
+/// What is known of another process.
 #[derive(Debug)]
-struct Theirs {
-    /// Ends in `/.`, so that a name that was made a path here is told from one that was given as a
-    /// path.
+struct Client {
     dir: PathBuf,
     environment: Vec<(OsString, OsString)>,
     umask: u32,
+    /// Names that it gave as absolute paths below its directory: these stay as they are.
+    absolute_names: RwLock<BTreeSet<String>>,
 }
 
 impl ClientContext {
-    /// Those of a process in `dir`, which must be absolute.
+    /// The context of a process in `dir`, which must be absolute.
     #[must_use]
     pub fn of(dir: &Path, environment: Vec<(OsString, OsString)>, umask: u32) -> Self {
-        Self(Some(Arc::new(Theirs {
-            dir: dir.join("."),
+        Self(Some(Arc::new(Client {
+            dir: dir.to_owned(),
             environment,
             umask,
+            absolute_names: RwLock::default(),
         })))
     }
 
-    /// The path of the file that is called `name` there.
+    /// The path of the file that the client calls `name`.
     #[must_use]
     pub fn resolve(&self, name: impl AsRef<Path>) -> PathBuf {
+        let name = name.as_ref();
         match &self.0 {
-            Some(theirs) => theirs.dir.join(name),
-            None => name.as_ref().to_owned(),
+            Some(client) => {
+                client.note(name);
+                client.dir.join(name)
+            }
+            None => name.to_owned(),
         }
     }
 
@@ -47,42 +54,82 @@ impl ClientContext {
     /// This process has no current directory.
     pub fn dir(&self) -> std::io::Result<PathBuf> {
         match &self.0 {
-            Some(theirs) => Ok(theirs.dir.clone()),
+            Some(client) => Ok(client.dir.clone()),
             None => std::env::current_dir(),
         }
     }
 
-    /// The other process's variables; `None` if it is this one.
+    /// The client's variables; `None` if it is this process.
     #[must_use]
     pub fn environment(&self) -> Option<&[(OsString, OsString)]> {
-        self.0.as_ref().map(|theirs| &theirs.environment[..])
+        self.0.as_ref().map(|client| &client.environment[..])
     }
 
-    /// The bits that new files of the other process do not have; `None` if it is this one.
+    /// The mode bits that the client's new files do not have; `None` if it is this process.
     #[must_use]
     pub fn umask(&self) -> Option<u32> {
-        self.0.as_ref().map(|theirs| theirs.umask)
+        self.0.as_ref().map(|client| client.umask)
     }
 
-    /// A command in that directory, with those variables.
+    /// A command in the client's directory, with its variables.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
-        if let Some(theirs) = &self.0 {
+        if let Some(client) = &self.0 {
             command
-                .current_dir(&theirs.dir)
+                .current_dir(&client.dir)
                 .env_clear()
-                .envs(theirs.environment.iter().map(|(name, value)| (name, value)));
+                .envs(client.environment.iter().map(|(name, value)| (name, value)));
         }
         command
     }
 
-    /// `text` with the names that were given, where it has paths that were made of them.
+    /// `text` with the names that the client gave in the place of the paths that were made of them.
     #[must_use]
     pub fn relativize_messages(&self, text: &str) -> String {
         match &self.0 {
-            Some(theirs) => text.replace(&format!("{}/", theirs.dir.display()), ""),
+            Some(client) => client.relativized(text),
             None => text.to_owned(),
         }
+    }
+}
+
+impl Client {
+    fn note(&self, name: &Path) {
+        if let Some(text) = name.to_str().filter(|_| name.starts_with(&self.dir)) {
+            let names = &self.absolute_names;
+            let known = names.read().unwrap_or_else(PoisonError::into_inner);
+            if known.contains(text) {
+                return;
+            }
+            drop(known);
+            let mut names = names.write().unwrap_or_else(PoisonError::into_inner);
+            names.insert(text.to_owned());
+        }
+    }
+
+    fn relativized(&self, text: &str) -> String {
+        let mut dir = self.dir.display().to_string();
+        if !dir.ends_with('/') {
+            dir.push('/');
+        }
+        let names = self
+            .absolute_names
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut shown = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(at) = rest.find(&dir) {
+            let (before, path) = rest.split_at(at);
+            shown.push_str(before);
+            // The dir may also be the end of a longer path.
+            let is_path = !before.ends_with(|c: char| c.is_alphanumeric() || "/._-".contains(c));
+            let given = names.iter().any(|name| path.starts_with(name.as_str()));
+            if given || !is_path {
+                shown.push_str(&dir);
+            }
+            rest = &path[dir.len()..];
+        }
+        shown + rest
     }
 }
 
@@ -92,15 +139,19 @@ mod tests {
 
     #[test]
     fn a_name_becomes_a_path_and_a_name_again() {
-        let theirs = ClientContext::of(Path::new("/home/u"), Vec::new(), 0o22);
-        let path = theirs.resolve("sub/a.o");
+        let context = ClientContext::of(Path::new("/home/u"), Vec::new(), 0o22);
+        let path = context.resolve("sub/a.o");
         assert_eq!(path, Path::new("/home/u/sub/a.o"));
-        let text = format!("cannot read `{}`, `/home/u/b.o`", path.display());
-        assert_eq!(
-            theirs.relativize_messages(&text),
-            "cannot read `sub/a.o`, `/home/u/b.o`"
+        assert_eq!(context.resolve("/home/u/b.o"), Path::new("/home/u/b.o"));
+        let text = format!(
+            "cannot read `{}`, `/home/u/b.o`, `/mnt/home/u/c.o`",
+            path.display()
         );
-        assert_eq!(theirs.resolve("/c.o"), Path::new("/c.o"));
+        assert_eq!(
+            context.relativize_messages(&text),
+            "cannot read `sub/a.o`, `/home/u/b.o`, `/mnt/home/u/c.o`"
+        );
+        assert_eq!(context.resolve("/c.o"), Path::new("/c.o"));
         assert_eq!(ClientContext::default().resolve("a.o"), Path::new("a.o"));
     }
 }

@@ -1,7 +1,7 @@
 //! How errors reach the user, and the exit codes that lld and make read.
 //!
-//! Enters: any error of ours. Leaves: `error:`, its causes, and `hint:` lines that say what to
-//! change. Each module has its own error type; what is shared is only this.
+//! Each module has its own error type; only the rendering is shared: the message, its causes, and
+//! `hint:` lines that say what to change.
 
 use std::error::Error;
 use std::fmt;
@@ -9,7 +9,7 @@ use std::process;
 
 use serde::{Deserialize, Serialize};
 
-/// What the process tells its caller. 126 and 127 are never used: lld reads them as "could not be
+/// The exit code of the process. 126 and 127 are never used: lld takes them for "could not be
 /// executed".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitCode {
@@ -50,7 +50,7 @@ pub trait Hinted: Error {
     }
 }
 
-/// What is left of an error that comes from another process: it reads the same.
+/// An error as text: what another process gets of it, and what reads the same there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlainError {
     message: String,
@@ -97,6 +97,17 @@ impl Hinted for PlainError {
     fn hints(&self) -> Vec<String> {
         self.hints.clone()
     }
+}
+
+/// The message of an error and those of its causes on one line.
+#[must_use]
+pub fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    for cause in causes(error) {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+    }
+    text
 }
 
 /// Shows an error with its causes, one line each.

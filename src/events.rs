@@ -30,6 +30,35 @@ pub enum Origin {
     InPlace,
 }
 
+/// How many jobs came from where.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OriginCounts {
+    pub disk_cache: usize,
+    pub remote_cache: usize,
+    pub remote: usize,
+    pub local: usize,
+    pub in_place: usize,
+}
+
+impl OriginCounts {
+    pub fn add(&mut self, origin: Origin) {
+        *match origin {
+            // Kept with those that another link has saved.
+            Origin::DiskCache | Origin::Shared => &mut self.disk_cache,
+            Origin::RemoteCache => &mut self.remote_cache,
+            Origin::Remote => &mut self.remote,
+            Origin::Local => &mut self.local,
+            Origin::InPlace => &mut self.in_place,
+        } += 1;
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.disk_cache + self.remote_cache + self.remote + self.local + self.in_place
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// The job file is read. `link` is the linker's output; `modules` are the jobs' modules as the

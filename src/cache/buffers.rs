@@ -1,14 +1,14 @@
-//! Buffers for blobs, reused when the last slice of a blob is dropped.
+//! Memory that blobs are read into, reused when the last slice of a blob is dropped.
 //!
-//! A warm link reads hundreds of objects one after the other; fresh memory for each would cost the
-//! page faults of all.
+//! A warm link reads hundreds of objects one after the other; fresh memory for each of them would cost
+//! page faults each time.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// More than threads read at a time.
 const KEPT: usize = 16;
 
-/// Bytes; the memory of larger blobs goes back to the system.
+/// Bytes; the memory of larger blobs is returned to the system.
 const LARGEST: usize = 16 << 20;
 
 /// A pool; clones share it.
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_buffer_is_reused_empty_once_its_last_slice_is_dropped() {
+    fn memory_is_reused_empty_once_the_last_slice_is_dropped() {
         let pool = Buffers::default();
         let mut lent = pool.lend(1000);
         lent.bytes.extend_from_slice(b"object");

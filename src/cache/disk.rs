@@ -2,13 +2,13 @@
 //! both by the hex of their digest in directories of its first two digits. SHA256 uses the root
 //! itself, other functions a directory of their name.
 //!
-//! Files are written in `tmp/` and renamed, so a reader sees all or nothing. A file that is damaged
-//! all the same is removed and counts as a miss. A hit renews the file's mtime, which tells
-//! [`trim`](mod@super::trim) what is in use.
+//! Files are written in `tmp/` and renamed, so a reader sees all or nothing; a damaged file is removed
+//! and counts as a miss. A hit renews the file's mtime, by which [`trim`](super::trim) knows what is in
+//! use.
 
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -19,18 +19,22 @@ use prost::Message as _;
 use rustix::fs::{Access, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 
 use super::buffers::Buffers;
-use super::{CacheError, on_disk};
+use super::{CacheError, mark, on_disk};
 use crate::digest::{Digest, DigestFunction};
+use crate::fs::create_private_dir;
 use crate::pb::reapi::ActionResult;
 
-/// Directory of files that are being written, as Bazel has it since 7.2.
+/// Directory of files that are being written, as in Bazel since 7.2.
 pub(super) const TMP: &str = "tmp";
 
 /// A longer result is not one of ours: a few outputs and the compiler's messages.
 const MAX_RESULT: u64 = 16 << 20;
 
-/// A file's mtime is renewed only when it is older, which saves a system call a hit.
+/// A file's mtime is renewed only if it is older than this, which saves a system call for most hits.
 pub(super) const TOUCH_GRANULE: Duration = Duration::from_hours(1);
+
+const PRIVATE: u32 = 0o600;
+const SHARED: u32 = 0o666;
 
 /// An open disk cache. Threads share it, processes share the directory.
 #[derive(Debug)]
@@ -42,17 +46,19 @@ pub struct DiskCache {
     now: SystemTime,
     added: AtomicU64,
     buffers: Buffers,
+    /// Of new files: private unless the user has made the directory one that users share.
+    file_mode: u32,
 }
 
 impl DiskCache {
-    /// The cache in the directory `root`, which is made with mode 0700 when it is missing, for
-    /// SHA256 digests.
+    /// Opens the cache in the directory `root` for SHA256 digests. A missing directory is made with
+    /// mode 0700.
     ///
     /// # Errors
     /// `root` cannot be created or read, or is not a directory.
     pub fn open(root: &Path) -> Result<Self, CacheError> {
-        match make_root(root) {
-            Ok(()) => {}
+        match create_private_dir(root) {
+            Ok(()) => mark::write(root),
             // A directory that is there on a read-only file system is as good for reading.
             Err(_) if root.is_dir() => {}
             Err(error) => return Err(CacheError::new(root, error)),
@@ -66,6 +72,7 @@ impl DiskCache {
             now: SystemTime::now(),
             added: AtomicU64::new(0),
             buffers: Buffers::default(),
+            file_mode: file_mode(root),
         })
     }
 
@@ -91,9 +98,8 @@ impl DiskCache {
             .map_err(|error| CacheError::new(&self.root, error))
     }
 
-    /// Whether any user of this machine may put results here, which would be taken for our own.
+    /// Whether any user of this machine may put results here, which would be taken for this user's.
     pub fn is_writable_by_all(&self) -> bool {
-        use std::os::unix::fs::MetadataExt as _;
         fs::metadata(&self.root).is_ok_and(|found| found.mode() & 0o002 != 0)
     }
 
@@ -144,7 +150,7 @@ impl DiskCache {
     /// Stores a blob. One that is there already, by name and size, is left as it is.
     ///
     /// # Errors
-    /// It cannot be written; nothing is left behind.
+    /// It cannot be written. No part of it is left.
     pub fn put_blob(&self, digest: &Digest, bytes: &[u8]) -> Result<(), CacheError> {
         if digest.is_empty() {
             return Ok(());
@@ -164,7 +170,7 @@ impl DiskCache {
     /// before.
     ///
     /// # Errors
-    /// It cannot be written; nothing is left behind.
+    /// It cannot be written. No part of it is left.
     pub fn put_result(&self, action: &Digest, result: &ActionResult) -> Result<(), CacheError> {
         self.write(&self.path("ac", action), &result.encode_to_vec())
     }
@@ -208,7 +214,9 @@ impl DiskCache {
     fn temporary(&self) -> io::Result<tempfile::NamedTempFile> {
         let dir = self.root.join(TMP);
         let mut builder = tempfile::Builder::new();
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        builder
+            .prefix(mark::TEMPORARY)
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(self.file_mode));
         match builder.tempfile_in(&dir) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.make_dir(&dir)?;
@@ -221,11 +229,15 @@ impl DiskCache {
     /// Makes a directory in the root; and the root too, with its own mode, for a link that saw the
     /// whole cache deleted.
     fn make_dir(&self, path: &Path) -> io::Result<()> {
-        make_root(&self.root)?;
-        fs::create_dir_all(path)
+        create_private_dir(&self.root)?;
+        if self.file_mode == PRIVATE {
+            create_private_dir(path)
+        } else {
+            fs::create_dir_all(path)
+        }
     }
 
-    /// The whole file, when it has `size` bytes and no more.
+    /// The whole file, if it has exactly `size` bytes.
     fn read_exactly(&self, file: &File, size: u64) -> Option<Bytes> {
         let mut lent = self
             .buffers
@@ -234,7 +246,7 @@ impl DiskCache {
         (read as u64 == size).then(|| Bytes::from_owner(lent))
     }
 
-    /// Marks a file as used. Where that is not allowed nothing is lost but its place in the order.
+    /// Marks a file as used. Where that is not allowed, only its place in the order is lost.
     fn touch(&self, file: &File, found: &std::fs::Metadata) {
         // A clock that was wrong must not keep a file in the cache for ever: the far future is not
         // fresh either.
@@ -255,7 +267,7 @@ fn now_for_mtime() -> Timestamps {
     }
 }
 
-/// Not following links and not waiting for the far end of a pipe: only regular files are read here.
+/// Neither follows links nor waits for the other end of a pipe: only regular files are read here.
 fn open_file(path: &Path) -> Option<File> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     rustix::fs::open(path, flags, rustix::fs::Mode::empty())
@@ -268,6 +280,10 @@ fn discard(path: &Path) {
     let _ = crate::fs::remove_if_there(path);
 }
 
-fn make_root(root: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(root)
+/// In a directory that other users may enter the umask decides, as for Bazel's own cache.
+fn file_mode(root: &Path) -> u32 {
+    match fs::metadata(root) {
+        Ok(found) if found.mode() & 0o077 != 0 => SHARED,
+        _ => PRIVATE,
+    }
 }

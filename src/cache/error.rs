@@ -1,13 +1,11 @@
-//! Why the disk cache cannot be used or written.
-//!
-//! The link warns once about each class of error and continues uncached.
+//! Why the disk cache cannot be used or written. A link warns once and goes on uncached.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::Hinted;
 
-/// The disk cache takes nothing, or cannot be used at all.
+/// The disk cache cannot be written, or cannot be used at all.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
     /// The disk or the user's quota is full.
@@ -16,6 +14,11 @@ pub enum CacheError {
     /// The directory or its file system may not be written. What is there can still be used.
     #[error("the disk cache `{path}` cannot be written: {reason}")]
     ReadOnly { path: PathBuf, reason: io::Error },
+    /// Nothing in the directory may be removed.
+    #[error(
+        "the disk cache `{path}` is not trimmed: the directory is not marked as a cache of relto"
+    )]
+    NotMarked { path: PathBuf },
     #[error("cannot use the disk cache `{path}`: {reason}")]
     Other { path: PathBuf, reason: io::Error },
 }
@@ -38,6 +41,10 @@ impl Hinted for CacheError {
         vec![match self {
             Self::NoSpace { .. } => {
                 "free some space, or let `disk_cache_max_size` keep the cache smaller".to_owned()
+            }
+            Self::NotMarked { .. } => {
+                "it holds files that relto did not make: let `disk_cache` name a directory of its own"
+                    .to_owned()
             }
             Self::ReadOnly { .. } | Self::Other { .. } => {
                 "let `disk_cache` name a directory of yours, or set it to nothing to do without"

@@ -1,12 +1,12 @@
 //! The disk cache: results and blobs of earlier links in Bazel's layout.
 //!
-//! It consists of plain files, complete or absent, so that links share it without locks.
-//! [`exec`](crate::exec) decides whether a result is sound. This module decides when to trim; a
-//! separate process does it.
+//! It consists of plain files, whole or absent, so that links share it without locks. This module
+//! decides when to trim; the trimming itself runs in a process of its own.
 
 mod buffers;
 mod disk;
 mod error;
+mod mark;
 mod size_estimate;
 mod trim;
 

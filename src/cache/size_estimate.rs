@@ -1,7 +1,7 @@
 //! Decides when to trim without counting files in a link.
 //!
-//! The estimate is one number per cache directory in the database of [`state`](crate::state). If it
-//! is lost, the next count restores it.
+//! The database of [`state`](crate::state) holds an estimate for each cache directory: the last count
+//! and what links have added since. Where it is lost, the next count makes it anew.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -11,11 +11,11 @@ use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use crate::state::State;
 
-/// Without a database, one link in so many that added something has the cache counted.
+/// Without a database, one in so many of the links that added something has the cache counted.
 const LINKS_PER_COUNT: u32 = 16;
 
-/// Adds what a link brought into the cache at `root` and says whether the cache may now take more
-/// than `max_bytes`, or its size is unknown.
+/// Adds what a link stored in the cache at `root`. Returns whether the cache may now take more than
+/// `max_bytes`, or its size is unknown.
 pub fn record_growth(state: &State, root: &Path, added: u64, max_bytes: u64) -> bool {
     if added == 0 {
         return false;

@@ -1,7 +1,7 @@
-//! Keeps the disk cache within its size limit by deleting the least recently used files.
+//! Keeps the disk cache within its size by removing the least recently used files.
 //!
-//! Links need not know: a file that is deleted while it is being read stays readable, and a missing
-//! file is a miss. One process trims at a time.
+//! Links take no notice of it: a file that is removed while it is read stays readable, and a missing
+//! one is a miss. One process trims at a time.
 
 use std::fs::TryLockError;
 use std::io;
@@ -12,13 +12,14 @@ use std::time::{Duration, SystemTime};
 use fs_err as fs;
 
 use super::disk::{TMP, TOUCH_GRANULE};
-use super::{CacheError, on_disk};
+use super::{CacheError, mark, on_disk};
 use crate::digest::DigestFunction;
+use crate::fs::open_private_file;
 
 /// Held while a process trims.
 const LOCK: &str = "trim.lock";
 
-/// A file that has been unfinished for this long was left by a link that died.
+/// A temporary file of this age was left by a link that died.
 const STALE: Duration = Duration::from_hours(24);
 
 /// A result is taken for so much older than it is. Its blobs are read after it, and each file's
@@ -61,7 +62,7 @@ struct Scan {
     usage: Usage,
 }
 
-/// Counts what is in the cache at `root`.
+/// Counts the files of the cache at `root`.
 ///
 /// # Errors
 /// The directory cannot be read.
@@ -76,12 +77,14 @@ pub fn usage(root: &Path) -> Result<Usage, CacheError> {
 /// The directory cannot be read, or nothing may be removed from it.
 pub fn trim(root: &Path, max_bytes: u64) -> Result<Option<TrimReport>, CacheError> {
     let failed = |error| CacheError::new(root, error);
-    let lock = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(root.join(LOCK))
-        .map_err(failed)?;
+    if !mark::is_marked(root) {
+        mark::write(root);
+    }
+    if !mark::is_marked(root) {
+        let path = root.to_owned();
+        return Err(CacheError::NotMarked { path });
+    }
+    let lock = open_private_file(&root.join(LOCK)).map_err(failed)?;
     match lock.file().try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(None),
@@ -113,7 +116,7 @@ fn scan(root: &Path) -> Result<Scan, CacheError> {
 }
 
 impl Scan {
-    /// Takes in `ac/` or `cas/` and gives the number of files. What cannot be read is not there.
+    /// Adds the files of `ac/` or `cas/` and returns their number. What cannot be read is left out.
     fn kind(&mut self, dir: &Path, head_start: Duration) -> u64 {
         let count = self.entries.len();
         for shard in children(dir) {
@@ -125,6 +128,7 @@ impl Scan {
     fn shard(&mut self, dir: PathBuf, head_start: Duration) {
         for child in children(&dir) {
             if let Ok(name) = child.file_name().into_string()
+                && mark::is_entry(&dir, &name)
                 && let Ok(found) = child.metadata()
                 && found.is_file()
                 && let Ok(modified) = found.modified()
@@ -148,7 +152,7 @@ fn children(dir: &Path) -> impl Iterator<Item = fs::DirEntry> {
     fs::read_dir(dir).into_iter().flatten().flatten()
 }
 
-/// A file that cannot be removed, in a cache that users share, does not keep the others.
+/// A file that cannot be removed, in a cache that users share, does not stop the others.
 fn remove_oldest(mut scan: Scan, target: u64, report: &mut TrimReport) -> io::Result<()> {
     scan.entries.sort_unstable_by_key(|entry| entry.last_used);
     let mut refused = None;
@@ -181,12 +185,13 @@ fn was_used_since(path: &Path, scanned: SystemTime) -> bool {
 
 fn remove_stale(dir: &Path, now: SystemTime) {
     for child in children(dir) {
+        let is_ours = child.file_name().to_str().is_some_and(mark::is_temporary);
         let is_stale = child.metadata().is_ok_and(|found| {
             let age = now.duration_since(found.modified().unwrap_or(now));
             found.nlink() > 0 && age.is_ok_and(|age| age > STALE)
         });
-        if is_stale {
-            // Nothing depends on it: the next trimming tries again.
+        if is_ours && is_stale {
+            // If this fails, the next trimming tries again.
             let _ = crate::fs::remove_if_there(&child.path());
         }
     }

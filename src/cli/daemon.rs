@@ -1,7 +1,4 @@
 //! `relto daemon status|stop`, and the hidden command that becomes the daemon.
-//!
-//! Enters: the settings, or what a starter of the daemon said. Leaves: the status on stdout; exit
-//! code 1 if there is no daemon. What the daemon does is the business of `daemon`.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -20,9 +17,9 @@ use crate::daemon::{
 use crate::error::{ExitCode, Hinted};
 use crate::report::{Totals, counts};
 
-/// The user has no directory for a daemon.
+/// There is no directory for a daemon.
 #[derive(Debug, thiserror::Error)]
-#[error("there is no directory where a daemon could live")]
+#[error("no directory for the daemon")]
 struct NoRuntimeDir;
 
 impl Hinted for NoRuntimeDir {
@@ -31,7 +28,7 @@ impl Hinted for NoRuntimeDir {
     }
 }
 
-/// Something other than there being none.
+/// The daemon is there, but cannot be asked.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot ask the daemon")]
 struct DaemonUnreachable(#[source] Unavailable);
@@ -54,7 +51,7 @@ pub(super) fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
     let environment = Environment::of_process();
     let of_tls = |name: &&str| Some(((*name).into(), environment.get(name)?.to_owned()));
     let served = daemon::serve(DaemonConfig {
-        place: RuntimeDir::new(dir),
+        runtime_dir: RuntimeDir::new(dir),
         idle_timeout: Duration::from_millis(idle_timeout),
         tls_environment: TLS_VARIABLES.iter().filter_map(of_tls).collect(),
     });
@@ -83,7 +80,7 @@ pub(super) fn run(context: &Context, action: DaemonAction) -> Result<ExitCode, F
         .block_on(control(&place, &build, want));
     match (action, asked) {
         (DaemonAction::Status, Ok(status)) => {
-            output::print(&shown(&status.unwrap_or_default()));
+            output::print(&status_text(&status.unwrap_or_default()));
             Ok(ExitCode::Success)
         }
         (DaemonAction::Stop, Ok(_)) => {
@@ -101,18 +98,8 @@ pub(super) fn run(context: &Context, action: DaemonAction) -> Result<ExitCode, F
     }
 }
 
-fn shown(status: &Status) -> String {
-    let origins = &status.origins;
-    let totals = Totals {
-        jobs: origins.total(),
-        disk_cache: origins.disk_cache,
-        remote_cache: origins.remote_cache,
-        remote: origins.remote,
-        local: origins.local,
-        in_place: origins.in_place,
-        elapsed: status.uptime,
-        ..Totals::default()
-    };
+fn status_text(status: &Status) -> String {
+    let totals = Totals::of_record(status.origins.total(), &status.origins, status.uptime);
     let jobs = counts(&totals);
     let mut text = String::new();
     let _ = write!(
@@ -139,7 +126,7 @@ fn shown(status: &Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::OriginCounts;
+    use crate::events::OriginCounts;
 
     #[test]
     fn a_status_fits_a_few_lines() {
@@ -160,7 +147,7 @@ mod tests {
             memory: 20 << 20,
             idle_timeout: Duration::from_mins(10),
         };
-        insta::assert_snapshot!(shown(&status), @r"
+        insta::assert_snapshot!(status_text(&status), @r"
         relto 1.2.3, process 7, for 5 minutes
         jobs: 11 jobs, 10 cached, 1 local
         links: 3 ended, 1 under way; 5 modules sent ahead

@@ -17,7 +17,7 @@ use crate::fs::remove_if_there;
 use crate::job::{Caller, JobFile};
 use crate::launcher;
 use crate::link::{self, Engine, LinkFailure};
-use crate::process::{Finished, Jobserver, Parent, Watch};
+use crate::process::{Finished, Jobserver, Parent, Watch, raise_open_files};
 
 /// Runs all jobs of `job_file`.
 pub(super) fn run(settings: &Settings, job_file: &Path, events: Events) -> Result<(), Failure> {
@@ -44,6 +44,7 @@ pub(super) fn run_jobs(
             return ended;
         }
     }
+    raise_open_files();
     let runtime = match file.caller {
         Caller::Linker => runtime()?,
         Caller::Launcher => small_runtime()?,

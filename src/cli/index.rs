@@ -17,7 +17,7 @@ use super::arguments::{IndexAction, IndexFormat, IndexLook};
 use super::{Failure, output};
 use crate::action::guard::{Unsound, check_module};
 use crate::digest::hex;
-use crate::error::{ExitCode, Hinted};
+use crate::error::{ExitCode, Hinted, with_causes};
 use crate::thinlto::{Index, ModuleEntry, ModuleHash, module};
 
 /// A list of imports that cannot be told from the module itself.
@@ -88,16 +88,6 @@ fn checked(name: &str, index: &Index<'_>, format: IndexFormat) -> Result<ExitCod
     } else {
         ExitCode::Failure
     })
-}
-
-fn with_causes(error: &dyn Hinted) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 fn lines(value: &Value) -> String {

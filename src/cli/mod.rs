@@ -19,6 +19,7 @@ mod ld;
 mod local_slots;
 mod output;
 mod pages;
+mod panics;
 mod prefetch;
 mod runtime;
 mod stats;
@@ -59,26 +60,30 @@ struct Context {
 
 /// The whole program.
 pub fn main() -> std::process::ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().collect();
-    // The hidden commands that start compilers come before anything that costs time.
-    if let Some(code) = process::dispatch(&arguments[arguments.len().min(1)..]) {
-        return code.into();
-    }
-    if let Some(code) = daemon::dispatch(&arguments[arguments.len().min(1)..]) {
-        return code.into();
-    }
-    // So does a compiler that is only launched: this returns for backends.
-    let launched = cc::launched(arguments).and_then(ld::launched);
-    let arguments = match launched {
-        Ok(arguments) => arguments,
-        Err(code) => return code.into(),
-    };
-    let program = || run(arguments, &Environment::of_process());
-    // Without this a bug would end the process with a code that is none of ours. The panic itself
-    // is on stderr by then.
-    std::panic::catch_unwind(program)
+    panics::set_hook();
+    // Without this a bug would end the process with an exit code that is not one of relto's. The hook
+    // has reported it by then.
+    std::panic::catch_unwind(command)
         .unwrap_or(ExitCode::Failure)
         .into()
+}
+
+fn command() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let after_name = &arguments[arguments.len().min(1)..];
+    // The hidden commands that start compilers come before anything that costs time.
+    if let Some(code) = process::dispatch(after_name) {
+        return code;
+    }
+    process::survive_file_size_limit();
+    if let Some(code) = daemon::dispatch(after_name) {
+        return code;
+    }
+    // A compiler that is only launched replaces this process here; this returns for backends.
+    match cc::launched(arguments).and_then(ld::launched) {
+        Ok(arguments) => run(arguments, &Environment::of_process()),
+        Err(code) => code,
+    }
 }
 
 /// One command, from its arguments to its exit code.

@@ -8,20 +8,45 @@ use crate::config::Settings;
 use crate::daemon::RuntimeDir;
 use crate::error::Hinted;
 
+/// The system refuses what a link needs before it can begin.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot start the threads of a link")]
 pub(super) struct NoThreads(#[from] pub(super) io::Error);
 
-impl Hinted for NoThreads {}
+impl Hinted for NoThreads {
+    fn hints(&self) -> Vec<String> {
+        vec![match self.0.kind() {
+            io::ErrorKind::WouldBlock => {
+                "the limit of processes and threads is reached: raise `ulimit -u`, or build with fewer \
+                 jobs at a time"
+            }
+            _ => {
+                "a sandbox or a limit keeps relto from starting: it needs threads, `epoll` and \
+                 `socketpair`"
+            }
+        }
+        .to_owned()]
+    }
+}
+
+/// Waiting for signals takes a pair of sockets; without one the library for that would panic.
+fn check() -> io::Result<()> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+    let flags = SocketFlags::CLOEXEC;
+    socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    Ok(())
+}
 
 /// Threads for a whole link.
 pub(super) fn runtime() -> Result<Runtime, NoThreads> {
+    check()?;
     Ok(Builder::new_multi_thread().enable_all().build()?)
 }
 
 /// One thread: a single job keeps no second one busy, and starting some is a good part of the time
 /// that a hit takes.
 pub(super) fn small_runtime() -> Result<Runtime, NoThreads> {
+    check()?;
     Ok(Builder::new_current_thread().enable_all().build()?)
 }
 

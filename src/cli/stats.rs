@@ -34,7 +34,8 @@ fn table(links: &[LinkRecord], now: SystemTime) -> String {
     let mut text = String::new();
     for link in links {
         let age = now.duration_since(link.finished).unwrap_or(Duration::ZERO);
-        let summary = counts_and_time(&totals(link));
+        let totals = Totals::of_record(link.jobs, &link.origins, link.duration);
+        let summary = counts_and_time(&totals);
         let _ = writeln!(
             text,
             "{} ago  {}: {summary}",
@@ -45,23 +46,10 @@ fn table(links: &[LinkRecord], now: SystemTime) -> String {
     text
 }
 
-fn totals(link: &LinkRecord) -> Totals {
-    Totals {
-        jobs: link.jobs,
-        disk_cache: link.origins.disk_cache,
-        remote_cache: link.origins.remote_cache,
-        remote: link.origins.remote,
-        local: link.origins.local,
-        in_place: link.origins.in_place,
-        elapsed: link.duration,
-        ..Totals::default()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::OriginCounts;
+    use crate::events::OriginCounts;
 
     #[test]
     fn a_link_is_told_in_the_words_of_its_summary() {

@@ -1,9 +1,8 @@
-//! What follows a compile that leaves a ThinLTO module: it goes to the farm before the link asks
-//! for it.
+//! Uploads what a compile leaves before the link asks for it.
 //!
-//! An [`ExitNotifier`] in the compiler tells when it has ended; the module is sent in the background
-//! then. Nothing of this fails or delays a compile: what cannot be had is left out silently, and the
-//! link sends what is missing.
+//! relto becomes the compiler by `exec`, and an [`ExitNotifier`] that the compiler inherits says when
+//! it has ended. Nothing of this fails or delays a compile: what is not possible is silently left out,
+//! and the link sends what is missing.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -18,11 +17,11 @@ use crate::link::Engine;
 use crate::prefetch::{self, PrefetchRequest};
 use crate::process::{ExitNotifier, Relto, SlotFiles};
 
-/// Processes of this machine that send at a time.
-const SENDING: usize = 2;
+/// Processes of this machine that upload at a time.
+const UPLOADS: usize = 2;
 
-/// Sees to it that what `compiler words...` leaves will be sent; `options` are relto's own. Command
-/// lines that leave no module cost a look at their words.
+/// Arranges that what `compiler words...` leaves is uploaded; `options` are relto's own. A command line
+/// that leaves no module costs one pass over its words.
 pub(super) fn exit_notifier(
     options: &[OsString],
     compiler: &OsStr,
@@ -47,7 +46,7 @@ pub(super) fn exit_notifier(
         files: modules.iter().map(PathBuf::from).collect(),
         compiler: compiler.to_str().map(str::to_owned),
     };
-    if let Some(end) = via_daemon::follow(&settings, &engine::options(&settings), wanted) {
+    if let Some(end) = via_daemon::upload_at_exit(&settings, &engine::options(&settings), wanted) {
         return ExitNotifier::from_fd(end).ok();
     }
     let mut arguments = vec![OsString::from(arguments::PREFETCH)];
@@ -58,7 +57,7 @@ pub(super) fn exit_notifier(
     ExitNotifier::spawn(&Relto::itself(), &arguments).ok()
 }
 
-/// Settings as a backend would have them; what is wrong with them a backend will tell.
+/// The settings as a backend would have them. Errors in them are reported by the backends.
 fn settings(options: &[OsString]) -> Option<Settings> {
     let typed = if options.is_empty() {
         // The parser takes longer than all the rest.
@@ -73,13 +72,13 @@ fn settings(options: &[OsString]) -> Option<Settings> {
     Some(loaded.ok()?.settings)
 }
 
-/// The work after the compiler has ended, where no daemon does it. Only the log mentions it.
+/// Does the work at the exit of the compiler, where no daemon does it. Only the log says how it went.
 pub(super) fn run(context: &Context, wanted: PrefetchRequest) -> ExitCode {
     let settings = &context.settings;
-    // However this ends, the compiler has ended.
+    // Whether stdin ends or fails, the compiler has ended.
     let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
     let dir = settings.state_dir();
-    let _turn = dir.map(|it| SlotFiles::of_machine(&it.join("ahead"), SENDING).take());
+    let _slot = dir.map(|it| SlotFiles::of_machine(&it.join("ahead"), UPLOADS).take());
     let options = engine::options(settings);
     let Ok(runtime) = small_runtime() else {
         return ExitCode::Failure;

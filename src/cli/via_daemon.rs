@@ -1,8 +1,7 @@
-//! A link by the daemon, where there is one, instead of by this process.
+//! Has the daemon run a link, where there is one, instead of this process.
 //!
-//! Enters: settings, options, a job file. Leaves: the daemon's verdict, or nothing: then the link
-//! is to be run here, as if nobody had been asked. Why there is no daemon is a note in the log, and
-//! never the user's concern.
+//! Why there is no daemon is a note in the log and never a failure: this process then does the work
+//! itself.
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use super::engine_error::EngineError;
 use super::runtime::{daemon_dir, small_runtime};
 use crate::config::{DaemonUse, Settings};
 use crate::daemon::{Build, DaemonClient, LinkRequest, Request, Unavailable};
+use crate::error::with_causes;
 use crate::events::Events;
 use crate::job::{Caller, JobFile};
 use crate::launcher::Throttle;
@@ -21,17 +21,17 @@ use crate::link::{LinkFailure, Options};
 use crate::prefetch::{self, PrefetchRequest};
 use crate::process::{Interruption, Relto, Watch};
 
-/// Under this name a daemon that does not answer is remembered.
+/// The name under which a daemon that does not answer is remembered.
 const DAEMON: &str = "the daemon does not answer";
 
-/// And one that was too slow for a compile to wait for it; so long one does wait.
+/// The name for a daemon that was too slow for a compile, and how long a compile waits.
 const SLOW: &str = "the daemon does not answer at once";
-const PATIENCE: Duration = Duration::from_millis(600);
+const COMPILE_WAITS: Duration = Duration::from_millis(600);
 
 /// A link that a daemon may run.
 #[derive(Debug)]
 pub(super) struct ViaDaemon {
-    caller: DaemonClient,
+    client: DaemonClient,
     request: Request,
     throttle: Throttle,
 }
@@ -39,7 +39,7 @@ pub(super) struct ViaDaemon {
 impl ViaDaemon {
     /// `None` if this process runs the link in any case.
     pub(super) fn new(settings: &Settings, options: &Options, file: &JobFile) -> Option<Self> {
-        // Tokens of make's belong to this process; a backend that was launched needs none beyond
+        // The tokens of make's jobserver belong to this process; a launched backend needs none beyond
         // its recipe's own.
         let counted = file.caller == Caller::Linker && options.jobserver.is_some();
         if counted {
@@ -47,30 +47,30 @@ impl ViaDaemon {
         }
         let throttle = Throttle::new(settings.state_dir());
         Some(Self {
-            caller: caller(settings, &throttle, file.caller)?,
+            client: client(settings, &throttle, file.caller)?,
             request: Request::Link(Box::new(LinkRequest::of_process(file, options).ok()?)),
             throttle,
         })
     }
 
-    /// `None`: the link is to be run here.
+    /// Returns `None` if this process must run the link.
     pub(super) async fn run(
         &self,
         events: &Events,
         watch: &mut Watch,
     ) -> Option<Result<(), EngineError>> {
         let (tell, told) = oneshot::channel();
-        let given_up = async {
+        let cancelled = async {
             let interruption = watch.interrupted().await;
             let _ = tell.send(interruption);
         };
-        let ended = self.caller.link(&self.request, events, given_up).await;
+        let ended = self.client.link(&self.request, events, cancelled).await;
         let interruption: Option<Interruption> = { told }.try_recv().ok();
         match (ended, interruption) {
             (Ok(Ok(())), None) => Some(Ok(())),
-            (Ok(Err(verdict)), None) => Some(Err(EngineError::Link(verdict))),
-            (Ok(Err(verdict)), Some(_)) if !matches!(verdict, LinkFailure::Cancelled) => {
-                Some(Err(EngineError::Link(verdict)))
+            (Ok(Err(failure)), None) => Some(Err(EngineError::Link(failure))),
+            (Ok(Err(failure)), Some(_)) if !matches!(failure, LinkFailure::Cancelled) => {
+                Some(Err(EngineError::Link(failure)))
             }
             (_, Some(interruption)) => Some(Err(EngineError::Interrupted(interruption))),
             (Err(unavailable), None) => {
@@ -81,40 +81,37 @@ impl ViaDaemon {
     }
 
     fn note(&self, unavailable: &Unavailable, events: &Events) {
-        if unavailable.is_silence() {
+        if unavailable.is_timeout() {
             self.throttle.mark_failed(DAEMON);
         }
         if !matches!(unavailable, Unavailable::None) {
-            let cause = std::error::Error::source(unavailable);
-            let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
-            events.note(format!(
-                "this process does the work itself: {unavailable}{cause}"
-            ));
+            let reason = with_causes(unavailable);
+            events.note(format!("this process does the work itself: {reason}"));
         }
     }
 }
 
-/// This process as one that may have a daemon.
-fn caller(settings: &Settings, throttle: &Throttle, asker: Caller) -> Option<DaemonClient> {
+/// This process as a client of the daemon, if it may be one.
+fn client(settings: &Settings, throttle: &Throttle, caller: Caller) -> Option<DaemonClient> {
     if settings.daemon.when == DaemonUse::Never {
         return None;
     }
-    let place = daemon_dir(settings)?;
-    let wanted = settings.daemon.when == DaemonUse::Always || asker == Caller::Launcher;
-    if throttle.recently_failed(DAEMON) || !wanted && !place.socket().exists() {
+    let runtime_dir = daemon_dir(settings)?;
+    let wanted = settings.daemon.when == DaemonUse::Always || caller == Caller::Launcher;
+    if throttle.recently_failed(DAEMON) || !wanted && !runtime_dir.socket().exists() {
         return None;
     }
     let starts = wanted.then(|| (Relto::itself(), settings.daemon.idle_timeout));
     Some(DaemonClient {
-        place,
+        runtime_dir,
         build: Build::of_process().ok()?,
         starts,
     })
 }
 
-/// Has the daemon send `wanted` when the program that this process becomes has ended: when what is
-/// given back is closed. `None` where there is no daemon that would do it at once.
-pub(super) fn follow(
+/// Has the daemon upload what is `wanted` when the program that this process becomes has ended: when
+/// the returned descriptor is closed. `None` if no daemon accepts that in time.
+pub(super) fn upload_at_exit(
     settings: &Settings,
     options: &Options,
     wanted: PrefetchRequest,
@@ -123,14 +120,14 @@ pub(super) fn follow(
     if throttle.recently_failed(SLOW) {
         return None;
     }
-    let caller = caller(settings, &throttle, Caller::Launcher)?;
+    let client = client(settings, &throttle, Caller::Launcher)?;
     let no_jobs = prefetch::no_jobs(String::new());
     let link = LinkRequest::of_process(&no_jobs, options).ok()?;
     let request = Request::Prefetch(wanted, Box::new(link));
-    let following = async { timeout(PATIENCE, caller.follow(&request)).await };
+    let following = async { timeout(COMPILE_WAITS, client.run_at_exit(&request)).await };
     match small_runtime().ok()?.block_on(following) {
         Ok(Ok(end)) => Some(end),
-        Ok(Err(unavailable)) if unavailable.is_silence() => {
+        Ok(Err(unavailable)) if unavailable.is_timeout() => {
             throttle.mark_failed(DAEMON);
             None
         }

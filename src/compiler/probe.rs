@@ -16,6 +16,7 @@ use crate::action::response::{expand_response_files, tokenize_config};
 use crate::action::toolchain_tree::ToolFile;
 use crate::client_context::ClientContext;
 use crate::digest::{Digest, DigestFunction};
+use crate::fs::read_regular_to_string;
 use crate::job::Caller;
 use crate::state::State;
 use crate::toolchain::Toolchain;
@@ -78,7 +79,7 @@ impl CompilerProbe {
         configuration: &mut Vec<String>,
     ) -> Result<Vec<String>, String> {
         let words = expand_response_files(words, &mut |path| {
-            fs::read_to_string(self.client_context.resolve(path))
+            read_regular_to_string(&self.client_context.resolve(path))
         })
         .map_err(|error| error.to_string())?;
         let (tool, words) = multi_call(caller, &words);

@@ -6,7 +6,7 @@
 use rusqlite::OptionalExtension as _;
 
 use crate::digest::DigestFunction;
-use crate::state::State;
+use crate::state::{State, seal};
 
 /// Returns the remembered answer to `question`, or else the one that `ask` gets. Errors are not
 /// remembered.
@@ -21,18 +21,22 @@ pub(super) fn cached_answer<E>(
     let key = DigestFunction::Sha256.digest(question.as_bytes()).hash;
     let known = state.read(|connection| {
         connection
-            .prepare_cached("SELECT answer FROM answers WHERE question = ?1")?
-            .query_row([&key[..]], |row| row.get::<_, String>(0))
+            .prepare_cached("SELECT answer, seal FROM answers WHERE question = ?1")?
+            .query_row([&key[..]], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+            })
             .optional()
     });
-    if let Some(Some(known)) = known {
+    if let Some(Some((known, sealed))) = known
+        && sealed == seal(&[&key, known.as_bytes()])
+    {
         return Ok(known);
     }
     let new = ask()?;
     state.write(|transaction| {
         transaction.execute(
-            "INSERT OR REPLACE INTO answers (question, answer) VALUES (?1, ?2)",
-            rusqlite::params![&key[..], new],
+            "INSERT OR REPLACE INTO answers (question, answer, seal) VALUES (?1, ?2, ?3)",
+            rusqlite::params![&key[..], new, seal(&[&key, new.as_bytes()])],
         )
     });
     Ok(new)
@@ -60,5 +64,19 @@ mod tests {
             cached_answer(&state, "r", || Err("another")),
             Err("another")
         );
+    }
+
+    #[test]
+    fn an_answer_that_was_damaged_on_disk_is_asked_for_again() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let state = State::at(&dir.path().join(FILE_NAME));
+        let ask = |answer: &str| cached_answer(&state, "q", || Ok::<_, &str>(answer.to_owned()));
+        assert_eq!(ask("+sse4.2"), Ok("+sse4.2".to_owned()));
+        let damage = "UPDATE answers SET answer = '-sse4.2'";
+        assert_eq!(
+            state.write(|transaction| transaction.execute(damage, [])),
+            Some(1)
+        );
+        assert_eq!(ask("asked again"), Ok("asked again".to_owned()));
     }
 }

@@ -139,7 +139,7 @@ impl Environment {
             Some(dir) => Some(dir.join("relto")),
             None => self
                 .cache_dir()
-                .map(|dir| dir.join("daemon").join(machine())),
+                .map(|dir| dir.join("daemon").join(crate::fs::host_name())),
         }
     }
 
@@ -180,12 +180,6 @@ impl Environment {
             })
             .collect()
     }
-}
-
-/// This machine's name, as a file's.
-fn machine() -> String {
-    let machine = rustix::system::uname();
-    machine.nodename().to_string_lossy().replace('/', "_")
 }
 
 fn unknown_variable(name: &str, option: &str) -> Warning {

@@ -1,6 +1,4 @@
-//! Which build of relto a process is: the daemon's own, a newer or an older one.
-//!
-//! Two processes of the same [`Build`] use the same protocol.
+//! Which relto a process is. Two processes of the same [`Build`] speak the same protocol.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -21,7 +19,7 @@ pub struct Build {
 }
 
 impl Build {
-    /// Of this process, whatever has its executable's name by now.
+    /// The build of this process, whatever has its executable's name by now.
     ///
     /// # Errors
     /// There is no `/proc`.
@@ -39,8 +37,8 @@ impl Build {
         })
     }
 
-    /// Whether this process's executable was removed or replaced since it was started: nobody of
-    /// its build will come.
+    /// Whether this process's executable was removed or replaced since it was started, so that no
+    /// caller of its build will come.
     #[must_use]
     pub fn is_gone() -> bool {
         let link = fs::read_link("/proc/self/exe").unwrap_or_default();

@@ -1,7 +1,7 @@
 //! The client of the daemon: a process that lets the daemon do its work.
 //!
-//! An [`Unavailable`] means that the caller does the work itself. Finding out takes two system
-//! calls where there is no daemon, and never long where there is one that does not answer.
+//! Where there is no daemon, finding that out takes two system calls, and a daemon that does not
+//! answer never costs much time. An [`Unavailable`] daemon means that the caller does the work itself.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -12,9 +12,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::build::Build;
 use super::frames::Frames;
-use super::link_request::BEAT;
 use super::protocol::{
-    ClientHello, ClientMessage, Purpose, Request, ServerHello, ServerMessage, Status,
+    ClientHello, ClientMessage, HEARTBEAT, Purpose, Request, ServerHello, ServerMessage, Status,
 };
 use super::runtime_dir::{RuntimeDir, RuntimeDirError};
 use super::start::start;
@@ -23,25 +22,25 @@ use crate::link::LinkFailure;
 use crate::process::Relto;
 
 /// How long a daemon may take to answer at all.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How long one that is being started may take, how often it is looked for, and how many may end at
-/// once.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a daemon that is being started may take, how often it is polled, and how many that end
+/// at once are replaced.
 const START: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(5);
 const STARTS: usize = 2;
-/// After so much silence a daemon is taken for lost.
-const SILENCE: Duration = BEAT.saturating_mul(6);
-/// How long it may take to tell a daemon so that reads nothing.
+/// After this much silence a daemon is taken for lost.
+const SILENCE: Duration = HEARTBEAT.saturating_mul(6);
+/// How long telling so may take to a daemon that reads nothing.
 const LAST_WORD: Duration = Duration::from_millis(100);
-/// How long a link that was given up may take to end.
-const FAREWELL: Duration = Duration::from_secs(10);
+/// How long a cancelled link may take to end.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why there is no daemon for this caller.
 #[derive(Debug, thiserror::Error)]
 pub enum Unavailable {
     #[error("there is no daemon")]
     None,
-    /// It has been told to leave.
+    /// It is shutting down.
     #[error("the daemon is of an older relto")]
     Older,
     #[error("the daemon is of another relto")]
@@ -50,9 +49,11 @@ pub enum Unavailable {
     RuntimeDir(#[from] RuntimeDirError),
     #[error("the daemon cannot be started")]
     NotStarted(#[source] io::Error),
-    #[error("the daemon's socket is another user's")]
+    #[error("the daemon's socket belongs to another user")]
     Foreign,
-    /// It was there; what it has done counts for nothing.
+    #[error("cannot read the daemon's key")]
+    NoKey(#[source] io::Error),
+    /// It was there; what it did is not used.
     #[error("the daemon was lost")]
     Lost(#[source] io::Error),
     #[error("the daemon declines: {0}")]
@@ -60,14 +61,14 @@ pub enum Unavailable {
 }
 
 impl Unavailable {
-    /// Whether a new daemon can be had.
-    fn can_be_mended(&self) -> bool {
-        matches!(self, Self::None | Self::Older | Self::Lost(_)) && !self.is_silence()
+    /// Whether starting a daemon can help.
+    fn can_be_replaced(&self) -> bool {
+        matches!(self, Self::None | Self::Older | Self::Lost(_)) && !self.is_timeout()
     }
 
-    /// Whether waiting was in vain, and will be for others.
+    /// Whether the daemon did not answer in time, and will not answer others.
     #[must_use]
-    pub fn is_silence(&self) -> bool {
+    pub fn is_timeout(&self) -> bool {
         match self {
             Self::NotStarted(_) => true,
             Self::Lost(error) => error.kind() == io::ErrorKind::TimedOut,
@@ -76,100 +77,101 @@ impl Unavailable {
     }
 }
 
-/// A process that may have a daemon.
+/// A process that may use a daemon.
 #[derive(Debug)]
 pub struct DaemonClient {
-    pub place: RuntimeDir,
+    pub runtime_dir: RuntimeDir,
     pub build: Build,
-    /// Whether it starts one if there is none: the executable, and how long it is to stay idle.
+    /// Whether it starts one if there is none: the executable, and how long the daemon stays idle.
     pub starts: Option<(Relto, Duration)>,
 }
 
 impl DaemonClient {
-    /// Has a link run. Its events go to `events`. When `given_up` comes, so is the link.
+    /// Has a link run, with its events sent to `events`. The link is cancelled when `cancelled`
+    /// resolves.
     ///
     /// # Errors
-    /// There is no daemon, or no longer: nothing has been done that must not be done again.
+    /// There is no daemon, or it was lost: the work can be done again.
     pub async fn link(
         &self,
         request: &Request,
         events: &Events,
-        given_up: impl Future<Output = ()>,
+        cancelled: impl Future<Output = ()>,
     ) -> Result<Result<(), LinkFailure>, Unavailable> {
-        let mut frames = self.connect().await?;
+        let mut frames = self.connect_or_start().await?;
         frames.send(request).await.map_err(Unavailable::Lost)?;
-        tokio::pin!(given_up);
-        let mut wait = SILENCE;
+        tokio::pin!(cancelled);
+        let mut limit = SILENCE;
         loop {
             tokio::select! {
-                reply = next(&mut frames, wait) => match reply {
+                reply = next(&mut frames, limit) => match reply {
                     Ok(ServerMessage::Event(event)) => events.send(event),
                     Ok(ServerMessage::Alive) => {}
                     Ok(ServerMessage::Ended(ended)) => return Ok(ended),
                     Ok(ServerMessage::Declined(reason)) => return Err(Unavailable::Declined(reason)),
-                    Err(_) if wait == FAREWELL => return Ok(Err(LinkFailure::Cancelled)),
+                    Err(_) if limit == CANCEL_TIMEOUT => return Ok(Err(LinkFailure::Cancelled)),
                     Err(error) => {
-                        // One that was frozen must not take away what this process makes meanwhile.
+                        // A daemon that was frozen must not remove what this process writes meanwhile.
                         let _ = timeout(LAST_WORD, frames.send(&ClientMessage::Abandon)).await;
                         return Err(Unavailable::Lost(error));
                     }
                 },
-                () = &mut given_up, if wait != FAREWELL => {
-                    wait = FAREWELL;
-                    // A daemon that is lost has ended the link, too.
+                () = &mut cancelled, if limit != CANCEL_TIMEOUT => {
+                    limit = CANCEL_TIMEOUT;
+                    // If the daemon is lost, so is the link.
                     let _ = frames.send(&ClientMessage::Cancel).await;
                 }
             }
         }
     }
 
-    /// Has something done when this process, and the program that it becomes, has ended: when what
-    /// is given back is closed.
+    /// Has a request served when this process, and the program that it becomes, has ended: when the
+    /// returned descriptor is closed.
     ///
     /// # Errors
     /// There is no daemon that will do it.
-    pub async fn follow(&self, request: &Request) -> Result<OwnedFd, Unavailable> {
-        let mut frames = self.connect().await?;
+    pub async fn run_at_exit(&self, request: &Request) -> Result<OwnedFd, Unavailable> {
+        let mut frames = self.connect_or_start().await?;
         frames.send(request).await.map_err(Unavailable::Lost)?;
-        match next(&mut frames, PATIENCE).await {
+        match next(&mut frames, ANSWER_TIMEOUT).await {
             Ok(ServerMessage::Declined(reason)) => Err(Unavailable::Declined(reason)),
             Ok(_) => frames.into_descriptor().map_err(Unavailable::Lost),
             Err(error) => Err(Unavailable::Lost(error)),
         }
     }
 
-    /// A daemon that takes requests.
-    async fn connect(&self) -> Result<Frames, Unavailable> {
-        self.place.check()?;
-        let answered = self.connect_to_running().await;
-        let mended = answered
+    /// A daemon that accepts requests, started if need be.
+    async fn connect_or_start(&self) -> Result<Frames, Unavailable> {
+        self.runtime_dir.check()?;
+        let answered = self.connect().await;
+        let replaceable = answered
             .as_ref()
             .err()
-            .is_some_and(Unavailable::can_be_mended);
-        let Some((relto, idle_timeout)) = self.starts.as_ref().filter(|_| mended) else {
+            .is_some_and(Unavailable::can_be_replaced);
+        let Some((relto, idle_timeout)) = self.starts.as_ref().filter(|_| replaceable) else {
             return answered;
         };
-        self.place.prepare()?;
+        self.runtime_dir.prepare()?;
         let (began, mut started) = (Instant::now(), 0);
         loop {
-            // Again and again: one that was about to leave may have held the lock.
+            // In each round: a daemon that was about to end may have held the lock.
             let start =
-                start(&self.place, relto, *idle_timeout).map_err(Unavailable::NotStarted)?;
+                start(&self.runtime_dir, relto, *idle_timeout).map_err(Unavailable::NotStarted)?;
             started += usize::from(start);
             sleep(LOOK).await;
-            match self.connect_to_running().await {
-                Err(unavailable) if unavailable.can_be_mended() => {}
+            match self.connect().await {
+                Err(unavailable) if unavailable.can_be_replaced() => {}
                 answered => return answered,
             }
             if began.elapsed() > START || started > STARTS {
-                let silent = io::Error::new(io::ErrorKind::TimedOut, "it does not answer");
-                return Err(Unavailable::NotStarted(silent));
+                let timed_out = io::Error::new(io::ErrorKind::TimedOut, "it does not answer");
+                return Err(Unavailable::NotStarted(timed_out));
             }
         }
     }
 
-    async fn connect_to_running(&self) -> Result<Frames, Unavailable> {
-        let (frames, answer) = handshake(&self.place, &self.build, Purpose::Work).await?;
+    async fn connect(&self) -> Result<Frames, Unavailable> {
+        let (frames, answer) = handshake(&self.runtime_dir, &self.build, Purpose::Work).await?;
         if answer.welcome {
             Ok(frames)
         } else if self.build.is_newer_than(&answer.build) {
@@ -180,26 +182,26 @@ impl DaemonClient {
     }
 }
 
-/// Asks the daemon, of whatever build, for its status, or makes it leave.
+/// Asks the daemon, of whatever build, for its status, or shuts it down.
 ///
 /// # Errors
 /// There is none.
 pub async fn control(
-    place: &RuntimeDir,
+    runtime_dir: &RuntimeDir,
     build: &Build,
     purpose: Purpose,
 ) -> Result<Option<Status>, Unavailable> {
-    place.check()?;
-    let (_, answer) = handshake(place, build, purpose).await?;
+    runtime_dir.check()?;
+    let (_, answer) = handshake(runtime_dir, build, purpose).await?;
     Ok(answer.status)
 }
 
 async fn handshake(
-    place: &RuntimeDir,
+    runtime_dir: &RuntimeDir,
     build: &Build,
     purpose: Purpose,
 ) -> Result<(Frames, ServerHello), Unavailable> {
-    let Ok(stream) = UnixStream::connect(place.socket()).await else {
+    let Ok(stream) = UnixStream::connect(runtime_dir.socket()).await else {
         return Err(Unavailable::None);
     };
     let frames = Frames::with_peer_of_this_user(stream).map_err(Unavailable::Lost)?;
@@ -207,16 +209,19 @@ async fn handshake(
     let hello = ClientHello {
         build: build.clone(),
         purpose,
+        key: runtime_dir.key().map_err(Unavailable::NoKey)?,
     };
     let answer = async {
         frames.send_first(&hello).await?;
         frames.receive_first().await
     };
-    let answer = timeout(PATIENCE, answer).await.map_err(io::Error::from);
+    let answer = timeout(ANSWER_TIMEOUT, answer)
+        .await
+        .map_err(io::Error::from);
     let answer = answer.flatten().map_err(Unavailable::Lost)?;
     Ok((frames, answer))
 }
 
-async fn next(frames: &mut Frames, wait: Duration) -> io::Result<ServerMessage> {
-    timeout(wait, frames.receive()).await?
+async fn next(frames: &mut Frames, limit: Duration) -> io::Result<ServerMessage> {
+    timeout(limit, frames.receive()).await?
 }

@@ -1,7 +1,7 @@
 //! One client connection, from its first frame to its last.
 //!
-//! A client of a newer build makes this daemon exit; any other client does so when this daemon's
-//! executable is gone. A client of an older build does its work itself.
+//! A caller of a newer build shuts this daemon down, and so does any other build once this daemon's
+//! executable is gone; a caller of an older build does its work itself.
 
 use std::io;
 use std::sync::Arc;
@@ -15,20 +15,24 @@ use super::frames::Frames;
 use super::link_request;
 use super::prefetch_request;
 use super::protocol::{ClientHello, Purpose, Request, ServerHello};
-use super::server::Daemon;
+use super::state::Daemon;
 
-/// How long a caller may take to say what it wants.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a caller may take to send its request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves one caller.
 ///
 /// # Errors
-/// The client is gone or sent something invalid; there is no recipient for an error.
-pub(super) async fn hold(daemon: &Arc<Daemon>, stream: UnixStream) -> io::Result<()> {
+/// The caller is gone, or what it sends cannot be decoded.
+pub(super) async fn serve(daemon: &Arc<Daemon>, stream: UnixStream) -> io::Result<()> {
     let Some(mut frames) = Frames::with_peer_of_this_user(stream)? else {
         return Ok(());
     };
-    let hello: ClientHello = timeout(PATIENCE, frames.receive_first()).await??;
+    let hello: ClientHello = timeout(REQUEST_TIMEOUT, frames.receive_first()).await??;
+    if hello.key != daemon.key {
+        let text = "the caller does not know this daemon's key";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+    }
     let work = hello.purpose == Purpose::Work;
     let same = hello.build == daemon.build;
     let outdated = !same && (hello.build.is_newer_than(&daemon.build) || Build::is_gone());
@@ -45,7 +49,7 @@ pub(super) async fn hold(daemon: &Arc<Daemon>, stream: UnixStream) -> io::Result
     if !answer.welcome {
         return Ok(());
     }
-    let request: Request = timeout(PATIENCE, frames.receive()).await??;
+    let request: Request = timeout(REQUEST_TIMEOUT, frames.receive()).await??;
     match request {
         Request::Link(link) => link_request::serve(daemon, *link, &mut frames).await,
         Request::Prefetch(wanted, link) => {

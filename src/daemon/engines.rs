@@ -1,7 +1,7 @@
 //! The engines of a daemon: one for each set of settings that connections and databases depend on.
 //!
-//! Links with the same settings share an engine. Links that differ in the farm, in a secret, or in
-//! the environment that a credential helper sees share nothing. Unused engines are dropped.
+//! Links share an engine if their settings are the same. Two that differ in the farm, in a secret, or
+//! in the environment that a credential helper sees, share nothing. Engines that are not used go.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -14,12 +14,11 @@ use crate::digest::{Digest, DigestFunction};
 use crate::link::{Engine, Options};
 use crate::reapi::{ClientOptions, InvocationIds};
 
-/// How long a site is kept for the next link.
+/// How long an engine is kept for the next link.
 const UNUSED: Duration = Duration::from_mins(10);
 
-/// Variables that differ from process to process of one build and say nothing to a credential
-/// helper.
-const PASSING: [&str; 8] = [
+/// Variables that differ between the processes of one build and mean nothing to a credential helper.
+const PER_PROCESS: [&str; 8] = [
     "_",
     "MAKEFLAGS",
     "MAKELEVEL",
@@ -35,28 +34,28 @@ pub(super) struct Engines(Mutex<HashMap<Digest, CachedEngine>>);
 
 #[derive(Debug)]
 struct CachedEngine {
-    site: Arc<Engine>,
+    engine: Arc<Engine>,
     used: Instant,
 }
 
 impl Engines {
-    /// The site of `options`, new if there is none.
+    /// The engine of `options`, new if there is none.
     pub(super) fn of(&self, options: &Options) -> Arc<Engine> {
         let now = Instant::now();
         let mut engines = self.lock();
         engines.retain(|_, kept| kept.is_wanted(now));
         let kept = engines.entry(key(options)).or_insert_with(|| CachedEngine {
-            site: Arc::new(Engine::long_lived(options)),
+            engine: Arc::new(Engine::long_lived(options)),
             used: now,
         });
         kept.used = now;
-        Arc::clone(&kept.site)
+        Arc::clone(&kept.engine)
     }
 
     /// How many there are, and how many files they know.
     pub(super) fn count(&self) -> (usize, usize) {
         let engines = self.lock();
-        let files = engines.values().map(|kept| kept.site.known_files()).sum();
+        let files = engines.values().map(|kept| kept.engine.known_files()).sum();
         (engines.len(), files)
     }
 
@@ -67,11 +66,11 @@ impl Engines {
 
 impl CachedEngine {
     fn is_wanted(&self, now: Instant) -> bool {
-        Arc::strong_count(&self.site) > 1 || now.duration_since(self.used) < UNUSED
+        Arc::strong_count(&self.engine) > 1 || now.duration_since(self.used) < UNUSED
     }
 }
 
-/// Everything that a site holds on to. What is not in it comes with each link.
+/// Everything that an engine depends on. What is not in it comes with each link.
 fn key(options: &Options) -> Digest {
     let client = options.farm.as_ref().map(|farm| ClientOptions {
         deadline: None,
@@ -93,10 +92,10 @@ fn key(options: &Options) -> Digest {
 }
 
 fn lasting(variables: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
-    let passing = |name: &OsString| PASSING.iter().any(|it| name == it);
+    let per_process = |name: &OsString| PER_PROCESS.iter().any(|it| name == it);
     let mut lasting: Vec<_> = variables
         .iter()
-        .filter(|(name, _)| !passing(name))
+        .filter(|(name, _)| !per_process(name))
         .cloned()
         .collect();
     lasting.sort();

@@ -1,7 +1,7 @@
-//! Frames on a socket: a length of four bytes, then that many bytes.
+//! Frames on a socket: a length of four bytes, and that many bytes.
 //!
-//! Values have one of two forms (see [`protocol`](super::protocol)). A frame that cannot be read
-//! ends the conversation.
+//! They carry values in one of two forms (see [`protocol`](super::protocol)). A frame that cannot be
+//! decoded ends the connection.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -19,16 +19,16 @@ use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 /// The job file of a link of a hundred thousand modules is smaller.
 const LONGEST: usize = 512 << 20;
 
-/// How long a process that closed its socket may take to end, and how often it is looked at.
+/// How long a process that closed its socket may take to end, and how often it is checked.
 const END: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(10);
 
-/// One end of a conversation.
+/// One end of a connection.
 #[derive(Debug)]
 pub(super) struct Frames {
     incoming: FramedRead<OwnedReadHalf, LengthDelimitedCodec>,
     outgoing: OwnedWriteHalf,
-    /// What is to be written next.
+    /// Encoded frames that are not written yet.
     queued: Vec<u8>,
     peer: Peer,
 }
@@ -38,7 +38,7 @@ pub(super) struct Frames {
 pub(super) struct Peer(Option<i32>);
 
 impl Peer {
-    /// Whether it ends about now. One that closed its socket and lives on is not gone.
+    /// Whether it ends soon. A process that closed its socket and lives on is not gone.
     pub(super) async fn is_gone(self) -> bool {
         let Some(process) = self.0 else { return false };
         let look = async {
@@ -50,7 +50,7 @@ impl Peer {
     }
 }
 
-/// A process that has ended stays visible until its parent asks how.
+/// A process that has ended stays visible until its parent reaps it.
 fn lives(process: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let state = stat.rsplit_once(") ").map(|(_, rest)| rest.as_bytes()[0]);
@@ -58,7 +58,7 @@ fn lives(process: i32) -> bool {
 }
 
 impl Frames {
-    /// `None` if the other end is another user's.
+    /// `None` if the other end belongs to another user.
     pub(super) fn with_peer_of_this_user(stream: UnixStream) -> io::Result<Option<Self>> {
         let peer = stream.peer_cred()?;
         if peer.uid() != rustix::process::geteuid().as_raw() {
@@ -76,7 +76,7 @@ impl Frames {
         }))
     }
 
-    /// The socket itself; what has come and was not read is lost.
+    /// The socket itself; what was received and not read is lost.
     pub(super) fn into_descriptor(self) -> io::Result<OwnedFd> {
         let stream = self.incoming.into_inner().reunite(self.outgoing);
         Ok(stream.map_err(io::Error::other)?.into_std()?.into())

@@ -1,13 +1,12 @@
-//! One process for many links of one user: it keeps connections, digests and what is known about
-//! the farm as long as there is work.
+//! One process per user that runs the links of other processes, and keeps connections, digests and
+//! what it knows of the farm between them.
 //!
-//! Clients are processes that the build or the linker started; they connect through a socket that
-//! only this user can open, and receive events and a verdict. Nothing depends on the daemon: a
-//! process that finds none, or loses it, does the work itself.
+//! Nothing depends on it: a process that finds no daemon, or loses it, does the work itself. Whether
+//! there is to be one is said in the settings.
 //!
-//! [`runtime_dir`] is the daemon's directory, [`start`] starts it, [`server`] waits for clients,
-//! [`connection`] serves one of them, and [`engines`] hold what outlives them. [`client`] is the
-//! other end, and [`protocol`] defines what both send.
+//! A daemon lives in a [`RuntimeDir`]; [`start`] starts it there, [`server`] accepts connections,
+//! [`connection`] serves one of them, and the [`engines`] outlive them. [`client`] is the other end,
+//! and [`protocol`] is what both ends say. [`state`] is what all connections share.
 
 mod build;
 mod client;
@@ -20,6 +19,7 @@ mod protocol;
 mod runtime_dir;
 mod server;
 mod start;
+mod state;
 mod stats;
 
 pub use build::Build;

@@ -1,22 +1,21 @@
-//! Uploads what a client's compiler wrote, after the compiler has ended.
+//! Uploads what a caller's compiler leaves, when it has ended.
 //!
-//! The client becomes its compiler by `exec` and so keeps the connection open; the connection ends
-//! with the compiler. Nothing is reported: the link uploads what is missing.
+//! The caller becomes its compiler by `exec` and keeps the connection open by that, so the end of the
+//! connection is the end of the compiler. The outcome is not reported: the link sends what is missing.
 
 use std::io;
 use std::sync::Arc;
 
 use super::frames::Frames;
-use super::link_request;
 use super::protocol::{ClientMessage, LinkRequest, ServerMessage};
-use super::server::Daemon;
+use super::state::Daemon;
 use crate::prefetch::{self, PrefetchRequest};
 
-/// Waits for the compiler at the other end of `frames`, then sends `wanted`. `link` says whose it
-/// is.
+/// Waits for the compiler at the other end of `frames`, then uploads what is `wanted` in the context
+/// of `link`.
 ///
 /// # Errors
-/// The caller is gone before it knew that it is served.
+/// The caller is gone before it could be told that it is served.
 pub(super) async fn serve(
     daemon: &Arc<Daemon>,
     wanted: PrefetchRequest,
@@ -27,9 +26,9 @@ pub(super) async fn serve(
         return frames.send(&ServerMessage::Declined(reason)).await;
     }
     frames.send(&ServerMessage::Alive).await?;
-    let options = link_request::options(&link);
+    let options = link.options();
     let work = async {
-        // A compiler says nothing here; what comes is the end.
+        // A compiler sends nothing; the result is the end of the connection.
         let _ = frames.receive::<ClientMessage>().await;
         let engine = daemon.engines.of(&options);
         match prefetch::follow(&engine, wanted, &options).await {

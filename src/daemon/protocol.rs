@@ -1,28 +1,28 @@
 //! What the daemon and its callers say to each other.
 //!
-//! A conversation is a sequence of frames. The first of each side is JSON, and stays readable for
-//! every version: who am I, what do I want. The others are in `postcard`'s form, which only the
-//! same build can read, and only the same build gets that far.
+//! A connection carries a sequence of frames. The first of each side is JSON and stays readable for
+//! every version; the others are in `postcard`'s form, which only the same build can read, and only
+//! the same build gets that far.
 //!
-//! To add something that callers may ask for: a case of [`Request`] here, and one in
-//! `conversation`.
+//! To let callers ask for something new, add a case to [`Request`] and serve it in
+//! [`connection`](super::connection).
 
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use fs_err as fs;
 use rustix::fs::Mode;
 use serde::{Deserialize, Serialize};
 
 use super::build::Build;
+use crate::client_context::ClientContext;
 use crate::events::Event;
-use crate::history::OriginCounts;
+use crate::events::OriginCounts;
+use crate::fs::FileId;
 use crate::job::JobFile;
 use crate::link::{LinkFailure, Options};
 use crate::prefetch::PrefetchRequest;
-use crate::process::Limits;
+use crate::process::World;
 
 /// The first frame of a caller.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,18 +30,22 @@ pub(super) struct ClientHello {
     pub(super) build: Build,
     #[serde(rename = "want")]
     pub(super) purpose: Purpose,
+    /// What stands in the key file of the runtime directory. A process that cannot read that, such
+    /// as a confined compiler, must not use the daemon either.
+    #[serde(default)]
+    pub(super) key: String,
 }
 
-/// What a caller is there for.
+/// Why a caller connects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Purpose {
-    /// To have work done, if the daemon is of the same build. A newer caller makes an older daemon
-    /// leave.
+    /// To have work done, if the daemon is of the same build. A newer caller shuts an older daemon
+    /// down.
     Work,
     Status,
-    /// The daemon is to leave, whatever build it is. Links that it runs are given up: their callers
-    /// go on with them.
+    /// To shut the daemon down, whatever build it is. The links that it runs are cancelled, and their
+    /// callers run them.
     Stop,
 }
 
@@ -54,7 +58,7 @@ pub(super) struct ServerHello {
     pub(super) status: Option<Status>,
 }
 
-/// What `relto daemon status` tells.
+/// What `relto daemon status` shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Status {
@@ -67,70 +71,87 @@ pub struct Status {
     pub origins: OriginCounts,
     /// Modules that were sent before a link needed them.
     pub ahead: u64,
-    /// Sets of settings that it keeps something for.
+    /// Sets of settings that it keeps an engine for.
+    #[serde(rename = "sites")]
     pub engines: usize,
     /// Files whose digests it knows.
     pub files: usize,
-    /// Resident bytes; 0 where that cannot be found out.
+    /// Resident bytes; 0 if unknown.
     pub memory: u64,
     /// How long it stays without work.
+    #[serde(rename = "patience")]
     pub idle_timeout: Duration,
 }
 
 /// What a caller asks for.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Request {
-    /// Run the jobs of a job file, and tell what happens.
+    /// Run the jobs of a job file, and send events.
     Link(Box<LinkRequest>),
-    /// Send these files to the farm when the caller has ended. The link has no jobs; it says whose
-    /// they are.
+    /// Upload these files to the farm when the caller has ended. The link has no jobs; it says in
+    /// which context.
     Prefetch(PrefetchRequest, Box<LinkRequest>),
 }
 
-/// A link, and whose it is.
+/// A link, and the context of the process that asks for it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct LinkRequest {
     pub file: JobFile,
-    /// All but what can only be the caller's own.
+    /// Without the client context, which is made of the fields below.
     pub options: Options,
     /// The caller's current directory, absolute.
     pub dir: PathBuf,
-    /// Device and inode of that directory: a caller in a container may mean another one.
-    pub dir_identity: (u64, u64),
-    /// The caller's.
+    /// That directory, so that the daemon can see whether it finds the same one.
+    pub dir_id: FileId,
     pub umask: u32,
-    pub limits: Limits,
+    pub world: World,
 }
 
 impl LinkRequest {
-    /// The link of `file`, as this process would run it. To be called while the process has no
-    /// second thread that makes files: the kernel tells the umask only to those who change it.
+    /// The link of `file` as this process would run it. Must be called while no other thread makes
+    /// files: reading the umask means changing it for a moment.
     ///
     /// # Errors
     /// The process has no current directory.
     pub fn of_process(file: &JobFile, options: &Options) -> io::Result<Self> {
         let dir = std::env::current_dir()?;
-        let found = fs::metadata(&dir)?;
+        let found = fs_err::metadata(&dir)?;
         let umask = rustix::process::umask(Mode::empty());
         rustix::process::umask(umask);
         Ok(Self {
             file: file.clone(),
             options: options.clone(),
-            dir_identity: (found.dev(), found.ino()),
+            dir_id: FileId::of(&found),
             dir,
             umask: umask.bits(),
-            limits: Limits::of_process(),
+            world: World::of_process(),
         })
+    }
+
+    /// The options of the link as its caller would run it.
+    pub(super) fn options(&self) -> Options {
+        let mut options = self.options.clone();
+        let environment = options.environment.clone();
+        if let Some(farm) = &mut options.farm
+            && !farm.client.credential_helpers.is_empty()
+        {
+            farm.client.credential_helper_environment = Some(environment.clone());
+        }
+        options.client_context = ClientContext::of(&self.dir, environment, self.umask);
+        options
     }
 }
 
-/// What a caller says after its request. That it is gone needs no words.
+/// How often the daemon sends [`ServerMessage::Alive`].
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// What a caller sends after its request. The end of the connection means that it is gone.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum ClientMessage {
-    /// The link is to be given up; the caller waits for its end.
+    /// Cancel the link; the caller waits for its end.
     Cancel,
-    /// The daemon was silent for too long. The caller does the work itself, and whatever is there
-    /// from now on is the caller's.
+    /// The daemon was silent for too long. The caller does the work itself, so the outputs belong to
+    /// the caller from now on.
     Abandon,
 }
 
@@ -138,10 +159,10 @@ pub(super) enum ClientMessage {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum ServerMessage {
     Event(Event),
-    /// Nothing has happened, but it is there.
+    /// Nothing has happened, but the daemon is alive.
     Alive,
     /// The last frame of a link.
     Ended(Result<(), LinkFailure>),
-    /// This daemon would not do it as the caller would; the reason is for the log.
+    /// This daemon would not do the work as the caller would; the reason is for the log.
     Declined(String),
 }

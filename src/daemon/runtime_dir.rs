@@ -1,17 +1,24 @@
-//! The directory of a user's daemon, which other users cannot enter, with its socket, lock and log.
+//! The directory of a user's daemon, which no other user can enter, with its socket, lock, key and
+//! log.
 //!
-//! Its owner is checked before use. A held lock means that a daemon runs or is being started; the
-//! kernel releases it however that process ends.
+//! While the lock is held, a daemon runs or is being started; the kernel releases it however that
+//! ends. The key is a secret: the mode of the directory keeps other users away from the socket, and
+//! the key keeps away what this user has confined, such as a compiler in its sandbox, which may be
+//! able to connect to a socket but not to read a file.
 
 use std::fs::TryLockError;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use fs_err::os::unix::fs::OpenOptionsExt as _;
+use uuid::Uuid;
 
 use crate::error::Hinted;
+use crate::fs::{
+    FileId, create_private_dir, open_private_file, read_regular_no_follow, remove_if_there,
+};
 
 /// What fits into an address of a Unix socket (`sun_path`), with its end.
 const LONGEST_SOCKET: usize = 108;
@@ -34,7 +41,7 @@ impl Hinted for RuntimeDirError {
         match self {
             Self::Unusable { .. } => Vec::new(),
             Self::Unsafe { dir, .. } => vec![format!(
-                "remove `{}`, or restrict it to yourself (`chmod 700`); `--daemon=off` does without",
+                "remove `{}`, or make it private (`chmod 700`); `--daemon=off` does without a daemon",
                 dir.display()
             )],
         }
@@ -48,7 +55,7 @@ pub struct RuntimeDir {
 }
 
 impl RuntimeDir {
-    /// Nothing is looked at or made yet.
+    /// Neither checks nor makes anything.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self { dir: dir.into() }
@@ -64,30 +71,30 @@ impl RuntimeDir {
         self.dir.join("daemon.sock")
     }
 
-    /// The daemon's log of its own failures.
+    /// What the daemon writes about its own faults.
     #[must_use]
     pub fn log(&self) -> PathBuf {
         self.dir.join("daemon.log")
+    }
+
+    fn key_file(&self) -> PathBuf {
+        self.dir.join("daemon.key")
     }
 
     fn lock_file(&self) -> PathBuf {
         self.dir.join("daemon.lock")
     }
 
-    /// Makes the directory, if it is missing, and looks whether it is this user's alone.
+    /// Makes the directory if it is missing, and checks that only this user can enter it.
     ///
     /// # Errors
     /// It cannot be made, or others may enter it.
     pub fn prepare(&self) -> Result<(), RuntimeDirError> {
-        let made = std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.dir);
-        made.map_err(|source| self.unusable(source))?;
+        create_private_dir(&self.dir).map_err(|source| self.unusable(source))?;
         self.check()
     }
 
-    /// Looks whether the directory is this user's alone. One that is missing is.
+    /// Checks that only this user can enter the directory, if it is there.
     ///
     /// # Errors
     /// Others may enter it, or put another in its place.
@@ -95,11 +102,11 @@ impl RuntimeDir {
         let reason = match fs::symlink_metadata(&self.dir) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(source) => return Err(self.unusable(source)),
-            Ok(found) if !found.is_dir() => "it is no directory",
+            Ok(found) if !found.is_dir() => "it is not a directory",
             Ok(found) if found.uid() != rustix::process::geteuid().as_raw() => {
-                "it belongs to somebody else"
+                "it belongs to another user"
             }
-            Ok(found) if found.mode() & 0o077 != 0 => "others may enter it",
+            Ok(found) if found.mode() & 0o077 != 0 => "other users may enter it",
             Ok(_) if self.socket().as_os_str().len() >= LONGEST_SOCKET => {
                 let source = io::Error::other("its name is too long for a socket in it");
                 return Err(self.unusable(source));
@@ -112,14 +119,12 @@ impl RuntimeDir {
         })
     }
 
-    /// The lock, if it is free. A copy of the descriptor holds the lock too.
+    /// Takes the lock if it is free. Every copy of the descriptor holds it.
     ///
     /// # Errors
     /// The file cannot be made.
     pub fn lock(&self) -> io::Result<Option<fs::File>> {
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(self.lock_file())?;
+        let file = open_private_file(&self.lock_file())?;
         match file.file().try_lock() {
             Ok(()) => Ok(Some(file)),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -127,12 +132,31 @@ impl RuntimeDir {
         }
     }
 
-    /// Whether `file` is the lock's: what a daemon was handed by its starter.
+    /// Whether `file` is the lock file, as a daemon gets it from its starter.
     pub(super) fn is_lock(&self, file: &std::fs::File) -> bool {
-        let identity = |found: std::fs::Metadata| (found.dev(), found.ino());
-        let ours = fs::metadata(self.lock_file()).map(identity);
-        let theirs = file.metadata().map(identity);
-        ours.ok().is_some_and(|ours| theirs.ok() == Some(ours))
+        let theirs = file.metadata().ok().map(|found| FileId::of(&found));
+        theirs.is_some() && FileId::at(&self.lock_file()) == theirs
+    }
+
+    /// Makes the key of a daemon that starts here, and writes it where its callers read it.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(super) fn new_key(&self) -> io::Result<String> {
+        let key = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+        let path = self.key_file();
+        remove_if_there(&path)?;
+        open_private_file(&path)?.write_all(key.as_bytes())?;
+        Ok(key)
+    }
+
+    /// The key of the daemon that runs here.
+    ///
+    /// # Errors
+    /// There is none, or this process may not read it.
+    pub(super) fn key(&self) -> io::Result<String> {
+        let bytes = read_regular_no_follow(&self.key_file())?;
+        String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
     fn unusable(&self, source: io::Error) -> RuntimeDirError {
@@ -148,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_that_others_may_enter_is_refused() {
+    fn a_directory_that_other_users_may_enter_is_refused() {
         let parent = tempfile::tempdir().expect("a directory");
         let place = RuntimeDir::new(parent.path().join("relto"));
         place.prepare().expect("made");
@@ -166,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_directory_of_this_user_is_refused() {
+    fn a_link_and_a_name_too_long_for_a_socket_are_refused() {
         let parent = tempfile::tempdir().expect("a directory");
         let real = parent.path().join("real");
         RuntimeDir::new(&real).prepare().expect("made");
@@ -184,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lock_is_had_once() {
+    fn only_one_process_can_hold_the_lock() {
         let parent = tempfile::tempdir().expect("a directory");
         let place = RuntimeDir::new(parent.path().join("relto"));
         place.prepare().expect("made");
@@ -193,5 +217,19 @@ mod tests {
         assert!(place.is_lock(lock.file()));
         drop(lock);
         assert!(place.lock().expect("there").is_some());
+    }
+
+    #[test]
+    fn each_daemon_has_a_private_key_of_its_own() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let place = RuntimeDir::new(parent.path().join("relto"));
+        place.prepare().expect("made");
+        assert!(place.key().is_err(), "no daemon has run here");
+        let first = place.new_key().expect("written");
+        let second = place.new_key().expect("written");
+        assert_ne!(first, second);
+        assert_eq!(place.key().expect("read"), second);
+        let mode = fs::metadata(place.key_file()).expect("there").mode();
+        assert_eq!(mode & 0o777, 0o600);
     }
 }

@@ -1,16 +1,14 @@
-//! Starts the daemon, unless there is one already.
+//! Starts the daemon.
 //!
-//! The starter takes the lock first and passes it to the daemon open, so that concurrent callers
-//! start exactly one daemon.
+//! The starter takes the lock and hands it over as an open file, so that of many processes that want
+//! to start a daemon only one does.
 
 use std::ffi::OsString;
 use std::io;
 use std::time::Duration;
 
-use fs_err as fs;
-use fs_err::os::unix::fs::OpenOptionsExt as _;
-
 use super::runtime_dir::RuntimeDir;
+use crate::fs::open_private_file;
 use crate::launcher::{HOLDS_SLOT, STARTED_BY};
 use crate::process::{Relto, detach_with_files};
 
@@ -18,22 +16,25 @@ use crate::process::{Relto, detach_with_files};
 /// milliseconds it stays idle.
 pub const SERVE: &str = "__daemon";
 
-/// The slot, wrappers and jobserver of the starter are not for the daemon.
+/// Variables of the starter's build that mean nothing to the daemon.
 const NOT_HANDED_ON: [&str; 5] = [HOLDS_SLOT, STARTED_BY, "MAKEFLAGS", "MAKELEVEL", "MFLAGS"];
 
-/// Starts a daemon in `place`, which has been prepared, unless there is one: then `false`.
+/// Starts a daemon in `runtime_dir`, which has been prepared. False if there is one already.
 ///
 /// # Errors
 /// The system refuses a file or the process.
-pub(super) fn start(place: &RuntimeDir, relto: &Relto, idle_timeout: Duration) -> io::Result<bool> {
-    let Some(lock) = place.lock()? else {
+pub(super) fn start(
+    runtime_dir: &RuntimeDir,
+    relto: &Relto,
+    idle_timeout: Duration,
+) -> io::Result<bool> {
+    let Some(lock) = runtime_dir.lock()? else {
         return Ok(false);
     };
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    let log = options.open(place.log())?;
+    let log = open_private_file(&runtime_dir.log())?;
+    log.set_len(0)?;
     let arguments: [OsString; 2] = [
-        place.dir().into(),
+        runtime_dir.dir().into(),
         idle_timeout.as_millis().to_string().into(),
     ];
     let (lock, log) = (lock.into_parts().0, log.into_parts().0);

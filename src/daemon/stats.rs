@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use fs_err as fs;
 use tokio::time::Instant;
 
 use crate::events::Event;
-use crate::history::OriginCounts;
+use crate::events::OriginCounts;
+use crate::process::ProcStatus;
 
 /// Counts links, jobs, and modules that were sent ahead of them.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(super) struct Stats {
     ahead: AtomicU64,
 }
 
-/// A link that is under way.
+/// Counts a link as running until it is dropped.
 #[derive(Debug)]
 pub(super) struct ActiveLink<'a>(&'a Stats);
 
@@ -41,7 +41,7 @@ impl Stats {
         self.under_way.load(Ordering::Relaxed)
     }
 
-    pub(super) fn hear(&self, event: &Event) {
+    pub(super) fn count(&self, event: &Event) {
         if let Event::JobFinished { origin, .. } = event {
             let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
             done.1.add(*origin);
@@ -72,8 +72,6 @@ impl Drop for ActiveLink<'_> {
 
 /// Resident bytes of this process.
 pub(super) fn memory() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse().ok());
-    number.unwrap_or(0) * 1024
+    let status = ProcStatus::of_this_process();
+    status.resident_memory().unwrap_or(0)
 }

@@ -7,6 +7,7 @@ use indicatif::HumanBytes;
 
 use super::{Finding, Grade, Section};
 use crate::cache::{self, CacheError, DiskCache};
+use crate::fs::unstamped_name;
 use crate::link::Options;
 use crate::process::{Support, landlock_support};
 
@@ -20,6 +21,8 @@ pub(super) fn section(options: &Options) -> Section {
         Some(dir) => disk_cache(dir, options.disk_cache_max_size)
             .unwrap_or_else(|error| Finding::of(Grade::Warning, &error)),
     });
+    let dir = options.client_context.dir().unwrap_or_default();
+    findings.extend(unstamped(&dir));
     if options.state_dir.is_none() {
         findings.push(Finding::warning(
             "nothing is remembered between links: there is no home directory",
@@ -49,6 +52,19 @@ fn sandbox(support: Support) -> Finding {
             "Linux 5.13 and later have it; `landlock` may be missing in the kernel's `lsm=` list",
         ),
     }
+}
+
+/// Files whose digests are not remembered from link to link.
+fn unstamped(dir: &Path) -> Option<Finding> {
+    let name = unstamped_name(dir)?;
+    Some(Finding::warning(
+        format!(
+            "`{}` is on {name}, where files can change without their times changing: each link reads all of its \
+             inputs there again, a second or so for each GiB, and once more after each compile",
+            dir.display()
+        ),
+        "build on ext4, XFS, Btrfs or ZFS for the shortest links",
+    ))
 }
 
 fn disk_cache(dir: &Path, max_size: Option<u64>) -> Result<Finding, CacheError> {

@@ -9,11 +9,10 @@ mod module;
 mod toolchain;
 mod trial;
 
-use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::error::Hinted;
+use crate::error::{Hinted, with_causes};
 use crate::hash_cache::HashCache;
 use crate::link::{FarmOptions, Options};
 
@@ -126,15 +125,4 @@ fn without_farm(farm: &FarmOptions) -> Grade {
     } else {
         Grade::Bad
     }
-}
-
-fn with_causes(error: &dyn Hinted) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = Error::source(error);
-    }
-    text
 }

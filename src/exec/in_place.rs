@@ -12,6 +12,7 @@ use super::{Planned, UnsoundResult};
 use crate::action::guard::admitted_failure;
 use crate::action::kind::check_output;
 use crate::client_context::ClientContext;
+use crate::fs::read_regular;
 use crate::fs::remove_if_there;
 use crate::process::{ChildEnvironment, Ending, Finished, ProcessSpec};
 
@@ -51,7 +52,7 @@ pub(super) fn check(
         return Err(UnsoundResult::Admitted(line.to_owned()).to_string());
     }
     for (number, output) in job.outputs.iter().enumerate() {
-        let contents = fs::read(client_context.resolve(output))
+        let contents = read_regular(&client_context.resolve(output))
             .map_err(|_| UnsoundResult::MissingOutput(output.clone()).to_string())?;
         if number == 0 {
             check_output(job.kind, &contents)

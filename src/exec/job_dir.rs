@@ -14,7 +14,7 @@ use super::Hermetic;
 use crate::action::toolchain_tree::{ROOT, ToolchainTree};
 use crate::action::{Input, Source};
 use crate::events::JobId;
-use crate::fs::absolute;
+use crate::fs::{absolute, create_private_dir};
 use crate::process::Confinement;
 
 /// Name of the one toolchain directory that all jobs of a link share.
@@ -25,7 +25,7 @@ pub(super) fn link_toolchain(scratch: &Path, toolchain: &ToolchainTree) -> io::R
     for file in &toolchain.files {
         let path = scratch.join(TOOLCHAIN).join(&file.tree_path);
         if let Some(dir) = path.parent() {
-            fs::create_dir_all(dir)?;
+            create_private_dir(dir)?;
         }
         symlink(&file.host, path)?;
     }
@@ -45,11 +45,11 @@ impl JobDir {
             path: scratch.join(job.to_string()),
         };
         for part in ["relto/m", "relto/f"] {
-            fs::create_dir_all(dir.path.join(part))?;
+            create_private_dir(&dir.path.join(part))?;
         }
         for output in &hermetic.job.outputs {
             if let Some(parent) = Path::new(&output.tree_path).parent() {
-                fs::create_dir_all(dir.path.join(parent))?;
+                create_private_dir(&dir.path.join(parent))?;
             }
         }
         symlink(scratch.join(TOOLCHAIN), dir.path.join(ROOT))?;

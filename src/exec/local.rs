@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fs_err as fs;
 use tokio::sync::{OnceCell, RwLock};
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +22,7 @@ use crate::action::toolchain_tree::ToolchainTree;
 use crate::client_context::ClientContext;
 use crate::error::Hinted as _;
 use crate::events::{Event, Events, Origin};
+use crate::fs::read_regular_no_follow;
 use crate::hash_cache::HashCache;
 use crate::process::{
     ChildEnvironment, Ending, Finished, ProcessError, ProcessSpec, Relto, Scratch, Spawner,
@@ -185,7 +185,7 @@ impl LocalExecutor {
             .outputs
             .iter()
             .map(|output| {
-                fs::read(dir.path.join(&output.tree_path))
+                read_regular_no_follow(&dir.path.join(&output.tree_path))
                     .ok()
                     .map(Bytes::from)
             })

@@ -1,15 +1,14 @@
-//! Reads a file once, for its digest and for what the caller wants to know about its contents.
+//! Reads a file once, for its digest and for the note that the caller makes of its bytes.
 //!
-//! A file that changes meanwhile is read once more, and then given up.
+//! A file that changes meanwhile is read once more; if it changes again, that is an error.
 
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use fs_err as fs;
-
 use super::identity::{Identity, identity, is_racy, wall_clock};
 use super::{ContentProbe, FileFacts};
 use crate::digest::DigestFunction;
+use crate::fs::{buffer_for, open_regular};
 
 pub(super) struct Contents {
     pub(super) facts: FileFacts,
@@ -45,14 +44,13 @@ fn read_once(
     probe: Option<&ContentProbe<'_>>,
 ) -> io::Result<Contents> {
     let hashed_at = wall_clock();
-    let mut file = fs::File::open(path)?;
+    let mut file = open_regular(path)?;
     let found = file.metadata()?;
-    if !found.is_file() {
-        return Err(not_regular(path));
-    }
     let (digest, note) = match probe {
         Some(probe) => {
-            let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or(0));
+            let mut bytes = buffer_for(found.len()).map_err(|error| {
+                io::Error::new(error.kind(), format!("`{}`: {error}", path.display()))
+            })?;
             file.read_to_end(&mut bytes)?;
             (function.digest(&bytes), Some(probe(&bytes)))
         }
@@ -60,31 +58,14 @@ fn read_once(
     };
     let identity = Identity::of(&found);
     if digest.size != identity.size {
-        // Growing or shrinking right now; the caller's second look at the times may come too early
-        // to see it.
+        // Growing or shrinking right now: too early for the second look at the times to see it.
         return Err(changed(path));
     }
-    let racy = is_racy(&identity, hashed_at, crate::fs::is_remote(file.file()));
+    let racy = is_racy(&identity, hashed_at);
     let facts = FileFacts {
         digest,
         note,
         identity,
     };
     Ok(Contents { facts, racy })
-}
-
-/// Refuses what has no contents of its own, before anything opens it: opening a pipe waits for its
-/// other end.
-pub(super) fn check_regular(path: &Path, found: &std::fs::Metadata) -> io::Result<()> {
-    if found.is_file() {
-        return Ok(());
-    }
-    Err(not_regular(path))
-}
-
-fn not_regular(path: &Path) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidInput,
-        format!("`{}` is not a regular file", path.display()),
-    )
 }

@@ -1,5 +1,4 @@
-//! Distinguishes one state of a file from another without reading it, and decides when an
-//! [`Identity`] may stand for the contents.
+//! What tells one state of a file from another without reading it, and when that is not enough.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -13,12 +12,11 @@ const NANOS_PER_SECOND: i64 = 1_000_000_000;
 /// Longer than the tick by which Linux stamps files (10 ms at 100 Hz).
 const FINE_SLACK: Duration = Duration::from_millis(20);
 
-/// For file systems that keep whole seconds, or even ones (FAT), and for those whose clock is
-/// another machine's.
+/// For file systems that keep whole seconds, or even ones (FAT).
 const COARSE_SLACK: Duration = Duration::from_secs(2);
 
 /// A file as `stat` sees it, symbolic links followed. An inode number that is used again comes with
-/// another ctime.
+/// another ctime, where ctime is stamped by the kernel (see [`crate::fs::Medium`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Identity {
     pub device: u64,
@@ -52,13 +50,13 @@ pub fn identity(path: &Path) -> io::Result<Identity> {
 
 /// Whether the file could be written once more, after it was hashed, without a change of its times:
 /// git calls such an entry racily clean. `hashed_at` is the moment, in nanoseconds since 1970,
-/// before the first byte was read; `foreign_clock` says that another machine stamps the files.
+/// before the first byte was read.
 #[must_use]
-pub fn is_racy(identity: &Identity, hashed_at: i64, foreign_clock: bool) -> bool {
+pub fn is_racy(identity: &Identity, hashed_at: i64) -> bool {
     let changed = identity.mtime_ns.max(identity.ctime_ns);
     let whole_seconds =
         identity.mtime_ns % NANOS_PER_SECOND == 0 && identity.ctime_ns % NANOS_PER_SECOND == 0;
-    let slack = if whole_seconds || foreign_clock {
+    let slack = if whole_seconds {
         COARSE_SLACK
     } else {
         FINE_SLACK
@@ -67,10 +65,11 @@ pub fn is_racy(identity: &Identity, hashed_at: i64, foreign_clock: bool) -> bool
     changed >= hashed_at.saturating_sub(slack)
 }
 
-/// Whether what is hashed of the file at `path` from now on can be remembered; if not, it was
-/// written a moment ago. A file that cannot be looked at will not settle.
+/// Whether a digest that is made of the file at `path` from now on can be remembered. False for one
+/// that was written a moment ago; true for one that cannot be looked at, since waiting would not
+/// help.
 pub fn is_settled(path: &Path) -> bool {
-    identity(path).map_or(true, |found| !is_racy(&found, wall_clock(), false))
+    identity(path).map_or(true, |found| !is_racy(&found, wall_clock()))
 }
 
 /// Nanoseconds since 1970 by the clock that stamps local files.

@@ -1,6 +1,6 @@
-//! File facts that outlive a link, in a long-lived process.
+//! What a daemon remembers of files from one link to the next, without asking the database.
 //!
-//! They are bounded by two generations: when the younger one is full, the older one is dropped.
+//! Bounded: of two generations the older one is dropped when the younger is full.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,7 +41,7 @@ impl Memory {
         }
     }
 
-    /// Files that are known, those of no use any more included.
+    /// Files that are known, including those that no link uses any more.
     pub fn len(&self) -> usize {
         let generations = self.lock();
         generations.young.len() + generations.old.len()

@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use fs_err as fs;
 
 use crate::digest::{Digest, DigestFunction};
+use crate::fs::Medium;
 use crate::state::State;
 use crate::task::in_parallel;
 pub use identity::{Identity, is_settled};
@@ -30,8 +31,8 @@ pub use memory::Memory;
 use rows::{NewRow, StaleUse};
 
 /// Makes a note from the whole contents of a file. It must be a pure function of them, and the same
-/// one wherever the same file is asked for, because the note of an earlier link is taken as its
-/// answer.
+/// one wherever the same file is asked for, because the note of an earlier link is taken for its
+/// result.
 pub type ContentProbe<'a> = dyn Fn(&[u8]) -> Vec<u8> + 'a;
 
 /// What is known of one file.
@@ -44,16 +45,17 @@ pub struct FileFacts {
     pub identity: Identity,
 }
 
-/// The digests of one link. Threads share it; two that ask for the same file read it once.
+/// The digests of one link. Threads share it; two that ask for the same file have it read once.
 #[derive(Debug)]
 pub struct HashCache {
     state: Arc<State>,
-    /// Of a process that outlives the link; in any other the maps below are all that there is to
-    /// know.
+    /// Only in a process that outlives the link.
     memory: Option<Arc<Memory>>,
     sha256: Mutex<HashMap<PathBuf, Arc<FactsCell>>>,
     blake3: Mutex<HashMap<PathBuf, Arc<FactsCell>>>,
     pending: Mutex<PendingRows>,
+    /// By device number.
+    media: Mutex<HashMap<u64, Medium>>,
     files_read: AtomicU64,
     bytes_read: AtomicU64,
 }
@@ -64,7 +66,7 @@ type FactsCell = Mutex<Option<KnownFile>>;
 #[derive(Debug, Clone)]
 struct KnownFile {
     facts: Arc<FileFacts>,
-    /// The identity may not stand for the contents yet: see `identity::is_racy`.
+    /// The identity does not stand for the contents, or not yet: see [`is_racy`] and [`Medium`].
     racy: bool,
 }
 
@@ -75,13 +77,13 @@ struct PendingRows {
 }
 
 impl HashCache {
-    /// A cache that remembers through `state`, or for this link only when that is disabled.
+    /// A cache that remembers through `state`, or only for this link if that is disabled.
     #[must_use]
     pub fn new(state: Arc<State>) -> Self {
         Self::with_memory(state, None)
     }
 
-    /// As `new`; a process that runs many links also remembers by itself.
+    /// As [`HashCache::new`], for a process that runs many links and remembers by itself, too.
     #[must_use]
     pub fn with_memory(state: Arc<State>, memory: Option<Arc<Memory>>) -> Self {
         Self {
@@ -90,13 +92,15 @@ impl HashCache {
             sha256: Mutex::default(),
             blake3: Mutex::default(),
             pending: Mutex::default(),
+            media: Mutex::default(),
             files_read: AtomicU64::new(0),
             bytes_read: AtomicU64::new(0),
         }
     }
 
-    /// Digest and note of the file at `path`, from memory, from the database, or by reading it: in
-    /// pieces without a `probe`, whole with one. Blocks while another thread reads the same file.
+    /// Returns digest and note of the file at `path`, from memory, from the database, or by reading
+    /// it: in pieces without a `probe`, whole with one. Blocks while another thread reads the same
+    /// file.
     ///
     /// # Errors
     /// The system's own, with the path; the path names no regular file (`InvalidInput`); the file
@@ -168,31 +172,52 @@ impl HashCache {
         function: DigestFunction,
         probe: Option<&ContentProbe<'_>>,
     ) -> io::Result<KnownFile> {
-        let found = fs::metadata(path)?;
-        contents::check_regular(path, &found)?;
-        let identity = Identity::of(&found);
-        let answers = |facts: &FileFacts| probe.is_none() || facts.note.is_some();
-        let memory = self.memory.as_ref();
-        if let Some(facts) = memory
-            .and_then(|memory| memory.find(&identity, function))
-            .filter(|it| answers(it))
+        let identity = identity::identity(path)?;
+        let believed = self.is_believed(path, &identity);
+        if let Some(facts) = believed
+            .then(|| self.remembered(&identity, function, probe.is_some()))
+            .flatten()
         {
-            return Ok(KnownFile { facts, racy: false });
-        }
-        if let Some(facts) = self.stored(&identity, function).filter(answers) {
-            let facts = Arc::new(facts);
-            if let Some(memory) = memory {
-                memory.keep(function, &facts);
-            }
             return Ok(KnownFile { facts, racy: false });
         }
         let read = self.read(path, function, probe)?;
         let known = KnownFile {
             facts: Arc::new(read.facts),
-            racy: read.racy,
+            racy: read.racy || !believed,
         };
         self.remember(&known, function);
         Ok(known)
+    }
+
+    /// Whether equal times mean equal contents on the file system of `path`.
+    fn is_believed(&self, path: &Path, identity: &Identity) -> bool {
+        let mut media = lock(&self.media);
+        let medium = media
+            .entry(identity.device)
+            .or_insert_with(|| Medium::of(path));
+        medium.is_believed(identity.ctime_ns)
+    }
+
+    /// What an earlier link learned of the file, with a note where one is `wanted`.
+    fn remembered(
+        &self,
+        identity: &Identity,
+        function: DigestFunction,
+        wanted: bool,
+    ) -> Option<Arc<FileFacts>> {
+        let suffices = |facts: &FileFacts| !wanted || facts.note.is_some();
+        let memory = self.memory.as_ref();
+        if let Some(facts) = memory
+            .and_then(|memory| memory.find(identity, function))
+            .filter(|it| suffices(it))
+        {
+            return Some(facts);
+        }
+        let facts = Arc::new(self.stored(identity, function).filter(suffices)?);
+        if let Some(memory) = memory {
+            memory.keep(function, &facts);
+        }
+        Some(facts)
     }
 
     fn stored(&self, identity: &Identity, function: DigestFunction) -> Option<FileFacts> {
@@ -214,8 +239,8 @@ impl HashCache {
         }
     }
 
-    /// Whether the file at `path` is still the one whose facts were given. A file that was written
-    /// so shortly before it was hashed that its times cannot tell is read again.
+    /// Whether the file at `path` still has the contents whose facts were returned. Reads it again
+    /// where its times cannot tell.
     pub fn unchanged(&self, path: &Path, identity: &Identity) -> bool {
         let same = |now: Identity| now == *identity;
         identity::identity(path).is_ok_and(same)
@@ -224,8 +249,8 @@ impl HashCache {
                 .all(|function| self.settle(path, function, identity))
     }
 
-    /// Reads a racy file again; once its times are old enough to stand for its contents, that was
-    /// the last time.
+    /// Reads a racy file again, for the last time if its times are old enough to stand for its
+    /// contents.
     fn settle(&self, path: &Path, function: DigestFunction, identity: &Identity) -> bool {
         let Some(slot) = lock(self.map(function)).get(path).map(Arc::clone) else {
             return true;
@@ -240,12 +265,12 @@ impl HashCache {
         if read.facts.digest != known.facts.digest || read.facts.identity != *identity {
             return false;
         }
-        known.racy = read.racy;
+        known.racy = read.racy || !self.is_believed(path, identity);
         self.remember(known, function);
         true
     }
 
-    /// Writes what this link learned, in one transaction. Dropped when another process is writing.
+    /// Writes what this link learned, in one transaction. It is lost if another process is writing.
     pub fn flush(&self) {
         let PendingRows { new, used } = std::mem::take(&mut *lock(&self.pending));
         if !new.is_empty() || !used.is_empty() {
@@ -271,7 +296,7 @@ impl HashCache {
     }
 }
 
-/// A thread that panicked left nothing half-done in any of these maps.
+/// A thread that panicked left nothing half done in any of these maps.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

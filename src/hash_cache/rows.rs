@@ -1,13 +1,14 @@
 //! The table `files`: one row per file and digest function, replaced when the file changes.
 //!
-//! Each row has a seal over its contents, so that damage that SQLite does not detect is a miss and
-//! not a wrong digest.
+//! Each row carries a seal over its contents, so that damage that SQLite does not notice is a miss
+//! and not a wrong digest.
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, Transaction, params};
 
 use super::FileFacts;
 use super::identity::Identity;
 use crate::digest::{Digest, DigestFunction};
+use crate::state;
 
 /// More rows than any one user's links keep looking at; about 30 MB.
 const MAX_ROWS: i64 = 200_000;
@@ -30,7 +31,7 @@ pub(super) struct NewRow {
     pub(super) facts: std::sync::Arc<FileFacts>,
 }
 
-/// Key of a row that is in use and was long not marked so.
+/// Key of a row that is in use and has not been marked so for long.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StaleUse {
     function: DigestFunction,
@@ -140,7 +141,7 @@ fn insert_row(insert: &mut CachedStatement<'_>, row: &NewRow, today: i64) -> rus
     Ok(())
 }
 
-/// Forgets the rows that were longest not used, once in many links.
+/// Forgets the least recently used rows, once in many links.
 fn trim(transaction: &Transaction<'_>, added: i64) -> rusqlite::Result<()> {
     let since: i64 = transaction.query_row(
         "INSERT INTO counters (name, value) VALUES (?1, ?2)
@@ -166,11 +167,10 @@ pub(super) fn keep(transaction: &Transaction<'_>, rows: i64) -> rusqlite::Result
     Ok(())
 }
 
-/// 64 bits over all that a row says about a file.
+/// The seal over all that a row says about a file.
 fn seal(facts: &FileFacts, function: DigestFunction) -> i64 {
     let identity = &facts.identity;
-    let mut hasher = blake3::Hasher::new();
-    for number in [
+    let numbers = [
         identity.device,
         identity.inode,
         identity.size,
@@ -178,12 +178,8 @@ fn seal(facts: &FileFacts, function: DigestFunction) -> i64 {
         identity.ctime_ns.cast_unsigned(),
         u64::from(function.to_pb().cast_unsigned()),
         u64::from(facts.note.is_some()),
-    ] {
-        hasher.update(&number.to_le_bytes());
-    }
-    hasher.update(&facts.digest.hash);
-    hasher.update(facts.note.as_deref().unwrap_or_default());
-    let mut first = [0; 8];
-    first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
-    i64::from_le_bytes(first)
+    ];
+    let numbers: Vec<u8> = numbers.iter().flat_map(|it| it.to_le_bytes()).collect();
+    let note = facts.note.as_deref().unwrap_or_default();
+    state::seal(&[&numbers, &facts.digest.hash, note])
 }

@@ -12,9 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use serde::{Deserialize, Serialize};
-
-use crate::events::Origin;
+use crate::events::OriginCounts;
 use crate::state::State;
 
 /// Modules whose estimates are kept; the ones that were not compiled for longest go first.
@@ -64,35 +62,6 @@ pub struct LinkRecord {
     /// Kept in whole milliseconds.
     pub duration: Duration,
     pub origins: OriginCounts,
-}
-
-/// How many jobs came from where.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OriginCounts {
-    pub disk_cache: usize,
-    pub remote_cache: usize,
-    pub remote: usize,
-    pub local: usize,
-    pub in_place: usize,
-}
-
-impl OriginCounts {
-    pub fn add(&mut self, origin: Origin) {
-        *match origin {
-            // Kept with those that another link has saved.
-            Origin::DiskCache | Origin::Shared => &mut self.disk_cache,
-            Origin::RemoteCache => &mut self.remote_cache,
-            Origin::Remote => &mut self.remote,
-            Origin::Local => &mut self.local,
-            Origin::InPlace => &mut self.in_place,
-        } += 1;
-    }
-
-    /// All of them.
-    #[must_use]
-    pub fn total(&self) -> usize {
-        self.disk_cache + self.remote_cache + self.remote + self.local + self.in_place
-    }
 }
 
 /// Earlier links, and what this one adds to them at its end.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::events::Origin;
 
 fn place() -> (tempfile::TempDir, std::path::PathBuf) {
     let dir = tempfile::tempdir().expect("a temporary directory");

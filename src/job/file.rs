@@ -1,7 +1,6 @@
 //! Reads a DTLTO job file.
 //!
-//! Errors name the file and the field. Unknown keys are collected, not refused, because lld's
-//! documentation allows newer versions to add some.
+//! Unknown keys are collected, not refused: lld's documentation lets newer versions add some.
 
 use std::path::{Path, PathBuf};
 
@@ -9,6 +8,7 @@ use serde::Deserialize;
 
 use super::{Caller, Job, JobFile};
 use crate::error::Hinted;
+use crate::fs::read_regular;
 
 /// Why a job file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +80,7 @@ impl JobFile {
     /// The file cannot be read, a field is missing or of the wrong type, there is no compiler, or a
     /// path in it is not the path of the file (lld writes U+FFFD for bytes that are not UTF-8).
     pub fn read(path: &Path) -> Result<Self, JobFileError> {
-        let text = fs_err::read(path).map_err(JobFileError::Unreadable)?;
+        let text = read_regular(path).map_err(JobFileError::Unreadable)?;
         Self::parse(path, &text)
     }
 

@@ -15,6 +15,7 @@ use super::driver::{self, Driver, object_of};
 use crate::action::arguments::{self, Argument, Meaning};
 use crate::action::kind::{OutputKind, required_kind};
 use crate::action::response::expand_response_files;
+use crate::fs::{read_regular, read_regular_to_string};
 use crate::thinlto::check_start;
 
 /// The option that makes a compile a backend.
@@ -71,16 +72,8 @@ fn mentions_an_index(file: &OsStr) -> bool {
     text.contains(&b'@') || mentions(&text)
 }
 
-/// A pipe can be read once, and that is for the compiler to do.
-fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    fs::read(path)
-}
-
 fn read_text(path: &str) -> io::Result<String> {
-    String::from_utf8(read_regular(Path::new(path))?).map_err(io::Error::other)
+    read_regular_to_string(Path::new(path))
 }
 
 /// Reads the command line of `compiler`. Whatever the compiler would refuse by itself is not taken

@@ -117,7 +117,7 @@ pub(super) fn imports(backend: &Backend) -> Result<Imports, InputError> {
         let reason = format!("the index `{}` is no regular file", backend.index);
         return Ok(Imports::Unreadable(reason));
     }
-    let shard = fs::read(&backend.index).map_err(unreadable)?;
+    let shard = crate::fs::read_regular(&backend.index).map_err(unreadable)?;
     if shard.is_empty() {
         return Ok(Imports::Known(Vec::new()));
     }
@@ -149,7 +149,7 @@ pub(super) fn check(backend: &Backend) -> Result<(), InputError> {
         source: Box::new(source),
     };
     let read = |name: &str| {
-        fs::read(name).map_err(|source| {
+        crate::fs::read_regular(name).map_err(|source| {
             unsound(Unsound::Unreadable {
                 name: name.to_owned(),
                 source,
@@ -178,7 +178,7 @@ pub(super) fn check(backend: &Backend) -> Result<(), InputError> {
 pub(super) fn doubt(backend: &Backend, imports: &[String]) -> Option<String> {
     let stem = backend.index.strip_suffix(".thinlto.bc")?;
     let list = format!("{stem}.imports");
-    let text = fs::read_to_string(&list).ok()?;
+    let text = crate::fs::read_regular_to_string(&list).ok()?;
     let mut listed: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
     let mut imports: Vec<&str> = imports.iter().map(String::as_str).collect();
     listed.sort_unstable();

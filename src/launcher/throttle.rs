@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use fs_err as fs;
 
 use crate::digest::DigestFunction;
+use crate::fs::{create_private_dir, open_private_file};
 
 /// How long a warning is not repeated.
 const WARNING_WINDOW: Duration = Duration::from_mins(10);
@@ -57,10 +58,10 @@ impl Throttle {
         let Some(dir) = &self.dir else {
             return Ok(());
         };
-        fs::create_dir_all(dir)?;
-        let file = fs::File::create(file(dir, text))?;
+        create_private_dir(dir)?;
+        let file = open_private_file(&file(dir, text))?;
         remove_old(dir);
-        file.set_modified(SystemTime::now())
+        file.file().set_modified(SystemTime::now())
     }
 
     fn age(&self, text: &str) -> Option<Duration> {
@@ -80,7 +81,7 @@ impl Throttle {
         if self.age(text).is_some_and(|age| age < WARNING_WINDOW) {
             return Ok(false);
         }
-        fs::create_dir_all(dir)?;
+        create_private_dir(dir)?;
         match fs::OpenOptions::new()
             .write(true)
             .create_new(true)

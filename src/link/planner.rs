@@ -6,8 +6,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use fs_err as fs;
-
 use crate::action::canonical::{Canonical, CanonicalJob, canonical};
 use crate::action::guard::{Unsound, check_module, check_names};
 use crate::action::kind::{OutputKind, required_kind};
@@ -18,6 +16,7 @@ use crate::digest::DigestFunction;
 use crate::error::Hinted;
 use crate::events::Events;
 use crate::exec::{Hermetic, InPlaceReason, PlannedForm};
+use crate::fs::read_regular;
 use crate::hash_cache::{FileFacts, HashCache};
 use crate::job::{Caller, Job, JobFile};
 use crate::thinlto::{Form, Index, ModuleFacts, module};
@@ -226,7 +225,7 @@ impl Planner<'_> {
     }
 
     fn read(&self, name: &str) -> Result<Vec<u8>, Unsound> {
-        fs::read(self.client_context.resolve(name)).map_err(|source| Unsound::Unreadable {
+        read_regular(&self.client_context.resolve(name)).map_err(|source| Unsound::Unreadable {
             name: name.to_owned(),
             source,
         })

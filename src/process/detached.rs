@@ -1,5 +1,6 @@
-//! Starts work that outlives relto: a relto process in a group of its own that holds none of the
-//! linker's streams and ends by itself.
+//! Starts relto itself for work that outlives this process.
+//!
+//! The new process holds none of the linker's streams, so no build waits for it.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -7,7 +8,7 @@ use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::process::Stdio;
 
-use super::supervise::Relto;
+use super::self_exe::Relto;
 
 /// Starts `relto SUBCOMMAND ARGUMENTS...` with these further variables, and does not wait for it.
 ///
@@ -32,8 +33,8 @@ pub fn detach(
     command.spawn().map(drop)
 }
 
-/// Starts `relto SUBCOMMAND ARGUMENTS...` as a process that leads no group yet, and so can lead a
-/// session, without `variables`. It reads `stdin`, and what it has to say goes to `log`.
+/// Starts `relto SUBCOMMAND ARGUMENTS...` without `variables`, reading `stdin` and writing to `log`.
+/// It leads no process group yet, so it can become the leader of a session.
 ///
 /// # Errors
 /// It cannot be started.

@@ -1,9 +1,8 @@
-//! Starts a relto process that begins its work when another program has ended.
+//! Starts a relto that begins its work when another program has ended.
 //!
-//! The process holds none of the linker's or build's streams. Its stdin is connected to an
-//! [`ExitNotifier`], whose holder may become another program by `exec`: when that program has
-//! ended, however it ended, stdin ends and the work begins. So relto need not stay between a build
-//! and its compiler.
+//! Its stdin is a pipe whose other end is the [`ExitNotifier`]. The holder of the notifier may become
+//! another program by `exec`: when that ends, however it ends, stdin ends and the work begins. So
+//! relto does not stand between a build and its compiler.
 
 use std::ffi::OsString;
 use std::io;
@@ -13,23 +12,23 @@ use std::process::Stdio;
 
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 
-use super::supervise::Relto;
+use super::self_exe::Relto;
 
 /// Lower numbers may be those of descriptors that make has closed, and would be taken for its
 /// jobserver.
 const LOWEST: i32 = 100;
 
-/// What ends together with the programs that hold it.
+/// An open descriptor that closes when the programs that hold it have ended.
 #[derive(Debug)]
 pub struct ExitNotifier(OwnedFd);
 
 impl ExitNotifier {
-    /// Starts `relto ARGUMENTS...`, which is to read its stdin to the end first.
+    /// Starts `relto ARGUMENTS...`, which must read its stdin to the end before it does anything else.
     ///
     /// # Errors
     /// It cannot be started.
     pub fn spawn(relto: &Relto, arguments: &[OsString]) -> io::Result<Self> {
-        let (end, exit_notifier) = io::pipe()?;
+        let (end, notifier) = io::pipe()?;
         // A group of its own: what ends the build must not end this.
         let mut command = relto.bare_command();
         command
@@ -39,7 +38,7 @@ impl ExitNotifier {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         command.spawn()?;
-        Self::from_fd(exit_notifier.into())
+        Self::from_fd(notifier.into())
     }
 
     /// The end of a connection or pipe as an exit notifier.

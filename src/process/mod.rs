@@ -1,27 +1,29 @@
-//! Child processes: how compilers are started, and how none of them outlives relto.
+//! Child processes: how compilers are started, and what makes sure that none outlives relto.
 //!
-//! [`Spawner`] starts every child from one thread of its own. Each child is first relto itself, in
-//! the hidden subcommand of [`supervise`], which ties its life to relto's and confines it, and then
-//! becomes the compiler. A [`Scratch`] directory vanishes with relto, however relto ends. [`Slots`]
-//! limit what runs on the machine. [`Watch`] tells when relto itself should stop.
-//!
-//! [`exec`](crate::exec) and [`launcher`](crate::launcher) decide what is compiled, what messages
-//! mean and what happens after a failure.
+//! A [`Spawner`] starts every child from one thread of its own. Each child is first relto itself, in
+//! a hidden subcommand ([`supervise`]) that ties its life to relto's and confines it, and then becomes
+//! the compiler. A [`Scratch`] directory vanishes with relto, however relto ends. [`Slots`] count what
+//! runs on the machine, [`Watch`] says when relto itself should stop, and a [`World`] is everything
+//! by which two processes of a user can differ in what they see and may do.
 
 mod capture;
 mod confine;
 mod detached;
 mod exit_notifier;
+mod file_size;
 mod jobserver;
-mod limits;
 mod memory;
+mod open_files;
 mod parent;
 mod plan;
+mod proc_status;
 mod scratch;
+mod self_exe;
 mod slot_files;
 mod slots;
 mod spawner;
 mod supervise;
+mod world;
 
 use std::ffi::OsString;
 use std::io;
@@ -36,17 +38,21 @@ use crate::error::Hinted;
 pub use confine::{Support, landlock_support};
 pub use detached::{detach, detach_with_files};
 pub use exit_notifier::ExitNotifier;
+pub use file_size::survive_file_size_limit;
 pub use jobserver::Jobserver;
-pub use limits::Limits;
+pub use open_files::raise as raise_open_files;
 pub use parent::{Interruption, Parent, Watch};
+pub use proc_status::ProcStatus;
 pub use scratch::Scratch;
+pub use self_exe::Relto;
 pub use slot_files::{SlotFiles, SlotLock};
 pub use slots::{SlotPermit, Slots};
 pub use spawner::Spawner;
-pub use supervise::{Relto, dispatch};
+pub use supervise::dispatch;
+pub use world::World;
 
 /// One program to run to its end, without input: its stdin is `/dev/null`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessSpec {
     /// The program and its arguments. A program whose name holds a slash is a path, seen from
     /// `dir`; a bare name is searched in `PATH` if the environment is inherited and looked for in
@@ -54,13 +60,14 @@ pub struct ProcessSpec {
     pub arguments: Vec<OsString>,
     pub environment: ChildEnvironment,
     /// Where the program runs.
+    #[serde(with = "plan::path_bytes")]
     pub dir: PathBuf,
     /// Without it the program may touch whatever the user may.
     pub confinement: Option<Confinement>,
 }
 
 /// The variables that a program sees.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ChildEnvironment {
     /// These and no others.
     Exact(Vec<(OsString, OsString)>),
@@ -80,14 +87,17 @@ pub enum ChildEnvironment {
 /// `/dev/null` is always admitted. Landlock restricts opening, creating, renaming, removing and
 /// executing, and where the kernel can, TCP, abstract sockets and signals to other processes; it
 /// does not restrict `stat`, `readlink` and `chdir`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confinement {
     /// May be read, and listed if they are directories.
+    #[serde(with = "plan::path_bytes::list")]
     pub readable: Vec<PathBuf>,
     /// May be read and executed. A library needs only to be readable; the dynamic loader of an
     /// executable must be here.
+    #[serde(with = "plan::path_bytes::list")]
     pub executable: Vec<PathBuf>,
     /// May be read, written, created, renamed and removed.
+    #[serde(with = "plan::path_bytes::list")]
     pub writable: Vec<PathBuf>,
 }
 
@@ -151,7 +161,7 @@ pub enum ProcessError {
         #[source]
         source: io::Error,
     },
-    #[error("lost sight of `{}`", program.display())]
+    #[error("cannot wait for `{}`", program.display())]
     Lost {
         program: PathBuf,
         #[source]

@@ -1,8 +1,7 @@
-//! When relto itself should stop: the linker is gone, or a signal asks it to.
+//! When relto itself should stop: the linker is gone, or a signal says so.
 //!
-//! lld sends its distributor nothing when it dies, and has deleted its files by then: an orphan
-//! must stop soon and write nothing more. [`link`](crate::link) decides what is cancelled and how
-//! the link ends.
+//! lld tells its distributor nothing when it dies, and it has deleted its files by then: an orphan
+//! must stop soon and write nothing more.
 
 use std::fmt;
 use std::io;
@@ -12,14 +11,16 @@ use rustix::process::{Pid, Signal};
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Where the kernel's word does not come (a parent that died before relto could ask for it, a
-/// sandbox without it), the parent is looked for.
+use super::ProcStatus;
+
+/// How often the parent is checked where the kernel sends no signal: it died before relto could ask
+/// for one, or a sandbox refuses to.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Why to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interruption {
-    /// The process that started relto, the linker as a rule, has ended.
+    /// The process that started relto, usually the linker, has ended.
     ParentGone,
     /// SIGINT: the user pressed Ctrl-C.
     Interrupted,
@@ -54,26 +55,26 @@ impl fmt::Display for Interruption {
     }
 }
 
-/// Whoever started relto, the linker as a rule.
+/// The process that started relto, usually the linker.
 #[derive(Debug, Clone, Copy)]
 pub struct Parent(Option<Pid>);
 
 impl Parent {
-    /// The one of this moment; to be taken early.
+    /// The parent at this moment; to be called early.
     #[must_use]
     pub fn now() -> Self {
         Self(rustix::process::getppid())
     }
 
-    /// Whether relto is an orphan. One system call; to be asked before anything is put where the
-    /// linker looks for it.
+    /// Whether relto is an orphan. Costs one system call; to be checked before anything is put where
+    /// the linker looks for it.
     #[must_use]
     pub fn is_gone(self) -> bool {
         rustix::process::getppid() != self.0
     }
 }
 
-/// Looks out for the reasons to stop.
+/// Watches for the reasons to stop.
 #[derive(Debug)]
 pub struct Watch {
     parent: Parent,
@@ -84,31 +85,31 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Starts to look out. From here on the signals no longer end relto by themselves. A signal
-    /// that relto was started to ignore (`nohup`) stays ignored.
+    /// Starts to watch. From here on the signals no longer end relto by themselves. A signal that
+    /// relto was started to ignore (`nohup`) stays ignored.
     ///
-    /// To be called early, on the main thread and inside a tokio runtime: the kernel forgets the
-    /// wish to be told of the parent's death when the thread that uttered it ends. Not to be called
-    /// by a relto that becomes another program by `exec`: the wish would outlive relto, and the
-    /// signal would kill that program.
+    /// Must be called early, on the main thread and inside a tokio runtime: the parent-death signal
+    /// is forgotten when the thread that asked for it ends. Must not be called by a relto that
+    /// becomes another program by `exec`: the setting would outlive relto, and the signal would kill
+    /// that program.
     ///
     /// # Errors
     /// No signal handler can be installed.
     pub fn start() -> io::Result<Self> {
         let watch = Self {
-            // A signal that nobody sends otherwise: the kernel sends it too when only the thread
-            // ends that started relto, as in build tools written in Go, and then it must mean
+            // A signal that is not sent otherwise: the kernel also sends it when only the thread
+            // that started relto ends, as in build tools written in Go, and then it must mean
             // nothing.
             parent_died: Some(signal(SignalKind::user_defined2())?),
             ..Self::of_signals()?
         };
-        // Where this is refused, the parent is looked for now and then all the same.
+        // Where this is refused, the parent is still checked now and then.
         let _ = rustix::process::set_parent_process_death_signal(Some(Signal::USR2));
         Ok(watch)
     }
 
-    /// Looks out for signals only: a compiler outlives whoever started it. What `start` says of
-    /// signals holds here too.
+    /// Watches for signals only, because a compiler outlives its parent. Signals are treated as by
+    /// [`Watch::start`].
     ///
     /// # Errors
     /// No signal handler can be installed.
@@ -128,7 +129,7 @@ impl Watch {
         })
     }
 
-    /// Process id of the linker, or of another process that started relto.
+    /// The process id of the parent.
     pub fn parent(&self) -> Option<u32> {
         self.parent
             .0
@@ -140,7 +141,7 @@ impl Watch {
         self.parent_died.is_some() && self.parent.is_gone()
     }
 
-    /// Waits for a reason to stop. May be dropped and called again.
+    /// Resolves when there is a reason to stop. May be dropped and called again.
     pub async fn interrupted(&mut self) -> Interruption {
         let mut look = interval(LOOK_INTERVAL);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -170,27 +171,6 @@ async fn next(signals: &mut Option<Signals>) {
 
 /// One bit for each signal, the lowest for signal 1. None where there is no `/proc`.
 fn ignored_signals() -> u64 {
-    fs_err::read_to_string("/proc/self/status")
-        .map(|status| ignored_in(&status))
-        .unwrap_or_default()
-}
-
-fn ignored_in(status: &str) -> u64 {
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("SigIgn:"))
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ignored_signals_are_read_from_the_kernels_text() {
-        let status = "SigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\nSigCgt:\t00\n";
-        assert_eq!(ignored_in(status), 1 << 12 | 1);
-        assert_eq!(ignored_in("Name:\tx\n"), 0);
-    }
+    let status = ProcStatus::of_this_process();
+    status.signals("SigIgn").unwrap_or_default()
 }

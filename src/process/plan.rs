@@ -1,172 +1,51 @@
-//! The messages between relto and its helper process, as bytes.
+//! What relto tells its helper process, and what the helper answers.
 //!
-//! Both travel in one unnamed file (see [`supervise`](super::supervise)). So there is no limit on
-//! the number of admitted files, as in an argument list, and no pipe that could fill up. Both ends
-//! are the same executable, so the form needs no version.
+//! Both travel in one unnamed file (see [`supervise`](super::supervise)), so there is no limit on the
+//! number of admitted files, as there would be in an argument list, and no pipe that could fill up.
+//! Both ends are the same executable: the form needs no versions.
 
-use std::ffi::OsString;
 use std::io;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
-use super::{ChildEnvironment, Confinement, ProcessError, ProcessSpec};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-/// First bytes of a plan. A report never begins so.
-const MAGIC: &[u8] = b"relto plan\n";
+use super::{ProcessError, ProcessSpec, open_files};
 
-/// The invocation and the process id of the relto that asked for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// First bytes of a plan and of a report, so that neither is taken for the other.
+const PLAN: &[u8] = b"relto plan\n";
+const REPORT: &[u8] = b"relto report\n";
+
+/// What to run, for which relto.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
 pub(super) struct Plan {
-    pub parent: u32,
-    pub invocation: ProcessSpec,
+    /// The process id of the relto that waits.
+    pub(super) parent: u32,
+    /// The limit of open files that the program is to have, if relto raised its own.
+    pub(super) open_files: Option<u64>,
+    pub(super) spec: ProcessSpec,
 }
 
-pub(super) fn encode(parent: u32, invocation: &ProcessSpec) -> Vec<u8> {
-    let mut bytes = MAGIC.to_vec();
-    number(&mut bytes, parent);
-    string(&mut bytes, invocation.dir.as_os_str().as_bytes());
-    list(
-        &mut bytes,
-        invocation
-            .arguments
-            .iter()
-            .map(|argument| argument.as_bytes()),
-    );
-    match &invocation.environment {
-        ChildEnvironment::Inherited => bytes.push(0),
-        ChildEnvironment::Exact(variables) => {
-            bytes.push(1);
-            encode_variables(&mut bytes, variables);
-        }
-        ChildEnvironment::Another { variables, umask } => {
-            bytes.push(2);
-            encode_variables(&mut bytes, variables);
-            number(&mut bytes, *umask);
-        }
-    }
-    match &invocation.confinement {
-        None => bytes.push(0),
-        Some(confinement) => {
-            bytes.push(1);
-            for paths in [
-                &confinement.readable,
-                &confinement.executable,
-                &confinement.writable,
-            ] {
-                list(
-                    &mut bytes,
-                    paths.iter().map(|path| path.as_os_str().as_bytes()),
-                );
-            }
-        }
-    }
-    bytes
-}
-
-fn encode_variables(bytes: &mut Vec<u8>, variables: &[(OsString, OsString)]) {
-    list(bytes, variables.iter().map(|(name, _)| name.as_bytes()));
-    list(bytes, variables.iter().map(|(_, value)| value.as_bytes()));
-}
-
-fn number(bytes: &mut Vec<u8>, value: u32) {
-    bytes.extend_from_slice(&value.to_le_bytes());
-}
-
-fn string(bytes: &mut Vec<u8>, value: &[u8]) {
-    let length = u32::try_from(value.len()).expect("no path or argument has 4 GiB");
-    number(bytes, length);
-    bytes.extend_from_slice(value);
-}
-
-fn list<'a>(bytes: &mut Vec<u8>, values: impl ExactSizeIterator<Item = &'a [u8]>) {
-    let length = u32::try_from(values.len()).expect("no command has 4 billion arguments");
-    number(bytes, length);
-    for value in values {
-        string(bytes, value);
-    }
-}
-
-/// `None` if the bytes are not a whole plan and nothing else.
-pub(super) fn decode(bytes: &[u8]) -> Option<Plan> {
-    let mut rest = Reader(bytes.strip_prefix(MAGIC)?);
-    let plan = Plan {
-        parent: rest.number()?,
-        invocation: rest.invocation()?,
-    };
-    rest.0.is_empty().then_some(plan)
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl Reader<'_> {
-    fn byte(&mut self) -> Option<u8> {
-        let (first, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(*first)
+impl Plan {
+    /// The plan of this process for `spec`.
+    pub(super) fn encode(spec: &ProcessSpec) -> Vec<u8> {
+        encode(PLAN, &(std::process::id(), open_files::inherited(), spec))
     }
 
-    fn number(&mut self) -> Option<u32> {
-        let (first, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(u32::from_le_bytes(*first))
-    }
-
-    fn string(&mut self) -> Option<OsString> {
-        let length = usize::try_from(self.number()?).ok()?;
-        let (value, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(OsString::from_vec(value.to_vec()))
-    }
-
-    /// Never reserves by the number that it reads: a wrong one ends with the bytes.
-    fn list<T: From<OsString>>(&mut self) -> Option<Vec<T>> {
-        (0..self.number()?)
-            .map(|_| self.string().map(T::from))
-            .collect()
-    }
-
-    fn invocation(&mut self) -> Option<ProcessSpec> {
-        Some(ProcessSpec {
-            dir: self.string()?.into(),
-            arguments: self.list()?,
-            environment: match self.byte()? {
-                0 => ChildEnvironment::Inherited,
-                1 => ChildEnvironment::Exact(self.variables()?),
-                _ => ChildEnvironment::Another {
-                    variables: self.variables()?,
-                    umask: self.number()?,
-                },
-            },
-            confinement: match self.byte()? {
-                0 => None,
-                _ => Some(self.confinement()?),
-            },
-        })
-    }
-
-    fn variables(&mut self) -> Option<Vec<(OsString, OsString)>> {
-        let names: Vec<OsString> = self.list()?;
-        let values: Vec<OsString> = self.list()?;
-        (names.len() == values.len()).then(|| names.into_iter().zip(values).collect())
-    }
-
-    fn confinement(&mut self) -> Option<Confinement> {
-        Some(Confinement {
-            readable: self.list()?,
-            executable: self.list()?,
-            writable: self.list()?,
-        })
+    /// `None` if the bytes are not a whole plan and nothing else.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        decode(PLAN, bytes)
     }
 }
 
 /// How far the helper came. It writes this over the plan; the compiler itself cannot reach it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum HelperReport {
     /// The next call was the one that becomes the compiler.
     Started,
-    /// The helper was started by a relto that no longer waits for it.
+    /// The relto that started the helper no longer waits for it.
     Orphaned,
-    /// No directory to run in; the system's error number.
+    /// The directory cannot be entered; the system's error number.
     Dir(i32),
     /// The compiler could not be executed; the system's error number.
     Exec(i32),
@@ -176,31 +55,16 @@ pub(super) enum HelperReport {
 
 impl HelperReport {
     pub(super) fn encode(&self) -> Vec<u8> {
-        match self {
-            Self::Started => b"S".to_vec(),
-            Self::Orphaned => b"O".to_vec(),
-            Self::Dir(errno) => format!("F{errno}").into_bytes(),
-            Self::Exec(errno) => format!("X{errno}").into_bytes(),
-            Self::Confinement(reason) => format!("C{reason}").into_bytes(),
-        }
+        encode(REPORT, self)
     }
 
-    /// `None` for bytes that no helper of ours has written: the plan itself above all.
+    /// `None` for bytes that no helper has written: the plan itself above all.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (kind, rest) = bytes.split_first()?;
-        let text = str::from_utf8(rest).ok()?;
-        Some(match kind {
-            b'S' => Self::Started,
-            b'O' => Self::Orphaned,
-            b'F' => Self::Dir(text.parse().ok()?),
-            b'X' => Self::Exec(text.parse().ok()?),
-            b'C' => Self::Confinement(text.to_owned()),
-            _ => return None,
-        })
+        decode(REPORT, bytes)
     }
 
-    /// The error that this report means for the one who asked for `program` in `dir`; none if it
-    /// was started.
+    /// The error that this report means for a caller that wanted `program` run in `dir`; `None` if
+    /// it was started.
     pub(super) fn into_error(self, program: &Path, dir: &Path) -> Option<ProcessError> {
         let program = PathBuf::from(program);
         Some(match self {
@@ -220,12 +84,61 @@ impl HelperReport {
     }
 }
 
+fn encode(magic: &[u8], value: &impl Serialize) -> Vec<u8> {
+    postcard::to_extend(value, magic.to_vec())
+        .expect("memory is the only thing that encoding into a vector needs")
+}
+
+fn decode<T: DeserializeOwned>(magic: &[u8], bytes: &[u8]) -> Option<T> {
+    let (value, rest) = postcard::take_from_bytes(bytes.strip_prefix(magic)?).ok()?;
+    rest.is_empty().then_some(value)
+}
+
+/// Paths as the bytes that they are: serde's own form refuses those that are not UTF-8.
+pub(super) mod path_bytes {
+    use std::ffi::{OsStr, OsString};
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+        path.as_os_str().serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+        OsString::deserialize(from).map(PathBuf::from)
+    }
+
+    /// The same for lists.
+    pub(crate) mod list {
+        use super::{Deserialize, Deserializer, OsStr, OsString, PathBuf, Serializer};
+
+        pub(crate) fn serialize<S: Serializer>(
+            paths: &[PathBuf],
+            to: S,
+        ) -> Result<S::Ok, S::Error> {
+            to.collect_seq(paths.iter().map(|path| -> &OsStr { path.as_os_str() }))
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+            from: D,
+        ) -> Result<Vec<PathBuf>, D::Error> {
+            let names = Vec::<OsString>::deserialize(from)?;
+            Ok(names.into_iter().map(PathBuf::from).collect())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt as _;
+
     use proptest::collection::vec;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::process::{ChildEnvironment, Confinement};
 
     fn name() -> impl Strategy<Value = OsString> {
         vec(any::<u8>(), 0..9).prop_map(OsString::from_vec)
@@ -235,7 +148,7 @@ mod tests {
         vec(name().prop_map(PathBuf::from), 0..4)
     }
 
-    fn invocation() -> impl Strategy<Value = ProcessSpec> {
+    fn spec() -> impl Strategy<Value = ProcessSpec> {
         let environment = prop_oneof![
             Just(ChildEnvironment::Inherited),
             vec((name(), name()), 0..4).prop_map(ChildEnvironment::Exact),
@@ -264,29 +177,29 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_plan_comes_back_as_it_went(invocation in invocation(), parent: u32) {
-            let bytes = encode(parent, &invocation);
-            prop_assert_eq!(decode(&bytes), Some(Plan { parent, invocation }));
+        fn a_plan_survives_the_way_to_the_helper(spec in spec()) {
+            let plan = Plan::decode(&Plan::encode(&spec)).expect("a plan");
+            prop_assert_eq!((plan.parent, plan.spec), (std::process::id(), spec));
         }
 
         #[test]
-        fn a_cut_or_lengthened_plan_is_none(invocation in invocation(), cut in 1_usize..40) {
-            let mut bytes = encode(1, &invocation);
+        fn a_cut_or_lengthened_plan_is_refused(spec in spec(), cut in 1_usize..40) {
+            let mut bytes = Plan::encode(&spec);
             let length = bytes.len().saturating_sub(cut);
-            prop_assert_eq!(decode(&bytes[..length]), None);
+            prop_assert_eq!(Plan::decode(&bytes[..length]), None);
             prop_assert_eq!(HelperReport::decode(&bytes), None);
             bytes.push(0);
-            prop_assert_eq!(decode(&bytes), None);
+            prop_assert_eq!(Plan::decode(&bytes), None);
         }
 
         #[test]
-        fn wrong_bytes_are_no_plan_and_no_panic(rest in vec(any::<u8>(), 0..200)) {
-            let _ = decode(&[MAGIC, &rest].concat());
+        fn arbitrary_bytes_do_not_make_the_decoder_panic(rest in vec(any::<u8>(), 0..200)) {
+            let _ = Plan::decode(&[PLAN, &rest].concat());
         }
     }
 
     #[test]
-    fn a_report_comes_back_as_it_went() {
+    fn a_report_survives_the_way_back() {
         for report in [
             HelperReport::Started,
             HelperReport::Orphaned,
@@ -297,6 +210,5 @@ mod tests {
             assert_eq!(HelperReport::decode(&report.encode()), Some(report));
         }
         assert_eq!(HelperReport::decode(b""), None);
-        assert_eq!(HelperReport::decode(b"Xtwo"), None);
     }
 }

@@ -1,13 +1,13 @@
 //! A private directory for one link that vanishes with relto, however relto ends.
 //!
-//! A tiny process, the janitor, waits for the end of relto and then removes what relto could not.
-//! It is relto again, as a hidden subcommand. From its first moment it has a process group of its
-//! own, so that signals for the link do not reach it (a session of its own would come a moment
-//! later). It ignores the signals of a terminal and holds none of the linker's standard streams:
-//! its stdin is a pipe from relto that ends when relto does.
+//! A tiny process, the janitor, waits for the end of relto and then removes what relto itself had no
+//! time to. It is relto again, as a hidden subcommand. It has a process group of its own from its
+//! first moment on, so nothing that is meant for the link reaches it (a session of its own would come
+//! a moment later), ignores the signals of a terminal, and holds none of the linker's standard
+//! streams: its stdin is a pipe from relto, whose end tells it that relto is gone.
 
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -18,14 +18,20 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
-use super::supervise::{JANITOR, Relto};
+use super::self_exe::{JANITOR, Relto};
 use crate::error::ExitCode;
+use crate::fs::create_private_dir;
 
 /// Start of the names of scratch directories. The janitor removes nothing else.
 const PREFIX: &str = "relto-";
 /// A compiler that is just being killed may still write.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 const RETRIES: usize = 100;
+
+/// Where to go when `TMPDIR` is missing, full, or cannot hold symbolic links.
+const ALTERNATIVES: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
+/// What a directory must take to be of use: enough for the files of some jobs.
+const PROBE_SIZE: usize = 64 << 10;
 
 /// A directory that only this user may enter.
 #[derive(Debug)]
@@ -35,21 +41,32 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Makes a directory in `parent`, which must exist, and starts its janitor. Costs a process: to
-    /// be called when the directory is needed, not before.
+    /// Makes a directory in `parent`, or in another directory for temporary files if that one is of
+    /// no use, and starts its janitor. This costs a process, so it should be called only when the
+    /// directory is needed.
     ///
     /// # Errors
-    /// The system's own, naming the directory or the janitor.
+    /// The system's own for `parent`, naming the directory or the janitor.
     pub fn create(relto: &Relto, parent: &Path) -> io::Result<Self> {
+        let others = ALTERNATIVES.iter().map(Path::new);
+        let mut first = None;
+        for dir in [parent].into_iter().chain(others) {
+            match check(dir).and_then(|()| Self::create_in(relto, dir)) {
+                Ok(scratch) => return Ok(scratch),
+                Err(error) => drop(first.get_or_insert(error)),
+            }
+        }
+        Err(first.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
+    }
+
+    fn create_in(relto: &Relto, parent: &Path) -> io::Result<Self> {
         let name = format!("{PREFIX}{}", Uuid::new_v4().simple());
         let dir = std::path::absolute(parent)?.join(name);
         // The janitor comes first: at no moment would a killed relto leave the directory behind.
         let janitor = start_janitor(relto, &dir)
             .map_err(|error| with_context(&error, "cannot start the janitor of", &dir))?;
         let scratch = Self { dir, janitor };
-        std::fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&scratch.dir)
+        create_private_dir(&scratch.dir)
             .map_err(|error| with_context(&error, "cannot make", &scratch.dir))?;
         Ok(scratch)
     }
@@ -66,10 +83,27 @@ impl Drop for Scratch {
             let _ = self.janitor.kill();
             let _ = self.janitor.wait();
         } else {
-            // Something still writes there: the janitor will wait and retry.
+            // Something still writes there: the janitor tries for longer.
             drop(self.janitor.stdin.take());
         }
     }
+}
+
+/// Whether jobs can run in `parent`: they need symbolic links and some space.
+fn check(parent: &Path) -> io::Result<()> {
+    let probe = || {
+        let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
+        std::os::unix::fs::symlink("target", dir.path().join("link"))?;
+        std::fs::write(dir.path().join("file"), vec![0; PROBE_SIZE])
+    };
+    probe().map_err(|error| {
+        let text = format!(
+            "cannot use the directory `{}` for temporary files: {error}; let `TMPDIR` name one with \
+             free space that can hold symbolic links",
+            parent.display()
+        );
+        io::Error::new(error.kind(), text)
+    })
 }
 
 fn start_janitor(relto: &Relto, dir: &Path) -> io::Result<Child> {
@@ -106,8 +140,8 @@ pub(super) fn janitor(dir: &Path) -> ExitCode {
     }
 }
 
-/// A signal that has a handler does not end the process; what the handlers note is ignored.
-/// They need the runtime for as long as they are needed.
+/// A signal that has a handler does not end the process. The handlers need the runtime, which must be
+/// kept.
 fn outlive_signals() -> Option<Runtime> {
     let runtime = Builder::new_current_thread().enable_io().build().ok()?;
     {
@@ -136,7 +170,7 @@ fn wait_for_the_end_of(mut stream: impl io::Read) {
     }
 }
 
-/// A directory of this user's, by its full path, and named as relto names them.
+/// Whether `dir` is the full path of a directory of this user, with a name that relto gives.
 fn is_scratch(dir: &Path) -> bool {
     let named_so = dir
         .file_name()
@@ -191,5 +225,15 @@ mod tests {
             Scratch::create(&Relto::at("/nonexistent"), parent.path()).expect_err("no such helper");
         assert!(error.to_string().contains("janitor"), "{error}");
         assert_eq!(fs::read_dir(parent.path()).expect("listed").count(), 0);
+    }
+
+    #[test]
+    fn a_missing_directory_is_replaced_by_another_one() {
+        let relto = Relto::at("/bin/true");
+        let scratch = Scratch::create(&relto, Path::new("/nonexistent")).expect("made elsewhere");
+        assert!(scratch.path().is_dir());
+        let path = scratch.path().to_owned();
+        drop(scratch);
+        assert!(!path.exists());
     }
 }

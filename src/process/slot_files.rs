@@ -1,8 +1,8 @@
 //! Slots of this machine that all processes of a user share.
 //!
-//! A slot is a locked file in a directory. It is free again when the process that holds it ends,
-//! however it ends; a compiler that replaces relto by `exec` keeps holding it. If the files cannot
-//! be created there is no limit.
+//! A slot is a locked file: it is free again when the process that holds it ends, however it ends, and
+//! a compiler that takes relto's place keeps it. Where the files cannot be made there is no limit. The
+//! directory and the files are private, since any process that may open a file may lock it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,8 +10,15 @@ use std::time::Duration;
 use fs_err as fs;
 use rustix::io::{FdFlags, fcntl_setfd};
 
-/// How long to wait before looking for a free slot again: short beside a compile.
+use crate::events;
+use crate::fs::{create_private_dir, host_name, make_private, open_private_file};
+
+/// Pause between two attempts: short compared to a compile.
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// A slot that is not free after so long is held by something else than compiles. Then it is better
+/// to run one compiler too many than none.
+const LONGEST_WAIT: Duration = Duration::from_mins(10);
 
 /// The slots of a user on this machine.
 #[derive(Debug)]
@@ -24,7 +31,7 @@ pub struct SlotFiles {
 #[derive(Debug)]
 pub struct SlotLock(fs::File);
 
-/// What asking for a slot gave.
+/// The result of an attempt to take a slot.
 #[derive(Debug)]
 pub(super) enum SlotAttempt {
     Taken(SlotLock),
@@ -37,29 +44,33 @@ impl SlotFiles {
     /// `count` slots, for all processes that keep their state in `dir`.
     #[must_use]
     pub fn of_machine(dir: &Path, count: usize) -> Self {
-        // The directory may be one of many machines.
-        let machine = rustix::system::uname();
-        let machine = machine.nodename().to_string_lossy().replace('/', "_");
-        let dir = dir.join("slots").join(machine);
+        // The directory may be shared by many machines.
+        let dir = dir.join("slots").join(host_name());
         Self { dir, count }
     }
 
-    /// Waits for a slot, blocking the thread. `None` where there is no limit.
+    /// Waits for a slot, blocking the thread. `None` if there is no limit, or no slot for very long.
     #[must_use]
     pub fn take(&self) -> Option<SlotLock> {
+        self.take_within(LONGEST_WAIT)
+    }
+
+    fn take_within(&self, limit: Duration) -> Option<SlotLock> {
+        let started = events::now();
         loop {
             match self.attempt() {
                 SlotAttempt::Taken(slot) => return Some(slot),
                 SlotAttempt::Unlimited => return None,
+                SlotAttempt::Full if started.elapsed() > limit => return None,
                 SlotAttempt::Full => std::thread::sleep(PAUSE),
             }
         }
     }
 
-    /// A slot, if one is free at this moment.
+    /// Takes a slot if one is free at this moment.
     pub(super) fn attempt(&self) -> SlotAttempt {
         let count = self.count;
-        // Processes that come at the same time try different files first.
+        // Processes that start at the same time try different files first.
         let first = std::process::id() as usize;
         for number in (first..first + count).map(|number| number % count) {
             let Ok(file) = self.open(number) else {
@@ -76,20 +87,21 @@ impl SlotFiles {
 
     fn open(&self, number: usize) -> std::io::Result<fs::File> {
         let path = self.dir.join(number.to_string());
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create(true).truncate(false);
-        options.open(&path).or_else(|_| {
-            fs::create_dir_all(&self.dir)?;
-            options.open(&path)
+        open_private_file(&path).or_else(|_| {
+            create_private_dir(&self.dir)?;
+            // An earlier relto may have made them for all users.
+            for dir in self.dir.ancestors().take(2) {
+                make_private(dir)?;
+            }
+            open_private_file(&path)
         })
     }
 }
 
 impl SlotLock {
-    /// The program that takes this process's place holds the slot until it ends, and so does this
-    /// process until then.
+    /// Keeps the slot until the program that takes this process's place ends.
     pub fn survive_exec(self) {
-        // Where this fails the slot is free too early, which costs nothing but order.
+        // If this fails the slot is free too early, and one compiler too many may run.
         let _ = fcntl_setfd(self.0.file(), FdFlags::empty());
         std::mem::forget(self.0);
     }
@@ -106,6 +118,7 @@ mod tests {
         let (first, second) = (slots.take(), slots.take());
         assert!(first.is_some() && second.is_some());
         assert!(matches!(slots.attempt(), SlotAttempt::Full));
+        assert!(slots.take_within(Duration::ZERO).is_none(), "not for ever");
         drop(first);
         assert!(slots.take().is_some());
     }

@@ -1,10 +1,9 @@
 //! Limits how many compilers run on this machine, counted over all links that run on it.
 //!
-//! Permits come from make's jobserver, or from a directory that all links of a user share. The
-//! first permit of a process is always available: it is the one that make gave the recipe, and
-//! without make it keeps a link going however busy the machine is. All others are tokens of the
-//! jobserver or locked files, one per processor. The kernel releases locks with the process that
-//! holds them; tokens of a killed process are lost to make.
+//! The first permit of a process is always free: it is the one that make gave the recipe, and without
+//! make it keeps a link going however full the machine is. All further ones are tokens of make's
+//! jobserver or locked files, one per processor. The kernel drops locks with the process that holds
+//! them; the tokens of a process that is killed are lost to make.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::jobserver::{Jobserver, Token};
 use super::slot_files::{SlotAttempt, SlotFiles, SlotLock};
 
-/// How often a full machine is looked at again.
+/// How often a full machine is checked again.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Where permits come from.
@@ -29,7 +28,7 @@ pub struct Slots {
 enum Others {
     Jobserver(Arc<Jobserver>),
     Files(SlotFiles),
-    /// Nobody counts.
+    /// Permits are not counted.
     Unlimited,
 }
 
@@ -50,20 +49,20 @@ enum Held {
 }
 
 impl Slots {
-    /// Permits of make.
+    /// Permits from make's jobserver.
     #[must_use]
     pub fn of_jobserver(jobserver: Arc<Jobserver>) -> Self {
         Self::with(Others::Jobserver(jobserver))
     }
 
-    /// Permits that all processes share whose state is in `dir`, `count` on this machine.
+    /// `count` permits on this machine, shared by all processes whose state is in `dir`.
     #[must_use]
     pub fn of_machine(dir: &Path, count: usize) -> Self {
         Self::with(Others::Files(SlotFiles::of_machine(dir, count)))
     }
 
-    /// The same without the first permit: for one of very many processes, all of which have
-    /// somebody else to do their work.
+    /// The same without the first permit: for one of very many processes that all have a farm to do
+    /// their work.
     #[must_use]
     pub fn of_machine_only(dir: &Path, count: usize) -> Self {
         Self {
@@ -72,7 +71,7 @@ impl Slots {
         }
     }
 
-    /// As many as anybody asks for.
+    /// Any number of permits.
     #[must_use]
     pub fn unlimited() -> Self {
         Self::with(Others::Unlimited)
@@ -98,7 +97,7 @@ impl Slots {
 
     async fn other(&self) -> Held {
         match &self.others {
-            // Without make nothing counts any more.
+            // If make is gone, its tokens are no longer counted.
             Others::Jobserver(jobserver) => {
                 jobserver.token().await.map_or(Held::Nothing, Held::Token)
             }
@@ -138,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_has_no_permit_of_its_own_waits_for_one_of_the_machine() {
+    async fn a_process_without_a_permit_of_its_own_waits_for_one_of_the_machine() {
         let dir = tempfile::tempdir().expect("a directory");
         let slots = Slots::of_machine_only(dir.path(), 1);
         let first = slots.permit().await;
@@ -161,7 +160,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_directory_there_is_no_waiting() {
+    async fn without_a_directory_there_is_no_limit() {
         let slots = Slots::of_machine(Path::new("/proc/nowhere"), 1);
         let _permits = [
             slots.permit().await,

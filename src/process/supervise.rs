@@ -1,10 +1,9 @@
-//! The hidden subcommands: relto as the process that becomes the compiler, and as the janitor of a
+//! The hidden subcommands: relto as the process that becomes a compiler, and as the janitor of a
 //! scratch directory.
 //!
-//! Enters: relto's arguments; for `__run` an unnamed file on stdin that holds the plan. Leaves: for
-//! `__run` the compiler itself, by `exec`, or a report of why not, written over the plan. The file
-//! is not handed on to the compiler, so a report is always the helper's own, whatever the compiler
-//! exits with or prints.
+//! `__run` finds its plan in an unnamed file on stdin and writes over it why it could not become the
+//! compiler. The compiler does not inherit the file, so a report is always the helper's own, whatever
+//! the compiler exits with or prints.
 //!
 //! Everything that must happen between `fork` and `exec` happens here, in a process of its own with
 //! one thread: it needs no `unsafe`, and relto can start it the cheap way (`posix_spawn`).
@@ -21,71 +20,14 @@ use std::process::{Command, Stdio};
 use rustix::process::Signal;
 
 use super::plan::{HelperReport, Plan};
-use super::{ChildEnvironment, ProcessSpec, confine, plan, scratch};
+use super::self_exe::{JANITOR, RUN};
+use super::{ChildEnvironment, ProcessSpec, confine, open_files, scratch};
 use crate::error::ExitCode;
 
-pub(super) const RUN: &str = "__run";
-pub(super) const JANITOR: &str = "__janitor";
-
-/// The executable that knows the hidden subcommands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Relto(PathBuf);
-
-impl Relto {
-    /// The running executable. The kernel's link to it stays right when the file is replaced or
-    /// removed during a link: the helper is always of the same build as the relto that starts it.
-    /// It is resolved after the fork, but a child that has not executed anything yet is still this
-    /// executable.
-    #[must_use]
-    pub fn itself() -> Self {
-        let link = Path::new("/proc/self/exe");
-        if link.exists() {
-            return Self(link.to_owned());
-        }
-        Self(std::env::current_exe().unwrap_or_else(|_| PathBuf::from("relto")))
-    }
-
-    /// An executable that is relto, for programs that are not: tests, benchmarks.
-    #[must_use]
-    pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self(path.into())
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.0
-    }
-
-    /// Becomes relto with other arguments and one variable more. Returns only if that fails.
-    pub fn become_with(
-        &self,
-        variable: &str,
-        value: &str,
-        arguments: impl IntoIterator<Item = OsString>,
-    ) -> io::Error {
-        let mut command = Command::new(&self.0);
-        command.arg0("relto").env(variable, value).args(arguments);
-        command.exec()
-    }
-
-    /// A command for one of the hidden subcommands, shown as `relto` in process lists.
-    pub(super) fn command(&self, subcommand: &str) -> Command {
-        let mut command = self.bare_command();
-        command.arg(subcommand);
-        command
-    }
-
-    pub(super) fn bare_command(&self) -> Command {
-        let mut command = Command::new(&self.0);
-        command.arg0("relto");
-        command
-    }
-}
-
-/// Does what a hidden subcommand asks for. To be called first in `main`, before any thread is
-/// started.
+/// Runs a hidden subcommand. Must be called first in `main`, before any thread is started.
 ///
 /// `arguments` are the ones after relto's own name. `None` means that they are the user's; with
-/// `__run` this returns only when the compiler could not be executed.
+/// `__run` this returns only if the compiler could not be executed.
 pub fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
     match arguments {
         [name] if name == RUN => Some(run()),
@@ -94,7 +36,7 @@ pub fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
     }
 }
 
-/// Does not return when all is well. Without a plan on stdin there is nobody to tell what went
+/// Does not return when all is well. Without a plan on stdin there is nowhere to write what went
 /// wrong.
 fn run() -> ExitCode {
     let Ok(channel) = io::stdin().as_fd().try_clone_to_owned() else {
@@ -103,7 +45,7 @@ fn run() -> ExitCode {
     let channel = File::from(channel);
     let plan = read_all(&channel)
         .ok()
-        .and_then(|bytes| plan::decode(&bytes));
+        .and_then(|bytes| Plan::decode(&bytes));
     let Some(plan) = plan else {
         return ExitCode::Usage;
     };
@@ -115,18 +57,21 @@ fn run() -> ExitCode {
 
 /// The order matters: first the tie to the parent, last what takes the right to open files away.
 fn become_the_compiler(plan: &Plan, channel: &File) -> HelperReport {
-    let invocation = &plan.invocation;
+    let spec = &plan.spec;
     if tie_to_parent(plan.parent).is_err() {
         return HelperReport::Orphaned;
     }
-    if let Err(error) = std::env::set_current_dir(&invocation.dir) {
+    if let Some(limit) = plan.open_files {
+        open_files::restore(limit);
+    }
+    if let Err(error) = std::env::set_current_dir(&spec.dir) {
         return HelperReport::Dir(number(&error));
     }
-    let mut command = match command(invocation) {
+    let mut command = match command(spec) {
         Ok(command) => command,
         Err(error) => return HelperReport::Exec(number(&error)),
     };
-    if let Some(confinement) = &invocation.confinement
+    if let Some(confinement) = &spec.confinement
         && let Err(reason) = confine::restrict(confinement)
     {
         return HelperReport::Confinement(reason);
@@ -138,8 +83,8 @@ fn become_the_compiler(plan: &Plan, channel: &File) -> HelperReport {
 }
 
 /// From here on the kernel kills this process, and the compiler that it becomes, when the thread
-/// that started it ends. A parent that died before is not noticed by the kernel, so it is looked
-/// for afterwards.
+/// that started it ends. The kernel does not notice a parent that died before, so the parent is
+/// checked afterwards.
 fn tie_to_parent(parent: u32) -> io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     let found = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs());
@@ -150,14 +95,14 @@ fn tie_to_parent(parent: u32) -> io::Result<()> {
     }
 }
 
-fn command(invocation: &ProcessSpec) -> io::Result<Command> {
-    let (program, arguments) = invocation
+fn command(spec: &ProcessSpec) -> io::Result<Command> {
+    let (program, arguments) = spec
         .arguments
         .split_first()
         .ok_or(io::ErrorKind::InvalidInput)?;
-    let mut command = Command::new(program_path(program, &invocation.environment));
+    let mut command = Command::new(program_path(program, &spec.environment));
     command.arg0(program).args(arguments);
-    match &invocation.environment {
+    match &spec.environment {
         ChildEnvironment::Inherited => {}
         ChildEnvironment::Exact(variables) => {
             command.env_clear().envs(variables.iter().cloned());

@@ -1,7 +1,7 @@
-//! Formats compiler messages, warnings and errors as whole blocks with terminal styles.
+//! Renders errors, warnings and compiler messages as whole blocks that end with a line break.
 //!
-//! The writer removes the styles where they do not apply, and respects `NO_COLOR`. `relto:` and the
-//! word `error` or `warning` carry everything that the colour does.
+//! The blocks have the styles of a terminal; the writer removes them elsewhere and respects
+//! `NO_COLOR`. `relto:` and the word `error` or `warning` say everything that the colour says.
 
 use std::fmt::Write as _;
 
@@ -33,7 +33,7 @@ pub fn warning(text: &str, way_out: Option<&str>) -> String {
     block
 }
 
-/// What the compiler wrote about one module. The text is the compiler's own and is not changed.
+/// What the compiler wrote about one module, unchanged.
 #[must_use]
 pub fn of_compiler(module: Option<&str>, text: &str) -> String {
     let module = module.unwrap_or("an unknown module");
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn the_compilers_words_are_kept_and_end_with_one_line_break() {
+    fn compiler_messages_are_kept_and_end_with_one_line_break() {
         assert_eq!(
             of_compiler(Some("a.o"), "warning: x\n  y\n\n"),
             "relto: messages for `a.o`:\nwarning: x\n  y\n"

@@ -1,8 +1,8 @@
-//! What the user sees of a link: a progress bar, compiler messages and warnings in whole blocks,
-//! one summary line on stderr, and the files that options request.
+//! What the user sees of a link: the progress bar, messages and warnings in whole blocks, one summary
+//! line, and the files that were asked for.
 //!
-//! It runs on a thread of its own, consumes [`events`] and decides nothing; the link
-//! does not wait for it.
+//! It is made from the link's events on a thread of its own, and decides nothing: the link does not
+//! wait for it.
 
 mod log;
 pub mod messages;
@@ -43,7 +43,7 @@ pub struct Style {
     pub execution_log: Option<PathBuf>,
 }
 
-/// Where the text goes. The writer removes colours if it is not a terminal.
+/// Where the text goes. The writer removes colours unless it is a terminal.
 type ReportWriter = Box<dyn Write + Send>;
 
 /// The running reporter of one link.
@@ -53,7 +53,7 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// Starts to report what comes from `receiver`, on stderr.
+    /// Starts to report the events from `receiver` on stderr.
     #[must_use]
     pub fn start(receiver: mpsc::Receiver<Stamped>, style: Style) -> Self {
         Self::start_with(receiver, style, Box::new(anstream::stderr()))
@@ -87,7 +87,7 @@ struct Report {
     link: String,
     modules: Vec<String>,
     warned: HashSet<String>,
-    /// Everything that happened, if a file is to be written of it.
+    /// All events, if a file is to be made of them.
     recorded: Vec<Stamped>,
     started: Instant,
 }
@@ -176,7 +176,7 @@ impl Report {
         }
     }
 
-    /// Writes one block in one write, above the bar. Write errors are ignored.
+    /// One block in one write, above the bar. An error means that stderr is not read.
     fn write(&mut self, block: &str) {
         let Self { progress, sink, .. } = self;
         progress.aside(|| {

@@ -1,6 +1,6 @@
-//! The summary line: `relto: 214 jobs, 190 cached, 20 remote, 4 local, 3.1 s`.
+//! The line at the end: `relto: 214 jobs, 190 cached, 20 remote, 4 local, 3.1 s`.
 //!
-//! Scripts read it, so its words and their order do not change.
+//! Scripts read it, so the words and their order must not change.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub fn counts(totals: &Totals) -> String {
     parts.join(", ")
 }
 
-/// `0.05 s`, `3.1 s`, `2 min 5 s`: as many digits as say something.
+/// `0.05 s`, `3.1 s`, `2 min 5 s`: as many digits as are meaningful.
 pub(super) fn seconds(time: Duration) -> String {
     let millis = time.as_millis();
     if millis < 995 {
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_job_did_is_left_out_and_one_job_is_singular() {
+    fn zeros_are_left_out_and_one_job_is_singular() {
         let totals = Totals {
             jobs: 1,
             in_place: 1,

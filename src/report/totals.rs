@@ -1,10 +1,11 @@
-//! The totals of a link: how many jobs ended where, and how much was transferred.
+//! The numbers of a link: how many jobs ended where, and what was transferred.
 
 use std::time::Duration;
 
+use crate::events::OriginCounts;
 use crate::events::{Event, Origin};
 
-/// What a link has come to so far, or in the end.
+/// The numbers of a link so far, or at its end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Totals {
     pub jobs: usize,
@@ -25,7 +26,7 @@ pub struct Totals {
 impl Totals {
     pub(super) fn add(&mut self, event: &Event) {
         match event {
-            // A link that was lost on its way begins anew.
+            // A link whose daemon was lost starts again.
             Event::LinkStarted { modules, .. } => {
                 *self = Self {
                     jobs: modules.len(),
@@ -52,6 +53,21 @@ impl Totals {
         }
     }
 
+    /// The numbers of links that were recorded.
+    #[must_use]
+    pub fn of_record(jobs: usize, origins: &OriginCounts, elapsed: Duration) -> Self {
+        Self {
+            jobs,
+            disk_cache: origins.disk_cache,
+            remote_cache: origins.remote_cache,
+            remote: origins.remote,
+            local: origins.local,
+            in_place: origins.in_place,
+            elapsed,
+            ..Self::default()
+        }
+    }
+
     fn of(&mut self, origin: Origin) -> &mut usize {
         match origin {
             Origin::DiskCache => &mut self.disk_cache,
@@ -63,8 +79,8 @@ impl Totals {
         }
     }
 
-    /// Jobs that did not have to run: their object came from a cache, near or far, or from an equal
-    /// job.
+    /// Jobs that were not run: their object came from the disk cache, the remote cache, or another job
+    /// with the same action.
     #[must_use]
     pub fn cached(&self) -> usize {
         self.disk_cache + self.remote_cache + self.shared

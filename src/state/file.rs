@@ -1,20 +1,19 @@
 //! Opens, creates and replaces the database file.
 //!
-//! Only `renew` changes anything on disk. It holds a lock file, so that of several links that find
-//! the same damage one repairs it and the others use the result.
+//! Only [`renew`] changes anything on disk, and it holds a lock file while it does, so that of several
+//! links that find the same damage one repairs it and the others use the new file.
 
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fs_err as fs;
-use fs_err::os::unix::fs::OpenOptionsExt as _;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{SqlFailure, StateError, classify};
+use crate::fs::{FileId, create_private_dir, open_private_file};
 
-/// How long a statement waits for another process. A link must not feel it.
+/// How long a statement waits for another process: too short to be noticed in a link.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// How often, and with which pause, the lock file is tried before the link goes on without the
@@ -22,9 +21,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_millis(50);
 const LOCK_ATTEMPTS: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
-/// To be raised with every change of `TABLES`, and of the notes that the hash cache keeps for its
+/// Must be raised with every change of `TABLES`, of the seals, and of the notes that the hash cache keeps for its
 /// callers.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 
 /// All tables of all modules, because they share the version. 64-bit unsigned values are kept as
 /// SQLite's signed ones.
@@ -44,7 +43,7 @@ const TABLES: &str = "
         remote INTEGER NOT NULL, local INTEGER NOT NULL, in_place INTEGER NOT NULL
     );
     CREATE TABLE counters (name BLOB PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-    CREATE TABLE answers (question BLOB PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE answers (question BLOB PRIMARY KEY, answer TEXT NOT NULL, seal INTEGER NOT NULL) WITHOUT ROWID;
 ";
 
 /// A connection and the file that it was opened on, which need not be the one that has the name
@@ -65,18 +64,10 @@ enum Existing {
     Damaged,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct FileId {
-    device: u64,
-    inode: u64,
-}
-
+/// `None` for what is not a regular file.
 fn file_id(path: &Path) -> Option<FileId> {
     let found = fs::symlink_metadata(path).ok()?;
-    found.is_file().then(|| FileId {
-        device: found.dev(),
-        inode: found.ino(),
-    })
+    found.is_file().then(|| FileId::of(&found))
 }
 
 /// A connection to the database at `path`, which is made when it is missing, damaged or of another
@@ -140,6 +131,9 @@ fn renew(path: &Path) -> Result<Open, StateError> {
 }
 
 fn create(path: &Path, mended: bool) -> rusqlite::Result<Open> {
+    // SQLite would make it with the mode that the umask gives, and its journals with the same. Where
+    // this fails, SQLite has the better message.
+    let _ = open_private_file(path);
     let connection = connect(path, OpenFlags::SQLITE_OPEN_CREATE)?;
     // WAL shares memory between processes. Where SQLite itself finds that it cannot, it keeps the
     // journal it has.
@@ -157,7 +151,7 @@ fn create(path: &Path, mended: bool) -> rusqlite::Result<Open> {
     })
 }
 
-/// Of the directory, because SQLite makes the file itself only when it writes.
+/// Asks for the directory, because SQLite makes the file only when it writes.
 fn is_remote(path: &Path) -> bool {
     let dir = path.parent().unwrap_or(path);
     fs::File::open(dir).is_ok_and(|dir| crate::fs::is_remote(dir.file()))
@@ -197,17 +191,9 @@ fn set_aside(path: &Path) -> io::Result<()> {
 fn lock(path: &Path) -> Result<fs::File, StateError> {
     let failed = |error: &dyn std::fmt::Display| unusable(path, error);
     if let Some(dir) = path.parent() {
-        let mut builder = std::fs::DirBuilder::new();
-        let made = builder.recursive(true).mode(0o700).create(dir);
-        made.map_err(|error| failed(&error))?;
+        create_private_dir(dir).map_err(|error| failed(&error))?;
     }
-    let file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(beside(path, ".lock"))
-        .map_err(|error| failed(&error))?;
+    let file = open_private_file(&beside(path, ".lock")).map_err(|error| failed(&error))?;
     for _ in 0..LOCK_ATTEMPTS {
         match file.file().try_lock() {
             Ok(()) => return Ok(file),

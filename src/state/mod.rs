@@ -1,8 +1,7 @@
 //! The small SQLite database in which links leave notes for later links.
 //!
-//! It provides reads and batched writes to the modules that keep a table in it. No result depends
-//! on it: a file that is missing, locked, damaged, read-only or of another version is a miss, which
-//! the caller may mention once.
+//! A correct result needs nothing of it: a file that is missing, locked, damaged, read-only or of
+//! another version is a miss, which the caller may mention once.
 
 mod file;
 
@@ -24,7 +23,7 @@ pub const FILE_NAME: &str = "state.db";
 pub enum StateError {
     #[error("the database `{path}` stays locked by another process")]
     Locked { path: PathBuf },
-    #[error("the database `{path}` was damaged and is started anew")]
+    #[error("the database `{path}` was damaged and is replaced by a new one")]
     Damaged { path: PathBuf },
     #[error("cannot use the database `{path}`: {reason}")]
     Unusable { path: PathBuf, reason: String },
@@ -42,7 +41,7 @@ impl Hinted for StateError {
     }
 }
 
-/// One process's end of the database. It is opened when first used; threads take turns.
+/// A connection to the database, opened when it is first used. Threads share it.
 #[derive(Debug)]
 pub struct State {
     inner: Mutex<Handle>,
@@ -66,13 +65,13 @@ enum Database {
 }
 
 impl State {
-    /// The database at `path`; nothing is read or made before the first use.
+    /// The database at `path`. Nothing is read or made before the first use.
     #[must_use]
     pub fn at(path: &Path) -> Self {
         Self::with(path.to_owned(), Database::Unopened)
     }
 
-    /// A database that holds nothing and takes nothing.
+    /// A database that stores nothing.
     #[must_use]
     pub fn disabled() -> Self {
         Self::with(PathBuf::new(), Database::Off)
@@ -90,7 +89,7 @@ impl State {
         }
     }
 
-    /// What `query` finds; `None` when the database cannot be used or `query` fails.
+    /// Returns what `query` finds; `None` when the database cannot be used or `query` fails.
     pub fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Option<T> {
         let mut inner = self.lock();
         let found = query(inner.connection()?);
@@ -105,8 +104,8 @@ impl State {
         written.map_err(|error| inner.failed(&error, false)).ok()
     }
 
-    /// For a process that outlives its links, before each of them: a database that could not be
-    /// used is tried again, and one that lies no longer where it lay is opened anew.
+    /// For a process that outlives its links, before each of them: tries again to use the database,
+    /// and opens it anew if another file has its name now.
     pub fn renew(&self) {
         let mut inner = self.lock();
         let lost = match &inner.database {
@@ -120,7 +119,7 @@ impl State {
         inner.renewed = false;
     }
 
-    /// Why the database could not be used so far; told once.
+    /// Takes the reason why the database could not be used so far.
     pub fn take_trouble(&self) -> Option<StateError> {
         self.lock().trouble.take()
     }
@@ -164,9 +163,8 @@ impl Handle {
         self.trouble.get_or_insert(error);
     }
 
-    /// Decides what a failed statement means for the rest of the link. A read that waited for a
-    /// lock in vain is the last one: hundreds of them would add up. A write comes at the end
-    /// anyway.
+    /// Decides what a failed statement means for the rest of the link. A read that waited for a lock
+    /// in vain is the last one, since hundreds of them would add up. A write happens only at the end.
     fn failed(&mut self, error: &rusqlite::Error, is_read: bool) {
         let path = self.path.clone();
         match classify(error) {
@@ -197,6 +195,19 @@ impl Handle {
         let path = self.path.clone();
         self.trouble.get_or_insert(StateError::Damaged { path });
     }
+}
+
+/// 64 bits over the contents of a row, so that damage that SQLite does not notice is found.
+#[must_use]
+pub fn seal(parts: &[&[u8]]) -> i64 {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    let mut first = [0; 8];
+    first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    i64::from_le_bytes(first)
 }
 
 enum SqlFailure {

@@ -16,11 +16,10 @@
 
 use std::path::{Path, PathBuf};
 
-use fs_err as fs;
-
 use super::tokens::dir_of;
 use crate::client_context::ClientContext;
 use crate::error::Hinted;
+use crate::fs::read_regular_to_string;
 
 /// Directories, besides its own, in which a compiler looks for configuration files. They are built
 /// into it.
@@ -150,7 +149,7 @@ pub fn named_in(text: &str) -> Vec<PathBuf> {
 /// # Errors
 /// The file cannot be read, or refers to its own directory or to other files.
 pub fn read(path: &Path) -> Result<ConfigFile, ConfigError> {
-    let text = fs::read_to_string(path).map_err(ConfigError::Unreadable)?;
+    let text = read_regular_to_string(path).map_err(ConfigError::Unreadable)?;
     if let Some(word) = relative_reference(&text) {
         return Err(ConfigError::Unportable {
             path: path.to_owned(),

@@ -91,13 +91,15 @@ fn leftovers_of_dead_links_go_and_fresh_ones_stay() {
     let place = Fixture::new();
     aged(&place);
     let tmp = place.root().join("tmp");
-    for (name, age) in [("old", 25), ("new", 23)] {
+    let [old, new, foreign] = ["relto-00old0", "relto-00new0", "thesis.tex"];
+    for (name, age) in [(old, 25), (new, 23), (foreign, 25)] {
         fs::write(tmp.join(name), b"half").expect("written");
         set_age(&tmp.join(name), hours(age));
     }
     trim(&place.root(), u64::MAX).expect("trimmed");
-    assert!(!tmp.join("old").exists());
-    assert!(tmp.join("new").exists());
+    assert!(!tmp.join(old).exists());
+    assert!(tmp.join(new).exists());
+    assert!(tmp.join(foreign).exists(), "not a file of relto");
 }
 
 #[test]
@@ -163,4 +165,36 @@ fn added_bytes_are_those_that_were_written() {
         .put_blob(&digest(&[1; 5000]), &[1; 5000])
         .expect("there");
     assert_eq!(again.added_bytes(), 0);
+}
+
+#[test]
+fn a_directory_of_the_user_is_not_trimmed_and_only_files_of_the_cache_are_removed() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let photo = home.path().join("ac/photos/1.jpg");
+    fs::create_dir_all(photo.parent().expect("a parent")).expect("made");
+    fs::write(&photo, "mine").expect("written");
+    fs::write(home.path().join("thesis.tex"), "mine").expect("written");
+    put(&DiskCache::open(home.path()).expect("opened"), b"object");
+    let refused = trim(home.path(), 0).expect_err("not a cache of its own");
+    assert!(matches!(refused, CacheError::NotMarked { .. }), "{refused}");
+    let place = Fixture::new();
+    put(&place.open(), b"object");
+    let foreign = place.root().join("cas/photos");
+    fs::create_dir_all(&foreign).expect("made");
+    fs::write(foreign.join("1.jpg"), "mine").expect("written");
+    let report = trim(&place.root(), 0).expect("trimmed").expect("alone");
+    assert_eq!((report.removed, report.after), (2, 0));
+    assert!(foreign.join("1.jpg").exists() && photo.exists());
+}
+
+#[test]
+fn files_of_a_private_cache_are_private_whatever_made_the_directory() {
+    use std::os::unix::fs::MetadataExt as _;
+    let place = Fixture::new();
+    put(&place.open(), b"object");
+    let mode = |path: &std::path::Path| fs::metadata(path).expect("there").mode() & 0o777;
+    let blob = file(&place.root(), "cas", &digest(b"object"));
+    assert_eq!(mode(&blob), 0o600);
+    assert_eq!(mode(blob.parent().expect("a directory")), 0o700);
+    assert_eq!(mode(&place.root()), 0o700);
 }

@@ -1,6 +1,4 @@
 //! One running child: its process group, its pipes and its end.
-//!
-//! If the owner drops it, the group is killed.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -28,7 +26,7 @@ use crate::process::memory;
 const OUTPUT_GRACE: Duration = Duration::from_secs(1);
 /// How long a killed child is waited for before it is left to the spawning thread.
 const KILL_GRACE: Duration = Duration::from_secs(5);
-/// How long an end can go unnoticed if the kernel's word does not come.
+/// How long an end can go unnoticed if no SIGCHLD arrives.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
 #[derive(Debug)]
@@ -46,7 +44,7 @@ pub(super) struct RunningChild {
     orders: mpsc::Sender<Order>,
 }
 
-/// A child that has.
+/// A child that has been reaped.
 #[derive(Debug)]
 pub(super) struct ExitedChild {
     pub status: ExitStatus,
@@ -70,8 +68,8 @@ impl RunningChild {
 
     /// Waits for the end. `None` if it was cancelled; then the group is dead.
     ///
-    /// The group is killed between the end of its leader and the reaping, while its number cannot
-    /// belong to anybody else.
+    /// The group is killed between the end of its leader and the reaping, while its number cannot be
+    /// used again.
     pub(super) async fn watch(
         mut self,
         pipes: Pipes,
@@ -139,13 +137,13 @@ impl Drop for RunningChild {
     fn drop(&mut self) {
         if let Some(child) = self.child.take() {
             kill_group(self.leader);
-            // Without the thread relto has ended too: the init process reaps.
+            // Without the thread relto is ending, too: init reaps the child.
             let _ = self.orders.send(Order::Reap(child));
         }
     }
 }
 
-/// Notes the highest resident size for as long as it is asked to.
+/// Keeps `peak` up to date until it is dropped.
 async fn sample(process: Pid, peak: &mut Option<u64>) -> Infallible {
     let first = Instant::now() + memory::FIRST_SAMPLE;
     let mut samples = tokio::time::interval_at(first, memory::BETWEEN_SAMPLES);
@@ -162,22 +160,22 @@ async fn read(pipe: Option<OwnedFd>, captured: &mut Captured) {
     }
 }
 
-/// Tells when children end. Every child's watch looks at its own child then: signals of several
-/// ends may come as one.
+/// Notices that a child has ended. Each watch then looks at its own child: the signals of several
+/// ends may arrive as one.
 #[derive(Debug)]
 pub(super) struct Ends(Signal);
 
 impl Ends {
-    /// To be called before the child is started: a relto that inherited the wish to ignore its
-    /// children's ends must take it back first, or the kernel reaps them itself.
+    /// Must be called before the child is started: if relto inherited an ignored SIGCHLD, the kernel
+    /// would reap the child itself.
     pub(super) fn listen() -> io::Result<Self> {
         signal(SignalKind::child()).map(Self)
     }
 
-    /// Resolves when the process has ended; does not reap it.
+    /// Resolves when the process has ended; it is not reaped.
     async fn of(&mut self, process: Pid) -> io::Result<()> {
         while !has_ended(process)? {
-            // A relto that was started with the signal blocked never gets it.
+            // If relto was started with the signal blocked it never arrives.
             let _ = tokio::time::timeout(LOOK_INTERVAL, self.0.recv()).await;
         }
         Ok(())

@@ -1,9 +1,8 @@
-//! The one thread that starts every child, and the watch over each child.
+//! The one thread from which every child is started, and the watch over each child.
 //!
-//! A child asks the kernel to be killed when its parent dies, and to the kernel the parent is a
-//! thread. Threads of a runtime come and go; this one lives as long as the [`Spawner`]. A child
-//! whose future is dropped or cancelled is killed with its whole process group and reaped. The
-//! caller limits how many children run at a time.
+//! A child asks the kernel to kill it when its parent dies, and to the kernel the parent is a
+//! thread. Threads of a runtime come and go; this one stays as long as the [`Spawner`]. A child whose
+//! future is dropped or cancelled is killed with its whole process group and reaped.
 
 use std::fs::File;
 use std::io;
@@ -21,8 +20,9 @@ use rustix::process::{Pid, Signal};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::plan::{self, HelperReport};
-use super::supervise::{RUN, Relto, read_all};
+use super::plan::{HelperReport, Plan};
+use super::self_exe::{RUN, Relto};
+use super::supervise::read_all;
 use super::{Ending, Finished, ProcessError, ProcessSpec};
 use crate::events;
 
@@ -30,7 +30,7 @@ mod child;
 
 use child::{Ends, ExitedChild, Pipes, RunningChild};
 
-/// How often killed children are looked after until the kernel has ended them.
+/// How often killed children are polled until the kernel has ended them.
 const REAP_INTERVAL: Duration = Duration::from_millis(10);
 /// How long the spawner waits at its end for killed children. Only a child stuck in the kernel
 /// needs longer.
@@ -50,7 +50,7 @@ enum Order {
         plan: Vec<u8>,
         reply: oneshot::Sender<io::Result<(RunningChild, Pipes)>>,
     },
-    /// A child that was sent a deadly signal.
+    /// A child that was sent SIGKILL.
     Reap(Child),
     Stop,
 }
@@ -87,11 +87,11 @@ impl Spawner {
     /// failed is no error here.
     pub async fn run(
         &self,
-        invocation: &ProcessSpec,
+        spec: &ProcessSpec,
         cancel: &CancellationToken,
     ) -> Result<Finished, ProcessError> {
         let started = events::now();
-        let program = invocation
+        let program = spec
             .arguments
             .first()
             .map(PathBuf::from)
@@ -100,7 +100,7 @@ impl Spawner {
             return Err(ProcessError::Cancelled);
         }
         let ends = Ends::listen().map_err(|source| self.helper_error(source))?;
-        let (running, pipes) = self.start(invocation).await?;
+        let (running, pipes) = self.start(spec).await?;
         let ended = running
             .watch(pipes, ends, cancel)
             .await
@@ -109,7 +109,7 @@ impl Spawner {
                 source,
             })?
             .ok_or(ProcessError::Cancelled)?;
-        match self.report(&ended)?.into_error(&program, &invocation.dir) {
+        match self.report(&ended)?.into_error(&program, &spec.dir) {
             Some(error) => Err(error),
             None => Ok(Finished {
                 ending: ending(ended.status),
@@ -121,9 +121,9 @@ impl Spawner {
         }
     }
 
-    async fn start(&self, invocation: &ProcessSpec) -> Result<(RunningChild, Pipes), ProcessError> {
+    async fn start(&self, spec: &ProcessSpec) -> Result<(RunningChild, Pipes), ProcessError> {
         let (reply, answer) = oneshot::channel();
-        let plan = plan::encode(std::process::id(), invocation);
+        let plan = Plan::encode(spec);
         let sent = self.orders.send(Order::Start { plan, reply }).is_ok();
         let gone = || io::Error::other("the spawning thread is gone");
         let started = if sent {
@@ -141,7 +141,7 @@ impl Spawner {
         }
     }
 
-    /// An unanswered plan means that the helper was killed early, or is not relto at all.
+    /// A plan that was not overwritten means that the helper was killed early, or is not relto at all.
     fn report(&self, ended: &ExitedChild) -> Result<HelperReport, ProcessError> {
         read_all(&ended.channel)
             .ok()

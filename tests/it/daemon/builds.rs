@@ -79,14 +79,17 @@ fn names_and_modes_are_those_of_each_caller() {
 fn a_caller_with_another_priority_or_other_limits_does_the_work_itself() {
     let (daemon, backends) = (Daemon::new(), plain());
     daemon.run(&backends, "main.o");
-    for script in ["ulimit -t 9999; exec \"$@\"", "exec nice -n 1 \"$@\""] {
+    for (script, difference) in [
+        ("ulimit -t 9999; exec \"$@\"", "other resource limits"),
+        ("exec nice -n 1 \"$@\"", "another niceness"),
+    ] {
         let before = daemon.jobs();
         let mut relto = daemon.relto(&backends);
         relto.args(backends.arguments("main.o", "native.o"));
         relto.env("RELTO_LOG", "debug");
         let output = succeeded(&mut through(&["sh", "-c", script, "sh"], &relto));
         let said = stderr(&output);
-        assert!(said.contains("another priority or other limits"), "{said}");
+        assert!(said.contains(difference), "{said}");
         assert_eq!(daemon.jobs(), before, "{script}");
     }
     backends.assert_identical_objects_of(usize::MAX);

@@ -127,11 +127,11 @@ fn a_directory_that_others_could_enter_or_own_is_not_used() {
         assert_eq!(asked.status.code(), Some(1));
     };
     fs::set_permissions(daemon.dir(), mode(0o755)).expect("set");
-    refused("others may enter it");
+    refused("other users may enter it");
     fs::set_permissions(daemon.dir(), mode(0o700)).expect("set");
     // Only root can give a directory away.
     if chown(daemon.dir(), Some(65534), Some(65534)).is_ok() {
-        refused("it belongs to somebody else");
+        refused("it belongs to another user");
     }
 }
 

@@ -1,8 +1,13 @@
-//! Writes files that appear complete or not at all.
+//! Files: written whole or not at all, read only if they are regular, private where they are ours.
 //!
-//! A file is a regular file of its own, with the mode that the umask gives, and one system call
-//! puts it in place. A path that names something else (`/dev/null`, a pipe) is written through and
-//! stays what it is.
+//! An output of a link must never be seen half-written, even after a crash, so it is written under
+//! no name or a temporary one and put in place by one system call. A path that names something else
+//! (`/dev/null`, a pipe) is written through and stays what it is.
+
+mod file_id;
+mod medium;
+mod private;
+mod regular;
 
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,7 +18,14 @@ use fs_err as fs;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-/// Everybody may read and write; the kernel takes the umask off.
+pub use file_id::FileId;
+pub use medium::{Medium, unstamped_name};
+pub use private::{create_private_dir, make_private, open_private_file};
+pub use regular::{
+    buffer_for, open_regular, read_regular, read_regular_no_follow, read_regular_to_string,
+};
+
+/// All users may read and write; the kernel takes the umask off.
 const NEW_FILE: Mode = Mode::from_raw_mode(0o666);
 
 /// Puts `bytes` at `path`, replacing a regular file that is there.
@@ -62,9 +74,9 @@ fn is_special(found: &std::fs::Metadata) -> bool {
 fn create(umask: Option<u32>, path: &Path, bytes: &[u8]) -> io::Result<()> {
     match unnamed(umask, path, bytes) {
         Ok(Some(file)) => match name(&file, path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                replace(umask, path, bytes)
-            }
+            // The name is taken, or the system forbids to link by descriptor: without `/proc`, or
+            // in a sandbox without `linkat`.
+            Err(_) => replace(umask, path, bytes),
             named => named,
         },
         Ok(None) => replace(umask, path, bytes),
@@ -96,12 +108,8 @@ fn unnamed(umask: Option<u32>, path: &Path, bytes: &[u8]) -> io::Result<Option<O
 fn name(file: &OwnedFd, path: &Path) -> io::Result<()> {
     use std::os::fd::AsRawFd as _;
     let open_file = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-    match rustix::fs::linkat(CWD, open_file.as_str(), CWD, path, AtFlags::SYMLINK_FOLLOW) {
-        Ok(()) => Ok(()),
-        // Without /proc the file has no path to link from: the caller takes the named way.
-        Err(Errno::NOENT) => Err(io::ErrorKind::AlreadyExists.into()),
-        Err(error) => Err(with_path(&error.into(), path)),
-    }
+    let linked = rustix::fs::linkat(CWD, open_file.as_str(), CWD, path, AtFlags::SYMLINK_FOLLOW);
+    Ok(linked?)
 }
 
 /// The kernel has taken this process's own umask off, which is not the one that counts.
@@ -138,17 +146,25 @@ fn dir_of(path: &Path) -> &Path {
 }
 
 fn with_path(error: &io::Error, path: &Path) -> io::Error {
-    io::Error::new(
-        error.kind(),
-        format!("cannot write `{}`: {error}", path.display()),
-    )
+    named(error, "write", path)
 }
 
-/// Removes a file that may not be there. A device or a pipe stays: who writes to `/dev/null` does
-/// not own it.
+/// `error` with what was to be done to which path.
+fn named(error: &io::Error, what: &str, path: &Path) -> io::Error {
+    let text = format!("cannot {what} `{}`: {error}", path.display());
+    io::Error::new(error.kind(), text)
+}
+
+fn not_regular(path: &Path) -> io::Error {
+    let text = format!("`{}` is not a regular file", path.display());
+    io::Error::new(io::ErrorKind::InvalidInput, text)
+}
+
+/// Removes a file that may be missing. A device or a pipe stays: a program that writes to
+/// `/dev/null` does not own it.
 ///
 /// # Errors
-/// Like the function of `std`, but a missing file is not an error.
+/// The system's own, except for a missing file.
 pub fn remove_if_there(path: &Path) -> io::Result<()> {
     if fs::symlink_metadata(path).is_ok_and(|found| is_special(&found)) {
         return Ok(());
@@ -157,6 +173,13 @@ pub fn remove_if_there(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+/// The name of this machine, as a file name: directories may be shared by many machines.
+#[must_use]
+pub fn host_name() -> String {
+    let machine = rustix::system::uname();
+    machine.nodename().to_string_lossy().replace('/', "_")
 }
 
 /// `path` seen from the root, without asking the file system and without resolving links.
@@ -180,12 +203,12 @@ const REMOTE_FILE_SYSTEMS: [u32; 9] = [
     0x0bd0_0bd0,
 ];
 
-/// Whether the file is on a file system that another machine or process serves: its clock stamps
-/// the file, and memory mapped from it may not be shared by all who use it. False where that cannot
-/// be found out.
+/// Whether the file is on a file system that another machine or process serves: that one's clock
+/// stamps the file, and memory mapped from it may not be shared with other machines. False where
+/// that cannot be found out.
 pub fn is_remote(file: impl AsFd) -> bool {
     rustix::fs::fstatfs(file).is_ok_and(|found| {
-        u32::try_from(found.f_type).is_ok_and(|magic| REMOTE_FILE_SYSTEMS.contains(&magic))
+        medium::number(&found).is_some_and(|magic| REMOTE_FILE_SYSTEMS.contains(&magic))
     })
 }
 
@@ -244,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_not_removed() {
+    fn a_socket_is_not_removed() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let socket = dir.path().join("socket");
         let _bound = std::os::unix::net::UnixListener::bind(&socket).expect("bound");

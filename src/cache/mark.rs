@@ -1,0 +1,145 @@
+//! What says that a directory is a cache of relto, and which files in it are relto's.
+//!
+//! Trimming removes files that were not used for long. A setting that is wrong, or that somebody else
+//! made, may name any directory, so only marked ones are trimmed, and only files with names that
+//! relto gives are removed.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use fs_err as fs;
+
+use crate::fs::open_private_file;
+
+/// <https://bford.info/cachedir/>: backup programs leave such directories out.
+const TAG: &str = "CACHEDIR.TAG";
+const SIGNATURE: &str = "Signature: 8a477f597d28d172789f06886806bc55";
+/// The layout of the cache, so that a later relto knows what it may remove.
+const VERSION: &str = "# relto disk cache, layout 1";
+
+/// Start of the names of files that are being written.
+pub(super) const TEMPORARY: &str = "relto-";
+
+/// The name that relto gives its directory by default.
+const DEFAULT_NAME: &str = "relto";
+
+/// What a cache of relto or Bazel has in its root. Anything else is the user's.
+const KNOWN: [&str; 12] = [
+    "CACHEDIR.TAG",
+    "ac",
+    "ahead",
+    "blake3",
+    "cas",
+    "daemon",
+    "gc",
+    "slots",
+    "state.db",
+    "tmp",
+    "told",
+    "trim.lock",
+];
+
+/// Marks the directory `root`, which may be an older cache, unless it holds files of the user.
+pub(super) fn write(root: &Path) {
+    let tag = root.join(TAG);
+    if fs::symlink_metadata(&tag).is_ok() || !holds_only_a_cache(root) {
+        return;
+    }
+    // Without a mark the cache works, but is not trimmed.
+    let _ = open_private_file(&tag).and_then(|mut file| {
+        writeln!(
+            file,
+            "{SIGNATURE}\n# This directory can be removed at any time.\n{VERSION}"
+        )
+    });
+}
+
+/// Whether files in `root` may be removed.
+pub(super) fn is_marked(root: &Path) -> bool {
+    let text = crate::fs::read_regular_no_follow(root.join(TAG)).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    text.starts_with(SIGNATURE) && text.lines().any(|line| line == VERSION)
+}
+
+fn holds_only_a_cache(root: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(root) else {
+        return false;
+    };
+    let is_known = |name: &str| {
+        let name = if name.starts_with("state.db") {
+            "state.db"
+        } else {
+            name
+        };
+        KNOWN.contains(&name)
+    };
+    root.file_name().is_some_and(|name| name == DEFAULT_NAME)
+        || entries
+            .flatten()
+            .all(|entry| entry.file_name().to_str().is_some_and(is_known))
+}
+
+/// Whether a file is called as relto and Bazel call it: by the hex of its digest, in a directory of
+/// the first two digits.
+pub(super) fn is_entry(dir: &Path, name: &str) -> bool {
+    let is_hex = |text: &str| {
+        text.bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let shard = dir.file_name().and_then(|name| name.to_str());
+    name.len() == 64 && is_hex(name) && shard == Some(&name[..2])
+}
+
+/// Whether a file in `tmp/` is one that relto was writing; earlier releases called them otherwise.
+pub(super) fn is_temporary(name: &str) -> bool {
+    let random = name
+        .strip_prefix(TEMPORARY)
+        .or_else(|| name.strip_prefix(".tmp"));
+    random.is_some_and(|rest| {
+        rest.len() == 6 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_cache_is_marked_and_a_directory_of_the_user_is_not() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for part in ["ac", "cas", "tmp", "slots"] {
+            fs::create_dir(dir.path().join(part)).expect("made");
+        }
+        fs::write(dir.path().join("state.db-wal"), "").expect("written");
+        write(dir.path());
+        assert!(is_marked(dir.path()));
+        let home = tempfile::tempdir().expect("a directory");
+        fs::write(home.path().join("thesis.tex"), "").expect("written");
+        write(home.path());
+        assert!(!is_marked(home.path()));
+        assert_eq!(fs::read_dir(home.path()).expect("listed").count(), 1);
+    }
+
+    #[test]
+    fn a_tag_of_another_program_is_no_mark() {
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::write(dir.path().join(TAG), format!("{SIGNATURE}\n# cargo\n")).expect("written");
+        write(dir.path());
+        assert!(!is_marked(dir.path()));
+    }
+
+    #[test]
+    fn only_names_that_relto_gives_are_entries() {
+        let hex = "ab".repeat(32);
+        assert!(is_entry(Path::new("cas/ab"), &hex));
+        for (dir, name) in [
+            ("cas/ac", &hex[..]),
+            ("ac/photos", "1.jpg"),
+            ("cas/ab", &hex[2..]),
+        ] {
+            assert!(!is_entry(Path::new(dir), name), "{dir}/{name}");
+        }
+        assert!(is_temporary("relto-a1B2c3") && is_temporary(".tmpa1B2c3"));
+        assert!(!is_temporary("thesis.tex") && !is_temporary("relto-notes.txt"));
+    }
+}

@@ -1,0 +1,172 @@
+//! Reading files whose names come from somebody else: job files, indexes, modules, response files,
+//! profiles, and what a compiler left behind.
+//!
+//! Opening a pipe waits for its other end, reading a device may never end, and a sparse file can
+//! claim more bytes than the machine has memory. None of them may stop or abort a link.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+
+use super::{named, not_regular};
+
+/// `/dev/null`, which reads as an empty file.
+const NULL_DEVICE: (u32, u32) = (1, 3);
+
+/// Opens a regular file, following symbolic links.
+///
+/// # Errors
+/// The system's own, with the path; the path is not a regular file (`InvalidInput`).
+pub fn open_regular(path: impl AsRef<Path>) -> io::Result<fs_err::File> {
+    let path = path.as_ref();
+    let (file, found) = open(path, OFlags::empty())?;
+    if !found.is_file() {
+        return Err(not_regular(path));
+    }
+    Ok(fs_err::File::from_parts(file, path))
+}
+
+/// Reads a regular file, following symbolic links. `/dev/null` is empty.
+///
+/// # Errors
+/// As [`open_regular`]; the file does not fit into memory.
+pub fn read_regular(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+    let path = path.as_ref();
+    let (file, found) = open(path, OFlags::empty())?;
+    if is_null_device(&found) {
+        return Ok(Vec::new());
+    }
+    read(&file, &found, path)
+}
+
+/// As [`read_regular`], for text.
+///
+/// # Errors
+/// As there; the text is not UTF-8.
+pub fn read_regular_to_string(path: impl AsRef<Path>) -> io::Result<String> {
+    let path = path.as_ref();
+    let bytes = read_regular(path)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let error = io::Error::new(io::ErrorKind::InvalidData, error.utf8_error());
+        named(&error, "read", path)
+    })
+}
+
+/// Reads a regular file that an untrusted program wrote. A symbolic link is an error: its target
+/// may be a file that only this process can read.
+///
+/// # Errors
+/// The system's own, with the path; the path is not a regular file; it does not fit into memory.
+pub fn read_regular_no_follow(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+    let path = path.as_ref();
+    let (file, found) = open(path, OFlags::NOFOLLOW).map_err(|error| {
+        if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
+            not_regular(path)
+        } else {
+            error
+        }
+    })?;
+    read(&file, &found, path)
+}
+
+fn open(path: &Path, extra: OFlags) -> io::Result<(File, Metadata)> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | extra;
+    let opened = rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from);
+    let found = opened.and_then(|file| {
+        let file = File::from(file);
+        let found = file.metadata()?;
+        Ok((file, found))
+    });
+    found.map_err(|error| match error.raw_os_error() {
+        // The kind alone would lose the number that callers compare.
+        Some(number) if number == rustix::io::Errno::LOOP.raw_os_error() => error,
+        _ => named(&error, "open", path),
+    })
+}
+
+fn read(mut file: &File, found: &Metadata, path: &Path) -> io::Result<Vec<u8>> {
+    if !found.is_file() {
+        return Err(not_regular(path));
+    }
+    let mut bytes = buffer_for(found.len())?;
+    file.read_to_end(&mut bytes)
+        .map_err(|error| named(&error, "read", path))?;
+    Ok(bytes)
+}
+
+/// An empty buffer with room for a file of `size` bytes, or an error where the process would abort
+/// for want of memory.
+///
+/// # Errors
+/// `OutOfMemory`.
+pub fn buffer_for(size: u64) -> io::Result<Vec<u8>> {
+    let too_large = || {
+        let text = format!("its {size} bytes do not fit into memory");
+        io::Error::new(io::ErrorKind::OutOfMemory, text)
+    };
+    let available = rustix::system::sysinfo();
+    let memory = u64::from(available.totalram).saturating_mul(u64::from(available.mem_unit));
+    if size > memory {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    // One byte more: the read that finds the end needs room, too.
+    let room = usize::try_from(size).map_err(|_| too_large())?;
+    bytes
+        .try_reserve_exact(room.saturating_add(1))
+        .map_err(|_| too_large())?;
+    Ok(bytes)
+}
+
+fn is_null_device(found: &Metadata) -> bool {
+    let device = found.rdev();
+    let numbers = (rustix::fs::major(device), rustix::fs::minor(device));
+    found.file_type().is_char_device() && numbers == NULL_DEVICE
+}
+
+#[cfg(test)]
+mod tests {
+    use fs_err as fs;
+
+    use super::*;
+
+    #[test]
+    fn only_regular_files_are_read_and_nothing_else_is_waited_for() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (file, pipe) = (dir.path().join("file"), dir.path().join("pipe"));
+        fs::write(&file, "text").expect("written");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, Mode::from_raw_mode(0o600)).expect("made");
+        assert_eq!(read_regular(&file).expect("read"), b"text");
+        assert_eq!(read_regular(Path::new("/dev/null")).expect("read"), b"");
+        for path in [&pipe, Path::new("/dev/zero"), dir.path()] {
+            let error = read_regular(path).expect_err("refused");
+            assert!(error.to_string().contains("not a regular file"), "{error}");
+            assert!(open_regular(path).is_err());
+        }
+    }
+
+    #[test]
+    fn a_link_is_followed_only_where_the_user_made_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (file, link) = (dir.path().join("file"), dir.path().join("link"));
+        fs::write(&file, "secret").expect("written");
+        fs_err::os::unix::fs::symlink(&file, &link).expect("linked");
+        assert_eq!(read_regular(&link).expect("read"), b"secret");
+        assert!(read_regular_no_follow(&link).is_err());
+    }
+
+    #[test]
+    fn a_file_larger_than_the_memory_is_an_error() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let giant = dir.path().join("giant");
+        let file = fs::File::create(&giant).expect("made");
+        // Where the file system refuses such a size there is nothing to try.
+        if file.set_len(1 << 43).is_ok() {
+            let error = read_regular(&giant).expect_err("refused");
+            assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
+        }
+    }
+}

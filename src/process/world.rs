@@ -1,0 +1,246 @@
+//! Everything by which two processes of one user can differ in what a path means to them, what they
+//! may do, and how much of the machine they may use.
+//!
+//! A program inherits all of this from its parent. So a daemon may start a compiler for another
+//! process only if the two have the same [`World`]; otherwise the result could be another one, fail
+//! where it should not, or use what the other process was denied. Landlock domains cannot be seen;
+//! the daemon's key in a private file keeps confined processes out.
+
+use std::path::Path;
+
+use rustix::process::{Resource, getpriority_process, getrlimit};
+use rustix::thread::sched_getaffinity;
+use serde::{Deserialize, Serialize};
+
+use super::ProcStatus;
+use crate::fs::FileId;
+
+/// Limits that a compiler can run into.
+const RESOURCES: [Resource; 9] = [
+    Resource::As,
+    Resource::Core,
+    Resource::Cpu,
+    Resource::Data,
+    Resource::Fsize,
+    Resource::Memlock,
+    Resource::Nproc,
+    Resource::Rss,
+    Resource::Stack,
+];
+
+/// Namespaces, as `/proc/self/ns` names them.
+const NAMESPACES: [&str; 8] = ["mnt", "user", "net", "pid", "uts", "ipc", "cgroup", "time"];
+
+/// Lines of `/proc/self/status` that say what a process may do.
+const RIGHTS: [&str; 6] = [
+    "CapInh",
+    "CapPrm",
+    "CapEff",
+    "CapBnd",
+    "CapAmb",
+    "NoNewPrivs",
+];
+
+/// Files of a cgroup (version 2) that limit what is in it.
+const CGROUP_LIMITS: [&str; 7] = [
+    "memory.max",
+    "memory.high",
+    "memory.swap.max",
+    "cpu.max",
+    "cpuset.cpus",
+    "pids.max",
+    "cgroup.freeze",
+];
+
+/// Values of those files that limit nothing.
+const NO_LIMIT: [&str; 3] = ["max", "max 100000", "0"];
+
+/// What a program inherits from the process that starts it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct World {
+    namespaces: Vec<Option<String>>,
+    root: Option<FileId>,
+    /// Real, effective, saved and file system ids, as the kernel prints them.
+    users: Option<String>,
+    groups: Option<String>,
+    supplementary_groups: Option<String>,
+    rights: Vec<Option<String>>,
+    /// Mode and number of filters.
+    seccomp: [Option<String>; 2],
+    /// Of SELinux, AppArmor or Smack.
+    security_label: Option<String>,
+    /// Groups with a limit, the limits with them.
+    cgroups: Vec<String>,
+    nice: Option<i32>,
+    /// In the kernel's units; `None` is no limit.
+    limits: [Option<u64>; RESOURCES.len()],
+    /// The numbers of the processors that it may run on.
+    processors: Vec<usize>,
+}
+
+impl World {
+    /// The world of this process.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let status = ProcStatus::of_this_process();
+        let field = |name: &str| status.field(name).map(str::to_owned);
+        let set = sched_getaffinity(None).ok();
+        let is_ours = |number: &usize| set.as_ref().is_some_and(|set| set.is_set(*number));
+        Self {
+            namespaces: NAMESPACES.map(namespace).to_vec(),
+            root: FileId::at(Path::new("/")),
+            users: field("Uid"),
+            groups: field("Gid"),
+            supplementary_groups: field("Groups"),
+            rights: RIGHTS.map(field).to_vec(),
+            seccomp: ["Seccomp", "Seccomp_filters"].map(field),
+            security_label: text("/proc/self/attr/current"),
+            cgroups: limited_cgroups(&text("/proc/self/cgroup").unwrap_or_default()),
+            nice: getpriority_process(None).ok(),
+            limits: RESOURCES.map(|resource| getrlimit(resource).current),
+            processors: (0..rustix::thread::CpuSet::MAX_CPU)
+                .filter(is_ours)
+                .collect(),
+        }
+    }
+
+    /// The first thing in which `other` differs, for a message; `None` if nothing does.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        let mut namespaces = self.namespaces.iter().zip(&other.namespaces);
+        if let Some(at) = namespaces.position(|(ours, theirs)| ours != theirs) {
+            return Some(format!("another {} namespace", NAMESPACES[at]));
+        }
+        let differences = [
+            (self.root != other.root, "another root directory"),
+            (self.users != other.users, "another user id"),
+            (self.groups != other.groups, "another group id"),
+            (
+                self.supplementary_groups != other.supplementary_groups,
+                "other supplementary groups",
+            ),
+            (self.rights != other.rights, "other capabilities"),
+            (self.seccomp != other.seccomp, "another seccomp filter"),
+            (
+                self.security_label != other.security_label,
+                "another security label",
+            ),
+            (self.cgroups != other.cgroups, "other cgroup limits"),
+            (self.nice != other.nice, "another niceness"),
+            (self.limits != other.limits, "other resource limits"),
+            (self.processors != other.processors, "other processors"),
+        ];
+        let found = differences.iter().find(|(differs, _)| *differs);
+        found.map(|(_, what)| (*what).to_owned())
+    }
+}
+
+fn namespace(name: &str) -> Option<String> {
+    let link = fs_err::read_link(Path::new("/proc/self/ns").join(name)).ok()?;
+    Some(link.to_string_lossy().into_owned())
+}
+
+fn text(path: &str) -> Option<String> {
+    let text = fs_err::read_to_string(path).ok()?;
+    Some(text.trim_end_matches(['\n', '\0']).to_owned())
+}
+
+/// The groups of a process, as far as they limit anything. Two terminals of one session are in two
+/// groups; they differ only if one of these, or of its parents, has a limit.
+fn limited_cgroups(groups: &str) -> Vec<String> {
+    let mut limited = Vec::new();
+    for group in groups.lines() {
+        match group.strip_prefix("0::") {
+            Some(path) => limited.extend(limits_of(Path::new("/sys/fs/cgroup"), path)),
+            // What a group of version 1 limits depends on its hierarchy; one that systemd only
+            // keeps names in limits nothing.
+            None if !group.contains(":name=") => limited.push(group.to_owned()),
+            None => {}
+        }
+    }
+    limited
+}
+
+fn limits_of(mount: &Path, path: &str) -> Vec<String> {
+    let path = Path::new(path.trim_start_matches('/'));
+    let mut limits = Vec::new();
+    for group in path.ancestors() {
+        for file in CGROUP_LIMITS {
+            let value = fs_err::read_to_string(mount.join(group).join(file)).unwrap_or_default();
+            let value = value.trim();
+            if !value.is_empty() && !NO_LIMIT.contains(&value) {
+                limits.push(format!("{}: {file} {value}", group.display()));
+            }
+        }
+    }
+    limits
+}
+
+#[cfg(test)]
+mod tests {
+    use fs_err as fs;
+
+    use super::*;
+
+    #[test]
+    fn a_process_differs_from_itself_in_nothing() {
+        let world = World::of_process();
+        assert_eq!(world.difference(&World::of_process()), None);
+        let copy: World = postcard::to_stdvec(&world)
+            .and_then(|bytes| postcard::from_bytes(&bytes))
+            .expect("it travels");
+        assert_eq!(copy, world);
+    }
+
+    #[test]
+    fn each_difference_has_its_name() {
+        let world = World::of_process();
+        let changed = |change: &dyn Fn(&mut World)| {
+            let mut other = world.clone();
+            change(&mut other);
+            world.difference(&other).unwrap_or_default()
+        };
+        let other = || Some("other".to_owned());
+        let changes: [(&dyn Fn(&mut World), &str); 12] = [
+            (&|it| it.namespaces[0] = other(), "another mnt namespace"),
+            (&|it| it.namespaces[2] = other(), "another net namespace"),
+            (&|it| it.root = None, "another root directory"),
+            (&|it| it.users = other(), "another user id"),
+            (&|it| it.groups = other(), "another group id"),
+            (
+                &|it| it.supplementary_groups = other(),
+                "other supplementary groups",
+            ),
+            (&|it| it.rights[5] = other(), "other capabilities"),
+            (&|it| it.seccomp[1] = other(), "another seccomp filter"),
+            (&|it| it.security_label = other(), "another security label"),
+            (&|it| it.cgroups.push("a".into()), "other cgroup limits"),
+            (&|it| it.nice = Some(99), "another niceness"),
+            (&|it| it.processors.push(9999), "other processors"),
+        ];
+        for (change, name) in changes {
+            assert_eq!(changed(change), name);
+        }
+        let limit = |it: &mut World| it.limits[0] = Some(1);
+        assert_eq!(changed(&limit), "other resource limits");
+    }
+
+    #[test]
+    fn a_cgroup_counts_only_with_a_limit_of_its_own_or_of_a_parent() {
+        let mount = tempfile::tempdir().expect("a directory");
+        let scope = mount.path().join("user.slice/one.scope");
+        fs::create_dir_all(&scope).expect("made");
+        fs::write(scope.join("memory.max"), "max\n").expect("written");
+        let limits = |path| limits_of(mount.path(), path);
+        assert_eq!(limits("/user.slice/one.scope"), Vec::<String>::new());
+        fs::write(mount.path().join("user.slice/memory.max"), "1024\n").expect("written");
+        assert_eq!(
+            limits("/user.slice/one.scope"),
+            ["user.slice: memory.max 1024"]
+        );
+        assert_eq!(
+            limits("/user.slice/one.scope"),
+            limits("/user.slice/other.scope")
+        );
+    }
+}
