@@ -2,11 +2,12 @@
 //! relto.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::{env, fs};
 
+use fs_err as fs;
 use tonic_prost_build::FileDescriptorSet;
 
 const FILES: &[&str] = &[
