@@ -52,7 +52,7 @@ pub(crate) fn read_whole(
     }
 }
 
-/// Sends the blob chunk by chunk. ReadStoppeds early, without an error, when the receiver is gone.
+/// Sends the blob chunk by chunk. Stops early, without an error, when the receiver is gone.
 pub(crate) fn read_chunks(
     blob: &Blob,
     function: DigestFunction,

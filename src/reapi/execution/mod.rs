@@ -57,7 +57,7 @@ impl Executor<'_> {
         job: &ExecuteJob,
         progress: &(dyn Fn(Stage) + Send + Sync),
     ) -> Result<Executed, Failure> {
-        Run::new(self, job, progress).to_end().await
+        Run::new(self, job, progress).finish().await
     }
 
     fn request(&self, job: &ExecuteJob) -> ExecuteRequest {

@@ -135,7 +135,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    pub(super) async fn to_end(mut self) -> Result<Executed, Failure> {
+    pub(super) async fn finish(mut self) -> Result<Executed, Failure> {
         loop {
             self.attempts.admit().await?;
             match self.stream().await {
