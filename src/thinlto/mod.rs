@@ -13,6 +13,7 @@ mod index;
 mod lto_kind;
 pub mod module;
 mod rewrite;
+mod symbols;
 #[cfg(test)]
 mod testing;
 
@@ -24,3 +25,4 @@ pub use index::{Index, IndexError, ModuleEntry, ModuleHash};
 pub use lto_kind::{LtoKind, count_modules, triple};
 pub use module::{ModuleError, ModuleFacts};
 pub use rewrite::{Form, RewriteError};
+pub use symbols::{Symbol, symbols};

@@ -168,7 +168,7 @@ fn linked_objects(
         }
         words.push(name);
     }
-    let stub = match seen.stub() {
+    let stub = match seen.stub(&jobs.order) {
         None => None,
         Some(stub) => {
             let path = scratch.join(STUB);
@@ -181,16 +181,19 @@ fn linked_objects(
 
 /// Shared libraries, and the members of archives and the objects that were not wanted so far.
 fn libraries(plan: &Plan, jobs: &Jobs, files: &mut Files) -> Result<Vec<String>, Refusal> {
-    let taken: HashSet<String> = jobs.thin.natives.iter().map(Native::name).collect();
+    let taken: HashSet<(&str, u64)> = jobs.thin.natives.iter().map(Native::place).collect();
     let mut words = Vec::new();
     for piece in &plan.inputs.pieces {
         match piece {
             Piece::State(state) => words.extend(state.iter().cloned()),
-            Piece::Library(library) => words.extend(library.iter().cloned()),
-            Piece::Object { path, lazy: true } if !taken.contains(path) => {
+            Piece::Library { words: own, .. } => words.extend(own.iter().cloned()),
+            Piece::Object { path, lazy: true } if !taken.contains(&(&**path, 0)) => {
                 words.extend(lazy([path.clone()]));
             }
-            Piece::Object { .. } | Piece::Bitcode { .. } | Piece::Archive { whole: true, .. } => {}
+            Piece::Object { .. }
+            | Piece::Bitcode { .. }
+            | Piece::Shared { .. }
+            | Piece::Archive { whole: true, .. } => {}
             Piece::Archive {
                 library,
                 words: own,
@@ -209,13 +212,13 @@ fn libraries(plan: &Plan, jobs: &Jobs, files: &mut Files) -> Result<Vec<String>,
 /// The native members of an archive that also has modules.
 fn unwanted(
     library: &Library,
-    taken: &HashSet<String>,
+    taken: &HashSet<(&str, u64)>,
     fat: bool,
     files: &mut Files,
 ) -> Result<Vec<String>, Refusal> {
     let natives = library.members.iter().filter(|(member, kind)| {
-        let name = format!("{}({})", library.path, member.name);
-        *kind == Kind::Object && !fat && !taken.contains(&name)
+        let place = (&*library.path, member.offset);
+        *kind == Kind::Object && !fat && !taken.contains(&place)
     });
     natives
         .map(|(member, _)| files.write(&member.name, &library.bytes(member)?))

@@ -19,6 +19,7 @@ mod kind;
 mod linker;
 mod modules;
 mod natives;
+mod resolution;
 mod script;
 mod source;
 mod thin_link;
@@ -26,11 +27,14 @@ mod thin_link;
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
+use std::thread;
 
 use crate::action::response::expand_response_files;
 use crate::error::Hinted;
 use crate::fs;
 use crate::job::JobFile;
+
+use resolution::Resolution;
 
 pub use linker::{Flavour, Release, compiler_beside, linker_behind, masked};
 pub use modules::Names;
@@ -145,6 +149,15 @@ impl Plan {
             .unwrap_or(default)
     }
 
+    /// Symbols that are undefined before any input is read.
+    fn undefined(&self) -> Vec<&str> {
+        let named = self.items.iter().filter(|item| match &item.meaning {
+            command_line::Meaning::Option { name, .. } => matches!(*name, "u" | "undefined"),
+            command_line::Meaning::Input(_) => false,
+        });
+        named.filter_map(command_line::Item::value).collect()
+    }
+
     /// The linker's arguments for the thin link, which writes into `scratch` only.
     pub fn thin_link(&self, scratch: &Path) -> io::Result<Vec<OsString>> {
         let arguments = thin_link::arguments(&self.items, &self.inputs, scratch)?;
@@ -162,7 +175,11 @@ impl Plan {
         compiler: &Path,
         release: &Release,
     ) -> Result<Jobs, Refusal> {
-        let thin = thin_link::Outcome::read(&self.inputs, scratch, stdout)?;
+        let trace = std::str::from_utf8(stdout);
+        let trace = trace.map_err(|_| Refusal::new("an input's name is not UTF-8"))?;
+        let resolution = Resolution::find(self.flavour, &self.inputs, &self.undefined())?;
+        let resolution = Some(resolution).filter(|it| it.agrees_with(trace));
+        let thin = thin_link::Outcome::read(&self.inputs, scratch, trace, resolution.as_ref())?;
         let modules = modules::Modules::find(&self.inputs, &thin, scratch)?;
         let file = modules.job_file(self, compiler, release)?;
         Ok(Jobs {
@@ -170,6 +187,7 @@ impl Plan {
             file,
             modules,
             thin,
+            order: resolution.map(|it| it.symbols).unwrap_or_default(),
         })
     }
 
@@ -192,6 +210,9 @@ pub struct Jobs {
     pub names: Names,
     modules: modules::Modules,
     thin: thin_link::Outcome,
+    /// The symbols of the link in the order in which the linker's own LTO would see them first, if
+    /// that is known.
+    order: Vec<Vec<u8>>,
 }
 
 /// Command lines of links are longer than the system admits.
@@ -223,4 +244,28 @@ fn text(path: &Path) -> Result<String, Refusal> {
 /// The part of a path after its last slash.
 fn base(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
+}
+
+/// `work` for `all`, on all processors.
+fn in_parallel<T: Sync, R: Send>(
+    all: &[T],
+    work: impl Fn(&T) -> Result<R, Refusal> + Sync,
+) -> Result<Vec<R>, Refusal> {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let share = all.len().div_ceil(threads).max(1);
+    thread::scope(|scope| {
+        let work = &work;
+        let parts = all.chunks(share);
+        let running: Vec<_> = parts
+            .map(|part| scope.spawn(move || part.iter().map(work).collect::<Result<Vec<R>, _>>()))
+            .collect();
+        let mut made = Vec::with_capacity(all.len());
+        for thread in running {
+            match thread.join() {
+                Ok(part) => made.extend(part?),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        Ok(made)
+    })
 }

@@ -7,14 +7,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use fs_err as fs;
 
 use super::inputs::Inputs;
 use super::source::Source;
 use super::thin_link::{Chosen, Outcome};
-use super::{Plan, Refusal, Release, base, text};
+use super::{Plan, Refusal, Release, base, in_parallel, text};
 use crate::job::{Caller, Job, JobFile};
 use crate::thinlto::Index;
 
@@ -226,29 +225,6 @@ fn stem(name: &str) -> String {
         .chars()
         .filter(|it| it.is_ascii_alphanumeric() || *it == '_');
     kept.take(40).collect()
-}
-
-fn in_parallel<T: Sync, R: Send>(
-    all: &[T],
-    work: impl Fn(&T) -> Result<R, Refusal> + Sync,
-) -> Result<Vec<R>, Refusal> {
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let share = all.len().div_ceil(threads).max(1);
-    thread::scope(|scope| {
-        let work = &work;
-        let parts = all.chunks(share);
-        let running: Vec<_> = parts
-            .map(|part| scope.spawn(move || part.iter().map(work).collect::<Result<Vec<R>, _>>()))
-            .collect();
-        let mut made = Vec::with_capacity(all.len());
-        for thread in running {
-            match thread.join() {
-                Ok(part) => made.extend(part?),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        Ok(made)
-    })
 }
 
 /// What the user calls the modules that have names in the scratch directory.

@@ -12,6 +12,7 @@ use super::Refusal;
 use super::archive::Member;
 use super::inputs::{Inputs, Library};
 use super::kind::Kind;
+use super::resolution::Resolution;
 use super::source::Source;
 use super::thin_link::Chosen;
 use crate::thinlto::LtoKind;
@@ -30,6 +31,14 @@ impl Native {
                 fs::read(path).map_err(|error| Refusal::unreadable(Path::new(path), &error))
             }
             Self::Member(library, member) => library.bytes(member),
+        }
+    }
+
+    /// What tells it from all others: its archive or itself, and its place there.
+    pub(super) fn place(&self) -> (&str, u64) {
+        match self {
+            Self::File(path) => (path, 0),
+            Self::Member(library, member) => (&library.path, member.offset),
         }
     }
 
@@ -53,10 +62,16 @@ pub(super) struct Found {
 ///
 /// # Errors
 /// A line means no file, or one of several.
-pub(super) fn find(inputs: &Inputs, modules: &[Chosen], trace: &str) -> Result<Found, Refusal> {
+pub(super) fn find(
+    inputs: &Inputs,
+    modules: &[Chosen],
+    trace: &str,
+    resolution: Option<&Resolution>,
+) -> Result<Found, Refusal> {
     let chosen: HashSet<&str> = modules.iter().map(|module| &module.name[..]).collect();
     let mut finder = Finder {
         inputs,
+        resolution,
         counts: counts(trace),
         chosen,
         taken: HashMap::new(),
@@ -79,6 +94,7 @@ fn counts(trace: &str) -> HashMap<&str, usize> {
 
 struct Finder<'a> {
     inputs: &'a Inputs,
+    resolution: Option<&'a Resolution>,
     /// How often each line stands in the trace.
     counts: HashMap<&'a str, usize>,
     chosen: HashSet<&'a str>,
@@ -122,15 +138,20 @@ impl<'a> Finder<'a> {
     ) -> Result<(), Refusal> {
         let of_name = |it: &&(Member, Kind)| it.0.name == name;
         let all: Vec<_> = library.members.iter().filter(of_name).collect();
+        let unknown = || {
+            Refusal::new(format!(
+                "which of the members of this name `{line}` is, cannot be told"
+            ))
+        };
         let seen = self.taken.entry(line).or_default();
         let (member, kind) = match all[..] {
             [only] if *seen == 0 => only,
-            _ if self.counts.get(line) == Some(&all.len()) => all[*seen],
-            _ => {
-                return Err(Refusal::new(format!(
-                    "which of the members of this name `{line}` is, cannot be told"
-                )));
+            _ if let Some(offset) = self.resolution.and_then(|it| it.place(line, *seen)) => {
+                let found = all.into_iter().find(|(member, _)| member.offset == offset);
+                found.ok_or_else(unknown)?
             }
+            _ if self.counts.get(line) == Some(&all.len()) => all[*seen],
+            _ => return Err(unknown()),
         };
         *seen += 1;
         let module = format!("{}({} at {})", library.path, member.name, member.offset);

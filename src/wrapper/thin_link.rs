@@ -14,6 +14,7 @@ use super::Refusal;
 use super::command_line::{Item, Role};
 use super::inputs::Inputs;
 use super::natives::{self, Native};
+use super::resolution::Resolution;
 
 const LIST: &str = "modules.txt";
 const SHARDS: &str = "shards";
@@ -82,7 +83,12 @@ pub(super) struct Chosen {
 }
 
 impl Outcome {
-    pub(super) fn read(inputs: &Inputs, scratch: &Path, stdout: &[u8]) -> Result<Self, Refusal> {
+    pub(super) fn read(
+        inputs: &Inputs,
+        scratch: &Path,
+        trace: &str,
+        resolution: Option<&Resolution>,
+    ) -> Result<Self, Refusal> {
         let list = scratch.join(LIST);
         let text = fs::read_to_string(&list).map_err(|error| Refusal::unreadable(&list, &error))?;
         let prefix = prefix(scratch, depth(inputs));
@@ -105,9 +111,7 @@ impl Outcome {
                 shard,
             });
         }
-        let trace = std::str::from_utf8(stdout)
-            .map_err(|_| Refusal::new("an input's name is not UTF-8"))?;
-        let found = natives::find(inputs, &modules, trace)?;
+        let found = natives::find(inputs, &modules, trace, resolution)?;
         let regular = scratch.join(REGULAR);
         Ok(Self {
             modules,

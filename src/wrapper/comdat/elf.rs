@@ -9,6 +9,9 @@ use object::{Endianness, SymbolIndex};
 
 use super::Definitions;
 
+/// The type of thread-local variables.
+pub(super) const TLS: u8 = elf::STT_TLS.0;
+
 pub(super) fn definitions(object: &[u8]) -> Option<Definitions<'_>> {
     if is_wide(object)? {
         read::<elf::FileHeader64<Endianness>>(object)
@@ -48,10 +51,20 @@ fn read<Elf: FileHeader<Endian = Endianness>>(object: &[u8]) -> Option<Definitio
         }
     }
     for (index, symbol) in symbols.enumerate() {
-        if symbol.is_undefined(endian) || symbol.is_local() {
+        if symbol.is_local() || index.0 == 0 {
             continue;
         }
         let name = symbols.symbol_name(endian, symbol).ok()?;
+        if symbol.st_visibility() != elf::STV_DEFAULT {
+            found.hidden.push(name);
+        }
+        if symbol.st_type() != elf::STT_NOTYPE {
+            found.types.insert(name, symbol.st_type().0);
+        }
+        if symbol.is_undefined(endian) {
+            found.undefined.push(name);
+            continue;
+        }
         let section: Option<SectionIndex> = symbols.symbol_section(endian, symbol, index).ok()?;
         let group = section.and_then(|section| group_of.get(&section.0));
         match group {
@@ -90,11 +103,12 @@ fn flags<Elf: FileHeader<Endian = Endianness>>(object: &[u8]) -> Option<Vec<usiz
         .collect()
 }
 
-/// An object like `model` that holds nothing but empty groups of the names `claimed`.
-pub(super) fn stub(model: &[u8], claimed: &[&[u8]]) -> Option<Vec<u8>> {
+/// An object like `model` that holds nothing but empty groups of the names `claimed`, and needs the
+/// symbols `named`, but not badly.
+pub(super) fn stub(model: &[u8], claimed: &[&[u8]], named: &[(&[u8], u8)]) -> Option<Vec<u8>> {
     let wide = is_wide(model)?;
     let little = model.get(5) == Some(&1);
-    Some(Writer { wide, little }.stub(model, claimed))
+    Some(Writer { wide, little }.stub(model, claimed, named))
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -112,6 +126,9 @@ const SYMTAB: usize = 2;
 const GROUP: usize = 17;
 const NOTE: usize = 7;
 
+/// The one section whose name matters; it stands at the beginning of the names, after an empty one.
+const PROPERTY_NAME: &[u8] = b"\0.note.gnu.property\0";
+
 impl Writer {
     fn push(self, out: &mut Vec<u8>, value: usize, bytes: usize) {
         let value = value as u64;
@@ -128,11 +145,12 @@ impl Writer {
         if self.wide { 8 } else { 4 }
     }
 
-    fn stub(self, model: &[u8], claimed: &[&[u8]]) -> Vec<u8> {
+    fn stub(self, model: &[u8], claimed: &[&[u8]], named: &[(&[u8], u8)]) -> Vec<u8> {
         let header = if self.wide { 64 } else { 52 };
         let mut out = model[..header].to_vec();
-        let mut strings = vec![0];
-        let names = claimed.iter().map(|name| {
+        let mut strings = PROPERTY_NAME.to_vec();
+        let names = claimed.iter().chain(named.iter().map(|(name, _)| name));
+        let names = names.map(|name| {
             let at = strings.len();
             strings.extend_from_slice(name);
             strings.push(0);
@@ -141,7 +159,7 @@ impl Writer {
         let names: Vec<usize> = names.collect();
         let strtab = [STRTAB, 0, out.len(), strings.len(), 0, 0, 1, 0];
         out.extend_from_slice(&strings);
-        let symtab = self.symbols(&mut out, &names);
+        let symtab = self.symbols(&mut out, &names, named);
         let mut sections = vec![NULL, strtab, symtab];
         sections.extend(self.property(&mut out, model));
         for number in 0..claimed.len() {
@@ -157,17 +175,24 @@ impl Writer {
         self.finish(out, table, sections.len(), header)
     }
 
-    /// Local symbols without a section: nothing but names.
-    fn symbols(self, out: &mut Vec<u8>, names: &[usize]) -> Section {
+    /// Symbols without a section, whose names are at `names`. The last are weak references to what
+    /// is `named`, the others nothing but names.
+    fn symbols(self, out: &mut Vec<u8>, names: &[usize], named: &[(&[u8], u8)]) -> Section {
+        const WEAK: u8 = 2 << 4;
         out.resize(out.len().next_multiple_of(8), 0);
         let start = out.len();
-        let size = if self.wide { 24 } else { 16 };
-        for name in [0].iter().chain(names) {
+        let local = names.len() - named.len();
+        let (size, info) = if self.wide { (24, 4) } else { (16, 12) };
+        for (number, name) in [0].iter().chain(names).enumerate() {
+            let symbol = out.len();
             self.push(out, *name, 4);
-            out.resize(out.len() + size - 4, 0);
+            out.resize(symbol + size, 0);
+            if let Some((_, kind)) = number.checked_sub(local + 1).map(|at| named[at]) {
+                out[symbol + info] = WEAK | kind;
+            }
         }
         let count = names.len() + 1;
-        [SYMTAB, 0, start, count * size, 1, count, 8, size]
+        [SYMTAB, 0, start, count * size, 1, local + 1, 8, size]
     }
 
     /// The linker keeps a feature of the processor only if every object has it: this one has all.
@@ -201,8 +226,7 @@ impl Writer {
     fn section(self, out: &mut Vec<u8>, section: &Section) {
         let [kind, flags, offset, size, link, info, align, entry] = *section;
         let word = self.word();
-        // All have the empty name, which nothing asks for.
-        let name = 0;
+        let name = usize::from(kind == NOTE);
         for (value, bytes) in [
             (name, 4),
             (kind, 4),
@@ -252,10 +276,11 @@ mod tests {
             model[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', class, 1, 1]);
             model[16..20].copy_from_slice(&[1, 0, 62, 0]);
             model[20] = 1;
-            let stub = stub(&model, &[b"f", b"_ZN1AC5Ev"]).expect("written");
+            let stub = stub(&model, &[b"f", b"_ZN1AC5Ev"], &[(b"g", 6)]).expect("written");
             let found = definitions(&stub).expect("an object");
             assert_eq!(found.groups, [&b"f"[..], b"_ZN1AC5Ev"]);
             assert_eq!(found.symbols().count(), 0);
+            assert_eq!(found.undefined, [b"g"]);
             let loose = without_claims(&stub).expect("an object");
             assert!(definitions(&loose).expect("an object").groups.is_empty());
         }

@@ -7,7 +7,7 @@
 //! claims the groups that native files must not win.
 
 mod elf;
-mod wasm;
+pub(super) mod wasm;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -23,6 +23,11 @@ struct Definitions<'a> {
     /// Symbols that another definition may replace.
     weak: Vec<&'a [u8]>,
     strong: Vec<&'a [u8]>,
+    undefined: Vec<&'a [u8]>,
+    /// Of all of them, if they have one: the linker treats the first it sees of each as the one.
+    types: HashMap<&'a [u8], u8>,
+    /// Those that other programs do not see.
+    hidden: Vec<&'a [u8]>,
 }
 
 impl<'a> Definitions<'a> {
@@ -34,11 +39,37 @@ impl<'a> Definitions<'a> {
         read.ok_or_else(|| Refusal::new(format!("the symbols of `{name}` cannot be read")))
     }
 
+    /// What it defines and what it needs.
+    fn named(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.symbols().chain(self.undefined.iter().copied())
+    }
+
     fn symbols(&self) -> impl Iterator<Item = &'a [u8]> {
         let grouped = self.grouped.iter().map(|(symbol, _)| *symbol);
         grouped
             .chain(self.weak.iter().copied())
             .chain(self.strong.iter().copied())
+    }
+}
+
+/// Hidden symbols that no file of the program may define. They belong to the first file that needs
+/// them, so no other may name them first.
+#[derive(Debug, Default)]
+struct Missing {
+    hidden: HashSet<Vec<u8>>,
+    defined: HashSet<Vec<u8>>,
+}
+
+impl Missing {
+    fn note(&mut self, found: &Definitions<'_>) {
+        self.hidden
+            .extend(found.hidden.iter().map(|name| name.to_vec()));
+        self.defined.extend(found.symbols().map(<[u8]>::to_vec));
+    }
+
+    fn in_all(files: [&Self; 2], name: &[u8]) -> bool {
+        let hidden = files.iter().any(|it| it.hidden.contains(name));
+        hidden && !files.iter().any(|it| it.defined.contains(name))
     }
 }
 
@@ -48,6 +79,9 @@ pub(super) struct Natives {
     /// Groups by the names of their symbols, and by their own.
     groups: HashMap<Vec<u8>, Vec<u8>>,
     weak: HashMap<Vec<u8>, String>,
+    /// All symbols that they name, and their types.
+    named: HashMap<Vec<u8>, u8>,
+    missing: Missing,
 }
 
 impl Natives {
@@ -62,6 +96,11 @@ impl Natives {
         object: &[u8],
     ) -> Result<(), Refusal> {
         let found = Definitions::of(flavour, object, name)?;
+        for name in found.named() {
+            let kind = found.types.get(name).copied().unwrap_or_default();
+            self.named.entry(name.to_vec()).or_insert(kind);
+        }
+        self.missing.note(&found);
         for group in found.groups {
             self.groups.insert(group.to_vec(), group.to_vec());
         }
@@ -83,6 +122,8 @@ pub(super) struct Objects<'a> {
     relocatable: bool,
     claimed: BTreeSet<Vec<u8>>,
     groups: HashSet<Vec<u8>>,
+    named: HashMap<Vec<u8>, u8>,
+    missing: Missing,
     first: Option<Vec<u8>>,
 }
 
@@ -94,6 +135,8 @@ impl<'a> Objects<'a> {
             relocatable,
             claimed: BTreeSet::new(),
             groups: HashSet::new(),
+            named: HashMap::new(),
+            missing: Missing::default(),
             first: None,
         }
     }
@@ -116,6 +159,13 @@ impl<'a> Objects<'a> {
                 )));
             }
         }
+        for name in found.named() {
+            // Of the others a module does not know the type.
+            let kind = found.types.get(name).copied().filter(|it| *it == elf::TLS);
+            let known = self.named.entry(name.to_vec()).or_default();
+            *known = kind.unwrap_or(*known);
+        }
+        self.missing.note(&found);
         if self.first.is_none() {
             self.first = Some(object.to_vec());
         }
@@ -142,12 +192,28 @@ impl<'a> Objects<'a> {
         })
     }
 
-    /// The file that claims what native files must not win; `None` if there is no need.
-    pub(super) fn stub(&self) -> Option<Vec<u8>> {
+    /// The file that comes before all others: it claims what native files must not win, and, for
+    /// the order of the symbol table, names the symbols of the program as `order` has them. `None`
+    /// if there is no need.
+    pub(super) fn stub(&self, order: &[Vec<u8>]) -> Option<Vec<u8>> {
         let claimed: Vec<&[u8]> = self.claimed.iter().map(|it| &it[..]).collect();
-        let first = self.first.as_ref().filter(|_| !claimed.is_empty())?;
+        let first = self.first.as_ref()?;
         match self.flavour {
-            Flavour::Elf => elf::stub(first, &claimed),
+            Flavour::Elf => {
+                let plain = order.iter().filter(|&name| {
+                    let files = [&self.missing, &self.natives.missing];
+                    !name.contains(&b'@') && !Missing::in_all(files, name)
+                });
+                let named = plain.filter_map(|name| {
+                    let (own, native) = (self.named.get(name), self.natives.named.get(name));
+                    let kind = own.filter(|it| **it == elf::TLS).or(native).or(own)?;
+                    Some((&name[..], *kind))
+                });
+                let named: Vec<(&[u8], u8)> = named.collect();
+                let needed = !(claimed.is_empty() && named.is_empty());
+                needed.then(|| elf::stub(first, &claimed, &named))?
+            }
+            Flavour::Wasm if claimed.is_empty() => None,
             Flavour::Wasm => Some(wasm::stub(first, &claimed)),
         }
     }

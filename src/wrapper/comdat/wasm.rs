@@ -128,20 +128,46 @@ fn comdats<'a>(
 }
 
 fn table<'a>(
-    mut part: Reader<'a>,
+    part: Reader<'a>,
     found: &mut Definitions<'a>,
     group_of: &HashMap<Entry, &'a [u8]>,
 ) -> Option<()> {
-    const WEAK: usize = 1;
-    const LOCAL: usize = 2;
-    const UNDEFINED: usize = 0x10;
-    const EXPLICIT_NAME: usize = 0x40;
+    for symbol in entries(part)? {
+        if symbol.flags & (UNDEFINED | LOCAL) != 0 {
+            continue;
+        }
+        match group_of.get(&symbol.entry) {
+            Some(group) => found.grouped.push((symbol.name, group)),
+            None if symbol.flags & WEAK != 0 => found.weak.push(symbol.name),
+            None => found.strong.push(symbol.name),
+        }
+    }
+    Some(())
+}
+
+const WEAK: usize = 1;
+const LOCAL: usize = 2;
+const UNDEFINED: usize = 0x10;
+const EXPLICIT_NAME: usize = 0x40;
+
+/// An entry of the symbol table.
+struct Symbol<'a> {
+    /// Empty where it is the import's.
+    name: &'a [u8],
+    flags: usize,
+    entry: Entry,
+}
+
+fn entries(mut part: Reader<'_>) -> Option<Vec<Symbol<'_>>> {
+    const DATA: u8 = 1;
+    const SECTION: u8 = 3;
+    let mut found = Vec::new();
     for _ in 0..part.number()? {
         let kind = part.byte()?;
         let flags = part.number()?;
         let defined = flags & UNDEFINED == 0;
         let (name, entry) = match kind {
-            1 => {
+            DATA => {
                 let name = part.name()?;
                 let index = if defined { part.number()? } else { 0 };
                 if defined {
@@ -150,7 +176,7 @@ fn table<'a>(
                 }
                 (name, (Content::Data, index))
             }
-            3 => {
+            SECTION => {
                 part.number()?;
                 continue;
             }
@@ -158,24 +184,79 @@ fn table<'a>(
                 let index = part.number()?;
                 let named = defined || flags & EXPLICIT_NAME != 0;
                 let name = if named { part.name()? } else { &[] };
-                let content = if kind == 0 {
-                    Content::Function
-                } else {
-                    Content::Other
+                let content = match kind {
+                    0 => Content::Function,
+                    _ => Content::Other,
                 };
                 (name, (content, index))
             }
         };
-        if !defined || flags & LOCAL != 0 {
-            continue;
-        }
-        match group_of.get(&entry) {
-            Some(group) => found.grouped.push((name, group)),
-            None if flags & WEAK != 0 => found.weak.push(name),
-            None => found.strong.push(name),
+        found.push(Symbol { name, flags, entry });
+    }
+    Some(found)
+}
+
+/// Names of all symbols that are not local, whether they are undefined, and whether they are weak.
+pub(in crate::wrapper) fn symbols(object: &[u8]) -> Option<Vec<(&[u8], bool, bool)>> {
+    const IMPORTS: u8 = 2;
+    let sections = sections(object)?;
+    let imports = sections.iter().find(|(number, _)| *number == IMPORTS);
+    let imports = imports.map_or(Some(Vec::new()), |(_, part)| functions(Reader(part)))?;
+    let linking = sections.iter().find_map(|it| custom(*it, b"linking"))?;
+    let mut rest = Reader(linking);
+    rest.number()?;
+    while !rest.0.is_empty() {
+        if let (SYMBOLS, part) = rest.part()? {
+            let global = |it: &Symbol<'_>| it.flags & LOCAL == 0;
+            let all = entries(Reader(part))?.into_iter().filter(global);
+            let described = all.map(|symbol| {
+                let name = match symbol.entry {
+                    (Content::Function, index) if symbol.name.is_empty() => imports.get(index),
+                    _ => None,
+                };
+                let name = name.copied().unwrap_or(symbol.name);
+                (
+                    name,
+                    symbol.flags & UNDEFINED != 0,
+                    symbol.flags & WEAK != 0,
+                )
+            });
+            return Some(described.filter(|it| !it.0.is_empty()).collect());
         }
     }
-    Some(())
+    Some(Vec::new())
+}
+
+/// The names of imported functions, by their numbers.
+fn functions(mut part: Reader<'_>) -> Option<Vec<&[u8]>> {
+    let mut found = Vec::new();
+    for _ in 0..part.number()? {
+        part.name()?;
+        let name = part.name()?;
+        match part.byte()? {
+            0 => {
+                part.number()?;
+                found.push(name);
+            }
+            // Tables and memories: a type, limits.
+            kind @ (1 | 2) => {
+                if kind == 1 {
+                    part.byte()?;
+                }
+                let flags = part.number()?;
+                part.skip_number()?;
+                if flags & 1 != 0 {
+                    part.skip_number()?;
+                }
+            }
+            3 | 4 => {
+                part.byte()?;
+                part.number()?;
+            }
+            _ => return None,
+        }
+    }
+    Some(found)
 }
 
 /// The object with its groups taken apart.

@@ -30,9 +30,17 @@ pub(super) enum Piece {
     },
     Bitcode {
         path: String,
+        lazy: bool,
     },
     /// A shared library, or a script that names no bitcode: as the command line has it.
-    Library(Vec<String>),
+    Library {
+        words: Vec<String>,
+        inside: Vec<Piece>,
+    },
+    /// A shared library inside of a [`Piece::Library`].
+    Shared {
+        path: String,
+    },
     Archive {
         words: Vec<String>,
         library: Arc<Library>,
@@ -45,8 +53,10 @@ impl Piece {
     /// The file that it names by itself.
     pub(super) fn file(&self) -> Option<&str> {
         match self {
-            Self::Object { path, .. } | Self::Bitcode { path } => Some(path),
-            Self::State(_) | Self::Library(_) | Self::Archive { .. } => None,
+            Self::Object { path, .. } | Self::Bitcode { path, .. } => Some(path),
+            Self::State(_) | Self::Library { .. } | Self::Shared { .. } | Self::Archive { .. } => {
+                None
+            }
         }
     }
 }
@@ -112,12 +122,15 @@ impl Inputs {
     pub(super) fn has_thinlto(&self) -> Result<bool, Refusal> {
         for piece in &self.pieces {
             let found = match piece {
-                Piece::Bitcode { path } => is_thin(&read(Path::new(path))?),
+                Piece::Bitcode { path, .. } => is_thin(&read(Path::new(path))?),
                 Piece::Object { path, .. } if self.fat => {
                     natives::fat_bitcode(&read(Path::new(path))?).is_some_and(|it| is_thin(&it))
                 }
                 Piece::Archive { library, .. } => self.has_thin_member(library)?,
-                Piece::State(_) | Piece::Object { .. } | Piece::Library(_) => false,
+                Piece::State(_)
+                | Piece::Object { .. }
+                | Piece::Library { .. }
+                | Piece::Shared { .. } => false,
             };
             if found {
                 return Ok(true);

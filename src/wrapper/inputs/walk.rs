@@ -67,7 +67,10 @@ impl Walk {
                 Some(path) => self.file(&path, item.words.clone()),
                 // The linker has the message for it.
                 None => {
-                    self.inputs.pieces.push(Piece::Library(item.words.clone()));
+                    self.inputs.pieces.push(Piece::Library {
+                        words: item.words.clone(),
+                        inside: Vec::new(),
+                    });
                     Ok(())
                 }
             },
@@ -120,6 +123,7 @@ impl Walk {
         let piece = match kind {
             Ok(Kind::Bitcode) => Piece::Bitcode {
                 path: path.to_owned(),
+                lazy: self.in_lib,
             },
             Ok(Kind::Object) => Piece::Object {
                 path: path.to_owned(),
@@ -136,7 +140,16 @@ impl Walk {
             }
             Ok(Kind::Text) if self.flavour == Flavour::Elf => return self.script(path, words),
             // What cannot be read is the linker's to complain about.
-            Ok(Kind::Text | Kind::Shared) | Err(_) => Piece::Library(words),
+            Ok(Kind::Shared) => Piece::Library {
+                words,
+                inside: vec![Piece::Shared {
+                    path: path.to_owned(),
+                }],
+            },
+            Ok(Kind::Text) | Err(_) => Piece::Library {
+                words,
+                inside: Vec::new(),
+            },
         };
         self.inputs.pieces.push(piece);
         Ok(())
@@ -168,13 +181,13 @@ impl Walk {
         let as_it_is = self.inputs.pieces[before..]
             .iter()
             .all(|piece| match piece {
-                Piece::State(_) | Piece::Library(_) => true,
+                Piece::State(_) | Piece::Library { .. } => true,
                 Piece::Archive { library, .. } => !whole && !library.has_bitcode(),
-                Piece::Object { .. } | Piece::Bitcode { .. } => false,
+                Piece::Object { .. } | Piece::Bitcode { .. } | Piece::Shared { .. } => false,
             });
         if as_it_is {
-            self.inputs.pieces.truncate(before);
-            self.inputs.pieces.push(Piece::Library(words));
+            let inside = self.inputs.pieces.split_off(before);
+            self.inputs.pieces.push(Piece::Library { words, inside });
         }
         Ok(())
     }

@@ -1,0 +1,222 @@
+//! Symbol resolution as the linker does it before LTO, played again.
+//!
+//! The trace of a thin link tells which files were loaded, but not which of two members of one name
+//! it was, and not in which order symbols were first seen, which is the order of the program's
+//! symbol table. Both follow from the symbols of all inputs. What is found here counts only if it
+//! agrees with the trace; it never decides what is linked.
+
+mod read;
+
+use std::collections::HashMap;
+
+use super::inputs::Inputs;
+use super::{Flavour, Refusal, in_parallel};
+
+/// A symbol of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Symbol {
+    name: Vec<u8>,
+    undefined: bool,
+    weak: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Native,
+    Bitcode,
+    Shared,
+}
+
+/// A file of the command line, or a member of an archive.
+#[derive(Debug)]
+struct Input {
+    /// As the trace names it.
+    name: String,
+    /// Of its header, where it is a member.
+    offset: Option<u64>,
+    kind: Kind,
+    lazy: bool,
+    symbols: Vec<Symbol>,
+}
+
+/// What the linker would do.
+#[derive(Debug, Default)]
+pub(super) struct Resolution {
+    /// The names of loaded files, with the places of members in their archives.
+    pub(super) loaded: Vec<(String, Option<u64>)>,
+    /// All symbols, as they were first seen.
+    pub(super) symbols: Vec<Vec<u8>>,
+}
+
+impl Resolution {
+    /// Resolves the symbols of `inputs`; `first` are undefined before any file is read.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub(super) fn find(flavour: Flavour, inputs: &Inputs, first: &[&str]) -> Result<Self, Refusal> {
+        let mut places = Vec::new();
+        for piece in &inputs.pieces {
+            read::places(piece, &mut places);
+        }
+        let files = in_parallel(&places, |place| place.read(flavour, inputs.fat))?;
+        let mut table = Table::new(&files);
+        for name in first {
+            let symbol = table.insert(name.as_bytes());
+            table.undefined(symbol, false);
+        }
+        for file in 0..files.len() {
+            table.parse(file);
+        }
+        let loaded = table.loaded.iter().map(|&file| {
+            let file = &files[file];
+            (file.name.clone(), file.offset)
+        });
+        Ok(Self {
+            loaded: loaded.collect(),
+            symbols: table.names.iter().map(|name| name.to_vec()).collect(),
+        })
+    }
+
+    /// Where the member is that was loaded as the one after `before` others of its name.
+    pub(super) fn place(&self, name: &str, before: usize) -> Option<u64> {
+        let mut of_name = self.loaded.iter().filter(|it| it.0 == name);
+        of_name.nth(before)?.1
+    }
+
+    /// Whether the files of `trace` are the ones found, but for some at the end that the linker
+    /// loads for other reasons than the inputs.
+    pub(super) fn agrees_with(&self, trace: &str) -> bool {
+        let mut lines = trace.lines();
+        self.loaded
+            .iter()
+            .all(|(name, _)| lines.next() == Some(&name[..]))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    New,
+    Undefined { weak: bool },
+    Defined,
+    Lazy(usize),
+    Shared,
+}
+
+struct Table<'a> {
+    files: &'a [Input],
+    known: HashMap<&'a [u8], usize>,
+    names: Vec<&'a [u8]>,
+    states: Vec<State>,
+    taken: Vec<bool>,
+    loaded: Vec<usize>,
+}
+
+impl<'a> Table<'a> {
+    fn new(files: &'a [Input]) -> Self {
+        Self {
+            files,
+            known: HashMap::new(),
+            names: Vec::new(),
+            states: Vec::new(),
+            taken: vec![false; files.len()],
+            loaded: Vec::new(),
+        }
+    }
+
+    fn insert(&mut self, name: &'a [u8]) -> usize {
+        // A default version is the name without it.
+        let end = name.windows(2).position(|part| part == b"@@");
+        let name = &name[..end.unwrap_or(name.len())];
+        let next = self.names.len();
+        let symbol = *self.known.entry(name).or_insert(next);
+        if symbol == next {
+            self.names.push(name);
+            self.states.push(State::New);
+        }
+        symbol
+    }
+
+    /// Reads a file in its turn.
+    fn parse(&mut self, number: usize) {
+        if self.taken[number] {
+            return;
+        }
+        let file = &self.files[number];
+        if file.lazy {
+            self.offer(number);
+        } else if file.kind == Kind::Shared {
+            self.loaded.push(number);
+            self.taken[number] = true;
+            for symbol in &file.symbols {
+                let index = self.insert(&symbol.name);
+                if symbol.undefined {
+                    self.undefined(index, symbol.weak);
+                } else {
+                    self.shared(index);
+                }
+            }
+        } else {
+            self.load(number);
+        }
+    }
+
+    /// A member says what it defines.
+    fn offer(&mut self, number: usize) {
+        for symbol in &self.files[number].symbols {
+            if symbol.undefined {
+                continue;
+            }
+            let index = self.insert(&symbol.name);
+            match self.states[index] {
+                State::New | State::Undefined { weak: true } => {
+                    self.states[index] = State::Lazy(number);
+                }
+                State::Undefined { weak: false } => self.load(number),
+                State::Defined | State::Lazy(_) | State::Shared => {}
+            }
+            if self.taken[number] {
+                return;
+            }
+        }
+    }
+
+    fn load(&mut self, number: usize) {
+        if std::mem::replace(&mut self.taken[number], true) {
+            return;
+        }
+        self.loaded.push(number);
+        let file = &self.files[number];
+        if file.kind == Kind::Native {
+            for symbol in &file.symbols {
+                self.insert(&symbol.name);
+            }
+        }
+        for symbol in file.symbols.iter().filter(|it| !it.undefined) {
+            let index = self.insert(&symbol.name);
+            self.states[index] = State::Defined;
+        }
+        for symbol in file.symbols.iter().filter(|it| it.undefined) {
+            let index = self.insert(&symbol.name);
+            self.undefined(index, symbol.weak);
+        }
+    }
+
+    fn undefined(&mut self, symbol: usize, weak: bool) {
+        match self.states[symbol] {
+            State::New => self.states[symbol] = State::Undefined { weak },
+            State::Undefined { weak: before } => {
+                self.states[symbol] = State::Undefined {
+                    weak: before && weak,
+                };
+            }
+            State::Lazy(file) if !weak => self.load(file),
+            State::Defined | State::Lazy(_) | State::Shared => {}
+        }
+    }
+
+    fn shared(&mut self, symbol: usize) {
+        if self.states[symbol] != State::Defined {
+            self.states[symbol] = State::Shared;
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The symbols of one input, in the order in which its linker reads them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use fs_err as fs;
+use object::read::elf::{FileHeader, Sym as _};
+use object::{Endianness, elf};
+
+use super::{Input, Kind, Symbol};
+use crate::thinlto;
+use crate::wrapper::archive::Member;
+use crate::wrapper::comdat::wasm;
+use crate::wrapper::inputs::{Library, Piece};
+use crate::wrapper::{Flavour, Refusal, kind, natives};
+
+/// Where an input is.
+#[derive(Debug)]
+pub(super) enum Place<'a> {
+    File {
+        path: &'a str,
+        lazy: bool,
+    },
+    Member {
+        library: &'a Arc<Library>,
+        member: &'a Member,
+        kind: kind::Kind,
+        lazy: bool,
+    },
+}
+
+/// Adds the inputs that `piece` stands for.
+pub(super) fn places<'a>(piece: &'a Piece, out: &mut Vec<Place<'a>>) {
+    match piece {
+        Piece::State(_) => {}
+        Piece::Object { path, lazy } | Piece::Bitcode { path, lazy } => {
+            out.push(Place::File { path, lazy: *lazy });
+        }
+        Piece::Shared { path } => out.push(Place::File { path, lazy: false }),
+        Piece::Library { inside, .. } => inside.iter().for_each(|piece| places(piece, out)),
+        Piece::Archive { library, whole, .. } => {
+            out.extend(library.members.iter().map(|(member, kind)| Place::Member {
+                library,
+                member,
+                kind: *kind,
+                lazy: !whole,
+            }));
+        }
+    }
+}
+
+impl Place<'_> {
+    pub(super) fn read(&self, flavour: Flavour, fat: bool) -> Result<Input, Refusal> {
+        let (name, bytes, kind, lazy) = match self {
+            Self::File { path, lazy } => {
+                let unreadable = |error| Refusal::unreadable(Path::new(path), &error);
+                let bytes = fs::read(path).map_err(unreadable)?;
+                let kind = kind::Kind::of(&bytes[..bytes.len().min(kind::START)]);
+                ((*path).to_owned(), bytes, kind, *lazy)
+            }
+            Self::Member {
+                library,
+                member,
+                kind,
+                lazy,
+            } => {
+                let name = format!("{}({})", library.path, member.name);
+                (name, library.bytes(member)?, *kind, *lazy)
+            }
+        };
+        let bitcode = match kind {
+            kind::Kind::Object if fat => natives::fat_bitcode(&bytes),
+            _ => None,
+        };
+        let (kind, symbols) = match (kind, flavour) {
+            (kind::Kind::Bitcode, _) => (Kind::Bitcode, of_bitcode(&bytes)),
+            _ if bitcode.is_some() => (Kind::Bitcode, bitcode.and_then(|it| of_bitcode(&it))),
+            (kind::Kind::Shared, Flavour::Elf) => (Kind::Shared, of_elf(&bytes, true)),
+            (_, Flavour::Elf) => (Kind::Native, of_elf(&bytes, false)),
+            (_, Flavour::Wasm) => (Kind::Native, of_wasm(&bytes)),
+        };
+        Ok(Input {
+            name,
+            offset: match self {
+                Self::File { .. } => None,
+                Self::Member { member, .. } => Some(member.offset),
+            },
+            kind,
+            lazy,
+            // Then the result will not agree with the linker's.
+            symbols: symbols.unwrap_or_default(),
+        })
+    }
+}
+
+fn of_bitcode(bytes: &[u8]) -> Option<Vec<Symbol>> {
+    let symbols = thinlto::symbols(bytes)?.into_iter();
+    let symbols = symbols.map(|symbol| Symbol {
+        name: symbol.name,
+        undefined: symbol.undefined,
+        weak: symbol.weak,
+    });
+    Some(symbols.collect())
+}
+
+fn of_wasm(bytes: &[u8]) -> Option<Vec<Symbol>> {
+    let symbols = wasm::symbols(bytes)?.into_iter();
+    let symbols = symbols.map(|(name, undefined, weak)| Symbol {
+        name: name.to_vec(),
+        undefined,
+        weak,
+    });
+    Some(symbols.collect())
+}
+
+fn of_elf(bytes: &[u8], dynamic: bool) -> Option<Vec<Symbol>> {
+    match bytes.get(4)? {
+        1 => elf_symbols::<elf::FileHeader32<Endianness>>(bytes, dynamic),
+        _ => elf_symbols::<elf::FileHeader64<Endianness>>(bytes, dynamic),
+    }
+}
+
+fn elf_symbols<Elf: FileHeader<Endian = Endianness>>(
+    bytes: &[u8],
+    dynamic: bool,
+) -> Option<Vec<Symbol>> {
+    let header = Elf::parse(bytes).ok()?;
+    let endian = header.endian().ok()?;
+    let sections = header.sections(endian, bytes).ok()?;
+    let table = if dynamic {
+        elf::SHT_DYNSYM
+    } else {
+        elf::SHT_SYMTAB
+    };
+    let symbols = sections.symbols(endian, bytes, table).ok()?;
+    let versions = sections.gnu_versym(endian, bytes).ok()?;
+    let versions = versions.map(|(versions, _)| versions).filter(|_| dynamic);
+    let mut found = Vec::new();
+    for (index, symbol) in symbols.enumerate() {
+        if symbol.is_local() || index.0 == 0 {
+            continue;
+        }
+        let version = versions.and_then(|versions| versions.get(index.0));
+        if version.is_some_and(|version| version.0.get(endian).is_hidden()) {
+            continue;
+        }
+        found.push(Symbol {
+            name: symbols.symbol_name(endian, symbol).ok()?.to_vec(),
+            undefined: symbol.is_undefined(endian),
+            weak: symbol.is_weak(),
+        });
+    }
+    Some(found)
+}
