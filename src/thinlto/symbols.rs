@@ -24,8 +24,16 @@ mod flag {
     pub(super) const FORMAT_SPECIFIC: u32 = 1 << 11;
 }
 
+/// What a linker sees of a bitcode file before LTO.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SymbolTable {
+    pub symbols: Vec<Symbol>,
+    /// The names of its groups (`comdat`), of which the first one read wins.
+    pub groups: Vec<Vec<u8>>,
+}
+
 /// Reads the table of the bitcode file `bytes`; `None` if it has none, or one that is damaged.
-pub fn symbols(bytes: &[u8]) -> Option<Vec<Symbol>> {
+pub fn symbols(bytes: &[u8]) -> Option<SymbolTable> {
     let stream = bitcode::stream(bytes).ok()?;
     let (mut table, mut names) = (None, None);
     let mut top = BlockReader::top_level(stream, MAGIC_BITS);
@@ -58,30 +66,41 @@ fn blob(stream: &[u8], header: &BlockHeader) -> Result<Option<Vec<u8>>, Bitstrea
     }
 }
 
-fn read(table: &[u8], names: &[u8]) -> Option<Vec<Symbol>> {
-    /// Version, producer, modules and groups stand before the range of symbols.
-    const RANGE: usize = 28;
+fn read(table: &[u8], names: &[u8]) -> Option<SymbolTable> {
+    /// Version, producer and modules stand before the range of groups, which comes first.
+    const GROUPS: usize = 20;
+    const SYMBOLS: usize = 28;
+    /// A name and how it is selected.
+    const GROUP: usize = 12;
     /// Two names, a group, flags.
-    const SIZE: usize = 24;
+    const SYMBOL: usize = 24;
     let word = |at: usize| {
         let bytes = table.get(at..)?.first_chunk::<4>()?;
         Some(u32::from_le_bytes(*bytes))
     };
     let offset = |at: usize| usize::try_from(word(at)?).ok();
-    let (start, count) = (offset(RANGE)?, offset(RANGE + 4)?);
-    let mut found = Vec::new();
-    for number in 0..count {
-        let at = start.checked_add(number.checked_mul(SIZE)?)?;
-        let flags = word(at.checked_add(20)?)?;
+    let name = |at: usize| {
+        let (start, length) = (offset(at)?, offset(at.checked_add(4)?)?);
+        let name = names.get(start..start.checked_add(length)?)?;
+        Some(name.to_vec())
+    };
+    let entries = |range: usize, size: usize| {
+        let (start, count) = (offset(range)?, offset(range + 4)?);
+        let end = start.checked_add(count.checked_mul(size)?)?;
+        (end <= table.len()).then(|| (start..end).step_by(size))
+    };
+    let groups = entries(GROUPS, GROUP)?.map(name).collect::<Option<_>>()?;
+    let mut symbols = Vec::new();
+    for at in entries(SYMBOLS, SYMBOL)? {
+        let flags = word(at + 20)?;
         if flags & flag::GLOBAL == 0 || flags & flag::FORMAT_SPECIFIC != 0 {
             continue;
         }
-        let (name, length) = (offset(at)?, offset(at + 4)?);
-        found.push(Symbol {
-            name: names.get(name..name.checked_add(length)?)?.to_vec(),
+        symbols.push(Symbol {
+            name: name(at)?,
             undefined: flags & flag::UNDEFINED != 0,
             weak: flags & flag::WEAK != 0,
         });
     }
-    Some(found)
+    Some(SymbolTable { symbols, groups })
 }

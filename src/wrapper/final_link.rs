@@ -24,16 +24,24 @@ pub(super) fn arguments(plan: &Plan, jobs: &Jobs, scratch: &Path) -> Result<Vec<
         dir: scratch.join(NATIVES),
         count: 0,
     };
-    let natives = linked_natives(plan, jobs, &mut files)?;
-    let objects = linked_objects(plan, jobs, scratch, &mut files, &natives.definitions)?;
+    let natives = read_natives(plan, jobs)?;
+    let mut seen = Objects::new(
+        plan.flavour,
+        &natives,
+        jobs.resolution.as_ref(),
+        is_set(plan, &["r", "relocatable"]),
+    );
+    let objects = linked_objects(plan, jobs, &mut files, &mut seen)?;
+    let stub = stub(jobs, scratch, &seen)?;
+    let natives = linked_natives(jobs, &mut files, &seen)?;
     let mut arguments = options(&plan.items);
     if plan.flavour == Flavour::Elf {
         // The thin link has looked, when the modules still had all their symbols.
         arguments.push("--undefined-version".to_owned());
     }
-    arguments.extend(objects.stub);
-    arguments.extend(natives.words);
-    arguments.extend(objects.words);
+    arguments.extend(stub);
+    arguments.extend(natives);
+    arguments.extend(objects);
     arguments.extend(libraries(plan, jobs, &mut files)?);
     Ok(arguments)
 }
@@ -81,29 +89,38 @@ impl Files {
     }
 }
 
-struct LinkedNatives {
-    words: Vec<String>,
-    definitions: Natives,
+fn read_natives(plan: &Plan, jobs: &Jobs) -> Result<Natives, Refusal> {
+    let mut natives = Natives::default();
+    for (number, native) in jobs.thin.natives.iter().enumerate() {
+        natives.add(plan.flavour, number, &native.name(), &native.bytes()?)?;
+    }
+    Ok(natives)
 }
 
 /// Members of one archive that follow each other stay members of an archive of that name, for
 /// `--exclude-libs` and linker scripts.
-fn linked_natives(plan: &Plan, jobs: &Jobs, files: &mut Files) -> Result<LinkedNatives, Refusal> {
+fn linked_natives(
+    jobs: &Jobs,
+    files: &mut Files,
+    seen: &Objects<'_>,
+) -> Result<Vec<String>, Refusal> {
     let mut words = Vec::new();
-    let mut definitions = Natives::default();
     let mut members: Vec<(String, Vec<u8>)> = Vec::new();
     let all = &jobs.thin.natives;
     for (number, native) in all.iter().enumerate() {
         let bytes = native.bytes()?;
-        definitions.add(plan.flavour, &native.name(), &bytes)?;
-        let Native::Member(library, member) = native else {
-            words.extend(match native {
-                Native::File(path) => Some(path.clone()),
-                Native::Member(..) => None,
-            });
-            continue;
+        let changed = seen.loser(number, &bytes);
+        let (library, member) = match native {
+            Native::Member(library, member) => (library, member),
+            Native::File(path) => {
+                words.push(match changed {
+                    None => path.clone(),
+                    Some(changed) => files.write(path, &changed)?,
+                });
+                continue;
+            }
         };
-        members.push((member.name.clone(), bytes));
+        members.push((member.name.clone(), changed.unwrap_or(bytes)));
         let goes_on = match all.get(number + 1) {
             Some(Native::Member(next, _)) => next.path == library.path,
             _ => false,
@@ -112,7 +129,7 @@ fn linked_natives(plan: &Plan, jobs: &Jobs, files: &mut Files) -> Result<LinkedN
             words.extend(whole(files, &library.path, &std::mem::take(&mut members))?);
         }
     }
-    Ok(LinkedNatives { words, definitions })
+    Ok(words)
 }
 
 fn whole(
@@ -128,31 +145,25 @@ fn whole(
     ])
 }
 
-struct LinkedObjects {
-    stub: Option<String>,
-    words: Vec<String>,
+/// Whether the command line has an option of one of these names.
+fn is_set(plan: &Plan, names: &[&str]) -> bool {
+    plan.items.iter().any(|item| match &item.meaning {
+        Meaning::Option { name, .. } => names.contains(name),
+        Meaning::Input(_) => false,
+    })
 }
 
 fn linked_objects(
     plan: &Plan,
     jobs: &Jobs,
-    scratch: &Path,
     files: &mut Files,
-    natives: &Natives,
-) -> Result<LinkedObjects, Refusal> {
-    let has = |wanted: &str| {
-        plan.items.iter().any(|item| match &item.meaning {
-            Meaning::Option { name, .. } => *name == wanted,
-            Meaning::Input(_) => false,
-        })
-    };
-    let relocatable = has("r") || has("relocatable");
-    let in_archives = has("exclude-libs");
+    seen: &mut Objects<'_>,
+) -> Result<Vec<String>, Refusal> {
+    let in_archives = is_set(plan, &["exclude-libs"]);
     let regular = jobs.thin.regular.as_deref().map(|path| (path, None));
     if regular.is_some() && plan.backend.partitions > 1 {
         return Err(Refusal::new("regular LTO in several partitions"));
     }
-    let mut seen = Objects::new(plan.flavour, natives, relocatable);
     let mut words = Vec::new();
     for (path, library) in regular.into_iter().chain(jobs.modules.objects()) {
         let bytes = fs::read(path).map_err(|error| Refusal::unreadable(path, &error))?;
@@ -168,15 +179,17 @@ fn linked_objects(
         }
         words.push(name);
     }
-    let stub = match seen.stub(&jobs.order) {
-        None => None,
-        Some(stub) => {
-            let path = scratch.join(STUB);
-            fs::write(&path, stub).map_err(|error| Refusal::unreadable(&path, &error))?;
-            Some(text(&path)?)
-        }
+    Ok(words)
+}
+
+fn stub(jobs: &Jobs, scratch: &Path, seen: &Objects<'_>) -> Result<Option<String>, Refusal> {
+    let order = jobs.resolution.as_ref().map_or(&[][..], |it| &it.symbols);
+    let Some(stub) = seen.stub(order) else {
+        return Ok(None);
     };
-    Ok(LinkedObjects { stub, words })
+    let path = scratch.join(STUB);
+    fs::write(&path, stub).map_err(|error| Refusal::unreadable(&path, &error))?;
+    text(&path).map(Some)
 }
 
 /// Shared libraries, and the members of archives and the objects that were not wanted so far.

@@ -177,7 +177,7 @@ impl Plan {
     ) -> Result<Jobs, Refusal> {
         let trace = std::str::from_utf8(stdout);
         let trace = trace.map_err(|_| Refusal::new("an input's name is not UTF-8"))?;
-        let resolution = Resolution::find(self.flavour, &self.inputs, &self.undefined())?;
+        let resolution = Resolution::find(self.flavour, &self.inputs, &self.undefined(), release)?;
         let resolution = Some(resolution).filter(|it| it.agrees_with(trace));
         let thin = thin_link::Outcome::read(&self.inputs, scratch, trace, resolution.as_ref())?;
         let modules = modules::Modules::find(&self.inputs, &thin, scratch)?;
@@ -187,7 +187,7 @@ impl Plan {
             file,
             modules,
             thin,
-            order: resolution.map(|it| it.symbols).unwrap_or_default(),
+            resolution,
         })
     }
 
@@ -210,9 +210,8 @@ pub struct Jobs {
     pub names: Names,
     modules: modules::Modules,
     thin: thin_link::Outcome,
-    /// The symbols of the link in the order in which the linker's own LTO would see them first, if
-    /// that is known.
-    order: Vec<Vec<u8>>,
+    /// How the linker resolves symbols before LTO, if that is known.
+    resolution: Option<Resolution>,
 }
 
 /// Command lines of links are longer than the system admits.

@@ -92,7 +92,9 @@ impl Modules {
     ) -> Result<JobFile, Refusal> {
         let first = self.all.first().map_or("", |module| &module.triple[..]);
         let mut common_arguments = vec![text(compiler)?];
-        common_arguments.extend(plan.backend.arguments(first, plan.flavour, release)?);
+        if !self.all.is_empty() {
+            common_arguments.extend(plan.backend.arguments(first, plan.flavour, release)?);
+        }
         let jobs = self.all.iter().map(|module| module.job(plan, first));
         Ok(JobFile {
             caller: Caller::Linker,

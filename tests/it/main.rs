@@ -70,3 +70,4 @@ mod toolchain;
 mod twins;
 mod uncached;
 mod wire;
+mod wrapper;

@@ -19,9 +19,11 @@ mod values;
 mod tests;
 
 /// Record codes (`GlobalValueSummarySymtabCodes`). Not listed are per-module summaries (1-3, 7, 19,
-/// 22, 23), records of older writers (4) and of whole-program indices (9), and records with indices
-/// that depend on the order of a traversal (26-33, heap profiles).
+/// 22, 23), records of whole-program indices (9), and records with indices that depend on the order
+/// of a traversal (26-33, heap profiles).
 mod code {
+    /// As `COMBINED_PROFILE`, but `n x callee id`: up to LLVM 18, where no call is hot or cold.
+    pub(super) const COMBINED: u64 = 4;
     /// `[id, module, flags, instructions, function flags, entry count, refs, read-only refs,
     /// write-only refs, refs x id, n x (callee id, hotness)]`
     pub(super) const COMBINED_PROFILE: u64 = 5;
@@ -137,7 +139,8 @@ fn part_of(record: Record<'_>) -> Result<usize, Obstacle> {
         },
         code::FLAGS => Ok(0),
         code::VALUE_GUID => Ok(1),
-        code::COMBINED_PROFILE
+        code::COMBINED
+        | code::COMBINED_PROFILE
         | code::COMBINED_GLOBALVAR_INIT_REFS
         | code::COMBINED_ALIAS
         | code::TYPE_TESTS..=code::TYPE_CHECKED_LOAD_CONST_VCALL
@@ -186,7 +189,7 @@ fn groups(
         let record = records.get(position);
         let code = record.code;
         let is_alias = match code {
-            code::COMBINED_PROFILE => false,
+            code::COMBINED | code::COMBINED_PROFILE => false,
             // Only functions have records before them.
             _ if precedes_function(code) => continue,
             _ if first != position => return Err(Obstacle::Place { code }),
@@ -233,13 +236,14 @@ fn precedes_function(code: u64) -> bool {
 fn renumber(code: u64, operands: &mut [u64], values: &Values) -> Option<()> {
     let own_id = operands.first_mut();
     match code {
-        code::COMBINED_PROFILE => {
-            const REFS: usize = 6;
-            const FIXED: usize = 9;
+        code::COMBINED => {
             values.renumber(own_id?)?;
-            let (fixed, rest) = operands.split_at_mut_checked(FIXED)?;
-            let (refs, calls) = rest.split_at_mut_checked(usize::try_from(fixed[REFS]).ok()?)?;
-            refs.iter_mut().try_for_each(|id| values.renumber(id))?;
+            let calls = renumber_refs(operands, values)?;
+            calls.iter_mut().try_for_each(|id| values.renumber(id))
+        }
+        code::COMBINED_PROFILE => {
+            values.renumber(own_id?)?;
+            let calls = renumber_refs(operands, values)?;
             let (pairs, odd) = calls.as_chunks_mut::<2>();
             pairs
                 .iter_mut()
@@ -261,6 +265,16 @@ fn renumber(code: u64, operands: &mut [u64], values: &Values) -> Option<()> {
         code::PARAM_ACCESS => renumber_param_access(operands, values),
         _ => Some(()),
     }
+}
+
+/// The references of a function, renumbered; returns its calls, which are not.
+fn renumber_refs<'a>(operands: &'a mut [u64], values: &Values) -> Option<&'a mut [u64]> {
+    const REFS: usize = 6;
+    const FIXED: usize = 9;
+    let (fixed, rest) = operands.split_at_mut_checked(FIXED)?;
+    let (refs, calls) = rest.split_at_mut_checked(usize::try_from(fixed[REFS]).ok()?)?;
+    refs.iter_mut().try_for_each(|id| values.renumber(id))?;
+    Some(calls)
 }
 
 fn renumber_param_access(mut operands: &mut [u64], values: &Values) -> Option<()> {

@@ -275,6 +275,10 @@ impl Flags {
             (Pic::No, Flavour::Elf) => words.push("-fno-pic".to_owned()),
             (Pic::No, Flavour::Wasm) | (Pic::AsCompiled, _) => {}
         }
+        if flavour == Flavour::Wasm {
+            // Of some targets' names.
+            words.push("-Wno-deprecated".to_owned());
+        }
         if self.silent_mismatch {
             words.extend(["-mllvm", "-no-pgo-warn-mismatch"].map(str::to_owned));
         }

@@ -1,6 +1,6 @@
 //! Groups and symbols of ELF objects.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use object::elf;
 use object::read::SectionIndex;
@@ -12,7 +12,7 @@ use super::Definitions;
 /// The type of thread-local variables.
 pub(super) const TLS: u8 = elf::STT_TLS.0;
 
-pub(super) fn definitions(object: &[u8]) -> Option<Definitions<'_>> {
+pub(in crate::wrapper) fn definitions(object: &[u8]) -> Option<Definitions<'_>> {
     if is_wide(object)? {
         read::<elf::FileHeader64<Endianness>>(object)
     } else {
@@ -69,7 +69,8 @@ fn read<Elf: FileHeader<Endian = Endianness>>(object: &[u8]) -> Option<Definitio
         let group = section.and_then(|section| group_of.get(&section.0));
         match group {
             Some(group) => found.grouped.push((name, group)),
-            None if symbol.is_weak() || symbol.is_common(endian) => found.weak.push(name),
+            None if symbol.is_common(endian) => found.common.push(name),
+            None if symbol.is_weak() => found.weak.push(name),
             None => found.strong.push(name),
         }
     }
@@ -88,6 +89,58 @@ pub(super) fn without_claims(object: &[u8]) -> Option<Vec<u8>> {
         out.get_mut(place..place + 4)?.fill(0);
     }
     Some(out)
+}
+
+/// The object with the definitions of `names` taken out of its symbol table. The code stays: other
+/// names may be in the same section.
+pub(super) fn without_symbols(object: &[u8], names: &HashSet<Vec<u8>>) -> Option<Vec<u8>> {
+    let (wide, places) = if is_wide(object)? {
+        (
+            true,
+            places::<elf::FileHeader64<Endianness>>(object, names)?,
+        )
+    } else {
+        (
+            false,
+            places::<elf::FileHeader32<Endianness>>(object, names)?,
+        )
+    };
+    let mut out = object.to_vec();
+    for place in places {
+        // Section, value and size; name, type and visibility stay.
+        let parts = if wide {
+            [6..24, 6..24]
+        } else {
+            [4..12, 14..16]
+        };
+        for part in parts {
+            out.get_mut(place + part.start..place + part.end)?.fill(0);
+        }
+    }
+    Some(out)
+}
+
+/// Where the entries of `names` are in the symbol table.
+fn places<Elf: FileHeader<Endian = Endianness>>(
+    object: &[u8],
+    names: &HashSet<Vec<u8>>,
+) -> Option<Vec<usize>> {
+    let header = Elf::parse(object).ok()?;
+    let endian = header.endian().ok()?;
+    let sections = header.sections(endian, object).ok()?;
+    let symbols = sections.symbols(endian, object, elf::SHT_SYMTAB).ok()?;
+    let (_, table) = sections
+        .enumerate()
+        .find(|(_, section)| section.sh_type(endian) == elf::SHT_SYMTAB)?;
+    let start = usize::try_from(table.sh_offset(endian).into()).ok()?;
+    let mut found = Vec::new();
+    for (index, symbol) in symbols.enumerate() {
+        let name = symbols.symbol_name(endian, symbol).ok()?;
+        if !symbol.is_local() && names.contains(name) {
+            found.push(start + index.0 * size_of::<Elf::Sym>());
+        }
+    }
+    Some(found)
 }
 
 /// Where the flags of groups are.

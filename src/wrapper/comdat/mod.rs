@@ -6,22 +6,25 @@
 //! claim to their groups (they are kept without one), and a stub that comes before everything else
 //! claims the groups that native files must not win.
 
-mod elf;
+pub(super) mod elf;
 pub(super) mod wasm;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use super::resolution::Resolution;
 use super::{Flavour, Refusal};
 
 /// What an object defines for other files. Names are bytes of the object.
 #[derive(Debug, Default)]
-struct Definitions<'a> {
+pub(super) struct Definitions<'a> {
     /// Names of its groups, of which the first one read wins.
-    groups: Vec<&'a [u8]>,
+    pub(super) groups: Vec<&'a [u8]>,
     /// Symbols of such groups, and the group's name.
     grouped: Vec<(&'a [u8], &'a [u8])>,
-    /// Symbols that another definition may replace.
+    /// Symbols that another definition may replace; those of groups may be, too.
     weak: Vec<&'a [u8]>,
+    /// Variables without a value, of which the largest is taken.
+    common: Vec<&'a [u8]>,
     strong: Vec<&'a [u8]>,
     undefined: Vec<&'a [u8]>,
     /// Of all of them, if they have one: the linker treats the first it sees of each as the one.
@@ -48,6 +51,7 @@ impl<'a> Definitions<'a> {
         let grouped = self.grouped.iter().map(|(symbol, _)| *symbol);
         grouped
             .chain(self.weak.iter().copied())
+            .chain(self.common.iter().copied())
             .chain(self.strong.iter().copied())
     }
 }
@@ -76,22 +80,24 @@ impl Missing {
 /// What native files define that a module might define, too.
 #[derive(Debug, Default)]
 pub(super) struct Natives {
-    /// Groups by the names of their symbols, and by their own.
-    groups: HashMap<Vec<u8>, Vec<u8>>,
-    weak: HashMap<Vec<u8>, String>,
+    groups: HashSet<Vec<u8>>,
+    /// Symbols that a module's definition replaces, by the numbers of the files that have them.
+    weak: HashMap<Vec<u8>, Vec<usize>>,
+    common: HashMap<Vec<u8>, String>,
     /// All symbols that they name, and their types.
     named: HashMap<Vec<u8>, u8>,
     missing: Missing,
 }
 
 impl Natives {
-    /// Adds the native file `name`.
+    /// Adds the native file `name`, which has a `number`.
     ///
     /// # Errors
     /// It is not understood.
     pub(super) fn add(
         &mut self,
         flavour: Flavour,
+        number: usize,
         name: &str,
         object: &[u8],
     ) -> Result<(), Refusal> {
@@ -101,14 +107,14 @@ impl Natives {
             self.named.entry(name.to_vec()).or_insert(kind);
         }
         self.missing.note(&found);
-        for group in found.groups {
-            self.groups.insert(group.to_vec(), group.to_vec());
+        self.groups
+            .extend(found.groups.iter().map(|name| name.to_vec()));
+        let grouped = found.grouped.iter().map(|(symbol, _)| *symbol);
+        for symbol in found.weak.iter().copied().chain(grouped) {
+            self.weak.entry(symbol.to_vec()).or_default().push(number);
         }
-        for (symbol, group) in found.grouped {
-            self.groups.insert(symbol.to_vec(), group.to_vec());
-        }
-        for symbol in found.weak {
-            self.weak.insert(symbol.to_vec(), name.to_owned());
+        for symbol in found.common {
+            self.common.insert(symbol.to_vec(), name.to_owned());
         }
         Ok(())
     }
@@ -120,24 +126,43 @@ pub(super) struct Objects<'a> {
     flavour: Flavour,
     natives: &'a Natives,
     relocatable: bool,
-    claimed: BTreeSet<Vec<u8>>,
+    of_modules: Option<&'a HashSet<Vec<u8>>>,
+    /// Groups of native files that a module had first; unknown where resolution could not be
+    /// played again.
+    claimed: Option<BTreeSet<&'a [u8]>>,
     groups: HashSet<Vec<u8>>,
     named: HashMap<Vec<u8>, u8>,
     missing: Missing,
     first: Option<Vec<u8>>,
+    /// Symbols of native files that lose against a module's.
+    overruled: BTreeMap<usize, HashSet<Vec<u8>>>,
 }
 
 impl<'a> Objects<'a> {
-    pub(super) fn new(flavour: Flavour, natives: &'a Natives, relocatable: bool) -> Self {
+    pub(super) fn new(
+        flavour: Flavour,
+        natives: &'a Natives,
+        resolution: Option<&'a Resolution>,
+        relocatable: bool,
+    ) -> Self {
+        let claimed = resolution.map(|resolution| {
+            let both = resolution
+                .claimed
+                .iter()
+                .filter(|name| natives.groups.contains(*name));
+            both.map(|name| &name[..]).collect()
+        });
         Self {
             flavour,
             natives,
             relocatable,
-            claimed: BTreeSet::new(),
+            of_modules: resolution.map(|it| &it.of_modules),
+            claimed,
             groups: HashSet::new(),
             named: HashMap::new(),
             missing: Missing::default(),
             first: None,
+            overruled: BTreeMap::new(),
         }
     }
 
@@ -148,16 +173,15 @@ impl<'a> Objects<'a> {
     /// It is not understood, or in conflict with a native file.
     pub(super) fn add(&mut self, name: &str, object: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
         let found = Definitions::of(self.flavour, object, name)?;
-        for symbol in found.symbols().chain(found.groups.iter().copied()) {
-            if let Some(group) = self.natives.groups.get(symbol) {
-                self.claimed.insert(group.clone());
-            }
-            if let Some(native) = self.natives.weak.get(symbol) {
-                let symbol = String::from_utf8_lossy(symbol);
-                return Err(Refusal::new(format!(
-                    "the weak symbol `{symbol}` is defined in `{native}` and in `{name}`"
-                )));
-            }
+        for symbol in found.symbols() {
+            self.overrule(symbol, name)?;
+        }
+        let unknown = found
+            .groups
+            .iter()
+            .find(|it| self.natives.groups.contains(**it));
+        if let (None, Some(group)) = (&self.claimed, unknown) {
+            return Err(conflict("the group", group, name));
         }
         for name in found.named() {
             // Of the others a module does not know the type.
@@ -170,18 +194,7 @@ impl<'a> Objects<'a> {
             self.first = Some(object.to_vec());
         }
         if self.relocatable {
-            // The output keeps the groups, so they must stay as they are.
-            let twice = found
-                .groups
-                .iter()
-                .find(|it| !self.groups.insert(it.to_vec()));
-            return match twice.copied().or(self.claimed.first().map(|it| &it[..])) {
-                None => Ok(None),
-                Some(group) => Err(Refusal::new(format!(
-                    "`-r` with several copies of the group `{}`",
-                    String::from_utf8_lossy(group)
-                ))),
-            };
+            return self.check_relocatable(&found).map(|()| None);
         }
         if found.groups.is_empty() {
             return Ok(None);
@@ -192,11 +205,59 @@ impl<'a> Objects<'a> {
         })
     }
 
+    /// The linker has decided for the module's definition, or it would not be in its object.
+    fn overrule(&mut self, symbol: &[u8], name: &str) -> Result<(), Refusal> {
+        if self.of_modules.is_some_and(|names| !names.contains(symbol)) {
+            return Ok(());
+        }
+        if self.natives.common.contains_key(symbol) {
+            return Err(conflict("the common symbol", symbol, name));
+        }
+        let Some(losers) = self.natives.weak.get(symbol) else {
+            return Ok(());
+        };
+        match (self.flavour, &self.claimed) {
+            (Flavour::Elf, Some(_)) => {}
+            (Flavour::Wasm, Some(_)) if self.is_claimed(symbol) => return Ok(()),
+            _ => return Err(conflict("the weak symbol", symbol, name)),
+        }
+        for &native in losers {
+            let overruled = self.overruled.entry(native).or_default();
+            overruled.insert(symbol.to_vec());
+        }
+        Ok(())
+    }
+
+    /// Whether there is a claimed group of the symbol's own name.
+    fn is_claimed(&self, symbol: &[u8]) -> bool {
+        let claimed = self.claimed.as_ref();
+        claimed.is_some_and(|claimed| claimed.contains(symbol))
+    }
+
+    /// The output keeps groups, so they must stay as they are.
+    fn check_relocatable(&mut self, found: &Definitions<'_>) -> Result<(), Refusal> {
+        let mut groups = found.groups.iter();
+        let twice = groups.find(|name| !self.groups.insert(name.to_vec()));
+        let claimed = self.claimed.as_ref().and_then(|claimed| claimed.first());
+        match twice.or(claimed) {
+            None => Ok(()),
+            Some(group) => Err(Refusal::new(format!(
+                "`-r` with several copies of the group `{}`",
+                String::from_utf8_lossy(group)
+            ))),
+        }
+    }
+
+    /// What is to be linked in place of the native file of that number, if that is something else.
+    pub(super) fn loser(&self, number: usize, object: &[u8]) -> Option<Vec<u8>> {
+        elf::without_symbols(object, self.overruled.get(&number)?)
+    }
+
     /// The file that comes before all others: it claims what native files must not win, and, for
     /// the order of the symbol table, names the symbols of the program as `order` has them. `None`
     /// if there is no need.
     pub(super) fn stub(&self, order: &[Vec<u8>]) -> Option<Vec<u8>> {
-        let claimed: Vec<&[u8]> = self.claimed.iter().map(|it| &it[..]).collect();
+        let claimed: Vec<&[u8]> = self.claimed.iter().flatten().copied().collect();
         let first = self.first.as_ref()?;
         match self.flavour {
             Flavour::Elf => {
@@ -217,4 +278,11 @@ impl<'a> Objects<'a> {
             Flavour::Wasm => Some(wasm::stub(first, &claimed)),
         }
     }
+}
+
+fn conflict(what: &str, symbol: &[u8], name: &str) -> Refusal {
+    let symbol = String::from_utf8_lossy(symbol);
+    Refusal::new(format!(
+        "{what} `{symbol}` is in a native file and in `{name}`"
+    ))
 }

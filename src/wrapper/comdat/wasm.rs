@@ -73,7 +73,7 @@ fn custom<'a>(section: (u8, &'a [u8]), name: &[u8]) -> Option<&'a [u8]> {
     (section.0 == CUSTOM && content.name()? == name).then_some(content.0)
 }
 
-pub(super) fn definitions(object: &[u8]) -> Option<Definitions<'_>> {
+pub(in crate::wrapper) fn definitions(object: &[u8]) -> Option<Definitions<'_>> {
     let mut found = Definitions::default();
     let sections = sections(object)?;
     let Some(linking) = sections.into_iter().find_map(|it| custom(it, b"linking")) else {

@@ -7,10 +7,10 @@
 
 mod read;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::inputs::Inputs;
-use super::{Flavour, Refusal, in_parallel};
+use super::{Flavour, Refusal, Release, in_parallel};
 
 /// A symbol of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +37,8 @@ struct Input {
     kind: Kind,
     lazy: bool,
     symbols: Vec<Symbol>,
+    /// Of those of one name the first wins.
+    groups: Vec<Vec<u8>>,
 }
 
 /// What the linker would do.
@@ -46,6 +48,10 @@ pub(super) struct Resolution {
     pub(super) loaded: Vec<(String, Option<u64>)>,
     /// All symbols, as they were first seen.
     pub(super) symbols: Vec<Vec<u8>>,
+    /// The groups that modules had before any native file.
+    pub(super) claimed: HashSet<Vec<u8>>,
+    /// Symbols that modules define; their objects may define more, which nothing was decided about.
+    pub(super) of_modules: HashSet<Vec<u8>>,
 }
 
 impl Resolution {
@@ -53,13 +59,18 @@ impl Resolution {
     ///
     /// # Errors
     /// A file cannot be read.
-    pub(super) fn find(flavour: Flavour, inputs: &Inputs, first: &[&str]) -> Result<Self, Refusal> {
+    pub(super) fn find(
+        flavour: Flavour,
+        inputs: &Inputs,
+        first: &[&str],
+        release: &Release,
+    ) -> Result<Self, Refusal> {
         let mut places = Vec::new();
         for piece in &inputs.pieces {
             read::places(piece, &mut places);
         }
         let files = in_parallel(&places, |place| place.read(flavour, inputs.fat))?;
-        let mut table = Table::new(&files);
+        let mut table = Table::new(&files, release);
         for name in first {
             let symbol = table.insert(name.as_bytes());
             table.undefined(symbol, false);
@@ -73,6 +84,8 @@ impl Resolution {
         });
         Ok(Self {
             loaded: loaded.collect(),
+            claimed: table.claimed(),
+            of_modules: table.of_modules(),
             symbols: table.names.iter().map(|name| name.to_vec()).collect(),
         })
     }
@@ -102,8 +115,13 @@ enum State {
     Shared,
 }
 
+/// The last release that takes the symbols of a module as they come.
+const LAST_ONE_PASS: u32 = 14;
+
 struct Table<'a> {
     files: &'a [Input],
+    /// A module's definitions count before what it needs.
+    definitions_first: bool,
     known: HashMap<&'a [u8], usize>,
     names: Vec<&'a [u8]>,
     states: Vec<State>,
@@ -112,9 +130,10 @@ struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    fn new(files: &'a [Input]) -> Self {
+    fn new(files: &'a [Input], release: &Release) -> Self {
         Self {
             files,
+            definitions_first: release.major() > LAST_ONE_PASS,
             known: HashMap::new(),
             names: Vec::new(),
             states: Vec::new(),
@@ -191,6 +210,16 @@ impl<'a> Table<'a> {
                 self.insert(&symbol.name);
             }
         }
+        if file.kind == Kind::Bitcode && !self.definitions_first {
+            for symbol in &file.symbols {
+                let index = self.insert(&symbol.name);
+                match symbol.undefined {
+                    true => self.undefined(index, symbol.weak),
+                    false => self.states[index] = State::Defined,
+                }
+            }
+            return;
+        }
         for symbol in file.symbols.iter().filter(|it| !it.undefined) {
             let index = self.insert(&symbol.name);
             self.states[index] = State::Defined;
@@ -218,5 +247,27 @@ impl<'a> Table<'a> {
         if self.states[symbol] != State::Defined {
             self.states[symbol] = State::Shared;
         }
+    }
+
+    fn of_modules(&self) -> HashSet<Vec<u8>> {
+        let files = self.loaded.iter().map(|&file| &self.files[file]);
+        let modules = files.filter(|file| file.kind == Kind::Bitcode);
+        let symbols = modules.flat_map(|file| &file.symbols);
+        let defined = symbols.filter(|symbol| !symbol.undefined);
+        defined.map(|symbol| symbol.name.clone()).collect()
+    }
+
+    fn claimed(&self) -> HashSet<Vec<u8>> {
+        let mut seen: HashSet<&[u8]> = HashSet::new();
+        let mut claimed = HashSet::new();
+        for &file in &self.loaded {
+            let file = &self.files[file];
+            for group in &file.groups {
+                if seen.insert(group) && file.kind == Kind::Bitcode {
+                    claimed.insert(group.clone());
+                }
+            }
+        }
+        claimed
     }
 }

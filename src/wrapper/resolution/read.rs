@@ -10,7 +10,7 @@ use object::{Endianness, elf};
 use super::{Input, Kind, Symbol};
 use crate::thinlto;
 use crate::wrapper::archive::Member;
-use crate::wrapper::comdat::wasm;
+use crate::wrapper::comdat::{self, wasm};
 use crate::wrapper::inputs::{Library, Piece};
 use crate::wrapper::{Flavour, Refusal, kind, natives};
 
@@ -79,6 +79,8 @@ impl Place<'_> {
             (_, Flavour::Elf) => (Kind::Native, of_elf(&bytes, false)),
             (_, Flavour::Wasm) => (Kind::Native, of_wasm(&bytes)),
         };
+        // What cannot be read makes the result disagree with the linker's.
+        let read = symbols.unwrap_or_default();
         Ok(Input {
             name,
             offset: match self {
@@ -87,37 +89,49 @@ impl Place<'_> {
             },
             kind,
             lazy,
-            // Then the result will not agree with the linker's.
-            symbols: symbols.unwrap_or_default(),
+            symbols: read.0,
+            groups: read.1,
         })
     }
 }
 
-fn of_bitcode(bytes: &[u8]) -> Option<Vec<Symbol>> {
-    let symbols = thinlto::symbols(bytes)?.into_iter();
+/// Symbols and groups.
+type Read = (Vec<Symbol>, Vec<Vec<u8>>);
+
+fn of_bitcode(bytes: &[u8]) -> Option<Read> {
+    let table = thinlto::symbols(bytes)?;
+    let symbols = table.symbols.into_iter();
     let symbols = symbols.map(|symbol| Symbol {
         name: symbol.name,
         undefined: symbol.undefined,
         weak: symbol.weak,
     });
-    Some(symbols.collect())
+    Some((symbols.collect(), table.groups))
 }
 
-fn of_wasm(bytes: &[u8]) -> Option<Vec<Symbol>> {
+fn of_wasm(bytes: &[u8]) -> Option<Read> {
+    let groups = wasm::definitions(bytes)?.groups;
     let symbols = wasm::symbols(bytes)?.into_iter();
     let symbols = symbols.map(|(name, undefined, weak)| Symbol {
         name: name.to_vec(),
         undefined,
         weak,
     });
-    Some(symbols.collect())
+    let groups = groups.into_iter().map(<[u8]>::to_vec);
+    Some((symbols.collect(), groups.collect()))
 }
 
-fn of_elf(bytes: &[u8], dynamic: bool) -> Option<Vec<Symbol>> {
-    match bytes.get(4)? {
+fn of_elf(bytes: &[u8], dynamic: bool) -> Option<Read> {
+    let symbols = match bytes.get(4)? {
         1 => elf_symbols::<elf::FileHeader32<Endianness>>(bytes, dynamic),
         _ => elf_symbols::<elf::FileHeader64<Endianness>>(bytes, dynamic),
-    }
+    }?;
+    let groups = match dynamic {
+        true => Vec::new(),
+        false => comdat::elf::definitions(bytes)?.groups,
+    };
+    let groups = groups.into_iter().map(<[u8]>::to_vec);
+    Some((symbols, groups.collect()))
 }
 
 fn elf_symbols<Elf: FileHeader<Endian = Endianness>>(

@@ -35,3 +35,4 @@ pub(crate) mod servers;
 pub(crate) mod skip;
 pub(crate) mod tls;
 pub(crate) mod workshop;
+pub(crate) mod wrapped;

@@ -1,0 +1,224 @@
+//! What becomes the linker at once, what the linker does alone, and what is an error.
+
+use std::process::Output;
+
+use fs_err as fs;
+
+use crate::support::wrapped::{Release, Workshop};
+
+fn shop() -> Workshop {
+    let shop = Workshop::new(&Release::newest_with_all_tests());
+    shop.module("main.c", "int f(void); int main(void) { return f(); }\n");
+    shop.module("f.c", "int f(void) { return 0; }\n");
+    shop
+}
+
+const INPUTS: [&str; 2] = ["main.o", "f.o"];
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_link_without_modules_is_the_linkers_from_the_start() {
+    let shop = shop();
+    shop.compile("main.c", "int main(void) { return 0; }\n", &[]);
+    let output = shop.wrapped("clang", &["main.o"]);
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{output:?}"
+    );
+    shop.compile("main.c", "int main(void) { return 0; }\n", &["-flto=full"]);
+    let output = shop.wrapped("clang", &["main.o"]);
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{output:?}"
+    );
+    let output = shop.wrapped("clang", &["-Wl,--version"]);
+    assert!(
+        String::from_utf8_lossy(&output.stdout).contains("LLD"),
+        "{output:?}"
+    );
+    // A member of an archive that no one asks for.
+    shop.archive("rcs", "libf.a", &["f.o"]);
+    let output = shop.wrapped("clang", &["main.o", "libf.a"]);
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn a_distributor_of_its_own_is_left_alone() {
+    let shop = shop();
+    let distributor = format!("-fthinlto-distributor={}", env!("CARGO_BIN_EXE_relto"));
+    let output = shop.wrapped("clang", &[&INPUTS[..], &[&distributor]].concat());
+    let said = stderr(&output);
+    assert!(
+        output.status.success() && said.contains("relto: 2 jobs, 2 local"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_relto_cannot_do_the_linker_does_alone_and_relto_says_why() {
+    let shop = shop();
+    for (words, reason) in [
+        (
+            &["-Wl,--trace"][..],
+            "`--trace` shows how the inputs were linked",
+        ),
+        (&["-Wl,--lto-O1"], "optimization level 1"),
+        (&["-Wl,-plugin-opt=save-temps"], "`-plugin-opt=save-temps`"),
+        (
+            &["-Wl,-mllvm,-code-model=small"],
+            "`-mllvm -code-model=small` has no counterpart",
+        ),
+        (&["-Wl,--just-symbols=main.o"], "changes what inputs mean"),
+    ] {
+        let all = [&INPUTS[..], words].concat();
+        let output = shop.wrapped("clang", &all);
+        let said = stderr(&output);
+        assert!(
+            said.contains("relto: warning: the linker does this link alone: "),
+            "{words:?}: {said}"
+        );
+        assert!(said.contains(reason), "{words:?}: {said}");
+        let mut strict = shop.link_command("clang", &shop.path("relto-ld.lld"), &all);
+        let _ = fs::remove_file(shop.path("strict"));
+        strict.env("RELTO_FALLBACK", "off").args(["-o", "strict"]);
+        let output = strict.output().expect("clang starts");
+        let said = stderr(&output);
+        assert!(
+            !output.status.success() && said.contains(reason),
+            "{words:?}: {said}"
+        );
+        assert!(!shop.path("strict").exists());
+    }
+}
+
+#[test]
+fn an_unknown_option_is_the_linkers_to_refuse() {
+    let shop = shop();
+    let output = shop.wrapped("clang", &[&INPUTS[..], &["-Wl,--frobnicate"]].concat());
+    let said = stderr(&output);
+    assert!(
+        said.contains("relto does not know the option `--frobnicate`"),
+        "{said}"
+    );
+    assert!(said.contains("unknown argument '--frobnicate'"), "{said}");
+    assert!(!output.status.success());
+}
+
+#[test]
+fn a_link_that_fails_fails_with_the_linkers_own_messages() {
+    let shop = shop();
+    for words in [
+        &["main.o"][..],
+        &["main.o", "f.o", "-lnothing"],
+        &["main.o", "f.o", "missing.o"],
+    ] {
+        let linker = shop.release.tool("ld.lld");
+        let mut plain = shop.link_command("clang", &linker, words);
+        let theirs = plain.args(["-o", "app"]).output().expect("clang starts");
+        let ours = shop.wrapped("clang", words);
+        let said = stderr(&ours);
+        assert_eq!(ours.status.code(), theirs.status.code(), "{said}");
+        for line in stderr(&theirs)
+            .lines()
+            .filter(|line| line.contains("error"))
+        {
+            let text = line.split_once("error").expect("found").1;
+            assert!(said.contains(text), "{line}: {said}");
+        }
+    }
+}
+
+#[test]
+fn options_of_llvm_and_the_processor_reach_the_backends() {
+    for release in Release::installed() {
+        let shop = Workshop::new(&release);
+        shop.module("main.c", "int f(int); int main(int c, char **v) { int s = 0; for (int i = 0; i < c; i++) s += f(i); return s; }\n");
+        shop.module("f.c", "int f(int x) { return x * x; }\n");
+        for words in [
+            &["-Wl,-mllvm,-inline-threshold=0"][..],
+            &["-Wl,-plugin-opt=-import-instr-limit=0"],
+            &["-march=haswell"],
+            &["-Wl,--lto-O3"],
+            &["-Wl,--lto-partitions=2"],
+            &["-Wl,--thinlto-jobs=1,--thinlto-cache-dir=own-cache"],
+        ] {
+            shop.same("clang", &[&INPUTS[..], words].concat(), 2);
+        }
+    }
+}
+
+#[test]
+fn profiles_are_read_by_the_backends() {
+    let shop = shop();
+    shop.write("sample.prof", "f:100:10\n 1: 10\nmain:100:1\n 1: 10 f:10\n");
+    let words = ["main.o", "f.o", "-Wl,--lto-sample-profile=sample.prof"];
+    let output = shop.wrapped("clang", &words);
+    assert_eq!(shop.counts(&output, &words).local, 2);
+    shop.write(
+        "sample.prof",
+        "f:1000:100\n 1: 100\nmain:100:1\n 1: 10 f:10\n",
+    );
+    let output = shop.wrapped("clang", &words);
+    assert_eq!(
+        shop.counts(&output, &words).local,
+        2,
+        "another profile, another key"
+    );
+}
+
+#[test]
+fn a_compiler_of_another_release_is_refused_with_both_versions() {
+    let releases = Release::installed();
+    let [first, .., last] = &releases[..] else {
+        return;
+    };
+    let shop = Workshop::new(last);
+    shop.module("main.c", "int main(void) { return 0; }\n");
+    let mut command = shop.link_command("clang", &shop.path("relto-ld.lld"), &["main.o"]);
+    let output = command
+        .env("RELTO_THINLTO_COMPILER", first.tool("clang"))
+        .output()
+        .expect("clang starts");
+    let said = stderr(&output);
+    assert!(!output.status.success(), "{said}");
+    assert!(
+        said.contains(&format!("is of LLVM {}.", first.major)),
+        "{said}"
+    );
+    assert!(
+        said.contains(&format!("the linker of LLVM {}.", last.major)),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_command_names_linker_and_compiler_outright() {
+    let shop = shop();
+    let linker = shop.release.tool("ld.lld");
+    let mut command = shop.command("clang");
+    command = {
+        let mut relto = std::process::Command::new(env!("CARGO_BIN_EXE_relto"));
+        relto.current_dir(command.get_current_dir().expect("set"));
+        shop.home.apply(&mut relto);
+        relto
+    };
+    let compiler = format!(
+        "--thinlto-compiler={}",
+        shop.release.tool("clang").display()
+    );
+    command
+        .args(["ld", &compiler, "--no-fallback", "--"])
+        .arg(&linker);
+    command.args(["-shared", "-o", "app", "main.o", "f.o"]);
+    let output = command.output().expect("relto starts");
+    assert!(
+        stderr(&output).contains("relto: 2 jobs, 2 local"),
+        "{output:?}"
+    );
+}

@@ -1,0 +1,155 @@
+//! Which definition wins, and what is linked for its sake, as in the linker's own LTO.
+
+use crate::support::llvm::run;
+use crate::support::wrapped::{Release, Workshop};
+
+fn each() -> impl Iterator<Item = Workshop> {
+    Release::installed()
+        .into_iter()
+        .map(|release| Workshop::new(&release))
+}
+
+/// The native file comes later, so the module's copy wins in the linker's own LTO; by its place in
+/// the final link the native one would.
+#[test]
+fn an_inline_function_is_the_modules_where_that_came_first() {
+    const INLINE: &str = "#include <cstdio>\n\
+        template <int N> __attribute__((noinline)) int shared() { static int n; std::puts(WHO); return ++n; }\n\
+        struct S { S(); int x; }; __attribute__((noinline)) inline S::S() : x(shared<7>()) {}\n";
+    let module = format!(
+        "#define WHO \"module\"\n{INLINE}int native(); int main() {{ S s; return s.x + native() - 3; }}\n"
+    );
+    let native = format!("#define WHO \"native\"\n{INLINE}int native() {{ S s; return s.x; }}\n");
+    for shop in each() {
+        shop.module("main.cc", &module);
+        shop.compile("native.cc", &native, &[]);
+        shop.same("clang++", &["main.o", "native.o"], 1);
+        assert_eq!(shop.run_app(), "module\nmodule\n");
+        shop.same("clang++", &["native.o", "main.o"], 1);
+        assert_eq!(shop.run_app(), "native\nnative\n");
+    }
+}
+
+#[test]
+fn a_weak_function_is_the_first_one() {
+    for shop in each() {
+        shop.module("main.c", "__attribute__((weak)) int who(void) { return 0; }\nint other(void);\nint main(void) { return who() + other(); }\n");
+        shop.compile("native.c", "__attribute__((weak)) int who(void) { return 1; }\nint other(void) { return who(); }\n", &[]);
+        shop.same("clang", &["main.o", "native.o"], 1);
+        shop.run_app();
+        shop.same("clang", &["native.o", "main.o"], 1);
+    }
+}
+
+/// Optimization removes the call, but the linker has loaded the member by then.
+#[test]
+fn native_members_and_libraries_that_only_bitcode_asked_for_are_there() {
+    for shop in each() {
+        shop.module("main.c", "int gone(void); int lib(void); int never(void);\nint main(void) { if (never()) return gone() + lib(); return 0; }\n");
+        shop.module("never.c", "int never(void) { return 0; }\n");
+        shop.compile("gone.c", "#include <stdio.h>\nint gone(void) { return 1; }\n__attribute__((constructor)) static void c(void) { puts(\"gone\"); }\n", &[]);
+        shop.compile("lib.c", "int lib(void) { return 1; }\n", &["-fPIC"]);
+        run(shop
+            .command("clang")
+            .args(["-shared", "lib.o", "-o", "liblib.so"]));
+        shop.archive("rcs", "libgone.a", &["gone.o"]);
+        for state in ["-Wl,--as-needed", "-Wl,--no-as-needed"] {
+            let words = [
+                "main.o",
+                "never.o",
+                "libgone.a",
+                state,
+                "-L.",
+                "-llib",
+                "-Wl,-rpath,$ORIGIN",
+            ];
+            shop.same("clang", &words, 2);
+            assert_eq!(shop.run_app(), "gone\n");
+        }
+    }
+}
+
+#[test]
+fn wrapped_and_defined_symbols_mean_what_they_mean_to_the_linker() {
+    for shop in each() {
+        shop.module(
+            "main.c",
+            "int f(void); int alias(void); int main(void) { return f() + alias() - 21; }\n",
+        );
+        shop.module(
+            "f.c",
+            "int f(void) { return 1; }\nint target(void) { return 9; }\n",
+        );
+        shop.module(
+            "wrap.c",
+            "int __real_f(void);\nint __wrap_f(void) { return __real_f() + 11; }\n",
+        );
+        shop.same(
+            "clang",
+            &[
+                "main.o",
+                "f.o",
+                "wrap.o",
+                "-Wl,--wrap=f",
+                "-Wl,--defsym=alias=target",
+            ],
+            3,
+        );
+        shop.run_app();
+    }
+}
+
+#[test]
+fn versions_aliases_and_thread_locals_stay_as_they_are() {
+    for shop in each() {
+        let pic = ["-flto=thin", "-fPIC"];
+        shop.compile("a.c", "__thread int t = 4; extern __thread int u;\nint old(void) { return t; }\nint new(void) { return u; }\n\
+            __asm__(\".symver old, api@V1\");\n__asm__(\".symver new, api@@V2\");\n\
+            int real(void) { return 3; }\nint also(void) __attribute__((alias(\"real\")));\n", &pic);
+        shop.compile(
+            "u.c",
+            "__thread int u = 6; extern __thread int t; int sum(void) { return t + u; }\n",
+            &["-fPIC"],
+        );
+        shop.write(
+            "versions",
+            "V1 { global: api; local: old; }; V2 { global: api; real; also; sum; local: *; } V1;\n",
+        );
+        shop.same(
+            "clang",
+            &["-shared", "a.o", "u.o", "-Wl,--version-script=versions"],
+            1,
+        );
+    }
+}
+
+/// `memcpy` is in no symbol table before code is generated.
+#[test]
+fn calls_that_only_the_code_generator_makes_find_their_functions() {
+    for shop in each() {
+        shop.module("main.c", "struct S { char b[4096]; }; struct S from, to;\nvoid _start(void) { to = from; for (;;) {} }\n");
+        shop.compile("mem.c", "void *memcpy(void *d, const void *s, unsigned long n) { char *t = d; const char *f = s; while (n--) { __asm__(\"\"); *t++ = *f++; } return d; }\n", &["-fno-builtin"]);
+        shop.archive("rcs", "libmem.a", &["mem.o"]);
+        shop.same("clang", &["-nostdlib", "-static", "main.o", "libmem.a"], 1);
+        shop.module("mem.c", "void *memcpy(void *d, const void *s, unsigned long n) { char *t = d; const char *f = s; while (n--) { __asm__(\"\"); *t++ = *f++; } return d; }\n");
+        shop.archive("rcs", "libmem2.a", &["mem.o"]);
+        shop.same("clang", &["-nostdlib", "-static", "main.o", "libmem2.a"], 2);
+    }
+}
+
+#[test]
+fn a_native_standard_library_in_the_program_is_the_linkers_own() {
+    for shop in each() {
+        shop.module("main.cc", "#include <iostream>\n#include <map>\n#include <string>\n#include <sstream>\n\
+            thread_local std::string t = \"t\";\n\
+            int main() { std::map<std::string, int> m; m[\"b\"] = 2; m[\"a\"] = 1; std::stringstream s;\n\
+            for (auto &p : m) s << p.first << p.second; try { throw std::string(\"x\"); } catch (std::string &e) { s << e; }\n\
+            std::cout << s.str() << t << std::endl; return 0; }\n");
+        shop.same(
+            "clang++",
+            &["main.o", "-static-libstdc++", "-static-libgcc"],
+            1,
+        );
+        assert_eq!(shop.run_app(), "a1b2xt\n");
+    }
+}
