@@ -179,7 +179,10 @@ impl Plan {
         let trace = trace.map_err(|_| Refusal::new("an input's name is not UTF-8"))?;
         let resolution = Resolution::find(self.flavour, &self.inputs, &self.undefined(), release)?;
         let resolution = Some(resolution).filter(|it| it.agrees_with(trace));
-        let thin = thin_link::Outcome::read(&self.inputs, scratch, trace, resolution.as_ref())?;
+        let mut thin = thin_link::Outcome::read(&self.inputs, scratch, trace, resolution.as_ref())?;
+        if let (Flavour::Wasm, Some(resolution)) = (self.flavour, &resolution) {
+            thin.sort(&resolution.finished);
+        }
         let modules = modules::Modules::find(&self.inputs, &thin, scratch)?;
         let file = modules.job_file(self, compiler, release)?;
         Ok(Jobs {

@@ -4,7 +4,7 @@
 //! of its own LTO, and, with `--trace`, the name of every file that takes part, in the order in
 //! which it was loaded.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
@@ -118,6 +118,24 @@ impl Outcome {
             natives: found.natives,
             regular: found.regular.then_some(regular),
         })
+    }
+}
+
+impl Outcome {
+    /// Puts the native files in the order of `finished`: `wasm-ld` takes a file in when it has taken
+    /// in those that the file asked for.
+    pub(super) fn sort(&mut self, finished: &[(String, Option<u64>)]) {
+        let positions: HashMap<(&str, u64), usize> = finished
+            .iter()
+            .enumerate()
+            .map(|(position, (name, offset))| ((&name[..], offset.unwrap_or_default()), position))
+            .collect();
+        self.natives.sort_by_key(|native| {
+            let (_, offset) = native.place();
+            let name = native.name();
+            let position = positions.get(&(&name[..], offset)).copied();
+            position.unwrap_or(usize::MAX)
+        });
     }
 }
 

@@ -46,6 +46,9 @@ struct Input {
 pub(super) struct Resolution {
     /// The names of loaded files, with the places of members in their archives.
     pub(super) loaded: Vec<(String, Option<u64>)>,
+    /// The same files in the order in which the linker was done with them: after those that they
+    /// asked for.
+    pub(super) finished: Vec<(String, Option<u64>)>,
     /// All symbols, as they were first seen.
     pub(super) symbols: Vec<Vec<u8>>,
     /// The groups that modules had before any native file.
@@ -78,12 +81,13 @@ impl Resolution {
         for file in 0..files.len() {
             table.parse(file);
         }
-        let loaded = table.loaded.iter().map(|&file| {
-            let file = &files[file];
-            (file.name.clone(), file.offset)
-        });
+        let names = |numbers: &[usize]| {
+            let files = numbers.iter().map(|&number| &files[number]);
+            files.map(|file| (file.name.clone(), file.offset)).collect()
+        };
         Ok(Self {
-            loaded: loaded.collect(),
+            loaded: names(&table.loaded),
+            finished: names(&table.finished),
             claimed: table.claimed(),
             of_modules: table.of_modules(),
             symbols: table.names.iter().map(|name| name.to_vec()).collect(),
@@ -127,6 +131,7 @@ struct Table<'a> {
     states: Vec<State>,
     taken: Vec<bool>,
     loaded: Vec<usize>,
+    finished: Vec<usize>,
 }
 
 impl<'a> Table<'a> {
@@ -139,6 +144,7 @@ impl<'a> Table<'a> {
             states: Vec::new(),
             taken: vec![false; files.len()],
             loaded: Vec::new(),
+            finished: Vec::new(),
         }
     }
 
@@ -204,6 +210,11 @@ impl<'a> Table<'a> {
             return;
         }
         self.loaded.push(number);
+        self.resolve(number);
+        self.finished.push(number);
+    }
+
+    fn resolve(&mut self, number: usize) {
         let file = &self.files[number];
         if file.kind == Kind::Native {
             for symbol in &file.symbols {

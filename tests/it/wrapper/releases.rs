@@ -31,12 +31,12 @@ fn workshop(release: &Release) -> Workshop {
         shop.module(name, text);
     }
     shop.compile("native.c", NATIVE, &[]);
-    shop.archive("rcs", "libx.a", &["f.o", "native.o", "unused.o"]);
+    shop.archive("rcs", "libe.a", &["f.o", "native.o", "unused.o"]);
     shop.archive("rcsT", "libt.a", &["g.o", "unused.o"]);
     shop
 }
 
-const INPUTS: [&str; 3] = ["main.o", "libx.a", "libt.a"];
+const INPUTS: [&str; 3] = ["main.o", "libe.a", "libt.a"];
 
 fn with<'a>(words: &[&'a str]) -> Vec<&'a str> {
     [&INPUTS[..], words].concat()
@@ -55,7 +55,7 @@ fn a_program_is_the_linkers_own_byte_by_byte() {
             &["-O3"],
             &["-Wl,--gc-sections,--icf=all"],
             &["-Wl,-z,now,--export-dynamic"],
-            &["-Wl,--exclude-libs=libx.a", "-shared"],
+            &["-Wl,--exclude-libs=libe.a", "-shared"],
             &["-s"],
         ] {
             shop.same("clang", &with(words), 3);
