@@ -29,10 +29,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=protos");
     let descriptors = protox::compile(FILES, ["protos"])?;
     let shapes = PathBuf::from(env::var("OUT_DIR")?).join("shapes.rs");
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "`fs_err` is not a build dependency"
-    )]
     fs::write(shapes, shapes_of(&descriptors))?;
     let mut config = tonic_prost_build::Config::new();
     config.enable_type_names();

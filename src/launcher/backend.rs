@@ -131,9 +131,10 @@ pub(super) fn recognize(compiler: &str, words: &[String]) -> Recognized {
     }
     if !is_bitcode(module) {
         let module = module.to_owned();
-        return match is_stream(&module) {
-            true => Recognized::NotAFile { module },
-            false => Recognized::No,
+        return if is_stream(&module) {
+            Recognized::NotAFile { module }
+        } else {
+            Recognized::No
         };
     }
     let unusual = match kind {

@@ -80,10 +80,11 @@ pub(super) fn backend(driver: Driver, words: &[String]) -> Option<Backend> {
 
 /// The last index that a word names, however it is wrapped (`/clang:-fthinlto-index=F`).
 pub(super) fn index(words: &[String]) -> Option<&str> {
-    let indexes = words
+    let mut indexes = words
         .iter()
+        .rev()
         .filter_map(|word| Some(word.split_once(INDEX)?.1));
-    indexes.filter(|index| !index.is_empty()).last()
+    indexes.find(|index| !index.is_empty())
 }
 
 /// `-E`, `-EP`, `-P` and `-Zs` of `clang-cl`, and what only describes the compile.
@@ -118,11 +119,10 @@ fn cl_object(words: &[String], module: &str) -> String {
             continue;
         };
         match (option.strip_prefix("Fo"), option.strip_prefix('o')) {
-            (Some(""), _) => {}
+            (Some(""), _) | (None, None) => {}
             (Some(name), _) => named = Some(name.strip_prefix(':').unwrap_or(name)),
             (None, Some("")) => named = rest.next().map(String::as_str),
             (None, Some(name)) => named = Some(name),
-            (None, None) => {}
         }
     }
     match named {

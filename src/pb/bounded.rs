@@ -165,7 +165,7 @@ mod tests {
             ..ExecuteResponse::default()
         };
         assert!(too_many(decoded(&nested).map(drop)));
-        let text = vec![0x12, 0].repeat(MOST_FIELDS + 1);
+        let text = [0x12, 0].repeat(MOST_FIELDS + 1);
         assert!(too_many(decode::<ActionResult>(text.into()).map(drop)));
     }
 

@@ -268,7 +268,7 @@ impl Prefetcher<'_> {
     async fn compiler(&self, compiler: String) -> Result<(), PrefetchError> {
         let (options, named) = (self.options.clone(), compiler.clone());
         let (state, hash_cache) = (
-            Arc::clone(&self.engine.state()),
+            Arc::clone(self.engine.state()),
             Arc::clone(&self.hash_cache),
         );
         let function = self.function();

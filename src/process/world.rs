@@ -201,7 +201,7 @@ mod tests {
             world.difference(&other).unwrap_or_default()
         };
         let other = || Some("other".to_owned());
-        let changes: [(&dyn Fn(&mut World), &str); 12] = [
+        let cases: [(&dyn Fn(&mut World), &str); 12] = [
             (&|it| it.namespaces[0] = other(), "another mnt namespace"),
             (&|it| it.namespaces[2] = other(), "another net namespace"),
             (&|it| it.root = None, "another root directory"),
@@ -218,7 +218,7 @@ mod tests {
             (&|it| it.nice = Some(99), "another niceness"),
             (&|it| it.processors.push(9999), "other processors"),
         ];
-        for (change, name) in changes {
+        for (change, name) in cases {
             assert_eq!(changed(change), name);
         }
         let limit = |it: &mut World| it.limits[0] = Some(1);

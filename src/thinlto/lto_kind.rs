@@ -43,9 +43,8 @@ pub fn triple(start: &[u8]) -> Option<String> {
     let mut info = BlockInfo::default();
     let mut values = Vec::new();
     loop {
-        let header = match top.next_block() {
-            Ok(Some(header)) => header,
-            _ => return None,
+        let Ok(Some(header)) = top.next_block() else {
+            return None;
         };
         if header.id != block::MODULE {
             continue;

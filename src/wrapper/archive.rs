@@ -44,7 +44,7 @@ impl Archive {
 
     /// Reads the headers of the archive at `path`.
     pub(super) fn read(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+        let file = fs_err::File::open(path)?.into_file();
         let size = file.metadata()?.len();
         let mut magic = [0; 8];
         file.read_exact_at(&mut magic, 0)?;
@@ -69,9 +69,11 @@ impl Member {
     /// The file that holds the member, where it begins there, and its size.
     pub(super) fn open(&self, archive: &Path) -> io::Result<(File, u64, u64)> {
         match &self.content {
-            Content::Inside { start, size } => Ok((File::open(archive)?, *start, *size)),
+            Content::Inside { start, size } => {
+                Ok((fs_err::File::open(archive)?.into_file(), *start, *size))
+            }
             Content::File(path) => {
-                let file = File::open(path)?;
+                let file = fs_err::File::open(path)?.into_file();
                 let size = file.metadata()?.len();
                 Ok((file, 0, size))
             }

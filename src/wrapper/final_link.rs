@@ -241,11 +241,9 @@ fn unwanted(
 fn lazy(files: impl IntoIterator<Item = String>) -> Vec<String> {
     let mut words = vec!["--start-lib".to_owned()];
     words.extend(files);
-    match words.len() {
-        1 => Vec::new(),
-        _ => {
-            words.push("--end-lib".to_owned());
-            words
-        }
+    if words.len() == 1 {
+        return Vec::new();
     }
+    words.push("--end-lib".to_owned());
+    words
 }

@@ -1,6 +1,5 @@
 //! What kind of file an input is, by its first bytes.
 
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
@@ -25,7 +24,7 @@ pub(super) enum Kind {
 impl Kind {
     pub(super) fn of_file(path: &Path) -> io::Result<Self> {
         let mut start = Vec::with_capacity(START);
-        File::open(path)?
+        fs_err::File::open(path)?
             .take(START as u64)
             .read_to_end(&mut start)?;
         Ok(Self::of(&start))
@@ -36,9 +35,8 @@ impl Kind {
             _ if check_start(start).is_ok() => Self::Bitcode,
             _ if Archive::is_one(start) => Self::Archive,
             [0x7f, b'E', b'L', b'F', ..] if is_dynamic(start) => Self::Shared,
-            [0x7f, b'E', b'L', b'F', ..] => Self::Object,
             [0, b'a', b's', b'm', ..] if has(start, b"dylink.0") => Self::Shared,
-            [0, b'a', b's', b'm', ..] => Self::Object,
+            [0x7f, b'E', b'L', b'F', ..] | [0, b'a', b's', b'm', ..] => Self::Object,
             _ => Self::Text,
         }
     }

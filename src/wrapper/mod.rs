@@ -106,7 +106,7 @@ pub fn decide(flavour: Flavour, words: &[OsString]) -> Decision {
 }
 
 fn read_text(path: &str) -> io::Result<String> {
-    if !std::fs::metadata(path)?.is_file() {
+    if !fs_err::metadata(path)?.is_file() {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     fs_err::read_to_string(path)
@@ -136,7 +136,7 @@ impl Plan {
     /// What the program will be called.
     #[must_use]
     pub fn output(&self) -> &str {
-        let outputs = self.items.iter().filter(|item| {
+        let mut outputs = self.items.iter().filter(|item| {
             let role = item.role();
             role == Some(command_line::Role::Output)
         });
@@ -144,7 +144,7 @@ impl Plan {
             Flavour::Elf | Flavour::Wasm => "a.out",
         };
         outputs
-            .last()
+            .next_back()
             .and_then(|item| item.value())
             .unwrap_or(default)
     }

@@ -68,7 +68,7 @@ impl Source {
     fn open(&self) -> io::Result<Option<(File, u64, u64)>> {
         match self {
             Self::File(path) => {
-                let file = File::open(path)?;
+                let file = fs_err::File::open(path)?.into_file();
                 let size = file.metadata()?.len();
                 Ok(Some((file, 0, size)))
             }

@@ -202,17 +202,17 @@ impl Writer {
         let header = if self.wide { 64 } else { 52 };
         let mut out = model[..header].to_vec();
         let mut strings = PROPERTY_NAME.to_vec();
-        let names = claimed.iter().chain(named.iter().map(|(name, _)| name));
-        let names = names.map(|name| {
+        let texts = claimed.iter().chain(named.iter().map(|(name, _)| name));
+        let offsets = texts.map(|name| {
             let at = strings.len();
             strings.extend_from_slice(name);
             strings.push(0);
             at
         });
-        let names: Vec<usize> = names.collect();
+        let offsets: Vec<usize> = offsets.collect();
         let strtab = [STRTAB, 0, out.len(), strings.len(), 0, 0, 1, 0];
         out.extend_from_slice(&strings);
-        let symtab = self.symbols(&mut out, &names, named);
+        let symtab = self.symbols(&mut out, &offsets, named);
         let mut sections = vec![NULL, strtab, symtab];
         sections.extend(self.property(&mut out, model));
         for number in 0..claimed.len() {
@@ -228,15 +228,15 @@ impl Writer {
         self.finish(out, table, sections.len(), header)
     }
 
-    /// Symbols without a section, whose names are at `names`. The last are weak references to what
+    /// Symbols without a section, whose names are at `offsets`. The last are weak references to what
     /// is `named`, the others nothing but names.
-    fn symbols(self, out: &mut Vec<u8>, names: &[usize], named: &[(&[u8], u8)]) -> Section {
+    fn symbols(self, out: &mut Vec<u8>, offsets: &[usize], named: &[(&[u8], u8)]) -> Section {
         const WEAK: u8 = 2 << 4;
         out.resize(out.len().next_multiple_of(8), 0);
         let start = out.len();
-        let local = names.len() - named.len();
+        let local = offsets.len() - named.len();
         let (size, info) = if self.wide { (24, 4) } else { (16, 12) };
-        for (number, name) in [0].iter().chain(names).enumerate() {
+        for (number, name) in [0].iter().chain(offsets).enumerate() {
             let symbol = out.len();
             self.push(out, *name, 4);
             out.resize(symbol + size, 0);
@@ -244,7 +244,7 @@ impl Writer {
                 out[symbol + info] = WEAK | kind;
             }
         }
-        let count = names.len() + 1;
+        let count = offsets.len() + 1;
         [SYMTAB, 0, start, count * size, 1, local + 1, 8, size]
     }
 
@@ -253,9 +253,10 @@ impl Writer {
         const X86: usize = 0xc000_0002;
         const AARCH64: usize = 0xc000_0000;
         let machine = [model[18], model[19]];
-        let machine = match self.little {
-            true => u16::from_le_bytes(machine),
-            false => u16::from_be_bytes(machine),
+        let machine = if self.little {
+            u16::from_le_bytes(machine)
+        } else {
+            u16::from_be_bytes(machine)
         };
         let kind = match elf::Machine(machine) {
             elf::EM_X86_64 | elf::EM_386 => X86,
