@@ -112,7 +112,7 @@ fn a_value_of_two_modules_keeps_the_order_of_its_modules() {
 
 #[test]
 fn an_unknown_record_or_version_is_reported() {
-    for code in [1, 4, 7, 9, 19, 22, 23, 26, 28, 29, 30, 32, 33, 34, 1000] {
+    for code in [1, 7, 9, 19, 22, 23, 26, 28, 29, 30, 32, 33, 34, 1000] {
         let record = [code, 1, 0];
         assert_eq!(
             canonical_rows(&with_guids(&[&record])),
@@ -137,6 +137,9 @@ fn a_record_of_another_layout_is_an_obstacle() {
         &[5, 9, 0, 70, 9, 64, 0, 0, 0, 0],
         &[5, 1, 0, 70, 9, 64, 0, 1, 0, 0, 99],
         &[5],
+        &[4],
+        &[4, 1, 0, 70, 9, 64, 0, 0, 0, 0, 99],
+        &[4, 1, 0, 70, 9, 64, 0, 2, 0, 0, 4],
         &[6, 1, 0, 71],
         &[6, 1, 0, 71, 4, 5],
         &[6, 0, 0, 71, 4],
