@@ -202,7 +202,7 @@ fn an_object_that_is_none_is_told_and_never_kept() {
         ),
         (
             "put(out, \"BC\\xc0\\xde....\", 8); return 0;",
-            "no ELF object",
+            "expected ELF object output",
         ),
     ] {
         let backends = plain();

@@ -58,7 +58,7 @@ fn damaged(step: Step) -> Vec<Case> {
         let always = match step {
             // The batch is bad, the stream behind it is good.
             Step::DownloadBatch => Case::works(step, always),
-            _ => Case::says(step, always, &["the server gave something else than"]),
+            _ => Case::says(step, always, &["the server sent something other than"]),
         };
         [
             always.effect(effect.clone(), false),
@@ -82,7 +82,7 @@ fn broken() -> Vec<Case> {
     let step = Step::DownloadStream;
     let internal = || Break::Fail(Failure::new(Code::Internal, "half way"));
     let breaks = [
-        ("OK", Break::End, "the server gave something else"),
+        ("OK", Break::End, "the server sent something other"),
         ("INTERNAL", internal(), "INTERNAL: half way"),
         ("a reset", Break::Drop, "relto doctor"),
         ("silence", Break::Stall, "no answer for"),
