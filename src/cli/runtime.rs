@@ -54,3 +54,31 @@ pub(super) fn small_runtime() -> Result<Runtime, NoThreads> {
 pub(super) fn daemon_dir(settings: &Settings) -> Option<RuntimeDir> {
     settings.daemon.dir.as_ref().map(RuntimeDir::new)
 }
+
+/// Threads that a small link has at once.
+const FEWEST_THREADS: usize = 6;
+/// With this many processes allowed, threads are there.
+const AMPLE: u64 = 1024;
+
+/// Checks that a link can have its threads where `ulimit -u` is low: libraries panic without them.
+pub(super) fn check_threads() -> Result<(), NoThreads> {
+    use rustix::process::{Resource, getrlimit};
+    let limit = getrlimit(Resource::Nproc).current;
+    if limit.is_none_or(|limit| limit >= AMPLE) {
+        return Ok(());
+    }
+    let (release, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    std::thread::scope(|scope| {
+        let start = |_| {
+            let waits = || drop(wait.lock().map(|wait| wait.recv()));
+            std::thread::Builder::new()
+                .spawn_scoped(scope, waits)
+                .map(drop)
+        };
+        let started = (0..FEWEST_THREADS).try_for_each(start);
+        drop(release);
+        started
+    })?;
+    Ok(())
+}

@@ -26,7 +26,7 @@ impl Relto {
         if link.exists() {
             return Self(link.to_owned());
         }
-        Self(std::env::current_exe().unwrap_or_else(|_| PathBuf::from("relto")))
+        Self(std::env::current_exe().unwrap_or_else(|_| called_as()))
     }
 
     /// An executable that is relto, for programs that are not: tests and benchmarks.
@@ -74,5 +74,16 @@ impl Relto {
         let mut command = Command::new(&self.0);
         command.arg0("relto");
         command
+    }
+}
+
+/// How this process was called: without `/proc` the best that is known of its executable.
+fn called_as() -> PathBuf {
+    let name = std::env::args_os().next().unwrap_or_default();
+    let path = PathBuf::from(name);
+    if path.components().count() > 1 {
+        std::path::absolute(&path).unwrap_or(path)
+    } else {
+        PathBuf::from("relto")
     }
 }

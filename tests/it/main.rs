@@ -8,6 +8,7 @@ mod support;
 
 mod ahead;
 mod arguments;
+mod boundaries;
 mod cache;
 mod cli;
 mod client_action;
