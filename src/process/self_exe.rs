@@ -58,18 +58,6 @@ impl Relto {
         command
     }
 
-    /// Becomes relto with other arguments and one variable more. Returns only if that fails.
-    pub fn become_with(
-        &self,
-        variable: &str,
-        value: &str,
-        arguments: impl IntoIterator<Item = OsString>,
-    ) -> io::Error {
-        let mut command = Command::new(&self.0);
-        command.arg0("relto").env(variable, value).args(arguments);
-        command.exec()
-    }
-
     pub(super) fn bare_command(&self) -> Command {
         let mut command = Command::new(&self.0);
         command.arg0("relto");
