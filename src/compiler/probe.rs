@@ -79,7 +79,7 @@ impl CompilerProbe {
         configuration: &mut Vec<String>,
     ) -> Result<Vec<String>, String> {
         let words = expand_response_files(words, &mut |path| {
-            read_regular_to_string(&self.client_context.resolve(path))
+            read_regular_to_string(self.client_context.resolve(path))
         })
         .map_err(|error| error.to_string())?;
         let (tool, words) = multi_call(caller, &words);

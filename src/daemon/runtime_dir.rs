@@ -155,7 +155,7 @@ impl RuntimeDir {
     /// # Errors
     /// There is none, or this process may not read it.
     pub(super) fn key(&self) -> io::Result<String> {
-        let bytes = read_regular_no_follow(&self.key_file())?;
+        let bytes = read_regular_no_follow(self.key_file())?;
         String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 

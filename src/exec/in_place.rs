@@ -52,7 +52,7 @@ pub(super) fn check(
         return Err(UnsoundResult::Admitted(line.to_owned()).to_string());
     }
     for (number, output) in job.outputs.iter().enumerate() {
-        let contents = read_regular(&client_context.resolve(output))
+        let contents = read_regular(client_context.resolve(output))
             .map_err(|_| UnsoundResult::MissingOutput(output.clone()).to_string())?;
         if number == 0 {
             check_output(job.kind, &contents)

@@ -185,7 +185,7 @@ impl LocalExecutor {
             .outputs
             .iter()
             .map(|output| {
-                read_regular_no_follow(&dir.path.join(&output.tree_path))
+                read_regular_no_follow(dir.path.join(&output.tree_path))
                     .ok()
                     .map(Bytes::from)
             })

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use rustix::fs::StatFs;
 
-/// Magic numbers (`statfs(2)`) of ext2 to ext4, XFS, Btrfs, F2FS, ZFS, bcachefs, JFS, ReiserFS and
+/// Magic numbers (`statfs(2)`) of ext2 to ext4, XFS, Btrfs, F2FS, ZFS, bcachefs, JFS, `ReiserFS` and
 /// NILFS2: their ctime is this kernel's clock.
 const STAMPED_BY_THE_KERNEL: [u32; 9] = [
     0xef53,

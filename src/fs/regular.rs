@@ -108,7 +108,9 @@ pub fn buffer_for(size: u64) -> io::Result<Vec<u8>> {
         io::Error::new(io::ErrorKind::OutOfMemory, text)
     };
     let available = rustix::system::sysinfo();
-    let memory = u64::from(available.totalram).saturating_mul(u64::from(available.mem_unit));
+    let memory = available
+        .totalram
+        .saturating_mul(u64::from(available.mem_unit));
     if size > memory {
         return Err(too_large());
     }

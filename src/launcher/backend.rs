@@ -76,6 +76,28 @@ fn read_text(path: &str) -> io::Result<String> {
     read_regular_to_string(Path::new(path))
 }
 
+/// The one module that the command line names, or what the command line is without one.
+fn module<'a>(arguments: &[Argument<'a>], output: Option<&str>) -> Result<&'a str, Recognized> {
+    let inputs: Vec<&str> = of(arguments, Meaning::Input).collect();
+    match inputs[..] {
+        [] if arguments.iter().any(|it| it.option == "-") => {
+            let module = "-".to_owned();
+            return Err(Recognized::NotAFile { module });
+        }
+        [] => return Err(Recognized::No),
+        [module] => Ok(module),
+        [_, other, ..] => {
+            return Err(Recognized::Unclear {
+                object: output.unwrap_or_default().to_owned(),
+                reason: format!(
+                    "`{}` and `{other}` cannot both be the module: relto does not know an option that stands before one of them",
+                    inputs[0]
+                ),
+            });
+        }
+    }
+}
+
 /// Reads the command line of `compiler`. Whatever the compiler would refuse by itself is not taken
 /// for a backend: the compiler has the better message.
 pub(super) fn recognize(compiler: &str, words: &[String]) -> Recognized {
@@ -106,24 +128,10 @@ pub(super) fn recognize(compiler: &str, words: &[String]) -> Recognized {
     if kind == OutputKind::Other && (writes_nothing(&arguments) || !is_for_bitcode(&arguments)) {
         return Recognized::No;
     }
-    let inputs: Vec<&str> = of(&arguments, Meaning::Input).collect();
     let output = last(&arguments, Meaning::Output);
-    let module = match inputs[..] {
-        [] if arguments.iter().any(|it| it.option == "-") => {
-            let module = "-".to_owned();
-            return Recognized::NotAFile { module };
-        }
-        [] => return Recognized::No,
-        [module] => module,
-        [_, other, ..] => {
-            return Recognized::Unclear {
-                object: output.unwrap_or_default().to_owned(),
-                reason: format!(
-                    "`{}` and `{other}` cannot both be the module: relto does not know an option that stands before one of them",
-                    inputs[0]
-                ),
-            };
-        }
+    let module = match module(&arguments, output) {
+        Ok(module) => module,
+        Err(recognized) => return recognized,
     };
     let object = output.map_or_else(|| default_output(module, kind), str::to_owned);
     if !is_for_bitcode(&arguments) {

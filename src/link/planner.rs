@@ -225,7 +225,7 @@ impl Planner<'_> {
     }
 
     fn read(&self, name: &str) -> Result<Vec<u8>, Unsound> {
-        read_regular(&self.client_context.resolve(name)).map_err(|source| Unsound::Unreadable {
+        read_regular(self.client_context.resolve(name)).map_err(|source| Unsound::Unreadable {
             name: name.to_owned(),
             source,
         })

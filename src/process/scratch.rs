@@ -94,7 +94,7 @@ fn check(parent: &Path) -> io::Result<()> {
     let probe = || {
         let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
         std::os::unix::fs::symlink("target", dir.path().join("link"))?;
-        std::fs::write(dir.path().join("file"), vec![0; PROBE_SIZE])
+        fs_err::write(dir.path().join("file"), vec![0; PROBE_SIZE])
     };
     probe().map_err(|error| {
         let text = format!(

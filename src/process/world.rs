@@ -67,7 +67,7 @@ pub struct World {
     rights: Vec<Option<String>>,
     /// Mode and number of filters.
     seccomp: [Option<String>; 2],
-    /// Of SELinux, AppArmor or Smack.
+    /// Of `SELinux`, `AppArmor` or Smack.
     security_label: Option<String>,
     /// Groups with a limit, the limits with them.
     cgroups: Vec<String>,
@@ -201,7 +201,8 @@ mod tests {
             world.difference(&other).unwrap_or_default()
         };
         let other = || Some("other".to_owned());
-        let cases: [(&dyn Fn(&mut World), &str); 12] = [
+        type Case<'a> = (&'a dyn Fn(&mut World), &'a str);
+        let cases: [Case; 12] = [
             (&|it| it.namespaces[0] = other(), "another mnt namespace"),
             (&|it| it.namespaces[2] = other(), "another net namespace"),
             (&|it| it.root = None, "another root directory"),

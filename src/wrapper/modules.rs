@@ -100,7 +100,7 @@ impl Modules {
             caller: Caller::Linker,
             linker_output: plan.output().to_owned(),
             common_arguments,
-            common_inputs: plan.backend.inputs().to_owned(),
+            common_inputs: plan.backend.inputs(),
             jobs: jobs.collect::<Result<_, _>>()?,
             unknown_keys: Vec::new(),
         })

@@ -334,7 +334,7 @@ fn files_of_tmpfs_are_read_in_every_link_and_compared_after_a_compile() {
     }
     let state = Arc::new(State::at(&dir.path().join(crate::state::FILE_NAME)));
     let file = dir.path().join("list");
-    std::fs::write(&file, "v1").expect("written");
+    fs_err::write(&file, "v1").expect("written");
     let memory = Arc::new(Memory::default());
     for _ in 0..2 {
         let cache = HashCache::with_memory(Arc::clone(&state), Some(Arc::clone(&memory)));

@@ -38,6 +38,10 @@ enum Pic {
 
 /// What a word of the command line asks for.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one switch of the linker"
+)]
 struct Asked {
     level: Option<u32>,
     codegen_level: Option<u32>,

@@ -63,17 +63,17 @@ impl Walk {
         let value = item.value().unwrap_or_default();
         match item.role() {
             None => self.file(value, item.words.clone()),
-            Some(Role::Library) => match self.library(value) {
-                Some(path) => self.file(&path, item.words.clone()),
-                // The linker has the message for it.
-                None => {
-                    self.inputs.pieces.push(Piece::Library {
-                        words: item.words.clone(),
-                        inside: Vec::new(),
-                    });
-                    Ok(())
+            Some(Role::Library) => {
+                if let Some(path) = self.library(value) {
+                    return self.file(&path, item.words.clone());
                 }
-            },
+                // The linker has the message for it.
+                self.inputs.pieces.push(Piece::Library {
+                    words: item.words.clone(),
+                    inside: Vec::new(),
+                });
+                Ok(())
+            }
             Some(Role::State(state)) => {
                 self.change(state, &item.words);
                 Ok(())

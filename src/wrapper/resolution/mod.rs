@@ -224,9 +224,10 @@ impl<'a> Table<'a> {
         if file.kind == Kind::Bitcode && !self.definitions_first {
             for symbol in &file.symbols {
                 let index = self.insert(&symbol.name);
-                match symbol.undefined {
-                    true => self.undefined(index, symbol.weak),
-                    false => self.states[index] = State::Defined,
+                if symbol.undefined {
+                    self.undefined(index, symbol.weak);
+                } else {
+                    self.states[index] = State::Defined;
                 }
             }
             return;

@@ -126,9 +126,10 @@ fn of_elf(bytes: &[u8], dynamic: bool) -> Option<Read> {
         1 => elf_symbols::<elf::FileHeader32<Endianness>>(bytes, dynamic),
         _ => elf_symbols::<elf::FileHeader64<Endianness>>(bytes, dynamic),
     }?;
-    let groups = match dynamic {
-        true => Vec::new(),
-        false => comdat::elf::definitions(bytes)?.groups,
+    let groups = if dynamic {
+        Vec::new()
+    } else {
+        comdat::elf::definitions(bytes)?.groups
     };
     let groups = groups.into_iter().map(<[u8]>::to_vec);
     Some((symbols, groups.collect()))
