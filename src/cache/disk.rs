@@ -3,7 +3,7 @@
 //! itself, other functions a directory of their name.
 //!
 //! Files are written in `tmp/` and renamed, so a reader sees all or nothing; a damaged file is removed
-//! and counts as a miss. A hit renews the file's mtime, by which [`trim`](super::trim) knows what is in
+//! and counts as a miss. A hit renews the file's mtime, by which [`trim`](super::trim()) knows what is in
 //! use.
 
 use std::fs::File;

@@ -66,7 +66,7 @@ type FactsCell = Mutex<Option<KnownFile>>;
 #[derive(Debug, Clone)]
 struct KnownFile {
     facts: Arc<FileFacts>,
-    /// The identity does not stand for the contents, or not yet: see [`is_racy`] and [`Medium`].
+    /// The identity does not stand for the contents, or not yet: see `is_racy` and [`Medium`].
     racy: bool,
 }
 

@@ -82,19 +82,17 @@ fn module<'a>(arguments: &[Argument<'a>], output: Option<&str>) -> Result<&'a st
     match inputs[..] {
         [] if arguments.iter().any(|it| it.option == "-") => {
             let module = "-".to_owned();
-            return Err(Recognized::NotAFile { module });
+            Err(Recognized::NotAFile { module })
         }
-        [] => return Err(Recognized::No),
+        [] => Err(Recognized::No),
         [module] => Ok(module),
-        [_, other, ..] => {
-            return Err(Recognized::Unclear {
-                object: output.unwrap_or_default().to_owned(),
-                reason: format!(
-                    "`{}` and `{other}` cannot both be the module: relto does not know an option that stands before one of them",
-                    inputs[0]
-                ),
-            });
-        }
+        [_, other, ..] => Err(Recognized::Unclear {
+            object: output.unwrap_or_default().to_owned(),
+            reason: format!(
+                "`{}` and `{other}` cannot both be the module: relto does not know an option that stands before one of them",
+                inputs[0]
+            ),
+        }),
     }
 }
 
@@ -110,14 +108,20 @@ pub(super) fn recognize(compiler: &str, words: &[String]) -> Recognized {
             };
         }
     };
-    let driver = Driver::of(compiler, &words);
-    if driver != Driver::Gcc {
-        let backend = driver::backend(driver, &words);
-        return backend.map_or(Recognized::No, Recognized::Foreign);
+    match Driver::of(compiler, &words) {
+        Driver::Gcc => recognize_gcc(&words),
+        driver => {
+            let backend = driver::backend(driver, &words);
+            backend.map_or(Recognized::No, Recognized::Foreign)
+        }
     }
-    let arguments = arguments::parse(&words);
+}
+
+/// Reads a command line in the words of `clang` itself, response files expanded.
+fn recognize_gcc(words: &[String]) -> Recognized {
+    let arguments = arguments::parse(words);
     let Some(index) = last(&arguments, Meaning::Index).filter(|index| !index.is_empty()) else {
-        return match driver::backend(driver, &words) {
+        return match driver::backend(Driver::Gcc, words) {
             // Behind the driver's back: `-Xclang -fthinlto-index=F`.
             Some(backend) => Recognized::Foreign(backend),
             None => Recognized::No,

@@ -192,6 +192,9 @@ mod tests {
         assert_eq!(copy, world);
     }
 
+    /// A change of a world, and what it is called.
+    type Case<'a> = (&'a dyn Fn(&mut World), &'a str);
+
     #[test]
     fn each_difference_has_its_name() {
         let world = World::of_process();
@@ -201,7 +204,6 @@ mod tests {
             world.difference(&other).unwrap_or_default()
         };
         let other = || Some("other".to_owned());
-        type Case<'a> = (&'a dyn Fn(&mut World), &'a str);
         let cases: [Case; 12] = [
             (&|it| it.namespaces[0] = other(), "another mnt namespace"),
             (&|it| it.namespaces[2] = other(), "another net namespace"),

@@ -99,7 +99,10 @@ impl Workshop {
     pub(crate) fn compile(&self, name: &str, text: &str, flags: &[&str]) {
         self.write(name, text);
         let stem = name.split('.').next().expect("a stem");
-        let tool = if name.ends_with(".cc") {
+        let tool = if Path::new(name)
+            .extension()
+            .is_some_and(|ending| ending == "cc")
+        {
             "clang++"
         } else {
             "clang"
