@@ -229,6 +229,10 @@ fn clearing_the_cache_leaves_what_is_not_the_caches() {
     let place = Place::new();
     let blob = format!("cache/cas/ab/ab{}", "0".repeat(62));
     place.write(&blob, "blob");
+    place.write(
+        "cache/CACHEDIR.TAG",
+        "Signature: 8a477f597d28d172789f06886806bc55\n# relto disk cache, layout 1\n",
+    );
     let other = place.write("cache/notes.txt", "mine");
     let told = |action: &str| place.relto_told(&format!("--disk-cache=../cache cache {action}"));
     insta::assert_snapshot!(told("show"), @r"
@@ -246,6 +250,22 @@ fn clearing_the_cache_leaves_what_is_not_the_caches() {
     ");
     assert!(other.exists());
     assert!(!place.path(&blob).exists());
+}
+
+#[test]
+fn a_directory_without_the_mark_of_a_cache_is_not_cleared() {
+    let place = Place::new();
+    let blob = format!("cache/cas/ab/ab{}", "0".repeat(62));
+    place.write(&blob, "blob");
+    let other = place.write("cache/notes.txt", "mine");
+    insta::assert_snapshot!(place.relto_told("--disk-cache=../cache cache clear"), @r"
+    exit 1
+    --- stderr
+    relto: error: the disk cache `[T]/project/../cache` is not trimmed: the directory is not marked as a cache of relto
+      hint: it holds files that relto did not make: let `disk_cache` name a directory of its own
+    ");
+    assert!(other.exists());
+    assert!(place.path(&blob).exists());
 }
 
 #[test]
