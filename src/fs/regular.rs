@@ -8,13 +8,20 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use super::{named, not_regular};
 
 /// `/dev/null`, which reads as an empty file.
 const NULL_DEVICE: (u32, u32) = (1, 3);
+
+/// How often a file that another process holds a lease on is tried, and for how long: twice the
+/// time after which the kernel breaks a lease by default.
+const LEASE_POLL: Duration = Duration::from_millis(5);
+const LEASE_PATIENCE: Duration = Duration::from_secs(90);
 
 /// Opens a regular file, following symbolic links.
 ///
@@ -63,7 +70,7 @@ pub fn read_regular_to_string(path: impl AsRef<Path>) -> io::Result<String> {
 pub fn read_regular_no_follow(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     let path = path.as_ref();
     let (file, found) = open(path, OFlags::NOFOLLOW).map_err(|error| {
-        if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
+        if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) {
             not_regular(path)
         } else {
             error
@@ -74,7 +81,7 @@ pub fn read_regular_no_follow(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
 
 fn open(path: &Path, extra: OFlags) -> io::Result<(File, Metadata)> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | extra;
-    let opened = rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from);
+    let opened = open_past_leases(path, flags).map_err(io::Error::from);
     let found = opened.and_then(|file| {
         let file = File::from(file);
         let found = file.metadata()?;
@@ -82,9 +89,23 @@ fn open(path: &Path, extra: OFlags) -> io::Result<(File, Metadata)> {
     });
     found.map_err(|error| match error.raw_os_error() {
         // The kind alone would lose the number that callers compare.
-        Some(number) if number == rustix::io::Errno::LOOP.raw_os_error() => error,
+        Some(number) if number == Errno::LOOP.raw_os_error() => error,
         _ => named(&error, "open", path),
     })
+}
+
+/// Opens without blocking on a pipe. A file server's lease makes such an open fail where a plain one
+/// waits; the first try asks the holder to give the lease up, so a later one succeeds.
+fn open_past_leases(path: &Path, flags: OFlags) -> rustix::io::Result<rustix::fd::OwnedFd> {
+    let start = Instant::now();
+    loop {
+        match rustix::fs::open(path, flags, Mode::empty()) {
+            Err(Errno::WOULDBLOCK) if start.elapsed() < LEASE_PATIENCE => {
+                std::thread::sleep(LEASE_POLL);
+            }
+            result => return result,
+        }
+    }
 }
 
 fn read(mut file: &File, found: &Metadata, path: &Path) -> io::Result<Vec<u8>> {

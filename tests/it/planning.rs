@@ -1,64 +1,29 @@
 //! How jobs are planned: on all processors, each file read once, while others already run.
 //!
-//! Shards are pipes here. A pipe gives its contents once, to one reader, which blocks until the test
-//! writes: so it shows which shards are read, and how many at a time, without a clock.
+//! The kernel says which shards are opened (inotify), and leases hold their readers back until the
+//! test releases them: that shows how many are read at a time, without a clock.
 
-use std::io::Write as _;
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem::MaybeUninit;
 use std::num::NonZeroUsize;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fs_err as fs;
-use rustix::fs::{CWD, Mode, OFlags, mkfifoat};
+use rustix::fs::inotify;
 use serde_json::Value;
 
 use crate::support::fake::fake_clang;
 use crate::support::farm::{Farm, Method, Profile};
+use crate::support::lease::Leases;
 use crate::support::outcome::Counts;
 use crate::support::program::generated;
 use crate::support::saved::Saved;
 
 const PATIENCE: Duration = Duration::from_mins(1);
-
-/// A shard that waits for its reader.
-struct Pipe {
-    path: PathBuf,
-    contents: Vec<u8>,
-}
-
-impl Pipe {
-    fn instead_of(path: &Path) -> Self {
-        let contents = fs::read(path).expect("a shard");
-        fs::remove_file(path).expect("removed");
-        mkfifoat(CWD, path, Mode::RUSR | Mode::WUSR).expect("a pipe");
-        let path = path.to_owned();
-        Self { path, contents }
-    }
-
-    /// The writer's end, if the other one is open.
-    fn reader(&self) -> Option<std::fs::File> {
-        let flags = OFlags::NONBLOCK.bits().cast_signed();
-        std::fs::OpenOptions::new()
-            .write(true)
-            .custom_flags(flags)
-            .open(&self.path)
-            .ok()
-    }
-
-    /// Waits for a reader.
-    fn wait(&self) -> std::fs::File {
-        let name = self.path.display();
-        wait_for(&format!("a reader of `{name}`"), || self.reader())
-    }
-
-    fn give(&self, mut to: std::fs::File) {
-        assert!(self.contents.len() < 60 << 10, "a pipe holds it all");
-        to.write_all(&self.contents).expect("it is read");
-    }
-}
 
 fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
@@ -119,58 +84,58 @@ impl Drop for Running {
 }
 
 #[test]
-#[ignore = "counts reads by pipes, which are refused as shards now: needs another instrument"]
 fn every_shard_is_read_once() {
     let saved = saved(12);
-    let pipes: Vec<_> = shards(&saved)
-        .iter()
-        .map(|it| Pipe::instead_of(it))
-        .collect();
-    let running = Running::start(&saved, &[]);
-    let mut waiting: Vec<_> = pipes.iter().collect();
-    wait_for("reader of each shard", || {
-        waiting.retain(|pipe| pipe.reader().map(|reader| pipe.give(reader)).is_none());
-        waiting.is_empty().then_some(())
-    });
-    // A second read of any of them would block here for ever.
-    let counts = running.counts();
+    let shards = shards(&saved);
+    let queue = inotify::init(inotify::CreateFlags::NONBLOCK).expect("inotify");
+    for shard in &shards {
+        // The queue merges equal events in a row: with the closes between them opens all count.
+        let events = inotify::WatchFlags::OPEN | inotify::WatchFlags::CLOSE_NOWRITE;
+        inotify::add_watch(&queue, shard, events).expect("watched");
+    }
+    let counts = Running::start(&saved, &[]).counts();
     assert_eq!(counts.local, counts.jobs);
+    let mut buffer = [MaybeUninit::uninit(); 4096];
+    let mut events = inotify::Reader::new(&queue, &mut buffer);
+    let mut opened = BTreeMap::new();
+    while let Ok(event) = events.next() {
+        if event.events().contains(inotify::ReadFlags::OPEN) {
+            *opened.entry(event.wd()).or_insert(0) += 1;
+        }
+    }
+    assert_eq!(opened.len(), shards.len());
+    assert!(opened.values().all(|times| *times == 1), "{opened:?}");
 }
 
 #[test]
-#[ignore = "counts reads by pipes, which are refused as shards now: needs another instrument"]
 fn as_many_jobs_are_planned_at_once_as_there_are_processors() {
     let processors = available_parallelism().map_or(1, NonZeroUsize::get);
     let saved = saved(processors + 2);
-    let shards = shards(&saved);
-    let pipes: Vec<_> = shards[..processors]
-        .iter()
-        .map(|it| Pipe::instead_of(it))
-        .collect();
+    let mut shards = Leases::hold(&shards(&saved)[..processors]);
     let running = Running::start(&saved, &[]);
-    // No reader gets anything before all have come.
-    let readers: Vec<_> = pipes.iter().map(Pipe::wait).collect();
-    for (pipe, reader) in pipes.iter().zip(readers) {
-        pipe.give(reader);
+    // No reader goes on before all have come.
+    let waiting: BTreeSet<_> = (0..processors).map(|_| shards.next_reader()).collect();
+    assert_eq!(waiting.len(), processors);
+    for number in waiting {
+        shards.release(number);
     }
     let counts = running.counts();
     assert_eq!(counts.local, counts.jobs);
 }
 
 #[test]
-#[ignore = "counts reads by pipes, which are refused as shards now: needs another instrument"]
 fn the_first_jobs_are_sent_and_executed_while_others_are_still_to_be_planned() {
     let farm = Farm::start(Profile::plain());
     let saved = saved(12);
-    let last = Pipe::instead_of(shards(&saved).last().expect("a job"));
+    let mut last = Leases::hold(&shards(&saved)[11..]);
     let mut variables = farm.environment();
     variables.push(("RELTO_STRATEGY", "remote".to_owned()));
     let running = Running::start(&saved, &variables);
-    let reader = last.wait();
+    let number = last.next_reader();
     wait_for("execution before the last plan", || {
         (farm.record().count(Method::Execute) > 0).then_some(())
     });
-    last.give(reader);
+    last.release(number);
     let counts = running.counts();
     assert_eq!(counts.remote, counts.jobs);
 }

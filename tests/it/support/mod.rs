@@ -19,6 +19,7 @@ pub(crate) mod fake;
 pub(crate) mod farm;
 pub(crate) mod kernel;
 pub(crate) mod kernel_tree;
+pub(crate) mod lease;
 pub(crate) mod link;
 pub(crate) mod llvm;
 pub(crate) mod memory;
