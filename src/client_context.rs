@@ -13,11 +13,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 /// Where the work of a link happens. The default is this process's own context.
 #[derive(Debug, Clone, Default)]
-pub struct ClientContext(Option<Arc<Client>>);
+pub struct ClientContext(Option<Arc<ClientProcess>>);
 
 /// What is known of another process.
 #[derive(Debug)]
-struct Client {
+struct ClientProcess {
     dir: PathBuf,
     environment: Vec<(OsString, OsString)>,
     umask: u32,
@@ -29,7 +29,7 @@ impl ClientContext {
     /// The context of a process in `dir`, which must be absolute.
     #[must_use]
     pub fn of(dir: &Path, environment: Vec<(OsString, OsString)>, umask: u32) -> Self {
-        Self(Some(Arc::new(Client {
+        Self(Some(Arc::new(ClientProcess {
             dir: dir.to_owned(),
             environment,
             umask,
@@ -93,7 +93,7 @@ impl ClientContext {
     }
 }
 
-impl Client {
+impl ClientProcess {
     fn note(&self, name: &Path) {
         if let Some(text) = name.to_str().filter(|_| name.starts_with(&self.dir)) {
             let names = &self.absolute_names;

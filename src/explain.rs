@@ -19,12 +19,12 @@ pub struct Explanation {
     /// The module as the user knows it.
     pub module: String,
     /// Or why there is no key.
-    pub key: Result<Key, String>,
+    pub key: Result<ActionKey, String>,
 }
 
 /// An Action, and what stands behind its digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
+pub struct ActionKey {
     /// `hash/size`.
     pub action: String,
     pub command: Vec<String>,
@@ -70,7 +70,7 @@ pub fn explain(file: &JobFile, options: &Options) -> Result<Vec<Explanation>, Li
     Ok(explained)
 }
 
-fn key_of(hermetic: &Hermetic, toolchain: &ResolvedToolchain) -> Key {
+fn key_of(hermetic: &Hermetic, toolchain: &ResolvedToolchain) -> ActionKey {
     let ingredient = |name: String, value: String, known_as: Option<String>| Ingredient {
         name,
         value,
@@ -99,7 +99,7 @@ fn key_of(hermetic: &Hermetic, toolchain: &ResolvedToolchain) -> Key {
         let name = format!("output {}", output.tree_path);
         ingredients.push(ingredient(name, String::new(), Some(output.name.clone())));
     }
-    Key {
+    ActionKey {
         action: hermetic.key().to_string(),
         command: hermetic.action.arguments.clone(),
         ingredients,

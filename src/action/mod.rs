@@ -58,12 +58,12 @@ pub struct ActionTemplate {
 pub struct Input {
     pub tree_path: String,
     pub digest: Digest,
-    pub source: Source,
+    pub source: InputSource,
 }
 
 /// Where the contents of an input come from.
 #[derive(Debug, Clone)]
-pub enum Source {
+pub enum InputSource {
     File(PathBuf),
     Bytes(Bytes),
 }
@@ -259,12 +259,12 @@ fn inputs(job: &CanonicalJob, digests: &[Digest], shard: Digest) -> Vec<Input> {
     let files = job.files.iter().zip(digests).map(|(file, &digest)| Input {
         tree_path: file.tree_path.clone(),
         digest,
-        source: Source::File(file.host.clone()),
+        source: InputSource::File(file.host.clone()),
     });
     let index = Input {
         tree_path: INDEX.to_owned(),
         digest: shard,
-        source: Source::Bytes(job.shard.clone()),
+        source: InputSource::Bytes(job.shard.clone()),
     };
     files.chain([index]).collect()
 }

@@ -102,7 +102,7 @@ pub enum NoSliceKey {
 
 /// What a slice key is made of, besides the job.
 #[derive(Debug)]
-pub struct Inputs<'a> {
+pub struct SliceInputs<'a> {
     pub template: &'a ActionTemplate,
     pub toolchain: &'a ToolchainTree,
     /// Of the job's files, in their order.
@@ -138,7 +138,7 @@ pub fn check_kind(job: &CanonicalJob) -> Result<(), NoSliceKey> {
 ///
 /// # Errors
 /// It has none, and is known by its whole inputs alone.
-pub fn slice_key(job: &CanonicalJob, inputs: &Inputs<'_>) -> Result<SliceKey, NoSliceKey> {
+pub fn slice_key(job: &CanonicalJob, inputs: &SliceInputs<'_>) -> Result<SliceKey, NoSliceKey> {
     check_kind(job)?;
     check_environment(inputs)?;
     let own = job.files.iter().filter(|file| file.name == inputs.own);
@@ -198,7 +198,7 @@ pub fn slice_key(job: &CanonicalJob, inputs: &Inputs<'_>) -> Result<SliceKey, No
 }
 
 /// Arguments that do not stand in the job.
-fn check_environment(inputs: &Inputs<'_>) -> Result<(), NoSliceKey> {
+fn check_environment(inputs: &SliceInputs<'_>) -> Result<(), NoSliceKey> {
     let configuration = &inputs.toolchain.configuration;
     let harmless = |word: &String| word == "--no-default-config";
     if inputs.template.environment.is_empty() && configuration.iter().all(harmless) {

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::output;
 use crate::config::{
-    AllowList, Assignment, ConfigError, Environment, Request, Warning, printable, tree_request,
+    AllowList, ConfigEntry, ConfigError, Environment, TrustRequest, Warning, printable,
+    tree_request,
 };
 use crate::error::{ExitCode, Hinted};
 
@@ -41,7 +42,7 @@ impl Hinted for AllowError {
 
 /// Shows what the nearest `.relto.toml` asks for, and allows it.
 pub(super) fn allow(
-    options: Vec<Assignment>,
+    options: Vec<ConfigEntry>,
     environment: &Environment,
     dir: Option<&Path>,
 ) -> ExitCode {
@@ -114,7 +115,7 @@ fn answer(result: Result<String, AllowError>, warnings: &[Warning]) -> ExitCode 
     }
 }
 
-fn shown(request: &Request) -> String {
+fn shown(request: &TrustRequest) -> String {
     let path = request.tree.path.display();
     if request.settings.is_empty() {
         return format!("`{path}` asks for nothing that has to be allowed\n");

@@ -8,13 +8,13 @@ use std::path::Path;
 use indicatif::HumanBytes;
 
 use super::arguments::CacheAction;
-use super::{Context, Failure, NoDiskCache, output};
+use super::{CommandContext, CommandError, NoDiskCache, output};
 use crate::cache::{self, CacheError, TrimReport};
 use crate::config::Settings;
 use crate::error::ExitCode;
 use crate::state::{self, State};
 
-pub(super) fn run(context: &Context, action: CacheAction) -> Result<ExitCode, Failure> {
+pub(super) fn run(context: &CommandContext, action: CacheAction) -> Result<ExitCode, CommandError> {
     let settings = &context.settings;
     let Some(dir) = settings.link.disk_cache.as_deref() else {
         return Err(Box::new(NoDiskCache));
@@ -31,7 +31,7 @@ pub(super) fn run(context: &Context, action: CacheAction) -> Result<ExitCode, Fa
     Ok(output::print(&text))
 }
 
-fn show(dir: &Path, max_size: Option<u64>) -> Result<String, Failure> {
+fn show(dir: &Path, max_size: Option<u64>) -> Result<String, CommandError> {
     let usage = cache::usage(dir).map_err(failure)?;
     let mut text = format!("{}\n", dir.display());
     let limit = max_size.map_or("no limit".to_owned(), |limit| {
@@ -45,7 +45,7 @@ fn show(dir: &Path, max_size: Option<u64>) -> Result<String, Failure> {
 
 /// Removes what was longest not used until the cache fits, and notes its new size for the links to
 /// come.
-fn shrink(settings: &Settings, dir: &Path, max_size: u64) -> Result<String, Failure> {
+fn shrink(settings: &Settings, dir: &Path, max_size: u64) -> Result<String, CommandError> {
     let Some(report) = cache::trim(dir, max_size).map_err(failure)? else {
         return Ok("another process is trimming the cache\n".to_owned());
     };
@@ -66,6 +66,6 @@ fn told(report: &TrimReport) -> String {
     )
 }
 
-fn failure(error: CacheError) -> Failure {
+fn failure(error: CacheError) -> CommandError {
     Box::new(error)
 }

@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 
 use super::engine;
 use super::engine_error::EngineError;
-use super::{Context, arguments, local_slots, output, upload_ahead};
-use crate::config::{Kind, LOCAL_JOBS, Opt, Settings, Warning};
+use super::{CommandContext, arguments, local_slots, output, upload_ahead};
+use crate::config::{LOCAL_JOBS, Opt, OptionKind, Settings, Warning};
 use crate::error::{ExitCode, Hinted};
 use crate::events::{Event, Events};
 use crate::exec::JobFailure;
 use crate::job::JobFile;
-use crate::launcher::{self, Decision, InheritedOnExec, STARTED_BY, Throttle, Wrappers};
+use crate::launcher::{self, CompileDecision, InheritedOnExec, STARTED_BY, Throttle, Wrappers};
 use crate::link::LinkFailure;
 use crate::process::{Ending, Interruption, Relto};
 use crate::report::OneJob;
@@ -155,7 +155,7 @@ fn direct(all: &[OsString]) -> Option<Launch<'_>> {
             None => (option, None),
         };
         let known = Opt::find(&name.replace('-', "_"));
-        let takes_next = value.is_none() && known.is_some_and(|it| it.kind() != Kind::Switch);
+        let takes_next = value.is_none() && known.is_some_and(|it| it.kind() != OptionKind::Switch);
         rest = after.get(usize::from(takes_next)..)?;
         if known.is_some_and(|it| it.name == LOCAL_JOBS.name) {
             local_jobs = value.or_else(|| after.first().cloned());
@@ -174,7 +174,7 @@ fn direct(all: &[OsString]) -> Option<Launch<'_>> {
 }
 
 /// Runs `words`, a compiler and its arguments, which may be a backend.
-pub(super) fn run(context: &Context, words: &[OsString], warnings: &[Warning]) -> ExitCode {
+pub(super) fn run(context: &CommandContext, words: &[OsString], warnings: &[Warning]) -> ExitCode {
     let Some((compiler, words)) = words.split_first() else {
         return ExitCode::Usage;
     };
@@ -184,7 +184,7 @@ pub(super) fn run(context: &Context, words: &[OsString], warnings: &[Warning]) -
     }
     let dir = std::env::current_dir().unwrap_or_default();
     match launcher::decide(compiler, words, &dir.display().to_string()) {
-        Ok(Decision::PassThrough) => {
+        Ok(CompileDecision::PassThrough) => {
             let inherited = InheritedOnExec {
                 slot: local_slots::of_settings(&context.settings),
                 exit_notifier: None,
@@ -192,14 +192,14 @@ pub(super) fn run(context: &Context, words: &[OsString], warnings: &[Warning]) -
             };
             become_the_compiler(compiler, words, inherited)
         }
-        Ok(Decision::Guarded { object, reason }) => {
+        Ok(CompileDecision::Guarded { object, reason }) => {
             warn(
                 &throttle,
                 format!("ThinLTO backends run in place, uncached: {reason}"),
             );
             guarded(compiler, words, &object)
         }
-        Ok(Decision::Backend { file, doubt }) => {
+        Ok(CompileDecision::Backend { file, doubt }) => {
             if let Some(doubt) = doubt {
                 warn(&throttle, doubt);
             }
@@ -211,7 +211,7 @@ pub(super) fn run(context: &Context, words: &[OsString], warnings: &[Warning]) -
 
 /// One backend, as the one job of a link.
 fn backend(
-    context: &Context,
+    context: &CommandContext,
     throttle: &Throttle,
     file: JobFile,
     compiler: &OsStr,

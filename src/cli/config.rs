@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::{Context, output};
+use super::{CommandContext, output};
 use crate::config::{EffectiveValue, Settings};
 use crate::error::ExitCode;
 
-pub(super) fn run(context: &Context) -> ExitCode {
+pub(super) fn run(context: &CommandContext) -> ExitCode {
     output::print(&shown(&context.settings))
 }
 

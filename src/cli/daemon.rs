@@ -8,7 +8,7 @@ use indicatif::{HumanBytes, HumanDuration};
 
 use super::arguments::DaemonAction;
 use super::runtime::{daemon_dir, small_runtime};
-use super::{Context, Failure, output};
+use super::{CommandContext, CommandError, output};
 use crate::config::Environment;
 use crate::daemon::{
     self, Build, DaemonConfig, Purpose, RuntimeDir, SERVE, Status, TLS_VARIABLES, Unavailable,
@@ -67,16 +67,21 @@ pub(super) fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
     })
 }
 
-pub(super) fn run(context: &Context, action: DaemonAction) -> Result<ExitCode, Failure> {
-    let place = daemon_dir(&context.settings).ok_or_else(|| Box::new(NoRuntimeDir) as Failure)?;
-    let build = Build::of_process()
-        .map_err(|error| Box::new(DaemonUnreachable(Unavailable::NotStarted(error))) as Failure)?;
+pub(super) fn run(
+    context: &CommandContext,
+    action: DaemonAction,
+) -> Result<ExitCode, CommandError> {
+    let place =
+        daemon_dir(&context.settings).ok_or_else(|| Box::new(NoRuntimeDir) as CommandError)?;
+    let build = Build::of_process().map_err(|error| {
+        Box::new(DaemonUnreachable(Unavailable::NotStarted(error))) as CommandError
+    })?;
     let want = match action {
         DaemonAction::Status => Purpose::Status,
         DaemonAction::Stop => Purpose::Stop,
     };
     let asked = small_runtime()
-        .map_err(|error| Box::new(error) as Failure)?
+        .map_err(|error| Box::new(error) as CommandError)?
         .block_on(control(&place, &build, want));
     match (action, asked) {
         (DaemonAction::Status, Ok(status)) => {

@@ -8,13 +8,13 @@ use std::io::IsTerminal as _;
 use std::path::Path;
 
 use super::usage::UsageError;
-use super::{Context, Failure, engine, output};
+use super::{CommandContext, CommandError, engine, output};
 use crate::config::Settings;
 use crate::error::ExitCode;
 use crate::events::{Event, Events};
 use crate::report::{Reporter, Style};
 
-pub(super) fn run(context: &Context, job_file: &Path) -> Result<ExitCode, Failure> {
+pub(super) fn run(context: &CommandContext, job_file: &Path) -> Result<ExitCode, CommandError> {
     if let Some(error) = UsageError::unknown_command(job_file) {
         output::error(&error);
         return Ok(ExitCode::Usage);

@@ -9,24 +9,27 @@ use std::path::Path;
 use anstyle::{AnsiColor, Style};
 
 use super::runtime::runtime;
-use super::{Context, Failure, engine, output};
+use super::{CommandContext, CommandError, engine, output};
 use crate::config::{EffectiveValue, Settings, Strategy};
-use crate::doctor::{Finding, Grade, Section, examine};
+use crate::doctor::{Finding, Grade, ReportSection, examine};
 use crate::error::ExitCode;
 
 /// Where the findings' texts begin.
 const COLUMN: usize = 11;
 
-pub(super) fn run(context: &Context, compiler: Option<&Path>) -> Result<ExitCode, Failure> {
+pub(super) fn run(
+    context: &CommandContext,
+    compiler: Option<&Path>,
+) -> Result<ExitCode, CommandError> {
     let settings = &context.settings;
     output::print(&configuration(settings));
     let options = engine::options(settings);
-    let mut tell = |section: &Section| {
+    let mut tell = |section: &ReportSection| {
         output::print(&shown(section));
     };
     let examined = examine(compiler, &options, &mut tell);
     let grade = runtime()
-        .map_err(|error| Box::new(error) as Failure)?
+        .map_err(|error| Box::new(error) as CommandError)?
         .block_on(examined);
     let (verdict, code) = match grade {
         Grade::Good => ("a link works", ExitCode::Success),
@@ -37,7 +40,7 @@ pub(super) fn run(context: &Context, compiler: Option<&Path>) -> Result<ExitCode
     Ok(code)
 }
 
-fn shown(section: &Section) -> String {
+fn shown(section: &ReportSection) -> String {
     let mut text = format!("{}\n", section.title);
     for finding in &section.findings {
         show(finding, &mut text);

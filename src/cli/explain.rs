@@ -11,21 +11,21 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use super::{Context, Failure, engine, output};
+use super::{CommandContext, CommandError, engine, output};
 use crate::action::response::tokenize;
 use crate::error::{ExitCode, Hinted};
 use crate::exec::shell_words;
-use crate::explain::{Explanation, Ingredient, Key, explain};
+use crate::explain::{ActionKey, Explanation, Ingredient, explain};
 use crate::job::JobFile;
 
 pub(super) fn run(
-    context: &Context,
+    context: &CommandContext,
     jobs: &Path,
     earlier: Option<&Path>,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, CommandError> {
     let options = engine::options(&context.settings);
-    let file = JobFile::read(jobs).map_err(|error| Box::new(error) as Failure)?;
-    let now = explain(&file, &options).map_err(|error| Box::new(error) as Failure)?;
+    let file = JobFile::read(jobs).map_err(|error| Box::new(error) as CommandError)?;
+    let now = explain(&file, &options).map_err(|error| Box::new(error) as CommandError)?;
     let text = match earlier {
         None => now.iter().map(whole).collect(),
         Some(earlier) => differences(&read(earlier)?, &now),
@@ -43,9 +43,9 @@ impl Hinted for Unreadable {
     }
 }
 
-fn read(earlier: &Path) -> Result<Vec<Explanation>, Failure> {
+fn read(earlier: &Path) -> Result<Vec<Explanation>, CommandError> {
     let text =
-        fs::read_to_string(earlier).map_err(|error| Box::new(Unreadable(error)) as Failure)?;
+        fs::read_to_string(earlier).map_err(|error| Box::new(Unreadable(error)) as CommandError)?;
     Ok(parse(&text))
 }
 
@@ -63,7 +63,7 @@ fn parse(text: &str) -> Vec<Explanation> {
         match (fact.split_once(' ').unwrap_or((fact, "")), &mut job.key) {
             (("no", reason), key) => *key = Err(reason.trim_start_matches("key: ").to_owned()),
             (("action", action), key) => {
-                *key = Ok(Key {
+                *key = Ok(ActionKey {
                     action: action.to_owned(),
                     command: Vec::new(),
                     ingredients: Vec::new(),
@@ -185,11 +185,11 @@ fn difference(old: &Explanation, new: &Explanation) -> Option<String> {
     Some(text)
 }
 
-fn names(key: &Key) -> impl Iterator<Item = &str> {
+fn names(key: &ActionKey) -> impl Iterator<Item = &str> {
     key.ingredients.iter().map(|it| it.name.as_str())
 }
 
-fn find<'a>(key: &'a Key, name: &str) -> Option<&'a Ingredient> {
+fn find<'a>(key: &'a ActionKey, name: &str) -> Option<&'a Ingredient> {
     key.ingredients.iter().find(|it| it.name == name)
 }
 
@@ -220,7 +220,7 @@ mod tests {
         let text = format!("{command}{inputs:?}");
         Explanation {
             module: module.to_owned(),
-            key: Ok(Key {
+            key: Ok(ActionKey {
                 action: DigestFunction::Sha256.digest(text.as_bytes()).to_string(),
                 command: command.split(' ').map(str::to_owned).collect(),
                 ingredients: inputs.iter().map(ingredient).collect(),

@@ -14,7 +14,7 @@ use fs_err as fs;
 use serde_json::{Value, json};
 
 use super::arguments::{IndexAction, IndexFormat, IndexLook};
-use super::{Failure, output};
+use super::{CommandError, output};
 use crate::action::guard::{Unsound, check_module};
 use crate::digest::hex;
 use crate::error::{ExitCode, Hinted, with_causes};
@@ -44,7 +44,7 @@ impl Hinted for NoImports {
     }
 }
 
-pub(super) fn run(look: &IndexLook) -> Result<ExitCode, Failure> {
+pub(super) fn run(look: &IndexLook) -> Result<ExitCode, CommandError> {
     if look.format == IndexFormat::Imports && look.action != IndexAction::Inputs {
         output::error(&NoImports);
         return Ok(ExitCode::Usage);
@@ -69,7 +69,7 @@ pub(super) fn run(look: &IndexLook) -> Result<ExitCode, Failure> {
 }
 
 /// Scripts read the answer where they asked for JSON, people the error.
-fn checked(name: &str, index: &Index<'_>, format: IndexFormat) -> Result<ExitCode, Failure> {
+fn checked(name: &str, index: &Index<'_>, format: IndexFormat) -> Result<ExitCode, CommandError> {
     let sound = check(name, index);
     if format != IndexFormat::Json {
         sound?;
@@ -94,11 +94,11 @@ fn lines(value: &Value) -> String {
     format!("{value:#}\n")
 }
 
-fn unsound(error: Unsound) -> Failure {
+fn unsound(error: Unsound) -> CommandError {
     Box::new(error)
 }
 
-fn unreadable(name: &str, source: std::io::Error) -> Failure {
+fn unreadable(name: &str, source: std::io::Error) -> CommandError {
     unsound(Unsound::Unreadable {
         name: name.to_owned(),
         source,
@@ -185,7 +185,7 @@ fn inputs_json(index: &Index<'_>) -> Value {
 
 /// Without the module that the shard is for. lld calls a shard after its module, unless it was told
 /// another directory.
-fn imports(look: &IndexLook, index_name: &str, index: &Index<'_>) -> Result<String, Failure> {
+fn imports(look: &IndexLook, index_name: &str, index: &Index<'_>) -> Result<String, CommandError> {
     let names: Vec<String> = index.modules().iter().map(shown).collect();
     let stem = index_name.strip_suffix(".thinlto.bc");
     let by_name = names.iter().find(|name| Some(name.as_str()) == stem);
@@ -210,7 +210,7 @@ fn imports(look: &IndexLook, index_name: &str, index: &Index<'_>) -> Result<Stri
 
 /// Paths are taken as they stand in the shard: relative ones from the current directory, where the
 /// linker was.
-fn check(index_name: &str, index: &Index<'_>) -> Result<(), Failure> {
+fn check(index_name: &str, index: &Index<'_>) -> Result<(), CommandError> {
     for entry in index.modules() {
         let name = shown(entry);
         if entry.damaged {

@@ -30,7 +30,7 @@ mod via_daemon;
 
 use std::ffi::OsString;
 
-use crate::config::{Environment, Loaded, Settings, load};
+use crate::config::{Environment, LoadedConfig, Settings, load};
 use crate::error::{ExitCode, Hinted};
 use crate::prefetch::PrefetchRequest;
 use crate::process;
@@ -38,7 +38,7 @@ use arguments::Command;
 use usage::Answer;
 
 /// Why a command could not do what was asked; shown with its causes and hints.
-type Failure = Box<dyn Hinted + Send + Sync>;
+type CommandError = Box<dyn Hinted + Send + Sync>;
 
 /// A command that needs something which the settings leave out.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +54,7 @@ impl Hinted for NoDiskCache {
 }
 
 /// What every command has at hand.
-struct Context {
+struct CommandContext {
     settings: Settings,
 }
 
@@ -111,7 +111,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment)
         Command::Deny { dir } => return allow::deny(environment, dir.as_deref()),
         command => command,
     };
-    let Loaded { settings, warnings } = match load(invocation.options, environment) {
+    let LoadedConfig { settings, warnings } = match load(invocation.options, environment) {
         Ok(loaded) => loaded,
         Err(error) => {
             output::error(&error);
@@ -119,7 +119,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment)
         }
     };
     output::start_log(settings.log.as_deref());
-    let context = Context { settings };
+    let context = CommandContext { settings };
     if let Command::Cc { words } = command {
         // Each of a thousand launchers would show them.
         return cc::run(&context, &words, &warnings);
@@ -130,7 +130,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment)
     ended(dispatch(&context, command))
 }
 
-fn ended(result: Result<ExitCode, Failure>) -> ExitCode {
+fn ended(result: Result<ExitCode, CommandError>) -> ExitCode {
     result.unwrap_or_else(|failure| {
         output::error(failure.as_ref());
         ExitCode::Failure
@@ -138,7 +138,7 @@ fn ended(result: Result<ExitCode, Failure>) -> ExitCode {
 }
 
 /// The table of contents.
-fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failure> {
+fn dispatch(context: &CommandContext, command: Command) -> Result<ExitCode, CommandError> {
     match command {
         Command::Distribute(job_file) => distribute::run(context, &job_file),
         Command::Cc { words } => Ok(cc::run(context, &words, &[])),

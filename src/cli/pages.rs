@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap_complete::Shell;
 
-use super::{Failure, arguments, output};
+use super::{CommandError, arguments, output};
 use crate::error::{ExitCode, Hinted};
 
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +25,7 @@ pub(super) fn completions(shell: Shell) -> ExitCode {
 }
 
 /// A page for relto, and one for each command.
-pub(super) fn man(dir: &Path) -> Result<ExitCode, Failure> {
+pub(super) fn man(dir: &Path) -> Result<ExitCode, CommandError> {
     let written = fs_err::create_dir_all(dir)
         .and_then(|()| clap_mangen::generate_to(arguments::parser(), dir));
     match written {

@@ -12,10 +12,10 @@ use std::path::Path;
 use indicatif::HumanBytes;
 
 use super::runtime::runtime;
-use super::{Context, Failure, engine, output};
+use super::{CommandContext, CommandError, engine, output};
 use crate::error::ExitCode;
 use crate::events::{Event, Events};
-use crate::prefetch::{self, Outcome, PrefetchError, PrefetchRequest};
+use crate::prefetch::{self, PrefetchError, PrefetchOutcome, PrefetchRequest};
 use crate::report::OneJob;
 
 /// How many files came to which end.
@@ -29,23 +29,26 @@ struct Tally {
     failed: usize,
 }
 
-pub(super) fn run(context: &Context, wanted: PrefetchRequest) -> Result<ExitCode, Failure> {
+pub(super) fn run(
+    context: &CommandContext,
+    wanted: PrefetchRequest,
+) -> Result<ExitCode, CommandError> {
     let quiet = context.settings.style.quiet;
     let options = engine::options(&context.settings);
     let (events, receiver) = Events::channel();
     let reporter = OneJob::start(receiver, |_| true);
     let mut tally = Tally::default();
-    let mut tell = |file: &Path, outcome: Result<Outcome, PrefetchError>| {
+    let mut tell = |file: &Path, outcome: Result<PrefetchOutcome, PrefetchError>| {
         if let Some(line) = tally.add(file, outcome).filter(|_| !quiet) {
             output::print(&line);
         }
     };
-    let runtime = runtime().map_err(|error| Box::new(error) as Failure)?;
+    let runtime = runtime().map_err(|error| Box::new(error) as CommandError)?;
     let sent = runtime.block_on(prefetch::send(wanted, &options, events.clone(), &mut tell));
     events.send(Event::LinkFinished);
     drop(events);
     reporter.finish();
-    sent.map_err(|error| Box::new(error) as Failure)?;
+    sent.map_err(|error| Box::new(error) as CommandError)?;
     if !quiet {
         output::print(&tally.summary());
     }
@@ -57,15 +60,19 @@ pub(super) fn run(context: &Context, wanted: PrefetchRequest) -> Result<ExitCode
 
 impl Tally {
     /// Gives what there is to say of a file that was skipped.
-    fn add(&mut self, file: &Path, outcome: Result<Outcome, PrefetchError>) -> Option<String> {
+    fn add(
+        &mut self,
+        file: &Path,
+        outcome: Result<PrefetchOutcome, PrefetchError>,
+    ) -> Option<String> {
         match outcome {
-            Ok(Outcome::Hashed(_)) => self.hashed += 1,
-            Ok(Outcome::Sent(size)) => {
+            Ok(PrefetchOutcome::Hashed(_)) => self.hashed += 1,
+            Ok(PrefetchOutcome::Sent(size)) => {
                 self.sent += 1;
                 self.sent_bytes += size;
             }
-            Ok(Outcome::Present(_)) => self.there += 1,
-            Ok(Outcome::NotAModule(reason)) => {
+            Ok(PrefetchOutcome::Present(_)) => self.there += 1,
+            Ok(PrefetchOutcome::NotAModule(reason)) => {
                 self.skipped += 1;
                 return Some(format!("skipped `{}`: {reason}\n", file.display()));
             }
@@ -114,20 +121,23 @@ mod tests {
         let mut tally = Tally::default();
         let file = Path::new("a.o");
         for outcome in [
-            Outcome::Sent(1 << 20),
-            Outcome::Sent(1 << 20),
-            Outcome::Present(7),
+            PrefetchOutcome::Sent(1 << 20),
+            PrefetchOutcome::Sent(1 << 20),
+            PrefetchOutcome::Present(7),
         ] {
             assert_eq!(tally.add(file, Ok(outcome)), None);
         }
-        let skipped = tally.add(file, Ok(Outcome::NotAModule("it is text".to_owned())));
+        let skipped = tally.add(
+            file,
+            Ok(PrefetchOutcome::NotAModule("it is text".to_owned())),
+        );
         assert_eq!(skipped.as_deref(), Some("skipped `a.o`: it is text\n"));
         assert_eq!(
             tally.summary(),
             "3 modules, 2 sent (2.00 MiB), 1 there already, 1 skipped\n"
         );
         let mut tally = Tally::default();
-        tally.add(file, Ok(Outcome::Hashed(7)));
+        tally.add(file, Ok(PrefetchOutcome::Hashed(7)));
         assert_eq!(
             tally.summary(),
             "1 module hashed; there is no farm to send to\n"

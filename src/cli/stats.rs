@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use indicatif::HumanDuration;
 
-use super::{Context, output};
+use super::{CommandContext, output};
 use crate::error::ExitCode;
 use crate::history::{History, LinkRecord};
 use crate::report::{Totals, counts_and_time};
@@ -18,7 +18,7 @@ use crate::state::{self, State};
 /// Links that are shown.
 const SHOWN: usize = 20;
 
-pub(super) fn run(context: &Context) -> ExitCode {
+pub(super) fn run(context: &CommandContext) -> ExitCode {
     let state = match context.settings.state_dir() {
         Some(dir) => State::at(&dir.join(state::FILE_NAME)),
         None => State::disabled(),

@@ -9,7 +9,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::runtime::small_runtime;
-use super::{Context, arguments, engine, via_daemon};
+use super::{CommandContext, arguments, engine, via_daemon};
 use crate::config::{self, Environment, Settings};
 use crate::error::ExitCode;
 use crate::launcher;
@@ -73,7 +73,7 @@ fn settings(options: &[OsString]) -> Option<Settings> {
 }
 
 /// Does the work at the exit of the compiler, where no daemon does it. Only the log says how it went.
-pub(super) fn run(context: &Context, wanted: PrefetchRequest) -> ExitCode {
+pub(super) fn run(context: &CommandContext, wanted: PrefetchRequest) -> ExitCode {
     let settings = &context.settings;
     // Whether stdin ends or fails, the compiler has ended.
     let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::engine_error::EngineError;
 use super::runtime::{daemon_dir, small_runtime};
 use crate::config::{DaemonUse, Settings};
-use crate::daemon::{Build, DaemonClient, LinkRequest, Request, Unavailable};
+use crate::daemon::{Build, DaemonClient, DaemonRequest, LinkRequest, Unavailable};
 use crate::error::with_causes;
 use crate::events::Events;
 use crate::job::{Caller, JobFile};
@@ -32,7 +32,7 @@ const COMPILE_WAITS: Duration = Duration::from_millis(600);
 #[derive(Debug)]
 pub(super) struct ViaDaemon {
     client: DaemonClient,
-    request: Request,
+    request: DaemonRequest,
     throttle: Throttle,
 }
 
@@ -48,7 +48,7 @@ impl ViaDaemon {
         let throttle = Throttle::new(settings.state_dir());
         Some(Self {
             client: client(settings, &throttle, file.caller)?,
-            request: Request::Link(Box::new(LinkRequest::of_process(file, options).ok()?)),
+            request: DaemonRequest::Link(Box::new(LinkRequest::of_process(file, options).ok()?)),
             throttle,
         })
     }
@@ -123,7 +123,7 @@ pub(super) fn upload_at_exit(
     let client = client(settings, &throttle, Caller::Launcher)?;
     let no_jobs = prefetch::no_jobs(String::new());
     let link = LinkRequest::of_process(&no_jobs, options).ok()?;
-    let request = Request::Prefetch(wanted, Box::new(link));
+    let request = DaemonRequest::Prefetch(wanted, Box::new(link));
     let following = async { timeout(COMPILE_WAITS, client.run_at_exit(&request)).await };
     match small_runtime().ok()?.block_on(following) {
         Ok(Ok(end)) => Some(end),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::error::Hinted;
 use crate::toolchain::ToolchainError;
-use crate::toolchain::config::ConfigError;
+use crate::toolchain::config::CompilerConfigError;
 
 /// Why a compiler cannot be resolved.
 #[derive(Debug, thiserror::Error)]
@@ -12,7 +12,7 @@ pub enum CompilerError {
     #[error(transparent)]
     Toolchain(#[from] ToolchainError),
     #[error("cannot query the compiler")]
-    Query(#[from] ConfigError),
+    Query(#[from] CompilerConfigError),
     #[error("the toolchain directory `{dir}` has no `{name}`, neither in `bin` nor in itself")]
     NotInDir { dir: PathBuf, name: String },
     #[error("cannot read a file of the compiler")]

@@ -20,7 +20,7 @@ use crate::fs::read_regular_to_string;
 use crate::job::Caller;
 use crate::state::State;
 use crate::toolchain::Toolchain;
-use crate::toolchain::config::{self, ConfigDirs, ConfigError};
+use crate::toolchain::config::{self, CompilerConfigError, ConfigDirs};
 
 /// A compiler that has been queried.
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl CompilerProbe {
         toolchain: &Toolchain,
         parsed: &[Argument<'_>],
         configuration: &mut Vec<String>,
-    ) -> Result<Vec<String>, ConfigError> {
+    ) -> Result<Vec<String>, CompilerConfigError> {
         let chosen = |argument: &&Argument<'_>| argument.meaning == Meaning::Config;
         if toolchain.config_candidates.is_empty()
             && !parsed.iter().any(|argument| chosen(&argument))

@@ -6,8 +6,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use super::error::{ConfigError, Warning};
-use super::options::{Kind, OPTIONS, Opt, PREFIX};
-use super::source::{Assignment, Source};
+use super::options::{OPTIONS, Opt, OptionKind, PREFIX};
+use super::source::{ConfigEntry, ConfigSource};
 use crate::launcher::{HOLDS_SLOT, STARTED_BY};
 
 /// What to log, in `tracing`'s filter language: `debug`, `relto::reapi=trace`.
@@ -155,7 +155,7 @@ impl Environment {
     ///
     /// # Errors
     /// A value that is not UTF-8.
-    pub(super) fn assignments(&self) -> Result<Vec<Assignment>, ConfigError> {
+    pub(super) fn assignments(&self) -> Result<Vec<ConfigEntry>, ConfigError> {
         OPTIONS
             .iter()
             .filter_map(|option| {
@@ -194,18 +194,18 @@ fn assignment(
     option: &'static Opt,
     variable: String,
     value: &OsStr,
-) -> Result<Assignment, ConfigError> {
+) -> Result<ConfigEntry, ConfigError> {
     let Some(text) = value.to_str() else {
         return Err(ConfigError::NotUtf8 { variable });
     };
     let values = match option.kind() {
-        Kind::Switch | Kind::Value => vec![text.to_owned()],
-        Kind::List | Kind::Selection => items(text),
+        OptionKind::Switch | OptionKind::Value => vec![text.to_owned()],
+        OptionKind::List | OptionKind::Selection => items(text),
     };
-    Ok(Assignment {
+    Ok(ConfigEntry {
         option,
         values,
-        source: Source::Environment(variable),
+        source: ConfigSource::Environment(variable),
     })
 }
 

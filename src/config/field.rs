@@ -4,13 +4,13 @@
 //! together with the parser of its type. That makes an entry of the table all that an option needs
 //! here: no list of keys, copies or defaults stands beside it.
 
-use super::options::Kind;
+use super::options::OptionKind;
 use super::settings::Settings;
-use super::value::{self, Input, InvalidValue};
+use super::value::{self, InvalidValue, ValueText};
 
 /// Where the values of one option go.
 pub(super) trait Field: Sync {
-    fn kind(&self) -> Kind;
+    fn kind(&self) -> OptionKind;
 
     /// The values that are accepted, where they are a few words.
     fn words(&self) -> Vec<&'static str> {
@@ -21,84 +21,87 @@ pub(super) trait Field: Sync {
     ///
     /// # Errors
     /// The text is not a value of the field's type.
-    fn set(&self, settings: &mut Settings, input: &Input<'_>) -> Result<(), InvalidValue>;
+    fn set(&self, settings: &mut Settings, input: &ValueText<'_>) -> Result<(), InvalidValue>;
 }
 
-type Place<T> = fn(&mut Settings) -> &mut T;
-type Parser<T> = fn(&Input<'_>) -> Result<T, InvalidValue>;
+type Accessor<T> = fn(&mut Settings) -> &mut T;
+type Parser<T> = fn(&ValueText<'_>) -> Result<T, InvalidValue>;
 
 /// A boolean: `--name`, `--no-name`, `--name=false`.
-pub(super) struct Switch(pub(super) Place<bool>);
+pub(super) struct Switch(pub(super) Accessor<bool>);
 
 /// One value.
-pub(super) struct Scalar<T: 'static>(pub(super) Place<T>, pub(super) Parser<T>);
+pub(super) struct Scalar<T: 'static>(pub(super) Accessor<T>, pub(super) Parser<T>);
 
 /// One value, or none.
-pub(super) struct Optional<T: 'static>(pub(super) Place<Option<T>>, pub(super) Parser<T>);
+pub(super) struct Optional<T: 'static>(pub(super) Accessor<Option<T>>, pub(super) Parser<T>);
 
 /// One of a few words.
-pub(super) struct Word<T: 'static>(pub(super) Place<T>, pub(super) &'static [(&'static str, T)]);
+pub(super) struct Word<T: 'static>(
+    pub(super) Accessor<T>,
+    pub(super) &'static [(&'static str, T)],
+);
 
 /// Any number of items from all sources.
-pub(super) struct List<T: 'static>(pub(super) Place<Vec<T>>, pub(super) Parser<T>);
+pub(super) struct List<T: 'static>(pub(super) Accessor<Vec<T>>, pub(super) Parser<T>);
 
 /// Any number of names from one source.
-pub(super) struct Selection(pub(super) Place<Vec<String>>);
+pub(super) struct Selection(pub(super) Accessor<Vec<String>>);
 
 impl Field for Switch {
-    fn kind(&self) -> Kind {
-        Kind::Switch
+    fn kind(&self) -> OptionKind {
+        OptionKind::Switch
     }
 
-    fn set(&self, settings: &mut Settings, input: &Input<'_>) -> Result<(), InvalidValue> {
+    fn set(&self, settings: &mut Settings, input: &ValueText<'_>) -> Result<(), InvalidValue> {
         *(self.0)(settings) = value::boolean(input)?;
         Ok(())
     }
 }
 
 impl<T> Field for Scalar<T> {
-    fn kind(&self) -> Kind {
-        Kind::Value
+    fn kind(&self) -> OptionKind {
+        OptionKind::Value
     }
 
-    fn set(&self, settings: &mut Settings, input: &Input<'_>) -> Result<(), InvalidValue> {
+    fn set(&self, settings: &mut Settings, input: &ValueText<'_>) -> Result<(), InvalidValue> {
         *(self.0)(settings) = (self.1)(input)?;
         Ok(())
     }
 }
 
 impl<T> Field for Optional<T> {
-    fn kind(&self) -> Kind {
-        Kind::Value
+    fn kind(&self) -> OptionKind {
+        OptionKind::Value
     }
 
-    fn set(&self, settings: &mut Settings, input: &Input<'_>) -> Result<(), InvalidValue> {
+    fn set(&self, settings: &mut Settings, input: &ValueText<'_>) -> Result<(), InvalidValue> {
         *(self.0)(settings) = Some((self.1)(input)?);
         Ok(())
     }
 }
 
 impl<T: Copy + Sync> Field for Word<T> {
-    fn kind(&self) -> Kind {
-        Kind::Value
+    fn kind(&self) -> OptionKind {
+        OptionKind::Value
     }
 
     fn words(&self) -> Vec<&'static str> {
         self.1.iter().map(|(word, _)| *word).collect()
     }
 
-    fn set(&self, settings: &mut Settings, input: &Input<'_>) -> Result<(), InvalidValue> {
+    fn set(&self, settings: &mut Settings, input: &ValueText<'_>) -> Result<(), InvalidValue> {
         *(self.0)(settings) = value::word(input.text, self.1)?;
         Ok(())
     }
 }
 
 impl<T> Field for List<T> {
-    fn kind(&self) -> Kind {
-        Kind::List
+    fn kind(&self) -> OptionKind {
+        OptionKind::List
     }
 
-    fn set(&self, settings: &mut Settings, input: &Input<'_>) -> Result<(), InvalidValue> {
+    fn set(&self, settings: &mut Settings, input: &ValueText<'_>) -> Result<(), InvalidValue> {
         let item = (self.1)(input)?;
         (self.0)(settings).push(item);
         Ok(())
@@ -106,11 +109,11 @@ impl<T> Field for List<T> {
 }
 
 impl Field for Selection {
-    fn kind(&self) -> Kind {
-        Kind::Selection
+    fn kind(&self) -> OptionKind {
+        OptionKind::Selection
     }
 
-    fn set(&self, settings: &mut Settings, input: &Input<'_>) -> Result<(), InvalidValue> {
+    fn set(&self, settings: &mut Settings, input: &ValueText<'_>) -> Result<(), InvalidValue> {
         (self.0)(settings).push(input.text.to_owned());
         Ok(())
     }

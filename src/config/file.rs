@@ -11,15 +11,15 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::ConfigError;
-use super::options::{Class, Kind, Opt};
-use super::source::{Assignment, Source};
+use super::options::{Class, Opt, OptionKind};
+use super::source::{ConfigEntry, ConfigSource};
 
 /// What one file sets.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ConfigFile {
-    pub(super) plain: Vec<Assignment>,
+    pub(super) plain: Vec<ConfigEntry>,
     /// By `NAME` of `[config.NAME]`.
-    pub(super) tables: BTreeMap<String, Vec<Assignment>>,
+    pub(super) tables: BTreeMap<String, Vec<ConfigEntry>>,
 }
 
 /// The file that is parsed, for messages.
@@ -56,12 +56,12 @@ pub(super) fn parse(path: &Path, text: &str, in_tree: bool) -> Result<ConfigFile
     Ok(file)
 }
 
-type Key<'a> = Spanned<std::borrow::Cow<'a, str>>;
+type TomlKey<'a> = Spanned<std::borrow::Cow<'a, str>>;
 
 fn config_tables(
     document: &Document<'_>,
     tables: &DeTable<'_>,
-) -> Result<BTreeMap<String, Vec<Assignment>>, ConfigError> {
+) -> Result<BTreeMap<String, Vec<ConfigEntry>>, ConfigError> {
     let mut found = BTreeMap::new();
     for (name, table) in tables {
         let DeValue::Table(keys) = table.get_ref() else {
@@ -82,9 +82,9 @@ fn config_tables(
 
 fn assignment(
     document: &Document<'_>,
-    key: &Key<'_>,
+    key: &TomlKey<'_>,
     value: &Spanned<DeValue<'_>>,
-) -> Result<Assignment, ConfigError> {
+) -> Result<ConfigEntry, ConfigError> {
     let Some(option) = Opt::find(key.get_ref()) else {
         return Err(document.unknown(key, Opt::nearest(key.get_ref())));
     };
@@ -96,14 +96,14 @@ fn assignment(
         });
     }
     let values = match option.kind() {
-        Kind::List => list(document, option, value)?,
-        Kind::Selection => items(document, option, value)?,
-        Kind::Switch | Kind::Value => vec![scalar(document, option.name, value)?],
+        OptionKind::List => list(document, option, value)?,
+        OptionKind::Selection => items(document, option, value)?,
+        OptionKind::Switch | OptionKind::Value => vec![scalar(document, option.name, value)?],
     };
-    Ok(Assignment {
+    Ok(ConfigEntry {
         option,
         values,
-        source: Source::File {
+        source: ConfigSource::File {
             path: document.path.to_owned(),
             line: document.line(&key.span()),
             in_tree: document.in_tree,
@@ -168,7 +168,7 @@ impl Document<'_> {
         before.matches('\n').count() + 1
     }
 
-    fn unknown(&self, key: &Key<'_>, nearest: Option<&'static str>) -> ConfigError {
+    fn unknown(&self, key: &TomlKey<'_>, nearest: Option<&'static str>) -> ConfigError {
         ConfigError::UnknownKey {
             path: self.path.to_owned(),
             line: self.line(&key.span()),

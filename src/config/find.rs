@@ -20,7 +20,7 @@ const LONGEST: u64 = 1 << 20;
 
 /// The files of one invocation.
 #[derive(Debug, Default)]
-pub(super) struct Files {
+pub(super) struct ConfigFiles {
     pub(super) project: ConfigFile,
     pub(super) user: ConfigFile,
     /// The `.relto.toml` that was read.
@@ -36,8 +36,8 @@ pub(super) struct Files {
 pub(super) fn read(
     environment: &Environment,
     warnings: &mut Vec<Warning>,
-) -> Result<Files, ConfigError> {
-    let mut files = Files::default();
+) -> Result<ConfigFiles, ConfigError> {
+    let mut files = ConfigFiles::default();
     for dir in environment.current_dir().ancestors() {
         let path = dir.join(PROJECT_FILE);
         if let Some(text) = text_of(&path, warnings, true)? {

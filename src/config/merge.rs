@@ -6,36 +6,38 @@
 
 use std::fmt;
 
-use super::options::{Kind, OPTIONS, Opt};
-use super::source::{Assignment, EffectiveValue, RawValue, Source};
+use super::options::{OPTIONS, Opt, OptionKind};
+use super::source::{ConfigEntry, ConfigSource, EffectiveValue, RawValue};
 
 /// For each option of the table, in its order, the raw values in force; none where no source sets
 /// it.
 #[derive(Clone)]
-pub struct Values(Vec<Vec<RawValue>>);
+pub struct MergedValues(Vec<Vec<RawValue>>);
 
-impl fmt::Debug for Values {
+impl fmt::Debug for MergedValues {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.effective()).finish()
     }
 }
 
-impl Values {
+impl MergedValues {
     /// `layers` stand in order, the strongest first.
-    pub(super) fn merge(layers: &[Vec<Assignment>]) -> Self {
+    pub(super) fn merge(layers: &[Vec<ConfigEntry>]) -> Self {
         let of_option = |option: &'static Opt| {
-            let of_layer = |layer: &Vec<Assignment>| -> Vec<RawValue> {
+            let of_layer = |layer: &Vec<ConfigEntry>| -> Vec<RawValue> {
                 layer
                     .iter()
                     .filter(|assignment| assignment.option.name == option.name)
-                    .flat_map(Assignment::raw_values)
+                    .flat_map(ConfigEntry::raw_values)
                     .collect()
             };
             let by_strength = layers.iter().map(of_layer);
             match option.kind() {
-                Kind::Switch | Kind::Value => strongest(by_strength).pop().into_iter().collect(),
-                Kind::Selection => strongest(by_strength),
-                Kind::List => gathered(option, by_strength.rev()),
+                OptionKind::Switch | OptionKind::Value => {
+                    strongest(by_strength).pop().into_iter().collect()
+                }
+                OptionKind::Selection => strongest(by_strength),
+                OptionKind::List => gathered(option, by_strength.rev()),
             }
         };
         Self(OPTIONS.iter().map(of_option).collect())
@@ -76,7 +78,7 @@ impl Values {
             let default = values.is_empty().then(|| EffectiveValue {
                 name: option.name,
                 value: option.default_text().to_owned(),
-                source: Source::Default,
+                source: ConfigSource::Default,
             });
             let set = values.iter().map(|value| EffectiveValue {
                 name: option.name,
@@ -112,11 +114,11 @@ fn gathered(option: &Opt, from_weakest: impl Iterator<Item = Vec<RawValue>>) -> 
 mod tests {
     use super::*;
 
-    fn set(name: &str, values: &[&str]) -> Assignment {
-        Assignment {
+    fn set(name: &str, values: &[&str]) -> ConfigEntry {
+        ConfigEntry {
             option: Opt::find(name).expect("an option"),
             values: values.iter().map(|&value| value.to_owned()).collect(),
-            source: Source::CommandLine,
+            source: ConfigSource::CommandLine,
         }
     }
 
@@ -125,7 +127,7 @@ mod tests {
             .iter()
             .map(|values| vec![set(name, values)])
             .collect();
-        let values = Values::merge(&layers);
+        let values = MergedValues::merge(&layers);
         let values = values.of(Opt::find(name).expect("an option"));
         values.iter().map(|value| value.text.clone()).collect()
     }
@@ -158,7 +160,7 @@ mod tests {
             &["authorization=Bearer hunter2"],
         )]];
         assert!(!format!("{layers:?}").contains("hunter2"));
-        let values = Values::merge(&layers);
+        let values = MergedValues::merge(&layers);
         assert!(!format!("{values:?}").contains("hunter2"));
         assert!(format!("{values:?}").contains("authorization=***"));
     }

@@ -37,22 +37,22 @@ mod value;
 pub use daemon::DaemonUse;
 pub use environment::Environment;
 pub use error::{ConfigError, Warning};
-pub use merge::Values;
-pub use options::{Kind, OPTIONS, Opt};
+pub use merge::MergedValues;
+pub use options::{OPTIONS, Opt, OptionKind};
 pub(crate) use options::{nearest, printable};
 pub use settings::{Settings, Strategy};
-pub use source::{Assignment, EffectiveValue, Source};
+pub use source::{ConfigEntry, ConfigSource, EffectiveValue};
 pub use table::LOCAL_JOBS;
 
-pub use trust::{AllowList, Request};
+pub use trust::{AllowList, TrustRequest};
 
-use find::Files;
+use find::ConfigFiles;
 use table::CONFIG;
 use trust::Trust;
 
 /// What the configuration says, and what of it was ignored.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct LoadedConfig {
     pub settings: Settings,
     pub warnings: Vec<Warning>,
 }
@@ -62,9 +62,9 @@ pub struct Loaded {
 /// # Errors
 /// A source says something that relto does not understand, or the values do not fit together.
 pub fn load(
-    command_line: Vec<Assignment>,
+    command_line: Vec<ConfigEntry>,
     environment: &Environment,
-) -> Result<Loaded, ConfigError> {
+) -> Result<LoadedConfig, ConfigError> {
     let mut warnings = environment.unknown_variables();
     let mut files = find::read(environment, &mut warnings)?;
     let mut trust = Trust::new(files.tree.take(), environment);
@@ -74,7 +74,7 @@ pub fn load(
     let mut settings = Settings::new(environment, values, files.paths);
     settings.farm_waits = trust.farm_waits();
     let settings = resolve::settings(settings, environment)?;
-    Ok(Loaded { settings, warnings })
+    Ok(LoadedConfig { settings, warnings })
 }
 
 /// What the `.relto.toml` that `environment` leads to asks for; `None` where there is none.
@@ -82,9 +82,9 @@ pub fn load(
 /// # Errors
 /// As [`load`].
 pub fn tree_request(
-    command_line: Vec<Assignment>,
+    command_line: Vec<ConfigEntry>,
     environment: &Environment,
-) -> Result<(Option<Request>, Vec<Warning>), ConfigError> {
+) -> Result<(Option<TrustRequest>, Vec<Warning>), ConfigError> {
     let mut warnings = Vec::new();
     let mut files = find::read(environment, &mut warnings)?;
     let Some(tree) = files.tree.take() else {
@@ -97,16 +97,19 @@ pub fn tree_request(
         .plain
         .iter()
         .chain(project.tables.values().flatten());
-    Ok((Some(Request::new(tree, &values, assignments)), warnings))
+    Ok((
+        Some(TrustRequest::new(tree, &values, assignments)),
+        warnings,
+    ))
 }
 
 /// The values in force, without those that have to wait.
 fn merged(
-    command_line: Vec<Assignment>,
+    command_line: Vec<ConfigEntry>,
     environment: &Environment,
-    files: &mut Files,
+    files: &mut ConfigFiles,
     trust: &mut Trust,
-) -> Result<Values, ConfigError> {
+) -> Result<MergedValues, ConfigError> {
     let mut layers = vec![command_line, environment.assignments()?];
     let tables = chosen_tables(&layers, files)?;
     layers.extend(tables);
@@ -115,19 +118,19 @@ fn merged(
     for layer in &mut layers {
         trust.hold_back(layer);
     }
-    Ok(Values::merge(&layers))
+    Ok(MergedValues::merge(&layers))
 }
 
 /// The assignments of the chosen `[config.NAME]` tables, the strongest first: a later name is
 /// stronger.
 fn chosen_tables(
-    stronger: &[Vec<Assignment>],
-    files: &Files,
-) -> Result<Vec<Vec<Assignment>>, ConfigError> {
+    stronger: &[Vec<ConfigEntry>],
+    files: &ConfigFiles,
+) -> Result<Vec<Vec<ConfigEntry>>, ConfigError> {
     let mut layers = stronger.to_vec();
     layers.push(files.project.plain.clone());
     layers.push(files.user.plain.clone());
-    let names = Values::merge(&layers);
+    let names = MergedValues::merge(&layers);
     let mut tables = Vec::new();
     for name in names
         .of(CONFIG)
@@ -144,7 +147,7 @@ fn chosen_tables(
     Ok(tables)
 }
 
-fn unknown_config(name: &str, files: &Files) -> ConfigError {
+fn unknown_config(name: &str, files: &ConfigFiles) -> ConfigError {
     let known = files.project.tables.keys().chain(files.user.tables.keys());
     ConfigError::UnknownConfig {
         name: name.to_owned(),

@@ -33,7 +33,7 @@ impl Group {
 
 /// How often an option may be given, and what a repetition means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum OptionKind {
     /// `--name`, `--no-name`, `--name=false`; the last one counts.
     Switch,
     /// `--name=VALUE`; the last one counts.
@@ -172,7 +172,7 @@ impl Opt {
 
     /// How often the option may be given.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> OptionKind {
         self.field.kind()
     }
 
@@ -298,7 +298,7 @@ mod tests {
             );
             assert_eq!(
                 option.value_name.is_empty(),
-                option.kind() == Kind::Switch,
+                option.kind() == OptionKind::Switch,
                 "{}",
                 option.name
             );

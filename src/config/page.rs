@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::options::{Class, Group, Kind, OPTIONS, Opt};
+use super::options::{Class, Group, OPTIONS, Opt, OptionKind};
 
 const GROUPS: [Group; 5] = [
     Group::Where,
@@ -45,8 +45,8 @@ until `relto allow` has shown them to you; the others it must not set.
 
 fn row(option: &Opt) -> String {
     let flag = match option.kind() {
-        Kind::Switch => format!("--[no-]{}", option.flag()),
-        Kind::Value | Kind::List | Kind::Selection => {
+        OptionKind::Switch => format!("--[no-]{}", option.flag()),
+        OptionKind::Value | OptionKind::List | OptionKind::Selection => {
             format!("--{}={}", option.flag(), option.value_name)
         }
     };

@@ -5,10 +5,10 @@ use std::num::NonZeroUsize;
 
 use super::environment::Environment;
 use super::error::ConfigError;
-use super::options::{Default, Kind, Opt};
+use super::options::{Default, Opt, OptionKind};
 use super::settings::{Settings, Strategy};
-use super::source::{RawValue, Source};
-use super::value::{Input, InvalidValue};
+use super::source::{ConfigSource, RawValue};
+use super::value::{InvalidValue, ValueText};
 use crate::compiler::ToolchainSource;
 
 /// The likeliest reason why an item of a variable is invalid.
@@ -40,7 +40,7 @@ fn apply(
     environment: &Environment,
 ) -> Result<(), ConfigError> {
     let mut set = |value: &RawValue| {
-        let input = Input {
+        let input = ValueText {
             text: &value.text,
             base: value.source.base(environment.current_dir()),
             environment,
@@ -57,15 +57,15 @@ fn apply(
     if let (None, Default::Value(default)) = (values.peek(), option.default) {
         return set(&RawValue {
             text: default.to_owned(),
-            source: Source::Default,
+            source: ConfigSource::Default,
         });
     }
     values.try_for_each(set)
 }
 
 fn error(option: &'static Opt, value: &RawValue, invalid: InvalidValue) -> ConfigError {
-    let from_variable = matches!(value.source, Source::Environment(_));
-    let split = from_variable && option.kind() == Kind::List && invalid.hint.is_none();
+    let from_variable = matches!(value.source, ConfigSource::Environment(_));
+    let split = from_variable && option.kind() == OptionKind::List && invalid.hint.is_none();
     ConfigError::BadValue {
         name: option.name,
         value: option.shown(&value.text),

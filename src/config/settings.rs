@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::daemon::{DaemonSettings, DaemonUse};
 use super::environment::{Environment, MAKEFLAGS, RELTO_LOG, RELTO_NO_PROGRESS, TERM};
-use super::merge::Values;
+use super::merge::MergedValues;
 use super::value::REMOTE_JOBS;
 use crate::compiler::ToolchainSource;
 use crate::link::{self, FarmOptions};
@@ -60,7 +60,7 @@ pub struct Settings {
     /// The `[config.NAME]` tables that were chosen.
     pub(super) configs: Vec<String>,
     /// Where each value was written.
-    pub values: Values,
+    pub values: MergedValues,
     /// The configuration files that were read.
     pub files: Vec<PathBuf>,
 }
@@ -68,7 +68,11 @@ pub struct Settings {
 impl Settings {
     /// What `environment` says besides options. Every default of the table is applied to it before
     /// it is used.
-    pub(super) fn new(environment: &Environment, values: Values, files: Vec<PathBuf>) -> Self {
+    pub(super) fn new(
+        environment: &Environment,
+        values: MergedValues,
+        files: Vec<PathBuf>,
+    ) -> Self {
         let text = |name| {
             let value = environment.get(name)?.to_str()?;
             (!value.is_empty()).then(|| value.to_owned())

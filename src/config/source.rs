@@ -7,7 +7,7 @@ use super::options::Opt;
 
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum ConfigSource {
     CommandLine,
     /// The variable's name.
     Environment(String),
@@ -21,7 +21,7 @@ pub enum Source {
     Default,
 }
 
-impl Source {
+impl ConfigSource {
     /// The directory that a relative path of this source starts from.
     pub(super) fn base<'a>(&'a self, current_dir: &'a Path) -> &'a Path {
         match self {
@@ -35,7 +35,7 @@ impl Source {
     }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for ConfigSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CommandLine => f.write_str("from the command line"),
@@ -48,13 +48,13 @@ impl fmt::Display for Source {
 
 /// One source sets one option. A scalar may stand several times in one source; the last one counts.
 #[derive(Clone)]
-pub struct Assignment {
+pub struct ConfigEntry {
     pub option: &'static Opt,
     pub values: Vec<String>,
-    pub source: Source,
+    pub source: ConfigSource,
 }
 
-impl Assignment {
+impl ConfigEntry {
     pub(super) fn raw_values(&self) -> impl Iterator<Item = RawValue> {
         self.values.iter().map(|text| RawValue {
             text: text.clone(),
@@ -63,7 +63,7 @@ impl Assignment {
     }
 }
 
-impl fmt::Debug for Assignment {
+impl fmt::Debug for ConfigEntry {
     /// Secrets are masked.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = self.values.iter().map(|text| self.option.shown(text));
@@ -76,7 +76,7 @@ impl fmt::Debug for Assignment {
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct RawValue {
     pub(super) text: String,
-    pub(super) source: Source,
+    pub(super) source: ConfigSource,
 }
 
 /// The value of an option that is in force, fit to be shown.
@@ -85,5 +85,5 @@ pub struct EffectiveValue {
     pub name: &'static str,
     /// Secrets are masked.
     pub value: String,
-    pub source: Source,
+    pub source: ConfigSource,
 }

@@ -48,12 +48,12 @@ impl Place {
         &self,
         command_line: &[(&str, &str)],
         variables: &[(&'static str, &str)],
-    ) -> Result<Loaded, ConfigError> {
+    ) -> Result<LoadedConfig, ConfigError> {
         self.allow(variables);
         load(assignments(command_line), &self.environment(variables))
     }
 
-    fn load_unallowed(&self, variables: &[(&'static str, &str)]) -> Loaded {
+    fn load_unallowed(&self, variables: &[(&'static str, &str)]) -> LoadedConfig {
         load(Vec::new(), &self.environment(variables)).expect("good")
     }
 
@@ -73,11 +73,11 @@ impl Place {
     }
 }
 
-fn assignments(pairs: &[(&str, &str)]) -> Vec<Assignment> {
-    let assignment = |&(name, value): &(&str, &str)| Assignment {
+fn assignments(pairs: &[(&str, &str)]) -> Vec<ConfigEntry> {
+    let assignment = |&(name, value): &(&str, &str)| ConfigEntry {
         option: Opt::find(name).expect("an option"),
         values: vec![value.to_owned()],
-        source: Source::CommandLine,
+        source: ConfigSource::CommandLine,
     };
     pairs.iter().map(assignment).collect()
 }

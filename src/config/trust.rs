@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use super::environment::Environment;
 use super::error::Warning;
-use super::merge::Values;
+use super::merge::MergedValues;
 use super::options::{Class, Opt, printable};
-use super::source::{Assignment, RawValue};
+use super::source::{ConfigEntry, RawValue};
 use super::table::OPTIONS;
 use crate::digest::DigestFunction;
 use crate::fs::write_whole_for;
@@ -173,7 +173,7 @@ impl Trust {
     }
 
     /// Takes what has to wait out of `layer`.
-    pub(super) fn hold_back(&mut self, layer: &mut Vec<Assignment>) {
+    pub(super) fn hold_back(&mut self, layer: &mut Vec<ConfigEntry>) {
         if self.is_allowed() {
             return;
         }
@@ -207,7 +207,7 @@ impl Trust {
 
     /// Takes the user's credentials out of `values` where they would go to an address that only the
     /// tree names and for which the user has not allowed them.
-    pub(super) fn withhold_credentials(&self, values: &mut Values) -> Option<Warning> {
+    pub(super) fn withhold_credentials(&self, values: &mut MergedValues) -> Option<Warning> {
         let addresses = tree_addresses(values);
         if self.as_if_allowed || addresses.is_empty() {
             return None;
@@ -255,7 +255,7 @@ fn user_credential(option: &Opt, value: &RawValue) -> Option<String> {
 }
 
 /// The addresses in force that the tree names.
-fn tree_addresses(values: &Values) -> Vec<String> {
+fn tree_addresses(values: &MergedValues) -> Vec<String> {
     let addresses = values.iter().filter(|(option, _)| option.address);
     let of_tree = addresses.flat_map(|(_, values)| values.iter().filter(|it| it.source.is_tree()));
     of_tree
@@ -266,7 +266,7 @@ fn tree_addresses(values: &Values) -> Vec<String> {
 
 /// What a tree asks for, and what allowing it means.
 #[derive(Debug)]
-pub struct Request {
+pub struct TrustRequest {
     pub tree: TreeFile,
     /// Names and values of its sensitive settings.
     pub settings: Vec<(&'static str, String)>,
@@ -275,13 +275,13 @@ pub struct Request {
     pub credentials: Vec<String>,
 }
 
-impl Request {
+impl TrustRequest {
     /// `values` are those that are in force once the tree is allowed; `assignments` all that it
     /// holds.
     pub(super) fn new<'a>(
         tree: TreeFile,
-        values: &Values,
-        assignments: impl Iterator<Item = &'a Assignment>,
+        values: &MergedValues,
+        assignments: impl Iterator<Item = &'a ConfigEntry>,
     ) -> Self {
         let mut settings = Vec::new();
         let mut addresses = Vec::new();

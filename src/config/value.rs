@@ -18,7 +18,7 @@ pub(super) const REMOTE_JOBS: NonZeroUsize = NonZeroUsize::new(256).expect("not 
 
 /// The text of one value, and what its meaning depends on.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Input<'a> {
+pub(super) struct ValueText<'a> {
     pub(super) text: &'a str,
     /// The directory that a relative path starts from.
     pub(super) base: &'a Path,
@@ -55,7 +55,7 @@ impl From<AddressError> for InvalidValue {
 }
 
 /// Bazel's spellings of a boolean.
-pub(super) fn boolean(input: &Input<'_>) -> Result<bool, InvalidValue> {
+pub(super) fn boolean(input: &ValueText<'_>) -> Result<bool, InvalidValue> {
     match input.text.to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "y" | "t" | "on" => Ok(true),
         "false" | "0" | "no" | "n" | "f" | "off" => Ok(false),
@@ -65,12 +65,12 @@ pub(super) fn boolean(input: &Input<'_>) -> Result<bool, InvalidValue> {
 
 /// The text as it is.
 #[expect(clippy::unnecessary_wraps, reason = "it is one of the parsers")]
-pub(super) fn text(input: &Input<'_>) -> Result<String, InvalidValue> {
+pub(super) fn text(input: &ValueText<'_>) -> Result<String, InvalidValue> {
     Ok(input.text.to_owned())
 }
 
 /// The address of a server. The relative path of a socket starts from where it is written.
-pub(super) fn address(input: &Input<'_>) -> Result<Address, InvalidValue> {
+pub(super) fn address(input: &ValueText<'_>) -> Result<Address, InvalidValue> {
     Ok(match input.text.parse()? {
         Address::Unix(path) => Address::Unix(input.base.join(path)),
         address @ Address::Tcp { .. } => address,
@@ -78,19 +78,19 @@ pub(super) fn address(input: &Input<'_>) -> Result<Address, InvalidValue> {
 }
 
 /// A whole number.
-pub(super) fn number(input: &Input<'_>) -> Result<u32, InvalidValue> {
+pub(super) fn number(input: &ValueText<'_>) -> Result<u32, InvalidValue> {
     let number = input.text.parse();
     number.map_err(|_| InvalidValue::new("expected a whole number"))
 }
 
 /// A whole number that is not 0.
-pub(super) fn count(input: &Input<'_>) -> Result<NonZeroUsize, InvalidValue> {
+pub(super) fn count(input: &ValueText<'_>) -> Result<NonZeroUsize, InvalidValue> {
     let number = input.text.parse();
     number.map_err(|_| InvalidValue::new("expected a whole number of at least 1"))
 }
 
 /// A whole number that is not 0, or `auto`.
-pub(super) fn count_or_auto(input: &Input<'_>) -> Result<Option<NonZeroUsize>, InvalidValue> {
+pub(super) fn count_or_auto(input: &ValueText<'_>) -> Result<Option<NonZeroUsize>, InvalidValue> {
     if input.text == "auto" {
         return Ok(None);
     }
@@ -121,7 +121,7 @@ fn duration(text: &str) -> Result<Duration, InvalidValue> {
     })
 }
 
-pub(super) fn positive_duration(input: &Input<'_>) -> Result<Duration, InvalidValue> {
+pub(super) fn positive_duration(input: &ValueText<'_>) -> Result<Duration, InvalidValue> {
     let duration = duration(input.text)?;
     if duration.is_zero() {
         return Err(InvalidValue::new("must be greater than zero"));
@@ -130,7 +130,7 @@ pub(super) fn positive_duration(input: &Input<'_>) -> Result<Duration, InvalidVa
 }
 
 /// `None` for a duration of 0.
-pub(super) fn duration_or_zero(input: &Input<'_>) -> Result<Option<Duration>, InvalidValue> {
+pub(super) fn duration_or_zero(input: &ValueText<'_>) -> Result<Option<Duration>, InvalidValue> {
     Ok(Some(duration(input.text)?).filter(|duration| !duration.is_zero()))
 }
 
@@ -159,13 +159,13 @@ fn size(text: &str) -> Result<u64, InvalidValue> {
 }
 
 /// `None` for a size of 0.
-pub(super) fn size_or_zero(input: &Input<'_>) -> Result<Option<u64>, InvalidValue> {
+pub(super) fn size_or_zero(input: &ValueText<'_>) -> Result<Option<u64>, InvalidValue> {
     Ok(Some(size(input.text)?).filter(|&size| size > 0))
 }
 
 /// `KEY=VALUE`, as platform properties are written. The value may be empty and may hold further
 /// `=`.
-pub(super) fn pair(input: &Input<'_>) -> Result<(String, String), InvalidValue> {
+pub(super) fn pair(input: &ValueText<'_>) -> Result<(String, String), InvalidValue> {
     match input.text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => {
             Ok((key.trim().to_owned(), value.to_owned()))
@@ -176,19 +176,19 @@ pub(super) fn pair(input: &Input<'_>) -> Result<(String, String), InvalidValue> 
 
 /// A path; `~/` is the user's own directory, and a relative one starts from where it is written.
 #[expect(clippy::unnecessary_wraps, reason = "it is one of the parsers")]
-pub(super) fn path(input: &Input<'_>) -> Result<PathBuf, InvalidValue> {
+pub(super) fn path(input: &ValueText<'_>) -> Result<PathBuf, InvalidValue> {
     Ok(located(input.text, input))
 }
 
 /// A path, or `off`.
-pub(super) fn path_or_off(input: &Input<'_>) -> Result<Option<PathBuf>, InvalidValue> {
+pub(super) fn path_or_off(input: &ValueText<'_>) -> Result<Option<PathBuf>, InvalidValue> {
     match input.text {
         "" | "off" => Ok(None),
         _ => path(input).map(Some),
     }
 }
 
-fn located(path: &str, input: &Input<'_>) -> PathBuf {
+fn located(path: &str, input: &ValueText<'_>) -> PathBuf {
     match (path.strip_prefix("~/"), input.environment.home()) {
         (Some(rest), Some(home)) => home.join(rest),
         _ => input.base.join(path),
@@ -197,7 +197,7 @@ fn located(path: &str, input: &Input<'_>) -> PathBuf {
 
 /// `upload`, `worker`, or a directory of compilers. The latter holds programs to run, so no source
 /// tree may name it.
-pub(super) fn toolchain(input: &Input<'_>) -> Result<ToolchainSource, InvalidValue> {
+pub(super) fn toolchain(input: &ValueText<'_>) -> Result<ToolchainSource, InvalidValue> {
     match input.text {
         "upload" => Ok(ToolchainSource::Upload),
         "worker" => Ok(ToolchainSource::Worker),
@@ -215,7 +215,7 @@ pub(super) const USE_OWN_SOURCE: &str = "the file comes with a source tree; use 
 
 /// `[HOST=]PROGRAM`. A program without a slash is looked up in `PATH` when it is needed.
 #[expect(clippy::unnecessary_wraps, reason = "it is one of the parsers")]
-pub(super) fn credential_helper(input: &Input<'_>) -> Result<CredentialHelper, InvalidValue> {
+pub(super) fn credential_helper(input: &ValueText<'_>) -> Result<CredentialHelper, InvalidValue> {
     let (host, program) = match input.text.split_once('=') {
         Some((host, program)) => (Some(host.to_owned()), program),
         None => (None, input.text),
@@ -230,7 +230,7 @@ pub(super) fn credential_helper(input: &Input<'_>) -> Result<CredentialHelper, I
 
 /// `NAME=VALUE`, where `@FILE` as the value stands for the file's text and `${NAME}` for an
 /// environment variable.
-pub(super) fn header(input: &Input<'_>) -> Result<Header, InvalidValue> {
+pub(super) fn header(input: &ValueText<'_>) -> Result<Header, InvalidValue> {
     let (name, value) = pair(input)?;
     let name = http::HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| InvalidValue::new("headers cannot have that name"))?;
@@ -243,7 +243,7 @@ pub(super) fn header(input: &Input<'_>) -> Result<Header, InvalidValue> {
 /// The value of a header: `@FILE` stands for the file's text without the line break at its end,
 /// `${NAME}` for an environment variable. Text that comes with somebody's sources may use neither:
 /// it could send any file anywhere.
-fn secret(text: &str, input: &Input<'_>) -> Result<String, InvalidValue> {
+fn secret(text: &str, input: &ValueText<'_>) -> Result<String, InvalidValue> {
     let refers = text.starts_with('@') || text.contains("${");
     if input.in_tree && refers {
         return Err(
@@ -326,7 +326,7 @@ mod tests {
     fn pairs_keep_further_equal_signs() {
         let environment = Environment::default();
         let of = |text| {
-            pair(&Input {
+            pair(&ValueText {
                 text,
                 base: Path::new("/"),
                 environment: &environment,
@@ -344,7 +344,7 @@ mod tests {
         fs_err::write(dir.path().join("token"), "from file\n").expect("written");
         let environment = Environment::new(dir.path(), [("TOKEN", "from variable".to_owned())]);
         let of = |text: &str, in_tree| {
-            let input = Input {
+            let input = ValueText {
                 text,
                 base: dir.path(),
                 environment: &environment,

@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::build::Build;
 use super::frames::Frames;
 use super::protocol::{
-    ClientHello, ClientMessage, HEARTBEAT, Purpose, Request, ServerHello, ServerMessage, Status,
+    ClientHello, ClientMessage, DaemonRequest, HEARTBEAT, Purpose, ServerHello, ServerMessage,
+    Status,
 };
 use super::runtime_dir::{RuntimeDir, RuntimeDirError};
 use super::start::start;
@@ -94,7 +95,7 @@ impl DaemonClient {
     /// There is no daemon, or it was lost: the work can be done again.
     pub async fn link(
         &self,
-        request: &Request,
+        request: &DaemonRequest,
         events: &Events,
         cancelled: impl Future<Output = ()>,
     ) -> Result<Result<(), LinkFailure>, Unavailable> {
@@ -130,7 +131,7 @@ impl DaemonClient {
     ///
     /// # Errors
     /// There is no daemon that will do it.
-    pub async fn run_at_exit(&self, request: &Request) -> Result<OwnedFd, Unavailable> {
+    pub async fn run_at_exit(&self, request: &DaemonRequest) -> Result<OwnedFd, Unavailable> {
         let mut frames = self.connect_or_start().await?;
         frames.send(request).await.map_err(Unavailable::Lost)?;
         match next(&mut frames, ANSWER_TIMEOUT).await {

@@ -14,7 +14,7 @@ use super::build::Build;
 use super::frames::Frames;
 use super::link_request;
 use super::prefetch_request;
-use super::protocol::{ClientHello, Purpose, Request, ServerHello};
+use super::protocol::{ClientHello, DaemonRequest, Purpose, ServerHello};
 use super::state::Daemon;
 
 /// How long a caller may take to send its request.
@@ -49,10 +49,10 @@ pub(super) async fn serve(daemon: &Arc<Daemon>, stream: UnixStream) -> io::Resul
     if !answer.welcome {
         return Ok(());
     }
-    let request: Request = timeout(REQUEST_TIMEOUT, frames.receive()).await??;
+    let request: DaemonRequest = timeout(REQUEST_TIMEOUT, frames.receive()).await??;
     match request {
-        Request::Link(link) => link_request::serve(daemon, *link, &mut frames).await,
-        Request::Prefetch(wanted, link) => {
+        DaemonRequest::Link(link) => link_request::serve(daemon, *link, &mut frames).await,
+        DaemonRequest::Prefetch(wanted, link) => {
             prefetch_request::serve(daemon, wanted, *link, &mut frames).await
         }
     }

@@ -24,7 +24,7 @@ mod stats;
 
 pub use build::Build;
 pub use client::{DaemonClient, Unavailable, control};
-pub use protocol::{LinkRequest, Purpose, Request, Status};
+pub use protocol::{DaemonRequest, LinkRequest, Purpose, Status};
 pub use runtime_dir::RuntimeDir;
 pub use server::{DaemonConfig, TLS_VARIABLES, serve};
 pub use start::SERVE;

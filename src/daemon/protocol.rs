@@ -4,7 +4,7 @@
 //! every version; the others are in `postcard`'s form, which only the same build can read, and only
 //! the same build gets that far.
 //!
-//! To let callers ask for something new, add a case to [`Request`] and serve it in
+//! To let callers ask for something new, add a case to [`DaemonRequest`] and serve it in
 //! [`connection`](super::connection).
 
 use std::io;
@@ -85,7 +85,7 @@ pub struct Status {
 
 /// What a caller asks for.
 #[derive(Debug, Serialize, Deserialize)]
-pub enum Request {
+pub enum DaemonRequest {
     /// Run the jobs of a job file, and send events.
     Link(Box<LinkRequest>),
     /// Upload these files to the farm when the caller has ended. The link has no jobs; it says in

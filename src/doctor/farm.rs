@@ -2,11 +2,11 @@
 
 use indicatif::HumanBytes;
 
-use super::{Finding, Grade, Section, without_farm};
+use super::{Finding, Grade, ReportSection, without_farm};
 use crate::link::FarmOptions;
 use crate::reapi::{Capabilities, ClientOptions, Offer, Probed, probe};
 
-pub(super) async fn section(farm: &FarmOptions) -> (Section, bool) {
+pub(super) async fn section(farm: &FarmOptions) -> (ReportSection, bool) {
     let grade = without_farm(farm);
     let mut findings = Vec::new();
     let usable = match probe(&farm.client).await {
@@ -32,7 +32,7 @@ pub(super) async fn section(farm: &FarmOptions) -> (Section, bool) {
             }
         }
     };
-    (Section::new("Farm", findings), usable)
+    (ReportSection::new("Farm", findings), usable)
 }
 
 fn tell(server: &Probed, client: &ClientOptions, grade: Grade, findings: &mut Vec<Finding>) {

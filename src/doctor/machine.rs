@@ -5,13 +5,13 @@ use std::path::Path;
 
 use indicatif::HumanBytes;
 
-use super::{Finding, Grade, Section};
+use super::{Finding, Grade, ReportSection};
 use crate::cache::{self, CacheError, DiskCache};
 use crate::fs::unstamped_name;
 use crate::link::Options;
 use crate::process::{Support, landlock_support};
 
-pub(super) fn section(options: &Options) -> Section {
+pub(super) fn section(options: &Options) -> ReportSection {
     let mut findings = vec![sandbox(landlock_support())];
     findings.push(match &options.disk_cache {
         None => Finding::warning(
@@ -38,7 +38,7 @@ pub(super) fn section(options: &Options) -> Section {
             "let `TMPDIR` name a directory of yours",
         ));
     }
-    Section::new("This machine", findings)
+    ReportSection::new("This machine", findings)
 }
 
 fn sandbox(support: Support) -> Finding {

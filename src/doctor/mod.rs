@@ -37,7 +37,7 @@ pub struct Finding {
 
 /// Findings that belong together.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Section {
+pub struct ReportSection {
     pub title: &'static str,
     pub findings: Vec<Finding>,
 }
@@ -75,7 +75,7 @@ impl Finding {
     }
 }
 
-impl Section {
+impl ReportSection {
     fn new(title: &'static str, findings: Vec<Finding>) -> Self {
         Self { title, findings }
     }
@@ -93,10 +93,10 @@ impl Section {
 pub async fn examine(
     compiler: Option<&Path>,
     options: &Options,
-    tell: &mut (dyn FnMut(&Section) + Send),
+    tell: &mut (dyn FnMut(&ReportSection) + Send),
 ) -> Grade {
     let mut worst = Grade::Good;
-    let mut tell = |section: Section| {
+    let mut tell = |section: ReportSection| {
         worst = worst.max(section.grade());
         tell(&section);
     };

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use indicatif::HumanBytes;
 
-use super::{Finding, Grade, Section};
+use super::{Finding, Grade, ReportSection};
 use crate::compiler::{CompilerError, ResolvedToolchain, ToolchainSource};
 use crate::digest::Digest;
 use crate::hash_cache::HashCache;
@@ -30,11 +30,11 @@ pub(super) fn section(
     options: &Options,
     hash_cache: &HashCache,
     state: &State,
-) -> (Section, Option<Compilers>) {
+) -> (ReportSection, Option<Compilers>) {
     let clang = compiler.map_or_else(|| default_compiler(options), Path::to_owned);
     let mut findings = Vec::new();
     let compilers = look(&clang, options, hash_cache, state, &mut findings);
-    (Section::new("Toolchain", findings), compilers)
+    (ReportSection::new("Toolchain", findings), compilers)
 }
 
 /// `clang`, or the newest that has its release in its name.

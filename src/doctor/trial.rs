@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::module::Trial;
 use super::toolchain::Compilers;
-use super::{Finding, Grade, Section, without_farm};
+use super::{Finding, Grade, ReportSection, without_farm};
 use crate::compiler::ToolchainSource;
 use crate::events::{self, Event, Events, Origin, Stamped};
 use crate::link::{Engine, FarmOptions, LinkError, Options};
@@ -24,7 +24,7 @@ use crate::process::{Relto, Scratch};
 const PATIENCE: Duration = Duration::from_mins(5);
 
 /// How one run of the trial's job ended.
-struct Run {
+struct TrialRun {
     result: Result<(), LinkError>,
     origin: Option<Origin>,
     /// Bytes sent to the farm.
@@ -41,9 +41,9 @@ pub(super) async fn section(
     compilers: &Compilers,
     options: &Options,
     farm_answers: bool,
-) -> Section {
+) -> ReportSection {
     let findings = findings(compilers, options, farm_answers).await;
-    Section::new("Trial", findings.unwrap_or_else(|finding| vec![finding]))
+    ReportSection::new("Trial", findings.unwrap_or_else(|finding| vec![finding]))
 }
 
 async fn findings(
@@ -140,7 +140,7 @@ async fn here(trial: &Trial, options: &Options) -> Finding {
     }
 }
 
-fn found_again(again: &Run, first: &Run) -> Finding {
+fn found_again(again: &TrialRun, first: &TrialRun) -> Finding {
     if again.result.is_ok() && again.origin == Some(Origin::RemoteCache) {
         return Finding::good(format!(
             "the farm's action cache had it the second time, in {}",
@@ -159,7 +159,7 @@ fn found_again(again: &Run, first: &Run) -> Finding {
 }
 
 /// The compiler said no there and yes here.
-fn not_there(ran: &Run, farm: &FarmOptions) -> Finding {
+fn not_there(ran: &TrialRun, farm: &FarmOptions) -> Finding {
     let text = format!(
         "the farm could not compile a module that compiles here:\n{}",
         ran.said.join("\n")
@@ -172,7 +172,7 @@ fn not_there(ran: &Run, farm: &FarmOptions) -> Finding {
     Finding::warning(text, hint)
 }
 
-fn not_hermetic(ran: &Run) -> Finding {
+fn not_hermetic(ran: &TrialRun) -> Finding {
     let text = format!(
         "the module was compiled in place, not as its action says:\n{}",
         [&ran.notes[..], &ran.said].concat().join("\n")
@@ -180,7 +180,7 @@ fn not_hermetic(ran: &Run) -> Finding {
     Finding::warning(text, "such jobs run on this machine and are never cached")
 }
 
-fn failed(grade: Grade, ran: &Run, error: &LinkError) -> Finding {
+fn failed(grade: Grade, ran: &TrialRun, error: &LinkError) -> Finding {
     let mut finding = Finding::of(grade, error);
     finding.hints = error.hints_without_fallback();
     if ran.gave_up {
@@ -195,7 +195,7 @@ fn failed(grade: Grade, ran: &Run, error: &LinkError) -> Finding {
     finding
 }
 
-async fn run(trial: &Trial, options: &Options) -> Run {
+async fn run(trial: &Trial, options: &Options) -> TrialRun {
     let (events, receiver) = Events::channel();
     let cancel = CancellationToken::new();
     let began = events::now();
@@ -212,7 +212,7 @@ async fn run(trial: &Trial, options: &Options) -> Run {
         }
     };
     epilogue.write();
-    let mut ran = Run {
+    let mut ran = TrialRun {
         result,
         origin: None,
         up: 0,
@@ -225,7 +225,7 @@ async fn run(trial: &Trial, options: &Options) -> Run {
     ran
 }
 
-impl Run {
+impl TrialRun {
     /// Takes what is there: the link is over.
     fn hear(&mut self, receiver: &Receiver<Stamped>) {
         for stamped in receiver.try_iter() {

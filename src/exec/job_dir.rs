@@ -12,7 +12,7 @@ use fs_err::os::unix::fs::symlink;
 
 use super::Hermetic;
 use crate::action::toolchain_tree::{ROOT, ToolchainTree};
-use crate::action::{Input, Source};
+use crate::action::{Input, InputSource};
 use crate::events::JobId;
 use crate::fs::{absolute, create_private_dir};
 use crate::process::Confinement;
@@ -56,8 +56,8 @@ impl JobDir {
         for input in &hermetic.action.inputs {
             let path = dir.path.join(&input.tree_path);
             match &input.source {
-                Source::File(host) => symlink(absolute(host)?, path)?,
-                Source::Bytes(bytes) => fs::write(path, bytes)?,
+                InputSource::File(host) => symlink(absolute(host)?, path)?,
+                InputSource::Bytes(bytes) => fs::write(path, bytes)?,
             }
         }
         Ok(dir)
@@ -111,8 +111,8 @@ impl JobDir {
 fn host(input: &Input) -> Option<PathBuf> {
     match &input.source {
         // A path that cannot be made absolute has failed when its link was made.
-        Source::File(host) => absolute(host).ok(),
-        Source::Bytes(_) => None,
+        InputSource::File(host) => absolute(host).ok(),
+        InputSource::Bytes(_) => None,
     }
 }
 

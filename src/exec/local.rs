@@ -20,7 +20,7 @@ use super::{
 };
 use crate::action::toolchain_tree::ToolchainTree;
 use crate::client_context::ClientContext;
-use crate::error::Hinted as _;
+use crate::error::{Hinted as _, with_causes};
 use crate::events::{Event, Events, Origin};
 use crate::fs::read_regular_no_follow;
 use crate::hash_cache::HashCache;
@@ -285,11 +285,9 @@ fn cancelled(job: &Planned) -> JobFailure {
 }
 
 fn machine(job: &Planned, error: &dyn std::error::Error, hints: Vec<String>) -> JobFailure {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let reason: Vec<String> = causes.map(ToString::to_string).collect();
     JobFailure::Machine {
         module: job.module.clone(),
-        reason: reason.join(": "),
+        reason: with_causes(error),
         hints,
     }
 }

@@ -1,8 +1,10 @@
 //! Which file a path names, however it is spelled.
 
+use std::fmt;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,5 +28,28 @@ impl FileId {
     #[must_use]
     pub fn at(path: &Path) -> Option<Self> {
         fs_err::metadata(path).ok().map(|found| Self::of(&found))
+    }
+}
+
+/// `DEVICE:INODE`.
+impl fmt::Display for FileId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.device, self.inode)
+    }
+}
+
+/// The text is not `DEVICE:INODE`.
+#[derive(Debug)]
+pub struct NotAFileId;
+
+impl FromStr for FileId {
+    type Err = NotAFileId;
+
+    fn from_str(text: &str) -> Result<Self, NotAFileId> {
+        let (device, inode) = text.split_once(':').ok_or(NotAFileId)?;
+        Ok(Self {
+            device: device.parse().map_err(|_| NotAFileId)?,
+            inode: inode.parse().map_err(|_| NotAFileId)?,
+        })
     }
 }

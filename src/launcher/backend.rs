@@ -5,7 +5,7 @@
 //! checked: clang exits 0 with an empty object when something is wrong with a shard or an import.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read as _};
+use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -23,7 +23,7 @@ pub(super) const INDEX: &str = "-fthinlto-index=";
 
 /// A backend, by the names that its command line has for things.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Backend {
+pub(super) struct BackendCommand {
     pub(super) module: String,
     pub(super) index: String,
     pub(super) object: String,
@@ -33,14 +33,14 @@ pub(super) struct Backend {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Recognized {
     No,
-    Yes(Backend),
+    Yes(BackendCommand),
     /// A backend, but which module it compiles cannot be told.
     Unclear {
         object: String,
         reason: String,
     },
     /// A backend whose arguments are not those of the GCC-like driver.
-    Foreign(Backend),
+    Foreign(BackendCommand),
     /// A backend whose module can be read only once, by the compiler.
     NotAFile {
         module: String,
@@ -72,10 +72,6 @@ fn mentions_an_index(file: &OsStr) -> bool {
     text.contains(&b'@') || mentions(&text)
 }
 
-fn read_text(path: &str) -> io::Result<String> {
-    read_regular_to_string(Path::new(path))
-}
-
 /// The one module that the command line names, or what the command line is without one.
 fn module<'a>(arguments: &[Argument<'a>], output: Option<&str>) -> Result<&'a str, Recognized> {
     let inputs: Vec<&str> = of(arguments, Meaning::Input).collect();
@@ -99,7 +95,7 @@ fn module<'a>(arguments: &[Argument<'a>], output: Option<&str>) -> Result<&'a st
 /// Reads the command line of `compiler`. Whatever the compiler would refuse by itself is not taken
 /// for a backend: the compiler has the better message.
 pub(super) fn recognize(compiler: &str, words: &[String]) -> Recognized {
-    let words = match expand_response_files(words, &mut read_text) {
+    let words = match expand_response_files(words, &mut |path| read_regular_to_string(path)) {
         Ok(words) => words,
         Err(error) => {
             return Recognized::Unclear {
@@ -163,7 +159,7 @@ fn recognize_gcc(words: &[String]) -> Recognized {
         let reason = "LLVM's textual form holds the module's name".to_owned();
         return Recognized::Unclear { object, reason };
     }
-    Recognized::Yes(Backend {
+    Recognized::Yes(BackendCommand {
         extra_outputs: arguments::extra_outputs(&arguments, &object),
         module: module.to_owned(),
         index: index.to_owned(),
@@ -290,9 +286,8 @@ mod tests {
         ] {
             let line = format!("-fthinlto-index=i {flags} DIR/m.o");
             let object = match recognized(dir.path(), &line) {
-                Recognized::Yes(Backend { object, .. }) | Recognized::Unclear { object, .. } => {
-                    object
-                }
+                Recognized::Yes(BackendCommand { object, .. })
+                | Recognized::Unclear { object, .. } => object,
                 other => panic!("{line}: {other:?}"),
             };
             assert_eq!(object, expected);

@@ -2,13 +2,14 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fs_err as fs;
 
+use crate::fs::FileId;
 use crate::process::{ExitNotifier, SlotLock};
 
 /// What a link to relto may be called besides compilers of a name with `clang` in it.
@@ -36,7 +37,7 @@ const MOST_STARTS: usize = 8;
 /// known by device and inode.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wrappers {
-    started: Vec<(u64, u64)>,
+    started: Vec<FileId>,
     /// More than one program was found that may be the compiler.
     has_choice: bool,
 }
@@ -46,12 +47,9 @@ impl Wrappers {
     #[must_use]
     pub fn known(started_by: Option<&OsStr>) -> Self {
         let text = started_by.and_then(OsStr::to_str).unwrap_or_default();
-        let parsed = text.split(',').filter_map(|item| {
-            let (device, inode) = item.split_once(':')?;
-            Some((device.parse().ok()?, inode.parse().ok()?))
-        });
+        let started = text.split(',').filter_map(|item| item.parse().ok());
         let mut wrappers = Self {
-            started: parsed.collect(),
+            started: started.collect(),
             has_choice: false,
         };
         if let Some(itself) = itself()
@@ -64,7 +62,7 @@ impl Wrappers {
 
     /// Adds `program`, which is about to be started.
     pub fn add(&mut self, program: &Path) {
-        self.started.extend(identity(program));
+        self.started.extend(FileId::at(program));
     }
 
     /// Whether no other program can stand between this one and the compiler.
@@ -76,11 +74,8 @@ impl Wrappers {
     /// The value of [`STARTED_BY`] for the next program.
     #[must_use]
     pub fn started_by(&self) -> String {
-        let items = self
-            .started
-            .iter()
-            .map(|(device, inode)| format!("{device}:{inode}"));
-        items.collect::<Vec<_>>().join(",")
+        let started = self.started.iter().map(ToString::to_string);
+        started.collect::<Vec<_>>().join(",")
     }
 
     /// The first program called `name` in the directories of `path` that has not been started yet;
@@ -91,7 +86,7 @@ impl Wrappers {
         let programs = std::env::split_paths(path).map(|dir| dir.join(name));
         let candidates: Vec<_> = programs
             .filter(|program| is_executable(program))
-            .filter_map(|program| Some((identity(&program)?, program)))
+            .filter_map(|program| Some((FileId::at(&program)?, program)))
             .filter(|(found, _)| Some(*found) != itself)
             .collect();
         self.has_choice = candidates.len() > 1;
@@ -113,14 +108,8 @@ pub fn real_program(name: &str, path: &OsStr) -> Option<PathBuf> {
     Wrappers::known(None).real_compiler(name, path)
 }
 
-fn itself() -> Option<(u64, u64)> {
-    identity(&std::env::current_exe().ok()?)
-}
-
-/// Device and inode, links followed.
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    let found = fs::metadata(path).ok()?;
-    Some((found.dev(), found.ino()))
+fn itself() -> Option<FileId> {
+    FileId::at(&std::env::current_exe().ok()?)
 }
 
 fn is_executable(path: &Path) -> bool {

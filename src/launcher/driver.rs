@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use super::backend::{Backend, INDEX, is_bitcode};
+use super::backend::{BackendCommand, INDEX, is_bitcode};
 
 /// The reader of a command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +60,7 @@ fn is_cl(compiler: &str) -> bool {
 
 /// The backend that `words` describe for `driver`. `None` if they write no object, or compile no
 /// bitcode.
-pub(super) fn backend(driver: Driver, words: &[String]) -> Option<Backend> {
+pub(super) fn backend(driver: Driver, words: &[String]) -> Option<BackendCommand> {
     let index = index(words)?.to_owned();
     if driver == Driver::Cl && words.iter().any(|word| writes_no_object(word)) {
         return None;
@@ -70,7 +70,7 @@ pub(super) fn backend(driver: Driver, words: &[String]) -> Option<Backend> {
         Driver::Cl => cl_object(words, &module),
         _ => object_of(words).unwrap_or_else(|| "a.out".to_owned()),
     };
-    Some(Backend {
+    Some(BackendCommand {
         module,
         index,
         object,

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use super::backend::Backend;
+use super::backend::BackendCommand;
 use crate::action::guard::{Unsound, check_module};
 use crate::error::Hinted;
 use crate::thinlto::{Index, IndexError, module};
@@ -100,14 +100,14 @@ fn quoted(names: &[String]) -> String {
 }
 
 #[derive(Debug)]
-pub(super) enum Imports {
+pub(super) enum ImportedModules {
     Known(Vec<String>),
     /// The shard can be read once only, by the compiler; why.
     Unreadable(String),
 }
 
 /// The modules that `backend` reads besides its own.
-pub(super) fn imports(backend: &Backend) -> Result<Imports, InputError> {
+pub(super) fn imports(backend: &BackendCommand) -> Result<ImportedModules, InputError> {
     let unreadable = |source| InputError::Unreadable {
         module: backend.module.clone(),
         source,
@@ -115,11 +115,11 @@ pub(super) fn imports(backend: &Backend) -> Result<Imports, InputError> {
     let found = fs::metadata(&backend.index).map_err(unreadable)?;
     if !found.is_file() && !is_null(&backend.index) {
         let reason = format!("the index `{}` is no regular file", backend.index);
-        return Ok(Imports::Unreadable(reason));
+        return Ok(ImportedModules::Unreadable(reason));
     }
     let shard = crate::fs::read_regular(&backend.index).map_err(unreadable)?;
     if shard.is_empty() {
-        return Ok(Imports::Known(Vec::new()));
+        return Ok(ImportedModules::Known(Vec::new()));
     }
     let index = Index::parse(&shard).map_err(|source| InputError::Damaged {
         module: backend.module.clone(),
@@ -134,14 +134,14 @@ pub(super) fn imports(backend: &Backend) -> Result<Imports, InputError> {
         None => return Err(stranger(backend, names)),
     }
     match names.iter().find(|name| !Path::new(name).exists()) {
-        None => Ok(Imports::Known(names)),
+        None => Ok(ImportedModules::Known(names)),
         Some(missing) => Err(missing_import(backend, missing)),
     }
 }
 
 /// Checks what a link checks of a job's inputs, for a backend that runs without one.
-pub(super) fn check(backend: &Backend) -> Result<(), InputError> {
-    let Imports::Known(_) = imports(backend)? else {
+pub(super) fn check(backend: &BackendCommand) -> Result<(), InputError> {
+    let ImportedModules::Known(_) = imports(backend)? else {
         return Ok(());
     };
     let unsound = |source| InputError::Unsound {
@@ -175,7 +175,7 @@ pub(super) fn check(backend: &Backend) -> Result<(), InputError> {
 
 /// What the list that `--thinlto-emit-imports-files` leaves beside the shard says otherwise. The
 /// shard is what counts.
-pub(super) fn doubt(backend: &Backend, imports: &[String]) -> Option<String> {
+pub(super) fn doubt(backend: &BackendCommand, imports: &[String]) -> Option<String> {
     let stem = backend.index.strip_suffix(".thinlto.bc")?;
     let list = format!("{stem}.imports");
     let text = crate::fs::read_regular_to_string(&list).ok()?;
@@ -193,7 +193,7 @@ fn is_null(path: &str) -> bool {
     path == "/dev/null" && fs::metadata(path).is_ok_and(|found| found.file_type().is_char_device())
 }
 
-fn names(backend: &Backend, index: &Index<'_>) -> Result<Vec<String>, InputError> {
+fn names(backend: &BackendCommand, index: &Index<'_>) -> Result<Vec<String>, InputError> {
     let mut names = Vec::with_capacity(index.modules().len());
     for entry in index.modules() {
         match String::from_utf8(entry.path.clone()) {
@@ -209,7 +209,7 @@ fn names(backend: &Backend, index: &Index<'_>) -> Result<Vec<String>, InputError
     Ok(names)
 }
 
-fn stranger(backend: &Backend, known: Vec<String>) -> InputError {
+fn stranger(backend: &BackendCommand, known: Vec<String>) -> InputError {
     match known.iter().find(|name| is_member(name)) {
         Some(member) if !Path::new(member).exists() => InputError::ArchiveMember {
             module: backend.module.clone(),
@@ -223,7 +223,7 @@ fn stranger(backend: &Backend, known: Vec<String>) -> InputError {
     }
 }
 
-fn missing_import(backend: &Backend, import: &str) -> InputError {
+fn missing_import(backend: &BackendCommand, import: &str) -> InputError {
     let (module, import) = (backend.module.clone(), import.to_owned());
     if is_member(&import) {
         let member = import;

@@ -20,7 +20,7 @@ use crate::fs::remove_if_there;
 use crate::job::{Caller, Job, JobFile};
 
 pub use backend::looks_like_a_backend;
-use backend::{Backend, Recognized};
+use backend::{BackendCommand, Recognized};
 pub use compiler::{
     HOLDS_SLOT, InheritedOnExec, STARTED_BY, Wrappers, become_the_compiler, real_program,
     wrapper_name,
@@ -32,7 +32,7 @@ pub use throttle::Throttle;
 
 /// What becomes of a command line.
 #[derive(Debug)]
-pub enum Decision {
+pub enum CompileDecision {
     /// Not a backend: the compiler runs as if relto were not there.
     PassThrough,
     /// A backend that no job can describe, and why; its object must be looked at all the same.
@@ -50,15 +50,19 @@ pub enum Decision {
 /// # Errors
 /// It is a backend, and its shard or its inputs are such that the compiler would exit 0 with a
 /// wrong object.
-pub fn decide(compiler: &OsStr, words: &[OsString], dir: &str) -> Result<Decision, InputError> {
+pub fn decide(
+    compiler: &OsStr,
+    words: &[OsString],
+    dir: &str,
+) -> Result<CompileDecision, InputError> {
     let Some((compiler, words)) = compiler.to_str().zip(texts(words)) else {
         return not_text(words);
     };
     let backend = match backend::recognize(compiler, &words) {
-        Recognized::No => return Ok(Decision::PassThrough),
+        Recognized::No => return Ok(CompileDecision::PassThrough),
         Recognized::Unclear { object, reason } => {
             let object = object.into();
-            return Ok(Decision::Guarded { object, reason });
+            return Ok(CompileDecision::Guarded { object, reason });
         }
         Recognized::Foreign(backend) => return foreign(backend),
         Recognized::NotAFile { module } => return Err(InputError::NotAFile { module }),
@@ -69,10 +73,10 @@ pub fn decide(compiler: &OsStr, words: &[OsString], dir: &str) -> Result<Decisio
         let _ = remove_if_there(Path::new(&backend.object));
     })?;
     let imports = match imports {
-        inputs::Imports::Known(imports) => imports,
-        inputs::Imports::Unreadable(reason) => {
+        inputs::ImportedModules::Known(imports) => imports,
+        inputs::ImportedModules::Unreadable(reason) => {
             let object = backend.object.into();
-            return Ok(Decision::Guarded { object, reason });
+            return Ok(CompileDecision::Guarded { object, reason });
         }
     };
     let doubt = inputs::doubt(&backend, &imports);
@@ -95,7 +99,7 @@ pub fn decide(compiler: &OsStr, words: &[OsString], dir: &str) -> Result<Decisio
         jobs: vec![job],
         unknown_keys: Vec::new(),
     };
-    Ok(Decision::Backend {
+    Ok(CompileDecision::Backend {
         file: Box::new(file),
         doubt,
     })
@@ -103,11 +107,11 @@ pub fn decide(compiler: &OsStr, words: &[OsString], dir: &str) -> Result<Decisio
 
 /// A backend whose arguments relto does not know well enough to make an action of them. What it
 /// reads is checked here, its object after the compile.
-fn foreign(backend: Backend) -> Result<Decision, InputError> {
+fn foreign(backend: BackendCommand) -> Result<CompileDecision, InputError> {
     inputs::check(&backend).inspect_err(|_| {
         let _ = remove_if_there(Path::new(&backend.object));
     })?;
-    Ok(Decision::Guarded {
+    Ok(CompileDecision::Guarded {
         object: backend.object.into(),
         reason: "only the arguments of clang's GCC-like driver are known well enough".to_owned(),
     })
@@ -115,9 +119,9 @@ fn foreign(backend: Backend) -> Result<Decision, InputError> {
 
 /// A command line that is not text: no shard could name its module rightly. Only its object can be
 /// checked, and only if the command line says which that is.
-fn not_text(words: &[OsString]) -> Result<Decision, InputError> {
+fn not_text(words: &[OsString]) -> Result<CompileDecision, InputError> {
     if !looks_like_a_backend(words) {
-        return Ok(Decision::PassThrough);
+        return Ok(CompileDecision::PassThrough);
     }
     let mut rest = words.iter();
     let mut object = None;
@@ -128,7 +132,7 @@ fn not_text(words: &[OsString]) -> Result<Decision, InputError> {
             _ => {}
         }
     }
-    Ok(Decision::Guarded {
+    Ok(CompileDecision::Guarded {
         object: object.ok_or(InputError::NotText)?,
         reason: "its command line is not UTF-8".to_owned(),
     })

@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::options::FarmOptions;
-use crate::error::Hinted;
+use crate::error::{Hinted, with_causes};
 use crate::events::{Event, Events, Origin};
 use crate::exec::remote::{FallbackCause, RemoteExecutor, RemoteFailure};
 use crate::exec::{Compiled, JobFailure, Planned};
@@ -64,13 +64,7 @@ impl FarmSession {
             return Err(error);
         }
         self.events.send(Event::FarmUnreachable);
-        let mut text = format!("the link goes on without the farm: {error}");
-        let causes =
-            std::iter::successors(std::error::Error::source(&error), |error| error.source());
-        for cause in causes {
-            text.push_str(": ");
-            text.push_str(&cause.to_string());
-        }
+        let text = format!("the link goes on without the farm: {}", with_causes(&error));
         let hint = error.hints().into_iter().next();
         self.events.warning(text, hint.as_deref());
         Ok(())

@@ -7,7 +7,7 @@ use super::error::LinkError;
 use super::farm::FarmSession;
 use crate::events::{Event, Origin};
 use crate::exec::local::LocalExecutor;
-use crate::exec::queue::{Assignment, Claim, Outcome, Runner};
+use crate::exec::queue::{Assignment, AttemptOutcome, Claim, Runner};
 use crate::exec::remote::RemoteExecutor;
 use crate::exec::{Compiled, JobFailure};
 use crate::process::{SlotPermit, Slots};
@@ -38,17 +38,17 @@ impl Runner for LocalRunner {
         self.slots.permit().await
     }
 
-    async fn run(&self, assignment: &Assignment) -> Result<Outcome<LinkError>, LinkError> {
+    async fn run(&self, assignment: &Assignment) -> Result<AttemptOutcome<LinkError>, LinkError> {
         if self.delivery.cancel.is_cancelled() {
             return Err(LinkError::Cancelled);
         }
         match self.executor.run(assignment.job()).await {
-            Ok(Some(compiled)) => Ok(Outcome::Compiled(compiled)),
-            Ok(None) => Ok(Outcome::InPlace),
+            Ok(Some(compiled)) => Ok(AttemptOutcome::Compiled(compiled)),
+            Ok(None) => Ok(AttemptOutcome::InPlace),
             // The compiler has not spoken: too little memory, or no process could be started.
             Err(failure @ JobFailure::Machine { .. }) => {
                 self.delivery.events.note(format!("not here: {failure}"));
-                Ok(Outcome::Declined(Box::new(failure).into()))
+                Ok(AttemptOutcome::Declined(Box::new(failure).into()))
             }
             Err(failure) => Err(Box::new(failure).into()),
         }
@@ -79,7 +79,7 @@ impl Runner for RemoteRunner {
 
     async fn permit(&self) {}
 
-    async fn run(&self, assignment: &Assignment) -> Result<Outcome<LinkError>, LinkError> {
+    async fn run(&self, assignment: &Assignment) -> Result<AttemptOutcome<LinkError>, LinkError> {
         let job = assignment.job();
         let executing = || assignment.executing();
         let ran = tokio::select! {
@@ -88,8 +88,8 @@ impl Runner for RemoteRunner {
             ran = self.executor.run(job, &executing) => ran,
         };
         Ok(match ran {
-            Ok(compiled) => Outcome::Compiled(compiled),
-            Err(failure) => Outcome::FellBack(self.farm.fall_back(job, failure)?),
+            Ok(compiled) => AttemptOutcome::Compiled(compiled),
+            Err(failure) => AttemptOutcome::FellBack(self.farm.fall_back(job, failure)?),
         })
     }
 

@@ -13,7 +13,7 @@ use fs_err as fs;
 
 use crate::action::canonical::NamedFile;
 use crate::action::restore::{Renumbering, check, restore};
-use crate::action::slice::{Inputs, SliceKey, check_kind, slice_key};
+use crate::action::slice::{SliceInputs, SliceKey, check_kind, slice_key};
 use crate::cache::{CacheError, DiskCache};
 use crate::compiler::ResolvedToolchain;
 use crate::digest::{Digest, DigestFunction};
@@ -34,10 +34,10 @@ type Known = Option<Arc<ModuleGraph>>;
 
 /// The graphs that a link has needed so far.
 #[derive(Debug, Default)]
-pub(super) struct Slices(Mutex<Memory>);
+pub(super) struct Slices(Mutex<GraphCache>);
 
 #[derive(Debug, Default)]
-struct Memory {
+struct GraphCache {
     graphs: HashMap<Digest, Known>,
     bytes: usize,
 }
@@ -64,7 +64,7 @@ impl Slices {
         }
         let graphs = known.iter().map(|(path, graph)| (*path, &**graph));
         let index = Index::parse(&job.shard).ok()?;
-        let inputs = Inputs {
+        let inputs = SliceInputs {
             template: toolchain.template(),
             toolchain: toolchain.tree(),
             digests,
@@ -95,7 +95,7 @@ impl Slices {
         let graph = graph.map(Arc::new);
         let mut memory = memory();
         if memory.bytes + bytes > MEMORY {
-            *memory = Memory::default();
+            *memory = GraphCache::default();
         }
         memory.bytes += bytes;
         memory.graphs.insert(digest, graph.clone());

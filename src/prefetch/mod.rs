@@ -30,7 +30,7 @@ const AT_ONCE: usize = 256;
 
 /// What became of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum PrefetchOutcome {
     /// Its digest is known; there is no farm. Sizes are in bytes.
     Hashed(u64),
     /// It was sent to the farm.
@@ -107,7 +107,7 @@ pub async fn send(
     wanted: PrefetchRequest,
     options: &Options,
     events: Events,
-    tell: &mut (dyn FnMut(&Path, Result<Outcome, PrefetchError>) + Send),
+    tell: &mut (dyn FnMut(&Path, Result<PrefetchOutcome, PrefetchError>) + Send),
 ) -> Result<(), PrefetchError> {
     let engine = Engine::single_use(options);
     prefetch(&engine, wanted, options, events, tell).await
@@ -148,8 +148,8 @@ pub async fn follow(
     wanted.compiler =
         compiler.filter(|it| throttle.first_time(&format!("`{it}` is on its way to {address}")));
     let (mut count, mut sound) = (0, Ok(()));
-    let mut tell = |_: &Path, outcome: Result<Outcome, PrefetchError>| match outcome {
-        Ok(outcome) => count += u64::from(matches!(outcome, Outcome::Sent(_))),
+    let mut tell = |_: &Path, outcome: Result<PrefetchOutcome, PrefetchError>| match outcome {
+        Ok(outcome) => count += u64::from(matches!(outcome, PrefetchOutcome::Sent(_))),
         Err(error) => sound = Err(error),
     };
     let sending = prefetch(engine, wanted, options, Events::discarded(), &mut tell);
@@ -165,7 +165,7 @@ async fn prefetch(
     wanted: PrefetchRequest,
     options: &Options,
     events: Events,
-    tell: &mut (dyn FnMut(&Path, Result<Outcome, PrefetchError>) + Send),
+    tell: &mut (dyn FnMut(&Path, Result<PrefetchOutcome, PrefetchError>) + Send),
 ) -> Result<(), PrefetchError> {
     engine.state().renew();
     let client = match &options.farm {
@@ -202,7 +202,7 @@ impl Prefetcher<'_> {
     async fn all(
         &self,
         wanted: PrefetchRequest,
-        tell: &mut (dyn FnMut(&Path, Result<Outcome, PrefetchError>) + Send),
+        tell: &mut (dyn FnMut(&Path, Result<PrefetchOutcome, PrefetchError>) + Send),
     ) -> Result<(), PrefetchError> {
         // Modules first: the compiler is large, and a farm that was used before has it.
         let files = wanted.files.into_iter().map(|file| async {
@@ -223,19 +223,19 @@ impl Prefetcher<'_> {
     }
 
     /// Hashes one file and sees to it that the farm has it.
-    async fn module(&self, file: &Path) -> Result<Outcome, PrefetchError> {
+    async fn module(&self, file: &Path) -> Result<PrefetchOutcome, PrefetchError> {
         let host = self.options.client_context.resolve(file);
         wait_until_settled(&host).await;
         let digest = match self.hash(&host).await {
             Ok(Ok(digest)) => digest,
-            Ok(Err(error)) => return Ok(Outcome::NotAModule(error.to_string())),
+            Ok(Err(error)) => return Ok(PrefetchOutcome::NotAModule(error.to_string())),
             Err(source) => {
                 let file = file.to_owned();
                 return Err(PrefetchError::Unreadable { file, source });
             }
         };
         let Some(client) = &self.client else {
-            return Ok(Outcome::Hashed(digest.size));
+            return Ok(PrefetchOutcome::Hashed(digest.size));
         };
         let sent = client.upload(&[Blob::from_file(digest, host)], 0).await;
         let sent = sent.map_err(|source| PrefetchError::NotSent {
@@ -243,9 +243,9 @@ impl Prefetcher<'_> {
             source,
         })?;
         Ok(if sent.is_empty() {
-            Outcome::Present(digest.size)
+            PrefetchOutcome::Present(digest.size)
         } else {
-            Outcome::Sent(digest.size)
+            PrefetchOutcome::Sent(digest.size)
         })
     }
 

@@ -11,7 +11,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -19,6 +19,8 @@ use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use rustix::fs::OFlags;
 use tokio::net::unix::pipe;
+
+use crate::fs::FileId;
 
 /// The pipe, before there is a runtime to wait on it.
 #[derive(Debug)]
@@ -45,7 +47,7 @@ impl Jobserver {
         let (from, to) = (fs::metadata(&read).ok()?, fs::metadata(&write).ok()?);
         let one_pipe = from.file_type().is_fifo()
             && to.file_type().is_fifo()
-            && (from.dev(), from.ino()) == (to.dev(), to.ino());
+            && FileId::of(&from) == FileId::of(&to);
         if !one_pipe {
             return None;
         }

@@ -18,7 +18,7 @@ const REPORT: &[u8] = b"relto report\n";
 
 /// What to run, for which relto.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
-pub(super) struct Plan {
+pub(super) struct ProcessPlan {
     /// The process id of the relto that waits.
     pub(super) parent: u32,
     /// The limit of open files that the program is to have, if relto raised its own.
@@ -26,7 +26,7 @@ pub(super) struct Plan {
     pub(super) spec: ProcessSpec,
 }
 
-impl Plan {
+impl ProcessPlan {
     /// The plan of this process for `spec`.
     pub(super) fn encode(spec: &ProcessSpec) -> Vec<u8> {
         encode(PLAN, &(std::process::id(), open_files::inherited(), spec))
@@ -178,23 +178,23 @@ mod tests {
     proptest! {
         #[test]
         fn a_plan_survives_the_way_to_the_helper(spec in spec()) {
-            let plan = Plan::decode(&Plan::encode(&spec)).expect("a plan");
+            let plan = ProcessPlan::decode(&ProcessPlan::encode(&spec)).expect("a plan");
             prop_assert_eq!((plan.parent, plan.spec), (std::process::id(), spec));
         }
 
         #[test]
         fn a_cut_or_lengthened_plan_is_refused(spec in spec(), cut in 1_usize..40) {
-            let mut bytes = Plan::encode(&spec);
+            let mut bytes = ProcessPlan::encode(&spec);
             let length = bytes.len().saturating_sub(cut);
-            prop_assert_eq!(Plan::decode(&bytes[..length]), None);
+            prop_assert_eq!(ProcessPlan::decode(&bytes[..length]), None);
             prop_assert_eq!(HelperReport::decode(&bytes), None);
             bytes.push(0);
-            prop_assert_eq!(Plan::decode(&bytes), None);
+            prop_assert_eq!(ProcessPlan::decode(&bytes), None);
         }
 
         #[test]
         fn arbitrary_bytes_do_not_make_the_decoder_panic(rest in vec(any::<u8>(), 0..200)) {
-            let _ = Plan::decode(&[PLAN, &rest].concat());
+            let _ = ProcessPlan::decode(&[PLAN, &rest].concat());
         }
     }
 

@@ -19,7 +19,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 
-use super::plan::{HelperReport, Plan};
+use super::plan::{HelperReport, ProcessPlan};
 use super::self_exe::{JANITOR, RUN};
 use super::{ChildEnvironment, ProcessSpec, confine, open_files, scratch};
 use crate::error::ExitCode;
@@ -45,7 +45,7 @@ fn run() -> ExitCode {
     let channel = File::from(channel);
     let plan = read_all(&channel)
         .ok()
-        .and_then(|bytes| Plan::decode(&bytes));
+        .and_then(|bytes| ProcessPlan::decode(&bytes));
     let Some(plan) = plan else {
         return ExitCode::Usage;
     };
@@ -56,7 +56,7 @@ fn run() -> ExitCode {
 }
 
 /// The order matters: first the tie to the parent, last what takes the right to open files away.
-fn become_the_compiler(plan: &Plan, channel: &File) -> HelperReport {
+fn become_the_compiler(plan: &ProcessPlan, channel: &File) -> HelperReport {
     let spec = &plan.spec;
     if tie_to_parent(plan.parent).is_err() {
         return HelperReport::Orphaned;

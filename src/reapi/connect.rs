@@ -16,7 +16,7 @@ use crate::reapi::transport::connector::{EndpointError, endpoint};
 use crate::reapi::transport::credentials::Credentials;
 use crate::reapi::transport::inbound::InboundBudget;
 use crate::reapi::transport::metadata::{BadHeader, LinkMetadata, append};
-use crate::reapi::transport::pool::{Dial, Pool};
+use crate::reapi::transport::pool::{ConnectionPool, Dial};
 use crate::reapi::transport::{Endpoint, Transport};
 
 /// Why there is no farm to work with.
@@ -119,7 +119,7 @@ pub(super) fn transport(dials: Dials, options: &ClientOptions) -> Result<Transpo
     let endpoint =
         |address: &Address, dial: Dial, own: &[Header]| -> Result<Endpoint, ConnectError> {
             Ok(Endpoint {
-                pool: Pool::new(dial, options.max_connections),
+                pool: ConnectionPool::new(dial, options.max_connections),
                 headers: headers(options, own)?,
                 credentials: Arc::new(Credentials::new(address, options)),
                 circuit: Arc::new(CircuitBreaker::default()),

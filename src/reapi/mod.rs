@@ -58,7 +58,7 @@ pub use transport::metadata::RequestContext;
 use cas::download::Downloader;
 use cas::find_missing;
 use cas::upload::Uploader;
-use execution::Executor;
+use execution::ExecutionContext;
 use execution::cancel::Canceller;
 use session::Session;
 
@@ -203,7 +203,7 @@ impl Client {
         progress: &(dyn Fn(Stage) + Send + Sync),
     ) -> Result<Executed, Failure> {
         let inner = &self.inner;
-        let executor = Executor {
+        let executor = ExecutionContext {
             session: &inner.session,
             uploader: &inner.uploader,
             canceller: &inner.canceller,

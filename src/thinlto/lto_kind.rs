@@ -7,7 +7,7 @@ use std::io;
 
 use super::ModuleError;
 use super::bitcode::{self, MAGIC, MAGIC_BITS, block};
-use super::bitstream::{BitstreamError, BlockHeader, BlockInfo, BlockReader, Entry};
+use super::bitstream::{BitstreamEntry, BitstreamError, BlockHeader, BlockInfo, BlockReader};
 
 /// Counts the modules in a file of `size` bytes by the headers of its outermost blocks, eight bytes
 /// each, which `read` fetches. `None` where only a whole look can tell.
@@ -53,15 +53,17 @@ pub fn triple(start: &[u8]) -> Option<String> {
         loop {
             values.clear();
             match entries.next(&mut values).ok()? {
-                Entry::End => return None,
-                Entry::Block(inner) if inner.id == block::BLOCKINFO => {
+                BitstreamEntry::End => return None,
+                BitstreamEntry::Block(inner) if inner.id == block::BLOCKINFO => {
                     info.read(start, &inner).ok()?;
                 }
-                Entry::Record(_) if values.first() == Some(&TRIPLE) => {
+                BitstreamEntry::Record(_) if values.first() == Some(&TRIPLE) => {
                     let bytes = values[1..].iter().map(|value| value.to_le_bytes()[0]);
                     return String::from_utf8(bytes.collect()).ok();
                 }
-                Entry::Block(_) | Entry::Definition | Entry::Record(_) => {}
+                BitstreamEntry::Block(_)
+                | BitstreamEntry::Definition
+                | BitstreamEntry::Record(_) => {}
             }
         }
     }
@@ -112,10 +114,14 @@ fn has_summary(
     loop {
         values.clear();
         match entries.next(&mut values)? {
-            Entry::End => return Ok(false),
-            Entry::Block(inner) if inner.id == block::BLOCKINFO => info.read(stream, &inner)?,
-            Entry::Block(inner) if inner.id == block::GLOBALVAL_SUMMARY => return Ok(true),
-            Entry::Block(_) | Entry::Definition | Entry::Record(_) => {}
+            BitstreamEntry::End => return Ok(false),
+            BitstreamEntry::Block(inner) if inner.id == block::BLOCKINFO => {
+                info.read(stream, &inner)?;
+            }
+            BitstreamEntry::Block(inner) if inner.id == block::GLOBALVAL_SUMMARY => {
+                return Ok(true);
+            }
+            BitstreamEntry::Block(_) | BitstreamEntry::Definition | BitstreamEntry::Record(_) => {}
         }
     }
 }

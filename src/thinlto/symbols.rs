@@ -4,7 +4,7 @@
 //! not read the modules themselves.
 
 use super::bitcode::{self, MAGIC_BITS, block};
-use super::bitstream::{BitstreamError, BlockHeader, BlockReader, Entry};
+use super::bitstream::{BitstreamEntry, BitstreamError, BlockHeader, BlockReader};
 
 /// A symbol that a linker sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,12 +56,12 @@ fn blob(stream: &[u8], header: &BlockHeader) -> Result<Option<Vec<u8>>, Bitstrea
     loop {
         values.clear();
         match entries.next(&mut values)? {
-            Entry::End => return Ok(None),
-            Entry::Record(_) if values.first() == Some(&BLOB) => {
+            BitstreamEntry::End => return Ok(None),
+            BitstreamEntry::Record(_) if values.first() == Some(&BLOB) => {
                 let bytes = values[1..].iter().map(|value| value.to_le_bytes()[0]);
                 return Ok(Some(bytes.collect()));
             }
-            Entry::Record(_) | Entry::Definition | Entry::Block(_) => {}
+            BitstreamEntry::Record(_) | BitstreamEntry::Definition | BitstreamEntry::Block(_) => {}
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Shards for unit tests: real ones from `testdata`, and ones assembled from records.
 
 use super::bitcode::{MAGIC, block};
-use super::bitstream::{Abbrev, BitWriter, Records, Scalar, Tail, UNABBREVIATED};
+use super::bitstream::{Abbrev, BitWriter, Records, ScalarEncoding, Tail, UNABBREVIATED};
 
 /// Has aliases, virtual calls and type ids; eight modules.
 pub(super) const DEVIRTUALIZED: &[u8] = include_bytes!("testdata/devirtualized.thinlto.bc");
@@ -15,9 +15,13 @@ const END_OF_MODULE: [u8; 4] = [0; 4];
 
 /// The abbreviations of LLVM's writer: 8 bits, 7 bits, char6.
 pub(super) fn entry_abbrevs() -> Vec<Abbrev> {
-    let elements = [Scalar::Fixed(8), Scalar::Fixed(7), Scalar::Char6];
+    let elements = [
+        ScalarEncoding::Fixed(8),
+        ScalarEncoding::Fixed(7),
+        ScalarEncoding::Char6,
+    ];
     let abbrevs = elements.map(|element| Abbrev {
-        scalars: vec![Scalar::Literal(1), Scalar::Vbr(8)],
+        scalars: vec![ScalarEncoding::Literal(1), ScalarEncoding::Vbr(8)],
         tail: Tail::Array(element),
     });
     abbrevs.to_vec()

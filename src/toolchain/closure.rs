@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::elf::{self, Image};
-use super::search::{Libc, Loaded, Search, SearchEnvironment};
+use super::search::{Libc, LoadedObject, Search, SearchEnvironment};
 use super::{ToolchainError, ToolchainFile};
 
 /// Directory of the libraries in the tree; `--library-path` names it to the loader.
@@ -46,7 +46,7 @@ pub(super) fn of_program(
             .current_dir
             .join(Path::new(OsStr::from_bytes(path)))
     });
-    let mut walk = Walk {
+    let mut walk = LibraryWalk {
         search: Search::new(environment, program, image.machine, interpreter.as_deref()),
         loaded: Vec::new(),
         names: HashSet::new(),
@@ -71,9 +71,9 @@ pub(super) fn of_program(
 
 /// The walk over all needed libraries: what a loader keeps as its list of mapped files.
 #[derive(Debug)]
-struct Walk<'a> {
+struct LibraryWalk<'a> {
     search: Search<'a>,
-    loaded: Vec<Loaded>,
+    loaded: Vec<LoadedObject>,
     /// Names that need no further search: those already looked up, and the sonames of the files
     /// that were found.
     names: HashSet<Vec<u8>>,
@@ -82,7 +82,7 @@ struct Walk<'a> {
     inhibit_rpath: Vec<String>,
 }
 
-impl Walk<'_> {
+impl LibraryWalk<'_> {
     fn take_loader(
         &mut self,
         program: &Path,

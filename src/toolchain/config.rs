@@ -32,13 +32,13 @@ pub struct ConfigDirs {
 /// A configuration file that a compile reads. [`action::response`](crate::action::response) splits
 /// its text into arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigFile {
+pub struct CompilerConfigFile {
     pub path: PathBuf,
     pub text: String,
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
+pub enum CompilerConfigError {
     #[error("cannot run `{compiler}` to find its configuration files")]
     NotStarted {
         compiler: PathBuf,
@@ -54,7 +54,7 @@ pub enum ConfigError {
     Unportable { path: PathBuf, what: String },
 }
 
-impl Hinted for ConfigError {
+impl Hinted for CompilerConfigError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Unportable { .. } => {
@@ -110,7 +110,7 @@ pub fn verbose_version(
     compiler: &Path,
     tool: &[String],
     client_context: &ClientContext,
-) -> Result<String, ConfigError> {
+) -> Result<String, CompilerConfigError> {
     let mut question = tool.to_vec();
     question.push("-v".to_owned());
     ask(compiler, &question, client_context)
@@ -126,7 +126,7 @@ pub fn loaded(
     compiler: &Path,
     arguments: &[String],
     client_context: &ClientContext,
-) -> Result<Vec<ConfigFile>, ConfigError> {
+) -> Result<Vec<CompilerConfigFile>, CompilerConfigError> {
     let mut question = arguments.to_vec();
     question.push("--version".to_owned());
     named_in(&ask(compiler, &question, client_context)?)
@@ -148,15 +148,15 @@ pub fn named_in(text: &str) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// The file cannot be read, or refers to its own directory or to other files.
-pub fn read(path: &Path) -> Result<ConfigFile, ConfigError> {
-    let text = read_regular_to_string(path).map_err(ConfigError::Unreadable)?;
+pub fn read(path: &Path) -> Result<CompilerConfigFile, CompilerConfigError> {
+    let text = read_regular_to_string(path).map_err(CompilerConfigError::Unreadable)?;
     if let Some(word) = relative_reference(&text) {
-        return Err(ConfigError::Unportable {
+        return Err(CompilerConfigError::Unportable {
             path: path.to_owned(),
             what: word.to_owned(),
         });
     }
-    Ok(ConfigFile {
+    Ok(CompilerConfigFile {
         path: path.to_owned(),
         text,
     })
@@ -177,20 +177,20 @@ fn ask(
     compiler: &Path,
     arguments: &[String],
     client_context: &ClientContext,
-) -> Result<String, ConfigError> {
+) -> Result<String, CompilerConfigError> {
     let output = client_context
         .command(compiler)
         .args(arguments)
         // It would edit the question, but the answer is cached for links without it too.
         .env_remove("CCC_OVERRIDE_OPTIONS")
         .output()
-        .map_err(|source| ConfigError::NotStarted {
+        .map_err(|source| CompilerConfigError::NotStarted {
             compiler: compiler.to_owned(),
             source,
         })?;
     let error = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
-        return Err(ConfigError::NoAnswer {
+        return Err(CompilerConfigError::NoAnswer {
             compiler: compiler.to_owned(),
             message: error.trim().to_owned(),
         });

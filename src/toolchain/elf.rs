@@ -94,7 +94,7 @@ impl fmt::Display for Machine {
 
 /// The type of an ELF file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ElfKind {
     /// A program at a fixed address.
     Program,
     /// A library or a position-independent program; only the program has an interpreter.
@@ -107,7 +107,7 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
     pub machine: Machine,
-    pub kind: Kind,
+    pub kind: ElfKind,
     /// `PT_INTERP`: the dynamic loader.
     pub interpreter: Option<Vec<u8>>,
     /// `DT_NEEDED`, in order.
@@ -164,9 +164,9 @@ where
             little_endian: header.is_little_endian(),
         },
         kind: match header.e_type(endian) {
-            elf::ET_EXEC => Kind::Program,
-            elf::ET_DYN => Kind::Shared,
-            _ => Kind::Other,
+            elf::ET_EXEC => ElfKind::Program,
+            elf::ET_DYN => ElfKind::Shared,
+            _ => ElfKind::Other,
         },
         interpreter: None,
         needed: Vec::new(),

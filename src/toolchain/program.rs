@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::elf::{self, Image, Kind, Machine, ReadError};
+use super::elf::{self, ElfKind, Image, Machine, ReadError};
 use super::{SearchEnvironment, ToolchainError};
 
 /// Programs that are called in place of a compiler and start it. A link `clang` to one of them is
@@ -130,10 +130,10 @@ fn check_image(path: &Path, image: &Image, host: Option<Machine>) -> Result<(), 
         });
     }
     match image.kind {
-        Kind::Program => Ok(()),
-        Kind::Shared if image.interpreter.is_some() || image.needed.is_empty() => Ok(()),
-        Kind::Shared => Err(not_a_program(path, "it is a shared library")),
-        Kind::Other => Err(not_a_program(path, "it is an object file")),
+        ElfKind::Program => Ok(()),
+        ElfKind::Shared if image.interpreter.is_some() || image.needed.is_empty() => Ok(()),
+        ElfKind::Shared => Err(not_a_program(path, "it is a shared library")),
+        ElfKind::Other => Err(not_a_program(path, "it is an object file")),
     }
 }
 

@@ -66,7 +66,7 @@ pub(super) enum Libc {
 
 /// A loaded file and the search path that it adds.
 #[derive(Debug)]
-pub(super) struct Loaded {
+pub(super) struct LoadedObject {
     /// The path that the loader opens, symbolic links not resolved: `$ORIGIN` is its directory.
     pub(super) path: PathBuf,
     pub(super) image: Image,
@@ -100,7 +100,7 @@ struct Variant {
 
 /// The result of a search: the plain file, and variants of it for newer processors.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct SearchResult {
     pub(super) files: Vec<(PathBuf, Image, Option<&'static str>)>,
     /// Files of that name that the loader cannot use, and why.
     pub(super) passed_over: Vec<String>,
@@ -138,13 +138,18 @@ impl<'a> Search<'a> {
     }
 
     /// Makes the list entry of a file, with its own search paths expanded.
-    pub(super) fn loaded(&self, path: PathBuf, image: Image, needed_by: Option<usize>) -> Loaded {
+    pub(super) fn loaded(
+        &self,
+        path: PathBuf,
+        image: Image,
+        needed_by: Option<usize>,
+    ) -> LoadedObject {
         let expand = |list: &Option<Vec<u8>>| match list.as_deref() {
             None | Some([]) => Vec::new(),
             Some(list) => self.expand(list, b":", dir_of(&path)),
         };
         let (rpath, runpath) = (expand(&image.rpath), expand(&image.runpath));
-        Loaded {
+        LoadedObject {
             path,
             image,
             needed_by,
@@ -157,8 +162,13 @@ impl<'a> Search<'a> {
     ///
     /// Variants for newer processors are taken along with the plain file, whatever this processor
     /// is: the loader on the worker chooses, and the result does not depend on this machine.
-    pub(super) fn find(&mut self, name: &[u8], needed_by: usize, loaded: &[Loaded]) -> Found {
-        let mut found = Found::default();
+    pub(super) fn find(
+        &mut self,
+        name: &[u8],
+        needed_by: usize,
+        loaded: &[LoadedObject],
+    ) -> SearchResult {
+        let mut found = SearchResult::default();
         // A better variant in a later directory would win in the tree, but not on this machine.
         let mut next_rank = 0;
         for dir in self.dirs(needed_by, loaded) {
@@ -180,7 +190,7 @@ impl<'a> Search<'a> {
         dir: &Path,
         name: &[u8],
         level: Option<&'static str>,
-        found: &mut Found,
+        found: &mut SearchResult,
     ) -> bool {
         let path = dir.join(OsStr::from_bytes(name));
         match elf::read(&path) {
@@ -200,7 +210,7 @@ impl<'a> Search<'a> {
     }
 
     /// All directories in the loader's order.
-    fn dirs(&self, needed_by: usize, loaded: &[Loaded]) -> Vec<PathBuf> {
+    fn dirs(&self, needed_by: usize, loaded: &[LoadedObject]) -> Vec<PathBuf> {
         let chain = std::iter::successors(Some(needed_by), |&index| loaded[index].needed_by);
         let own = &loaded[needed_by];
         let mut dirs = Vec::new();

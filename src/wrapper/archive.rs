@@ -24,11 +24,11 @@ pub(super) struct Member {
     pub(super) name: String,
     /// Of its header.
     pub(super) offset: u64,
-    content: Content,
+    content: MemberData,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Content {
+enum MemberData {
     Inside {
         start: u64,
         size: u64,
@@ -48,7 +48,7 @@ impl Archive {
         let size = file.metadata()?.len();
         let mut magic = [0; 8];
         file.read_exact_at(&mut magic, 0)?;
-        let mut reader = Reader {
+        let mut reader = ArchiveReader {
             file,
             dir: path.parent().unwrap_or(Path::new("")),
             thin: magic == *THIN,
@@ -69,10 +69,10 @@ impl Member {
     /// The file that holds the member, where it begins there, and its size.
     pub(super) fn open(&self, archive: &Path) -> io::Result<(File, u64, u64)> {
         match &self.content {
-            Content::Inside { start, size } => {
+            MemberData::Inside { start, size } => {
                 Ok((fs_err::File::open(archive)?.into_file(), *start, *size))
             }
-            Content::File(path) => {
+            MemberData::File(path) => {
                 let file = fs_err::File::open(path)?.into_file();
                 let size = file.metadata()?.len();
                 Ok((file, 0, size))
@@ -97,13 +97,13 @@ impl Member {
     /// The file that a thin archive names.
     pub(super) fn file(&self) -> Option<&Path> {
         match &self.content {
-            Content::Inside { .. } => None,
-            Content::File(path) => Some(path),
+            MemberData::Inside { .. } => None,
+            MemberData::File(path) => Some(path),
         }
     }
 }
 
-struct Reader<'a> {
+struct ArchiveReader<'a> {
     file: File,
     dir: &'a Path,
     thin: bool,
@@ -112,7 +112,7 @@ struct Reader<'a> {
     members: Vec<Member>,
 }
 
-impl Reader<'_> {
+impl ArchiveReader<'_> {
     /// Reads the header at `offset`; returns where the next one is.
     fn member(&mut self, offset: u64, end: u64) -> io::Result<u64> {
         let mut header = [0; HEADER];
@@ -144,14 +144,14 @@ impl Reader<'_> {
             return Ok(next(inside));
         }
         let content = if self.thin {
-            Content::File(self.dir.join(&name))
+            MemberData::File(self.dir.join(&name))
         } else {
             if inside > end {
                 return Err(damaged());
             }
             let size = size.checked_sub(skipped).ok_or_else(damaged)?;
             let start = start + skipped;
-            Content::Inside { start, size }
+            MemberData::Inside { start, size }
         };
         let name = name.rsplit('/').next().unwrap_or_default().to_owned();
         self.members.push(Member {

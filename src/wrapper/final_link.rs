@@ -10,17 +10,21 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use super::comdat::{Natives, Objects};
-use super::command_line::{Backend, Item, Meaning, Role};
+use super::command_line::{BackendOption, Item, ItemMeaning, Role};
 use super::inputs::{Library, Piece};
-use super::kind::Kind;
+use super::kind::FileKind;
 use super::natives::Native;
-use super::{Flavour, Jobs, Plan, Refusal, archive, base, text};
+use super::{Flavour, Jobs, LinkPlan, Refusal, archive, base, text};
 
 const NATIVES: &str = "n";
 const STUB: &str = "groups.o";
 
-pub(super) fn arguments(plan: &Plan, jobs: &Jobs, scratch: &Path) -> Result<Vec<String>, Refusal> {
-    let mut files = Files {
+pub(super) fn arguments(
+    plan: &LinkPlan,
+    jobs: &Jobs,
+    scratch: &Path,
+) -> Result<Vec<String>, Refusal> {
+    let mut files = FinalLinkFiles {
         dir: scratch.join(NATIVES),
         count: 0,
     };
@@ -57,7 +61,7 @@ fn options(items: &[Item]) -> Vec<String> {
             | Role::PassThrough
             | Role::Refuse(_)
             // Every object is native by now.
-            | Role::Backend(Backend::FatObjects(_)),
+            | Role::Backend(BackendOption::FatObjects(_)),
         ) => false,
         Some(
             Role::Keep
@@ -73,12 +77,12 @@ fn options(items: &[Item]) -> Vec<String> {
 
 /// Files that are made for the final link, each in a directory of its own, so that it keeps its
 /// name.
-struct Files {
+struct FinalLinkFiles {
     dir: PathBuf,
     count: usize,
 }
 
-impl Files {
+impl FinalLinkFiles {
     fn write(&mut self, name: &str, bytes: &[u8]) -> Result<String, Refusal> {
         let dir = self.dir.join(self.count.to_string());
         self.count += 1;
@@ -89,7 +93,7 @@ impl Files {
     }
 }
 
-fn read_natives(plan: &Plan, jobs: &Jobs) -> Result<Natives, Refusal> {
+fn read_natives(plan: &LinkPlan, jobs: &Jobs) -> Result<Natives, Refusal> {
     let mut natives = Natives::default();
     for (number, native) in jobs.thin.natives.iter().enumerate() {
         natives.add(plan.flavour, number, &native.name(), &native.bytes()?)?;
@@ -101,7 +105,7 @@ fn read_natives(plan: &Plan, jobs: &Jobs) -> Result<Natives, Refusal> {
 /// `--exclude-libs` and linker scripts.
 fn linked_natives(
     jobs: &Jobs,
-    files: &mut Files,
+    files: &mut FinalLinkFiles,
     seen: &Objects<'_>,
 ) -> Result<Vec<String>, Refusal> {
     let mut words = Vec::new();
@@ -133,7 +137,7 @@ fn linked_natives(
 }
 
 fn whole(
-    files: &mut Files,
+    files: &mut FinalLinkFiles,
     path: &str,
     members: &[(String, Vec<u8>)],
 ) -> Result<[String; 3], Refusal> {
@@ -146,17 +150,17 @@ fn whole(
 }
 
 /// Whether the command line has an option of one of these names.
-fn is_set(plan: &Plan, names: &[&str]) -> bool {
+fn is_set(plan: &LinkPlan, names: &[&str]) -> bool {
     plan.items.iter().any(|item| match &item.meaning {
-        Meaning::Option { name, .. } => names.contains(name),
-        Meaning::Input(_) => false,
+        ItemMeaning::Option { name, .. } => names.contains(name),
+        ItemMeaning::Input(_) => false,
     })
 }
 
 fn linked_objects(
-    plan: &Plan,
+    plan: &LinkPlan,
     jobs: &Jobs,
-    files: &mut Files,
+    files: &mut FinalLinkFiles,
     seen: &mut Objects<'_>,
 ) -> Result<Vec<String>, Refusal> {
     let in_archives = is_set(plan, &["exclude-libs"]);
@@ -193,7 +197,11 @@ fn stub(jobs: &Jobs, scratch: &Path, seen: &Objects<'_>) -> Result<Option<String
 }
 
 /// Shared libraries, and the members of archives and the objects that were not wanted so far.
-fn libraries(plan: &Plan, jobs: &Jobs, files: &mut Files) -> Result<Vec<String>, Refusal> {
+fn libraries(
+    plan: &LinkPlan,
+    jobs: &Jobs,
+    files: &mut FinalLinkFiles,
+) -> Result<Vec<String>, Refusal> {
     let taken: HashSet<(&str, u64)> = jobs.thin.natives.iter().map(Native::place).collect();
     let mut words = Vec::new();
     for piece in &plan.inputs.pieces {
@@ -227,11 +235,11 @@ fn unwanted(
     library: &Library,
     taken: &HashSet<(&str, u64)>,
     fat: bool,
-    files: &mut Files,
+    files: &mut FinalLinkFiles,
 ) -> Result<Vec<String>, Refusal> {
     let natives = library.members.iter().filter(|(member, kind)| {
         let place = (&*library.path, member.offset);
-        *kind == Kind::Object && !fat && !taken.contains(&place)
+        *kind == FileKind::Object && !fat && !taken.contains(&place)
     });
     natives
         .map(|(member, _)| files.write(&member.name, &library.bytes(member)?))

@@ -11,7 +11,7 @@ use super::archive::Archive;
 pub(super) const START: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FileKind {
     Bitcode,
     Archive,
     /// Native, to be linked as it is; it may be a FatLTO object.
@@ -21,7 +21,7 @@ pub(super) enum Kind {
     Text,
 }
 
-impl Kind {
+impl FileKind {
     pub(super) fn of_file(path: &Path) -> io::Result<Self> {
         let mut start = Vec::with_capacity(START);
         fs_err::File::open(path)?

@@ -58,64 +58,58 @@ impl Hinted for Refusal {}
 
 /// What becomes of a command line.
 #[derive(Debug)]
-pub enum Decision {
+pub enum LinkDecision {
     /// The linker has nothing to do that relto could help with.
     PassThrough,
     /// There are ThinLTO modules, but this link cannot be taken apart.
     Refused(Refusal),
-    Wrapped(Box<Plan>),
+    Wrapped(Box<LinkPlan>),
 }
 
 /// A link that can be made in three steps.
 #[derive(Debug)]
-pub struct Plan {
+pub struct LinkPlan {
     items: Vec<command_line::Item>,
-    inputs: inputs::Inputs,
-    backend: backend::Flags,
+    inputs: inputs::LinkInputs,
+    backend: backend::BackendFlags,
     flavour: Flavour,
 }
 
 /// Decides about `words`, the arguments of a linker of `flavour`.
 #[must_use]
-pub fn decide(flavour: Flavour, words: &[OsString]) -> Decision {
+pub fn decide(flavour: Flavour, words: &[OsString]) -> LinkDecision {
     let words = words.iter().map(|word| word.to_str().map(str::to_owned));
     let Some(words) = words.collect::<Option<Vec<_>>>() else {
-        return Decision::PassThrough;
+        return LinkDecision::PassThrough;
     };
-    let Ok(words) = expand_response_files(&words, &mut read_text) else {
+    let Ok(words) = expand_response_files(&words, &mut |path| fs::read_regular_to_string(path))
+    else {
         // The linker has the better message.
-        return Decision::PassThrough;
+        return LinkDecision::PassThrough;
     };
-    let items = match command_line::parse(&words, command_line::Table::of(flavour)) {
+    let items = match command_line::parse(&words, command_line::OptionTable::of(flavour)) {
         Ok(items) => items,
         // Without the options, which words are inputs is a guess; good enough for this.
         Err(refusal) if words.iter().any(|word| inputs::may_be_thinlto(word)) => {
-            return Decision::Refused(refusal);
+            return LinkDecision::Refused(refusal);
         }
-        Err(_) => return Decision::PassThrough,
+        Err(_) => return LinkDecision::PassThrough,
     };
     let passes = |item: &command_line::Item| item.role() == Some(command_line::Role::PassThrough);
     if items.iter().any(passes) {
-        return Decision::PassThrough;
+        return LinkDecision::PassThrough;
     }
-    match Plan::new(flavour, items) {
-        Ok(Some(plan)) => Decision::Wrapped(Box::new(plan)),
-        Ok(None) => Decision::PassThrough,
-        Err(refusal) => Decision::Refused(refusal),
+    match LinkPlan::new(flavour, items) {
+        Ok(Some(plan)) => LinkDecision::Wrapped(Box::new(plan)),
+        Ok(None) => LinkDecision::PassThrough,
+        Err(refusal) => LinkDecision::Refused(refusal),
     }
 }
 
-fn read_text(path: &str) -> io::Result<String> {
-    if !fs_err::metadata(path)?.is_file() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    fs_err::read_to_string(path)
-}
-
-impl Plan {
+impl LinkPlan {
     /// `None` if there is no ThinLTO module among the inputs.
     fn new(flavour: Flavour, items: Vec<command_line::Item>) -> Result<Option<Self>, Refusal> {
-        let inputs = inputs::Inputs::find(flavour, &items)?;
+        let inputs = inputs::LinkInputs::find(flavour, &items)?;
         if !inputs.has_thinlto()? {
             return Ok(None);
         }
@@ -124,7 +118,7 @@ impl Plan {
                 return Err(Refusal::new(format!("`{}` {reason}", item.words.join(" "))));
             }
         }
-        let backend = backend::Flags::of(flavour, &items)?;
+        let backend = backend::BackendFlags::of(flavour, &items)?;
         Ok(Some(Self {
             items,
             inputs,
@@ -152,8 +146,8 @@ impl Plan {
     /// Symbols that are undefined before any input is read.
     fn undefined(&self) -> Vec<&str> {
         let named = self.items.iter().filter(|item| match &item.meaning {
-            command_line::Meaning::Option { name, .. } => matches!(*name, "u" | "undefined"),
-            command_line::Meaning::Input(_) => false,
+            command_line::ItemMeaning::Option { name, .. } => matches!(*name, "u" | "undefined"),
+            command_line::ItemMeaning::Input(_) => false,
         });
         named.filter_map(command_line::Item::value).collect()
     }
@@ -179,7 +173,8 @@ impl Plan {
         let trace = trace.map_err(|_| Refusal::new("an input's name is not UTF-8"))?;
         let resolution = Resolution::find(self.flavour, &self.inputs, &self.undefined(), release)?;
         let resolution = Some(resolution).filter(|it| it.agrees_with(trace));
-        let mut thin = thin_link::Outcome::read(&self.inputs, scratch, trace, resolution.as_ref())?;
+        let mut thin =
+            thin_link::ThinLinkResult::read(&self.inputs, scratch, trace, resolution.as_ref())?;
         if let (Flavour::Wasm, Some(resolution)) = (self.flavour, &resolution) {
             thin.sort(&resolution.finished);
         }
@@ -212,7 +207,7 @@ pub struct Jobs {
     /// What the user knows the files in the scratch directory by.
     pub names: Names,
     modules: modules::Modules,
-    thin: thin_link::Outcome,
+    thin: thin_link::ThinLinkResult,
     /// How the linker resolves symbols before LTO, if that is known.
     resolution: Option<Resolution>,
 }

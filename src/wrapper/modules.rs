@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::inputs::Inputs;
-use super::source::Source;
-use super::thin_link::{Chosen, Outcome};
-use super::{Plan, Refusal, Release, base, in_parallel, text};
+use super::inputs::LinkInputs;
+use super::source::ModuleSource;
+use super::thin_link::{Chosen, ThinLinkResult};
+use super::{LinkPlan, Refusal, Release, base, in_parallel, text};
 use crate::job::{Caller, Job, JobFile};
 use crate::thinlto::Index;
 
@@ -30,7 +30,7 @@ pub(super) struct Modules {
 struct Module {
     /// The linker's name for it.
     name: String,
-    source: Source,
+    source: ModuleSource,
     /// What the compiler opens.
     path: String,
     shard: PathBuf,
@@ -40,16 +40,23 @@ struct Module {
 }
 
 impl Modules {
-    pub(super) fn find(inputs: &Inputs, thin: &Outcome, scratch: &Path) -> Result<Self, Refusal> {
+    pub(super) fn find(
+        inputs: &LinkInputs,
+        thin: &ThinLinkResult,
+        scratch: &Path,
+    ) -> Result<Self, Refusal> {
         let objects = scratch.join(OBJECTS);
         let unwritable = |error| Refusal::unreadable(scratch, &error);
         fs::create_dir_all(&objects).map_err(unwritable)?;
-        let sources = thin.modules.iter().map(|it| Source::find(inputs, &it.name));
+        let sources = thin
+            .modules
+            .iter()
+            .map(|it| ModuleSource::find(inputs, &it.name));
         let sources = sources.collect::<Result<Vec<_>, _>>()?;
         let names: Vec<&str> = thin.modules.iter().map(|it| &it.name[..]).collect();
         let renamed = sources
             .iter()
-            .any(|source| !matches!(source, Source::File(_)));
+            .any(|source| !matches!(source, ModuleSource::File(_)));
         let paths = if renamed {
             rename(&names, &sources, &scratch.join(MODULES))?
         } else {
@@ -86,7 +93,7 @@ impl Modules {
     /// The jobs of `plan`, for `compiler` of `release`.
     pub(super) fn job_file(
         &self,
-        plan: &Plan,
+        plan: &LinkPlan,
         compiler: &Path,
         release: &Release,
     ) -> Result<JobFile, Refusal> {
@@ -122,7 +129,7 @@ impl Modules {
 }
 
 impl Module {
-    fn job(&self, plan: &Plan, common_triple: &str) -> Result<Job, Refusal> {
+    fn job(&self, plan: &LinkPlan, common_triple: &str) -> Result<Job, Refusal> {
         let (shard, object) = (text(&self.shard)?, text(&self.object)?);
         let mut arguments = Vec::new();
         if self.triple != common_triple {
@@ -156,7 +163,7 @@ fn has_pic_level(bitcode: &[u8]) -> bool {
 }
 
 /// Puts all modules below `dir`; returns their new names, which sort like the old ones.
-fn rename(names: &[&str], sources: &[Source], dir: &Path) -> Result<Vec<String>, Refusal> {
+fn rename(names: &[&str], sources: &[ModuleSource], dir: &Path) -> Result<Vec<String>, Refusal> {
     let mut by_name: Vec<usize> = (0..names.len()).collect();
     by_name.sort_by_key(|&number| names[number]);
     let mut ranks = vec![0; names.len()];

@@ -10,10 +10,10 @@ use object::{Endianness, elf};
 
 use super::Refusal;
 use super::archive::Member;
-use super::inputs::{Inputs, Library};
-use super::kind::Kind;
+use super::inputs::{Library, LinkInputs};
+use super::kind::FileKind;
 use super::resolution::Resolution;
-use super::source::Source;
+use super::source::ModuleSource;
 use super::thin_link::Chosen;
 use crate::thinlto::LtoKind;
 
@@ -52,7 +52,7 @@ impl Native {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct NativeInputs {
     pub(super) natives: Vec<Native>,
     /// Whether a module for regular LTO takes part.
     pub(super) regular: bool,
@@ -63,11 +63,11 @@ pub(super) struct Found {
 /// # Errors
 /// A line means no file, or one of several.
 pub(super) fn find(
-    inputs: &Inputs,
+    inputs: &LinkInputs,
     modules: &[Chosen],
     trace: &str,
     resolution: Option<&Resolution>,
-) -> Result<Found, Refusal> {
+) -> Result<NativeInputs, Refusal> {
     let chosen: HashSet<&str> = modules.iter().map(|module| &module.name[..]).collect();
     let mut finder = Finder {
         inputs,
@@ -75,7 +75,7 @@ pub(super) fn find(
         counts: counts(trace),
         chosen,
         taken: HashMap::new(),
-        found: Found::default(),
+        found: NativeInputs::default(),
     };
     for line in trace.lines() {
         finder.line(line)?;
@@ -93,14 +93,14 @@ fn counts(trace: &str) -> HashMap<&str, usize> {
 }
 
 struct Finder<'a> {
-    inputs: &'a Inputs,
+    inputs: &'a LinkInputs,
     resolution: Option<&'a Resolution>,
     /// How often each line stands in the trace.
     counts: HashMap<&'a str, usize>,
     chosen: HashSet<&'a str>,
     /// How many members of a line's name were seen.
     taken: HashMap<&'a str, usize>,
-    found: Found,
+    found: NativeInputs,
 }
 
 impl<'a> Finder<'a> {
@@ -108,13 +108,13 @@ impl<'a> Finder<'a> {
         if let Some((library, name)) = self.member(line) {
             return self.of_archive(line, &library, name);
         }
-        let kind = Kind::of_file(Path::new(line));
+        let kind = FileKind::of_file(Path::new(line));
         let kind = kind.map_err(|error| Refusal::unreadable(Path::new(line), &error))?;
         match kind {
             _ if self.chosen.contains(line) => {}
-            Kind::Bitcode => self.found.regular = true,
-            Kind::Object => self.found.natives.push(Native::File(line.to_owned())),
-            Kind::Shared | Kind::Text | Kind::Archive => {}
+            FileKind::Bitcode => self.found.regular = true,
+            FileKind::Object => self.found.natives.push(Native::File(line.to_owned())),
+            FileKind::Shared | FileKind::Text | FileKind::Archive => {}
         }
         Ok(())
     }
@@ -136,7 +136,7 @@ impl<'a> Finder<'a> {
         library: &Arc<Library>,
         name: &str,
     ) -> Result<(), Refusal> {
-        let of_name = |it: &&(Member, Kind)| it.0.name == name;
+        let of_name = |it: &&(Member, FileKind)| it.0.name == name;
         let all: Vec<_> = library.members.iter().filter(of_name).collect();
         let unknown = || {
             Refusal::new(format!(
@@ -157,7 +157,7 @@ impl<'a> Finder<'a> {
         let module = format!("{}({} at {})", library.path, member.name, member.offset);
         match kind {
             _ if self.chosen.contains(&module[..]) => {}
-            Kind::Bitcode => self.found.regular = true,
+            FileKind::Bitcode => self.found.regular = true,
             _ => {
                 let native = Native::Member(Arc::clone(library), member.clone());
                 self.found.natives.push(native);
@@ -172,7 +172,7 @@ impl<'a> Finder<'a> {
             return Ok(());
         }
         for module in modules {
-            let source = Source::find(self.inputs, &module.name)?;
+            let source = ModuleSource::find(self.inputs, &module.name)?;
             if source.has_one_module()? {
                 continue;
             }

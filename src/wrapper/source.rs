@@ -9,29 +9,31 @@ use std::sync::Arc;
 use fs_err as fs;
 
 use super::archive::Member;
-use super::inputs::{Inputs, Library};
-use super::kind::Kind;
+use super::inputs::{Library, LinkInputs};
+use super::kind::FileKind;
 use super::{Refusal, natives};
 use crate::thinlto::{count_modules, triple};
 
 #[derive(Debug, Clone)]
-pub(super) enum Source {
+pub(super) enum ModuleSource {
     File(PathBuf),
     Member(Arc<Library>, Member),
     /// A section of a native object, which is one of the others.
-    Fat(Box<Source>),
+    Fat(Box<ModuleSource>),
 }
 
-impl Source {
+impl ModuleSource {
     /// `x.o`, or `libx.a(x.o at 96)`.
-    pub(super) fn find(inputs: &Inputs, name: &str) -> Result<Self, Refusal> {
+    pub(super) fn find(inputs: &LinkInputs, name: &str) -> Result<Self, Refusal> {
         let path = Path::new(name);
         if let Some(found) = member(inputs, name) {
             return Ok(found);
         }
-        match Kind::of_file(path) {
-            Ok(Kind::Bitcode) => Ok(Self::File(path.to_owned())),
-            Ok(Kind::Object) if inputs.fat => Ok(Self::Fat(Box::new(Self::File(path.to_owned())))),
+        match FileKind::of_file(path) {
+            Ok(FileKind::Bitcode) => Ok(Self::File(path.to_owned())),
+            Ok(FileKind::Object) if inputs.fat => {
+                Ok(Self::Fat(Box::new(Self::File(path.to_owned()))))
+            }
             Ok(_) => Err(Refusal::new(format!("`{name}` is no module"))),
             Err(error) => Err(Refusal::unreadable(path, &error)),
         }
@@ -118,16 +120,16 @@ impl Source {
     }
 }
 
-fn member(inputs: &Inputs, name: &str) -> Option<Source> {
+fn member(inputs: &LinkInputs, name: &str) -> Option<ModuleSource> {
     let (head, offset) = name.strip_suffix(')')?.rsplit_once(" at ")?;
     let offset: u64 = offset.parse().ok()?;
     let mut opens = head.match_indices('(');
     let library = opens.find_map(|(at, _)| inputs.libraries.get(&head[..at]))?;
-    let of_offset = |it: &&(Member, Kind)| it.0.offset == offset;
+    let of_offset = |it: &&(Member, FileKind)| it.0.offset == offset;
     let (member, kind) = library.members.iter().find(of_offset)?;
-    let found = Source::Member(Arc::clone(library), member.clone());
+    let found = ModuleSource::Member(Arc::clone(library), member.clone());
     match kind {
-        Kind::Object => Some(Source::Fat(Box::new(found))),
+        FileKind::Object => Some(ModuleSource::Fat(Box::new(found))),
         _ => Some(found),
     }
 }

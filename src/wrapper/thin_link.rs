@@ -12,7 +12,7 @@ use fs_err as fs;
 
 use super::Refusal;
 use super::command_line::{Item, Role};
-use super::inputs::Inputs;
+use super::inputs::LinkInputs;
 use super::natives::{self, Native};
 use super::resolution::Resolution;
 
@@ -27,7 +27,7 @@ fn prefix(scratch: &Path, depth: usize) -> String {
 }
 
 /// As deep as the names of modules can climb.
-fn depth(inputs: &Inputs) -> usize {
+fn depth(inputs: &LinkInputs) -> usize {
     let climbs = |name: &str| {
         let parts = Path::new(name).components();
         parts.filter(|part| *part == Component::ParentDir).count()
@@ -43,7 +43,7 @@ fn depth(inputs: &Inputs) -> usize {
 
 pub(super) fn arguments(
     items: &[Item],
-    inputs: &Inputs,
+    inputs: &LinkInputs,
     scratch: &Path,
 ) -> io::Result<Vec<String>> {
     let prefix = prefix(scratch, depth(inputs));
@@ -67,7 +67,7 @@ pub(super) fn arguments(
 
 /// What a thin link leaves.
 #[derive(Debug)]
-pub(super) struct Outcome {
+pub(super) struct ThinLinkResult {
     /// Names and shards of the chosen modules, in the order of the linker's own LTO.
     pub(super) modules: Vec<Chosen>,
     /// The native files that take part, in the order in which they were loaded.
@@ -82,9 +82,9 @@ pub(super) struct Chosen {
     pub(super) shard: PathBuf,
 }
 
-impl Outcome {
+impl ThinLinkResult {
     pub(super) fn read(
-        inputs: &Inputs,
+        inputs: &LinkInputs,
         scratch: &Path,
         trace: &str,
         resolution: Option<&Resolution>,
@@ -121,7 +121,7 @@ impl Outcome {
     }
 }
 
-impl Outcome {
+impl ThinLinkResult {
     /// Puts the native files in the order of `finished`: `wasm-ld` takes a file in when it has taken
     /// in those that the file asked for.
     pub(super) fn sort(&mut self, finished: &[(String, Option<u64>)]) {

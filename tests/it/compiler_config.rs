@@ -6,7 +6,7 @@ use std::process::Command;
 use fs_err as fs;
 use fs_err::os::unix::fs::symlink;
 use relto::internals::client_context::ClientContext;
-use relto::internals::toolchain::config::{self, ConfigDirs, ConfigError};
+use relto::internals::toolchain::config::{self, CompilerConfigError, ConfigDirs};
 
 use crate::support::workshop::{CLANG, Workshop};
 
@@ -49,7 +49,10 @@ fn a_configuration_file_that_refers_to_its_directory_cannot_travel() {
     for text in ["@more.cfg\n", "-O2 --sysroot=<CFGDIR>/x\n"] {
         let path = shop.write("clang.cfg", text);
         assert!(
-            matches!(config::read(&path), Err(ConfigError::Unportable { .. })),
+            matches!(
+                config::read(&path),
+                Err(CompilerConfigError::Unportable { .. })
+            ),
             "{text}"
         );
     }

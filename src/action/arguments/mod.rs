@@ -11,7 +11,7 @@ mod warnings;
 
 pub use table::Meaning;
 
-use table::{OPTIONS, Shape};
+use table::{OPTIONS, ValuePosition};
 use warnings::is_front_end_warning;
 
 /// Environment variables that change what clang does in a backend. They go into the Command when
@@ -137,21 +137,21 @@ fn one(rest: &[String]) -> Argument<'_> {
     let found = OPTIONS
         .iter()
         .filter(|(option, shape, _)| match shape {
-            Shape::Exact | Shape::Separate => word == *option,
-            Shape::Joined | Shape::Either => word.starts_with(option),
+            ValuePosition::Exact | ValuePosition::Separate => word == *option,
+            ValuePosition::Joined | ValuePosition::Either => word.starts_with(option),
         })
         .max_by_key(|(option, ..)| option.len());
     let Some(&(option, shape, meaning)) = found else {
         return whole(rest, unlisted(word));
     };
     let takes_next = match shape {
-        Shape::Separate => true,
-        Shape::Either => word.len() == option.len(),
-        Shape::Exact | Shape::Joined => false,
+        ValuePosition::Separate => true,
+        ValuePosition::Either => word.len() == option.len(),
+        ValuePosition::Exact | ValuePosition::Joined => false,
     };
     let words = &rest[..rest.len().min(if takes_next { 2 } else { 1 })];
     let value = match shape {
-        Shape::Exact => None,
+        ValuePosition::Exact => None,
         _ if takes_next => words.get(1).map(String::as_str),
         _ => Some(&word[option.len()..]),
     };

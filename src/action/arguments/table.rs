@@ -9,7 +9,7 @@ use Meaning::{
     Config, ExtraOutput, FrontEnd, InPlace, Index, InputFile, Language, Machine, Output,
     OutputKind, Plain, Plugin, Target,
 };
-use Shape::{Either, Exact, Joined, Separate};
+use ValuePosition::{Either, Exact, Joined, Separate};
 
 /// What an argument is to a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub enum Meaning {
 
 /// Where the value of an option stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(super) enum ValuePosition {
     /// No value: `-c`.
     Exact,
     /// In the same word, possibly empty: `-std=c11`.
@@ -63,7 +63,7 @@ const SILENT: Meaning = FrontEnd { warns: false };
 const UNUSED: Meaning = FrontEnd { warns: true };
 
 /// The longest matching spelling wins.
-pub(super) const OPTIONS: &[(&str, Shape, Meaning)] = &[
+pub(super) const OPTIONS: &[(&str, ValuePosition, Meaning)] = &[
     // Input, output and kind of output.
     ("-o", Either, Output),
     ("--output", Separate, Output),

@@ -22,56 +22,56 @@ mod kind {
 
 /// Where a field lies in its structure, and how many bytes it has.
 #[derive(Debug, Clone, Copy)]
-struct Field(usize, usize);
+struct FieldSpan(usize, usize);
 
 /// The layout of one class.
 #[derive(Debug)]
 struct Layout {
     header: usize,
-    section_headers: Field,
+    section_headers: FieldSpan,
     section: usize,
-    offset: Field,
-    size: Field,
-    link: Field,
-    entry_size: Field,
+    offset: FieldSpan,
+    size: FieldSpan,
+    link: FieldSpan,
+    entry_size: FieldSpan,
     symbol: u64,
     alignment: usize,
-    entry_width: Field,
-    count: Field,
-    names: Field,
+    entry_width: FieldSpan,
+    count: FieldSpan,
+    names: FieldSpan,
 }
 
 const LAYOUT_64: Layout = Layout {
     header: 64,
-    section_headers: Field(40, 8),
+    section_headers: FieldSpan(40, 8),
     section: 64,
-    offset: Field(24, 8),
-    size: Field(32, 8),
-    link: Field(40, 4),
-    entry_size: Field(56, 8),
+    offset: FieldSpan(24, 8),
+    size: FieldSpan(32, 8),
+    link: FieldSpan(40, 4),
+    entry_size: FieldSpan(56, 8),
     symbol: 24,
     alignment: 8,
-    entry_width: Field(58, 2),
-    count: Field(60, 2),
-    names: Field(62, 2),
+    entry_width: FieldSpan(58, 2),
+    count: FieldSpan(60, 2),
+    names: FieldSpan(62, 2),
 };
 const LAYOUT_32: Layout = Layout {
     header: 52,
-    section_headers: Field(32, 4),
+    section_headers: FieldSpan(32, 4),
     section: 40,
-    offset: Field(16, 4),
-    size: Field(20, 4),
-    link: Field(24, 4),
-    entry_size: Field(36, 4),
+    offset: FieldSpan(16, 4),
+    size: FieldSpan(20, 4),
+    link: FieldSpan(24, 4),
+    entry_size: FieldSpan(36, 4),
     symbol: 16,
     alignment: 4,
-    entry_width: Field(46, 2),
-    count: Field(48, 2),
-    names: Field(50, 2),
+    entry_width: FieldSpan(46, 2),
+    count: FieldSpan(48, 2),
+    names: FieldSpan(50, 2),
 };
-const FILE_TYPE: Field = Field(16, 2);
-const NAME: Field = Field(0, 4);
-const SECTION_TYPE: Field = Field(4, 4);
+const FILE_TYPE: FieldSpan = FieldSpan(16, 2);
+const NAME: FieldSpan = FieldSpan(0, 4);
+const SECTION_TYPE: FieldSpan = FieldSpan(4, 4);
 
 /// An object whose only string table is followed by nothing but the section headers.
 #[derive(Debug)]
@@ -258,7 +258,7 @@ impl<'a> Elf<'a> {
         Some(out)
     }
 
-    fn get(&self, at: usize, Field(offset, width): Field) -> Option<u64> {
+    fn get(&self, at: usize, FieldSpan(offset, width): FieldSpan) -> Option<u64> {
         let start = at.checked_add(offset)?;
         let bytes = self.bytes.get(start..start.checked_add(width)?)?;
         let mut value = 0;
@@ -277,7 +277,7 @@ impl<'a> Elf<'a> {
         &self,
         out: &mut [u8],
         at: usize,
-        Field(offset, width): Field,
+        FieldSpan(offset, width): FieldSpan,
         value: u64,
     ) -> Option<()> {
         let start = at.checked_add(offset)?;

@@ -18,7 +18,7 @@ use clap::{
 use clap_complete::Shell;
 
 use super::help;
-use crate::config::{Assignment, nearest};
+use crate::config::{ConfigEntry, nearest};
 
 /// The launcher's name.
 pub(super) const CC: &str = "cc";
@@ -31,7 +31,7 @@ pub(super) const AFTER_STDIN: &str = "after-stdin";
 /// What the user asks for.
 #[derive(Debug)]
 pub(super) struct Invocation {
-    pub(super) options: Vec<Assignment>,
+    pub(super) options: Vec<ConfigEntry>,
     pub(super) command: Command,
 }
 

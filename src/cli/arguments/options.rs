@@ -4,13 +4,13 @@
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Arg, ArgAction, ArgMatches, ValueHint};
 
-use crate::config::{Assignment, Kind, OPTIONS, Opt, Source};
+use crate::config::{ConfigEntry, ConfigSource, OPTIONS, Opt, OptionKind};
 
 pub(super) fn options() -> impl Iterator<Item = Arg> {
     OPTIONS.iter().flat_map(|option| match option.kind() {
-        Kind::Switch => switch(option),
-        Kind::Value => vec![valued(option).action(ArgAction::Set)],
-        Kind::List | Kind::Selection => vec![valued(option).action(ArgAction::Append)],
+        OptionKind::Switch => switch(option),
+        OptionKind::Value => vec![valued(option).action(ArgAction::Set)],
+        OptionKind::List | OptionKind::Selection => vec![valued(option).action(ArgAction::Append)],
     })
 }
 
@@ -98,19 +98,19 @@ impl TypedValueParser for Text {
     }
 }
 
-pub(super) fn assignments(matches: &ArgMatches) -> Vec<Assignment> {
+pub(super) fn assignments(matches: &ArgMatches) -> Vec<ConfigEntry> {
     let assignment = |option: &'static Opt| {
-        let negated = option.kind() == Kind::Switch && matches.get_flag(&negative(option));
+        let negated = option.kind() == OptionKind::Switch && matches.get_flag(&negative(option));
         let values: Vec<String> = if negated {
             vec!["false".to_owned()]
         } else {
             let typed = matches.get_many::<String>(option.name);
             typed.into_iter().flatten().cloned().collect()
         };
-        (!values.is_empty()).then_some(Assignment {
+        (!values.is_empty()).then_some(ConfigEntry {
             option,
             values,
-            source: Source::CommandLine,
+            source: ConfigSource::CommandLine,
         })
     };
     OPTIONS.iter().filter_map(assignment).collect()

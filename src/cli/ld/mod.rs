@@ -9,12 +9,12 @@ use std::io;
 use std::path::PathBuf;
 
 use super::engine_error::EngineError;
-use super::{Context, arguments, cc, output};
+use super::{CommandContext, arguments, cc, output};
 use crate::config::Warning;
 use crate::error::{ExitCode, Hinted, Rendered};
 use crate::launcher::{self, InheritedOnExec};
 use crate::process::Finished;
-use crate::wrapper::{self, Decision, Flavour, Release};
+use crate::wrapper::{self, Flavour, LinkDecision, Release};
 
 mod wrapped;
 
@@ -80,7 +80,7 @@ pub(super) fn launched(all: Vec<OsString>) -> Result<Vec<OsString>, ExitCode> {
     };
     let passes = match Flavour::of(&linker, words) {
         None => true,
-        Some(flavour) => matches!(wrapper::decide(flavour, words), Decision::PassThrough),
+        Some(flavour) => matches!(wrapper::decide(flavour, words), LinkDecision::PassThrough),
     };
     if passes {
         return Err(become_the_linker(&linker, words));
@@ -106,7 +106,7 @@ fn linker_behind(name: &str) -> Result<PathBuf, ExitCode> {
 }
 
 /// Runs `words`, a linker and its arguments.
-pub(super) fn run(context: &Context, words: &[OsString]) -> ExitCode {
+pub(super) fn run(context: &CommandContext, words: &[OsString]) -> ExitCode {
     let Some((linker, words)) = words.split_first() else {
         return ExitCode::Usage;
     };
@@ -114,11 +114,11 @@ pub(super) fn run(context: &Context, words: &[OsString]) -> ExitCode {
         return become_the_linker(linker, words);
     };
     let plan = match wrapper::decide(flavour, words) {
-        Decision::PassThrough => return become_the_linker(linker, words),
-        Decision::Refused(refusal) => {
+        LinkDecision::PassThrough => return become_the_linker(linker, words),
+        LinkDecision::Refused(refusal) => {
             return alone(context, linker, words, &refusal.to_string(), None);
         }
-        Decision::Wrapped(plan) => plan,
+        LinkDecision::Wrapped(plan) => plan,
     };
     match Wrapped::link(context, linker, words, &plan) {
         Ok(finished) => show(&finished),
@@ -141,7 +141,7 @@ pub(super) fn run(context: &Context, words: &[OsString]) -> ExitCode {
 
 /// The linker does the link, or nobody does.
 fn alone(
-    context: &Context,
+    context: &CommandContext,
     linker: &OsStr,
     words: &[OsString],
     reason: &str,

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use super::WrapError;
 use crate::cli::distribute::style;
 use crate::cli::engine_error::EngineError;
-use crate::cli::{Context, engine, tools};
+use crate::cli::{CommandContext, engine, tools};
 use crate::events::{Event, Events};
 use crate::job::JobFile;
 use crate::launcher;
 use crate::process::{Finished, Relto, Scratch};
 use crate::report::Reporter;
-use crate::wrapper::{self, Names, Plan, Refusal, Release};
+use crate::wrapper::{self, LinkPlan, Names, Refusal, Release};
 
 /// Why a link that was begun is not made in three steps.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl From<Refusal> for Trouble {
 
 /// A link in three steps.
 pub(super) struct Wrapped<'a> {
-    context: &'a Context,
+    context: &'a CommandContext,
     linker: &'a OsStr,
     /// What `-flavor` says, for a linker that goes by no name.
     flavour_words: &'a [OsString],
@@ -46,10 +46,10 @@ pub(super) struct Wrapped<'a> {
 impl<'a> Wrapped<'a> {
     /// Links; what is returned is how the final link went.
     pub(super) fn link(
-        context: &'a Context,
+        context: &'a CommandContext,
         linker: &'a OsStr,
         words: &'a [OsString],
-        plan: &'a Plan,
+        plan: &'a LinkPlan,
     ) -> Result<Finished, Trouble> {
         let compiler = compiler(context, linker)?;
         let no_scratch = |error: io::Error| Trouble::Plain(error.to_string());
@@ -158,7 +158,7 @@ struct Thin {
 }
 
 /// The compiler of the linker's release.
-fn compiler(context: &Context, linker: &OsStr) -> Result<PathBuf, Trouble> {
+fn compiler(context: &CommandContext, linker: &OsStr) -> Result<PathBuf, Trouble> {
     if let Some(compiler) = &context.settings.linker.compiler {
         return Ok(compiler.clone());
     }

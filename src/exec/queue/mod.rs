@@ -16,4 +16,4 @@ mod tests;
 
 pub use self::assignment::{Assignment, Claim, Queue};
 pub use self::executor::{Executor, ExecutorSet};
-pub use self::slot::{Outcome, Runner, run_slot};
+pub use self::slot::{AttemptOutcome, Runner, run_slot};

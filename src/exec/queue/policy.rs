@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::executor::Executor;
-use super::state::{Pool, QueueState, Rank, Run};
+use super::state::{JobPool, JobRank, QueueState, RunningAttempt};
 use crate::events::JobId;
 
 /// Jobs that are laid out one by one, per slot of this machine; the shorter ones fill the gaps
@@ -30,7 +30,7 @@ const END: u32 = 6;
 const VERY_END: u32 = 3;
 
 /// The jobs that a slot of this machine may take, apart from those that are its own.
-const SHARED: [Pool; 3] = [Pool::Both, Pool::Queued, Pool::Executing];
+const SHARED: [JobPool; 3] = [JobPool::Both, JobPool::Queued, JobPool::Executing];
 
 /// An attempt that has taken this many times what it should is late.
 const LATE: f64 = 1.25;
@@ -53,12 +53,12 @@ impl QueueState {
     }
 
     fn choose_remote(&self, now: Instant) -> Choice {
-        let waiting = [Pool::RemoteOnly, Pool::Both].map(|pool| self.pool(pool).last());
+        let waiting = [JobPool::RemoteOnly, JobPool::Both].map(|pool| self.pool(pool).last());
         let Some(longest) = waiting.into_iter().max().flatten() else {
-            return self.copy(Pool::RunsLocally, now);
+            return self.copy(JobPool::RunsLocally, now);
         };
         // What this machine has taken from the long end must not start last at the farm.
-        let taken = self.pool(Pool::RunsLocally).last();
+        let taken = self.pool(JobPool::RunsLocally).last();
         if let Some(taken) = taken.filter(|taken| *taken > longest)
             && let copy @ Choice::Take(_) = self.unless_pointless(taken, now)
         {
@@ -68,7 +68,7 @@ impl QueueState {
     }
 
     fn choose_local(&self, now: Instant) -> Choice {
-        if let Some(rank) = self.pool(Pool::LocalOnly).last() {
+        if let Some(rank) = self.pool(JobPool::LocalOnly).last() {
             return take(rank);
         }
         let share = self.share(now);
@@ -76,7 +76,7 @@ impl QueueState {
         else {
             return Choice::Nothing;
         };
-        let executing = self.pool(Pool::Executing);
+        let executing = self.pool(JobPool::Executing);
         if share.whole <= longest.0 * END {
             let mut at_hand = share
                 .assigned
@@ -89,9 +89,9 @@ impl QueueState {
             };
         }
         if share.has_small_jobs {
-            let waiting = [Pool::Both, Pool::Queued];
+            let waiting = [JobPool::Both, JobPool::Queued];
             let shortest = waiting.iter().find_map(|pool| self.pool(*pool).first());
-            return shortest.map_or_else(|| self.copy(Pool::Executing, now), take);
+            return shortest.map_or_else(|| self.copy(JobPool::Executing, now), take);
         }
         if executing.contains(shortest) {
             return self.unless_pointless(shortest, now);
@@ -147,7 +147,7 @@ impl QueueState {
     }
 
     /// The jobs that a slot of this machine may take.
-    fn longest_first(&self) -> impl Iterator<Item = Rank> {
+    fn longest_first(&self) -> impl Iterator<Item = JobRank> {
         let mut each = SHARED.map(|pool| self.pool(pool).iter().rev().copied().peekable());
         std::iter::from_fn(move || {
             let longest = (0..each.len()).max_by_key(|pool| each[*pool].peek().copied())?;
@@ -156,7 +156,7 @@ impl QueueState {
     }
 
     /// The longest job of `pool`, which the other place runs, that a copy would end sooner.
-    fn copy(&self, pool: Pool, now: Instant) -> Choice {
+    fn copy(&self, pool: JobPool, now: Instant) -> Choice {
         let mut next: Option<Instant> = None;
         for rank in self.pool(pool).iter().rev() {
             match self.unless_pointless(rank, now) {
@@ -170,7 +170,7 @@ impl QueueState {
     /// A copy of a job that runs elsewhere, if it is expected to end sooner, or the other is late;
     /// or if nothing is known yet; or if this machine alone could not be in time any more if it
     /// waited until the other is late.
-    fn unless_pointless(&self, rank: &Rank, now: Instant) -> Choice {
+    fn unless_pointless(&self, rank: &JobRank, now: Instant) -> Choice {
         let Some(entry) = self.entries.get(&rank.1.0) else {
             return Choice::Nothing;
         };
@@ -216,7 +216,7 @@ impl QueueState {
 }
 
 /// When an attempt should end, and from when on it is late.
-fn expected(run: &Run, rate: f64, cost: Duration) -> (Instant, Instant) {
+fn expected(run: &RunningAttempt, rate: f64, cost: Duration) -> (Instant, Instant) {
     let since = run.executing.unwrap_or(run.since);
     let takes = cost.mul_f64(rate);
     (since + takes, since + takes.mul_f64(LATE))
@@ -225,7 +225,7 @@ fn expected(run: &Run, rate: f64, cost: Duration) -> (Instant, Instant) {
 /// What falls to a slot if this machine has to do all alone.
 struct Share {
     /// Of the jobs that are laid out one by one; longest first.
-    assigned: Vec<Rank>,
+    assigned: Vec<JobRank>,
     /// There are shorter ones for it besides.
     has_small_jobs: bool,
     /// What falls to each slot on average.
@@ -255,6 +255,6 @@ fn level(
     (level + left / width).saturating_sub(own)
 }
 
-fn take(rank: &Rank) -> Choice {
+fn take(rank: &JobRank) -> Choice {
     Choice::Take(rank.1.0)
 }

@@ -10,7 +10,7 @@ use crate::exec::remote::RemoteFailure;
 
 /// How one attempt ended.
 #[derive(Debug)]
-pub enum Outcome<E> {
+pub enum AttemptOutcome<E> {
     /// The outputs are in memory.
     Compiled(Compiled),
     /// No run from the action alone makes the outputs. The job has to run in place, which only the
@@ -39,7 +39,7 @@ pub trait Runner: Sync {
     fn run(
         &self,
         assignment: &Assignment,
-    ) -> impl Future<Output = Result<Outcome<Self::Failure>, Self::Failure>> + Send;
+    ) -> impl Future<Output = Result<AttemptOutcome<Self::Failure>, Self::Failure>> + Send;
 
     /// Runs the claimed job where the compiler itself writes the outputs.
     ///
@@ -101,13 +101,13 @@ async fn run_assignment<R: Runner>(assignment: Assignment, runner: &R) -> Result
     let compiled = match outcome {
         // However this attempt ended, the job has its result.
         _ if assignment.is_superseded() => None,
-        None | Some(Ok(Outcome::InPlace)) => None,
-        Some(Ok(Outcome::Compiled(compiled))) => Some(compiled),
-        Some(Ok(Outcome::FellBack(failure))) => {
+        None | Some(Ok(AttemptOutcome::InPlace)) => None,
+        Some(Ok(AttemptOutcome::Compiled(compiled))) => Some(compiled),
+        Some(Ok(AttemptOutcome::FellBack(failure))) => {
             assignment.fall_back(failure);
             return Ok(());
         }
-        Some(Ok(Outcome::Declined(failure))) => {
+        Some(Ok(AttemptOutcome::Declined(failure))) => {
             return if assignment.decline() {
                 Ok(())
             } else {

@@ -20,11 +20,11 @@ use crate::exec::remote::RemoteFailure;
 const LONGEST: Duration = Duration::from_hours(24);
 
 /// By cost; among equals the job that lld named first is the greater one.
-pub(super) type Rank = (Duration, Reverse<JobId>);
+pub(super) type JobRank = (Duration, Reverse<JobId>);
 
 /// Why a job may be taken. A job that runs wherever it may is in no pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pool {
+pub(super) enum JobPool {
     /// Waits, and only the farm may have it.
     RemoteOnly,
     /// Waits, and only this machine may have it.
@@ -43,7 +43,7 @@ const POOLS: usize = 6;
 
 /// An attempt under way.
 #[derive(Debug)]
-pub(super) struct Run {
+pub(super) struct RunningAttempt {
     pub(super) since: Instant,
     /// When a worker began with it.
     pub(super) executing: Option<Instant>,
@@ -56,37 +56,37 @@ pub(super) struct Entry {
     pub(super) job: Arc<Planned>,
     pub(super) cost: Duration,
     executors: ExecutorSet,
-    pub(super) remote: Option<Run>,
-    pub(super) local: Option<Run>,
+    pub(super) remote: Option<RunningAttempt>,
+    pub(super) local: Option<RunningAttempt>,
     /// Why the farm did not make it.
     remote_failure: Option<RemoteFailure>,
 }
 
 impl Entry {
-    fn rank(&self) -> Rank {
+    fn rank(&self) -> JobRank {
         (self.cost, Reverse(self.job.id))
     }
 
-    fn run(&mut self, executor: Executor) -> &mut Option<Run> {
+    fn run(&mut self, executor: Executor) -> &mut Option<RunningAttempt> {
         match executor {
             Executor::Remote => &mut self.remote,
             Executor::Local => &mut self.local,
         }
     }
 
-    fn pool(&self) -> Option<Pool> {
+    fn pool(&self) -> Option<JobPool> {
         match (&self.remote, &self.local) {
             (None, None) => match (self.executors.remote, self.executors.local) {
-                (true, true) => Some(Pool::Both),
-                (true, false) => Some(Pool::RemoteOnly),
-                (false, true) => Some(Pool::LocalOnly),
+                (true, true) => Some(JobPool::Both),
+                (true, false) => Some(JobPool::RemoteOnly),
+                (false, true) => Some(JobPool::LocalOnly),
                 (false, false) => None,
             },
             (Some(run), None) if self.executors.local && run.executing.is_some() => {
-                Some(Pool::Executing)
+                Some(JobPool::Executing)
             }
-            (Some(_), None) if self.executors.local => Some(Pool::Queued),
-            (None, Some(_)) if self.executors.remote => Some(Pool::RunsLocally),
+            (Some(_), None) if self.executors.local => Some(JobPool::Queued),
+            (None, Some(_)) if self.executors.remote => Some(JobPool::RunsLocally),
             _ => None,
         }
     }
@@ -121,7 +121,7 @@ pub(super) struct QueueState {
     /// Compilers that this machine runs at once.
     pub(super) slots: usize,
     pub(super) entries: HashMap<JobId, Entry>,
-    pools: [BTreeSet<Rank>; POOLS],
+    pools: [BTreeSet<JobRank>; POOLS],
     /// Summed costs of the pools.
     sums: [Duration; POOLS],
     /// Jobs that run on this machine, whether or not the farm runs them too.
@@ -162,11 +162,11 @@ impl QueueState {
         }
     }
 
-    pub(super) fn pool(&self, pool: Pool) -> &BTreeSet<Rank> {
+    pub(super) fn pool(&self, pool: JobPool) -> &BTreeSet<JobRank> {
         &self.pools[pool as usize]
     }
 
-    pub(super) fn sum(&self, pool: Pool) -> Duration {
+    pub(super) fn sum(&self, pool: JobPool) -> Duration {
         self.sums[pool as usize]
     }
 
@@ -206,7 +206,7 @@ impl QueueState {
         now: Instant,
     ) -> Option<(Arc<Planned>, CancellationToken)> {
         let superseded = CancellationToken::new();
-        let run = Run {
+        let run = RunningAttempt {
             since: now,
             executing: None,
             superseded: superseded.clone(),
@@ -303,7 +303,7 @@ impl QueueState {
     /// Jobs that wait for the farm, and those still to come, are for this machine alone.
     pub(super) fn lose_remote(&mut self) {
         self.remote_is_lost = true;
-        let waiting = [Pool::RemoteOnly, Pool::Both].map(|pool| self.pool(pool).clone());
+        let waiting = [JobPool::RemoteOnly, JobPool::Both].map(|pool| self.pool(pool).clone());
         for (_, Reverse(id)) in waiting.into_iter().flatten() {
             self.change(id, |entry| entry.executors = ExecutorSet::LOCAL);
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::RemoteExecutor;
 use crate::action::toolchain_tree::{ToolFile, ToolchainTree};
-use crate::action::{Action, ActionTemplate, Source};
+use crate::action::{Action, ActionTemplate, InputSource};
 use crate::digest::{Digest, DigestFunction};
 use crate::exec::{Hermetic, Planned, PlannedForm};
 use crate::hash_cache::HashCache;
@@ -122,8 +122,8 @@ fn digests(
 /// them.
 pub(super) fn blobs(action: &Action) -> Vec<Blob> {
     let inputs = action.inputs.iter().map(|input| match &input.source {
-        Source::File(path) => Blob::from_file(input.digest, path.as_path()),
-        Source::Bytes(bytes) => Blob::from_bytes(input.digest, bytes.clone()),
+        InputSource::File(path) => Blob::from_file(input.digest, path.as_path()),
+        InputSource::Bytes(bytes) => Blob::from_bytes(input.digest, bytes.clone()),
     });
     let messages = action.directories.iter();
     let messages = messages.chain([&action.command, &action.message]);

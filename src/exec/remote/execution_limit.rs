@@ -14,15 +14,15 @@ use tokio::sync::oneshot;
 use crate::events::JobId;
 
 /// By cost; among equals the job that lld named first goes first.
-type Rank = (u64, Reverse<JobId>);
+type WaiterRank = (u64, Reverse<JobId>);
 
 #[derive(Debug)]
-pub(in crate::exec) struct ExecutionLimit(Mutex<State>);
+pub(in crate::exec) struct ExecutionLimit(Mutex<LimitState>);
 
 #[derive(Debug)]
-struct State {
+struct LimitState {
     free: usize,
-    waiting: BTreeMap<Rank, oneshot::Sender<ExecutionPermit>>,
+    waiting: BTreeMap<WaiterRank, oneshot::Sender<ExecutionPermit>>,
 }
 
 /// Permission for one execution, released on drop.
@@ -31,7 +31,7 @@ pub(in crate::exec) struct ExecutionPermit(Option<Arc<ExecutionLimit>>);
 
 impl ExecutionLimit {
     pub(in crate::exec) fn new(executions: NonZeroUsize) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(State {
+        Arc::new(Self(Mutex::new(LimitState {
             free: executions.get(),
             waiting: BTreeMap::new(),
         })))
@@ -61,7 +61,7 @@ impl ExecutionLimit {
 
     fn acquire_or_wait(
         self: &Arc<Self>,
-        rank: Rank,
+        rank: WaiterRank,
         grant: oneshot::Sender<ExecutionPermit>,
     ) -> Option<ExecutionPermit> {
         let mut state = self.state();
@@ -94,7 +94,7 @@ impl ExecutionLimit {
         ExecutionPermit(Some(Arc::clone(self)))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LimitState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -20,7 +20,7 @@ use rustix::process::{Pid, Signal};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::plan::{HelperReport, Plan};
+use super::plan::{HelperReport, ProcessPlan};
 use super::self_exe::{RUN, Relto};
 use super::supervise::read_all;
 use super::{Ending, Finished, ProcessError, ProcessSpec};
@@ -123,7 +123,7 @@ impl Spawner {
 
     async fn start(&self, spec: &ProcessSpec) -> Result<(RunningChild, Pipes), ProcessError> {
         let (reply, answer) = oneshot::channel();
-        let plan = Plan::encode(spec);
+        let plan = ProcessPlan::encode(spec);
         let sent = self.orders.send(Order::Start { plan, reply }).is_ok();
         let gone = || io::Error::other("the spawning thread is gone");
         let started = if sent {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use cancel::Canceller;
 use operation::{Executed, Stage};
-use run::Run;
+use run::ExecutionRun;
 
 use crate::digest::Digest;
 use crate::pb::reapi::ExecuteRequest;
@@ -43,13 +43,13 @@ impl fmt::Debug for ExecuteJob {
 
 /// What executions work with.
 #[derive(Clone, Copy)]
-pub(super) struct Executor<'a> {
+pub(super) struct ExecutionContext<'a> {
     pub(super) session: &'a Session,
     pub(super) uploader: &'a Uploader,
     pub(super) canceller: &'a Canceller,
 }
 
-impl Executor<'_> {
+impl ExecutionContext<'_> {
     /// Runs `job` to its end. Calls `progress` for every change of stage. Dropping the future cancels
     /// the operation if the server can.
     pub(super) async fn execute(
@@ -57,7 +57,7 @@ impl Executor<'_> {
         job: &ExecuteJob,
         progress: &(dyn Fn(Stage) + Send + Sync),
     ) -> Result<Executed, Failure> {
-        Run::new(self, job, progress).finish().await
+        ExecutionRun::new(self, job, progress).finish().await
     }
 
     fn request(&self, job: &ExecuteJob) -> ExecuteRequest {

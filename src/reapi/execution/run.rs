@@ -11,7 +11,7 @@ use super::cancel::Canceller;
 use super::operation::{self, Executed, Stage};
 use super::repair::{Repair, Repairs};
 use super::stage::StageClock;
-use super::{ExecuteJob, Executor};
+use super::{ExecuteJob, ExecutionContext};
 use crate::pb::longrunning::Operation;
 use crate::pb::reapi::execution_client::ExecutionClient;
 use crate::pb::reapi::{ExecuteRequest, WaitExecutionRequest};
@@ -101,7 +101,7 @@ enum StreamEnd {
     Renewed,
 }
 
-pub(super) struct Run<'a> {
+pub(super) struct ExecutionRun<'a> {
     session: &'a Session,
     canceller: &'a Canceller,
     job: &'a ExecuteJob,
@@ -114,9 +114,9 @@ pub(super) struct Run<'a> {
     step: Step<'a>,
 }
 
-impl<'a> Run<'a> {
+impl<'a> ExecutionRun<'a> {
     pub(super) fn new(
-        executor: &Executor<'a>,
+        executor: &ExecutionContext<'a>,
         job: &'a ExecuteJob,
         progress: &'a (dyn Fn(Stage) + Send + Sync),
     ) -> Self {

@@ -22,7 +22,7 @@ pub(crate) use call::Call;
 use credentials::Credentials;
 use inbound::InboundBudget;
 use metadata::{LinkMetadata, RequestContext, append};
-use pool::{Pool, TrafficClass};
+use pool::{ConnectionPool, TrafficClass};
 
 use crate::reapi::failure::{Failure, FailureKind};
 use crate::reapi::health::circuit::CircuitBreaker;
@@ -41,7 +41,7 @@ pub(crate) enum Service {
 /// One address of the farm.
 #[derive(Clone)]
 pub(crate) struct Endpoint {
-    pub(crate) pool: Arc<Pool>,
+    pub(crate) pool: Arc<ConnectionPool>,
     pub(crate) headers: Vec<Header>,
     pub(crate) credentials: Arc<Credentials>,
     pub(crate) circuit: Arc<CircuitBreaker>,

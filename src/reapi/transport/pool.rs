@@ -35,7 +35,7 @@ impl TrafficClass {
     }
 }
 
-pub(crate) struct Pool {
+pub(crate) struct ConnectionPool {
     dial: Dial,
     max_connections: usize,
     connections: Mutex<Vec<Arc<Connection>>>,
@@ -51,11 +51,11 @@ struct Connection {
 
 /// The right to one stream. Keep it until the response body has ended.
 pub(crate) struct Lease {
-    pool: Arc<Pool>,
+    pool: Arc<ConnectionPool>,
     connection: Arc<Connection>,
 }
 
-impl Pool {
+impl ConnectionPool {
     pub(crate) fn new(dial: Dial, max_connections: usize) -> Arc<Self> {
         Arc::new(Self {
             dial,
@@ -139,7 +139,7 @@ impl Drop for Lease {
     }
 }
 
-impl fmt::Debug for Pool {
+impl fmt::Debug for ConnectionPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Pool(at most {} connections)", self.max_connections)
     }
@@ -151,9 +151,9 @@ mod tests {
 
     use super::*;
 
-    fn pool(max_connections: usize) -> Arc<Pool> {
+    fn pool(max_connections: usize) -> Arc<ConnectionPool> {
         let endpoint = Endpoint::from_static("http://127.0.0.1:1");
-        Pool::new(Arc::new(move || endpoint.connect_lazy()), max_connections)
+        ConnectionPool::new(Arc::new(move || endpoint.connect_lazy()), max_connections)
     }
 
     #[tokio::test]

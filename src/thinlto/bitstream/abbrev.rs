@@ -19,7 +19,7 @@ mod encoding {
 
 /// The encoding of one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::thinlto) enum Scalar {
+pub(in crate::thinlto) enum ScalarEncoding {
     /// Not written; the definition holds the value.
     Literal(u64),
     /// Width in bits, 0 to 32.
@@ -33,7 +33,7 @@ pub(in crate::thinlto) enum Scalar {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::thinlto) enum Tail {
     None,
-    Array(Scalar),
+    Array(ScalarEncoding),
     Blob,
 }
 
@@ -41,7 +41,7 @@ pub(in crate::thinlto) enum Tail {
 /// the code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::thinlto) struct Abbrev {
-    pub(in crate::thinlto) scalars: Vec<Scalar>,
+    pub(in crate::thinlto) scalars: Vec<ScalarEncoding>,
     pub(in crate::thinlto) tail: Tail,
 }
 
@@ -59,7 +59,7 @@ pub(in crate::thinlto) fn char6_index(value: u64) -> Option<u64> {
     Some(u64::from(index))
 }
 
-impl Scalar {
+impl ScalarEncoding {
     #[inline]
     fn read(self, bits: &mut BitReader<'_>) -> Result<u64> {
         match self {
@@ -127,28 +127,30 @@ fn write_encoding(bits: &mut BitWriter, encoding: u64) {
 
 /// One operand of a definition.
 enum Operand {
-    Scalar(Scalar),
+    Scalar(ScalarEncoding),
     Array,
     Blob,
 }
 
 fn read_operand(bits: &mut BitReader<'_>) -> Result<Operand> {
     if bits.fixed(1)? == 1 {
-        return Ok(Operand::Scalar(Scalar::Literal(bits.vbr(width::LITERAL)?)));
+        return Ok(Operand::Scalar(ScalarEncoding::Literal(
+            bits.vbr(width::LITERAL)?,
+        )));
     }
     let scalar = match bits.fixed(width::ENCODING)? {
         encoding::ARRAY => return Ok(Operand::Array),
         encoding::BLOB => return Ok(Operand::Blob),
-        encoding::CHAR6 => Scalar::Char6,
+        encoding::CHAR6 => ScalarEncoding::Char6,
         encoding @ (encoding::FIXED | encoding::VBR) => {
             let data = bits.vbr(width::ENCODING_DATA)?;
             let Ok(width @ 0..=width::MAX) = u32::try_from(data) else {
                 return bits.malformed("an abbreviation with a field over 32 bits");
             };
             match (encoding, width) {
-                (encoding::FIXED, width) => Scalar::Fixed(width),
+                (encoding::FIXED, width) => ScalarEncoding::Fixed(width),
                 (_, 1) => return bits.malformed("an abbreviation with chunks of one bit"),
-                (_, width) => Scalar::Vbr(width),
+                (_, width) => ScalarEncoding::Vbr(width),
             }
         }
         _ => return bits.malformed("an abbreviation with an unknown encoding"),
@@ -169,7 +171,9 @@ impl Abbrev {
             match (read_operand(bits)?, left) {
                 (Operand::Scalar(scalar), _) => scalars.push(scalar),
                 (Operand::Array, 1) => match read_operand(bits)? {
-                    Operand::Scalar(Scalar::Literal(_)) | Operand::Array | Operand::Blob => {
+                    Operand::Scalar(ScalarEncoding::Literal(_))
+                    | Operand::Array
+                    | Operand::Blob => {
                         return bits.malformed("an array of an invalid element");
                     }
                     Operand::Scalar(scalar) => {
@@ -204,7 +208,7 @@ impl Abbrev {
             Tail::Array(element) => {
                 let count = read_count(bits, element.min_bits())?;
                 values.reserve(count);
-                if let Scalar::Vbr(width) = element {
+                if let ScalarEncoding::Vbr(width) = element {
                     return bits.vbr_array(width, count, values);
                 }
                 for _ in 0..count {
@@ -238,7 +242,7 @@ impl Abbrev {
         head_fits
             && match self.tail {
                 Tail::None => rest.is_empty(),
-                Tail::Array(Scalar::Vbr(2..)) => true,
+                Tail::Array(ScalarEncoding::Vbr(2..)) => true,
                 Tail::Array(element) => rest.iter().all(|value| element.fits(*value)),
                 Tail::Blob => rest.iter().all(|value| *value <= 255),
             }
@@ -256,7 +260,11 @@ impl Abbrev {
             Tail::Array(element) => {
                 bits.vbr(rest.len() as u64, width::LENGTH);
                 match element {
-                    Scalar::Vbr(width @ 2..) => rest.iter().for_each(|v| bits.vbr(*v, width)),
+                    ScalarEncoding::Vbr(width @ 2..) => {
+                        for value in rest {
+                            bits.vbr(*value, width);
+                        }
+                    }
                     element => rest.iter().for_each(|v| element.write(bits, *v)),
                 }
             }

@@ -12,8 +12,8 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub(super) use abbrev::{Abbrev, Scalar, Tail, char6_index};
-pub(super) use reader::{BitReader, BlockHeader, BlockInfo, BlockReader, Entry};
+pub(super) use abbrev::{Abbrev, ScalarEncoding, Tail, char6_index};
+pub(super) use reader::{BitReader, BitstreamEntry, BlockHeader, BlockInfo, BlockReader};
 pub(super) use records::{Record, Records};
 #[cfg(test)]
 pub(super) use writer::BitWriter;

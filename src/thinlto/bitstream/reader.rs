@@ -145,7 +145,7 @@ pub(in crate::thinlto) struct BlockHeader {
 
 /// One entry of a block.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::thinlto) enum Entry {
+pub(in crate::thinlto) enum BitstreamEntry {
     /// The end of the block.
     End,
     /// A nested block; the reader has skipped it.
@@ -176,9 +176,9 @@ impl BlockInfo {
         loop {
             values.clear();
             match block.next(&mut values)? {
-                Entry::End => return Ok(()),
-                Entry::Block(_) => {}
-                Entry::Definition => match (current, block.abbrevs.pop()) {
+                BitstreamEntry::End => return Ok(()),
+                BitstreamEntry::Block(_) => {}
+                BitstreamEntry::Definition => match (current, block.abbrevs.pop()) {
                     (Some(id), Some(abbrev)) => self.0.push((id, abbrev)),
                     _ => {
                         return block
@@ -186,7 +186,7 @@ impl BlockInfo {
                             .malformed("BLOCKINFO defines an abbreviation for no block");
                     }
                 },
-                Entry::Record(_) => {
+                BitstreamEntry::Record(_) => {
                     if let [SETBID, id, ..] = values[..] {
                         current = Some(id);
                     }
@@ -257,19 +257,19 @@ impl<'a> BlockReader<'a> {
 
     /// Reads the next entry. The values of a record are appended to `values`, its code first.
     #[inline]
-    pub(in crate::thinlto) fn next(&mut self, values: &mut Vec<u64>) -> Result<Entry> {
+    pub(in crate::thinlto) fn next(&mut self, values: &mut Vec<u64>) -> Result<BitstreamEntry> {
         let abbrev_id = self.bits.fixed(self.width)?;
         match abbrev_id {
             id::END_BLOCK => self.end(),
-            id::ENTER_SUBBLOCK => self.block().map(Entry::Block),
+            id::ENTER_SUBBLOCK => self.block().map(BitstreamEntry::Block),
             id::DEFINE_ABBREV => {
                 let abbrev = Abbrev::read(&mut self.bits)?;
                 self.abbrevs.push(abbrev);
-                Ok(Entry::Definition)
+                Ok(BitstreamEntry::Definition)
             }
             id::UNABBREV_RECORD => {
                 self.unabbreviated(values)?;
-                Ok(Entry::Record(UNABBREVIATED))
+                Ok(BitstreamEntry::Record(UNABBREVIATED))
             }
             application => {
                 let number = u32::try_from(application).unwrap_or(u32::MAX);
@@ -277,17 +277,17 @@ impl<'a> BlockReader<'a> {
                     Some(abbrev) => abbrev.read_record(&mut self.bits, values)?,
                     None => return self.bits.malformed("an abbreviation that was not defined"),
                 }
-                Ok(Entry::Record(number))
+                Ok(BitstreamEntry::Record(number))
             }
         }
     }
 
-    fn end(&mut self) -> Result<Entry> {
+    fn end(&mut self) -> Result<BitstreamEntry> {
         self.bits.align()?;
         if self.bits.bits_left() != 0 {
             return self.bits.malformed("a block ends before its length says");
         }
-        Ok(Entry::End)
+        Ok(BitstreamEntry::End)
     }
 
     fn block(&mut self) -> Result<BlockHeader> {

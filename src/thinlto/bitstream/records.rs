@@ -1,7 +1,7 @@
 //! All records of one block in flat storage, and the block's body written from them.
 
 use super::abbrev::Abbrev;
-use super::reader::{BlockHeader, BlockReader, Entry};
+use super::reader::{BitstreamEntry, BlockHeader, BlockReader};
 use super::writer::BitWriter;
 use super::{BitstreamError, FIRST_APPLICATION, Result, id, width};
 
@@ -58,15 +58,15 @@ impl Records {
         loop {
             let start = records.values.len();
             match block.next(&mut records.values)? {
-                Entry::End => return Ok(records),
-                Entry::Block(nested) => records.nested = Some(nested.id),
-                Entry::Definition => {
+                BitstreamEntry::End => return Ok(records),
+                BitstreamEntry::Block(nested) => records.nested = Some(nested.id),
+                BitstreamEntry::Definition => {
                     let before = records.spans.len();
                     let defined = block.abbrevs().last().cloned();
                     let definition = defined.map(|abbrev| Definition { before, abbrev });
                     records.definitions.extend(definition);
                 }
-                Entry::Record(abbrev) => {
+                BitstreamEntry::Record(abbrev) => {
                     // Literals take no bits: without this check a small block could expand without
                     // limit.
                     if records.values.len() > bits || !records.close(start, abbrev) {

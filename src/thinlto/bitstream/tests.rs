@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::reader::{BitReader, BlockHeader};
 use super::writer::BitWriter;
-use super::{Abbrev, BitstreamError, Records, Scalar, Tail, UNABBREVIATED};
+use super::{Abbrev, BitstreamError, Records, ScalarEncoding, Tail, UNABBREVIATED};
 
 fn bytes_of(write: impl FnOnce(&mut BitWriter)) -> Vec<u8> {
     let mut bits = BitWriter::default();
@@ -54,8 +54,8 @@ fn reading_stops_at_the_last_bit() {
 #[test]
 fn an_array_longer_than_its_block_is_refused_before_allocation() {
     let abbrev = Abbrev {
-        scalars: vec![Scalar::Literal(1)],
-        tail: Tail::Array(Scalar::Fixed(0)),
+        scalars: vec![ScalarEncoding::Literal(1)],
+        tail: Tail::Array(ScalarEncoding::Fixed(0)),
     };
     let bytes = bytes_of(|bits| bits.vbr(1 << 40, 6));
     let mut values = Vec::new();
@@ -70,7 +70,7 @@ fn an_array_longer_than_its_block_is_refused_before_allocation() {
 #[test]
 fn a_block_of_literals_cannot_expand_without_limit() {
     let swelling = Abbrev {
-        scalars: vec![Scalar::Literal(1); 60],
+        scalars: vec![ScalarEncoding::Literal(1); 60],
         tail: Tail::None,
     };
     let mut records = Records::with(4, vec![swelling]);
@@ -132,18 +132,18 @@ fn reread(records: &Records) -> super::Result<Records> {
     Records::read(&body, &header, Vec::new())
 }
 
-fn scalar() -> impl Strategy<Value = Scalar> {
+fn scalar() -> impl Strategy<Value = ScalarEncoding> {
     prop_oneof![
-        any::<u64>().prop_map(Scalar::Literal),
-        (0..=32_u32).prop_map(Scalar::Fixed),
-        prop_oneof![Just(0), 2..=32_u32].prop_map(Scalar::Vbr),
-        Just(Scalar::Char6),
+        any::<u64>().prop_map(ScalarEncoding::Literal),
+        (0..=32_u32).prop_map(ScalarEncoding::Fixed),
+        prop_oneof![Just(0), 2..=32_u32].prop_map(ScalarEncoding::Vbr),
+        Just(ScalarEncoding::Char6),
     ]
 }
 
 fn abbrev() -> impl Strategy<Value = Abbrev> {
     let element = scalar().prop_filter("a literal cannot repeat", |scalar| {
-        !matches!(scalar, Scalar::Literal(_))
+        !matches!(scalar, ScalarEncoding::Literal(_))
     });
     let tail = prop_oneof![
         Just(Tail::None),
@@ -160,12 +160,12 @@ fn number() -> impl Strategy<Value = u64> {
 
 /// Values for each scalar of `abbrev`, mostly ones that fit.
 fn fitting(abbrev: &Abbrev, seed: &[u64]) -> Vec<u64> {
-    let value = |scalar: Scalar, seed: u64| match scalar {
-        Scalar::Literal(value) => value,
-        Scalar::Fixed(width) => seed & ((1 << width) - 1),
-        Scalar::Vbr(0) => 0,
-        Scalar::Vbr(_) => seed,
-        Scalar::Char6 => u64::from(b"aZ0._"[usize::try_from(seed % 5).expect("small")]),
+    let value = |scalar: ScalarEncoding, seed: u64| match scalar {
+        ScalarEncoding::Literal(value) => value,
+        ScalarEncoding::Fixed(width) => seed & ((1 << width) - 1),
+        ScalarEncoding::Vbr(0) => 0,
+        ScalarEncoding::Vbr(_) => seed,
+        ScalarEncoding::Char6 => u64::from(b"aZ0._"[usize::try_from(seed % 5).expect("small")]),
     };
     let mut seeds = seed.iter().copied().cycle();
     let mut next = || seeds.next().unwrap_or_default();
@@ -203,7 +203,7 @@ proptest! {
             };
             // Elements of an array without bits take no space, which the reader refuses.
             let empty = abbrevs.iter().any(|abbrev| matches!(
-                abbrev.tail, Tail::Array(Scalar::Fixed(0) | Scalar::Vbr(0))
+                abbrev.tail, Tail::Array(ScalarEncoding::Fixed(0) | ScalarEncoding::Vbr(0))
             ));
             prop_assume!(!empty);
             records.push(values, id);
@@ -211,7 +211,7 @@ proptest! {
         let Ok(read) = reread(&records) else {
             // Only literals can make a block of more values than bits.
             let literals = abbrevs.iter().any(|abbrev| abbrev.scalars.iter().any(|scalar| {
-                matches!(scalar, Scalar::Literal(_) | Scalar::Fixed(0) | Scalar::Vbr(0))
+                matches!(scalar, ScalarEncoding::Literal(_) | ScalarEncoding::Fixed(0) | ScalarEncoding::Vbr(0))
             }));
             prop_assert!(literals);
             return Ok(());

@@ -10,7 +10,7 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use self::values::Values;
+use self::values::ValueIds;
 use super::bitstream::{Record, Records};
 
 mod values;
@@ -76,7 +76,7 @@ pub(super) fn canonical(records: &Records) -> Result<Records, Obstacle> {
         return Err(Obstacle::UnknownBlock { id });
     }
     let sections = Sections::of(records)?;
-    let values = Values::read(records, sections.guids.clone())?;
+    let values = ValueIds::read(records, sections.guids.clone())?;
     let groups = groups(records, sections.summaries.clone(), &values)?;
 
     let mut out = records.emptied();
@@ -154,14 +154,14 @@ fn part_of(record: Record<'_>) -> Result<usize, Obstacle> {
 
 /// A summary and the records before it that belong to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Group {
+struct SummaryGroup {
     /// Alias or not, module and new id in one number, because the sort compares it often.
     key: u64,
     first: usize,
     last: usize,
 }
 
-impl Group {
+impl SummaryGroup {
     const ALIAS: u64 = 1 << 63;
     const ID_BITS: u32 = 32;
 
@@ -178,8 +178,8 @@ impl Group {
 fn groups(
     records: &Records,
     positions: Range<usize>,
-    values: &Values,
-) -> Result<Vec<Group>, Obstacle> {
+    values: &ValueIds,
+) -> Result<Vec<SummaryGroup>, Obstacle> {
     let mut groups = Vec::with_capacity(positions.len());
     // The last key of each value. A GUID may be defined in several modules, and a compiler takes
     // the first suitable one, so their order must be kept.
@@ -199,7 +199,7 @@ fn groups(
         if std::mem::replace(&mut latest[id], key) > key {
             return Err(Obstacle::ModuleOrder);
         }
-        groups.push(Group {
+        groups.push(SummaryGroup {
             key,
             first,
             last: position,
@@ -215,12 +215,12 @@ fn groups(
 }
 
 /// The sort key of a summary, and the new id of its value.
-fn key_of(record: Record<'_>, is_alias: bool, values: &Values) -> Option<(u64, usize)> {
+fn key_of(record: Record<'_>, is_alias: bool, values: &ValueIds) -> Option<(u64, usize)> {
     let [id, module, ..] = *record.operands else {
         return None;
     };
     let id = values.new_id(id)?;
-    Some((Group::key(is_alias, module, id)?, id as usize))
+    Some((SummaryGroup::key(is_alias, module, id)?, id as usize))
 }
 
 /// Whether a record belongs to the function after it.
@@ -233,7 +233,7 @@ fn precedes_function(code: u64) -> bool {
 
 /// Replaces the value ids in a record's operands. Returns `None` if the record does not have the
 /// expected layout.
-fn renumber(code: u64, operands: &mut [u64], values: &Values) -> Option<()> {
+fn renumber(code: u64, operands: &mut [u64], values: &ValueIds) -> Option<()> {
     let own_id = operands.first_mut();
     match code {
         code::COMBINED => {
@@ -268,7 +268,7 @@ fn renumber(code: u64, operands: &mut [u64], values: &Values) -> Option<()> {
 }
 
 /// The references of a function, renumbered; returns its calls, which are not.
-fn renumber_refs<'a>(operands: &'a mut [u64], values: &Values) -> Option<&'a mut [u64]> {
+fn renumber_refs<'a>(operands: &'a mut [u64], values: &ValueIds) -> Option<&'a mut [u64]> {
     const REFS: usize = 6;
     const FIXED: usize = 9;
     let (fixed, rest) = operands.split_at_mut_checked(FIXED)?;
@@ -277,7 +277,7 @@ fn renumber_refs<'a>(operands: &'a mut [u64], values: &Values) -> Option<&'a mut
     Some(calls)
 }
 
-fn renumber_param_access(mut operands: &mut [u64], values: &Values) -> Option<()> {
+fn renumber_param_access(mut operands: &mut [u64], values: &ValueIds) -> Option<()> {
     while !operands.is_empty() {
         let (head, rest) = operands.split_at_mut_checked(4)?;
         let calls = usize::try_from(head[3]).ok()?.checked_mul(4)?;

@@ -1,7 +1,7 @@
 //! Summaries made by hand: what is put in order, and what is refused.
 
 use super::{Obstacle, canonical};
-use crate::thinlto::bitstream::{Abbrev, Records, Scalar, Tail, UNABBREVIATED};
+use crate::thinlto::bitstream::{Abbrev, Records, ScalarEncoding, Tail, UNABBREVIATED};
 
 const VERSION: [u64; 2] = [10, 12];
 const FLAGS: [u64; 2] = [20, 1];
@@ -217,8 +217,8 @@ fn ids_that_are_not_one_to_one_are_an_obstacle() {
 fn an_abbreviation_too_narrow_for_the_new_id_is_not_used() {
     // Ids of two bits: 5 becomes 1 and fits now, 1 becomes 5 and does not.
     let narrow = Abbrev {
-        scalars: vec![Scalar::Literal(6), Scalar::Fixed(2)],
-        tail: Tail::Array(Scalar::Vbr(6)),
+        scalars: vec![ScalarEncoding::Literal(6), ScalarEncoding::Fixed(2)],
+        tail: Tail::Array(ScalarEncoding::Vbr(6)),
     };
     let mut input = Records::with(4, vec![narrow]);
     input.push(VERSION, UNABBREVIATED);

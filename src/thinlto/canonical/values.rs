@@ -7,7 +7,7 @@ use super::{Obstacle, Records};
 use crate::thinlto::bitstream::UNABBREVIATED;
 
 /// The values of a shard with their old and new ids.
-pub(super) struct Values {
+pub(super) struct ValueIds {
     /// Sorted; the new id is the rank plus one.
     guids: Vec<u64>,
     /// New id by old id; 0 where there is none.
@@ -18,7 +18,7 @@ pub(super) struct Values {
     abbrev: u32,
 }
 
-impl Values {
+impl ValueIds {
     pub(super) fn read(records: &Records, positions: Range<usize>) -> Result<Self, Obstacle> {
         let shape = Obstacle::Shape {
             code: code::VALUE_GUID,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::code::block;
 use super::encoder::{Encoder, Hash};
 use super::types::Types;
-use super::{Opaque, Result};
+use super::{Decoded, Opaque};
 use crate::thinlto::bitstream::Records;
 
 /// Records of the two attribute blocks.
@@ -33,7 +33,7 @@ impl Attributes {
         groups: Option<&Records>,
         lists: Option<&Records>,
         types: &Types,
-    ) -> Result<Self> {
+    ) -> Decoded<Self> {
         let mut by_id = HashMap::new();
         for record in groups.iter().flat_map(|records| records.iter()) {
             let [id, index, rest @ ..] = record.operands else {
@@ -65,7 +65,7 @@ impl Attributes {
     }
 
     /// The list that a record names by one more than its number, 0 for none.
-    pub(super) fn hash(&self, number: u64) -> Result<Hash> {
+    pub(super) fn hash(&self, number: u64) -> Decoded<Hash> {
         match number.checked_sub(1) {
             None => Ok(Hash::default()),
             Some(index) => {

@@ -6,12 +6,12 @@ use std::ops::Range;
 use super::code::{block, constant as code};
 use super::encoder::{Encoder, Hash};
 use super::types::Types;
-use super::{Opaque, Result};
+use super::{Decoded, Opaque};
 use crate::thinlto::bitstream::{Record, Records};
 
 /// One piece of a constant.
 #[derive(Debug, Clone, Copy)]
-enum Piece {
+enum ConstantOperand {
     Number(u64),
     Type(u64),
     /// A value by its number.
@@ -50,7 +50,7 @@ pub(super) struct Constants {
 }
 
 /// What constants are made of besides other constants of their block.
-pub(super) struct Context<'a> {
+pub(super) struct ConstantContext<'a> {
     pub(super) types: &'a Types,
     /// Names of the globals, whose value numbers come first.
     pub(super) names: &'a [&'a [u8]],
@@ -59,7 +59,11 @@ pub(super) struct Context<'a> {
 }
 
 impl Constants {
-    pub(super) fn read(records: &Records, base: u32, context: &Context<'_>) -> Result<Self> {
+    pub(super) fn read(
+        records: &Records,
+        base: u32,
+        context: &ConstantContext<'_>,
+    ) -> Decoded<Self> {
         if records.nested().is_some() {
             return Err(Opaque::Place(block::CONSTANTS));
         }
@@ -77,7 +81,7 @@ impl Constants {
     }
 
     /// The hash of a constant of this block.
-    pub(super) fn hash(&self, id: u32) -> Result<&Hash> {
+    pub(super) fn hash(&self, id: u32) -> Decoded<&Hash> {
         let constant = self.get(id).ok_or(Opaque::Damaged)?;
         match constant.unknown {
             Some(code) => Err(unknown(code)),
@@ -119,14 +123,14 @@ impl Constants {
 struct Raw<'a> {
     types: Vec<u64>,
     codes: Vec<u64>,
-    pieces: Vec<Piece>,
+    pieces: Vec<ConstantOperand>,
     /// Where the pieces of each constant end; `None` for a record that is not known.
     ends: Vec<(u32, bool)>,
     numbers: Vec<&'a [u64]>,
 }
 
 impl<'a> Raw<'a> {
-    fn decode(records: &'a Records) -> Result<Self> {
+    fn decode(records: &'a Records) -> Decoded<Self> {
         let mut raw = Self {
             types: Vec::new(),
             codes: Vec::new(),
@@ -160,12 +164,13 @@ impl<'a> Raw<'a> {
     fn raw(&mut self, numbers: &'a [u64]) -> Option<()> {
         let index = u32::try_from(self.numbers.len()).ok()?;
         self.numbers.push(numbers);
-        self.pieces.push(Piece::Raw(index));
+        self.pieces.push(ConstantOperand::Raw(index));
         Some(())
     }
 
     fn values(&mut self, ids: &[u64]) {
-        self.pieces.extend(ids.iter().copied().map(Piece::Value));
+        self.pieces
+            .extend(ids.iter().copied().map(ConstantOperand::Value));
     }
 
     /// Adds the pieces of a record; `None` if it is not known.
@@ -184,18 +189,21 @@ impl<'a> Raw<'a> {
                 _,
             ) => self.raw(operands),
             (code::AGGREGATE, _) => {
-                self.pieces.push(Piece::Number(operands.len() as u64));
+                self.pieces
+                    .push(ConstantOperand::Number(operands.len() as u64));
                 self.values(operands);
                 Some(())
             }
             (code::CE_BINOP, [opcode, left, right, flags @ ..]) if flags.len() <= 1 => {
-                self.pieces.push(Piece::Number(*opcode));
+                self.pieces.push(ConstantOperand::Number(*opcode));
                 self.values(&[*left, *right]);
                 self.raw(flags)
             }
             (code::CE_CAST, [opcode, from, value, flags @ ..]) if flags.len() <= 1 => {
-                self.pieces
-                    .extend([Piece::Number(*opcode), Piece::Type(*from)]);
+                self.pieces.extend([
+                    ConstantOperand::Number(*opcode),
+                    ConstantOperand::Type(*from),
+                ]);
                 self.values(&[*value]);
                 self.raw(flags)
             }
@@ -204,50 +212,58 @@ impl<'a> Raw<'a> {
                 Some(())
             }
             (code::CE_SHUFVEC_EX, [from, values @ ..]) if values.len() == 3 => {
-                self.pieces.push(Piece::Type(*from));
+                self.pieces.push(ConstantOperand::Type(*from));
                 self.values(values);
                 Some(())
             }
             (code::CE_EXTRACTELT, [from, value, index_type, index]) => {
-                self.pieces
-                    .extend([Piece::Type(*from), Piece::Type(*index_type)]);
+                self.pieces.extend([
+                    ConstantOperand::Type(*from),
+                    ConstantOperand::Type(*index_type),
+                ]);
                 self.values(&[*value, *index]);
                 Some(())
             }
             (code::CE_INSERTELT, [vector, element, index_type, index]) => {
-                self.pieces.push(Piece::Type(*index_type));
+                self.pieces.push(ConstantOperand::Type(*index_type));
                 self.values(&[*vector, *element, *index]);
                 Some(())
             }
             (code::CE_GEP, [element, flags, pairs @ ..]) => {
-                self.pieces
-                    .extend([Piece::Type(*element), Piece::Number(*flags)]);
+                self.pieces.extend([
+                    ConstantOperand::Type(*element),
+                    ConstantOperand::Number(*flags),
+                ]);
                 self.pairs(pairs)
             }
             (code::CE_GEP_WITH_INRANGE, [element, flags, width, lower, upper, pairs @ ..])
                 if *width <= 64 =>
             {
+                self.pieces.extend([
+                    ConstantOperand::Type(*element),
+                    ConstantOperand::Number(*flags),
+                ]);
                 self.pieces
-                    .extend([Piece::Type(*element), Piece::Number(*flags)]);
-                self.pieces
-                    .extend([width, lower, upper].map(|number| Piece::Number(*number)));
+                    .extend([width, lower, upper].map(|number| ConstantOperand::Number(*number)));
                 self.pairs(pairs)
             }
             (code::INLINEASM, [function, flags, rest @ ..]) => {
-                self.pieces
-                    .extend([Piece::Type(*function), Piece::Number(*flags)]);
+                self.pieces.extend([
+                    ConstantOperand::Type(*function),
+                    ConstantOperand::Number(*flags),
+                ]);
                 self.raw(rest)
             }
             (code::BLOCKADDRESS, [kind, function, number]) => {
                 self.pieces.extend([
-                    Piece::Type(*kind),
-                    Piece::Body(*function),
-                    Piece::Number(*number),
+                    ConstantOperand::Type(*kind),
+                    ConstantOperand::Body(*function),
+                    ConstantOperand::Number(*number),
                 ]);
                 Some(())
             }
             (code::DSO_LOCAL_EQUIVALENT | code::NO_CFI_VALUE, [kind, value]) => {
-                self.pieces.push(Piece::Type(*kind));
+                self.pieces.push(ConstantOperand::Type(*kind));
                 self.values(&[*value]);
                 Some(())
             }
@@ -258,15 +274,16 @@ impl<'a> Raw<'a> {
     /// Pairs of a type and a value.
     fn pairs(&mut self, operands: &[u64]) -> Option<()> {
         let (pairs, odd) = operands.as_chunks::<2>();
-        self.pieces.push(Piece::Number(pairs.len() as u64));
+        self.pieces
+            .push(ConstantOperand::Number(pairs.len() as u64));
         for [kind, value] in pairs {
             self.pieces
-                .extend([Piece::Type(*kind), Piece::Value(*value)]);
+                .extend([ConstantOperand::Type(*kind), ConstantOperand::Value(*value)]);
         }
         odd.is_empty().then_some(())
     }
 
-    fn pieces(&self, index: usize) -> &[Piece] {
+    fn pieces(&self, index: usize) -> &[ConstantOperand] {
         let start = index
             .checked_sub(1)
             .map_or(0, |before| self.ends[before].0 as usize);
@@ -278,13 +295,13 @@ impl<'a> Raw<'a> {
 struct Resolver<'a> {
     raw: &'a Raw<'a>,
     base: u32,
-    context: &'a Context<'a>,
+    context: &'a ConstantContext<'a>,
     done: Vec<Option<Constant>>,
     edges: Vec<Edge>,
 }
 
 impl<'a> Resolver<'a> {
-    fn new(raw: &'a Raw<'a>, base: u32, context: &'a Context<'a>) -> Self {
+    fn new(raw: &'a Raw<'a>, base: u32, context: &'a ConstantContext<'a>) -> Self {
         Self {
             raw,
             base,
@@ -294,7 +311,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn resolve(mut self) -> Result<Constants> {
+    fn resolve(mut self) -> Decoded<Constants> {
         let mut under_way = vec![false; self.done.len()];
         let mut stack = Vec::new();
         for index in 0..self.done.len() {
@@ -329,14 +346,14 @@ impl<'a> Resolver<'a> {
     }
 
     /// The position of a constant of this very block.
-    fn own(&self, piece: Piece) -> Option<usize> {
-        let Piece::Value(id) = piece else {
+    fn own(&self, piece: ConstantOperand) -> Option<usize> {
+        let ConstantOperand::Value(id) = piece else {
             return None;
         };
         usize::try_from(id.checked_sub(u64::from(self.base))?).ok()
     }
 
-    fn constant(&mut self, index: usize) -> Result<Constant> {
+    fn constant(&mut self, index: usize) -> Decoded<Constant> {
         let code = self.raw.codes[index];
         let known = self.raw.ends[index].1;
         let mut constant = Constant {
@@ -350,11 +367,11 @@ impl<'a> Resolver<'a> {
         encoder.hash(self.context.types.hash(self.raw.types[index])?);
         for piece in self.raw.pieces(index) {
             match *piece {
-                Piece::Number(number) => encoder.number(number),
-                Piece::Type(id) => encoder.hash(self.context.types.hash(id)?),
-                Piece::Raw(index) => encoder.numbers(self.raw.numbers[index as usize]),
-                Piece::Value(id) => self.value(id, &mut encoder, &mut constant)?,
-                Piece::Body(id) => {
+                ConstantOperand::Number(number) => encoder.number(number),
+                ConstantOperand::Type(id) => encoder.hash(self.context.types.hash(id)?),
+                ConstantOperand::Raw(index) => encoder.numbers(self.raw.numbers[index as usize]),
+                ConstantOperand::Value(id) => self.value(id, &mut encoder, &mut constant)?,
+                ConstantOperand::Body(id) => {
                     let id = u32::try_from(id).map_err(|_| Opaque::Damaged)?;
                     let name = self.context.names.get(id as usize);
                     encoder.text(name.ok_or(Opaque::Damaged)?);
@@ -368,7 +385,7 @@ impl<'a> Resolver<'a> {
         Ok(constant)
     }
 
-    fn value(&mut self, id: u64, encoder: &mut Encoder, constant: &mut Constant) -> Result<()> {
+    fn value(&mut self, id: u64, encoder: &mut Encoder, constant: &mut Constant) -> Decoded<()> {
         let id = u32::try_from(id).map_err(|_| Opaque::Damaged)?;
         if let Some(name) = self.context.names.get(id as usize) {
             encoder.number(1);

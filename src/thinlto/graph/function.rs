@@ -3,13 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use super::code::{block, metadata as metadata_code};
-use super::constants::{Constants, Context as ConstantContext, Edge};
+use super::constants::{ConstantContext, Constants, Edge};
 use super::encoder::Encoder;
-use super::metadata::{Context as MetadataContext, Metadata, Reference, Table};
+use super::metadata::{Metadata, MetadataBlock, MetadataContext, Reference};
 use super::reader::{Abbrevs, Tables};
 use super::types::Signature;
-use super::{Opaque, Part, Result};
-use crate::thinlto::bitstream::{BlockHeader, BlockReader, Entry, Records};
+use super::{Decoded, Opaque, Part};
+use crate::thinlto::bitstream::{BitstreamEntry, BlockHeader, BlockReader, Records};
 
 /// Records of a symbol table inside a function.
 const VST_ENTRY: u64 = 1;
@@ -30,25 +30,29 @@ impl Body<'_> {
         tables: &Tables<'_>,
         metadata: &mut Metadata,
         texts: &mut dyn FnMut(&[u8]),
-    ) -> Result<Part> {
-        let mut writer = Writer::new(tables, metadata, self.signature)?;
+    ) -> Decoded<Part> {
+        let mut writer = FunctionWriter::new(tables, metadata, self.signature)?;
         let read = self.read_into(&mut writer, texts);
         let part = read.map(|()| writer.finish());
         metadata.set_function(None);
         part
     }
 
-    fn read_into(&self, writer: &mut Writer<'_>, texts: &mut dyn FnMut(&[u8])) -> Result<()> {
+    fn read_into(
+        &self,
+        writer: &mut FunctionWriter<'_>,
+        texts: &mut dyn FnMut(&[u8]),
+    ) -> Decoded<()> {
         let mut entries =
             BlockReader::enter(self.stream, self.header, self.abbrevs.of(block::FUNCTION));
         let mut values = Vec::new();
         loop {
             values.clear();
             match entries.next(&mut values)? {
-                Entry::End => return Ok(()),
-                Entry::Definition => {}
-                Entry::Block(inner) => self.block(&inner, writer, texts)?,
-                Entry::Record(_) => {
+                BitstreamEntry::End => return Ok(()),
+                BitstreamEntry::Definition => {}
+                BitstreamEntry::Block(inner) => self.block(&inner, writer, texts)?,
+                BitstreamEntry::Record(_) => {
                     let (code, operands) = values.split_first().ok_or(Opaque::Damaged)?;
                     writer.instruction(*code, operands)?;
                 }
@@ -59,9 +63,9 @@ impl Body<'_> {
     fn block(
         &self,
         header: &BlockHeader,
-        writer: &mut Writer<'_>,
+        writer: &mut FunctionWriter<'_>,
         texts: &mut dyn FnMut(&[u8]),
-    ) -> Result<()> {
+    ) -> Decoded<()> {
         let records = Records::read(self.stream, header, self.abbrevs.of(header.id))?;
         if records.nested().is_some() {
             return Err(Opaque::Place(header.id));
@@ -96,7 +100,7 @@ enum Slot {
 }
 
 /// The digest of a body as it grows.
-pub(super) struct Writer<'a> {
+pub(super) struct FunctionWriter<'a> {
     pub(super) tables: &'a Tables<'a>,
     metadata: &'a mut Metadata,
     local: Option<Constants>,
@@ -113,12 +117,12 @@ pub(super) struct Writer<'a> {
     pub(super) next_value: u32,
 }
 
-impl<'a> Writer<'a> {
+impl<'a> FunctionWriter<'a> {
     fn new(
         tables: &'a Tables<'a>,
         metadata: &'a mut Metadata,
         signature: &Signature,
-    ) -> Result<Self> {
+    ) -> Decoded<Self> {
         let first_argument = tables.values()?;
         let arguments = u32::try_from(signature.parameters.len()).map_err(|_| Opaque::Damaged)?;
         let first_local = first_argument
@@ -145,7 +149,7 @@ impl<'a> Writer<'a> {
         self.part
     }
 
-    fn constants(&mut self, records: &Records) -> Result<()> {
+    fn constants(&mut self, records: &Records) -> Decoded<()> {
         if self.local.is_some() || self.next_value != self.first_local {
             return Err(Opaque::Place(block::CONSTANTS));
         }
@@ -162,11 +166,11 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn metadata(&mut self, records: &Records) -> Result<()> {
+    fn metadata(&mut self, records: &Records) -> Decoded<()> {
         if self.metadata.has_function() {
             return Err(Opaque::Place(block::METADATA));
         }
-        let table = Table::read(records, self.metadata.function_base()?)?;
+        let table = MetadataBlock::read(records, self.metadata.function_base()?)?;
         if !table.named.is_empty() || !table.attachments.is_empty() {
             return Err(Opaque::Place(block::METADATA));
         }
@@ -174,7 +178,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn attachments(&mut self, records: &Records) -> Result<()> {
+    fn attachments(&mut self, records: &Records) -> Decoded<()> {
         for record in records.iter() {
             if record.code != metadata_code::ATTACHMENT {
                 return Err(Opaque::Record {
@@ -198,7 +202,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn symbols(&mut self, records: &Records) -> Result<()> {
+    fn symbols(&mut self, records: &Records) -> Decoded<()> {
         for record in records.iter() {
             self.record(block::VALUE_SYMTAB, record.code);
             match (record.code, record.operands) {
@@ -229,29 +233,29 @@ impl<'a> Writer<'a> {
         self.encoder.number(number);
     }
 
-    pub(super) fn type_id(&mut self, id: u64) -> Result<()> {
+    pub(super) fn type_id(&mut self, id: u64) -> Decoded<()> {
         self.slot(Slot::Type(id))
     }
 
-    pub(super) fn attributes(&mut self, id: u64) -> Result<()> {
+    pub(super) fn attributes(&mut self, id: u64) -> Decoded<()> {
         self.slot(Slot::Attributes(id))
     }
 
-    pub(super) fn bundle(&mut self, id: u64) -> Result<()> {
+    pub(super) fn bundle(&mut self, id: u64) -> Decoded<()> {
         self.slot(Slot::Bundle(id))
     }
 
-    pub(super) fn scope(&mut self, id: u64) -> Result<()> {
+    pub(super) fn scope(&mut self, id: u64) -> Decoded<()> {
         self.slot(Slot::Scope(id))
     }
 
-    pub(super) fn metadata_id(&mut self, id: u64) -> Result<()> {
+    pub(super) fn metadata_id(&mut self, id: u64) -> Decoded<()> {
         self.slot(Slot::Metadata(id))
     }
 
     /// A value by its number: arguments and instructions by their position in the function, which
     /// constants before them shift.
-    pub(super) fn value(&mut self, id: u32) -> Result<()> {
+    pub(super) fn value(&mut self, id: u32) -> Decoded<()> {
         if id >= self.first_instruction {
             self.encoder.number(2);
             self.encoder.number(u64::from(id - self.first_instruction));
@@ -266,7 +270,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn slot(&mut self, slot: Slot) -> Result<()> {
+    fn slot(&mut self, slot: Slot) -> Decoded<()> {
         let next = u32::try_from(self.slots.len()).map_err(|_| Opaque::Damaged)?;
         let number = *self.slots.entry(slot).or_insert(next);
         self.encoder.number(u64::from(number));
@@ -277,7 +281,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes what a slot stands for.
-    fn tell(&mut self, slot: Slot) -> Result<()> {
+    fn tell(&mut self, slot: Slot) -> Decoded<()> {
         let tables = self.tables;
         match slot {
             Slot::Type(id) => {
@@ -306,7 +310,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn tell_value(&mut self, id: u32) -> Result<()> {
+    fn tell_value(&mut self, id: u32) -> Decoded<()> {
         if let Some(name) = self.tables.names.get(id as usize) {
             self.trailer.number(3);
             self.trailer.text(name);
@@ -323,7 +327,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn tell_metadata(&mut self, id: u64) -> Result<()> {
+    fn tell_metadata(&mut self, id: u64) -> Decoded<()> {
         let context = MetadataContext {
             types: &self.tables.types,
             names: &self.tables.names,

@@ -6,9 +6,9 @@ use md5::{Digest as _, Md5};
 
 use super::constants::Edge;
 use super::encoder::{Encoder, short_hash};
-use super::metadata::{Context as MetadataContext, Metadata, Reference};
+use super::metadata::{Metadata, MetadataContext, Reference};
 use super::reader::{Tables, lossy};
-use super::{Content, Global, Kind, Opaque, Part, Result};
+use super::{Decoded, Global, GlobalContent, GlobalKind, Opaque, Part};
 use crate::thinlto::bitcode::block as outer;
 
 /// Linkages by number, as bitcode has them.
@@ -37,16 +37,16 @@ pub(super) struct Comdat<'a> {
 
 /// A record of a global, its name taken off.
 #[derive(Debug)]
-pub(super) struct Record<'a> {
-    pub(super) kind: Kind,
+pub(super) struct GlobalRecord<'a> {
+    pub(super) kind: GlobalKind,
     pub(super) name: &'a [u8],
     pub(super) operands: &'a [u64],
 }
 
-impl Record<'_> {
+impl GlobalRecord<'_> {
     /// Whether it is a function that is defined here.
     pub(super) fn has_body(&self) -> bool {
-        self.kind == Kind::Function && self.operands[2] == 0
+        self.kind == GlobalKind::Function && self.operands[2] == 0
     }
 
     fn linkage(&self) -> u64 {
@@ -63,26 +63,26 @@ pub(super) struct Declared<'a> {
     pub(super) collectors: Vec<&'a [u64]>,
     pub(super) comdats: Vec<Comdat<'a>>,
     /// By value number.
-    pub(super) globals: Vec<Record<'a>>,
+    pub(super) globals: Vec<GlobalRecord<'a>>,
 }
 
 impl<'a> Declared<'a> {
     /// The text that a record's first two operands name.
-    pub(super) fn name(&self, operands: &[u64]) -> Result<&'a [u8]> {
+    pub(super) fn name(&self, operands: &[u64]) -> Decoded<&'a [u8]> {
         match operands {
             [offset, size, ..] => self.piece(*offset, *size),
             _ => Err(Opaque::Damaged),
         }
     }
 
-    fn piece(&self, offset: u64, size: u64) -> Result<&'a [u8]> {
+    fn piece(&self, offset: u64, size: u64) -> Decoded<&'a [u8]> {
         let start = usize::try_from(offset).map_err(|_| Opaque::Damaged)?;
         let size = usize::try_from(size).map_err(|_| Opaque::Damaged)?;
         let end = start.checked_add(size).ok_or(Opaque::Damaged)?;
         self.strtab.get(start..end).ok_or(Opaque::Damaged)
     }
 
-    pub(super) fn add(&mut self, kind: Kind, operands: &'a [u64]) -> Result<()> {
+    pub(super) fn add(&mut self, kind: GlobalKind, operands: &'a [u64]) -> Decoded<()> {
         let name = self.name(operands)?;
         if name.is_empty() {
             return Err(Opaque::Unnamed);
@@ -92,15 +92,15 @@ impl<'a> Declared<'a> {
         }
         let operands = &operands[2..];
         let lengths = match kind {
-            Kind::Variable => [6, 18],
-            Kind::Function => [19, 19],
-            Kind::Alias => [11, 11],
-            Kind::Ifunc => [8, 8],
+            GlobalKind::Variable => [6, 18],
+            GlobalKind::Function => [19, 19],
+            GlobalKind::Alias => [11, 11],
+            GlobalKind::Ifunc => [8, 8],
         };
         if !(lengths[0]..=lengths[1]).contains(&operands.len()) {
             return Err(unknown(kind));
         }
-        self.globals.push(Record {
+        self.globals.push(GlobalRecord {
             kind,
             name,
             operands,
@@ -109,13 +109,13 @@ impl<'a> Declared<'a> {
     }
 }
 
-fn unknown(kind: Kind) -> Opaque {
+fn unknown(kind: GlobalKind) -> Opaque {
     use super::code::module;
     let code = match kind {
-        Kind::Variable => module::GLOBALVAR,
-        Kind::Function => module::FUNCTION,
-        Kind::Alias => module::ALIAS,
-        Kind::Ifunc => module::IFUNC,
+        GlobalKind::Variable => module::GLOBALVAR,
+        GlobalKind::Function => module::FUNCTION,
+        GlobalKind::Alias => module::ALIAS,
+        GlobalKind::Ifunc => module::IFUNC,
     };
     Opaque::Record {
         block: outer::MODULE,
@@ -129,7 +129,7 @@ pub(super) fn read(
     attachments: &[(u64, Vec<u64>)],
     tables: &Tables<'_>,
     metadata: &mut Metadata,
-) -> Result<Vec<Global>> {
+) -> Decoded<Vec<Global>> {
     let mut by_name = HashMap::new();
     for (global, index) in declared.globals.iter().zip(0_u32..) {
         if by_name.insert(global.name, index).is_some() {
@@ -142,7 +142,7 @@ pub(super) fn read(
     }
     let mut globals = Vec::with_capacity(declared.globals.len());
     for (record, id) in declared.globals.iter().zip(0_u64..) {
-        let mut writer = Writer {
+        let mut writer = GlobalWriter {
             declared,
             tables,
             by_name: &by_name,
@@ -183,27 +183,27 @@ pub(super) fn guid(name: &[u8], source_filename: Option<&Vec<u8>>) -> u64 {
     u64::from_le_bytes(words[0])
 }
 
-fn initializer(record: &Record<'_>, tables: &Tables<'_>) -> Result<Content> {
+fn initializer(record: &GlobalRecord<'_>, tables: &Tables<'_>) -> Decoded<GlobalContent> {
     let Some(id) = record.operands[2].checked_sub(1) else {
-        return Ok(Content::None);
+        return Ok(GlobalContent::None);
     };
-    if record.kind != Kind::Variable {
-        return Ok(Content::None);
+    if record.kind != GlobalKind::Variable {
+        return Ok(GlobalContent::None);
     }
     let mut encoder = Encoder::default();
     let mut part = Part::default();
     match value(id, tables, &mut encoder, &mut part) {
         Ok(()) => {
             part.digest = encoder.finish();
-            Ok(Content::Known(part))
+            Ok(GlobalContent::Known(part))
         }
         Err(Opaque::Damaged) => Err(Opaque::Damaged),
-        Err(reason) => Ok(Content::Unknown(reason)),
+        Err(reason) => Ok(GlobalContent::Unknown(reason)),
     }
 }
 
 /// A global or a constant of the module, and what it leads to.
-fn value(id: u64, tables: &Tables<'_>, encoder: &mut Encoder, part: &mut Part) -> Result<()> {
+fn value(id: u64, tables: &Tables<'_>, encoder: &mut Encoder, part: &mut Part) -> Decoded<()> {
     let id = u32::try_from(id).map_err(|_| Opaque::Damaged)?;
     if let Some(name) = tables.names.get(id as usize) {
         encoder.number(1);
@@ -223,7 +223,7 @@ fn value(id: u64, tables: &Tables<'_>, encoder: &mut Encoder, part: &mut Part) -
 }
 
 /// The digest of one record.
-struct Writer<'a> {
+struct GlobalWriter<'a> {
     declared: &'a Declared<'a>,
     tables: &'a Tables<'a>,
     by_name: &'a HashMap<&'a [u8], u32>,
@@ -231,13 +231,13 @@ struct Writer<'a> {
     part: Part,
 }
 
-impl Writer<'_> {
+impl GlobalWriter<'_> {
     fn finish(mut self) -> Part {
         self.part.digest = self.encoder.finish();
         self.part
     }
 
-    fn record(&mut self, record: &Record<'_>) -> Result<()> {
+    fn record(&mut self, record: &GlobalRecord<'_>) -> Decoded<()> {
         self.encoder.number(record.kind as u64);
         self.encoder.text(record.name);
         let operands = record.operands;
@@ -246,45 +246,45 @@ impl Writer<'_> {
         for (position, operand) in operands.iter().enumerate().skip(1) {
             match (record.kind, position) {
                 // That there is an initializer; what it is belongs to the content.
-                (Kind::Variable, 2) => self.encoder.number(u64::from(*operand != 0)),
-                (Kind::Variable, 5) | (Kind::Function, 6) => {
+                (GlobalKind::Variable, 2) => self.encoder.number(u64::from(*operand != 0)),
+                (GlobalKind::Variable, 5) | (GlobalKind::Function, 6) => {
                     self.text(*operand, &self.declared.sections)?;
                 }
-                (Kind::Function, 8) => self.text(*operand, &self.declared.collectors)?,
-                (Kind::Variable, 11) | (Kind::Function, 12) => self.comdat(*operand)?,
-                (Kind::Variable, 12) | (Kind::Function, 4) => {
+                (GlobalKind::Function, 8) => self.text(*operand, &self.declared.collectors)?,
+                (GlobalKind::Variable, 11) | (GlobalKind::Function, 12) => self.comdat(*operand)?,
+                (GlobalKind::Variable, 12) | (GlobalKind::Function, 4) => {
                     self.encoder.hash(&self.tables.attributes.hash(*operand)?);
                 }
-                (Kind::Variable, 14)
-                | (Kind::Function, 17)
-                | (Kind::Alias, 9)
-                | (Kind::Ifunc, 6) => {
+                (GlobalKind::Variable, 14)
+                | (GlobalKind::Function, 17)
+                | (GlobalKind::Alias, 9)
+                | (GlobalKind::Ifunc, 6) => {
                     let size = operands.get(position + 1).ok_or(Opaque::Damaged)?;
                     self.encoder.text(self.declared.piece(*operand, *size)?);
                 }
-                (Kind::Variable, 15)
-                | (Kind::Function, 18)
-                | (Kind::Alias, 10)
-                | (Kind::Ifunc, 7) => {}
+                (GlobalKind::Variable, 15)
+                | (GlobalKind::Function, 18)
+                | (GlobalKind::Alias, 10)
+                | (GlobalKind::Ifunc, 7) => {}
                 // Prologue, prefix and personality: one more than the number of a value.
-                (Kind::Function, 10 | 13 | 14) => match operand.checked_sub(1) {
+                (GlobalKind::Function, 10 | 13 | 14) => match operand.checked_sub(1) {
                     None => self.encoder.number(0),
                     Some(id) => self.value(id)?,
                 },
                 // Aliasee or resolver.
-                (Kind::Alias | Kind::Ifunc, 2) => self.value(*operand)?,
+                (GlobalKind::Alias | GlobalKind::Ifunc, 2) => self.value(*operand)?,
                 _ => self.encoder.number(*operand),
             }
         }
         Ok(())
     }
 
-    fn value(&mut self, id: u64) -> Result<()> {
+    fn value(&mut self, id: u64) -> Decoded<()> {
         value(id, self.tables, &mut self.encoder, &mut self.part)
     }
 
     /// A text that a record names by one more than its number.
-    fn text(&mut self, number: u64, table: &[&[u64]]) -> Result<()> {
+    fn text(&mut self, number: u64, table: &[&[u64]]) -> Decoded<()> {
         let Some(index) = number.checked_sub(1) else {
             self.encoder.number(0);
             return Ok(());
@@ -297,7 +297,7 @@ impl Writer<'_> {
     }
 
     /// A comdat, and the global that has its name: where that is promoted, the comdat is renamed.
-    fn comdat(&mut self, number: u64) -> Result<()> {
+    fn comdat(&mut self, number: u64) -> Decoded<()> {
         let Some(index) = number.checked_sub(1) else {
             self.encoder.number(0);
             return Ok(());
@@ -311,7 +311,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn attachments(&mut self, pairs: &[u64], metadata: &mut Metadata) -> Result<()> {
+    fn attachments(&mut self, pairs: &[u64], metadata: &mut Metadata) -> Decoded<()> {
         let context = MetadataContext {
             types: &self.tables.types,
             names: &self.tables.names,

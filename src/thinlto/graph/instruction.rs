@@ -4,9 +4,9 @@
 //! Whatever older readers also accept is unknown here.
 
 use super::code::block;
-use super::function::Writer;
-use super::types::Shape;
-use super::{Opaque, Result};
+use super::function::FunctionWriter;
+use super::types::TypeShape;
+use super::{Decoded, Opaque};
 
 /// Records of a function block.
 mod code {
@@ -67,14 +67,14 @@ struct Operands<'a> {
 }
 
 impl Operands<'_> {
-    fn unknown<T>(&self) -> Result<T> {
+    fn unknown<T>(&self) -> Decoded<T> {
         Err(Opaque::Record {
             block: block::FUNCTION,
             code: self.code,
         })
     }
 
-    fn next(&mut self) -> Result<u64> {
+    fn next(&mut self) -> Decoded<u64> {
         match self.rest {
             [first, rest @ ..] => {
                 self.rest = rest;
@@ -84,7 +84,7 @@ impl Operands<'_> {
         }
     }
 
-    fn end(&self) -> Result<()> {
+    fn end(&self) -> Decoded<()> {
         if self.rest.is_empty() {
             Ok(())
         } else {
@@ -93,9 +93,9 @@ impl Operands<'_> {
     }
 }
 
-impl Writer<'_> {
+impl FunctionWriter<'_> {
     /// Adds a record of a function block.
-    pub(super) fn instruction(&mut self, code: u64, operands: &[u64]) -> Result<()> {
+    pub(super) fn instruction(&mut self, code: u64, operands: &[u64]) -> Decoded<()> {
         let mut rest = Operands {
             code,
             rest: operands,
@@ -149,7 +149,7 @@ impl Writer<'_> {
     }
 
     /// Instructions without effects on memory or control.
-    fn plain(&mut self, operands: &mut Operands<'_>) -> Result<()> {
+    fn plain(&mut self, operands: &mut Operands<'_>) -> Decoded<()> {
         match operands.code {
             code::CAST => {
                 self.pair(operands)?;
@@ -208,7 +208,7 @@ impl Writer<'_> {
         }
     }
 
-    fn phi(&mut self, operands: &mut Operands<'_>) -> Result<()> {
+    fn phi(&mut self, operands: &mut Operands<'_>) -> Decoded<()> {
         self.type_operand(operands)?;
         while operands.rest.len() >= 2 {
             let rotated = operands.next()?;
@@ -224,7 +224,7 @@ impl Writer<'_> {
         self.optional(operands)
     }
 
-    fn terminator(&mut self, operands: &mut Operands<'_>) -> Result<()> {
+    fn terminator(&mut self, operands: &mut Operands<'_>) -> Decoded<()> {
         match (operands.code, operands.rest.len()) {
             (code::UNREACHABLE | code::RET, 0) => Ok(()),
             (code::RET | code::RESUME, _) => self.pair(operands),
@@ -257,7 +257,7 @@ impl Writer<'_> {
         }
     }
 
-    fn memory(&mut self, operands: &mut Operands<'_>) -> Result<()> {
+    fn memory(&mut self, operands: &mut Operands<'_>) -> Decoded<()> {
         match operands.code {
             code::ALLOCA => {
                 self.type_operand(operands)?;
@@ -312,7 +312,7 @@ impl Writer<'_> {
         }
     }
 
-    fn pad(&mut self, operands: &mut Operands<'_>) -> Result<()> {
+    fn pad(&mut self, operands: &mut Operands<'_>) -> Decoded<()> {
         if operands.code == code::LANDINGPAD {
             self.type_operand(operands)?;
             self.numbers(operands, 1)?;
@@ -340,7 +340,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn operand_bundle(&mut self, operands: &mut Operands<'_>) -> Result<()> {
+    fn operand_bundle(&mut self, operands: &mut Operands<'_>) -> Decoded<()> {
         let tag = operands.next()?;
         self.bundle(tag)?;
         if operands.rest.contains(&BUNDLE_METADATA) {
@@ -350,7 +350,7 @@ impl Writer<'_> {
     }
 
     /// A call of any kind. Returns whether it yields a value.
-    fn call(&mut self, operands: &mut Operands<'_>) -> Result<bool> {
+    fn call(&mut self, operands: &mut Operands<'_>) -> Decoded<bool> {
         let attributes = operands.next()?;
         self.attributes(attributes)?;
         let convention = operands.next()?;
@@ -381,22 +381,22 @@ impl Writer<'_> {
         let signature = tables.types.signature(function)?;
         for parameter in &signature.parameters {
             match tables.types.shape(u64::from(*parameter))? {
-                Shape::Metadata => {
+                TypeShape::Metadata => {
                     let distance = narrow(operands.next()?);
                     self.metadata_id(u64::from(self.next_value.wrapping_sub(distance)))?;
                 }
-                Shape::Label => self.numbers(operands, 1)?,
+                TypeShape::Label => self.numbers(operands, 1)?,
                 _ => self.relative(operands)?,
             }
         }
         if signature.variadic {
             self.pairs(operands)?;
         }
-        Ok(*tables.types.shape(u64::from(signature.result))? != Shape::Void)
+        Ok(*tables.types.shape(u64::from(signature.result))? != TypeShape::Void)
     }
 
     /// A value relative to the next one, with its type where it is not defined yet.
-    fn pair(&mut self, operands: &mut Operands<'_>) -> Result<()> {
+    fn pair(&mut self, operands: &mut Operands<'_>) -> Decoded<()> {
         let id = self.next_value.wrapping_sub(narrow(operands.next()?));
         self.value(id)?;
         if id >= self.next_value {
@@ -405,7 +405,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn pairs(&mut self, operands: &mut Operands<'_>) -> Result<()> {
+    fn pairs(&mut self, operands: &mut Operands<'_>) -> Decoded<()> {
         while !operands.rest.is_empty() {
             self.pair(operands)?;
         }
@@ -413,26 +413,26 @@ impl Writer<'_> {
     }
 
     /// A value relative to the next one.
-    fn relative(&mut self, operands: &mut Operands<'_>) -> Result<()> {
+    fn relative(&mut self, operands: &mut Operands<'_>) -> Decoded<()> {
         let distance = narrow(operands.next()?);
         self.value(self.next_value.wrapping_sub(distance))
     }
 
-    fn absolute(&mut self, id: u64) -> Result<()> {
+    fn absolute(&mut self, id: u64) -> Decoded<()> {
         self.value(narrow(id))
     }
 
-    fn type_operand(&mut self, operands: &mut Operands<'_>) -> Result<()> {
+    fn type_operand(&mut self, operands: &mut Operands<'_>) -> Decoded<()> {
         let id = operands.next()?;
         self.type_id(id)
     }
 
-    fn scope_operand(&mut self, operands: &mut Operands<'_>) -> Result<()> {
+    fn scope_operand(&mut self, operands: &mut Operands<'_>) -> Decoded<()> {
         let id = operands.next()?;
         self.scope(id)
     }
 
-    fn numbers(&mut self, operands: &mut Operands<'_>, count: usize) -> Result<()> {
+    fn numbers(&mut self, operands: &mut Operands<'_>, count: usize) -> Decoded<()> {
         for _ in 0..count {
             let number = operands.next()?;
             self.number(number);
@@ -441,7 +441,7 @@ impl Writer<'_> {
     }
 
     /// One more number, if there is one.
-    fn optional(&mut self, operands: &mut Operands<'_>) -> Result<()> {
+    fn optional(&mut self, operands: &mut Operands<'_>) -> Decoded<()> {
         self.numbers(operands, operands.rest.len().min(1))
     }
 }

@@ -9,14 +9,14 @@ use super::code::{block, metadata as code};
 use super::constants::{Constants, Edge};
 use super::encoder::{Encoder, Hash};
 use super::types::Types;
-use super::{Node, Opaque, Result};
+use super::{Decoded, Node, Opaque};
 use crate::thinlto::bitstream::Records;
 
 /// How deep plain nodes may be nested.
 const MAX_DEPTH: u32 = 256;
 
 #[derive(Debug, Clone, Copy)]
-enum Entry {
+enum MetadataEntry {
     /// A range of the table's text.
     Text(u32, u32),
     /// Type and value.
@@ -30,7 +30,7 @@ enum Entry {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum State {
+enum DigestState {
     New,
     UnderWay,
     Plain(Hash),
@@ -40,10 +40,10 @@ enum State {
 
 /// The metadata of one block.
 #[derive(Debug, Default)]
-pub(super) struct Table {
+pub(super) struct MetadataBlock {
     base: u32,
-    entries: Vec<Entry>,
-    states: Vec<State>,
+    entries: Vec<MetadataEntry>,
+    states: Vec<DigestState>,
     operands: Vec<u64>,
     text: Vec<u8>,
     /// Name and nodes of named metadata.
@@ -52,8 +52,8 @@ pub(super) struct Table {
     pub(super) attachments: Vec<(u64, Vec<u64>)>,
 }
 
-impl Table {
-    pub(super) fn read(records: &Records, base: u32) -> Result<Self> {
+impl MetadataBlock {
+    pub(super) fn read(records: &Records, base: u32) -> Decoded<Self> {
         if records.nested().is_some() {
             return Err(Opaque::Place(block::METADATA));
         }
@@ -68,13 +68,13 @@ impl Table {
                 (code::STRINGS, [count, offset, blob @ ..]) if table.entries.is_empty() => {
                     table.strings(*count, *offset, blob)?;
                 }
-                (code::VALUE, [kind, value]) => table.push(Entry::Value(*kind, *value)),
+                (code::VALUE, [kind, value]) => table.push(MetadataEntry::Value(*kind, *value)),
                 (code::NODE | code::DISTINCT_NODE, _) => {
                     let start = narrow(table.operands.len())?;
                     table.operands.extend_from_slice(operands);
                     let end = narrow(table.operands.len())?;
                     let distinct = record.code == code::DISTINCT_NODE;
-                    table.push(Entry::Node {
+                    table.push(MetadataEntry::Node {
                         distinct,
                         start,
                         end,
@@ -99,13 +99,13 @@ impl Table {
         Ok(table)
     }
 
-    fn push(&mut self, entry: Entry) {
+    fn push(&mut self, entry: MetadataEntry) {
         self.entries.push(entry);
-        self.states.push(State::New);
+        self.states.push(DigestState::New);
     }
 
     /// Texts: their lengths as numbers in pieces of six bits, then, at `offset`, their characters.
-    fn strings(&mut self, count: u64, offset: u64, blob: &[u64]) -> Result<()> {
+    fn strings(&mut self, count: u64, offset: u64, blob: &[u64]) -> Decoded<()> {
         let bytes: Vec<u8> = blob.iter().map(|value| value.to_le_bytes()[0]).collect();
         let offset = usize::try_from(offset).map_err(|_| Opaque::Damaged)?;
         let (lengths, text) = bytes.split_at_checked(offset).ok_or(Opaque::Damaged)?;
@@ -117,7 +117,7 @@ impl Table {
             if end > text.len() {
                 return Err(Opaque::Damaged);
             }
-            self.push(Entry::Text(narrow(start)?, narrow(end)?));
+            self.push(MetadataEntry::Text(narrow(start)?, narrow(end)?));
             start = end;
         }
         self.text = text.to_vec();
@@ -135,7 +135,7 @@ impl Table {
 }
 
 /// What metadata refers to besides other metadata.
-pub(super) struct Context<'a> {
+pub(super) struct MetadataContext<'a> {
     pub(super) types: &'a Types,
     pub(super) names: &'a [&'a [u8]],
     pub(super) constants: &'a Constants,
@@ -152,13 +152,13 @@ pub(super) enum Reference {
 /// The metadata of a module, and of one function at a time.
 #[derive(Debug)]
 pub(super) struct Metadata {
-    module: Table,
-    function: Option<Table>,
+    module: MetadataBlock,
+    function: Option<MetadataBlock>,
     pub(super) nodes: Vec<Node>,
 }
 
 impl Metadata {
-    pub(super) fn new(module: Table) -> Self {
+    pub(super) fn new(module: MetadataBlock) -> Self {
         Self {
             module,
             function: None,
@@ -167,12 +167,12 @@ impl Metadata {
     }
 
     /// The number of the first metadata of a function.
-    pub(super) fn function_base(&self) -> Result<u32> {
+    pub(super) fn function_base(&self) -> Decoded<u32> {
         narrow(self.module.len())
     }
 
     /// Makes `table` that of the function that is read, or none.
-    pub(super) fn set_function(&mut self, table: Option<Table>) {
+    pub(super) fn set_function(&mut self, table: Option<MetadataBlock>) {
         self.function = table;
     }
 
@@ -181,11 +181,18 @@ impl Metadata {
     }
 
     pub(super) fn function_text(&self) -> &[u8] {
-        self.function.as_ref().map(Table::text).unwrap_or_default()
+        self.function
+            .as_ref()
+            .map(MetadataBlock::text)
+            .unwrap_or_default()
     }
 
     /// What stands for metadata `id`; its content is in `nodes` afterwards, if it has an identity.
-    pub(super) fn reference(&mut self, id: u64, context: &Context<'_>) -> Result<Reference> {
+    pub(super) fn reference(
+        &mut self,
+        id: u64,
+        context: &MetadataContext<'_>,
+    ) -> Decoded<Reference> {
         let id = u32::try_from(id).map_err(|_| Opaque::Damaged)?;
         let mut queue = VecDeque::new();
         let found = self.refer(id, context, &mut queue)?;
@@ -198,23 +205,23 @@ impl Metadata {
     fn refer(
         &mut self,
         id: u32,
-        context: &Context<'_>,
+        context: &MetadataContext<'_>,
         queue: &mut VecDeque<(u32, u32)>,
-    ) -> Result<Reference> {
+    ) -> Decoded<Reference> {
         if let Some(hash) = self.plain(id, context, 0)? {
             return Ok(Reference::Plain(hash));
         }
-        if let State::Identity(Some(node)) = *self.state(id)? {
+        if let DigestState::Identity(Some(node)) = *self.state(id)? {
             return Ok(Reference::Node(node));
         }
         let node = narrow(self.nodes.len())?;
         self.nodes.push(Node::default());
-        *self.state(id)? = State::Identity(Some(node));
+        *self.state(id)? = DigestState::Identity(Some(node));
         queue.push_back((id, node));
         Ok(Reference::Node(node))
     }
 
-    fn table(&self, id: u32) -> Result<(&Table, usize)> {
+    fn table(&self, id: u32) -> Decoded<(&MetadataBlock, usize)> {
         let in_function = self
             .function
             .as_ref()
@@ -228,7 +235,7 @@ impl Metadata {
         }
     }
 
-    fn state(&mut self, id: u32) -> Result<&mut State> {
+    fn state(&mut self, id: u32) -> Decoded<&mut DigestState> {
         let (_, index) = self.table(id)?;
         let table = match &mut self.function {
             Some(table) if id >= table.base => table,
@@ -238,32 +245,37 @@ impl Metadata {
     }
 
     /// The hash of a plain node, `None` for others.
-    fn plain(&mut self, id: u32, context: &Context<'_>, depth: u32) -> Result<Option<Hash>> {
+    fn plain(
+        &mut self,
+        id: u32,
+        context: &MetadataContext<'_>,
+        depth: u32,
+    ) -> Decoded<Option<Hash>> {
         match *self.state(id)? {
-            State::Plain(hash) => return Ok(Some(hash)),
-            State::Identity(_) | State::UnderWay => return Ok(None),
-            State::New if depth > MAX_DEPTH => return Err(Opaque::Depth),
-            State::New => *self.state(id)? = State::UnderWay,
+            DigestState::Plain(hash) => return Ok(Some(hash)),
+            DigestState::Identity(_) | DigestState::UnderWay => return Ok(None),
+            DigestState::New if depth > MAX_DEPTH => return Err(Opaque::Depth),
+            DigestState::New => *self.state(id)? = DigestState::UnderWay,
         }
         let hash = self.plain_content(id, context, depth)?;
-        *self.state(id)? = hash.map_or(State::Identity(None), State::Plain);
+        *self.state(id)? = hash.map_or(DigestState::Identity(None), DigestState::Plain);
         Ok(hash)
     }
 
     fn plain_content(
         &mut self,
         id: u32,
-        context: &Context<'_>,
+        context: &MetadataContext<'_>,
         depth: u32,
-    ) -> Result<Option<Hash>> {
+    ) -> Decoded<Option<Hash>> {
         let mut encoder = Encoder::default();
         let (table, index) = self.table(id)?;
         match table.entries[index] {
-            Entry::Text(start, end) => {
+            MetadataEntry::Text(start, end) => {
                 encoder.number(1);
                 encoder.text(&table.text[start as usize..end as usize]);
             }
-            Entry::Value(kind, value) => {
+            MetadataEntry::Value(kind, value) => {
                 let value = u32::try_from(value).map_err(|_| Opaque::Damaged)?;
                 let is_global = (value as usize) < context.names.len();
                 if is_global || context.constants.reaches_global(value) {
@@ -273,8 +285,8 @@ impl Metadata {
                 encoder.hash(context.types.hash(kind)?);
                 encoder.hash(context.constants.hash(value)?);
             }
-            Entry::Node { distinct: true, .. } => return Ok(None),
-            Entry::Node { start, end, .. } => {
+            MetadataEntry::Node { distinct: true, .. } => return Ok(None),
+            MetadataEntry::Node { start, end, .. } => {
                 encoder.number(3);
                 encoder.number(u64::from(end - start));
                 let mut plain = true;
@@ -306,15 +318,15 @@ impl Metadata {
     fn content(
         &mut self,
         id: u32,
-        context: &Context<'_>,
+        context: &MetadataContext<'_>,
         queue: &mut VecDeque<(u32, u32)>,
-    ) -> Result<Node> {
+    ) -> Decoded<Node> {
         let mut node = Node::default();
         let mut encoder = Encoder::default();
         let (table, index) = self.table(id)?;
         match table.entries[index] {
-            Entry::Text(..) => return Err(Opaque::Damaged),
-            Entry::Value(kind, value) => {
+            MetadataEntry::Text(..) => return Err(Opaque::Damaged),
+            MetadataEntry::Value(kind, value) => {
                 encoder.number(2);
                 encoder.hash(context.types.hash(kind)?);
                 let value = u32::try_from(value).map_err(|_| Opaque::Damaged)?;
@@ -331,7 +343,7 @@ impl Metadata {
                     });
                 }
             }
-            Entry::Node {
+            MetadataEntry::Node {
                 distinct,
                 start,
                 end,
@@ -363,7 +375,7 @@ impl Metadata {
     }
 }
 
-fn narrow(length: usize) -> Result<u32> {
+fn narrow(length: usize) -> Decoded<u32> {
     u32::try_from(length).map_err(|_| Opaque::Damaged)
 }
 

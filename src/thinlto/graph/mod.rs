@@ -70,7 +70,7 @@ impl From<BitstreamError> for Opaque {
     }
 }
 
-type Result<T> = std::result::Result<T, Opaque>;
+type Decoded<T> = Result<T, Opaque>;
 
 /// A part of the graph: the digest of its content, and what it refers to.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -85,7 +85,7 @@ struct Part {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum Kind {
+enum GlobalKind {
     Variable,
     Function,
     Alias,
@@ -94,7 +94,7 @@ enum Kind {
 
 /// A body or an initializer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-enum Content {
+enum GlobalContent {
     /// A declaration.
     None,
     Known(Part),
@@ -104,7 +104,7 @@ enum Content {
 /// A global value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Global {
-    kind: Kind,
+    kind: GlobalKind,
     /// First eight bytes of a hash of the name, by which namesakes are found.
     name: u64,
     guid: u64,
@@ -114,7 +114,7 @@ struct Global {
     appending: bool,
     /// The module-level record with its attachments.
     record: Part,
-    content: Content,
+    content: GlobalContent,
 }
 
 /// A metadata node that is distinct, refers to one, or refers to a global.
@@ -156,7 +156,7 @@ impl ModuleGraph {
     ///
     /// # Errors
     /// The file is no module, or holds something whose meaning is not known for certain.
-    pub fn read(bytes: &[u8]) -> Result<Self> {
+    pub fn read(bytes: &[u8]) -> Decoded<Self> {
         reader::read(bytes)
     }
 

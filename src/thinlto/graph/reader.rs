@@ -4,15 +4,17 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::attributes::Attributes;
 use super::code::{block, constant, metadata as metadata_code, module as code};
-use super::constants::{Constants, Context as ConstantContext};
+use super::constants::{ConstantContext, Constants};
 use super::encoder::Encoder;
 use super::function::Body;
 use super::globals::{self, Comdat, Declared};
-use super::metadata::{Context as MetadataContext, Metadata, Reference, Table};
+use super::metadata::{Metadata, MetadataBlock, MetadataContext, Reference};
 use super::types::Types;
-use super::{Content, Kind, ModuleGraph, Opaque, Part, Result};
+use super::{Decoded, GlobalContent, GlobalKind, ModuleGraph, Opaque, Part};
 use crate::thinlto::bitcode::{self, MAGIC_BITS, block as outer};
-use crate::thinlto::bitstream::{Abbrev, BlockHeader, BlockInfo, BlockReader, Entry, Records};
+use crate::thinlto::bitstream::{
+    Abbrev, BitstreamEntry, BlockHeader, BlockInfo, BlockReader, Records,
+};
 
 /// The only code of an identification block's text, of tags, of scopes, of the string table.
 const TEXT: u64 = 1;
@@ -53,11 +55,11 @@ pub(super) struct Tables<'a> {
 
 impl Tables<'_> {
     /// Values of the module: globals and constants.
-    pub(super) fn values(&self) -> Result<u32> {
+    pub(super) fn values(&self) -> Decoded<u32> {
         u32::try_from(self.names.len() + self.constants.len()).map_err(|_| Opaque::Damaged)
     }
 
-    pub(super) fn metadata_kind(&self, id: u64) -> Result<&[u8]> {
+    pub(super) fn metadata_kind(&self, id: u64) -> Decoded<&[u8]> {
         match self.kinds.get(&id) {
             Some(name) if name == GUID_KIND => Err(Opaque::Instrumented(lossy(name))),
             Some(name) => Ok(name),
@@ -65,11 +67,11 @@ impl Tables<'_> {
         }
     }
 
-    pub(super) fn bundle_tag(&self, id: u64) -> Result<&[u8]> {
+    pub(super) fn bundle_tag(&self, id: u64) -> Decoded<&[u8]> {
         nth(&self.tags, id)
     }
 
-    pub(super) fn sync_scope(&self, id: u64) -> Result<&[u8]> {
+    pub(super) fn sync_scope(&self, id: u64) -> Decoded<&[u8]> {
         match (id, self.scopes.is_empty()) {
             (0, true) => Ok(b"singlethread"),
             (1, true) => Ok(b""),
@@ -78,7 +80,7 @@ impl Tables<'_> {
     }
 }
 
-fn nth(names: &[Vec<u8>], id: u64) -> Result<&[u8]> {
+fn nth(names: &[Vec<u8>], id: u64) -> Decoded<&[u8]> {
     let index = usize::try_from(id).map_err(|_| Opaque::Damaged)?;
     names.get(index).map(Vec::as_slice).ok_or(Opaque::Damaged)
 }
@@ -95,7 +97,7 @@ struct File<'a> {
 }
 
 impl<'a> File<'a> {
-    fn read(bytes: &'a [u8]) -> Result<Self> {
+    fn read(bytes: &'a [u8]) -> Decoded<Self> {
         let stream = bitcode::stream(bytes)?;
         let mut top = BlockReader::top_level(stream, MAGIC_BITS);
         let mut found: HashMap<u64, BlockHeader> = HashMap::new();
@@ -129,22 +131,22 @@ impl<'a> File<'a> {
         Ok(file)
     }
 
-    fn module(&mut self, header: &BlockHeader) -> Result<()> {
+    fn module(&mut self, header: &BlockHeader) -> Decoded<()> {
         let mut entries = BlockReader::enter(self.stream, header, Vec::new());
         let mut values = Vec::new();
         loop {
             values.clear();
             match entries.next(&mut values)? {
-                Entry::End => return Ok(()),
-                Entry::Definition => {}
-                Entry::Record(_) => {
+                BitstreamEntry::End => return Ok(()),
+                BitstreamEntry::Definition => {}
+                BitstreamEntry::Record(_) => {
                     let late = self.blocks.contains_key(&block::CONSTANTS);
                     if late && values[0] != code::HASH {
                         return Err(Opaque::Place(outer::MODULE));
                     }
                     self.records.push(values.clone());
                 }
-                Entry::Block(inner) => match inner.id {
+                BitstreamEntry::Block(inner) => match inner.id {
                     outer::BLOCKINFO => self.abbrevs.0.read(self.stream, &inner)?,
                     block::FUNCTION => self.functions.push(inner),
                     block::PARAMATTR
@@ -169,7 +171,7 @@ impl<'a> File<'a> {
     }
 
     /// The records of a block, if it is there.
-    fn block(&self, id: u64) -> Result<Option<Records>> {
+    fn block(&self, id: u64) -> Decoded<Option<Records>> {
         let Some(header) = self.blocks.get(&id) else {
             return Ok(None);
         };
@@ -181,7 +183,7 @@ impl<'a> File<'a> {
     }
 
     /// Texts of a block that has nothing else.
-    fn texts(&self, id: u64) -> Result<Vec<Vec<u8>>> {
+    fn texts(&self, id: u64) -> Decoded<Vec<Vec<u8>>> {
         let records = self.block(id)?;
         let records = records.iter().flat_map(Records::iter);
         records
@@ -192,7 +194,7 @@ impl<'a> File<'a> {
             .collect()
     }
 
-    fn kinds(&self) -> Result<HashMap<u64, Vec<u8>>> {
+    fn kinds(&self) -> Decoded<HashMap<u64, Vec<u8>>> {
         let records = self.block(block::METADATA_KIND)?;
         let records = records.iter().flat_map(Records::iter);
         records
@@ -207,7 +209,7 @@ impl<'a> File<'a> {
     }
 
     /// Checks the producer, and adds it with the epoch to the head.
-    fn identification(&self, head: &mut Encoder) -> Result<()> {
+    fn identification(&self, head: &mut Encoder) -> Decoded<()> {
         for record in self.identification.iter() {
             head.number(record.code);
             head.numbers(record.operands);
@@ -240,7 +242,7 @@ impl<'a> File<'a> {
     }
 
     /// The flags of the module's summary, and that it has one: else no backend imports from it.
-    fn summary(&self, head: &mut Encoder) -> Result<()> {
+    fn summary(&self, head: &mut Encoder) -> Decoded<()> {
         let Some(header) = self.blocks.get(&outer::GLOBALVAL_SUMMARY) else {
             return Err(Opaque::Block(outer::GLOBALVAL_SUMMARY));
         };
@@ -250,8 +252,8 @@ impl<'a> File<'a> {
         loop {
             values.clear();
             match entries.next(&mut values)? {
-                Entry::End => return Ok(()),
-                Entry::Record(_) if values.first() == Some(&SUMMARY_FLAGS) => {
+                BitstreamEntry::End => return Ok(()),
+                BitstreamEntry::Record(_) if values.first() == Some(&SUMMARY_FLAGS) => {
                     head.numbers(&values);
                     return Ok(());
                 }
@@ -266,7 +268,7 @@ impl<'a> File<'a> {
     clippy::too_many_lines,
     reason = "one table after the other, each made with those before"
 )]
-pub(super) fn read(bytes: &[u8]) -> Result<ModuleGraph> {
+pub(super) fn read(bytes: &[u8]) -> Decoded<ModuleGraph> {
     let file = File::read(bytes)?;
     let mut suffixes = BTreeSet::new();
     let mut texts = |text: &[u8]| find_suffixes(text, &mut suffixes);
@@ -297,8 +299,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<ModuleGraph> {
         None => Constants::default(),
     };
     let table = match file.block(block::METADATA)? {
-        Some(records) => Table::read(&records, 0)?,
-        None => Table::default(),
+        Some(records) => MetadataBlock::read(&records, 0)?,
+        None => MetadataBlock::default(),
     };
     texts(table.text());
     let lists = table.named.clone();
@@ -329,12 +331,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<ModuleGraph> {
         head.hash(&global.record.digest);
         head_part.nodes.extend(&global.record.nodes);
         match &global.content {
-            Content::None => head.number(0),
-            Content::Known(content) => {
+            GlobalContent::None => head.number(0),
+            GlobalContent::Known(content) => {
                 head.number(1);
                 head.hash(&content.digest);
             }
-            Content::Unknown(reason) => return Err(reason.clone()),
+            GlobalContent::Unknown(reason) => return Err(reason.clone()),
         }
     }
     head_part.digest = head.finish();
@@ -351,7 +353,7 @@ fn declared<'a>(
     file: &'a File<'_>,
     head: &mut Encoder,
     texts: &mut dyn FnMut(&[u8]),
-) -> Result<Declared<'a>> {
+) -> Decoded<Declared<'a>> {
     let mut declared = Declared {
         strtab: &file.strtab,
         ..Declared::default()
@@ -375,10 +377,10 @@ fn declared<'a>(
                 let name = declared.name(operands)?;
                 declared.comdats.push(Comdat { name, kind: *kind });
             }
-            (code::GLOBALVAR, _) => declared.add(Kind::Variable, operands)?,
-            (code::FUNCTION, _) => declared.add(Kind::Function, operands)?,
-            (code::ALIAS, _) => declared.add(Kind::Alias, operands)?,
-            (code::IFUNC, _) => declared.add(Kind::Ifunc, operands)?,
+            (code::GLOBALVAR, _) => declared.add(GlobalKind::Variable, operands)?,
+            (code::FUNCTION, _) => declared.add(GlobalKind::Function, operands)?,
+            (code::ALIAS, _) => declared.add(GlobalKind::Alias, operands)?,
+            (code::IFUNC, _) => declared.add(GlobalKind::Ifunc, operands)?,
             (code, _) => {
                 return Err(Opaque::Record {
                     block: outer::MODULE,
@@ -396,7 +398,7 @@ fn named_metadata(
     metadata: &mut Metadata,
     head: &mut Encoder,
     part: &mut Part,
-) -> Result<()> {
+) -> Decoded<()> {
     let context = MetadataContext {
         types: &tables.types,
         names: &tables.names,
@@ -435,7 +437,7 @@ fn bodies(
     metadata: &mut Metadata,
     globals: &mut [super::Global],
     texts: &mut dyn FnMut(&[u8]),
-) -> Result<()> {
+) -> Decoded<()> {
     let defined = declared.globals.iter().zip(0_u64..);
     let defined: Vec<_> = defined.filter(|(global, _)| global.has_body()).collect();
     if defined.len() != file.functions.len() {
@@ -469,8 +471,8 @@ fn bodies(
         };
         let index = usize::try_from(id).map_err(|_| Opaque::Damaged)?;
         globals[index].content = match body.read(tables, metadata, texts) {
-            Ok(part) => Content::Known(part),
-            Err(reason) => Content::Unknown(reason),
+            Ok(part) => GlobalContent::Known(part),
+            Err(reason) => GlobalContent::Unknown(reason),
         };
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::encoder::{Encoder, Hash};
-use super::{Content, Global, Kind, ModuleGraph, Opaque, Part, Result};
+use super::{Decoded, Global, GlobalContent, GlobalKind, ModuleGraph, Opaque, Part};
 
 /// How much of a global a slice holds; more is greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,7 +26,7 @@ impl ModuleGraph {
         &self,
         roots: &dyn Fn(u64) -> bool,
         is_namesake: &dyn Fn(u64) -> bool,
-    ) -> Result<Hash> {
+    ) -> Decoded<Hash> {
         let mut reached = Reached::new(self);
         reached.part(&self.head);
         for (index, global) in self.globals.iter().enumerate() {
@@ -38,7 +38,7 @@ impl ModuleGraph {
         self.digest(&reached.extents, is_namesake)
     }
 
-    fn digest(&self, extents: &[Extent], is_namesake: &dyn Fn(u64) -> bool) -> Result<Hash> {
+    fn digest(&self, extents: &[Extent], is_namesake: &dyn Fn(u64) -> bool) -> Decoded<Hash> {
         let mut out = Encoder::default();
         let mut numbers = NodeNumbers::default();
         out.hash(&self.head.digest);
@@ -46,7 +46,7 @@ impl ModuleGraph {
         for (global, extent) in self.globals.iter().zip(extents) {
             match extent {
                 Extent::Absent => {
-                    let namesake = global.kind == Kind::Variable
+                    let namesake = global.kind == GlobalKind::Variable
                         && !global.local
                         && !global.appending
                         && is_namesake(global.name);
@@ -63,12 +63,12 @@ impl ModuleGraph {
                     out.number(3);
                     part(&global.record, &mut numbers, &mut out);
                     match &global.content {
-                        Content::None => out.number(0),
-                        Content::Known(content) => {
+                        GlobalContent::None => out.number(0),
+                        GlobalContent::Known(content) => {
                             out.number(1);
                             part(content, &mut numbers, &mut out);
                         }
-                        Content::Unknown(reason) => return Err(reason.clone()),
+                        GlobalContent::Unknown(reason) => return Err(reason.clone()),
                     }
                 }
             }
@@ -167,7 +167,7 @@ impl<'a> Reached<'a> {
         }
     }
 
-    fn close(&mut self) -> Result<()> {
+    fn close(&mut self) -> Decoded<()> {
         loop {
             if let Some(index) = self.globals_left.pop() {
                 self.global(&self.graph.globals[index], self.extents[index])?;
@@ -182,17 +182,17 @@ impl<'a> Reached<'a> {
         }
     }
 
-    fn global(&mut self, global: &'a Global, extent: Extent) -> Result<()> {
+    fn global(&mut self, global: &'a Global, extent: Extent) -> Decoded<()> {
         // A local that is not promoted would be linked with all that it refers to.
-        if global.local && global.kind == Kind::Ifunc {
+        if global.local && global.kind == GlobalKind::Ifunc {
             return Err(Opaque::LocalIfunc);
         }
         self.part(&global.record);
         if extent == Extent::Whole {
-            if global.kind == Kind::Alias {
+            if global.kind == GlobalKind::Alias {
                 self.add_all(&global.record.globals, Extent::Whole);
             }
-            if let Content::Known(content) = &global.content {
+            if let GlobalContent::Known(content) = &global.content {
                 self.part(content);
             }
         }

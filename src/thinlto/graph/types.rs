@@ -2,7 +2,7 @@
 
 use super::code::block;
 use super::encoder::{Encoder, Hash};
-use super::{Opaque, Result};
+use super::{Decoded, Opaque};
 use crate::thinlto::bitstream::{Record, Records};
 
 /// Records of a type table.
@@ -34,7 +34,7 @@ mod code {
 
 /// What the decoding of operands depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(super) enum TypeShape {
     Void,
     Label,
     Metadata,
@@ -53,11 +53,11 @@ pub(super) struct Signature {
 #[derive(Debug, Default)]
 pub(super) struct Types {
     hashes: Vec<Hash>,
-    shapes: Vec<Shape>,
+    shapes: Vec<TypeShape>,
 }
 
 impl Types {
-    pub(super) fn read(records: &Records) -> Result<Self> {
+    pub(super) fn read(records: &Records) -> Decoded<Self> {
         let mut types = Self::default();
         let mut name: Option<Vec<u64>> = None;
         for record in records.iter() {
@@ -71,7 +71,7 @@ impl Types {
     }
 
     #[expect(clippy::too_many_lines, reason = "a table of records")]
-    fn add(&mut self, record: Record<'_>, name: Option<Vec<u64>>) -> Result<()> {
+    fn add(&mut self, record: Record<'_>, name: Option<Vec<u64>>) -> Decoded<()> {
         let shape_error = || unknown(record.code);
         let operands = record.operands;
         let mut encoder = Encoder::default();
@@ -87,11 +87,11 @@ impl Types {
             encoder.number(u64::from(name.is_some()));
             encoder.numbers(&name.unwrap_or_default());
         }
-        let mut shape = Shape::Other;
+        let mut shape = TypeShape::Other;
         match (record.code, operands) {
-            (code::VOID, []) => shape = Shape::Void,
-            (code::LABEL, []) => shape = Shape::Label,
-            (code::METADATA, []) => shape = Shape::Metadata,
+            (code::VOID, []) => shape = TypeShape::Void,
+            (code::LABEL, []) => shape = TypeShape::Label,
+            (code::METADATA, []) => shape = TypeShape::Metadata,
             (
                 code::FLOAT
                 | code::DOUBLE
@@ -125,10 +125,10 @@ impl Types {
                 self.encode_all(rest, &mut encoder)?;
                 let (result, parameters) = rest.split_first().ok_or_else(shape_error)?;
                 let narrow = |id: &u64| u32::try_from(*id).map_err(|_| shape_error());
-                shape = Shape::Function(Signature {
+                shape = TypeShape::Function(Signature {
                     variadic: *variadic != 0,
                     result: narrow(result)?,
-                    parameters: parameters.iter().map(narrow).collect::<Result<_>>()?,
+                    parameters: parameters.iter().map(narrow).collect::<Decoded<_>>()?,
                 });
             }
             (code::TARGET_TYPE, [count, rest @ ..]) => {
@@ -144,7 +144,7 @@ impl Types {
         Ok(())
     }
 
-    fn encode_all(&self, ids: &[u64], encoder: &mut Encoder) -> Result<()> {
+    fn encode_all(&self, ids: &[u64], encoder: &mut Encoder) -> Decoded<()> {
         encoder.number(ids.len() as u64);
         for id in ids {
             encoder.hash(self.hash(*id)?);
@@ -154,19 +154,19 @@ impl Types {
 
     /// The hash of a type that was defined before. Pointers are opaque, so no type needs one that
     /// follows it.
-    pub(super) fn hash(&self, id: u64) -> Result<&Hash> {
+    pub(super) fn hash(&self, id: u64) -> Decoded<&Hash> {
         let index = usize::try_from(id).map_err(|_| Opaque::Damaged)?;
         self.hashes.get(index).ok_or(Opaque::Damaged)
     }
 
-    pub(super) fn shape(&self, id: u64) -> Result<&Shape> {
+    pub(super) fn shape(&self, id: u64) -> Decoded<&TypeShape> {
         let index = usize::try_from(id).map_err(|_| Opaque::Damaged)?;
         self.shapes.get(index).ok_or(Opaque::Damaged)
     }
 
-    pub(super) fn signature(&self, id: u64) -> Result<&Signature> {
+    pub(super) fn signature(&self, id: u64) -> Decoded<&Signature> {
         match self.shape(id)? {
-            Shape::Function(signature) => Ok(signature),
+            TypeShape::Function(signature) => Ok(signature),
             _ => Err(Opaque::Damaged),
         }
     }

@@ -7,7 +7,9 @@
 use std::fmt;
 
 use super::bitcode::{self, MAGIC_BITS, NotBitcode, block};
-use super::bitstream::{BitstreamError, BlockHeader, BlockInfo, BlockReader, Entry, Records};
+use super::bitstream::{
+    BitstreamEntry, BitstreamError, BlockHeader, BlockInfo, BlockReader, Records,
+};
 use crate::error::Hinted;
 
 #[cfg(test)]
@@ -65,9 +67,9 @@ pub struct ModuleEntry {
 
 /// Index-wide flags (`ModuleSummaryIndex::getFlags`).
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Flags(pub u64);
+pub struct IndexFlags(pub u64);
 
-impl Flags {
+impl IndexFlags {
     const SKIP_MODULE: u64 = 1 << 1;
 
     /// The backend writes an empty object for this module: it was not extracted from its archive or
@@ -78,9 +80,9 @@ impl Flags {
     }
 }
 
-impl fmt::Debug for Flags {
+impl fmt::Debug for IndexFlags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Flags({:#x})", self.0)
+        write!(f, "IndexFlags({:#x})", self.0)
     }
 }
 
@@ -98,7 +100,7 @@ pub struct Index<'a> {
     /// Id of a block that no known writer emits; it may refer to value ids.
     pub(super) foreign_block: Option<u64>,
     modules: Vec<ModuleEntry>,
-    flags: Flags,
+    flags: IndexFlags,
     version: u64,
 }
 
@@ -128,7 +130,7 @@ impl<'a> Index<'a> {
         let summary = Records::read(stream, &summary_block, inherited)?;
         let modules = modules(&strtab)?;
         Ok(Self {
-            flags: Flags(first_operand(&summary, summary_code::FLAGS).unwrap_or_default()),
+            flags: IndexFlags(first_operand(&summary, summary_code::FLAGS).unwrap_or_default()),
             version: first_operand(&summary, summary_code::VERSION)
                 .ok_or(IndexError::Malformed("a summary without a version"))?,
             foreign_block: blocks.foreign,
@@ -149,7 +151,7 @@ impl<'a> Index<'a> {
     }
 
     #[must_use]
-    pub fn flags(&self) -> Flags {
+    pub fn flags(&self) -> IndexFlags {
         self.flags
     }
 
@@ -208,9 +210,9 @@ impl Blocks {
         loop {
             values.clear();
             match entries.next(&mut values)? {
-                Entry::End => return Ok(()),
-                Entry::Definition | Entry::Record(_) => {}
-                Entry::Block(header) => match header.id {
+                BitstreamEntry::End => return Ok(()),
+                BitstreamEntry::Definition | BitstreamEntry::Record(_) => {}
+                BitstreamEntry::Block(header) => match header.id {
                     block::MODULE_STRTAB => once(&mut self.strtab, header)?,
                     block::GLOBALVAL_SUMMARY => once(&mut self.summary, header)?,
                     block::BLOCKINFO => self.info.read(stream, &header)?,

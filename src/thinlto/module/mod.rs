@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::bitcode::{self, FileType, MAGIC_BITS, NotBitcode, block};
-use super::bitstream::{BitstreamError, BlockHeader, BlockInfo, BlockReader, Entry};
+use super::bitstream::{BitstreamEntry, BitstreamError, BlockHeader, BlockInfo, BlockReader};
 use super::index::{ModuleHash, hash};
 use crate::error::Hinted;
 
@@ -92,10 +92,12 @@ impl ModuleFacts {
         loop {
             values.clear();
             match entries.next(&mut values)? {
-                Entry::End => return Ok(()),
-                Entry::Block(inner) if inner.id == block::BLOCKINFO => info.read(stream, &inner)?,
-                Entry::Block(_) | Entry::Definition => {}
-                Entry::Record(_) => self.note(&values),
+                BitstreamEntry::End => return Ok(()),
+                BitstreamEntry::Block(inner) if inner.id == block::BLOCKINFO => {
+                    info.read(stream, &inner)?;
+                }
+                BitstreamEntry::Block(_) | BitstreamEntry::Definition => {}
+                BitstreamEntry::Record(_) => self.note(&values),
             }
         }
     }

@@ -4,7 +4,9 @@
 //! offset. The caller has to choose names that sort like the old ones, because imports are
 //! processed in path order.
 
-use super::bitstream::{Abbrev, BlockHeader, Records, Scalar, Tail, UNABBREVIATED, char6_index};
+use super::bitstream::{
+    Abbrev, BlockHeader, Records, ScalarEncoding, Tail, UNABBREVIATED, char6_index,
+};
 use super::canonical::{Obstacle, canonical};
 use super::index::{Index, strtab};
 use crate::error::Hinted;
@@ -163,16 +165,16 @@ struct Encodings {
 
 impl Encodings {
     fn of(records: &Records) -> Self {
-        let with = |element: Scalar| {
+        let with = |element: ScalarEncoding| {
             let mut found = records
                 .abbrevs()
                 .filter(|(_, abbrev)| is_entry(abbrev, element));
             found.next().map_or(UNABBREVIATED, |(id, _)| id)
         };
         Self {
-            char6: with(Scalar::Char6),
-            seven_bits: with(Scalar::Fixed(7)),
-            eight_bits: with(Scalar::Fixed(8)),
+            char6: with(ScalarEncoding::Char6),
+            seven_bits: with(ScalarEncoding::Fixed(7)),
+            eight_bits: with(ScalarEncoding::Fixed(8)),
         }
     }
 
@@ -191,10 +193,13 @@ impl Encodings {
 }
 
 /// `[ENTRY, id, array of element]`
-fn is_entry(abbrev: &Abbrev, element: Scalar) -> bool {
+fn is_entry(abbrev: &Abbrev, element: ScalarEncoding) -> bool {
     abbrev.tail == Tail::Array(element)
         && matches!(
             abbrev.scalars[..],
-            [Scalar::Literal(strtab::ENTRY), Scalar::Vbr(_)]
+            [
+                ScalarEncoding::Literal(strtab::ENTRY),
+                ScalarEncoding::Vbr(_)
+            ]
         )
 }

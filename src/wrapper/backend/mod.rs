@@ -3,7 +3,7 @@
 //! For options that DTLTO forwards, word for word what lld writes into a job file, so that both
 //! ways to link share what they compile.
 
-use super::command_line::{Backend, Item, Role};
+use super::command_line::{BackendOption, Item, Role};
 use super::linker::Release;
 use super::{Flavour, Refusal};
 
@@ -15,7 +15,7 @@ use llvm::{CODEGEN, UNKNOWN_TO_CLANG};
 
 /// The flags of all backends of a link.
 #[derive(Debug)]
-pub(super) struct Flags {
+pub(super) struct BackendFlags {
     level: u32,
     pic: Pic,
     cpu: Option<String>,
@@ -54,7 +54,7 @@ struct Asked {
     unique_names: bool,
 }
 
-impl Flags {
+impl BackendFlags {
     /// # Errors
     /// An option has no counterpart.
     pub(super) fn of(flavour: Flavour, items: &[Item]) -> Result<Self, Refusal> {
@@ -92,7 +92,7 @@ impl Flags {
 
     fn take(
         &mut self,
-        backend: Backend,
+        backend: BackendOption,
         item: &Item,
         value: &str,
         asked: &mut Asked,
@@ -102,24 +102,24 @@ impl Flags {
             number.map_err(|_| Refusal::new(format!("`{}` has no number", item.words.join(" "))))
         };
         match backend {
-            Backend::OptimizationLevel => asked.level = Some(number()?),
-            Backend::CodegenLevel => asked.codegen_level = Some(number()?),
-            Backend::Partitions => self.partitions = number()?,
-            Backend::Llvm => self.llvm(value)?,
-            Backend::PluginOption => self.plugin(value, asked)?,
-            Backend::SampleProfile => self.sample_profile = Some(value.to_owned()),
-            Backend::ContextProfile => asked.context_profile = Some(value.to_owned()),
-            Backend::ContextProfileGenerate => asked.context_generate = true,
-            Backend::ProfileMismatchSilent => self.silent_mismatch = true,
-            Backend::ProfileMismatchWarned => self.silent_mismatch = false,
-            Backend::BasicBlockSections => asked.sections = Some(value.to_owned()),
-            Backend::UniqueBasicBlockNames(unique) => asked.unique_names = unique,
-            Backend::Pic if item.words[0].ends_with("pie") => asked.pie = true,
-            Backend::Pic if item.words[0].ends_with("pic-executable") => asked.pie = true,
-            Backend::Pic => asked.shared = true,
-            Backend::NoPic => asked.pie = false,
-            Backend::Relocatable => asked.relocatable = true,
-            Backend::FatObjects(_) => {}
+            BackendOption::OptimizationLevel => asked.level = Some(number()?),
+            BackendOption::CodegenLevel => asked.codegen_level = Some(number()?),
+            BackendOption::Partitions => self.partitions = number()?,
+            BackendOption::Llvm => self.llvm(value)?,
+            BackendOption::PluginOption => self.plugin(value, asked)?,
+            BackendOption::SampleProfile => self.sample_profile = Some(value.to_owned()),
+            BackendOption::ContextProfile => asked.context_profile = Some(value.to_owned()),
+            BackendOption::ContextProfileGenerate => asked.context_generate = true,
+            BackendOption::ProfileMismatchSilent => self.silent_mismatch = true,
+            BackendOption::ProfileMismatchWarned => self.silent_mismatch = false,
+            BackendOption::BasicBlockSections => asked.sections = Some(value.to_owned()),
+            BackendOption::UniqueBasicBlockNames(unique) => asked.unique_names = unique,
+            BackendOption::Pic if item.words[0].ends_with("pie") => asked.pie = true,
+            BackendOption::Pic if item.words[0].ends_with("pic-executable") => asked.pie = true,
+            BackendOption::Pic => asked.shared = true,
+            BackendOption::NoPic => asked.pie = false,
+            BackendOption::Relocatable => asked.relocatable = true,
+            BackendOption::FatObjects(_) => {}
         }
         Ok(())
     }

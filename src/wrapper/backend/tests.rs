@@ -1,10 +1,10 @@
 use super::*;
-use crate::wrapper::command_line::{Table, parse};
+use crate::wrapper::command_line::{OptionTable, parse};
 
 fn flags(words: &[&str]) -> Result<Vec<String>, Refusal> {
     let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
-    let items = parse(&words, Table::of(Flavour::Elf))?;
-    let flags = Flags::of(Flavour::Elf, &items)?;
+    let items = parse(&words, OptionTable::of(Flavour::Elf))?;
+    let flags = BackendFlags::of(Flavour::Elf, &items)?;
     flags.arguments("x86_64-pc-linux-gnu", Flavour::Elf, &Release::of(22))
 }
 

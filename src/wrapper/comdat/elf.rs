@@ -161,19 +161,19 @@ fn flags<Elf: FileHeader<Endian = Endianness>>(object: &[u8]) -> Option<Vec<usiz
 pub(super) fn stub(model: &[u8], claimed: &[&[u8]], named: &[(&[u8], u8)]) -> Option<Vec<u8>> {
     let wide = is_wide(model)?;
     let little = model.get(5) == Some(&1);
-    Some(Writer { wide, little }.stub(model, claimed, named))
+    Some(ElfWriter { wide, little }.stub(model, claimed, named))
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Writer {
+struct ElfWriter {
     wide: bool,
     little: bool,
 }
 
 /// A section that is to be written: type, flags, offset, size, link, info, alignment, entry size.
-type Section = [usize; 8];
+type OutputSection = [usize; 8];
 
-const NULL: Section = [0; 8];
+const NULL: OutputSection = [0; 8];
 const STRTAB: usize = 3;
 const SYMTAB: usize = 2;
 const GROUP: usize = 17;
@@ -182,7 +182,7 @@ const NOTE: usize = 7;
 /// The one section whose name matters; it stands at the beginning of the names, after an empty one.
 const PROPERTY_NAME: &[u8] = b"\0.note.gnu.property\0";
 
-impl Writer {
+impl ElfWriter {
     fn push(self, out: &mut Vec<u8>, value: usize, bytes: usize) {
         let value = value as u64;
         let (little, big) = (value.to_le_bytes(), value.to_be_bytes());
@@ -230,7 +230,7 @@ impl Writer {
 
     /// Symbols without a section, whose names are at `offsets`. The last are weak references to what
     /// is `named`, the others nothing but names.
-    fn symbols(self, out: &mut Vec<u8>, offsets: &[usize], named: &[(&[u8], u8)]) -> Section {
+    fn symbols(self, out: &mut Vec<u8>, offsets: &[usize], named: &[(&[u8], u8)]) -> OutputSection {
         const WEAK: u8 = 2 << 4;
         out.resize(out.len().next_multiple_of(8), 0);
         let start = out.len();
@@ -249,7 +249,7 @@ impl Writer {
     }
 
     /// The linker keeps a feature of the processor only if every object has it: this one has all.
-    fn property(self, out: &mut Vec<u8>, model: &[u8]) -> Option<Section> {
+    fn property(self, out: &mut Vec<u8>, model: &[u8]) -> Option<OutputSection> {
         const X86: usize = 0xc000_0002;
         const AARCH64: usize = 0xc000_0000;
         let machine = [model[18], model[19]];
@@ -277,7 +277,7 @@ impl Writer {
         Some([NOTE, 2, start, 16 + described, 0, 0, self.word(), 0])
     }
 
-    fn section(self, out: &mut Vec<u8>, section: &Section) {
+    fn section(self, out: &mut Vec<u8>, section: &OutputSection) {
         let [kind, flags, offset, size, link, info, align, entry] = *section;
         let word = self.word();
         let name = usize::from(kind == NOTE);

@@ -12,9 +12,9 @@ const SYMBOLS: u8 = 8;
 
 /// Numbers and names, from the front.
 #[derive(Debug, Clone, Copy)]
-struct Reader<'a>(&'a [u8]);
+struct WasmReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> WasmReader<'a> {
     fn byte(&mut self) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;
@@ -59,7 +59,7 @@ impl<'a> Reader<'a> {
 
 /// The sections of an object, in order.
 fn sections(object: &[u8]) -> Option<Vec<(u8, &[u8])>> {
-    let mut rest = Reader(object.get(HEADER..)?);
+    let mut rest = WasmReader(object.get(HEADER..)?);
     let mut found = Vec::new();
     while !rest.0.is_empty() {
         found.push(rest.part()?);
@@ -69,7 +69,7 @@ fn sections(object: &[u8]) -> Option<Vec<(u8, &[u8])>> {
 
 /// The content of the custom section `name`, without its name.
 fn custom<'a>(section: (u8, &'a [u8]), name: &[u8]) -> Option<&'a [u8]> {
-    let mut content = Reader(section.1);
+    let mut content = WasmReader(section.1);
     (section.0 == CUSTOM && content.name()? == name).then_some(content.0)
 }
 
@@ -79,14 +79,14 @@ pub(in crate::wrapper) fn definitions(object: &[u8]) -> Option<Definitions<'_>> 
     let Some(linking) = sections.into_iter().find_map(|it| custom(it, b"linking")) else {
         return Some(found);
     };
-    let mut rest = Reader(linking);
+    let mut rest = WasmReader(linking);
     rest.number()?;
     let mut group_of = HashMap::new();
     let mut symbols = None;
     while !rest.0.is_empty() {
         match rest.part()? {
-            (COMDATS, part) => comdats(Reader(part), &mut found, &mut group_of)?,
-            (SYMBOLS, part) => symbols = Some(Reader(part)),
+            (COMDATS, part) => comdats(WasmReader(part), &mut found, &mut group_of)?,
+            (SYMBOLS, part) => symbols = Some(WasmReader(part)),
             _ => {}
         }
     }
@@ -97,19 +97,19 @@ pub(in crate::wrapper) fn definitions(object: &[u8]) -> Option<Definitions<'_>> 
 }
 
 /// What a group holds: a kind and an index.
-type Entry = (Content, usize);
+type ComdatSymbol = (ComdatKind, usize);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Content {
+enum ComdatKind {
     Data,
     Function,
     Other,
 }
 
 fn comdats<'a>(
-    mut part: Reader<'a>,
+    mut part: WasmReader<'a>,
     found: &mut Definitions<'a>,
-    group_of: &mut HashMap<Entry, &'a [u8]>,
+    group_of: &mut HashMap<ComdatSymbol, &'a [u8]>,
 ) -> Option<()> {
     for _ in 0..part.number()? {
         let name = part.name()?;
@@ -117,9 +117,9 @@ fn comdats<'a>(
         part.number()?;
         for _ in 0..part.number()? {
             let content = match part.byte()? {
-                0 => Content::Data,
-                1 => Content::Function,
-                _ => Content::Other,
+                0 => ComdatKind::Data,
+                1 => ComdatKind::Function,
+                _ => ComdatKind::Other,
             };
             group_of.insert((content, part.number()?), name);
         }
@@ -128,9 +128,9 @@ fn comdats<'a>(
 }
 
 fn table<'a>(
-    part: Reader<'a>,
+    part: WasmReader<'a>,
     found: &mut Definitions<'a>,
-    group_of: &HashMap<Entry, &'a [u8]>,
+    group_of: &HashMap<ComdatSymbol, &'a [u8]>,
 ) -> Option<()> {
     for symbol in entries(part)? {
         if symbol.flags & (UNDEFINED | LOCAL) != 0 {
@@ -151,14 +151,14 @@ const UNDEFINED: usize = 0x10;
 const EXPLICIT_NAME: usize = 0x40;
 
 /// An entry of the symbol table.
-struct Symbol<'a> {
+struct SymbolInfo<'a> {
     /// Empty where it is the import's.
     name: &'a [u8],
     flags: usize,
-    entry: Entry,
+    entry: ComdatSymbol,
 }
 
-fn entries(mut part: Reader<'_>) -> Option<Vec<Symbol<'_>>> {
+fn entries(mut part: WasmReader<'_>) -> Option<Vec<SymbolInfo<'_>>> {
     const DATA: u8 = 1;
     const SECTION: u8 = 3;
     let mut found = Vec::new();
@@ -174,7 +174,7 @@ fn entries(mut part: Reader<'_>) -> Option<Vec<Symbol<'_>>> {
                     part.skip_number()?;
                     part.skip_number()?;
                 }
-                (name, (Content::Data, index))
+                (name, (ComdatKind::Data, index))
             }
             SECTION => {
                 part.number()?;
@@ -185,13 +185,13 @@ fn entries(mut part: Reader<'_>) -> Option<Vec<Symbol<'_>>> {
                 let named = defined || flags & EXPLICIT_NAME != 0;
                 let name = if named { part.name()? } else { &[] };
                 let content = match kind {
-                    0 => Content::Function,
-                    _ => Content::Other,
+                    0 => ComdatKind::Function,
+                    _ => ComdatKind::Other,
                 };
                 (name, (content, index))
             }
         };
-        found.push(Symbol { name, flags, entry });
+        found.push(SymbolInfo { name, flags, entry });
     }
     Some(found)
 }
@@ -201,17 +201,17 @@ pub(in crate::wrapper) fn symbols(object: &[u8]) -> Option<Vec<(&[u8], bool, boo
     const IMPORTS: u8 = 2;
     let sections = sections(object)?;
     let imports = sections.iter().find(|(number, _)| *number == IMPORTS);
-    let imports = imports.map_or(Some(Vec::new()), |(_, part)| functions(Reader(part)))?;
+    let imports = imports.map_or(Some(Vec::new()), |(_, part)| functions(WasmReader(part)))?;
     let linking = sections.iter().find_map(|it| custom(*it, b"linking"))?;
-    let mut rest = Reader(linking);
+    let mut rest = WasmReader(linking);
     rest.number()?;
     while !rest.0.is_empty() {
         if let (SYMBOLS, part) = rest.part()? {
-            let global = |it: &Symbol<'_>| it.flags & LOCAL == 0;
-            let all = entries(Reader(part))?.into_iter().filter(global);
+            let global = |it: &SymbolInfo<'_>| it.flags & LOCAL == 0;
+            let all = entries(WasmReader(part))?.into_iter().filter(global);
             let described = all.map(|symbol| {
                 let name = match symbol.entry {
-                    (Content::Function, index) if symbol.name.is_empty() => imports.get(index),
+                    (ComdatKind::Function, index) if symbol.name.is_empty() => imports.get(index),
                     _ => None,
                 };
                 let name = name.copied().unwrap_or(symbol.name);
@@ -228,7 +228,7 @@ pub(in crate::wrapper) fn symbols(object: &[u8]) -> Option<Vec<(&[u8], bool, boo
 }
 
 /// The names of imported functions, by their numbers.
-fn functions(mut part: Reader<'_>) -> Option<Vec<&[u8]>> {
+fn functions(mut part: WasmReader<'_>) -> Option<Vec<&[u8]>> {
     let mut found = Vec::new();
     for _ in 0..part.number()? {
         part.name()?;
@@ -266,7 +266,7 @@ pub(super) fn without_claims(object: &[u8]) -> Option<Vec<u8>> {
         match custom(section, b"linking") {
             None => push(&mut out, section.0, section.1),
             Some(linking) => {
-                let mut rest = Reader(linking);
+                let mut rest = WasmReader(linking);
                 let mut content = Vec::new();
                 push_name(&mut content, b"linking");
                 push_number(&mut content, rest.number()?);

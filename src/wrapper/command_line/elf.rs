@@ -1,6 +1,6 @@
 //! The options of `ld.lld`, LLVM 14 to 24 (`lld/ELF/Options.td`).
 
-use super::Backend::{
+use super::BackendOption::{
     BasicBlockSections, CodegenLevel, ContextProfile, ContextProfileGenerate, FatObjects, Llvm,
     NoPic, OptimizationLevel, Partitions, Pic, PluginOption, ProfileMismatchSilent,
     ProfileMismatchWarned, Relocatable, SampleProfile, UniqueBasicBlockNames,
@@ -9,17 +9,17 @@ use super::Role::{
     Backend, Drop, FinalOnly, Keep, Library, LibraryPath, Output, PassThrough, Refuse, State,
     Sysroot,
 };
-use super::State::{
+use super::StateOption::{
     AsNeeded, EndLib, Group, Pop, Push, SharedLibraries, StartLib, StaticLibraries, WholeArchive,
 };
-use super::{Role, Table};
+use super::{OptionTable, Role};
 
 const SHOWS: Role = Refuse("shows how the inputs were linked, which three steps would distort");
 const INTERNALS: Role = Refuse("shows or changes the linker's own LTO");
 const DISTRIBUTED: Role = Refuse("belongs to a build that distributes its backends itself");
 const INPUTS: Role = Refuse("changes what inputs mean");
 
-pub(super) const TABLE: Table = Table {
+pub(super) const TABLE: OptionTable = OptionTable {
     flags: FLAGS,
     values: VALUES,
     short: &[

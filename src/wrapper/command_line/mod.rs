@@ -27,8 +27,8 @@ pub(super) enum Role {
     /// `-L`: where libraries are looked up.
     LibraryPath,
     Sysroot,
-    State(State),
-    Backend(Backend),
+    State(StateOption),
+    Backend(BackendOption),
     /// Not a link with a program at its end: for the linker alone, without a word.
     PassThrough,
     /// What this option promises cannot be kept in three steps; the reason.
@@ -37,7 +37,7 @@ pub(super) enum Role {
 
 /// An option that changes what later inputs mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum StateOption {
     /// Whether shared libraries that nothing refers to are recorded.
     AsNeeded,
     StaticLibraries,
@@ -53,7 +53,7 @@ pub(super) enum State {
 
 /// An option that backends depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Backend {
+pub(super) enum BackendOption {
     OptimizationLevel,
     CodegenLevel,
     Llvm,
@@ -75,7 +75,7 @@ pub(super) enum Backend {
 
 /// The options of one flavour. Names are without their dashes.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(super) struct OptionTable {
     /// Options without a value, though some may have one joined: `--build-id=sha1`.
     pub(super) flags: &'static [(&'static str, Role)],
     /// `--name=VALUE` and `--name VALUE`.
@@ -86,7 +86,7 @@ pub(super) struct Table {
     pub(super) joined: &'static [(&'static str, Role)],
 }
 
-impl Table {
+impl OptionTable {
     pub(super) fn of(flavour: Flavour) -> &'static Self {
         match flavour {
             Flavour::Elf => &elf::TABLE,
@@ -99,11 +99,11 @@ impl Table {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Item {
     pub(super) words: Vec<String>,
-    pub(super) meaning: Meaning,
+    pub(super) meaning: ItemMeaning,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Meaning {
+pub(super) enum ItemMeaning {
     Input(String),
     Option {
         name: &'static str,
@@ -115,15 +115,15 @@ pub(super) enum Meaning {
 impl Item {
     pub(super) fn role(&self) -> Option<Role> {
         match &self.meaning {
-            Meaning::Input(_) => None,
-            Meaning::Option { role, .. } => Some(*role),
+            ItemMeaning::Input(_) => None,
+            ItemMeaning::Option { role, .. } => Some(*role),
         }
     }
 
     pub(super) fn value(&self) -> Option<&str> {
         match &self.meaning {
-            Meaning::Input(name) => Some(name),
-            Meaning::Option { value, .. } => value.as_deref(),
+            ItemMeaning::Input(name) => Some(name),
+            ItemMeaning::Option { value, .. } => value.as_deref(),
         }
     }
 }
@@ -132,14 +132,14 @@ impl Item {
 ///
 /// # Errors
 /// A word means nothing to relto.
-pub(super) fn parse(words: &[String], table: &Table) -> Result<Vec<Item>, Refusal> {
+pub(super) fn parse(words: &[String], table: &OptionTable) -> Result<Vec<Item>, Refusal> {
     let mut items = Vec::with_capacity(words.len());
     let mut rest = words;
     while let [word, after @ ..] = rest {
         let (item, taken) = if word.starts_with('-') && word.len() > 1 {
             option(word, after, table)?
         } else {
-            let meaning = Meaning::Input(word.clone());
+            let meaning = ItemMeaning::Input(word.clone());
             let words = vec![word.clone()];
             (Item { words, meaning }, 0)
         };
@@ -150,7 +150,7 @@ pub(super) fn parse(words: &[String], table: &Table) -> Result<Vec<Item>, Refusa
 }
 
 /// The option that `word` begins, and how many of the words `after` it belong to it.
-fn option(word: &str, after: &[String], table: &Table) -> Result<(Item, usize), Refusal> {
+fn option(word: &str, after: &[String], table: &OptionTable) -> Result<(Item, usize), Refusal> {
     let long = word.strip_prefix("--");
     let name = long.unwrap_or(&word[1..]);
     let unknown = || Refusal::new(format!("relto does not know the option `{word}`"));
@@ -167,14 +167,14 @@ fn option(word: &str, after: &[String], table: &Table) -> Result<(Item, usize), 
     let value = value.or_else(|| (following > 0).then(|| after[following - 1].clone()));
     let mut words = vec![word.to_owned()];
     words.extend_from_slice(&after[..following]);
-    let meaning = Meaning::Option { name, role, value };
+    let meaning = ItemMeaning::Option { name, role, value };
     Ok((Item { words, meaning }, following))
 }
 
 /// Name, role, joined value, and how many words follow.
-type Found = (&'static str, Role, Option<String>, usize);
+type OptionMatch = (&'static str, Role, Option<String>, usize);
 
-fn find_long(word: &str, table: &Table) -> Option<Found> {
+fn find_long(word: &str, table: &OptionTable) -> Option<OptionMatch> {
     let (name, joined) = match word.split_once('=') {
         Some((name, value)) => (name, Some(value.to_owned())),
         None => (word, None),
@@ -191,7 +191,7 @@ fn find_long(word: &str, table: &Table) -> Option<Found> {
     Some((name, *role, Some(word[name.len()..].to_owned()), 0))
 }
 
-fn find_short(word: &str, table: &Table) -> Option<Found> {
+fn find_short(word: &str, table: &OptionTable) -> Option<OptionMatch> {
     let (name, role) = table.short.iter().find(|it| word.starts_with(it.0))?;
     match &word[name.len()..] {
         "" => Some((name, *role, None, 1)),

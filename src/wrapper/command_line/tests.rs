@@ -2,7 +2,7 @@ use super::*;
 
 fn items(words: &[&str]) -> Vec<Item> {
     let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
-    parse(&words, Table::of(Flavour::Elf)).expect("understood")
+    parse(&words, OptionTable::of(Flavour::Elf)).expect("understood")
 }
 
 #[test]
@@ -33,8 +33,8 @@ fn the_longest_name_that_fits_decides() {
         "--build-id=sha1",
     ]);
     let names = parsed.iter().map(|item| match &item.meaning {
-        Meaning::Option { name, .. } => *name,
-        Meaning::Input(_) => "input",
+        ItemMeaning::Option { name, .. } => *name,
+        ItemMeaning::Input(_) => "input",
     });
     let names: Vec<_> = names.collect();
     assert_eq!(names, ["entry", "e", "shared", "s", "static", "build-id"]);
@@ -55,7 +55,7 @@ fn words_that_are_no_options_are_inputs() {
 fn an_unknown_option_and_a_missing_value_are_refused_by_name() {
     let refused = |word: &str| {
         let words = [word.to_owned()];
-        let refusal = parse(&words, Table::of(Flavour::Elf)).expect_err("refused");
+        let refusal = parse(&words, OptionTable::of(Flavour::Elf)).expect_err("refused");
         refusal.to_string()
     };
     assert_eq!(
@@ -68,7 +68,7 @@ fn an_unknown_option_and_a_missing_value_are_refused_by_name() {
 #[test]
 fn no_name_stands_in_a_table_twice() {
     for flavour in [Flavour::Elf, Flavour::Wasm] {
-        let table = Table::of(flavour);
+        let table = OptionTable::of(flavour);
         for part in [table.flags, table.values, table.short, table.joined] {
             let mut names: Vec<_> = part.iter().map(|(name, _)| name).collect();
             let count = names.len();

@@ -1,17 +1,19 @@
 //! The options of `wasm-ld`, LLVM 14 to 24 (`lld/wasm/Options.td`).
 
-use super::Backend::{CodegenLevel, Llvm, NoPic, OptimizationLevel, Partitions, Pic, Relocatable};
+use super::BackendOption::{
+    CodegenLevel, Llvm, NoPic, OptimizationLevel, Partitions, Pic, Relocatable,
+};
 use super::Role::{
     Backend, Drop, FinalOnly, Keep, Library, LibraryPath, Output, PassThrough, Refuse, State,
 };
-use super::State::{EndLib, SharedLibraries, StartLib, StaticLibraries, WholeArchive};
-use super::{Role, Table};
+use super::StateOption::{EndLib, SharedLibraries, StartLib, StaticLibraries, WholeArchive};
+use super::{OptionTable, Role};
 
 const SHOWS: Role = Refuse("shows how the inputs were linked, which three steps would distort");
 const INTERNALS: Role = Refuse("shows or changes the linker's own LTO");
 const DISTRIBUTED: Role = Refuse("belongs to a build that distributes its backends itself");
 
-pub(super) const TABLE: Table = Table {
+pub(super) const TABLE: OptionTable = OptionTable {
     flags: FLAGS,
     values: VALUES,
     short: &[

@@ -11,13 +11,13 @@ use fs_err as fs;
 
 use super::archive::{Archive, Member};
 use super::command_line::Item;
-use super::kind::{Kind, START};
+use super::kind::{FileKind, START};
 use super::{Flavour, Refusal, natives};
 use crate::thinlto::LtoKind;
 
 mod walk;
 
-use walk::Walk;
+use walk::CommandLineWalk;
 
 /// An input, or what changes the meaning of those after it.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Piece {
 pub(super) struct Library {
     /// As the linker names it.
     pub(super) path: String,
-    pub(super) members: Vec<(Member, Kind)>,
+    pub(super) members: Vec<(Member, FileKind)>,
 }
 
 impl Library {
@@ -75,7 +75,7 @@ impl Library {
         let archive = Archive::read(Path::new(path)).map_err(unreadable)?;
         let kind = |member: Member| {
             let start = member.start(Path::new(path), START)?;
-            Ok((member, Kind::of(&start)))
+            Ok((member, FileKind::of(&start)))
         };
         let members = archive.members.into_iter().map(kind);
         Ok(Self {
@@ -85,7 +85,9 @@ impl Library {
     }
 
     pub(super) fn has_bitcode(&self) -> bool {
-        self.members.iter().any(|(_, kind)| *kind == Kind::Bitcode)
+        self.members
+            .iter()
+            .any(|(_, kind)| *kind == FileKind::Bitcode)
     }
 
     /// The bytes of `member`, which is one of this archive's.
@@ -98,20 +100,20 @@ impl Library {
 }
 
 #[derive(Debug)]
-pub(super) struct Inputs {
+pub(super) struct LinkInputs {
     pub(super) pieces: Vec<Piece>,
     pub(super) libraries: HashMap<String, Arc<Library>>,
     /// Native objects with a section of bitcode count as bitcode.
     pub(super) fat: bool,
 }
 
-impl Inputs {
+impl LinkInputs {
     /// Looks at every input of `items`.
     ///
     /// # Errors
     /// A file cannot be read or understood.
     pub(super) fn find(flavour: Flavour, items: &[Item]) -> Result<Self, Refusal> {
-        let mut walk = Walk::new(flavour, items);
+        let mut walk = CommandLineWalk::new(flavour, items);
         for item in items {
             walk.item(item)?;
         }
@@ -142,8 +144,8 @@ impl Inputs {
     fn has_thin_member(&self, library: &Library) -> Result<bool, Refusal> {
         for (member, kind) in &library.members {
             let found = match kind {
-                Kind::Bitcode => is_thin(&library.bytes(member)?),
-                Kind::Object if self.fat => natives::fat_bitcode(&library.bytes(member)?)
+                FileKind::Bitcode => is_thin(&library.bytes(member)?),
+                FileKind::Object if self.fat => natives::fat_bitcode(&library.bytes(member)?)
                     .is_some_and(|bitcode| is_thin(&bitcode)),
                 _ => false,
             };
@@ -158,9 +160,9 @@ impl Inputs {
 /// Whether the word of a command line that is not understood may name a ThinLTO module.
 pub(super) fn may_be_thinlto(word: &str) -> bool {
     let path = Path::new(word);
-    match Kind::of_file(path) {
-        Ok(Kind::Bitcode) => fs::read(path).is_ok_and(|bytes| is_thin(&bytes)),
-        Ok(Kind::Archive) => Library::read(word).is_ok_and(|library| library.has_bitcode()),
+    match FileKind::of_file(path) {
+        Ok(FileKind::Bitcode) => fs::read(path).is_ok_and(|bytes| is_thin(&bytes)),
+        Ok(FileKind::Archive) => Library::read(word).is_ok_and(|library| library.has_bitcode()),
         _ => false,
     }
 }

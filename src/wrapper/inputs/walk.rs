@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Inputs, Library, Piece, read};
-use crate::wrapper::command_line::{Backend, Item, Role, State};
-use crate::wrapper::kind::Kind;
+use super::{Library, LinkInputs, Piece, read};
+use crate::wrapper::command_line::{BackendOption, Item, Role, StateOption};
+use crate::wrapper::kind::FileKind;
 use crate::wrapper::script::{self, Named};
 use crate::wrapper::{Flavour, Refusal};
 
 /// The way through a command line.
-pub(super) struct Walk {
-    pub(super) inputs: Inputs,
+pub(super) struct CommandLineWalk {
+    pub(super) inputs: LinkInputs,
     flavour: Flavour,
     sysroot: String,
     dirs: Vec<PathBuf>,
@@ -27,14 +27,14 @@ struct Linking {
     whole: bool,
 }
 
-impl Walk {
+impl CommandLineWalk {
     pub(super) fn new(flavour: Flavour, items: &[Item]) -> Self {
         let last = |role: Role| items.iter().rev().find(|item| item.role() == Some(role));
         let sysroot = last(Role::Sysroot)
             .and_then(Item::value)
             .unwrap_or_default();
         let fat = items.iter().rev().find_map(|item| match item.role() {
-            Some(Role::Backend(Backend::FatObjects(fat))) => Some(fat),
+            Some(Role::Backend(BackendOption::FatObjects(fat))) => Some(fat),
             _ => None,
         });
         let dirs = items
@@ -48,7 +48,7 @@ impl Walk {
             dirs: dirs.map(dir).collect(),
             sysroot: sysroot.to_owned(),
             flavour,
-            inputs: Inputs {
+            inputs: LinkInputs {
                 pieces: Vec::new(),
                 libraries: HashMap::new(),
                 fat: fat.unwrap_or(false),
@@ -82,20 +82,23 @@ impl Walk {
         }
     }
 
-    fn change(&mut self, state: State, words: &[String]) {
+    fn change(&mut self, state: StateOption, words: &[String]) {
         match state {
-            State::StaticLibraries => self.state.static_only = true,
-            State::SharedLibraries => self.state.static_only = false,
-            State::WholeArchive(whole) => self.state.whole = whole,
-            State::Push => self.pushed.push(self.state),
-            State::Pop => self.state = self.pushed.pop().unwrap_or_default(),
-            State::StartLib => self.in_lib = true,
-            State::EndLib => self.in_lib = false,
-            State::AsNeeded | State::Group => {}
+            StateOption::StaticLibraries => self.state.static_only = true,
+            StateOption::SharedLibraries => self.state.static_only = false,
+            StateOption::WholeArchive(whole) => self.state.whole = whole,
+            StateOption::Push => self.pushed.push(self.state),
+            StateOption::Pop => self.state = self.pushed.pop().unwrap_or_default(),
+            StateOption::StartLib => self.in_lib = true,
+            StateOption::EndLib => self.in_lib = false,
+            StateOption::AsNeeded | StateOption::Group => {}
         }
         let positional = !matches!(
             state,
-            State::WholeArchive(_) | State::StartLib | State::EndLib | State::Group
+            StateOption::WholeArchive(_)
+                | StateOption::StartLib
+                | StateOption::EndLib
+                | StateOption::Group
         );
         if positional {
             self.inputs.pieces.push(Piece::State(words.to_vec()));
@@ -119,17 +122,17 @@ impl Walk {
 
     /// `words` name the file at `path`.
     fn file(&mut self, path: &str, words: Vec<String>) -> Result<(), Refusal> {
-        let kind = Kind::of_file(Path::new(path));
+        let kind = FileKind::of_file(Path::new(path));
         let piece = match kind {
-            Ok(Kind::Bitcode) => Piece::Bitcode {
+            Ok(FileKind::Bitcode) => Piece::Bitcode {
                 path: path.to_owned(),
                 lazy: self.in_lib,
             },
-            Ok(Kind::Object) => Piece::Object {
+            Ok(FileKind::Object) => Piece::Object {
                 path: path.to_owned(),
                 lazy: self.in_lib,
             },
-            Ok(Kind::Archive) => {
+            Ok(FileKind::Archive) => {
                 let library = self.archive(path)?;
                 let whole = self.state.whole && !self.in_lib;
                 Piece::Archive {
@@ -138,15 +141,15 @@ impl Walk {
                     whole,
                 }
             }
-            Ok(Kind::Text) if self.flavour == Flavour::Elf => return self.script(path, words),
+            Ok(FileKind::Text) if self.flavour == Flavour::Elf => return self.script(path, words),
             // What cannot be read is the linker's to complain about.
-            Ok(Kind::Shared) => Piece::Library {
+            Ok(FileKind::Shared) => Piece::Library {
                 words,
                 inside: vec![Piece::Shared {
                     path: path.to_owned(),
                 }],
             },
-            Ok(Kind::Text) | Err(_) => Piece::Library {
+            Ok(FileKind::Text) | Err(_) => Piece::Library {
                 words,
                 inside: Vec::new(),
             },

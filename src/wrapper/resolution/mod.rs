@@ -9,19 +9,12 @@ mod read;
 
 use std::collections::{HashMap, HashSet};
 
-use super::inputs::Inputs;
+use super::inputs::LinkInputs;
 use super::{Flavour, Refusal, Release, in_parallel};
-
-/// A symbol of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Symbol {
-    name: Vec<u8>,
-    undefined: bool,
-    weak: bool,
-}
+use crate::thinlto::Symbol;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum InputKind {
     Native,
     Bitcode,
     Shared,
@@ -29,12 +22,12 @@ enum Kind {
 
 /// A file of the command line, or a member of an archive.
 #[derive(Debug)]
-struct Input {
+struct InputFile {
     /// As the trace names it.
     name: String,
     /// Of its header, where it is a member.
     offset: Option<u64>,
-    kind: Kind,
+    kind: InputKind,
     lazy: bool,
     symbols: Vec<Symbol>,
     /// Of those of one name the first wins.
@@ -64,7 +57,7 @@ impl Resolution {
     /// A file cannot be read.
     pub(super) fn find(
         flavour: Flavour,
-        inputs: &Inputs,
+        inputs: &LinkInputs,
         first: &[&str],
         release: &Release,
     ) -> Result<Self, Refusal> {
@@ -73,7 +66,7 @@ impl Resolution {
             read::places(piece, &mut places);
         }
         let files = in_parallel(&places, |place| place.read(flavour, inputs.fat))?;
-        let mut table = Table::new(&files, release);
+        let mut table = SymbolResolver::new(&files, release);
         for name in first {
             let symbol = table.insert(name.as_bytes());
             table.undefined(symbol, false);
@@ -111,7 +104,7 @@ impl Resolution {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum SymbolState {
     New,
     Undefined { weak: bool },
     Defined,
@@ -122,20 +115,20 @@ enum State {
 /// The last release that takes the symbols of a module as they come.
 const LAST_ONE_PASS: u32 = 14;
 
-struct Table<'a> {
-    files: &'a [Input],
+struct SymbolResolver<'a> {
+    files: &'a [InputFile],
     /// A module's definitions count before what it needs.
     definitions_first: bool,
     known: HashMap<&'a [u8], usize>,
     names: Vec<&'a [u8]>,
-    states: Vec<State>,
+    states: Vec<SymbolState>,
     taken: Vec<bool>,
     loaded: Vec<usize>,
     finished: Vec<usize>,
 }
 
-impl<'a> Table<'a> {
-    fn new(files: &'a [Input], release: &Release) -> Self {
+impl<'a> SymbolResolver<'a> {
+    fn new(files: &'a [InputFile], release: &Release) -> Self {
         Self {
             files,
             definitions_first: release.major() > LAST_ONE_PASS,
@@ -156,7 +149,7 @@ impl<'a> Table<'a> {
         let symbol = *self.known.entry(name).or_insert(next);
         if symbol == next {
             self.names.push(name);
-            self.states.push(State::New);
+            self.states.push(SymbolState::New);
         }
         symbol
     }
@@ -169,7 +162,7 @@ impl<'a> Table<'a> {
         let file = &self.files[number];
         if file.lazy {
             self.offer(number);
-        } else if file.kind == Kind::Shared {
+        } else if file.kind == InputKind::Shared {
             self.loaded.push(number);
             self.taken[number] = true;
             for symbol in &file.symbols {
@@ -193,11 +186,11 @@ impl<'a> Table<'a> {
             }
             let index = self.insert(&symbol.name);
             match self.states[index] {
-                State::New | State::Undefined { weak: true } => {
-                    self.states[index] = State::Lazy(number);
+                SymbolState::New | SymbolState::Undefined { weak: true } => {
+                    self.states[index] = SymbolState::Lazy(number);
                 }
-                State::Undefined { weak: false } => self.load(number),
-                State::Defined | State::Lazy(_) | State::Shared => {}
+                SymbolState::Undefined { weak: false } => self.load(number),
+                SymbolState::Defined | SymbolState::Lazy(_) | SymbolState::Shared => {}
             }
             if self.taken[number] {
                 return;
@@ -216,25 +209,25 @@ impl<'a> Table<'a> {
 
     fn resolve(&mut self, number: usize) {
         let file = &self.files[number];
-        if file.kind == Kind::Native {
+        if file.kind == InputKind::Native {
             for symbol in &file.symbols {
                 self.insert(&symbol.name);
             }
         }
-        if file.kind == Kind::Bitcode && !self.definitions_first {
+        if file.kind == InputKind::Bitcode && !self.definitions_first {
             for symbol in &file.symbols {
                 let index = self.insert(&symbol.name);
                 if symbol.undefined {
                     self.undefined(index, symbol.weak);
                 } else {
-                    self.states[index] = State::Defined;
+                    self.states[index] = SymbolState::Defined;
                 }
             }
             return;
         }
         for symbol in file.symbols.iter().filter(|it| !it.undefined) {
             let index = self.insert(&symbol.name);
-            self.states[index] = State::Defined;
+            self.states[index] = SymbolState::Defined;
         }
         for symbol in file.symbols.iter().filter(|it| it.undefined) {
             let index = self.insert(&symbol.name);
@@ -244,26 +237,26 @@ impl<'a> Table<'a> {
 
     fn undefined(&mut self, symbol: usize, weak: bool) {
         match self.states[symbol] {
-            State::New => self.states[symbol] = State::Undefined { weak },
-            State::Undefined { weak: before } => {
-                self.states[symbol] = State::Undefined {
+            SymbolState::New => self.states[symbol] = SymbolState::Undefined { weak },
+            SymbolState::Undefined { weak: before } => {
+                self.states[symbol] = SymbolState::Undefined {
                     weak: before && weak,
                 };
             }
-            State::Lazy(file) if !weak => self.load(file),
-            State::Defined | State::Lazy(_) | State::Shared => {}
+            SymbolState::Lazy(file) if !weak => self.load(file),
+            SymbolState::Defined | SymbolState::Lazy(_) | SymbolState::Shared => {}
         }
     }
 
     fn shared(&mut self, symbol: usize) {
-        if self.states[symbol] != State::Defined {
-            self.states[symbol] = State::Shared;
+        if self.states[symbol] != SymbolState::Defined {
+            self.states[symbol] = SymbolState::Shared;
         }
     }
 
     fn of_modules(&self) -> HashSet<Vec<u8>> {
         let files = self.loaded.iter().map(|&file| &self.files[file]);
-        let modules = files.filter(|file| file.kind == Kind::Bitcode);
+        let modules = files.filter(|file| file.kind == InputKind::Bitcode);
         let symbols = modules.flat_map(|file| &file.symbols);
         let defined = symbols.filter(|symbol| !symbol.undefined);
         defined.map(|symbol| symbol.name.clone()).collect()
@@ -275,7 +268,7 @@ impl<'a> Table<'a> {
         for &file in &self.loaded {
             let file = &self.files[file];
             for group in &file.groups {
-                if seen.insert(group) && file.kind == Kind::Bitcode {
+                if seen.insert(group) && file.kind == InputKind::Bitcode {
                     claimed.insert(group.clone());
                 }
             }

@@ -7,8 +7,8 @@ use fs_err as fs;
 use object::read::elf::{FileHeader, Sym as _};
 use object::{Endianness, elf};
 
-use super::{Input, Kind, Symbol};
-use crate::thinlto;
+use super::{InputFile, InputKind};
+use crate::thinlto::{self, Symbol, SymbolTable};
 use crate::wrapper::archive::Member;
 use crate::wrapper::comdat::{self, wasm};
 use crate::wrapper::inputs::{Library, Piece};
@@ -16,7 +16,7 @@ use crate::wrapper::{Flavour, Refusal, kind, natives};
 
 /// Where an input is.
 #[derive(Debug)]
-pub(super) enum Place<'a> {
+pub(super) enum FileLocation<'a> {
     File {
         path: &'a str,
         lazy: bool,
@@ -24,38 +24,43 @@ pub(super) enum Place<'a> {
     Member {
         library: &'a Arc<Library>,
         member: &'a Member,
-        kind: kind::Kind,
+        kind: kind::FileKind,
         lazy: bool,
     },
 }
 
 /// Adds the inputs that `piece` stands for.
-pub(super) fn places<'a>(piece: &'a Piece, out: &mut Vec<Place<'a>>) {
+pub(super) fn places<'a>(piece: &'a Piece, out: &mut Vec<FileLocation<'a>>) {
     match piece {
         Piece::State(_) => {}
         Piece::Object { path, lazy } | Piece::Bitcode { path, lazy } => {
-            out.push(Place::File { path, lazy: *lazy });
+            out.push(FileLocation::File { path, lazy: *lazy });
         }
-        Piece::Shared { path } => out.push(Place::File { path, lazy: false }),
+        Piece::Shared { path } => out.push(FileLocation::File { path, lazy: false }),
         Piece::Library { inside, .. } => inside.iter().for_each(|piece| places(piece, out)),
         Piece::Archive { library, whole, .. } => {
-            out.extend(library.members.iter().map(|(member, kind)| Place::Member {
-                library,
-                member,
-                kind: *kind,
-                lazy: !whole,
-            }));
+            out.extend(
+                library
+                    .members
+                    .iter()
+                    .map(|(member, kind)| FileLocation::Member {
+                        library,
+                        member,
+                        kind: *kind,
+                        lazy: !whole,
+                    }),
+            );
         }
     }
 }
 
-impl Place<'_> {
-    pub(super) fn read(&self, flavour: Flavour, fat: bool) -> Result<Input, Refusal> {
+impl FileLocation<'_> {
+    pub(super) fn read(&self, flavour: Flavour, fat: bool) -> Result<InputFile, Refusal> {
         let (name, bytes, kind, lazy) = match self {
             Self::File { path, lazy } => {
                 let unreadable = |error| Refusal::unreadable(Path::new(path), &error);
                 let bytes = fs::read(path).map_err(unreadable)?;
-                let kind = kind::Kind::of(&bytes[..bytes.len().min(kind::START)]);
+                let kind = kind::FileKind::of(&bytes[..bytes.len().min(kind::START)]);
                 ((*path).to_owned(), bytes, kind, *lazy)
             }
             Self::Member {
@@ -69,19 +74,22 @@ impl Place<'_> {
             }
         };
         let bitcode = match kind {
-            kind::Kind::Object if fat => natives::fat_bitcode(&bytes),
+            kind::FileKind::Object if fat => natives::fat_bitcode(&bytes),
             _ => None,
         };
-        let (kind, symbols) = match (kind, flavour) {
-            (kind::Kind::Bitcode, _) => (Kind::Bitcode, of_bitcode(&bytes)),
-            _ if bitcode.is_some() => (Kind::Bitcode, bitcode.and_then(|it| of_bitcode(&it))),
-            (kind::Kind::Shared, Flavour::Elf) => (Kind::Shared, of_elf(&bytes, true)),
-            (_, Flavour::Elf) => (Kind::Native, of_elf(&bytes, false)),
-            (_, Flavour::Wasm) => (Kind::Native, of_wasm(&bytes)),
+        let (kind, table) = match (kind, flavour) {
+            (kind::FileKind::Bitcode, _) => (InputKind::Bitcode, thinlto::symbols(&bytes)),
+            _ if bitcode.is_some() => (
+                InputKind::Bitcode,
+                bitcode.and_then(|it| thinlto::symbols(&it)),
+            ),
+            (kind::FileKind::Shared, Flavour::Elf) => (InputKind::Shared, of_elf(&bytes, true)),
+            (_, Flavour::Elf) => (InputKind::Native, of_elf(&bytes, false)),
+            (_, Flavour::Wasm) => (InputKind::Native, of_wasm(&bytes)),
         };
         // What cannot be read makes the result disagree with the linker's.
-        let read = symbols.unwrap_or_default();
-        Ok(Input {
+        let table = table.unwrap_or_default();
+        Ok(InputFile {
             name,
             offset: match self {
                 Self::File { .. } => None,
@@ -89,27 +97,13 @@ impl Place<'_> {
             },
             kind,
             lazy,
-            symbols: read.0,
-            groups: read.1,
+            symbols: table.symbols,
+            groups: table.groups,
         })
     }
 }
 
-/// Symbols and groups.
-type Read = (Vec<Symbol>, Vec<Vec<u8>>);
-
-fn of_bitcode(bytes: &[u8]) -> Option<Read> {
-    let table = thinlto::symbols(bytes)?;
-    let symbols = table.symbols.into_iter();
-    let symbols = symbols.map(|symbol| Symbol {
-        name: symbol.name,
-        undefined: symbol.undefined,
-        weak: symbol.weak,
-    });
-    Some((symbols.collect(), table.groups))
-}
-
-fn of_wasm(bytes: &[u8]) -> Option<Read> {
+fn of_wasm(bytes: &[u8]) -> Option<SymbolTable> {
     let groups = wasm::definitions(bytes)?.groups;
     let symbols = wasm::symbols(bytes)?.into_iter();
     let symbols = symbols.map(|(name, undefined, weak)| Symbol {
@@ -117,11 +111,13 @@ fn of_wasm(bytes: &[u8]) -> Option<Read> {
         undefined,
         weak,
     });
-    let groups = groups.into_iter().map(<[u8]>::to_vec);
-    Some((symbols.collect(), groups.collect()))
+    Some(SymbolTable {
+        symbols: symbols.collect(),
+        groups: groups.into_iter().map(<[u8]>::to_vec).collect(),
+    })
 }
 
-fn of_elf(bytes: &[u8], dynamic: bool) -> Option<Read> {
+fn of_elf(bytes: &[u8], dynamic: bool) -> Option<SymbolTable> {
     let symbols = match bytes.get(4)? {
         1 => elf_symbols::<elf::FileHeader32<Endianness>>(bytes, dynamic),
         _ => elf_symbols::<elf::FileHeader64<Endianness>>(bytes, dynamic),
@@ -131,8 +127,10 @@ fn of_elf(bytes: &[u8], dynamic: bool) -> Option<Read> {
     } else {
         comdat::elf::definitions(bytes)?.groups
     };
-    let groups = groups.into_iter().map(<[u8]>::to_vec);
-    Some((symbols, groups.collect()))
+    Some(SymbolTable {
+        symbols,
+        groups: groups.into_iter().map(<[u8]>::to_vec).collect(),
+    })
 }
 
 fn elf_symbols<Elf: FileHeader<Endian = Endianness>>(

@@ -13,7 +13,7 @@ use std::process::Command;
 use fs_err as fs;
 use relto::internals::action::canonical::{Canonical, CanonicalJob, canonical};
 use relto::internals::action::restore::{Renumbering, check, restore};
-use relto::internals::action::slice::{Inputs, NoSliceKey, slice_key};
+use relto::internals::action::slice::{NoSliceKey, SliceInputs, slice_key};
 use relto::internals::action::toolchain_tree::ToolchainTree;
 use relto::internals::action::{Action, ActionTemplate};
 use relto::internals::digest::{Digest, DigestFunction};
@@ -265,7 +265,7 @@ impl Lab {
         let index = Index::parse(&form.shard).expect("the canonical shard parses");
         slice_key(
             form,
-            &Inputs {
+            &SliceInputs {
                 template: &template(),
                 toolchain: &toolchain(),
                 digests,

@@ -13,7 +13,7 @@ use super::{failure, job, queue};
 use crate::events::Origin;
 use crate::exec::Compiled;
 use crate::exec::queue::{
-    Assignment, Claim, Executor, ExecutorSet, Outcome, Queue, Runner, run_slot,
+    Assignment, AttemptOutcome, Claim, Executor, ExecutorSet, Queue, Runner, run_slot,
 };
 use crate::exec::remote::execution_limit::ExecutionLimit;
 use crate::reapi::limits::jobs_in_flight;
@@ -157,12 +157,12 @@ impl Runner for RemoteRunner {
 
     async fn permit(&self) {}
 
-    async fn run(&self, assignment: &Assignment) -> Result<Outcome<()>, ()> {
+    async fn run(&self, assignment: &Assignment) -> Result<AttemptOutcome<()>, ()> {
         tokio::select! {
             () = self.0.until_death(self.0.execute(assignment)) => {
-                Ok(Outcome::Compiled(compiled(Origin::Remote)))
+                Ok(AttemptOutcome::Compiled(compiled(Origin::Remote)))
             }
-            () = self.0.fails() => Ok(Outcome::FellBack(failure())),
+            () = self.0.fails() => Ok(AttemptOutcome::FellBack(failure())),
         }
     }
 
@@ -184,9 +184,9 @@ impl Runner for LocalRunner {
 
     async fn permit(&self) {}
 
-    async fn run(&self, assignment: &Assignment) -> Result<Outcome<()>, ()> {
+    async fn run(&self, assignment: &Assignment) -> Result<AttemptOutcome<()>, ()> {
         sleep(self.0.world.jobs[assignment.job().id].truth).await;
-        Ok(Outcome::Compiled(compiled(Origin::Local)))
+        Ok(AttemptOutcome::Compiled(compiled(Origin::Local)))
     }
 
     async fn run_in_place(&self, _: &Claim) -> Result<Compiled, ()> {

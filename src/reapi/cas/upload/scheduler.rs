@@ -56,7 +56,7 @@ pub(crate) struct UploadScheduler {
     unqueried: UploadQueue,
     small: UploadQueue,
     large: UploadQueue,
-    work: FuturesUnordered<BoxFuture<'static, Finished>>,
+    work: FuturesUnordered<BoxFuture<'static, FinishedCall>>,
     queries: usize,
     sending: Vec<InFlightUpload>,
 }
@@ -75,7 +75,7 @@ struct InFlightUpload {
     bytes: usize,
 }
 
-enum Finished {
+enum FinishedCall {
     /// Returns the blobs that the farm lacks.
     Question(Vec<UploadRequest>),
     Upload(InFlightUpload),
@@ -140,15 +140,15 @@ impl UploadScheduler {
         }
     }
 
-    fn end(&mut self, done: Finished) {
+    fn end(&mut self, done: FinishedCall) {
         match done {
-            Finished::Question(missing) => {
+            FinishedCall::Question(missing) => {
                 self.queries -= 1;
                 for request in missing {
                     self.queue_to_send(request);
                 }
             }
-            Finished::Upload(sent) => {
+            FinishedCall::Upload(sent) => {
                 let same = self.sending.iter().position(|sending| *sending == sent);
                 same.map(|at| self.sending.swap_remove(at));
             }
@@ -211,7 +211,7 @@ impl UploadScheduler {
         }
         self.queries += 1;
         let (session, tracker) = (Arc::clone(&self.session), Arc::clone(&self.tracker));
-        let query = async move { Finished::Question(find(&session, &tracker, requests).await) };
+        let query = async move { FinishedCall::Question(find(&session, &tracker, requests).await) };
         self.work.push(Box::pin(query));
     }
 
@@ -232,7 +232,7 @@ impl UploadScheduler {
                 UploadMethod::Batch => batch(&session, &tracker, &requests).await,
                 UploadMethod::Stream => stream(&session, &tracker, &requests).await,
             }
-            Finished::Upload(sending)
+            FinishedCall::Upload(sending)
         }));
     }
 }

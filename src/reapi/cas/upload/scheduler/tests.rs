@@ -99,12 +99,12 @@ async fn on_a_full_line_one_less_urgent_call_goes_on_and_all_that_are_as_urgent(
     for urgency in [10, 9, 9, 9, 9] {
         let of_it = |sending: &&InFlightUpload| sending.urgency == urgency;
         let done = *scheduler.sending.iter().find(of_it).expect("under way");
-        scheduler.end(Finished::Upload(done));
+        scheduler.end(FinishedCall::Upload(done));
     }
     scheduler.start();
     assert_eq!(scheduler.sending.len(), 2, "two large ones fill the line");
     let large = scheduler.sending[0];
-    scheduler.end(Finished::Upload(large));
+    scheduler.end(FinishedCall::Upload(large));
     scheduler.start();
     assert_eq!(
         scheduler.sending.len(),
