@@ -58,13 +58,13 @@ impl Builder {
 }
 
 /// Caches, and for each builder a directory with a `relto` that is it.
-struct Workshop {
+struct KernelBench {
     dir: TempDir,
     homes: [Home; 2],
     builders: Vec<Builder>,
 }
 
-impl Workshop {
+impl KernelBench {
     /// With the builders that `arguments` name, or all that there are.
     fn new(arguments: &[String]) -> Self {
         let ccache = Command::new("ccache").arg("--version").output();
@@ -133,17 +133,17 @@ fn main() {
     let runs = runs.map_or(3, |at| arguments[at + 1].parse().expect("a number of runs"));
     let is_named = |name: &str| arguments.iter().any(|argument| argument == name);
     let all = !["clean", "touch", "edit"].into_iter().any(is_named);
-    let workshop = Workshop::new(&arguments);
+    let bench = KernelBench::new(&arguments);
     if all || is_named("touch") || is_named("edit") {
         let Some(tree) = Tree::copy() else { return };
-        settle(&workshop, &tree);
+        settle(&bench, &tree);
         if all || is_named("touch") {
-            again(&workshop, &tree, "touch kernel/fork.c", runs, |_| None);
+            again(&bench, &tree, "touch kernel/fork.c", runs, |_| None);
         }
         if all || is_named("edit") {
-            let edit = |round| Some(edited(&workshop, round));
+            let edit = |round| Some(edited(&bench, round));
             again(
-                &workshop,
+                &bench,
                 &tree,
                 "a function more in kernel/fork.c",
                 runs,
@@ -152,22 +152,22 @@ fn main() {
         }
     }
     if all || is_named("clean") {
-        clean(&workshop);
+        clean(&bench);
     }
 }
 
 /// Builders that remember backends have seen them once, and what the copy has to do once is done.
-fn settle(workshop: &Workshop, tree: &Tree) {
+fn settle(bench: &KernelBench, tree: &Tree) {
     let remembers = |builder: &&Builder| matches!(builder, Builder::Relto | Builder::Both);
-    for &builder in workshop.builders.iter().filter(remembers) {
+    for &builder in bench.builders.iter().filter(remembers) {
         tree.forget_natives();
-        run(&workshop.make(tree, builder, &[]), 1);
+        run(&bench.make(tree, builder, &[]), 1);
     }
 }
 
 /// The words that give `kernel/fork.c` a function that no round before had.
-fn edited(workshop: &Workshop, round: usize) -> String {
-    let path = workshop.dir.path().join(format!("edit-{round}.h"));
+fn edited(bench: &KernelBench, round: usize) -> String {
+    let path = bench.dir.path().join(format!("edit-{round}.h"));
     let text =
         format!("int relto_bench(int x);\nint relto_bench(int x) {{ return x * 7 + {round}; }}\n");
     fs::write(&path, text).expect("written");
@@ -176,32 +176,32 @@ fn edited(workshop: &Workshop, round: usize) -> String {
 
 /// `make` after a change, each builder once in a round.
 fn again(
-    workshop: &Workshop,
+    bench: &KernelBench,
     tree: &Tree,
     what: &str,
     runs: usize,
     change: impl Fn(usize) -> Option<String>,
 ) {
-    let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); workshop.builders.len()];
+    let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); bench.builders.len()];
     for round in 0..runs {
-        for (place, &builder) in workshop.builders.iter().enumerate() {
+        for (place, &builder) in bench.builders.iter().enumerate() {
             // As after `touch`: the sources are not ours to touch.
             fs::remove_file(tree.path("kernel/fork.o")).expect("removed");
             let words = change(round);
             let words: Vec<_> = words.iter().map(String::as_str).collect();
-            samples[place].push(run(&workshop.make(tree, builder, &words), 1));
+            samples[place].push(run(&bench.make(tree, builder, &words), 1));
         }
     }
-    table(workshop, what, &samples);
+    table(bench, what, &samples);
 }
 
 /// The whole build with empty caches, and once more in another directory.
-fn clean(workshop: &Workshop) {
+fn clean(bench: &KernelBench) {
     let mut samples: [Vec<Vec<Sample>>; 2] = [Vec::new(), Vec::new()];
-    let fresh = Workshop {
+    let fresh = KernelBench {
         dir: TempDir::new().expect("a temporary directory"),
         homes: [Home::new(), Home::new()],
-        builders: workshop.builders.clone(),
+        builders: bench.builders.clone(),
     };
     for &builder in &fresh.builders {
         for of_round in &mut samples {
@@ -212,21 +212,21 @@ fn clean(workshop: &Workshop) {
         }
     }
     let [first, second] = samples;
-    table(workshop, "the whole build, empty caches", &first);
+    table(bench, "the whole build, empty caches", &first);
     table(
-        workshop,
+        bench,
         "the whole build in another directory, full caches",
         &second,
     );
 }
 
 /// Medians, and their ratio to the first builder's within a round.
-fn table(workshop: &Workshop, what: &str, samples: &[Vec<Sample>]) {
+fn table(bench: &KernelBench, what: &str, samples: &[Vec<Sample>]) {
     show(&format!(
         "\n{what}, load {}\n                      wall, s    ratio   processor, s    ratio\n",
         load()
     ));
-    for (builder, ours) in workshop.builders.iter().zip(samples) {
+    for (builder, ours) in bench.builders.iter().zip(samples) {
         let middle = |of: fn(&Sample) -> f64| median(ours.iter().map(of));
         let ratio = |of: fn(&Sample) -> f64| {
             median(ours.iter().zip(&samples[0]).map(|(a, b)| of(a) / of(b)))

@@ -10,12 +10,12 @@ use serde_json::Value;
 
 use crate::support::link::{Home, Link};
 use crate::support::llvm::Llvm;
-use crate::support::outcome::{Counts, Outcome};
+use crate::support::outcome::{Counts, LinkOutcome};
 use crate::support::program::Program;
 
 /// A link's directory as lld leaves it when told to keep everything.
 pub(crate) struct Replay {
-    outcome: Outcome,
+    outcome: LinkOutcome,
     file: PathBuf,
     link: Value,
 }

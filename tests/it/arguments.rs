@@ -9,7 +9,7 @@ use relto::internals::action::kind::{check_output, required_kind};
 use relto::internals::action::{native, response};
 use relto::internals::client_context::ClientContext;
 
-use crate::support::workshop::CLANG;
+use crate::support::toolchain_dir::CLANG;
 
 fn words(line: &str) -> Vec<String> {
     line.split(' ').map(str::to_owned).collect()

@@ -14,7 +14,7 @@ use relto::internals::cache::{trim, usage};
 
 use crate::support::link::{Form, Home, Link};
 use crate::support::mount::Mount;
-use crate::support::outcome::Outcome;
+use crate::support::outcome::LinkOutcome;
 use crate::support::program::{Program, cxx, generated, zstd};
 use crate::support::repeat::{
     NOBODY, archive, filled, give_to_nobody, through, with_whole_archive,
@@ -42,7 +42,7 @@ fn files_below(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// How many warnings of relto's own the link printed.
-fn warnings(outcome: &Outcome) -> usize {
+fn warnings(outcome: &LinkOutcome) -> usize {
     outcome.stderr.matches("relto: warning:").count()
 }
 

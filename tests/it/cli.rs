@@ -2,11 +2,11 @@
 
 use assert_cmd::Command;
 
-use crate::support::place::Place;
+use crate::support::clean_home::CleanHome;
 
 #[test]
 fn help_is_short_and_goes_to_stdout() {
-    let place = Place::new();
+    let place = CleanHome::new();
     for arguments in ["--help", "-h"] {
         let output = place.relto().arg(arguments).output().expect("started");
         assert_eq!(output.status.code(), Some(0));
@@ -22,7 +22,7 @@ fn help_is_short_and_goes_to_stdout() {
 
 #[test]
 fn every_command_shows_all_options_on_request() {
-    let place = Place::new();
+    let place = CleanHome::new();
     for line in ["--help-all", "help", "cache --help-all", "help doctor"] {
         let told = place.relto_told(line);
         assert!(told.starts_with("exit 0\n"), "{line}: {told}");
@@ -32,7 +32,7 @@ fn every_command_shows_all_options_on_request() {
 
 #[test]
 fn completions_and_manual_pages_are_made_for_packages() {
-    let place = Place::new();
+    let place = CleanHome::new();
     // They depend on no settings, not even on wrong ones.
     place.write("project/.relto.toml", "frobnicate = 1\n");
     for shell in ["bash", "zsh", "fish"] {
@@ -66,7 +66,7 @@ fn an_unknown_command_is_not_taken_for_a_job_file() {
 
 #[test]
 fn the_settings_in_force_are_shown_with_their_sources() {
-    let place = Place::new();
+    let place = CleanHome::new();
     place.write("project/.relto.toml", "jobs = 3\n");
     let mut relto = place.relto();
     relto.env("RELTO_REMOTE_RETRIES", "9");
@@ -85,7 +85,7 @@ fn the_settings_in_force_are_shown_with_their_sources() {
 
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
-    let place = Place::new();
+    let place = CleanHome::new();
     let script = format!(
         "'{}' --help-all | true; echo ${{PIPESTATUS[0]}}",
         env!("CARGO_BIN_EXE_relto")
@@ -96,7 +96,7 @@ fn a_reader_that_goes_away_is_no_error() {
 
 /// The answers to several command lines, one after the other.
 fn answers(lines: &[&str]) -> String {
-    let place = Place::new();
+    let place = CleanHome::new();
     let answer = |line: &&str| {
         format!(
             "$ {}\n{}",
@@ -215,7 +215,7 @@ fn the_flags_of_a_bazelrc_are_accepted_as_they_are() {
     let flags = lines
         .filter_map(|line| line.strip_prefix("build:farm "))
         .flat_map(str::split_whitespace);
-    let place = Place::new();
+    let place = CleanHome::new();
     let told = place.told(place.relto().args(flags).arg("cache"));
     insta::assert_snapshot!(told, @r"
     exit 0
@@ -226,7 +226,7 @@ fn the_flags_of_a_bazelrc_are_accepted_as_they_are() {
 
 #[test]
 fn clearing_the_cache_leaves_what_is_not_the_caches() {
-    let place = Place::new();
+    let place = CleanHome::new();
     let blob = format!("cache/cas/ab/ab{}", "0".repeat(62));
     place.write(&blob, "blob");
     place.write(
@@ -254,7 +254,7 @@ fn clearing_the_cache_leaves_what_is_not_the_caches() {
 
 #[test]
 fn a_directory_without_the_mark_of_a_cache_is_not_cleared() {
-    let place = Place::new();
+    let place = CleanHome::new();
     let blob = format!("cache/cas/ab/ab{}", "0".repeat(62));
     place.write(&blob, "blob");
     let other = place.write("cache/notes.txt", "mine");
@@ -270,7 +270,7 @@ fn a_directory_without_the_mark_of_a_cache_is_not_cleared() {
 
 #[test]
 fn a_log_filter_that_cannot_be_read_is_a_warning() {
-    let place = Place::new();
+    let place = CleanHome::new();
     let told = place.told(place.relto().env("RELTO_LOG", "=[").arg("stats"));
     assert!(told.starts_with("exit 0\n"), "{told}");
     assert!(

@@ -17,7 +17,7 @@ pub(crate) struct Prepared {
 }
 
 /// What differs between farms in an action that means the same.
-pub(crate) struct Shape {
+pub(crate) struct ActionShape {
     pub(crate) function: DigestFunction,
     pub(crate) style: OutputStyle,
     pub(crate) properties: Vec<(String, String)>,
@@ -25,7 +25,7 @@ pub(crate) struct Shape {
     pub(crate) busybox: Vec<u8>,
 }
 
-impl Shape {
+impl ActionShape {
     pub(crate) fn linux(client: &Client) -> Self {
         Self::of_system("linux", client)
     }
@@ -41,7 +41,7 @@ impl Shape {
 }
 
 /// `busybox sh -c SCRIPT` in a tree `relto/{bin/busybox,in}`.
-pub(crate) fn prepare(shape: &Shape, script: &str, input: &str) -> Prepared {
+pub(crate) fn prepare(shape: &ActionShape, script: &str, input: &str) -> Prepared {
     let mut blobs = Vec::new();
     let mut put = |bytes: Vec<u8>| {
         let digest = shape.function.digest(&bytes);

@@ -10,7 +10,7 @@ use relto::internals::reapi::{
 };
 use tonic::Code;
 
-use crate::client_action::{Prepared, Shape, job, prepare};
+use crate::client_action::{ActionShape, Prepared, job, prepare};
 use crate::support::farm::{Break, Effect, Farm, Fault, Method, Outcome, Platforms, Profile};
 
 const MIB: usize = 1 << 20;
@@ -38,7 +38,7 @@ async fn connect(farm: &Farm) -> Client {
         .expect("connected")
 }
 
-fn shape(farm: &Farm, client: &Client) -> Shape {
+fn shape(farm: &Farm, client: &Client) -> ActionShape {
     let properties = match &farm.profile().platforms {
         Platforms::Any => Vec::new(),
         Platforms::Exact(list) => list
@@ -47,7 +47,7 @@ fn shape(farm: &Farm, client: &Client) -> Shape {
             .collect(),
         Platforms::Demands(name) => vec![((*name).to_owned(), "docker://image".to_owned())],
     };
-    Shape {
+    ActionShape {
         function: client.digest_function(),
         style: client.output_style(),
         properties,

@@ -13,7 +13,7 @@ use relto::internals::reapi::{
     declared_outputs, stderr,
 };
 
-use crate::client_action::{Shape, job, prepare};
+use crate::client_action::{ActionShape, job, prepare};
 use crate::support::servers::nginx::{BASIC, Demand, Nginx, WRONG_BASIC};
 use crate::support::servers::{Kind, Server, Setup};
 
@@ -90,7 +90,7 @@ async fn blobs_travel(client: &Client, dir: &Path) {
 
 async fn an_action_runs(client: &Client) {
     let script = "relto/bin/busybox cat relto/in > relto/out; echo warned >&2";
-    let prepared = prepare(&Shape::linux(client), script, "the input");
+    let prepared = prepare(&ActionShape::linux(client), script, "the input");
     let about = RequestContext::default();
     let before = client.action_result(&prepared.action, &[], &about).await;
     assert!(before.expect("an answer").is_none());
@@ -122,7 +122,7 @@ async fn an_action_runs(client: &Client) {
 
 /// Nothing is uploaded before: the server's own complaint must be enough to send everything.
 async fn lost_inputs_are_sent(client: &Client) {
-    let prepared = prepare(&Shape::linux(client), "exit 3", "lost and found");
+    let prepared = prepare(&ActionShape::linux(client), "exit 3", "lost and found");
     let executed = client
         .execute(&job(&prepared), &|_| ())
         .await
@@ -185,7 +185,7 @@ async fn buildgrid_stores_and_executes() {
 /// returns.
 async fn a_dropped_execution_is_cancelled(client: &Client) {
     let prepared = prepare(
-        &Shape::linux(client),
+        &ActionShape::linux(client),
         "relto/bin/busybox sleep 100",
         "asleep",
     );
@@ -228,7 +228,11 @@ async fn buildbarn_without_a_worker_for_the_platform_is_found_out_once() {
         return;
     };
     let client = connect(&options(&server, true)).await;
-    let prepared = prepare(&Shape::of_system("plan9", &client), "exit 0", "unserved");
+    let prepared = prepare(
+        &ActionShape::of_system("plan9", &client),
+        "exit 0",
+        "unserved",
+    );
     client
         .ensure_uploaded(&prepared.blobs)
         .await
@@ -252,7 +256,7 @@ async fn buildbarn_without_a_worker_for_the_platform_is_found_out_once() {
 async fn takes_results(client: &Client, dir: &Path) {
     assert!(!client.capabilities().can_execute && client.capabilities().can_update_action_cache);
     blobs_travel(client, dir).await;
-    let prepared = prepare(&Shape::linux(client), "true", "cached");
+    let prepared = prepare(&ActionShape::linux(client), "true", "cached");
     let object = Bytes::from_static(b"an object");
     let digest = client.digest_function().digest(&object);
     let mut blobs = prepared.blobs;

@@ -8,10 +8,10 @@ use fs_err::os::unix::fs::symlink;
 use relto::internals::client_context::ClientContext;
 use relto::internals::toolchain::config::{self, CompilerConfigError, ConfigDirs};
 
-use crate::support::workshop::{CLANG, Workshop};
+use crate::support::toolchain_dir::{CLANG, ToolchainDir};
 
 /// A copy of clang's small program, whose libraries are found by its `$ORIGIN/../lib`.
-fn clang_with_a_directory_of_its_own(shop: &Workshop) -> PathBuf {
+fn clang_with_a_directory_of_its_own(shop: &ToolchainDir) -> PathBuf {
     let clang = shop.path("own/bin/clang-22");
     fs::create_dir_all(shop.path("own/bin")).expect("made");
     fs::copy(CLANG, &clang).expect("copied");
@@ -21,7 +21,7 @@ fn clang_with_a_directory_of_its_own(shop: &Workshop) -> PathBuf {
 
 #[test]
 fn only_the_configuration_files_that_clang_reads_count() {
-    let shop = Workshop::new();
+    let shop = ToolchainDir::new();
     let clang = clang_with_a_directory_of_its_own(&shop);
     let none = shop.discover(&clang, None).expect("complete");
     assert_eq!(none.config_candidates, [] as [PathBuf; 0]);
@@ -45,7 +45,7 @@ fn only_the_configuration_files_that_clang_reads_count() {
 
 #[test]
 fn a_configuration_file_that_refers_to_its_directory_cannot_travel() {
-    let shop = Workshop::new();
+    let shop = ToolchainDir::new();
     for text in ["@more.cfg\n", "-O2 --sysroot=<CFGDIR>/x\n"] {
         let path = shop.write("clang.cfg", text);
         assert!(

@@ -4,11 +4,11 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use assert_cmd::Command;
 
-use crate::support::place::Place;
+use crate::support::clean_home::CleanHome;
 
 #[test]
 fn mistakes_in_files_end_with_2_and_name_the_place() {
-    let place = Place::new();
+    let place = CleanHome::new();
     place.write("project/.relto.toml", "jobs = 3\nremote_executr = \"x\"\n");
     insta::assert_snapshot!(place.relto_told("cache"), @r"
     exit 2
@@ -33,7 +33,7 @@ fn mistakes_in_files_end_with_2_and_name_the_place() {
 
 #[test]
 fn a_project_file_that_others_may_write_is_ignored_with_a_warning() {
-    let place = Place::new();
+    let place = CleanHome::new();
     let path = place.write("project/.relto.toml", "disk_cache = \"/evil\"\n");
     fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).expect("changed");
     insta::assert_snapshot!(place.relto_told("cache"), @r"
@@ -55,7 +55,7 @@ fn a_project_file_that_others_may_write_is_ignored_with_a_warning() {
 
 #[test]
 fn a_mistyped_variable_is_a_warning() {
-    let place = Place::new();
+    let place = CleanHome::new();
     let told = place.told(
         place
             .relto()
@@ -74,7 +74,7 @@ fn a_mistyped_variable_is_a_warning() {
 
 #[test]
 fn command_line_beats_environment_beats_project_beats_user_beats_default() {
-    let place = Place::new();
+    let place = CleanHome::new();
     let shown = |command: &mut Command| {
         let told = place.told(command.arg("cache"));
         let path = told
@@ -132,7 +132,7 @@ fn the_lines_that_the_page_on_farms_gives_are_accepted() {
     let pasted = pasted(&page.expect("the page"));
     assert_eq!(pasted.len(), 7, "one for each farm");
     for text in pasted {
-        let place = Place::new();
+        let place = CleanHome::new();
         for file in text.split("@~/").skip(1) {
             let name = file.split('"').next().expect("the end of a string");
             place.write(&format!("home/{name}"), "secret\n");
@@ -146,7 +146,7 @@ fn the_lines_that_the_page_on_farms_gives_are_accepted() {
 
 #[test]
 fn a_secret_is_never_shown() {
-    let place = Place::new();
+    let place = CleanHome::new();
     place.write(
         "home/.config/relto/config.toml",
         "remote_header = { authorization = \"Bearer hunter2\" }\n",
@@ -164,7 +164,7 @@ fn a_secret_is_never_shown() {
 
 #[test]
 fn what_a_tree_asks_for_is_shown_allowed_listed_and_denied() {
-    let place = Place::new();
+    let place = CleanHome::new();
     place.write(
         "home/.config/relto/config.toml",
         "remote_header = { x-key = \"hunter2\" }\n",
@@ -215,7 +215,7 @@ fn what_a_tree_asks_for_is_shown_allowed_listed_and_denied() {
 
 #[test]
 fn a_user_file_of_another_user_is_ignored_with_a_warning() {
-    let place = Place::new();
+    let place = CleanHome::new();
     let path = place.write("home/.config/relto/config.toml", "disk_cache = \"/evil\"\n");
     // Only root can give a file away; for everybody else the mode stands for the owner.
     let given = std::os::unix::fs::chown(&path, Some(12345), Some(12345)).is_ok();

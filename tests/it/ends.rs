@@ -31,12 +31,12 @@ const HANGS_ONCE: &str = "if (access(\"once\", F_OK)) { put(\"once\", \"\", 0); 
     unlink(\"once\"); object(ET_REL); return 0;";
 
 /// A link in a directory of its own.
-struct Stage {
+struct EndingLink {
     saved: Saved,
     relto: PathBuf,
 }
 
-impl Stage {
+impl EndingLink {
     fn new(behaviour: &str) -> Self {
         let mut saved = Saved::new(&feature(Feature::Plain));
         let compiler = saved.path("clang");
@@ -194,7 +194,7 @@ fn ended(child: Child) -> (Output, String) {
 #[test]
 fn when_lld_is_killed_nothing_is_left() {
     for signal in [Signal::KILL, Signal::TERM, Signal::INT] {
-        let stage = Stage::new(WAITS);
+        let stage = EndingLink::new(WAITS);
         let lld = stage.start_lld();
         stage.wait_for_compilers();
         kill_process(Pid::from_child(&lld), signal).expect("sent");
@@ -208,7 +208,7 @@ fn when_lld_is_killed_nothing_is_left() {
 
 #[test]
 fn compilers_that_finish_after_lld_is_gone_leave_nothing() {
-    let stage = Stage::new(WAITS);
+    let stage = EndingLink::new(WAITS);
     let lld = stage.start_lld();
     let compilers = stage.wait_for_compilers();
     kill_process(Pid::from_child(&lld), Signal::KILL).expect("sent");
@@ -223,7 +223,7 @@ fn compilers_that_finish_after_lld_is_gone_leave_nothing() {
 #[test]
 fn when_relto_is_killed_the_link_fails_and_nothing_is_left() {
     for signal in [Signal::KILL, Signal::TERM, Signal::INT, Signal::HUP] {
-        let stage = Stage::new(WAITS);
+        let stage = EndingLink::new(WAITS);
         let lld = stage.start_lld();
         stage.wait_for_compilers();
         kill_process(stage.relto_of(&lld), signal).expect("sent");
@@ -238,7 +238,7 @@ fn when_relto_is_killed_the_link_fails_and_nothing_is_left() {
 
 #[test]
 fn the_interrupt_of_a_terminal_ends_all() {
-    let stage = Stage::new(WAITS);
+    let stage = EndingLink::new(WAITS);
     let lld = stage.start_lld();
     stage.wait_for_compilers();
     kill_process_group(Pid::from_child(&lld), Signal::INT).expect("sent");
@@ -250,7 +250,7 @@ fn the_interrupt_of_a_terminal_ends_all() {
 fn a_failed_job_stops_the_others_at_once() {
     // Only `main.o` has three modules; it fails, in its action and in place, while the others wait
     // for ever.
-    let stage = Stage::new(
+    let stage = EndingLink::new(
         "if (strncmp(out, \"relto/\", 6) || !access(\"relto/m/0002.bc\", F_OK)) return 1;\n\
          for (;;) pause();",
     );
@@ -263,7 +263,7 @@ fn a_failed_job_stops_the_others_at_once() {
 #[test]
 fn a_compiler_that_is_stopped_in_place_leaves_no_temporary_file() {
     // As clang names it: `app-0123abcd.o.tmp` beside `app.o`.
-    let stage = Stage::new(
+    let stage = EndingLink::new(
         "if (!strncmp(out, \"relto/\", 6)) return 1;\n\
          char name[4096];\n\
          snprintf(name, sizeof name, \"%.*s-00c0ffee.o.tmp\", (int)strlen(out) - 2, out);\n\
@@ -282,7 +282,7 @@ fn a_compiler_that_is_stopped_in_place_leaves_no_temporary_file() {
 
 #[test]
 fn a_compiler_that_the_kernel_kills_is_run_once_more() {
-    let stage = Stage::new(HANGS_ONCE);
+    let stage = EndingLink::new(HANGS_ONCE);
     let mut relto = stage.start_relto(&[]);
     let mut killed = HashSet::new();
     let status = wait("relto does not finish", || {
@@ -303,7 +303,7 @@ fn a_compiler_that_the_kernel_kills_is_run_once_more() {
 
 #[test]
 fn relto_may_be_replaced_while_it_links() {
-    let stage = Stage::new(WAITS);
+    let stage = EndingLink::new(WAITS);
     let mut relto = stage.start_relto(&[]);
     stage.wait_for_compilers();
     fs::remove_file(&stage.relto).expect("removed");

@@ -6,10 +6,10 @@ use fs_err as fs;
 
 use crate::support::link::{Home, Link};
 use crate::support::llvm::{Llvm, run};
-use crate::support::outcome::Outcome;
+use crate::support::outcome::LinkOutcome;
 use crate::support::program::{Feature, feature};
 
-fn explain(outcome: &Outcome, home: &Home, earlier: &[&str]) -> String {
+fn explain(outcome: &LinkOutcome, home: &Home, earlier: &[&str]) -> String {
     let entries = fs::read_dir(outcome.dir()).expect("a directory");
     let mut names = entries.map(|entry| entry.expect("an entry").file_name());
     let job_file = names.find(|name| name.to_string_lossy().ends_with(".dist-file.json"));

@@ -10,14 +10,14 @@ use fs_err as fs;
 
 use crate::support::link::{Form, Home, Link};
 use crate::support::llvm::{Llvm, run};
-use crate::support::outcome::Outcome;
+use crate::support::outcome::LinkOutcome;
 use crate::support::program::{Feature, Program, feature, generated};
 use crate::support::repeat::{NOBODY, archive, behind, filled, give_to_nobody, through};
 use crate::support::skip::skip;
 
 /// Runs `link`, which keeps its objects: all come from the cache and are what clang writes in
 /// place.
-fn hits(link: Link<'_>, home: &Home) -> Outcome {
+fn hits(link: Link<'_>, home: &Home) -> LinkOutcome {
     let outcome = link.keep_objects().run_at(home).expect_works();
     outcome.assert_all_cached();
     outcome.assert_identical_objects();

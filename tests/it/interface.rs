@@ -2,7 +2,7 @@
 //! variable, and the exit code of many command lines. The list, `testdata/interface.txt`, was made
 //! from the first release.
 
-use crate::support::place::Place;
+use crate::support::clean_home::CleanHome;
 
 /// One `option` line of the list.
 struct Promised {
@@ -69,14 +69,14 @@ impl Promised {
 const USER: &str = "home/.config/relto/config.toml";
 const TREE: &str = "project/.relto.toml";
 
-/// A place where `--config=some` names a table, and each half of a client's identity has its other.
-fn place(table_in: &str) -> Place {
-    let place = Place::new();
+/// A home where `--config=some` names a table, and each half of a client's identity has its other.
+fn place(table_in: &str) -> CleanHome {
+    let place = CleanHome::new();
     place.write(table_in, "[config.some]\n");
     place
 }
 
-fn relto(place: &Place) -> assert_cmd::Command {
+fn relto(place: &CleanHome) -> assert_cmd::Command {
     let mut relto = place.relto();
     relto
         .env("RELTO_TLS_CLIENT_CERTIFICATE", "/certificate.pem")
@@ -105,7 +105,7 @@ fn every_promised_flag_and_variable_is_accepted_in_each_spelling() {
 
 #[test]
 fn every_promised_default_is_in_force_where_no_source_says_otherwise() {
-    let told = Place::new().relto_told("config");
+    let told = CleanHome::new().relto_told("config");
     for option in options() {
         let default = format!("{} = {}  (the default)", option.name, option.default);
         let shown = told.lines().any(|line| line == default);
@@ -133,7 +133,7 @@ fn every_promised_command_line_ends_with_its_code() {
         let mut words = line.split_whitespace();
         let code = words.next().expect("a code");
         assert_eq!(words.next(), Some("relto"), "{line}");
-        let place = Place::new();
+        let place = CleanHome::new();
         let path = std::env::var_os("PATH").unwrap_or_default();
         let output = place.relto().env("PATH", path).args(words).output();
         let output = output.expect("started");

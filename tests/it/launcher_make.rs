@@ -19,12 +19,12 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const COMPILER: &str =
     "#!/bin/sh\necho begin >> log\nwhile [ ! -e go ]; do sleep 0.01; done\necho end >> log\n";
 
-struct Build {
+struct CompilesUnderMake {
     dir: TempDir,
     home: Home,
 }
 
-impl Build {
+impl CompilesUnderMake {
     /// `count` compiles, each by a recipe of its own.
     fn new(count: usize) -> Self {
         let dir = TempDir::new().expect("a directory");
@@ -101,7 +101,7 @@ fn most(log: &[String]) -> usize {
 
 #[test]
 fn many_jobs_for_a_farm_start_no_more_compilers_here_than_the_user_allows() {
-    let build = Build::new(20);
+    let build = CompilesUnderMake::new(20);
     let mut make = build.make(&["-j20", "OPTIONS=--local-jobs=2"]);
     build.wait_for(2, 18);
     fs::write(build.path("go"), "").expect("written");
@@ -113,7 +113,7 @@ fn many_jobs_for_a_farm_start_no_more_compilers_here_than_the_user_allows() {
 
 #[test]
 fn without_a_limit_make_alone_says_how_many_compilers_run() {
-    let build = Build::new(5);
+    let build = CompilesUnderMake::new(5);
     let mut make = build.make(&["-j4"]);
     build.wait_for(4, 0);
     fs::write(build.path("go"), "").expect("written");

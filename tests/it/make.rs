@@ -21,12 +21,12 @@ use crate::support::saved::Saved;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Directories of links that may go on together.
-struct Stage {
+struct LinksUnderMake {
     dir: TempDir,
     links: Vec<Saved>,
 }
 
-impl Stage {
+impl LinksUnderMake {
     fn new(links: usize) -> Self {
         let dir = TempDir::new().expect("a directory");
         let go = dir.path().join("go");
@@ -170,7 +170,7 @@ fn tokens_in(pipe: &mut fs::File) -> Vec<u8> {
 
 #[test]
 fn a_recipe_with_a_plus_takes_the_tokens_of_make_and_the_one_it_has() {
-    let stage = Stage::new(1);
+    let stage = LinksUnderMake::new(1);
     let make = stage.make(3, "+", "--local-jobs=8");
     stage.wait_for_compilers(3);
     assert!(most_at_once(&stage.go(make)) <= 3);
@@ -178,7 +178,7 @@ fn a_recipe_with_a_plus_takes_the_tokens_of_make_and_the_one_it_has() {
 
 #[test]
 fn two_recipes_share_the_tokens_of_make() {
-    let stage = Stage::new(2);
+    let stage = LinksUnderMake::new(2);
     let make = stage.make(4, "+", "--local-jobs=8");
     stage.wait_for_compilers(4);
     assert!(most_at_once(&stage.go(make)) <= 4);
@@ -186,7 +186,7 @@ fn two_recipes_share_the_tokens_of_make() {
 
 #[test]
 fn a_recipe_without_a_plus_is_one_link_of_the_machine() {
-    let stage = Stage::new(3);
+    let stage = LinksUnderMake::new(3);
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let all = (processors + 3).min(3 * processors);
     let make = stage.make(3, "", "");
@@ -196,7 +196,7 @@ fn a_recipe_without_a_plus_is_one_link_of_the_machine() {
 
 #[test]
 fn tokens_of_a_pipe_with_a_name_are_given_back_as_they_were() {
-    let stage = Stage::new(1);
+    let stage = LinksUnderMake::new(1);
     let (relto, mut pipe) = stage.beside_pipe(b"xy");
     stage.wait_for_compilers(3);
     assert!(most_at_once(&stage.go(relto)) <= 3);
@@ -205,7 +205,7 @@ fn tokens_of_a_pipe_with_a_name_are_given_back_as_they_were() {
 
 #[test]
 fn a_link_that_is_stopped_gives_its_tokens_back() {
-    let stage = Stage::new(1);
+    let stage = LinksUnderMake::new(1);
     let (relto, mut pipe) = stage.beside_pipe(b"xy");
     stage.wait_for_compilers(3);
     kill_process(Pid::from_child(&relto), Signal::TERM).expect("sent");

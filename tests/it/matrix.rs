@@ -4,12 +4,12 @@
 use std::path::Path;
 
 use crate::support::link::{Home, Link};
-use crate::support::outcome::Outcome;
+use crate::support::outcome::LinkOutcome;
 use crate::support::program::{Feature, Program, dense, feature, generated, of_texts};
 use crate::support::skip::is_long;
 
 /// Links twice with the same state, the second time in another directory.
-fn right_and_found_again(program: &Program, arguments: &[&str]) -> Outcome {
+fn right_and_found_again(program: &Program, arguments: &[&str]) -> LinkOutcome {
     let home = Home::new();
     let link = |program| {
         let link = Link::new(program).keep_objects();

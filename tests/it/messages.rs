@@ -2,12 +2,12 @@
 //! finds it in the cache, with the names that the user of this link knows.
 
 use crate::support::link::{Form, Home, Link};
-use crate::support::outcome::Outcome;
+use crate::support::outcome::LinkOutcome;
 use crate::support::program::{Feature, Program, feature};
 use crate::support::repeat::remote;
 
 /// The messages, without relto's own lines, which tell of times.
-fn messages(outcome: &Outcome) -> String {
+fn messages(outcome: &LinkOutcome) -> String {
     let lines = outcome.stderr.lines();
     let of_compiler = lines.filter(|line| !line.starts_with("relto: "));
     let mut lines: Vec<_> = of_compiler.collect();

@@ -8,13 +8,13 @@ use fs_err as fs;
 
 use crate::support::compiler::CompilerCopy;
 use crate::support::link::{Home, Link};
-use crate::support::outcome::Outcome;
+use crate::support::outcome::LinkOutcome;
 use crate::support::program::{Feature, feature, generated};
 use crate::support::repeat::{filled, remote};
 
 /// Makes a link of `make` twice: the first finds nothing of what `home` holds, the second finds the
 /// first.
-fn misses<'a>(home: &Home, make: impl Fn() -> Link<'a>) -> Outcome {
+fn misses<'a>(home: &Home, make: impl Fn() -> Link<'a>) -> LinkOutcome {
     let outcome = make().keep_objects().run_at(home).expect_works();
     outcome.assert_none_cached();
     make().run_at(home).expect_works().assert_all_cached();
@@ -23,7 +23,7 @@ fn misses<'a>(home: &Home, make: impl Fn() -> Link<'a>) -> Outcome {
 
 /// Whether any object of the link has a section for each function, as `-ffunction-sections` makes
 /// them.
-fn has_function_sections(outcome: &Outcome) -> bool {
+fn has_function_sections(outcome: &LinkOutcome) -> bool {
     let name = b".text.sum0";
     let mut objects = outcome.objects().into_iter();
     objects.any(|object| object.windows(name.len()).any(|found| found == name))

@@ -56,9 +56,9 @@ fn shards(saved: &Saved) -> Vec<PathBuf> {
 }
 
 /// relto under way; killed with the test.
-struct Running(Child);
+struct RunningLink(Child);
 
-impl Running {
+impl RunningLink {
     fn start(saved: &Saved, variables: &[(&str, String)]) -> Self {
         let mut command = saved.command();
         command.env("RELTO_DISK_CACHE", "off");
@@ -76,7 +76,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningLink {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -93,7 +93,7 @@ fn every_shard_is_read_once() {
         let events = inotify::WatchFlags::OPEN | inotify::WatchFlags::CLOSE_NOWRITE;
         inotify::add_watch(&queue, shard, events).expect("watched");
     }
-    let counts = Running::start(&saved, &[]).counts();
+    let counts = RunningLink::start(&saved, &[]).counts();
     assert_eq!(counts.local, counts.jobs);
     let mut buffer = [MaybeUninit::uninit(); 4096];
     let mut events = inotify::Reader::new(&queue, &mut buffer);
@@ -112,7 +112,7 @@ fn as_many_jobs_are_planned_at_once_as_there_are_processors() {
     let processors = available_parallelism().map_or(1, NonZeroUsize::get);
     let saved = saved(processors + 2);
     let mut shards = Leases::hold(&shards(&saved)[..processors]);
-    let running = Running::start(&saved, &[]);
+    let running = RunningLink::start(&saved, &[]);
     // No reader goes on before all have come.
     let waiting: BTreeSet<_> = (0..processors).map(|_| shards.next_reader()).collect();
     assert_eq!(waiting.len(), processors);
@@ -130,7 +130,7 @@ fn the_first_jobs_are_sent_and_executed_while_others_are_still_to_be_planned() {
     let mut last = Leases::hold(&shards(&saved)[11..]);
     let mut variables = farm.environment();
     variables.push(("RELTO_STRATEGY", "remote".to_owned()));
-    let running = Running::start(&saved, &variables);
+    let running = RunningLink::start(&saved, &variables);
     let number = last.next_reader();
     wait_for("execution before the last plan", || {
         (farm.record().count(Method::Execute) > 0).then_some(())

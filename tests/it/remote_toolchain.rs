@@ -168,7 +168,7 @@ fn a_compiler_for_another_machine_cannot_travel() {
 
 #[test]
 fn a_compiler_without_its_libraries_cannot_travel() {
-    let shop = crate::support::workshop::Workshop::new();
+    let shop = crate::support::toolchain_dir::ToolchainDir::new();
     let library = shop.library("lib", "x", &[]);
     let program = shop.program(&["-Llib", "-lx"]);
     fs::remove_file(library).expect("removed");

@@ -67,12 +67,12 @@ fn libraries() -> Vec<(String, PathBuf)> {
 
 /// `sources` compiled to bitcode, thin-linked, and the first one's backend job laid out in a
 /// directory `root`; beside that a file `hidden`.
-struct Job {
+struct SandboxedJob {
     _dir: TempDir,
     root: PathBuf,
 }
 
-impl Job {
+impl SandboxedJob {
     fn new(sources: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let root = dir.path().join("root");
@@ -171,7 +171,7 @@ async fn a_confined_backend_job_gives_the_same_object_without_a_word() {
     if !is_testable_here() {
         return;
     }
-    let job = Job::new(&[
+    let job = SandboxedJob::new(&[
         "int puts(const char *); int twice(int); int main(int c, char **v) { puts(v[0]); return twice(c); }",
         "int twice(int x) { return x * 2 + 1; }",
     ]);
@@ -189,7 +189,7 @@ async fn an_import_that_is_not_admitted_is_not_read() {
     if !is_testable_here() {
         return;
     }
-    let job = Job::new(&[
+    let job = SandboxedJob::new(&[
         "int twice(int); int once(int c) { return twice(c); }",
         "int twice(int x) { return x * 2 + 1; }",
     ]);
@@ -216,7 +216,7 @@ async fn files_that_the_assembler_includes_are_out_of_reach() {
     for name in ["/etc/passwd", "../hidden", hidden.to_str().expect("text")] {
         let source =
             format!("asm(\".section .x\\n.incbin \\\"{name}\\\"\"); int f(void) {{ return 1; }}");
-        let job = Job::new(&[&source]);
+        let job = SandboxedJob::new(&[&source]);
         let (free, _) = job.run(None).await;
         assert!(free.succeeded(), "{name}: {}", stderr(&free));
         let (confined, _) = job.run(Some(job.confinement())).await;

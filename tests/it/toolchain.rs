@@ -8,7 +8,7 @@ use fs_err as fs;
 use relto::internals::error::Hinted as _;
 use relto::internals::toolchain::{Toolchain, ToolchainError};
 
-use crate::support::workshop::{CLANG, Workshop};
+use crate::support::toolchain_dir::{CLANG, ToolchainDir};
 
 /// What the loader itself says it would load, links resolved; without the program and the vdso.
 fn asked(program: &Path, dir: &Path, library_path: Option<&str>) -> BTreeMap<String, PathBuf> {
@@ -50,7 +50,7 @@ fn found(toolchain: &Toolchain) -> BTreeMap<String, PathBuf> {
 }
 
 fn assert_as_the_loader(
-    shop: &Workshop,
+    shop: &ToolchainDir,
     program: &Path,
     library_path: Option<&str>,
 ) -> BTreeMap<String, PathBuf> {
@@ -62,14 +62,14 @@ fn assert_as_the_loader(
 
 #[test]
 fn clang_needs_what_the_loader_says() {
-    let shop = Workshop::new();
+    let shop = ToolchainDir::new();
     let found = assert_as_the_loader(&shop, Path::new(CLANG), None);
     assert!(found.contains_key("libLLVM.so.22.1"), "{found:?}");
 }
 
 #[test]
 fn a_runpath_counts_for_its_own_library_only_and_after_the_environment() {
-    let shop = Workshop::new();
+    let shop = ToolchainDir::new();
     shop.library("lib", "inner", &[]);
     shop.library("other", "inner", &[]);
     shop.library(
@@ -104,7 +104,7 @@ fn a_runpath_counts_for_its_own_library_only_and_after_the_environment() {
 
 #[test]
 fn an_rpath_counts_for_all_below_and_before_the_environment() {
-    let shop = Workshop::new();
+    let shop = ToolchainDir::new();
     shop.library("lib", "inner", &[]);
     shop.library("other", "inner", &[]);
     shop.library("lib", "outer", &["-Wl,--no-as-needed", "-Llib", "-linner"]);
@@ -122,7 +122,7 @@ fn an_rpath_counts_for_all_below_and_before_the_environment() {
 
 #[test]
 fn an_empty_entry_of_the_library_path_is_the_current_directory() {
-    let shop = Workshop::new();
+    let shop = ToolchainDir::new();
     shop.library("here", "x", &[]);
     let program = shop.program(&["-Lhere", "-lx"]);
     fs::rename(shop.path("here/libx.so"), shop.path("libx.so")).expect("moved");
@@ -135,7 +135,7 @@ fn an_empty_entry_of_the_library_path_is_the_current_directory() {
 
 #[test]
 fn a_library_of_another_machine_is_passed_over_and_mentioned_when_none_fits() {
-    let shop = Workshop::new();
+    let shop = ToolchainDir::new();
     let foreign = ["--target=aarch64-linux-gnu", "-fuse-ld=lld"];
     shop.library("other", "x", &foreign);
     let right = shop.library("lib", "x", &[]);
@@ -155,7 +155,7 @@ fn a_library_of_another_machine_is_passed_over_and_mentioned_when_none_fits() {
 
 #[test]
 fn variants_for_newer_processors_stand_beside_the_plain_library() {
-    let shop = Workshop::new();
+    let shop = ToolchainDir::new();
     shop.library("lib", "x", &[]);
     shop.library("lib/glibc-hwcaps/x86-64-v3", "x", &[]);
     let program = shop.program(&["-Llib", "-lx", "-Wl,-rpath,$ORIGIN/../lib"]);
@@ -167,7 +167,7 @@ fn variants_for_newer_processors_stand_beside_the_plain_library() {
 
 #[test]
 fn a_variant_alone_is_enough_but_a_plain_library_further_on_is_taken_along() {
-    let shop = Workshop::new();
+    let shop = ToolchainDir::new();
     let plain = shop.library("other", "x", &[]);
     shop.library("lib/glibc-hwcaps/x86-64-v2", "x", &[]);
     for level in ["x86-64-v4", "x86-64-v2"] {
@@ -191,7 +191,7 @@ fn a_variant_alone_is_enough_but_a_plain_library_further_on_is_taken_along() {
 
 #[test]
 fn a_musl_program_has_one_loader_that_is_its_c_library_too() {
-    let shop = Workshop::new();
+    let shop = ToolchainDir::new();
     let loader = shop.library("lib", "musl", &[]);
     let loader_path = shop.path("lib/ld-musl-x86_64.so.1");
     fs::rename(loader, &loader_path).expect("moved");
@@ -231,7 +231,7 @@ fn a_musl_program_has_one_loader_that_is_its_c_library_too() {
 
 #[test]
 fn the_closure_compiles_in_an_empty_root_as_the_compiler_does_in_place() {
-    let shop = Workshop::new();
+    let shop = ToolchainDir::new();
     let source = shop.write(
         "a.c",
         "int f(int*p,int n){int s=0;for(int i=0;i<n;i++)s+=p[i];return s;}",

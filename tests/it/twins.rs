@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use crate::support::fake::fake_clang;
 use crate::support::farm::{Farm, Method, Profile};
 use crate::support::link::Link;
-use crate::support::outcome::Outcome;
+use crate::support::outcome::LinkOutcome;
 use crate::support::program::{Program, of_texts};
 use crate::support::remote::{here, strict};
 use crate::support::saved::Saved;
@@ -39,7 +39,7 @@ fn with_twins(name: &str, module: &str) -> (Program, TempDir) {
 }
 
 /// Who made each job's object, by the execution log.
-fn runners(outcome: &Outcome) -> Vec<String> {
+fn runners(outcome: &LinkOutcome) -> Vec<String> {
     let log = fs::read_to_string(outcome.dir().join("log.json")).expect("a log");
     let lines = log
         .lines()
@@ -51,7 +51,7 @@ fn runners(outcome: &Outcome) -> Vec<String> {
     runners
 }
 
-fn logged(link: Link<'_>) -> Outcome {
+fn logged(link: Link<'_>) -> LinkOutcome {
     link.env("RELTO_EXECUTION_LOG_JSON_FILE", "log.json")
         .keep_objects()
         .run_at(here())

@@ -22,7 +22,7 @@ const SOURCES: [(&str, &str); 2] = [
 ];
 
 /// Sources, a farm, and an empty home.
-pub(super) struct Build {
+pub(super) struct AheadBuild {
     pub(super) dir: TempDir,
     pub(super) home: Home,
     pub(super) farm: Farm,
@@ -32,7 +32,7 @@ pub(super) struct Build {
 /// A daemon sends, or, without one, a process for each compile.
 pub(super) const SENDERS: [bool; 2] = [false, true];
 
-impl Build {
+impl AheadBuild {
     pub(super) fn new() -> Self {
         Self::with_daemon(false)
     }
@@ -125,7 +125,7 @@ impl Build {
     }
 }
 
-impl Drop for Build {
+impl Drop for AheadBuild {
     fn drop(&mut self) {
         if self.has_daemon {
             self.daemon("stop");

@@ -5,17 +5,17 @@ use std::process::Command;
 use fs_err as fs;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::build::{Build, SENDERS};
+use super::build::{AheadBuild, SENDERS};
 use crate::support::llvm::{Llvm, run};
 
 #[test]
 fn a_module_is_at_the_farm_before_the_link_and_the_link_sends_none() {
     for has_daemon in SENDERS {
-        sent_before_the_link(&Build::with_daemon(has_daemon));
+        sent_before_the_link(&AheadBuild::with_daemon(has_daemon));
     }
 }
 
-fn sent_before_the_link(build: &Build) {
+fn sent_before_the_link(build: &AheadBuild) {
     for (source, object) in [("main.c", "main.o"), ("twice.c", "twice.o")] {
         let mut command = build.clang();
         run(command.args(["-O2", "-flto=thin", "-c", source, "-o", object]));
@@ -65,7 +65,7 @@ fn sent_before_the_link(build: &Build) {
 
 #[test]
 fn nothing_is_sent_where_nobody_asked_for_it_or_there_is_no_module() {
-    let build = Build::new();
+    let build = AheadBuild::new();
     let twice = ["-O2", "-flto=thin", "-c", "twice.c", "-o", "twice.o"];
     run(build
         .clang()
@@ -86,7 +86,7 @@ fn nothing_is_sent_where_nobody_asked_for_it_or_there_is_no_module() {
 
 #[test]
 fn the_option_may_stand_on_the_command_line_and_in_a_file() {
-    let build = Build::new();
+    let build = AheadBuild::new();
     let clang = Llvm::get().tool("clang");
     let words = ["-flto=thin", "-c", "twice.c", "-o", "twice.o"];
     let mut by_word = build.cc(&["--remote-upload-ahead", "--jobs", "3"], &clang);
@@ -104,7 +104,7 @@ fn the_option_may_stand_on_the_command_line_and_in_a_file() {
 
 #[test]
 fn settings_that_make_no_sense_fail_no_compile() {
-    let build = Build::new();
+    let build = AheadBuild::new();
     let mut command = build.clang();
     command.env("RELTO_REMOTE_RETRIES", "many");
     let output = command.args(["-flto=thin", "-c", "twice.c"]).output();
@@ -115,7 +115,7 @@ fn settings_that_make_no_sense_fail_no_compile() {
 
 #[test]
 fn a_compile_that_fails_is_the_compilers_own_and_nothing_is_sent() {
-    let build = Build::new();
+    let build = AheadBuild::new();
     fs::write(build.path("bad.c"), "int f(\n").expect("written");
     let words = ["-flto=thin", "-c", "bad.c", "-o", "bad.o"];
     let ours = build.clang().args(words).output().expect("relto starts");
@@ -131,7 +131,7 @@ fn a_compile_that_fails_is_the_compilers_own_and_nothing_is_sent() {
 #[test]
 fn a_farm_that_is_away_costs_the_compiles_nothing() {
     for has_daemon in SENDERS {
-        let mut build = Build::with_daemon(has_daemon);
+        let mut build = AheadBuild::with_daemon(has_daemon);
         build.farm.kill();
         for _ in 0..2 {
             let output = build.clang().args(["-flto=thin", "-c", "twice.c"]).output();
@@ -145,7 +145,7 @@ fn a_farm_that_is_away_costs_the_compiles_nothing() {
 /// Stopped, it takes connections and says nothing.
 #[test]
 fn a_daemon_that_does_not_answer_holds_up_no_build() {
-    let build = Build::with_daemon(true);
+    let build = AheadBuild::with_daemon(true);
     let words = ["-flto=thin", "-c", "twice.c", "-o", "twice.o"];
     run(build.clang().args(words));
     build.wait_for_blob("twice.o");

@@ -7,18 +7,18 @@ use std::process::{Command, Stdio};
 use fs_err as fs;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::build::{Build, SENDERS};
+use super::build::{AheadBuild, SENDERS};
 use crate::support::repeat::through;
 
 /// It is the compiler that gets them, for relto is no longer there.
 #[test]
 fn signals_reach_the_compiler_and_how_it_ends_is_what_the_build_sees() {
     for has_daemon in SENDERS {
-        ended_by_signals(&Build::with_daemon(has_daemon));
+        ended_by_signals(&AheadBuild::with_daemon(has_daemon));
     }
 }
 
-fn ended_by_signals(build: &Build) {
+fn ended_by_signals(build: &AheadBuild) {
     let trap =
         "trap 'echo got >> log; exit 7' TERM; echo x > twice.o; while :; do sleep 0.01; done";
     let plain = "echo x > twice.o; exec sleep 600";
@@ -56,11 +56,11 @@ fn ended_by_signals(build: &Build) {
 #[test]
 fn the_compiler_has_all_that_the_build_gave_it_and_leaves_its_streams_to_nobody() {
     for has_daemon in SENDERS {
-        descriptors_of_a_compiler(&Build::with_daemon(has_daemon));
+        descriptors_of_a_compiler(&AheadBuild::with_daemon(has_daemon));
     }
 }
 
-fn descriptors_of_a_compiler(build: &Build) {
+fn descriptors_of_a_compiler(build: &AheadBuild) {
     let script = build.script(
         "cat; cd /proc/$$/fd; for f in *; do echo \"$f $(readlink $f)\"; done; echo \"$MAKEFLAGS\"",
     );
@@ -82,7 +82,7 @@ fn descriptors_of_a_compiler(build: &Build) {
 
 /// What the compiler says that `command` starts, with a pipe at each number that make's jobserver
 /// has.
-fn streams(build: &Build, command: &Command) -> String {
+fn streams(build: &AheadBuild, command: &Command) -> String {
     let mut shell = Command::new("bash");
     for (name, value) in command.get_envs() {
         match value {

@@ -3,12 +3,12 @@
 use crate::support::daemon::{Daemon, stderr, succeeded};
 use crate::support::fake::fake_clang;
 use crate::support::link::Link;
-use crate::support::outcome::Outcome;
+use crate::support::outcome::LinkOutcome;
 use crate::support::program::generated;
 use crate::support::saved::Saved;
 
 /// What relto says, without the time it took.
-fn said(outcome: &Outcome) -> String {
+fn said(outcome: &LinkOutcome) -> String {
     let untimed = |line: &str| match line.strip_prefix("relto: ") {
         Some(rest) if rest.contains(" job") => {
             rest.rsplit_once(", ").map_or(rest, |it| it.0).to_owned()

@@ -17,14 +17,14 @@ use crate::support::repeat::through;
 use crate::support::saved::Saved;
 
 /// A compile that waits until it is told to go on.
-struct Stage {
+struct LostDaemon {
     dir: TempDir,
     daemon: Daemon,
     backends: Backends,
     caller: Child,
 }
 
-impl Stage {
+impl LostDaemon {
     fn new() -> Self {
         let (dir, compiler) = patient_compiler();
         let (daemon, backends) = (Daemon::new(), plain());
@@ -133,7 +133,7 @@ fn send(process: u32, signal: Signal) {
 
 #[test]
 fn a_daemon_that_is_killed_in_the_middle_costs_a_new_beginning() {
-    let stage = Stage::new();
+    let stage = LostDaemon::new();
     send(stage.daemon.processes()[0], Signal::KILL);
     wait_until("the caller compiles by itself", || {
         stage.daemon.processes().is_empty() && compilers(&stage.tmp()) == 1
@@ -144,7 +144,7 @@ fn a_daemon_that_is_killed_in_the_middle_costs_a_new_beginning() {
 /// It takes half a minute until a daemon that says nothing is taken for lost.
 #[test]
 fn a_daemon_that_was_frozen_leaves_alone_what_its_caller_has_made_meanwhile() {
-    let mut stage = Stage::new();
+    let mut stage = LostDaemon::new();
     let daemon = stage.daemon.processes()[0];
     send(daemon, Signal::STOP);
     wait_until("the caller compiles by itself", || {
@@ -163,7 +163,7 @@ fn a_daemon_that_was_frozen_leaves_alone_what_its_caller_has_made_meanwhile() {
 
 #[test]
 fn a_daemon_that_is_stopped_in_the_middle_leaves_the_work_to_its_caller() {
-    let stage = Stage::new();
+    let stage = LostDaemon::new();
     stage.daemon.command("stop");
     wait_until("it is gone", || stage.daemon.processes().is_empty());
     stage.goes_on();
@@ -171,7 +171,7 @@ fn a_daemon_that_is_stopped_in_the_middle_leaves_the_work_to_its_caller() {
 
 #[test]
 fn the_compiler_of_a_killed_caller_ends_and_leaves_nothing() {
-    let mut stage = Stage::new();
+    let mut stage = LostDaemon::new();
     fs::write(stage.backends.path("o.o"), "of an earlier build").expect("written");
     send(stage.caller.id(), Signal::KILL);
     stage.caller.wait().expect("ended");
@@ -188,7 +188,7 @@ fn the_compiler_of_a_killed_caller_ends_and_leaves_nothing() {
 
 #[test]
 fn a_caller_that_is_interrupted_waits_for_the_end_of_its_compiler() {
-    let mut stage = Stage::new();
+    let mut stage = LostDaemon::new();
     send(stage.caller.id(), Signal::INT);
     let status = stage.caller.wait().expect("ended");
     assert_eq!(status.code(), Some(130));

@@ -108,7 +108,7 @@ fn what_is_no_compiler_is_told_with_a_way_out() {
 
 #[test]
 fn a_compiler_without_its_libraries_is_told_with_the_library() {
-    let shop = crate::support::workshop::Workshop::new();
+    let shop = crate::support::toolchain_dir::ToolchainDir::new();
     let library = shop.library("lib", "x", &[]);
     let program = shop.program(&["-Llib", "-lx"]);
     fs::remove_file(library).expect("removed");

@@ -1,6 +1,6 @@
 //! One case: a step, what goes wrong there, and how a link without fallback must end.
 //!
-//! Each way to play a [`Case`] takes place on a [`Stage`]: a farm that knows all results and a
+//! Each way to play a [`Case`] takes place on a [`FaultyLink`]: a farm that knows all results and a
 //! proxy in front of it, both set up as the case says.
 
 use std::sync::Arc;
@@ -102,12 +102,12 @@ pub(super) enum Ends {
 }
 
 /// Farm and network of one link.
-pub(super) struct Stage {
+pub(super) struct FaultyLink {
     pub(super) farm: Farm,
     pub(super) proxy: Arc<Proxy>,
 }
 
-impl Stage {
+impl FaultyLink {
     /// `change` happens to the network when the first call of `step` arrives.
     pub(super) fn when(&self, step: Step, change: impl Fn(&Arc<Proxy>) + Send + Sync + 'static) {
         let proxy = Arc::clone(&self.proxy);
@@ -116,7 +116,7 @@ impl Stage {
     }
 }
 
-type Arrange = Box<dyn Fn(&mut Stage) + Send + Sync>;
+type Arrange = Box<dyn Fn(&mut FaultyLink) + Send + Sync>;
 
 /// One thing that goes wrong at one step.
 pub(super) struct Case {
@@ -160,7 +160,10 @@ impl Case {
     }
 
     /// What is done to farm and network before the link begins.
-    pub(super) fn with(mut self, arrange: impl Fn(&mut Stage) + Send + Sync + 'static) -> Self {
+    pub(super) fn with(
+        mut self,
+        arrange: impl Fn(&mut FaultyLink) + Send + Sync + 'static,
+    ) -> Self {
         self.arrange.push(Box::new(arrange));
         self
     }
@@ -200,11 +203,11 @@ impl Case {
     }
 
     /// A farm and a network where the case is set up.
-    pub(super) fn stage(&self) -> Stage {
+    pub(super) fn stage(&self) -> FaultyLink {
         let farm = known::farm(self.profile.clone());
         let proxy = Arc::new(Proxy::to(farm.port()));
         self.step.prepare(&farm);
-        let mut stage = Stage { farm, proxy };
+        let mut stage = FaultyLink { farm, proxy };
         for arrange in &self.arrange {
             arrange(&mut stage);
         }

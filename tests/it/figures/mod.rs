@@ -10,7 +10,7 @@ mod round_trips;
 use std::collections::BTreeMap;
 
 use crate::support::farm::{Farm, Method, Profile, Record};
-use crate::support::outcome::Outcome;
+use crate::support::outcome::LinkOutcome;
 use crate::support::program::{Program, generated, zstd};
 use crate::support::remote::{assert_all_cached, assert_all_remote, here, strict};
 use crate::support::skip::is_long;
@@ -27,7 +27,7 @@ struct Cost {
 }
 
 impl Cost {
-    fn of(farm: &Farm, outcome: &Outcome) -> Self {
+    fn of(farm: &Farm, outcome: &LinkOutcome) -> Self {
         Self {
             record: farm.record(),
             objects: outcome

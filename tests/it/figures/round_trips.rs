@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 use crate::support::farm::{Call, Farm, Method, Profile, Record};
-use crate::support::outcome::Outcome;
+use crate::support::outcome::LinkOutcome;
 use crate::support::program::{Program, generated};
 use crate::support::proxy::Proxy;
 use crate::support::remote::{assert_all_cached, assert_all_remote, here, strict};
@@ -22,8 +22,8 @@ const USUAL_WAY: Duration = Duration::from_millis(50);
 /// A busy machine can only make it look worse.
 const ATTEMPTS: usize = 4;
 
-/// A farm at the end of a line.
-struct Line {
+/// A farm behind a slow network.
+struct SlowFarm {
     farm: Farm,
     proxy: Proxy,
     program: Program,
@@ -43,7 +43,7 @@ impl Trips {
     }
 }
 
-impl Line {
+impl SlowFarm {
     /// With the compiler on the workers: uploads are not what is counted.
     fn new(jobs: usize) -> Self {
         let farm = Farm::start(Profile::plain());
@@ -56,7 +56,7 @@ impl Line {
         }
     }
 
-    fn link(&self, each_way: Duration) -> (Outcome, Duration) {
+    fn link(&self, each_way: Duration) -> (LinkOutcome, Duration) {
         self.proxy.delay(each_way);
         self.farm.forget_record();
         let mut environment = self.farm.profile().environment(&self.proxy.address());
@@ -67,8 +67,8 @@ impl Line {
         (outcome.expect_works(), began.elapsed())
     }
 
-    /// The best of a few links on the long line. `prepare` comes before each.
-    fn trips(&self, bar: u16, prepare: impl Fn(&Farm), check: impl Fn(&Outcome)) -> Trips {
+    /// The best of a few links over the slow network. `prepare` comes before each.
+    fn trips(&self, bar: u16, prepare: impl Fn(&Farm), check: impl Fn(&LinkOutcome)) -> Trips {
         let at = |way| {
             prepare(&self.farm);
             let (outcome, elapsed) = self.link(way);
@@ -122,25 +122,25 @@ fn print(text: &str) {
 
 #[test]
 fn a_cached_link_waits_for_four_round_trips() {
-    let line = Line::new(150);
-    line.link(Duration::ZERO);
-    let cached = |outcome: &Outcome| assert_all_cached(outcome.counts());
-    let trips = line.trips(4, |_| {}, cached);
+    let slow = SlowFarm::new(150);
+    slow.link(Duration::ZERO);
+    let cached = |outcome: &LinkOutcome| assert_all_cached(outcome.counts());
+    let trips = slow.trips(4, |_| {}, cached);
     assert!(trips.are_within(4), "{trips:?}");
 }
 
 #[test]
 fn a_cold_link_waits_for_eight_round_trips_beyond_its_uploads() {
-    let line = Line::new(30);
+    let slow = SlowFarm::new(30);
     let forget = |farm: &Farm| {
         farm.evict_all();
         farm.clear_results();
     };
-    let remote = |outcome: &Outcome| {
+    let remote = |outcome: &LinkOutcome| {
         assert_all_remote(outcome.counts());
-        assert!(line.farm.record().count(Method::BatchUpdateBlobs) > 0);
+        assert!(slow.farm.record().count(Method::BatchUpdateBlobs) > 0);
     };
     // Small as they are, the uploads take one.
-    let trips = line.trips(9, forget, remote);
+    let trips = slow.trips(9, forget, remote);
     assert!(trips.are_within(9), "{trips:?}");
 }

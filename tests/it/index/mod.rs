@@ -22,7 +22,7 @@ const AR: &str = "llvm-ar-22";
 #[derive(Deserialize)]
 struct JobFile {
     common: Common,
-    jobs: Vec<Job>,
+    jobs: Vec<BackendJob>,
 }
 
 #[derive(Deserialize)]
@@ -31,12 +31,12 @@ struct Common {
 }
 
 #[derive(Deserialize)]
-struct Job {
+struct BackendJob {
     args: Vec<String>,
     inputs: Vec<String>,
 }
 
-impl Job {
+impl BackendJob {
     /// Input 1 is the shard, all others are modules, the job's own first.
     fn modules(&self) -> Vec<&str> {
         let inputs = self.inputs.iter().enumerate();
@@ -54,12 +54,12 @@ struct Capture {
 }
 
 impl Capture {
-    fn shard(&self, job: &Job) -> Vec<u8> {
+    fn shard(&self, job: &BackendJob) -> Vec<u8> {
         fs::read(self.dir.join(&job.inputs[1])).expect("the shard was copied")
     }
 
     /// The job's shard with canonical names in canonical order.
-    fn rewritten(&self, job: &Job) -> (Vec<u8>, Form) {
+    fn rewritten(&self, job: &BackendJob) -> (Vec<u8>, Form) {
         let shard = self.shard(job);
         let index = Index::parse(&shard).expect("lld's shard parses");
         let rewritten = index
@@ -246,7 +246,7 @@ fn objects_from_canonical_shards_equal_those_made_in_place() {
 }
 
 /// The object that the job's command makes in a directory where everything has its canonical name.
-fn canonical_object(outer: &TempDir, name: &str, link: &Capture, job: &Job) -> Vec<u8> {
+fn canonical_object(outer: &TempDir, name: &str, link: &Capture, job: &BackendJob) -> Vec<u8> {
     let dir = outer.path().join(name);
     fs::create_dir_all(dir.join("relto/m")).expect("created");
     let (shard, form) = link.rewritten(job);

@@ -98,7 +98,7 @@ impl Distributed {
 
     /// Links everything anew through `program`; gives where the objects came from, and what is
     /// left.
-    fn link(&self, program: &str, prepare: impl Fn(&mut Command)) -> (Counts, Left) {
+    fn link(&self, program: &str, prepare: impl Fn(&mut Command)) -> (Counts, LeftFiles) {
         fs::remove_file(&self.distributor).expect("removed");
         symlink(program, &self.distributor).expect("a link");
         self.forget_links();
@@ -127,7 +127,7 @@ impl Distributed {
     }
 }
 
-type Left = BTreeMap<&'static str, String>;
+type LeftFiles = BTreeMap<&'static str, String>;
 
 #[test]
 fn linux_without_backends_of_its_own_is_linked_alike_by_relto_and_by_the_trivial_distributor() {

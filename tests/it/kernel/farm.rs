@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::support::backends::add;
 use crate::support::kernel::Slice;
-use crate::support::kernel_tree::{Made, Tree};
+use crate::support::kernel_tree::{BuiltKernel, Tree};
 use crate::support::link::Home;
 use crate::support::outcome::Counts;
 use crate::support::servers::{Kind, Server, Setup, on_kinds};
@@ -70,13 +70,13 @@ fn makes_all_of_linux(kind: Kind) {
         return;
     };
     tree.forget_natives();
-    let made = Made::by(tree.backends(&Home::new()).envs(strictly(&server)));
+    let made = BuiltKernel::by(tree.backends(&Home::new()).envs(strictly(&server)));
     let (counts, jobs) = (made.counts, made.counts.jobs);
     assert!(jobs > 500, "{counts:?}");
     assert_eq!((counts.remote, counts.in_place), (jobs - 1, 1), "{made:?}");
     tree.assert_same_objects();
     tree.forget_natives();
-    let made = Made::by(tree.backends(&Home::new()).envs(strictly(&server)));
+    let made = BuiltKernel::by(tree.backends(&Home::new()).envs(strictly(&server)));
     let found = (made.counts.cached, made.counts.in_place);
     assert_eq!(found, (jobs - 1, 1), "{made:?}");
     tree.assert_same_objects();
@@ -93,7 +93,7 @@ fn casd_makes_all_of_linux_and_another_machine_finds_it_there() {
 }
 
 /// Runs all backends, and lets `strike` happen when the farm has made some of them.
-fn struck(tree: &Tree, command: &mut Command, strike: impl FnOnce()) -> Made {
+fn struck(tree: &Tree, command: &mut Command, strike: impl FnOnce()) -> BuiltKernel {
     tree.forget_natives();
     let mut making = command
         .stdout(Stdio::piped())
@@ -112,7 +112,7 @@ fn struck(tree: &Tree, command: &mut Command, strike: impl FnOnce()) -> Made {
     strike();
     let status = making.wait().expect("a child of ours");
     let [stdout, stderr] = reading.map(|it| it.join().expect("no panic"));
-    Made::of(&std::process::Output {
+    BuiltKernel::of(&std::process::Output {
         status,
         stdout,
         stderr,
@@ -126,7 +126,7 @@ fn drain(from: Option<&mut impl std::io::Read>) -> Vec<u8> {
 }
 
 /// A word for each kind of trouble, not one for each backend.
-fn assert_few_words(made: &Made) {
+fn assert_few_words(made: &BuiltKernel) {
     let warnings = made.warnings();
     assert!(warnings.len() <= 3, "{warnings:#?}");
 }
@@ -190,7 +190,7 @@ fn a_farm_that_is_not_there_or_never_answers_costs_linux_a_warning() {
             .env("RELTO_REMOTE_EXECUTOR", format!("grpc://127.0.0.1:{port}"))
             .env("RELTO_STRATEGY", "remote")
             .env("RELTO_REMOTE_TIMEOUT", "3s");
-        let made = Made::by(&mut command);
+        let made = BuiltKernel::by(&mut command);
         assert_eq!(made.counts.local, made.counts.jobs - 1, "{made:?}");
         tree.assert_same_objects();
         assert_few_words(&made);

@@ -16,14 +16,14 @@ use super::reaching_words;
 
 /// What a backend leaves.
 #[derive(PartialEq, Eq)]
-struct Left {
+struct BackendOutput {
     code: Option<i32>,
     stderr: Vec<u8>,
     object: Option<Vec<u8>>,
 }
 
 /// Runs a backend in the tree; its object goes to `object`, which is removed.
-fn run(tree: &Tree, words: &[String], object: &str) -> Left {
+fn run(tree: &Tree, words: &[String], object: &str) -> BackendOutput {
     let mut command: Command = Llvm::get().command("clang");
     let output: Output = command
         .current_dir(tree.path(""))
@@ -32,7 +32,7 @@ fn run(tree: &Tree, words: &[String], object: &str) -> Left {
         .expect("clang starts");
     let bytes = fs::read(object).ok();
     let _ = fs::remove_file(object);
-    Left {
+    BackendOutput {
         code: output.status.code(),
         stderr: output.stderr,
         object: bytes,

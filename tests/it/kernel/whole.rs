@@ -4,14 +4,14 @@ use std::process::Command;
 
 use fs_err as fs;
 
-use crate::support::kernel_tree::{INCLUDES_A_FILE, MODULES, Made, Tree, digest};
+use crate::support::kernel_tree::{BuiltKernel, INCLUDES_A_FILE, MODULES, Tree, digest};
 use crate::support::link::Home;
 use crate::support::llvm::run;
 
 const EVERYTHING: [&str; 2] = ["vmlinux", "modules"];
 
 /// All but the one that includes a file were found.
-fn assert_found(made: &Made, jobs: usize, when: &str) {
+fn assert_found(made: &BuiltKernel, jobs: usize, when: &str) {
     let counts = made.counts;
     let found = (counts.jobs, counts.cached, counts.in_place);
     let lines = made.stderr.lines();
@@ -38,7 +38,7 @@ fn linux_has_clangs_own_backends_and_compiles_each_of_them_once() {
     let Some(tree) = Tree::copy() else { return };
     let home = Home::new();
     tree.forget_natives();
-    let made = Made::by(&mut tree.relto(&home, &EVERYTHING));
+    let made = BuiltKernel::by(&mut tree.relto(&home, &EVERYTHING));
     let jobs = made.counts.jobs;
     assert!(jobs > 500, "{:?}", made.counts);
     assert_eq!(made.counts.local, jobs - 1, "{:?}", made.counts);
@@ -52,7 +52,7 @@ fn linux_has_clangs_own_backends_and_compiles_each_of_them_once() {
 
     // As after `touch`: the sources are not ours to touch.
     fs::remove_file(tree.path("kernel/fork.o")).expect("removed");
-    let made = Made::by(&mut tree.relto(&home, &EVERYTHING));
+    let made = BuiltKernel::by(&mut tree.relto(&home, &EVERYTHING));
     assert_eq!(made.front_ends, 1);
     assert_found(&made, jobs, "after a touch");
     assert_same_kernel(&tree);
@@ -64,7 +64,7 @@ fn linux_has_clangs_own_backends_and_compiles_each_of_them_once() {
     )
     .expect("written");
     let flag = format!("CFLAGS_fork.o=-include {}", edit.display());
-    let edited = || Made::by(&mut tree.relto(&home, &["vmlinux", "modules", &flag]));
+    let edited = || BuiltKernel::by(&mut tree.relto(&home, &["vmlinux", "modules", &flag]));
     let counts = edited().counts;
     assert_eq!((counts.jobs, counts.in_place), (jobs, 1), "{counts:?}");
     assert!((1..jobs / 10).contains(&counts.local), "{counts:?}");
@@ -72,7 +72,7 @@ fn linux_has_clangs_own_backends_and_compiles_each_of_them_once() {
 
     // Only what is included by assembly changes, and no index or module says so.
     tree.reconfigure(&["--set-str", "DEFAULT_HOSTNAME", "somebody"]);
-    let made = Made::by(&mut tree.relto(&home, &["vmlinux"]));
+    let made = BuiltKernel::by(&mut tree.relto(&home, &["vmlinux"]));
     assert!(made.counts.in_place == 1, "{:?}", made.counts);
     assert_configuration_inside(&tree);
     assert!(
@@ -88,12 +88,12 @@ fn linux_built_in_another_directory_finds_what_this_one_compiled() {
     let Some(tree) = Tree::copy() else { return };
     let home = Home::new();
     tree.forget_natives();
-    let jobs = Made::by(&mut tree.backends(&home)).counts.jobs;
+    let jobs = BuiltKernel::by(&mut tree.backends(&home)).counts.jobs;
     drop(tree);
     let Some(tree) = Tree::configured() else {
         return;
     };
-    let made = Made::by(&mut tree.relto(&home, &EVERYTHING));
+    let made = BuiltKernel::by(&mut tree.relto(&home, &EVERYTHING));
     assert!(made.front_ends >= jobs, "{made:?}");
     assert_found(&made, jobs, "in another directory");
     assert_same_kernel(&tree);

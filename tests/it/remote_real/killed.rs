@@ -7,14 +7,14 @@ use std::time::Duration;
 use fs_err as fs;
 
 use crate::support::link::Link;
-use crate::support::outcome::{Counts, Outcome};
+use crate::support::outcome::{Counts, LinkOutcome};
 use crate::support::program::{Program, generated};
 use crate::support::remote::{here, lenient};
 use crate::support::servers::{Kind, Server, Setup};
 
 /// Links, and lets `strike` happen when the first objects have come from the farm and most have
 /// not.
-fn struck(server: &mut Server, program: &Program, strike: fn(&mut Server)) -> Outcome {
+fn struck(server: &mut Server, program: &Program, strike: fn(&mut Server)) -> LinkOutcome {
     let timeout = ("RELTO_REMOTE_TIMEOUT", "3s");
     struck_with(server, program, timeout, strike)
 }
@@ -24,7 +24,7 @@ fn struck_with(
     program: &Program,
     (name, value): (&str, &str),
     strike: fn(&mut Server),
-) -> Outcome {
+) -> LinkOutcome {
     let environment = server.environment();
     let link = lenient(program, &environment)
         .env("RELTO_JOBS", "2")

@@ -20,7 +20,7 @@ use relto::internals::digest::{Digest, DigestFunction};
 use relto::internals::job::{Caller, Job};
 use relto::internals::thinlto::{Index, ModuleGraph};
 
-use super::source::{Program, Random};
+use super::source::{Random, RandomProgram};
 use crate::support::llvm::Llvm;
 use crate::support::skip::{is_long, skip};
 
@@ -56,7 +56,7 @@ struct Tally {
 struct Lab {
     dir: tempfile::TempDir,
     flags: &'static [&'static str],
-    program: Program,
+    program: RandomProgram,
     graphs: HashMap<String, ModuleGraph>,
     stored: HashMap<Digest, Stored>,
     seen: HashSet<Digest>,
@@ -67,7 +67,7 @@ impl Lab {
         let lab = Self {
             dir: tempfile::tempdir().expect("a directory"),
             flags,
-            program: Program::new(random, 5),
+            program: RandomProgram::new(random, 5),
             graphs: HashMap::new(),
             stored: HashMap::new(),
             seen: HashSet::new(),

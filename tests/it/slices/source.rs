@@ -122,12 +122,12 @@ struct Module {
 
 /// A program; its functions never vanish, so it always links.
 #[derive(Debug, Clone)]
-pub(super) struct Program {
+pub(super) struct RandomProgram {
     modules: Vec<Module>,
     next: usize,
 }
 
-impl Program {
+impl RandomProgram {
     pub(super) fn new(random: &mut Random, modules: usize) -> Self {
         let mut program = Self {
             modules: Vec::new(),

@@ -66,7 +66,7 @@ pub(crate) struct Tree {
 
 /// What `make` did: where the objects came from, and what was said.
 #[derive(Debug)]
-pub(crate) struct Made {
+pub(crate) struct BuiltKernel {
     pub(crate) counts: Counts,
     /// Compilers that were started for something else than a backend, as far as `make` shows.
     pub(crate) front_ends: usize,
@@ -214,7 +214,7 @@ impl Tree {
     }
 }
 
-impl Made {
+impl BuiltKernel {
     /// Runs `make` to its end.
     ///
     /// # Panics

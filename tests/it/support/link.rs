@@ -1,7 +1,7 @@
 //! Real links through a distributor, each in a directory of its own.
 //!
 //! A [`Link`] is a program, the [`Form`] in which its modules reach the linker, extra arguments,
-//! environment and relto's options; it becomes an [`Outcome`]. Each link has private XDG
+//! environment and relto's options; it becomes a [`LinkOutcome`]. Each link has private XDG
 //! directories unless a test shares a [`Home`], so that no cache of another test or of the user
 //! yields a hit.
 
@@ -12,7 +12,7 @@ use fs_err as fs;
 use tempfile::TempDir;
 
 use super::llvm::{Llvm, run};
-use super::outcome::Outcome;
+use super::outcome::LinkOutcome;
 use super::program::Program;
 
 /// The directories that relto keeps state in; links that share one share the disk cache.
@@ -174,7 +174,7 @@ impl<'a> Link<'a> {
         self
     }
 
-    /// Makes lld keep the job file, shards and native objects: `Outcome::objects` needs them.
+    /// Makes lld keep the job file, shards and native objects: `LinkOutcome::objects` needs them.
     pub(crate) fn keep_objects(mut self) -> Self {
         self.save_temps = true;
         self
@@ -187,20 +187,20 @@ impl<'a> Link<'a> {
     }
 
     /// Links, with state directories of its own.
-    pub(crate) fn run(self) -> Outcome {
+    pub(crate) fn run(self) -> LinkOutcome {
         let home = Home::new();
         self.run_at(&home)
     }
 
     /// Links, with the state directories of `home`.
-    pub(crate) fn run_at(self, home: &Home) -> Outcome {
+    pub(crate) fn run_at(self, home: &Home) -> LinkOutcome {
         let mut command = self.command(home);
         let output = command.output().expect("the linker starts");
         self.outcome(&output)
     }
 
     /// The command that makes this link, for tests that watch it or stop it. The program to link is
-    /// `Outcome`'s business, so such a test ends with `outcome`.
+    /// `LinkOutcome`'s business, so such a test ends with `outcome`.
     pub(crate) fn command(&self, home: &Home) -> Command {
         let mut command = Llvm::get().command(self.program.driver);
         command.current_dir(self.dir());
@@ -219,8 +219,8 @@ impl<'a> Link<'a> {
     }
 
     /// What became of a link whose process is over.
-    pub(crate) fn outcome(self, output: &std::process::Output) -> Outcome {
-        Outcome::new(self.dir, self.program, output)
+    pub(crate) fn outcome(self, output: &std::process::Output) -> LinkOutcome {
+        LinkOutcome::new(self.dir, self.program, output)
     }
 
     fn clang_arguments(&self) -> Vec<String> {

@@ -12,6 +12,7 @@
 )]
 
 pub(crate) mod backends;
+pub(crate) mod clean_home;
 pub(crate) mod compiler;
 pub(crate) mod corpus;
 pub(crate) mod daemon;
@@ -25,7 +26,6 @@ pub(crate) mod llvm;
 pub(crate) mod memory;
 pub(crate) mod mount;
 pub(crate) mod outcome;
-pub(crate) mod place;
 pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod raw;
@@ -35,5 +35,5 @@ pub(crate) mod saved;
 pub(crate) mod servers;
 pub(crate) mod skip;
 pub(crate) mod tls;
-pub(crate) mod workshop;
+pub(crate) mod toolchain_dir;
 pub(crate) mod wrapped;

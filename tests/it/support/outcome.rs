@@ -48,7 +48,7 @@ impl Counts {
 
 /// A finished link and its directory, which goes when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Outcome {
+pub(crate) struct LinkOutcome {
     dir: TempDir,
     program: Program,
     /// The exit code of clang or lld; `None` when a signal ended it.
@@ -57,7 +57,7 @@ pub(crate) struct Outcome {
     pub(crate) stderr: String,
 }
 
-impl Outcome {
+impl LinkOutcome {
     pub(super) fn new(dir: TempDir, program: &Program, output: &Output) -> Self {
         Self {
             dir,

@@ -1,6 +1,6 @@
 //! Links through `relto ld`, with each release of LLVM that is installed, beside the linker's own.
 //!
-//! A [`Workshop`] is a directory with sources of its own; the program that relto links there is held
+//! A [`WrapperDir`] is a directory with sources of its own; the program that relto links there is held
 //! against the one that the linker links alone, byte by byte.
 
 use std::path::{Path, PathBuf};
@@ -56,13 +56,13 @@ impl Release {
 
 /// A directory where programs are compiled and linked.
 #[derive(Debug)]
-pub(crate) struct Workshop {
+pub(crate) struct WrapperDir {
     dir: TempDir,
     pub(crate) home: Home,
     pub(crate) release: Release,
 }
 
-impl Workshop {
+impl WrapperDir {
     pub(crate) fn new(release: &Release) -> Self {
         let dir = TempDir::new().expect("a temporary directory");
         for name in ["relto-ld.lld", "relto-wasm-ld"] {

@@ -14,7 +14,7 @@ use std::any::type_name;
 
 use prost::Message;
 
-use super::sample::{Same, Sample, Seeds};
+use super::sample::{Same, Sampled, Seeds};
 
 /// A comparison takes the number of the round, which decides the values.
 pub(super) type Compare = fn(u64);
@@ -37,8 +37,8 @@ pub(super) fn all() -> Vec<(String, Compare)> {
 /// The same values on both sides, there and back: field by field, and byte by byte.
 fn compare<Ours, Theirs>(round: u64)
 where
-    Ours: Message + Default + Sample + Same<Theirs>,
-    Theirs: Message + Default + Sample,
+    Ours: Message + Default + Sampled + Same<Theirs>,
+    Theirs: Message + Default + Sampled,
 {
     let ours = Ours::sample(&mut Seeds::new(round));
     let bytes = ours.encode_to_vec();
@@ -56,15 +56,15 @@ where
 
 macro_rules! fields {
     ($ours:ty, $theirs:ty { $($field:ident),* }) => {
-        impl Sample for $ours {
+        impl Sampled for $ours {
             fn sample(_seeds: &mut Seeds) -> Self {
-                Self { $($field: Sample::sample(_seeds)),* }
+                Self { $($field: Sampled::sample(_seeds)),* }
             }
         }
 
-        impl Sample for $theirs {
+        impl Sampled for $theirs {
             fn sample(_seeds: &mut Seeds) -> Self {
-                Self { $($field: Sample::sample(_seeds),)* ..Self::default() }
+                Self { $($field: Sampled::sample(_seeds),)* ..Self::default() }
             }
         }
 
@@ -93,7 +93,7 @@ macro_rules! package {
 mod well_known {
     use bazel_remote_apis::google::protobuf as theirs;
 
-    use super::{Same, Sample, Seeds};
+    use super::{Same, Sampled, Seeds};
 
     fields!(prost_types::Any, theirs::Any { type_url, value });
     fields!(prost_types::Duration, theirs::Duration { seconds, nanos });
@@ -104,7 +104,7 @@ mod semver {
     use bazel_remote_apis::build::bazel::semver as theirs;
     use relto::internals::pb::semver as ours;
 
-    use super::{Compare, Same, Sample, Seeds, compare};
+    use super::{Compare, Same, Sampled, Seeds, compare};
 
     package! { "build.bazel.semver";
         "SemVer" = SemVer { major, minor, patch, prerelease },
@@ -115,7 +115,7 @@ mod bytestream {
     use bazel_remote_apis::google::bytestream as theirs;
     use relto::internals::pb::bytestream as ours;
 
-    use super::{Compare, Same, Sample, Seeds, compare};
+    use super::{Compare, Same, Sampled, Seeds, compare};
 
     package! { "google.bytestream";
         "ReadRequest" = ReadRequest { resource_name, read_offset, read_limit },
@@ -129,7 +129,7 @@ mod rpc {
     use bazel_remote_apis::google::rpc as theirs;
     use relto::internals::pb::rpc as ours;
 
-    use super::{Compare, Same, Sample, Seeds, compare};
+    use super::{Compare, Same, Sampled, Seeds, compare};
 
     package! { "google.rpc";
         "Status" = Status { code, message, details },
@@ -140,7 +140,7 @@ mod longrunning {
     use bazel_remote_apis::google::longrunning as theirs;
     use relto::internals::pb::longrunning as ours;
 
-    use super::{Compare, Same, Sample, Seeds, compare};
+    use super::{Compare, Same, Sampled, Seeds, compare};
 
     package! { "google.longrunning";
         "Operation" = Operation { name, metadata, done, result },
@@ -153,12 +153,12 @@ mod longrunning {
 
     macro_rules! either {
         ($($side:ident),*) => {$(
-            impl Sample for $side {
+            impl Sampled for $side {
                 fn sample(seeds: &mut Seeds) -> Self {
                     if seeds.flag() {
-                        Self::Error(Sample::sample(seeds))
+                        Self::Error(Sampled::sample(seeds))
                     } else {
-                        Self::Response(Sample::sample(seeds))
+                        Self::Response(Sampled::sample(seeds))
                     }
                 }
             }
@@ -182,7 +182,7 @@ mod reapi {
     use bazel_remote_apis::build::bazel::remote::execution::v2 as theirs;
     use relto::internals::pb::reapi as ours;
 
-    use super::{Compare, Same, Sample, Seeds, compare};
+    use super::{Compare, Same, Sampled, Seeds, compare};
 
     package! { "build.bazel.remote.execution.v2";
         "Digest" = Digest { hash, size_bytes },

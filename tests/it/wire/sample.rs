@@ -1,6 +1,6 @@
 //! Filled messages, and equality of two generated types field by field.
 //!
-//! A [`Sample`] is a value unlike its neighbours; [`Same`] names the field that differs. `messages`
+//! A [`Sampled`] is a value unlike its neighbours; [`Same`] names the field that differs. `messages`
 //! says which messages have which fields.
 
 use std::collections::HashMap;
@@ -30,7 +30,7 @@ impl Seeds {
     }
 }
 
-pub(super) trait Sample {
+pub(super) trait Sampled {
     fn sample(seeds: &mut Seeds) -> Self;
 }
 
@@ -41,7 +41,7 @@ pub(super) trait Same<Theirs> {
 
 macro_rules! scalars {
     ($($scalar:ty: $seeds:ident => $value:expr),* $(,)?) => {$(
-        impl Sample for $scalar {
+        impl Sampled for $scalar {
             fn sample($seeds: &mut Seeds) -> Self {
                 $value
             }
@@ -63,7 +63,7 @@ scalars! {
     Vec<u8>: seeds => format!("bytes {}", seeds.take()).into_bytes(),
 }
 
-impl Sample for Bytes {
+impl Sampled for Bytes {
     fn sample(seeds: &mut Seeds) -> Self {
         Vec::sample(seeds).into()
     }
@@ -75,7 +75,7 @@ impl Same<Vec<u8>> for Bytes {
     }
 }
 
-impl<T: Sample> Sample for Option<T> {
+impl<T: Sampled> Sampled for Option<T> {
     fn sample(seeds: &mut Seeds) -> Self {
         Some(T::sample(seeds))
     }
@@ -90,7 +90,7 @@ impl<Ours: Same<Theirs>, Theirs> Same<Option<Theirs>> for Option<Ours> {
     }
 }
 
-impl<T: Sample> Sample for Vec<T> {
+impl<T: Sampled> Sampled for Vec<T> {
     fn sample(seeds: &mut Seeds) -> Self {
         vec![T::sample(seeds), T::sample(seeds)]
     }
@@ -105,7 +105,7 @@ impl<Ours: Same<Theirs>, Theirs> Same<Vec<Theirs>> for Vec<Ours> {
     }
 }
 
-impl<T: Sample> Sample for HashMap<String, T> {
+impl<T: Sampled> Sampled for HashMap<String, T> {
     fn sample(seeds: &mut Seeds) -> Self {
         // One entry only: the order of more is not defined, and bytes are compared.
         HashMap::from([(String::sample(seeds), T::sample(seeds))])

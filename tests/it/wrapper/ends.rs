@@ -8,18 +8,18 @@ use std::process::{Child, Command, Stdio};
 use fs_err as fs;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::wrapped::{Release, Workshop};
+use crate::support::wrapped::{Release, WrapperDir};
 
 /// A shop whose linker, in the named step, says that it is there and then waits for ever.
 struct Stopped {
-    shop: Workshop,
+    shop: WrapperDir,
     linker: PathBuf,
     scratch: PathBuf,
 }
 
 impl Stopped {
     fn at(step: &str) -> Self {
-        let shop = Workshop::new(&Release::newest_with_all_tests());
+        let shop = WrapperDir::new(&Release::newest_with_all_tests());
         shop.module("main.c", "int main(void) { return 0; }\n");
         let bin = shop.path("bin");
         fs::create_dir(&bin).expect("made");

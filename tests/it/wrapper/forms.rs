@@ -3,10 +3,10 @@
 use fs_err as fs;
 
 use crate::support::llvm::run;
-use crate::support::wrapped::{Release, Workshop};
+use crate::support::wrapped::{Release, WrapperDir};
 
-fn shop() -> Workshop {
-    let shop = Workshop::new(&Release::newest_with_all_tests());
+fn shop() -> WrapperDir {
+    let shop = WrapperDir::new(&Release::newest_with_all_tests());
     shop.module(
         "main.c",
         "int f(void); int g(void); int main(void) { return f() + g() - 3; }\n",
@@ -152,7 +152,7 @@ fn modules_for_regular_lto_are_compiled_by_the_thin_link() {
 #[test]
 fn a_relocatable_link_keeps_each_module_as_it_was_compiled() {
     for release in Release::installed() {
-        let shop = Workshop::new(&release);
+        let shop = WrapperDir::new(&release);
         shop.compile(
             "a.c",
             "int v; int a(void) { return v; }\n",

@@ -4,10 +4,10 @@ use std::process::Output;
 
 use fs_err as fs;
 
-use crate::support::wrapped::{Release, Workshop};
+use crate::support::wrapped::{Release, WrapperDir};
 
-fn shop() -> Workshop {
-    let shop = Workshop::new(&Release::newest_with_all_tests());
+fn shop() -> WrapperDir {
+    let shop = WrapperDir::new(&Release::newest_with_all_tests());
     shop.module("main.c", "int f(void); int main(void) { return f(); }\n");
     shop.module("f.c", "int f(void) { return 0; }\n");
     shop
@@ -137,7 +137,7 @@ fn a_link_that_fails_fails_with_the_linkers_own_messages() {
 #[test]
 fn options_of_llvm_and_the_processor_reach_the_backends() {
     for release in Release::installed() {
-        let shop = Workshop::new(&release);
+        let shop = WrapperDir::new(&release);
         shop.module("main.c", "int f(int); int main(int c, char **v) { int s = 0; for (int i = 0; i < c; i++) s += f(i); return s; }\n");
         shop.module("f.c", "int f(int x) { return x * x; }\n");
         for words in [
@@ -178,7 +178,7 @@ fn a_compiler_of_another_release_is_refused_with_both_versions() {
     let [first, .., last] = &releases[..] else {
         return;
     };
-    let shop = Workshop::new(last);
+    let shop = WrapperDir::new(last);
     shop.module("main.c", "int main(void) { return 0; }\n");
     let mut command = shop.link_command("clang", &shop.path("relto-ld.lld"), &["main.o"]);
     let output = command

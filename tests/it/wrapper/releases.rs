@@ -3,7 +3,7 @@
 use fs_err as fs;
 
 use crate::support::llvm::run;
-use crate::support::wrapped::{Release, Workshop};
+use crate::support::wrapped::{Release, WrapperDir};
 
 const MAIN: &str = "#include <stdio.h>\nint f(int); int g(int); int h(int);\n\
     __attribute__((constructor)) static void first(void) { puts(\"main\"); }\n\
@@ -20,8 +20,8 @@ const UNUSED: &str = "int lonely(int x) { return x; }\n";
 /// What the program prints.
 const OUTPUT: &str = "31\n";
 
-fn workshop(release: &Release) -> Workshop {
-    let shop = Workshop::new(release);
+fn workshop(release: &Release) -> WrapperDir {
+    let shop = WrapperDir::new(release);
     for (name, text) in [
         ("main.c", MAIN),
         ("f.c", F),
@@ -146,7 +146,7 @@ fn a_large_program_is_the_linkers_own_and_cached_elsewhere() {
     const MODULES: usize = 60;
     for release in Release::installed() {
         let shops = [(); 2].map(|()| {
-            let shop = Workshop::new(&release);
+            let shop = WrapperDir::new(&release);
             let mut names = Vec::new();
             for number in 0..MODULES {
                 let next = (number + 1) % MODULES;

@@ -1,12 +1,12 @@
 //! Which definition wins, and what is linked for its sake, as in the linker's own LTO.
 
 use crate::support::llvm::run;
-use crate::support::wrapped::{Release, Workshop};
+use crate::support::wrapped::{Release, WrapperDir};
 
-fn each() -> impl Iterator<Item = Workshop> {
+fn each() -> impl Iterator<Item = WrapperDir> {
     Release::installed()
         .into_iter()
-        .map(|release| Workshop::new(&release))
+        .map(|release| WrapperDir::new(&release))
 }
 
 /// The native file comes later, so the module's copy wins in the linker's own LTO; by its place in

@@ -5,7 +5,7 @@ use std::process::Command;
 use fs_err as fs;
 
 use crate::support::llvm::run;
-use crate::support::wrapped::{Release, Workshop};
+use crate::support::wrapped::{Release, WrapperDir};
 
 const RUN: &str = "const { WASI } = require('wasi'); const fs = require('fs');\n\
     const wasi = new WASI({ version: 'preview1', args: ['app'], env: {}, preopens: {} });\n\
@@ -13,7 +13,7 @@ const RUN: &str = "const { WASI } = require('wasi'); const fs = require('fs');\n
 
 /// `None` where Debian's packages for WebAssembly are missing.
 #[expect(clippy::print_stdout, reason = "what was skipped is for the log")]
-fn shop() -> Option<Workshop> {
+fn shop() -> Option<WrapperDir> {
     let release = Release::newest_with_all_tests();
     let needed = ["/usr/lib/wasm32-wasi/libc.a", "/usr/bin/node"];
     let builtins = "/usr/lib/llvm-22/lib/clang/22/lib/wasi";
@@ -25,14 +25,14 @@ fn shop() -> Option<Workshop> {
         println!("skipped: `{missing}` is missing (wasi-libc, libclang-rt-22-dev-wasm32, nodejs)");
         return None;
     }
-    let shop = Workshop::new(&release);
+    let shop = WrapperDir::new(&release);
     shop.write("run.js", RUN);
     Some(shop)
 }
 
 const TARGET: [&str; 2] = ["--target=wasm32-wasi", "-Wno-deprecated"];
 
-fn link(shop: &Workshop, driver: &str, linker: &str, words: &[&str]) -> String {
+fn link(shop: &WrapperDir, driver: &str, linker: &str, words: &[&str]) -> String {
     let mut command = shop.command(driver);
     command
         .args(TARGET)
@@ -48,7 +48,7 @@ fn link(shop: &Workshop, driver: &str, linker: &str, words: &[&str]) -> String {
 }
 
 /// Links both ways; the programs must be the same and print the same.
-fn same(shop: &Workshop, driver: &str, words: &[&str], jobs: usize) -> String {
+fn same(shop: &WrapperDir, driver: &str, words: &[&str], jobs: usize) -> String {
     let plain = shop.release.tool("wasm-ld").display().to_string();
     link(shop, driver, &plain, words);
     let theirs = fs::read(shop.path("app")).expect("linked");

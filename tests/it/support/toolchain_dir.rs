@@ -10,11 +10,11 @@ use relto::internals::toolchain::{SearchEnvironment, Toolchain, ToolchainError};
 pub(crate) const CLANG: &str = "/usr/bin/clang-22";
 
 /// A directory with libraries and programs that are made for the test.
-pub(crate) struct Workshop {
+pub(crate) struct ToolchainDir {
     pub(crate) dir: tempfile::TempDir,
 }
 
-impl Workshop {
+impl ToolchainDir {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         for name in ["bin", "lib", "other"] {

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use assert_cmd::Command;
 
 /// A home and a project directory that nothing of the machine reaches.
-pub(crate) struct Place(tempfile::TempDir);
+pub(crate) struct CleanHome(tempfile::TempDir);
 
-impl Place {
+impl CleanHome {
     pub(crate) fn new() -> Self {
         let place = Self(tempfile::tempdir().expect("a temporary directory"));
         fs_err::create_dir(place.path("home")).expect("created");
@@ -37,7 +37,7 @@ impl Place {
         command
     }
 
-    /// Exit code, stdout and stderr of `command`, with this place's own path masked.
+    /// Exit code, stdout and stderr of `command`, with the temporary directory's path masked.
     pub(crate) fn told(&self, command: &mut Command) -> String {
         let output = command.output().expect("started");
         let mut told = format!("exit {}\n", output.status.code().expect("not killed"));
