@@ -1,12 +1,10 @@
-//! The second key of a job: what it can see of its imports, instead of their bytes.
+//! The second key of a job, made of what the job can see of its imports instead of their bytes.
 //!
-//! Enters: a canonical job, its shard, and the graph of each of its modules. Leaves: an action that
-//! only serves as a key, and the numbers that stand in the names of promoted locals. Where two jobs
-//! have the same key, their objects are the same but for those numbers, which
+//! The key is the digest of an action that is never run. It has the shape of the real one: the
+//! job's own module whole, the shard without hashes, and for each import a digest of its slice in
+//! place of that of its bytes. Two jobs with the same key have the same object but for the numbers
+//! in the names of promoted locals, which are part of a [`SliceKey`] and which
 //! [`restore`](super::restore) replaces.
-//!
-//! The action has the shape of the real one: own module whole, the shard without hashes, and for
-//! each import a digest of its slice in place of that of its bytes.
 
 use std::collections::{HashMap, HashSet};
 

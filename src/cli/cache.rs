@@ -1,6 +1,5 @@
-//! `relto cache [show|trim|clear]`: the disk cache of this machine.
-//!
-//! Enters: the settings. Leaves: size and limit on stdout, a smaller cache, or an empty one.
+//! `relto cache [show|trim|clear]`: shows the size and limit of this machine's disk cache, makes it
+//! smaller, or empties it.
 
 use std::fmt::Write as _;
 use std::path::Path;

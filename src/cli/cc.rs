@@ -1,9 +1,9 @@
-//! `relto cc [OPTIONS] [--] COMPILER ARGUMENTS...`: the compiler launcher, also by the name of a
-//! link to relto.
+//! `relto cc [OPTIONS] [--] COMPILER ARGUMENTS...`: the compiler launcher, which also runs when
+//! relto is called by the name of a compiler.
 //!
-//! Enters: the process's arguments. Leaves: the compiler in place of relto, at once, for everything
-//! but ThinLTO backends; for those the object, the compiler's own messages and its own exit code.
-//! What is a backend is `launcher`'s to say.
+//! A ThinLTO backend goes through relto, and the user gets its object, the compiler's own messages
+//! and its exit code. For every other command line the compiler replaces relto at once.
+//! [`launcher`](crate::launcher) decides which is which.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};

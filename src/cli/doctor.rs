@@ -1,7 +1,7 @@
-//! `relto doctor [COMPILER]`: what is set, what works, and what to change.
+//! `relto doctor [COMPILER]`: lists what is set, what works, and what to change.
 //!
-//! Enters: the settings. Leaves: on stdout a list of findings, each section as soon as it is known;
-//! exit code 1 if a link would fail. What is looked at, and how, is the engine's business.
+//! Each section is printed as soon as it is known; the exit code is 1 if a link would fail.
+//! [`doctor`](crate::doctor) does the examination.
 
 use std::fmt::Write as _;
 use std::path::Path;

@@ -1,9 +1,8 @@
 //! `relto explain JOBS.json [EARLIER]`: what the key of each job is made of, and what changed it.
 //!
-//! Enters: a job file, as lld leaves it when it is told to keep its temporary files. Leaves on
-//! stdout: for each job the Action's digest, its command and its input tree. Against an earlier
-//! link, only what differs: its modules are others by now, so what counts is the text that this
-//! command wrote of it then.
+//! The job file is one that lld leaves when told to keep its temporary files. By the time of the
+//! next link its modules have changed, so `EARLIER` is not a job file but the output of this
+//! command at that time; only the differences are printed then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -1,11 +1,11 @@
-//! `relto index show|inputs|check [--format=text|json|imports] FILE`: a look into a ThinLTO index
+//! `relto index show|inputs|check [--format=text|json|imports] FILE`: looks into a ThinLTO index
 //! shard.
 //!
-//! Enters: the shard's path. Leaves on stdout: its modules with their hashes (`show`), the modules
-//! that a backend reads, its own among them, one a line (`inputs`), or a word, when every module is
-//! there and is the one that the shard was made for (`check`). `imports` is the form of the files
-//! that `--thinlto-emit-imports-files` writes: without the own module. The parsing is `thinlto`'s,
-//! the rules are `action::guard`'s.
+//! `show` prints its modules with their hashes; `inputs` the modules that a backend reads, one per
+//! line, its own among them; `check` verifies that every module exists and is the one that the
+//! shard was made for. `--format=imports` leaves out the job's own module, like the files of
+//! `--thinlto-emit-imports-files`. [`thinlto`](crate::thinlto) parses,
+//! [`guard`](crate::action::guard) checks.
 
 use std::fmt::Write as _;
 use std::path::Path;

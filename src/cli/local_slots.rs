@@ -1,9 +1,8 @@
-//! How many launched compilers run on this machine at a time.
+//! Limits how many launched compilers run on this machine at a time.
 //!
-//! Enters: the settings, or, before there are any, one option. Leaves: a slot that all processes of
-//! the user count, or none where nobody limits them. Make's jobserver has no say here: each recipe
-//! has a token of its own from the start, a launched compiler is one process, and so it needs no
-//! further one. Its descriptors go on to the compiler as they are.
+//! All processes of the user share the slots. Make's jobserver is not asked: every recipe holds a
+//! token from the start, and a launched compiler is one process, so it needs no further one. The
+//! jobserver's descriptors are passed on to the compiler.
 
 use std::ffi::OsStr;
 use std::num::NonZeroUsize;

@@ -1,7 +1,6 @@
-//! The two streams.
+//! Writes to stdout and stderr.
 //!
-//! Enters: errors, warnings, answers. Leaves: text on stderr, or for answers that were asked for on
-//! stdout. A reader that has gone away (`relto --help | head -1`) is no error.
+//! Only requested output goes to stdout. A closed pipe (`relto --help | head -1`) is not an error.
 
 use std::io::{self, Write as _};
 

@@ -1,10 +1,9 @@
-//! `relto prefetch [--compiler=COMPILER] FILE...`: modules for the farm, before the link that needs
-//! them.
+//! `relto prefetch [--compiler=COMPILER] FILE...`: uploads modules to the farm before the link that
+//! needs them.
 //!
-//! Enters: files that a build has made, and the settings of the link to come. Leaves: the farm's
-//! CAS has the ThinLTO modules among them, and this machine knows their digests; on stdout what was
-//! skipped and a summary, on stderr what went wrong. Exit code 1 if something did. The work is
-//! `link::ahead`'s.
+//! The files that are ThinLTO modules are uploaded and their digests remembered on this machine.
+//! Skipped files and a summary go to stdout, failures to stderr; the exit code is 1 if there was
+//! one. [`prefetch`](crate::prefetch) does the work.
 
 use std::fmt::Write as _;
 use std::path::Path;

@@ -1,7 +1,5 @@
-//! `relto stats`: what the last links did.
-//!
-//! Enters: the record of earlier links. Leaves: on stdout one line a link, the newest first, in the
-//! summary's words.
+//! `relto stats`: prints one line for each recent link, the newest first, in the words of its
+//! summary.
 
 use std::fmt::Write as _;
 use std::sync::Arc;

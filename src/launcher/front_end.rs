@@ -1,8 +1,8 @@
-//! Which command lines leave modules for a ThinLTO link.
+//! Tells from a compiler's arguments which files will be modules of a ThinLTO link after the
+//! compile.
 //!
-//! Enters: a compiler's arguments. Leaves: the files that will be modules when the compiler has
-//! done its work. What they are in the end is for those to see who read them; a response file is
-//! not looked into.
+//! This is a guess for uploading early: whoever reads a file decides what it is. Response files are
+//! not read.
 
 use std::ffi::OsString;
 use std::path::Path;

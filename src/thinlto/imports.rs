@@ -1,7 +1,5 @@
-//! What a job imports, as its shard says it, and the shard without the hashes of modules.
-//!
-//! Enters: a parsed shard. Leaves: the GUIDs that its job imports from each module, and a digest of
-//! all in it that does not follow from the content of modules.
+//! Which GUIDs a job imports from each module, as its shard says, and a digest of the shard without
+//! the hashes of modules.
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -1,13 +1,13 @@
-//! Names of promoted locals in an ELF object: those of another link, bit by bit as the compiler
-//! would write them.
+//! Renames promoted locals in an ELF object to the names that another link gave them.
 //!
-//! Enters: an object and, for each module of its job, the number that follows `.llvm.` in names of
-//! promoted locals, then and now. Leaves: the object with the new numbers. Such names stand in the
-//! string table alone, which is laid out anew the way `StringTableBuilder` does: names sorted by
-//! their reversed bytes, descending, a name that ends another one sharing its bytes. Section headers
-//! follow the table, so they move with its size; everything before it keeps its place.
+//! A promoted local is called `NAME.llvm.NUMBER`, and the number depends on the link. [`restore`]
+//! takes an object and, for each module of its job, the old and the new number; the result is bit
+//! for bit what the compiler would have written. Such names stand in the string table only, which
+//! is laid out anew as LLVM's `StringTableBuilder` does: sorted by their reversed bytes in
+//! descending order, where a name that is the end of another one shares its bytes. The section
+//! headers follow the table and move with its size; everything before it stays where it is.
 //!
-//! Whatever is not exactly that form is refused.
+//! Any other form is refused.
 
 mod elf;
 mod table;

@@ -1,8 +1,8 @@
-//! What is in the way between here and a farm, and what the farm says of itself.
+//! Finds out for `relto doctor` what stands between this machine and a farm, and what the farm
+//! offers.
 //!
-//! Enters: `ClientOptions`. Leaves: for each address how far relto got, or what the server offers,
-//! as it says it; and what relto makes of that. Nothing is stored or executed. For `doctor`: a link
-//! connects with `connect`.
+//! For each address the report says how far relto got, or what the server announces and what relto
+//! makes of it. Nothing is stored or executed. A link uses [`connect`](super::connect) instead.
 
 pub(crate) mod unreached;
 

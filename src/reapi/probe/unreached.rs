@@ -1,7 +1,5 @@
-//! Why a farm cannot be asked what it can do, told apart as far as it shows.
-//!
-//! Enters: what connecting and calling came to. Leaves: `Unreached`, with the option to change. For
-//! `probe`.
+//! Why a farm cannot be asked for its capabilities, as precisely as it can be observed, with the
+//! option to change.
 
 use crate::error::Hinted;
 use crate::reapi::failure::{Failure, FailureKind};

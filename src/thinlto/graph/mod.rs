@@ -1,14 +1,14 @@
-//! The graph of a bitcode module: what of an imported module a ThinLTO backend can see.
-//!
-//! Enters: the bytes of a module, later the GUIDs that a job imports from it. Leaves: one digest
-//! that two modules share exactly when a job that imports those GUIDs sees the same of both. The
-//! numbering of tables, and definitions that nothing imported refers to, do not enter it.
+//! The graph of a bitcode module: what a ThinLTO backend can see of a module that it imports from.
 //!
 //! [`ModuleGraph::read`] decodes a module once; the result is small, can be stored, and answers any
-//! [`ModuleGraph::slice`]. Constants, types and attributes are uniqued by LLVM, so they enter by
-//! content. Globals enter by name. Distinct metadata keeps its identity: nodes are numbered when a
-//! slice first reaches them. A module that holds anything unknown is [`Opaque`]: the caller takes it
-//! whole. A function body that holds anything unknown makes only those slices opaque that need it.
+//! [`ModuleGraph::slice`]: one digest for the GUIDs that a job imports, which two modules share
+//! exactly when the job sees the same of both. The numbering of tables, and definitions to which
+//! nothing imported refers, are not part of it.
+//!
+//! LLVM uniques constants, types and attributes, so they enter by content. Globals enter by name.
+//! Distinct metadata keeps its identity: nodes are numbered when a slice first reaches them. A
+//! module that contains anything unknown is [`Opaque`], and has no slices. A function body that
+//! contains anything unknown makes only those slices opaque that need it.
 
 mod attributes;
 mod code;
