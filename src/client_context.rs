@@ -1,9 +1,9 @@
-//! In whose directory, environment and umask a link runs: those of this process, or of another one
-//! that this one works for.
+//! The directory, environment and umask in which a link runs: those of this process, or of the
+//! client that it works for.
 //!
-//! A daemon serves processes in other directories, so names from a job file become paths in one place
-//! only ([`ClientContext::resolve`]), and messages that hold such paths are shown to the client with
-//! its own names again.
+//! A daemon serves processes in other directories, so names from a job file become paths in one
+//! place only ([`ClientContext::resolve`]), and messages that contain such paths are translated
+//! back to the client's own names.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};

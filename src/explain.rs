@@ -1,4 +1,4 @@
-//! What the key of each job consists of.
+//! Lists what the key of each job consists of.
 //!
 //! Every ingredient has a name that stays the same from link to link, so that two links can be
 //! compared. Nothing runs except what a link asks the compiler.

@@ -1,7 +1,7 @@
-//! Text that others wrote, made fit for a terminal.
+//! Makes text from elsewhere safe to print on a terminal.
 //!
-//! Servers, their workers and what caches keep may contain any bytes. Escape sequences could set the
-//! clipboard or rewrite what the user has read, so none but colours gets through.
+//! Servers, their workers and caches may hold any bytes. Escape sequences could set the clipboard
+//! or rewrite what the user has read, so only those for colours pass.
 
 use std::borrow::Cow;
 

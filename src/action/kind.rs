@@ -1,4 +1,4 @@
-//! The kind of output that a backend is asked for, and whether it wrote that.
+//! Determines the kind of output that a backend is asked for, and checks that it wrote that kind.
 //!
 //! clang can exit with 0 and write nothing, or something else. Only the headers of an output are
 //! checked, not its contents.

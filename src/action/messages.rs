@@ -1,6 +1,6 @@
-//! Puts the user's file names back into compiler messages.
+//! Restores the user's file names in compiler messages.
 //!
-//! Caches keep messages with canonical names, so that they fit whichever job hits.
+//! Caches store messages with canonical names, so that they fit every job with the same key.
 
 use super::INDEX;
 use super::canonical::CanonicalJob;

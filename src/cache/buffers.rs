@@ -1,7 +1,7 @@
-//! Memory that blobs are read into, reused when the last slice of a blob is dropped.
+//! Buffers that blobs are read into, reused when the last slice of a blob is dropped.
 //!
-//! A warm link reads hundreds of objects one after the other; fresh memory for each of them would cost
-//! page faults each time.
+//! A warm link reads hundreds of objects one after the other; fresh memory for each would cost page
+//! faults every time.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

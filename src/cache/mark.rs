@@ -1,8 +1,8 @@
-//! What says that a directory is a cache of relto, and which files in it are relto's.
+//! Marks a directory as a cache of relto, and knows which files in it are relto's.
 //!
-//! Trimming removes files that were not used for long. A setting that is wrong, or that somebody else
-//! made, may name any directory, so only marked ones are trimmed, and only files with names that
-//! relto gives are removed.
+//! Trimming deletes files that have not been used for a long time. A wrong setting, or one made by
+//! someone else, may name any directory; so relto trims marked directories only, and deletes only
+//! files with names that it creates itself.
 
 use std::io::Write as _;
 use std::path::Path;

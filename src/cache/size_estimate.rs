@@ -1,7 +1,7 @@
-//! Decides when to trim without counting files in a link.
+//! Decides when to trim, without counting files during a link.
 //!
-//! The database of [`state`](crate::state) holds an estimate for each cache directory: the last count
-//! and what links have added since. Where it is lost, the next count makes it anew.
+//! The database of [`state`](crate::state) keeps an estimate for each cache directory: the last
+//! count plus what links have added since. If it is lost, the next trim counts again.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;

@@ -3,7 +3,7 @@
 //!
 //! A ThinLTO backend goes through relto, and the user gets its object, the compiler's own messages
 //! and its exit code. For every other command line the compiler replaces relto at once.
-//! [`launcher`](crate::launcher) decides which is which.
+//! [`launcher`] decides which is which.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};

@@ -1,4 +1,4 @@
-//! `relto daemon status|stop`, and the hidden command that becomes the daemon.
+//! `relto daemon status|stop`, and the hidden command that runs the daemon.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;

@@ -1,8 +1,8 @@
-//! `relto JOBS.json`: what lld runs.
+//! `relto JOBS.json`: the command that lld runs.
 //!
-//! Every object is in its place and the exit code 0, or the reason is on stderr and the code 1.
-//! Nothing goes to stdout. The link itself is the engine's; here it gets its settings and a
-//! reporter.
+//! It exits with 0 when every object is in its place; otherwise the reason is on stderr and the
+//! exit code is 1. Nothing goes to stdout. This module adds settings and a reporter to the
+//! [`engine`].
 
 use std::io::IsTerminal as _;
 use std::path::Path;

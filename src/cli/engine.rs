@@ -1,5 +1,5 @@
-//! One link by this process: it runs until it is done, a signal arrives or the linker exits.
-//! Everything that happens meanwhile is reported in events.
+//! Runs one link in this process until it is done, a signal arrives or the linker exits, and
+//! reports everything as events.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;

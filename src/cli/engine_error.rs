@@ -1,4 +1,4 @@
-//! Why a link that this process was asked for did not succeed.
+//! The errors of a link that this process runs.
 
 use super::runtime::NoThreads;
 use crate::error::Hinted;

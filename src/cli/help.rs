@@ -1,4 +1,4 @@
-//! What the help says besides commands and options.
+//! The parts of the help besides commands and options.
 
 /// `--version`: the version, and what this relto can talk to.
 pub(super) const VERSION: &str = concat!(

@@ -1,6 +1,7 @@
-//! The terminal: arguments in, exit code out. The only module that knows clap, and, with `report`,
-//! the only one that prints: help and answers on stdout, everything else on stderr. One file a
-//! command.
+//! The command line interface: arguments in, exit code out, one file for each command.
+//!
+//! Only this module knows clap, and only this one and [`report`](crate::report) print: help and
+//! requested output to stdout, everything else to stderr.
 
 mod allow;
 mod arguments;

@@ -1,4 +1,4 @@
-//! What a user sees of a bug in relto.
+//! Reports a panic to the user as a bug in relto.
 
 use std::panic::PanicHookInfo;
 

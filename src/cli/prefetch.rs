@@ -3,7 +3,7 @@
 //!
 //! The files that are ThinLTO modules are uploaded and their digests remembered on this machine.
 //! Skipped files and a summary go to stdout, failures to stderr; the exit code is 1 if there was
-//! one. [`prefetch`](crate::prefetch) does the work.
+//! one. [`prefetch`] does the work.
 
 use std::fmt::Write as _;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What a command runs on: the threads of this process, and the place of the user's daemon.
+//! What commands share: the tokio runtimes of this process, and the directory of the user's daemon.
 
 use std::io;
 

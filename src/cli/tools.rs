@@ -1,4 +1,4 @@
-//! Programs besides compilers: the steps of a wrapped link that the linker does itself.
+//! Runs programs other than compilers: the steps of a wrapped link that the linker itself does.
 
 use std::ffi::OsString;
 

@@ -1,8 +1,8 @@
-//! Uploads what a compile leaves before the link asks for it.
+//! Uploads the modules that a compile writes before the link asks for them.
 //!
-//! relto becomes the compiler by `exec`, and an [`ExitNotifier`] that the compiler inherits says when
-//! it has ended. Nothing of this fails or delays a compile: what is not possible is silently left out,
-//! and the link sends what is missing.
+//! relto becomes the compiler by `exec`, and an [`ExitNotifier`] that the compiler inherits reports
+//! its end. None of this fails or delays a compile: what is not possible is silently left out, and
+//! the link sends what is missing.
 
 use std::ffi::{OsStr, OsString};
 use std::io;

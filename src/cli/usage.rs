@@ -1,5 +1,6 @@
-//! Wrong use, reported as every other error of relto: clap's findings with a hint. What was asked
-//! for (`--help`, `--version`) comes from clap as an error, too.
+//! Reports wrong use like every other error of relto: clap's findings, with a hint.
+//!
+//! clap also returns requested output (`--help`, `--version`) as an error.
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -1,6 +1,6 @@
-//! Has the daemon run a link, where there is one, instead of this process.
+//! Lets the daemon run a link, if there is one.
 //!
-//! Why there is no daemon is a note in the log and never a failure: this process then does the work
+//! A missing daemon is a note in the log and never a failure: this process then runs the link
 //! itself.
 
 use std::os::fd::OwnedFd;

@@ -1,4 +1,4 @@
-//! Why there is nothing to compile with.
+//! The errors of finding the compiler and asking it questions.
 
 use std::path::PathBuf;
 

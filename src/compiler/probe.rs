@@ -1,8 +1,8 @@
-//! What only the compiler itself can say: its target, where it looks for configuration files, what
-//! `native` means.
+//! Asks the compiler what only it can answer: its target, where it looks for configuration files,
+//! what `native` means.
 //!
-//! Each question is asked once. The answer is remembered under the content of the compiler (and,
-//! for `native`, under the processor), so a warm link starts no process.
+//! Answers are remembered under the content of the compiler (and, for `native`, under the
+//! processor), so a warm link starts no process.
 
 use std::path::PathBuf;
 

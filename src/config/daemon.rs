@@ -1,5 +1,4 @@
-//! When links go through the daemon, and where it lives. What a daemon is, is said in
-//! [`crate::daemon`].
+//! The settings of the [`daemon`](crate::daemon): whether links use it, and where it lives.
 
 use std::path::PathBuf;
 use std::time::Duration;

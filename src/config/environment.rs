@@ -1,4 +1,4 @@
-//! The environment variables that relto heeds, read once. No module below this layer reads the
+//! The environment variables that relto reads, all at once. No module below this layer reads the
 //! environment.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! What is known of an option. The options themselves are the entries of [`OPTIONS`].
+//! [`Opt`], the type of an entry in the [`table`](super::table) of options.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The documentation page of the options, made from the table.
+//! Writes the documentation page of the options from the table.
 
 use std::fmt::Write as _;
 

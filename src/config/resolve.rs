@@ -1,5 +1,5 @@
-//! From raw values to [`Settings`]: each is parsed into its field, then the options that depend on
-//! one another are put together.
+//! Turns raw values into [`Settings`]: parses each into its field, then combines the options that
+//! depend on one another.
 
 use std::num::NonZeroUsize;
 

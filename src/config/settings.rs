@@ -1,4 +1,4 @@
-//! What was set, in the types of the modules that use it.
+//! All settings, in the types of the modules that use them.
 
 use std::fmt;
 use std::num::NonZeroUsize;

@@ -1,4 +1,4 @@
-//! Where a value was written, and the value as it was written.
+//! Raw values, and where each was written.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

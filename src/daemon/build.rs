@@ -1,4 +1,5 @@
-//! Which relto a process is. Two processes of the same [`Build`] speak the same protocol.
+//! Identifies the relto that a process runs. Two processes of the same [`Build`] speak the same
+//! protocol.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;

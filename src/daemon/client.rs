@@ -1,7 +1,7 @@
 //! The client of the daemon: a process that lets the daemon do its work.
 //!
-//! Where there is no daemon, finding that out takes two system calls, and a daemon that does not
-//! answer never costs much time. An [`Unavailable`] daemon means that the caller does the work itself.
+//! Without a daemon, two system calls show that there is none, and a daemon that does not answer
+//! costs little time. If the daemon is [`Unavailable`], the caller does the work itself.
 
 use std::io;
 use std::os::fd::OwnedFd;

@@ -1,5 +1,7 @@
-//! Runs one link for a caller: in its directory, with its environment and umask, for as long as it is
-//! connected. If the caller goes away, its link is cancelled and its outputs are removed.
+//! Runs one link for a caller: in its directory, with its environment and umask, for as long as it
+//! is connected.
+//!
+//! If the caller disconnects, its link is cancelled and its outputs are removed.
 
 use std::io;
 use std::path::PathBuf;

@@ -1,7 +1,8 @@
-//! Uploads what a caller's compiler leaves, when it has ended.
+//! Uploads what a caller's compiler has written, once the compiler has ended.
 //!
-//! The caller becomes its compiler by `exec` and keeps the connection open by that, so the end of the
-//! connection is the end of the compiler. The outcome is not reported: the link sends what is missing.
+//! The caller becomes its compiler by `exec` and keeps the connection open that way, so the end of
+//! the connection is the end of the compiler. The outcome is not reported: the link sends what is
+//! missing.
 
 use std::io;
 use std::sync::Arc;

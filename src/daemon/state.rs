@@ -1,4 +1,4 @@
-//! What all connections of a daemon share.
+//! The state that all connections of a daemon share.
 
 use std::ffi::OsString;
 use std::io;

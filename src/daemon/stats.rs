@@ -1,4 +1,4 @@
-//! What a daemon has done, for `relto daemon status`.
+//! Counts what a daemon has done, for `relto daemon status`.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};

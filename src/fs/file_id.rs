@@ -1,4 +1,4 @@
-//! Which file a path names, however it is spelled.
+//! The identity of a file, whatever path names it.
 
 use std::fmt;
 use std::fs::Metadata;

@@ -1,7 +1,7 @@
 //! relto's own directories and files, which no other user may read, write or lock.
 //!
-//! Every path below the cache, state, runtime and scratch directories is made here, so that the
-//! umask of the process that happens to come first decides nothing.
+//! Every path below the cache, state, runtime and scratch directories is created here, so that the
+//! umask of whichever process comes first does not matter.
 
 use std::fs::DirBuilder;
 use std::io;

@@ -1,5 +1,5 @@
-//! Reading files whose names come from somebody else: job files, indexes, modules, response files,
-//! profiles, and what a compiler left behind.
+//! Reads files whose names come from elsewhere: job files, indexes, modules, response files,
+//! profiles, and what a compiler has written.
 //!
 //! Opening a pipe waits for its other end, reading a device may never end, and a sparse file can
 //! claim more bytes than the machine has memory. None of them may stop or abort a link.

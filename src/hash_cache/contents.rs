@@ -1,4 +1,4 @@
-//! Reads a file once, for its digest and for the note that the caller makes of its bytes.
+//! Reads a file once, for its digest and for the note that the caller derives from its bytes.
 //!
 //! A file that changes meanwhile is read once more; if it changes again, that is an error.
 

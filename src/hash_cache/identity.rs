@@ -1,4 +1,4 @@
-//! What tells one state of a file from another without reading it, and when that is not enough.
+//! Tells one state of a file from another without reading it, and knows when that is not possible.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;

@@ -1,8 +1,8 @@
-//! Which command lines are ThinLTO backends.
+//! Recognizes command lines that are ThinLTO backends.
 //!
-//! What arguments mean is known to [`action`](crate::action); a file's first bytes say whether it is
-//! bitcode, as they do to clang. No command line that names an index runs without its object being
-//! checked: clang exits 0 with an empty object when something is wrong with a shard or an import.
+//! [`action`](crate::action) knows what arguments mean; a file's first bytes show whether it is
+//! bitcode, as they do to clang. The object of every command line that names an index is checked:
+//! clang exits 0 with an empty object when something is wrong with a shard or an import.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Read as _;

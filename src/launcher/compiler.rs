@@ -1,4 +1,4 @@
-//! The compiler behind the launcher: finds the program that relto stands for, and becomes it.
+//! Finds the compiler that relto stands for, and becomes it.
 
 use std::ffi::{OsStr, OsString};
 use std::io;

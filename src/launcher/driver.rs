@@ -1,9 +1,9 @@
-//! Which of clang's drivers reads a command line, and what it says about a backend where that is
-//! not the usual one.
+//! Determines which of clang's drivers reads a command line, and reads the backends of the less
+//! usual ones.
 //!
 //! [`backend`](super::backend) knows the options of the GCC-like driver. `clang-cl`, `-cc1` and
-//! others spell the same things in their own way: here only the module, the shard and the object
-//! are found, so that such a backend can run in place and its object be checked.
+//! others spell the same things differently: only the module, the shard and the object are found
+//! here, so that such a backend can run in place and its object can be checked.
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
-//! What a backend reads, by its index shard.
+//! Finds out from its index shard what a backend reads.
 //!
 //! Reasons why the object would be wrong are found before anything runs, because the compiler exits
-//! 0 then. A shard that is not a file is left to the compiler.
+//! 0 then. A shard that is not a regular file is left to the compiler.
 
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;

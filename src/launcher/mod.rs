@@ -1,8 +1,8 @@
-//! A compiler's command line, and what relto is to do with it: become the compiler at once, or run a
+//! Decides what relto does with a compiler's command line: become the compiler at once, or run a
 //! ThinLTO backend as the one job of a link.
 //!
-//! A build runs its compiler thousands of times for other things than backends, so what decides for
-//! those comes first and opens no file. Running the job is up to [`link`](crate::link).
+//! A build runs its compiler thousands of times for other things than backends, so the checks that
+//! exclude those come first and open no file. [`link`](crate::link) runs the job.
 
 mod backend;
 mod compiler;

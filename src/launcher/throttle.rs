@@ -1,8 +1,8 @@
-//! Warnings that a build shows once though it starts relto a thousand times, and failures that the
-//! next process should not run into at once.
+//! Remembers warnings and failures between the many processes of a build: a warning is shown once,
+//! and a failure is not repeated by the next process at once.
 //!
-//! An empty file in relto's own directory, named after the text, is as old as the last time. Where
-//! that cannot be kept, everything is new.
+//! Each is an empty file in relto's own directory, named after the text, whose age is the time
+//! since it last happened. If the file cannot be kept, everything counts as new.
 
 use std::io;
 use std::path::{Path, PathBuf};

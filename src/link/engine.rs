@@ -1,8 +1,8 @@
-//! What outlives a link, and how a link runs on it.
+//! Runs links, and keeps what outlives them.
 //!
-//! Links that run on one engine share what is known of files and the connections to the farm.
-//! Whatever the user can set comes with each link; only the database and the farm belong to the
-//! engine, so a process keeps one engine for each pair of those.
+//! Links on one engine share what is known of files and the connections to the farm. Every setting
+//! of the user comes with the link; only the database and the farm belong to the engine, so a
+//! process keeps one engine for each pair of those.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

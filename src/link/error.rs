@@ -1,4 +1,4 @@
-//! Why a link failed, in this process.
+//! The errors of a link, within this process.
 
 use super::delivery::DeliveryError;
 use super::planner::PlanError;

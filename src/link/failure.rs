@@ -1,4 +1,4 @@
-//! Why a link failed, in a form that can be sent to another process.
+//! The errors of a link, in a form that can be sent to another process.
 
 use serde::{Deserialize, Serialize};
 

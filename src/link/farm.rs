@@ -1,5 +1,5 @@
-//! A link's use of its farm: which failures the user is told about, and which results of this
-//! machine the farm's cache gets.
+//! A link's use of its farm: which failures the user is told about, and which local results are
+//! uploaded to the farm's cache.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! How this machine and the farm run jobs for a link.
+//! The runners of a link: one for this machine, one for the farm.
 
 use std::sync::Arc;
 

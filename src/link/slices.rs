@@ -1,6 +1,6 @@
-//! Results found by what their jobs see of imports ([`crate::action::slice`]).
+//! Finds results by what their jobs see of imports ([`crate::action::slice`]).
 //!
-//! The disk cache holds two kinds of entries for it, in its usual layout: the graph of a module,
+//! The disk cache holds two kinds of entries for this, in its usual layout: the graph of a module,
 //! under a key made of the module's digest, and an object with the numbers of its job's modules,
 //! under the slice key. So an unchanged module is decoded once on a machine, and both are trimmed
 //! like everything else.

@@ -1,7 +1,7 @@
-//! What a link leaves for later ones: estimates for their order, a line for `relto stats`, and, when
-//! the disk cache has grown beyond its limit, a process that trims it.
+//! Leaves notes for later links: estimates for their order and a line for `relto stats`. Starts a
+//! process that trims the disk cache when that has grown beyond its limit.
 //!
-//! Nothing of this delays a link or makes it fail.
+//! None of this delays a link or makes it fail.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! `ulimit -f`, which by default kills the process that writes too much.
+//! Handles `ulimit -f`, which by default kills the process that writes too much.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

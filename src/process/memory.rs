@@ -1,6 +1,6 @@
-//! How much memory a program needs, and whether it died for lack of memory.
+//! Estimates how much memory a program needs, and whether it died for lack of memory.
 //!
-//! The kernel lets another process see neither for certain: the peak is sampled, and the cause of
+//! The kernel shows neither to another process reliably: the peak is sampled, and the cause of
 //! death is a good guess.
 
 use std::time::Duration;

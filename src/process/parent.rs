@@ -1,6 +1,6 @@
-//! When relto itself should stop: the linker is gone, or a signal says so.
+//! Notices when relto itself should stop: the linker has exited, or a signal has arrived.
 //!
-//! lld tells its distributor nothing when it dies, and it has deleted its files by then: an orphan
+//! lld does not tell its distributor when it dies, and it has deleted its files by then: an orphan
 //! must stop soon and write nothing more.
 
 use std::fmt;

@@ -1,8 +1,8 @@
-//! What relto tells its helper process, and what the helper answers.
+//! The message to relto's helper process, and its reply.
 //!
-//! Both travel in one unnamed file (see [`supervise`](super::supervise)), so there is no limit on the
-//! number of admitted files, as there would be in an argument list, and no pipe that could fill up.
-//! Both ends are the same executable: the form needs no versions.
+//! Both travel in one unnamed file (see [`supervise`](super::supervise)): unlike an argument list
+//! it does not limit the number of admitted files, and unlike a pipe it cannot fill up. Both ends
+//! are the same executable, so the format needs no versions.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The running executable, and the hidden subcommands that it starts itself with.
+//! The running executable, and the hidden subcommands with which it starts itself.
 
 use std::ffi::OsString;
 use std::io;

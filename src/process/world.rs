@@ -1,10 +1,10 @@
-//! Everything by which two processes of one user can differ in what a path means to them, what they
-//! may do, and how much of the machine they may use.
+//! [`World`]: everything by which two processes of one user can differ in what a path means to
+//! them, what they may do, and how much of the machine they may use.
 //!
 //! A program inherits all of this from its parent. So a daemon may start a compiler for another
-//! process only if the two have the same [`World`]; otherwise the result could be another one, fail
-//! where it should not, or use what the other process was denied. Landlock domains cannot be seen;
-//! the daemon's key in a private file keeps confined processes out.
+//! process only if the two have the same world; otherwise the result could differ, the compiler
+//! could fail where it should not, or it could use what the other process was denied. Landlock
+//! domains cannot be observed; the daemon's key in a private file keeps confined processes out.
 
 use std::path::Path;
 

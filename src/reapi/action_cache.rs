@@ -1,7 +1,7 @@
 //! The action cache: `GetActionResult` and `UpdateActionResult`.
 //!
-//! A hit does not mean that its outputs still exist, nor that they are sound: the caller finds out,
-//! and executes with `skip_cache_lookup` if they are not.
+//! A hit does not mean that its outputs still exist or are sound: the caller finds out, and
+//! executes with `skip_cache_lookup` if they are not.
 
 use crate::digest::Digest;
 use crate::pb::reapi::action_cache_client::ActionCacheClient;

@@ -1,6 +1,7 @@
-//! What the farm can do: the answers of both addresses, merged, with usable limits.
+//! The farm's capabilities: the answers of both addresses, merged, with usable limits.
 //!
-//! Each address may know only its own half. A server without the service is taken to be a plain one.
+//! Each address may know only its own half. A server without the service is taken to be a plain
+//! one.
 
 use crate::digest::DigestFunction;
 use crate::error::Hinted;

@@ -1,4 +1,4 @@
-//! The methods that relto calls, and counters of what was sent and received.
+//! The methods that relto calls, and counters of the calls and bytes.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};

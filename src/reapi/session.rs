@@ -1,4 +1,4 @@
-//! One link's session with a connected farm: what all services share.
+//! One link's session with a connected farm: the state that all services share.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
-//! `execution_log_json_file`: what became of each job, for programs to read.
+//! `execution_log_json_file`: what happened to each job, for programs to read.
 //!
-//! It is one line of JSON per job, in the order of the job file. Fields are those of Bazel's
+//! It is one line of JSON for each job, in the order of the job file. Fields are those of Bazel's
 //! `SpawnExec` where it has them, in protobuf's JSON spelling.
 
 use std::collections::HashMap;

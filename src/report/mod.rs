@@ -1,5 +1,5 @@
-//! What the user sees of a link: the progress bar, messages and warnings in whole blocks, one summary
-//! line, and the files that were asked for.
+//! Shows a link to its user: the progress bar, messages and warnings in whole blocks, one summary
+//! line, and the requested files.
 //!
 //! It is made from the link's events on a thread of its own, and decides nothing: the link does not
 //! wait for it.

@@ -1,4 +1,4 @@
-//! What the user sees of one launched compile: the compiler's messages unchanged, and new warnings.
+//! Shows one launched compile to its user: the compiler's messages unchanged, and new warnings.
 //!
 //! There is no progress bar and no summary, because a build starts thousands of these. The caller
 //! decides which warnings are new.

@@ -1,4 +1,5 @@
-//! The outside of a bitcode file: magic number, wrapper, and what a file is that has neither.
+//! The envelope of a bitcode file: magic number and wrapper; and a guess at what a file without
+//! them is.
 
 use std::fmt;
 

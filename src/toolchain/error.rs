@@ -1,4 +1,4 @@
-//! What can be wrong with a compiler, and what to do about it.
+//! The errors of finding a compiler's files, with what to do about them.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Tokens that the loader expands in search paths, and the directories that are built into it.
+//! Expands the tokens in a loader's search paths, and knows the directories that are built into it.
 //!
 //! Relative directories stay relative.
 

@@ -1,7 +1,7 @@
-//! Members of `ar` archives, regular and thin, in GNU's and BSD's forms.
+//! Members of `ar` archives, regular and thin, in GNU's and BSD's formats.
 //!
-//! The linkers name a member by the offset of its header, so that is what a member is known by
-//! here. Only headers are read: a library may have gigabytes.
+//! The linkers identify a member by the offset of its header, and so does this module. Only headers
+//! are read: a library may have gigabytes.
 
 use std::fs::File;
 use std::io;

@@ -1,7 +1,7 @@
-//! The final link: the linker's arguments with objects in place of modules.
+//! The command line of the final link: the linker's arguments with objects in place of modules.
 //!
 //! Native files come in the order in which the thin link loaded them, then the objects of the
-//! modules, then what is left of the libraries. The last are for what only the code generator asks
+//! modules, then the remaining libraries. Those last ones are for what only the code generator asks
 //! for; everything else that the program needs of archives is among the native files.
 
 use std::collections::HashSet;

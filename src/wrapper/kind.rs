@@ -1,4 +1,4 @@
-//! What kind of file an input is, by its first bytes.
+//! Determines the kind of an input file from its first bytes.
 
 use std::io::{self, Read as _};
 use std::path::Path;

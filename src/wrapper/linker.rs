@@ -1,4 +1,4 @@
-//! Which linker is meant, of which release it is, and the compiler that belongs to it.
+//! Identifies the linker and its release, and finds the compiler that belongs to it.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;

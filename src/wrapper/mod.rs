@@ -1,13 +1,13 @@
-//! A linker's command line in three steps: a thin link, backends as jobs, a final link.
+//! Takes a link apart into three steps: a thin link, backends as jobs, a final link.
 //!
-//! For linkers that have no distributor interface: every lld before LLVM 21, `wasm-ld` in all
-//! releases. The thin link (`--thinlto-index-only`) decides what the linker's own LTO would decide:
-//! which modules and which members of archives take part, and what each module imports. The jobs
-//! are those of a DTLTO link. The final link gets the same native files in the same order, then the
-//! objects of the modules, where the linker's own LTO would put them.
+//! This is for linkers without a distributor interface: every lld before LLVM 21, and `wasm-ld` in
+//! all releases. The thin link (`--thinlto-index-only`) decides what the linker's own LTO would
+//! decide: which modules and which members of archives take part, and what each module imports. The
+//! jobs are those of a DTLTO link. The final link gets the same native files in the same order,
+//! then the objects of the modules, where the linker's own LTO would put them.
 //!
-//! Whatever is not understood is a [`Refusal`]: the linker does the link alone then, because a slow
-//! link is better than a wrong program. Starting processes and running jobs is the caller's.
+//! Anything that is not understood is a [`Refusal`]: the linker then does the link alone, because a
+//! slow link is better than a wrong program. The caller starts processes and runs the jobs.
 
 mod archive;
 mod backend;

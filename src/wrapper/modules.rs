@@ -1,9 +1,9 @@
-//! The chosen modules as jobs.
+//! Makes a job of each module that the thin link chose.
 //!
-//! A compiler opens files, so members of archives and the bitcode of FatLTO objects become files of
+//! A compiler opens files, so members of archives and the bitcode of FatLTO objects become files in
 //! the scratch directory. As soon as there is one, all modules get names there, in the order of the
-//! linker's own names for them: a backend imports in the order of names, and so does the key of a
-//! job, and neither may depend on where the scratch directory is.
+//! linker's own names for them: backends process imports in the order of names, and so does the key
+//! of a job, and neither may depend on where the scratch directory is.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! Linker scripts among the inputs, as far as they name further inputs: `libc.so` of GNU systems.
+//! Reads linker scripts among the inputs, as far as they name further inputs, like `libc.so` of GNU
+//! systems.
 
 use super::Refusal;
 

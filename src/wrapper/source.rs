@@ -1,4 +1,4 @@
-//! Where the bitcode of a chosen module is, by the linker's name for it.
+//! Finds the bitcode of a chosen module by the linker's name for it.
 
 use std::fs::File;
 use std::io;

@@ -1,8 +1,8 @@
-//! The thin link: its command line, and what it leaves.
+//! The thin link: its command line, and what it writes.
 //!
-//! The linker writes a shard for each module, the list of the modules that it chose, in the order
-//! of its own LTO, and, with `--trace`, the name of every file that takes part, in the order in
-//! which it was loaded.
+//! The linker writes a shard for each module, the list of the modules that it chose in the order of
+//! its own LTO, and, with `--trace`, the name of every file that takes part in the order of
+//! loading.
 
 use std::collections::{HashMap, HashSet};
 use std::io;

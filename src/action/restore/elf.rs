@@ -1,4 +1,5 @@
-//! A relocatable ELF object, as far as names concern it: 32 or 64 bits, either byte order.
+//! Reads and writes the parts of a relocatable ELF object that concern names: 32 or 64 bits, either
+//! byte order.
 
 use super::table::StringTable;
 

@@ -1,5 +1,5 @@
-//! `config`'s table of options as arguments of clap. Every spelling that Bazel has for a switch is
-//! accepted.
+//! Makes clap arguments of `config`'s table of options, with every spelling that Bazel accepts for
+//! a switch.
 
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Arg, ArgAction, ArgMatches, ValueHint};

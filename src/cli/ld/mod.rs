@@ -1,8 +1,9 @@
-//! `relto ld [OPTIONS] [--] LINKER ARGUMENTS...`: the linker wrapper, also by the name of a link to
-//! relto.
+//! `relto ld [OPTIONS] [--] LINKER ARGUMENTS...`: the linker wrapper, which also runs when relto is
+//! called by the name of a linker.
 //!
-//! A link without ThinLTO modules becomes the linker by `exec`, before configuration is read. Any
-//! other one goes through [`wrapper`]; where that does not work, it becomes the linker, too.
+//! A link without ThinLTO modules is handed to the linker by `exec` before any configuration is
+//! read. Other links go through [`wrapper`]; if that is not possible, the linker takes over as
+//! well.
 
 use std::ffi::{OsStr, OsString};
 use std::io;

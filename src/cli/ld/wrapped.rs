@@ -1,4 +1,5 @@
-//! A link in three steps, each of which may be the reason why the linker does it alone.
+//! Runs a link in three steps; if one of them is not possible, the linker does the whole link
+//! alone.
 
 use std::ffi::{OsStr, OsString};
 use std::io;

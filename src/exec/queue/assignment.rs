@@ -1,4 +1,4 @@
-//! The queue as planners and slots share it, and the right to run one of its jobs.
+//! The queue as planners and slots share it, and [`Assignment`], the right to run one of its jobs.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! Which executor runs a job, and which may.
+//! The two executors, and the set of those that may run a job.
 
 /// What runs a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

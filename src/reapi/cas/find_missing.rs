@@ -1,4 +1,4 @@
-//! `FindMissingBlobs`: which of these digests does the CAS lack? Asking also keeps the others alive.
+//! `FindMissingBlobs`: asks which digests the CAS lacks. Asking also keeps the others alive.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! Limits that a server's refusals have taught. They only shrink.
+//! Limits learned from a server's refusals. They only shrink.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -1,7 +1,7 @@
-//! Reads blobs for sending and checks that they still are what was hashed.
+//! Reads blobs for sending, and checks that they still are what was hashed.
 //!
-//! Runs on blocking threads. A file that has changed fails before its last chunk is sent, so no server
-//! can take the upload for complete.
+//! Runs on blocking threads. A file that has changed fails before its last chunk is sent, so no
+//! server can take the upload for complete.
 
 use std::io::{self, Read, Write as _};
 

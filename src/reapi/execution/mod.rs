@@ -1,4 +1,4 @@
-//! Executions: from `Execute` to their end, through broken streams and lost inputs.
+//! Executions: from `Execute` to their result, through broken streams and lost inputs.
 
 pub(crate) mod cancel;
 pub(crate) mod operation;

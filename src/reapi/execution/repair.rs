@@ -1,4 +1,4 @@
-//! Uploads inputs again that the server has lost, as long as that gets anywhere.
+//! Uploads inputs again that the server has lost, as long as that makes progress.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! Stops calls to a server that has been found dead, and finds out whether it is back.
+//! Stops calls to a server that has been found dead, and notices when it is back.
 //!
 //! All calls of a link share one [`CircuitBreaker`] for each address: the calls that first meet a
 //! dead server discover it, and later ones fail at once.

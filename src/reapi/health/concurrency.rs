@@ -1,8 +1,8 @@
-//! How many calls an address takes at a time.
+//! Limits the calls to an address at a time.
 //!
-//! No server says its number; it shows when it refuses a call (`RESOURCE_EXHAUSTED`), and then half
-//! as many are admitted. Whenever as many calls as the limit have succeeded, it grows by one, so that
-//! a server that was busy for a moment is not spared forever.
+//! No server announces its limit; it shows when the server refuses a call (`RESOURCE_EXHAUSTED`),
+//! and then half as many are admitted. Whenever as many calls as the limit have succeeded, it grows
+//! by one, so that a server that was busy for a moment is not spared forever.
 
 use std::sync::{Mutex, MutexGuard};
 

@@ -1,4 +1,4 @@
-//! When to call a server, how often to try again, and when to give it up.
+//! Decides when to call a server, how often to try again, and when to give it up.
 
 pub(crate) mod circuit;
 pub(crate) mod concurrency;

@@ -1,4 +1,4 @@
-//! How long to try.
+//! Decides how long to retry.
 //!
 //! All calls of a link share one budget of attempts, so that many jobs that fail alike do not
 //! multiply the load on a server in trouble.

@@ -1,5 +1,5 @@
-//! A channel that checks answers while they arrive: that they are gRPC's, and that a link does not
-//! hold more of them than [`INBOUND_BYTES`] at a time.
+//! A channel that checks answers while they arrive: they must be gRPC's, and a link must not hold
+//! more of them than [`INBOUND_BYTES`] at a time.
 //!
 //! tonic collects a message before it decodes it, so a limit on single messages does not bound what
 //! hundreds of calls hold together. A message that exceeds the budget fails its call as too large:

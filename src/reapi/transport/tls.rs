@@ -1,8 +1,8 @@
 //! Certificates and keys: read, checked before the first handshake, and given to tonic.
 //!
-//! A server that rejects a client certificate often only closes the connection, and rustls reports
-//! errors in our own certificate as if it were the server's. So what cannot work is found here, where
-//! the message can name the option and the file.
+//! A server that rejects a client certificate often just closes the connection, and rustls reports
+//! errors in our own certificate as if they were the server's. So what cannot work is found here,
+//! where the message can name the option and the file.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! A module from its bytes: which tables it has, and the digests made with them.
+//! Decodes a module into its graph.
 
 use std::collections::{BTreeSet, HashMap};
 

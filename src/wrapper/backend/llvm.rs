@@ -1,4 +1,4 @@
-//! Options of LLVM's code generation that the linkers know and clang does not.
+//! LLVM's code generation options that the linkers know and clang does not.
 
 /// What clang calls them; `None` where they make no difference to a linker's LTO.
 pub(super) const CODEGEN: &[(&str, Option<&str>)] = &[

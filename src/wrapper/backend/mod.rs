@@ -1,7 +1,7 @@
-//! What the linker would tell its own backends, in the words of the compiler.
+//! Translates the linker's LTO options into arguments of the compiler.
 //!
-//! For options that DTLTO forwards, word for word what lld writes into a job file, so that both
-//! ways to link share what they compile.
+//! Options that DTLTO forwards become, word for word, what lld writes into a job file, so that both
+//! ways to link share results.
 
 use super::command_line::{BackendOption, Item, Role};
 use super::linker::Release;

@@ -1,10 +1,10 @@
-//! Which definition wins where native files and modules both have one.
+//! Decides which definition wins where both native files and modules have one.
 //!
-//! The linker's own LTO decides that while it reads its inputs in order; its objects come last and
-//! are beyond dispute. In the final link they come last, too, but as objects like any other, and a
-//! native file's copy of an inline function would win by coming first. So the objects lose their
-//! claim to their groups (they are kept without one), and a stub that comes before everything else
-//! claims the groups that native files must not win.
+//! The linker's own LTO decides that while it reads its inputs in order; the objects come last and
+//! their definitions are settled. In the final link they also come last, but as ordinary objects,
+//! and a native file's copy of an inline function would win by coming first. So the objects lose
+//! their claim to their groups (they are kept without one), and a stub that comes before everything
+//! else claims the groups that native files must not win.
 
 pub(super) mod elf;
 pub(super) mod wasm;

@@ -1,7 +1,7 @@
-//! A linker's command line, word by word.
+//! Parses a linker's command line.
 //!
-//! A word that the tables do not know is a refusal: relto would have to guess whether the next word
-//! is its value or an input, and a wrong guess could drop a file from the program.
+//! An option that the tables do not list is a refusal: relto would have to guess whether the next
+//! word is its value or an input, and a wrong guess could drop a file from the program.
 
 mod elf;
 mod wasm;

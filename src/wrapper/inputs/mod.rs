@@ -1,7 +1,7 @@
-//! The files that a command line links, in order, with what stands between them.
+//! The files that a command line links, in order, and the options between them.
 //!
-//! Libraries are looked up as lld does it. Only the first bytes of files are read, and the headers
-//! of archives: most links have no ThinLTO module and must not be held up.
+//! Libraries are looked up as lld does it. Only the first bytes of files and the headers of
+//! archives are read: most links have no ThinLTO module and must not be delayed.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The way through a command line: libraries are looked up, archives and scripts opened.
+//! Walks a command line: looks libraries up, opens archives and scripts.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

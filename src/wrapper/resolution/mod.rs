@@ -1,9 +1,9 @@
-//! Symbol resolution as the linker does it before LTO, played again.
+//! Repeats the symbol resolution that the linker does before LTO.
 //!
-//! The trace of a thin link tells which files were loaded, but not which of two members of one name
-//! it was, and not in which order symbols were first seen, which is the order of the program's
-//! symbol table. Both follow from the symbols of all inputs. What is found here counts only if it
-//! agrees with the trace; it never decides what is linked.
+//! The trace of a thin link shows which files were loaded, but not which of two members with the
+//! same name, nor in which order symbols were first seen, which is the order of the program's
+//! symbol table. Both follow from the symbols of all inputs. The result counts only if it agrees
+//! with the trace; it never decides what is linked.
 
 mod read;
 

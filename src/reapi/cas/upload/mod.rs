@@ -1,7 +1,7 @@
-//! Uploads for a whole link: each digest is asked about once, and sent at most once, for all jobs that
-//! need it.
+//! Uploads blobs for a whole link: each digest is asked about once, and sent at most once, for all
+//! jobs that need it.
 //!
-//! [`tracker`] knows which blobs are there or on their way, [`scheduler`] makes the calls.
+//! [`tracker`] knows which blobs are in the CAS or being uploaded, [`scheduler`] makes the calls.
 
 mod scheduler;
 mod tracker;
