@@ -1,5 +1,7 @@
 //! Tests of the way from sources to settings.
 
+mod trust;
+
 use std::path::Path;
 
 use super::*;
@@ -7,9 +9,9 @@ use crate::error::Rendered;
 use crate::reapi::ClientOptions;
 
 /// A user's home and a project, in a temporary directory.
-struct Place(tempfile::TempDir);
+struct TestHome(tempfile::TempDir);
 
-impl Place {
+impl TestHome {
     fn new(project: &str, user: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let write = |name: &str, text: &str| {
@@ -84,7 +86,7 @@ fn assignments(pairs: &[(&str, &str)]) -> Vec<ConfigEntry> {
 
 #[test]
 fn each_source_beats_those_below_it() {
-    let place = Place::new(
+    let place = TestHome::new(
         "remote_retries = 3\n[config.fast]\nremote_retries = 30\n",
         "remote_retries = 4\n[config.fast]\nremote_retries = 40\n[config.home]\nremote_retries = 44\n",
     );
@@ -100,14 +102,17 @@ fn each_source_beats_those_below_it() {
     assert_eq!(retries(&[("config", "fast"), ("config", "home")], &[]), 44);
     assert_eq!(retries(&[], &[]), 3);
     assert_eq!(
-        Place::new("", "remote_retries = 4")
+        TestHome::new("", "remote_retries = 4")
             .settings(&[], &[])
             .farm
             .client
             .retries,
         4
     );
-    assert_eq!(Place::new("", "").settings(&[], &[]).farm.client.retries, 5);
+    assert_eq!(
+        TestHome::new("", "").settings(&[], &[]).farm.client.retries,
+        5
+    );
 }
 
 #[test]
@@ -130,7 +135,7 @@ fn every_option_reaches_the_settings() {
         "daemon" => "off",
         _ => "x=y",
     };
-    let place = Place::new("", "");
+    let place = TestHome::new("", "");
     let shown = |set: &[(&str, &str)]| {
         let mut settings = place.settings(set, &[]);
         // Each has an id of its own.
@@ -155,7 +160,7 @@ fn every_option_reaches_the_settings() {
 
 #[test]
 fn a_client_without_settings_has_the_defaults_of_the_table() {
-    let mut of_table = Place::new("", "").settings(&[], &[]).farm.client;
+    let mut of_table = TestHome::new("", "").settings(&[], &[]).farm.client;
     let mut of_client = ClientOptions::default();
     for options in [&mut of_table, &mut of_client] {
         options.invocation.id.clear();
@@ -165,7 +170,7 @@ fn a_client_without_settings_has_the_defaults_of_the_table() {
 
 #[test]
 fn paths_start_from_where_they_are_written() {
-    let place = Place::new(
+    let place = TestHome::new(
         "profile = \"p.json\"",
         "tls_certificate = \"ca.pem\"\ndisk_cache = \"~/c\"",
     );
@@ -184,7 +189,7 @@ fn paths_start_from_where_they_are_written() {
 
 #[test]
 fn the_disk_cache_has_a_default_and_can_be_switched_off() {
-    let place = Place::new("", "");
+    let place = TestHome::new("", "");
     let dir = |value: &[(&str, &str)]| place.settings(value, &[]).link.disk_cache;
     assert_eq!(dir(&[]), Some(place.path("home/.cache/relto")));
     assert_eq!(dir(&[("disk_cache", "off")]), None);
@@ -195,7 +200,7 @@ fn the_disk_cache_has_a_default_and_can_be_switched_off() {
 
 #[test]
 fn the_strategy_follows_the_executor_unless_it_is_chosen() {
-    let place = Place::new("", "");
+    let place = TestHome::new("", "");
     let farm = ("remote_executor", "grpc://f:1");
     let strategy = |set: &[(&str, &str)]| place.settings(set, &[]).strategy;
     assert_eq!(strategy(&[]), Strategy::Local);
@@ -215,7 +220,7 @@ fn the_strategy_follows_the_executor_unless_it_is_chosen() {
 
 #[test]
 fn the_farm_alone_works_where_this_machine_is_not_wanted_or_has_another_compiler() {
-    let place = Place::new("", "");
+    let place = TestHome::new("", "");
     let farm = ("remote_executor", "grpc://f:1");
     let strategy = |set: &[(&str, &str)]| place.settings(set, &[]).strategy;
     let no_fallback = ("remote_local_fallback", "false");
@@ -232,7 +237,7 @@ fn the_farm_alone_works_where_this_machine_is_not_wanted_or_has_another_compiler
 
 #[test]
 fn an_empty_value_takes_back_what_a_weaker_source_says() {
-    let place = Place::new("remote_executor = \"grpc://f:1\"\nremote_retries = 9", "");
+    let place = TestHome::new("remote_executor = \"grpc://f:1\"\nremote_retries = 9", "");
     let settings = place.settings(&[("remote_retries", "")], &[("RELTO_REMOTE_EXECUTOR", "")]);
     assert_eq!(settings.farm.client.executor, None);
     assert_eq!(settings.farm.client.retries, 5);
@@ -240,7 +245,7 @@ fn an_empty_value_takes_back_what_a_weaker_source_says() {
 
 #[test]
 fn the_executor_is_the_cache_where_no_other_is_set() {
-    let place = Place::new("", "");
+    let place = TestHome::new("", "");
     let farm = ("remote_executor", "grpc://f:1");
     let cache = |set: &[(&str, &str)]| {
         let cache = place.settings(set, &[]).farm.client.cache;
@@ -257,7 +262,7 @@ fn the_executor_is_the_cache_where_no_other_is_set() {
 
 #[test]
 fn a_helper_is_relative_to_its_file_and_replaced_for_the_same_host() {
-    let place = Place::new(
+    let place = TestHome::new(
         "",
         "credential_helper = [\"get-token\", \"*.example.com=./bin/token\"]",
     );
@@ -279,22 +284,22 @@ fn a_helper_is_relative_to_its_file_and_replaced_for_the_same_host() {
 
 #[test]
 fn bad_values_name_option_source_and_way_out() {
-    let place = Place::new("\nremote_timeout = \"soon\"", "");
+    let place = TestHome::new("\nremote_timeout = \"soon\"", "");
     insta::assert_snapshot!(place.refused(&[]), @r"
     invalid value `soon` for `remote_timeout` (from `[T]/project/.relto.toml` line 2): expected a duration
       hint: write it as in 500ms, 90s, 5m or 1h; a plain number counts seconds
     ");
-    let place = Place::new("remote_header = [\"authorization=${TOKEN}\"]", "");
+    let place = TestHome::new("remote_header = [\"authorization=${TOKEN}\"]", "");
     insta::assert_snapshot!(place.refused(&[]), @r"
     invalid value `authorization=***` for `remote_header` (from `[T]/project/.relto.toml` line 1): a `.relto.toml` must not refer to files or variables
       hint: the file comes with a source tree; put the header into your own `config.toml`
     ");
-    let place = Place::new("toolchain = \"./evil\"", "");
+    let place = TestHome::new("toolchain = \"./evil\"", "");
     insta::assert_snapshot!(place.refused(&[]), @r"
     invalid value `./evil` for `toolchain` (from `[T]/project/.relto.toml` line 1): a `.relto.toml` must not name a directory of programs
       hint: the file comes with a source tree; use the command line, the environment or your own `config.toml`
     ");
-    let place = Place::new("[config.farm]", "[config.home]");
+    let place = TestHome::new("[config.farm]", "[config.home]");
     insta::assert_snapshot!(place.refused(&[("config", "fram")]), @r"
     no configuration file has a table `[config.fram]`
       hint: the files have `farm`, `home`
@@ -312,7 +317,7 @@ fn bad_values_name_option_source_and_way_out() {
 
 #[test]
 fn secrets_are_nowhere_in_the_debug_form() {
-    let place = Place::new("", "remote_header = { authorization = \"Bearer hunter2\" }");
+    let place = TestHome::new("", "remote_header = { authorization = \"Bearer hunter2\" }");
     let loaded = place
         .load(&[("remote_exec_header", "x-key=hunter3")], &[])
         .expect("good");
@@ -328,7 +333,7 @@ fn secrets_are_nowhere_in_the_debug_form() {
 
 #[test]
 fn the_farms_client_gets_what_was_set() {
-    let place = Place::new(
+    let place = TestHome::new(
         "remote_executor = \"grpc://f:1\"\nremote_instance_name = \"main\"\nremote_retries = 7",
         "remote_header = [\"x-key=1\"]\ntls_certificate = \"/ca.pem\"",
     );
@@ -351,110 +356,4 @@ fn the_farms_client_gets_what_was_set() {
         options.cache,
         Some("unix:/run/c.sock".parse().expect("an address"))
     );
-}
-
-#[test]
-fn sensitive_settings_of_a_tree_wait_until_their_file_is_allowed() {
-    let tree = "jobs = 3\nremote_executor = \"grpc://f:1\"\nstrategy = \"remote\"\nprofile = \"~/.bashrc\"\n\
-        disk_cache = \"~/.\"\ntoolchain = \"worker\"\ntls_client_key = \"k\"\ntls_client_certificate = \"c\"\n";
-    let place = Place::new(tree, "");
-    let loaded = place.load_unallowed(&[]);
-    let settings = &loaded.settings;
-    assert_eq!(settings.farm.jobs.get(), 3);
-    assert_eq!(settings.strategy, Strategy::Local);
-    assert!(settings.link.farm.is_none());
-    assert_eq!(settings.style.profile, None);
-    assert_eq!(
-        settings.link.disk_cache,
-        Some(place.path("home/.cache/relto"))
-    );
-    assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
-    for key in ["remote_executor", "profile", "disk_cache", "tls_client_key"] {
-        let warning = &loaded.warnings[0].text;
-        assert!(warning.contains(&format!("`{key}`")), "{warning}");
-        assert!(!warning.contains("jobs"), "{warning}");
-    }
-
-    place.allow(&[]);
-    let loaded = place.load_unallowed(&[]);
-    assert_eq!(loaded.settings.strategy, Strategy::Remote);
-    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
-
-    fs_err::write(
-        place.path("project/.relto.toml"),
-        "remote_executor = \"grpc://evil:1\"\n",
-    )
-    .expect("written");
-    let loaded = place.load_unallowed(&[]);
-    assert_eq!(loaded.settings.farm.client.executor, None);
-    assert!(loaded.warnings[0].text.contains("has changed"));
-}
-
-#[test]
-fn a_chosen_table_of_a_tree_waits_too() {
-    let place = Place::new("config = \"a\"\n", "");
-    fs_err::write(
-        place.path("project/.relto.toml"),
-        "[config.a]\nremote_cache = \"grpc://evil:1\"\nremote_header = { x = \"1\" }\n",
-    )
-    .expect("written");
-    let loaded = place.load_unallowed(&[("RELTO_CONFIG", "a")]);
-    assert_eq!(loaded.settings.farm.client.cache, None);
-    assert!(loaded.settings.farm.client.headers.is_empty());
-    assert_eq!(loaded.warnings.len(), 1);
-}
-
-const USER: &str = "remote_header = { x-key = \"hunter2\" }\ncredential_helper = \"helper\"\n";
-
-#[test]
-fn credentials_go_to_the_address_for_which_they_were_allowed() {
-    let place = Place::new("remote_executor = \"grpc://f:1\"\n", USER);
-    let (request, _) = tree_request(Vec::new(), &place.environment(&[])).expect("good");
-    let request = request.expect("a tree");
-    assert_eq!(request.addresses, ["grpc://f:1"]);
-    assert_eq!(
-        request.credentials,
-        ["remote_header x-key", "credential_helper"]
-    );
-    place.allow(&[]);
-    let loaded = place.load_unallowed(&[]);
-    assert_eq!(loaded.settings.farm.client.headers.len(), 1);
-    assert_eq!(loaded.settings.farm.client.credential_helpers.len(), 1);
-
-    // One that the user did not see when the tree was allowed stays.
-    let variables = [("RELTO_REMOTE_CACHE_HEADER", "x-token=hunter3")];
-    let loaded = place.load_unallowed(&variables);
-    assert!(loaded.settings.farm.client.cache_headers.is_empty());
-    assert_eq!(loaded.settings.farm.client.headers.len(), 1);
-    let warning = &loaded.warnings[0].text;
-    assert!(warning.contains("remote_cache_header x-token"), "{warning}");
-    assert!(!warning.contains("hunter3"), "{warning}");
-}
-
-#[test]
-fn credentials_go_to_the_users_own_address_whatever_the_tree_says() {
-    let user = format!("remote_executor = \"grpc://mine:1\"\n{USER}");
-    let place = Place::new("remote_executor = \"grpc://evil:1\"\n", &user);
-    let client = place.load_unallowed(&[]).settings.farm.client;
-    assert_eq!(client.executor, "grpc://mine:1".parse().ok());
-    assert_eq!(client.headers.len(), 1);
-}
-
-#[test]
-fn a_decision_is_the_users_alone_and_can_be_taken_back() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let place = Place::new("profile = \"p\"\n", "");
-    place.allow(&[]);
-    let environment = place.environment(&[]);
-    let list = AllowList::of(&environment);
-    assert_eq!(list.all().len(), 1);
-    let dir = place.path("home/.local/state/relto/allowed");
-    for entry in fs_err::read_dir(&dir).expect("there") {
-        let mode = entry.expect("an entry").metadata().expect("metadata");
-        assert_eq!(mode.permissions().mode() & 0o077, 0);
-    }
-    let tree = place.path("project/.relto.toml");
-    assert!(list.remove(&tree).expect("removed"));
-    assert!(!list.remove(&tree).expect("nothing to remove"));
-    assert_eq!(place.load_unallowed(&[]).warnings.len(), 1);
 }

@@ -6,8 +6,9 @@ use md5::{Digest as _, Md5};
 
 use super::constants::Edge;
 use super::encoder::{Encoder, short_hash};
+use super::file::lossy;
 use super::metadata::{Metadata, MetadataContext, Reference};
-use super::reader::{Tables, lossy};
+use super::tables::Tables;
 use super::{Decoded, Global, GlobalContent, GlobalKind, Opaque, Part};
 use crate::thinlto::bitcode::block as outer;
 

@@ -5,6 +5,7 @@
 
 use super::code::block;
 use super::function::FunctionWriter;
+use super::operands::{Operands, narrow};
 use super::types::TypeShape;
 use super::{Decoded, Opaque};
 
@@ -59,39 +60,6 @@ const CALL_FAST_MATH: u64 = 1 << 17;
 const BUNDLE_METADATA: u64 = 0x8000_0000;
 /// High half of the first operand of an old form of `switch`.
 const SWITCH_MAGIC: u64 = 0x4B5;
-
-/// The operands of one record, from the first on.
-struct Operands<'a> {
-    code: u64,
-    rest: &'a [u64],
-}
-
-impl Operands<'_> {
-    fn unknown<T>(&self) -> Decoded<T> {
-        Err(Opaque::Record {
-            block: block::FUNCTION,
-            code: self.code,
-        })
-    }
-
-    fn next(&mut self) -> Decoded<u64> {
-        match self.rest {
-            [first, rest @ ..] => {
-                self.rest = rest;
-                Ok(*first)
-            }
-            [] => self.unknown(),
-        }
-    }
-
-    fn end(&self) -> Decoded<()> {
-        if self.rest.is_empty() {
-            Ok(())
-        } else {
-            self.unknown()
-        }
-    }
-}
 
 impl FunctionWriter<'_> {
     /// Adds a record of a function block.
@@ -394,60 +362,4 @@ impl FunctionWriter<'_> {
         }
         Ok(*tables.types.shape(u64::from(signature.result))? != TypeShape::Void)
     }
-
-    /// A value relative to the next one, with its type where it is not defined yet.
-    fn pair(&mut self, operands: &mut Operands<'_>) -> Decoded<()> {
-        let id = self.next_value.wrapping_sub(narrow(operands.next()?));
-        self.value(id)?;
-        if id >= self.next_value {
-            self.type_operand(operands)?;
-        }
-        Ok(())
-    }
-
-    fn pairs(&mut self, operands: &mut Operands<'_>) -> Decoded<()> {
-        while !operands.rest.is_empty() {
-            self.pair(operands)?;
-        }
-        Ok(())
-    }
-
-    /// A value relative to the next one.
-    fn relative(&mut self, operands: &mut Operands<'_>) -> Decoded<()> {
-        let distance = narrow(operands.next()?);
-        self.value(self.next_value.wrapping_sub(distance))
-    }
-
-    fn absolute(&mut self, id: u64) -> Decoded<()> {
-        self.value(narrow(id))
-    }
-
-    fn type_operand(&mut self, operands: &mut Operands<'_>) -> Decoded<()> {
-        let id = operands.next()?;
-        self.type_id(id)
-    }
-
-    fn scope_operand(&mut self, operands: &mut Operands<'_>) -> Decoded<()> {
-        let id = operands.next()?;
-        self.scope(id)
-    }
-
-    fn numbers(&mut self, operands: &mut Operands<'_>, count: usize) -> Decoded<()> {
-        for _ in 0..count {
-            let number = operands.next()?;
-            self.number(number);
-        }
-        Ok(())
-    }
-
-    /// One more number, if there is one.
-    fn optional(&mut self, operands: &mut Operands<'_>) -> Decoded<()> {
-        self.numbers(operands, operands.rest.len().min(1))
-    }
-}
-
-/// LLVM computes with value numbers of 32 bits.
-fn narrow(number: u64) -> u32 {
-    let [a, b, c, d, ..] = number.to_le_bytes();
-    u32::from_le_bytes([a, b, c, d])
 }

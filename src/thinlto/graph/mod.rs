@@ -14,12 +14,15 @@ mod attributes;
 mod code;
 mod constants;
 mod encoder;
+mod file;
 mod function;
 mod globals;
 mod instruction;
 mod metadata;
+mod operands;
 mod reader;
 mod slice;
+mod tables;
 mod types;
 
 #[cfg(test)]

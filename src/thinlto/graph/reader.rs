@@ -3,265 +3,27 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::attributes::Attributes;
-use super::code::{block, constant, metadata as metadata_code, module as code};
+use super::code::{block, constant, module as code};
 use super::constants::{ConstantContext, Constants};
 use super::encoder::Encoder;
+use super::file::{ModuleFile, lossy, text};
 use super::function::Body;
 use super::globals::{self, Comdat, Declared};
 use super::metadata::{Metadata, MetadataBlock, MetadataContext, Reference};
+use super::tables::Tables;
 use super::types::Types;
 use super::{Decoded, GlobalContent, GlobalKind, ModuleGraph, Opaque, Part};
-use crate::thinlto::bitcode::{self, MAGIC_BITS, block as outer};
-use crate::thinlto::bitstream::{
-    Abbrev, BitstreamEntry, BlockHeader, BlockInfo, BlockReader, Records,
-};
+use crate::thinlto::bitcode::block as outer;
+use crate::thinlto::bitstream::Records;
 
-/// The only code of an identification block's text, of tags, of scopes, of the string table.
-const TEXT: u64 = 1;
-const EPOCH: u64 = 2;
 /// Bitcode whose names stand in a string table.
 const VERSION_WITH_STRTAB: u64 = 2;
-/// Producers whose bitcode the differential tests cover: the release and nothing else.
-const PRODUCERS: [&str; 1] = ["LLVM22."];
 /// Metadata that holds numbers made of names.
-const GUID_KIND: &[u8] = b"guid";
 const PROBES: &[u8] = b"llvm.pseudo_probe_desc";
-/// Record of a function's place in a module's symbol table, and of a summary's flags.
+/// Record of a function's place in a module's symbol table.
 const VST_FUNCTION: u64 = 3;
-const SUMMARY_FLAGS: u64 = 20;
 /// What precedes the number in the name of a promoted local.
 const SUFFIX: &[u8] = b".llvm.";
-
-/// Abbreviations that the module defines for blocks inside it.
-pub(super) struct Abbrevs(BlockInfo);
-
-impl Abbrevs {
-    pub(super) fn of(&self, block: u64) -> Vec<Abbrev> {
-        self.0.abbrevs_of(block)
-    }
-}
-
-/// The tables that bodies are read with.
-pub(super) struct Tables<'a> {
-    pub(super) types: Types,
-    pub(super) attributes: Attributes,
-    /// Names of globals by value number.
-    pub(super) names: Vec<&'a [u8]>,
-    pub(super) constants: Constants,
-    kinds: HashMap<u64, Vec<u8>>,
-    tags: Vec<Vec<u8>>,
-    scopes: Vec<Vec<u8>>,
-}
-
-impl Tables<'_> {
-    /// Values of the module: globals and constants.
-    pub(super) fn values(&self) -> Decoded<u32> {
-        u32::try_from(self.names.len() + self.constants.len()).map_err(|_| Opaque::Damaged)
-    }
-
-    pub(super) fn metadata_kind(&self, id: u64) -> Decoded<&[u8]> {
-        match self.kinds.get(&id) {
-            Some(name) if name == GUID_KIND => Err(Opaque::Instrumented(lossy(name))),
-            Some(name) => Ok(name),
-            None => Err(Opaque::Damaged),
-        }
-    }
-
-    pub(super) fn bundle_tag(&self, id: u64) -> Decoded<&[u8]> {
-        nth(&self.tags, id)
-    }
-
-    pub(super) fn sync_scope(&self, id: u64) -> Decoded<&[u8]> {
-        match (id, self.scopes.is_empty()) {
-            (0, true) => Ok(b"singlethread"),
-            (1, true) => Ok(b""),
-            _ => nth(&self.scopes, id),
-        }
-    }
-}
-
-fn nth(names: &[Vec<u8>], id: u64) -> Decoded<&[u8]> {
-    let index = usize::try_from(id).map_err(|_| Opaque::Damaged)?;
-    names.get(index).map(Vec::as_slice).ok_or(Opaque::Damaged)
-}
-
-/// The blocks and records of a file.
-struct File<'a> {
-    stream: &'a [u8],
-    abbrevs: Abbrevs,
-    identification: Records,
-    strtab: Vec<u8>,
-    blocks: HashMap<u64, BlockHeader>,
-    functions: Vec<BlockHeader>,
-    records: Vec<Vec<u64>>,
-}
-
-impl<'a> File<'a> {
-    fn read(bytes: &'a [u8]) -> Decoded<Self> {
-        let stream = bitcode::stream(bytes)?;
-        let mut top = BlockReader::top_level(stream, MAGIC_BITS);
-        let mut found: HashMap<u64, BlockHeader> = HashMap::new();
-        while let Some(header) = top.next_block()? {
-            match header.id {
-                outer::MODULE | outer::IDENTIFICATION | outer::STRTAB | outer::SYMTAB => {}
-                id => return Err(Opaque::Block(id)),
-            }
-            if found.insert(header.id, header).is_some() {
-                return Err(Opaque::ModuleCount);
-            }
-        }
-        let whole = |id: u64| match found.get(&id) {
-            Some(header) => Ok(Records::read(stream, header, Vec::new())?),
-            None => Err(Opaque::ModuleCount),
-        };
-        let strtab = whole(outer::STRTAB)?;
-        let mut file = Self {
-            stream,
-            abbrevs: Abbrevs(BlockInfo::default()),
-            identification: whole(outer::IDENTIFICATION)?,
-            strtab: match strtab.iter().next() {
-                Some(record) if record.code == TEXT && strtab.len() == 1 => text(record.operands),
-                _ => return Err(Opaque::Damaged),
-            },
-            blocks: HashMap::new(),
-            functions: Vec::new(),
-            records: Vec::new(),
-        };
-        file.module(found.get(&outer::MODULE).ok_or(Opaque::ModuleCount)?)?;
-        Ok(file)
-    }
-
-    fn module(&mut self, header: &BlockHeader) -> Decoded<()> {
-        let mut entries = BlockReader::enter(self.stream, header, Vec::new());
-        let mut values = Vec::new();
-        loop {
-            values.clear();
-            match entries.next(&mut values)? {
-                BitstreamEntry::End => return Ok(()),
-                BitstreamEntry::Definition => {}
-                BitstreamEntry::Record(_) => {
-                    let late = self.blocks.contains_key(&block::CONSTANTS);
-                    if late && values[0] != code::HASH {
-                        return Err(Opaque::Place(outer::MODULE));
-                    }
-                    self.records.push(values.clone());
-                }
-                BitstreamEntry::Block(inner) => match inner.id {
-                    outer::BLOCKINFO => self.abbrevs.0.read(self.stream, &inner)?,
-                    block::FUNCTION => self.functions.push(inner),
-                    block::PARAMATTR
-                    | block::PARAMATTR_GROUP
-                    | block::CONSTANTS
-                    | block::VALUE_SYMTAB
-                    | block::METADATA
-                    | block::TYPE
-                    | block::OPERAND_BUNDLE_TAGS
-                    | block::METADATA_KIND
-                    | block::SYNC_SCOPE_NAMES
-                    | outer::GLOBALVAL_SUMMARY => {
-                        let id = inner.id;
-                        if self.blocks.insert(id, inner).is_some() {
-                            return Err(Opaque::Place(id));
-                        }
-                    }
-                    id => return Err(Opaque::Block(id)),
-                },
-            }
-        }
-    }
-
-    /// The records of a block, if it is there.
-    fn block(&self, id: u64) -> Decoded<Option<Records>> {
-        let Some(header) = self.blocks.get(&id) else {
-            return Ok(None);
-        };
-        let records = Records::read(self.stream, header, self.abbrevs.of(id))?;
-        match records.nested() {
-            Some(_) => Err(Opaque::Place(id)),
-            None => Ok(Some(records)),
-        }
-    }
-
-    /// Texts of a block that has nothing else.
-    fn texts(&self, id: u64) -> Decoded<Vec<Vec<u8>>> {
-        let records = self.block(id)?;
-        let records = records.iter().flat_map(Records::iter);
-        records
-            .map(|record| match record.code {
-                TEXT => Ok(text(record.operands)),
-                code => Err(Opaque::Record { block: id, code }),
-            })
-            .collect()
-    }
-
-    fn kinds(&self) -> Decoded<HashMap<u64, Vec<u8>>> {
-        let records = self.block(block::METADATA_KIND)?;
-        let records = records.iter().flat_map(Records::iter);
-        records
-            .map(|record| match (record.code, record.operands) {
-                (metadata_code::KIND, [id, name @ ..]) => Ok((*id, text(name))),
-                (code, _) => Err(Opaque::Record {
-                    block: block::METADATA_KIND,
-                    code,
-                }),
-            })
-            .collect()
-    }
-
-    /// Checks the producer, and adds it with the epoch to the head.
-    fn identification(&self, head: &mut Encoder) -> Decoded<()> {
-        for record in self.identification.iter() {
-            head.number(record.code);
-            head.numbers(record.operands);
-            match record.code {
-                TEXT => {
-                    let name = lossy(&text(record.operands));
-                    let known = PRODUCERS.iter().any(|prefix| {
-                        name.strip_prefix(prefix).is_some_and(|rest| {
-                            rest.bytes()
-                                .all(|byte| byte.is_ascii_digit() || byte == b'.')
-                        })
-                    });
-                    if !known {
-                        return Err(Opaque::Producer(name));
-                    }
-                }
-                EPOCH => {}
-                code => {
-                    return Err(Opaque::Record {
-                        block: outer::IDENTIFICATION,
-                        code,
-                    });
-                }
-            }
-        }
-        match self.identification.iter().next() {
-            Some(record) if record.code == TEXT => Ok(()),
-            _ => Err(Opaque::Producer(String::new())),
-        }
-    }
-
-    /// The flags of the module's summary, and that it has one: else no backend imports from it.
-    fn summary(&self, head: &mut Encoder) -> Decoded<()> {
-        let Some(header) = self.blocks.get(&outer::GLOBALVAL_SUMMARY) else {
-            return Err(Opaque::Block(outer::GLOBALVAL_SUMMARY));
-        };
-        let inherited = self.abbrevs.of(outer::GLOBALVAL_SUMMARY);
-        let mut entries = BlockReader::enter(self.stream, header, inherited);
-        let mut values = Vec::new();
-        loop {
-            values.clear();
-            match entries.next(&mut values)? {
-                BitstreamEntry::End => return Ok(()),
-                BitstreamEntry::Record(_) if values.first() == Some(&SUMMARY_FLAGS) => {
-                    head.numbers(&values);
-                    return Ok(());
-                }
-                _ => {}
-            }
-        }
-    }
-}
 
 /// Reads a module.
 #[expect(
@@ -269,7 +31,7 @@ impl<'a> File<'a> {
     reason = "one table after the other, each made with those before"
 )]
 pub(super) fn read(bytes: &[u8]) -> Decoded<ModuleGraph> {
-    let file = File::read(bytes)?;
+    let file = ModuleFile::read(bytes)?;
     let mut suffixes = BTreeSet::new();
     let mut texts = |text: &[u8]| find_suffixes(text, &mut suffixes);
     texts(&file.strtab);
@@ -350,7 +112,7 @@ pub(super) fn read(bytes: &[u8]) -> Decoded<ModuleGraph> {
 
 /// What the records of the module block declare. All texts that no table holds go into the head.
 fn declared<'a>(
-    file: &'a File<'_>,
+    file: &'a ModuleFile<'_>,
     head: &mut Encoder,
     texts: &mut dyn FnMut(&[u8]),
 ) -> Decoded<Declared<'a>> {
@@ -431,7 +193,7 @@ fn named_metadata(
 /// Reads all bodies. They stand in the order of the functions; where the symbol table tells their
 /// places too, it must agree.
 fn bodies(
-    file: &File<'_>,
+    file: &ModuleFile<'_>,
     declared: &Declared<'_>,
     tables: &Tables<'_>,
     metadata: &mut Metadata,
@@ -503,15 +265,4 @@ fn find_suffixes(text: &[u8], found: &mut BTreeSet<u64>) {
             found.extend(digits[..end].parse::<u64>());
         }
     }
-}
-
-pub(super) fn text(operands: &[u64]) -> Vec<u8> {
-    operands
-        .iter()
-        .map(|value| value.to_le_bytes()[0])
-        .collect()
-}
-
-pub(super) fn lossy(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }

@@ -3,6 +3,7 @@
 //! An option that the tables do not list is a refusal: relto would have to guess whether the next
 //! word is its value or an input, and a wrong guess could drop a file from the program.
 
+mod common;
 mod elf;
 mod wasm;
 
@@ -73,17 +74,20 @@ pub(super) enum BackendOption {
     FatObjects(bool),
 }
 
-/// The options of one flavour. Names are without their dashes.
+/// Options and their roles. Names are without their dashes.
+type Options = &'static [(&'static str, Role)];
+
+/// The options of one flavour, in lists of which no two have a name in common.
 #[derive(Debug)]
 pub(super) struct OptionTable {
     /// Options without a value, though some may have one joined: `--build-id=sha1`.
-    pub(super) flags: &'static [(&'static str, Role)],
+    pub(super) flags: &'static [Options],
     /// `--name=VALUE` and `--name VALUE`.
-    pub(super) values: &'static [(&'static str, Role)],
+    pub(super) values: &'static [Options],
     /// One dash, and the value in the same word or the next.
-    pub(super) short: &'static [(&'static str, Role)],
+    pub(super) short: &'static [Options],
     /// The value in the same word: `--lto-O2`.
-    pub(super) joined: &'static [(&'static str, Role)],
+    pub(super) joined: &'static [Options],
 }
 
 impl OptionTable {
@@ -171,6 +175,10 @@ fn option(word: &str, after: &[String], table: &OptionTable) -> Result<(Item, us
     Ok((Item { words, meaning }, following))
 }
 
+fn all(lists: &'static [Options]) -> impl Iterator<Item = &'static (&'static str, Role)> {
+    lists.iter().copied().flatten()
+}
+
 /// Name, role, joined value, and how many words follow.
 type OptionMatch = (&'static str, Role, Option<String>, usize);
 
@@ -179,20 +187,20 @@ fn find_long(word: &str, table: &OptionTable) -> Option<OptionMatch> {
         Some((name, value)) => (name, Some(value.to_owned())),
         None => (word, None),
     };
-    if let Some((name, role)) = table.values.iter().find(|it| it.0 == name) {
+    if let Some((name, role)) = all(table.values).find(|it| it.0 == name) {
         let following = usize::from(joined.is_none());
         return Some((name, *role, joined, following));
     }
-    if let Some((name, role)) = table.flags.iter().find(|it| it.0 == name) {
+    if let Some((name, role)) = all(table.flags).find(|it| it.0 == name) {
         return Some((name, *role, joined, 0));
     }
-    let mut prefixes = table.joined.iter().filter(|it| word.starts_with(it.0));
+    let mut prefixes = all(table.joined).filter(|it| word.starts_with(it.0));
     let (name, role) = prefixes.next()?;
     Some((name, *role, Some(word[name.len()..].to_owned()), 0))
 }
 
 fn find_short(word: &str, table: &OptionTable) -> Option<OptionMatch> {
-    let (name, role) = table.short.iter().find(|it| word.starts_with(it.0))?;
+    let (name, role) = all(table.short).find(|it| word.starts_with(it.0))?;
     match &word[name.len()..] {
         "" => Some((name, *role, None, 1)),
         value => Some((name, *role, Some(value.to_owned()), 0)),

@@ -70,7 +70,7 @@ fn no_name_stands_in_a_table_twice() {
     for flavour in [Flavour::Elf, Flavour::Wasm] {
         let table = OptionTable::of(flavour);
         for part in [table.flags, table.values, table.short, table.joined] {
-            let mut names: Vec<_> = part.iter().map(|(name, _)| name).collect();
+            let mut names: Vec<_> = all(part).map(|(name, _)| name).collect();
             let count = names.len();
             names.sort_unstable();
             names.dedup();

@@ -1,0 +1,109 @@
+//! What a source tree may set, and where credentials go.
+
+use super::*;
+
+#[test]
+fn sensitive_settings_of_a_tree_wait_until_their_file_is_allowed() {
+    let tree = "jobs = 3\nremote_executor = \"grpc://f:1\"\nstrategy = \"remote\"\nprofile = \"~/.bashrc\"\n\
+        disk_cache = \"~/.\"\ntoolchain = \"worker\"\ntls_client_key = \"k\"\ntls_client_certificate = \"c\"\n";
+    let place = TestHome::new(tree, "");
+    let loaded = place.load_unallowed(&[]);
+    let settings = &loaded.settings;
+    assert_eq!(settings.farm.jobs.get(), 3);
+    assert_eq!(settings.strategy, Strategy::Local);
+    assert!(settings.link.farm.is_none());
+    assert_eq!(settings.style.profile, None);
+    assert_eq!(
+        settings.link.disk_cache,
+        Some(place.path("home/.cache/relto"))
+    );
+    assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
+    for key in ["remote_executor", "profile", "disk_cache", "tls_client_key"] {
+        let warning = &loaded.warnings[0].text;
+        assert!(warning.contains(&format!("`{key}`")), "{warning}");
+        assert!(!warning.contains("jobs"), "{warning}");
+    }
+
+    place.allow(&[]);
+    let loaded = place.load_unallowed(&[]);
+    assert_eq!(loaded.settings.strategy, Strategy::Remote);
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+
+    fs_err::write(
+        place.path("project/.relto.toml"),
+        "remote_executor = \"grpc://evil:1\"\n",
+    )
+    .expect("written");
+    let loaded = place.load_unallowed(&[]);
+    assert_eq!(loaded.settings.farm.client.executor, None);
+    assert!(loaded.warnings[0].text.contains("has changed"));
+}
+
+#[test]
+fn a_chosen_table_of_a_tree_waits_too() {
+    let place = TestHome::new("config = \"a\"\n", "");
+    fs_err::write(
+        place.path("project/.relto.toml"),
+        "[config.a]\nremote_cache = \"grpc://evil:1\"\nremote_header = { x = \"1\" }\n",
+    )
+    .expect("written");
+    let loaded = place.load_unallowed(&[("RELTO_CONFIG", "a")]);
+    assert_eq!(loaded.settings.farm.client.cache, None);
+    assert!(loaded.settings.farm.client.headers.is_empty());
+    assert_eq!(loaded.warnings.len(), 1);
+}
+
+const USER: &str = "remote_header = { x-key = \"hunter2\" }\ncredential_helper = \"helper\"\n";
+
+#[test]
+fn credentials_go_to_the_address_for_which_they_were_allowed() {
+    let place = TestHome::new("remote_executor = \"grpc://f:1\"\n", USER);
+    let (request, _) = tree_request(Vec::new(), &place.environment(&[])).expect("good");
+    let request = request.expect("a tree");
+    assert_eq!(request.addresses, ["grpc://f:1"]);
+    assert_eq!(
+        request.credentials,
+        ["remote_header x-key", "credential_helper"]
+    );
+    place.allow(&[]);
+    let loaded = place.load_unallowed(&[]);
+    assert_eq!(loaded.settings.farm.client.headers.len(), 1);
+    assert_eq!(loaded.settings.farm.client.credential_helpers.len(), 1);
+
+    // One that the user did not see when the tree was allowed stays.
+    let variables = [("RELTO_REMOTE_CACHE_HEADER", "x-token=hunter3")];
+    let loaded = place.load_unallowed(&variables);
+    assert!(loaded.settings.farm.client.cache_headers.is_empty());
+    assert_eq!(loaded.settings.farm.client.headers.len(), 1);
+    let warning = &loaded.warnings[0].text;
+    assert!(warning.contains("remote_cache_header x-token"), "{warning}");
+    assert!(!warning.contains("hunter3"), "{warning}");
+}
+
+#[test]
+fn credentials_go_to_the_users_own_address_whatever_the_tree_says() {
+    let user = format!("remote_executor = \"grpc://mine:1\"\n{USER}");
+    let place = TestHome::new("remote_executor = \"grpc://evil:1\"\n", &user);
+    let client = place.load_unallowed(&[]).settings.farm.client;
+    assert_eq!(client.executor, "grpc://mine:1".parse().ok());
+    assert_eq!(client.headers.len(), 1);
+}
+
+#[test]
+fn a_decision_is_the_users_alone_and_can_be_taken_back() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = TestHome::new("profile = \"p\"\n", "");
+    place.allow(&[]);
+    let environment = place.environment(&[]);
+    let list = AllowList::of(&environment);
+    assert_eq!(list.all().len(), 1);
+    let dir = place.path("home/.local/state/relto/allowed");
+    for entry in fs_err::read_dir(&dir).expect("there") {
+        let mode = entry.expect("an entry").metadata().expect("metadata");
+        assert_eq!(mode.permissions().mode() & 0o077, 0);
+    }
+    let tree = place.path("project/.relto.toml");
+    assert!(list.remove(&tree).expect("removed"));
+    assert!(!list.remove(&tree).expect("nothing to remove"));
+    assert_eq!(place.load_unallowed(&[]).warnings.len(), 1);
+}

@@ -1,0 +1,218 @@
+//! The blocks and records of a bitcode file that holds one module.
+
+use std::collections::HashMap;
+
+use super::code::{block, metadata as metadata_code, module as code};
+use super::encoder::Encoder;
+use super::{Decoded, Opaque};
+use crate::thinlto::bitcode::{self, MAGIC_BITS, block as outer};
+use crate::thinlto::bitstream::{
+    Abbrev, BitstreamEntry, BlockHeader, BlockInfo, BlockReader, Records,
+};
+
+/// The only code of an identification block's text, of tags, of scopes, of the string table.
+const TEXT: u64 = 1;
+const EPOCH: u64 = 2;
+/// Producers whose bitcode the differential tests cover: the release and nothing else.
+const PRODUCERS: [&str; 1] = ["LLVM22."];
+/// Record of a summary's flags.
+const SUMMARY_FLAGS: u64 = 20;
+
+/// Abbreviations that the module defines for blocks inside it.
+pub(super) struct Abbrevs(BlockInfo);
+
+impl Abbrevs {
+    pub(super) fn of(&self, block: u64) -> Vec<Abbrev> {
+        self.0.abbrevs_of(block)
+    }
+}
+
+/// The blocks and records of a file.
+pub(super) struct ModuleFile<'a> {
+    pub(super) stream: &'a [u8],
+    pub(super) abbrevs: Abbrevs,
+    identification: Records,
+    pub(super) strtab: Vec<u8>,
+    blocks: HashMap<u64, BlockHeader>,
+    pub(super) functions: Vec<BlockHeader>,
+    /// The records of the module block itself.
+    pub(super) records: Vec<Vec<u64>>,
+}
+
+impl<'a> ModuleFile<'a> {
+    pub(super) fn read(bytes: &'a [u8]) -> Decoded<Self> {
+        let stream = bitcode::stream(bytes)?;
+        let mut top = BlockReader::top_level(stream, MAGIC_BITS);
+        let mut found: HashMap<u64, BlockHeader> = HashMap::new();
+        while let Some(header) = top.next_block()? {
+            match header.id {
+                outer::MODULE | outer::IDENTIFICATION | outer::STRTAB | outer::SYMTAB => {}
+                id => return Err(Opaque::Block(id)),
+            }
+            if found.insert(header.id, header).is_some() {
+                return Err(Opaque::ModuleCount);
+            }
+        }
+        let whole = |id: u64| match found.get(&id) {
+            Some(header) => Ok(Records::read(stream, header, Vec::new())?),
+            None => Err(Opaque::ModuleCount),
+        };
+        let strtab = whole(outer::STRTAB)?;
+        let mut file = Self {
+            stream,
+            abbrevs: Abbrevs(BlockInfo::default()),
+            identification: whole(outer::IDENTIFICATION)?,
+            strtab: match strtab.iter().next() {
+                Some(record) if record.code == TEXT && strtab.len() == 1 => text(record.operands),
+                _ => return Err(Opaque::Damaged),
+            },
+            blocks: HashMap::new(),
+            functions: Vec::new(),
+            records: Vec::new(),
+        };
+        file.module(found.get(&outer::MODULE).ok_or(Opaque::ModuleCount)?)?;
+        Ok(file)
+    }
+
+    fn module(&mut self, header: &BlockHeader) -> Decoded<()> {
+        let mut entries = BlockReader::enter(self.stream, header, Vec::new());
+        let mut values = Vec::new();
+        loop {
+            values.clear();
+            match entries.next(&mut values)? {
+                BitstreamEntry::End => return Ok(()),
+                BitstreamEntry::Definition => {}
+                BitstreamEntry::Record(_) => {
+                    let late = self.blocks.contains_key(&block::CONSTANTS);
+                    if late && values[0] != code::HASH {
+                        return Err(Opaque::Place(outer::MODULE));
+                    }
+                    self.records.push(values.clone());
+                }
+                BitstreamEntry::Block(inner) => match inner.id {
+                    outer::BLOCKINFO => self.abbrevs.0.read(self.stream, &inner)?,
+                    block::FUNCTION => self.functions.push(inner),
+                    block::PARAMATTR
+                    | block::PARAMATTR_GROUP
+                    | block::CONSTANTS
+                    | block::VALUE_SYMTAB
+                    | block::METADATA
+                    | block::TYPE
+                    | block::OPERAND_BUNDLE_TAGS
+                    | block::METADATA_KIND
+                    | block::SYNC_SCOPE_NAMES
+                    | outer::GLOBALVAL_SUMMARY => {
+                        let id = inner.id;
+                        if self.blocks.insert(id, inner).is_some() {
+                            return Err(Opaque::Place(id));
+                        }
+                    }
+                    id => return Err(Opaque::Block(id)),
+                },
+            }
+        }
+    }
+
+    /// The records of a block, if it is there.
+    pub(super) fn block(&self, id: u64) -> Decoded<Option<Records>> {
+        let Some(header) = self.blocks.get(&id) else {
+            return Ok(None);
+        };
+        let records = Records::read(self.stream, header, self.abbrevs.of(id))?;
+        match records.nested() {
+            Some(_) => Err(Opaque::Place(id)),
+            None => Ok(Some(records)),
+        }
+    }
+
+    /// Texts of a block that has nothing else.
+    pub(super) fn texts(&self, id: u64) -> Decoded<Vec<Vec<u8>>> {
+        let records = self.block(id)?;
+        let records = records.iter().flat_map(Records::iter);
+        records
+            .map(|record| match record.code {
+                TEXT => Ok(text(record.operands)),
+                code => Err(Opaque::Record { block: id, code }),
+            })
+            .collect()
+    }
+
+    pub(super) fn kinds(&self) -> Decoded<HashMap<u64, Vec<u8>>> {
+        let records = self.block(block::METADATA_KIND)?;
+        let records = records.iter().flat_map(Records::iter);
+        records
+            .map(|record| match (record.code, record.operands) {
+                (metadata_code::KIND, [id, name @ ..]) => Ok((*id, text(name))),
+                (code, _) => Err(Opaque::Record {
+                    block: block::METADATA_KIND,
+                    code,
+                }),
+            })
+            .collect()
+    }
+
+    /// Checks the producer, and adds it with the epoch to the head.
+    pub(super) fn identification(&self, head: &mut Encoder) -> Decoded<()> {
+        for record in self.identification.iter() {
+            head.number(record.code);
+            head.numbers(record.operands);
+            match record.code {
+                TEXT => {
+                    let name = lossy(&text(record.operands));
+                    let known = PRODUCERS.iter().any(|prefix| {
+                        name.strip_prefix(prefix).is_some_and(|rest| {
+                            rest.bytes()
+                                .all(|byte| byte.is_ascii_digit() || byte == b'.')
+                        })
+                    });
+                    if !known {
+                        return Err(Opaque::Producer(name));
+                    }
+                }
+                EPOCH => {}
+                code => {
+                    return Err(Opaque::Record {
+                        block: outer::IDENTIFICATION,
+                        code,
+                    });
+                }
+            }
+        }
+        match self.identification.iter().next() {
+            Some(record) if record.code == TEXT => Ok(()),
+            _ => Err(Opaque::Producer(String::new())),
+        }
+    }
+
+    /// The flags of the module's summary, and that it has one: else no backend imports from it.
+    pub(super) fn summary(&self, head: &mut Encoder) -> Decoded<()> {
+        let Some(header) = self.blocks.get(&outer::GLOBALVAL_SUMMARY) else {
+            return Err(Opaque::Block(outer::GLOBALVAL_SUMMARY));
+        };
+        let inherited = self.abbrevs.of(outer::GLOBALVAL_SUMMARY);
+        let mut entries = BlockReader::enter(self.stream, header, inherited);
+        let mut values = Vec::new();
+        loop {
+            values.clear();
+            match entries.next(&mut values)? {
+                BitstreamEntry::End => return Ok(()),
+                BitstreamEntry::Record(_) if values.first() == Some(&SUMMARY_FLAGS) => {
+                    head.numbers(&values);
+                    return Ok(());
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+pub(super) fn text(operands: &[u64]) -> Vec<u8> {
+    operands
+        .iter()
+        .map(|value| value.to_le_bytes()[0])
+        .collect()
+}
+
+pub(super) fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,56 @@
+//! The tables of a module that function bodies and globals refer to by number.
+
+use std::collections::HashMap;
+
+use super::attributes::Attributes;
+use super::constants::Constants;
+use super::file::lossy;
+use super::types::Types;
+use super::{Decoded, Opaque};
+
+/// Metadata that holds numbers made of names.
+const GUID_KIND: &[u8] = b"guid";
+
+/// The tables that bodies are read with.
+pub(super) struct Tables<'a> {
+    pub(super) types: Types,
+    pub(super) attributes: Attributes,
+    /// Names of globals by value number.
+    pub(super) names: Vec<&'a [u8]>,
+    pub(super) constants: Constants,
+    pub(super) kinds: HashMap<u64, Vec<u8>>,
+    pub(super) tags: Vec<Vec<u8>>,
+    pub(super) scopes: Vec<Vec<u8>>,
+}
+
+impl Tables<'_> {
+    /// Values of the module: globals and constants.
+    pub(super) fn values(&self) -> Decoded<u32> {
+        u32::try_from(self.names.len() + self.constants.len()).map_err(|_| Opaque::Damaged)
+    }
+
+    pub(super) fn metadata_kind(&self, id: u64) -> Decoded<&[u8]> {
+        match self.kinds.get(&id) {
+            Some(name) if name == GUID_KIND => Err(Opaque::Instrumented(lossy(name))),
+            Some(name) => Ok(name),
+            None => Err(Opaque::Damaged),
+        }
+    }
+
+    pub(super) fn bundle_tag(&self, id: u64) -> Decoded<&[u8]> {
+        nth(&self.tags, id)
+    }
+
+    pub(super) fn sync_scope(&self, id: u64) -> Decoded<&[u8]> {
+        match (id, self.scopes.is_empty()) {
+            (0, true) => Ok(b"singlethread"),
+            (1, true) => Ok(b""),
+            _ => nth(&self.scopes, id),
+        }
+    }
+}
+
+fn nth(names: &[Vec<u8>], id: u64) -> Decoded<&[u8]> {
+    let index = usize::try_from(id).map_err(|_| Opaque::Damaged)?;
+    names.get(index).map(Vec::as_slice).ok_or(Opaque::Damaged)
+}
