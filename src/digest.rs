@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_survives_the_message_form_and_bad_ones_do_not() {
+    fn a_digest_survives_its_message_form_and_malformed_ones_do_not() {
         let digest = DigestFunction::Sha256.digest(b"relto");
         assert_eq!(Digest::from_pb(&digest.to_pb()), Ok(digest));
         for (hash, size) in [
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_gives_the_same_digest_as_its_bytes() {
+    fn a_reader_has_the_same_digest_as_its_bytes() {
         let bytes = vec![7; READ_SIZE * 2 + 3];
         for function in [DigestFunction::Sha256, DigestFunction::Blake3] {
             let read = function

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_terminal_would_act_on_is_gone() {
+    fn terminal_control_sequences_are_removed() {
         for (text, shown) in [
             ("a\u{1b}]52;c;cm0=\u{7}b", "ab"),
             ("a\u{1b}]0;title\u{1b}\\b", "ab"),
@@ -160,7 +160,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_leaves_an_escape_that_is_no_color(text in "[\u{1b}\\]\\[0-9;mAP\\\\\u{7}\n\r ü]{0,60}") {
+        fn no_text_leaves_an_escape_other_than_a_color(text in "[\u{1b}\\]\\[0-9;mAP\\\\\u{7}\n\r ü]{0,60}") {
             let shown = messages(&text).into_owned();
             let mut rest = shown.as_str();
             while let Some(at) = rest.find(ESCAPE) {

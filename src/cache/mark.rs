@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_of_another_program_is_no_mark() {
+    fn a_tag_of_another_program_is_not_a_mark() {
         let dir = tempfile::tempdir().expect("a directory");
         fs::write(dir.path().join(TAG), format!("{SIGNATURE}\n# cargo\n")).expect("written");
         write(dir.path());
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn only_names_that_relto_gives_are_entries() {
+    fn only_names_that_relto_creates_are_entries() {
         let hex = "ab".repeat(32);
         assert!(is_entry(Path::new("cas/ab"), &hex));
         for (dir, name) in [

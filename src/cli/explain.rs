@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_down_is_read_again() {
+    fn a_written_explanation_is_read_back() {
         let mut jobs = vec![
             job("a b.o", "clang -O2 -DX='y z' -c", &[("m/0", "x")]),
             job("b.o", "clang", &[]),

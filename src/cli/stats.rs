@@ -50,7 +50,7 @@ mod tests {
     use crate::events::OriginCounts;
 
     #[test]
-    fn a_link_is_told_in_the_words_of_its_summary() {
+    fn a_link_is_shown_in_the_words_of_its_summary() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_hours(24);
         let link = LinkRecord {
             finished: now - Duration::from_mins(5),

@@ -48,7 +48,7 @@ mod tests {
     use crate::state::FILE_NAME;
 
     #[test]
-    fn a_question_is_asked_once_and_again_after_an_error() {
+    fn a_question_is_asked_once_unless_it_failed() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let state = State::at(&dir.path().join(FILE_NAME));
         assert_eq!(cached_answer(&state, "q", || Err("busy")), Err("busy"));
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_was_damaged_on_disk_is_asked_for_again() {
+    fn an_answer_damaged_on_disk_is_asked_for_again() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let state = State::at(&dir.path().join(FILE_NAME));
         let ask = |answer: &str| cached_answer(&state, "q", || Ok::<_, &str>(answer.to_owned()));

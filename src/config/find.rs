@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_is_not_waited_for_and_a_file_that_is_not_text_is_named() {
+    fn a_pipe_is_not_waited_for_and_a_file_other_than_text_is_named() {
         let top = tempfile::tempdir().expect("a temporary directory");
         let path = top.path().join(PROJECT_FILE);
         let mode = rustix::fs::Mode::from_raw_mode(0o600);

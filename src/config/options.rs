@@ -269,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_that_users_were_promised_is_there() {
+    fn every_promised_name_exists() {
         let promised = "remote_executor remote_cache remote_instance_name remote_header remote_cache_header \
             remote_exec_header remote_default_exec_properties remote_timeout remote_retries remote_max_connections \
             remote_cache_compression remote_accept_cached remote_upload_local_results remote_local_fallback \

@@ -219,7 +219,7 @@ fn the_strategy_follows_the_executor_unless_it_is_chosen() {
 }
 
 #[test]
-fn the_farm_alone_works_where_this_machine_is_not_wanted_or_has_another_compiler() {
+fn the_farm_works_alone_without_fallback_or_with_a_workers_compiler() {
     let place = TestHome::new("", "");
     let farm = ("remote_executor", "grpc://f:1");
     let strategy = |set: &[(&str, &str)]| place.settings(set, &[]).strategy;
@@ -236,7 +236,7 @@ fn the_farm_alone_works_where_this_machine_is_not_wanted_or_has_another_compiler
 }
 
 #[test]
-fn an_empty_value_takes_back_what_a_weaker_source_says() {
+fn an_empty_value_overrides_a_weaker_source() {
     let place = TestHome::new("remote_executor = \"grpc://f:1\"\nremote_retries = 9", "");
     let settings = place.settings(&[("remote_retries", "")], &[("RELTO_REMOTE_EXECUTOR", "")]);
     assert_eq!(settings.farm.client.executor, None);
@@ -261,7 +261,7 @@ fn the_executor_is_the_cache_where_no_other_is_set() {
 }
 
 #[test]
-fn a_helper_is_relative_to_its_file_and_replaced_for_the_same_host() {
+fn a_helpers_path_is_relative_to_its_file_and_replaced_for_the_same_host() {
     let place = TestHome::new(
         "",
         "credential_helper = [\"get-token\", \"*.example.com=./bin/token\"]",

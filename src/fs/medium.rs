@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn tmpfs_and_what_is_missing_are_not_believed() {
+    fn tmpfs_and_missing_files_are_not_trusted() {
         assert_eq!(Medium::of(Path::new("/nonexistent")), Medium::Unstamped);
         assert_eq!(
             Medium::of(Path::new("/proc/self/status")),

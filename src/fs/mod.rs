@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn both_ways_of_writing_give_the_same_mode() {
+    fn both_ways_of_writing_set_the_same_mode() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let (fast, slow) = (dir.path().join("fast"), dir.path().join("slow"));
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode();

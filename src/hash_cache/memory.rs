@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_used_stays_and_the_number_is_bounded() {
+    fn used_entries_stay_and_their_number_is_bounded() {
         let memory = Memory::with_limit(10);
         let sha256 = DigestFunction::Sha256;
         let used = facts(0);

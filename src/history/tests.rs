@@ -56,7 +56,7 @@ fn the_last_compile_is_the_estimate_for_the_next() {
 }
 
 #[test]
-fn links_come_back_newest_first_and_whole() {
+fn links_are_listed_newest_first_and_complete() {
     let (_dir, path) = place();
     let first = history(&path);
     for number in 0..3 {

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_arrives_as_lld_wrote_it() {
+    fn every_field_is_read_as_lld_wrote_it() {
         let file = parse(GOOD).expect("a good file");
         let job = &file.jobs[0];
         assert_eq!(file.compiler(), "/bin/clang");

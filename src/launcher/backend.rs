@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_without_a_name_is_called_as_clang_calls_it() {
+    fn an_object_without_a_name_gets_clangs_default_name() {
         let dir = dir();
         let line = "-fthinlto-index=i -c DIR/m.o";
         let Recognized::Yes(backend) = recognized(dir.path(), line) else {

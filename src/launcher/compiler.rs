@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_stands_for_the_compiler_behind_it() {
+    fn a_wrapper_name_stands_for_a_compiler() {
         let stands_for = |called: &str| wrapper_name(OsStr::new(called));
         assert_eq!(stands_for("/x/relto-clang-22").as_deref(), Some("clang-22"));
         assert_eq!(

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_is_where_the_compiler_will_leave_it() {
+    fn a_module_is_expected_where_the_compiler_will_write_it() {
         for (line, module) in [
             ("-O2 -flto=thin -c a.c -o out/a.o", "out/a.o"),
             ("-c -fno-lto -flto=thin -oa.o -- a.c", "a.o"),
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_leaves_no_module_for_thin_lto_is_left_alone() {
+    fn compiles_that_write_no_thinlto_module_are_left_alone() {
         for line in [
             "-c a.c -o a.o",
             "-flto -c a.c -o a.o",

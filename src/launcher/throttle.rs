@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_is_not_tried_again_for_a_while() {
+    fn a_failure_is_not_repeated_for_a_while() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let throttle = Throttle::new(Some(dir.path()));
         assert!(!throttle.recently_failed("farm"));

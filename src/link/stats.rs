@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_extracted_member_is_known_again_in_the_next_link() {
+    fn an_extracted_member_is_recognized_in_the_next_link() {
         let key = module_key("out/libx.a(foo.o at 96).2.44B.o");
         assert_eq!(key, module_key("out/libx.a(foo.o at 96).7.1F0C.o"));
         assert_ne!(key, module_key("out/libx.a(bar.o at 96).2.44B.o"));

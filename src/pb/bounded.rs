@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_answer_that_relto_asks_for_is_read_and_contents_are_no_fields() {
+    fn the_largest_answer_is_read_and_contents_do_not_count_as_fields() {
         let digest = Digest {
             hash: "0".repeat(64),
             size_bytes: i64::MAX,

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_a_long_stream_both_ends_are_kept_and_the_gap_is_counted() {
+    async fn both_ends_of_a_long_stream_are_kept_and_the_gap_is_counted() {
         assert_eq!(
             captured(b"abcdefghi", 4).await,
             "abcd\n[1 bytes left out]\nfghi"

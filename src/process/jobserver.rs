@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tokens_come_out_of_an_inherited_pipe_and_go_back_into_it() {
+    async fn tokens_are_taken_from_an_inherited_pipe_and_returned_to_it() {
         let (read, write) = io::pipe().expect("a pipe");
         let flags = format!(
             "--jobserver-auth={},{}",
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn descriptors_that_are_closed_or_something_else_are_no_jobserver() {
+    fn closed_or_reused_descriptors_are_not_a_jobserver() {
         let (read, write) = io::pipe().expect("a pipe");
         let (other, _end) = io::pipe().expect("a pipe");
         let file = tempfile::tempfile().expect("a file");

@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernels_kill_and_llvms_own_word_mean_no_memory() {
+    fn a_kill_by_the_kernel_and_llvms_own_message_mean_out_of_memory() {
         let kill = Ending::Signalled(9);
         assert!(ran_out(kill, b""));
         assert!(ran_out(

@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_name_the_program_and_know_a_way_out() {
+    fn errors_name_the_program_and_have_a_hint() {
         let exec = |errno: Errno| ProcessError::Exec {
             program: "clang".into(),
             source: errno.into(),

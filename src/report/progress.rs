@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_runs_is_counted_until_its_job_has_an_object() {
+    fn running_jobs_are_counted_until_they_have_an_object() {
         let (remote, local) = (Origin::Remote, Origin::Local);
         let mut progress = Progress::new(false, events::now());
         for (job, origin) in [(0, remote), (0, local), (1, remote)] {
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_message_leaves_out_what_is_none() {
+    fn the_message_omits_zeros() {
         let after = Duration::from_secs(2);
         assert_eq!(
             message(1, (2, 3), after),

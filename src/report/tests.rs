@@ -49,7 +49,7 @@ fn link(style: Style, succeeded: bool, tell: impl FnOnce(&Events)) -> (Totals, S
 }
 
 #[test]
-fn messages_come_whole_warnings_once_and_the_summary_last() {
+fn messages_are_whole_warnings_shown_once_and_the_summary_is_last() {
     let (totals, text) = link(Style::default(), true, |events| {
         events.send(started());
         events.warning("the farm is slow", Some("wait"));
@@ -81,7 +81,7 @@ fn messages_come_whole_warnings_once_and_the_summary_last() {
 }
 
 #[test]
-fn an_engine_that_keeps_its_end_of_the_channel_delays_nothing() {
+fn an_open_channel_does_not_delay_the_end_of_a_report() {
     let (events, receiver) = Events::channel();
     let reporter = Reporter::start_with(receiver, Style::default(), Box::new(Paper::default()));
     events.send(Event::LinkFinished);
@@ -182,7 +182,7 @@ fn story() -> Vec<Stamped> {
 }
 
 #[test]
-fn the_execution_log_has_one_line_a_job() {
+fn the_execution_log_has_one_line_for_each_job() {
     let modules = ["a.o".to_owned(), "b.o".to_owned()];
     insta::assert_snapshot!(log::execution_log(&modules, &story()), @r#"
     {"attempts":2,"cacheHit":false,"digest":{"hash":"ab","sizeBytes":"12"},"metrics":{"startOffset":"0.002000s","totalTime":"0.006000s"},"mnemonic":"ThinLTOBackend","runner":"remote","targetLabel":"a.o"}
@@ -191,7 +191,7 @@ fn the_execution_log_has_one_line_a_job() {
 }
 
 #[test]
-fn the_trace_has_a_lane_a_slot_and_no_overlap_in_it() {
+fn the_trace_has_one_lane_for_each_slot_and_no_overlaps() {
     let modules = ["a.o".to_owned(), "b.o".to_owned()];
     let text = trace::trace("app", &modules, &story());
     let trace: serde_json::Value = serde_json::from_str(&text).expect("JSON");

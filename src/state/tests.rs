@@ -43,7 +43,7 @@ fn what_one_link_writes_the_next_one_reads() {
 }
 
 #[test]
-fn nothing_is_made_before_the_first_use_and_then_for_the_user_alone() {
+fn nothing_is_created_before_the_first_use_and_everything_is_private() {
     let (dir, path) = dir();
     let state = State::at(&path);
     assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 0);
@@ -91,7 +91,7 @@ fn garbage_in_place_of_the_database_is_set_aside() {
 }
 
 #[test]
-fn a_database_of_another_version_is_started_anew() {
+fn a_database_of_another_version_is_replaced() {
     let (_dir, path) = dir();
     assert!(put(&State::at(&path), "a", 1).is_some());
     let other = Connection::open(&path).expect("opened");
@@ -106,7 +106,7 @@ fn a_database_of_another_version_is_started_anew() {
 }
 
 #[test]
-fn damage_at_any_place_is_mended_and_told_once() {
+fn damage_anywhere_is_repaired_and_reported_once() {
     for start in [20, 200, 4096] {
         let (_dir, path) = dir();
         assert!(put(&State::at(&path), "a", 1).is_some());
@@ -160,7 +160,7 @@ fn readers_and_writers_share_a_database_that_has_no_wal() {
 }
 
 #[test]
-fn a_write_that_meets_another_writer_is_dropped_without_a_word() {
+fn a_write_that_meets_another_writer_is_dropped_silently() {
     let (_dir, path) = dir();
     let state = State::at(&path);
     assert!(put(&state, "a", 1).is_some());
@@ -172,7 +172,7 @@ fn a_write_that_meets_another_writer_is_dropped_without_a_word() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_made_is_named_with_a_hint() {
+fn a_directory_that_cannot_be_created_is_named_with_a_hint() {
     for path in ["/dev/null/relto/state.db", "/proc/relto/state.db"] {
         let state = State::at(Path::new(path));
         assert_eq!(put(&state, "a", 1), None);

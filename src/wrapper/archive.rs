@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn a_written_archive_is_read_back() {
         let long = "a".repeat(40) + ".o";
         let members = [
             ("x.o".to_owned(), b"one".to_vec()),
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn the_names_of_bsd_stand_before_the_content() {
+    fn bsd_names_precede_the_content() {
         let mut bytes = REGULAR.to_vec();
         push(&mut bytes, "#1/20", b"__.SYMDEF SORTED\0\0\0\0table");
         push(&mut bytes, "#1/8", b"x.o\0\0\0\0\0content");

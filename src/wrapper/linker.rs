@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_stands_for_the_linker_behind_it() {
+    fn a_wrapper_name_stands_for_a_linker() {
         let stands_for = |called: &str| masked(OsStr::new(called));
         assert_eq!(
             stands_for("/x/relto-ld.lld-19").as_deref(),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn releases_are_read_from_what_programs_say() {
+    fn releases_are_read_from_version_output() {
         for (text, release) in [
             ("Debian LLD 19.1.7 (compatible with GNU linkers)", "19.1.7"),
             ("Debian clang version 14.0.6\nTarget: x86_64", "14.0.6"),

@@ -39,7 +39,7 @@ fn with_module() -> tempfile::TempDir {
 }
 
 #[test]
-fn what_is_called_inert_is_and_what_is_remarked_on_is() {
+fn options_listed_as_inert_are_inert_and_clang_warns_where_the_table_says_so() {
     let dir = with_module();
     for (line, remarked) in [
         ("-DX -D Y -Wshadow -Wno-unused -Wformat", false),

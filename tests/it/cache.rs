@@ -73,14 +73,14 @@ fn rewrite(path: &Path, change: impl Fn(&mut Vec<u8>)) {
 }
 
 #[test]
-fn missing_blobs_and_results_are_made_anew() {
+fn missing_blobs_and_results_are_compiled_again() {
     for kind in ["cas", "ac"] {
         survives(kind, |path| fs::remove_file(path).expect("removed"));
     }
 }
 
 #[test]
-fn a_flipped_bit_in_an_object_is_seen() {
+fn a_flipped_bit_in_an_object_is_detected() {
     survives("cas", |path| {
         rewrite(path, |bytes| {
             let middle = bytes.len() / 2;
@@ -90,7 +90,7 @@ fn a_flipped_bit_in_an_object_is_seen() {
 }
 
 #[test]
-fn cut_off_files_are_seen() {
+fn truncated_files_are_detected() {
     for kind in ["cas", "ac"] {
         survives(kind, |path| {
             rewrite(path, |bytes| bytes.truncate(bytes.len() / 2));
@@ -151,7 +151,7 @@ fn a_read_only_cache_hits_and_costs_one_warning_where_it_misses() {
 
 /// As a user who may not look into the directory; without root it is its owner who may not.
 #[test]
-fn a_cache_of_somebody_else_costs_one_warning() {
+fn a_cache_of_another_user_costs_one_warning() {
     let program = generated(5);
     let home = filled(&program);
     let starter = if rustix::process::geteuid().is_root() {
@@ -241,7 +241,7 @@ fn a_link_that_makes_the_cache_too_large_has_it_trimmed() {
 }
 
 #[test]
-fn trimming_to_nothing_all_the_time_harms_no_link() {
+fn constant_trimming_to_nothing_harms_no_link() {
     let program = generated(12);
     let home = filled(&program);
     let over = AtomicBool::new(false);

@@ -84,7 +84,7 @@ fn the_settings_in_force_are_shown_with_their_sources() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_error() {
+fn a_closed_stdout_is_not_an_error() {
     let place = CleanHome::new();
     let script = format!(
         "'{}' --help-all | true; echo ${{PIPESTATUS[0]}}",
@@ -225,7 +225,7 @@ fn the_flags_of_a_bazelrc_are_accepted_as_they_are() {
 }
 
 #[test]
-fn clearing_the_cache_leaves_what_is_not_the_caches() {
+fn clearing_the_cache_keeps_foreign_files() {
     let place = CleanHome::new();
     let blob = format!("cache/cas/ab/ab{}", "0".repeat(62));
     place.write(&blob, "blob");

@@ -167,7 +167,7 @@ async fn everything_evicted_between_upload_and_execution_is_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_may_only_read_is_found_out() {
+async fn read_only_credentials_are_detected() {
     let farm = scripted(Profile::buildbuddy_read_only("secret"));
     let client = connect(&farm).await;
     let prepared = uploaded(&farm, &client, "never kept").await;
@@ -183,7 +183,7 @@ async fn a_key_that_may_only_read_is_found_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cut_connections_and_lost_operations_cost_no_job() {
+async fn broken_connections_and_lost_operations_fail_no_job() {
     let farm = scripted(Profile::plain());
     farm.fault(Fault::at(Method::Execute, Effect::DropConnection).call(1));
     let broken = Effect::BreakAfter(1, Break::Drop);
@@ -214,7 +214,7 @@ async fn cut_connections_and_lost_operations_cost_no_job() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_download_that_is_damaged_short_long_or_endless_never_comes_through() {
+async fn a_damaged_short_long_or_endless_download_is_never_returned() {
     let farm = Farm::start(Profile::plain());
     let client = connect(&farm).await;
     let (small, large) = (farm.put(vec![1; 1000]), farm.put(vec![2; 3 * MIB]));

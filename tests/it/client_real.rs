@@ -223,7 +223,7 @@ async fn buildbarn_stores_and_executes() {
 }
 
 #[tokio::test]
-async fn buildbarn_without_a_worker_for_the_platform_is_found_out_once() {
+async fn buildbarn_without_a_worker_for_the_platform_is_discovered_once() {
     let Some(server) = Kind::Buildbarn.private(&Setup::default()) else {
         return;
     };

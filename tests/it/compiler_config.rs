@@ -61,7 +61,7 @@ fn a_configuration_file_that_refers_to_its_directory_cannot_travel() {
 }
 
 #[test]
-fn clang_tells_its_configuration_directories() {
+fn clang_reports_its_configuration_directories() {
     let said = config::verbose_version(Path::new(CLANG), &[], &ClientContext::default())
         .expect("clang answers");
     let dirs = ConfigDirs::parse(&said);

@@ -163,7 +163,7 @@ fn a_secret_is_never_shown() {
 }
 
 #[test]
-fn what_a_tree_asks_for_is_shown_allowed_listed_and_denied() {
+fn the_settings_of_a_tree_are_shown_allowed_listed_and_denied() {
     let place = CleanHome::new();
     place.write(
         "home/.config/relto/config.toml",

@@ -199,7 +199,7 @@ fn a_malformed_job_file_is_an_error_that_names_file_and_field() {
 }
 
 #[test]
-fn what_is_no_job_file_at_all_is_refused() {
+fn a_file_that_is_not_a_job_file_is_refused() {
     let saved = Saved::new(&plain());
     for bad in ["", "{", "[]", "null", "\u{0}", "{}{}"] {
         fs::write(saved.path("bad.json"), bad).expect("written");
@@ -224,7 +224,7 @@ fn refused(output: &Output) -> String {
 }
 
 #[test]
-fn wrong_use_ends_with_two_and_nothing_ends_with_what_lld_misreads() {
+fn wrong_use_exits_with_2_and_nothing_exits_with_a_code_that_lld_misreads() {
     let saved = Saved::new(&plain());
     let dir = saved.path("");
     let run = |arguments: &[&str]| {
@@ -241,7 +241,7 @@ fn wrong_use_ends_with_two_and_nothing_ends_with_what_lld_misreads() {
 }
 
 #[test]
-fn a_compiler_that_is_not_there_or_no_program_is_refused_with_one() {
+fn a_missing_compiler_or_one_that_is_not_a_program_is_refused_with_exit_code_1() {
     for compiler in ["/nonexistent/clang", "/etc/passwd", "/bin", "./main.o"] {
         let mut saved = Saved::new(&plain()).only("main.o");
         saved.compile_with(Path::new(compiler));

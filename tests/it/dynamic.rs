@@ -44,7 +44,7 @@ fn a_link_is_shared_by_the_farm_and_this_machine_and_has_the_objects_of_clang() 
 }
 
 #[test]
-fn a_farm_that_is_not_there_is_told_of_and_costs_nothing() {
+fn a_missing_farm_is_reported_and_costs_nothing() {
     let program = generated(4);
     let outcome = Link::new(&program)
         .env("RELTO_DISK_CACHE", "off")
@@ -56,7 +56,7 @@ fn a_farm_that_is_not_there_is_told_of_and_costs_nothing() {
 }
 
 #[test]
-fn a_hidden_input_is_compiled_in_place_whoever_finds_it_out() {
+fn a_job_with_a_hidden_input_is_compiled_in_place_whichever_executor_finds_it() {
     let farm = Farm::start(Profile::plain());
     let program = feature(Feature::Incbin);
     let outcome = beside(&program, &farm).keep_objects().run_at(here());
@@ -111,7 +111,7 @@ fn counts(output: &Output) -> Counts {
 }
 
 #[test]
-fn compilers_of_this_machine_that_are_too_late_are_killed() {
+fn local_compilers_that_lose_the_race_are_killed() {
     let farm = Farm::start(Profile::plain());
     let (output, saved) = one_sided(true, &farm);
     let counts = counts(&output);
@@ -121,7 +121,7 @@ fn compilers_of_this_machine_that_are_too_late_are_killed() {
 }
 
 #[test]
-fn executions_that_are_too_late_are_left() {
+fn executions_that_lose_the_race_are_left_behind() {
     let farm = Farm::start(Profile::plain());
     let (output, saved) = one_sided(false, &farm);
     let counts = counts(&output);

@@ -237,7 +237,7 @@ fn when_relto_is_killed_the_link_fails_and_nothing_is_left() {
 }
 
 #[test]
-fn the_interrupt_of_a_terminal_ends_all() {
+fn an_interrupt_from_the_terminal_ends_everything() {
     let stage = EndingLink::new(WAITS);
     let lld = stage.start_lld();
     stage.wait_for_compilers();

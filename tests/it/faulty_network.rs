@@ -86,7 +86,7 @@ fn a_narrow_line_takes_its_time() {
 }
 
 #[test]
-fn silence_loses_nothing_and_tells_nobody() {
+fn silence_loses_nothing_and_closes_nothing() {
     let (proxy, mut stream) = proxied();
     proxy.silence(true);
     stream.write_all(b"hello").expect("taken");
@@ -130,7 +130,7 @@ fn a_reset_by_the_server_reaches_a_client_that_only_listens() {
 }
 
 #[test]
-fn refusal_comes_from_the_kernel_and_ends() {
+fn refusal_is_the_kernels_own_and_ends() {
     let (proxy, mut stream) = proxied();
     round_trip(&mut stream, b"x").expect("echoed");
     proxy.refuse(true);
@@ -142,7 +142,7 @@ fn refusal_comes_from_the_kernel_and_ends() {
 }
 
 #[test]
-fn a_half_closed_way_ends_and_the_other_goes_on() {
+fn a_half_closed_direction_ends_and_the_other_goes_on() {
     let (proxy, mut stream) = proxied();
     round_trip(&mut stream, b"x").expect("echoed");
     proxy.half_close(Way::Down);

@@ -64,7 +64,7 @@ fn a_full_cache_can_be_trimmed() {
 }
 
 #[test]
-fn a_read_only_cache_hits_and_says_why_it_takes_nothing() {
+fn a_read_only_cache_hits_and_reports_why_nothing_is_stored() {
     let Some(mount) = Mount::new("size=1m") else {
         return;
     };
@@ -90,7 +90,7 @@ fn a_read_only_cache_hits_and_says_why_it_takes_nothing() {
 }
 
 #[test]
-fn a_cache_that_cannot_be_made_is_a_named_error() {
+fn a_cache_that_cannot_be_created_is_a_named_error() {
     let Some(mount) = Mount::new("size=1m") else {
         return;
     };
@@ -108,7 +108,7 @@ fn hash_and_flush(state: &Arc<State>, file: &Path) {
 }
 
 #[test]
-fn a_database_on_a_full_disk_is_told_once_and_harms_no_digest() {
+fn a_database_on_a_full_disk_is_reported_once_and_harms_no_digest() {
     let Some(mount) = Mount::new("size=256k") else {
         return;
     };
@@ -133,7 +133,7 @@ fn a_database_on_a_full_disk_is_told_once_and_harms_no_digest() {
 }
 
 #[test]
-fn a_database_on_a_read_only_disk_is_told_once_and_harms_no_digest() {
+fn a_database_on_a_read_only_disk_is_reported_once_and_harms_no_digest() {
     let Some(mount) = Mount::new("size=1m") else {
         return;
     };

@@ -21,7 +21,7 @@ fn saved() -> Saved {
 }
 
 #[test]
-fn the_unspoiled_job_works_and_is_kept() {
+fn the_undamaged_job_works_and_is_cached() {
     let saved = saved();
     let output = saved.run();
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -231,7 +231,7 @@ fn a_compiler_that_fails_or_crashes_leaves_nothing() {
 }
 
 #[test]
-fn the_fake_compiler_is_believed_when_it_does_its_work() {
+fn the_fake_compiler_is_accepted_when_it_works() {
     let mut saved = saved();
     saved.compile_with(&fake_clang("object(ET_REL); return 0;"));
     let output = saved.run();
@@ -240,7 +240,7 @@ fn the_fake_compiler_is_believed_when_it_does_its_work() {
 }
 
 #[test]
-fn a_missing_output_directory_is_told() {
+fn a_missing_output_directory_is_reported() {
     let mut saved = saved();
     saved.job()["outputs"][0] = "nowhere/main.o".into();
     saved.job()["args"][3] = "nowhere/main.o".into();
@@ -252,7 +252,7 @@ fn a_missing_output_directory_is_told() {
 }
 
 #[test]
-fn a_module_that_does_not_compile_fails_the_link_with_all_that_one_needs_to_know() {
+fn a_module_that_does_not_compile_fails_the_link_with_a_complete_message() {
     let mut program = generated(12);
     let bad = of_texts(
         "bad-assembly",

@@ -92,7 +92,7 @@ fn sources_compiled_and_linked_in_one_command_hit_the_second_time() {
 }
 
 #[test]
-fn members_of_an_archive_hit_what_plain_objects_left() {
+fn members_of_an_archive_hit_results_of_plain_objects() {
     let program = generated(20);
     let home = filled(&program);
     for form in Form::all() {
@@ -116,7 +116,7 @@ fn archives_of_other_names_in_other_directories_hit() {
 }
 
 #[test]
-fn plain_objects_hit_what_members_of_an_archive_left() {
+fn plain_objects_hit_results_of_members_of_an_archive() {
     if Llvm::get().major() < 22 {
         return skip("LLVM 21 cannot distribute members of archives");
     }

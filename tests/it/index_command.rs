@@ -84,7 +84,7 @@ fn a_list_of_imports_is_the_one_that_lld_writes() {
 }
 
 #[test]
-fn whose_index_it_is_may_be_said_where_its_name_does_not() {
+fn the_module_of_an_index_may_be_named_where_its_file_name_does_not() {
     let backends = Backends::new(&generated(5));
     fs::copy(backends.path("main.o.thinlto.bc"), backends.path("index")).expect("copied");
     fs::create_dir(backends.path("out")).expect("made");
@@ -108,7 +108,7 @@ fn whose_index_it_is_may_be_said_where_its_name_does_not() {
 }
 
 #[test]
-fn a_check_finds_modules_that_are_missing_or_others() {
+fn a_check_finds_missing_and_replaced_modules() {
     let backends = Backends::new(&generated(5));
     let text = answer(&backends, "check main.o.thinlto.bc");
     assert!(text.starts_with("sound: ") && text.ends_with(" modules\n"));

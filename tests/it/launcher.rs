@@ -38,7 +38,7 @@ fn shards_that_are_written_anew_compile_nothing() {
 }
 
 #[test]
-fn what_a_build_of_its_own_compiled_is_found_by_a_build_with_absolute_names() {
+fn a_build_with_absolute_names_finds_the_results_of_one_with_relative_names() {
     let program = generated(5);
     let home = Home::new();
     Backends::new(&program).run_all(&home);
@@ -55,7 +55,7 @@ fn what_a_build_of_its_own_compiled_is_found_by_a_build_with_absolute_names() {
 }
 
 #[test]
-fn arguments_that_cannot_reach_a_backend_do_not_keep_builds_apart() {
+fn builds_that_differ_in_front_end_arguments_share_results() {
     let program = generated(5);
     let home = Home::new();
     let flags = |user: &str| {
@@ -87,7 +87,7 @@ fn arguments_that_cannot_reach_a_backend_do_not_keep_builds_apart() {
 }
 
 #[test]
-fn an_argument_that_reaches_the_backend_keeps_builds_apart() {
+fn builds_that_differ_in_a_backend_argument_share_no_results() {
     let program = generated(5);
     let home = Home::new();
     Backends::new(&program).run_all(&home);
@@ -100,7 +100,7 @@ fn an_argument_that_reaches_the_backend_keeps_builds_apart() {
 }
 
 #[test]
-fn the_distributor_and_the_launcher_share_what_they_compile() {
+fn the_distributor_and_the_launcher_share_results() {
     let program = generated(5);
     let home = Home::new();
     let linked = Link::new(&program)

@@ -225,7 +225,7 @@ fn a_link_to_relto_stands_for_the_compiler_behind_it() {
 }
 
 #[test]
-fn a_mask_without_a_compiler_behind_it_says_so() {
+fn a_wrapper_name_without_a_compiler_behind_it_is_reported() {
     let masks = tempfile::tempdir().expect("a temporary directory");
     let mask = masks.path().join("clang");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_relto"), &mask).expect("linked");
@@ -249,7 +249,7 @@ fn executable(path: &Path) {
 /// `make -j200` for a farm starts two hundred front ends; with `local_jobs` set they wait for
 /// each other.
 #[test]
-fn a_compiler_waits_for_a_slot_of_this_machine_where_there_are_only_so_many() {
+fn a_compiler_waits_for_a_slot_of_this_machine_when_slots_are_limited() {
     let home = Home::new();
     let slot = home.take_first_slot();
     let dir = tempfile::tempdir().expect("a temporary directory");

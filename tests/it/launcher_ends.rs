@@ -47,7 +47,7 @@ fn a_compile_that_fails_has_clangs_messages_and_exit_code() {
 }
 
 #[test]
-fn an_exit_code_of_the_compilers_own_is_handed_on() {
+fn the_compilers_exit_code_is_passed_on() {
     let (backends, home) = (plain(), Home::new());
     for code in [3, 70, 126, 127] {
         let compiler = fake_clang(&format!("fputs(\"no, really\\n\", stderr); return {code};"));
@@ -62,7 +62,7 @@ fn an_exit_code_of_the_compilers_own_is_handed_on() {
 }
 
 #[test]
-fn what_the_compiler_refuses_by_itself_it_refuses_in_its_own_words() {
+fn command_lines_that_the_compiler_refuses_get_the_compilers_own_message() {
     let backends = plain();
     fs::write(backends.path("text.o"), "no bitcode").expect("written");
     for module in ["nowhere.o", "text.o"] {
@@ -89,7 +89,7 @@ fn what_the_compiler_refuses_by_itself_it_refuses_in_its_own_words() {
 
 /// The warning comes once, though each backend is a process of its own.
 #[test]
-fn an_argument_that_relto_does_not_know_makes_backends_run_in_place_and_is_told_once() {
+fn an_unknown_argument_makes_backends_run_in_place_and_is_reported_once() {
     let (backends, home) = (plain(), Home::new());
     let mut told = 0;
     for module in &backends.modules {

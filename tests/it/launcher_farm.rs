@@ -38,7 +38,7 @@ fn run_all(
 }
 
 #[test]
-fn a_farm_makes_all_objects_and_another_machine_finds_them_there() {
+fn a_farm_compiles_all_objects_and_another_machine_finds_the_results() {
     let farm = Farm::start(Profile::buildbarn());
     let environment = farm.environment();
     let program = generated(4);
@@ -54,7 +54,7 @@ fn a_farm_makes_all_objects_and_another_machine_finds_them_there() {
 }
 
 #[test]
-fn a_farm_sends_further_outputs_back_too() {
+fn a_farm_also_returns_further_outputs() {
     let farm = Farm::start(Profile::buildbarn());
     let flags = ["-gsplit-dwarf", "-fstack-usage"];
     let backends = Backends::new(&feature(Feature::Debug)).flags(&flags);
@@ -112,7 +112,7 @@ fn a_farm_that_was_away_a_moment_ago_is_not_waited_for_again() {
 }
 
 #[test]
-fn a_farm_whose_worker_fails_leaves_the_last_word_to_the_compiler_here() {
+fn the_local_compiler_decides_when_a_worker_fails() {
     let farm = Farm::start(Profile::buildbarn());
     let backends = Backends::new(&feature(Feature::Incbin));
     fs::write(backends.path("data.bin"), "ok, here").expect("written");
@@ -128,7 +128,7 @@ fn a_farm_whose_worker_fails_leaves_the_last_word_to_the_compiler_here() {
 /// With `make -j200` the slots here are taken when most jobs begin, and those must not depend on
 /// one worker for ever.
 #[test]
-fn a_job_that_the_farm_does_not_end_takes_the_next_slot_that_is_free_here() {
+fn a_job_that_the_farm_does_not_finish_takes_the_next_free_local_slot() {
     let (gate, closed) = mpsc::channel::<()>();
     let closed = Mutex::new(closed);
     let farm = Farm::scripted(Profile::buildbarn(), move |_| {
@@ -156,7 +156,7 @@ fn a_job_that_the_farm_does_not_end_takes_the_next_slot_that_is_free_here() {
 
 /// The words name another module each time, and are no news all the same.
 #[test]
-fn a_farm_that_compiles_nothing_is_told_of_once() {
+fn a_farm_without_execution_is_reported_once() {
     let farm = Farm::scripted(Profile::plain(), |_| Outcome::exit(1, "illegal hardware\n"));
     let backends = Backends::new(&generated(4));
     let (counts, said) = run_all(&backends, &Home::new(), &farm.environment());

@@ -52,7 +52,7 @@ fn told(backends: &Backends, home: &Home, words: &[&str], parts: &[&str]) {
 }
 
 #[test]
-fn a_missing_import_is_told() {
+fn a_missing_import_is_reported() {
     let backends = plain();
     fs::remove_file(backends.path("twice.o")).expect("removed");
     refused(
@@ -63,7 +63,7 @@ fn a_missing_import_is_told() {
 }
 
 #[test]
-fn a_damaged_import_is_told() {
+fn a_damaged_import_is_reported() {
     let backends = plain();
     let bytes = fs::read(backends.path("twice.o")).expect("bitcode");
     fs::write(backends.path("twice.o"), &bytes[..bytes.len() / 2]).expect("written");
@@ -77,7 +77,7 @@ fn a_damaged_import_is_told() {
 }
 
 #[test]
-fn a_stale_import_is_told() {
+fn a_stale_import_is_reported() {
     let backends = plain();
     let source = backends.path("new.c");
     fs::write(
@@ -99,7 +99,7 @@ fn a_stale_import_is_told() {
 }
 
 #[test]
-fn a_missing_cut_or_foreign_index_is_told() {
+fn a_missing_truncated_or_foreign_index_is_reported() {
     let backends = plain();
     let index = backends.path("main.o.thinlto.bc");
     let good = fs::read(&index).expect("a shard");
@@ -129,7 +129,7 @@ fn a_missing_cut_or_foreign_index_is_told() {
 }
 
 #[test]
-fn a_name_that_the_index_spells_otherwise_is_told() {
+fn a_name_that_the_index_spells_differently_is_reported() {
     let backends = plain();
     let absolute = backends.path_of("main.o");
     for name in ["./main.o", &absolute] {
@@ -144,7 +144,7 @@ fn a_name_that_the_index_spells_otherwise_is_told() {
 }
 
 #[test]
-fn a_hash_that_fits_no_module_is_told() {
+fn a_hash_that_matches_no_module_is_reported() {
     let backends = plain();
     let path = backends.path("main.o.thinlto.bc");
     let mut shard = fs::read(&path).expect("a shard");
@@ -175,7 +175,7 @@ fn zeroed(stream: &mut [u8], pattern: &[u8]) -> bool {
 }
 
 #[test]
-fn a_member_of_an_archive_is_told_with_the_way_out() {
+fn a_member_of_an_archive_is_reported_with_a_hint() {
     let program = feature(Feature::Plain);
     let mut backends = Backends::unlinked(&program);
     let mut ar = Llvm::get().command("llvm-ar");
@@ -192,7 +192,7 @@ fn a_member_of_an_archive_is_told_with_the_way_out() {
 }
 
 #[test]
-fn an_object_that_is_none_is_told_and_never_kept() {
+fn an_output_that_is_not_an_object_is_reported_and_never_cached() {
     for (behaviour, complaint) in [
         ("put(out, \"\", 0); return 0;", "empty"),
         ("return 0;", "left no"),

@@ -169,7 +169,7 @@ fn a_response_file_and_every_order_of_words_mean_the_same_job() {
 }
 
 #[test]
-fn an_object_that_nobody_names_is_called_after_its_module() {
+fn an_object_without_a_name_is_called_after_its_module() {
     let (backends, home) = (plain(), Home::new());
     fs::create_dir(backends.path("out")).expect("made");
     let mut command = backends.relto(&home);
@@ -184,7 +184,7 @@ fn an_object_that_nobody_names_is_called_after_its_module() {
 }
 
 #[test]
-fn the_list_of_imports_is_held_against_the_index() {
+fn the_list_of_imports_is_compared_with_the_index() {
     let program = generated(5);
     let backends = Backends::thin_linked(&program, &["-Wl,--thinlto-emit-imports-files"]);
     let home = Home::new();
@@ -221,7 +221,7 @@ fn a_response_file_that_is_a_pipe_is_left_to_the_compiler() {
 }
 
 #[test]
-fn assembly_and_bitcode_are_made_and_kept_like_objects() {
+fn assembly_and_bitcode_are_compiled_and_cached_like_objects() {
     let (backends, home) = (plain(), Home::new());
     // The textual form holds the module's name, and so it is made in place.
     let cases: [(&[&str], &str, Counts); 4] = [
@@ -250,7 +250,7 @@ fn assembly_and_bitcode_are_made_and_kept_like_objects() {
 
 /// A compiler that exits 0 and leaves something else.
 #[test]
-fn what_is_made_in_place_is_of_the_kind_that_was_asked_for() {
+fn outputs_written_in_place_are_of_the_requested_kind() {
     let backends = plain();
     let script = backends.path("clang-wrapper");
     for (text, flags, good) in [

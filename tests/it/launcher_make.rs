@@ -112,7 +112,7 @@ fn many_jobs_for_a_farm_start_no_more_compilers_here_than_the_user_allows() {
 }
 
 #[test]
-fn without_a_limit_make_alone_says_how_many_compilers_run() {
+fn without_a_limit_make_alone_decides_how_many_compilers_run() {
     let build = CompilesUnderMake::new(5);
     let mut make = build.make(&["-j4"]);
     build.wait_for(4, 0);
@@ -124,7 +124,7 @@ fn without_a_limit_make_alone_says_how_many_compilers_run() {
 /// The recipe that started it has one, and it runs one compiler: with a pipe that gives none, one
 /// that waited would wait for ever.
 #[test]
-fn a_backend_takes_no_token_of_make() {
+fn a_backend_uses_no_token_of_make() {
     let backends = Backends::new(&feature(Feature::Plain));
     let pipe = backends.path("tokens");
     mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");

@@ -9,7 +9,7 @@ use crate::support::link::Home;
 use crate::support::program::{Feature, feature};
 
 #[test]
-fn further_outputs_are_fetched_and_kept_with_the_object() {
+fn further_outputs_are_fetched_and_cached_with_the_object() {
     let backends = Backends::new(&feature(Feature::Debug));
     let home = Home::new();
     fs::create_dir(backends.path("sub")).expect("made");
@@ -72,7 +72,7 @@ fn outputs_that_no_action_can_name_are_written_in_place() {
 }
 
 #[test]
-fn what_measures_the_run_is_left_beside_the_object() {
+fn measurements_of_the_run_are_written_beside_the_object() {
     let (backends, home) = (Backends::new(&feature(Feature::Plain)), Home::new());
     let base = [
         "-O2",
@@ -119,7 +119,7 @@ fn files_that_arguments_name_are_part_of_the_key() {
 }
 
 #[test]
-fn an_included_file_comes_out_right_and_never_from_a_cache() {
+fn an_object_with_an_included_file_is_right_and_never_cached() {
     let (backends, home) = (Backends::new(&feature(Feature::Incbin)), Home::new());
     let words = [
         "-O2",

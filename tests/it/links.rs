@@ -68,7 +68,7 @@ fn a_hidden_input_is_compiled_in_place_and_never_cached() {
 }
 
 #[test]
-fn a_warning_is_shown_by_the_link_that_compiles_and_by_the_one_that_does_not() {
+fn a_warning_is_shown_by_a_link_that_compiles_and_by_a_cached_one() {
     let program = feature(Feature::Warning);
     let home = Home::new();
     for _ in 0..2 {
@@ -106,7 +106,7 @@ fn another_optimisation_level_is_another_key() {
 }
 
 #[test]
-fn the_disk_cache_is_where_the_user_says() {
+fn the_disk_cache_is_in_the_directory_that_the_user_names() {
     let program = generated(5);
     let (home, elsewhere) = (Home::new(), Home::new());
     let option = format!("--disk-cache={}", elsewhere.cache().display());

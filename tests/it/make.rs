@@ -195,7 +195,7 @@ fn a_recipe_without_a_plus_is_one_link_of_the_machine() {
 }
 
 #[test]
-fn tokens_of_a_pipe_with_a_name_are_given_back_as_they_were() {
+fn tokens_of_a_named_pipe_are_returned_unchanged() {
     let stage = LinksUnderMake::new(1);
     let (relto, mut pipe) = stage.beside_pipe(b"xy");
     stage.wait_for_compilers(3);
@@ -204,7 +204,7 @@ fn tokens_of_a_pipe_with_a_name_are_given_back_as_they_were() {
 }
 
 #[test]
-fn a_link_that_is_stopped_gives_its_tokens_back() {
+fn a_stopped_link_returns_its_tokens() {
     let stage = LinksUnderMake::new(1);
     let (relto, mut pipe) = stage.beside_pipe(b"xy");
     stage.wait_for_compilers(3);

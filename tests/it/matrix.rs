@@ -72,7 +72,7 @@ fn has_symbol(file: &Path, symbol: &str) -> bool {
 }
 
 #[test]
-fn what_lld_does_with_sections_and_symbols_is_right_and_found_again() {
+fn section_and_symbol_options_of_lld_are_right_and_found_again() {
     for arguments in [
         &["-Wl,--gc-sections", "-Wl,--icf=all"][..],
         &["-Wl,--lto-O3", "-Wl,-O2"],
@@ -87,7 +87,7 @@ fn what_lld_does_with_sections_and_symbols_is_right_and_found_again() {
 }
 
 #[test]
-fn options_for_the_remote_compiler_are_heeded_and_part_of_the_key() {
+fn options_for_the_remote_compiler_take_effect_and_are_part_of_the_key() {
     let home = Home::new();
     let program = small();
     for argument in ["", "-fno-pic", "-mllvm,-inline-threshold=7"] {

@@ -31,7 +31,7 @@ fn naming(program: &Program, form: Form) -> Link<'_> {
 }
 
 #[test]
-fn a_hit_says_what_the_compile_said() {
+fn a_cache_hit_repeats_the_messages_of_the_compile() {
     let program = feature(Feature::Warning);
     let home = Home::new();
     let first = Link::new(&program).run_at(&home).expect_works();
@@ -47,7 +47,7 @@ fn a_hit_says_what_the_compile_said() {
 }
 
 #[test]
-fn messages_name_the_files_of_whoever_links() {
+fn messages_contain_the_file_names_of_the_link_that_shows_them() {
     let (program, home) = (feature(Feature::Plain), Home::new());
     let first = naming(&program, Form::Objects).run_at(&home).expect_works();
     first.assert_none_cached();

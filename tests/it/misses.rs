@@ -124,7 +124,7 @@ fn a_configuration_file_beside_the_compiler_misses() {
 /// What `native` is on this machine stands in the key, so that another machine's result is not
 /// taken for ours.
 #[test]
-fn native_is_written_out_in_the_key() {
+fn the_key_contains_the_meaning_of_native() {
     let program = generated(5);
     let home = filled(&program);
     let argument = remote("-march=native");
@@ -168,7 +168,7 @@ fn stays_uncached<'a>(make: impl Fn() -> Link<'a>) {
 }
 
 #[test]
-fn edits_by_the_environment_that_mean_something_else_elsewhere_are_in_no_key() {
+fn edits_by_the_environment_that_depend_on_the_machine_have_no_key() {
     let program = generated(2);
     for edit in ["#+-march=native", "#+-gsplit-dwarf"] {
         stays_uncached(|| Link::new(&program).env("CCC_OVERRIDE_OPTIONS", edit));

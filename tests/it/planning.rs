@@ -124,7 +124,7 @@ fn as_many_jobs_are_planned_at_once_as_there_are_processors() {
 }
 
 #[test]
-fn the_first_jobs_are_sent_and_executed_while_others_are_still_to_be_planned() {
+fn the_first_jobs_are_uploaded_and_executed_while_others_are_being_planned() {
     let farm = Farm::start(Profile::plain());
     let saved = saved(12);
     let mut last = Leases::hold(&shards(&saved)[11..]);
@@ -178,7 +178,7 @@ fn settle(files: &[PathBuf]) {
 }
 
 #[test]
-fn a_module_is_hashed_once_for_all_who_import_it_and_the_compiler_once_for_all_links() {
+fn a_module_is_hashed_once_for_all_its_importers_and_the_compiler_once_for_all_links() {
     let saved = saved(12);
     let modules: Vec<PathBuf> = saved.link["jobs"]
         .as_array()

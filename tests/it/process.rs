@@ -59,7 +59,7 @@ pub(crate) fn is_alive(pid: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_program_gives_its_output_and_how_it_ended() {
+async fn a_finished_program_has_its_output_and_its_exit_status() {
     let finished = run(&shell("echo out; echo err >&2; exit 7"))
         .await
         .expect("it ran");
@@ -110,7 +110,7 @@ async fn a_child_gets_the_standard_three_files_and_none_of_reltos_own() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_executed_is_named_and_is_not_taken_for_an_exit_code() {
+async fn a_program_that_cannot_be_executed_is_an_error_that_names_it() {
     let mut invocation = shell("");
     invocation.arguments = vec!["/nonexistent/clang".into()];
     let error = run(&invocation).await.expect_err("no such program");
@@ -149,7 +149,7 @@ async fn a_helper_that_is_not_relto_is_an_error_even_if_it_succeeds() {
 }
 
 #[tokio::test]
-async fn endless_output_is_read_but_not_kept() {
+async fn endless_output_is_read_and_dropped() {
     let script = "echo first >&2; head -c 20000000 /dev/zero >&2; echo; echo last >&2";
     let finished = run(&shell(script)).await.expect("it ran");
     assert_eq!(finished.ending, Ending::Exited(0));
@@ -260,7 +260,7 @@ async fn dropping_the_future_kills_the_program_and_its_own_children() {
 }
 
 #[tokio::test]
-async fn a_program_that_ends_takes_its_children_along() {
+async fn children_of_a_program_end_with_it() {
     let finished = run(&shell("sleep 1000 & echo $!")).await.expect("it ran");
     assert_eq!(finished.ending, Ending::Exited(0));
     assert!(finished.elapsed < PATIENCE);

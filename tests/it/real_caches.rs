@@ -58,7 +58,7 @@ fn locked_out(environment: &[(&'static str, String)], reason: &str) {
 }
 
 #[test]
-fn a_cache_behind_tls_and_a_password_opens_with_both() {
+fn a_cache_behind_tls_and_a_password_needs_both() {
     let Some(server) = Kind::Casd.shared() else {
         return;
     };
@@ -75,7 +75,7 @@ fn a_cache_behind_tls_and_a_password_opens_with_both() {
 }
 
 #[test]
-fn a_cache_that_demands_a_client_certificate_opens_with_one() {
+fn a_cache_that_demands_a_client_certificate_accepts_ours() {
     let Some(server) = Kind::Casd.shared() else {
         return;
     };
@@ -139,7 +139,7 @@ impl Secured {
 }
 
 #[test]
-fn bazel_remotes_own_tls_and_password_open_with_both() {
+fn bazel_remote_accepts_our_certificate_authority_and_password() {
     let secured = Secured::new();
     // "open sesame", as `htpasswd -s` writes it.
     let passwords = secured.write("passwords", "relto:{SHA}W8r/fyL/UzygmbNAjq2HbA67qac=\n");
@@ -155,7 +155,7 @@ fn bazel_remotes_own_tls_and_password_open_with_both() {
 }
 
 #[test]
-fn bazel_remotes_own_demand_for_a_client_certificate_is_met() {
+fn bazel_remote_accepts_our_client_certificate() {
     let secured = Secured::new();
     let authority = secured.write("clients.pem", &secured.tls.authority);
     let Some(server) = secured.start("tls_ca_file", &authority) else {

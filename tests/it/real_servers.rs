@@ -66,17 +66,17 @@ async fn says_what_its_profile_says(kind: Kind, profile: Profile) {
 }
 
 #[tokio::test]
-async fn the_profile_of_buildbarn_says_what_buildbarn_says() {
+async fn the_profile_of_buildbarn_equals_the_capabilities_of_buildbarn() {
     says_what_its_profile_says(Kind::Buildbarn, Profile::buildbarn()).await;
 }
 
 #[tokio::test]
-async fn the_profile_of_bazel_remote_says_what_bazel_remote_says() {
+async fn the_profile_of_bazel_remote_equals_the_capabilities_of_bazel_remote() {
     says_what_its_profile_says(Kind::BazelRemote, Profile::bazel_remote()).await;
 }
 
 #[tokio::test]
-async fn the_profile_of_casd_says_what_casd_says() {
+async fn the_profile_of_casd_equals_the_capabilities_of_casd() {
     says_what_its_profile_says(Kind::Casd, Profile::casd()).await;
 }
 

@@ -43,27 +43,27 @@ fn made_then_found(profile: Profile) {
 }
 
 #[test]
-fn a_farm_without_quirks_makes_all_and_remembers_it_for_others() {
+fn a_farm_without_quirks_runs_all_jobs_and_caches_them_for_others() {
     made_then_found(Profile::plain());
 }
 
 #[test]
-fn a_farm_like_buildbarn_makes_all_and_remembers_it_for_others() {
+fn a_farm_like_buildbarn_runs_all_jobs_and_caches_them_for_others() {
     made_then_found(Profile::buildbarn());
 }
 
 #[test]
-fn a_farm_with_tiny_batches_makes_all_and_remembers_it_for_others() {
+fn a_farm_with_tiny_batches_runs_all_jobs_and_caches_them_for_others() {
     made_then_found(Profile::nativelink());
 }
 
 #[test]
-fn a_farm_of_version_2_0_makes_all_and_remembers_it_for_others() {
+fn a_farm_of_version_2_0_runs_all_jobs_and_caches_them_for_others() {
     made_then_found(Profile::kajiya());
 }
 
 #[test]
-fn a_farm_that_takes_few_calls_at_a_time_gets_no_more() {
+fn a_farm_that_accepts_few_calls_at_a_time_gets_no_more() {
     let farm = Farm::start(Profile {
         most_calls: 4,
         ..Profile::plain()
@@ -82,12 +82,12 @@ fn a_farm_that_takes_few_calls_at_a_time_gets_no_more() {
 }
 
 #[test]
-fn a_farm_with_strict_rules_makes_all_and_remembers_it_for_others() {
+fn a_farm_with_strict_rules_runs_all_jobs_and_caches_them_for_others() {
     made_then_found(Profile::buildfarm());
 }
 
 #[test]
-fn a_farm_with_keys_in_headers_makes_all_and_remembers_it_for_others() {
+fn a_farm_with_keys_in_headers_runs_all_jobs_and_caches_them_for_others() {
     made_then_found(Profile::buildbuddy("secret"));
 }
 
@@ -117,7 +117,7 @@ fn each_call_says_which_module_it_is_for() {
 }
 
 #[test]
-fn an_archive_is_made_and_found_under_its_plain_names() {
+fn members_of_an_archive_are_compiled_and_found_under_plain_names() {
     let farm = Farm::start(Profile::plain());
     let dir = tempfile::tempdir().expect("a temporary directory");
     let program = zstd().with_main_last(dir.path());
@@ -132,7 +132,7 @@ fn an_archive_is_made_and_found_under_its_plain_names() {
 }
 
 #[test]
-fn every_feature_that_can_travel_does() {
+fn every_feature_compiles_remotely_unless_it_depends_on_this_machine() {
     let farm = Farm::start(Profile::plain());
     for kind in Feature::all().filter(|kind| *kind != Feature::Incbin) {
         let made = strict(&feature(kind), &farm.environment())
@@ -171,7 +171,7 @@ fn a_hidden_input_is_compiled_in_place() {
 }
 
 #[test]
-fn what_a_farm_says_of_warnings_is_shown_by_every_link() {
+fn every_link_shows_the_warnings_that_a_farm_returns() {
     let farm = Farm::start(Profile::plain());
     for _ in 0..2 {
         let outcome = strict(&feature(Feature::Warning), &farm.environment()).run_at(here());
@@ -182,7 +182,7 @@ fn what_a_farm_says_of_warnings_is_shown_by_every_link() {
 }
 
 #[test]
-fn the_platform_is_what_the_user_says_and_a_wrong_one_is_told_in_full() {
+fn the_platform_is_the_users_and_an_unknown_one_is_reported_in_full() {
     let wanted = vec![("OSFamily", "linux"), ("pool", "big")];
     let farm = Farm::start(Profile {
         platforms: Platforms::Exact(wanted),
@@ -204,7 +204,7 @@ fn the_platform_is_what_the_user_says_and_a_wrong_one_is_told_in_full() {
 }
 
 #[test]
-fn what_the_farm_made_is_a_disk_hit_without_it_and_the_other_way_round() {
+fn results_of_the_farm_are_disk_hits_without_it_and_the_other_way_round() {
     let farm = Farm::start(Profile::plain());
     let home = Home::new();
     let program = generated(4);
@@ -221,7 +221,7 @@ fn what_the_farm_made_is_a_disk_hit_without_it_and_the_other_way_round() {
 }
 
 #[test]
-fn strategy_local_leaves_the_farm_alone() {
+fn strategy_local_does_not_use_the_farm() {
     let farm = Farm::start(Profile::plain());
     let outcome = lenient(&generated(4), &farm.environment())
         .env("RELTO_STRATEGY", "local")
@@ -246,7 +246,7 @@ fn cached_results_can_be_refused() {
 }
 
 #[test]
-fn no_more_jobs_than_allowed_are_under_way() {
+fn no_more_jobs_than_allowed_run_at_a_time() {
     let farm = Farm::start(Profile::plain());
     let outcome = strict(&generated(8), &farm.environment())
         .env("RELTO_JOBS", "2")
@@ -256,7 +256,7 @@ fn no_more_jobs_than_allowed_are_under_way() {
 }
 
 #[test]
-fn a_workers_own_compiler_makes_results_of_its_own() {
+fn results_of_a_workers_own_compiler_have_other_keys() {
     let farm = Farm::start(Profile::plain());
     let (home, program) = (Home::new(), generated(4));
     let with_ours = || with(Link::new(&program), &farm.environment());
@@ -271,7 +271,7 @@ fn a_workers_own_compiler_makes_results_of_its_own() {
 }
 
 #[test]
-fn a_compiler_can_come_out_of_a_directory() {
+fn the_compiler_may_be_taken_from_a_directory() {
     let farm = Farm::start(Profile::plain());
     let dir = tempfile::tempdir().expect("a directory");
     let named = format!("{}", dir.path().display());

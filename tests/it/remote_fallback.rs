@@ -26,7 +26,7 @@ fn dead() -> [(&'static str, String); 1] {
 }
 
 #[test]
-fn a_dead_address_is_found_once_and_the_link_goes_on() {
+fn a_dead_address_is_discovered_once_and_the_link_goes_on() {
     let outcome = lenient(&generated(20), &dead())
         .run_at(here())
         .expect_works();
@@ -45,7 +45,7 @@ fn a_dead_address_without_fallback_fails_the_link_with_a_way_out() {
 }
 
 #[test]
-fn a_farm_that_dies_in_the_middle_costs_time() {
+fn a_farm_that_dies_during_a_link_costs_only_time() {
     let mut farm = Farm::start(Profile::plain());
     let program = generated(30);
     let environment = farm.environment();
@@ -123,17 +123,17 @@ fn repaired(profile: Profile, made_again: fn(Counts)) {
 }
 
 #[test]
-fn bad_results_in_the_action_cache_are_made_again_and_repaired() {
+fn bad_results_in_the_action_cache_are_executed_again_and_replaced() {
     repaired(Profile::plain(), assert_all_remote);
 }
 
 #[test]
-fn bad_results_of_a_mere_cache_are_made_here_and_replaced() {
+fn bad_results_of_a_cache_without_execution_are_compiled_locally_and_replaced() {
     repaired(Profile::bazel_remote(), assert_all_local);
 }
 
 #[test]
-fn a_mere_cache_gets_what_is_made_here_and_gives_it_to_others() {
+fn local_results_are_uploaded_to_a_cache_without_execution_and_found_by_others() {
     let farm = Farm::start(Profile::bazel_remote());
     let program = generated(8);
     let made = strict(&program, &farm.environment()).run_at(here());
@@ -149,7 +149,7 @@ fn a_mere_cache_gets_what_is_made_here_and_gives_it_to_others() {
 }
 
 #[test]
-fn a_mere_cache_gets_nothing_if_the_user_says_so() {
+fn uploads_to_a_cache_without_execution_can_be_switched_off() {
     let farm = Farm::start(Profile::bazel_remote());
     let outcome = strict(&generated(4), &farm.environment())
         .env("RELTO_REMOTE_UPLOAD_LOCAL_RESULTS", "false")
@@ -169,7 +169,7 @@ fn a_dead_cache_costs_hits_and_one_warning() {
 }
 
 #[test]
-fn a_cache_given_as_executor_is_used_as_the_cache_that_it_is() {
+fn a_cache_that_is_named_as_the_executor_is_used_as_a_cache() {
     let farm = Farm::start(Profile::bazel_remote());
     let address = [("RELTO_REMOTE_EXECUTOR", farm.address())];
     let program = generated(4);
@@ -187,7 +187,7 @@ fn a_cache_given_as_executor_is_used_as_the_cache_that_it_is() {
 }
 
 #[test]
-fn a_farm_that_disagrees_about_a_compile_is_overruled_and_told_of() {
+fn a_farm_that_disagrees_about_a_compile_is_overruled_with_a_warning() {
     let farm = Farm::scripted(Profile::plain(), |_| Outcome::exit(1, "illegal hardware\n"));
     let outcome = strict(&generated(4), &farm.environment()).run_at(here());
     let outcome = outcome.expect_works();
@@ -206,7 +206,7 @@ fn a_farm_that_disagrees_about_a_compile_is_overruled_and_told_of() {
 }
 
 #[test]
-fn an_empty_object_from_a_worker_is_never_taken() {
+fn an_empty_object_from_a_worker_is_never_accepted() {
     let farm = Farm::scripted(Profile::plain(), |job| Outcome::object(job, ""));
     let program = generated(4);
     let refused = strict(&program, &farm.environment()).run_at(here());
@@ -233,7 +233,7 @@ fn blobs_that_a_farm_loses_before_it_runs_the_job_are_sent_again() {
 }
 
 #[test]
-fn the_local_cache_is_fed_by_fallback_too() {
+fn the_disk_cache_also_gets_the_results_of_the_fallback() {
     let (home, program) = (Home::new(), generated(4));
     let link = || crate::support::remote::with(crate::support::link::Link::new(&program), &dead());
     assert_all_local(link().run_at(&home).expect_works().counts());

@@ -60,7 +60,7 @@ fn toolchain_dir() -> tempfile::TempDir {
 }
 
 #[test]
-fn a_worker_that_has_nothing_compiles_with_what_travels() {
+fn a_worker_without_a_compiler_compiles_with_the_uploaded_toolchain() {
     let Some(server) = bare_worker() else {
         return;
     };
@@ -72,7 +72,7 @@ fn a_worker_that_has_nothing_compiles_with_what_travels() {
 }
 
 #[test]
-fn a_worker_that_has_nothing_has_no_compiler_of_its_own() {
+fn a_bare_worker_has_no_compiler_of_its_own() {
     let Some(server) = bare_worker() else {
         return;
     };
@@ -97,7 +97,7 @@ on_each_farm!(a_compiler_out_of_a_directory_travels => takes_a_compiler_out_of_a
 
 /// Minutes on a small machine: for `tests/run.sh --long`.
 #[test]
-fn a_whole_cxx_program_is_compiled_by_a_worker_that_has_nothing() {
+fn a_bare_worker_compiles_a_whole_cxx_program() {
     if runs_long()
         && let Some(server) = bare_worker()
     {

@@ -167,7 +167,7 @@ fn stderr(finished: &Finished) -> String {
 }
 
 #[tokio::test]
-async fn a_confined_backend_job_gives_the_same_object_without_a_word() {
+async fn a_confined_backend_job_produces_the_same_object_and_no_messages() {
     if !is_testable_here() {
         return;
     }

@@ -30,7 +30,7 @@ fn link(saved: &Saved, farm: &Farm) {
 }
 
 #[test]
-fn jobs_whose_inputs_are_there_run_while_others_are_still_sent() {
+fn jobs_run_as_soon_as_their_inputs_are_uploaded() {
     let limit = 4 << 10;
     let farm = Farm::start(Profile {
         max_batch: limit,

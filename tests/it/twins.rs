@@ -59,7 +59,7 @@ fn logged(link: Link<'_>) -> LinkOutcome {
 }
 
 #[test]
-fn of_two_equal_modules_one_is_compiled_here_and_both_have_clangs_object() {
+fn one_of_two_equal_modules_is_compiled_locally_and_both_have_clangs_object() {
     let (program, _dir) = with_twins("twins", MODULE);
     let link = Link::new(&program)
         .env("RELTO_DISK_CACHE", "off")
@@ -75,7 +75,7 @@ fn of_two_equal_modules_one_is_compiled_here_and_both_have_clangs_object() {
 }
 
 #[test]
-fn of_two_equal_modules_one_is_looked_up_and_executed_at_the_farm() {
+fn one_of_two_equal_modules_is_looked_up_and_executed_at_the_farm() {
     let farm = Farm::start(Profile::plain());
     let (program, _dir) = with_twins("twins", MODULE);
     let link = strict(&program, &farm.environment()).env("RELTO_JOBS", "1");
@@ -104,7 +104,7 @@ fn equal_modules_that_read_a_hidden_file_are_each_compiled_in_place() {
 }
 
 #[test]
-fn messages_of_equal_modules_come_once_for_each_with_its_own_name() {
+fn messages_of_equal_modules_are_shown_for_each_under_its_own_name() {
     let (program, _dir) = with_twins("twins", MODULE);
     let mut saved = Saved::new(&program);
     let compiler = saved.path("clang");

@@ -106,12 +106,12 @@ fn left_by(argument: &str, ending: &str) -> usize {
 }
 
 #[test]
-fn split_debug_information_lies_where_clang_puts_it() {
+fn split_debug_information_is_written_where_clang_writes_it() {
     assert_eq!(left_by("-gsplit-dwarf", ".dwo"), 3);
 }
 
 #[test]
-fn temporary_files_of_the_backend_lie_where_clang_puts_them() {
+fn temporary_files_of_the_backend_are_written_where_clang_writes_them() {
     assert_eq!(left_by("--save-temps", ".5.precodegen.bc"), 3);
 }
 

@@ -20,7 +20,7 @@ fn damaged_blobs_are_misses_and_are_replaced() {
 }
 
 #[test]
-fn cut_off_and_garbled_results_are_misses_and_are_removed() {
+fn truncated_and_garbled_results_are_misses_and_are_removed() {
     let place = Fixture::new();
     let cache = place.open();
     let (action, result) = sample(b"object");
@@ -46,7 +46,7 @@ fn cut_off_and_garbled_results_are_misses_and_are_removed() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_a_miss_and_never_waited_for() {
+fn anything_but_a_regular_file_is_a_miss_and_never_waited_for() {
     let place = Fixture::new();
     let cache = place.open();
     put(&cache, b"object");
@@ -67,7 +67,7 @@ fn what_is_no_regular_file_is_a_miss_and_never_waited_for() {
 }
 
 #[test]
-fn a_cache_that_is_deleted_meanwhile_comes_back_with_its_mode() {
+fn a_cache_that_is_deleted_meanwhile_is_created_again_with_its_mode() {
     let place = Fixture::new();
     let cache = place.open();
     put(&cache, b"object");
@@ -111,7 +111,7 @@ fn files_in_place_of_inner_directories_cost_hits_and_nothing_more() {
 }
 
 #[test]
-fn reasons_are_told_apart() {
+fn reasons_are_distinguished() {
     use rustix::io::Errno;
     let class = |errno: Errno| CacheError::new("/c".as_ref(), errno.into());
     for errno in [Errno::NOSPC, Errno::DQUOT] {

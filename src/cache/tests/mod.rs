@@ -110,7 +110,7 @@ fn blake3_has_a_directory_of_its_own() {
 }
 
 #[test]
-fn a_new_cache_is_for_its_user_alone_and_an_old_one_keeps_its_mode() {
+fn a_new_cache_is_private_and_an_old_one_keeps_its_mode() {
     let place = Fixture::new();
     let mode = || {
         let found = fs::metadata(place.root()).expect("there");
@@ -147,7 +147,7 @@ fn the_empty_blob_is_always_there_and_takes_no_file() {
 }
 
 #[test]
-fn a_hit_renews_what_was_long_not_used_and_leaves_the_rest() {
+fn a_hit_renews_old_files_and_leaves_recent_ones() {
     let place = Fixture::new();
     put(&place.open(), b"object");
     let (action, _) = sample(b"object");

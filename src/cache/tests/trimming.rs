@@ -30,7 +30,7 @@ fn aged(place: &Fixture) {
 }
 
 #[test]
-fn what_was_longest_not_used_goes_first_and_takes_its_result_along() {
+fn the_least_recently_used_blob_is_removed_first_together_with_its_result() {
     let place = Fixture::new();
     aged(&place);
     let before = usage(&place.root()).expect("counted");
@@ -87,7 +87,7 @@ fn only_one_process_trims() {
 }
 
 #[test]
-fn leftovers_of_dead_links_go_and_fresh_ones_stay() {
+fn leftovers_of_dead_links_are_removed_and_fresh_ones_kept() {
     let place = Fixture::new();
     aged(&place);
     let tmp = place.root().join("tmp");

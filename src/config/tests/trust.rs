@@ -90,7 +90,7 @@ fn credentials_go_to_the_users_own_address_whatever_the_tree_says() {
 }
 
 #[test]
-fn a_decision_is_the_users_alone_and_can_be_taken_back() {
+fn a_decision_is_private_and_can_be_revoked() {
     use std::os::unix::fs::PermissionsExt as _;
     let place = TestHome::new("profile = \"p\"\n", "");
     place.allow(&[]);

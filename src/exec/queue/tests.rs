@@ -64,7 +64,7 @@ fn ids(assignments: &[Assignment]) -> Vec<usize> {
 }
 
 #[tokio::test]
-async fn of_jobs_for_one_place_the_longest_leaves_first_and_equals_in_link_order() {
+async fn jobs_for_one_executor_start_longest_first_and_equals_in_link_order() {
     for (executor, executors) in [
         (Executor::Local, ExecutorSet::LOCAL),
         (Executor::Remote, ExecutorSet::REMOTE),
@@ -107,7 +107,7 @@ async fn every_waiting_slot_is_woken_and_all_end_with_the_last_job() {
 }
 
 #[tokio::test]
-async fn the_farm_takes_the_long_end_and_this_machine_the_short_one() {
+async fn the_farm_takes_the_longest_jobs_and_this_machine_the_shortest() {
     let queue = queue(1);
     for id in 0..20 {
         queue.push(job(id, 10 + id as u64), ExecutorSet::BOTH);
@@ -118,7 +118,7 @@ async fn the_farm_takes_the_long_end_and_this_machine_the_short_one() {
 }
 
 #[tokio::test]
-async fn a_job_that_decides_when_this_machine_is_done_is_begun_here_at_once() {
+async fn a_job_that_decides_when_this_machine_finishes_starts_locally_at_once() {
     let queue = queue(2);
     for (id, cost) in [(0, 10), (1, 90), (2, 10), (3, 10)] {
         queue.push(job(id, cost), ExecutorSet::BOTH);
@@ -188,7 +188,7 @@ async fn a_stopped_queue_assigns_no_more_jobs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_copy_of_a_job_that_is_in_good_hands_waits_until_it_is_late() {
+async fn a_job_that_is_on_time_is_not_copied_until_it_is_late() {
     let queue = queue(1);
     for id in 0..12 {
         queue.push(job(id, 1_000_000), ExecutorSet::BOTH);

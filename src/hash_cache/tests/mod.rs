@@ -103,7 +103,7 @@ fn an_empty_note_is_a_note() {
 }
 
 #[test]
-fn a_digest_without_a_note_does_not_answer_a_caller_who_wants_one() {
+fn a_digest_without_a_note_does_not_serve_a_caller_that_needs_one() {
     let place = Fixture::new();
     let path = place.settled("a.bc", b"bitcode");
     let first = place.link();
@@ -218,7 +218,7 @@ fn a_racy_file_is_remembered_once_a_second_reading_agrees() {
 }
 
 #[test]
-fn contents_that_changed_behind_racy_times_are_found_out() {
+fn contents_that_changed_behind_racy_times_are_detected() {
     let place = Fixture::new();
     let path = place.file("a.bc", b"new");
     let cache = place.link();
@@ -270,7 +270,7 @@ fn threads_that_ask_for_one_file_read_it_once() {
 }
 
 #[test]
-fn a_file_written_while_it_is_read_is_read_again_and_then_given_up() {
+fn a_file_written_while_it_is_read_is_read_again_and_then_an_error() {
     let place = Fixture::new();
     let path = place.file("a.bc", b"x");
     let cache = place.link();

@@ -18,7 +18,7 @@ fn a_row_whose_seal_is_broken_is_a_miss() {
 }
 
 #[test]
-fn rows_that_were_longest_not_used_are_forgotten_first() {
+fn the_least_recently_used_rows_are_forgotten_first() {
     let place = Fixture::new();
     let cache = place.link();
     let paths: Vec<PathBuf> = (0..4)

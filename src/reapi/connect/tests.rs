@@ -197,7 +197,7 @@ fn certificates(dir: &Path) -> Certificates {
 }
 
 #[tokio::test]
-async fn tls_needs_the_right_authority_and_the_servers_wish_for_a_client_certificate_is_met() {
+async fn tls_needs_the_right_authority_and_a_client_certificate_where_the_server_requests_one() {
     let dir = tempfile::tempdir().expect("a directory");
     let made = certificates(dir.path());
     // The tests' own TLS library brings a second provider, between which the server would not

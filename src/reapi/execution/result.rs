@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_printed_is_raw_or_to_be_fetched_or_nothing() {
+    fn printed_output_is_raw_or_a_digest_or_absent() {
         let digest = DigestFunction::Sha256.digest(b"warning");
         let mut result = ActionResult {
             stderr_raw: Bytes::from_static(b"hello"),

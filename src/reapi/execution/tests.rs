@@ -60,7 +60,7 @@ async fn an_execution_is_followed_to_its_end_whatever_its_stages_do() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broken_stream_is_taken_up_again_by_name() {
+async fn a_broken_stream_is_resumed_by_name() {
     let fixture = farm().await;
     let broken = Some(Status::unavailable("proxy"));
     let scripts = vec![
@@ -77,7 +77,7 @@ async fn a_broken_stream_is_taken_up_again_by_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_operation_that_the_server_forgot_is_executed_anew() {
+async fn an_operation_that_the_server_forgot_is_executed_again() {
     // Buildbarn answers INVALID_ARGUMENT, others NOT_FOUND, a few have no such method.
     for status in [
         Status::not_found("unknown"),
@@ -107,7 +107,7 @@ async fn a_stream_that_breaks_before_its_first_message_is_executed_again_a_few_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_leads_to_another_connection_and_a_long_queue_is_borne() {
+async fn silence_leads_to_another_connection_and_a_long_queue_is_waited_for() {
     let fixture = farm().await;
     let mut scripts: Vec<Script> = (0..20).map(|_| Script::Hang(vec![at(2)])).collect();
     scripts.push(Script::Send(vec![exit(0)], None));
@@ -116,7 +116,7 @@ async fn silence_leads_to_another_connection_and_a_long_queue_is_borne() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_falls_silent_for_good_after_a_message_is_given_up() {
+async fn a_server_that_stays_silent_after_a_message_is_given_up() {
     let fixture = farm().await;
     let scripts = vec![Script::Hang(vec![at(3)]), Script::Hang(vec![])];
     let failure = play(&fixture, scripts).await.expect_err("silence");
@@ -125,7 +125,7 @@ async fn a_server_that_falls_silent_for_good_after_a_message_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_operation_that_never_ends_is_given_up_after_hours_and_cancelled() {
+async fn an_operation_that_never_finishes_is_cancelled_after_hours() {
     let fixture = farm().await;
     let began = Instant::now();
     // Each is silent for 75 s.
@@ -198,7 +198,7 @@ async fn inputs_that_a_call_lacks_are_sent_with_and_without_names() {
 }
 
 #[tokio::test]
-async fn a_farm_that_forgets_what_it_takes_is_given_up_soon() {
+async fn a_farm_that_forgets_its_uploads_is_given_up_soon() {
     let fixture = farm().await;
     fixture.fake.state().swallow = true;
     let blobs = closure();
@@ -288,7 +288,7 @@ async fn an_action_that_kills_every_worker_is_given_up_and_others_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn endings_that_the_protocol_forbids_are_tried_again() {
+async fn results_that_the_protocol_forbids_are_retried() {
     for strange in [
         Operation {
             done: true,

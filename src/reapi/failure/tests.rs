@@ -52,7 +52,7 @@ fn ran(code: Code, details: Vec<Any>) -> FailureKind {
 const TRANSIENT: FailureKind = FailureKind::Transient { retry_after: None };
 
 #[test]
-fn codes_mean_the_same_whoever_sends_them() {
+fn codes_mean_the_same_from_every_sender() {
     for (code, kind) in [
         (Code::Unavailable, TRANSIENT),
         (Code::Cancelled, TRANSIENT),
@@ -71,7 +71,7 @@ fn codes_mean_the_same_whoever_sends_them() {
 }
 
 #[test]
-fn a_message_that_is_too_large_is_told_from_a_quota() {
+fn a_too_large_message_is_distinguished_from_a_quota() {
     for text in [
         "grpc: received message larger than max (5000000 vs. 4194304)",
         "Error, decoded message length too large: found 9 bytes",
@@ -173,7 +173,7 @@ fn damaged_details_are_ignored() {
 }
 
 #[test]
-fn a_servers_words_cannot_play_with_the_terminal() {
+fn text_from_a_server_cannot_control_the_terminal() {
     let status = Status::internal(format!("\u{1b}[2Jline\n{}", "x".repeat(10_000)));
     let failure = Failure::from_call(Rpc::Read, &status);
     assert!(

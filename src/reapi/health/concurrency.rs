@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_refuses_gets_about_as_many_as_it_takes() {
+    async fn a_server_that_refuses_calls_gets_about_as_many_as_it_accepts() {
         let limit = ConcurrencyLimit::default();
         let began = Instant::now();
         let refused = served(&limit, 400, 20).await;

@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_rustls_says_is_understood() {
+    fn messages_of_rustls_are_understood() {
         let at = "grpcs://farm:1";
         assert!(matches!(
             diagnosed(at, "received corrupt message of type InvalidContentType"),

@@ -219,14 +219,14 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_that_belongs_together_is_taken() {
+    fn a_matching_key_and_certificate_are_accepted() {
         let (certificate, key) = issue(|_| ());
         let (_dir, options) = files(&certificate, &key);
         config(&options).expect("good");
     }
 
     #[test]
-    fn what_cannot_work_names_its_option_its_file_and_the_way_out() {
+    fn unusable_tls_files_are_named_with_their_option_and_a_hint() {
         let (certificate, key) = issue(|_| ());
         let (_, other_key) = issue(|_| ());
         let (expired, expired_key) = issue(|params| params.not_after = date_time_ymd(2001, 1, 1));

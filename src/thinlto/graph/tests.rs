@@ -30,7 +30,7 @@ fn a_graph_survives_its_storage() {
 }
 
 #[test]
-fn what_is_not_bitcode_is_opaque() {
+fn files_other_than_bitcode_are_opaque() {
     assert_eq!(ModuleGraph::read(b""), Err(Opaque::Damaged));
     assert_eq!(ModuleGraph::read(b"BC\xc0\xde"), Err(Opaque::ModuleCount));
 }

@@ -13,7 +13,7 @@ fn said(words: &[&str]) -> String {
 }
 
 #[test]
-fn what_dtlto_forwards_is_said_in_its_words() {
+fn options_that_dtlto_forwards_become_its_own_arguments() {
     assert_eq!(
         said(&[
             "-pie",
@@ -29,7 +29,7 @@ fn what_dtlto_forwards_is_said_in_its_words() {
 }
 
 #[test]
-fn more_than_dtlto_forwards_reaches_the_compiler() {
+fn options_that_dtlto_does_not_forward_reach_the_compiler() {
     assert!(said(&[]).contains("-fno-pic"));
     for (words, flag) in [
         (
@@ -59,7 +59,7 @@ fn more_than_dtlto_forwards_reaches_the_compiler() {
 }
 
 #[test]
-fn what_clang_cannot_say_is_the_linkers() {
+fn options_without_a_clang_equivalent_are_left_to_the_linker() {
     for words in [
         &["--lto-O1"][..],
         &["--lto-O2", "--lto-CGO3"],

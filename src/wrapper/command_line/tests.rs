@@ -43,7 +43,7 @@ fn the_longest_name_that_fits_decides() {
 }
 
 #[test]
-fn words_that_are_no_options_are_inputs() {
+fn words_other_than_options_are_inputs() {
     let items = items(&["a.o", "-lc", "-", "-z", "now", "b.o"]);
     let inputs: Vec<_> = items.iter().filter(|item| item.role().is_none()).collect();
     assert_eq!(inputs.len(), 3);

@@ -9,7 +9,7 @@ use super::build::{AheadBuild, SENDERS};
 use crate::support::llvm::{Llvm, run};
 
 #[test]
-fn a_module_is_at_the_farm_before_the_link_and_the_link_sends_none() {
+fn a_module_is_at_the_farm_before_the_link_and_the_link_uploads_none() {
     for has_daemon in SENDERS {
         sent_before_the_link(&AheadBuild::with_daemon(has_daemon));
     }
@@ -64,7 +64,7 @@ fn sent_before_the_link(build: &AheadBuild) {
 }
 
 #[test]
-fn nothing_is_sent_where_nobody_asked_for_it_or_there_is_no_module() {
+fn nothing_is_uploaded_without_the_option_or_without_a_module() {
     let build = AheadBuild::new();
     let twice = ["-O2", "-flto=thin", "-c", "twice.c", "-o", "twice.o"];
     run(build
@@ -103,7 +103,7 @@ fn the_option_may_stand_on_the_command_line_and_in_a_file() {
 }
 
 #[test]
-fn settings_that_make_no_sense_fail_no_compile() {
+fn invalid_settings_fail_no_compile() {
     let build = AheadBuild::new();
     let mut command = build.clang();
     command.env("RELTO_REMOTE_RETRIES", "many");
@@ -114,7 +114,7 @@ fn settings_that_make_no_sense_fail_no_compile() {
 }
 
 #[test]
-fn a_compile_that_fails_is_the_compilers_own_and_nothing_is_sent() {
+fn a_failing_compile_is_the_compilers_own_and_nothing_is_uploaded() {
     let build = AheadBuild::new();
     fs::write(build.path("bad.c"), "int f(\n").expect("written");
     let words = ["-flto=thin", "-c", "bad.c", "-o", "bad.o"];
@@ -129,7 +129,7 @@ fn a_compile_that_fails_is_the_compilers_own_and_nothing_is_sent() {
 }
 
 #[test]
-fn a_farm_that_is_away_costs_the_compiles_nothing() {
+fn an_unreachable_farm_does_not_delay_compiles() {
     for has_daemon in SENDERS {
         let mut build = AheadBuild::with_daemon(has_daemon);
         build.farm.kill();
@@ -144,7 +144,7 @@ fn a_farm_that_is_away_costs_the_compiles_nothing() {
 
 /// Stopped, it takes connections and says nothing.
 #[test]
-fn a_daemon_that_does_not_answer_holds_up_no_build() {
+fn a_daemon_that_does_not_answer_delays_no_build() {
     let build = AheadBuild::with_daemon(true);
     let words = ["-flto=thin", "-c", "twice.c", "-o", "twice.o"];
     run(build.clang().args(words));

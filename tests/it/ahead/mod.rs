@@ -105,7 +105,7 @@ fn a_link_sends_no_module_that_was_sent_before(profile: Profile, function: Diges
 }
 
 #[test]
-fn a_link_sends_neither_modules_nor_compiler_that_were_sent_before() {
+fn a_link_uploads_neither_modules_nor_compiler_that_were_prefetched() {
     a_link_sends_no_module_that_was_sent_before(Profile::plain(), DigestFunction::Sha256);
 }
 
@@ -119,7 +119,7 @@ fn a_farm_with_a_digest_function_of_its_own_gets_modules_by_that() {
 }
 
 #[test]
-fn what_the_farm_has_is_not_sent_again() {
+fn blobs_that_the_farm_has_are_not_uploaded_again() {
     let farm = Farm::start(Profile::buildbarn());
     let (environment, home) = (farm.environment(), Home::new());
     let program = generated(5);
@@ -144,7 +144,7 @@ fn what_the_farm_has_is_not_sent_again() {
 }
 
 #[test]
-fn without_a_farm_the_digests_are_remembered_and_that_is_said() {
+fn without_a_farm_the_digests_are_remembered_and_the_output_says_so() {
     let (program, home) = (generated(5), Home::new());
     let link = Link::new(&program);
     let names = modules(link.dir());
@@ -165,7 +165,7 @@ fn without_a_farm_the_digests_are_remembered_and_that_is_said() {
 }
 
 #[test]
-fn what_is_no_module_for_thin_lto_is_told_and_skipped() {
+fn a_file_that_is_not_a_thinlto_module_is_reported_and_skipped() {
     let farm = Farm::start(Profile::plain());
     let home = Home::new();
     let dir = tempfile::tempdir().expect("a directory");

@@ -12,7 +12,7 @@ use crate::support::repeat::through;
 
 /// It is the compiler that gets them, for relto is no longer there.
 #[test]
-fn signals_reach_the_compiler_and_how_it_ends_is_what_the_build_sees() {
+fn signals_reach_the_compiler_and_the_build_sees_how_it_ended() {
     for has_daemon in SENDERS {
         ended_by_signals(&AheadBuild::with_daemon(has_daemon));
     }
@@ -54,7 +54,7 @@ fn ended_by_signals(build: &AheadBuild) {
 
 /// With its descriptors: stdin, make's jobserver, and what else the build gave it.
 #[test]
-fn the_compiler_has_all_that_the_build_gave_it_and_leaves_its_streams_to_nobody() {
+fn the_compiler_inherits_what_the_build_gave_it_and_no_other_process_keeps_its_streams() {
     for has_daemon in SENDERS {
         descriptors_of_a_compiler(&AheadBuild::with_daemon(has_daemon));
     }

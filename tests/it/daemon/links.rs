@@ -39,7 +39,7 @@ fn a_link_through_the_daemon_has_the_same_objects_and_says_the_same() {
 }
 
 #[test]
-fn a_linker_uses_the_daemon_when_it_is_there() {
+fn a_linker_uses_a_running_daemon() {
     let program = generated(3);
     let daemon = Daemon::new();
     Link::new(&program)

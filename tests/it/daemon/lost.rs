@@ -95,7 +95,7 @@ fn link(starter: &[&str]) -> (TempDir, Daemon, Saved, Child) {
 }
 
 #[test]
-fn a_link_whose_daemon_is_killed_begins_anew_and_counts_each_job_once() {
+fn a_link_whose_daemon_is_killed_restarts_and_counts_each_job_once() {
     let (dir, daemon, saved, caller) = link(&["env"]);
     send(daemon.processes()[0], Signal::KILL);
     fs::write(dir.path().join("go"), "").expect("written");
@@ -113,7 +113,7 @@ fn a_link_whose_daemon_is_killed_begins_anew_and_counts_each_job_once() {
 
 /// lld is gone without a word; its distributor notices, and the daemon hears it from there.
 #[test]
-fn a_link_whose_linker_is_killed_is_given_up() {
+fn a_link_whose_linker_is_killed_is_cancelled() {
     let (dir, daemon, saved, mut linker) = link(&["sh", "-c", "\"$@\"; true", "sh"]);
     send(linker.id(), Signal::KILL);
     linker.wait().expect("ended");
@@ -132,7 +132,7 @@ fn send(process: u32, signal: Signal) {
 }
 
 #[test]
-fn a_daemon_that_is_killed_in_the_middle_costs_a_new_beginning() {
+fn a_link_whose_daemon_is_killed_restarts_locally() {
     let stage = LostDaemon::new();
     send(stage.daemon.processes()[0], Signal::KILL);
     wait_until("the caller compiles by itself", || {
@@ -143,7 +143,7 @@ fn a_daemon_that_is_killed_in_the_middle_costs_a_new_beginning() {
 
 /// It takes half a minute until a daemon that says nothing is taken for lost.
 #[test]
-fn a_daemon_that_was_frozen_leaves_alone_what_its_caller_has_made_meanwhile() {
+fn a_frozen_daemon_does_not_touch_what_its_caller_has_written_meanwhile() {
     let mut stage = LostDaemon::new();
     let daemon = stage.daemon.processes()[0];
     send(daemon, Signal::STOP);
@@ -162,7 +162,7 @@ fn a_daemon_that_was_frozen_leaves_alone_what_its_caller_has_made_meanwhile() {
 }
 
 #[test]
-fn a_daemon_that_is_stopped_in_the_middle_leaves_the_work_to_its_caller() {
+fn a_daemon_that_is_stopped_during_a_link_leaves_it_to_its_caller() {
     let stage = LostDaemon::new();
     stage.daemon.command("stop");
     wait_until("it is gone", || stage.daemon.processes().is_empty());

@@ -34,7 +34,7 @@ fn the_first_backend_starts_a_daemon_that_serves_all_of_them() {
 }
 
 #[test]
-fn by_default_the_launcher_starts_it_and_a_linker_does_not() {
+fn by_default_the_launcher_starts_a_daemon_and_a_linker_does_not() {
     let daemon = Daemon::new();
     let backends = plain();
     let saved = Saved::new(&feature(Feature::Plain));
@@ -49,7 +49,7 @@ fn by_default_the_launcher_starts_it_and_a_linker_does_not() {
 }
 
 #[test]
-fn of_many_that_start_one_all_are_served_and_one_lives() {
+fn many_processes_that_start_a_daemon_are_all_served_by_one() {
     let daemon = Daemon::new();
     let backends = Backends::new(&generated(12));
     let started: Vec<_> = backends
@@ -70,7 +70,7 @@ fn of_many_that_start_one_all_are_served_and_one_lives() {
 
 /// Of the same release the one that was built later counts as newer; a copy is.
 #[test]
-fn a_newer_relto_replaces_the_daemon_and_an_older_one_does_without() {
+fn a_newer_relto_replaces_the_daemon_and_an_older_one_does_its_own_work() {
     let daemon = Daemon::new();
     let backends = Backends::new(&generated(2));
     daemon.run(&backends, &backends.modules[0]);
@@ -157,7 +157,7 @@ fn a_daemon_without_work_leaves_nothing_but_its_log() {
 }
 
 #[test]
-fn a_daemon_that_is_told_to_stop_has_left_when_the_word_comes_back() {
+fn a_daemon_has_exited_when_the_command_to_stop_it_returns() {
     let daemon = Daemon::new();
     let backends = plain();
     daemon.run(&backends, "main.o");
@@ -169,7 +169,7 @@ fn a_daemon_that_is_told_to_stop_has_left_when_the_word_comes_back() {
 
 /// A socket that does not answer is worth one short wait, not a build.
 #[test]
-fn a_daemon_that_sleeps_is_done_without() {
+fn a_stopped_daemon_process_is_not_waited_for() {
     let daemon = Daemon::new();
     let backends = plain();
     daemon.run(&backends, "main.o");

@@ -25,7 +25,7 @@ fn ailing(environment: &[(&'static str, String)], parts: &[&str]) {
 }
 
 #[test]
-fn a_sound_farm_compiles_the_trial_and_has_it_the_second_time() {
+fn a_working_farm_compiles_the_trial_and_has_it_the_second_time() {
     let farm = Farm::start(Profile::buildbuddy("secret"));
     let told = doctor(&farm.environment());
     told.has(&[
@@ -43,7 +43,7 @@ fn a_sound_farm_compiles_the_trial_and_has_it_the_second_time() {
 }
 
 #[test]
-fn what_the_trial_does_to_the_farm_is_one_job_and_no_more() {
+fn the_trial_costs_the_farm_one_job() {
     use crate::support::farm::Method;
     let farm = Farm::start(Profile::plain());
     doctor(&farm.environment()).ends(0);
@@ -53,7 +53,7 @@ fn what_the_trial_does_to_the_farm_is_one_job_and_no_more() {
 }
 
 #[test]
-fn an_unreachable_farm_is_told_with_a_way_out() {
+fn an_unreachable_farm_is_reported_with_a_hint() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = format!("grpc://{}", port.local_addr().expect("bound"));
     drop(port);
@@ -65,7 +65,7 @@ fn an_unreachable_farm_is_told_with_a_way_out() {
 }
 
 #[test]
-fn wrong_credentials_are_told_with_a_way_out() {
+fn wrong_credentials_are_reported_with_a_hint() {
     let farm = Farm::start(Profile::buildbuddy("secret"));
     let environment = [
         ("RELTO_REMOTE_EXECUTOR", farm.address()),
@@ -85,7 +85,7 @@ fn wrong_credentials_are_told_with_a_way_out() {
 }
 
 #[test]
-fn a_farm_that_executes_nothing_is_told_with_a_way_out() {
+fn a_farm_without_execution_is_reported_with_a_hint() {
     let farm = Farm::start(Profile::bazel_remote());
     ailing(
         &[("RELTO_REMOTE_EXECUTOR", farm.address())],
@@ -97,7 +97,7 @@ fn a_farm_that_executes_nothing_is_told_with_a_way_out() {
 }
 
 #[test]
-fn a_platform_without_workers_is_told_with_what_was_sent() {
+fn a_platform_without_workers_is_reported_with_what_was_sent() {
     let farm = Farm::start(Profile {
         platforms: Platforms::Exact(vec![("OSFamily", "linux"), ("pool", "big")]),
         ..Profile::plain()
@@ -118,7 +118,7 @@ fn a_platform_without_workers_is_told_with_what_was_sent() {
 }
 
 #[test]
-fn tls_on_one_side_only_is_seen_from_both() {
+fn tls_on_one_side_only_is_detected_on_either_side() {
     let plain = Farm::start(Profile::plain());
     let address = plain.address().replace("grpc://", "grpcs://");
     ailing(
@@ -140,7 +140,7 @@ fn tls_on_one_side_only_is_seen_from_both() {
 }
 
 #[test]
-fn certificates_that_do_not_fit_are_told_with_the_option_that_names_others() {
+fn mismatched_certificates_are_reported_with_the_option_to_change() {
     let dir = tempfile::tempdir().expect("a directory");
     let write = |name: &str, text: &str| {
         let path = dir.path().join(name);
@@ -200,7 +200,7 @@ fn passes(server: &Server) {
 on_each_server!(a_real_server_passes => passes);
 
 #[test]
-fn a_real_buildbarn_tells_its_demand() {
+fn a_real_buildbarn_reports_the_platform_it_requires() {
     let Some(server) = Kind::Buildbarn.shared() else {
         return;
     };
@@ -223,7 +223,7 @@ fn a_real_buildbarn_tells_its_demand() {
 }
 
 #[test]
-fn a_real_cache_with_a_password_tells_what_is_missing() {
+fn a_real_cache_with_a_password_reports_what_is_missing() {
     let Some(server) = Kind::Casd.shared() else {
         return;
     };
@@ -248,7 +248,7 @@ fn a_real_cache_with_a_password_tells_what_is_missing() {
 }
 
 #[test]
-fn a_worker_without_a_compiler_is_told_where_it_should_have_one() {
+fn a_worker_without_a_compiler_is_reported_with_the_expected_path() {
     let setup = Setup {
         // A blank: the script takes an empty value for none.
         environment: vec![("BINDS".to_owned(), " ".to_owned())],

@@ -72,7 +72,7 @@ fn without_a_farm_the_trial_runs_here() {
 }
 
 #[test]
-fn what_is_no_compiler_is_told_with_a_way_out() {
+fn a_file_that_is_not_a_compiler_is_reported_with_a_hint() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().expect("a directory");
     let path = |name: &str| dir.path().join(name);
@@ -107,7 +107,7 @@ fn what_is_no_compiler_is_told_with_a_way_out() {
 }
 
 #[test]
-fn a_compiler_without_its_libraries_is_told_with_the_library() {
+fn a_missing_library_of_the_compiler_is_named() {
     let shop = crate::support::toolchain_dir::ToolchainDir::new();
     let library = shop.library("lib", "x", &[]);
     let program = shop.program(&["-Llib", "-lx"]);

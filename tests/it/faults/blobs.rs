@@ -8,7 +8,7 @@ use super::campaign;
 use super::case::{Case, Step};
 
 #[test]
-fn blobs_that_get_lost_or_damaged_are_never_taken() {
+fn lost_or_damaged_blobs_are_never_accepted() {
     let mut cases = lost();
     for step in [Step::DownloadBatch, Step::DownloadStream] {
         cases.extend(damaged(step));

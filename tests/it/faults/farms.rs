@@ -11,7 +11,7 @@ use super::campaign;
 use super::case::{Case, Step};
 
 #[test]
-fn every_kind_of_farm_is_borne_in_its_bad_hours() {
+fn a_link_survives_the_failures_of_every_kind_of_farm() {
     let mut cases: Vec<Case> = Profile::all()
         .into_iter()
         .filter(|profile| profile.executes)

@@ -20,7 +20,7 @@ const AWAY: &[&str] = &["relto doctor", "remote_local_fallback"];
 const SILENT: &[&str] = &["no answer for", "remote_local_fallback"];
 
 #[test]
-fn a_network_that_fails_costs_time() {
+fn a_failing_network_costs_only_time() {
     let mut cases = connecting();
     for (number, step) in Step::CALLS.into_iter().enumerate() {
         let faults = at(step).into_iter().enumerate();

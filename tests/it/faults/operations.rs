@@ -9,7 +9,7 @@ use super::campaign;
 use super::case::{Case, Step};
 
 #[test]
-fn operations_that_go_astray_cost_time() {
+fn lost_operations_cost_only_time() {
     let mut cases = stages();
     cases.extend(streams());
     cases.extend(endings());

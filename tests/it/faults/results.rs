@@ -7,7 +7,7 @@ use super::campaign;
 use super::case::{Case, Step};
 
 #[test]
-fn a_result_that_lies_is_never_taken() {
+fn a_lying_result_is_never_accepted() {
     let mut cases = Vec::new();
     for (fault, effect, says) in lies() {
         let once = format!("{fault}, once");

@@ -12,7 +12,7 @@ use super::campaign;
 use super::case::{Case, Step};
 
 #[test]
-fn errors_of_a_server_are_tried_again_and_then_told() {
+fn server_errors_are_retried_and_then_reported() {
     let dir = tempfile::tempdir().expect("a directory");
     let helper = dir.path().join("helper");
     fs::write(&helper, HELPER).expect("written");
@@ -91,7 +91,7 @@ fn internal(step: Step) -> Case {
 
 /// Every call is refused until the helper has been asked for the second time.
 #[test]
-fn a_key_that_ends_in_the_middle_of_a_link_is_renewed() {
+fn credentials_that_expire_during_a_link_are_renewed() {
     let methods = [
         Method::GetActionResult,
         Method::FindMissingBlobs,

@@ -55,7 +55,7 @@ fn peak(padding: u64) -> u64 {
 
 #[test]
 #[expect(clippy::print_stdout, reason = "the figures are for people")]
-fn an_upload_of_two_gigabytes_takes_no_more_memory_than_one_of_nothing() {
+fn an_upload_of_two_gigabytes_needs_no_more_memory_than_an_empty_one() {
     let size = if is_long() { 2 << 30 } else { 300 << 20 };
     let (plain, padded) = (peak(0), peak(size));
     println!(

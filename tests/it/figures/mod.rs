@@ -91,7 +91,7 @@ fn links(program: &Program) -> (Farm, [Cost; 3]) {
 }
 
 #[test]
-fn a_link_asks_and_sends_no_more_than_it_must() {
+fn a_link_makes_no_more_calls_and_uploads_no_more_bytes_than_necessary() {
     let mut programs = vec![zstd()];
     if is_long() {
         programs.push(generated(149));

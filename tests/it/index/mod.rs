@@ -292,7 +292,7 @@ fn the_hash_in_a_shard_is_the_one_that_the_module_carries() {
 }
 
 #[test]
-fn an_object_that_is_not_taken_has_a_shard_that_says_so() {
+fn an_object_that_lld_does_not_extract_has_a_shard_that_says_so() {
     let dir = tempfile::tempdir().expect("a directory");
     let objects = compile(dir.path(), &[]);
     fs::write(dir.path().join("idle.c"), "int idle;\n").expect("written");
@@ -320,7 +320,7 @@ fn an_object_that_is_not_taken_has_a_shard_that_says_so() {
 }
 
 #[test]
-fn a_path_that_lld_damaged_is_known_as_damaged() {
+fn a_path_that_lld_damaged_is_recognized() {
     let dir = tempfile::tempdir().expect("a directory");
     let objects = compile(dir.path(), &[]);
     let odd = "caf\u{e9}/part.o";

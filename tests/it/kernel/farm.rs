@@ -83,12 +83,12 @@ fn makes_all_of_linux(kind: Kind) {
 }
 
 #[test]
-fn buildbarn_makes_all_of_linux_and_another_machine_finds_it_there() {
+fn buildbarn_compiles_all_of_linux_and_another_machine_finds_the_results() {
     makes_all_of_linux(Kind::Buildbarn);
 }
 
 #[test]
-fn casd_makes_all_of_linux_and_another_machine_finds_it_there() {
+fn casd_compiles_all_of_linux_and_another_machine_finds_the_results() {
     makes_all_of_linux(Kind::Casd);
 }
 
@@ -149,20 +149,19 @@ fn costs_linux_time(kind: Kind) {
 }
 
 #[test]
-fn a_buildbarn_that_is_killed_and_restarts_in_the_middle_costs_linux_time() {
+fn a_buildbarn_that_is_killed_and_restarts_costs_a_linux_build_only_time() {
     costs_linux_time(Kind::Buildbarn);
 }
 
 #[test]
-fn a_casd_that_is_killed_and_restarts_in_the_middle_costs_linux_time() {
+fn a_casd_that_is_killed_and_restarts_costs_a_linux_build_only_time() {
     costs_linux_time(Kind::Casd);
 }
 
 /// The scheduler goes on and says that everything is queued: the user's own deadline tells that
 /// from a long queue.
 #[test]
-fn a_farm_that_loses_its_worker_in_the_middle_costs_linux_a_deadline_and_not_one_for_each_backend()
-{
+fn a_farm_that_loses_its_worker_costs_a_linux_build_one_deadline_and_not_one_for_each_backend() {
     let Some(tree) = Tree::copy() else { return };
     let Some(mut server) = Kind::Buildbarn.private(&Setup::default()) else {
         return;
@@ -177,7 +176,7 @@ fn a_farm_that_loses_its_worker_in_the_middle_costs_linux_a_deadline_and_not_one
 }
 
 #[test]
-fn a_farm_that_is_not_there_or_never_answers_costs_linux_a_warning() {
+fn a_farm_that_is_missing_or_never_answers_costs_a_linux_build_one_warning() {
     let Some(tree) = Tree::copy() else { return };
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = silent.local_addr().expect("an address").port();

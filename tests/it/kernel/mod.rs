@@ -61,7 +61,7 @@ fn read(dir: &Path, name: &str) -> Vec<u8> {
 
 /// The object, the exit code and the messages: all that a backend leaves.
 #[test]
-fn a_slice_of_the_kernel_is_clangs_own_is_found_again_and_needs_no_front_end_flags() {
+fn a_slice_of_the_kernel_equals_clangs_own_is_cached_and_needs_no_front_end_flags() {
     let Some(slice) = Slice::new() else { return };
     let home = Home::new();
     assert!(slice.modules.len() > 30, "{:?}", slice.modules);

@@ -34,7 +34,7 @@ fn assert_same_kernel(tree: &Tree) {
 }
 
 #[test]
-fn linux_has_clangs_own_backends_and_compiles_each_of_them_once() {
+fn linux_has_clangs_own_objects_and_compiles_each_backend_once() {
     let Some(tree) = Tree::copy() else { return };
     let home = Home::new();
     tree.forget_natives();

@@ -69,12 +69,12 @@ fn is_killed(kind: Kind) {
 }
 
 #[test]
-fn a_buildbarn_that_is_killed_in_the_middle_costs_time() {
+fn a_buildbarn_that_is_killed_during_a_link_costs_only_time() {
     is_killed(Kind::Buildbarn);
 }
 
 #[test]
-fn a_casd_that_is_killed_in_the_middle_costs_time() {
+fn a_casd_that_is_killed_during_a_link_costs_only_time() {
     is_killed(Kind::Casd);
 }
 
@@ -89,12 +89,12 @@ fn falls_silent(kind: Kind) {
 }
 
 #[test]
-fn a_buildbarn_that_falls_silent_in_the_middle_costs_time() {
+fn a_buildbarn_that_falls_silent_during_a_link_costs_only_time() {
     falls_silent(Kind::Buildbarn);
 }
 
 #[test]
-fn a_casd_that_falls_silent_in_the_middle_costs_time() {
+fn a_casd_that_falls_silent_during_a_link_costs_only_time() {
     falls_silent(Kind::Casd);
 }
 
@@ -110,19 +110,19 @@ fn restarts(kind: Kind) {
 }
 
 #[test]
-fn a_buildbarn_that_restarts_in_the_middle_costs_time() {
+fn a_buildbarn_that_restarts_during_a_link_costs_only_time() {
     restarts(Kind::Buildbarn);
 }
 
 #[test]
-fn a_casd_that_restarts_in_the_middle_costs_time() {
+fn a_casd_that_restarts_during_a_link_costs_only_time() {
     restarts(Kind::Casd);
 }
 
 /// The scheduler goes on and says that everything is queued: only the user's own deadline tells
 /// that from a long queue.
 #[test]
-fn a_buildbarn_without_its_worker_costs_the_deadline() {
+fn a_buildbarn_without_its_worker_costs_one_deadline() {
     let Some(mut server) = Kind::Buildbarn.private(&Setup::default()) else {
         return;
     };

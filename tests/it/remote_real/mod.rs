@@ -99,7 +99,7 @@ fn fails_to_compile(server: &Server) {
 on_each_farm!(a_module_that_does_not_compile_fails_the_link => fails_to_compile);
 
 #[test]
-fn buildbarns_demand_and_our_platform_are_both_told() {
+fn the_workers_platform_and_ours_are_both_reported_with_buildbarn() {
     let Some(server) = Kind::Buildbarn.shared() else {
         return;
     };

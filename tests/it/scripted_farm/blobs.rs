@@ -8,7 +8,7 @@ use crate::support::raw::{self, SHA256};
 use super::code;
 
 #[tokio::test]
-async fn blobs_go_in_and_come_out_both_ways_and_are_counted() {
+async fn blobs_are_uploaded_and_downloaded_by_both_services_and_counted() {
     let farm = Farm::start(Profile::plain());
     let channel = farm.channel();
     let large = vec![7; 200_000];
@@ -120,7 +120,7 @@ async fn a_read_only_key_only_pretends_to_store() {
 }
 
 #[tokio::test]
-async fn what_is_too_large_is_refused_in_two_ways() {
+async fn too_large_messages_are_refused_in_two_ways() {
     let farm = Farm::start(Profile::nativelink());
     let blob = vec![0; 40_000];
     let mut other = blob.clone();

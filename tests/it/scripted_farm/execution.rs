@@ -127,7 +127,7 @@ async fn operations_go_backwards_break_and_are_found_again() {
 }
 
 #[tokio::test]
-async fn results_lie_in_every_way_asked_for() {
+async fn scripted_results_are_wrong_in_every_requested_way() {
     let farm = Farm::scripted(Profile::buildbarn(), |job| Outcome::object(job, "object"));
     let channel = farm.channel();
     let mut profile = Profile::plain();

@@ -77,7 +77,7 @@ async fn sloppy_requests_are_refused_and_noted() {
 }
 
 #[tokio::test]
-async fn a_call_fails_as_often_as_told_and_with_its_details() {
+async fn a_call_fails_as_often_as_scripted_and_with_its_details() {
     let farm = Farm::start(Profile::plain());
     let channel = farm.channel();
     let digest = farm.put("x");
@@ -102,7 +102,7 @@ async fn a_call_fails_as_often_as_told_and_with_its_details() {
 }
 
 #[tokio::test]
-async fn every_kind_of_server_says_what_it_can_do_to_those_it_knows() {
+async fn every_kind_of_server_announces_its_capabilities_to_known_clients() {
     for profile in Profile::all() {
         let farm = Farm::start(profile);
         let mut client = CapabilitiesClient::new(farm.channel());
@@ -199,7 +199,7 @@ async fn a_farm_that_speaks_tls_only_wants_the_right_certificates() {
 }
 
 #[tokio::test]
-async fn a_connection_is_told_to_go_away_at_its_age() {
+async fn a_connection_gets_go_away_at_its_maximum_age() {
     let mut profile = Profile::plain();
     profile.connection_age = Some(Duration::from_millis(20));
     let farm = Farm::start(profile);

@@ -108,7 +108,7 @@ fn a_killed_relto_leaves_nothing() {
 }
 
 #[test]
-fn a_killed_linker_fails_or_does_it_again_and_leaves_nothing() {
+fn a_killed_linker_fails_or_is_run_again_and_leaves_nothing() {
     let stopped = Stopped::at("final-link");
     let mut relto = stopped.start();
     let linker = stopped.linker_pid();

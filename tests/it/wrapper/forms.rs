@@ -17,7 +17,7 @@ fn shop() -> WrapperDir {
 }
 
 #[test]
-fn lazy_objects_count_when_they_are_wanted() {
+fn lazy_objects_are_linked_when_they_are_needed() {
     let shop = shop();
     shop.module("unused.c", "int unused(void) { return 1; }\n");
     shop.compile("native.c", "int native(void) { return 1; }\n", &[]);

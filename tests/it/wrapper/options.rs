@@ -61,7 +61,7 @@ fn a_distributor_of_its_own_is_left_alone() {
 }
 
 #[test]
-fn what_relto_cannot_do_the_linker_does_alone_and_relto_says_why() {
+fn the_linker_does_alone_what_relto_cannot_and_relto_says_why() {
     let shop = shop();
     for (words, reason) in [
         (
@@ -98,7 +98,7 @@ fn what_relto_cannot_do_the_linker_does_alone_and_relto_says_why() {
 }
 
 #[test]
-fn an_unknown_option_is_the_linkers_to_refuse() {
+fn an_unknown_option_is_refused_by_the_linker_itself() {
     let shop = shop();
     let output = shop.wrapped("clang", &[&INPUTS[..], &["-Wl,--frobnicate"]].concat());
     let said = stderr(&output);

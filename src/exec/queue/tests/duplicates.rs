@@ -66,7 +66,7 @@ fn numbers(jobs: &[Arc<Planned>]) -> Vec<usize> {
 }
 
 #[tokio::test]
-async fn of_equal_jobs_the_first_runs_and_the_others_have_its_result() {
+async fn the_first_of_equal_jobs_runs_and_the_others_get_its_result() {
     let queue = four();
     let assignments = take_all(&queue, Executor::Remote);
     assert_eq!(ids(&assignments), [0, 2]);
@@ -78,7 +78,7 @@ async fn of_equal_jobs_the_first_runs_and_the_others_have_its_result() {
 }
 
 #[tokio::test]
-async fn equal_jobs_run_for_themselves_after_a_result_that_is_not_theirs() {
+async fn equal_jobs_run_themselves_after_a_result_that_does_not_fit_them() {
     let queue = four();
     for claim in claims::<2>(take_all(&queue, Executor::Remote)) {
         assert!(claim.complete(false).is_empty());
@@ -104,7 +104,7 @@ async fn equal_jobs_wait_while_the_first_falls_back() {
 }
 
 #[tokio::test]
-async fn a_job_whose_equal_has_had_its_result_runs() {
+async fn a_job_that_is_added_after_its_equal_has_finished_runs() {
     let queue = queue(1);
     queue.push(hermetic(0, 10, "same"), ExecutorSet::REMOTE);
     let first = queue.try_take(Executor::Remote).expect("a job");

@@ -245,17 +245,17 @@ fn a_fast_farm_is_used_to_the_full() {
 }
 
 #[test]
-fn a_farm_with_room_for_all_jobs_at_once_is_used_to_the_full() {
+fn a_farm_with_slots_for_all_jobs_is_used_to_the_full() {
     keeps_its_promise(roomy);
 }
 
 #[test]
-fn a_slow_farm_does_not_hold_this_machine_up() {
+fn a_slow_farm_does_not_delay_this_machine() {
     keeps_its_promise(slow);
 }
 
 #[test]
-fn a_farm_of_the_size_of_this_machine_is_no_hindrance() {
+fn a_farm_of_the_size_of_this_machine_does_not_hinder_it() {
     keeps_its_promise(small);
 }
 
@@ -270,24 +270,24 @@ fn a_farm_that_falls_silent_half_way_costs_nothing_over_this_machine_alone() {
 }
 
 #[test]
-fn a_farm_that_never_says_a_word_costs_nothing_over_this_machine_alone() {
+fn a_farm_that_never_answers_costs_nothing_over_this_machine_alone() {
     keeps_its_promise(silent);
 }
 
 #[test]
-fn one_giant_module_is_begun_in_time_at_both_places() {
+fn one_giant_module_starts_in_time_on_both_executors() {
     keeps_its_promise(giant);
     keeps_its_promise(giant_on_a_slow_farm);
     keeps_its_promise(giant_on_a_dying_farm);
 }
 
 #[test]
-fn a_farm_of_one_worker_is_a_help_and_no_hindrance() {
+fn a_farm_of_one_worker_helps() {
     keeps_its_promise(one_worker);
 }
 
 #[test]
-fn a_cold_farm_behind_a_thin_line_leaves_the_work_to_this_machine() {
+fn a_cold_farm_behind_a_slow_network_leaves_the_work_to_this_machine() {
     keeps_its_promise(thin_line);
     let times = Times::of(&thin_line(Estimates::Good));
     assert!(times.remote > Some(times.local), "{times}");
@@ -299,7 +299,7 @@ fn this_machine_may_be_much_slower_than_the_workers() {
 }
 
 #[test]
-fn a_few_jobs_are_done_as_soon_as_anywhere() {
+fn a_few_jobs_finish_as_early_as_on_either_executor_alone() {
     for count in [1, 2, 3, 5, 9] {
         keeps_its_promise(|estimates| fast_farm(jobs(count, estimates, 11)));
         keeps_its_promise(|estimates| World {

@@ -45,7 +45,7 @@ async fn small_blobs_share_a_call_and_large_ones_have_their_own_in_both_encoding
 }
 
 #[tokio::test]
-async fn what_came_inline_is_taken_only_if_it_is_the_blob() {
+async fn an_inlined_blob_is_accepted_only_if_its_digest_matches() {
     let fixture = farm().await;
     let digest = fixture.fake.put(b"object");
     let context = RequestContext::default();
@@ -81,7 +81,7 @@ async fn the_empty_blob_needs_no_call_and_no_other_blob_is_empty() {
 }
 
 #[tokio::test]
-async fn a_damaged_blob_never_comes_through() {
+async fn a_damaged_blob_is_never_returned() {
     for fixture in [farm().await, with_zstd().await] {
         let (small, large) = (
             fixture.fake.put(b"object"),
@@ -109,7 +109,7 @@ async fn a_blob_that_is_gone_is_not_found_and_the_others_of_its_batch_are() {
 }
 
 #[tokio::test]
-async fn a_server_that_gives_less_than_it_says_is_learned() {
+async fn a_server_that_returns_less_than_it_announces_is_learned() {
     let fixture = farm().await;
     fixture.fake.state().batch_limit = Some(10_000);
     let digests: Vec<Digest> = (0..40_u8)
@@ -127,7 +127,7 @@ async fn a_server_that_gives_less_than_it_says_is_learned() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reads_that_fail_for_a_moment_are_made_again() {
+async fn reads_that_fail_briefly_are_repeated() {
     let fixture = farm().await;
     let (small, large) = (
         fixture.fake.put(b"object"),

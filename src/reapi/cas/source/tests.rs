@@ -29,7 +29,7 @@ fn on_disk(contents: &[u8]) -> (tempfile::TempDir, Blob) {
 }
 
 #[test]
-fn files_and_bytes_pour_whole_in_bounded_pieces() {
+fn files_and_bytes_are_sent_whole_in_bounded_chunks() {
     for size in [1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK] {
         let contents: Vec<u8> = (0..size)
             .map(|n| u8::try_from(n * 7 % 251).expect("small"))
@@ -50,7 +50,7 @@ fn files_and_bytes_pour_whole_in_bounded_pieces() {
 }
 
 #[test]
-fn a_file_that_changed_shrank_or_grew_fails_before_its_last_piece() {
+fn a_file_that_changed_shrank_or_grew_fails_before_its_last_chunk() {
     let contents = vec![1; CHUNK * 2];
     let mut changed = contents.clone();
     changed[9] = 2;
@@ -78,7 +78,7 @@ fn a_file_that_is_gone_is_named() {
 }
 
 #[test]
-fn nobody_who_listens_ends_the_pouring() {
+fn reading_ends_when_the_receiver_is_dropped() {
     let blob = Blob::from_bytes(SHA.digest(&vec![0; CHUNK]), vec![0; CHUNK].into());
     let (out, pieces) = mpsc::channel(1);
     drop(pieces);

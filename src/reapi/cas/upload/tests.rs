@@ -56,7 +56,7 @@ async fn many_jobs_together_ask_once_and_send_each_blob_once() {
 }
 
 #[tokio::test]
-async fn what_the_farm_has_is_not_sent() {
+async fn present_blobs_are_not_sent() {
     let fixture = farm().await;
     let blobs = many(10);
     for n in 0..10 {
@@ -93,7 +93,7 @@ async fn large_blobs_go_by_stream_and_small_ones_by_batch_in_both_encodings() {
 }
 
 #[tokio::test]
-async fn a_server_that_takes_less_than_it_says_is_learned_once() {
+async fn a_server_that_accepts_less_than_it_announces_is_learned_once() {
     let fixture = farm().await;
     fixture.fake.state().batch_limit = Some(1000);
     let blobs = many(400);
@@ -138,7 +138,7 @@ async fn a_server_without_batches_gets_streams() {
 }
 
 #[tokio::test]
-async fn each_blob_of_a_batch_has_its_own_fate() {
+async fn each_blob_of_a_batch_has_its_own_status() {
     let fixture = farm().await;
     let blobs = many(3);
     let codes = [
@@ -165,7 +165,7 @@ async fn each_blob_of_a_batch_has_its_own_fate() {
 }
 
 #[tokio::test]
-async fn a_server_that_has_enough_early_is_content() {
+async fn a_server_may_end_a_write_early() {
     let fixture = farm().await;
     fixture.fake.state().early_return = true;
     let large = [blob(vec![1; 20 * MIB])];
@@ -178,7 +178,7 @@ async fn a_server_that_has_enough_early_is_content() {
 }
 
 #[tokio::test]
-async fn a_file_that_changed_fails_its_job_and_leaves_nothing_behind() {
+async fn a_file_that_changed_fails_its_job_and_leaves_no_blob() {
     let fixture = farm().await;
     let dir = tempfile::tempdir().expect("a directory");
     for size in [100, 4 * MIB] {
@@ -205,7 +205,7 @@ async fn a_file_that_changed_fails_its_job_and_leaves_nothing_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_that_fail_for_a_moment_are_made_again() {
+async fn calls_that_fail_briefly_are_repeated() {
     let fixture = farm().await;
     for rpc in [Rpc::FindMissingBlobs, Rpc::BatchUpdateBlobs, Rpc::Write] {
         fixture.fake.fault(rpc, Status::unavailable("restarting"));
@@ -262,7 +262,7 @@ async fn a_question_that_is_too_long_is_asked_in_parts() {
 }
 
 #[tokio::test]
-async fn a_blob_larger_than_the_farm_takes_fails_before_anything_is_sent() {
+async fn a_blob_larger_than_the_farm_accepts_fails_before_anything_is_sent() {
     let mut capabilities = able();
     let cache = capabilities.cache_capabilities.as_mut().expect("set");
     cache.max_cas_blob_size_bytes = 10;

@@ -51,7 +51,7 @@ async fn pauses_double_and_the_attempts_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_final_is_not_tried_again() {
+async fn final_failures_are_not_retried() {
     for kind in [
         FailureKind::Rejected,
         FailureKind::Denied,
@@ -65,7 +65,7 @@ async fn what_is_final_is_not_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dead_server_is_found_once_by_all_calls_together() {
+async fn all_calls_together_discover_a_dead_server_once() {
     let link = link(None);
     let began = Instant::now();
     let calls = (0..272).map(|_| link.fail(Rpc::GetActionResult, FailureKind::Unreachable));
@@ -81,7 +81,7 @@ async fn a_dead_server_is_found_once_by_all_calls_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_call_finds_out_whether_the_server_is_back() {
+async fn one_call_probes_whether_the_server_is_back() {
     let link = link(None);
     link.fail(Rpc::Read, FailureKind::Unreachable).await;
     tokio::time::sleep(HALF_OPEN_AFTER).await;
@@ -129,7 +129,7 @@ async fn the_servers_own_pause_is_kept_and_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silence_is_tried_once_more_only() {
+async fn silence_is_retried_only_once() {
     assert_eq!(link(None).fail(Rpc::Read, FailureKind::Timeout).await.0, 2);
 }
 

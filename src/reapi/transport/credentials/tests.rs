@@ -35,7 +35,7 @@ fn times_asked(dir: &Path) -> usize {
 }
 
 #[tokio::test]
-async fn a_helper_is_asked_once_for_many_calls_and_again_when_it_is_refused() {
+async fn a_helper_runs_once_for_many_calls_and_again_after_a_refusal() {
     let dir = tempfile::tempdir().expect("a directory");
     let script = r#"echo '{"headers":{"Authorization":["Bearer t"],"x-two":["a","b"]},"more":1}'"#;
     let credentials = credentials(helper(dir.path(), script));
@@ -67,7 +67,7 @@ async fn a_helper_is_asked_once_for_many_calls_and_again_when_it_is_refused() {
 }
 
 #[tokio::test]
-async fn credentials_that_are_over_are_asked_for_again() {
+async fn expired_credentials_are_requested_again() {
     let dir = tempfile::tempdir().expect("a directory");
     let script = r#"echo '{"headers":{},"expires":"2020-01-02T03:04:05Z"}'"#;
     let credentials = credentials(helper(dir.path(), script));
@@ -78,7 +78,7 @@ async fn credentials_that_are_over_are_asked_for_again() {
 }
 
 #[test]
-fn credentials_are_renewed_before_they_end() {
+fn credentials_are_renewed_before_they_expire() {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_577_934_245);
     let renew_after = |expires: Option<&str>| {
         let answer = HelperResponse {

@@ -23,7 +23,7 @@ fn request(size: usize, urgency: u64) -> (UploadRequest, Listener) {
 }
 
 #[test]
-fn what_is_more_urgent_is_sent_first_and_of_equals_what_was_asked_for_first() {
+fn more_urgent_blobs_are_sent_first_and_equally_urgent_ones_in_order() {
     let mut queue = UploadQueue::default();
     let mut listeners = Vec::new();
     for (size, urgency) in [(1, 5), (2, 9), (3, 5), (4, 1), (5, 9)] {
@@ -78,7 +78,7 @@ async fn a_blob_is_as_urgent_as_the_most_urgent_job_that_waits_for_it() {
 }
 
 #[tokio::test]
-async fn on_a_full_line_one_less_urgent_call_goes_on_and_all_that_are_as_urgent() {
+async fn on_a_full_connection_one_less_urgent_call_continues_and_all_equally_urgent_ones() {
     let fixture = farm().await;
     let farm = &fixture.client.inner.session;
     let mut scheduler = UploadScheduler::new(Arc::clone(farm), Arc::default());

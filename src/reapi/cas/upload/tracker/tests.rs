@@ -41,7 +41,7 @@ async fn lost_blobs_are_sent_again_only_when_the_server_says_so() {
 }
 
 #[tokio::test]
-async fn what_nobody_waits_for_any_more_is_not_sent() {
+async fn blobs_that_no_job_waits_for_are_not_sent() {
     let fixture = farm().await;
     let blobs = many(3);
     {
@@ -79,7 +79,7 @@ async fn jobs_that_lost_the_same_blob_send_it_once_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_there_long_ago_is_asked_about_again() {
+async fn blobs_that_were_present_long_ago_are_asked_about_again() {
     let fixture = farm().await;
     let blobs = many(1);
     for _ in 0..2 {
