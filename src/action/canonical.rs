@@ -14,6 +14,7 @@ use bytes::Bytes;
 use super::arguments::{Argument, Meaning};
 use super::kind::{OutputKind, required_kind};
 use super::{INDEX, arguments};
+use crate::client_context::ClientContext;
 use crate::job::{Caller, Job};
 use crate::thinlto::{Form, Index, RewriteError};
 
@@ -60,8 +61,8 @@ pub enum Canonical {
 ///
 /// `words` are all arguments after the compiler, with response files expanded and machine-dependent
 /// arguments replaced by what they mean here. `target` is the triple to compile for where `words`
-/// name none. Without an `index` the module is compiled by itself. `is_dir` looks a path up on this
-/// machine.
+/// name none. Without an `index` the module is compiled by itself. `context` finds the job's files on
+/// this machine.
 ///
 /// # Errors
 /// The shard cannot be rewritten.
@@ -71,16 +72,16 @@ pub fn canonical(
     words: &[String],
     target: &str,
     index: Option<&Index<'_>>,
-    is_dir: &dyn Fn(&str) -> bool,
+    context: &ClientContext,
 ) -> Result<Canonical, RewriteError> {
     let parsed = arguments::parse(words);
-    let outputs = match outputs(caller, job, &parsed) {
+    let outputs = match outputs(caller, job, &parsed, context) {
         Ok(outputs) => outputs,
         Err(reason) => return Ok(Canonical::InPlace { reason }),
     };
     let paths = module_paths(job, index);
     let names = module_names(&paths);
-    let mut naming = Naming::new(job, &paths, &names, &outputs, is_dir);
+    let mut naming = Naming::new(job, &paths, &names, &outputs, context);
     let mut renamed = Vec::with_capacity(words.len());
     if !parsed.iter().any(|it| it.meaning == Meaning::Output) {
         renamed.extend(["-o".to_owned(), outputs[0].tree_path.clone()]);
@@ -102,7 +103,7 @@ pub fn canonical(
     let mut files: Vec<NamedFile> = paths
         .iter()
         .zip(&names)
-        .map(|(path, name)| named_file(name.clone(), &String::from_utf8_lossy(path)))
+        .map(|(path, name)| named_file(name.clone(), &String::from_utf8_lossy(path), context))
         .collect();
     files.sort_unstable_by(|a, b| a.tree_path.cmp(&b.tree_path));
     files.extend(naming.extra);
@@ -116,11 +117,11 @@ pub fn canonical(
     })))
 }
 
-fn named_file(tree_path: String, name: &str) -> NamedFile {
+fn named_file(tree_path: String, name: &str, context: &ClientContext) -> NamedFile {
     NamedFile {
         tree_path,
         name: name.to_owned(),
-        host: PathBuf::from(name),
+        host: context.resolve(name),
     }
 }
 
@@ -155,6 +156,7 @@ fn outputs(
     caller: Caller,
     job: &Job,
     arguments: &[Argument<'_>],
+    context: &ClientContext,
 ) -> Result<Vec<NamedOutput>, String> {
     let extra = arguments::extra_outputs(arguments, job.object());
     let real_names = !extra.is_empty() || arguments::names_its_output(arguments);
@@ -180,7 +182,7 @@ fn outputs(
         outputs.push(NamedOutput {
             tree_path,
             name: name.clone(),
-            host: PathBuf::from(name),
+            host: context.resolve(name),
         });
     }
     Ok(outputs)
@@ -204,7 +206,7 @@ struct Naming<'a> {
     job: &'a Job,
     outputs: &'a [NamedOutput],
     modules: HashMap<&'a [u8], &'a str>,
-    is_dir: &'a dyn Fn(&str) -> bool,
+    context: &'a ClientContext,
     extra: Vec<NamedFile>,
 }
 
@@ -214,14 +216,14 @@ impl<'a> Naming<'a> {
         paths: &[&'a [u8]],
         names: &'a [String],
         outputs: &'a [NamedOutput],
-        is_dir: &'a dyn Fn(&str) -> bool,
+        context: &'a ClientContext,
     ) -> Self {
         let names = names.iter().map(String::as_str);
         Self {
             job,
             outputs,
             modules: paths.iter().copied().zip(names).collect(),
-            is_dir,
+            context,
             extra: Vec::new(),
         }
     }
@@ -270,7 +272,8 @@ impl<'a> Naming<'a> {
     }
 
     fn rename_input_file(&mut self, argument: &Argument<'_>) -> Vec<String> {
-        let Some(file) = argument.file(self.is_dir).filter(|file| !file.is_empty()) else {
+        let is_dir = |path: &str| self.context.resolve(path).is_dir();
+        let Some(file) = argument.file(is_dir).filter(|file| !file.is_empty()) else {
             return argument.words.to_vec();
         };
         let known = self.extra.iter().find(|named| named.name == file);
@@ -278,7 +281,8 @@ impl<'a> Naming<'a> {
             named.tree_path.clone()
         } else {
             let tree_path = format!("relto/f/{:04}", self.extra.len());
-            self.extra.push(named_file(tree_path.clone(), &file));
+            self.extra
+                .push(named_file(tree_path.clone(), &file, self.context));
             tree_path
         };
         argument.with_value(&tree_path)

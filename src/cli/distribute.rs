@@ -12,6 +12,7 @@ use super::{CommandContext, CommandError, engine, output};
 use crate::config::Settings;
 use crate::error::ExitCode;
 use crate::events::{Event, Events};
+use crate::job::JobFile;
 use crate::report::{Reporter, Style};
 
 pub(super) fn run(context: &CommandContext, job_file: &Path) -> Result<ExitCode, CommandError> {
@@ -19,13 +20,19 @@ pub(super) fn run(context: &CommandContext, job_file: &Path) -> Result<ExitCode,
         output::error(&error);
         return Ok(ExitCode::Usage);
     }
+    // Before anything is opened that could take the place of a descriptor that make has closed.
+    let options = engine::options(&context.settings);
+    let file = JobFile::read(job_file).map_err(|error| Box::new(error) as CommandError)?;
     let (events, receiver) = Events::channel();
     let reporter = Reporter::start(receiver, style(&context.settings));
-    let linked = engine::run(&context.settings, job_file, events.clone());
+    let linked = engine::run_jobs(&context.settings, &options, file, events.clone());
     events.send(Event::LinkFinished);
     drop(events);
     reporter.finish(linked.is_ok());
-    linked.map(|()| ExitCode::Success)
+    match linked {
+        Ok(()) => Ok(ExitCode::Success),
+        Err(error) => Err(Box::new(error)),
+    }
 }
 
 /// What to show, and how.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::CommandError;
 use super::engine_error::EngineError;
 use super::runtime::{NoThreads, runtime, small_runtime};
 use super::via_daemon::ViaDaemon;
@@ -18,18 +17,6 @@ use crate::job::{Caller, JobFile};
 use crate::launcher;
 use crate::link::{self, Engine, LinkFailure};
 use crate::process::{Finished, Jobserver, Parent, Watch, raise_open_files};
-
-/// Runs all jobs of `job_file`.
-pub(super) fn run(
-    settings: &Settings,
-    job_file: &Path,
-    events: Events,
-) -> Result<(), CommandError> {
-    // Before anything is opened that could take the place of a descriptor that make has closed.
-    let options = options(settings);
-    let file = JobFile::read(job_file).map_err(|error| Box::new(error) as CommandError)?;
-    run_jobs(settings, &options, file, events).map_err(|error| Box::new(error) as CommandError)
-}
 
 /// Runs all jobs of `file`.
 pub(super) fn run_jobs(

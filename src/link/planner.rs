@@ -120,35 +120,16 @@ impl Planner<'_> {
         if is_too_long(&arguments) {
             return Ok(Err(InPlaceReason::TooLong));
         }
-        Ok(match self.canonical(job, &arguments, index)? {
+        let (caller, target) = (self.file.caller, self.toolchain.target());
+        let form = canonical(caller, job, &arguments, target, index, self.client_context);
+        let form = form.map_err(|source| Unsound::Rewrite {
+            name: job.index().to_owned(),
+            source,
+        })?;
+        Ok(match form {
             Canonical::Hermetic(canonical) => self.hermetic(*canonical, known),
             Canonical::InPlace { reason } => Err(InPlaceReason::Arguments(reason)),
         })
-    }
-
-    fn canonical(
-        &self,
-        job: &Job,
-        arguments: &[String],
-        index: Option<&Index<'_>>,
-    ) -> Result<Canonical, Unsound> {
-        let is_dir = |path: &str| self.client_context.resolve(path).is_dir();
-        let (caller, target) = (self.file.caller, self.toolchain.target());
-        let mut found =
-            canonical(caller, job, arguments, target, index, &is_dir).map_err(|source| {
-                Unsound::Rewrite {
-                    name: job.index().to_owned(),
-                    source,
-                }
-            })?;
-        if let Canonical::Hermetic(job) = &mut found {
-            let files = job.files.iter_mut().map(|file| &mut file.host);
-            let outputs = job.outputs.iter_mut().map(|output| &mut output.host);
-            for host in files.chain(outputs) {
-                *host = self.client_context.resolve(&*host);
-            }
-        }
-        Ok(found)
     }
 
     /// Checks every module that the job reads, and estimates how long the job takes: the module is

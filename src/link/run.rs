@@ -67,7 +67,10 @@ impl Link {
         };
         let local = Arc::new(local);
         let planners: Vec<_> = (0..planner_count(self.file.jobs.len()))
-            .map(|_| self.start_planner())
+            .map(|_| {
+                let link = Arc::clone(self);
+                spawn_blocking(move || link.cancel_on_failure(link.plan_jobs()))
+            })
             .collect();
         let slots: Vec<_> = (0..options.local_jobs.get().min(self.file.jobs.len()))
             .map(|_| self.start_slot(Executor::Local, Arc::clone(&local)))
@@ -101,11 +104,6 @@ impl Link {
             events: self.events.clone(),
             cancel: self.cancel.clone(),
         })
-    }
-
-    fn start_planner(self: &Arc<Self>) -> Task<Result<(), LinkError>> {
-        let link = Arc::clone(self);
-        spawn_blocking(move || link.cancel_on_failure(link.plan_jobs()))
     }
 
     fn plan_jobs(&self) -> Result<(), LinkError> {

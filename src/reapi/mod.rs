@@ -58,8 +58,8 @@ pub use transport::metadata::RequestContext;
 use cas::download::Downloader;
 use cas::find_missing;
 use cas::upload::Uploader;
-use execution::ExecutionContext;
 use execution::cancel::Canceller;
+use execution::{ExecutionContext, ExecutionRun};
 use session::Session;
 
 /// A connected farm. Clones share everything.
@@ -208,7 +208,7 @@ impl Client {
             uploader: &inner.uploader,
             canceller: &inner.canceller,
         };
-        executor.execute(job, progress).await
+        ExecutionRun::new(&executor, job, progress).finish().await
     }
 
     /// The bytes of `digest`, verified; `inline` if that is the blob.

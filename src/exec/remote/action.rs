@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::RemoteExecutor;
 use crate::action::toolchain_tree::{ToolFile, ToolchainTree};
-use crate::action::{Action, ActionTemplate, InputSource};
+use crate::action::{Action, InputSource};
 use crate::digest::{Digest, DigestFunction};
 use crate::exec::{Hermetic, Planned, PlannedForm};
 use crate::hash_cache::HashCache;
@@ -72,21 +72,21 @@ fn rehash(
     Ok(ToolchainTree::new(function, files, start, configuration))
 }
 
-/// The action of `hermetic` on the farm that `template` describes.
-///
-/// # Errors
-/// An input has changed since it was hashed for the disk cache's key.
-pub(super) fn action(
-    template: &ActionTemplate,
-    toolchain: &ToolchainTree,
-    hermetic: &Hermetic,
-    hash_cache: &HashCache,
-) -> Result<Action, String> {
-    let digests = match template.function {
-        DigestFunction::Sha256 => sha256_digests(hermetic),
-        function @ DigestFunction::Blake3 => digests(hermetic, function, hash_cache)?,
-    };
-    Ok(Action::new(template, toolchain, &hermetic.job, &digests))
+impl RemoteExecutor {
+    /// The action of `hermetic` on this farm.
+    ///
+    /// # Errors
+    /// An input has changed since it was hashed for the disk cache's key.
+    pub(super) fn action(&self, hermetic: &Hermetic) -> Result<Action, String> {
+        let digests = match self.template.function {
+            DigestFunction::Sha256 => sha256_digests(hermetic),
+            function @ DigestFunction::Blake3 => {
+                digests(hermetic, function, &self.config.hash_cache)?
+            }
+        };
+        let tree = &self.toolchain.tree;
+        Ok(Action::new(&self.template, tree, &hermetic.job, &digests))
+    }
 }
 
 /// An action lists its inputs in the order of the job's files; the shard is the last.

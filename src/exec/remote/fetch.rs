@@ -7,15 +7,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::RemoteExecutor;
+use super::job::RemoteJob;
 use crate::action::canonical::CanonicalJob;
 use crate::action::kind::check_output;
 use crate::exec::{UnsoundResult, check_result};
 use crate::pb::reapi::ActionResult;
 use crate::reapi::limits::{LARGEST_OUTPUT, LARGEST_STDERR};
-use crate::reapi::{
-    Failure, FailureKind, HeadCheck, Printed, RequestContext, declared_outputs, stderr,
-};
+use crate::reapi::{Failure, FailureKind, HeadCheck, Printed, declared_outputs, stderr};
 
 #[derive(Debug)]
 pub(super) struct VerifiedResult {
@@ -35,20 +33,15 @@ pub(super) enum ResultError {
     Failed(Failure),
 }
 
-impl RemoteExecutor {
-    /// Fetches and checks the outputs of `job` that `result` names.
-    pub(super) async fn fetch_result(
-        &self,
-        job: &CanonicalJob,
-        result: &ActionResult,
-        context: &RequestContext,
-    ) -> Result<VerifiedResult, ResultError> {
-        let stderr = self.printed(&stderr(result), context).await?;
+impl RemoteJob<'_> {
+    /// Fetches and checks the outputs that `result` names.
+    pub(super) async fn fetch(&self, result: &ActionResult) -> Result<VerifiedResult, ResultError> {
+        let stderr = self.printed(&stderr(result)).await?;
         if result.exit_code != 0 {
             return Err(ResultError::Exit(result.exit_code, stderr));
         }
-        let mut outputs = self.outputs(job, result, context).await?;
-        check_result(job, 0, &stderr, &outputs)
+        let mut outputs = self.outputs(result).await?;
+        check_result(&self.hermetic.job, 0, &stderr, &outputs)
             .map_err(|unsound: UnsoundResult| ResultError::Bad(unsound.to_string()))?;
         Ok(VerifiedResult {
             outputs: outputs.iter_mut().filter_map(Option::take).collect(),
@@ -56,12 +49,8 @@ impl RemoteExecutor {
         })
     }
 
-    async fn outputs(
-        &self,
-        job: &CanonicalJob,
-        result: &ActionResult,
-        context: &RequestContext,
-    ) -> Result<Vec<Option<Bytes>>, ResultError> {
+    async fn outputs(&self, result: &ActionResult) -> Result<Vec<Option<Bytes>>, ResultError> {
+        let job = &self.hermetic.job;
         let declared: Vec<String> = output_paths(job);
         // The digests may come from an execution or from a cached result: the message alone says
         // what is wrong.
@@ -79,8 +68,8 @@ impl RemoteExecutor {
             // Only the first output is known by its kind.
             let check = (declared.first() == Some(&output.path)).then_some(&is_sound);
             let inline = output.inline.take();
-            self.client
-                .fetch_checked(&output.digest, inline, check, context)
+            let client = &self.executor.client;
+            client.fetch_checked(&output.digest, inline, check, &self.context)
         });
         let contents = futures_util::future::try_join_all(fetches)
             .await
@@ -93,15 +82,11 @@ impl RemoteExecutor {
         Ok(outputs)
     }
 
-    async fn printed(
-        &self,
-        printed: &Printed,
-        context: &RequestContext,
-    ) -> Result<Bytes, ResultError> {
+    async fn printed(&self, printed: &Printed) -> Result<Bytes, ResultError> {
         if let Some(digest) = &printed.digest {
             check_size("stderr", digest.size, LARGEST_STDERR)?;
         }
-        let printed = self.client.printed(printed, context);
+        let printed = self.executor.client.printed(printed, &self.context);
         printed.await.map_err(result_error)
     }
 }

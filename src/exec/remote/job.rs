@@ -157,12 +157,6 @@ impl RemoteJob<'_> {
         self.executor.client.execute(&job, &progress).await
     }
 
-    async fn fetch(&self, result: &ActionResult) -> Result<VerifiedResult, ResultError> {
-        self.executor
-            .fetch_result(&self.hermetic.job, result, &self.context)
-            .await
-    }
-
     fn made(&self, result: VerifiedResult, executed: &Executed, waited: Duration) -> Compiled {
         if executed.cached {
             self.stopped();

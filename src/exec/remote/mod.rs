@@ -187,11 +187,6 @@ impl RemoteExecutor {
         same.then(|| hermetic.action.digest_under(&self.template, &hermetic.job))
     }
 
-    fn action(&self, hermetic: &Hermetic) -> Result<Action, String> {
-        let tree = &self.toolchain.tree;
-        action::action(&self.template, tree, hermetic, &self.config.hash_cache)
-    }
-
     fn failure(&self, failure: &Failure) -> RemoteFailure {
         RemoteFailure::from_failure(failure, &self.template.platform)
     }

@@ -11,14 +11,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use cancel::Canceller;
-use operation::{Executed, Stage};
-use run::ExecutionRun;
+pub(super) use run::ExecutionRun;
 
 use crate::digest::Digest;
 use crate::pb::reapi::ExecuteRequest;
 use crate::reapi::cas::blob::ActionClosure;
 use crate::reapi::cas::upload::Uploader;
-use crate::reapi::failure::Failure;
 use crate::reapi::session::Session;
 use crate::reapi::transport::metadata::RequestContext;
 
@@ -50,16 +48,6 @@ pub(super) struct ExecutionContext<'a> {
 }
 
 impl ExecutionContext<'_> {
-    /// Runs `job` to its end. Calls `progress` for every change of stage. Dropping the future cancels
-    /// the operation if the server can.
-    pub(super) async fn execute(
-        &self,
-        job: &ExecuteJob,
-        progress: &(dyn Fn(Stage) + Send + Sync),
-    ) -> Result<Executed, Failure> {
-        ExecutionRun::new(self, job, progress).finish().await
-    }
-
     fn request(&self, job: &ExecuteJob) -> ExecuteRequest {
         ExecuteRequest {
             instance_name: self.session.transport.instance.clone(),

@@ -101,7 +101,8 @@ enum StreamEnd {
     Renewed,
 }
 
-pub(super) struct ExecutionRun<'a> {
+/// One execution on its way to a result.
+pub(in crate::reapi) struct ExecutionRun<'a> {
     session: &'a Session,
     canceller: &'a Canceller,
     job: &'a ExecuteJob,
@@ -115,7 +116,7 @@ pub(super) struct ExecutionRun<'a> {
 }
 
 impl<'a> ExecutionRun<'a> {
-    pub(super) fn new(
+    pub(in crate::reapi) fn new(
         executor: &ExecutionContext<'a>,
         job: &'a ExecuteJob,
         progress: &'a (dyn Fn(Stage) + Send + Sync),
@@ -135,7 +136,9 @@ impl<'a> ExecutionRun<'a> {
         }
     }
 
-    pub(super) async fn finish(mut self) -> Result<Executed, Failure> {
+    /// Runs the job to its end, calling `progress` for every change of stage. Dropping the future
+    /// cancels the operation if the server can.
+    pub(in crate::reapi) async fn finish(mut self) -> Result<Executed, Failure> {
         loop {
             self.attempts.admit().await?;
             match self.stream().await {

@@ -6,10 +6,11 @@ use prost::Message as _;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use super::*;
+use super::operation::{Executed, Stage};
 use crate::pb::longrunning::{Operation, operation};
 use crate::pb::reapi::{ActionResult, ExecuteResponse};
 use crate::reapi::ClientOptions;
+use crate::reapi::failure::Failure;
 use crate::reapi::failure::FailureKind;
 use crate::reapi::fixture::{Fixture, Script, able, farm, farm_with};
 use crate::reapi::limits::LONGEST_STAGE;

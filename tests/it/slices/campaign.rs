@@ -16,6 +16,7 @@ use relto::internals::action::restore::{Renumbering, check, restore};
 use relto::internals::action::slice::{NoSliceKey, SliceInputs, slice_key};
 use relto::internals::action::toolchain_tree::ToolchainTree;
 use relto::internals::action::{Action, ActionTemplate};
+use relto::internals::client_context::ClientContext;
 use relto::internals::digest::{Digest, DigestFunction};
 use relto::internals::job::{Caller, Job};
 use relto::internals::thinlto::{Index, ModuleGraph};
@@ -182,14 +183,8 @@ impl Lab {
         };
         let target = "x86_64-pc-linux-gnu";
         let words = job.arguments.clone();
-        let form = canonical(
-            Caller::Launcher,
-            &job,
-            &words,
-            target,
-            Some(&index),
-            &|_| false,
-        );
+        let here = ClientContext::default();
+        let form = canonical(Caller::Launcher, &job, &words, target, Some(&index), &here);
         let Canonical::Hermetic(form) = form.expect("a canonical form") else {
             panic!("the job is hermetic");
         };
