@@ -137,7 +137,7 @@ impl Hasher {
 
 /// The name of a blob. Which function made the hash is known from where the digest stands, never
 /// mixed.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Digest {
     pub hash: [u8; 32],
     /// Bytes of the blob itself, whatever compression it travels in.

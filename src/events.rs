@@ -66,6 +66,8 @@ pub enum Event {
     LinkStarted { link: String, modules: Vec<String> },
     /// The digest of the job's action is known: `hash/size`.
     ActionBuilt { job: JobId, action: String },
+    /// The job runs in place; `cause` says why in a few words (`-gsplit-dwarf`).
+    RunsInPlace { job: JobId, cause: String },
     /// A compiler, or a remote execution, has begun.
     JobStarted { job: JobId, origin: Origin },
     /// A started one has ended without giving the job its object: it failed, or another was faster.
@@ -83,6 +85,9 @@ pub enum Event {
     Note { text: String },
     /// Files that were read to digest them, and their bytes.
     Hashed { files: u64, bytes: u64 },
+    /// How long this machine's slots were idle, on average, because others had the permits: make's
+    /// recipes, or other links.
+    WaitedForSlots { time: Duration, of_make: bool },
     /// Nothing comes after this.
     LinkFinished,
     /// The farm cannot be reached, or has ceased to answer: the link, or a job of it, does without.

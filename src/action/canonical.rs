@@ -54,7 +54,32 @@ pub struct NamedOutput {
 #[derive(Debug)]
 pub enum Canonical {
     Hermetic(Box<CanonicalJob>),
-    InPlace { reason: String },
+    InPlace(NoCanonicalForm),
+}
+
+/// Why a job needs its real names.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct NoCanonicalForm {
+    /// The argument that asks for it, for the summary.
+    pub cause: String,
+    pub reason: String,
+}
+
+impl NoCanonicalForm {
+    fn new(cause: impl Into<String>, reason: String) -> Self {
+        Self {
+            cause: cause.into(),
+            reason,
+        }
+    }
+
+    /// Because `argument` is what `reason` says.
+    fn of(argument: &Argument<'_>, reason: &str) -> Self {
+        let spelling = argument.words.join(" ");
+        let reason = format!("`{spelling}` {reason}");
+        Self::new(spelling, reason)
+    }
 }
 
 /// Gives `job` canonical names.
@@ -77,7 +102,7 @@ pub fn canonical(
     let parsed = arguments::parse(words);
     let outputs = match outputs(caller, job, &parsed, context) {
         Ok(outputs) => outputs,
-        Err(reason) => return Ok(Canonical::InPlace { reason }),
+        Err(reason) => return Ok(Canonical::InPlace(reason)),
     };
     let paths = module_paths(job, index);
     let names = module_names(&paths);
@@ -89,7 +114,7 @@ pub fn canonical(
     for argument in arguments::reaching(&parsed) {
         match naming.rename(argument) {
             Ok(words) => renamed.extend(words),
-            Err(reason) => return Ok(Canonical::InPlace { reason }),
+            Err(reason) => return Ok(Canonical::InPlace(reason)),
         }
     }
     let (shard, form) = match index {
@@ -157,16 +182,23 @@ fn outputs(
     job: &Job,
     arguments: &[Argument<'_>],
     context: &ClientContext,
-) -> Result<Vec<NamedOutput>, String> {
+) -> Result<Vec<NamedOutput>, NoCanonicalForm> {
+    let cause = || {
+        let asks = |it: &&Argument<'_>| it.meaning == Meaning::ExtraOutput;
+        let argument = arguments.iter().rev().find(asks);
+        argument.map_or_else(String::new, |it| it.words.join(" "))
+    };
     let extra = arguments::extra_outputs(arguments, job.object());
     let real_names = !extra.is_empty() || arguments::names_its_output(arguments);
     if let Some(file) = extra.iter().find(|file| !job.outputs.contains(file)) {
-        return Err(format!(
+        let reason = format!(
             "it also writes `{file}`, whose name stands in the object or nowhere in the job"
-        ));
+        );
+        return Err(NoCanonicalForm::new(cause(), reason));
     }
     if real_names && caller == Caller::Linker {
-        return Err(format!("the name `{}` stands in the object", job.object()));
+        let reason = format!("the name `{}` stands in the object", job.object());
+        return Err(NoCanonicalForm::new(cause(), reason));
     }
     let mut outputs = Vec::with_capacity(job.outputs.len());
     for (number, name) in job.outputs.iter().enumerate() {
@@ -174,9 +206,8 @@ fn outputs(
             false => output_name(number),
             true if is_inside_the_root(name) => name.clone(),
             true => {
-                return Err(format!(
-                    "the name `{name}` matters, and is not below the directory"
-                ));
+                let reason = format!("the name `{name}` matters, and is not below the directory");
+                return Err(NoCanonicalForm::new(cause(), reason));
             }
         };
         outputs.push(NamedOutput {
@@ -229,7 +260,7 @@ impl<'a> Naming<'a> {
     }
 
     /// The words for `argument` in the Action, or why it needs the real names.
-    fn rename(&mut self, argument: &Argument<'_>) -> Result<Vec<String>, String> {
+    fn rename(&mut self, argument: &Argument<'_>) -> Result<Vec<String>, NoCanonicalForm> {
         let value = argument.value.unwrap_or_default();
         match argument.meaning {
             Meaning::Plain
@@ -241,34 +272,39 @@ impl<'a> Naming<'a> {
             | Meaning::ExtraOutput => Ok(argument.words.to_vec()),
             Meaning::Output => self.rename_output(argument, value),
             Meaning::Index if value == self.job.index() => Ok(argument.with_value(INDEX)),
-            Meaning::Index => Err(format!("`{}` is not the job's own index", spelling(argument))),
+            Meaning::Index => Err(NoCanonicalForm::of(argument, "is not the job's own index")),
             Meaning::Input => self.rename_input(value),
             Meaning::InputFile => Ok(self.rename_input_file(argument)),
-            Meaning::Plugin => Err(format!("`{}` loads a library into the compiler", spelling(argument))),
-            Meaning::Config | Meaning::Machine | Meaning::ResponseFile => {
-                Err(format!("`{}` means something else elsewhere", spelling(argument)))
+            Meaning::Plugin => {
+                Err(NoCanonicalForm::of(argument, "loads a library into the compiler"))
             }
-            Meaning::InPlace(reason) => Err(format!("`{}` {reason}", spelling(argument))),
+            Meaning::Config | Meaning::Machine | Meaning::ResponseFile => {
+                Err(NoCanonicalForm::of(argument, "means something else elsewhere"))
+            }
+            Meaning::InPlace(reason) => Err(NoCanonicalForm::of(argument, reason)),
         }
     }
 
-    fn rename_output(&self, argument: &Argument<'_>, value: &str) -> Result<Vec<String>, String> {
-        match self.outputs.iter().find(|output| output.name == value) {
-            Some(output) => Ok(argument.with_value(&output.tree_path)),
-            None => Err(format!(
-                "`{}` writes a file that the job does not list",
-                spelling(argument)
-            )),
-        }
+    fn rename_output(
+        &self,
+        argument: &Argument<'_>,
+        value: &str,
+    ) -> Result<Vec<String>, NoCanonicalForm> {
+        let output = self.outputs.iter().find(|output| output.name == value);
+        let Some(output) = output else {
+            let reason = "writes a file that the job does not list";
+            return Err(NoCanonicalForm::of(argument, reason));
+        };
+        Ok(argument.with_value(&output.tree_path))
     }
 
-    fn rename_input(&self, value: &str) -> Result<Vec<String>, String> {
-        match self.modules.get(value.as_bytes()) {
-            Some(name) => Ok(vec![(*name).to_owned()]),
-            None => Err(format!(
-                "`{value}` is neither an option that relto knows nor an input of the job"
-            )),
-        }
+    fn rename_input(&self, value: &str) -> Result<Vec<String>, NoCanonicalForm> {
+        let Some(name) = self.modules.get(value.as_bytes()) else {
+            let reason =
+                format!("`{value}` is neither an option that relto knows nor an input of the job");
+            return Err(NoCanonicalForm::new(value, reason));
+        };
+        Ok(vec![(*name).to_owned()])
     }
 
     fn rename_input_file(&mut self, argument: &Argument<'_>) -> Vec<String> {
@@ -287,8 +323,4 @@ impl<'a> Naming<'a> {
         };
         argument.with_value(&tree_path)
     }
-}
-
-fn spelling(argument: &Argument<'_>) -> String {
-    argument.words.join(" ")
 }

@@ -1,7 +1,7 @@
 //! `relto doctor [COMPILER]`: lists what is set, what works, and what to change.
 //!
-//! Each section is printed as soon as it is known; the exit code is 1 if a link would fail.
-//! [`doctor`](crate::doctor) does the examination.
+//! Prints findings on stdout, each section as soon as it is known. The exit code is 1 if a link
+//! would fail, with `--strict` also if the farm cannot be used.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -20,6 +20,7 @@ const COLUMN: usize = 11;
 pub(super) fn run(
     context: &CommandContext,
     compiler: Option<&Path>,
+    strict: bool,
 ) -> Result<ExitCode, CommandError> {
     let settings = &context.settings;
     output::print(&configuration(settings));
@@ -27,13 +28,17 @@ pub(super) fn run(
     let mut tell = |section: &ReportSection| {
         output::print(&shown(section));
     };
-    let examined = examine(compiler, &options, &mut tell);
+    let examined = examine(compiler, &options, strict, &mut tell);
     let grade = runtime()
         .map_err(|error| Box::new(error) as CommandError)?
         .block_on(examined);
     let (verdict, code) = match grade {
         Grade::Good => ("a link works", ExitCode::Success),
         Grade::Warning => ("a link works; see the warnings", ExitCode::Success),
+        Grade::Bad if strict => (
+            "a link or its farm would fail; see the errors",
+            ExitCode::Failure,
+        ),
         Grade::Bad => ("a link would fail; see the errors", ExitCode::Failure),
     };
     output::print(&format!("{verdict}\n"));

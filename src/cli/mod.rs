@@ -104,6 +104,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment)
     let command = match invocation.command {
         Command::Completions { shell } => return pages::completions(shell),
         Command::Man { dir } => return ended(pages::man(&dir)),
+        Command::Version => return pages::version(),
         // What is to be allowed is not in force yet.
         Command::Allow { list: true, .. } => return allow::list(environment),
         Command::Allow { dir, .. } => {
@@ -144,7 +145,7 @@ fn dispatch(context: &CommandContext, command: Command) -> Result<ExitCode, Comm
         Command::Distribute(job_file) => distribute::run(context, &job_file),
         Command::Cc { words } => Ok(cc::run(context, &words, &[])),
         Command::Ld { words } => Ok(ld::run(context, &words)),
-        Command::Doctor { compiler } => doctor::run(context, compiler.as_deref()),
+        Command::Doctor { compiler, strict } => doctor::run(context, compiler.as_deref(), strict),
         Command::Config => Ok(config::run(context)),
         Command::Prefetch {
             after_stdin,
@@ -159,16 +160,15 @@ fn dispatch(context: &CommandContext, command: Command) -> Result<ExitCode, Comm
             }
         }
         Command::Daemon { action } => daemon::run(context, action),
-        Command::Stats => Ok(stats::run(context)),
+        Command::Stats(wanted) => stats::run(context, &wanted),
         Command::Cache { action } => cache::run(context, action),
-        Command::Explain { job_file, earlier } => {
-            explain::run(context, &job_file, earlier.as_deref())
-        }
+        Command::Explain(wanted) => explain::run(context, &wanted),
         Command::Index(look) => index::run(&look),
         Command::Allow { .. }
         | Command::Deny { .. }
         | Command::Completions { .. }
-        | Command::Man { .. } => unreachable!("they end before any settings are read"),
+        | Command::Man { .. }
+        | Command::Version => unreachable!("they end before any settings are read"),
     }
 }
 

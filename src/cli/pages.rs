@@ -1,4 +1,5 @@
-//! `relto completions SHELL` and `relto man DIR`: what packages install besides the program.
+//! `relto completions SHELL` and `relto man DIR`, what packages install besides the program, and
+//! `relto version`.
 
 use std::io;
 use std::path::Path;
@@ -22,6 +23,11 @@ pub(super) fn completions(shell: Shell) -> ExitCode {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut arguments::parser(), "relto", &mut text);
     output::print(&String::from_utf8_lossy(&text))
+}
+
+/// What `--version` prints.
+pub(super) fn version() -> ExitCode {
+    output::print(&arguments::parser().render_long_version())
 }
 
 /// A page for relto, and one for each command.

@@ -43,8 +43,8 @@ pub(crate) use options::{nearest, printable};
 pub use settings::{Settings, Strategy};
 pub use source::{ConfigEntry, ConfigSource, EffectiveValue};
 pub use table::LOCAL_JOBS;
-
 pub use trust::{AllowList, TrustRequest};
+pub use value::time_span;
 
 use find::ConfigFiles;
 use table::CONFIG;

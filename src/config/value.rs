@@ -121,6 +121,17 @@ fn duration(text: &str) -> Result<Duration, InvalidValue> {
     })
 }
 
+/// A duration as options take it, for what is no option.
+///
+/// # Errors
+/// What it should have been.
+pub fn time_span(text: &str) -> Result<Duration, String> {
+    duration(text).map_err(|invalid| {
+        let hint = invalid.hint.unwrap_or_default();
+        format!("{}: {hint}", invalid.reason)
+    })
+}
+
 pub(super) fn positive_duration(input: &ValueText<'_>) -> Result<Duration, InvalidValue> {
     let duration = duration(input.text)?;
     if duration.is_zero() {

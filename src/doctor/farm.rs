@@ -2,12 +2,12 @@
 
 use indicatif::HumanBytes;
 
-use super::{Finding, Grade, ReportSection, without_farm};
+use super::{Finding, Grade, ReportSection};
 use crate::link::FarmOptions;
 use crate::reapi::{Capabilities, ClientOptions, Offer, Probed, probe};
 
-pub(super) async fn section(farm: &FarmOptions) -> (ReportSection, bool) {
-    let grade = without_farm(farm);
+/// `grade` is how bad it is for a link when the farm cannot be used.
+pub(super) async fn section(farm: &FarmOptions, grade: Grade) -> (ReportSection, bool) {
     let mut findings = Vec::new();
     let usable = match probe(&farm.client).await {
         Err(error) => {

@@ -89,10 +89,12 @@ impl ReportSection {
 }
 
 /// Looks at everything, and gives each section to `tell` when it is complete. `compiler` is a path
-/// or a name; without one it is the `clang` of `PATH`. Returns the worst of all findings.
+/// or a name; without one it is the `clang` of `PATH`. With `strict`, a farm that cannot be used is
+/// as bad as a link that fails. Returns the worst of all findings.
 pub async fn examine(
     compiler: Option<&Path>,
     options: &Options,
+    strict: bool,
     tell: &mut (dyn FnMut(&ReportSection) + Send),
 ) -> Grade {
     let mut worst = Grade::Good;
@@ -108,19 +110,19 @@ pub async fn examine(
     tell(machine::section(options));
     let mut farm_answers = false;
     if let Some(farm) = &options.farm {
-        let (section, answers) = farm::section(farm).await;
+        let (section, answers) = farm::section(farm, without_farm(farm, strict)).await;
         farm_answers = answers;
         tell(section);
     }
     if let Some(compilers) = compilers {
-        tell(trial::section(&compilers, options, farm_answers).await);
+        tell(trial::section(&compilers, options, strict, farm_answers).await);
     }
     worst
 }
 
 /// How bad it is for a link when its farm cannot be used.
-fn without_farm(farm: &FarmOptions) -> Grade {
-    if farm.local_fallback || farm.is_cache_only() {
+fn without_farm(farm: &FarmOptions, strict: bool) -> Grade {
+    if !strict && (farm.local_fallback || farm.is_cache_only()) {
         Grade::Warning
     } else {
         Grade::Bad

@@ -40,22 +40,25 @@ struct TrialRun {
 pub(super) async fn section(
     compilers: &Compilers,
     options: &Options,
+    strict: bool,
     farm_answers: bool,
 ) -> ReportSection {
-    let findings = findings(compilers, options, farm_answers).await;
+    let findings = findings(compilers, options, strict, farm_answers).await;
     ReportSection::new("Trial", findings.unwrap_or_else(|finding| vec![finding]))
 }
 
 async fn findings(
     compilers: &Compilers,
     options: &Options,
+    strict: bool,
     farm_answers: bool,
 ) -> Result<Vec<Finding>, Finding> {
     let dir = Scratch::create(&Relto::itself(), &options.scratch_parent).map_err(|error| {
         Finding::bad(error.to_string(), "let `TMPDIR` name a directory of yours")
     })?;
     let trial = Trial::make(&compilers.clang, dir.path())?;
-    let grade = options.farm.as_ref().map(without_farm);
+    let farm = options.farm.as_ref();
+    let grade = farm.map(|farm| without_farm(farm, strict));
     let mut options = for_trial(options, dir.path());
     let mut findings = Vec::new();
     if let (Some(farm), Some(grade)) = (&options.farm, grade) {

@@ -102,6 +102,10 @@ impl LocalExecutor {
                     "`{}` does not compile from its action alone ({reason}); running it in place",
                     job.module
                 ));
+                self.config.events.send(Event::RunsInPlace {
+                    job: job.id,
+                    cause: "fails in the sandbox".to_owned(),
+                });
                 Ok(None)
             }
         }

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::action::Action;
-use crate::action::canonical::CanonicalJob;
+use crate::action::canonical::{CanonicalJob, NoCanonicalForm};
 use crate::action::guard::admitted_failure;
 use crate::action::kind::{OutputKind, check_output};
 use crate::action::slice::SliceKey;
@@ -67,14 +67,27 @@ pub enum InPlaceReason {
     #[error("{0}")]
     Link(String),
     /// The job's own arguments do.
-    #[error("{0}")]
-    Arguments(String),
+    #[error(transparent)]
+    Arguments(#[from] NoCanonicalForm),
     /// The command line comes from response files and is longer than a process can be started with.
     #[error("its command line is too long to be sent without response files")]
     TooLong,
     /// An argument names a file that cannot be read.
     #[error("{0}")]
     Input(String),
+}
+
+impl InPlaceReason {
+    /// In a few words, for the summary.
+    #[must_use]
+    pub fn cause(&self) -> &str {
+        match self {
+            Self::Link(_) => "the link's arguments",
+            Self::Arguments(none) => &none.cause,
+            Self::TooLong => "long command lines",
+            Self::Input(_) => "unreadable files",
+        }
+    }
 }
 
 /// A job that can run anywhere and be kept.

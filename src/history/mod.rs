@@ -1,8 +1,10 @@
-//! What earlier links took: an estimate for each module, and one record per link.
+//! What earlier links took: an estimate for each module, one record per link, and what their keys
+//! were made of.
 //!
-//! [`exec`](crate::exec) uses the estimates to start the longest jobs first, and `relto stats`
-//! shows the records. Losing a record only worsens the order.
+//! [`exec`](crate::exec) uses the estimates to start the longest jobs first; `relto stats` and
+//! `relto explain` show the records. Losing a record only worsens the order.
 
+mod keys;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +16,9 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use crate::events::OriginCounts;
 use crate::state::State;
+use keys::PendingKeys;
+
+pub use keys::{Ingredient, JobKey, KeyFile, KeyParts, LinkKeys, RecordedLink, stable_name};
 
 /// Modules whose estimates are kept; the ones that were not compiled for longest go first.
 const MAX_ESTIMATES: i64 = 100_000;
@@ -76,6 +81,16 @@ struct PendingRecords {
     estimates: Vec<(ModuleKey, Estimate)>,
     links: Vec<LinkRecord>,
     jobs: Vec<LinkRecord>,
+    keys: Vec<PendingKeys>,
+}
+
+impl PendingRecords {
+    fn is_empty(&self) -> bool {
+        self.estimates.is_empty()
+            && self.links.is_empty()
+            && self.jobs.is_empty()
+            && self.keys.is_empty()
+    }
 }
 
 impl History {
@@ -110,6 +125,21 @@ impl History {
         self.pending().jobs.push(job);
     }
 
+    /// Notes the keys of a link whose output `output` identifies; to be written by `flush`.
+    pub fn record_keys(&self, output: ModuleKey, keys: LinkKeys) {
+        self.pending().keys.push(PendingKeys { output, keys });
+    }
+
+    /// The newest link that `is_wanted`, and the one of the same output before it.
+    pub fn last_two_links(
+        &self,
+        is_wanted: impl Fn(&LinkKeys) -> bool,
+    ) -> Option<(RecordedLink, Option<RecordedLink>)> {
+        self.state
+            .read(|connection| keys::last_two(connection, &is_wanted))
+            .flatten()
+    }
+
     /// The last `count` links, the newest first.
     pub fn recent_links(&self, count: usize) -> Vec<LinkRecord> {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
@@ -118,10 +148,18 @@ impl History {
             .unwrap_or_default()
     }
 
+    /// Forgets all links, for `relto stats`. False if the database cannot be written.
+    pub fn forget_links(&self) -> bool {
+        let forgotten = self
+            .state
+            .write(|transaction| transaction.execute("DELETE FROM links", []));
+        forgotten.is_some()
+    }
+
     /// Writes what was recorded, in one transaction. Dropped when another process is writing.
     pub fn flush(&self) {
         let pending = std::mem::take(&mut *self.pending());
-        if !(pending.estimates.is_empty() && pending.links.is_empty() && pending.jobs.is_empty()) {
+        if !pending.is_empty() {
             self.state
                 .write(|transaction| store(transaction, &pending, seconds(SystemTime::now())));
         }
@@ -181,6 +219,9 @@ fn store(
         if !pending.estimates.is_empty() && last % LINKS_BETWEEN_TRIMS == 0 {
             keep_estimates(transaction, MAX_ESTIMATES)?;
         }
+    }
+    for keys in &pending.keys {
+        keys::store(transaction, keys, now)?;
     }
     Ok(())
 }
@@ -251,9 +292,9 @@ fn recent(connection: &Connection, count: i64) -> rusqlite::Result<Vec<LinkRecor
             .map(|value: i64| usize::try_from(value).unwrap_or(0))
     };
     let links = statement.query_map([count], |row| {
-        let finished = u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0);
+        let finished = row.get(0)?;
         Ok(LinkRecord {
-            finished: UNIX_EPOCH + Duration::from_secs(finished.min(i64::MAX.cast_unsigned() / 2)),
+            finished: moment(finished),
             output: row.get(1)?,
             jobs: size(row, 2)?,
             duration: Duration::from_millis(row.get::<_, i64>(3)?.cast_unsigned()),
@@ -271,6 +312,11 @@ fn recent(connection: &Connection, count: i64) -> rusqlite::Result<Vec<LinkRecor
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn moment(seconds: i64) -> SystemTime {
+    let seconds = u64::try_from(seconds).unwrap_or(0);
+    UNIX_EPOCH + Duration::from_secs(seconds.min(i64::MAX.cast_unsigned() / 2))
 }
 
 fn seconds(time: SystemTime) -> i64 {

@@ -87,6 +87,7 @@ fn old_links_and_estimates_are_forgotten() {
             jobs: Vec::new(),
             estimates: vec![(module, estimate(1))],
             links: Vec::new(),
+            keys: Vec::new(),
         };
         let stored = history
             .state
@@ -111,4 +112,54 @@ fn without_a_database_there_is_no_history_and_no_failure() {
     history.flush();
     assert!(history.estimates(&[ModuleKey::of(b"a")]).is_empty());
     assert!(history.recent_links(9).is_empty());
+}
+
+fn keys(output: &str, action: &str) -> LinkKeys {
+    LinkKeys {
+        output: output.to_owned(),
+        common: Vec::new(),
+        words: vec!["clang".to_owned()],
+        files: Vec::new(),
+        jobs: vec![JobKey {
+            module: "a.o".to_owned(),
+            origin: Some(Origin::Local),
+            parts: Err(action.to_owned()),
+        }],
+    }
+}
+
+#[test]
+fn the_last_two_different_links_of_an_output_are_kept_with_their_keys() {
+    let (_dir, path) = place();
+    let history = history(&path);
+    let link = |output: &str, action: &str| {
+        history.record_keys(ModuleKey::of(output.as_bytes()), keys(output, action));
+        history.flush();
+    };
+    let last_two = |output: &str| {
+        let found = history.last_two_links(|keys| keys.output == output);
+        let (newest, before) = found.expect("recorded");
+        let action = |link: &RecordedLink| link.keys.jobs[0].parts.clone().expect_err("no parts");
+        (
+            action(&newest),
+            newest.repeated,
+            before.as_ref().map(action),
+        )
+    };
+    let text = str::to_owned;
+    link("app", "1");
+    assert_eq!(last_two("app"), (text("1"), false, None));
+    link("app", "2");
+    link("other", "1");
+    assert_eq!(last_two("app"), (text("2"), false, Some(text("1"))));
+    link("app", "2");
+    assert_eq!(last_two("app"), (text("2"), true, Some(text("1"))));
+    link("app", "3");
+    assert_eq!(last_two("app"), (text("3"), false, Some(text("2"))));
+    assert_eq!(last_two("other"), (text("1"), false, None));
+    history
+        .state
+        .write(|transaction| keys::keep(transaction, 1))
+        .expect("trimmed");
+    assert!(history.last_two_links(|_| true).is_none());
 }

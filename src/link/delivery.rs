@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::keys::KeyRecorder;
 use super::slices;
 use super::stats::LinkStats;
 use crate::action::canonical::NamedOutput;
@@ -53,6 +54,8 @@ impl Hinted for DeliveryError {
 pub(super) struct Delivery {
     pub(super) disk_cache: Option<DiskCache>,
     pub(super) stats: LinkStats,
+    /// `None` where nothing is remembered.
+    pub(super) keys: Option<KeyRecorder>,
     pub(super) cancel: CancellationToken,
     pub(super) events: Events,
     /// The process that must still exist for the objects to be wanted.
@@ -220,6 +223,9 @@ impl Delivery {
             self.events.send(Event::CompilerMessage { job, text });
         }
         self.stats.finished(origin);
+        if let Some(keys) = &self.keys {
+            keys.finished(job, origin);
+        }
         self.events.send(Event::JobFinished { job, origin });
     }
 }

@@ -15,6 +15,7 @@ use super::connections::{Connecting, Connections};
 use super::delivery::Delivery;
 use super::error::LinkError;
 use super::farm::FarmSession;
+use super::keys::{KeyRecorder, common_ingredients};
 use super::options::{FarmOptions, Options};
 use super::run::Link;
 use super::slices::Slices;
@@ -25,6 +26,7 @@ use crate::error::Hinted;
 use crate::events::{Event, Events};
 use crate::exec::queue::Queue;
 use crate::hash_cache::{HashCache, Memory};
+use crate::history::{Ingredient, LinkKeys, ModuleKey};
 use crate::job::{Caller, JobFile};
 use crate::state::State;
 
@@ -143,6 +145,10 @@ impl Engine {
             delivery: Arc::new(Delivery {
                 disk_cache,
                 stats,
+                keys: options
+                    .state_dir
+                    .is_some()
+                    .then(|| KeyRecorder::new(file.jobs.len())),
                 cancel: cancel.clone(),
                 events: events.clone(),
                 linker: options.linker.filter(|_| file.caller == Caller::Linker),
@@ -174,13 +180,40 @@ impl Engine {
         if succeeded {
             let added = link.delivery.added_bytes();
             let (stats, output) = (&link.delivery.stats, &link.file.linker_output);
-            stats.close(link.file.caller, output, options, added, &link.events);
+            let keys = recorded_keys(link);
+            stats.close(link.file.caller, output, keys, options, added, &link.events);
         }
         if let Some(trouble) = self.state.take_trouble() {
             link.events
                 .note(format!("digests of files are not remembered: {trouble}"));
         }
     }
+}
+
+/// What the link's keys were made of. A launched backend is a link of its own, told apart by its
+/// object; it says of its toolchain only what it is on the whole, because a build has thousands.
+fn recorded_keys(link: &Link) -> Option<(ModuleKey, LinkKeys)> {
+    let recorder = link.delivery.keys.as_ref()?;
+    let (output, common) = match link.file.caller {
+        Caller::Linker => (
+            link.file.linker_output.as_str(),
+            common_ingredients(&link.toolchain),
+        ),
+        Caller::Launcher => {
+            let mut common = common_ingredients(&link.toolchain);
+            common.retain(|it| !it.name.starts_with("toolchain "));
+            common.push(Ingredient {
+                name: "toolchain".to_owned(),
+                value: link.toolchain.tree().root.to_string(),
+                known_as: None,
+                sourceless: None,
+            });
+            (link.file.jobs[0].object(), common)
+        }
+    };
+    let path = link.client_context.dir().ok()?.join(output);
+    let keys = recorder.take(output, common)?;
+    Some((ModuleKey::of(path.as_os_str().as_encoded_bytes()), keys))
 }
 
 /// What an ended link leaves for later ones.

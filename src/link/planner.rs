@@ -36,8 +36,9 @@ impl Hinted for PlanError {
     }
 }
 
-/// Modules of a job, by the name that it gives them.
-type KnownFiles<'j> = HashMap<&'j str, Arc<FileFacts>>;
+/// Modules of a job, by the name that it gives them, each with its digest without the name of the
+/// source file.
+type KnownFiles<'j> = HashMap<&'j str, (Arc<FileFacts>, [u8; 16])>;
 
 /// What planning needs to know of the link.
 #[derive(Debug)]
@@ -56,6 +57,9 @@ pub struct Checked {
     pub kind: OutputKind,
     /// What the compiler reads, weighted.
     pub bytes: u64,
+    /// Of the inputs of a job with a key, as far as they are modules: their digests without the
+    /// names of source files.
+    pub sourceless: Vec<Option<[u8; 16]>>,
 }
 
 impl Planner<'_> {
@@ -99,10 +103,19 @@ impl Planner<'_> {
             Ok(hermetic) => PlannedForm::Hermetic(Box::new(hermetic)),
             Err(reason) => PlannedForm::InPlace(reason),
         };
+        let sourceless = match &form {
+            PlannedForm::Hermetic(hermetic) => {
+                let names = hermetic.job.files.iter().map(|file| file.name.as_str());
+                let found = names.map(|name| known.get(name).map(|(_, digest)| *digest));
+                found.collect()
+            }
+            PlannedForm::InPlace(_) => Vec::new(),
+        };
         Ok(Checked {
             form,
             kind: self.kind(job),
             bytes,
+            sourceless,
         })
     }
 
@@ -128,7 +141,7 @@ impl Planner<'_> {
         })?;
         Ok(match form {
             Canonical::Hermetic(canonical) => self.hermetic(*canonical, known),
-            Canonical::InPlace { reason } => Err(InPlaceReason::Arguments(reason)),
+            Canonical::InPlace(reason) => Err(reason.into()),
         })
     }
 
@@ -146,9 +159,9 @@ impl Planner<'_> {
         let own = job.module().as_bytes();
         if !entries.iter().any(|entry| entry.path == own) {
             let known = self.module(job.module())?;
-            self.module_facts(job.module(), &known)?;
+            let facts = self.module_facts(job.module(), &known)?;
             bytes += known.identity.size;
-            all.insert(job.module(), known);
+            all.insert(job.module(), (known, facts.sourceless));
         }
         for entry in entries {
             let name = std::str::from_utf8(&entry.path)
@@ -159,13 +172,14 @@ impl Planner<'_> {
                     name: name.to_owned(),
                 });
             }
-            check_module(job.index(), entry, &self.module_facts(name, &known)?)?;
+            let facts = self.module_facts(name, &known)?;
+            check_module(job.index(), entry, &facts)?;
             bytes += if name == job.module() {
                 known.identity.size
             } else {
                 known.identity.size / 8
             };
-            all.insert(name, known);
+            all.insert(name, (known, facts.sourceless));
         }
         Ok((bytes, all))
     }
@@ -232,7 +246,7 @@ impl Planner<'_> {
                     .facts(&file.host, DigestFunction::Sha256, None)
             };
             let facts = match known.get(file.name.as_str()) {
-                Some(facts) => Arc::clone(facts),
+                Some((facts, _)) => Arc::clone(facts),
                 None => looked_up().map_err(|error| InPlaceReason::Input(error.to_string()))?,
             };
             digests.push(facts.digest);

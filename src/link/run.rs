@@ -5,7 +5,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +19,7 @@ use super::runners::{LocalRunner, RemoteRunner};
 use super::slices::Slices;
 use crate::client_context::ClientContext;
 use crate::compiler::ResolvedToolchain;
-use crate::events::{Events, JobId};
+use crate::events::{Event, Events, JobId};
 use crate::exec::local::{LocalConfig, LocalExecutor};
 use crate::exec::queue::{Executor, ExecutorSet, Queue, Runner, run_slot};
 use crate::exec::remote::{RemoteConfig, RemoteExecutor};
@@ -62,6 +62,7 @@ impl Link {
         let local = LocalRunner {
             executor: self.local_executor(options).map_err(LinkError::Machine)?,
             slots: options.slots(),
+            waited: AtomicU64::default(),
             delivery: Arc::clone(&self.delivery),
             farm: self.farm.clone(),
         };
@@ -72,7 +73,8 @@ impl Link {
                 spawn_blocking(move || link.cancel_on_failure(link.plan_jobs()))
             })
             .collect();
-        let slots: Vec<_> = (0..options.local_jobs.get().min(self.file.jobs.len()))
+        let local_slots = options.local_jobs.get().min(self.file.jobs.len());
+        let slots: Vec<_> = (0..local_slots)
             .map(|_| self.start_slot(Executor::Local, Arc::clone(&local)))
             .collect();
         let at_farm = connecting.map(|connecting| self.start_farm(connecting));
@@ -87,6 +89,10 @@ impl Link {
         for slot in slots {
             keep_first(&mut first, slot.await);
         }
+        self.events.send(Event::WaitedForSlots {
+            time: local.waited(local_slots),
+            of_make: options.jobserver.is_some(),
+        });
         if let Some(farm) = &self.farm {
             farm.close(first.is_err()).await;
         }
@@ -129,16 +135,21 @@ impl Link {
     /// Delivers the job with this number out of the disk cache, or puts it into the queue.
     fn plan_job(&self, planner: &Planner<'_>, id: JobId) -> Result<(), LinkError> {
         let job = &self.file.jobs[id];
-        let Checked {
-            mut form,
-            kind,
-            bytes,
-        } = planner.plan(job).map_err(|source| {
+        let checked = planner.plan(job).map_err(|source| {
             Box::new(PlanError {
                 module: job.module().to_owned(),
                 source,
             })
         })?;
+        if let Some(keys) = &self.delivery.keys {
+            keys.planned(id, job.module(), &checked);
+        }
+        let Checked {
+            mut form,
+            kind,
+            bytes,
+            ..
+        } = checked;
         match &mut form {
             PlannedForm::Hermetic(hermetic) => {
                 if self.delivery.take_cached(id, hermetic, job.index())?
@@ -147,7 +158,7 @@ impl Link {
                     return Ok(());
                 }
             }
-            PlannedForm::InPlace(reason) => self.report_in_place(job, reason),
+            PlannedForm::InPlace(reason) => self.report_in_place(id, job, reason),
         }
         let job = Arc::new(Planned {
             id,
@@ -184,7 +195,11 @@ impl Link {
     }
 
     /// A link shows in its summary how many jobs ran so; a launched compiler has none.
-    fn report_in_place(&self, job: &Job, reason: &InPlaceReason) {
+    fn report_in_place(&self, id: JobId, job: &Job, reason: &InPlaceReason) {
+        self.events.send(Event::RunsInPlace {
+            job: id,
+            cause: reason.cause().to_owned(),
+        });
         match self.file.caller {
             Caller::Linker => self.events.note(format!(
                 "`{}` runs in place, uncached: {reason}",

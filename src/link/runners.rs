@@ -1,11 +1,13 @@
 //! The runners of a link: one for this machine, one for the farm.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::delivery::Delivery;
 use super::error::LinkError;
 use super::farm::FarmSession;
-use crate::events::{Event, Origin};
+use crate::events::{self, Event, Origin};
 use crate::exec::local::LocalExecutor;
 use crate::exec::queue::{Assignment, AttemptOutcome, Claim, Runner};
 use crate::exec::remote::RemoteExecutor;
@@ -17,6 +19,8 @@ use crate::process::{SlotPermit, Slots};
 pub(super) struct LocalRunner {
     pub(super) executor: LocalExecutor,
     pub(super) slots: Slots,
+    /// The microseconds that all slots together have waited for permits.
+    pub(super) waited: AtomicU64,
     pub(super) delivery: Arc<Delivery>,
     /// Gets the results of this machine.
     pub(super) farm: Option<Arc<FarmSession>>,
@@ -30,12 +34,24 @@ pub(super) struct RemoteRunner {
     pub(super) farm: Arc<FarmSession>,
 }
 
+impl LocalRunner {
+    /// How long each of `slots` waited for permits, on average.
+    pub(super) fn waited(&self, slots: usize) -> Duration {
+        let all = Duration::from_micros(self.waited.load(Ordering::Relaxed));
+        all / u32::try_from(slots.max(1)).unwrap_or(u32::MAX)
+    }
+}
+
 impl Runner for LocalRunner {
     type Failure = LinkError;
     type Permit = SlotPermit;
 
     async fn permit(&self) -> SlotPermit {
-        self.slots.permit().await
+        let began = events::now();
+        let permit = self.slots.permit().await;
+        let waited = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.waited.fetch_add(waited, Ordering::Relaxed);
+        permit
     }
 
     async fn run(&self, assignment: &Assignment) -> Result<AttemptOutcome<LinkError>, LinkError> {

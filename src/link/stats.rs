@@ -16,7 +16,7 @@ use crate::client_context::ClientContext;
 use crate::events::OriginCounts;
 use crate::events::{self, Events, JobId, Origin};
 use crate::exec::{Compiled, Planned};
-use crate::history::{Estimate, History, LinkRecord, ModuleKey};
+use crate::history::{Estimate, History, LinkKeys, LinkRecord, ModuleKey, stable_name};
 use crate::job::{Caller, Job};
 use crate::process::{Relto, detach};
 use crate::state::State;
@@ -97,6 +97,7 @@ impl LinkStats {
         &self,
         caller: Caller,
         output: &str,
+        keys: Option<(ModuleKey, LinkKeys)>,
         options: &Options,
         added: u64,
         events: &Events,
@@ -112,6 +113,9 @@ impl LinkStats {
         match caller {
             Caller::Linker => self.history.record_link(record),
             Caller::Launcher => self.history.record_job(record),
+        }
+        if let Some((output, keys)) = keys {
+            self.history.record_keys(output, keys);
         }
         self.history.flush();
         if let (Some(root), Some(max_size)) = (&options.disk_cache, options.disk_cache_max_size)
@@ -132,25 +136,9 @@ fn trim(root: &Path, max_size: u64, events: &Events) {
     }
 }
 
-/// The module's name without the numbers that lld adds to an extracted archive member:
-/// `libx.a(foo.o at 96).2.44B.o`.
+/// The same for an extracted archive member in each link.
 fn module_key(name: &str) -> ModuleKey {
-    let stem = name
-        .strip_suffix(".o")
-        .and_then(|rest| rest.rsplit_once('.'))
-        .and_then(|(rest, pid)| {
-            pid.bytes()
-                .all(|byte| byte.is_ascii_hexdigit())
-                .then_some(rest)
-        })
-        .and_then(|rest| rest.rsplit_once('.'))
-        .and_then(|(rest, sequence)| {
-            sequence
-                .bytes()
-                .all(|byte| byte.is_ascii_digit())
-                .then_some(rest)
-        });
-    ModuleKey::of(stem.unwrap_or(name).as_bytes())
+    ModuleKey::of(stable_name(name).as_bytes())
 }
 
 #[cfg(test)]

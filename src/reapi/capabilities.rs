@@ -54,7 +54,12 @@ pub enum CapabilityError {
     #[error("the farm speaks REAPI {low} to {high} and relto 2.0 to 2.12")]
     Version { low: String, high: String },
     #[error("the farm computes digests by {theirs} and relto by {ours}")]
-    DigestFunction { theirs: String, ours: String },
+    DigestFunction {
+        theirs: String,
+        ours: String,
+        /// The farm offers the function that `digest_function` rules out.
+        unset_helps: bool,
+    },
     #[error("`{0}` does not execute anything")]
     NoExecution(String),
     #[error("the farm does not answer")]
@@ -65,8 +70,13 @@ impl Hinted for CapabilityError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Version { .. } => Vec::new(),
-            Self::DigestFunction { .. } => {
+            Self::DigestFunction {
+                unset_helps: true, ..
+            } => {
                 vec!["leave `digest_function` unset to take what the farm offers".to_owned()]
+            }
+            Self::DigestFunction { .. } => {
+                vec!["switch SHA256 or BLAKE3 on in the farm's configuration".to_owned()]
             }
             Self::NoExecution(_) => vec![
                 "check `remote_instance_name`, or give the address as `remote_cache`: then it is used as a cache"
@@ -241,9 +251,10 @@ fn choose_function(
                 || offers(&executed, function)
                 || (executed.is_empty() && stored.contains(&function.to_pb())))
     };
+    let known = [DigestFunction::Sha256, DigestFunction::Blake3];
     let wanted = match options.digest_function {
         Some(function) => vec![function],
-        None => vec![DigestFunction::Sha256, DigestFunction::Blake3],
+        None => known.to_vec(),
     };
     wanted
         .iter()
@@ -260,6 +271,7 @@ fn choose_function(
                 .map(ToString::to_string)
                 .collect::<Vec<_>>()
                 .join(" or "),
+            unset_helps: known.iter().any(|function| common(*function)),
         })
 }
 

@@ -163,6 +163,8 @@ impl Report {
             }
             Event::Note { text } => tracing::info!("{text}"),
             Event::ActionBuilt { .. }
+            | Event::RunsInPlace { .. }
+            | Event::WaitedForSlots { .. }
             | Event::JobStarted { .. }
             | Event::JobStopped { .. }
             | Event::JobFinished { .. }

@@ -1,7 +1,9 @@
-//! The line at the end: `relto: 214 jobs, 190 cached, 20 remote, 4 local, 3.1 s`.
+//! The line at the end: `relto: 214 jobs, 190 cached: 100 disk, 90 farm, 20 remote, 4 local, 3.1 s`.
 //!
-//! Scripts read it, so the words and their order must not change.
+//! Scripts read it, so the words and their order must not change. What needs no explanation has
+//! none: objects that all come from the disk cache, and a link that had the machine to itself.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Totals;
@@ -14,23 +16,82 @@ pub(super) fn summary(totals: &Totals) -> String {
 /// `214 jobs, 190 cached, 20 remote, 4 local, 3.1 s`.
 #[must_use]
 pub fn counts_and_time(totals: &Totals) -> String {
-    format!("{}, {}", counts(totals), seconds(totals.elapsed))
+    let time = seconds(totals.elapsed);
+    format!("{}, {time}{}", counts(totals), waiting(totals))
 }
 
-/// `214 jobs, 190 cached, 20 remote, 4 local`. Where no job ran is left out.
+/// `214 jobs, 190 cached: 100 disk, 90 farm, 20 remote, 4 local`. Where no job ran is left out.
 #[must_use]
 pub fn counts(totals: &Totals) -> String {
     let noun = if totals.jobs == 1 { "job" } else { "jobs" };
     let mut parts = vec![format!("{} {noun}", totals.jobs)];
     let counts = [
-        (totals.cached(), "cached"),
-        (totals.remote, "remote"),
-        (totals.local, "local"),
-        (totals.in_place, "in place"),
+        (totals.cached(), "cached", places(totals)),
+        (totals.remote, "remote", String::new()),
+        (totals.local, "local", String::new()),
+        (totals.in_place, "in place", causes(totals)),
     ];
-    let counted = counts.iter().filter(|(count, _)| *count > 0);
-    parts.extend(counted.map(|(count, word)| format!("{count} {word}")));
+    let counted = counts.iter().filter(|(count, ..)| *count > 0);
+    parts.extend(counted.map(|(count, word, detail)| format!("{count} {word}{detail}")));
     parts.join(", ")
+}
+
+/// `: 5 disk, 2 farm`; nothing if all came from the disk cache. A shared object is that of an equal
+/// job of the same link.
+fn places(totals: &Totals) -> String {
+    let places = [
+        (totals.disk_cache, "disk"),
+        (totals.remote_cache, "farm"),
+        (totals.shared, "shared"),
+    ];
+    if totals.disk_cache == totals.cached() {
+        return String::new();
+    }
+    let counted = places.iter().filter(|(count, _)| *count > 0);
+    let counted: Vec<_> = counted
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    format!(": {}", counted.join(", "))
+}
+
+/// `: -gsplit-dwarf`, or each cause with its number if there are several.
+fn causes(totals: &Totals) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for cause in totals.in_place_causes.values() {
+        *counts.entry(cause).or_default() += 1;
+    }
+    let mut causes: Vec<_> = counts.into_iter().collect();
+    causes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    match causes[..] {
+        [] => String::new(),
+        [(cause, _)] => format!(": {cause}"),
+        _ => {
+            let causes: Vec<_> = causes
+                .iter()
+                .map(|(cause, count)| format!("{cause} ({count})"))
+                .collect();
+            format!(": {}", causes.join(", "))
+        }
+    }
+}
+
+/// `, 22 s of it waiting for slots of other links`, where that is a noticeable part of the time.
+fn waiting(totals: &Totals) -> String {
+    let waited = totals.waited.min(totals.elapsed);
+    if waited < Duration::from_secs(1) || waited < totals.elapsed / 10 {
+        return String::new();
+    }
+    let time = if waited < Duration::from_secs(10) || waited >= Duration::from_mins(1) {
+        seconds(waited)
+    } else {
+        format!("{:.0} s", waited.as_secs_f64())
+    };
+    let owner = if totals.waited_for_make {
+        "job slots of make"
+    } else {
+        "slots of other links"
+    };
+    format!(", {time} of it waiting for {owner}")
 }
 
 /// `0.05 s`, `3.1 s`, `2 min 5 s`: as many digits as are meaningful.
@@ -61,7 +122,47 @@ mod tests {
             elapsed: Duration::from_millis(3140),
             ..Totals::default()
         };
-        insta::assert_snapshot!(summary(&totals), @"relto: 214 jobs, 190 cached, 20 remote, 4 local, 3.1 s");
+        insta::assert_snapshot!(summary(&totals), @"relto: 214 jobs, 190 cached: 100 disk, 90 farm, 20 remote, 4 local, 3.1 s");
+        let from_disk = Totals {
+            remote_cache: 0,
+            ..totals
+        };
+        insta::assert_snapshot!(summary(&from_disk), @"relto: 214 jobs, 100 cached, 20 remote, 4 local, 3.1 s");
+    }
+
+    #[test]
+    fn the_line_says_why_jobs_ran_in_place() {
+        let cause = |job, cause: &str| (job, cause.to_owned());
+        let mut totals = Totals {
+            jobs: 39,
+            in_place: 39,
+            in_place_causes: (0..39).map(|job| cause(job, "-gsplit-dwarf")).collect(),
+            elapsed: Duration::from_millis(31_700),
+            ..Totals::default()
+        };
+        insta::assert_snapshot!(summary(&totals), @"relto: 39 jobs, 39 in place: -gsplit-dwarf, 31.7 s");
+        totals
+            .in_place_causes
+            .extend([cause(7, "fails in the sandbox")]);
+        insta::assert_snapshot!(summary(&totals), @"relto: 39 jobs, 39 in place: -gsplit-dwarf (38), fails in the sandbox (1), 31.7 s");
+    }
+
+    #[test]
+    fn only_noticeable_waiting_is_shown() {
+        let shown = |waited: u64, waited_for_make| {
+            let totals = Totals {
+                jobs: 2,
+                local: 2,
+                waited: Duration::from_millis(waited),
+                waited_for_make,
+                elapsed: Duration::from_millis(31_700),
+                ..Totals::default()
+            };
+            summary(&totals)
+        };
+        insta::assert_snapshot!(shown(22_000, false), @"relto: 2 jobs, 2 local, 31.7 s, 22 s of it waiting for slots of other links");
+        insta::assert_snapshot!(shown(4_500, true), @"relto: 2 jobs, 2 local, 31.7 s, 4.5 s of it waiting for job slots of make");
+        insta::assert_snapshot!(shown(3_000, false), @"relto: 2 jobs, 2 local, 31.7 s");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The numbers of a link: how many jobs ended where, and what was transferred.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::events::OriginCounts;
-use crate::events::{Event, Origin};
+use crate::events::{Event, JobId, Origin, OriginCounts};
 
 /// The numbers of a link so far, or at its end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,6 +15,12 @@ pub struct Totals {
     pub remote: usize,
     pub local: usize,
     pub in_place: usize,
+    /// Why jobs run in place, in a few words.
+    pub in_place_causes: HashMap<JobId, String>,
+    /// How long slots of this machine waited for permits, on average.
+    pub waited: Duration,
+    /// The permits were make's, not those of other links.
+    pub waited_for_make: bool,
     /// Bytes sent to the farm.
     pub up: u64,
     /// Bytes received from the farm.
@@ -35,7 +41,18 @@ impl Totals {
                     ..Self::default()
                 };
             }
-            Event::JobFinished { origin, .. } => *self.of(*origin) += 1,
+            Event::JobFinished { job, origin } => {
+                *self.of(*origin) += 1;
+                if *origin != Origin::InPlace {
+                    self.in_place_causes.remove(job);
+                }
+            }
+            Event::RunsInPlace { job, cause } => {
+                self.in_place_causes.insert(*job, cause.clone());
+            }
+            Event::WaitedForSlots { time, of_make } => {
+                (self.waited, self.waited_for_make) = (*time, *of_make);
+            }
             Event::Transferred { up, down } => {
                 self.up += up;
                 self.down += down;

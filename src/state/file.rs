@@ -23,7 +23,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Must be raised with every change of `TABLES`, of the seals, and of the notes that the hash cache keeps for its
 /// callers.
-const VERSION: i32 = 2;
+const VERSION: i32 = 3;
 
 /// All tables of all modules, because they share the version. 64-bit unsigned values are kept as
 /// SQLite's signed ones.
@@ -42,6 +42,11 @@ const TABLES: &str = "
         millis INTEGER NOT NULL, disk_cache INTEGER NOT NULL, remote_cache INTEGER NOT NULL,
         remote INTEGER NOT NULL, local INTEGER NOT NULL, in_place INTEGER NOT NULL
     );
+    CREATE TABLE link_keys (
+        id INTEGER PRIMARY KEY, output BLOB NOT NULL, finished INTEGER NOT NULL, digest BLOB NOT NULL,
+        repeated INTEGER NOT NULL, keys BLOB NOT NULL
+    );
+    CREATE INDEX link_keys_by_output ON link_keys (output, id);
     CREATE TABLE counters (name BLOB PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE answers (question BLOB PRIMARY KEY, answer TEXT NOT NULL, seal INTEGER NOT NULL) WITHOUT ROWID;
 ";

@@ -50,7 +50,8 @@ pub fn symbols(bytes: &[u8]) -> Option<SymbolTable> {
     read(&table?, &names?)
 }
 
-fn blob(stream: &[u8], header: &BlockHeader) -> Result<Option<Vec<u8>>, BitstreamError> {
+/// The content of a block that holds one blob.
+pub(super) fn blob(stream: &[u8], header: &BlockHeader) -> Result<Option<Vec<u8>>, BitstreamError> {
     let mut entries = BlockReader::enter(stream, header, Vec::new());
     let mut values = Vec::new();
     loop {

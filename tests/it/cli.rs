@@ -23,7 +23,13 @@ fn help_is_short_and_goes_to_stdout() {
 #[test]
 fn every_command_shows_all_options_on_request() {
     let place = CleanHome::new();
-    for line in ["--help-all", "help", "cache --help-all", "help doctor"] {
+    for line in [
+        "--help-all",
+        "help",
+        "cache --help-all",
+        "help doctor",
+        "j.json --help-all",
+    ] {
         let told = place.relto_told(line);
         assert!(told.starts_with("exit 0\n"), "{line}: {told}");
         assert!(told.contains("--grpc-keepalive-time"), "{line}: {told}");
@@ -45,6 +51,27 @@ fn completions_and_manual_pages_are_made_for_packages() {
     for page in ["relto.1", "relto-doctor.1"] {
         assert!(place.path("project/pages").join(page).exists(), "{page}");
     }
+}
+
+#[test]
+fn the_version_is_a_command_and_an_option() {
+    let place = CleanHome::new();
+    let told = place.relto_told("version");
+    assert!(told.starts_with("exit 0\n--- stdout\nrelto "), "{told}");
+    assert_eq!(told, place.relto_told("--version"));
+}
+
+#[test]
+fn stats_answer_in_json_and_begin_again_at_zero() {
+    let place = CleanHome::new();
+    let told = place.relto_told("stats --json --since 2h -n 5");
+    for part in ["exit 0\n", "\"links\": []", "\"hit_rate\": 0.0"] {
+        assert!(told.contains(part), "{told}");
+    }
+    let told = place.relto_told("stats --zero");
+    assert_eq!(told, "exit 0\n--- stdout\nall links are forgotten\n");
+    let told = place.relto_told("stats --since yesterday");
+    assert!(told.starts_with("exit 2\n"), "{told}");
 }
 
 #[test]

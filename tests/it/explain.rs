@@ -1,5 +1,6 @@
 //! `relto explain`: the key that a link used, and what made it another one.
 
+use std::path::Path;
 use std::process::Command;
 
 use fs_err as fs;
@@ -42,6 +43,8 @@ fn the_action_is_the_one_that_the_cache_is_asked_for_and_a_change_is_named() {
         before.contains("  input relto/m/0000.bc ") && before.contains("(main.o)"),
         "{before}"
     );
+    let loader = before.matches("  toolchain relto/tc/lib/ld-").count();
+    assert!(loader <= 1, "once, not for each module: {before}");
 
     let link = Link::new(&program).argument("-Wl,--lto-O1").keep_objects();
     let source = link.dir().join("thrice.c");
@@ -58,8 +61,8 @@ fn the_action_is_the_one_that_the_cache_is_asked_for_and_a_change_is_named() {
     for part in [
         "- argument -O2",
         "+ argument -O1",
-        "- input relto/m/",
-        "(thrice.o)",
+        "- input thrice.o ",
+        "+ input thrice.o ",
         "0 of 3 jobs have the same key",
     ] {
         assert!(told.contains(part), "no `{part}` in:\n{told}");
@@ -67,4 +70,136 @@ fn the_action_is_the_one_that_the_cache_is_asked_for_and_a_change_is_named() {
     fs::write(linked.dir().join("now"), explain(&linked, &home, &[])).expect("written");
     let told = explain(&linked, &home, &["now"]);
     assert_eq!(told, "3 of 3 jobs have the same key in both links\n");
+}
+
+/// The module of a source that is read as `path`.
+fn compile(path: &Path, source: &str, module: &Path) {
+    fs::create_dir_all(path.parent().expect("a directory")).expect("created");
+    fs::write(path, source).expect("written");
+    let mut clang = Llvm::get().command("clang");
+    clang.args(["-O2", "-flto=thin", "-c"]).arg(path);
+    run(clang.arg("-o").arg(module));
+}
+
+/// What relto says in the directory of `link`.
+fn relto(link: &Link<'_>, home: &Home, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut relto = Command::new(env!("CARGO_BIN_EXE_relto"));
+    home.apply(&mut relto);
+    let output = relto.current_dir(link.dir()).args(arguments).output();
+    let output = output.expect("relto starts");
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8(text).expect("text");
+    (output.status.code(), text)
+}
+
+fn links(link: &Link<'_>, home: &Home) {
+    let output = link.command(home).output().expect("the linker starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+}
+
+#[test]
+fn without_a_job_file_the_last_two_links_of_an_output_are_compared() {
+    const THRICE: &str = "int thrice(int x) { return x + x + x; }\n";
+    let home = Home::new();
+    let program = feature(Feature::Plain);
+    let link = Link::new(&program);
+    let (_, told) = relto(&link, &home, &["explain"]);
+    assert_eq!(told, "no link is recorded yet\n");
+    links(&link, &home);
+    let (_, told) = relto(&link, &home, &["explain"]);
+    assert!(told.contains("no earlier one with other keys"), "{told}");
+
+    let module = link.dir().join("thrice.o");
+    compile(&link.dir().join("one/thrice.c"), THRICE, &module);
+    links(&link, &home);
+    let (code, told) = relto(&link, &home, &["explain"]);
+    assert_eq!(code, Some(0), "{told}");
+    for part in [
+        "- input thrice.o ",
+        "+ input thrice.o ",
+        " of 3 jobs have the same key",
+    ] {
+        assert!(told.contains(part), "no `{part}` in:\n{told}");
+    }
+    for arguments in [
+        &["explain", "thrice.o"][..],
+        &["explain", "--last", "thrice.o"],
+    ] {
+        let (_, told) = relto(&link, &home, arguments);
+        for part in ["thrice.o\n  object: compiled here\n", "+ input thrice.o "] {
+            assert!(told.contains(part), "no `{part}` in:\n{told}");
+        }
+    }
+
+    compile(&link.dir().join("other/thrice.c"), THRICE, &module);
+    links(&link, &home);
+    let (_, told) = relto(&link, &home, &["explain", "thrice.o"]);
+    let only = "input thrice.o: the module differs in source_filename only";
+    assert!(told.contains(only), "{told}");
+
+    links(&link, &home);
+    let (_, told) = relto(&link, &home, &["explain", "main.o"]);
+    for part in [
+        "from the disk cache",
+        "the key is that of the link before\n",
+    ] {
+        assert!(told.contains(part), "no `{part}` in:\n{told}");
+    }
+    let (code, _) = relto(&link, &home, &["cache", "clear"]);
+    assert_eq!(code, Some(0));
+    links(&link, &home);
+    let (_, told) = relto(&link, &home, &["explain", "main.o"]);
+    let evicted = "its result was not in a cache, or not any more";
+    assert!(told.contains(evicted), "{told}");
+
+    let (code, told) = relto(&link, &home, &["explain", "nothing.o"]);
+    assert_eq!(code, Some(1));
+    assert!(
+        told.contains("no link that was recorded has a module `nothing.o`"),
+        "{told}"
+    );
+}
+
+#[test]
+fn an_earlier_job_file_is_explained_or_told_to_be_stale() {
+    let home = Home::new();
+    let program = feature(Feature::Plain);
+    let link = Link::new(&program).keep_objects();
+    let job_file = |known: &[String]| -> String {
+        links(&link, &home);
+        let entries = fs::read_dir(link.dir()).expect("a directory");
+        let names = entries.map(|entry| entry.expect("an entry").file_name());
+        let mut names = names.map(|name| name.to_string_lossy().into_owned());
+        let new = |name: &String| name.ends_with(".dist-file.json") && !known.contains(name);
+        names.find(new).expect("a job file")
+    };
+    let first = job_file(&[]);
+    let second = job_file(std::slice::from_ref(&first));
+    let (code, told) = relto(&link, &home, &["explain", &second, &first]);
+    assert_eq!(code, Some(0), "{told}");
+    assert_eq!(told, "3 of 3 jobs have the same key in both links\n");
+    for entry in fs::read_dir(link.dir()).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        let stem = first.split(".dist-file").next().expect("a stem");
+        let number = stem.rsplit('.').next().expect("a process id");
+        let name = path
+            .file_name()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        if name.contains(number) && name != first {
+            fs::remove_file(path).expect("removed");
+        }
+    }
+    let (code, told) = relto(&link, &home, &["explain", &second, &first]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(
+        told.contains("is there any more") && told.contains("hint: "),
+        "{told}"
+    );
+    fs::write(link.dir().join("strange"), "abc\n").expect("written");
+    let (code, told) = relto(&link, &home, &["explain", &second, "strange"]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("neither a job file nor"), "{told}");
 }

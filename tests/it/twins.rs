@@ -124,6 +124,6 @@ fn messages_of_equal_modules_are_shown_for_each_under_its_own_name() {
         let lines = stderr.lines().filter(|line| line.ends_with(module));
         assert_eq!(lines.count(), 1, "{stderr}");
     }
-    assert!(stderr.contains("1 cached, 2 local"), "{stderr}");
+    assert!(stderr.contains("1 cached: 1 shared, 2 local"), "{stderr}");
     assert!(saved.objects().iter().all(|object| object.exists()));
 }

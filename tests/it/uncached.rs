@@ -73,14 +73,14 @@ fn a_file_that_assembly_includes_by_an_absolute_name_is_read_each_time() {
 fn left_by(argument: &str, ending: &str) -> usize {
     let program = feature(Feature::Debug);
     let home = Home::new();
-    let argument = remote(argument);
-    let link = Link::new(&program).argument(&argument);
+    let link = Link::new(&program).argument(&remote(argument));
     let mut found = 0;
     for _ in 0..2 {
         let output = link.command(&home).output().expect("the linker starts");
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{stderr}");
-        assert!(stderr.contains("relto: 3 jobs, 3 in place"), "{stderr}");
+        let summary = format!("relto: 3 jobs, 3 in place: {argument}, ");
+        assert!(stderr.contains(&summary), "{stderr}");
         let entries = fs::read_dir(link.dir()).expect("a directory");
         let paths: Vec<_> = entries
             .map(|entry| entry.expect("an entry").path())

@@ -10,6 +10,7 @@ mod tests;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{
     Arg, ArgAction, ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
@@ -18,7 +19,7 @@ use clap::{
 use clap_complete::Shell;
 
 use super::help;
-use crate::config::{ConfigEntry, nearest};
+use crate::config::{ConfigEntry, nearest, time_span};
 
 /// The launcher's name.
 pub(super) const CC: &str = "cc";
@@ -85,6 +86,9 @@ pub(super) enum Command {
     Doctor {
         /// Compiler to check, else the `clang` of `PATH`
         compiler: Option<PathBuf>,
+        /// Exit with 1 also if a farm is set and cannot be used
+        #[arg(long)]
+        strict: bool,
     },
 
     /// Show the settings in force and where they come from
@@ -124,7 +128,7 @@ pub(super) enum Command {
     },
 
     /// What the last links did
-    Stats,
+    Stats(StatsRequest),
 
     /// The disk cache: `cache show|trim|clear`
     Cache {
@@ -133,13 +137,11 @@ pub(super) enum Command {
         action: CacheAction,
     },
 
-    /// What a job's key is made of: `explain JOBS.json [EARLIER]`
-    Explain {
-        #[arg(value_name = "JOBS.json")]
-        job_file: PathBuf,
-        /// What this command wrote of an earlier link; only differences are shown
-        earlier: Option<PathBuf>,
-    },
+    /// Why jobs ran: what made the keys of the last link others
+    #[command(
+        override_usage = "relto explain [--last] [MODULE]\n       relto explain JOBS.json [EARLIER]"
+    )]
+    Explain(ExplainRequest),
 
     /// Look into a ThinLTO index: `index show|inputs|check FILE`
     Index(IndexLook),
@@ -152,6 +154,59 @@ pub(super) enum Command {
         #[arg(value_name = "DIR")]
         dir: PathBuf,
     },
+
+    /// Show the version, as --version does
+    Version,
+}
+
+/// Which keys to explain.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(super) struct ExplainRequest {
+    /// Module of the last link; or a job file, whose whole keys are shown
+    #[arg(value_name = "MODULE|JOBS.json")]
+    pub(super) subject: Option<PathBuf>,
+    /// Job file of an earlier link, or what this command wrote of it: only differences are shown
+    #[arg(requires = "subject", conflicts_with = "last")]
+    pub(super) earlier: Option<PathBuf>,
+    /// Compare the last two links of one output, as without a job file
+    #[arg(long, value_name = "MODULE", num_args = 0..=1, default_missing_value = "")]
+    pub(super) last: Option<String>,
+}
+
+/// The moment from which links count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Since {
+    /// So long before now.
+    Ago(Duration),
+    /// Seconds since 1970.
+    At(u32),
+}
+
+fn since(text: &str) -> Result<Since, String> {
+    match text.strip_prefix('@') {
+        Some(seconds) => {
+            let seconds = seconds.parse();
+            seconds.map(Since::At).map_err(|error| error.to_string())
+        }
+        None => time_span(text).map(Since::Ago),
+    }
+}
+
+/// Which links to show, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(super) struct StatsRequest {
+    /// Links to list, the newest first
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    pub(super) last: usize,
+    /// Only links that ended so long ago at most (2h, 7d), or after @SECONDS since 1970
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub(super) since: Option<Since>,
+    /// Answer in JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Forget all links that were recorded
+    #[arg(long, conflicts_with_all = ["last", "since", "json"])]
+    pub(super) zero: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -165,3 +165,35 @@ fn two_addresses_give_one_answer() {
     let alone = merge(&cache, None, &ClientOptions::default()).expect("a cache");
     assert!(!alone.can_execute);
 }
+
+#[test]
+fn unsetting_digest_function_is_advised_only_where_it_helps() {
+    let server = |function: Function| ServerCapabilities {
+        execution_capabilities: None,
+        ..server(&[function as i32], None, None)
+    };
+    for (theirs, wish, hint) in [
+        (Function::Sha1, None, "switch SHA256 or BLAKE3 on"),
+        (
+            Function::Sha1,
+            Some(DigestFunction::Blake3),
+            "switch SHA256 or BLAKE3 on",
+        ),
+        (
+            Function::Sha256,
+            Some(DigestFunction::Blake3),
+            "leave `digest_function` unset",
+        ),
+    ] {
+        let options = ClientOptions {
+            digest_function: wish,
+            ..ClientOptions::default()
+        };
+        let error = merge(&server(theirs), None, &options).expect_err("no function in common");
+        assert!(
+            error.hints()[0].starts_with(hint),
+            "{error}: {:?}",
+            error.hints()
+        );
+    }
+}

@@ -1,6 +1,6 @@
 //! What a bitcode module contains besides code: its content hash and its target.
 //!
-//! Function bodies, constants and metadata are skipped by length. Callers compare the hash with the
+//! Function bodies, constants and metadata are digested, not read. Callers compare the hash with the
 //! one that a shard expects.
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,9 @@ use super::bitcode::{self, FileType, MAGIC_BITS, NotBitcode, block};
 use super::bitstream::{BitstreamEntry, BitstreamError, BlockHeader, BlockInfo, BlockReader};
 use super::index::{ModuleHash, hash};
 use crate::error::Hinted;
+use sourceless::SourcelessDigest;
 
+mod sourceless;
 #[cfg(test)]
 mod tests;
 
@@ -55,6 +57,8 @@ pub struct ModuleFacts {
     pub modules: u32,
     /// Target triple of the first module that has one, or empty.
     pub triple: String,
+    /// Equal for files that differ in the names of their source files only.
+    pub sourceless: [u8; 16],
 }
 
 /// Reads the facts of the bitcode file `bytes`.
@@ -65,14 +69,16 @@ pub fn facts(bytes: &[u8]) -> Result<ModuleFacts, ModuleError> {
     let stream = bitcode::stream(bytes)?;
     let mut found = ModuleFacts::default();
     let mut info = BlockInfo::default();
+    let mut sourceless = SourcelessDigest::default();
     let mut top = BlockReader::top_level(stream, MAGIC_BITS);
     while let Some(header) = top.next_block()? {
         match header.id {
-            block::MODULE => found.read(stream, &header, &mut info)?,
+            block::MODULE => found.read(stream, &header, &mut info, &mut sourceless)?,
             block::BLOCKINFO => info.read(stream, &header)?,
-            _ => {}
+            _ => sourceless.outer(stream, &header)?,
         }
     }
+    found.sourceless = sourceless.finish();
     if found.modules == 0 {
         return Err(ModuleError::NoModule);
     }
@@ -85,6 +91,7 @@ impl ModuleFacts {
         stream: &[u8],
         header: &BlockHeader,
         info: &mut BlockInfo,
+        sourceless: &mut SourcelessDigest,
     ) -> Result<(), BitstreamError> {
         self.modules += 1;
         let mut entries = BlockReader::enter(stream, header, info.abbrevs_of(block::MODULE));
@@ -96,8 +103,12 @@ impl ModuleFacts {
                 BitstreamEntry::Block(inner) if inner.id == block::BLOCKINFO => {
                     info.read(stream, &inner)?;
                 }
-                BitstreamEntry::Block(_) | BitstreamEntry::Definition => {}
-                BitstreamEntry::Record(_) => self.note(&values),
+                BitstreamEntry::Block(inner) => sourceless.inner(stream, &inner),
+                BitstreamEntry::Definition => {}
+                BitstreamEntry::Record(_) => {
+                    self.note(&values);
+                    sourceless.record(&values);
+                }
             }
         }
     }
@@ -141,4 +152,4 @@ impl ModuleFacts {
 }
 
 /// The first byte of the compact form; it changes with the form.
-const ENCODING_VERSION: u8 = 2;
+const ENCODING_VERSION: u8 = 3;

@@ -5,7 +5,9 @@ use proptest::prelude::*;
 use super::{ModuleError, ModuleFacts, facts};
 use crate::error::Hinted as _;
 use crate::thinlto::bitcode::{FileType, NotBitcode};
-use crate::thinlto::testing::wrapped;
+use crate::thinlto::bitcode::{MAGIC, block};
+use crate::thinlto::bitstream::BitWriter;
+use crate::thinlto::testing::{MODULE_WIDTH, records, wrapped};
 
 const MODULE: &[u8] = include_bytes!("../testdata/module.bc");
 /// As `llvm-bcanalyzer --dump` shows it.
@@ -24,6 +26,7 @@ fn a_module_has_a_hash_and_a_target() {
         hashes: vec![HASH],
         modules: 1,
         triple: "x86_64-pc-linux-gnu".to_owned(),
+        sourceless: found.sourceless,
     };
     assert_eq!(found, expected);
     assert_eq!(facts(&wrapped(MODULE)), Ok(expected));
@@ -67,7 +70,12 @@ proptest! {
         modules in any::<u32>(),
         triple in ".*",
     ) {
-        let facts = ModuleFacts { hashes, modules, triple };
+        let facts = ModuleFacts {
+            hashes,
+            modules,
+            triple,
+            sourceless: [7; 16],
+        };
         prop_assert_eq!(ModuleFacts::decode(&facts.encode()), Some(facts));
     }
 
@@ -82,4 +90,29 @@ proptest! {
         }
         let _ = facts(&bytes);
     }
+}
+
+#[test]
+fn a_name_of_another_source_file_changes_the_module_but_not_its_sourceless_digest() {
+    let module = |name: &str, code: u64| {
+        let mut module = BitWriter::default();
+        let rows = records(
+            MODULE_WIDTH,
+            &[
+                &[code, 2],
+                &[
+                    &[16],
+                    name.bytes().map(u64::from).collect::<Vec<_>>().as_slice(),
+                ]
+                .concat(),
+                &[17, 1, 2, name.len() as u64, 4, 5],
+            ],
+        )
+        .body();
+        module.block(2, block::MODULE, MODULE_WIDTH, &rows);
+        [&MAGIC[..], &module.finish()].concat()
+    };
+    let digest = |name, code| facts(&module(name, code)).expect("a module").sourceless;
+    assert_eq!(digest("/a/x.c", 1), digest("/another/x.c", 1));
+    assert_ne!(digest("/a/x.c", 1), digest("/a/x.c", 3));
 }

@@ -2,8 +2,9 @@
 
 use fs_err as fs;
 
-use super::{SAME, doctor};
+use super::{SAME, doctor, doctor_with};
 use crate::support::farm::{Farm, Platforms, Profile};
+use crate::support::llvm::Llvm;
 use crate::support::servers::nginx::{BASIC, Demand, Nginx};
 use crate::support::servers::{Kind, Server, Setup, on_each_server};
 use crate::support::tls::Tls;
@@ -62,6 +63,29 @@ fn an_unreachable_farm_is_reported_with_a_hint() {
         &[("RELTO_REMOTE_EXECUTOR", address)],
         &[&refused, "hint: check the port, and that the server runs"],
     );
+}
+
+#[test]
+fn a_strict_doctor_fails_where_a_farm_cannot_be_used_although_a_link_could_do_without() {
+    let strict = |environment: &[(&str, String)]| {
+        doctor_with(&["--strict"], &Llvm::get().tool("clang"), environment)
+    };
+    for option in ["RELTO_REMOTE_EXECUTOR", "RELTO_REMOTE_CACHE"] {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = format!("grpc://{}", port.local_addr().expect("bound"));
+        drop(port);
+        let told = strict(&[(option, address)]);
+        told.has(&[
+            "  error    ",
+            "a link or its farm would fail; see the errors\n",
+        ]);
+        told.ends(1);
+    }
+    let farm = Farm::start(Profile::plain());
+    strict(&farm.environment())
+        .has(&["\na link works\n"])
+        .ends(0);
+    strict(&[]).ends(0);
 }
 
 #[test]

@@ -31,6 +31,10 @@ impl Told {
 }
 
 fn doctor_of(compiler: &Path, environment: &[(&str, String)]) -> Told {
+    doctor_with(&[], compiler, environment)
+}
+
+fn doctor_with(arguments: &[&str], compiler: &Path, environment: &[(&str, String)]) -> Told {
     let home = Home::new();
     let mut command = Command::new(env!("CARGO_BIN_EXE_relto"));
     home.apply(&mut command);
@@ -38,6 +42,7 @@ fn doctor_of(compiler: &Path, environment: &[(&str, String)]) -> Told {
         .current_dir(home.path())
         .arg("doctor")
         .arg(compiler)
+        .args(arguments)
         .envs(environment.iter().map(|(name, value)| (*name, value)))
         .output()
         .expect("relto starts");

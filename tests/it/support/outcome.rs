@@ -23,13 +23,16 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    /// The last summary line in `stderr`: `relto: 214 jobs, 190 cached, 20 remote, 4 local, 3.1 s`.
+    /// The last summary line in `stderr`:
+    /// `relto: 214 jobs, 190 cached: 100 disk, 90 farm, 20 remote, 4 local, 3.1 s`.
     pub(crate) fn parse(stderr: &str) -> Option<Self> {
         let parse = |line: &str| {
             let (_, list) = line.split_once(": ")?;
             let mut counts = Self::default();
             for part in list.split(", ") {
                 let (number, what) = part.split_once(' ')?;
+                // Behind the colon is where they came from, or why.
+                let what = what.split_once(':').map_or(what, |(what, _)| what);
                 match what {
                     "job" | "jobs" => counts.jobs = number.parse().ok()?,
                     "cached" => counts.cached = number.parse().ok()?,

@@ -1,0 +1,148 @@
+//! The last two links of one output, from what they recorded.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use indicatif::HumanDuration;
+
+use super::differences::{changes, described, differences};
+use crate::cli::{CommandContext, CommandError, output};
+use crate::error::{ExitCode, Hinted};
+use crate::events::Origin;
+use crate::explain::{Comparison, ExplainedLink, compare};
+use crate::history::{History, LinkKeys, RecordedLink, stable_name};
+use crate::state::{self, State};
+
+/// There is no record of what was asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("no link that was recorded has a module `{0}`")]
+struct UnknownModule(String);
+
+impl Hinted for UnknownModule {
+    fn hints(&self) -> Vec<String> {
+        vec!["a module is named as the linker was given it, or by the end of that path".to_owned()]
+    }
+}
+
+/// Explains the newest link, or one module of the newest link that has it.
+pub(super) fn run(
+    context: &CommandContext,
+    module: Option<&str>,
+) -> Result<ExitCode, CommandError> {
+    let state = match context.settings.state_dir() {
+        Some(dir) => State::at(&dir.join(state::FILE_NAME)),
+        None => State::disabled(),
+    };
+    let history = History::new(Arc::new(state));
+    let has_module = |keys: &LinkKeys| {
+        module.is_none_or(|module| keys.jobs.iter().any(|job| is_meant(&job.module, module)))
+    };
+    let now = SystemTime::now();
+    let text = match (history.last_two_links(has_module), module) {
+        (None, None) => "no link is recorded yet\n".to_owned(),
+        (None, Some(module)) => return Err(Box::new(UnknownModule(module.to_owned()))),
+        (Some((newest, before)), None) => link(&newest, before.as_ref(), now),
+        (Some((newest, before)), Some(module)) => one_module(&newest, before.as_ref(), module, now),
+    };
+    Ok(output::print(&text))
+}
+
+/// Whether `known` is the module that the user calls `asked`: the name, or the end of the path.
+fn is_meant(known: &str, asked: &str) -> bool {
+    let asked = stable_name(asked);
+    known == asked
+        || known
+            .strip_suffix(asked)
+            .is_some_and(|before| before.ends_with('/'))
+}
+
+fn age(link: &RecordedLink, now: SystemTime) -> String {
+    let age = now.duration_since(link.finished).unwrap_or_default();
+    format!("{} ago", HumanDuration(age))
+}
+
+fn heading(newest: &RecordedLink, before: Option<&RecordedLink>, now: SystemTime) -> String {
+    let output = &newest.keys.output;
+    match before {
+        Some(before) if newest.repeated => format!(
+            "{output}: the link of {}, whose keys are those of the link before it, against the one of {}\n",
+            age(newest, now),
+            age(before, now)
+        ),
+        Some(before) => format!(
+            "{output}: the link of {} against the one of {}\n",
+            age(newest, now),
+            age(before, now)
+        ),
+        None => format!(
+            "{output}: the link of {}; no earlier one with other keys is recorded\n",
+            age(newest, now)
+        ),
+    }
+}
+
+fn link(newest: &RecordedLink, before: Option<&RecordedLink>, now: SystemTime) -> String {
+    let mut text = heading(newest, before, now);
+    if let Some(before) = before {
+        text.push_str(&differences(&comparison(before, newest)));
+    }
+    text
+}
+
+fn comparison(before: &RecordedLink, newest: &RecordedLink) -> Comparison {
+    compare(
+        &ExplainedLink::from(&before.keys),
+        &ExplainedLink::from(&newest.keys),
+    )
+}
+
+/// Where the object of each module that is meant came from, and what changed its key.
+fn one_module(
+    newest: &RecordedLink,
+    before: Option<&RecordedLink>,
+    module: &str,
+    now: SystemTime,
+) -> String {
+    let mut text = heading(newest, before, now);
+    let compared = before.map(|before| comparison(before, newest));
+    let meant = newest.keys.jobs.iter();
+    for job in meant.filter(|job| is_meant(&job.module, module)) {
+        let place = job.origin.map_or("it is not known from where", place);
+        let _ = writeln!(text, "{}\n  object: {place}", job.module);
+        if let Err(reason) = &job.parts {
+            let _ = writeln!(text, "  no key: {reason}");
+            continue;
+        }
+        let differing = compared.iter().filter(|_| !newest.repeated);
+        let found = differing.flat_map(|compared| &compared.jobs);
+        let mut found = found.filter(|(_, modules)| modules.contains(&job.module));
+        match (found.next(), &compared) {
+            (Some((difference, _)), Some(compared)) => {
+                changes(&compared.common, &mut text);
+                text.push_str(&described(difference));
+            }
+            (None, None) if !newest.repeated => {}
+            _ if job.origin.is_some_and(ran) => text.push_str(
+                "  the key is that of the link before: its result was not in a cache, or not any more\n",
+            ),
+            _ => text.push_str("  the key is that of the link before\n"),
+        }
+    }
+    text
+}
+
+fn ran(origin: Origin) -> bool {
+    matches!(origin, Origin::Remote | Origin::Local | Origin::InPlace)
+}
+
+fn place(origin: Origin) -> &'static str {
+    match origin {
+        Origin::DiskCache => "from the disk cache",
+        Origin::RemoteCache => "from the farm's cache",
+        Origin::Shared => "that of an equal job of the link",
+        Origin::Remote => "compiled by the farm",
+        Origin::Local => "compiled here",
+        Origin::InPlace => "compiled here, in place and uncached",
+    }
+}

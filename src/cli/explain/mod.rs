@@ -1,0 +1,109 @@
+//! `relto explain`: what the key of each job is made of, and what made it another one.
+//!
+//! Without a job file it compares the last two links of one output, from what they recorded. With a
+//! job file, which lld leaves when it is told to keep its temporary files, it shows whole keys, or
+//! compares them with an earlier link: its job file, or the text that this command wrote of it.
+
+mod differences;
+mod last;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::path::Path;
+
+use fs_err as fs;
+
+use self::differences::differences;
+use super::arguments::ExplainRequest;
+use super::{CommandContext, CommandError, engine, output};
+use crate::error::{ExitCode, Hinted};
+use crate::explain::{ExplainedLink, compare, explain};
+use crate::fs::read_regular;
+use crate::job::JobFile;
+use crate::link::Options;
+
+/// What is to be explained cannot be read.
+#[derive(Debug, thiserror::Error)]
+enum Unreadable {
+    #[error("cannot read what was explained earlier")]
+    Earlier(#[source] std::io::Error),
+    #[error("`{0}` is neither a job file nor what `relto explain` wrote")]
+    Strange(String),
+    #[error("nothing that `{0}` names is there any more: {1}")]
+    Gone(String, String),
+}
+
+impl Hinted for Unreadable {
+    fn hints(&self) -> Vec<String> {
+        let hint = match self {
+            Self::Earlier(_) | Self::Strange(_) => {
+                "write it with `relto explain JOBS.json > EARLIER` after the earlier link"
+            }
+            Self::Gone(..) => {
+                "without a job file `relto explain` compares the last two links from what they recorded"
+            }
+        };
+        vec![hint.to_owned()]
+    }
+}
+
+pub(super) fn run(
+    context: &CommandContext,
+    wanted: &ExplainRequest,
+) -> Result<ExitCode, CommandError> {
+    let subject = wanted.subject.as_deref();
+    let jobs = match (&wanted.last, subject) {
+        (None, Some(subject)) if is_job_file(subject) => subject,
+        (last, subject) => {
+            let named = last.as_deref().filter(|module| !module.is_empty());
+            let subject = subject.map(|subject| subject.to_string_lossy());
+            return last::run(context, named.or(subject.as_deref()));
+        }
+    };
+    let options = engine::options(&context.settings);
+    let now = explained(jobs, &options)?;
+    let text = match &wanted.earlier {
+        None => text::whole(&now),
+        Some(earlier) => differences(&compare(&read(earlier, &options)?, &now)),
+    };
+    Ok(output::print(&text))
+}
+
+/// Anything else is the name of a module.
+fn is_job_file(path: &Path) -> bool {
+    let is_named_so = path
+        .extension()
+        .is_some_and(|extension| extension == "json");
+    is_named_so || read_regular(path).is_ok_and(|bytes| looks_like_json(&bytes))
+}
+
+fn looks_like_json(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().starts_with(b"{")
+}
+
+fn explained(jobs: &Path, options: &Options) -> Result<ExplainedLink, CommandError> {
+    let file = JobFile::read(jobs).map_err(|error| Box::new(error) as CommandError)?;
+    explain(&file, options).map_err(|error| Box::new(error) as CommandError)
+}
+
+/// Reads what is known of an earlier link.
+fn read(earlier: &Path, options: &Options) -> Result<ExplainedLink, CommandError> {
+    let failed = |error: Unreadable| Box::new(error) as CommandError;
+    let bytes = fs::read(earlier).map_err(|error| failed(Unreadable::Earlier(error)))?;
+    let name = || earlier.display().to_string();
+    if !looks_like_json(&bytes) {
+        let link = text::parse(&String::from_utf8_lossy(&bytes));
+        return link.ok_or_else(|| failed(Unreadable::Strange(name())));
+    }
+    let link = explained(earlier, options)?;
+    let reasons: Option<Vec<&String>> =
+        link.jobs.iter().map(|job| job.key.as_ref().err()).collect();
+    match reasons.as_deref() {
+        Some([reason, ..]) => {
+            let reason = (*reason).clone();
+            Err(failed(Unreadable::Gone(name(), reason)))
+        }
+        _ => Ok(link),
+    }
+}

@@ -1,0 +1,226 @@
+//! What the keys of earlier links were made of, for `relto explain`.
+//!
+//! A link of thousands of jobs names the same files again and again, so [`LinkKeys`] holds each name
+//! and word once. The last two different links of each output are kept, and the newest of all
+//! within a bound.
+
+use std::time::SystemTime;
+
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use serde::{Deserialize, Serialize};
+
+use super::{ModuleKey, moment};
+use crate::digest::Digest;
+use crate::events::Origin;
+
+/// Compressed bytes of one link that are kept at most, and of all links.
+const MAX_LINK: usize = 8 << 20;
+const MAX_TOTAL: i64 = 64 << 20;
+
+/// Bytes that a record is unpacked to at most.
+const MAX_UNPACKED: usize = 512 << 20;
+
+/// Records between two looks at the size of all: a build of `relto cc` writes thousands.
+const RECORDS_BETWEEN_TRIMS: i64 = 16;
+
+/// Something that the digest of an Action depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ingredient {
+    /// `input relto/m/0000.bc`, `variable SOURCE_DATE_EPOCH`, `toolchain relto/tc/bin/clang`.
+    pub name: String,
+    pub value: String,
+    /// The user's name for it; not part of the key.
+    pub known_as: Option<String>,
+    /// Of a module: equal for modules that differ in the name of their source file only.
+    pub sourceless: Option<[u8; 16]>,
+}
+
+/// The keys of one link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkKeys {
+    /// The file that was linked, as the user knows it.
+    pub output: String,
+    /// What the keys of all jobs depend on.
+    pub common: Vec<Ingredient>,
+    pub words: Vec<String>,
+    pub files: Vec<KeyFile>,
+    pub jobs: Vec<JobKey>,
+}
+
+/// An input of jobs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct KeyFile {
+    /// As the user knows it, without what differs from link to link.
+    pub name: String,
+    pub digest: Digest,
+    pub sourceless: Option<[u8; 16]>,
+}
+
+/// The key of one job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobKey {
+    pub module: String,
+    /// Where its object came from.
+    pub origin: Option<Origin>,
+    /// Or why there is no key.
+    pub parts: Result<KeyParts, String>,
+}
+
+/// What a key is made of besides [`LinkKeys::common`]; numbers are positions in its lists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyParts {
+    pub action: Digest,
+    pub index: Digest,
+    pub words: Vec<u32>,
+    pub files: Vec<u32>,
+}
+
+/// A link whose keys were recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedLink {
+    pub finished: SystemTime,
+    /// The link before had the same keys, and is not kept.
+    pub repeated: bool,
+    pub keys: LinkKeys,
+}
+
+/// The keys of a link that ended now, to be written.
+#[derive(Debug)]
+pub(super) struct PendingKeys {
+    /// Identifies the output.
+    pub(super) output: ModuleKey,
+    pub(super) keys: LinkKeys,
+}
+
+impl LinkKeys {
+    /// Equal for links with equal keys.
+    fn digest(&self) -> Vec<u8> {
+        let mut hasher = blake3::Hasher::new();
+        for job in &self.jobs {
+            hasher.update(job.module.as_bytes());
+            match &job.parts {
+                Ok(parts) => hasher.update(&parts.action.hash),
+                Err(reason) => hasher.update(reason.as_bytes()),
+            };
+            hasher.update(b"\n");
+        }
+        hasher.finalize().as_bytes()[..16].to_vec()
+    }
+
+    /// `None` if it is too large to be kept.
+    fn pack(&self) -> Option<Vec<u8>> {
+        let plain = postcard::to_stdvec(self).ok()?;
+        let packed = zstd::bulk::compress(&plain, 1).ok()?;
+        (packed.len() <= MAX_LINK).then_some(packed)
+    }
+
+    fn unpack(packed: &[u8]) -> Option<Self> {
+        let plain = zstd::bulk::decompress(packed, MAX_UNPACKED).ok()?;
+        postcard::from_bytes(&plain).ok()
+    }
+}
+
+/// Stores the keys beside those of the link before, unless they are the same: then in their place.
+pub(super) fn store(
+    transaction: &Transaction<'_>,
+    pending: &PendingKeys,
+    now: i64,
+) -> rusqlite::Result<()> {
+    let Some(packed) = pending.keys.pack() else {
+        return Ok(());
+    };
+    let (output, digest) = (pending.output.0, pending.keys.digest());
+    let last: Option<(i64, Vec<u8>)> = transaction
+        .prepare_cached(
+            "SELECT id, digest FROM link_keys WHERE output = ?1 ORDER BY id DESC LIMIT 1",
+        )?
+        .query_row([output], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let repeated = last.as_ref().is_some_and(|(_, last)| *last == digest);
+    match last {
+        Some((id, _)) if repeated => {
+            transaction.execute("DELETE FROM link_keys WHERE id = ?1", [id])?;
+        }
+        Some((id, _)) => {
+            let older = "DELETE FROM link_keys WHERE output = ?1 AND id < ?2";
+            transaction.execute(older, params![output, id])?;
+        }
+        None => {}
+    }
+    transaction
+        .prepare_cached("INSERT INTO link_keys (output, finished, digest, repeated, keys) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![output, now, digest, repeated, packed])?;
+    if transaction.last_insert_rowid() % RECORDS_BETWEEN_TRIMS == 0 {
+        keep(transaction, MAX_TOTAL)?;
+    }
+    Ok(())
+}
+
+/// Forgets the oldest beyond `bytes`.
+pub(super) fn keep(transaction: &Transaction<'_>, bytes: i64) -> rusqlite::Result<()> {
+    transaction.execute(
+        "DELETE FROM link_keys WHERE id IN (SELECT id FROM
+           (SELECT id, sum(length(keys)) OVER (ORDER BY id DESC) AS newer FROM link_keys) WHERE newer > ?1)",
+        [bytes],
+    )?;
+    Ok(())
+}
+
+/// The newest link that `is_wanted`, and the one of the same output before it.
+pub(super) fn last_two(
+    connection: &Connection,
+    is_wanted: &dyn Fn(&LinkKeys) -> bool,
+) -> rusqlite::Result<Option<(RecordedLink, Option<RecordedLink>)>> {
+    let mut newest_first = connection
+        .prepare("SELECT id, output, finished, repeated, keys FROM link_keys ORDER BY id DESC")?;
+    let mut rows = newest_first.query([])?;
+    while let Some(row) = rows.next()? {
+        let Some(link) = recorded(row.get(2)?, row.get(3)?, row.get_ref(4)?.as_blob()?) else {
+            continue;
+        };
+        if !is_wanted(&link.keys) {
+            continue;
+        }
+        let (id, output): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        let before: Option<(i64, bool, Vec<u8>)> = connection
+            .prepare(
+                "SELECT finished, repeated, keys FROM link_keys WHERE output = ?1 AND id < ?2 ORDER BY id DESC LIMIT 1",
+            )?
+            .query_row(params![output, id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
+        let before =
+            before.and_then(|(finished, repeated, keys)| recorded(finished, repeated, &keys));
+        return Ok(Some((link, before)));
+    }
+    Ok(None)
+}
+
+fn recorded(finished: i64, repeated: bool, packed: &[u8]) -> Option<RecordedLink> {
+    Some(RecordedLink {
+        finished: moment(finished),
+        repeated,
+        keys: LinkKeys::unpack(packed)?,
+    })
+}
+
+/// A module's or archive member's name without the numbers that lld adds to what it extracts, its
+/// process id among them: `libx.a(foo.o at 96).2.44B.o`.
+#[must_use]
+pub fn stable_name(name: &str) -> &str {
+    let stem = name
+        .strip_suffix(".o")
+        .and_then(|rest| rest.rsplit_once('.'))
+        .and_then(|(rest, pid)| {
+            pid.bytes()
+                .all(|byte| byte.is_ascii_hexdigit())
+                .then_some(rest)
+        })
+        .and_then(|rest| rest.rsplit_once('.'))
+        .and_then(|(rest, sequence)| {
+            sequence
+                .bytes()
+                .all(|byte| byte.is_ascii_digit())
+                .then_some(rest)
+        });
+    stem.unwrap_or(name)
+}
