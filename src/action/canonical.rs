@@ -191,13 +191,12 @@ fn outputs(
     let extra = arguments::extra_outputs(arguments, job.object());
     let real_names = !extra.is_empty() || arguments::names_its_output(arguments);
     if let Some(file) = extra.iter().find(|file| !job.outputs.contains(file)) {
-        let reason = format!(
-            "it also writes `{file}`, whose name stands in the object or nowhere in the job"
-        );
+        let reason =
+            format!("it also writes `{file}`, whose name is in the object or not in the job");
         return Err(NoCanonicalForm::new(cause(), reason));
     }
     if real_names && caller == Caller::Linker {
-        let reason = format!("the name `{}` stands in the object", job.object());
+        let reason = format!("the object contains the name `{}`", job.object());
         return Err(NoCanonicalForm::new(cause(), reason));
     }
     let mut outputs = Vec::with_capacity(job.outputs.len());

@@ -90,7 +90,7 @@ pub enum NoSliceKey {
     Shard(#[from] Obstacle),
     #[error("the environment or a configuration file may add arguments")]
     Environment,
-    #[error("a module of it is taken whole")]
+    #[error("one of its modules cannot be sliced")]
     Module,
     #[error("a name or text of a module looks like the name of a promoted local of this job")]
     Suffix,

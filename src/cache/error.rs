@@ -40,14 +40,14 @@ impl Hinted for CacheError {
     fn hints(&self) -> Vec<String> {
         vec![match self {
             Self::NoSpace { .. } => {
-                "free some space, or let `disk_cache_max_size` keep the cache smaller".to_owned()
+                "free some space, or lower `disk_cache_max_size`".to_owned()
             }
             Self::NotMarked { .. } => {
-                "it holds files that relto did not make: let `disk_cache` name a directory of its own"
+                "it contains files that relto did not create: set `disk_cache` to a directory of its own"
                     .to_owned()
             }
             Self::ReadOnly { .. } | Self::Other { .. } => {
-                "let `disk_cache` name a directory of yours, or set it to nothing to do without"
+                "set `disk_cache` to a directory of yours, or to nothing to do without"
                     .to_owned()
             }
         }]

@@ -68,7 +68,7 @@ pub(super) fn deny(environment: &Environment, dir: Option<&Path>) -> ExitCode {
         for dir in environment.current_dir().ancestors() {
             let path = dir.join(".relto.toml");
             if list.remove(&path).map_err(AllowError::NotRemembered)? {
-                return Ok(format!("`{}` is not allowed any more\n", path.display()));
+                return Ok(format!("`{}` is no longer allowed\n", path.display()));
             }
         }
         let dir = environment.current_dir().display();
@@ -118,14 +118,14 @@ fn answer(result: Result<String, AllowError>, warnings: &[Warning]) -> ExitCode 
 fn shown(request: &TrustRequest) -> String {
     let path = request.tree.path.display();
     if request.settings.is_empty() {
-        return format!("`{path}` asks for nothing that has to be allowed\n");
+        return format!("`{path}` sets nothing that needs to be allowed\n");
     }
     let mut text = format!("allowed, as long as `{path}` does not change:\n");
     for (name, value) in &request.settings {
         let _ = writeln!(text, "  {name} = {value}");
     }
     destinations(&mut text, &request.addresses, &request.credentials);
-    text.push_str("`relto deny` takes it back\n");
+    text.push_str("`relto deny` revokes this\n");
     text
 }
 

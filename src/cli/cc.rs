@@ -33,7 +33,7 @@ enum LaunchError {
         #[source]
         source: io::Error,
     },
-    #[error("there is no `{name}` in `PATH` behind relto")]
+    #[error("there is no `{name}` in `PATH` after relto")]
     NothingBehind { name: String },
 }
 
@@ -42,8 +42,7 @@ impl Hinted for LaunchError {
         match self {
             Self::NotStarted { .. } => Vec::new(),
             Self::NothingBehind { .. } => vec![
-                "a link to relto stands for the compiler of that name in a later directory of `PATH`; \
-                 `relto cc COMPILER` names it outright"
+                "under a compiler's name, relto runs the compiler of that name in a later directory of `PATH`; `relto cc COMPILER` names it explicitly"
                     .to_owned(),
             ],
         }

@@ -30,7 +30,7 @@ impl Hinted for NoRuntimeDir {
 
 /// The daemon is there, but cannot be asked.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot ask the daemon")]
+#[error("cannot query the daemon")]
 struct DaemonUnreachable(#[source] Unavailable);
 
 impl Hinted for DaemonUnreachable {
@@ -59,7 +59,7 @@ pub(super) fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
         Ok(()) => ExitCode::Success,
         Err(error) => {
             output::warning(&crate::config::Warning {
-                text: format!("the daemon ends: {error}"),
+                text: format!("the daemon stops: {error}"),
                 hint: None,
             });
             ExitCode::Failure
@@ -111,9 +111,9 @@ fn status_text(status: &Status) -> String {
         text,
         "relto {}, process {}, for {}\n\
          jobs: {jobs}\n\
-         links: {} ended, {} under way; {} modules sent ahead\n\
+         links: {} ended, {} under way; {} modules uploaded ahead\n\
          memory: {}, {} files and {} settings known\n\
-         leaves after {} without work\n",
+         stops after {} without work\n",
         status.version,
         status.process,
         HumanDuration(status.uptime),
@@ -155,9 +155,9 @@ mod tests {
         insta::assert_snapshot!(status_text(&status), @r"
         relto 1.2.3, process 7, for 5 minutes
         jobs: 11 jobs, 10 cached, 1 local
-        links: 3 ended, 1 under way; 5 modules sent ahead
+        links: 3 ended, 1 under way; 5 modules uploaded ahead
         memory: 20.00 MiB, 42 files and 1 settings known
-        leaves after 10 minutes without work
+        stops after 10 minutes without work
         ");
     }
 }

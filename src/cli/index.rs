@@ -22,14 +22,14 @@ use crate::thinlto::{Index, ModuleEntry, ModuleHash, module};
 
 /// A list of imports that cannot be told from the module itself.
 #[derive(Debug, thiserror::Error)]
-#[error("which of its modules the index `{index}` belongs to cannot be told from its name")]
+#[error("the name of the index `{index}` does not show which of its modules it belongs to")]
 struct WhoseIndex {
     index: String,
 }
 
 impl Hinted for WhoseIndex {
     fn hints(&self) -> Vec<String> {
-        vec!["`--module=NAME` says it, by the name that `relto index inputs` shows".to_owned()]
+        vec!["pass `--module=NAME` with a name that `relto index inputs` shows".to_owned()]
     }
 }
 

@@ -43,13 +43,14 @@ type CommandError = Box<dyn Hinted + Send + Sync>;
 
 /// A command that needs something which the settings leave out.
 #[derive(Debug, thiserror::Error)]
-#[error("there is no disk cache to look at")]
+#[error("there is no disk cache")]
 struct NoDiskCache;
 
 impl Hinted for NoDiskCache {
     fn hints(&self) -> Vec<String> {
         vec![
-            "`disk_cache` names its directory; `relto doctor` shows who switched it off".to_owned(),
+            "`disk_cache` names its directory; `relto doctor` shows where it was switched off"
+                .to_owned(),
         ]
     }
 }

@@ -22,7 +22,7 @@ const CONFIG_ENTRY: Opt =
     Opt::new(Output, "config", "NAME", "take the table [config.NAME] too; repeatable", &Selection(|it| &mut it.configs)).common();
 #[rustfmt::skip]
 const LOCAL_JOBS_ENTRY: Opt =
-    Opt::new(Where, "local_jobs", "N", "most compilers at once here", &Scalar(|it| &mut it.local_jobs, value::count_or_auto)).otherwise("processors").common();
+    Opt::new(Where, "local_jobs", "N", "most local compilers at a time", &Scalar(|it| &mut it.local_jobs, value::count_or_auto)).otherwise("processors").common();
 
 /// Every option there is.
 #[rustfmt::skip] // one option, one entry: a table reads best as a table
@@ -36,7 +36,7 @@ pub static OPTIONS: &[Opt] = &[
     Opt::new(Where, "fallback", "", "ld: let the linker do alone what relto cannot do with it", &Switch(|it| &mut it.linker.fallback)).default("on"),
     Opt::new(Where, "thinlto_compiler", "FILE", "ld: clang of the linker's release", &Optional(|it| &mut it.linker.compiler, value::path)).otherwise("beside the linker").user_only(),
     Opt::new(Where, "toolchain", "FROM", "upload, worker, or a DIR to upload", &Scalar(|it| &mut it.farm.toolchain, value::toolchain)).default("upload").sensitive(),
-    Opt::new(Where, "jobs", "N", "most executions under way at the farm", &Scalar(|it| &mut it.farm.jobs, |input| Ok(value::count_or_auto(input)?.unwrap_or(REMOTE_JOBS)))).default("auto").common(),
+    Opt::new(Where, "jobs", "N", "most remote executions at a time", &Scalar(|it| &mut it.farm.jobs, |input| Ok(value::count_or_auto(input)?.unwrap_or(REMOTE_JOBS)))).default("auto").common(),
     LOCAL_JOBS_ENTRY,
     Opt::new(Where, "daemon", "WHEN", "keep connections in a daemon: auto, on, off; auto starts one for `relto cc` only", &Word(|it| &mut it.daemon.when, &[
         ("auto", DaemonUse::Auto), ("on", DaemonUse::Always), ("off", DaemonUse::Never),
@@ -48,22 +48,22 @@ pub static OPTIONS: &[Opt] = &[
     Opt::new(Farm, "remote_header", "NAME=VALUE", "header to send, @FILE for a secret; repeatable", &List(|it| &mut it.farm.client.headers, value::header)).secret().common().sensitive().credential(),
     Opt::new(Farm, "remote_cache_header", "NAME=VALUE", "the same, to the cache only", &List(|it| &mut it.farm.client.cache_headers, value::header)).secret().sensitive().credential(),
     Opt::new(Farm, "remote_exec_header", "NAME=VALUE", "the same, to the executor only", &List(|it| &mut it.farm.client.exec_headers, value::header)).secret().sensitive().credential(),
-    Opt::new(Farm, "remote_accept_cached", "", "take results from the farm's action cache", &Switch(|it| &mut it.farm.accept_cached)).default("on"),
-    Opt::new(Farm, "remote_upload_local_results", "", "give local results to the farm's action cache", &Switch(|it| &mut it.farm.upload_local_results)).default("on"),
-    Opt::new(Farm, "remote_upload_ahead", "", "cc: send the modules of -flto=thin compiles at once, in the background", &Switch(|it| &mut it.upload_ahead)).default("off").sensitive(),
-    Opt::new(Farm, "remote_cache_compression", "", "compress what travels, if the farm can", &Switch(|it| &mut it.farm.client.compression)).default("on"),
-    Opt::new(Farm, "remote_timeout", "TIME", "longest that one call may take", &Scalar(|it| &mut it.farm.client.timeout, value::positive_duration)).default("60s"),
+    Opt::new(Farm, "remote_accept_cached", "", "use results from the farm's action cache", &Switch(|it| &mut it.farm.accept_cached)).default("on"),
+    Opt::new(Farm, "remote_upload_local_results", "", "upload local results to the farm's action cache", &Switch(|it| &mut it.farm.upload_local_results)).default("on"),
+    Opt::new(Farm, "remote_upload_ahead", "", "cc: upload the modules of -flto=thin compiles in the background", &Switch(|it| &mut it.upload_ahead)).default("off").sensitive(),
+    Opt::new(Farm, "remote_cache_compression", "", "compress uploads and downloads, if the farm can", &Switch(|it| &mut it.farm.client.compression)).default("on"),
+    Opt::new(Farm, "remote_timeout", "TIME", "timeout of a call", &Scalar(|it| &mut it.farm.client.timeout, value::positive_duration)).default("60s"),
     Opt::new(Farm, "remote_retries", "N", "attempts after a call that failed for a passing reason", &Scalar(|it| &mut it.farm.client.retries, value::number)).default("5"),
-    Opt::new(Farm, "remote_deadline", "TIME", "longest that a link waits for the farm", &Optional(|it| &mut it.farm.client.deadline, value::positive_duration)).otherwise("no limit"),
+    Opt::new(Farm, "remote_deadline", "TIME", "how long a link waits for the farm", &Optional(|it| &mut it.farm.client.deadline, value::positive_duration)).otherwise("no limit"),
     Opt::new(Farm, "remote_max_connections", "N", "most connections to one server", &Scalar(|it| &mut it.farm.client.max_connections, |input| Ok(value::count(input)?.get()))).default("100"),
     Opt::new(Farm, "grpc_keepalive_time", "TIME", "ping a connection that was silent so long; 0: never", &Scalar(|it| &mut it.farm.client.keepalive_time, value::duration_or_zero)).default("0"),
     Opt::new(Farm, "digest_function", "NAME", "sha256 or blake3", &Word(|it| &mut it.farm.client.digest_function, &[
         ("sha256", Some(DigestFunction::Sha256)), ("blake3", Some(DigestFunction::Blake3)),
     ])).otherwise("what the farm offers, sha256 first"),
 
-    Opt::new(Security, "credential_helper", "[HOST=]PROGRAM", "program that says which headers to send; repeatable", &List(|it| &mut it.farm.client.credential_helpers, value::credential_helper)).user_only().credential(),
+    Opt::new(Security, "credential_helper", "[HOST=]PROGRAM", "program that prints the headers to send; repeatable", &List(|it| &mut it.farm.client.credential_helpers, value::credential_helper)).user_only().credential(),
     Opt::new(Security, "tls_certificate", "FILE", "PEM file of authorities that may sign the farm's certificate", &Optional(|it| &mut it.farm.client.tls.certificate, value::path)).otherwise("the system's").sensitive(),
-    Opt::new(Security, "tls_client_certificate", "FILE", "PEM file of the certificate that names us to the farm", &Optional(|it| &mut it.farm.client.tls.client_certificate, value::path)).sensitive().credential(),
+    Opt::new(Security, "tls_client_certificate", "FILE", "PEM file of the client certificate", &Optional(|it| &mut it.farm.client.tls.client_certificate, value::path)).sensitive().credential(),
     Opt::new(Security, "tls_client_key", "FILE", "PEM file of its private key", &Optional(|it| &mut it.farm.client.tls.client_key, value::path)).sensitive().credential(),
 
     Opt::new(Cache, "disk_cache", "DIR", "cache here; `off` for none", &Scalar(|it| &mut it.link.disk_cache, value::path_or_off)).otherwise("~/.cache/relto").empty_is_a_value().common().sensitive(),
@@ -73,6 +73,6 @@ pub static OPTIONS: &[Opt] = &[
 
     Opt::new(Output, "quiet", "", "no progress bar, no summary", &Switch(|it| &mut it.style.quiet)).default("off").common(),
     Opt::new(Output, "profile", "FILE", "write a trace for ui.perfetto.dev", &Optional(|it| &mut it.style.profile, value::path)).sensitive(),
-    Opt::new(Output, "execution_log_json_file", "FILE", "write one line of JSON a job", &Optional(|it| &mut it.style.execution_log, value::path)).sensitive(),
+    Opt::new(Output, "execution_log_json_file", "FILE", "write one line of JSON for each job", &Optional(|it| &mut it.style.execution_log, value::path)).sensitive(),
     CONFIG_ENTRY,
 ];

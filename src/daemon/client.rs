@@ -42,9 +42,9 @@ pub enum Unavailable {
     #[error("there is no daemon")]
     None,
     /// It is shutting down.
-    #[error("the daemon is of an older relto")]
+    #[error("the daemon runs an older relto")]
     Older,
-    #[error("the daemon is of another relto")]
+    #[error("the daemon runs another relto")]
     Other,
     #[error(transparent)]
     RuntimeDir(#[from] RuntimeDirError),
@@ -55,7 +55,7 @@ pub enum Unavailable {
     #[error("cannot read the daemon's key")]
     NoKey(#[source] io::Error),
     /// It was there; what it did is not used.
-    #[error("the daemon was lost")]
+    #[error("the connection to the connection to the daemon was lost")]
     Lost(#[source] io::Error),
     #[error("the daemon declines: {0}")]
     Declined(String),

@@ -34,7 +34,7 @@ pub(super) async fn serve(
         let engine = daemon.engines.of(&options);
         match prefetch::follow(&engine, wanted, &options).await {
             Ok(modules) => daemon.stats.sent_ahead(modules),
-            Err(error) => tracing::debug!("nothing is sent ahead: {error}"),
+            Err(error) => tracing::debug!("nothing is uploaded ahead: {error}"),
         }
     };
     tokio::select! {

@@ -81,7 +81,7 @@ impl Daemon {
             return Some(format!("the caller has {difference}"));
         }
         if FileId::at(&link.dir) != Some(link.dir_id) {
-            return Some("the caller's directory is another one here".to_owned());
+            return Some("the caller's directory is a different one here".to_owned());
         }
         let variables = &link.options.environment;
         let differs = TLS_VARIABLES.iter().find(|name| {

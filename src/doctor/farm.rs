@@ -107,7 +107,7 @@ fn shortcomings(capabilities: &Capabilities, farm: &FarmOptions) -> Option<Findi
         && farm.upload_local_results;
     useless.then(|| {
         Finding::warning(
-            "the farm takes no results from here: it can only give those of others",
+            "the farm accepts no results from here; it only returns those of others",
             "ask for credentials that may write, or set `remote_upload_local_results` to false",
         )
     })

@@ -15,7 +15,7 @@ pub(super) fn section(options: &Options) -> ReportSection {
     let mut findings = vec![sandbox(landlock_support())];
     findings.push(match &options.disk_cache {
         None => Finding::warning(
-            "there is no disk cache: every link compiles anew what the farm does not have",
+            "there is no disk cache: every link compiles again what the farm does not have",
             "`disk_cache` names its directory",
         ),
         Some(dir) => disk_cache(dir, options.disk_cache_max_size)
@@ -32,10 +32,10 @@ pub(super) fn section(options: &Options) -> ReportSection {
     if let Err(error) = tempfile::tempdir_in(&options.scratch_parent) {
         findings.push(Finding::bad(
             format!(
-                "cannot make a directory in `{}`: {error}",
+                "cannot create a directory in `{}`: {error}",
                 options.scratch_parent.display()
             ),
-            "let `TMPDIR` name a directory of yours",
+            "set `TMPDIR` to a directory of yours",
         ));
     }
     ReportSection::new("This machine", findings)
@@ -83,7 +83,7 @@ fn disk_cache(dir: &Path, max_size: Option<u64>) -> Result<Finding, CacheError> 
     if cache.is_writable_by_all() {
         return Ok(Finding::warning(
             format!("{text}; every user of this machine can put results there"),
-            "`chmod o-w` it: what lies there is taken for your own",
+            "run `chmod o-w` on it: relto trusts the results in it",
         ));
     }
     Ok(Finding::good(text))

@@ -79,12 +79,12 @@ impl Trial {
     pub(super) fn compare(&self) -> Finding {
         let object = fs::read(self.file.jobs[0].object());
         match (object, fs::read(&self.in_place)) {
-            (Ok(object), Ok(in_place)) if object == in_place => {
-                Finding::good("its object is the one that the compiler writes in place, bit by bit")
-            }
+            (Ok(object), Ok(in_place)) if object == in_place => Finding::good(
+                "its object is bit-identical to the one that the compiler writes in place",
+            ),
             (Ok(_), Ok(_)) => Finding::warning(
-                "its object is not the one that the compiler writes in place",
-                "the workers' compiler is another one; `toolchain=upload` sends yours",
+                "its object differs from the one that the compiler writes in place",
+                "the workers have a different compiler; `toolchain=upload` uploads yours",
             ),
             (Err(error), _) | (_, Err(error)) => Finding::bad(
                 error.to_string(),

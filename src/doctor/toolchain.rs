@@ -104,7 +104,8 @@ fn refused(error: &CompilerError, guessed: bool) -> Finding {
     let mut finding = Finding::of(Grade::Bad, error);
     if guessed {
         finding.hints.push(
-            "`relto doctor COMPILER` looks at another one than the `clang` of `PATH`".to_owned(),
+            "`relto doctor COMPILER` examines another compiler than the `clang` in `PATH`"
+                .to_owned(),
         );
     }
     finding
@@ -114,7 +115,7 @@ fn files(toolchain: &ResolvedToolchain, options: &Options) -> Finding {
     let source = options.farm.as_ref().map(|farm| &farm.toolchain);
     if let Some(worker) = toolchain.worker() {
         return Finding::good(format!(
-            "the workers' own `{}` is used, nothing is sent; it has to be the same release",
+            "the workers' own `{}` is used and nothing is uploaded; it has to be the same release",
             worker.tree.launch_prefix.join(" ")
         ));
     }

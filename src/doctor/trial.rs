@@ -53,9 +53,8 @@ async fn findings(
     strict: bool,
     farm_answers: bool,
 ) -> Result<Vec<Finding>, Finding> {
-    let dir = Scratch::create(&Relto::itself(), &options.scratch_parent).map_err(|error| {
-        Finding::bad(error.to_string(), "let `TMPDIR` name a directory of yours")
-    })?;
+    let dir = Scratch::create(&Relto::itself(), &options.scratch_parent)
+        .map_err(|error| Finding::bad(error.to_string(), "set `TMPDIR` to a directory of yours"))?;
     let trial = Trial::make(&compilers.clang, dir.path())?;
     let farm = options.farm.as_ref();
     let grade = farm.map(|farm| without_farm(farm, strict));
@@ -146,18 +145,18 @@ async fn here(trial: &Trial, options: &Options) -> Finding {
 fn found_again(again: &TrialRun, first: &TrialRun) -> Finding {
     if again.result.is_ok() && again.origin == Some(Origin::RemoteCache) {
         return Finding::good(format!(
-            "the farm's action cache had it the second time, in {}",
+            "the farm's action cache returned it the second time, in {}",
             seconds(again.elapsed)
         ));
     }
-    let mut text = "the farm's action cache does not give the result back".to_owned();
+    let mut text = "the farm's action cache does not return the result".to_owned();
     for said in first.said.iter().chain(&again.said) {
         text.push('\n');
         text.push_str(said);
     }
     Finding::warning(
         text,
-        "every link will compile anew what others compiled: may these credentials read and write the cache?",
+        "every link will compile again what others have compiled: may these credentials read and write the cache?",
     )
 }
 
@@ -168,9 +167,9 @@ fn not_there(ran: &TrialRun, farm: &FarmOptions) -> Finding {
         ran.said.join("\n")
     );
     let hint = if farm.toolchain == ToolchainSource::Worker {
-        "the workers need this compiler under the same path; `toolchain=upload` sends yours"
+        "the workers need this compiler under the same path; `toolchain=upload` uploads yours"
     } else {
-        "are the workers of this machine's kind? Is there a kernel too old for the compiler's C library?"
+        "do the workers have this machine's architecture? Is their kernel too old for the compiler's C library?"
     };
     Finding::warning(text, hint)
 }
@@ -189,7 +188,7 @@ fn failed(grade: Grade, ran: &TrialRun, error: &LinkError) -> Finding {
     if ran.gave_up {
         finding.text = format!("no result in {} s", PATIENCE.as_secs());
         finding.hints = vec![
-            "does any worker serve these `remote_default_exec_properties`? The farm's own page may tell why it waits"
+            "does any worker serve these `remote_default_exec_properties`? The farm's own web page may show why it waits"
                 .to_owned(),
         ];
     }

@@ -66,8 +66,7 @@ pub(super) fn check(
 pub(super) fn hint(ending: Ending) -> &'static str {
     match ending {
         Ending::Exited(0) => {
-            "the compiler claims success: is the disk full, is this the clang that belongs to lld? The same link without \
-             relto tells whether it is the compiler"
+            "the compiler claims success: is the disk full? Is this the clang that belongs to lld? The same link without relto shows whether the compiler is at fault"
         }
         Ending::Exited(_) => {
             "to run this command by hand, link with `-Wl,--save-temps`: lld then keeps the shard that it reads"

@@ -37,7 +37,7 @@ pub enum InputError {
     },
     #[error("`{module}` imports from `{member}`, a member of an archive")]
     ArchiveMember { module: String, member: String },
-    #[error("`{module}` imports from `{import}`, which is not there")]
+    #[error("`{module}` imports from `{import}`, which does not exist")]
     Missing { module: String, import: String },
     #[error("the module `{module}` is not a file")]
     NotAFile { module: String },
@@ -61,8 +61,7 @@ impl Hinted for InputError {
                  object"
             }
             Self::Stranger { .. } => {
-                "give the module the name that the thin link had for it, letter for letter: the compiler would exit 0 with an \
-                 object that has no code"
+                "use exactly the name that the thin link had for the module: otherwise the compiler would exit 0 with an object without code"
             }
             Self::ArchiveMember { .. } => {
                 "expand the archive: no backend can open a member, so give the thin link the objects themselves \
@@ -77,7 +76,7 @@ impl Hinted for InputError {
             Self::NotText => "name the object with `-o`, so that relto can check it",
             Self::Unsound { source, .. } => return source.hints(),
             Self::Unspeakable { .. } => {
-                "lld before LLVM 23 writes names that are not ASCII wrongly, and clang would then drop code without a word: \
+                "lld before LLVM 23 writes names that are not ASCII wrongly, and clang would then silently drop code: \
                  rename the file, or use LLVM 23 or later"
             }
         };
@@ -114,7 +113,7 @@ pub(super) fn imports(backend: &BackendCommand) -> Result<ImportedModules, Input
     };
     let found = fs::metadata(&backend.index).map_err(unreadable)?;
     if !found.is_file() && !is_null(&backend.index) {
-        let reason = format!("the index `{}` is no regular file", backend.index);
+        let reason = format!("the index `{}` is not a regular file", backend.index);
         return Ok(ImportedModules::Unreadable(reason));
     }
     let shard = crate::fs::read_regular(&backend.index).map_err(unreadable)?;
@@ -184,7 +183,9 @@ pub(super) fn doubt(backend: &BackendCommand, imports: &[String]) -> Option<Stri
     listed.sort_unstable();
     imports.sort_unstable();
     (listed != imports).then(|| {
-        format!("`{list}` and the index beside it name other modules: they are of two thin links")
+        format!(
+            "`{list}` and the index beside it name different modules: they come from two thin links"
+        )
     })
 }
 

@@ -88,7 +88,7 @@ async fn connect(options: FarmOptions, events: Events) -> Result<Client, Connect
             ..
         }) if options.local_fallback => {
             events.warning(
-                format!("`{address}` executes nothing; it is used as a cache"),
+                format!("`{address}` does not execute jobs; it is used as a cache only"),
                 Some("give the address as `remote_cache`, or check `remote_instance_name`"),
             );
             let mut client = options.client;

@@ -41,7 +41,7 @@ pub enum DeliveryError {
 
 impl Hinted for DeliveryError {
     fn hints(&self) -> Vec<String> {
-        let hint = "objects stand beside the linker's output until the link ends: is there space, and may you write there?";
+        let hint = "objects are written beside the linker's output: is there space, and is the directory writable?";
         match self {
             Self::Unwritable { .. } => vec![hint.to_owned()],
             Self::LinkerGone => Vec::new(),
@@ -212,7 +212,7 @@ impl Delivery {
             && !self.refused.swap(true, Ordering::Relaxed)
         {
             let hint = error.hints().into_iter().next();
-            let text = format!("results of this link are not kept: {error}");
+            let text = format!("results of this link are not cached: {error}");
             self.events.warning(text, hint.as_deref());
         }
     }

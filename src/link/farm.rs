@@ -104,7 +104,7 @@ impl FarmSession {
             FallbackCause::Away => {
                 self.events.send(Event::FarmUnreachable);
                 Some(format!(
-                    "the farm at `{farm}` does not do its work, this machine does: {reason}"
+                    "the farm at `{farm}` does not work, so this machine runs its jobs: {reason}"
                 ))
             }
             FallbackCause::Refused => Some(format!(
@@ -189,7 +189,7 @@ impl FarmSession {
             let Err(failure) = executor.store(&job, &compiled).await else {
                 return;
             };
-            let text = format!("the farm's cache does not get what this machine makes: {failure}");
+            let text = format!("local results are not uploaded to the farm's cache: {failure}");
             let expected = failure.kind == FailureKind::Denied;
             if closed.swap(true, Ordering::Relaxed) || expected {
                 events.note(text);

@@ -235,7 +235,7 @@ impl Planner<'_> {
     ) -> Result<Hermetic, InPlaceReason> {
         if let Form::NamesOnly(obstacle) = &job.form {
             self.events.note(format!(
-                "a shard keeps the order that lld gave it, and another link may miss the cache for that: {obstacle}"
+                "a shard keeps lld's order, so another link may miss the cache: {obstacle}"
             ));
         }
         let mut digests = Vec::with_capacity(job.files.len());

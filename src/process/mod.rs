@@ -175,8 +175,7 @@ impl Hinted for ProcessError {
     fn hints(&self) -> Vec<String> {
         let hint = match self {
             Self::Exec { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-                "install the compiler, or pass the linker the path of the one that is there; for a dynamically linked \
-                 one its loader may be missing"
+                "install the compiler, or pass the linker the right path; if the compiler exists, its dynamic loader may be missing"
             }
             Self::Exec { source, .. } if source.kind() == io::ErrorKind::ArgumentListTooLong => {
                 "pass the arguments in a response file"

@@ -98,8 +98,7 @@ fn check(parent: &Path) -> io::Result<()> {
     };
     probe().map_err(|error| {
         let text = format!(
-            "cannot use the directory `{}` for temporary files: {error}; let `TMPDIR` name one with \
-             free space that can hold symbolic links",
+            "cannot use the directory `{}` for temporary files: {error}; set `TMPDIR` to one with free space that can hold symbolic links",
             parent.display()
         );
         io::Error::new(error.kind(), text)

@@ -73,7 +73,7 @@ impl Hinted for CapabilityError {
             Self::DigestFunction {
                 unset_helps: true, ..
             } => {
-                vec!["leave `digest_function` unset to take what the farm offers".to_owned()]
+                vec!["leave `digest_function` unset to use what the farm offers".to_owned()]
             }
             Self::DigestFunction { .. } => {
                 vec!["switch SHA256 or BLAKE3 on in the farm's configuration".to_owned()]

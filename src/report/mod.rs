@@ -39,7 +39,7 @@ pub struct Style {
     pub progress: bool,
     /// Where to write a trace.
     pub profile: Option<PathBuf>,
-    /// Where to write one line of JSON a job.
+    /// Where to write one line of JSON for each job.
     pub execution_log: Option<PathBuf>,
 }
 

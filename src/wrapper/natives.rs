@@ -140,7 +140,7 @@ impl<'a> Finder<'a> {
         let all: Vec<_> = library.members.iter().filter(of_name).collect();
         let unknown = || {
             Refusal::new(format!(
-                "which of the members of this name `{line}` is, cannot be told"
+                "`{line}` may be one of several members with that name"
             ))
         };
         let seen = self.taken.entry(line).or_default();

@@ -34,7 +34,7 @@ impl ModuleSource {
             Ok(FileKind::Object) if inputs.fat => {
                 Ok(Self::Fat(Box::new(Self::File(path.to_owned()))))
             }
-            Ok(_) => Err(Refusal::new(format!("`{name}` is no module"))),
+            Ok(_) => Err(Refusal::new(format!("`{name}` is not a module"))),
             Err(error) => Err(Refusal::unreadable(path, &error)),
         }
     }

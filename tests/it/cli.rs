@@ -289,7 +289,7 @@ fn a_directory_without_the_mark_of_a_cache_is_not_cleared() {
     exit 1
     --- stderr
     relto: error: the disk cache `[T]/project/../cache` is not trimmed: the directory is not marked as a cache of relto
-      hint: it holds files that relto did not make: let `disk_cache` name a directory of its own
+      hint: it contains files that relto did not create: set `disk_cache` to a directory of its own
     ");
     assert!(other.exists());
     assert!(place.path(&blob).exists());

@@ -192,7 +192,7 @@ fn the_settings_of_a_tree_are_shown_allowed_listed_and_denied() {
       remote_executor = grpc://127.0.0.1:1
       profile = ~/.bashrc
       your credentials that go to grpc://127.0.0.1:1: remote_header x-key
-    `relto deny` takes it back
+    `relto deny` revokes this
     $ relto cache
     exit 0
     --- stdout
@@ -205,7 +205,7 @@ fn the_settings_of_a_tree_are_shown_allowed_listed_and_denied() {
     $ relto deny
     exit 0
     --- stdout
-    `[T]/project/.relto.toml` is not allowed any more
+    `[T]/project/.relto.toml` is no longer allowed
     $ relto deny
     exit 0
     --- stdout

@@ -236,7 +236,7 @@ fn a_wrapper_name_without_a_compiler_behind_it_is_reported() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        stderr.contains("no `clang` in `PATH` behind relto"),
+        stderr.contains("no `clang` in `PATH` after relto"),
         "{stderr}"
     );
 }

@@ -58,7 +58,7 @@ fn a_missing_import_is_reported() {
     refused(
         &backends,
         &WORDS,
-        &["`main.o` imports from `twice.o`, which is not there"],
+        &["`main.o` imports from `twice.o`, which does not exist"],
     );
 }
 
@@ -138,7 +138,7 @@ fn a_name_that_the_index_spells_differently_is_reported() {
         refused(
             &backends,
             &words,
-            &["does not know", name, "`main.o`", "letter for letter"],
+            &["does not know", name, "`main.o`", "use exactly the name"],
         );
     }
 }

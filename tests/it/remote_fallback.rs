@@ -176,7 +176,7 @@ fn a_cache_that_is_named_as_the_executor_is_used_as_a_cache() {
     let outcome = lenient(&program, &address).run_at(here()).expect_works();
     assert_all_local(outcome.counts());
     assert!(
-        outcome.stderr.contains("executes nothing"),
+        outcome.stderr.contains("does not execute jobs"),
         "{}",
         outcome.stderr
     );

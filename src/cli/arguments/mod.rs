@@ -286,7 +286,7 @@ pub(super) fn parser() -> clap::Command {
         let command = command
             .disable_help_flag(true)
             .args_override_self(true)
-            .after_help("It takes the options of relto, too: --help-all lists them.");
+            .after_help("It also accepts relto's options: --help-all lists them.");
         takes_options(command).mut_args(|arg| {
             let is_own = !options::is_option(&arg);
             if is_own {

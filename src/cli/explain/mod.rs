@@ -26,7 +26,7 @@ use crate::link::Options;
 /// What is to be explained cannot be read.
 #[derive(Debug, thiserror::Error)]
 enum Unreadable {
-    #[error("cannot read what was explained earlier")]
+    #[error("cannot read the earlier explanation")]
     Earlier(#[source] std::io::Error),
     #[error("`{0}` is neither a job file nor what `relto explain` wrote")]
     Strange(String),

@@ -29,7 +29,7 @@ enum WrapError {
         #[source]
         source: io::Error,
     },
-    #[error("there is no `{name}` in `PATH` behind relto")]
+    #[error("there is no `{name}` in `PATH` after relto")]
     NothingBehind { name: String },
     #[error("`{compiler}` is of LLVM {theirs}, the linker of LLVM {ours}")]
     OtherRelease {
@@ -37,7 +37,7 @@ enum WrapError {
         theirs: Release,
         ours: Release,
     },
-    #[error("relto cannot take part in this link: {0}")]
+    #[error("relto cannot help with this link: {0}")]
     Refused(String),
 }
 
@@ -46,8 +46,7 @@ impl Hinted for WrapError {
         let hint = match self {
             Self::NotStarted { .. } => return Vec::new(),
             Self::NothingBehind { .. } => {
-                "a link to relto stands for the linker of that name beside the compiler that calls it, or in a later \
-                 directory of `PATH`; `relto ld LINKER` names it outright"
+                "under a linker's name, relto runs the linker of that name beside the compiler that calls it, or in a later directory of `PATH`; `relto ld LINKER` names it explicitly"
             }
             Self::OtherRelease { .. } => {
                 "`thinlto_compiler` must name the clang of the linker's own release"

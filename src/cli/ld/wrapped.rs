@@ -112,7 +112,7 @@ impl<'a> Wrapped<'a> {
             let text = String::from_utf8_lossy(&finished.stdout);
             let unknown = || {
                 let who = who.to_string_lossy();
-                Trouble::Plain(format!("`{who} --version` names no release of LLVM"))
+                Trouble::Plain(format!("`{who} --version` does not name an LLVM release"))
             };
             Release::find(&text).ok_or_else(unknown)
         };

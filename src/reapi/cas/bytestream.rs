@@ -91,7 +91,7 @@ fn check_committed(committed: i64, size: u64, encoding: Encoding) -> Result<(), 
     if encoding == Encoding::Zstd || u64::try_from(committed) == Ok(size) || committed == -1 {
         return Ok(());
     }
-    let message = format!("the server took {committed} bytes of {size}");
+    let message = format!("the server accepted {committed} bytes of {size}");
     let kind = FailureKind::Transient { retry_after: None };
     Err(Failure::new(kind, Rpc::Write, message))
 }

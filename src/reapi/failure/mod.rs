@@ -96,7 +96,7 @@ impl Failure {
 
     /// The link has no more time for the farm.
     pub(crate) fn too_late(rpc: Rpc) -> Self {
-        let message = "the time that `remote_deadline` gives the farm is over";
+        let message = "the `remote_deadline` of the link has passed";
         Self::new(FailureKind::GivenUp, rpc, message)
     }
 
@@ -140,12 +140,12 @@ impl Hinted for Failure {
             }
             FailureKind::Denied => "these credentials may not use this instance of the farm",
             FailureKind::Unreachable | FailureKind::GivenUp => {
-                "`relto doctor` checks the way to the farm"
+                "`relto doctor` checks the connection to the farm"
             }
             FailureKind::ActionTimeout => "raise `remote_timeout` if the module is that large",
             FailureKind::Source => "do not change inputs while the link runs",
             FailureKind::MissingBlobs(_) => {
-                "the farm takes uploads but does not keep them: may these credentials write?"
+                "the farm accepts uploads but does not keep them: may these credentials write?"
             }
             FailureKind::Rejected | FailureKind::Transient { .. }
                 if self.rpc == Rpc::Execute

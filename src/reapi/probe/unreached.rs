@@ -24,19 +24,19 @@ pub enum Unreached {
     NotTls { address: String },
     #[error("`{address}` speaks TLS only")]
     OnlyTls { address: String },
-    #[error("`{address}` shows a certificate that is not trusted here")]
+    #[error("`{address}` presents a certificate that is not trusted here")]
     Untrusted {
         address: String,
         #[source]
         source: Failure,
     },
-    #[error("`{address}` ends the connection instead of answering")]
+    #[error("`{address}` closes the connection instead of answering")]
     HungUp {
         address: String,
         #[source]
         source: Failure,
     },
-    #[error("`{address}` does not say what it can do")]
+    #[error("`{address}` does not report its capabilities")]
     Refused {
         address: String,
         #[source]
@@ -53,16 +53,16 @@ impl Hinted for Unreached {
             Self::NotTls { .. } => one("write the address with `grpc://`"),
             Self::OnlyTls { .. } => one("write the address with `grpcs://`"),
             Self::Untrusted { .. } => {
-                one("let `tls_certificate` name the certificate of the authority that signed it")
+                one("set `tls_certificate` to the certificate of the authority that signed it")
             }
             Self::HungUp { .. } => one(
-                "servers do so that want a client certificate which they trust: set `tls_client_certificate` and `tls_client_key`",
+                "servers that require a client certificate do this: set `tls_client_certificate` and `tls_client_key`",
             ),
             Self::Refused { source, .. } if source.kind == FailureKind::Unreachable => one(
-                "something listens there that is no gRPC server, or it hangs up: is it the right port?",
+                "something other than a gRPC server listens there, or it closes the connection: is the port right?",
             ),
             Self::Refused { source, .. } if source.kind == FailureKind::Timeout => {
-                one("the server takes connections and does not answer: look at its log")
+                one("the server accepts connections but does not answer: check its log")
             }
             Self::Refused { source, .. } => source.hints(),
         }

@@ -94,9 +94,9 @@ impl HttpAnswer {
 
     pub(crate) fn hint(&self) -> String {
         match self.status {
-            401 => "a proxy or the farm's front end wants credentials: check `credential_helper`, `remote_header` or the client certificate".to_owned(),
+            401 => "a proxy or the farm's front end requires credentials: check `credential_helper`, `remote_header` or the client certificate".to_owned(),
             403 => "a proxy or the farm's front end does not allow this: may these credentials, and this machine, use the farm?".to_owned(),
-            407 => "a proxy on the way wants credentials of its own: let the address reach the farm directly".to_owned(),
+            407 => "a proxy on the way requires credentials of its own: use an address that reaches the farm directly".to_owned(),
             404 => "a web server answers there that does not know gRPC's paths: check address, port and the routes of the proxy".to_owned(),
             413 => "a proxy limits the size of requests: raise its limit (nginx: `client_max_body_size 0`)".to_owned(),
             429 => "a proxy limits the rate of requests: lower `remote_max_connections` or raise its limit".to_owned(),
@@ -105,7 +105,7 @@ impl HttpAnswer {
                 Some(to) => format!("gRPC follows no redirects: set the address that `{to}` stands for"),
                 None => "gRPC follows no redirects: set the address of the farm itself".to_owned(),
             },
-            400 => "the server does not take gRPC there: check the port, and `grpc://` against `grpcs://`".to_owned(),
+            400 => "the server does not accept gRPC there: check the port, and whether `grpc://` or `grpcs://` is right".to_owned(),
             _ => "a web server or proxy answers there, not the farm: check address and port".to_owned(),
         }
     }

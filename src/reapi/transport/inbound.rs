@@ -138,7 +138,8 @@ impl CheckedBody {
         self.message = self.budget.reserve(bytes);
         if self.message.is_none() {
             let limit = INBOUND_BYTES >> 20;
-            let text = format!("the answers under way are too large: more than {limit} MiB");
+            let text =
+                format!("the incoming answers are too large together: more than {limit} MiB");
             return Err(Status::resource_exhausted(text));
         }
         Ok(())

@@ -228,7 +228,9 @@ impl BackendFlags {
         /// What clang adds to the directory that it is given.
         const NAME: &str = "default_%m.profraw";
         let unnamed = || {
-            Refusal::new("where the instrumented program writes its profile cannot be told clang")
+            Refusal::new(
+                "clang has no option for where the instrumented program writes its profile",
+            )
         };
         match (&asked.context_profile, asked.context_generate) {
             (None, false) => {}
@@ -320,7 +322,7 @@ impl BackendFlags {
             }
             cpu => {
                 return Err(Refusal::new(format!(
-                    "which option of clang means the processor `{cpu}` is not known"
+                    "the option of clang for the processor `{cpu}` is not known"
                 )));
             }
         })

@@ -29,7 +29,7 @@ fn sent_before_the_link(build: &AheadBuild) {
     assert_eq!(status().status.success(), build.has_daemon);
     if build.has_daemon {
         build.wait_for("the daemon has counted them", |_| {
-            String::from_utf8_lossy(&status().stdout).contains("; 2 modules sent ahead")
+            String::from_utf8_lossy(&status().stdout).contains("; 2 modules uploaded ahead")
         });
     }
     // The compiler comes last, perhaps still on its way; a prefetch by hand waits for it.

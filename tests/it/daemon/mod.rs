@@ -86,7 +86,7 @@ fn a_newer_relto_replaces_the_daemon_and_an_older_one_does_its_own_work() {
     let mut older = daemon.relto(&backends);
     let output = succeeded(older.args(backends.arguments(&backends.modules[2], "native.o")));
     assert!(
-        stderr(&output).contains("the daemon is of another relto"),
+        stderr(&output).contains("the daemon runs another relto"),
         "{}",
         stderr(&output)
     );

@@ -38,7 +38,10 @@ fn a_working_farm_compiles_the_trial_and_has_it_the_second_time() {
         "used: SHA256, batches of 3.88 MiB, zstd\n",
     ]);
     told.has(&["  ok       the farm compiled a module in ", SAME]);
-    told.has(&["action cache had it the second time", "\na link works\n"]);
+    told.has(&[
+        "action cache returned it the second time",
+        "\na link works\n",
+    ]);
     told.ends(0);
     assert!(!told.text.contains("secret"), "{}", told.text);
 }
@@ -184,15 +187,15 @@ fn mismatched_certificates_are_reported_with_the_option_to_change() {
     ailing(
         &environment,
         &[
-            "shows a certificate that is not trusted here",
-            "hint: let `tls_certificate` name",
+            "presents a certificate that is not trusted here",
+            "hint: set `tls_certificate` to",
         ],
     );
     environment.push(("RELTO_TLS_CERTIFICATE", write("ca.pem", &tls.authority)));
     ailing(
         &environment,
         &[
-            "ends the connection instead of answering",
+            "closes the connection instead of answering",
             "set `tls_client_certificate` and `tls_client_key`",
         ],
     );
@@ -215,7 +218,7 @@ fn passes(server: &Server) {
     told.has(&[
         made,
         SAME,
-        "action cache had it the second time",
+        "action cache returned it the second time",
         "\na link works\n",
     ]);
     told.ends(0);
@@ -265,7 +268,7 @@ fn a_real_cache_with_a_password_reports_what_is_missing() {
     doctor(&environment)
         .has(&[
             "is a cache only, jobs run here",
-            "action cache had it the second time",
+            "action cache returned it the second time",
             "\na link works\n",
         ])
         .ends(0);
@@ -290,7 +293,7 @@ fn a_worker_without_a_compiler_is_reported_with_the_expected_path() {
         .has(&[
             "the workers' own `",
             "  warning  the farm could not compile a module that compiles here:",
-            "hint: the workers need this compiler under the same path; `toolchain=upload` sends yours",
+            "hint: the workers need this compiler under the same path; `toolchain=upload` uploads yours",
         ])
         .ends(0);
 }

@@ -58,7 +58,7 @@ fn doctor(environment: &[(&str, String)]) -> Told {
     doctor_of(&Llvm::get().tool("clang"), environment)
 }
 
-const SAME: &str = "its object is the one that the compiler writes in place, bit by bit";
+const SAME: &str = "its object is bit-identical to the one that the compiler writes in place";
 
 #[test]
 fn without_a_farm_the_trial_runs_here() {
@@ -133,7 +133,7 @@ fn a_disk_cache_that_cannot_be_used_is_a_warning() {
     let told = doctor(&[("RELTO_DISK_CACHE", file.display().to_string())]);
     told.has(&[
         "  warning  cannot use the disk cache",
-        "hint: let `disk_cache` name",
+        "hint: set `disk_cache` to",
         "see the warnings",
     ]);
     told.ends(0);

@@ -111,7 +111,7 @@ impl Uploader {
         match self.session.capabilities.largest_blob {
             Some(limit) if digest.size > limit => {
                 let message =
-                    format!("`{digest}` is larger than the {limit} bytes that the farm takes");
+                    format!("`{digest}` is larger than the {limit} bytes that the farm accepts");
                 Err(Failure::new(FailureKind::Rejected, Rpc::Write, message))
             }
             _ => Ok(()),
