@@ -86,7 +86,7 @@ done
 # --- the code
 
 begin "format"
-cargo fmt --check
+cargo fmt --all --check
 begin "scripts"
 for script in tests/*.sh tests/servers/*.sh .ci/run examples/*.sh; do bash -n "$script"; done
 begin "lints"

@@ -16,12 +16,12 @@ use relto::internals::digest::{Digest, DigestFunction};
 use tempfile::TempDir;
 
 use crate::links::Multiplied;
-use crate::measure::{Comparison, run};
 use crate::server::{ActionTemplate, Farm, Made, Script};
-use crate::support::link::Home;
-use crate::support::llvm::Llvm;
-use crate::support::program::{Program, cxx, generated, zstd};
 use crate::{HEAD, show};
+use relto_testing::link::Home;
+use relto_testing::llvm::Llvm;
+use relto_testing::measure::{Comparison, run};
+use relto_testing::program::{Program, cxx, generated, zstd};
 
 const ROUND_TRIP: Duration = Duration::from_millis(20);
 /// 10 Mbit/s.

@@ -10,11 +10,11 @@ use bytes::Bytes;
 use relto::internals::digest::DigestFunction;
 
 use crate::links::Multiplied;
-use crate::measure::median;
 use crate::server::{ActionTemplate, Farm, Made, Script};
 use crate::show;
-use crate::support::link::Home;
-use crate::support::program::zstd;
+use relto_testing::link::Home;
+use relto_testing::measure::median;
+use relto_testing::program::zstd;
 
 const LINKS: [usize; 3] = [1, 2, 4];
 /// 1 Gbit/s.

@@ -13,11 +13,11 @@ use relto::internals::thinlto::Index;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::corpus::cached;
-use crate::support::link::{Home, Link};
-use crate::support::llvm::Llvm;
-use crate::support::program::Program;
-use crate::support::saved::copy_files;
+use relto_testing::corpus::cached;
+use relto_testing::link::{Home, Link};
+use relto_testing::llvm::Llvm;
+use relto_testing::program::Program;
+use relto_testing::saved::copy_files;
 
 const JOB_FILE: &str = "jobs.json";
 

@@ -7,15 +7,11 @@
 mod ahead;
 mod crowd;
 mod links;
-#[path = "../local/measure.rs"]
-mod measure;
 mod replay;
 mod scale;
 mod server;
 mod servers;
 mod services;
-#[path = "../../tests/it/support/mod.rs"]
-mod support;
 mod transfer;
 
 use std::io::{self, Write as _};

@@ -9,11 +9,11 @@ use bytes::Bytes;
 use relto::internals::digest::DigestFunction;
 
 use crate::links::Multiplied;
-use crate::measure::{Sample, median, run};
 use crate::server::{ActionTemplate, Farm, Made, Script};
 use crate::show;
-use crate::support::link::{Home, Link};
-use crate::support::program::{Program, cxx, zstd};
+use relto_testing::link::{Home, Link};
+use relto_testing::measure::{Sample, median, run};
+use relto_testing::program::{Program, cxx, zstd};
 
 const SLOTS: usize = 200;
 const ROUND_TRIP: Duration = Duration::from_millis(20);

@@ -9,12 +9,12 @@ use relto::internals::digest::DigestFunction;
 use relto::internals::job::JobFile;
 
 use crate::links::Multiplied;
-use crate::measure::{Sample, median, run};
 use crate::replay::number;
 use crate::server::{ActionTemplate, Farm, Made, Script};
 use crate::show;
-use crate::support::link::Home;
-use crate::support::program::dense;
+use relto_testing::link::Home;
+use relto_testing::measure::{Sample, median, run};
+use relto_testing::program::dense;
 
 /// Jobs of the links.
 const SIZES: [usize; 3] = [1_000, 10_000, 30_000];

@@ -6,12 +6,12 @@ use relto::internals::history::{History, ModuleKey};
 use relto::internals::state::{FILE_NAME, State};
 
 use crate::links::Multiplied;
-use crate::measure::{median, run};
 use crate::replay::number;
 use crate::show;
-use crate::support::link::Home;
-use crate::support::program::zstd;
-use crate::support::servers::Kind;
+use relto_testing::link::Home;
+use relto_testing::measure::{median, run};
+use relto_testing::program::zstd;
+use relto_testing::servers::Kind;
 
 const SLOTS: usize = 2;
 

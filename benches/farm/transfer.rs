@@ -19,10 +19,10 @@ use relto::internals::pb::bytestream::{ReadRequest, WriteRequest};
 use relto::internals::reapi::{Blob, Client, ClientOptions, RequestContext};
 use tempfile::TempDir;
 
-use crate::measure::{Comparison, Sample, median, run};
 use crate::server::{ActionTemplate, Farm, Made, Script};
 use crate::services::named;
 use crate::{HEAD, show};
+use relto_testing::measure::{Comparison, Sample, median, run};
 
 const SIZE: usize = 16 << 20;
 const UP: usize = 128;

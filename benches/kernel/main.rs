@@ -7,23 +7,17 @@
 //! All builders are called by the same words, `relto cc clang`, so that `make` sees one build;
 //! `PATH` decides what `relto` is.
 
-#[path = "../local/measure.rs"]
-#[expect(dead_code, reason = "what two sides need, and here are four")]
-mod measure;
-#[path = "../../tests/it/support/mod.rs"]
-mod support;
-
 use std::io::{self, Write as _};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fs_err as fs;
-use measure::{Sample, median, run};
-use support::kernel::suffix;
-use support::kernel_tree::Tree;
-use support::link::Home;
-use support::llvm::Llvm;
+use relto_testing::kernel::suffix;
+use relto_testing::kernel_tree::Tree;
+use relto_testing::link::Home;
+use relto_testing::llvm::Llvm;
+use relto_testing::measure::{Sample, median, run};
 use tempfile::TempDir;
 
 /// What stands between `make` and clang.
@@ -119,7 +113,7 @@ impl KernelBench {
         fs::create_dir_all(&dir).expect("a directory");
         let script = dir.join("relto");
         fs::write(&script, format!("#!/bin/sh\nshift\n{line}\n")).expect("written");
-        support::llvm::run(Command::new("chmod").arg("+x").arg(script));
+        relto_testing::llvm::run(Command::new("chmod").arg("+x").arg(script));
         dir
     }
 }

@@ -6,16 +6,16 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::measure::{Comparison, run};
 use crate::replay::Replay;
-use crate::support::backends::Backends;
-use crate::support::daemon::{Daemon, switch_on};
-use crate::support::farm::{Farm, Profile};
-use crate::support::link::Home;
-use crate::support::memory;
-use crate::support::program::generated;
-use crate::support::proxy::Proxy;
 use crate::{HEAD, Settings, show};
+use relto_testing::backends::Backends;
+use relto_testing::daemon::{Daemon, switch_on};
+use relto_testing::farm::{Farm, Profile};
+use relto_testing::link::Home;
+use relto_testing::measure::{Comparison, run};
+use relto_testing::memory;
+use relto_testing::program::generated;
+use relto_testing::proxy::Proxy;
 
 /// Each way to the farm.
 const AWAY: Duration = Duration::from_millis(5);

@@ -5,21 +5,17 @@
 //! absolute times depend on the machine.
 
 mod daemon;
-mod measure;
 mod replay;
-#[path = "../../tests/it/support/mod.rs"]
-mod support;
-
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
 
-use measure::{Comparison, Sample, median, run};
+use relto_testing::backends::Backends;
+use relto_testing::link::{Home, Link};
+use relto_testing::measure::{Comparison, Sample, median, run};
+use relto_testing::program::{Program, cxx, dense, generated};
 use replay::Replay;
-use support::backends::Backends;
-use support::link::{Home, Link};
-use support::program::{Program, cxx, dense, generated};
 use tempfile::TempDir;
 
 /// Measures and gives a table.
@@ -129,7 +125,7 @@ fn link(settings: &Settings) {
     let through_script = || run(&Link::reference(&program).command(&known), 1);
     let both = Comparison::of(settings.runs, through_relto, through_script);
     show(&format!(
-        "the same: relto, the trivial distributor (`tests/it/support/reference.py`)\n{HEAD}"
+        "the same: relto, the trivial distributor (`tests/support/reference.py`)\n{HEAD}"
     ));
     show(&both.line("wall, s", |sample| sample.wall));
 }

@@ -8,10 +8,10 @@ use std::process::Command;
 use fs_err as fs;
 use serde_json::Value;
 
-use crate::support::link::{Home, Link};
-use crate::support::llvm::Llvm;
-use crate::support::outcome::{Counts, LinkOutcome};
-use crate::support::program::Program;
+use relto_testing::link::{Home, Link};
+use relto_testing::llvm::Llvm;
+use relto_testing::outcome::{Counts, LinkOutcome};
+use relto_testing::program::Program;
 
 /// A link's directory as lld leaves it when told to keep everything.
 pub(crate) struct Replay {

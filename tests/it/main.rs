@@ -4,7 +4,7 @@
 //! They use the LLVM that `RELTO_TEST_LLVM_ROOT` names, else Debian's, and real servers where
 //! `RELTO_TEST_*` variables name programs that start them.
 
-mod support;
+use relto_testing as support;
 
 mod ahead;
 mod arguments;

@@ -27,7 +27,7 @@ fn the_contract_holds_with_every_release_that_is_there() {
         ));
     };
     let tests = std::env::current_exe().expect("this program");
-    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/reference.py");
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/reference.py");
     for file in [&tests, Path::new(env!("CARGO_BIN_EXE_relto")), &reference] {
         copy_into(&root, file);
     }

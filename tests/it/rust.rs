@@ -158,7 +158,7 @@ fn relto_linked_by_relto_is_right_and_cached() {
         return;
     }
     let (home, target) = (Home::new(), TempDir::new().expect("a temporary directory"));
-    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/reference.py");
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/reference.py");
     let link = |distributor: &Path, name: &str| {
         let copy = target.path().join(name);
         // Cargo links only what it holds for changed.

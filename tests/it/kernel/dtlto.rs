@@ -19,7 +19,7 @@ use crate::support::outcome::Counts;
 use crate::support::servers::{Kind, Setup};
 
 const RELTO: &str = env!("CARGO_BIN_EXE_relto");
-const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/reference.py");
+const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/reference.py");
 
 /// What the kernel's links leave.
 const LEFT: [&str; 2] = ["vmlinux.o", "vmlinux"];

@@ -1,0 +1,262 @@
+//! A scripted REAPI server inside the test process.
+//!
+//! A [`Profile`] says which kind of server it is, [`Fault`]s what goes wrong, and its worker either
+//! follows a script or really runs the command. The [`Record`] holds everything that clients did.
+//! State is in memory. The server has a runtime of its own, so synchronous tests can use it as well
+//! as asynchronous ones.
+
+mod action_cache;
+mod bytestream;
+mod cas;
+mod connection;
+mod execution;
+mod failure;
+mod fault;
+mod gate;
+mod operations;
+mod profile;
+mod record;
+mod resource;
+mod serve;
+mod store;
+mod strict;
+mod worker;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use prost::Message;
+use relto::internals::digest::{Digest, DigestFunction};
+use relto::internals::pb::reapi::ActionResult;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Channel, Endpoint};
+
+use connection::Traffic;
+use operations::Operations;
+use store::Store;
+
+pub use failure::Failure;
+pub use fault::{Break, Effect, Fault, FaultPlan};
+pub use profile::{BatchCount, Committed, Header, Missing, Platforms, Profile};
+pub use record::{Call, Method, Record};
+pub use worker::{Input, Job, Outcome, Worker};
+
+/// What the services share.
+struct Inner {
+    profile: Profile,
+    faults: Mutex<FaultPlan>,
+    record: Mutex<Record>,
+    store: Mutex<Store>,
+    worker: Mutex<Worker>,
+    operations: Mutex<Operations>,
+    traffic: Arc<Traffic>,
+    scratch: tempfile::TempDir,
+}
+
+/// All services of the farm; one file each implements them.
+#[derive(Clone)]
+struct Service(Arc<Inner>);
+
+impl std::ops::Deref for Service {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+/// A panic in one call must not hide what the others found.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// A running farm; dropping it closes its connections and kills what it runs.
+pub struct Farm {
+    service: Service,
+    port: u16,
+    socket: PathBuf,
+    connections: CancellationToken,
+    runtime: Option<Runtime>,
+}
+
+impl Farm {
+    /// A farm of this kind that really runs the commands, listening on a free port and on a unix
+    /// socket.
+    pub fn start(profile: Profile) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("threads for the farm");
+        let scratch = tempfile::tempdir().expect("a directory for the farm");
+        let socket = scratch.path().join("farm.sock");
+        let service = Service(Arc::new(Inner {
+            profile,
+            faults: Mutex::default(),
+            record: Mutex::default(),
+            store: Mutex::default(),
+            worker: Mutex::new(Worker::Real),
+            operations: Mutex::default(),
+            traffic: Arc::default(),
+            scratch,
+        }));
+        let connections = CancellationToken::new();
+        let port = {
+            let _inside = runtime.enter();
+            serve::listen(&service, &socket, &connections)
+        };
+        Self {
+            service,
+            port,
+            socket,
+            connections,
+            runtime: Some(runtime),
+        }
+    }
+
+    /// A farm of this kind whose worker is `script`.
+    pub fn scripted(
+        profile: Profile,
+        script: impl Fn(&Job) -> Outcome + Send + Sync + 'static,
+    ) -> Self {
+        let farm = Self::start(profile);
+        farm.script(script);
+        farm
+    }
+
+    /// From now on `script` makes the results.
+    pub fn script(&self, script: impl Fn(&Job) -> Outcome + Send + Sync + 'static) {
+        *lock(&self.service.worker) = Worker::Script(Arc::new(script));
+    }
+
+    /// `grpc://127.0.0.1:PORT`.
+    pub fn address(&self) -> String {
+        format!("grpc://127.0.0.1:{}", self.port)
+    }
+
+    /// `unix:PATH`.
+    pub fn unix_address(&self) -> String {
+        format!("unix:{}", self.socket.display())
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A connection for generated clients, made when it is first used.
+    pub fn channel(&self) -> Channel {
+        Endpoint::from_shared(format!("http://127.0.0.1:{}", self.port))
+            .expect("an address")
+            .connect_lazy()
+    }
+
+    /// relto's options for this farm, as environment variables.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let address = match self.service.profile.tls {
+            Some(_) => format!("grpcs://localhost:{}", self.port),
+            None => self.address(),
+        };
+        self.service.profile.environment(&address)
+    }
+
+    pub fn profile(&self) -> &Profile {
+        &self.service.profile
+    }
+
+    pub fn fault(&self, fault: Fault) {
+        lock(&self.service.faults).add(fault);
+    }
+
+    pub fn clear_faults(&self) {
+        lock(&self.service.faults).clear();
+    }
+
+    /// All that happened since the start, or since `forget_record`.
+    pub fn record(&self) -> Record {
+        let mut record = lock(&self.service.record).clone();
+        let traffic = &self.service.traffic;
+        record.bytes_up = traffic.up.load(Ordering::Relaxed);
+        record.bytes_down = traffic.down.load(Ordering::Relaxed);
+        record.connections = traffic.connections.load(Ordering::Relaxed);
+        record
+    }
+
+    /// Starts counting anew. The client must be idle.
+    pub fn forget_record(&self) {
+        lock(&self.service.record).forget();
+        let traffic = &self.service.traffic;
+        for counter in [&traffic.up, &traffic.down, &traffic.connections] {
+            counter.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Puts a blob there, named by SHA256.
+    pub fn put(&self, bytes: impl Into<Bytes>) -> Digest {
+        lock(&self.service.store).put(DigestFunction::Sha256, bytes.into())
+    }
+
+    pub fn put_message(&self, message: &impl Message) -> Digest {
+        self.put(message.encode_to_vec())
+    }
+
+    pub fn blob(&self, digest: &Digest) -> Option<Bytes> {
+        lock(&self.service.store).blob(digest)
+    }
+
+    /// All blobs that are there.
+    pub fn digests(&self) -> Vec<Digest> {
+        lock(&self.service.store).digests()
+    }
+
+    pub fn evict(&self, digest: &Digest) {
+        lock(&self.service.store).evict(digest);
+    }
+
+    pub fn evict_all(&self) {
+        lock(&self.service.store).evict_all();
+    }
+
+    /// The action cache, over all instance names.
+    pub fn results(&self) -> HashMap<Digest, ActionResult> {
+        lock(&self.service.store).results()
+    }
+
+    pub fn put_result(&self, instance: &str, action: Digest, result: ActionResult) {
+        lock(&self.service.store).put_result(instance, action, result);
+    }
+
+    pub fn clear_results(&self) {
+        lock(&self.service.store).clear_results();
+    }
+
+    /// The server forgets all operations, as after its restart.
+    pub fn forget_operations(&self) {
+        lock(&self.service.operations).clear();
+    }
+
+    /// Each connection that is open now ends in the middle of what it carries.
+    pub fn cut_connections(&self) {
+        serve::cut_all(&self.service);
+    }
+
+    /// The server dies: nothing listens, every connection ends.
+    pub fn kill(&mut self) {
+        self.connections.cancel();
+        lock(&self.service.operations).clear();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Drop for Farm {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

@@ -1,0 +1,190 @@
+//! A real Linux, 7.2 or later, whose build runs its own ThinLTO backends
+//! (`CONFIG_LTO_CLANG_THIN_DIST`).
+//!
+//! `RELTO_TEST_LINUX` names a directory with two scripts: `get-linux.sh` prints the directory of
+//! the sources, `configure.sh SOURCES OUT` makes a small configuration in OUT. A slice of the
+//! kernel becomes bitcode, with the flags of each backend, once a machine; the long run uses all of
+//! it.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fs_err as fs;
+use tempfile::TempDir;
+
+use super::corpus::cached;
+use super::llvm::{Llvm, run};
+use super::skip::skip;
+
+/// What the slice holds: parts that every configuration has, some 50 modules.
+const PARTS: [&str; 5] = [
+    "kernel/time/",
+    "kernel/locking/",
+    "kernel/irq/",
+    "kernel/sched/",
+    "lib/math/",
+];
+
+/// Returns the directory of the two scripts, or `None` after recording the test as skipped.
+#[track_caller]
+pub fn scripts() -> Option<PathBuf> {
+    let found = std::env::var_os("RELTO_TEST_LINUX").map(PathBuf::from);
+    if found.is_none() {
+        skip("`RELTO_TEST_LINUX` names no directory with the kernel's scripts");
+    }
+    found
+}
+
+/// The directory of the sources, fetched if need be.
+pub fn sources(scripts: &Path) -> PathBuf {
+    let said = run(&mut Command::new(scripts.join("get-linux.sh")));
+    PathBuf::from(said.lines().last().expect("a path"))
+}
+
+/// Makes a configuration in `out`.
+pub fn configure(scripts: &Path, sources: &Path, out: &Path) {
+    run(Command::new(scripts.join("configure.sh"))
+        .arg(sources)
+        .arg(out));
+}
+
+/// The number that Debian's names of the LLVM tools end with, as the kernel's `LLVM=` takes it.
+pub fn suffix() -> String {
+    format!("-{}", Llvm::get().major())
+}
+
+/// A part of the kernel before its thin link: `NAME.o`, and `NAME.flags`, the words of its backend
+/// as a shell reads them.
+#[derive(Debug)]
+pub struct Slice {
+    dir: TempDir,
+    /// As the thin link gets them.
+    pub modules: Vec<String>,
+}
+
+impl Slice {
+    /// Returns a copy in a directory of its own, thin-linked, or `None` after recording the test as
+    /// skipped.
+    #[track_caller]
+    pub fn new() -> Option<Self> {
+        let scripts = scripts()?;
+        let recipe = format!("{PARTS:?}");
+        let kept = cached("kernel-slice", &recipe, |dir| {
+            make_slice(&scripts, dir);
+        });
+        let dir = TempDir::new().expect("a temporary directory");
+        run(Command::new("cp")
+            .arg("-r")
+            .arg(kept.join("."))
+            .arg(dir.path()));
+        let text = fs::read_to_string(dir.path().join("modules")).expect("a list");
+        let slice = Self {
+            dir,
+            modules: text.lines().map(str::to_owned).collect(),
+        };
+        let mut link = Llvm::get().command("ld.lld");
+        let arguments = [
+            "-m",
+            "elf_x86_64",
+            "-r",
+            "--thinlto-index-only=natives",
+            "-o",
+            "all.o",
+            "@modules",
+        ];
+        run(link.current_dir(slice.dir()).args(arguments));
+        Some(slice)
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The flags of a module's backend, quotes taken off as the shell would.
+    pub fn flags(&self, module: &str) -> Vec<String> {
+        let text = fs::read_to_string(self.dir().join(format!("{module}.flags"))).expect("flags");
+        words_of(&text)
+    }
+
+    /// What `scripts/Makefile.thinlto` says besides the flags.
+    pub fn files(module: &str, object: &str) -> Vec<String> {
+        let index = format!("-fthinlto-index={module}.thinlto.bc");
+        let words = [
+            "-x",
+            "ir",
+            "-fno-lto",
+            "-Wno-unused-command-line-argument",
+            &index,
+            "-c",
+            "-o",
+            object,
+            module,
+        ];
+        words.map(str::to_owned).to_vec()
+    }
+}
+
+fn make_slice(scripts: &Path, dir: &Path) {
+    let sources = sources(scripts);
+    let build = dir.join("build");
+    configure(scripts, &sources, &build);
+    let mut make = Command::new("nice");
+    make.arg("make")
+        .arg("-C")
+        .arg(&build)
+        .arg(format!("LLVM={}", suffix()));
+    make.arg(format!("CC=clang{}", suffix()))
+        .arg("-j2")
+        .args(PARTS);
+    run(&mut make);
+    let mut list = String::new();
+    for part in PARTS {
+        collect(&build, Path::new(part), dir, &mut list);
+    }
+    fs::write(dir.join("modules"), list).expect("written");
+    fs::remove_dir_all(build).expect("removed");
+}
+
+/// Takes the bitcode below `part` over, with the flags that the build has noted beside it.
+fn collect(build: &Path, part: &Path, dir: &Path, list: &mut String) {
+    fs::create_dir_all(dir.join(part)).expect("a directory");
+    let mut entries: Vec<_> = fs::read_dir(build.join(part))
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    entries.sort();
+    for path in entries {
+        let inside = path.strip_prefix(build).expect("inside");
+        if path.is_dir() {
+            collect(build, inside, dir, list);
+            continue;
+        }
+        let name = path.file_name().expect("a file").to_string_lossy();
+        let notes = path.with_file_name(format!(".{name}.cmd"));
+        let flags = fs::read_to_string(&notes)
+            .ok()
+            .and_then(|text| saved_flags(&text));
+        if let (Some("o"), Some(flags)) = (path.extension().and_then(|it| it.to_str()), flags) {
+            fs::copy(&path, dir.join(inside)).expect("copied");
+            fs::write(dir.join(format!("{}.flags", inside.display())), flags).expect("written");
+            writeln!(list, "{}", inside.display()).expect("a string");
+        }
+    }
+}
+
+/// `text` as a shell takes it apart.
+pub fn words_of(text: &str) -> Vec<String> {
+    let script = format!("printf '%s\\n' {}", text.trim());
+    let said = run(Command::new("sh").arg("-c").arg(script));
+    said.lines().map(str::to_owned).collect()
+}
+
+/// The flags of the front end as the build has noted them for the backend.
+pub fn saved_flags(notes: &str) -> Option<String> {
+    let mut lines = notes
+        .lines()
+        .filter(|line| line.starts_with("saved_c_flags_"));
+    let (_, flags) = lines.next()?.split_once(" := ")?;
+    Some(flags.to_owned())
+}

@@ -1,0 +1,33 @@
+//! What the integration tests are built on: an LLVM, real programs as ThinLTO bitcode, real links
+//! of them; a scripted farm, a faulty network, real servers.
+//!
+//! What relto should do with them is for the tests to say, never for this module.
+
+pub mod backends;
+pub mod built;
+pub mod clean_home;
+pub mod compiler;
+pub mod corpus;
+pub mod daemon;
+pub mod fake;
+pub mod farm;
+pub mod kernel;
+pub mod kernel_tree;
+pub mod lease;
+pub mod link;
+pub mod llvm;
+pub mod measure;
+pub mod memory;
+pub mod mount;
+pub mod outcome;
+pub mod program;
+pub mod proxy;
+pub mod raw;
+pub mod remote;
+pub mod repeat;
+pub mod saved;
+pub mod servers;
+pub mod skip;
+pub mod tls;
+pub mod toolchain_dir;
+pub mod wrapped;

@@ -1,0 +1,107 @@
+//! The LLVM under test: the path of each tool, and commands with a clean environment.
+//!
+//! `RELTO_TEST_LLVM_ROOT` names the directory above `bin/clang`. Without it Debian's newest
+//! supported release is used.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// Debian's directories, the release that most people have first.
+const ROOTS: &[&str] = &[
+    "/usr/lib/llvm-22",
+    "/usr/lib/llvm-23",
+    "/usr/lib/llvm-24",
+    "/usr/lib/llvm-21",
+];
+
+/// One installed release of clang, lld and the LLVM tools.
+#[derive(Debug)]
+pub struct Llvm {
+    bin: PathBuf,
+    version: String,
+}
+
+impl Llvm {
+    /// The release that this run of the tests is about.
+    ///
+    /// # Panics
+    /// Nothing is installed: `tests/run.sh` would have seen to it.
+    pub fn get() -> &'static Self {
+        static FOUND: OnceLock<Llvm> = OnceLock::new();
+        FOUND.get_or_init(|| {
+            let root =
+                std::env::var_os("RELTO_TEST_LLVM_ROOT").map_or_else(
+                    || {
+                        let found = ROOTS.iter().find(|root| has_linker(Path::new(root)));
+                        PathBuf::from(found.expect(
+                            "clang and lld 21 to 24 of Debian (`tests/run.sh` installs them)",
+                        ))
+                    },
+                    PathBuf::from,
+                );
+            Self::at(&root)
+        })
+    }
+
+    fn at(root: &Path) -> Self {
+        let bin = root.join("bin");
+        let output = Command::new(bin.join("clang"))
+            .arg("--version")
+            .output()
+            .expect("clang tells its version");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let version = text.lines().next().expect("a version line").to_owned();
+        Self { bin, version }
+    }
+
+    /// First line of `clang --version`: part of every cached corpus's key.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The release's first number, 22 for example.
+    pub fn major(&self) -> u32 {
+        let number = self.version.split("version ").nth(1).expect("a version");
+        let major = number.split('.').next().expect("a first number");
+        major.parse().expect("a number")
+    }
+
+    /// Path of `clang`, `clang++`, `ld.lld`, `lld-link`, `llvm-ar`, `llvm-profdata`...
+    pub fn tool(&self, name: &str) -> PathBuf {
+        self.bin.join(name)
+    }
+
+    /// A command for a tool, with nothing of the caller's environment that clang or lld listen to.
+    pub fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(self.tool(name));
+        for variable in [
+            "CCC_OVERRIDE_OPTIONS",
+            "SOURCE_DATE_EPOCH",
+            "CPATH",
+            "LLVM_PROFILE_FILE",
+        ] {
+            command.env_remove(variable);
+        }
+        command
+    }
+}
+
+fn has_linker(root: &Path) -> bool {
+    root.join("bin/clang").exists() && root.join("bin/ld.lld").exists()
+}
+
+/// Runs `command` to its end.
+///
+/// # Panics
+/// It cannot be started or fails; the message holds its stderr.
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().expect("the tool starts");
+    assert!(
+        output.status.success(),
+        "{command:?}\n{}: {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}

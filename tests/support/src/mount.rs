@@ -1,0 +1,55 @@
+//! File systems of a few pages, to fill up or to make read-only. They need root.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use fs_err as fs;
+
+use super::skip::skip;
+
+/// A small file system in memory; gone when dropped.
+#[derive(Debug)]
+pub struct Mount {
+    dir: tempfile::TempDir,
+}
+
+impl Mount {
+    /// Returns `None` after recording the test as skipped, where nothing can be mounted.
+    #[track_caller]
+    pub fn new(size: &str) -> Option<Self> {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", size, "relto-test"]);
+        let done = mount.arg(dir.path()).output();
+        if done.is_ok_and(|done| done.status.success()) {
+            return Some(Self { dir });
+        }
+        skip("it mounts a file system, which needs root");
+        None
+    }
+
+    pub fn root(&self) -> PathBuf {
+        self.dir.path().join("relto")
+    }
+
+    pub fn set_read_only(&self) {
+        let mut mount = Command::new("mount");
+        mount.args(["-o", "remount,ro"]).arg(self.dir.path());
+        assert!(mount.status().expect("mount runs").success());
+    }
+
+    /// Takes all the space that is left.
+    pub fn fill(&self) {
+        let error = fs::write(self.dir.path().join("filler"), vec![1; 8 << 20]);
+        error.expect_err("there is less space");
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount")
+            .arg("--lazy")
+            .arg(self.dir.path())
+            .status();
+    }
+}
