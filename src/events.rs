@@ -30,6 +30,19 @@ pub enum Origin {
     InPlace,
 }
 
+/// What compiling a cached result again has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Verdict {
+    /// The fresh outputs are the cached ones.
+    Equal,
+    /// Two fresh compiles give the same outputs, and not the cached ones.
+    Wrong,
+    /// Two fresh compiles differ: nothing can be said of the cached result.
+    Nondeterministic,
+    /// There is no fresh compile to compare with.
+    Unverified,
+}
+
 /// How many jobs came from where.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OriginCounts {
@@ -74,6 +87,10 @@ pub enum Event {
     JobStopped { job: JobId, origin: Origin },
     /// The object is where the linker looks for it.
     JobFinished { job: JobId, origin: Origin },
+    /// The job's object came from a cache, and its compile for comparison has begun.
+    VerifyStarted { job: JobId },
+    /// That compile has ended. One that gave way to a job begins anew.
+    Verified { job: JobId, verdict: Verdict },
     /// What the compiler wrote to stderr, with the user's own file names. Shown for failed and for
     /// good jobs alike.
     CompilerMessage { job: JobId, text: String },

@@ -106,7 +106,7 @@ impl DiskCache {
     /// The result that is stored for `action`. One that names no output file was cut off; whether
     /// the blobs that it names are there is seen when they are read.
     pub fn get(&self, action: &Digest) -> Option<ActionResult> {
-        let path = self.path("ac", action);
+        let path = self.result_path(action);
         let file = open_file(&path)?;
         let found = file.metadata().ok()?;
         let bytes = if found.len() <= MAX_RESULT {
@@ -172,7 +172,22 @@ impl DiskCache {
     /// # Errors
     /// It cannot be written. No part of it is left.
     pub fn put_result(&self, action: &Digest, result: &ActionResult) -> Result<(), CacheError> {
-        self.write(&self.path("ac", action), &result.encode_to_vec())
+        self.write(&self.result_path(action), &result.encode_to_vec())
+    }
+
+    /// Removes the result of `action`, if there is one.
+    ///
+    /// # Errors
+    /// It stays.
+    pub fn remove_result(&self, action: &Digest) -> Result<(), CacheError> {
+        let removed = crate::fs::remove_if_there(&self.result_path(action));
+        removed.map_err(|error| CacheError::new(&self.root, error))
+    }
+
+    /// Where the result of `action` is stored.
+    #[must_use]
+    pub fn result_path(&self, action: &Digest) -> PathBuf {
+        self.path("ac", action)
     }
 
     /// Bytes on disk that were added since the cache was opened.

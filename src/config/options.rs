@@ -50,7 +50,7 @@ pub enum Class {
     /// Set it: the worst that follows is a slow link.
     Harmless,
     /// Set it once the user has allowed the file: the value says where sources or credentials go,
-    /// or what is written where.
+    /// what is written where, or how much of what caches hold is verified.
     Sensitive,
     /// Never set it: the value names a program to run.
     UserOnly,

@@ -10,7 +10,7 @@ use super::environment::{Environment, MAKEFLAGS, RELTO_LOG, RELTO_NO_PROGRESS, T
 use super::merge::MergedValues;
 use super::value::REMOTE_JOBS;
 use crate::compiler::ToolchainSource;
-use crate::link::{self, FarmOptions};
+use crate::link::{self, FarmOptions, VerifyOptions};
 use crate::reapi::ClientOptions;
 use crate::report::Style;
 
@@ -93,6 +93,10 @@ impl Settings {
             link: link::Options {
                 disk_cache: environment.cache_dir(),
                 state_dir: environment.cache_dir(),
+                verify: VerifyOptions {
+                    dir: environment.state_dir(),
+                    ..VerifyOptions::default()
+                },
                 ..link::Options::default()
             },
             local_jobs: None,

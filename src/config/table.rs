@@ -69,6 +69,8 @@ pub static OPTIONS: &[Opt] = &[
     Opt::new(Cache, "disk_cache", "DIR", "cache here; `off` for none", &Scalar(|it| &mut it.link.disk_cache, value::path_or_off)).otherwise("~/.cache/relto").empty_is_a_value().common().sensitive(),
     Opt::new(Cache, "disk_cache_max_size", "SIZE", "500M, 20G; 0 for no limit", &Scalar(|it| &mut it.link.disk_cache_max_size, value::size_or_zero)).default("10G").sensitive(),
     Opt::new(Cache, "slice_keys", "", "also find results by the part of each import that a job can see (experimental)", &Switch(|it| &mut it.link.slice_keys)).default("off"),
+    Opt::new(Cache, "verify", "PERCENT", "compile so many of the cache hits again here, and compare", &Scalar(|it| &mut it.link.verify.percent, value::percent)).default("0").sensitive(),
+    Opt::new(Cache, "verify_fail", "", "a cached result that is wrong fails the link", &Switch(|it| &mut it.link.verify.fail)).default("off").sensitive(),
     Opt::new(Cache, "cache_salt", "TEXT", "results are shared only by links with the same salt", &Scalar(|it| &mut it.link.salt, value::text)),
 
     Opt::new(Output, "quiet", "", "no progress bar, no summary", &Switch(|it| &mut it.style.quiet)).default("off").common(),

@@ -174,6 +174,21 @@ pub(super) fn size_or_zero(input: &ValueText<'_>) -> Result<Option<u64>, Invalid
     Ok(Some(size(input.text)?).filter(|&size| size > 0))
 }
 
+/// A share in percent, decimals allowed, with or without the sign.
+pub(super) fn percent(input: &Input<'_>) -> Result<f64, InvalidValue> {
+    let number = input.text.strip_suffix('%').unwrap_or(input.text).trim();
+    let is_plain = number
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let percent = number.parse().ok();
+    percent
+        .filter(|percent| is_plain && (0.0..=100.0).contains(percent))
+        .ok_or_else(|| {
+            InvalidValue::new("expected a percentage from 0 to 100")
+                .hint("write it as in 2, 0.5 or 100")
+        })
+}
+
 /// `KEY=VALUE`, as platform properties are written. The value may be empty and may hold further
 /// `=`.
 pub(super) fn pair(input: &ValueText<'_>) -> Result<(String, String), InvalidValue> {
@@ -331,6 +346,25 @@ mod tests {
         }
         assert!(size("18446744073709551615K").is_err());
         assert!(duration("18446744073709551615d").is_err());
+    }
+
+    #[test]
+    fn percentages_have_decimals_and_bounds() {
+        let environment = Environment::default();
+        let of = |text| {
+            percent(&Input {
+                text,
+                base: Path::new("/"),
+                environment: &environment,
+                in_tree: false,
+            })
+        };
+        for (text, number) in [("0", 0.0), ("2", 2.0), ("0.5", 0.5), ("100%", 100.0)] {
+            assert_eq!(of(text), Ok(number));
+        }
+        for bad in ["", "%", "-1", "100.01", "1e1", "NaN", "inf", "2,5", "two"] {
+            assert!(of(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -82,6 +82,7 @@ fn for_trial(options: &Options, dir: &Path) -> Options {
         farm.local_fallback = false;
     }
     options.dynamic = false;
+    options.verify.percent = 0.0;
     options
 }
 

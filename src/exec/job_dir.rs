@@ -13,7 +13,6 @@ use fs_err::os::unix::fs::symlink;
 use super::Hermetic;
 use crate::action::toolchain_tree::{ROOT, ToolchainTree};
 use crate::action::{Input, InputSource};
-use crate::events::JobId;
 use crate::fs::{absolute, create_private_dir};
 use crate::process::Confinement;
 
@@ -40,9 +39,10 @@ pub(super) struct JobDir {
 }
 
 impl JobDir {
-    pub(super) fn create(scratch: &Path, job: JobId, hermetic: &Hermetic) -> io::Result<Self> {
+    /// Makes the directory `name` in `scratch`.
+    pub(super) fn create(scratch: &Path, name: &str, hermetic: &Hermetic) -> io::Result<Self> {
         let dir = Self {
-            path: scratch.join(job.to_string()),
+            path: scratch.join(name),
         };
         for part in ["relto/m", "relto/f"] {
             create_private_dir(&dir.path.join(part))?;

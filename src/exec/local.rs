@@ -86,16 +86,13 @@ impl LocalExecutor {
             return Ok(None);
         };
         self.started(job, Origin::Local);
-        match self.run_hermetic(job, hermetic).await? {
-            Attempt::Good(outputs, finished) => Ok(Some(Compiled {
-                origin: Origin::Local,
-                outputs,
-                stderr: finished.stderr.into(),
-                stdout: Bytes::new(),
-                storable: self.unchanged(hermetic),
-                elapsed: finished.elapsed,
-                peak_memory: finished.peak_memory,
-            })),
+        match self
+            .run_hermetic(job, hermetic, &job.id.to_string())
+            .await?
+        {
+            Attempt::Good(outputs, finished) => {
+                Ok(Some(self.compiled(hermetic, outputs, finished)))
+            }
             Attempt::OutOfMemory => Err(out_of_memory(job)),
             Attempt::Bad(reason) => {
                 self.config.events.note(format!(
@@ -108,6 +105,43 @@ impl LocalExecutor {
                 });
                 Ok(None)
             }
+        }
+    }
+
+    /// Runs `job`, which has a result from a cache, as its action says, to compare that result. Dropping
+    /// the future kills the compiler.
+    ///
+    /// # Errors
+    /// There is nothing to compare: the compiler could not be started or did not compile it, or the
+    /// link is being cancelled.
+    pub async fn run_again(&self, job: &Planned) -> Result<Compiled, JobFailure> {
+        let no_result = |reason: String| JobFailure::Machine {
+            module: job.module.clone(),
+            reason,
+            hints: Vec::new(),
+        };
+        let Some(hermetic) = job.hermetic() else {
+            return Err(no_result("it runs in place".to_owned()));
+        };
+        // Another attempt at the job, which the cached result has superseded, may not be gone yet.
+        let dir = format!("{}-again", job.id);
+        match self.run_hermetic(job, hermetic, &dir).await? {
+            Attempt::Good(outputs, finished) => Ok(self.compiled(hermetic, outputs, finished)),
+            Attempt::OutOfMemory => Err(out_of_memory(job)),
+            Attempt::Bad(reason) => Err(no_result(reason.to_string())),
+        }
+    }
+
+    fn compiled(&self, hermetic: &Hermetic, outputs: Vec<Bytes>, finished: Finished) -> Compiled {
+        Compiled {
+            origin: Origin::Local,
+            outputs,
+            stderr: finished.stderr.into(),
+            stdout: Bytes::new(),
+            storable: self.unchanged(hermetic),
+            elapsed: finished.elapsed,
+            peak_memory: finished.peak_memory,
+            made_by: None,
         }
     }
 
@@ -134,10 +168,11 @@ impl LocalExecutor {
         &self,
         job: &Planned,
         hermetic: &Hermetic,
+        dir: &str,
     ) -> Result<Attempt, JobFailure> {
         let machine = |error: std::io::Error| machine(job, &error, Vec::new());
         let scratch = self.scratch().await.map_err(machine)?;
-        let dir = JobDir::create(scratch, job.id, hermetic).map_err(machine)?;
+        let dir = JobDir::create(scratch, dir, hermetic).map_err(machine)?;
         let attempt = {
             let _shared = self.memory.read().await;
             self.attempt(job, hermetic, &dir).await?
@@ -230,6 +265,7 @@ impl LocalExecutor {
                 storable: false,
                 elapsed: finished.elapsed,
                 peak_memory: finished.peak_memory,
+                made_by: None,
             }),
             Err(reason) => {
                 in_place::discard_outputs(job, client_context);

@@ -23,6 +23,7 @@ use crate::digest::Digest;
 use crate::error::Hinted;
 use crate::events::{JobId, Origin};
 use crate::hash_cache::Identity;
+use crate::pb::reapi::ExecutedActionMetadata;
 use crate::process::Ending;
 
 /// A job that is not in the disk cache.
@@ -43,12 +44,17 @@ pub struct Planned {
 }
 
 impl Planned {
-    /// Jobs of one key have the same result. `None` for what runs in place.
-    pub fn key(&self) -> Option<Digest> {
+    /// `None` for what runs in place.
+    pub fn hermetic(&self) -> Option<&Hermetic> {
         match &self.form {
-            PlannedForm::Hermetic(hermetic) => Some(hermetic.key()),
+            PlannedForm::Hermetic(hermetic) => Some(hermetic),
             PlannedForm::InPlace(_) => None,
         }
+    }
+
+    /// Jobs of one key have the same result. `None` for what runs in place.
+    pub fn key(&self) -> Option<Digest> {
+        self.hermetic().map(Hermetic::key)
     }
 }
 
@@ -120,6 +126,8 @@ pub struct Compiled {
     pub elapsed: Duration,
     /// Bytes, where it was measured.
     pub peak_memory: Option<u64>,
+    /// What the farm says about the execution.
+    pub made_by: Option<Box<ExecutedActionMetadata>>,
 }
 
 impl Compiled {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::keys::KeyRecorder;
 use super::slices;
 use super::stats::LinkStats;
+use super::verify::{CachePlace, Hit, Verifier};
 use crate::action::canonical::NamedOutput;
 use crate::action::messages::with_user_names;
 use crate::cache::{CacheError, DiskCache};
@@ -22,6 +23,7 @@ use crate::exec::queue::Claim;
 use crate::exec::{Compiled, Hermetic, Planned, PlannedForm, check_result};
 use crate::fs::write_whole_for;
 use crate::pb::reapi;
+use crate::pb::reapi::ExecutedActionMetadata;
 use crate::process::Parent;
 use crate::task::spawn_blocking;
 
@@ -62,6 +64,8 @@ pub(super) struct Delivery {
     pub(super) linker: Option<Parent>,
     /// Of another process that the outputs are for.
     pub(super) umask: Option<u32>,
+    /// `None`: results from caches are taken as they are.
+    pub(super) verifier: Option<Arc<Verifier>>,
     /// The cache refused a write; nothing more is kept in this link.
     pub(super) refused: AtomicBool,
     /// Bounds the results that are written at a time: hundreds may arrive at once, and more threads
@@ -75,19 +79,20 @@ impl Delivery {
         self.disk_cache.as_ref().map_or(0, DiskCache::added_bytes)
     }
 
-    /// Delivers the result of `hermetic` from the disk cache, if it is there and sound.
+    /// Delivers the result of `hermetic` from the disk cache, if it is there and sound, and returns
+    /// it.
     pub(super) fn take_cached(
         &self,
         id: JobId,
         hermetic: &Hermetic,
         index: &str,
-    ) -> Result<bool, DeliveryError> {
+    ) -> Result<Option<Cached>, DeliveryError> {
         let cached = self
             .disk_cache
             .as_ref()
             .and_then(|cache| read_cached(cache, hermetic));
         let Some(cached) = cached else {
-            return Ok(false);
+            return Ok(None);
         };
         self.write_outputs(&hermetic.job.outputs, &cached.outputs)?;
         self.finished(
@@ -95,7 +100,7 @@ impl Delivery {
             Origin::DiskCache,
             &with_user_names(&cached.stderr, &hermetic.job, index),
         );
-        Ok(true)
+        Ok(Some(cached))
     }
 
     /// Delivers what was stored under the job's slice key, the names of promoted locals restored,
@@ -104,21 +109,25 @@ impl Delivery {
         &self,
         id: JobId,
         hermetic: &Hermetic,
-    ) -> Result<bool, DeliveryError> {
+    ) -> Result<Option<Cached>, DeliveryError> {
         let restored = match (&self.disk_cache, &hermetic.slice) {
             (Some(cache), Some(slice)) => slices::restored(cache, hermetic, slice),
             _ => None,
         };
         let Some(object) = restored else {
-            return Ok(false);
+            return Ok(None);
         };
         self.write_outputs(&hermetic.job.outputs, std::slice::from_ref(&object))?;
         self.keep(|cache| {
             let outputs = std::slice::from_ref(&object);
-            store(cache, &hermetic.key(), hermetic, outputs, b"")
+            store(cache, &hermetic.key(), hermetic, outputs, b"", None)
         });
         self.finished(id, Origin::DiskCache, "");
-        Ok(true)
+        Ok(Some(Cached {
+            outputs: vec![object],
+            stderr: Bytes::new(),
+            made_by: None,
+        }))
     }
 
     /// Writes what a compiler just made for the claimed job and its duplicates, and keeps it if it
@@ -131,9 +140,14 @@ impl Delivery {
         let _permit = self.writing.acquire().await;
         let delivery = Arc::clone(self);
         spawn_blocking(move || {
+            let mut jobs = vec![Arc::clone(claim.job())];
             delivery.write_compiled(claim.job(), &compiled)?;
             for duplicate in claim.complete(compiled.is_of_its_action()) {
                 delivery.write_shared(&duplicate, &compiled)?;
+                jobs.push(duplicate);
+            }
+            if compiled.origin == Origin::RemoteCache {
+                delivery.verify_remote(jobs, &compiled);
             }
             Ok(compiled)
         })
@@ -147,8 +161,12 @@ impl Delivery {
                 if compiled.storable {
                     self.keep(|cache| {
                         let key = hermetic.key_of(compiled.origin);
-                        store(cache, &key, hermetic, &compiled.outputs, &compiled.stderr)?;
-                        slices::store(cache, hermetic, compiled)
+                        let (outputs, made_by) = (&compiled.outputs, compiled.made_by.as_deref());
+                        store(cache, &key, hermetic, outputs, &compiled.stderr, made_by)?;
+                        match &hermetic.slice {
+                            Some(slice) => slices::store(cache, slice, compiled).map(drop),
+                            None => Ok(()),
+                        }
                     });
                 }
                 with_user_names(&compiled.stderr, &hermetic.job, &job.index)
@@ -179,6 +197,44 @@ impl Delivery {
             &with_user_names(&compiled.stderr, &hermetic.job, &job.index),
         );
         Ok(())
+    }
+
+    /// Has a result of the farm's action cache verified, if it is chosen.
+    fn verify_remote(&self, jobs: Vec<Arc<Planned>>, compiled: &Compiled) {
+        let (Some(verifier), Some(hermetic)) = (&self.verifier, jobs[0].hermetic()) else {
+            return;
+        };
+        if verifier.takes(hermetic, CachePlace::Farm) {
+            let (outputs, made_by) = (&compiled.outputs, compiled.made_by.clone());
+            verifier.add(Hit::new(jobs, outputs, CachePlace::Farm, made_by));
+        }
+    }
+
+    /// Writes other outputs in place of those that `job` was given.
+    pub(super) fn redeliver(&self, job: &Planned, outputs: &[Bytes]) -> Result<(), DeliveryError> {
+        match job.hermetic() {
+            Some(hermetic) => self.write_outputs(&hermetic.job.outputs, outputs),
+            None => Ok(()),
+        }
+    }
+
+    /// Stores `fresh` in place of a wrong result of `hermetic`, or removes that. `None` without a
+    /// disk cache; the error says why it stays.
+    pub(super) fn replace_cached(
+        &self,
+        hermetic: &Hermetic,
+        fresh: &Compiled,
+    ) -> Option<Result<(), CacheError>> {
+        let cache = self.disk_cache.as_ref()?;
+        let key = hermetic.key();
+        let stored = store(cache, &key, hermetic, &fresh.outputs, &fresh.stderr, None);
+        let replaced = stored.or_else(|error| cache.remove_result(&key).map_err(|_| error));
+        Some(replaced.and_then(|()| match &hermetic.slice {
+            Some(slice) if !slices::store(cache, slice, fresh).unwrap_or(false) => {
+                cache.remove_result(&slice.digest())
+            }
+            _ => Ok(()),
+        }))
     }
 
     fn write_outputs(
@@ -230,9 +286,13 @@ impl Delivery {
     }
 }
 
-struct Cached {
-    outputs: Vec<Bytes>,
+/// A result from the disk cache.
+#[derive(Debug)]
+pub(super) struct Cached {
+    pub(super) outputs: Vec<Bytes>,
     stderr: Bytes,
+    /// What the cache says about the execution.
+    pub(super) made_by: Option<ExecutedActionMetadata>,
 }
 
 /// Reads and checks a cached result; anything missing, damaged or unsound is a miss.
@@ -255,22 +315,28 @@ fn read_cached(cache: &DiskCache, hermetic: &Hermetic) -> Option<Cached> {
     };
     check_result(&hermetic.job, result.exit_code, &stderr, &outputs).ok()?;
     let outputs = outputs.iter_mut().filter_map(Option::take).collect();
-    Some(Cached { outputs, stderr })
+    Some(Cached {
+        outputs,
+        stderr,
+        made_by: result.execution_metadata,
+    })
 }
 
-/// Stores what a job wrote under `key`.
+/// Stores what a job wrote under `key`. `made_by` is the farm's; without it relto made the result.
 fn store(
     cache: &DiskCache,
     key: &Digest,
     hermetic: &Hermetic,
     outputs: &[Bytes],
     stderr: &[u8],
+    made_by: Option<&ExecutedActionMetadata>,
 ) -> Result<(), CacheError> {
+    let by_relto = || ExecutedActionMetadata {
+        worker: "relto".to_owned(),
+        ..Default::default()
+    };
     let mut result = reapi::ActionResult {
-        execution_metadata: Some(reapi::ExecutedActionMetadata {
-            worker: "relto".to_owned(),
-            ..Default::default()
-        }),
+        execution_metadata: Some(made_by.cloned().unwrap_or_else(by_relto)),
         ..Default::default()
     };
     let keep = |contents: &[u8]| {

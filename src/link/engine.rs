@@ -20,6 +20,7 @@ use super::options::{FarmOptions, Options};
 use super::run::Link;
 use super::slices::Slices;
 use super::stats::LinkStats;
+use super::verify::Verifier;
 use crate::cache::DiskCache;
 use crate::compiler::ResolvedToolchain;
 use crate::error::Hinted;
@@ -139,6 +140,7 @@ impl Engine {
         }
         let stats = LinkStats::new(Arc::clone(&self.state), &file.jobs);
         let client_context = options.client_context.clone();
+        let verifier = Verifier::new(&options.verify, toolchain.worker().is_some(), &events);
         let writers = available_parallelism().map_or(1, NonZeroUsize::get).max(4);
         Ok(Link {
             order: stats.order(&file.jobs, &client_context),
@@ -153,6 +155,7 @@ impl Engine {
                 events: events.clone(),
                 linker: options.linker.filter(|_| file.caller == Caller::Linker),
                 umask: client_context.umask(),
+                verifier: verifier.map(Arc::new),
                 refused: false.into(),
                 writing: Semaphore::new(writers),
             }),

@@ -2,6 +2,7 @@
 
 use super::delivery::DeliveryError;
 use super::planner::PlanError;
+use super::verify::WrongResults;
 use crate::compiler::CompilerError;
 use crate::error::Hinted;
 use crate::exec::JobFailure;
@@ -20,6 +21,8 @@ pub enum LinkError {
     Farm(#[from] Box<ConnectError>),
     #[error(transparent)]
     Delivery(#[from] DeliveryError),
+    #[error(transparent)]
+    Wrong(#[from] Box<WrongResults>),
     #[error("cannot start compiler processes")]
     Machine(#[source] std::io::Error),
     #[error("the link was cancelled")]
@@ -37,6 +40,7 @@ impl LinkError {
             | Self::Plan(_)
             | Self::Farm(_)
             | Self::Delivery(_)
+            | Self::Wrong(_)
             | Self::Machine(_) => false,
         }
     }
@@ -69,6 +73,7 @@ impl Hinted for LinkError {
                 hints
             }
             Self::Delivery(error) => error.hints(),
+            Self::Wrong(error) => error.hints(),
             Self::Machine(_) | Self::Cancelled => Vec::new(),
         }
     }

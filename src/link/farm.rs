@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::options::FarmOptions;
 use crate::error::{Hinted, with_causes};
 use crate::events::{Event, Events, Origin};
-use crate::exec::remote::{FallbackCause, RemoteExecutor, RemoteFailure};
+use crate::exec::remote::{CachedAtFarm, FallbackCause, RemoteExecutor, RemoteFailure};
 use crate::exec::{Compiled, JobFailure, Planned};
 use crate::reapi::limits::{CLOSING_LONGEST, CLOSING_SHARE, CLOSING_SHORTEST, STORES};
 use crate::reapi::{ConnectError, FailureKind};
@@ -160,6 +160,20 @@ impl FarmSession {
                 }
             }
         }
+    }
+
+    /// Corrects the farm's cached result of `job` if it is not `fresh`; `None` if the farm is not
+    /// connected.
+    pub(super) async fn mend(&self, job: &Planned, fresh: &Compiled) -> Option<CachedAtFarm> {
+        let executor = self.executor.get()?;
+        Some(executor.mend(job, fresh).await)
+    }
+
+    /// The address of its action cache.
+    pub(super) fn cache_address(&self) -> String {
+        let client = &self.options.client;
+        let address = client.cache.as_ref().or(client.executor.as_ref());
+        address.map(ToString::to_string).unwrap_or_default()
     }
 
     /// What compiles only in place has failed here as it did there.

@@ -18,10 +18,11 @@ mod run;
 mod runners;
 mod slices;
 mod stats;
+mod verify;
 
 pub use self::engine::Engine;
 pub use self::error::LinkError;
 pub use self::failure::LinkFailure;
 pub use self::keys::common_ingredients;
-pub use self::options::{FarmOptions, Options};
+pub use self::options::{FarmOptions, Options, VerifyOptions};
 pub use self::planner::{Planner, module_note};

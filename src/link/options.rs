@@ -24,6 +24,7 @@ pub struct Options {
     pub disk_cache_max_size: Option<u64>,
     /// Look results up by what their jobs see of imports, too, and keep them so.
     pub slice_keys: bool,
+    pub verify: VerifyOptions,
     /// relto's own directory, with the database of file digests and history; `None`: nothing is
     /// remembered.
     pub state_dir: Option<PathBuf>,
@@ -56,6 +57,18 @@ pub struct Options {
     pub linker: Option<Parent>,
 }
 
+/// Which results from caches are compiled again on this machine and compared.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct VerifyOptions {
+    /// Of the hits; 0: none.
+    pub percent: f64,
+    /// A wrong result fails the link; otherwise it is a warning.
+    pub fail: bool,
+    /// The directory of the user's secret and of objects that differ; `None` where the user has no
+    /// home: they are not kept.
+    pub dir: Option<PathBuf>,
+}
+
 /// A farm, and how a link may use it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct FarmOptions {
@@ -80,6 +93,7 @@ impl Default for Options {
             disk_cache: None,
             disk_cache_max_size: None,
             slice_keys: false,
+            verify: VerifyOptions::default(),
             state_dir: None,
             local_jobs: NonZeroUsize::MIN,
             machine_jobs: 1,

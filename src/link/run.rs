@@ -10,13 +10,15 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tokio_util::sync::CancellationToken;
 
 use super::connections::Connecting;
-use super::delivery::Delivery;
+use super::delivery::{Cached, Delivery};
 use super::error::LinkError;
 use super::farm::FarmSession;
 use super::options::Options;
 use super::planner::{Checked, PlanError, Planner};
 use super::runners::{LocalRunner, RemoteRunner};
 use super::slices::Slices;
+use super::verify::{CachePlace, Hit};
+use crate::action::slice::SliceKey;
 use crate::client_context::ClientContext;
 use crate::compiler::ResolvedToolchain;
 use crate::events::{Event, Events, JobId};
@@ -82,10 +84,14 @@ impl Link {
         for planner in planners {
             keep_first(&mut first, planner.await);
         }
+        let verifier = self.delivery.verifier.as_ref();
+        verifier.inspect(|verifier| verifier.begin());
         self.queue.close();
         if let Some(at_farm) = at_farm {
             keep_first(&mut first, at_farm.await);
         }
+        // Results of the farm's cache come no more.
+        verifier.inspect(|verifier| verifier.close());
         for slot in slots {
             keep_first(&mut first, slot.await);
         }
@@ -93,6 +99,12 @@ impl Link {
             time: local.waited(local_slots),
             of_make: options.jobserver.is_some(),
         });
+        if let Some(verifier) = verifier {
+            match first {
+                Ok(()) => first = verifier.finish().await,
+                Err(_) => verifier.abandon(),
+            }
+        }
         if let Some(farm) = &self.farm {
             farm.close(first.is_err()).await;
         }
@@ -135,7 +147,7 @@ impl Link {
     /// Delivers the job with this number out of the disk cache, or puts it into the queue.
     fn plan_job(&self, planner: &Planner<'_>, id: JobId) -> Result<(), LinkError> {
         let job = &self.file.jobs[id];
-        let checked = planner.plan(job).map_err(|source| {
+        let mut checked = planner.plan(job).map_err(|source| {
             Box::new(PlanError {
                 module: job.module().to_owned(),
                 source,
@@ -144,32 +156,16 @@ impl Link {
         if let Some(keys) = &self.delivery.keys {
             keys.planned(id, job.module(), &checked);
         }
-        let Checked {
-            mut form,
-            kind,
-            bytes,
-            ..
-        } = checked;
-        match &mut form {
+        match &mut checked.form {
             PlannedForm::Hermetic(hermetic) => {
-                if self.delivery.take_cached(id, hermetic, job.index())?
-                    || self.take_sliced(id, hermetic, job)?
-                {
+                if let Some((cached, place)) = self.take_cached(id, hermetic, job)? {
+                    self.verify(id, job, checked, &cached, place);
                     return Ok(());
                 }
             }
             PlannedForm::InPlace(reason) => self.report_in_place(id, job, reason),
         }
-        let job = Arc::new(Planned {
-            id,
-            module: job.module().to_owned(),
-            index: job.index().to_owned(),
-            outputs: job.outputs.clone(),
-            command_line: self.file.command_line(job).map(str::to_owned).collect(),
-            kind,
-            cost: self.delivery.stats.cost(job.module(), bytes),
-            form,
-        });
+        let job = Arc::new(self.planned(id, job, checked));
         let executors = match (&self.farm, &job.form) {
             (Some(_), PlannedForm::Hermetic(_)) if self.dynamic => ExecutorSet::BOTH,
             (Some(_), PlannedForm::Hermetic(_)) => ExecutorSet::REMOTE,
@@ -179,19 +175,68 @@ impl Link {
         Ok(())
     }
 
-    /// Delivers the result of a job that sees the same of its imports. A job that has a slice key
-    /// keeps it, for its own result.
-    fn take_sliced(
+    fn planned(&self, id: JobId, job: &Job, checked: Checked) -> Planned {
+        let Checked {
+            form, kind, bytes, ..
+        } = checked;
+        Planned {
+            id,
+            module: job.module().to_owned(),
+            index: job.index().to_owned(),
+            outputs: job.outputs.clone(),
+            command_line: self.file.command_line(job).map(str::to_owned).collect(),
+            kind,
+            cost: self.delivery.stats.cost(job.module(), bytes),
+            form,
+        }
+    }
+
+    /// Delivers the result of the job from the disk cache: its own, or that of a job that sees the
+    /// same of its imports. A job that has a slice key keeps it, for its own result.
+    fn take_cached(
         &self,
         id: JobId,
         hermetic: &mut Hermetic,
         job: &Job,
-    ) -> Result<bool, LinkError> {
-        let (Some(slices), Some(cache)) = (&self.slices, &self.delivery.disk_cache) else {
-            return Ok(false);
+    ) -> Result<Option<(Cached, CachePlace)>, LinkError> {
+        let cached = self.delivery.take_cached(id, hermetic, job.index())?;
+        if let Some(cached) = cached {
+            return Ok(Some((cached, CachePlace::Disk)));
+        }
+        hermetic.slice = self.slice_key(hermetic, job);
+        let cached = self.delivery.take_sliced(id, hermetic)?;
+        Ok(cached.map(|cached| (cached, CachePlace::SliceKey)))
+    }
+
+    fn slice_key(&self, hermetic: &Hermetic, job: &Job) -> Option<Box<SliceKey>> {
+        let (slices, cache) = (self.slices.as_ref()?, self.delivery.disk_cache.as_ref()?);
+        slices.key(hermetic, job.module(), &self.toolchain, cache)
+    }
+
+    /// Has a result of the disk cache verified, if it is chosen.
+    fn verify(
+        &self,
+        id: JobId,
+        job: &Job,
+        mut checked: Checked,
+        cached: &Cached,
+        place: CachePlace,
+    ) {
+        let (Some(verifier), PlannedForm::Hermetic(hermetic)) =
+            (&self.delivery.verifier, &mut checked.form)
+        else {
+            return;
         };
-        hermetic.slice = slices.key(hermetic, job.module(), &self.toolchain, cache);
-        Ok(self.delivery.take_sliced(id, hermetic)?)
+        if !verifier.takes(hermetic, place) {
+            return;
+        }
+        if hermetic.slice.is_none() {
+            // The result of the slice key is wrong if this one is.
+            hermetic.slice = self.slice_key(hermetic, job);
+        }
+        let made_by = cached.made_by.clone().map(Box::new);
+        let jobs = vec![Arc::new(self.planned(id, job, checked))];
+        verifier.add(Hit::new(jobs, &cached.outputs, place, made_by));
     }
 
     /// A link shows in its summary how many jobs ran so; a launched compiler has none.

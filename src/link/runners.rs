@@ -84,6 +84,13 @@ impl Runner for LocalRunner {
         Ok(())
     }
 
+    async fn spare(&self) -> Result<bool, LinkError> {
+        match &self.delivery.verifier {
+            Some(verifier) => self.verify_next(verifier).await,
+            None => Ok(false),
+        }
+    }
+
     fn superseded(&self, assignment: &Assignment) {
         stopped(&self.delivery, assignment, Origin::Local);
     }

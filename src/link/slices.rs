@@ -138,18 +138,18 @@ pub(super) fn restored(cache: &DiskCache, hermetic: &Hermetic, slice: &SliceKey)
     outputs[0].take()
 }
 
-/// Stores a fresh result under the slice key of its job, if the names in it can be restored. A job
-/// with messages may have told what its key does not hold.
+/// Stores a fresh result under the slice key of its job, if the names in it can be restored; returns
+/// whether it is stored. A job with messages may have told what its key does not hold.
 pub(super) fn store(
     cache: &DiskCache,
-    hermetic: &Hermetic,
+    slice: &SliceKey,
     compiled: &Compiled,
-) -> Result<(), CacheError> {
-    let (Some(slice), [object]) = (&hermetic.slice, &compiled.outputs[..]) else {
-        return Ok(());
+) -> Result<bool, CacheError> {
+    let [object] = &compiled.outputs[..] else {
+        return Ok(false);
     };
     if !compiled.stderr.is_empty() || check(object, &slice.numbers).is_err() {
-        return Ok(());
+        return Ok(false);
     }
     let lines = slice.numbers.iter().map(|number| format!("{number}\n"));
     let numbers: String = lines.collect();
@@ -157,7 +157,8 @@ pub(super) fn store(
     add_output(cache, &mut result, OBJECT, object)?;
     add_output(cache, &mut result, NUMBERS, numbers.as_bytes())?;
     cache.put_blob(&slice.message.digest, &slice.message.bytes)?;
-    cache.put_result(&slice.digest(), &result)
+    cache.put_result(&slice.digest(), &result)?;
+    Ok(true)
 }
 
 fn output(cache: &DiskCache, result: &reapi::ActionResult, path: &str) -> Option<Bytes> {

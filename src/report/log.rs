@@ -8,18 +8,26 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::record::{JobAttempt, attempts, is_cached, runner};
-use crate::events::{Event, JobId, Stamped};
+use super::record::{JobAttempt, attempts, is_cached, runner, verdict_word, verifications};
+use crate::events::{Event, JobId, Stamped, Verdict};
 
 pub(super) fn execution_log(modules: &[String], events: &[Stamped]) -> String {
     let actions = actions(events);
     let attempts = attempts(events);
+    let verdicts: HashMap<JobId, Verdict> = verifications(events)
+        .into_iter()
+        .map(|it| (it.job, it.verdict))
+        .collect();
     let lines = modules.iter().enumerate().map(|(job, module)| {
         let of_job: Vec<_> = attempts
             .iter()
             .filter(|attempt| attempt.job == job)
             .collect();
-        line(module, actions.get(&job).copied(), &of_job).to_string() + "\n"
+        let mut line = line(module, actions.get(&job).copied(), &of_job);
+        if let Some(verdict) = verdicts.get(&job) {
+            line["verification"] = json!(verdict_word(*verdict));
+        }
+        line.to_string() + "\n"
     });
     lines.collect()
 }

@@ -168,6 +168,8 @@ impl Report {
             | Event::JobStarted { .. }
             | Event::JobStopped { .. }
             | Event::JobFinished { .. }
+            | Event::VerifyStarted { .. }
+            | Event::Verified { .. }
             | Event::Transferred { .. }
             | Event::Hashed { .. }
             | Event::FarmUnreachable

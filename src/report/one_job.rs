@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use super::messages;
+use super::record::verdict_word;
 use crate::events::{Event, Origin, Stamped};
 
 /// The running reporter of one job.
@@ -39,6 +40,9 @@ impl OneJob {
                     Event::Warning { text, .. } | Event::Note { text } => tracing::info!("{text}"),
                     Event::JobFinished { origin, .. } => {
                         tracing::info!("`{module}`: {}", place(origin));
+                    }
+                    Event::Verified { verdict, .. } => {
+                        tracing::info!("`{module}`: {}", verdict_word(verdict));
                     }
                     Event::FarmUnreachable => farm_reached = false,
                     Event::LinkFinished => break,

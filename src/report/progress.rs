@@ -24,6 +24,7 @@ pub(super) struct Progress {
     started: Instant,
     bar: Option<ProgressBar>,
     running: HashSet<(JobId, Origin)>,
+    verifying: HashSet<JobId>,
 }
 
 impl Progress {
@@ -33,6 +34,7 @@ impl Progress {
             started,
             bar: None,
             running: HashSet::new(),
+            verifying: HashSet::new(),
         }
     }
 
@@ -55,6 +57,12 @@ impl Progress {
             }
             // Whatever else tried to get this job's object is given up.
             Event::JobFinished { job, .. } => self.running.retain(|(other, _)| other != job),
+            Event::VerifyStarted { job } => {
+                self.verifying.insert(*job);
+            }
+            Event::Verified { job, .. } => {
+                self.verifying.remove(job);
+            }
             _ => {}
         }
     }
@@ -72,7 +80,12 @@ impl Progress {
         if !self.wanted || elapsed < DELAY || totals.jobs == 0 {
             return;
         }
-        let message = message(totals.cached(), self.running(), elapsed);
+        let message = message(
+            totals.cached(),
+            self.running(),
+            self.verifying.len(),
+            elapsed,
+        );
         let bar = self.bar.get_or_insert_with(bar);
         bar.set_length(totals.jobs as u64);
         let name = link.rsplit('/').next().unwrap_or(link);
@@ -105,12 +118,18 @@ fn bar() -> ProgressBar {
 }
 
 /// What follows the numbers: `, 90 cached, 20 running remotely, 4 here, 3.1 s`.
-fn message(cached: usize, (far, here): (usize, usize), elapsed: Duration) -> String {
+fn message(
+    cached: usize,
+    (far, here): (usize, usize),
+    verifying: usize,
+    elapsed: Duration,
+) -> String {
     let mut message = String::new();
     for (count, words) in [
         (cached, "cached"),
         (far, "running remotely"),
         (here, "running here"),
+        (verifying, "being verified"),
     ] {
         if count > 0 {
             let _ = write!(message, ", {count} {words}");
@@ -151,10 +170,13 @@ mod tests {
     fn the_message_omits_zeros() {
         let after = Duration::from_secs(2);
         assert_eq!(
-            message(1, (2, 3), after),
+            message(1, (2, 3), 0, after),
             ", 1 cached, 2 running remotely, 3 running here, 2.0 s"
         );
-        assert_eq!(message(0, (0, 1), after), ", 1 running here, 2.0 s");
+        assert_eq!(
+            message(0, (0, 1), 4, after),
+            ", 1 running here, 4 being verified, 2.0 s"
+        );
     }
 
     #[test]

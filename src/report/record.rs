@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::events::{Event, JobId, Origin, Stamped};
+use crate::events::{Event, JobId, Origin, Stamped, Verdict};
 
 /// One try to get a job's object, from one place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +59,48 @@ pub(super) fn attempts(events: &[Stamped]) -> Vec<JobAttempt> {
     }));
     attempts.sort_by_key(|attempt| (attempt.start, attempt.job, attempt.origin));
     attempts
+}
+
+/// A compile that compares a cached result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Verification {
+    pub(super) job: JobId,
+    pub(super) start: Duration,
+    pub(super) end: Duration,
+    pub(super) verdict: Verdict,
+}
+
+/// All comparisons, in the order of their ends. One that gave way to a job counts from its last
+/// beginning.
+pub(super) fn verifications(events: &[Stamped]) -> Vec<Verification> {
+    let mut open: HashMap<JobId, Duration> = HashMap::new();
+    let mut verifications = Vec::new();
+    for Stamped { at, event } in events {
+        match event {
+            Event::VerifyStarted { job } => {
+                open.insert(*job, *at);
+            }
+            Event::Verified { job, verdict } => verifications.push(Verification {
+                job: *job,
+                // Equal jobs are verified by one compile.
+                start: open.remove(job).unwrap_or(*at),
+                end: *at,
+                verdict: *verdict,
+            }),
+            _ => {}
+        }
+    }
+    verifications
+}
+
+/// How the files and the log call a verdict.
+pub(super) fn verdict_word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Equal => "verified",
+        Verdict::Wrong => "wrong",
+        Verdict::Nondeterministic => "not deterministic",
+        Verdict::Unverified => "not verified",
+    }
 }
 
 /// How the files call an origin; Bazel's words where it has one.

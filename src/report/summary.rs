@@ -20,7 +20,8 @@ pub fn counts_and_time(totals: &Totals) -> String {
     format!("{}, {time}{}", counts(totals), waiting(totals))
 }
 
-/// `214 jobs, 190 cached: 100 disk, 90 farm, 20 remote, 4 local`. Where no job ran is left out.
+/// `214 jobs, 190 cached: 100 disk, 90 farm, 20 remote, 4 local, 2 verified`. Where no job ran is left
+/// out, and what was not found.
 #[must_use]
 pub fn counts(totals: &Totals) -> String {
     let noun = if totals.jobs == 1 { "job" } else { "jobs" };
@@ -30,6 +31,8 @@ pub fn counts(totals: &Totals) -> String {
         (totals.remote, "remote", String::new()),
         (totals.local, "local", String::new()),
         (totals.in_place, "in place", causes(totals)),
+        (totals.verified, "verified", String::new()),
+        (totals.wrong, "wrong", String::new()),
     ];
     let counted = counts.iter().filter(|(count, ..)| *count > 0);
     parts.extend(counted.map(|(count, word, detail)| format!("{count} {word}{detail}")));
@@ -163,6 +166,18 @@ mod tests {
         insta::assert_snapshot!(shown(22_000, false), @"relto: 2 jobs, 2 local, 31.7 s, 22 s of it waiting for slots of other links");
         insta::assert_snapshot!(shown(4_500, true), @"relto: 2 jobs, 2 local, 31.7 s, 4.5 s of it waiting for job slots of make");
         insta::assert_snapshot!(shown(3_000, false), @"relto: 2 jobs, 2 local, 31.7 s");
+    }
+
+    #[test]
+    fn results_that_were_verified_are_counted_behind_the_jobs() {
+        let totals = Totals {
+            jobs: 3,
+            disk_cache: 3,
+            verified: 2,
+            wrong: 1,
+            ..Totals::default()
+        };
+        insta::assert_snapshot!(counts(&totals), @"3 jobs, 3 cached, 2 verified, 1 wrong");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::events::{Event, JobId, Origin, OriginCounts};
+use crate::events::{Event, JobId, Origin, OriginCounts, Verdict};
 
 /// The numbers of a link so far, or at its end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,6 +21,10 @@ pub struct Totals {
     pub waited: Duration,
     /// The permits were make's, not those of other links.
     pub waited_for_make: bool,
+    /// Results from caches that a fresh compile confirmed.
+    pub verified: usize,
+    /// Results from caches that were wrong and are replaced.
+    pub wrong: usize,
     /// Bytes sent to the farm.
     pub up: u64,
     /// Bytes received from the farm.
@@ -53,6 +57,11 @@ impl Totals {
             Event::WaitedForSlots { time, of_make } => {
                 (self.waited, self.waited_for_make) = (*time, *of_make);
             }
+            Event::Verified { verdict, .. } => match verdict {
+                Verdict::Equal => self.verified += 1,
+                Verdict::Wrong => self.wrong += 1,
+                Verdict::Nondeterministic | Verdict::Unverified => {}
+            },
             Event::Transferred { up, down } => {
                 self.up += up;
                 self.down += down;
@@ -60,6 +69,7 @@ impl Totals {
             Event::ActionBuilt { .. }
             | Event::JobStarted { .. }
             | Event::JobStopped { .. }
+            | Event::VerifyStarted { .. }
             | Event::CompilerMessage { .. }
             | Event::CompilerStdout { .. }
             | Event::Hashed { .. }

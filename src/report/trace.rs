@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::record::{JobAttempt, attempts, is_cached, runner};
+use super::record::{JobAttempt, attempts, is_cached, runner, verdict_word, verifications};
 use crate::events::{Event, Origin, Stamped};
 
 /// The "processes" of the picture.
 const CACHE: u32 = 1;
 const HERE: u32 = 2;
 const FARM: u32 = 3;
+const VERIFICATION: u32 = 4;
 
 /// The trace of `link`, whose jobs are `modules`.
 pub(super) fn trace(link: &str, modules: &[String], events: &[Stamped]) -> String {
@@ -26,9 +27,10 @@ pub(super) fn trace(link: &str, modules: &[String], events: &[Stamped]) -> Strin
     let mut lanes: HashMap<u32, Vec<Duration>> = HashMap::new();
     for attempt in attempts(events) {
         let lanes = lanes.entry(process(attempt.origin)).or_default();
-        let lane = lane(lanes, &attempt);
+        let lane = lane(lanes, attempt.start, attempt.end);
         entries.push(entry(modules, &attempt, lane));
     }
+    entries.extend(verified(modules, events));
     entries.extend(transfers(events));
     entries.extend(hashed(events));
     let trace = json!({
@@ -48,13 +50,13 @@ fn process(origin: Origin) -> u32 {
 }
 
 /// The first lane whose last attempt is over. `lanes` holds when each becomes free.
-fn lane(lanes: &mut Vec<Duration>, attempt: &JobAttempt) -> usize {
-    let free = lanes.iter().position(|free| *free <= attempt.start);
+fn lane(lanes: &mut Vec<Duration>, start: Duration, end: Duration) -> usize {
+    let free = lanes.iter().position(|free| *free <= start);
     let lane = free.unwrap_or(lanes.len());
     if lane == lanes.len() {
-        lanes.push(attempt.end);
+        lanes.push(end);
     } else {
-        lanes[lane] = attempt.end;
+        lanes[lane] = end;
     }
     lane
 }
@@ -77,6 +79,32 @@ fn entry(modules: &[String], attempt: &JobAttempt, lane: usize) -> Value {
         entry["dur"] = json!(micros(attempt.duration()));
     }
     entry
+}
+
+/// Compiles that compare cached results, if there were any.
+fn verified(modules: &[String], events: &[Stamped]) -> Vec<Value> {
+    let mut all = verifications(events);
+    if all.is_empty() {
+        return Vec::new();
+    }
+    all.sort_by_key(|it| (it.start, it.job));
+    let name = json!({
+        "ph": "M", "name": "process_name", "pid": VERIFICATION, "args": {"name": "verification"},
+    });
+    let mut lanes = Vec::new();
+    let entries = all.iter().map(|it| {
+        json!({
+            "name": modules.get(it.job).map_or("?", String::as_str),
+            "cat": "verification",
+            "ph": "X",
+            "pid": VERIFICATION,
+            "tid": lane(&mut lanes, it.start, it.end) + 1,
+            "ts": micros(it.start),
+            "dur": micros(it.end.saturating_sub(it.start)),
+            "args": {"job": it.job, "verdict": verdict_word(it.verdict)},
+        })
+    });
+    [name].into_iter().chain(entries).collect()
 }
 
 /// Curves of the bytes sent and received so far.

@@ -70,5 +70,6 @@ mod streaming;
 mod toolchain;
 mod twins;
 mod uncached;
+mod verify;
 mod wire;
 mod wrapper;

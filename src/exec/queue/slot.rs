@@ -1,6 +1,7 @@
 //! A slot: runs one job after another until none is left.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 
 use super::assignment::{Assignment, Claim, Queue};
@@ -60,11 +61,20 @@ pub trait Runner: Sync {
         compiled: Compiled,
     ) -> impl Future<Output = Result<(), Self::Failure>> + Send;
 
+    /// Does a piece of work that no job waits for. Returns false when there will be none. A slot drops
+    /// the future when there may be a job for it: the piece has to be done later then.
+    ///
+    /// # Errors
+    /// The link has to fail.
+    fn spare(&self) -> impl Future<Output = Result<bool, Self::Failure>> + Send {
+        std::future::ready(Ok(false))
+    }
+
     /// Called when the other executor was faster.
     fn superseded(&self, assignment: &Assignment);
 }
 
-/// Runs jobs of `executor` until the queue has none.
+/// Runs jobs of `executor` until the queue has none, and spare work while there is no job.
 ///
 /// # Errors
 /// What the runner calls a failure of the link.
@@ -73,7 +83,22 @@ pub async fn run_slot<R: Runner>(
     executor: Executor,
     runner: &R,
 ) -> Result<(), R::Failure> {
-    while queue.wait(executor).await {
+    let mut spare = pin!(runner.spare());
+    let mut has_spare = true;
+    loop {
+        let is_left = tokio::select! {
+            biased;
+            is_left = queue.wait(executor) => is_left,
+            done = spare.as_mut(), if has_spare => {
+                has_spare = done?;
+                spare.set(runner.spare());
+                continue;
+            }
+        };
+        if !is_left {
+            break;
+        }
+        spare.set(runner.spare());
         let permit = tokio::select! {
             biased;
             () = queue.over() => break,
@@ -84,6 +109,10 @@ pub async fn run_slot<R: Runner>(
             run_assignment(assignment, runner).await?;
         }
         drop(permit);
+    }
+    while has_spare {
+        has_spare = spare.as_mut().await?;
+        spare.set(runner.spare());
     }
     Ok(())
 }

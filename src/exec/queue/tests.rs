@@ -1,6 +1,7 @@
 mod duplicates;
 mod farms;
 mod scripted;
+mod spare;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

@@ -14,7 +14,7 @@ use crate::action::messages::with_user_names;
 use crate::digest::Digest;
 use crate::events::{self, Event, Origin};
 use crate::exec::{Compiled, Hermetic, Planned};
-use crate::pb::reapi::ActionResult;
+use crate::pb::reapi::{ActionResult, ExecutedActionMetadata};
 use crate::reapi::{ExecuteJob, Executed, Failure, RequestContext, Stage};
 
 /// How many lines of the remote compiler's stderr a message quotes.
@@ -48,9 +48,10 @@ impl RemoteJob<'_> {
             return Ok(CachedResult::None);
         };
         match self.fetch(&result).await {
-            Ok(result) => Ok(CachedResult::Good(compiled(
+            Ok(outputs) => Ok(CachedResult::Good(compiled(
                 Origin::RemoteCache,
-                result,
+                outputs,
+                &result,
                 None,
             ))),
             Err(ResultError::Failed(failure)) => Err(self.executor.failure(&failure)),
@@ -157,13 +158,14 @@ impl RemoteJob<'_> {
         self.executor.client.execute(&job, &progress).await
     }
 
-    fn made(&self, result: VerifiedResult, executed: &Executed, waited: Duration) -> Compiled {
+    fn made(&self, outputs: VerifiedResult, executed: &Executed, waited: Duration) -> Compiled {
+        let result = &executed.result;
         if executed.cached {
             self.stopped();
-            return compiled(Origin::RemoteCache, result, None);
+            return compiled(Origin::RemoteCache, outputs, result, None);
         }
-        let elapsed = execution_time(&executed.result).unwrap_or(waited);
-        compiled(Origin::Remote, result, Some(elapsed))
+        let elapsed = execution_time(result).unwrap_or(waited);
+        compiled(Origin::Remote, outputs, result, Some(elapsed))
     }
 
     fn compiler_failure(&self, code: i32, stderr: &[u8], executed: &Executed) -> String {
@@ -190,15 +192,28 @@ impl RemoteJob<'_> {
 }
 
 /// The Action's digest says what went into the result, so it may be kept whatever the files are now.
-fn compiled(origin: Origin, result: VerifiedResult, elapsed: Option<Duration>) -> Compiled {
+fn compiled(
+    origin: Origin,
+    verified: VerifiedResult,
+    result: &ActionResult,
+    elapsed: Option<Duration>,
+) -> Compiled {
+    let made_by = result.execution_metadata.as_ref();
     Compiled {
         origin,
-        outputs: result.outputs,
-        stderr: result.stderr,
+        outputs: verified.outputs,
+        stderr: verified.stderr,
         stdout: bytes::Bytes::new(),
         storable: true,
         elapsed: elapsed.unwrap_or_default(),
         peak_memory: None,
+        made_by: made_by.map(|metadata| {
+            Box::new(ExecutedActionMetadata {
+                // Of any size, and for the farm's own tools.
+                auxiliary_metadata: Vec::new(),
+                ..metadata.clone()
+            })
+        }),
     }
 }
 

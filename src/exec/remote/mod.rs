@@ -23,6 +23,7 @@ pub use action::toolchain_blobs;
 use execution_limit::ExecutionLimit;
 pub use fallback::{FallbackCause, RemoteFailure};
 use job::{CachedResult, RemoteJob};
+pub use store::CachedAtFarm;
 
 use super::{Compiled, Hermetic, Planned, PlannedForm};
 use crate::action::toolchain_tree::ToolchainTree;

@@ -5,13 +5,75 @@
 
 use bytes::Bytes;
 
+use super::fetch::output_paths;
 use super::{RemoteExecutor, request_context};
 use crate::events::Origin;
 use crate::exec::{Compiled, Hermetic, Planned, PlannedForm};
 use crate::pb::reapi::{ActionResult, ExecutedActionMetadata, OutputFile};
-use crate::reapi::{Blob, Failure};
+use crate::reapi::{Blob, Failure, declared_outputs};
+
+/// What a farm's action cache holds of a job whose right result is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CachedAtFarm {
+    Absent,
+    /// The right result.
+    Equal,
+    /// The right result instead of another.
+    Replaced,
+    /// Another result, and why.
+    Stays(String),
+    /// The farm does not answer.
+    Unknown(String),
+}
 
 impl RemoteExecutor {
+    /// Replaces the farm's cached result of `job` if it has other outputs than `fresh`, which this
+    /// machine made.
+    pub async fn mend(&self, job: &Planned, fresh: &Compiled) -> CachedAtFarm {
+        match self.cached_like(job, fresh).await {
+            Ok(Some(true)) => return CachedAtFarm::Equal,
+            Ok(Some(false)) => {}
+            Ok(None) => return CachedAtFarm::Absent,
+            Err(failure) => return CachedAtFarm::Unknown(failure.to_string()),
+        }
+        if !self.config.upload_local_results {
+            return CachedAtFarm::Stays("`remote_upload_local_results` is off".to_owned());
+        }
+        if !self.client.capabilities().can_update_action_cache {
+            return CachedAtFarm::Stays("clients may not write it".to_owned());
+        }
+        if let Err(failure) = self.store(job, fresh).await {
+            return CachedAtFarm::Stays(failure.to_string());
+        }
+        // Some servers take an update and keep what they have.
+        match self.cached_like(job, fresh).await {
+            Ok(Some(false)) => CachedAtFarm::Stays("it does not take another one".to_owned()),
+            Ok(_) => CachedAtFarm::Replaced,
+            Err(failure) => CachedAtFarm::Unknown(failure.to_string()),
+        }
+    }
+
+    /// Whether the farm's cached result of `job` has the outputs of `fresh`; `None` if there is none.
+    async fn cached_like(&self, job: &Planned, fresh: &Compiled) -> Result<Option<bool>, Failure> {
+        let Some(hermetic) = job.hermetic() else {
+            return Ok(None);
+        };
+        let Ok(action) = self.action(hermetic) else {
+            return Ok(None);
+        };
+        let key = action.digest();
+        let context = request_context(job, key);
+        let Some(cached) = self.client.action_result(&key, &[], &context).await? else {
+            return Ok(None);
+        };
+        let theirs = declared_outputs(&cached, &output_paths(&hermetic.job))?;
+        let function = self.template.function;
+        let ours = fresh.outputs.iter().map(|output| function.digest(output));
+        Ok(Some(
+            cached.exit_code == 0 && ours.eq(theirs.iter().map(|it| it.digest)),
+        ))
+    }
+
     /// Whether `compiled`, made on this machine, may and should be stored on the farm.
     pub fn wants(&self, compiled: &Compiled) -> bool {
         compiled.storable

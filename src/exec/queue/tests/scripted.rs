@@ -139,7 +139,7 @@ async fn send(bytes: u64, speed: u64) {
 struct RemoteRunner(Arc<Farm>);
 struct LocalRunner(Arc<Farm>);
 
-fn compiled(origin: Origin) -> Compiled {
+pub(super) fn compiled(origin: Origin) -> Compiled {
     Compiled {
         origin,
         outputs: Vec::new(),
@@ -148,6 +148,7 @@ fn compiled(origin: Origin) -> Compiled {
         storable: false,
         elapsed: Duration::ZERO,
         peak_memory: None,
+        made_by: None,
     }
 }
 

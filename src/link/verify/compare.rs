@@ -1,0 +1,104 @@
+//! Compiles a cached result again, on a slot of this machine that has no job, and compares.
+
+use std::sync::Arc;
+
+use super::{Difference, Hit, Taken, Verifier, difference, digests};
+use crate::events::{Event, Verdict};
+use crate::exec::{Compiled, JobFailure};
+use crate::link::error::LinkError;
+use crate::link::runners::LocalRunner;
+
+/// What fresh compiles say about a cached result.
+#[derive(Debug)]
+enum Compared {
+    Equal,
+    Wrong(Compiled),
+    Nondeterministic(Difference),
+    /// The first fresh compile differs from it, and there is no second; or there is none at all.
+    Unverified(Option<Compiled>, String),
+}
+
+impl LocalRunner {
+    /// Verifies one hit. Returns false when there will be none. A dropped future puts the hit back.
+    ///
+    /// # Errors
+    /// The link is being cancelled.
+    pub(in crate::link) async fn verify_next(
+        &self,
+        verifier: &Arc<Verifier>,
+    ) -> Result<bool, LinkError> {
+        let Some(taken) = verifier.next().await else {
+            return Ok(false);
+        };
+        let compared = tokio::select! {
+            biased;
+            () = self.delivery.cancel.cancelled() => return Err(LinkError::Cancelled),
+            compared = self.compare(taken.hit()) => compared?,
+        };
+        self.conclude(verifier, taken, compared);
+        Ok(true)
+    }
+
+    async fn compare(&self, hit: &Hit) -> Result<Compared, LinkError> {
+        let _permit = self.slots.permit().await;
+        let job = hit.job().id;
+        self.delivery.events.send(Event::VerifyStarted { job });
+        let first = match self.compile_again(hit).await? {
+            Ok(first) => first,
+            Err(reason) => return Ok(Compared::Unverified(None, reason)),
+        };
+        let made = digests(&first.outputs);
+        if made == hit.outputs {
+            return Ok(Compared::Equal);
+        }
+        Ok(match self.compile_again(hit).await? {
+            Ok(second) => match difference(&made, &digests(&second.outputs)) {
+                Some((_, difference)) => Compared::Nondeterministic(difference),
+                None => Compared::Wrong(second),
+            },
+            Err(reason) => Compared::Unverified(Some(first), reason),
+        })
+    }
+
+    /// The inner error says why there is nothing to compare.
+    async fn compile_again(&self, hit: &Hit) -> Result<Result<Compiled, String>, LinkError> {
+        match self.executor.run_again(hit.job()).await {
+            Ok(compiled) if compiled.storable => {
+                self.delivery.stats.compiled(hit.job(), &compiled);
+                Ok(Ok(compiled))
+            }
+            Ok(_) => Ok(Err(
+                "its inputs have changed since they were hashed".to_owned()
+            )),
+            Err(JobFailure::Cancelled { .. }) => Err(LinkError::Cancelled),
+            Err(
+                JobFailure::Machine { reason, .. }
+                | JobFailure::Compiler { reason, .. }
+                | JobFailure::Farm { reason, .. },
+            ) => Ok(Err(reason)),
+        }
+    }
+
+    fn conclude(&self, verifier: &Arc<Verifier>, taken: Taken<'_>, compared: Compared) {
+        let hit = taken.done();
+        match compared {
+            Compared::Equal => verifier.ended(&hit, Verdict::Equal),
+            Compared::Wrong(fresh) => {
+                let (delivery, farm) = (Arc::clone(&self.delivery), self.farm.clone());
+                verifier.mend(delivery, farm, hit, fresh);
+            }
+            Compared::Nondeterministic(difference) => {
+                verifier.ended(&hit, Verdict::Nondeterministic);
+                verifier.report_nondeterministic(&hit, difference);
+            }
+            Compared::Unverified(fresh, reason) => {
+                verifier.ended(&hit, Verdict::Unverified);
+                verifier.report_unverified(&hit, fresh.is_some(), &reason);
+                if let Some(fresh) = fresh {
+                    // It is what this compiler makes, whatever the cached one is.
+                    verifier.redeliver(Arc::clone(&self.delivery), hit, fresh);
+                }
+            }
+        }
+    }
+}

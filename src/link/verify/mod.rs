@@ -1,0 +1,285 @@
+//! Verifies results that came from caches: a share of them is compiled again on this machine while
+//! the linker waits, and compared.
+//!
+//! A [`Verifier`] chooses hits with a [`Sample`] and holds those that wait. A local slot that has no
+//! job takes one of them and gives way to a job ([`compare`]). A wrong result is replaced wherever it
+//! is, and both objects are kept ([`mend`], [`evidence`]). Two fresh compiles that differ say nothing
+//! of the cached result: the compiler is not deterministic.
+
+mod compare;
+mod evidence;
+mod mend;
+mod sample;
+mod wrong;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::error::LinkError;
+use super::options::VerifyOptions;
+use crate::digest::{Digest, DigestFunction};
+use crate::events::{Event, Events, Verdict};
+use crate::exec::{Hermetic, Planned, PlannedForm};
+use crate::pb::reapi::ExecutedActionMetadata;
+use crate::task::Task;
+use sample::Sample;
+
+pub use wrong::WrongResults;
+
+/// Where a cached result was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CachePlace {
+    Disk,
+    /// In the disk cache, by what the job sees of its imports.
+    SliceKey,
+    Farm,
+}
+
+/// A cached result, and the jobs to which it was delivered; their action is the same.
+#[derive(Debug)]
+pub(super) struct Hit {
+    jobs: Vec<Arc<Planned>>,
+    /// Digests by SHA256, in the order of the job's outputs.
+    outputs: Vec<Digest>,
+    place: CachePlace,
+    /// What the cache says about the execution.
+    made_by: Option<Box<ExecutedActionMetadata>>,
+}
+
+impl Hit {
+    /// `outputs` were delivered to `jobs`, the first of which is hermetic, as all of them are.
+    pub(super) fn new(
+        jobs: Vec<Arc<Planned>>,
+        outputs: &[Bytes],
+        place: CachePlace,
+        made_by: Option<Box<ExecutedActionMetadata>>,
+    ) -> Self {
+        Self {
+            jobs,
+            outputs: digests(outputs),
+            place,
+            made_by,
+        }
+    }
+
+    fn job(&self) -> &Arc<Planned> {
+        &self.jobs[0]
+    }
+
+    fn hermetic(&self) -> &Hermetic {
+        match &self.job().form {
+            PlannedForm::Hermetic(hermetic) => hermetic,
+            PlannedForm::InPlace(_) => unreachable!("what runs in place is in no cache"),
+        }
+    }
+}
+
+fn digests(outputs: &[Bytes]) -> Vec<Digest> {
+    let digest = |contents: &Bytes| DigestFunction::Sha256.digest(contents);
+    outputs.iter().map(digest).collect()
+}
+
+/// The first output in which two results differ, and its digests.
+fn difference(one: &[Digest], other: &[Digest]) -> Option<(usize, Difference)> {
+    let pairs = one.iter().zip(other).map(|(one, other)| [*one, *other]);
+    pairs.enumerate().find(|(_, [one, other])| one != other)
+}
+
+/// The digests of an output in two results.
+type Difference = [Digest; 2];
+
+/// Hits of equal jobs with equal outputs are one.
+type HitKey = (Digest, Vec<Digest>);
+
+/// The hits of one link that are to be verified.
+#[derive(Debug)]
+pub(super) struct Verifier {
+    sample: Sample,
+    options: VerifyOptions,
+    events: Events,
+    waiting: Mutex<Waiting>,
+    changed: Notify,
+    /// Replacements under way.
+    mending: Mutex<Vec<Task<Result<(), LinkError>>>>,
+    /// Of wrong results, where the user wants them to fail the link.
+    wrong: Mutex<Vec<String>>,
+    /// Kinds of reports that the user has seen once.
+    reported: Mutex<HashSet<Reported>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Reported {
+    Nondeterministic,
+    Unverified,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    hits: HashMap<HitKey, Hit>,
+    /// All jobs are planned: slots without a job may begin.
+    begun: bool,
+    /// No more hits will come.
+    closed: bool,
+}
+
+/// A hit that is being compared; it waits again if it is dropped before it is done.
+#[derive(Debug)]
+struct Taken<'a> {
+    verifier: &'a Verifier,
+    hit: Option<Hit>,
+}
+
+impl Verifier {
+    /// `None` if nothing is to be verified. Results of the workers' own compiler cannot be.
+    pub(super) fn new(
+        options: &VerifyOptions,
+        worker_compiles: bool,
+        events: &Events,
+    ) -> Option<Self> {
+        if options.percent <= 0.0 {
+            return None;
+        }
+        if worker_compiles {
+            events.warning(
+                "nothing is verified: `toolchain=worker` takes results of a compiler that is not on this machine",
+                Some("`toolchain=upload` sends the compiler of this machine, whose results can be compared"),
+            );
+            return None;
+        }
+        Some(Self {
+            sample: Sample::new(options),
+            options: options.clone(),
+            events: events.clone(),
+            waiting: Mutex::default(),
+            changed: Notify::new(),
+            mending: Mutex::default(),
+            wrong: Mutex::default(),
+            reported: Mutex::default(),
+        })
+    }
+
+    /// Whether a result that was found at `place` is to be verified.
+    pub(super) fn takes(&self, hermetic: &Hermetic, place: CachePlace) -> bool {
+        let by_slice_key = place == CachePlace::SliceKey;
+        self.sample.takes(&hermetic.key(), by_slice_key)
+    }
+
+    pub(super) fn add(&self, hit: Hit) {
+        let mut waiting = self.waiting();
+        let key = (hit.hermetic().key(), hit.outputs.clone());
+        match waiting.hits.get_mut(&key) {
+            Some(same) => same.jobs.extend(hit.jobs),
+            None => {
+                waiting.hits.insert(key, hit);
+            }
+        }
+        drop(waiting);
+        self.changed.notify_waiters();
+    }
+
+    /// All jobs are planned.
+    pub(super) fn begin(&self) {
+        self.waiting().begun = true;
+        self.changed.notify_waiters();
+    }
+
+    /// No more hits will be added.
+    pub(super) fn close(&self) {
+        let mut waiting = self.waiting();
+        waiting.begun = true;
+        waiting.closed = true;
+        drop(waiting);
+        self.changed.notify_waiters();
+    }
+
+    /// The hit whose compile takes longest, once there is one; `None` when there will be none.
+    async fn next(&self) -> Option<Taken<'_>> {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            {
+                let mut waiting = self.waiting();
+                if let Some(hit) = waiting.take() {
+                    let hit = Some(hit);
+                    return Some(Taken {
+                        verifier: self,
+                        hit,
+                    });
+                }
+                if waiting.closed {
+                    return None;
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// Waits until wrong results are replaced.
+    ///
+    /// # Errors
+    /// A replacement could not be written; there was a wrong result, and the user wants that to
+    /// fail the link.
+    pub(super) async fn finish(&self) -> Result<(), LinkError> {
+        let mending = std::mem::take(&mut *lock(&self.mending));
+        for task in mending {
+            task.await?;
+        }
+        let wrong = std::mem::take(&mut *lock(&self.wrong));
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        Err(Box::new(WrongResults::new(wrong)).into())
+    }
+
+    /// Ends the replacements under way: the link is cancelled.
+    pub(super) fn abandon(&self) {
+        lock(&self.mending).clear();
+    }
+
+    fn ended(&self, hit: &Hit, verdict: Verdict) {
+        for job in &hit.jobs {
+            let job = job.id;
+            self.events.send(Event::Verified { job, verdict });
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        lock(&self.waiting)
+    }
+}
+
+impl Waiting {
+    fn take(&mut self) -> Option<Hit> {
+        if !self.begun {
+            return None;
+        }
+        let longest = self.hits.iter().max_by_key(|(_, hit)| hit.job().cost);
+        let key = longest?.0.clone();
+        self.hits.remove(&key)
+    }
+}
+
+impl Taken<'_> {
+    fn hit(&self) -> &Hit {
+        self.hit.as_ref().expect("it is there until it is done")
+    }
+
+    fn done(mut self) -> Hit {
+        self.hit.take().expect("it is there until it is done")
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if let Some(hit) = self.hit.take() {
+            self.verifier.add(hit);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

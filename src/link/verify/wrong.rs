@@ -1,0 +1,242 @@
+//! What the user is told of cached results that were verified.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::{CachePlace, Difference, Hit, Verifier, difference, digests, lock};
+use crate::cache::CacheError;
+use crate::digest::Digest;
+use crate::error::Hinted;
+use crate::exec::Compiled;
+use crate::exec::remote::CachedAtFarm;
+use crate::link::delivery::Delivery;
+use crate::pb::reapi::ExecutedActionMetadata;
+use crate::text;
+
+const HINT: &str = "an object that this machine does not make came into a cache: who may write there? `verify=100` compares all that comes from caches";
+
+/// Longest name of a worker that is shown.
+const LONGEST_NAME: usize = 200;
+
+/// A cached result that is not what its action gives, and what became of it.
+#[derive(Debug)]
+pub(super) struct WrongResult {
+    module: String,
+    action: Digest,
+    /// The output that differs, if it is not the object.
+    output: Option<String>,
+    cached: Digest,
+    fresh: Digest,
+    place: CachePlace,
+    made_by: Option<Box<ExecutedActionMetadata>>,
+    /// The entry of the disk cache.
+    entry: Option<PathBuf>,
+    /// Where both are kept, or why not.
+    pub(super) kept: Result<PathBuf, String>,
+    /// `None` without a disk cache.
+    pub(super) in_disk_cache: Option<Result<(), CacheError>>,
+    /// The address of the farm's action cache; `None` without a farm.
+    pub(super) farm: Option<String>,
+    /// `None` where the farm was not asked.
+    pub(super) at_farm: Option<CachedAtFarm>,
+}
+
+impl WrongResult {
+    pub(super) fn new(hit: &Hit, fresh: &Compiled, delivery: &Delivery) -> Self {
+        let (hermetic, made) = (hit.hermetic(), digests(&fresh.outputs));
+        let differs = difference(&hit.outputs, &made);
+        let (number, [cached, fresh]) = differs.expect("a result that is wrong differs");
+        let key = match (hit.place, &hermetic.slice) {
+            (CachePlace::SliceKey, Some(slice)) => slice.digest(),
+            _ => hermetic.key(),
+        };
+        let cache = delivery.disk_cache.as_ref();
+        Self {
+            module: hit.job().module.clone(),
+            action: hermetic.key(),
+            output: (number > 0).then(|| hermetic.job.outputs[number].name.clone()),
+            cached,
+            fresh,
+            place: hit.place,
+            made_by: hit.made_by.clone(),
+            entry: cache.map(|cache| cache.result_path(&key)),
+            kept: Err(String::new()),
+            in_disk_cache: None,
+            farm: None,
+            at_farm: None,
+        }
+    }
+
+    /// The name of the directory where both results are kept.
+    pub(super) fn name(&self) -> String {
+        let [action, cached, fresh] = [self.action, self.cached, self.fresh].map(|it| it.hex());
+        format!("{}-{}-{}", &action[..16], &cached[..8], &fresh[..8])
+    }
+
+    /// For the file beside the kept results.
+    pub(super) fn report(&self) -> String {
+        let mut report = format!(
+            "module {}\naction {}\ncached {}\nfresh  {}\n",
+            self.module, self.action, self.cached, self.fresh
+        );
+        if let Some(metadata) = &self.made_by {
+            report.push_str(&text::messages(&format!("{metadata:#?}\n")));
+        }
+        report
+    }
+
+    fn found(&self) -> String {
+        let entry = || match &self.entry {
+            Some(path) => format!(" (`{}`)", path.display()),
+            None => String::new(),
+        };
+        match (self.place, &self.farm) {
+            (CachePlace::Disk, _) => format!("the disk cache{}", entry()),
+            (CachePlace::SliceKey, _) => format!("the disk cache, by its slice key{}", entry()),
+            (CachePlace::Farm, Some(address)) => format!("the action cache of `{address}`"),
+            (CachePlace::Farm, None) => "the farm's action cache".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for WrongResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match &self.output {
+            Some(output) => format!("another `{output}`"),
+            None => "another object".to_owned(),
+        };
+        write!(
+            f,
+            "the cached result of `{}` is wrong: this machine makes {what}, twice the same\n  \
+             cached: {}, from {}",
+            self.module,
+            self.cached,
+            self.found()
+        )?;
+        if let Some(metadata) = &self.made_by {
+            write!(f, ", {}", Execution(metadata))?;
+        }
+        write!(
+            f,
+            "\n  fresh:  {}, delivered instead\n  action: {}",
+            self.fresh, self.action
+        )?;
+        match &self.in_disk_cache {
+            Some(Ok(())) => f.write_str("\n  the disk cache has the fresh one now")?,
+            Some(Err(error)) => write!(f, "\n  the disk cache is not corrected: {error}")?,
+            None => {}
+        }
+        if let Some(address) = &self.farm {
+            write!(
+                f,
+                "\n  the action cache of `{address}` {}",
+                AtFarm(self.at_farm.as_ref())
+            )?;
+        }
+        match &self.kept {
+            Ok(dir) => write!(f, "\n  both are kept in `{}`", dir.display()),
+            Err(reason) => write!(f, "\n  they are not kept: {reason}"),
+        }
+    }
+}
+
+struct AtFarm<'a>(Option<&'a CachedAtFarm>);
+
+impl fmt::Display for AtFarm<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => f.write_str("was not asked in this link"),
+            Some(CachedAtFarm::Absent) => f.write_str("has no result of it"),
+            Some(CachedAtFarm::Equal) => f.write_str("has the fresh one"),
+            Some(CachedAtFarm::Replaced) => f.write_str("has the fresh one now"),
+            Some(CachedAtFarm::Stays(reason)) => write!(f, "keeps the wrong one: {reason}"),
+            Some(CachedAtFarm::Unknown(reason)) => write!(f, "cannot be asked: {reason}"),
+        }
+    }
+}
+
+/// Who made a result, and when, as far as the cache says.
+struct Execution<'a>(&'a ExecutedActionMetadata);
+
+impl fmt::Display for Execution<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let worker = text::one_line(&self.0.worker, LONGEST_NAME);
+        match &worker[..] {
+            "" => f.write_str("made by an unnamed worker")?,
+            worker => write!(f, "made by worker `{worker}`")?,
+        }
+        let times = [
+            ("queued", &self.0.queued_timestamp),
+            ("started", &self.0.execution_start_timestamp),
+            ("completed", &self.0.execution_completed_timestamp),
+        ];
+        for (what, time) in times {
+            if let Some(time) = time {
+                write!(f, ", {what} {time}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Cached results of a link were wrong, and the user wants that to fail it.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct WrongResults(Vec<String>);
+
+impl WrongResults {
+    pub(super) fn new(mut reports: Vec<String>) -> Self {
+        reports
+            .push("every result is replaced; the link fails because of `verify_fail`".to_owned());
+        Self(reports)
+    }
+}
+
+impl Hinted for WrongResults {
+    fn hints(&self) -> Vec<String> {
+        vec![HINT.to_owned()]
+    }
+}
+
+impl Verifier {
+    pub(super) fn report_wrong(&self, wrong: &WrongResult) {
+        let text = wrong.to_string();
+        if self.options.fail {
+            lock(&self.wrong).push(text);
+        } else {
+            self.events.warning(text, Some(HINT));
+        }
+    }
+
+    /// The user hears of one, the log has all.
+    pub(super) fn report_nondeterministic(&self, hit: &Hit, [one, other]: Difference) {
+        let job = hit.job();
+        let compiler = job.command_line.first().map_or("", String::as_str);
+        let text = format!(
+            "the compiler `{compiler}` is not deterministic: it makes two different results of `{}`; its cached one is kept, unverified\n  \
+             one:   {one}\n  other: {other}",
+            job.module
+        );
+        self.warn_once(super::Reported::Nondeterministic, text, None);
+    }
+
+    pub(super) fn report_unverified(&self, hit: &Hit, differs: bool, reason: &str) {
+        let module = &hit.job().module;
+        let text = if differs {
+            format!(
+                "the cached result of `{module}` differs from what this machine makes, which is delivered; a second compile cannot confirm that: {reason}"
+            )
+        } else {
+            format!("the cached result of `{module}` is not verified: {reason}")
+        };
+        self.warn_once(super::Reported::Unverified, text, None);
+    }
+
+    fn warn_once(&self, kind: super::Reported, text: String, hint: Option<&str>) {
+        if lock(&self.reported).insert(kind) {
+            self.events.warning(text, hint);
+        } else {
+            self.events.note(text);
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! `verify`: results from caches are compiled again and compared, and wrong ones are replaced before
+//! anybody uses them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use fs_err as fs;
+use prost::Message as _;
+use relto::internals::digest::{Digest, DigestFunction};
+use relto::internals::pb::reapi::{ActionResult, ExecutedActionMetadata};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::backends::Backends;
+use crate::support::daemon::{Daemon, compilers, stderr, wait_until};
+use crate::support::fake::fake_clang;
+use crate::support::farm::{Farm, Profile};
+use crate::support::link::{Home, Link};
+use crate::support::program::{Feature, Program, feature, generated};
+use crate::support::remote::{here, strict};
+use crate::support::repeat::{filled, through};
+use crate::support::saved::{Saved, leftovers};
+
+/// What stands in the place of another result.
+struct Poison {
+    right: Digest,
+    wrong: Digest,
+}
+
+impl Poison {
+    /// The object of `other` in the place of that of `result`: a good one, of other code.
+    fn put(result: &mut ActionResult, other: &ActionResult) -> Self {
+        let digest = |result: &ActionResult| {
+            let digest = result.output_files[0].digest.as_ref();
+            Digest::from_pb(digest.expect("a digest")).expect("well-formed")
+        };
+        let (right, wrong) = (digest(result), digest(other));
+        assert_ne!(right, wrong);
+        result.output_files[0].digest = Some(wrong.to_pb());
+        result.output_files[0].contents.clear();
+        Self { right, wrong }
+    }
+
+    /// Of one result in the disk cache.
+    fn in_cache(home: &Home) -> Self {
+        let mut found = Vec::new();
+        for dir in fs::read_dir(home.cache().join("relto/ac")).expect("a cache") {
+            for entry in fs::read_dir(dir.expect("an entry").path()).expect("a directory") {
+                found.push(entry.expect("an entry").path());
+            }
+        }
+        found.sort();
+        let read = |path: &PathBuf| {
+            let bytes = fs::read(path).expect("read");
+            ActionResult::decode(&bytes[..]).expect("a result")
+        };
+        let (mut first, second) = (read(&found[0]), read(&found[1]));
+        let poison = Self::put(&mut first, &second);
+        fs::write(&found[0], first.encode_to_vec()).expect("written");
+        poison
+    }
+
+    /// Of one result in the farm's action cache, as if that worker had made it.
+    fn at_farm(farm: &Farm, worker: &str) -> (Digest, Self) {
+        let mut results: Vec<_> = farm.results().into_iter().collect();
+        results.sort_by_key(|(action, _)| *action);
+        let (action, mut result) = results[0].clone();
+        let poison = Self::put(&mut result, &results[1].1);
+        result.execution_metadata = Some(ExecutedActionMetadata {
+            worker: worker.to_owned(),
+            ..result.execution_metadata.unwrap_or_default()
+        });
+        let instance = farm.profile().instance.unwrap_or_default();
+        farm.put_result(instance, action, result);
+        (action, poison)
+    }
+}
+
+/// How many results the summary calls so.
+fn count(stderr: &str, what: &str) -> usize {
+    let line = stderr.lines().rev().find(|line| line.contains(" job"));
+    let parts = line.unwrap_or_default().split(", ");
+    let number = parts.filter_map(|part| part.strip_suffix(what)?.trim().parse().ok());
+    number.last().unwrap_or(0)
+}
+
+fn assert_says(stderr: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(stderr.contains(part), "no `{part}` in:\n{stderr}");
+    }
+}
+
+fn warnings(stderr: &str) -> usize {
+    stderr.matches("relto: warning: ").count()
+}
+
+/// The differing objects that relto has kept.
+fn kept(home: &Home) -> Vec<PathBuf> {
+    let dir = home.path().join("state/relto/differing");
+    let entries = fs::read_dir(dir).into_iter().flatten();
+    entries
+        .map(|entry| entry.expect("an entry").path())
+        .collect()
+}
+
+fn digest(path: &Path) -> Digest {
+    DigestFunction::Sha256.digest(&fs::read(path).expect("read"))
+}
+
+fn verifying(program: &Program) -> Link<'_> {
+    Link::new(program).option("--verify=100").keep_objects()
+}
+
+#[test]
+fn a_wrong_object_in_the_disk_cache_is_replaced_before_the_linker_reads_it() {
+    let program = generated(5);
+    let home = filled(&program);
+    let poison = Poison::in_cache(&home);
+    let outcome = verifying(&program).run_at(&home).expect_works();
+    outcome.assert_all_cached();
+    outcome.assert_identical_objects();
+    let (jobs, stderr) = (outcome.counts().jobs, &outcome.stderr);
+    assert_eq!(count(stderr, "wrong"), 1, "{stderr}");
+    assert_eq!(count(stderr, "verified"), jobs - 1, "{stderr}");
+    assert_says(
+        stderr,
+        &[
+            "relto: warning: the cached result of `",
+            &format!("cached: {}, from the disk cache (`", poison.wrong),
+            &format!("fresh:  {}, delivered instead", poison.right),
+            "the disk cache has the fresh one now",
+        ],
+    );
+    let [pair] = &kept(&home)[..] else {
+        panic!("{:?}", kept(&home));
+    };
+    assert_says(stderr, &[&format!("both are kept in `{}`", pair.display())]);
+    assert_eq!(digest(&pair.join("cached-out.o")), poison.wrong);
+    assert_eq!(digest(&pair.join("fresh-out.o")), poison.right);
+    let again = verifying(&program).run_at(&home).expect_works();
+    again.assert_all_cached();
+    assert_eq!(count(&again.stderr, "verified"), jobs, "{}", again.stderr);
+    assert_eq!(warnings(&again.stderr), 0, "{}", again.stderr);
+}
+
+#[test]
+fn a_wrong_object_fails_the_link_where_the_user_wants_that_and_is_replaced_all_the_same() {
+    let program = generated(5);
+    let home = filled(&program);
+    let poison = Poison::in_cache(&home);
+    let link = || verifying(&program).option("--verify-fail");
+    let failed = link().run_at(&home);
+    assert_eq!(failed.code, Some(1), "{}", failed.stderr);
+    assert!(!failed.executable().exists());
+    assert_says(
+        &failed.stderr,
+        &[
+            "relto: error: the cached result of `",
+            &poison.wrong.to_string(),
+            &poison.right.to_string(),
+            "  hint: ",
+        ],
+    );
+    let again = link().run_at(&home).expect_works();
+    let jobs = again.counts().jobs;
+    assert_eq!(count(&again.stderr, "verified"), jobs, "{}", again.stderr);
+}
+
+#[test]
+fn nothing_is_compiled_again_unless_it_is_asked_for() {
+    let program = generated(5);
+    let home = filled(&program);
+    for option in ["--verify=0", "--quiet=false"] {
+        let outcome = Link::new(&program).option(option).run_at(&home);
+        let outcome = outcome.expect_works();
+        outcome.assert_all_cached();
+        assert_eq!(count(&outcome.stderr, "verified"), 0, "{}", outcome.stderr);
+    }
+    assert!(
+        !home.path().join("state/relto").exists(),
+        "a secret is made"
+    );
+}
+
+#[test]
+fn results_that_are_made_in_the_link_are_not_compiled_twice() {
+    let program = generated(5);
+    let outcome = verifying(&program).run().expect_works();
+    outcome.assert_none_cached();
+    assert_eq!(count(&outcome.stderr, "verified"), 0, "{}", outcome.stderr);
+}
+
+/// The farm's cache answers, and the link compiles what it gives again.
+fn from_farm(farm: &Farm) -> (Digest, Poison, String) {
+    let program = generated(4);
+    let link = || strict(&program, &farm.environment()).keep_objects();
+    link().run_at(here()).expect_works();
+    let (action, poison) = Poison::at_farm(farm, "rack-7\u{1b}[2J");
+    let home = Home::new();
+    let outcome = link().env("RELTO_VERIFY", "100").run_at(&home);
+    let outcome = outcome.expect_works();
+    outcome.assert_all_cached();
+    outcome.assert_identical_objects();
+    let stderr = outcome.stderr.clone();
+    assert_eq!(count(&stderr, "wrong"), 1, "{stderr}");
+    assert_eq!(count(&stderr, "verified"), outcome.counts().jobs - 1);
+    assert_says(
+        &stderr,
+        &[
+            &format!("cached: {}, from the action cache of `", poison.wrong),
+            &farm.address(),
+            "made by worker `rack-7 [2J`",
+            &format!("fresh:  {}", poison.right),
+        ],
+    );
+    assert_eq!(kept(&home).len(), 1);
+    (action, poison, stderr)
+}
+
+fn object_at_farm(farm: &Farm, action: Digest) -> Digest {
+    let results = farm.results();
+    let digest = results[&action].output_files[0].digest.as_ref();
+    Digest::from_pb(digest.expect("a digest")).expect("well-formed")
+}
+
+#[test]
+fn a_wrong_object_of_a_farm_is_replaced_there_too_and_the_worker_is_named() {
+    let farm = Farm::start(Profile::plain());
+    let (action, poison, stderr) = from_farm(&farm);
+    assert_says(&stderr, &["has the fresh one now"]);
+    assert_eq!(object_at_farm(&farm, action), poison.right);
+}
+
+#[test]
+fn a_farm_that_may_not_be_written_keeps_the_wrong_object_and_that_is_said() {
+    let farm = Farm::start(Profile {
+        ac_update: false,
+        ..Profile::plain()
+    });
+    let (action, poison, stderr) = from_farm(&farm);
+    assert_says(&stderr, &["keeps the wrong one: "]);
+    assert_eq!(object_at_farm(&farm, action), poison.wrong);
+}
+
+/// A backend of a saved link whose compiler is not clang.
+fn saved(behaviour: &str) -> Saved {
+    let mut saved = Saved::new(&feature(Feature::Plain)).only("main.o");
+    saved.compile_with(&fake_clang(behaviour));
+    let first = saved.run();
+    assert!(first.status.success(), "{}", stderr(&first));
+    saved
+}
+
+fn verify(saved: &Saved) -> Command {
+    let mut command = saved.command();
+    command.env("RELTO_VERIFY", "100");
+    command.env("RELTO_VERIFY_FAIL", "true");
+    command
+}
+
+#[test]
+fn a_compiler_that_never_makes_the_same_object_is_named_and_the_cached_one_stays() {
+    let saved = saved(
+        "object(ET_REL); struct timespec now; clock_gettime(CLOCK_MONOTONIC, &now); \
+         int file = open(out, O_WRONLY | O_APPEND); \
+         return write(file, &now, sizeof now) != sizeof now;",
+    );
+    let object = &saved.objects()[0];
+    let first = fs::read(object).expect("an object");
+    let output = verify(&saved).output().expect("relto starts");
+    let said = stderr(&output);
+    assert!(output.status.success(), "{said}");
+    assert_says(&said, &["/clang` is not deterministic", "`main.o`"]);
+    assert_eq!((count(&said, "verified"), count(&said, "wrong")), (0, 0));
+    assert!(fs::read(object).expect("an object") == first);
+    assert!(kept(&saved.home).is_empty());
+}
+
+/// What a compiler does only in a process with that limit, which is no part of the key.
+const LIMITED: &str = "ulimit -t 1000; exec \"$@\"";
+
+fn limited(action: &str) -> String {
+    format!(
+        "struct {{ unsigned long now, most; }} limit; extern int getrlimit(int, void *); \
+         getrlimit(0, &limit); if (limit.now == 1000) {{ {action} }} object(ET_REL); return 0;"
+    )
+}
+
+#[test]
+fn what_cannot_be_compiled_here_is_not_verified_and_fails_no_link() {
+    let saved = saved(&limited("__builtin_trap();"));
+    let command = verify(&saved);
+    let mut limited = through(&["sh", "-c", LIMITED, "sh"], &command);
+    let output = limited.output().expect("relto starts");
+    let said = stderr(&output);
+    assert!(output.status.success(), "{said}");
+    assert_says(&said, &["the cached result of `main.o` is not verified: "]);
+    assert_eq!((count(&said, "verified"), count(&said, "wrong")), (0, 0));
+}
+
+#[test]
+fn a_signal_during_a_verification_leaves_nothing() {
+    let saved = saved(&limited("for (;;) pause();"));
+    let tmp = saved.path("tmp");
+    fs::create_dir(&tmp).expect("made");
+    let command = verify(&saved);
+    let relto = through(&["sh", "-c", LIMITED, "sh"], &command)
+        .env("TMPDIR", &tmp)
+        .stderr(Stdio::null())
+        .spawn();
+    let mut relto = relto.expect("relto starts");
+    wait_until("the compiler runs", || compilers(&tmp) == 1);
+    let process = Pid::from_child(&relto);
+    kill_process(process, Signal::TERM).expect("it runs");
+    assert!(!relto.wait().expect("it ends").success());
+    assert_eq!(compilers(&tmp), 0);
+    assert_eq!(fs::read_dir(&tmp).expect("listed").count(), 0);
+    assert_eq!(leftovers(&saved.path("")), Vec::<PathBuf>::new());
+    assert!(!saved.objects()[0].exists());
+    assert!(kept(&saved.home).is_empty());
+}
+
+/// Runs all backends with `relto` when one result of their cache is wrong.
+fn launched(backends: &Backends, home: &Home, relto: impl Fn() -> Command) {
+    let poison = Poison::in_cache(home);
+    let mut said = String::new();
+    for module in &backends.modules {
+        let mut command = relto();
+        command.env("RELTO_VERIFY", "100");
+        let output = command
+            .args(backends.arguments(module, "native.o"))
+            .output();
+        let output = output.expect("relto starts");
+        assert!(output.status.success(), "{}", stderr(&output));
+        said.push_str(&stderr(&output));
+    }
+    backends.assert_identical_objects();
+    assert_eq!(said.matches("` is wrong: ").count(), 1, "{said}");
+    assert_says(
+        &said,
+        &[&poison.wrong.to_string(), &poison.right.to_string()],
+    );
+    let verified = said.matches("`: verified").count();
+    assert_eq!(verified, backends.modules.len() - 1, "{said}");
+}
+
+#[test]
+fn the_launcher_verifies_what_it_finds() {
+    let (backends, home) = (Backends::new(&generated(4)), Home::new());
+    backends.run_all(&home);
+    launched(&backends, &home, || backends.relto(&home));
+}
+
+#[test]
+fn the_daemon_verifies_what_it_finds() {
+    let (backends, daemon) = (Backends::new(&generated(4)), Daemon::new());
+    for module in &backends.modules {
+        daemon.run(&backends, module);
+    }
+    launched(&backends, &daemon.home, || daemon.relto(&backends));
+}
