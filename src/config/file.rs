@@ -157,6 +157,7 @@ fn scalar(
         DeValue::String(text) => Ok(text.to_string()),
         DeValue::Boolean(flag) => Ok(flag.to_string()),
         DeValue::Integer(number) => Ok(number.to_string()),
+        DeValue::Float(number) => Ok(number.to_string()),
         _ => Err(document.wrong_type(key, value, "a string, a number or a boolean")),
     }
 }
@@ -205,7 +206,7 @@ mod tests {
 
     #[test]
     fn every_shape_of_a_value_becomes_the_text_that_a_flag_would_have() {
-        let text = "jobs = 7\nremote_accept_cached = false\nremote_timeout = \"2m\"\n\
+        let text = "jobs = 7\nverify = 2.5\nremote_accept_cached = false\nremote_timeout = \"2m\"\n\
             remote_default_exec_properties = { OSFamily = \"linux\" }\nremote_header = [\"a=1\", \"b=2\"]\n\
             [config.farm]\nremote_executor = \"grpc://f:1\"\n";
         let file = parse(Path::new("/p/c.toml"), text, false).expect("good");
@@ -223,11 +224,12 @@ mod tests {
                 r#"remote_default_exec_properties:["OSFamily=linux"]"#,
                 r#"remote_header:["a=1", "b=2"]"#,
                 r#"remote_timeout:["2m"]"#,
+                r#"verify:["2.5"]"#,
             ]
         );
         assert_eq!(
             file.tables["farm"][0].source.to_string(),
-            "from `/p/c.toml` line 7"
+            "from `/p/c.toml` line 8"
         );
     }
 

@@ -131,7 +131,8 @@ fn every_option_reaches_the_settings() {
         | "remote_local_fallback"
         | "fallback"
         | "remote_cache_compression" => "false",
-        "quiet" | "remote_upload_ahead" | "slice_keys" => "true",
+        "quiet" | "remote_upload_ahead" | "slice_keys" | "verify_fail" => "true",
+        "verify" => "2.5",
         "daemon" => "off",
         _ => "x=y",
     };

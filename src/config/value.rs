@@ -175,7 +175,7 @@ pub(super) fn size_or_zero(input: &ValueText<'_>) -> Result<Option<u64>, Invalid
 }
 
 /// A share in percent, decimals allowed, with or without the sign.
-pub(super) fn percent(input: &Input<'_>) -> Result<f64, InvalidValue> {
+pub(super) fn percent(input: &ValueText<'_>) -> Result<f64, InvalidValue> {
     let number = input.text.strip_suffix('%').unwrap_or(input.text).trim();
     let is_plain = number
         .bytes()
@@ -352,7 +352,7 @@ mod tests {
     fn percentages_have_decimals_and_bounds() {
         let environment = Environment::default();
         let of = |text| {
-            percent(&Input {
+            percent(&ValueText {
                 text,
                 base: Path::new("/"),
                 environment: &environment,

@@ -3,6 +3,21 @@
 use super::*;
 
 #[test]
+fn a_tree_may_not_lower_what_the_user_has_verified() {
+    let place = Place::new(
+        "verify = 0\nverify_fail = false\n",
+        "verify = 2.5\nverify_fail = true\n",
+    );
+    let loaded = place.load_unallowed(&[]);
+    let verify = &loaded.settings.link.verify;
+    assert_eq!((verify.percent, verify.fail), (2.5, true));
+    assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
+    place.allow(&[]);
+    let verify = place.load_unallowed(&[]).settings.link.verify;
+    assert_eq!((verify.percent, verify.fail), (0.0, false));
+}
+
+#[test]
 fn sensitive_settings_of_a_tree_wait_until_their_file_is_allowed() {
     let tree = "jobs = 3\nremote_executor = \"grpc://f:1\"\nstrategy = \"remote\"\nprofile = \"~/.bashrc\"\n\
         disk_cache = \"~/.\"\ntoolchain = \"worker\"\ntls_client_key = \"k\"\ntls_client_certificate = \"c\"\n";

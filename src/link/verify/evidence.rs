@@ -3,6 +3,7 @@
 //! The directory is the user's alone and bounded: a cache full of wrong results must not fill a disk.
 
 use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -33,6 +34,7 @@ pub(super) fn keep(dir: &Path, name: &str, files: &[Evidence<'_>]) -> io::Result
     create_private_dir(&parent)?;
     let unfinished = tempfile::Builder::new()
         .prefix(UNFINISHED)
+        .permissions(std::fs::Permissions::from_mode(0o700))
         .tempdir_in(&parent)?;
     for (name, contents) in files {
         open_private_file(&unfinished.path().join(name))?.write_all(contents)?;
