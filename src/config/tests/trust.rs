@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_tree_may_not_lower_what_the_user_has_verified() {
-    let place = Place::new(
+    let place = TestHome::new(
         "verify = 0\nverify_fail = false\n",
         "verify = 2.5\nverify_fail = true\n",
     );

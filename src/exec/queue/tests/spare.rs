@@ -29,9 +29,9 @@ impl Runner for Worker {
 
     async fn permit(&self) {}
 
-    async fn run(&self, _: &Assignment) -> Result<Outcome<()>, ()> {
+    async fn run(&self, _: &Assignment) -> Result<AttemptOutcome<()>, ()> {
         self.note("job");
-        Ok(Outcome::Compiled(scripted::compiled(Origin::Local)))
+        Ok(AttemptOutcome::Compiled(scripted::compiled(Origin::Local)))
     }
 
     async fn run_in_place(&self, _: &Claim) -> Result<Compiled, ()> {
