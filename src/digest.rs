@@ -153,7 +153,7 @@ pub struct MalformedDigest {
 }
 
 impl Digest {
-    /// Lower-case hex of the hash, as it stands in resource names and cache paths.
+    /// Lower-case hex of the hash, as in resource names and cache paths.
     #[must_use]
     pub fn hex(&self) -> String {
         hex(&self.hash)

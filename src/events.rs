@@ -165,7 +165,7 @@ impl Events {
         }
     }
 
-    /// Events that `hear` hands on; it must not block.
+    /// Events that are passed to `hear`, which must not block.
     #[must_use]
     pub fn to_function(hear: impl Fn(Event) + Send + Sync + 'static) -> Self {
         Self {

@@ -12,8 +12,8 @@
 //! 2. [`action`] and [`thinlto`] check each job's index shard and give the job its canonical form:
 //!    the same content is the same bytes, whatever lld's process id or the build directory was.
 //! 3. [`hash_cache`] knows the digests of the inputs, [`toolchain`] the files that a compiler
-//!    consists of ([`compiler`] asks clang what those do not say); [`action`] builds the REAPI Action from them. The digest of the Action is the
-//!    key in every cache.
+//!    consists of; [`compiler`] asks clang what those do not show. [`action`] builds the REAPI
+//!    Action from them. The digest of the Action is the key in every cache.
 //! 4. [`cache`] may hold the result on disk; [`reapi`] asks the farm's action cache, uploads what
 //!    the farm lacks and executes there; [`process`] runs a compiler here, in a sandbox. [`exec`]
 //!    decides which job runs where.
@@ -25,8 +25,23 @@
 //!
 //! # Layers
 //!
-//! A module uses only modules of lower layers; a test holds the sources against the table in
-//! `ARCHITECTURE.md`, which is also the map for changing something.
+//! A module uses only modules of lower layers:
+//!
+//! | layer | modules |
+//! |---|---|
+//! | 9 | [`cli`] |
+//! | 8 | [`daemon`] |
+//! | 7 | [`config`], [`doctor`], [`explain`], [`prefetch`] |
+//! | 6 | [`link`], [`wrapper`] |
+//! | 5 | [`exec`], [`launcher`] |
+//! | 4 | [`reapi`], [`cache`], [`compiler`] |
+//! | 3 | [`action`], [`toolchain`] |
+//! | 2 | [`job`], [`thinlto`], [`hash_cache`], [`history`], [`process`], [`report`] |
+//! | 1 | [`digest`], [`events`], [`state`], [`client_context`], [`task`] |
+//! | 0 | [`error`], [`fs`], [`pb`], [`text`] |
+//!
+//! A test compares the sources with the table in `ARCHITECTURE.md`, which is also the map for
+//! changing something.
 //!
 //! All modules are private: the program is the interface. [`internals`] lets the tests, benchmarks
 //! and fuzz targets of this package in.

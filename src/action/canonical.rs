@@ -278,7 +278,7 @@ impl<'a> Naming<'a> {
                 Err(NoCanonicalForm::of(argument, "loads a library into the compiler"))
             }
             Meaning::Config | Meaning::Machine | Meaning::ResponseFile => {
-                Err(NoCanonicalForm::of(argument, "means something else elsewhere"))
+                Err(NoCanonicalForm::of(argument, "means something else on other machines"))
             }
             Meaning::InPlace(reason) => Err(NoCanonicalForm::of(argument, reason)),
         }

@@ -112,7 +112,7 @@ pub fn check_names(caller: Caller, job: &Job, index: &Index<'_>) -> Result<(), U
 }
 
 /// Checks that the module is the one that the thin link saw. Without a hash record in the shard
-/// this cannot be told.
+/// this cannot be checked.
 pub fn check_module(index: &str, entry: &ModuleEntry, facts: &ModuleFacts) -> Result<(), Unsound> {
     match entry.hash {
         Some(expected) if !facts.hashes.contains(&expected) => Err(Unsound::Stale {

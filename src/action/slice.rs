@@ -18,7 +18,7 @@ use crate::thinlto::{Index, ModuleGraph, Obstacle, suffix};
 
 /// Changes when the same job would get another key for another reason than its content.
 const SLICE_FORM: &str = "relto slices 1";
-/// Where modules stand in the input root.
+/// The directory of modules in the input root.
 const MODULES: &str = "relto/m/";
 
 /// Arguments after which an object, or what is written beside it, may depend on more than a slice
@@ -66,7 +66,7 @@ const EXCLUDED: [&str; 36] = [
 /// A job's key by what it can see.
 #[derive(Debug, Clone)]
 pub struct SliceKey {
-    /// The action that stands for the key; nothing runs it.
+    /// The action whose digest is the key; it is never run.
     pub message: Encoded,
     /// By the canonical number of each module: what follows `.llvm.` in names of its promoted
     /// locals.
@@ -195,7 +195,7 @@ pub fn slice_key(job: &CanonicalJob, inputs: &SliceInputs<'_>) -> Result<SliceKe
     })
 }
 
-/// Arguments that do not stand in the job.
+/// Arguments that are not part of the job.
 fn check_environment(inputs: &SliceInputs<'_>) -> Result<(), NoSliceKey> {
     let configuration = &inputs.toolchain.configuration;
     let harmless = |word: &String| word == "--no-default-config";

@@ -2,9 +2,9 @@
 //! both by the hex of their digest in directories of its first two digits. SHA256 uses the root
 //! itself, other functions a directory of their name.
 //!
-//! Files are written in `tmp/` and renamed, so a reader sees all or nothing; a damaged file is removed
-//! and counts as a miss. A hit renews the file's mtime, by which [`trim`](super::trim()) knows what is in
-//! use.
+//! Files are written in `tmp/` and renamed, so a reader sees all or nothing; a damaged file is
+//! removed and counts as a miss. A hit renews the file's mtime, by which [`trim`](super::trim())
+//! knows what is in use.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -30,7 +30,8 @@ pub(super) const TMP: &str = "tmp";
 /// A longer result is not one of ours: a few outputs and the compiler's messages.
 const MAX_RESULT: u64 = 16 << 20;
 
-/// A file's mtime is renewed only if it is older than this, which saves a system call for most hits.
+/// A file's mtime is renewed only if it is older than this, which saves a system call for most
+/// hits.
 pub(super) const TOUCH_GRANULE: Duration = Duration::from_hours(1);
 
 const PRIVATE: u32 = 0o600;
@@ -147,7 +148,7 @@ impl DiskCache {
         bytes
     }
 
-    /// Stores a blob. One that is there already, by name and size, is left as it is.
+    /// Stores a blob. One that exists already, by name and size, is left alone.
     ///
     /// # Errors
     /// It cannot be written. No part of it is left.
@@ -263,7 +264,7 @@ impl DiskCache {
 
     /// Marks a file as used. Where that is not allowed, only its place in the order is lost.
     fn touch(&self, file: &File, found: &std::fs::Metadata) {
-        // A clock that was wrong must not keep a file in the cache for ever: the far future is not
+        // A wrong clock must not keep a file in the cache forever: the far future is not
         // fresh either.
         let is_fresh = found.modified().is_ok_and(|modified| {
             modified + TOUCH_GRANULE > self.now && modified < self.now + TOUCH_GRANULE

@@ -11,7 +11,7 @@ use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use crate::state::State;
 
-/// Without a database, one in so many of the links that added something has the cache counted.
+/// Without a database, one in this many links that add something counts the cache.
 const LINKS_PER_COUNT: u32 = 16;
 
 /// Adds what a link stored in the cache at `root`. Returns whether the cache may now take more than

@@ -22,7 +22,7 @@ use crate::link::LinkFailure;
 use crate::process::{Ending, Interruption, Relto};
 use crate::report::OneJob;
 
-/// What the shell reports of a program that a signal ended, less the signal's number.
+/// The exit code that a shell reports for a program that a signal ended, minus the signal's number.
 const SIGNALLED: u8 = 128;
 
 #[derive(Debug, thiserror::Error)]
@@ -53,17 +53,17 @@ impl Hinted for LaunchError {
 struct Launch<'a> {
     compiler: OsString,
     words: &'a [OsString],
-    /// relto's own options, as they were typed.
+    /// relto's own options, as typed.
     options: &'a [OsString],
-    /// What relto's own options say of `local_jobs`.
+    /// The value of `local_jobs` among relto's own options.
     local_jobs: Option<OsString>,
     /// Programs that have stood for the compiler.
     wrappers: Option<Wrappers>,
 }
 
 /// Becomes the compiler if `all`, the arguments of the process, launch one for anything but a
-/// backend. Otherwise gives the arguments back, in the form that a command has. The error is the
-/// exit code: the compiler could not be started.
+/// backend. Otherwise returns the arguments in the form of a command. The error is the exit code:
+/// the compiler could not be started.
 pub(super) fn launched(all: Vec<OsString>) -> Result<Vec<OsString>, ExitCode> {
     let wrapper_name = all
         .first()
@@ -111,7 +111,7 @@ pub(super) fn launched(all: Vec<OsString>) -> Result<Vec<OsString>, ExitCode> {
     if wrappers.is_alone() {
         return Ok([OsString::from("relto")].into_iter().chain(words).collect());
     }
-    // Whatever this process starts has to know what stood for the compiler before.
+    // A program that this process starts has to know which wrappers came before it.
     Err(fail(&LaunchError::NotStarted {
         compiler: "relto".to_owned(),
         source: Relto::itself().become_with(STARTED_BY, &wrappers.started_by(), words),
@@ -128,8 +128,8 @@ fn compiler_behind(name: &str, wrappers: &mut Wrappers) -> Result<PathBuf, ExitC
     })
 }
 
-/// `relto cc [OPTIONS] [--] COMPILER ...`, without a look at what the options say. Whatever is not
-/// plainly that is for the whole parser.
+/// Reads `relto cc [OPTIONS] [--] COMPILER ...` without interpreting the options. Anything that is
+/// not clearly of this form is left to the full parser.
 fn direct(all: &[OsString]) -> Option<Launch<'_>> {
     let own = match all {
         [_, command, rest @ ..] if command == arguments::CC => rest,
@@ -208,7 +208,7 @@ pub(super) fn run(context: &CommandContext, words: &[OsString], warnings: &[Warn
     }
 }
 
-/// One backend, as the one job of a link.
+/// Runs one backend as the only job of a link.
 fn backend(
     context: &CommandContext,
     throttle: &Throttle,
@@ -222,7 +222,7 @@ fn backend(
     let reporter = OneJob::start(receiver, move |text| news.first_time(text));
     let farm = farm(&context.settings);
     let settings = match &farm {
-        // Each of a thousand processes would wait for it.
+        // Otherwise each of a thousand processes would wait for it.
         Some(farm) if throttle.recently_failed(farm) => context.settings.without_farm(),
         _ => context.settings.clone(),
     };
@@ -251,16 +251,16 @@ fn backend(
     }
 }
 
-/// The farm, by a name under which its failure can be remembered.
+/// The name under which a failure of the farm is remembered.
 fn farm(settings: &Settings) -> Option<String> {
     let farm = settings.link.farm.as_ref()?;
     let client = &farm.client;
     let address = client.executor.as_ref().or(client.cache.as_ref())?;
-    // Where nothing may run here, an unreachable farm is an error each time.
+    // If nothing may run locally, an unreachable farm is an error every time.
     (client.executor.is_none() || farm.local_fallback).then(|| format!("farm {address}"))
 }
 
-/// What the compiler says stands alone, as far as it is the compiler that failed.
+/// If the compiler itself failed, its own messages are shown without relto's.
 fn compiler_failed(failure: JobFailure) -> ExitCode {
     match failure {
         JobFailure::Compiler {
@@ -282,7 +282,7 @@ fn compiler_failed(failure: JobFailure) -> ExitCode {
     }
 }
 
-/// A backend that is the compiler's own business, and only its object ours.
+/// Runs a backend that no action describes; only its object is checked.
 fn guarded(compiler: &OsStr, words: &[OsString], object: &Path) -> ExitCode {
     match engine::run_guarded(compiler, words, object) {
         Ok(finished) => {
@@ -334,7 +334,7 @@ fn warn(throttle: &Throttle, text: String) {
     }
 }
 
-/// The compiler's own words. Where nobody reads, nobody misses them.
+/// Writes the compiler's own output. A closed stream is ignored.
 pub(super) fn to_stderr(text: &[u8]) {
     let _ = io::stderr().lock().write_all(text);
 }

@@ -47,7 +47,7 @@ pub(super) fn run_jobs(
     })
 }
 
-/// Runs a backend that no job describes, and looks at its object.
+/// Runs a backend that no job describes, and checks its object.
 pub(super) fn run_guarded(
     compiler: &OsStr,
     words: &[OsString],
@@ -63,7 +63,7 @@ pub(super) fn run_guarded(
             interruption = watch.interrupted() => interruption,
         };
         cancel.cancel();
-        // The compiler has to be gone; how it went no longer counts.
+        // Waits until the compiler has ended; its exit code no longer counts.
         let _ = running.await;
         Err(EngineError::Interrupted(interruption))
     })
@@ -82,7 +82,7 @@ fn outputs(file: &JobFile) -> Vec<String> {
     outputs.cloned().collect()
 }
 
-/// Takes back what a link wrote that failed: a linker that is gone removes no objects any more.
+/// Removes what a failed link has written: a linker that has exited does not remove objects.
 fn settled(
     ended: Result<(), EngineError>,
     outputs: &[String],
@@ -90,15 +90,15 @@ fn settled(
 ) -> Result<(), EngineError> {
     if ended.is_err() || watch.is_parent_gone() {
         for output in outputs {
-            // The reason why the link failed is what the user must see, not this.
+            // The user has to see why the link failed, not this error.
             let _ = remove_if_there(Path::new(output));
         }
     }
     ended
 }
 
-/// When the linker is gone or a signal says so, the link is cancelled, and awaited all the same: it
-/// has compilers to end and a directory to remove.
+/// When the linker has exited or a signal arrives, the link is cancelled but still awaited: it has
+/// to stop compilers and remove a directory.
 async fn linked(
     file: JobFile,
     options: &link::Options,

@@ -13,8 +13,9 @@ use crate::launcher;
 use crate::link;
 use crate::process::{SlotFiles, SlotLock};
 
-/// A slot, where the backend is to run here at once. Beside a farm it runs here only when it must
-/// or when it may, and `options` say that it takes a slot then: `make -j200` is for the farm.
+/// Takes a slot if the backend runs on this machine at once. With a farm it runs here only as a
+/// fallback or in a race, and `options` make it take a slot at that point: `make -j200` is for the
+/// farm.
 pub(super) fn of_backend(
     wanted: &Settings,
     settings: &Settings,
@@ -30,19 +31,19 @@ pub(super) fn of_backend(
             options.jobserver = None;
             None
         }
-        // Without a farm `-j` says how many, as without relto.
+        // Without a farm, `-j` is the limit, as it is without relto.
         Strategy::Local if wanted.strategy == Strategy::Local => slots(limit?)?.take(),
         Strategy::Local => slots(limit.unwrap_or_else(processors))?.take(),
     }
 }
 
-/// A slot for a compiler that relto becomes, where the user has said how many there may be.
+/// Takes a slot for a compiler that relto becomes, if the user limits their number.
 pub(super) fn of_settings(settings: &Settings) -> Option<SlotLock> {
     slots(settings.state_dir()?, settings.local_jobs?)?.take()
 }
 
-/// The same without settings: only the command line and the environment are asked, for this happens
-/// thousands of times.
+/// The same without settings: reads only the command line and the environment, because this happens
+/// thousands of times in a build.
 pub(super) fn as_asked(option: Option<&OsStr>) -> Option<SlotLock> {
     let variable = LOCAL_JOBS.variable();
     let text = option
@@ -56,7 +57,7 @@ fn slots(dir: &Path, count: NonZeroUsize) -> Option<SlotFiles> {
     (!is_held_by_another()).then(|| SlotFiles::of_machine(dir, count.get()))
 }
 
-/// Whether a relto that waits for this one holds a slot already.
+/// Whether a relto process further up already holds a slot.
 fn is_held_by_another() -> bool {
     std::env::var_os(launcher::HOLDS_SLOT).is_some()
 }

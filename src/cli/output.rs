@@ -32,14 +32,14 @@ pub(super) fn warning(warning: &Warning) {
     to_stderr(&messages::warning(&warning.text, warning.hint.as_deref()));
 }
 
-/// One block, in one write: the linker's and other programs' lines must not come between. Where
-/// nobody reads, nobody misses it.
+/// Writes one block at once, so that lines of the linker and other programs do not come between. A
+/// closed stream is ignored.
 fn to_stderr(block: &str) {
     let _ = anstream::stderr().lock().write_all(block.as_bytes());
 }
 
-/// Starts logging to stderr, if `filter` is set. A filter that cannot be read is a warning, not the
-/// end.
+/// Starts logging to stderr, if `filter` is set. A filter that cannot be parsed is a warning, not
+/// an error.
 pub(super) fn start_log(filter: Option<&str>) {
     let Some(filter) = filter else { return };
     let filter = match EnvFilter::try_new(filter) {

@@ -17,7 +17,7 @@ use crate::events::{Event, Events};
 use crate::prefetch::{self, PrefetchError, PrefetchOutcome, PrefetchRequest};
 use crate::report::OneJob;
 
-/// How many files came to which end.
+/// How many files had which outcome.
 #[derive(Debug, Default)]
 struct Tally {
     hashed: usize,
@@ -58,7 +58,7 @@ pub(super) fn run(
 }
 
 impl Tally {
-    /// Gives what there is to say of a file that was skipped.
+    /// Returns the message for a skipped file.
     fn add(
         &mut self,
         file: &Path,

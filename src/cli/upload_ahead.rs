@@ -20,8 +20,8 @@ use crate::process::{ExitNotifier, Relto, SlotFiles};
 /// Processes of this machine that upload at a time.
 const UPLOADS: usize = 2;
 
-/// Arranges that what `compiler words...` leaves is uploaded; `options` are relto's own. A command line
-/// that leaves no module costs one pass over its words.
+/// Arranges the upload of what `compiler words...` writes; `options` are relto's own. A command
+/// line that writes no module costs one pass over its words.
 pub(super) fn exit_notifier(
     options: &[OsString],
     compiler: &OsStr,
@@ -60,7 +60,7 @@ pub(super) fn exit_notifier(
 /// The settings as a backend would have them. Errors in them are reported by the backends.
 fn settings(options: &[OsString]) -> Option<Settings> {
     let typed = if options.is_empty() {
-        // The parser takes longer than all the rest.
+        // The full parser would take longer than all the rest.
         Vec::new()
     } else {
         let mut words = ["relto", arguments::CC].map(OsString::from).to_vec();
@@ -72,7 +72,7 @@ fn settings(options: &[OsString]) -> Option<Settings> {
     Some(loaded.ok()?.settings)
 }
 
-/// Does the work at the exit of the compiler, where no daemon does it. Only the log says how it went.
+/// Uploads after the compiler has exited, if no daemon does. Only the log shows the outcome.
 pub(super) fn run(context: &CommandContext, wanted: PrefetchRequest) -> ExitCode {
     let settings = &context.settings;
     // Whether stdin ends or fails, the compiler has ended.

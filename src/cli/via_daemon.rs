@@ -39,8 +39,8 @@ pub(super) struct ViaDaemon {
 impl ViaDaemon {
     /// `None` if this process runs the link in any case.
     pub(super) fn new(settings: &Settings, options: &Options, file: &JobFile) -> Option<Self> {
-        // The tokens of make's jobserver belong to this process; a launched backend needs none beyond
-        // its recipe's own.
+        // The tokens of make's jobserver belong to this process; a launched backend needs none
+        // beyond its recipe's own.
         let counted = file.caller == Caller::Linker && options.jobserver.is_some();
         if counted {
             return None;
@@ -109,8 +109,8 @@ fn client(settings: &Settings, throttle: &Throttle, caller: Caller) -> Option<Da
     })
 }
 
-/// Has the daemon upload what is `wanted` when the program that this process becomes has ended: when
-/// the returned descriptor is closed. `None` if no daemon accepts that in time.
+/// Asks the daemon to upload what is `wanted` when the program that this process becomes has ended,
+/// that is, when the returned descriptor is closed. `None` if no daemon accepts that in time.
 pub(super) fn upload_at_exit(
     settings: &Settings,
     options: &Options,

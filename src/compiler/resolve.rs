@@ -117,7 +117,7 @@ pub struct ResolvedToolchain {
     compiler: PathBuf,
     /// What it calls itself, release and all.
     version: String,
-    /// The triple that the compiler compiles for unless it is told another one.
+    /// The triple that the compiler compiles for by default.
     target: String,
     /// The common arguments after the compiler, or why they cannot be taken elsewhere.
     common: Result<Vec<String>, String>,
@@ -127,7 +127,7 @@ impl ResolvedToolchain {
     /// Finds the compiler of `request`, digests it, and reads the common arguments.
     ///
     /// # Errors
-    /// There is no such compiler, it cannot be read or queried, or it is not one that can travel.
+    /// There is no such compiler, it cannot be read or queried, or it cannot be uploaded.
     pub fn resolve(
         request: &CompilerRequest<'_>,
         hash_cache: &HashCache,

@@ -14,7 +14,7 @@ use crate::launcher::{HOLDS_SLOT, STARTED_BY};
 pub const RELTO_LOG: &str = "RELTO_LOG";
 /// When set and not empty, no progress bar, whatever stderr is.
 pub const RELTO_NO_PROGRESS: &str = "RELTO_NO_PROGRESS";
-/// What make tells its recipes.
+/// The flags that make passes to its recipes.
 pub(super) const MAKEFLAGS: &str = "MAKEFLAGS";
 /// What the terminal can do; `dumb` ones redraw nothing.
 pub(super) const TERM: &str = "TERM";

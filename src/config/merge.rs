@@ -21,7 +21,7 @@ impl fmt::Debug for MergedValues {
 }
 
 impl MergedValues {
-    /// `layers` stand in order, the strongest first.
+    /// `layers` are in order, the strongest first.
     pub(super) fn merge(layers: &[Vec<ConfigEntry>]) -> Self {
         let of_option = |option: &'static Opt| {
             let of_layer = |layer: &Vec<ConfigEntry>| -> Vec<RawValue> {

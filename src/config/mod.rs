@@ -11,7 +11,7 @@
 //! 6. the defaults of the table.
 //!
 //! A chosen table is stronger than what stands outside tables, even in the other file: a user who
-//! asks for it by name wants all of it, as with a bazelrc.
+//! names it wants all of it, as with a bazelrc.
 //!
 //! A new option is one entry in [`table`], whose field is where the value is used.
 

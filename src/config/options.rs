@@ -44,7 +44,7 @@ pub enum OptionKind {
     Selection,
 }
 
-/// What a `.relto.toml`, which comes with somebody's sources, may do with an option.
+/// Whether a `.relto.toml`, which is part of a source tree, may set an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
     /// Set it: the worst that follows is a slow link.
@@ -61,7 +61,7 @@ pub enum Class {
 pub(super) enum Default {
     /// A value, in the form in which a user would write it.
     Value(&'static str),
-    /// Something that no value stands for, described; or nothing.
+    /// A description of what happens without a value; or nothing.
     Described(&'static str),
 }
 
@@ -73,7 +73,7 @@ pub(super) enum Default {
 pub struct Opt {
     /// As Bazel and the TOML file spell it, with underscores.
     pub name: &'static str,
-    /// What stands for the value in the help. Empty for switches.
+    /// The placeholder of the value in the help. Empty for switches.
     pub value_name: &'static str,
     /// One line, without a full stop.
     pub help: &'static str,
@@ -89,7 +89,7 @@ pub struct Opt {
     pub(super) credential: bool,
     pub(super) default: Default,
     pub(super) field: &'static dyn Field,
-    /// An empty value is one for the parser; elsewhere it stands for the default.
+    /// The parser sees an empty value; for other options it means the default.
     pub(super) empty_is_a_value: bool,
 }
 
@@ -129,7 +129,7 @@ impl Opt {
         self
     }
 
-    /// What happens where no source sets the option, if no value stands for it.
+    /// Describes what happens if no source sets the option and no value expresses it.
     pub(super) const fn otherwise(mut self, description: &'static str) -> Self {
         self.default = Default::Described(description);
         self

@@ -53,7 +53,7 @@ pub struct Settings {
     pub style: Style,
     /// The filter of log messages, if they are wanted.
     pub log: Option<String>,
-    /// What make tells its recipes, its jobserver among it.
+    /// The flags that make passes to its recipes; they name its jobserver.
     pub makeflags: Option<String>,
     /// A source tree names an executor that the user has not allowed.
     pub(super) farm_waits: bool,

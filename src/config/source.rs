@@ -15,7 +15,7 @@ pub enum ConfigSource {
         path: PathBuf,
         /// Counted from 1.
         line: usize,
-        /// The file is a `.relto.toml`, which comes with somebody's sources.
+        /// The file is a `.relto.toml`, which is part of a source tree.
         in_tree: bool,
     },
     Default,

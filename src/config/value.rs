@@ -23,7 +23,7 @@ pub(super) struct ValueText<'a> {
     /// The directory that a relative path starts from.
     pub(super) base: &'a Path,
     pub(super) environment: &'a Environment,
-    /// The value comes with somebody's sources.
+    /// The value is part of a source tree.
     pub(super) in_tree: bool,
 }
 
@@ -121,7 +121,7 @@ fn duration(text: &str) -> Result<Duration, InvalidValue> {
     })
 }
 
-/// A duration as options take it, for what is no option.
+/// Parses a duration as options do, for variables that are not options.
 ///
 /// # Errors
 /// What it should have been.
@@ -267,7 +267,7 @@ pub(super) fn header(input: &ValueText<'_>) -> Result<Header, InvalidValue> {
 }
 
 /// The value of a header: `@FILE` stands for the file's text without the line break at its end,
-/// `${NAME}` for an environment variable. Text that comes with somebody's sources may use neither:
+/// `${NAME}` for an environment variable. Text from a source tree may use neither:
 /// it could send any file anywhere.
 fn secret(text: &str, input: &ValueText<'_>) -> Result<String, InvalidValue> {
     let refers = text.starts_with('@') || text.contains("${");

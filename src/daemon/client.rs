@@ -55,7 +55,7 @@ pub enum Unavailable {
     #[error("cannot read the daemon's key")]
     NoKey(#[source] io::Error),
     /// It was there; what it did is not used.
-    #[error("the connection to the connection to the daemon was lost")]
+    #[error("the connection to the daemon was lost")]
     Lost(#[source] io::Error),
     #[error("the daemon declines: {0}")]
     Declined(String),
@@ -92,7 +92,7 @@ impl DaemonClient {
     /// resolves.
     ///
     /// # Errors
-    /// There is no daemon, or it was lost: the work can be done again.
+    /// There is no daemon, or the connection was lost: the work can be done again.
     pub async fn link(
         &self,
         request: &DaemonRequest,
@@ -112,7 +112,8 @@ impl DaemonClient {
                     Ok(ServerMessage::Declined(reason)) => return Err(Unavailable::Declined(reason)),
                     Err(_) if limit == CANCEL_TIMEOUT => return Ok(Err(LinkFailure::Cancelled)),
                     Err(error) => {
-                        // A daemon that was frozen must not remove what this process writes meanwhile.
+                        // A daemon that was frozen must not remove what this process writes
+                        // meanwhile.
                         let _ = timeout(LAST_WORD, frames.send(&ClientMessage::Abandon)).await;
                         return Err(Unavailable::Lost(error));
                     }
@@ -130,7 +131,7 @@ impl DaemonClient {
     /// returned descriptor is closed.
     ///
     /// # Errors
-    /// There is no daemon that will do it.
+    /// No daemon accepts the request.
     pub async fn run_at_exit(&self, request: &DaemonRequest) -> Result<OwnedFd, Unavailable> {
         let mut frames = self.connect_or_start().await?;
         frames.send(request).await.map_err(Unavailable::Lost)?;

@@ -12,11 +12,11 @@ use super::protocol::{ClientMessage, LinkRequest, ServerMessage};
 use super::state::Daemon;
 use crate::prefetch::{self, PrefetchRequest};
 
-/// Waits for the compiler at the other end of `frames`, then uploads what is `wanted` in the context
-/// of `link`.
+/// Waits for the compiler at the other end of `frames`, then uploads what is `wanted` in the
+/// context of `link`.
 ///
 /// # Errors
-/// The caller is gone before it could be told that it is served.
+/// The caller has disconnected before the request was accepted.
 pub(super) async fn serve(
     daemon: &Arc<Daemon>,
     wanted: PrefetchRequest,

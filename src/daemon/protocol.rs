@@ -30,7 +30,7 @@ pub(super) struct ClientHello {
     pub(super) build: Build,
     #[serde(rename = "want")]
     pub(super) purpose: Purpose,
-    /// What stands in the key file of the runtime directory. A process that cannot read that, such
+    /// The contents of the key file in the runtime directory. A process that cannot read that, such
     /// as a confined compiler, must not use the daemon either.
     #[serde(default)]
     pub(super) key: String,
@@ -44,8 +44,8 @@ pub enum Purpose {
     /// down.
     Work,
     Status,
-    /// To shut the daemon down, whatever build it is. The links that it runs are cancelled, and their
-    /// callers run them.
+    /// To shut the daemon down, whatever build it is. The links that it runs are cancelled, and
+    /// their callers run them.
     Stop,
 }
 
@@ -150,8 +150,8 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
 pub(super) enum ClientMessage {
     /// Cancel the link; the caller waits for its end.
     Cancel,
-    /// The daemon was silent for too long. The caller does the work itself, so the outputs belong to
-    /// the caller from now on.
+    /// The daemon was silent for too long. The caller does the work itself, so the outputs belong
+    /// to the caller from now on.
     Abandon,
 }
 

@@ -43,8 +43,8 @@ pub struct DaemonConfig {
     pub tls_environment: Vec<(OsString, OsString)>,
 }
 
-/// Serves callers until there is no more work, or until a caller or a signal ends it. Must be called
-/// before this process opens any file.
+/// Serves callers until there is no more work, or until a caller or a signal ends it. Must be
+/// called before this process opens any file.
 ///
 /// # Errors
 /// It was not started as daemons are, or the system refuses something.
@@ -62,8 +62,8 @@ pub fn serve(config: DaemonConfig) -> io::Result<()> {
     })
 }
 
-/// Closes all inherited descriptors but the lock, on stdin, and the log: an open pipe would keep its
-/// reader waiting, and a token of make's jobserver would never be returned.
+/// Closes all inherited descriptors but the lock, on stdin, and the log: an open pipe would keep
+/// its reader waiting, and a token of make's jobserver would never be returned.
 fn leave_the_starter() -> io::Result<()> {
     // Fails for the leader of a process group, which is as independent.
     let _ = rustix::process::setsid();
@@ -117,7 +117,7 @@ impl Daemon {
             }
         }
         // In this order: a process that finds the lock free finds no socket. A socket that is not
-        // ours belongs to a directory that was made anew.
+        // ours belongs to a directory that was created again.
         if FileId::at(&socket) == ours {
             let _ = fs::remove_file(&socket);
         }

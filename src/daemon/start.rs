@@ -1,7 +1,7 @@
 //! Starts the daemon.
 //!
-//! The starter takes the lock and hands it over as an open file, so that of many processes that want
-//! to start a daemon only one does.
+//! The starter takes the lock and hands it over as an open file, so that only one of many processes
+//! that try to start a daemon does so.
 
 use std::ffi::OsString;
 use std::io;

@@ -2,8 +2,8 @@
 //!
 //! Reports where the job ran, how long it took, whether the object is the one that the compiler
 //! writes in place, and whether it is found again. Its salt is new each time, so no cache has the
-//! result; apart from that only the settings that would hide a failure are changed: the fallback and
-//! the disk cache.
+//! result; apart from that only the settings that would hide a failure are changed: the fallback
+//! and the disk cache.
 
 use std::path::Path;
 use std::sync::mpsc::Receiver;
@@ -20,7 +20,7 @@ use crate::events::{self, Event, Events, Origin, Stamped};
 use crate::link::{Engine, FarmOptions, LinkError, Options};
 use crate::process::{Relto, Scratch};
 
-/// Longest for one trial. A farm without a fitting worker may let a job wait for ever.
+/// Longest for one trial. A farm without a suitable worker may let a job wait forever.
 const PATIENCE: Duration = Duration::from_mins(5);
 
 /// How one run of the trial's job ended.

@@ -42,7 +42,7 @@ pub enum Change {
     SourceFileName(String),
 }
 
-/// Compares `now` with `earlier`. Jobs are told apart by their modules' names.
+/// Compares `now` with `earlier`. Jobs are matched by their modules' names.
 #[must_use]
 pub fn compare(earlier: &ExplainedLink, now: &ExplainedLink) -> Comparison {
     let before: BTreeMap<&str, &Explanation> = earlier

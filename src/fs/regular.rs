@@ -94,8 +94,8 @@ fn open(path: &Path, extra: OFlags) -> io::Result<(File, Metadata)> {
     })
 }
 
-/// Opens without blocking on a pipe. A file server's lease makes such an open fail where a plain one
-/// waits; the first try asks the holder to give the lease up, so a later one succeeds.
+/// Opens without blocking on a pipe. A file server's lease makes such an open fail where a plain
+/// one waits; the first try asks the holder to give the lease up, so a later one succeeds.
 fn open_past_leases(path: &Path, flags: OFlags) -> rustix::io::Result<rustix::fd::OwnedFd> {
     let start = Instant::now();
     loop {
@@ -119,7 +119,7 @@ fn read(mut file: &File, found: &Metadata, path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// An empty buffer with room for a file of `size` bytes, or an error where the process would abort
-/// for want of memory.
+/// for lack of memory.
 ///
 /// # Errors
 /// `OutOfMemory`.

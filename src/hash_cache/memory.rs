@@ -66,7 +66,7 @@ impl Memory {
         Some(facts)
     }
 
-    /// `facts` must stand for its identity for good: not those of a file that was written just now.
+    /// `facts` must stay true for the identity: not those of a file that has just been written.
     pub(super) fn keep(&self, function: DigestFunction, facts: &Arc<FileFacts>) {
         let key = (facts.identity, function);
         self.lock().keep(key, Arc::clone(facts), self.limit);

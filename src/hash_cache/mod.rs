@@ -66,7 +66,7 @@ type FactsCell = Mutex<Option<KnownFile>>;
 #[derive(Debug, Clone)]
 struct KnownFile {
     facts: Arc<FileFacts>,
-    /// The identity does not stand for the contents, or not yet: see `is_racy` and [`Medium`].
+    /// The identity does not prove the contents, or not yet: see `is_racy` and [`Medium`].
     racy: bool,
 }
 
@@ -249,7 +249,7 @@ impl HashCache {
                 .all(|function| self.settle(path, function, identity))
     }
 
-    /// Reads a racy file again, for the last time if its times are old enough to stand for its
+    /// Reads a racy file again, for the last time if its times are old enough to prove its
     /// contents.
     fn settle(&self, path: &Path, function: DigestFunction, identity: &Identity) -> bool {
         let Some(slot) = lock(self.map(function)).get(path).map(Arc::clone) else {

@@ -13,13 +13,13 @@ use crate::state;
 /// More rows than any one user's links keep looking at; about 30 MB.
 const MAX_ROWS: i64 = 200_000;
 
-/// The table is counted only after so many additions.
+/// The table is counted only after this many additions.
 const ROWS_BETWEEN_TRIMS: i64 = 20_000;
 
 /// How many rows were added since the table was last trimmed.
 const ADDED: &[u8] = b"files_added";
 
-/// The `used` column is days since 1970, and is written again only when it is so many days behind.
+/// The `used` column counts days since 1970, and is updated only when it is this many days old.
 const USE_GRANULE_DAYS: i64 = 7;
 
 const NANOS_PER_DAY: i64 = 86_400 * 1_000_000_000;

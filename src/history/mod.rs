@@ -26,7 +26,7 @@ const MAX_ESTIMATES: i64 = 100_000;
 /// Link records that are kept.
 const MAX_LINKS: i64 = 1_000;
 
-/// Modules above this number are forgotten only in every so many-th link that compiled something.
+/// Modules beyond the limit are forgotten only once in this many links that compile something.
 const LINKS_BETWEEN_TRIMS: i64 = 64;
 
 /// Seconds between two jobs of one directory that belong to one build.

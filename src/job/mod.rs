@@ -44,7 +44,7 @@ pub struct Job {
 }
 
 impl JobFile {
-    /// The program that lld wants to be run, a path or a bare name.
+    /// The compiler that lld names, a path or a bare name.
     pub fn compiler(&self) -> &str {
         &self.common_arguments[0]
     }

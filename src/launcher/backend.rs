@@ -21,7 +21,7 @@ use crate::thinlto::check_start;
 /// The option that makes a compile a backend.
 pub(super) const INDEX: &str = "-fthinlto-index=";
 
-/// A backend, by the names that its command line has for things.
+/// A backend, with the names that its command line uses.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct BackendCommand {
     pub(super) module: String,
@@ -34,7 +34,7 @@ pub(super) struct BackendCommand {
 pub(super) enum Recognized {
     No,
     Yes(BackendCommand),
-    /// A backend, but which module it compiles cannot be told.
+    /// A backend whose module cannot be determined.
     Unclear {
         object: String,
         reason: String,
@@ -72,7 +72,7 @@ fn mentions_an_index(file: &OsStr) -> bool {
     text.contains(&b'@') || mentions(&text)
 }
 
-/// The one module that the command line names, or what the command line is without one.
+/// The one module that the command line names; otherwise what the command line is.
 fn module<'a>(arguments: &[Argument<'a>], output: Option<&str>) -> Result<&'a str, Recognized> {
     let inputs: Vec<&str> = of(arguments, Meaning::Input).collect();
     match inputs[..] {
@@ -92,8 +92,8 @@ fn module<'a>(arguments: &[Argument<'a>], output: Option<&str>) -> Result<&'a st
     }
 }
 
-/// Reads the command line of `compiler`. Whatever the compiler would refuse by itself is not taken
-/// for a backend: the compiler has the better message.
+/// Reads the command line of `compiler`. A command line that the compiler itself would refuse is
+/// not a backend: the compiler has the better message.
 pub(super) fn recognize(compiler: &str, words: &[String]) -> Recognized {
     let words = match expand_response_files(words, &mut |path| read_regular_to_string(path)) {
         Ok(words) => words,
@@ -123,7 +123,7 @@ fn recognize_gcc(words: &[String]) -> Recognized {
             None => Recognized::No,
         };
     };
-    // The target decides about the format only.
+    // The target decides only the object format.
     let kind = required_kind(&arguments, "");
     if kind == OutputKind::Other && (writes_nothing(&arguments) || !is_for_bitcode(&arguments)) {
         return Recognized::No;
@@ -179,7 +179,7 @@ pub(super) fn last<'a>(arguments: &[Argument<'a>], meaning: Meaning) -> Option<&
     of(arguments, meaning).last()
 }
 
-/// In the current directory, as clang calls it.
+/// The file in the current directory that clang writes by default.
 pub(super) fn default_output(module: &str, kind: OutputKind) -> String {
     let stem = Path::new(module).file_stem().unwrap_or_default();
     let ending = match kind {
@@ -191,8 +191,8 @@ pub(super) fn default_output(module: &str, kind: OutputKind) -> String {
     format!("{}.{ending}", stem.to_string_lossy())
 }
 
-/// The `-x` that stands before the input decides; without one clang takes what is no source for
-/// bitcode here.
+/// The last `-x` before the input decides; without one, clang takes anything but source for bitcode
+/// here.
 fn is_for_bitcode(arguments: &[Argument<'_>]) -> bool {
     let before = arguments
         .iter()
@@ -202,7 +202,7 @@ fn is_for_bitcode(arguments: &[Argument<'_>]) -> bool {
     matches!(language, None | Some("ir" | "none"))
 }
 
-/// Preprocessing, checks, or words about the compiler.
+/// Preprocessing, checks, or questions to the compiler.
 fn writes_nothing(arguments: &[Argument<'_>]) -> bool {
     arguments.iter().any(|argument| {
         argument.meaning == Meaning::OutputKind
@@ -224,7 +224,7 @@ fn writes_nothing(arguments: &[Argument<'_>]) -> bool {
     })
 }
 
-/// Standard input, a pipe, a device: to look into it would take it from the compiler.
+/// Standard input, a pipe, a device: reading it would take it away from the compiler.
 fn is_stream(path: &str) -> bool {
     path == "-" || fs::metadata(path).is_ok_and(|it| !it.is_file() && !it.is_dir())
 }

@@ -12,7 +12,7 @@ use fs_err as fs;
 use crate::fs::FileId;
 use crate::process::{ExitNotifier, SlotLock};
 
-/// What a link to relto may be called besides compilers of a name with `clang` in it.
+/// Names of compilers that a link to relto may have, besides those that contain `clang`.
 const GENERIC: [&str; 2] = ["cc", "c++"];
 const PREFIX: &str = "relto-";
 
@@ -25,16 +25,15 @@ pub fn wrapper_name(called: &OsStr) -> Option<String> {
     (name.contains("clang") || GENERIC.contains(&name)).then(|| name.to_owned())
 }
 
-/// Names the programs that have stood for a compiler on the way to it, so that two that stand for
-/// the same compiler do not start each other for ever.
+/// The variable that lists the wrappers on the way to a compiler, so that two wrappers do not start
+/// each other forever.
 pub const STARTED_BY: &str = "RELTO_STARTED_BY";
 
 /// How often one program is started on the way to one compiler. A compiler may run something that
 /// runs the compiler again; programs that only start each other end here.
 const MOST_STARTS: usize = 8;
 
-/// The programs that have stood for a compiler, in the order in which they were started. Each is
-/// known by device and inode.
+/// The programs that have stood for a compiler, in the order in which they were started.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wrappers {
     started: Vec<FileId>,
@@ -119,20 +118,19 @@ fn is_executable(path: &Path) -> bool {
 /// Tells a relto that the compiler may be, or may start, that one before it holds the slot.
 pub const HOLDS_SLOT: &str = "RELTO_HOLDS_SLOT";
 
-/// What a compiler holds from its start to its end.
+/// What a compiler inherits and holds until it ends.
 #[derive(Debug, Default)]
 pub struct InheritedOnExec {
-    /// Its place on this machine.
+    /// Its slot on this machine.
     pub slot: Option<SlotLock>,
-    /// What waits for its end.
+    /// Notifies a relto that waits for its end.
     pub exit_notifier: Option<ExitNotifier>,
-    /// Programs that have stood for it.
+    /// The wrappers that came before it.
     pub wrappers: Option<Wrappers>,
 }
 
-/// Does not return unless the compiler cannot be started. It gets the name that it is called by,
-/// the arguments as they are, and everything else that this process has; what is inherited is free
-/// when it ends.
+/// Does not return unless the compiler cannot be started. The compiler gets its name, the arguments
+/// unchanged, and everything else that this process has; what it inherits is released when it ends.
 #[must_use]
 pub fn become_the_compiler(
     compiler: &OsStr,

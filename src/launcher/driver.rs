@@ -18,7 +18,7 @@ pub(super) enum Driver {
     Cl,
     /// The inner compiler.
     Cc1,
-    /// Flang, DXC, or one that is not known.
+    /// Flang, DXC, or an unknown one.
     Other,
 }
 
@@ -87,7 +87,7 @@ pub(super) fn index(words: &[String]) -> Option<&str> {
     indexes.find(|index| !index.is_empty())
 }
 
-/// `-E`, `-EP`, `-P` and `-Zs` of `clang-cl`, and what only describes the compile.
+/// `-E`, `-EP`, `-P` and `-Zs` of `clang-cl`, and options that only describe the compile.
 fn writes_no_object(word: &str) -> bool {
     let option = word.strip_prefix(['-', '/']).unwrap_or_default();
     matches!(option, "E" | "EP" | "P" | "Zs" | "###" | "?" | "help") || word == "--version"

@@ -16,7 +16,7 @@ use crate::action::kind::{OutputKind, required_kind};
 const THIN: &str = "-flto=thin";
 const COMPILE: &str = "-c";
 
-/// Whether a command line may leave a module, without looking closer.
+/// Whether a command line may write a module, without a closer look.
 #[must_use]
 pub fn may_leave_a_module(words: &[OsString]) -> bool {
     [THIN, COMPILE]
@@ -24,7 +24,7 @@ pub fn may_leave_a_module(words: &[OsString]) -> bool {
         .all(|wanted| words.iter().any(|word| word == wanted))
 }
 
-/// The modules that `words` will leave, by the names that the compiler has for them.
+/// The modules that `words` will write, by the compiler's names for them.
 #[must_use]
 pub fn modules(words: &[OsString]) -> Vec<String> {
     let words: Option<Vec<String>> = words
@@ -38,7 +38,7 @@ pub fn modules(words: &[OsString]) -> Vec<String> {
         return Vec::new();
     }
     let sources: Vec<&str> = of(&arguments, Meaning::Input).collect();
-    // `cc-option` of a kernel, and all that only asks the compiler a question.
+    // `cc-option` of a kernel, and other command lines that only ask the compiler a question.
     if sources.iter().all(|source| is_nothing(source)) {
         return Vec::new();
     }
@@ -57,8 +57,7 @@ fn is_thin(arguments: &[Argument<'_>]) -> bool {
     lto.next_back().is_some_and(|it| it.value == Some("thin"))
 }
 
-/// As clang calls a module that it is asked for as an object. Who asks by `-emit-llvm` asks for no
-/// link.
+/// The name that clang gives a module written as an object. `-emit-llvm` is not meant for a link.
 fn default_name(source: &str) -> String {
     let stem = Path::new(source).file_stem().unwrap_or_default();
     format!("{}.o", stem.to_string_lossy())

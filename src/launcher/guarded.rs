@@ -42,11 +42,11 @@ impl Hinted for GuardedError {
     }
 }
 
-/// Runs `compiler words...` here, as it is, and removes what it leaves if that cannot be right.
+/// Runs `compiler words...` unchanged, and removes its output if that cannot be right.
 ///
 /// # Errors
-/// The compiler cannot be started, was cancelled, or claims a success that it had not. A compiler
-/// that fails is no error.
+/// The compiler cannot be started, was cancelled, or exits with 0 after a failure. A compiler that
+/// reports a failure is not an error.
 pub async fn run_guarded(
     compiler: &OsStr,
     words: &[OsString],
@@ -69,7 +69,7 @@ pub async fn run_guarded(
     let finished = spawner.run(&invocation, cancel).await?;
     match fault(&finished, object, kind(words)) {
         Some(error) => {
-            // The fault is what the user must see, not this.
+            // The user has to see the fault, not this error.
             let _ = remove_if_there(object);
             Err(error)
         }
@@ -86,7 +86,7 @@ fn fault(finished: &Finished, object: &Path, kind: OutputKind) -> Option<Guarded
         let line = line.to_owned();
         return Some(GuardedError::Admitted { line });
     }
-    // What cannot be read is not a regular file, or its name could not be told.
+    // An output that cannot be read is not a regular file, or its name is unknown.
     let start = match object.to_str() {
         Some("-") => finished.stdout.clone(),
         _ => start(object).ok()?,
@@ -101,8 +101,8 @@ fn fault(finished: &Finished, object: &Path, kind: OutputKind) -> Option<Guarded
     })
 }
 
-/// What `words` ask for, as far as they say it: which format an object has that is for no named
-/// target, is the compiler's to know.
+/// The output that `words` ask for, as far as they show it: the object format of an unnamed target
+/// is known to the compiler only.
 fn kind(words: &[OsString]) -> OutputKind {
     let words = words.iter().map(|word| word.to_str().map(str::to_owned));
     let words: Vec<String> = words.collect::<Option<_>>().unwrap_or_default();

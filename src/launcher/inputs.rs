@@ -101,7 +101,7 @@ fn quoted(names: &[String]) -> String {
 #[derive(Debug)]
 pub(super) enum ImportedModules {
     Known(Vec<String>),
-    /// The shard can be read once only, by the compiler; why.
+    /// The shard can be read only once, by the compiler; the reason.
     Unreadable(String),
 }
 
@@ -172,8 +172,8 @@ pub(super) fn check(backend: &BackendCommand) -> Result<(), InputError> {
     Ok(())
 }
 
-/// What the list that `--thinlto-emit-imports-files` leaves beside the shard says otherwise. The
-/// shard is what counts.
+/// How the list that `--thinlto-emit-imports-files` writes beside the shard differs from it. The
+/// shard counts.
 pub(super) fn doubt(backend: &BackendCommand, imports: &[String]) -> Option<String> {
     let stem = backend.index.strip_suffix(".thinlto.bc")?;
     let list = format!("{stem}.imports");
@@ -189,7 +189,7 @@ pub(super) fn doubt(backend: &BackendCommand, imports: &[String]) -> Option<Stri
     })
 }
 
-/// What Bazel and the kernel pass where a module is to be compiled by itself.
+/// What Bazel and the kernel pass to compile a module without imports.
 fn is_null(path: &str) -> bool {
     path == "/dev/null" && fs::metadata(path).is_ok_and(|found| found.file_type().is_char_device())
 }

@@ -30,22 +30,22 @@ pub use guarded::{GuardedError, run_guarded};
 pub use inputs::InputError;
 pub use throttle::Throttle;
 
-/// What becomes of a command line.
+/// What to do with a command line.
 #[derive(Debug)]
 pub enum CompileDecision {
     /// Not a backend: the compiler runs as if relto were not there.
     PassThrough,
-    /// A backend that no job can describe, and why; its object must be looked at all the same.
+    /// A backend that no job can describe, and why; its object is checked all the same.
     Guarded { object: PathBuf, reason: String },
     Backend {
         file: Box<JobFile>,
-        /// What does not fit together, but does no harm.
+        /// A contradiction that does no harm.
         doubt: Option<String>,
     },
 }
 
-/// Decides about `compiler words...`, started in `dir`, which is only named. `words` that look like
-/// a backend are read whole, response files and the index shard with them.
+/// Decides what to do with `compiler words...`, started in `dir`, which is only used for names.
+/// `words` that look like a backend are read whole, response files and the index shard with them.
 ///
 /// # Errors
 /// It is a backend, and its shard or its inputs are such that the compiler would exit 0 with a
@@ -69,7 +69,7 @@ pub fn decide(
         Recognized::Yes(backend) => backend,
     };
     let imports = inputs::imports(&backend).inspect_err(|_| {
-        // As after any compile that fails; why it failed is what the user must see.
+        // As after any failed compile; the user has to see why it failed.
         let _ = remove_if_there(Path::new(&backend.object));
     })?;
     let imports = match imports {
@@ -105,8 +105,8 @@ pub fn decide(
     })
 }
 
-/// A backend whose arguments relto does not know well enough to make an action of them. What it
-/// reads is checked here, its object after the compile.
+/// A backend whose arguments relto does not know well enough to build an action. Its inputs are
+/// checked here, its object after the compile.
 fn foreign(backend: BackendCommand) -> Result<CompileDecision, InputError> {
     inputs::check(&backend).inspect_err(|_| {
         let _ = remove_if_there(Path::new(&backend.object));

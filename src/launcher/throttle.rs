@@ -16,21 +16,21 @@ use crate::fs::{create_private_dir, open_private_file};
 /// How long a warning is not repeated.
 const WARNING_WINDOW: Duration = Duration::from_mins(10);
 
-/// How long what has just failed is not tried again: as long as a build needs to notice that a farm
-/// is back.
+/// How long a failure is not repeated: long enough to be cheap, short enough that a build notices
+/// when a farm is back.
 const FAILURE_WINDOW: Duration = Duration::from_secs(30);
 
-/// Older files mean nothing any more, and are removed when a new one is made.
+/// Older files have no meaning, and are removed when a new one is created.
 const RETENTION: Duration = Duration::from_hours(24);
 
-/// Remembers across processes what was shown and what failed lately.
+/// Remembers across processes what was shown and what failed recently.
 #[derive(Debug, Clone)]
 pub struct Throttle {
     dir: Option<PathBuf>,
 }
 
 impl Throttle {
-    /// Remembers in `dir`, which is made when it is needed.
+    /// Remembers in `dir`, which is created when needed.
     #[must_use]
     pub fn new(dir: Option<&Path>) -> Self {
         Self {
@@ -38,7 +38,7 @@ impl Throttle {
         }
     }
 
-    /// Whether `text` was not shown lately; from now on it was.
+    /// Whether `text` was not shown recently. Marks it as shown.
     pub fn first_time(&self, text: &str) -> bool {
         self.note(text).unwrap_or(true)
     }
@@ -49,7 +49,7 @@ impl Throttle {
         let _ = self.touch(what);
     }
 
-    /// Whether `what` failed so shortly ago that it is not worth another try.
+    /// Whether `what` failed too recently for another attempt.
     pub fn recently_failed(&self, what: &str) -> bool {
         self.age(what).is_some_and(|age| age < FAILURE_WINDOW)
     }
@@ -103,7 +103,7 @@ impl Throttle {
     }
 }
 
-/// There is a file for each text that was ever shown; one that cannot be removed stays.
+/// There is one file for each text that was shown; one that cannot be removed stays.
 fn remove_old(dir: &Path) {
     let Ok(entries) = fs::read_dir(dir) else {
         return;

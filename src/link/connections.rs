@@ -20,13 +20,13 @@ const LASTS: Duration = Duration::from_mins(15);
 /// A connection that is being made.
 pub type Connecting = Task<Result<Client, ConnectError>>;
 
-/// The client that the links' clients are made of, and when somebody first asked for it.
+/// The client from which those of links are made, and when it was first requested.
 type Kept = (Instant, Arc<OnceCell<Client>>);
 
 /// How links come to their clients.
 #[derive(Debug)]
 pub(super) struct Connections {
-    /// `None`: each link connects anew.
+    /// `None`: each link opens its own connections.
     kept: Option<Mutex<Option<Kept>>>,
 }
 
@@ -54,7 +54,7 @@ impl Connections {
             let told = events.clone();
             let first = || async {
                 let client = connect(of_all.clone(), told).await?;
-                // It outlives this link, and nobody hears it then.
+                // It outlives this link, whose events nothing consumes then.
                 Ok::<_, ConnectError>(client.for_link(&of_all.client, Events::discarded()))
             };
             let shared = cell.get_or_try_init(first).await?;

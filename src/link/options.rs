@@ -52,7 +52,7 @@ pub struct Options {
     /// make's, where the recipe has been given one; it counts instead of `machine_jobs`.
     #[serde(skip)]
     pub jobserver: Option<Arc<Jobserver>>,
-    /// Whoever must still be there to want the objects of a linker's job file.
+    /// The process that must still be running for the objects to be needed.
     #[serde(skip)]
     pub linker: Option<Parent>,
 }
@@ -132,7 +132,7 @@ impl Options {
         }
     }
 
-    /// The compiler of `file`, as these options want it.
+    /// The compiler of `file`, as these options choose it.
     #[must_use]
     pub fn compiler_request<'a>(&'a self, file: &'a JobFile) -> CompilerRequest<'a> {
         CompilerRequest {

@@ -146,7 +146,7 @@ impl Planner<'_> {
     }
 
     /// Checks every module that the job reads, and estimates how long the job takes: the module is
-    /// compiled whole, of an import only a part. Gives that, and what is known of each.
+    /// compiled whole, of an import only a part. Returns both.
     fn check_modules<'j>(
         &self,
         job: &'j Job,
@@ -285,7 +285,7 @@ fn is_too_long(arguments: &[String]) -> bool {
     whole > LONGEST_LINE || arguments.iter().any(|word| word.len() > LONGEST_WORD)
 }
 
-/// What is remembered of a module beside its digest; empty for a file that is no module.
+/// What is remembered of a module beside its digest; empty for other files.
 #[must_use]
 pub fn module_note(bytes: &[u8]) -> Vec<u8> {
     module::facts(bytes)

@@ -98,8 +98,8 @@ pub struct PrefetchRequest {
     pub compiler: Option<String>,
 }
 
-/// Prepares all of `wanted` in a process that has nothing else to do. `tell` hears of each file as
-/// it is done, in no order; one that cannot be read or sent keeps no other from it.
+/// Prepares all of `wanted` in a process that has nothing else to do. `tell` is called for each
+/// file as it is done, in no order; one that cannot be read or sent keeps no other from it.
 ///
 /// # Errors
 /// The farm or the compiler cannot be used at all.
@@ -249,7 +249,7 @@ impl Prefetcher<'_> {
         })
     }
 
-    /// The digest that the farm wants; with it those that a link looks for are known.
+    /// The digest in the farm's function; the ones that a link looks for are computed with it.
     async fn hash(&self, host: &Path) -> io::Result<Result<Digest, NotAModule>> {
         let _turn = self.engine.hashing().acquire().await;
         let (hash_cache, host) = (Arc::clone(&self.hash_cache), host.to_owned());

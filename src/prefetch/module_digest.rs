@@ -1,6 +1,6 @@
 //! The digest of a file that may be a module, as a link will look for it.
 //!
-//! Files that are not bitcode are told by their first bytes.
+//! The first bytes of a file show whether it is bitcode.
 
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -26,7 +26,7 @@ pub(super) enum NotAModule {
     NotThin,
 }
 
-/// Returns the digest by `function` and leaves in the hash cache what a link wants to know of the
+/// Returns the digest by `function` and stores in the hash cache what a link needs to know of the
 /// module. Of a file that is not bitcode only the beginning is read. The inner error says why it is
 /// not a module.
 pub(super) fn module_digest(

@@ -5,9 +5,9 @@
 //! (`--jobserver-auth=3,4`, before make 4.2 `--jobserver-fds`) or have a name
 //! (`--jobserver-auth=fifo:PATH`, from make 4.4 on).
 //!
-//! A recipe that make does not treat as a sub-make is told the descriptors all the same, but finds
-//! them closed or reused. So they count only if both are ends of one pipe. They are reopened
-//! through `/proc`, because make's own ones must stay blocking.
+//! A recipe that make does not treat as a sub-make gets the descriptors' numbers all the same, but
+//! the descriptors are closed or reused. So they count only if both are ends of one pipe. They are
+//! reopened through `/proc`, because make's own ones must stay blocking.
 
 use std::fs::File;
 use std::io;
@@ -54,7 +54,7 @@ impl Jobserver {
         let mut options = fs::OpenOptions::new();
         options.custom_flags(OFlags::NONBLOCK.bits().cast_signed());
         let read = options.read(true).open(read).ok()?;
-        // A named pipe can be opened for writing only while somebody reads.
+        // A named pipe can be opened for writing only while it is open for reading.
         let write = options.read(false).write(true).open(write).ok()?;
         Some(Self {
             read: read.into_parts().0,

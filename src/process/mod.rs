@@ -1,10 +1,10 @@
-//! Child processes: how compilers are started, and what makes sure that none outlives relto.
+//! Child processes: how compilers are started, and how relto ensures that none outlives it.
 //!
-//! A [`Spawner`] starts every child from one thread of its own. Each child is first relto itself, in
-//! a hidden subcommand ([`supervise`]) that ties its life to relto's and confines it, and then becomes
-//! the compiler. A [`Scratch`] directory vanishes with relto, however relto ends. [`Slots`] count what
-//! runs on the machine, [`Watch`] says when relto itself should stop, and a [`World`] is everything
-//! by which two processes of a user can differ in what they see and may do.
+//! A [`Spawner`] starts every child from one thread of its own. Each child is first relto itself,
+//! in a hidden subcommand ([`supervise`]) that ties its life to relto's and confines it, and then
+//! becomes the compiler. A [`Scratch`] directory vanishes with relto, however relto ends. [`Slots`]
+//! count what runs on the machine, [`Watch`] says when relto itself should stop, and a [`World`] is
+//! everything by which two processes of a user can differ in what they see and may do.
 
 mod capture;
 mod confine;
@@ -101,7 +101,7 @@ pub struct Confinement {
     pub writable: Vec<PathBuf>,
 }
 
-/// How a program ended by itself.
+/// How a program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ending {
     Exited(i32),
@@ -129,7 +129,7 @@ impl Finished {
         self.ending == Ending::Exited(0)
     }
 
-    /// Whether the program probably ended for want of memory: the kernel killed it, or LLVM said so
+    /// Whether the program probably ended for lack of memory: the kernel killed it, or LLVM said so
     /// itself.
     pub fn ran_out_of_memory(&self) -> bool {
         memory::ran_out(self.ending, &self.stderr)

@@ -1,10 +1,10 @@
 //! A private directory for one link that vanishes with relto, however relto ends.
 //!
-//! A tiny process, the janitor, waits for the end of relto and then removes what relto itself had no
-//! time to. It is relto again, as a hidden subcommand. It has a process group of its own from its
-//! first moment on, so nothing that is meant for the link reaches it (a session of its own would come
-//! a moment later), ignores the signals of a terminal, and holds none of the linker's standard
-//! streams: its stdin is a pipe from relto, whose end tells it that relto is gone.
+//! A tiny process, the janitor, waits for the end of relto and then removes what relto itself had
+//! no time to. It is relto again, as a hidden subcommand. It has a process group of its own from
+//! its first moment on, so nothing that is meant for the link reaches it (a session of its own
+//! would come a moment later), ignores the signals of a terminal, and holds none of the linker's
+//! standard streams: its stdin is a pipe from relto, whose end shows that relto has exited.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -79,7 +79,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         if is_gone(&fs::remove_dir_all(&self.dir)) {
-            // It may have ended by itself.
+            // It may have ended already.
             let _ = self.janitor.kill();
             let _ = self.janitor.wait();
         } else {
@@ -139,8 +139,8 @@ pub(super) fn janitor(dir: &Path) -> ExitCode {
     }
 }
 
-/// A signal that has a handler does not end the process. The handlers need the runtime, which must be
-/// kept.
+/// A signal that has a handler does not end the process. The handlers need the runtime, which must
+/// be kept.
 fn outlive_signals() -> Option<Runtime> {
     let runtime = Builder::new_current_thread().enable_io().build().ok()?;
     {

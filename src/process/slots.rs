@@ -1,9 +1,9 @@
 //! Limits how many compilers run on this machine, counted over all links that run on it.
 //!
-//! The first permit of a process is always free: it is the one that make gave the recipe, and without
-//! make it keeps a link going however full the machine is. All further ones are tokens of make's
-//! jobserver or locked files, one per processor. The kernel drops locks with the process that holds
-//! them; the tokens of a process that is killed are lost to make.
+//! The first permit of a process is always free: it is the one that make gave the recipe, and
+//! without make it keeps a link going however full the machine is. All further ones are tokens of
+//! make's jobserver or locked files, one per processor. The kernel drops locks with the process
+//! that holds them; the tokens of a process that is killed are lost to make.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -97,7 +97,7 @@ impl Slots {
 
     async fn other(&self) -> Held {
         match &self.others {
-            // If make is gone, its tokens are no longer counted.
+            // If make has exited, its tokens no longer count.
             Others::Jobserver(jobserver) => {
                 jobserver.token().await.map_or(Held::Nothing, Held::Token)
             }

@@ -72,7 +72,7 @@ pub struct World {
     /// Groups with a limit, the limits with them.
     cgroups: Vec<String>,
     nice: Option<i32>,
-    /// In the kernel's units; `None` is no limit.
+    /// In the kernel's units; `None` means unlimited.
     limits: [Option<u64>; RESOURCES.len()],
     /// The numbers of the processors that it may run on.
     processors: Vec<usize>,

@@ -23,7 +23,7 @@ pub fn error(error: &dyn Hinted) -> String {
     block
 }
 
-/// A warning, and what can be done about it.
+/// A warning with its hint.
 #[must_use]
 pub fn warning(text: &str, way_out: Option<&str>) -> String {
     let mut block = headed(WARNING, "warning", text);
@@ -33,7 +33,7 @@ pub fn warning(text: &str, way_out: Option<&str>) -> String {
     block
 }
 
-/// What the compiler wrote about one module, unchanged.
+/// The compiler's messages for one module, unchanged.
 #[must_use]
 pub fn of_compiler(module: Option<&str>, text: &str) -> String {
     let module = module.unwrap_or("an unknown module");

@@ -37,9 +37,9 @@ pub struct Style {
     pub quiet: bool,
     /// Draw a bar; for terminals only.
     pub progress: bool,
-    /// Where to write a trace.
+    /// The file for the trace.
     pub profile: Option<PathBuf>,
-    /// Where to write one line of JSON for each job.
+    /// The file for one line of JSON for each job.
     pub execution_log: Option<PathBuf>,
 }
 
@@ -53,7 +53,7 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// Starts to report the events from `receiver` on stderr.
+    /// Starts reporting the events from `receiver` on stderr.
     #[must_use]
     pub fn start(receiver: mpsc::Receiver<Stamped>, style: Style) -> Self {
         Self::start_with(receiver, style, Box::new(anstream::stderr()))
@@ -87,7 +87,7 @@ struct Report {
     link: String,
     modules: Vec<String>,
     warned: HashSet<String>,
-    /// All events, if a file is to be made of them.
+    /// All events, if a file is made from them.
     recorded: Vec<Stamped>,
     started: Instant,
 }
@@ -180,7 +180,7 @@ impl Report {
         }
     }
 
-    /// One block in one write, above the bar. An error means that stderr is not read.
+    /// Writes one block at once, above the bar. An error means that stderr is not read.
     fn write(&mut self, block: &str) {
         let Self { progress, sink, .. } = self;
         progress.aside(|| {

@@ -18,7 +18,7 @@ pub struct OneJob {
 }
 
 impl OneJob {
-    /// Starts to report. `is_news` says whether a warning is to be shown.
+    /// Starts reporting. `is_news` decides whether a warning is shown.
     #[must_use]
     pub fn start(
         receiver: mpsc::Receiver<Stamped>,
@@ -54,7 +54,7 @@ impl OneJob {
         Self { thread }
     }
 
-    /// Waits until all is shown. False if the farm could not be reached.
+    /// Waits until everything is shown. Returns false if the farm could not be reached.
     pub fn finish(self) -> bool {
         match self.thread.join() {
             Ok(farm_reached) => farm_reached,
@@ -63,7 +63,7 @@ impl OneJob {
     }
 }
 
-/// A message about one module is not new for the next.
+/// The same message for another module is not new.
 fn of_any(text: &str, module: &str) -> String {
     text.replace(&format!("`{module}`"), "a module")
 }
@@ -73,7 +73,7 @@ fn write(block: &str) {
     let _ = anstream::stderr().lock().write_all(block.as_bytes());
 }
 
-/// The compiler's own bytes, with the colours that its arguments ask for.
+/// The compiler's own bytes, with the colours that its arguments request.
 fn write_unchanged(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }

@@ -13,7 +13,7 @@ use super::Totals;
 use super::summary::seconds;
 use crate::events::{self, Event, JobId, Origin};
 
-/// A link shorter than this shows no bar: it would only flicker.
+/// A shorter link shows no bar, which would only flicker.
 const DELAY: Duration = Duration::from_millis(200);
 /// How often the clock in the bar moves when nothing else happens.
 const TICK: Duration = Duration::from_millis(100);
@@ -46,7 +46,7 @@ impl Progress {
         })
     }
 
-    /// Notes what begins and ends.
+    /// Counts what begins and ends.
     pub(super) fn note(&mut self, event: &Event) {
         match event {
             Event::JobStarted { job, origin } => {
@@ -55,7 +55,7 @@ impl Progress {
             Event::JobStopped { job, origin } => {
                 self.running.remove(&(*job, *origin));
             }
-            // Whatever else tried to get this job's object is given up.
+            // Other attempts at this job have been given up.
             Event::JobFinished { job, .. } => self.running.retain(|(other, _)| other != job),
             Event::VerifyStarted { job } => {
                 self.verifying.insert(*job);
@@ -67,14 +67,14 @@ impl Progress {
         }
     }
 
-    /// Attempts under way at the farm, and on this machine.
+    /// Attempts running on the farm, and on this machine.
     fn running(&self) -> (usize, usize) {
         let remote = |(_, origin): &&(JobId, Origin)| *origin == Origin::Remote;
         let far = self.running.iter().filter(remote).count();
         (far, self.running.len() - far)
     }
 
-    /// Brings the bar up to date.
+    /// Updates the bar.
     pub(super) fn show(&mut self, link: &str, totals: &Totals) {
         let elapsed = events::now().saturating_duration_since(self.started);
         if !self.wanted || elapsed < DELAY || totals.jobs == 0 {
@@ -94,7 +94,7 @@ impl Progress {
         bar.set_message(message);
     }
 
-    /// Writes something else while the bar is out of the way.
+    /// Writes something else while the bar is hidden.
     pub(super) fn aside(&self, write: impl FnOnce()) {
         match &self.bar {
             Some(bar) => bar.suspend(write),

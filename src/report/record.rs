@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use crate::events::{Event, JobId, Origin, Stamped, Verdict};
 
-/// One try to get a job's object, from one place.
+/// One attempt to get a job's object, in one way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct JobAttempt {
     pub(super) job: JobId,
     pub(super) origin: Origin,
     pub(super) start: Duration,
     pub(super) end: Duration,
-    /// It gave the job its object.
+    /// The job's object came from this attempt.
     pub(super) succeeded: bool,
 }
 
@@ -24,7 +24,7 @@ impl JobAttempt {
     }
 }
 
-/// All attempts, in the order of their beginnings. An attempt without an end ends with the link.
+/// All attempts, in the order of their start. An attempt without an end ends with the link.
 pub(super) fn attempts(events: &[Stamped]) -> Vec<JobAttempt> {
     let mut open: HashMap<(JobId, Origin), Duration> = HashMap::new();
     let mut attempts = Vec::new();
@@ -34,7 +34,7 @@ pub(super) fn attempts(events: &[Stamped]) -> Vec<JobAttempt> {
                 open.insert((*job, *origin), *at);
                 continue;
             }
-            // One that has not begun was given up on its way there.
+            // An attempt that has not begun was given up before.
             Event::JobStopped { job, origin } if !open.contains_key(&(*job, *origin)) => continue,
             Event::JobStopped { job, origin } => (*job, *origin, false),
             Event::JobFinished { job, origin } => (*job, *origin, true),
@@ -43,7 +43,7 @@ pub(super) fn attempts(events: &[Stamped]) -> Vec<JobAttempt> {
         attempts.push(JobAttempt {
             job,
             origin,
-            // What comes from a cache has no beginning of its own.
+            // A cache hit has no separate start.
             start: open.remove(&(job, origin)).unwrap_or(*at),
             end: *at,
             succeeded,

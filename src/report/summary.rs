@@ -1,4 +1,5 @@
-//! The line at the end: `relto: 214 jobs, 190 cached: 100 disk, 90 farm, 20 remote, 4 local, 3.1 s`.
+//! The line at the end: `relto: 214 jobs, 190 cached: 100 disk, 90 farm, 20 remote, 4 local, 3.1
+//! s`.
 //!
 //! Scripts read it, so the words and their order must not change. What needs no explanation has
 //! none: objects that all come from the disk cache, and a link that had the machine to itself.
@@ -20,8 +21,8 @@ pub fn counts_and_time(totals: &Totals) -> String {
     format!("{}, {time}{}", counts(totals), waiting(totals))
 }
 
-/// `214 jobs, 190 cached: 100 disk, 90 farm, 20 remote, 4 local, 2 verified`. Where no job ran is left
-/// out, and what was not found.
+/// `214 jobs, 190 cached: 100 disk, 90 farm, 20 remote, 4 local, 2 verified`. Origins
+/// without jobs are left out, and zero verdicts.
 #[must_use]
 pub fn counts(totals: &Totals) -> String {
     let noun = if totals.jobs == 1 { "job" } else { "jobs" };

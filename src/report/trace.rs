@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::record::{JobAttempt, attempts, is_cached, runner, verdict_word, verifications};
 use crate::events::{Event, Origin, Stamped};
 
-/// The "processes" of the picture.
+/// The "processes" of the trace.
 const CACHE: u32 = 1;
 const HERE: u32 = 2;
 const FARM: u32 = 3;
@@ -124,7 +124,7 @@ fn transfers(events: &[Stamped]) -> Vec<Value> {
     entries
 }
 
-/// What was read to be digested.
+/// The bytes read for digests.
 fn hashed(events: &[Stamped]) -> Option<Value> {
     let last = events.iter().rev().find_map(|Stamped { at, event }| {
         let Event::Hashed { files, bytes } = event else {

@@ -1,7 +1,7 @@
 //! Opens, creates and replaces the database file.
 //!
-//! Only [`renew`] changes anything on disk, and it holds a lock file while it does, so that of several
-//! links that find the same damage one repairs it and the others use the new file.
+//! Only [`renew`] changes anything on disk, and it holds a lock file while it does, so that of
+//! several links that find the same damage one repairs it and the others use the new file.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,8 +21,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_millis(50);
 const LOCK_ATTEMPTS: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
-/// Must be raised with every change of `TABLES`, of the seals, and of the notes that the hash cache keeps for its
-/// callers.
+/// Must be raised with every change of `TABLES`, of the seals, and of the notes that the hash cache
+/// keeps for its callers.
 const VERSION: i32 = 3;
 
 /// All tables of all modules, because they share the version. 64-bit unsigned values are kept as
@@ -114,7 +114,7 @@ fn connect(path: &Path, extra: OpenFlags) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | extra;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    // Nothing waits for the disk: what a power failure damages is found and started anew.
+    // Nothing waits for the disk: damage from a power failure is detected, and the file replaced.
     connection.execute_batch("PRAGMA synchronous = OFF")?;
     Ok(connection)
 }
@@ -136,8 +136,8 @@ fn renew(path: &Path) -> Result<Open, StateError> {
 }
 
 fn create(path: &Path, mended: bool) -> rusqlite::Result<Open> {
-    // SQLite would make it with the mode that the umask gives, and its journals with the same. Where
-    // this fails, SQLite has the better message.
+    // SQLite would make it with the mode that the umask gives, and its journals with the same.
+    // Where this fails, SQLite has the better message.
     let _ = open_private_file(path);
     let connection = connect(path, OpenFlags::SQLITE_OPEN_CREATE)?;
     // WAL shares memory between processes. Where SQLite itself finds that it cannot, it keeps the
@@ -168,8 +168,8 @@ impl Open {
         file_id(path) == self.file
     }
 
-    /// Closes the connection and moves its file away, unless somebody else has done so. True when a
-    /// new file can be made.
+    /// Closes the connection and moves its file away, unless another process has done so. True when
+    /// a new file can be made.
     pub(super) fn set_aside(self, path: &Path) -> bool {
         let file = self.file;
         drop(self.connection);

@@ -105,7 +105,7 @@ impl State {
     }
 
     /// For a process that outlives its links, before each of them: tries again to use the database,
-    /// and opens it anew if another file has its name now.
+    /// and opens it again if another file has its name now.
     pub fn renew(&self) {
         let mut inner = self.lock();
         let lost = match &inner.database {
@@ -163,8 +163,9 @@ impl Handle {
         self.trouble.get_or_insert(error);
     }
 
-    /// Decides what a failed statement means for the rest of the link. A read that waited for a lock
-    /// in vain is the last one, since hundreds of them would add up. A write happens only at the end.
+    /// Decides what a failed statement means for the rest of the link. A read that waited for a
+    /// lock in vain is the last one, since hundreds of them would add up. A write happens only at
+    /// the end.
     fn failed(&mut self, error: &rusqlite::Error, is_read: bool) {
         let path = self.path.clone();
         match classify(error) {

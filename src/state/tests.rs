@@ -200,7 +200,7 @@ fn links_that_start_together_make_one_database() {
         for name in &names {
             scope.spawn(|| {
                 let state = State::at(&path);
-                // Busy is allowed to drop a write; whoever tries again gets through.
+                // Busy is allowed to drop a write; another attempt succeeds.
                 while put(&state, name, 7).is_none() {
                     assert!(state.take_trouble().is_none());
                 }

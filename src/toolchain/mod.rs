@@ -55,7 +55,7 @@ pub struct Toolchain {
     /// of the machine that the compiler runs on.
     pub inhibit_rpath: Vec<String>,
     /// Configuration files that the compiler may read, whatever their names; mostly none.
-    /// [`config::loaded`] tells which ones it reads for given arguments.
+    /// [`config::loaded`] returns those that it reads for given arguments.
     pub config_candidates: Vec<PathBuf>,
     pub machine: Machine,
 }

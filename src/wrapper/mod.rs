@@ -56,7 +56,7 @@ impl Refusal {
 
 impl Hinted for Refusal {}
 
-/// What becomes of a command line.
+/// What to do with a command line.
 #[derive(Debug)]
 pub enum LinkDecision {
     /// The linker has nothing to do that relto could help with.

@@ -191,7 +191,7 @@ fn rename(names: &[&str], sources: &[ModuleSource], dir: &Path) -> Result<Vec<St
 }
 
 /// The modules that `chosen` imports from, by the names that the compiler opens. Its shard is
-/// written anew where these are not the linker's.
+/// rewritten where these are not the linker's.
 fn imports(
     chosen: &Chosen,
     known: &BTreeMap<&str, &str>,

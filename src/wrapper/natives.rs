@@ -34,7 +34,7 @@ impl Native {
         }
     }
 
-    /// What tells it from all others: its archive or itself, and its place there.
+    /// What identifies it: its archive or itself, and its offset there.
     pub(super) fn place(&self) -> (&str, u64) {
         match self {
             Self::File(path) => (path, 0),
@@ -95,7 +95,7 @@ fn counts(trace: &str) -> HashMap<&str, usize> {
 struct Finder<'a> {
     inputs: &'a LinkInputs,
     resolution: Option<&'a Resolution>,
-    /// How often each line stands in the trace.
+    /// How often each line occurs in the trace.
     counts: HashMap<&'a str, usize>,
     chosen: HashSet<&'a str>,
     /// How many members of a line's name were seen.
@@ -129,7 +129,7 @@ impl<'a> Finder<'a> {
         })
     }
 
-    /// Members of one name are told apart by their number only.
+    /// Members with the same name are distinguished by their number only.
     fn of_archive(
         &mut self,
         line: &'a str,

@@ -13,7 +13,7 @@ pub(super) struct Named {
 /// The files that the script `text` names. Commands that name none are not looked at.
 ///
 /// # Errors
-/// Its inputs cannot be told.
+/// Its inputs cannot be determined.
 pub(super) fn inputs(path: &str, text: &str) -> Result<Vec<Named>, Refusal> {
     let tokens = tokens(text);
     let mut found = Vec::new();

@@ -59,7 +59,7 @@ pub(super) enum ValuePosition {
 
 /// Inert in a backend; clang prints nothing.
 const SILENT: Meaning = FrontEnd { warns: false };
-/// Inert in a backend; clang warns `argument unused during compilation` unless told not to.
+/// Inert in a backend; clang warns `argument unused during compilation` unless warnings are off.
 const UNUSED: Meaning = FrontEnd { warns: true };
 
 /// The longest matching spelling wins.

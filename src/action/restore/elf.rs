@@ -86,7 +86,7 @@ pub(super) struct Elf<'a> {
     table_index: usize,
     table_at: usize,
     table_size: usize,
-    /// Where names of sections and symbols are told: offsets of words in the file.
+    /// The words that refer to names of sections and symbols, as offsets in the file.
     words: Vec<usize>,
 }
 
@@ -132,7 +132,7 @@ impl<'a> Elf<'a> {
             return None;
         }
         self.sections_at = usize::try_from(at).ok()?;
-        // With very many sections the first section tells count and index.
+        // With very many sections the first section header holds count and index.
         self.section_count = match count {
             0 => usize::try_from(self.get(self.sections_at, layout.size)?).ok()?,
             count => usize::try_from(count).ok()?,
@@ -216,7 +216,7 @@ impl<'a> Elf<'a> {
         (before, &rest[self.table_size..])
     }
 
-    /// All names that are told, in the order of `words`.
+    /// All names that are referred to, in the order of `words`.
     pub(super) fn names(&self) -> Option<Vec<&'a [u8]>> {
         let table = &self.bytes[self.table_at..self.table_at + self.table_size];
         let name = |word: &usize| {

@@ -2,7 +2,7 @@
 //!
 //! A promoted local is called `NAME.llvm.NUMBER`, and the number depends on the link. [`restore`]
 //! takes an object and, for each module of its job, the old and the new number; the result is bit
-//! for bit what the compiler would have written. Such names stand in the string table only, which
+//! for bit what the compiler would have written. Such names are in the string table only, which
 //! is laid out anew as LLVM's `StringTableBuilder` does: sorted by their reversed bytes in
 //! descending order, where a name that is the end of another one shares its bytes. The section
 //! headers follow the table and move with its size; everything before it stays where it is.
@@ -125,7 +125,7 @@ pub fn restore(object: &[u8], numbers: &Renumbering) -> Result<Vec<u8>, RestoreE
     elf.with_strings(&table, &renamed).ok_or(RestoreError::Form)
 }
 
-/// Whether any old number stands in `bytes`, as decimal text or as eight bytes of either order.
+/// Whether `bytes` contain any old number, as decimal text or as eight bytes in either order.
 fn holds(bytes: &[u8], numbers: &Renumbering) -> bool {
     let old: Vec<u64> = numbers.old().collect();
     let mut text = bytes

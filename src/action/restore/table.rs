@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-/// The bytes of a table, and where each name stands in it.
+/// The bytes of a table, and the offset of each name in it.
 #[derive(Debug)]
 pub(super) struct StringTable<'a> {
     pub(super) bytes: Vec<u8>,

@@ -58,7 +58,7 @@ impl Hinted for WrapError {
 }
 
 /// Becomes the linker if `all`, the arguments of the process, run one that relto has nothing to do
-/// for. Otherwise returns the arguments, in the form that a command has. The error is the exit
+/// for. Otherwise returns the arguments in the form of a command. The error is the exit
 /// code: the linker could not be started.
 pub(super) fn launched(all: Vec<OsString>) -> Result<Vec<OsString>, ExitCode> {
     let masked = all.first().and_then(|called| wrapper::masked(called));
@@ -139,7 +139,7 @@ pub(super) fn run(context: &CommandContext, words: &[OsString]) -> ExitCode {
     }
 }
 
-/// The linker does the link, or nobody does.
+/// Hands the link to the linker, or fails.
 fn alone(
     context: &CommandContext,
     linker: &OsStr,
@@ -176,7 +176,7 @@ fn show(finished: &Finished) -> ExitCode {
 }
 
 fn become_the_linker(linker: &OsStr, words: &[OsString]) -> ExitCode {
-    // What relto asked to be told of its parent's end is not for the linker.
+    // The linker must not inherit relto's parent-death signal.
     let _ = rustix::process::set_parent_process_death_signal(None);
     let source = launcher::become_the_compiler(linker, words, InheritedOnExec::default());
     fail(&WrapError::NotStarted {

@@ -16,12 +16,12 @@ use crate::process::{Finished, Relto, Scratch};
 use crate::report::Reporter;
 use crate::wrapper::{self, LinkPlan, Names, Refusal, Release};
 
-/// Why a link that was begun is not made in three steps.
+/// Why a link that was started is not done in three steps.
 #[derive(Debug)]
 pub(super) enum Trouble {
-    /// The linker is to do it alone.
+    /// The linker has to do it alone.
     Plain(String),
-    /// The same; the linker has said why.
+    /// The same; the linker has printed the reason.
     Failed(Finished, &'static str),
     /// There is nothing to distribute after all.
     Nothing,
@@ -39,13 +39,13 @@ impl From<Refusal> for Trouble {
 pub(super) struct Wrapped<'a> {
     context: &'a CommandContext,
     linker: &'a OsStr,
-    /// What `-flavor` says, for a linker that goes by no name.
+    /// The value of `-flavor`, for a linker whose name does not tell.
     flavour_words: &'a [OsString],
     scratch: Scratch,
 }
 
 impl<'a> Wrapped<'a> {
-    /// Links; what is returned is how the final link went.
+    /// Links, and returns the result of the final link.
     pub(super) fn link(
         context: &'a CommandContext,
         linker: &'a OsStr,
@@ -93,7 +93,7 @@ impl<'a> Wrapped<'a> {
         ended.into_iter().next().ok_or(Trouble::Nothing)
     }
 
-    /// While the linker works, the releases of linker and compiler are asked for.
+    /// Asks linker and compiler for their releases while the linker works.
     fn thin_link(&self, arguments: Vec<OsString>, compiler: &Path) -> Result<Thin, Trouble> {
         let version = || vec![OsString::from("--version")];
         let commands = [

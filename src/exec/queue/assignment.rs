@@ -41,7 +41,7 @@ pub struct Claim {
 }
 
 impl Queue {
-    /// A queue for a machine that runs so many compilers at once.
+    /// A queue for a machine that runs this many compilers at a time.
     #[must_use]
     pub fn new(slots: NonZeroUsize) -> Self {
         Self {

@@ -277,8 +277,8 @@ impl QueueState {
         Vec::new()
     }
 
-    /// The farm has ended without a result and will not try again: this machine may run the job, and
-    /// whoever delivers it is told why.
+    /// The farm has ended without a result and will not try again: this machine may run the job,
+    /// and its delivery gets the reason.
     pub(super) fn fall_back(&mut self, id: JobId, failure: RemoteFailure) {
         self.change(id, |entry| {
             entry.remote = None;

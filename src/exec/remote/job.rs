@@ -26,7 +26,7 @@ pub(super) enum CachedResult {
     None,
 }
 
-/// One job on its way through the farm.
+/// One job of the farm.
 pub(super) struct RemoteJob<'a> {
     pub(super) executor: &'a Arc<RemoteExecutor>,
     pub(super) job: &'a Arc<Planned>,

@@ -1,8 +1,8 @@
 //! The one thread from which every child is started, and the watch over each child.
 //!
 //! A child asks the kernel to kill it when its parent dies, and to the kernel the parent is a
-//! thread. Threads of a runtime come and go; this one stays as long as the [`Spawner`]. A child whose
-//! future is dropped or cancelled is killed with its whole process group and reaped.
+//! thread. Threads of a runtime come and go; this one stays as long as the [`Spawner`]. A child
+//! whose future is dropped or cancelled is killed with its whole process group and reaped.
 
 use std::fs::File;
 use std::io;
@@ -84,7 +84,7 @@ impl Spawner {
     ///
     /// # Errors
     /// The program could not be started or confined, or was cancelled. A program that ran and
-    /// failed is no error here.
+    /// failed is not an error here.
     pub async fn run(
         &self,
         spec: &ProcessSpec,
@@ -141,7 +141,8 @@ impl Spawner {
         }
     }
 
-    /// A plan that was not overwritten means that the helper was killed early, or is not relto at all.
+    /// A plan that was not overwritten means that the helper was killed early, or is not relto at
+    /// all.
     fn report(&self, ended: &ExitedChild) -> Result<HelperReport, ProcessError> {
         read_all(&ended.channel)
             .ok()

@@ -1,7 +1,7 @@
 //! `ByteStream`: one blob in one stream, written or read.
 //!
-//! A write that breaks starts anew with another upload id: servers differ too much in how they resume
-//! one. A server may end a write early because the blob is already there.
+//! A write that breaks starts again with another upload id: servers differ too much in how they
+//! resume one. A server may end a write early because the blob is already there.
 
 use std::time::Duration;
 
@@ -236,8 +236,8 @@ async fn read_once(
     }
 }
 
-/// Counts bytes of the blob, not messages: empty messages and compressed frames without content could
-/// go on forever.
+/// Counts bytes of the blob, not messages: empty messages and compressed frames without content
+/// could go on forever.
 struct ReadProgress {
     idle: IdleTimer,
     /// Bytes that count as progress.

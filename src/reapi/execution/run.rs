@@ -101,7 +101,7 @@ enum StreamEnd {
     Renewed,
 }
 
-/// One execution on its way to a result.
+/// One execution.
 pub(in crate::reapi) struct ExecutionRun<'a> {
     session: &'a Session,
     canceller: &'a Canceller,

@@ -57,7 +57,7 @@ pub enum FailureKind {
 pub struct Failure {
     pub kind: FailureKind,
     pub rpc: Rpc,
-    /// Without control characters, whoever wrote it.
+    /// Without control characters, whatever its origin.
     pub message: String,
     /// What an execution that ended badly printed and left, if the server says so.
     pub partial: Option<Arc<pb::reapi::ActionResult>>,

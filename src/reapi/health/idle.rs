@@ -20,7 +20,7 @@ impl IdleTimer {
         }
     }
 
-    /// Starts the time anew: there was progress.
+    /// Restarts the timeout after progress.
     pub(crate) fn reset(&self) {
         *self.last.lock().expect("nothing panics while it is held") = Instant::now();
     }

@@ -86,7 +86,7 @@ pub(crate) fn diagnose(address: &Address, source: Failure) -> Unreached {
     if speaks_of_certificates(&source) && !said(&["received fatal alert"]) {
         return Unreached::Untrusted { address, source };
     }
-    // With TLS 1.3 the alert comes after the handshake, and often nobody reads it any more.
+    // With TLS 1.3 the alert comes after the handshake, and often it is not read any more.
     Unreached::HungUp { address, source }
 }
 

@@ -1,7 +1,7 @@
 //! Recognizes HTTP answers that are not gRPC: those of proxies, load balancers and web servers.
 //!
-//! gRPC maps their status codes to its own (`http-grpc-status-mapping.md`). [`HttpAnswer`] keeps the
-//! original, so that a message can say what answered and what to change.
+//! gRPC maps their status codes to its own (`http-grpc-status-mapping.md`). [`HttpAnswer`] keeps
+//! the original, so that a message can say what answered and what to change.
 
 use std::fmt;
 use std::time::Duration;
@@ -77,7 +77,7 @@ impl HttpAnswer {
         status
     }
 
-    /// Only what may pass by itself is worth another attempt.
+    /// Only a temporary failure is worth another attempt.
     pub(crate) fn kind(&self) -> FailureKind {
         match self.status {
             401 => FailureKind::Unauthenticated,

@@ -88,7 +88,7 @@ impl Body<'_> {
     }
 }
 
-/// What a number in the digest stands for: told once, when it is first used.
+/// What a number in the digest means: written once, when it is first used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Slot {
     Type(u64),
@@ -106,7 +106,7 @@ pub(super) struct FunctionWriter<'a> {
     metadata: &'a mut Metadata,
     local: Option<Constants>,
     encoder: Encoder,
-    /// What the slots stand for.
+    /// The meaning of the slots.
     trailer: Encoder,
     slots: HashMap<Slot, u32>,
     seen: HashSet<u32>,
@@ -281,7 +281,7 @@ impl<'a> FunctionWriter<'a> {
         Ok(())
     }
 
-    /// Writes what a slot stands for.
+    /// Writes the meaning of a slot.
     fn tell(&mut self, slot: Slot) -> Decoded<()> {
         let tables = self.tables;
         match slot {

@@ -141,7 +141,7 @@ pub(super) struct MetadataContext<'a> {
     pub(super) constants: &'a Constants,
 }
 
-/// What stands for a piece of metadata in a digest.
+/// How a digest refers to a piece of metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reference {
     Plain(Hash),
@@ -187,7 +187,7 @@ impl Metadata {
             .unwrap_or_default()
     }
 
-    /// What stands for metadata `id`; its content is in `nodes` afterwards, if it has an identity.
+    /// The reference to metadata `id`; its content is in `nodes` afterwards, if it has an identity.
     pub(super) fn reference(
         &mut self,
         id: u64,

@@ -158,7 +158,7 @@ impl ModuleGraph {
     /// Reads a bitcode file.
     ///
     /// # Errors
-    /// The file is no module, or holds something whose meaning is not known for certain.
+    /// The file is not a module, or contains something whose meaning is not known for certain.
     pub fn read(bytes: &[u8]) -> Decoded<Self> {
         reader::read(bytes)
     }
@@ -169,8 +169,8 @@ impl ModuleGraph {
         visible.map(|global| global.name)
     }
 
-    /// Numbers that follow `.llvm.` somewhere in the module's names or texts: such a name looks like
-    /// that of a promoted local.
+    /// Numbers that follow `.llvm.` somewhere in the module's names or texts: such a name looks
+    /// like that of a promoted local.
     #[must_use]
     pub fn suffixes(&self) -> &[u64] {
         &self.suffixes

@@ -16,7 +16,7 @@ use super::{Decoded, GlobalContent, GlobalKind, ModuleGraph, Opaque, Part};
 use crate::thinlto::bitcode::block as outer;
 use crate::thinlto::bitstream::Records;
 
-/// Bitcode whose names stand in a string table.
+/// Bitcode whose names are in a string table.
 const VERSION_WITH_STRTAB: u64 = 2;
 /// Metadata that holds numbers made of names.
 const PROBES: &[u8] = b"llvm.pseudo_probe_desc";
@@ -190,8 +190,8 @@ fn named_metadata(
     Ok(())
 }
 
-/// Reads all bodies. They stand in the order of the functions; where the symbol table tells their
-/// places too, it must agree.
+/// Reads all bodies, which are in the order of the functions; if the symbol table has their offsets
+/// too, it must agree.
 fn bodies(
     file: &ModuleFile<'_>,
     declared: &Declared<'_>,

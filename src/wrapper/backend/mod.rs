@@ -251,7 +251,7 @@ impl BackendFlags {
         Ok(())
     }
 
-    /// Whether each module says itself what code it wants.
+    /// Whether each module itself selects the kind of code.
     pub(super) fn depends_on_module(&self) -> bool {
         self.pic == Pic::AsCompiled
     }

@@ -75,19 +75,19 @@ pub(super) enum BackendOption {
 }
 
 /// Options and their roles. Names are without their dashes.
-type Options = &'static [(&'static str, Role)];
+type OptionList = &'static [(&'static str, Role)];
 
 /// The options of one flavour, in lists of which no two have a name in common.
 #[derive(Debug)]
 pub(super) struct OptionTable {
     /// Options without a value, though some may have one joined: `--build-id=sha1`.
-    pub(super) flags: &'static [Options],
+    pub(super) flags: &'static [OptionList],
     /// `--name=VALUE` and `--name VALUE`.
-    pub(super) values: &'static [Options],
+    pub(super) values: &'static [OptionList],
     /// One dash, and the value in the same word or the next.
-    pub(super) short: &'static [Options],
+    pub(super) short: &'static [OptionList],
     /// The value in the same word: `--lto-O2`.
-    pub(super) joined: &'static [Options],
+    pub(super) joined: &'static [OptionList],
 }
 
 impl OptionTable {
@@ -175,7 +175,7 @@ fn option(word: &str, after: &[String], table: &OptionTable) -> Result<(Item, us
     Ok((Item { words, meaning }, following))
 }
 
-fn all(lists: &'static [Options]) -> impl Iterator<Item = &'static (&'static str, Role)> {
+fn all(lists: &'static [OptionList]) -> impl Iterator<Item = &'static (&'static str, Role)> {
     lists.iter().copied().flatten()
 }
 

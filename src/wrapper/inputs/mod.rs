@@ -50,7 +50,7 @@ pub(super) enum Piece {
 }
 
 impl Piece {
-    /// The file that it names by itself.
+    /// The file that it names directly.
     pub(super) fn file(&self) -> Option<&str> {
         match self {
             Self::Object { path, .. } | Self::Bitcode { path, .. } => Some(path),

@@ -171,7 +171,7 @@ impl CommandLineWalk {
         Ok(library)
     }
 
-    /// A script is kept as it is unless something in it goes another way in the final link.
+    /// A script is kept unless something in it changes for the final link.
     fn script(&mut self, path: &str, words: Vec<String>) -> Result<(), Refusal> {
         let bytes = read(Path::new(path))?;
         let text = String::from_utf8_lossy(&bytes);
