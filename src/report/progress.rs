@@ -117,7 +117,7 @@ fn bar() -> ProgressBar {
     ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style)
 }
 
-/// What follows the numbers: `, 90 cached, 20 running remotely, 4 here, 3.1 s`.
+/// The text after the numbers: `, 90 cached, 20 running remotely, 4 here, 3.1 s`.
 fn message(
     cached: usize,
     (far, here): (usize, usize),

@@ -103,7 +103,7 @@ pub(super) fn verdict_word(verdict: Verdict) -> &'static str {
     }
 }
 
-/// How the files call an origin; Bazel's words where it has one.
+/// The name of an origin in the files: Bazel's, where it has one.
 pub(super) fn runner(origin: Origin) -> &'static str {
     match origin {
         Origin::DiskCache => "disk cache hit",

@@ -107,7 +107,7 @@ fn verified(modules: &[String], events: &[Stamped]) -> Vec<Value> {
     [name].into_iter().chain(entries).collect()
 }
 
-/// Curves of the bytes sent and received so far.
+/// Counters of the bytes sent and received so far.
 fn transfers(events: &[Stamped]) -> Vec<Value> {
     let (mut sent, mut received) = (0, 0);
     let mut entries = Vec::new();
