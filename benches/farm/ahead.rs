@@ -1,8 +1,8 @@
-//! `ahead`: links whose modules were sent before, against links that send them; and what that costs
-//! a compile.
+//! `ahead`: compares links whose modules were uploaded before with links that upload them, and
+//! measures what that costs a compile.
 //!
-//! Wall time, because the line is what is waited for. Sending happens while a build compiles, and
-//! so stands outside.
+//! Wall time counts, because a link waits for the network. Uploads run while a build compiles, so
+//! they are not part of it.
 
 use std::collections::HashSet;
 use std::path::Path;

@@ -1,6 +1,6 @@
-//! `crowd`: links that start at the same time on one machine, and a farm that has nothing yet.
+//! `crowd`: links that start at the same time on one machine, with a farm that has nothing yet.
 //!
-//! Within a link each blob is sent once. What several links send more than once is what this tells.
+//! Within a link each blob is sent once; this shows what several links send more than once.
 
 use std::process::Stdio;
 use std::sync::Arc;

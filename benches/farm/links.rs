@@ -1,7 +1,7 @@
-//! Links of any size made out of a real one, as lld leaves them for its distributor.
+//! Builds links of any size from a real one, as lld leaves them for its distributor.
 //!
-//! Copies differ in an argument that makes no difference to a backend and yet is part of the
-//! action, so that each job has a key of its own.
+//! Copies differ in an argument that makes no difference to a backend but is part of the action, so
+//! that each job has its own key.
 
 use std::fmt::Write as _;
 use std::ops::Range;

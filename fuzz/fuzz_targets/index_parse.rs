@@ -1,4 +1,4 @@
-//! Any bytes are an index shard or an error.
+//! Arbitrary bytes are an index shard or an error.
 
 #![no_main]
 

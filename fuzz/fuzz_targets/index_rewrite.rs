@@ -1,4 +1,4 @@
-//! What was read can be written, reads as the same modules, and is canonical once it was made so.
+//! A shard that was read can be written, reads as the same modules, and stays canonical once it is.
 
 #![no_main]
 

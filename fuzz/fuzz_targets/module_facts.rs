@@ -1,4 +1,4 @@
-//! Any bytes are a bitcode module or an error, and facts survive their compact form.
+//! Arbitrary bytes are a bitcode module or an error, and facts survive their compact form.
 
 #![no_main]
 

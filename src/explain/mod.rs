@@ -1,4 +1,4 @@
-//! What the keys of jobs consist of, and what made them others than those of an earlier link.
+//! Lists what the keys of jobs consist of, and what changed them since an earlier link.
 //!
 //! Every ingredient has a name that stays the same from link to link, so that two links can be
 //! compared. Nothing runs except what a link asks the compiler.

@@ -1,4 +1,4 @@
-//! The keys that a link left in the state database.
+//! The keys that a link has left in the state database.
 
 use super::{ActionKey, ExplainedLink, Explanation};
 use crate::action::INDEX;

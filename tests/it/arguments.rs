@@ -1,4 +1,4 @@
-//! What is said of arguments, against the installed clang.
+//! Compares the table of arguments with the installed clang.
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,5 +1,5 @@
-//! A disk cache that is damaged, closed, full, shared or being trimmed costs hits, never a link and
-//! never an object.
+//! A disk cache that is damaged, unreadable, full, shared or being trimmed costs hits, never a link
+//! or an object.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,5 +1,4 @@
-//! The client against every kind of farm, with a validator that forgives nothing, and against farms
-//! that misbehave.
+//! The client with every kind of farm and a strict validator, and with farms that misbehave.
 
 use std::sync::Arc;
 

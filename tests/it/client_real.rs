@@ -1,4 +1,4 @@
-//! The client against real servers, also behind a proxy that speaks TLS and asks for credentials.
+//! The client with real servers, also behind a proxy with TLS and credentials.
 
 use std::path::Path;
 use std::sync::Mutex;

@@ -1,4 +1,4 @@
-//! Files and variables as a user writes them: which one counts, and what is said of mistakes.
+//! Configuration files and variables: which one wins, and how mistakes are reported.
 
 use std::os::unix::fs::PermissionsExt as _;
 

@@ -1,5 +1,5 @@
-//! What lld asks of its distributor, shown by real links and by job files: arguments, exit codes,
-//! streams, formats.
+//! What lld expects of its distributor, shown by real links and by job files: arguments, exit
+//! codes, streams, formats.
 
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;

@@ -1,9 +1,9 @@
-//! A link that ends early: whichever process is killed, soon none of the link is left, and no file of
-//! relto's.
+//! Links that end early: whichever process is killed, no process of the link and no file of relto
+//! is left soon after.
 //!
-//! The compiler of these links waits until it is told to go on, or for ever. All that belongs to a
-//! link runs with the link's directory in its environment, as its current directory or as its
-//! program, and is found by that.
+//! The compiler of these links waits for a signal from the test, or forever. All processes of a
+//! link have its directory in their environment, as their current directory or in the path of their
+//! program, and are found by that.
 
 use std::collections::HashSet;
 use std::os::unix::process::CommandExt as _;

@@ -1,4 +1,4 @@
-//! `relto explain`: the key that a link used, and what made it another one.
+//! `relto explain`: the key that a link used, and what changed it.
 
 use std::path::Path;
 use std::process::Command;

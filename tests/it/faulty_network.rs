@@ -1,4 +1,4 @@
-//! The faulty network itself: bytes pass, and fail to pass, as told.
+//! The faulty network itself: it passes bytes, or fails to, as configured.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};

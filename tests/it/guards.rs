@@ -1,9 +1,10 @@
-//! The ways in which clang and lld make a wrong program without a word: each is a failed link here,
+//! Inputs with which clang and lld silently produce a wrong program: each makes the link fail here,
 //! and leaves nothing.
 //!
-//! clang exits 0 with an empty object when a shard or an import is missing or damaged, with a
-//! plausible and wrong one when a name is spelled otherwise or a file was replaced; lld skips empty
-//! objects. So each test takes the files of a good link, spoils one, and gives relto the job.
+//! clang exits 0 with an empty object when a shard or an import is missing or damaged, and with a
+//! plausible but wrong one when a name is spelled differently or a file was replaced; lld skips
+//! empty objects. So each test takes the files of a good link, damages one, and runs relto on the
+//! job.
 
 use std::path::{Path, PathBuf};
 

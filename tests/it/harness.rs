@@ -1,8 +1,7 @@
-//! The harness proved on itself: links through the reference distributor, which is right by
+//! Tests the harness itself: links through the reference distributor, which is right by
 //! construction.
 //!
-//! A test elsewhere that fails points at relto; a test here that fails points at the harness or the
-//! LLVM.
+//! A failure elsewhere points at relto; a failure here points at the harness or the LLVM.
 
 use crate::support::link::{Form, Link};
 use crate::support::outcome::Counts;

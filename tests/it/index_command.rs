@@ -1,4 +1,4 @@
-//! `relto index`: what it says of shards, for people, for scripts, and in lld's own form.
+//! `relto index`: its output for people, for scripts, and in lld's own format.
 
 use std::process::Command;
 

@@ -1,5 +1,5 @@
-//! Builds by other hands with relto before their compiler: ninja, `CMake`, and a `PATH` with links
-//! to relto in it.
+//! Other build systems with relto in front of their compiler: ninja, `CMake`, and a `PATH` with
+//! links to relto in it.
 
 use std::fmt::Write as _;
 use std::path::Path;

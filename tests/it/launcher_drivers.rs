@@ -1,5 +1,5 @@
-//! Backends in other words than those of clang's usual driver, each against clang alone: nothing
-//! that names an index goes unchecked, and nothing that clang prints is lost.
+//! Backends on other command lines than those of clang's usual driver, each compared with clang
+//! alone: whatever names an index is checked, and all output of clang is passed on.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;

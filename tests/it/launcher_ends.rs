@@ -1,5 +1,4 @@
-//! Compilers that fail, crash, are stopped, or are none that relto can take along: relto ends as
-//! they do.
+//! Compilers that fail, crash, are stopped, or cannot be uploaded: relto ends as they do.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};

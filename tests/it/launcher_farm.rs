@@ -1,4 +1,4 @@
-//! Backends of a build's own on a farm.
+//! Backends of other build systems on a farm.
 
 use std::os::unix::net::UnixListener;
 use std::process::Stdio;

@@ -1,5 +1,5 @@
-//! What goes wrong with backends of a build's own: where clang says nothing and exits 0, relto says
-//! what and exits 1; where clang has something to say, it is clang that says it.
+//! Faulty backends of other build systems: where clang exits 0 silently, relto reports the fault
+//! and exits 1; where clang reports one, clang's own message is shown.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,4 +1,5 @@
-//! The forms that a thin link and a build give to backends, each against clang alone.
+//! The forms in which a thin link and a build pass backends to the compiler, each compared with
+//! clang alone.
 
 use std::process::Command;
 

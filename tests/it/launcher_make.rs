@@ -1,5 +1,5 @@
-//! `relto cc` under a real make: how many compilers run here, and that make's tokens are left to
-//! make.
+//! `relto cc` under a real make: how many compilers run here, and that relto leaves make's tokens
+//! alone.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};

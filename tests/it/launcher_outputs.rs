@@ -1,4 +1,4 @@
-//! What backends write besides objects, what they read besides modules, and what they say.
+//! Outputs of backends besides objects, inputs besides modules, and their messages.
 
 use std::process::Command;
 

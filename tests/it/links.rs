@@ -1,5 +1,5 @@
-//! Real links through relto, without a farm: the objects are clang's own, and what was made once is
-//! found again.
+//! Real links through relto, without a farm: the objects are clang's own, and results are found
+//! again.
 
 use crate::support::link::{Form, Home, Link};
 use crate::support::program::{Feature, Program, cxx, feature, generated, sqlite, zstd};

@@ -1,8 +1,8 @@
-//! Links among other work: what make's jobserver or the other links of the machine leave, and no
-//! more.
+//! Links that share the machine: they use no more processors than make's jobserver or other links
+//! leave.
 //!
-//! The compiler of these links says when it ran, and waits until it is told to go on. So the number
-//! that runs at once is seen from outside, and checked afterwards over the whole time.
+//! The compiler of these links reports when it runs, and waits for the test. So the number of
+//! running compilers is observed from outside, and checked over the whole time.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

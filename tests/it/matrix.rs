@@ -1,5 +1,5 @@
-//! Kinds of links: each gives the objects that clang writes in place, works, and is found again as
-//! a whole.
+//! Kinds of links: each has the objects that clang writes in place, works, and is found again as a
+//! whole.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! What a compiler says about a module: shown by the link that compiles it and by every one that
-//! finds it in the cache, with the names that the user of this link knows.
+//! Compiler messages: every link shows them, whether it compiles the module or finds it in the
+//! cache, with its own user's file names.
 
 use crate::support::link::{Form, Home, Link};
 use crate::support::outcome::LinkOutcome;

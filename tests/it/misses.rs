@@ -1,8 +1,8 @@
-//! What must be compiled anew, because it may come out differently: another compiler, other
+//! Changes that must miss the cache because the object may differ: another compiler, other
 //! arguments, other contents of a file that an argument names.
 //!
-//! Each test fills a cache, changes one thing, and finds nothing in the cache; then the same again
-//! and finds everything.
+//! Each test fills a cache, changes one thing, and finds nothing in the cache; then it links the
+//! same again and finds everything.
 
 use fs_err as fs;
 

@@ -1,8 +1,7 @@
-//! Names of files as users have them: every spelling, character and length that the file system and
-//! lld allow.
+//! File names of every spelling, character and length that the file system and lld allow.
 //!
-//! lld hands names over as it got them, and clang compares them byte by byte with those in the
-//! shard. So no name may be changed on the way, and none may decide where a result is found again.
+//! lld passes names on unchanged, and clang compares them byte by byte with those in the shard. So
+//! no name may be changed on the way, and none may decide where a result is found again.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;

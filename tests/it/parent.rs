@@ -1,5 +1,5 @@
-//! Relto's own reasons to stop, in processes of their own: a test that dies of a signal would take
-//! the others along.
+//! relto's reasons to stop, tested in separate processes: a signal that ends one test must not end
+//! the others.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};

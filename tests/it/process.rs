@@ -1,4 +1,4 @@
-//! Child processes for real: compilers are stood in for by a shell, relto's helper is the built
+//! Real child processes: a shell stands in for the compiler, and relto's helper is the built
 //! executable.
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! Links on a farm: every job is made there, found there by another machine, and right.
+//! Links on a farm: every job runs there, another machine finds its result, and it is right.
 
 use fs_err as fs;
 use relto::internals::digest::DigestFunction;

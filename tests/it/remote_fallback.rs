@@ -1,5 +1,5 @@
-//! What a link does with a farm that is dead, wrong, or only a cache: it costs time, never the
-//! link, unless the user says otherwise.
+//! Links with a farm that is dead, wrong, or only a cache: that costs time, never the link, unless
+//! the user forbids the fallback.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
-//! Whose compiler runs at a farm: one that travels, to workers that have nothing; the workers' own;
-//! one out of a directory. And compilers that cannot travel.
+//! The compiler of remote jobs: an uploaded one on bare workers, the workers' own, or one from a
+//! directory; and compilers that cannot be uploaded.
 //!
-//! The bare worker is buildbox-casd, which shows its actions no directory of this machine. The one
-//! of Buildbarn's own deployment, with nothing but busybox, is in `tests/bb-deployments.sh`.
+//! The bare worker is buildbox-casd, which shows its actions no directory of this machine.
+//! Buildbarn's own deployment, with nothing but busybox, is tested by `tests/bb-deployments.sh`.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};

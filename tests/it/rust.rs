@@ -1,8 +1,8 @@
 //! Rust programs: rustc leaves the ThinLTO link to lld (`-Clinker-plugin-lto`), and lld leaves it
 //! to relto.
 //!
-//! rustc's LLVM must be of the release of the clang under test; where it is not, the tests say that
-//! they skip.
+//! rustc's LLVM must be of the same release as the clang under test; otherwise the tests are
+//! skipped.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

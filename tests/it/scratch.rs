@@ -1,4 +1,4 @@
-//! Scratch directories, and what is left of a link that is killed: nothing.
+//! Scratch directories, and that a killed link leaves nothing.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;

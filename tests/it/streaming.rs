@@ -1,4 +1,4 @@
-//! Nothing waits for what it does not need, and nothing is done twice.
+//! Jobs do not wait for what they do not need, and no work is done twice.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Jobs whose action is the same run once in a link, and each has its own object and messages.
+//! Jobs with the same action run once per link, and each has its own object and messages.
 
 use fs_err as fs;
 use tempfile::TempDir;

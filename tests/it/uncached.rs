@@ -1,4 +1,4 @@
-//! Compiles whose result no key describes: each is done anew, in place, and right each time.
+//! Compiles whose result no key describes: each runs again, in place, and is right every time.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

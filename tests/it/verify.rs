@@ -1,5 +1,5 @@
-//! `verify`: results from caches are compiled again and compared, and wrong ones are replaced before
-//! anybody uses them.
+//! `verify`: results from caches are compiled again and compared, and wrong ones are replaced
+//! before the linker uses them.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

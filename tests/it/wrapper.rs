@@ -1,4 +1,4 @@
-//! `relto ld`: what it links is what the linker links alone.
+//! `relto ld` links the same program as the linker alone.
 
 mod ends;
 mod forms;

@@ -1,4 +1,4 @@
-//! What differs between two links, as text.
+//! Prints the differences between the keys of two links.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! The last two links of one output, from what they recorded.
+//! Compares the last two links of one output, from what they recorded.
 
 use std::fmt::Write as _;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! `relto explain`: what the key of each job is made of, and what made it another one.
+//! `relto explain`: what the key of each job is made of, and what changed it.
 //!
 //! Without a job file it compares the last two links of one output, from what they recorded. With a
-//! job file, which lld leaves when it is told to keep its temporary files, it shows whole keys, or
-//! compares them with an earlier link: its job file, or the text that this command wrote of it.
+//! job file, which lld leaves when told to keep its temporary files, it prints whole keys, or
+//! compares them with an earlier link: its job file, or the text that this command printed for it.
 
 mod differences;
 mod last;

@@ -1,4 +1,5 @@
-//! The keys of a link as text, and that text read again: users keep it of an earlier link.
+//! Prints the keys of a link as text, and reads that text back, which users keep from an earlier
+//! link.
 
 use std::fmt::Write as _;
 

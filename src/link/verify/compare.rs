@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Difference, Hit, Taken, Verifier, difference, digests};
+use super::{DigestPair, Hit, Taken, Verifier, difference, digests};
 use crate::events::{Event, Verdict};
 use crate::exec::{Compiled, JobFailure};
 use crate::link::error::LinkError;
@@ -13,7 +13,7 @@ use crate::link::runners::LocalRunner;
 enum Compared {
     Equal,
     Wrong(Compiled),
-    Nondeterministic(Difference),
+    Nondeterministic(DigestPair),
     /// The first fresh compile differs from it, and there is no second; or there is none at all.
     Unverified(Option<Compiled>, String),
 }

@@ -1,6 +1,6 @@
-//! Keeps what differs for the user to look at: the cached and the fresh outputs, side by side.
+//! Keeps the cached and the fresh outputs of a wrong result side by side, for the user to inspect.
 //!
-//! The directory is the user's alone and bounded: a cache full of wrong results must not fill a disk.
+//! The directory is private and bounded: a cache full of wrong results must not fill a disk.
 
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;

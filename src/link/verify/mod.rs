@@ -83,13 +83,13 @@ fn digests(outputs: &[Bytes]) -> Vec<Digest> {
 }
 
 /// The first output in which two results differ, and its digests.
-fn difference(one: &[Digest], other: &[Digest]) -> Option<(usize, Difference)> {
+fn difference(one: &[Digest], other: &[Digest]) -> Option<(usize, DigestPair)> {
     let pairs = one.iter().zip(other).map(|(one, other)| [*one, *other]);
     pairs.enumerate().find(|(_, [one, other])| one != other)
 }
 
 /// The digests of an output in two results.
-type Difference = [Digest; 2];
+type DigestPair = [Digest; 2];
 
 /// Hits of equal jobs with equal outputs are one.
 type HitKey = (Digest, Vec<Digest>);
@@ -100,7 +100,7 @@ pub(super) struct Verifier {
     sample: Sample,
     options: VerifyOptions,
     events: Events,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<PendingHits>,
     changed: Notify,
     /// Replacements under way.
     mending: Mutex<Vec<Task<Result<(), LinkError>>>>,
@@ -117,7 +117,7 @@ enum Reported {
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct PendingHits {
     hits: HashMap<HitKey, Hit>,
     /// All jobs are planned: slots without a job may begin.
     begun: bool,
@@ -246,12 +246,12 @@ impl Verifier {
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, PendingHits> {
         lock(&self.waiting)
     }
 }
 
-impl Waiting {
+impl PendingHits {
     fn take(&mut self) -> Option<Hit> {
         if !self.begun {
             return None;

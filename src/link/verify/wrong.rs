@@ -1,9 +1,9 @@
-//! What the user is told of cached results that were verified.
+//! Reports the outcome of verifications to the user.
 
 use std::fmt;
 use std::path::PathBuf;
 
-use super::{CachePlace, Difference, Hit, Verifier, difference, digests, lock};
+use super::{CachePlace, DigestPair, Hit, Verifier, difference, digests, lock};
 use crate::cache::CacheError;
 use crate::digest::Digest;
 use crate::error::Hinted;
@@ -209,7 +209,7 @@ impl Verifier {
     }
 
     /// The user hears of one, the log has all.
-    pub(super) fn report_nondeterministic(&self, hit: &Hit, [one, other]: Difference) {
+    pub(super) fn report_nondeterministic(&self, hit: &Hit, [one, other]: DigestPair) {
         let job = hit.job();
         let compiler = job.command_line.first().map_or("", String::as_str);
         let text = format!(

@@ -1,4 +1,4 @@
-//! A build that has relto before its compiler, a farm, and perhaps a daemon.
+//! A build with relto in front of its compiler, a farm, and perhaps a daemon.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! `relto cc` with `remote_upload_ahead`: what it leaves to the farm, and when.
+//! `relto cc` with `remote_upload_ahead`: what it uploads to the farm, and when.
 
 use std::process::Command;
 

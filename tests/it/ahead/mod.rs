@@ -1,4 +1,4 @@
-//! Modules that are sent before the link: by hand with `relto prefetch`, and by `relto cc` when
+//! Modules that are uploaded before the link: by hand with `relto prefetch`, and by `relto cc` when
 //! they are compiled.
 
 mod build;

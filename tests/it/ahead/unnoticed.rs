@@ -1,4 +1,4 @@
-//! What a build sees of a compiler that is followed: the compiler.
+//! A build sees no difference between the compiler and one whose output relto uploads.
 
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt as _;

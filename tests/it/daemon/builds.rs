@@ -1,5 +1,5 @@
-//! Builds around the daemon: what they hand to every process they start must not reach it, and what
-//! is each process's own must.
+//! Builds around the daemon: what they pass to every process must not reach the daemon, and what
+//! belongs to one process must reach its job.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! A daemon before a farm: what it asks once for all links.
+//! A daemon with a farm: what it asks once for all links.
 
 use fs_err as fs;
 

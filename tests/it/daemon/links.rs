@@ -1,4 +1,4 @@
-//! Links of lld's through a daemon: the same objects, the same words.
+//! Links of lld through a daemon have the same objects and messages.
 
 use crate::support::daemon::{Daemon, stderr, succeeded};
 use crate::support::fake::fake_clang;

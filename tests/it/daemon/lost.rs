@@ -1,4 +1,4 @@
-//! Daemons and callers that go away in the middle of a compile.
+//! Daemons and callers that end during a compile.
 
 use std::path::PathBuf;
 use std::process::{Child, Stdio};

@@ -1,4 +1,4 @@
-//! `relto doctor` on farms of all kinds, real and scripted, sound and not.
+//! `relto doctor` with farms of all kinds, real and scripted, working and broken.
 
 use fs_err as fs;
 

@@ -1,4 +1,4 @@
-//! `relto doctor`: what it finds in compilers and on this machine, what it advises, how it ends.
+//! `relto doctor`: what it reports about compilers and this machine, its hints, and its exit code.
 //! `farms` has the farms.
 
 use std::path::{Path, PathBuf};

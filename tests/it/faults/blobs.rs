@@ -1,4 +1,4 @@
-//! Blobs get lost, damaged, cut, longer, endless; uploads are answered in every way.
+//! Blobs are lost, damaged, truncated, too long or endless; uploads are answered in every way.
 
 use tonic::Code;
 

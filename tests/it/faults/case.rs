@@ -1,7 +1,7 @@
-//! One case: a step, what goes wrong there, and how a link without fallback must end.
+//! A [`Case`]: a step, what goes wrong there, and how a link without fallback must end.
 //!
-//! Each way to play a [`Case`] takes place on a [`FaultyLink`]: a farm that knows all results and a
-//! proxy in front of it, both set up as the case says.
+//! Each case is played with a [`FaultyLink`]: a farm that knows all results, and a proxy in front
+//! of it, both set up as the case says.
 
 use std::sync::Arc;
 

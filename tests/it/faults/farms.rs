@@ -1,5 +1,5 @@
-//! Farms that cannot be had here, as their code and documents say that they answer: each with the
-//! faults that are its own.
+//! Farms that are not available here, scripted from their code and documents, each with its typical
+//! faults.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The network fails: refused, reset, silent, slow, told to go away; and the server behind it
-//! starts anew with nothing.
+//! The network fails: refused, reset, silent, slow, closed with GOAWAY; and the server behind it
+//! restarts empty.
 
 use std::sync::Arc;
 use std::thread;

@@ -1,4 +1,4 @@
-//! Operations go astray: stages come twice, backwards or not at all, streams end, operations are
+//! Operations are lost: stages come twice, backwards or not at all, streams end, operations are
 //! forgotten or never end.
 
 use tonic::Code;

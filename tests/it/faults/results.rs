@@ -1,4 +1,4 @@
-//! Results lie: outputs are missing, empty, too large, too many; the compiler is said to have
+//! Results are wrong: outputs are missing, empty, too large or too many; the compiler supposedly
 //! failed.
 
 use crate::support::farm::{Effect, Fault, Method};

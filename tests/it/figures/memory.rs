@@ -1,4 +1,4 @@
-//! How much memory an upload takes, however large the blobs are.
+//! The memory of an upload does not depend on the size of the blobs.
 
 use std::process::Stdio;
 use std::thread;

@@ -1,4 +1,4 @@
-//! Real servers that die, fall silent or restart in the middle of a link: it costs time.
+//! Real servers that die, fall silent or restart during a link: that costs only time.
 
 use std::process::{Child, Stdio};
 use std::thread;

@@ -1,5 +1,5 @@
-//! The scripted farm itself: that it keeps the rules, notices clients that do not, and breaks them when
-//! told to.
+//! The scripted farm itself: it keeps the rules, notices clients that do not, and breaks them when
+//! a test says so.
 
 mod blobs;
 mod execution;

@@ -1,4 +1,5 @@
-//! Slice keys, held against the compiler: what enters a key, and that equal keys mean equal objects.
+//! Slice keys compared with the compiler: what a key covers, and that equal keys mean equal
+//! objects.
 
 mod campaign;
 mod fields;

@@ -1,8 +1,7 @@
-//! Programs that are made up, and edits of them.
+//! Random programs, and edits of them.
 //!
-//! A program is a number of modules in C++, each a number of functions. What a function does is one
-//! of [`FORMS`] and a number; an edit changes one thing of one module. Everything follows from a
-//! seed.
+//! A program consists of modules in C++, a module of functions. A function is one of [`FORMS`] with
+//! a number; an edit changes one thing of one module. Everything follows from a seed.
 
 use std::fmt::Write as _;
 

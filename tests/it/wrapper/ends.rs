@@ -1,4 +1,4 @@
-//! Links that are stopped: nothing is left, and nothing goes on.
+//! Links that are stopped leave no file and no process.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};

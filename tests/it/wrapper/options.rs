@@ -1,4 +1,4 @@
-//! What becomes the linker at once, what the linker does alone, and what is an error.
+//! Which links become the linker at once, which ones the linker does alone, and which are errors.
 
 use std::process::Output;
 

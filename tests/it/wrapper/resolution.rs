@@ -1,4 +1,4 @@
-//! Which definition wins, and what is linked for its sake, as in the linker's own LTO.
+//! Which definition wins, and what is linked because of it, compared with the linker's own LTO.
 
 use crate::support::llvm::run;
 use crate::support::wrapped::{Release, WrapperDir};
