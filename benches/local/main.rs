@@ -26,6 +26,7 @@ const COMPARISONS: &[(&str, Comparer)] = &[
     ("backends", backends),
     ("link", link),
     ("relink", relink),
+    ("verify", verify),
     ("overhead", overhead),
     ("launcher", launcher),
     ("daemon", daemon::daemon),
@@ -179,6 +180,42 @@ fn relink(settings: &Settings) {
     let both = Comparison::of(settings.runs, ours, least);
     show(&format!("the same: relto, that distributor\n{HEAD}"));
     show(&both.line("wall, s", |sample| sample.wall));
+}
+
+/// The whole link, everything cached, of which 2 % are compiled again and compared. Each round has
+/// another secret, and so another choice.
+fn verify(settings: &Settings) {
+    let program = cxx();
+    let home = Home::new();
+    Link::new(&program).run_at(&home).expect_works();
+    let counts = Link::new(&program).run_at(&home).expect_works().counts();
+    assert_eq!(
+        counts.cached, counts.jobs,
+        "the second link finds everything"
+    );
+    let key = home.path().join("state/relto/verify.key");
+    let verifying = || {
+        let _ = fs_err::remove_file(&key);
+        run(&Link::new(&program).option("--verify=2").command(&home), 1)
+    };
+    let plain = || run(&Link::new(&program).command(&home), 1);
+    let both = Comparison::of(settings.runs, verifying, plain);
+    show(&format!(
+        "whole link of {} jobs, all cached: with --verify=2, without\n{HEAD}",
+        counts.jobs
+    ));
+    show(&both.line("wall, s", |sample| sample.wall));
+    show(&both.line("processor, s", |sample| sample.cpu));
+    let cold = || {
+        let cache = TempDir::new().expect("a temporary directory");
+        let option = format!("--disk-cache={}", cache.path().display());
+        run(&Link::new(&program).option(&option).command(&home), 1)
+    };
+    let both = Comparison::of(settings.runs, verifying, cold);
+    show(&format!(
+        "the same: with --verify=2, nothing cached\n{HEAD}"
+    ));
+    show(&both.line("processor, s", |sample| sample.cpu));
 }
 
 /// What relto itself costs when there is nothing to compile.

@@ -4,15 +4,16 @@
 //! would fail, with `--strict` also if the farm cannot be used.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anstyle::{AnsiColor, Style};
 
 use super::runtime::runtime;
 use super::{CommandContext, CommandError, engine, output};
 use crate::config::{EffectiveValue, Settings, Strategy};
-use crate::doctor::{Finding, Grade, ReportSection, examine};
+use crate::doctor::{Finding, Grade, ReportSection, examine, verify_cached};
 use crate::error::ExitCode;
+use crate::job::JobFile;
 
 /// Where the findings' texts begin.
 const COLUMN: usize = 11;
@@ -40,6 +41,36 @@ pub(super) fn run(
             ExitCode::Failure,
         ),
         Grade::Bad => ("a link would fail; see the errors", ExitCode::Failure),
+    };
+    output::print(&format!("{verdict}\n"));
+    Ok(code)
+}
+
+/// Compares what caches hold of the links of `files` with fresh compiles.
+pub(super) fn verify(
+    context: &CommandContext,
+    files: &[PathBuf],
+) -> Result<ExitCode, CommandError> {
+    let options = engine::options(&context.settings);
+    let runtime = runtime().map_err(|error| Box::new(error) as CommandError)?;
+    let mut worst = Grade::Good;
+    for path in files {
+        let file = JobFile::read(path).map_err(|error| Box::new(error) as CommandError)?;
+        let section = runtime.block_on(verify_cached(file, &options));
+        let section = section.map_err(|error| Box::new(error) as CommandError)?;
+        worst = worst.max(section.grade());
+        output::print(&format!("{}: {}", path.display(), shown(&section)));
+    }
+    let (verdict, code) = match worst {
+        Grade::Good => ("no cached result is wrong", ExitCode::Success),
+        Grade::Warning => (
+            "no cached result is known to be wrong; see the warnings",
+            ExitCode::Success,
+        ),
+        Grade::Bad => (
+            "cached results were wrong; see the errors",
+            ExitCode::Failure,
+        ),
     };
     output::print(&format!("{verdict}\n"));
     Ok(code)

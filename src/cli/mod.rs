@@ -146,7 +146,14 @@ fn dispatch(context: &CommandContext, command: Command) -> Result<ExitCode, Comm
         Command::Distribute(job_file) => distribute::run(context, &job_file),
         Command::Cc { words } => Ok(cc::run(context, &words, &[])),
         Command::Ld { words } => Ok(ld::run(context, &words)),
-        Command::Doctor { compiler, strict } => doctor::run(context, compiler.as_deref(), strict),
+        Command::Doctor {
+            compiler,
+            strict,
+            job_files,
+        } => match &job_files[..] {
+            [] => doctor::run(context, compiler.as_deref(), strict),
+            files => doctor::verify(context, files),
+        },
         Command::Config => Ok(config::run(context)),
         Command::Prefetch {
             after_stdin,

@@ -3,6 +3,7 @@
 //! What is reported has been tried, not guessed: the toolchain is the one that a link would send,
 //! the farm is queried, and a trial job runs through the same engine as any link.
 
+mod cached;
 mod farm;
 mod machine;
 mod module;
@@ -15,6 +16,8 @@ use std::sync::Arc;
 use crate::error::{Hinted, with_causes};
 use crate::hash_cache::HashCache;
 use crate::link::{FarmOptions, Options};
+
+pub use cached::verify_cached;
 
 /// How good what was found is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

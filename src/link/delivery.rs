@@ -218,6 +218,34 @@ impl Delivery {
         }
     }
 
+    /// Puts outputs of a farm into the disk cache, by their digests only; false if they are not there.
+    pub(super) fn keep_blobs(&self, outputs: &[Bytes]) -> bool {
+        let keep = |cache: &DiskCache, contents: &Bytes| {
+            let digest = DigestFunction::Sha256.digest(contents);
+            cache.put_blob(&digest, contents).is_ok()
+        };
+        self.disk_cache
+            .as_ref()
+            .is_some_and(|cache| outputs.iter().all(|contents| keep(cache, contents)))
+    }
+
+    /// What the disk cache holds of `job`, by its key and by its slice key.
+    pub(super) fn find_all(&self, job: &Arc<Planned>) -> Vec<Hit> {
+        let (Some(cache), Some(hermetic)) = (&self.disk_cache, job.hermetic()) else {
+            return Vec::new();
+        };
+        let hit = |outputs: &[Bytes], place, made_by: Option<ExecutedActionMetadata>| {
+            let jobs = vec![Arc::clone(job)];
+            Hit::new(jobs, outputs, place, made_by.map(Box::new)).found_only()
+        };
+        let whole = read_cached(cache, hermetic);
+        let whole = whole.map(|it| hit(&it.outputs, CachePlace::Disk, it.made_by));
+        let slice = hermetic.slice.as_deref();
+        let sliced = slice.and_then(|slice| slices::restored(cache, hermetic, slice));
+        let sliced = sliced.map(|it| hit(&[it], CachePlace::SliceKey, None));
+        whole.into_iter().chain(sliced).collect()
+    }
+
     /// Stores `fresh` in place of a wrong result of `hermetic`, or removes that. `None` without a
     /// disk cache; the error says why it stays.
     pub(super) fn replace_cached(

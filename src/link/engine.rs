@@ -119,7 +119,7 @@ impl Engine {
         }
     }
 
-    fn link(
+    pub(super) fn link(
         &self,
         file: JobFile,
         options: &Options,

@@ -26,3 +26,4 @@ pub use self::failure::LinkFailure;
 pub use self::keys::common_ingredients;
 pub use self::options::{FarmOptions, Options, VerifyOptions};
 pub use self::planner::{Planner, module_note};
+pub use self::verify::CachedJob;

@@ -61,14 +61,7 @@ impl Link {
         options: &Options,
         connecting: Option<Connecting>,
     ) -> Result<(), LinkError> {
-        let local = LocalRunner {
-            executor: self.local_executor(options).map_err(LinkError::Machine)?,
-            slots: options.slots(),
-            waited: AtomicU64::default(),
-            delivery: Arc::clone(&self.delivery),
-            farm: self.farm.clone(),
-        };
-        let local = Arc::new(local);
+        let local = Arc::new(self.local_runner(options)?);
         let planners: Vec<_> = (0..planner_count(self.file.jobs.len()))
             .map(|_| {
                 let link = Arc::clone(self);
@@ -111,6 +104,16 @@ impl Link {
         first
     }
 
+    pub(super) fn local_runner(&self, options: &Options) -> Result<LocalRunner, LinkError> {
+        Ok(LocalRunner {
+            executor: self.local_executor(options).map_err(LinkError::Machine)?,
+            slots: options.slots(),
+            waited: AtomicU64::default(),
+            delivery: Arc::clone(&self.delivery),
+            farm: self.farm.clone(),
+        })
+    }
+
     fn local_executor(&self, options: &Options) -> std::io::Result<LocalExecutor> {
         LocalExecutor::new(LocalConfig {
             relto: Relto::itself(),
@@ -124,14 +127,18 @@ impl Link {
         })
     }
 
-    fn plan_jobs(&self) -> Result<(), LinkError> {
-        let planner = Planner {
+    pub(super) fn planner(&self) -> Planner<'_> {
+        Planner {
             file: &self.file,
             toolchain: &self.toolchain,
             hash_cache: &self.hash_cache,
             events: &self.events,
             client_context: &self.client_context,
-        };
+        }
+    }
+
+    fn plan_jobs(&self) -> Result<(), LinkError> {
+        let planner = self.planner();
         loop {
             if self.cancel.is_cancelled() {
                 return Err(LinkError::Cancelled);
@@ -175,7 +182,7 @@ impl Link {
         Ok(())
     }
 
-    fn planned(&self, id: JobId, job: &Job, checked: Checked) -> Planned {
+    pub(super) fn planned(&self, id: JobId, job: &Job, checked: Checked) -> Planned {
         let Checked {
             form, kind, bytes, ..
         } = checked;
@@ -208,7 +215,7 @@ impl Link {
         Ok(cached.map(|cached| (cached, CachePlace::SliceKey)))
     }
 
-    fn slice_key(&self, hermetic: &Hermetic, job: &Job) -> Option<Box<SliceKey>> {
+    pub(super) fn slice_key(&self, hermetic: &Hermetic, job: &Job) -> Option<Box<SliceKey>> {
         let (slices, cache) = (self.slices.as_ref()?, self.delivery.disk_cache.as_ref()?);
         slices.key(hermetic, job.module(), &self.toolchain, cache)
     }
@@ -309,7 +316,7 @@ impl Link {
         }
     }
 
-    fn farm_terms(&self, farm: &FarmSession) -> RemoteConfig {
+    pub(super) fn farm_terms(&self, farm: &FarmSession) -> RemoteConfig {
         let (tree, template) = self.toolchain.for_farm();
         let mut template = template.clone();
         template.platform.clone_from(&farm.options.platform);

@@ -358,3 +358,69 @@ fn the_daemon_verifies_what_it_finds() {
     }
     launched(&backends, &daemon.home, || daemon.relto(&backends));
 }
+
+/// What `relto doctor --verify` says about the saved link, with its exit code.
+fn examined(saved: &Saved, environment: &[(&str, String)]) -> (Option<i32>, String) {
+    drop(saved.command());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_relto"));
+    saved.home.apply(&mut command);
+    let output = command
+        .current_dir(saved.path(""))
+        .envs(environment.iter().map(|(name, value)| (*name, value)))
+        .args(["doctor", "--verify", "jobs.json"])
+        .output()
+        .expect("relto starts");
+    assert_eq!(stderr(&output), "", "everything is on stdout");
+    let text = String::from_utf8(output.stdout).expect("text");
+    (output.status.code(), text)
+}
+
+#[test]
+fn doctor_compares_every_cached_result_of_a_link_and_replaces_wrong_ones() {
+    let saved = Saved::new(&generated(4));
+    let jobs = saved.objects().len();
+    let (code, text) = examined(&saved, &[]);
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(text.matches("`: not cached\n").count(), jobs, "{text}");
+    assert!(saved.run().status.success());
+    let poison = Poison::in_cache(&saved.home);
+    for object in saved.objects() {
+        fs::remove_file(object).expect("removed");
+    }
+    let (code, text) = examined(&saved, &[]);
+    assert_eq!(code, Some(1), "{text}");
+    let verified = text.matches("`: verified (disk cache)\n").count();
+    assert_eq!(verified, jobs - 1, "{text}");
+    assert_eq!(text.matches("`: wrong (disk cache)\n").count(), 1, "{text}");
+    assert_says(
+        &text,
+        &[&poison.wrong.to_string(), &poison.right.to_string()],
+    );
+    assert_eq!(kept(&saved.home).len(), 1);
+    assert!(saved.objects().iter().all(|object| !object.exists()));
+    let (code, text) = examined(&saved, &[]);
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(text.matches("`: verified (").count(), jobs, "{text}");
+}
+
+#[test]
+fn doctor_compares_what_the_farm_has_too() {
+    let farm = Farm::start(Profile::plain());
+    let saved = Saved::new(&generated(4));
+    let mut environment = farm.environment();
+    environment.push(("RELTO_STRATEGY", "remote".to_owned()));
+    environment.push(("RELTO_DISK_CACHE", "off".to_owned()));
+    let mut first = saved.command();
+    first.envs(environment.iter().map(|(name, value)| (*name, value)));
+    assert!(first.status().expect("relto starts").success());
+    let (action, poison) = Poison::at_farm(&farm, "rack-7");
+    let (code, text) = examined(&saved, &environment);
+    assert_eq!(code, Some(1), "{text}");
+    assert_eq!(text.matches("`: wrong (farm)\n").count(), 1, "{text}");
+    assert_says(&text, &["made by worker `rack-7`", "has the fresh one now"]);
+    assert_eq!(object_at_farm(&farm, action), poison.right);
+    assert_eq!(
+        digest(&kept(&saved.home)[0].join("cached-out.o")),
+        poison.wrong
+    );
+}

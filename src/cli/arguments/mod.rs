@@ -86,6 +86,10 @@ pub(super) enum Command {
     Doctor {
         /// Compiler to check, else the `clang` of `PATH`
         compiler: Option<PathBuf>,
+        /// Compile what caches hold of these links again and compare: job files, as
+        /// `-Wl,--save-temps` leaves them
+        #[arg(long = "verify", value_name = "FILE", num_args = 1.., conflicts_with = "compiler")]
+        job_files: Vec<PathBuf>,
         /// Exit with 1 also if a farm is set and cannot be used
         #[arg(long)]
         strict: bool,
@@ -281,7 +285,19 @@ fn command(matches: &ArgMatches) -> Result<Command, clap::Error> {
 
 /// The parser, whole.
 pub(super) fn parser() -> clap::Command {
-    let takes_options = |command: clap::Command| command.args(options::options()).args(help());
+    let takes_options = |command: clap::Command| {
+        // An argument of the command's own goes before the option of that name.
+        let own: Vec<_> = command
+            .get_arguments()
+            .filter_map(|arg| arg.get_long().map(str::to_owned))
+            .collect();
+        let is_free = |arg: &Arg| {
+            arg.get_long()
+                .is_none_or(|long| own.iter().all(|it| it != long))
+        };
+        let options: Vec<_> = options::options().filter(is_free).collect();
+        command.args(options).args(help())
+    };
     takes_options(CommandLine::command()).mut_subcommands(|command| {
         let command = command
             .disable_help_flag(true)

@@ -104,8 +104,15 @@ pub(super) fn assignments(matches: &ArgMatches) -> Vec<ConfigEntry> {
         let values: Vec<String> = if negated {
             vec!["false".to_owned()]
         } else {
-            let typed = matches.get_many::<String>(option.name);
-            typed.into_iter().flatten().cloned().collect()
+            // A command that has an argument of that name does not take the option.
+            let typed = matches.try_get_many::<String>(option.name);
+            typed
+                .ok()
+                .flatten()
+                .into_iter()
+                .flatten()
+                .cloned()
+                .collect()
         };
         (!values.is_empty()).then_some(ConfigEntry {
             option,

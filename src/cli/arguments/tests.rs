@@ -86,3 +86,19 @@ fn the_help_shows_common_options_and_the_whole_help_every_one() {
         assert!(long.contains(&flag), "{flag}");
     }
 }
+
+/// The option takes a number, the argument of `doctor` files.
+#[test]
+fn verify_means_files_to_doctor_and_a_share_everywhere_else() {
+    assert_eq!(set("--verify=2.5"), ["verify=2.5"]);
+    let invocation = parsed("doctor --verify a.json b.json");
+    assert!(invocation.options.is_empty());
+    assert_eq!(
+        invocation.command,
+        Command::Doctor {
+            compiler: None,
+            strict: false,
+            job_files: vec!["a.json".into(), "b.json".into()],
+        }
+    );
+}

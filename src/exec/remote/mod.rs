@@ -166,6 +166,35 @@ impl RemoteExecutor {
         remote.execute(reserved, skip_cache).await
     }
 
+    /// The result of `job` in the farm's action cache, if there is a sound one.
+    ///
+    /// # Errors
+    /// The farm failed.
+    pub async fn find(
+        self: &Arc<Self>,
+        job: &Arc<Planned>,
+    ) -> Result<Option<Compiled>, RemoteFailure> {
+        let PlannedForm::Hermetic(hermetic) = &job.form else {
+            return Ok(None);
+        };
+        let action = match self.key(hermetic) {
+            Some(key) => key,
+            None => self.prepare(job).await?.digest(),
+        };
+        let remote = RemoteJob {
+            executor: self,
+            job,
+            hermetic,
+            action,
+            context: request_context(job, action),
+            executing: &|| {},
+        };
+        Ok(match remote.look_up().await? {
+            CachedResult::Good(compiled) => Some(compiled),
+            CachedResult::Bad | CachedResult::None => None,
+        })
+    }
+
     /// Builds the action on a thread that may block: shards are large, and another digest function
     /// reads files.
     async fn prepare(self: &Arc<Self>, job: &Arc<Planned>) -> Result<Action, RemoteFailure> {

@@ -97,7 +97,7 @@ fn file_name(output: &NamedOutput) -> &str {
 }
 
 fn deliver(delivery: &Delivery, hit: &Hit, fresh: &Compiled) -> Result<(), DeliveryError> {
-    for job in &hit.jobs {
+    for job in hit.jobs.iter().filter(|_| hit.delivered) {
         delivery.redeliver(job, &fresh.outputs)?;
     }
     Ok(())
@@ -105,6 +105,9 @@ fn deliver(delivery: &Delivery, hit: &Hit, fresh: &Compiled) -> Result<(), Deliv
 
 /// The cached outputs, as far as they are still where they were delivered, or in the disk cache.
 fn cached(delivery: &Delivery, hit: &Hit) -> Vec<Option<Bytes>> {
+    if !hit.contents.is_empty() {
+        return hit.contents.iter().cloned().map(Some).collect();
+    }
     let outputs = hit.hermetic().job.outputs.iter().zip(&hit.outputs);
     let found = outputs.map(|(output, digest)| {
         let delivered = read_regular_no_follow(&output.host).ok().map(Bytes::from);

@@ -10,6 +10,7 @@ mod compare;
 mod evidence;
 mod mend;
 mod sample;
+mod whole;
 mod wrong;
 
 use std::collections::{HashMap, HashSet};
@@ -27,6 +28,7 @@ use crate::pb::reapi::ExecutedActionMetadata;
 use crate::task::Task;
 use sample::Sample;
 
+pub use whole::CachedJob;
 pub use wrong::WrongResults;
 
 /// Where a cached result was found.
@@ -38,6 +40,16 @@ pub(super) enum CachePlace {
     Farm,
 }
 
+impl CachePlace {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Disk => "disk cache",
+            Self::SliceKey => "disk cache, by slice key",
+            Self::Farm => "farm",
+        }
+    }
+}
+
 /// A cached result, and the jobs to which it was delivered; their action is the same.
 #[derive(Debug)]
 pub(super) struct Hit {
@@ -47,10 +59,14 @@ pub(super) struct Hit {
     place: CachePlace,
     /// What the cache says about the execution.
     made_by: Option<Box<ExecutedActionMetadata>>,
+    /// False where results are compared and nothing is linked.
+    delivered: bool,
+    /// Where they are neither delivered nor in the disk cache.
+    contents: Vec<Bytes>,
 }
 
 impl Hit {
-    /// `outputs` were delivered to `jobs`, the first of which is hermetic, as all of them are.
+    /// `outputs` were delivered to `jobs`, all of which are hermetic.
     pub(super) fn new(
         jobs: Vec<Arc<Planned>>,
         outputs: &[Bytes],
@@ -62,6 +78,16 @@ impl Hit {
             outputs: digests(outputs),
             place,
             made_by,
+            delivered: true,
+            contents: Vec::new(),
+        }
+    }
+
+    /// The same, found and not delivered.
+    pub(super) fn found_only(self) -> Self {
+        Self {
+            delivered: false,
+            ..self
         }
     }
 

@@ -29,6 +29,7 @@ pub(super) struct WrongResult {
     fresh: Digest,
     place: CachePlace,
     made_by: Option<Box<ExecutedActionMetadata>>,
+    delivered: bool,
     /// The entry of the disk cache.
     entry: Option<PathBuf>,
     /// Where both are kept, or why not.
@@ -59,6 +60,7 @@ impl WrongResult {
             fresh,
             place: hit.place,
             made_by: hit.made_by.clone(),
+            delivered: hit.delivered,
             entry: cache.map(|cache| cache.result_path(&key)),
             kept: Err(String::new()),
             in_disk_cache: None,
@@ -118,8 +120,14 @@ impl fmt::Display for WrongResult {
         }
         write!(
             f,
-            "\n  fresh:  {}, delivered instead\n  action: {}",
-            self.fresh, self.action
+            "\n  fresh:  {}{}\n  action: {}",
+            self.fresh,
+            if self.delivered {
+                ", delivered instead"
+            } else {
+                ""
+            },
+            self.action
         )?;
         match &self.in_disk_cache {
             Some(Ok(())) => f.write_str("\n  the disk cache has the fresh one now")?,
@@ -145,7 +153,7 @@ struct AtFarm<'a>(Option<&'a CachedAtFarm>);
 impl fmt::Display for AtFarm<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            None => f.write_str("was not asked in this link"),
+            None => f.write_str("was not asked in this link; `relto doctor --verify` asks it"),
             Some(CachedAtFarm::Absent) => f.write_str("has no result of it"),
             Some(CachedAtFarm::Equal) => f.write_str("has the fresh one"),
             Some(CachedAtFarm::Replaced) => f.write_str("has the fresh one now"),

@@ -2,6 +2,8 @@
 //! that the compiler writes in place.
 
 use fs_err as fs;
+use prost::Message as _;
+use relto::internals::pb::reapi::ActionResult;
 use tempfile::TempDir;
 
 use crate::support::link::{Home, Link};
@@ -67,6 +69,67 @@ fn an_edit_that_importers_cannot_see_compiles_one_module() {
     // What was found by a slice key is remembered under the whole one.
     let again = link(&after, "off").run_at(&home).expect_works();
     assert_eq!(again.counts().cached, 3, "{}", again.stderr);
+}
+
+/// Swaps the objects that stand under the slice keys of two jobs.
+fn swap_objects(home: &Home) {
+    let mut found = Vec::new();
+    for dir in fs::read_dir(home.cache().join("relto/ac")).expect("a cache") {
+        for entry in fs::read_dir(dir.expect("an entry").path()).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            let bytes = fs::read(&path).expect("read");
+            let result = ActionResult::decode(&bytes[..]).expect("a result");
+            let numbers = result
+                .output_files
+                .iter()
+                .any(|it| it.path == "relto/numbers");
+            if numbers {
+                found.push((path, result));
+            }
+        }
+    }
+    let object = |result: &ActionResult| {
+        let mut files = result.output_files.iter();
+        files
+            .position(|it| it.path == "relto/out.o")
+            .expect("an object")
+    };
+    // Both import from the same module.
+    let numbers = |result: &ActionResult| result.output_files[1 - object(result)].clone();
+    found.sort_by_key(|(_, result)| numbers(result).digest.map(|it| it.size_bytes));
+    let [.., (one_path, one), (other_path, other)] = &mut found[..] else {
+        panic!("fewer than two results");
+    };
+    let (at_one, at_other) = (object(one), object(other));
+    std::mem::swap(
+        &mut one.output_files[at_one],
+        &mut other.output_files[at_other],
+    );
+    fs::write(one_path, one.encode_to_vec()).expect("written");
+    fs::write(other_path, other.encode_to_vec()).expect("written");
+}
+
+#[test]
+fn a_wrong_object_under_a_slice_key_is_found_and_replaced() {
+    if Llvm::get().major() != 22 {
+        return;
+    }
+    let home = Home::new();
+    let ((before, _kept), (after, _too)) = (base(), edited_unseen());
+    link(&before, "on").run_at(&home).expect_works();
+    swap_objects(&home);
+    let verifying = |program| link(program, "on").env("RELTO_VERIFY", "100");
+    let outcome = verifying(&after).run_at(&home).expect_works();
+    let said = &outcome.stderr;
+    assert_eq!(said.matches("` is wrong: ").count(), 2, "{said}");
+    assert!(
+        said.contains("from the disk cache, by its slice key (`"),
+        "{said}"
+    );
+    let reference = Link::reference(&after).keep_objects().run();
+    assert_eq!(outcome.objects(), reference.objects());
+    let again = verifying(&after).run_at(&home).expect_works();
+    assert!(again.stderr.contains(", 3 verified"), "{}", again.stderr);
 }
 
 #[test]
