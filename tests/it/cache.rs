@@ -231,7 +231,7 @@ fn a_link_that_makes_the_cache_too_large_has_it_trimmed() {
     link.run_at(&home).expect_works().assert_none_cached();
     let given_up = Instant::now() + Duration::from_mins(1);
     while usage(&root(&home)).expect("counted").bytes > LIMIT {
-        assert!(Instant::now() < given_up, "nobody trims the cache");
+        assert!(Instant::now() < given_up, "the cache is not trimmed");
         thread::sleep(Duration::from_millis(20));
     }
     let link = Link::new(&program).keep_objects();

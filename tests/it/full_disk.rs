@@ -127,7 +127,7 @@ fn a_database_on_a_full_disk_is_reported_once_and_harms_no_digest() {
             )
         });
         assert_eq!(written, None);
-        let trouble = state.take_trouble().expect("told");
+        let trouble = state.take_trouble().expect("reported");
         assert!(matches!(trouble, StateError::Unusable { .. }), "{trouble}");
     }
 }
@@ -147,7 +147,7 @@ fn a_database_on_a_read_only_disk_is_reported_once_and_harms_no_digest() {
     for path in [database, mount.root().join("another.db")] {
         let state = Arc::new(State::at(&path));
         hash_and_flush(&state, &file);
-        let trouble = state.take_trouble().expect("told");
+        let trouble = state.take_trouble().expect("reported");
         assert!(matches!(trouble, StateError::Unusable { .. }), "{trouble}");
     }
 }

@@ -196,7 +196,7 @@ fn a_module_is_hashed_once_for_all_its_importers_and_the_compiler_once_for_all_l
     assert_eq!(hashed(&saved), (0, 0), "all is known");
     for module in &modules {
         let text = fs::read(module).expect("a module");
-        fs::write(module, text).expect("written anew");
+        fs::write(module, text).expect("written again");
     }
     settle(&modules);
     assert_eq!(hashed(&saved), (modules.len() as u64, own));

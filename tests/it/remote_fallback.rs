@@ -242,7 +242,7 @@ fn the_disk_cache_also_gets_the_results_of_the_fallback() {
     assert_eq!(
         warnings(&again.stderr),
         0,
-        "nobody asked the farm: {}",
+        "the farm got no request: {}",
         again.stderr
     );
 }

@@ -97,7 +97,7 @@ impl AheadBuild {
     pub(super) fn wait_for(&self, what: &str, is_there: impl Fn(&Self) -> bool) {
         let start = Instant::now();
         while !is_there(self) {
-            assert!(start.elapsed() < PATIENCE, "{what} never came");
+            assert!(start.elapsed() < PATIENCE, "{what} did not appear");
             std::thread::sleep(Duration::from_millis(10));
         }
     }

@@ -184,7 +184,7 @@ fn a_stopped_daemon_process_is_not_waited_for() {
     let unheard = succeeded(again.args(backends.arguments("main.o", "native.o")));
     assert!(
         !stderr(&unheard).contains("does the work itself"),
-        "nobody is asked"
+        "no server was asked"
     );
     kill_process(process, Signal::CONT).expect("sent");
     assert!(

@@ -193,7 +193,7 @@ fn a_farm_that_is_missing_or_never_answers_costs_a_linux_build_one_warning() {
         assert_eq!(made.counts.local, made.counts.jobs - 1, "{made:?}");
         tree.assert_same_objects();
         assert_few_words(&made);
-        assert!(!made.warnings().is_empty(), "nobody said so");
+        assert!(!made.warnings().is_empty(), "no warning was shown");
     }
     drop(silent);
 }
