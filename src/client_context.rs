@@ -15,7 +15,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 #[derive(Debug, Clone, Default)]
 pub struct ClientContext(Option<Arc<ClientProcess>>);
 
-/// What is known of another process.
+/// What is known about another process.
 #[derive(Debug)]
 struct ClientProcess {
     dir: PathBuf,

@@ -86,8 +86,8 @@ impl NoCanonicalForm {
 ///
 /// `words` are all arguments after the compiler, with response files expanded and machine-dependent
 /// arguments replaced by what they mean here. `target` is the triple to compile for where `words`
-/// name none. Without an `index` the module is compiled by itself. `context` finds the job's files on
-/// this machine.
+/// name none. Without an `index` the module is compiled by itself. `context` finds the job's files
+/// on this machine.
 ///
 /// # Errors
 /// The shard cannot be rewritten.
@@ -176,7 +176,7 @@ fn module_names(paths: &[&[u8]]) -> Vec<String> {
 /// The job's outputs and their names in the Action, or the reason why no Action can describe them.
 ///
 /// The object can contain the names of outputs (`-gsplit-dwarf`), which also decide the names of
-/// further files: such a job keeps its real names. Names that lld makes up differ in every link.
+/// further files: such a job keeps its real names. Names that lld invents differ in every link.
 fn outputs(
     caller: Caller,
     job: &Job,

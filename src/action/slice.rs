@@ -16,7 +16,7 @@ use super::{Action, ActionTemplate};
 use crate::digest::Digest;
 use crate::thinlto::{Index, ModuleGraph, Obstacle, suffix};
 
-/// Changes when the same job would get another key for another reason than its content.
+/// Changes whenever the same job would get another key without a change of its content.
 const SLICE_FORM: &str = "relto slices 1";
 /// The directory of modules in the input root.
 const MODULES: &str = "relto/m/";
@@ -103,13 +103,13 @@ pub enum NoSliceKey {
 pub struct SliceInputs<'a> {
     pub template: &'a ActionTemplate,
     pub toolchain: &'a ToolchainTree,
-    /// Of the job's files, in their order.
+    /// The digests of the job's files, in their order.
     pub digests: &'a [Digest],
     /// The canonical shard, parsed.
     pub index: &'a Index<'a>,
     /// The job's own module, as the job names it.
     pub own: &'a str,
-    /// Of all its modules, by canonical path.
+    /// The graphs of all its modules, by canonical path.
     pub graphs: &'a HashMap<&'a str, &'a ModuleGraph>,
 }
 
@@ -135,7 +135,7 @@ pub fn check_kind(job: &CanonicalJob) -> Result<(), NoSliceKey> {
 /// The slice key of `job`.
 ///
 /// # Errors
-/// It has none, and is known by its whole inputs alone.
+/// It has none, and is known by its whole inputs only.
 pub fn slice_key(job: &CanonicalJob, inputs: &SliceInputs<'_>) -> Result<SliceKey, NoSliceKey> {
     check_kind(job)?;
     check_environment(inputs)?;

@@ -27,7 +27,7 @@ use crate::pb::reapi::ActionResult;
 /// Directory of files that are being written, as in Bazel since 7.2.
 pub(super) const TMP: &str = "tmp";
 
-/// A longer result is not one of ours: a few outputs and the compiler's messages.
+/// relto stores no longer result: a few outputs and the compiler's messages.
 const MAX_RESULT: u64 = 16 << 20;
 
 /// A file's mtime is renewed only if it is older than this, which saves a system call for most
@@ -47,7 +47,7 @@ pub struct DiskCache {
     now: SystemTime,
     added: AtomicU64,
     buffers: Buffers,
-    /// Of new files: private unless the user has made the directory one that users share.
+    /// The mode of new files: private, unless the user shares the directory with others.
     file_mode: u32,
 }
 
@@ -296,7 +296,7 @@ fn discard(path: &Path) {
     let _ = crate::fs::remove_if_there(path);
 }
 
-/// In a directory that other users may enter the umask decides, as for Bazel's own cache.
+/// In a directory that other users may enter, the umask decides, as with Bazel's own cache.
 fn file_mode(root: &Path) -> u32 {
     match fs::metadata(root) {
         Ok(found) if found.mode() & 0o077 != 0 => SHARED,

@@ -11,7 +11,7 @@ use fs_err as fs;
 
 use crate::fs::open_private_file;
 
-/// <https://bford.info/cachedir/>: backup programs leave such directories out.
+/// <https://bford.info/cachedir/>: backup programs skip such directories.
 const TAG: &str = "CACHEDIR.TAG";
 const SIGNATURE: &str = "Signature: 8a477f597d28d172789f06886806bc55";
 /// The layout of the cache, so that a later relto knows what it may remove.
@@ -23,7 +23,7 @@ pub(super) const TEMPORARY: &str = "relto-";
 /// The name that relto gives its directory by default.
 const DEFAULT_NAME: &str = "relto";
 
-/// What a cache of relto or Bazel has in its root. Anything else is the user's.
+/// The names in the root of a cache of relto or Bazel. Anything else is the user's.
 const KNOWN: [&str; 12] = [
     "CACHEDIR.TAG",
     "ac",
@@ -79,7 +79,7 @@ fn holds_only_a_cache(root: &Path) -> bool {
             .all(|entry| entry.file_name().to_str().is_some_and(is_known))
 }
 
-/// Whether a file is called as relto and Bazel call it: by the hex of its digest, in a directory of
+/// Whether a file has the name that relto and Bazel use: the hex of its digest, in a directory of
 /// the first two digits.
 pub(super) fn is_entry(dir: &Path, name: &str) -> bool {
     let is_hex = |text: &str| {
@@ -90,7 +90,7 @@ pub(super) fn is_entry(dir: &Path, name: &str) -> bool {
     name.len() == 64 && is_hex(name) && shard == Some(&name[..2])
 }
 
-/// Whether a file in `tmp/` is one that relto was writing; earlier releases called them otherwise.
+/// Whether a file in `tmp/` is one that relto was writing; earlier releases used other names.
 pub(super) fn is_temporary(name: &str) -> bool {
     let random = name
         .strip_prefix(TEMPORARY)

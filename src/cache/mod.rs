@@ -18,7 +18,7 @@ pub use error::CacheError;
 pub use size_estimate::{record_growth, reset_size_estimate};
 pub use trim::{TrimReport, trim, usage};
 
-/// What a file takes on disk, about: whole blocks of 4 KiB.
+/// The approximate size of a file on disk: whole blocks of 4 KiB.
 fn on_disk(size: u64) -> u64 {
     size.saturating_add(4095) & !4095
 }

@@ -29,7 +29,7 @@ pub fn record_growth(state: &State, root: &Path, added: u64, max_bytes: u64) -> 
     }
 }
 
-/// Notes what the cache at `root` takes after it was counted and trimmed.
+/// Records the size of the cache at `root` after it was counted and trimmed.
 pub fn reset_size_estimate(state: &State, root: &Path, bytes: u64) {
     let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
     state.write(|transaction| {

@@ -1,7 +1,7 @@
 //! Keeps the disk cache within its size by removing the least recently used files.
 //!
-//! Links take no notice of it: a file that is removed while it is read stays readable, and a missing
-//! one is a miss. One process trims at a time.
+//! Links take no notice of it: a file that is removed while it is read stays readable, and a
+//! missing one is a miss. One process trims at a time.
 
 use std::fs::TryLockError;
 use std::io;
@@ -19,15 +19,15 @@ use crate::fs::open_private_file;
 /// Held while a process trims.
 const LOCK: &str = "trim.lock";
 
-/// A temporary file of this age was left by a link that died.
+/// A temporary file of this age was left by a dead link.
 const STALE: Duration = Duration::from_hours(24);
 
-/// A result is taken for so much older than it is. Its blobs are read after it, and each file's
-/// mtime may lag by the granule, so without a result's head start a blob could go first and leave
-/// it behind.
+/// A result counts as this much older than it is. Its blobs are read after it, and each file's
+/// mtime may lag by the granule, so otherwise a blob could be removed before the result that names
+/// it.
 const RESULT_HEAD_START: Duration = Duration::from_secs(2 * TOUCH_GRANULE.as_secs());
 
-/// What the cache holds.
+/// The contents of the cache.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Action results.
@@ -37,7 +37,7 @@ pub struct Usage {
     pub bytes: u64,
 }
 
-/// What trimming did. Sizes are bytes on disk.
+/// The outcome of trimming. Sizes are bytes on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TrimReport {
     pub before: u64,
@@ -46,7 +46,7 @@ pub struct TrimReport {
     pub removed: u64,
 }
 
-/// One cache file. Its path is put together when it is needed: a cache holds hundreds of thousands.
+/// One cache file. Its path is built when it is needed: a cache holds hundreds of thousands.
 struct CacheFile {
     dir: usize,
     name: Box<str>,
@@ -70,8 +70,8 @@ pub fn usage(root: &Path) -> Result<Usage, CacheError> {
     scan(root).map(|scan| scan.usage)
 }
 
-/// Removes files until the cache at `root` takes nine tenths of `max_bytes`, if it takes more than
-/// `max_bytes`, and what dead links left in `tmp/`. `None` when another process is trimming.
+/// Removes what dead links left in `tmp/` and, if the cache at `root` is larger than `max_bytes`,
+/// files until it is nine tenths of that. `None` when another process is trimming.
 ///
 /// # Errors
 /// The directory cannot be read, or nothing may be removed from it.

@@ -67,8 +67,8 @@ impl CompilerProbe {
         self.config_dirs.system.is_some() || self.config_dirs.user.is_some()
     }
 
-    /// Returns `words`, a link's common arguments, in a form that means the same anywhere; what must
-    /// precede all other arguments goes into `configuration`. The error is the reason why this
+    /// Returns `words`, a link's common arguments, in a form that means the same anywhere; what
+    /// must precede all other arguments goes into `configuration`. The error is the reason why this
     /// compiler's jobs can only run in place.
     pub(super) fn portable(
         &self,
@@ -162,7 +162,7 @@ pub(super) fn multi_call(caller: Caller, words: &[String]) -> (&[String], &[Stri
     words.split_at(options.unwrap_or(words.len()))
 }
 
-/// The compiler by content, and by the name that it takes its mode from.
+/// The compiler's content, and the name from which it takes its mode.
 fn identity(toolchain: &Toolchain, files: &[ToolFile], tool: &[String]) -> Digest {
     let mut hasher = DigestFunction::Sha256.hasher();
     hasher.update(toolchain.called_as.as_os_str().as_encoded_bytes());
@@ -176,7 +176,7 @@ fn identity(toolchain: &Toolchain, files: &[ToolFile], tool: &[String]) -> Diges
     hasher.finish()
 }
 
-/// What clang looks at to find out what `native` means: the processor, without the fields of
+/// What clang reads to determine the meaning of `native`: the processor, without the fields of
 /// `/proc/cpuinfo` that change while it runs.
 fn processor() -> Digest {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

@@ -8,7 +8,7 @@ use rusqlite::OptionalExtension as _;
 use crate::digest::DigestFunction;
 use crate::state::{State, seal};
 
-/// Returns the remembered answer to `question`, or else the one that `ask` gets. Errors are not
+/// Returns the remembered answer to `question`, or else the one from `ask`. Errors are not
 /// remembered.
 ///
 /// # Errors

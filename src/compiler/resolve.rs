@@ -20,7 +20,7 @@ use crate::job::Caller;
 use crate::state::State;
 use crate::toolchain::{SearchEnvironment, Toolchain, ToolchainFile};
 
-/// Which compiler makes what the action says.
+/// Which compiler runs the action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToolchainSource {
     /// The one that the job file names, sent along with what it loads.
@@ -31,8 +31,7 @@ pub enum ToolchainSource {
     Dir(PathBuf),
 }
 
-/// Where a worker without a `PATH` of its own looks for a compiler that is named without a
-/// directory.
+/// Where a worker without its own `PATH` looks for a compiler that is named without a directory.
 const WORKER_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Which compiler to resolve, and for what.
@@ -258,7 +257,7 @@ fn compiler_in(dir: &Path, compiler: &Path) -> Result<PathBuf, CompilerError> {
     })
 }
 
-/// A bare name is looked up by the worker; a path is taken to be the same there.
+/// A bare name is looked up by the worker; a path is assumed to be the same there.
 fn worker_name(named: &str, toolchain: &Toolchain) -> String {
     if named.starts_with('/') || !named.contains('/') {
         return named.to_owned();
@@ -266,8 +265,8 @@ fn worker_name(named: &str, toolchain: &Toolchain) -> String {
     toolchain.called_as.to_string_lossy().into_owned()
 }
 
-/// The workers' compiler cannot be read from here: what is known of it is its path, and the release
-/// that it must be to fit the bitcode.
+/// The workers' compiler cannot be read from here: only its path is known, and the release that it
+/// must have to fit the bitcode.
 fn worker_toolchain(
     name: String,
     probe: &CompilerProbe,
@@ -286,7 +285,7 @@ fn worker_toolchain(
     }
 }
 
-/// How a command line starts the compiler out of its tree.
+/// How a command line starts the compiler from its tree.
 fn launch_prefix(toolchain: &Toolchain) -> Vec<String> {
     let mut words = toolchain.loader_command(ROOT);
     words.push(format!("{ROOT}/bin/{}", toolchain.name));

@@ -16,7 +16,7 @@ pub const RELTO_LOG: &str = "RELTO_LOG";
 pub const RELTO_NO_PROGRESS: &str = "RELTO_NO_PROGRESS";
 /// The flags that make passes to its recipes.
 pub(super) const MAKEFLAGS: &str = "MAKEFLAGS";
-/// What the terminal can do; `dumb` ones redraw nothing.
+/// The abilities of the terminal; `dumb` ones redraw nothing.
 pub(super) const TERM: &str = "TERM";
 /// Where a user's configuration lives; `~/.config` when it is not an absolute path.
 pub(super) const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";

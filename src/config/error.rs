@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::value::USE_OWN_SOURCE;
 use crate::error::Hinted;
 
-/// Something that relto ignores although it was meant to have an effect.
+/// A setting that relto ignores although it was meant to have an effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     pub text: String,

@@ -8,7 +8,7 @@ use super::options::OptionKind;
 use super::settings::Settings;
 use super::value::{self, InvalidValue, ValueText};
 
-/// Where the values of one option go.
+/// The destination of an option's values.
 pub(super) trait Field: Sync {
     fn kind(&self) -> OptionKind;
 

@@ -32,7 +32,7 @@ struct Document<'a> {
 /// Reads the text of the file at `path`, which is a `.relto.toml` if `in_tree`.
 ///
 /// # Errors
-/// The text is not TOML, a key is unknown or may not stand here, or a value is of the wrong type.
+/// The text is not TOML, a key is unknown or not allowed here, or a value is of the wrong type.
 pub(super) fn parse(path: &Path, text: &str, in_tree: bool) -> Result<ConfigFile, ConfigError> {
     let document = Document {
         path,

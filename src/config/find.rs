@@ -15,7 +15,7 @@ use super::trust::TreeFile;
 const PROJECT_FILE: &str = ".relto.toml";
 const USER_FILE: &str = "config.toml";
 
-/// No configuration is that long; what is may be a device or a mistake.
+/// No configuration is this long; a longer file may be a device or a mistake.
 const LONGEST: u64 = 1 << 20;
 
 /// The files of one invocation.
@@ -29,10 +29,10 @@ pub(super) struct ConfigFiles {
     pub(super) paths: Vec<PathBuf>,
 }
 
-/// Reads the files that `environment` leads to. A file that is not there sets nothing.
+/// Reads the files that `environment` leads to. A missing file sets nothing.
 ///
 /// # Errors
-/// A file is there and cannot be read, or what it says is wrong.
+/// A file exists but cannot be read, or its contents are wrong.
 pub(super) fn read(
     environment: &Environment,
     warnings: &mut Vec<Warning>,
@@ -56,7 +56,7 @@ pub(super) fn read(
     Ok(files)
 }
 
-/// The text of a file, if it is there and only the user or root could have written it.
+/// The text of a file, if it exists and only the user or root could have written it.
 fn text_of(
     path: &Path,
     warnings: &mut Vec<Warning>,
@@ -98,7 +98,7 @@ fn text_of(
         .map_err(|_| ConfigError::FileNotUtf8 { path })
 }
 
-/// Opens without waiting: a pipe of that name would have us wait for its writer.
+/// Opens without waiting: a pipe of that name would otherwise block until it has a writer.
 fn open(path: &Path) -> io::Result<fs_err::File> {
     let nonblock = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
     fs_err::OpenOptions::new()
@@ -107,7 +107,7 @@ fn open(path: &Path) -> io::Result<fs_err::File> {
         .open(path)
 }
 
-/// A directory that may not be searched holds no file for us.
+/// A directory that must not be searched has no file for us.
 fn is_absent(error: &io::Error) -> bool {
     use io::ErrorKind::{NotADirectory, NotFound};
     matches!(error.kind(), NotFound | NotADirectory)
@@ -118,7 +118,7 @@ fn is_trusted(owner: u32) -> bool {
     owner == rustix::process::geteuid().as_raw() || owner == 0
 }
 
-/// Why a file with this owner and mode may say what the user did not mean.
+/// Why a file with this owner and mode may contain settings that the user did not write.
 fn untrusted_reason(owner: u32, mode: u32) -> Option<&'static str> {
     if !is_trusted(owner) {
         return Some("it belongs to another user");

@@ -50,14 +50,15 @@ use find::ConfigFiles;
 use table::CONFIG;
 use trust::Trust;
 
-/// What the configuration says, and what of it was ignored.
+/// The settings, and warnings about those that were ignored.
 #[derive(Debug)]
 pub struct LoadedConfig {
     pub settings: Settings,
     pub warnings: Vec<Warning>,
 }
 
-/// Reads all sources. What a source tree may not set, or not yet, is left out with a warning.
+/// Reads all sources. Settings that a source tree must not make, or not yet, are ignored with a
+/// warning.
 ///
 /// # Errors
 /// A source says something that relto does not understand, or the values do not fit together.
@@ -77,10 +78,11 @@ pub fn load(
     Ok(LoadedConfig { settings, warnings })
 }
 
-/// What the `.relto.toml` that `environment` leads to asks for; `None` where there is none.
+/// The sensitive settings of the `.relto.toml` that `environment` leads to; `None` if there is no
+/// such file.
 ///
 /// # Errors
-/// As [`load`].
+/// Like [`load`].
 pub fn tree_request(
     command_line: Vec<ConfigEntry>,
     environment: &Environment,
@@ -103,7 +105,7 @@ pub fn tree_request(
     ))
 }
 
-/// The values in force, without those that have to wait.
+/// The values in force, without those that are held back.
 fn merged(
     command_line: Vec<ConfigEntry>,
     environment: &Environment,

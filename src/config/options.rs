@@ -40,7 +40,7 @@ pub enum OptionKind {
     Value,
     /// `--name=VALUE` any number of times. All sources count, see [`super::merge`].
     List,
-    /// As `List`, but only the strongest source that sets it counts.
+    /// Like `List`, but only the strongest source that sets it counts.
     Selection,
 }
 
@@ -56,7 +56,7 @@ pub enum Class {
     UserOnly,
 }
 
-/// What is in force where no source sets an option.
+/// The value of an option that no source sets.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Default {
     /// A value, in the form in which a user would write it.
@@ -65,7 +65,7 @@ pub(super) enum Default {
     Described(&'static str),
 }
 
-/// One thing that can be set.
+/// One option.
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a property of its own in the table"
@@ -246,7 +246,7 @@ pub(crate) fn printable(text: &str) -> String {
     escaped.collect()
 }
 
-/// The candidate that differs least from `name`, if any is near enough to be meant.
+/// The candidate that differs least from `name`, if one is close enough.
 pub(crate) fn nearest<'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,

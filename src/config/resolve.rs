@@ -92,7 +92,7 @@ fn require_both_halves_of_the_identity(settings: &Settings) -> Result<(), Config
 
 /// With a farm both executors work, as `docs/performance.md` measures, unless the user wants no
 /// results of this machine, or the workers have another compiler: objects of two compilers do not
-/// belong into one program.
+/// belong in one program.
 fn choose_strategy(settings: &mut Settings) -> Result<(), ConfigError> {
     let two_compilers = settings.farm.toolchain == ToolchainSource::Worker;
     let executor = settings.farm.client.executor.as_ref();

@@ -32,7 +32,7 @@ pub struct LinkerSettings {
     pub compiler: Option<PathBuf>,
 }
 
-/// Everything that can be set, after defaults.
+/// All settings, defaults included.
 #[derive(Clone)]
 pub struct Settings {
     /// Never `Remote` or `Dynamic` without an executor.

@@ -46,7 +46,7 @@ impl fmt::Display for ConfigSource {
     }
 }
 
-/// One source sets one option. A scalar may stand several times in one source; the last one counts.
+/// One source sets one option. A scalar may occur several times in one source; the last one counts.
 #[derive(Clone)]
 pub struct ConfigEntry {
     pub option: &'static Opt,
@@ -79,7 +79,7 @@ pub(super) struct RawValue {
     pub(super) source: ConfigSource,
 }
 
-/// The value of an option that is in force, fit to be shown.
+/// The value in force of an option, in printable form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectiveValue {
     pub name: &'static str,

@@ -12,7 +12,7 @@ use super::settings::Strategy;
 use super::value::{self, REMOTE_JOBS};
 use crate::digest::DigestFunction;
 
-/// Options that more than their own field depends on.
+/// Options on which more than their own field depends.
 pub(super) const CONFIG: &Opt = &CONFIG_ENTRY;
 /// The limit of compilers on this machine; the launcher reads its variable before anything else.
 pub const LOCAL_JOBS: &Opt = &LOCAL_JOBS_ENTRY;
@@ -24,7 +24,7 @@ const CONFIG_ENTRY: Opt =
 const LOCAL_JOBS_ENTRY: Opt =
     Opt::new(Where, "local_jobs", "N", "most local compilers at a time", &Scalar(|it| &mut it.local_jobs, value::count_or_auto)).otherwise("processors").common();
 
-/// Every option there is.
+/// All options.
 #[rustfmt::skip] // one option, one entry: a table reads best as a table
 pub static OPTIONS: &[Opt] = &[
     Opt::new(Where, "remote_executor", "ADDRESS", "farm: grpc://, grpcs:// or unix:", &Optional(|it| &mut it.farm.client.executor, value::address)).otherwise("this machine").common().sensitive().address(),

@@ -1,10 +1,10 @@
 //! What a source tree may ask for: its sensitive settings wait until the user has allowed the
-//! content of its `.relto.toml`, and the user's credentials go only to addresses that the user knows
-//! of.
+//! content of its `.relto.toml`, and the user's credentials go only to addresses that the user
+//! knows of.
 //!
-//! What is allowed is remembered in the user's state, one file a tree, by the digest of the content:
-//! a changed file waits again. With it stand the addresses and the names of the credentials that
-//! were shown when it was allowed; a credential that came later waits, too.
+//! What is allowed is remembered in the user's state, one file a tree, by the digest of the
+//! content: a changed file waits again. With it stand the addresses and the names of the
+//! credentials that were shown when it was allowed; a credential that came later waits, too.
 
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -21,9 +21,9 @@ use super::table::OPTIONS;
 use crate::digest::DigestFunction;
 use crate::fs::write_whole_for;
 
-/// No record is that long.
+/// No record is this long.
 const LONGEST: u64 = 1 << 20;
-/// Records are the user's alone.
+/// Records are private.
 const PRIVATE: u32 = 0o077;
 
 /// A `.relto.toml` that was read.
@@ -116,7 +116,7 @@ impl AllowList {
     }
 }
 
-/// A record that this user wrote: one in the home of another user says what that user meant.
+/// A record that this user wrote: one in another user's home is that user's decision.
 fn read(record: &Path) -> Option<Allowed> {
     let found = fs_err::symlink_metadata(record).ok()?;
     let own = found.uid() == rustix::process::geteuid().as_raw();
@@ -130,7 +130,7 @@ fn sha256(bytes: &[u8]) -> String {
     DigestFunction::Sha256.digest(bytes).hex()
 }
 
-/// What was decided on the tree of one invocation.
+/// The decision about the tree of one invocation.
 #[derive(Debug)]
 pub(super) struct Trust {
     tree: Option<TreeFile>,
@@ -264,7 +264,7 @@ fn tree_addresses(values: &MergedValues) -> Vec<String> {
         .collect()
 }
 
-/// What a tree asks for, and what allowing it means.
+/// The sensitive settings of a tree, and what allowing them means.
 #[derive(Debug)]
 pub struct TrustRequest {
     pub tree: TreeFile,

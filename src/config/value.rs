@@ -13,10 +13,10 @@ use crate::compiler::ToolchainSource;
 use crate::error::Hinted as _;
 use crate::reapi::{Address, AddressError, CredentialHelper, Header};
 
-/// Executions under way at the farm where the user leaves it to relto.
+/// The default limit of remote executions.
 pub(super) const REMOTE_JOBS: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
 
-/// The text of one value, and what its meaning depends on.
+/// The text of one value, and the context that its meaning depends on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ValueText<'a> {
     pub(super) text: &'a str,
@@ -27,7 +27,7 @@ pub(super) struct ValueText<'a> {
     pub(super) in_tree: bool,
 }
 
-/// Why a text is not a value of the type that was asked for.
+/// Why a text is not a value of the requested type.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct InvalidValue {
     pub(super) reason: String,
@@ -69,7 +69,7 @@ pub(super) fn text(input: &ValueText<'_>) -> Result<String, InvalidValue> {
     Ok(input.text.to_owned())
 }
 
-/// The address of a server. The relative path of a socket starts from where it is written.
+/// The address of a server. The relative path of a socket is relative to where it is written.
 pub(super) fn address(input: &ValueText<'_>) -> Result<Address, InvalidValue> {
     Ok(match input.text.parse()? {
         Address::Unix(path) => Address::Unix(input.base.join(path)),
@@ -98,7 +98,7 @@ pub(super) fn count_or_auto(input: &ValueText<'_>) -> Result<Option<NonZeroUsize
     number.map_err(|invalid| invalid.hint("write a number or `auto`"))
 }
 
-/// A duration as Bazel takes it: `90s`, `5m`, `1h`, `500ms`; a plain number counts seconds.
+/// A duration in Bazel's form: `90s`, `5m`, `1h`, `500ms`; a plain number counts seconds.
 fn duration(text: &str) -> Result<Duration, InvalidValue> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit())
@@ -124,7 +124,7 @@ fn duration(text: &str) -> Result<Duration, InvalidValue> {
 /// Parses a duration as options do, for variables that are not options.
 ///
 /// # Errors
-/// What it should have been.
+/// What the text should have been.
 pub fn time_span(text: &str) -> Result<Duration, String> {
     duration(text).map_err(|invalid| {
         let hint = invalid.hint.unwrap_or_default();
@@ -235,7 +235,7 @@ pub(super) fn toolchain(input: &ValueText<'_>) -> Result<ToolchainSource, Invali
     }
 }
 
-/// The way out where a source tree sets what only the user may set.
+/// The hint for a setting in a source tree that only the user may make.
 pub(super) const USE_OWN_SOURCE: &str = "the file comes with a source tree; use the command line, the environment or your own \
      `config.toml`";
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct Build {
     /// As `relto --version` says.
     pub version: String,
-    /// Of the executable: modification time in nanoseconds since 1970, device, inode, size.
+    /// The executable's modification time in nanoseconds since 1970, device, inode and size.
     modified: i64,
     device: u64,
     inode: u64,

@@ -29,9 +29,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 const START: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(5);
 const STARTS: usize = 2;
-/// After this much silence a daemon is taken for lost.
+/// After this much silence the connection to a daemon counts as lost.
 const SILENCE: Duration = HEARTBEAT.saturating_mul(6);
-/// How long telling so may take to a daemon that reads nothing.
+/// How long sending that may take with a daemon that reads nothing.
 const LAST_WORD: Duration = Duration::from_millis(100);
 /// How long a cancelled link may take to end.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);

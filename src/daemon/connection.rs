@@ -23,7 +23,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Serves one caller.
 ///
 /// # Errors
-/// The caller is gone, or what it sends cannot be decoded.
+/// The caller has disconnected, or its frames cannot be decoded.
 pub(super) async fn serve(daemon: &Arc<Daemon>, stream: UnixStream) -> io::Result<()> {
     let Some(mut frames) = Frames::with_peer_of_this_user(stream)? else {
         return Ok(());

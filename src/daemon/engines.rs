@@ -17,7 +17,8 @@ use crate::reapi::{ClientOptions, InvocationIds};
 /// How long an engine is kept for the next link.
 const UNUSED: Duration = Duration::from_mins(10);
 
-/// Variables that differ between the processes of one build and mean nothing to a credential helper.
+/// Variables that differ between the processes of one build and mean nothing to a credential
+/// helper.
 const PER_PROCESS: [&str; 8] = [
     "_",
     "MAKEFLAGS",
@@ -70,7 +71,7 @@ impl CachedEngine {
     }
 }
 
-/// Everything that an engine depends on. What is not in it comes with each link.
+/// Everything that an engine depends on. Everything else comes with each link.
 fn key(options: &Options) -> Digest {
     let client = options.farm.as_ref().map(|farm| ClientOptions {
         deadline: None,

@@ -35,7 +35,7 @@ struct RunningLink {
 /// Runs `link` for the caller at the other end of `frames`.
 ///
 /// # Errors
-/// The caller is gone.
+/// The caller has disconnected.
 pub(super) async fn serve(
     daemon: &Arc<Daemon>,
     link: LinkRequest,
@@ -163,7 +163,7 @@ impl RunningLink {
     }
 }
 
-/// With file names as the caller spells them.
+/// Messages with file names as the caller spells them.
 fn edited(event: Event, client_context: &ClientContext) -> Event {
     match event {
         Event::Warning { text, hint } => Event::Warning {

@@ -58,7 +58,7 @@ pub(super) struct ServerHello {
     pub(super) status: Option<Status>,
 }
 
-/// What `relto daemon status` shows.
+/// The numbers that `relto daemon status` shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Status {
@@ -145,7 +145,8 @@ impl LinkRequest {
 /// How often the daemon sends [`ServerMessage::Alive`].
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// What a caller sends after its request. The end of the connection means that it is gone.
+/// What a caller sends after its request. The end of the connection means that the caller has
+/// disconnected.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum ClientMessage {
     /// Cancel the link; the caller waits for its end.

@@ -20,7 +20,7 @@ use crate::fs::{
     FileId, create_private_dir, open_private_file, read_regular_no_follow, remove_if_there,
 };
 
-/// What fits into an address of a Unix socket (`sun_path`), with its end.
+/// The length of a Unix socket's address (`sun_path`), with its terminator.
 const LONGEST_SOCKET: usize = 108;
 
 /// Why no daemon can live in a directory.

@@ -33,7 +33,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// the process that it runs in.
 pub const TLS_VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
-/// How a daemon is to live.
+/// The settings of a daemon.
 #[derive(Debug)]
 pub struct DaemonConfig {
     pub runtime_dir: RuntimeDir,
@@ -47,7 +47,7 @@ pub struct DaemonConfig {
 /// called before this process opens any file.
 ///
 /// # Errors
-/// It was not started as daemons are, or the system refuses something.
+/// It was not started as a daemon, or a system call fails.
 pub fn serve(config: DaemonConfig) -> io::Result<()> {
     leave_the_starter()?;
     let lock = take_lock(&config.runtime_dir)?;

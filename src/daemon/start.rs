@@ -22,7 +22,7 @@ const NOT_HANDED_ON: [&str; 5] = [HOLDS_SLOT, STARTED_BY, "MAKEFLAGS", "MAKELEVE
 /// Starts a daemon in `runtime_dir`, which has been prepared. False if there is one already.
 ///
 /// # Errors
-/// The system refuses a file or the process.
+/// A file cannot be opened, or the process cannot be started.
 pub(super) fn start(
     runtime_dir: &RuntimeDir,
     relto: &Relto,

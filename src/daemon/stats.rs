@@ -9,7 +9,7 @@ use crate::events::Event;
 use crate::events::OriginCounts;
 use crate::process::ProcStatus;
 
-/// Counts links, jobs, and modules that were sent ahead of them.
+/// Counts links, jobs, and modules that were uploaded ahead.
 #[derive(Debug)]
 pub(super) struct Stats {
     pub(super) started: Instant,

@@ -19,7 +19,7 @@ use crate::link::{FarmOptions, Options};
 
 pub use cached::verify_cached;
 
-/// How good what was found is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Grade {
     Good,
@@ -29,7 +29,7 @@ pub enum Grade {
     Bad,
 }
 
-/// One thing that was looked at.
+/// One finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     pub grade: Grade,
@@ -91,7 +91,7 @@ impl ReportSection {
     }
 }
 
-/// Looks at everything, and gives each section to `tell` when it is complete. `compiler` is a path
+/// Examines everything, and passes each section to `tell` when it is complete. `compiler` is a path
 /// or a name; without one it is the `clang` of `PATH`. With `strict`, a farm that cannot be used is
 /// as bad as a link that fails. Returns the worst of all findings.
 pub async fn examine(

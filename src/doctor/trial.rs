@@ -20,7 +20,7 @@ use crate::events::{self, Event, Events, Origin, Stamped};
 use crate::link::{Engine, FarmOptions, LinkError, Options};
 use crate::process::{Relto, Scratch};
 
-/// Longest for one trial. A farm without a suitable worker may let a job wait forever.
+/// The time limit of a trial. A farm without a suitable worker may let a job wait forever.
 const PATIENCE: Duration = Duration::from_mins(5);
 
 /// How one run of the trial's job ended.
@@ -71,8 +71,7 @@ async fn findings(
     Ok(findings)
 }
 
-/// Nothing is taken from the disk cache, nothing is hidden by this machine's help, and `relto
-/// stats` hears nothing of it.
+/// The trial uses neither the disk cache nor the fallback, and leaves no record for `relto stats`.
 fn for_trial(options: &Options, dir: &Path) -> Options {
     let mut options = options.clone();
     options.disk_cache = None;
@@ -161,7 +160,7 @@ fn found_again(again: &TrialRun, first: &TrialRun) -> Finding {
     )
 }
 
-/// The compiler said no there and yes here.
+/// The compile failed on the farm and succeeded here.
 fn not_there(ran: &TrialRun, farm: &FarmOptions) -> Finding {
     let text = format!(
         "the farm could not compile a module that compiles here:\n{}",

@@ -62,7 +62,7 @@ pub(super) fn check(
     Ok(())
 }
 
-/// The way out after a compile that failed in place, as lld itself would have run it.
+/// The hint after a compile that failed in place, as lld itself would have run it.
 pub(super) fn hint(ending: Ending) -> &'static str {
     match ending {
         Ending::Exited(0) => {

@@ -96,12 +96,12 @@ impl InPlaceReason {
     }
 }
 
-/// A job that can run anywhere and be kept.
+/// A job that can run anywhere and whose result may be kept.
 #[derive(Debug)]
 pub struct Hermetic {
     pub job: CanonicalJob,
     pub action: Action,
-    /// Of `job.files`, as they were when they were hashed.
+    /// The identities of `job.files` when they were hashed.
     pub identities: Vec<Identity>,
     /// The key of what a compiler of the worker's own makes; `None` where the farm gets ours.
     pub worker_key: Option<Digest>,
@@ -109,7 +109,7 @@ pub struct Hermetic {
     pub slice: Option<Box<SliceKey>>,
 }
 
-/// What a successful run left.
+/// The result of a successful run.
 #[derive(Debug, Clone)]
 pub struct Compiled {
     pub origin: Origin,
@@ -118,7 +118,7 @@ pub struct Compiled {
     pub outputs: Vec<Bytes>,
     /// As the compiler wrote it: with canonical names unless it ran in place.
     pub stderr: Bytes,
-    /// Of a run in place; results of other runs have none.
+    /// The compiler's stdout in place; other runs have none.
     pub stdout: Bytes,
     /// The inputs are still what they were when they were hashed, so the result may be kept.
     pub storable: bool,
@@ -246,7 +246,7 @@ pub enum UnsoundResult {
 /// and of its kind. `outputs` gives the contents of each declared output, in the job's order.
 ///
 /// # Errors
-/// What is wrong with it; such a result is neither given to lld nor kept.
+/// The fault of the result, which is then neither given to lld nor kept.
 pub fn check_result(
     job: &CanonicalJob,
     exit_code: i32,

@@ -12,8 +12,8 @@ use std::path::Path;
 
 use rustix::fs::StatFs;
 
-/// Magic numbers (`statfs(2)`) of ext2 to ext4, XFS, Btrfs, F2FS, ZFS, bcachefs, JFS, `ReiserFS` and
-/// NILFS2: their ctime is this kernel's clock.
+/// Magic numbers (`statfs(2)`) of ext2 to ext4, XFS, Btrfs, F2FS, ZFS, bcachefs, JFS, `ReiserFS`
+/// and NILFS2: their ctime is this kernel's clock.
 const STAMPED_BY_THE_KERNEL: [u32; 9] = [
     0xef53,
     0x5846_5342,
@@ -28,7 +28,7 @@ const STAMPED_BY_THE_KERNEL: [u32; 9] = [
 
 const OVERLAY: u32 = 0x794c_7630;
 
-/// Names of the file systems whose times are not believed, for messages.
+/// Names of the file systems whose times are not trusted, for messages.
 const NAMES: [(u32, &str); 14] = [
     (0x0102_1994, "tmpfs"),
     (0x8584_58f6, "ramfs"),

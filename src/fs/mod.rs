@@ -25,10 +25,10 @@ pub use regular::{
     buffer_for, open_regular, read_regular, read_regular_no_follow, read_regular_to_string,
 };
 
-/// All users may read and write; the kernel takes the umask off.
+/// Readable and writable for all; the kernel applies the umask.
 const NEW_FILE: Mode = Mode::from_raw_mode(0o666);
 
-/// Puts `bytes` at `path`, replacing a regular file that is there.
+/// Writes `bytes` to `path`, replacing a regular file.
 ///
 /// # Errors
 /// The system's own, with the path in the message. Nothing is left behind.
@@ -36,10 +36,10 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_whole_for(None, path, bytes)
 }
 
-/// As [`write_whole`], for a process with another `umask`.
+/// Like [`write_whole`], for a process with another `umask`.
 ///
 /// # Errors
-/// As there.
+/// The same.
 pub fn write_whole_for(umask: Option<u32>, path: &Path, bytes: &[u8]) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(found) if is_special(&found) => fs::OpenOptions::new()
@@ -112,7 +112,7 @@ fn name(file: &OwnedFd, path: &Path) -> io::Result<()> {
     Ok(linked?)
 }
 
-/// The kernel has taken this process's own umask off, which is not the one that counts.
+/// The kernel has applied this process's own umask, which is not the right one.
 fn set_mode(file: &std::fs::File, umask: Option<u32>) -> io::Result<()> {
     match umask {
         Some(umask) => Ok(rustix::fs::fchmod(
@@ -204,8 +204,8 @@ const REMOTE_FILE_SYSTEMS: [u32; 9] = [
 ];
 
 /// Whether the file is on a file system that another machine or process serves: that one's clock
-/// stamps the file, and memory mapped from it may not be shared with other machines. False where
-/// that cannot be found out.
+/// stamps the file, and memory mapped from it may not be shared with other machines. False if that
+/// cannot be determined.
 pub fn is_remote(file: impl AsFd) -> bool {
     rustix::fs::fstatfs(file).is_ok_and(|found| {
         medium::number(&found).is_some_and(|magic| REMOTE_FILE_SYSTEMS.contains(&magic))

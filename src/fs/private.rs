@@ -15,7 +15,7 @@ use rustix::fs::OFlags;
 const DIR_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
-/// Makes `dir` and the parents that are missing, each with mode 0700. Directories that exist keep
+/// Creates `dir` and its missing parents, each with mode 0700. Directories that exist keep
 /// their mode.
 ///
 /// # Errors
@@ -67,7 +67,7 @@ pub fn open_private_file(path: &Path) -> io::Result<fs::File> {
     Ok(file)
 }
 
-/// Takes the rights of other users away from a directory of this user.
+/// Revokes other users' rights to a directory of this user.
 ///
 /// # Errors
 /// The system's own, with the path.

@@ -39,7 +39,7 @@ pub fn open_regular(path: impl AsRef<Path>) -> io::Result<fs_err::File> {
 /// Reads a regular file, following symbolic links. `/dev/null` is empty.
 ///
 /// # Errors
-/// As [`open_regular`]; the file does not fit into memory.
+/// Like [`open_regular`]; the file does not fit into memory.
 pub fn read_regular(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     let path = path.as_ref();
     let (file, found) = open(path, OFlags::empty())?;
@@ -49,10 +49,10 @@ pub fn read_regular(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     read(&file, &found, path)
 }
 
-/// As [`read_regular`], for text.
+/// Like [`read_regular`], for text.
 ///
 /// # Errors
-/// As there; the text is not UTF-8.
+/// The same; the text is not UTF-8.
 pub fn read_regular_to_string(path: impl AsRef<Path>) -> io::Result<String> {
     let path = path.as_ref();
     let bytes = read_regular(path)?;

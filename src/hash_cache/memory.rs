@@ -12,7 +12,7 @@ use crate::digest::DigestFunction;
 /// Files of a generation; some 20 MB.
 const GENERATION: usize = 50_000;
 
-/// What one process remembers of all its links.
+/// What one process remembers from all its links.
 #[derive(Debug)]
 pub struct Memory {
     limit: usize,

@@ -83,7 +83,7 @@ impl HashCache {
         Self::with_memory(state, None)
     }
 
-    /// As [`HashCache::new`], for a process that runs many links and remembers by itself, too.
+    /// Like [`HashCache::new`], for a process that runs many links and remembers by itself, too.
     #[must_use]
     pub fn with_memory(state: Arc<State>, memory: Option<Arc<Memory>>) -> Self {
         Self {

@@ -10,7 +10,7 @@ use super::identity::Identity;
 use crate::digest::{Digest, DigestFunction};
 use crate::state;
 
-/// More rows than any one user's links keep looking at; about 30 MB.
+/// More rows than the links of one user need; about 30 MB.
 const MAX_ROWS: i64 = 200_000;
 
 /// The table is counted only after this many additions.

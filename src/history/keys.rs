@@ -1,7 +1,7 @@
 //! What the keys of earlier links were made of, for `relto explain`.
 //!
-//! A link of thousands of jobs names the same files again and again, so [`LinkKeys`] holds each name
-//! and word once. The last two different links of each output are kept, and the newest of all
+//! A link of thousands of jobs names the same files again and again, so [`LinkKeys`] holds each
+//! name and word once. The last two different links of each output are kept, and the newest of all
 //! within a bound.
 
 use std::time::SystemTime;
@@ -31,7 +31,7 @@ pub struct Ingredient {
     pub value: String,
     /// The user's name for it; not part of the key.
     pub known_as: Option<String>,
-    /// Of a module: equal for modules that differ in the name of their source file only.
+    /// Equal for modules that differ only in the name of their source file.
     pub sourceless: Option<[u8; 16]>,
 }
 

@@ -47,7 +47,7 @@ impl ModuleKey {
     }
 }
 
-/// What the last compile of a module took.
+/// The cost of the last compile of a module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Estimate {
     /// Kept in whole milliseconds.
@@ -56,7 +56,7 @@ pub struct Estimate {
     pub peak_memory: Option<u64>,
 }
 
-/// How a link went.
+/// The record of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkRecord {
     /// Kept in whole seconds.

@@ -7,7 +7,7 @@ mod file;
 
 use serde::{Deserialize, Serialize};
 
-/// Who asks for jobs; it decides what is usual and what is a fault.
+/// The origin of a job, which decides what is normal and what is a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Caller {
     /// lld, by a job file.

@@ -14,7 +14,7 @@ use crate::events::Events;
 use crate::reapi::{CapabilityError, Client, ConnectError};
 use crate::task::{Task, spawn};
 
-/// How long a farm is taken to be what it said of itself.
+/// How long a farm's capabilities are trusted.
 const LASTS: Duration = Duration::from_mins(15);
 
 /// A connection that is being made.
@@ -23,7 +23,7 @@ pub type Connecting = Task<Result<Client, ConnectError>>;
 /// The client from which those of links are made, and when it was first requested.
 type Kept = (Instant, Arc<OnceCell<Client>>);
 
-/// How links come to their clients.
+/// Creates the clients of links.
 #[derive(Debug)]
 pub(super) struct Connections {
     /// `None`: each link opens its own connections.
@@ -79,7 +79,7 @@ impl Connections {
     }
 }
 
-/// A server without an execution service is used as the cache that it is.
+/// A server without an execution service is used as a cache.
 async fn connect(options: FarmOptions, events: Events) -> Result<Client, ConnectError> {
     let connected = Client::connect(&options.client, events.clone()).await;
     match connected {

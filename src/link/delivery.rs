@@ -62,7 +62,7 @@ pub(super) struct Delivery {
     pub(super) events: Events,
     /// The process that must still exist for the objects to be wanted.
     pub(super) linker: Option<Parent>,
-    /// Of another process that the outputs are for.
+    /// The umask of another process that the outputs are for.
     pub(super) umask: Option<u32>,
     /// `None`: results from caches are taken as they are.
     pub(super) verifier: Option<Arc<Verifier>>,
@@ -184,7 +184,8 @@ impl Delivery {
         Ok(())
     }
 
-    /// Writes the result of another job of the same action; it is in the cache already if it may be.
+    /// Writes the result of another job of the same action; it is in the cache already if it may
+    /// be.
     fn write_shared(&self, job: &Planned, compiled: &Compiled) -> Result<(), DeliveryError> {
         let PlannedForm::Hermetic(hermetic) = &job.form else {
             unreachable!("a job that runs in place has no duplicates");

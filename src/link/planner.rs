@@ -57,8 +57,8 @@ pub struct Checked {
     pub kind: OutputKind,
     /// What the compiler reads, weighted.
     pub bytes: u64,
-    /// Of the inputs of a job with a key, as far as they are modules: their digests without the
-    /// names of source files.
+    /// For a job with a key, the digest of each input that is a module, without the name of its
+    /// source file.
     pub sourceless: Vec<Option<[u8; 16]>>,
 }
 

@@ -138,8 +138,8 @@ pub(super) fn restored(cache: &DiskCache, hermetic: &Hermetic, slice: &SliceKey)
     outputs[0].take()
 }
 
-/// Stores a fresh result under the slice key of its job, if the names in it can be restored; returns
-/// whether it is stored. A job with messages may have told what its key does not hold.
+/// Stores a fresh result under the slice key of its job, if the names in it can be restored;
+/// returns whether it is stored. A job's messages may contain more than its key covers.
 pub(super) fn store(
     cache: &DiskCache,
     slice: &SliceKey,

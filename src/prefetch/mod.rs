@@ -99,7 +99,7 @@ pub struct PrefetchRequest {
 }
 
 /// Prepares all of `wanted` in a process that has nothing else to do. `tell` is called for each
-/// file as it is done, in no order; one that cannot be read or sent keeps no other from it.
+/// file as it is done, in no order; a file that cannot be read or sent does not affect the others.
 ///
 /// # Errors
 /// The farm or the compiler cannot be used at all.
@@ -113,13 +113,13 @@ pub async fn send(
     prefetch(&engine, wanted, options, events, tell).await
 }
 
-/// Under this name a farm is remembered that was away, or takes nothing: it is left alone for a
+/// The name under which an unreachable or refusing farm is remembered: it is left alone for a
 /// moment.
 fn absence(farm: &FarmOptions) -> String {
     format!("sending ahead to {}", farm.address())
 }
 
-/// Whether it is worth following a compile: the farm was not away a moment ago.
+/// Whether to upload what a compile writes: not if the farm was unreachable a moment ago.
 #[must_use]
 pub fn is_worth_it(farm: &FarmOptions, state_dir: Option<&Path>) -> bool {
     !Throttle::new(state_dir).recently_failed(&absence(farm))
@@ -189,7 +189,7 @@ async fn prefetch(
     sent
 }
 
-/// One round of files. What it learned of them it takes to be true until its end.
+/// One round of files. What it learns about them holds until its end.
 struct Prefetcher<'a> {
     engine: &'a Engine,
     options: &'a Options,

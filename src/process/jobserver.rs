@@ -30,7 +30,7 @@ pub struct Jobserver {
     waiting: OnceLock<pipe::Receiver>,
 }
 
-/// The right to run one process more.
+/// The right to run one more process.
 #[derive(Debug)]
 pub(super) struct Token {
     byte: u8,
@@ -103,7 +103,7 @@ impl Drop for Token {
     }
 }
 
-/// Paths of the two ends. Of several mentions the last one counts.
+/// Paths of the two ends. The last of several mentions counts.
 fn ends(makeflags: &str) -> Option<(PathBuf, PathBuf)> {
     let forms = ["--jobserver-auth=", "--jobserver-fds="];
     let value = |word| forms.iter().find_map(|form| str::strip_prefix(word, form));

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal};
 
 use super::{Ending, ProcStatus};
 
-/// When the resident size is looked at for the first time, and how often after that. The kernel
+/// When the resident size is sampled first, and how often after that. The kernel
 /// keeps the highest value itself, so what a sample misses is only what was added after the last
 /// one.
 pub(super) const FIRST_SAMPLE: Duration = Duration::from_millis(50);

@@ -109,12 +109,12 @@ pub enum Ending {
     Signalled(i32),
 }
 
-/// What is known of a program that has ended.
+/// The result of a program that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finished {
     pub ending: Ending,
-    /// Of each stream the first and the last MiB are kept, with a line between that says how much
-    /// was left out.
+    /// The first and the last MiB of the stream, with a line between them that says how much was
+    /// left out.
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
     /// From the request to the end, the start of the helper included.

@@ -30,7 +30,7 @@ const RETRIES: usize = 100;
 
 /// Where to go when `TMPDIR` is missing, full, or cannot hold symbolic links.
 const ALTERNATIVES: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
-/// What a directory must take to be of use: enough for the files of some jobs.
+/// The space that a directory must have to be usable: enough for the files of some jobs.
 const PROBE_SIZE: usize = 64 << 10;
 
 /// A directory that only this user may enter.

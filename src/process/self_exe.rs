@@ -65,7 +65,7 @@ impl Relto {
     }
 }
 
-/// How this process was called: without `/proc` the best that is known of its executable.
+/// How this process was called: without `/proc`, the best guess at its executable.
 fn called_as() -> PathBuf {
     let name = std::env::args_os().next().unwrap_or_default();
     let path = PathBuf::from(name);

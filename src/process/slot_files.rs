@@ -1,8 +1,9 @@
 //! Slots of this machine that all processes of a user share.
 //!
-//! A slot is a locked file: it is free again when the process that holds it ends, however it ends, and
-//! a compiler that takes relto's place keeps it. Where the files cannot be made there is no limit. The
-//! directory and the files are private, since any process that may open a file may lock it.
+//! A slot is a locked file: it is free again when the process that holds it ends, however it ends,
+//! and a compiler that takes relto's place keeps it. Where the files cannot be made there is no
+//! limit. The directory and the files are private, since any process that may open a file may lock
+//! it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,8 +17,8 @@ use crate::fs::{create_private_dir, host_name, make_private, open_private_file};
 /// Pause between two attempts: short compared to a compile.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A slot that is not free after so long is held by something else than compiles. Then it is better
-/// to run one compiler too many than none.
+/// A slot that is not free after this long is not held by a compile. Then one compiler too many is
+/// better than none.
 const LONGEST_WAIT: Duration = Duration::from_mins(10);
 
 /// The slots of a user on this machine.
@@ -49,7 +50,8 @@ impl SlotFiles {
         Self { dir, count }
     }
 
-    /// Waits for a slot, blocking the thread. `None` if there is no limit, or no slot for very long.
+    /// Waits for a slot, blocking the thread. `None` if there is no limit, or no slot for very
+    /// long.
     #[must_use]
     pub fn take(&self) -> Option<SlotLock> {
         self.take_within(LONGEST_WAIT)

@@ -1,9 +1,9 @@
 //! The hidden subcommands: relto as the process that becomes a compiler, and as the janitor of a
 //! scratch directory.
 //!
-//! `__run` finds its plan in an unnamed file on stdin and writes over it why it could not become the
-//! compiler. The compiler does not inherit the file, so a report is always the helper's own, whatever
-//! the compiler exits with or prints.
+//! `__run` finds its plan in an unnamed file on stdin and writes over it why it could not become
+//! the compiler. The compiler does not inherit the file, so a report is always the helper's own,
+//! whatever the compiler exits with or prints.
 //!
 //! Everything that must happen between `fork` and `exec` happens here, in a process of its own with
 //! one thread: it needs no `unsafe`, and relto can start it the cheap way (`posix_spawn`).
@@ -36,8 +36,7 @@ pub fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
     }
 }
 
-/// Does not return when all is well. Without a plan on stdin there is nowhere to write what went
-/// wrong.
+/// Does not return on success. Without a plan on stdin there is nowhere to report a failure.
 fn run() -> ExitCode {
     let Ok(channel) = io::stdin().as_fd().try_clone_to_owned() else {
         return ExitCode::Usage;

@@ -67,7 +67,7 @@ pub struct World {
     rights: Vec<Option<String>>,
     /// Mode and number of filters.
     seccomp: [Option<String>; 2],
-    /// Of `SELinux`, `AppArmor` or Smack.
+    /// The label of `SELinux`, `AppArmor` or Smack.
     security_label: Option<String>,
     /// Groups with a limit, the limits with them.
     cgroups: Vec<String>,

@@ -152,7 +152,7 @@ impl Client {
         Ok(())
     }
 
-    /// As [`Client::ensure_uploaded`], before blobs of less `urgency`. Returns which of `blobs` were
+    /// Like [`Client::ensure_uploaded`], before blobs of less `urgency`. Returns which of `blobs` were
     /// missing and have been sent.
     pub async fn upload(&self, blobs: &[Blob], urgency: u64) -> Result<HashSet<Digest>, Failure> {
         let uploading = self.inner.uploader.ensure(blobs, urgency);
@@ -224,7 +224,7 @@ impl Client {
         self.fetch_checked(digest, inline, None, context).await
     }
 
-    /// As [`Client::fetch`], but a large blob whose head fails `check` is not fetched further.
+    /// Like [`Client::fetch`], but a large blob whose head fails `check` is not fetched further.
     pub async fn fetch_checked(
         &self,
         digest: &Digest,
@@ -254,7 +254,7 @@ impl Client {
         self.close_within(limits::CANCELLATION).await;
     }
 
-    /// As [`Client::close`], within `timeout`: what is not cancelled by then ends with the connection.
+    /// Like [`Client::close`], within `timeout`: what is not cancelled by then ends with the connection.
     pub async fn close_within(&self, timeout: Duration) {
         self.inner.canceller.close(timeout).await;
         let counters = self.counters();

@@ -112,9 +112,9 @@ pub struct CredentialHelper {
 /// The ids of a link in `RequestMetadata`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct InvocationIds {
-    /// Of the link.
+    /// The id of the link.
     pub id: String,
-    /// Of the build, if it has one: farms schedule by it.
+    /// The id of the build, if it has one: farms schedule by it.
     pub correlated_id: String,
 }
 

@@ -14,7 +14,7 @@ pub struct Symbol {
     pub weak: bool,
 }
 
-/// Of the record in both blocks that holds their content.
+/// The code of the record that holds the content of both blocks.
 const BLOB: u64 = 1;
 
 mod flag {

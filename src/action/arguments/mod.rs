@@ -163,7 +163,7 @@ fn one(rest: &[String]) -> Argument<'_> {
     }
 }
 
-/// Takes an option that is not in the table as plain, unless it may name a file to read or to
+/// Treats an option that is not in the table as plain, unless it may name a file to read or to
 /// write.
 fn unlisted(word: &str) -> Meaning {
     match word.split_once('=') {
@@ -261,7 +261,7 @@ pub fn target<'a>(arguments: &[Argument<'a>]) -> Option<&'a str> {
     })
 }
 
-/// The files that clang writes besides `output`, by the names that it gives them.
+/// The files that clang writes besides `output`, by clang's own names.
 #[must_use]
 pub fn extra_outputs(arguments: &[Argument<'_>], output: &str) -> Vec<String> {
     let (mut split_dwarf, mut stack_usage) = (false, false);

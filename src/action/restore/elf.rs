@@ -9,7 +9,7 @@ const CLASS_64: u8 = 2;
 const LITTLE: u8 = 1;
 const BIG: u8 = 2;
 const TYPE_RELOCATABLE: u64 = 1;
-/// The index that says that the real one stands elsewhere.
+/// The index that means that the real one is elsewhere.
 const RESERVED: u64 = 0xFF00;
 
 /// Section types.

@@ -20,10 +20,10 @@ use self::table::StringTable;
 
 /// What precedes the number in the name of a promoted local.
 const SUFFIX: &[u8] = b".llvm.";
-/// Less than this stands anywhere by chance. A module without a hash counts as zero.
+/// Smaller numbers occur anywhere by chance. A module without a hash counts as zero.
 const LEAST: u64 = 10_000_000;
 
-/// Numbers of modules, each once: then and now.
+/// The old and the new number of each module, each once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Renumbering(Vec<(u64, u64)>);
 
@@ -91,7 +91,7 @@ impl Renumbering {
 }
 
 /// Whether the names of `object` could be restored: it has the known form, its string table is the
-/// one that would be laid out for its names, and no number of `numbers` stands anywhere else in it,
+/// one that would be laid out for its names, and no number of `numbers` occurs anywhere else in it,
 /// as text or as eight bytes.
 ///
 /// # Errors
@@ -113,7 +113,7 @@ pub fn check(object: &[u8], numbers: &[u64]) -> Result<(), RestoreError> {
     }
 }
 
-/// `object` with the numbers of now.
+/// Returns `object` with the new numbers.
 ///
 /// # Errors
 /// The object does not have the known form.

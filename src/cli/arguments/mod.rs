@@ -180,7 +180,7 @@ pub(super) struct ExplainRequest {
 /// The moment from which links count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Since {
-    /// So long before now.
+    /// This long before now.
     Ago(Duration),
     /// Seconds since 1970.
     At(u32),

@@ -191,7 +191,8 @@ impl RemoteJob<'_> {
     }
 }
 
-/// The Action's digest says what went into the result, so it may be kept whatever the files are now.
+/// The Action's digest says what went into the result, so it may be kept whatever the files are
+/// now.
 fn compiled(
     origin: Origin,
     verified: VerifiedResult,
@@ -209,7 +210,7 @@ fn compiled(
         peak_memory: None,
         made_by: made_by.map(|metadata| {
             Box::new(ExecutedActionMetadata {
-                // Of any size, and for the farm's own tools.
+                // It may be of any size, and is for the farm's own tools.
                 auxiliary_metadata: Vec::new(),
                 ..metadata.clone()
             })

@@ -9,7 +9,7 @@ use crate::reapi::limits::{DIGESTS_IN_QUESTION, LARGEST_IN_BATCH, SMALLEST_LEARN
 pub(crate) struct LearnedLimits {
     pub(crate) upload: LearnedLimit,
     pub(crate) download: LearnedLimit,
-    /// Of `FindMissingBlobs`, in digests.
+    /// The limit of `FindMissingBlobs`, in digests.
     pub(crate) digests: LearnedLimit,
 }
 
@@ -46,7 +46,8 @@ impl LearnedLimit {
         self.0.store(0, Ordering::Relaxed);
     }
 
-    /// Whether a blob that takes `cost` bytes goes into a batch rather than into a stream of its own.
+    /// Whether a blob that takes `cost` bytes goes into a batch rather than into a stream of its
+    /// own.
     pub(crate) fn admits(&self, cost: usize) -> bool {
         let limit = self.get();
         // A quarter, so that batches are well filled, unless the limit is so small that nothing

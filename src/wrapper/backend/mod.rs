@@ -282,7 +282,7 @@ impl BackendFlags {
             (Pic::No, Flavour::Wasm) | (Pic::AsCompiled, _) => {}
         }
         if flavour == Flavour::Wasm {
-            // Of some targets' names.
+            // Some targets' names are deprecated.
             words.push("-Wno-deprecated".to_owned());
         }
         if self.silent_mismatch {

@@ -27,7 +27,7 @@ pub(super) struct Definitions<'a> {
     common: Vec<&'a [u8]>,
     strong: Vec<&'a [u8]>,
     undefined: Vec<&'a [u8]>,
-    /// Of all of them, if they have one: the linker treats the first it sees of each as the one.
+    /// The types of all symbols that have one: the linker keeps the first that it sees of each.
     types: HashMap<&'a [u8], u8>,
     /// Those that other programs do not see.
     hidden: Vec<&'a [u8]>,
@@ -184,7 +184,7 @@ impl<'a> Objects<'a> {
             return Err(conflict("the group", group, name));
         }
         for name in found.named() {
-            // Of the others a module does not know the type.
+            // A module does not know the types of the others.
             let kind = found.types.get(name).copied().filter(|it| *it == elf::TLS);
             let known = self.named.entry(name.to_vec()).or_default();
             *known = kind.unwrap_or(*known);

@@ -25,12 +25,12 @@ enum InputKind {
 struct InputFile {
     /// As the trace names it.
     name: String,
-    /// Of its header, where it is a member.
+    /// The offset of its header, if it is a member.
     offset: Option<u64>,
     kind: InputKind,
     lazy: bool,
     symbols: Vec<Symbol>,
-    /// Of those of one name the first wins.
+    /// The first of each name wins.
     groups: Vec<Vec<u8>>,
 }
 

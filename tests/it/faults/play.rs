@@ -36,7 +36,7 @@ const DEADLINE: Duration = Duration::from_secs(90);
 /// some more.
 const MOST_MEMORY: u64 = 256 << 20;
 
-/// How a link went.
+/// The record of a link.
 pub(super) struct Played {
     saved: Saved,
     /// Names in the directory before the link.

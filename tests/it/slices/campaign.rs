@@ -333,5 +333,8 @@ fn equal_slice_keys_mean_equal_objects() {
         }
     }
     assert!(tally.wrong.is_empty(), "{tally:#?}");
-    assert!(tally.telling > 0, "no comparison was significant: {tally:#?}");
+    assert!(
+        tally.telling > 0,
+        "no comparison was significant: {tally:#?}"
+    );
 }

@@ -269,7 +269,7 @@ impl UploadQueue {
             .map(|request| request.completion.urgency())
     }
 
-    /// As [`take_front`], without blobs that no job waits for any more.
+    /// Like [`take_front`], without blobs that no job waits for any more.
     fn take(
         &mut self,
         limit: usize,
