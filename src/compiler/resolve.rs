@@ -34,7 +34,7 @@ pub enum ToolchainSource {
 /// Where a worker without its own `PATH` looks for a compiler that is named without a directory.
 const WORKER_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Which compiler to resolve, and for what.
+/// The compiler to resolve, and its purpose.
 #[derive(Debug, Clone, Copy)]
 pub struct CompilerRequest<'a> {
     /// A path or a bare name.

@@ -282,7 +282,7 @@ pub(super) fn function_names(list: &[i32]) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// Zero means that only gRPC's own limit holds. Larger values are not believed.
+/// Zero means that only gRPC's own limit holds. Larger values are not trusted.
 fn batch_limit(advertised: i64) -> usize {
     let advertised = usize::try_from(advertised)
         .ok()

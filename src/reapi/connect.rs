@@ -19,7 +19,7 @@ use crate::reapi::transport::metadata::{BadHeader, LinkMetadata, append};
 use crate::reapi::transport::pool::{ConnectionPool, Dial};
 use crate::reapi::transport::{Endpoint, Transport};
 
-/// Why there is no farm to work with.
+/// Why a farm cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     #[error("neither `remote_executor` nor `remote_cache` is set")]
@@ -78,7 +78,7 @@ pub(super) async fn connect_with(
     Ok(Session::new(transport, capabilities))
 }
 
-/// Lets `wire` find out soon whether anybody is there.
+/// Shortens timeouts and retries, so that an absent server is noticed soon.
 pub(super) fn for_first_answer(transport: &mut Transport) {
     transport.policy.retries = transport.policy.retries.min(FIRST_RETRIES);
     transport.timeout = transport.timeout.min(FIRST_ANSWER);

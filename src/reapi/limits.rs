@@ -101,12 +101,12 @@ pub(crate) const DIGESTS_IN_QUESTION: usize = 10_000;
 pub(crate) const WORTH_COMPRESSING: u64 = 1024;
 pub(crate) const SMALLEST_LEARNED: usize = 1024;
 pub(crate) const BYTES_ON_THE_LINE: usize = 8 << 20;
-/// A large blob shares the line with others however large it is, and where the server lets a stream
-/// go on slowly only, others must fill the gap.
+/// A large blob shares the connection with others, however large it is; where the server slows a
+/// stream down, others must fill the gap.
 pub(crate) const BYTES_OF_A_STREAM: usize = BYTES_ON_THE_LINE / 2;
 pub(crate) const CHUNK: usize = 128 << 10;
 pub(crate) const CHUNKS_READ_AHEAD: usize = 2;
-/// Bytes of an upload that buffers on the way may hold while nothing more is taken from us.
+/// Bytes of an upload that buffers on the way may hold while the server accepts nothing more.
 pub(crate) const BUFFERED: u64 = 1 << 20;
 pub(crate) const STREAM_WINDOW: u32 = 4 << 20;
 pub(crate) const CONNECTION_WINDOW: u32 = 32 << 20;

@@ -18,7 +18,7 @@ use crate::error::Hinted;
 /// Name of the database in relto's own cache directory.
 pub const FILE_NAME: &str = "state.db";
 
-/// Why this link does without what earlier links remembered.
+/// Why this link cannot use what earlier links remembered.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     #[error("the database `{path}` stays locked by another process")]

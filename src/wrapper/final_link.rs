@@ -196,7 +196,7 @@ fn stub(jobs: &Jobs, scratch: &Path, seen: &Objects<'_>) -> Result<Option<String
     text(&path).map(Some)
 }
 
-/// Shared libraries, and the members of archives and the objects that were not wanted so far.
+/// Shared libraries, and the members of archives and the objects that were not needed so far.
 fn libraries(
     plan: &LinkPlan,
     jobs: &Jobs,

@@ -48,7 +48,7 @@ pub fn masked(called: &OsStr) -> Option<String> {
     Flavour::of(OsStr::new(name), &[]).map(|_| name.to_owned())
 }
 
-/// The linker `name` beside the program that called relto, or behind relto in `path`.
+/// The linker `name` beside the program that called relto, or after relto in `path`.
 #[must_use]
 pub fn linker_behind(name: &str, caller: Option<&Path>, path: &OsStr) -> Option<PathBuf> {
     let beside = caller.and_then(Path::parent);

@@ -75,7 +75,7 @@ pub struct LinkPlan {
     flavour: Flavour,
 }
 
-/// Decides about `words`, the arguments of a linker of `flavour`.
+/// Decides what to do with `words`, the arguments of a linker of `flavour`.
 #[must_use]
 pub fn decide(flavour: Flavour, words: &[OsString]) -> LinkDecision {
     let words = words.iter().map(|word| word.to_str().map(str::to_owned));
@@ -212,7 +212,7 @@ pub struct Jobs {
     resolution: Option<Resolution>,
 }
 
-/// Command lines of links are longer than the system admits.
+/// Passes `arguments` in a file, because the system limits the length of command lines.
 fn response_file(scratch: &Path, name: &str, arguments: &[String]) -> io::Result<Vec<OsString>> {
     let mut text = String::new();
     for argument in arguments {
@@ -232,7 +232,7 @@ fn response_file(scratch: &Path, name: &str, arguments: &[String]) -> io::Result
     Ok(vec![word])
 }
 
-/// `name` as text.
+/// The path as text.
 fn text(path: &Path) -> Result<String, Refusal> {
     let text = path.to_str().map(str::to_owned);
     text.ok_or_else(|| Refusal::new(format!("`{}` is not UTF-8", path.display())))
@@ -243,7 +243,7 @@ fn base(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }
 
-/// `work` for `all`, on all processors.
+/// Applies `work` to `all`, on all processors.
 fn in_parallel<T: Sync, R: Send>(
     all: &[T],
     work: impl Fn(&T) -> Result<R, Refusal> + Sync,

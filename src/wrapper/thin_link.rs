@@ -26,7 +26,7 @@ fn prefix(scratch: &Path, depth: usize) -> String {
     format!("{}/{}", scratch.join(SHARDS).display(), "d/".repeat(depth))
 }
 
-/// As deep as the names of modules can climb.
+/// The largest number of `..` at the beginning of a module's name.
 fn depth(inputs: &LinkInputs) -> usize {
     let climbs = |name: &str| {
         let parts = Path::new(name).components();
@@ -122,8 +122,8 @@ impl ThinLinkResult {
 }
 
 impl ThinLinkResult {
-    /// Puts the native files in the order of `finished`: `wasm-ld` takes a file in when it has taken
-    /// in those that the file asked for.
+    /// Puts the native files in the order of `finished`: `wasm-ld` takes a file in when it has
+    /// taken in those that the file asked for.
     pub(super) fn sort(&mut self, finished: &[(String, Option<u64>)]) {
         let positions: HashMap<(&str, u64), usize> = finished
             .iter()

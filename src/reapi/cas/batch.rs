@@ -44,8 +44,8 @@ pub(crate) enum Recovery<T> {
     Fail(Vec<T>, Failure),
 }
 
-/// Several servers take or give less than they advertise: `limit` remembers that a batch of `total`
-/// bytes was refused.
+/// Several servers accept or return less than they advertise: `limit` remembers that a batch of
+/// `total` bytes was refused.
 pub(crate) fn recover<T>(
     mut batch: Vec<T>,
     total: usize,

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::reapi::limits::{DIGESTS_IN_QUESTION, LARGEST_IN_BATCH, SMALLEST_LEARNED};
 
-/// What one server takes in one call.
+/// What one server accepts in one call.
 #[derive(Debug)]
 pub(crate) struct LearnedLimits {
     pub(crate) upload: LearnedLimit,

@@ -39,7 +39,7 @@ impl fmt::Debug for ExecuteJob {
     }
 }
 
-/// What executions work with.
+/// The services that executions use.
 #[derive(Clone, Copy)]
 pub(super) struct ExecutionContext<'a> {
     pub(super) session: &'a Session,

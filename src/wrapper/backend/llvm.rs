@@ -8,7 +8,7 @@ pub(super) const CODEGEN: &[(&str, Option<&str>)] = &[
     ("target-abi=", Some("-mabi=")),
 ];
 
-/// Those that clang has no word for (`llvm/CodeGen/CommandFlags`).
+/// Options without a clang equivalent (`llvm/CodeGen/CommandFlags`).
 pub(super) const UNKNOWN_TO_CLANG: &[&str] = &[
     "march",
     "mattr",

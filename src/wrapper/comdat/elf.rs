@@ -156,8 +156,8 @@ fn flags<Elf: FileHeader<Endian = Endianness>>(object: &[u8]) -> Option<Vec<usiz
         .collect()
 }
 
-/// An object like `model` that holds nothing but empty groups of the names `claimed`, and needs the
-/// symbols `named`, but not badly.
+/// An object like `model` that holds nothing but empty groups of the names `claimed`, and refers
+/// weakly to the symbols `named`.
 pub(super) fn stub(model: &[u8], claimed: &[&[u8]], named: &[(&[u8], u8)]) -> Option<Vec<u8>> {
     let wide = is_wide(model)?;
     let little = model.get(5) == Some(&1);
@@ -228,8 +228,8 @@ impl ElfWriter {
         self.finish(out, table, sections.len(), header)
     }
 
-    /// Symbols without a section, whose names are at `offsets`. The last are weak references to what
-    /// is `named`, the others nothing but names.
+    /// Symbols without a section, whose names are at `offsets`. The last are weak references to
+    /// what is `named`, the others nothing but names.
     fn symbols(self, out: &mut Vec<u8>, offsets: &[usize], named: &[(&[u8], u8)]) -> OutputSection {
         const WEAK: u8 = 2 << 4;
         out.resize(out.len().next_multiple_of(8), 0);

@@ -135,7 +135,7 @@ impl Item {
 /// Reads `words`, the linker's arguments with response files expanded.
 ///
 /// # Errors
-/// A word means nothing to relto.
+/// A word is not a known option.
 pub(super) fn parse(words: &[String], table: &OptionTable) -> Result<Vec<Item>, Refusal> {
     let mut items = Vec::with_capacity(words.len());
     let mut rest = words;

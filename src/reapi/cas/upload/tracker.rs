@@ -1,7 +1,7 @@
 //! Tracks which blobs are in the CAS and which are being uploaded.
 //!
-//! The first job that needs a blob uploads it; the others wait for the outcome. A blob is as urgent as
-//! the most urgent job that waits for it.
+//! The first job that needs a blob uploads it; the others wait for the outcome. A blob is as urgent
+//! as the most urgent job that waits for it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -26,7 +26,7 @@ pub(crate) enum BlobOrigin {
 pub(crate) type UploadOutcome = Result<BlobOrigin, Failure>;
 pub(crate) type Listener = watch::Receiver<Option<UploadOutcome>>;
 
-/// Tells the jobs that wait for a blob the outcome, and knows how urgent they are.
+/// Passes the outcome to the jobs that wait for a blob, and knows how urgent they are.
 #[derive(Debug, Clone)]
 pub(crate) struct Completion {
     outcome: watch::Sender<Option<UploadOutcome>>,
