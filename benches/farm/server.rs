@@ -48,8 +48,8 @@ pub(crate) struct ActionTemplate {
     pub(crate) zstd: bool,
 }
 
-/// What all senders take turns with, as they do on a real line: no sender waits for all of another's
-/// batch.
+/// What all senders take turns with, as they do on a real line: no sender waits for all of
+/// another's batch.
 const PIECE: u64 = 64 << 10;
 
 /// zstd's, as servers have it by default.

@@ -63,8 +63,8 @@ struct CommandContext {
 /// The whole program.
 pub fn main() -> std::process::ExitCode {
     panics::set_hook();
-    // Without this a bug would end the process with an exit code that is not one of relto's. The hook
-    // has reported it by then.
+    // Without this a bug would end the process with an exit code that is not one of relto's. The
+    // hook has reported it by then.
     std::panic::catch_unwind(command)
         .unwrap_or(ExitCode::Failure)
         .into()

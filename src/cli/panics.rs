@@ -21,7 +21,8 @@ impl Hinted for Bug {
     }
 }
 
-/// Has every panic reported as one line with a hint; with `RUST_BACKTRACE` the usual report follows.
+/// Has every panic reported as one line with a hint; with `RUST_BACKTRACE` the usual report
+/// follows.
 pub(super) fn set_hook() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {

@@ -1,7 +1,7 @@
 //! Frames on a socket: a length of four bytes, and that many bytes.
 //!
-//! They carry values in one of two forms (see [`protocol`](super::protocol)). A frame that cannot be
-//! decoded ends the connection.
+//! They carry values in one of two forms (see [`protocol`](super::protocol)). A frame that cannot
+//! be decoded ends the connection.
 
 use std::io;
 use std::os::fd::OwnedFd;

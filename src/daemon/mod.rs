@@ -1,12 +1,12 @@
 //! One process per user that runs the links of other processes, and keeps connections, digests and
 //! what it knows of the farm between them.
 //!
-//! Nothing depends on it: a process that finds no daemon, or loses it, does the work itself. Whether
-//! there is to be one is said in the settings.
+//! Nothing depends on it: a process that finds no daemon, or loses it, does the work itself.
+//! Whether there is to be one is said in the settings.
 //!
 //! A daemon lives in a [`RuntimeDir`]; [`start`] starts it there, [`server`] accepts connections,
-//! [`connection`] serves one of them, and the [`engines`] outlive them. [`client`] is the other end,
-//! and [`protocol`] is what both ends say. [`state`] is what all connections share.
+//! [`connection`] serves one of them, and the [`engines`] outlive them. [`client`] is the other
+//! end, and [`protocol`] is what both ends say. [`state`] is what all connections share.
 
 mod build;
 mod client;

@@ -65,8 +65,8 @@ impl Daemon {
         self.closed.cancel();
     }
 
-    /// Stops accepting callers. Running links go on, unless they are to be `cancelled`. Resolves when
-    /// another daemon can start here.
+    /// Stops accepting callers. Running links go on, unless they are to be `cancelled`. Resolves
+    /// when another daemon can start here.
     pub(super) async fn shut_down(&self, cancelled: bool) {
         if cancelled {
             self.leaving.cancel();

@@ -129,9 +129,9 @@ impl FarmSession {
         }
     }
 
-    /// Called after a good local run. If the farm has tried the job, the user is told where the farm
-    /// was wrong, and the farm gets the right result. Otherwise this machine was merely faster, and
-    /// the farm gets the result if that delays nothing.
+    /// Called after a good local run. If the farm has tried the job, the user is told where the
+    /// farm was wrong, and the farm gets the right result. Otherwise this machine was merely
+    /// faster, and the farm gets the result if that delays nothing.
     pub(super) async fn compiled_locally(
         &self,
         job: &Arc<Planned>,
@@ -213,8 +213,8 @@ impl FarmSession {
         })
     }
 
-    /// Waits for the uploads under way, unless the link is `cancelled`, and closes the client. Offered
-    /// results get only a small part of the time that the link took.
+    /// Waits for the uploads under way, unless the link is `cancelled`, and closes the client.
+    /// Offered results get only a small part of the time that the link took.
     pub(super) async fn close(&self, cancelled: bool) {
         let stores = std::mem::take(&mut *lock(&self.stores));
         let offers = std::mem::take(&mut *lock(&self.offers));

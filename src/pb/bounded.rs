@@ -1,8 +1,8 @@
 //! Decodes messages only after counting their fields.
 //!
-//! An empty nested message takes two bytes on the wire and more than a hundred in memory, so a limit
-//! on a message's bytes does not bound the memory that it decodes to. The number of fields does:
-//! [`MOST_FIELDS`] is several times what relto asks for in one call.
+//! An empty nested message takes two bytes on the wire and more than a hundred in memory, so a
+//! limit on a message's bytes does not bound the memory that it decodes to. The number of fields
+//! does: [`MOST_FIELDS`] is several times what relto asks for in one call.
 
 use std::marker::PhantomData;
 

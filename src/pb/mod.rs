@@ -1,4 +1,5 @@
-//! The protocol messages that `build.rs` generates from `protos/*.proto`, one short path per package.
+//! The protocol messages that `build.rs` generates from `protos/*.proto`, one short path per
+//! package.
 //!
 //! Messages that carry blobs get a `Debug` that shows sizes only. [`bounded`] decodes them all.
 

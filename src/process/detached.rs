@@ -33,8 +33,8 @@ pub fn detach(
     command.spawn().map(drop)
 }
 
-/// Starts `relto SUBCOMMAND ARGUMENTS...` without `variables`, reading `stdin` and writing to `log`.
-/// It leads no process group yet, so it can become the leader of a session.
+/// Starts `relto SUBCOMMAND ARGUMENTS...` without `variables`, reading `stdin` and writing to
+/// `log`. It leads no process group yet, so it can become the leader of a session.
 ///
 /// # Errors
 /// It cannot be started.

@@ -1,8 +1,8 @@
 //! Starts a relto that begins its work when another program has ended.
 //!
-//! Its stdin is a pipe whose other end is the [`ExitNotifier`]. The holder of the notifier may become
-//! another program by `exec`: when that ends, however it ends, stdin ends and the work begins. So
-//! relto does not stand between a build and its compiler.
+//! Its stdin is a pipe whose other end is the [`ExitNotifier`]. The holder of the notifier may
+//! become another program by `exec`: when that ends, however it ends, stdin ends and the work
+//! begins. So relto does not stand between a build and its compiler.
 
 use std::ffi::OsString;
 use std::io;
@@ -23,7 +23,8 @@ const LOWEST: i32 = 100;
 pub struct ExitNotifier(OwnedFd);
 
 impl ExitNotifier {
-    /// Starts `relto ARGUMENTS...`, which must read its stdin to the end before it does anything else.
+    /// Starts `relto ARGUMENTS...`, which must read its stdin to the end before it does anything
+    /// else.
     ///
     /// # Errors
     /// It cannot be started.

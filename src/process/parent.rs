@@ -66,8 +66,8 @@ impl Parent {
         Self(rustix::process::getppid())
     }
 
-    /// Whether relto is an orphan. Costs one system call; to be checked before anything is put where
-    /// the linker looks for it.
+    /// Whether relto is an orphan. Costs one system call; to be checked before anything is put
+    /// where the linker looks for it.
     #[must_use]
     pub fn is_gone(self) -> bool {
         rustix::process::getppid() != self.0
@@ -90,8 +90,8 @@ impl Watch {
     ///
     /// Must be called early, on the main thread and inside a tokio runtime: the parent-death signal
     /// is forgotten when the thread that asked for it ends. Must not be called by a relto that
-    /// becomes another program by `exec`: the setting would outlive relto, and the signal would kill
-    /// that program.
+    /// becomes another program by `exec`: the setting would outlive relto, and the signal would
+    /// kill that program.
     ///
     /// # Errors
     /// No signal handler can be installed.

@@ -1,8 +1,8 @@
 //! The client of a Remote Execution API farm. It knows nothing of clang, jobs or `ThinLTO`.
 //!
 //! [`Client`] is all that others use. Results come back as verified bytes or as a [`Failure`] that
-//! says what kind of trouble it was; whether a result is sound, and what to do instead, is decided in
-//! `exec`. [`limits`] lists every bound on remote work.
+//! says what kind of trouble it was; whether a result is sound, and what to do instead, is decided
+//! in `exec`. [`limits`] lists every bound on remote work.
 //!
 //! Everything stops when its future is dropped; background tasks stop with the last [`Client`].
 
@@ -99,8 +99,9 @@ impl Client {
         Self::with_uploader(session, uploader, events)
     }
 
-    /// A client for one more link of this process. It shares connections, credentials, learned limits
-    /// and knowledge of the CAS. All links share uploads, which carry the ids of the first link.
+    /// A client for one more link of this process. It shares connections, credentials, learned
+    /// limits and knowledge of the CAS. All links share uploads, which carry the ids of the first
+    /// link.
     #[must_use]
     pub fn for_link(&self, options: &ClientOptions, events: Events) -> Self {
         let session = Arc::new(self.inner.session.for_link(options));
@@ -152,8 +153,8 @@ impl Client {
         Ok(())
     }
 
-    /// Like [`Client::ensure_uploaded`], before blobs of less `urgency`. Returns which of `blobs` were
-    /// missing and have been sent.
+    /// Like [`Client::ensure_uploaded`], before blobs of less `urgency`. Returns which of `blobs`
+    /// were missing and have been sent.
     pub async fn upload(&self, blobs: &[Blob], urgency: u64) -> Result<HashSet<Digest>, Failure> {
         let uploading = self.inner.uploader.ensure(blobs, urgency);
         match self.inner.session.transport.policy.deadline {
@@ -171,8 +172,8 @@ impl Client {
         find_missing::find_missing(&self.inner.session, digests).await
     }
 
-    /// The cached result of `action`, if there is one. Its outputs may be gone or wrong. The server may
-    /// send the contents of the `inline` output paths along.
+    /// The cached result of `action`, if there is one. Its outputs may be gone or wrong. The server
+    /// may send the contents of the `inline` output paths along.
     pub async fn action_result(
         &self,
         action: &Digest,
@@ -192,11 +193,12 @@ impl Client {
         action_cache::update(&self.inner.session, action, result, context).await
     }
 
-    /// Executes an action whose closure has been uploaded. Calls `progress` for its stages. Dropping
-    /// the future cancels the operation if the server can.
+    /// Executes an action whose closure has been uploaded. Calls `progress` for its stages.
+    /// Dropping the future cancels the operation if the server can.
     ///
     /// # Errors
-    /// The execution has no result. `Failure::partial` holds what it printed, if the server says so.
+    /// The execution has no result. `Failure::partial` holds what it printed, if the server says
+    /// so.
     pub async fn execute(
         &self,
         job: &ExecuteJob,
@@ -248,13 +250,14 @@ impl Client {
         }
     }
 
-    /// Cancels what the link left on the farm and reports what was transferred. Call once, after the
-    /// last job; takes a few seconds at most.
+    /// Cancels what the link left on the farm and reports what was transferred. Call once, after
+    /// the last job; takes a few seconds at most.
     pub async fn close(&self) {
         self.close_within(limits::CANCELLATION).await;
     }
 
-    /// Like [`Client::close`], within `timeout`: what is not cancelled by then ends with the connection.
+    /// Like [`Client::close`], within `timeout`: what is not cancelled by then ends with the
+    /// connection.
     pub async fn close_within(&self, timeout: Duration) {
         self.inner.canceller.close(timeout).await;
         let counters = self.counters();

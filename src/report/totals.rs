@@ -106,8 +106,8 @@ impl Totals {
         }
     }
 
-    /// Jobs that were not run: their object came from the disk cache, the remote cache, or another job
-    /// with the same action.
+    /// Jobs that were not run: their object came from the disk cache, the remote cache, or another
+    /// job with the same action.
     #[must_use]
     pub fn cached(&self) -> usize {
         self.disk_cache + self.remote_cache + self.shared

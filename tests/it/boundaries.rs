@@ -1,5 +1,5 @@
-//! Trust boundaries of this machine: other mount namespaces, groups and users, and files that are not
-//! what their name promises.
+//! Trust boundaries of this machine: other mount namespaces, groups and users, and files that are
+//! not what their name promises.
 
 use std::os::unix::fs::PermissionsExt as _;
 

@@ -68,8 +68,8 @@ impl RunningChild {
 
     /// Waits for the end. `None` if it was cancelled; then the group is dead.
     ///
-    /// The group is killed between the end of its leader and the reaping, while its number cannot be
-    /// used again.
+    /// The group is killed between the end of its leader and the reaping, while its number cannot
+    /// be used again.
     pub(super) async fn watch(
         mut self,
         pipes: Pipes,
@@ -166,8 +166,8 @@ async fn read(pipe: Option<OwnedFd>, captured: &mut Captured) {
 pub(super) struct Ends(Signal);
 
 impl Ends {
-    /// Must be called before the child is started: if relto inherited an ignored SIGCHLD, the kernel
-    /// would reap the child itself.
+    /// Must be called before the child is started: if relto inherited an ignored SIGCHLD, the
+    /// kernel would reap the child itself.
     pub(super) fn listen() -> io::Result<Self> {
         signal(SignalKind::child()).map(Self)
     }

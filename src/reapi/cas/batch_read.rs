@@ -80,7 +80,8 @@ async fn ask(session: &Session, digests: &[Digest]) -> Result<BatchReadBlobsResp
         .await
 }
 
-/// Ignores blobs that were not asked for. Those that did not come, or came wrong, are read in streams.
+/// Ignores blobs that were not asked for. Those that did not come, or came wrong, are read in
+/// streams.
 async fn settle(
     session: &Session,
     batch: Vec<Digest>,

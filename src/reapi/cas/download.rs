@@ -53,8 +53,8 @@ impl Downloader {
         }
     }
 
-    /// Fetches the blob `digest`, unless `inline`, which came with the result, is that blob. A large
-    /// blob whose head fails `check` is not fetched further.
+    /// Fetches the blob `digest`, unless `inline`, which came with the result, is that blob. A
+    /// large blob whose head fails `check` is not fetched further.
     pub(crate) async fn fetch(
         &self,
         digest: &Digest,

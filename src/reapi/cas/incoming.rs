@@ -1,8 +1,8 @@
 //! Verifies the bytes of a blob while they arrive.
 //!
-//! Memory is bounded by the size that the digest names, and grows only with bytes that have arrived:
-//! a server's word alone costs nothing. A [`HeadCheck`] sees the first bytes before the rest is
-//! fetched.
+//! Memory is bounded by the size that the digest names, and grows only with bytes that have
+//! arrived: a server's word alone costs nothing. A [`HeadCheck`] sees the first bytes before the
+//! rest is fetched.
 
 use std::io::{self, Write};
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Cancels operations that no job waits for any more.
 //!
-//! Names come from destructors, which cannot wait. Cancelling is a courtesy: failures are ignored, and
-//! a server without the service is asked once. Servers that cannot cancel stop when the stream is
-//! gone.
+//! Names come from destructors, which cannot wait. Cancelling is a courtesy: failures are ignored,
+//! and a server without the service is asked once. Servers that cannot cancel stop when the stream
+//! is gone.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

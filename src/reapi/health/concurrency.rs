@@ -19,8 +19,8 @@ pub(crate) struct ConcurrencyLimit {
 struct CallCount {
     limit: usize,
     under_way: usize,
-    /// Grows when the limit falls: refusals of calls from an earlier epoch say nothing about the new
-    /// limit.
+    /// Grows when the limit falls: refusals of calls from an earlier epoch say nothing about the
+    /// new limit.
     epoch: u64,
     succeeded: usize,
 }
@@ -117,8 +117,8 @@ mod tests {
 
     use super::*;
 
-    /// Calls a server that takes `capacity` calls at a time, each for a second, and refuses others at
-    /// once. Returns the number of refusals.
+    /// Calls a server that takes `capacity` calls at a time, each for a second, and refuses others
+    /// at once. Returns the number of refusals.
     async fn served(limit: &ConcurrencyLimit, calls: usize, capacity: usize) -> usize {
         let under_way = Mutex::new(0);
         let refused = Mutex::new(0);

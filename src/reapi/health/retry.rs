@@ -35,8 +35,8 @@ impl RetryPolicy {
         }
     }
 
-    /// The pause before attempt `attempt + 1`: doubled each time, give or take a fifth so that calls
-    /// spread.
+    /// The pause before attempt `attempt + 1`: doubled each time, give or take a fifth so that
+    /// calls spread.
     pub(crate) fn pause(&self, attempt: u32) -> Duration {
         let doubled = self.first_pause * 2_u32.saturating_pow(attempt.saturating_sub(1).min(16));
         let percent = 80 + u32::try_from(RandomState::new().hash_one(attempt) % 41).unwrap_or(20);
@@ -140,8 +140,8 @@ impl<'a> Attempts<'a> {
         self.budget.refund();
     }
 
-    /// The call made progress: it has all its attempts again. Says nothing about the server's health
-    /// now.
+    /// The call made progress: it has all its attempts again. Says nothing about the server's
+    /// health now.
     pub(crate) fn progressed(&mut self) {
         (self.made, self.timed_out, self.began) = (0, false, Instant::now());
     }

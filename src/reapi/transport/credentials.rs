@@ -1,7 +1,7 @@
 //! Headers from a credential helper, by Bazel's protocol (EngFlow/credential-helper-spec).
 //!
-//! A helper is run once, and again shortly before its headers expire. Messages never show its stdout,
-//! but they do show its stderr.
+//! A helper is run once, and again shortly before its headers expire. Messages never show its
+//! stdout, but they do show its stderr.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -92,7 +92,8 @@ impl Credentials {
         Ok(headers)
     }
 
-    /// The server refused the `used` headers: forgets them, unless another call has already done so.
+    /// The server refused the `used` headers: forgets them, unless another call has already done
+    /// so.
     pub(crate) async fn refuse(&self, used: &[Header]) {
         let mut cached = self.cached.lock().await;
         if cached.as_ref().is_some_and(|found| found.headers == used) {

@@ -1,7 +1,7 @@
 //! Makes calls: connections, headers, deadlines, retries and counters.
 //!
-//! [`Transport::call`] repeats an attempt as long as that is worthwhile. What is asked is decided by
-//! the modules named after the services.
+//! [`Transport::call`] repeats an attempt as long as that is worthwhile. What is asked is decided
+//! by the modules named after the services.
 
 pub(crate) mod address;
 pub(crate) mod call;

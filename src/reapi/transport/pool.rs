@@ -124,8 +124,8 @@ impl Lease {
         self.connection.channel.clone()
     }
 
-    /// Takes the connection out of use: a call on it timed out, and without pings nothing else would
-    /// find it dead.
+    /// Takes the connection out of use: a call on it timed out, and without pings nothing else
+    /// would find it dead.
     pub(crate) fn retire(&self) {
         self.connection.retired.store(true, Ordering::Relaxed);
     }

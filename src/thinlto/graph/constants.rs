@@ -93,8 +93,8 @@ impl Constants {
         self.get(id).is_none_or(|constant| constant.reaches_global)
     }
 
-    /// Calls `visit` with each global that a constant of this block leads to, and with each function
-    /// whose body it needs; a global may come more than once.
+    /// Calls `visit` with each global that a constant of this block leads to, and with each
+    /// function whose body it needs; a global may come more than once.
     pub(super) fn reach(&self, id: u32, visit: &mut dyn FnMut(Edge)) {
         let mut seen = HashSet::from([id]);
         let mut stack = vec![id];

@@ -1,7 +1,7 @@
 //! What a bitcode module contains besides code: its content hash and its target.
 //!
-//! Function bodies, constants and metadata are digested, not read. Callers compare the hash with the
-//! one that a shard expects.
+//! Function bodies, constants and metadata are digested, not read. Callers compare the hash with
+//! the one that a shard expects.
 
 use serde::{Deserialize, Serialize};
 

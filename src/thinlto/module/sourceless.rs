@@ -8,8 +8,8 @@ use crate::thinlto::bitcode::block;
 use crate::thinlto::bitstream::{BitstreamError, BlockHeader};
 use crate::thinlto::symbols::blob;
 
-/// Record codes in a module block that depend on the name: itself, the hash of the whole module, and
-/// positions in the file.
+/// Record codes in a module block that depend on the name: itself, the hash of the whole module,
+/// and positions in the file.
 mod code {
     pub(super) const VSTOFFSET: u64 = 13;
     pub(super) const SOURCE_FILENAME: u64 = 16;

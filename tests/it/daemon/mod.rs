@@ -1,5 +1,5 @@
-//! The daemon: what starts it, which processes may use it, when it exits. What it does for links is in
-//! `daemon/`.
+//! The daemon: what starts it, which processes may use it, when it exits. What it does for links is
+//! in `daemon/`.
 
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::process::Stdio;

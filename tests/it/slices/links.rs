@@ -1,5 +1,5 @@
-//! Links with `slice_keys`: after an edit only what changes is compiled, and every object is the one
-//! that the compiler writes in place.
+//! Links with `slice_keys`: after an edit only what changes is compiled, and every object is the
+//! one that the compiler writes in place.
 
 use fs_err as fs;
 use prost::Message as _;
@@ -19,8 +19,8 @@ const OTHER: &str = "int api(int); int other(int x) { return api(x) * 5; }\n";
 const MAIN: &str = "#include <stdio.h>\nint api(int); int other(int);\n\
     int main(void) { puts(api(1) && other(2) ? \"ok\" : \"bad\"); return 0; }\n";
 
-/// The program with this `shared.c`, and the directory that goes with it. The compiler is given names
-/// without directories: they stand in the modules.
+/// The program with this `shared.c`, and the directory that goes with it. The compiler is given
+/// names without directories: they stand in the modules.
 fn program(shared: &str) -> (Program, TempDir) {
     let texts = [("main.c", MAIN), ("shared.c", shared), ("other.c", OTHER)];
     let mut program = of_texts("slices", &texts, &[]);

@@ -1,7 +1,7 @@
 //! Filled messages, and equality of two generated types field by field.
 //!
-//! A [`Sampled`] is a value unlike its neighbours; [`Same`] names the field that differs. `messages`
-//! says which messages have which fields.
+//! A [`Sampled`] is a value unlike its neighbours; [`Same`] names the field that differs.
+//! `messages` says which messages have which fields.
 
 use std::collections::HashMap;
 

@@ -1,8 +1,8 @@
 //! Schedules the calls of an upload: which blobs are asked about and sent, and which go first.
 //!
 //! While a call is under way the next one fills up. Urgent blobs go first: the line is full for a
-//! while, and a long job must not wait for the inputs of all others. Blobs that no job waits for any
-//! more are not sent.
+//! while, and a long job must not wait for the inputs of all others. Blobs that no job waits for
+//! any more are not sent.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -174,8 +174,8 @@ impl UploadScheduler {
         }
     }
 
-    /// How to send the most urgent blob, if it may be sent now. One call that is less urgent than the
-    /// others always goes on: the urgencies of two links cannot be compared.
+    /// How to send the most urgent blob, if it may be sent now. One call that is less urgent than
+    /// the others always goes on: the urgencies of two links cannot be compared.
     fn next(&self, limit: usize) -> Option<UploadMethod> {
         let under_way = |way| self.sending.iter().filter(|it| it.way == way).count();
         let may_batch =
