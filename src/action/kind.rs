@@ -128,6 +128,21 @@ pub fn check_output(kind: OutputKind, bytes: &[u8]) -> Result<(), WrongOutput> {
     }
 }
 
+/// Checks the header of a file that clang writes besides its output, which is of kind `object`: by
+/// its name, as [`extra_outputs`](super::arguments::extra_outputs) gives it. An empty one is legal.
+///
+/// # Errors
+/// The file is cut off, or of another kind.
+pub fn check_extra_output(object: OutputKind, name: &str, bytes: &[u8]) -> Result<(), WrongOutput> {
+    let extension = name.rsplit('.').next().unwrap_or_default();
+    match (extension, object) {
+        _ if bytes.is_empty() => Ok(()),
+        ("dwo", OutputKind::Object(_)) => check_output(object, bytes),
+        ("su" | "yaml", _) => check_text(bytes),
+        _ => Ok(()),
+    }
+}
+
 fn check_elf(bytes: &[u8]) -> Result<(), WrongOutput> {
     const HEADER: usize = 52;
     magic(
@@ -233,6 +248,18 @@ fn magic(bytes: &[u8], wanted: &'static str, allowed: &[&[u8]]) -> Result<(), Wr
 mod tests {
     use super::*;
     use crate::action::arguments::parse;
+
+    #[test]
+    fn extra_outputs_are_checked_by_what_their_names_stand_for() {
+        let object = OutputKind::Object(Format::Elf);
+        let check = |name: &str, bytes: &[u8]| check_extra_output(object, name, bytes);
+        assert!(check("a.dwo", b"no object").is_err());
+        assert!(check("a.opt.yaml", b"\0\0\0").is_err());
+        assert!(check("a.su", b"\x7fELF\x02\x01").is_err());
+        assert!(check("a.su", b"a.c:1:f\t8\tstatic\n").is_ok());
+        assert!(check("a.opt.yaml", b"").is_ok());
+        assert!(check("named.by.the.user", b"\0").is_ok());
+    }
 
     fn kind(line: &str, triple: &str) -> OutputKind {
         let words: Vec<_> = line.split(' ').map(str::to_owned).collect();

@@ -1,6 +1,5 @@
 //! Reads and writes the disk cache: `ac/` holds serialized `ActionResult`s and `cas/` holds blobs,
-//! both by the hex of their digest in directories of its first two digits. SHA256 uses the root
-//! itself, other functions a directory of their name.
+//! both by the hex of their SHA256 digest in directories of its first two digits.
 //!
 //! Files are written in `tmp/` and renamed, so a reader sees all or nothing; a damaged file is
 //! removed and counts as a miss. A hit renews the file's mtime, by which [`trim`](super::trim())
@@ -41,9 +40,6 @@ const SHARED: u32 = 0o666;
 #[derive(Debug)]
 pub struct DiskCache {
     root: PathBuf,
-    /// `root`, or the directory of the digest function in it.
-    base: PathBuf,
-    function: DigestFunction,
     now: SystemTime,
     added: AtomicU64,
     buffers: Buffers,
@@ -52,8 +48,7 @@ pub struct DiskCache {
 }
 
 impl DiskCache {
-    /// Opens the cache in the directory `root` for SHA256 digests. A missing directory is made with
-    /// mode 0700.
+    /// Opens the cache in the directory `root`. A missing directory is made with mode 0700.
     ///
     /// # Errors
     /// `root` cannot be created or read, or is not a directory.
@@ -68,21 +63,11 @@ impl DiskCache {
             .map_err(|error| CacheError::new(root, error.into()))?;
         Ok(Self {
             root: root.to_owned(),
-            base: root.to_owned(),
-            function: DigestFunction::Sha256,
             now: SystemTime::now(),
             added: AtomicU64::new(0),
             buffers: Buffers::default(),
             file_mode: file_mode(root),
         })
-    }
-
-    /// The same cache for digests of another function.
-    #[must_use]
-    pub fn with_function(mut self, function: DigestFunction) -> Self {
-        self.base = self.root.join(function.resource_infix());
-        self.function = function;
-        self
     }
 
     pub fn root(&self) -> &Path {
@@ -139,7 +124,7 @@ impl DiskCache {
         } else {
             None
         };
-        let bytes = bytes.filter(|bytes| self.function.digest(bytes) == *digest);
+        let bytes = bytes.filter(|bytes| DigestFunction::Sha256.digest(bytes) == *digest);
         if bytes.is_none() {
             discard(&path);
         } else {
@@ -198,8 +183,8 @@ impl DiskCache {
 
     fn path(&self, kind: &str, digest: &Digest) -> PathBuf {
         let hex = digest.hex();
-        let mut path = PathBuf::with_capacity(self.base.as_os_str().len() + 80);
-        path.push(&self.base);
+        let mut path = PathBuf::with_capacity(self.root.as_os_str().len() + 80);
+        path.push(&self.root);
         path.extend([kind, &hex[..2], &hex]);
         path
     }
@@ -217,7 +202,7 @@ impl DiskCache {
         temporary.write_all(bytes)?;
         match temporary.persist(path) {
             Err(failed) if failed.error.kind() == io::ErrorKind::NotFound => {
-                self.make_dir(path.parent().unwrap_or(&self.base))?;
+                self.make_dir(path.parent().unwrap_or(&self.root))?;
                 failed.file.persist(path)?;
             }
             persisted => {

@@ -107,6 +107,7 @@ pub fn trim(root: &Path, max_bytes: u64) -> Result<Option<TrimReport>, CacheErro
 fn scan(root: &Path) -> Result<Scan, CacheError> {
     let mut scan = Scan::default();
     fs::read_dir(root).map_err(|error| CacheError::new(root, error))?;
+    // Bazel, which may share the directory, keeps blobs of other functions beside ours.
     for function in [DigestFunction::Sha256, DigestFunction::Blake3] {
         let base = root.join(function.resource_infix());
         scan.usage.results += scan.kind(&base.join("ac"), RESULT_HEAD_START);

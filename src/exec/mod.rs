@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::action::Action;
 use crate::action::canonical::{CanonicalJob, NoCanonicalForm};
 use crate::action::guard::admitted_failure;
-use crate::action::kind::{OutputKind, check_output};
+use crate::action::kind::{OutputKind, check_extra_output, check_output};
 use crate::action::slice::SliceKey;
 use crate::digest::Digest;
 use crate::error::Hinted;
@@ -263,12 +263,21 @@ pub fn check_result(
         let contents = outputs.get(number).and_then(Option::as_deref);
         let contents =
             contents.ok_or_else(|| UnsoundResult::MissingOutput(declared.name.clone()))?;
-        if number == 0 {
-            check_output(job.kind, contents)
-                .map_err(|wrong| UnsoundResult::WrongOutput(wrong.to_string()))?;
-        }
+        check_kind(job, number, contents)?;
     }
     Ok(())
+}
+
+/// Checks output `number` of `job` by its first bytes.
+///
+/// # Errors
+/// It is not what the command line asks for.
+pub fn check_kind(job: &CanonicalJob, number: usize, head: &[u8]) -> Result<(), UnsoundResult> {
+    let checked = match job.outputs.get(number) {
+        Some(output) if number > 0 => check_extra_output(job.kind, &output.name, head),
+        _ => check_output(job.kind, head),
+    };
+    checked.map_err(|wrong| UnsoundResult::WrongOutput(wrong.to_string()))
 }
 
 /// A command line as a shell would take it, for messages.

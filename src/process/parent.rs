@@ -129,13 +129,6 @@ impl Watch {
         })
     }
 
-    /// The process id of the parent.
-    pub fn parent(&self) -> Option<u32> {
-        self.parent
-            .0
-            .map(|pid| pid.as_raw_nonzero().get().unsigned_abs())
-    }
-
     /// Whether relto is an orphan.
     pub fn is_parent_gone(&self) -> bool {
         self.parent_died.is_some() && self.parent.is_gone()

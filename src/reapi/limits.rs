@@ -25,8 +25,10 @@
 //! | [`LARGEST_MESSAGE`] | one incoming message | twice gRPC's default of 4 MiB, which servers assume | `transport/call` |
 //! | [`crate::pb::bounded::MOST_FIELDS`] | fields of one incoming message | three for each digest that a call asks about, times three | `pb/bounded` |
 //! | [`INBOUND_BYTES`] | incoming messages of a link before they are decoded | sixteen of the largest at once | `transport/inbound` |
-//! | [`BLOB_BYTES`] | blobs that `Read` streams receive at a time | the largest output; large ones wait for each other | `cas/download` |
+//! | [`RESULT_BYTES`] | outputs and stderr that the jobs of a link receive, and hold until they are written | the largest output; large ones wait for each other | `cas/memory` |
+//! | [`STDERR_OF_WAITING`] | stderr in the result of a job that waits for memory | nothing else of such a result is kept | `exec/remote/fetch` |
 //! | [`LARGEST_OUTPUT`] | one output, as its digest declares it | no object of one module is larger | `cas/incoming`, `exec/remote/fetch` |
+//! | [`PARTIAL_STDERR`] | stderr of an execution that has no result | a failure is kept until its job is done | `execution/operation` |
 //! | [`LARGEST_STDERR`] | stderr of a result | no compiler prints that much | `exec/remote/fetch` |
 //! | [`HEAD`] | bytes of an output that are checked before the rest is fetched | every format shows itself in them | `cas/incoming` |
 //! | [`FIRST_ALLOCATION`] | memory for a blob before its bytes arrive | a server's word alone costs no more | `cas/incoming` |
@@ -84,7 +86,10 @@ pub(crate) const STORES: usize = 8;
 
 pub(crate) const LARGEST_MESSAGE: usize = 8 << 20;
 pub(crate) const INBOUND_BYTES: usize = 128 << 20;
-pub(crate) const BLOB_BYTES: u64 = 1 << 30;
+pub(crate) const RESULT_BYTES: u64 = 1 << 30;
+pub(crate) const STDERR_OF_WAITING: usize = 64 << 10;
+/// What an execution without a result printed.
+pub(crate) const PARTIAL_STDERR: usize = 64 << 10;
 pub(crate) const LARGEST_OUTPUT: u64 = 1 << 30;
 pub(crate) const LARGEST_STDERR: u64 = 16 << 20;
 pub(crate) const HEAD: u64 = 4 << 10;

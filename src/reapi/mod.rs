@@ -44,10 +44,11 @@ mod operations;
 pub use capabilities::{Capabilities, CapabilityError, OutputStyle};
 pub use cas::blob::{ActionClosure, Blob};
 pub use cas::incoming::HeadCheck;
+pub use cas::memory::ResultMemory;
 pub use connect::ConnectError;
 pub use execution::ExecuteJob;
 pub use execution::operation::{Executed, Stage};
-pub use execution::result::{Printed, declared_outputs, stderr};
+pub use execution::result::{DeclaredOutput, Printed, declared_outputs, stderr};
 pub use failure::{Failure, FailureKind};
 pub use options::{ClientOptions, CredentialHelper, Header, InvocationIds};
 pub use probe::{Offer, Probed, probe};
@@ -56,7 +57,7 @@ pub use transport::address::{Address, AddressError};
 pub use transport::metadata::RequestContext;
 
 use cas::download::Downloader;
-use cas::find_missing;
+use cas::memory::ResultBudget;
 use cas::upload::Uploader;
 use execution::cancel::Canceller;
 use execution::{ExecutionContext, ExecutionRun};
@@ -74,6 +75,7 @@ struct ClientState {
     /// Bytes that the uploader had sent and received when this link began.
     moved_before: (u64, u64),
     downloader: Downloader,
+    results: ResultBudget,
     canceller: Canceller,
     events: Events,
 }
@@ -114,6 +116,7 @@ impl Client {
                 moved_before: uploader.moved(),
                 uploader,
                 downloader: Downloader::new(Arc::clone(&session)),
+                results: ResultBudget::default(),
                 canceller: Canceller::new(Arc::clone(&session)),
                 session,
                 events,
@@ -166,12 +169,6 @@ impl Client {
         }
     }
 
-    /// Which of `digests` the CAS lacks. Asking keeps the others alive. Unlike
-    /// [`Client::ensure_uploaded`], this always asks.
-    pub async fn find_missing(&self, digests: &[Digest]) -> Result<HashSet<Digest>, Failure> {
-        find_missing::find_missing(&self.inner.session, digests).await
-    }
-
     /// The cached result of `action`, if there is one. Its outputs may be gone or wrong. The server
     /// may send the contents of the `inline` output paths along.
     pub async fn action_result(
@@ -211,6 +208,17 @@ impl Client {
             canceller: &inner.canceller,
         };
         ExecutionRun::new(&executor, job, progress).finish().await
+    }
+
+    /// Reserves memory for a result of `bytes` in all, unless other results leave too little.
+    #[must_use]
+    pub fn try_reserve(&self, bytes: u64) -> Option<ResultMemory> {
+        self.inner.results.try_reserve(bytes)
+    }
+
+    /// As [`Client::try_reserve`], but waits. A job must reserve once for all that it receives.
+    pub async fn reserve(&self, bytes: u64) -> ResultMemory {
+        self.inner.results.reserve(bytes).await
     }
 
     /// The bytes of `digest`, verified; `inline` if that is the blob.

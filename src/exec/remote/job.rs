@@ -14,7 +14,7 @@ use crate::action::messages::with_user_names;
 use crate::digest::Digest;
 use crate::events::{self, Event, Origin};
 use crate::exec::{Compiled, Hermetic, Planned};
-use crate::pb::reapi::{ActionResult, ExecutedActionMetadata};
+use crate::pb::reapi::ActionResult;
 use crate::reapi::{ExecuteJob, Executed, Failure, RequestContext, Stage};
 
 /// How many lines of the remote compiler's stderr a message quotes.
@@ -47,11 +47,10 @@ impl RemoteJob<'_> {
         let Some(result) = found.map_err(|failure| self.executor.failure(&failure))? else {
             return Ok(CachedResult::None);
         };
-        match self.fetch(&result).await {
-            Ok(outputs) => Ok(CachedResult::Good(compiled(
+        match self.fetch(result).await {
+            Ok(result) => Ok(CachedResult::Good(compiled(
                 Origin::RemoteCache,
-                outputs,
-                &result,
+                result,
                 None,
             ))),
             Err(ResultError::Failed(failure)) => Err(self.executor.failure(&failure)),
@@ -111,19 +110,24 @@ impl RemoteJob<'_> {
             let began = events::now();
             let executed = self.execute_once(skip_cache).await;
             let executed = executed.map_err(|failure| self.executor.failure(&failure))?;
-            let waited = began.elapsed();
+            let elapsed = execution_time(&executed.result).unwrap_or(began.elapsed());
+            let Executed {
+                result,
+                cached,
+                message,
+            } = executed;
             // While the outputs are fetched, the worker takes the next job.
             drop(permit.take());
-            let again = match self.fetch(&executed.result).await {
-                Ok(result) => return Ok(self.made(result, &executed, waited)),
+            let again = match self.fetch(result).await {
+                Ok(result) => return Ok(self.made(result, cached, elapsed)),
                 Err(ResultError::Failed(failure)) => return Err(self.executor.failure(&failure)),
-                Err(ResultError::Exit(code, stderr)) if skip_cache || !executed.cached => {
+                Err(ResultError::Exit(code, stderr)) if skip_cache || !cached => {
                     return Err(RemoteFailure::compiler(
-                        self.compiler_failure(code, &stderr, &executed),
+                        self.compiler_failure(code, &stderr, &message),
                     ));
                 }
                 Err(ResultError::Bad(reason)) if skip_cache => {
-                    return Err(RemoteFailure::unsound(with_message(reason, &executed)));
+                    return Err(RemoteFailure::unsound(with_message(reason, &message)));
                 }
                 Err(ResultError::Exit(code, _)) => format!("it exited with {code}"),
                 Err(ResultError::Bad(reason)) => reason,
@@ -158,19 +162,17 @@ impl RemoteJob<'_> {
         self.executor.client.execute(&job, &progress).await
     }
 
-    fn made(&self, outputs: VerifiedResult, executed: &Executed, waited: Duration) -> Compiled {
-        let result = &executed.result;
-        if executed.cached {
+    fn made(&self, result: VerifiedResult, cached: bool, elapsed: Duration) -> Compiled {
+        if cached {
             self.stopped();
-            return compiled(Origin::RemoteCache, outputs, result, None);
+            return compiled(Origin::RemoteCache, result, None);
         }
-        let elapsed = execution_time(result).unwrap_or(waited);
-        compiled(Origin::Remote, outputs, result, Some(elapsed))
+        compiled(Origin::Remote, result, Some(elapsed))
     }
 
-    fn compiler_failure(&self, code: i32, stderr: &[u8], executed: &Executed) -> String {
+    fn compiler_failure(&self, code: i32, stderr: &[u8], message: &str) -> String {
         let text = with_user_names(stderr, &self.hermetic.job, &self.job.index);
-        let mut reason = with_message(format!("the compiler exited with {code}"), executed);
+        let mut reason = with_message(format!("the compiler exited with {code}"), message);
         for line in text.lines().take(QUOTED_LINES) {
             reason.push_str("\n  | ");
             reason.push_str(line);
@@ -193,37 +195,25 @@ impl RemoteJob<'_> {
 
 /// The Action's digest says what went into the result, so it may be kept whatever the files are
 /// now.
-fn compiled(
-    origin: Origin,
-    verified: VerifiedResult,
-    result: &ActionResult,
-    elapsed: Option<Duration>,
-) -> Compiled {
-    let made_by = result.execution_metadata.as_ref();
+fn compiled(origin: Origin, result: VerifiedResult, elapsed: Option<Duration>) -> Compiled {
     Compiled {
         origin,
-        outputs: verified.outputs,
-        stderr: verified.stderr,
+        outputs: result.outputs,
+        stderr: result.stderr,
         stdout: bytes::Bytes::new(),
         storable: true,
         elapsed: elapsed.unwrap_or_default(),
         peak_memory: None,
-        made_by: made_by.map(|metadata| {
-            Box::new(ExecutedActionMetadata {
-                // It may be of any size, and is for the farm's own tools.
-                auxiliary_metadata: Vec::new(),
-                ..metadata.clone()
-            })
-        }),
+        made_by: result.made_by,
     }
 }
 
 /// Appends the message that the server has for people, often a link to its own page.
-fn with_message(reason: String, executed: &Executed) -> String {
-    if executed.message.is_empty() {
+fn with_message(reason: String, message: &str) -> String {
+    if message.is_empty() {
         return reason;
     }
-    format!("{reason} ({})", executed.message)
+    format!("{reason} ({message})")
 }
 
 /// How long the compiler ran by the worker's clock.
@@ -231,8 +221,9 @@ fn execution_time(result: &ActionResult) -> Option<Duration> {
     let metadata = result.execution_metadata.as_ref()?;
     let start = metadata.execution_start_timestamp?;
     let end = metadata.execution_completed_timestamp?;
-    let nanos = i128::from(end.seconds - start.seconds) * 1_000_000_000
-        + i128::from(end.nanos - start.nanos);
+    // A server may say anything.
+    let seconds = i128::from(end.seconds) - i128::from(start.seconds);
+    let nanos = seconds * 1_000_000_000 + i128::from(end.nanos) - i128::from(start.nanos);
     Some(Duration::from_nanos(
         u64::try_from(nanos).ok().filter(|nanos| *nanos > 0)?,
     ))

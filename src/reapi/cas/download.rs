@@ -17,7 +17,7 @@ use crate::reapi::cas::bytestream;
 use crate::reapi::cas::incoming::{HeadCheck, verify};
 use crate::reapi::cas::resource_name::Encoding;
 use crate::reapi::failure::{Failure, FailureKind};
-use crate::reapi::limits::{BATCH_READ_CALLS, BLOB_BYTES, BLOBS_IN_READ, READ_STREAMS};
+use crate::reapi::limits::{BATCH_READ_CALLS, BLOBS_IN_READ, READ_STREAMS};
 use crate::reapi::rpc::Rpc;
 use crate::reapi::session::Session;
 use crate::reapi::transport::metadata::RequestContext;
@@ -35,8 +35,6 @@ pub(crate) struct Downloader {
     session: Arc<Session>,
     requests: mpsc::UnboundedSender<DownloadRequest>,
     streams: Semaphore,
-    /// KiB of blobs that streams may receive at a time.
-    memory: Semaphore,
     _batches: Task<()>,
 }
 
@@ -48,7 +46,6 @@ impl Downloader {
             session,
             requests,
             streams: Semaphore::new(READ_STREAMS),
-            memory: Semaphore::new(usize::try_from(kib(BLOB_BYTES)).unwrap_or(usize::MAX)),
             _batches: batches,
         }
     }
@@ -82,8 +79,6 @@ impl Downloader {
             return self.fetch_small(digest).await;
         }
         let _permit = self.streams.acquire().await;
-        let memory = kib(digest.size.min(BLOB_BYTES));
-        let _memory = self.memory.acquire_many(memory).await;
         bytestream::read(&self.session, digest, check, context).await
     }
 
@@ -97,10 +92,6 @@ impl Downloader {
         self.requests.send(request).map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
-}
-
-fn kib(bytes: u64) -> u32 {
-    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
 }
 
 async fn run_batches(

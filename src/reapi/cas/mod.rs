@@ -12,6 +12,7 @@ pub(crate) mod download;
 pub(crate) mod find_missing;
 pub(crate) mod incoming;
 pub(crate) mod learned_limit;
+pub(crate) mod memory;
 pub(crate) mod resource_name;
 pub(crate) mod source;
 pub(crate) mod upload;

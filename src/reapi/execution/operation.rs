@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use prost::{Message, Name};
 use prost_types::Any;
 
@@ -12,6 +13,7 @@ use crate::pb::longrunning::{Operation, operation};
 use crate::pb::reapi::execution_stage::Value;
 use crate::pb::reapi::{ActionResult, ExecuteOperationMetadata, ExecuteResponse};
 use crate::reapi::failure::{Failure, printable};
+use crate::reapi::limits::PARTIAL_STDERR;
 use crate::reapi::rpc::Rpc;
 
 /// How far an execution has got, as far as the server says.
@@ -32,8 +34,6 @@ pub struct Executed {
     pub cached: bool,
     /// A message for people, often a link.
     pub message: String,
-    /// The operation's name on the server.
-    pub operation: String,
 }
 
 pub(crate) fn stage(operation: &Operation) -> Stage {
@@ -67,7 +67,7 @@ pub(crate) fn conclude(operation: Operation) -> Result<Executed, Failure> {
         if !response.message.is_empty() {
             failure.message = format!("{} ({})", failure.message, printable(&response.message));
         }
-        failure.partial = response.result.map(Arc::new);
+        failure.partial = response.result.map(|result| Arc::new(printed(&result)));
         return Err(failure);
     }
     Ok(Executed {
@@ -76,8 +76,18 @@ pub(crate) fn conclude(operation: Operation) -> Result<Executed, Failure> {
             .ok_or_else(|| transient("the execution left no result"))?,
         cached: response.cached_result,
         message: printable(&response.message),
-        operation: operation.name,
     })
+}
+
+/// Only what was printed: the failure may be kept for long, and the message is as large as the
+/// server likes.
+fn printed(result: &ActionResult) -> ActionResult {
+    let stderr = &result.stderr_raw[..result.stderr_raw.len().min(PARTIAL_STDERR)];
+    ActionResult {
+        exit_code: result.exit_code,
+        stderr_raw: Bytes::copy_from_slice(stderr),
+        ..ActionResult::default()
+    }
 }
 
 /// Servers differ in the part of the type URL before the name.

@@ -13,6 +13,7 @@ mod table;
 
 mod blobs;
 mod farms;
+mod hostile;
 mod network;
 mod operations;
 mod results;

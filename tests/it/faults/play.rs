@@ -166,6 +166,10 @@ impl Played {
         if !self.violations.is_empty() {
             return Err(format!("the farm complains: {:?}", self.violations));
         }
+        let acts = |c: &char| c.is_control() && !['\n', '\t'].contains(c);
+        if let Some(control) = self.stderr.chars().find(acts) {
+            return Err(format!("the control character {control:?} is printed"));
+        }
         let left = leftovers(&self.saved.path(""));
         if left.is_empty() {
             Ok(())

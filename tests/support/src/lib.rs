@@ -30,4 +30,5 @@ pub mod servers;
 pub mod skip;
 pub mod tls;
 pub mod toolchain_dir;
+pub mod web;
 pub mod wrapped;

@@ -1,5 +1,7 @@
 //! `ByteStream`: blobs of any size, in chunks of 64 KiB.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use prost::Message as _;
 use relto::internals::pb::bytestream::byte_stream_server::ByteStream;
@@ -27,6 +29,13 @@ impl ByteStream for Service {
         let name = self.resource(&request.get_ref().resource_name, false);
         let about = Self::about(request.get_ref(), &name);
         let entry = self.enter(Method::Read, &request, about).await?;
+        let message = entry.effects.find(|effect| match effect {
+            Effect::Repeat(message) => Some(message.clone()),
+            _ => None,
+        });
+        if let Some(message) = message {
+            return Ok(Response::new(repeat(entry, message)));
+        }
         match name.and_then(|resource| self.open(&entry, &resource, request.get_ref())) {
             Ok(bytes) => Ok(Response::new(stream(entry, bytes))),
             Err(status) => entry.answer(Err(status)),
@@ -177,6 +186,17 @@ impl Service {
             message = next;
         }
     }
+}
+
+/// `message` for ever, a thousand times a second at most.
+fn repeat(entry: Entry, message: Bytes) -> BoxStream<ReadResponse> {
+    Box::pin(futures_util::stream::unfold(entry, move |entry| {
+        let data = message.clone();
+        async move {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            Some((Ok(ReadResponse { data }), entry))
+        }
+    }))
 }
 
 /// A read on its way out.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use relto::internals::digest::Digest;
 use relto::internals::pb::reapi::ActionResult;
 use tonic::Code;
@@ -178,6 +179,8 @@ pub enum Effect {
     Lengthen(usize),
     /// `Read` repeats the blob for ever.
     Endless,
+    /// `Read` sends this message for ever, whichever blob is asked for.
+    Repeat(Bytes),
     /// `Write` answers after the first message: this committed size; `None` is the full size.
     EarlyReturn(Option<i64>),
     /// `Write` takes all and answers this committed size.

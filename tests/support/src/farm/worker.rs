@@ -220,7 +220,13 @@ fn materialise(job: &Job, root: &Path, files: &Path) -> std::io::Result<()> {
             // start.
             let (closed, temporary) = file.into_parts();
             drop(closed);
-            temporary.persist(&kept)?;
+            // Never replaced: a link to a file that loses its last name meanwhile fails with
+            // ENOENT, and another job may be making one now.
+            if let Err(error) = temporary.persist_noclobber(&kept)
+                && error.error.kind() != ErrorKind::AlreadyExists
+            {
+                return Err(error.error);
+            }
         }
         fs::hard_link(&kept, root.join(path))?;
     }
