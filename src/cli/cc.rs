@@ -221,11 +221,12 @@ fn backend(
     let news = throttle.clone();
     let reporter = OneJob::start(receiver, move |text| news.first_time(text));
     let farm = farm(&context.settings);
-    let settings = match &farm {
+    let mut settings = match &farm {
         // Otherwise each of a thousand processes would wait for it.
         Some(farm) if throttle.recently_failed(farm) => context.settings.without_farm(),
         _ => context.settings.clone(),
     };
+    settings.join_build();
     let mut options = engine::options(&settings);
     let _slot = local_slots::of_backend(&context.settings, &settings, &mut options);
     let ended = engine::run_jobs(&settings, &options, file, events.clone());

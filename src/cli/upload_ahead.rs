@@ -69,7 +69,9 @@ fn settings(options: &[OsString]) -> Option<Settings> {
         arguments::parse(words).ok()?.options
     };
     let loaded = config::load(typed, &Environment::of_process());
-    Some(loaded.ok()?.settings)
+    let mut settings = loaded.ok()?.settings;
+    settings.join_build();
+    Some(settings)
 }
 
 /// Uploads after the compiler has exited, if no daemon does. Only the log shows the outcome.

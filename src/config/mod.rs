@@ -21,6 +21,7 @@ mod error;
 mod field;
 mod file;
 mod find;
+mod identity;
 mod merge;
 mod options;
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 
 use super::environment::Environment;
 use super::error::ConfigError;
+use super::identity;
 use super::options::{Default, Opt, OptionKind};
 use super::settings::{Settings, Strategy};
 use super::source::{ConfigSource, RawValue};
@@ -26,6 +27,7 @@ pub(super) fn settings(
         apply(option, values, &mut settings, environment)?;
     }
     settings.farm.platform.sort();
+    identify_caller(&mut settings, environment);
     require_both_halves_of_the_identity(&settings)?;
     choose_strategy(&mut settings)?;
     choose_farm(&mut settings);
@@ -77,6 +79,17 @@ fn error(option: &'static Opt, value: &RawValue, invalid: InvalidValue) -> Confi
             invalid.hint
         },
     }
+}
+
+fn identify_caller(settings: &mut Settings, environment: &Environment) {
+    let caller = &mut settings.farm.client.caller;
+    if let Some(id) = &settings.invocation_id {
+        caller.invocation_id.clone_from(id);
+    }
+    let named = settings.build_request_id.clone();
+    let found = || identity::build_request_id(environment);
+    caller.build_request_id = named.or_else(found).unwrap_or_default();
+    caller.traceparent = identity::traceparent(environment);
 }
 
 fn require_both_halves_of_the_identity(settings: &Settings) -> Result<(), ConfigError> {

@@ -11,6 +11,7 @@ use super::merge::MergedValues;
 use super::value::REMOTE_JOBS;
 use crate::compiler::ToolchainSource;
 use crate::link::{self, FarmOptions, VerifyOptions};
+use crate::process::build_identity;
 use crate::reapi::ClientOptions;
 use crate::report::Style;
 
@@ -43,6 +44,10 @@ pub struct Settings {
     pub farm: FarmOptions,
     /// How to run a link. What depends on this process, as its environment, is added by the caller.
     pub link: link::Options,
+    /// `None`: a new one each time.
+    pub invocation_id: Option<String>,
+    /// `None`: what the environment says.
+    pub(super) build_request_id: Option<String>,
     /// The user's limit of compilers on this machine; `None`: one a processor.
     pub local_jobs: Option<NonZeroUsize>,
     /// Send modules when they are compiled, not when they are linked.
@@ -99,6 +104,8 @@ impl Settings {
                 },
                 ..link::Options::default()
             },
+            invocation_id: None,
+            build_request_id: None,
             local_jobs: None,
             upload_ahead: false,
             daemon: DaemonSettings {
@@ -125,6 +132,20 @@ impl Settings {
     #[must_use]
     pub fn state_dir(&self) -> Option<&std::path::Path> {
         self.link.state_dir.as_deref()
+    }
+
+    /// Makes the link a part of the build that launches compilers, unless the user has named the
+    /// invocation.
+    pub fn join_build(&mut self) {
+        if let (None, Some(build)) = (&self.invocation_id, build_identity())
+            && let Some(farm) = &mut self.link.farm
+        {
+            let hash = blake3::hash(build.as_bytes());
+            let mut bytes = [0; 16];
+            bytes.copy_from_slice(&hash.as_bytes()[..16]);
+            let id = uuid::Builder::from_random_bytes(bytes).into_uuid();
+            farm.client.caller.invocation_id = id.to_string();
+        }
     }
 
     /// The same settings, with every job on this machine.

@@ -140,7 +140,7 @@ fn every_option_reaches_the_settings() {
     let shown = |set: &[(&str, &str)]| {
         let mut settings = place.settings(set, &[]);
         // Each has an id of its own.
-        settings.farm.client.invocation.id.clear();
+        settings.farm.client.caller.invocation_id.clear();
         settings.link.farm = None;
         format!("{settings:?}")
     };
@@ -164,7 +164,7 @@ fn a_client_without_settings_has_the_defaults_of_the_table() {
     let mut of_table = TestHome::new("", "").settings(&[], &[]).farm.client;
     let mut of_client = ClientOptions::default();
     for options in [&mut of_table, &mut of_client] {
-        options.invocation.id.clear();
+        options.caller.invocation_id.clear();
     }
     assert_eq!(format!("{of_table:?}"), format!("{of_client:?}"));
 }

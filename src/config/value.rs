@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::environment::Environment;
+use super::identity::is_identifier;
 use crate::compiler::ToolchainSource;
 use crate::error::Hinted as _;
 use crate::reapi::{Address, AddressError, CredentialHelper, Header};
@@ -81,6 +82,22 @@ pub(super) fn address(input: &ValueText<'_>) -> Result<Address, InvalidValue> {
 pub(super) fn number(input: &ValueText<'_>) -> Result<u32, InvalidValue> {
     let number = input.text.parse();
     number.map_err(|_| InvalidValue::new("expected a whole number"))
+}
+
+/// A whole number, which may be negative.
+pub(super) fn integer(input: &ValueText<'_>) -> Result<i32, InvalidValue> {
+    let number = input.text.parse();
+    number.map_err(|_| InvalidValue::new("expected a whole number"))
+}
+
+/// What servers take for an identifier.
+pub(super) fn identifier(input: &ValueText<'_>) -> Result<String, InvalidValue> {
+    if is_identifier(input.text) {
+        return Ok(input.text.to_owned());
+    }
+    Err(InvalidValue::new(
+        "expected an identifier: up to 256 letters, digits and signs, without blanks",
+    ))
 }
 
 /// A whole number that is not 0.

@@ -12,14 +12,13 @@ use tokio::time::Instant;
 
 use crate::digest::{Digest, DigestFunction};
 use crate::link::{Engine, Options};
-use crate::reapi::{ClientOptions, InvocationIds};
+use crate::reapi::{CallerIdentity, ClientOptions};
 
 /// How long an engine is kept for the next link.
 const UNUSED: Duration = Duration::from_mins(10);
 
-/// Variables that differ between the processes of one build and mean nothing to a credential
-/// helper.
-const PER_PROCESS: [&str; 8] = [
+/// Variables that differ between the processes of one build and mean nothing to a credential helper.
+const PER_PROCESS: [&str; 10] = [
     "_",
     "MAKEFLAGS",
     "MAKELEVEL",
@@ -28,6 +27,8 @@ const PER_PROCESS: [&str; 8] = [
     "OLDPWD",
     "PWD",
     "SHLVL",
+    "TRACEPARENT",
+    "TRACESTATE",
 ];
 
 #[derive(Debug, Default)]
@@ -75,10 +76,7 @@ impl CachedEngine {
 fn key(options: &Options) -> Digest {
     let client = options.farm.as_ref().map(|farm| ClientOptions {
         deadline: None,
-        invocation: InvocationIds {
-            id: String::new(),
-            correlated_id: String::new(),
-        },
+        caller: CallerIdentity::nobody(),
         credential_helper_environment: farm
             .client
             .credential_helper_environment

@@ -6,6 +6,7 @@
 //! count what runs on the machine, [`Watch`] says when relto itself should stop, and a [`World`] is
 //! everything by which two processes of a user can differ in what they see and may do.
 
+mod build;
 mod capture;
 mod confine;
 mod detached;
@@ -35,6 +36,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Hinted;
 
+pub use build::build_identity;
 pub use confine::{Support, landlock_support};
 pub use detached::{detach, detach_with_files};
 pub use exit_notifier::ExitNotifier;

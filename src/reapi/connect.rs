@@ -75,7 +75,7 @@ pub(super) async fn connect_with(
         .await
         .map_err(|source| ConnectError::Capabilities { address, source })?;
     (transport.policy.retries, transport.timeout) = (retries, timeout);
-    Ok(Session::new(transport, capabilities))
+    Ok(Session::new(transport, capabilities, options))
 }
 
 /// Shortens timeouts and retries, so that an absent server is noticed soon.
@@ -140,7 +140,7 @@ pub(super) fn transport(dials: Dials, options: &ClientOptions) -> Result<Transpo
     Ok(Transport {
         cache,
         execution,
-        metadata: LinkMetadata::new(&options.invocation),
+        metadata: LinkMetadata::new(&options.caller),
         policy: RetryPolicy::new(options.retries, options.deadline),
         budget: RetryBudget::default(),
         inbound: InboundBudget::default(),

@@ -50,7 +50,7 @@ pub use execution::ExecuteJob;
 pub use execution::operation::{Executed, Stage};
 pub use execution::result::{DeclaredOutput, Printed, declared_outputs, stderr};
 pub use failure::{Failure, FailureKind};
-pub use options::{ClientOptions, CredentialHelper, Header, InvocationIds};
+pub use options::{CallerIdentity, ClientOptions, CredentialHelper, Header};
 pub use probe::{Offer, Probed, probe};
 pub use rpc::{Counters, Rpc};
 pub use transport::address::{Address, AddressError};
@@ -101,13 +101,19 @@ impl Client {
         Self::with_uploader(session, uploader, events)
     }
 
-    /// A client for one more link of this process. It shares connections, credentials, learned
-    /// limits and knowledge of the CAS. All links share uploads, which carry the ids of the first
-    /// link.
+    /// A client for one more link of this process. It shares connections, credentials, learned limits
+    /// and knowledge of the CAS. A blob that several links need is sent by one of them.
     #[must_use]
     pub fn for_link(&self, options: &ClientOptions, events: Events) -> Self {
         let session = Arc::new(self.inner.session.for_link(options));
-        Self::with_uploader(session, Arc::clone(&self.inner.uploader), events)
+        // Another link, which has more time, may wait for what this one sends.
+        let unhurried = ClientOptions {
+            deadline: None,
+            ..options.clone()
+        };
+        let uploads = Arc::new(self.inner.session.for_link(&unhurried));
+        let uploader = Arc::new(self.inner.uploader.for_link(uploads));
+        Self::with_uploader(session, uploader, events)
     }
 
     fn with_uploader(session: Arc<Session>, uploader: Arc<Uploader>, events: Events) -> Self {

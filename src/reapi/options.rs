@@ -46,7 +46,7 @@ pub struct ClientOptions {
     pub digest_function: Option<DigestFunction>,
     /// How long the link may use the farm, counted from connecting.
     pub deadline: Option<Duration>,
-    pub invocation: InvocationIds,
+    pub caller: CallerIdentity,
 }
 
 impl Default for ClientOptions {
@@ -71,7 +71,7 @@ impl Default for ClientOptions {
             keepalive_timeout: Duration::from_secs(20),
             digest_function: None,
             deadline: None,
-            invocation: InvocationIds::default(),
+            caller: CallerIdentity::default(),
         }
     }
 }
@@ -109,20 +109,41 @@ pub struct CredentialHelper {
     pub program: PathBuf,
 }
 
-/// The ids of a link in `RequestMetadata`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct InvocationIds {
-    /// The id of the link.
-    pub id: String,
-    /// The id of the build, if it has one: farms schedule by it.
-    pub correlated_id: String,
+/// Who asks, as the farm's pages and its scheduler see it. Each link has its own, also where several
+/// share connections.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallerIdentity {
+    /// Of the link, or of the build whose compilers are launched.
+    pub invocation_id: String,
+    /// Ties invocations together: the run of a continuous-integration service.
+    pub build_request_id: String,
+    /// The trace that calls belong to, in the form of W3C Trace Context.
+    pub traceparent: Option<String>,
+    /// Lower values are executed first, on servers that have priorities.
+    pub execution_priority: i32,
+    /// Lower values are kept longer, on servers that have priorities.
+    pub result_cache_priority: i32,
 }
 
-impl Default for InvocationIds {
+impl CallerIdentity {
+    /// The same for everybody, to compare what else differs.
+    #[must_use]
+    pub fn nobody() -> Self {
+        Self {
+            invocation_id: String::new(),
+            build_request_id: String::new(),
+            traceparent: None,
+            execution_priority: 0,
+            result_cache_priority: 0,
+        }
+    }
+}
+
+impl Default for CallerIdentity {
     fn default() -> Self {
         Self {
-            id: uuid::Uuid::new_v4().to_string(),
-            correlated_id: String::new(),
+            invocation_id: uuid::Uuid::new_v4().to_string(),
+            ..Self::nobody()
         }
     }
 }

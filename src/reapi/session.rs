@@ -16,14 +16,36 @@ pub(super) struct Session {
     pub(super) capabilities: Capabilities,
     /// Shared by all links to this farm.
     pub(super) limits: Arc<LearnedLimits>,
+    pub(super) priorities: Priorities,
+}
+
+/// What the farm is asked to prefer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Priorities {
+    pub(super) execution: i32,
+    pub(super) result_cache: i32,
+}
+
+impl Priorities {
+    fn of(options: &ClientOptions) -> Self {
+        Self {
+            execution: options.caller.execution_priority,
+            result_cache: options.caller.result_cache_priority,
+        }
+    }
 }
 
 impl Session {
-    pub(super) fn new(transport: Transport, capabilities: Capabilities) -> Self {
+    pub(super) fn new(
+        transport: Transport,
+        capabilities: Capabilities,
+        options: &ClientOptions,
+    ) -> Self {
         Self {
             limits: Arc::new(LearnedLimits::new(capabilities.batch_limit)),
             transport,
             capabilities,
+            priorities: Priorities::of(options),
         }
     }
 
@@ -33,6 +55,7 @@ impl Session {
             transport: self.transport.for_link(options),
             capabilities: self.capabilities.clone(),
             limits: Arc::clone(&self.limits),
+            priorities: Priorities::of(options),
         }
     }
 

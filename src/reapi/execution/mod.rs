@@ -14,7 +14,7 @@ use cancel::Canceller;
 pub(super) use run::ExecutionRun;
 
 use crate::digest::Digest;
-use crate::pb::reapi::ExecuteRequest;
+use crate::pb::reapi::{ExecuteRequest, ExecutionPolicy, ResultsCachePolicy};
 use crate::reapi::cas::blob::ActionClosure;
 use crate::reapi::cas::upload::Uploader;
 use crate::reapi::session::Session;
@@ -49,12 +49,17 @@ pub(super) struct ExecutionContext<'a> {
 
 impl ExecutionContext<'_> {
     fn request(&self, job: &ExecuteJob) -> ExecuteRequest {
+        let priorities = self.session.priorities;
+        // A server without priorities need not see any.
+        let policy = |priority: i32| (priority != 0).then_some(priority);
         ExecuteRequest {
             instance_name: self.session.transport.instance.clone(),
             skip_cache_lookup: job.skip_cache_lookup,
             action_digest: Some(job.action.to_pb()),
-            execution_policy: None,
-            results_cache_policy: None,
+            execution_policy: policy(priorities.execution)
+                .map(|priority| ExecutionPolicy { priority }),
+            results_cache_policy: policy(priorities.result_cache)
+                .map(|priority| ResultsCachePolicy { priority }),
             digest_function: self.session.function().to_pb(),
             inline_stdout: true,
             inline_stderr: true,

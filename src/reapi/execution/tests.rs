@@ -6,6 +6,7 @@ use prost::Message as _;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
+use super::ExecutionContext;
 use super::operation::{Executed, Stage};
 use crate::pb::longrunning::{Operation, operation};
 use crate::pb::reapi::{ActionResult, ExecuteResponse};
@@ -15,7 +16,7 @@ use crate::reapi::failure::FailureKind;
 use crate::reapi::fixture::{Fixture, Script, able, farm, farm_with};
 use crate::reapi::limits::LONGEST_STAGE;
 use crate::reapi::operations::{at, closure, done, ended, exit, failed, job, lost, missing};
-use crate::reapi::options::CredentialHelper;
+use crate::reapi::options::{CallerIdentity, CredentialHelper};
 use crate::reapi::rpc::Rpc;
 
 /// Plays `scripts` against one execution; a script that is not asked for is an error.
@@ -29,6 +30,34 @@ async fn play(fixture: &Fixture, scripts: Vec<Script>) -> Result<Executed, Failu
         "all scripts were played"
     );
     executed
+}
+
+#[tokio::test]
+async fn an_execution_has_the_priorities_of_its_link_and_none_by_default() {
+    let options = |execution_priority, result_cache_priority| ClientOptions {
+        caller: CallerIdentity {
+            execution_priority,
+            result_cache_priority,
+            ..CallerIdentity::nobody()
+        },
+        ..ClientOptions::default()
+    };
+    let request = |fixture: &Fixture| {
+        let inner = &fixture.client.inner;
+        let executor = ExecutionContext {
+            session: &inner.session,
+            uploader: &inner.uploader,
+            canceller: &inner.canceller,
+        };
+        let request = executor.request(&job(closure()));
+        let execution = request.execution_policy.map(|policy| policy.priority);
+        let cache = request.results_cache_policy.map(|policy| policy.priority);
+        (execution, cache)
+    };
+    let fixture = farm_with(able(), &options(-3, 7)).await;
+    assert_eq!(request(&fixture), (Some(-3), Some(7)));
+    let fixture = farm_with(able(), &options(0, 0)).await;
+    assert_eq!(request(&fixture), (None, None));
 }
 
 fn code(executed: Result<Executed, Failure>) -> i32 {

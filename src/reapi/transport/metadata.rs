@@ -9,9 +9,10 @@ use tonic::metadata::{Ascii, Binary, MetadataKey, MetadataMap, MetadataValue};
 
 use crate::digest::Digest;
 use crate::pb;
-use crate::reapi::options::{Header, InvocationIds};
+use crate::reapi::options::{CallerIdentity, Header};
 
 const REQUEST_METADATA: &str = "build.bazel.remote.execution.v2.requestmetadata-bin";
+const TRACEPARENT: &str = "traceparent";
 
 /// What a call is for, as the farm's pages show it.
 #[derive(Debug, Clone, Default)]
@@ -32,20 +33,23 @@ pub struct BadHeader(pub String);
 #[derive(Debug, Clone)]
 pub(crate) struct LinkMetadata {
     template: pb::reapi::RequestMetadata,
+    traceparent: Option<MetadataValue<Ascii>>,
 }
 
 impl LinkMetadata {
-    pub(crate) fn new(invocation: &InvocationIds) -> Self {
+    pub(crate) fn new(caller: &CallerIdentity) -> Self {
         Self {
             template: pb::reapi::RequestMetadata {
                 tool_details: Some(pb::reapi::ToolDetails {
                     tool_name: env!("CARGO_PKG_NAME").to_owned(),
                     tool_version: env!("CARGO_PKG_VERSION").to_owned(),
                 }),
-                tool_invocation_id: invocation.id.clone(),
-                correlated_invocations_id: invocation.correlated_id.clone(),
+                tool_invocation_id: caller.invocation_id.clone(),
+                correlated_invocations_id: caller.build_request_id.clone(),
                 ..pb::reapi::RequestMetadata::default()
             },
+            // Anything else than text that a header can carry was left out before.
+            traceparent: caller.traceparent.as_ref().and_then(|it| it.parse().ok()),
         }
     }
 
@@ -64,6 +68,9 @@ impl LinkMetadata {
         let mut map = MetadataMap::new();
         let value = MetadataValue::<Binary>::from_bytes(&message.encode_to_vec());
         map.insert_bin(REQUEST_METADATA, value);
+        if let Some(traceparent) = &self.traceparent {
+            map.insert(TRACEPARENT, traceparent.clone());
+        }
         map
     }
 }
@@ -87,9 +94,12 @@ mod tests {
 
     #[test]
     fn request_metadata_names_the_tool_the_link_and_the_job() {
-        let invocation = InvocationIds {
-            id: "link".to_owned(),
-            correlated_id: "build".to_owned(),
+        let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let caller = CallerIdentity {
+            invocation_id: "link".to_owned(),
+            build_request_id: "build".to_owned(),
+            traceparent: Some(trace.to_owned()),
+            ..CallerIdentity::nobody()
         };
         let context = RequestContext {
             action: Some(Digest {
@@ -99,7 +109,9 @@ mod tests {
             mnemonic: Some("ThinLTOBackend".into()),
             target: Some("a.o".into()),
         };
-        let map = LinkMetadata::new(&invocation).of_call(&context);
+        let map = LinkMetadata::new(&caller).of_call(&context);
+        let passed_on = map.get(TRACEPARENT).and_then(|value| value.to_str().ok());
+        assert_eq!(passed_on, Some(trace));
         let value = map.get_bin(REQUEST_METADATA).expect("the header");
         let bytes = value.to_bytes().expect("base64");
         let message = pb::reapi::RequestMetadata::decode(bytes).expect("the message");
@@ -125,7 +137,7 @@ mod tests {
             value: value.to_owned(),
         };
         let mut map =
-            LinkMetadata::new(&InvocationIds::default()).of_call(&RequestContext::default());
+            LinkMetadata::new(&CallerIdentity::default()).of_call(&RequestContext::default());
         append(&mut map, &[header("X-Key", "1"), header("x-key", "2")]).expect("good");
         assert!(map.get_bin(REQUEST_METADATA).is_some());
         assert_eq!(map.get_all("x-key").iter().count(), 2);

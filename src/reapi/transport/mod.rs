@@ -67,7 +67,7 @@ impl Transport {
         Self {
             cache: self.cache.clone(),
             execution: self.execution.clone(),
-            metadata: LinkMetadata::new(&options.invocation),
+            metadata: LinkMetadata::new(&options.caller),
             policy: RetryPolicy::new(options.retries, options.deadline),
             budget: RetryBudget::default(),
             inbound: InboundBudget::default(),

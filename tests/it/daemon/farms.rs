@@ -1,10 +1,14 @@
 //! A daemon with a farm: what it asks once for all links.
 
+use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
+
 use fs_err as fs;
 
 use crate::support::backends::{Backends, add};
 use crate::support::daemon::{Daemon, stderr, succeeded};
 use crate::support::farm::{Farm, Method, Profile};
+use crate::support::link::Home;
 use crate::support::outcome::Counts;
 use crate::support::program::generated;
 
@@ -55,8 +59,92 @@ fn links_with_other_headers_have_another_connection() {
         );
     }
     assert_eq!(farm.record().count(Method::GetCapabilities), 2);
-    let invocations = farm.record().invocations();
-    assert!(invocations.len() >= 6, "one id a link: {invocations:?}");
+}
+
+#[test]
+fn two_builds_at_the_same_time_are_two_invocations_in_all_of_their_calls() {
+    let farm = Farm::start(Profile::buildbarn());
+    let daemon = Daemon::new();
+    let builds = ["one", "other"].map(|build| (build, Backends::new(&generated(4))));
+    let spawn = |(build, backends): &(&str, Backends), module: &String| {
+        let mut relto = daemon.relto(backends);
+        relto
+            .envs(farm.environment())
+            .env("RELTO_STRATEGY", "remote")
+            .env("RELTO_CACHE_SALT", build)
+            .env("RELTO_INVOCATION_ID", build)
+            .env("RELTO_BUILD_REQUEST_ID", format!("run-of-{build}"))
+            .args(backends.arguments(module, "native.o"))
+            .stderr(Stdio::null());
+        relto.spawn().expect("started")
+    };
+    let modules = 0..builds[0].1.modules.len();
+    let started = modules.flat_map(|number| {
+        let of_build = |build| spawn(build, &build.1.modules[number]);
+        builds.iter().map(of_build).collect::<Vec<_>>()
+    });
+    for mut relto in started.collect::<Vec<_>>() {
+        assert!(relto.wait().expect("ended").success());
+    }
+    let record = farm.record();
+    record.assert_no_violations();
+    record.assert_nothing_twice();
+    assert_eq!(record.invocations(), ["one", "other"]);
+    for build in ["one", "other"] {
+        let executions = record.of(Method::Execute).filter(|call| {
+            let metadata = call.metadata.as_ref().expect("it is always there");
+            metadata.tool_invocation_id == build
+                && metadata.correlated_invocations_id == format!("run-of-{build}")
+                && metadata.action_mnemonic == "ThinLTOBackend"
+                && metadata.target_id.ends_with(".o")
+        });
+        assert_eq!(executions.count(), builds[0].1.modules.len(), "{build}");
+        // The modules of both are the same and sent by one; shards and actions are not.
+        let sent = record.of(Method::BatchUpdateBlobs);
+        let ids = sent.filter_map(|call| call.metadata.as_ref());
+        assert!(ids.map(|it| &it.tool_invocation_id).any(|id| id == build));
+    }
+}
+
+#[test]
+fn the_compilers_that_a_build_launches_are_one_invocation() {
+    let farm = Farm::start(Profile::buildbarn());
+    let backends = Backends::new(&generated(2));
+    let home = Home::new();
+    let ninja = backends.path("ninja");
+    fs::os::unix::fs::symlink("/bin/sh", &ninja).expect("linked");
+    let mut build = Command::new(ninja);
+    home.apply(&mut build);
+    let mut script = String::new();
+    for module in &backends.modules {
+        let relto = backends.relto(&home);
+        let words = [relto.get_program()].into_iter().chain(relto.get_args());
+        let words = words.map(|word| word.to_string_lossy().into_owned());
+        let words = words.chain(backends.arguments(module, "native.o"));
+        let words: Vec<String> = words.map(|word| format!("'{word}'")).collect();
+        script.push_str(&words.join(" "));
+        script.push_str(" || exit 1\n");
+    }
+    build.current_dir(backends.dir()).envs(farm.environment());
+    build
+        .env("RELTO_STRATEGY", "remote")
+        .env("GITLAB_CI", "true");
+    build
+        .env("CI_PIPELINE_ID", "77")
+        .env_remove("CI_PROJECT_PATH");
+    build.env_remove("GITHUB_ACTIONS").arg("-c").arg(script);
+    succeeded(&mut build);
+    let record = farm.record();
+    assert_eq!(record.count(Method::Execute), backends.modules.len());
+    assert_eq!(record.invocations().len(), 1);
+    let metadata = record
+        .calls
+        .iter()
+        .filter_map(|call| call.metadata.as_ref());
+    let runs: BTreeSet<_> = metadata
+        .map(|it| it.correlated_invocations_id.as_str())
+        .collect();
+    assert_eq!(runs, BTreeSet::from(["77"]));
 }
 
 /// As when a farm's own cleaning has taken what a daemon believes to be there.

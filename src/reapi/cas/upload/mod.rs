@@ -25,19 +25,30 @@ pub(crate) struct Uploader {
     session: Arc<Session>,
     requests: mpsc::UnboundedSender<UploadRequest>,
     tracker: Arc<BlobTracker>,
-    _scheduler: Task<()>,
+    /// Ends with the last link.
+    scheduler: Arc<Task<()>>,
 }
 
 impl Uploader {
     pub(crate) fn new(session: Arc<Session>) -> Self {
         let (requests, requested) = mpsc::unbounded_channel();
         let tracker = Arc::new(BlobTracker::default());
-        let scheduler = UploadScheduler::new(Arc::clone(&session), Arc::clone(&tracker));
+        let calls = UploadScheduler::new(Arc::clone(&session), Arc::clone(&tracker));
         Self {
             session,
             requests,
             tracker,
-            _scheduler: task::spawn(scheduler.run(requested)),
+            scheduler: Arc::new(task::spawn(calls.run(requested))),
+        }
+    }
+
+    /// The same for another link, whose `session` makes the calls for what it needs first.
+    pub(crate) fn for_link(&self, session: Arc<Session>) -> Self {
+        Self {
+            session,
+            requests: self.requests.clone(),
+            tracker: Arc::clone(&self.tracker),
+            scheduler: Arc::clone(&self.scheduler),
         }
     }
 
@@ -124,6 +135,7 @@ impl Uploader {
         let ours = new.is_some();
         if let Some(completion) = new {
             let request = UploadRequest {
+                session: Arc::clone(&self.session),
                 blob: blob.clone(),
                 completion,
                 known_missing,

@@ -33,6 +33,8 @@ const YIELDS: usize = 3;
 
 /// A blob that jobs wait for.
 pub(crate) struct UploadRequest {
+    /// Makes the calls, in the name of the link that asked first.
+    pub(crate) session: Arc<Session>,
     pub(crate) blob: Blob,
     pub(crate) completion: Completion,
     /// The server has reported it missing: it is sent without asking.
@@ -51,6 +53,7 @@ impl UploadRequest {
 
 /// The calls under way, and the queues in front of them.
 pub(crate) struct UploadScheduler {
+    /// Knows the limits, which all links share.
     session: Arc<Session>,
     tracker: Arc<BlobTracker>,
     unqueried: UploadQueue,
@@ -206,11 +209,11 @@ impl UploadScheduler {
     }
 
     fn query(&mut self, requests: Vec<UploadRequest>) {
-        if requests.is_empty() {
+        let Some(first) = requests.first() else {
             return;
-        }
+        };
         self.queries += 1;
-        let (session, tracker) = (Arc::clone(&self.session), Arc::clone(&self.tracker));
+        let (session, tracker) = (Arc::clone(&first.session), Arc::clone(&self.tracker));
         let query = async move { FinishedCall::Question(find(&session, &tracker, requests).await) };
         self.work.push(Box::pin(query));
     }
@@ -226,7 +229,7 @@ impl UploadScheduler {
             bytes: bytes.min(BYTES_OF_A_STREAM),
         };
         self.sending.push(sending);
-        let (session, tracker) = (Arc::clone(&self.session), Arc::clone(&self.tracker));
+        let (session, tracker) = (Arc::clone(&first.session), Arc::clone(&self.tracker));
         self.work.push(Box::pin(async move {
             match way {
                 UploadMethod::Batch => batch(&session, &tracker, &requests).await,
@@ -244,11 +247,16 @@ struct UploadQueue {
     /// What they take up in batches.
     bytes: usize,
     unsorted: bool,
+    /// Some are of another link than the others.
+    mixed: bool,
 }
 
 impl UploadQueue {
     fn push(&mut self, request: UploadRequest) {
         self.bytes = self.bytes.saturating_add(request.cost());
+        let last = self.requests.back();
+        let is_same = last.is_none_or(|last| Arc::ptr_eq(&last.session, &request.session));
+        self.mixed = !self.requests.is_empty() && (self.mixed || !is_same);
         self.requests.push_back(request);
         self.unsorted = true;
     }
@@ -269,18 +277,38 @@ impl UploadQueue {
             .map(|request| request.completion.urgency())
     }
 
-    /// Like [`take_front`], without blobs that no job waits for any more.
+    /// As [`take_front`], without blobs that no job waits for any more. All are of one link, whose
+    /// name the call carries.
     fn take(
         &mut self,
         limit: usize,
         most: usize,
         cost: impl Fn(&UploadRequest) -> usize,
     ) -> Vec<UploadRequest> {
+        let others = self.set_others_aside();
         let mut requests = take_front(&mut self.requests, limit, most, cost);
+        self.unsorted |= !others.is_empty();
+        self.requests.extend(others);
         let taken: usize = requests.iter().map(UploadRequest::cost).sum();
         self.bytes = self.bytes.saturating_sub(taken);
         requests.retain(|request| !request.completion.is_abandoned());
         requests
+    }
+
+    /// Takes out what belongs to other links than the most urgent request.
+    fn set_others_aside(&mut self) -> Vec<UploadRequest> {
+        if !self.mixed {
+            return Vec::new();
+        }
+        let all = std::mem::take(&mut self.requests);
+        let Some(first) = all.front().map(|request| Arc::clone(&request.session)) else {
+            return Vec::new();
+        };
+        let (ours, others): (Vec<_>, Vec<_>) = all
+            .into_iter()
+            .partition(|request| Arc::ptr_eq(&request.session, &first));
+        self.requests = ours.into();
+        others
     }
 }
 

@@ -1,10 +1,41 @@
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 
 use super::*;
 use crate::reapi::cas::upload::tracker::Listener;
+use crate::reapi::connect::{dials, transport};
 use crate::reapi::fixture::{SHA, farm};
+use crate::reapi::{Capabilities, ClientOptions, OutputStyle};
 
 const MIB: usize = 1 << 20;
+
+static SESSION: LazyLock<Arc<Session>> = LazyLock::new(session);
+
+/// Of a link whose farm is never asked.
+fn session() -> Arc<Session> {
+    let options = ClientOptions {
+        cache: Some("grpc://127.0.0.1:1".parse().expect("an address")),
+        ..ClientOptions::default()
+    };
+    let transport = transport(dials(&options).expect("one address"), &options);
+    let capabilities = Capabilities {
+        digest_function: SHA,
+        output_style: OutputStyle::Paths,
+        high_version: String::new(),
+        can_execute: false,
+        can_update_action_cache: false,
+        batch_limit: MIB,
+        largest_blob: None,
+        zstd_streams: false,
+        zstd_batches: false,
+    };
+    Arc::new(Session::new(
+        transport.expect("usable"),
+        capabilities,
+        &options,
+    ))
+}
 
 /// Of `size` bytes; who waits for it is the second.
 fn request(size: usize, urgency: u64) -> (UploadRequest, Listener) {
@@ -14,6 +45,7 @@ fn request(size: usize, urgency: u64) -> (UploadRequest, Listener) {
     let known_missing = true;
     (
         UploadRequest {
+            session: Arc::clone(&SESSION),
             blob,
             completion,
             known_missing,
@@ -40,6 +72,29 @@ fn more_urgent_blobs_are_sent_first_and_equally_urgent_ones_in_order() {
     assert_eq!(sizes, [2, 5, 1, 3, 4]);
 }
 
+#[test]
+fn a_call_carries_blobs_of_one_link_only() {
+    let mut queue = UploadQueue::default();
+    let other = session();
+    let mut listeners = Vec::new();
+    for (size, urgency, is_other) in [(1, 5, false), (2, 9, true), (3, 8, false), (4, 1, true)] {
+        let (mut request, listener) = request(size, urgency);
+        if is_other {
+            request.session = Arc::clone(&other);
+        }
+        queue.push(request);
+        listeners.push(listener);
+    }
+    let mut calls = Vec::new();
+    while !queue.requests.is_empty() {
+        queue.sort(false);
+        let taken = queue.take(usize::MAX, 9, |_| 1);
+        let sizes = taken.iter().map(|request| request.blob.digest.size);
+        calls.push(sizes.collect::<Vec<_>>());
+    }
+    assert_eq!(calls, [vec![2, 4], vec![3, 1]]);
+}
+
 #[tokio::test]
 async fn a_blob_is_as_urgent_as_the_most_urgent_job_that_waits_for_it() {
     let tracker = BlobTracker::default();
@@ -57,6 +112,7 @@ async fn a_blob_is_as_urgent_as_the_most_urgent_job_that_waits_for_it() {
         let (listener, completion) = tracker.join(&blob.digest, 5).expect("not there");
         let completion = completion.expect("the first who asks");
         queue.push(UploadRequest {
+            session: Arc::clone(&SESSION),
             blob,
             completion,
             known_missing,

@@ -1,0 +1,110 @@
+//! Which build this process belongs to: that of the make, ninja or cargo that started it.
+//!
+//! A build starts thousands of launched compilers, which a farm should show as one. The outermost
+//! build tool among the ancestors stands for it; its process id and start time tell it from any
+//! other of this boot.
+
+use fs_err as fs;
+
+/// Programs that run builds.
+const BUILD_TOOLS: [&str; 12] = [
+    "make",
+    "gmake",
+    "remake",
+    "ninja",
+    "samu",
+    "n2",
+    "cargo",
+    "bazel",
+    "buck2",
+    "meson",
+    "scons",
+    "xcodebuild",
+];
+
+/// Ancestors that are looked at.
+const MAX_DEPTH: usize = 64;
+
+/// What identifies the build; `None` if no ancestor runs one.
+#[must_use]
+pub fn build_identity() -> Option<String> {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let (pid, ancestor) = outermost(std::process::id(), |pid| {
+        Ancestor::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    })?;
+    Some(format!("{} {pid} {}", boot.trim(), ancestor.started))
+}
+
+/// What `/proc/PID/stat` says of a process.
+#[derive(Debug, PartialEq, Eq)]
+struct Ancestor {
+    name: String,
+    parent: u32,
+    /// Clock ticks since the boot.
+    started: u64,
+}
+
+impl Ancestor {
+    fn parse(stat: &str) -> Option<Self> {
+        // The name stands in parentheses and may hold some.
+        let (before, after) = stat.rsplit_once(')')?;
+        let (_, name) = before.split_once('(')?;
+        let mut fields = after.split_whitespace();
+        Some(Self {
+            name: name.to_owned(),
+            parent: fields.nth(1)?.parse().ok()?,
+            started: fields.nth(17)?.parse().ok()?,
+        })
+    }
+}
+
+fn outermost(process: u32, look: impl Fn(u32) -> Option<Ancestor>) -> Option<(u32, Ancestor)> {
+    let mut found = None;
+    let mut next = look(process)?.parent;
+    for _ in 0..MAX_DEPTH {
+        let Some(ancestor) = look(next) else { break };
+        let parent = ancestor.parent;
+        if BUILD_TOOLS.contains(&ancestor.name.as_str()) {
+            found = Some((next, ancestor));
+        }
+        if parent == 0 {
+            break;
+        }
+        next = parent;
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_outermost_build_tool_stands_for_the_build() {
+        let processes = [
+            (9, "relto", 8, 90),
+            (8, "sh", 7, 80),
+            (7, "ninja", 6, 70),
+            (6, "make (x)", 5, 60),
+            (5, "make", 4, 50),
+            (4, "bash", 1, 40),
+            (1, "init", 0, 1),
+        ];
+        let look = |pid| {
+            let (_, name, parent, started) = processes.iter().find(|it| it.0 == pid)?;
+            let gap = " 0".repeat(17);
+            Ancestor::parse(&format!("{pid} ({name}) S {parent}{gap} {started} 0"))
+        };
+        let (pid, ancestor) = outermost(9, look).expect("a build");
+        assert_eq!((pid, ancestor.started), (5, 50));
+        assert_eq!(outermost(4, look), None);
+    }
+
+    #[test]
+    fn the_kernels_own_text_is_understood() {
+        let stat = fs::read_to_string("/proc/self/stat").expect("read");
+        let own = Ancestor::parse(&stat).expect("understood");
+        assert_eq!(Some(own.parent), std::os::unix::process::parent_id().into());
+        assert!(own.started > 0);
+    }
+}
