@@ -78,7 +78,11 @@ mod tests {
 
     #[test]
     fn the_run_of_each_service_is_recognised() {
-        let cases: [(&[(&str, &str)], Option<&str>); 7] = [
+        type Case = (
+            &'static [(&'static str, &'static str)],
+            Option<&'static str>,
+        );
+        let cases: [Case; 7] = [
             (
                 &[
                     ("GITHUB_ACTIONS", "true"),

@@ -27,6 +27,7 @@ pub(super) fn settings(
         apply(option, values, &mut settings, environment)?;
     }
     settings.farm.platform.sort();
+    add_defaults_to_large_platform(&mut settings);
     identify_caller(&mut settings, environment);
     require_both_halves_of_the_identity(&settings)?;
     choose_strategy(&mut settings)?;
@@ -79,6 +80,19 @@ fn error(option: &'static Opt, value: &RawValue, invalid: InvalidValue) -> Confi
             invalid.hint
         },
     }
+}
+
+/// A property of large jobs replaces those of its name.
+fn add_defaults_to_large_platform(settings: &mut Settings) {
+    let farm = &mut settings.farm;
+    if farm.large_platform.is_empty() {
+        return;
+    }
+    let is_replaced = |name: &String| farm.large_platform.iter().any(|(other, _)| other == name);
+    let kept = farm.platform.iter().filter(|(name, _)| !is_replaced(name));
+    let kept: Vec<_> = kept.cloned().collect();
+    farm.large_platform.extend(kept);
+    farm.large_platform.sort();
 }
 
 fn identify_caller(settings: &mut Settings, environment: &Environment) {

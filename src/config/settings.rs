@@ -89,6 +89,8 @@ impl Settings {
             farm: FarmOptions {
                 client: ClientOptions::default(),
                 platform: Vec::new(),
+                large_platform: Vec::new(),
+                large_job_bytes: 0,
                 jobs: REMOTE_JOBS,
                 accept_cached: true,
                 upload_local_results: true,

@@ -45,6 +45,8 @@ pub static OPTIONS: &[Opt] = &[
 
     Opt::new(Farm, "remote_instance_name", "NAME", "instance of the farm", &Scalar(|it| &mut it.farm.client.instance_name, value::text)).sensitive(),
     Opt::new(Farm, "remote_default_exec_properties", "KEY=VALUE", "property that workers must have; repeatable", &List(|it| &mut it.farm.platform, value::pair)).common().sensitive(),
+    Opt::new(Farm, "remote_exec_properties_large", "KEY=VALUE", "property of the workers for large jobs, instead of or besides the default ones; repeatable", &List(|it| &mut it.farm.large_platform, value::pair)).sensitive(),
+    Opt::new(Farm, "large_job_bytes", "SIZE", "a job is large if it reads more than this", &Scalar(|it| &mut it.farm.large_job_bytes, value::size)).default("64M"),
     Opt::new(Farm, "remote_header", "NAME=VALUE", "header to send, @FILE for a secret; repeatable", &List(|it| &mut it.farm.client.headers, value::header)).secret().common().sensitive().credential(),
     Opt::new(Farm, "remote_cache_header", "NAME=VALUE", "the same, to the cache only", &List(|it| &mut it.farm.client.cache_headers, value::header)).secret().sensitive().credential(),
     Opt::new(Farm, "remote_exec_header", "NAME=VALUE", "the same, to the executor only", &List(|it| &mut it.farm.client.exec_headers, value::header)).secret().sensitive().credential(),

@@ -358,3 +358,29 @@ fn the_farms_client_gets_what_was_set() {
         Some("unix:/run/c.sock".parse().expect("an address"))
     );
 }
+
+#[test]
+fn properties_of_large_jobs_replace_default_ones_of_the_same_name() {
+    let large = |of_large: &str| {
+        let environment = Environment::new(
+            "/",
+            [
+                (
+                    "RELTO_REMOTE_DEFAULT_EXEC_PROPERTIES",
+                    "OSFamily=linux,pool=small".to_owned(),
+                ),
+                ("RELTO_REMOTE_EXEC_PROPERTIES_LARGE", of_large.to_owned()),
+            ],
+        );
+        let settings = load(Vec::new(), &environment).expect("loaded").settings;
+        let pairs = settings.farm.large_platform.into_iter();
+        pairs
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        large("pool=big,mem=64"),
+        ["OSFamily=linux", "mem=64", "pool=big"]
+    );
+    assert!(large("").is_empty());
+}

@@ -164,7 +164,7 @@ pub(super) fn duration_or_zero(input: &ValueText<'_>) -> Result<Option<Duration>
 
 /// Bytes, as in `500M` or `20G`. Units are powers of 1024, with or without a `B` or `iB` behind
 /// them.
-fn size(text: &str) -> Result<u64, InvalidValue> {
+fn bytes(text: &str) -> Result<u64, InvalidValue> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());
@@ -186,9 +186,13 @@ fn size(text: &str) -> Result<u64, InvalidValue> {
     bytes.ok_or_else(|| InvalidValue::new("expected a size").hint("write it as in 500M, 20G or 1T"))
 }
 
+pub(super) fn size(input: &ValueText<'_>) -> Result<u64, InvalidValue> {
+    bytes(input.text)
+}
+
 /// `None` for a size of 0.
 pub(super) fn size_or_zero(input: &ValueText<'_>) -> Result<Option<u64>, InvalidValue> {
-    Ok(Some(size(input.text)?).filter(|&size| size > 0))
+    Ok(Some(bytes(input.text)?).filter(|&size| size > 0))
 }
 
 /// A share in percent, decimals allowed, with or without the sign.
@@ -354,14 +358,14 @@ mod tests {
         assert_eq!(duration("60"), Ok(Duration::from_mins(1)));
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("5m"), Ok(Duration::from_mins(5)));
-        assert_eq!(size("10G"), Ok(10 << 30));
-        assert_eq!(size("500 MiB"), Ok(500 << 20));
-        assert_eq!(size("7"), Ok(7));
+        assert_eq!(bytes("10G"), Ok(10 << 30));
+        assert_eq!(bytes("500 MiB"), Ok(500 << 20));
+        assert_eq!(bytes("7"), Ok(7));
         for bad in ["", "s", "-1s", "1.5s", "5 parsecs", "99999999999999999999"] {
             assert!(duration(bad).is_err(), "{bad}");
-            assert!(size(bad).is_err(), "{bad}");
+            assert!(bytes(bad).is_err(), "{bad}");
         }
-        assert!(size("18446744073709551615K").is_err());
+        assert!(bytes("18446744073709551615K").is_err());
         assert!(duration("18446744073709551615d").is_err());
     }
 

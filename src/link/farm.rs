@@ -178,6 +178,15 @@ impl FarmSession {
 
     /// What compiles only in place has failed here as it did there.
     fn report_disagreement(&self, job: &Planned, failure: &RemoteFailure, compiled: &Compiled) {
+        if failure.out_of_memory {
+            let hint = "`remote_exec_properties_large` names workers with more memory, `large_job_bytes` the jobs for them";
+            let text = format!(
+                "the farm's workers have too little memory for `{}`, which compiled here",
+                job.module
+            );
+            self.events.warning(text, Some(hint));
+            return;
+        }
         if failure.cause == FallbackCause::Compiler && compiled.origin != Origin::InPlace {
             self.events.warning(
                 format!(

@@ -75,6 +75,10 @@ pub struct FarmOptions {
     pub client: ClientOptions,
     /// Platform properties, sorted.
     pub platform: Vec<(String, String)>,
+    /// Those of large jobs, all of them, sorted; empty where they are as any others.
+    pub large_platform: Vec<(String, String)>,
+    /// A job that reads more is large.
+    pub large_job_bytes: u64,
     /// Executions under way there at a time.
     pub jobs: NonZeroUsize,
     /// Take results from the farm's action cache.

@@ -24,7 +24,7 @@ use crate::compiler::ResolvedToolchain;
 use crate::events::{Event, Events, JobId};
 use crate::exec::local::{LocalConfig, LocalExecutor};
 use crate::exec::queue::{Executor, ExecutorSet, Queue, Runner, run_slot};
-use crate::exec::remote::{RemoteConfig, RemoteExecutor};
+use crate::exec::remote::{LargeJobs, RemoteConfig, RemoteExecutor};
 use crate::exec::{Hermetic, InPlaceReason, Planned, PlannedForm};
 use crate::hash_cache::HashCache;
 use crate::job::{Caller, Job, JobFile};
@@ -320,9 +320,15 @@ impl Link {
         let (tree, template) = self.toolchain.for_farm();
         let mut template = template.clone();
         template.platform.clone_from(&farm.options.platform);
+        let large = !farm.options.large_platform.is_empty();
+        let large = large.then(|| LargeJobs {
+            platform: farm.options.large_platform.clone(),
+            bytes: farm.options.large_job_bytes,
+        });
         RemoteConfig {
             toolchain: Arc::clone(tree),
             template,
+            large,
             jobs: farm.options.jobs,
             accept_cached: farm.options.accept_cached,
             upload_local_results: farm.options.upload_local_results,

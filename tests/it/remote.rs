@@ -4,7 +4,7 @@ use fs_err as fs;
 use relto::internals::digest::DigestFunction;
 use tonic::Code;
 
-use crate::support::farm::{Farm, Method, Platforms, Profile};
+use crate::support::farm::{Effect, Farm, Fault, Method, Platforms, Profile};
 use crate::support::link::{Home, Link};
 use crate::support::llvm::Llvm;
 use crate::support::program::{Feature, feature, generated, zstd};
@@ -97,6 +97,77 @@ fn a_farm_that_wants_blake3_gets_it() {
         digest_functions: vec![DigestFunction::Blake3],
         ..Profile::plain()
     });
+}
+
+/// A farm of one kind of worker.
+fn of_workers(pool: &'static str) -> Farm {
+    Farm::start(Profile {
+        platforms: Platforms::Exact(vec![("OSFamily", "linux"), ("pool", pool)]),
+        ..Profile::plain()
+    })
+}
+
+/// With small and big workers, and a limit in between.
+fn by_size(farm: &Farm, limit: &str) -> Vec<(&'static str, String)> {
+    let mut environment = farm.environment();
+    environment.retain(|(name, _)| *name != "RELTO_REMOTE_DEFAULT_EXEC_PROPERTIES");
+    let default = "OSFamily=linux,pool=small".to_owned();
+    environment.extend([
+        ("RELTO_REMOTE_DEFAULT_EXEC_PROPERTIES", default),
+        ("RELTO_REMOTE_EXEC_PROPERTIES_LARGE", "pool=big".to_owned()),
+        ("RELTO_LARGE_JOB_BYTES", limit.to_owned()),
+    ]);
+    environment
+}
+
+#[test]
+fn jobs_that_read_much_go_to_big_workers_and_others_do_not() {
+    let program = feature(Feature::Plain);
+    for (pool, limit) in [("big", "1"), ("small", "1G")] {
+        let farm = of_workers(pool);
+        let made = strict(&program, &by_size(&farm, limit)).run_at(here());
+        assert_all_remote(made.expect_works().counts());
+        let found = strict(&program, &by_size(&farm, limit)).run();
+        assert_all_cached(found.expect_works().counts());
+    }
+}
+
+#[test]
+fn keys_of_jobs_below_the_limit_are_those_of_a_farm_without_big_workers() {
+    let farm = of_workers("small");
+    let program = feature(Feature::Plain);
+    let mut plain = by_size(&farm, "1G");
+    plain.retain(|(name, _)| *name != "RELTO_REMOTE_EXEC_PROPERTIES_LARGE");
+    let made = strict(&program, &plain).run_at(here());
+    assert_all_remote(made.expect_works().counts());
+    let found = strict(&program, &by_size(&farm, "1G")).run();
+    assert_all_cached(found.expect_works().counts());
+}
+
+#[test]
+fn a_job_whose_worker_runs_out_of_memory_goes_to_a_big_one_and_then_here() {
+    let program = feature(Feature::Plain);
+    let out_of_memory = || Fault::at(Method::Execute, Effect::exit_code(137));
+    let small = Farm::start(Profile::plain());
+    let made = strict(&program, &by_size(&small, "1G")).run_at(here());
+    assert_all_remote(made.expect_works().counts());
+    let farm = Farm::start(Profile::plain());
+    for action in small.record().executed {
+        farm.fault(out_of_memory().digest(action));
+    }
+    let made = strict(&program, &by_size(&farm, "1G")).run_at(here());
+    let made = made.expect_works();
+    assert_all_remote(made.counts());
+    assert_eq!(farm.record().count(Method::Execute), 2 * made.counts().jobs);
+    let farm = Farm::start(Profile::plain());
+    farm.fault(out_of_memory());
+    let made = lenient(&program, &by_size(&farm, "1G")).run_at(here());
+    let made = made.expect_works();
+    let counts = made.counts();
+    assert_eq!(counts.local, counts.jobs, "{}", made.stderr);
+    assert_eq!(farm.record().count(Method::Execute), 2 * counts.jobs);
+    let warning = "the farm's workers have too little memory for `";
+    assert!(made.stderr.contains(warning), "{}", made.stderr);
 }
 
 #[test]

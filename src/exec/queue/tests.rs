@@ -54,6 +54,7 @@ fn failure() -> RemoteFailure {
         reason: String::new(),
         hints: Vec::new(),
         store: false,
+        out_of_memory: false,
     }
 }
 

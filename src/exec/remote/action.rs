@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::RemoteExecutor;
+use super::{RemoteExecutor, WorkerSize};
 use crate::action::toolchain_tree::{ToolFile, ToolchainTree};
 use crate::action::{Action, InputSource};
 use crate::digest::{Digest, DigestFunction};
@@ -73,11 +73,11 @@ fn rehash(
 }
 
 impl RemoteExecutor {
-    /// The action of `hermetic` on this farm.
+    /// The action of `hermetic` on workers of this `size`.
     ///
     /// # Errors
     /// An input has changed since it was hashed for the disk cache's key.
-    pub(super) fn action(&self, hermetic: &Hermetic) -> Result<Action, String> {
+    pub(super) fn action(&self, hermetic: &Hermetic, size: WorkerSize) -> Result<Action, String> {
         let digests = match self.template.function {
             DigestFunction::Sha256 => sha256_digests(hermetic),
             function @ DigestFunction::Blake3 => {
@@ -85,7 +85,8 @@ impl RemoteExecutor {
             }
         };
         let tree = &self.toolchain.tree;
-        Ok(Action::new(&self.template, tree, &hermetic.job, &digests))
+        let template = self.template(size);
+        Ok(Action::new(template, tree, &hermetic.job, &digests))
     }
 }
 
@@ -136,6 +137,7 @@ pub(super) fn blobs(action: &Action) -> Vec<Blob> {
 pub(super) struct JobClosure {
     pub(super) executor: Arc<RemoteExecutor>,
     pub(super) job: Arc<Planned>,
+    pub(super) size: WorkerSize,
 }
 
 impl ActionClosure for JobClosure {
@@ -144,7 +146,7 @@ impl ActionClosure for JobClosure {
         if let PlannedForm::Hermetic(hermetic) = &self.job.form
             // Inputs that changed meanwhile cannot be sent again; the farm will report them missing
             // once more.
-            && let Ok(action) = self.executor.action(hermetic)
+            && let Ok(action) = self.executor.action(hermetic, self.size)
         {
             all.extend(blobs(&action));
         }

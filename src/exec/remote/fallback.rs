@@ -17,6 +17,8 @@ pub struct RemoteFailure {
     pub hints: Vec<String>,
     /// Whether the farm's action cache should get the local result.
     pub store: bool,
+    /// A worker had too little memory; another may have enough.
+    pub out_of_memory: bool,
 }
 
 /// Kinds of failure that a link treats alike. It warns once about each.
@@ -55,15 +57,17 @@ impl RemoteFailure {
             reason: String::new(),
             hints: Vec::new(),
             store: true,
+            out_of_memory: false,
         }
     }
 
-    pub(super) fn compiler(reason: String) -> Self {
+    pub(super) fn compiler(reason: String, out_of_memory: bool) -> Self {
         Self {
             cause: FallbackCause::Compiler,
             reason,
             hints: Vec::new(),
-            store: false,
+            store: out_of_memory,
+            out_of_memory,
         }
     }
 
@@ -73,6 +77,7 @@ impl RemoteFailure {
             reason,
             hints: Vec::new(),
             store: true,
+            out_of_memory: false,
         }
     }
 
@@ -82,6 +87,7 @@ impl RemoteFailure {
             reason,
             hints: vec!["do not change inputs while the link runs".to_owned()],
             store: false,
+            out_of_memory: false,
         }
     }
 
@@ -125,6 +131,7 @@ impl RemoteFailure {
             reason,
             hints: failure.hints(),
             store,
+            out_of_memory: failure.rpc == Rpc::Execute && mentions_memory(&failure.message),
         }
     }
 }
@@ -137,6 +144,21 @@ fn concerns_platform(failure: &Failure) -> bool {
         .iter()
         .any(|word| message.contains(word));
     failure.rpc == Rpc::Execute && (failure.kind == FailureKind::Rejected || mentions_it)
+}
+
+/// What compilers, C++ libraries and farms print when memory runs out.
+pub(super) fn mentions_memory(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    let words = [
+        "out of memory",
+        "out-of-memory",
+        "oom-kill",
+        "oomkill",
+        "oom kill",
+        "std::bad_alloc",
+        "cannot allocate memory",
+    ];
+    words.iter().any(|words| text.contains(words))
 }
 
 /// Formats `platform` as `remote_default_exec_properties` spells it.

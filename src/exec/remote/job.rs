@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::action::{self, JobClosure};
 use super::execution_limit::ExecutionPermit;
+use super::fallback::mentions_memory;
 use super::fetch::{ResultError, VerifiedResult, output_paths};
-use super::{RemoteExecutor, RemoteFailure};
+use super::{RemoteExecutor, RemoteFailure, WorkerSize};
 use crate::action::Action;
 use crate::action::messages::with_user_names;
 use crate::digest::Digest;
@@ -31,6 +32,8 @@ pub(super) struct RemoteJob<'a> {
     pub(super) executor: &'a Arc<RemoteExecutor>,
     pub(super) job: &'a Arc<Planned>,
     pub(super) hermetic: &'a Hermetic,
+    /// Of the workers that it goes to.
+    pub(super) size: WorkerSize,
     pub(super) action: Digest,
     pub(super) context: RequestContext,
     /// Called when a worker starts the job.
@@ -44,7 +47,7 @@ impl RemoteJob<'_> {
         let found = client
             .action_result(&self.action, &inline, &self.context)
             .await;
-        let Some(result) = found.map_err(|failure| self.executor.failure(&failure))? else {
+        let Some(result) = found.map_err(|failure| self.failure(&failure))? else {
             return Ok(CachedResult::None);
         };
         match self.fetch(result).await {
@@ -53,7 +56,7 @@ impl RemoteJob<'_> {
                 result,
                 None,
             ))),
-            Err(ResultError::Failed(failure)) => Err(self.executor.failure(&failure)),
+            Err(ResultError::Failed(failure)) => Err(self.failure(&failure)),
             Err(ResultError::Bad(reason)) => {
                 self.distrust(&reason);
                 Ok(CachedResult::Bad)
@@ -63,6 +66,11 @@ impl RemoteJob<'_> {
                 Ok(CachedResult::Bad)
             }
         }
+    }
+
+    fn failure(&self, failure: &Failure) -> RemoteFailure {
+        let platform = &self.executor.template(self.size).platform;
+        RemoteFailure::from_failure(failure, platform)
     }
 
     fn distrust(&self, reason: &str) {
@@ -78,8 +86,7 @@ impl RemoteJob<'_> {
         drop(action);
         let client = &self.executor.client;
         let sent = client.upload(&blobs, self.job.cost).await;
-        sent.map(drop)
-            .map_err(|failure| self.executor.failure(&failure))
+        sent.map(drop).map_err(|failure| self.failure(&failure))
     }
 
     /// Executes the job with the permit `reserved` for it, or once it gets another.
@@ -109,7 +116,7 @@ impl RemoteJob<'_> {
         loop {
             let began = events::now();
             let executed = self.execute_once(skip_cache).await;
-            let executed = executed.map_err(|failure| self.executor.failure(&failure))?;
+            let executed = executed.map_err(|failure| self.failure(&failure))?;
             let elapsed = execution_time(&executed.result).unwrap_or(began.elapsed());
             let Executed {
                 result,
@@ -120,10 +127,12 @@ impl RemoteJob<'_> {
             drop(permit.take());
             let again = match self.fetch(result).await {
                 Ok(result) => return Ok(self.made(result, cached, elapsed)),
-                Err(ResultError::Failed(failure)) => return Err(self.executor.failure(&failure)),
+                Err(ResultError::Failed(failure)) => return Err(self.failure(&failure)),
                 Err(ResultError::Exit(code, stderr)) if skip_cache || !cached => {
+                    let reason = self.compiler_failure(code, &stderr, &message);
                     return Err(RemoteFailure::compiler(
-                        self.compiler_failure(code, &stderr, &message),
+                        reason,
+                        lacked_memory(code, &stderr),
                     ));
                 }
                 Err(ResultError::Bad(reason)) if skip_cache => {
@@ -150,6 +159,7 @@ impl RemoteJob<'_> {
             closure: Arc::new(JobClosure {
                 executor: Arc::clone(self.executor),
                 job: Arc::clone(self.job),
+                size: self.size,
             }),
             inline_outputs: output_paths(&self.hermetic.job),
             context: self.context.clone(),
@@ -206,6 +216,13 @@ fn compiled(origin: Origin, result: VerifiedResult, elapsed: Option<Duration>) -
         peak_memory: None,
         made_by: result.made_by,
     }
+}
+
+/// Whether the compiler of a worker ended for lack of memory: killed by the kernel, which workers
+/// report as a shell does or by the signal's number, or by its own account.
+fn lacked_memory(code: i32, stderr: &[u8]) -> bool {
+    const KILLED: [i32; 2] = [128 + 9, -9];
+    KILLED.contains(&code) || mentions_memory(&String::from_utf8_lossy(stderr))
 }
 
 /// Appends the message that the server has for people, often a link to its own page.

@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 
 use action::FarmToolchain;
 pub use action::toolchain_blobs;
-use execution_limit::ExecutionLimit;
+use execution_limit::{ExecutionLimit, ExecutionPermit};
 pub use fallback::{FallbackCause, RemoteFailure};
 use job::{CachedResult, RemoteJob};
 pub use store::CachedAtFarm;
@@ -31,7 +31,7 @@ use crate::action::{Action, ActionTemplate};
 use crate::digest::{Digest, DigestFunction};
 use crate::events::{Event, Events};
 use crate::hash_cache::HashCache;
-use crate::reapi::{Client, Failure, OutputStyle, RequestContext};
+use crate::reapi::{Client, OutputStyle, RequestContext};
 use crate::task::spawn_blocking;
 
 /// The mnemonic of relto's actions in `RequestMetadata`.
@@ -44,6 +44,8 @@ pub struct RemoteConfig {
     pub toolchain: Arc<ToolchainTree>,
     /// The farm's capabilities replace its digest function and output fields.
     pub template: ActionTemplate,
+    /// `None`: all jobs go to the same workers.
+    pub large: Option<LargeJobs>,
     /// Executions under way on the farm at a time.
     pub jobs: NonZeroUsize,
     /// Take results from the action cache.
@@ -52,6 +54,23 @@ pub struct RemoteConfig {
     pub upload_local_results: bool,
     pub hash_cache: Arc<HashCache>,
     pub events: Events,
+}
+
+/// Jobs that need workers with more memory.
+#[derive(Debug)]
+pub struct LargeJobs {
+    /// The platform properties of those workers, sorted.
+    pub platform: Vec<(String, String)>,
+    /// What a large job reads at least, in bytes. It depends on the job alone, so that all machines
+    /// agree about its Action.
+    pub bytes: u64,
+}
+
+/// To which workers a job goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WorkerSize {
+    Default,
+    Large,
 }
 
 impl RemoteConfig {
@@ -66,6 +85,8 @@ pub struct RemoteExecutor {
     config: RemoteConfig,
     client: Client,
     template: ActionTemplate,
+    /// Of large jobs.
+    large_template: Option<ActionTemplate>,
     toolchain: FarmToolchain,
     executions: Arc<ExecutionLimit>,
     /// Limits the actions built at a time: building takes a processor and memory.
@@ -87,6 +108,10 @@ impl RemoteExecutor {
         };
         Ok(Self {
             toolchain: FarmToolchain::new(&config.toolchain, function, &config.hash_cache)?,
+            large_template: config.large.as_ref().map(|large| ActionTemplate {
+                platform: large.platform.clone(),
+                ..template.clone()
+            }),
             template,
             client,
             executions: ExecutionLimit::new(config.jobs),
@@ -128,11 +153,35 @@ impl RemoteExecutor {
             .executes()
             .then(|| self.executions.try_acquire())
             .flatten();
+        let size = self.worker_size(hermetic);
+        let ended = self.run_on(size, job, hermetic, reserved, executing).await;
+        match ended {
+            Err(failure) if failure.out_of_memory && self.has_larger(size) => {
+                self.config.events.note(format!(
+                    "`{}` goes to a larger worker: {}",
+                    job.module, failure.reason
+                ));
+                let large = WorkerSize::Large;
+                self.run_on(large, job, hermetic, None, executing).await
+            }
+            ended => ended,
+        }
+    }
+
+    /// Finds or makes the outputs of `job` on workers of this size.
+    async fn run_on(
+        self: &Arc<Self>,
+        size: WorkerSize,
+        job: &Arc<Planned>,
+        hermetic: &Hermetic,
+        reserved: Option<ExecutionPermit>,
+        executing: &(dyn Fn() + Send + Sync),
+    ) -> Result<Compiled, RemoteFailure> {
         // Most of the action is built only if it has to be sent.
         let mut prepared = None;
-        let key = match self.key(hermetic) {
+        let key = match self.key(hermetic, size) {
             Some(key) => key,
-            None => prepared.insert(self.prepare(job).await?).digest(),
+            None => prepared.insert(self.prepare(job, size).await?).digest(),
         };
         self.config.events.send(Event::ActionBuilt {
             job: job.id,
@@ -142,6 +191,7 @@ impl RemoteExecutor {
             executor: self,
             job,
             hermetic,
+            size,
             action: key,
             context: request_context(job, key),
             executing,
@@ -159,7 +209,7 @@ impl RemoteExecutor {
         }
         let action = match prepared {
             Some(action) => action,
-            None => self.prepare(job).await?,
+            None => self.prepare(job, size).await?,
         };
         debug_assert_eq!(action.digest(), key, "both are built from the same inputs");
         remote.upload(action).await?;
@@ -197,13 +247,17 @@ impl RemoteExecutor {
 
     /// Builds the action on a thread that may block: shards are large, and another digest function
     /// reads files.
-    async fn prepare(self: &Arc<Self>, job: &Arc<Planned>) -> Result<Action, RemoteFailure> {
+    async fn prepare(
+        self: &Arc<Self>,
+        job: &Arc<Planned>,
+        size: WorkerSize,
+    ) -> Result<Action, RemoteFailure> {
         let _permit = self.building.acquire().await;
         let (executor, planned) = (Arc::clone(self), Arc::clone(job));
         let built = spawn_blocking(move || match &planned.form {
-            PlannedForm::Hermetic(hermetic) => {
-                executor.action(hermetic).map_err(RemoteFailure::source)
-            }
+            PlannedForm::Hermetic(hermetic) => executor
+                .action(hermetic, size)
+                .map_err(RemoteFailure::source),
             PlannedForm::InPlace(_) => Err(RemoteFailure::miss()),
         });
         built.await
@@ -211,15 +265,41 @@ impl RemoteExecutor {
 
     /// The digest of the job's action on this farm, if it can be computed from the digests of the
     /// disk cache's key.
-    fn key(&self, hermetic: &Hermetic) -> Option<Digest> {
+    fn key(&self, hermetic: &Hermetic, size: WorkerSize) -> Option<Digest> {
         let same =
             self.template.function == DigestFunction::Sha256 && self.config.toolchain_is_ours();
-        same.then(|| hermetic.action.digest_under(&self.template, &hermetic.job))
+        same.then(|| {
+            hermetic
+                .action
+                .digest_under(self.template(size), &hermetic.job)
+        })
     }
 
-    fn failure(&self, failure: &Failure) -> RemoteFailure {
-        RemoteFailure::from_failure(failure, &self.template.platform)
+    fn template(&self, size: WorkerSize) -> &ActionTemplate {
+        match (&self.large_template, size) {
+            (Some(large), WorkerSize::Large) => large,
+            _ => &self.template,
+        }
     }
+
+    /// Where `hermetic` is executed first. What was executed on a larger worker for lack of memory has
+    /// the platform of that worker in its key, and is looked up again in the same order.
+    fn worker_size(&self, hermetic: &Hermetic) -> WorkerSize {
+        match &self.config.large {
+            Some(large) if input_bytes(hermetic) > large.bytes => WorkerSize::Large,
+            _ => WorkerSize::Default,
+        }
+    }
+
+    fn has_larger(&self, size: WorkerSize) -> bool {
+        size == WorkerSize::Default && self.large_template.is_some()
+    }
+}
+
+/// What the job reads besides its compiler.
+fn input_bytes(hermetic: &Hermetic) -> u64 {
+    let inputs = hermetic.action.inputs.iter();
+    inputs.map(|input| input.digest.size).sum()
 }
 
 fn request_context(job: &Planned, action: Digest) -> RequestContext {

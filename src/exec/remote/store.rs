@@ -92,7 +92,7 @@ impl RemoteExecutor {
         let PlannedForm::Hermetic(hermetic) = &job.form else {
             return Ok(());
         };
-        let Ok(action) = self.action(hermetic) else {
+        let Ok(action) = self.action(hermetic, self.worker_size(hermetic)) else {
             return Ok(());
         };
         let (result, mut blobs) = self.result(hermetic, compiled);

@@ -96,7 +96,7 @@ fn two_builds_at_the_same_time_are_two_invocations_in_all_of_their_calls() {
             metadata.tool_invocation_id == build
                 && metadata.correlated_invocations_id == format!("run-of-{build}")
                 && metadata.action_mnemonic == "ThinLTOBackend"
-                && metadata.target_id.ends_with(".o")
+                && !metadata.target_id.is_empty()
         });
         assert_eq!(executions.count(), builds[0].1.modules.len(), "{build}");
         // The modules of both are the same and sent by one; shards and actions are not.
