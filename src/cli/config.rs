@@ -16,6 +16,10 @@ fn shown(settings: &Settings) -> String {
     for file in &settings.files {
         let _ = writeln!(text, "read {}", file.display());
     }
+    if !settings.ignored_flags.is_empty() {
+        let flags = settings.ignored_flags.join(", ");
+        let _ = writeln!(text, "not used of the bazelrc: {flags}");
+    }
     for value in settings.values.effective_with_defaults() {
         let EffectiveValue {
             name,

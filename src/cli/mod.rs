@@ -122,6 +122,10 @@ fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment)
         }
     };
     output::start_log(settings.log.as_deref());
+    if !settings.ignored_flags.is_empty() {
+        let flags = settings.ignored_flags.join(", ");
+        tracing::info!("not used of the bazelrc: {flags}");
+    }
     let context = CommandContext { settings };
     if let Command::Cc { words } = command {
         // Each of a thousand launchers would show them.

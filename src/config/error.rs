@@ -46,6 +46,8 @@ pub enum ConfigError {
         line: usize,
         key: &'static str,
     },
+    #[error("`bazelrc` names `{}`, which is not there", path.display())]
+    NoBazelrc { path: PathBuf },
     #[error("the environment variable `{variable}` is not valid UTF-8")]
     NotUtf8 { variable: String },
     /// `value` is fit to be shown.
@@ -95,6 +97,7 @@ impl Hinted for ConfigError {
             | Self::NotToml { .. }
             | Self::WrongType { .. }
             | Self::NotUtf8 { .. }
+            | Self::NoBazelrc { .. }
             | Self::BadValue { hint: None, .. } => return Vec::new(),
         };
         vec![hint]

@@ -56,8 +56,8 @@ pub(super) fn read(
     Ok(files)
 }
 
-/// The text of a file, if it exists and only the user or root could have written it.
-fn text_of(
+/// The text of a file, if it is there and only the user or root could have written it.
+pub(super) fn text_of(
     path: &Path,
     warnings: &mut Vec<Warning>,
     in_tree: bool,

@@ -15,6 +15,7 @@
 //!
 //! A new option is one entry in [`table`], whose field is where the value is used.
 
+mod bazelrc;
 mod daemon;
 mod environment;
 mod error;
@@ -47,9 +48,11 @@ pub use table::LOCAL_JOBS;
 pub use trust::{AllowList, TrustRequest};
 pub use value::time_span;
 
+use bazelrc::Bazelrc;
 use find::ConfigFiles;
-use table::CONFIG;
-use trust::Trust;
+use source::RawValue;
+use table::{BAZELRC, CONFIG};
+use trust::{TreeFile, Trust};
 
 /// The settings, and warnings about those that were ignored.
 #[derive(Debug)]
@@ -69,12 +72,14 @@ pub fn load(
 ) -> Result<LoadedConfig, ConfigError> {
     let mut warnings = environment.unknown_variables();
     let mut files = find::read(environment, &mut warnings)?;
+    let bazelrc = read_bazelrc(&command_line, environment, &mut files, &mut warnings)?;
     let mut trust = Trust::new(files.tree.take(), environment);
-    let mut values = merged(command_line, environment, &mut files, &mut trust)?;
+    let mut values = merged(command_line, environment, &mut files, &bazelrc, &mut trust)?;
     warnings.extend(trust.warning());
     warnings.extend(trust.withhold_credentials(&mut values));
     let mut settings = Settings::new(environment, values, files.paths);
     settings.farm_waits = trust.farm_waits();
+    settings.ignored_flags = bazelrc.ignored;
     let settings = resolve::settings(settings, environment)?;
     Ok(LoadedConfig { settings, warnings })
 }
@@ -90,16 +95,22 @@ pub fn tree_request(
 ) -> Result<(Option<TrustRequest>, Vec<Warning>), ConfigError> {
     let mut warnings = Vec::new();
     let mut files = find::read(environment, &mut warnings)?;
+    let bazelrc = read_bazelrc(&command_line, environment, &mut files, &mut warnings)?;
     let Some(tree) = files.tree.take() else {
         return Ok((None, warnings));
     };
     let project = files.project.clone();
     let mut trust = Trust::as_if_allowed(Some(tree.clone()));
-    let values = merged(command_line, environment, &mut files, &mut trust)?;
+    let values = merged(command_line, environment, &mut files, &bazelrc, &mut trust)?;
+    let of_bazelrc = bazelrc
+        .plain
+        .iter()
+        .chain(bazelrc.groups.values().flatten());
     let assignments = project
         .plain
         .iter()
-        .chain(project.tables.values().flatten());
+        .chain(project.tables.values().flatten())
+        .chain(of_bazelrc.filter(|entry| entry.source.is_tree()));
     Ok((
         Some(TrustRequest::new(tree, &values, assignments)),
         warnings,
@@ -111,24 +122,61 @@ fn merged(
     command_line: Vec<ConfigEntry>,
     environment: &Environment,
     files: &mut ConfigFiles,
+    bazelrc: &Bazelrc,
     trust: &mut Trust,
 ) -> Result<MergedValues, ConfigError> {
     let mut layers = vec![command_line, environment.assignments()?];
-    let tables = chosen_tables(&layers, files)?;
+    let tables = chosen_tables(&layers, files, bazelrc)?;
     layers.extend(tables);
     layers.push(std::mem::take(&mut files.project.plain));
     layers.push(std::mem::take(&mut files.user.plain));
+    layers.push(bazelrc.plain.clone());
     for layer in &mut layers {
         trust.hold_back(layer);
     }
     Ok(MergedValues::merge(&layers))
 }
 
-/// The assignments of the chosen `[config.NAME]` tables, the strongest first: a later name is
+/// Reads the `.bazelrc` that some source names outside `[config.NAME]` tables. What comes with
+/// sources counts as a part of the tree's own file: it is allowed with it, or alone where there is
+/// none.
+fn read_bazelrc(
+    command_line: &[ConfigEntry],
+    environment: &Environment,
+    files: &mut ConfigFiles,
+    warnings: &mut Vec<Warning>,
+) -> Result<Bazelrc, ConfigError> {
+    let layers = [
+        command_line.to_vec(),
+        environment.assignments()?,
+        files.project.plain.clone(),
+        files.user.plain.clone(),
+    ];
+    let values = MergedValues::merge(&layers);
+    let Some(RawValue { text, source }) = values.of(BAZELRC).last() else {
+        return Ok(Bazelrc::default());
+    };
+    if text.is_empty() {
+        return Ok(Bazelrc::default());
+    }
+    let path = value::located_path(text, source.base(environment.current_dir()), environment);
+    let found = bazelrc::read(&path, source.is_tree(), environment, warnings)?;
+    files.paths.extend(found.paths.iter().cloned());
+    if !found.text_in_tree.is_empty() {
+        files.tree = Some(match files.tree.take() {
+            Some(tree) => tree.with(&found.text_in_tree),
+            None => TreeFile::new(path, &found.text_in_tree),
+        });
+    }
+    Ok(found)
+}
+
+/// The assignments of the chosen `[config.NAME]` tables and of the groups of a `.bazelrc`, the strongest first: a later name is
 /// stronger.
 fn chosen_tables(
     stronger: &[Vec<ConfigEntry>],
     files: &ConfigFiles,
+    bazelrc: &Bazelrc,
 ) -> Result<Vec<Vec<ConfigEntry>>, ConfigError> {
     let mut layers = stronger.to_vec();
     layers.push(files.project.plain.clone());
@@ -141,7 +189,8 @@ fn chosen_tables(
         .rev()
         .filter(|name| !name.text.is_empty())
     {
-        let found = [&files.project, &files.user].map(|file| file.tables.get(&name.text));
+        let [project, user] = [&files.project, &files.user].map(|file| file.tables.get(&name.text));
+        let found = [project, user, bazelrc.groups.get(&name.text)];
         if found.iter().all(Option::is_none) {
             return Err(unknown_config(&name.text, files));
         }

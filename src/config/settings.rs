@@ -62,6 +62,10 @@ pub struct Settings {
     pub makeflags: Option<String>,
     /// A source tree names an executor that the user has not allowed.
     pub(super) farm_waits: bool,
+    /// The `.bazelrc` that was read.
+    pub(super) bazelrc: Option<PathBuf>,
+    /// Flags of it that mean nothing here.
+    pub ignored_flags: Vec<String>,
     /// The `[config.NAME]` tables that were chosen.
     pub(super) configs: Vec<String>,
     /// Where each value was written.
@@ -123,6 +127,8 @@ impl Settings {
             log: text(RELTO_LOG),
             makeflags: text(MAKEFLAGS),
             farm_waits: false,
+            bazelrc: None,
+            ignored_flags: Vec::new(),
             configs: Vec::new(),
             values,
             files,
@@ -167,6 +173,8 @@ impl fmt::Debug for Settings {
             .field("strategy", &self.strategy)
             .field("farm", &self.farm)
             .field("link", &self.link)
+            .field("invocation_id", &self.invocation_id)
+            .field("bazelrc", &self.bazelrc)
             .field("local_jobs", &self.local_jobs)
             .field("upload_ahead", &self.upload_ahead)
             .field("daemon", &self.daemon)

@@ -14,12 +14,16 @@ use crate::digest::DigestFunction;
 
 /// Options on which more than their own field depends.
 pub(super) const CONFIG: &Opt = &CONFIG_ENTRY;
+pub(super) const BAZELRC: &Opt = &BAZELRC_ENTRY;
 /// The limit of compilers on this machine; the launcher reads its variable before anything else.
 pub const LOCAL_JOBS: &Opt = &LOCAL_JOBS_ENTRY;
 
 #[rustfmt::skip]
 const CONFIG_ENTRY: Opt =
     Opt::new(Output, "config", "NAME", "take the table [config.NAME] too; repeatable", &Selection(|it| &mut it.configs)).common();
+#[rustfmt::skip]
+const BAZELRC_ENTRY: Opt =
+    Opt::new(Output, "bazelrc", "FILE", "take the flags about remote execution of this .bazelrc too", &Optional(|it| &mut it.bazelrc, value::path)).sensitive();
 #[rustfmt::skip]
 const LOCAL_JOBS_ENTRY: Opt =
     Opt::new(Where, "local_jobs", "N", "most local compilers at a time", &Scalar(|it| &mut it.local_jobs, value::count_or_auto)).otherwise("processors").common();
@@ -83,4 +87,5 @@ pub static OPTIONS: &[Opt] = &[
     Opt::new(Output, "profile", "FILE", "write a trace for ui.perfetto.dev", &Optional(|it| &mut it.style.profile, value::path)).sensitive(),
     Opt::new(Output, "execution_log_json_file", "FILE", "write one line of JSON for each job", &Optional(|it| &mut it.style.execution_log, value::path)).sensitive(),
     CONFIG_ENTRY,
+    BAZELRC_ENTRY,
 ];

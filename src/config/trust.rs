@@ -41,6 +41,14 @@ impl TreeFile {
             digest: sha256(content.as_bytes()),
         }
     }
+
+    /// The same file, allowed together with what it leads to.
+    pub(super) fn with(self, more: &str) -> Self {
+        Self {
+            digest: sha256(format!("{} {more}", self.digest).as_bytes()),
+            ..self
+        }
+    }
 }
 
 /// A tree that the user has allowed.

@@ -236,9 +236,14 @@ pub(super) fn path_or_off(input: &ValueText<'_>) -> Result<Option<PathBuf>, Inva
 }
 
 fn located(path: &str, input: &ValueText<'_>) -> PathBuf {
-    match (path.strip_prefix("~/"), input.environment.home()) {
+    located_path(path, input.base, input.environment)
+}
+
+/// The file that `path` names where relative paths start from `base`.
+pub(super) fn located_path(path: &str, base: &Path, environment: &Environment) -> PathBuf {
+    match (path.strip_prefix("~/"), environment.home()) {
         (Some(rest), Some(home)) => home.join(rest),
-        _ => input.base.join(path),
+        _ => base.join(path),
     }
 }
 
