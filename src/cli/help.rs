@@ -6,6 +6,18 @@ pub(super) const VERSION: &str = concat!(
     "\nREAPI 2.0 and later; SHA256, BLAKE3; zstd; TLS, Unix sockets, credential helpers"
 );
 
+/// What `relto` alone says on a terminal.
+pub(super) const FIRST_STEPS: &str = "\
+relto runs the backend jobs of ThinLTO links: from a cache, on a farm, or here.
+
+  relto doctor    is my toolchain fit, and the farm?
+  clang -flto=thin -fuse-ld=lld -fthinlto-distributor=$(command -v relto) ...
+                  link through relto
+  relto stats     what the last links did
+
+relto --help shows the other commands and the common options.
+";
+
 pub(super) const USAGE: &str = "\
 relto [OPTIONS] JOBS.json    (what lld runs: -fthinlto-distributor=relto)
        relto COMMAND [OPTIONS]";

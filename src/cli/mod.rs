@@ -30,6 +30,7 @@ mod usage;
 mod via_daemon;
 
 use std::ffi::OsString;
+use std::io::IsTerminal as _;
 
 use crate::config::{Environment, LoadedConfig, Settings, load};
 use crate::error::{ExitCode, Hinted};
@@ -97,6 +98,10 @@ fn command() -> ExitCode {
 /// One command, from its arguments to its exit code.
 fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if arguments.len() == 1 && std::io::stdout().is_terminal() {
+        output::print(help::FIRST_STEPS);
+        return ExitCode::Usage;
+    }
     let invocation = match arguments::parse(&arguments) {
         Ok(invocation) => invocation,
         Err(error) => return answer(&error, arguments.get(1)),

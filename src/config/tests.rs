@@ -122,12 +122,15 @@ fn every_option_reaches_the_settings() {
         "remote_timeout" | "remote_deadline" | "grpc_keepalive_time" | "daemon_idle_timeout" => {
             "17s"
         }
-        "remote_retries" | "remote_max_connections" | "jobs" | "local_jobs" => "17",
+        "remote_retries"
+        | "remote_max_connections"
+        | "jobs"
+        | "local_jobs"
+        | "remote_execution_priority"
+        | "remote_result_cache_priority" => "17",
         "digest_function" => "blake3",
-        "remote_execution_priority" | "remote_result_cache_priority" => "17",
-        "large_job_bytes" => "17M",
         "bazelrc" => "/etc/passwd",
-        "disk_cache_max_size" => "17M",
+        "disk_cache_max_size" | "large_job_bytes" => "17M",
         "toolchain" => "worker",
         "remote_accept_cached"
         | "remote_upload_local_results"

@@ -62,6 +62,48 @@ fn the_version_is_a_command_and_an_option() {
 }
 
 #[test]
+fn relto_alone_says_on_a_terminal_which_commands_matter() {
+    let place = CleanHome::new();
+    let mut script = Command::new("script");
+    script
+        .args(["-qec", env!("CARGO_BIN_EXE_relto"), "/dev/null"])
+        .env("HOME", place.path("home"))
+        .current_dir(place.path("project"));
+    let Ok(output) = script.output() else {
+        crate::support::skip::skip("there is no `script` to make a terminal");
+        return;
+    };
+    let told = String::from_utf8(output.stdout).expect("text");
+    for part in ["relto doctor", "-fthinlto-distributor=", "relto stats"] {
+        assert!(told.contains(part), "no `{part}` in: {told}");
+    }
+    let told = place.relto_told("");
+    assert!(told.contains("missing argument <JOBS.json>"), "{told}");
+}
+
+#[test]
+fn the_readme_fits_two_screens_and_names_what_there_is() {
+    let readme = include_str!("../../README.md");
+    assert!(readme.lines().count() <= 100, "two screens");
+    let place = CleanHome::new();
+    let mut commands = 0;
+    for part in readme.split('`').skip(1).step_by(2) {
+        if let Some(rest) = part.strip_prefix("relto ") {
+            let command = rest.split([' ', '[']).next().expect("a word");
+            let told = place.relto_told(&format!("{command} --help"));
+            assert!(told.starts_with("exit 0\n"), "`{part}`: {told}");
+            commands += 1;
+        }
+        let is_page = part.starts_with("docs/") || part.starts_with("examples/");
+        if is_page {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(part);
+            assert!(path.exists(), "`{part}`");
+        }
+    }
+    assert!(commands > 5, "the README names commands");
+}
+
+#[test]
 fn stats_answer_in_json_and_begin_again_at_zero() {
     let place = CleanHome::new();
     let told = place.relto_told("stats --json --since 2h -n 5");

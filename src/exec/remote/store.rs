@@ -58,7 +58,7 @@ impl RemoteExecutor {
         let Some(hermetic) = job.hermetic() else {
             return Ok(None);
         };
-        let Ok(action) = self.action(hermetic) else {
+        let Ok(action) = self.action(hermetic, self.worker_size(hermetic)) else {
             return Ok(None);
         };
         let key = action.digest();
