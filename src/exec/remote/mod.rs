@@ -227,14 +227,16 @@ impl RemoteExecutor {
         let PlannedForm::Hermetic(hermetic) = &job.form else {
             return Ok(None);
         };
-        let action = match self.key(hermetic) {
+        let size = self.worker_size(hermetic);
+        let action = match self.key(hermetic, size) {
             Some(key) => key,
-            None => self.prepare(job).await?.digest(),
+            None => self.prepare(job, size).await?.digest(),
         };
         let remote = RemoteJob {
             executor: self,
             job,
             hermetic,
+            size,
             action,
             context: request_context(job, action),
             executing: &|| {},
