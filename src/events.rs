@@ -165,12 +165,12 @@ impl Events {
         }
     }
 
-    /// Events that are passed to `hear`, which must not block.
+    /// Events that are passed to `consume`, which must not block.
     #[must_use]
-    pub fn to_function(hear: impl Fn(Event) + Send + Sync + 'static) -> Self {
+    pub fn to_function(consume: impl Fn(Event) + Send + Sync + 'static) -> Self {
         Self {
             start: now(),
-            sink: EventSink::Function(Arc::new(hear)),
+            sink: EventSink::Function(Arc::new(consume)),
         }
     }
 
@@ -182,7 +182,7 @@ impl Events {
                 // A receiver that is gone has stopped reporting; the link does not stop for that.
                 let _ = sender.send(Stamped { at, event });
             }
-            EventSink::Function(hear) => hear(event),
+            EventSink::Function(consume) => consume(event),
         }
     }
 

@@ -119,9 +119,9 @@ mod tests {
             let mut count = begun.lock().expect("not poisoned");
             *count += 1;
             more.notify_all();
-            let patience = Duration::from_mins(1);
+            let limit = Duration::from_mins(1);
             let (_count, waited) = more
-                .wait_timeout_while(count, patience, |count| *count < 3)
+                .wait_timeout_while(count, limit, |count| *count < 3)
                 .expect("not poisoned");
             (item + 1, waited.timed_out())
         });

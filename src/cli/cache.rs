@@ -52,10 +52,10 @@ fn shrink(settings: &Settings, dir: &Path, max_size: u64) -> Result<String, Comm
         let state = State::at(&home.join(state::FILE_NAME));
         cache::reset_size_estimate(&state, dir, report.after);
     }
-    Ok(told(&report))
+    Ok(described(&report))
 }
 
-fn told(report: &TrimReport) -> String {
+fn described(report: &TrimReport) -> String {
     let files = if report.removed == 1 { "file" } else { "files" };
     format!(
         "{} {files} removed, {} before, {} now\n",

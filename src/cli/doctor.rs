@@ -26,10 +26,10 @@ pub(super) fn run(
     let settings = &context.settings;
     output::print(&configuration(settings));
     let options = engine::options(settings);
-    let mut tell = |section: &ReportSection| {
+    let mut print = |section: &ReportSection| {
         output::print(&shown(section));
     };
-    let examined = examine(compiler, &options, strict, &mut tell);
+    let examined = examine(compiler, &options, strict, &mut print);
     let grade = runtime()
         .map_err(|error| Box::new(error) as CommandError)?
         .block_on(examined);

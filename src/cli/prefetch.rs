@@ -37,13 +37,13 @@ pub(super) fn run(
     let (events, receiver) = Events::channel();
     let reporter = OneJob::start(receiver, |_| true);
     let mut tally = Tally::default();
-    let mut tell = |file: &Path, outcome: Result<PrefetchOutcome, PrefetchError>| {
+    let mut show = |file: &Path, outcome: Result<PrefetchOutcome, PrefetchError>| {
         if let Some(line) = tally.add(file, outcome).filter(|_| !quiet) {
             output::print(&line);
         }
     };
     let runtime = runtime().map_err(|error| Box::new(error) as CommandError)?;
-    let sent = runtime.block_on(prefetch::send(wanted, &options, events.clone(), &mut tell));
+    let sent = runtime.block_on(prefetch::send(wanted, &options, events.clone(), &mut show));
     events.send(Event::LinkFinished);
     drop(events);
     reporter.finish();

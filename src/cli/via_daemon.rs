@@ -59,13 +59,13 @@ impl ViaDaemon {
         events: &Events,
         watch: &mut Watch,
     ) -> Option<Result<(), EngineError>> {
-        let (tell, told) = oneshot::channel();
+        let (interrupted, reason) = oneshot::channel();
         let cancelled = async {
             let interruption = watch.interrupted().await;
-            let _ = tell.send(interruption);
+            let _ = interrupted.send(interruption);
         };
         let ended = self.client.link(&self.request, events, cancelled).await;
-        let interruption: Option<Interruption> = { told }.try_recv().ok();
+        let interruption: Option<Interruption> = { reason }.try_recv().ok();
         match (ended, interruption) {
             (Ok(Ok(())), None) => Some(Ok(())),
             (Ok(Err(failure)), None) => Some(Err(EngineError::Link(failure))),

@@ -87,10 +87,10 @@ fn start(daemon: &Arc<Daemon>, link: LinkRequest, options: Options) -> RunningLi
     let cancel = daemon.leaving.child_token();
     let engine = daemon.engines.of(&options);
     let (client_context, token) = (options.client_context.clone(), cancel.clone());
-    let (tell, ended) = oneshot::channel();
+    let (finish, ended) = oneshot::channel();
     let work = spawn(async move {
         let (result, epilogue) = engine.run(link.file, &options, events, token).await;
-        let _ = tell.send(result);
+        let _ = finish.send(result);
         epilogue.write();
     });
     RunningLink {

@@ -16,7 +16,7 @@ pub(super) async fn section(farm: &FarmOptions, grade: Grade) -> (ReportSection,
         }
         Ok(found) => {
             for server in &found.servers {
-                tell(server, &farm.client, grade, &mut findings);
+                report(server, &farm.client, grade, &mut findings);
             }
             match found.capabilities {
                 None => false,
@@ -35,7 +35,7 @@ pub(super) async fn section(farm: &FarmOptions, grade: Grade) -> (ReportSection,
     (ReportSection::new("Farm", findings), usable)
 }
 
-fn tell(server: &Probed, client: &ClientOptions, grade: Grade, findings: &mut Vec<Finding>) {
+fn report(server: &Probed, client: &ClientOptions, grade: Grade, findings: &mut Vec<Finding>) {
     let offer = match &server.answer {
         Ok(offer) => offer,
         Err(unreached) => {

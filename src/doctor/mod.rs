@@ -91,34 +91,34 @@ impl ReportSection {
     }
 }
 
-/// Examines everything, and passes each section to `tell` when it is complete. `compiler` is a path
+/// Examines everything, and passes each section to `report` when it is complete. `compiler` is a path
 /// or a name; without one it is the `clang` of `PATH`. With `strict`, a farm that cannot be used is
 /// as bad as a link that fails. Returns the worst of all findings.
 pub async fn examine(
     compiler: Option<&Path>,
     options: &Options,
     strict: bool,
-    tell: &mut (dyn FnMut(&ReportSection) + Send),
+    report: &mut (dyn FnMut(&ReportSection) + Send),
 ) -> Grade {
     let mut worst = Grade::Good;
-    let mut tell = |section: ReportSection| {
+    let mut report = |section: ReportSection| {
         worst = worst.max(section.grade());
-        tell(&section);
+        report(&section);
     };
     let state = Arc::new(options.open_state());
     let hash_cache = HashCache::new(Arc::clone(&state));
     let (section, compilers) = toolchain::section(compiler, options, &hash_cache, &state);
     hash_cache.flush();
-    tell(section);
-    tell(machine::section(options));
+    report(section);
+    report(machine::section(options));
     let mut farm_answers = false;
     if let Some(farm) = &options.farm {
         let (section, answers) = farm::section(farm, without_farm(farm, strict)).await;
         farm_answers = answers;
-        tell(section);
+        report(section);
     }
     if let Some(compilers) = compilers {
-        tell(trial::section(&compilers, options, strict, farm_answers).await);
+        report(trial::section(&compilers, options, strict, farm_answers).await);
     }
     worst
 }

@@ -21,7 +21,7 @@ use crate::link::{Engine, FarmOptions, LinkError, Options};
 use crate::process::{Relto, Scratch};
 
 /// The time limit of a trial. A farm without a suitable worker may let a job wait forever.
-const PATIENCE: Duration = Duration::from_mins(5);
+const TIME_LIMIT: Duration = Duration::from_mins(5);
 
 /// How one run of the trial's job ended.
 struct TrialRun {
@@ -186,7 +186,7 @@ fn failed(grade: Grade, ran: &TrialRun, error: &LinkError) -> Finding {
     let mut finding = Finding::of(grade, error);
     finding.hints = error.hints_without_fallback();
     if ran.gave_up {
-        finding.text = format!("no result in {} s", PATIENCE.as_secs());
+        finding.text = format!("no result in {} s", TIME_LIMIT.as_secs());
         finding.hints = vec![
             "does any worker serve these `remote_default_exec_properties`? The farm's own web page may show why it waits"
                 .to_owned(),
@@ -207,7 +207,7 @@ async fn run(trial: &Trial, options: &Options) -> TrialRun {
     let mut gave_up = false;
     let (result, epilogue) = tokio::select! {
         ended = &mut linking => ended,
-        () = tokio::time::sleep(PATIENCE) => {
+        () = tokio::time::sleep(TIME_LIMIT) => {
             gave_up = true;
             cancel.cancel();
             linking.await
@@ -223,13 +223,13 @@ async fn run(trial: &Trial, options: &Options) -> TrialRun {
         elapsed: began.elapsed(),
         gave_up,
     };
-    ran.hear(&receiver);
+    ran.record(&receiver);
     ran
 }
 
 impl TrialRun {
     /// Takes what is there: the link is over.
-    fn hear(&mut self, receiver: &Receiver<Stamped>) {
+    fn record(&mut self, receiver: &Receiver<Stamped>) {
         for stamped in receiver.try_iter() {
             match stamped.event {
                 Event::JobFinished { origin, .. } => self.origin = Some(origin),

@@ -51,9 +51,9 @@ impl Connections {
         spawn(async move {
             let mut of_all = options.clone();
             of_all.client.deadline = None;
-            let told = events.clone();
+            let connection_events = events.clone();
             let first = || async {
-                let client = connect(of_all.clone(), told).await?;
+                let client = connect(of_all.clone(), connection_events).await?;
                 // It outlives this link, whose events nothing consumes then.
                 Ok::<_, ConnectError>(client.for_link(&of_all.client, Events::discarded()))
             };

@@ -98,7 +98,7 @@ pub struct PrefetchRequest {
     pub compiler: Option<String>,
 }
 
-/// Prepares all of `wanted` in a process that has nothing else to do. `tell` is called for each
+/// Prepares all of `wanted` in a process that has nothing else to do. `report` is called for each
 /// file as it is done, in no order; a file that cannot be read or sent does not affect the others.
 ///
 /// # Errors
@@ -107,10 +107,10 @@ pub async fn send(
     wanted: PrefetchRequest,
     options: &Options,
     events: Events,
-    tell: &mut (dyn FnMut(&Path, Result<PrefetchOutcome, PrefetchError>) + Send),
+    report: &mut (dyn FnMut(&Path, Result<PrefetchOutcome, PrefetchError>) + Send),
 ) -> Result<(), PrefetchError> {
     let engine = Engine::single_use(options);
-    prefetch(&engine, wanted, options, events, tell).await
+    prefetch(&engine, wanted, options, events, report).await
 }
 
 /// The name under which an unreachable or refusing farm is remembered: it is left alone for a
@@ -148,11 +148,11 @@ pub async fn follow(
     wanted.compiler =
         compiler.filter(|it| throttle.first_time(&format!("`{it}` is on its way to {address}")));
     let (mut count, mut sound) = (0, Ok(()));
-    let mut tell = |_: &Path, outcome: Result<PrefetchOutcome, PrefetchError>| match outcome {
+    let mut report = |_: &Path, outcome: Result<PrefetchOutcome, PrefetchError>| match outcome {
         Ok(outcome) => count += u64::from(matches!(outcome, PrefetchOutcome::Sent(_))),
         Err(error) => sound = Err(error),
     };
-    let sending = prefetch(engine, wanted, options, Events::discarded(), &mut tell);
+    let sending = prefetch(engine, wanted, options, Events::discarded(), &mut report);
     let sent = sending.await;
     if let Err(PrefetchError::Farm(_) | PrefetchError::NotSent { .. }) = sent {
         throttle.mark_failed(&absence(farm));
@@ -165,7 +165,7 @@ async fn prefetch(
     wanted: PrefetchRequest,
     options: &Options,
     events: Events,
-    tell: &mut (dyn FnMut(&Path, Result<PrefetchOutcome, PrefetchError>) + Send),
+    report: &mut (dyn FnMut(&Path, Result<PrefetchOutcome, PrefetchError>) + Send),
 ) -> Result<(), PrefetchError> {
     engine.state().renew();
     let client = match &options.farm {
@@ -181,7 +181,7 @@ async fn prefetch(
         client,
         hash_cache: engine.hash_cache(),
     };
-    let sent = prefetcher.all(wanted, tell).await;
+    let sent = prefetcher.all(wanted, report).await;
     prefetcher.hash_cache.flush();
     if let Some(client) = &prefetcher.client {
         client.close().await;
@@ -202,7 +202,7 @@ impl Prefetcher<'_> {
     async fn all(
         &self,
         wanted: PrefetchRequest,
-        tell: &mut (dyn FnMut(&Path, Result<PrefetchOutcome, PrefetchError>) + Send),
+        report: &mut (dyn FnMut(&Path, Result<PrefetchOutcome, PrefetchError>) + Send),
     ) -> Result<(), PrefetchError> {
         // Modules first: the compiler is large, and a farm that was used before has it.
         let files = wanted.files.into_iter().map(|file| async {
@@ -213,7 +213,7 @@ impl Prefetcher<'_> {
         while let Some((file, outcome)) = files.next().await {
             match outcome {
                 Err(error) if !error.is_of_one_file() => return Err(error),
-                outcome => tell(&file, outcome),
+                outcome => report(&file, outcome),
             }
         }
         match wanted.compiler {

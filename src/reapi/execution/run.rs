@@ -172,8 +172,8 @@ impl<'a> ExecutionRun<'a> {
             self.repairs.submitted();
         }
         let began = Instant::now();
-        let mut heard = false;
-        let followed = self.follow(&call, rpc, &mut heard).await;
+        let mut received = false;
+        let followed = self.follow(&call, rpc, &mut received).await;
         self.attempts.ended(&followed);
         let failure = match followed {
             Ok(operation) => return Ok(StreamEnd::Done(operation)),
@@ -186,23 +186,23 @@ impl<'a> ExecutionRun<'a> {
         // A server that answers and then falls silent has nothing to report; one that never answers
         // is dead.
         let is_good = failure.kind == FailureKind::Timeout || began.elapsed() >= GOOD_STREAM;
-        if heard && is_good && matches!(self.step, Step::Follow(_)) {
+        if received && is_good && matches!(self.step, Step::Follow(_)) {
             self.attempts.progressed();
         }
         Err(failure)
     }
 
-    /// Sets `heard` when the stream delivers a message.
+    /// Sets `received` when the stream delivers a message.
     async fn follow(
         &mut self,
         call: &Call,
         rpc: Rpc,
-        heard: &mut bool,
+        received: &mut bool,
     ) -> Result<Operation, Failure> {
         let mut stream = self.begin(call, rpc).await?;
         while let Some(operation) = call.next(&mut stream).await? {
             self.attempts.succeeded();
-            *heard = true;
+            *received = true;
             if operation.done {
                 return Ok(operation);
             }
