@@ -16,6 +16,9 @@ pub enum LinkFailure {
     Compiler(PlainError),
     #[error(transparent)]
     Job(Box<JobFailure>),
+    /// Cached results were wrong, and the user wants that to fail the link.
+    #[error(transparent)]
+    Wrong(PlainError),
     #[error("the link was cancelled")]
     Cancelled,
     #[error(transparent)]
@@ -32,6 +35,7 @@ impl LinkFailure {
         match error {
             LinkError::Compiler(error) => Self::Compiler(PlainError::of(&*error, &edit)),
             LinkError::Job(failure) => Self::Job(Box::new(failure.edited(&edit))),
+            LinkError::Wrong(error) => Self::Wrong(PlainError::of(&*error, &edit)),
             error => Self::Other(PlainError::of(&error, &edit)),
         }
     }
@@ -40,7 +44,7 @@ impl LinkFailure {
 impl Hinted for LinkFailure {
     fn hints(&self) -> Vec<String> {
         match self {
-            Self::Compiler(error) | Self::Other(error) => error.hints(),
+            Self::Compiler(error) | Self::Wrong(error) | Self::Other(error) => error.hints(),
             Self::Job(failure) => failure.hints(),
             Self::Cancelled => Vec::new(),
         }

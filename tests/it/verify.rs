@@ -2,7 +2,7 @@
 //! before the linker uses them.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use fs_err as fs;
 use prost::Message as _;
@@ -19,6 +19,7 @@ use crate::support::program::{Feature, Program, feature, generated};
 use crate::support::remote::{here, strict};
 use crate::support::repeat::{filled, through};
 use crate::support::saved::{Saved, leftovers};
+use crate::support::wrapped::{Release, WrapperDir};
 
 /// What stands in the place of another result.
 struct Poison {
@@ -423,4 +424,56 @@ fn doctor_compares_what_the_farm_has_too() {
         digest(&kept(&saved.home)[0].join("cached-out.o")),
         poison.wrong
     );
+}
+
+/// A small program after a link by `relto ld`, and how the next link of it begins.
+fn linked_by_wrapper() -> (WrapperDir, Poison) {
+    let dir = WrapperDir::new(&Release::newest_with_all_tests());
+    dir.module(
+        "main.c",
+        "int f(void); int g(void); int main(void) { return f() + g() - 3; }\n",
+    );
+    dir.module("f.c", "int f(void) { return 1; }\n");
+    dir.module("g.c", "int g(void) { return 2; }\n");
+    let first = dir.wrapped("clang", MODULES);
+    assert!(first.status.success(), "{}", stderr(&first));
+    let poison = Poison::in_cache(&dir.home);
+    (dir, poison)
+}
+
+const MODULES: &[&str] = &["main.o", "f.o", "g.o"];
+
+fn relto_ld(dir: &WrapperDir, variables: &[(&str, &str)]) -> Output {
+    let linker = dir.path("relto-ld.lld");
+    let mut command = dir.link_command("clang", &linker, MODULES);
+    command.args(["-o", "app"]).envs(variables.iter().copied());
+    command.output().expect("clang starts")
+}
+
+#[test]
+fn the_linker_wrapper_verifies_what_it_finds() {
+    let (dir, poison) = linked_by_wrapper();
+    let output = relto_ld(&dir, &[("RELTO_VERIFY", "100")]);
+    let said = stderr(&output);
+    assert!(output.status.success(), "{said}");
+    assert_eq!((count(&said, "verified"), count(&said, "wrong")), (2, 1));
+    assert_says(
+        &said,
+        &[&poison.wrong.to_string(), &poison.right.to_string()],
+    );
+    dir.run_app();
+}
+
+#[test]
+fn the_linker_wrapper_does_not_fall_back_where_a_wrong_object_has_to_fail_the_link() {
+    let (dir, poison) = linked_by_wrapper();
+    fs::remove_file(dir.path("app")).expect("linked");
+    let verify = [("RELTO_VERIFY", "100"), ("RELTO_VERIFY_FAIL", "true")];
+    let output = relto_ld(&dir, &verify);
+    let said = stderr(&output);
+    assert!(!output.status.success(), "{said}");
+    assert_says(&said, &["relto: error: ", &poison.wrong.to_string()]);
+    assert!(!dir.path("app").exists());
+    let again = relto_ld(&dir, &verify);
+    assert!(again.status.success(), "{}", stderr(&again));
 }

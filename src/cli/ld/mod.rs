@@ -14,6 +14,7 @@ use super::{CommandContext, arguments, cc, output};
 use crate::config::Warning;
 use crate::error::{ExitCode, Hinted, Rendered};
 use crate::launcher::{self, InheritedOnExec};
+use crate::link::LinkFailure;
 use crate::process::Finished;
 use crate::wrapper::{self, Flavour, LinkDecision, Release};
 
@@ -131,6 +132,11 @@ pub(super) fn run(context: &CommandContext, words: &[OsString]) -> ExitCode {
         Err(Trouble::Error(error)) => fail(&error),
         Err(Trouble::Engine(EngineError::Interrupted(interruption))) => {
             cc::interrupted(interruption)
+        }
+        // The linker alone would link, but the user wants to see this.
+        Err(Trouble::Engine(error @ EngineError::Link(LinkFailure::Wrong(_)))) => {
+            output::error(&error);
+            ExitCode::Failure
         }
         Err(Trouble::Engine(error)) => {
             let reason = one_line(&error);

@@ -9,9 +9,11 @@ use super::WrapError;
 use crate::cli::distribute::style;
 use crate::cli::engine_error::EngineError;
 use crate::cli::{CommandContext, engine, tools};
+use crate::error::PlainError;
 use crate::events::{Event, Events};
 use crate::job::JobFile;
 use crate::launcher;
+use crate::link::LinkFailure;
 use crate::process::{Finished, Relto, Scratch};
 use crate::report::Reporter;
 use crate::wrapper::{self, LinkPlan, Names, Refusal, Release};
@@ -143,13 +145,19 @@ impl<'a> Wrapped<'a> {
         let options = engine::options(settings);
         let (outer, receiver) = Events::channel();
         let reporter = Reporter::start(receiver, style(settings));
-        let (names, sink) = (names.clone(), outer.clone());
-        let events = Events::to_function(move |event| sink.send(restored(event, &names)));
+        let (of_events, sink) = (names.clone(), outer.clone());
+        let events = Events::to_function(move |event| sink.send(restored(event, &of_events)));
         let linked = engine::run_jobs(settings, &options, file, events);
         outer.send(Event::LinkFinished);
         drop(outer);
         reporter.finish(linked.is_ok());
-        linked.map_err(Trouble::Engine)
+        linked.map_err(|error| match error {
+            EngineError::Link(LinkFailure::Wrong(error)) => {
+                let error = PlainError::of(&error, &|text| names.restored(text));
+                Trouble::Engine(EngineError::Link(LinkFailure::Wrong(error)))
+            }
+            error => Trouble::Engine(error),
+        })
     }
 }
 
