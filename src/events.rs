@@ -43,7 +43,7 @@ pub enum Verdict {
     Unverified,
 }
 
-/// How many jobs came from where.
+/// How many jobs came from where, and what became of results that were verified.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OriginCounts {
     pub disk_cache: usize,
@@ -51,6 +51,12 @@ pub struct OriginCounts {
     pub remote: usize,
     pub local: usize,
     pub in_place: usize,
+    /// Of those from caches, the ones that a fresh compile confirmed.
+    #[serde(default)]
+    pub verified: usize,
+    /// Of those from caches, the ones that were wrong.
+    #[serde(default)]
+    pub wrong: usize,
 }
 
 impl OriginCounts {
@@ -65,7 +71,15 @@ impl OriginCounts {
         } += 1;
     }
 
-    /// All of them.
+    pub fn add_verdict(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Equal => self.verified += 1,
+            Verdict::Wrong => self.wrong += 1,
+            Verdict::Nondeterministic | Verdict::Unverified => {}
+        }
+    }
+
+    /// All jobs.
     #[must_use]
     pub fn total(&self) -> usize {
         self.disk_cache + self.remote_cache + self.remote + self.local + self.in_place

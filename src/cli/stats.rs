@@ -87,6 +87,8 @@ fn sum<'a>(links: impl IntoIterator<Item = &'a LinkRecord>) -> Totals {
         origins.remote += link.origins.remote;
         origins.local += link.origins.local;
         origins.in_place += link.origins.in_place;
+        origins.verified += link.origins.verified;
+        origins.wrong += link.origins.wrong;
     }
     Totals::of_record(jobs, &origins, elapsed)
 }
@@ -133,6 +135,8 @@ fn in_json(links: &[LinkRecord], last: usize) -> Value {
             "remote": totals.remote,
             "local": totals.local,
             "in_place": totals.in_place,
+            "verified": totals.verified,
+            "wrong": totals.wrong,
             "seconds": totals.elapsed.as_secs_f64(),
         })
     };
@@ -206,12 +210,14 @@ mod tests {
         let told = in_json(&links(), 1);
         let newest = json!([{
             "output": "app", "finished": 86_100, "probe": false, "jobs": 4, "disk_cache": 3,
-            "remote_cache": 0, "remote": 1, "local": 0, "in_place": 0, "seconds": 1.5,
+            "remote_cache": 0, "remote": 1, "local": 0, "in_place": 0, "verified": 0, "wrong": 0,
+            "seconds": 1.5,
         }]);
         assert_eq!(told["links"], newest);
         let totals = json!({
             "links": 2, "probing_links": 2, "hit_rate": 0.375, "jobs": 8, "disk_cache": 3,
-            "remote_cache": 0, "remote": 5, "local": 0, "in_place": 0, "seconds": 3.0,
+            "remote_cache": 0, "remote": 5, "local": 0, "in_place": 0, "verified": 0, "wrong": 0,
+            "seconds": 3.0,
         });
         assert_eq!(told["totals"], totals);
     }

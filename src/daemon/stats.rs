@@ -42,9 +42,11 @@ impl Stats {
     }
 
     pub(super) fn count(&self, event: &Event) {
-        if let Event::JobFinished { origin, .. } = event {
-            let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-            done.1.add(*origin);
+        let done = || self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::JobFinished { origin, .. } => done().1.add(*origin),
+            Event::Verified { verdict, .. } => done().1.add_verdict(*verdict),
+            _ => {}
         }
     }
 

@@ -231,8 +231,8 @@ fn store_link(transaction: &Transaction<'_>, link: &LinkRecord) -> rusqlite::Res
     transaction
         .prepare_cached(
             "INSERT INTO links
-             (finished, output, jobs, millis, disk_cache, remote_cache, remote, local, in_place)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+             (finished, output, jobs, millis, disk_cache, remote_cache, remote, local, in_place, verified, wrong)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?
         .execute(params![
             seconds(link.finished),
@@ -243,7 +243,9 @@ fn store_link(transaction: &Transaction<'_>, link: &LinkRecord) -> rusqlite::Res
             number(origins.remote_cache),
             number(origins.remote),
             number(origins.local),
-            number(origins.in_place)
+            number(origins.in_place),
+            number(origins.verified),
+            number(origins.wrong)
         ])?;
     Ok(())
 }
@@ -254,7 +256,8 @@ fn add_job(transaction: &Transaction<'_>, job: &LinkRecord) -> rusqlite::Result<
     let changed = transaction
         .prepare_cached(
             "UPDATE links SET finished = ?1, jobs = jobs + ?3, millis = millis + ?4, disk_cache = disk_cache + ?5,
-             remote_cache = remote_cache + ?6, remote = remote + ?7, local = local + ?8, in_place = in_place + ?9
+             remote_cache = remote_cache + ?6, remote = remote + ?7, local = local + ?8, in_place = in_place + ?9,
+             verified = verified + ?11, wrong = wrong + ?12
              WHERE id = (SELECT max(id) FROM links) AND output = ?2 AND finished > ?1 - ?10",
         )?
         .execute(params![
@@ -267,7 +270,9 @@ fn add_job(transaction: &Transaction<'_>, job: &LinkRecord) -> rusqlite::Result<
             number(origins.remote),
             number(origins.local),
             number(origins.in_place),
-            SAME_BUILD
+            SAME_BUILD,
+            number(origins.verified),
+            number(origins.wrong)
         ])?;
     Ok(changed > 0)
 }
@@ -284,7 +289,7 @@ fn keep_estimates(transaction: &Transaction<'_>, rows: i64) -> rusqlite::Result<
 
 fn recent(connection: &Connection, count: i64) -> rusqlite::Result<Vec<LinkRecord>> {
     let mut statement = connection.prepare(
-        "SELECT finished, output, jobs, millis, disk_cache, remote_cache, remote, local, in_place
+        "SELECT finished, output, jobs, millis, disk_cache, remote_cache, remote, local, in_place, verified, wrong
          FROM links ORDER BY id DESC LIMIT ?1",
     )?;
     let size = |row: &rusqlite::Row<'_>, column: usize| {
@@ -304,6 +309,8 @@ fn recent(connection: &Connection, count: i64) -> rusqlite::Result<Vec<LinkRecor
                 remote: size(row, 6)?,
                 local: size(row, 7)?,
                 in_place: size(row, 8)?,
+                verified: size(row, 9)?,
+                wrong: size(row, 10)?,
             },
         })
     })?;

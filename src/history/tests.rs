@@ -1,5 +1,5 @@
 use super::*;
-use crate::events::Origin;
+use crate::events::{Origin, Verdict};
 
 fn place() -> (tempfile::TempDir, std::path::PathBuf) {
     let dir = tempfile::tempdir().expect("a temporary directory");
@@ -23,6 +23,8 @@ fn link(number: usize) -> LinkRecord {
     origins.add(Origin::DiskCache);
     origins.add(Origin::Local);
     origins.add(Origin::Local);
+    origins.add_verdict(Verdict::Equal);
+    origins.add_verdict(Verdict::Wrong);
     LinkRecord {
         finished: UNIX_EPOCH + Duration::from_secs(1_700_000_000),
         output: format!("app {number} \u{1f980}"),

@@ -14,7 +14,7 @@ use super::options::Options;
 use crate::cache::record_growth;
 use crate::client_context::ClientContext;
 use crate::events::OriginCounts;
-use crate::events::{self, Events, JobId, Origin};
+use crate::events::{self, Events, JobId, Origin, Verdict};
 use crate::exec::{Compiled, Planned};
 use crate::history::{Estimate, History, LinkKeys, LinkRecord, ModuleKey, stable_name};
 use crate::job::{Caller, Job};
@@ -54,6 +54,13 @@ impl LinkStats {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .add(origin);
+    }
+
+    pub(super) fn verified(&self, verdict: Verdict) {
+        self.counts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .add_verdict(verdict);
     }
 
     pub(super) fn compiled(&self, job: &Planned, compiled: &Compiled) {

@@ -90,6 +90,8 @@ impl Totals {
             remote: origins.remote,
             local: origins.local,
             in_place: origins.in_place,
+            verified: origins.verified,
+            wrong: origins.wrong,
             elapsed,
             ..Self::default()
         }

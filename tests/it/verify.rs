@@ -137,6 +137,12 @@ fn a_wrong_object_in_the_disk_cache_is_replaced_before_the_linker_reads_it() {
     assert_says(stderr, &[&format!("both are kept in `{}`", pair.display())]);
     assert_eq!(digest(&pair.join("cached-out.o")), poison.wrong);
     assert_eq!(digest(&pair.join("fresh-out.o")), poison.right);
+    let mut stats = Command::new(env!("CARGO_BIN_EXE_relto"));
+    home.apply(&mut stats);
+    let told = stats.arg("stats").output().expect("relto starts").stdout;
+    let told = String::from_utf8(told).expect("text");
+    let counted = format!(", {} verified, 1 wrong, ", jobs - 1);
+    assert_says(&told, &[&counted]);
     let again = verifying(&program).run_at(&home).expect_works();
     again.assert_all_cached();
     assert_eq!(count(&again.stderr, "verified"), jobs, "{}", again.stderr);

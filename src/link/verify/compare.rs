@@ -82,17 +82,17 @@ impl LocalRunner {
     fn conclude(&self, verifier: &Arc<Verifier>, taken: Taken<'_>, compared: Compared) {
         let hit = taken.done();
         match compared {
-            Compared::Equal => verifier.ended(&hit, Verdict::Equal),
+            Compared::Equal => verifier.ended(&self.delivery.stats, &hit, Verdict::Equal),
             Compared::Wrong(fresh) => {
                 let (delivery, farm) = (Arc::clone(&self.delivery), self.farm.clone());
                 verifier.mend(delivery, farm, hit, fresh);
             }
             Compared::Nondeterministic(difference) => {
-                verifier.ended(&hit, Verdict::Nondeterministic);
+                verifier.ended(&self.delivery.stats, &hit, Verdict::Nondeterministic);
                 verifier.report_nondeterministic(&hit, difference);
             }
             Compared::Unverified(fresh, reason) => {
-                verifier.ended(&hit, Verdict::Unverified);
+                verifier.ended(&self.delivery.stats, &hit, Verdict::Unverified);
                 verifier.report_unverified(&hit, fresh.is_some(), &reason);
                 if let Some(fresh) = fresh {
                     // It is what this compiler makes, whatever the cached one is.

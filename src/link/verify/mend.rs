@@ -34,7 +34,7 @@ impl Verifier {
             if let Some(farm) = farm {
                 wrong.at_farm = farm.mend(hit.job(), &fresh).await;
             }
-            verifier.ended(&hit, Verdict::Wrong);
+            verifier.ended(&delivery.stats, &hit, Verdict::Wrong);
             verifier.report_wrong(&wrong);
             Ok(())
         });

@@ -21,6 +21,7 @@ use tokio::sync::Notify;
 
 use super::error::LinkError;
 use super::options::VerifyOptions;
+use super::stats::LinkStats;
 use crate::digest::{Digest, DigestFunction};
 use crate::events::{Event, Events, Verdict};
 use crate::exec::{Hermetic, Planned, PlannedForm};
@@ -265,10 +266,11 @@ impl Verifier {
         lock(&self.mending).clear();
     }
 
-    fn ended(&self, hit: &Hit, verdict: Verdict) {
+    fn ended(&self, stats: &LinkStats, hit: &Hit, verdict: Verdict) {
         for job in &hit.jobs {
             let job = job.id;
             self.events.send(Event::Verified { job, verdict });
+            stats.verified(verdict);
         }
     }
 
