@@ -11,24 +11,24 @@ use relto::internals::toolchain::config::{self, CompilerConfigError, ConfigDirs}
 use crate::support::toolchain_dir::{CLANG, ToolchainDir};
 
 /// A copy of clang's small program, whose libraries are found by its `$ORIGIN/../lib`.
-fn clang_with_a_directory_of_its_own(shop: &ToolchainDir) -> PathBuf {
-    let clang = shop.path("own/bin/clang-22");
-    fs::create_dir_all(shop.path("own/bin")).expect("made");
+fn clang_with_a_directory_of_its_own(fixture: &ToolchainDir) -> PathBuf {
+    let clang = fixture.path("own/bin/clang-22");
+    fs::create_dir_all(fixture.path("own/bin")).expect("made");
     fs::copy(CLANG, &clang).expect("copied");
-    symlink("/usr/lib/llvm-22/lib", shop.path("own/lib")).expect("linked");
+    symlink("/usr/lib/llvm-22/lib", fixture.path("own/lib")).expect("linked");
     clang
 }
 
 #[test]
 fn only_the_configuration_files_that_clang_reads_count() {
-    let shop = ToolchainDir::new();
-    let clang = clang_with_a_directory_of_its_own(&shop);
-    let none = shop.discover(&clang, None).expect("complete");
+    let fixture = ToolchainDir::new();
+    let clang = clang_with_a_directory_of_its_own(&fixture);
+    let none = fixture.discover(&clang, None).expect("complete");
     assert_eq!(none.config_candidates, [] as [PathBuf; 0]);
 
-    let read = shop.write("own/bin/clang.cfg", "-O1 # no comment\n# comment\n");
-    let unread = shop.write("own/bin/armv7-clang.cfg", "-O3\n");
-    let some = shop.discover(&clang, None).expect("complete");
+    let read = fixture.write("own/bin/clang.cfg", "-O1 # no comment\n# comment\n");
+    let unread = fixture.write("own/bin/armv7-clang.cfg", "-O3\n");
+    let some = fixture.discover(&clang, None).expect("complete");
     assert_eq!(some.config_candidates, [unread.clone(), read.clone()]);
     let paths = |arguments: &[&str]| -> Vec<PathBuf> {
         let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
@@ -39,15 +39,15 @@ fn only_the_configuration_files_that_clang_reads_count() {
     let own = fs::canonicalize(&read).expect("there");
     assert_eq!(paths(&[]), std::slice::from_ref(&own));
     assert_eq!(paths(&["--no-default-config"]), [] as [PathBuf; 0]);
-    shop.write("own/bin/aarch64-unknown-linux-gnu.cfg", "-O2\n");
+    fixture.write("own/bin/aarch64-unknown-linux-gnu.cfg", "-O2\n");
     assert_eq!(paths(&["--target=aarch64-linux-gnu"]).len(), 2);
 }
 
 #[test]
 fn a_configuration_file_that_refers_to_its_directory_cannot_travel() {
-    let shop = ToolchainDir::new();
+    let fixture = ToolchainDir::new();
     for text in ["@more.cfg\n", "-O2 --sysroot=<CFGDIR>/x\n"] {
-        let path = shop.write("clang.cfg", text);
+        let path = fixture.write("clang.cfg", text);
         assert!(
             matches!(
                 config::read(&path),
@@ -56,7 +56,7 @@ fn a_configuration_file_that_refers_to_its_directory_cannot_travel() {
             "{text}"
         );
     }
-    let path = shop.write("clang.cfg", "# @more.cfg and <CFGDIR>\n-O2\n");
+    let path = fixture.write("clang.cfg", "# @more.cfg and <CFGDIR>\n-O2\n");
     assert_eq!(config::read(&path).expect("portable").path, path);
 }
 

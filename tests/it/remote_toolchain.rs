@@ -168,9 +168,9 @@ fn a_compiler_for_another_machine_cannot_travel() {
 
 #[test]
 fn a_compiler_without_its_libraries_cannot_travel() {
-    let shop = crate::support::toolchain_dir::ToolchainDir::new();
-    let library = shop.library("lib", "x", &[]);
-    let program = shop.program(&["-Llib", "-lx"]);
+    let fixture = crate::support::toolchain_dir::ToolchainDir::new();
+    let library = fixture.library("lib", "x", &[]);
+    let program = fixture.program(&["-Llib", "-lx"]);
     fs::remove_file(library).expect("removed");
     refused(
         &program,

@@ -50,29 +50,29 @@ fn found(toolchain: &Toolchain) -> BTreeMap<String, PathBuf> {
 }
 
 fn assert_as_the_loader(
-    shop: &ToolchainDir,
+    fixture: &ToolchainDir,
     program: &Path,
     library_path: Option<&str>,
 ) -> BTreeMap<String, PathBuf> {
-    let toolchain = shop.discover(program, library_path).expect("complete");
+    let toolchain = fixture.discover(program, library_path).expect("complete");
     let found = found(&toolchain);
-    assert_eq!(found, asked(program, shop.dir.path(), library_path));
+    assert_eq!(found, asked(program, fixture.dir.path(), library_path));
     found
 }
 
 #[test]
 fn clang_needs_what_the_loader_says() {
-    let shop = ToolchainDir::new();
-    let found = assert_as_the_loader(&shop, Path::new(CLANG), None);
+    let fixture = ToolchainDir::new();
+    let found = assert_as_the_loader(&fixture, Path::new(CLANG), None);
     assert!(found.contains_key("libLLVM.so.22.1"), "{found:?}");
 }
 
 #[test]
 fn a_runpath_counts_for_its_own_library_only_and_after_the_environment() {
-    let shop = ToolchainDir::new();
-    shop.library("lib", "inner", &[]);
-    shop.library("other", "inner", &[]);
-    shop.library(
+    let fixture = ToolchainDir::new();
+    fixture.library("lib", "inner", &[]);
+    fixture.library("other", "inner", &[]);
+    fixture.library(
         "lib",
         "outer",
         &[
@@ -82,13 +82,13 @@ fn a_runpath_counts_for_its_own_library_only_and_after_the_environment() {
             "-Wl,-rpath,$ORIGIN",
         ],
     );
-    let program = shop.program(&[
+    let program = fixture.program(&[
         "-Llib",
         "-louter",
         "-Wl,-rpath-link,lib",
         "-Wl,-rpath,$ORIGIN/../lib",
     ]);
-    let plain = assert_as_the_loader(&shop, &program, None);
+    let plain = assert_as_the_loader(&fixture, &program, None);
     assert!(plain["libinner.so"].ends_with("lib/libinner.so"));
     for list in [
         "other",
@@ -96,55 +96,55 @@ fn a_runpath_counts_for_its_own_library_only_and_after_the_environment() {
         ":/nonexistent",
         "/nonexistent;other",
     ] {
-        assert_as_the_loader(&shop, &program, Some(list));
+        assert_as_the_loader(&fixture, &program, Some(list));
     }
-    let moved = assert_as_the_loader(&shop, &program, Some("other"));
+    let moved = assert_as_the_loader(&fixture, &program, Some("other"));
     assert!(moved["libinner.so"].ends_with("other/libinner.so"));
 }
 
 #[test]
 fn an_rpath_counts_for_all_below_and_before_the_environment() {
-    let shop = ToolchainDir::new();
-    shop.library("lib", "inner", &[]);
-    shop.library("other", "inner", &[]);
-    shop.library("lib", "outer", &["-Wl,--no-as-needed", "-Llib", "-linner"]);
-    let program = shop.program(&[
+    let fixture = ToolchainDir::new();
+    fixture.library("lib", "inner", &[]);
+    fixture.library("other", "inner", &[]);
+    fixture.library("lib", "outer", &["-Wl,--no-as-needed", "-Llib", "-linner"]);
+    let program = fixture.program(&[
         "-Llib",
         "-louter",
         "-Wl,--disable-new-dtags,-rpath-link,lib,-rpath,${ORIGIN}/../lib",
     ]);
-    let found = assert_as_the_loader(&shop, &program, Some("other"));
+    let found = assert_as_the_loader(&fixture, &program, Some("other"));
     assert!(found["libinner.so"].ends_with("lib/libinner.so"));
-    let toolchain = shop.discover(&program, None).expect("complete");
+    let toolchain = fixture.discover(&program, None).expect("complete");
     let command = toolchain.loader_command("relto/tc");
     assert_eq!(command[3..], ["--inhibit-rpath", ""], "{command:?}");
 }
 
 #[test]
 fn an_empty_entry_of_the_library_path_is_the_current_directory() {
-    let shop = ToolchainDir::new();
-    shop.library("here", "x", &[]);
-    let program = shop.program(&["-Lhere", "-lx"]);
-    fs::rename(shop.path("here/libx.so"), shop.path("libx.so")).expect("moved");
+    let fixture = ToolchainDir::new();
+    fixture.library("here", "x", &[]);
+    let program = fixture.program(&["-Lhere", "-lx"]);
+    fs::rename(fixture.path("here/libx.so"), fixture.path("libx.so")).expect("moved");
     assert!(matches!(
-        shop.discover(&program, Some("")),
+        fixture.discover(&program, Some("")),
         Err(ToolchainError::MissingLibrary { .. })
     ));
-    assert_as_the_loader(&shop, &program, Some("/nonexistent:"));
+    assert_as_the_loader(&fixture, &program, Some("/nonexistent:"));
 }
 
 #[test]
 fn a_library_of_another_machine_is_passed_over_and_mentioned_when_none_fits() {
-    let shop = ToolchainDir::new();
+    let fixture = ToolchainDir::new();
     let foreign = ["--target=aarch64-linux-gnu", "-fuse-ld=lld"];
-    shop.library("other", "x", &foreign);
-    let right = shop.library("lib", "x", &[]);
-    let program = shop.program(&["-Llib", "-lx"]);
+    fixture.library("other", "x", &foreign);
+    let right = fixture.library("lib", "x", &[]);
+    let program = fixture.program(&["-Llib", "-lx"]);
     let lists = Some("other:lib");
-    let found = assert_as_the_loader(&shop, &program, lists);
+    let found = assert_as_the_loader(&fixture, &program, lists);
     assert!(found["libx.so"].ends_with("lib/libx.so"));
     fs::remove_file(right).expect("removed");
-    let error = shop.discover(&program, lists).expect_err("nothing fits");
+    let error = fixture.discover(&program, lists).expect_err("nothing fits");
     assert!(error.to_string().contains("libx.so"), "{error}");
     let hints = error.hints().join("\n");
     assert!(
@@ -155,11 +155,11 @@ fn a_library_of_another_machine_is_passed_over_and_mentioned_when_none_fits() {
 
 #[test]
 fn variants_for_newer_processors_stand_beside_the_plain_library() {
-    let shop = ToolchainDir::new();
-    shop.library("lib", "x", &[]);
-    shop.library("lib/glibc-hwcaps/x86-64-v3", "x", &[]);
-    let program = shop.program(&["-Llib", "-lx", "-Wl,-rpath,$ORIGIN/../lib"]);
-    let toolchain = shop.discover(&program, None).expect("complete");
+    let fixture = ToolchainDir::new();
+    fixture.library("lib", "x", &[]);
+    fixture.library("lib/glibc-hwcaps/x86-64-v3", "x", &[]);
+    let program = fixture.program(&["-Llib", "-lx", "-Wl,-rpath,$ORIGIN/../lib"]);
+    let toolchain = fixture.discover(&program, None).expect("complete");
     let places = found(&toolchain);
     assert!(places["libx.so"].ends_with("lib/libx.so"), "{places:?}");
     assert!(places["glibc-hwcaps/x86-64-v3/libx.so"].ends_with("x86-64-v3/libx.so"));
@@ -167,15 +167,15 @@ fn variants_for_newer_processors_stand_beside_the_plain_library() {
 
 #[test]
 fn a_variant_alone_is_enough_but_a_plain_library_further_on_is_taken_along() {
-    let shop = ToolchainDir::new();
-    let plain = shop.library("other", "x", &[]);
-    shop.library("lib/glibc-hwcaps/x86-64-v2", "x", &[]);
+    let fixture = ToolchainDir::new();
+    let plain = fixture.library("other", "x", &[]);
+    fixture.library("lib/glibc-hwcaps/x86-64-v2", "x", &[]);
     for level in ["x86-64-v4", "x86-64-v2"] {
-        shop.library(&format!("other/glibc-hwcaps/{level}"), "x", &[]);
+        fixture.library(&format!("other/glibc-hwcaps/{level}"), "x", &[]);
     }
-    let program = shop.program(&["-Lother", "-lx"]);
+    let program = fixture.program(&["-Lother", "-lx"]);
     let list = Some("lib:other");
-    let places = found(&shop.discover(&program, list).expect("complete"));
+    let places = found(&fixture.discover(&program, list).expect("complete"));
     assert!(places["libx.so"].ends_with("other/libx.so"));
     assert!(
         places["glibc-hwcaps/x86-64-v2/libx.so"].ends_with("lib/glibc-hwcaps/x86-64-v2/libx.so")
@@ -185,21 +185,21 @@ fn a_variant_alone_is_enough_but_a_plain_library_further_on_is_taken_along() {
         "{places:?}"
     );
     fs::remove_file(plain).expect("removed");
-    let places = found(&shop.discover(&program, list).expect("complete"));
+    let places = found(&fixture.discover(&program, list).expect("complete"));
     assert!(!places.contains_key("libx.so"), "{places:?}");
 }
 
 #[test]
 fn a_musl_program_has_one_loader_that_is_its_c_library_too() {
-    let shop = ToolchainDir::new();
-    let loader = shop.library("lib", "musl", &[]);
-    let loader_path = shop.path("lib/ld-musl-x86_64.so.1");
+    let fixture = ToolchainDir::new();
+    let loader = fixture.library("lib", "musl", &[]);
+    let loader_path = fixture.path("lib/ld-musl-x86_64.so.1");
     fs::rename(loader, &loader_path).expect("moved");
-    shop.library("lib", "c", &[]);
-    shop.library("other", "x", &[]);
+    fixture.library("lib", "c", &[]);
+    fixture.library("other", "x", &[]);
     let interpreter = format!("-Wl,-dynamic-linker,{}", loader_path.display());
     let start = "-Wl,-e,main";
-    let program = shop.program(&[
+    let program = fixture.program(&[
         "-nostdlib",
         start,
         "-Llib",
@@ -208,17 +208,17 @@ fn a_musl_program_has_one_loader_that_is_its_c_library_too() {
         "-lx",
         &interpreter,
     ]);
-    fs::remove_file(shop.path("lib/libc.so")).expect("removed");
-    let mut environment = shop.environment(None);
-    environment.configuration = shop.path("etc");
+    fs::remove_file(fixture.path("lib/libc.so")).expect("removed");
+    let mut environment = fixture.environment(None);
+    environment.configuration = fixture.path("etc");
     let missing = Toolchain::discover(&program, &environment, None);
     assert!(matches!(
         missing,
         Err(ToolchainError::MissingLibrary { .. })
     ));
-    shop.write(
+    fixture.write(
         "etc/ld-musl-x86_64.path",
-        &format!("{}\n", shop.path("other").display()),
+        &format!("{}\n", fixture.path("other").display()),
     );
     let toolchain = Toolchain::discover(&program, &environment, None).expect("complete");
     let names: Vec<_> = toolchain
@@ -231,12 +231,12 @@ fn a_musl_program_has_one_loader_that_is_its_c_library_too() {
 
 #[test]
 fn the_closure_compiles_in_an_empty_root_as_the_compiler_does_in_place() {
-    let shop = ToolchainDir::new();
-    let source = shop.write(
+    let fixture = ToolchainDir::new();
+    let source = fixture.write(
         "a.c",
         "int f(int*p,int n){int s=0;for(int i=0;i<n;i++)s+=p[i];return s;}",
     );
-    shop.clang(
+    fixture.clang(
         &[
             "-O2",
             "-c",
@@ -247,16 +247,16 @@ fn the_closure_compiles_in_an_empty_root_as_the_compiler_does_in_place() {
         ],
         &[],
     );
-    shop.clang(&["-O2", "-c", "-x", "ir", "a.bc", "-o", "in-place.o"], &[]);
+    fixture.clang(&["-O2", "-c", "-x", "ir", "a.bc", "-o", "in-place.o"], &[]);
 
-    let toolchain = shop.discover(Path::new(CLANG), None).expect("complete");
-    let root = shop.path("root");
+    let toolchain = fixture.discover(Path::new(CLANG), None).expect("complete");
+    let root = fixture.path("root");
     for file in &toolchain.files {
         let place = root.join("relto/tc").join(&file.tree_path);
         fs::create_dir_all(place.parent().expect("inside the root")).expect("made");
         fs::copy(&file.host, place).expect("copied");
     }
-    fs::copy(shop.path("a.bc"), root.join("relto/a.bc")).expect("copied");
+    fs::copy(fixture.path("a.bc"), root.join("relto/a.bc")).expect("copied");
     let output = Command::new("chroot")
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin")
@@ -273,7 +273,7 @@ fn the_closure_compiles_in_an_empty_root_as_the_compiler_does_in_place() {
     );
     let made = fs::read(root.join("relto/out.o")).expect("an object");
     assert!(
-        made == fs::read(shop.path("in-place.o")).expect("an object"),
+        made == fs::read(fixture.path("in-place.o")).expect("an object"),
         "the objects differ"
     );
 }

@@ -113,9 +113,9 @@ fn a_file_that_is_not_a_compiler_is_reported_with_a_hint() {
 
 #[test]
 fn a_missing_library_of_the_compiler_is_named() {
-    let shop = crate::support::toolchain_dir::ToolchainDir::new();
-    let library = shop.library("lib", "x", &[]);
-    let program = shop.program(&["-Llib", "-lx"]);
+    let fixture = crate::support::toolchain_dir::ToolchainDir::new();
+    let library = fixture.library("lib", "x", &[]);
+    let program = fixture.program(&["-Llib", "-lx"]);
     fs::remove_file(library).expect("removed");
     doctor_of(&program, &[])
         .has(&[

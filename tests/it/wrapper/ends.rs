@@ -10,24 +10,27 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::wrapped::{Release, WrapperDir};
 
-/// A shop whose linker, in the named step, says that it is there and then waits for ever.
+/// A directory whose linker reports the named step and then waits forever.
 struct Stopped {
-    shop: WrapperDir,
+    fixture: WrapperDir,
     linker: PathBuf,
     scratch: PathBuf,
 }
 
 impl Stopped {
     fn at(step: &str) -> Self {
-        let shop = WrapperDir::new(&Release::newest_with_all_tests());
-        shop.module("main.c", "int main(void) { return 0; }\n");
-        let bin = shop.path("bin");
+        let fixture = WrapperDir::new(&Release::newest_with_all_tests());
+        fixture.module("main.c", "int main(void) { return 0; }\n");
+        let bin = fixture.path("bin");
         fs::create_dir(&bin).expect("made");
-        let (real, clang) = (shop.release.tool("ld.lld"), shop.release.tool("clang"));
+        let (real, clang) = (
+            fixture.release.tool("ld.lld"),
+            fixture.release.tool("clang"),
+        );
         fs::os::unix::fs::symlink(clang, bin.join("clang")).expect("linked");
-        rustix::fs::mkfifoat(rustix::fs::CWD, shop.path("there"), 0o600.into()).expect("a pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, fixture.path("there"), 0o600.into()).expect("a pipe");
         let linker = bin.join("ld.lld");
-        let there = shop.path("there");
+        let there = fixture.path("there");
         let script = format!(
             "#!/bin/sh\ncase \"$*\" in *{step}*) echo $$ > {}; exec sleep 1000;; esac\nexec {} \"$@\"\n",
             there.display(),
@@ -35,10 +38,10 @@ impl Stopped {
         );
         fs::write(&linker, script).expect("written");
         fs::set_permissions(&linker, std::fs::Permissions::from_mode(0o755)).expect("executable");
-        let scratch = shop.path("tmp");
+        let scratch = fixture.path("tmp");
         fs::create_dir(&scratch).expect("made");
         Self {
-            shop,
+            fixture,
             linker,
             scratch,
         }
@@ -46,9 +49,9 @@ impl Stopped {
 
     fn start(&self) -> Child {
         let mut relto = Command::new(env!("CARGO_BIN_EXE_relto"));
-        self.shop.home.apply(&mut relto);
+        self.fixture.home.apply(&mut relto);
         relto
-            .current_dir(self.shop.dir())
+            .current_dir(self.fixture.dir())
             .env("TMPDIR", &self.scratch)
             .args(["ld", "--"])
             .arg(&self.linker)
@@ -60,7 +63,7 @@ impl Stopped {
 
     /// Waits until the linker is in its step; returns its process.
     fn linker_pid(&self) -> Pid {
-        let text = fs::read_to_string(self.shop.path("there")).expect("the linker says so");
+        let text = fs::read_to_string(self.fixture.path("there")).expect("the linker says so");
         let number = text.trim().parse().expect("a number");
         Pid::from_raw(number).expect("a process")
     }
@@ -75,7 +78,7 @@ impl Stopped {
                 .next()
                 .is_none()
         });
-        assert!(!self.shop.path("app").exists());
+        assert!(!self.fixture.path("app").exists());
     }
 }
 
@@ -115,6 +118,6 @@ fn a_killed_linker_fails_or_is_run_again_and_leaves_nothing() {
     kill_process(linker, Signal::KILL).expect("killed");
     // The linker that does the link alone is not in the step.
     assert!(relto.wait().expect("ended").success());
-    assert!(stopped.shop.path("app").exists());
+    assert!(stopped.fixture.path("app").exists());
     assert_eq!(fs::read_dir(&stopped.scratch).expect("listed").count(), 0);
 }

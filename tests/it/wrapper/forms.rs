@@ -5,22 +5,22 @@ use fs_err as fs;
 use crate::support::llvm::run;
 use crate::support::wrapped::{Release, WrapperDir};
 
-fn shop() -> WrapperDir {
-    let shop = WrapperDir::new(&Release::newest_with_all_tests());
-    shop.module(
+fn fixture() -> WrapperDir {
+    let fixture = WrapperDir::new(&Release::newest_with_all_tests());
+    fixture.module(
         "main.c",
         "int f(void); int g(void); int main(void) { return f() + g() - 3; }\n",
     );
-    shop.module("f.c", "int f(void) { return 1; }\n");
-    shop.module("g.c", "int g(void) { return 2; }\n");
-    shop
+    fixture.module("f.c", "int f(void) { return 1; }\n");
+    fixture.module("g.c", "int g(void) { return 2; }\n");
+    fixture
 }
 
 #[test]
 fn lazy_objects_are_linked_when_they_are_needed() {
-    let shop = shop();
-    shop.module("unused.c", "int unused(void) { return 1; }\n");
-    shop.compile("native.c", "int native(void) { return 1; }\n", &[]);
+    let fixture = fixture();
+    fixture.module("unused.c", "int unused(void) { return 1; }\n");
+    fixture.compile("native.c", "int native(void) { return 1; }\n", &[]);
     let words = [
         "main.o",
         "-Wl,--start-lib",
@@ -30,34 +30,34 @@ fn lazy_objects_are_linked_when_they_are_needed() {
         "f.o",
         "-Wl,--end-lib",
     ];
-    shop.same("clang", &words, 3);
+    fixture.same("clang", &words, 3);
 }
 
 #[test]
 fn a_whole_archive_is_linked_whole() {
-    let shop = shop();
-    shop.module("extra.c", "#include <stdio.h>\n__attribute__((constructor)) static void c(void) { puts(\"extra\"); }\n");
-    shop.compile("native.c", "#include <stdio.h>\n__attribute__((constructor)) static void c(void) { puts(\"native\"); }\n", &[]);
-    shop.archive("rcs", "libw.a", &["extra.o", "native.o", "f.o", "g.o"]);
+    let fixture = fixture();
+    fixture.module("extra.c", "#include <stdio.h>\n__attribute__((constructor)) static void c(void) { puts(\"extra\"); }\n");
+    fixture.compile("native.c", "#include <stdio.h>\n__attribute__((constructor)) static void c(void) { puts(\"native\"); }\n", &[]);
+    fixture.archive("rcs", "libw.a", &["extra.o", "native.o", "f.o", "g.o"]);
     let words = [
         "main.o",
         "-Wl,--whole-archive",
         "libw.a",
         "-Wl,--no-whole-archive",
     ];
-    shop.same("clang", &words, 4);
-    assert_eq!(shop.run_app(), "native\nextra\n");
+    fixture.same("clang", &words, 4);
+    assert_eq!(fixture.run_app(), "native\nextra\n");
 }
 
 #[test]
 fn response_files_and_libraries_by_name_are_understood() {
-    let shop = shop();
-    shop.archive("rcs", "libone.a", &["f.o"]);
-    shop.archive("rcs", "libtwo.a", &["g.o"]);
-    shop.write("inner", "-ltwo\n");
-    shop.write("words", "main.o \"-L.\" -lone '@inner'");
-    shop.same("clang", &["-Wl,@words"], 3);
-    shop.same(
+    let fixture = fixture();
+    fixture.archive("rcs", "libone.a", &["f.o"]);
+    fixture.archive("rcs", "libtwo.a", &["g.o"]);
+    fixture.write("inner", "-ltwo\n");
+    fixture.write("words", "main.o \"-L.\" -lone '@inner'");
+    fixture.same("clang", &["-Wl,@words"], 3);
+    fixture.same(
         "clang",
         &["main.o", "-L.", "-l:libone.a", "-Wl,--library=two"],
         3,
@@ -66,106 +66,106 @@ fn response_files_and_libraries_by_name_are_understood() {
 
 #[test]
 fn a_script_may_name_modules() {
-    let shop = shop();
-    shop.archive("rcs", "libf.a", &["f.o"]);
-    shop.write("libboth.so", "/* both */ INPUT ( libf.a g.o )\n");
-    shop.same("clang", &["main.o", "-L.", "-lboth"], 3);
+    let fixture = fixture();
+    fixture.archive("rcs", "libf.a", &["f.o"]);
+    fixture.write("libboth.so", "/* both */ INPUT ( libf.a g.o )\n");
+    fixture.same("clang", &["main.o", "-L.", "-lboth"], 3);
 }
 
 #[test]
 fn directories_absolute_names_and_blanks_do_not_matter() {
-    let shop = shop();
-    fs::create_dir_all(shop.path("a b/c")).expect("made");
-    fs::rename(shop.path("f.o"), shop.path("a b/c/f.o")).expect("moved");
-    let absolute = shop.path("g.o").display().to_string();
-    shop.same("clang", &["main.o", "a b/c/../c/f.o", &absolute], 3);
+    let fixture = fixture();
+    fs::create_dir_all(fixture.path("a b/c")).expect("made");
+    fs::rename(fixture.path("f.o"), fixture.path("a b/c/f.o")).expect("moved");
+    let absolute = fixture.path("g.o").display().to_string();
+    fixture.same("clang", &["main.o", "a b/c/../c/f.o", &absolute], 3);
     let outside = format!(
         "../{}/main.o",
-        shop.dir().file_name().expect("a name").display()
+        fixture.dir().file_name().expect("a name").display()
     );
-    shop.same("clang", &[&outside, "./a b/c/f.o", &absolute], 3);
+    fixture.same("clang", &[&outside, "./a b/c/f.o", &absolute], 3);
 }
 
 #[test]
 fn two_members_of_one_name_are_told_apart() {
-    let shop = shop();
-    fs::create_dir(shop.path("d")).expect("made");
-    shop.compile("native.c", "int n(void) { return 0; }\n", &[]);
-    fs::rename(shop.path("native.o"), shop.path("d/x.o")).expect("moved");
-    shop.compile("other.c", "int unwanted(void) { return 7; }\n", &[]);
-    fs::rename(shop.path("other.o"), shop.path("x.o")).expect("moved");
-    shop.module(
+    let fixture = fixture();
+    fs::create_dir(fixture.path("d")).expect("made");
+    fixture.compile("native.c", "int n(void) { return 0; }\n", &[]);
+    fs::rename(fixture.path("native.o"), fixture.path("d/x.o")).expect("moved");
+    fixture.compile("other.c", "int unwanted(void) { return 7; }\n", &[]);
+    fs::rename(fixture.path("other.o"), fixture.path("x.o")).expect("moved");
+    fixture.module(
         "main.c",
         "int f(void); int g(void); int n(void); int main(void) { return f() + g() + n() - 3; }\n",
     );
     for order in [["x.o", "d/x.o"], ["d/x.o", "x.o"]] {
-        let _ = fs::remove_file(shop.path("libn.a"));
-        shop.archive("qcs", "libn.a", &order);
-        shop.same("clang", &["main.o", "f.o", "g.o", "libn.a"], 3);
-        assert_eq!(shop.run_app(), "");
+        let _ = fs::remove_file(fixture.path("libn.a"));
+        fixture.archive("qcs", "libn.a", &order);
+        fixture.same("clang", &["main.o", "f.o", "g.o", "libn.a"], 3);
+        assert_eq!(fixture.run_app(), "");
     }
 }
 
 #[test]
 fn fat_objects_are_bitcode_where_the_linker_takes_them_so() {
-    let shop = shop();
+    let fixture = fixture();
     for name in ["f", "g"] {
         let source = format!("{name}.c");
-        let text = fs::read_to_string(shop.path(&source)).expect("a source");
-        shop.compile(&source, &text, &["-flto=thin", "-ffat-lto-objects"]);
+        let text = fs::read_to_string(fixture.path(&source)).expect("a source");
+        fixture.compile(&source, &text, &["-flto=thin", "-ffat-lto-objects"]);
     }
-    shop.archive("rcs", "libg.a", &["g.o"]);
-    shop.same(
+    fixture.archive("rcs", "libg.a", &["g.o"]);
+    fixture.same(
         "clang",
         &["-ffat-lto-objects", "main.o", "f.o", "libg.a"],
         3,
     );
-    shop.same("clang", &["main.o", "f.o", "libg.a"], 1);
+    fixture.same("clang", &["main.o", "f.o", "libg.a"], 1);
 }
 
 #[test]
 fn modules_for_regular_lto_are_compiled_by_the_thin_link() {
-    let shop = shop();
-    shop.compile("f.c", "int f(void) { return 1; }\n", &["-flto=full"]);
-    shop.same("clang", &["main.o", "f.o", "g.o"], 2);
+    let fixture = fixture();
+    fixture.compile("f.c", "int f(void) { return 1; }\n", &["-flto=full"]);
+    fixture.same("clang", &["main.o", "f.o", "g.o"], 2);
     let split = [
         "-flto=thin",
         "-fsplit-lto-unit",
         "-fwhole-program-vtables",
         "-fvisibility=hidden",
     ];
-    shop.compile(
+    fixture.compile(
         "v.cc",
         "struct A { virtual int h(); };\nint A::h() { return 1; }\n\
          extern \"C\" int f(void) { A a; A *p = &a; return p->h(); }\n",
         &split,
     );
-    shop.compile(
+    fixture.compile(
         "main2.cc",
         "extern \"C\" int f(void); int main() { return f() - 1; }\n",
         &split,
     );
-    shop.same("clang++", &["main2.o", "v.o", "-fwhole-program-vtables"], 2);
-    run(&mut std::process::Command::new(shop.path("app")));
+    fixture.same("clang++", &["main2.o", "v.o", "-fwhole-program-vtables"], 2);
+    run(&mut std::process::Command::new(fixture.path("app")));
 }
 
 #[test]
 fn a_relocatable_link_keeps_each_module_as_it_was_compiled() {
     for release in Release::installed() {
-        let shop = WrapperDir::new(&release);
-        shop.compile(
+        let fixture = WrapperDir::new(&release);
+        fixture.compile(
             "a.c",
             "int v; int a(void) { return v; }\n",
             &["-flto=thin", "-fPIC"],
         );
-        shop.compile(
+        fixture.compile(
             "b.c",
             "extern int v; int b(void) { return v + 1; }\n",
             &["-flto=thin", "-fno-pic"],
         );
-        shop.compile("n.c", "int n(void) { return 1; }\n", &[]);
-        shop.archive("rcs", "liball.a", &["a.o", "b.o", "n.o"]);
+        fixture.compile("n.c", "int n(void) { return 1; }\n", &[]);
+        fixture.archive("rcs", "liball.a", &["a.o", "b.o", "n.o"]);
         let words = ["-r", "-nostdlib", "-Wl,--whole-archive", "liball.a"];
-        shop.same("clang", &words, 2);
+        fixture.same("clang", &words, 2);
     }
 }

@@ -6,11 +6,11 @@ use fs_err as fs;
 
 use crate::support::wrapped::{Release, WrapperDir};
 
-fn shop() -> WrapperDir {
-    let shop = WrapperDir::new(&Release::newest_with_all_tests());
-    shop.module("main.c", "int f(void); int main(void) { return f(); }\n");
-    shop.module("f.c", "int f(void) { return 0; }\n");
-    shop
+fn fixture() -> WrapperDir {
+    let fixture = WrapperDir::new(&Release::newest_with_all_tests());
+    fixture.module("main.c", "int f(void); int main(void) { return f(); }\n");
+    fixture.module("f.c", "int f(void) { return 0; }\n");
+    fixture
 }
 
 const INPUTS: [&str; 2] = ["main.o", "f.o"];
@@ -21,27 +21,27 @@ fn stderr(output: &Output) -> String {
 
 #[test]
 fn a_link_without_modules_is_the_linkers_from_the_start() {
-    let shop = shop();
-    shop.compile("main.c", "int main(void) { return 0; }\n", &[]);
-    let output = shop.wrapped("clang", &["main.o"]);
+    let fixture = fixture();
+    fixture.compile("main.c", "int main(void) { return 0; }\n", &[]);
+    let output = fixture.wrapped("clang", &["main.o"]);
     assert!(
         output.status.success() && output.stderr.is_empty(),
         "{output:?}"
     );
-    shop.compile("main.c", "int main(void) { return 0; }\n", &["-flto=full"]);
-    let output = shop.wrapped("clang", &["main.o"]);
+    fixture.compile("main.c", "int main(void) { return 0; }\n", &["-flto=full"]);
+    let output = fixture.wrapped("clang", &["main.o"]);
     assert!(
         output.status.success() && output.stderr.is_empty(),
         "{output:?}"
     );
-    let output = shop.wrapped("clang", &["-Wl,--version"]);
+    let output = fixture.wrapped("clang", &["-Wl,--version"]);
     assert!(
         String::from_utf8_lossy(&output.stdout).contains("LLD"),
         "{output:?}"
     );
     // A member of an archive that no one asks for.
-    shop.archive("rcs", "libf.a", &["f.o"]);
-    let output = shop.wrapped("clang", &["main.o", "libf.a"]);
+    fixture.archive("rcs", "libf.a", &["f.o"]);
+    let output = fixture.wrapped("clang", &["main.o", "libf.a"]);
     assert!(
         output.status.success() && output.stderr.is_empty(),
         "{output:?}"
@@ -50,9 +50,9 @@ fn a_link_without_modules_is_the_linkers_from_the_start() {
 
 #[test]
 fn a_distributor_of_its_own_is_left_alone() {
-    let shop = shop();
+    let fixture = fixture();
     let distributor = format!("-fthinlto-distributor={}", env!("CARGO_BIN_EXE_relto"));
-    let output = shop.wrapped("clang", &[&INPUTS[..], &[&distributor]].concat());
+    let output = fixture.wrapped("clang", &[&INPUTS[..], &[&distributor]].concat());
     let said = stderr(&output);
     assert!(
         output.status.success() && said.contains("relto: 2 jobs, 2 local"),
@@ -62,7 +62,7 @@ fn a_distributor_of_its_own_is_left_alone() {
 
 #[test]
 fn the_linker_does_alone_what_relto_cannot_and_relto_says_why() {
-    let shop = shop();
+    let fixture = fixture();
     for (words, reason) in [
         (
             &["-Wl,--trace"][..],
@@ -77,15 +77,15 @@ fn the_linker_does_alone_what_relto_cannot_and_relto_says_why() {
         (&["-Wl,--just-symbols=main.o"], "changes what inputs mean"),
     ] {
         let all = [&INPUTS[..], words].concat();
-        let output = shop.wrapped("clang", &all);
+        let output = fixture.wrapped("clang", &all);
         let said = stderr(&output);
         assert!(
             said.contains("relto: warning: the linker does this link alone: "),
             "{words:?}: {said}"
         );
         assert!(said.contains(reason), "{words:?}: {said}");
-        let mut strict = shop.link_command("clang", &shop.path("relto-ld.lld"), &all);
-        let _ = fs::remove_file(shop.path("strict"));
+        let mut strict = fixture.link_command("clang", &fixture.path("relto-ld.lld"), &all);
+        let _ = fs::remove_file(fixture.path("strict"));
         strict.env("RELTO_FALLBACK", "off").args(["-o", "strict"]);
         let output = strict.output().expect("clang starts");
         let said = stderr(&output);
@@ -93,14 +93,14 @@ fn the_linker_does_alone_what_relto_cannot_and_relto_says_why() {
             !output.status.success() && said.contains(reason),
             "{words:?}: {said}"
         );
-        assert!(!shop.path("strict").exists());
+        assert!(!fixture.path("strict").exists());
     }
 }
 
 #[test]
 fn an_unknown_option_is_refused_by_the_linker_itself() {
-    let shop = shop();
-    let output = shop.wrapped("clang", &[&INPUTS[..], &["-Wl,--frobnicate"]].concat());
+    let fixture = fixture();
+    let output = fixture.wrapped("clang", &[&INPUTS[..], &["-Wl,--frobnicate"]].concat());
     let said = stderr(&output);
     assert!(
         said.contains("relto does not know the option `--frobnicate`"),
@@ -112,16 +112,16 @@ fn an_unknown_option_is_refused_by_the_linker_itself() {
 
 #[test]
 fn a_link_that_fails_fails_with_the_linkers_own_messages() {
-    let shop = shop();
+    let fixture = fixture();
     for words in [
         &["main.o"][..],
         &["main.o", "f.o", "-lnothing"],
         &["main.o", "f.o", "missing.o"],
     ] {
-        let linker = shop.release.tool("ld.lld");
-        let mut plain = shop.link_command("clang", &linker, words);
+        let linker = fixture.release.tool("ld.lld");
+        let mut plain = fixture.link_command("clang", &linker, words);
         let theirs = plain.args(["-o", "app"]).output().expect("clang starts");
-        let ours = shop.wrapped("clang", words);
+        let ours = fixture.wrapped("clang", words);
         let said = stderr(&ours);
         assert_eq!(ours.status.code(), theirs.status.code(), "{said}");
         for line in stderr(&theirs)
@@ -137,9 +137,9 @@ fn a_link_that_fails_fails_with_the_linkers_own_messages() {
 #[test]
 fn options_of_llvm_and_the_processor_reach_the_backends() {
     for release in Release::installed() {
-        let shop = WrapperDir::new(&release);
-        shop.module("main.c", "int f(int); int main(int c, char **v) { int s = 0; for (int i = 0; i < c; i++) s += f(i); return s; }\n");
-        shop.module("f.c", "int f(int x) { return x * x; }\n");
+        let fixture = WrapperDir::new(&release);
+        fixture.module("main.c", "int f(int); int main(int c, char **v) { int s = 0; for (int i = 0; i < c; i++) s += f(i); return s; }\n");
+        fixture.module("f.c", "int f(int x) { return x * x; }\n");
         for words in [
             &["-Wl,-mllvm,-inline-threshold=0"][..],
             &["-Wl,-plugin-opt=-import-instr-limit=0"],
@@ -148,25 +148,25 @@ fn options_of_llvm_and_the_processor_reach_the_backends() {
             &["-Wl,--lto-partitions=2"],
             &["-Wl,--thinlto-jobs=1,--thinlto-cache-dir=own-cache"],
         ] {
-            shop.same("clang", &[&INPUTS[..], words].concat(), 2);
+            fixture.same("clang", &[&INPUTS[..], words].concat(), 2);
         }
     }
 }
 
 #[test]
 fn profiles_are_read_by_the_backends() {
-    let shop = shop();
-    shop.write("sample.prof", "f:100:10\n 1: 10\nmain:100:1\n 1: 10 f:10\n");
+    let fixture = fixture();
+    fixture.write("sample.prof", "f:100:10\n 1: 10\nmain:100:1\n 1: 10 f:10\n");
     let words = ["main.o", "f.o", "-Wl,--lto-sample-profile=sample.prof"];
-    let output = shop.wrapped("clang", &words);
-    assert_eq!(shop.counts(&output, &words).local, 2);
-    shop.write(
+    let output = fixture.wrapped("clang", &words);
+    assert_eq!(fixture.counts(&output, &words).local, 2);
+    fixture.write(
         "sample.prof",
         "f:1000:100\n 1: 100\nmain:100:1\n 1: 10 f:10\n",
     );
-    let output = shop.wrapped("clang", &words);
+    let output = fixture.wrapped("clang", &words);
     assert_eq!(
-        shop.counts(&output, &words).local,
+        fixture.counts(&output, &words).local,
         2,
         "another profile, another key"
     );
@@ -178,9 +178,9 @@ fn a_compiler_of_another_release_is_refused_with_both_versions() {
     let [first, .., last] = &releases[..] else {
         return;
     };
-    let shop = WrapperDir::new(last);
-    shop.module("main.c", "int main(void) { return 0; }\n");
-    let mut command = shop.link_command("clang", &shop.path("relto-ld.lld"), &["main.o"]);
+    let fixture = WrapperDir::new(last);
+    fixture.module("main.c", "int main(void) { return 0; }\n");
+    let mut command = fixture.link_command("clang", &fixture.path("relto-ld.lld"), &["main.o"]);
     let output = command
         .env("RELTO_THINLTO_COMPILER", first.tool("clang"))
         .output()
@@ -199,18 +199,18 @@ fn a_compiler_of_another_release_is_refused_with_both_versions() {
 
 #[test]
 fn the_command_names_linker_and_compiler_outright() {
-    let shop = shop();
-    let linker = shop.release.tool("ld.lld");
-    let mut command = shop.command("clang");
+    let fixture = fixture();
+    let linker = fixture.release.tool("ld.lld");
+    let mut command = fixture.command("clang");
     command = {
         let mut relto = std::process::Command::new(env!("CARGO_BIN_EXE_relto"));
         relto.current_dir(command.get_current_dir().expect("set"));
-        shop.home.apply(&mut relto);
+        fixture.home.apply(&mut relto);
         relto
     };
     let compiler = format!(
         "--thinlto-compiler={}",
-        shop.release.tool("clang").display()
+        fixture.release.tool("clang").display()
     );
     command
         .args(["ld", &compiler, "--no-fallback", "--"])

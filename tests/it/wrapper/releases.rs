@@ -21,19 +21,19 @@ const UNUSED: &str = "int lonely(int x) { return x; }\n";
 const OUTPUT: &str = "31\n";
 
 fn workshop(release: &Release) -> WrapperDir {
-    let shop = WrapperDir::new(release);
+    let fixture = WrapperDir::new(release);
     for (name, text) in [
         ("main.c", MAIN),
         ("f.c", F),
         ("g.c", G),
         ("unused.c", UNUSED),
     ] {
-        shop.module(name, text);
+        fixture.module(name, text);
     }
-    shop.compile("native.c", NATIVE, &[]);
-    shop.archive("rcs", "libe.a", &["f.o", "native.o", "unused.o"]);
-    shop.archive("rcsT", "libt.a", &["g.o", "unused.o"]);
-    shop
+    fixture.compile("native.c", NATIVE, &[]);
+    fixture.archive("rcs", "libe.a", &["f.o", "native.o", "unused.o"]);
+    fixture.archive("rcsT", "libt.a", &["g.o", "unused.o"]);
+    fixture
 }
 
 const INPUTS: [&str; 3] = ["main.o", "libe.a", "libt.a"];
@@ -45,8 +45,8 @@ fn with<'a>(words: &[&'a str]) -> Vec<&'a str> {
 #[test]
 fn a_program_is_the_linkers_own_byte_by_byte() {
     for release in Release::installed() {
-        let shop = workshop(&release);
-        shop.write("versions", "{ global: f; g; h; local: *; };\n");
+        let fixture = workshop(&release);
+        fixture.write("versions", "{ global: f; g; h; local: *; };\n");
         for words in [
             &[][..],
             &["-no-pie"],
@@ -58,9 +58,9 @@ fn a_program_is_the_linkers_own_byte_by_byte() {
             &["-Wl,--exclude-libs=libe.a", "-shared"],
             &["-s"],
         ] {
-            shop.same("clang", &with(words), 3);
+            fixture.same("clang", &with(words), 3);
             if !words.contains(&"-shared") {
-                assert!(shop.run_app().ends_with(OUTPUT), "{words:?}");
+                assert!(fixture.run_app().ends_with(OUTPUT), "{words:?}");
             }
         }
     }
@@ -69,14 +69,14 @@ fn a_program_is_the_linkers_own_byte_by_byte() {
 #[test]
 fn a_static_program_runs_as_the_linkers_own_does() {
     for release in Release::installed() {
-        let shop = workshop(&release);
+        let fixture = workshop(&release);
         let words = with(&["-static"]);
-        let theirs = shop.plain("clang", &words);
-        let output = shop.wrapped("clang", &words);
-        assert_eq!(shop.counts(&output, &words).jobs, 3);
-        let ours = fs::read(shop.path("app")).expect("linked");
+        let theirs = fixture.plain("clang", &words);
+        let output = fixture.wrapped("clang", &words);
+        assert_eq!(fixture.counts(&output, &words).jobs, 3);
+        let ours = fs::read(fixture.path("app")).expect("linked");
         assert_eq!(ours.len(), theirs.len());
-        assert!(shop.run_app().ends_with(OUTPUT));
+        assert!(fixture.run_app().ends_with(OUTPUT));
     }
 }
 
@@ -85,13 +85,13 @@ fn a_static_program_runs_as_the_linkers_own_does() {
 #[test]
 fn dtlto_links_the_same_program_from_the_same_results() {
     for release in Release::installed().into_iter().filter(|it| it.major >= 22) {
-        let shop = workshop(&release);
-        shop.module("libt-g.c", G);
-        fs::remove_file(shop.path("libt.a")).expect("removed");
-        shop.archive("rcsT", "libt.a", &["libt-g.o", "unused.o"]);
+        let fixture = workshop(&release);
+        fixture.module("libt-g.c", G);
+        fs::remove_file(fixture.path("libt.a")).expect("removed");
+        fixture.archive("rcsT", "libt.a", &["libt-g.o", "unused.o"]);
         let distributor = format!("-fthinlto-distributor={}", env!("CARGO_BIN_EXE_relto"));
         for words in [&[][..], &["-shared", "-fPIC"], &["-O3"]] {
-            let mut dtlto = shop.command("clang");
+            let mut dtlto = fixture.command("clang");
             dtlto.args([
                 "-flto=thin",
                 "-O2",
@@ -101,11 +101,11 @@ fn dtlto_links_the_same_program_from_the_same_results() {
                 &distributor,
             ]);
             run(dtlto.args(with(words)));
-            let theirs = fs::read(shop.path("app")).expect("linked");
-            let output = shop.wrapped("clang", &with(words));
-            let counts = shop.counts(&output, words);
+            let theirs = fs::read(fixture.path("app")).expect("linked");
+            let output = fixture.wrapped("clang", &with(words));
+            let counts = fixture.counts(&output, words);
             assert!(
-                fs::read(shop.path("app")).expect("linked") == theirs,
+                fs::read(fixture.path("app")).expect("linked") == theirs,
                 "{words:?}"
             );
             assert_eq!(counts.cached, counts.jobs, "{words:?}: results are shared");
@@ -146,7 +146,7 @@ fn a_large_program_is_the_linkers_own_and_cached_elsewhere() {
     const MODULES: usize = 60;
     for release in Release::installed() {
         let shops = [(); 2].map(|()| {
-            let shop = WrapperDir::new(&release);
+            let fixture = WrapperDir::new(&release);
             let mut names = Vec::new();
             for number in 0..MODULES {
                 let next = (number + 1) % MODULES;
@@ -156,19 +156,19 @@ fn a_large_program_is_the_linkers_own_and_cached_elsewhere() {
                      int f{number}(int x) {{ std::vector<std::string> v(x % 3 + 1, \"{number}\"); S{number} s;\n\
                      return x <= 0 ? s.g(x) : f{next}(x - 1) + (int)v.back().size(); }}\n"
                 );
-                shop.write(&format!("m{number}.cc"), &text);
+                fixture.write(&format!("m{number}.cc"), &text);
                 names.push(format!("m{number}"));
             }
-            shop.write("main.cc", "int f0(int); int main(int c, char **) { return f0(c + 70) & 1; }\n");
+            fixture.write("main.cc", "int f0(int); int main(int c, char **) { return f0(c + 70) & 1; }\n");
             names.push("main".to_owned());
             let script = "for m; do \"$CXX\" -O2 -flto=thin -c $m.cc -o $m.o || exit 1; done";
             let mut shell = std::process::Command::new("sh");
-            shell.current_dir(shop.dir()).env("CXX", release.tool("clang++"));
+            shell.current_dir(fixture.dir()).env("CXX", release.tool("clang++"));
             run(shell.args(["-c", script, "sh"]).args(&names));
             let members: Vec<String> = names.iter().map(|name| format!("{name}.o")).collect();
             let members: Vec<&str> = members.iter().map(String::as_str).collect();
-            shop.archive("rcs", "liball.a", &members);
-            shop
+            fixture.archive("rcs", "liball.a", &members);
+            fixture
         });
         let [first, mut second] = shops;
         let words = ["liball.a"];

@@ -20,38 +20,38 @@ fn an_inline_function_is_the_modules_where_that_came_first() {
         "#define WHO \"module\"\n{INLINE}int native(); int main() {{ S s; return s.x + native() - 3; }}\n"
     );
     let native = format!("#define WHO \"native\"\n{INLINE}int native() {{ S s; return s.x; }}\n");
-    for shop in each() {
-        shop.module("main.cc", &module);
-        shop.compile("native.cc", &native, &[]);
-        shop.same("clang++", &["main.o", "native.o"], 1);
-        assert_eq!(shop.run_app(), "module\nmodule\n");
-        shop.same("clang++", &["native.o", "main.o"], 1);
+    for fixture in each() {
+        fixture.module("main.cc", &module);
+        fixture.compile("native.cc", &native, &[]);
+        fixture.same("clang++", &["main.o", "native.o"], 1);
+        assert_eq!(fixture.run_app(), "module\nmodule\n");
+        fixture.same("clang++", &["native.o", "main.o"], 1);
     }
 }
 
 #[test]
 fn a_weak_function_is_the_first_one() {
-    for shop in each() {
-        shop.module("main.c", "__attribute__((weak)) int who(void) { return 0; }\nint other(void);\nint main(void) { return who() + other(); }\n");
-        shop.compile("native.c", "__attribute__((weak)) int who(void) { return 1; }\nint other(void) { return who(); }\n", &[]);
-        shop.same("clang", &["main.o", "native.o"], 1);
-        shop.run_app();
-        shop.same("clang", &["native.o", "main.o"], 1);
+    for fixture in each() {
+        fixture.module("main.c", "__attribute__((weak)) int who(void) { return 0; }\nint other(void);\nint main(void) { return who() + other(); }\n");
+        fixture.compile("native.c", "__attribute__((weak)) int who(void) { return 1; }\nint other(void) { return who(); }\n", &[]);
+        fixture.same("clang", &["main.o", "native.o"], 1);
+        fixture.run_app();
+        fixture.same("clang", &["native.o", "main.o"], 1);
     }
 }
 
 /// Optimization removes the call, but the linker has loaded the member by then.
 #[test]
 fn native_members_and_libraries_that_only_bitcode_asked_for_are_there() {
-    for shop in each() {
-        shop.module("main.c", "int gone(void); int lib(void); int never(void);\nint main(void) { if (never()) return gone() + lib(); return 0; }\n");
-        shop.module("never.c", "int never(void) { return 0; }\n");
-        shop.compile("gone.c", "#include <stdio.h>\nint gone(void) { return 1; }\n__attribute__((constructor)) static void c(void) { puts(\"gone\"); }\n", &[]);
-        shop.compile("lib.c", "int lib(void) { return 1; }\n", &["-fPIC"]);
-        run(shop
+    for fixture in each() {
+        fixture.module("main.c", "int gone(void); int lib(void); int never(void);\nint main(void) { if (never()) return gone() + lib(); return 0; }\n");
+        fixture.module("never.c", "int never(void) { return 0; }\n");
+        fixture.compile("gone.c", "#include <stdio.h>\nint gone(void) { return 1; }\n__attribute__((constructor)) static void c(void) { puts(\"gone\"); }\n", &[]);
+        fixture.compile("lib.c", "int lib(void) { return 1; }\n", &["-fPIC"]);
+        run(fixture
             .command("clang")
             .args(["-shared", "lib.o", "-o", "liblib.so"]));
-        shop.archive("rcs", "libgone.a", &["gone.o"]);
+        fixture.archive("rcs", "libgone.a", &["gone.o"]);
         for state in ["-Wl,--as-needed", "-Wl,--no-as-needed"] {
             let words = [
                 "main.o",
@@ -62,28 +62,28 @@ fn native_members_and_libraries_that_only_bitcode_asked_for_are_there() {
                 "-llib",
                 "-Wl,-rpath,$ORIGIN",
             ];
-            shop.same("clang", &words, 2);
-            assert_eq!(shop.run_app(), "gone\n");
+            fixture.same("clang", &words, 2);
+            assert_eq!(fixture.run_app(), "gone\n");
         }
     }
 }
 
 #[test]
 fn wrapped_and_defined_symbols_mean_what_they_mean_to_the_linker() {
-    for shop in each() {
-        shop.module(
+    for fixture in each() {
+        fixture.module(
             "main.c",
             "int f(void); int alias(void); int main(void) { return f() + alias() - 21; }\n",
         );
-        shop.module(
+        fixture.module(
             "f.c",
             "int f(void) { return 1; }\nint target(void) { return 9; }\n",
         );
-        shop.module(
+        fixture.module(
             "wrap.c",
             "int __real_f(void);\nint __wrap_f(void) { return __real_f() + 11; }\n",
         );
-        shop.same(
+        fixture.same(
             "clang",
             &[
                 "main.o",
@@ -96,39 +96,39 @@ fn wrapped_and_defined_symbols_mean_what_they_mean_to_the_linker() {
             ],
             3,
         );
-        shop.run_app();
+        fixture.run_app();
     }
 }
 
 #[test]
 fn versions_aliases_and_thread_locals_stay_as_they_are() {
-    for shop in each() {
+    for fixture in each() {
         let pic = ["-flto=thin", "-fPIC"];
-        shop.compile("a.c", "__thread int t = 4; extern __thread int u;\nint old(void) { return t; }\nint new(void) { return u; }\n\
+        fixture.compile("a.c", "__thread int t = 4; extern __thread int u;\nint old(void) { return t; }\nint new(void) { return u; }\n\
             __asm__(\".symver old, api@V1\");\n__asm__(\".symver new, api@@V2\");\n\
             int real(void) { return 3; }\nint also(void) __attribute__((alias(\"real\")));\n", &pic);
-        shop.compile(
+        fixture.compile(
             "u.c",
             "__thread int u = 6; extern __thread int t; int sum(void) { return t + u; }\n",
             &["-fPIC"],
         );
-        shop.write(
+        fixture.write(
             "versions",
             "V1 { global: api; local: old; }; V2 { global: api; real; also; sum; local: *; } V1;\n",
         );
         let words = ["-shared", "a.o", "u.o", "-Wl,--version-script=versions"];
         let exported = || {
-            let text = run(shop.command("llvm-nm").args(["-D", "app"]));
+            let text = run(fixture.command("llvm-nm").args(["-D", "app"]));
             let names = text.lines().filter_map(|line| line.rsplit(' ').next());
             let mut names: Vec<_> = names.map(str::to_owned).collect();
             names.sort();
             names
         };
-        let theirs = shop.plain("clang", &words);
-        fs_err::write(shop.path("app"), theirs).expect("written");
+        let theirs = fixture.plain("clang", &words);
+        fs_err::write(fixture.path("app"), theirs).expect("written");
         let theirs = exported();
-        let output = shop.wrapped("clang", &words);
-        assert_eq!(shop.counts(&output, &words).jobs, 1);
+        let output = fixture.wrapped("clang", &words);
+        assert_eq!(fixture.counts(&output, &words).jobs, 1);
         assert_eq!(exported(), theirs);
     }
 }
@@ -136,30 +136,30 @@ fn versions_aliases_and_thread_locals_stay_as_they_are() {
 /// `memcpy` is in no symbol table before code is generated.
 #[test]
 fn calls_that_only_the_code_generator_makes_find_their_functions() {
-    for shop in each() {
-        shop.module("main.c", "struct S { char b[4096]; }; struct S from, to;\nvoid _start(void) { to = from; for (;;) {} }\n");
-        shop.compile("mem.c", "void *memcpy(void *d, const void *s, unsigned long n) { char *t = d; const char *f = s; while (n--) { __asm__(\"\"); *t++ = *f++; } return d; }\n", &["-fno-builtin"]);
-        shop.archive("rcs", "libmem.a", &["mem.o"]);
-        shop.same("clang", &["-nostdlib", "-static", "main.o", "libmem.a"], 1);
-        shop.module("mem.c", "void *memcpy(void *d, const void *s, unsigned long n) { char *t = d; const char *f = s; while (n--) { __asm__(\"\"); *t++ = *f++; } return d; }\n");
-        shop.archive("rcs", "libmem2.a", &["mem.o"]);
-        shop.same("clang", &["-nostdlib", "-static", "main.o", "libmem2.a"], 2);
+    for fixture in each() {
+        fixture.module("main.c", "struct S { char b[4096]; }; struct S from, to;\nvoid _start(void) { to = from; for (;;) {} }\n");
+        fixture.compile("mem.c", "void *memcpy(void *d, const void *s, unsigned long n) { char *t = d; const char *f = s; while (n--) { __asm__(\"\"); *t++ = *f++; } return d; }\n", &["-fno-builtin"]);
+        fixture.archive("rcs", "libmem.a", &["mem.o"]);
+        fixture.same("clang", &["-nostdlib", "-static", "main.o", "libmem.a"], 1);
+        fixture.module("mem.c", "void *memcpy(void *d, const void *s, unsigned long n) { char *t = d; const char *f = s; while (n--) { __asm__(\"\"); *t++ = *f++; } return d; }\n");
+        fixture.archive("rcs", "libmem2.a", &["mem.o"]);
+        fixture.same("clang", &["-nostdlib", "-static", "main.o", "libmem2.a"], 2);
     }
 }
 
 #[test]
 fn a_native_standard_library_in_the_program_is_the_linkers_own() {
-    for shop in each() {
-        shop.module("main.cc", "#include <iostream>\n#include <map>\n#include <string>\n#include <sstream>\n\
+    for fixture in each() {
+        fixture.module("main.cc", "#include <iostream>\n#include <map>\n#include <string>\n#include <sstream>\n\
             thread_local std::string t = \"t\";\n\
             int main() { std::map<std::string, int> m; m[\"b\"] = 2; m[\"a\"] = 1; std::stringstream s;\n\
             for (auto &p : m) s << p.first << p.second; try { throw std::string(\"x\"); } catch (std::string &e) { s << e; }\n\
             std::cout << s.str() << t << std::endl; return 0; }\n");
-        shop.same(
+        fixture.same(
             "clang++",
             &["main.o", "-static-libstdc++", "-static-libgcc"],
             1,
         );
-        assert_eq!(shop.run_app(), "a1b2xt\n");
+        assert_eq!(fixture.run_app(), "a1b2xt\n");
     }
 }

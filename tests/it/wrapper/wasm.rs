@@ -13,7 +13,7 @@ const RUN: &str = "const { WASI } = require('wasi'); const fs = require('fs');\n
 
 /// `None` where Debian's packages for WebAssembly are missing.
 #[expect(clippy::print_stdout, reason = "what was skipped is for the log")]
-fn shop() -> Option<WrapperDir> {
+fn fixture() -> Option<WrapperDir> {
     let release = Release::newest_with_all_tests();
     let needed = ["/usr/lib/wasm32-wasi/libc.a", "/usr/bin/node"];
     let builtins = "/usr/lib/llvm-22/lib/clang/22/lib/wasi";
@@ -25,15 +25,15 @@ fn shop() -> Option<WrapperDir> {
         println!("skipped: `{missing}` is missing (wasi-libc, libclang-rt-22-dev-wasm32, nodejs)");
         return None;
     }
-    let shop = WrapperDir::new(&release);
-    shop.write("run.js", RUN);
-    Some(shop)
+    let fixture = WrapperDir::new(&release);
+    fixture.write("run.js", RUN);
+    Some(fixture)
 }
 
 const TARGET: [&str; 2] = ["--target=wasm32-wasi", "-Wno-deprecated"];
 
-fn link(shop: &WrapperDir, driver: &str, linker: &str, words: &[&str]) -> String {
-    let mut command = shop.command(driver);
+fn link(fixture: &WrapperDir, driver: &str, linker: &str, words: &[&str]) -> String {
+    let mut command = fixture.command(driver);
     command
         .args(TARGET)
         .args(["-O2", "-flto=thin", "-o", "app"]);
@@ -48,39 +48,39 @@ fn link(shop: &WrapperDir, driver: &str, linker: &str, words: &[&str]) -> String
 }
 
 /// Links both ways; the programs must be the same and print the same.
-fn same(shop: &WrapperDir, driver: &str, words: &[&str], jobs: usize) -> String {
-    let plain = shop.release.tool("wasm-ld").display().to_string();
-    link(shop, driver, &plain, words);
-    let theirs = fs::read(shop.path("app")).expect("linked");
+fn same(fixture: &WrapperDir, driver: &str, words: &[&str], jobs: usize) -> String {
+    let plain = fixture.release.tool("wasm-ld").display().to_string();
+    link(fixture, driver, &plain, words);
+    let theirs = fs::read(fixture.path("app")).expect("linked");
     let said = link(
-        shop,
+        fixture,
         driver,
-        &shop.path("relto-wasm-ld").display().to_string(),
+        &fixture.path("relto-wasm-ld").display().to_string(),
         words,
     );
     assert!(said.contains(&format!("relto: {jobs} job")), "{said}");
     assert!(!said.contains("warning"), "{said}");
     assert!(
-        fs::read(shop.path("app")).expect("linked") == theirs,
+        fs::read(fixture.path("app")).expect("linked") == theirs,
         "{words:?}"
     );
     run(Command::new("node")
-        .current_dir(shop.dir())
+        .current_dir(fixture.dir())
         .args(["--no-warnings", "run.js"]))
 }
 
 #[test]
 fn a_c_program_is_wasm_lds_own_and_runs() {
-    let Some(shop) = shop() else { return };
+    let Some(fixture) = fixture() else { return };
     let thin = [&TARGET[..], &["-flto=thin"]].concat();
-    shop.compile("main.c", "#include <stdio.h>\nint f(int); int h(int); int main(void) { printf(\"%d\\n\", f(1) + h(2)); return 0; }\n", &thin);
-    shop.compile("f.c", "int f(int x) { return x * 3; }\n", &thin);
-    shop.compile("h.c", "int h(int x) { return x * 11; }\n", &TARGET);
-    shop.archive("rcs", "libx.a", &["f.o", "h.o"]);
-    assert_eq!(same(&shop, "clang", &["main.o", "libx.a"], 2), "25\n");
+    fixture.compile("main.c", "#include <stdio.h>\nint f(int); int h(int); int main(void) { printf(\"%d\\n\", f(1) + h(2)); return 0; }\n", &thin);
+    fixture.compile("f.c", "int f(int x) { return x * 3; }\n", &thin);
+    fixture.compile("h.c", "int h(int x) { return x * 11; }\n", &TARGET);
+    fixture.archive("rcs", "libx.a", &["f.o", "h.o"]);
+    assert_eq!(same(&fixture, "clang", &["main.o", "libx.a"], 2), "25\n");
     assert_eq!(
         same(
-            &shop,
+            &fixture,
             "clang",
             &["main.o", "f.o", "h.o", "-Wl,--gc-sections"],
             2
@@ -91,22 +91,22 @@ fn a_c_program_is_wasm_lds_own_and_runs() {
 
 #[test]
 fn a_cxx_program_is_wasm_lds_own_and_runs() {
-    let Some(shop) = shop() else { return };
+    let Some(fixture) = fixture() else { return };
     if !fs::exists("/usr/lib/wasm32-wasi/libc++.a").unwrap_or(false) {
         return;
     }
     let thin = [&TARGET[..], &["-flto=thin", "-fno-exceptions"]].concat();
     let native = [&TARGET[..], &["-fno-exceptions"]].concat();
-    shop.compile(
+    fixture.compile(
         "main.cc",
         "#include <cstdio>\n#include <map>\n#include <string>\nstruct S { S() { std::puts(\"main\"); } } s;\nstd::string g(int); std::string n(int);\n\
          int main() { std::map<int, std::string> m; for (int i = 0; i < 3; i++) m[i] = g(i) + n(i); std::string t; for (auto &p : m) t += p.second; std::puts(t.c_str()); return 0; }\n",
         &thin,
     );
-    shop.compile("g.cc", "#include <cstdio>\n#include <string>\nstruct S { S() { std::puts(\"g\"); } }; static S s;\nstd::string g(int i) { return std::string(i + 1, 'a'); }\n", &thin);
-    shop.compile("n.cc", "#include <cstdio>\n#include <string>\nstruct T { T() { std::puts(\"n\"); } }; static T t;\nstd::string n(int i) { return std::to_string(i) + std::string(i, 'b'); }\n", &native);
+    fixture.compile("g.cc", "#include <cstdio>\n#include <string>\nstruct S { S() { std::puts(\"g\"); } }; static S s;\nstd::string g(int i) { return std::string(i + 1, 'a'); }\n", &thin);
+    fixture.compile("n.cc", "#include <cstdio>\n#include <string>\nstruct T { T() { std::puts(\"n\"); } }; static T t;\nstd::string n(int i) { return std::to_string(i) + std::string(i, 'b'); }\n", &native);
     let printed = same(
-        &shop,
+        &fixture,
         "clang++",
         &["-fno-exceptions", "main.o", "n.o", "g.o"],
         2,
