@@ -42,6 +42,7 @@ pub static OPTIONS: &[Opt] = &[
     Opt::new(Where, "toolchain", "FROM", "upload, worker, or a DIR to upload", &Scalar(|it| &mut it.farm.toolchain, value::toolchain)).default("upload").sensitive(),
     Opt::new(Where, "jobs", "N", "most remote executions at a time", &Scalar(|it| &mut it.farm.jobs, |input| Ok(value::count_or_auto(input)?.unwrap_or(REMOTE_JOBS)))).default("auto").common(),
     LOCAL_JOBS_ENTRY,
+    Opt::new(Where, "local_ram_resources", "SIZE", "most memory of compilers here, by estimate: `auto` for what is free, 8G, HOST_RAM*.5, `off`; a plain number counts MiB", &Scalar(|it| &mut it.link.local_memory, value::local_memory)).default("auto"),
     Opt::new(Where, "daemon", "WHEN", "keep connections in a daemon: auto, on, off; auto starts one for `relto cc` only", &Word(|it| &mut it.daemon.when, &[
         ("auto", DaemonUse::Auto), ("on", DaemonUse::Always), ("off", DaemonUse::Never),
     ])).default("auto"),

@@ -130,7 +130,7 @@ fn every_option_reaches_the_settings() {
         | "remote_result_cache_priority" => "17",
         "digest_function" => "blake3",
         "bazelrc" => "/etc/passwd",
-        "disk_cache_max_size" | "large_job_bytes" => "17M",
+        "disk_cache_max_size" | "large_job_bytes" | "local_ram_resources" => "17M",
         "toolchain" => "worker",
         "remote_accept_cached"
         | "remote_upload_local_results"

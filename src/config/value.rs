@@ -12,6 +12,7 @@ use super::environment::Environment;
 use super::identity::is_identifier;
 use crate::compiler::ToolchainSource;
 use crate::error::Hinted as _;
+use crate::process::LocalMemory;
 use crate::reapi::{Address, AddressError, CredentialHelper, Header};
 
 /// The default limit of remote executions.
@@ -210,6 +211,47 @@ pub(super) fn percent(input: &ValueText<'_>) -> Result<f64, InvalidValue> {
         })
 }
 
+/// The memory for compilers here: `auto`, `off`, or as Bazel takes it, a number of MiB or a part of
+/// `HOST_RAM`; also a size with a unit.
+pub(super) fn local_memory(input: &ValueText<'_>) -> Result<LocalMemory, InvalidValue> {
+    match input.text {
+        "auto" => Ok(LocalMemory::Free),
+        "off" => Ok(LocalMemory::Unlimited),
+        text => memory_size(text, LocalMemory::of_host()).map(LocalMemory::AtMost),
+    }
+}
+
+fn memory_size(text: &str, host: Option<u64>) -> Result<u64, InvalidValue> {
+    const MIB: u64 = 1 << 20;
+    let invalid = || {
+        InvalidValue::new("expected an amount of memory")
+            .hint("write it as in 8G, HOST_RAM*.5 or HOST_RAM-2048; a plain number counts MiB")
+    };
+    let mebibytes = |text: &str| text.parse().ok().and_then(|it: u64| it.checked_mul(MIB));
+    let Some(part) = text.strip_prefix("HOST_RAM") else {
+        let amount = mebibytes(text).or_else(|| bytes(text).ok());
+        return amount.filter(|amount| *amount > 0).ok_or_else(invalid);
+    };
+    // Where the kernel does not say what there is, no part of it is a limit.
+    let host = host.unwrap_or(u64::MAX);
+    if part.is_empty() {
+        return Ok(host);
+    }
+    if let Some(less) = part.strip_prefix('-').and_then(mebibytes) {
+        return Ok(host.saturating_sub(less));
+    }
+    let factor = part.strip_prefix('*').and_then(|it| it.parse().ok());
+    let factor = factor.filter(|it: &f64| it.is_finite() && *it > 0.0);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "an amount of memory need not be exact, and casts of large numbers saturate"
+    )]
+    let product = |factor: f64| (host as f64 * factor) as u64;
+    factor.map(product).ok_or_else(invalid)
+}
+
 /// `KEY=VALUE`, as platform properties are written. The value may be empty and may hold further
 /// `=`.
 pub(super) fn pair(input: &ValueText<'_>) -> Result<(String, String), InvalidValue> {
@@ -389,6 +431,19 @@ mod tests {
             assert_eq!(of(text), Ok(number));
         }
         for bad in ["", "%", "-1", "100.01", "1e1", "NaN", "inf", "2,5", "two"] {
+            assert!(of(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn memory_is_written_as_bazel_has_it_or_as_a_size() {
+        let of = |text| memory_size(text, Some(16 << 30));
+        assert_eq!(of("2048"), Ok(2 << 30));
+        assert_eq!(of("8G"), Ok(8 << 30));
+        assert_eq!(of("HOST_RAM"), Ok(16 << 30));
+        assert_eq!(of("HOST_RAM*.5"), Ok(8 << 30));
+        assert_eq!(of("HOST_RAM-1024"), Ok(15 << 30));
+        for bad in ["", "0", "HOST_RAM*", "HOST_RAM+1", "HOST_RAM*-1", "much"] {
             assert!(of(bad).is_err(), "{bad}");
         }
     }

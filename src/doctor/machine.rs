@@ -13,6 +13,7 @@ use crate::process::{Support, landlock_support};
 
 pub(super) fn section(options: &Options) -> ReportSection {
     let mut findings = vec![sandbox(landlock_support())];
+    findings.extend(memory(options));
     findings.push(match &options.disk_cache {
         None => Finding::warning(
             "there is no disk cache: every link compiles again what the farm does not have",
@@ -52,6 +53,15 @@ fn sandbox(support: Support) -> Finding {
             "Linux 5.13 and later have it; `landlock` may be missing in the kernel's `lsm=` list",
         ),
     }
+}
+
+/// Only where the kernel says it.
+fn memory(options: &Options) -> Option<Finding> {
+    let free = options.local_memory.free()?;
+    Some(Finding::good(format!(
+        "compilers here may have {} now, by their estimates",
+        HumanBytes(free)
+    )))
 }
 
 /// Files whose digests are not remembered from link to link.

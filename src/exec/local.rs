@@ -25,7 +25,8 @@ use crate::events::{Event, Events, Origin};
 use crate::fs::read_regular_no_follow;
 use crate::hash_cache::HashCache;
 use crate::process::{
-    ChildEnvironment, Ending, Finished, ProcessError, ProcessSpec, Relto, Scratch, Spawner,
+    ChildEnvironment, Ending, Finished, MemoryReservation, ProcessError, ProcessSpec, Relto,
+    Scratch, Spawner,
 };
 
 /// What all local runs of a link have in common.
@@ -81,13 +82,17 @@ impl LocalExecutor {
     ///
     /// # Errors
     /// The compiler could not be started, or the link is being cancelled.
-    pub async fn run(&self, job: &Planned) -> Result<Option<Compiled>, JobFailure> {
+    pub async fn run(
+        &self,
+        job: &Planned,
+        memory: &MemoryReservation,
+    ) -> Result<Option<Compiled>, JobFailure> {
         let PlannedForm::Hermetic(hermetic) = &job.form else {
             return Ok(None);
         };
         self.started(job, Origin::Local);
         match self
-            .run_hermetic(job, hermetic, &job.id.to_string())
+            .run_hermetic(job, hermetic, &job.id.to_string(), memory)
             .await?
         {
             Attempt::Good(outputs, finished) => {
@@ -114,7 +119,11 @@ impl LocalExecutor {
     /// # Errors
     /// There is nothing to compare: the compiler could not be started or did not compile it, or the
     /// link is being cancelled.
-    pub async fn run_again(&self, job: &Planned) -> Result<Compiled, JobFailure> {
+    pub async fn run_again(
+        &self,
+        job: &Planned,
+        memory: &MemoryReservation,
+    ) -> Result<Compiled, JobFailure> {
         let no_result = |reason: String| JobFailure::Machine {
             module: job.module.clone(),
             reason,
@@ -125,7 +134,7 @@ impl LocalExecutor {
         };
         // Another attempt at the job, which the cached result has superseded, may not be gone yet.
         let dir = format!("{}-again", job.id);
-        match self.run_hermetic(job, hermetic, &dir).await? {
+        match self.run_hermetic(job, hermetic, &dir, memory).await? {
             Attempt::Good(outputs, finished) => Ok(self.compiled(hermetic, outputs, finished)),
             Attempt::OutOfMemory => Err(out_of_memory(job)),
             Attempt::Bad(reason) => Err(no_result(reason.to_string())),
@@ -169,13 +178,14 @@ impl LocalExecutor {
         job: &Planned,
         hermetic: &Hermetic,
         dir: &str,
+        memory: &MemoryReservation,
     ) -> Result<Attempt, JobFailure> {
         let machine = |error: std::io::Error| machine(job, &error, Vec::new());
         let scratch = self.scratch().await.map_err(machine)?;
         let dir = JobDir::create(scratch, dir, hermetic).map_err(machine)?;
         let attempt = {
             let _shared = self.memory.read().await;
-            self.attempt(job, hermetic, &dir).await?
+            self.attempt(job, hermetic, &dir, memory).await?
         };
         let Attempt::OutOfMemory = attempt else {
             return Ok(attempt);
@@ -184,8 +194,9 @@ impl LocalExecutor {
             "`{}` was killed by the kernel; running it once more, alone",
             job.module
         ));
+        memory.take_all();
         let _alone = self.memory.write().await;
-        self.attempt(job, hermetic, &dir).await
+        self.attempt(job, hermetic, &dir, memory).await
     }
 
     async fn attempt(
@@ -193,6 +204,7 @@ impl LocalExecutor {
         job: &Planned,
         hermetic: &Hermetic,
         dir: &JobDir,
+        memory: &MemoryReservation,
     ) -> Result<Attempt, JobFailure> {
         let invocation = ProcessSpec {
             arguments: hermetic
@@ -211,7 +223,7 @@ impl LocalExecutor {
             dir: dir.path.clone(),
             confinement: Some(dir.confinement(&self.config.toolchain, hermetic)),
         };
-        let finished = self.start(job, invocation).await?;
+        let finished = self.start(job, invocation, memory).await?;
         if finished.ran_out_of_memory() {
             return Ok(Attempt::OutOfMemory);
         }
@@ -248,11 +260,15 @@ impl LocalExecutor {
     ///
     /// # Errors
     /// The compiler failed or could not be started, or the link is being cancelled.
-    pub async fn run_in_place(&self, job: &Planned) -> Result<Compiled, JobFailure> {
+    pub async fn run_in_place(
+        &self,
+        job: &Planned,
+        memory: &MemoryReservation,
+    ) -> Result<Compiled, JobFailure> {
         let client_context = &self.config.client_context;
         self.started(job, Origin::InPlace);
         let finished = self
-            .start_in_place(job)
+            .start_in_place(job, memory)
             .await
             .inspect_err(|_| in_place::discard_outputs(job, client_context))?;
         let stderr = String::from_utf8_lossy(&finished.stderr).into_owned();
@@ -282,23 +298,39 @@ impl LocalExecutor {
         }
     }
 
-    async fn start_in_place(&self, job: &Planned) -> Result<Finished, JobFailure> {
+    async fn start_in_place(
+        &self,
+        job: &Planned,
+        memory: &MemoryReservation,
+    ) -> Result<Finished, JobFailure> {
         let client_context = &self.config.client_context;
         let invocation = || in_place::invocation(job, client_context);
         let finished = {
             let _shared = self.memory.read().await;
-            self.start(job, invocation()).await?
+            self.start(job, invocation(), memory).await?
         };
         if !finished.ran_out_of_memory() {
             return Ok(finished);
         }
         in_place::discard_outputs(job, client_context);
+        memory.take_all();
         let _alone = self.memory.write().await;
-        self.start(job, invocation()).await
+        self.start(job, invocation(), memory).await
     }
 
-    async fn start(&self, job: &Planned, invocation: ProcessSpec) -> Result<Finished, JobFailure> {
-        match self.spawner.run(&invocation, &self.config.cancel).await {
+    async fn start(
+        &self,
+        job: &Planned,
+        invocation: ProcessSpec,
+        memory: &MemoryReservation,
+    ) -> Result<Finished, JobFailure> {
+        let on_start = |process| memory.started(process);
+        let cancel = &self.config.cancel;
+        match self
+            .spawner
+            .run_observed(&invocation, cancel, &on_start)
+            .await
+        {
             Ok(finished) => Ok(finished),
             Err(ProcessError::Cancelled) => Err(cancelled(job)),
             Err(error) => Err(machine(job, &error, error.hints())),

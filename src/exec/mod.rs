@@ -2,6 +2,7 @@
 //!
 //! Keeping results and handing outputs to the linker is up to [`link`](crate::link).
 
+pub mod admission;
 mod in_place;
 mod job_dir;
 pub mod local;
@@ -41,6 +42,8 @@ pub struct Planned {
     pub kind: OutputKind,
     /// The expected duration in microseconds; longer jobs go first.
     pub cost: u64,
+    /// What the compiler is expected to need, in bytes.
+    pub memory: u64,
 }
 
 impl Planned {

@@ -52,7 +52,8 @@ impl ModuleKey {
 pub struct Estimate {
     /// Kept in whole milliseconds.
     pub duration: Duration,
-    /// Peak resident memory in bytes, where it was measured.
+    /// Peak resident memory in bytes, where it was measured; a compile elsewhere leaves the last one
+    /// in force.
     pub peak_memory: Option<u64>,
 }
 
@@ -199,7 +200,9 @@ fn store(
     now: i64,
 ) -> rusqlite::Result<()> {
     let mut insert = transaction.prepare_cached(
-        "INSERT OR REPLACE INTO estimates (module, millis, peak_bytes, used) VALUES (?1, ?2, ?3, ?4)",
+        "INSERT INTO estimates (module, millis, peak_bytes, used) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (module) DO UPDATE SET millis = excluded.millis, used = excluded.used,
+         peak_bytes = coalesce(excluded.peak_bytes, peak_bytes)",
     )?;
     for (module, estimate) in &pending.estimates {
         let peak = estimate.peak_memory.map(u64::cast_signed);

@@ -58,6 +58,27 @@ fn the_last_compile_is_the_estimate_for_the_next() {
 }
 
 #[test]
+fn a_compile_elsewhere_leaves_the_memory_that_was_measured_here() {
+    let (_dir, path) = place();
+    let (module, history) = (ModuleKey::of(b"a"), history(&path));
+    history.record(module, estimate(20));
+    let elsewhere = Estimate {
+        duration: Duration::from_millis(7),
+        peak_memory: None,
+    };
+    history.record(module, elsewhere);
+    history.flush();
+    let expected = Estimate {
+        peak_memory: estimate(20).peak_memory,
+        ..elsewhere
+    };
+    assert_eq!(
+        history.estimates(&[module]),
+        HashMap::from([(module, expected)])
+    );
+}
+
+#[test]
 fn links_are_listed_newest_first_and_complete() {
     let (_dir, path) = place();
     let first = history(&path);

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::client_context::ClientContext;
 use crate::compiler::{CompilerRequest, ToolchainSource};
 use crate::job::{Caller, JobFile};
-use crate::process::{Jobserver, Parent, Slots};
+use crate::process::{Jobserver, LocalMemory, MemoryLedger, Parent, Slots};
 use crate::reapi::ClientOptions;
 use crate::state::{self, State};
 
@@ -35,6 +35,8 @@ pub struct Options {
     pub machine_jobs: usize,
     /// The first of this link counts, too.
     pub no_free_permit: bool,
+    /// What compilers of this user may have together here.
+    pub local_memory: LocalMemory,
     /// An existing directory where scratch directories may be made.
     pub scratch_parent: PathBuf,
     /// The user's own addition to every key.
@@ -102,6 +104,7 @@ impl Default for Options {
             local_jobs: NonZeroUsize::MIN,
             machine_jobs: 1,
             no_free_permit: false,
+            local_memory: LocalMemory::default(),
             scratch_parent: PathBuf::new(),
             salt: String::new(),
             environment: Vec::new(),
@@ -134,6 +137,11 @@ impl Options {
             (None, Some(dir)) => Slots::of_machine(dir, self.machine_jobs),
             (None, None) => Slots::unlimited(),
         }
+    }
+
+    /// The memory of this machine, shared with other links.
+    pub(super) fn memory_ledger(&self) -> MemoryLedger {
+        MemoryLedger::of_machine(self.state_dir.as_deref(), self.local_memory)
     }
 
     /// The compiler of `file`, as these options choose it.

@@ -22,13 +22,14 @@ use crate::action::slice::SliceKey;
 use crate::client_context::ClientContext;
 use crate::compiler::ResolvedToolchain;
 use crate::events::{Event, Events, JobId};
+use crate::exec::admission::Admission;
 use crate::exec::local::{LocalConfig, LocalExecutor};
 use crate::exec::queue::{Executor, ExecutorSet, Queue, Runner, run_slot};
 use crate::exec::remote::{LargeJobs, RemoteConfig, RemoteExecutor};
 use crate::exec::{Hermetic, InPlaceReason, Planned, PlannedForm};
 use crate::hash_cache::HashCache;
 use crate::job::{Caller, Job, JobFile};
-use crate::process::Relto;
+use crate::process::{Relto, compilers_within_open_files};
 use crate::reapi::limits::jobs_in_flight;
 use crate::task::{Task, spawn, spawn_blocking};
 
@@ -68,7 +69,11 @@ impl Link {
                 spawn_blocking(move || link.cancel_on_failure(link.plan_jobs()))
             })
             .collect();
-        let local_slots = options.local_jobs.get().min(self.file.jobs.len());
+        let local_slots = options
+            .local_jobs
+            .get()
+            .min(self.file.jobs.len())
+            .min(compilers_within_open_files());
         let slots: Vec<_> = (0..local_slots)
             .map(|_| self.start_slot(Executor::Local, Arc::clone(&local)))
             .collect();
@@ -107,7 +112,7 @@ impl Link {
     pub(super) fn local_runner(&self, options: &Options) -> Result<LocalRunner, LinkError> {
         Ok(LocalRunner {
             executor: self.local_executor(options).map_err(LinkError::Machine)?,
-            slots: options.slots(),
+            admission: Admission::new(options.slots(), options.memory_ledger()),
             waited: AtomicU64::default(),
             delivery: Arc::clone(&self.delivery),
             farm: self.farm.clone(),
@@ -194,6 +199,7 @@ impl Link {
             command_line: self.file.command_line(job).map(str::to_owned).collect(),
             kind,
             cost: self.delivery.stats.cost(job.module(), bytes),
+            memory: self.delivery.stats.memory(job.module(), bytes),
             form,
         }
     }
@@ -380,9 +386,11 @@ fn keep_first(first: &mut Result<(), LinkError>, result: Result<(), LinkError>) 
     }
 }
 
-/// Planning reads and hashes files: as many threads as cores, but no more than there is to do.
+/// Planning reads and hashes files: as many threads as cores, but no more than there is to do, nor than
+/// files may be open.
 fn planner_count(jobs: usize) -> usize {
     std::thread::available_parallelism()
         .map_or(1, NonZeroUsize::get)
         .min(jobs)
+        .min(compilers_within_open_files())
 }

@@ -8,18 +8,18 @@ use super::delivery::Delivery;
 use super::error::LinkError;
 use super::farm::FarmSession;
 use crate::events::{self, Event, Origin};
+use crate::exec::admission::{Admission, LocalPermit};
 use crate::exec::local::LocalExecutor;
-use crate::exec::queue::{Assignment, AttemptOutcome, Claim, Runner};
+use crate::exec::queue::{Assignment, AttemptOutcome, Claim, Executor, Queue, Runner};
 use crate::exec::remote::RemoteExecutor;
 use crate::exec::{Compiled, JobFailure};
-use crate::process::{SlotPermit, Slots};
 
 /// Runs jobs on this machine.
 #[derive(Debug)]
 pub(super) struct LocalRunner {
     pub(super) executor: LocalExecutor,
-    pub(super) slots: Slots,
-    /// The microseconds that all slots together have waited for permits.
+    pub(super) admission: Admission,
+    /// The microseconds that all slots together have waited for permits and memory.
     pub(super) waited: AtomicU64,
     pub(super) delivery: Arc<Delivery>,
     /// Gets the results of this machine.
@@ -44,21 +44,25 @@ impl LocalRunner {
 
 impl Runner for LocalRunner {
     type Failure = LinkError;
-    type Permit = SlotPermit;
+    type Permit = LocalPermit;
 
-    async fn permit(&self) -> SlotPermit {
+    async fn admit(&self, queue: &Arc<Queue>) -> Option<(LocalPermit, Assignment)> {
         let began = events::now();
-        let permit = self.slots.permit().await;
+        let admitted = self.admission.admit(queue).await;
         let waited = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.waited.fetch_add(waited, Ordering::Relaxed);
-        permit
+        admitted
     }
 
-    async fn run(&self, assignment: &Assignment) -> Result<AttemptOutcome<LinkError>, LinkError> {
+    async fn run(
+        &self,
+        assignment: &Assignment,
+        permit: &LocalPermit,
+    ) -> Result<AttemptOutcome<LinkError>, LinkError> {
         if self.delivery.cancel.is_cancelled() {
             return Err(LinkError::Cancelled);
         }
-        match self.executor.run(assignment.job()).await {
+        match self.executor.run(assignment.job(), &permit.memory).await {
             Ok(Some(compiled)) => Ok(AttemptOutcome::Compiled(compiled)),
             Ok(None) => Ok(AttemptOutcome::InPlace),
             // The compiler has not spoken: too little memory, or no process could be started.
@@ -70,8 +74,15 @@ impl Runner for LocalRunner {
         }
     }
 
-    async fn run_in_place(&self, claim: &Claim) -> Result<Compiled, LinkError> {
-        let ran = self.executor.run_in_place(claim.job()).await;
+    async fn run_in_place(
+        &self,
+        claim: &Claim,
+        permit: &LocalPermit,
+    ) -> Result<Compiled, LinkError> {
+        let ran = self
+            .executor
+            .run_in_place(claim.job(), &permit.memory)
+            .await;
         ran.map_err(|failure| Box::new(failure).into())
     }
 
@@ -100,9 +111,16 @@ impl Runner for RemoteRunner {
     type Failure = LinkError;
     type Permit = ();
 
-    async fn permit(&self) {}
+    async fn admit(&self, queue: &Arc<Queue>) -> Option<((), Assignment)> {
+        let assignment = queue.try_take(Executor::Remote).ok()?;
+        Some(((), assignment))
+    }
 
-    async fn run(&self, assignment: &Assignment) -> Result<AttemptOutcome<LinkError>, LinkError> {
+    async fn run(
+        &self,
+        assignment: &Assignment,
+        (): &(),
+    ) -> Result<AttemptOutcome<LinkError>, LinkError> {
         let job = assignment.job();
         let executing = || assignment.executing();
         let ran = tokio::select! {
@@ -116,7 +134,7 @@ impl Runner for RemoteRunner {
         })
     }
 
-    async fn run_in_place(&self, claim: &Claim) -> Result<Compiled, LinkError> {
+    async fn run_in_place(&self, claim: &Claim, (): &()) -> Result<Compiled, LinkError> {
         unreachable!("the farm does not run `{}` in place", claim.job().module)
     }
 

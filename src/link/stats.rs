@@ -24,6 +24,12 @@ use crate::state::State;
 /// What a compiler takes before it has read its module, in microseconds.
 const START: u64 = 30_000;
 
+/// What a compiler needs before it has read its module, in bytes, and for each byte that it reads:
+/// measured with clang 22 on sqlite, zstd and Crypto++ at `-O2`, where one module needed a tenth more
+/// and the others down to half of it.
+const COMPILER: u64 = 96 << 20;
+const BYTES_PER_BYTE: u64 = 32;
+
 /// What the running link measures.
 #[derive(Debug)]
 pub(super) struct LinkStats {
@@ -78,6 +84,14 @@ impl LinkStats {
     /// the bytes it reads.
     pub(super) fn cost(&self, module: &str, bytes: u64) -> u64 {
         self.last(module).unwrap_or(START + bytes)
+    }
+
+    /// The memory that the compile of `module` may need, in bytes: as much as last time, else by the
+    /// bytes it reads.
+    pub(super) fn memory(&self, module: &str, bytes: u64) -> u64 {
+        let last = self.known.get(&module_key(module));
+        last.and_then(|last| last.peak_memory)
+            .unwrap_or_else(|| COMPILER.saturating_add(bytes.saturating_mul(BYTES_PER_BYTE)))
     }
 
     fn last(&self, module: &str) -> Option<u64> {

@@ -1,6 +1,7 @@
 //! Estimates how much memory a program needs, and whether it died for lack of memory.
 //!
-//! The kernel shows neither to another process reliably: the peak is sampled, and the cause of
+//! The kernel counts the highest resident size of a child, but a child that was started the cheap way
+//! begins with the peak of the process that started it. Below that the peak is sampled. The cause of
 //! death is a good guess.
 
 use std::time::Duration;
@@ -18,6 +19,16 @@ pub(super) const BETWEEN_SAMPLES: Duration = Duration::from_millis(200);
 /// Highest resident size so far, in bytes; `None` if the process is gone or there is no `/proc`.
 pub(super) fn peak(process: Pid) -> Option<u64> {
     ProcStatus::of(process).peak_memory()
+}
+
+/// Highest resident size of a child that has ended. `counted` is the kernel's number for it, and
+/// `sampled` the last sample.
+pub(super) fn final_peak(counted: u64, sampled: Option<u64>) -> Option<u64> {
+    let inherited = ProcStatus::of_this_process().peak_memory();
+    if inherited.is_some_and(|inherited| counted > inherited) {
+        return Some(counted);
+    }
+    sampled
 }
 
 /// The kernel, and services like it, kill with a signal that relto did not send; LLVM aborts with a

@@ -1,10 +1,11 @@
 //! Child processes: how compilers are started, and how relto ensures that none outlives it.
 //!
-//! A [`Spawner`] starts every child from one thread of its own. Each child is first relto itself,
-//! in a hidden subcommand ([`supervise`]) that ties its life to relto's and confines it, and then
-//! becomes the compiler. A [`Scratch`] directory vanishes with relto, however relto ends. [`Slots`]
-//! count what runs on the machine, [`Watch`] says when relto itself should stop, and a [`World`] is
-//! everything by which two processes of a user can differ in what they see and may do.
+//! A [`Spawner`] starts every child from one thread of its own. Each child is first relto itself, in
+//! a hidden subcommand ([`supervise`]) that ties its life to relto's and confines it, and then becomes
+//! the compiler. A [`Scratch`] directory vanishes with relto, however relto ends. [`Slots`] count what
+//! runs on the machine and a [`MemoryLedger`] the memory for it, [`Watch`] says when relto itself
+//! should stop, and a [`World`] is everything by which two processes of a user can differ in what they
+//! see and may do.
 
 mod build;
 mod capture;
@@ -12,11 +13,14 @@ mod confine;
 mod detached;
 mod exit_notifier;
 mod file_size;
+mod free_memory;
 mod jobserver;
 mod memory;
+mod memory_ledger;
 mod open_files;
 mod parent;
 mod plan;
+mod proc_stat;
 mod proc_status;
 mod scratch;
 mod self_exe;
@@ -42,7 +46,8 @@ pub use detached::{detach, detach_with_files};
 pub use exit_notifier::ExitNotifier;
 pub use file_size::survive_file_size_limit;
 pub use jobserver::Jobserver;
-pub use open_files::raise as raise_open_files;
+pub use memory_ledger::{LocalMemory, MemoryLedger, MemoryReservation, MemoryWait, Room};
+pub use open_files::{compilers_within_open_files, raise as raise_open_files};
 pub use parent::{Interruption, Parent, Watch};
 pub use proc_status::ProcStatus;
 pub use scratch::Scratch;
@@ -121,8 +126,8 @@ pub struct Finished {
     pub stderr: Vec<u8>,
     /// From the request to the end, the start of the helper included.
     pub elapsed: Duration,
-    /// Highest resident size in bytes, sampled: unknown for a program that ran shorter than the
-    /// first sample.
+    /// Highest resident size in bytes; unknown for a program that ran very shortly and needed less
+    /// than relto itself.
     pub peak_memory: Option<u64>,
 }
 

@@ -24,6 +24,20 @@ pub fn raise() {
     }
 }
 
+/// How many compilers this process can watch at a time, and so many threads can read inputs beside
+/// them: at least one, whatever the limit.
+#[must_use]
+pub fn compilers_within_open_files() -> usize {
+    // Standard streams, runtime, signals, database with its journals, connections; then the planners'
+    // inputs.
+    const BASE: u64 = 28;
+    // Two pipes, the file for the plan, locks of slot and memory, and what is open for a moment.
+    const EACH: u64 = 8;
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(ENOUGH);
+    let compilers = limit.saturating_sub(BASE) / EACH;
+    usize::try_from(compilers).unwrap_or(usize::MAX).max(1)
+}
+
 /// The soft limit that this process was started with, if it was raised.
 pub(super) fn inherited() -> Option<u64> {
     INHERITED.get().copied()

@@ -48,6 +48,7 @@ mod layering;
 mod links;
 mod make;
 mod matrix;
+mod memory;
 mod messages;
 mod misses;
 mod names;

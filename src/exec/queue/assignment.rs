@@ -12,6 +12,7 @@ use super::policy::Choice;
 use super::state::{QueueState, Superseded};
 use crate::exec::Planned;
 use crate::exec::remote::RemoteFailure;
+use crate::process::Room;
 
 /// Shared by the planners and all slots.
 #[derive(Debug)]
@@ -20,6 +21,16 @@ pub struct Queue {
     remote_slots: Notify,
     local_slots: Notify,
     pub(super) over: CancellationToken,
+}
+
+/// Why no job was assigned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotTaken {
+    Nothing,
+    /// Nothing for now, but then there may be.
+    AskAt(Instant),
+    /// Nothing of what waits fits into the memory; the next one needs so many bytes.
+    NoRoom(u64),
 }
 
 /// A job, and the right of one executor to run it.
@@ -85,7 +96,7 @@ impl Queue {
         loop {
             let mut changed = std::pin::pin!(self.slots(executor).notified());
             changed.as_mut().enable();
-            let choice = self.state().choose(executor, Instant::now());
+            let choice = self.state().choose(executor, Instant::now(), None);
             let again = match choice {
                 _ if self.over.is_cancelled() => return false,
                 Choice::Take(_) => {
@@ -94,7 +105,7 @@ impl Queue {
                     return true;
                 }
                 Choice::AskAt(then) => Some(then),
-                Choice::Nothing => None,
+                Choice::Nothing | Choice::NoRoom(_) => None,
             };
             tokio::select! {
                 biased;
@@ -105,19 +116,30 @@ impl Queue {
         }
     }
 
-    /// Assigns a job that can be taken now. The error says when there may be one, if that is known.
-    pub fn try_take(self: &Arc<Self>, executor: Executor) -> Result<Assignment, Option<Instant>> {
+    /// Assigns a job that can be taken now, whatever memory it needs.
+    pub fn try_take(self: &Arc<Self>, executor: Executor) -> Result<Assignment, NotTaken> {
+        self.try_take_within(executor, None)
+    }
+
+    /// Assigns a job that can be taken now and fits into `room`; without one, memory is not counted.
+    pub fn try_take_within(
+        self: &Arc<Self>,
+        executor: Executor,
+        room: Option<Room>,
+    ) -> Result<Assignment, NotTaken> {
         if self.over.is_cancelled() {
-            return Err(None);
+            return Err(NotTaken::Nothing);
         }
         let now = Instant::now();
         let mut state = self.state();
-        let id = match state.choose(executor, now) {
+        let id = match state.choose(executor, now, room) {
             Choice::Take(id) => id,
-            Choice::AskAt(then) => return Err(Some(then)),
-            Choice::Nothing => return Err(None),
+            Choice::AskAt(then) => return Err(NotTaken::AskAt(then)),
+            Choice::Nothing => return Err(NotTaken::Nothing),
+            Choice::NoRoom(bytes) => return Err(NotTaken::NoRoom(bytes)),
         };
-        let (job, superseded) = state.begin(id, executor, now).ok_or(None)?;
+        let started = state.begin(id, executor, now);
+        let (job, superseded) = started.ok_or(NotTaken::Nothing)?;
         drop(state);
         // There may be more for others of this executor, and a copy of this one for the other.
         self.wake_slots();

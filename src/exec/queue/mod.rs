@@ -7,6 +7,7 @@
 mod assignment;
 mod duplicates;
 mod executor;
+mod memory;
 mod policy;
 mod slot;
 mod state;
@@ -14,6 +15,6 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use self::assignment::{Assignment, Claim, Queue};
+pub use self::assignment::{Assignment, Claim, NotTaken, Queue};
 pub use self::executor::{Executor, ExecutorSet};
 pub use self::slot::{AttemptOutcome, Runner, run_slot};

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::executor::Executor;
 use super::state::{JobPool, JobRank, QueueState, RunningAttempt};
 use crate::events::JobId;
+use crate::process::Room;
 
 /// Jobs that are laid out one by one, per slot of this machine; the shorter ones fill the gaps
 /// between them.
@@ -41,14 +42,19 @@ pub(super) enum Choice {
     Take(JobId),
     /// Nothing for now, but then there may be.
     AskAt(Instant),
+    /// There is too little memory for what waits; the next job needs so many bytes.
+    NoRoom(u64),
     Nothing,
 }
 
 impl QueueState {
-    pub(super) fn choose(&self, executor: Executor, now: Instant) -> Choice {
-        match executor {
-            Executor::Remote => self.choose_remote(now),
-            Executor::Local => self.choose_local(now),
+    /// What a free slot takes. `room` is the memory for one compiler more here; without it, memory is
+    /// not counted.
+    pub(super) fn choose(&self, executor: Executor, now: Instant, room: Option<Room>) -> Choice {
+        match (executor, room) {
+            (Executor::Remote, _) => self.choose_remote(now),
+            (Executor::Local, None) => self.choose_local(now),
+            (Executor::Local, Some(room)) => self.choose_within(room, now),
         }
     }
 
@@ -67,7 +73,7 @@ impl QueueState {
         take(longest)
     }
 
-    fn choose_local(&self, now: Instant) -> Choice {
+    pub(super) fn choose_local(&self, now: Instant) -> Choice {
         if let Some(rank) = self.pool(JobPool::LocalOnly).last() {
             return take(rank);
         }
@@ -132,7 +138,7 @@ impl QueueState {
         }
     }
 
-    fn slots(&self) -> u32 {
+    pub(super) fn slots(&self) -> u32 {
         u32::try_from(self.slots).unwrap_or(u32::MAX)
     }
 
@@ -141,7 +147,7 @@ impl QueueState {
         SHARED.iter().map(|pool| self.sum(*pool)).sum()
     }
 
-    fn cost_of(&self, id: JobId) -> Duration {
+    pub(super) fn cost_of(&self, id: JobId) -> Duration {
         let entry = self.entries.get(&id);
         entry.map_or(Duration::ZERO, |entry| entry.cost)
     }
@@ -255,6 +261,6 @@ fn level(
     (level + left / width).saturating_sub(own)
 }
 
-fn take(rank: &JobRank) -> Choice {
+pub(super) fn take(rank: &JobRank) -> Choice {
     Choice::Take(rank.1.0)
 }

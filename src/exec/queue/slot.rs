@@ -27,10 +27,13 @@ pub enum AttemptOutcome<E> {
 pub trait Runner: Sync {
     type Failure: Send;
     /// What a slot needs besides a job, given back after it.
-    type Permit: Send;
+    type Permit: Send + Sync;
 
-    /// Waits until one job more may run.
-    fn permit(&self) -> impl Future<Output = Self::Permit> + Send;
+    /// Waits until a job of `queue` may run, and takes it. `None` if none waits any more.
+    fn admit(
+        &self,
+        queue: &Arc<Queue>,
+    ) -> impl Future<Output = Option<(Self::Permit, Assignment)>> + Send;
 
     /// Runs the job of `assignment` and writes nothing where the linker looks. Dropping the future
     /// stops the job.
@@ -40,6 +43,7 @@ pub trait Runner: Sync {
     fn run(
         &self,
         assignment: &Assignment,
+        permit: &Self::Permit,
     ) -> impl Future<Output = Result<AttemptOutcome<Self::Failure>, Self::Failure>> + Send;
 
     /// Runs the claimed job where the compiler itself writes the outputs.
@@ -49,6 +53,7 @@ pub trait Runner: Sync {
     fn run_in_place(
         &self,
         claim: &Claim,
+        permit: &Self::Permit,
     ) -> impl Future<Output = Result<Compiled, Self::Failure>> + Send;
 
     /// Delivers the result to the claimed job and its duplicates.
@@ -99,16 +104,15 @@ pub async fn run_slot<R: Runner>(
             break;
         }
         spare.set(runner.spare());
-        let permit = tokio::select! {
+        let admitted = tokio::select! {
             biased;
             () = queue.over() => break,
-            permit = runner.permit() => permit,
+            admitted = runner.admit(queue) => admitted,
         };
-        // The job may be gone: another slot got its permit sooner.
-        if let Ok(assignment) = queue.try_take(executor) {
-            run_assignment(assignment, runner).await?;
+        // The job may be gone: another slot was admitted sooner.
+        if let Some((permit, assignment)) = admitted {
+            run_assignment(assignment, runner, &permit).await?;
         }
-        drop(permit);
     }
     while has_spare {
         has_spare = spare.as_mut().await?;
@@ -121,11 +125,15 @@ pub async fn run_slot<R: Runner>(
 ///
 /// # Errors
 /// What the runner calls a failure of the link.
-async fn run_assignment<R: Runner>(assignment: Assignment, runner: &R) -> Result<(), R::Failure> {
+async fn run_assignment<R: Runner>(
+    assignment: Assignment,
+    runner: &R,
+    permit: &R::Permit,
+) -> Result<(), R::Failure> {
     let outcome = tokio::select! {
         biased;
         () = assignment.superseded() => None,
-        outcome = runner.run(&assignment) => Some(outcome),
+        outcome = runner.run(&assignment, permit) => Some(outcome),
     };
     let compiled = match outcome {
         // However this attempt ended, the job has its result.
@@ -149,7 +157,7 @@ async fn run_assignment<R: Runner>(assignment: Assignment, runner: &R) -> Result
         Ok(claim) => {
             let compiled = match compiled {
                 Some(compiled) => compiled,
-                None => runner.run_in_place(&claim).await?,
+                None => runner.run_in_place(&claim, permit).await?,
             };
             runner.deliver(claim, compiled).await
         }

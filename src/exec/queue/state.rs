@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::duplicates::Duplicates;
 use super::executor::{Executor, ExecutorSet};
+use super::memory::area;
 use crate::events::JobId;
 use crate::exec::Planned;
 use crate::exec::remote::RemoteFailure;
@@ -124,6 +125,8 @@ pub(super) struct QueueState {
     pools: [BTreeSet<JobRank>; POOLS],
     /// Summed costs of the pools.
     sums: [Duration; POOLS],
+    /// The same times the memory of each job.
+    memory_sums: [u128; POOLS],
     /// Jobs that run on this machine, whether or not the farm runs them too.
     pub(super) local: BTreeMap<JobId, Instant>,
     pub(super) rate_local: Rate,
@@ -149,6 +152,7 @@ impl QueueState {
             entries: HashMap::new(),
             pools: Default::default(),
             sums: [Duration::ZERO; POOLS],
+            memory_sums: [0; POOLS],
             local: BTreeMap::new(),
             rate_local: Rate::default(),
             rate_remote: Rate::default(),
@@ -162,12 +166,22 @@ impl QueueState {
         }
     }
 
+    /// What a job is expected to need, in bytes.
+    pub(super) fn memory_of(&self, id: JobId) -> u64 {
+        self.entries.get(&id).map_or(0, |entry| entry.job.memory)
+    }
+
     pub(super) fn pool(&self, pool: JobPool) -> &BTreeSet<JobRank> {
         &self.pools[pool as usize]
     }
 
     pub(super) fn sum(&self, pool: JobPool) -> Duration {
         self.sums[pool as usize]
+    }
+
+    /// Summed costs of a pool's jobs, each times its memory.
+    pub(super) fn memory_sum(&self, pool: JobPool) -> u128 {
+        self.memory_sums[pool as usize]
     }
 
     /// A job waits while a duplicate of it is under way.
@@ -334,6 +348,7 @@ impl QueueState {
         if let Some(pool) = entry.pool() {
             self.pools[pool as usize].insert(entry.rank());
             self.sums[pool as usize] += entry.cost;
+            self.memory_sums[pool as usize] += area(entry.job.memory, entry.cost);
         }
     }
 
@@ -341,6 +356,7 @@ impl QueueState {
         if let Some(pool) = entry.pool() {
             self.pools[pool as usize].remove(&entry.rank());
             self.sums[pool as usize] -= entry.cost;
+            self.memory_sums[pool as usize] -= area(entry.job.memory, entry.cost);
         }
     }
 }

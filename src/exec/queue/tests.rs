@@ -1,5 +1,6 @@
 mod duplicates;
 mod farms;
+mod memory;
 mod scripted;
 mod spare;
 
@@ -24,6 +25,7 @@ fn job(id: usize, cost: u64) -> Arc<Planned> {
         form: PlannedForm::InPlace(crate::exec::InPlaceReason::Link(String::new())),
         kind: crate::action::kind::OutputKind::Other,
         cost,
+        memory: 0,
     })
 }
 
@@ -207,7 +209,7 @@ async fn a_job_that_is_on_time_is_not_copied_until_it_is_late() {
     let running = far.next().expect("the last job");
     let again = queue.try_take(Executor::Local).expect_err("it is as quick");
     let late = Instant::now() + Duration::from_millis(125);
-    assert_eq!(again, Some(late));
+    assert_eq!(again, NotTaken::AskAt(late));
     let copy = next(&queue, Executor::Local).await.expect("a copy of it");
     assert_eq!((Instant::now(), copy.job().id), (late, running.job().id));
 }

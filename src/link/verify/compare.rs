@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{DigestPair, Hit, Taken, Verifier, difference, digests};
 use crate::events::{Event, Verdict};
+use crate::exec::admission::LocalPermit;
 use crate::exec::{Compiled, JobFailure};
 use crate::link::error::LinkError;
 use crate::link::runners::LocalRunner;
@@ -40,10 +41,10 @@ impl LocalRunner {
     }
 
     async fn compare(&self, hit: &Hit) -> Result<Compared, LinkError> {
-        let _permit = self.slots.permit().await;
+        let permit = self.admission.admit_job(hit.job()).await;
         let job = hit.job().id;
         self.delivery.events.send(Event::VerifyStarted { job });
-        let first = match self.compile_again(hit).await? {
+        let first = match self.compile_again(hit, &permit).await? {
             Ok(first) => first,
             Err(reason) => return Ok(Compared::Unverified(None, reason)),
         };
@@ -51,7 +52,7 @@ impl LocalRunner {
         if made == hit.outputs {
             return Ok(Compared::Equal);
         }
-        Ok(match self.compile_again(hit).await? {
+        Ok(match self.compile_again(hit, &permit).await? {
             Ok(second) => match difference(&made, &digests(&second.outputs)) {
                 Some((_, difference)) => Compared::Nondeterministic(difference),
                 None => Compared::Wrong(second),
@@ -61,8 +62,12 @@ impl LocalRunner {
     }
 
     /// The inner error says why there is nothing to compare.
-    async fn compile_again(&self, hit: &Hit) -> Result<Result<Compiled, String>, LinkError> {
-        match self.executor.run_again(hit.job()).await {
+    async fn compile_again(
+        &self,
+        hit: &Hit,
+        permit: &LocalPermit,
+    ) -> Result<Result<Compiled, String>, LinkError> {
+        match self.executor.run_again(hit.job(), &permit.memory).await {
             Ok(compiled) if compiled.storable => {
                 self.delivery.stats.compiled(hit.job(), &compiled);
                 Ok(Ok(compiled))

@@ -16,6 +16,7 @@ use tokio::net::unix::pipe;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+use wait4::{ResUse, Wait4 as _};
 
 use super::{Order, kill_group};
 use crate::process::capture::Captured;
@@ -103,11 +104,12 @@ impl RunningChild {
                 let _ = tokio::time::timeout(OUTPUT_GRACE, reading).await;
             }
         }
+        let reaped = self.reap()?;
         Ok(Some(ExitedChild {
-            status: self.reap()?,
+            status: reaped.status,
             stdout: stdout.finish(),
             stderr: stderr.finish(),
-            peak_memory,
+            peak_memory: memory::final_peak(reaped.rusage.maxrss, peak_memory),
             channel: self.channel.try_clone()?,
         }))
     }
@@ -124,12 +126,16 @@ impl RunningChild {
     }
 
     /// Does not block: the child has ended.
-    fn reap(&mut self) -> io::Result<ExitStatus> {
-        let mut child = self
+    fn reap(&mut self) -> io::Result<ResUse> {
+        let child = self
             .child
             .take()
             .ok_or_else(|| io::Error::other("reaped already"))?;
-        child.wait()
+        child.wait4()
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.leader.as_raw_nonzero().get().unsigned_abs()
     }
 }
 

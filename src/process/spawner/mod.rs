@@ -90,6 +90,19 @@ impl Spawner {
         spec: &ProcessSpec,
         cancel: &CancellationToken,
     ) -> Result<Finished, ProcessError> {
+        self.run_observed(spec, cancel, &|_| {}).await
+    }
+
+    /// The same; calls `on_start` with the number of the process that is about to become the program.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn run_observed(
+        &self,
+        spec: &ProcessSpec,
+        cancel: &CancellationToken,
+        on_start: &(dyn Fn(u32) + Sync),
+    ) -> Result<Finished, ProcessError> {
         let started = events::now();
         let program = spec
             .arguments
@@ -101,6 +114,7 @@ impl Spawner {
         }
         let ends = Ends::listen().map_err(|source| self.helper_error(source))?;
         let (running, pipes) = self.start(spec).await?;
+        on_start(running.id());
         let ended = running
             .watch(pipes, ends, cancel)
             .await

@@ -5,6 +5,7 @@
 
 pub mod backends;
 pub mod built;
+pub mod cgroup;
 pub mod clean_home;
 pub mod compiler;
 pub mod corpus;

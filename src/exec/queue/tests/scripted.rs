@@ -156,9 +156,11 @@ impl Runner for RemoteRunner {
     type Failure = ();
     type Permit = ();
 
-    async fn permit(&self) {}
+    async fn admit(&self, queue: &Arc<Queue>) -> Option<((), Assignment)> {
+        Some(((), queue.try_take(Executor::Remote).ok()?))
+    }
 
-    async fn run(&self, assignment: &Assignment) -> Result<AttemptOutcome<()>, ()> {
+    async fn run(&self, assignment: &Assignment, (): &()) -> Result<AttemptOutcome<()>, ()> {
         tokio::select! {
             () = self.0.until_death(self.0.execute(assignment)) => {
                 Ok(AttemptOutcome::Compiled(compiled(Origin::Remote)))
@@ -167,7 +169,7 @@ impl Runner for RemoteRunner {
         }
     }
 
-    async fn run_in_place(&self, _: &Claim) -> Result<Compiled, ()> {
+    async fn run_in_place(&self, _: &Claim, (): &()) -> Result<Compiled, ()> {
         Err(())
     }
 
@@ -183,14 +185,16 @@ impl Runner for LocalRunner {
     type Failure = ();
     type Permit = ();
 
-    async fn permit(&self) {}
+    async fn admit(&self, queue: &Arc<Queue>) -> Option<((), Assignment)> {
+        Some(((), queue.try_take(Executor::Local).ok()?))
+    }
 
-    async fn run(&self, assignment: &Assignment) -> Result<AttemptOutcome<()>, ()> {
+    async fn run(&self, assignment: &Assignment, (): &()) -> Result<AttemptOutcome<()>, ()> {
         sleep(self.0.world.jobs[assignment.job().id].truth).await;
         Ok(AttemptOutcome::Compiled(compiled(Origin::Local)))
     }
 
-    async fn run_in_place(&self, _: &Claim) -> Result<Compiled, ()> {
+    async fn run_in_place(&self, _: &Claim, (): &()) -> Result<Compiled, ()> {
         Err(())
     }
 

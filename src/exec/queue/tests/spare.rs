@@ -27,14 +27,16 @@ impl Runner for Worker {
     type Failure = ();
     type Permit = ();
 
-    async fn permit(&self) {}
+    async fn admit(&self, queue: &Arc<Queue>) -> Option<((), Assignment)> {
+        Some(((), queue.try_take(Executor::Local).ok()?))
+    }
 
-    async fn run(&self, _: &Assignment) -> Result<AttemptOutcome<()>, ()> {
+    async fn run(&self, _: &Assignment, (): &()) -> Result<AttemptOutcome<()>, ()> {
         self.note("job");
         Ok(AttemptOutcome::Compiled(scripted::compiled(Origin::Local)))
     }
 
-    async fn run_in_place(&self, _: &Claim) -> Result<Compiled, ()> {
+    async fn run_in_place(&self, _: &Claim, (): &()) -> Result<Compiled, ()> {
         Err(())
     }
 

@@ -1,0 +1,106 @@
+//! When this machine starts a compiler: a slot is free, and there is memory for a job that waits.
+//!
+//! Slots of a link wait for memory one at a time, and hold nothing meanwhile that another process
+//! could use.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use super::Planned;
+use super::queue::{Assignment, Executor, NotTaken, Queue};
+use crate::process::{MemoryLedger, MemoryReservation, MemoryWait, Room, SlotPermit, Slots};
+
+/// Admits the compilers of a link.
+#[derive(Debug)]
+pub struct Admission {
+    slots: Slots,
+    memory: MemoryLedger,
+    turn: Mutex<()>,
+}
+
+/// The right to run one compiler here.
+#[derive(Debug)]
+#[must_use = "dropping it gives it back"]
+pub struct LocalPermit {
+    pub memory: MemoryReservation,
+    _slot: SlotPermit,
+}
+
+/// Why nothing starts.
+enum Refusal<E> {
+    /// For the moment: the next one needs so many bytes.
+    NoRoom(u64),
+    Over(E),
+}
+
+impl Admission {
+    #[must_use]
+    pub fn new(slots: Slots, memory: MemoryLedger) -> Self {
+        Self {
+            slots,
+            memory,
+            turn: Mutex::default(),
+        }
+    }
+
+    /// Waits until a job of `queue` may start here and takes it. `None` if none waits any more.
+    pub async fn admit(&self, queue: &Arc<Queue>) -> Option<(LocalPermit, Assignment)> {
+        let admitted = self.admit_one(|room| match queue.try_take_within(Executor::Local, room) {
+            Ok(assignment) => {
+                let bytes = assignment.job().memory;
+                Ok((assignment, bytes))
+            }
+            Err(NotTaken::NoRoom(bytes)) => Err(Refusal::NoRoom(bytes)),
+            Err(NotTaken::Nothing | NotTaken::AskAt(_)) => Err(Refusal::Over(())),
+        });
+        admitted.await.ok()
+    }
+
+    /// Waits until `job`, which is in no queue, may start here.
+    pub async fn admit_job(&self, job: &Planned) -> LocalPermit {
+        let fits = |room: Room| room.empty || room.fits(job.memory);
+        let admitted = self.admit_one::<_, Infallible>(|room| match room {
+            Some(room) if !fits(room) => Err(Refusal::NoRoom(job.memory)),
+            _ => Ok(((), job.memory)),
+        });
+        match admitted.await {
+            Ok((permit, ())) => permit,
+            Err(never) => match never {},
+        }
+    }
+
+    /// Has `take` choose what to start, and how much memory that needs, until something fits.
+    async fn admit_one<T, E>(
+        &self,
+        take: impl Fn(Option<Room>) -> Result<(T, u64), Refusal<E>>,
+    ) -> Result<(LocalPermit, T), E> {
+        let _turn = self.turn.lock().await;
+        let mut wait = MemoryWait::begin();
+        loop {
+            let slot = self.slots.permit().await;
+            let ledger = self.memory.lock().await;
+            let room = ledger.as_ref().and_then(|ledger| ledger.room(&wait));
+            match take(room) {
+                Ok((taken, bytes)) => {
+                    let memory =
+                        ledger.map_or_else(MemoryReservation::default, |it| it.reserve(bytes));
+                    let permit = LocalPermit {
+                        memory,
+                        _slot: slot,
+                    };
+                    return Ok((permit, taken));
+                }
+                Err(Refusal::NoRoom(bytes)) => {
+                    if let Some(ledger) = ledger {
+                        ledger.wait_for(bytes, &mut wait);
+                    }
+                }
+                Err(Refusal::Over(reason)) => return Err(reason),
+            }
+            drop(slot);
+            self.memory.changed().await;
+        }
+    }
+}
