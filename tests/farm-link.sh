@@ -56,7 +56,7 @@ link() { # link DIR WORD: links the modules in DIR; all jobs must be WORD
     { cat log >&2; fail "the link fails"; }
   line=$(grep '^relto: [0-9]* jobs' log) || { cat log >&2; fail "no summary"; }
   echo "$line"
-  [[ $line =~ ^relto:\ ([0-9]+)\ jobs,\ ([0-9]+)\ $2, ]] && [ "${BASH_REMATCH[1]}" = "${BASH_REMATCH[2]}" ] ||
+  [[ $line =~ ^relto:\ ([0-9]+)\ jobs,\ ([0-9]+)\ $2[:,] ]] && [ "${BASH_REMATCH[1]}" = "${BASH_REMATCH[2]}" ] ||
     { cat log >&2; fail "not all jobs are $2"; }
   [ "$(./program)" = "$(../expected)" ] || fail "the program does not work"
 }

@@ -17,6 +17,13 @@ use crate::events::Origin;
 const MAX_LINK: usize = 8 << 20;
 const MAX_TOTAL: i64 = 64 << 20;
 
+/// The first byte of the compact form.
+const PLAIN: u8 = 0;
+const COMPRESSED: u8 = 1;
+
+/// Bytes of a record from which on it is compressed.
+const WORTH_COMPRESSING: usize = 16 << 10;
+
 /// Bytes that a record is unpacked to at most.
 const MAX_UNPACKED: usize = 512 << 20;
 
@@ -48,7 +55,7 @@ pub struct LinkKeys {
 }
 
 /// An input of jobs.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyFile {
     /// As the user knows it, without what differs from link to link.
     pub name: String,
@@ -107,16 +114,27 @@ impl LinkKeys {
         hasher.finalize().as_bytes()[..16].to_vec()
     }
 
-    /// `None` if it is too large to be kept.
+    /// The compact form, behind a byte that says which: small records, of which a build of `relto cc`
+    /// writes thousands, are not worth compressing. `None` if it is too large to be kept.
     fn pack(&self) -> Option<Vec<u8>> {
-        let plain = postcard::to_stdvec(self).ok()?;
-        let packed = zstd::bulk::compress(&plain, 1).ok()?;
+        let plain = postcard::to_extend(self, vec![PLAIN]).ok()?;
+        if plain.len() <= WORTH_COMPRESSING {
+            return Some(plain);
+        }
+        let mut packed = zstd::bulk::compress(&plain[1..], 1).ok()?;
+        packed.insert(0, COMPRESSED);
         (packed.len() <= MAX_LINK).then_some(packed)
     }
 
     fn unpack(packed: &[u8]) -> Option<Self> {
-        let plain = zstd::bulk::decompress(packed, MAX_UNPACKED).ok()?;
-        postcard::from_bytes(&plain).ok()
+        match packed.split_first()? {
+            (&PLAIN, plain) => postcard::from_bytes(plain).ok(),
+            (&COMPRESSED, packed) => {
+                let plain = zstd::bulk::decompress(packed, MAX_UNPACKED).ok()?;
+                postcard::from_bytes(&plain).ok()
+            }
+            _ => None,
+        }
     }
 }
 

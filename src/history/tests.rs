@@ -152,6 +152,20 @@ fn keys(output: &str, action: &str) -> LinkKeys {
 }
 
 #[test]
+fn large_and_small_records_come_back_whole() {
+    let (_dir, path) = place();
+    let history = history(&path);
+    let mut large = keys("large", "1");
+    large.words = (0..10_000).map(|number| format!("word {number}")).collect();
+    for keys in [&large, &keys("small", "1")] {
+        history.record_keys(ModuleKey::of(keys.output.as_bytes()), keys.clone());
+        history.flush();
+        let found = history.last_two_links(|it| it.output == keys.output);
+        assert_eq!(&found.expect("recorded").0.keys, keys);
+    }
+}
+
+#[test]
 fn the_last_two_different_links_of_an_output_are_kept_with_their_keys() {
     let (_dir, path) = place();
     let history = history(&path);

@@ -1,11 +1,11 @@
 //! Collects what the keys of a link's jobs are made of, for `relto explain`.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::planner::Checked;
 use crate::compiler::ResolvedToolchain;
+use crate::digest::Digest;
 use crate::events::{JobId, Origin};
 use crate::exec::{Hermetic, PlannedForm};
 use crate::history::{Ingredient, JobKey, KeyFile, KeyParts, LinkKeys, stable_name};
@@ -20,8 +20,8 @@ pub(super) struct KeyRecorder(Mutex<Recording>);
 
 #[derive(Debug, Default)]
 struct Recording {
-    words: Interned<String>,
-    files: Interned<KeyFile>,
+    words: InternedWords,
+    files: InternedFiles,
     jobs: Vec<Option<JobKey>>,
     origins: Vec<Option<Origin>>,
     inputs: usize,
@@ -88,47 +88,68 @@ impl Recording {
         let inputs = &hermetic.action.inputs;
         let files = hermetic.job.files.iter().zip(inputs).enumerate();
         let files = files.map(|(number, (file, input))| {
-            self.files.number(KeyFile {
-                name: stable_name(&file.name).to_owned(),
-                digest: input.digest,
-                sourceless: sourceless.get(number).copied().flatten(),
-            })
+            let sourceless = sourceless.get(number).copied().flatten();
+            let name = stable_name(&file.name);
+            self.files.number(name, input.digest, sourceless)
         });
         let files = files.collect();
         let words = hermetic.action.arguments.iter();
         KeyParts {
             action: hermetic.key(),
             index: inputs.last().expect("the index is the last input").digest,
-            words: words.map(|word| self.words.number(word.clone())).collect(),
+            words: words.map(|word| self.words.number(word)).collect(),
             files,
         }
     }
 }
 
-/// Values that are kept once, and known by their numbers.
-#[derive(Debug)]
-struct Interned<T> {
-    items: Vec<T>,
-    numbers: HashMap<T, u32>,
+/// Words that are kept once, and known by their numbers.
+#[derive(Debug, Default)]
+struct InternedWords {
+    items: Vec<String>,
+    numbers: HashMap<String, u32>,
 }
 
-impl<T> Default for Interned<T> {
-    fn default() -> Self {
-        Self {
-            items: Vec::new(),
-            numbers: HashMap::new(),
+impl InternedWords {
+    fn number(&mut self, word: &str) -> u32 {
+        if let Some(number) = self.numbers.get(word) {
+            return *number;
         }
+        let number = next(self.items.len());
+        self.items.push(word.to_owned());
+        self.numbers.insert(word.to_owned(), number);
+        number
     }
 }
 
-impl<T: Clone + Eq + Hash> Interned<T> {
-    fn number(&mut self, item: T) -> u32 {
-        let Self { items, numbers } = self;
-        *numbers.entry(item).or_insert_with_key(|item| {
-            items.push(item.clone());
-            u32::try_from(items.len() - 1).expect("fewer inputs than that are recorded")
-        })
+/// The same for files. They are found by their digests, because a link looks the same few up millions
+/// of times while other planners wait; rarely have several the same content.
+#[derive(Debug, Default)]
+struct InternedFiles {
+    items: Vec<KeyFile>,
+    numbers: HashMap<Digest, Vec<u32>>,
+}
+
+impl InternedFiles {
+    fn number(&mut self, name: &str, digest: Digest, sourceless: Option<[u8; 16]>) -> u32 {
+        let numbers = self.numbers.entry(digest).or_default();
+        let is_it = |number: &&u32| self.items[**number as usize].name == name;
+        if let Some(number) = numbers.iter().find(is_it) {
+            return *number;
+        }
+        let number = next(self.items.len());
+        self.items.push(KeyFile {
+            name: name.to_owned(),
+            digest,
+            sourceless,
+        });
+        numbers.push(number);
+        number
     }
+}
+
+fn next(count: usize) -> u32 {
+    u32::try_from(count).expect("fewer inputs than that are recorded")
 }
 
 /// What the keys of all jobs of a link depend on.
@@ -154,4 +175,25 @@ pub fn common_ingredients(toolchain: &ResolvedToolchain) -> Vec<Ingredient> {
         common.push(ingredient(name, file.digest.to_string(), known_as));
     }
     common
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::DigestFunction;
+
+    #[test]
+    fn equal_files_and_words_have_one_number_and_files_of_one_content_keep_their_names() {
+        let digest = |text: &str| DigestFunction::Sha256.digest(text.as_bytes());
+        let mut files = InternedFiles::default();
+        let of = [("a.o", "x"), ("b.o", "x"), ("a.o", "x"), ("a.o", "y")];
+        let numbers = of.map(|(name, text)| files.number(name, digest(text), None));
+        assert_eq!(numbers, [0, 1, 0, 2]);
+        assert_eq!(files.items[1].name, "b.o");
+        let mut words = InternedWords::default();
+        assert_eq!(
+            ["-O2", "-c", "-O2"].map(|word| words.number(word)),
+            [0, 1, 0]
+        );
+    }
 }
