@@ -155,9 +155,13 @@ pub mod internals {
     }
     pub mod reapi {
         pub use crate::reapi::{
-            Address, Blob, Client, ClientOptions, ExecuteJob, FailureKind, Header, OutputStyle,
-            RequestContext, Rpc, Stage, declared_outputs, stderr,
+            Address, Blob, CallerIdentity, CapabilityError, Client, ClientOptions, ConnectError,
+            CredentialHelper, Dials, ExecuteJob, Executed, Failure, FailureKind, Header,
+            OutputStyle, RequestContext, Rpc, Stage, declared_outputs, stderr,
         };
+        pub mod limits {
+            pub use crate::reapi::limits::{LONGEST_STAGE, PRESENT_FOR};
+        }
     }
     pub mod state {
         pub use crate::state::{FILE_NAME, State, StateError};

@@ -1,5 +1,6 @@
 //! Connects to a farm.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::error::Hinted;
@@ -49,18 +50,19 @@ impl Hinted for ConnectError {
 }
 
 /// How to open connections to the cache and, if there is one, to the executor.
-pub(super) struct Dials {
-    pub(super) cache: (Address, Dial),
+pub struct Dials {
+    pub cache: (Address, Dial),
     /// Its dial is `None` if it is the cache's address.
-    pub(super) execution: Option<(Address, Option<Dial>)>,
+    pub execution: Option<(Address, Option<Dial>)>,
 }
 
-pub(super) async fn connect(options: &ClientOptions) -> Result<Session, ConnectError> {
-    let dials = dials(options)?;
-    connect_with(dials, options).await
+impl fmt::Debug for Dials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Dials({})", self.cache.0)
+    }
 }
 
-pub(super) async fn connect_with(
+pub(super) async fn connect(
     dials: Dials,
     options: &ClientOptions,
 ) -> Result<Session, ConnectError> {
@@ -156,6 +158,3 @@ fn headers(options: &ClientOptions, own: &[Header]) -> Result<Vec<Header>, BadHe
     append(&mut tonic::metadata::MetadataMap::new(), &all)?;
     Ok(all)
 }
-
-#[cfg(test)]
-mod tests;

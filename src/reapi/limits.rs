@@ -130,9 +130,9 @@ pub(crate) const FRUITLESS_REPAIRS: u32 = 2;
 /// A quarter of `remote_timeout`, but no more than this.
 pub(crate) const LATE_UPDATE: Duration = Duration::from_secs(15);
 pub(crate) const GOOD_STREAM: Duration = Duration::from_secs(10);
-pub(crate) const LONGEST_STAGE: Duration = Duration::from_hours(2);
+pub const LONGEST_STAGE: Duration = Duration::from_hours(2);
 pub(crate) const CANCELLATION: Duration = Duration::from_secs(3);
 pub(crate) const CLOSING_SHARE: u32 = 40;
 pub(crate) const CLOSING_SHORTEST: Duration = Duration::from_millis(100);
 pub(crate) const CLOSING_LONGEST: Duration = Duration::from_secs(3);
-pub(crate) const PRESENT_FOR: Duration = Duration::from_mins(10);
+pub const PRESENT_FOR: Duration = Duration::from_mins(10);

@@ -31,21 +31,11 @@ mod rpc;
 mod session;
 mod transport;
 
-#[cfg(test)]
-#[path = "tests/fixture.rs"]
-mod fixture;
-#[cfg(test)]
-#[path = "tests/fixture_cas.rs"]
-mod fixture_cas;
-#[cfg(test)]
-#[path = "tests/operations.rs"]
-mod operations;
-
 pub use capabilities::{Capabilities, CapabilityError, OutputStyle};
 pub use cas::blob::{ActionClosure, Blob};
 pub use cas::incoming::HeadCheck;
 pub use cas::memory::ResultMemory;
-pub use connect::ConnectError;
+pub use connect::{ConnectError, Dials};
 pub use execution::ExecuteJob;
 pub use execution::operation::{Executed, Stage};
 pub use execution::result::{DeclaredOutput, Printed, declared_outputs, stderr};
@@ -86,7 +76,16 @@ impl Client {
     /// # Errors
     /// The options cannot be used, or the farm does not answer, or it cannot do what is needed.
     pub async fn connect(options: &ClientOptions, events: Events) -> Result<Self, ConnectError> {
-        let session = connect::connect(options).await?;
+        Self::connect_with(connect::dials(options)?, options, events).await
+    }
+
+    /// As [`Client::connect`], by connections that `dials` open.
+    pub async fn connect_with(
+        dials: Dials,
+        options: &ClientOptions,
+        events: Events,
+    ) -> Result<Self, ConnectError> {
+        let session = connect::connect(dials, options).await?;
         let found = &session.capabilities;
         events.note(format!(
             "the farm speaks REAPI {}, digests by {}, batches of {} bytes",

@@ -11,6 +11,7 @@ mod arguments;
 mod boundaries;
 mod cache;
 mod cli;
+mod client;
 mod client_action;
 mod client_farms;
 mod client_real;

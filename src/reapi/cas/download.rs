@@ -157,6 +157,3 @@ async fn read(session: Arc<Session>, batch: Vec<DownloadRequest>) {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -67,6 +67,3 @@ impl ExecutionContext<'_> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

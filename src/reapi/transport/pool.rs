@@ -14,7 +14,7 @@ use tonic::transport::Channel;
 use crate::reapi::limits::{BULK_STREAMS, MOST_STREAMS};
 
 /// Opens a connection lazily: the first call makes it.
-pub(crate) type Dial = Arc<dyn Fn() -> Channel + Send + Sync>;
+pub type Dial = Arc<dyn Fn() -> Channel + Send + Sync>;
 
 /// What a connection is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

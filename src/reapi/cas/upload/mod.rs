@@ -146,6 +146,3 @@ impl Uploader {
         Some(Wait { outcome, ours })
     }
 }
-
-#[cfg(test)]
-mod tests;

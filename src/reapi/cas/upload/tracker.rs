@@ -156,6 +156,3 @@ impl BlobTracker {
         self.states.lock().expect("nothing panics while it is held")
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -19,6 +19,7 @@ use super::failure::{Failure, any};
 use super::fault::{Effect, Effects};
 use super::gate::{Entry, RequestContext};
 use super::operations;
+use super::playback::Playback;
 use super::profile::{Missing, Platforms};
 use super::record::Method;
 use super::strict::{Refusal, read_action};
@@ -37,6 +38,11 @@ impl Execution for Service {
             .function(message.digest_function)
             .digests(&message.action_digest);
         let entry = self.enter(Method::Execute, &request, about).await?;
+        let message = request.get_ref().clone();
+        lock(&self.record).execute_requests.push(message);
+        if let Some(playback) = self.next_playback() {
+            return playback.answer(entry);
+        }
         match self.begin(&entry, request.into_inner()) {
             Ok(messages) => Ok(Response::new(operations::watch(entry, messages, 0))),
             Err(status) => entry.answer(Err(status)),
@@ -53,6 +59,10 @@ impl Execution for Service {
         let about = RequestContext::new(request.get_ref());
         let about = about.digests(found.iter().map(|(action, _)| action));
         let entry = self.enter(Method::WaitExecution, &request, about).await?;
+        lock(&self.record).waited.push(request.into_inner().name);
+        if let Some(playback) = self.next_playback() {
+            return playback.answer(entry);
+        }
         let Some((_, messages)) = found else {
             let status = Status::new(self.profile.unknown_operation, "no such operation");
             return entry.answer(Err(status));
@@ -72,6 +82,10 @@ struct Run {
 }
 
 impl Service {
+    fn next_playback(&self) -> Option<Playback> {
+        lock(&self.playbacks).pop_front()
+    }
+
     fn begin(
         &self,
         entry: &Entry,

@@ -64,7 +64,7 @@ impl Failure {
         self
     }
 
-    pub(super) fn to_pb(&self) -> rpc::Status {
+    pub fn to_pb(&self) -> rpc::Status {
         rpc::Status {
             code: self.code as i32,
             message: self.message.clone(),

@@ -191,6 +191,15 @@ impl Service {
             request_bytes: about.size,
             code: None,
             metadata: request_metadata(headers),
+            headers: headers
+                .clone()
+                .into_headers()
+                .iter()
+                .map(|(name, value)| {
+                    let value = String::from_utf8_lossy(value.as_bytes());
+                    (name.to_string(), value.into_owned())
+                })
+                .collect(),
         });
         let blake3 = about.function == Some(digest_function::Value::Blake3 as i32);
         Entry {

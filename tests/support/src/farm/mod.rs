@@ -14,6 +14,7 @@ mod failure;
 mod fault;
 mod gate;
 mod operations;
+mod playback;
 mod profile;
 mod record;
 mod resource;
@@ -22,12 +23,13 @@ mod store;
 mod strict;
 mod worker;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
+use hyper_util::rt::TokioIo;
 use prost::Message;
 use relto::internals::digest::{Digest, DigestFunction};
 use relto::internals::pb::reapi::ActionResult;
@@ -35,12 +37,13 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
-use connection::Traffic;
+use connection::{Connection, Traffic};
 use operations::Operations;
 use store::Store;
 
 pub use failure::Failure;
 pub use fault::{Break, Effect, Fault, FaultPlan};
+pub use playback::{Playback, operation};
 pub use profile::{BatchCount, Committed, Header, Missing, Platforms, Profile};
 pub use record::{Call, Method, Record};
 pub use worker::{Input, Job, Outcome, Worker};
@@ -49,6 +52,7 @@ pub use worker::{Input, Job, Outcome, Worker};
 struct Inner {
     profile: Profile,
     faults: Mutex<FaultPlan>,
+    playbacks: Mutex<VecDeque<Playback>>,
     record: Mutex<Record>,
     store: Mutex<Store>,
     worker: Mutex<Worker>,
@@ -81,6 +85,8 @@ pub struct Farm {
     service: Service,
     port: u16,
     socket: PathBuf,
+    /// Takes connections of this process, where the farm has no port.
+    in_memory: Option<serve::Accepted>,
     connections: CancellationToken,
     runtime: Option<Runtime>,
 }
@@ -94,18 +100,7 @@ impl Farm {
             .enable_all()
             .build()
             .expect("threads for the farm");
-        let scratch = tempfile::tempdir().expect("a directory for the farm");
-        let socket = scratch.path().join("farm.sock");
-        let service = Service(Arc::new(Inner {
-            profile,
-            faults: Mutex::default(),
-            record: Mutex::default(),
-            store: Mutex::default(),
-            worker: Mutex::new(Worker::Real),
-            operations: Mutex::default(),
-            traffic: Arc::default(),
-            scratch,
-        }));
+        let (service, socket) = Self::service(profile);
         let connections = CancellationToken::new();
         let port = {
             let _inside = runtime.enter();
@@ -115,9 +110,74 @@ impl Farm {
             service,
             port,
             socket,
+            in_memory: None,
             connections,
             runtime: Some(runtime),
         }
+    }
+
+    /// A farm of this kind on the running runtime, without sockets: under a paused clock, time passes
+    /// only when client and farm both wait. It executes nothing but playbacks and scripts.
+    pub fn in_memory(profile: Profile) -> Self {
+        let (service, socket) = Self::service(profile);
+        let connections = CancellationToken::new();
+        let accepted = serve::serve_in_memory(&service, &connections);
+        Self {
+            service,
+            port: 0,
+            socket,
+            in_memory: Some(accepted),
+            connections,
+            runtime: None,
+        }
+    }
+
+    /// Opens connections to a farm in memory, each when it is first used.
+    pub fn dialler(&self) -> impl Fn() -> Channel + Send + Sync + use<> {
+        let accepted = self.in_memory.clone().expect("a farm in memory");
+        let (all, traffic) = (self.connections.clone(), Arc::clone(&self.service.traffic));
+        move || {
+            let (accepted, all) = (accepted.clone(), all.clone());
+            let traffic = Arc::clone(&traffic);
+            let connector = tower::service_fn(move |_: http::Uri| {
+                let (near, far) = tokio::io::duplex(1 << 16);
+                let connection = Connection::new(far, &all, &traffic);
+                let accepted = accepted.clone();
+                async move {
+                    let sent = accepted.send(Ok(connection)).await;
+                    sent.map_err(|_| std::io::ErrorKind::ConnectionRefused)?;
+                    Ok::<_, std::io::Error>(TokioIo::new(near))
+                }
+            });
+            Endpoint::from_static("http://farm.test").connect_with_connector_lazy(connector)
+        }
+    }
+
+    fn service(profile: Profile) -> (Service, PathBuf) {
+        let scratch = tempfile::tempdir().expect("a directory for the farm");
+        let socket = scratch.path().join("farm.sock");
+        let service = Service(Arc::new(Inner {
+            profile,
+            faults: Mutex::default(),
+            playbacks: Mutex::default(),
+            record: Mutex::default(),
+            store: Mutex::default(),
+            worker: Mutex::new(Worker::Real),
+            operations: Mutex::default(),
+            traffic: Arc::default(),
+            scratch,
+        }));
+        (service, socket)
+    }
+
+    /// The next execution, or the next attempt to follow one, gets these messages.
+    pub fn play(&self, playback: Playback) {
+        lock(&self.service.playbacks).push_back(playback);
+    }
+
+    /// Playbacks that have not been asked for.
+    pub fn unplayed(&self) -> usize {
+        lock(&self.service.playbacks).len()
     }
 
     /// A farm of this kind whose worker is `script`.

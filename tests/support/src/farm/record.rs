@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use relto::internals::digest::Digest;
-use relto::internals::pb::reapi::RequestMetadata;
+use relto::internals::pb::reapi::{ExecuteRequest, RequestMetadata};
 use tonic::Code;
 
 /// The calls of REAPI and its companions that the farm answers.
@@ -42,6 +42,8 @@ pub struct Call {
     /// The call's status as far as the farm knows: a call that the client left has none.
     pub code: Option<Code>,
     pub metadata: Option<RequestMetadata>,
+    /// As a client sends them, in text.
+    pub headers: HashMap<String, String>,
 }
 
 /// All that happened so far.
@@ -54,6 +56,9 @@ pub struct Record {
     pub uploads: HashMap<Digest, u32>,
     /// How often each blob was sent whole.
     pub downloads: HashMap<Digest, u32>,
+    pub execute_requests: Vec<ExecuteRequest>,
+    /// Names of operations that the client followed again.
+    pub waited: Vec<String>,
     /// Names of operations that the client cancelled.
     pub cancelled: Vec<String>,
     /// TCP and unix connections accepted.

@@ -28,7 +28,7 @@ use super::{Service, lock};
 /// tonic's own limit must not come before the farm's, which answers as grpc-go does.
 const NO_LIMIT: usize = 1 << 30;
 
-type Accepted = mpsc::Sender<std::io::Result<Connection>>;
+pub(super) type Accepted = mpsc::Sender<std::io::Result<Connection>>;
 
 /// Listens on a free TCP port, which is returned, and on `socket`. Must be called inside a runtime.
 pub(super) fn listen(service: &Service, socket: &Path, all: &CancellationToken) -> u16 {
@@ -47,7 +47,37 @@ pub(super) fn listen(service: &Service, socket: &Path, all: &CancellationToken) 
         )),
         task::spawn(accept_unix(unix, service.clone(), accepted, all.clone())),
     ];
-    let server = builder(&service.profile)
+    let serving = task::spawn(serve(service, incoming, all));
+    let end = all.clone();
+    // The owner of all three: they end with the farm's token, or with its runtime.
+    let owner = task::spawn(async move {
+        end.cancelled().await;
+        drop((tasks, serving));
+    });
+    lock(&service.operations).own(owner);
+    port
+}
+
+/// Serves connections inside this process, which are sent to the channel that is returned. Must be
+/// called inside a runtime.
+pub(super) fn serve_in_memory(service: &Service, all: &CancellationToken) -> Accepted {
+    let (accepted, incoming) = mpsc::channel(16);
+    let serving = task::spawn(serve(service, incoming, all));
+    let end = all.clone();
+    let owner = task::spawn(async move {
+        end.cancelled().await;
+        drop(serving);
+    });
+    lock(&service.operations).own(owner);
+    accepted
+}
+
+fn serve(
+    service: &Service,
+    incoming: mpsc::Receiver<std::io::Result<Connection>>,
+    all: &CancellationToken,
+) -> impl Future<Output = Result<(), tonic::transport::Error>> + use<> {
+    builder(&service.profile)
         .add_service(CapabilitiesServer::new(service.clone()))
         .add_service(
             ContentAddressableStorageServer::new(service.clone())
@@ -61,16 +91,7 @@ pub(super) fn listen(service: &Service, socket: &Path, all: &CancellationToken) 
         .add_optional_service(
             (service.profile.operations).then(|| OperationsServer::new(service.clone())),
         )
-        .serve_with_incoming_shutdown(ReceiverStream::new(incoming), all.clone().cancelled_owned());
-    let serving = task::spawn(server);
-    let end = all.clone();
-    // The owner of all three: they end with the farm's token, or with its runtime.
-    let owner = task::spawn(async move {
-        end.cancelled().await;
-        drop((tasks, serving));
-    });
-    lock(&service.operations).own(owner);
-    port
+        .serve_with_incoming_shutdown(ReceiverStream::new(incoming), all.clone().cancelled_owned())
 }
 
 fn builder(profile: &Profile) -> Server {

@@ -3,9 +3,9 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 
 use super::*;
+use crate::digest::DigestFunction;
 use crate::reapi::cas::upload::tracker::Listener;
 use crate::reapi::connect::{dials, transport};
-use crate::reapi::fixture::{SHA, farm};
 use crate::reapi::{Capabilities, ClientOptions, OutputStyle};
 
 const MIB: usize = 1 << 20;
@@ -20,7 +20,7 @@ fn session() -> Arc<Session> {
     };
     let transport = transport(dials(&options).expect("one address"), &options);
     let capabilities = Capabilities {
-        digest_function: SHA,
+        digest_function: DigestFunction::Sha256,
         output_style: OutputStyle::Paths,
         high_version: String::new(),
         can_execute: false,
@@ -41,7 +41,7 @@ fn session() -> Arc<Session> {
 fn request(size: usize, urgency: u64) -> (UploadRequest, Listener) {
     let bytes = Bytes::from(vec![0; size]);
     let (completion, listener) = Completion::new(urgency);
-    let blob = Blob::from_bytes(SHA.digest(&bytes), bytes);
+    let blob = Blob::from_bytes(DigestFunction::Sha256.digest(&bytes), bytes);
     let known_missing = true;
     (
         UploadRequest {
@@ -135,9 +135,7 @@ async fn a_blob_is_as_urgent_as_the_most_urgent_job_that_waits_for_it() {
 
 #[tokio::test]
 async fn on_a_full_connection_one_less_urgent_call_continues_and_all_equally_urgent_ones() {
-    let fixture = farm().await;
-    let farm = &fixture.client.inner.session;
-    let mut scheduler = UploadScheduler::new(Arc::clone(farm), Arc::default());
+    let mut scheduler = UploadScheduler::new(session(), Arc::default());
     let mut listeners = Vec::new();
     let mut add = |scheduler: &mut UploadScheduler, size, urgency| {
         let (request, listener) = request(size, urgency);

@@ -1,33 +1,29 @@
+//! Uploads: what is asked about and sent, in which calls, and what is done about trouble.
+
 use std::time::Duration;
 
-use bytes::Bytes;
 use fs_err as fs;
+use relto::internals::reapi::{Blob, ClientOptions, FailureKind};
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use super::*;
-use crate::reapi::ClientOptions;
-use crate::reapi::failure::FailureKind;
-use crate::reapi::fixture::{Fixture, SHA, able, farm, farm_with, many};
+use super::{Fixture, MIB, SHA, blob, many};
+use crate::support::farm::{Effect, Failure, Fault, Method, Profile};
 
-const MIB: usize = 1 << 20;
-
-fn blob(contents: impl Into<Bytes>) -> Blob {
-    let bytes = contents.into();
-    Blob::from_bytes(SHA.digest(&bytes), bytes)
-}
-
-async fn with_zstd() -> Fixture {
-    let mut capabilities = able();
-    let cache = capabilities.cache_capabilities.as_mut().expect("set");
-    cache.supported_compressors = vec![1];
-    cache.supported_batch_update_compressors = vec![1];
-    farm_with(capabilities, &ClientOptions::default()).await
+/// Every call of a method that uploads gets no answer.
+fn silence(fixture: &Fixture) {
+    for method in [
+        Method::FindMissingBlobs,
+        Method::BatchUpdateBlobs,
+        Method::Write,
+    ] {
+        fixture.farm.fault(Fault::at(method, Effect::Hang));
+    }
 }
 
 #[tokio::test]
 async fn many_jobs_together_ask_once_and_send_each_blob_once() {
-    let fixture = farm().await;
+    let fixture = Fixture::new().await;
     let shared = many(50);
     let jobs: Vec<Vec<Blob>> = (0..100)
         .map(|job| [shared.clone(), vec![blob(format!("own {job}")), blob("")]].concat())
@@ -38,37 +34,37 @@ async fn many_jobs_together_ask_once_and_send_each_blob_once() {
     for uploaded in futures_util::future::join_all(uploads).await {
         uploaded.expect("uploaded");
     }
-    assert!(fixture.fake.has_all(&jobs.concat()[..50]));
-    let asked = fixture.fake.state().asked.clone();
+    assert!(fixture.has_all(&jobs.concat()[..50]));
+    let asked = fixture.asked();
     assert_eq!(asked.len(), 1, "one question");
     assert_eq!(
         asked[0].len(),
         150,
         "each digest once and the empty one never"
     );
-    assert_eq!(fixture.fake.count(Rpc::BatchUpdateBlobs), 1);
+    assert_eq!(fixture.count(Method::BatchUpdateBlobs), 1);
     fixture
         .client
         .ensure_uploaded(&jobs[0])
         .await
         .expect("known");
-    assert_eq!(fixture.fake.state().asked.len(), 1, "nothing new to ask");
+    assert_eq!(fixture.asked().len(), 1, "nothing new to ask");
 }
 
 #[tokio::test]
 async fn present_blobs_are_not_sent() {
-    let fixture = farm().await;
+    let fixture = Fixture::new().await;
     let blobs = many(10);
     for n in 0..10 {
-        fixture.fake.put(format!("blob {n}").as_bytes());
+        fixture.put(format!("blob {n}").as_bytes());
     }
     fixture.client.ensure_uploaded(&blobs).await.expect("there");
-    assert_eq!(fixture.fake.count(Rpc::BatchUpdateBlobs), 0);
+    assert_eq!(fixture.count(Method::BatchUpdateBlobs), 0);
 }
 
 #[tokio::test]
 async fn large_blobs_go_by_stream_and_small_ones_by_batch_in_both_encodings() {
-    for fixture in [farm().await, with_zstd().await] {
+    for fixture in [Fixture::new().await, Fixture::with_zstd().await] {
         let large = blob(vec![7; 3 * MIB]);
         let small = blob(vec![8; 10_000]);
         let blobs = [large, small];
@@ -77,14 +73,16 @@ async fn large_blobs_go_by_stream_and_small_ones_by_batch_in_both_encodings() {
             .ensure_uploaded(&blobs)
             .await
             .expect("uploaded");
-        assert!(fixture.fake.has_all(&blobs));
-        let fake = &fixture.fake;
+        assert!(fixture.has_all(&blobs));
         assert_eq!(
-            (fake.count(Rpc::Write), fake.count(Rpc::BatchUpdateBlobs)),
+            (
+                fixture.count(Method::Write),
+                fixture.count(Method::BatchUpdateBlobs)
+            ),
             (1, 1)
         );
     }
-    let zstd = with_zstd().await;
+    let zstd = Fixture::with_zstd().await;
     zstd.client
         .ensure_uploaded(&[blob(vec![7; 3 * MIB])])
         .await
@@ -94,32 +92,35 @@ async fn large_blobs_go_by_stream_and_small_ones_by_batch_in_both_encodings() {
 
 #[tokio::test]
 async fn a_server_that_accepts_less_than_it_announces_is_learned_once() {
-    let fixture = farm().await;
-    fixture.fake.state().batch_limit = Some(1000);
+    let profile = Profile {
+        batch_limit: 1000,
+        ..Profile::plain()
+    };
+    let fixture = Fixture::of(profile, &ClientOptions::default()).await;
     let blobs = many(400);
     fixture
         .client
         .ensure_uploaded(&blobs)
         .await
         .expect("uploaded");
-    assert!(fixture.fake.has_all(&blobs));
-    let first = fixture.fake.count(Rpc::BatchUpdateBlobs);
+    assert!(fixture.has_all(&blobs));
+    let first = fixture.count(Method::BatchUpdateBlobs);
     let more: Vec<Blob> = (0..8).map(|n| blob(vec![n; 100])).collect();
     fixture
         .client
         .ensure_uploaded(&more)
         .await
         .expect("uploaded");
-    let refused_again = fixture.fake.count(Rpc::BatchUpdateBlobs) - first;
+    let refused_again = fixture.count(Method::BatchUpdateBlobs) - first;
     assert!(refused_again <= 4, "{refused_again} calls for 8 blobs");
 }
 
 #[tokio::test]
 async fn a_server_without_batches_gets_streams() {
-    let fixture = farm().await;
-    fixture.fake.fault(
-        Rpc::BatchUpdateBlobs,
-        Status::unimplemented("no such method"),
+    let fixture = Fixture::new().await;
+    fixture.fail_once(
+        Method::BatchUpdateBlobs,
+        &Status::unimplemented("no such method"),
     );
     let one = [blob("one")];
     fixture
@@ -132,20 +133,24 @@ async fn a_server_without_batches_gets_streams() {
         .ensure_uploaded(&[blob("two")])
         .await
         .expect("uploaded");
-    assert!(fixture.fake.has_all(&one));
-    assert_eq!(fixture.fake.count(Rpc::BatchUpdateBlobs), 1);
-    assert_eq!(fixture.fake.count(Rpc::Write), 2);
+    assert!(fixture.has_all(&one));
+    assert_eq!(fixture.count(Method::BatchUpdateBlobs), 1);
+    assert_eq!(fixture.count(Method::Write), 2);
 }
 
 #[tokio::test]
 async fn each_blob_of_a_batch_has_its_own_status() {
-    let fixture = farm().await;
+    let fixture = Fixture::new().await;
     let blobs = many(3);
     let codes = [
-        (blobs[0].digest, Code::ResourceExhausted as i32),
-        (blobs[2].digest, 7),
+        (blobs[0].digest, Code::ResourceExhausted),
+        (blobs[2].digest, Code::PermissionDenied),
     ];
-    fixture.fake.state().blob_codes = codes.into();
+    for (digest, code) in codes {
+        let failure = Effect::FailBlob(Failure::new(code, "not this one"));
+        let fault = Fault::at(Method::BatchUpdateBlobs, failure);
+        fixture.farm.fault(fault.digest(digest).call(1));
+    }
     let failure = fixture
         .client
         .ensure_uploaded(&blobs)
@@ -153,7 +158,7 @@ async fn each_blob_of_a_batch_has_its_own_status() {
         .expect_err("denied");
     assert_eq!(failure.kind, FailureKind::Denied);
     assert!(
-        fixture.fake.has_all(&blobs[..2]),
+        fixture.has_all(&blobs[..2]),
         "the first went by stream instead"
     );
     fixture
@@ -161,13 +166,14 @@ async fn each_blob_of_a_batch_has_its_own_status() {
         .ensure_uploaded(&blobs)
         .await
         .expect("denied once only");
-    assert!(fixture.fake.has_all(&blobs));
+    assert!(fixture.has_all(&blobs));
 }
 
 #[tokio::test]
 async fn a_server_may_end_a_write_early() {
-    let fixture = farm().await;
-    fixture.fake.state().early_return = true;
+    let fixture = Fixture::new().await;
+    let early = Fault::at(Method::Write, Effect::EarlyReturn(None));
+    fixture.farm.fault(early);
     let large = [blob(vec![1; 20 * MIB])];
     fixture
         .client
@@ -179,7 +185,7 @@ async fn a_server_may_end_a_write_early() {
 
 #[tokio::test]
 async fn a_file_that_changed_fails_its_job_and_leaves_no_blob() {
-    let fixture = farm().await;
+    let fixture = Fixture::new().await;
     let dir = tempfile::tempdir().expect("a directory");
     for size in [100, 4 * MIB] {
         let path = dir.path().join("module.bc");
@@ -192,7 +198,7 @@ async fn a_file_that_changed_fails_its_job_and_leaves_no_blob() {
             .expect_err("changed");
         assert_eq!(failure.kind, FailureKind::Source);
         assert!(failure.message.contains("module.bc"), "{failure}");
-        assert!(!fixture.fake.has_all(&bad));
+        assert!(!fixture.has_all(&bad));
         // Another job's good copy is not held up by it.
         let good = [blob(vec![1; size])];
         let (bad, good) = tokio::join!(
@@ -206,9 +212,13 @@ async fn a_file_that_changed_fails_its_job_and_leaves_no_blob() {
 
 #[tokio::test(start_paused = true)]
 async fn calls_that_fail_briefly_are_repeated() {
-    let fixture = farm().await;
-    for rpc in [Rpc::FindMissingBlobs, Rpc::BatchUpdateBlobs, Rpc::Write] {
-        fixture.fake.fault(rpc, Status::unavailable("restarting"));
+    let fixture = Fixture::new().await;
+    for method in [
+        Method::FindMissingBlobs,
+        Method::BatchUpdateBlobs,
+        Method::Write,
+    ] {
+        fixture.fail_once(method, &Status::unavailable("restarting"));
     }
     let blobs = [blob("small"), blob(vec![1; 3 * MIB])];
     fixture
@@ -216,14 +226,14 @@ async fn calls_that_fail_briefly_are_repeated() {
         .ensure_uploaded(&blobs)
         .await
         .expect("uploaded");
-    assert!(fixture.fake.has_all(&blobs));
-    assert_eq!(fixture.fake.count(Rpc::Write), 2);
+    assert!(fixture.has_all(&blobs));
+    assert_eq!(fixture.count(Method::Write), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_falls_silent_is_noticed_and_the_next_link_call_fails_at_once() {
-    let fixture = farm().await;
-    fixture.fake.state().silent = u32::MAX;
+    let fixture = Fixture::new().await;
+    silence(&fixture);
     let began = Instant::now();
     let failure = fixture
         .client
@@ -246,58 +256,58 @@ async fn a_server_that_falls_silent_is_noticed_and_the_next_link_call_fails_at_o
 
 #[tokio::test]
 async fn a_question_that_is_too_long_is_asked_in_parts() {
-    let fixture = farm().await;
+    let fixture = Fixture::new().await;
     let text = "grpc: received message larger than max";
-    fixture
-        .fake
-        .fault(Rpc::FindMissingBlobs, Status::resource_exhausted(text));
+    fixture.fail_once(Method::FindMissingBlobs, &Status::resource_exhausted(text));
     let blobs = many(5000);
     fixture
         .client
         .ensure_uploaded(&blobs)
         .await
         .expect("uploaded");
-    let asked: Vec<usize> = fixture.fake.state().asked.iter().map(Vec::len).collect();
-    assert_eq!(asked, [2500, 2500]);
+    let asked: Vec<usize> = fixture.asked().iter().map(Vec::len).collect();
+    assert_eq!(asked, [5000, 2500, 2500], "the first was refused");
 }
 
 #[tokio::test]
 async fn a_blob_larger_than_the_farm_accepts_fails_before_anything_is_sent() {
-    let mut capabilities = able();
-    let cache = capabilities.cache_capabilities.as_mut().expect("set");
-    cache.max_cas_blob_size_bytes = 10;
-    let fixture = farm_with(capabilities, &ClientOptions::default()).await;
+    let profile = Profile {
+        max_blob_size: 10,
+        ..Profile::plain()
+    };
+    let fixture = Fixture::of(profile, &ClientOptions::default()).await;
     let failure = fixture
         .client
         .ensure_uploaded(&[blob("more than ten bytes")])
         .await;
     assert_eq!(failure.expect_err("too large").kind, FailureKind::Rejected);
-    assert_eq!(fixture.fake.count(Rpc::FindMissingBlobs), 0);
+    assert_eq!(fixture.count(Method::FindMissingBlobs), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_let_a_deadline_pass_is_not_used_again() {
-    let fixture = farm().await;
-    assert_eq!(fixture.fake.state().dialled, 1);
-    fixture.fake.state().silent = 1;
+    let fixture = Fixture::new().await;
+    assert_eq!(fixture.farm.record().connections, 1);
+    let silent = Fault::at(Method::FindMissingBlobs, Effect::Hang);
+    fixture.farm.fault(silent.call(1));
     fixture
         .client
         .ensure_uploaded(&many(1))
         .await
         .expect("by a new connection");
-    assert_eq!(fixture.fake.state().dialled, 2);
+    assert_eq!(fixture.farm.record().connections, 2);
 }
 
 #[tokio::test]
 async fn a_server_that_refuses_compression_after_all_gets_plain_streams() {
-    let fixture = with_zstd().await;
+    let fixture = Fixture::with_zstd().await;
     let refusal = Status::invalid_argument("no such resource name");
-    fixture.fake.fault(Rpc::Write, refusal);
+    fixture.fail_once(Method::Write, &refusal);
     let large = [blob(vec![7; 3 * MIB])];
     fixture
         .client
         .ensure_uploaded(&large)
         .await
         .expect("uploaded");
-    assert!(fixture.fake.has_all(&large));
+    assert!(fixture.has_all(&large));
 }
