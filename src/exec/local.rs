@@ -182,7 +182,12 @@ impl LocalExecutor {
     ) -> Result<Attempt, JobFailure> {
         let machine = |error: std::io::Error| machine(job, &error, Vec::new());
         let scratch = self.scratch().await.map_err(machine)?;
-        let dir = JobDir::create(scratch, dir, hermetic).map_err(machine)?;
+        let dir = match JobDir::create(scratch, dir, hermetic) {
+            Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
+                return Ok(Attempt::Bad(UnsoundResult::InputsTooLarge));
+            }
+            made => made.map_err(machine)?,
+        };
         let attempt = {
             let _shared = self.memory.read().await;
             self.attempt(job, hermetic, &dir, memory).await?

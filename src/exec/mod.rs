@@ -243,6 +243,9 @@ pub enum UnsoundResult {
     Prints,
     #[error("it also writes `{0}`")]
     Undeclared(String),
+    /// The compiler alone reads them where they are.
+    #[error("copies of its inputs are larger than files may be here (`ulimit -f`)")]
+    InputsTooLarge,
 }
 
 /// The guard behind every run and every cache: exit code, admissions on stderr, each output there
