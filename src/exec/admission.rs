@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 
 use super::Planned;
 use super::queue::{Assignment, Executor, NotTaken, Queue};
+use super::wait_clock::WaitClock;
 use crate::process::{MemoryLedger, MemoryReservation, MemoryWait, Room, SlotPermit, Slots};
 
 /// Admits the compilers of a link.
@@ -18,6 +19,9 @@ pub struct Admission {
     slots: Slots,
     memory: MemoryLedger,
     turn: Mutex<()>,
+    /// What the slot whose turn it is has waited for.
+    for_slots: WaitClock,
+    for_memory: WaitClock,
 }
 
 /// The right to run one compiler here.
@@ -42,7 +46,17 @@ impl Admission {
             slots,
             memory,
             turn: Mutex::default(),
+            for_slots: WaitClock::default(),
+            for_memory: WaitClock::default(),
         }
+    }
+
+    /// The part of all waiting that was for slots, and not for memory.
+    #[must_use]
+    pub fn share_of_slots(&self) -> f64 {
+        let slots = self.for_slots.total().as_secs_f64();
+        let all = slots + self.for_memory.total().as_secs_f64();
+        if all > 0.0 { slots / all } else { 0.0 }
     }
 
     /// Waits until a job of `queue` may start here and takes it. `None` if none waits any more.
@@ -79,7 +93,9 @@ impl Admission {
         let _turn = self.turn.lock().await;
         let mut wait = MemoryWait::begin();
         loop {
+            let waiting = self.for_slots.start();
             let slot = self.slots.permit().await;
+            drop(waiting);
             let ledger = self.memory.lock().await;
             let room = ledger.as_ref().and_then(|ledger| ledger.room(&wait));
             match take(room) {
@@ -100,6 +116,7 @@ impl Admission {
                 Err(Refusal::Over(reason)) => return Err(reason),
             }
             drop(slot);
+            let _waiting = self.for_memory.start();
             self.memory.changed().await;
         }
     }

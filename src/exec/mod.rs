@@ -8,6 +8,7 @@ mod job_dir;
 pub mod local;
 pub mod queue;
 pub mod remote;
+pub mod wait_clock;
 
 use std::fmt;
 use std::time::Duration;

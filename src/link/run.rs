@@ -5,7 +5,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +26,7 @@ use crate::exec::admission::Admission;
 use crate::exec::local::{LocalConfig, LocalExecutor};
 use crate::exec::queue::{Executor, ExecutorSet, Queue, Runner, run_slot};
 use crate::exec::remote::{LargeJobs, RemoteConfig, RemoteExecutor};
+use crate::exec::wait_clock::WaitClock;
 use crate::exec::{Hermetic, InPlaceReason, Planned, PlannedForm};
 use crate::hash_cache::HashCache;
 use crate::job::{Caller, Job, JobFile};
@@ -113,7 +114,7 @@ impl Link {
         Ok(LocalRunner {
             executor: self.local_executor(options).map_err(LinkError::Machine)?,
             admission: Admission::new(options.slots(), options.memory_ledger()),
-            waited: AtomicU64::default(),
+            waited: WaitClock::default(),
             delivery: Arc::clone(&self.delivery),
             farm: self.farm.clone(),
         })

@@ -1,17 +1,17 @@
 //! The runners of a link: one for this machine, one for the farm.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::delivery::Delivery;
 use super::error::LinkError;
 use super::farm::FarmSession;
-use crate::events::{self, Event, Origin};
+use crate::events::{Event, Origin};
 use crate::exec::admission::{Admission, LocalPermit};
 use crate::exec::local::LocalExecutor;
 use crate::exec::queue::{Assignment, AttemptOutcome, Claim, Executor, Queue, Runner};
 use crate::exec::remote::RemoteExecutor;
+use crate::exec::wait_clock::WaitClock;
 use crate::exec::{Compiled, JobFailure};
 
 /// Runs jobs on this machine.
@@ -20,7 +20,7 @@ pub(super) struct LocalRunner {
     pub(super) executor: LocalExecutor,
     pub(super) admission: Admission,
     /// The microseconds that all slots together have waited for permits and memory.
-    pub(super) waited: AtomicU64,
+    pub(super) waited: WaitClock,
     pub(super) delivery: Arc<Delivery>,
     /// Gets the results of this machine.
     pub(super) farm: Option<Arc<FarmSession>>,
@@ -35,10 +35,10 @@ pub(super) struct RemoteRunner {
 }
 
 impl LocalRunner {
-    /// How long each of `slots` waited for permits, on average.
+    /// How long each of `slots` waited for permits, on average; waiting for memory is not counted.
     pub(super) fn waited(&self, slots: usize) -> Duration {
-        let all = Duration::from_micros(self.waited.load(Ordering::Relaxed));
-        all / u32::try_from(slots.max(1)).unwrap_or(u32::MAX)
+        let each = self.waited.total() / u32::try_from(slots.max(1)).unwrap_or(u32::MAX);
+        each.mul_f64(self.admission.share_of_slots())
     }
 }
 
@@ -47,11 +47,9 @@ impl Runner for LocalRunner {
     type Permit = LocalPermit;
 
     async fn admit(&self, queue: &Arc<Queue>) -> Option<(LocalPermit, Assignment)> {
-        let began = events::now();
-        let admitted = self.admission.admit(queue).await;
-        let waited = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.waited.fetch_add(waited, Ordering::Relaxed);
-        admitted
+        // It counts also if the link ends before anything is admitted.
+        let _waiting = self.waited.start();
+        self.admission.admit(queue).await
     }
 
     async fn run(
