@@ -30,8 +30,8 @@ begin() { step=$1; printf '\n== %s (%d s so far)\n' "$1" "$SECONDS"; }
 
 # --- what the machine needs
 
-packages=(bc bison build-essential clang-22 lld-22 llvm-22 bubblewrap busybox-static ca-certificates cmake curl file flex
-  libelf-dev libssl-dev libstdc++-12-dev make nginx-light ninja-build openssl python3 time xz-utils)
+packages=(automake bc bison build-essential clang-22 lld-22 llvm-22 bubblewrap busybox-static ca-certificates cmake curl file flex
+  libelf-dev libssl-dev libstdc++-12-dev libtool make meson nginx-light ninja-build openssl python3 time xz-utils)
 command -v pip >/dev/null || packages+=(python3-pip)
 [ -z "${RELTO_TEST_LONG:-}" ] || packages+=(postgresql python3-venv)
 

@@ -9,6 +9,7 @@ use relto_testing as support;
 mod ahead;
 mod arguments;
 mod boundaries;
+mod builds;
 mod cache;
 mod cli;
 mod client;
