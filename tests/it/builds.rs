@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use fs_err as fs;
 
-use crate::support::clean_home::CleanHome;
+use crate::support::link::Home;
 use crate::support::llvm::run;
 use crate::support::skip::skip;
 
@@ -66,7 +66,7 @@ fn sources(dir: &Path, files: &[(&str, &str)]) {
     }
 }
 
-fn shell(dir: &Path, home: &CleanHome, script: &str) -> Output {
+fn shell(dir: &Path, home: &Home, script: &str) -> Output {
     let mut command = Command::new("sh");
     command.args(["-ec", script]).current_dir(dir);
     home.apply(&mut command);
@@ -83,7 +83,7 @@ fn shell(dir: &Path, home: &CleanHome, script: &str) -> Output {
 /// Builds with `script`. relto must have taken part in `links` links of `jobs` jobs in all, and the
 /// program must run.
 fn builds(dir: &Path, script: &str, program: &str, links: usize, jobs: usize) {
-    let home = CleanHome::new();
+    let home = Home::new();
     let output = shell(dir, &home, script);
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text);
@@ -158,7 +158,7 @@ fn libtool_keeps_the_distributor_in_the_compilers_name() {
         .map(|(configure, make)| (configure.to_owned(), make.to_owned()))
         .expect("two lines");
     // configure's trial links are links of relto's, too.
-    let home = CleanHome::new();
+    let home = Home::new();
     shell(dir.path(), &home, &format!("autoreconf -i\n{configure}"));
     builds(dir.path(), &make, "app", 2, 2);
 }
