@@ -171,6 +171,8 @@ impl fmt::Display for Execution<'_> {
         let worker = text::one_line(&self.0.worker, LONGEST_NAME);
         match &worker[..] {
             "" => f.write_str("made by an unnamed worker")?,
+            // What relto stores of its own results.
+            "relto" => f.write_str("compiled by relto")?,
             worker => write!(f, "made by worker `{worker}`")?,
         }
         let times = [
