@@ -7,7 +7,6 @@
 use std::collections::HashSet;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,8 +15,8 @@ use relto::internals::digest::{Digest, DigestFunction};
 use tempfile::TempDir;
 
 use crate::links::Multiplied;
-use crate::server::{ActionTemplate, Farm, Made, Script};
-use crate::{HEAD, show};
+use crate::{HEAD, reset, show};
+use relto_testing::farm::{Farm, Profile, TimedResult, TimedWorkers};
 use relto_testing::link::Home;
 use relto_testing::llvm::Llvm;
 use relto_testing::measure::{Comparison, run};
@@ -54,9 +53,9 @@ fn links(name: &str, program: &Program, runs: usize) {
     // Another program by the same compiler leaves the toolchain there; the link's own history and
     // digests are known.
     let other = Multiplied::new(&generated(4));
-    farm.line(None);
+    farm.limit_network(None);
     run(&other.relto(&home, &other.times(1), &options), 1);
-    let toolchain = farm.blobs();
+    let toolchain = farm.claimed();
     run(&command, 1);
     let mut prefetch = vec!["prefetch".to_owned()];
     prefetch.extend_from_slice(&options);
@@ -64,13 +63,13 @@ fn links(name: &str, program: &Program, runs: usize) {
     prefetch.extend(others.iter().map(|(module, _)| module.clone()));
     let prefetch = link.relto(&home, Path::new(&last.0), &prefetch);
     let sample = |before: &HashSet<Digest>, sent_ahead: bool| {
-        farm.reset(before.clone());
+        reset(&farm, before.clone());
         if sent_ahead {
-            farm.line(None);
+            farm.limit_network(None);
             run(&prefetch, 1);
         }
         let ahead = farm.passed().0;
-        farm.line(Some(BYTES_PER_SECOND));
+        farm.limit_network(Some(BYTES_PER_SECOND));
         let sample = run(&command, 1);
         (sample, ahead, farm.passed().0 - ahead)
     };
@@ -93,23 +92,21 @@ fn links(name: &str, program: &Program, runs: usize) {
 /// Workers that take no time: what is left is the line.
 fn farm(link: &Multiplied) -> Farm {
     let objects = link.objects.clone();
-    let script: Script = Arc::new(move |module| {
+    let workers = TimedWorkers::new(200, move |module| {
         let found = objects.iter().find(|(name, _)| name == module);
         let (_, object) = found.unwrap_or(&objects[0]);
-        Made {
+        TimedResult {
             takes: Duration::ZERO,
             digest: DigestFunction::Sha256.digest(object),
             object: Bytes::from(object.clone()),
         }
     });
-    let template = ActionTemplate {
-        slots: 200,
+    let profile = Profile {
         round_trip: ROUND_TRIP,
         bytes_per_second: Some(BYTES_PER_SECOND),
-        remembers: false,
-        zstd: false,
+        ..Profile::cheap()
     };
-    Farm::start(template, script)
+    Farm::timed(profile, workers)
 }
 
 /// A compile that leaves a small module: as long as a build has many of them.

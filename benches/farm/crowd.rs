@@ -2,16 +2,16 @@
 //!
 //! Within a link each blob is sent once; this shows what several links send more than once.
 
+use std::collections::HashSet;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use relto::internals::digest::DigestFunction;
 
 use crate::links::Multiplied;
-use crate::server::{ActionTemplate, Farm, Made, Script};
-use crate::show;
+use crate::{reset, show};
+use relto_testing::farm::{Farm, Profile, TimedResult, TimedWorkers};
 use relto_testing::link::Home;
 use relto_testing::measure::median;
 use relto_testing::program::zstd;
@@ -23,23 +23,20 @@ const BYTES_PER_SECOND: u64 = 125_000_000;
 pub(crate) fn crowd(runs: usize) {
     let link = Multiplied::new(&zstd());
     let object = link.objects[0].1.clone();
-    let made = Made {
+    let made = TimedResult {
         takes: Duration::from_millis(300),
         digest: DigestFunction::Sha256.digest(&object),
         object: Bytes::from(object),
     };
-    let script: Script = Arc::new(move |_| made.clone());
-    let template = ActionTemplate {
-        slots: 200,
+    let profile = Profile {
         round_trip: Duration::from_millis(20),
         bytes_per_second: Some(BYTES_PER_SECOND),
-        remembers: false,
-        zstd: false,
+        ..Profile::cheap()
     };
-    let farm = Farm::start(template, script);
+    let farm = Farm::timed(profile, TimedWorkers::new(200, move |_| made.clone()));
     let home = Home::new();
     together(1, &link, &home, &farm);
-    let warm = farm.blobs();
+    let warm = farm.claimed();
     show(
         "zstd, at once on one machine; 200 slots, 20 ms, 1 Gbit/s\n\
          links      cold farm: wall, s   sent, MiB      warm farm: wall, s   sent, MiB\n",
@@ -47,9 +44,9 @@ pub(crate) fn crowd(runs: usize) {
     for links in LINKS {
         let (mut cold_runs, mut warm_runs) = (Vec::new(), Vec::new());
         for _ in 0..runs {
-            farm.reset(std::collections::HashSet::new());
+            reset(&farm, HashSet::new());
             cold_runs.push(together(links, &link, &home, &farm));
-            farm.reset(warm.clone());
+            reset(&farm, warm.clone());
             warm_runs.push(together(links, &link, &home, &farm));
         }
         let walls = |runs: &[(f64, f64)]| median(runs.iter().map(|(wall, _)| *wall));

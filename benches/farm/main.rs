@@ -9,13 +9,15 @@ mod crowd;
 mod links;
 mod replay;
 mod scale;
-mod server;
 mod servers;
-mod services;
 mod transfer;
 
+use std::collections::HashSet;
 use std::io::{self, Write as _};
 use std::path::Path;
+
+use relto::internals::digest::Digest;
+use relto_testing::farm::Farm;
 
 /// What stands above lines of a comparison.
 const HEAD: &str = "                                 ours     theirs    ratio  (range)\n";
@@ -49,6 +51,15 @@ fn main() {
             _ => servers::servers(runs),
         }
     }
+}
+
+/// The farm has these blobs and nothing else, and counts its bytes anew.
+fn reset(farm: &Farm, blobs: HashSet<Digest>) {
+    farm.evict_all();
+    farm.claim(blobs);
+    farm.clear_results();
+    farm.forget_operations();
+    farm.forget_record();
 }
 
 /// Of the last minute: what else the machine did.

@@ -2,15 +2,14 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use relto::internals::digest::DigestFunction;
 
 use crate::links::Multiplied;
-use crate::server::{ActionTemplate, Farm, Made, Script};
-use crate::show;
+use crate::{reset, show};
+use relto_testing::farm::{Farm, Profile, TimedResult, TimedWorkers};
 use relto_testing::link::{Home, Link};
 use relto_testing::measure::{Sample, median, run};
 use relto_testing::program::{Program, cxx, zstd};
@@ -32,8 +31,8 @@ const COPIES: [usize; 3] = [1, 5, 10];
 
 const HEAD: &str = "blobs     jobs    bound, s   relto, s    ratio  (range)           and thin link  with its bytes, s    ratio  relto's processor, s   ms a job\n";
 
-/// A run, and what it is compared with.
-struct Run {
+/// A link, and what it is compared with.
+struct Round {
     sample: Sample,
     bound: f64,
     /// Unknown where blobs travel compressed, each to its own part.
@@ -43,11 +42,13 @@ struct Run {
 pub(crate) fn replay(runs: usize) {
     let program = cxx();
     let (link, thin_link) = (Multiplied::new(&program), thin_link(&program, runs));
-    let made = Arc::new(record(&link));
-    let script: Script = {
-        let made = Arc::clone(&made);
-        let other = made.values().next().expect("a job").clone();
-        Arc::new(move |module| made.get(module).unwrap_or(&other).clone())
+    let made = record(&link);
+    let other = made.values().next().expect("a job");
+    let workers = {
+        let (made, other) = (made.clone(), other.clone());
+        TimedWorkers::new(SLOTS, move |module| {
+            made.get(module).unwrap_or(&other).clone()
+        })
     };
     show(&format!(
         "Crypto++ on {SLOTS} slots, {} ms away, 1 Gbit/s; the toolchain is there, the modules are not\n\
@@ -55,20 +56,26 @@ pub(crate) fn replay(runs: usize) {
         ROUND_TRIP.as_millis()
     ));
     for zstd in [false, true] {
-        let template = ActionTemplate {
-            slots: SLOTS,
+        let profile = Profile {
             round_trip: ROUND_TRIP,
             bytes_per_second: Some(BYTES_PER_SECOND),
-            remembers: false,
-            zstd,
+            stream_zstd: zstd,
+            batch_zstd: zstd,
+            ..Profile::cheap()
         };
-        let farm = Farm::start(template, Arc::clone(&script));
+        let farm = Farm::timed(profile, workers.clone());
         on(&farm, &link, &made, thin_link, runs);
     }
 }
 
 /// All links on one farm.
-fn on(farm: &Farm, link: &Multiplied, made: &HashMap<String, Made>, thin_link: f64, rounds: usize) {
+fn on(
+    farm: &Farm,
+    link: &Multiplied,
+    made: &HashMap<String, TimedResult>,
+    thin_link: f64,
+    rounds: usize,
+) {
     let home = Home::new();
     let options = [
         format!("--remote-executor={}", farm.address()),
@@ -78,8 +85,10 @@ fn on(farm: &Farm, link: &Multiplied, made: &HashMap<String, Made>, thin_link: f
     // A link of another program by the same compiler leaves the toolchain there.
     let other = Multiplied::new(&zstd());
     run(&other.relto(&home, &other.times(1), &options), 1);
-    let toolchain = farm.blobs();
+    let toolchain = farm.claimed();
+    let zstd = farm.profile().stream_zstd;
     for _ in 0..LEARNING {
+        farm.clear_results();
         run(&link.relto(&home, &link.times(1), &options), 1);
     }
     for copies in COPIES {
@@ -88,22 +97,17 @@ fn on(farm: &Farm, link: &Multiplied, made: &HashMap<String, Made>, thin_link: f
         let mut runs = Vec::with_capacity(rounds);
         for _ in 0..rounds {
             link.put_objects_away(&file);
-            farm.reset(toolchain.clone());
+            reset(farm, toolchain.clone());
             let sample = run(&command, 1);
             let (up, down) = farm.passed();
             let bytes = up.max(down);
-            let plain = !farm.template().zstd;
-            runs.push(Run {
+            runs.push(Round {
                 sample,
                 bound: bound(made, copies, bytes),
-                reachable: plain.then(|| reachable(made, link, copies, bytes)),
+                reachable: (!zstd).then(|| reachable(made, link, copies, bytes)),
             });
         }
-        let blobs = if farm.template().zstd {
-            "zstd"
-        } else {
-            "plain"
-        };
+        let blobs = if zstd { "zstd" } else { "plain" };
         show(&format!("{blobs:8}"));
         show_line(link.jobs() * copies, &runs, thin_link);
     }
@@ -126,11 +130,11 @@ fn thin_link(program: &Program, runs: usize) -> f64 {
 }
 
 /// `thin_link` comes before all of them.
-fn show_line(jobs: usize, runs: &[Run], thin_link: f64) {
-    let ratio = |run: &Run| run.sample.wall / run.bound;
+fn show_line(jobs: usize, runs: &[Round], thin_link: f64) {
+    let ratio = |run: &Round| run.sample.wall / run.bound;
     let least = runs.iter().map(ratio).fold(f64::INFINITY, f64::min);
     let most = runs.iter().map(ratio).fold(0.0, f64::max);
-    let linked = |run: &Run| (thin_link + run.sample.wall) / (thin_link + run.bound);
+    let linked = |run: &Round| (thin_link + run.sample.wall) / (thin_link + run.bound);
     let cpu = median(runs.iter().map(|run| run.sample.cpu));
     let reachable: Option<Vec<f64>> = runs.iter().map(|run| run.reachable).collect();
     let reachable = reachable.map_or_else(String::new, |all| {
@@ -151,7 +155,7 @@ fn show_line(jobs: usize, runs: &[Run], thin_link: f64) {
 
 /// No farm of this kind is faster: the longest job, all jobs over all slots, all bytes over the
 /// line.
-fn bound(made: &HashMap<String, Made>, copies: usize, bytes: u64) -> f64 {
+fn bound(made: &HashMap<String, TimedResult>, copies: usize, bytes: u64) -> f64 {
     let times = || made.values().map(|made| made.takes.as_secs_f64());
     let longest = times().fold(0.0, f64::max);
     let work = times().sum::<f64>() * number(copies) / number(SLOTS);
@@ -162,7 +166,12 @@ fn bound(made: &HashMap<String, Made>, copies: usize, bytes: u64) -> f64 {
 /// The same, and that a job begins when what it reads is there, and ends when its object is here.
 /// Of the longest jobs none ends before the shortest of them has run, and from then on the line
 /// still carries one object after the other.
-fn reachable(made: &HashMap<String, Made>, link: &Multiplied, copies: usize, bytes: u64) -> f64 {
+fn reachable(
+    made: &HashMap<String, TimedResult>,
+    link: &Multiplied,
+    copies: usize,
+    bytes: u64,
+) -> f64 {
     let on_the_line =
         |bytes: u64| Duration::from_nanos(bytes * 1_000_000_000 / BYTES_PER_SECOND).as_secs_f64();
     let mut jobs: Vec<_> = made.iter().collect();
@@ -177,11 +186,11 @@ fn reachable(made: &HashMap<String, Made>, link: &Multiplied, copies: usize, byt
     least
 }
 
-fn record(link: &Multiplied) -> HashMap<String, Made> {
+fn record(link: &Multiplied) -> HashMap<String, TimedResult> {
     let made = |object: &[u8]| {
         let object = Bytes::copy_from_slice(object);
         let size = u32::try_from(object.len()).expect("an object");
-        Made {
+        TimedResult {
             takes: START + PER_BYTE * size,
             digest: DigestFunction::Sha256.digest(&object),
             object,

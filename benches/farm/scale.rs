@@ -1,7 +1,6 @@
 //! `scale`: how relto's own time and memory grow with the link, when nothing has to be compiled.
 
 use std::process::Command;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -10,8 +9,8 @@ use relto::internals::job::JobFile;
 
 use crate::links::Multiplied;
 use crate::replay::number;
-use crate::server::{ActionTemplate, Farm, Made, Script};
 use crate::show;
+use relto_testing::farm::{Farm, Profile, TimedResult, TimedWorkers};
 use relto_testing::link::Home;
 use relto_testing::measure::{Sample, median, run};
 use relto_testing::program::dense;
@@ -24,34 +23,23 @@ const IMPORTS: usize = 50;
 pub(crate) fn scale(runs: usize, largest: Option<usize>) {
     let link = Multiplied::new(&dense(IMPORTS + 1));
     let object = link.objects[0].1.clone();
-    let made = Made {
+    let made = TimedResult {
         takes: Duration::ZERO,
         digest: DigestFunction::Sha256.digest(&object),
         object: Bytes::from(object),
     };
-    let script: Script = Arc::new(move |_| made.clone());
+    let workers = TimedWorkers::new(10_000, move |_| made.clone());
     show(&format!(
         "{IMPORTS} imports a job, own files; a farm without distance on the same processors\n\
          jobs                              wall, s   relto's processor, s   ms a job   jobs/s   peak, MiB\n"
     ));
     let is_wanted = |size: &usize| largest.is_none_or(|largest| *size <= largest);
     for size in SIZES.into_iter().filter(is_wanted) {
-        links_of(size, &link, &script, runs);
+        links_of(size, &link, &workers, runs);
     }
 }
 
-fn farm(script: &Script, remembers: bool) -> Farm {
-    let template = ActionTemplate {
-        slots: 10_000,
-        round_trip: Duration::ZERO,
-        bytes_per_second: None,
-        remembers,
-        zstd: false,
-    };
-    Farm::start(template, Arc::clone(script))
-}
-
-fn links_of(size: usize, link: &Multiplied, script: &Script, runs: usize) {
+fn links_of(size: usize, link: &Multiplied, workers: &TimedWorkers, runs: usize) {
     let file = link.with_own_files(size);
     let jobs = size.div_ceil(link.jobs()) * link.jobs();
     parse(&file, jobs);
@@ -59,8 +47,8 @@ fn links_of(size: usize, link: &Multiplied, script: &Script, runs: usize) {
     let off = "--disk-cache=off".to_owned();
     // The compiler's digest is known from here on, as on any machine that linked before.
     run(&link.relto(&home, &link.times(1), &[off]), 1);
-    let (executes, remembers) = (farm(script, false), farm(script, true));
-    let with = |farm: &Farm, cache: &str| {
+    let farm = Farm::timed(Profile::cheap(), workers.clone());
+    let with = |cache: &str| {
         let executor = format!("--remote-executor={}", farm.address());
         let cache = format!("--disk-cache={cache}");
         link.relto(
@@ -75,24 +63,19 @@ fn links_of(size: usize, link: &Multiplied, script: &Script, runs: usize) {
         link.put_objects_away(&file);
         run(command, 1)
     };
-    line("all new, executed", jobs, &[once(&with(&executes, "off"))]);
-    let again = |command: &Command| -> Vec<Sample> { (0..runs).map(|_| once(command)).collect() };
-    line(
-        "known files, executed",
-        jobs,
-        &again(&with(&executes, "off")),
-    );
-    line(
-        "found in the farm's cache",
-        jobs,
-        &again(&with(&remembers, "off")),
-    );
-    run(&with(&remembers, &cache), 1);
-    line(
-        "found in the disk cache",
-        jobs,
-        &again(&with(&remembers, &cache)),
-    );
+    let executed = || {
+        farm.clear_results();
+        farm.forget_operations();
+        once(&with("off"))
+    };
+    let samples = |sample: &dyn Fn() -> Sample| (0..runs).map(|_| sample()).collect::<Vec<_>>();
+    line("all new, executed", jobs, &[executed()]);
+    line("known files, executed", jobs, &samples(&executed));
+    // The farm has the results of the last one.
+    let found = |cache: &str| samples(&|| once(&with(cache)));
+    line("found in the farm's cache", jobs, &found("off"));
+    run(&with(&cache), 1);
+    line("found in the disk cache", jobs, &found(&cache));
 }
 
 fn line(name: &str, jobs: usize, samples: &[Sample]) {

@@ -4,10 +4,9 @@
 //! Client and server share the processors, so it is the client's processor time that counts. Each
 //! client is a process of its own: this program again, told which one to be.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use fs_err as fs;
@@ -16,12 +15,12 @@ use relto::internals::digest::{Digest, DigestFunction};
 use relto::internals::events::Events;
 use relto::internals::pb::bytestream::byte_stream_client::ByteStreamClient;
 use relto::internals::pb::bytestream::{ReadRequest, WriteRequest};
+use relto::internals::pb::reapi;
 use relto::internals::reapi::{Blob, Client, ClientOptions, RequestContext};
 use tempfile::TempDir;
 
-use crate::server::{ActionTemplate, Farm, Made, Script};
-use crate::services::named;
-use crate::{HEAD, show};
+use crate::{HEAD, reset, show};
+use relto_testing::farm::{Farm, Profile};
 use relto_testing::measure::{Comparison, Sample, median, run};
 
 const SIZE: usize = 16 << 20;
@@ -30,26 +29,17 @@ const DOWN: usize = 64;
 /// Blobs under way at a time, and bytes of a message, as relto has them.
 const AT_ONCE: usize = 8;
 const PIECE: usize = 128 << 10;
+/// Any UUID: the farm does not resume uploads.
+const UPLOAD: &str = "00000000-0000-4000-8000-000000000000";
 
 pub(crate) fn transfer(runs: usize) {
     let dir = TempDir::new().expect("a directory");
-    let blobs: Vec<Made> = (0..UP).map(blob).collect();
-    for made in &blobs {
-        let path = dir.path().join(name(&made.digest));
-        fs::write(path, &made.object).expect("written");
+    let blobs: Vec<_> = (0..UP).map(blob).collect();
+    for (digest, bytes) in &blobs {
+        let path = dir.path().join(name(digest));
+        fs::write(path, bytes).expect("written");
     }
-    let script: Script = {
-        let blobs = blobs.clone();
-        Arc::new(move |module| blobs[module.parse::<usize>().unwrap_or(0)].clone())
-    };
-    let template = ActionTemplate {
-        slots: 1,
-        round_trip: Duration::ZERO,
-        bytes_per_second: None,
-        remembers: false,
-        zstd: false,
-    };
-    let farm = Farm::start(template, script);
+    let farm = Farm::start(Profile::cheap());
     show(&format!(
         "{} MiB to the farm and {} MiB from it, in blobs of {} MiB; processor time of the client, s\n\
          against (theirs): a bare loop and hashing; the bar is 1.15\n{HEAD}",
@@ -60,12 +50,16 @@ pub(crate) fn transfer(runs: usize) {
     for (way, count) in [("upload", UP), ("download", DOWN)] {
         let list: String = blobs[..count]
             .iter()
-            .map(|made| name(&made.digest) + "\n")
+            .map(|(digest, _)| name(digest) + "\n")
             .collect();
         fs::write(dir.path().join("list"), list).expect("written");
         let client = |kind: &str| {
-            farm.reset(std::collections::HashSet::new());
-            farm.offer(&blobs[..count]);
+            reset(&farm, HashSet::new());
+            if way == "download" {
+                for (digest, bytes) in &blobs[..count] {
+                    farm.put_named(*digest, bytes.clone());
+                }
+            }
             run(
                 &child(&format!("{way}-{kind}"), &farm.address(), dir.path()),
                 1,
@@ -95,23 +89,28 @@ fn sum(one: Sample, other: Sample) -> Sample {
 }
 
 /// Bytes that are not all the same, and others for each number.
-fn blob(number: usize) -> Made {
+fn blob(number: usize) -> (Digest, Bytes) {
     let mut bytes = Vec::with_capacity(SIZE);
     let mut word = number as u64 + 1;
     while bytes.len() < SIZE {
         word = word.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         bytes.extend_from_slice(&word.to_le_bytes());
     }
-    let object = Bytes::from(bytes);
-    Made {
-        takes: Duration::ZERO,
-        digest: DigestFunction::Sha256.digest(&object),
-        object,
-    }
+    let bytes = Bytes::from(bytes);
+    (DigestFunction::Sha256.digest(&bytes), bytes)
 }
 
 fn name(digest: &Digest) -> String {
     digest.to_string().replace('/', "-")
+}
+
+fn parse(name: &str) -> Digest {
+    let (hash, size) = name.split_once('-').expect("a hash and a size");
+    let digest = Digest::from_pb(&reapi::Digest {
+        hash: hash.to_owned(),
+        size_bytes: size.parse().expect("a size"),
+    });
+    digest.expect("a digest")
 }
 
 fn child(kind: &str, address: &str, dir: &Path) -> Command {
@@ -125,12 +124,7 @@ pub(crate) fn be(kind: &str, address: &str, dir: &Path) {
     let list = fs::read_to_string(dir.join("list")).expect("the list");
     let blobs: Vec<(Digest, PathBuf)> = list
         .lines()
-        .map(|line| {
-            (
-                named(&format!("blobs/{}", line.replace('-', "/"))).expect("a digest"),
-                dir.join(line),
-            )
-        })
+        .map(|line| (parse(line), dir.join(line)))
         .collect();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -192,7 +186,7 @@ async fn upload_bare(address: &str, blobs: Vec<(Digest, PathBuf)>) {
         let mut client = client.clone();
         async move {
             let mut bytes = Bytes::from(tokio::fs::read(path).await.expect("read"));
-            let mut resource_name = format!("uploads/0/blobs/{digest}");
+            let mut resource_name = format!("uploads/{UPLOAD}/blobs/{digest}");
             let mut offset = 0;
             let messages = std::iter::from_fn(move || {
                 let data = bytes.split_to(bytes.len().min(PIECE));

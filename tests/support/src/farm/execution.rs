@@ -17,12 +17,13 @@ use tonic::{Request, Response, Status};
 use super::action_cache::{edit, outputs_of};
 use super::failure::{Failure, any};
 use super::fault::{Effect, Effects};
-use super::gate::{Entry, RequestContext};
+use super::gate::{Entry, RequestContext, request_metadata};
 use super::operations;
 use super::playback::Playback;
 use super::profile::{Missing, Platforms};
 use super::record::Method;
 use super::strict::{Refusal, read_action};
+use super::timed::TimedWorkers;
 use super::worker::{Job, Outcome};
 use super::{Service, lock};
 
@@ -38,12 +39,21 @@ impl Execution for Service {
             .function(message.digest_function)
             .digests(&message.action_digest);
         let entry = self.enter(Method::Execute, &request, about).await?;
-        let message = request.get_ref().clone();
-        lock(&self.record).execute_requests.push(message);
+        if self.profile.records {
+            let message = request.get_ref().clone();
+            lock(&self.record).execute_requests.push(message);
+        }
         if let Some(playback) = self.next_playback() {
             return playback.answer(entry);
         }
-        match self.begin(&entry, request.into_inner()) {
+        let begun = match &self.timed {
+            Some(workers) => {
+                let metadata = request_metadata(request.metadata()).unwrap_or_default();
+                self.begin_timed(&entry, request.into_inner(), workers, metadata.target_id)
+            }
+            None => self.begin(&entry, request.into_inner()),
+        };
+        match begun {
             Ok(messages) => Ok(Response::new(operations::watch(entry, messages, 0))),
             Err(status) => entry.answer(Err(status)),
         }
@@ -118,16 +128,29 @@ impl Service {
         if let Some(messages) = operations.in_flight(action).filter(|_| mergeable) {
             return Ok(messages);
         }
-        let run = Run {
-            service: self.clone(),
-            effects: entry.effects.clone(),
-            request,
-            action,
-            function: entry.function,
-        };
+        let run = Run::new(self, entry, request, action);
         Ok(operations.begin(action, mergeable, |name, sender| {
             task::spawn(async move { run.go(&name, &sender, job).await })
         }))
+    }
+
+    /// Reads nothing: `target` alone tells the result.
+    fn begin_timed(
+        &self,
+        entry: &Entry,
+        request: ExecuteRequest,
+        workers: &TimedWorkers,
+        target: String,
+    ) -> Result<operations::Messages, Status> {
+        let [action] = entry.digests[..] else {
+            return Err(entry.violation("no action digest"));
+        };
+        let run = Run::new(self, entry, request, action);
+        let workers = workers.clone();
+        let start = |name: String, sender| {
+            task::spawn(async move { run.go_timed(&name, &sender, &workers, &target).await })
+        };
+        Ok(lock(&self.operations).begin(action, false, start))
     }
 
     fn missing_failure(&self, digests: &[Digest]) -> Failure {
@@ -200,6 +223,16 @@ impl Service {
 }
 
 impl Run {
+    fn new(service: &Service, entry: &Entry, request: ExecuteRequest, action: Digest) -> Self {
+        Self {
+            service: service.clone(),
+            effects: entry.effects.clone(),
+            request,
+            action,
+            function: entry.function,
+        }
+    }
+
     /// Pushes the messages of the operation, the last of them done. `job` is the job or what it
     /// lacks.
     async fn go(
@@ -208,15 +241,7 @@ impl Run {
         sender: &watch::Sender<Vec<Operation>>,
         job: Result<Job, Vec<Digest>>,
     ) {
-        let push = |operation| sender.send_modify(|messages| messages.push(operation));
-        let usual = vec![Value::Queued as i32, Value::Executing as i32];
-        let stages = self.effects.find(|effect| match effect {
-            Effect::Stages(stages) => Some(stages.clone()),
-            _ => None,
-        });
-        for stage in stages.unwrap_or(usual) {
-            push(self.message(name, stage));
-        }
+        self.push_stages(name, sender, &[Value::Queued, Value::Executing]);
         if self.has(|effect| matches!(effect, Effect::NeverEnds)) {
             return std::future::pending().await;
         }
@@ -227,7 +252,55 @@ impl Run {
                 ..ExecuteResponse::default()
             },
         };
-        push(self.last_message(name, &response));
+        self.push_last(name, sender, &response).await;
+    }
+
+    /// The same for a timed job, which is announced once: each message costs the client time.
+    async fn go_timed(
+        self,
+        name: &str,
+        sender: &watch::Sender<Vec<Operation>>,
+        workers: &TimedWorkers,
+        target: &str,
+    ) {
+        self.push_stages(name, sender, &[Value::Queued]);
+        if self.service.profile.records {
+            lock(&self.service.record).executed.push(self.action);
+        }
+        let made = workers.run(target).await;
+        let result = made.to_pb(&self.request.inline_output_files);
+        {
+            let mut store = lock(&self.service.store);
+            store.put_named(made.digest, made.object);
+            store.put_result(&self.request.instance_name, self.action, result.clone());
+        }
+        let response = ExecuteResponse {
+            result: Some(result),
+            ..ExecuteResponse::default()
+        };
+        self.push_last(name, sender, &response).await;
+    }
+
+    fn push_stages(&self, name: &str, sender: &watch::Sender<Vec<Operation>>, usual: &[Value]) {
+        let stages = self.effects.find(|effect| match effect {
+            Effect::Stages(stages) => Some(stages.clone()),
+            _ => None,
+        });
+        let usual = || usual.iter().map(|stage| *stage as i32).collect();
+        for stage in stages.unwrap_or_else(usual) {
+            sender.send_modify(|messages| messages.push(self.message(name, stage)));
+        }
+    }
+
+    async fn push_last(
+        &self,
+        name: &str,
+        sender: &watch::Sender<Vec<Operation>>,
+        response: &ExecuteResponse,
+    ) {
+        let last = self.last_message(name, response);
+        self.service.network.one_way().await;
+        sender.send_modify(|messages| messages.push(last));
     }
 
     fn has(&self, is: impl Fn(&Effect) -> bool) -> bool {

@@ -59,7 +59,8 @@ impl RequestContext {
 /// A call that goes on.
 pub(super) struct Entry {
     service: Service,
-    number: usize,
+    /// In the record, if there is one.
+    number: Option<usize>,
     method: Method,
     pub(super) peer: Option<Peer>,
     pub(super) effects: Effects,
@@ -70,7 +71,9 @@ pub(super) struct Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        lock(&self.service.record).end(self.number, self.method, self.code);
+        if let Some(number) = self.number {
+            lock(&self.service.record).end(number, self.method, self.code);
+        }
     }
 }
 
@@ -91,8 +94,14 @@ impl Entry {
         self.service.violation(text)
     }
 
+    /// Waits until so many bytes of a blob have been sent to the client.
+    pub(super) async fn send(&self, bytes: usize) {
+        self.service.network.down.pass(bytes).await;
+    }
+
     pub(super) fn add_request_bytes(&self, bytes: usize) {
-        if let Some(call) = lock(&self.service.record).call(self.number) {
+        let Some(number) = self.number else { return };
+        if let Some(call) = lock(&self.service.record).call(number) {
             call.request_bytes += bytes;
         }
     }
@@ -155,6 +164,10 @@ impl Service {
             .and_then(|()| self.check_headers(headers))
             .and_then(|()| self.check_about(&about))
             .and_then(|()| parsed.map_err(|error| self.violation(error.to_string())));
+        match method {
+            Method::Execute => self.network.one_way().await,
+            _ => self.network.round_trip().await,
+        }
         let struck = match checked {
             Ok(_) => strike(&entry).await,
             Err(status) => Err(status),
@@ -182,7 +195,7 @@ impl Service {
         about: &RequestContext,
         digests: Vec<Digest>,
     ) -> Entry {
-        let number = lock(&self.record).begin(Call {
+        let call = || Call {
             method,
             began: Instant::now(),
             ended: None,
@@ -200,7 +213,11 @@ impl Service {
                     (name.to_string(), value.into_owned())
                 })
                 .collect(),
-        });
+        };
+        let number = self
+            .profile
+            .records
+            .then(|| lock(&self.record).begin(call()));
         let blake3 = about.function == Some(digest_function::Value::Blake3 as i32);
         Entry {
             service: self.clone(),
@@ -301,7 +318,7 @@ async fn strike(entry: &Entry) -> Result<(), Status> {
     Ok(())
 }
 
-fn request_metadata(headers: &MetadataMap) -> Option<RequestMetadata> {
+pub(super) fn request_metadata(headers: &MetadataMap) -> Option<RequestMetadata> {
     let value = headers.get_bin(METADATA_HEADER)?.to_bytes().ok()?;
     RequestMetadata::decode(value).ok()
 }

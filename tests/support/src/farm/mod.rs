@@ -2,6 +2,7 @@
 //!
 //! A [`Profile`] says which kind of server it is, [`Fault`]s what goes wrong, and its worker either
 //! follows a script or really runs the command. The [`Record`] holds everything that clients did.
+//! Benchmarks use [`Profile::cheap`] and [`TimedWorkers`], so that they measure the client alone.
 //! State is in memory. The server has a runtime of its own, so synchronous tests can use it as well
 //! as asynchronous ones.
 
@@ -13,6 +14,7 @@ mod execution;
 mod failure;
 mod fault;
 mod gate;
+mod network;
 mod operations;
 mod playback;
 mod profile;
@@ -21,9 +23,10 @@ mod resource;
 mod serve;
 mod store;
 mod strict;
+mod timed;
 mod worker;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -38,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
 use connection::{Connection, Traffic};
+use network::Network;
 use operations::Operations;
 use store::Store;
 
@@ -46,6 +50,7 @@ pub use fault::{Break, Effect, Fault, FaultPlan};
 pub use playback::{Playback, operation};
 pub use profile::{BatchCount, Committed, Header, Missing, Platforms, Profile};
 pub use record::{Call, Method, Record};
+pub use timed::{TimedResult, TimedWorkers};
 pub use worker::{Input, Job, Outcome, Worker};
 
 /// What the services share.
@@ -56,8 +61,13 @@ struct Inner {
     record: Mutex<Record>,
     store: Mutex<Store>,
     worker: Mutex<Worker>,
+    /// In place of the worker.
+    timed: Option<TimedWorkers>,
     operations: Mutex<Operations>,
     traffic: Arc<Traffic>,
+    network: Network,
+    /// Blobs that were sent compressed, so that each is compressed once.
+    compressed: Mutex<HashMap<Digest, Bytes>>,
     scratch: tempfile::TempDir,
 }
 
@@ -95,12 +105,16 @@ impl Farm {
     /// A farm of this kind that really runs the commands, listening on a free port and on a unix
     /// socket.
     pub fn start(profile: Profile) -> Self {
+        Self::listen(profile, None)
+    }
+
+    fn listen(profile: Profile, timed: Option<TimedWorkers>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .expect("threads for the farm");
-        let (service, socket) = Self::service(profile);
+        let (service, socket) = Self::service(profile, timed);
         let connections = CancellationToken::new();
         let port = {
             let _inside = runtime.enter();
@@ -119,7 +133,7 @@ impl Farm {
     /// A farm of this kind on the running runtime, without sockets: under a paused clock, time passes
     /// only when client and farm both wait. It executes nothing but playbacks and scripts.
     pub fn in_memory(profile: Profile) -> Self {
-        let (service, socket) = Self::service(profile);
+        let (service, socket) = Self::service(profile, None);
         let connections = CancellationToken::new();
         let accepted = serve::serve_in_memory(&service, &connections);
         Self {
@@ -153,16 +167,19 @@ impl Farm {
         }
     }
 
-    fn service(profile: Profile) -> (Service, PathBuf) {
+    fn service(profile: Profile, timed: Option<TimedWorkers>) -> (Service, PathBuf) {
         let scratch = tempfile::tempdir().expect("a directory for the farm");
         let socket = scratch.path().join("farm.sock");
         let service = Service(Arc::new(Inner {
+            network: Network::new(&profile),
+            compressed: Mutex::default(),
             profile,
             faults: Mutex::default(),
             playbacks: Mutex::default(),
             record: Mutex::default(),
             store: Mutex::default(),
             worker: Mutex::new(Worker::Real),
+            timed,
             operations: Mutex::default(),
             traffic: Arc::default(),
             scratch,
@@ -193,6 +210,11 @@ impl Farm {
     /// From now on `script` makes the results.
     pub fn script(&self, script: impl Fn(&Job) -> Outcome + Send + Sync + 'static) {
         *lock(&self.service.worker) = Worker::Script(Arc::new(script));
+    }
+
+    /// A farm of this kind whose jobs are not read but timed.
+    pub fn timed(profile: Profile, workers: TimedWorkers) -> Self {
+        Self::listen(profile, Some(workers))
     }
 
     /// `grpc://127.0.0.1:PORT`.
@@ -250,6 +272,7 @@ impl Farm {
     /// Starts counting anew. The client must be idle.
     pub fn forget_record(&self) {
         lock(&self.service.record).forget();
+        self.service.network.forget();
         let traffic = &self.service.traffic;
         for counter in [&traffic.up, &traffic.down, &traffic.connections] {
             counter.store(0, Ordering::Relaxed);
@@ -259,6 +282,33 @@ impl Farm {
     /// Puts a blob there, named by SHA256.
     pub fn put(&self, bytes: impl Into<Bytes>) -> Digest {
         lock(&self.service.store).put(DigestFunction::Sha256, bytes.into())
+    }
+
+    /// Puts a blob there under a name that is known already.
+    pub fn put_named(&self, digest: Digest, bytes: Bytes) {
+        lock(&self.service.store).put_named(digest, bytes);
+    }
+
+    /// The farm says that it has these blobs. It cannot send them.
+    pub fn claim(&self, digests: impl IntoIterator<Item = Digest>) {
+        lock(&self.service.store).claim(digests);
+    }
+
+    /// All blobs that were claimed, or uploaded where uploads are not checked.
+    pub fn claimed(&self) -> HashSet<Digest> {
+        lock(&self.service.store).claimed().clone()
+    }
+
+    /// From now on so many bytes of blobs pass each way in a second.
+    pub fn limit_network(&self, bytes_per_second: Option<u64>) {
+        self.service.network.limit(bytes_per_second);
+    }
+
+    /// Bytes of blobs, as they travel, since the start or `forget_record`: to the farm, and from
+    /// it.
+    pub fn passed(&self) -> (u64, u64) {
+        let network = &self.service.network;
+        (network.up.passed(), network.down.passed())
     }
 
     pub fn put_message(&self, message: &impl Message) -> Digest {

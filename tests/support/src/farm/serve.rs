@@ -99,6 +99,11 @@ fn builder(profile: &Profile) -> Server {
     if let Some(age) = profile.connection_age {
         server = server.max_connection_age(age);
     }
+    if let Some((stream, connection)) = profile.windows {
+        server = server
+            .initial_stream_window_size(stream)
+            .initial_connection_window_size(connection);
+    }
     match &profile.tls {
         Some(tls) => server.tls_config(tls.clone()).expect("good certificates"),
         None => server,

@@ -1,5 +1,7 @@
 //! The kinds of servers, as their own capabilities and code say.
 
+use std::time::Duration;
+
 use relto::internals::digest::DigestFunction;
 use tonic::Code;
 
@@ -43,8 +45,37 @@ impl Profile {
             operations: true,
             unknown_operation: Code::NotFound,
             connection_age: None,
+            windows: None,
+            read_chunk: 64 << 10,
+            round_trip: Duration::ZERO,
+            bytes_per_second: None,
             tls: None,
             strict: true,
+            checks_uploads: true,
+            records: true,
+        }
+    }
+
+    /// A server that costs as little as any can: it checks nothing and records nothing. On a shared
+    /// machine the client is what a benchmark measures. For [`Farm::timed`](crate::farm::Farm::timed).
+    pub fn cheap() -> Self {
+        Self {
+            name: "cheap",
+            digest_functions: vec![DigestFunction::Sha256],
+            max_batch: 0,
+            batch_limit: 0,
+            batch_read_limit: 0,
+            message_limit: usize::MAX,
+            versions: (None, (2, 0), (2, 3)),
+            merges: false,
+            inlines: false,
+            operations: false,
+            windows: Some((4 << 20, 16 << 20)),
+            read_chunk: 256 << 10,
+            strict: false,
+            checks_uploads: false,
+            records: false,
+            ..Self::plain()
         }
     }
 

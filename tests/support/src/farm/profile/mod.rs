@@ -125,10 +125,23 @@ pub struct Profile {
     pub unknown_operation: Code,
     /// A connection gets a GOAWAY at this age, as from a load balancer.
     pub connection_age: Option<Duration>,
+    /// Windows of flow control, of a stream and of a connection; `None`: as HTTP/2 begins.
+    pub windows: Option<(u32, u32)>,
+    /// Most bytes of one message of a `Read`.
+    pub read_chunk: usize,
+    /// How long a call and its answer travel.
+    pub round_trip: Duration,
+    /// Bytes of blobs each way; `None`: as fast as it goes.
+    pub bytes_per_second: Option<u64>,
     /// Only TLS is spoken, see `tls`.
     pub tls: Option<ServerTlsConfig>,
     /// Every message is held against the rules of the standard, see `strict`.
     pub strict: bool,
+    /// Uploads are decompressed, hashed and kept. Else the farm believes the client, and keeps the
+    /// name alone.
+    pub checks_uploads: bool,
+    /// The farm keeps a [`Record`](super::Record).
+    pub records: bool,
 }
 
 impl Profile {
