@@ -2,6 +2,7 @@
 //! a test says so.
 
 mod blobs;
+mod cheap;
 mod execution;
 
 use std::time::Duration;
