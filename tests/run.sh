@@ -90,7 +90,7 @@ cargo fmt --all --check
 begin "scripts"
 for script in tests/*.sh tests/servers/*.sh .ci/run examples/*.sh; do bash -n "$script"; done
 begin "lints"
-cargo clippy --quiet --locked --all-targets -- -D warnings
+cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
 begin "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps --document-private-items
 if command -v cargo-deny >/dev/null; then

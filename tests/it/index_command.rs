@@ -100,7 +100,7 @@ fn the_module_of_an_index_may_be_named_where_its_file_name_does_not() {
     ] {
         let (code, stdout, stderr) = index(&backends, words);
         assert_eq!((code, stdout.as_str()), (Some(1), ""));
-        assert!(stderr.contains("hint: `--module=NAME` says it"), "{stderr}");
+        assert!(stderr.contains("hint: pass `--module=NAME`"), "{stderr}");
     }
     let (code, _, stderr) = index(&backends, "show --format=imports index");
     assert_eq!(code, Some(2));
