@@ -171,8 +171,8 @@ fn read_bazelrc(
     Ok(found)
 }
 
-/// The assignments of the chosen `[config.NAME]` tables and of the groups of a `.bazelrc`, the strongest first: a later name is
-/// stronger.
+/// The assignments of the chosen `[config.NAME]` tables and of the groups of a `.bazelrc`, the
+/// strongest first: a later name is stronger.
 fn chosen_tables(
     stronger: &[Vec<ConfigEntry>],
     files: &ConfigFiles,

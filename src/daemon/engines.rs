@@ -17,7 +17,8 @@ use crate::reapi::{CallerIdentity, ClientOptions};
 /// How long an engine is kept for the next link.
 const UNUSED: Duration = Duration::from_mins(10);
 
-/// Variables that differ between the processes of one build and mean nothing to a credential helper.
+/// Variables that differ between the processes of one build and mean nothing to a credential
+/// helper.
 const PER_PROCESS: [&str; 10] = [
     "_",
     "MAKEFLAGS",

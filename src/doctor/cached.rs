@@ -8,8 +8,8 @@ use crate::events::{Event, Events, JobId, Verdict};
 use crate::job::JobFile;
 use crate::link::{CachedJob, Engine, LinkError, Options};
 
-/// Compares all cached results of `file` with fresh compiles, and gives a finding for each job; then
-/// what there is to say of those that are not equal.
+/// Compares all cached results of `file` with fresh compiles, and gives a finding for each job;
+/// then what there is to say of those that are not equal.
 ///
 /// # Errors
 /// The compiler or the farm cannot be used.

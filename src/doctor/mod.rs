@@ -91,9 +91,9 @@ impl ReportSection {
     }
 }
 
-/// Examines everything, and passes each section to `report` when it is complete. `compiler` is a path
-/// or a name; without one it is the `clang` of `PATH`. With `strict`, a farm that cannot be used is
-/// as bad as a link that fails. Returns the worst of all findings.
+/// Examines everything, and passes each section to `report` when it is complete. `compiler` is a
+/// path or a name; without one it is the `clang` of `PATH`. With `strict`, a farm that cannot be
+/// used is as bad as a link that fails. Returns the worst of all findings.
 pub async fn examine(
     compiler: Option<&Path>,
     options: &Options,

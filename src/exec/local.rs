@@ -1,9 +1,9 @@
 //! Runs jobs on this machine, as their actions say.
 //!
 //! A hermetic job runs in a directory of its own that looks like the action's input root, with the
-//! action's command line and environment, and can read nothing else: so its outputs are what the key
-//! stands for. When that fails the job has to run in place, as lld would run it: either the compile
-//! reads something that the action does not name, or the second failure is the one to show.
+//! action's command line and environment, and can read nothing else: so its outputs are what the
+//! key stands for. When that fails the job has to run in place, as lld would run it: either the
+//! compile reads something that the action does not name, or the second failure is the one to show.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -113,8 +113,8 @@ impl LocalExecutor {
         }
     }
 
-    /// Runs `job`, which has a result from a cache, as its action says, to compare that result. Dropping
-    /// the future kills the compiler.
+    /// Runs `job`, which has a result from a cache, as its action says, to compare that result.
+    /// Dropping the future kills the compiler.
     ///
     /// # Errors
     /// There is nothing to compare: the compiler could not be started or did not compile it, or the

@@ -114,8 +114,8 @@ impl LinkKeys {
         hasher.finalize().as_bytes()[..16].to_vec()
     }
 
-    /// The compact form, behind a byte that says which: small records, of which a build of `relto cc`
-    /// writes thousands, are not worth compressing. `None` if it is too large to be kept.
+    /// The compact form, behind a byte that says which: small records, of which a build of `relto
+    /// cc` writes thousands, are not worth compressing. `None` if it is too large to be kept.
     fn pack(&self) -> Option<Vec<u8>> {
         let plain = postcard::to_extend(self, vec![PLAIN]).ok()?;
         if plain.len() <= WORTH_COMPRESSING {

@@ -52,8 +52,8 @@ impl ModuleKey {
 pub struct Estimate {
     /// Kept in whole milliseconds.
     pub duration: Duration,
-    /// Peak resident memory in bytes, where it was measured; a compile elsewhere leaves the last one
-    /// in force.
+    /// Peak resident memory in bytes, where it was measured; a compile elsewhere leaves the last
+    /// one in force.
     pub peak_memory: Option<u64>,
 }
 

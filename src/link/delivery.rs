@@ -219,7 +219,8 @@ impl Delivery {
         }
     }
 
-    /// Puts outputs of a farm into the disk cache, by their digests only; false if they are not there.
+    /// Puts outputs of a farm into the disk cache, by their digests only; false if they are not
+    /// there.
     pub(super) fn keep_blobs(&self, outputs: &[Bytes]) -> bool {
         let keep = |cache: &DiskCache, contents: &Bytes| {
             let digest = DigestFunction::Sha256.digest(contents);

@@ -122,8 +122,8 @@ impl InternedWords {
     }
 }
 
-/// The same for files. They are found by their digests, because a link looks the same few up millions
-/// of times while other planners wait; rarely have several the same content.
+/// The same for files. They are found by their digests, because a link looks the same few up
+/// millions of times while other planners wait; rarely have several the same content.
 #[derive(Debug, Default)]
 struct InternedFiles {
     items: Vec<KeyFile>,

@@ -387,8 +387,8 @@ fn keep_first(first: &mut Result<(), LinkError>, result: Result<(), LinkError>) 
     }
 }
 
-/// Planning reads and hashes files: as many threads as cores, but no more than there is to do, nor than
-/// files may be open.
+/// Planning reads and hashes files: as many threads as cores, but no more than there is to do, nor
+/// than files may be open.
 fn planner_count(jobs: usize) -> usize {
     std::thread::available_parallelism()
         .map_or(1, NonZeroUsize::get)

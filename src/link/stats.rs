@@ -25,8 +25,8 @@ use crate::state::State;
 const START: u64 = 30_000;
 
 /// What a compiler needs before it has read its module, in bytes, and for each byte that it reads:
-/// measured with clang 22 on sqlite, zstd and Crypto++ at `-O2`, where one module needed a tenth more
-/// and the others down to half of it.
+/// measured with clang 22 on sqlite, zstd and Crypto++ at `-O2`, where one module needed a tenth
+/// more and the others down to half of it.
 const COMPILER: u64 = 96 << 20;
 const BYTES_PER_BYTE: u64 = 32;
 
@@ -86,8 +86,8 @@ impl LinkStats {
         self.last(module).unwrap_or(START + bytes)
     }
 
-    /// The memory that the compile of `module` may need, in bytes: as much as last time, else by the
-    /// bytes it reads.
+    /// The memory that the compile of `module` may need, in bytes: as much as last time, else by
+    /// the bytes it reads.
     pub(super) fn memory(&self, module: &str, bytes: u64) -> u64 {
         let last = self.known.get(&module_key(module));
         last.and_then(|last| last.peak_memory)

@@ -1,8 +1,8 @@
 //! How much memory the machine, and the cgroups that this process is in, have left.
 //!
-//! Each limit is looked at by itself: the machine's, and that of every cgroup from the process's own
-//! up to the root of its hierarchy, in version 1 and 2. File pages that have not been used lately
-//! count as free, because the kernel drops them first.
+//! Each limit is looked at by itself: the machine's, and that of every cgroup from the process's
+//! own up to the root of its hierarchy, in version 1 and 2. File pages that have not been used
+//! lately count as free, because the kernel drops them first.
 
 use std::path::{Path, PathBuf};
 
@@ -48,8 +48,8 @@ impl FreeMemory {
         }
     }
 
-    /// The directory of the innermost cgroup, which tells which limits a child of this process counts
-    /// against.
+    /// The directory of the innermost cgroup, which tells which limits a child of this process
+    /// counts against.
     pub(super) fn cgroup(&self) -> Option<&Path> {
         self.cgroups.first().map(|(_, dir)| dir.as_path())
     }

@@ -1,8 +1,8 @@
 //! Estimates how much memory a program needs, and whether it died for lack of memory.
 //!
-//! The kernel counts the highest resident size of a child, but a child that was started the cheap way
-//! begins with the peak of the process that started it. Below that the peak is sampled. The cause of
-//! death is a good guess.
+//! The kernel counts the highest resident size of a child, but a child that was started the cheap
+//! way begins with the peak of the process that started it. Below that the peak is sampled. The
+//! cause of death is a good guess.
 
 use std::time::Duration;
 

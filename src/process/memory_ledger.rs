@@ -1,14 +1,14 @@
 //! Who has been promised how much memory for a compiler, over all processes of the user.
 //!
-//! A compiler takes its memory bit by bit, so what is free when it starts is no measure for the next
-//! one. Each compiler therefore has a [`MemoryReservation`]: a locked file that says how much it will need
-//! and which process it is. Whoever starts the next one subtracts from the free memory what those
-//! that run will still grow to. The kernel drops the locks with the process that holds them, and a
-//! compiler that has ended or is stopped will not grow, whatever its file says.
+//! A compiler takes its memory bit by bit, so what is free when it starts is no measure for the
+//! next one. Each compiler therefore has a [`MemoryReservation`]: a locked file that says how much
+//! it will need and which process it is. Whoever starts the next one subtracts from the free memory
+//! what those that run will still grow to. The kernel drops the locks with the process that holds
+//! them, and a compiler that has ended or is stopped will not grow, whatever its file says.
 //!
 //! While no compiler runs, any may start: one that needs more than there is runs alone. A process
-//! that has waited for long has the one file `waiting`, and others leave it the memory that it waits
-//! for. Where the files cannot be made, memory is not counted.
+//! that has waited for long has the one file `waiting`, and others leave it the memory that it
+//! waits for. Where the files cannot be made, memory is not counted.
 
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -104,8 +104,8 @@ pub struct MemoryLedger {
 #[derive(Debug)]
 pub struct LockedLedger<'a> {
     ledger: &'a MemoryLedger,
-    /// `None` if the lock is held by something that does not let go; then two processes may count on
-    /// the same bytes.
+    /// `None` if the lock is held by something that does not let go; then two processes may count
+    /// on the same bytes.
     _lock: Option<fs::File>,
 }
 
@@ -167,8 +167,8 @@ impl MemoryLedger {
         }
     }
 
-    /// Waits, shortly, until no other process reads or writes the ledger. `None` where memory is not
-    /// counted.
+    /// Waits, shortly, until no other process reads or writes the ledger. `None` where memory is
+    /// not counted.
     pub async fn lock(&self) -> Option<LockedLedger<'_>> {
         let dir = self.dir.as_deref()?;
         let file = open(dir, "lock").ok()?;
@@ -199,8 +199,8 @@ impl MemoryLedger {
 }
 
 impl LockedLedger<'_> {
-    /// What one compiler more may need. `None` where the kernel does not say. `waiting` is what this
-    /// process waits for itself.
+    /// What one compiler more may need. `None` where the kernel does not say. `waiting` is what
+    /// this process waits for itself.
     #[must_use]
     pub fn room(&self, waiting: &MemoryWait) -> Option<Room> {
         let dir = self.ledger.dir.as_deref()?;
@@ -239,7 +239,8 @@ impl LockedLedger<'_> {
         }
     }
 
-    /// Called when nothing of what waits fits. After some time others leave `bytes` to this process.
+    /// Called when nothing of what waits fits. After some time others leave `bytes` to this
+    /// process.
     pub fn wait_for(&self, bytes: u64, waiting: &mut MemoryWait) {
         if waiting.entry.is_none() && waiting.since.elapsed() > PATIENCE {
             let dir = self.ledger.dir.as_deref();
@@ -293,8 +294,8 @@ impl Drop for MemoryReservation {
 }
 
 impl LockedEntry {
-    /// Others read it while it is written, so it is one write, and of one length. One that cannot be
-    /// written counts nothing.
+    /// Others read it while it is written, so it is one write, and of one length. One that cannot
+    /// be written counts nothing.
     fn write(&self, bytes: u64, compiler: Option<u32>) {
         const LENGTH: usize = 2048;
         let entry = LedgerEntry {

@@ -1,11 +1,11 @@
 //! Child processes: how compilers are started, and how relto ensures that none outlives it.
 //!
-//! A [`Spawner`] starts every child from one thread of its own. Each child is first relto itself, in
-//! a hidden subcommand ([`supervise`]) that ties its life to relto's and confines it, and then becomes
-//! the compiler. A [`Scratch`] directory vanishes with relto, however relto ends. [`Slots`] count what
-//! runs on the machine and a [`MemoryLedger`] the memory for it, [`Watch`] says when relto itself
-//! should stop, and a [`World`] is everything by which two processes of a user can differ in what they
-//! see and may do.
+//! A [`Spawner`] starts every child from one thread of its own. Each child is first relto itself,
+//! in a hidden subcommand ([`supervise`]) that ties its life to relto's and confines it, and then
+//! becomes the compiler. A [`Scratch`] directory vanishes with relto, however relto ends. [`Slots`]
+//! count what runs on the machine and a [`MemoryLedger`] the memory for it, [`Watch`] says when
+//! relto itself should stop, and a [`World`] is everything by which two processes of a user can
+//! differ in what they see and may do.
 
 mod build;
 mod capture;

@@ -28,8 +28,8 @@ pub fn raise() {
 /// them: at least one, whatever the limit.
 #[must_use]
 pub fn compilers_within_open_files() -> usize {
-    // Standard streams, runtime, signals, database with its journals, connections; then the planners'
-    // inputs.
+    // Standard streams, runtime, signals, database with its journals, connections; then the
+    // planners' inputs.
     const BASE: u64 = 28;
     // Two pipes, the file for the plan, locks of slot and memory, and what is open for a moment.
     const EACH: u64 = 8;

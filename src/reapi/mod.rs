@@ -100,8 +100,8 @@ impl Client {
         Self::with_uploader(session, uploader, events)
     }
 
-    /// A client for one more link of this process. It shares connections, credentials, learned limits
-    /// and knowledge of the CAS. A blob that several links need is sent by one of them.
+    /// A client for one more link of this process. It shares connections, credentials, learned
+    /// limits and knowledge of the CAS. A blob that several links need is sent by one of them.
     #[must_use]
     pub fn for_link(&self, options: &ClientOptions, events: Events) -> Self {
         let session = Arc::new(self.inner.session.for_link(options));

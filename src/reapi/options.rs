@@ -109,8 +109,8 @@ pub struct CredentialHelper {
     pub program: PathBuf,
 }
 
-/// Who asks, as the farm's pages and its scheduler see it. Each link has its own, also where several
-/// share connections.
+/// Who asks, as the farm's pages and its scheduler see it. Each link has its own, also where
+/// several share connections.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallerIdentity {
     /// Of the link, or of the build whose compilers are launched.

@@ -1,4 +1,5 @@
-//! The recipes of `docs/builds.md`, as they stand there, with real build systems on a small program.
+//! The recipes of `docs/builds.md`, as they stand there, with real build systems on a small
+//! program.
 
 use std::path::Path;
 use std::process::{Command, Output};

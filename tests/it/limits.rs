@@ -1,5 +1,5 @@
-//! Machines that allow little: few open files, small files, no directory for temporary ones. Where a
-//! compiler alone works, so does a link.
+//! Machines that allow little: few open files, small files, no directory for temporary ones. Where
+//! a compiler alone works, so does a link.
 
 use std::process::Command;
 

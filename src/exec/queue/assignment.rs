@@ -121,7 +121,8 @@ impl Queue {
         self.try_take_within(executor, None)
     }
 
-    /// Assigns a job that can be taken now and fits into `room`; without one, memory is not counted.
+    /// Assigns a job that can be taken now and fits into `room`; without one, memory is not
+    /// counted.
     pub fn try_take_within(
         self: &Arc<Self>,
         executor: Executor,

@@ -1,11 +1,11 @@
 //! What a free slot of this machine takes where memory is short. Pure.
 //!
-//! The longest job first is right as long as everything fits. Where it does not, two resources have to
-//! last until the end, slots and memory, and a good order leaves neither idle while the other is
-//! needed. So a slot takes the longest of those jobs that use up the scarcer of the two: where memory
-//! is, jobs that need at least the share of one slot, where slots are, jobs that need at most that, and
-//! where both are, jobs that need about that. A job as long as all the rest has priority: others go
-//! before it only if they end before it could start anyway, or fit beside it.
+//! The longest job first is right as long as everything fits. Where it does not, two resources have
+//! to last until the end, slots and memory, and a good order leaves neither idle while the other is
+//! needed. So a slot takes the longest of those jobs that use up the scarcer of the two: where
+//! memory is, jobs that need at least the share of one slot, where slots are, jobs that need at
+//! most that, and where both are, jobs that need about that. A job as long as all the rest has
+//! priority: others go before it only if they end before it could start anyway, or fit beside it.
 
 use std::time::Duration;
 
@@ -97,8 +97,8 @@ impl QueueState {
         })
     }
 
-    /// When a job that needs `bytes` can start, and which memory is left beside it then. `None` if not
-    /// even when all that runs here has ended.
+    /// When a job that needs `bytes` can start, and which memory is left beside it then. `None` if
+    /// not even when all that runs here has ended.
     fn start_of(&self, bytes: u64, room: Room, now: Instant) -> Option<(Instant, u64)> {
         let end = |(id, since): (&JobId, &Instant)| (now.max(*since + self.cost_of(*id)), *id);
         let mut ends: Vec<_> = self.local.iter().map(end).collect();

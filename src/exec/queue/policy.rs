@@ -22,8 +22,8 @@ use crate::process::Room;
 /// between them.
 const LAID_OUT: usize = 8;
 
-/// The longest jobs go first once the work left for each slot is at most this many times the longest
-/// job: the short ones then even out the end.
+/// The longest jobs go first once the work left for each slot is at most this many times the
+/// longest job: the short ones then even out the end.
 const END: u32 = 6;
 
 /// Below this many times, nothing goes before the longest job, not even one that no worker has
@@ -48,8 +48,8 @@ pub(super) enum Choice {
 }
 
 impl QueueState {
-    /// What a free slot takes. `room` is the memory for one compiler more here; without it, memory is
-    /// not counted.
+    /// What a free slot takes. `room` is the memory for one compiler more here; without it, memory
+    /// is not counted.
     pub(super) fn choose(&self, executor: Executor, now: Instant, room: Option<Room>) -> Choice {
         match (executor, room) {
             (Executor::Remote, _) => self.choose_remote(now),

@@ -66,8 +66,8 @@ pub trait Runner: Sync {
         compiled: Compiled,
     ) -> impl Future<Output = Result<(), Self::Failure>> + Send;
 
-    /// Does a piece of work that no job waits for. Returns false when there will be none. A slot drops
-    /// the future when there may be a job for it: the piece has to be done later then.
+    /// Does a piece of work that no job waits for. Returns false when there will be none. A slot
+    /// drops the future when there may be a job for it: the piece has to be done later then.
     ///
     /// # Errors
     /// The link has to fail.

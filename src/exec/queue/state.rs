@@ -273,8 +273,8 @@ impl QueueState {
         Ok(entry.remote_failure)
     }
 
-    /// The job has its result. Returns its duplicates if that is `shared` by them; otherwise each of
-    /// them runs for itself.
+    /// The job has its result. Returns its duplicates if that is `shared` by them; otherwise each
+    /// of them runs for itself.
     pub(super) fn complete(
         &mut self,
         job: &Planned,

@@ -1,8 +1,8 @@
 //! Runs jobs on a farm.
 //!
-//! A planned job leaves with its outputs, checked, from the farm's action cache or made by a worker;
-//! or with a [`RemoteFailure`], the reason why this machine has to run it. A bad result is executed
-//! again past the cache before it comes to that.
+//! A planned job leaves with its outputs, checked, from the farm's action cache or made by a
+//! worker; or with a [`RemoteFailure`], the reason why this machine has to run it. A bad result is
+//! executed again past the cache before it comes to that.
 
 mod action;
 pub(super) mod execution_limit;
@@ -284,8 +284,8 @@ impl RemoteExecutor {
         }
     }
 
-    /// Where `hermetic` is executed first. What was executed on a larger worker for lack of memory has
-    /// the platform of that worker in its key, and is looked up again in the same order.
+    /// Where `hermetic` is executed first. What was executed on a larger worker for lack of memory
+    /// has the platform of that worker in its key, and is looked up again in the same order.
     fn worker_size(&self, hermetic: &Hermetic) -> WorkerSize {
         match &self.config.large {
             Some(large) if input_bytes(hermetic) > large.bytes => WorkerSize::Large,

@@ -53,7 +53,8 @@ impl RemoteExecutor {
         }
     }
 
-    /// Whether the farm's cached result of `job` has the outputs of `fresh`; `None` if there is none.
+    /// Whether the farm's cached result of `job` has the outputs of `fresh`; `None` if there is
+    /// none.
     async fn cached_like(&self, job: &Planned, fresh: &Compiled) -> Result<Option<bool>, Failure> {
         let Some(hermetic) = job.hermetic() else {
             return Ok(None);

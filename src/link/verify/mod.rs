@@ -1,10 +1,10 @@
 //! Verifies results that came from caches: a share of them is compiled again on this machine while
 //! the linker waits, and compared.
 //!
-//! A [`Verifier`] chooses hits with a [`Sample`] and holds those that wait. A local slot that has no
-//! job takes one of them and gives way to a job ([`compare`]). A wrong result is replaced wherever it
-//! is, and both objects are kept ([`mend`], [`evidence`]). Two fresh compiles that differ say nothing
-//! of the cached result: the compiler is not deterministic.
+//! A [`Verifier`] chooses hits with a [`Sample`] and holds those that wait. A local slot that has
+//! no job takes one of them and gives way to a job ([`compare`]). A wrong result is replaced
+//! wherever it is, and both objects are kept ([`mend`], [`evidence`]). Two fresh compiles that
+//! differ say nothing of the cached result: the compiler is not deterministic.
 
 mod compare;
 mod evidence;

@@ -1,4 +1,5 @@
-//! Which hits are verified: a share of them, chosen by the Action's digest and a secret of the user.
+//! Which hits are verified: a share of them, chosen by the Action's digest and a secret of the
+//! user.
 //!
 //! The choice is the same in every link of one user, and another one for every other user. Somebody
 //! who puts a wrong result into a cache that many share cannot foresee who compares it.

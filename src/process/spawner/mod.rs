@@ -93,7 +93,8 @@ impl Spawner {
         self.run_observed(spec, cancel, &|_| {}).await
     }
 
-    /// The same; calls `on_start` with the number of the process that is about to become the program.
+    /// The same; calls `on_start` with the number of the process that is about to become the
+    /// program.
     ///
     /// # Errors
     /// As [`Self::run`].

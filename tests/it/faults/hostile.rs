@@ -1,5 +1,5 @@
-//! Farms, and what stands in front of them, that want time, memory or the terminal. No case may take
-//! more memory than any other, and no control character reaches stderr: `play` checks both.
+//! Farms, and what stands in front of them, that want time, memory or the terminal. No case may
+//! take more memory than any other, and no control character reaches stderr: `play` checks both.
 
 use bytes::Bytes;
 use tonic::Code;

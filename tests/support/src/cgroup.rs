@@ -1,4 +1,5 @@
-//! A cgroup with little memory, in version 1 or 2. It needs root and a hierarchy that may be written.
+//! A cgroup with little memory, in version 1 or 2. It needs root and a hierarchy that may be
+//! written.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,8 +17,8 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
-    /// A cgroup whose processes may have `bytes` together, and no swap. Returns `None` after recording
-    /// the test as skipped, where none can be made.
+    /// A cgroup whose processes may have `bytes` together, and no swap. Returns `None` after
+    /// recording the test as skipped, where none can be made.
     #[track_caller]
     pub fn new(name: &str, bytes: u64) -> Option<Self> {
         let made = hierarchies().find_map(|(root, is_version_2)| {

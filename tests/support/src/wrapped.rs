@@ -1,7 +1,7 @@
 //! Links through `relto ld`, with each release of LLVM that is installed, beside the linker's own.
 //!
-//! A [`WrapperDir`] is a directory with sources of its own; the program that relto links there is held
-//! against the one that the linker links alone, byte by byte.
+//! A [`WrapperDir`] is a directory with sources of its own; the program that relto links there is
+//! held against the one that the linker links alone, byte by byte.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

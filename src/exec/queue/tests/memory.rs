@@ -1,5 +1,5 @@
-//! What memory-aware slots promise: never more memory than there is, every job runs, and a link takes
-//! at most a tenth longer than the larger of three lower bounds.
+//! What memory-aware slots promise: never more memory than there is, every job runs, and a link
+//! takes at most a tenth longer than the larger of three lower bounds.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -238,8 +238,8 @@ fn jobs(count: usize, memory: MemoryOfJob, machine: u64, seed: u64) -> Vec<Simul
         .collect()
 }
 
-/// No order is quicker than the longest of these: the longest job, all jobs over the slots, and each
-/// job's memory for its time over the memory of the machine.
+/// No order is quicker than the longest of these: the longest job, all jobs over the slots, and
+/// each job's memory for its time over the memory of the machine.
 fn bounds(slots: usize, memory: u64, jobs: &[SimulatedWork]) -> [Duration; 3] {
     let longest = jobs.iter().map(|job| job.time).max().unwrap_or_default();
     let sum: Duration = jobs.iter().map(|job| job.time).sum();

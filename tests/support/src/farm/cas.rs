@@ -240,8 +240,8 @@ impl Service {
         Some(blob)
     }
 
-    /// The blob `digest`, spoiled or not, as it travels. A farm that does not check uploads compresses
-    /// each blob once.
+    /// The blob `digest`, spoiled or not, as it travels. A farm that does not check uploads
+    /// compresses each blob once.
     pub(super) fn compress(&self, digest: Digest, bytes: &Bytes) -> Bytes {
         if self.profile.checks_uploads {
             return compress(bytes);

@@ -130,8 +130,8 @@ impl Farm {
         }
     }
 
-    /// A farm of this kind on the running runtime, without sockets: under a paused clock, time passes
-    /// only when client and farm both wait. It executes nothing but playbacks and scripts.
+    /// A farm of this kind on the running runtime, without sockets: under a paused clock, time
+    /// passes only when client and farm both wait. It executes nothing but playbacks and scripts.
     pub fn in_memory(profile: Profile) -> Self {
         let (service, socket) = Self::service(profile, None);
         let connections = CancellationToken::new();

@@ -1,10 +1,10 @@
 //! Real servers, started by programs that the environment names.
 //!
-//! `RELTO_TEST_BUILDBARN` and the like each name a program that takes a port and a directory, leaves
-//! the server running, prints on its last line the ids of its processes (leaders of their own
-//! groups; the port may be among them), and exits. A [`Server`] ends when its guard is dropped, and
-//! when the test process ends in whatever way. A test whose server is missing is skipped, unless
-//! `RELTO_TEST_REQUIRE` (names separated by commas, or `all`) names it: then it fails.
+//! `RELTO_TEST_BUILDBARN` and the like each name a program that takes a port and a directory,
+//! leaves the server running, prints on its last line the ids of its processes (leaders of their
+//! own groups; the port may be among them), and exits. A [`Server`] ends when its guard is dropped,
+//! and when the test process ends in whatever way. A test whose server is missing is skipped,
+//! unless `RELTO_TEST_REQUIRE` (names separated by commas, or `all`) names it: then it fails.
 
 mod kind;
 pub mod nginx;

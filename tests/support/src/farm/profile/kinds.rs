@@ -57,7 +57,8 @@ impl Profile {
     }
 
     /// A server that costs as little as any can: it checks nothing and records nothing. On a shared
-    /// machine the client is what a benchmark measures. For [`Farm::timed`](crate::farm::Farm::timed).
+    /// machine the client is what a benchmark measures. For
+    /// [`Farm::timed`](crate::farm::Farm::timed).
     pub fn cheap() -> Self {
         Self {
             name: "cheap",
