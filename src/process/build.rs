@@ -6,6 +6,8 @@
 
 use fs_err as fs;
 
+use super::proc_stat::ProcStat;
+
 /// Programs that run builds.
 const BUILD_TOOLS: [&str; 12] = [
     "make",
@@ -29,36 +31,11 @@ const MAX_DEPTH: usize = 64;
 #[must_use]
 pub fn build_identity() -> Option<String> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let (pid, ancestor) = outermost(std::process::id(), |pid| {
-        Ancestor::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
-    })?;
+    let (pid, ancestor) = outermost(std::process::id(), ProcStat::of)?;
     Some(format!("{} {pid} {}", boot.trim(), ancestor.started))
 }
 
-/// What `/proc/PID/stat` says of a process.
-#[derive(Debug, PartialEq, Eq)]
-struct Ancestor {
-    name: String,
-    parent: u32,
-    /// Clock ticks since the boot.
-    started: u64,
-}
-
-impl Ancestor {
-    fn parse(stat: &str) -> Option<Self> {
-        // The name stands in parentheses and may hold some.
-        let (before, after) = stat.rsplit_once(')')?;
-        let (_, name) = before.split_once('(')?;
-        let mut fields = after.split_whitespace();
-        Some(Self {
-            name: name.to_owned(),
-            parent: fields.nth(1)?.parse().ok()?,
-            started: fields.nth(17)?.parse().ok()?,
-        })
-    }
-}
-
-fn outermost(process: u32, look: impl Fn(u32) -> Option<Ancestor>) -> Option<(u32, Ancestor)> {
+fn outermost(process: u32, look: impl Fn(u32) -> Option<ProcStat>) -> Option<(u32, ProcStat)> {
     let mut found = None;
     let mut next = look(process)?.parent;
     for _ in 0..MAX_DEPTH {
@@ -93,18 +70,10 @@ mod tests {
         let look = |pid| {
             let (_, name, parent, started) = processes.iter().find(|it| it.0 == pid)?;
             let gap = " 0".repeat(17);
-            Ancestor::parse(&format!("{pid} ({name}) S {parent}{gap} {started} 0"))
+            ProcStat::parse(&format!("{pid} ({name}) S {parent}{gap} {started} 0 0"))
         };
         let (pid, ancestor) = outermost(9, look).expect("a build");
         assert_eq!((pid, ancestor.started), (5, 50));
         assert_eq!(outermost(4, look), None);
-    }
-
-    #[test]
-    fn the_kernels_own_text_is_understood() {
-        let stat = fs::read_to_string("/proc/self/stat").expect("read");
-        let own = Ancestor::parse(&stat).expect("understood");
-        assert_eq!(Some(own.parent), std::os::unix::process::parent_id().into());
-        assert!(own.started > 0);
     }
 }

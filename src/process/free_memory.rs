@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+use super::proc_status::bytes;
+
 /// What is left below one limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MemoryLimit {
@@ -71,15 +73,14 @@ impl FreeMemory {
 
     fn machine(&self) -> Option<MemoryLimit> {
         let text = fs::read_to_string(self.root.join("proc/meminfo")).ok()?;
-        let bytes = |name: &str| {
+        let of = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-            let kibibytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
-            kibibytes.checked_mul(1024)
+            bytes(line.trim())
         };
         Some(MemoryLimit {
             cgroup: None,
-            total: bytes("MemTotal:")?,
-            left: bytes("MemAvailable:")?,
+            total: of("MemTotal:")?,
+            left: of("MemAvailable:")?,
         })
     }
 

@@ -23,8 +23,9 @@ use tokio::sync::Notify;
 
 use super::free_memory::{FreeMemory, MemoryLimit};
 use super::proc_stat::ProcStat;
+use super::slot_files;
 use crate::events;
-use crate::fs::{create_private_dir, host_name, open_private_file, read_regular_no_follow};
+use crate::fs::{create_private_dir, open_private_file, read_regular_no_follow};
 
 /// How often a machine without memory is looked at again: others do not tell when they end.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -160,7 +161,7 @@ impl MemoryLedger {
     pub fn of_machine(dir: Option<&Path>, setting: LocalMemory) -> Self {
         let dir = dir.filter(|_| setting != LocalMemory::Unlimited);
         Self {
-            dir: dir.map(|dir| dir.join("slots").join(host_name()).join("memory")),
+            dir: dir.map(|dir| slot_files::of_machine(dir).join("memory")),
             setting,
             free: FreeMemory::of_process(),
             released: Arc::default(),

@@ -1,11 +1,16 @@
-//! Reads `/proc/PID/stat`: what a process is doing, and its memory, in one look.
+//! Reads `/proc/PID/stat`: what a process is, who started it and its memory, in one look.
 
 use fs_err as fs;
 
 /// What is known of a process that has not been reaped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ProcStat {
+    /// The program's name, cut off as the kernel does.
+    pub(super) name: String,
     state: char,
+    pub(super) parent: u32,
+    /// Clock ticks since the boot.
+    pub(super) started: u64,
     /// Resident bytes.
     pub(super) resident_memory: u64,
 }
@@ -16,16 +21,21 @@ impl ProcStat {
         Self::parse(&fs::read_to_string(format!("/proc/{process}/stat")).ok()?)
     }
 
-    /// The second field is the program's name, which may hold anything (`proc_pid_stat(5)`).
-    fn parse(text: &str) -> Option<Self> {
-        const RESIDENT: usize = 24 - 3;
-        let (_, rest) = text.rsplit_once(") ")?;
-        let mut fields = rest.split(' ');
-        let state = fields.next()?.chars().next()?;
-        let pages: u64 = fields.nth(RESIDENT - 1)?.parse().ok()?;
+    /// The second field is the program's name, in parentheses; it may hold anything, those too.
+    /// `proc_pid_stat(5)` numbers the fields from 1.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        const FIRST: usize = 3;
+        let (before, after) = text.rsplit_once(')')?;
+        let (_, name) = before.split_once('(')?;
+        let fields: Vec<&str> = after.split_whitespace().collect();
+        let field = |number: usize| fields.get(number - FIRST).copied();
+        let pages: u64 = field(24)?.parse().ok()?;
         let page = u64::try_from(rustix::param::page_size()).ok()?;
         Some(Self {
-            state,
+            name: name.to_owned(),
+            state: field(3)?.chars().next()?,
+            parent: field(4)?.parse().ok()?,
+            started: field(22)?.parse().ok()?,
             resident_memory: pages.saturating_mul(page),
         })
     }
@@ -45,6 +55,7 @@ mod tests {
         let fields =
             "S 1 5 5 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 99 4096000 12 18446744073709551615 1";
         let stat = ProcStat::parse(&format!("5 (a) R (b) {fields}")).expect("a process");
+        assert_eq!((&*stat.name, stat.parent, stat.started), ("a) R (b", 1, 99));
         let page = u64::try_from(rustix::param::page_size()).expect("small");
         assert_eq!(stat.resident_memory, 12 * page);
         assert!(stat.is_running());
@@ -54,7 +65,8 @@ mod tests {
             assert!(!stat.is_running());
         }
         let own = ProcStat::of(std::process::id()).expect("it runs");
-        assert!(own.is_running() && own.resident_memory > 1 << 16);
+        assert!(own.is_running() && own.resident_memory > 1 << 16 && own.started > 0);
+        assert_eq!(own.parent, std::os::unix::process::parent_id());
         assert_eq!(ProcStat::of(u32::MAX), None);
     }
 }

@@ -26,8 +26,7 @@ impl ProcStatus {
 
     /// The value of a field that counts memory, in bytes.
     fn bytes(&self, name: &str) -> Option<u64> {
-        let kibibytes: u64 = self.field(name)?.strip_suffix(" kB")?.trim().parse().ok()?;
-        kibibytes.checked_mul(1024)
+        bytes(self.field(name)?)
     }
 
     /// Resident bytes now.
@@ -45,6 +44,12 @@ impl ProcStatus {
     pub(super) fn signals(&self, name: &str) -> Option<u64> {
         u64::from_str_radix(self.field(name)?, 16).ok()
     }
+}
+
+/// A size as the kernel's text files have it: `12 kB`.
+pub(super) fn bytes(text: &str) -> Option<u64> {
+    let kibibytes: u64 = text.strip_suffix(" kB")?.trim().parse().ok()?;
+    kibibytes.checked_mul(1024)
 }
 
 #[cfg(test)]

@@ -41,12 +41,16 @@ pub(super) enum SlotAttempt {
     Unlimited,
 }
 
+/// Where processes of this machine count together, below a directory that many machines may share.
+pub(super) fn of_machine(dir: &Path) -> PathBuf {
+    dir.join("slots").join(host_name())
+}
+
 impl SlotFiles {
     /// `count` slots, for all processes that keep their state in `dir`.
     #[must_use]
     pub fn of_machine(dir: &Path, count: usize) -> Self {
-        // The directory may be shared by many machines.
-        let dir = dir.join("slots").join(host_name());
+        let dir = of_machine(dir);
         Self { dir, count }
     }
 
