@@ -27,12 +27,12 @@ mod thin_link;
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
-use std::thread;
 
 use crate::action::response::expand_response_files;
 use crate::error::Hinted;
 use crate::fs;
 use crate::job::JobFile;
+use crate::task;
 
 use resolution::Resolution;
 
@@ -248,21 +248,5 @@ fn in_parallel<T: Sync, R: Send>(
     all: &[T],
     work: impl Fn(&T) -> Result<R, Refusal> + Sync,
 ) -> Result<Vec<R>, Refusal> {
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let share = all.len().div_ceil(threads).max(1);
-    thread::scope(|scope| {
-        let work = &work;
-        let parts = all.chunks(share);
-        let running: Vec<_> = parts
-            .map(|part| scope.spawn(move || part.iter().map(work).collect::<Result<Vec<R>, _>>()))
-            .collect();
-        let mut made = Vec::with_capacity(all.len());
-        for thread in running {
-            match thread.join() {
-                Ok(part) => made.extend(part?),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        Ok(made)
-    })
+    task::in_parallel(all, work).into_iter().collect()
 }
