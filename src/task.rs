@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use tokio::task::{JoinError, JoinHandle};
@@ -68,6 +69,12 @@ impl<T> Drop for Task<T> {
     }
 }
 
+/// Locks `mutex`, whether or not a thread has panicked with it: for data that no panic leaves half
+/// changed.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// What `work` makes of each of `items`, in their order. The items are begun in that order, on as
 /// many threads as there are processors.
 pub fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
@@ -107,7 +114,7 @@ fn on_threads<T: Sync, R: Send>(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Condvar, Mutex};
+    use std::sync::Condvar;
     use std::time::Duration;
 
     use super::*;

@@ -3,7 +3,9 @@
 //! A warm link reads hundreds of objects one after the other; fresh memory for each would cost page
 //! faults every time.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
+
+use crate::task::lock;
 
 /// More than threads read at a time.
 const KEPT: usize = 16;
@@ -25,7 +27,7 @@ pub(super) struct Lent {
 impl Buffers {
     /// An empty buffer with room for at least `size` bytes.
     pub(super) fn lend(&self, size: usize) -> Lent {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let kept = lock(&self.0).pop();
         let mut bytes = kept.unwrap_or_default();
         bytes.reserve(size);
         Lent {
@@ -45,7 +47,7 @@ impl Drop for Lent {
     fn drop(&mut self) {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
-        let mut pool = self.pool.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pool = lock(&self.pool.0);
         if pool.len() < KEPT && bytes.capacity() <= LARGEST {
             pool.push(bytes);
         }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::digest::{Digest, DigestFunction};
 use crate::link::{Engine, Options};
 use crate::reapi::{CallerIdentity, ClientOptions};
+use crate::task::lock;
 
 /// How long an engine is kept for the next link.
 const UNUSED: Duration = Duration::from_mins(10);
@@ -63,7 +64,7 @@ impl Engines {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Digest, CachedEngine>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use fs_err as fs;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,7 @@ use super::server::{DaemonConfig, TLS_VARIABLES};
 use super::stats::{Stats, memory};
 use crate::fs::FileId;
 use crate::process::World;
+use crate::task::lock;
 
 /// The state of one daemon.
 #[derive(Debug)]
@@ -58,10 +59,7 @@ impl Daemon {
 
     /// Lets another daemon start here.
     pub(super) fn unlock(&self) {
-        self.lock
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        lock(&self.lock).take();
         self.closed.cancel();
     }
 

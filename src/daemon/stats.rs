@@ -1,13 +1,14 @@
 //! Counts what a daemon has done, for `relto daemon status`.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use tokio::time::Instant;
 
 use crate::events::Event;
 use crate::events::OriginCounts;
 use crate::process::ProcStatus;
+use crate::task::lock;
 
 /// Counts links, jobs, and modules that were uploaded ahead.
 #[derive(Debug)]
@@ -42,7 +43,7 @@ impl Stats {
     }
 
     pub(super) fn count(&self, event: &Event) {
-        let done = || self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = || lock(&self.done);
         match event {
             Event::JobFinished { origin, .. } => done().1.add(*origin),
             Event::Verified { verdict, .. } => done().1.add_verdict(*verdict),
@@ -60,14 +61,14 @@ impl Stats {
 
     /// Links that have ended, and where their jobs ran.
     pub(super) fn done(&self) -> (u64, OriginCounts) {
-        *self.done.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.done)
     }
 }
 
 impl Drop for ActiveLink<'_> {
     fn drop(&mut self) {
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
-        let mut done = self.0.done.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut done = lock(&self.0.done);
         done.0 += 1;
     }
 }

@@ -1,12 +1,13 @@
 //! `relto doctor --verify`: whether the cached results of a link are those that this machine makes.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::{Finding, Grade, ReportSection};
 use crate::events::{Event, Events, JobId, Verdict};
 use crate::job::JobFile;
 use crate::link::{CachedJob, Engine, LinkError, Options};
+use crate::task::lock;
 
 /// Compares all cached results of `file` with fresh compiles, and gives a finding for each job;
 /// then what there is to say of those that are not equal.
@@ -23,15 +24,12 @@ pub async fn verify_cached(file: JobFile, options: &Options) -> Result<ReportSec
     let events = {
         let heard = Arc::clone(&heard);
         Events::to_function(move |event| {
-            heard
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(event);
+            lock(&heard).push(event);
         })
     };
     let engine = Engine::single_use(&options);
     let jobs = engine.verify(file, &options, events).await?;
-    let heard = std::mem::take(&mut *heard.lock().unwrap_or_else(PoisonError::into_inner));
+    let heard = std::mem::take(&mut *lock(&heard));
     let verdicts = verdicts(&heard);
     let rows = jobs
         .iter()

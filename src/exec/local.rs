@@ -15,8 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::job_dir::{JobDir, link_toolchain};
 use super::{
-    Compiled, Hermetic, JobFailure, Planned, PlannedForm, UnsoundResult, check_result, in_place,
-    shell_words,
+    Compiled, Hermetic, JobFailure, Planned, UnsoundResult, check_result, in_place, shell_words,
 };
 use crate::action::toolchain_tree::ToolchainTree;
 use crate::client_context::ClientContext;
@@ -87,7 +86,7 @@ impl LocalExecutor {
         job: &Planned,
         memory: &MemoryReservation,
     ) -> Result<Option<Compiled>, JobFailure> {
-        let PlannedForm::Hermetic(hermetic) = &job.form else {
+        let Some(hermetic) = job.hermetic() else {
             return Ok(None);
         };
         self.started(job, Origin::Local);

@@ -2,6 +2,7 @@
 //!
 //! Keeping results and handing outputs to the linker is up to [`link`](crate::link).
 
+mod action_result;
 pub mod admission;
 mod in_place;
 mod job_dir;
@@ -9,6 +10,8 @@ pub mod local;
 pub mod queue;
 pub mod remote;
 pub mod wait_clock;
+
+pub use action_result::action_result;
 
 use std::fmt;
 use std::time::Duration;

@@ -3,11 +3,12 @@
 //! Bounded: of two generations the older one is dropped when the younger is full.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::FileFacts;
 use super::identity::Identity;
 use crate::digest::DigestFunction;
+use crate::task::lock;
 
 /// Files of a generation; some 20 MB.
 const GENERATION: usize = 50_000;
@@ -73,9 +74,7 @@ impl Memory {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Generations> {
-        self.generations
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.generations)
     }
 }
 

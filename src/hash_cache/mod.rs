@@ -18,14 +18,14 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use fs_err as fs;
 
 use crate::digest::{Digest, DigestFunction};
 use crate::fs::Medium;
 use crate::state::State;
-use crate::task::in_parallel;
+use crate::task::{in_parallel, lock};
 pub use identity::{Identity, is_settled};
 pub use memory::Memory;
 use rows::{NewRow, StaleUse};
@@ -294,9 +294,4 @@ impl HashCache {
             None => Arc::clone(slots.entry(path.to_owned()).or_default()),
         }
     }
-}
-
-/// A thread that panicked left nothing half done in any of these maps.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

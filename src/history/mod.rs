@@ -9,13 +9,14 @@ mod keys;
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use crate::events::OriginCounts;
 use crate::state::State;
+use crate::task::lock;
 use keys::PendingKeys;
 
 pub use keys::{Ingredient, JobKey, KeyFile, KeyParts, LinkKeys, RecordedLink, stable_name};
@@ -167,7 +168,7 @@ impl History {
     }
 
     fn pending(&self) -> std::sync::MutexGuard<'_, PendingRecords> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.pending)
     }
 }
 

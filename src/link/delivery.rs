@@ -20,7 +20,7 @@ use crate::digest::{Digest, DigestFunction};
 use crate::error::Hinted;
 use crate::events::{Event, Events, JobId, Origin};
 use crate::exec::queue::Claim;
-use crate::exec::{Compiled, Hermetic, Planned, PlannedForm, check_result};
+use crate::exec::{Compiled, Hermetic, Planned, PlannedForm, action_result, check_result};
 use crate::fs::write_whole_for;
 use crate::pb::reapi;
 use crate::pb::reapi::ExecutedActionMetadata;
@@ -120,7 +120,14 @@ impl Delivery {
         self.write_outputs(&hermetic.job.outputs, std::slice::from_ref(&object))?;
         self.keep(|cache| {
             let outputs = std::slice::from_ref(&object);
-            store(cache, &hermetic.key(), hermetic, outputs, b"", None)
+            store(
+                cache,
+                &hermetic.key(),
+                hermetic,
+                outputs,
+                &Bytes::new(),
+                None,
+            )
         });
         self.finished(id, Origin::DiskCache, "");
         Ok(Some(Cached {
@@ -187,7 +194,7 @@ impl Delivery {
     /// Writes the result of another job of the same action; it is in the cache already if it may
     /// be.
     fn write_shared(&self, job: &Planned, compiled: &Compiled) -> Result<(), DeliveryError> {
-        let PlannedForm::Hermetic(hermetic) = &job.form else {
+        let Some(hermetic) = job.hermetic() else {
             unreachable!("a job that runs in place has no duplicates");
         };
         self.write_outputs(&hermetic.job.outputs, &compiled.outputs)?;
@@ -358,32 +365,13 @@ fn store(
     key: &Digest,
     hermetic: &Hermetic,
     outputs: &[Bytes],
-    stderr: &[u8],
+    stderr: &Bytes,
     made_by: Option<&ExecutedActionMetadata>,
 ) -> Result<(), CacheError> {
-    let by_relto = || ExecutedActionMetadata {
-        worker: "relto".to_owned(),
-        ..Default::default()
-    };
-    let mut result = reapi::ActionResult {
-        execution_metadata: Some(made_by.cloned().unwrap_or_else(by_relto)),
-        ..Default::default()
-    };
-    let keep = |contents: &[u8]| {
+    let keep = |contents: &Bytes| {
         let digest = DigestFunction::Sha256.digest(contents);
-        cache
-            .put_blob(&digest, contents)
-            .map(|()| Some(digest.to_pb()))
+        cache.put_blob(&digest, contents).map(|()| digest)
     };
-    for (declared, contents) in hermetic.job.outputs.iter().zip(outputs) {
-        result.output_files.push(reapi::OutputFile {
-            path: declared.tree_path.clone(),
-            digest: keep(contents)?,
-            ..Default::default()
-        });
-    }
-    if !stderr.is_empty() {
-        result.stderr_digest = keep(stderr)?;
-    }
+    let result = action_result(&hermetic.job, outputs, stderr, made_by, keep)?;
     cache.put_result(key, &result)
 }

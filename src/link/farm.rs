@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -17,7 +17,7 @@ use crate::exec::remote::{CachedAtFarm, FallbackCause, RemoteExecutor, RemoteFai
 use crate::exec::{Compiled, JobFailure, Planned};
 use crate::reapi::limits::{CLOSING_LONGEST, CLOSING_SHARE, CLOSING_SHORTEST, STORES};
 use crate::reapi::{ConnectError, FailureKind};
-use crate::task::{Task, spawn};
+use crate::task::{Task, lock, spawn};
 
 /// The farm of a running link.
 #[derive(Debug)]
@@ -243,8 +243,4 @@ impl FarmSession {
     fn closing_time(&self) -> Duration {
         (self.began.elapsed() / CLOSING_SHARE).clamp(CLOSING_SHORTEST, CLOSING_LONGEST)
     }
-}
-
-fn lock<T>(list: &Mutex<T>) -> MutexGuard<'_, T> {
-    list.lock().unwrap_or_else(PoisonError::into_inner)
 }

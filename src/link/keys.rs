@@ -1,7 +1,7 @@
 //! Collects what the keys of a link's jobs are made of, for `relto explain`.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use super::planner::Checked;
 use crate::compiler::ResolvedToolchain;
@@ -9,6 +9,7 @@ use crate::digest::Digest;
 use crate::events::{JobId, Origin};
 use crate::exec::{Hermetic, PlannedForm};
 use crate::history::{Ingredient, JobKey, KeyFile, KeyParts, LinkKeys, stable_name};
+use crate::task::lock;
 
 /// Inputs of all jobs together beyond which a link is not recorded: the record would take as much
 /// memory as the link.
@@ -79,7 +80,7 @@ impl KeyRecorder {
     }
 
     fn lock(&self) -> MutexGuard<'_, Recording> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

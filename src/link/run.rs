@@ -32,6 +32,7 @@ use crate::hash_cache::HashCache;
 use crate::job::{Caller, Job, JobFile};
 use crate::process::{Relto, compilers_within_open_files};
 use crate::reapi::limits::jobs_in_flight;
+use crate::reapi::{Client, ConnectError};
 use crate::task::{Task, spawn, spawn_blocking};
 
 /// What all parts of a running link share.
@@ -307,23 +308,34 @@ impl Link {
             connected = connecting => connected,
             () = self.queue.over() => return Ok(()),
         };
-        match connected {
-            Ok(client) => {
-                let shared = self.farm_terms(farm);
-                let executor = spawn_blocking(move || RemoteExecutor::new(client, shared));
-                let executor = Arc::new(executor.await.map_err(LinkError::Machine)?);
-                farm.connected(&executor);
-                self.run_remote_slots(farm, executor).await
-            }
-            Err(error) => {
-                farm.unreachable(error).map_err(Box::new)?;
-                self.queue.lose_remote();
-                Ok(())
-            }
-        }
+        let Some(executor) = self.remote_executor(farm, connected).await? else {
+            self.queue.lose_remote();
+            return Ok(());
+        };
+        self.run_remote_slots(farm, executor).await
     }
 
-    pub(super) fn farm_terms(&self, farm: &FarmSession) -> RemoteConfig {
+    /// The executor of a farm that answered; `None` if the link may go on without it.
+    pub(super) async fn remote_executor(
+        &self,
+        farm: &FarmSession,
+        connected: Result<Client, ConnectError>,
+    ) -> Result<Option<Arc<RemoteExecutor>>, LinkError> {
+        let client = match connected {
+            Ok(client) => client,
+            Err(error) => {
+                farm.unreachable(error).map_err(Box::new)?;
+                return Ok(None);
+            }
+        };
+        let config = self.remote_config(farm);
+        let executor = spawn_blocking(move || RemoteExecutor::new(client, config));
+        let executor = Arc::new(executor.await.map_err(LinkError::Machine)?);
+        farm.connected(&executor);
+        Ok(Some(executor))
+    }
+
+    fn remote_config(&self, farm: &FarmSession) -> RemoteConfig {
         let (tree, template) = self.toolchain.for_farm();
         let mut template = template.clone();
         template.platform.clone_from(&farm.options.platform);

@@ -6,7 +6,7 @@
 //! like everything else.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use fs_err as fs;
@@ -19,6 +19,7 @@ use crate::compiler::ResolvedToolchain;
 use crate::digest::{Digest, DigestFunction};
 use crate::exec::{Compiled, Hermetic, check_result};
 use crate::pb::reapi;
+use crate::task::lock;
 use crate::thinlto::{Index, ModuleGraph};
 
 /// Changes when the same module would have another graph.
@@ -76,7 +77,7 @@ impl Slices {
     }
 
     fn graph(&self, file: &NamedFile, digest: Digest, cache: &DiskCache) -> Known {
-        let memory = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let memory = || lock(&self.0);
         if let Some(known) = memory().graphs.get(&digest) {
             return known.clone();
         }

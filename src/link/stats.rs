@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 
 use fs_err as fs;
@@ -20,6 +20,7 @@ use crate::history::{Estimate, History, LinkKeys, LinkRecord, ModuleKey, stable_
 use crate::job::{Caller, Job};
 use crate::process::{Relto, detach};
 use crate::state::State;
+use crate::task::lock;
 
 /// What a compiler takes before it has read its module, in microseconds.
 const START: u64 = 30_000;
@@ -56,17 +57,11 @@ impl LinkStats {
     }
 
     pub(super) fn finished(&self, origin: Origin) {
-        self.counts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .add(origin);
+        lock(&self.counts).add(origin);
     }
 
     pub(super) fn verified(&self, verdict: Verdict) {
-        self.counts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .add_verdict(verdict);
+        lock(&self.counts).add_verdict(verdict);
     }
 
     pub(super) fn compiled(&self, job: &Planned, compiled: &Compiled) {
@@ -123,7 +118,7 @@ impl LinkStats {
         added: u64,
         events: &Events,
     ) {
-        let origins = *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let origins = *lock(&self.counts);
         let record = LinkRecord {
             finished: SystemTime::now(),
             output: output.to_owned(),

@@ -9,11 +9,12 @@ mod file;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use crate::error::Hinted;
+use crate::task::lock;
 
 /// Name of the database in relto's own cache directory.
 pub const FILE_NAME: &str = "state.db";
@@ -125,7 +126,7 @@ impl State {
     }
 
     fn lock(&self) -> MutexGuard<'_, Handle> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The queue as planners and slots share it, and [`Assignment`], the right to run one of its jobs.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
@@ -13,6 +13,7 @@ use super::state::{QueueState, Superseded};
 use crate::exec::Planned;
 use crate::exec::remote::RemoteFailure;
 use crate::process::Room;
+use crate::task::lock;
 
 /// Shared by the planners and all slots.
 #[derive(Debug)]
@@ -171,7 +172,7 @@ impl Queue {
     }
 
     fn state(&self) -> MutexGuard<'_, QueueState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -11,7 +11,7 @@ use super::{RemoteExecutor, WorkerSize};
 use crate::action::toolchain_tree::{ToolFile, ToolchainTree};
 use crate::action::{Action, InputSource};
 use crate::digest::{Digest, DigestFunction};
-use crate::exec::{Hermetic, Planned, PlannedForm};
+use crate::exec::{Hermetic, Planned};
 use crate::hash_cache::HashCache;
 use crate::reapi::{ActionClosure, Blob};
 
@@ -143,7 +143,7 @@ pub(super) struct JobClosure {
 impl ActionClosure for JobClosure {
     fn blobs(&self) -> Vec<Blob> {
         let mut all = self.executor.toolchain.blobs.clone();
-        if let PlannedForm::Hermetic(hermetic) = &self.job.form
+        if let Some(hermetic) = self.job.hermetic()
             // Inputs that changed meanwhile cannot be sent again; the farm will report them missing
             // once more.
             && let Ok(action) = self.executor.action(hermetic, self.size)

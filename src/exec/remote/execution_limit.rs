@@ -7,11 +7,12 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::oneshot;
 
 use crate::events::JobId;
+use crate::task::lock;
 
 /// By cost; among equals the job that lld named first goes first.
 type WaiterRank = (u64, Reverse<JobId>);
@@ -95,7 +96,7 @@ impl ExecutionLimit {
     }
 
     fn state(&self) -> MutexGuard<'_, LimitState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

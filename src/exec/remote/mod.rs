@@ -144,7 +144,7 @@ impl RemoteExecutor {
         job: &Arc<Planned>,
         executing: &(dyn Fn() + Send + Sync),
     ) -> Result<Compiled, RemoteFailure> {
-        let PlannedForm::Hermetic(hermetic) = &job.form else {
+        let Some(hermetic) = job.hermetic() else {
             return Err(RemoteFailure::miss());
         };
         // Jobs arrive longest first. While permits are free, each takes its own at once, so that a
@@ -224,7 +224,7 @@ impl RemoteExecutor {
         self: &Arc<Self>,
         job: &Arc<Planned>,
     ) -> Result<Option<Compiled>, RemoteFailure> {
-        let PlannedForm::Hermetic(hermetic) = &job.form else {
+        let Some(hermetic) = job.hermetic() else {
             return Ok(None);
         };
         let size = self.worker_size(hermetic);

@@ -3,13 +3,15 @@
 //! Outputs, Command and Action go into the CAS and an entry names them, as a worker would have left
 //! them. A farm that rejects the upload costs the link only the attempt.
 
+use std::convert::Infallible;
+
 use bytes::Bytes;
 
 use super::fetch::output_paths;
 use super::{RemoteExecutor, request_context};
 use crate::events::Origin;
-use crate::exec::{Compiled, Hermetic, Planned, PlannedForm};
-use crate::pb::reapi::{ActionResult, ExecutedActionMetadata, OutputFile};
+use crate::exec::{Compiled, Hermetic, Planned, action_result};
+use crate::pb::reapi::ActionResult;
 use crate::reapi::{Blob, Failure, declared_outputs};
 
 /// What a farm's action cache holds of a job whose right result is known.
@@ -90,7 +92,7 @@ impl RemoteExecutor {
     /// # Errors
     /// The farm rejected the upload; the result itself stays good.
     pub async fn store(&self, job: &Planned, compiled: &Compiled) -> Result<(), Failure> {
-        let PlannedForm::Hermetic(hermetic) = &job.form else {
+        let Some(hermetic) = job.hermetic() else {
             return Ok(());
         };
         let Ok(action) = self.action(hermetic, self.worker_size(hermetic)) else {
@@ -110,33 +112,13 @@ impl RemoteExecutor {
 
     fn result(&self, hermetic: &Hermetic, compiled: &Compiled) -> (ActionResult, Vec<Blob>) {
         let mut blobs = Vec::new();
-        let mut add = |contents: &Bytes| {
+        let keep = |contents: &Bytes| {
             let digest = self.template.function.digest(contents);
             blobs.push(Blob::from_bytes(digest, contents.clone()));
-            Some(digest.to_pb())
+            Ok::<_, Infallible>(digest)
         };
-        let outputs = hermetic.job.outputs.iter().zip(&compiled.outputs);
-        let output_files = outputs
-            .map(|(declared, contents)| OutputFile {
-                path: declared.tree_path.clone(),
-                digest: add(contents),
-                ..OutputFile::default()
-            })
-            .collect();
-        let stderr_digest = if compiled.stderr.is_empty() {
-            None
-        } else {
-            add(&compiled.stderr)
-        };
-        let result = ActionResult {
-            output_files,
-            stderr_digest,
-            execution_metadata: Some(ExecutedActionMetadata {
-                worker: "relto".to_owned(),
-                ..ExecutedActionMetadata::default()
-            }),
-            ..ActionResult::default()
-        };
+        let (outputs, stderr) = (&compiled.outputs, &compiled.stderr);
+        let Ok(result) = action_result(&hermetic.job, outputs, stderr, None, keep);
         (result, blobs)
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::evidence::{self, Evidence};
 use super::wrong::WrongResult;
-use super::{Hit, Verifier, lock};
+use super::{Hit, Verifier};
 use crate::action::canonical::NamedOutput;
 use crate::digest::DigestFunction;
 use crate::events::Verdict;
@@ -16,7 +16,7 @@ use crate::fs::read_regular_no_follow;
 use crate::link::LinkError;
 use crate::link::delivery::{Delivery, DeliveryError};
 use crate::link::farm::FarmSession;
-use crate::task::{spawn, spawn_blocking};
+use crate::task::{lock, spawn, spawn_blocking};
 
 impl Verifier {
     /// Replaces the result of `hit` by `fresh` and reports it, beside what else the link does.

@@ -14,7 +14,7 @@ mod whole;
 mod wrong;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -24,9 +24,9 @@ use super::options::VerifyOptions;
 use super::stats::LinkStats;
 use crate::digest::{Digest, DigestFunction};
 use crate::events::{Event, Events, Verdict};
-use crate::exec::{Hermetic, Planned, PlannedForm};
+use crate::exec::{Hermetic, Planned};
 use crate::pb::reapi::ExecutedActionMetadata;
-use crate::task::Task;
+use crate::task::{Task, lock};
 use sample::Sample;
 
 pub use whole::CachedJob;
@@ -97,10 +97,8 @@ impl Hit {
     }
 
     fn hermetic(&self) -> &Hermetic {
-        match &self.job().form {
-            PlannedForm::Hermetic(hermetic) => hermetic,
-            PlannedForm::InPlace(_) => unreachable!("what runs in place is in no cache"),
-        }
+        let hermetic = self.job().hermetic();
+        hermetic.expect("what runs in place is in no cache")
     }
 }
 
@@ -306,8 +304,4 @@ impl Drop for Taken<'_> {
             self.verifier.add(hit);
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

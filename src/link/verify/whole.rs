@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
-use super::{CachePlace, Hit, Verifier, lock};
+use super::{CachePlace, Hit, Verifier};
 use crate::events::{Events, JobId};
 use crate::exec::remote::RemoteExecutor;
 use crate::exec::{Planned, PlannedForm};
@@ -17,7 +17,7 @@ use crate::link::engine::Engine;
 use crate::link::error::LinkError;
 use crate::link::options::Options;
 use crate::link::run::Link;
-use crate::task::{in_parallel, spawn, spawn_blocking};
+use crate::task::{in_parallel, lock, spawn, spawn_blocking};
 
 /// Lookups under way at the farm.
 const LOOKUPS: usize = 64;
@@ -60,17 +60,10 @@ impl Engine {
         };
         let looking = Arc::clone(&link);
         let mut jobs = spawn_blocking(move || looking.look_up_all()).await;
-        if let (Some(connecting), Some(farm)) = (connecting, &link.farm) {
-            match connecting.await {
-                Ok(client) => {
-                    let terms = link.farm_terms(farm);
-                    let executor = spawn_blocking(move || RemoteExecutor::new(client, terms));
-                    let executor = Arc::new(executor.await.map_err(LinkError::Machine)?);
-                    farm.connected(&executor);
-                    look_up_at_farm(&executor, &mut jobs, &link).await;
-                }
-                Err(error) => farm.unreachable(error).map_err(Box::new)?,
-            }
+        if let (Some(connecting), Some(farm)) = (connecting, &link.farm)
+            && let Some(executor) = link.remote_executor(farm, connecting.await).await?
+        {
+            look_up_at_farm(&executor, &mut jobs, &link).await;
         }
         let found = link.file.jobs.iter().zip(&jobs).map(|(job, looked_up)| {
             let places = looked_up.hits.iter().map(|hit| hit.place.name());

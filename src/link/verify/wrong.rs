@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::{CachePlace, DigestPair, Hit, Verifier, difference, digests, lock};
+use super::{CachePlace, DigestPair, Hit, Verifier, difference, digests};
 use crate::cache::CacheError;
 use crate::digest::Digest;
 use crate::error::Hinted;
@@ -11,6 +11,7 @@ use crate::exec::Compiled;
 use crate::exec::remote::CachedAtFarm;
 use crate::link::delivery::Delivery;
 use crate::pb::reapi::ExecutedActionMetadata;
+use crate::task::lock;
 use crate::text;
 
 const HINT: &str = "an object that this machine does not make came into a cache: who may write there? `verify=100` compares all that comes from caches";
