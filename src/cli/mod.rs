@@ -153,7 +153,6 @@ fn ended(result: Result<ExitCode, CommandError>) -> ExitCode {
 fn dispatch(context: &CommandContext, command: Command) -> Result<ExitCode, CommandError> {
     match command {
         Command::Distribute(job_file) => distribute::run(context, &job_file),
-        Command::Cc { words } => Ok(cc::run(context, &words, &[])),
         Command::Ld { words } => Ok(ld::run(context, &words)),
         Command::Doctor {
             compiler,
@@ -181,6 +180,7 @@ fn dispatch(context: &CommandContext, command: Command) -> Result<ExitCode, Comm
         Command::Cache { action } => cache::run(context, action),
         Command::Explain(wanted) => explain::run(context, &wanted),
         Command::Index(look) => index::run(&look),
+        Command::Cc { .. } => unreachable!("its warnings are its own"),
         Command::Allow { .. }
         | Command::Deny { .. }
         | Command::Completions { .. }

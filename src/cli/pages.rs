@@ -27,7 +27,7 @@ pub(super) fn completions(shell: Shell) -> ExitCode {
 
 /// What `--version` prints.
 pub(super) fn version() -> ExitCode {
-    output::print(&arguments::parser().render_long_version())
+    output::print(&arguments::bare_parser().render_long_version())
 }
 
 /// A page for relto, and one for each command.

@@ -262,7 +262,10 @@ pub(super) struct IndexLook {
 pub(super) fn parse(
     arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<Invocation, clap::Error> {
-    let matches = parser().try_get_matches_from(arguments)?;
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    // Giving a command its sixty options takes longer than all else that a cached compile does.
+    let may_be_used = |name: &str| arguments.iter().any(|word| word == name);
+    let matches = parser_with(may_be_used).try_get_matches_from(&arguments)?;
     let mut options = options::assignments(&matches);
     if let Some((_, inner)) = matches.subcommand() {
         options.extend(options::assignments(inner));
@@ -285,6 +288,11 @@ fn command(matches: &ArgMatches) -> Result<Command, clap::Error> {
 
 /// The parser, whole.
 pub(super) fn parser() -> clap::Command {
+    parser_with(|_| true)
+}
+
+/// The parser, in which only the commands that may be used take relto's options.
+fn parser_with(may_be_used: impl Fn(&str) -> bool) -> clap::Command {
     let takes_options = |command: clap::Command| {
         // An argument of the command's own goes before the option of that name.
         let own: Vec<_> = command
@@ -299,6 +307,9 @@ pub(super) fn parser() -> clap::Command {
         command.args(options).args(help())
     };
     takes_options(CommandLine::command()).mut_subcommands(|command| {
+        if !may_be_used(command.get_name()) {
+            return command;
+        }
         let command = command
             .disable_help_flag(true)
             .args_override_self(true)
@@ -329,9 +340,14 @@ fn help() -> [Arg; 2] {
     ]
 }
 
+/// The parser without relto's options: what is known of the program and its commands.
+pub(super) fn bare_parser() -> clap::Command {
+    CommandLine::command()
+}
+
 /// The command that `word` was probably meant to be.
 pub(super) fn nearest_command(word: &str) -> Option<String> {
-    let parser = CommandLine::command();
+    let parser = bare_parser();
     let names = parser.get_subcommands().map(clap::Command::get_name);
     nearest(word, names).map(str::to_owned)
 }
