@@ -7,9 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rusqlite::{OptionalExtension as _, Transaction, params};
-
-use crate::state::State;
+use crate::state::{State, counter};
 
 /// Without a database, one in this many links that add something counts the cache.
 const LINKS_PER_COUNT: u32 = 16;
@@ -21,7 +19,7 @@ pub fn record_growth(state: &State, root: &Path, added: u64, max_bytes: u64) -> 
         return false;
     }
     let added = i64::try_from(added).unwrap_or(i64::MAX);
-    let total = state.write(|transaction| add(transaction, root, added));
+    let total = state.write(|transaction| counter::add(transaction, &name(root), added));
     match total {
         Some(Some(total)) => total.max(0).cast_unsigned() > max_bytes,
         Some(None) => true,
@@ -32,23 +30,7 @@ pub fn record_growth(state: &State, root: &Path, added: u64, max_bytes: u64) -> 
 /// Records the size of the cache at `root` after it was counted and trimmed.
 pub fn reset_size_estimate(state: &State, root: &Path, bytes: u64) {
     let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-    state.write(|transaction| {
-        transaction.execute(
-            "INSERT OR REPLACE INTO counters (name, value) VALUES (?1, ?2)",
-            params![name(root), bytes],
-        )
-    });
-}
-
-/// The new estimate; `None` when the cache was never counted.
-fn add(transaction: &Transaction<'_>, root: &Path, added: i64) -> rusqlite::Result<Option<i64>> {
-    transaction
-        .query_row(
-            "UPDATE counters SET value = min(value, ?3) + ?2 WHERE name = ?1 RETURNING value",
-            params![name(root), added, i64::MAX - added],
-            |row| row.get(0),
-        )
-        .optional()
+    state.write(|transaction| counter::set(transaction, &name(root), bytes));
 }
 
 fn name(root: &Path) -> Vec<u8> {

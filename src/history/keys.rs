@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{ModuleKey, moment};
 use crate::digest::Digest;
 use crate::events::Origin;
+use crate::state::counter;
 
 /// Compressed bytes of one link that are kept at most, and of all links.
 const MAX_LINK: usize = 8 << 20;
@@ -27,8 +28,12 @@ const WORTH_COMPRESSING: usize = 16 << 10;
 /// Bytes that a record is unpacked to at most.
 const MAX_UNPACKED: usize = 512 << 20;
 
-/// Records between two looks at the size of all: a build of `relto cc` writes thousands.
-const RECORDS_BETWEEN_TRIMS: i64 = 16;
+/// What is left of all links when they have become too much. Counting them takes long, and a build
+/// of `relto cc` writes thousands.
+const TRIMMED: i64 = MAX_TOTAL / 8 * 7;
+
+/// The counter of the bytes of all links.
+const COUNTER: &[u8] = b"link_keys";
 
 /// Something that the digest of an Action depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,12 +96,25 @@ pub struct RecordedLink {
     pub keys: LinkKeys,
 }
 
-/// The keys of a link that ended now, to be written.
+/// The keys of a link that ended now, ready to be written: packing takes longer than others should
+/// wait for the database.
 #[derive(Debug)]
 pub(super) struct PendingKeys {
     /// Identifies the output.
-    pub(super) output: ModuleKey,
-    pub(super) keys: LinkKeys,
+    output: ModuleKey,
+    digest: Vec<u8>,
+    packed: Vec<u8>,
+}
+
+impl PendingKeys {
+    /// `None` if they are too large to be kept.
+    pub(super) fn new(output: ModuleKey, keys: &LinkKeys) -> Option<Self> {
+        Some(Self {
+            output,
+            digest: keys.digest(),
+            packed: keys.pack()?,
+        })
+    }
 }
 
 impl LinkKeys {
@@ -144,17 +162,14 @@ pub(super) fn store(
     pending: &PendingKeys,
     now: i64,
 ) -> rusqlite::Result<()> {
-    let Some(packed) = pending.keys.pack() else {
-        return Ok(());
-    };
-    let (output, digest) = (pending.output.0, pending.keys.digest());
+    let (output, digest) = (pending.output.0, &pending.digest);
     let last: Option<(i64, Vec<u8>)> = transaction
         .prepare_cached(
             "SELECT id, digest FROM link_keys WHERE output = ?1 ORDER BY id DESC LIMIT 1",
         )?
         .query_row([output], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    let repeated = last.as_ref().is_some_and(|(_, last)| *last == digest);
+    let repeated = last.as_ref().is_some_and(|(_, last)| last == digest);
     match last {
         Some((id, _)) if repeated => {
             transaction.execute("DELETE FROM link_keys WHERE id = ?1", [id])?;
@@ -167,21 +182,26 @@ pub(super) fn store(
     }
     transaction
         .prepare_cached("INSERT INTO link_keys (output, finished, digest, repeated, keys) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![output, now, digest, repeated, packed])?;
-    if transaction.last_insert_rowid() % RECORDS_BETWEEN_TRIMS == 0 {
-        keep(transaction, MAX_TOTAL)?;
+        .execute(params![output, now, digest, repeated, pending.packed])?;
+    let bytes = i64::try_from(pending.packed.len()).unwrap_or(i64::MAX);
+    // What was deleted meanwhile is still in the sum, so the next count may come early.
+    let sum = counter::add(transaction, COUNTER, bytes)?;
+    if sum.is_none_or(|sum| sum > MAX_TOTAL) {
+        keep(transaction, TRIMMED)?;
     }
     Ok(())
 }
 
-/// Forgets the oldest beyond `bytes`.
+/// Forgets the oldest beyond `bytes`, and counts the others.
 pub(super) fn keep(transaction: &Transaction<'_>, bytes: i64) -> rusqlite::Result<()> {
     transaction.execute(
         "DELETE FROM link_keys WHERE id IN (SELECT id FROM
            (SELECT id, sum(length(keys)) OVER (ORDER BY id DESC) AS newer FROM link_keys) WHERE newer > ?1)",
         [bytes],
     )?;
-    Ok(())
+    let left = "SELECT coalesce(sum(length(keys)), 0) FROM link_keys";
+    let left = transaction.query_row(left, [], |row| row.get(0))?;
+    counter::set(transaction, COUNTER, left)
 }
 
 /// The newest link that `is_wanted`, and the one of the same output before it.

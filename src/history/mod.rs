@@ -127,9 +127,12 @@ impl History {
         self.pending().jobs.push(job);
     }
 
-    /// Notes the keys of a link whose output `output` identifies; to be written by `flush`.
-    pub fn record_keys(&self, output: ModuleKey, keys: LinkKeys) {
-        self.pending().keys.push(PendingKeys { output, keys });
+    /// Notes the keys of a link whose output `output` identifies; to be written by `flush`. Keys of
+    /// a link that is too large are not kept.
+    pub fn record_keys(&self, output: ModuleKey, keys: &LinkKeys) {
+        if let Some(keys) = PendingKeys::new(output, keys) {
+            self.pending().keys.push(keys);
+        }
     }
 
     /// The newest link that `is_wanted`, and the one of the same output before it.

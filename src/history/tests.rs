@@ -1,5 +1,6 @@
 use super::*;
 use crate::events::{Origin, Verdict};
+use crate::state::counter;
 
 fn place() -> (tempfile::TempDir, std::path::PathBuf) {
     let dir = tempfile::tempdir().expect("a temporary directory");
@@ -158,7 +159,7 @@ fn large_and_small_records_come_back_whole() {
     let mut large = keys("large", "1");
     large.words = (0..10_000).map(|number| format!("word {number}")).collect();
     for keys in [&large, &keys("small", "1")] {
-        history.record_keys(ModuleKey::of(keys.output.as_bytes()), keys.clone());
+        history.record_keys(ModuleKey::of(keys.output.as_bytes()), keys);
         history.flush();
         let found = history.last_two_links(|it| it.output == keys.output);
         assert_eq!(&found.expect("recorded").0.keys, keys);
@@ -170,7 +171,7 @@ fn the_last_two_different_links_of_an_output_are_kept_with_their_keys() {
     let (_dir, path) = place();
     let history = history(&path);
     let link = |output: &str, action: &str| {
-        history.record_keys(ModuleKey::of(output.as_bytes()), keys(output, action));
+        history.record_keys(ModuleKey::of(output.as_bytes()), &keys(output, action));
         history.flush();
     };
     let last_two = |output: &str| {
@@ -199,4 +200,26 @@ fn the_last_two_different_links_of_an_output_are_kept_with_their_keys() {
         .write(|transaction| keys::keep(transaction, 1))
         .expect("trimmed");
     assert!(history.last_two_links(|_| true).is_none());
+}
+
+#[test]
+fn keys_are_counted_when_their_sum_is_too_large() {
+    let (_dir, path) = place();
+    let history = history(&path);
+    let sum = |change: i64| {
+        let sum = |transaction: &Transaction<'_>| counter::add(transaction, b"link_keys", change);
+        history.state.write(sum).flatten().expect("counted before")
+    };
+    let link = |action: &str| {
+        history.record_keys(ModuleKey::of(b"app"), &keys("app", action));
+        history.flush();
+    };
+    link("1");
+    let one = sum(0);
+    link("2");
+    assert_eq!(sum(1 << 40), 2 * one + (1 << 40));
+    link("3");
+    // The first is no longer kept.
+    assert_eq!(sum(0), 2 * one);
+    assert!(history.last_two_links(|_| true).is_some());
 }

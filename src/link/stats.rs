@@ -131,7 +131,7 @@ impl LinkStats {
             Caller::Launcher => self.history.record_job(record),
         }
         if let Some((output, keys)) = keys {
-            self.history.record_keys(output, keys);
+            self.history.record_keys(output, &keys);
         }
         self.history.flush();
         if let (Some(root), Some(max_size)) = (&options.disk_cache, options.disk_cache_max_size)

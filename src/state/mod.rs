@@ -3,6 +3,7 @@
 //! A correct result needs nothing of it: a file that is missing, locked, damaged, read-only or of
 //! another version is a miss, which the caller may mention once.
 
+pub mod counter;
 mod file;
 
 #[cfg(test)]
