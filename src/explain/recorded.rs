@@ -4,11 +4,14 @@ use super::{ActionKey, ExplainedLink, Explanation};
 use crate::action::INDEX;
 use crate::history::{Ingredient, JobKey, KeyParts, LinkKeys};
 
-impl From<&LinkKeys> for ExplainedLink {
-    fn from(keys: &LinkKeys) -> Self {
+impl ExplainedLink {
+    /// What is known of the jobs of `keys` that are wanted: a job spelled out takes far more memory
+    /// than its record.
+    pub fn of_record(keys: &LinkKeys, is_wanted: impl Fn(&JobKey) -> bool) -> Self {
+        let jobs = keys.jobs.iter().filter(|job| is_wanted(job));
         Self {
             common: keys.common.clone(),
-            jobs: keys.jobs.iter().map(|job| explanation(keys, job)).collect(),
+            jobs: jobs.map(|job| explanation(keys, job)).collect(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Compares the last two links of one output, from what they recorded.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -8,11 +9,11 @@ use indicatif::HumanDuration;
 
 use super::differences::{changes, described, differences};
 use crate::cli::{CommandContext, CommandError, output};
+use crate::digest::Digest;
 use crate::error::{ExitCode, Hinted};
 use crate::events::Origin;
 use crate::explain::{Comparison, ExplainedLink, compare};
-use crate::history::{History, LinkKeys, RecordedLink, stable_name};
-use crate::state::{self, State};
+use crate::history::{History, JobKey, LinkKeys, RecordedLink, stable_name};
 
 /// There is no record of what was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -30,11 +31,7 @@ pub(super) fn run(
     context: &CommandContext,
     module: Option<&str>,
 ) -> Result<ExitCode, CommandError> {
-    let state = match context.settings.state_dir() {
-        Some(dir) => State::at(&dir.join(state::FILE_NAME)),
-        None => State::disabled(),
-    };
-    let history = History::new(Arc::new(state));
+    let history = History::new(Arc::new(context.settings.link.open_state()));
     let has_module = |keys: &LinkKeys| {
         module.is_none_or(|module| keys.jobs.iter().any(|job| is_meant(&job.module, module)))
     };
@@ -85,16 +82,44 @@ fn heading(newest: &RecordedLink, before: Option<&RecordedLink>, now: SystemTime
 fn link(newest: &RecordedLink, before: Option<&RecordedLink>, now: SystemTime) -> String {
     let mut text = heading(newest, before, now);
     if let Some(before) = before {
-        text.push_str(&differences(&comparison(before, newest)));
+        text.push_str(&differences(&comparison(before, newest, |_| true)));
     }
     text
 }
 
-fn comparison(before: &RecordedLink, newest: &RecordedLink) -> Comparison {
-    compare(
-        &ExplainedLink::from(&before.keys),
-        &ExplainedLink::from(&newest.keys),
-    )
+/// By which jobs of two links belong together.
+fn name(job: &JobKey) -> &str {
+    stable_name(&job.module)
+}
+
+/// Compares the jobs of the newest link that are wanted. Only those that differ are spelled out.
+fn comparison(
+    before: &RecordedLink,
+    newest: &RecordedLink,
+    is_wanted: impl Fn(&JobKey) -> bool,
+) -> Comparison {
+    let (before, newest) = (&before.keys, &newest.keys);
+    let action = |job: &JobKey| job.parts.as_ref().ok().map(|parts| parts.action);
+    let actions: HashMap<&str, Option<Digest>> = before
+        .jobs
+        .iter()
+        .map(|job| (name(job), action(job)))
+        .collect();
+    let is_same = |job: &JobKey| {
+        action(job).is_some_and(|action| actions.get(name(job)) == Some(&Some(action)))
+    };
+    let differs = |job: &JobKey| is_wanted(job) && !is_same(job);
+    let differing = newest.jobs.iter().filter(|job| differs(job));
+    let differing: HashSet<&str> = differing.map(name).collect();
+    let compared = compare(
+        &ExplainedLink::of_record(before, |job| differing.contains(name(job))),
+        &ExplainedLink::of_record(newest, differs),
+    );
+    Comparison {
+        same: compared.same + newest.jobs.iter().filter(|job| is_same(job)).count(),
+        all: newest.jobs.len(),
+        ..compared
+    }
 }
 
 /// Where the object of each module that is meant came from, and what changed its key.
@@ -105,9 +130,9 @@ fn one_module(
     now: SystemTime,
 ) -> String {
     let mut text = heading(newest, before, now);
-    let compared = before.map(|before| comparison(before, newest));
-    let meant = newest.keys.jobs.iter();
-    for job in meant.filter(|job| is_meant(&job.module, module)) {
+    let is_meant = |job: &JobKey| is_meant(&job.module, module);
+    let compared = before.map(|before| comparison(before, newest, is_meant));
+    for job in newest.keys.jobs.iter().filter(|job| is_meant(job)) {
         let place = job.origin.map_or("it is not known from where", place);
         let _ = writeln!(text, "{}\n  object: {place}", job.module);
         if let Err(reason) = &job.parts {
