@@ -7,8 +7,11 @@
 use std::collections::BTreeSet;
 
 use crate::error::Hinted;
+use crate::fs::read_regular;
 use crate::job::{Caller, Job};
-use crate::thinlto::{Index, IndexError, ModuleEntry, ModuleError, ModuleFacts, RewriteError};
+use crate::thinlto::{
+    Index, IndexError, ModuleEntry, ModuleError, ModuleFacts, RewriteError, module,
+};
 
 /// Why a job must not run.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +124,23 @@ pub fn check_module(index: &str, entry: &ModuleEntry, facts: &ModuleFacts) -> Re
         }),
         _ => Ok(()),
     }
+}
+
+/// Reads every module that `index` lists by its name there, and checks it.
+///
+/// # Errors
+/// The first that cannot be read, is no module, or is not the one that the thin link saw.
+pub fn check_modules(index_name: &str, index: &Index<'_>) -> Result<(), Unsound> {
+    for entry in index.modules() {
+        let name = lossy(entry);
+        let bytes = match read_regular(&name) {
+            Ok(bytes) => bytes,
+            Err(source) => return Err(Unsound::Unreadable { name, source }),
+        };
+        let facts = module::facts(&bytes).map_err(|source| Unsound::Module { name, source })?;
+        check_module(index_name, entry, &facts)?;
+    }
+    Ok(())
 }
 
 fn lossy(entry: &ModuleEntry) -> String {

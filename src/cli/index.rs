@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 
 use super::arguments::{IndexAction, IndexFormat, IndexLook};
 use super::{CommandError, output};
-use crate::action::guard::{Unsound, check_module};
+use crate::action::guard::{Unsound, check_modules};
 use crate::digest::hex;
 use crate::error::{ExitCode, Hinted, with_causes};
-use crate::thinlto::{Index, ModuleEntry, ModuleHash, module};
+use crate::thinlto::{Index, ModuleEntry, ModuleHash};
 
 /// A list of imports that cannot be told from the module itself.
 #[derive(Debug, thiserror::Error)]
@@ -211,22 +211,11 @@ fn imports(look: &IndexLook, index_name: &str, index: &Index<'_>) -> Result<Stri
 /// Paths are taken as they stand in the shard: relative ones from the current directory, where the
 /// linker was.
 fn check(index_name: &str, index: &Index<'_>) -> Result<(), CommandError> {
-    for entry in index.modules() {
-        let name = shown(entry);
-        if entry.damaged {
-            return Err(unsound(Unsound::DamagedName {
-                index: index_name.to_owned(),
-                name,
-            }));
-        }
-        let bytes = fs::read(&name).map_err(|source| unreadable(&name, source))?;
-        let facts = module::facts(&bytes).map_err(|source| {
-            unsound(Unsound::Module {
-                name: name.clone(),
-                source,
-            })
-        })?;
-        check_module(index_name, entry, &facts).map_err(unsound)?;
+    if let Some(entry) = index.modules().iter().find(|entry| entry.damaged) {
+        return Err(unsound(Unsound::DamagedName {
+            index: index_name.to_owned(),
+            name: shown(entry),
+        }));
     }
-    Ok(())
+    check_modules(index_name, index).map_err(unsound)
 }

@@ -10,6 +10,7 @@ use std::path::Path;
 use fs_err as fs;
 
 use super::backend::{last, of};
+use super::texts;
 use crate::action::arguments::{self, Argument, Meaning};
 use crate::action::kind::{OutputKind, required_kind};
 
@@ -27,11 +28,7 @@ pub fn may_leave_a_module(words: &[OsString]) -> bool {
 /// The modules that `words` will write, by the compiler's names for them.
 #[must_use]
 pub fn modules(words: &[OsString]) -> Vec<String> {
-    let words: Option<Vec<String>> = words
-        .iter()
-        .map(|word| word.to_str().map(str::to_owned))
-        .collect();
-    let words = words.unwrap_or_default();
+    let words = texts(words).unwrap_or_default();
     let arguments = arguments::parse(&words);
     // The target decides about the format of objects only.
     if required_kind(&arguments, "") != OutputKind::Bitcode || !is_thin(&arguments) {

@@ -9,6 +9,7 @@ use std::path::Path;
 use fs_err as fs;
 use tokio_util::sync::CancellationToken;
 
+use super::texts;
 use crate::action::arguments;
 use crate::action::guard::admitted_failure;
 use crate::action::kind::{OutputKind, WrongOutput, check_output, required_kind};
@@ -104,8 +105,7 @@ fn fault(finished: &Finished, object: &Path, kind: OutputKind) -> Option<Guarded
 /// The output that `words` ask for, as far as they show it: the object format of an unnamed target
 /// is known to the compiler only.
 fn kind(words: &[OsString]) -> OutputKind {
-    let words = words.iter().map(|word| word.to_str().map(str::to_owned));
-    let words: Vec<String> = words.collect::<Option<_>>().unwrap_or_default();
+    let words = texts(words).unwrap_or_default();
     let arguments = arguments::parse(&words);
     let target = arguments::target(&arguments);
     match required_kind(&arguments, target.unwrap_or_default()) {

@@ -9,9 +9,9 @@ use std::path::Path;
 use fs_err as fs;
 
 use super::backend::BackendCommand;
-use crate::action::guard::{Unsound, check_module};
+use crate::action::guard::{Unsound, check_modules};
 use crate::error::Hinted;
-use crate::thinlto::{Index, IndexError, module};
+use crate::thinlto::{Index, IndexError};
 
 /// Why a backend must not run.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +107,28 @@ pub(super) enum ImportedModules {
 
 /// The modules that `backend` reads besides its own.
 pub(super) fn imports(backend: &BackendCommand) -> Result<ImportedModules, InputError> {
+    Ok(match shard(backend)? {
+        Err(reason) => ImportedModules::Unreadable(reason),
+        Ok(shard) if shard.is_empty() => ImportedModules::Known(Vec::new()),
+        Ok(shard) => ImportedModules::Known(checked_names(backend, &parse(backend, &shard)?)?),
+    })
+}
+
+/// Checks what a link checks of a job's inputs, for a backend that runs without one.
+pub(super) fn check(backend: &BackendCommand) -> Result<(), InputError> {
+    let Some(shard) = shard(backend)?.ok().filter(|shard| !shard.is_empty()) else {
+        return Ok(());
+    };
+    let index = parse(backend, &shard)?;
+    checked_names(backend, &index)?;
+    check_modules(&backend.index, &index).map_err(|source| InputError::Unsound {
+        module: backend.module.clone(),
+        source: Box::new(source),
+    })
+}
+
+/// The contents of the index. The inner error says why only the compiler can read it.
+fn shard(backend: &BackendCommand) -> Result<Result<Vec<u8>, String>, InputError> {
     let unreadable = |source| InputError::Unreadable {
         module: backend.module.clone(),
         source,
@@ -114,18 +136,23 @@ pub(super) fn imports(backend: &BackendCommand) -> Result<ImportedModules, Input
     let found = fs::metadata(&backend.index).map_err(unreadable)?;
     if !found.is_file() && !is_null(&backend.index) {
         let reason = format!("the index `{}` is not a regular file", backend.index);
-        return Ok(ImportedModules::Unreadable(reason));
+        return Ok(Err(reason));
     }
     let shard = crate::fs::read_regular(&backend.index).map_err(unreadable)?;
-    if shard.is_empty() {
-        return Ok(ImportedModules::Known(Vec::new()));
-    }
-    let index = Index::parse(&shard).map_err(|source| InputError::Damaged {
+    Ok(Ok(shard))
+}
+
+fn parse<'a>(backend: &BackendCommand, shard: &'a [u8]) -> Result<Index<'a>, InputError> {
+    Index::parse(shard).map_err(|source| InputError::Damaged {
         module: backend.module.clone(),
         index: backend.index.clone(),
         source,
-    })?;
-    let mut names = names(backend, &index)?;
+    })
+}
+
+/// The modules of `index` besides the backend's own, all of which exist.
+fn checked_names(backend: &BackendCommand, index: &Index<'_>) -> Result<Vec<String>, InputError> {
+    let mut names = names(backend, index)?;
     let own = names.iter().position(|name| *name == backend.module);
     match own {
         Some(own) => drop(names.remove(own)),
@@ -133,43 +160,9 @@ pub(super) fn imports(backend: &BackendCommand) -> Result<ImportedModules, Input
         None => return Err(stranger(backend, names)),
     }
     match names.iter().find(|name| !Path::new(name).exists()) {
-        None => Ok(ImportedModules::Known(names)),
+        None => Ok(names),
         Some(missing) => Err(missing_import(backend, missing)),
     }
-}
-
-/// Checks what a link checks of a job's inputs, for a backend that runs without one.
-pub(super) fn check(backend: &BackendCommand) -> Result<(), InputError> {
-    let ImportedModules::Known(_) = imports(backend)? else {
-        return Ok(());
-    };
-    let unsound = |source| InputError::Unsound {
-        module: backend.module.clone(),
-        source: Box::new(source),
-    };
-    let read = |name: &str| {
-        crate::fs::read_regular(name).map_err(|source| {
-            unsound(Unsound::Unreadable {
-                name: name.to_owned(),
-                source,
-            })
-        })
-    };
-    let shard = read(&backend.index)?;
-    let Some(index) = Index::parse(&shard).ok() else {
-        return Ok(());
-    };
-    for entry in index.modules() {
-        let name = String::from_utf8_lossy(&entry.path);
-        let facts = module::facts(&read(&name)?).map_err(|source| {
-            unsound(Unsound::Module {
-                name: name.clone().into_owned(),
-                source,
-            })
-        })?;
-        check_module(&backend.index, entry, &facts).map_err(unsound)?;
-    }
-    Ok(())
 }
 
 /// How the list that `--thinlto-emit-imports-files` writes beside the shard differs from it. The
