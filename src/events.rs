@@ -4,6 +4,7 @@
 //! messages, the summary and logs. Only this module reads the clock for the record.
 
 use std::fmt;
+use std::ops::AddAssign;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -83,6 +84,18 @@ impl OriginCounts {
     #[must_use]
     pub fn total(&self) -> usize {
         self.disk_cache + self.remote_cache + self.remote + self.local + self.in_place
+    }
+}
+
+impl AddAssign<&Self> for OriginCounts {
+    fn add_assign(&mut self, other: &Self) {
+        self.disk_cache += other.disk_cache;
+        self.remote_cache += other.remote_cache;
+        self.remote += other.remote;
+        self.local += other.local;
+        self.in_place += other.in_place;
+        self.verified += other.verified;
+        self.wrong += other.wrong;
     }
 }
 

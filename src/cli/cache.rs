@@ -11,7 +11,6 @@ use super::{CommandContext, CommandError, NoDiskCache, output};
 use crate::cache::{self, CacheError, TrimReport};
 use crate::config::Settings;
 use crate::error::ExitCode;
-use crate::state::{self, State};
 
 pub(super) fn run(context: &CommandContext, action: CacheAction) -> Result<ExitCode, CommandError> {
     let settings = &context.settings;
@@ -48,10 +47,8 @@ fn shrink(settings: &Settings, dir: &Path, max_size: u64) -> Result<String, Comm
     let Some(report) = cache::trim(dir, max_size).map_err(failure)? else {
         return Ok("another process is trimming the cache\n".to_owned());
     };
-    if let Some(home) = settings.state_dir() {
-        let state = State::at(&home.join(state::FILE_NAME));
-        cache::reset_size_estimate(&state, dir, report.after);
-    }
+    let state = settings.link.open_state();
+    cache::reset_size_estimate(&state, dir, report.after);
     Ok(described(&report))
 }
 

@@ -255,10 +255,9 @@ fn backend(
 /// The name under which a failure of the farm is remembered.
 fn farm(settings: &Settings) -> Option<String> {
     let farm = settings.link.farm.as_ref()?;
-    let client = &farm.client;
-    let address = client.executor.as_ref().or(client.cache.as_ref())?;
     // If nothing may run locally, an unreachable farm is an error every time.
-    (client.executor.is_none() || farm.local_fallback).then(|| format!("farm {address}"))
+    farm.is_optional()
+        .then(|| format!("farm {}", farm.address()))
 }
 
 /// If the compiler itself failed, its own messages are shown without relto's.

@@ -13,7 +13,6 @@ use crate::error::{ExitCode, Hinted};
 use crate::events::OriginCounts;
 use crate::history::{History, LinkRecord};
 use crate::report::{Totals, counts_and_time};
-use crate::state::{self, State};
 
 /// `--zero` cannot do what it should.
 #[derive(Debug, thiserror::Error)]
@@ -30,11 +29,7 @@ pub(super) fn run(
     context: &CommandContext,
     wanted: &StatsRequest,
 ) -> Result<ExitCode, CommandError> {
-    let state = match context.settings.state_dir() {
-        Some(dir) => State::at(&dir.join(state::FILE_NAME)),
-        None => State::disabled(),
-    };
-    let history = History::new(Arc::new(state));
+    let history = History::new(Arc::new(context.settings.link.open_state()));
     if wanted.zero {
         if !history.forget_links() {
             return Err(Box::new(NotForgotten));
@@ -82,13 +77,7 @@ fn sum<'a>(links: impl IntoIterator<Item = &'a LinkRecord>) -> Totals {
     for link in links {
         jobs += link.jobs;
         elapsed += link.duration;
-        origins.disk_cache += link.origins.disk_cache;
-        origins.remote_cache += link.origins.remote_cache;
-        origins.remote += link.origins.remote;
-        origins.local += link.origins.local;
-        origins.in_place += link.origins.in_place;
-        origins.verified += link.origins.verified;
-        origins.wrong += link.origins.wrong;
+        origins += &link.origins;
     }
     Totals::of_record(jobs, &origins, elapsed)
 }

@@ -125,7 +125,7 @@ pub async fn examine(
 
 /// How bad it is for a link when its farm cannot be used.
 fn without_farm(farm: &FarmOptions, strict: bool) -> Grade {
-    if !strict && (farm.local_fallback || farm.is_cache_only()) {
+    if !strict && farm.is_optional() {
         Grade::Warning
     } else {
         Grade::Bad

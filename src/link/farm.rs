@@ -60,7 +60,7 @@ impl FarmSession {
     /// # Errors
     /// It may not.
     pub(super) fn unreachable(&self, error: ConnectError) -> Result<(), ConnectError> {
-        if !self.options.local_fallback && !self.options.is_cache_only() {
+        if !self.options.is_optional() {
             return Err(error);
         }
         self.events.send(Event::FarmUnreachable);

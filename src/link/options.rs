@@ -177,6 +177,12 @@ impl FarmOptions {
         address.map(ToString::to_string).unwrap_or_default()
     }
 
+    /// Whether a link may do without the farm.
+    #[must_use]
+    pub fn is_optional(&self) -> bool {
+        self.local_fallback || self.is_cache_only()
+    }
+
     /// Whether only the farm's caches are used; a link can do without those.
     #[must_use]
     pub fn is_cache_only(&self) -> bool {

@@ -14,16 +14,19 @@ use crate::events::{Event, JobId, Stamped, Verdict};
 pub(super) fn execution_log(modules: &[String], events: &[Stamped]) -> String {
     let actions = actions(events);
     let attempts = attempts(events);
+    let mut of_job: Vec<Vec<&JobAttempt>> = vec![Vec::new(); modules.len()];
+    for attempt in &attempts {
+        if let Some(list) = of_job.get_mut(attempt.job) {
+            list.push(attempt);
+        }
+    }
     let verdicts: HashMap<JobId, Verdict> = verifications(events)
         .into_iter()
         .map(|it| (it.job, it.verdict))
         .collect();
-    let lines = modules.iter().enumerate().map(|(job, module)| {
-        let of_job: Vec<_> = attempts
-            .iter()
-            .filter(|attempt| attempt.job == job)
-            .collect();
-        let mut line = line(module, actions.get(&job).copied(), &of_job);
+    let lines = modules.iter().zip(&of_job).enumerate();
+    let lines = lines.map(|(job, (module, attempts))| {
+        let mut line = line(module, actions.get(&job).copied(), attempts);
         if let Some(verdict) = verdicts.get(&job) {
             line["verification"] = json!(verdict_word(*verdict));
         }
