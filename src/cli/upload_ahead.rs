@@ -34,7 +34,7 @@ pub(super) fn exit_notifier(
     if modules.is_empty() {
         return None;
     }
-    let settings = settings(options)?;
+    let mut settings = settings(options)?;
     if !settings.upload_ahead {
         return None;
     }
@@ -42,6 +42,7 @@ pub(super) fn exit_notifier(
     if !prefetch::is_worth_it(farm, settings.state_dir()) {
         return None;
     }
+    settings.join_build();
     let wanted = PrefetchRequest {
         files: modules.iter().map(PathBuf::from).collect(),
         compiler: compiler.to_str().map(str::to_owned),
@@ -57,7 +58,7 @@ pub(super) fn exit_notifier(
     ExitNotifier::spawn(&Relto::itself(), &arguments).ok()
 }
 
-/// The settings as a backend would have them. Errors in them are reported by the backends.
+/// The settings as a backend loads them. Errors in them are reported by the backends.
 fn settings(options: &[OsString]) -> Option<Settings> {
     let typed = if options.is_empty() {
         // The full parser would take longer than all the rest.
@@ -69,9 +70,7 @@ fn settings(options: &[OsString]) -> Option<Settings> {
         arguments::parse(words).ok()?.options
     };
     let loaded = config::load(typed, &Environment::of_process());
-    let mut settings = loaded.ok()?.settings;
-    settings.join_build();
-    Some(settings)
+    Some(loaded.ok()?.settings)
 }
 
 /// Uploads after the compiler has exited, if no daemon does. Only the log shows the outcome.

@@ -145,15 +145,20 @@ impl Settings {
     /// Makes the link a part of the build that launches compilers, unless the user has named the
     /// invocation.
     pub fn join_build(&mut self) {
-        if let (None, Some(build)) = (&self.invocation_id, build_identity())
-            && let Some(farm) = &mut self.link.farm
-        {
-            let hash = blake3::hash(build.as_bytes());
-            let mut bytes = [0; 16];
-            bytes.copy_from_slice(&hash.as_bytes()[..16]);
-            let id = uuid::Builder::from_random_bytes(bytes).into_uuid();
-            farm.client.caller.invocation_id = id.to_string();
+        if self.invocation_id.is_some() {
+            return;
         }
+        let Some(farm) = &mut self.link.farm else {
+            return;
+        };
+        let Some(build) = build_identity() else {
+            return;
+        };
+        let hash = blake3::hash(build.as_bytes());
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hash.as_bytes()[..16]);
+        let id = uuid::Builder::from_random_bytes(bytes).into_uuid();
+        farm.client.caller.invocation_id = id.to_string();
     }
 
     /// The same settings, with every job on this machine.
