@@ -5,12 +5,11 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use fs_err::os::unix::fs::OpenOptionsExt as _;
-
 use super::environment::Environment;
 use super::error::{ConfigError, Warning};
 use super::file::{self, ConfigFile};
 use super::trust::TreeFile;
+use crate::fs::open_regular;
 
 const PROJECT_FILE: &str = ".relto.toml";
 const USER_FILE: &str = "config.toml";
@@ -62,20 +61,17 @@ pub(super) fn text_of(
     warnings: &mut Vec<Warning>,
     in_tree: bool,
 ) -> Result<Option<String>, ConfigError> {
-    let file = match open(path) {
+    let file = match open_regular(path) {
         Ok(file) => file,
         Err(error) if is_absent(&error) => return Ok(None),
         // The file of a tree that this user may not read is meant for another one.
         Err(error) if in_tree && error.kind() == io::ErrorKind::PermissionDenied => {
             return Ok(None);
         }
-        Err(error) => return Err(ConfigError::Unreadable(error)),
+        Err(error) => return Err(unreadable(path, error)),
     };
     // The metadata of the open file: what is checked is what is read.
     let found = file.metadata().map_err(ConfigError::Unreadable)?;
-    if !found.is_file() {
-        return Ok(None);
-    }
     let named = fs_err::symlink_metadata(path).map_err(ConfigError::Unreadable)?;
     // A link has no mode of its own, and says which file is read.
     let reason = (!is_trusted(named.uid()))
@@ -98,19 +94,23 @@ pub(super) fn text_of(
         .map_err(|_| ConfigError::FileNotUtf8 { path })
 }
 
-/// Opens without waiting: a pipe of that name would otherwise block until it has a writer.
-fn open(path: &Path) -> io::Result<fs_err::File> {
-    let nonblock = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
-    fs_err::OpenOptions::new()
-        .read(true)
-        .custom_flags(nonblock)
-        .open(path)
+/// A directory that must not be searched has no file for us, and what is not a regular file holds
+/// no configuration.
+fn is_absent(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory | InvalidInput)
 }
 
-/// A directory that must not be searched has no file for us.
-fn is_absent(error: &io::Error) -> bool {
-    use io::ErrorKind::{NotADirectory, NotFound};
-    matches!(error.kind(), NotFound | NotADirectory)
+/// Names the file also where [`open_regular`] returns the system's error as it is, for links that
+/// form a loop.
+fn unreadable(path: &Path, error: io::Error) -> ConfigError {
+    ConfigError::Unreadable(match error.raw_os_error() {
+        Some(_) => {
+            let text = format!("cannot open `{}`: {error}", path.display());
+            io::Error::new(error.kind(), text)
+        }
+        None => error,
+    })
 }
 
 /// Whether this user or root is `owner`.
@@ -156,6 +156,16 @@ mod tests {
         fs_err::write(&path, b"quiet = true # \xff\n").expect("written");
         let error = read().expect_err("refused").to_string();
         assert!(error.contains(".relto.toml"), "{error}");
+    }
+
+    #[test]
+    fn links_that_form_a_loop_are_an_error_that_names_the_file() {
+        let top = tempfile::tempdir().expect("a temporary directory");
+        let path = top.path().join(PROJECT_FILE);
+        fs_err::os::unix::fs::symlink(PROJECT_FILE, &path).expect("linked");
+        let error = read(&Environment::new(top.path(), []), &mut Vec::new()).expect_err("refused");
+        let text = crate::error::Rendered(&error).to_string();
+        assert!(text.contains(&path.display().to_string()), "{text}");
     }
 
     #[test]

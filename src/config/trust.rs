@@ -6,9 +6,9 @@
 //! content: a changed file waits again. With it stand the addresses and the names of the
 //! credentials that were shown when it was allowed; a credential that came later waits, too.
 
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ use super::options::{Class, Opt, printable};
 use super::source::{ConfigEntry, RawValue};
 use super::table::OPTIONS;
 use crate::digest::DigestFunction;
-use crate::fs::write_whole_for;
+use crate::fs::{create_private_dir, write_whole_for};
 
 /// No record is this long.
 const LONGEST: u64 = 1 << 20;
@@ -98,10 +98,7 @@ impl AllowList {
         let (Some(dir), Some(record)) = (&self.dir, self.record(&allowed.path)) else {
             return Err(io::Error::other("neither XDG_STATE_HOME nor HOME is set"));
         };
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)?;
+        create_private_dir(dir)?;
         write_whole_for(Some(PRIVATE), &record, &serde_json::to_vec(allowed)?)
     }
 
