@@ -23,35 +23,12 @@ impl fmt::Debug for MergedValues {
 impl MergedValues {
     /// `layers` are in order, the strongest first.
     pub(super) fn merge(layers: &[Vec<ConfigEntry>]) -> Self {
-        let of_option = |option: &'static Opt| {
-            let of_layer = |layer: &Vec<ConfigEntry>| -> Vec<RawValue> {
-                layer
-                    .iter()
-                    .filter(|assignment| assignment.option.name == option.name)
-                    .flat_map(ConfigEntry::raw_values)
-                    .collect()
-            };
-            let by_strength = layers.iter().map(of_layer);
-            match option.kind() {
-                OptionKind::Switch | OptionKind::Value => {
-                    strongest(by_strength).pop().into_iter().collect()
-                }
-                OptionKind::Selection => strongest(by_strength),
-                OptionKind::List => gathered(option, by_strength.rev()),
-            }
-        };
-        Self(OPTIONS.iter().map(of_option).collect())
+        let options = OPTIONS.iter();
+        Self(options.map(|option| merged(option, layers)).collect())
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&'static Opt, &[RawValue])> {
         OPTIONS.iter().zip(self.0.iter().map(Vec::as_slice))
-    }
-
-    /// The raw values of `option`.
-    pub(super) fn of(&self, option: &Opt) -> &[RawValue] {
-        self.iter()
-            .find(|(known, _)| known.name == option.name)
-            .map_or(&[], |(_, values)| values)
     }
 
     /// Keeps the values that `keep` accepts.
@@ -90,6 +67,25 @@ impl MergedValues {
     }
 }
 
+/// The raw values of `option` that win. `layers` are in order, the strongest first.
+pub(super) fn merged(option: &Opt, layers: &[Vec<ConfigEntry>]) -> Vec<RawValue> {
+    let of_layer = |layer: &Vec<ConfigEntry>| -> Vec<RawValue> {
+        layer
+            .iter()
+            .filter(|assignment| assignment.option.name == option.name)
+            .flat_map(ConfigEntry::raw_values)
+            .collect()
+    };
+    let by_strength = layers.iter().map(of_layer);
+    match option.kind() {
+        OptionKind::Switch | OptionKind::Value => {
+            strongest(by_strength).pop().into_iter().collect()
+        }
+        OptionKind::Selection => strongest(by_strength),
+        OptionKind::List => gathered(option, by_strength.rev()),
+    }
+}
+
 fn strongest(mut by_strength: impl Iterator<Item = Vec<RawValue>>) -> Vec<RawValue> {
     by_strength
         .find(|values| !values.is_empty())
@@ -122,35 +118,31 @@ mod tests {
         }
     }
 
-    fn merged(name: &str, layers: &[&[&str]]) -> Vec<String> {
+    fn texts(name: &str, layers: &[&[&str]]) -> Vec<String> {
         let layers: Vec<_> = layers
             .iter()
             .map(|values| vec![set(name, values)])
             .collect();
-        let values = MergedValues::merge(&layers);
-        let values = values.of(Opt::find(name).expect("an option"));
-        values.iter().map(|value| value.text.clone()).collect()
+        let values = merged(Opt::find(name).expect("an option"), &layers);
+        values.into_iter().map(|value| value.text).collect()
     }
 
     #[test]
     fn the_last_scalar_of_the_strongest_source_wins() {
-        assert_eq!(merged("jobs", &[&["1", "2"], &["3"]]), ["2"]);
+        assert_eq!(texts("jobs", &[&["1", "2"], &["3"]]), ["2"]);
     }
 
     #[test]
     fn lists_are_gathered_and_items_of_the_same_name_replaced() {
         let name = "remote_default_exec_properties";
-        assert_eq!(merged(name, &[&["b=2"], &["a=1", "b=1"]]), ["a=1", "b=2"]);
-        assert_eq!(merged(name, &[&["", "c=3"], &["a=1"]]), ["c=3"]);
-        assert_eq!(
-            merged("remote_header", &[&["X-A=2"], &["x-a=1"]]),
-            ["X-A=2"]
-        );
+        assert_eq!(texts(name, &[&["b=2"], &["a=1", "b=1"]]), ["a=1", "b=2"]);
+        assert_eq!(texts(name, &[&["", "c=3"], &["a=1"]]), ["c=3"]);
+        assert_eq!(texts("remote_header", &[&["X-A=2"], &["x-a=1"]]), ["X-A=2"]);
     }
 
     #[test]
     fn repeated_headers_of_one_source_all_count() {
-        assert_eq!(merged("remote_header", &[&["a=1", "a=2"]]), ["a=1", "a=2"]);
+        assert_eq!(texts("remote_header", &[&["a=1", "a=2"]]), ["a=1", "a=2"]);
     }
 
     #[test]

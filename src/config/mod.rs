@@ -72,9 +72,10 @@ pub fn load(
 ) -> Result<LoadedConfig, ConfigError> {
     let mut warnings = environment.unknown_variables();
     let mut files = find::read(environment, &mut warnings)?;
-    let bazelrc = read_bazelrc(&command_line, environment, &mut files, &mut warnings)?;
+    let layers = layers(command_line, environment, &mut files)?;
+    let bazelrc = read_bazelrc(&layers, environment, &mut files, &mut warnings)?;
     let mut trust = Trust::new(files.tree.take(), environment);
-    let mut values = merged(command_line, environment, &mut files, &bazelrc, &mut trust)?;
+    let mut values = in_force(&layers, &files, &bazelrc, &mut trust)?;
     warnings.extend(trust.warning());
     warnings.extend(trust.withhold_credentials(&mut values));
     let mut settings = Settings::new(environment, values, files.paths);
@@ -95,71 +96,74 @@ pub fn tree_request(
 ) -> Result<(Option<TrustRequest>, Vec<Warning>), ConfigError> {
     let mut warnings = Vec::new();
     let mut files = find::read(environment, &mut warnings)?;
-    let bazelrc = read_bazelrc(&command_line, environment, &mut files, &mut warnings)?;
+    let layers = layers(command_line, environment, &mut files)?;
+    let bazelrc = read_bazelrc(&layers, environment, &mut files, &mut warnings)?;
     let Some(tree) = files.tree.take() else {
         return Ok((None, warnings));
     };
-    let project = files.project.clone();
     let mut trust = Trust::as_if_allowed(Some(tree.clone()));
-    let values = merged(command_line, environment, &mut files, &bazelrc, &mut trust)?;
-    let of_bazelrc = bazelrc
-        .plain
+    let values = in_force(&layers, &files, &bazelrc, &mut trust)?;
+    let tables = files.project.tables.values();
+    let groups = bazelrc.groups.values();
+    let all = layers
         .iter()
-        .chain(bazelrc.groups.values().flatten());
-    let assignments = project
-        .plain
-        .iter()
-        .chain(project.tables.values().flatten())
-        .chain(of_bazelrc.filter(|entry| entry.source.is_tree()));
-    Ok((
-        Some(TrustRequest::new(tree, &values, assignments)),
-        warnings,
-    ))
+        .chain(tables)
+        .chain([&bazelrc.plain])
+        .chain(groups);
+    let of_tree = all.flatten().filter(|entry| entry.source.is_tree());
+    let request = TrustRequest::new(tree, &values, of_tree);
+    Ok((Some(request), warnings))
 }
 
-/// The values in force, without those that are held back.
-fn merged(
+/// What each source sets outside `[config.NAME]` tables, without a `.bazelrc`: the command line,
+/// variables, `.relto.toml`, and the user's own file.
+type Layers = [Vec<ConfigEntry>; 4];
+
+fn layers(
     command_line: Vec<ConfigEntry>,
     environment: &Environment,
     files: &mut ConfigFiles,
+) -> Result<Layers, ConfigError> {
+    Ok([
+        command_line,
+        environment.assignments()?,
+        std::mem::take(&mut files.project.plain),
+        std::mem::take(&mut files.user.plain),
+    ])
+}
+
+/// The values in force, without those that are held back.
+fn in_force(
+    layers: &Layers,
+    files: &ConfigFiles,
     bazelrc: &Bazelrc,
     trust: &mut Trust,
 ) -> Result<MergedValues, ConfigError> {
-    let mut layers = vec![command_line, environment.assignments()?];
-    let tables = chosen_tables(&layers, files, bazelrc)?;
-    layers.extend(tables);
-    layers.push(std::mem::take(&mut files.project.plain));
-    layers.push(std::mem::take(&mut files.user.plain));
-    layers.push(bazelrc.plain.clone());
-    for layer in &mut layers {
+    let tables = chosen_tables(layers, files, bazelrc)?;
+    let [command_line, variables, project, user] = layers.clone();
+    let mut all = vec![command_line, variables];
+    all.extend(tables);
+    all.extend([project, user, bazelrc.plain.clone()]);
+    for layer in &mut all {
         trust.hold_back(layer);
     }
-    Ok(MergedValues::merge(&layers))
+    Ok(MergedValues::merge(&all))
 }
 
 /// Reads the `.bazelrc` that some source names outside `[config.NAME]` tables. What comes with
 /// sources counts as a part of the tree's own file: it is allowed with it, or alone where there is
 /// none.
 fn read_bazelrc(
-    command_line: &[ConfigEntry],
+    layers: &Layers,
     environment: &Environment,
     files: &mut ConfigFiles,
     warnings: &mut Vec<Warning>,
 ) -> Result<Bazelrc, ConfigError> {
-    let layers = [
-        command_line.to_vec(),
-        environment.assignments()?,
-        files.project.plain.clone(),
-        files.user.plain.clone(),
-    ];
-    let values = MergedValues::merge(&layers);
-    let Some(RawValue { text, source }) = values.of(BAZELRC).last() else {
+    let named = merge::merged(BAZELRC, layers).pop();
+    let Some(RawValue { text, source }) = named.filter(|it| !it.text.is_empty()) else {
         return Ok(Bazelrc::default());
     };
-    if text.is_empty() {
-        return Ok(Bazelrc::default());
-    }
-    let path = value::located_path(text, source.base(environment.current_dir()), environment);
+    let path = value::located_path(&text, source.base(environment.current_dir()), environment);
     let found = bazelrc::read(&path, source.is_tree(), environment, warnings)?;
     files.paths.extend(found.paths.iter().cloned());
     if !found.text_in_tree.is_empty() {
@@ -174,21 +178,13 @@ fn read_bazelrc(
 /// The assignments of the chosen `[config.NAME]` tables and of the groups of a `.bazelrc`, the
 /// strongest first: a later name is stronger.
 fn chosen_tables(
-    stronger: &[Vec<ConfigEntry>],
+    layers: &Layers,
     files: &ConfigFiles,
     bazelrc: &Bazelrc,
 ) -> Result<Vec<Vec<ConfigEntry>>, ConfigError> {
-    let mut layers = stronger.to_vec();
-    layers.push(files.project.plain.clone());
-    layers.push(files.user.plain.clone());
-    let names = MergedValues::merge(&layers);
     let mut tables = Vec::new();
-    for name in names
-        .of(CONFIG)
-        .iter()
-        .rev()
-        .filter(|name| !name.text.is_empty())
-    {
+    let names = merge::merged(CONFIG, layers).into_iter().rev();
+    for name in names.filter(|name| !name.text.is_empty()) {
         let [project, user] = [&files.project, &files.user].map(|file| file.tables.get(&name.text));
         let found = [project, user, bazelrc.groups.get(&name.text)];
         if found.iter().all(Option::is_none) {
