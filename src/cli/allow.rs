@@ -1,5 +1,5 @@
 //! `relto allow [DIR]`, `relto allow --list`, `relto deny [DIR]`: the user's trust in what the
-//! `.relto.toml` of a source tree asks for.
+//! `.relto.toml` or `.bazelrc` of a source tree asks for.
 
 use std::fmt::Write as _;
 use std::io;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::output;
 use crate::config::{
     AllowList, ConfigEntry, ConfigError, Environment, TrustRequest, Warning, printable,
-    tree_request,
+    project_paths, tree_file, tree_request,
 };
 use crate::error::{ExitCode, Hinted};
 
@@ -61,15 +61,26 @@ pub(super) fn allow(
     answer(allowed, &warnings)
 }
 
-/// Takes back what was allowed for the nearest tree.
-pub(super) fn deny(environment: &Environment, dir: Option<&Path>) -> ExitCode {
+/// Takes back what was allowed for the nearest tree, also if its file is gone or no longer valid.
+pub(super) fn deny(
+    options: Vec<ConfigEntry>,
+    environment: &Environment,
+    dir: Option<&Path>,
+) -> ExitCode {
     let denied = in_dir(environment, dir).and_then(|environment| {
         let list = AllowList::of(&environment);
-        for dir in environment.current_dir().ancestors() {
-            let path = dir.join(".relto.toml");
+        let (in_force, unreadable) = match tree_file(options, &environment) {
+            Ok(path) => (path, None),
+            Err(error) => (None, Some(error)),
+        };
+        for path in in_force.into_iter().chain(project_paths(&environment)) {
             if list.remove(&path).map_err(AllowError::NotRemembered)? {
                 return Ok(format!("`{}` is no longer allowed\n", path.display()));
             }
+        }
+        // What cannot be read may name a tree that is still allowed.
+        if let Some(error) = unreadable {
+            return Err(error.into());
         }
         let dir = environment.current_dir().display();
         Ok(format!("nothing was allowed for `{dir}`\n"))

@@ -116,7 +116,9 @@ fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment)
         Command::Allow { dir, .. } => {
             return allow::allow(invocation.options, environment, dir.as_deref());
         }
-        Command::Deny { dir } => return allow::deny(environment, dir.as_deref()),
+        Command::Deny { dir } => {
+            return allow::deny(invocation.options, environment, dir.as_deref());
+        }
         command => command,
     };
     let LoadedConfig { settings, warnings } = match load(invocation.options, environment) {

@@ -37,8 +37,7 @@ pub(super) fn read(
     warnings: &mut Vec<Warning>,
 ) -> Result<ConfigFiles, ConfigError> {
     let mut files = ConfigFiles::default();
-    for dir in environment.current_dir().ancestors() {
-        let path = dir.join(PROJECT_FILE);
+    for path in project_paths(environment) {
         if let Some(text) = text_of(&path, warnings, true)? {
             files.project = file::parse(&path, &text, true)?;
             files.tree = Some(TreeFile::new(path.clone(), &text));
@@ -53,6 +52,12 @@ pub(super) fn read(
         files.paths.push(path);
     }
     Ok(files)
+}
+
+/// Where a `.relto.toml` may be, the nearest place first.
+pub fn project_paths(environment: &Environment) -> impl Iterator<Item = PathBuf> {
+    let dirs = environment.current_dir().ancestors();
+    dirs.map(|dir| dir.join(PROJECT_FILE))
 }
 
 /// The text of a file, if it is there and only the user or root could have written it.

@@ -36,9 +36,12 @@ mod tests;
 mod trust;
 mod value;
 
+use std::path::PathBuf;
+
 pub use daemon::DaemonUse;
 pub use environment::Environment;
 pub use error::{ConfigError, Warning};
+pub use find::project_paths;
 pub use merge::MergedValues;
 pub use options::{OPTIONS, Opt, OptionKind};
 pub(crate) use options::{nearest, printable};
@@ -115,6 +118,23 @@ pub fn tree_request(
     Ok((Some(request), warnings))
 }
 
+/// The path under which [`AllowList`] remembers the tree that `environment` leads to. The named
+/// `.bazelrc` of a tree without a `.relto.toml` need not be there any more.
+///
+/// # Errors
+/// A configuration file or a variable cannot be read, or a file is not valid.
+pub fn tree_file(
+    command_line: Vec<ConfigEntry>,
+    environment: &Environment,
+) -> Result<Option<PathBuf>, ConfigError> {
+    let mut files = find::read(environment, &mut Vec::new())?;
+    let layers = layers(command_line, environment, &mut files)?;
+    Ok(match files.tree {
+        Some(tree) => Some(tree.path),
+        None => named_bazelrc(&layers, environment).map(|(path, _)| path),
+    })
+}
+
 /// What each source sets outside `[config.NAME]` tables, without a `.bazelrc`: the command line,
 /// variables, `.relto.toml`, and the user's own file.
 type Layers = [Vec<ConfigEntry>; 4];
@@ -150,20 +170,26 @@ fn in_force(
     Ok(MergedValues::merge(&all))
 }
 
-/// Reads the `.bazelrc` that some source names outside `[config.NAME]` tables. What comes with
-/// sources counts as a part of the tree's own file: it is allowed with it, or alone where there is
-/// none.
+/// The path of the `.bazelrc` that some source names outside `[config.NAME]` tables, and that
+/// source.
+fn named_bazelrc(layers: &Layers, environment: &Environment) -> Option<(PathBuf, ConfigSource)> {
+    let named = merge::merged(BAZELRC, layers).pop();
+    let RawValue { text, source } = named.filter(|it| !it.text.is_empty())?;
+    let base = source.base(environment.current_dir());
+    Some((value::located_path(&text, base, environment), source))
+}
+
+/// Reads the `.bazelrc`. What comes with sources counts as a part of the tree's own file: it is
+/// allowed with it, or alone where there is none.
 fn read_bazelrc(
     layers: &Layers,
     environment: &Environment,
     files: &mut ConfigFiles,
     warnings: &mut Vec<Warning>,
 ) -> Result<Bazelrc, ConfigError> {
-    let named = merge::merged(BAZELRC, layers).pop();
-    let Some(RawValue { text, source }) = named.filter(|it| !it.text.is_empty()) else {
+    let Some((path, source)) = named_bazelrc(layers, environment) else {
         return Ok(Bazelrc::default());
     };
-    let path = value::located_path(&text, source.base(environment.current_dir()), environment);
     let found = bazelrc::read(&path, source.is_tree(), environment, warnings)?;
     files.paths.extend(found.paths.iter().cloned());
     if !found.text_in_tree.is_empty() {

@@ -214,6 +214,78 @@ fn the_settings_of_a_tree_are_shown_allowed_listed_and_denied() {
 }
 
 #[test]
+fn a_tree_that_has_only_a_bazelrc_is_denied_also_after_that_is_gone() {
+    let place = CleanHome::new();
+    let path = place.write(
+        "project/.bazelrc",
+        "build --remote_executor=grpc://127.0.0.1:1\n",
+    );
+    let told = |step: &str| {
+        let mut relto = place.relto();
+        relto.env("RELTO_BAZELRC", ".bazelrc").args(step.split(' '));
+        format!("$ relto {step}\n{}", place.told(&mut relto))
+    };
+    let steps = ["allow", "deny", "cache", "deny"].map(told).concat();
+    insta::assert_snapshot!(steps, @r"
+    $ relto allow
+    exit 0
+    --- stdout
+    allowed, as long as `[T]/project/.bazelrc` does not change:
+      remote_executor = grpc://127.0.0.1:1
+      your credentials that go to grpc://127.0.0.1:1: none
+    `relto deny` revokes this
+    $ relto deny
+    exit 0
+    --- stdout
+    `[T]/project/.bazelrc` is no longer allowed
+    $ relto cache
+    exit 0
+    --- stdout
+    [T]/home/.cache/relto does not exist yet
+    --- stderr
+    relto: warning: `[T]/project/.bazelrc` is not allowed yet; ignored: `remote_executor`
+      hint: `relto allow` shows what it asks for, and allows it
+    $ relto deny
+    exit 0
+    --- stdout
+    nothing was allowed for `[T]/project`
+    ");
+    told("allow");
+    fs_err::remove_file(path).expect("removed");
+    insta::assert_snapshot!(["deny", "allow --list"].map(told).concat(), @r"
+    $ relto deny
+    exit 0
+    --- stdout
+    `[T]/project/.bazelrc` is no longer allowed
+    $ relto allow --list
+    exit 0
+    --- stdout
+    nothing is allowed
+    ");
+}
+
+#[test]
+fn a_tree_whose_file_is_no_longer_valid_or_gone_is_denied() {
+    let place = CleanHome::new();
+    let allow = || {
+        let path = place.write("project/.relto.toml", "disk_cache = \"c\"\n");
+        place.relto().arg("allow").assert().success();
+        path
+    };
+    let denied = "exit 0\n--- stdout\n`[T]/project/.relto.toml` is no longer allowed\n";
+    fs_err::write(allow(), "disk_cahce = \"c\"\n").expect("written");
+    assert_eq!(place.relto_told("deny"), denied);
+    insta::assert_snapshot!(place.relto_told("deny"), @r"
+    exit 2
+    --- stderr
+    relto: error: `[T]/project/.relto.toml` line 1: unknown key `disk_cahce`
+      hint: did you mean `disk_cache`?
+    ");
+    fs_err::remove_file(allow()).expect("removed");
+    assert_eq!(place.relto_told("deny"), denied);
+}
+
+#[test]
 fn a_user_file_of_another_user_is_ignored_with_a_warning() {
     let place = CleanHome::new();
     let path = place.write("home/.config/relto/config.toml", "disk_cache = \"/evil\"\n");
