@@ -36,6 +36,7 @@ mod tests;
 mod trust;
 mod value;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 pub use daemon::DaemonUse;
@@ -214,17 +215,18 @@ fn chosen_tables(
         let [project, user] = [&files.project, &files.user].map(|file| file.tables.get(&name.text));
         let found = [project, user, bazelrc.groups.get(&name.text)];
         if found.iter().all(Option::is_none) {
-            return Err(unknown_config(&name.text, files));
+            return Err(unknown_config(&name.text, files, bazelrc));
         }
         tables.extend(found.into_iter().flatten().cloned());
     }
     Ok(tables)
 }
 
-fn unknown_config(name: &str, files: &ConfigFiles) -> ConfigError {
-    let known = files.project.tables.keys().chain(files.user.tables.keys());
+fn unknown_config(name: &str, files: &ConfigFiles, bazelrc: &Bazelrc) -> ConfigError {
+    let tables = files.project.tables.keys().chain(files.user.tables.keys());
+    let known: BTreeSet<_> = tables.chain(bazelrc.groups.keys()).cloned().collect();
     ConfigError::UnknownConfig {
         name: name.to_owned(),
-        known: known.cloned().collect(),
+        known: known.into_iter().collect(),
     }
 }

@@ -24,7 +24,7 @@ impl TestHome {
         Self(dir)
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
@@ -310,6 +310,13 @@ fn bad_values_name_option_source_and_way_out() {
     insta::assert_snapshot!(place.refused(&[("config", "fram")]), @r"
     no configuration file has a table `[config.fram]`
       hint: the files have `farm`, `home`
+    ");
+    let place = TestHome::new("[config.farm]", "bazelrc = \"bazelrc\"");
+    let path = place.path("home/.config/relto/bazelrc");
+    fs_err::write(path, "build:remote --remote_timeout=1m\n").expect("written");
+    insta::assert_snapshot!(place.refused(&[("config", "remtoe")]), @r"
+    no configuration file has a table `[config.remtoe]`
+      hint: the files have `farm`, `remote`
     ");
     insta::assert_snapshot!(place.refused(&[("tls_client_key", "k.pem")]), @r"
     `tls_client_key` needs `tls_client_certificate`

@@ -1,0 +1,197 @@
+//! The parsers of single values: switches, words, addresses, paths, pairs; `quantity` and `secret`
+//! have the others.
+//!
+//! Each takes the text of one value, whatever source it is from, and returns the type of the field
+//! that uses it, or [`InvalidValue`], which says what the text should have been. The name of the
+//! option and the place of the value are added in `resolve`.
+
+mod quantity;
+mod secret;
+
+use std::path::{Path, PathBuf};
+
+pub use quantity::time_span;
+pub(super) use quantity::{
+    REMOTE_JOBS, count, count_or_auto, duration_or_zero, integer, local_memory, number, percent,
+    positive_duration, size, size_or_zero,
+};
+pub(super) use secret::header;
+
+use super::environment::Environment;
+use super::identity::is_identifier;
+use crate::compiler::ToolchainSource;
+use crate::error::Hinted as _;
+use crate::reapi::{Address, AddressError, CredentialHelper};
+
+/// The text of one value, and the context that its meaning depends on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ValueText<'a> {
+    pub(super) text: &'a str,
+    /// The directory that a relative path starts from.
+    pub(super) base: &'a Path,
+    pub(super) environment: &'a Environment,
+    /// The value is part of a source tree.
+    pub(super) in_tree: bool,
+}
+
+/// Why a text is not a value of the requested type.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct InvalidValue {
+    pub(super) reason: String,
+    pub(super) hint: Option<String>,
+}
+
+impl InvalidValue {
+    pub(super) fn new(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            hint: None,
+        }
+    }
+
+    pub(super) fn hint(mut self, hint: &str) -> Self {
+        self.hint = Some(hint.to_owned());
+        self
+    }
+}
+
+impl From<AddressError> for InvalidValue {
+    fn from(error: AddressError) -> Self {
+        Self::new(error.to_string()).hint(&error.hints().concat())
+    }
+}
+
+/// Bazel's spellings of a boolean.
+pub(super) fn boolean(input: &ValueText<'_>) -> Result<bool, InvalidValue> {
+    match input.text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "y" | "t" | "on" => Ok(true),
+        "false" | "0" | "no" | "n" | "f" | "off" => Ok(false),
+        _ => Err(InvalidValue::new("expected a boolean").hint("write `true` or `false`")),
+    }
+}
+
+/// The text as it is.
+#[expect(clippy::unnecessary_wraps, reason = "it is one of the parsers")]
+pub(super) fn text(input: &ValueText<'_>) -> Result<String, InvalidValue> {
+    Ok(input.text.to_owned())
+}
+
+/// The address of a server. The relative path of a socket is relative to where it is written.
+pub(super) fn address(input: &ValueText<'_>) -> Result<Address, InvalidValue> {
+    Ok(match input.text.parse()? {
+        Address::Unix(path) => Address::Unix(input.base.join(path)),
+        address @ Address::Tcp { .. } => address,
+    })
+}
+
+/// What servers take for an identifier.
+pub(super) fn identifier(input: &ValueText<'_>) -> Result<String, InvalidValue> {
+    if is_identifier(input.text) {
+        return Ok(input.text.to_owned());
+    }
+    Err(InvalidValue::new(
+        "expected an identifier: up to 256 letters, digits and signs, without blanks",
+    ))
+}
+
+/// `KEY=VALUE`, as platform properties are written. The value may be empty and may hold further
+/// `=`.
+pub(super) fn pair(input: &ValueText<'_>) -> Result<(String, String), InvalidValue> {
+    match input.text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => {
+            Ok((key.trim().to_owned(), value.to_owned()))
+        }
+        _ => Err(InvalidValue::new("expected NAME=VALUE")),
+    }
+}
+
+/// A path; `~/` is the user's own directory, and a relative one starts from where it is written.
+#[expect(clippy::unnecessary_wraps, reason = "it is one of the parsers")]
+pub(super) fn path(input: &ValueText<'_>) -> Result<PathBuf, InvalidValue> {
+    Ok(located(input.text, input))
+}
+
+/// A path, or `off`.
+pub(super) fn path_or_off(input: &ValueText<'_>) -> Result<Option<PathBuf>, InvalidValue> {
+    match input.text {
+        "" | "off" => Ok(None),
+        _ => path(input).map(Some),
+    }
+}
+
+fn located(path: &str, input: &ValueText<'_>) -> PathBuf {
+    located_path(path, input.base, input.environment)
+}
+
+/// The file that `path` names where relative paths start from `base`.
+pub(super) fn located_path(path: &str, base: &Path, environment: &Environment) -> PathBuf {
+    match (path.strip_prefix("~/"), environment.home()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => base.join(path),
+    }
+}
+
+/// `upload`, `worker`, or a directory of compilers. The latter holds programs to run, so no source
+/// tree may name it.
+pub(super) fn toolchain(input: &ValueText<'_>) -> Result<ToolchainSource, InvalidValue> {
+    match input.text {
+        "upload" => Ok(ToolchainSource::Upload),
+        "worker" => Ok(ToolchainSource::Worker),
+        _ if input.in_tree => Err(InvalidValue::new(
+            "a `.relto.toml` must not name a directory of programs",
+        )
+        .hint(USE_OWN_SOURCE)),
+        _ => path(input).map(ToolchainSource::Dir),
+    }
+}
+
+/// The hint for a setting in a source tree that only the user may make.
+pub(super) const USE_OWN_SOURCE: &str = "the file comes with a source tree; use the command line, the environment or your own \
+     `config.toml`";
+
+/// `[HOST=]PROGRAM`. A program without a slash is looked up in `PATH` when it is needed.
+#[expect(clippy::unnecessary_wraps, reason = "it is one of the parsers")]
+pub(super) fn credential_helper(input: &ValueText<'_>) -> Result<CredentialHelper, InvalidValue> {
+    let (host, program) = match input.text.split_once('=') {
+        Some((host, program)) => (Some(host.to_owned()), program),
+        None => (None, input.text),
+    };
+    let program = if program.contains('/') {
+        located(program, input)
+    } else {
+        PathBuf::from(program)
+    };
+    Ok(CredentialHelper { host, program })
+}
+
+/// One of a few words.
+pub(super) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, InvalidValue> {
+    let found = words
+        .iter()
+        .find(|(word, _)| text.eq_ignore_ascii_case(word));
+    found.map(|(_, meaning)| *meaning).ok_or_else(|| {
+        let known: Vec<_> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+        InvalidValue::new("unknown word").hint(&format!("choose among {}", known.join(", ")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_keep_further_equal_signs() {
+        let environment = Environment::default();
+        let of = |text| {
+            pair(&ValueText {
+                text,
+                base: Path::new("/"),
+                environment: &environment,
+                in_tree: false,
+            })
+        };
+        assert_eq!(of("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        assert!(of("=x").is_err());
+        assert!(of("x").is_err());
+    }
+}
