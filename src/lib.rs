@@ -117,7 +117,7 @@ pub mod internals {
             pub use crate::action::kind::{check_output, required_kind};
         }
         pub mod response {
-            pub use crate::action::response::{expand_response_files, tokenize, tokenize_config};
+            pub use crate::action::response::expand_response_files;
         }
     }
     pub mod cache {

@@ -151,20 +151,6 @@ impl Proxy {
         wait.recv().expect("the listening task answers");
     }
 
-    /// All knobs back, except that a refusing proxy goes on refusing.
-    pub fn heal(&self) {
-        for budget in &self.shared.budget {
-            budget.store(u64::MAX, Ordering::SeqCst);
-        }
-        self.turn(|knobs| {
-            *knobs = Knobs {
-                resets: knobs.resets,
-                spent: knobs.spent,
-                ..Knobs::default()
-            };
-        });
-    }
-
     /// Connections accepted so far.
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::SeqCst)

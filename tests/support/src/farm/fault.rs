@@ -208,8 +208,6 @@ pub enum Effect {
     Stages(Vec<i32>),
     /// The operation is queued for ever.
     NeverEnds,
-    /// `GetCapabilities` answers with nothing set.
-    NothingKnown,
 }
 
 impl std::fmt::Debug for Effect {

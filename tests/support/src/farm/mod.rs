@@ -350,11 +350,6 @@ impl Farm {
         lock(&self.service.operations).clear();
     }
 
-    /// Each connection that is open now ends in the middle of what it carries.
-    pub fn cut_connections(&self) {
-        serve::cut_all(&self.service);
-    }
-
     /// The server dies: nothing listens, every connection ends.
     pub fn kill(&mut self) {
         self.connections.cancel();

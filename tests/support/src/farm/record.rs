@@ -72,7 +72,6 @@ pub struct Record {
     earlier: usize,
     running: BTreeMap<Method, u32>,
     peaks: BTreeMap<Method, u32>,
-    peak: u32,
 }
 
 impl Record {
@@ -92,11 +91,6 @@ impl Record {
     /// Most calls of `method` at any time.
     pub fn max_concurrent(&self, method: Method) -> u32 {
         self.peaks.get(&method).copied().unwrap_or(0)
-    }
-
-    /// Most calls at any time.
-    pub fn max_concurrent_all(&self) -> u32 {
-        self.peak
     }
 
     /// Calls that have begun and not ended: a client that is done leaves none.
@@ -166,7 +160,6 @@ impl Record {
         *running += 1;
         let peak = self.peaks.entry(call.method).or_default();
         *peak = (*peak).max(*running);
-        self.peak = self.peak.max(self.running.values().sum());
         self.calls.push(call);
         self.earlier + self.calls.len() - 1
     }

@@ -19,7 +19,6 @@ use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
 use super::connection::Connection;
-use super::fault::Effect;
 use super::gate::RequestContext;
 use super::profile::Profile;
 use super::record::Method;
@@ -155,13 +154,6 @@ impl Capabilities for Service {
         let about =
             RequestContext::new(request.get_ref()).instance(&request.get_ref().instance_name);
         let entry = self.enter(Method::GetCapabilities, &request, about).await?;
-        let nothing = entry
-            .effects
-            .find(|e| matches!(e, Effect::NothingKnown).then_some(()));
-        let capabilities = match nothing {
-            Some(()) => ServerCapabilities::default(),
-            None => self.profile.capabilities(),
-        };
-        entry.answer(Ok(capabilities))
+        entry.answer(Ok(self.profile.capabilities()))
     }
 }
