@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use case::{Case, Ends, Step};
 use play::{Played, play};
+use relto::internals::task::lock;
 use table::Row;
 
 use crate::support::skip::is_long;
@@ -42,20 +43,13 @@ fn campaign(cases: Vec<Case>) {
     let undisturbed = undisturbed();
     let chosen: VecDeque<Case> = cases.into_iter().filter(|c| all || c.always).collect();
     let (queue, rows) = (Mutex::new(chosen), Mutex::new(Vec::new()));
-    let next = || {
-        queue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop_front()
-    };
+    let next = || lock(&queue).pop_front();
     thread::scope(|scope| {
         for _ in 0..AT_A_TIME {
             scope.spawn(|| {
                 while let Some(case) = next() {
                     let row = row(&case, undisturbed);
-                    rows.lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push(row);
+                    lock(&rows).push(row);
                 }
             });
         }

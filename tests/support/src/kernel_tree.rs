@@ -8,10 +8,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use fs_err as fs;
 use relto::internals::digest::DigestFunction;
+use relto::internals::task::lock;
 use tempfile::TempDir;
 
 use super::backends::add;
@@ -103,7 +104,7 @@ impl Tree {
             return None;
         }
         let scripts = scripts()?;
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = lock(&TURN);
         let sources = sources(&scripts);
         let recipe = format!("{} {OPTIONS:?} {STAMP:?} {NO_RUST}", sources.display());
         let first = cached("kernel", &recipe, |dir| {

@@ -6,12 +6,13 @@ use relto::internals::pb::reapi::action_cache_server::ActionCache;
 use relto::internals::pb::reapi::{
     ActionResult, GetActionResultRequest, UpdateActionResultRequest,
 };
+use relto::internals::task::lock;
 use tonic::{Request, Response, Status};
 
+use super::Service;
 use super::fault::{Effect, Effects};
 use super::gate::{Entry, RequestContext};
 use super::record::Method;
-use super::{Service, lock};
 
 #[tonic::async_trait]
 impl ActionCache for Service {

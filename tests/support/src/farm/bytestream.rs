@@ -6,9 +6,11 @@ use bytes::{Bytes, BytesMut};
 use prost::Message as _;
 use relto::internals::pb::bytestream::byte_stream_server::ByteStream;
 use relto::internals::pb::bytestream::{ReadRequest, ReadResponse, WriteRequest, WriteResponse};
+use relto::internals::task::lock;
 use tonic::codegen::BoxStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 
+use super::Service;
 use super::cas::{decompress, spoil};
 use super::connection::Peer;
 use super::fault::{Break, Effect};
@@ -16,7 +18,6 @@ use super::gate::{Entry, RequestContext};
 use super::profile::Committed;
 use super::record::Method;
 use super::resource::Resource;
-use super::{Service, lock};
 
 #[tonic::async_trait]
 impl ByteStream for Service {

@@ -12,14 +12,15 @@ use relto::internals::pb::reapi::{
     batch_read_blobs_response, batch_update_blobs_request, batch_update_blobs_response, compressor,
 };
 use relto::internals::pb::rpc;
+use relto::internals::task::lock;
 use tonic::{Code, Request, Response, Status};
 
+use super::Service;
 use super::failure::Failure;
 use super::fault::{Effect, Effects};
 use super::gate::{Entry, RequestContext};
 use super::profile::BatchCount;
 use super::record::Method;
-use super::{Service, lock};
 
 const ZSTD: i32 = compressor::Value::Zstd as i32;
 

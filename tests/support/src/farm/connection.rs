@@ -9,12 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
+use relto::internals::task::lock;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Request;
 use tonic::transport::server::{Connected, TlsConnectInfo};
-
-use super::lock;
 
 /// Bytes that passed, counted from the client's side.
 #[derive(Debug, Default)]

@@ -9,11 +9,12 @@ use relto::internals::pb::reapi::{
     ActionResult, ExecuteOperationMetadata, ExecuteRequest, ExecuteResponse,
     ExecutedActionMetadata, OutputFile, Platform, WaitExecutionRequest, execution_stage::Value,
 };
-use relto::internals::task;
+use relto::internals::task::{self, lock};
 use tokio::sync::watch;
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status};
 
+use super::Service;
 use super::action_cache::{edit, outputs_of};
 use super::failure::{Failure, any};
 use super::fault::{Effect, Effects};
@@ -25,7 +26,6 @@ use super::record::Method;
 use super::strict::{Refusal, read_action};
 use super::timed::TimedWorkers;
 use super::worker::{Job, Outcome};
-use super::{Service, lock};
 
 #[tonic::async_trait]
 impl Execution for Service {
@@ -324,7 +324,8 @@ impl Run {
             self.service
                 .inline_outputs(result, &request.inline_output_files);
         }
-        self.evict(&outputs_of(result));
+        self.effects
+            .evict(&mut lock(&self.service.store), &outputs_of(result));
         edit(&self.effects, result);
         response
     }
@@ -362,18 +363,6 @@ impl Run {
         }
     }
 
-    fn evict(&self, outputs: &[Digest]) {
-        let mut store = lock(&self.service.store);
-        for effect in self.effects.iter() {
-            if let Effect::Evict(digests) = effect {
-                let evicted = if digests.is_empty() { outputs } else { digests };
-                for digest in evicted {
-                    store.evict(digest);
-                }
-            }
-        }
-    }
-
     fn message(&self, name: &str, stage: i32) -> Operation {
         let bare = self.has(|effect| matches!(effect, Effect::WithoutMetadata));
         let metadata = ExecuteOperationMetadata {
@@ -407,7 +396,8 @@ impl Run {
     }
 }
 
-fn reapi_any(name: &str, message: &impl prost::Message) -> Any {
+/// A message of the Remote Execution API in an `Any`.
+pub(super) fn reapi_any(name: &str, message: &impl prost::Message) -> Any {
     any(&format!("build.bazel.remote.execution.v2.{name}"), message)
 }
 

@@ -11,6 +11,7 @@ use tonic::Code;
 
 use super::failure::Failure;
 use super::record::Method;
+use super::store::Store;
 
 /// Which of the calls that a fault's method and digest match it is for.
 #[derive(Debug, Clone, Copy)]
@@ -133,6 +134,18 @@ impl Effects {
 
     pub(super) fn find<'a, T>(&'a self, pick: impl Fn(&'a Effect) -> Option<T>) -> Option<T> {
         self.iter().find_map(pick)
+    }
+
+    /// Carries out `Effect::Evict`; `related` is what an empty list means.
+    pub(super) fn evict(&self, store: &mut Store, related: &[Digest]) {
+        for effect in self.iter() {
+            if let Effect::Evict(digests) = effect {
+                let evicted = if digests.is_empty() { related } else { digests };
+                for digest in evicted {
+                    store.evict(digest);
+                }
+            }
+        }
     }
 }
 

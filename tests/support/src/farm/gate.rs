@@ -8,6 +8,7 @@ use std::time::Instant;
 use prost::Message;
 use relto::internals::digest::{Digest, DigestFunction};
 use relto::internals::pb::reapi::{self, RequestMetadata, digest_function};
+use relto::internals::task::lock;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status};
 
@@ -15,7 +16,7 @@ use super::connection::Peer;
 use super::fault::{Effect, Effects};
 use super::record::{Call, Method};
 use super::store::Store;
-use super::{Service, lock, serve};
+use super::{Service, serve};
 
 const METADATA_HEADER: &str = "build.bazel.remote.execution.v2.requestmetadata-bin";
 
@@ -108,15 +109,7 @@ impl Entry {
 
     /// Carries out `Effect::Evict`; `related` is what an empty list means.
     pub(super) fn evict(&self, related: &[Digest]) {
-        let mut store = lock(&self.service.store);
-        for effect in self.effects.iter() {
-            if let Effect::Evict(digests) = effect {
-                let evicted = if digests.is_empty() { related } else { digests };
-                for digest in evicted {
-                    store.evict(digest);
-                }
-            }
-        }
+        self.effects.evict(&mut lock(&self.service.store), related);
     }
 
     /// The server starts anew, and remembers nothing.

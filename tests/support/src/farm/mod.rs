@@ -29,13 +29,14 @@ mod worker;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use hyper_util::rt::TokioIo;
 use prost::Message;
 use relto::internals::digest::{Digest, DigestFunction};
 use relto::internals::pb::reapi::ActionResult;
+use relto::internals::task::lock;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
@@ -81,13 +82,6 @@ impl std::ops::Deref for Service {
     fn deref(&self) -> &Inner {
         &self.0
     }
-}
-
-/// A panic in one call must not hide what the others found.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// A running farm; dropping it closes its connections and kills what it runs.

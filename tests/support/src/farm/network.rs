@@ -5,9 +5,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use relto::internals::task::lock;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::lock;
 use super::profile::Profile;
 
 /// What all senders take turns with, as on a real line: no sender waits for all of another's batch.

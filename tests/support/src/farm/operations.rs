@@ -10,17 +10,17 @@ use relto::internals::pb::longrunning::operations_server::Operations as Service_
 use relto::internals::pb::longrunning::{
     CancelOperationRequest, GetOperationRequest, Operation, operation,
 };
-use relto::internals::task::Task;
+use relto::internals::task::{Task, lock};
 use tokio::sync::watch;
 use tonic::codegen::BoxStream;
 use tonic::{Code, Request, Response, Status};
 
+use super::Service;
 use super::bytestream::{break_of, break_off};
 use super::failure::Failure;
 use super::fault::Break;
 use super::gate::{Entry, RequestContext};
 use super::record::Method;
-use super::{Service, lock};
 
 /// All messages of an operation, in order.
 pub(super) type Messages = watch::Receiver<Vec<Operation>>;

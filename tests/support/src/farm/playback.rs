@@ -1,14 +1,14 @@
 //! Executions whose every message a test has written, whatever the action is.
 
 use futures_util::StreamExt as _;
-use prost_types::Any;
 use relto::internals::pb::longrunning::{Operation, operation::Result as Ending};
 use relto::internals::pb::reapi::{ActionResult, ExecuteOperationMetadata, ExecuteResponse};
 use tonic::Response;
 use tonic::Status;
 use tonic::codegen::BoxStream;
 
-use super::failure::{Failure, any};
+use super::execution::reapi_any;
+use super::failure::Failure;
 use super::gate::Entry;
 
 /// What an `Execute` or `WaitExecution` answers.
@@ -48,13 +48,9 @@ impl Playback {
 /// Messages of operations.
 pub mod operation {
     use super::{
-        ActionResult, Any, Ending, ExecuteOperationMetadata, ExecuteResponse, Failure, Operation,
-        any,
+        ActionResult, Ending, ExecuteOperationMetadata, ExecuteResponse, Failure, Operation,
+        reapi_any,
     };
-
-    fn pack(name: &str, message: &impl prost::Message) -> Any {
-        any(&format!("build.bazel.remote.execution.v2.{name}"), message)
-    }
 
     /// A message on the way: stage 2 is QUEUED, 3 EXECUTING.
     pub fn at(stage: i32) -> Operation {
@@ -64,7 +60,7 @@ pub mod operation {
         };
         Operation {
             name: "operations/1".to_owned(),
-            metadata: Some(pack("ExecuteOperationMetadata", &metadata)),
+            metadata: Some(reapi_any("ExecuteOperationMetadata", &metadata)),
             ..Operation::default()
         }
     }
@@ -80,7 +76,10 @@ pub mod operation {
     }
 
     pub fn done(response: &ExecuteResponse) -> Operation {
-        ending(Some(Ending::Response(pack("ExecuteResponse", response))))
+        ending(Some(Ending::Response(reapi_any(
+            "ExecuteResponse",
+            response,
+        ))))
     }
 
     pub fn exit(exit_code: i32) -> Operation {

@@ -10,7 +10,7 @@ use relto::internals::pb::reapi::capabilities_server::{Capabilities, Capabilitie
 use relto::internals::pb::reapi::content_addressable_storage_server::ContentAddressableStorageServer;
 use relto::internals::pb::reapi::execution_server::ExecutionServer;
 use relto::internals::pb::reapi::{GetCapabilitiesRequest, ServerCapabilities};
-use relto::internals::task;
+use relto::internals::task::{self, lock};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -18,11 +18,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
+use super::Service;
 use super::connection::Connection;
 use super::gate::RequestContext;
 use super::profile::Profile;
 use super::record::Method;
-use super::{Service, lock};
 
 /// tonic's own limit must not come before the farm's, which answers as grpc-go does.
 const NO_LIMIT: usize = 1 << 30;
