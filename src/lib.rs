@@ -167,7 +167,7 @@ pub mod internals {
         pub use crate::state::{FILE_NAME, State, StateError};
     }
     pub mod task {
-        pub use crate::task::{Task, lock, spawn, spawn_blocking};
+        pub use crate::task::{Task, in_parallel, lock, spawn, spawn_blocking};
     }
     pub mod thinlto {
         pub use crate::thinlto::{Form, Index, ModuleFacts, ModuleGraph, guid, module, name_hash};

@@ -7,10 +7,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Mutex;
-use std::thread;
 
 use fs_err as fs;
+use relto::internals::task::in_parallel;
 use tempfile::TempDir;
 
 use super::link::Home;
@@ -141,14 +140,17 @@ impl Backends {
     /// # Panics
     /// A backend fails.
     pub fn run_all(&self, home: &Home) -> Counts {
-        let counts = Mutex::new(Counts::default());
-        self.each(1, |module| {
+        let logs = in_parallel(&self.modules, |module| {
             let output = self.run(home, module);
-            let stderr = String::from_utf8_lossy(&output.stderr);
+            let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
             assert_eq!(output.status.code(), Some(0), "{module}: {stderr}");
-            add(&mut counts.lock().expect("no panic"), &stderr);
+            stderr
         });
-        counts.into_inner().expect("no panic")
+        let mut counts = Counts::default();
+        for log in &logs {
+            add(&mut counts, log);
+        }
+        counts
     }
 
     /// Every object is the one that clang writes by itself.
@@ -161,7 +163,8 @@ impl Backends {
 
     /// The same of every `step`-th module.
     pub fn assert_identical_objects_of(&self, step: usize) {
-        self.each(step, |module| {
+        let chosen: Vec<_> = self.modules.iter().step_by(step.max(1)).collect();
+        in_parallel(&chosen, |module| {
             let mut clang = Command::new(self.compiler());
             clang.current_dir(self.dir());
             run(clang.args(self.arguments(module, "plain.o")));
@@ -190,21 +193,6 @@ impl Backends {
         }
         run(&mut command);
         self.program.check(&self.path("app"));
-    }
-
-    fn each(&self, step: usize, work: impl Fn(&str) + Sync) {
-        let queue = Mutex::new(self.modules.iter().step_by(step.max(1)));
-        let next = || queue.lock().expect("no panic").next();
-        let workers = thread::available_parallelism().map_or(1, usize::from);
-        thread::scope(|scope| {
-            for _ in 0..workers {
-                scope.spawn(|| {
-                    while let Some(module) = next() {
-                        work(module);
-                    }
-                });
-            }
-        });
     }
 }
 

@@ -3,13 +3,13 @@
 //! A name and everything that decides the contents identify a directory under the user's cache. It
 //! is complete when it appears, and made once even if many tests or test runs ask at the same time.
 
+use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
-use std::thread;
 
 use fs_err as fs;
 use relto::internals::digest::DigestFunction;
+use relto::internals::task::in_parallel;
 
 use super::llvm::{Llvm, run};
 
@@ -62,23 +62,14 @@ pub struct Compile {
 /// A step fails.
 pub fn compile(tool: &str, arguments: &[String], mut steps: Vec<Compile>) {
     let size = |step: &Compile| fs::metadata(&step.source).map_or(0, |found| found.len());
-    steps.sort_by_key(size);
-    let queue = Mutex::new(steps);
-    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
-    let workers = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                while let Some(step) = next() {
-                    let mut command = Command::new("nice");
-                    command
-                        .arg(Llvm::get().tool(tool))
-                        .args(arguments)
-                        .arg("-c");
-                    run(command.arg(&step.source).arg("-o").arg(&step.object));
-                }
-            });
-        }
+    steps.sort_by_key(|step| Reverse(size(step)));
+    in_parallel(&steps, |step| {
+        let mut command = Command::new("nice");
+        command
+            .arg(Llvm::get().tool(tool))
+            .args(arguments)
+            .arg("-c");
+        run(command.arg(&step.source).arg("-o").arg(&step.object));
     });
 }
 

@@ -3,9 +3,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use std::thread;
 
 use fs_err as fs;
+use relto::internals::task::in_parallel;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -156,17 +156,8 @@ impl LinkOutcome {
             .map(|job| texts(&job["args"]))
             .zip(self.objects())
             .collect();
-        let workers = thread::available_parallelism().map_or(1, usize::from);
-        thread::scope(|scope| {
-            for part in each.chunks(each.len().div_ceil(workers)) {
-                let common = &common;
-                scope.spawn(move || {
-                    for (job, ours) in part {
-                        self.compare(common, job, ours);
-                    }
-                });
-            }
-        });
+        assert!(!each.is_empty(), "a link without jobs");
+        in_parallel(&each, |(job, ours)| self.compare(&common, job, ours));
     }
 
     /// Runs `job` in place, its object under another name beside the kept one.
