@@ -5,23 +5,10 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::Numbers;
 use super::scripted::{Death, Strategy, Work, World};
 
 const MIB: u64 = 1 << 20;
-
-/// Numbers that look random and are the same in every run (Knuth's MMIX generator).
-struct Numbers(u64);
-
-impl Numbers {
-    /// From 0 up to 1.
-    fn next(&mut self) -> f64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        f64::from(u32::try_from(self.0 >> 32).expect("32 bits")) / 4_294_967_296.0
-    }
-}
 
 #[derive(Debug, Clone, Copy)]
 enum Estimates {
@@ -47,7 +34,7 @@ fn jobs(count: usize, estimates: Estimates, seed: u64) -> Vec<Work> {
     let mut numbers = Numbers(seed);
     (0..count)
         .map(|_| {
-            let truth = Duration::from_secs_f64(0.1 - 1.9 * (1.0 - numbers.next()).ln());
+            let truth = Duration::from_secs_f64(0.1 + numbers.exponential(1.9));
             work(truth, estimates, &mut numbers)
         })
         .collect()

@@ -4,11 +4,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use super::super::*;
+use super::scripted::compiled;
+use super::{Numbers, paused_runtime};
 use crate::events::Origin;
 use crate::exec::{Compiled, Planned};
 use crate::process::Room;
@@ -94,16 +95,7 @@ impl Runner for SimulatedRunner {
 
     async fn run(&self, assignment: &Assignment, _: &HeldMemory) -> Result<AttemptOutcome<()>, ()> {
         sleep(self.0.jobs[assignment.job().id].time).await;
-        Ok(AttemptOutcome::Compiled(Compiled {
-            origin: Origin::Local,
-            outputs: Vec::new(),
-            stderr: Bytes::new(),
-            stdout: Bytes::new(),
-            storable: false,
-            elapsed: Duration::ZERO,
-            peak_memory: None,
-            made_by: None,
-        }))
+        Ok(AttemptOutcome::Compiled(compiled(Origin::Local)))
     }
 
     async fn run_in_place(&self, _: &Claim, _: &HeldMemory) -> Result<Compiled, ()> {
@@ -127,11 +119,6 @@ struct SimulatedLink {
 
 /// Runs a link under a paused clock.
 fn link(slots: usize, memory: u64, jobs: &[SimulatedWork]) -> SimulatedLink {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
     let machine = Arc::new(SimulatedMachine {
         slots,
         memory,
@@ -140,7 +127,7 @@ fn link(slots: usize, memory: u64, jobs: &[SimulatedWork]) -> SimulatedLink {
         released: Notify::new(),
         turn: tokio::sync::Mutex::default(),
     });
-    let took = runtime.block_on(run(&machine));
+    let took = paused_runtime().block_on(run(&machine));
     let state = machine.state.lock().expect("no panic");
     SimulatedLink {
         took,
@@ -167,28 +154,6 @@ async fn run(machine: &Arc<SimulatedMachine>) -> Duration {
         slot.await.expect("no job fails");
     }
     began.elapsed()
-}
-
-/// Numbers that look random and are the same in every run (Knuth's MMIX generator).
-struct Numbers(u64);
-
-impl Numbers {
-    /// From 0 up to 1.
-    fn next(&mut self) -> f64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        f64::from(u32::try_from(self.0 >> 32).expect("32 bits")) / 4_294_967_296.0
-    }
-
-    fn between(&mut self, low: f64, high: f64) -> f64 {
-        low + (high - low) * self.next()
-    }
-
-    fn exponential(&mut self, mean: f64) -> f64 {
-        -mean * (1.0 - self.next()).ln()
-    }
 }
 
 /// How the memory of a job, in GiB, goes with the seconds that it takes.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{failure, job, queue};
+use super::{failure, job, paused_runtime, queue};
 use crate::events::Origin;
 use crate::exec::Compiled;
 use crate::exec::queue::{
@@ -209,13 +209,9 @@ impl Runner for LocalRunner {
 impl World {
     /// How long the link takes; `None` if it never ends.
     pub(super) fn link(&self, strategy: Strategy) -> Option<Duration> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .expect("a runtime");
         let longest = Duration::from_hours(10);
-        runtime.block_on(async { tokio::time::timeout(longest, self.run(strategy)).await.ok() })
+        paused_runtime()
+            .block_on(async { tokio::time::timeout(longest, self.run(strategy)).await.ok() })
     }
 
     async fn run(&self, strategy: Strategy) -> Duration {
