@@ -170,8 +170,11 @@ async fn options_that_cannot_work_are_refused_before_any_call() {
             "a b",
         ),
         (
-            set(|options| options.tls.client_key = Some(Path::new("k").to_owned())),
-            "refused",
+            set(|options| {
+                options.executor = Some(address_of("grpcs://127.0.0.1:1"));
+                options.tls.client_key = Some(Path::new("k").to_owned());
+            }),
+            "set both `tls_client_certificate`",
         ),
     ] {
         let text = text_of(&try_connect(&options).await.expect_err(says));
