@@ -208,11 +208,7 @@ async fn a_server_that_breaks_every_stream_is_given_up() {
 async fn lost_inputs_are_sent_again_one_at_a_time_if_need_be() {
     let fixture = Fixture::new().await;
     let blobs = closure();
-    fixture
-        .client
-        .ensure_uploaded(&blobs)
-        .await
-        .expect("uploaded");
+    fixture.upload(&blobs).await;
     fixture.farm.evict_all();
     // The second question finds what the first had not named.
     let scripts = vec![
@@ -261,11 +257,7 @@ async fn a_farm_that_forgets_its_uploads_is_given_up_soon() {
 #[tokio::test]
 async fn a_precondition_that_names_nothing_and_lacks_nothing_is_final() {
     let fixture = Fixture::new().await;
-    fixture
-        .client
-        .ensure_uploaded(&closure())
-        .await
-        .expect("uploaded");
+    fixture.upload(&closure()).await;
     let status = Status::failed_precondition("No workers exist for platform");
     let failure = play(&fixture, vec![Playback::Refuse(said(&status))])
         .await

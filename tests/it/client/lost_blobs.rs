@@ -14,12 +14,10 @@ use crate::support::farm::{Method, Playback};
 async fn lost_blobs_are_sent_again_only_when_the_server_says_so() {
     let fixture = Fixture::new().await;
     let blobs = many(4);
-    let uploaded = fixture.client.ensure_uploaded(&blobs).await;
-    uploaded.expect("uploaded");
+    fixture.upload(&blobs).await;
     fixture.farm.evict(&blobs[1].digest);
     fixture.farm.evict(&blobs[2].digest);
-    let believed = fixture.client.ensure_uploaded(&blobs).await;
-    believed.expect("believed to be there");
+    fixture.upload(&blobs).await;
     assert!(!fixture.has_all(&blobs));
     fixture.farm.forget_record();
     let named = lost(&[blobs[1].digest]);
@@ -41,8 +39,7 @@ async fn lost_blobs_are_sent_again_only_when_the_server_says_so() {
 async fn jobs_that_lost_the_same_blob_send_it_once_together() {
     let fixture = Fixture::new().await;
     let blobs = many(4);
-    let uploaded = fixture.client.ensure_uploaded(&blobs).await;
-    uploaded.expect("uploaded");
+    fixture.upload(&blobs).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     fixture.farm.evict(&blobs[1].digest);
     fixture.farm.forget_record();
@@ -70,8 +67,7 @@ async fn blobs_that_no_job_waits_for_are_not_sent() {
         let mut left = std::pin::pin!(fixture.client.ensure_uploaded(&blobs));
         assert!(futures_util::poll!(left.as_mut()).is_pending());
     }
-    let uploaded = fixture.client.ensure_uploaded(&blobs[..1]).await;
-    uploaded.expect("uploaded");
+    fixture.upload(&blobs[..1]).await;
     assert!(fixture.has_all(&blobs[..1]));
     assert_eq!(fixture.asked().concat().len(), 1);
 }
@@ -81,8 +77,7 @@ async fn blobs_that_were_present_long_ago_are_asked_about_again() {
     let fixture = Fixture::new().await;
     let blobs = many(1);
     for _ in 0..2 {
-        let uploaded = fixture.client.ensure_uploaded(&blobs).await;
-        uploaded.expect("uploaded");
+        fixture.upload(&blobs).await;
         tokio::time::sleep(PRESENT_FOR).await;
     }
     assert_eq!(fixture.count(Method::FindMissingBlobs), 2);

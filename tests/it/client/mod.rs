@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use relto::internals::digest::{Digest, DigestFunction};
 use relto::internals::events::Events;
-use relto::internals::reapi::{Address, Blob, Client, ClientOptions, ConnectError, Dials};
+use relto::internals::reapi::{self, Address, Blob, Client, ClientOptions, ConnectError, Dials};
 use tonic::Status;
 
 use crate::support::farm::{Effect, Failure, Farm, Fault, Method, Profile};
@@ -43,6 +43,18 @@ impl Fixture {
             ..Profile::plain()
         };
         Self::of(profile, &ClientOptions::default()).await
+    }
+
+    /// The farm has `blobs`, or the client believes it.
+    async fn upload(&self, blobs: &[Blob]) {
+        let uploaded = self.client.ensure_uploaded(blobs).await;
+        uploaded.expect("uploaded");
+    }
+
+    /// Why the farm does not get all of `blobs`.
+    async fn refused(&self, blobs: &[Blob]) -> reapi::Failure {
+        let uploaded = self.client.ensure_uploaded(blobs).await;
+        uploaded.expect_err("refused")
     }
 
     fn count(&self, method: Method) -> usize {

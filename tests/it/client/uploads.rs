@@ -28,12 +28,8 @@ async fn many_jobs_together_ask_once_and_send_each_blob_once() {
     let jobs: Vec<Vec<Blob>> = (0..100)
         .map(|job| [shared.clone(), vec![blob(format!("own {job}")), blob("")]].concat())
         .collect();
-    let uploads = jobs
-        .iter()
-        .map(|blobs| fixture.client.ensure_uploaded(blobs));
-    for uploaded in futures_util::future::join_all(uploads).await {
-        uploaded.expect("uploaded");
-    }
+    let uploads = jobs.iter().map(|blobs| fixture.upload(blobs));
+    futures_util::future::join_all(uploads).await;
     assert!(fixture.has_all(&jobs.concat()[..50]));
     let asked = fixture.asked();
     assert_eq!(asked.len(), 1, "one question");
@@ -43,11 +39,7 @@ async fn many_jobs_together_ask_once_and_send_each_blob_once() {
         "each digest once and the empty one never"
     );
     assert_eq!(fixture.count(Method::BatchUpdateBlobs), 1);
-    fixture
-        .client
-        .ensure_uploaded(&jobs[0])
-        .await
-        .expect("known");
+    fixture.upload(&jobs[0]).await;
     assert_eq!(fixture.asked().len(), 1, "nothing new to ask");
 }
 
@@ -58,7 +50,7 @@ async fn present_blobs_are_not_sent() {
     for n in 0..10 {
         fixture.put(format!("blob {n}").as_bytes());
     }
-    fixture.client.ensure_uploaded(&blobs).await.expect("there");
+    fixture.upload(&blobs).await;
     assert_eq!(fixture.count(Method::BatchUpdateBlobs), 0);
 }
 
@@ -68,11 +60,7 @@ async fn large_blobs_go_by_stream_and_small_ones_by_batch_in_both_encodings() {
         let large = blob(vec![7; 3 * MIB]);
         let small = blob(vec![8; 10_000]);
         let blobs = [large, small];
-        fixture
-            .client
-            .ensure_uploaded(&blobs)
-            .await
-            .expect("uploaded");
+        fixture.upload(&blobs).await;
         assert!(fixture.has_all(&blobs));
         assert_eq!(
             (
@@ -83,10 +71,7 @@ async fn large_blobs_go_by_stream_and_small_ones_by_batch_in_both_encodings() {
         );
     }
     let zstd = Fixture::with_zstd().await;
-    zstd.client
-        .ensure_uploaded(&[blob(vec![7; 3 * MIB])])
-        .await
-        .expect("uploaded");
+    zstd.upload(&[blob(vec![7; 3 * MIB])]).await;
     assert!(zstd.client.counters().bytes_up() < 10_000);
 }
 
@@ -98,19 +83,11 @@ async fn a_server_that_accepts_less_than_it_announces_is_learned_once() {
     };
     let fixture = Fixture::of(profile, &ClientOptions::default()).await;
     let blobs = many(400);
-    fixture
-        .client
-        .ensure_uploaded(&blobs)
-        .await
-        .expect("uploaded");
+    fixture.upload(&blobs).await;
     assert!(fixture.has_all(&blobs));
     let first = fixture.count(Method::BatchUpdateBlobs);
     let more: Vec<Blob> = (0..8).map(|n| blob(vec![n; 100])).collect();
-    fixture
-        .client
-        .ensure_uploaded(&more)
-        .await
-        .expect("uploaded");
+    fixture.upload(&more).await;
     let refused_again = fixture.count(Method::BatchUpdateBlobs) - first;
     assert!(refused_again <= 4, "{refused_again} calls for 8 blobs");
 }
@@ -123,16 +100,8 @@ async fn a_server_without_batches_gets_streams() {
         &Status::unimplemented("no such method"),
     );
     let one = [blob("one")];
-    fixture
-        .client
-        .ensure_uploaded(&one)
-        .await
-        .expect("uploaded");
-    fixture
-        .client
-        .ensure_uploaded(&[blob("two")])
-        .await
-        .expect("uploaded");
+    fixture.upload(&one).await;
+    fixture.upload(&[blob("two")]).await;
     assert!(fixture.has_all(&one));
     assert_eq!(fixture.count(Method::BatchUpdateBlobs), 1);
     assert_eq!(fixture.count(Method::Write), 2);
@@ -151,21 +120,13 @@ async fn each_blob_of_a_batch_has_its_own_status() {
         let fault = Fault::at(Method::BatchUpdateBlobs, failure);
         fixture.farm.fault(fault.digest(digest).call(1));
     }
-    let failure = fixture
-        .client
-        .ensure_uploaded(&blobs)
-        .await
-        .expect_err("denied");
+    let failure = fixture.refused(&blobs).await;
     assert_eq!(failure.kind, FailureKind::Denied);
     assert!(
         fixture.has_all(&blobs[..2]),
         "the first went by stream instead"
     );
-    fixture
-        .client
-        .ensure_uploaded(&blobs)
-        .await
-        .expect("denied once only");
+    fixture.upload(&blobs).await;
     assert!(fixture.has_all(&blobs));
 }
 
@@ -175,11 +136,7 @@ async fn a_server_may_end_a_write_early() {
     let early = Fault::at(Method::Write, Effect::EarlyReturn(None));
     fixture.farm.fault(early);
     let large = [blob(vec![1; 20 * MIB])];
-    fixture
-        .client
-        .ensure_uploaded(&large)
-        .await
-        .expect("early success");
+    fixture.upload(&large).await;
     assert!(fixture.client.counters().bytes_up() < 20 * MIB as u64);
 }
 
@@ -191,11 +148,7 @@ async fn a_file_that_changed_fails_its_job_and_leaves_no_blob() {
         let path = dir.path().join("module.bc");
         fs::write(&path, vec![2; size]).expect("written");
         let bad = [Blob::from_file(SHA.digest(&vec![1; size]), path)];
-        let failure = fixture
-            .client
-            .ensure_uploaded(&bad)
-            .await
-            .expect_err("changed");
+        let failure = fixture.refused(&bad).await;
         assert_eq!(failure.kind, FailureKind::Source);
         assert!(failure.message.contains("module.bc"), "{failure}");
         assert!(!fixture.has_all(&bad));
@@ -221,11 +174,7 @@ async fn calls_that_fail_briefly_are_repeated() {
         fixture.fail_once(method, &Status::unavailable("restarting"));
     }
     let blobs = [blob("small"), blob(vec![1; 3 * MIB])];
-    fixture
-        .client
-        .ensure_uploaded(&blobs)
-        .await
-        .expect("uploaded");
+    fixture.upload(&blobs).await;
     assert!(fixture.has_all(&blobs));
     assert_eq!(fixture.count(Method::Write), 2);
 }
@@ -235,19 +184,11 @@ async fn a_server_that_falls_silent_is_noticed_and_the_next_link_call_fails_at_o
     let fixture = Fixture::new().await;
     silence(&fixture);
     let began = Instant::now();
-    let failure = fixture
-        .client
-        .ensure_uploaded(&many(1))
-        .await
-        .expect_err("silence");
+    let failure = fixture.refused(&many(1)).await;
     assert_eq!(failure.kind, FailureKind::Timeout);
     assert!(began.elapsed() < Duration::from_secs(130));
     let began = Instant::now();
-    let failure = fixture
-        .client
-        .ensure_uploaded(&many(2))
-        .await
-        .expect_err("given up");
+    let failure = fixture.refused(&many(2)).await;
     assert_eq!(
         (failure.kind, began.elapsed()),
         (FailureKind::GivenUp, Duration::ZERO)
@@ -260,11 +201,7 @@ async fn a_question_that_is_too_long_is_asked_in_parts() {
     let text = "grpc: received message larger than max";
     fixture.fail_once(Method::FindMissingBlobs, &Status::resource_exhausted(text));
     let blobs = many(5000);
-    fixture
-        .client
-        .ensure_uploaded(&blobs)
-        .await
-        .expect("uploaded");
+    fixture.upload(&blobs).await;
     let asked: Vec<usize> = fixture.asked().iter().map(Vec::len).collect();
     assert_eq!(asked, [5000, 2500, 2500], "the first was refused");
 }
@@ -276,11 +213,8 @@ async fn a_blob_larger_than_the_farm_accepts_fails_before_anything_is_sent() {
         ..Profile::plain()
     };
     let fixture = Fixture::of(profile, &ClientOptions::default()).await;
-    let failure = fixture
-        .client
-        .ensure_uploaded(&[blob("more than ten bytes")])
-        .await;
-    assert_eq!(failure.expect_err("too large").kind, FailureKind::Rejected);
+    let failure = fixture.refused(&[blob("more than ten bytes")]).await;
+    assert_eq!(failure.kind, FailureKind::Rejected);
     assert_eq!(fixture.count(Method::FindMissingBlobs), 0);
 }
 
@@ -290,11 +224,7 @@ async fn a_connection_that_let_a_deadline_pass_is_not_used_again() {
     assert_eq!(fixture.farm.record().connections, 1);
     let silent = Fault::at(Method::FindMissingBlobs, Effect::Hang);
     fixture.farm.fault(silent.call(1));
-    fixture
-        .client
-        .ensure_uploaded(&many(1))
-        .await
-        .expect("by a new connection");
+    fixture.upload(&many(1)).await;
     assert_eq!(fixture.farm.record().connections, 2);
 }
 
@@ -304,10 +234,6 @@ async fn a_server_that_refuses_compression_after_all_gets_plain_streams() {
     let refusal = Status::invalid_argument("no such resource name");
     fixture.fail_once(Method::Write, &refusal);
     let large = [blob(vec![7; 3 * MIB])];
-    fixture
-        .client
-        .ensure_uploaded(&large)
-        .await
-        .expect("uploaded");
+    fixture.upload(&large).await;
     assert!(fixture.has_all(&large));
 }
