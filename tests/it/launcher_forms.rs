@@ -5,7 +5,7 @@ use std::process::Command;
 
 use fs_err as fs;
 
-use crate::support::backends::{Backends, ONCE, same, taken};
+use crate::support::backends::{Backends, ONCE, WORDS, same, taken};
 use crate::support::link::Home;
 use crate::support::llvm::{Llvm, run};
 use crate::support::outcome::Counts;
@@ -107,17 +107,7 @@ fn bitcode_and_shards_may_be_wrapped() {
         let header = [0x0B17_C0DE, 0, 20, size, 7].map(u32::to_le_bytes).concat();
         fs::write(backends.path(name), [header, bytes].concat()).expect("written");
     }
-    let words = [
-        "-O2",
-        "-x",
-        "ir",
-        "-c",
-        "-fthinlto-index=main.o.thinlto.bc",
-        "-o",
-        "o.o",
-        "main.o",
-    ];
-    assert_eq!(same(&backends, &Home::new(), &words, &["o.o"]), ONCE);
+    assert_eq!(same(&backends, &Home::new(), &WORDS, &["o.o"]), ONCE);
 }
 
 #[test]

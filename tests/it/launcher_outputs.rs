@@ -4,7 +4,7 @@ use std::process::Command;
 
 use fs_err as fs;
 
-use crate::support::backends::{Backends, NEVER, ONCE, same};
+use crate::support::backends::{Backends, NEVER, ONCE, WORDS, same};
 use crate::support::link::Home;
 use crate::support::program::{Feature, feature};
 
@@ -54,37 +54,17 @@ fn outputs_that_no_action_can_name_are_written_in_place() {
     let backends = Backends::new(&feature(Feature::Debug));
     let home = Home::new();
     let record = backends.path_of("record");
-    let base = [
-        "-O2",
-        "-x",
-        "ir",
-        "-c",
-        "-fthinlto-index=main.o.thinlto.bc",
-        "-o",
-        "o.o",
-        "main.o",
-    ];
     let absolute = format!("-foptimization-record-file={record}");
-    let words = [&base[..], &[&absolute]].concat();
+    let words = [&WORDS[..], &[&absolute]].concat();
     assert_eq!(same(&backends, &home, &words, &["o.o", "record"]), NEVER);
-    let words = [&base[..], &["-save-temps=obj"]].concat();
+    let words = [&WORDS[..], &["-save-temps=obj"]].concat();
     assert_eq!(same(&backends, &home, &words, &["o.o", "main.s"]), NEVER);
 }
 
 #[test]
 fn measurements_of_the_run_are_written_beside_the_object() {
     let (backends, home) = (Backends::new(&feature(Feature::Plain)), Home::new());
-    let base = [
-        "-O2",
-        "-x",
-        "ir",
-        "-c",
-        "-fthinlto-index=main.o.thinlto.bc",
-        "-o",
-        "o.o",
-        "main.o",
-    ];
-    let words = [&base[..], &["-ftime-trace"]].concat();
+    let words = [&WORDS[..], &["-ftime-trace"]].concat();
     assert_eq!(same(&backends, &home, &words, &["o.o"]), NEVER);
     assert!(backends.path("o.json").exists());
 }
@@ -121,19 +101,9 @@ fn files_that_arguments_name_are_part_of_the_key() {
 #[test]
 fn an_object_with_an_included_file_is_right_and_never_cached() {
     let (backends, home) = (Backends::new(&feature(Feature::Incbin)), Home::new());
-    let words = [
-        "-O2",
-        "-x",
-        "ir",
-        "-c",
-        "-fthinlto-index=main.o.thinlto.bc",
-        "-o",
-        "o.o",
-        "main.o",
-    ];
     for text in ["ok, one", "ok, another"] {
         fs::write(backends.path("data.bin"), text).expect("written");
-        assert_eq!(same(&backends, &home, &words, &["o.o"]), NEVER);
+        assert_eq!(same(&backends, &home, &WORDS, &["o.o"]), NEVER);
     }
 }
 
