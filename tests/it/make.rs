@@ -5,7 +5,7 @@
 //! running compilers is observed from outside, and checked over the whole time.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::support::daemon::compilers;
 use crate::support::fake::fake_clang;
 use crate::support::program::generated;
 use crate::support::saved::Saved;
@@ -124,16 +125,6 @@ impl LinksUnderMake {
         assert!(output.status.success(), "{stderr}");
         output
     }
-}
-
-/// Compilers that run in scratch directories below `tmp`.
-fn compilers(tmp: &Path) -> usize {
-    let all = fs::read_dir("/proc").expect("/proc").flatten();
-    let runs_there = |process: &Path| {
-        let look = |name: &str| fs::read_link(process.join(name)).unwrap_or_default();
-        look("cwd").starts_with(tmp) && !look("exe").ends_with("relto")
-    };
-    all.filter(|process| runs_there(&process.path())).count()
 }
 
 /// Most compilers that ran at any time, as they say themselves.

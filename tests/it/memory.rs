@@ -1,10 +1,11 @@
 //! A machine with little memory: compilers wait for it, instead of being killed.
 
-use std::process::{Command, Output};
+use std::process::Command;
 use std::thread;
 
 use crate::support::backends::Backends;
 use crate::support::cgroup::Cgroup;
+use crate::support::daemon::succeeded;
 use crate::support::fake::fake_clang;
 use crate::support::link::Home;
 use crate::support::program::generated;
@@ -30,7 +31,7 @@ fn behaviour() -> String {
 fn learned() -> Saved {
     let mut saved = Saved::new(&generated(MODULES));
     saved.compile_with(&fake_clang(&behaviour()));
-    succeeded(&command(&saved, "1").output().expect("relto starts"));
+    succeeded(&mut command(&saved, "1"));
     saved
 }
 
@@ -39,11 +40,6 @@ fn command(saved: &Saved, local_jobs: &str) -> Command {
     command.env("RELTO_DISK_CACHE", "off");
     command.env("RELTO_LOCAL_JOBS", local_jobs);
     command
-}
-
-fn succeeded(output: &Output) {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{stderr}");
 }
 
 /// No compiler was killed, and yet more than one ran at a time.
@@ -61,7 +57,7 @@ fn a_link_starts_only_compilers_that_fit_into_its_cgroup() {
     };
     let saved = learned();
     let link = command(&saved, "8");
-    succeeded(&cgroup.command(&link).output().expect("relto starts"));
+    succeeded(&mut cgroup.command(&link));
     assert_used_well(&cgroup);
 }
 
@@ -92,12 +88,12 @@ fn processes_of_one_build_do_not_count_on_the_same_bytes() {
         relto
     };
     for module in &backends.modules {
-        succeeded(&backend(module).output().expect("relto starts"));
+        succeeded(&mut backend(module));
     }
     thread::scope(|scope| {
         for module in &backends.modules {
             let mut relto = cgroup.command(&backend(module));
-            scope.spawn(move || succeeded(&relto.output().expect("relto starts")));
+            scope.spawn(move || succeeded(&mut relto));
         }
     });
     assert_used_well(&cgroup);
