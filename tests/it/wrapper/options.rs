@@ -1,9 +1,8 @@
 //! Which links become the linker at once, which ones the linker does alone, and which are errors.
 
-use std::process::Output;
-
 use fs_err as fs;
 
+use crate::support::daemon::stderr;
 use crate::support::wrapped::{Release, WrapperDir};
 
 fn fixture() -> WrapperDir {
@@ -14,10 +13,6 @@ fn fixture() -> WrapperDir {
 }
 
 const INPUTS: [&str; 2] = ["main.o", "f.o"];
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
 
 #[test]
 fn a_link_without_modules_is_the_linkers_from_the_start() {
