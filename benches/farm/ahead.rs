@@ -15,11 +15,11 @@ use relto::internals::digest::{Digest, DigestFunction};
 use tempfile::TempDir;
 
 use crate::links::Multiplied;
-use crate::{HEAD, reset, show};
+use crate::reset;
 use relto_testing::farm::{Farm, Profile, TimedResult, TimedWorkers};
 use relto_testing::link::Home;
 use relto_testing::llvm::Llvm;
-use relto_testing::measure::{Comparison, run};
+use relto_testing::measure::{Comparison, HEAD, run, show};
 use relto_testing::program::{Program, cxx, generated, zstd};
 
 const ROUND_TRIP: Duration = Duration::from_millis(20);

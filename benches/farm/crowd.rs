@@ -10,10 +10,10 @@ use bytes::Bytes;
 use relto::internals::digest::DigestFunction;
 
 use crate::links::Multiplied;
-use crate::{reset, show};
+use crate::reset;
 use relto_testing::farm::{Farm, Profile, TimedResult, TimedWorkers};
 use relto_testing::link::Home;
-use relto_testing::measure::median;
+use relto_testing::measure::{median, show};
 use relto_testing::program::zstd;
 
 const LINKS: [usize; 3] = [1, 2, 4];

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use relto::internals::digest::DigestFunction;
 
 use crate::links::Multiplied;
-use crate::{reset, show};
+use crate::reset;
 use relto_testing::farm::{Farm, Profile, TimedResult, TimedWorkers};
 use relto_testing::link::{Home, Link};
-use relto_testing::measure::{Sample, median, run};
+use relto_testing::measure::{Sample, median, run, show};
 use relto_testing::program::{Program, cxx, zstd};
 
 const SLOTS: usize = 200;

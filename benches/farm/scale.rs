@@ -9,10 +9,9 @@ use relto::internals::job::JobFile;
 
 use crate::links::Multiplied;
 use crate::replay::number;
-use crate::show;
 use relto_testing::farm::{Farm, Profile, TimedResult, TimedWorkers};
 use relto_testing::link::Home;
-use relto_testing::measure::{Sample, median, run};
+use relto_testing::measure::{Sample, median, run, show};
 use relto_testing::program::dense;
 
 /// Jobs of the links.

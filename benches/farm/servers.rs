@@ -7,9 +7,8 @@ use relto::internals::state::{FILE_NAME, State};
 
 use crate::links::Multiplied;
 use crate::replay::number;
-use crate::show;
 use relto_testing::link::Home;
-use relto_testing::measure::{median, run};
+use relto_testing::measure::{median, run, show};
 use relto_testing::program::zstd;
 use relto_testing::servers::Kind;
 

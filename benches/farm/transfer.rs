@@ -19,9 +19,9 @@ use relto::internals::pb::reapi;
 use relto::internals::reapi::{Blob, Client, ClientOptions, RequestContext};
 use tempfile::TempDir;
 
-use crate::{HEAD, reset, show};
+use crate::reset;
 use relto_testing::farm::{Farm, Profile};
-use relto_testing::measure::{Comparison, Sample, median, run};
+use relto_testing::measure::{Comparison, HEAD, Sample, median, run, show};
 
 const SIZE: usize = 16 << 20;
 const UP: usize = 128;

@@ -7,9 +7,8 @@
 //! All builders are called by the same words, `relto cc clang`, so that `make` sees one build;
 //! `PATH` decides what `relto` is.
 
-use std::io::{self, Write as _};
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use fs_err as fs;
@@ -17,7 +16,7 @@ use relto_testing::kernel::suffix;
 use relto_testing::kernel_tree::Tree;
 use relto_testing::link::Home;
 use relto_testing::llvm::Llvm;
-use relto_testing::measure::{Sample, median, run};
+use relto_testing::measure::{BenchArguments, Sample, load, median, run, show};
 use tempfile::TempDir;
 
 /// What stands between `make` and clang.
@@ -60,14 +59,14 @@ struct KernelBench {
 
 impl KernelBench {
     /// With the builders that `arguments` name, or all that there are.
-    fn new(arguments: &[String]) -> Self {
+    fn new(arguments: &BenchArguments) -> Self {
         let ccache = Command::new("ccache").arg("--version").output();
         let has_ccache = ccache.is_ok_and(|output| output.status.success());
         let mut builders = vec![Builder::Plain, Builder::Relto];
         if has_ccache {
             builders.extend([Builder::Ccache, Builder::Both]);
         }
-        let is_named = |builder: &Builder| arguments.iter().any(|word| word == builder.word());
+        let is_named = |builder: &Builder| arguments.has(builder.word());
         if builders.iter().any(is_named) {
             builders.retain(is_named);
         }
@@ -119,13 +118,9 @@ impl KernelBench {
 }
 
 fn main() {
-    let arguments: Vec<_> = std::env::args()
-        .skip(1)
-        .filter(|argument| argument != "--bench")
-        .collect();
-    let runs = arguments.iter().position(|argument| argument == "--runs");
-    let runs = runs.map_or(3, |at| arguments[at + 1].parse().expect("a number of runs"));
-    let is_named = |name: &str| arguments.iter().any(|argument| argument == name);
+    let arguments = BenchArguments::get();
+    let runs = arguments.number("--runs").unwrap_or(3);
+    let is_named = |name: &str| arguments.has(name);
     let all = !["clean", "touch", "edit"].into_iter().any(is_named);
     let bench = KernelBench::new(&arguments);
     if all || is_named("touch") || is_named("edit") {
@@ -234,16 +229,4 @@ fn table(bench: &KernelBench, what: &str, samples: &[Vec<Sample>]) {
             ratio(|s| s.cpu)
         ));
     }
-}
-
-/// Of the last minute: what else the machine did.
-fn load() -> String {
-    let text = fs::read_to_string(Path::new("/proc/loadavg")).unwrap_or_default();
-    text.split(' ').next().unwrap_or("?").to_owned()
-}
-
-fn show(text: &str) {
-    io::stdout()
-        .write_all(text.as_bytes())
-        .expect("somebody reads this");
 }

@@ -6,13 +6,13 @@
 use std::process::Command;
 use std::time::Duration;
 
+use crate::Settings;
 use crate::replay::Replay;
-use crate::{HEAD, Settings, show};
 use relto_testing::backends::Backends;
 use relto_testing::daemon::{Daemon, switch_on};
 use relto_testing::farm::{Farm, Profile};
 use relto_testing::link::Home;
-use relto_testing::measure::{Comparison, run};
+use relto_testing::measure::{Comparison, HEAD, run, show};
 use relto_testing::memory;
 use relto_testing::program::generated;
 use relto_testing::proxy::Proxy;

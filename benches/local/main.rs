@@ -6,15 +6,16 @@
 
 mod daemon;
 mod replay;
-use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
 
 use relto_testing::backends::Backends;
 use relto_testing::link::{Home, Link};
-use relto_testing::measure::{Comparison, Sample, median, run};
+use relto_testing::measure::{BenchArguments, Comparison, HEAD, Sample, median, run, show};
 use relto_testing::program::{Program, cxx, dense, generated};
+use relto_testing::remote::assert_all_cached;
+use relto_testing::repeat::filled;
 use replay::Replay;
 use tempfile::TempDir;
 
@@ -38,19 +39,14 @@ struct Settings {
 }
 
 fn main() {
-    let arguments: Vec<_> = std::env::args()
-        .skip(1)
-        .filter(|argument| argument != "--bench")
-        .collect();
-    let runs = arguments.iter().position(|argument| argument == "--runs");
-    let runs = runs.map(|at| arguments[at + 1].parse().expect("a number of runs"));
+    let arguments = BenchArguments::get();
     let settings = Settings {
-        runs: runs.unwrap_or(7),
+        runs: arguments.number("--runs").unwrap_or(7),
         processes: thread::available_parallelism().map_or(1, usize::from),
     };
     let mut named = COMPARISONS
         .iter()
-        .filter(|(name, _)| arguments.iter().any(|argument| argument == name))
+        .filter(|(name, _)| arguments.has(name))
         .peekable();
     let chosen: Vec<_> = if named.peek().is_some() {
         named.collect()
@@ -67,13 +63,11 @@ fn main() {
     }
 }
 
-fn show(text: &str) {
-    io::stdout()
-        .write_all(text.as_bytes())
-        .expect("somebody reads this");
+/// What `measure` finds with relto's option for a disk cache that has nothing.
+fn with_empty_cache(measure: impl Fn(String) -> Sample) -> Sample {
+    let cache = TempDir::new().expect("a temporary directory");
+    measure(format!("--disk-cache={}", cache.path().display()))
 }
-
-const HEAD: &str = "                                 ours     theirs    ratio  (range)\n";
 
 /// All backend jobs, nothing cached, against the same commands from `xargs`.
 fn backends(settings: &Settings) {
@@ -81,13 +75,7 @@ fn backends(settings: &Settings) {
     let home = Home::new();
     replay.counts(&home); // the compiler's digests are known from here on, as on any machine that linked before
     let xargs = replay.xargs(settings.processes);
-    let cold = || {
-        let cache = TempDir::new().expect("a temporary directory");
-        run(
-            &replay.relto(&home, &[format!("--disk-cache={}", cache.path().display())]),
-            1,
-        )
-    };
+    let cold = || with_empty_cache(|option| run(&replay.relto(&home, &[option]), 1));
     let both = Comparison::of(settings.runs, cold, || run(&xargs, 1));
     let jobs = replay.jobs();
     show(&format!(
@@ -103,11 +91,8 @@ fn link(settings: &Settings) {
     let program = cxx();
     let known = Home::new();
     Link::new(&program).run_at(&known).expect_works();
-    let through_relto = || {
-        let cache = TempDir::new().expect("a temporary directory");
-        let option = format!("--disk-cache={}", cache.path().display());
-        run(&Link::new(&program).option(&option).command(&known), 1)
-    };
+    let through_relto =
+        || with_empty_cache(|option| run(&Link::new(&program).option(&option).command(&known), 1));
     let threads = format!("-Wl,--thinlto-jobs={}", settings.processes);
     let in_process = || {
         run(
@@ -134,13 +119,9 @@ fn link(settings: &Settings) {
 /// The whole link, everything cached, against lld's own cache.
 fn relink(settings: &Settings) {
     let program = cxx();
-    let home = Home::new();
-    Link::new(&program).run_at(&home).expect_works();
-    let counts = Link::new(&program).run_at(&home).expect_works().counts();
-    assert_eq!(
-        counts.cached, counts.jobs,
-        "the second link finds everything"
-    );
+    let home = filled(&program);
+    let again = Link::new(&program).run_at(&home).expect_works();
+    again.assert_all_cached();
     let cache = TempDir::new().expect("a temporary directory");
     let cached = format!("-Wl,--thinlto-cache-dir={}", cache.path().display());
     Link::in_process(&program)
@@ -186,13 +167,9 @@ fn relink(settings: &Settings) {
 /// another secret, and so another choice.
 fn verify(settings: &Settings) {
     let program = cxx();
-    let home = Home::new();
-    Link::new(&program).run_at(&home).expect_works();
-    let counts = Link::new(&program).run_at(&home).expect_works().counts();
-    assert_eq!(
-        counts.cached, counts.jobs,
-        "the second link finds everything"
-    );
+    let home = filled(&program);
+    let again = Link::new(&program).run_at(&home).expect_works();
+    again.assert_all_cached();
     let key = home.path().join("state/relto/verify.key");
     let verifying = || {
         let _ = fs_err::remove_file(&key);
@@ -202,15 +179,12 @@ fn verify(settings: &Settings) {
     let both = Comparison::of(settings.runs, verifying, plain);
     show(&format!(
         "whole link of {} jobs, all cached: with --verify=2, without\n{HEAD}",
-        counts.jobs
+        again.counts().jobs
     ));
     show(&both.line("wall, s", |sample| sample.wall));
     show(&both.line("processor, s", |sample| sample.cpu));
-    let cold = || {
-        let cache = TempDir::new().expect("a temporary directory");
-        let option = format!("--disk-cache={}", cache.path().display());
-        run(&Link::new(&program).option(&option).command(&home), 1)
-    };
+    let cold =
+        || with_empty_cache(|option| run(&Link::new(&program).option(&option).command(&home), 1));
     let both = Comparison::of(settings.runs, verifying, cold);
     show(&format!(
         "the same: with --verify=2, nothing cached\n{HEAD}"
@@ -227,11 +201,7 @@ fn overhead(settings: &Settings) {
         let replay = Replay::new(&program);
         let home = Home::new();
         replay.counts(&home);
-        let counts = replay.counts(&home);
-        assert_eq!(
-            counts.cached, counts.jobs,
-            "the second run finds everything"
-        );
+        assert_all_cached(replay.counts(&home));
         let samples: Vec<Sample> = (0..settings.runs)
             .map(|_| run(&replay.relto(&home, &[]), IN_A_ROW))
             .collect();
@@ -264,11 +234,7 @@ fn launcher(settings: &Settings) {
 
     let backends = Backends::new(&generated(9));
     backends.run_all(&home);
-    let counts = backends.run_all(&home);
-    assert_eq!(
-        counts.cached, counts.jobs,
-        "the second run finds everything"
-    );
+    assert_all_cached(backends.run_all(&home));
     let mut hit = backends.relto(&home);
     hit.env_remove("RELTO_LOG")
         .args(backends.arguments("main.o", "native.o"));

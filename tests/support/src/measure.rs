@@ -1,10 +1,13 @@
 //! One run of a program measured from outside, and what several runs show together: wall time,
 //! processor time and peak memory as GNU `time` reports them, and medians of interleaved rounds.
+//! Besides, what all benchmarks are asked for and how they show it.
 
-use std::path::Path;
+use std::io::{self, Write as _};
 use std::process::Command;
 
 use fs_err as fs;
+
+use super::repeat::through;
 
 /// One run, or the mean of several in a row.
 #[derive(Debug, Clone, Copy)]
@@ -24,25 +27,11 @@ pub fn run(command: &Command, times: usize) -> Sample {
     const LOOP: &str = "log=$1 i=$2; shift 2; \
         while [ $i -gt 0 ]; do \"$@\" >$log 2>&1 || { cat $log >&2; exit 1; }; i=$((i - 1)); done";
     let dir = tempfile::TempDir::new().expect("a temporary directory");
-    let report = dir.path().join("time");
-    let mut outer = Command::new("/usr/bin/time");
-    outer
-        .arg("-o")
-        .arg(&report)
-        .args(["-f", "%e %U %S %M", "sh", "-c", LOOP, "sh"]);
-    outer
-        .arg(dir.path().join("log"))
-        .arg(times.to_string())
-        .arg(command.get_program())
-        .args(command.get_args());
-    outer.current_dir(command.get_current_dir().unwrap_or(Path::new(".")));
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => outer.env(name, value),
-            None => outer.env_remove(name),
-        };
-    }
-    let output = outer
+    let [report, log] = ["time", "log"].map(|name| dir.path().join(name).display().to_string());
+    let count = times.to_string();
+    let time = ["/usr/bin/time", "-o", &report, "-f", "%e %U %S %M"];
+    let shell = ["sh", "-c", LOOP, "sh", &log, &count];
+    let output = through(&[&time[..], &shell].concat(), command)
         .output()
         .expect("GNU time, of Debian's package `time`");
     assert!(
@@ -96,7 +85,8 @@ impl Comparison {
         both
     }
 
-    /// `ours`, `theirs` and the ratio within a round: medians, and the extremes of the ratio.
+    /// `ours`, `theirs` and the ratio within a round: medians, and the extremes of the ratio. It
+    /// belongs below [`HEAD`].
     pub fn line(&self, name: &str, what: impl Fn(&Sample) -> f64) -> String {
         let ratios: Vec<_> = self
             .ours
@@ -115,9 +105,54 @@ impl Comparison {
     }
 }
 
+/// What stands above lines of a comparison.
+pub const HEAD: &str = "                                 ours     theirs    ratio  (range)\n";
+
 /// The middle value; of an even number of values the upper one of the two in the middle.
 pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<_> = values.collect();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
+}
+
+/// The words that a benchmark was started with.
+#[derive(Debug)]
+pub struct BenchArguments(Vec<String>);
+
+impl BenchArguments {
+    /// Those of this process, without what cargo adds.
+    pub fn get() -> Self {
+        let words = std::env::args().skip(1);
+        Self(words.filter(|word| word != "--bench").collect())
+    }
+
+    pub fn words(&self) -> &[String] {
+        &self.0
+    }
+
+    /// Whether `name` was asked for.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|word| word == name)
+    }
+
+    /// The number after `name`.
+    ///
+    /// # Panics
+    /// There is none after it.
+    pub fn number(&self, name: &str) -> Option<usize> {
+        let at = self.0.iter().position(|word| word == name)?;
+        Some(self.0[at + 1].parse().expect("a number"))
+    }
+}
+
+/// Load of the last minute: what else the machine did.
+pub fn load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or("?").to_owned()
+}
+
+/// Prints a part of a table.
+pub fn show(text: &str) {
+    let written = io::stdout().write_all(text.as_bytes());
+    written.expect("stdout is open");
 }

@@ -50,8 +50,10 @@ pub fn through(starter: &[&str], command: &Command) -> Command {
     other
         .args(&starter[1..])
         .arg(command.get_program())
-        .args(command.get_args())
-        .current_dir(command.get_current_dir().expect("a directory"));
+        .args(command.get_args());
+    if let Some(dir) = command.get_current_dir() {
+        other.current_dir(dir);
+    }
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => other.env(name, value),
