@@ -3,5 +3,9 @@
 
 mod campaign;
 mod fields;
+mod figures;
+mod ir;
+mod lab;
 mod links;
+mod pieces;
 mod source;

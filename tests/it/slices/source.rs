@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use super::figures::Construct;
+
 /// Numbers that follow from a seed (`SplitMix64`).
 #[derive(Debug, Clone)]
 pub(super) struct Random(u64);
@@ -25,77 +27,97 @@ impl Random {
 }
 
 /// Bodies of functions. `$V` is the function's number, `$N` a number that is unique in the program,
-/// `$H` a local function of the module, `$A` a function of another module, `$M` the module.
-pub(super) const FORMS: [(&str, &str); 26] = [
-    ("call of a local", "return $H(x) + $V;"),
-    ("local counter", "counter += x; return counter * $V;"),
-    ("local texts", "return names[x & 1][0] + $V;"),
-    ("table of functions", "return table[x & 1](x) ^ $V;"),
-    ("thread-local variable", "tls += $V; return tls + x;"),
+/// `$H` a local function of the module, `$A` a function of another module, `$M` the module. Those
+/// from [`FORMS_OF_C`] on are C++.
+const FORMS: [(Construct, &str); 26] = [
+    (Construct::Calls, "return $H(x) + $V;"),
+    (Construct::Linkage, "counter += x; return counter * $V;"),
+    (Construct::Constants, "return names[x & 1][0] + $V;"),
+    (Construct::Constants, "return table[x & 1](x) ^ $V;"),
+    (Construct::ThreadLocals, "tls += $V; return tls + x;"),
     (
-        "catch",
-        "try { return $A(x); } catch (int e) { return e + $V; }",
-    ),
-    ("throw", "if (x == $V) throw x; return x;"),
-    (
-        "cleanup",
-        "struct Guard { ~Guard() { counter++; } } guard; return $A(x) + $V;",
-    ),
-    (
-        "vtable",
-        "Derived d; Base *b = &d; asm volatile(\"\" : \"+r\"(b)); return b->run(x) + $V;",
-    ),
-    (
-        "inline assembly",
+        Construct::InlineAssembly,
         "int r = x; asm volatile(\"# form $V\" : \"+r\"(r)); return r;",
     ),
     (
-        "address of a label",
+        Construct::BlockAddresses,
         "again: void *p = &&again; asm volatile(\"\" : : \"r\"(p)); return x + $V;",
     ),
     (
-        "computed goto",
+        Construct::BlockAddresses,
         "static void *const to[] = {&&one, &&two}; goto *to[x & 1]; one: return $V; two: return x;",
     ),
-    ("comdat", "return tmpl<$V % 3>(x);"),
     (
-        "switch",
+        Construct::Constants,
         "switch (x) { case 1: return $V; case 2: return 7; case 5: return $H(x); case 9: return 3; default: return 0; }",
     ),
     (
-        "loop",
+        Construct::Metadata,
         "int s = 0; for (int i = 0; i < x; i++) s += numbers[i & 7] * $V; return s;",
     ),
     (
-        "noalias",
+        Construct::Metadata,
         "int a[4] = {x, 1, 2, $V}; scale(a, numbers); return a[3];",
     ),
     (
-        "floating point",
+        Construct::Types,
         "double d = x * 1.5; return (int)(d * $V.25);",
     ),
     (
-        "vector",
+        Construct::Types,
         "typedef int v4 __attribute__((vector_size(16))); v4 v = {x, 1, 2, $V}; v = v * v; return v[0] + v[3];",
     ),
     (
-        "atomic",
+        Construct::Types,
         "return __atomic_fetch_add(&counter, $V, __ATOMIC_ACQ_REL) + x;",
     ),
     (
-        "exchange",
+        Construct::Types,
         "int e = $V; __atomic_compare_exchange_n(&counter, &e, x, 1, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED); return e;",
     ),
     (
-        "aggregate",
-        "const Big big = {{$V, 2, 3, 4, 5, 6}, \"b$V\"}; return take(&big) + x;",
+        Construct::Types,
+        "const struct Big big = {{$V, 2, 3, 4, 5, 6}, \"b$V\"}; return take(&big) + x;",
     ),
-    ("variable arguments", "return sum(2, x, $V);"),
-    ("call of another module", "return $A(x) * $V;"),
-    ("alias", "return nick_$M(x) + $V;"),
-    ("hidden section", "return placed + $V + x;"),
-    ("ifunc", "return chosen_$M(x) + $V;"),
+    (Construct::Calls, "return sum(2, x, $V);"),
+    (Construct::Calls, "return $A(x) * $V;"),
+    (Construct::Aliases, "return nick_$M(x) + $V;"),
+    (Construct::Linkage, "return placed + $V + x;"),
+    (Construct::Ifuncs, "return chosen_$M(x) + $V;"),
+    (
+        Construct::Exceptions,
+        "try { return $A(x); } catch (int e) { return e + $V; }",
+    ),
+    (Construct::Exceptions, "if (x == $V) throw x; return x;"),
+    (
+        Construct::Exceptions,
+        "struct Guard { ~Guard() { counter++; } } guard; return $A(x) + $V;",
+    ),
+    (
+        Construct::Vtables,
+        "Derived d; Base *b = &d; asm volatile(\"\" : \"+r\"(b)); return b->run(x) + $V;",
+    ),
+    (Construct::Comdats, "return tmpl<$V % 3>(x);"),
 ];
+
+const FORMS_OF_C: usize = 21;
+/// The form that calls a function of another module.
+const CALL: usize = 17;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Language {
+    C,
+    Cxx,
+}
+
+impl Language {
+    pub(super) fn extension(self) -> &'static str {
+        match self {
+            Self::C => "c",
+            Self::Cxx => "cc",
+        }
+    }
+}
 
 #[derive(Debug, Clone)]
 struct Function {
@@ -122,13 +144,15 @@ struct Module {
 /// A program; its functions never vanish, so it always links.
 #[derive(Debug, Clone)]
 pub(super) struct RandomProgram {
+    language: Language,
     modules: Vec<Module>,
     next: usize,
 }
 
 impl RandomProgram {
-    pub(super) fn new(random: &mut Random, modules: usize) -> Self {
+    pub(super) fn new(random: &mut Random, language: Language, modules: usize) -> Self {
         let mut program = Self {
+            language,
             modules: Vec::new(),
             next: 0,
         };
@@ -144,11 +168,12 @@ impl RandomProgram {
                 visibility: "default",
             };
             for _ in 0..5 {
-                let function = program.function(random, FORMS.len());
+                let function = program.function(random);
                 module.functions.push(function);
             }
             for _ in 0..2 {
-                let helper = program.function(random, 3);
+                let mut helper = program.function(random);
+                helper.form = random.below(3);
                 module.helpers.push(helper);
             }
             program.modules.push(module);
@@ -156,10 +181,18 @@ impl RandomProgram {
         program
     }
 
-    fn function(&mut self, random: &mut Random, forms: usize) -> Function {
+    fn function(&mut self, random: &mut Random) -> Function {
         self.next += 1;
+        let forms = match self.language {
+            Language::C => FORMS_OF_C,
+            Language::Cxx => FORMS.len(),
+        };
         Function {
-            form: random.below(forms),
+            // Modules import what they call.
+            form: match random.below(5) {
+                0..=2 => CALL,
+                _ => random.below(forms),
+            },
             value: random.below(90) + 2,
             number: self.next,
             target: random.below(1000),
@@ -173,17 +206,17 @@ impl RandomProgram {
 
     /// Changes one thing. Returns the module, and what was done.
     #[expect(clippy::too_many_lines, reason = "a list of edits")]
-    pub(super) fn edit(&mut self, random: &mut Random) -> (usize, &'static str) {
+    pub(super) fn edit(&mut self, random: &mut Random) -> (usize, Construct) {
         let at = random.below(self.modules.len());
         let which = random.below(self.modules[at].functions.len());
         let value = random.below(90) + 2;
-        let fresh = self.function(random, FORMS.len());
+        let fresh = self.function(random);
         let module = &mut self.modules[at];
         let function = &mut module.functions[which];
-        let done = match random.below(13) {
+        let done = match random.below(14) {
             0..=2 => {
                 function.value = value;
-                "a constant"
+                Construct::Constants
             }
             3 | 4 => {
                 function.form = fresh.form;
@@ -191,23 +224,23 @@ impl RandomProgram {
             }
             5 => {
                 module.functions.push(fresh);
-                "a new function"
+                Construct::NewFunctions
             }
             6 => {
                 module.helpers[which % 2].value = value;
-                "a local's body"
+                Construct::Constants
             }
             7 => {
                 module.suffix += 1;
-                "the names of locals"
+                Construct::RenamedLocals
             }
             8 => {
                 module.text = value;
-                "a text"
+                Construct::Constants
             }
             9 => {
                 module.extra += 1;
-                "a variable before all others"
+                Construct::Order
             }
             10 => {
                 const ATTRIBUTES: [&str; 5] = [
@@ -224,15 +257,19 @@ impl RandomProgram {
                 } else {
                     attribute
                 };
-                "an attribute"
+                Construct::Attributes
             }
-            11 => {
+            11 if module.functions.len() > 5 => {
+                module.functions.pop();
+                Construct::RemovedFunctions
+            }
+            11 | 12 => {
                 module.alignment = [4, 16, 64][value % 3];
-                "an alignment"
+                Construct::Linkage
             }
             _ => {
                 module.visibility = ["default", "hidden", "protected"][value % 3];
-                "a visibility"
+                Construct::Linkage
             }
         };
         (at, done)
@@ -244,7 +281,12 @@ impl RandomProgram {
         let module = &self.modules[at];
         let (number, suffix) = (module.number, module.suffix);
         let mut out = String::new();
+        let language = self.language;
         let mut line = |text: String| {
+            let text = match language {
+                Language::C => as_c(&text),
+                Language::Cxx => text,
+            };
             out.push_str(&text);
             out.push('\n');
         };
@@ -282,15 +324,19 @@ impl RandomProgram {
         ));
         line("static int placed __attribute__((section(\"mine\"))) = 1;".to_owned());
         line("struct Big { int a[6]; const char *text; };".to_owned());
-        line("static __attribute__((noinline)) int take(const Big *b) { return b->a[2] + b->text[0]; }".to_owned());
+        line("static __attribute__((noinline)) int take(const struct Big *b) { return b->a[2] + b->text[0]; }".to_owned());
         line("static __attribute__((noinline)) int sum(int n, ...) { __builtin_va_list l; __builtin_va_start(l, n); int s = 0; while (n--) s += __builtin_va_arg(l, int); __builtin_va_end(l); return s; }".to_owned());
         line("static void scale(int *__restrict a, const int *__restrict b) { for (int i = 0; i < 4; i++) a[i] *= b[i]; }".to_owned());
-        line("template <int N> int tmpl(int x) { static int s = N; return s++ + x; }".to_owned());
-        line("struct Base { virtual int run(int); virtual ~Base() {} };\ninline int Base::run(int x) { return x; }".to_owned());
-        line(format!(
-            "namespace {{ struct Derived : Base {{ int run(int x) override {{ return x + {}; }} }}; }}",
-            module.text
-        ));
+        if language == Language::Cxx {
+            line(
+                "template <int N> int tmpl(int x) { static int s = N; return s++ + x; }".to_owned(),
+            );
+            line("struct Base { virtual int run(int); virtual ~Base() {} };\ninline int Base::run(int x) { return x; }".to_owned());
+            line(format!(
+                "namespace {{ struct Derived : Base {{ int run(int x) override {{ return x + {}; }} }}; }}",
+                module.text
+            ));
+        }
         for (position, helper) in module.helpers.iter().enumerate() {
             let body = [
                 "return x * $V;",
@@ -332,7 +378,7 @@ impl RandomProgram {
     }
 
     fn main(&self, out: &mut String) {
-        out.push_str("int main(int c, char **) { int s = 0;\n");
+        out.push_str("int main(int c, char **v) { int s = 0;\n");
         for function in self.modules.iter().flat_map(|module| {
             let names = module.functions.iter();
             names.map(|function| Self::name(module, function))
@@ -359,5 +405,14 @@ impl RandomProgram {
 
     fn name(module: &Module, function: &Function) -> String {
         format!("api_{}_{}", module.number, function.number)
+    }
+}
+
+/// A line of C++ as one of C.
+fn as_c(line: &str) -> String {
+    let block = line.strip_prefix("extern \"C\" { ");
+    match block.and_then(|rest| rest.strip_suffix(" }")) {
+        Some(inside) => inside.to_owned(),
+        None => line.replacen("extern \"C\"", "extern", 1),
     }
 }

@@ -1,0 +1,184 @@
+//! What the campaign has compared so far, in a file that outlives a run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use crate::support::built::kept_dir;
+use crate::support::llvm::Llvm;
+
+/// What an edit concerns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) enum Construct {
+    Constants,
+    Calls,
+    Types,
+    Attributes,
+    NewFunctions,
+    RemovedFunctions,
+    RenamedLocals,
+    InlineAssembly,
+    Aliases,
+    Ifuncs,
+    Comdats,
+    Vtables,
+    ThreadLocals,
+    BlockAddresses,
+    Exceptions,
+    Metadata,
+    Order,
+    Linkage,
+}
+
+impl Construct {
+    pub(super) const ALL: [Self; 18] = [
+        Self::Constants,
+        Self::Calls,
+        Self::Types,
+        Self::Attributes,
+        Self::NewFunctions,
+        Self::RemovedFunctions,
+        Self::RenamedLocals,
+        Self::InlineAssembly,
+        Self::Aliases,
+        Self::Ifuncs,
+        Self::Comdats,
+        Self::Vtables,
+        Self::ThreadLocals,
+        Self::BlockAddresses,
+        Self::Exceptions,
+        Self::Metadata,
+        Self::Order,
+        Self::Linkage,
+    ];
+}
+
+/// Counts of compared jobs. A *telling* pair has different whole keys and one slice key, so bytes
+/// of an import differ.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Figures {
+    pub(super) jobs: u64,
+    pub(super) telling: u64,
+    pub(super) equal_as_they_are: u64,
+    pub(super) not_storable: u64,
+    pub(super) without_key: BTreeMap<String, u64>,
+    /// Telling pairs after an edit of each construct.
+    pub(super) constructs: BTreeMap<Construct, u64>,
+    /// Telling pairs by target, language and kind of edit.
+    pub(super) programs: BTreeMap<String, u64>,
+    pub(super) wrong: Vec<String>,
+}
+
+impl Figures {
+    /// Counts a telling pair after an edit of `construct`.
+    pub(super) fn telling(&mut self, construct: Option<Construct>, equal_as_it_is: bool) {
+        self.telling += 1;
+        self.equal_as_they_are += u64::from(equal_as_it_is);
+        if let Some(construct) = construct {
+            *self.constructs.entry(construct).or_default() += 1;
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.jobs += other.jobs;
+        self.telling += other.telling;
+        self.equal_as_they_are += other.equal_as_they_are;
+        self.not_storable += other.not_storable;
+        add_all(&mut self.without_key, &other.without_key);
+        add_all(&mut self.constructs, &other.constructs);
+        add_all(&mut self.programs, &other.programs);
+        self.wrong.extend(other.wrong.iter().cloned());
+    }
+
+    /// The pairs of the construct that has the fewest.
+    fn least(&self) -> u64 {
+        let of = |construct| self.constructs.get(construct).copied().unwrap_or_default();
+        Construct::ALL.iter().map(of).min().unwrap_or_default()
+    }
+}
+
+fn add_all<K: Ord + Clone>(sums: &mut BTreeMap<K, u64>, other: &BTreeMap<K, u64>) {
+    for (key, count) in other {
+        *sums.entry(key.clone()).or_default() += count;
+    }
+}
+
+/// The figures of all runs with one release of LLVM.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Campaign {
+    compiler: String,
+    /// Programs that were compared to their end.
+    seeds: BTreeSet<u64>,
+    pub(super) figures: Figures,
+}
+
+impl Campaign {
+    /// What earlier runs have left, in the directory that `RELTO_SLICES_STATE` names.
+    pub(super) fn load() -> Self {
+        let compiler = Llvm::get().version().to_owned();
+        let stored = fs::read(path()).ok();
+        let stored = stored.and_then(|it| serde_json::from_slice::<Self>(&it).ok());
+        match stored {
+            Some(campaign) if campaign.compiler == compiler => campaign,
+            _ => Self {
+                compiler,
+                ..Self::default()
+            },
+        }
+    }
+
+    pub(super) fn has(&self, seed: u64) -> bool {
+        self.seeds.contains(&seed)
+    }
+
+    /// Adds a program, and writes the file and a summary beside it.
+    pub(super) fn add(&mut self, seed: u64, figures: &Figures) {
+        if !self.seeds.insert(seed) {
+            return;
+        }
+        self.figures.add(figures);
+        let path = path();
+        fs::create_dir_all(path.parent().expect("a directory")).expect("made");
+        let text = serde_json::to_vec_pretty(self).expect("figures");
+        let partial = path.with_extension("partial");
+        fs::write(&partial, text).expect("written");
+        fs::rename(&partial, &path).expect("in place");
+        fs::write(path.with_extension("md"), self.summary()).expect("written");
+    }
+
+    /// Whether `pairs` were compared, and `of_each` of every construct.
+    pub(super) fn is_enough(&self, pairs: u64, of_each: u64) -> bool {
+        self.figures.telling >= pairs && self.figures.least() >= of_each
+    }
+
+    /// The figures as the documentation shows them.
+    pub(super) fn summary(&self) -> String {
+        let figures = &self.figures;
+        let mut out = format!(
+            "{}: {} programs, {} telling pairs, {} differences ({} equal without restoring)\n\n",
+            self.compiler,
+            self.seeds.len(),
+            figures.telling,
+            figures.wrong.len(),
+            figures.equal_as_they_are
+        );
+        out.push_str("| edits of | telling pairs |\n|---|---|\n");
+        for (construct, count) in &figures.constructs {
+            let _ = writeln!(out, "| {construct:?} | {count} |");
+        }
+        out.push_str("\n| programs | telling pairs |\n|---|---|\n");
+        for (program, count) in &figures.programs {
+            let _ = writeln!(out, "| {program} | {count} |");
+        }
+        out
+    }
+}
+
+fn path() -> PathBuf {
+    let dir = std::env::var_os("RELTO_SLICES_STATE")
+        .map_or_else(|| kept_dir().join("slices"), PathBuf::from);
+    dir.join(format!("figures-{}.json", Llvm::get().major()))
+}

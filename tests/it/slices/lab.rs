@@ -1,0 +1,389 @@
+//! A program whose jobs are compiled in place and compared: whenever a job has a slice key that was
+//! seen before, the object of the first job of that key, its names restored, must be the one that
+//! the compiler writes now.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::path::Path;
+use std::process::Command;
+
+use fs_err as fs;
+use relto::internals::action::canonical::{Canonical, CanonicalJob, canonical};
+use relto::internals::action::restore::{Renumbering, check, restore};
+use relto::internals::action::slice::{NoSliceKey, SliceInputs, SliceKey, slice_key};
+use relto::internals::action::toolchain_tree::ToolchainTree;
+use relto::internals::action::{Action, ActionTemplate};
+use relto::internals::client_context::ClientContext;
+use relto::internals::digest::{Digest, DigestFunction};
+use relto::internals::job::{Caller, Job};
+use relto::internals::thinlto::{Index, ModuleGraph};
+
+use super::figures::{Construct, Figures};
+use crate::support::llvm::Llvm;
+
+/// How a program is compiled.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Flags {
+    pub(super) target: Target,
+    /// Optimization level and position independence, of front end and backend.
+    pub(super) level: &'static str,
+    pub(super) relocation: &'static str,
+    /// Flags of the front end alone.
+    pub(super) front_end: &'static [&'static str],
+    /// Flags of the backend alone.
+    pub(super) backend: &'static [&'static str],
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    X86_64,
+    Aarch64,
+}
+
+impl Target {
+    pub(super) fn triple(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64-pc-linux-gnu",
+            Self::Aarch64 => "aarch64-unknown-linux-gnu",
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::X86_64 => "x86-64",
+            Self::Aarch64 => "aarch64",
+        })
+    }
+}
+
+/// A module of the program as it is now.
+struct LabModule {
+    name: String,
+    bytes: Vec<u8>,
+    digest: Digest,
+}
+
+/// What the first job of a slice key left.
+struct Stored {
+    /// `None` if its names cannot be restored.
+    object: Option<Vec<u8>>,
+    numbers: Vec<u64>,
+}
+
+/// A program in a directory, and all that was compiled of it.
+pub(super) struct Lab {
+    dir: tempfile::TempDir,
+    flags: Flags,
+    modules: Vec<LabModule>,
+    graphs: HashMap<Digest, Result<ModuleGraph, String>>,
+    stored: HashMap<Digest, Stored>,
+    /// Whole keys.
+    seen: HashSet<Digest>,
+    /// Shards with their own modules, whose jobs were seen.
+    settled: HashSet<Digest>,
+}
+
+impl Lab {
+    /// A program of so many modules, none of them there yet.
+    pub(super) fn new(flags: Flags, modules: usize) -> Self {
+        let empty = |number| LabModule {
+            name: format!("m{number}.o"),
+            bytes: Vec::new(),
+            digest: sha256(b""),
+        };
+        Self {
+            dir: tempfile::tempdir().expect("a directory"),
+            flags,
+            modules: (0..modules).map(empty).collect(),
+            graphs: HashMap::new(),
+            stored: HashMap::new(),
+            seen: HashSet::new(),
+            settled: HashSet::new(),
+        }
+    }
+
+    pub(super) fn target(&self) -> Target {
+        self.flags.target
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Compiles a module from `text` in the language of `extension`. Returns whether that works.
+    pub(super) fn compile(&mut self, number: usize, extension: &str, text: &str) -> bool {
+        let object = self.modules[number].name.clone();
+        let mut command = self.front_end(number, extension, text);
+        command.args(["-c", "-o", &object]);
+        succeeds(&mut command) && self.reload(number)
+    }
+
+    /// The intermediate form that the front end makes of `text`.
+    pub(super) fn intermediate(&self, number: usize, extension: &str, text: &str) -> String {
+        let mut command = self.front_end(number, extension, text);
+        command.args(["-S", "-emit-llvm", "-o", "module.ll"]);
+        assert!(succeeds(&mut command), "the front end takes `{text}`");
+        fs::read_to_string(self.path().join("module.ll")).expect("a text")
+    }
+
+    fn front_end(&self, number: usize, extension: &str, text: &str) -> Command {
+        let source = format!("m{number}.{extension}");
+        fs::write(self.path().join(&source), text).expect("written");
+        let compiler = if extension == "c" { "clang" } else { "clang++" };
+        let mut command = Llvm::get().command(compiler);
+        command.current_dir(self.path());
+        command.arg(format!("--target={}", self.flags.target.triple()));
+        command.args(["-w", "-flto=thin", self.flags.level, self.flags.relocation]);
+        command.args(self.flags.front_end).arg(source);
+        command
+    }
+
+    /// Makes a module of its textual form. Returns whether LLVM takes it.
+    pub(super) fn assemble(&mut self, number: usize, text: &str) -> bool {
+        fs::write(self.path().join("module.ll"), text).expect("written");
+        let mut opt = Llvm::get().command("opt");
+        opt.current_dir(self.path());
+        opt.args(["-module-summary", "-module-hash", "module.ll", "-o"]);
+        opt.arg(&self.modules[number].name);
+        succeeds(&mut opt) && self.reload(number)
+    }
+
+    fn reload(&mut self, number: usize) -> bool {
+        let bytes = self.read(&self.modules[number].name);
+        let module = &mut self.modules[number];
+        module.digest = sha256(&bytes);
+        module.bytes = bytes;
+        true
+    }
+
+    /// Writes the shards beside the modules.
+    pub(super) fn thin_link(&self) -> bool {
+        let mut command = Llvm::get().command("ld.lld");
+        command.current_dir(self.path());
+        command.args(["--thinlto-index-only", "-e", "main", "-o", "program"]);
+        command.arg("--unresolved-symbols=ignore-all");
+        if self.flags.relocation != "-fno-pic" {
+            command.arg("-pie");
+        }
+        command.args(self.modules.iter().map(|module| &module.name));
+        succeeds(&mut command)
+    }
+
+    fn arguments(&self, number: usize) -> Vec<String> {
+        let target = format!("--target={}", self.flags.target.triple());
+        let mut words = vec!["-c".to_owned(), target];
+        words.extend([self.flags.level, "-faddrsig"].map(str::to_owned));
+        let backend = self.flags.backend.iter();
+        words.extend(backend.map(|&word| word.to_owned()));
+        if self.flags.relocation != "-fno-pic" {
+            words.push("-fpic".to_owned());
+        }
+        words.push("-Wno-unused-command-line-argument".to_owned());
+        words.extend([
+            "-x".to_owned(),
+            "ir".to_owned(),
+            self.modules[number].name.clone(),
+            format!("-fthinlto-index={}", self.shard_name(number)),
+            "-o".to_owned(),
+            format!("n{number}.o"),
+        ]);
+        words
+    }
+
+    fn shard_name(&self, number: usize) -> String {
+        format!("{}.thinlto.bc", self.modules[number].name)
+    }
+
+    /// The object that clang writes in place, and whether it had nothing to say.
+    fn backend(&self, number: usize) -> (Vec<u8>, bool) {
+        let mut command = Llvm::get().command("clang");
+        command.current_dir(self.path());
+        let output = command
+            .args(self.arguments(number))
+            .output()
+            .expect("clang starts");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let object = self.read(&format!("n{number}.o"));
+        (object, output.stderr.is_empty())
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path().join(name)).expect("a file of the lab")
+    }
+
+    /// Compares all jobs of the program as it is now, after an edit of `construct`.
+    pub(super) fn compare(&mut self, construct: Option<Construct>, figures: &mut Figures) {
+        for number in 0..self.modules.len() {
+            let shard = self.read(&self.shard_name(number));
+            let own = self.modules[number].digest.hex();
+            let settled = sha256(&[shard.as_slice(), own.as_bytes()].concat());
+            if self.settled.insert(settled) {
+                self.compare_job(number, &shard, construct, figures);
+            }
+        }
+    }
+
+    fn compare_job(
+        &mut self,
+        number: usize,
+        shard: &[u8],
+        construct: Option<Construct>,
+        figures: &mut Figures,
+    ) {
+        let (form, files) = self.canonical(number, shard);
+        let digests: Vec<Digest> = files.iter().map(|at| self.modules[*at].digest).collect();
+        let whole = Action::new(&template(), &toolchain(), &form, &digests).digest();
+        figures.jobs += 1;
+        if !self.seen.insert(whole) {
+            return;
+        }
+        let key = match self.slice_key(&form, number, &files, &digests) {
+            Ok(key) => key,
+            Err(reason) => {
+                let count = figures.without_key.entry(reason.to_string());
+                *count.or_default() += 1;
+                return;
+            }
+        };
+        let (fresh, quiet) = self.backend(number);
+        let slice = key.digest();
+        let Some(stored) = self.stored.get(&slice) else {
+            let storable = quiet && check(&fresh, &key.numbers).is_ok();
+            figures.not_storable += u64::from(!storable);
+            let stored = Stored {
+                object: storable.then_some(fresh),
+                numbers: key.numbers,
+            };
+            self.stored.insert(slice, stored);
+            return;
+        };
+        let Some(old) = &stored.object else { return };
+        let pairs = stored.numbers.iter().copied().zip(key.numbers);
+        let Ok(renumbering) = Renumbering::new(pairs) else {
+            return;
+        };
+        let restored = restore(old, &renumbering).expect("what was checked can be restored");
+        figures.telling(construct, *old == fresh);
+        if restored != fresh || !quiet {
+            let keep = self.keep(number, &restored, &fresh);
+            figures.wrong.push(format!("{construct:?}: {keep}"));
+        }
+    }
+
+    /// Keeps what is needed to look into a difference. Returns the directory.
+    fn keep(&self, number: usize, restored: &[u8], fresh: &[u8]) -> String {
+        let keep = tempfile::Builder::new().prefix("slices-").tempdir();
+        let keep = keep.expect("a directory").keep();
+        fs::write(keep.join("restored.o"), restored).expect("written");
+        fs::write(keep.join("fresh.o"), fresh).expect("written");
+        fs::write(
+            keep.join("arguments"),
+            self.arguments(number).join(" ").as_bytes(),
+        )
+        .expect("written");
+        crate::support::saved::copy_files(self.path(), &keep);
+        keep.display().to_string()
+    }
+
+    /// The canonical job, and which module each of its files is.
+    fn canonical(&self, number: usize, shard: &[u8]) -> (CanonicalJob, Vec<usize>) {
+        let index = Index::parse(shard).expect("lld's shard parses");
+        let own = &self.modules[number].name;
+        let mut inputs = vec![own.clone(), self.shard_name(number)];
+        let paths = index.modules().iter();
+        let paths = paths.map(|it| String::from_utf8(it.path.clone()).expect("text"));
+        inputs.extend(paths.filter(|path| path != own));
+        let job = Job {
+            arguments: self.arguments(number),
+            inputs,
+            outputs: vec![format!("n{number}.o")],
+        };
+        let target = self.flags.target.triple();
+        let words = job.arguments.clone();
+        let here = ClientContext::default();
+        let form = canonical(Caller::Launcher, &job, &words, target, Some(&index), &here);
+        let Canonical::Hermetic(form) = form.expect("a canonical form") else {
+            panic!("the job is hermetic");
+        };
+        let module = |name: &str| {
+            let mut modules = self.modules.iter();
+            modules.position(|module| module.name == name)
+        };
+        let files = form.files.iter();
+        let files = files.map(|it| module(&it.name).expect("a module of the program"));
+        let files = files.collect();
+        (*form, files)
+    }
+
+    fn slice_key(
+        &mut self,
+        form: &CanonicalJob,
+        number: usize,
+        files: &[usize],
+        digests: &[Digest],
+    ) -> Result<SliceKey, NoSliceKey> {
+        for at in files {
+            let module = &self.modules[*at];
+            self.graphs.entry(module.digest).or_insert_with(|| {
+                ModuleGraph::read(&module.bytes).map_err(|opaque| opaque.to_string())
+            });
+        }
+        let named = form.files.iter().zip(digests);
+        let graphs = named
+            .filter_map(|(file, digest)| {
+                let graph = self.graphs.get(digest)?.as_ref().ok()?;
+                Some((file.tree_path.as_str(), graph))
+            })
+            .collect();
+        let index = Index::parse(&form.shard).expect("the canonical shard parses");
+        slice_key(
+            form,
+            &SliceInputs {
+                template: &template(),
+                toolchain: &toolchain(),
+                digests,
+                index: &index,
+                own: &self.modules[number].name,
+                graphs: &graphs,
+            },
+        )
+    }
+
+    /// Why modules of the program are taken whole.
+    pub(super) fn opaque(&self) -> Vec<String> {
+        let reasons = self
+            .graphs
+            .values()
+            .filter_map(|graph| graph.as_ref().err());
+        reasons.cloned().collect()
+    }
+}
+
+fn sha256(bytes: &[u8]) -> Digest {
+    DigestFunction::Sha256.digest(bytes)
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    let output = command.output().expect("the tool starts");
+    output.status.success()
+}
+
+fn template() -> ActionTemplate {
+    ActionTemplate {
+        function: DigestFunction::Sha256,
+        old_outputs: false,
+        platform: Vec::new(),
+        salt: String::new(),
+        environment: Vec::new(),
+    }
+}
+
+fn toolchain() -> ToolchainTree {
+    ToolchainTree::new(DigestFunction::Sha256, Vec::new(), Vec::new(), Vec::new())
+}
