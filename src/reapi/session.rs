@@ -7,7 +7,7 @@ use crate::reapi::capabilities::Capabilities;
 use crate::reapi::cas::learned_limit::LearnedLimits;
 use crate::reapi::cas::resource_name::Encoding;
 use crate::reapi::limits::WORTH_COMPRESSING;
-use crate::reapi::options::ClientOptions;
+use crate::reapi::options::{CallerIdentity, ClientOptions};
 use crate::reapi::transport::Transport;
 
 #[derive(Debug)]
@@ -16,23 +16,8 @@ pub(super) struct Session {
     pub(super) capabilities: Capabilities,
     /// Shared by all links to this farm.
     pub(super) limits: Arc<LearnedLimits>,
-    pub(super) priorities: Priorities,
-}
-
-/// What the farm is asked to prefer.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Priorities {
-    pub(super) execution: i32,
-    pub(super) result_cache: i32,
-}
-
-impl Priorities {
-    fn of(options: &ClientOptions) -> Self {
-        Self {
-            execution: options.caller.execution_priority,
-            result_cache: options.caller.result_cache_priority,
-        }
-    }
+    /// In whose name calls are made. The links of one build have the same.
+    pub(super) caller: Arc<CallerIdentity>,
 }
 
 impl Session {
@@ -45,7 +30,7 @@ impl Session {
             limits: Arc::new(LearnedLimits::new(capabilities.batch_limit)),
             transport,
             capabilities,
-            priorities: Priorities::of(options),
+            caller: Arc::new(options.caller.clone()),
         }
     }
 
@@ -55,7 +40,7 @@ impl Session {
             transport: self.transport.for_link(options),
             capabilities: self.capabilities.clone(),
             limits: Arc::clone(&self.limits),
-            priorities: Priorities::of(options),
+            caller: Arc::new(options.caller.clone()),
         }
     }
 

@@ -49,16 +49,16 @@ pub(super) struct ExecutionContext<'a> {
 
 impl ExecutionContext<'_> {
     fn request(&self, job: &ExecuteJob) -> ExecuteRequest {
-        let priorities = self.session.priorities;
+        let caller = &self.session.caller;
         // A server without priorities need not see any.
         let policy = |priority: i32| (priority != 0).then_some(priority);
         ExecuteRequest {
             instance_name: self.session.transport.instance.clone(),
             skip_cache_lookup: job.skip_cache_lookup,
             action_digest: Some(job.action.to_pb()),
-            execution_policy: policy(priorities.execution)
+            execution_policy: policy(caller.execution_priority)
                 .map(|priority| ExecutionPolicy { priority }),
-            results_cache_policy: policy(priorities.result_cache)
+            results_cache_policy: policy(caller.result_cache_priority)
                 .map(|priority| ResultsCachePolicy { priority }),
             digest_function: self.session.function().to_pb(),
             inline_stdout: true,

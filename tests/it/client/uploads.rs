@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fs_err as fs;
+use relto::internals::events::Events;
 use relto::internals::reapi::{Blob, ClientOptions, FailureKind};
 use tokio::time::Instant;
 use tonic::{Code, Status};
@@ -41,6 +42,39 @@ async fn many_jobs_together_ask_once_and_send_each_blob_once() {
     assert_eq!(fixture.count(Method::BatchUpdateBlobs), 1);
     fixture.upload(&jobs[0]).await;
     assert_eq!(fixture.asked().len(), 1, "nothing new to ask");
+}
+
+/// As those of the compilers that a build launches, in a process that serves them all.
+#[tokio::test]
+async fn links_of_one_build_share_calls_and_those_of_two_do_not() {
+    for builds in [1, 2] {
+        let fixture = Fixture::new().await;
+        let callers: Vec<_> = (0..builds).map(|_| ClientOptions::default()).collect();
+        let links: Vec<_> = (0..8)
+            .map(|link| {
+                fixture
+                    .client
+                    .for_link(&callers[link % builds], Events::discarded())
+            })
+            .collect();
+        let blobs = many(8);
+        let uploads = links.iter().zip(blobs.chunks(1));
+        let uploads = uploads.map(|(link, blob)| link.ensure_uploaded(blob));
+        for uploaded in futures_util::future::join_all(uploads).await {
+            uploaded.expect("uploaded");
+        }
+        assert!(fixture.has_all(&blobs));
+        let record = fixture.farm.record();
+        for method in [Method::FindMissingBlobs, Method::BatchUpdateBlobs] {
+            let calls = record.of(method);
+            let of_calls = calls.filter_map(|call| call.metadata.as_ref());
+            let mut ids: Vec<_> = of_calls.map(|it| &it.tool_invocation_id).collect();
+            let mut expected: Vec<_> = callers.iter().map(|it| &it.caller.invocation_id).collect();
+            ids.sort();
+            expected.sort();
+            assert_eq!(ids, expected, "{method:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ use crate::reapi::limits::{
     BATCH_UPDATE_CALLS, BLOBS_IN_UPDATE, BYTES_OF_A_STREAM, BYTES_ON_THE_LINE, DIGESTS_IN_QUESTION,
     FIND_MISSING_CALLS, WRITE_STREAMS,
 };
+use crate::reapi::options::CallerIdentity;
 use crate::reapi::rpc::Rpc;
 use crate::reapi::session::Session;
 
@@ -33,7 +34,7 @@ const YIELDS: usize = 3;
 
 /// A blob that jobs wait for.
 pub(crate) struct UploadRequest {
-    /// Makes the calls, in the name of the link that asked first.
+    /// Makes the calls, in the name of the caller that asked first.
     pub(crate) session: Arc<Session>,
     pub(crate) blob: Blob,
     pub(crate) completion: Completion,
@@ -48,6 +49,11 @@ impl UploadRequest {
 
     fn cost(&self) -> usize {
         cost(self.blob.digest.size)
+    }
+
+    /// Whether one call can carry both blobs.
+    fn has_caller_of(&self, other: &Self) -> bool {
+        self.session.caller == other.session.caller
     }
 }
 
@@ -71,9 +77,10 @@ enum UploadMethod {
 }
 
 /// A batch or a stream under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct InFlightUpload {
     way: UploadMethod,
+    caller: Arc<CallerIdentity>,
     urgency: u64,
     bytes: usize,
 }
@@ -199,13 +206,16 @@ impl UploadScheduler {
         may.then_some(way)
     }
 
-    /// A batch that is not full waits while another one is under way.
+    /// A batch that is not full waits while another one of its caller is under way. It does not
+    /// where blobs of another caller would wait with it.
     fn batch_is_due(&self, limit: usize) -> bool {
-        let first = self
-            .sending
-            .iter()
-            .all(|other| other.way != UploadMethod::Batch);
-        first || self.small.bytes >= limit
+        let Some(next) = self.small.requests.front() else {
+            return false;
+        };
+        let caller = &next.session.caller;
+        let is_ahead = |it: &InFlightUpload| it.way == UploadMethod::Batch && it.caller == *caller;
+        let first = !self.sending.iter().any(is_ahead);
+        first || self.small.mixed || self.small.bytes >= limit
     }
 
     fn query(&mut self, requests: Vec<UploadRequest>) {
@@ -225,10 +235,11 @@ impl UploadScheduler {
         let bytes: usize = requests.iter().map(UploadRequest::cost).sum();
         let sending = InFlightUpload {
             way,
+            caller: Arc::clone(&first.session.caller),
             urgency: first.completion.urgency(),
             bytes: bytes.min(BYTES_OF_A_STREAM),
         };
-        self.sending.push(sending);
+        self.sending.push(sending.clone());
         let (session, tracker) = (Arc::clone(&first.session), Arc::clone(&self.tracker));
         self.work.push(Box::pin(async move {
             match way {
@@ -247,7 +258,7 @@ struct UploadQueue {
     /// What they take up in batches.
     bytes: usize,
     unsorted: bool,
-    /// Some are of another link than the others.
+    /// Some are of another caller than the others.
     mixed: bool,
 }
 
@@ -255,8 +266,7 @@ impl UploadQueue {
     fn push(&mut self, request: UploadRequest) {
         self.bytes = self.bytes.saturating_add(request.cost());
         let last = self.requests.back();
-        let is_same = last.is_none_or(|last| Arc::ptr_eq(&last.session, &request.session));
-        self.mixed = !self.requests.is_empty() && (self.mixed || !is_same);
+        self.mixed |= last.is_some_and(|last| !last.has_caller_of(&request));
         self.requests.push_back(request);
         self.unsorted = true;
     }
@@ -277,38 +287,47 @@ impl UploadQueue {
             .map(|request| request.completion.urgency())
     }
 
-    /// As [`take_front`], without blobs that no job waits for any more. All are of one link, whose
-    /// name the call carries.
+    /// As [`take_front`], without blobs that no job waits for any more. All are of one caller, in
+    /// whose name the call is made.
     fn take(
         &mut self,
         limit: usize,
         most: usize,
         cost: impl Fn(&UploadRequest) -> usize,
     ) -> Vec<UploadRequest> {
-        let others = self.set_others_aside();
+        let others = if self.mixed && most > 1 {
+            self.set_others_aside()
+        } else {
+            VecDeque::new()
+        };
         let mut requests = take_front(&mut self.requests, limit, most, cost);
-        self.unsorted |= !others.is_empty();
-        self.requests.extend(others);
+        if !others.is_empty() {
+            self.requests.extend(others);
+            self.unsorted = true;
+            self.mixed = self.is_mixed();
+        }
         let taken: usize = requests.iter().map(UploadRequest::cost).sum();
         self.bytes = self.bytes.saturating_sub(taken);
         requests.retain(|request| !request.completion.is_abandoned());
         requests
     }
 
-    /// Takes out what belongs to other links than the most urgent request.
-    fn set_others_aside(&mut self) -> Vec<UploadRequest> {
-        if !self.mixed {
-            return Vec::new();
-        }
-        let all = std::mem::take(&mut self.requests);
-        let Some(first) = all.front().map(|request| Arc::clone(&request.session)) else {
-            return Vec::new();
+    /// Takes out what belongs to other callers than the most urgent request.
+    fn set_others_aside(&mut self) -> VecDeque<UploadRequest> {
+        let first = self.requests.front();
+        let Some(caller) = first.map(|first| Arc::clone(&first.session.caller)) else {
+            return VecDeque::new();
         };
-        let (ours, others): (Vec<_>, Vec<_>) = all
-            .into_iter()
-            .partition(|request| Arc::ptr_eq(&request.session, &first));
-        self.requests = ours.into();
+        let all = std::mem::take(&mut self.requests).into_iter();
+        let (ours, others) = all.partition(|request| request.session.caller == caller);
+        self.requests = ours;
         others
+    }
+
+    fn is_mixed(&self) -> bool {
+        let mut requests = self.requests.iter();
+        let first = requests.next();
+        first.is_some_and(|first| !requests.all(|request| request.has_caller_of(first)))
     }
 }
 

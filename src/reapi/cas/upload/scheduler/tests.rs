@@ -6,16 +6,22 @@ use super::*;
 use crate::digest::DigestFunction;
 use crate::reapi::cas::upload::tracker::Listener;
 use crate::reapi::connect::{dials, transport};
-use crate::reapi::{Capabilities, ClientOptions, OutputStyle};
+use crate::reapi::{CallerIdentity, Capabilities, ClientOptions, OutputStyle};
 
 const MIB: usize = 1 << 20;
 
 static SESSION: LazyLock<Arc<Session>> = LazyLock::new(session);
 
-/// Of a link whose farm is never asked.
+/// Of a build of its own.
 fn session() -> Arc<Session> {
+    session_of(CallerIdentity::default())
+}
+
+/// Of a link of `caller` whose farm is never asked.
+fn session_of(caller: CallerIdentity) -> Arc<Session> {
     let options = ClientOptions {
         cache: Some("grpc://127.0.0.1:1".parse().expect("an address")),
+        caller,
         ..ClientOptions::default()
     };
     let transport = transport(dials(&options).expect("one address"), &options);
@@ -73,14 +79,14 @@ fn more_urgent_blobs_are_sent_first_and_equally_urgent_ones_in_order() {
 }
 
 #[test]
-fn a_call_carries_blobs_of_one_link_only() {
+fn a_call_carries_blobs_of_all_links_of_one_build_and_of_no_other() {
     let mut queue = UploadQueue::default();
-    let other = session();
+    let caller = CallerIdentity::default();
     let mut listeners = Vec::new();
     for (size, urgency, is_other) in [(1, 5, false), (2, 9, true), (3, 8, false), (4, 1, true)] {
         let (mut request, listener) = request(size, urgency);
         if is_other {
-            request.session = Arc::clone(&other);
+            request.session = session_of(caller.clone());
         }
         queue.push(request);
         listeners.push(listener);
@@ -93,6 +99,35 @@ fn a_call_carries_blobs_of_one_link_only() {
         calls.push(sizes.collect::<Vec<_>>());
     }
     assert_eq!(calls, [vec![2, 4], vec![3, 1]]);
+    assert!(!queue.mixed);
+}
+
+#[tokio::test]
+async fn a_batch_that_is_not_full_waits_for_another_of_its_build_but_not_for_one_of_another_build()
+{
+    let mut scheduler = UploadScheduler::new(session(), Arc::default());
+    let (caller, other) = (CallerIdentity::default(), session());
+    let mut listeners = Vec::new();
+    let mut add = |scheduler: &mut UploadScheduler, size, other: Option<&Arc<Session>>| {
+        let (mut request, listener) = request(size, 1);
+        request.session = other.map_or_else(|| session_of(caller.clone()), Arc::clone);
+        listeners.push(listener);
+        scheduler.queue(request);
+        scheduler.start();
+        scheduler.sending.len()
+    };
+    assert_eq!(add(&mut scheduler, 1, None), 1);
+    assert_eq!(add(&mut scheduler, 2, None), 1, "it waits to be filled");
+    assert_eq!(
+        add(&mut scheduler, 3, Some(&other)),
+        3,
+        "the first of its build"
+    );
+    assert_eq!(
+        add(&mut scheduler, 4, Some(&other)),
+        3,
+        "it waits to be filled"
+    );
 }
 
 #[tokio::test]
@@ -152,12 +187,13 @@ async fn on_a_full_connection_one_less_urgent_call_continues_and_all_equally_urg
     assert_eq!(add(&mut scheduler, 50 * MIB, 10), 7, "more urgent than all");
     for urgency in [10, 9, 9, 9, 9] {
         let of_it = |sending: &&InFlightUpload| sending.urgency == urgency;
-        let done = *scheduler.sending.iter().find(of_it).expect("under way");
+        let done = scheduler.sending.iter().find(of_it).expect("under way");
+        let done = done.clone();
         scheduler.end(FinishedCall::Upload(done));
     }
     scheduler.start();
     assert_eq!(scheduler.sending.len(), 2, "two large ones fill the line");
-    let large = scheduler.sending[0];
+    let large = scheduler.sending[0].clone();
     scheduler.end(FinishedCall::Upload(large));
     scheduler.start();
     assert_eq!(
