@@ -27,6 +27,7 @@ use crate::process::{
     ChildEnvironment, Ending, Finished, MemoryReservation, ProcessError, ProcessSpec, Relto,
     Scratch, Spawner,
 };
+use crate::task::spawn_blocking;
 
 /// What all local runs of a link have in common.
 #[derive(Debug)]
@@ -95,7 +96,7 @@ impl LocalExecutor {
             .await?
         {
             Attempt::Good(outputs, finished) => {
-                Ok(Some(self.compiled(hermetic, outputs, finished)))
+                Ok(Some(self.compiled(hermetic, outputs, finished).await))
             }
             Attempt::OutOfMemory => Err(out_of_memory(job)),
             Attempt::Bad(reason) => {
@@ -134,19 +135,26 @@ impl LocalExecutor {
         // Another attempt at the job, which the cached result has superseded, may not be gone yet.
         let dir = format!("{}-again", job.id);
         match self.run_hermetic(job, hermetic, &dir, memory).await? {
-            Attempt::Good(outputs, finished) => Ok(self.compiled(hermetic, outputs, finished)),
+            Attempt::Good(outputs, finished) => {
+                Ok(self.compiled(hermetic, outputs, finished).await)
+            }
             Attempt::OutOfMemory => Err(out_of_memory(job)),
             Attempt::Bad(reason) => Err(no_result(reason.to_string())),
         }
     }
 
-    fn compiled(&self, hermetic: &Hermetic, outputs: Vec<Bytes>, finished: Finished) -> Compiled {
+    async fn compiled(
+        &self,
+        hermetic: &Hermetic,
+        outputs: Vec<Bytes>,
+        finished: Finished,
+    ) -> Compiled {
         Compiled {
             origin: Origin::Local,
             outputs,
             stderr: finished.stderr.into(),
             stdout: Bytes::new(),
-            storable: self.unchanged(hermetic),
+            storable: self.unchanged(hermetic).await,
             elapsed: finished.elapsed,
             peak_memory: finished.peak_memory,
             made_by: None,
@@ -162,14 +170,21 @@ impl LocalExecutor {
 
     /// Whether nothing that the result was made from has changed since it was hashed, the compiler
     /// included: only then it may be kept.
-    fn unchanged(&self, hermetic: &Hermetic) -> bool {
-        let config = &self.config;
+    async fn unchanged(&self, hermetic: &Hermetic) -> bool {
         let files = hermetic.job.files.iter().zip(&hermetic.identities);
-        let inputs = files.map(|(file, identity)| (&file.host, identity));
-        let tools = config.toolchain.files.iter();
-        inputs
-            .chain(tools.map(|file| (&file.host, &file.identity)))
-            .all(|(host, identity)| config.hash_cache.unchanged(host, identity))
+        let inputs = files.map(|(file, identity)| (file.host.clone(), *identity));
+        let inputs: Vec<_> = inputs.collect();
+        let toolchain = Arc::clone(&self.config.toolchain);
+        let hash_cache = Arc::clone(&self.config.hash_cache);
+        // Files of some media are read again.
+        spawn_blocking(move || {
+            let inputs = inputs.iter().map(|(host, identity)| (host, identity));
+            let tools = toolchain.files.iter();
+            inputs
+                .chain(tools.map(|file| (&file.host, &file.identity)))
+                .all(|(host, identity)| hash_cache.unchanged(host, identity))
+        })
+        .await
     }
 
     async fn run_hermetic(

@@ -19,6 +19,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use fs_err as fs;
 
@@ -68,6 +69,18 @@ struct KnownFile {
     facts: Arc<FileFacts>,
     /// The identity does not prove the contents, or not yet: see `is_racy` and [`Medium`].
     racy: bool,
+    /// When the last reading began that found the same contents again, and the identity with them.
+    agreed: Option<(Instant, Identity)>,
+}
+
+impl KnownFile {
+    fn new(facts: Arc<FileFacts>, racy: bool) -> Self {
+        Self {
+            facts,
+            racy,
+            agreed: None,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -178,13 +191,10 @@ impl HashCache {
             .then(|| self.remembered(&identity, function, probe.is_some()))
             .flatten()
         {
-            return Ok(KnownFile { facts, racy: false });
+            return Ok(KnownFile::new(facts, false));
         }
         let read = self.read(path, function, probe)?;
-        let known = KnownFile {
-            facts: Arc::new(read.facts),
-            racy: read.racy || !believed,
-        };
+        let known = KnownFile::new(Arc::new(read.facts), read.racy || !believed);
         self.remember(&known, function);
         Ok(known)
     }
@@ -250,8 +260,9 @@ impl HashCache {
     }
 
     /// Reads a racy file again, for the last time if its times are old enough to prove its
-    /// contents.
+    /// contents. Callers that wait for each other share a reading that began after they came.
     fn settle(&self, path: &Path, function: DigestFunction, identity: &Identity) -> bool {
+        let asked = Instant::now();
         let Some(slot) = lock(self.map(function)).get(path).map(Arc::clone) else {
             return true;
         };
@@ -259,12 +270,18 @@ impl HashCache {
         let Some(known) = slot.as_mut().filter(|known| known.racy) else {
             return true;
         };
+        let shared = known.agreed.as_ref();
+        if shared.is_some_and(|(began, found)| *began > asked && found == identity) {
+            return true;
+        }
+        let began = Instant::now();
         let Ok(read) = self.read(path, function, None) else {
             return false;
         };
         if read.facts.digest != known.facts.digest || read.facts.identity != *identity {
             return false;
         }
+        known.agreed = Some((began, *identity));
         known.racy = read.racy || !self.is_believed(path, identity);
         self.remember(known, function);
         true

@@ -206,10 +206,7 @@ fn a_racy_file_is_remembered_once_a_second_reading_agrees() {
     let path = place.settled("a.bc", b"fresh");
     let cache = place.link();
     let facts = cache.facts(&path, Sha256, None).expect("hashed");
-    let racy = KnownFile {
-        facts: Arc::clone(&facts),
-        racy: true,
-    };
+    let racy = KnownFile::new(Arc::clone(&facts), true);
     *lock(&cache.slot(&path, Sha256)) = Some(racy);
     *lock(&cache.pending) = PendingRows::default();
     assert!(cache.unchanged(&path, &facts.identity));
@@ -227,11 +224,47 @@ fn contents_that_changed_behind_racy_times_are_detected() {
         note: None,
         identity: identity(&path).expect("there"),
     };
-    let known = KnownFile {
-        facts: Arc::new(facts.clone()),
-        racy: true,
-    };
+    let known = KnownFile::new(Arc::new(facts.clone()), true);
     *lock(&cache.slot(&path, Sha256)) = Some(known);
+    assert!(!cache.unchanged(&path, &facts.identity));
+}
+
+/// As on media whose times prove nothing: all of a link's compiles ask for the same inputs.
+#[test]
+fn those_that_wait_for_one_comparison_share_the_next_and_one_that_comes_later_reads_again() {
+    let place = Fixture::new();
+    let path = place.file("a.bc", b"one");
+    // Its times are those of the future, so that the file stays racy.
+    let future = SystemTime::now() + Duration::from_hours(1);
+    let opened = fs::File::options().write(true).open(&path);
+    opened
+        .and_then(|file| file.set_modified(future))
+        .expect("set");
+    let cache = place.link();
+    let facts = cache.facts(&path, Sha256, None).expect("hashed");
+    let slot = cache.slot(&path, Sha256);
+    let read = lock(&slot);
+    let (before, asks) = (Arc::strong_count(&slot), 4);
+    std::thread::scope(|scope| {
+        let ask = |_| scope.spawn(|| cache.unchanged(&path, &facts.identity));
+        let asking: Vec<_> = (0..asks).map(ask).collect();
+        while Arc::strong_count(&slot) < before + asks {
+            std::thread::yield_now();
+        }
+        drop(read);
+        assert!(asking.into_iter().all(|it| it.join().expect("asked")));
+    });
+    assert_eq!(cache.reads().0, 2, "one to hash it, one for all");
+    assert!(cache.unchanged(&path, &facts.identity));
+    assert_eq!(cache.reads().0, 3);
+
+    let changed = FileFacts {
+        digest: Sha256.digest(b"two"),
+        ..FileFacts::clone(&facts)
+    };
+    let mut known = lock(&slot);
+    known.as_mut().expect("hashed").facts = Arc::new(changed);
+    drop(known);
     assert!(!cache.unchanged(&path, &facts.identity));
 }
 
