@@ -6,6 +6,8 @@
 
 mod daemon;
 mod replay;
+mod wrapped;
+
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -31,6 +33,7 @@ const COMPARISONS: &[(&str, Comparer)] = &[
     ("overhead", overhead),
     ("launcher", launcher),
     ("daemon", daemon::daemon),
+    ("wrapped", wrapped::wrapped),
 ];
 
 struct Settings {

@@ -17,6 +17,8 @@ pub(super) enum FileKind {
     /// Native, to be linked as it is; it may be a FatLTO object.
     Object,
     Shared,
+    /// Several files in one, for several processors.
+    Universal,
     /// Anything else: a linker script, as a rule.
     Text,
 }
@@ -37,6 +39,11 @@ impl FileKind {
             [0x7f, b'E', b'L', b'F', ..] if is_dynamic(start) => Self::Shared,
             [0, b'a', b's', b'm', ..] if has(start, b"dylink.0") => Self::Shared,
             [0x7f, b'E', b'L', b'F', ..] | [0, b'a', b's', b'm', ..] => Self::Object,
+            [0xce | 0xcf, 0xfa, 0xed, 0xfe, ..] if start.get(12..16) == Some(&[1, 0, 0, 0]) => {
+                Self::Object
+            }
+            [0xce | 0xcf, 0xfa, 0xed, 0xfe, ..] => Self::Shared,
+            [0xca, 0xfe, 0xba, 0xbe | 0xbf, ..] => Self::Universal,
             _ => Self::Text,
         }
     }

@@ -14,6 +14,7 @@ const PREFIX: &str = "relto-";
 pub enum Flavour {
     Elf,
     Wasm,
+    MachO,
 }
 
 impl Flavour {
@@ -27,6 +28,9 @@ impl Flavour {
         if name.contains("wasm-ld") {
             return Some(Self::Wasm);
         }
+        if name.contains("ld64.lld") {
+            return Some(Self::MachO);
+        }
         let flavour = match words {
             [option, flavour, ..] if option == "-flavor" => flavour.to_str()?,
             _ => return None,
@@ -34,6 +38,7 @@ impl Flavour {
         match flavour {
             "gnu" | "ld" | "ld.lld" => Some(Self::Elf),
             "wasm" | "wasm-ld" => Some(Self::Wasm),
+            "darwin" | "darwinnew" | "ld64" | "ld64.lld" => Some(Self::MachO),
             _ => None,
         }
     }
@@ -119,7 +124,11 @@ mod tests {
             Some("ld.lld-19")
         );
         assert_eq!(stands_for("wasm-ld").as_deref(), Some("wasm-ld"));
-        for called in ["relto", "relto-clang", "lld-link", "ld64.lld", "ld", ""] {
+        assert_eq!(
+            stands_for("relto-ld64.lld.darwinnew").as_deref(),
+            Some("ld64.lld.darwinnew")
+        );
+        for called in ["relto", "relto-clang", "lld-link", "ld64", "ld", ""] {
             assert_eq!(stands_for(called), None, "{called}");
         }
     }
@@ -131,7 +140,9 @@ mod tests {
             Flavour::of(OsStr::new("/x/rust-lld"), &words),
             Some(Flavour::Elf)
         );
-        assert_eq!(Flavour::of(OsStr::new("rust-lld"), &words[2..]), None);
+        let words = ["-flavor", "darwin"].map(OsString::from);
+        assert_eq!(Flavour::of(OsStr::new("lld"), &words), Some(Flavour::MachO));
+        assert_eq!(Flavour::of(OsStr::new("rust-lld"), &[]), None);
         assert_eq!(Flavour::of(OsStr::new("mold"), &[]), None);
     }
 

@@ -1,7 +1,7 @@
 //! Takes a link apart into three steps: a thin link, backends as jobs, a final link.
 //!
-//! This is for linkers without a distributor interface: every lld before LLVM 21, and `wasm-ld` in
-//! all releases. The thin link (`--thinlto-index-only`) decides what the linker's own LTO would
+//! This is for linkers without a distributor interface: every lld before LLVM 21, `wasm-ld` and
+//! `ld64.lld` in all releases. The thin link (`--thinlto-index-only`) decides what the linker's own LTO would
 //! decide: which modules and which members of archives take part, and what each module imports. The
 //! jobs are those of a DTLTO link. The final link gets the same native files in the same order,
 //! then the objects of the modules, where the linker's own LTO would put them.
@@ -87,6 +87,13 @@ pub fn decide(flavour: Flavour, words: &[OsString]) -> LinkDecision {
         // The linker has the better message.
         return LinkDecision::PassThrough;
     };
+    let words = match flavour {
+        Flavour::Elf | Flavour::Wasm => words,
+        Flavour::MachO => match inputs::with_file_lists(words) {
+            Some(words) => words,
+            None => return LinkDecision::PassThrough,
+        },
+    };
     let items = match command_line::parse(&words, command_line::OptionTable::of(flavour)) {
         Ok(items) => items,
         // Without the options, which words are inputs is a guess; good enough for this.
@@ -95,8 +102,7 @@ pub fn decide(flavour: Flavour, words: &[OsString]) -> LinkDecision {
         }
         Err(_) => return LinkDecision::PassThrough,
     };
-    let passes = |item: &command_line::Item| item.role() == Some(command_line::Role::PassThrough);
-    if items.iter().any(passes) {
+    if items.iter().any(command_line::Item::passes_through) {
         return LinkDecision::PassThrough;
     }
     match LinkPlan::new(flavour, items) {
@@ -130,23 +136,40 @@ impl LinkPlan {
     /// What the program will be called.
     #[must_use]
     pub fn output(&self) -> &str {
-        let mut outputs = self.items.iter().filter(|item| {
-            let role = item.role();
-            role == Some(command_line::Role::Output)
-        });
-        let default = match self.flavour {
-            Flavour::Elf | Flavour::Wasm => "a.out",
+        self.last(command_line::Role::Output).unwrap_or("a.out")
+    }
+
+    /// The value of the last option with this role, which is the one that counts.
+    fn last(&self, role: command_line::Role) -> Option<&str> {
+        let mut items = self.items.iter().rev();
+        items.find(|item| item.role() == Some(role))?.value()
+    }
+
+    /// The value of the last option called `name`.
+    fn value_of(&self, name: &str) -> Option<&str> {
+        let mut items = self.items.iter().rev();
+        let of_name = |item: &&command_line::Item| match &item.meaning {
+            command_line::ItemMeaning::Option { name: own, .. } => *own == name,
+            command_line::ItemMeaning::Input(_) => false,
         };
-        outputs
-            .next_back()
-            .and_then(|item| item.value())
-            .unwrap_or(default)
+        items.find(of_name)?.value()
+    }
+
+    /// Whether the command line has an option of one of these names.
+    fn has_option(&self, names: &[&str]) -> bool {
+        self.items.iter().any(|item| match &item.meaning {
+            command_line::ItemMeaning::Option { name, .. } => names.contains(name),
+            command_line::ItemMeaning::Input(_) => false,
+        })
     }
 
     /// Symbols that are undefined before any input is read.
     fn undefined(&self) -> Vec<&str> {
         let named = self.items.iter().filter(|item| match &item.meaning {
-            command_line::ItemMeaning::Option { name, .. } => matches!(*name, "u" | "undefined"),
+            command_line::ItemMeaning::Option { name: "u", .. } => true,
+            command_line::ItemMeaning::Option { name, .. } => {
+                *name == "undefined" && self.flavour != Flavour::MachO
+            }
             command_line::ItemMeaning::Input(_) => false,
         });
         named.filter_map(command_line::Item::value).collect()
@@ -154,7 +177,7 @@ impl LinkPlan {
 
     /// The linker's arguments for the thin link, which writes into `scratch` only.
     pub fn thin_link(&self, scratch: &Path) -> io::Result<Vec<OsString>> {
-        let arguments = thin_link::arguments(&self.items, &self.inputs, scratch)?;
+        let arguments = thin_link::arguments(self, scratch)?;
         response_file(scratch, "thin-link.rsp", &arguments)
     }
 
@@ -171,10 +194,10 @@ impl LinkPlan {
     ) -> Result<Jobs, Refusal> {
         let trace = std::str::from_utf8(stdout);
         let trace = trace.map_err(|_| Refusal::new("an input's name is not UTF-8"))?;
+        let trace = &self.inputs.files_of(trace)[..];
         let resolution = Resolution::find(self.flavour, &self.inputs, &self.undefined(), release)?;
         let resolution = Some(resolution).filter(|it| it.agrees_with(trace));
-        let mut thin =
-            thin_link::ThinLinkResult::read(&self.inputs, scratch, trace, resolution.as_ref())?;
+        let mut thin = thin_link::ThinLinkResult::read(self, scratch, trace, resolution.as_ref())?;
         if let (Flavour::Wasm, Some(resolution)) = (self.flavour, &resolution) {
             thin.sort(&resolution.finished);
         }

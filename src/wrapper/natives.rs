@@ -114,7 +114,7 @@ impl<'a> Finder<'a> {
             _ if self.chosen.contains(line) => {}
             FileKind::Bitcode => self.found.regular = true,
             FileKind::Object => self.found.natives.push(Native::File(line.to_owned())),
-            FileKind::Shared | FileKind::Text | FileKind::Archive => {}
+            FileKind::Shared | FileKind::Text | FileKind::Archive | FileKind::Universal => {}
         }
         Ok(())
     }
@@ -154,7 +154,7 @@ impl<'a> Finder<'a> {
             _ => return Err(unknown()),
         };
         *seen += 1;
-        let module = format!("{}({} at {})", library.path, member.name, member.offset);
+        let module = self.inputs.module_name(library, member);
         match kind {
             _ if self.chosen.contains(&module[..]) => {}
             FileKind::Bitcode => self.found.regular = true,

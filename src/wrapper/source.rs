@@ -23,7 +23,7 @@ pub(super) enum ModuleSource {
 }
 
 impl ModuleSource {
-    /// `x.o`, or `libx.a(x.o at 96)`.
+    /// `x.o`, or `libx.a(x.o at 96)`, or `libx.a(x.o)96`.
     pub(super) fn find(inputs: &LinkInputs, name: &str) -> Result<Self, Refusal> {
         let path = Path::new(name);
         if let Some(found) = member(inputs, name) {
@@ -121,7 +121,10 @@ impl ModuleSource {
 }
 
 fn member(inputs: &LinkInputs, name: &str) -> Option<ModuleSource> {
-    let (head, offset) = name.strip_suffix(')')?.rsplit_once(" at ")?;
+    let (head, offset) = match name.strip_suffix(')') {
+        Some(inner) => inner.rsplit_once(" at ")?,
+        None => name.rsplit_once(')')?,
+    };
     let offset: u64 = offset.parse().ok()?;
     let mut opens = head.match_indices('(');
     let library = opens.find_map(|(at, _)| inputs.libraries.get(&head[..at]))?;

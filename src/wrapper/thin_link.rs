@@ -10,15 +10,17 @@ use std::path::{Component, Path, PathBuf};
 
 use fs_err as fs;
 
-use super::Refusal;
-use super::command_line::{Item, Role};
+use super::command_line::Role;
 use super::inputs::LinkInputs;
 use super::natives::{self, Native};
 use super::resolution::Resolution;
+use super::{Flavour, LinkPlan, Refusal};
 
 const LIST: &str = "modules.txt";
 const SHARDS: &str = "shards";
 const REGULAR: &str = "regular.lto.o";
+/// The directory of that object, where the linker gives it a name.
+const REGULAR_DIR: &str = "regular";
 
 /// What the linker calls the shards: this prefix, the module's name, and an ending.
 fn prefix(scratch: &Path, depth: usize) -> String {
@@ -41,15 +43,11 @@ fn depth(inputs: &LinkInputs) -> usize {
     1 + deepest.unwrap_or_default()
 }
 
-pub(super) fn arguments(
-    items: &[Item],
-    inputs: &LinkInputs,
-    scratch: &Path,
-) -> io::Result<Vec<String>> {
-    let prefix = prefix(scratch, depth(inputs));
+pub(super) fn arguments(plan: &LinkPlan, scratch: &Path) -> io::Result<Vec<String>> {
+    let prefix = prefix(scratch, depth(&plan.inputs));
     fs::create_dir_all(&prefix)?;
-    let hidden = [Role::Output, Role::Drop, Role::FinalOnly];
-    let kept = items.iter().filter(|item| {
+    let hidden = [Role::Output, Role::Drop, Role::FinalOnly, Role::ObjectDir];
+    let kept = plan.items.iter().filter(|item| {
         let role = item.role();
         role.is_none_or(|role| !hidden.contains(&role))
     });
@@ -59,9 +57,18 @@ pub(super) fn arguments(
         scratch.join("thin-link.out").display().to_string(),
         format!("--thinlto-index-only={}", scratch.join(LIST).display()),
         format!("--thinlto-prefix-replace=;{prefix}"),
-        format!("--lto-obj-path={}", scratch.join(REGULAR).display()),
-        "--trace".to_owned(),
     ]);
+    arguments.extend(match plan.flavour {
+        Flavour::Elf | Flavour::Wasm => vec![
+            format!("--lto-obj-path={}", scratch.join(REGULAR).display()),
+            "--trace".to_owned(),
+        ],
+        Flavour::MachO => vec![
+            "-object_path_lto".to_owned(),
+            scratch.join(REGULAR_DIR).display().to_string(),
+            "-t".to_owned(),
+        ],
+    });
     Ok(arguments)
 }
 
@@ -84,13 +91,14 @@ pub(super) struct Chosen {
 
 impl ThinLinkResult {
     pub(super) fn read(
-        inputs: &LinkInputs,
+        plan: &LinkPlan,
         scratch: &Path,
         trace: &str,
         resolution: Option<&Resolution>,
     ) -> Result<Self, Refusal> {
         let list = scratch.join(LIST);
         let text = fs::read_to_string(&list).map_err(|error| Refusal::unreadable(&list, &error))?;
+        let inputs = &plan.inputs;
         let prefix = prefix(scratch, depth(inputs));
         let mut modules = Vec::new();
         let mut shards = HashSet::new();
@@ -112,11 +120,16 @@ impl ThinLinkResult {
             });
         }
         let found = natives::find(inputs, &modules, trace, resolution)?;
-        let regular = scratch.join(REGULAR);
+        let regular = match plan.flavour {
+            Flavour::Elf | Flavour::Wasm => scratch.join(REGULAR),
+            Flavour::MachO => only_file(&scratch.join(REGULAR_DIR))?,
+        };
+        // Where the objects are to be kept, the linker makes one for no modules, too.
+        let kept = plan.last(Role::ObjectDir).is_some();
         Ok(Self {
             modules,
             natives: found.natives,
-            regular: found.regular.then_some(regular),
+            regular: (found.regular || kept).then_some(regular),
         })
     }
 }
@@ -136,6 +149,15 @@ impl ThinLinkResult {
             let position = positions.get(&(&name[..], offset)).copied();
             position.unwrap_or(usize::MAX)
         });
+    }
+}
+
+fn only_file(dir: &Path) -> Result<PathBuf, Refusal> {
+    let list = || fs::read_dir(dir)?.collect::<io::Result<Vec<_>>>();
+    let files = list().map_err(|error| Refusal::unreadable(dir, &error))?;
+    match &files[..] {
+        [file] => Ok(file.path()),
+        _ => Err(Refusal::new("regular LTO in several partitions")),
     }
 }
 

@@ -1,7 +1,10 @@
 //! `relto ld` links the same program as the linker alone.
 
 mod ends;
+mod farms;
 mod forms;
+mod guards;
+mod macho;
 mod options;
 mod releases;
 mod resolution;

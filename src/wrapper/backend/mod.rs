@@ -25,6 +25,8 @@ pub(super) struct BackendFlags {
     inputs: Vec<String>,
     sample_profile: Option<String>,
     silent_mismatch: bool,
+    /// Objects say which of their addresses are compared.
+    significant_addresses: bool,
     pub(super) partitions: u32,
 }
 
@@ -67,6 +69,7 @@ impl BackendFlags {
             inputs: Vec::new(),
             sample_profile: None,
             silent_mismatch: false,
+            significant_addresses: flavour == Flavour::Elf,
             partitions: 1,
         };
         for item in items {
@@ -120,6 +123,8 @@ impl BackendFlags {
             BackendOption::NoPic => asked.pie = false,
             BackendOption::Relocatable => asked.relocatable = true,
             BackendOption::FatObjects(_) => {}
+            BackendOption::Folding => self.significant_addresses = value.starts_with("safe"),
+            BackendOption::Cpu => self.cpu = Some(value.to_owned()),
         }
         Ok(())
     }
@@ -271,15 +276,17 @@ impl BackendFlags {
     ) -> Result<Vec<String>, Refusal> {
         let mut words = vec!["-c".to_owned(), format!("--target={triple}")];
         words.push(format!("-O{}", self.level));
-        if flavour == Flavour::Elf {
+        if self.significant_addresses {
             words.push("-faddrsig".to_owned());
         }
-        words.extend(["-ffunction-sections", "-fdata-sections"].map(str::to_owned));
+        if flavour != Flavour::MachO {
+            words.extend(["-ffunction-sections", "-fdata-sections"].map(str::to_owned));
+        }
         match (self.pic, flavour) {
             (Pic::Yes, _) => words.push("-fpic".to_owned()),
             // clang's own default may be another one.
             (Pic::No, Flavour::Elf) => words.push("-fno-pic".to_owned()),
-            (Pic::No, Flavour::Wasm) | (Pic::AsCompiled, _) => {}
+            (Pic::No, Flavour::Wasm | Flavour::MachO) | (Pic::AsCompiled, _) => {}
         }
         if flavour == Flavour::Wasm {
             // Some targets' names are deprecated.
@@ -295,20 +302,21 @@ impl BackendFlags {
             words.push("-floop-interchange".to_owned());
         }
         words.push("-Wno-unused-command-line-argument".to_owned());
-        words.extend(self.cpu(triple)?);
+        words.extend(self.cpu(triple, flavour)?);
         words.extend(self.more.iter().cloned());
         Ok(words)
     }
 
     /// The processor for what names none itself, where it is not clang's own default.
-    fn cpu(&self, triple: &str) -> Result<Option<String>, Refusal> {
+    fn cpu(&self, triple: &str, flavour: Flavour) -> Result<Option<String>, Refusal> {
         let Some(cpu) = &self.cpu else {
             return Ok(None);
         };
         let machine = triple.split('-').next().unwrap_or_default();
         let starts = |names: &[&str]| names.iter().any(|name| machine.starts_with(name));
         Ok(match &cpu[..] {
-            "x86-64" if machine == "x86_64" => None,
+            "x86-64" if machine == "x86_64" && flavour != Flavour::MachO => None,
+            "generic" if machine == "x86_64" => Some("-march=x86-64".to_owned()),
             "generic" if !starts(&["x86", "i"]) => None,
             "generic-rv64" | "generic-rv32" if starts(&["riscv"]) => None,
             cpu if starts(&["x86_64", "i386", "i486", "i586", "i686"]) => {

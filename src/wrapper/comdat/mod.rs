@@ -7,6 +7,7 @@
 //! else claims the groups that native files must not win.
 
 pub(super) mod elf;
+pub(super) mod macho;
 pub(super) mod wasm;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -38,6 +39,7 @@ impl<'a> Definitions<'a> {
         let read = match flavour {
             Flavour::Elf => elf::definitions(object),
             Flavour::Wasm => wasm::definitions(object),
+            Flavour::MachO => macho::definitions(object),
         };
         read.ok_or_else(|| Refusal::new(format!("the symbols of `{name}` cannot be read")))
     }
@@ -202,6 +204,7 @@ impl<'a> Objects<'a> {
         Ok(match self.flavour {
             Flavour::Elf => elf::without_claims(object),
             Flavour::Wasm => wasm::without_claims(object),
+            Flavour::MachO => None,
         })
     }
 
@@ -256,9 +259,10 @@ impl<'a> Objects<'a> {
     /// The file that comes before all others: it claims what native files must not win, and, for
     /// the order of the symbol table, names the symbols of the program as `order` has them. `None`
     /// if there is no need.
-    pub(super) fn stub(&self, order: &[Vec<u8>]) -> Option<Vec<u8>> {
+    pub(super) fn stub(&self, resolution: Option<&Resolution>) -> Option<Vec<u8>> {
         let claimed: Vec<&[u8]> = self.claimed.iter().flatten().copied().collect();
         let first = self.first.as_ref()?;
+        let order = resolution.map_or(&[][..], |it| &it.symbols);
         match self.flavour {
             Flavour::Elf => {
                 let plain = order.iter().filter(|&name| {
@@ -276,6 +280,19 @@ impl<'a> Objects<'a> {
             }
             Flavour::Wasm if claimed.is_empty() => None,
             Flavour::Wasm => Some(wasm::stub(first, &claimed)),
+            Flavour::MachO => {
+                let resolution = resolution?;
+                let needed = order.iter().filter(|&name| {
+                    let kept =
+                        self.named.contains_key(name) || self.natives.named.contains_key(name);
+                    // A library's; it counts as used though optimization may have removed the use.
+                    let elsewhere = !resolution.of_modules.contains(name);
+                    kept || elsewhere
+                });
+                let needed = needed.map(|name| (&name[..], resolution.optional.contains(name)));
+                let needed: Vec<(&[u8], bool)> = needed.collect();
+                macho::stub(first, &needed)
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ pub(super) const TABLE: OptionTable = OptionTable {
     values: &[common::VALUES, VALUES],
     short: &[common::SHORT, SHORT],
     joined: &[common::JOINED],
+    several: &[],
 };
 
 const FLAGS: &[(&str, Role)] = &[

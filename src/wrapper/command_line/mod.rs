@@ -5,6 +5,7 @@
 
 mod common;
 mod elf;
+mod macho;
 mod wasm;
 
 use super::{Flavour, Refusal};
@@ -28,6 +29,14 @@ pub(super) enum Role {
     /// `-L`: where libraries are looked up.
     LibraryPath,
     Sysroot,
+    /// An input that is linked as it is, at its place among the libraries.
+    Placed,
+    /// An archive of which every member is linked.
+    ForceLoad,
+    /// Where the linker's own LTO keeps its objects.
+    ObjectDir,
+    /// Decides what is loaded, which has been decided when the final link begins.
+    ThinOnly,
     State(StateOption),
     Backend(BackendOption),
     /// Not a link with a program at its end: for the linker alone, without a word.
@@ -44,6 +53,8 @@ pub(super) enum StateOption {
     StaticLibraries,
     SharedLibraries,
     WholeArchive(bool),
+    /// The same for all archives, before and after the option.
+    AllLoad(bool),
     Push,
     Pop,
     StartLib,
@@ -72,6 +83,9 @@ pub(super) enum BackendOption {
     NoPic,
     Relocatable,
     FatObjects(bool),
+    /// Whether code that is the same may be folded, and which.
+    Folding,
+    Cpu,
 }
 
 /// Options and their roles. Names are without their dashes.
@@ -88,6 +102,8 @@ pub(super) struct OptionTable {
     pub(super) short: &'static [OptionList],
     /// The value in the same word: `--lto-O2`.
     pub(super) joined: &'static [OptionList],
+    /// Options with several values, each in a word of its own, and how many.
+    pub(super) several: &'static [(&'static str, usize)],
 }
 
 impl OptionTable {
@@ -95,6 +111,7 @@ impl OptionTable {
         match flavour {
             Flavour::Elf => &elf::TABLE,
             Flavour::Wasm => &wasm::TABLE,
+            Flavour::MachO => &macho::TABLE,
         }
     }
 }
@@ -121,6 +138,19 @@ impl Item {
         match &self.meaning {
             ItemMeaning::Input(_) => None,
             ItemMeaning::Option { role, .. } => Some(*role),
+        }
+    }
+
+    /// Whether relto has no part in a link with this option.
+    pub(super) fn passes_through(&self) -> bool {
+        match self.role() {
+            Some(Role::PassThrough) => true,
+            // clang's spelling of options that relto knows by themselves.
+            Some(Role::Backend(BackendOption::PluginOption)) => {
+                let value = self.value().unwrap_or_default();
+                value == "thinlto-index-only" || value.starts_with("thinlto-index-only=")
+            }
+            _ => false,
         }
     }
 
@@ -193,6 +223,9 @@ fn find_long(word: &str, table: &OptionTable) -> Option<OptionMatch> {
     }
     if let Some((name, role)) = all(table.flags).find(|it| it.0 == name) {
         return Some((name, *role, joined, 0));
+    }
+    if let Some((name, values)) = table.several.iter().find(|it| it.0 == word) {
+        return Some((name, Role::Keep, None, *values));
     }
     let mut prefixes = all(table.joined).filter(|it| word.starts_with(it.0));
     let (name, role) = prefixes.next()?;

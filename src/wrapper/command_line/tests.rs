@@ -67,7 +67,7 @@ fn an_unknown_option_and_a_missing_value_are_refused_by_name() {
 
 #[test]
 fn no_name_stands_in_a_table_twice() {
-    for flavour in [Flavour::Elf, Flavour::Wasm] {
+    for flavour in [Flavour::Elf, Flavour::Wasm, Flavour::MachO] {
         let table = OptionTable::of(flavour);
         for part in [table.flags, table.values, table.short, table.joined] {
             let mut names: Vec<_> = all(part).map(|(name, _)| name).collect();

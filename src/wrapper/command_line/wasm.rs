@@ -9,6 +9,7 @@ pub(super) const TABLE: OptionTable = OptionTable {
     values: &[common::VALUES, VALUES],
     short: &[common::SHORT],
     joined: &[common::JOINED],
+    several: &[],
 };
 
 const FLAGS: &[(&str, Role)] = &[

@@ -105,6 +105,7 @@ pub(super) struct LinkInputs {
     pub(super) libraries: HashMap<String, Arc<Library>>,
     /// Native objects with a section of bitcode count as bitcode.
     pub(super) fat: bool,
+    flavour: Flavour,
 }
 
 impl LinkInputs {
@@ -118,6 +119,39 @@ impl LinkInputs {
             walk.item(item)?;
         }
         Ok(walk.inputs)
+    }
+
+    /// The linker's name for the module in `member` of `library`.
+    pub(super) fn module_name(&self, library: &Library, member: &Member) -> String {
+        let Member { name, offset, .. } = member;
+        match self.flavour {
+            Flavour::Elf | Flavour::Wasm => format!("{}({name} at {offset})", library.path),
+            Flavour::MachO => format!("{}({name}){offset}", library.path),
+        }
+    }
+
+    /// The lines of `trace` that name something to link, as far as libraries can be recognized by
+    /// what the line adds to the name of the file: `libc.tbd(/usr/lib/libc.dylib)`.
+    pub(super) fn files_of(&self, trace: &str) -> String {
+        if self.flavour != Flavour::MachO {
+            return trace.to_owned();
+        }
+        let lines = trace.lines().filter(|line| !self.is_dylib(line));
+        lines.flat_map(|line| [line, "\n"]).collect()
+    }
+
+    fn is_dylib(&self, line: &str) -> bool {
+        let Some(inner) = line.strip_suffix(')') else {
+            return false;
+        };
+        inner.match_indices('(').any(|(at, _)| {
+            let file = &inner[..at];
+            !self.libraries.contains_key(file)
+                && matches!(
+                    FileKind::of_file(Path::new(file)),
+                    Ok(FileKind::Shared | FileKind::Text)
+                )
+        })
     }
 
     /// Whether a module for ThinLTO is among them.
@@ -155,6 +189,26 @@ impl LinkInputs {
         }
         Ok(false)
     }
+}
+
+/// `words` with the files in place of each `-filelist` that names them, one on a line. `None` if a
+/// list cannot be read.
+pub(super) fn with_file_lists(words: Vec<String>) -> Option<Vec<String>> {
+    if !words.iter().any(|word| word == "-filelist") {
+        return Some(words);
+    }
+    let mut out = Vec::with_capacity(words.len());
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        if word != "-filelist" {
+            out.push(word);
+            continue;
+        }
+        let list = crate::fs::read_regular_to_string(Path::new(&words.next()?)).ok()?;
+        let files = list.lines().map(str::trim).filter(|line| !line.is_empty());
+        out.extend(files.map(str::to_owned));
+    }
+    Some(out)
 }
 
 /// Whether the word of a command line that is not understood may name a ThinLTO module.

@@ -21,6 +21,34 @@ pub(super) struct CommandLineWalk {
     in_lib: bool,
 }
 
+/// The directory `dir` of a command line, where `=` stands for `sysroot`.
+fn below(sysroot: &str, dir: &str) -> PathBuf {
+    match dir.strip_prefix('=') {
+        Some(rest) => PathBuf::from(format!("{sysroot}{rest}")),
+        None => PathBuf::from(dir),
+    }
+}
+
+/// Apple's linkers look into `sysroot` first for every absolute directory, and have two of their
+/// own.
+fn apple_dirs<'a>(
+    sysroot: &str,
+    dirs: impl Iterator<Item = &'a str>,
+    items: &[Item],
+) -> Vec<PathBuf> {
+    let moved = |dir: &str| PathBuf::from(format!("{sysroot}{dir}"));
+    let mut all: Vec<PathBuf> = dirs
+        .map(|dir| match moved(dir) {
+            inside if dir.starts_with('/') && inside.is_dir() => inside,
+            _ => PathBuf::from(dir),
+        })
+        .collect();
+    if !items.iter().any(|item| item.words == ["-Z"]) {
+        all.extend(["/usr/lib", "/usr/local/lib"].map(moved));
+    }
+    all
+}
+
 #[derive(Debug, Clone, Copy, Default)]
 struct Linking {
     static_only: bool,
@@ -40,20 +68,29 @@ impl CommandLineWalk {
         let dirs = items
             .iter()
             .filter(|it| it.role() == Some(Role::LibraryPath));
-        let dir = |item: &Item| match item.value().unwrap_or_default() {
-            path if path.starts_with('=') => PathBuf::from(format!("{sysroot}{}", &path[1..])),
-            path => PathBuf::from(path),
+        let dirs = dirs.map(|item| item.value().unwrap_or_default());
+        let dirs = match flavour {
+            Flavour::Elf | Flavour::Wasm => dirs.map(|dir| below(sysroot, dir)).collect(),
+            Flavour::MachO => apple_dirs(sysroot, dirs, items),
         };
+        let whole = items.iter().rev().find_map(|item| match item.role() {
+            Some(Role::State(StateOption::AllLoad(all))) => Some(all),
+            _ => None,
+        });
         Self {
-            dirs: dirs.map(dir).collect(),
+            dirs,
             sysroot: sysroot.to_owned(),
             flavour,
             inputs: LinkInputs {
                 pieces: Vec::new(),
                 libraries: HashMap::new(),
                 fat: fat.unwrap_or(false),
+                flavour,
             },
-            state: Linking::default(),
+            state: Linking {
+                whole: whole.unwrap_or(false),
+                ..Linking::default()
+            },
             pushed: Vec::new(),
             in_lib: false,
         }
@@ -78,6 +115,19 @@ impl CommandLineWalk {
                 self.change(state, &item.words);
                 Ok(())
             }
+            Some(Role::Placed) => {
+                self.inputs.pieces.push(Piece::Library {
+                    words: item.words.clone(),
+                    inside: Vec::new(),
+                });
+                Ok(())
+            }
+            Some(Role::ForceLoad) => {
+                let before = std::mem::replace(&mut self.state.whole, true);
+                let done = self.file(value, item.words.clone());
+                self.state.whole = before;
+                done
+            }
             Some(_) => Ok(()),
         }
     }
@@ -91,11 +141,12 @@ impl CommandLineWalk {
             StateOption::Pop => self.state = self.pushed.pop().unwrap_or_default(),
             StateOption::StartLib => self.in_lib = true,
             StateOption::EndLib => self.in_lib = false,
-            StateOption::AsNeeded | StateOption::Group => {}
+            StateOption::AsNeeded | StateOption::Group | StateOption::AllLoad(_) => {}
         }
         let positional = !matches!(
             state,
             StateOption::WholeArchive(_)
+                | StateOption::AllLoad(_)
                 | StateOption::StartLib
                 | StateOption::EndLib
                 | StateOption::Group
@@ -110,6 +161,9 @@ impl CommandLineWalk {
         let names = match name.strip_prefix(':') {
             Some(file) => vec![file.to_owned()],
             None if self.state.static_only => vec![format!("lib{name}.a")],
+            None if self.flavour == Flavour::MachO => ["tbd", "dylib", "so", "a"]
+                .map(|ending| format!("lib{name}.{ending}"))
+                .to_vec(),
             None => vec![format!("lib{name}.so"), format!("lib{name}.a")],
         };
         let paths = self
@@ -142,6 +196,14 @@ impl CommandLineWalk {
                 }
             }
             Ok(FileKind::Text) if self.flavour == Flavour::Elf => return self.script(path, words),
+            Ok(FileKind::Universal) if self.flavour == Flavour::MachO => {
+                return Err(Refusal::new(format!("`{path}` is for several processors")));
+            }
+            // Its symbols have no part in the order of the program's.
+            Ok(FileKind::Shared) if self.flavour == Flavour::MachO => Piece::Library {
+                words,
+                inside: Vec::new(),
+            },
             // What cannot be read is the linker's to complain about.
             Ok(FileKind::Shared) => Piece::Library {
                 words,
@@ -149,7 +211,7 @@ impl CommandLineWalk {
                     path: path.to_owned(),
                 }],
             },
-            Ok(FileKind::Text) | Err(_) => Piece::Library {
+            Ok(FileKind::Text | FileKind::Universal) | Err(_) => Piece::Library {
                 words,
                 inside: Vec::new(),
             },

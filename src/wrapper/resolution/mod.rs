@@ -48,6 +48,8 @@ pub(super) struct Resolution {
     pub(super) claimed: HashSet<Vec<u8>>,
     /// Symbols that modules define; their objects may define more, which nothing was decided about.
     pub(super) of_modules: HashSet<Vec<u8>>,
+    /// Symbols that only references which may stay without a definition name.
+    pub(super) optional: HashSet<Vec<u8>>,
 }
 
 impl Resolution {
@@ -66,7 +68,7 @@ impl Resolution {
             read::places(piece, &mut places);
         }
         let files = in_parallel(&places, |place| place.read(flavour, inputs.fat))?;
-        let mut table = SymbolResolver::new(&files, release);
+        let mut table = SymbolResolver::new(&files, flavour, release);
         for name in first {
             let symbol = table.insert(name.as_bytes());
             table.undefined(symbol, false);
@@ -83,6 +85,7 @@ impl Resolution {
             finished: names(&table.finished),
             claimed: table.claimed(),
             of_modules: table.of_modules(),
+            optional: table.optional(),
             symbols: table.names.iter().map(|name| name.to_vec()).collect(),
         })
     }
@@ -119,6 +122,7 @@ struct SymbolResolver<'a> {
     files: &'a [InputFile],
     /// A module's definitions count before what it needs.
     definitions_first: bool,
+    flavour: Flavour,
     known: HashMap<&'a [u8], usize>,
     names: Vec<&'a [u8]>,
     states: Vec<SymbolState>,
@@ -128,9 +132,10 @@ struct SymbolResolver<'a> {
 }
 
 impl<'a> SymbolResolver<'a> {
-    fn new(files: &'a [InputFile], release: &Release) -> Self {
+    fn new(files: &'a [InputFile], flavour: Flavour, release: &Release) -> Self {
         Self {
             files,
+            flavour,
             definitions_first: release.major() > LAST_ONE_PASS,
             known: HashMap::new(),
             names: Vec::new(),
@@ -209,7 +214,7 @@ impl<'a> SymbolResolver<'a> {
 
     fn resolve(&mut self, number: usize) {
         let file = &self.files[number];
-        if file.kind == InputKind::Native {
+        if file.kind == InputKind::Native && self.flavour != Flavour::MachO {
             for symbol in &file.symbols {
                 self.insert(&symbol.name);
             }
@@ -236,6 +241,8 @@ impl<'a> SymbolResolver<'a> {
     }
 
     fn undefined(&mut self, symbol: usize, weak: bool) {
+        // Apple's linkers load a member for either.
+        let weak = weak && self.flavour != Flavour::MachO;
         match self.states[symbol] {
             SymbolState::New => self.states[symbol] = SymbolState::Undefined { weak },
             SymbolState::Undefined { weak: before } => {
@@ -260,6 +267,18 @@ impl<'a> SymbolResolver<'a> {
         let symbols = modules.flat_map(|file| &file.symbols);
         let defined = symbols.filter(|symbol| !symbol.undefined);
         defined.map(|symbol| symbol.name.clone()).collect()
+    }
+
+    fn optional(&self) -> HashSet<Vec<u8>> {
+        let files = self.loaded.iter().map(|&file| &self.files[file]);
+        let symbols = files.flat_map(|file| &file.symbols);
+        let (optional, other): (Vec<_>, Vec<_>) =
+            symbols.partition(|symbol| symbol.undefined && symbol.weak);
+        let other: HashSet<&[u8]> = other.iter().map(|symbol| &symbol.name[..]).collect();
+        let only = optional
+            .into_iter()
+            .filter(|symbol| !other.contains(&symbol.name[..]));
+        only.map(|symbol| symbol.name.clone()).collect()
     }
 
     fn claimed(&self) -> HashSet<Vec<u8>> {

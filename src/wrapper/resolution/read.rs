@@ -10,7 +10,7 @@ use object::{Endianness, elf};
 use super::{InputFile, InputKind};
 use crate::thinlto::{self, Symbol, SymbolTable};
 use crate::wrapper::archive::Member;
-use crate::wrapper::comdat::{self, wasm};
+use crate::wrapper::comdat::{self, macho, wasm};
 use crate::wrapper::inputs::{Library, Piece};
 use crate::wrapper::{Flavour, Refusal, kind, natives};
 
@@ -86,6 +86,7 @@ impl FileLocation<'_> {
             (kind::FileKind::Shared, Flavour::Elf) => (InputKind::Shared, of_elf(&bytes, true)),
             (_, Flavour::Elf) => (InputKind::Native, of_elf(&bytes, false)),
             (_, Flavour::Wasm) => (InputKind::Native, of_wasm(&bytes)),
+            (_, Flavour::MachO) => (InputKind::Native, macho::symbols(&bytes)),
         };
         // What cannot be read makes the result disagree with the linker's.
         let table = table.unwrap_or_default();

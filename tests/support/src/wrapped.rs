@@ -65,7 +65,7 @@ pub struct WrapperDir {
 impl WrapperDir {
     pub fn new(release: &Release) -> Self {
         let dir = TempDir::new().expect("a temporary directory");
-        for name in ["relto-ld.lld", "relto-wasm-ld"] {
+        for name in ["relto-ld.lld", "relto-wasm-ld", "relto-ld64.lld"] {
             let relto = crate::built::relto();
             fs::os::unix::fs::symlink(relto, dir.path().join(name)).expect("linked");
         }

@@ -10,11 +10,13 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use super::comdat::{Natives, Objects};
-use super::command_line::{BackendOption, Item, ItemMeaning, Role};
+use super::command_line::{BackendOption, Item, Role};
 use super::inputs::{Library, Piece};
 use super::kind::FileKind;
 use super::natives::Native;
 use super::{Flavour, Jobs, LinkPlan, Refusal, archive, base, text};
+
+mod debug_map;
 
 const NATIVES: &str = "n";
 const STUB: &str = "groups.o";
@@ -33,20 +35,24 @@ pub(super) fn arguments(
         plan.flavour,
         &natives,
         jobs.resolution.as_ref(),
-        is_set(plan, &["r", "relocatable"]),
+        plan.has_option(&["r", "relocatable"]),
     );
     let objects = linked_objects(plan, jobs, &mut files, &mut seen)?;
     let stub = stub(jobs, scratch, &seen)?;
-    let natives = linked_natives(jobs, &mut files, &seen)?;
+    let natives = linked_natives(plan, jobs, &mut files, &seen)?;
     let mut arguments = options(&plan.items);
-    if plan.flavour == Flavour::Elf {
+    match plan.flavour {
         // The thin link has looked, when the modules still had all their symbols.
-        arguments.push("--undefined-version".to_owned());
+        Flavour::Elf => arguments.push("--undefined-version".to_owned()),
+        Flavour::MachO => arguments.extend(debug_map::prefix(plan, scratch).into_iter().flatten()),
+        Flavour::Wasm => {}
     }
+    let (first, pieces) = plan.inputs.pieces.split_at(first_libraries(plan));
+    arguments.extend(libraries(first, plan, jobs, &mut files)?);
     arguments.extend(stub);
     arguments.extend(natives);
     arguments.extend(objects);
-    arguments.extend(libraries(plan, jobs, &mut files)?);
+    arguments.extend(libraries(pieces, plan, jobs, &mut files)?);
     Ok(arguments)
 }
 
@@ -56,6 +62,10 @@ fn options(items: &[Item]) -> Vec<String> {
         None
         | Some(
             Role::Library
+            | Role::Placed
+            | Role::ForceLoad
+            | Role::ThinOnly
+            | Role::ObjectDir
             | Role::State(_)
             | Role::Drop
             | Role::PassThrough
@@ -104,6 +114,7 @@ fn read_natives(plan: &LinkPlan, jobs: &Jobs) -> Result<Natives, Refusal> {
 /// Members of one archive that follow each other stay members of an archive of that name, for
 /// `--exclude-libs` and linker scripts.
 fn linked_natives(
+    plan: &LinkPlan,
     jobs: &Jobs,
     files: &mut FinalLinkFiles,
     seen: &Objects<'_>,
@@ -124,36 +135,36 @@ fn linked_natives(
                 continue;
             }
         };
+        if plan.flavour == Flavour::MachO {
+            debug_map::check_member(&native.name(), &bytes)?;
+        }
         members.push((member.name.clone(), changed.unwrap_or(bytes)));
         let goes_on = match all.get(number + 1) {
             Some(Native::Member(next, _)) => next.path == library.path,
             _ => false,
         };
         if !goes_on {
-            words.extend(whole(files, &library.path, &std::mem::take(&mut members))?);
+            let members = std::mem::take(&mut members);
+            words.extend(whole(plan.flavour, files, &library.path, &members)?);
         }
     }
     Ok(words)
 }
 
 fn whole(
+    flavour: Flavour,
     files: &mut FinalLinkFiles,
     path: &str,
     members: &[(String, Vec<u8>)],
-) -> Result<[String; 3], Refusal> {
+) -> Result<Vec<String>, Refusal> {
     let file = files.write(path, &archive::write(members))?;
-    Ok([
-        "--whole-archive".to_owned(),
-        file,
-        "--no-whole-archive".to_owned(),
-    ])
-}
-
-/// Whether the command line has an option of one of these names.
-fn is_set(plan: &LinkPlan, names: &[&str]) -> bool {
-    plan.items.iter().any(|item| match &item.meaning {
-        ItemMeaning::Option { name, .. } => names.contains(name),
-        ItemMeaning::Input(_) => false,
+    Ok(match flavour {
+        Flavour::Elf | Flavour::Wasm => vec![
+            "--whole-archive".to_owned(),
+            file,
+            "--no-whole-archive".to_owned(),
+        ],
+        Flavour::MachO => vec!["-force_load".to_owned(), file],
     })
 }
 
@@ -163,19 +174,30 @@ fn linked_objects(
     files: &mut FinalLinkFiles,
     seen: &mut Objects<'_>,
 ) -> Result<Vec<String>, Refusal> {
-    let in_archives = is_set(plan, &["exclude-libs"]);
+    let in_archives = plan.has_option(&["exclude-libs"]);
     let regular = jobs.thin.regular.as_deref().map(|path| (path, None));
     if regular.is_some() && plan.backend.partitions > 1 {
         return Err(Refusal::new("regular LTO in several partitions"));
     }
     let mut words = Vec::new();
+    let mut task = 0;
     for (path, library) in regular.into_iter().chain(jobs.modules.objects()) {
         let bytes = fs::read(path).map_err(|error| Refusal::unreadable(path, &error))?;
         let name = text(path)?;
         let changed = seen.add(&name, &bytes)?;
         if let (Some(library), true) = (library, in_archives) {
             let member = (base(&name).to_owned(), changed.unwrap_or(bytes));
-            words.extend(whole(files, library, &[member])?);
+            words.extend(whole(plan.flavour, files, library, &[member])?);
+            continue;
+        }
+        if plan.flavour == Flavour::MachO {
+            let task = if Some(path) == jobs.thin.regular.as_deref() {
+                0
+            } else {
+                task += 1;
+                task
+            };
+            words.push(debug_map::object(plan, path, &bytes, task)?);
             continue;
         }
         if let Some(changed) = changed {
@@ -187,8 +209,7 @@ fn linked_objects(
 }
 
 fn stub(jobs: &Jobs, scratch: &Path, seen: &Objects<'_>) -> Result<Option<String>, Refusal> {
-    let order = jobs.resolution.as_ref().map_or(&[][..], |it| &it.symbols);
-    let Some(stub) = seen.stub(order) else {
+    let Some(stub) = seen.stub(jobs.resolution.as_ref()) else {
         return Ok(None);
     };
     let path = scratch.join(STUB);
@@ -196,15 +217,28 @@ fn stub(jobs: &Jobs, scratch: &Path, seen: &Objects<'_>) -> Result<Option<String
     text(&path).map(Some)
 }
 
+/// How many libraries come before everything else. Apple's linkers number all symbols of a library
+/// when they read it, so these have to stay where they are.
+fn first_libraries(plan: &LinkPlan) -> usize {
+    let mut pieces = plan.inputs.pieces.iter();
+    match plan.flavour {
+        Flavour::Elf | Flavour::Wasm => 0,
+        Flavour::MachO => pieces
+            .position(|piece| !matches!(piece, Piece::Library { .. }))
+            .unwrap_or(0),
+    }
+}
+
 /// Shared libraries, and the members of archives and the objects that were not needed so far.
 fn libraries(
+    pieces: &[Piece],
     plan: &LinkPlan,
     jobs: &Jobs,
     files: &mut FinalLinkFiles,
 ) -> Result<Vec<String>, Refusal> {
     let taken: HashSet<(&str, u64)> = jobs.thin.natives.iter().map(Native::place).collect();
     let mut words = Vec::new();
-    for piece in &plan.inputs.pieces {
+    for piece in pieces {
         match piece {
             Piece::State(state) => words.extend(state.iter().cloned()),
             Piece::Library { words: own, .. } => words.extend(own.iter().cloned()),

@@ -1,0 +1,357 @@
+//! `ld64.lld`: programs for Apple's platforms. Nothing here can run them, so each is compared with
+//! the linker's own: byte by byte, or in all but the order of names in the string table.
+
+use fs_err as fs;
+
+use crate::support::llvm::run;
+use crate::support::outcome::Counts;
+use crate::support::wrapped::{Release, WrapperDir};
+
+/// The libraries that the programs here need, as far as they need them.
+const LIBRARIES: [(&str, &str); 3] = [
+    (
+        "libSystem",
+        "dyld_stub_binder, _puts, ___cxa_atexit, __tlv_bootstrap, __tlv_atexit, __Unwind_Resume",
+    ),
+    (
+        "libc++",
+        "__ZTVN10__cxxabiv117__class_type_infoE, __ZTIi, ___cxa_allocate_exception, ___cxa_throw, ___cxa_begin_catch, ___cxa_end_catch, ___gxx_personality_v0, __ZdlPv, __ZdlPvm, __Z5maybei",
+    ),
+    ("libgone", "_gone"),
+];
+
+const ARCHS: [&str; 2] = ["x86_64", "arm64"];
+
+/// A directory in which programs for one processor are made.
+struct Apple {
+    fixture: WrapperDir,
+    target: String,
+}
+
+impl Apple {
+    /// One for each processor.
+    fn each() -> impl Iterator<Item = Self> {
+        ARCHS.into_iter().map(Self::new)
+    }
+
+    fn new(arch: &str) -> Self {
+        let fixture = WrapperDir::new(&Release::newest_with_all_tests());
+        fs::create_dir_all(fixture.path("sdk/usr/lib")).expect("made");
+        for (name, symbols) in LIBRARIES {
+            let text = format!(
+                "--- !tapi-tbd\ntbd-version: 4\ntargets: [ x86_64-macos, arm64-macos ]\ninstall-name: '/usr/lib/{name}.dylib'\n\
+                 exports:\n  - targets: [ x86_64-macos, arm64-macos ]\n    symbols: [ {symbols} ]\n...\n"
+            );
+            fixture.write(&format!("sdk/usr/lib/{name}.tbd"), &text);
+        }
+        let target = format!("--target={arch}-apple-macos13");
+        Self { fixture, target }
+    }
+
+    fn compile(&self, name: &str, text: &str, flags: &[&str]) {
+        let flags = [&[&self.target[..]], flags].concat();
+        self.fixture.compile(name, text, &flags);
+    }
+
+    fn module(&self, name: &str, text: &str) {
+        self.compile(name, text, &["-flto=thin"]);
+    }
+
+    /// Links as `app`; returns what was said.
+    fn link(&self, driver: &str, linker: &str, words: &[&str]) -> std::process::Output {
+        let mut command = self.fixture.command(driver);
+        // The clang of an Xcode that knows all options.
+        command.args([&self.target, "-isysroot", "sdk", "-mlinker-version=1000"]);
+        command.args(["-O2", "-flto=thin", "-fuse-ld=lld", linker, "-o", "app"]);
+        command.args(words).output().expect("clang starts")
+    }
+
+    fn theirs(&self, driver: &str, words: &[&str]) -> Vec<u8> {
+        let linker = self.fixture.release.tool("ld64.lld");
+        let output = self.link(driver, &format!("--ld-path={}", linker.display()), words);
+        assert!(output.status.success(), "{output:?}");
+        let theirs = fs::read(self.fixture.path("app")).expect("linked");
+        fs::remove_file(self.fixture.path("app")).expect("removed");
+        theirs
+    }
+
+    fn ours(&self, driver: &str, words: &[&str]) -> std::process::Output {
+        let linker = self.fixture.path("relto-ld64.lld");
+        self.link(driver, &format!("--ld-path={}", linker.display()), words)
+    }
+
+    /// Links both ways; the program must be the same, of `jobs` jobs.
+    fn same(&self, driver: &str, words: &[&str], jobs: usize) -> Counts {
+        let theirs = self.theirs(driver, words);
+        let counts = self.fixture.counts(&self.ours(driver, words), words);
+        assert_eq!(counts.jobs, jobs, "{words:?}");
+        let ours = fs::read(self.fixture.path("app")).expect("linked");
+        assert!(
+            ours == theirs,
+            "{} {words:?}: another program than the linker's",
+            self.target
+        );
+        self.fixture.assert_nothing_is_left();
+        counts
+    }
+
+    /// The same where LTO gives names to what had none for other files: the linker's own LTO puts
+    /// them behind those of the libraries, and so their strings.
+    fn alike(&self, driver: &str, words: &[&str], jobs: usize) {
+        let app = self.fixture.path("app");
+        let theirs = self.theirs(driver, words);
+        fs::write(&app, theirs).expect("written");
+        let theirs = self.dumped();
+        let counts = self.fixture.counts(&self.ours(driver, words), words);
+        assert_eq!(counts.jobs, jobs, "{words:?}");
+        let ours = self.dumped();
+        assert!(ours.len() > 100, "{ours:?}");
+        assert_eq!(ours, theirs, "{} {words:?}", self.target);
+    }
+
+    /// Load commands, symbols, the bytes of all sections, imports and exports of `app`.
+    fn dumped(&self) -> Vec<String> {
+        let mut dump = String::new();
+        for (tool, options) in [
+            ("llvm-otool", &["-l"][..]),
+            ("llvm-nm", &["-a", "-p", "-m"]),
+            ("llvm-objdump", &["-s"]),
+            (
+                "llvm-objdump",
+                &["--macho", "--chained-fixups", "--exports-trie"],
+            ),
+        ] {
+            dump += &run(self.fixture.command(tool).args(options).arg("app"));
+        }
+        // It is the hash of the whole file.
+        let lines = dump.lines().filter(|line| !line.contains("  uuid "));
+        lines.map(str::to_owned).collect()
+    }
+
+    /// The linker must do it alone, for this reason.
+    fn alone(&self, driver: &str, words: &[&str], reason: &str) {
+        let theirs = self.theirs(driver, words);
+        let output = self.ours(driver, words);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        assert!(
+            said.contains("the linker does this link alone: ") && said.contains(reason),
+            "{words:?}: {said}"
+        );
+        assert!(fs::read(self.fixture.path("app")).expect("linked") == theirs);
+    }
+}
+
+fn c_program() -> impl Iterator<Item = Apple> {
+    Apple::each().inspect(|apple| {
+        apple.module("main.c", "int puts(const char *); int f(int); int h(int);\nint main(int c, char **v) { puts(\"x\"); return f(c) + h(c); }\n");
+        apple.module("f.c", "int g(int); int f(int x) { return g(x) * 3; }\n");
+        apple.module("g.c", "int g(int x) { return x + 1; }\n");
+        apple.module("unused.c", "int unused(int x) { return x + 2; }\n");
+        apple.compile("h.c", "int h(int x) { return x * 11; }\nint hh(int x) { return x; }\n", &[]);
+        apple.fixture.archive("rcs", "libx.a", &["unused.o", "f.o", "h.o"]);
+        apple.fixture.archive("rcs", "liby.a", &["g.o"]);
+    })
+}
+
+#[test]
+fn a_c_program_is_ld64s_own_in_every_form() {
+    for apple in c_program() {
+        apple.fixture.write("list", "main.o\nf.o\n");
+        for (words, jobs) in [
+            (&["main.o", "libx.a", "liby.a"][..], 3),
+            (&["main.o", "-L.", "-lx", "-ly", "-Wl,-dead_strip"], 3),
+            (&["main.o", "f.o", "g.o", "h.o", "-dynamiclib"], 3),
+            (&["-O3", "main.o", "libx.a", "liby.a", "-bundle"], 3),
+            (&["main.o", "-Wl,-all_load", "libx.a", "liby.a"], 4),
+            (&["main.o", "-Wl,-force_load,libx.a", "liby.a"], 4),
+            (&["main.o", "-Wl,-ObjC", "libx.a", "liby.a"], 3),
+            (&["-Wl,-filelist,list", "h.o", "g.o"], 3),
+            (
+                &[
+                    "main.o",
+                    "-Wl,--start-lib",
+                    "unused.o",
+                    "f.o",
+                    "g.o",
+                    "h.o",
+                    "-Wl,--end-lib",
+                ],
+                3,
+            ),
+            (
+                &["main.o", "libx.a", "liby.a", "-Wl,--icf=safe,-map,map"],
+                3,
+            ),
+            (&["main.o", "libx.a", "liby.a", "-Wl,-mcpu,generic"], 3),
+            (&["-lSystem", "-lgone", "main.o", "libx.a", "liby.a"], 3),
+            (
+                &["main.o", "libx.a", "liby.a", "-Wl,-exported_symbol,_f"],
+                3,
+            ),
+        ] {
+            apple.same("clang", words, jobs);
+        }
+    }
+}
+
+#[test]
+fn relinks_are_cached_for_another_archive() {
+    for apple in c_program() {
+        let counts = apple.same("clang", &["main.o", "f.o", "g.o", "h.o"], 3);
+        assert_eq!(counts.local, 3);
+        let counts = apple.same("clang", &["main.o", "libx.a", "liby.a"], 3);
+        assert_eq!(counts.cached, 3);
+    }
+}
+
+/// The directory is the user's; the linker puts one more object into it, of no module.
+#[test]
+fn objects_are_kept_where_the_linker_would_keep_them() {
+    for apple in c_program() {
+        let words = ["main.o", "libx.a", "liby.a", "-Wl,-object_path_lto,objects"];
+        apple.theirs("clang", &words);
+        let objects = || {
+            let entries = fs::read_dir(apple.fixture.path("objects")).expect("listed");
+            let files = entries.map(|entry| entry.expect("an entry").path());
+            let mut files: Vec<_> = files
+                .map(|path| (path.clone(), fs::read(path).expect("read")))
+                .collect();
+            files.sort();
+            files
+        };
+        let theirs = objects();
+        assert_eq!(theirs.len(), 4);
+        fs::remove_dir_all(apple.fixture.path("objects")).expect("removed");
+        apple.same("clang", &words, 3);
+        assert!(objects() == theirs, "{}: other objects", apple.target);
+    }
+}
+
+const MAIN: &str = "extern \"C\" int puts(const char *);\n\
+    template <int N> struct V { virtual int v(int x) { return x + N; } virtual ~V() {} };\n\
+    struct S { S() { puts(\"a\"); } ~S() { puts(\"~a\"); } }; static S s;\n\
+    int g(V<3> *); int h(int); int native(int); int maybe(int) __attribute__((weak_import));\n\
+    inline int shared(int x) { static int n; return n += x; }\n\
+    int main(int c, char **) { V<3> v;\n\
+    try { return g(&v) + shared(c) + h(c) + native(c) + (maybe ? maybe(1) : 0); } catch (int i) { return i; } }\n";
+const MORE: &str = "extern \"C\" int puts(const char *);\n\
+    template <int N> struct V { virtual int v(int x) { return x + N; } virtual ~V() {} };\n\
+    struct S { S() { puts(\"b\"); } }; static S s;\n\
+    inline int shared(int x) { static int n; return n += x; }\n\
+    int g(V<3> *p) { if (!p) throw 3; return p->v(shared(2)); }\n\
+    thread_local int t = 3; int h(int x) { return t += x; }\n";
+const NATIVE: &str = "extern \"C\" int puts(const char *);\n\
+    struct S { S() { puts(\"n\"); } }; static S s;\nint native(int x) { return x * 7; }\n";
+
+#[test]
+fn a_cxx_program_is_ld64s_own_with_initializers_exceptions_and_weak_imports() {
+    for apple in Apple::each() {
+        apple.module("main.cc", MAIN);
+        apple.module("more.cc", MORE);
+        apple.compile("native.cc", NATIVE, &[]);
+        apple
+            .fixture
+            .archive("rcs", "libx.a", &["more.o", "native.o"]);
+        for words in [
+            &["main.o", "more.o", "native.o"][..],
+            &["native.o", "main.o", "more.o"],
+            &["main.o", "libx.a", "-Wl,-dead_strip"],
+            &["main.o", "libx.a", "-dynamiclib", "-Wl,--icf=all"],
+        ] {
+            apple.alike("clang++", words, 2);
+        }
+    }
+}
+
+#[test]
+fn a_library_that_only_bitcode_asked_for_is_a_load_command() {
+    for apple in Apple::each() {
+        apple.module("main.c", "int gone(void); int never(void);\nint main(void) { if (never()) return gone(); return 0; }\n");
+        apple.module("never.c", "int never(void) { return 0; }\n");
+        let words = ["main.o", "never.o", "-lgone"];
+        apple.same("clang", &words, 2);
+        let words = [&words[..], &["-Wl,-dead_strip_dylibs"]].concat();
+        apple.same("clang", &words, 2);
+        let program = fs::read(apple.fixture.path("app")).expect("linked");
+        let named = program
+            .windows(LIBRARIES[2].0.len())
+            .any(|part| part == b"libgone");
+        assert!(named);
+    }
+}
+
+/// The linker calls each of its objects `/tmp/lto.tmp` there, which is no use to anyone.
+#[test]
+fn debug_information_names_kept_objects_or_none_that_changes() {
+    for apple in Apple::each() {
+        let debug = ["-flto=thin", "-g"];
+        apple.compile("main.cc", MAIN, &debug);
+        apple.compile("more.cc", MORE, &debug);
+        apple.compile("native.cc", NATIVE, &["-g"]);
+        let inputs = ["main.o", "more.o", "native.o"];
+        let linked = || {
+            let counts = apple
+                .fixture
+                .counts(&apple.ours("clang++", &inputs), &inputs);
+            assert_eq!(counts.jobs, 2);
+            fs::read(apple.fixture.path("app")).expect("linked")
+        };
+        assert!(linked() == linked(), "{}", apple.target);
+        let prefix = ["-Wl,-oso_prefix,."];
+        apple.alone(
+            "clang++",
+            &[&inputs[..], &prefix].concat(),
+            "`-oso_prefix` without `-object_path_lto`",
+        );
+        apple.fixture.archive("rcs", "libn.a", &["native.o"]);
+        let words = ["main.o", "more.o", "libn.a"];
+        apple.alone(
+            "clang++",
+            &words,
+            "debug information of the archive member `libn.a(native.o)`",
+        );
+    }
+}
+
+#[test]
+fn what_three_steps_cannot_express_is_left_to_ld64() {
+    for apple in c_program() {
+        for (words, reason) in [
+            (
+                &["-Wl,-dependency_info,info"][..],
+                "`-dependency_info info` shows",
+            ),
+            (&["-Wl,--lto-O1"], "optimization level 1"),
+            (&["-Wl,-save-temps"], "`-save-temps`"),
+        ] {
+            let words = [&["main.o", "libx.a", "liby.a"], words].concat();
+            apple.alone("clang", &words, reason);
+        }
+        apple.module(
+            "w.cc",
+            "inline int w() { static int n; return ++n; }\nextern \"C\" int h(int x) { return w() + x; }\n",
+        );
+        apple.compile(
+            "n.cc",
+            "inline int w() { static int n; return ++n; }\nextern \"C\" int g(int x) { return w() + x; }\n",
+            &[],
+        );
+        apple.alone(
+            "clang++",
+            &["main.o", "f.o", "w.o", "n.o"],
+            "the weak symbol",
+        );
+    }
+}
+
+#[test]
+fn a_link_without_modules_is_ld64s_from_the_start() {
+    let apple = Apple::new("arm64");
+    apple.compile("main.c", "int main(void) { return 0; }\n", &[]);
+    let output = apple.ours("clang", &["main.o"]);
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{output:?}"
+    );
+}
