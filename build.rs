@@ -12,7 +12,9 @@ use tonic_prost_build::FileDescriptorSet;
 
 const FILES: &[&str] = &[
     "build/bazel/remote/execution/v2/remote_execution.proto",
+    "build_event_stream/build_event_stream.proto",
     "google/bytestream/bytestream.proto",
+    "google/devtools/build/v1/publish_build_event.proto",
     "google/rpc/error_details.proto",
 ];
 

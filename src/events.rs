@@ -152,6 +152,17 @@ pub struct Stamped {
 pub struct Events {
     start: Instant,
     sink: EventSink,
+    observer: Option<Observer>,
+}
+
+/// Sees every event before its reader does.
+#[derive(Clone)]
+struct Observer(Arc<dyn Fn(&Event) + Send + Sync>);
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
 }
 
 #[derive(Clone)]
@@ -179,6 +190,7 @@ impl Events {
         let events = Self {
             start: now(),
             sink: EventSink::Channel(sender),
+            observer: None,
         };
         (events, receiver)
     }
@@ -189,6 +201,7 @@ impl Events {
         Self {
             start: now(),
             sink: EventSink::Discarded,
+            observer: None,
         }
     }
 
@@ -198,10 +211,21 @@ impl Events {
         Self {
             start: now(),
             sink: EventSink::Function(Arc::new(consume)),
+            observer: None,
         }
     }
 
+    /// The same events, which `observe` sees too; it must not block.
+    #[must_use]
+    pub fn observed_by(mut self, observe: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        self.observer = Some(Observer(Arc::new(observe)));
+        self
+    }
+
     pub fn send(&self, event: Event) {
+        if let Some(Observer(observe)) = &self.observer {
+            observe(&event);
+        }
         match &self.sink {
             EventSink::Discarded => {}
             EventSink::Channel(sender) => {

@@ -33,7 +33,7 @@
 //! | 8 | [`daemon`] |
 //! | 7 | [`config`], [`doctor`], [`explain`], [`prefetch`] |
 //! | 6 | [`link`], [`wrapper`] |
-//! | 5 | [`exec`], [`launcher`] |
+//! | 5 | [`exec`], [`launcher`], [`bes`] |
 //! | 4 | [`reapi`], [`cache`], [`compiler`] |
 //! | 3 | [`action`], [`toolchain`] |
 //! | 2 | [`job`], [`thinlto`], [`hash_cache`], [`history`], [`process`], [`report`] |
@@ -72,6 +72,7 @@ mod cache;
 mod compiler;
 mod reapi;
 // Layer 5
+mod bes;
 mod exec;
 mod launcher;
 // Layer 6
@@ -120,6 +121,12 @@ pub mod internals {
             pub use crate::action::response::expand_response_files;
         }
     }
+    pub mod bes {
+        pub use crate::bes::{
+            BesOptions, Closing, FailedAction, NotPublished, Outcome, Publisher, ToolLog,
+            UploadMode,
+        };
+    }
     pub mod cache {
         pub use crate::cache::{CacheError, DiskCache, trim, usage};
     }
@@ -133,7 +140,7 @@ pub mod internals {
         pub use crate::error::Hinted;
     }
     pub mod events {
-        pub use crate::events::Events;
+        pub use crate::events::{Event, Events, Origin};
     }
     pub mod hash_cache {
         pub use crate::hash_cache::HashCache;
@@ -145,7 +152,10 @@ pub mod internals {
         pub use crate::job::{Caller, Job, JobFile};
     }
     pub mod pb {
-        pub use crate::pb::{bytestream, longrunning, reapi, rpc, semver};
+        pub use crate::pb::{
+            build_event_stream, build_events, bytestream, command_line, failure_details,
+            longrunning, reapi, rpc, semver,
+        };
     }
     pub mod process {
         pub use crate::process::{

@@ -7,6 +7,7 @@
 use std::io::IsTerminal as _;
 use std::path::Path;
 
+use super::build_events::BuildEvents;
 use super::usage::UsageError;
 use super::{CommandContext, CommandError, engine, output};
 use crate::config::Settings;
@@ -23,12 +24,15 @@ pub(super) fn run(context: &CommandContext, job_file: &Path) -> Result<ExitCode,
     // Before anything is opened that could take the place of a descriptor that make has closed.
     let options = engine::options(&context.settings);
     let file = JobFile::read(job_file).map_err(|error| Box::new(error) as CommandError)?;
+    let build_events = BuildEvents::start(&context.settings, &file.linker_output);
     let (events, receiver) = Events::channel();
+    let events = build_events.of(events);
     let reporter = Reporter::start(receiver, style(&context.settings));
     let linked = engine::run_jobs(&context.settings, &options, file, events.clone());
     events.send(Event::LinkFinished);
     drop(events);
     reporter.finish(linked.is_ok());
+    build_events.end(&context.settings, &linked);
     match linked {
         Ok(()) => Ok(ExitCode::Success),
         Err(error) => Err(Box::new(error)),

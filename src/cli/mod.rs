@@ -5,6 +5,7 @@
 
 mod allow;
 mod arguments;
+mod build_events;
 mod cache;
 mod cc;
 mod config;

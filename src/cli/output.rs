@@ -32,6 +32,11 @@ pub(super) fn warning(warning: &Warning) {
     to_stderr(&messages::warning(&warning.text, warning.hint.as_deref()));
 }
 
+/// One line of relto's own.
+pub(super) fn line(text: &str) {
+    to_stderr(&format!("relto: {text}\n"));
+}
+
 /// Writes one block at once, so that lines of the linker and other programs do not come between. A
 /// closed stream is ignored.
 fn to_stderr(block: &str) {

@@ -284,7 +284,7 @@ fn concerns_us(name: &str) -> bool {
 /// The value as relto spells it; `None` if it has no meaning here.
 fn translated(option: &Opt, text: String) -> Option<String> {
     match option.name {
-        "remote_executor" | "remote_cache" => match text.split_once("://") {
+        "remote_executor" | "remote_cache" | "bes_backend" => match text.split_once("://") {
             Some(("http" | "https", _)) => None,
             Some(_) => Some(text),
             // Bazel encrypts where no scheme says otherwise.

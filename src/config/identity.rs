@@ -3,6 +3,86 @@
 
 use super::environment::Environment;
 
+/// Which variables of the services say what is built: the address of its repository, the branch and
+/// the commit.
+const SOURCES: [(&str, [&[&str]; 3]); 5] = [
+    (
+        "GITHUB_ACTIONS",
+        [
+            &["GITHUB_SERVER_URL", "GITHUB_REPOSITORY"],
+            &["GITHUB_REF_NAME"],
+            &["GITHUB_SHA"],
+        ],
+    ),
+    (
+        "GITLAB_CI",
+        [
+            // CI_REPOSITORY_URL has a password in it.
+            &["CI_PROJECT_URL"],
+            &["CI_COMMIT_REF_NAME"],
+            &["CI_COMMIT_SHA"],
+        ],
+    ),
+    (
+        "BUILDKITE",
+        [
+            &["BUILDKITE_REPO"],
+            &["BUILDKITE_BRANCH"],
+            &["BUILDKITE_COMMIT"],
+        ],
+    ),
+    (
+        "JENKINS_URL",
+        [&["GIT_URL"], &["GIT_BRANCH"], &["GIT_COMMIT"]],
+    ),
+    (
+        "CIRCLECI",
+        [
+            &["CIRCLE_REPOSITORY_URL"],
+            &["CIRCLE_BRANCH"],
+            &["CIRCLE_SHA1"],
+        ],
+    ),
+];
+
+/// Who builds what where, as pages of build events show it: the user, the machine and, in a
+/// continuous-integration service, the sources. Nothing else of the environment is published.
+pub(super) fn workspace_status(environment: &Environment) -> Vec<(String, String)> {
+    let text = |name: &str| {
+        let text = environment.get(name)?.to_str()?;
+        is_identifier(text).then(|| text.to_owned())
+    };
+    let mut items = Vec::new();
+    let mut add = |key: &str, value: Option<String>| {
+        items.extend(value.map(|value| (key.to_owned(), value)));
+    };
+    add("BUILD_USER", text("USER").or_else(|| text("LOGNAME")));
+    add("BUILD_HOST", Some(crate::fs::host_name()));
+    let service = SOURCES.iter().find(|(mark, _)| environment.is_on(mark));
+    if let Some((_, variables)) = service {
+        for (key, names) in ["REPO_URL", "GIT_BRANCH", "COMMIT_SHA"]
+            .iter()
+            .zip(variables)
+        {
+            let parts: Option<Vec<String>> = names.iter().map(|name| text(name)).collect();
+            add(key, parts.map(|parts| without_user(&parts.join("/"))));
+        }
+    }
+    items
+}
+
+/// An address without the name and password before its host.
+fn without_user(address: &str) -> String {
+    match address.split_once("://") {
+        Some((scheme, rest)) => {
+            let end = rest.find('/').unwrap_or(rest.len());
+            let host = rest[..end].rfind('@').map_or(0, |at| at + 1);
+            format!("{scheme}://{}", &rest[host..])
+        }
+        None => address.to_owned(),
+    }
+}
+
 /// The header of W3C Trace Context, and the variable that carries it between processes.
 const TRACEPARENT: &str = "TRACEPARENT";
 
@@ -122,6 +202,33 @@ mod tests {
             let found = build_request_id(&environment(variables));
             assert_eq!(found.as_deref(), expected, "{variables:?}");
         }
+    }
+
+    #[test]
+    fn the_sources_of_a_service_are_shown_without_the_password_in_their_address() {
+        let variables = [
+            ("USER", "ada"),
+            ("BUILDKITE", "true"),
+            ("BUILDKITE_REPO", "https://ada:secret@git.example.com/p.git"),
+            ("BUILDKITE_BRANCH", "main"),
+            ("BUILDKITE_COMMIT", "0abc"),
+            ("BUILDKITE_AGENT_ACCESS_TOKEN", "secret"),
+        ];
+        let mut items = workspace_status(&environment(&variables));
+        items.retain(|(key, _)| key != "BUILD_HOST");
+        let items: Vec<_> = items
+            .iter()
+            .map(|(k, v)| (k.as_str(), v.as_str()))
+            .collect();
+        assert_eq!(
+            items,
+            [
+                ("BUILD_USER", "ada"),
+                ("REPO_URL", "https://git.example.com/p.git"),
+                ("GIT_BRANCH", "main"),
+                ("COMMIT_SHA", "0abc"),
+            ]
+        );
     }
 
     #[test]

@@ -11,6 +11,8 @@ use super::settings::{Settings, Strategy};
 use super::source::{ConfigSource, RawValue};
 use super::value::{InvalidValue, ValueText};
 use crate::compiler::ToolchainSource;
+use crate::digest::DigestFunction;
+use crate::reapi::{Address, ClientOptions};
 
 /// The likeliest reason why an item of a variable is invalid.
 const SPLIT: &str = "commas separate the items of a variable, unless there is one item a line";
@@ -32,6 +34,7 @@ pub(super) fn settings(
     require_both_halves_of_the_identity(&settings)?;
     choose_strategy(&mut settings)?;
     choose_farm(&mut settings);
+    choose_bes(&mut settings, environment);
     count_slots(&mut settings);
     Ok(settings)
 }
@@ -159,6 +162,61 @@ fn choose_farm(settings: &mut Settings) {
     };
     settings.link.farm = used.then(|| settings.farm.clone());
     settings.link.dynamic = settings.strategy == Strategy::Dynamic;
+}
+
+/// Build events are published wherever the jobs run, as the same invocation.
+fn choose_bes(settings: &mut Settings, environment: &Environment) {
+    if settings.bes.backend.is_none() {
+        return;
+    }
+    let farm = &settings.farm;
+    let client = &farm.client;
+    let mut bes = settings.bes.clone();
+    bes.transport = ClientOptions {
+        tls: client.tls.clone(),
+        credential_helpers: client.credential_helpers.clone(),
+        keepalive_time: client.keepalive_time,
+        caller: client.caller.clone(),
+        ..ClientOptions::default()
+    };
+    bes.status = identity::workspace_status(environment);
+    let on = |value: bool| if value { "1" } else { "0" }.to_owned();
+    let address = |address: &Option<Address>| address.as_ref().map(ToString::to_string);
+    let function = client.digest_function.unwrap_or(DigestFunction::Sha256);
+    let remote = settings.link.farm.is_some();
+    let shown = [
+        (
+            "remote_executor",
+            address(&client.executor).filter(|_| remote),
+        ),
+        ("remote_cache", address(&client.cache).filter(|_| remote)),
+        (
+            "remote_instance_name",
+            Some(client.instance_name.clone()).filter(|_| remote),
+        ),
+        (
+            "digest_function",
+            Some(function.to_string()).filter(|_| remote),
+        ),
+        (
+            "remote_upload_local_results",
+            Some(on(farm.upload_local_results)).filter(|_| remote),
+        ),
+        (
+            "remote_accept_cached",
+            Some(on(farm.accept_cached)).filter(|_| remote),
+        ),
+        (
+            "strategy",
+            Some(format!("{:?}", settings.strategy).to_lowercase()),
+        ),
+    ];
+    bes.shown = shown
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .filter(|(_, value)| !value.is_empty())
+        .collect();
+    settings.link.bes = Some(bes);
 }
 
 fn count_slots(settings: &mut Settings) {

@@ -9,6 +9,7 @@ use super::daemon::{DaemonSettings, DaemonUse};
 use super::environment::{Environment, MAKEFLAGS, RELTO_LOG, RELTO_NO_PROGRESS, TERM};
 use super::merge::MergedValues;
 use super::value::REMOTE_JOBS;
+use crate::bes::BesOptions;
 use crate::compiler::ToolchainSource;
 use crate::link::{self, FarmOptions, VerifyOptions};
 use crate::process::build_identity;
@@ -44,6 +45,8 @@ pub struct Settings {
     pub farm: FarmOptions,
     /// How to run a link. What depends on this process, as its environment, is added by the caller.
     pub link: link::Options,
+    /// As the options say; `link.bes` is what is used.
+    pub(super) bes: BesOptions,
     /// `None`: a new one each time.
     pub invocation_id: Option<String>,
     /// `None`: what the environment says.
@@ -110,6 +113,7 @@ impl Settings {
                 },
                 ..link::Options::default()
             },
+            bes: BesOptions::default(),
             invocation_id: None,
             build_request_id: None,
             local_jobs: None,
@@ -178,6 +182,7 @@ impl fmt::Debug for Settings {
             .field("strategy", &self.strategy)
             .field("farm", &self.farm)
             .field("link", &self.link)
+            .field("bes", &self.bes)
             .field("invocation_id", &self.invocation_id)
             .field("bazelrc", &self.bazelrc)
             .field("local_jobs", &self.local_jobs)

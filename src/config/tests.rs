@@ -118,10 +118,12 @@ fn each_source_beats_those_below_it() {
 #[test]
 fn every_option_reaches_the_settings() {
     let other_than_default = |option: &Opt| match option.name {
-        "remote_executor" | "remote_cache" => "grpc://f:1",
-        "remote_timeout" | "remote_deadline" | "grpc_keepalive_time" | "daemon_idle_timeout" => {
-            "17s"
-        }
+        "remote_executor" | "remote_cache" | "bes_backend" => "grpc://f:1",
+        "remote_timeout"
+        | "remote_deadline"
+        | "grpc_keepalive_time"
+        | "daemon_idle_timeout"
+        | "bes_timeout" => "17s",
         "remote_retries"
         | "remote_max_connections"
         | "jobs"
@@ -137,7 +139,10 @@ fn every_option_reaches_the_settings() {
         | "remote_local_fallback"
         | "fallback"
         | "remote_cache_compression" => "false",
-        "quiet" | "remote_upload_ahead" | "slice_keys" | "verify_fail" => "true",
+        "quiet" | "remote_upload_ahead" | "slice_keys" | "verify_fail" | "bes_lifecycle_events" => {
+            "true"
+        }
+        "bes_upload_mode" => "fully_async",
         "verify" => "2.5",
         "daemon" => "off",
         _ => "x=y",

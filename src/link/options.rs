@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bes::BesOptions;
 use crate::client_context::ClientContext;
 use crate::compiler::{CompilerRequest, ToolchainSource};
 use crate::job::{Caller, JobFile};
@@ -48,6 +49,8 @@ pub struct Options {
     /// This machine and the farm work on the jobs together; otherwise it does what the farm does
     /// not.
     pub dynamic: bool,
+    /// `None`: build events are not published.
+    pub bes: Option<BesOptions>,
     /// What the names in the job file are relative to, and where jobs run in place.
     #[serde(skip)]
     pub client_context: ClientContext,
@@ -110,6 +113,7 @@ impl Default for Options {
             environment: Vec::new(),
             farm: None,
             dynamic: false,
+            bes: None,
             client_context: ClientContext::default(),
             jobserver: None,
             linker: None,

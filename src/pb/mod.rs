@@ -15,7 +15,23 @@ pub mod bounded;
 use std::fmt;
 
 mod generated {
+    pub mod build_event_stream {
+        tonic::include_proto!("build_event_stream");
+    }
+    pub mod command_line {
+        tonic::include_proto!("command_line");
+    }
+    pub mod failure_details {
+        tonic::include_proto!("failure_details");
+    }
     pub mod google {
+        pub mod devtools {
+            pub mod build {
+                pub mod v1 {
+                    tonic::include_proto!("google.devtools.build.v1");
+                }
+            }
+        }
         pub mod bytestream {
             tonic::include_proto!("google.bytestream");
         }
@@ -44,7 +60,9 @@ mod generated {
 
 pub use generated::build::bazel::remote::execution::v2 as reapi;
 pub use generated::build::bazel::semver;
+pub use generated::google::devtools::build::v1 as build_events;
 pub use generated::google::{bytestream, longrunning, rpc};
+pub use generated::{build_event_stream, command_line, failure_details};
 
 impl fmt::Debug for bytestream::ReadResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A method of the Remote Execution API.
+/// A method of the Remote Execution API, or of the Build Event Service beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Rpc {
     GetCapabilities,
@@ -17,10 +17,12 @@ pub enum Rpc {
     Execute,
     WaitExecution,
     CancelOperation,
+    PublishBuildToolEventStream,
+    PublishLifecycleEvent,
 }
 
 impl Rpc {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::GetCapabilities,
         Self::GetActionResult,
         Self::UpdateActionResult,
@@ -32,6 +34,8 @@ impl Rpc {
         Self::Execute,
         Self::WaitExecution,
         Self::CancelOperation,
+        Self::PublishBuildToolEventStream,
+        Self::PublishLifecycleEvent,
     ];
 }
 

@@ -8,6 +8,7 @@ use relto_testing as support;
 
 mod ahead;
 mod arguments;
+mod bes;
 mod boundaries;
 mod builds;
 mod cache;

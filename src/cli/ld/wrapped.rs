@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::WrapError;
+use crate::cli::build_events::BuildEvents;
 use crate::cli::distribute::style;
 use crate::cli::engine_error::EngineError;
 use crate::cli::{CommandContext, engine, tools};
@@ -143,7 +144,9 @@ impl<'a> Wrapped<'a> {
     fn run_jobs(&self, file: JobFile, names: &Names) -> Result<(), Trouble> {
         let settings = &self.context.settings;
         let options = engine::options(settings);
+        let build_events = BuildEvents::start(settings, &file.linker_output);
         let (outer, receiver) = Events::channel();
+        let outer = build_events.of(outer);
         let reporter = Reporter::start(receiver, style(settings));
         let (of_events, sink) = (names.clone(), outer.clone());
         let events = Events::to_function(move |event| sink.send(restored(event, &of_events)));
@@ -151,6 +154,7 @@ impl<'a> Wrapped<'a> {
         outer.send(Event::LinkFinished);
         drop(outer);
         reporter.finish(linked.is_ok());
+        build_events.end(settings, &linked);
         linked.map_err(|error| match error {
             EngineError::Link(LinkFailure::Wrong(error)) => {
                 let error = PlainError::of(&error, &|text| names.restored(text));

@@ -13,6 +13,8 @@ use crate::reapi::options::{CallerIdentity, Header};
 
 const REQUEST_METADATA: &str = "build.bazel.remote.execution.v2.requestmetadata-bin";
 const TRACEPARENT: &str = "traceparent";
+/// Action and target of calls that are for no job in particular.
+const WHOLE_LINK: &str = "link";
 
 /// What a call is for, as the farm's pages show it.
 #[derive(Debug, Clone, Default)]
@@ -55,14 +57,14 @@ impl LinkMetadata {
 
     /// Headers of one call.
     pub(crate) fn of_call(&self, context: &RequestContext) -> MetadataMap {
-        let text = |text: &Option<Arc<str>>| text.as_deref().unwrap_or_default().to_owned();
+        // Some servers leave calls out of their pages that name no action or target.
+        let target = context.target.as_deref().unwrap_or(WHOLE_LINK);
         let message = pb::reapi::RequestMetadata {
             action_id: context
                 .action
-                .map(|digest| digest.hex())
-                .unwrap_or_default(),
-            action_mnemonic: text(&context.mnemonic),
-            target_id: text(&context.target),
+                .map_or_else(|| WHOLE_LINK.to_owned(), |digest| digest.hex()),
+            action_mnemonic: context.mnemonic.as_deref().unwrap_or_default().to_owned(),
+            target_id: target.to_owned(),
             ..self.template.clone()
         };
         let mut map = MetadataMap::new();
@@ -127,6 +129,14 @@ mod tests {
         assert_eq!(
             (message.action_mnemonic.as_str(), message.target_id.as_str()),
             ("ThinLTOBackend", "a.o")
+        );
+        let map = LinkMetadata::new(&caller).of_call(&RequestContext::default());
+        let value = map.get_bin(REQUEST_METADATA).expect("the header");
+        let bytes = value.to_bytes().expect("base64");
+        let message = pb::reapi::RequestMetadata::decode(bytes).expect("the message");
+        assert_eq!(
+            (message.action_id.as_str(), message.target_id.as_str()),
+            ("link", "link")
         );
     }
 

@@ -4,6 +4,7 @@
 //! A message that is added to `protos/` must be added to `wire/messages.rs`, where a field does not
 //! compile until it is listed; an enum must be added here.
 
+mod build_events;
 mod messages;
 mod paths;
 mod sample;
@@ -67,14 +68,11 @@ struct Declared {
 
 impl Declared {
     fn read() -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("protos");
-        let mut files = Vec::new();
-        find_protos(&root, &mut files);
-        let set: FileDescriptorSet = protox::compile(files, [root]).expect("protos/ compiles");
         let mut declared = Self::default();
-        for file in set.file {
+        for file in descriptors().file {
             let package = file.package().to_owned();
-            if package == "google.protobuf" {
+            // Build events are not in the foreign crate.
+            if package == "google.protobuf" || build_events::PACKAGES.contains(&&*package) {
                 continue;
             }
             for message in &file.message_type {
@@ -112,6 +110,14 @@ impl Declared {
         }
         self.messages.insert(name);
     }
+}
+
+/// All of `protos/`.
+fn descriptors() -> FileDescriptorSet {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("protos");
+    let mut files = Vec::new();
+    find_protos(&root, &mut files);
+    protox::compile(files, [root]).expect("protos/ compiles")
 }
 
 fn find_protos(dir: &Path, found: &mut Vec<PathBuf>) {

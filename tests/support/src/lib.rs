@@ -10,6 +10,7 @@ pub mod clean_home;
 pub mod compiler;
 pub mod corpus;
 pub mod daemon;
+pub mod event_server;
 pub mod fake;
 pub mod farm;
 pub mod kernel;

@@ -1,0 +1,129 @@
+//! The build events of a link: begun before it, ended behind it, and never a reason for its
+//! failure.
+
+use super::engine_error::EngineError;
+use super::output;
+use crate::bes::{BesOptions, Closing, FailedAction, NotPublished, Outcome, Publisher, ToolLog};
+use crate::config::{Settings, Warning, printable};
+use crate::error::{Hinted, with_causes};
+use crate::events::Events;
+use crate::exec::JobFailure;
+use crate::link::LinkFailure;
+use crate::process::Ending;
+
+/// The names by which viewers know what is in a file.
+const PROFILE: &str = "command.profile.json";
+const EXECUTION_LOG: &str = "execution_log.json";
+
+/// The publisher of one link, if its events are published.
+#[derive(Debug)]
+pub(super) struct BuildEvents(Option<Publisher>);
+
+impl BuildEvents {
+    /// Begins to publish the link of `output`, and says where its page is.
+    pub(super) fn start(settings: &Settings, output: &str) -> Self {
+        let Some(options) = &settings.link.bes else {
+            return Self(None);
+        };
+        match publisher(options, output) {
+            Ok(publisher) => {
+                if let Some(page) = options.page() {
+                    output::line(&format!("Streaming build results to: {}", printable(&page)));
+                }
+                Self(publisher)
+            }
+            Err(error) => {
+                warn(&error);
+                Self(None)
+            }
+        }
+    }
+
+    /// The same events, which are published too.
+    pub(super) fn of(&self, events: Events) -> Events {
+        match &self.0 {
+            Some(publisher) => events.observed_by(publisher.observer()),
+            None => events,
+        }
+    }
+
+    /// Sends the rest. Whatever comes of it, the link is what it is.
+    pub(super) fn end(self, settings: &Settings, linked: &Result<(), EngineError>) {
+        let Some(publisher) = self.0 else { return };
+        let (outcome, failed) = outcome(linked);
+        let style = &settings.style;
+        let logs = [
+            (PROFILE, &style.profile),
+            (EXECUTION_LOG, &style.execution_log),
+        ];
+        let logs = logs.into_iter().filter_map(|(name, path)| {
+            let path = path.clone()?;
+            Some(ToolLog { name, path })
+        });
+        let farm = settings.link.farm.as_ref();
+        let closing = Closing {
+            outcome,
+            failed,
+            logs: logs.collect(),
+            farm: farm.map(|farm| farm.client.clone()),
+        };
+        if let Err(error) = publisher.end(closing) {
+            warn(&error);
+        }
+    }
+}
+
+fn publisher(options: &BesOptions, output: &str) -> Result<Option<Publisher>, NotPublished> {
+    let dir = std::env::current_dir()?;
+    Publisher::start(options, "link", output, &dir)
+}
+
+fn warn(error: &NotPublished) {
+    output::warning(&Warning {
+        text: format!(
+            "the page of this link is not complete: {}",
+            with_causes(error)
+        ),
+        hint: error.hints().into_iter().next(),
+    });
+}
+
+fn outcome(linked: &Result<(), EngineError>) -> (Outcome, Option<FailedAction>) {
+    let failure = match linked {
+        Ok(()) => return (Outcome::Succeeded, None),
+        Err(EngineError::Interrupted(_) | EngineError::Link(LinkFailure::Cancelled)) => {
+            return (Outcome::Interrupted, None);
+        }
+        Err(EngineError::Link(LinkFailure::Job(failure))) => failure,
+        Err(error) => return (Outcome::Failed(error.to_string()), None),
+    };
+    match &**failure {
+        JobFailure::Compiler {
+            module,
+            reason,
+            ending,
+            stderr,
+            ..
+        } => (
+            Outcome::Failed(format!("cannot compile `{module}`: {reason}")),
+            Some(FailedAction {
+                module: module.clone(),
+                exit_code: match ending {
+                    Ending::Exited(code) => *code,
+                    Ending::Signalled(signal) => 128 + signal,
+                },
+                stderr: stderr.clone(),
+                reason: reason.clone(),
+            }),
+        ),
+        JobFailure::Farm { module, reason, .. } => (
+            Outcome::FarmFailed(format!("the farm does not compile `{module}`: {reason}")),
+            None,
+        ),
+        JobFailure::Machine { module, reason, .. } => (
+            Outcome::Failed(format!("cannot run the job of `{module}`: {reason}")),
+            None,
+        ),
+        JobFailure::Cancelled { .. } => (Outcome::Interrupted, None),
+    }
+}

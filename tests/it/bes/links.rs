@@ -1,0 +1,267 @@
+//! Real links: their objects and exit codes are the same, whatever becomes of their events.
+
+use std::process::Stdio;
+
+use fs_err as fs;
+use relto::internals::pb::build_event_stream::aborted::AbortReason;
+use relto::internals::pb::build_event_stream::build_event::Payload;
+use rustix::process::{Pid, Signal, kill_process};
+use tonic::Code;
+
+use super::{assert_complete, finished};
+use crate::support::daemon::wait_until;
+use crate::support::event_server::{Acknowledges, EventRules, EventServer, StreamFault};
+use crate::support::farm::{Effect, Farm, Fault, Method, Profile};
+use crate::support::link::Link;
+use crate::support::program::{Feature, Program, feature, generated};
+use crate::support::remote::{broken, here, strict};
+use crate::support::saved::Saved;
+
+fn server(acknowledges: Acknowledges) -> EventServer {
+    EventServer::start(EventRules::new(acknowledges))
+}
+
+fn published<'a>(link: Link<'a>, server: &EventServer) -> Link<'a> {
+    link.env("RELTO_BES_BACKEND", &server.address())
+}
+
+fn here_alone(program: &Program) -> Link<'_> {
+    Link::new(program)
+}
+
+#[test]
+fn a_links_page_has_the_id_by_which_the_farm_knows_its_calls() {
+    let farm = Farm::start(Profile::plain());
+    let server = server(Acknowledges::AtEnd);
+    let program = generated(6);
+    let link = published(strict(&program, &farm.environment()), &server)
+        .env("RELTO_BES_RESULTS_URL", "http://pages/invocation/")
+        .keep_objects();
+    let outcome = link.run_at(here()).expect_works();
+    outcome.assert_identical_objects();
+    let record = server.record();
+    assert_complete(&record);
+    let id = &record.invocations()[0];
+    let known = farm.record().invocations();
+    assert_eq!(known.iter().collect::<Vec<_>>(), [id]);
+    let page = format!("relto: Streaming build results to: http://pages/invocation/{id}\n");
+    assert_eq!(
+        outcome.stderr.matches(&page).count(),
+        1,
+        "{}",
+        outcome.stderr
+    );
+    for call in &farm.record().calls {
+        let Some(metadata) = &call.metadata else {
+            continue;
+        };
+        assert!(!metadata.target_id.is_empty(), "{metadata:?}");
+        let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        assert!(is_plain(&metadata.action_id) && !metadata.action_id.is_empty());
+        assert!(is_plain(&metadata.action_mnemonic));
+    }
+}
+
+#[test]
+fn the_profile_and_the_log_are_in_the_store_before_they_are_named() {
+    let farm = Farm::start(Profile::plain());
+    let server = server(Acknowledges::AtEnd);
+    let program = generated(3);
+    let dir = tempfile::tempdir().expect("a directory");
+    let (profile, log) = (dir.path().join("p.json"), dir.path().join("l.json"));
+    published(strict(&program, &farm.environment()), &server)
+        .env("RELTO_PROFILE", &profile.display().to_string())
+        .env("RELTO_EXECUTION_LOG_JSON_FILE", &log.display().to_string())
+        .run_at(here())
+        .expect_works();
+    let record = server.record();
+    assert_complete(&record);
+    let logs = record
+        .build_events()
+        .into_iter()
+        .find_map(|it| match it.payload {
+            Some(Payload::BuildToolLogs(logs)) => Some(logs.log),
+            _ => None,
+        });
+    let logs = logs.expect("logs");
+    let names: Vec<_> = logs.iter().map(|log| log.name.as_str()).collect();
+    assert_eq!(names, ["command.profile.json", "execution_log.json"]);
+    for (log, path) in logs.iter().zip([profile, log]) {
+        let uri = format!("{:?}", log.file);
+        let here = format!("blobs/{}/{}", log.digest, log.length);
+        assert!(
+            uri.contains("bytestream://127.0.0.1:") && uri.contains(&here),
+            "{uri}"
+        );
+        let digests = farm.digests();
+        let digest = digests.iter().find(|digest| digest.hex() == log.digest);
+        let stored = farm.blob(digest.expect("in the store"));
+        assert_eq!(stored, Some(fs::read(path).expect("written").into()));
+    }
+}
+
+#[test]
+fn two_links_at_once_are_two_invocations() {
+    let (one, other) = (server(Acknowledges::Each), server(Acknowledges::Each));
+    let program = generated(3);
+    std::thread::scope(|scope| {
+        for server in [&one, &other] {
+            scope.spawn(|| published(here_alone(&program), server).run().expect_works());
+        }
+    });
+    for server in [&one, &other] {
+        assert_complete(&server.record());
+    }
+    assert_ne!(one.record().invocations(), other.record().invocations());
+}
+
+#[test]
+fn a_broken_server_changes_neither_exit_code_nor_objects_and_is_one_warning() {
+    let program = generated(3);
+    let (bad, _dir) = broken();
+    let rules = |fault| EventRules::new(Acknowledges::Each).faults(&[fault; 50]);
+    let servers = [
+        EventServer::start(rules(StreamFault::BreaksAfter(1, Code::PermissionDenied))),
+        EventServer::start(rules(StreamFault::EndsEarly)),
+        EventServer::start(rules(StreamFault::ForeignAcknowledgement)),
+        EventServer::start(rules(StreamFault::NoHeaders)),
+    ];
+    let mut addresses: Vec<_> = servers.iter().map(EventServer::address).collect();
+    addresses.extend(["grpc://127.0.0.1:1", "grpc://no.such.host.invalid:1"].map(str::to_owned));
+    let run = |program: &Program, address: &str| {
+        Link::new(program)
+            .env("RELTO_BES_BACKEND", address)
+            .env("RELTO_BES_TIMEOUT", "1s")
+            .keep_objects()
+            .run_at(here())
+    };
+    for address in addresses {
+        let good = run(&program, &address).expect_works();
+        good.assert_identical_objects();
+        let warnings = good.stderr.matches("warning:").count();
+        assert_eq!(warnings, 1, "{address}: {}", good.stderr);
+        assert!(good.stderr.contains("page of this link"), "{}", good.stderr);
+        let failed = run(&bad, &address);
+        assert_eq!(failed.code, Some(1), "{address}: {}", failed.stderr);
+    }
+}
+
+#[test]
+fn a_failed_job_is_the_cause_of_its_failed_target() {
+    let server = server(Acknowledges::AtEnd);
+    let (program, _dir) = broken();
+    let outcome = published(here_alone(&program), &server).run_at(here());
+    assert_ne!(outcome.code, Some(0));
+    let record = server.record();
+    assert_complete(&record);
+    assert_eq!(finished(&record), Some(("BUILD_FAILURE".to_owned(), 1)));
+    let events = record.build_events();
+    let actions: Vec<_> = events
+        .iter()
+        .filter_map(|event| match &event.payload {
+            Some(Payload::Action(action)) => Some((event.id.clone(), action)),
+            _ => None,
+        })
+        .collect();
+    let [(id, action)] = &actions[..] else {
+        panic!("{actions:#?}");
+    };
+    assert!(!action.success && action.exit_code != 0);
+    assert_eq!(action.r#type, "ThinLTOBackend");
+    let text = format!("{:?}", action.stderr);
+    assert!(text.contains("bogus"), "{text}");
+    let target = events.iter().find_map(|event| match &event.payload {
+        Some(Payload::Completed(target)) => Some((target.success, event.children.clone())),
+        _ => None,
+    });
+    let cause = id.clone().expect("an id");
+    assert_eq!(target, Some((false, vec![cause])));
+}
+
+#[test]
+fn an_interrupted_link_says_so_and_leaves_nothing_announced() {
+    let farm = Farm::start(Profile::plain());
+    farm.fault(Fault::at(Method::Execute, Effect::Hang));
+    let server = server(Acknowledges::AtEnd);
+    let saved = Saved::new(&feature(Feature::Plain));
+    let mut command = saved.command();
+    command.envs(farm.environment());
+    let relto = command
+        .env("RELTO_STRATEGY", "remote")
+        .env("RELTO_BES_BACKEND", server.address())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("started");
+    wait_until("the farm executes", || {
+        farm.record().count(Method::Execute) > 0
+    });
+    kill_process(Pid::from_child(&relto), Signal::INT).expect("sent");
+    let output = relto.wait_with_output().expect("ended");
+    assert_eq!(output.status.code(), Some(1));
+    let record = server.record();
+    assert_complete(&record);
+    assert_eq!(finished(&record), Some(("INTERRUPTED".to_owned(), 8)));
+    let aborted = record
+        .build_events()
+        .into_iter()
+        .find_map(|it| match it.payload {
+            Some(Payload::Aborted(aborted)) => Some(aborted.reason()),
+            _ => None,
+        });
+    assert_eq!(aborted, Some(AbortReason::UserInterrupted));
+}
+
+#[test]
+fn a_link_after_a_killed_one_has_an_id_of_its_own() {
+    let server = server(Acknowledges::Each);
+    let saved = Saved::new(&feature(Feature::Plain));
+    let start = || {
+        let mut command = saved.command();
+        command.env("RELTO_BES_BACKEND", server.address());
+        command.stderr(Stdio::null()).spawn().expect("started")
+    };
+    let mut killed = start();
+    server.wait_for(|record| !record.events.is_empty());
+    killed.kill().expect("killed");
+    killed.wait().expect("ended");
+    let first = server.record().invocations();
+    assert!(start().wait().expect("ended").success());
+    let second = server.wait_for(|record| record.finished > 0).invocations();
+    assert_ne!(first[0], *second.last().expect("an id"));
+}
+
+#[test]
+fn nothing_secret_and_no_absolute_path_is_published() {
+    let farm = Farm::start(Profile::buildbuddy("s3cret-key"));
+    let rules = EventRules {
+        header: Some(("x-bes-key", "s3cret-bes")),
+        ..EventRules::new(Acknowledges::AtEnd)
+    };
+    let server = EventServer::start(rules);
+    let (program, _dir) = broken();
+    let link = published(strict(&program, &farm.environment()), &server)
+        .env("RELTO_BES_HEADER", "x-bes-key=s3cret-bes")
+        .env("SECRET_TOKEN", "s3cret-env")
+        .env("BUILDKITE", "true")
+        .env(
+            "BUILDKITE_REPO",
+            "https://me:s3cret-url@git.example.com/p.git",
+        )
+        .env("BUILDKITE_AGENT_ACCESS_TOKEN", "s3cret-agent")
+        .option("--remote-header=x-other=s3cret-argv");
+    let dir = link.dir().display().to_string();
+    let outcome = link.run_at(here());
+    assert_ne!(outcome.code, Some(0));
+    let record = server.record();
+    assert_complete(&record);
+    let mut of_events = Vec::new();
+    for event in record.events.values() {
+        of_events.extend(prost::Message::encode_to_vec(event));
+    }
+    let text = String::from_utf8_lossy(&of_events);
+    for secret in ["s3cret", "SECRET_TOKEN", dir.as_str(), "/usr/lib", "/tmp/"] {
+        assert!(!text.contains(secret), "`{secret}` is published:\n{text}");
+    }
+    assert!(text.contains("git.example.com"), "{text}");
+}

@@ -1,0 +1,513 @@
+//! A scripted Build Event Service: it checks numbers and contents, acknowledges as one of the known
+//! servers does, and breaks streams when a test says so.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use prost::Message as _;
+use relto::internals::pb::build_event_stream::BuildEvent;
+use relto::internals::pb::build_events::build_event::Event;
+use relto::internals::pb::build_events::publish_build_event_server::{
+    PublishBuildEvent, PublishBuildEventServer,
+};
+use relto::internals::pb::build_events::{
+    OrderedBuildEvent, PublishBuildToolEventStreamRequest, PublishBuildToolEventStreamResponse,
+    PublishLifecycleEventRequest,
+};
+use relto::internals::task::{self, Task};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::codegen::BoxStream;
+use tonic::metadata::MetadataMap;
+use tonic::transport::Server;
+use tonic::{Code, Request, Response, Status, Streaming};
+
+/// When events are acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acknowledges {
+    /// All of them, once the client has closed its half, if their numbers are 1 to N: BuildBuddy.
+    AtEnd,
+    /// Each at once: NativeLink.
+    Each,
+    /// Some at a time; those that it has seen are acknowledged again and not looked at: bb-portal.
+    Batches,
+    /// Each at once; a number that is not the next one ends the stream: Google's service.
+    Strictly,
+    /// All, and keeps none.
+    IntoTheVoid,
+}
+
+impl Acknowledges {
+    pub const ALL: [Self; 5] = [
+        Self::AtEnd,
+        Self::Each,
+        Self::Batches,
+        Self::Strictly,
+        Self::IntoTheVoid,
+    ];
+}
+
+/// What goes wrong on one stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamFault {
+    None,
+    /// It ends with this code after so many events.
+    BreaksAfter(usize, Code),
+    /// Nothing is answered at all.
+    NoHeaders,
+    /// Headers come with the first event only.
+    LateHeaders,
+    /// Events are read, and nothing is acknowledged.
+    NoAcknowledgements,
+    /// All but the last are acknowledged, and the stream stays open.
+    NoLastAcknowledgement,
+    /// All are acknowledged, and the stream stays open.
+    NoTrailers,
+    /// It breaks once the client has closed its half, after so many acknowledgements.
+    BreaksAtEnd(usize),
+    /// A number is acknowledged that was never sent.
+    ForeignAcknowledgement,
+    /// It ends well, and nothing was acknowledged.
+    EndsEarly,
+    /// Nothing is read from now on.
+    ReadsNothing,
+}
+
+/// How a server behaves.
+#[derive(Debug, Clone)]
+pub struct EventRules {
+    pub acknowledges: Acknowledges,
+    /// Bytes of a message.
+    pub largest_message: usize,
+    /// Of the first streams, one each; later ones are good.
+    pub faults: Vec<StreamFault>,
+    /// How a lifecycle call ends, if not well; without a code it does not.
+    pub lifecycle: Option<Option<Code>>,
+    /// What every call must carry.
+    pub header: Option<(&'static str, &'static str)>,
+    /// Bytes that a client may send ahead.
+    pub window: Option<u32>,
+}
+
+impl EventRules {
+    pub fn new(acknowledges: Acknowledges) -> Self {
+        Self {
+            acknowledges,
+            largest_message: 4 << 20,
+            faults: Vec::new(),
+            lifecycle: None,
+            header: None,
+            window: None,
+        }
+    }
+
+    pub fn faults(mut self, faults: &[StreamFault]) -> Self {
+        self.faults = faults.to_vec();
+        self
+    }
+}
+
+/// What a server has seen.
+#[derive(Debug, Clone, Default)]
+pub struct EventRecord {
+    /// The numbers of each stream, in the order of their arrival.
+    pub streams: Vec<Vec<i64>>,
+    /// The last content under each number.
+    pub events: BTreeMap<i64, OrderedBuildEvent>,
+    pub lifecycle: Vec<PublishLifecycleEventRequest>,
+    pub projects: Vec<String>,
+    pub keywords: Vec<String>,
+    pub largest_message: usize,
+    /// Rules that the client has broken.
+    pub violations: Vec<String>,
+    /// Everything that arrived, headers too.
+    pub wire: Vec<u8>,
+    /// The client has closed its half of a stream.
+    pub half_closed: usize,
+    /// Streams that were acknowledged to their end.
+    pub finished: usize,
+}
+
+impl EventRecord {
+    /// The tool's own events, in order.
+    pub fn build_events(&self) -> Vec<BuildEvent> {
+        let events = self.events.values().filter_map(|ordered| {
+            match ordered.event.as_ref()?.event.as_ref()? {
+                Event::BazelEvent(any) => Some(
+                    BuildEvent::decode(any.value.as_slice()).expect("a build event in the `Any`"),
+                ),
+                _ => None,
+            }
+        });
+        events.collect()
+    }
+
+    /// The invocation ids of streams.
+    pub fn invocations(&self) -> Vec<String> {
+        let ids = self.events.values();
+        let ids = ids.filter_map(|event| Some(event.stream_id.as_ref()?.invocation_id.clone()));
+        let mut ids: Vec<_> = ids.collect();
+        ids.dedup();
+        ids
+    }
+}
+
+struct State {
+    rules: EventRules,
+    record: Mutex<EventRecord>,
+    changed: watch::Sender<usize>,
+    tasks: Mutex<Vec<Task<()>>>,
+    /// Fires when a newer stream of the same invocation has begun.
+    current: Mutex<CancellationToken>,
+}
+
+impl State {
+    fn record(&self) -> MutexGuard<'_, EventRecord> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn edit(&self, edit: impl FnOnce(&mut EventRecord)) {
+        edit(&mut self.record());
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    fn violation(&self, text: String) {
+        self.edit(|record| record.violations.push(text));
+    }
+
+    fn admit(&self, metadata: &MetadataMap) -> Result<(), Status> {
+        self.edit(|record| {
+            let headers = format!("{metadata:?}");
+            record.wire.extend(headers.into_bytes());
+        });
+        let wrong = self.rules.header.is_some_and(|(name, value)| {
+            let found = metadata.get(name).and_then(|found| found.to_str().ok());
+            found != Some(value)
+        });
+        if wrong {
+            return Err(Status::unauthenticated("no key"));
+        }
+        Ok(())
+    }
+}
+
+/// A running server; dropping it closes its connections.
+pub struct EventServer {
+    state: Arc<State>,
+    port: u16,
+    runtime: Option<Runtime>,
+}
+
+impl EventServer {
+    pub fn start(rules: EventRules) -> Self {
+        Self::start_at(0, rules)
+    }
+
+    /// At a port that was free a moment ago.
+    pub fn start_at(port: u16, rules: EventRules) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a thread for the server");
+        let mut server = Server::builder();
+        if let Some(window) = rules.window {
+            server = server
+                .initial_stream_window_size(window)
+                .initial_connection_window_size(window);
+        }
+        let largest = rules.largest_message;
+        let state = Arc::new(State {
+            rules,
+            record: Mutex::default(),
+            changed: watch::Sender::new(0),
+            tasks: Mutex::default(),
+            current: Mutex::default(),
+        });
+        let service = PublishBuildEventServer::new(Service(Arc::clone(&state)))
+            .max_decoding_message_size(largest);
+        let listener = runtime
+            .block_on(TcpListener::bind(("127.0.0.1", port)))
+            .expect("a free port");
+        let port = listener.local_addr().expect("a bound socket").port();
+        let accepted = futures_util::stream::unfold(listener, |listener| async {
+            let accepted = listener.accept().await;
+            Some((accepted.map(|(stream, _)| stream), listener))
+        });
+        runtime.spawn(async move {
+            let serving = server.add_service(service);
+            let _ = serving.serve_with_incoming(accepted).await;
+        });
+        Self {
+            state,
+            port,
+            runtime: Some(runtime),
+        }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn address(&self) -> String {
+        format!("grpc://127.0.0.1:{}", self.port)
+    }
+
+    pub fn record(&self) -> EventRecord {
+        self.state.record().clone()
+    }
+
+    /// Waits until the record is as `wanted`.
+    ///
+    /// # Panics
+    /// It does not become so within a minute.
+    pub fn wait_for(&self, wanted: impl Fn(&EventRecord) -> bool) -> EventRecord {
+        let runtime = self.runtime.as_ref().expect("runs until it is dropped");
+        let mut changed = self.state.changed.subscribe();
+        runtime.block_on(async {
+            let waiting = async {
+                loop {
+                    if wanted(&self.state.record()) {
+                        return;
+                    }
+                    changed.changed().await.expect("the server lives");
+                }
+            };
+            let ended = tokio::time::timeout(Duration::from_mins(1), waiting).await;
+            assert!(ended.is_ok(), "{:#?}", self.record().streams);
+        });
+        self.record()
+    }
+}
+
+impl Drop for EventServer {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+struct Service(Arc<State>);
+
+type Answer = Result<PublishBuildToolEventStreamResponse, Status>;
+
+#[tonic::async_trait]
+impl PublishBuildEvent for Service {
+    async fn publish_lifecycle_event(
+        &self,
+        request: Request<PublishLifecycleEventRequest>,
+    ) -> Result<Response<()>, Status> {
+        self.0.admit(request.metadata())?;
+        let message = request.into_inner();
+        self.0.edit(|record| {
+            record.wire.extend(message.encode_to_vec());
+            record.lifecycle.push(message);
+        });
+        match self.0.rules.lifecycle {
+            None => Ok(Response::new(())),
+            Some(Some(code)) => Err(Status::new(code, "scripted")),
+            Some(None) => std::future::pending().await,
+        }
+    }
+
+    async fn publish_build_tool_event_stream(
+        &self,
+        request: Request<Streaming<PublishBuildToolEventStreamRequest>>,
+    ) -> Result<Response<BoxStream<PublishBuildToolEventStreamResponse>>, Status> {
+        self.0.admit(request.metadata())?;
+        let state = Arc::clone(&self.0);
+        let nth = state.record().streams.len();
+        let fault = state.rules.faults.get(nth).copied();
+        state.edit(|record| record.streams.push(Vec::new()));
+        let replaced = CancellationToken::new();
+        std::mem::replace(
+            &mut *state.current.lock().unwrap_or_else(PoisonError::into_inner),
+            replaced.clone(),
+        )
+        .cancel();
+        let (answers, outgoing) = mpsc::channel(1 << 16);
+        let (first, had_first) = tokio::sync::oneshot::channel();
+        let stream = OneStream {
+            nth,
+            fault: fault.unwrap_or(StreamFault::None),
+            answers: answers.clone(),
+            state: Arc::clone(&state),
+            first: Some(first),
+            unacknowledged: Vec::new(),
+        };
+        let fault = stream.fault;
+        let running = task::spawn(async move {
+            tokio::select! {
+                ended = stream.run(request.into_inner()) => if let Err(status) = ended {
+                    let _ = answers.send(Err(status)).await;
+                },
+                () = replaced.cancelled() => {
+                    let _ = answers.send(Err(Status::cancelled("a newer stream has begun"))).await;
+                }
+            }
+        });
+        state
+            .tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(running);
+        match fault {
+            StreamFault::NoHeaders => std::future::pending().await,
+            StreamFault::LateHeaders => {
+                let _ = had_first.await;
+            }
+            _ => {}
+        }
+        Ok(Response::new(Box::pin(ReceiverStream::new(outgoing))))
+    }
+}
+
+struct OneStream {
+    nth: usize,
+    fault: StreamFault,
+    answers: mpsc::Sender<Answer>,
+    state: Arc<State>,
+    first: Option<tokio::sync::oneshot::Sender<()>>,
+    unacknowledged: Vec<i64>,
+}
+
+impl OneStream {
+    async fn run(
+        mut self,
+        mut incoming: Streaming<PublishBuildToolEventStreamRequest>,
+    ) -> Result<(), Status> {
+        let rules = self.state.rules.clone();
+        let mut last = None;
+        let mut count = 0;
+        if self.fault == StreamFault::ReadsNothing {
+            std::future::pending::<()>().await;
+        }
+        while let Some(message) = incoming.message().await? {
+            if let Some(first) = self.first.take() {
+                let _ = first.send(());
+            }
+            count += 1;
+            let number = self.take(message, last)?;
+            last = Some(number);
+            self.unacknowledged.push(number);
+            match self.fault {
+                StreamFault::BreaksAfter(after, code) if count == after => {
+                    return Err(Status::new(code, "scripted"));
+                }
+                StreamFault::EndsEarly => return Ok(()),
+                StreamFault::ForeignAcknowledgement => {
+                    self.send(number + 1000).await;
+                    std::future::pending::<()>().await;
+                }
+                StreamFault::NoAcknowledgements | StreamFault::BreaksAtEnd(_) => continue,
+                _ => {}
+            }
+            let is_batch = self.unacknowledged.len() >= 5;
+            match rules.acknowledges {
+                Acknowledges::AtEnd => {}
+                Acknowledges::Batches if !is_batch => {}
+                _ if self.fault == StreamFault::NoLastAcknowledgement => {
+                    let kept = self.unacknowledged.pop();
+                    self.acknowledge().await;
+                    self.unacknowledged.extend(kept);
+                }
+                _ => self.acknowledge().await,
+            }
+        }
+        self.state.edit(|record| record.half_closed += 1);
+        self.end().await
+    }
+
+    async fn end(mut self) -> Result<(), Status> {
+        if self.state.rules.acknowledges == Acknowledges::AtEnd {
+            let numbers = self.state.record().streams[self.nth].clone();
+            let first = numbers.first().copied().unwrap_or(1);
+            let expected: Vec<i64> = (first..).take(numbers.len()).collect();
+            if numbers != expected {
+                let text = format!("sequence number mismatch: {numbers:?}");
+                self.state.violation(text.clone());
+                return Err(Status::unknown(text));
+            }
+        }
+        match self.fault {
+            StreamFault::NoAcknowledgements => std::future::pending::<()>().await,
+            StreamFault::NoLastAcknowledgement => {
+                self.unacknowledged.pop();
+                self.acknowledge().await;
+                std::future::pending::<()>().await;
+            }
+            StreamFault::BreaksAtEnd(after) => {
+                self.unacknowledged.truncate(after);
+                self.acknowledge().await;
+                return Err(Status::unavailable("scripted"));
+            }
+            StreamFault::NoTrailers => {
+                self.acknowledge().await;
+                std::future::pending::<()>().await;
+            }
+            _ => self.acknowledge().await,
+        }
+        self.state.edit(|record| record.finished += 1);
+        Ok(())
+    }
+
+    async fn acknowledge(&mut self) {
+        for number in std::mem::take(&mut self.unacknowledged) {
+            self.send(number).await;
+        }
+    }
+
+    async fn send(&self, number: i64) {
+        let answer = PublishBuildToolEventStreamResponse {
+            stream_id: None,
+            sequence_number: number,
+        };
+        let _ = self.answers.send(Ok(answer)).await;
+    }
+
+    /// Checks one message, and returns its number.
+    fn take(
+        &self,
+        message: PublishBuildToolEventStreamRequest,
+        last: Option<i64>,
+    ) -> Result<i64, Status> {
+        let size = message.encoded_len();
+        let Some(event) = message.ordered_build_event.clone() else {
+            return Err(Status::invalid_argument("no event"));
+        };
+        let number = event.sequence_number;
+        let known = self.state.record().events.get(&number).cloned();
+        if known.is_some_and(|known| known != event) {
+            let text = format!("number {number} has another content than before");
+            self.state.violation(text);
+        }
+        if last.is_some_and(|last| number != last + 1) {
+            let text = format!("number {number} after {last:?}");
+            self.state.violation(text.clone());
+            if self.state.rules.acknowledges == Acknowledges::Strictly {
+                return Err(Status::invalid_argument(text));
+            }
+        }
+        if number == 1 && message.notification_keywords.is_empty() {
+            self.state
+                .violation("no keywords with the first event".to_owned());
+        }
+        let keeps = self.state.rules.acknowledges != Acknowledges::IntoTheVoid;
+        self.state.edit(|record| {
+            record.streams[self.nth].push(number);
+            record.largest_message = record.largest_message.max(size);
+            record.wire.extend(message.encode_to_vec());
+            record.projects.push(message.project_id.clone());
+            record.keywords.extend(message.notification_keywords);
+            if keeps {
+                record.events.insert(number, event);
+            }
+        });
+        Ok(number)
+    }
+}
