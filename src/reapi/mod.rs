@@ -64,8 +64,6 @@ pub struct Client {
 struct ClientState {
     session: Arc<Session>,
     uploader: Arc<Uploader>,
-    /// Bytes that the uploader had sent and received when this link began.
-    moved_before: (u64, u64),
     downloader: Downloader,
     results: ResultBudget,
     canceller: Canceller,
@@ -107,12 +105,7 @@ impl Client {
     #[must_use]
     pub fn for_link(&self, options: &ClientOptions, events: Events) -> Self {
         let session = Arc::new(self.inner.session.for_link(options));
-        // Another link, which has more time, may wait for what this one sends.
-        let unhurried = ClientOptions {
-            deadline: None,
-            ..options.clone()
-        };
-        let uploads = Arc::new(self.inner.session.for_link(&unhurried));
+        let uploads = Arc::new(session.for_uploads(options));
         let uploader = Arc::new(self.inner.uploader.for_link(uploads));
         Self::with_uploader(session, uploader, events)
     }
@@ -120,7 +113,6 @@ impl Client {
     fn with_uploader(session: Arc<Session>, uploader: Arc<Uploader>, events: Events) -> Self {
         Self {
             inner: Arc::new(ClientState {
-                moved_before: uploader.moved(),
                 uploader,
                 downloader: Downloader::new(Arc::clone(&session)),
                 results: ResultBudget::default(),
@@ -276,12 +268,7 @@ impl Client {
     pub async fn close_within(&self, timeout: Duration) {
         self.inner.canceller.close(timeout).await;
         let counters = self.counters();
-        let (mut up, mut down) = (counters.bytes_up(), counters.bytes_down());
-        if !self.inner.uploader.belongs_to(&self.inner.session) {
-            let ((sent, received), before) = (self.inner.uploader.moved(), self.inner.moved_before);
-            up += sent.saturating_sub(before.0);
-            down += received.saturating_sub(before.1);
-        }
+        let (up, down) = (counters.bytes_up(), counters.bytes_down());
         self.inner.events.send(Event::Transferred { up, down });
     }
 }

@@ -44,6 +44,18 @@ impl Session {
         }
     }
 
+    /// The calls that send this link's blobs, counted with its own. They have no deadline, because
+    /// a link that has more time may wait for them too.
+    pub(super) fn for_uploads(&self, options: &ClientOptions) -> Self {
+        let unhurried = ClientOptions {
+            deadline: None,
+            ..options.clone()
+        };
+        let mut uploads = self.for_link(&unhurried);
+        uploads.transport.counters = Arc::clone(&self.transport.counters);
+        uploads
+    }
+
     pub(super) fn function(&self) -> DigestFunction {
         self.capabilities.digest_function
     }

@@ -64,6 +64,9 @@ async fn links_of_one_build_share_calls_and_those_of_two_do_not() {
             uploaded.expect("uploaded");
         }
         assert!(fixture.has_all(&blobs));
+        let sent: u64 = links.iter().map(|link| link.counters().bytes_up()).sum();
+        let size: u64 = blobs.iter().map(|blob| blob.digest.size).sum();
+        assert!(sent >= size, "{sent} of {size} bytes are counted");
         let record = fixture.farm.record();
         for method in [Method::FindMissingBlobs, Method::BatchUpdateBlobs] {
             let calls = record.of(method);

@@ -52,16 +52,6 @@ impl Uploader {
         }
     }
 
-    /// Bytes sent and received so far, counted by this session.
-    pub(crate) fn moved(&self) -> (u64, u64) {
-        let counters = &self.session.transport.counters;
-        (counters.bytes_up(), counters.bytes_down())
-    }
-
-    pub(crate) fn belongs_to(&self, session: &Arc<Session>) -> bool {
-        Arc::ptr_eq(&self.session, session)
-    }
-
     /// Resolves when the CAS has all of `blobs`, to those that it did not have before. Blobs of
     /// greater `urgency` are sent first.
     pub(crate) async fn ensure(
