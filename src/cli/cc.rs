@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::engine;
 use super::engine_error::EngineError;
+use super::front_end::{self, FrontEnd};
 use super::{CommandContext, arguments, local_slots, output, upload_ahead};
 use crate::config::{LOCAL_JOBS, Opt, OptionKind, Settings, Warning};
 use crate::error::{ExitCode, Hinted};
@@ -87,20 +88,7 @@ pub(super) fn launched(all: Vec<OsString>) -> Result<Vec<OsString>, ExitCode> {
         },
     };
     if !launcher::looks_like_a_backend(launch.words) {
-        let inherited = InheritedOnExec {
-            slot: local_slots::as_asked(launch.local_jobs.as_deref()),
-            exit_notifier: upload_ahead::exit_notifier(
-                launch.options,
-                &launch.compiler,
-                launch.words,
-            ),
-            wrappers: launch.wrappers,
-        };
-        return Err(become_the_compiler(
-            &launch.compiler,
-            launch.words,
-            inherited,
-        ));
+        return Err(not_a_backend(launch));
     }
     let Some(wrappers) = &launch.wrappers else {
         return Ok(all);
@@ -116,6 +104,23 @@ pub(super) fn launched(all: Vec<OsString>) -> Result<Vec<OsString>, ExitCode> {
         compiler: "relto".to_owned(),
         source: Relto::itself().become_with(STARTED_BY, &wrappers.started_by(), words),
     }))
+}
+
+/// Becomes the compiler, which may write modules.
+fn not_a_backend(launch: Launch<'_>) -> ExitCode {
+    let front_end = FrontEnd::of(launch.options, launch.words);
+    let words = match &front_end {
+        Some(front_end) => front_end::words(&front_end.settings, launch.words),
+        None => launch.words.into(),
+    };
+    let exit_notifier =
+        front_end.and_then(|it| upload_ahead::exit_notifier(it, launch.options, &launch.compiler));
+    let inherited = InheritedOnExec {
+        slot: local_slots::as_asked(launch.local_jobs.as_deref()),
+        exit_notifier,
+        wrappers: launch.wrappers,
+    };
+    become_the_compiler(&launch.compiler, &words, inherited)
 }
 
 fn compiler_behind(name: &str, wrappers: &mut Wrappers) -> Result<PathBuf, ExitCode> {
@@ -189,7 +194,8 @@ pub(super) fn run(context: &CommandContext, words: &[OsString], warnings: &[Warn
                 exit_notifier: None,
                 wrappers: None,
             };
-            become_the_compiler(compiler, words, inherited)
+            let words = front_end::words(&context.settings, words);
+            become_the_compiler(compiler, &words, inherited)
         }
         Ok(CompileDecision::Guarded { object, reason }) => {
             warn(

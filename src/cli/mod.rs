@@ -15,6 +15,7 @@ mod doctor;
 mod engine;
 mod engine_error;
 mod explain;
+mod front_end;
 mod help;
 mod index;
 mod ld;

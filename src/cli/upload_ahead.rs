@@ -8,11 +8,10 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::PathBuf;
 
+use super::front_end::FrontEnd;
 use super::runtime::small_runtime;
 use super::{CommandContext, arguments, engine, via_daemon};
-use crate::config::{self, Environment, Settings};
 use crate::error::ExitCode;
-use crate::launcher;
 use crate::link::Engine;
 use crate::prefetch::{self, PrefetchRequest};
 use crate::process::{ExitNotifier, Relto, SlotFiles};
@@ -20,21 +19,16 @@ use crate::process::{ExitNotifier, Relto, SlotFiles};
 /// Processes of this machine that upload at a time.
 const UPLOADS: usize = 2;
 
-/// Arranges the upload of what `compiler words...` writes; `options` are relto's own. A command
-/// line that writes no module costs one pass over its words.
+/// Arranges the upload of what `compiler` writes; `options` are relto's own.
 pub(super) fn exit_notifier(
+    front_end: FrontEnd,
     options: &[OsString],
     compiler: &OsStr,
-    words: &[OsString],
 ) -> Option<ExitNotifier> {
-    if !launcher::may_leave_a_module(words) {
-        return None;
-    }
-    let modules = launcher::modules(words);
-    if modules.is_empty() {
-        return None;
-    }
-    let mut settings = settings(options)?;
+    let FrontEnd {
+        mut settings,
+        modules,
+    } = front_end;
     if !settings.upload_ahead {
         return None;
     }
@@ -56,21 +50,6 @@ pub(super) fn exit_notifier(
     arguments.extend(["--compiler".into(), compiler.to_owned(), "--".into()]);
     arguments.extend(modules.into_iter().map(OsString::from));
     ExitNotifier::spawn(&Relto::itself(), &arguments).ok()
-}
-
-/// The settings as a backend loads them. Errors in them are reported by the backends.
-fn settings(options: &[OsString]) -> Option<Settings> {
-    let typed = if options.is_empty() {
-        // The full parser would take longer than all the rest.
-        Vec::new()
-    } else {
-        let mut words = ["relto", arguments::CC].map(OsString::from).to_vec();
-        words.extend_from_slice(options);
-        words.extend(["--", "compiler"].map(OsString::from));
-        arguments::parse(words).ok()?.options
-    };
-    let loaded = config::load(typed, &Environment::of_process());
-    Some(loaded.ok()?.settings)
 }
 
 /// Uploads after the compiler has exited, if no daemon does. Only the log shows the outcome.

@@ -53,6 +53,8 @@ pub struct Settings {
     pub(super) build_request_id: Option<String>,
     /// The user's limit of compilers on this machine; `None`: one a processor.
     pub local_jobs: Option<NonZeroUsize>,
+    /// Absolute paths below it reach a compiler that writes modules as relative ones.
+    pub base_dir: Option<PathBuf>,
     /// Send modules when they are compiled, not when they are linked.
     pub upload_ahead: bool,
     pub daemon: DaemonSettings,
@@ -117,6 +119,7 @@ impl Settings {
             invocation_id: None,
             build_request_id: None,
             local_jobs: None,
+            base_dir: None,
             upload_ahead: false,
             daemon: DaemonSettings {
                 when: DaemonUse::Auto,
@@ -186,6 +189,7 @@ impl fmt::Debug for Settings {
             .field("invocation_id", &self.invocation_id)
             .field("bazelrc", &self.bazelrc)
             .field("local_jobs", &self.local_jobs)
+            .field("base_dir", &self.base_dir)
             .field("upload_ahead", &self.upload_ahead)
             .field("daemon", &self.daemon)
             .field("linker", &self.linker)

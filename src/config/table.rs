@@ -88,6 +88,7 @@ pub static OPTIONS: &[Opt] = &[
     Opt::new(Cache, "slice_keys", "", "also find results by the part of each import that a job can see (experimental)", &Switch(|it| &mut it.link.slice_keys)).default("off"),
     Opt::new(Cache, "verify", "PERCENT", "compile so many of the cache hits again here, and compare", &Scalar(|it| &mut it.link.verify.percent, value::percent)).default("0").sensitive(),
     Opt::new(Cache, "verify_fail", "", "a cached result that is wrong fails the link", &Switch(|it| &mut it.link.verify.fail)).default("off").sensitive(),
+    Opt::new(Cache, "base_dir", "DIR", "cc: sources and include paths below it are named relative to the current directory, so that modules of other checkouts are equal", &Optional(|it| &mut it.base_dir, value::path)),
     Opt::new(Cache, "cache_salt", "TEXT", "results are shared only by links with the same salt", &Scalar(|it| &mut it.link.salt, value::text)),
 
     Opt::new(Output, "quiet", "", "no progress bar, no summary", &Switch(|it| &mut it.style.quiet)).default("off").common(),

@@ -5,6 +5,7 @@
 //! exclude those come first and open no file. [`link`](crate::link) runs the job.
 
 mod backend;
+mod base_dir;
 mod compiler;
 mod driver;
 mod front_end;
@@ -21,6 +22,7 @@ use crate::job::{Caller, Job, JobFile};
 
 pub use backend::looks_like_a_backend;
 use backend::{BackendCommand, Recognized};
+pub use base_dir::with_relative_paths;
 pub use compiler::{
     HOLDS_SLOT, InheritedOnExec, STARTED_BY, Wrappers, become_the_compiler, real_program,
     wrapper_name,

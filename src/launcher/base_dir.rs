@@ -1,0 +1,202 @@
+//! Makes absolute paths below the user's base directory relative before the compiler sees them.
+//!
+//! clang writes the names of source files and headers into a module as the command line spells
+//! them, and build systems like `CMake` spell them absolutely: the same sources in another checkout
+//! make other modules, and other keys. A path is replaced only by one that leads to the same file.
+
+use std::ffi::OsString;
+use std::path::{Component, Path, PathBuf};
+
+use super::texts;
+use crate::action::arguments::{self, Argument, Meaning};
+use crate::fs::FileId;
+
+/// Options whose value may end up in a module, as the name of what was read. Outputs and the
+/// targets of dependency files keep their names: a build system knows them by these.
+const PATH_OPTIONS: [&str; 16] = [
+    "-I",
+    "-F",
+    "-isystem",
+    "-iquote",
+    "-idirafter",
+    "-include",
+    "-imacros",
+    "-isysroot",
+    "-iframework",
+    "-cxx-isystem",
+    "-isystem-after",
+    "-stdlib++-isystem",
+    "-include-pch",
+    "-fmodule-map-file=",
+    "--sysroot",
+    "--sysroot=",
+];
+
+/// The command line of a compile in which paths below `base` are relative to the current directory.
+/// Response files are left as they are.
+#[must_use]
+pub fn with_relative_paths(words: &[OsString], base: &Path) -> Vec<OsString> {
+    let Some(texts) = texts(words) else {
+        return words.to_vec();
+    };
+    let rewriter = Rewriter::new(base, current_dirs());
+    let rewritten = arguments::parse(&texts)
+        .into_iter()
+        .flat_map(|argument| rewriter.argument(&argument));
+    rewritten.map(OsString::from).collect()
+}
+
+/// The names of the current directory: the shell's, which may go through symbolic links as those of
+/// a build system do, and the kernel's.
+fn current_dirs() -> Vec<PathBuf> {
+    let real = std::env::current_dir().ok();
+    let said = std::env::var_os("PWD").map(PathBuf::from);
+    let said =
+        said.filter(|said| said.is_absolute() && FileId::at(said) == FileId::at(Path::new(".")));
+    said.into_iter().chain(real).collect()
+}
+
+struct Rewriter {
+    bases: Vec<PathBuf>,
+    /// Names of the current directory.
+    dirs: Vec<PathBuf>,
+}
+
+impl Rewriter {
+    fn new(base: &Path, dirs: Vec<PathBuf>) -> Self {
+        let real = fs_err::canonicalize(base).ok();
+        Self {
+            bases: [base.to_owned()].into_iter().chain(real).collect(),
+            dirs,
+        }
+    }
+
+    fn argument(&self, argument: &Argument<'_>) -> Vec<String> {
+        let names_a_path =
+            argument.meaning == Meaning::Input || PATH_OPTIONS.contains(&argument.option);
+        let path = argument.value.filter(|_| names_a_path);
+        match path.and_then(|path| self.relative(path)) {
+            Some(path) => argument.with_value(&path),
+            None => argument.words.to_vec(),
+        }
+    }
+
+    /// Another name of the file `path`, if it is below the base and if there is one that leads to
+    /// the same file.
+    fn relative(&self, path: &str) -> Option<String> {
+        let absolute = Path::new(path);
+        let is_below = self.bases.iter().any(|base| absolute.starts_with(base));
+        if !absolute.is_absolute() || !is_below {
+            return None;
+        }
+        let file = FileId::at(absolute)?;
+        let mut candidates = self.dirs.iter().map(|dir| relative_to(absolute, dir));
+        let found = candidates.find(|candidate| FileId::at(candidate) == Some(file))?;
+        found.into_os_string().into_string().ok()
+    }
+}
+
+/// `path` as seen from `dir`, both absolute.
+fn relative_to(path: &Path, dir: &Path) -> PathBuf {
+    let (path, dir): (Vec<_>, Vec<_>) = (path.components().collect(), dir.components().collect());
+    let shared = path.iter().zip(&dir).take_while(|(a, b)| a == b).count();
+    let up = dir[shared..].iter().map(|_| Component::ParentDir);
+    let relative: PathBuf = up.chain(path[shared..].iter().copied()).collect();
+    if relative.as_os_str().is_empty() {
+        return PathBuf::from(".");
+    }
+    relative
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tree with `src/a.c`, `include` and `build`, and another directory beside it.
+    fn tree() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        for name in ["tree/src", "tree/include", "tree/build", "treetop"] {
+            fs_err::create_dir_all(dir.path().join(name)).expect("made");
+        }
+        for name in ["tree/src/a.c", "treetop/a.c"] {
+            fs_err::write(dir.path().join(name), "").expect("written");
+        }
+        dir
+    }
+
+    #[test]
+    fn a_path_is_seen_from_the_current_directory() {
+        for (path, dir, expected) in [
+            ("/t/src/a.c", "/t/build", "../src/a.c"),
+            ("/t/src/a.c", "/t", "src/a.c"),
+            ("/t", "/t/", "."),
+            ("/t", "/t/build/deep", "../.."),
+            ("/t/src/../include/./x", "/t/src", "../include/x"),
+            ("/t/a.c", "/elsewhere", "../t/a.c"),
+        ] {
+            let found = relative_to(Path::new(path), Path::new(dir));
+            assert_eq!(found, Path::new(expected), "{path} from {dir}");
+        }
+    }
+
+    #[test]
+    fn only_sources_and_include_paths_that_are_there_and_below_the_base_are_replaced() {
+        let dir = tree();
+        let root = std::env::current_dir().expect("a directory");
+        let top = dir.path().display().to_string();
+        let line = |words: &[&str]| {
+            words
+                .iter()
+                .map(|it| it.replace("TOP", &top))
+                .collect::<Vec<_>>()
+        };
+        let typed = line(&[
+            "-ITOP/tree/include",
+            "-isystem",
+            "TOP/tree/include",
+            "-ITOP/tree/nothing",
+            "-ITOP/treetop",
+            "-MF",
+            "TOP/tree/build/a.d",
+            "-c",
+            "TOP/tree/src/a.c",
+            "-o",
+            "TOP/tree/build/a.o",
+            "TOP/treetop/a.c",
+        ]);
+        let up = "../".repeat(root.components().count() - 1);
+        let below = format!("{up}{}", top.trim_start_matches('/'));
+        let expected = line(&[
+            "-IUP/tree/include",
+            "-isystem",
+            "UP/tree/include",
+            "-ITOP/tree/nothing",
+            "-ITOP/treetop",
+            "-MF",
+            "TOP/tree/build/a.d",
+            "-c",
+            "UP/tree/src/a.c",
+            "-o",
+            "TOP/tree/build/a.o",
+            "TOP/treetop/a.c",
+        ]);
+        let expected: Vec<_> = expected.iter().map(|it| it.replace("UP", &below)).collect();
+        let rewriter = Rewriter::new(&dir.path().join("tree"), vec![root]);
+        let arguments = arguments::parse(&typed);
+        let rewritten: Vec<_> = arguments
+            .iter()
+            .flat_map(|it| rewriter.argument(it))
+            .collect();
+        assert_eq!(rewritten, expected);
+    }
+
+    #[test]
+    fn a_relative_name_that_leads_elsewhere_is_not_taken() {
+        let dir = tree();
+        let base = dir.path().join("tree");
+        // Said to be the current directory, but it is not.
+        let rewriter = Rewriter::new(&base, vec![base.join("build")]);
+        let source = base.join("src/a.c").display().to_string();
+        assert_eq!(rewriter.relative(&source), None);
+    }
+}
