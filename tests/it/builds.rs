@@ -8,6 +8,7 @@ use fs_err as fs;
 
 use crate::support::link::Home;
 use crate::support::llvm::run;
+use crate::support::outcome::Counts;
 use crate::support::skip::skip;
 
 const PAGE: &str = include_str!("../../docs/builds.md");
@@ -81,26 +82,47 @@ fn shell(dir: &Path, home: &Home, script: &str) -> Output {
     output
 }
 
-/// Builds with `script`. relto must have taken part in `links` links of `jobs` jobs in all, and the
-/// program must run.
-fn builds(dir: &Path, script: &str, program: &str, links: usize, jobs: usize) {
-    let home = Home::new();
-    let output = shell(dir, &home, script);
-    let text = [output.stdout, output.stderr].concat();
+/// The jobs of each link that a build reports.
+fn links(output: &Output) -> Vec<Counts> {
+    let text = [&output.stdout[..], &output.stderr].concat();
     let text = String::from_utf8_lossy(&text);
-    let counts: Vec<usize> = text
-        .lines()
-        .filter_map(|line| {
-            line.strip_prefix("relto: ")?
-                .split(" job")
-                .next()?
-                .parse()
-                .ok()
-        })
-        .collect();
-    assert_eq!(counts.len(), links, "{text}");
-    assert_eq!(counts.iter().sum::<usize>(), jobs, "{text}");
+    let ours = text.lines().filter(|line| line.starts_with("relto: "));
+    ours.filter_map(Counts::parse).collect()
+}
+
+/// Builds with `script`. relto must have taken part in `expected` links of `jobs` jobs in all, and
+/// the program must run.
+fn builds(dir: &Path, script: &str, program: &str, expected: usize, jobs: usize) {
+    builds_in(&Home::new(), dir, script, expected, jobs);
     run(&mut Command::new(dir.join(program)));
+}
+
+/// As [`builds`], for a program that needs help to run; returns how many jobs were cached.
+fn builds_in(home: &Home, dir: &Path, script: &str, expected: usize, jobs: usize) -> usize {
+    let output = shell(dir, home, script);
+    let links = links(&output);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(links.len(), expected, "{text}");
+    let sum = links.iter().map(|it| it.jobs).sum::<usize>();
+    assert_eq!(sum, jobs, "{text}");
+    links.iter().map(|it| it.cached).sum()
+}
+
+/// What `make` needs: a program and a library.
+const MAKEFILE: &str = "app: main.o libpart.a\n\t$(CC) $(LDFLAGS) $^ -o $@\n\
+    libpart.a: part.o\n\t$(AR) rcs $@ $^\n\
+    clean:\n\trm -f app *.o *.a\n\
+    install: app\n\tinstall -D app $(DESTDIR)/usr/bin/app\n";
+
+/// The same for `CMake`, with a shared library.
+const CMAKE_LISTS: &str = "cmake_minimum_required(VERSION 3.20)\nproject(app C CXX)\n\
+    add_library(part SHARED part.c)\nadd_executable(app main.c)\ntarget_link_libraries(app part)\n";
+
+/// A directory with the program and its `Makefile`.
+fn make_dir() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a directory");
+    sources(dir.path(), &[("Makefile", MAKEFILE)]);
+    dir
 }
 
 #[test]
@@ -108,9 +130,7 @@ fn make_links_with_the_line_of_the_page() {
     if !has(&["make", "clang-22", "llvm-ar-22"]) {
         return;
     }
-    let dir = tempfile::tempdir().expect("a directory");
-    let rules = "app: main.o libpart.a\n\t$(CC) $(LDFLAGS) $^ -o $@\nlibpart.a: part.o\n\t$(AR) rcs $@ $^\n";
-    sources(dir.path(), &[("Makefile", rules)]);
+    let dir = make_dir();
     builds(dir.path(), &blocks("make")[0], "app", 1, 2);
 }
 
@@ -120,10 +140,70 @@ fn cmake_links_with_the_lines_of_the_page() {
         return;
     }
     let dir = tempfile::tempdir().expect("a directory");
-    let lists = "cmake_minimum_required(VERSION 3.20)\nproject(app C CXX)\nadd_library(part SHARED part.c)\n\
-        add_executable(app main.c)\ntarget_link_libraries(app part)\n";
-    sources(dir.path(), &[("CMakeLists.txt", lists)]);
+    sources(dir.path(), &[("CMakeLists.txt", CMAKE_LISTS)]);
     builds(dir.path(), &blocks("CMake")[0], "build/app", 2, 2);
+}
+
+#[test]
+fn cmake_links_with_the_toolchain_file_of_the_page() {
+    if !has(&["cmake", "clang++-22"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let [file, commands] = &blocks("CMake, with a toolchain file")[..] else {
+        panic!("the page has a file and the commands");
+    };
+    let files = [("CMakeLists.txt", CMAKE_LISTS), ("thinlto.cmake", file)];
+    sources(dir.path(), &files);
+    builds(dir.path(), commands, "build/app", 2, 2);
+}
+
+#[test]
+fn cmake_links_with_the_preset_of_the_page() {
+    if !has(&["cmake", "clang++-22"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let [file, commands] = &blocks("CMake, with a preset")[..] else {
+        panic!("the page has a file and the commands");
+    };
+    let files = [("CMakeLists.txt", CMAKE_LISTS), ("CMakePresets.json", file)];
+    sources(dir.path(), &files);
+    builds(dir.path(), commands, "build/app", 2, 2);
+}
+
+#[test]
+fn another_checkout_finds_all_results_if_the_tree_names_its_base_dir() {
+    if !has(&["cmake", "clang++-22"]) {
+        return;
+    }
+    let [file, commands] = &blocks("Several checkouts")[..] else {
+        panic!("the page has a file and the commands");
+    };
+    let main = "#include <stdio.h>\n#include \"part.h\"\n\
+        int main(int argc, char **argv) { return printf(\"%s\\n\", __FILE__) < 0 || part(argc) - 3; }\n";
+    let header = "static inline int used(int x) { return x + 1; }\nint part(int);\n";
+    let lists = format!("{CMAKE_LISTS}target_include_directories(app PRIVATE include)\n");
+    let cached = |base_dir: &str| {
+        let home = Home::new();
+        let build = || {
+            let dir = tempfile::tempdir().expect("a directory");
+            fs::create_dir(dir.path().join("include")).expect("made");
+            let files = [
+                ("CMakeLists.txt", &lists[..]),
+                ("main.c", main),
+                ("include/part.h", header),
+                (".relto.toml", base_dir),
+            ];
+            sources(dir.path(), &files);
+            let cached = builds_in(&home, dir.path(), commands, 2, 2);
+            run(&mut Command::new(dir.path().join("build/app")));
+            cached
+        };
+        (build(), build())
+    };
+    assert_eq!(cached(file), (0, 2));
+    assert_eq!(cached(""), (0, 0), "what the page says of CMake's paths");
 }
 
 #[test]
@@ -138,6 +218,17 @@ fn meson_links_with_the_native_file_of_the_page() {
     };
     sources(dir.path(), &[("meson.build", build), ("clang.ini", file)]);
     builds(dir.path(), commands, "build/app", 2, 2);
+}
+
+#[test]
+fn ninja_links_with_the_file_of_the_page() {
+    if !has(&["ninja", "clang-22", "llvm-ar-22"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = format!("{}\n", blocks("ninja")[0]);
+    sources(dir.path(), &[("build.ninja", &file)]);
+    builds(dir.path(), "ninja", "app", 1, 2);
 }
 
 #[test]
@@ -162,6 +253,202 @@ fn libtool_keeps_the_distributor_in_the_compilers_name() {
     let home = Home::new();
     shell(dir.path(), &home, &format!("autoreconf -i\n{configure}"));
     builds(dir.path(), &make, "app", 2, 2);
+}
+
+#[test]
+fn cargo_links_with_the_configuration_of_the_page() {
+    let llvm = run(Command::new("rustc").arg("-vV"));
+    if !llvm.contains("LLVM version: 22.") || !llvm.contains("host: x86_64-unknown-linux-gnu") {
+        skip("rustc is not the one of the page");
+        return;
+    }
+    if !has(&["cargo", "clang-22", "ld.lld-22"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let [file, command] = &blocks("Cargo")[..] else {
+        panic!("the page has a file and the command");
+    };
+    for name in ["src", ".cargo"] {
+        fs::create_dir(dir.path().join(name)).expect("made");
+    }
+    let manifest =
+        "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n";
+    let main = "fn main() { assert_eq!(std::env::args().count(), 1); }\n";
+    let files = [
+        ("Cargo.toml", manifest),
+        ("src/main.rs", main),
+        (".cargo/config.toml", file),
+    ];
+    sources(dir.path(), &files);
+    let home = Home::new();
+    let variables = "unset CARGO_TARGET_DIR RUSTFLAGS CARGO_ENCODED_RUSTFLAGS";
+    shell(dir.path(), &home, &format!("{variables}\n{command}"));
+    run(&mut Command::new(dir.path().join("target/release/app")));
+    // Cargo hides what the linker prints.
+    let relto = env!("CARGO_BIN_EXE_relto");
+    let stats = shell(dir.path(), &home, &format!("{relto} stats --json"));
+    let stats: serde_json::Value = serde_json::from_slice(&stats.stdout).expect("JSON");
+    let links = stats["links"].as_array().expect("links");
+    assert_eq!(links.len(), 1, "{stats}");
+}
+
+#[test]
+fn dpkg_buildpackage_links_with_the_lines_of_the_page() {
+    if !has(&["dpkg-buildpackage", "dh", "clang-22"]) {
+        return;
+    }
+    let top = tempfile::tempdir().expect("a directory");
+    let dir = top.path().join("app");
+    fs::create_dir_all(dir.join("debian/source")).expect("made");
+    let control = "Source: app\nSection: misc\nPriority: optional\nMaintainer: A <a@example.org>\n\
+        Build-Depends: debhelper-compat (= 13)\nStandards-Version: 4.6.2\n\n\
+        Package: app\nArchitecture: any\nDepends: ${shlibs:Depends}, ${misc:Depends}\n\
+        Description: a program\n Of two modules.\n";
+    let changelog = "app (1.0) unstable; urgency=medium\n\n  * First.\n\n \
+        -- A <a@example.org>  Thu, 01 Jan 2026 00:00:00 +0000\n";
+    let rules = "#!/usr/bin/make -f\n%:\n\tdh $@\n";
+    let files = [
+        ("Makefile", MAKEFILE),
+        ("debian/control", control),
+        ("debian/changelog", changelog),
+        ("debian/rules", rules),
+        ("debian/source/format", "3.0 (native)\n"),
+    ];
+    sources(&dir, &files);
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(dir.join("debian/rules"), executable).expect("executable");
+    let home = Home::new();
+    let cache = top.path().join("cache").display().to_string();
+    let script = blocks("dpkg-buildpackage")[0].replace("/var/tmp/relto-$(id -un)", &cache);
+    assert_eq!(builds_in(&home, &dir, &script, 1, 2), 0);
+    assert!(top.path().join("app_1.0_amd64.deb").exists() || !cfg!(target_arch = "x86_64"));
+    assert_eq!(builds_in(&home, &dir, &script, 1, 2), 2);
+    run(&mut Command::new(dir.join("app")));
+}
+
+#[test]
+fn sanitizers_work_with_the_lines_of_the_page() {
+    let runtime = Path::new("/usr/lib/llvm-22/lib/clang/22/lib/linux");
+    if !has(&["make", "clang-22", "llvm-ar-22"]) {
+        return;
+    }
+    if !runtime.exists() {
+        skip("`libclang-rt-22-dev` is not installed");
+        return;
+    }
+    let dir = make_dir();
+    let main = "#include <stdlib.h>\nint part(int);\nint main(int argc, char **argv) {\n\
+        volatile char *p = calloc(1, 8);\nchar found = p[argc > 1 ? 8 : 7];\nfree((char *)p);\nreturn found + part(argc) - 3; }\n";
+    sources(dir.path(), &[("main.c", main)]);
+    let [sanitized, cfi] = &blocks("Sanitizers")[..] else {
+        panic!("the page has two recipes");
+    };
+    builds(dir.path(), sanitized, "app", 1, 2);
+    let mut wrong = Command::new(dir.path().join("app"));
+    let found = wrong.arg("wrong").output().expect("started");
+    let found = String::from_utf8_lossy(&found.stderr);
+    assert!(found.contains("AddressSanitizer"), "{found}");
+    builds(dir.path(), cfi, "app", 1, 2);
+}
+
+#[test]
+fn profiles_work_with_the_lines_of_the_page() {
+    if !has(&["make", "clang-22", "llvm-profdata-22"]) {
+        return;
+    }
+    if !Path::new("/usr/lib/llvm-22/lib/clang/22/lib/linux").exists() {
+        skip("`libclang-rt-22-dev` is not installed");
+        return;
+    }
+    let dir = make_dir();
+    builds(dir.path(), &blocks("Profiles (PGO)")[0], "app", 2, 4);
+}
+
+#[test]
+fn programs_of_another_machine_link_with_the_line_of_the_page() {
+    if !has(&["make", "clang-22", "llvm-ar-22", "qemu-aarch64-static"]) {
+        return;
+    }
+    if !Path::new("/usr/aarch64-linux-gnu/lib/libc.so.6").exists() {
+        skip("`libc6-dev-arm64-cross` is not installed");
+        return;
+    }
+    let dir = make_dir();
+    let script = &blocks("Another machine's programs")[0];
+    builds_in(&Home::new(), dir.path(), script, 1, 2);
+    let mut emulator = Command::new("qemu-aarch64-static");
+    emulator.args(["-L", "/usr/aarch64-linux-gnu"]);
+    run(emulator.arg(dir.path().join("app")));
+}
+
+#[test]
+fn ccache_keeps_compiles_and_relto_the_backends() {
+    if !has(&["make", "ccache", "clang-22", "llvm-ar-22"]) {
+        return;
+    }
+    let dir = make_dir();
+    let home = Home::new();
+    let script = format!(
+        "export CCACHE_DIR={}/ccache\nmake clean\n{}",
+        home.path().display(),
+        blocks("ccache")[0]
+    );
+    assert_eq!(builds_in(&home, dir.path(), &script, 1, 2), 0);
+    assert_eq!(builds_in(&home, dir.path(), &script, 1, 2), 2);
+    let counts = format!(
+        "CCACHE_DIR={}/ccache ccache --print-stats",
+        home.path().display()
+    );
+    let counts = shell(dir.path(), &home, &counts);
+    let counts = String::from_utf8_lossy(&counts.stdout);
+    assert!(counts.contains("direct_cache_hit\t2\n"), "{counts}");
+}
+
+#[test]
+fn sccache_keeps_compiles_and_relto_the_backends() {
+    if !has(&["make", "sccache", "clang-22", "llvm-ar-22"]) {
+        return;
+    }
+    let dir = make_dir();
+    let home = Home::new();
+    // Its server listens on a port: one that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr());
+    let variables = format!(
+        "export SCCACHE_DIR={}/sccache SCCACHE_SERVER_PORT={} SCCACHE_IDLE_TIMEOUT=60",
+        home.path().display(),
+        port.expect("a port").port()
+    );
+    let script = format!(
+        "{variables}\nsccache --start-server\nmake clean\n{}\nsccache --stop-server",
+        blocks("sccache")[0]
+    );
+    assert_eq!(builds_in(&home, dir.path(), &script, 1, 2), 0);
+    assert_eq!(builds_in(&home, dir.path(), &script, 1, 2), 2);
+}
+
+#[test]
+fn llds_own_cache_hides_jobs_from_relto_and_knows_neither_compiler_nor_arguments() {
+    if !has(&["make", "clang-22", "llvm-ar-22"]) {
+        return;
+    }
+    let dir = make_dir();
+    let home = Home::new();
+    let recipe = &blocks("lld's own cache in front")[0];
+    builds_in(&home, dir.path(), recipe, 1, 2);
+    let relink = |more: &str| {
+        let script = recipe.replace(
+            "-Wl,--thinlto-cache-dir",
+            &format!("{more} -Wl,--thinlto-cache-dir"),
+        );
+        let output = shell(dir.path(), &home, &format!("rm app\n{script}"));
+        run(&mut Command::new(dir.path().join("app")));
+        links(&output).len()
+    };
+    assert_eq!(relink(""), 0);
+    // Other objects are asked for, and another compiler that makes none at all.
+    assert_eq!(relink("-Wl,--thinlto-remote-compiler-arg=-O0"), 0);
+    assert_eq!(relink("-Wl,--thinlto-remote-compiler=/bin/false"), 0);
 }
 
 #[test]
