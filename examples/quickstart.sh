@@ -4,15 +4,17 @@
 # Installs clang-22 and lld-22 if they are missing, builds relto, compiles SQLite and zstd (cargo has their sources: relto
 # uses both itself) to ThinLTO bitcode and links them into one program, three times. The program runs after each link.
 #
+#   QUICKSTART_SOURCES  directory with `sqlite3` and `zstd` of these sources, for a machine without cargo
 #   QUICKSTART_FOLDER   where objects and caches go; default: a new directory under /tmp, removed at the end
-#   RELTO               a relto that is built already
+#   RELTO               a relto that is built already, or installed
 #   RELTO_REMOTE_EXECUTOR and all the other settings of relto are heeded: give a farm, and the farm does the work
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 fail() { echo "quickstart: $*" >&2; exit 1; }
-command -v cargo >/dev/null || fail "no cargo: install Rust with rustup first"
+[ -n "${QUICKSTART_SOURCES:-}" ] && [ -n "${RELTO:-}" ] || command -v cargo >/dev/null ||
+  fail "no cargo: install Rust with rustup first"
 
 missing=()
 command -v clang-22 >/dev/null || missing+=(clang-22)
@@ -33,15 +35,19 @@ if [ -z "$relto" ]; then
   relto=$(realpath "$target/release/relto")
 fi
 
-host=$(cd "$here" && rustc -vV | sed -n 's/^host: //p')
-# cargo metadata tells where the sources of a dependency lie
-crate() {
-  (cd "$here" && cargo metadata --format-version 1 --locked --filter-platform "$host") | tr ',' '\n' |
-    sed -n "s|.*\"manifest_path\":\"\(.*/$1-[0-9][^/]*\)/Cargo.toml\".*|\1|p" | head -n 1
-}
-zstd=$(crate zstd-sys)/zstd/lib
-sqlite=$(crate libsqlite3-sys)/sqlite3
-[ -e "$zstd/zstd.h" ] && [ -e "$sqlite/sqlite3.c" ] || fail "the sources of zstd and SQLite are not where cargo says"
+if [ -n "${QUICKSTART_SOURCES:-}" ]; then
+  zstd=$QUICKSTART_SOURCES/zstd/lib sqlite=$QUICKSTART_SOURCES/sqlite3
+else
+  host=$(cd "$here" && rustc -vV | sed -n 's/^host: //p')
+  # cargo metadata tells where the sources of a dependency lie
+  crate() {
+    (cd "$here" && cargo metadata --format-version 1 --locked --filter-platform "$host") | tr ',' '\n' |
+      sed -n "s|.*\"manifest_path\":\"\(.*/$1-[0-9][^/]*\)/Cargo.toml\".*|\1|p" | head -n 1
+  }
+  zstd=$(crate zstd-sys)/zstd/lib
+  sqlite=$(crate libsqlite3-sys)/sqlite3
+fi
+[ -e "$zstd/zstd.h" ] && [ -e "$sqlite/sqlite3.c" ] || fail "the sources of zstd and SQLite are not there"
 
 if [ -n "${QUICKSTART_FOLDER:-}" ]; then
   dir=$QUICKSTART_FOLDER; mkdir -p "$dir"

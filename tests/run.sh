@@ -32,8 +32,11 @@ begin() { step=$1; printf '\n== %s (%d s so far)\n' "$1" "$SECONDS"; }
 
 packages=(automake bc bison build-essential clang-22 lld-22 llvm-22 bubblewrap busybox-static ca-certificates cmake curl file flex
   libelf-dev libssl-dev libstdc++-12-dev libtool make meson nginx-light ninja-build openssl python3 time xz-utils)
+# What the recipes of docs/builds.md name besides.
+packages+=(ccache debhelper fakeroot libclang-rt-22-dev sccache)
+[ "$(uname -m)" != x86_64 ] || packages+=(libc6-dev-arm64-cross libgcc-12-dev-arm64-cross qemu-user-static)
 command -v pip >/dev/null || packages+=(python3-pip)
-[ -z "${RELTO_TEST_LONG:-}" ] || packages+=(postgresql python3-venv)
+[ -z "${RELTO_TEST_LONG:-}" ] || packages+=(clang debootstrap llvm postgresql python3-venv)
 
 install_missing() {
   local missing=() package as_root=()
@@ -51,7 +54,7 @@ install_missing() {
     { "${get[@]}" update && "${get[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null; }
 }
 
-begin "packages"
+begin "what the machine needs"
 command -v dpkg-query >/dev/null || { echo "not a Debian: install ${packages[*]} by hand, then run the cargo commands below" >&2; exit 1; }
 install_missing
 command -v cargo >/dev/null || { echo "no cargo: install Rust with rustup first" >&2; exit 1; }
@@ -88,7 +91,7 @@ done
 begin "format"
 cargo fmt --all --check
 begin "scripts"
-for script in tests/*.sh tests/servers/*.sh .ci/run examples/*.sh; do bash -n "$script"; done
+for script in tests/*.sh tests/servers/*.sh packaging/*.sh .ci/run examples/*.sh; do bash -n "$script"; done
 begin "lints"
 cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
 begin "documentation"
@@ -109,6 +112,11 @@ if [ -n "${BUILDBARN_PROGRAMS:-}" ]; then
   BUILDBARN_PLAIN=1 tests/buildbarn-example.sh
 else
   printf 'tests/buildbarn-example.sh\t`BUILDBARN_PROGRAMS` names no programs\n' | tee -a "$RELTO_TEST_SKIPS.scripts"
+fi
+
+if [ -n "${RELTO_TEST_LONG:-}" ]; then
+  begin "packages"
+  tests/packages.sh
 fi
 
 begin "tests"

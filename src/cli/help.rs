@@ -1,8 +1,9 @@
 //! The parts of the help besides commands and options.
 
-/// `--version`: the version, and what this relto can talk to.
+/// `--version`: the version, the commit of a release build, and what this relto can talk to.
 pub(super) const VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
+    env!("RELTO_ORIGIN"),
     "\nREAPI 2.0 and later; SHA256, BLAKE3; zstd; TLS, Unix sockets, credential helpers"
 );
 

@@ -33,7 +33,7 @@ pub(super) fn version() -> ExitCode {
 /// A page for relto, and one for each command.
 pub(super) fn man(dir: &Path) -> Result<ExitCode, CommandError> {
     let written = fs_err::create_dir_all(dir)
-        .and_then(|()| clap_mangen::generate_to(arguments::parser(), dir));
+        .and_then(|()| clap_mangen::generate_to(arguments::manual_parser(), dir));
     match written {
         Ok(()) => Ok(ExitCode::Success),
         Err(source) => Err(Box::new(NoManual {

@@ -48,9 +48,16 @@ fn completions_and_manual_pages_are_made_for_packages() {
         assert!(told.contains("dynamic"), "{told}");
     }
     assert_eq!(place.relto_told("man pages"), "exit 0\n");
-    for page in ["relto.1", "relto-doctor.1"] {
-        assert!(place.path("project/pages").join(page).exists(), "{page}");
+    let page = |name: &str| {
+        fs_err::read_to_string(place.path("project/pages").join(name)).expect("a page")
+    };
+    let (relto, doctor) = (page("relto.1"), page("relto-doctor.1"));
+    // Also of an option that `-h` leaves out.
+    for help in ["farm: grpc://", "attempts after a call"] {
+        assert!(relto.contains(help), "{relto}");
     }
+    assert!(doctor.contains("options of relto(1)"), "{doctor}");
+    assert!(!doctor.contains("remote"), "{doctor}");
 }
 
 #[test]

@@ -31,6 +31,35 @@ fn mistakes_in_files_end_with_2_and_name_the_place() {
     ");
 }
 
+/// Packages install it beside the documentation.
+#[test]
+fn the_example_configuration_is_valid_with_every_line_in_force() {
+    let place = CleanHome::new();
+    let example = include_str!("../../packaging/config.toml");
+    let is_setting = |line: &&str| line.contains(" = ") || line.starts_with('[');
+    let lines = example
+        .lines()
+        .filter_map(|line| line.strip_prefix("# "))
+        .filter(is_setting);
+    let home = place.path("home").display().to_string();
+    let text = lines
+        .collect::<Vec<_>>()
+        .join("\n")
+        .replace("/home/me", &home);
+    for name in ["farm-token", "client.crt", "client.key"] {
+        place.write(&format!("home/.config/relto/{name}"), "secret");
+    }
+    place.write("home/.config/relto/config.toml", &text);
+    let told = place.relto_told("config --config=ci");
+    assert!(told.starts_with("exit 0\n"), "{told}\n{text}");
+    for name in ["remote_executor", "verify", "remote_upload_local_results"] {
+        assert!(told.contains(name), "{told}");
+    }
+    // As it is, it sets nothing.
+    place.write("home/.config/relto/config.toml", example);
+    assert!(!place.relto_told("config").contains("farm.example.com"));
+}
+
 #[test]
 fn a_project_file_that_others_may_write_is_ignored_with_a_warning() {
     let place = CleanHome::new();

@@ -291,6 +291,19 @@ pub(super) fn parser() -> clap::Command {
     parser_with(|_| true)
 }
 
+/// The parser for manual pages: that of relto tells of every option, and those of commands refer to
+/// it.
+pub(super) fn manual_parser() -> clap::Command {
+    let told = |arg: Arg| match arg.get_help().cloned() {
+        Some(help) => arg.long_help(help),
+        None => arg,
+    };
+    let see_relto = "It also accepts the options of relto(1).";
+    parser_with(|_| false)
+        .mut_args(told)
+        .mut_subcommands(|command| command.after_help(see_relto))
+}
+
 /// The parser, in which only the commands that may be used take relto's options.
 fn parser_with(may_be_used: impl Fn(&str) -> bool) -> clap::Command {
     let takes_options = |command: clap::Command| {
