@@ -31,6 +31,23 @@ pub enum Origin {
     InPlace,
 }
 
+/// What an attempt at a job is doing. On this machine it executes at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum JobStep {
+    /// Asks a cache for the result.
+    LookUp,
+    /// Sends what the farm lacks.
+    Upload,
+    /// Waits for a worker.
+    Queue,
+    /// The compiler runs.
+    Execute,
+    /// Receives the outputs from the farm.
+    Fetch,
+    /// Writes the outputs for the linker and into the disk cache.
+    Write,
+}
+
 /// What compiling a cached result again has shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Verdict {
@@ -104,6 +121,28 @@ pub enum Event {
     /// The job file is read. `link` is the linker's output; `modules` are the jobs' modules as the
     /// user knows them.
     LinkStarted { link: String, modules: Vec<String> },
+    /// The job is checked and has its key, of which `key` holds the first bytes; `None` if it runs in
+    /// place. Its inputs are `input_bytes` long, and planning it took `time`.
+    JobPlanned {
+        job: JobId,
+        key: Option<[u8; 8]>,
+        input_bytes: u64,
+        time: Duration,
+    },
+    /// The attempt on the farm, or else the one here, has come to `step`.
+    JobAdvanced {
+        job: JobId,
+        on_farm: bool,
+        step: JobStep,
+    },
+    /// A worker has compiled the job in `time`, by its own clock.
+    ExecutedIn { job: JobId, time: Duration },
+    /// The sizes of what the job wrote, and of its compiler, where that was measured.
+    JobMeasured {
+        job: JobId,
+        output_bytes: u64,
+        peak_memory: Option<u64>,
+    },
     /// The digest of the job's action is known: `hash/size`.
     ActionBuilt { job: JobId, action: String },
     /// The job runs in place; `cause` says why in a few words (`-gsplit-dwarf`).
@@ -140,6 +179,20 @@ pub enum Event {
     Transferred { up: u64, down: u64 },
 }
 
+impl Event {
+    /// Whether only timings are made from it.
+    #[must_use]
+    pub fn is_for_timings(&self) -> bool {
+        matches!(
+            self,
+            Self::JobPlanned { .. }
+                | Self::JobAdvanced { .. }
+                | Self::ExecutedIn { .. }
+                | Self::JobMeasured { .. }
+        )
+    }
+}
+
 /// An event and when it happened, counted from the start of the link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamped {
@@ -152,24 +205,17 @@ pub struct Stamped {
 pub struct Events {
     start: Instant,
     sink: EventSink,
-    observer: Option<Observer>,
 }
 
 /// Sees every event before its reader does.
-#[derive(Clone)]
-struct Observer(Arc<dyn Fn(&Event) + Send + Sync>);
-
-impl fmt::Debug for Observer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Observer")
-    }
-}
+type Observer = dyn Fn(Duration, &Event) + Send + Sync;
 
 #[derive(Clone)]
 enum EventSink {
     Discarded,
     Channel(mpsc::Sender<Stamped>),
     Function(Arc<dyn Fn(Event) + Send + Sync>),
+    Observed(Arc<Observer>, Box<EventSink>),
 }
 
 impl fmt::Debug for EventSink {
@@ -178,7 +224,24 @@ impl fmt::Debug for EventSink {
             Self::Discarded => "Discarded",
             Self::Channel(_) => "Channel",
             Self::Function(_) => "Function",
+            Self::Observed(..) => "Observed",
         })
+    }
+}
+
+impl EventSink {
+    /// Passes on `event`, which happens at `at`.
+    fn send(&self, at: Duration, event: Event) {
+        match self {
+            Self::Discarded => {}
+            // A receiver that is gone has stopped reporting; the link does not stop for that.
+            Self::Channel(sender) => drop(sender.send(Stamped { at, event })),
+            Self::Function(consume) => consume(event),
+            Self::Observed(observe, next) => {
+                observe(at, &event);
+                next.send(at, event);
+            }
+        }
     }
 }
 
@@ -190,7 +253,6 @@ impl Events {
         let events = Self {
             start: now(),
             sink: EventSink::Channel(sender),
-            observer: None,
         };
         (events, receiver)
     }
@@ -201,7 +263,6 @@ impl Events {
         Self {
             start: now(),
             sink: EventSink::Discarded,
-            observer: None,
         }
     }
 
@@ -211,29 +272,21 @@ impl Events {
         Self {
             start: now(),
             sink: EventSink::Function(Arc::new(consume)),
-            observer: None,
         }
     }
 
-    /// The same events, which `observe` sees too; it must not block.
+    /// The same events, which `observe` sees first; it must not block.
     #[must_use]
-    pub fn observed_by(mut self, observe: impl Fn(&Event) + Send + Sync + 'static) -> Self {
-        self.observer = Some(Observer(Arc::new(observe)));
-        self
+    pub fn observed(self, observe: impl Fn(Duration, &Event) + Send + Sync + 'static) -> Self {
+        Self {
+            start: self.start,
+            sink: EventSink::Observed(Arc::new(observe), Box::new(self.sink)),
+        }
     }
 
     pub fn send(&self, event: Event) {
-        if let Some(Observer(observe)) = &self.observer {
-            observe(&event);
-        }
-        match &self.sink {
-            EventSink::Discarded => {}
-            EventSink::Channel(sender) => {
-                let at = self.start.elapsed();
-                // A receiver that is gone has stopped reporting; the link does not stop for that.
-                let _ = sender.send(Stamped { at, event });
-            }
-            EventSink::Function(consume) => consume(event),
+        if !matches!(self.sink, EventSink::Discarded) {
+            self.sink.send(self.start.elapsed(), event);
         }
     }
 

@@ -31,12 +31,12 @@
 //! |---|---|
 //! | 9 | [`cli`] |
 //! | 8 | [`daemon`] |
-//! | 7 | [`config`], [`doctor`], [`explain`], [`prefetch`] |
+//! | 7 | [`config`], [`doctor`], [`explain`], [`prefetch`], [`report_page`] |
 //! | 6 | [`link`], [`wrapper`] |
 //! | 5 | [`exec`], [`launcher`], [`bes`] |
 //! | 4 | [`reapi`], [`cache`], [`compiler`] |
 //! | 3 | [`action`], [`toolchain`] |
-//! | 2 | [`job`], [`thinlto`], [`hash_cache`], [`history`], [`process`], [`report`] |
+//! | 2 | [`job`], [`thinlto`], [`hash_cache`], [`history`], [`process`], [`report`], [`timings`] |
 //! | 1 | [`digest`], [`events`], [`state`], [`client_context`], [`task`] |
 //! | 0 | [`error`], [`fs`], [`pb`], [`text`] |
 //!
@@ -64,6 +64,7 @@ mod job;
 mod process;
 mod report;
 mod thinlto;
+mod timings;
 // Layer 3
 mod action;
 mod toolchain;
@@ -83,6 +84,7 @@ mod config;
 mod doctor;
 mod explain;
 mod prefetch;
+mod report_page;
 // Layer 8
 mod daemon;
 // Layer 9
@@ -144,6 +146,11 @@ pub mod internals {
     }
     pub mod hash_cache {
         pub use crate::hash_cache::HashCache;
+    }
+    pub mod report_page {
+        pub use crate::events::{JobStep, Origin};
+        pub use crate::report_page::{KeyPairs, page};
+        pub use crate::timings::{JobTimings, LinkTimings, TimeSpan, TimedAttempt, TimedStep};
     }
     pub mod history {
         pub use crate::history::{History, ModuleKey};

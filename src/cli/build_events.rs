@@ -42,7 +42,10 @@ impl BuildEvents {
     /// The same events, which are published too.
     pub(super) fn of(&self, events: Events) -> Events {
         match &self.0 {
-            Some(publisher) => events.observed_by(publisher.observer()),
+            Some(publisher) => {
+                let observe = publisher.observer();
+                events.observed(move |_, event| observe(event))
+            }
             None => events,
         }
     }

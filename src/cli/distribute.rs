@@ -8,12 +8,14 @@ use std::io::IsTerminal as _;
 use std::path::Path;
 
 use super::build_events::BuildEvents;
+use super::report::TimingsPage;
 use super::usage::UsageError;
 use super::{CommandContext, CommandError, engine, output};
 use crate::config::Settings;
 use crate::error::ExitCode;
 use crate::events::{Event, Events};
 use crate::job::JobFile;
+use crate::process::Parent;
 use crate::report::{Reporter, Style};
 
 pub(super) fn run(context: &CommandContext, job_file: &Path) -> Result<ExitCode, CommandError> {
@@ -22,16 +24,20 @@ pub(super) fn run(context: &CommandContext, job_file: &Path) -> Result<ExitCode,
         return Ok(ExitCode::Usage);
     }
     // Before anything is opened that could take the place of a descriptor that make has closed.
-    let options = engine::options(&context.settings);
+    let mut options = engine::options(&context.settings);
+    options.record.linker_age = Parent::now().linker_age();
     let file = JobFile::read(job_file).map_err(|error| Box::new(error) as CommandError)?;
     let build_events = BuildEvents::start(&context.settings, &file.linker_output);
     let (events, receiver) = Events::channel();
     let events = build_events.of(events);
+    let page = TimingsPage::wanted(&context.settings, &options);
+    let events = page.observed(events);
     let reporter = Reporter::start(receiver, style(&context.settings));
     let linked = engine::run_jobs(&context.settings, &options, file, events.clone());
     events.send(Event::LinkFinished);
     drop(events);
     reporter.finish(linked.is_ok());
+    page.write(linked.is_ok());
     build_events.end(&context.settings, &linked);
     match linked {
         Ok(()) => Ok(ExitCode::Success),

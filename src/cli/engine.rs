@@ -15,7 +15,7 @@ use crate::events::Events;
 use crate::fs::remove_if_there;
 use crate::job::{Caller, JobFile};
 use crate::launcher;
-use crate::link::{self, Engine, LinkFailure};
+use crate::link::{self, Engine, LinkFailure, RecordOptions};
 use crate::process::{Finished, Jobserver, Parent, Watch, raise_open_files};
 
 /// Runs all jobs of `file`.
@@ -133,6 +133,10 @@ pub(super) fn options(settings: &Settings) -> link::Options {
         environment: std::env::vars_os().collect(),
         jobserver: jobserver(settings),
         linker: Some(Parent::now()),
+        record: RecordOptions {
+            page_follows: settings.timings.is_some(),
+            ..settings.link.record.clone()
+        },
         ..settings.link.clone()
     }
 }

@@ -24,6 +24,7 @@ mod output;
 mod pages;
 mod panics;
 mod prefetch;
+mod report;
 mod runtime;
 mod stats;
 mod tools;
@@ -181,6 +182,7 @@ fn dispatch(context: &CommandContext, command: Command) -> Result<ExitCode, Comm
         }
         Command::Daemon { action } => daemon::run(context, action),
         Command::Stats(wanted) => stats::run(context, &wanted),
+        Command::Report(wanted) => report::run(context, &wanted),
         Command::Cache { action } => cache::run(context, action),
         Command::Explain(wanted) => explain::run(context, &wanted),
         Command::Index(look) => index::run(&look),

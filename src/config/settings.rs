@@ -61,6 +61,8 @@ pub struct Settings {
     pub linker: LinkerSettings,
     /// What to show. `progress`: a bar may be drawn if stderr is a terminal.
     pub style: Style,
+    /// The file for the page of the link's timings.
+    pub timings: Option<PathBuf>,
     /// The filter of log messages, if they are wanted.
     pub log: Option<String>,
     /// The flags that make passes to its recipes; they name its jobserver.
@@ -131,6 +133,7 @@ impl Settings {
                 progress: !environment.is_on(RELTO_NO_PROGRESS) && !dumb,
                 ..Style::default()
             },
+            timings: None,
             log: text(RELTO_LOG),
             makeflags: text(MAKEFLAGS),
             farm_waits: false,
@@ -152,12 +155,10 @@ impl Settings {
     /// Makes the link a part of the build that launches compilers, unless the user has named the
     /// invocation.
     pub fn join_build(&mut self) {
-        if self.invocation_id.is_some() {
+        if let Some(id) = &self.invocation_id {
+            self.link.record.build = Some(id.clone());
             return;
         }
-        let Some(farm) = &mut self.link.farm else {
-            return;
-        };
         let Some(build) = build_identity() else {
             return;
         };
@@ -165,7 +166,10 @@ impl Settings {
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&hash.as_bytes()[..16]);
         let id = uuid::Builder::from_random_bytes(bytes).into_uuid();
-        farm.client.caller.invocation_id = id.to_string();
+        self.link.record.build = Some(id.to_string());
+        if let Some(farm) = &mut self.link.farm {
+            farm.client.caller.invocation_id = id.to_string();
+        }
     }
 
     /// The same settings, with every job on this machine.
@@ -194,6 +198,7 @@ impl fmt::Debug for Settings {
             .field("daemon", &self.daemon)
             .field("linker", &self.linker)
             .field("style", &self.style)
+            .field("timings", &self.timings)
             .finish_non_exhaustive()
     }
 }

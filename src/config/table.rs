@@ -94,6 +94,7 @@ pub static OPTIONS: &[Opt] = &[
     Opt::new(Output, "quiet", "", "no progress bar, no summary", &Switch(|it| &mut it.style.quiet)).default("off").common(),
     Opt::new(Output, "profile", "FILE", "write a trace for ui.perfetto.dev", &Optional(|it| &mut it.style.profile, value::path)).sensitive(),
     Opt::new(Output, "execution_log_json_file", "FILE", "write one line of JSON for each job", &Optional(|it| &mut it.style.execution_log, value::path)).sensitive(),
+    Opt::new(Output, "timings", "FILE", "write an HTML page of the link: what ran where, when and why", &Optional(|it| &mut it.timings, value::path)).common().sensitive(),
     CONFIG_ENTRY,
     BAZELRC_ENTRY,
 ];

@@ -79,10 +79,13 @@ pub(super) async fn serve(
 fn start(daemon: &Arc<Daemon>, link: LinkRequest, options: Options) -> RunningLink {
     let (sender, received) = mpsc::unbounded_channel();
     let counting = Arc::clone(daemon);
+    let timings = options.record.page_follows;
     let events = Events::to_function(move |event| {
         counting.stats.count(&event);
-        // Fails if the caller is gone.
-        let _ = sender.send(event);
+        if timings || !event.is_for_timings() {
+            // Fails if the caller is gone.
+            let _ = sender.send(event);
+        }
     });
     let cancel = daemon.leaving.child_token();
     let engine = daemon.engines.of(&options);
@@ -90,8 +93,14 @@ fn start(daemon: &Arc<Daemon>, link: LinkRequest, options: Options) -> RunningLi
     let (finish, ended) = oneshot::channel();
     let work = spawn(async move {
         let (result, epilogue) = engine.run(link.file, &options, events, token).await;
-        let _ = finish.send(result);
-        epilogue.write();
+        if timings {
+            // The caller's page reads it.
+            epilogue.write();
+            let _ = finish.send(result);
+        } else {
+            let _ = finish.send(result);
+            epilogue.write();
+        }
     });
     RunningLink {
         client_context,

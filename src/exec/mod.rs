@@ -310,6 +310,12 @@ impl Hermetic {
         self.action.digest()
     }
 
+    /// What the job reads besides its compiler.
+    pub fn input_bytes(&self) -> u64 {
+        let inputs = self.action.inputs.iter();
+        inputs.map(|input| input.digest.size).sum()
+    }
+
     /// The key under which a result of that origin is kept: another compiler's results never mix
     /// with ours.
     pub fn key_of(&self, origin: Origin) -> Digest {

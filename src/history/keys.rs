@@ -233,6 +233,26 @@ pub(super) fn last_two(
     Ok(None)
 }
 
+/// Passes all links to `visit`, the newest first, while it returns true.
+pub(super) fn visit(
+    connection: &Connection,
+    visit: &mut dyn FnMut(ModuleKey, RecordedLink) -> bool,
+) -> rusqlite::Result<()> {
+    let mut newest_first = connection
+        .prepare("SELECT output, finished, repeated, keys FROM link_keys ORDER BY id DESC")?;
+    let mut rows = newest_first.query([])?;
+    while let Some(row) = rows.next()? {
+        let output = ModuleKey(row.get(0)?);
+        let link = recorded(row.get(1)?, row.get(2)?, row.get_ref(3)?.as_blob()?);
+        if let Some(link) = link
+            && !visit(output, link)
+        {
+            break;
+        }
+    }
+    Ok(())
+}
+
 fn recorded(finished: i64, repeated: bool, packed: &[u8]) -> Option<RecordedLink> {
     Some(RecordedLink {
         finished: moment(finished),

@@ -145,6 +145,13 @@ impl History {
             .flatten()
     }
 
+    /// Passes the keys of all links and the identities of their outputs to `visit`, the newest
+    /// first, while it returns true.
+    pub fn visit_keys(&self, mut visit: impl FnMut(ModuleKey, RecordedLink) -> bool) {
+        let visiting = |connection: &Connection| keys::visit(connection, &mut visit);
+        let _ = self.state.read(visiting);
+    }
+
     /// The last `count` links, the newest first.
     pub fn recent_links(&self, count: usize) -> Vec<LinkRecord> {
         let count = i64::try_from(count).unwrap_or(i64::MAX);

@@ -18,7 +18,7 @@ use crate::action::messages::with_user_names;
 use crate::cache::{CacheError, DiskCache};
 use crate::digest::{Digest, DigestFunction};
 use crate::error::Hinted;
-use crate::events::{Event, Events, JobId, Origin};
+use crate::events::{Event, Events, JobId, JobStep, Origin};
 use crate::exec::queue::Claim;
 use crate::exec::{Compiled, Hermetic, Planned, PlannedForm, action_result, check_result};
 use crate::fs::write_whole_for;
@@ -95,6 +95,7 @@ impl Delivery {
             return Ok(None);
         };
         self.write_outputs(&hermetic.job.outputs, &cached.outputs)?;
+        self.measured(id, &cached.outputs, None);
         self.finished(
             id,
             Origin::DiskCache,
@@ -118,6 +119,7 @@ impl Delivery {
             return Ok(None);
         };
         self.write_outputs(&hermetic.job.outputs, std::slice::from_ref(&object))?;
+        self.measured(id, std::slice::from_ref(&object), None);
         self.keep(|cache| {
             let outputs = std::slice::from_ref(&object);
             store(
@@ -144,6 +146,11 @@ impl Delivery {
         claim: Claim,
         compiled: Compiled,
     ) -> Result<Compiled, DeliveryError> {
+        self.events.send(Event::JobAdvanced {
+            job: claim.job().id,
+            on_farm: matches!(compiled.origin, Origin::Remote | Origin::RemoteCache),
+            step: JobStep::Write,
+        });
         let _permit = self.writing.acquire().await;
         let delivery = Arc::clone(self);
         spawn_blocking(move || {
@@ -181,6 +188,7 @@ impl Delivery {
             _ => String::from_utf8_lossy(&compiled.stderr).into_owned(),
         };
         self.stats.compiled(job, compiled);
+        self.measured(job.id, &compiled.outputs, compiled.peak_memory);
         if !compiled.stdout.is_empty() {
             self.events.send(Event::CompilerStdout {
                 job: job.id,
@@ -199,6 +207,7 @@ impl Delivery {
         };
         self.write_outputs(&hermetic.job.outputs, &compiled.outputs)?;
         self.stats.compiled(job, compiled);
+        self.measured(job.id, &compiled.outputs, None);
         self.finished(
             job.id,
             Origin::Shared,
@@ -308,6 +317,14 @@ impl Delivery {
             let text = format!("results of this link are not cached: {error}");
             self.events.warning(text, hint.as_deref());
         }
+    }
+
+    fn measured(&self, job: JobId, outputs: &[Bytes], peak_memory: Option<u64>) {
+        self.events.send(Event::JobMeasured {
+            job,
+            output_bytes: outputs.iter().map(|bytes| bytes.len() as u64).sum(),
+            peak_memory,
+        });
     }
 
     fn finished(&self, job: JobId, origin: Origin, messages: &str) {

@@ -30,6 +30,7 @@ use crate::hash_cache::{HashCache, Memory};
 use crate::history::{Ingredient, LinkKeys, ModuleKey};
 use crate::job::{Caller, JobFile};
 use crate::state::State;
+use crate::timings::{TimingsRecorder, TimingsStore};
 
 /// What several links share.
 #[derive(Debug)]
@@ -102,6 +103,7 @@ impl Engine {
         events: Events,
         cancel: CancellationToken,
     ) -> (Result<(), LinkError>, Epilogue<'a>) {
+        let (events, timings) = recorded(options, events);
         announce(&file, &events);
         let connecting = options
             .farm
@@ -112,8 +114,14 @@ impl Engine {
             Ok(link) => {
                 let link = Arc::new(link);
                 let result = link.run_jobs(options, connecting).await;
-                let epilogue = Epilogue(Some((self, link, options, result.is_ok())));
-                (result, epilogue)
+                let epilogue = EndedLink {
+                    engine: self,
+                    link,
+                    options,
+                    timings,
+                    succeeded: result.is_ok(),
+                };
+                (result, Epilogue(Some(epilogue)))
             }
             Err(error) => (Err(error), Epilogue(None)),
         }
@@ -176,11 +184,19 @@ impl Engine {
         })
     }
 
-    fn close(&self, link: &Link, options: &Options, succeeded: bool) {
+    fn close(&self, ended: &EndedLink<'_>) {
+        let (link, options) = (&ended.link, ended.options);
         link.hash_cache.flush();
         let (files, bytes) = link.hash_cache.reads();
         link.events.send(Event::Hashed { files, bytes });
-        if succeeded {
+        if let Some(timings) = &ended.timings {
+            let mut timings = timings.take(link.delivery.stats.elapsed(), ended.succeeded);
+            timings.linker = options.record.linker_age;
+            timings.launched = link.file.caller == Caller::Launcher;
+            TimingsStore::new(Arc::clone(&self.state))
+                .add(options.record.build.as_deref(), &timings);
+        }
+        if ended.succeeded {
             let added = link.delivery.added_bytes();
             let (stats, output) = (&link.delivery.stats, &link.file.linker_output);
             let keys = recorded_keys(link);
@@ -222,15 +238,36 @@ fn recorded_keys(link: &Link) -> Option<(ModuleKey, LinkKeys)> {
 /// What an ended link leaves for later ones.
 #[derive(Debug)]
 #[must_use = "nothing is written yet"]
-pub struct Epilogue<'a>(Option<(&'a Engine, Arc<Link>, &'a Options, bool)>);
+pub struct Epilogue<'a>(Option<EndedLink<'a>>);
+
+#[derive(Debug)]
+struct EndedLink<'a> {
+    engine: &'a Engine,
+    link: Arc<Link>,
+    options: &'a Options,
+    /// `None` where nothing is remembered.
+    timings: Option<Arc<TimingsRecorder>>,
+    succeeded: bool,
+}
 
 impl Epilogue<'_> {
     /// Writes it.
     pub fn write(self) {
-        if let Some((engine, link, options, succeeded)) = self.0 {
-            engine.close(&link, options, succeeded);
+        if let Some(ended) = self.0 {
+            ended.engine.close(&ended);
         }
     }
+}
+
+/// The events, of which a recorder takes note where something is remembered.
+fn recorded(options: &Options, events: Events) -> (Events, Option<Arc<TimingsRecorder>>) {
+    if options.state_dir.is_none() {
+        return (events, None);
+    }
+    let recorder = Arc::new(TimingsRecorder::default());
+    let observer = Arc::clone(&recorder);
+    let events = events.observed(move |at, event| observer.observe(at, event));
+    (events, Some(recorder))
 }
 
 fn announce(file: &JobFile, events: &Events) {

@@ -24,6 +24,6 @@ pub use self::engine::Engine;
 pub use self::error::LinkError;
 pub use self::failure::LinkFailure;
 pub use self::keys::common_ingredients;
-pub use self::options::{FarmOptions, Options, VerifyOptions};
+pub use self::options::{FarmOptions, Options, RecordOptions, VerifyOptions};
 pub use self::planner::{Planner, module_note};
 pub use self::verify::CachedJob;

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,7 @@ pub struct Options {
     pub scratch_parent: PathBuf,
     /// The user's own addition to every key.
     pub salt: String,
+    pub record: RecordOptions,
     /// The environment that lld gave us.
     pub environment: Vec<(OsString, OsString)>,
     /// `None`: all jobs run on this machine.
@@ -60,6 +62,17 @@ pub struct Options {
     /// The process that must still be running for the objects to be needed.
     #[serde(skip)]
     pub linker: Option<Parent>,
+}
+
+/// What the record of a link needs from its caller.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct RecordOptions {
+    /// The build that this link is a part of, if that has no end of its own.
+    pub build: Option<String>,
+    /// How long the linker had been running when it called relto, if it did.
+    pub linker_age: Option<Duration>,
+    /// The caller makes a page of the link as soon as that has ended.
+    pub page_follows: bool,
 }
 
 /// Which results from caches are compiled again on this machine and compared.
@@ -110,6 +123,7 @@ impl Default for Options {
             local_memory: LocalMemory::default(),
             scratch_parent: PathBuf::new(),
             salt: String::new(),
+            record: RecordOptions::default(),
             environment: Vec::new(),
             farm: None,
             dynamic: false,

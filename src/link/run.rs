@@ -6,6 +6,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +22,7 @@ use super::verify::{CachePlace, Hit};
 use crate::action::slice::SliceKey;
 use crate::client_context::ClientContext;
 use crate::compiler::ResolvedToolchain;
-use crate::events::{Event, Events, JobId};
+use crate::events::{self, Event, Events, JobId};
 use crate::exec::admission::Admission;
 use crate::exec::local::{LocalConfig, LocalExecutor};
 use crate::exec::queue::{Executor, ExecutorSet, Queue, Runner, run_slot};
@@ -161,12 +162,14 @@ impl Link {
     /// Delivers the job with this number out of the disk cache, or puts it into the queue.
     fn plan_job(&self, planner: &Planner<'_>, id: JobId) -> Result<(), LinkError> {
         let job = &self.file.jobs[id];
+        let began = events::now();
         let mut checked = planner.plan(job).map_err(|source| {
             Box::new(PlanError {
                 module: job.module().to_owned(),
                 source,
             })
         })?;
+        self.report_planned(id, &checked, began.elapsed());
         if let Some(keys) = &self.delivery.keys {
             keys.planned(id, job.module(), &checked);
         }
@@ -252,6 +255,20 @@ impl Link {
         let made_by = cached.made_by.clone().map(Box::new);
         let jobs = vec![Arc::new(self.planned(id, job, checked))];
         verifier.add(Hit::new(jobs, &cached.outputs, place, made_by));
+    }
+
+    fn report_planned(&self, id: JobId, checked: &Checked, time: Duration) {
+        let hermetic = match &checked.form {
+            PlannedForm::Hermetic(hermetic) => Some(hermetic),
+            PlannedForm::InPlace(_) => None,
+        };
+        let input_bytes = hermetic.map_or(checked.bytes, |hermetic| hermetic.input_bytes());
+        self.events.send(Event::JobPlanned {
+            job: id,
+            key: hermetic.and_then(|hermetic| hermetic.key().hash.first_chunk().copied()),
+            input_bytes,
+            time,
+        });
     }
 
     /// A link shows in its summary how many jobs ran so; a launched compiler has none.

@@ -128,7 +128,10 @@ impl Runner for RemoteRunner {
         };
         Ok(match ran {
             Ok(compiled) => AttemptOutcome::Compiled(compiled),
-            Err(failure) => AttemptOutcome::FellBack(self.farm.fall_back(job, failure)?),
+            Err(failure) => {
+                stopped(&self.delivery, assignment, Origin::Remote);
+                AttemptOutcome::FellBack(self.farm.fall_back(job, failure)?)
+            }
         })
     }
 

@@ -12,6 +12,7 @@ use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::ProcStatus;
+use super::proc_stat::ProcStat;
 
 /// How often the parent is checked where the kernel sends no signal: it died before relto could ask
 /// for one, or a sandbox refuses to.
@@ -64,6 +65,13 @@ impl Parent {
     #[must_use]
     pub fn now() -> Self {
         Self(rustix::process::getppid())
+    }
+
+    /// How long a linker that started relto has been running; `None` if the parent is none.
+    #[must_use]
+    pub fn linker_age(self) -> Option<Duration> {
+        let parent = ProcStat::of(self.0?.as_raw_nonzero().get().unsigned_abs())?;
+        parent.name.contains("ld").then(|| parent.age()).flatten()
     }
 
     /// Whether relto is an orphan. Costs one system call; to be checked before anything is put

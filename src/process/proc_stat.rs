@@ -1,5 +1,7 @@
 //! Reads `/proc/PID/stat`: what a process is, who started it and its memory, in one look.
 
+use std::time::Duration;
+
 use fs_err as fs;
 
 /// What is known of a process that has not been reaped.
@@ -40,6 +42,15 @@ impl ProcStat {
         })
     }
 
+    /// How long ago it was started, to a hundredth of a second.
+    pub(super) fn age(&self) -> Option<Duration> {
+        let ticks = rustix::param::clock_ticks_per_second();
+        let since_boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let now = Duration::try_from(since_boot).ok()?;
+        let started = Duration::from_millis(self.started.checked_mul(1000)? / ticks);
+        now.checked_sub(started)
+    }
+
     /// Whether it may take more memory: it has not ended, and nobody has stopped it.
     pub(super) fn is_running(&self) -> bool {
         !matches!(self.state, 'Z' | 'X' | 'x' | 'T' | 't')
@@ -68,5 +79,7 @@ mod tests {
         assert!(own.is_running() && own.resident_memory > 1 << 16 && own.started > 0);
         assert_eq!(own.parent, std::os::unix::process::parent_id());
         assert_eq!(ProcStat::of(u32::MAX), None);
+        let age = own.age().expect("a clock");
+        assert!(age < Duration::from_hours(1), "{age:?}");
     }
 }

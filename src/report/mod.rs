@@ -162,7 +162,11 @@ impl Report {
                 }
             }
             Event::Note { text } => tracing::info!("{text}"),
-            Event::ActionBuilt { .. }
+            Event::JobPlanned { .. }
+            | Event::JobAdvanced { .. }
+            | Event::ExecutedIn { .. }
+            | Event::JobMeasured { .. }
+            | Event::ActionBuilt { .. }
             | Event::RunsInPlace { .. }
             | Event::WaitedForSlots { .. }
             | Event::JobStarted { .. }

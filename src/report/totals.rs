@@ -66,7 +66,11 @@ impl Totals {
                 self.up += up;
                 self.down += down;
             }
-            Event::ActionBuilt { .. }
+            Event::JobPlanned { .. }
+            | Event::JobAdvanced { .. }
+            | Event::ExecutedIn { .. }
+            | Event::JobMeasured { .. }
+            | Event::ActionBuilt { .. }
             | Event::JobStarted { .. }
             | Event::JobStopped { .. }
             | Event::VerifyStarted { .. }

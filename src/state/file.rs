@@ -23,7 +23,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Must be raised with every change of `TABLES`, of the seals, and of the notes that the hash cache
 /// keeps for its callers.
-const VERSION: i32 = 4;
+const VERSION: i32 = 5;
 
 /// All tables of all modules, because they share the version. 64-bit unsigned values are kept as
 /// SQLite's signed ones.
@@ -48,6 +48,10 @@ const TABLES: &str = "
         repeated INTEGER NOT NULL, keys BLOB NOT NULL
     );
     CREATE INDEX link_keys_by_output ON link_keys (output, id);
+    CREATE TABLE link_timings (
+        id INTEGER PRIMARY KEY, build TEXT, output TEXT NOT NULL, finished INTEGER NOT NULL, record BLOB NOT NULL
+    );
+    CREATE INDEX link_timings_by_build ON link_timings (build);
     CREATE TABLE counters (name BLOB PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE answers (question BLOB PRIMARY KEY, answer TEXT NOT NULL, seal INTEGER NOT NULL) WITHOUT ROWID;
 ";

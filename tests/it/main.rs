@@ -66,6 +66,7 @@ mod remote;
 mod remote_fallback;
 mod remote_real;
 mod remote_toolchain;
+mod report;
 mod rust;
 mod sandbox;
 mod scratch;

@@ -134,6 +134,10 @@ pub(super) enum Command {
     /// What the last links did
     Stats(StatsRequest),
 
+    /// A page of the last link: what ran where, when and why
+    #[command(override_usage = "relto report [--last N] [OUTPUT|JOBS.json] [-o FILE]")]
+    Report(ReportRequest),
+
     /// The disk cache: `cache show|trim|clear`
     Cache {
         #[arg(value_name = "show|trim|clear", default_value = "show")]
@@ -211,6 +215,21 @@ pub(super) struct StatsRequest {
     /// Forget all links that were recorded
     #[arg(long, conflicts_with_all = ["last", "since", "json"])]
     pub(super) zero: bool,
+}
+
+/// Which link to make a page of.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(super) struct ReportRequest {
+    /// Output of the link, or its job file; else the last link of all
+    #[arg(value_name = "OUTPUT|JOBS.json")]
+    pub(super) subject: Option<PathBuf>,
+    /// The Nth newest of those links
+    #[arg(short = 'n', long, value_name = "N", default_value = "1")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) last: u32,
+    /// Where to write the page; `-` for standard output
+    #[arg(short, long, value_name = "FILE", default_value = "relto-report.html")]
+    pub(super) output: PathBuf,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -4,14 +4,16 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use super::WrapError;
 use crate::cli::build_events::BuildEvents;
 use crate::cli::distribute::style;
 use crate::cli::engine_error::EngineError;
+use crate::cli::report::TimingsPage;
 use crate::cli::{CommandContext, engine, tools};
 use crate::error::PlainError;
-use crate::events::{Event, Events};
+use crate::events::{self, Event, Events};
 use crate::job::JobFile;
 use crate::launcher;
 use crate::link::LinkFailure;
@@ -45,6 +47,7 @@ pub(super) struct Wrapped<'a> {
     /// The value of `-flavor`, for a linker whose name does not tell.
     flavour_words: &'a [OsString],
     scratch: Scratch,
+    began: Instant,
 }
 
 impl<'a> Wrapped<'a> {
@@ -55,6 +58,7 @@ impl<'a> Wrapped<'a> {
         words: &'a [OsString],
         plan: &'a LinkPlan,
     ) -> Result<Finished, Trouble> {
+        let began = events::now();
         let compiler = compiler(context, linker)?;
         let no_scratch = |error: io::Error| Trouble::Plain(error.to_string());
         let scratch = Scratch::create(&Relto::itself(), &std::env::temp_dir());
@@ -66,6 +70,7 @@ impl<'a> Wrapped<'a> {
             context,
             linker,
             flavour_words,
+            began,
             scratch: scratch.map_err(no_scratch)?,
         };
         let scratch = link.scratch.path();
@@ -143,10 +148,13 @@ impl<'a> Wrapped<'a> {
 
     fn run_jobs(&self, file: JobFile, names: &Names) -> Result<(), Trouble> {
         let settings = &self.context.settings;
-        let options = engine::options(settings);
+        let mut options = engine::options(settings);
+        options.record.linker_age = Some(self.began.elapsed());
         let build_events = BuildEvents::start(settings, &file.linker_output);
         let (outer, receiver) = Events::channel();
         let outer = build_events.of(outer);
+        let page = TimingsPage::wanted(settings, &options);
+        let outer = page.observed(outer);
         let reporter = Reporter::start(receiver, style(settings));
         let (of_events, sink) = (names.clone(), outer.clone());
         let events = Events::to_function(move |event| sink.send(restored(event, &of_events)));
@@ -154,6 +162,7 @@ impl<'a> Wrapped<'a> {
         outer.send(Event::LinkFinished);
         drop(outer);
         reporter.finish(linked.is_ok());
+        page.write(linked.is_ok());
         build_events.end(settings, &linked);
         linked.map_err(|error| match error {
             EngineError::Link(LinkFailure::Wrong(error)) => {

@@ -13,7 +13,7 @@ use super::{RemoteExecutor, RemoteFailure, WorkerSize};
 use crate::action::Action;
 use crate::action::messages::with_user_names;
 use crate::digest::Digest;
-use crate::events::{self, Event, Origin};
+use crate::events::{self, Event, JobStep, Origin};
 use crate::exec::{Compiled, Hermetic, Planned};
 use crate::pb::reapi::ActionResult;
 use crate::reapi::{ExecuteJob, Executed, Failure, RequestContext, Stage};
@@ -50,6 +50,7 @@ impl RemoteJob<'_> {
         let Some(result) = found.map_err(|failure| self.failure(&failure))? else {
             return Ok(CachedResult::None);
         };
+        self.advance(JobStep::Fetch);
         match self.fetch(result).await {
             Ok(result) => Ok(CachedResult::Good(compiled(
                 Origin::RemoteCache,
@@ -95,6 +96,7 @@ impl RemoteJob<'_> {
         reserved: Option<ExecutionPermit>,
         skip_cache: bool,
     ) -> Result<Compiled, RemoteFailure> {
+        self.advance(JobStep::Queue);
         let permit = match reserved {
             Some(permit) => permit,
             None => self.permit().await,
@@ -118,6 +120,11 @@ impl RemoteJob<'_> {
             let executed = self.execute_once(skip_cache).await;
             let executed = executed.map_err(|failure| self.failure(&failure))?;
             let elapsed = execution_time(&executed.result).unwrap_or(began.elapsed());
+            if !executed.cached {
+                let (job, time) = (self.job.id, elapsed);
+                self.send(Event::ExecutedIn { job, time });
+            }
+            self.advance(JobStep::Fetch);
             let Executed {
                 result,
                 cached,
@@ -143,6 +150,7 @@ impl RemoteJob<'_> {
             };
             self.distrust(&again);
             skip_cache = true;
+            self.advance(JobStep::Queue);
             permit = Some(self.permit().await);
         }
     }
@@ -166,6 +174,7 @@ impl RemoteJob<'_> {
         };
         let progress = |stage| {
             if stage == Stage::Executing {
+                self.advance(JobStep::Execute);
                 (self.executing)();
             }
         };
@@ -192,14 +201,24 @@ impl RemoteJob<'_> {
 
     fn started(&self) {
         let (job, origin) = (self.job.id, Origin::Remote);
-        let events = &self.executor.config.events;
-        events.send(Event::JobStarted { job, origin });
+        self.send(Event::JobStarted { job, origin });
     }
 
     fn stopped(&self) {
         let (job, origin) = (self.job.id, Origin::Remote);
-        let events = &self.executor.config.events;
-        events.send(Event::JobStopped { job, origin });
+        self.send(Event::JobStopped { job, origin });
+    }
+
+    pub(super) fn advance(&self, step: JobStep) {
+        self.send(Event::JobAdvanced {
+            job: self.job.id,
+            on_farm: true,
+            step,
+        });
+    }
+
+    fn send(&self, event: Event) {
+        self.executor.config.events.send(event);
     }
 }
 

@@ -29,7 +29,7 @@ use super::{Compiled, Hermetic, Planned, PlannedForm};
 use crate::action::toolchain_tree::ToolchainTree;
 use crate::action::{Action, ActionTemplate};
 use crate::digest::{Digest, DigestFunction};
-use crate::events::{Event, Events};
+use crate::events::{Event, Events, JobStep};
 use crate::hash_cache::HashCache;
 use crate::reapi::{Client, OutputStyle, RequestContext};
 use crate::task::spawn_blocking;
@@ -198,6 +198,7 @@ impl RemoteExecutor {
         };
         let mut skip_cache = !self.config.accept_cached;
         if self.config.accept_cached {
+            remote.advance(JobStep::LookUp);
             match remote.look_up().await? {
                 CachedResult::Good(compiled) => return Ok(compiled),
                 CachedResult::Bad => skip_cache = true,
@@ -207,6 +208,7 @@ impl RemoteExecutor {
         if !self.executes() {
             return Err(RemoteFailure::miss());
         }
+        remote.advance(JobStep::Upload);
         let action = match prepared {
             Some(action) => action,
             None => self.prepare(job, size).await?,
@@ -288,7 +290,7 @@ impl RemoteExecutor {
     /// has the platform of that worker in its key, and is looked up again in the same order.
     fn worker_size(&self, hermetic: &Hermetic) -> WorkerSize {
         match &self.config.large {
-            Some(large) if input_bytes(hermetic) > large.bytes => WorkerSize::Large,
+            Some(large) if hermetic.input_bytes() > large.bytes => WorkerSize::Large,
             _ => WorkerSize::Default,
         }
     }
@@ -296,12 +298,6 @@ impl RemoteExecutor {
     fn has_larger(&self, size: WorkerSize) -> bool {
         size == WorkerSize::Default && self.large_template.is_some()
     }
-}
-
-/// What the job reads besides its compiler.
-fn input_bytes(hermetic: &Hermetic) -> u64 {
-    let inputs = hermetic.action.inputs.iter();
-    inputs.map(|input| input.digest.size).sum()
 }
 
 fn request_context(job: &Planned, action: Digest) -> RequestContext {

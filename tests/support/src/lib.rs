@@ -6,6 +6,7 @@
 pub mod backends;
 pub mod built;
 pub mod cgroup;
+pub mod chromium;
 pub mod clean_home;
 pub mod compiler;
 pub mod corpus;

@@ -1,0 +1,218 @@
+//! Why jobs ran: what made their keys others than in the link before.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt::Write as _;
+
+use super::keys::{JobKeyPair, KeyPairs, short};
+use crate::events::Origin;
+use crate::history::{Ingredient, KeyParts, LinkKeys, stable_name};
+use crate::timings::{JobTimings, LinkTimings};
+
+/// Changes that a short text names.
+const NAMED: usize = 1;
+
+/// Why a job ran.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Cause {
+    /// A few words, equal for jobs that ran for the same reason.
+    pub(super) text: String,
+    /// What exactly differs, one line each.
+    pub(super) details: Vec<String>,
+}
+
+impl From<&str> for Cause {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+impl From<String> for Cause {
+    fn from(text: String) -> Self {
+        Self {
+            text,
+            details: Vec::new(),
+        }
+    }
+}
+
+/// For each job of `link` that ran, why it did.
+pub(super) fn causes(
+    link: &LinkTimings,
+    earlier: Option<&LinkTimings>,
+    keys: &KeyPairs,
+) -> Vec<Option<Cause>> {
+    let before: Option<HashMap<&str, &JobTimings>> = earlier.map(|earlier| {
+        let jobs = earlier.jobs.iter();
+        jobs.map(|job| (stable_name(&job.module), job)).collect()
+    });
+    let pairs = keys.jobs();
+    let causes = link.jobs.iter().map(|job| {
+        ran(job).then(|| match &before {
+            None => "no earlier link of this output is recorded".into(),
+            Some(before) => {
+                let module = stable_name(&job.module);
+                cause(job, before.get(module).copied(), pairs.get(module))
+            }
+        })
+    });
+    causes.collect()
+}
+
+fn ran(job: &JobTimings) -> bool {
+    matches!(
+        job.origin,
+        Some(Origin::Remote | Origin::Local | Origin::InPlace)
+    )
+}
+
+fn cause(job: &JobTimings, before: Option<&JobTimings>, pair: Option<&JobKeyPair<'_>>) -> Cause {
+    let Some(before) = before else {
+        return "new module".into();
+    };
+    let Some(key) = job.key else {
+        let reason = job.in_place.as_deref().unwrap_or("it has no key");
+        return format!("never cached: {reason}").into();
+    };
+    match before.key {
+        Some(earlier) if earlier == key => unchanged(job, before),
+        Some(earlier) => {
+            let is_known = |pair: &&JobKeyPair<'_>| {
+                short(pair.before.1) == Some(earlier) && short(pair.now.1) == Some(key)
+            };
+            pair.filter(is_known).map_or_else(
+                || "changed key, of which no details are recorded".into(),
+                |pair| changed(&job.module, pair),
+            )
+        }
+        None => "it had no key before".into(),
+    }
+}
+
+/// The key is the same, but the result was not found.
+fn unchanged(job: &JobTimings, before: &JobTimings) -> Cause {
+    match (&job.in_place, before.origin) {
+        (Some(reason), _) => format!("not cached: {reason}").into(),
+        (None, None) => "unchanged, but the earlier link has no result".into(),
+        (None, Some(Origin::InPlace)) => "unchanged, but the earlier result was not cached".into(),
+        (None, Some(_)) => "unchanged, but not in a cache any more (evicted)".into(),
+    }
+}
+
+/// What differs, the farthest-reaching first: its kind is the short text.
+fn changed(module: &str, pair: &JobKeyPair<'_>) -> Cause {
+    let kinds = [
+        ("changed", common(pair)),
+        ("changed argument", arguments(pair)),
+        ("changed module", of_module(module, pair, Part::Own)),
+        ("changed import", of_module(module, pair, Part::Imports)),
+    ];
+    let mut found: Vec<(&str, Vec<Difference>)> = Vec::new();
+    for (kind, differences) in kinds {
+        if !differences.is_empty() {
+            found.push((kind, differences));
+        }
+    }
+    let Some((kind, first)) = found.first() else {
+        let (before, now) = (pair.before.1, pair.now.1);
+        return if before.index == now.index {
+            "changed order of its inputs".into()
+        } else {
+            "changed summaries: other symbols are imported or exported".into()
+        };
+    };
+    let mut text = match *kind {
+        "changed module" => (*kind).to_owned(),
+        kind => format!("{kind} {}", first[0].name),
+    };
+    let more = first.len().saturating_sub(NAMED);
+    if more > 0 {
+        let _ = write!(text, " and {more} more");
+    }
+    let lines = found.iter().flat_map(|(_, differences)| differences);
+    Cause {
+        text,
+        details: lines.map(|it| it.line.clone()).collect(),
+    }
+}
+
+/// One thing that differs.
+struct Difference {
+    name: String,
+    line: String,
+}
+
+fn difference(name: &str, line: String) -> Difference {
+    Difference {
+        name: name.to_owned(),
+        line,
+    }
+}
+
+/// Toolchain, salt and environment.
+fn common(pair: &JobKeyPair<'_>) -> Vec<Difference> {
+    let by_name = |keys: &LinkKeys| -> BTreeMap<String, String> {
+        let values = keys.common.iter();
+        let pairs = values.map(|it: &Ingredient| (it.name.clone(), it.value.clone()));
+        pairs.collect()
+    };
+    let (before, now) = (by_name(pair.before.0), by_name(pair.now.0));
+    let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+    let differ = names
+        .into_iter()
+        .filter(|name| before.get(*name) != now.get(*name));
+    let differences = differ.map(|name| difference(name, format!("{name} changed")));
+    differences.collect()
+}
+
+fn arguments(pair: &JobKeyPair<'_>) -> Vec<Difference> {
+    let words = |(keys, parts): (&LinkKeys, &KeyParts)| -> Vec<String> {
+        // Numbers without an item are damage that the database has not noticed.
+        let words = parts.words.iter();
+        let words = words.filter_map(|&number| keys.words.get(number as usize));
+        words.cloned().collect()
+    };
+    let (before, now) = (words(pair.before), words(pair.now));
+    let in_before: HashSet<&String> = before.iter().collect();
+    let in_now: HashSet<&String> = now.iter().collect();
+    let added = now.iter().filter(|word| !in_before.contains(word));
+    let added = added.map(|word| difference(word, format!("argument {word} added")));
+    let removed = before.iter().filter(|word| !in_now.contains(word));
+    let removed = removed.map(|word| difference(word, format!("argument {word} removed")));
+    let mut differences: Vec<_> = added.chain(removed).collect();
+    if differences.is_empty() && before != now {
+        let line = "the same arguments in another order".to_owned();
+        differences.push(difference("order", line));
+    }
+    differences
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Own,
+    Imports,
+}
+
+/// The module itself, or the modules that it imports from.
+fn of_module(module: &str, pair: &JobKeyPair<'_>, part: Part) -> Vec<Difference> {
+    let files = |(keys, parts): (&LinkKeys, &KeyParts)| -> BTreeMap<String, [u8; 32]> {
+        let files = parts.files.iter();
+        let files = files.filter_map(|&number| keys.files.get(number as usize));
+        let wanted = files.filter(|file| (file.name == stable_name(module)) == (part == Part::Own));
+        let digests = wanted.map(|file| (file.name.clone(), file.digest.hash));
+        digests.collect()
+    };
+    let (before, now) = (files(pair.before), files(pair.now));
+    let mut differences = Vec::new();
+    for (name, digest) in &now {
+        match before.get(name) {
+            Some(earlier) if earlier == digest => {}
+            Some(_) => differences.push(difference(name, format!("{name} changed"))),
+            None => differences.push(difference(name, format!("{name} is imported from now"))),
+        }
+    }
+    for name in before.keys().filter(|name| !now.contains_key(*name)) {
+        let line = format!("{name} is not imported from any more");
+        differences.push(difference(name, line));
+    }
+    differences
+}
