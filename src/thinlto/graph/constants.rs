@@ -388,7 +388,7 @@ impl<'a> Resolver<'a> {
     fn value(&mut self, id: u64, encoder: &mut Encoder, constant: &mut Constant) -> Decoded<()> {
         let id = u32::try_from(id).map_err(|_| Opaque::Damaged)?;
         if let Some(name) = self.context.names.get(id as usize) {
-            encoder.number(1);
+            encoder.tag(1);
             encoder.text(name);
             self.edges.push(Edge::Global(id));
             constant.reaches_global = true;
@@ -400,7 +400,7 @@ impl<'a> Resolver<'a> {
             .and_then(Option::as_ref);
         let outer = self.context.outer.and_then(|outer| outer.get(id));
         let inner = own.or(outer).ok_or(Opaque::Damaged)?;
-        encoder.number(2);
+        encoder.tag(2);
         encoder.hash(&inner.hash);
         constant.reaches_global |= inner.reaches_global;
         constant.unknown = constant.unknown.or(inner.unknown);

@@ -9,8 +9,10 @@ pub type Hash = [u8; 32];
 pub(super) struct Encoder(Vec<u8>);
 
 impl Encoder {
+    /// Says what follows, or how much of it: it makes the other pieces unambiguous and is none of
+    /// the module's fields.
     #[inline]
-    pub(super) fn number(&mut self, mut value: u64) {
+    pub(super) fn tag(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push(value.to_le_bytes()[0] | 0x80);
             value >>= 7;
@@ -18,21 +20,38 @@ impl Encoder {
         self.0.push(value.to_le_bytes()[0]);
     }
 
-    pub(super) fn text(&mut self, text: &[u8]) {
-        self.number(text.len() as u64);
-        self.0.extend_from_slice(text);
-    }
-
-    /// Numbers preceded by their count.
-    pub(super) fn numbers(&mut self, values: &[u64]) {
-        self.number(values.len() as u64);
-        for value in values {
-            self.number(*value);
+    #[inline]
+    #[cfg_attr(test, track_caller)]
+    pub(super) fn number(&mut self, value: u64) {
+        if !is_left_out() {
+            self.tag(value);
         }
     }
 
+    #[cfg_attr(test, track_caller)]
+    pub(super) fn text(&mut self, text: &[u8]) {
+        if !is_left_out() {
+            self.tag(text.len() as u64);
+            self.0.extend_from_slice(text);
+        }
+    }
+
+    /// Numbers preceded by their count.
+    #[cfg_attr(test, track_caller)]
+    pub(super) fn numbers(&mut self, values: &[u64]) {
+        if !is_left_out() {
+            self.tag(values.len() as u64);
+            for value in values {
+                self.tag(*value);
+            }
+        }
+    }
+
+    #[cfg_attr(test, track_caller)]
     pub(super) fn hash(&mut self, hash: &Hash) {
-        self.0.extend_from_slice(hash);
+        if !is_left_out() {
+            self.0.extend_from_slice(hash);
+        }
     }
 
     pub(super) fn finish(&self) -> Hash {
@@ -46,6 +65,43 @@ impl Encoder {
         self.0.extend_from_slice(&length.to_le_bytes());
         self.finish()
     }
+}
+
+/// Whether a test leaves out the field that the caller's caller writes.
+#[cfg(test)]
+#[track_caller]
+pub(super) fn is_left_out() -> bool {
+    super::tests::omission::is_left_out()
+}
+
+#[cfg(not(test))]
+#[inline]
+pub(super) const fn is_left_out() -> bool {
+    false
+}
+
+/// Tells tests that what follows belongs to a record of this kind.
+#[inline]
+#[cfg_attr(
+    not(test),
+    expect(clippy::missing_const_for_fn, reason = "tests note it")
+)]
+pub(super) fn within(kind: u64) {
+    #[cfg(test)]
+    super::tests::omission::within(kind);
+    let _ = kind;
+}
+
+/// Tells tests that this part of the record follows.
+#[inline]
+#[cfg_attr(
+    not(test),
+    expect(clippy::missing_const_for_fn, reason = "tests note it")
+)]
+pub(super) fn part(number: usize) {
+    #[cfg(test)]
+    super::tests::omission::part(number);
+    let _ = number;
 }
 
 /// The first eight bytes of a text's hash.

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::code::{block, metadata as metadata_code};
 use super::constants::{ConstantContext, Constants, Edge};
-use super::encoder::Encoder;
+use super::encoder::{Encoder, is_left_out};
 use super::file::Abbrevs;
 use super::metadata::{Metadata, MetadataBlock, MetadataContext, Reference};
 use super::tables::Tables;
@@ -194,7 +194,7 @@ impl<'a> FunctionWriter<'a> {
             };
             self.record(block::METADATA_ATTACHMENT, record.code);
             self.number(instruction);
-            self.number(pairs.len() as u64);
+            self.encoder.tag(pairs.len() as u64);
             for pair in pairs.as_chunks::<2>().0 {
                 self.slot(Slot::MetadataKind(pair[0]))?;
                 self.slot(Slot::Metadata(pair[1]))?;
@@ -226,55 +226,74 @@ impl<'a> FunctionWriter<'a> {
 
     /// Begins a record.
     pub(super) fn record(&mut self, block: u64, code: u64) {
-        self.encoder.number(block);
+        self.encoder.tag(block);
         self.encoder.number(code);
     }
 
+    /// How many of something follow.
+    pub(super) fn count(&mut self, count: u64) {
+        self.encoder.tag(count);
+    }
+
+    #[cfg_attr(test, track_caller)]
     pub(super) fn number(&mut self, number: u64) {
         self.encoder.number(number);
     }
 
+    #[cfg_attr(test, track_caller)]
     pub(super) fn type_id(&mut self, id: u64) -> Decoded<()> {
         self.slot(Slot::Type(id))
     }
 
+    #[cfg_attr(test, track_caller)]
     pub(super) fn attributes(&mut self, id: u64) -> Decoded<()> {
         self.slot(Slot::Attributes(id))
     }
 
+    #[cfg_attr(test, track_caller)]
     pub(super) fn bundle(&mut self, id: u64) -> Decoded<()> {
         self.slot(Slot::Bundle(id))
     }
 
+    #[cfg_attr(test, track_caller)]
     pub(super) fn scope(&mut self, id: u64) -> Decoded<()> {
         self.slot(Slot::Scope(id))
     }
 
+    #[cfg_attr(test, track_caller)]
     pub(super) fn metadata_id(&mut self, id: u64) -> Decoded<()> {
         self.slot(Slot::Metadata(id))
     }
 
     /// A value by its number: arguments and instructions by their position in the function, which
     /// constants before them shift.
+    #[cfg_attr(test, track_caller)]
     pub(super) fn value(&mut self, id: u32) -> Decoded<()> {
+        if is_left_out() {
+            return Ok(());
+        }
         if id >= self.first_instruction {
-            self.encoder.number(2);
-            self.encoder.number(u64::from(id - self.first_instruction));
+            self.encoder.tag(2);
+            self.encoder.tag(u64::from(id - self.first_instruction));
             Ok(())
         } else if (self.first_argument..self.first_local).contains(&id) {
-            self.encoder.number(1);
-            self.encoder.number(u64::from(id - self.first_argument));
+            self.encoder.tag(1);
+            self.encoder.tag(u64::from(id - self.first_argument));
             Ok(())
         } else {
-            self.encoder.number(0);
+            self.encoder.tag(0);
             self.slot(Slot::Value(id))
         }
     }
 
+    #[cfg_attr(test, track_caller)]
     fn slot(&mut self, slot: Slot) -> Decoded<()> {
+        if is_left_out() {
+            return Ok(());
+        }
         let next = u32::try_from(self.slots.len()).map_err(|_| Opaque::Damaged)?;
         let number = *self.slots.entry(slot).or_insert(next);
-        self.encoder.number(u64::from(number));
+        self.encoder.tag(u64::from(number));
         if number == next {
             self.tell(slot)?;
         }
@@ -286,25 +305,25 @@ impl<'a> FunctionWriter<'a> {
         let tables = self.tables;
         match slot {
             Slot::Type(id) => {
-                self.trailer.number(1);
+                self.trailer.tag(1);
                 self.trailer.hash(tables.types.hash(id)?);
             }
             Slot::Attributes(id) => {
-                self.trailer.number(2);
+                self.trailer.tag(2);
                 self.trailer.hash(&tables.attributes.hash(id)?);
             }
             Slot::Value(id) => self.tell_value(id)?,
             Slot::Metadata(id) => self.tell_metadata(id)?,
             Slot::MetadataKind(id) => {
-                self.trailer.number(7);
+                self.trailer.tag(7);
                 self.trailer.text(tables.metadata_kind(id)?);
             }
             Slot::Bundle(id) => {
-                self.trailer.number(8);
+                self.trailer.tag(8);
                 self.trailer.text(tables.bundle_tag(id)?);
             }
             Slot::Scope(id) => {
-                self.trailer.number(9);
+                self.trailer.tag(9);
                 self.trailer.text(tables.sync_scope(id)?);
             }
         }
@@ -313,12 +332,12 @@ impl<'a> FunctionWriter<'a> {
 
     fn tell_value(&mut self, id: u32) -> Decoded<()> {
         if let Some(name) = self.tables.names.get(id as usize) {
-            self.trailer.number(3);
+            self.trailer.tag(3);
             self.trailer.text(name);
             self.reach(Edge::Global(id));
             return Ok(());
         }
-        self.trailer.number(4);
+        self.trailer.tag(4);
         let constants = match &self.local {
             Some(local) if id >= self.first_local => local,
             _ => &self.tables.constants,
@@ -336,11 +355,11 @@ impl<'a> FunctionWriter<'a> {
         };
         match self.metadata.reference(id, &context)? {
             Reference::Plain(hash) => {
-                self.trailer.number(5);
+                self.trailer.tag(5);
                 self.trailer.hash(&hash);
             }
             Reference::Node(node) => {
-                self.trailer.number(6);
+                self.trailer.tag(6);
                 self.part.nodes.push(node);
             }
         }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use md5::{Digest as _, Md5};
 
 use super::constants::Edge;
-use super::encoder::{Encoder, short_hash};
+use super::encoder::{Encoder, short_hash, within};
 use super::file::lossy;
 use super::metadata::{Metadata, MetadataContext, Reference};
 use super::tables::Tables;
@@ -207,12 +207,12 @@ fn initializer(record: &GlobalRecord<'_>, tables: &Tables<'_>) -> Decoded<Global
 fn value(id: u64, tables: &Tables<'_>, encoder: &mut Encoder, part: &mut Part) -> Decoded<()> {
     let id = u32::try_from(id).map_err(|_| Opaque::Damaged)?;
     if let Some(name) = tables.names.get(id as usize) {
-        encoder.number(1);
+        encoder.tag(1);
         encoder.text(name);
         part.globals.push(id);
         return Ok(());
     }
-    encoder.number(2);
+    encoder.tag(2);
     encoder.hash(tables.constants.hash(id)?);
     tables.constants.reach(id, &mut |edge| match edge {
         Edge::Body(function) => part.bodies.push(function),
@@ -242,9 +242,10 @@ impl GlobalWriter<'_> {
         self.encoder.number(record.kind as u64);
         self.encoder.text(record.name);
         let operands = record.operands;
-        self.encoder.number(operands.len() as u64);
+        self.encoder.tag(operands.len() as u64);
         self.encoder.hash(self.tables.types.hash(operands[0])?);
         for (position, operand) in operands.iter().enumerate().skip(1) {
+            within((record.kind as u64) << 32 | position as u64);
             match (record.kind, position) {
                 // That there is an initializer; what it is belongs to the content.
                 (GlobalKind::Variable, 2) => self.encoder.number(u64::from(*operand != 0)),
@@ -269,7 +270,7 @@ impl GlobalWriter<'_> {
                 | (GlobalKind::Ifunc, 7) => {}
                 // Prologue, prefix and personality: one more than the number of a value.
                 (GlobalKind::Function, 10 | 13 | 14) => match operand.checked_sub(1) {
-                    None => self.encoder.number(0),
+                    None => self.encoder.tag(0),
                     Some(id) => self.value(id)?,
                 },
                 // Aliasee or resolver.
@@ -277,6 +278,7 @@ impl GlobalWriter<'_> {
                 _ => self.encoder.number(*operand),
             }
         }
+        within(0);
         Ok(())
     }
 
@@ -287,12 +289,12 @@ impl GlobalWriter<'_> {
     /// A text that a record names by one more than its number.
     fn text(&mut self, number: u64, table: &[&[u64]]) -> Decoded<()> {
         let Some(index) = number.checked_sub(1) else {
-            self.encoder.number(0);
+            self.encoder.tag(0);
             return Ok(());
         };
         let index = usize::try_from(index).map_err(|_| Opaque::Damaged)?;
         let text = table.get(index).ok_or(Opaque::Damaged)?;
-        self.encoder.number(1);
+        self.encoder.tag(1);
         self.encoder.numbers(text);
         Ok(())
     }
@@ -300,12 +302,12 @@ impl GlobalWriter<'_> {
     /// A comdat, and the global that has its name: where that is promoted, the comdat is renamed.
     fn comdat(&mut self, number: u64) -> Decoded<()> {
         let Some(index) = number.checked_sub(1) else {
-            self.encoder.number(0);
+            self.encoder.tag(0);
             return Ok(());
         };
         let index = usize::try_from(index).map_err(|_| Opaque::Damaged)?;
         let comdat = self.declared.comdats.get(index).ok_or(Opaque::Damaged)?;
-        self.encoder.number(1);
+        self.encoder.tag(1);
         self.encoder.text(comdat.name);
         self.encoder.number(comdat.kind);
         self.part.globals.extend(self.by_name.get(comdat.name));
@@ -318,16 +320,16 @@ impl GlobalWriter<'_> {
             names: &self.tables.names,
             constants: &self.tables.constants,
         };
-        self.encoder.number(pairs.len() as u64);
+        self.encoder.tag(pairs.len() as u64);
         for [kind, node] in pairs.as_chunks::<2>().0 {
             self.encoder.text(self.tables.metadata_kind(*kind)?);
             match metadata.reference(*node, &context)? {
                 Reference::Plain(hash) => {
-                    self.encoder.number(1);
+                    self.encoder.tag(1);
                     self.encoder.hash(&hash);
                 }
                 Reference::Node(node) => {
-                    self.encoder.number(2);
+                    self.encoder.tag(2);
                     self.part.nodes.push(node);
                 }
             }

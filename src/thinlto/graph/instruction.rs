@@ -70,7 +70,7 @@ impl FunctionWriter<'_> {
         };
         let operands = &mut rest;
         self.record(block::FUNCTION, code);
-        self.number(operands.rest.len() as u64);
+        self.count(operands.rest.len() as u64);
         let yields = match code {
             code::DECLAREBLOCKS => {
                 self.numbers(operands, 1)?;
@@ -285,7 +285,7 @@ impl FunctionWriter<'_> {
             self.type_operand(operands)?;
             self.numbers(operands, 1)?;
             let clauses = operands.next()?;
-            self.number(clauses);
+            self.count(clauses);
             for _ in 0..clauses {
                 self.numbers(operands, 1)?;
                 self.pair(operands)?;
@@ -294,7 +294,7 @@ impl FunctionWriter<'_> {
         }
         self.relative(operands)?;
         let count = operands.next()?;
-        self.number(count);
+        self.count(count);
         if operands.code == code::CATCHSWITCH {
             let blocks = operands.rest.len() as u64;
             if blocks != count && blocks.checked_sub(1) != Some(count) {
@@ -335,7 +335,7 @@ impl FunctionWriter<'_> {
             code::CALLBR => {
                 self.numbers(operands, 1)?;
                 let targets = operands.next()?;
-                self.number(targets);
+                self.count(targets);
                 let targets = usize::try_from(targets).map_err(|_| Opaque::Damaged)?;
                 self.numbers(operands, targets)?;
             }

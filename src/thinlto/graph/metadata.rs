@@ -272,7 +272,7 @@ impl Metadata {
         let (table, index) = self.table(id)?;
         match table.entries[index] {
             MetadataEntry::Text(start, end) => {
-                encoder.number(1);
+                encoder.tag(1);
                 encoder.text(&table.text[start as usize..end as usize]);
             }
             MetadataEntry::Value(kind, value) => {
@@ -281,24 +281,24 @@ impl Metadata {
                 if is_global || context.constants.reaches_global(value) {
                     return Ok(None);
                 }
-                encoder.number(2);
+                encoder.tag(2);
                 encoder.hash(context.types.hash(kind)?);
                 encoder.hash(context.constants.hash(value)?);
             }
             MetadataEntry::Node { distinct: true, .. } => return Ok(None),
             MetadataEntry::Node { start, end, .. } => {
-                encoder.number(3);
-                encoder.number(u64::from(end - start));
+                encoder.tag(3);
+                encoder.tag(u64::from(end - start));
                 let mut plain = true;
                 for at in start..end {
                     let (table, _) = self.table(id)?;
                     match table.operands[at as usize].checked_sub(1) {
-                        None => encoder.number(0),
+                        None => encoder.tag(0),
                         Some(inner) => {
                             let inner = u32::try_from(inner).map_err(|_| Opaque::Damaged)?;
                             match self.plain(inner, context, depth + 1)? {
                                 Some(hash) => {
-                                    encoder.number(1);
+                                    encoder.tag(1);
                                     encoder.hash(&hash);
                                 }
                                 None => plain = false,
@@ -327,15 +327,15 @@ impl Metadata {
         match table.entries[index] {
             MetadataEntry::Text(..) => return Err(Opaque::Damaged),
             MetadataEntry::Value(kind, value) => {
-                encoder.number(2);
+                encoder.tag(2);
                 encoder.hash(context.types.hash(kind)?);
                 let value = u32::try_from(value).map_err(|_| Opaque::Damaged)?;
                 if let Some(name) = context.names.get(value as usize) {
-                    encoder.number(1);
+                    encoder.tag(1);
                     encoder.text(name);
                     node.globals.push(value);
                 } else {
-                    encoder.number(2);
+                    encoder.tag(2);
                     encoder.hash(context.constants.hash(value)?);
                     context.constants.reach(value, &mut |edge| match edge {
                         Edge::Body(function) => node.bodies.push(function),
@@ -349,21 +349,21 @@ impl Metadata {
                 end,
             } => {
                 encoder.number(if distinct { 4 } else { 3 });
-                encoder.number(u64::from(end - start));
+                encoder.tag(u64::from(end - start));
                 for at in start..end {
                     let (table, _) = self.table(id)?;
                     let Some(inner) = table.operands[at as usize].checked_sub(1) else {
-                        encoder.number(0);
+                        encoder.tag(0);
                         continue;
                     };
                     let inner = u32::try_from(inner).map_err(|_| Opaque::Damaged)?;
                     match self.refer(inner, context, queue)? {
                         Reference::Plain(hash) => {
-                            encoder.number(1);
+                            encoder.tag(1);
                             encoder.hash(&hash);
                         }
                         Reference::Node(inner) => {
-                            encoder.number(2);
+                            encoder.tag(2);
                             node.refs.push(inner);
                         }
                     }

@@ -1,6 +1,7 @@
 //! The kinds of operands that records of instructions have.
 
 use super::code::block;
+use super::encoder::part;
 use super::function::FunctionWriter;
 use super::{Decoded, Opaque};
 
@@ -39,6 +40,7 @@ impl Operands<'_> {
 
 impl FunctionWriter<'_> {
     /// A value relative to the next one, with its type where it is not defined yet.
+    #[cfg_attr(test, track_caller)]
     pub(super) fn pair(&mut self, operands: &mut Operands<'_>) -> Decoded<()> {
         let id = self.next_value.wrapping_sub(narrow(operands.next()?));
         self.value(id)?;
@@ -48,6 +50,7 @@ impl FunctionWriter<'_> {
         Ok(())
     }
 
+    #[cfg_attr(test, track_caller)]
     pub(super) fn pairs(&mut self, operands: &mut Operands<'_>) -> Decoded<()> {
         while !operands.rest.is_empty() {
             self.pair(operands)?;
@@ -56,34 +59,42 @@ impl FunctionWriter<'_> {
     }
 
     /// A value relative to the next one.
+    #[cfg_attr(test, track_caller)]
     pub(super) fn relative(&mut self, operands: &mut Operands<'_>) -> Decoded<()> {
         let distance = narrow(operands.next()?);
         self.value(self.next_value.wrapping_sub(distance))
     }
 
+    #[cfg_attr(test, track_caller)]
     pub(super) fn absolute(&mut self, id: u64) -> Decoded<()> {
         self.value(narrow(id))
     }
 
+    #[cfg_attr(test, track_caller)]
     pub(super) fn type_operand(&mut self, operands: &mut Operands<'_>) -> Decoded<()> {
         let id = operands.next()?;
         self.type_id(id)
     }
 
+    #[cfg_attr(test, track_caller)]
     pub(super) fn scope_operand(&mut self, operands: &mut Operands<'_>) -> Decoded<()> {
         let id = operands.next()?;
         self.scope(id)
     }
 
+    #[cfg_attr(test, track_caller)]
     pub(super) fn numbers(&mut self, operands: &mut Operands<'_>, count: usize) -> Decoded<()> {
-        for _ in 0..count {
+        for position in 0..count {
             let number = operands.next()?;
+            part(position);
             self.number(number);
         }
+        part(0);
         Ok(())
     }
 
     /// One more number, if there is one.
+    #[cfg_attr(test, track_caller)]
     pub(super) fn optional(&mut self, operands: &mut Operands<'_>) -> Decoded<()> {
         self.numbers(operands, operands.rest.len().min(1))
     }

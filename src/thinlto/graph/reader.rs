@@ -93,9 +93,9 @@ pub(super) fn read(bytes: &[u8]) -> Decoded<ModuleGraph> {
         head.hash(&global.record.digest);
         head_part.nodes.extend(&global.record.nodes);
         match &global.content {
-            GlobalContent::None => head.number(0),
+            GlobalContent::None => head.tag(0),
             GlobalContent::Known(content) => {
-                head.number(1);
+                head.tag(1);
                 head.hash(&content.digest);
             }
             GlobalContent::Unknown(reason) => return Err(reason.clone()),
@@ -166,22 +166,22 @@ fn named_metadata(
         names: &tables.names,
         constants: &tables.constants,
     };
-    head.number(named.len() as u64);
+    head.tag(named.len() as u64);
     for (name, nodes) in named {
         let name = text(name);
         if name == PROBES {
             return Err(Opaque::Instrumented(lossy(&name)));
         }
         head.text(&name);
-        head.number(nodes.len() as u64);
+        head.tag(nodes.len() as u64);
         for node in nodes {
             match metadata.reference(*node, &context)? {
                 Reference::Plain(hash) => {
-                    head.number(1);
+                    head.tag(1);
                     head.hash(&hash);
                 }
                 Reference::Node(node) => {
-                    head.number(2);
+                    head.tag(2);
                     part.nodes.push(node);
                 }
             }

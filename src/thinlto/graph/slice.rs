@@ -51,21 +51,21 @@ impl ModuleGraph {
                         && !global.appending
                         && is_namesake(global.name);
                     if namesake {
-                        out.number(1);
+                        out.tag(1);
                         out.number(global.name);
                     }
                 }
                 Extent::Stub => {
-                    out.number(2);
+                    out.tag(2);
                     part(&global.record, &mut numbers, &mut out);
                 }
                 Extent::Whole => {
-                    out.number(3);
+                    out.tag(3);
                     part(&global.record, &mut numbers, &mut out);
                     match &global.content {
-                        GlobalContent::None => out.number(0),
+                        GlobalContent::None => out.tag(0),
                         GlobalContent::Known(content) => {
-                            out.number(1);
+                            out.tag(1);
                             part(content, &mut numbers, &mut out);
                         }
                         GlobalContent::Unknown(reason) => return Err(reason.clone()),
@@ -73,7 +73,7 @@ impl ModuleGraph {
                 }
             }
         }
-        out.number(0);
+        out.tag(0);
         while let Some(node) = numbers.next() {
             let node = self.nodes.get(node as usize).ok_or(Opaque::Damaged)?;
             out.hash(&node.digest);
@@ -98,7 +98,7 @@ struct NodeNumbers {
 
 impl NodeNumbers {
     fn refer(&mut self, nodes: &[u32], out: &mut Encoder) {
-        out.number(nodes.len() as u64);
+        out.tag(nodes.len() as u64);
         for node in nodes {
             let next = self.numbers.len() as u64;
             let number = *self.numbers.entry(*node).or_insert(next);

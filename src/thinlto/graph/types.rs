@@ -84,7 +84,7 @@ impl Types {
             return Err(shape_error());
         }
         if takes_name {
-            encoder.number(u64::from(name.is_some()));
+            encoder.tag(u64::from(name.is_some()));
             encoder.numbers(&name.unwrap_or_default());
         }
         let mut shape = TypeShape::Other;
@@ -145,7 +145,7 @@ impl Types {
     }
 
     fn encode_all(&self, ids: &[u64], encoder: &mut Encoder) -> Decoded<()> {
-        encoder.number(ids.len() as u64);
+        encoder.tag(ids.len() as u64);
         for id in ids {
             encoder.hash(self.hash(*id)?);
         }

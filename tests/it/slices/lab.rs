@@ -145,6 +145,8 @@ impl Lab {
         fs::write(self.path().join("module.ll"), text).expect("written");
         let mut opt = Llvm::get().command("opt");
         opt.current_dir(self.path());
+        // As clang writes modules.
+        opt.arg("-preserve-bc-uselistorder=false");
         opt.args(["-module-summary", "-module-hash", "module.ll", "-o"]);
         opt.arg(&self.modules[number].name);
         succeeds(&mut opt) && self.reload(number)

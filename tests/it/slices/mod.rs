@@ -2,7 +2,6 @@
 //! objects.
 
 mod campaign;
-mod fields;
 mod figures;
 mod ir;
 mod lab;

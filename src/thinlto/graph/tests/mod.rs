@@ -1,11 +1,13 @@
-//! Bytes of any kind, and a real module. What the digest holds is tested with a compiler, in
-//! `tests/it/slices.rs`.
+//! Bytes of any kind, a real module, and every field of the digest (`fields`).
+
+mod fields;
+pub(super) mod omission;
 
 use proptest::prelude::*;
 
 use super::{ModuleGraph, Opaque};
 
-const MODULE: &[u8] = include_bytes!("../testdata/module.bc");
+const MODULE: &[u8] = include_bytes!("../../testdata/module.bc");
 
 /// GUID of the one function that `MODULE` defines.
 const TWICE: u64 = 13_517_681_653_245_979_564;

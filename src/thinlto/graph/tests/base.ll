@@ -19,8 +19,11 @@ $group = comdat any
 @visible = hidden global i32 0, partition "one"
 @large = external global i32, code_model "large"
 @absolute = external global i8, !absolute_symbol !50
-@outside = externally_initialized global i32 0
-@imported = external dllimport global i32
+@outside = externally_initialized global i32 0, partition "one"
+@imported = external dllimport global i32, partition "one"
+@attributed = external global i32 #3
+@close = external dso_local global i32, partition "one"
+@plain = global i32 0, no_sanitize_address, partition "one"
 @group = internal global i32 0, comdat
 @grouped = linkonce_odr global i32 0, comdat($group)
 @tag = external constant ptr
@@ -31,8 +34,8 @@ $group = comdat any
 @twin = global [2 x i32] [i32 1, i32 2]
 @unneeded = global %Unused zeroinitializer
 
-@nick = alias i32 (i32), ptr @helper
-@chosen = ifunc i32 (i32), ptr @resolve
+@nick = dso_local alias i32 (i32), ptr @helper
+@chosen = dso_local ifunc i32 (i32), ptr @resolve
 
 declare i32 @external(i32) #1
 declare dso_local i32 @near(i32)
@@ -109,6 +112,9 @@ entry:
   store i32 %d, ptr @outside
   store i32 %d, ptr @imported
   store i32 %d, ptr @grouped
+  store i32 %d, ptr @attributed
+  store i32 %d, ptr @close
+  store i32 %d, ptr @plain
   store i32 %d, ptr @first
   %n = call i32 @nick(i32 %d)
   %j = call i32 @gone(i32 %n)
@@ -144,9 +150,87 @@ define i32 @unused(i32 %x) {
   ret i32 4242
 }
 
+define i32 @misc(i32 %x, i32 %y, double %d, double %g, ptr %p, ptr %o, <4 x i32> %v, <4 x i32> %w, { i32, i32 } %s, { i32, i32 } %t, i1 %c, i1 %k) personality ptr @__gxx_personality_v0 {
+  %m1 = zext i32 %x to i64
+  %m2 = mul i32 %x, %y
+  %m3 = icmp eq i32 %x, %y
+  %m4 = fcmp oeq double %d, %g
+  %m5 = fneg double %d
+  %m6 = extractelement <4 x i32> %v, i32 %x
+  %m7 = insertelement <4 x i32> %v, i32 %x, i32 %y
+  %m8 = shufflevector <4 x i32> %v, <4 x i32> %w, <4 x i32> <i32 0, i32 1, i32 2, i32 3>
+  %m9 = select i1 %c, double %d, double %g
+  %m10 = extractvalue { i32, i32 } %s, 0
+  %m11 = insertvalue { i32, i32 } %s, i32 %x, 0
+  %m12 = va_arg ptr %p, i32
+  %m13 = freeze i32 %x
+  %m14 = load atomic i32, ptr %p syncscope("agent") acquire, align 4
+  store atomic i32 %x, ptr %p syncscope("agent") release, align 4
+  %m15 = load i32, ptr %p, align 4
+  store i32 %x, ptr %p, align 4
+  %m16 = cmpxchg ptr %p, i32 %x, i32 %y syncscope("agent") acq_rel monotonic, align 4
+  %m17 = atomicrmw add ptr %p, i32 %x syncscope("agent") monotonic, align 4
+  fence syncscope("agent") acquire
+  %m18 = alloca i32, i32 %x, align 4
+  %m19 = getelementptr i8, ptr %p, i32 %x
+  %m20 = call i32 %p(i32 %x)
+  call void (i32, ...) @varied(i32 %x, i32 %y)
+  %m21 = call fast double @real(double %d)
+  %m22 = call i32 asm "add $1, $0", "=r,r"(i32 %x)
+  br i1 %c, label %one, label %two
+one:
+  indirectbr ptr %p, [label %two, label %four]
+two:
+  %m23 = phi i32 [ %x, %0 ], [ %y, %one ]
+  switch i32 %x, label %four [ i32 1, label %five ]
+four:
+  %m24 = phi double [ %d, %one ], [ %g, %two ]
+  br label %five
+five:
+  %m25 = invoke i32 %p(i32 %x) to label %six unwind label %seven
+six:
+  ret i32 %x
+seven:
+  %m26 = landingpad { ptr, i32 } catch ptr @tag
+  resume { ptr, i32 } %m26
+}
+
+define void @pads(ptr %p, i32 %x, i1 %c) personality ptr @__CxxFrameHandler3 {
+entry:
+  invoke void @fast() to label %done unwind label %dispatch
+dispatch:
+  %n1 = catchswitch within none [label %handler, label %other] unwind label %clean
+handler:
+  %n2 = catchpad within %n1 [ptr null, i32 64, ptr null]
+  catchret from %n2 to label %done
+other:
+  %n3 = catchpad within %n1 [ptr %p, i32 0, ptr null]
+  catchret from %n3 to label %more
+clean:
+  %n4 = cleanuppad within none [i32 %x]
+  cleanupret from %n4 unwind to caller
+more:
+  callbr void asm sideeffect "", "r,!i"(i32 %x) to label %done [label %last]
+last:
+  unreachable
+done:
+  ret void
+}
+
+@table = global [3 x ptr] [ptr getelementptr inbounds (%Pair, ptr @twin, i64 1, i32 1), ptr inttoptr (i64 ptrtoint (ptr @shared to i64) to ptr), ptr no_cfi @gone]
+@number = global i64 add (i64 ptrtoint (ptr @first to i64), i64 5)
+@middle = global ptr getelementptr inbounds inrange(-8, 8) (i8, ptr @twin, i64 8)
+@kinds = global { half, bfloat, x86_fp80, fp128, [2 x i16], <2 x i64>, float } { half 0xH3C00, bfloat 0xR3F80, x86_fp80 0xK3FFF8000000000000000, fp128 0xL00000000000000003FFF000000000000, [2 x i16] [i16 1, i16 2], <2 x i64> <i64 3, i64 4>, float 5.0 }
+@raw = global [3 x i8] c"abc"
+
+declare void @varied(i32, ...)
+declare double @real(double)
+declare i32 @__CxxFrameHandler3(...)
+
 ; more
 
 attributes #1 = { nounwind }
+attributes #3 = { "mark"="one" }
 attributes #2 = { nounwind "target-cpu"="x86-64" }
 
 !llvm.module.flags = !{!0, !1}

@@ -1,0 +1,77 @@
+//! Leaves one field out of all digests that a thread makes.
+//!
+//! A field is a place in the source that writes to an encoder, together with the kind of record and
+//! the part of it that is written there.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::panic::Location;
+
+/// Parts of a record that are told apart.
+const PARTS: usize = 8;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in super::super) struct Field {
+    file: &'static str,
+    line: u32,
+    kind: u64,
+    part: usize,
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (block, code) = (self.kind >> 32, self.kind & 0xFFFF_FFFF);
+        let Self {
+            file, line, part, ..
+        } = self;
+        write!(
+            out,
+            "{file}:{line}: block {block}, record {code}, part {part}"
+        )
+    }
+}
+
+thread_local! {
+    static OMITTED: Cell<Option<Field>> = const { Cell::new(None) };
+    static WRITTEN: RefCell<BTreeSet<Field>> = const { RefCell::new(BTreeSet::new()) };
+    static KIND: Cell<(u64, usize)> = const { Cell::new((0, 0)) };
+}
+
+pub(in super::super) fn within(kind: u64) {
+    KIND.set((kind, 0));
+}
+
+pub(in super::super) fn part(number: usize) {
+    KIND.set((KIND.get().0, number.min(PARTS - 1)));
+}
+
+/// Notes the field that is written, and says whether it is the one to leave out.
+#[track_caller]
+pub(in super::super) fn is_left_out() -> bool {
+    let place = Location::caller();
+    let (kind, part) = KIND.get();
+    let field = Field {
+        file: place.file(),
+        line: place.line(),
+        kind,
+        part,
+    };
+    WRITTEN.with_borrow_mut(|written| written.insert(field));
+    OMITTED.get() == Some(field)
+}
+
+/// Makes `of` without a field.
+pub(super) fn without<T>(field: Field, of: impl FnOnce() -> T) -> T {
+    OMITTED.set(Some(field));
+    let made = of();
+    OMITTED.set(None);
+    made
+}
+
+/// The fields that `of` writes.
+pub(super) fn written(of: impl FnOnce()) -> BTreeSet<Field> {
+    WRITTEN.take();
+    of();
+    WRITTEN.take()
+}
