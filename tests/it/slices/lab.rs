@@ -5,7 +5,6 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
-use std::process::Command;
 
 use fs_err as fs;
 use relto::internals::action::canonical::{Canonical, CanonicalJob, canonical};
@@ -19,7 +18,7 @@ use relto::internals::job::{Caller, Job};
 use relto::internals::thinlto::{Index, ModuleGraph};
 
 use super::figures::{Construct, Figures};
-use crate::support::llvm::Llvm;
+use super::tools::{Ended, Tools};
 
 /// How a program is compiled.
 #[derive(Debug, Clone, Copy)]
@@ -75,6 +74,7 @@ struct Stored {
 /// A program in a directory, and all that was compiled of it.
 pub(super) struct Lab {
     dir: tempfile::TempDir,
+    tools: Tools,
     flags: Flags,
     modules: Vec<LabModule>,
     graphs: HashMap<Digest, Result<ModuleGraph, String>>,
@@ -95,6 +95,7 @@ impl Lab {
         };
         Self {
             dir: tempfile::tempdir().expect("a directory"),
+            tools: Tools::default(),
             flags,
             modules: (0..modules).map(empty).collect(),
             graphs: HashMap::new(),
@@ -112,44 +113,53 @@ impl Lab {
         self.dir.path()
     }
 
+    fn run(&mut self, tool: &'static str, arguments: &[String]) -> Ended {
+        self.tools.run(tool, self.dir.path(), arguments)
+    }
+
     /// Compiles a module from `text` in the language of `extension`. Returns whether that works.
     pub(super) fn compile(&mut self, number: usize, extension: &str, text: &str) -> bool {
         let object = self.modules[number].name.clone();
-        let mut command = self.front_end(number, extension, text);
-        command.args(["-c", "-o", &object]);
-        succeeds(&mut command) && self.reload(number)
+        let ended = self.front_end(number, extension, text, &["-c", "-o", &object]);
+        ended.success && self.reload(number)
     }
 
     /// The intermediate form that the front end makes of `text`.
-    pub(super) fn intermediate(&self, number: usize, extension: &str, text: &str) -> String {
-        let mut command = self.front_end(number, extension, text);
-        command.args(["-S", "-emit-llvm", "-o", "module.ll"]);
-        assert!(succeeds(&mut command), "the front end takes `{text}`");
+    pub(super) fn intermediate(&mut self, number: usize, extension: &str, text: &str) -> String {
+        let output = ["-S", "-emit-llvm", "-o", "module.ll"];
+        let ended = self.front_end(number, extension, text, &output);
+        assert!(ended.success, "{}\n{text}", ended.messages);
         fs::read_to_string(self.path().join("module.ll")).expect("a text")
     }
 
-    fn front_end(&self, number: usize, extension: &str, text: &str) -> Command {
+    fn front_end(&mut self, number: usize, extension: &str, text: &str, output: &[&str]) -> Ended {
         let source = format!("m{number}.{extension}");
         fs::write(self.path().join(&source), text).expect("written");
+        let flags = self.flags;
+        let mut words = vec![format!("--target={}", flags.target.triple())];
+        words.extend(["-w", "-flto=thin", flags.level, flags.relocation].map(str::to_owned));
+        words.extend(flags.front_end.iter().map(|&word| word.to_owned()));
+        words.push(source);
+        words.extend(output.iter().map(|&word| word.to_owned()));
         let compiler = if extension == "c" { "clang" } else { "clang++" };
-        let mut command = Llvm::get().command(compiler);
-        command.current_dir(self.path());
-        command.arg(format!("--target={}", self.flags.target.triple()));
-        command.args(["-w", "-flto=thin", self.flags.level, self.flags.relocation]);
-        command.args(self.flags.front_end).arg(source);
-        command
+        self.run(compiler, &words)
     }
 
     /// Makes a module of its textual form. Returns whether LLVM takes it.
     pub(super) fn assemble(&mut self, number: usize, text: &str) -> bool {
         fs::write(self.path().join("module.ll"), text).expect("written");
-        let mut opt = Llvm::get().command("opt");
-        opt.current_dir(self.path());
-        // As clang writes modules.
-        opt.arg("-preserve-bc-uselistorder=false");
-        opt.args(["-module-summary", "-module-hash", "module.ll", "-o"]);
-        opt.arg(&self.modules[number].name);
-        succeeds(&mut opt) && self.reload(number)
+        let mut words = [
+            // As clang writes modules.
+            "-preserve-bc-uselistorder=false",
+            "-module-summary",
+            "-module-hash",
+            "module.ll",
+            "-o",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        words.push(self.modules[number].name.clone());
+        self.run("opt", &words).success && self.reload(number)
     }
 
     fn reload(&mut self, number: usize) -> bool {
@@ -161,16 +171,16 @@ impl Lab {
     }
 
     /// Writes the shards beside the modules.
-    pub(super) fn thin_link(&self) -> bool {
-        let mut command = Llvm::get().command("ld.lld");
-        command.current_dir(self.path());
-        command.args(["--thinlto-index-only", "-e", "main", "-o", "program"]);
-        command.arg("--unresolved-symbols=ignore-all");
+    pub(super) fn thin_link(&mut self) -> bool {
+        let mut words = ["--thinlto-index-only", "-e", "main", "-o", "program"]
+            .map(str::to_owned)
+            .to_vec();
+        words.push("--unresolved-symbols=ignore-all".to_owned());
         if self.flags.relocation != "-fno-pic" {
-            command.arg("-pie");
+            words.push("-pie".to_owned());
         }
-        command.args(self.modules.iter().map(|module| &module.name));
-        succeeds(&mut command)
+        words.extend(self.modules.iter().map(|module| module.name.clone()));
+        self.run("ld.lld", &words).success
     }
 
     fn arguments(&self, number: usize) -> Vec<String> {
@@ -199,20 +209,12 @@ impl Lab {
     }
 
     /// The object that clang writes in place, and whether it had nothing to say.
-    fn backend(&self, number: usize) -> (Vec<u8>, bool) {
-        let mut command = Llvm::get().command("clang");
-        command.current_dir(self.path());
-        let output = command
-            .args(self.arguments(number))
-            .output()
-            .expect("clang starts");
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+    fn backend(&mut self, number: usize) -> (Vec<u8>, bool) {
+        let words = self.arguments(number);
+        let ended = self.run("clang", &words);
+        assert!(ended.success, "{}", ended.messages);
         let object = self.read(&format!("n{number}.o"));
-        (object, output.stderr.is_empty())
+        (object, ended.messages.is_empty())
     }
 
     fn read(&self, name: &str) -> Vec<u8> {
@@ -369,11 +371,6 @@ impl Lab {
 
 fn sha256(bytes: &[u8]) -> Digest {
     DigestFunction::Sha256.digest(bytes)
-}
-
-fn succeeds(command: &mut Command) -> bool {
-    let output = command.output().expect("the tool starts");
-    output.status.success()
 }
 
 fn template() -> ActionTemplate {

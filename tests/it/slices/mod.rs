@@ -8,3 +8,4 @@ mod lab;
 mod links;
 mod pieces;
 mod source;
+mod tools;
