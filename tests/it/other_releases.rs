@@ -14,6 +14,8 @@ use crate::support::skip::skip;
 
 const ROOT: &str = "RELTO_TEST_CHROOT";
 const THEMES: &[&str] = &["contract::", "ends::", "guards::", "matrix::", "names::"];
+/// Each of these tests links with all releases that it finds.
+const WRAPPER_THEMES: &[&str] = &["wrapper::releases::", "wrapper::resolution::"];
 
 #[test]
 #[expect(
@@ -38,9 +40,12 @@ fn the_contract_holds_with_every_release_that_is_there() {
         root.display()
     );
     for release in releases {
-        let result = run_inside(&root, &tests, &release);
+        let variable = format!("RELTO_TEST_LLVM_ROOT={}", release.display());
+        let result = run_inside(&root, &tests, &variable, THEMES);
         println!("{}: {result}", release.display());
     }
+    let result = run_inside(&root, &tests, "LANG=C.UTF-8", WRAPPER_THEMES);
+    println!("`relto ld` with all of them: {result}");
 }
 
 fn copy_into(root: &Path, file: &Path) {
@@ -62,7 +67,7 @@ fn releases(root: &Path) -> Vec<PathBuf> {
 }
 
 /// Runs the themes; gives the line with their number.
-fn run_inside(root: &Path, tests: &Path, release: &Path) -> String {
+fn run_inside(root: &Path, tests: &Path, variable: &str, themes: &[&str]) -> String {
     let output = Command::new("chroot")
         .arg(root)
         .args([
@@ -71,13 +76,13 @@ fn run_inside(root: &Path, tests: &Path, release: &Path) -> String {
             "HOME=/tmp",
             "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
         ])
-        .arg(format!("RELTO_TEST_LLVM_ROOT={}", release.display()))
+        .arg(variable)
         .arg(tests)
-        .args(THEMES)
+        .args(themes)
         .output()
         .expect("chroot starts");
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{}:\n{said}", release.display());
+    assert!(output.status.success(), "{variable}:\n{said}");
     let passed = said
         .lines()
         .find(|line| line.starts_with("test result: ok."));

@@ -8,4 +8,5 @@ mod macho;
 mod options;
 mod releases;
 mod resolution;
+mod rust;
 mod wasm;

@@ -70,6 +70,11 @@ fn a_script_may_name_modules() {
     fixture.archive("rcs", "libf.a", &["f.o"]);
     fixture.write("libboth.so", "/* both */ INPUT ( libf.a g.o )\n");
     fixture.same("clang", &["main.o", "-L.", "-lboth"], 3);
+    fixture.write(
+        "libboth.so",
+        "GROUP ( -lf AS_NEEDED ( -lm ) AS_NEEDED ( g.o ) )\n",
+    );
+    fixture.same("clang", &["main.o", "-L.", "-lboth"], 3);
 }
 
 #[test]
@@ -167,5 +172,57 @@ fn a_relocatable_link_keeps_each_module_as_it_was_compiled() {
         fixture.archive("rcs", "liball.a", &["a.o", "b.o", "n.o"]);
         let words = ["-r", "-nostdlib", "-Wl,--whole-archive", "liball.a"];
         fixture.same("clang", &words, 2);
+    }
+}
+
+/// As Linux links `vmlinux.o`: everything in one thin archive, whole, and libraries in a group.
+#[test]
+fn a_kernel_is_the_linkers_own() {
+    for release in Release::installed() {
+        let fixture = WrapperDir::new(&release);
+        let kernel = [
+            "-flto=thin",
+            "-fno-pic",
+            "-mcmodel=kernel",
+            "-ffreestanding",
+            "-fvisibility=hidden",
+        ];
+        let text = |name: &str, other: &str| {
+            format!(
+                "struct entry {{ const char *name; void *at; }};\nint {other}(int);\n\
+                 static inline int helper(int x) {{ return x * 3; }}\n\
+                 __attribute__((weak)) int arch(int x) {{ return x; }}\n\
+                 int {name}(int x) {{ return x > 9 ? x : {other}(helper(x) + arch(x)); }}\n\
+                 static const struct entry e __attribute__((used, section(\"table\"))) = {{ \"{name}\", (void *){name} }};\n"
+            )
+        };
+        fixture.compile("a.c", &text("a", "b"), &kernel);
+        fixture.compile("b.c", &text("b", "c"), &kernel);
+        fixture.compile("c.c", &text("c", "a"), &kernel);
+        fixture.compile(
+            "strong.c",
+            "int arch(int x) { return x + 1; }\n",
+            &["-fno-pic", "-mcmodel=kernel"],
+        );
+        fixture.compile("lib.c", "int lib(int x) { return x - 1; }\n", &kernel);
+        fixture.write(
+            "head.S",
+            ".globl head\n.section .head.text,\"ax\"\nhead: call a\n call lib\n ret\n",
+        );
+        run(fixture.command("clang").args(["-c", "head.S"]));
+        fixture.archive("rcsT", "built-in.a", &["head.o", "a.o", "strong.o", "b.o"]);
+        fixture.archive("rcsT", "vmlinux.a", &["built-in.a", "c.o"]);
+        fixture.archive("rcs", "lib.a", &["lib.o"]);
+        let words = [
+            "-r",
+            "-nostdlib",
+            "-Wl,-z,noexecstack,-mllvm,-import-instr-limit=5",
+            "-Wl,--whole-archive",
+            "vmlinux.a",
+            "-Wl,--no-whole-archive,--start-group",
+            "lib.a",
+            "-Wl,--end-group",
+        ];
+        fixture.same("clang", &words, 4);
     }
 }

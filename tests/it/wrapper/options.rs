@@ -217,3 +217,41 @@ fn the_command_names_linker_and_compiler_outright() {
         "{output:?}"
     );
 }
+
+/// clang passes the plugin of another linker to one whose name it does not know.
+#[test]
+fn a_linker_named_by_its_path_needs_no_plugin() {
+    for release in Release::installed() {
+        let fixture = WrapperDir::new(&release);
+        fixture.module("main.c", "int f(void); int main(void) { return f(); }\n");
+        fixture.module("f.c", "int f(void) { return 0; }\n");
+        let link = |linker: &std::path::Path| {
+            let mut command = fixture.command("clang");
+            command.args(["-flto=thin", "-O2", "-Wno-fuse-ld-path", "-o", "app"]);
+            command.arg(format!("-fuse-ld={}", linker.display()));
+            let output = command.args(INPUTS).output().expect("clang starts");
+            (output, fs::read(fixture.path("app")).expect("linked"))
+        };
+        let (_, theirs) = link(&fixture.release.tool("ld.lld"));
+        let (output, ours) = link(&fixture.path("relto-ld.lld"));
+        assert_eq!(fixture.counts(&output, &INPUTS).jobs, 2);
+        assert!(ours == theirs, "LLVM {}", release.major);
+    }
+}
+
+#[test]
+fn a_thin_link_that_was_asked_for_is_the_linkers_without_a_word() {
+    let fixture = fixture();
+    for option in [
+        "-Wl,--thinlto-index-only",
+        "-Wl,--thinlto-index-only=list",
+        "-Wl,-plugin-opt=thinlto-index-only",
+    ] {
+        let output = fixture.wrapped("clang", &[&INPUTS[..], &[option]].concat());
+        assert!(
+            output.status.success() && output.stderr.is_empty(),
+            "{output:?}"
+        );
+        fs::remove_file(fixture.path("f.o.thinlto.bc")).expect("written");
+    }
+}
