@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::events::Events;
 use crate::fs::read_regular;
@@ -11,9 +12,9 @@ use crate::pb::build_event_stream::file::File as Contents;
 use crate::reapi::{Address, Blob, Client, ClientOptions};
 
 /// A file that the link has written, and the name by which viewers know its kind.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ToolLog {
-    pub name: &'static str,
+    pub name: String,
     pub path: PathBuf,
 }
 
@@ -35,7 +36,7 @@ pub(super) async fn upload(logs: &[ToolLog], farm: &ClientOptions) -> Vec<File> 
     for log in logs {
         match upload_one(&client, &log.path, farm, &host).await {
             Ok((uri, digest, length)) => files.push(File {
-                name: log.name.to_owned(),
+                name: log.name.clone(),
                 digest,
                 length,
                 file: Some(Contents::Uri(uri)),

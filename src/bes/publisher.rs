@@ -1,7 +1,6 @@
 //! Publishes one link: a thread that sends events beside the link, which never waits for it before
 //! its end.
 
-use std::convert::Infallible;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -10,14 +9,15 @@ use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::invocation::{FailedAction, Invocation, Outcome};
 use super::lifecycle;
-use super::logs::{self, ToolLog};
+use super::logs::ToolLog;
 use super::options::BesOptions;
+use super::publication::{Destination, Ending, Publication};
 use super::queue::EventQueue;
-use super::stream::{self, Sender};
+use super::stream::Sender;
 use crate::error::Hinted;
 use crate::events::Event;
 use crate::process::Watch;
@@ -28,8 +28,6 @@ use crate::task::lock;
 const TICK: Duration = Duration::from_secs(2);
 /// How long an interrupted link may still send.
 const AFTER_SIGNAL: Duration = Duration::from_secs(2);
-/// The part of the time for uploading logs.
-const SHARE_OF_LOGS: u32 = 2;
 
 /// Why the page of a link is missing, or not complete.
 #[derive(Debug, thiserror::Error)]
@@ -79,8 +77,8 @@ pub struct Closing {
 #[derive(Debug)]
 pub struct Publisher {
     invocation: Arc<Mutex<Invocation>>,
-    closing: oneshot::Sender<Closing>,
-    thread: JoinHandle<Result<(), NotPublished>>,
+    closing: oneshot::Sender<(Closing, Rest)>,
+    thread: JoinHandle<Result<Option<Publication>, NotPublished>>,
 }
 
 impl Publisher {
@@ -107,11 +105,15 @@ impl Publisher {
         let invocation = Arc::new(Mutex::new(begun));
         let (closing, closed) = oneshot::channel();
         let run = PublisherRun {
-            service: EventService::new(backend, &options.transport, &options.headers)?,
-            sender: Sender::new(options, command),
+            to: Destination {
+                service: EventService::new(backend, &options.transport, &options.headers)?,
+                sender: Sender::new(options, command),
+                queue,
+                with_lifecycle: options.lifecycle_events,
+            },
             invocation: Arc::clone(&invocation),
-            queue,
-            options: options.clone(),
+            command,
+            timeout: options.timeout,
         };
         let thread = std::thread::Builder::new()
             .name("build events".to_owned())
@@ -134,8 +136,21 @@ impl Publisher {
     /// # Errors
     /// The server does not have all events.
     pub fn end(self, closing: Closing) -> Result<(), NotPublished> {
+        self.finish(closing, Rest::IsSent)?;
+        Ok(())
+    }
+
+    /// Ends the invocation and stops. The result is what is left to be sent.
+    ///
+    /// # Errors
+    /// The server does not take the events.
+    pub fn hand_over(self, closing: Closing) -> Result<Option<Publication>, NotPublished> {
+        self.finish(closing, Rest::IsKept)
+    }
+
+    fn finish(self, closing: Closing, rest: Rest) -> Result<Option<Publication>, NotPublished> {
         // Fails if the thread has ended early, which says why.
-        let _ = self.closing.send(closing);
+        let _ = self.closing.send((closing, rest));
         match self.thread.join() {
             Ok(ended) => ended,
             Err(panic) => std::panic::resume_unwind(panic),
@@ -143,17 +158,25 @@ impl Publisher {
     }
 }
 
-/// What the thread works with.
-struct PublisherRun {
-    service: EventService,
-    sender: Sender,
-    invocation: Arc<Mutex<Invocation>>,
-    queue: Arc<EventQueue>,
-    options: BesOptions,
+/// What is done with events that the server does not have at the end.
+#[derive(Debug, Clone, Copy)]
+enum Rest {
+    IsSent,
+    IsKept,
 }
 
+/// What the thread works with.
+struct PublisherRun {
+    to: Destination,
+    invocation: Arc<Mutex<Invocation>>,
+    command: &'static str,
+    timeout: Option<Duration>,
+}
+
+type Closed = oneshot::Receiver<(Closing, Rest)>;
+
 impl PublisherRun {
-    fn on_this_thread(self, closed: oneshot::Receiver<Closing>) -> Result<(), NotPublished> {
+    fn on_this_thread(self, closed: Closed) -> Result<Option<Publication>, NotPublished> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let ended = runtime.block_on(self.run(closed));
         // Looking up a host name cannot be interrupted.
@@ -161,14 +184,14 @@ impl PublisherRun {
         ended
     }
 
-    async fn run(self, closed: oneshot::Receiver<Closing>) -> Result<(), NotPublished> {
+    async fn run(self, closed: Closed) -> Result<Option<Publication>, NotPublished> {
         let publishing = async {
-            if self.options.lifecycle_events {
-                lifecycle::begin(&self.service, &self.sender).await;
+            if self.to.with_lifecycle {
+                lifecycle::begin(&self.to.service, &self.to.sender).await;
             }
-            stream::publish(&self.service, &self.sender, &self.queue).await
+            self.to.publish().await
         };
-        tokio::pin!(publishing);
+        let mut publishing = Box::pin(publishing);
         let mut published = None;
         let closing = {
             let mut ticks = interval(TICK);
@@ -183,68 +206,74 @@ impl PublisherRun {
             }
         };
         // A link that panicked has nothing to say.
-        let Ok(closing) = closing else { return Ok(()) };
+        let Ok((closing, rest)) = closing else {
+            return Ok(None);
+        };
         if let Some(ended) = published {
-            return Ok(ended.map_err(Box::new)?);
+            ended.map_err(Box::new)?;
+            return Ok(None);
         }
-        self.close(closing, publishing).await
+        let ending = self.end_invocation(closing);
+        match rest {
+            Rest::IsKept => {
+                drop(publishing);
+                Ok(Some(Publication {
+                    command: self.command.to_owned(),
+                    events: self.to.queue.remaining(),
+                    ending,
+                }))
+            }
+            Rest::IsSent => {
+                self.send_rest(&ending, publishing).await?;
+                Ok(None)
+            }
+        }
     }
 
-    async fn close(
+    fn end_invocation(&self, closing: Closing) -> Ending {
+        let logs = Some(closing.logs).filter(|logs| !logs.is_empty());
+        let logs = logs.and_then(|logs| Some((logs, closing.farm?)));
+        let mut invocation = lock(&self.invocation);
+        if let Some(failed) = closing.failed {
+            invocation.add_failure(failed);
+        }
+        invocation.end(&closing.outcome, logs.is_some(), SystemTime::now());
+        Ending {
+            outcome: closing.outcome,
+            logs,
+        }
+    }
+
+    async fn send_rest(
         &self,
-        closing: Closing,
+        ending: &Ending,
         publishing: impl Future<Output = Result<(), Failure>>,
     ) -> Result<(), NotPublished> {
-        let limit = match (&closing.outcome, self.options.timeout) {
+        let limit = match (&ending.outcome, self.timeout) {
             (Outcome::Interrupted, limit) => Some(limit.unwrap_or(AFTER_SIGNAL).min(AFTER_SIGNAL)),
             (_, limit) => limit,
         };
-        let now = Instant::now();
-        let deadline = limit.map(|limit| now + limit);
-        let of_logs = limit.map(|limit| now + limit / SHARE_OF_LOGS);
-        let sending = async {
-            let ended = async {
-                self.end_invocation(&closing, of_logs).await;
-                std::future::pending::<Infallible>().await
-            };
-            let sent = tokio::select! {
-                sent = publishing => sent,
-                never = ended => match never {},
-            };
-            if sent.is_ok() && self.options.lifecycle_events {
-                lifecycle::end(&self.service, &self.sender, &closing.outcome).await;
-            }
-            sent
-        };
-        let too_late = async {
-            match deadline {
-                Some(deadline) => sleep_until(deadline).await,
-                None => std::future::pending().await,
-            }
-        };
         let mut watch = Watch::of_signals()?;
         tokio::select! {
-            sent = sending => Ok(sent.map_err(Box::new)?),
-            () = too_late => Err(NotPublished::TooLate(limit.unwrap_or_default())),
+            ended = self.to.end(ending, publishing, limit) => ended,
             _ = watch.interrupted() => Err(NotPublished::Interrupted),
         }
     }
+}
 
-    async fn end_invocation(&self, closing: &Closing, of_logs: Option<Instant>) {
-        let farm = closing.farm.as_ref().filter(|_| !closing.logs.is_empty());
-        {
-            let mut invocation = lock(&self.invocation);
-            if let Some(failed) = &closing.failed {
-                invocation.add_failure(failed.clone());
-            }
-            invocation.end(&closing.outcome, farm.is_some(), SystemTime::now());
+/// Sends what no other process takes, for as long as the options allow.
+///
+/// # Errors
+/// The server does not have all events.
+pub fn publish_here(options: &BesOptions, publication: Publication) -> Result<(), NotPublished> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(async {
+        let mut watch = Watch::of_signals()?;
+        tokio::select! {
+            ended = publication.publish(options, options.timeout) => ended,
+            _ = watch.interrupted() => Err(NotPublished::Interrupted),
         }
-        let Some(farm) = farm else { return };
-        let uploading = logs::upload(&closing.logs, farm);
-        let files = match of_logs {
-            Some(limit) => timeout_at(limit, uploading).await.unwrap_or_default(),
-            None => uploading.await,
-        };
-        lock(&self.invocation).close(files, SystemTime::now());
-    }
+    });
+    runtime.shutdown_background();
+    ended
 }

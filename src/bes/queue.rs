@@ -78,7 +78,6 @@ struct QueueState {
 
 impl EventQueue {
     /// A queue that goes on where another has ended.
-    #[cfg(test)]
     pub(super) fn resumed(events: Vec<NumberedEvent>) -> Self {
         let queue = Self::default();
         {
@@ -198,7 +197,6 @@ impl EventQueue {
     }
 
     /// What is not acknowledged.
-    #[cfg(test)]
     pub(super) fn remaining(&self) -> Vec<NumberedEvent> {
         lock(&self.state).events.iter().cloned().collect()
     }

@@ -2,13 +2,16 @@
 //! failure.
 
 use super::engine_error::EngineError;
-use super::output;
-use crate::bes::{BesOptions, Closing, FailedAction, NotPublished, Outcome, Publisher, ToolLog};
+use super::{output, via_daemon};
+use crate::bes::{
+    BesOptions, Closing, FailedAction, NotPublished, Outcome, Publisher, ToolLog, UploadMode,
+    publish_here,
+};
 use crate::config::{Settings, Warning, printable};
 use crate::error::{Hinted, with_causes};
 use crate::events::Events;
 use crate::exec::JobFailure;
-use crate::link::LinkFailure;
+use crate::link::{self, LinkFailure};
 use crate::process::Ending;
 
 /// The names by which viewers know what is in a file.
@@ -51,8 +54,15 @@ impl BuildEvents {
     }
 
     /// Sends the rest. Whatever comes of it, the link is what it is.
-    pub(super) fn end(self, settings: &Settings, linked: &Result<(), EngineError>) {
-        let Some(publisher) = self.0 else { return };
+    pub(super) fn end(
+        self,
+        settings: &Settings,
+        options: &link::Options,
+        linked: &Result<(), EngineError>,
+    ) {
+        let (Some(publisher), Some(bes)) = (self.0, &options.bes) else {
+            return;
+        };
         let (outcome, failed) = outcome(linked);
         let style = &settings.style;
         let logs = [
@@ -60,7 +70,7 @@ impl BuildEvents {
             (EXECUTION_LOG, &style.execution_log),
         ];
         let logs = logs.into_iter().filter_map(|(name, path)| {
-            let path = path.clone()?;
+            let (name, path) = (name.to_owned(), path.clone()?);
             Some(ToolLog { name, path })
         });
         let farm = settings.link.farm.as_ref();
@@ -70,9 +80,34 @@ impl BuildEvents {
             logs: logs.collect(),
             farm: farm.map(|farm| farm.client.clone()),
         };
-        if let Err(error) = publisher.end(closing) {
+        let is_left = bes.mode != UploadMode::Wait
+            && closing.outcome != Outcome::Interrupted
+            && via_daemon::takes_build_events(settings);
+        let ended = if is_left {
+            leave(publisher, closing, settings, options, bes)
+        } else {
+            publisher.end(closing)
+        };
+        if let Err(error) = ended {
             warn(&error);
         }
+    }
+}
+
+/// Leaves the rest to the daemon, or sends it if that is not possible.
+fn leave(
+    publisher: Publisher,
+    closing: Closing,
+    settings: &Settings,
+    options: &link::Options,
+    bes: &BesOptions,
+) -> Result<(), NotPublished> {
+    let Some(publication) = publisher.hand_over(closing)? else {
+        return Ok(());
+    };
+    match via_daemon::leave_build_events(settings, options, publication) {
+        Ok(()) => Ok(()),
+        Err(publication) => publish_here(bes, *publication),
     }
 }
 

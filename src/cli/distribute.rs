@@ -38,7 +38,7 @@ pub(super) fn run(context: &CommandContext, job_file: &Path) -> Result<ExitCode,
     drop(events);
     reporter.finish(linked.is_ok());
     page.write(linked.is_ok());
-    build_events.end(&context.settings, &linked);
+    build_events.end(&context.settings, &options, &linked);
     match linked {
         Ok(()) => Ok(ExitCode::Success),
         Err(error) => Err(Box::new(error)),

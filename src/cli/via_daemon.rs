@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::engine_error::EngineError;
 use super::runtime::{daemon_dir, small_runtime};
+use crate::bes::Publication;
 use crate::config::{DaemonUse, Settings};
 use crate::daemon::{Build, DaemonClient, DaemonRequest, LinkRequest, Unavailable};
 use crate::error::with_causes;
@@ -107,6 +108,46 @@ fn client(settings: &Settings, throttle: &Throttle, caller: Caller) -> Option<Da
         build: Build::of_process().ok()?,
         starts,
     })
+}
+
+/// How long a daemon may take to accept the rest of a link's build events: they may wait for those
+/// of an earlier link.
+const ACCEPTS: Duration = Duration::from_secs(7);
+
+/// Whether a daemon may take build events over; it need not accept them.
+pub(super) fn takes_build_events(settings: &Settings) -> bool {
+    let throttle = Throttle::new(settings.state_dir());
+    client(settings, &throttle, Caller::Linker).is_some()
+}
+
+/// Leaves `publication` to the daemon. Returns it if no daemon accepts it.
+pub(super) fn leave_build_events(
+    settings: &Settings,
+    options: &Options,
+    publication: Publication,
+) -> Result<(), Box<Publication>> {
+    let throttle = Throttle::new(settings.state_dir());
+    let Some(client) = client(settings, &throttle, Caller::Linker) else {
+        return Err(Box::new(publication));
+    };
+    let no_jobs = prefetch::no_jobs(String::new());
+    let Ok(link) = LinkRequest::of_process(&no_jobs, options) else {
+        return Err(Box::new(publication));
+    };
+    let Ok(runtime) = small_runtime() else {
+        return Err(Box::new(publication));
+    };
+    let request = DaemonRequest::Publish(publication, Box::new(link));
+    let accepted = runtime.block_on(client.leave(&request, ACCEPTS));
+    match (accepted, request) {
+        (Err(unavailable), DaemonRequest::Publish(publication, _)) => {
+            if unavailable.is_timeout() {
+                throttle.mark_failed(DAEMON);
+            }
+            Err(Box::new(publication))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Asks the daemon to upload what is `wanted` when the program that this process becomes has ended,

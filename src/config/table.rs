@@ -10,6 +10,7 @@ use super::options::Group::{Cache, Farm, Output, Security, Where};
 use super::options::Opt;
 use super::settings::Strategy;
 use super::value::{self, REMOTE_JOBS};
+use crate::bes::UploadMode;
 use crate::digest::DigestFunction;
 
 /// Options on which more than their own field depends.
@@ -62,6 +63,9 @@ pub static OPTIONS: &[Opt] = &[
     Opt::new(Farm, "bes_header", "NAME=VALUE", "header to send to the Build Event Service only, @FILE for a secret; repeatable", &List(|it| &mut it.bes.headers, value::header)).secret().sensitive().credential(),
     Opt::new(Farm, "bes_instance_name", "NAME", "instance of the Build Event Service", &Scalar(|it| &mut it.bes.instance_name, value::text)).sensitive(),
     Opt::new(Farm, "bes_timeout", "TIME", "how long a link waits at its end for its build events; 0: as long as it takes", &Scalar(|it| &mut it.bes.timeout, value::duration_or_zero)).default("10s"),
+    Opt::new(Farm, "bes_upload_mode", "MODE", "wait_for_upload_complete; nowait_for_upload_complete, fully_async: a daemon sends what is left, if there is one", &Word(|it| &mut it.bes.mode, &[
+        ("wait_for_upload_complete", UploadMode::Wait), ("nowait_for_upload_complete", UploadMode::Nowait), ("fully_async", UploadMode::FullyAsync),
+    ])).default("wait_for_upload_complete"),
     Opt::new(Farm, "bes_lifecycle_events", "", "also send the events about the invocation that some servers demand", &Switch(|it| &mut it.bes.lifecycle_events)).default("off"),
     Opt::new(Farm, "remote_execution_priority", "N", "lower ones are executed first, if the farm has priorities", &Scalar(|it| &mut it.farm.client.caller.execution_priority, value::integer)).default("0"),
     Opt::new(Farm, "remote_result_cache_priority", "N", "lower ones are kept longer, if the farm has priorities", &Scalar(|it| &mut it.farm.client.caller.result_cache_priority, value::integer)).default("0"),

@@ -142,6 +142,20 @@ impl DaemonClient {
         }
     }
 
+    /// Has a request served after this process, within `limit` of asking.
+    ///
+    /// # Errors
+    /// No daemon accepts the request.
+    pub async fn leave(&self, request: &DaemonRequest, limit: Duration) -> Result<(), Unavailable> {
+        let mut frames = self.connect_or_start().await?;
+        frames.send(request).await.map_err(Unavailable::Lost)?;
+        match next(&mut frames, limit).await {
+            Ok(ServerMessage::Declined(reason)) => Err(Unavailable::Declined(reason)),
+            Ok(_) => Ok(()),
+            Err(error) => Err(Unavailable::Lost(error)),
+        }
+    }
+
     /// A daemon that accepts requests, started if need be.
     async fn connect_or_start(&self) -> Result<Frames, Unavailable> {
         self.runtime_dir.check()?;

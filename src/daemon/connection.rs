@@ -15,6 +15,7 @@ use super::frames::Frames;
 use super::link_request;
 use super::prefetch_request;
 use super::protocol::{ClientHello, DaemonRequest, Purpose, ServerHello};
+use super::publish_request;
 use super::state::Daemon;
 
 /// How long a caller may take to send its request.
@@ -54,6 +55,9 @@ pub(super) async fn serve(daemon: &Arc<Daemon>, stream: UnixStream) -> io::Resul
         DaemonRequest::Link(link) => link_request::serve(daemon, *link, &mut frames).await,
         DaemonRequest::Prefetch(wanted, link) => {
             prefetch_request::serve(daemon, wanted, *link, &mut frames).await
+        }
+        DaemonRequest::Publish(publication, link) => {
+            publish_request::serve(daemon, publication, *link, frames).await
         }
     }
 }

@@ -16,6 +16,7 @@ mod frames;
 mod link_request;
 mod prefetch_request;
 mod protocol;
+mod publish_request;
 mod runtime_dir;
 mod server;
 mod start;

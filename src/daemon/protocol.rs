@@ -15,6 +15,7 @@ use rustix::fs::Mode;
 use serde::{Deserialize, Serialize};
 
 use super::build::Build;
+use crate::bes::Publication;
 use crate::client_context::ClientContext;
 use crate::events::Event;
 use crate::events::OriginCounts;
@@ -91,6 +92,8 @@ pub enum DaemonRequest {
     /// Upload these files to the farm when the caller has ended. The link has no jobs; it says in
     /// which context.
     Prefetch(PrefetchRequest, Box<LinkRequest>),
+    /// Send the rest of a link's build events when the caller has gone. The link has no jobs.
+    Publish(Publication, Box<LinkRequest>),
 }
 
 /// A link, and the context of the process that asks for it.
@@ -132,10 +135,12 @@ impl LinkRequest {
     pub(super) fn options(&self) -> Options {
         let mut options = self.options.clone();
         let environment = options.environment.clone();
-        if let Some(farm) = &mut options.farm
-            && !farm.client.credential_helpers.is_empty()
-        {
-            farm.client.credential_helper_environment = Some(environment.clone());
+        let of_farm = options.farm.as_mut().map(|farm| &mut farm.client);
+        let of_events = options.bes.as_mut().map(|bes| &mut bes.transport);
+        for client in of_farm.into_iter().chain(of_events) {
+            if !client.credential_helpers.is_empty() {
+                client.credential_helper_environment = Some(environment.clone());
+            }
         }
         options.client_context = ClientContext::of(&self.dir, environment, self.umask);
         options

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Mutex;
 
 use fs_err as fs;
+use tokio::sync::Mutex as AsyncMutex;
 use tokio_util::sync::CancellationToken;
 
 use super::build::Build;
@@ -32,6 +33,8 @@ pub(super) struct Daemon {
     pub(super) closed: CancellationToken,
     /// While it is held, no other daemon starts here.
     lock: Mutex<Option<fs::File>>,
+    /// Held while build events are sent that later ones wait for.
+    pub(super) publishing: AsyncMutex<()>,
     /// What compilers have that run here.
     world: World,
     pub(super) config: DaemonConfig,
@@ -52,6 +55,7 @@ impl Daemon {
             closing: CancellationToken::new(),
             closed: CancellationToken::new(),
             lock: Mutex::new(Some(lock)),
+            publishing: AsyncMutex::default(),
             world: World::of_process(),
             config,
         })
@@ -90,7 +94,8 @@ impl Daemon {
             };
             value(variables) != value(own)
         });
-        let differs = differs.filter(|_| link.options.farm.is_some())?;
+        let connects = link.options.farm.is_some() || link.options.bes.is_some();
+        let differs = differs.filter(|_| connects)?;
         Some(format!("the caller has another `{differs}`"))
     }
 

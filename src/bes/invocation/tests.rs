@@ -6,6 +6,7 @@ use prost::Message as _;
 
 use super::*;
 use crate::events::Origin;
+use crate::pb::build_event_stream::ActionExecuted;
 use crate::reapi::CallerIdentity;
 
 const ID: &str = "7f0c4b4e-0000-4000-8000-000000000001";
@@ -104,7 +105,7 @@ fn every_announced_event_comes_once_however_the_link_ends() {
             }
             invocation.end(&outcome, with_logs, at(200));
             if with_logs {
-                invocation.close(Vec::new(), at(201));
+                close(&queue, Vec::new(), at(201));
             }
             assert_graph(&published(&queue));
         }

@@ -163,7 +163,7 @@ impl<'a> Wrapped<'a> {
         drop(outer);
         reporter.finish(linked.is_ok());
         page.write(linked.is_ok());
-        build_events.end(settings, &linked);
+        build_events.end(settings, &options, &linked);
         linked.map_err(|error| match error {
             EngineError::Link(LinkFailure::Wrong(error)) => {
                 let error = PlainError::of(&error, &|text| names.restored(text));

@@ -181,11 +181,11 @@ fn acknowledgements_of_events_that_were_not_sent_end_the_stream() {
 #[test]
 fn a_server_that_comes_back_during_the_link_gets_everything() {
     let server = with_faults(Acknowledges::Each, &[]);
-    let (port, address) = (server.port(), server.address());
-    drop(server);
-    let publisher = start(&patient(&address));
+    let proxy = Proxy::to(server.port());
+    proxy.refuse(true);
+    let publisher = start(&patient(&proxy.address()));
     run_jobs(&publisher, 3);
-    let server = EventServer::start_at(port, EventRules::new(Acknowledges::Each));
+    proxy.refuse(false);
     server.wait_for(|record| !record.streams.is_empty());
     publisher
         .end(closing(Outcome::Succeeded))
@@ -332,7 +332,7 @@ fn logs_that_cannot_be_uploaded_are_not_named() {
     run_jobs(&publisher, 2);
     let mut closing = closing(Outcome::Succeeded);
     closing.logs = vec![ToolLog {
-        name: "command.profile.json",
+        name: "command.profile.json".to_owned(),
         path: "/nonexistent".into(),
     }];
     closing.farm = Some(ClientOptions {

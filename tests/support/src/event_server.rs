@@ -204,11 +204,6 @@ pub struct EventServer {
 
 impl EventServer {
     pub fn start(rules: EventRules) -> Self {
-        Self::start_at(0, rules)
-    }
-
-    /// At a port that was free a moment ago.
-    pub fn start_at(port: u16, rules: EventRules) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -231,7 +226,7 @@ impl EventServer {
         let service = PublishBuildEventServer::new(Service(Arc::clone(&state)))
             .max_decoding_message_size(largest);
         let listener = runtime
-            .block_on(TcpListener::bind(("127.0.0.1", port)))
+            .block_on(TcpListener::bind(("127.0.0.1", 0)))
             .expect("a free port");
         let port = listener.local_addr().expect("a bound socket").port();
         let accepted = futures_util::stream::unfold(listener, |listener| async {

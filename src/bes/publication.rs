@@ -1,0 +1,122 @@
+//! The end of an invocation's stream: what is still to be sent when a link has ended. Another
+//! process can send it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::invocation::{Outcome, close};
+use super::lifecycle;
+use super::logs::{self, ToolLog};
+use super::options::BesOptions;
+use super::publisher::NotPublished;
+use super::queue::{EventQueue, NumberedEvent};
+use super::stream::{self, Sender};
+use crate::reapi::{ClientOptions, EventService, Failure};
+
+/// The part of the time for uploading logs.
+const SHARE_OF_LOGS: u32 = 2;
+
+/// What an ended link leaves to another process, which sends the same numbers.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Publication {
+    pub(super) command: String,
+    pub(super) events: Vec<NumberedEvent>,
+    pub(super) ending: Ending,
+}
+
+/// What comes after the events of the link itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Ending {
+    pub(super) outcome: Outcome,
+    /// Announced, and to be uploaded to this farm.
+    pub(super) logs: Option<(Vec<ToolLog>, ClientOptions)>,
+}
+
+impl Publication {
+    /// Sends it all, within `limit`.
+    ///
+    /// # Errors
+    /// The server does not have all events.
+    pub async fn publish(
+        self,
+        options: &BesOptions,
+        limit: Option<Duration>,
+    ) -> Result<(), NotPublished> {
+        let Some(backend) = &options.backend else {
+            return Ok(());
+        };
+        let to = Destination {
+            service: EventService::new(backend, &options.transport, &options.headers)?,
+            sender: Sender::new(options, &self.command),
+            queue: Arc::new(EventQueue::resumed(self.events)),
+            with_lifecycle: options.lifecycle_events,
+        };
+        to.end(&self.ending, to.publish(), limit).await
+    }
+}
+
+/// Where events go, and those that go there.
+#[derive(Debug)]
+pub(super) struct Destination {
+    pub(super) service: EventService,
+    pub(super) sender: Sender,
+    pub(super) queue: Arc<EventQueue>,
+    pub(super) with_lifecycle: bool,
+}
+
+impl Destination {
+    pub(super) async fn publish(&self) -> Result<(), Failure> {
+        stream::publish(&self.service, &self.sender, &self.queue).await
+    }
+
+    /// Waits for `publishing`, to which the logs are added first.
+    pub(super) async fn end(
+        &self,
+        ending: &Ending,
+        publishing: impl Future<Output = Result<(), Failure>>,
+        limit: Option<Duration>,
+    ) -> Result<(), NotPublished> {
+        let now = Instant::now();
+        let of_logs = limit.map(|limit| now + limit / SHARE_OF_LOGS);
+        let sending = async {
+            let closing = async {
+                self.add_logs(ending, of_logs).await;
+                std::future::pending::<Infallible>().await
+            };
+            let sent = tokio::select! {
+                sent = publishing => sent,
+                never = closing => match never {},
+            };
+            if sent.is_ok() && self.with_lifecycle {
+                lifecycle::end(&self.service, &self.sender, &ending.outcome).await;
+            }
+            sent
+        };
+        let too_late = async {
+            match limit {
+                Some(limit) => sleep_until(now + limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            sent = sending => Ok(sent.map_err(Box::new)?),
+            () = too_late => Err(NotPublished::TooLate(limit.unwrap_or_default())),
+        }
+    }
+
+    async fn add_logs(&self, ending: &Ending, limit: Option<Instant>) {
+        let Some((logs, farm)) = &ending.logs else {
+            return;
+        };
+        let uploading = logs::upload(logs, farm);
+        let files = match limit {
+            Some(limit) => timeout_at(limit, uploading).await.unwrap_or_default(),
+            None => uploading.await,
+        };
+        close(&self.queue, files, SystemTime::now());
+    }
+}
