@@ -105,7 +105,7 @@ fn leave(
     let Some(publication) = publisher.hand_over(closing)? else {
         return Ok(());
     };
-    match via_daemon::leave_build_events(settings, options, publication) {
+    match via_daemon::leave_build_events(settings, options, Box::new(publication)) {
         Ok(()) => Ok(()),
         Err(publication) => publish_here(bes, *publication),
     }

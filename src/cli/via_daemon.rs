@@ -124,18 +124,18 @@ pub(super) fn takes_build_events(settings: &Settings) -> bool {
 pub(super) fn leave_build_events(
     settings: &Settings,
     options: &Options,
-    publication: Publication,
+    publication: Box<Publication>,
 ) -> Result<(), Box<Publication>> {
     let throttle = Throttle::new(settings.state_dir());
     let Some(client) = client(settings, &throttle, Caller::Linker) else {
-        return Err(Box::new(publication));
+        return Err(publication);
     };
     let no_jobs = prefetch::no_jobs(String::new());
     let Ok(link) = LinkRequest::of_process(&no_jobs, options) else {
-        return Err(Box::new(publication));
+        return Err(publication);
     };
     let Ok(runtime) = small_runtime() else {
-        return Err(Box::new(publication));
+        return Err(publication);
     };
     let request = DaemonRequest::Publish(publication, Box::new(link));
     let accepted = runtime.block_on(client.leave(&request, ACCEPTS));
@@ -144,7 +144,7 @@ pub(super) fn leave_build_events(
             if unavailable.is_timeout() {
                 throttle.mark_failed(DAEMON);
             }
-            Err(Box::new(publication))
+            Err(publication)
         }
         _ => Ok(()),
     }

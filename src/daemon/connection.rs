@@ -57,7 +57,8 @@ pub(super) async fn serve(daemon: &Arc<Daemon>, stream: UnixStream) -> io::Resul
             prefetch_request::serve(daemon, wanted, *link, &mut frames).await
         }
         DaemonRequest::Publish(publication, link) => {
-            publish_request::serve(daemon, publication, *link, frames).await
+            let serving = publish_request::serve(daemon, *publication, *link, frames);
+            Box::pin(serving).await
         }
     }
 }

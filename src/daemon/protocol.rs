@@ -93,7 +93,7 @@ pub enum DaemonRequest {
     /// which context.
     Prefetch(PrefetchRequest, Box<LinkRequest>),
     /// Send the rest of a link's build events when the caller has gone. The link has no jobs.
-    Publish(Publication, Box<LinkRequest>),
+    Publish(Box<Publication>, Box<LinkRequest>),
 }
 
 /// A link, and the context of the process that asks for it.

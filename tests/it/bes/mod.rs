@@ -1,5 +1,6 @@
 //! Build events: whatever a server does with them, they are numbered, complete and harmless.
 
+mod buildgrid;
 mod links;
 mod modes;
 mod streams;
@@ -106,11 +107,14 @@ fn assert_complete(record: &EventRecord) {
 
 /// The name of the exit code that the build finished with.
 fn finished(record: &EventRecord) -> Option<(String, i32)> {
-    let events = record.build_events();
-    events.into_iter().find_map(|event| match event.payload {
+    finished_in(&record.build_events())
+}
+
+fn finished_in(events: &[BuildEvent]) -> Option<(String, i32)> {
+    events.iter().find_map(|event| match &event.payload {
         Some(Payload::Finished(finished)) => {
-            let code = finished.exit_code.expect("an exit code");
-            Some((code.name, code.code))
+            let code = finished.exit_code.as_ref().expect("an exit code");
+            Some((code.name.clone(), code.code))
         }
         _ => None,
     })
