@@ -275,6 +275,11 @@ impl Invocation {
     }
 
     fn log(&mut self, text: &str, at: SystemTime) {
+        // Where there is no more room, text costs nothing.
+        if self.left_out > 0 {
+            self.left_out += 1;
+            return;
+        }
         let line = published(text, &self.dir, PROGRESS_PIECE);
         if self.log_bytes + line.len() > PROGRESS_TEXT {
             self.left_out += 1;

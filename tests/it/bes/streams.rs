@@ -19,7 +19,7 @@ use crate::support::event_server::{Acknowledges, EventRules, EventServer, Stream
 use crate::support::proxy::{End, Proxy, Way};
 
 /// Slower than any of them is a link that waits for something else.
-const AT_ONCE: Duration = Duration::from_secs(20);
+const AT_ONCE: Duration = Duration::from_mins(1);
 
 fn with_faults(acknowledges: Acknowledges, faults: &[StreamFault]) -> EventServer {
     EventServer::start(EventRules::new(acknowledges).faults(faults))
