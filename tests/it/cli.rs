@@ -108,7 +108,10 @@ fn the_readme_fits_two_screens_and_names_what_there_is() {
         }
     }
     assert!(commands > 5, "the README names commands");
-    let pictures = readme.split("](").skip(1).filter_map(|it| it.split(')').next());
+    let pictures = readme
+        .split("](")
+        .skip(1)
+        .filter_map(|it| it.split(')').next());
     for picture in pictures {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(picture);
         assert!(path.exists(), "`{picture}` is a file of the repository");
