@@ -6,9 +6,11 @@ use prost::Message as _;
 use relto::internals::pb::reapi::ActionResult;
 use tempfile::TempDir;
 
+use crate::support::farm::{Farm, Profile};
 use crate::support::link::{Home, Link};
 use crate::support::llvm::Llvm;
 use crate::support::program::{Program, of_texts};
+use crate::support::remote;
 
 /// A module whose local function every other module imports a use of.
 const SHARED: &str = "static int counter;\n\
@@ -69,6 +71,26 @@ fn an_edit_that_importers_cannot_see_compiles_one_module() {
     // What was found by a slice key is remembered under the whole one.
     let again = link(&after, "off").run_at(&home).expect_works();
     assert_eq!(again.counts().cached, 3, "{}", again.stderr);
+}
+
+#[test]
+fn what_a_farm_made_is_found_by_slice_keys_after_an_edit() {
+    if Llvm::get().major() != 22 {
+        return;
+    }
+    let farm = Farm::start(Profile::buildbarn());
+    let ((before, _kept), (after, _too)) = (base(), edited_unseen());
+    let of_the_farm = |home: &Home| {
+        let link = remote::with(link(&before, "on"), &farm.environment());
+        link.run_at(home).expect_works().counts()
+    };
+    assert_eq!(of_the_farm(&Home::new()).remote, 3);
+    let home = Home::new();
+    assert_eq!(of_the_farm(&home).cached, 3);
+    let outcome = link(&after, "on").run_at(&home).expect_works();
+    assert_eq!(outcome.counts().cached, 2, "{}", outcome.stderr);
+    let reference = Link::reference(&after).keep_objects().run();
+    assert_eq!(outcome.objects(), reference.objects());
 }
 
 /// Swaps the objects that stand under the slice keys of two jobs.
