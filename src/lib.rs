@@ -104,7 +104,7 @@ pub mod internals {
             pub use crate::action::arguments::{Meaning, extra_outputs, parse, reaching, target};
         }
         pub mod canonical {
-            pub use crate::action::canonical::{Canonical, CanonicalJob, canonical};
+            pub use crate::action::canonical::{Canonical, CanonicalJob, NamedOutput, canonical};
         }
         pub mod restore {
             pub use crate::action::restore::{Renumbering, check, restore};
@@ -117,7 +117,7 @@ pub mod internals {
         }
         pub use crate::action::{Action, ActionTemplate};
         pub mod kind {
-            pub use crate::action::kind::{check_output, required_kind};
+            pub use crate::action::kind::{Format, OutputKind, check_output, required_kind};
         }
         pub mod response {
             pub use crate::action::response::expand_response_files;
@@ -132,6 +132,9 @@ pub mod internals {
     pub mod cache {
         pub use crate::cache::{CacheError, DiskCache, trim, usage};
     }
+    pub mod config {
+        pub use crate::config::{Class, ConfigSource, Environment, Opt, Settings, load};
+    }
     pub mod client_context {
         pub use crate::client_context::ClientContext;
     }
@@ -143,6 +146,9 @@ pub mod internals {
     }
     pub mod events {
         pub use crate::events::{Event, Events, Origin};
+    }
+    pub mod exec {
+        pub use crate::exec::check_result;
     }
     pub mod hash_cache {
         pub use crate::hash_cache::HashCache;
@@ -163,6 +169,7 @@ pub mod internals {
             build_event_stream, build_events, bytestream, command_line, failure_details,
             longrunning, reapi, rpc, semver,
         };
+        pub use crate::pb::bounded::decode;
     }
     pub mod process {
         pub use crate::process::{
@@ -183,6 +190,9 @@ pub mod internals {
     pub mod state {
         pub use crate::state::{FILE_NAME, State, StateError};
     }
+    pub mod text {
+        pub use crate::text::{messages, one_line};
+    }
     pub mod task {
         pub use crate::task::{Task, in_parallel, lock, spawn, spawn_blocking};
     }
@@ -190,6 +200,11 @@ pub mod internals {
         pub use crate::thinlto::{Form, Index, ModuleFacts, ModuleGraph, guid, module, name_hash};
     }
     pub mod toolchain {
-        pub use crate::toolchain::{SearchEnvironment, Toolchain, ToolchainError, config};
+        pub use crate::toolchain::{
+            SearchEnvironment, Toolchain, ToolchainError, config, elf, ld_so_conf,
+        };
+    }
+    pub mod wrapper {
+        pub use crate::wrapper::Archive;
     }
 }

@@ -21,6 +21,7 @@ use super::buffers::Buffers;
 use super::{CacheError, mark, on_disk};
 use crate::digest::{Digest, DigestFunction};
 use crate::fs::create_private_dir;
+use crate::pb;
 use crate::pb::reapi::ActionResult;
 
 /// Directory of files that are being written, as in Bazel since 7.2.
@@ -101,7 +102,7 @@ impl DiskCache {
             None
         };
         let result = bytes
-            .and_then(|bytes| ActionResult::decode(bytes).ok())
+            .and_then(|bytes| pb::bounded::decode::<ActionResult>(bytes).ok())
             .filter(|result| !result.output_files.is_empty());
         if result.is_none() {
             discard(&path);

@@ -81,6 +81,8 @@ fn command() -> ExitCode {
     if let Some(code) = process::dispatch(after_name) {
         return code;
     }
+    #[cfg(debug_assertions)]
+    panics::provoked(after_name);
     process::survive_file_size_limit();
     if let Some(code) = daemon::dispatch(after_name) {
         return code;

@@ -33,6 +33,22 @@ pub(super) fn set_hook() {
     }));
 }
 
+/// Has the bug that a test asks for: `relto __panic here`, or in another thread.
+#[cfg(debug_assertions)]
+pub(super) fn provoked(arguments: &[std::ffi::OsString]) {
+    let [command, thread] = arguments else { return };
+    if command != "__panic" {
+        return;
+    }
+    let bug = || panic!("a test wants it");
+    if thread == "here" {
+        bug();
+    }
+    // An owned task passes its panic on.
+    let runtime = super::runtime::small_runtime().expect("a runtime");
+    runtime.block_on(crate::task::spawn_blocking(bug));
+}
+
 fn bug(info: &PanicHookInfo<'_>) -> Bug {
     let text = info.payload_as_str().unwrap_or("no message");
     Bug {

@@ -64,7 +64,8 @@ impl Environment {
         }
     }
 
-    #[cfg(test)]
+    /// An environment of these variables alone, for tests.
+    #[must_use]
     pub fn new(
         current_dir: impl Into<PathBuf>,
         variables: impl IntoIterator<Item = (&'static str, String)>,

@@ -44,7 +44,7 @@ pub use environment::Environment;
 pub use error::{ConfigError, Warning};
 pub use find::project_paths;
 pub use merge::MergedValues;
-pub use options::{OPTIONS, Opt, OptionKind};
+pub use options::{Class, OPTIONS, Opt, OptionKind};
 pub(crate) use options::{nearest, printable};
 pub use settings::{Settings, Strategy};
 pub use source::{ConfigEntry, ConfigSource, EffectiveValue};

@@ -15,7 +15,7 @@ use super::driver::{self, Driver, object_of};
 use crate::action::arguments::{self, Argument, Meaning};
 use crate::action::kind::{OutputKind, required_kind};
 use crate::action::response::expand_response_files;
-use crate::fs::{read_regular, read_regular_to_string};
+use crate::fs::{open_regular, read_regular, read_regular_to_string};
 use crate::thinlto::check_start;
 
 /// The option that makes a compile a backend.
@@ -231,9 +231,8 @@ fn is_stream(path: &str) -> bool {
 
 pub(super) fn is_bitcode(path: &str) -> bool {
     let mut start = [0; 4];
-    let mut read = || fs::File::open(path)?.read_exact(&mut start);
-    let regular = fs::metadata(path).is_ok_and(|found| found.is_file());
-    regular && read().is_ok() && check_start(&start).is_ok()
+    let mut read = || open_regular(path)?.read_exact(&mut start);
+    read().is_ok() && check_start(&start).is_ok()
 }
 
 #[cfg(test)]

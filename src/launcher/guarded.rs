@@ -6,7 +6,6 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use fs_err as fs;
 use tokio_util::sync::CancellationToken;
 
 use super::texts;
@@ -14,7 +13,7 @@ use crate::action::arguments;
 use crate::action::guard::admitted_failure;
 use crate::action::kind::{OutputKind, WrongOutput, check_output, required_kind};
 use crate::error::Hinted;
-use crate::fs::remove_if_there;
+use crate::fs::{open_regular, remove_if_there};
 use crate::process::{ChildEnvironment, Finished, ProcessError, ProcessSpec, Relto, Spawner};
 
 /// Why there is no object.
@@ -116,12 +115,7 @@ fn kind(words: &[OsString]) -> OutputKind {
 
 fn start(object: &Path) -> io::Result<Vec<u8>> {
     const ENOUGH: u64 = 4096;
-    if !fs::metadata(object)?.is_file() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
     let mut start = Vec::new();
-    fs::File::open(object)?
-        .take(ENOUGH)
-        .read_to_end(&mut start)?;
+    open_regular(object)?.take(ENOUGH).read_to_end(&mut start)?;
     Ok(start)
 }

@@ -8,9 +8,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
-use fs_err as fs;
-
 use crate::action::canonical::NamedFile;
 use crate::action::restore::{Renumbering, check, restore};
 use crate::action::slice::{SliceInputs, SliceKey, check_kind, slice_key};
@@ -18,9 +15,11 @@ use crate::cache::{CacheError, DiskCache};
 use crate::compiler::ResolvedToolchain;
 use crate::digest::{Digest, DigestFunction};
 use crate::exec::{Compiled, Hermetic, check_result};
+use crate::fs::read_regular;
 use crate::pb::reapi;
 use crate::task::lock;
 use crate::thinlto::{Index, ModuleGraph};
+use bytes::Bytes;
 
 /// Changes when the same module would have another graph.
 const GRAPH_FORM: &str = "relto graph 1";
@@ -82,7 +81,7 @@ impl Slices {
             return known.clone();
         }
         let (graph, bytes) = stored_graph(cache, digest).or_else(|| {
-            let bytes = fs::read(&file.host).ok()?;
+            let bytes = read_regular(&file.host).ok()?;
             // Not the module that was hashed: nothing of it may be remembered.
             if DigestFunction::Sha256.digest(&bytes) != digest {
                 return None;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use fs_err as fs;
 
 use crate::digest::{Digest, DigestFunction};
+use crate::fs::{open_regular, read_regular};
 use crate::hash_cache::{HashCache, is_settled};
 use crate::link::module_note;
 use crate::thinlto::{ModuleError, ModuleFacts, check_start, module};
@@ -46,7 +47,7 @@ pub(super) fn module_digest(
         Some(module) if module.hashes.is_empty() => return Ok(Err(NotAModule::NotThin)),
         Some(_) => {}
         None => {
-            let error = module::facts(&fs::read(file)?).err();
+            let error = module::facts(&read_regular(file)?).err();
             return Ok(Err(error.unwrap_or(ModuleError::NoModule).into()));
         }
     }
@@ -59,7 +60,7 @@ pub(super) fn module_digest(
 fn start(file: &Path) -> io::Result<Vec<u8>> {
     let mut start = Vec::new();
     let limit = 64;
-    fs::File::open(file)?.take(limit).read_to_end(&mut start)?;
+    open_regular(file)?.take(limit).read_to_end(&mut start)?;
     Ok(start)
 }
 

@@ -8,33 +8,56 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use super::tokens::dir_of;
+use crate::fs::read_regular_to_string;
 
 /// Maximum nesting of includes. `ldconfig` has no limit, but a file that includes itself must not
 /// hang relto.
 const MAX_DEPTH: usize = 8;
+/// Maximum number of files, each as often as it is included: a file that includes itself twice
+/// would otherwise be read a few hundred times, one that does so a hundred times for ever.
+const MAX_FILES: usize = 1000;
 
 /// The directories in `/etc/ld.so.conf`: one or several a line, separated by `:`, `,` or blanks;
 /// `include PATTERN`; `#` comments.
-pub(super) fn ld_so_conf(path: &Path) -> Vec<PathBuf> {
-    let mut dirs = Vec::new();
-    read_into(path, 0, &mut dirs);
-    dirs
+#[must_use]
+pub fn ld_so_conf(path: &Path) -> Vec<PathBuf> {
+    let mut reader = Reader {
+        dirs: Vec::new(),
+        files_left: MAX_FILES,
+    };
+    reader.file(path, 0);
+    reader.dirs
 }
 
-fn read_into(path: &Path, depth: usize, dirs: &mut Vec<PathBuf>) {
-    let Ok(text) = fs::read_to_string(path) else {
-        return;
-    };
-    for line in text.lines() {
-        let line = line.split('#').next().unwrap_or("").trim();
-        let mut words = line.split_whitespace();
-        match words.next() {
-            Some("include") if depth < MAX_DEPTH => {
-                let patterns = words.flat_map(|pattern| matching(&dir_of(path).join(pattern)));
-                patterns.for_each(|file| read_into(&file, depth + 1, dirs));
+struct Reader {
+    dirs: Vec<PathBuf>,
+    files_left: usize,
+}
+
+impl Reader {
+    fn file(&mut self, path: &Path, depth: usize) {
+        let Some(fewer) = self.files_left.checked_sub(1) else {
+            return;
+        };
+        self.files_left = fewer;
+        let Ok(text) = read_regular_to_string(path) else {
+            return;
+        };
+        self.lines(path, &text, depth);
+    }
+
+    fn lines(&mut self, path: &Path, text: &str, depth: usize) {
+        for line in text.lines() {
+            let line = line.split('#').next().unwrap_or("").trim();
+            let mut words = line.split_whitespace();
+            match words.next() {
+                Some("include") if depth < MAX_DEPTH => {
+                    let patterns = words.flat_map(|pattern| matching(&dir_of(path).join(pattern)));
+                    patterns.for_each(|file| self.file(&file, depth + 1));
+                }
+                Some("include" | "hwcap") | None => {}
+                Some(_) => self.dirs.extend(entries(line)),
             }
-            Some("include" | "hwcap") | None => {}
-            Some(_) => dirs.extend(entries(line)),
         }
     }
 }
@@ -71,14 +94,28 @@ fn matching(pattern: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// Whether `name` fits `pattern`: after a mismatch the last `*` takes one byte more, so that no
+/// pattern takes longer than the product of both lengths.
 fn fits(pattern: &[u8], name: &[u8]) -> bool {
-    match (pattern.split_first(), name.split_first()) {
-        (None, None) => true,
-        (Some((b'*', rest)), _) => (0..=name.len()).any(|skip| fits(rest, &name[skip..])),
-        (Some((b'?', rest)), Some((_, name))) => fits(rest, name),
-        (Some((one, rest)), Some((other, name))) => one == other && fits(rest, name),
-        _ => false,
+    let (mut at, mut read) = (0, 0);
+    let mut star = None;
+    while read < name.len() {
+        match pattern.get(at) {
+            Some(b'*') => {
+                star = Some((at, read));
+                at += 1;
+            }
+            Some(one) if *one == b'?' || *one == name[read] => (at, read) = (at + 1, read + 1),
+            _ => {
+                let Some((place, taken)) = star else {
+                    return false;
+                };
+                star = Some((place, taken + 1));
+                (at, read) = (place + 1, taken + 1);
+            }
+        }
     }
+    pattern[at..].iter().all(|byte| *byte == b'*')
 }
 
 /// The directories in `/etc/ld-musl-ARCH.path`, which replace the default ones.
@@ -131,6 +168,34 @@ mod tests {
         let conf = dir.path().join("ld.so.conf");
         fs::write(&conf, "include ld.so.conf\n/a\n").expect("written");
         assert_eq!(ld_so_conf(&conf).len(), MAX_DEPTH + 1);
+    }
+
+    #[test]
+    fn a_file_that_includes_itself_often_takes_no_longer_than_a_thousand_files() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let conf = dir.path().join("ld.so.conf");
+        fs::write(&conf, "include ld.so.conf\n".repeat(100) + "/a\n").expect("written");
+        assert!(ld_so_conf(&conf).len() <= MAX_FILES);
+    }
+
+    #[test]
+    fn patterns_fit_as_in_a_shell_and_many_stars_take_no_time() {
+        for (pattern, name, wanted) in [
+            ("*.conf", "a.conf", true),
+            ("*.conf", "a.conf.old", false),
+            ("a?*c*", "abbcc", true),
+            ("a?c", "ac", false),
+            ("*", "", true),
+            ("*a*ab", "aaab", true),
+        ] {
+            assert_eq!(
+                fits(pattern.as_bytes(), name.as_bytes()),
+                wanted,
+                "{pattern} {name}"
+            );
+        }
+        assert!(!fits("*a".repeat(100).as_bytes(), &[b'b'; 255]));
+        assert!(!fits(("*a".repeat(40) + "b").as_bytes(), &[b'a'; 255]));
     }
 
     #[test]

@@ -12,6 +12,8 @@ use object::elf;
 use object::read::elf::{Dyn as _, FileHeader, ProgramHeader as _};
 use object::{Endianness, ReadCache, ReadCacheOps, ReadRef};
 
+use crate::fs::open_regular;
+
 /// Maximum size of a dynamic section. Real ones have a few hundred bytes.
 const MAX_DYNAMIC: u64 = 1 << 20;
 /// Maximum length of an interpreter's path: `PATH_MAX`.
@@ -326,7 +328,7 @@ pub enum ReadError {
 /// # Errors
 /// The file cannot be opened, or it is not an ELF file.
 pub fn read(path: &Path) -> Result<Image, ReadError> {
-    let file = fs_err::File::open(path)?.into_file();
+    let file = open_regular(path)?.into_file();
     parse(&ReadCache::new(Window { file, at: 0 })).map_err(|source| ReadError::Elf {
         path: path.to_owned(),
         source,

@@ -18,6 +18,7 @@ mod tokens;
 
 use std::path::{Path, PathBuf};
 
+pub use conf::ld_so_conf;
 pub use elf::Machine;
 pub use error::ToolchainError;
 pub use search::SearchEnvironment;

@@ -12,6 +12,7 @@ use fs_err as fs;
 
 use super::elf::{self, ElfKind, Image, Machine, ReadError};
 use super::{SearchEnvironment, ToolchainError};
+use crate::fs::open_regular;
 
 /// Programs that are called in place of a compiler and start it. A link `clang` to one of them is
 /// common.
@@ -109,7 +110,7 @@ fn refuse_wrapper(called_as: &Path, path: &Path) -> Result<(), ToolchainError> {
 /// If the file is a script, names the interpreter in its first line.
 fn refuse_script(path: &Path) -> Option<ToolchainError> {
     let mut start = Vec::new();
-    let file = fs::File::open(path).ok()?;
+    let file = open_regular(path).ok()?;
     file.take(256).read_to_end(&mut start).ok()?;
     let line = start
         .strip_prefix(b"#!")?

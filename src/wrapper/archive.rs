@@ -8,22 +8,26 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::fs::{buffer_for, open_regular};
+
 const REGULAR: &[u8; 8] = b"!<arch>\n";
 const THIN: &[u8; 8] = b"!<thin>\n";
 const HEADER: usize = 60;
+/// No table of names is longer, but a sparse file can claim that one is.
+const LONGEST_NAMES: u64 = 256 << 20;
 
 /// The headers of an archive.
 #[derive(Debug)]
-pub(super) struct Archive {
-    pub(super) members: Vec<Member>,
+pub struct Archive {
+    pub members: Vec<Member>,
 }
 
 /// One member.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Member {
-    pub(super) name: String,
+pub struct Member {
+    pub name: String,
     /// Of its header.
-    pub(super) offset: u64,
+    pub offset: u64,
     content: MemberData,
 }
 
@@ -43,8 +47,11 @@ impl Archive {
     }
 
     /// Reads the headers of the archive at `path`.
-    pub(super) fn read(path: &Path) -> io::Result<Self> {
-        let file = fs_err::File::open(path)?.into_file();
+    ///
+    /// # Errors
+    /// It cannot be read, or is damaged.
+    pub fn read(path: &Path) -> io::Result<Self> {
+        let file = open_regular(path)?.into_file();
         let size = file.metadata()?.len();
         let mut magic = [0; 8];
         file.read_exact_at(&mut magic, 0)?;
@@ -70,10 +77,10 @@ impl Member {
     pub(super) fn open(&self, archive: &Path) -> io::Result<(File, u64, u64)> {
         match &self.content {
             MemberData::Inside { start, size } => {
-                Ok((fs_err::File::open(archive)?.into_file(), *start, *size))
+                Ok((open_regular(archive)?.into_file(), *start, *size))
             }
             MemberData::File(path) => {
-                let file = fs_err::File::open(path)?.into_file();
+                let file = open_regular(path)?.into_file();
                 let size = file.metadata()?.len();
                 Ok((file, 0, size))
             }
@@ -81,12 +88,12 @@ impl Member {
     }
 
     /// The first bytes of the member, at most `most`.
-    pub(super) fn start(&self, archive: &Path, most: usize) -> io::Result<Vec<u8>> {
+    ///
+    /// # Errors
+    /// They cannot be read, or do not fit into memory.
+    pub fn start(&self, archive: &Path, most: usize) -> io::Result<Vec<u8>> {
         let (file, at, size) = self.open(archive)?;
-        let length = usize::try_from(size).unwrap_or(usize::MAX).min(most);
-        let mut bytes = vec![0; length];
-        file.read_exact_at(&mut bytes, at)?;
-        Ok(bytes)
+        bytes_at(&file, at, size.min(most as u64))
     }
 
     /// All of it.
@@ -130,11 +137,10 @@ impl ArchiveReader<'_> {
                 return Ok(next(inside));
             }
             "//" => {
-                if inside > end {
+                if inside > end || size > LONGEST_NAMES {
                     return Err(damaged());
                 }
-                self.names = vec![0; usize::try_from(size).map_err(|_| damaged())?];
-                self.file.read_exact_at(&mut self.names, start)?;
+                self.names = bytes_at(&self.file, start, size)?;
                 return Ok(next(inside));
             }
             _ => {}
@@ -184,6 +190,15 @@ impl ArchiveReader<'_> {
         }
         Ok((name.strip_suffix('/').unwrap_or(name).to_owned(), 0))
     }
+}
+
+/// `size` bytes of a file, or an error where the process would abort for lack of memory: a sparse
+/// file can claim any size.
+fn bytes_at(file: &File, at: u64, size: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = buffer_for(size)?;
+    bytes.resize(usize::try_from(size).map_err(|_| damaged())?, 0);
+    file.read_exact_at(&mut bytes, at)?;
+    Ok(bytes)
 }
 
 fn text(field: &[u8]) -> &str {
@@ -259,6 +274,29 @@ mod tests {
         assert_eq!(members.len(), 1);
         assert_eq!(members[0].name, "x.o");
         assert_eq!(members[0].bytes(&path).expect("read"), b"content");
+    }
+
+    #[test]
+    fn pipes_are_not_read_and_giant_members_take_no_memory() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let pipe = dir.path().join("pipe.a");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).expect("made");
+        assert!(Archive::read(&pipe).is_err());
+        let giant = dir.path().join("giant.a");
+        let mut bytes = REGULAR.to_vec();
+        let (size, names) = (9_000_000_000_u64, "//");
+        let header = format!(
+            "{names:<16}{:<12}{:<6}{:<6}{:<8}{size:<10}`\n",
+            0, 0, 0, 644
+        );
+        bytes.extend_from_slice(header.as_bytes());
+        fs_err::write(&giant, &bytes).expect("written");
+        let file = fs_err::OpenOptions::new().write(true).open(&giant);
+        // Where the file system refuses such a size there is nothing to try.
+        if file.is_ok_and(|file| file.set_len(20 * size).is_ok()) {
+            assert!(Archive::read(&giant).is_err());
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::io::{self, Read as _};
 use std::path::Path;
 
+use crate::fs::open_regular;
 use crate::thinlto::check_start;
 
 use super::archive::Archive;
@@ -24,9 +25,15 @@ pub(super) enum FileKind {
 }
 
 impl FileKind {
+    /// # Errors
+    /// The file cannot be read, or is a pipe or a device: what is read of one is gone.
     pub(super) fn of_file(path: &Path) -> io::Result<Self> {
         let mut start = Vec::with_capacity(START);
-        fs_err::File::open(path)?
+        // It reads as an empty script.
+        if path == Path::new("/dev/null") {
+            return Ok(Self::Text);
+        }
+        open_regular(path)?
             .take(START as u64)
             .read_to_end(&mut start)?;
         Ok(Self::of(&start))

@@ -36,6 +36,7 @@ use crate::task;
 
 use resolution::Resolution;
 
+pub use archive::Archive;
 pub use linker::{Flavour, Release, compiler_beside, linker_behind, masked};
 pub use modules::Names;
 

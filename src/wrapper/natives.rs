@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use fs_err as fs;
 use object::read::elf::{FileHeader, SectionHeader as _};
 use object::{Endianness, elf};
 
@@ -15,6 +14,7 @@ use super::kind::FileKind;
 use super::resolution::Resolution;
 use super::source::ModuleSource;
 use super::thin_link::Chosen;
+use crate::fs::read_regular;
 use crate::thinlto::LtoKind;
 
 /// A native object that takes part.
@@ -28,7 +28,7 @@ impl Native {
     pub(super) fn bytes(&self) -> Result<Vec<u8>, Refusal> {
         match self {
             Self::File(path) => {
-                fs::read(path).map_err(|error| Refusal::unreadable(Path::new(path), &error))
+                read_regular(path).map_err(|error| Refusal::unreadable(Path::new(path), &error))
             }
             Self::Member(library, member) => library.bytes(member),
         }

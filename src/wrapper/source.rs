@@ -6,12 +6,11 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fs_err as fs;
-
 use super::archive::Member;
 use super::inputs::{Library, LinkInputs};
 use super::kind::FileKind;
 use super::{Refusal, natives};
+use crate::fs::{open_regular, read_regular};
 use crate::thinlto::{count_modules, triple};
 
 #[derive(Debug, Clone)]
@@ -60,7 +59,9 @@ impl ModuleSource {
     /// The bytes of the module.
     pub(super) fn bitcode(&self) -> Result<Vec<u8>, Refusal> {
         match self {
-            Self::File(path) => fs::read(path).map_err(|error| Refusal::unreadable(path, &error)),
+            Self::File(path) => {
+                read_regular(path).map_err(|error| Refusal::unreadable(path, &error))
+            }
             Self::Member(library, member) => library.bytes(member),
             Self::Fat(inner) => natives::fat_bitcode(&inner.bitcode()?)
                 .ok_or_else(|| Refusal::new("a FatLTO object has no bitcode")),
@@ -70,7 +71,7 @@ impl ModuleSource {
     fn open(&self) -> io::Result<Option<(File, u64, u64)>> {
         match self {
             Self::File(path) => {
-                let file = fs_err::File::open(path)?.into_file();
+                let file = open_regular(path)?.into_file();
                 let size = file.metadata()?.len();
                 Ok(Some((file, 0, size)))
             }

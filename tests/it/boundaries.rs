@@ -2,10 +2,12 @@
 //! not what their name promises.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use fs_err as fs;
 
 use crate::support::backends::Backends;
+use crate::support::cgroup::Cgroup;
 use crate::support::daemon::{Daemon, stderr, succeeded};
 use crate::support::link::Home;
 use crate::support::program::{Feature, feature};
@@ -17,13 +19,18 @@ fn plain() -> Backends {
 
 /// Runs a backend through `starter` and expects that the daemon leaves it to the caller.
 fn assert_declined(starter: &[&str], difference: &str) {
+    assert_declined_as(&|relto| through(starter, relto), difference);
+}
+
+/// The same for a command that `change` makes of relto's.
+fn assert_declined_as(change: &dyn Fn(&Command) -> Command, difference: &str) {
     let (daemon, backends) = (Daemon::new(), plain());
     daemon.run(&backends, "main.o");
     let before = daemon.jobs();
     let mut relto = daemon.relto(&backends);
     relto.args(backends.arguments("main.o", "native.o"));
     relto.env("RELTO_LOG", "debug");
-    let output = succeeded(&mut through(starter, &relto));
+    let output = succeeded(&mut change(&relto));
     let said = stderr(&output);
     assert!(said.contains(difference), "{said}");
     assert_eq!(daemon.jobs(), before);
@@ -42,6 +49,13 @@ fn a_caller_with_other_groups_does_the_work_itself() {
     if rustix::process::geteuid().is_root() {
         let groups = &["setpriv", "--groups=54321"];
         assert_declined(groups, "other supplementary groups");
+    }
+}
+
+#[test]
+fn a_caller_in_a_cgroup_with_less_memory_does_the_work_itself() {
+    if let Some(cgroup) = Cgroup::new("caller", 1 << 30) {
+        assert_declined_as(&|relto| cgroup.command(relto), "other cgroup limits");
     }
 }
 

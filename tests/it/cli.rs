@@ -362,3 +362,22 @@ fn a_log_filter_that_cannot_be_read_is_a_warning() {
         "{told}"
     );
 }
+
+/// A hidden command of debug builds has a bug.
+#[test]
+fn a_bug_is_one_line_with_the_version_and_exit_code_1() {
+    let place = CleanHome::new();
+    for thread in ["here", "elsewhere"] {
+        let output = place.relto().args(["__panic", thread]).output();
+        let output = output.expect("started");
+        let text = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(output.stdout.is_empty());
+        let lines: Vec<_> = text.lines().collect();
+        let wanted = "relto: error: internal error of relto ";
+        assert!(lines[0].starts_with(wanted), "{text}");
+        assert!(lines[0].contains("a test wants it"), "{text}");
+        assert!(lines[1].starts_with("  hint: "), "{text}");
+        assert_eq!(lines.len(), 2, "{text}");
+    }
+}

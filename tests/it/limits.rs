@@ -1,12 +1,18 @@
-//! Machines that allow little: few open files, small files, no directory for temporary ones. Where
-//! a compiler alone works, so does a link.
+//! Machines that allow little: few open files or processes, small files, no directory for temporary
+//! ones, no hard links, no socket pairs. Where a compiler alone works, so does a link, or it says
+//! what is missing.
 
 use std::process::Command;
 
+use fs_err as fs;
+
+use crate::support::denied::without_calls;
 use crate::support::fake::fake_clang;
+use crate::support::mount::Mount;
 use crate::support::program::generated;
-use crate::support::repeat::through;
-use crate::support::saved::Saved;
+use crate::support::repeat::{NOBODY, give_to_nobody, through};
+use crate::support::saved::{Saved, leftovers};
+use crate::support::skip::skip;
 
 /// A link of sixty modules whose compilers all run at a time if they may.
 fn link(change: impl FnOnce(&mut Command)) {
@@ -45,5 +51,74 @@ fn a_link_works_without_a_directory_for_temporary_files() {
         link(|command| {
             command.env("TMPDIR", dir);
         });
+    }
+}
+
+#[test]
+fn a_link_works_where_the_directory_for_temporary_files_is_full_or_read_only() {
+    let Some(mount) = Mount::new("size=64k") else {
+        return;
+    };
+    fs::create_dir_all(mount.root()).expect("made");
+    mount.fill();
+    link(|command| {
+        command.env("TMPDIR", mount.root());
+    });
+    mount.set_read_only();
+    link(|command| {
+        command.env("TMPDIR", mount.root());
+    });
+}
+
+/// Runs a link that may not make `calls`.
+fn denied(calls: &[&str]) {
+    let starter = without_calls(calls);
+    let starter = starter.to_str().expect("a plain path").to_owned();
+    link(|command| *command = through(&[&starter], command));
+}
+
+#[test]
+fn a_link_works_where_no_hard_links_may_be_made() {
+    denied(&["linkat", "link"]);
+}
+
+#[test]
+fn without_socket_pairs_a_link_says_what_is_missing() {
+    let saved = Saved::new(&generated(2));
+    let starter = without_calls(&["socketpair"]);
+    let starter = starter.to_str().expect("a plain path").to_owned();
+    let output = through(&[&starter], &saved.command()).output();
+    let output = output.expect("started");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("`socketpair`"), "{said}");
+}
+
+/// A limit of processes does not hold for root.
+#[test]
+fn at_the_limit_of_processes_a_link_works_or_names_the_limit() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("it takes the rights of another user, which needs root");
+    }
+    for most in [1, 2, 3, 4, 6, 8, 12, 16, 24] {
+        let saved = Saved::new(&generated(3));
+        let command = saved.command();
+        for dir in [saved.path(""), saved.home.path().to_owned()] {
+            give_to_nobody(&dir);
+        }
+        let limit = format!("--nproc={most}");
+        let starter = [NOBODY, &["prlimit", &limit]].concat();
+        let output = through(&starter, &command).output().expect("started");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!said.contains("internal error"), "{most}: {said}");
+        if output.status.code() == Some(0) {
+            for (path, wanted) in saved.objects().iter().zip(&saved.in_place) {
+                assert!(fs::read(path).expect("an object") == *wanted, "{most}");
+            }
+        } else {
+            assert_eq!(output.status.code(), Some(1), "{most}: {said}");
+            assert!(said.contains("ulimit -u"), "{most}: {said}");
+        }
+        assert!(leftovers(&saved.path("")).is_empty(), "{most}");
     }
 }

@@ -60,6 +60,7 @@ mod other_releases;
 mod parent;
 mod planning;
 mod process;
+mod random_links;
 mod real_caches;
 mod real_servers;
 mod remote;

@@ -16,6 +16,9 @@ const MAX_DEPTH: usize = 64;
 /// Maximum number of words. The kernel accepts about two million bytes of arguments; a response
 /// file may hold more.
 const MAX_WORDS: usize = 1 << 20;
+/// Maximum number of files, each as often as it is named: empty files that name each other would
+/// otherwise be read for ever without a single word.
+const MAX_FILES: usize = 1 << 14;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ResponseFileError {
@@ -27,7 +30,7 @@ pub enum ResponseFileError {
     },
     #[error("response file `{path}` includes itself or is nested too deeply")]
     TooDeep { path: String },
-    #[error("response file `{path}` has too many arguments")]
+    #[error("response file `{path}` has too many arguments or names too many files")]
     TooLong { path: String },
 }
 
@@ -42,50 +45,63 @@ pub fn expand_response_files(
     words: &[String],
     read: &mut dyn FnMut(&str) -> io::Result<String>,
 ) -> Result<Vec<String>, ResponseFileError> {
-    let mut expanded = Vec::with_capacity(words.len());
+    let mut expansion = Expansion {
+        read,
+        files_left: MAX_FILES,
+        words: Vec::with_capacity(words.len()),
+    };
     for word in words {
-        expand(word, 0, read, &mut expanded)?;
+        expansion.expand(word, 0)?;
     }
-    Ok(expanded)
+    Ok(expansion.words)
 }
 
-fn expand(
-    word: &str,
-    depth: usize,
-    read: &mut dyn FnMut(&str) -> io::Result<String>,
-    expanded: &mut Vec<String>,
-) -> Result<(), ResponseFileError> {
-    let Some(path) = word.strip_prefix('@').filter(|path| !path.is_empty()) else {
-        expanded.push(word.to_owned());
-        return Ok(());
-    };
-    if depth == MAX_DEPTH {
-        return Err(ResponseFileError::TooDeep {
-            path: path.to_owned(),
-        });
-    }
-    let text = match read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            expanded.push(word.to_owned());
+struct Expansion<'a> {
+    read: &'a mut dyn FnMut(&str) -> io::Result<String>,
+    files_left: usize,
+    words: Vec<String>,
+}
+
+impl Expansion<'_> {
+    fn expand(&mut self, word: &str, depth: usize) -> Result<(), ResponseFileError> {
+        let Some(path) = word.strip_prefix('@').filter(|path| !path.is_empty()) else {
+            self.words.push(word.to_owned());
             return Ok(());
-        }
-        Err(source) => {
-            return Err(ResponseFileError::Unreadable {
-                path: path.to_owned(),
-                source,
-            });
-        }
-    };
-    for inner in tokenize(text.strip_prefix('\u{feff}').unwrap_or(&text)) {
-        if expanded.len() >= MAX_WORDS {
+        };
+        let Some(fewer) = self.files_left.checked_sub(1) else {
             return Err(ResponseFileError::TooLong {
                 path: path.to_owned(),
             });
+        };
+        self.files_left = fewer;
+        if depth == MAX_DEPTH {
+            return Err(ResponseFileError::TooDeep {
+                path: path.to_owned(),
+            });
         }
-        expand(&inner, depth + 1, read, expanded)?;
+        let text = match (self.read)(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.words.push(word.to_owned());
+                return Ok(());
+            }
+            Err(source) => {
+                return Err(ResponseFileError::Unreadable {
+                    path: path.to_owned(),
+                    source,
+                });
+            }
+        };
+        for inner in tokenize(text.strip_prefix('\u{feff}').unwrap_or(&text)) {
+            if self.words.len() >= MAX_WORDS {
+                return Err(ResponseFileError::TooLong {
+                    path: path.to_owned(),
+                });
+            }
+            self.expand(&inner, depth + 1)?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Splits a text at white space. Outside quotes and inside double quotes a backslash escapes the

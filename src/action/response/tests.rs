@@ -69,3 +69,21 @@ proptest! {
         let _ = tokenize_config(&text);
     }
 }
+
+#[test]
+fn empty_files_that_name_each_other_are_not_read_for_ever() {
+    let mut reads = 0;
+    let expanded = expand_response_files(&["@0".to_owned()], &mut |path| {
+        reads += 1;
+        let depth: usize = path.parse().expect("a number");
+        // A tree of files without a single word: two times two to the power of forty.
+        let next = depth + 1;
+        Ok(if depth < 40 {
+            format!("@{next} @{next}")
+        } else {
+            String::new()
+        })
+    });
+    assert!(matches!(expanded, Err(ResponseFileError::TooLong { .. })));
+    assert_eq!(reads, MAX_FILES);
+}

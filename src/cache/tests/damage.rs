@@ -122,3 +122,17 @@ fn reasons_are_distinguished() {
     }
     assert!(matches!(class(Errno::IO), CacheError::Other { .. }));
 }
+
+#[test]
+fn a_result_that_decodes_to_gigabytes_is_a_miss() {
+    let fixture = Fixture::new();
+    let cache = fixture.open();
+    let (action, _) = sample(b"object");
+    let files = vec![OutputFile::default(); crate::pb::bounded::MOST_FIELDS + 1];
+    let result = ActionResult {
+        output_files: files,
+        ..ActionResult::default()
+    };
+    cache.put_result(&action, &result).expect("stored");
+    assert!(cache.get(&action).is_none());
+}

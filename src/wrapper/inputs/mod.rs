@@ -7,12 +7,11 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use fs_err as fs;
-
 use super::archive::{Archive, Member};
 use super::command_line::Item;
 use super::kind::{FileKind, START};
 use super::{Flavour, Refusal, natives};
+use crate::fs::read_regular;
 use crate::thinlto::LtoKind;
 
 mod walk;
@@ -215,7 +214,7 @@ pub(super) fn with_file_lists(words: Vec<String>) -> Option<Vec<String>> {
 pub(super) fn may_be_thinlto(word: &str) -> bool {
     let path = Path::new(word);
     match FileKind::of_file(path) {
-        Ok(FileKind::Bitcode) => fs::read(path).is_ok_and(|bytes| is_thin(&bytes)),
+        Ok(FileKind::Bitcode) => read_regular(path).is_ok_and(|bytes| is_thin(&bytes)),
         Ok(FileKind::Archive) => Library::read(word).is_ok_and(|library| library.has_bitcode()),
         _ => false,
     }
@@ -226,5 +225,5 @@ fn is_thin(bytes: &[u8]) -> bool {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Refusal> {
-    fs::read(path).map_err(|error| Refusal::unreadable(path, &error))
+    read_regular(path).map_err(|error| Refusal::unreadable(path, &error))
 }

@@ -1,6 +1,7 @@
 //! Walks a command line: looks libraries up, opens archives and scripts.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -204,13 +205,17 @@ impl CommandLineWalk {
                 words,
                 inside: Vec::new(),
             },
-            // What cannot be read is the linker's to complain about.
             Ok(FileKind::Shared) => Piece::Library {
                 words,
                 inside: vec![Piece::Shared {
                     path: path.to_owned(),
                 }],
             },
+            // The linker could read it only once, and it runs twice.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                return Err(Refusal::unreadable(Path::new(path), &error));
+            }
+            // What cannot be read is the linker's to complain about.
             Ok(FileKind::Text | FileKind::Universal) | Err(_) => Piece::Library {
                 words,
                 inside: Vec::new(),

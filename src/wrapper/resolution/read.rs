@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use fs_err as fs;
 use object::read::elf::{FileHeader, Sym as _};
 use object::{Endianness, elf};
 
 use super::{InputFile, InputKind};
+use crate::fs::read_regular;
 use crate::thinlto::{self, Symbol, SymbolTable};
 use crate::wrapper::archive::Member;
 use crate::wrapper::comdat::{self, macho, wasm};
@@ -59,7 +59,7 @@ impl FileLocation<'_> {
         let (name, bytes, kind, lazy) = match self {
             Self::File { path, lazy } => {
                 let unreadable = |error| Refusal::unreadable(Path::new(path), &error);
-                let bytes = fs::read(path).map_err(unreadable)?;
+                let bytes = read_regular(path).map_err(unreadable)?;
                 let kind = kind::FileKind::of(&bytes[..bytes.len().min(kind::START)]);
                 ((*path).to_owned(), bytes, kind, *lazy)
             }

@@ -12,7 +12,7 @@ use crate::support::llvm::Llvm;
 
 /// What an edit concerns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) enum Construct {
+pub(crate) enum Construct {
     Constants,
     Calls,
     Types,

@@ -7,5 +7,5 @@ mod ir;
 mod lab;
 mod links;
 mod pieces;
-mod source;
+pub(crate) mod source;
 mod tools;

@@ -9,14 +9,14 @@ use super::figures::Construct;
 
 /// Numbers that follow from a seed (`SplitMix64`).
 #[derive(Debug, Clone)]
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub(super) fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -105,13 +105,13 @@ const FORMS_OF_C: usize = 21;
 const CALL: usize = 17;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Language {
+pub(crate) enum Language {
     C,
     Cxx,
 }
 
 impl Language {
-    pub(super) fn extension(self) -> &'static str {
+    pub(crate) fn extension(self) -> &'static str {
         match self {
             Self::C => "c",
             Self::Cxx => "cc",
@@ -143,14 +143,14 @@ struct Module {
 
 /// A program; its functions never vanish, so it always links.
 #[derive(Debug, Clone)]
-pub(super) struct RandomProgram {
+pub(crate) struct RandomProgram {
     language: Language,
     modules: Vec<Module>,
     next: usize,
 }
 
 impl RandomProgram {
-    pub(super) fn new(random: &mut Random, language: Language, modules: usize) -> Self {
+    pub(crate) fn new(random: &mut Random, language: Language, modules: usize) -> Self {
         let mut program = Self {
             language,
             modules: Vec::new(),
@@ -200,13 +200,13 @@ impl RandomProgram {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.modules.len()
     }
 
     /// Changes one thing. Returns the module, and what was done.
     #[expect(clippy::too_many_lines, reason = "a list of edits")]
-    pub(super) fn edit(&mut self, random: &mut Random) -> (usize, Construct) {
+    pub(crate) fn edit(&mut self, random: &mut Random) -> (usize, Construct) {
         let at = random.below(self.modules.len());
         let which = random.below(self.modules[at].functions.len());
         let value = random.below(90) + 2;
@@ -277,7 +277,7 @@ impl RandomProgram {
 
     /// The text of a module.
     #[expect(clippy::too_many_lines, reason = "the text of a module")]
-    pub(super) fn text(&self, at: usize) -> String {
+    pub(crate) fn text(&self, at: usize) -> String {
         let module = &self.modules[at];
         let (number, suffix) = (module.number, module.suffix);
         let mut out = String::new();

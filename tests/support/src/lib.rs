@@ -5,6 +5,7 @@
 
 pub mod backends;
 pub mod built;
+pub mod campaign;
 pub mod cgroup;
 pub mod chromium;
 pub mod clean_home;
@@ -12,6 +13,7 @@ pub mod compiler;
 pub mod corpus;
 pub mod daemon;
 pub mod event_server;
+pub mod denied;
 pub mod fake;
 pub mod farm;
 pub mod kernel;

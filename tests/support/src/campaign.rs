@@ -1,0 +1,150 @@
+//! Campaigns: seeded tests that tell more the longer they run, summed up over runs.
+//!
+//! A usual run of the tests plays the first few seeds. With `RELTO_TEST_LONG` set a campaign goes on
+//! where its last run stopped, for `RELTO_CAMPAIGN_SECONDS` (a quarter of an hour by default), and
+//! appends what it counted to `$XDG_STATE_HOME/relto-test/campaigns.jsonl`, a line for about each
+//! minute. `tests/campaigns.py` adds the lines up. `RELTO_CAMPAIGN_SEED=N` plays that seed alone.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant, SystemTime};
+
+use fs_err as fs;
+use serde_json::{Value, json};
+
+use super::skip::is_long;
+
+/// How often a line is written.
+const LINE: Duration = Duration::from_mins(1);
+/// How long a campaign goes on unless told.
+const SECONDS: u64 = 900;
+
+/// One run of a campaign.
+#[derive(Debug)]
+pub struct Campaign {
+    name: &'static str,
+    began: Instant,
+    /// `None` in usual runs.
+    limit: Option<Duration>,
+    seeds: std::ops::Range<u64>,
+    counts: BTreeMap<String, u64>,
+    /// When the last line was written, and the first seed after it.
+    written: (Instant, u64),
+}
+
+impl Campaign {
+    /// A usual run plays `usual` seeds, from 1.
+    pub fn begin(name: &'static str, usual: u64) -> Self {
+        let only = number("RELTO_CAMPAIGN_SEED");
+        let limit = match only {
+            None if is_long() => Some(number("RELTO_CAMPAIGN_SECONDS").unwrap_or(SECONDS)),
+            _ => None,
+        };
+        let seeds = match (only, limit) {
+            (Some(seed), _) => seed..seed + 1,
+            (None, Some(_)) => last_seed(name) + 1..u64::MAX,
+            (None, None) => 1..usual + 1,
+        };
+        Self {
+            name,
+            began: Instant::now(),
+            limit: limit.map(Duration::from_secs),
+            written: (Instant::now(), seeds.start),
+            seeds,
+            counts: BTreeMap::new(),
+        }
+    }
+
+    /// The next seed; `None` when the run is over. What the last one showed must be counted before.
+    pub fn seed(&mut self) -> Option<u64> {
+        let over = self.limit.is_some_and(|limit| self.began.elapsed() > limit);
+        if over || self.written.0.elapsed() > LINE {
+            self.write();
+        }
+        if over { None } else { self.seeds.next() }
+    }
+
+    /// Adds to what is counted under `name`.
+    pub fn count(&mut self, name: &str, more: u64) {
+        *self.counts.entry(name.to_owned()).or_default() += more;
+    }
+
+    /// What was counted since the last line.
+    pub fn counts(&self) -> &BTreeMap<String, u64> {
+        &self.counts
+    }
+
+    fn write(&mut self) {
+        let (since, first) = self.written;
+        self.written = (Instant::now(), self.seeds.start);
+        let counts = std::mem::take(&mut self.counts);
+        if self.limit.is_none() || counts.is_empty() {
+            return;
+        }
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let line = json!({
+            "campaign": self.name,
+            "time": now.expect("after 1970").as_secs(),
+            "commit": commit(),
+            "seconds": since.elapsed().as_secs(),
+            "first_seed": first,
+            "last_seed": self.seeds.start - 1,
+            "counts": counts,
+        });
+        append(&line);
+    }
+}
+
+impl Drop for Campaign {
+    fn drop(&mut self) {
+        self.write();
+    }
+}
+
+/// Adds a line to the record of all campaigns.
+fn append(line: &Value) {
+    let path = record();
+    fs::create_dir_all(path.parent().expect("a directory")).expect("a directory for the record");
+    let mut file = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .expect("the record of campaigns");
+    file.write_all(format!("{line}\n").as_bytes())
+        .expect("a line is written");
+}
+
+fn last_seed(name: &str) -> u64 {
+    let text = fs::read_to_string(record()).unwrap_or_default();
+    let lines = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let own = lines.filter(|line| line["campaign"] == name);
+    own.filter_map(|line| line["last_seed"].as_u64())
+        .max()
+        .unwrap_or(0)
+}
+
+fn record() -> PathBuf {
+    let state = std::env::var_os("XDG_STATE_HOME").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").expect("a home directory")).join(".local/state"),
+        PathBuf::from,
+    );
+    state.join("relto-test/campaigns.jsonl")
+}
+
+fn commit() -> String {
+    let mut git = Command::new("git");
+    git.current_dir(crate::built::root());
+    let output = git.args(["rev-parse", "--short", "HEAD"]).output();
+    output.map_or_else(
+        |_| String::new(),
+        |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+    )
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
