@@ -120,7 +120,7 @@ pub mod internals {
             pub use crate::action::kind::{Format, OutputKind, check_output, required_kind};
         }
         pub mod response {
-            pub use crate::action::response::expand_response_files;
+            pub use crate::action::response::{expand_response_files, tokenize, tokenize_config};
         }
     }
     pub mod bes {

@@ -2,7 +2,8 @@
 # tests/run.sh [--long]: everything that must pass before a change goes in, on a Debian 12 with Rust (rustup).
 #
 # Installs the Debian packages that are missing, builds, lints and runs all tests. --long adds the campaigns that take
-# hours of processor time in all: many random programs, real kernels, more servers.
+# hours of processor time in all: many random programs, real kernels, more servers, and fuzzing where cargo-fuzz is there.
+# Each campaign goes on where its last run stopped, for RELTO_CAMPAIGN_SECONDS (900); `tests/campaigns.py` adds up their runs.
 #
 # Real servers are used where a variable names a program that starts one; without it their tests are skipped, counted and
 # listed at the end, with all others that could not run:
@@ -91,7 +92,7 @@ done
 begin "format"
 cargo fmt --all --check
 begin "scripts"
-for script in tests/*.sh tests/servers/*.sh packaging/*.sh .ci/run examples/*.sh; do bash -n "$script"; done
+for script in tests/*.sh tests/servers/*.sh fuzz/*.sh packaging/*.sh .ci/run examples/*.sh; do bash -n "$script"; done
 begin "lints"
 cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
 begin "documentation"
@@ -131,6 +132,16 @@ sort -u -t "$(printf '\t')" -k 1,1 "$RELTO_TEST_SKIPS" | awk -F '\t' -v log_file
 skipped=$(wc -l <"$log.skips")
 passed=$(($(sum passed) - skipped)) failed=$(sum failed)
 [ ! -e "$RELTO_TEST_SKIPS.scripts" ] || cat "$RELTO_TEST_SKIPS.scripts" >>"$log.skips"
+if [ -n "${RELTO_TEST_LONG:-}" ]; then
+  begin "fuzzing"
+  if command -v cargo-fuzz >/dev/null; then
+    fuzz/campaign.sh "${RELTO_FUZZ_SECONDS:-200}" || fuzzed=FAILED
+  else
+    printf 'fuzz/campaign.sh\tcargo-fuzz is not installed\n' >>"$log.skips"
+  fi
+  begin "campaigns, all runs"
+  tests/campaigns.py
+fi
 if [ -s "$log.skips" ]; then
   printf '\nskipped:\n'
   awk -F '\t' '{printf "  %s: %s\n", $1, $2}' "$log.skips"
@@ -138,7 +149,7 @@ fi
 skipped=$(wc -l <"$log.skips")
 rm -f "$log" "$log.skips" "$RELTO_TEST_SKIPS" "$RELTO_TEST_SKIPS.scripts"
 printf '\n%d s in all\n' "$SECONDS"
-if [ "$code" = 0 ] && [ "$failed" = 0 ] && [ "$passed" -gt 0 ]; then verdict=ok; else verdict=FAILED code=1; fi
+if [ "$code" = 0 ] && [ "$failed" = 0 ] && [ -z "${fuzzed:-}" ] && [ "$passed" -gt 0 ]; then verdict=ok; else verdict=FAILED code=1; fi
 echo "test result: $verdict. $passed passed; $failed failed; $skipped skipped"
 echo "$passed passed, $failed failed, $skipped skipped"
 exit "$code"

@@ -26,7 +26,8 @@ impl Hinted for EngineError {
             Self::Link(error) => error.hints(),
             Self::Tool(error) => error.hints(),
             Self::Guarded(error) => error.hints(),
-            Self::NoThreads(_) | Self::Interrupted(_) => Vec::new(),
+            Self::NoThreads(error) => error.hints(),
+            Self::Interrupted(_) => Vec::new(),
         }
     }
 }

@@ -2,16 +2,22 @@
 //!
 //! Only requested output goes to stdout. A closed pipe (`relto --help | head -1`) is not an error.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use tracing_subscriber::EnvFilter;
 
 use crate::config::Warning;
 use crate::error::{ExitCode, Hinted};
 use crate::report::messages;
+use crate::text;
 
-/// Writes an answer to stdout.
+/// Writes an answer to stdout. On a terminal, names in it cannot do more than be read.
 pub(super) fn print(text: &str) -> ExitCode {
+    let text = if io::stdout().is_terminal() {
+        text::messages(text)
+    } else {
+        text.into()
+    };
     let mut stdout = anstream::stdout().lock();
     match stdout
         .write_all(text.as_bytes())

@@ -46,7 +46,7 @@ pub(super) fn provoked(arguments: &[std::ffi::OsString]) {
     }
     // An owned task passes its panic on.
     let runtime = super::runtime::small_runtime().expect("a runtime");
-    runtime.block_on(crate::task::spawn_blocking(bug));
+    runtime.block_on(async { crate::task::spawn_blocking(bug).await });
 }
 
 fn bug(info: &PanicHookInfo<'_>) -> Bug {

@@ -7,6 +7,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::config::Settings;
 use crate::daemon::RuntimeDir;
 use crate::error::Hinted;
+use crate::process::reached_limit;
 
 /// The system refuses what a link needs before it can begin.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,9 @@ impl Hinted for NoThreads {
             io::ErrorKind::WouldBlock => {
                 "the limit of processes and threads is reached: raise `ulimit -u`, or build with fewer \
                  jobs at a time"
+            }
+            _ if reached_limit(&self.0).is_some() => {
+                "the limit of open files is reached: raise `ulimit -n`"
             }
             _ => {
                 "a sandbox or a limit keeps relto from starting: it needs threads, `epoll` and \

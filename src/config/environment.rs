@@ -97,11 +97,13 @@ impl Environment {
         self.get(name).is_some_and(|value| !value.is_empty())
     }
 
+    /// The user's home; none where it is a relative path, which would be a part of whatever source
+    /// tree relto runs in.
     #[must_use]
     pub fn home(&self) -> Option<PathBuf> {
         self.get(HOME)
-            .filter(|home| !home.is_empty())
             .map(PathBuf::from)
+            .filter(|home| home.is_absolute())
     }
 
     /// The directory of the user's own configuration file.
@@ -254,6 +256,16 @@ mod tests {
             unknown[0].hint.as_deref(),
             Some("did you mean `RELTO_REMOTE_EXECUTOR`?")
         );
+    }
+
+    #[test]
+    fn a_relative_home_would_be_part_of_a_tree_and_does_not_count() {
+        for home in ["", ".", "home"] {
+            let environment = Environment::new("/src", [("HOME", home.to_owned())]);
+            assert_eq!(environment.home(), None);
+            assert_eq!(environment.config_dir(), None);
+            assert_eq!(environment.cache_dir(), None);
+        }
     }
 
     #[test]

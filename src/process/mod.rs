@@ -187,17 +187,29 @@ impl Hinted for ProcessError {
             Self::Exec { source, .. } if source.kind() == io::ErrorKind::ArgumentListTooLong => {
                 "pass the arguments in a response file"
             }
-            Self::Helper { source, .. } if source.kind() == io::ErrorKind::WouldBlock => {
-                "the limit of processes is reached: lower `--local-jobs` or raise `ulimit -u`"
-            }
-            Self::Helper { source, .. }
-                if source.raw_os_error() == Some(Errno::MFILE.raw_os_error()) =>
-            {
-                "the limit of open files is reached: lower `--local-jobs` or raise `ulimit -n`"
-            }
+            Self::Helper { source, .. } => match reached_limit(source) {
+                Some(limit) => limit,
+                None => return Vec::new(),
+            },
             _ => return Vec::new(),
         };
         vec![hint.to_owned()]
+    }
+}
+
+/// The limit of this process that an error of the system comes from, and what to do about it.
+pub fn reached_limit(error: &io::Error) -> Option<&'static str> {
+    match error.raw_os_error().map(Errno::from_raw_os_error)? {
+        Errno::AGAIN => {
+            Some("the limit of processes is reached: lower `--local-jobs` or raise `ulimit -u`")
+        }
+        Errno::MFILE => {
+            Some("the limit of open files is reached: lower `--local-jobs` or raise `ulimit -n`")
+        }
+        Errno::FBIG => {
+            Some("the limit of file sizes is too low to start anything: raise `ulimit -f`")
+        }
+        _ => None,
     }
 }
 
@@ -221,5 +233,6 @@ mod tests {
         };
         assert!(helper(Errno::AGAIN).hints()[0].contains("ulimit -u"));
         assert!(helper(Errno::MFILE).hints()[0].contains("ulimit -n"));
+        assert!(helper(Errno::FBIG).hints()[0].contains("ulimit -f"));
     }
 }

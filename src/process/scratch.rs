@@ -18,6 +18,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
+use super::reached_limit;
 use super::self_exe::{JANITOR, Relto};
 use crate::error::ExitCode;
 use crate::fs::create_private_dir;
@@ -122,7 +123,10 @@ fn start_janitor(relto: &Relto, dir: &Path) -> io::Result<Child> {
 }
 
 fn with_context(error: &io::Error, what: &str, dir: &Path) -> io::Error {
-    let message = format!("{what} the scratch directory `{}`: {error}", dir.display());
+    let mut message = format!("{what} the scratch directory `{}`: {error}", dir.display());
+    if let Some(limit) = reached_limit(error) {
+        message = format!("{message}; {limit}");
+    }
     io::Error::new(error.kind(), message)
 }
 

@@ -8,10 +8,13 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 
 use crate::error::{Hinted, WithCauses};
+use crate::text;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default();
+/// Paths are no longer.
+const LONGEST_NAME: usize = 4096;
 
 /// An error with its causes and hints.
 #[must_use]
@@ -36,7 +39,7 @@ pub fn warning(text: &str, way_out: Option<&str>) -> String {
 /// The compiler's messages for one module, unchanged.
 #[must_use]
 pub fn of_compiler(module: Option<&str>, text: &str) -> String {
-    let module = module.unwrap_or("an unknown module");
+    let module = text::one_line(module.unwrap_or("an unknown module"), LONGEST_NAME);
     format!(
         "relto: messages for `{module}`:\n{}\n",
         text.trim_end_matches('\n')
@@ -44,11 +47,28 @@ pub fn of_compiler(module: Option<&str>, text: &str) -> String {
 }
 
 fn headed(style: Style, word: &str, text: &str) -> String {
-    format!("relto: {style}{word}:{style:#} {text}\n")
+    format!("relto: {style}{word}:{style:#} {}\n", contained(text))
 }
 
 fn hint(block: &mut String, text: &str) {
-    let _ = writeln!(block, "  {HINT}hint:{HINT:#} {text}");
+    let _ = writeln!(block, "  {HINT}hint:{HINT:#} {}", contained(text));
+}
+
+/// A text with names that somebody else may have chosen: no control characters, and no line that
+/// could pass for a message of its own.
+fn contained(text: &str) -> String {
+    let clean = text::messages(text);
+    let mut lines = clean.split('\n');
+    let mut contained = lines.next().unwrap_or_default().to_owned();
+    for line in lines {
+        let indent = if line.is_empty() || line.starts_with(' ') {
+            ""
+        } else {
+            "  "
+        };
+        let _ = write!(contained, "\n{indent}{line}");
+    }
+    contained
 }
 
 #[cfg(test)]
@@ -64,6 +84,22 @@ mod tests {
           hint: make room
         ");
         assert!(block.len() > plain.len(), "a terminal gets colours");
+    }
+
+    #[test]
+    fn names_do_not_act_on_a_terminal_and_forge_no_message() {
+        let name = "x\u{1b}]0;title\u{7}\nrelto: error: forged";
+        let block = warning(&format!("`{name}` is damaged"), Some(name));
+        let plain = anstream::adapter::strip_str(&block).to_string();
+        insta::assert_snapshot!(plain, @r"
+        relto: warning: `x
+          relto: error: forged` is damaged
+          hint: x
+          relto: error: forged
+        ");
+        let block = of_compiler(Some(name), "warning: y");
+        assert_eq!(block.lines().count(), 2, "{block}");
+        assert!(!block.contains(['\u{1b}', '\u{7}']), "{block:?}");
     }
 
     #[test]

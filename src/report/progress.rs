@@ -17,6 +17,8 @@ use crate::events::{self, Event, JobId, Origin};
 const DELAY: Duration = Duration::from_millis(200);
 /// How often the clock in the bar moves when nothing else happens.
 const TICK: Duration = Duration::from_millis(100);
+/// Characters of the link's name that are shown.
+const LONGEST_NAME: usize = 64;
 const TEMPLATE: &str = "relto {prefix} [{bar:24}] {pos}/{len}{wide_msg}";
 
 pub(super) struct Progress {
@@ -89,7 +91,7 @@ impl Progress {
         let bar = self.bar.get_or_insert_with(bar);
         bar.set_length(totals.jobs as u64);
         let name = link.rsplit('/').next().unwrap_or(link);
-        bar.set_prefix(name.to_owned());
+        bar.set_prefix(crate::text::one_line(name, LONGEST_NAME));
         bar.set_position(totals.finished() as u64);
         bar.set_message(message);
     }

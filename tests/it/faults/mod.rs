@@ -29,6 +29,7 @@ use play::{Played, play};
 use relto::internals::task::lock;
 use table::Row;
 
+use crate::support::campaign::Campaign;
 use crate::support::skip::is_long;
 
 /// Cases at a time: they mostly wait.
@@ -40,6 +41,7 @@ const AT_A_TIME: usize = 8;
 /// With every complaint that there is.
 fn campaign(cases: Vec<Case>) {
     let all = is_long();
+    let mut record = Campaign::begin("faults", 1);
     let undisturbed = undisturbed();
     let chosen: VecDeque<Case> = cases.into_iter().filter(|c| all || c.always).collect();
     let (queue, rows) = (Mutex::new(chosen), Mutex::new(Vec::new()));
@@ -56,7 +58,13 @@ fn campaign(cases: Vec<Case>) {
     });
     let rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
     table::print(&rows);
+    for row in &rows {
+        record.count(row.step.name(), 1);
+    }
     let complaints: Vec<_> = rows.iter().flat_map(|row| &row.complaints).collect();
+    record.count("complaints", complaints.len() as u64);
+    record.count("cases", rows.len() as u64);
+    drop(record);
     assert!(complaints.is_empty(), "{}", table::join(&complaints));
 }
 
