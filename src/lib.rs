@@ -165,11 +165,11 @@ pub mod internals {
         pub use crate::job::{Caller, Job, JobFile};
     }
     pub mod pb {
+        pub use crate::pb::bounded::decode;
         pub use crate::pb::{
             build_event_stream, build_events, bytestream, command_line, failure_details,
             longrunning, reapi, rpc, semver,
         };
-        pub use crate::pb::bounded::decode;
     }
     pub mod process {
         pub use crate::process::{

@@ -45,6 +45,10 @@ const WORKSPACE: &str = "%workspace%";
 /// Files that one may import, directly and by others.
 const MAX_IMPORTS: usize = 64;
 
+/// Flags that are looked at, each as often as its group is chosen: groups that choose each other
+/// could otherwise go on for ever.
+const MAX_FLAGS: usize = 100_000;
+
 /// What a file and those that it imports set.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Bazelrc {
@@ -75,7 +79,10 @@ pub(super) fn read(
         found: Bazelrc::default(),
     };
     reader.file(path, in_tree, true, warnings)?;
-    Ok(reader.finish())
+    reader.finish().ok_or_else(|| ConfigError::BazelrcTooLarge {
+        path: path.to_owned(),
+        most: MAX_FLAGS,
+    })
 }
 
 /// The directory that holds the workspace of the file at `path`; else its own.
@@ -102,6 +109,15 @@ struct Line {
     is_common: bool,
     words: Vec<String>,
     source: ConfigSource,
+}
+
+/// The lines by their groups, and how far following them has come.
+struct Expansion<'a> {
+    groups: BTreeMap<&'a str, Vec<&'a Line>>,
+    /// Groups that are being followed.
+    outer: Vec<String>,
+    ignored: Vec<String>,
+    flags_left: usize,
 }
 
 struct Reader<'a> {
@@ -172,45 +188,50 @@ impl Reader<'_> {
         }
     }
 
-    fn finish(mut self) -> Bazelrc {
-        let mut groups: Vec<String> = self.lines.iter().map(|line| line.group.clone()).collect();
-        groups.sort();
-        groups.dedup();
-        for group in groups {
-            let mut ignored = Vec::new();
-            let entries = self.entries(&group, &mut Vec::new(), &mut ignored);
-            self.found.ignored.append(&mut ignored);
+    /// `None` if the groups choose each other too often.
+    fn finish(mut self) -> Option<Bazelrc> {
+        let lines = std::mem::take(&mut self.lines);
+        let mut groups: BTreeMap<&str, Vec<&Line>> = BTreeMap::new();
+        for line in &lines {
+            groups.entry(&line.group).or_default().push(line);
+        }
+        for lines in groups.values_mut() {
+            lines.sort_by_key(|line| !line.is_common);
+        }
+        let names: Vec<&str> = groups.keys().copied().collect();
+        let mut expansion = Expansion {
+            groups,
+            outer: Vec::new(),
+            ignored: Vec::new(),
+            flags_left: MAX_FLAGS,
+        };
+        for group in names {
+            let entries = self.entries(group, &mut expansion)?;
             if group.is_empty() {
                 self.found.plain = entries;
             } else {
-                self.found.groups.insert(group, entries);
+                self.found.groups.insert(group.to_owned(), entries);
             }
         }
+        self.found.ignored = expansion.ignored;
         self.found.ignored.sort();
         self.found.ignored.dedup();
-        self.found
+        Some(self.found)
     }
 
     /// What a group sets, with the groups that its flags choose in their places.
-    fn entries(
-        &self,
-        group: &str,
-        outer: &mut Vec<String>,
-        ignored: &mut Vec<String>,
-    ) -> Vec<ConfigEntry> {
+    fn entries(&self, group: &str, expansion: &mut Expansion<'_>) -> Option<Vec<ConfigEntry>> {
         // A group that chooses itself has nothing to add.
-        if outer.iter().any(|known| known == group) {
-            return Vec::new();
+        if expansion.outer.iter().any(|known| known == group) {
+            return Some(Vec::new());
         }
-        outer.push(group.to_owned());
-        let of_group = |common: bool| {
-            let lines = self.lines.iter();
-            lines.filter(move |line| line.group == group && line.is_common == common)
-        };
+        expansion.outer.push(group.to_owned());
+        let lines = expansion.groups.get(group).cloned().unwrap_or_default();
         let mut entries = Vec::new();
-        for line in of_group(true).chain(of_group(false)) {
+        for line in lines {
             let mut words = line.words.iter().map(String::as_str).peekable();
             while let Some(word) = words.next() {
+                expansion.flags_left = expansion.flags_left.checked_sub(1)?;
                 let Some(flag) = word.strip_prefix("--") else {
                     continue;
                 };
@@ -226,20 +247,20 @@ impl Reader<'_> {
                     value = words.next_if(|next| !next.starts_with("--"));
                 }
                 match (name, value) {
-                    ("config", Some(group)) => entries.extend(self.entries(group, outer, ignored)),
+                    ("config", Some(group)) => entries.extend(self.entries(group, expansion)?),
                     ("enable_platform_specific_config", None | Some("1" | "true" | "yes")) => {
-                        entries.extend(self.entries("linux", outer, ignored));
+                        entries.extend(self.entries("linux", expansion)?);
                     }
                     _ => match self.entry(name, value, &line.source) {
                         Ok(entry) => entries.push(entry),
-                        Err(Some(name)) => ignored.push(name),
+                        Err(Some(name)) => expansion.ignored.push(name),
                         Err(None) => {}
                     },
                 }
             }
         }
-        outer.pop();
-        entries
+        expansion.outer.pop();
+        Some(entries)
     }
 
     /// One flag as an option; or its name, if it concerns remote execution and means nothing here.
@@ -418,6 +439,21 @@ mod tests {
             ]
         );
         assert_eq!(found.paths.len(), 2);
+    }
+
+    #[test]
+    fn groups_that_choose_each_other_are_not_followed_for_ever() {
+        let mut text = String::from("build --config=c0\nbuild:c20 --remote_header=a=b\n");
+        for number in 0..20 {
+            let next = format!("--config=c{} ", number + 1);
+            text += &format!("build:c{number} {}\n", next.repeat(20));
+        }
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join(".bazelrc");
+        fs_err::write(&path, text).expect("written");
+        let environment = Environment::new(dir.path(), None);
+        let refused = read(&path, true, &environment, &mut Vec::new());
+        assert!(matches!(refused, Err(ConfigError::BazelrcTooLarge { .. })));
     }
 
     #[test]

@@ -48,6 +48,8 @@ pub enum ConfigError {
     },
     #[error("`bazelrc` names `{}`, which is not there", path.display())]
     NoBazelrc { path: PathBuf },
+    #[error("`{}` and what it imports have more than {most} flags to follow", path.display())]
+    BazelrcTooLarge { path: PathBuf, most: usize },
     #[error("the environment variable `{variable}` is not valid UTF-8")]
     NotUtf8 { variable: String },
     /// `value` is fit to be shown.
@@ -92,6 +94,10 @@ impl Hinted for ConfigError {
             Self::UnknownConfig { known, .. } => format!("the files have {}", listed(known)),
             Self::Contradiction { hint, .. } => (*hint).to_owned(),
             Self::Missing { needs, .. } => format!("set `{needs}` too"),
+            Self::BazelrcTooLarge { .. } => {
+                "groups that choose each other with `--config` again and again are followed each time"
+                    .to_owned()
+            }
             Self::Unreadable(_)
             | Self::FileNotUtf8 { .. }
             | Self::NotToml { .. }

@@ -2,6 +2,7 @@
 //!
 //! Unknown keys are collected, not refused: lld's documentation lets newer versions add some.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -130,6 +131,35 @@ impl JobFile {
             speakable(path, &job.inputs, || format!("jobs[{number}].inputs"))?;
             speakable(path, &job.outputs, || format!("jobs[{number}].outputs"))?;
         }
+        self.check_outputs(path)
+    }
+}
+
+impl JobFile {
+    /// Whichever job ended last would decide what an output of two jobs is, and one that is also an
+    /// input of another job would be read before or after it was written.
+    fn check_outputs(&self, path: &Path) -> Result<(), JobFileError> {
+        let twice = |field: String, name: &str, what: &str| JobFileError::Malformed {
+            path: path.to_owned(),
+            field,
+            reason: format!("`{name}` is also {what}"),
+        };
+        let is_file = |name: &&String| *name != "/dev/null";
+        let mut outputs = HashSet::new();
+        for (number, job) in self.jobs.iter().enumerate() {
+            for name in job.outputs.iter().filter(is_file) {
+                if !outputs.insert(name) {
+                    let field = format!("jobs[{number}].outputs");
+                    return Err(twice(field, name, "another output"));
+                }
+            }
+        }
+        for (number, job) in self.jobs.iter().enumerate() {
+            if let Some(name) = job.inputs.iter().find(|name| outputs.contains(name)) {
+                let field = format!("jobs[{number}].inputs");
+                return Err(twice(field, name, "an output"));
+            }
+        }
         Ok(())
     }
 }
@@ -215,6 +245,21 @@ mod tests {
             parse(&text).expect("still good").unknown_keys,
             ["common.linker_version"]
         );
+    }
+
+    #[test]
+    fn a_file_is_written_by_one_job_and_read_by_none() {
+        let mut value: serde_json::Value = serde_json::from_str(GOOD).expect("JSON");
+        let job = value["jobs"][0].clone();
+        value["jobs"].as_array_mut().expect("a list").push(job);
+        assert!(
+            complaint(&value.to_string()).contains("`a b.1.7.native.o` is also another output")
+        );
+        value["jobs"][1]["outputs"][0] = "a b.o".into();
+        assert!(complaint(&value.to_string()).contains("`a b.o` is also an output"));
+        value["jobs"][0]["outputs"][0] = "/dev/null".into();
+        value["jobs"][1]["outputs"][0] = "/dev/null".into();
+        assert!(parse(&value.to_string()).is_ok());
     }
 
     #[test]

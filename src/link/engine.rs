@@ -279,11 +279,16 @@ fn announce(file: &JobFile, events: &Events) {
             .map(|job| job.module().to_owned())
             .collect(),
     });
-    for key in &file.unknown_keys {
+    // A key of each job would be named as often as there are jobs.
+    const MOST_NAMED: usize = 5;
+    for key in file.unknown_keys.iter().take(MOST_NAMED) {
         events.warning(
             format!("the job file has a key that relto does not know: `{key}`"),
             Some("lld is newer than this relto; look for a newer one"),
         );
+    }
+    if let Some(more @ 1..) = file.unknown_keys.len().checked_sub(MOST_NAMED) {
+        events.warning(format!("the job file has {more} more such keys"), None);
     }
 }
 

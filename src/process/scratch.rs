@@ -90,9 +90,13 @@ impl Drop for Scratch {
     }
 }
 
-/// Whether jobs can run in `parent`: they need symbolic links and some space.
+/// Whether jobs can run in `parent`: they need symbolic links and some space, and no other user may
+/// put a directory in the place of theirs.
 fn check(parent: &Path) -> io::Result<()> {
     let probe = || {
+        if let Some(reason) = shared_with(&fs::metadata(parent)?) {
+            return Err(io::Error::other(reason));
+        }
         let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
         std::os::unix::fs::symlink("target", dir.path().join("link"))?;
         match fs_err::write(dir.path().join("file"), vec![0; PROBE_SIZE]) {
@@ -108,6 +112,19 @@ fn check(parent: &Path) -> io::Result<()> {
         );
         io::Error::new(error.kind(), text)
     })
+}
+
+/// Why another user could replace what is in a directory. A sticky one is safe but from its owner,
+/// who is nobody where root has no number in this user namespace.
+fn shared_with(parent: &std::fs::Metadata) -> Option<&'static str> {
+    const STICKY: u32 = 0o1000;
+    const UNMAPPED: u32 = 65534;
+    let own = rustix::process::geteuid().as_raw();
+    if parent.mode() & 0o002 != 0 && parent.mode() & STICKY == 0 {
+        return Some("every user may replace what is in it");
+    }
+    let known = [own, 0, UNMAPPED].contains(&parent.uid());
+    (!known).then_some("it belongs to another user")
 }
 
 fn start_janitor(relto: &Relto, dir: &Path) -> io::Result<Child> {
@@ -232,6 +249,23 @@ mod tests {
             Scratch::create(&Relto::at("/nonexistent"), parent.path()).expect_err("no such helper");
         assert!(error.to_string().contains("janitor"), "{error}");
         assert_eq!(fs::read_dir(parent.path()).expect("listed").count(), 0);
+    }
+
+    #[test]
+    fn a_directory_where_others_may_replace_files_is_not_used() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let dir = parent.path().join("shared");
+        fs::create_dir(&dir).expect("made");
+        for (mode, usable) in [(0o777, false), (0o1777, true), (0o775, true), (0o700, true)] {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+            fs::set_permissions(&dir, mode).expect("set");
+            assert_eq!(check(&dir).is_ok(), usable, "{:?}", fs::metadata(&dir));
+        }
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&dir, Some(12345), None).expect("given away");
+            let error = check(&dir).expect_err("another user's");
+            assert!(error.to_string().contains("another user"), "{error}");
+        }
     }
 
     #[test]

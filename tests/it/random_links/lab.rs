@@ -47,6 +47,7 @@ const SNAPSHOT: &str = "cp -R . \"$0\"; cp \"$1\" \"$0/jobs.json\"; exit 1";
 pub(super) struct Lab {
     dir: TempDir,
     flags: &'static [&'static str],
+    language: Language,
     program: RandomProgram,
     /// By the job's command line and inputs.
     in_place: HashMap<String, Vec<u8>>,
@@ -63,6 +64,7 @@ impl Lab {
         let lab = Self {
             dir: TempDir::new().expect("a directory"),
             flags: FLAGS[random.below(FLAGS.len())],
+            language,
             program: RandomProgram::new(random, language, modules),
             in_place: HashMap::new(),
             cache: TempDir::new().expect("a directory"),
@@ -83,7 +85,7 @@ impl Lab {
     }
 
     fn compile(&self, number: usize) -> bool {
-        let language = self.program.language();
+        let language = self.language;
         let source = format!("m{number}.{}", language.extension());
         let path = self.dir.path().join(&source);
         fs::write(path, self.program.text(number)).expect("written");

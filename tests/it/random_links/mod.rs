@@ -12,9 +12,9 @@ mod world;
 use lab::{Lab, Snapshot};
 use world::{Ends, World};
 
+use crate::slices::source::Random;
 use crate::support::campaign::Campaign;
 use crate::support::llvm::Llvm;
-use crate::slices::source::Random;
 use crate::support::skip::skip;
 
 /// States of a program, and links of each.
