@@ -270,6 +270,9 @@ fn recorded(options: &Options, events: Events) -> (Events, Option<Arc<TimingsRec
     (events, Some(recorder))
 }
 
+/// Unknown keys that are named: one of each job would stand there as often as there are jobs.
+const MOST_NAMED: usize = 5;
+
 fn announce(file: &JobFile, events: &Events) {
     events.send(Event::LinkStarted {
         link: file.linker_output.clone(),
@@ -279,8 +282,6 @@ fn announce(file: &JobFile, events: &Events) {
             .map(|job| job.module().to_owned())
             .collect(),
     });
-    // A key of each job would be named as often as there are jobs.
-    const MOST_NAMED: usize = 5;
     for key in file.unknown_keys.iter().take(MOST_NAMED) {
         events.warning(
             format!("the job file has a key that relto does not know: `{key}`"),
