@@ -445,8 +445,8 @@ mod tests {
     fn groups_that_choose_each_other_are_not_followed_for_ever() {
         let mut text = String::from("build --config=c0\nbuild:c20 --remote_header=a=b\n");
         for number in 0..20 {
-            let next = format!("--config=c{} ", number + 1);
-            text += &format!("build:c{number} {}\n", next.repeat(20));
+            let next = format!("--config=c{} ", number + 1).repeat(20);
+            text.extend(["build:c", &number.to_string(), " ", &next, "\n"]);
         }
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join(".bazelrc");

@@ -80,6 +80,10 @@ pub fn read_regular_no_follow(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
 }
 
 fn open(path: &Path, extra: OFlags) -> io::Result<(File, Metadata)> {
+    // A pipe that is opened and closed again has lost its writer, and whoever should read it waits.
+    if std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
+        return Err(not_regular(path));
+    }
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | extra;
     let opened = open_past_leases(path, flags).map_err(io::Error::from);
     let found = opened.and_then(|file| {
@@ -169,6 +173,22 @@ mod tests {
             assert!(error.to_string().contains("not a regular file"), "{error}");
             assert!(open_regular(path).is_err());
         }
+    }
+
+    /// A writer that waits for a reader goes on waiting: it is not for us that it writes.
+    #[test]
+    fn a_pipe_is_not_opened_at_all() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let pipe = dir.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, Mode::from_raw_mode(0o600)).expect("made");
+        let to = pipe.clone();
+        let writer = std::thread::spawn(move || fs::write(to, "text"));
+        for _ in 0..100 {
+            assert!(read_regular(&pipe).is_err());
+            assert!(open_regular(&pipe).is_err());
+        }
+        assert_eq!(fs::read_to_string(&pipe).expect("read"), "text");
+        writer.join().expect("no panic").expect("written");
     }
 
     #[test]
