@@ -81,7 +81,7 @@ pub fn read_regular_no_follow(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
 
 fn open(path: &Path, extra: OFlags) -> io::Result<(File, Metadata)> {
     // A pipe that is opened and closed again has lost its writer, and whoever should read it waits.
-    if std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
+    if fs_err::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
         return Err(not_regular(path));
     }
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | extra;
