@@ -164,6 +164,8 @@ pub enum Event {
     CompilerStdout { job: JobId, bytes: Vec<u8> },
     /// Something the user should know and may want to change; the link goes on.
     Warning { text: String, hint: Option<String> },
+    /// The address of the page where a build can be seen from now on.
+    Streaming { page: String },
     /// For `RELTO_LOG=info` and finer only.
     Note { text: String },
     /// Files that were read to digest them, and their bytes.

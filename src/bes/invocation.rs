@@ -257,6 +257,25 @@ impl Invocation {
         }
     }
 
+    /// Takes part in what one of the links of a build says. Each has its own numbers of jobs.
+    pub(super) fn take_of_build(&mut self, event: &Event, at: SystemTime) {
+        match event {
+            Event::LinkStarted { modules, .. } => self.jobs += modules.len(),
+            Event::JobStarted { .. } => {
+                self.first_started.get_or_insert(at);
+            }
+            Event::JobFinished { origin, .. } => {
+                self.counts.add(*origin);
+                self.last_ended = Some(at);
+            }
+            event => self.take(event, at),
+        }
+    }
+
+    pub(super) fn has_failures(&self) -> bool {
+        !self.failures.is_empty()
+    }
+
     pub(super) fn add_failure(&mut self, failed: FailedAction) {
         if self.failures.len() < MOST_FAILURES {
             self.failures.push(failed);

@@ -10,6 +10,7 @@
 //! its result. What enters an event is chosen here: no header, no argument of a compiler, no
 //! variable outside a short list, and no absolute path ([`text`]).
 
+mod build;
 mod ids;
 mod invocation;
 mod lifecycle;
@@ -21,6 +22,7 @@ mod queue;
 mod stream;
 mod text;
 
+pub use build::BuildStream;
 pub use invocation::{FailedAction, Outcome};
 pub use logs::ToolLog;
 pub use options::{BesOptions, UploadMode};

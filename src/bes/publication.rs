@@ -2,13 +2,13 @@
 //! process can send it.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
 
-use super::invocation::{Outcome, close};
+use super::invocation::{Invocation, Outcome, close};
 use super::lifecycle;
 use super::logs::{self, ToolLog};
 use super::options::BesOptions;
@@ -16,7 +16,10 @@ use super::publisher::NotPublished;
 use super::queue::{EventQueue, NumberedEvent};
 use super::stream::{self, Sender};
 use crate::reapi::{ClientOptions, EventService, Failure};
+use crate::task::lock;
 
+/// How often text is sent that has been collected.
+const TICK: Duration = Duration::from_secs(2);
 /// The part of the time for uploading logs.
 const SHARE_OF_LOGS: u32 = 2;
 
@@ -56,6 +59,29 @@ impl Publication {
             with_lifecycle: options.lifecycle_events,
         };
         to.end(&self.ending, to.publish(), limit).await
+    }
+}
+
+/// How a stream has ended.
+pub(super) type Published = Result<(), Failure>;
+
+/// Waits for `closed`, and collects text meanwhile. The second part is how `publishing` ended, if
+/// it did: it must not be polled again then.
+pub(super) async fn until<T>(
+    closed: impl Future<Output = T>,
+    publishing: &mut (impl Future<Output = Published> + Unpin),
+    invocation: &Mutex<Invocation>,
+) -> (T, Option<Published>) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tokio::pin!(closed);
+    let mut published = None;
+    loop {
+        tokio::select! {
+            closed = &mut closed => return (closed, published),
+            ended = &mut *publishing, if published.is_none() => published = Some(ended),
+            _ = ticks.tick() => lock(invocation).tick(SystemTime::now()),
+        }
     }
 }
 

@@ -9,13 +9,12 @@ use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
-use tokio::time::{MissedTickBehavior, interval};
 
 use super::invocation::{FailedAction, Invocation, Outcome};
 use super::lifecycle;
 use super::logs::ToolLog;
 use super::options::BesOptions;
-use super::publication::{Destination, Ending, Publication};
+use super::publication::{Destination, Ending, Publication, until};
 use super::queue::EventQueue;
 use super::stream::Sender;
 use crate::error::Hinted;
@@ -24,8 +23,6 @@ use crate::process::Watch;
 use crate::reapi::{ClientOptions, ConnectError, EventService, Failure};
 use crate::task::lock;
 
-/// How often text is sent that has been collected.
-const TICK: Duration = Duration::from_secs(2);
 /// How long an interrupted link may still send.
 const AFTER_SIGNAL: Duration = Duration::from_secs(2);
 
@@ -192,19 +189,7 @@ impl PublisherRun {
             self.to.publish().await
         };
         let mut publishing = Box::pin(publishing);
-        let mut published = None;
-        let closing = {
-            let mut ticks = interval(TICK);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            tokio::pin!(closed);
-            loop {
-                tokio::select! {
-                    closing = &mut closed => break closing,
-                    ended = &mut publishing, if published.is_none() => published = Some(ended),
-                    _ = ticks.tick() => lock(&self.invocation).tick(SystemTime::now()),
-                }
-            }
-        };
+        let (closing, published) = until(closed, &mut publishing, &self.invocation).await;
         // A link that panicked has nothing to say.
         let Ok((closing, rest)) = closing else {
             return Ok(None);

@@ -12,7 +12,7 @@ use crate::error::{Hinted, with_causes};
 use crate::events::Events;
 use crate::exec::JobFailure;
 use crate::link::{self, LinkFailure};
-use crate::process::Ending;
+use crate::report::messages;
 
 /// The names by which viewers know what is in a file.
 const PROFILE: &str = "command.profile.json";
@@ -31,7 +31,7 @@ impl BuildEvents {
         match publisher(options, output) {
             Ok(publisher) => {
                 if let Some(page) = options.page() {
-                    output::line(&format!("Streaming build results to: {}", printable(&page)));
+                    output::line(&messages::streaming(&printable(&page)));
                 }
                 Self(publisher)
             }
@@ -129,39 +129,25 @@ fn warn(error: &NotPublished) {
 fn outcome(linked: &Result<(), EngineError>) -> (Outcome, Option<FailedAction>) {
     let failure = match linked {
         Ok(()) => return (Outcome::Succeeded, None),
-        Err(EngineError::Interrupted(_) | EngineError::Link(LinkFailure::Cancelled)) => {
-            return (Outcome::Interrupted, None);
-        }
-        Err(EngineError::Link(LinkFailure::Job(failure))) => failure,
+        Err(EngineError::Interrupted(_)) => return (Outcome::Interrupted, None),
+        Err(EngineError::Link(failure)) => failure,
         Err(error) => return (Outcome::Failed(error.to_string()), None),
     };
-    match &**failure {
-        JobFailure::Compiler {
-            module,
-            reason,
-            ending,
-            stderr,
-            ..
-        } => (
-            Outcome::Failed(format!("cannot compile `{module}`: {reason}")),
-            Some(FailedAction {
-                module: module.clone(),
-                exit_code: match ending {
-                    Ending::Exited(code) => *code,
-                    Ending::Signalled(signal) => 128 + signal,
-                },
-                stderr: stderr.clone(),
-                reason: reason.clone(),
-            }),
-        ),
-        JobFailure::Farm { module, reason, .. } => (
-            Outcome::FarmFailed(format!("the farm does not compile `{module}`: {reason}")),
-            None,
-        ),
-        JobFailure::Machine { module, reason, .. } => (
-            Outcome::Failed(format!("cannot run the job of `{module}`: {reason}")),
-            None,
-        ),
-        JobFailure::Cancelled { .. } => (Outcome::Interrupted, None),
-    }
+    let outcome = match failure {
+        LinkFailure::Cancelled => Outcome::Interrupted,
+        LinkFailure::Job(job) => match &**job {
+            JobFailure::Compiler { module, reason, .. } => {
+                Outcome::Failed(format!("cannot compile `{module}`: {reason}"))
+            }
+            JobFailure::Farm { module, reason, .. } => {
+                Outcome::FarmFailed(format!("the farm does not compile `{module}`: {reason}"))
+            }
+            JobFailure::Machine { module, reason, .. } => {
+                Outcome::Failed(format!("cannot run the job of `{module}`: {reason}"))
+            }
+            JobFailure::Cancelled { .. } => Outcome::Interrupted,
+        },
+        failure => Outcome::Failed(failure.to_string()),
+    };
+    (outcome, failure.failed_action())
 }

@@ -35,6 +35,12 @@ pub(super) fn run_jobs(
             return ended;
         }
     }
+    if file.caller == Caller::Launcher && options.bes.is_some() {
+        events.warning(
+            "the build has no page: no daemon holds the stream of its events",
+            Some("`daemon=auto` and `daemon=on` start one for `relto cc`"),
+        );
+    }
     raise_open_files();
     let runtime = match file.caller {
         Caller::Linker => runtime()?,

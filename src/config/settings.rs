@@ -167,8 +167,10 @@ impl Settings {
         bytes.copy_from_slice(&hash.as_bytes()[..16]);
         let id = uuid::Builder::from_random_bytes(bytes).into_uuid();
         self.link.record.build = Some(id.to_string());
-        if let Some(farm) = &mut self.link.farm {
-            farm.client.caller.invocation_id = id.to_string();
+        let of_farm = self.link.farm.as_mut().map(|farm| &mut farm.client);
+        let of_events = self.link.bes.as_mut().map(|bes| &mut bes.transport);
+        for client in of_farm.into_iter().chain(of_events) {
+            client.caller.invocation_id = id.to_string();
         }
     }
 

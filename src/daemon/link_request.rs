@@ -11,12 +11,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::build_streams::{Build, Membership};
 use super::frames::Frames;
 use super::protocol::{ClientMessage, HEARTBEAT, LinkRequest, ServerMessage};
 use super::state::Daemon;
 use crate::client_context::ClientContext;
 use crate::events::{Event, Events};
 use crate::fs::remove_if_there;
+use crate::job::Caller;
 use crate::link::{LinkError, LinkFailure, Options};
 use crate::task::{Task, spawn};
 
@@ -28,6 +30,8 @@ struct RunningLink {
     ended: oneshot::Receiver<Result<(), LinkError>>,
     /// The caller has said that it does the work itself.
     abandoned: bool,
+    /// Its part in the build whose events are published.
+    member: Option<Membership>,
     /// Goes on after the end of the link with what it stores for later ones.
     work: Task<()>,
 }
@@ -44,8 +48,24 @@ pub(super) async fn serve(
     if let Some(reason) = daemon.reject_reason(&link) {
         return frames.send(&ServerMessage::Declined(reason)).await;
     }
-    let active = daemon.stats.begin();
     let options = link.options();
+    let mut held = None;
+    let served = serve_link(daemon, link, options, frames, &mut held).await;
+    if let Some(build) = held {
+        build.hold(daemon).await;
+    }
+    served
+}
+
+/// Runs the link. If it is the first of its build, `held` becomes the build.
+async fn serve_link(
+    daemon: &Arc<Daemon>,
+    link: LinkRequest,
+    options: Options,
+    frames: &mut Frames,
+    held: &mut Option<Arc<Build>>,
+) -> io::Result<()> {
+    let active = daemon.stats.begin();
     let outputs: Vec<PathBuf> = link
         .file
         .jobs
@@ -53,7 +73,7 @@ pub(super) async fn serve(
         .flat_map(|job| &job.outputs)
         .map(|output| options.client_context.resolve(output))
         .collect();
-    let mut running = start(daemon, link, options);
+    let mut running = start(daemon, link, options, held);
     let (ended, connected) = running.forward(frames).await;
     if connected.is_err() {
         // As when relto itself is stopped: the files are not wanted any more, unless the caller has
@@ -66,6 +86,11 @@ pub(super) async fn serve(
         return connected;
     }
     drop(active);
+    if let (Some(member), Some(Err(failure))) = (&running.member, &ended)
+        && let Some(failed) = failure.failed_action()
+    {
+        member.stream().add_failure(failed);
+    }
     match ended {
         // The end of this daemon is not the end of the link: the caller runs it.
         Some(Err(LinkFailure::Cancelled)) if daemon.leaving.is_cancelled() => {}
@@ -76,7 +101,12 @@ pub(super) async fn serve(
     Ok(())
 }
 
-fn start(daemon: &Arc<Daemon>, link: LinkRequest, options: Options) -> RunningLink {
+fn start(
+    daemon: &Arc<Daemon>,
+    link: LinkRequest,
+    options: Options,
+    held: &mut Option<Arc<Build>>,
+) -> RunningLink {
     let (sender, received) = mpsc::unbounded_channel();
     let counting = Arc::clone(daemon);
     let timings = options.record.page_follows;
@@ -87,6 +117,22 @@ fn start(daemon: &Arc<Daemon>, link: LinkRequest, options: Options) -> RunningLi
             let _ = sender.send(event);
         }
     });
+    let (member, events) = match link.file.caller {
+        // It publishes itself.
+        Caller::Linker => (None, events),
+        Caller::Launcher => {
+            let joined = daemon.build_streams.join(&options, link.build, &events);
+            *held = joined.1;
+            match joined.0 {
+                Some(member) => {
+                    let observer = member.stream().observer();
+                    let events = events.observed(move |_, event| observer(event));
+                    (Some(member), events)
+                }
+                None => (None, events),
+            }
+        }
+    };
     let cancel = daemon.leaving.child_token();
     let engine = daemon.engines.of(&options);
     let (client_context, token) = (options.client_context.clone(), cancel.clone());
@@ -108,6 +154,7 @@ fn start(daemon: &Arc<Daemon>, link: LinkRequest, options: Options) -> RunningLi
         cancel,
         ended,
         abandoned: false,
+        member,
         work,
     }
 }

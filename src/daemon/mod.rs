@@ -9,6 +9,7 @@
 //! end, and [`protocol`] is what both ends say. [`state`] is what all connections share.
 
 mod build;
+mod build_streams;
 mod client;
 mod connection;
 mod engines;

@@ -23,7 +23,7 @@ use crate::fs::FileId;
 use crate::job::JobFile;
 use crate::link::{LinkFailure, Options};
 use crate::prefetch::PrefetchRequest;
-use crate::process::World;
+use crate::process::{BuildProcess, World};
 
 /// The first frame of a caller.
 #[derive(Debug, Serialize, Deserialize)]
@@ -108,6 +108,8 @@ pub struct LinkRequest {
     pub dir_id: FileId,
     pub umask: u32,
     pub world: World,
+    /// The build that the caller belongs to.
+    pub build: Option<BuildProcess>,
 }
 
 impl LinkRequest {
@@ -128,6 +130,7 @@ impl LinkRequest {
             dir,
             umask: umask.bits(),
             world: World::of_process(),
+            build: BuildProcess::of_process().filter(|_| options.bes.is_some()),
         })
     }
 

@@ -9,6 +9,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use tokio_util::sync::CancellationToken;
 
 use super::build::Build;
+use super::build_streams::BuildStreams;
 use super::engines::Engines;
 use super::protocol::{LinkRequest, Status};
 use super::server::{DaemonConfig, TLS_VARIABLES};
@@ -24,6 +25,7 @@ pub(super) struct Daemon {
     /// What a caller must know to be served.
     pub(super) key: String,
     pub(super) engines: Engines,
+    pub(super) build_streams: BuildStreams,
     pub(super) stats: Stats,
     /// Fires when running links are to be cancelled.
     pub(super) leaving: CancellationToken,
@@ -50,6 +52,7 @@ impl Daemon {
             build: Build::of_process()?,
             key: config.runtime_dir.new_key()?,
             engines: Engines::default(),
+            build_streams: BuildStreams::default(),
             stats: Stats::new(),
             leaving: CancellationToken::new(),
             closing: CancellationToken::new(),

@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::LinkError;
+use crate::bes::FailedAction;
 use crate::client_context::ClientContext;
 use crate::error::{Hinted, PlainError};
 use crate::exec::JobFailure;
+use crate::process::Ending;
 
 /// Why a link failed.
 #[derive(Debug, thiserror::Error, Serialize, Deserialize)]
@@ -38,6 +40,35 @@ impl LinkFailure {
             LinkError::Wrong(error) => Self::Wrong(PlainError::of(&*error, &edit)),
             error => Self::Other(PlainError::of(&error, &edit)),
         }
+    }
+}
+
+impl LinkFailure {
+    /// The action that failed, if it is one, as build events show it.
+    #[must_use]
+    pub fn failed_action(&self) -> Option<FailedAction> {
+        let Self::Job(failure) = self else {
+            return None;
+        };
+        let JobFailure::Compiler {
+            module,
+            reason,
+            ending,
+            stderr,
+            ..
+        } = &**failure
+        else {
+            return None;
+        };
+        Some(FailedAction {
+            module: module.clone(),
+            exit_code: match ending {
+                Ending::Exited(code) => *code,
+                Ending::Signalled(signal) => 128 + signal,
+            },
+            stderr: stderr.clone(),
+            reason: reason.clone(),
+        })
     }
 }
 

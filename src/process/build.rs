@@ -5,6 +5,7 @@
 //! other of this boot.
 
 use fs_err as fs;
+use serde::{Deserialize, Serialize};
 
 use super::proc_stat::ProcStat;
 
@@ -26,6 +27,29 @@ const BUILD_TOOLS: [&str; 12] = [
 
 /// Ancestors that are looked at.
 const MAX_DEPTH: usize = 64;
+
+/// The process that runs a build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildProcess {
+    process: u32,
+    started: u64,
+}
+
+impl BuildProcess {
+    /// The one that this process belongs to; `None` if no ancestor runs a build.
+    #[must_use]
+    pub fn of_process() -> Option<Self> {
+        let (process, ancestor) = outermost(std::process::id(), ProcStat::of)?;
+        let started = ancestor.started;
+        Some(Self { process, started })
+    }
+
+    /// Whether it has not ended.
+    #[must_use]
+    pub fn is_there(self) -> bool {
+        ProcStat::of(self.process).is_some_and(|found| found.started == self.started)
+    }
+}
 
 /// What identifies the build; `None` if no ancestor runs one.
 #[must_use]

@@ -40,7 +40,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Hinted;
 
-pub use build::build_identity;
+pub use build::{BuildProcess, build_identity};
 pub use confine::{Support, landlock_support};
 pub use detached::{detach, detach_with_files};
 pub use exit_notifier::ExitNotifier;

@@ -36,6 +36,12 @@ pub fn warning(text: &str, way_out: Option<&str>) -> String {
     block
 }
 
+/// Where the page of a link or a build is, in Bazel's words.
+#[must_use]
+pub fn streaming(page: &str) -> String {
+    format!("Streaming build results to: {page}")
+}
+
 /// The compiler's messages for one module, unchanged.
 #[must_use]
 pub fn of_compiler(module: Option<&str>, text: &str) -> String {

@@ -176,6 +176,7 @@ impl Report {
             | Event::Verified { .. }
             | Event::Transferred { .. }
             | Event::Hashed { .. }
+            | Event::Streaming { .. }
             | Event::FarmUnreachable
             | Event::LinkFinished => {}
         }

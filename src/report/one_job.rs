@@ -44,6 +44,9 @@ impl OneJob {
                     Event::Verified { verdict, .. } => {
                         tracing::info!("`{module}`: {}", verdict_word(verdict));
                     }
+                    Event::Streaming { page } => {
+                        write(&format!("relto: {}\n", messages::streaming(&page)));
+                    }
                     Event::FarmUnreachable => farm_reached = false,
                     Event::LinkFinished => break,
                     _ => {}

@@ -66,7 +66,8 @@ impl Totals {
                 self.up += up;
                 self.down += down;
             }
-            Event::JobPlanned { .. }
+            Event::Streaming { .. }
+            | Event::JobPlanned { .. }
             | Event::JobAdvanced { .. }
             | Event::ExecutedIn { .. }
             | Event::JobMeasured { .. }

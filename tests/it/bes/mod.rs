@@ -1,6 +1,7 @@
 //! Build events: whatever a server does with them, they are numbered, complete and harmless.
 
 mod buildgrid;
+mod builds;
 mod links;
 mod modes;
 mod streams;

@@ -1,0 +1,105 @@
+//! Publishes a build whose backends are links of their own, each started by the build system: a
+//! process that outlives them holds its stream.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use super::invocation::{FailedAction, Invocation, Outcome};
+use super::lifecycle;
+use super::options::BesOptions;
+use super::publication::{Destination, Ending, until};
+use super::publisher::NotPublished;
+use super::queue::EventQueue;
+use super::stream::Sender;
+use crate::events::Event;
+use crate::reapi::EventService;
+use crate::task::lock;
+
+/// The command of such an invocation, and what it is named after.
+const COMMAND: &str = "cc";
+const OUTPUT: &str = "backends";
+
+/// How long a server may take for the rest: nothing waits for it, unless the process ends.
+const LONGEST: Duration = Duration::from_mins(10);
+const AFTER_SIGNAL: Duration = Duration::from_secs(2);
+
+/// The stream of a build.
+#[derive(Debug)]
+pub struct BuildStream {
+    to: Destination,
+    invocation: Arc<Mutex<Invocation>>,
+}
+
+impl BuildStream {
+    /// Begins to publish a build in `dir`; `None` if no server is named.
+    ///
+    /// # Errors
+    /// The options cannot be used.
+    pub fn open(options: &BesOptions, dir: &Path) -> Result<Option<Self>, NotPublished> {
+        let Some(backend) = &options.backend else {
+            return Ok(None);
+        };
+        if options.invocation_id().is_none() {
+            let id = options.transport.caller.invocation_id.clone();
+            return Err(NotPublished::NotAUuid(id));
+        }
+        let service = EventService::new(backend, &options.transport, &options.headers)?;
+        let queue = Arc::new(EventQueue::default());
+        let shared = Arc::clone(&queue);
+        let begun = Invocation::begin(shared, options, COMMAND, OUTPUT, dir, SystemTime::now());
+        Ok(Some(Self {
+            to: Destination {
+                service,
+                sender: Sender::new(options, COMMAND),
+                queue,
+                with_lifecycle: options.lifecycle_events,
+            },
+            invocation: Arc::new(Mutex::new(begun)),
+        }))
+    }
+
+    /// Takes each event of one of the build's links. It never blocks for long.
+    pub fn observer(&self) -> impl Fn(&Event) + Send + Sync + 'static {
+        let invocation = Arc::clone(&self.invocation);
+        move |event| lock(&invocation).take_of_build(event, SystemTime::now())
+    }
+
+    pub fn add_failure(&self, failed: FailedAction) {
+        lock(&self.invocation).add_failure(failed);
+    }
+
+    /// Sends events until the build is `over`, which says whether it was interrupted; then the
+    /// rest.
+    ///
+    /// # Errors
+    /// The server does not have all events.
+    pub async fn publish(&self, over: impl Future<Output = bool>) -> Result<(), NotPublished> {
+        let publishing = async {
+            if self.to.with_lifecycle {
+                lifecycle::begin(&self.to.service, &self.to.sender).await;
+            }
+            self.to.publish().await
+        };
+        let mut publishing = Box::pin(publishing);
+        let (interrupted, published) = until(over, &mut publishing, &self.invocation).await;
+        if let Some(ended) = published {
+            return Ok(ended.map_err(Box::new)?);
+        }
+        let (outcome, limit) = {
+            let mut invocation = lock(&self.invocation);
+            let outcome = match (interrupted, invocation.has_failures()) {
+                (true, _) => Outcome::Interrupted,
+                (_, true) => Outcome::Failed("a backend failed".to_owned()),
+                _ => Outcome::Succeeded,
+            };
+            invocation.end(&outcome, false, SystemTime::now());
+            (outcome, if interrupted { AFTER_SIGNAL } else { LONGEST })
+        };
+        let ending = Ending {
+            outcome,
+            logs: None,
+        };
+        self.to.end(&ending, publishing, Some(limit)).await
+    }
+}

@@ -1,0 +1,167 @@
+//! The build events of builds whose backends this daemon runs: one stream a build, held by the
+//! connection that began it until the build has ended.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use fs_err as fs;
+use tokio::time::{Instant, sleep};
+
+use super::state::Daemon;
+use crate::bes::{BesOptions, BuildStream};
+use crate::events::{Event, Events};
+use crate::fs::create_private_dir;
+use crate::link::Options;
+use crate::process::BuildProcess;
+use crate::task::lock;
+
+/// How often a build is looked at, and how long it may pause if there is no process to look at.
+const LOOK: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// Where ids are remembered that have been used: servers drop what comes under them later.
+const USED: &str = "build-events";
+const REMEMBERED: Duration = Duration::from_hours(24);
+
+/// By invocation id; `None` for those that no more events are published of.
+#[derive(Debug, Default)]
+pub(super) struct BuildStreams(Mutex<HashMap<String, Option<Arc<Build>>>>);
+
+/// A build under way.
+#[derive(Debug)]
+pub(super) struct Build {
+    id: String,
+    stream: BuildStream,
+    process: Option<BuildProcess>,
+    /// Links under way, and when there was one last.
+    links: Mutex<(usize, Instant)>,
+}
+
+/// A link that is part of a build, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Membership(pub(super) Arc<Build>);
+
+impl Membership {
+    pub(super) fn stream(&self) -> &BuildStream {
+        &self.0.stream
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let mut links = lock(&self.0.links);
+        *links = (links.0 - 1, Instant::now());
+    }
+}
+
+impl BuildStreams {
+    /// The build of a link with these options. The second part is the build if its stream is to be
+    /// held by the caller.
+    pub(super) fn join(
+        &self,
+        options: &Options,
+        process: Option<BuildProcess>,
+        events: &Events,
+    ) -> (Option<Membership>, Option<Arc<Build>>) {
+        let Some(bes) = &options.bes else {
+            return (None, None);
+        };
+        let id = bes.transport.caller.invocation_id.clone();
+        let mut builds = lock(&self.0);
+        let is_new = !builds.contains_key(&id);
+        let build = builds
+            .entry(id)
+            .or_insert_with(|| open(bes, options, process, events));
+        let Some(build) = build.clone() else {
+            return (None, None);
+        };
+        lock(&build.links).0 += 1;
+        let held = is_new.then(|| Arc::clone(&build));
+        (Some(Membership(build)), held)
+    }
+}
+
+fn open(
+    bes: &BesOptions,
+    options: &Options,
+    process: Option<BuildProcess>,
+    events: &Events,
+) -> Option<Arc<Build>> {
+    let id = &bes.transport.caller.invocation_id;
+    let refused = |reason: &str| {
+        events.warning(format!("the build has no page: {reason}"), None);
+        None
+    };
+    let dir = options.client_context.dir().unwrap_or_default();
+    let stream = match BuildStream::open(bes, &dir) {
+        Ok(stream) => stream?,
+        Err(error) => return refused(&error.to_string()),
+    };
+    // A daemon that was started in the middle of a build has no numbers to go on with.
+    if let Some(state) = &options.state_dir
+        && let Err(error) = mark_used(&state.join(USED), id)
+    {
+        return refused(&match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                "events under its invocation id were sent before".to_owned()
+            }
+            _ => error.to_string(),
+        });
+    }
+    if let Some(page) = bes.page() {
+        events.send(Event::Streaming { page });
+    }
+    Some(Arc::new(Build {
+        id: id.clone(),
+        stream,
+        process,
+        links: Mutex::new((0, Instant::now())),
+    }))
+}
+
+/// Leaves a file named `id`, which must not be there, and removes old ones.
+fn mark_used(dir: &Path, id: &str) -> io::Result<()> {
+    create_private_dir(dir)?;
+    let is_old = |entry: &fs::DirEntry| {
+        let modified = entry.metadata().and_then(|found| found.modified());
+        let age = modified.map(|time| SystemTime::now().duration_since(time).unwrap_or_default());
+        age.is_ok_and(|age| age > REMEMBERED)
+    };
+    for entry in fs::read_dir(dir)?.flatten().filter(is_old) {
+        let _ = fs::remove_file(entry.path());
+    }
+    fs::File::create_new(dir.join(id))?;
+    Ok(())
+}
+
+impl Build {
+    /// Publishes it until it has ended.
+    pub(super) async fn hold(&self, daemon: &Daemon) {
+        let over = async {
+            tokio::select! {
+                () = self.ended() => false,
+                () = daemon.leaving.cancelled() => true,
+            }
+        };
+        if let Err(error) = self.stream.publish(over).await {
+            tracing::info!("the page of a build is not complete: {error}");
+        }
+        lock(&daemon.build_streams.0).insert(self.id.clone(), None);
+    }
+
+    async fn ended(&self) {
+        loop {
+            sleep(LOOK).await;
+            let (links, since) = *lock(&self.links);
+            let is_over = match self.process {
+                Some(process) => !process.is_there(),
+                None => since.elapsed() > LONGEST_PAUSE,
+            };
+            if links == 0 && is_over {
+                return;
+            }
+        }
+    }
+}

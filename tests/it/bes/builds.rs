@@ -1,0 +1,83 @@
+//! Builds that launch their backends: one stream a build, if a daemon holds it.
+
+use std::process::Command;
+
+use fs_err as fs;
+
+use super::{assert_complete, finished};
+use crate::support::backends::Backends;
+use crate::support::daemon::{Daemon, stderr, succeeded, switch_on, wait_until};
+use crate::support::event_server::{Acknowledges, EventRules, EventServer};
+use crate::support::link::Home;
+use crate::support::program::generated;
+
+/// A build by a program that is called `ninja`, and that no other build started.
+fn run_build(backends: &Backends, home: &Home, server: &EventServer) -> String {
+    let ninja = backends.path("ninja");
+    if !ninja.exists() {
+        fs::os::unix::fs::symlink("/bin/sh", &ninja).expect("linked");
+    }
+    let mut script = String::new();
+    for module in &backends.modules {
+        let relto = backends.relto(home);
+        let words = [relto.get_program()].into_iter().chain(relto.get_args());
+        let words = words.map(|word| word.to_string_lossy().into_owned());
+        let words = words.chain(backends.arguments(module, "native.o"));
+        let words: Vec<String> = words.map(|word| format!("'{word}'")).collect();
+        script.push_str(&words.join(" "));
+        script.push_str(" 2>>log || exit 1\n");
+    }
+    script.push_str("touch done\n");
+    let mut build = Command::new("setsid");
+    home.apply(&mut build);
+    switch_on(&mut build);
+    build
+        .current_dir(backends.dir())
+        .env("RELTO_BES_BACKEND", server.address())
+        .env("RELTO_BES_RESULTS_URL", "http://pages/invocation/")
+        .arg("--fork")
+        .arg(ninja)
+        .arg("-c")
+        .arg(script);
+    succeeded(&mut build);
+    let done = backends.path("done");
+    wait_until("the build is done", || done.exists());
+    fs::remove_file(done).expect("removed");
+    fs::read_to_string(backends.path("log")).unwrap_or_default()
+}
+
+#[test]
+fn the_backends_of_a_build_have_one_stream_that_ends_with_the_build() {
+    let server = EventServer::start(EventRules::new(Acknowledges::AtEnd));
+    let daemon = Daemon::new();
+    let backends = Backends::new(&generated(3));
+    let said = run_build(&backends, &daemon.home, &server);
+    let record = server.wait_for(|record| record.finished == 1);
+    assert_complete(&record);
+    assert_eq!(record.streams.len(), 1);
+    assert_eq!(finished(&record), Some(("SUCCESS".to_owned(), 0)));
+    let id = &record.invocations()[0];
+    let page = format!("relto: Streaming build results to: http://pages/invocation/{id}\n");
+    assert_eq!(said.matches(&page).count(), 1, "{said}");
+    let text = format!("{:?}", record.build_events());
+    let jobs = format!("actions_created: {}", backends.modules.len());
+    assert!(text.contains(&jobs), "{text}");
+}
+
+#[test]
+fn without_a_daemon_a_build_has_no_stream_and_says_so_once() {
+    let server = EventServer::start(EventRules::new(Acknowledges::AtEnd));
+    let home = Home::new();
+    let backends = Backends::new(&generated(3));
+    let mut said = String::new();
+    for module in &backends.modules {
+        let mut relto = backends.relto(&home);
+        relto
+            .env("RELTO_DAEMON", "off")
+            .env("RELTO_BES_BACKEND", server.address())
+            .args(backends.arguments(module, "native.o"));
+        said.push_str(&stderr(&succeeded(&mut relto)));
+    }
+    assert_eq!(said.matches("the build has no page").count(), 1, "{said}");
+    assert!(server.record().streams.is_empty());
+}
