@@ -95,6 +95,8 @@ begin "scripts"
 for script in tests/*.sh tests/servers/*.sh fuzz/*.sh packaging/*.sh .ci/run examples/*.sh; do bash -n "$script"; done
 begin "lints"
 cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+begin "crate"
+tests/packages.sh . the_crate_is_complete
 begin "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps --document-private-items
 if command -v cargo-deny >/dev/null; then
