@@ -167,14 +167,26 @@ impl Campaign {
         );
         out.push_str("| edits of | telling pairs |\n|---|---|\n");
         for (construct, count) in &figures.constructs {
-            let _ = writeln!(out, "| {construct:?} | {count} |");
+            let _ = writeln!(out, "| {} | {count} |", words(&format!("{construct:?}")));
         }
         out.push_str("\n| programs | telling pairs |\n|---|---|\n");
         for (program, count) in &figures.programs {
-            let _ = writeln!(out, "| {program} | {count} |");
+            let _ = writeln!(out, "| {} | {count} |", program.replace("Cxx", "C++"));
         }
         out
     }
+}
+
+/// `NewFunctions` as words.
+fn words(name: &str) -> String {
+    let mut out = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() && !out.is_empty() {
+            out.push(' ');
+        }
+        out.extend(letter.to_lowercase());
+    }
+    out
 }
 
 fn path() -> PathBuf {
