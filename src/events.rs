@@ -277,6 +277,12 @@ impl Events {
         }
     }
 
+    /// The time since the start of the link.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+
     /// The same events, which `observe` sees first; it must not block.
     #[must_use]
     pub fn observed(self, observe: impl Fn(Duration, &Event) + Send + Sync + 'static) -> Self {

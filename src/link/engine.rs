@@ -7,6 +7,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -114,11 +115,13 @@ impl Engine {
             Ok(link) => {
                 let link = Arc::new(link);
                 let result = link.run_jobs(options, connecting).await;
+                let end = link.events.elapsed();
                 let epilogue = EndedLink {
                     engine: self,
                     link,
                     options,
                     timings,
+                    end,
                     succeeded: result.is_ok(),
                 };
                 (result, Epilogue(Some(epilogue)))
@@ -190,8 +193,9 @@ impl Engine {
         let (files, bytes) = link.hash_cache.reads();
         link.events.send(Event::Hashed { files, bytes });
         if let Some(timings) = &ended.timings {
-            let mut timings = timings.take(link.delivery.stats.elapsed(), ended.succeeded);
+            let mut timings = timings.take(ended.end, ended.succeeded);
             timings.linker = options.record.linker_age;
+            timings.rename(&options.record.names);
             timings.launched = link.file.caller == Caller::Launcher;
             TimingsStore::new(Arc::clone(&self.state))
                 .add(options.record.build.as_deref(), &timings);
@@ -247,6 +251,8 @@ struct EndedLink<'a> {
     options: &'a Options,
     /// `None` where nothing is remembered.
     timings: Option<Arc<TimingsRecorder>>,
+    /// By the clock of the events.
+    end: Duration,
     succeeded: bool,
 }
 

@@ -1,5 +1,6 @@
 //! The options of a link, as plain values that can be handed to another process.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -71,6 +72,8 @@ pub struct RecordOptions {
     pub build: Option<String>,
     /// How long the linker had been running when it called relto, if it did.
     pub linker_age: Option<Duration>,
+    /// The user's names for modules that the job file names otherwise.
+    pub names: BTreeMap<String, String>,
     /// The caller makes a page of the link as soon as that has ended.
     pub page_follows: bool,
 }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use fs_err as fs;
 
@@ -54,11 +54,6 @@ impl LinkStats {
             state,
             counts: Mutex::default(),
         }
-    }
-
-    /// Since the link began.
-    pub(super) fn elapsed(&self) -> Duration {
-        self.started.elapsed()
     }
 
     pub(super) fn finished(&self, origin: Origin) {

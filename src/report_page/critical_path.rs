@@ -40,7 +40,7 @@ pub(super) fn critical_path(link: &LinkTimings) -> Vec<PathPart> {
     let Some((last, job)) = done.max_by_key(|(_, job)| job.finished) else {
         return Vec::new();
     };
-    let mut path = Backwards::new(link.duration);
+    let mut path = Backwards::new(link.duration.max(job.finished));
     path.to(job.finished, Activity::End, None);
     let attempts = Attempts::new(&link.jobs);
     let mut next = Some((last, winner(job)));

@@ -11,11 +11,13 @@
   ];
   const STEPS = [
     ["planning", "plan"], ["looking up", "lookup"], ["uploading", "upload"], ["queued at the farm", "queue"],
-    ["compiling", "execute"], ["fetching", "fetch"], ["writing", "write"], ["waiting for a slot", "wait"],
+    ["compiling at the farm", "execute"], ["fetching", "fetch"], ["writing", "write"], ["waiting for a slot", "wait"],
     ["starting", "start"], ["ending", "plan"], ["linker: reading, thin link", "link"],
+    ["compiling here", "local"],
   ];
   const GROUPS = ["this machine", "farm", "planning, caches"];
-  const EXECUTE = 4, QUEUE = 3, LINKER = 10;
+  const EXECUTE = 4, QUEUE = 3, LINKER = 10, EXECUTE_HERE = 11;
+  const compiles = (step) => step === EXECUTE || step === EXECUTE_HERE;
 
   // --- small helpers
 
@@ -81,6 +83,11 @@
     entriesOf[job].push(entry);
     lastEnd = Math.max(lastEnd, entryEnd(entry));
     const planning = lanes.groups[entry] === 2;
+    if (lanes.groups[entry] === 0) {
+      for (let step = lanes.first[entry]; step < stepsEnd(entry); step++) {
+        if (lanes.steps[step] === EXECUTE) lanes.steps[step] = EXECUTE_HERE;
+      }
+    }
     if (planning ? total[job] === 0 : lanes.succeeded[entry]) {
       start[job] = entryStart(entry);
       total[job] = entryEnd(entry) - entryStart(entry);
@@ -89,7 +96,7 @@
     waited[job] += Math.max(0, entryStart(entry) - data.ready[job]);
     for (let step = lanes.first[entry]; step < stepsEnd(entry); step++) {
       const span = stepEnd(entry, step) - lanes.starts[step];
-      if (lanes.steps[step] === EXECUTE) compile[job] += span;
+      if (compiles(lanes.steps[step])) compile[job] += span;
       if (lanes.steps[step] === QUEUE) waited[job] += span;
     }
   }
@@ -124,7 +131,7 @@
     tile("Compiling", time(all), `${(all / Math.max(1, data.duration)).toFixed(1)} at a time on average`);
   }
   tile("Objects", bytes(data.outputs.reduce((sum, one) => sum + one, 0)), `${bytes(data.hashedBytes)} of inputs hashed anew`);
-  if (data.up || data.down) tile("Sent / received", `${bytes(data.up)} / ${bytes(data.down)}`, "to and from the farm");
+  if (data.up || data.down) tile("Sent to the farm", bytes(data.up), `${bytes(data.down)} received`);
   if (data.waited > 50000) tile("Slots waited", time(data.waited), data.waitedForMake ? "for job slots of make" : "for slots of other links");
 
   // --- filters
@@ -170,7 +177,8 @@
 
   // --- the critical path
 
-  const path = data.path.slice();
+  const isHere = (job) => data.places[job] === 4 || data.places[job] === 5;
+  const path = data.path.map(([step, job, from, to]) => [step === EXECUTE && isHere(job) ? EXECUTE_HERE : step, job, from, to]);
   const linkerTime = data.linker === null ? 0 : data.linker;
   if (linkerTime) path.unshift([LINKER, -1, -linkerTime, 0]);
   const byStep = STEPS.map(() => 0);
@@ -179,7 +187,7 @@
   $("path-note").textContent = path.length
     ? "The chain of steps that ends with the last job; a job that waited for a slot follows the one that left it. Shortening anything else does not shorten the link."
     : "Nothing is known of this.";
-  for (const step of [LINKER, 8, 0, 1, 2, 3, 7, 4, 5, 6, 9]) {
+  for (const step of [LINKER, 8, 0, 1, 2, 3, 7, EXECUTE, EXECUTE_HERE, 5, 6, 9]) {
     if (!byStep[step]) continue;
     const [label, color] = STEPS[step];
     const part = make("span", { title: `${label}: ${time(byStep[step])}` });
@@ -240,9 +248,9 @@
   // --- the table
 
   const COLUMNS = [
-    ["Module", "28%", (job) => data.modules[job], null, 1],
+    ["Module", "27%", (job) => data.modules[job], null, 1],
     ["Object from", "13%", (job) => PLACES[data.places[job]][0], null, 1],
-    ["Compiling", "9.5%", (job) => compile[job], time, -1],
+    ["Compiling", "10.5%", (job) => compile[job], time, -1],
     ["Took", "8%", (job) => total[job], time, -1],
     ["Began at", "8.5%", (job) => start[job], time, 1],
     ["Waited", "8%", (job) => waited[job], time, -1],
@@ -461,7 +469,7 @@
     const group = lanes.groups[entry];
     if (group === 2) continue;
     for (let step = lanes.first[entry]; step < stepsEnd(entry); step++) {
-      const level = lanes.steps[step] !== EXECUTE ? 2 : group;
+      const level = compiles(lanes.steps[step]) ? group : 2;
       addLevel(level, lanes.starts[step], stepEnd(entry, step));
     }
   }
@@ -471,15 +479,16 @@
   function drawOverview() {
     const height = 64;
     const [context, width] = prepare($("overview"), height);
-    const area = width - GUTTER, bar = area / BINS;
+    const area = width - GUTTER;
     context.fillStyle = colors.soft;
     context.fillText(`${number(Math.round(highest))} at a time`, 0, 14);
-    for (let bin = 0; bin < BINS; bin++) {
+    for (let column = 0; column < area; column++) {
+      const bin = Math.floor(column / area * BINS);
       let y = height;
       for (const [level, color] of [[0, colors.local], [1, colors.execute], [2, colors.queue]]) {
         const tall = levels[level][bin] / highest * (height - 4);
         context.fillStyle = color;
-        context.fillRect(GUTTER + bin * bar, y - tall, bar + 0.5, tall);
+        context.fillRect(GUTTER + column, y - tall, 1, tall);
         y -= tall;
       }
     }

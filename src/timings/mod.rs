@@ -8,6 +8,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -107,6 +108,15 @@ pub struct LinkTimings {
 }
 
 impl LinkTimings {
+    /// Gives modules the user's names for them.
+    pub fn rename(&mut self, names: &BTreeMap<String, String>) {
+        for job in &mut self.jobs {
+            if let Some(name) = names.get(&job.module) {
+                job.module.clone_from(name);
+            }
+        }
+    }
+
     /// Adds what another part of the same build did. The earlier part's start is that of the whole.
     fn add(&mut self, other: Self) {
         let first = self.started.min(other.started);

@@ -244,6 +244,12 @@ pub struct Names {
 }
 
 impl Names {
+    /// The user's name for each module, by its path.
+    #[must_use]
+    pub fn by_path(&self) -> &BTreeMap<String, String> {
+        &self.names
+    }
+
     /// `text` with the user's names.
     #[must_use]
     pub fn restored(&self, text: &str) -> String {

@@ -68,6 +68,7 @@ mod remote_fallback;
 mod remote_real;
 mod remote_toolchain;
 mod report;
+mod report_browser;
 mod rust;
 mod sandbox;
 mod scratch;

@@ -13,12 +13,16 @@ use crate::support::link::{Form, Home, Link};
 use crate::support::llvm::{Llvm, run};
 use crate::support::program::{Feature, feature, generated};
 use crate::support::remote::strict;
+use crate::support::wrapped::{Release, WrapperDir};
 
 /// The numbers of the page for places.
 const DISK: u64 = 0;
 const FARM_CACHE: u64 = 1;
 const REMOTE: u64 = 3;
 const LOCAL: u64 = 4;
+
+/// The number of the step.
+const COMPILING: u64 = 4;
 
 /// What relto says in `dir`, and whether it succeeded.
 fn relto(dir: &Path, home: &Home, arguments: &[&str]) -> (bool, String) {
@@ -104,6 +108,7 @@ fn the_page_of_a_link_says_what_ran_where_and_why() {
         first["duration"].as_u64(),
         "the chain ends with the link"
     );
+    assert!(path.iter().any(|part| part[0] == COMPILING), "{path:?}");
 
     links(&link, &home);
     let cached = report(link.dir(), &home, &[]);
@@ -249,4 +254,26 @@ fn the_backends_of_a_build_are_one_report_with_and_without_a_daemon() {
         let told = report(backends.dir(), used, &["--last", "2"]);
         assert_eq!(places(&told), vec![LOCAL; backends.modules.len()]);
     }
+}
+
+#[test]
+fn modules_that_the_wrapper_has_renamed_are_called_as_the_user_calls_them() {
+    let fixture = WrapperDir::new(&Release::newest_with_all_tests());
+    fixture.module(
+        "main.c",
+        "int f(int); int main(void) { return f(1) - 2; }\n",
+    );
+    fixture.module("f.c", "int f(int x) { return x + 1; }\n");
+    fixture.archive("rcs", "libf.a", &["f.o"]);
+    let output = fixture.wrapped("clang", &["main.o", "libf.a"]);
+    fixture.counts(&output, &[]);
+    let told = report(fixture.dir(), &fixture.home, &[]);
+    let modules = told["modules"].as_array().expect("a column").iter();
+    let modules: Vec<&str> = modules.filter_map(Value::as_str).collect();
+    assert!(modules.contains(&"main.o"), "{modules:?}");
+    assert!(
+        modules.iter().any(|it| it.starts_with("libf.a(f.o")),
+        "{modules:?}"
+    );
+    assert!(told["linker"].as_u64() > Some(0), "the thin link's time");
 }

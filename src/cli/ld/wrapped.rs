@@ -150,6 +150,7 @@ impl<'a> Wrapped<'a> {
         let settings = &self.context.settings;
         let mut options = engine::options(settings);
         options.record.linker_age = Some(self.began.elapsed());
+        options.record.names.clone_from(names.by_path());
         let build_events = BuildEvents::start(settings, &file.linker_output);
         let (outer, receiver) = Events::channel();
         let outer = build_events.of(outer);
