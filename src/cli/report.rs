@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::arguments::ReportRequest;
 use super::{CommandContext, CommandError, output};
-use crate::config::{Settings, Warning};
+use crate::config::{Settings, Warning, printable};
 use crate::error::{ExitCode, Hinted};
 use crate::events::{self, Events};
 use crate::fs::write_whole;
@@ -67,7 +67,8 @@ pub(super) fn run(
     if let Err(error) = write_whole(&wanted.output, text.as_bytes()) {
         return Err(Box::new(NoReport::Unwritable(error)));
     }
-    let told = format!("{}: {}\n", link.timings.output, wanted.output.display());
+    let (link, path) = (&link.timings.output, wanted.output.display());
+    let told = format!("{}: {path}\n", printable(link));
     Ok(output::print(&told))
 }
 
