@@ -58,9 +58,9 @@ class Place:
         thin = [str(LLVM / "ld.lld"), "--thinlto-index-only", "-e", "main", "-o", "app", first, second]
         subprocess.run(thin, check=True, cwd=root)
 
-    def compile(self, options, before=(), environment=()):
-        """Exit code, object, other files, messages without names."""
-        copy = Path(f"{self.root}.{next(self.copies)}")
+    def compile(self, options, before=(), environment=(), number=None):
+        """Exit code, object, other files, messages without names. The number is that of the copy's directory."""
+        copy = Path(f"{self.root}.{next(self.copies) if number is None else number}")
         shutil.copytree(self.root, copy)
         known = set(os.listdir(copy))
         words = [*before, CLANG, *BASE, self.module, f"-fthinlto-index={self.module}.thinlto.bc", "-o", self.output, *options]
@@ -159,8 +159,13 @@ class Sweep:
         differs = one[0] == 0 and one[1] != another[1]
         kind = "differs" if differs else "fails" if one[0] != 0 else "writes files"
         wrong = None
+        # In the same directory: what clang writes may name it.
+        number = next(self.here.copies)
+        one = self.here.compile(option, number=number)
+        if one[0] == 0 and one[1] != self.here.compile(option, number=number)[1]:
+            return option, "differs each time", None
         for _ in range(2):  # the second time it may be cached
-            ours = self.here.compile(option, (self.relto, "cc"), self.environment.items())
+            ours = self.here.compile(option, (self.relto, "cc"), self.environment.items(), number)
             if (ours[0] == 0) != (one[0] == 0):
                 wrong = f"exit code {ours[0]}, not {one[0]}: {ours[3][-300:]!r}"
             elif one[0] == 0 and ours[1:3] != one[1:3]:

@@ -219,6 +219,11 @@ pub(super) const OPTIONS: &[(&str, ValuePosition, Meaning)] = &[
         InPlace("starts a second clang process"),
     ),
     (
+        "--via-file-asm",
+        Exact,
+        InPlace("starts a second clang process"),
+    ),
+    (
         "-fembed-bitcode",
         Joined,
         InPlace("starts a second clang process"),

@@ -150,6 +150,7 @@ fn files_named_to_the_inner_compiler_make_the_job_run_in_place() {
         "-Xclang=-load",
         "-mllvm=-info-output-file=x",
         "-save-temps=obj",
+        "--via-file-asm",
         "-mllvm -lto-embed-bitcode=post-merge-pre-opt",
         "-mllvm=--lto-embed-bitcode=optimized",
         "-mllvm -print-pipeline-passes",
