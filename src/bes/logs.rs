@@ -75,6 +75,7 @@ async fn upload_one(
 fn authority(address: &Address) -> Option<String> {
     match address {
         Address::Tcp { host, port, .. } => Some(format!("{host}:{port}")),
-        Address::Unix(_) => None,
+        // Nothing else than REAPI serves such a blob by this name.
+        Address::Unix(_) | Address::Http { .. } => None,
     }
 }

@@ -32,6 +32,7 @@ pub(super) fn settings(
     add_defaults_to_large_platform(&mut settings);
     identify_caller(&mut settings, environment);
     require_both_halves_of_the_identity(&settings)?;
+    check_http_cache(&settings)?;
     choose_strategy(&mut settings)?;
     choose_farm(&mut settings);
     choose_bes(&mut settings, environment);
@@ -118,6 +119,19 @@ fn require_both_halves_of_the_identity(settings: &Settings) -> Result<(), Config
         _ => return Ok(()),
     };
     Err(ConfigError::Missing { name, needs })
+}
+
+/// Workers cannot read an HTTP cache: as Bazel, relto does not combine the two.
+fn check_http_cache(settings: &Settings) -> Result<(), ConfigError> {
+    let client = &settings.farm.client;
+    match (&client.executor, &client.cache) {
+        (Some(_), Some(Address::Http { .. })) => Err(ConfigError::Contradiction {
+            one: "remote_executor",
+            other: "remote_cache=http://",
+            hint: "workers take their inputs from the farm's own cache: leave `remote_cache` out",
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// With a farm both executors work, as `docs/performance.md` measures, unless the user wants no

@@ -33,7 +33,7 @@ const LOCAL_JOBS_ENTRY: Opt =
 #[rustfmt::skip] // one option, one entry: a table reads best as a table
 pub static OPTIONS: &[Opt] = &[
     Opt::new(Where, "remote_executor", "ADDRESS", "farm: grpc://, grpcs:// or unix:", &Optional(|it| &mut it.farm.client.executor, value::address)).otherwise("this machine").common().sensitive().address(),
-    Opt::new(Where, "remote_cache", "ADDRESS", "farm's cache, if elsewhere", &Optional(|it| &mut it.farm.client.cache, value::address)).otherwise("executor").sensitive().address(),
+    Opt::new(Where, "remote_cache", "ADDRESS", "farm's cache, if elsewhere; without a farm also a cache of http:// or https://", &Optional(|it| &mut it.farm.client.cache, value::cache_address)).otherwise("executor").sensitive().address(),
     Opt::new(Where, "strategy", "WHERE", "local, remote, dynamic: both at once", &Word(|it| &mut it.chosen_strategy, &[
         ("auto", None), ("local", Some(Strategy::Local)), ("remote", Some(Strategy::Remote)), ("dynamic", Some(Strategy::Dynamic)),
     ])).default("auto").common(),

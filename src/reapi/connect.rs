@@ -8,6 +8,7 @@ use crate::reapi::capabilities::{CapabilityError, discover};
 use crate::reapi::cas::resource_name::instance_name_fault;
 use crate::reapi::health::circuit::CircuitBreaker;
 use crate::reapi::health::retry::{RetryBudget, RetryPolicy};
+use crate::reapi::http_cache;
 use crate::reapi::limits::{FIRST_ANSWER, FIRST_RETRIES};
 use crate::reapi::options::{ClientOptions, Header};
 use crate::reapi::rpc::Counters;
@@ -107,6 +108,9 @@ pub(super) fn dials(options: &ClientOptions) -> Result<Dials, ConnectError> {
 }
 
 fn dial(address: &Address, options: &ClientOptions) -> Result<Dial, ConnectError> {
+    if matches!(address, Address::Http { .. }) {
+        return Ok(http_cache::dial(&address.to_string(), options)?);
+    }
     let endpoint = endpoint(address, options)?;
     Ok(Arc::new(move || endpoint.connect_lazy()))
 }

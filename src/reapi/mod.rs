@@ -25,6 +25,7 @@ mod event_service;
 mod execution;
 mod failure;
 mod health;
+mod http_cache;
 pub(crate) mod limits;
 mod options;
 mod probe;

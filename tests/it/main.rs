@@ -33,6 +33,7 @@ mod full_disk;
 mod guards;
 mod harness;
 mod hits;
+mod http_cache;
 mod index;
 mod index_command;
 mod interface;

@@ -76,11 +76,17 @@ pub(super) fn text(input: &ValueText<'_>) -> Result<String, InvalidValue> {
     Ok(input.text.to_owned())
 }
 
-/// The address of a server. The relative path of a socket is relative to where it is written.
+/// The address of a server that speaks gRPC. The relative path of a socket is relative to where it
+/// is written.
 pub(super) fn address(input: &ValueText<'_>) -> Result<Address, InvalidValue> {
+    Ok(cache_address(input)?.of_grpc()?)
+}
+
+/// As [`address`], or that of an HTTP cache.
+pub(super) fn cache_address(input: &ValueText<'_>) -> Result<Address, InvalidValue> {
     Ok(match input.text.parse()? {
         Address::Unix(path) => Address::Unix(input.base.join(path)),
-        address @ Address::Tcp { .. } => address,
+        address => address,
     })
 }
 

@@ -141,12 +141,12 @@ async fn reach(address: &Address) -> Result<(), Unreached> {
         address: address.to_string(),
         source,
     };
-    let authority = match address {
-        Address::Unix(path) => {
+    let authority = match (address, address.authority()) {
+        (Address::Unix(path), _) => {
             let connected = UnixStream::connect(path).await;
             return connected.map(drop).map_err(no_connection);
         }
-        Address::Tcp { host, port, .. } => format!("{host}:{port}"),
+        (_, authority) => authority.unwrap_or_default(),
     };
     let found = tokio::net::lookup_host(&authority).await;
     let found: Vec<_> = match found {

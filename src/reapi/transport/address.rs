@@ -1,5 +1,6 @@
 //! The address of a server, as users of Bazel write it: `grpcs://farm.example.com`,
-//! `grpc://127.0.0.1:8980`, `unix:/run/farm.sock`, `farm.example.com:443`.
+//! `grpc://127.0.0.1:8980`, `unix:/run/farm.sock`, `farm.example.com:443`; for a cache also
+//! `https://cache.example.com/path`.
 //!
 //! As with Bazel, no scheme means `grpcs`. Host names are not resolved here.
 
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Hinted;
 
-/// A server's address, without credentials, path or query.
+/// A server's address, without credentials or query.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Address {
     Tcp {
@@ -21,6 +22,14 @@ pub enum Address {
         port: u16,
     },
     Unix(PathBuf),
+    /// Of a cache that speaks plain HTTP.
+    Http {
+        tls: bool,
+        host: String,
+        port: u16,
+        /// Empty, or with a slash at its start and none at its end.
+        path: String,
+    },
 }
 
 /// Why a text is not an address.
@@ -37,6 +46,8 @@ pub enum AddressError {
     UserName,
     #[error("unexpected text after host and port")]
     Path,
+    #[error("the path must be plain, without `?` and `#`")]
+    Query,
     #[error("cannot parse host and port")]
     Authority,
     #[error("the port must be a number from 1 to 65535")]
@@ -57,6 +68,7 @@ impl Hinted for AddressError {
                 "pass credentials by `remote_header` or `credential_helper`".to_owned()
             }
             Self::Path => "`remote_instance_name` selects an instance of the farm".to_owned(),
+            Self::Query => "write https://HOST:PORT/PATH".to_owned(),
             Self::Authority | Self::Port | Self::NoHost => "write HOST:PORT".to_owned(),
         }]
     }
@@ -73,11 +85,7 @@ impl FromStr for Address {
         let tls = match scheme {
             "grpc" => false,
             "grpcs" => true,
-            "http" | "https" => {
-                let scheme = if scheme == "https" { "grpcs" } else { "grpc" };
-                let instead = format!("{scheme}://{rest}");
-                return Err(AddressError::Http { instead });
-            }
+            "http" | "https" => return http(scheme == "https", rest),
             _ => return Err(AddressError::Scheme),
         };
         tcp(tls, rest.strip_suffix('/').unwrap_or(rest))
@@ -115,16 +123,71 @@ fn tcp(tls: bool, rest: &str) -> Result<Address, AddressError> {
     Ok(Address::Tcp { tls, host, port })
 }
 
+fn http(tls: bool, rest: &str) -> Result<Address, AddressError> {
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let path = path.trim_end_matches('/').to_owned();
+    let is_plain = path
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && !b"?#\"<>\\^`{|}".contains(&byte));
+    if !is_plain {
+        return Err(AddressError::Query);
+    }
+    match tcp(tls, authority)? {
+        Address::Tcp { tls, host, port } => Ok(Address::Http {
+            tls,
+            host,
+            port,
+            path,
+        }),
+        other => Ok(other),
+    }
+}
+
 fn default_port(tls: bool) -> u16 {
     if tls { 443 } else { 80 }
 }
 
 impl Address {
+    /// The address of a server that speaks gRPC.
+    ///
+    /// # Errors
+    /// It is one of plain HTTP.
+    pub fn of_grpc(self) -> Result<Self, AddressError> {
+        match self {
+            Self::Http {
+                tls, host, port, ..
+            } => {
+                let instead = Self::Tcp { tls, host, port }.to_string();
+                Err(AddressError::Http { instead })
+            }
+            address => Ok(address),
+        }
+    }
+
+    /// Whether connections are encrypted.
+    pub(crate) fn has_tls(&self) -> bool {
+        match self {
+            Self::Tcp { tls, .. } | Self::Http { tls, .. } => *tls,
+            Self::Unix(_) => false,
+        }
+    }
+
+    /// Where to open a TCP connection; `None` for a socket of this machine.
+    #[must_use]
+    pub fn authority(&self) -> Option<String> {
+        match self {
+            Self::Tcp { host, port, .. } | Self::Http { host, port, .. } => {
+                Some(format!("{host}:{port}"))
+            }
+            Self::Unix(_) => None,
+        }
+    }
+
     /// The host by which a credential helper is chosen; `None` for a socket of this machine.
     #[must_use]
     pub fn host(&self) -> Option<&str> {
         match self {
-            Self::Tcp { host, .. } => Some(host),
+            Self::Tcp { host, .. } | Self::Http { host, .. } => Some(host),
             Self::Unix(_) => None,
         }
     }
@@ -137,6 +200,7 @@ impl Address {
                 format!("{scheme}://{host}:{port}/")
             }
             Self::Unix(path) => format!("unix:{}", path.display()),
+            Self::Http { .. } => self.to_string(),
         }
     }
 }
@@ -149,6 +213,15 @@ impl fmt::Display for Address {
                 write!(f, "{scheme}://{host}:{port}")
             }
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Http {
+                tls,
+                host,
+                port,
+                path,
+            } => {
+                let scheme = if *tls { "https" } else { "http" };
+                write!(f, "{scheme}://{host}:{port}{path}")
+            }
         }
     }
 }
@@ -167,6 +240,8 @@ mod tests {
             ("grpc://[::1]:8980", "grpc://[::1]:8980"),
             ("unix:/run/farm.sock", "unix:/run/farm.sock"),
             ("unix:///run/farm.sock", "unix:/run/farm.sock"),
+            ("https://cache/", "https://cache:443"),
+            ("http://cache:8080/a/b/", "http://cache:8080/a/b"),
         ] {
             let address: Address = text.parse().expect(text);
             assert_eq!(address.to_string(), canonical);
@@ -177,7 +252,9 @@ mod tests {
     #[test]
     fn a_malformed_address_is_refused_with_its_reason() {
         for (text, reason) in [
-            ("https://farm", "not plain HTTP"),
+            ("https://user:pw@cache/x", "user name"),
+            ("https://cache/x?key=pw", "without `?`"),
+            ("http://cache/a b", "without `?`"),
             ("ftp://farm", "unknown scheme"),
             ("grpc://user:pw@farm", "user name"),
             ("grpc://farm:1/main", "after host and port"),
@@ -192,5 +269,17 @@ mod tests {
             assert!(error.contains(reason), "{text}: {error}");
             assert!(!error.contains("pw"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_server_of_grpc_has_no_address_of_http() {
+        let address = |text: &str| text.parse::<Address>().expect(text).of_grpc();
+        assert_eq!(
+            address("https://farm/x"),
+            Err(AddressError::Http {
+                instead: "grpcs://farm:443".to_owned()
+            })
+        );
+        assert!(address("grpc://farm").is_ok());
     }
 }

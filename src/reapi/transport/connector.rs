@@ -6,7 +6,7 @@ use super::address::Address;
 use super::tls::{self, TlsFileError};
 use crate::error::Hinted;
 use crate::reapi::limits::{CONNECTION_WINDOW, STREAM_WINDOW};
-use crate::reapi::options::ClientOptions;
+use crate::reapi::options::{ClientOptions, TlsOptions};
 
 /// An address or a TLS file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +15,12 @@ pub enum EndpointError {
     Address(String),
     #[error(transparent)]
     TlsFile(#[from] TlsFileError),
+    #[error("cannot set up requests to `{url}`")]
+    Http {
+        url: String,
+        #[source]
+        source: reqwest::Error,
+    },
     #[error("a client certificate and its key must be given together")]
     HalfIdentity,
     #[error("the certificates for `{address}` cannot be used")]
@@ -32,7 +38,7 @@ impl Hinted for EndpointError {
                 vec!["set both `tls_client_certificate` and `tls_client_key`".to_owned()]
             }
             Self::TlsFile(error) => error.hints(),
-            Self::Address(_) | Self::Tls { .. } => Vec::new(),
+            Self::Address(_) | Self::Tls { .. } | Self::Http { .. } => Vec::new(),
         }
     }
 }
@@ -44,7 +50,7 @@ pub(crate) fn endpoint(
 ) -> Result<Endpoint, EndpointError> {
     let bad = || EndpointError::Address(address.to_string());
     let uri = match address {
-        Address::Tcp { .. } => address.uri(),
+        Address::Tcp { .. } | Address::Http { .. } => address.uri(),
         Address::Unix(path) => format!("unix://{}", path.display()),
     };
     let mut endpoint = Endpoint::from_shared(uri)
@@ -60,10 +66,8 @@ pub(crate) fn endpoint(
             .http2_keep_alive_interval(interval)
             .keep_alive_timeout(options.keepalive_timeout);
     }
-    if matches!(address, Address::Tcp { tls: true, .. }) {
-        if options.tls.client_certificate.is_some() != options.tls.client_key.is_some() {
-            return Err(EndpointError::HalfIdentity);
-        }
+    if address.has_tls() {
+        check_identity(&options.tls)?;
         let tls = tls::config(&options.tls)?.timeout(options.connect_timeout);
         endpoint = endpoint
             .tls_config(tls)
@@ -73,6 +77,15 @@ pub(crate) fn endpoint(
             })?;
     }
     Ok(endpoint)
+}
+
+/// A certificate is nothing without its key.
+pub(crate) fn check_identity(tls: &TlsOptions) -> Result<(), EndpointError> {
+    if tls.client_certificate.is_some() == tls.client_key.is_some() {
+        Ok(())
+    } else {
+        Err(EndpointError::HalfIdentity)
+    }
 }
 
 #[cfg(test)]

@@ -6,8 +6,10 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use fs_err as fs;
+use rustls::client::WantsClientCert;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -132,25 +134,90 @@ impl<'a> TlsFile<'a> {
     }
 }
 
+/// The files that options name, which were found to be good.
+struct TlsFiles<'a> {
+    authority: Option<TlsFile<'a>>,
+    /// A certificate and its key.
+    identity: Option<(TlsFile<'a>, TlsFile<'a>)>,
+}
+
+impl<'a> TlsFiles<'a> {
+    fn read(options: &'a TlsOptions) -> Result<Self, TlsFileError> {
+        let authority = options.certificate.as_deref();
+        let authority = authority.map(|path| TlsFile::read(AUTHORITY, path));
+        let authority = authority.transpose()?;
+        if let Some(file) = &authority {
+            file.certificates()?;
+        }
+        let identity = match (&options.client_certificate, &options.client_key) {
+            (Some(certificate), Some(key)) => {
+                let certificate = TlsFile::read(CLIENT_CERTIFICATE, certificate)?;
+                let key = TlsFile::read(CLIENT_KEY, key)?;
+                check_identity(&certificate, &key)?;
+                Some((certificate, key))
+            }
+            _ => None,
+        };
+        Ok(Self {
+            authority,
+            identity,
+        })
+    }
+}
+
+/// The settings of gRPC connections.
+///
 /// # Errors
 /// A file cannot be read, or cannot be used for TLS.
 pub(crate) fn config(options: &TlsOptions) -> Result<ClientTlsConfig, TlsFileError> {
-    let mut tls = ClientTlsConfig::new();
-    tls = match &options.certificate {
-        Some(path) => {
-            let file = TlsFile::read(AUTHORITY, path)?;
-            file.certificates()?;
-            tls.ca_certificate(Certificate::from_pem(file.pem))
-        }
+    let files = TlsFiles::read(options)?;
+    let tls = ClientTlsConfig::new();
+    let tls = match files.authority {
+        Some(file) => tls.ca_certificate(Certificate::from_pem(file.pem)),
         None => tls.with_enabled_roots(),
     };
-    let (Some(certificate), Some(key)) = (&options.client_certificate, &options.client_key) else {
-        return Ok(tls);
+    Ok(match files.identity {
+        Some((certificate, key)) => tls.identity(Identity::from_pem(certificate.pem, key.pem)),
+        None => tls,
+    })
+}
+
+/// The same settings for connections of plain HTTP.
+///
+/// # Errors
+/// A file cannot be read, or cannot be used for TLS.
+pub(crate) fn rustls_config(options: &TlsOptions) -> Result<rustls::ClientConfig, TlsFileError> {
+    let files = TlsFiles::read(options)?;
+    let mut roots = rustls::RootCertStore::empty();
+    let authorities = if let Some(file) = &files.authority {
+        file.certificates()?
+    } else {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        rustls_native_certs::load_native_certs().certs
     };
-    let certificate = TlsFile::read(CLIENT_CERTIFICATE, certificate)?;
-    let key = TlsFile::read(CLIENT_KEY, key)?;
-    check_identity(&certificate, &key)?;
-    Ok(tls.identity(Identity::from_pem(certificate.pem, key.pem)))
+    // Those of the system need not all be to rustls's liking.
+    roots.add_parsable_certificates(authorities);
+    let config = with_roots(roots);
+    match &files.identity {
+        Some((certificate, key)) => config
+            .with_client_auth_cert(certificate.certificates()?, key.key()?)
+            .map_err(|error| key.fails(TlsFault::Unsupported(error))),
+        None => Ok(config.with_no_client_auth()),
+    }
+}
+
+/// The settings where nothing is encrypted: no server's certificate is good.
+pub(crate) fn rustls_config_without_trust() -> rustls::ClientConfig {
+    with_roots(rustls::RootCertStore::empty()).with_no_client_auth()
+}
+
+fn with_roots(
+    roots: rustls::RootCertStore,
+) -> rustls::ConfigBuilder<rustls::ClientConfig, WantsClientCert> {
+    rustls::ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring has what TLS 1.2 and 1.3 need")
+        .with_root_certificates(roots)
 }
 
 fn check_identity(certificate: &TlsFile<'_>, key: &TlsFile<'_>) -> Result<(), TlsFileError> {
@@ -223,6 +290,7 @@ mod tests {
         let (certificate, key) = issue(|_| ());
         let (_dir, options) = files(&certificate, &key);
         config(&options).expect("good");
+        rustls_config(&options).expect("good");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! nginx in front of a real server: TLS, client certificates and passwords, as a farm has them.
+//! nginx in front of a real server, or as an HTTP cache: TLS, client certificates and passwords, as
+//! a farm has them.
 
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt as _;
@@ -21,16 +22,26 @@ pub enum Demand {
     ClientCertificate,
 }
 
+/// What nginx serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Service {
+    /// The gRPC of a server at this port.
+    Grpc(u16),
+    /// Files that are stored by `PUT`.
+    Files,
+}
+
 /// `authorization` with the right password.
 pub const BASIC: &str = "Basic cmVsdG86b3BlbiBzZXNhbWU=";
 /// `authorization` with a wrong one.
 pub const WRONG_BASIC: &str = "Basic cmVsdG86d3Jvbmc=";
 
-/// A running nginx that passes gRPC on to a server. It ends when this is dropped.
+/// A running nginx. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Nginx {
     dir: tempfile::TempDir,
     port: u16,
+    service: Service,
     process: Child,
     /// Ends it even if the test process is killed.
     _watched: Processes,
@@ -43,6 +54,18 @@ impl Nginx {
     /// # Panics
     /// nginx is not installed or does not start.
     pub fn in_front_of(server: &Server, demand: Demand) -> Self {
+        Self::start(Service::Grpc(server.port()), demand)
+    }
+
+    /// Starts an HTTP cache: nginx with its module for `WebDAV`.
+    ///
+    /// # Panics
+    /// nginx is not installed or does not start.
+    pub fn http_cache(demand: Demand) -> Self {
+        Self::start(Service::Files, demand)
+    }
+
+    fn start(service: Service, demand: Demand) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let tls = Tls::new();
         let Pair { certificate, key } = &tls.server;
@@ -57,7 +80,7 @@ impl Nginx {
             fs::write(dir.path().join(name), text).expect("written");
         }
         let port = free_port();
-        let text = configuration(port, server.port(), demand);
+        let text = configuration(port, service, demand);
         fs::write(dir.path().join("nginx.conf"), text).expect("written");
         let process = Command::new(program())
             .arg("-p")
@@ -74,6 +97,7 @@ impl Nginx {
             _watched: Processes::watch(vec![pid], dir.path()),
             dir,
             port,
+            service,
             process,
             tls,
         };
@@ -90,9 +114,12 @@ impl Nginx {
         }
     }
 
-    /// `grpcs://localhost:PORT`.
+    /// `grpcs://localhost:PORT`, or `https://localhost:PORT/cache` of an HTTP cache.
     pub fn address(&self) -> String {
-        format!("grpcs://localhost:{}", self.port)
+        match self.service {
+            Service::Grpc(_) => format!("grpcs://localhost:{}", self.port),
+            Service::Files => format!("https://localhost:{}/cache", self.port),
+        }
     }
 
     /// The certificate of the authority that clients trust.
@@ -144,9 +171,31 @@ fn program() -> &'static str {
     }
 }
 
-/// One process that touches nothing outside the directory. What it refuses, it refuses in the words
-/// of gRPC: its own pages are HTML.
-fn configuration(port: u16, backend: u16, demand: Demand) -> String {
+/// One process that touches nothing outside the directory. What it refuses of gRPC, it refuses in
+/// the words of gRPC: its own pages are HTML.
+fn configuration(port: u16, service: Service, demand: Demand) -> String {
+    let locations = match service {
+        Service::Grpc(backend) => format!(
+            "
+        error_page 400 401 495 496 = @unauthenticated;
+        location / {{
+            grpc_pass grpc://127.0.0.1:{backend};
+        }}
+        location @unauthenticated {{
+            default_type application/grpc;
+            add_header grpc-status 16;
+            add_header grpc-message 'not authenticated';
+            return 204;
+        }}"
+        ),
+        Service::Files => "
+        location / {
+            root store;
+            dav_methods PUT;
+            create_full_put_path on;
+        }"
+        .to_owned(),
+    };
     let demand = match demand {
         Demand::Password => "auth_basic farm; auth_basic_user_file passwords;",
         Demand::ClientCertificate => "ssl_client_certificate authority.pem; ssl_verify_client on;",
@@ -168,17 +217,7 @@ http {{
         listen 127.0.0.1:{port} ssl http2;
         ssl_certificate server.pem;
         ssl_certificate_key server.key;
-        {demand}
-        error_page 400 401 495 496 = @unauthenticated;
-        location / {{
-            grpc_pass grpc://127.0.0.1:{backend};
-        }}
-        location @unauthenticated {{
-            default_type application/grpc;
-            add_header grpc-status 16;
-            add_header grpc-message 'not authenticated';
-            return 204;
-        }}
+        {demand}{locations}
     }}
 }}
 "

@@ -1,0 +1,200 @@
+//! The requests that an HTTP cache understands, and what its answers mean in gRPC's terms.
+
+use std::fmt;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, StatusCode};
+use reqwest::redirect::Policy;
+use reqwest::{Body, Client, RequestBuilder, Response};
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Status};
+
+use crate::error::with_causes;
+use crate::reapi::options::ClientOptions;
+use crate::reapi::transport::connector::{EndpointError, check_identity};
+use crate::reapi::transport::http::HttpAnswer;
+use crate::reapi::transport::tls;
+
+/// Headers that belong to the call between client and gateway.
+const OF_THE_CALL: [&str; 5] = ["te", "content-type", "user-agent", "host", "content-length"];
+
+/// What a cache keeps under a hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    ActionResult,
+    Blob,
+}
+
+/// Makes requests to one cache.
+#[derive(Clone)]
+pub(super) struct HttpRequests {
+    http: Client,
+    url: String,
+}
+
+impl HttpRequests {
+    pub(super) fn new(url: &str, options: &ClientOptions) -> Result<Self, EndpointError> {
+        let tls = if url.starts_with("https:") {
+            check_identity(&options.tls)?;
+            tls::rustls_config(&options.tls)?
+        } else {
+            tls::rustls_config_without_trust()
+        };
+        let http = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .user_agent(concat!("relto/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(options.connect_timeout)
+            .pool_max_idle_per_host(options.max_connections)
+            .redirect(Policy::none()) // credentials are for this address alone
+            .no_proxy(); // as for gRPC, which no variable redirects either
+        let url = url.to_owned();
+        match http.build() {
+            Ok(http) => Ok(Self { http, url }),
+            Err(source) => Err(EndpointError::Http { url, source }),
+        }
+    }
+
+    /// The contents under `hash`, as they arrive.
+    pub(super) async fn get(
+        &self,
+        kind: Kind,
+        hash: &str,
+        of_call: &MetadataMap,
+    ) -> Result<Response, Status> {
+        let request = self.http.get(self.url_of(kind, hash));
+        send(request, of_call).await
+    }
+
+    /// The contents under `hash`, which are at most `limit` bytes.
+    pub(super) async fn get_whole(
+        &self,
+        kind: Kind,
+        hash: &str,
+        limit: usize,
+        of_call: &MetadataMap,
+    ) -> Result<Bytes, Status> {
+        let mut answer = self.get(kind, hash, of_call).await?;
+        let mut whole = BytesMut::new();
+        while let Some(piece) = answer.chunk().await.map_err(|error| broken(&error))? {
+            if whole.len() + piece.len() > limit {
+                let message = format!("the cache sent more than {limit} bytes");
+                return Err(Status::data_loss(message));
+            }
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole.freeze())
+    }
+
+    /// Stores `size` bytes under `hash`.
+    pub(super) async fn put(
+        &self,
+        kind: Kind,
+        hash: &str,
+        size: u64,
+        contents: Body,
+        of_call: &MetadataMap,
+    ) -> Result<(), Status> {
+        let request = self.http.put(self.url_of(kind, hash));
+        // A stream has no length of its own, and some servers take no other.
+        let request = request.header(http::header::CONTENT_LENGTH, size);
+        send(request.body(contents), of_call).await?;
+        Ok(())
+    }
+
+    fn url_of(&self, kind: Kind, hash: &str) -> String {
+        let store = match kind {
+            Kind::ActionResult => "ac",
+            Kind::Blob => "cas",
+        };
+        format!("{}/{store}/{hash}", self.url)
+    }
+}
+
+impl fmt::Debug for HttpRequests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HttpRequests({})", self.url)
+    }
+}
+
+async fn send(request: RequestBuilder, of_call: &MetadataMap) -> Result<Response, Status> {
+    let request = request.headers(forwarded(of_call));
+    let answer = request.send().await.map_err(|error| broken(&error))?;
+    if answer.status().is_success() {
+        return Ok(answer);
+    }
+    Err(status_of(answer.status(), answer.headers()))
+}
+
+/// The user's headers and credentials, and the trace that the call belongs to.
+fn forwarded(of_call: &MetadataMap) -> HeaderMap {
+    let mut headers = of_call.clone().into_headers();
+    let names: Vec<_> = headers.keys().cloned().collect();
+    for name in names {
+        let text = name.as_str();
+        if OF_THE_CALL.contains(&text) || text.starts_with("grpc-") || text.ends_with("-bin") {
+            headers.remove(&name);
+        }
+    }
+    headers
+}
+
+fn broken(error: &reqwest::Error) -> Status {
+    Status::unavailable(with_causes(error))
+}
+
+/// What gRPC calls an answer that is no success.
+fn status_of(status: StatusCode, headers: &HeaderMap) -> Status {
+    let code = match status.as_u16() {
+        401 => Code::Unauthenticated,
+        403 | 407 => Code::PermissionDenied,
+        404 | 410 => Code::NotFound,
+        405 | 501 => Code::Unimplemented,
+        408 | 429 | 500 | 502..=504 => Code::Unavailable,
+        _ => Code::FailedPrecondition,
+    };
+    let said = HttpAnswer::of(status, headers);
+    let said = said.map_or_else(|| status.to_string(), |answer| answer.to_string());
+    Status::new(code, said)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_headers_of_the_user_travel_and_those_of_grpc_do_not() {
+        let mut of_call = MetadataMap::new();
+        for name in [
+            "authorization",
+            "x-key",
+            "traceparent",
+            "grpc-timeout",
+            "te",
+        ] {
+            of_call.insert(name, "value".parse().expect("a value"));
+        }
+        let binary = tonic::metadata::MetadataValue::from_bytes(b"\x01");
+        of_call.insert_bin("a-bin", binary);
+        let headers = forwarded(&of_call);
+        let mut names: Vec<_> = headers.keys().map(http::HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["authorization", "traceparent", "x-key"]);
+    }
+
+    #[test]
+    fn only_an_answer_that_may_change_is_worth_another_attempt() {
+        let code = |status| {
+            let status = StatusCode::from_u16(status).expect("a status");
+            status_of(status, &HeaderMap::new()).code()
+        };
+        for status in [429, 500, 502, 503, 504] {
+            assert_eq!(code(status), Code::Unavailable);
+        }
+        assert_eq!(code(401), Code::Unauthenticated);
+        assert_eq!(code(403), Code::PermissionDenied);
+        assert_eq!(code(404), Code::NotFound);
+        for status in [302, 400, 411, 413, 507] {
+            assert_eq!(code(status), Code::FailedPrecondition);
+        }
+    }
+}
