@@ -329,7 +329,15 @@ fn bad_values_name_option_source_and_way_out() {
     ");
     insta::assert_snapshot!(place.refused(&[("remote_executor", "https://farm.example.com")]), @r"
     invalid value `https://farm.example.com` for `remote_executor` (from the command line): relto speaks gRPC, not plain HTTP
-      hint: try grpcs://farm.example.com
+      hint: try grpcs://farm.example.com:443
+    ");
+    let both = [
+        ("remote_executor", "farm:1"),
+        ("remote_cache", "https://cache/a"),
+    ];
+    insta::assert_snapshot!(place.refused(&both), @r"
+    `remote_executor` and `remote_cache=http://` cannot be used together
+      hint: workers take their inputs from the farm's own cache: leave `remote_cache` out
     ");
     insta::assert_snapshot!(place.refused(&[("remote_header", "hunter2")]), @"invalid value `***` for `remote_header` (from the command line): expected NAME=VALUE");
 }

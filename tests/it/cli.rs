@@ -237,7 +237,7 @@ fn wrong_options_end_with_2_and_a_hint() {
     exit 2
     --- stderr
     relto: error: invalid value `http://f` for `remote_executor` (from the command line): relto speaks gRPC, not plain HTTP
-      hint: try grpc://f
+      hint: try grpc://f:80
     ");
 }
 

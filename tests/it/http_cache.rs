@@ -14,6 +14,8 @@ use crate::support::remote::{assert_all_cached, here, lenient, strict};
 use crate::support::servers::nginx::{BASIC, Demand, Nginx};
 use crate::support::servers::{Kind, Setup};
 
+type Fault = fn() -> HttpAnswer;
+
 fn shared_by_cache(program: &Program, environment: &[(&'static str, String)]) {
     let made = strict(program, environment).run_at(here()).expect_works();
     let counts = made.counts();
@@ -134,7 +136,7 @@ fn results_are_stored_once_and_found_with_two_requests_a_job() {
 
 #[test]
 fn an_object_that_the_cache_damages_is_compiled_here() {
-    let damages: [fn() -> HttpAnswer; 4] = [
+    let damages: [Fault; 4] = [
         || HttpAnswer::Damaged,
         || HttpAnswer::Longer,
         || HttpAnswer::Other(200, "", Vec::new()),
@@ -167,7 +169,7 @@ fn what_is_no_result_is_not_taken_for_one() {
 fn a_cache_that_fails_or_is_silent_costs_hits_only() {
     let error = || HttpAnswer::Other(500, "", Vec::new());
     let busy = || HttpAnswer::Other(429, "Retry-After: 3600\r\n", Vec::new());
-    let faults: [(&str, fn() -> HttpAnswer); 7] = [
+    let faults: [(&str, Fault); 7] = [
         ("/", error),
         ("/", busy),
         ("/", || HttpAnswer::Silence),
@@ -205,20 +207,23 @@ async fn a_large_blob_travels_in_pieces_and_a_file_that_changes_is_not_stored() 
     let bytes: Vec<u8> = (0..5_u32 << 20).map(|it| it.to_le_bytes()[1]).collect();
     let bytes = Bytes::from(bytes);
     let digest = DigestFunction::Sha256.digest(&bytes);
-    let stored = client.ensure_uploaded(&[Blob::from_bytes(digest, bytes.clone())]);
-    stored.await.expect("stored");
-    let found = client.fetch(&digest, None, &RequestContext::default());
-    assert!(found.await.expect("found") == bytes);
+    let context = RequestContext::default();
+    let blobs = [Blob::from_bytes(digest, bytes.clone())];
+    client.ensure_uploaded(&blobs).await.expect("stored");
+    let found = client.fetch(&digest, None, &context).await;
+    assert!(found.expect("found") == bytes);
 
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("changed");
     fs::write(&path, &bytes[1..]).expect("written");
     let other = DigestFunction::Sha256.digest(&bytes[..bytes.len() - 1]);
-    let refused = client.ensure_uploaded(&[Blob::from_file(other, path)]);
-    let failure = refused.await.expect_err("it is another file");
+    let refused = client
+        .ensure_uploaded(&[Blob::from_file(other, path)])
+        .await;
+    let failure = refused.expect_err("it is another file");
     assert_eq!(failure.kind, FailureKind::Source);
-    let absent = client.fetch(&other, None, &RequestContext::default());
-    let failure = absent.await.expect_err("it was not stored");
+    let absent = client.fetch(&other, None, &context).await;
+    let failure = absent.expect_err("it was not stored");
     assert_eq!(failure.kind, FailureKind::NotFound);
 }
 
