@@ -282,6 +282,10 @@ impl BackendFlags {
         if flavour != Flavour::MachO {
             words.extend(["-ffunction-sections", "-fdata-sections"].map(str::to_owned));
         }
+        // The linker's own LTO has it since then.
+        if release.major() >= 23 {
+            words.push("-floop-interchange".to_owned());
+        }
         match (self.pic, flavour) {
             (Pic::Yes, _) => words.push("-fpic".to_owned()),
             // clang's own default may be another one.
@@ -297,10 +301,6 @@ impl BackendFlags {
         }
         let profile = self.sample_profile.iter();
         words.extend(profile.map(|it| format!("-fprofile-sample-use={it}")));
-        // The linker's own LTO has it since then.
-        if release.major() >= 23 {
-            words.push("-floop-interchange".to_owned());
-        }
         words.push("-Wno-unused-command-line-argument".to_owned());
         words.extend(self.cpu(triple, flavour)?);
         words.extend(self.more.iter().cloned());

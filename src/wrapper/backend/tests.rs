@@ -28,6 +28,44 @@ fn options_that_dtlto_forwards_become_its_own_arguments() {
     assert!(profile.contains("-O3") && profile.contains("-fprofile-sample-use=s.prof"));
 }
 
+/// At the place that it has in a job file of DTLTO, because the key counts the order.
+#[test]
+fn releases_that_interchange_loops_are_told_to() {
+    let items = parse(&["-pie".to_owned()], OptionTable::of(Flavour::Elf)).expect("understood");
+    let flags = BackendFlags::of(Flavour::Elf, &items).expect("expressed");
+    let words = flags.arguments("x86_64-pc-linux-gnu", Flavour::Elf, &Release::of(23));
+    assert_eq!(
+        words.expect("expressed").join(" "),
+        "-c --target=x86_64-pc-linux-gnu -O2 -faddrsig -ffunction-sections -fdata-sections \
+         -floop-interchange -fpic -Wno-unused-command-line-argument"
+    );
+}
+
+#[test]
+fn apples_backends_get_what_ld64_would_use() {
+    let said = |words: &[&str]| {
+        let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+        let items = parse(&words, OptionTable::of(Flavour::MachO)).expect("understood");
+        let flags = BackendFlags::of(Flavour::MachO, &items).expect("expressed");
+        let words = flags.arguments("arm64-apple-macosx13.0.0", Flavour::MachO, &Release::of(22));
+        words.expect("expressed").join(" ")
+    };
+    let plain = "-c --target=arm64-apple-macosx13.0.0 -O2 -Wno-unused-command-line-argument";
+    assert_eq!(
+        said(&["-platform_version", "macos", "13", "13", "-dylib"]),
+        plain
+    );
+    for (words, flag) in [
+        (&["--icf=safe"][..], "-faddrsig"),
+        (&["-mcpu", "apple-m2"], "-mcpu=apple-m2"),
+        (&["--lto-O3"], "-O3"),
+        (&["-mllvm", "-x=7"], "-mllvm -x=7"),
+    ] {
+        assert!(said(words).contains(flag), "{words:?}");
+    }
+    assert_eq!(said(&["--icf=all"]), plain);
+}
+
 #[test]
 fn options_that_dtlto_does_not_forward_reach_the_compiler() {
     assert!(said(&[]).contains("-fno-pic"));
