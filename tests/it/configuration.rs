@@ -159,7 +159,11 @@ fn pasted(page: &str) -> Vec<String> {
 fn the_lines_that_the_page_on_farms_gives_are_accepted() {
     let page = fs_err::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/farms.md"));
     let pasted = pasted(&page.expect("the page"));
-    assert_eq!(pasted.len(), 8, "one for each farm, and one for large jobs");
+    assert_eq!(
+        pasted.len(),
+        9,
+        "one for each farm or cache, and one for large jobs"
+    );
     for text in pasted {
         let place = CleanHome::new();
         for file in text.split("@~/").skip(1) {
