@@ -13,6 +13,7 @@ use crate::error::with_causes;
 use crate::reapi::options::ClientOptions;
 use crate::reapi::transport::connector::{EndpointError, check_identity};
 use crate::reapi::transport::http::HttpAnswer;
+use crate::reapi::transport::inbound::{InboundBudget, Reservation};
 use crate::reapi::transport::tls;
 
 /// Headers that belong to the call between client and gateway.
@@ -30,6 +31,20 @@ pub(super) enum Kind {
 pub(super) struct HttpRequests {
     http: Client,
     url: String,
+    /// Of all answers that are collected before they are passed on.
+    inbound: InboundBudget,
+}
+
+/// An answer with the reservations for its bytes.
+struct HeldAnswer {
+    bytes: BytesMut,
+    _reserved: Vec<Reservation>,
+}
+
+impl AsRef<[u8]> for HeldAnswer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl HttpRequests {
@@ -49,7 +64,11 @@ impl HttpRequests {
             .no_proxy(); // as for gRPC, which no variable redirects either
         let url = url.to_owned();
         match http.build() {
-            Ok(http) => Ok(Self { http, url }),
+            Ok(http) => Ok(Self {
+                http,
+                url,
+                inbound: InboundBudget::default(),
+            }),
             Err(source) => Err(EndpointError::Http { url, source }),
         }
     }
@@ -74,15 +93,19 @@ impl HttpRequests {
         of_call: &MetadataMap,
     ) -> Result<Bytes, Status> {
         let mut answer = self.get(kind, hash, of_call).await?;
-        let mut whole = BytesMut::new();
+        let (mut bytes, mut reserved) = (BytesMut::new(), Vec::new());
         while let Some(piece) = answer.chunk().await.map_err(|error| broken(&error))? {
-            if whole.len() + piece.len() > limit {
+            if bytes.len() + piece.len() > limit {
                 let message = format!("the cache sent more than {limit} bytes");
                 return Err(Status::data_loss(message));
             }
-            whole.extend_from_slice(&piece);
+            reserved.push(self.inbound.reserve(piece.len())?);
+            bytes.extend_from_slice(&piece);
         }
-        Ok(whole.freeze())
+        Ok(Bytes::from_owner(HeldAnswer {
+            bytes,
+            _reserved: reserved,
+        }))
     }
 
     /// Stores `size` bytes under `hash`.
@@ -159,7 +182,42 @@ fn status_of(status: StatusCode, headers: &HeaderMap) -> Status {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
     use super::*;
+    use crate::reapi::limits::INBOUND_BYTES;
+
+    /// The address of a server that answers everything with ten bytes.
+    fn ten_bytes() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("a bound socket");
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                let _ = stream.read(&mut [0; 4096]);
+                let answer = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 10\r\n\r\n";
+                let _ = write!(stream, "{answer}0123456789");
+            }
+        });
+        format!("http://{address}")
+    }
+
+    #[tokio::test]
+    async fn answers_that_are_held_share_a_budget_and_have_a_limit() {
+        let requests = HttpRequests::new(&ten_bytes(), &ClientOptions::default()).expect("good");
+        let of_call = MetadataMap::new();
+        let get = |limit| requests.get_whole(Kind::Blob, "a", limit, &of_call);
+        let other = requests.inbound.reserve(INBOUND_BYTES - 19).expect("free");
+        let first = get(10).await.expect("small");
+        assert_eq!(first, "0123456789");
+        let status = get(10).await.expect_err("nine bytes are left");
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        drop(first);
+        assert_eq!(get(10).await.expect("ten are left").len(), 10);
+        drop(other);
+        let status = get(9).await.expect_err("too long");
+        assert_eq!(status.code(), Code::DataLoss);
+    }
 
     #[test]
     fn the_headers_of_the_user_travel_and_those_of_grpc_do_not() {

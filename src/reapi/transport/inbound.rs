@@ -29,19 +29,27 @@ pub(crate) struct InboundBudget {
 
 /// A part of the budget, returned on drop.
 #[derive(Debug)]
-struct Reservation {
+pub(crate) struct Reservation {
     used: Arc<AtomicUsize>,
     bytes: usize,
 }
 
 impl InboundBudget {
-    fn reserve(&self, bytes: usize) -> Option<Reservation> {
+    /// # Errors
+    /// Other messages leave too little.
+    pub(crate) fn reserve(&self, bytes: usize) -> Result<Reservation, Status> {
         let before = self.used.fetch_add(bytes, Ordering::Relaxed);
         let reserved = Reservation {
             used: Arc::clone(&self.used),
             bytes,
         };
-        (before + bytes <= INBOUND_BYTES).then_some(reserved)
+        if before + bytes <= INBOUND_BYTES {
+            return Ok(reserved);
+        }
+        let limit = INBOUND_BYTES >> 20;
+        Err(Status::resource_exhausted(format!(
+            "the incoming answers are too large together: more than {limit} MiB"
+        )))
     }
 }
 
@@ -135,13 +143,7 @@ impl CheckedBody {
     fn begin(&mut self, bytes: usize) -> Result<(), Status> {
         self.message = None;
         self.left = bytes;
-        self.message = self.budget.reserve(bytes);
-        if self.message.is_none() {
-            let limit = INBOUND_BYTES >> 20;
-            let text =
-                format!("the incoming answers are too large together: more than {limit} MiB");
-            return Err(Status::resource_exhausted(text));
-        }
+        self.message = Some(self.budget.reserve(bytes)?);
         Ok(())
     }
 }
