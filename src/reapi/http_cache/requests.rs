@@ -11,7 +11,7 @@ use tonic::{Code, Status};
 
 use crate::error::with_causes;
 use crate::reapi::options::ClientOptions;
-use crate::reapi::transport::connector::{EndpointError, check_identity};
+use crate::reapi::transport::connector::{EndpointError, USER_AGENT, check_identity_is_whole};
 use crate::reapi::transport::http::HttpAnswer;
 use crate::reapi::transport::inbound::{InboundBudget, Reservation};
 use crate::reapi::transport::tls;
@@ -50,14 +50,14 @@ impl AsRef<[u8]> for HeldAnswer {
 impl HttpRequests {
     pub(super) fn new(url: &str, options: &ClientOptions) -> Result<Self, EndpointError> {
         let tls = if url.starts_with("https:") {
-            check_identity(&options.tls)?;
+            check_identity_is_whole(&options.tls)?;
             tls::rustls_config(&options.tls)?
         } else {
             tls::rustls_config_without_trust()
         };
         let http = Client::builder()
             .tls_backend_preconfigured(tls)
-            .user_agent(concat!("relto/", env!("CARGO_PKG_VERSION")))
+            .user_agent(USER_AGENT)
             .connect_timeout(options.connect_timeout)
             .pool_max_idle_per_host(options.max_connections)
             .redirect(Policy::none()) // credentials are for this address alone

@@ -141,12 +141,14 @@ async fn reach(address: &Address) -> Result<(), Unreached> {
         address: address.to_string(),
         source,
     };
-    let authority = match (address, address.authority()) {
-        (Address::Unix(path), _) => {
+    let authority = match address {
+        Address::Unix(path) => {
             let connected = UnixStream::connect(path).await;
             return connected.map(drop).map_err(no_connection);
         }
-        (_, authority) => authority.unwrap_or_default(),
+        Address::Tcp { host, port, .. } | Address::Http { host, port, .. } => {
+            format!("{host}:{port}")
+        }
     };
     let found = tokio::net::lookup_host(&authority).await;
     let found: Vec<_> = match found {

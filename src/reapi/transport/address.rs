@@ -88,7 +88,8 @@ impl FromStr for Address {
             "http" | "https" => return http(scheme == "https", rest),
             _ => return Err(AddressError::Scheme),
         };
-        tcp(tls, rest.strip_suffix('/').unwrap_or(rest))
+        let (host, port) = host_and_port(tls, rest.strip_suffix('/').unwrap_or(rest))?;
+        Ok(Self::Tcp { tls, host, port })
     }
 }
 
@@ -101,7 +102,7 @@ fn unix(path: &str) -> Result<Address, AddressError> {
     Ok(Address::Unix(PathBuf::from(path)))
 }
 
-fn tcp(tls: bool, rest: &str) -> Result<Address, AddressError> {
+fn host_and_port(tls: bool, rest: &str) -> Result<(String, u16), AddressError> {
     if rest.contains('@') {
         return Err(AddressError::UserName);
     }
@@ -120,7 +121,7 @@ fn tcp(tls: bool, rest: &str) -> Result<Address, AddressError> {
     if host.is_empty() {
         return Err(AddressError::NoHost);
     }
-    Ok(Address::Tcp { tls, host, port })
+    Ok((host, port))
 }
 
 fn http(tls: bool, rest: &str) -> Result<Address, AddressError> {
@@ -132,15 +133,13 @@ fn http(tls: bool, rest: &str) -> Result<Address, AddressError> {
     if !is_plain {
         return Err(AddressError::Query);
     }
-    match tcp(tls, authority)? {
-        Address::Tcp { tls, host, port } => Ok(Address::Http {
-            tls,
-            host,
-            port,
-            path,
-        }),
-        other => Ok(other),
-    }
+    let (host, port) = host_and_port(tls, authority)?;
+    Ok(Address::Http {
+        tls,
+        host,
+        port,
+        path,
+    })
 }
 
 fn default_port(tls: bool) -> u16 {
@@ -161,25 +160,6 @@ impl Address {
                 Err(AddressError::Http { instead })
             }
             address => Ok(address),
-        }
-    }
-
-    /// Whether connections are encrypted.
-    pub(crate) fn has_tls(&self) -> bool {
-        match self {
-            Self::Tcp { tls, .. } | Self::Http { tls, .. } => *tls,
-            Self::Unix(_) => false,
-        }
-    }
-
-    /// Where to open a TCP connection; `None` for a socket of this machine.
-    #[must_use]
-    pub fn authority(&self) -> Option<String> {
-        match self {
-            Self::Tcp { host, port, .. } | Self::Http { host, port, .. } => {
-                Some(format!("{host}:{port}"))
-            }
-            Self::Unix(_) => None,
         }
     }
 

@@ -8,6 +8,9 @@ use crate::error::Hinted;
 use crate::reapi::limits::{CONNECTION_WINDOW, STREAM_WINDOW};
 use crate::reapi::options::{ClientOptions, TlsOptions};
 
+/// How relto names itself to servers.
+pub(crate) const USER_AGENT: &str = concat!("relto/", env!("CARGO_PKG_VERSION"));
+
 /// An address or a TLS file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
@@ -50,12 +53,13 @@ pub(crate) fn endpoint(
 ) -> Result<Endpoint, EndpointError> {
     let bad = || EndpointError::Address(address.to_string());
     let uri = match address {
-        Address::Tcp { .. } | Address::Http { .. } => address.uri(),
+        Address::Tcp { .. } => address.uri(),
         Address::Unix(path) => format!("unix://{}", path.display()),
+        Address::Http { .. } => return Err(bad()), // no gRPC there
     };
     let mut endpoint = Endpoint::from_shared(uri)
         .map_err(|_| bad())?
-        .user_agent(concat!("relto/", env!("CARGO_PKG_VERSION")))
+        .user_agent(USER_AGENT)
         .map_err(|_| bad())?
         .connect_timeout(options.connect_timeout)
         .tcp_nodelay(true)
@@ -66,8 +70,8 @@ pub(crate) fn endpoint(
             .http2_keep_alive_interval(interval)
             .keep_alive_timeout(options.keepalive_timeout);
     }
-    if address.has_tls() {
-        check_identity(&options.tls)?;
+    if matches!(address, Address::Tcp { tls: true, .. }) {
+        check_identity_is_whole(&options.tls)?;
         let tls = tls::config(&options.tls)?.timeout(options.connect_timeout);
         endpoint = endpoint
             .tls_config(tls)
@@ -80,7 +84,7 @@ pub(crate) fn endpoint(
 }
 
 /// A certificate is nothing without its key.
-pub(crate) fn check_identity(tls: &TlsOptions) -> Result<(), EndpointError> {
+pub(crate) fn check_identity_is_whole(tls: &TlsOptions) -> Result<(), EndpointError> {
     if tls.client_certificate.is_some() == tls.client_key.is_some() {
         Ok(())
     } else {
