@@ -1,0 +1,190 @@
+//! Every field of a slice's digest: a module that differs in it alone has another digest.
+//!
+//! One module in LLVM's textual form holds every construct; a case replaces one text by another.
+//! That each field of the digest has a case is tested too: with the field left out
+//! ([`omission`](super::omission)), some case must have the digest of the base.
+
+mod constants;
+mod control;
+mod globals;
+mod memory;
+mod metadata;
+mod module;
+mod types;
+mod values;
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use relto_testing::llvm::Llvm;
+use relto_testing::skip::{runs_long, skip};
+
+use super::super::{Decoded, Hash, ModuleGraph, guid, name_hash};
+use super::omission;
+
+const BASE: &str = include_str!("../base.ll");
+
+/// What the job imports.
+const ROOTS: [&str; 10] = [
+    "root", "shared", "twin", "misc", "pads", "table", "number", "middle", "kinds", "raw",
+];
+
+/// Fields that no case changes alone: what a record is, for one, shows in its operands too.
+const WITHOUT_CASE: usize = 57;
+
+/// A name, a text of the base, and what replaces it.
+type Case = (&'static str, &'static str, &'static str);
+
+/// Cases that are visible to the job, by the kind of record.
+const SEEN: [&[Case]; 8] = [
+    constants::CASES,
+    control::CASES,
+    globals::CASES,
+    memory::CASES,
+    metadata::CASES,
+    module::CASES,
+    types::CASES,
+    values::CASES,
+];
+
+/// What the job does not see.
+const UNSEEN: &[Case] = &[
+    (
+        "body of a stub",
+        "define internal i32 @helper(i32 %x) noinline {\n  ret i32 %x",
+        "define internal i32 @helper(i32 %x) noinline {\n  ret i32 9",
+    ),
+    (
+        "initializer of a stub",
+        "global i32 3, align 4",
+        "global i32 4, align 4",
+    ),
+    ("text of a stub", "c\"%d\\0A\\00\"", "c\"%x\\0A\\00\""),
+    ("a function that nothing needs", "i32 4242", "i32 4243"),
+    (
+        "a type that nothing needs",
+        "%Unused = type { i8 }",
+        "%Unused = type { i16, i32, float }",
+    ),
+    (
+        "a new function",
+        "; more\n",
+        "define i32 @new(i32 %x) {\n  %y = call i32 @unused(i32 %x)\n  ret i32 %y\n}\n",
+    ),
+    (
+        "a new variable, constant and attribute",
+        "; more\n",
+        "@fresh = global [2 x i64] [i64 77, i64 5], align 32\ndeclare void @far() cold\ndefine void @n() alignstack(32) {\n  call void @far()\n  ret void\n}\n",
+    ),
+    (
+        "metadata that nothing needs",
+        "; more\n",
+        "define void @m() {\n  ret void, !fresh !90\n}\n!90 = distinct !{!90, !\"text of nothing\"}\n",
+    ),
+];
+
+/// A module's bitcode, as a compiler of ThinLTO modules leaves it.
+fn assemble(text: &str) -> Option<Vec<u8>> {
+    let mut opt = Command::new(Llvm::get().tool("opt"))
+        .args([
+            "-module-summary",
+            "-o",
+            "-",
+            "-disable-verify",
+            "-preserve-bc-uselistorder=false",
+            "-",
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("opt starts");
+    let mut input = opt.stdin.take().expect("a pipe");
+    input.write_all(text.as_bytes()).expect("opt reads");
+    drop(input);
+    let output = opt.wait_with_output().expect("opt ends");
+    output.status.success().then_some(output.stdout)
+}
+
+fn digest(text: &str) -> Result<Hash, String> {
+    let module = assemble(text).ok_or("opt refuses it")?;
+    slice(&module).map_err(|opaque| opaque.to_string())
+}
+
+fn slice(module: &[u8]) -> Decoded<Hash> {
+    let guids = ROOTS.map(guid);
+    let namesakes = ["named_a", "named_b", "named_c"].map(name_hash);
+    ModuleGraph::read(module)?.slice(&|guid| guids.contains(&guid), &|name| {
+        namesakes.contains(&name)
+    })
+}
+
+#[test]
+fn a_change_of_any_field_changes_the_digest() {
+    if Llvm::get().major() != 22 {
+        return skip("slice keys are known for LLVM 22 alone");
+    }
+    let base = digest(BASE).expect("the base is understood");
+    let mut wrong = Vec::new();
+    for (name, from, to) in SEEN.into_iter().flatten() {
+        if !BASE.contains(from) {
+            wrong.push(format!("{name}: the base has no {from:?}"));
+            continue;
+        }
+        match digest(&BASE.replace(from, to)) {
+            Ok(digest) if digest != base => {}
+            Ok(_) => wrong.push(format!("{name}: not in the digest")),
+            Err(reason) => wrong.push(format!("{name}: {reason}")),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_a_job_does_not_see_leaves_the_digest_alone() {
+    if Llvm::get().major() != 22 {
+        return skip("slice keys are known for LLVM 22 alone");
+    }
+    let base = digest(BASE).expect("the base is understood");
+    for (name, from, to) in UNSEEN {
+        assert!(BASE.contains(from), "{name}: the base has no {from:?}");
+        assert_eq!(digest(&BASE.replace(from, to)), Ok(base), "{name}");
+    }
+}
+
+#[test]
+fn each_field_that_is_left_out_makes_a_case_fail() {
+    if !runs_long() {
+        return;
+    }
+    if Llvm::get().major() != 22 {
+        return skip("slice keys are known for LLVM 22 alone");
+    }
+    let base = assemble(BASE).expect("the base");
+    let whole = slice(&base).expect("the base is understood");
+    let cases: Vec<Vec<u8>> = SEEN
+        .into_iter()
+        .flatten()
+        .filter_map(|(_, from, to)| assemble(&BASE.replace(from, to)))
+        .filter(|case| slice(case).is_ok_and(|digest| digest != whole))
+        .collect();
+    let fields = omission::written(|| {
+        slice(&base).expect("understood");
+    });
+    let mut untested = Vec::new();
+    for field in fields {
+        let fails = omission::without(field, || {
+            let base = slice(&base);
+            cases.iter().any(|case| slice(case) == base)
+        });
+        if !fails {
+            untested.push(field.to_string());
+        }
+    }
+    assert!(
+        untested.len() <= WITHOUT_CASE,
+        "{} fields have no case:\n{}",
+        untested.len(),
+        untested.join("\n")
+    );
+}
