@@ -16,7 +16,7 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(archive) = Archive::read(&PATH) {
         for member in &archive.members {
             assert!(member.offset < bytes.len() as u64);
-            let _ = member.start(&PATH, 64);
+            let _ = member.start(&archive.file, 64);
         }
     }
 });

@@ -19,6 +19,7 @@ const LONGEST_NAMES: u64 = 256 << 20;
 /// The headers of an archive.
 #[derive(Debug)]
 pub struct Archive {
+    pub file: File,
     pub members: Vec<Member>,
 }
 
@@ -51,8 +52,7 @@ impl Archive {
     /// # Errors
     /// It cannot be read, or is damaged.
     pub fn read(path: &Path) -> io::Result<Self> {
-        let file = open_regular(path)?.into_file();
-        let size = file.metadata()?.len();
+        let (file, size) = open_with_size(path)?;
         let mut magic = [0; 8];
         file.read_exact_at(&mut magic, 0)?;
         let mut reader = ArchiveReader {
@@ -67,6 +67,7 @@ impl Archive {
             at = reader.member(at, size)?;
         }
         Ok(Self {
+            file: reader.file,
             members: reader.members,
         })
     }
@@ -80,25 +81,30 @@ impl Member {
                 Ok((open_regular(archive)?.into_file(), *start, *size))
             }
             MemberData::File(path) => {
-                let file = open_regular(path)?.into_file();
-                let size = file.metadata()?.len();
+                let (file, size) = open_with_size(path)?;
                 Ok((file, 0, size))
             }
         }
     }
 
-    /// The first bytes of the member, at most `most`.
+    /// The first bytes of the member of an open archive, at most `most`.
     ///
     /// # Errors
     /// They cannot be read, or do not fit into memory.
-    pub fn start(&self, archive: &Path, most: usize) -> io::Result<Vec<u8>> {
-        let (file, at, size) = self.open(archive)?;
-        bytes_at(&file, at, size.min(most as u64))
+    pub fn start(&self, archive: &File, most: u64) -> io::Result<Vec<u8>> {
+        match &self.content {
+            MemberData::Inside { start, size } => bytes_at(archive, *start, most.min(*size)),
+            MemberData::File(path) => {
+                let (file, size) = open_with_size(path)?;
+                bytes_at(&file, 0, most.min(size))
+            }
+        }
     }
 
     /// All of it.
     pub(super) fn bytes(&self, archive: &Path) -> io::Result<Vec<u8>> {
-        self.start(archive, usize::MAX)
+        let (file, at, size) = self.open(archive)?;
+        bytes_at(&file, at, size)
     }
 
     /// The file that a thin archive names.
@@ -190,6 +196,12 @@ impl ArchiveReader<'_> {
         }
         Ok((name.strip_suffix('/').unwrap_or(name).to_owned(), 0))
     }
+}
+
+pub(super) fn open_with_size(path: &Path) -> io::Result<(File, u64)> {
+    let file = open_regular(path)?.into_file();
+    let size = file.metadata()?.len();
+    Ok((file, size))
 }
 
 /// `size` bytes of a file, or an error where the process would abort for lack of memory: a sparse

@@ -6,11 +6,11 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::archive::Member;
+use super::archive::{Member, open_with_size};
 use super::inputs::{Library, LinkInputs};
 use super::kind::FileKind;
 use super::{Refusal, natives};
-use crate::fs::{open_regular, read_regular};
+use crate::fs::read_regular;
 use crate::thinlto::{count_modules, triple};
 
 #[derive(Debug, Clone)]
@@ -71,8 +71,7 @@ impl ModuleSource {
     fn open(&self) -> io::Result<Option<(File, u64, u64)>> {
         match self {
             Self::File(path) => {
-                let file = open_regular(path)?.into_file();
-                let size = file.metadata()?.len();
+                let (file, size) = open_with_size(path)?;
                 Ok(Some((file, 0, size)))
             }
             Self::Member(library, member) => member.open(Path::new(&library.path)).map(Some),
@@ -129,8 +128,7 @@ fn member(inputs: &LinkInputs, name: &str) -> Option<ModuleSource> {
     let offset: u64 = offset.parse().ok()?;
     let mut opens = head.match_indices('(');
     let library = opens.find_map(|(at, _)| inputs.libraries.get(&head[..at]))?;
-    let of_offset = |it: &&(Member, FileKind)| it.0.offset == offset;
-    let (member, kind) = library.members.iter().find(of_offset)?;
+    let (member, kind) = library.at(offset)?;
     let found = ModuleSource::Member(Arc::clone(library), member.clone());
     match kind {
         FileKind::Object => Some(ModuleSource::Fat(Box::new(found))),

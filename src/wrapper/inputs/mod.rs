@@ -65,18 +65,19 @@ impl Piece {
 pub(super) struct Library {
     /// As the linker names it.
     pub(super) path: String,
+    /// By their offsets.
     pub(super) members: Vec<(Member, FileKind)>,
 }
 
 impl Library {
     fn read(path: &str) -> Result<Self, Refusal> {
         let unreadable = |error| Refusal::unreadable(Path::new(path), &error);
-        let archive = Archive::read(Path::new(path)).map_err(unreadable)?;
+        let Archive { file, members } = Archive::read(Path::new(path)).map_err(unreadable)?;
         let kind = |member: Member| {
-            let start = member.start(Path::new(path), START)?;
+            let start = member.start(&file, START as u64)?;
             Ok((member, FileKind::of(&start)))
         };
-        let members = archive.members.into_iter().map(kind);
+        let members = members.into_iter().map(kind);
         Ok(Self {
             path: path.to_owned(),
             members: members.collect::<Result<_, _>>().map_err(unreadable)?,
@@ -87,6 +88,13 @@ impl Library {
         self.members
             .iter()
             .any(|(_, kind)| *kind == FileKind::Bitcode)
+    }
+
+    /// The member whose header is at `offset`.
+    pub(super) fn at(&self, offset: u64) -> Option<&(Member, FileKind)> {
+        let by_offset = |it: &(Member, FileKind)| it.0.offset;
+        let found = self.members.binary_search_by_key(&offset, by_offset).ok()?;
+        self.members.get(found)
     }
 
     /// The bytes of `member`, which is one of this archive's.
