@@ -74,6 +74,7 @@ pub(super) fn find(
         resolution,
         counts: counts(trace),
         chosen,
+        members: HashMap::new(),
         taken: HashMap::new(),
         found: NativeInputs::default(),
     };
@@ -92,12 +93,25 @@ fn counts(trace: &str) -> HashMap<&str, usize> {
     counts
 }
 
+/// The members of an archive by their names, which several may share.
+type MembersByName<'a> = HashMap<&'a str, Vec<&'a (Member, FileKind)>>;
+
+fn by_name(library: &Library) -> MembersByName<'_> {
+    let mut members = MembersByName::new();
+    for member in &library.members {
+        members.entry(&member.0.name).or_default().push(member);
+    }
+    members
+}
+
 struct Finder<'a> {
     inputs: &'a LinkInputs,
     resolution: Option<&'a Resolution>,
     /// How often each line occurs in the trace.
     counts: HashMap<&'a str, usize>,
     chosen: HashSet<&'a str>,
+    /// The members of each archive that a line names, by the archive's path.
+    members: HashMap<&'a str, MembersByName<'a>>,
     /// How many members of a line's name were seen.
     taken: HashMap<&'a str, usize>,
     found: NativeInputs,
@@ -106,7 +120,7 @@ struct Finder<'a> {
 impl<'a> Finder<'a> {
     fn line(&mut self, line: &'a str) -> Result<(), Refusal> {
         if let Some((library, name)) = self.member(line) {
-            return self.of_archive(line, &library, name);
+            return self.of_archive(line, library, name);
         }
         let kind = FileKind::of_file(Path::new(line));
         let kind = kind.map_err(|error| Refusal::unreadable(Path::new(line), &error))?;
@@ -120,12 +134,12 @@ impl<'a> Finder<'a> {
     }
 
     /// `libx.a(y.o)`, where there is such an archive.
-    fn member(&self, line: &'a str) -> Option<(Arc<Library>, &'a str)> {
+    fn member(&self, line: &'a str) -> Option<(&'a Arc<Library>, &'a str)> {
         let inner = line.strip_suffix(')')?;
         let mut opens = inner.match_indices('(');
         opens.find_map(|(at, _)| {
             let library = self.inputs.libraries.get(&inner[..at])?;
-            Some((Arc::clone(library), &inner[at + 1..]))
+            Some((library, &inner[at + 1..]))
         })
     }
 
@@ -133,21 +147,23 @@ impl<'a> Finder<'a> {
     fn of_archive(
         &mut self,
         line: &'a str,
-        library: &Arc<Library>,
+        library: &'a Arc<Library>,
         name: &str,
     ) -> Result<(), Refusal> {
-        let of_name = |it: &&(Member, FileKind)| it.0.name == name;
-        let all: Vec<_> = library.members.iter().filter(of_name).collect();
+        let members = self.members.entry(&library.path);
+        let members = members.or_insert_with(|| by_name(library));
+        let all = members.get(name).map_or(&[][..], Vec::as_slice);
         let unknown = || {
             Refusal::new(format!(
                 "`{line}` may be one of several members with that name"
             ))
         };
         let seen = self.taken.entry(line).or_default();
-        let (member, kind) = match all[..] {
+        let (member, kind) = match *all {
             [only] if *seen == 0 => only,
             _ if let Some(offset) = self.resolution.and_then(|it| it.place(line, *seen)) => {
-                let found = all.into_iter().find(|(member, _)| member.offset == offset);
+                let mut all = all.iter().copied();
+                let found = all.find(|(member, _)| member.offset == offset);
                 found.ok_or_else(unknown)?
             }
             _ if self.counts.get(line) == Some(&all.len()) => all[*seen],
