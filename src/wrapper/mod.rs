@@ -1,10 +1,10 @@
 //! Takes a link apart into three steps: a thin link, backends as jobs, a final link.
 //!
 //! This is for linkers without a distributor interface: every lld before LLVM 21, `wasm-ld` and
-//! `ld64.lld` in all releases. The thin link (`--thinlto-index-only`) decides what the linker's own LTO would
-//! decide: which modules and which members of archives take part, and what each module imports. The
-//! jobs are those of a DTLTO link. The final link gets the same native files in the same order,
-//! then the objects of the modules, where the linker's own LTO would put them.
+//! `ld64.lld` in all releases. The thin link (`--thinlto-index-only`) decides what the linker's own
+//! LTO would decide: which modules and which members of archives take part, and what each module
+//! imports. The jobs are those of a DTLTO link. The final link gets the same native files in the
+//! same order, then the objects of the modules, where the linker's own LTO would put them.
 //!
 //! Anything that is not understood is a [`Refusal`]: the linker then does the link alone, because a
 //! slow link is better than a wrong program. The caller starts processes and runs the jobs.
@@ -142,36 +142,27 @@ impl LinkPlan {
 
     /// The value of the last option with this role, which is the one that counts.
     fn last(&self, role: command_line::Role) -> Option<&str> {
-        let mut items = self.items.iter().rev();
-        items.find(|item| item.role() == Some(role))?.value()
+        command_line::last(&self.items, role)
     }
 
     /// The value of the last option called `name`.
     fn value_of(&self, name: &str) -> Option<&str> {
         let mut items = self.items.iter().rev();
-        let of_name = |item: &&command_line::Item| match &item.meaning {
-            command_line::ItemMeaning::Option { name: own, .. } => *own == name,
-            command_line::ItemMeaning::Input(_) => false,
-        };
-        items.find(of_name)?.value()
+        items.find(|item| item.name() == Some(name))?.value()
     }
 
     /// Whether the command line has an option of one of these names.
     fn has_option(&self, names: &[&str]) -> bool {
-        self.items.iter().any(|item| match &item.meaning {
-            command_line::ItemMeaning::Option { name, .. } => names.contains(name),
-            command_line::ItemMeaning::Input(_) => false,
-        })
+        let mut own = self.items.iter().filter_map(command_line::Item::name);
+        own.any(|name| names.contains(&name))
     }
 
     /// Symbols that are undefined before any input is read.
     fn undefined(&self) -> Vec<&str> {
-        let named = self.items.iter().filter(|item| match &item.meaning {
-            command_line::ItemMeaning::Option { name: "u", .. } => true,
-            command_line::ItemMeaning::Option { name, .. } => {
-                *name == "undefined" && self.flavour != Flavour::MachO
-            }
-            command_line::ItemMeaning::Input(_) => false,
+        let named = self.items.iter().filter(|item| match item.name() {
+            Some("u") => true,
+            Some("undefined") => self.flavour != Flavour::MachO,
+            _ => false,
         });
         named.filter_map(command_line::Item::value).collect()
     }

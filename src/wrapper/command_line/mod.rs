@@ -141,6 +141,14 @@ impl Item {
         }
     }
 
+    /// The name of the option.
+    pub(super) fn name(&self) -> Option<&'static str> {
+        match &self.meaning {
+            ItemMeaning::Input(_) => None,
+            ItemMeaning::Option { name, .. } => Some(name),
+        }
+    }
+
     /// Whether relto has no part in a link with this option.
     pub(super) fn passes_through(&self) -> bool {
         match self.role() {
@@ -160,6 +168,12 @@ impl Item {
             ItemMeaning::Option { value, .. } => value.as_deref(),
         }
     }
+}
+
+/// The value of the last option with this role, which is the one that counts.
+pub(super) fn last(items: &[Item], role: Role) -> Option<&str> {
+    let mut items = items.iter().rev();
+    items.find(|item| item.role() == Some(role))?.value()
 }
 
 /// Reads `words`, the linker's arguments with response files expanded.

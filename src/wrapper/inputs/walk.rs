@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Library, LinkInputs, Piece, read};
-use crate::wrapper::command_line::{BackendOption, Item, Role, StateOption};
+use crate::wrapper::command_line::{BackendOption, Item, Role, StateOption, last};
 use crate::wrapper::kind::FileKind;
 use crate::wrapper::script::{self, Named};
 use crate::wrapper::{Flavour, Refusal};
@@ -58,10 +58,7 @@ struct Linking {
 
 impl CommandLineWalk {
     pub(super) fn new(flavour: Flavour, items: &[Item]) -> Self {
-        let last = |role: Role| items.iter().rev().find(|item| item.role() == Some(role));
-        let sysroot = last(Role::Sysroot)
-            .and_then(Item::value)
-            .unwrap_or_default();
+        let sysroot = last(items, Role::Sysroot).unwrap_or_default();
         let fat = items.iter().rev().find_map(|item| match item.role() {
             Some(Role::Backend(BackendOption::FatObjects(fat))) => Some(fat),
             _ => None,
@@ -101,22 +98,15 @@ impl CommandLineWalk {
         let value = item.value().unwrap_or_default();
         match item.role() {
             None => self.file(value, item.words.clone()),
-            Some(Role::Library) => {
-                if let Some(path) = self.library(value) {
-                    return self.file(&path, item.words.clone());
-                }
-                // The linker has the message for it.
-                self.inputs.pieces.push(Piece::Library {
-                    words: item.words.clone(),
-                    inside: Vec::new(),
-                });
-                Ok(())
+            Some(Role::Library) if let Some(path) = self.library(value) => {
+                self.file(&path, item.words.clone())
             }
             Some(Role::State(state)) => {
                 self.change(state, &item.words);
                 Ok(())
             }
-            Some(Role::Placed) => {
+            // The linker has the message for a library that is not there.
+            Some(Role::Library | Role::Placed) => {
                 self.inputs.pieces.push(Piece::Library {
                     words: item.words.clone(),
                     inside: Vec::new(),
