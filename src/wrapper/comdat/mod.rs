@@ -251,6 +251,11 @@ impl<'a> Objects<'a> {
         }
     }
 
+    /// Whether a module's symbols replace some of the native file of that number.
+    pub(super) fn overrules(&self, number: usize) -> bool {
+        self.overruled.contains_key(&number)
+    }
+
     /// What is to be linked in place of the native file of that number, if that is something else.
     pub(super) fn loser(&self, number: usize, object: &[u8]) -> Option<Vec<u8>> {
         elf::without_symbols(object, self.overruled.get(&number)?)

@@ -123,18 +123,22 @@ fn linked_natives(
     let mut members: Vec<(String, Vec<u8>)> = Vec::new();
     let all = &jobs.thin.natives;
     for (number, native) in all.iter().enumerate() {
-        let bytes = native.bytes()?;
-        let changed = seen.loser(number, &bytes);
         let (library, member) = match native {
             Native::Member(library, member) => (library, member),
+            Native::File(path) if !seen.overrules(number) => {
+                words.push(path.clone());
+                continue;
+            }
             Native::File(path) => {
-                words.push(match changed {
+                words.push(match seen.loser(number, &native.bytes()?) {
                     None => path.clone(),
                     Some(changed) => files.write(path, &changed)?,
                 });
                 continue;
             }
         };
+        let bytes = native.bytes()?;
+        let changed = seen.loser(number, &bytes);
         if plan.flavour == Flavour::MachO {
             debug_map::check_member(&native.name(), &bytes)?;
         }
@@ -180,8 +184,10 @@ fn linked_objects(
         return Err(Refusal::new("regular LTO in several partitions"));
     }
     let mut words = Vec::new();
-    let mut task = 0;
-    for (path, library) in regular.into_iter().chain(jobs.modules.objects()) {
+    // The linker's LTO numbers the modules from 1, even if there is no object for regular LTO.
+    let first = usize::from(regular.is_none());
+    let objects = regular.into_iter().chain(jobs.modules.objects());
+    for (task, (path, library)) in (first..).zip(objects) {
         let bytes = fs::read(path).map_err(|error| Refusal::unreadable(path, &error))?;
         let name = text(path)?;
         let changed = seen.add(&name, &bytes)?;
@@ -191,12 +197,6 @@ fn linked_objects(
             continue;
         }
         if plan.flavour == Flavour::MachO {
-            let task = if Some(path) == jobs.thin.regular.as_deref() {
-                0
-            } else {
-                task += 1;
-                task
-            };
             words.push(debug_map::object(plan, path, &bytes, task)?);
             continue;
         }
