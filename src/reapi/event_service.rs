@@ -8,10 +8,11 @@ use tonic::{Request, Status};
 
 use crate::pb::build_events::publish_build_event_client::PublishBuildEventClient;
 use crate::reapi::connect::ConnectError;
-use crate::reapi::failure::{Failure, FailureKind};
+use crate::reapi::failure::Failure;
 use crate::reapi::options::{ClientOptions, Header};
 use crate::reapi::rpc::Rpc;
 use crate::reapi::transport::address::Address;
+use crate::reapi::transport::complete;
 use crate::reapi::transport::connector::endpoint;
 use crate::reapi::transport::credentials::Credentials;
 use crate::reapi::transport::inbound::{CheckedChannel, InboundBudget};
@@ -66,13 +67,9 @@ impl EventService {
         rpc: Rpc,
         message: M,
     ) -> Result<(Request<M>, Vec<Header>), Failure> {
-        let fail = |text: String| Failure::new(FailureKind::Unauthenticated, rpc, text);
-        let credentials = self.credentials.headers().await;
-        let credentials = credentials.map_err(|error| fail(error.to_string()))?;
-        let mut metadata = self.metadata.of_call(&RequestContext::default());
-        append(&mut metadata, &self.headers)
-            .and_then(|()| append(&mut metadata, &credentials))
-            .map_err(|error| fail(error.to_string()))?;
+        let metadata = self.metadata.of_call(&RequestContext::default());
+        let completed = complete(metadata, rpc, &self.headers, &self.credentials).await;
+        let (metadata, credentials) = completed?;
         let mut request = Request::new(message);
         *request.metadata_mut() = metadata;
         Ok((request, credentials))
@@ -80,11 +77,7 @@ impl EventService {
 
     /// Whether another attempt has other credentials than those that the server refused.
     pub async fn renew(&self, failure: &Failure, used: &[Header]) -> bool {
-        if failure.kind != FailureKind::Unauthenticated || !self.credentials.can_refresh() {
-            return false;
-        }
-        self.credentials.refuse(used).await;
-        true
+        self.credentials.renew(failure, used).await
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use tokio::sync::Mutex;
 
+use crate::reapi::failure::{Failure, FailureKind};
 use crate::reapi::options::{ClientOptions, CredentialHelper, Header};
 use crate::reapi::transport::address::Address;
 
@@ -66,11 +67,6 @@ impl Credentials {
         }
     }
 
-    /// Whether running the helper again could return other headers.
-    pub(crate) fn can_refresh(&self) -> bool {
-        self.helper.is_some()
-    }
-
     /// The headers to send. Concurrent calls wait for one run of the helper.
     pub(crate) async fn headers(&self) -> Result<Vec<Header>, CredentialError> {
         let Some(program) = &self.helper else {
@@ -92,9 +88,19 @@ impl Credentials {
         Ok(headers)
     }
 
+    /// Whether another attempt has other credentials than the `used` ones, after `failure`: whether
+    /// the server refused them, and running the helper again could return others.
+    pub(crate) async fn renew(&self, failure: &Failure, used: &[Header]) -> bool {
+        if failure.kind != FailureKind::Unauthenticated || self.helper.is_none() {
+            return false;
+        }
+        self.refuse(used).await;
+        true
+    }
+
     /// The server refused the `used` headers: forgets them, unless another call has already done
     /// so.
-    pub(crate) async fn refuse(&self, used: &[Header]) {
+    async fn refuse(&self, used: &[Header]) {
         let mut cached = self.cached.lock().await;
         if cached.as_ref().is_some_and(|found| found.headers == used) {
             *cached = None;

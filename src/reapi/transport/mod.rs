@@ -18,6 +18,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tonic::metadata::MetadataMap;
+
 pub(crate) use call::Call;
 use credentials::Credentials;
 use inbound::InboundBudget;
@@ -131,20 +133,33 @@ impl Transport {
         context: &RequestContext,
     ) -> Result<Call, Failure> {
         let endpoint = self.endpoint(service);
-        let unauthenticated = |text: String| Failure::new(FailureKind::Unauthenticated, rpc, text);
-        let credentials = endpoint
-            .credentials
-            .headers()
-            .await
-            .map_err(|error| unauthenticated(error.to_string()))?;
-        let mut metadata = self.metadata.of_call(context);
-        append(&mut metadata, &endpoint.headers)
-            .and_then(|()| append(&mut metadata, &credentials))
-            .map_err(|error| unauthenticated(error.to_string()))?;
+        let (credentials, headers) = (&endpoint.credentials, &endpoint.headers);
+        let metadata = self.metadata.of_call(context);
+        let (metadata, credentials) = complete(metadata, rpc, headers, credentials).await?;
         let lease = endpoint.pool.lease(class).await;
         self.counters.request(rpc);
         Ok(Call::new(self, lease, rpc, metadata, credentials))
     }
+}
+
+/// Adds `headers` and `credentials` to the `metadata` of a call. Returns the credentials too: the
+/// server may refuse them.
+///
+/// # Errors
+/// The credential helper fails.
+pub(crate) async fn complete(
+    mut metadata: MetadataMap,
+    rpc: Rpc,
+    headers: &[Header],
+    credentials: &Credentials,
+) -> Result<(MetadataMap, Vec<Header>), Failure> {
+    let fail = |text: String| Failure::new(FailureKind::Unauthenticated, rpc, text);
+    let credentials = credentials.headers().await;
+    let credentials = credentials.map_err(|error| fail(error.to_string()))?;
+    append(&mut metadata, headers)
+        .and_then(|()| append(&mut metadata, &credentials))
+        .map_err(|error| fail(error.to_string()))?;
+    Ok((metadata, credentials))
 }
 
 /// Renews the credentials of one call once, when the server refuses them.
@@ -162,14 +177,12 @@ impl Renewal {
         failure: &Failure,
         used: &[Header],
     ) -> bool {
-        let credentials = &transport.endpoint(service).credentials;
-        let refused = failure.kind == FailureKind::Unauthenticated;
-        if self.done || !refused || !credentials.can_refresh() {
+        if self.done {
             return false;
         }
-        self.done = true;
-        credentials.refuse(used).await;
-        true
+        let credentials = &transport.endpoint(service).credentials;
+        self.done = credentials.renew(failure, used).await;
+        self.done
     }
 }
 
