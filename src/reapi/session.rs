@@ -47,11 +47,8 @@ impl Session {
     /// The calls that send this link's blobs, counted with its own. They have no deadline, because
     /// a link that has more time may wait for them too.
     pub(super) fn for_uploads(&self, options: &ClientOptions) -> Self {
-        let unhurried = ClientOptions {
-            deadline: None,
-            ..options.clone()
-        };
-        let mut uploads = self.for_link(&unhurried);
+        let mut uploads = self.for_link(options);
+        uploads.transport.policy.deadline = None;
         uploads.transport.counters = Arc::clone(&self.transport.counters);
         uploads
     }
