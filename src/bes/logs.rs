@@ -34,7 +34,7 @@ pub(super) async fn upload(logs: &[ToolLog], farm: &ClientOptions) -> Vec<File> 
     };
     let mut files = Vec::new();
     for log in logs {
-        match upload_one(&client, &log.path, farm, &host).await {
+        match upload_one(&client, &log.path, &host).await {
             Ok((uri, digest, length)) => files.push(File {
                 name: log.name.clone(),
                 digest,
@@ -52,22 +52,15 @@ pub(super) async fn upload(logs: &[ToolLog], farm: &ClientOptions) -> Vec<File> 
 async fn upload_one(
     client: &Client,
     path: &Path,
-    farm: &ClientOptions,
     host: &str,
 ) -> Result<(String, String, i64), String> {
     let bytes = read_regular(path).map_err(|error| error.to_string())?;
     let bytes = Bytes::from(bytes);
-    let function = client.digest_function();
-    let digest = function.digest(&bytes);
+    let digest = client.digest_function().digest(&bytes);
     let blobs = [Blob::from_bytes(digest, bytes)];
     let uploaded = client.ensure_uploaded(&blobs).await;
     uploaded.map_err(|failure| failure.to_string())?;
-    let instance = match farm.instance_name.as_str() {
-        "" => String::new(),
-        name => format!("/{name}"),
-    };
-    let infix = function.resource_infix();
-    let uri = format!("bytestream://{host}{instance}/blobs/{infix}{digest}");
+    let uri = format!("bytestream://{host}/{}", client.resource_name(&digest));
     let length = i64::try_from(digest.size).unwrap_or(i64::MAX);
     Ok((uri, digest.hex(), length))
 }

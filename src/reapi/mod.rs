@@ -51,6 +51,7 @@ pub use transport::metadata::RequestContext;
 
 use cas::download::Downloader;
 use cas::memory::ResultBudget;
+use cas::resource_name::{Encoding, read_name};
 use cas::upload::Uploader;
 use execution::cancel::Canceller;
 use execution::{ExecutionContext, ExecutionRun};
@@ -133,6 +134,14 @@ impl Client {
     #[must_use]
     pub fn digest_function(&self) -> DigestFunction {
         self.inner.session.function()
+    }
+
+    /// By which the CAS serves the blob `digest`, as it is, over `ByteStream`.
+    #[must_use]
+    pub fn resource_name(&self, digest: &Digest) -> String {
+        let session = &self.inner.session;
+        let instance = &session.transport.instance;
+        read_name(instance, session.function(), digest, Encoding::Identity)
     }
 
     #[must_use]
