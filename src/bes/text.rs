@@ -37,7 +37,7 @@ pub(super) fn published(text: &str, dir: &Path, longest: usize) -> String {
         before = Some(next);
         rest = &rest[next.len_utf8()..];
     }
-    truncate(&mut out, longest);
+    out.truncate(out.floor_char_boundary(longest));
     out
 }
 
@@ -60,16 +60,6 @@ fn relative<'a>(path: &'a str, dir: &str) -> &'a str {
             let name = path.trim_end_matches('/').rsplit('/').next();
             name.filter(|name| !name.is_empty()).unwrap_or("/")
         }
-    }
-}
-
-fn truncate(text: &mut String, longest: usize) {
-    if text.len() > longest {
-        let mut end = longest;
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
     }
 }
 
