@@ -6,14 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use super::invocation::{FailedAction, Invocation, Outcome};
-use super::lifecycle;
 use super::options::BesOptions;
-use super::publication::{Destination, Ending, until};
+use super::publication::{AFTER_SIGNAL, Destination, Ending, until};
 use super::publisher::NotPublished;
-use super::queue::EventQueue;
-use super::stream::Sender;
 use crate::events::Event;
-use crate::reapi::EventService;
 use crate::task::lock;
 
 /// The command of such an invocation, and what it is named after.
@@ -22,7 +18,6 @@ const OUTPUT: &str = "backends";
 
 /// How long a server may take for the rest: nothing waits for it, unless the process ends.
 const LONGEST: Duration = Duration::from_mins(10);
-const AFTER_SIGNAL: Duration = Duration::from_secs(2);
 
 /// The stream of a build.
 #[derive(Debug)]
@@ -37,25 +32,10 @@ impl BuildStream {
     /// # Errors
     /// The options cannot be used.
     pub fn open(options: &BesOptions, dir: &Path) -> Result<Option<Self>, NotPublished> {
-        let Some(backend) = &options.backend else {
-            return Ok(None);
-        };
-        if options.invocation_id().is_none() {
-            let id = options.transport.caller.invocation_id.clone();
-            return Err(NotPublished::NotAUuid(id));
-        }
-        let service = EventService::new(backend, &options.transport, &options.headers)?;
-        let queue = Arc::new(EventQueue::default());
-        let shared = Arc::clone(&queue);
-        let begun = Invocation::begin(shared, options, COMMAND, OUTPUT, dir, SystemTime::now());
-        Ok(Some(Self {
-            to: Destination {
-                service,
-                sender: Sender::new(options, COMMAND),
-                queue,
-                with_lifecycle: options.lifecycle_events,
-            },
-            invocation: Arc::new(Mutex::new(begun)),
+        let begun = Destination::begin(options, COMMAND, OUTPUT, dir)?;
+        Ok(begun.map(|(to, invocation)| Self {
+            to,
+            invocation: Arc::new(Mutex::new(invocation)),
         }))
     }
 
@@ -75,13 +55,7 @@ impl BuildStream {
     /// # Errors
     /// The server does not have all events.
     pub async fn publish(&self, over: impl Future<Output = bool>) -> Result<(), NotPublished> {
-        let publishing = async {
-            if self.to.with_lifecycle {
-                lifecycle::begin(&self.to.service, &self.to.sender).await;
-            }
-            self.to.publish().await
-        };
-        let mut publishing = Box::pin(publishing);
+        let mut publishing = Box::pin(self.to.publish_from_start());
         let (interrupted, published) = until(over, &mut publishing, &self.invocation).await;
         if let Some(ended) = published {
             return Ok(ended.map_err(Box::new)?);

@@ -64,12 +64,10 @@ impl Default for BesOptions {
 }
 
 impl BesOptions {
-    /// The id of stream and invocation, if it is what servers accept: a UUID in lower case.
-    #[must_use]
-    pub fn invocation_id(&self) -> Option<String> {
+    /// Whether the id of stream and invocation is what servers accept: a UUID in lower case.
+    pub(super) fn has_valid_id(&self) -> bool {
         let id = &self.transport.caller.invocation_id;
-        let parsed = Uuid::parse_str(id).ok()?.to_string();
-        (parsed == *id).then_some(parsed)
+        Uuid::parse_str(id).is_ok_and(|parsed| parsed.to_string() == *id)
     }
 
     /// The address of the page, if the user has said where pages are.

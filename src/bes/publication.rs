@@ -2,6 +2,7 @@
 //! process can send it.
 
 use std::convert::Infallible;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -20,6 +21,8 @@ use crate::task::lock;
 
 /// How often text is sent that has been collected.
 const TICK: Duration = Duration::from_secs(2);
+/// How long an interrupted invocation may still send.
+pub(super) const AFTER_SIGNAL: Duration = Duration::from_secs(2);
 /// The part of the time for uploading logs.
 const SHARE_OF_LOGS: u32 = 2;
 
@@ -49,14 +52,9 @@ impl Publication {
         options: &BesOptions,
         limit: Option<Duration>,
     ) -> Result<(), NotPublished> {
-        let Some(backend) = &options.backend else {
+        let queue = Arc::new(EventQueue::resumed(self.events));
+        let Some(to) = Destination::of(options, &self.command, queue)? else {
             return Ok(());
-        };
-        let to = Destination {
-            service: EventService::new(backend, &options.transport, &options.headers)?,
-            sender: Sender::new(options, &self.command),
-            queue: Arc::new(EventQueue::resumed(self.events)),
-            with_lifecycle: options.lifecycle_events,
         };
         to.end(&self.ending, to.publish(), limit).await
     }
@@ -88,14 +86,64 @@ pub(super) async fn until<T>(
 /// Where events go, and those that go there.
 #[derive(Debug)]
 pub(super) struct Destination {
-    pub(super) service: EventService,
-    pub(super) sender: Sender,
+    service: EventService,
+    sender: Sender,
     pub(super) queue: Arc<EventQueue>,
-    pub(super) with_lifecycle: bool,
+    with_lifecycle: bool,
 }
 
 impl Destination {
-    pub(super) async fn publish(&self) -> Result<(), Failure> {
+    /// The server of `options`, for the events of `queue`; `None` if none is named.
+    ///
+    /// # Errors
+    /// The options cannot be used.
+    pub(super) fn of(
+        options: &BesOptions,
+        command: &str,
+        queue: Arc<EventQueue>,
+    ) -> Result<Option<Self>, NotPublished> {
+        let Some(backend) = &options.backend else {
+            return Ok(None);
+        };
+        if !options.has_valid_id() {
+            let id = options.transport.caller.invocation_id.clone();
+            return Err(NotPublished::NotAUuid(id));
+        }
+        Ok(Some(Self {
+            service: EventService::new(backend, &options.transport, &options.headers)?,
+            sender: Sender::new(options, command),
+            queue,
+            with_lifecycle: options.lifecycle_events,
+        }))
+    }
+
+    /// Begins the invocation `command`, which makes `output` in `dir`; `None` if no server is named.
+    ///
+    /// # Errors
+    /// The options cannot be used.
+    pub(super) fn begin(
+        options: &BesOptions,
+        command: &str,
+        output: &str,
+        dir: &Path,
+    ) -> Result<Option<(Self, Invocation)>, NotPublished> {
+        let queue = Arc::new(EventQueue::default());
+        let Some(to) = Self::of(options, command, Arc::clone(&queue))? else {
+            return Ok(None);
+        };
+        let begun = Invocation::begin(queue, options, command, output, dir, SystemTime::now());
+        Ok(Some((to, begun)))
+    }
+
+    /// Sends all events of an invocation, from its start on.
+    pub(super) async fn publish_from_start(&self) -> Published {
+        if self.with_lifecycle {
+            lifecycle::begin(&self.service, &self.sender).await;
+        }
+        self.publish().await
+    }
+
+    async fn publish(&self) -> Published {
         stream::publish(&self.service, &self.sender, &self.queue).await
     }
 
@@ -103,7 +151,7 @@ impl Destination {
     pub(super) async fn end(
         &self,
         ending: &Ending,
-        publishing: impl Future<Output = Result<(), Failure>>,
+        publishing: impl Future<Output = Published>,
         limit: Option<Duration>,
     ) -> Result<(), NotPublished> {
         let now = Instant::now();

@@ -11,20 +11,14 @@ use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
 use super::invocation::{FailedAction, Invocation, Outcome};
-use super::lifecycle;
 use super::logs::ToolLog;
 use super::options::BesOptions;
-use super::publication::{Destination, Ending, Publication, until};
-use super::queue::EventQueue;
-use super::stream::Sender;
+use super::publication::{AFTER_SIGNAL, Destination, Ending, Publication, Published, until};
 use crate::error::Hinted;
 use crate::events::Event;
 use crate::process::Watch;
-use crate::reapi::{ClientOptions, ConnectError, EventService, Failure};
+use crate::reapi::{ClientOptions, ConnectError, Failure};
 use crate::task::lock;
-
-/// How long an interrupted link may still send.
-const AFTER_SIGNAL: Duration = Duration::from_secs(2);
 
 /// Why the page of a link is missing, or not complete.
 #[derive(Debug, thiserror::Error)]
@@ -89,32 +83,20 @@ impl Publisher {
         output: &str,
         dir: &Path,
     ) -> Result<Option<Self>, NotPublished> {
-        let Some(backend) = &options.backend else {
+        let Some((to, invocation)) = Destination::begin(options, command, output, dir)? else {
             return Ok(None);
         };
-        if options.invocation_id().is_none() {
-            let id = options.transport.caller.invocation_id.clone();
-            return Err(NotPublished::NotAUuid(id));
-        }
-        let queue = Arc::new(EventQueue::default());
-        let now = SystemTime::now();
-        let begun = Invocation::begin(Arc::clone(&queue), options, command, output, dir, now);
-        let invocation = Arc::new(Mutex::new(begun));
+        let invocation = Arc::new(Mutex::new(invocation));
         let (closing, closed) = oneshot::channel();
         let run = PublisherRun {
-            to: Destination {
-                service: EventService::new(backend, &options.transport, &options.headers)?,
-                sender: Sender::new(options, command),
-                queue,
-                with_lifecycle: options.lifecycle_events,
-            },
+            to,
             invocation: Arc::clone(&invocation),
             command,
             timeout: options.timeout,
         };
         let thread = std::thread::Builder::new()
             .name("build events".to_owned())
-            .spawn(move || run.on_this_thread(closed))?;
+            .spawn(move || block_on(run.run(closed)))?;
         Ok(Some(Self {
             invocation,
             closing,
@@ -173,22 +155,8 @@ struct PublisherRun {
 type Closed = oneshot::Receiver<(Closing, Rest)>;
 
 impl PublisherRun {
-    fn on_this_thread(self, closed: Closed) -> Result<Option<Publication>, NotPublished> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let ended = runtime.block_on(self.run(closed));
-        // Looking up a host name cannot be interrupted.
-        runtime.shutdown_background();
-        ended
-    }
-
     async fn run(self, closed: Closed) -> Result<Option<Publication>, NotPublished> {
-        let publishing = async {
-            if self.to.with_lifecycle {
-                lifecycle::begin(&self.to.service, &self.to.sender).await;
-            }
-            self.to.publish().await
-        };
-        let mut publishing = Box::pin(publishing);
+        let mut publishing = Box::pin(self.to.publish_from_start());
         let (closing, published) = until(closed, &mut publishing, &self.invocation).await;
         // A link that panicked has nothing to say.
         let Ok((closing, rest)) = closing else {
@@ -232,17 +200,13 @@ impl PublisherRun {
     async fn send_rest(
         &self,
         ending: &Ending,
-        publishing: impl Future<Output = Result<(), Failure>>,
+        publishing: impl Future<Output = Published>,
     ) -> Result<(), NotPublished> {
         let limit = match (&ending.outcome, self.timeout) {
             (Outcome::Interrupted, limit) => Some(limit.unwrap_or(AFTER_SIGNAL).min(AFTER_SIGNAL)),
             (_, limit) => limit,
         };
-        let mut watch = Watch::of_signals()?;
-        tokio::select! {
-            ended = self.to.end(ending, publishing, limit) => ended,
-            _ = watch.interrupted() => Err(NotPublished::Interrupted),
-        }
+        unless_interrupted(self.to.end(ending, publishing, limit)).await
     }
 }
 
@@ -251,14 +215,25 @@ impl PublisherRun {
 /// # Errors
 /// The server does not have all events.
 pub fn publish_here(options: &BesOptions, publication: Publication) -> Result<(), NotPublished> {
+    let publishing = publication.publish(options, options.timeout);
+    block_on(unless_interrupted(publishing))
+}
+
+/// Waits for `work` on this thread, in a runtime of its own.
+fn block_on<T>(work: impl Future<Output = Result<T, NotPublished>>) -> Result<T, NotPublished> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(async {
-        let mut watch = Watch::of_signals()?;
-        tokio::select! {
-            ended = publication.publish(options, options.timeout) => ended,
-            _ = watch.interrupted() => Err(NotPublished::Interrupted),
-        }
-    });
+    let ended = runtime.block_on(work);
+    // Looking up a host name cannot be interrupted.
     runtime.shutdown_background();
     ended
+}
+
+async fn unless_interrupted(
+    publishing: impl Future<Output = Result<(), NotPublished>>,
+) -> Result<(), NotPublished> {
+    let mut watch = Watch::of_signals()?;
+    tokio::select! {
+        ended = publishing => ended,
+        _ = watch.interrupted() => Err(NotPublished::Interrupted),
+    }
 }
