@@ -108,7 +108,7 @@ pub struct LinkRequest {
     pub dir_id: FileId,
     pub umask: u32,
     pub world: World,
-    /// The build that the caller belongs to.
+    /// The build that the caller belongs to, if build events are published.
     pub build: Option<BuildProcess>,
 }
 
@@ -130,7 +130,11 @@ impl LinkRequest {
             dir,
             umask: umask.bits(),
             world: World::of_process(),
-            build: BuildProcess::of_process().filter(|_| options.bes.is_some()),
+            build: options
+                .bes
+                .is_some()
+                .then(BuildProcess::of_process)
+                .flatten(),
         })
     }
 
