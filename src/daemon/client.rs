@@ -133,13 +133,8 @@ impl DaemonClient {
     /// # Errors
     /// No daemon accepts the request.
     pub async fn run_at_exit(&self, request: &DaemonRequest) -> Result<OwnedFd, Unavailable> {
-        let mut frames = self.connect_or_start().await?;
-        frames.send(request).await.map_err(Unavailable::Lost)?;
-        match next(&mut frames, ANSWER_TIMEOUT).await {
-            Ok(ServerMessage::Declined(reason)) => Err(Unavailable::Declined(reason)),
-            Ok(_) => frames.into_descriptor().map_err(Unavailable::Lost),
-            Err(error) => Err(Unavailable::Lost(error)),
-        }
+        let accepted = self.accepted(request, ANSWER_TIMEOUT).await?;
+        accepted.into_descriptor().map_err(Unavailable::Lost)
     }
 
     /// Has a request served after this process, within `limit` of asking.
@@ -147,11 +142,21 @@ impl DaemonClient {
     /// # Errors
     /// No daemon accepts the request.
     pub async fn leave(&self, request: &DaemonRequest, limit: Duration) -> Result<(), Unavailable> {
+        self.accepted(request, limit).await?;
+        Ok(())
+    }
+
+    /// The connection to a daemon that has accepted `request` within `limit` of asking.
+    async fn accepted(
+        &self,
+        request: &DaemonRequest,
+        limit: Duration,
+    ) -> Result<Frames, Unavailable> {
         let mut frames = self.connect_or_start().await?;
         frames.send(request).await.map_err(Unavailable::Lost)?;
         match next(&mut frames, limit).await {
             Ok(ServerMessage::Declined(reason)) => Err(Unavailable::Declined(reason)),
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(frames),
             Err(error) => Err(Unavailable::Lost(error)),
         }
     }
