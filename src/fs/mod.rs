@@ -13,6 +13,7 @@ use std::io::{self, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use fs_err as fs;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
@@ -173,6 +174,22 @@ pub fn remove_if_there(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Removes the files in `dir` that were last written longer than `age` ago. One that cannot be
+/// removed stays.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn remove_older(dir: &Path, age: Duration) -> io::Result<()> {
+    for entry in fs::read_dir(dir)?.flatten() {
+        let modified = entry.metadata().and_then(|found| found.modified());
+        let since = modified.ok().and_then(|time| time.elapsed().ok());
+        if since.is_some_and(|since| since > age) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
 }
 
 /// The name of this machine, as a file name: directories may be shared by many machines.

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use fs_err as fs;
 
 use crate::digest::DigestFunction;
-use crate::fs::{create_private_dir, open_private_file};
+use crate::fs::{create_private_dir, open_private_file, remove_older};
 
 /// How long a warning is not repeated.
 const WARNING_WINDOW: Duration = Duration::from_mins(10);
@@ -105,16 +105,7 @@ impl Throttle {
 
 /// There is one file for each text that was shown; one that cannot be removed stays.
 fn remove_old(dir: &Path) {
-    let Ok(entries) = fs::read_dir(dir) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let modified = entry.metadata().and_then(|found| found.modified());
-        let age = modified.ok().and_then(|time| time.elapsed().ok());
-        if age.is_some_and(|age| age > RETENTION) {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
+    let _ = remove_older(dir, RETENTION);
 }
 
 fn file(dir: &Path, text: &str) -> PathBuf {
