@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use fs_err as fs;
 use tokio::time::{Instant, sleep};
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::state::Daemon;
 use crate::bes::{BesOptions, BuildStream};
 use crate::events::{Event, Events};
-use crate::fs::create_private_dir;
+use crate::fs::{create_private_dir, remove_older};
 use crate::link::Options;
 use crate::process::BuildProcess;
 use crate::task::lock;
@@ -41,7 +41,7 @@ pub(super) struct Build {
 
 /// A link that is part of a build, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Membership(pub(super) Arc<Build>);
+pub(super) struct Membership(Arc<Build>);
 
 impl Membership {
     pub(super) fn stream(&self) -> &BuildStream {
@@ -57,29 +57,25 @@ impl Drop for Membership {
 }
 
 impl BuildStreams {
-    /// The build of a link with these options. The second part is the build if its stream is to be
-    /// held by the caller.
+    /// The build of a link with these options, if it is published. The second part is the build if
+    /// its stream is to be held by the caller.
     pub(super) fn join(
         &self,
         options: &Options,
         process: Option<BuildProcess>,
         events: &Events,
-    ) -> (Option<Membership>, Option<Arc<Build>>) {
-        let Some(bes) = &options.bes else {
-            return (None, None);
-        };
+    ) -> Option<(Membership, Option<Arc<Build>>)> {
+        let bes = options.bes.as_ref()?;
         let id = bes.transport.caller.invocation_id.clone();
         let mut builds = lock(&self.0);
         let is_new = !builds.contains_key(&id);
         let build = builds
             .entry(id)
-            .or_insert_with(|| open(bes, options, process, events));
-        let Some(build) = build.clone() else {
-            return (None, None);
-        };
+            .or_insert_with(|| open(bes, options, process, events))
+            .clone()?;
         lock(&build.links).0 += 1;
         let held = is_new.then(|| Arc::clone(&build));
-        (Some(Membership(build)), held)
+        Some((Membership(build), held))
     }
 }
 
@@ -124,14 +120,7 @@ fn open(
 /// Leaves a file named `id`, which must not be there, and removes old ones.
 fn mark_used(dir: &Path, id: &str) -> io::Result<()> {
     create_private_dir(dir)?;
-    let is_old = |entry: &fs::DirEntry| {
-        let modified = entry.metadata().and_then(|found| found.modified());
-        let age = modified.map(|time| SystemTime::now().duration_since(time).unwrap_or_default());
-        age.is_ok_and(|age| age > REMEMBERED)
-    };
-    for entry in fs::read_dir(dir)?.flatten().filter(is_old) {
-        let _ = fs::remove_file(entry.path());
-    }
+    remove_older(dir, REMEMBERED)?;
     fs::File::create_new(dir.join(id))?;
     Ok(())
 }

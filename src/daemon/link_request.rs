@@ -117,21 +117,19 @@ fn start(
             let _ = sender.send(event);
         }
     });
-    let (member, events) = match link.file.caller {
+    let joined = match link.file.caller {
         // It publishes itself.
-        Caller::Linker => (None, events),
-        Caller::Launcher => {
-            let joined = daemon.build_streams.join(&options, link.build, &events);
-            *held = joined.1;
-            match joined.0 {
-                Some(member) => {
-                    let observer = member.stream().observer();
-                    let events = events.observed(move |_, event| observer(event));
-                    (Some(member), events)
-                }
-                None => (None, events),
-            }
+        Caller::Linker => None,
+        Caller::Launcher => daemon.build_streams.join(&options, link.build, &events),
+    };
+    let (member, events) = match joined {
+        Some((member, first)) => {
+            *held = first;
+            let observer = member.stream().observer();
+            let events = events.observed(move |_, event| observer(event));
+            (Some(member), events)
         }
+        None => (None, events),
     };
     let cancel = daemon.leaving.child_token();
     let engine = daemon.engines.of(&options);
