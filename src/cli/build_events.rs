@@ -2,7 +2,8 @@
 //! failure.
 
 use super::engine_error::EngineError;
-use super::{output, via_daemon};
+use super::output;
+use super::via_daemon::EventsViaDaemon;
 use crate::bes::{
     BesOptions, Closing, FailedAction, NotPublished, Outcome, Publisher, ToolLog, UploadMode,
     publish_here,
@@ -80,13 +81,13 @@ impl BuildEvents {
             logs: logs.collect(),
             farm: farm.map(|farm| farm.client.clone()),
         };
-        let is_left = bes.mode != UploadMode::Wait
-            && closing.outcome != Outcome::Interrupted
-            && via_daemon::takes_build_events(settings);
-        let ended = if is_left {
-            leave(publisher, closing, settings, options, bes)
-        } else {
-            publisher.end(closing)
+        let may_be_left = bes.mode != UploadMode::Wait && closing.outcome != Outcome::Interrupted;
+        let daemon = may_be_left
+            .then(|| EventsViaDaemon::new(settings))
+            .flatten();
+        let ended = match daemon {
+            Some(daemon) => leave(publisher, closing, &daemon, options, bes),
+            None => publisher.end(closing),
         };
         if let Err(error) = ended {
             warn(&error);
@@ -98,14 +99,14 @@ impl BuildEvents {
 fn leave(
     publisher: Publisher,
     closing: Closing,
-    settings: &Settings,
+    daemon: &EventsViaDaemon,
     options: &link::Options,
     bes: &BesOptions,
 ) -> Result<(), NotPublished> {
     let Some(publication) = publisher.hand_over(closing)? else {
         return Ok(());
     };
-    match via_daemon::leave_build_events(settings, options, Box::new(publication)) {
+    match daemon.leave(options, Box::new(publication)) {
         Ok(()) => Ok(()),
         Err(publication) => publish_here(bes, *publication),
     }
@@ -142,9 +143,7 @@ fn outcome(linked: &Result<(), EngineError>) -> (Outcome, Option<FailedAction>) 
             JobFailure::Farm { module, reason, .. } => {
                 Outcome::FarmFailed(format!("the farm does not compile `{module}`: {reason}"))
             }
-            JobFailure::Machine { module, reason, .. } => {
-                Outcome::Failed(format!("cannot run the job of `{module}`: {reason}"))
-            }
+            JobFailure::Machine { .. } => Outcome::Failed(job.to_string()),
             JobFailure::Cancelled { .. } => Outcome::Interrupted,
         },
         failure => Outcome::Failed(failure.to_string()),

@@ -114,39 +114,47 @@ fn client(settings: &Settings, throttle: &Throttle, caller: Caller) -> Option<Da
 /// of an earlier link.
 const ACCEPTS: Duration = Duration::from_secs(7);
 
-/// Whether a daemon may take build events over; it need not accept them.
-pub(super) fn takes_build_events(settings: &Settings) -> bool {
-    let throttle = Throttle::new(settings.state_dir());
-    client(settings, &throttle, Caller::Linker).is_some()
+/// A daemon that may take build events over; it need not accept them.
+#[derive(Debug)]
+pub(super) struct EventsViaDaemon {
+    client: DaemonClient,
+    throttle: Throttle,
 }
 
-/// Leaves `publication` to the daemon. Returns it if no daemon accepts it.
-pub(super) fn leave_build_events(
-    settings: &Settings,
-    options: &Options,
-    publication: Box<Publication>,
-) -> Result<(), Box<Publication>> {
-    let throttle = Throttle::new(settings.state_dir());
-    let Some(client) = client(settings, &throttle, Caller::Linker) else {
-        return Err(publication);
-    };
-    let no_jobs = prefetch::no_jobs(String::new());
-    let Ok(link) = LinkRequest::of_process(&no_jobs, options) else {
-        return Err(publication);
-    };
-    let Ok(runtime) = small_runtime() else {
-        return Err(publication);
-    };
-    let request = DaemonRequest::Publish(publication, Box::new(link));
-    let accepted = runtime.block_on(client.leave(&request, ACCEPTS));
-    match (accepted, request) {
-        (Err(unavailable), DaemonRequest::Publish(publication, _)) => {
-            if unavailable.is_timeout() {
-                throttle.mark_failed(DAEMON);
+impl EventsViaDaemon {
+    /// `None` if this process sends all events itself.
+    pub(super) fn new(settings: &Settings) -> Option<Self> {
+        let throttle = Throttle::new(settings.state_dir());
+        Some(Self {
+            client: client(settings, &throttle, Caller::Linker)?,
+            throttle,
+        })
+    }
+
+    /// Leaves `publication` to the daemon. Returns it if no daemon accepts it.
+    pub(super) fn leave(
+        &self,
+        options: &Options,
+        publication: Box<Publication>,
+    ) -> Result<(), Box<Publication>> {
+        let no_jobs = prefetch::no_jobs(String::new());
+        let Ok(link) = LinkRequest::of_process(&no_jobs, options) else {
+            return Err(publication);
+        };
+        let Ok(runtime) = small_runtime() else {
+            return Err(publication);
+        };
+        let request = DaemonRequest::Publish(publication, Box::new(link));
+        let accepted = runtime.block_on(self.client.leave(&request, ACCEPTS));
+        match (accepted, request) {
+            (Err(unavailable), DaemonRequest::Publish(publication, _)) => {
+                if unavailable.is_timeout() {
+                    self.throttle.mark_failed(DAEMON);
+                }
+                Err(publication)
             }
-            Err(publication)
+            _ => Ok(()),
         }
-        _ => Ok(()),
     }
 }
 
