@@ -8,6 +8,7 @@ use std::io::IsTerminal as _;
 use std::path::Path;
 
 use super::build_events::BuildEvents;
+use super::engine_error::EngineError;
 use super::report::TimingsPage;
 use super::usage::UsageError;
 use super::{CommandContext, CommandError, engine, output};
@@ -15,6 +16,7 @@ use crate::config::Settings;
 use crate::error::ExitCode;
 use crate::events::{Event, Events};
 use crate::job::JobFile;
+use crate::link;
 use crate::process::Parent;
 use crate::report::{Reporter, Style};
 
@@ -27,26 +29,42 @@ pub(super) fn run(context: &CommandContext, job_file: &Path) -> Result<ExitCode,
     let mut options = engine::options(&context.settings);
     options.record.linker_age = Parent::now().linker_age();
     let file = JobFile::read(job_file).map_err(|error| Box::new(error) as CommandError)?;
-    let build_events = BuildEvents::start(&context.settings, &file.linker_output);
-    let (events, receiver) = Events::channel();
-    let events = build_events.of(events);
-    let page = TimingsPage::wanted(&context.settings, &options);
-    let events = page.observed(events);
-    let reporter = Reporter::start(receiver, style(&context.settings));
-    let linked = engine::run_jobs(&context.settings, &options, file, events.clone());
-    events.send(Event::LinkFinished);
-    drop(events);
-    reporter.finish(linked.is_ok());
-    page.write(linked.is_ok());
-    build_events.end(&context.settings, &options, &linked);
+    let settings = &context.settings;
+    let output = file.linker_output.clone();
+    let linked = reported(settings, &options, &output, |events| {
+        engine::run_jobs(settings, &options, file, events)
+    });
     match linked {
         Ok(()) => Ok(ExitCode::Success),
         Err(error) => Err(Box::new(error)),
     }
 }
 
+/// Runs the jobs for the linker's `output` by `run`, and tells of its events: on the terminal, and
+/// where else the settings say.
+pub(super) fn reported(
+    settings: &Settings,
+    options: &link::Options,
+    output: &str,
+    run: impl FnOnce(Events) -> Result<(), EngineError>,
+) -> Result<(), EngineError> {
+    let build_events = BuildEvents::start(settings, output);
+    let (events, receiver) = Events::channel();
+    let events = build_events.of(events);
+    let page = TimingsPage::wanted(settings, options);
+    let events = page.observed(events);
+    let reporter = Reporter::start(receiver, style(settings));
+    let linked = run(events.clone());
+    events.send(Event::LinkFinished);
+    drop(events);
+    reporter.finish(linked.is_ok());
+    page.write(linked.is_ok());
+    build_events.end(settings, options, &linked);
+    linked
+}
+
 /// What to show, and how.
-pub(super) fn style(settings: &Settings) -> Style {
+fn style(settings: &Settings) -> Style {
     let style = settings.style.clone();
     let terminal = std::io::stderr().is_terminal();
     Style {

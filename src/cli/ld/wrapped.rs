@@ -7,10 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::WrapError;
-use crate::cli::build_events::BuildEvents;
-use crate::cli::distribute::style;
+use crate::cli::distribute::reported;
 use crate::cli::engine_error::EngineError;
-use crate::cli::report::TimingsPage;
 use crate::cli::{CommandContext, engine, tools};
 use crate::error::PlainError;
 use crate::events::{self, Event, Events};
@@ -18,7 +16,6 @@ use crate::job::JobFile;
 use crate::launcher;
 use crate::link::LinkFailure;
 use crate::process::{Finished, Relto, Scratch};
-use crate::report::Reporter;
 use crate::wrapper::{self, LinkPlan, Names, Refusal, Release};
 
 /// Why a link that was started is not done in three steps.
@@ -151,20 +148,11 @@ impl<'a> Wrapped<'a> {
         let mut options = engine::options(settings);
         options.record.linker_age = Some(self.began.elapsed());
         options.record.names.clone_from(names.by_path());
-        let build_events = BuildEvents::start(settings, &file.linker_output);
-        let (outer, receiver) = Events::channel();
-        let outer = build_events.of(outer);
-        let page = TimingsPage::wanted(settings, &options);
-        let outer = page.observed(outer);
-        let reporter = Reporter::start(receiver, style(settings));
-        let (of_events, sink) = (names.clone(), outer.clone());
-        let events = Events::to_function(move |event| sink.send(restored(event, &of_events)));
-        let linked = engine::run_jobs(settings, &options, file, events);
-        outer.send(Event::LinkFinished);
-        drop(outer);
-        reporter.finish(linked.is_ok());
-        page.write(linked.is_ok());
-        build_events.end(settings, &options, &linked);
+        let (output, of_events) = (file.linker_output.clone(), names.clone());
+        let linked = reported(settings, &options, &output, |sink| {
+            let events = Events::to_function(move |event| sink.send(restored(event, &of_events)));
+            engine::run_jobs(settings, &options, file, events)
+        });
         linked.map_err(|error| match error {
             EngineError::Link(LinkFailure::Wrong(error)) => {
                 let error = PlainError::of(&error, &|text| names.restored(text));
