@@ -13,21 +13,7 @@ use crate::support::program::generated;
 
 /// A build by a program that is called `ninja`, and that no other build started.
 fn run_build(backends: &Backends, home: &Home, server: &EventServer) -> String {
-    let ninja = backends.path("ninja");
-    if !ninja.exists() {
-        fs::os::unix::fs::symlink("/bin/sh", &ninja).expect("linked");
-    }
-    let mut script = String::new();
-    for module in &backends.modules {
-        let relto = backends.relto(home);
-        let words = [relto.get_program()].into_iter().chain(relto.get_args());
-        let words = words.map(|word| word.to_string_lossy().into_owned());
-        let words = words.chain(backends.arguments(module, "native.o"));
-        let words: Vec<String> = words.map(|word| format!("'{word}'")).collect();
-        script.push_str(&words.join(" "));
-        script.push_str(" 2>>log || exit 1\n");
-    }
-    script.push_str("touch done\n");
+    let script = backends.script(home, "2>>log || exit 1") + "touch done\n";
     let mut build = Command::new("setsid");
     home.apply(&mut build);
     switch_on(&mut build);
@@ -36,7 +22,7 @@ fn run_build(backends: &Backends, home: &Home, server: &EventServer) -> String {
         .env("RELTO_BES_BACKEND", server.address())
         .env("RELTO_BES_RESULTS_URL", "http://pages/invocation/")
         .arg("--fork")
-        .arg(ninja)
+        .arg(backends.ninja())
         .arg("-c")
         .arg(script);
     succeeded(&mut build);

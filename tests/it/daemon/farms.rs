@@ -111,20 +111,9 @@ fn the_compilers_that_a_build_launches_are_one_invocation() {
     let farm = Farm::start(Profile::buildbarn());
     let backends = Backends::new(&generated(2));
     let home = Home::new();
-    let ninja = backends.path("ninja");
-    fs::os::unix::fs::symlink("/bin/sh", &ninja).expect("linked");
-    let mut build = Command::new(ninja);
+    let mut build = Command::new(backends.ninja());
     home.apply(&mut build);
-    let mut script = String::new();
-    for module in &backends.modules {
-        let relto = backends.relto(&home);
-        let words = [relto.get_program()].into_iter().chain(relto.get_args());
-        let words = words.map(|word| word.to_string_lossy().into_owned());
-        let words = words.chain(backends.arguments(module, "native.o"));
-        let words: Vec<String> = words.map(|word| format!("'{word}'")).collect();
-        script.push_str(&words.join(" "));
-        script.push_str(" || exit 1\n");
-    }
+    let script = backends.script(&home, "|| exit 1");
     build.current_dir(backends.dir()).envs(farm.environment());
     build
         .env("RELTO_STRATEGY", "remote")

@@ -109,6 +109,27 @@ impl Backends {
         words
     }
 
+    /// A shell that is called as a program that runs builds.
+    pub fn ninja(&self) -> PathBuf {
+        let ninja = self.path("ninja");
+        fs::os::unix::fs::symlink("/bin/sh", &ninja).expect("linked");
+        ninja
+    }
+
+    /// Shell commands that run the backends by relto, one a line, each with `ending`.
+    pub fn script(&self, home: &Home, ending: &str) -> String {
+        let line = |module: &String| {
+            let relto = self.relto(home);
+            let words = [relto.get_program()].into_iter().chain(relto.get_args());
+            let words = words.map(|word| word.to_string_lossy().into_owned());
+            let words = words.chain(self.arguments(module, "native.o"));
+            let words: Vec<String> = words.map(|word| format!("'{word}'")).collect();
+            format!("{} {ending}\n", words.join(" "))
+        };
+        let lines: Vec<String> = self.modules.iter().map(line).collect();
+        lines.concat()
+    }
+
     /// `relto cc clang ...` in the program's directory.
     pub fn relto(&self, home: &Home) -> Command {
         self.relto_with(home, &self.compiler())
