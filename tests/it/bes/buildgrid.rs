@@ -1,7 +1,6 @@
 //! BuildGrid's Build Event Service, a server that relto's authors did not write: it serves the
 //! events back as it has decoded them.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -14,6 +13,7 @@ use crate::support::built;
 use crate::support::link::Link;
 use crate::support::program::generated;
 use crate::support::remote::{broken, here};
+use crate::support::servers::free_port;
 use crate::support::skip::skip;
 
 /// BuildGrid, as the package registry has it.
@@ -45,9 +45,7 @@ impl BuildGrid {
             return Err(format!("BuildGrid cannot be installed: {last}"));
         }
         let scratch = tempfile::tempdir().expect("a directory");
-        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = free.local_addr().expect("a bound socket").port();
-        drop(free);
+        let port = free_port();
         let server = script(&packages, "serve")
             .arg(port.to_string())
             .env("TMPDIR", scratch.path())

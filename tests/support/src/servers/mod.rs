@@ -243,7 +243,7 @@ fn run_script(script: &Path, port: u16, dir: &Path, setup: &Setup) -> Result<Pro
 
 /// The first of eight ports in a row that are free: Buildbarn takes four, others two. Below the
 /// range that the kernel gives to outgoing connections.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let process = u16::try_from(std::process::id() % 1250).expect("small");
     for _ in 0..1250 {
