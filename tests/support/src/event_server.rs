@@ -2,7 +2,7 @@
 //! servers does, and breaks streams when a test says so.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use prost::Message as _;
@@ -167,7 +167,7 @@ struct State {
 
 impl State {
     fn record(&self) -> MutexGuard<'_, EventRecord> {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+        task::lock(&self.record)
     }
 
     fn edit(&self, edit: impl FnOnce(&mut EventRecord)) {
@@ -320,11 +320,7 @@ impl PublishBuildEvent for Service {
         let fault = state.rules.faults.get(nth).copied();
         state.edit(|record| record.streams.push(Vec::new()));
         let replaced = CancellationToken::new();
-        std::mem::replace(
-            &mut *state.current.lock().unwrap_or_else(PoisonError::into_inner),
-            replaced.clone(),
-        )
-        .cancel();
+        std::mem::replace(&mut *task::lock(&state.current), replaced.clone()).cancel();
         let (answers, outgoing) = mpsc::channel(1 << 16);
         let (first, had_first) = tokio::sync::oneshot::channel();
         let stream = OneStream {
@@ -346,11 +342,7 @@ impl PublishBuildEvent for Service {
                 }
             }
         });
-        state
-            .tasks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(running);
+        task::lock(&state.tasks).push(running);
         match fault {
             StreamFault::NoHeaders => std::future::pending().await,
             StreamFault::LateHeaders => {
