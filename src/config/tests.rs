@@ -1,12 +1,11 @@
 //! Tests of the way from sources to settings.
 
+mod bazelrc;
+mod farm;
 mod trust;
-
-use std::path::Path;
 
 use super::*;
 use crate::error::Rendered;
-use crate::reapi::ClientOptions;
 
 /// A user's home and a project, in a temporary directory.
 struct TestHome(tempfile::TempDir);
@@ -171,16 +170,6 @@ fn every_option_reaches_the_settings() {
 }
 
 #[test]
-fn a_client_without_settings_has_the_defaults_of_the_table() {
-    let mut of_table = TestHome::new("", "").settings(&[], &[]).farm.client;
-    let mut of_client = ClientOptions::default();
-    for options in [&mut of_table, &mut of_client] {
-        options.caller.invocation_id.clear();
-    }
-    assert_eq!(format!("{of_table:?}"), format!("{of_client:?}"));
-}
-
-#[test]
 fn paths_start_from_where_they_are_written() {
     let place = TestHome::new(
         "profile = \"p.json\"",
@@ -211,87 +200,11 @@ fn the_disk_cache_has_a_default_and_can_be_switched_off() {
 }
 
 #[test]
-fn the_strategy_follows_the_executor_unless_it_is_chosen() {
-    let place = TestHome::new("", "");
-    let farm = ("remote_executor", "grpc://f:1");
-    let strategy = |set: &[(&str, &str)]| place.settings(set, &[]).strategy;
-    assert_eq!(strategy(&[]), Strategy::Local);
-    assert_eq!(strategy(&[farm]), Strategy::Dynamic);
-    for (word, chosen) in [
-        ("local", Strategy::Local),
-        ("remote", Strategy::Remote),
-        ("dynamic", Strategy::Dynamic),
-    ] {
-        assert_eq!(strategy(&[farm, ("strategy", word)]), chosen);
-    }
-    insta::assert_snapshot!(place.refused(&[("strategy", "remote")]), @r"
-    `strategy` needs `remote_executor`
-      hint: set `remote_executor` too
-    ");
-}
-
-#[test]
-fn the_farm_works_alone_without_fallback_or_with_a_workers_compiler() {
-    let place = TestHome::new("", "");
-    let farm = ("remote_executor", "grpc://f:1");
-    let strategy = |set: &[(&str, &str)]| place.settings(set, &[]).strategy;
-    let no_fallback = ("remote_local_fallback", "false");
-    let worker = ("toolchain", "worker");
-    assert_eq!(strategy(&[farm, no_fallback]), Strategy::Remote);
-    assert_eq!(strategy(&[farm, worker]), Strategy::Remote);
-    let dynamic = ("strategy", "dynamic");
-    assert_eq!(strategy(&[farm, no_fallback, dynamic]), Strategy::Dynamic);
-    insta::assert_snapshot!(place.refused(&[farm, worker, dynamic]), @r"
-    `strategy=dynamic` and `toolchain=worker` cannot be used together
-      hint: one link would mix objects of two compilers; `strategy=remote` does not
-    ");
-}
-
-#[test]
 fn an_empty_value_overrides_a_weaker_source() {
     let place = TestHome::new("remote_executor = \"grpc://f:1\"\nremote_retries = 9", "");
     let settings = place.settings(&[("remote_retries", "")], &[("RELTO_REMOTE_EXECUTOR", "")]);
     assert_eq!(settings.farm.client.executor, None);
     assert_eq!(settings.farm.client.retries, 5);
-}
-
-#[test]
-fn the_executor_is_the_cache_where_no_other_is_set() {
-    let place = TestHome::new("", "");
-    let farm = ("remote_executor", "grpc://f:1");
-    let cache = |set: &[(&str, &str)]| {
-        let cache = place.settings(set, &[]).farm.client.cache;
-        cache.map(|address| address.to_string())
-    };
-    // The client takes the executor for both.
-    assert_eq!(cache(&[farm]), None);
-    assert_eq!(cache(&[farm, ("remote_cache", "grpc://f:1")]), None);
-    assert_eq!(
-        cache(&[farm, ("remote_cache", "c:2")]).as_deref(),
-        Some("grpcs://c:2")
-    );
-}
-
-#[test]
-fn a_helpers_path_is_relative_to_its_file_and_replaced_for_the_same_host() {
-    let place = TestHome::new(
-        "",
-        "credential_helper = [\"get-token\", \"*.example.com=./bin/token\"]",
-    );
-    let helper = ("credential_helper", "other-token");
-    let helpers = place
-        .settings(&[helper], &[])
-        .farm
-        .client
-        .credential_helpers;
-    assert_eq!(helpers.len(), 2);
-    assert_eq!(helpers[0].host.as_deref(), Some("*.example.com"));
-    assert_eq!(
-        helpers[0].program,
-        place.path("home/.config/relto/./bin/token")
-    );
-    assert_eq!(helpers[1].host, None);
-    assert_eq!(helpers[1].program, Path::new("other-token"));
 }
 
 #[test]
@@ -356,106 +269,4 @@ fn secrets_are_nowhere_in_the_debug_form() {
     for effective in loaded.settings.values.effective() {
         assert!(!effective.value.contains("hunter"), "{effective:?}");
     }
-}
-
-#[test]
-fn the_farms_client_gets_what_was_set() {
-    let place = TestHome::new(
-        "remote_executor = \"grpc://f:1\"\nremote_instance_name = \"main\"\nremote_retries = 7",
-        "remote_header = [\"x-key=1\"]\ntls_certificate = \"/ca.pem\"",
-    );
-    let options = place.settings(&[], &[]).farm.client;
-    assert_eq!(
-        options.executor,
-        Some("grpc://f:1".parse().expect("an address"))
-    );
-    assert_eq!(options.cache, None);
-    assert_eq!(options.instance_name, "main");
-    assert_eq!(options.retries, 7);
-    assert_eq!(options.headers[0].value, "1");
-    assert_eq!(
-        options.tls.certificate.as_deref(),
-        Some(Path::new("/ca.pem"))
-    );
-    let near = [("remote_cache", "unix:/run/c.sock")];
-    let options = place.settings(&near, &[]).farm.client;
-    assert_eq!(
-        options.cache,
-        Some("unix:/run/c.sock".parse().expect("an address"))
-    );
-}
-
-#[test]
-fn properties_of_large_jobs_replace_default_ones_of_the_same_name() {
-    let large = |of_large: &str| {
-        let environment = Environment::new(
-            "/",
-            [
-                (
-                    "RELTO_REMOTE_DEFAULT_EXEC_PROPERTIES",
-                    "OSFamily=linux,pool=small".to_owned(),
-                ),
-                ("RELTO_REMOTE_EXEC_PROPERTIES_LARGE", of_large.to_owned()),
-            ],
-        );
-        let settings = load(Vec::new(), &environment).expect("loaded").settings;
-        let pairs = settings.farm.large_platform.into_iter();
-        pairs
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(
-        large("pool=big,mem=64"),
-        ["OSFamily=linux", "mem=64", "pool=big"]
-    );
-    assert!(large("").is_empty());
-}
-
-#[test]
-fn a_bazelrc_is_weaker_than_relto_s_own_files_and_waits_with_its_tree() {
-    let place = TestHome::new("bazelrc = \".bazelrc\"\nremote_retries = 3\n", "");
-    let write = |text: &str| {
-        fs_err::write(place.path("project/.bazelrc"), text).expect("written");
-    };
-    write(
-        "build --remote_executor=grpc://f:1 --remote_retries=9 --remote_timeout=17\n\
-         build:ci --remote_timeout=99\n",
-    );
-    let loaded = place.load_unallowed(&[]);
-    assert_eq!(loaded.settings.farm.client.executor, None);
-    assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
-    let seconds = |settings: &Settings| settings.farm.client.timeout.as_secs();
-    let settings = place.settings(&[], &[]);
-    assert!(settings.farm.client.executor.is_some());
-    assert_eq!((settings.farm.client.retries, seconds(&settings)), (3, 17));
-    assert_eq!(seconds(&place.settings(&[("config", "ci")], &[])), 99);
-    assert_eq!(seconds(&place.settings(&[("remote_timeout", "5")], &[])), 5);
-
-    write("build --remote_executor=grpc://other:1\n");
-    let loaded = place.load_unallowed(&[]);
-    assert_eq!(loaded.settings.farm.client.executor, None);
-    let text = &loaded.warnings[0].text;
-    assert!(text.contains("has changed since you allowed it"), "{text}");
-}
-
-#[test]
-fn a_bazelrc_of_a_tree_waits_also_where_the_user_names_it() {
-    let place = TestHome::new("", "");
-    let path = place.path("project/.bazelrc");
-    fs_err::write(
-        &path,
-        "common --remote_cache=f:1 --noremote_accept_cached\n",
-    )
-    .expect("written");
-    let named = [("RELTO_BAZELRC", path.to_str().expect("text"))];
-    let loaded = place.load_unallowed(&named);
-    assert_eq!(loaded.settings.farm.client.cache, None);
-    assert!(!loaded.settings.farm.accept_cached, "that is harmless");
-    let settings = place.settings(&[], &named);
-    let cache = settings.farm.client.cache.expect("allowed");
-    assert_eq!(cache.to_string(), "grpcs://f:1");
-
-    let absent = [("RELTO_BAZELRC", "absent")];
-    let error = load(Vec::new(), &place.environment(&absent)).expect_err("not there");
-    assert!(error.to_string().contains("absent"), "{error}");
 }
