@@ -12,28 +12,18 @@ use serde::{Deserialize, Serialize};
 use super::{ModuleKey, moment};
 use crate::digest::Digest;
 use crate::events::Origin;
-use crate::state::counter;
+use crate::state::RecordTable;
 
-/// Compressed bytes of one link that are kept at most, and of all links.
-const MAX_LINK: usize = 8 << 20;
-const MAX_TOTAL: i64 = 64 << 20;
-
-/// The first byte of the compact form.
-const PLAIN: u8 = 0;
-const COMPRESSED: u8 = 1;
-
-/// Bytes of a record from which on it is compressed.
-const WORTH_COMPRESSING: usize = 16 << 10;
-
-/// Bytes that a record is unpacked to at most.
-const MAX_UNPACKED: usize = 512 << 20;
-
-/// What is left of all links when they have become too much. Counting them takes long, and a build
-/// of `relto cc` writes thousands.
-const TRIMMED: i64 = MAX_TOTAL / 8 * 7;
-
-/// The counter of the bytes of all links.
-const COUNTER: &[u8] = b"link_keys";
+/// The keys of all links.
+pub(super) const TABLE: RecordTable = RecordTable {
+    name: "link_keys",
+    row_length: "length(keys)",
+    row_overhead: 0,
+    worth_compressing: 16 << 10,
+    max_record: 8 << 20,
+    max_total: 64 << 20,
+    max_unpacked: 512 << 20,
+};
 
 /// Something that the digest of an Action depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,7 +102,7 @@ impl PendingKeys {
         Some(Self {
             output,
             digest: keys.digest(),
-            packed: keys.pack()?,
+            packed: TABLE.pack(keys)?,
         })
     }
 }
@@ -130,29 +120,6 @@ impl LinkKeys {
             hasher.update(b"\n");
         }
         hasher.finalize().as_bytes()[..16].to_vec()
-    }
-
-    /// The compact form, behind a byte that says which: small records, of which a build of `relto
-    /// cc` writes thousands, are not worth compressing. `None` if it is too large to be kept.
-    fn pack(&self) -> Option<Vec<u8>> {
-        let plain = postcard::to_extend(self, vec![PLAIN]).ok()?;
-        if plain.len() <= WORTH_COMPRESSING {
-            return Some(plain);
-        }
-        let mut packed = zstd::bulk::compress(&plain[1..], 1).ok()?;
-        packed.insert(0, COMPRESSED);
-        (packed.len() <= MAX_LINK).then_some(packed)
-    }
-
-    fn unpack(packed: &[u8]) -> Option<Self> {
-        match packed.split_first()? {
-            (&PLAIN, plain) => postcard::from_bytes(plain).ok(),
-            (&COMPRESSED, packed) => {
-                let plain = zstd::bulk::decompress(packed, MAX_UNPACKED).ok()?;
-                postcard::from_bytes(&plain).ok()
-            }
-            _ => None,
-        }
     }
 }
 
@@ -183,25 +150,7 @@ pub(super) fn store(
     transaction
         .prepare_cached("INSERT INTO link_keys (output, finished, digest, repeated, keys) VALUES (?1, ?2, ?3, ?4, ?5)")?
         .execute(params![output, now, digest, repeated, pending.packed])?;
-    let bytes = i64::try_from(pending.packed.len()).unwrap_or(i64::MAX);
-    // What was deleted meanwhile is still in the sum, so the next count may come early.
-    let sum = counter::add(transaction, COUNTER, bytes)?;
-    if sum.is_none_or(|sum| sum > MAX_TOTAL) {
-        keep(transaction, TRIMMED)?;
-    }
-    Ok(())
-}
-
-/// Forgets the oldest beyond `bytes`, and counts the others.
-pub(super) fn keep(transaction: &Transaction<'_>, bytes: i64) -> rusqlite::Result<()> {
-    transaction.execute(
-        "DELETE FROM link_keys WHERE id IN (SELECT id FROM
-           (SELECT id, sum(length(keys)) OVER (ORDER BY id DESC) AS newer FROM link_keys) WHERE newer > ?1)",
-        [bytes],
-    )?;
-    let left = "SELECT coalesce(sum(length(keys)), 0) FROM link_keys";
-    let left = transaction.query_row(left, [], |row| row.get(0))?;
-    counter::set(transaction, COUNTER, left)
+    TABLE.grown(transaction, pending.packed.len())
 }
 
 /// The newest link that `is_wanted`, and the one of the same output before it.
@@ -257,7 +206,7 @@ fn recorded(finished: i64, repeated: bool, packed: &[u8]) -> Option<RecordedLink
     Some(RecordedLink {
         finished: moment(finished),
         repeated,
-        keys: LinkKeys::unpack(packed)?,
+        keys: TABLE.unpack(packed)?,
     })
 }
 

@@ -197,7 +197,7 @@ fn the_last_two_different_links_of_an_output_are_kept_with_their_keys() {
     assert_eq!(last_two("other"), (text("1"), false, None));
     history
         .state
-        .write(|transaction| keys::keep(transaction, 1))
+        .write(|transaction| keys::TABLE.keep(transaction, 1))
         .expect("trimmed");
     assert!(history.last_two_links(|_| true).is_none());
 }

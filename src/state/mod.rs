@@ -5,7 +5,7 @@
 
 pub mod counter;
 mod file;
-
+mod record_table;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +16,8 @@ use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use crate::error::Hinted;
 use crate::task::lock;
+
+pub use record_table::RecordTable;
 
 /// Name of the database in relto's own cache directory.
 pub const FILE_NAME: &str = "state.db";

@@ -9,30 +9,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, Transaction, params};
 
 use super::LinkTimings;
-use crate::state::{State, counter};
+use crate::state::{RecordTable, State};
 
-/// Bytes of one record that are kept at most, and of all.
-const MAX_RECORD: usize = 8 << 20;
-const MAX_TOTAL: i64 = 32 << 20;
-
-/// What is left of all records when they have become too much.
-const TRIMMED: i64 = MAX_TOTAL / 8 * 7;
-
-/// Bytes that a record is unpacked to at most.
-const MAX_UNPACKED: usize = 256 << 20;
-
-/// What a row takes besides its record.
-const ROW: i64 = 64;
-
-/// The counter of the bytes of all records.
-const COUNTER: &[u8] = b"link_timings";
-
-/// The first byte of the compact form.
-const PLAIN: u8 = 0;
-const COMPRESSED: u8 = 1;
-
-/// Bytes of a record from which on it is compressed.
-const WORTH_COMPRESSING: usize = 2 << 10;
+/// The timings of the last links, or of parts of builds.
+pub(super) const TABLE: RecordTable = RecordTable {
+    name: "link_timings",
+    row_length: "length(record) + length(output)",
+    row_overhead: 64,
+    worth_compressing: 2 << 10,
+    max_record: 8 << 20,
+    max_total: 32 << 20,
+    max_unpacked: 256 << 20,
+};
 
 /// The timings of the last links.
 #[derive(Debug)]
@@ -55,7 +43,9 @@ impl TimingsStore {
     /// Keeps the timings of a link, or of a part of `build`. Dropped when another process is
     /// writing, or when they are too large.
     pub fn add(&self, build: Option<&str>, timings: &LinkTimings) {
-        let Some(packed) = pack(timings) else { return };
+        let Some(packed) = TABLE.pack(timings) else {
+            return;
+        };
         self.0
             .write(|transaction| insert(transaction, build, &timings.output, &packed));
     }
@@ -76,27 +66,6 @@ impl TimingsStore {
     }
 }
 
-fn pack(timings: &LinkTimings) -> Option<Vec<u8>> {
-    let plain = postcard::to_extend(timings, vec![PLAIN]).ok()?;
-    if plain.len() <= WORTH_COMPRESSING {
-        return Some(plain);
-    }
-    let mut packed = zstd::bulk::compress(&plain[1..], 1).ok()?;
-    packed.insert(0, COMPRESSED);
-    (packed.len() <= MAX_RECORD).then_some(packed)
-}
-
-fn unpack(packed: &[u8]) -> Option<LinkTimings> {
-    match packed.split_first()? {
-        (&PLAIN, plain) => postcard::from_bytes(plain).ok(),
-        (&COMPRESSED, packed) => {
-            let plain = zstd::bulk::decompress(packed, MAX_UNPACKED).ok()?;
-            postcard::from_bytes(&plain).ok()
-        }
-        _ => None,
-    }
-}
-
 fn insert(
     transaction: &Transaction<'_>,
     build: Option<&str>,
@@ -110,27 +79,7 @@ fn insert(
             "INSERT INTO link_timings (build, output, finished, record) VALUES (?1, ?2, ?3, ?4)",
         )?
         .execute(params![build, output, now, packed])?;
-    let bytes = i64::try_from(packed.len() + output.len())
-        .unwrap_or(i64::MAX)
-        .saturating_add(ROW);
-    let sum = counter::add(transaction, COUNTER, bytes)?;
-    if sum.is_none_or(|sum| sum > MAX_TOTAL) {
-        keep(transaction, TRIMMED)?;
-    }
-    Ok(())
-}
-
-/// Forgets the oldest beyond `bytes`, and counts the others.
-pub(super) fn keep(transaction: &Transaction<'_>, bytes: i64) -> rusqlite::Result<()> {
-    transaction.execute(
-        "DELETE FROM link_timings WHERE id IN (SELECT id FROM
-           (SELECT id, sum(length(record) + length(output) + ?2) OVER (ORDER BY id DESC) AS newer
-            FROM link_timings) WHERE newer > ?1)",
-        params![bytes, ROW],
-    )?;
-    let left = "SELECT coalesce(sum(length(record) + length(output) + ?1), 0) FROM link_timings";
-    let left = transaction.query_row(left, [ROW], |row| row.get(0))?;
-    counter::set(transaction, COUNTER, left)
+    TABLE.grown(transaction, packed.len() + output.len())
 }
 
 /// The newest that `is_wanted` among those whose newest record is older than `before`, after
@@ -177,7 +126,7 @@ fn read(
     let mut rows = statement.query(params![id, build])?;
     let mut all: Option<LinkTimings> = None;
     while let Some(row) = rows.next()? {
-        let Some(timings) = unpack(row.get_ref(0)?.as_blob()?) else {
+        let Some(timings) = TABLE.unpack(row.get_ref(0)?.as_blob()?) else {
             continue;
         };
         match &mut all {
@@ -186,9 +135,4 @@ fn read(
         }
     }
     Ok(all)
-}
-
-#[cfg(test)]
-pub(super) fn packed_size(timings: &LinkTimings) -> Option<usize> {
-    pack(timings).map(|packed| packed.len())
 }

@@ -155,7 +155,7 @@ fn the_oldest_are_forgotten_when_all_have_become_too_much() {
     for started in 0..20 {
         kept.add(None, &named("app", started));
     }
-    let trimmed = state.write(|transaction| store::keep(transaction, 2_000));
+    let trimmed = state.write(|transaction| store::TABLE.keep(transaction, 2_000));
     trimmed.expect("written");
     let newest = kept.newest(1, |_| true).expect("kept");
     assert_eq!(newest.timings.started, 19);
@@ -193,7 +193,7 @@ fn thirty_thousand_jobs_take_little_room_and_come_back() {
     let kept = store(&dir);
     kept.add(None, &link);
     assert_eq!(kept.newest(1, |_| true).expect("kept").timings, link);
-    let size = store::packed_size(&link).expect("it fits");
+    let size = store::TABLE.pack(&link).expect("it fits").len();
     // Two megabytes are the worst case: every job raced, and no two times are alike.
     assert!(size < 2_500_000, "{size} bytes");
 }
