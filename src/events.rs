@@ -310,6 +310,12 @@ impl Events {
     }
 }
 
+/// A time of the record in whole microseconds.
+#[must_use]
+pub fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// The moment that durations in the record are counted from.
 #[must_use]
 pub fn now() -> Instant {

@@ -33,7 +33,7 @@ impl WaitClock {
 
 impl Drop for RunningWait<'_> {
     fn drop(&mut self) {
-        let waited = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let waited = events::micros(self.since.elapsed());
         self.clock.0.fetch_add(waited, Ordering::Relaxed);
     }
 }

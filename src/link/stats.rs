@@ -13,8 +13,7 @@ use fs_err as fs;
 use super::options::Options;
 use crate::cache::record_growth;
 use crate::client_context::ClientContext;
-use crate::events::OriginCounts;
-use crate::events::{self, Events, JobId, Origin, Verdict};
+use crate::events::{self, Events, JobId, Origin, OriginCounts, Verdict, micros};
 use crate::exec::{Compiled, Planned};
 use crate::history::{Estimate, History, LinkKeys, LinkRecord, ModuleKey, stable_name};
 use crate::job::{Caller, Job};
@@ -91,7 +90,7 @@ impl LinkStats {
 
     fn last(&self, module: &str) -> Option<u64> {
         let estimate = self.known.get(&module_key(module))?;
-        Some(u64::try_from(estimate.duration.as_micros()).unwrap_or(u64::MAX))
+        Some(micros(estimate.duration))
     }
 
     /// The order in which jobs are best made ready: the longest are the first to be sent and

@@ -4,6 +4,7 @@
 //! It is made from the link's events on a thread of its own, and decides nothing: the link does not
 //! wait for it.
 
+mod lanes;
 mod log;
 pub mod messages;
 mod one_job;
@@ -25,6 +26,7 @@ use std::time::Instant;
 use crate::events::{self, Event, Stamped};
 use progress::Progress;
 
+pub use lanes::lane;
 pub use one_job::OneJob;
 use summary::summary;
 pub use summary::{counts, counts_and_time};

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::lanes::lane;
 use super::record::{JobAttempt, attempts, is_cached, runner, verdict_word, verifications};
-use crate::events::{Event, Origin, Stamped};
+use crate::events::{Event, Origin, Stamped, micros};
 
 /// The "processes" of the trace.
 const CACHE: u32 = 1;
@@ -47,18 +48,6 @@ fn process(origin: Origin) -> u32 {
         Origin::Local | Origin::InPlace => HERE,
         Origin::Remote => FARM,
     }
-}
-
-/// The first lane whose last attempt is over. `lanes` holds when each becomes free.
-fn lane(lanes: &mut Vec<Duration>, start: Duration, end: Duration) -> usize {
-    let free = lanes.iter().position(|free| *free <= start);
-    let lane = free.unwrap_or(lanes.len());
-    if lane == lanes.len() {
-        lanes.push(end);
-    } else {
-        lanes[lane] = end;
-    }
-    lane
 }
 
 fn entry(modules: &[String], attempt: &JobAttempt, lane: usize) -> Value {
@@ -137,8 +126,4 @@ fn hashed(events: &[Stamped]) -> Option<Value> {
         "ph": "C", "name": "hashed", "pid": HERE, "ts": micros(*at),
         "args": {"files": files, "bytes": bytes},
     }))
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::causes::Cause;
 use super::critical_path::{Activity, critical_path};
-use crate::events::{JobId, JobStep, Origin, OriginCounts};
+use crate::events::{JobId, JobStep, Origin, OriginCounts, micros};
 use crate::history::stable_name;
-use crate::report::{Totals, counts};
+use crate::report::{Totals, counts, lane};
 use crate::timings::{JobTimings, LinkTimings, TimeSpan};
 
 /// The groups of lanes, as the script numbers them.
@@ -54,10 +54,6 @@ pub(super) fn columns(
         "causes": numbered(causes),
         "path": path(link),
     })
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn column(jobs: &[JobTimings], value: impl Fn(&JobTimings) -> Value) -> Vec<Value> {
@@ -119,19 +115,13 @@ fn lanes(jobs: &[JobTimings]) -> Value {
     let (mut steps, mut starts) = (Vec::new(), Vec::new());
     let mut columns: [Vec<u64>; 6] = Default::default();
     for entry in &entries {
-        let lanes = &mut free[entry.group];
-        let lane = lanes.iter().position(|free| *free <= entry.span.start);
-        let lane = lane.unwrap_or(lanes.len());
-        if lane == lanes.len() {
-            lanes.push(entry.span.end);
-        } else {
-            lanes[lane] = entry.span.end;
-        }
+        let TimeSpan { start, end } = entry.span;
+        let lane = lane(&mut free[entry.group], start, end);
         let values = [
             entry.job as u64,
             entry.group as u64,
             lane as u64,
-            micros(entry.span.end),
+            micros(end),
             u64::from(entry.succeeded),
             steps.len() as u64,
         ];

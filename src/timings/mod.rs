@@ -164,7 +164,7 @@ mod micros {
         time: &Duration,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
+        serializer.serialize_u64(crate::events::micros(*time))
     }
 
     /// Damage may have made any number: sums of a few must not overflow.

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{JobTimings, LinkTimings, TimeSpan, TimedAttempt, TimedStep};
-use crate::events::{Event, JobStep, Origin};
+use crate::events::{Event, JobStep, Origin, micros};
 use crate::task::lock;
 
 /// The timings of a link that is running.
@@ -23,7 +23,7 @@ impl TimingsRecorder {
     pub fn new(now: SystemTime) -> Self {
         let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(Mutex::new(LinkTimings {
-            started: u64::try_from(since.as_micros()).unwrap_or(u64::MAX),
+            started: micros(since),
             ..LinkTimings::default()
         }))
     }
