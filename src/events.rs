@@ -31,6 +31,20 @@ pub enum Origin {
     InPlace,
 }
 
+impl Origin {
+    /// Whether nothing had to be executed.
+    #[must_use]
+    pub fn is_cached(self) -> bool {
+        matches!(self, Self::DiskCache | Self::RemoteCache | Self::Shared)
+    }
+
+    /// Whether the farm had it or made it.
+    #[must_use]
+    pub fn is_farm(self) -> bool {
+        matches!(self, Self::Remote | Self::RemoteCache)
+    }
+}
+
 /// What an attempt at a job is doing. On this machine it executes at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum JobStep {

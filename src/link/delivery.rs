@@ -148,7 +148,7 @@ impl Delivery {
     ) -> Result<Compiled, DeliveryError> {
         self.events.send(Event::JobAdvanced {
             job: claim.job().id,
-            on_farm: matches!(compiled.origin, Origin::Remote | Origin::RemoteCache),
+            on_farm: compiled.origin.is_farm(),
             step: JobStep::Write,
         });
         let _permit = self.writing.acquire().await;

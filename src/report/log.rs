@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::record::{JobAttempt, attempts, is_cached, runner, verdict_word, verifications};
+use super::record::{JobAttempt, attempts, runner, verdict_word, verifications};
 use crate::events::{Event, JobId, Stamped, Verdict};
 
 pub(super) fn execution_log(modules: &[String], events: &[Stamped]) -> String {
@@ -56,7 +56,7 @@ fn line(module: &str, action: Option<&str>, attempts: &[&JobAttempt]) -> Value {
     match attempts.iter().find(|attempt| attempt.succeeded) {
         Some(attempt) => {
             line["runner"] = json!(runner(attempt.origin));
-            line["cacheHit"] = json!(is_cached(attempt.origin));
+            line["cacheHit"] = json!(attempt.origin.is_cached());
             line["metrics"] = json!({
                 "startOffset": protobuf(attempt.start),
                 "totalTime": protobuf(attempt.duration()),

@@ -114,11 +114,3 @@ pub(super) fn runner(origin: Origin) -> &'static str {
         Origin::InPlace => "in place",
     }
 }
-
-/// Whether nothing had to be executed.
-pub(super) fn is_cached(origin: Origin) -> bool {
-    matches!(
-        origin,
-        Origin::DiskCache | Origin::RemoteCache | Origin::Shared
-    )
-}

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::lanes::lane;
-use super::record::{JobAttempt, attempts, is_cached, runner, verdict_word, verifications};
+use super::record::{JobAttempt, attempts, runner, verdict_word, verifications};
 use crate::events::{Event, Origin, Stamped, micros};
 
 /// The "processes" of the trace.
@@ -60,7 +60,7 @@ fn entry(modules: &[String], attempt: &JobAttempt, lane: usize) -> Value {
         "ts": micros(attempt.start),
         "args": {"job": attempt.job, "runner": runner(attempt.origin), "succeeded": attempt.succeeded},
     });
-    if is_cached(attempt.origin) && attempt.start == attempt.end {
+    if attempt.origin.is_cached() && attempt.start == attempt.end {
         entry["ph"] = json!("i");
         entry["s"] = json!("t");
     } else {

@@ -59,10 +59,7 @@ pub(super) fn causes(
 }
 
 fn ran(job: &JobTimings) -> bool {
-    matches!(
-        job.origin,
-        Some(Origin::Remote | Origin::Local | Origin::InPlace)
-    )
+    job.origin.is_some_and(|origin| !origin.is_cached())
 }
 
 fn cause(job: &JobTimings, before: Option<&JobTimings>, pair: Option<&JobKeyPair<'_>>) -> Cause {

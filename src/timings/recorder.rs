@@ -168,9 +168,8 @@ impl JobTimings {
     fn finish(&mut self, origin: Origin, at: Duration) {
         self.origin = Some(origin);
         self.finished = at;
-        let from_farm = matches!(origin, Origin::Remote | Origin::RemoteCache);
-        let executed = from_farm || matches!(origin, Origin::Local | Origin::InPlace);
-        if executed && let Some(attempt) = self.open(from_farm) {
+        let has_attempt = origin.is_farm() || !origin.is_cached();
+        if has_attempt && let Some(attempt) = self.open(origin.is_farm()) {
             attempt.succeeded = true;
             attempt.end = at;
         }

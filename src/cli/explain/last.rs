@@ -148,17 +148,13 @@ fn one_module(
                 text.push_str(&described(difference));
             }
             (None, None) if !newest.repeated => {}
-            _ if job.origin.is_some_and(ran) => text.push_str(
+            _ if job.origin.is_some_and(|origin| !origin.is_cached()) => text.push_str(
                 "  the key is that of the link before: its result was not in a cache, or not any more\n",
             ),
             _ => text.push_str("  the key is that of the link before\n"),
         }
     }
     text
-}
-
-fn ran(origin: Origin) -> bool {
-    matches!(origin, Origin::Remote | Origin::Local | Origin::InPlace)
 }
 
 fn place(origin: Origin) -> &'static str {
