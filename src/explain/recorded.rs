@@ -28,12 +28,8 @@ fn explanation(keys: &LinkKeys, job: &JobKey) -> Explanation {
 }
 
 fn key(keys: &LinkKeys, parts: &KeyParts) -> ActionKey {
-    // Numbers without an item are damage that the database has not noticed.
-    let words = parts.words.iter();
-    let words = words.filter_map(|&number| keys.words.get(number as usize));
-    let files = parts.files.iter();
-    let files = files.filter_map(|&number| keys.files.get(number as usize));
-    let mut ingredients: Vec<Ingredient> = files
+    let mut ingredients: Vec<Ingredient> = keys
+        .files_of(parts)
         .map(|file| Ingredient {
             name: "input".to_owned(),
             value: file.digest.to_string(),
@@ -49,7 +45,7 @@ fn key(keys: &LinkKeys, parts: &KeyParts) -> ActionKey {
     });
     ActionKey {
         action: parts.action.to_string(),
-        command: words.cloned().collect(),
+        command: keys.words_of(parts).cloned().collect(),
         ingredients,
     }
 }

@@ -108,6 +108,19 @@ impl PendingKeys {
 }
 
 impl LinkKeys {
+    /// The arguments of a job. Numbers without an item are damage that the database has not
+    /// noticed.
+    pub fn words_of(&self, parts: &KeyParts) -> impl Iterator<Item = &String> {
+        let words = parts.words.iter();
+        words.filter_map(|&number| self.words.get(number as usize))
+    }
+
+    /// The inputs of a job, likewise.
+    pub fn files_of(&self, parts: &KeyParts) -> impl Iterator<Item = &KeyFile> {
+        let files = parts.files.iter();
+        files.filter_map(|&number| self.files.get(number as usize))
+    }
+
     /// Equal for links with equal keys.
     fn digest(&self) -> Vec<u8> {
         let mut hasher = blake3::Hasher::new();

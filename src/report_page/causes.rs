@@ -161,19 +161,16 @@ fn common(pair: &JobKeyPair<'_>) -> Vec<Difference> {
     differences.collect()
 }
 
-fn arguments(pair: &JobKeyPair<'_>) -> Vec<Difference> {
-    let words = |(keys, parts): (&LinkKeys, &KeyParts)| -> Vec<String> {
-        // Numbers without an item are damage that the database has not noticed.
-        let words = parts.words.iter();
-        let words = words.filter_map(|&number| keys.words.get(number as usize));
-        words.cloned().collect()
+fn arguments<'a>(pair: &JobKeyPair<'a>) -> Vec<Difference> {
+    let words = |(keys, parts): (&'a LinkKeys, &'a KeyParts)| -> Vec<&'a String> {
+        keys.words_of(parts).collect()
     };
     let (before, now) = (words(pair.before), words(pair.now));
-    let in_before: HashSet<&String> = before.iter().collect();
-    let in_now: HashSet<&String> = now.iter().collect();
-    let added = now.iter().filter(|word| !in_before.contains(word));
+    let in_before: HashSet<&String> = before.iter().copied().collect();
+    let in_now: HashSet<&String> = now.iter().copied().collect();
+    let added = now.iter().filter(|word| !in_before.contains(*word));
     let added = added.map(|word| difference(word, format!("argument {word} added")));
-    let removed = before.iter().filter(|word| !in_now.contains(word));
+    let removed = before.iter().filter(|word| !in_now.contains(*word));
     let removed = removed.map(|word| difference(word, format!("argument {word} removed")));
     let mut differences: Vec<_> = added.chain(removed).collect();
     if differences.is_empty() && before != now {
@@ -192,8 +189,7 @@ enum Part {
 /// The module itself, or the modules that it imports from.
 fn of_module(module: &str, pair: &JobKeyPair<'_>, part: Part) -> Vec<Difference> {
     let files = |(keys, parts): (&LinkKeys, &KeyParts)| -> BTreeMap<String, [u8; 32]> {
-        let files = parts.files.iter();
-        let files = files.filter_map(|&number| keys.files.get(number as usize));
+        let files = keys.files_of(parts);
         let wanted = files.filter(|file| (file.name == stable_name(module)) == (part == Part::Own));
         let digests = wanted.map(|file| (file.name.clone(), file.digest.hash));
         digests.collect()
