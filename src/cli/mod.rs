@@ -149,6 +149,14 @@ fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment)
     ended(dispatch(&context, command))
 }
 
+/// Whether `known` is the file that the user calls `asked`: by its name, or by the end of its path.
+fn is_meant(known: &str, asked: &str) -> bool {
+    known == asked
+        || known
+            .strip_suffix(asked)
+            .is_some_and(|before| before.ends_with('/'))
+}
+
 fn ended(result: Result<ExitCode, CommandError>) -> ExitCode {
     result.unwrap_or_else(|failure| {
         output::error(failure.as_ref());

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::arguments::ReportRequest;
-use super::{CommandContext, CommandError, output};
+use super::{CommandContext, CommandError, is_meant, output};
 use crate::config::{Settings, Warning, printable};
 use crate::error::{ExitCode, Hinted};
 use crate::events::{self, Events};
@@ -82,14 +82,6 @@ fn output_name(subject: &Path) -> Result<String, CommandError> {
     }
     let file = JobFile::read(subject).map_err(|error| Box::new(error) as CommandError)?;
     Ok(file.linker_output)
-}
-
-/// Whether `known` is the output that the user calls `asked`: the name, or the end of the path.
-fn is_meant(known: &str, asked: &str) -> bool {
-    known == asked
-        || known
-            .strip_suffix(asked)
-            .is_some_and(|before| before.ends_with('/'))
 }
 
 fn page_of(link: &LinkTimings, earlier: Option<&LinkTimings>, state: Arc<State>) -> String {

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use indicatif::HumanDuration;
 
 use super::differences::{changes, described, differences};
-use crate::cli::{CommandContext, CommandError, output};
+use crate::cli::{self, CommandContext, CommandError, output};
 use crate::digest::Digest;
 use crate::error::{ExitCode, Hinted};
 use crate::events::Origin;
@@ -45,13 +45,9 @@ pub(super) fn run(
     Ok(output::print(&text))
 }
 
-/// Whether `known` is the module that the user calls `asked`: the name, or the end of the path.
+/// Whether `known` is the module that the user calls `asked`.
 fn is_meant(known: &str, asked: &str) -> bool {
-    let asked = stable_name(asked);
-    known == asked
-        || known
-            .strip_suffix(asked)
-            .is_some_and(|before| before.ends_with('/'))
+    cli::is_meant(known, stable_name(asked))
 }
 
 fn age(link: &RecordedLink, now: SystemTime) -> String {
