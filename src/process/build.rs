@@ -54,9 +54,9 @@ impl BuildProcess {
 /// What identifies the build; `None` if no ancestor runs one.
 #[must_use]
 pub fn build_identity() -> Option<String> {
+    let BuildProcess { process, started } = BuildProcess::of_process()?;
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let (pid, ancestor) = outermost(std::process::id(), ProcStat::of)?;
-    Some(format!("{} {pid} {}", boot.trim(), ancestor.started))
+    Some(format!("{} {process} {started}", boot.trim()))
 }
 
 fn outermost(process: u32, look: impl Fn(u32) -> Option<ProcStat>) -> Option<(u32, ProcStat)> {
