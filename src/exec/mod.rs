@@ -53,10 +53,7 @@ pub struct Planned {
 impl Planned {
     /// `None` for what runs in place.
     pub fn hermetic(&self) -> Option<&Hermetic> {
-        match &self.form {
-            PlannedForm::Hermetic(hermetic) => Some(hermetic),
-            PlannedForm::InPlace(_) => None,
-        }
+        self.form.hermetic()
     }
 
     /// Jobs of one key have the same result. `None` for what runs in place.
@@ -71,6 +68,16 @@ pub enum PlannedForm {
     Hermetic(Box<Hermetic>),
     /// With its real names, as lld would run it; never cached.
     InPlace(InPlaceReason),
+}
+
+impl PlannedForm {
+    /// `None` for what runs in place.
+    pub fn hermetic(&self) -> Option<&Hermetic> {
+        match self {
+            Self::Hermetic(hermetic) => Some(hermetic),
+            Self::InPlace(_) => None,
+        }
+    }
 }
 
 /// Why no action can describe a job.

@@ -258,11 +258,8 @@ impl Link {
     }
 
     fn report_planned(&self, id: JobId, checked: &Checked, time: Duration) {
-        let hermetic = match &checked.form {
-            PlannedForm::Hermetic(hermetic) => Some(hermetic),
-            PlannedForm::InPlace(_) => None,
-        };
-        let input_bytes = hermetic.map_or(checked.bytes, |hermetic| hermetic.input_bytes());
+        let hermetic = checked.form.hermetic();
+        let input_bytes = hermetic.map_or(checked.bytes, Hermetic::input_bytes);
         self.events.send(Event::JobPlanned {
             job: id,
             key: hermetic.and_then(|hermetic| hermetic.key().hash.first_chunk().copied()),
