@@ -8,6 +8,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
+
 use crate::action::canonical::NamedFile;
 use crate::action::restore::{Renumbering, check, restore};
 use crate::action::slice::{SliceInputs, SliceKey, check_kind, slice_key};
@@ -19,7 +21,6 @@ use crate::fs::read_regular;
 use crate::pb::reapi;
 use crate::task::lock;
 use crate::thinlto::{Index, ModuleGraph};
-use bytes::Bytes;
 
 /// The release that the differential tests cover, as it stands in `clang --version`. Another one may
 /// read the same modules and see more of them.
