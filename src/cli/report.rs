@@ -114,9 +114,10 @@ impl TimingsPage {
 
     /// The events, of which the page takes note.
     pub(super) fn observed(&self, events: Events) -> Events {
-        let Some(page) = &self.0 else { return events };
-        let recorder = Arc::clone(&page.recorder);
-        events.observed(move |at, event| recorder.observe(at, event))
+        match &self.0 {
+            Some(page) => page.recorder.observed(events),
+            None => events,
+        }
     }
 
     /// Writes the page. That it cannot be written is a warning.

@@ -271,9 +271,7 @@ fn recorded(options: &Options, events: Events) -> (Events, Option<Arc<TimingsRec
         return (events, None);
     }
     let recorder = Arc::new(TimingsRecorder::default());
-    let observer = Arc::clone(&recorder);
-    let events = events.observed(move |at, event| observer.observe(at, event));
-    (events, Some(recorder))
+    (recorder.observed(events), Some(recorder))
 }
 
 /// Unknown keys that are named: one of each job would stand there as often as there are jobs.

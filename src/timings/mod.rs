@@ -118,12 +118,11 @@ impl LinkTimings {
     }
 
     /// Adds what another part of the same build did. The earlier part's start is that of the whole.
-    fn add(&mut self, other: Self) {
+    fn add(&mut self, mut other: Self) {
         let first = self.started.min(other.started);
         let shift = |started: u64| Duration::from_micros(started - first);
         let (own, of_other) = (shift(self.started), shift(other.started));
         self.shift(own);
-        let mut other = other;
         other.shift(of_other);
         self.started = first;
         self.duration = self.duration.max(other.duration);

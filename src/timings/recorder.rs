@@ -1,10 +1,10 @@
 //! Makes the timings of a link from its events, as they come.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{JobTimings, LinkTimings, TimeSpan, TimedAttempt, TimedStep};
-use crate::events::{Event, JobStep, Origin, micros};
+use crate::events::{Event, Events, JobStep, Origin, micros};
 use crate::task::lock;
 
 /// The timings of a link that is running.
@@ -26,6 +26,13 @@ impl TimingsRecorder {
             started: micros(since),
             ..LinkTimings::default()
         }))
+    }
+
+    /// The same events, of which this takes note.
+    #[must_use]
+    pub fn observed(self: &Arc<Self>, events: Events) -> Events {
+        let recorder = Arc::clone(self);
+        events.observed(move |at, event| recorder.observe(at, event))
     }
 
     /// Notes `event`, which happens at `at`.
