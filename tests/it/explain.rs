@@ -49,12 +49,7 @@ fn the_action_is_the_one_that_the_cache_is_asked_for_and_a_change_is_named() {
     let link = Link::new(&program).argument("-Wl,--lto-O1").keep_objects();
     let source = link.dir().join("thrice.c");
     fs::write(&source, "int thrice(int x) { return x + x + x; }\n").expect("written");
-    let mut clang = Llvm::get().command("clang");
-    clang
-        .args(["-O2", "-flto=thin", "-c"])
-        .arg(&source)
-        .arg("-o");
-    run(clang.arg(link.dir().join("thrice.o")));
+    Llvm::get().thin_module(&source, &link.dir().join("thrice.o"));
     let linked = link.run_at(&home).expect_works();
     fs::write(linked.dir().join("before"), &before).expect("written");
     let told = explain(&linked, &home, &["before"]);
@@ -76,9 +71,7 @@ fn the_action_is_the_one_that_the_cache_is_asked_for_and_a_change_is_named() {
 fn compile(path: &Path, source: &str, module: &Path) {
     fs::create_dir_all(path.parent().expect("a directory")).expect("created");
     fs::write(path, source).expect("written");
-    let mut clang = Llvm::get().command("clang");
-    clang.args(["-O2", "-flto=thin", "-c"]).arg(path);
-    run(clang.arg("-o").arg(module));
+    Llvm::get().thin_module(path, module);
 }
 
 /// What relto says in the directory of `link`.
@@ -92,12 +85,6 @@ fn relto(link: &Link<'_>, home: &Home, arguments: &[&str]) -> (Option<i32>, Stri
     (output.status.code(), text)
 }
 
-fn links(link: &Link<'_>, home: &Home) {
-    let output = link.command(home).output().expect("the linker starts");
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{stderr}");
-}
-
 #[test]
 fn without_a_job_file_the_last_two_links_of_an_output_are_compared() {
     const THRICE: &str = "int thrice(int x) { return x + x + x; }\n";
@@ -106,13 +93,13 @@ fn without_a_job_file_the_last_two_links_of_an_output_are_compared() {
     let link = Link::new(&program);
     let (_, told) = relto(&link, &home, &["explain"]);
     assert_eq!(told, "no link is recorded yet\n");
-    links(&link, &home);
+    run(&mut link.command(&home));
     let (_, told) = relto(&link, &home, &["explain"]);
     assert!(told.contains("no earlier one with other keys"), "{told}");
 
     let module = link.dir().join("thrice.o");
     compile(&link.dir().join("one/thrice.c"), THRICE, &module);
-    links(&link, &home);
+    run(&mut link.command(&home));
     let (code, told) = relto(&link, &home, &["explain"]);
     assert_eq!(code, Some(0), "{told}");
     for part in [
@@ -133,12 +120,12 @@ fn without_a_job_file_the_last_two_links_of_an_output_are_compared() {
     }
 
     compile(&link.dir().join("other/thrice.c"), THRICE, &module);
-    links(&link, &home);
+    run(&mut link.command(&home));
     let (_, told) = relto(&link, &home, &["explain", "thrice.o"]);
     let only = "input thrice.o: the module differs in source_filename only";
     assert!(told.contains(only), "{told}");
 
-    links(&link, &home);
+    run(&mut link.command(&home));
     let (_, told) = relto(&link, &home, &["explain", "main.o"]);
     for part in [
         "from the disk cache",
@@ -148,7 +135,7 @@ fn without_a_job_file_the_last_two_links_of_an_output_are_compared() {
     }
     let (code, _) = relto(&link, &home, &["cache", "clear"]);
     assert_eq!(code, Some(0));
-    links(&link, &home);
+    run(&mut link.command(&home));
     let (_, told) = relto(&link, &home, &["explain", "main.o"]);
     let evicted = "its result was not in a cache, or not any more";
     assert!(told.contains(evicted), "{told}");
@@ -167,7 +154,7 @@ fn an_earlier_job_file_is_explained_or_told_to_be_stale() {
     let program = feature(Feature::Plain);
     let link = Link::new(&program).keep_objects();
     let job_file = |known: &[String]| -> String {
-        links(&link, &home);
+        run(&mut link.command(&home));
         let entries = fs::read_dir(link.dir()).expect("a directory");
         let names = entries.map(|entry| entry.expect("an entry").file_name());
         let mut names = names.map(|name| name.to_string_lossy().into_owned());

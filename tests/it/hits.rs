@@ -229,10 +229,5 @@ fn edit(program: &Program, link: &Link<'_>, module: &str) {
     assert_ne!(text, changed);
     let edited = link.dir().join(module).with_extension("c");
     fs::write(&edited, changed).expect("written");
-    run(Llvm::get()
-        .command("clang")
-        .args(["-O2", "-flto=thin", "-c"])
-        .arg(&edited)
-        .arg("-o")
-        .arg(edited.with_extension("o")));
+    Llvm::get().thin_module(&edited, &edited.with_extension("o"));
 }

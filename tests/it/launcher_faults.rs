@@ -85,12 +85,7 @@ fn a_stale_import_is_reported() {
         "int thrice(int);\nint twice(int x) { return thrice(x) - x + 1; }\n",
     )
     .expect("written");
-    let mut clang = Llvm::get().command("clang");
-    run(clang
-        .args(["-O2", "-flto=thin", "-c"])
-        .arg(&source)
-        .arg("-o")
-        .arg(backends.path("twice.o")));
+    Llvm::get().thin_module(&source, &backends.path("twice.o"));
     refused(
         &backends,
         &WORDS,

@@ -68,19 +68,11 @@ fn cause(data: &Value, module: &str) -> Option<String> {
     Some(text.as_str().expect("text").to_owned())
 }
 
-fn links(link: &Link<'_>, home: &Home) {
-    let output = link.command(home).output().expect("the linker starts");
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{stderr}");
-}
-
 /// The module of `text`.
 fn compile(dir: &Path, name: &str, text: &str) {
     let source = dir.join(name).with_extension("c");
     fs::write(&source, text).expect("written");
-    let mut clang = Llvm::get().command("clang");
-    clang.args(["-O2", "-flto=thin", "-c"]).arg(&source);
-    run(clang.arg("-o").arg(dir.join(name)));
+    Llvm::get().thin_module(&source, &dir.join(name));
 }
 
 #[test]
@@ -94,7 +86,7 @@ fn the_page_of_a_link_says_what_ran_where_and_why() {
         "{told}"
     );
 
-    links(&link, &home);
+    run(&mut link.command(&home));
     let first = report(link.dir(), &home, &[]);
     assert_eq!(first["output"], "app");
     assert_eq!(places(&first), [LOCAL; 3]);
@@ -110,7 +102,7 @@ fn the_page_of_a_link_says_what_ran_where_and_why() {
     );
     assert!(path.iter().any(|part| part[0] == COMPILING), "{path:?}");
 
-    links(&link, &home);
+    run(&mut link.command(&home));
     let cached = report(link.dir(), &home, &[]);
     assert_eq!(places(&cached), [DISK; 3]);
     assert_eq!(cause(&cached, "main.o"), None);
@@ -120,7 +112,7 @@ fn the_page_of_a_link_says_what_ran_where_and_why() {
         "thrice.o",
         "int thrice(int x) { return x + x + x; }\n",
     );
-    links(&link, &home);
+    run(&mut link.command(&home));
     let changed = report(link.dir(), &home, &[]);
     assert_eq!(
         cause(&changed, "thrice.o").as_deref(),
@@ -133,7 +125,7 @@ fn the_page_of_a_link_says_what_ran_where_and_why() {
     assert_eq!(report(link.dir(), &home, &["-n", "3"]), first);
 
     fs::remove_dir_all(home.cache().join("relto/ac")).expect("evicted");
-    links(&link, &home);
+    run(&mut link.command(&home));
     let evicted = report(link.dir(), &home, &["app"]);
     let reason = "unchanged, but not in a cache any more (evicted)";
     assert_eq!(cause(&evicted, "main.o").as_deref(), Some(reason));
@@ -155,7 +147,7 @@ fn a_job_file_stands_for_its_output_and_members_of_archives_have_their_own_names
     let home = Home::new();
     let program = generated(3);
     let link = Link::new(&program).form(Form::Archive).keep_objects();
-    links(&link, &home);
+    run(&mut link.command(&home));
     let entries = fs::read_dir(link.dir()).expect("a directory");
     let mut names = entries.map(|entry| entry.expect("an entry").file_name());
     let jobs = names.find(|name| name.to_string_lossy().ends_with(".dist-file.json"));
@@ -173,13 +165,13 @@ fn the_option_writes_the_same_page_right_after_the_link() {
     let home = Home::new();
     let program = feature(Feature::Plain);
     let link = Link::new(&program).option("--timings=page.html");
-    links(&link, &home);
+    run(&mut link.command(&home));
     compile(
         link.dir(),
         "thrice.o",
         "int thrice(int x) { return x + x + x; }\n",
     );
-    links(&link, &home);
+    run(&mut link.command(&home));
     let page = fs::read_to_string(link.dir().join("page.html")).expect("written");
     let (own, recorded) = (data(&page), report(link.dir(), &home, &[]));
     for column in ["output", "modules", "places", "causes", "inputs", "outputs"] {
@@ -203,7 +195,7 @@ fn jobs_of_a_farm_have_the_steps_of_its_protocol() {
     let (home, other) = (Home::new(), Home::new());
     let program = generated(4);
     let made = strict(&program, &environment);
-    links(&made, &home);
+    run(&mut made.command(&home));
     let told = report(made.dir(), &home, &[]);
     assert!(places(&told).iter().all(|place| *place == REMOTE), "{told}");
     let steps = told["lanes"]["steps"].as_array().expect("a column");
@@ -216,7 +208,7 @@ fn jobs_of_a_farm_have_the_steps_of_its_protocol() {
     assert!(told["up"].as_u64() > Some(0) && told["down"].as_u64() > Some(0));
 
     let found = strict(&program, &environment);
-    links(&found, &other);
+    run(&mut found.command(&other));
     let told = report(found.dir(), &other, &[]);
     assert!(
         places(&told).iter().all(|place| *place == FARM_CACHE),

@@ -62,9 +62,7 @@ fn page_of_a_link(dir: &Path) -> PathBuf {
     let link = Link::new(&program).argument(HOSTILE);
     let source = link.dir().join("more.c");
     fs::write(&source, "int more(int x) { return x * 5; }\n").expect("written");
-    let mut clang = Llvm::get().command("clang");
-    clang.args(["-O2", "-flto=thin", "-c"]).arg(&source);
-    run(clang.arg("-o").arg(link.dir().join(HOSTILE)));
+    Llvm::get().thin_module(&source, &link.dir().join(HOSTILE));
     run(&mut link.command(&home));
     let path = dir.join("page.html");
     let mut relto = Command::new(env!("CARGO_BIN_EXE_relto"));

@@ -85,6 +85,13 @@ impl Llvm {
         }
         command
     }
+
+    /// Compiles a source to a module for ThinLTO.
+    pub fn thin_module(&self, source: &Path, module: &Path) {
+        let mut clang = self.command("clang");
+        clang.args(["-O2", "-flto=thin", "-c"]).arg(source);
+        run(clang.arg("-o").arg(module));
+    }
 }
 
 fn has_linker(root: &Path) -> bool {
