@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::keys::{JobKeyPair, KeyPairs, short};
 use crate::events::Origin;
-use crate::history::{Ingredient, KeyParts, LinkKeys, stable_name};
+use crate::history::{KeyParts, LinkKeys, stable_name};
 use crate::timings::{JobTimings, LinkTimings};
 
 /// Changes that a short text names.
@@ -103,12 +103,8 @@ fn changed(module: &str, pair: &JobKeyPair<'_>) -> Cause {
         ("changed module", of_module(module, pair, Part::Own)),
         ("changed import", of_module(module, pair, Part::Imports)),
     ];
-    let mut found: Vec<(&str, Vec<Difference>)> = Vec::new();
-    for (kind, differences) in kinds {
-        if !differences.is_empty() {
-            found.push((kind, differences));
-        }
-    }
+    let kinds = kinds.into_iter();
+    let found: Vec<_> = kinds.filter(|(_, differ)| !differ.is_empty()).collect();
     let Some((kind, first)) = found.first() else {
         let (before, now) = (pair.before.1, pair.now.1);
         return if before.index == now.index {
@@ -146,14 +142,13 @@ fn difference(name: &str, line: String) -> Difference {
 }
 
 /// Toolchain, salt and environment.
-fn common(pair: &JobKeyPair<'_>) -> Vec<Difference> {
-    let by_name = |keys: &LinkKeys| -> BTreeMap<String, String> {
+fn common<'a>(pair: &JobKeyPair<'a>) -> Vec<Difference> {
+    let by_name = |keys: &'a LinkKeys| -> BTreeMap<&'a str, &'a str> {
         let values = keys.common.iter();
-        let pairs = values.map(|it: &Ingredient| (it.name.clone(), it.value.clone()));
-        pairs.collect()
+        values.map(|it| (&*it.name, &*it.value)).collect()
     };
     let (before, now) = (by_name(pair.before.0), by_name(pair.now.0));
-    let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+    let names: BTreeSet<&str> = before.keys().chain(now.keys()).copied().collect();
     let differ = names
         .into_iter()
         .filter(|name| before.get(*name) != now.get(*name));
@@ -187,11 +182,11 @@ enum Part {
 }
 
 /// The module itself, or the modules that it imports from.
-fn of_module(module: &str, pair: &JobKeyPair<'_>, part: Part) -> Vec<Difference> {
-    let files = |(keys, parts): (&LinkKeys, &KeyParts)| -> BTreeMap<String, [u8; 32]> {
+fn of_module<'a>(module: &str, pair: &JobKeyPair<'a>, part: Part) -> Vec<Difference> {
+    let files = |(keys, parts): (&'a LinkKeys, &'a KeyParts)| -> BTreeMap<&'a str, [u8; 32]> {
         let files = keys.files_of(parts);
         let wanted = files.filter(|file| (file.name == stable_name(module)) == (part == Part::Own));
-        let digests = wanted.map(|file| (file.name.clone(), file.digest.hash));
+        let digests = wanted.map(|file| (&*file.name, file.digest.hash));
         digests.collect()
     };
     let (before, now) = (files(pair.before), files(pair.now));
