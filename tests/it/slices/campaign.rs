@@ -9,6 +9,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::support::campaign::number;
 use crate::support::corpus::cached;
 use crate::support::llvm::{Llvm, run};
 use crate::support::program::{Program, zstd};
@@ -181,13 +182,6 @@ fn disassembled(program: &Program) -> Vec<String> {
         .collect()
 }
 
-fn number_of(variable: &str, otherwise: u64) -> u64 {
-    std::env::var(variable)
-        .ok()
-        .and_then(|value| value.parse().ok())
-        .unwrap_or(otherwise)
-}
-
 #[test]
 fn equal_slice_keys_mean_equal_objects() {
     if Llvm::get().major() != 22 {
@@ -207,8 +201,8 @@ fn equal_slice_keys_mean_equal_objects() {
 
 /// Compares programs that no run has compared yet, until there are enough.
 fn run_campaign() {
-    let pairs = number_of("RELTO_SLICES_PAIRS", PAIRS);
-    let threads = number_of("RELTO_SLICES_THREADS", 2);
+    let pairs = number("RELTO_SLICES_PAIRS").unwrap_or(PAIRS);
+    let threads = number("RELTO_SLICES_THREADS").unwrap_or(2);
     let campaign = Mutex::new(Campaign::load());
     let next = AtomicU64::new(0);
     std::thread::scope(|scope| {

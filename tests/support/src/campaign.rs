@@ -145,6 +145,7 @@ fn commit() -> String {
     )
 }
 
-fn number(variable: &str) -> Option<u64> {
+/// The number in an environment variable.
+pub fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
