@@ -9,6 +9,7 @@ use fs_err as fs;
 use crate::support::link::Home;
 use crate::support::llvm::run;
 use crate::support::outcome::Counts;
+use crate::support::servers::free_port;
 use crate::support::skip::skip;
 
 const PAGE: &str = include_str!("../../docs/builds.md");
@@ -412,12 +413,10 @@ fn sccache_keeps_compiles_and_relto_the_backends() {
     }
     let dir = make_dir();
     let home = Home::new();
-    // Its server listens on a port: one that was free a moment ago.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr());
     let variables = format!(
         "export SCCACHE_DIR={}/sccache SCCACHE_SERVER_PORT={} SCCACHE_IDLE_TIMEOUT=60",
         home.path().display(),
-        port.expect("a port").port()
+        free_port()
     );
     let script = format!(
         "{variables}\nsccache --start-server\nmake clean\n{}\nsccache --stop-server",
