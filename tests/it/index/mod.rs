@@ -15,6 +15,8 @@ use relto::internals::thinlto::{Form, Index, module};
 use serde::Deserialize;
 use tempfile::TempDir;
 
+use crate::support::saved::captured;
+
 const CLANG: &str = "clang++-22";
 const LLD: &str = "ld.lld-22";
 const AR: &str = "llvm-ar-22";
@@ -109,9 +111,7 @@ fn compile(dir: &Path, flags: &[&str]) -> Vec<String> {
 /// Links `inputs` in `dir` and keeps what the distributor would have seen.
 fn capture(dir: &Path, inputs: &[String]) -> Capture {
     let copy = tempfile::tempdir_in(dir.parent().expect("a parent")).expect("a directory");
-    let script = "cp -R . \"$0\"; cp \"$1\" \"$0/jobs.json\"; exit 1";
     let copied = copy.keep().join("copy");
-    fs::create_dir_all(&copied).expect("created");
     let mut link = Command::new(LLD);
     link.current_dir(dir)
         .args(["-e", "main", "--unresolved-symbols=ignore-all", "-o", "app"])
@@ -119,16 +119,8 @@ fn capture(dir: &Path, inputs: &[String]) -> Capture {
             "--lto-whole-program-visibility",
             "--thinlto-remote-compiler=clang",
         ])
-        .args([
-            "--thinlto-distributor=/bin/sh",
-            "--thinlto-distributor-arg=-c",
-        ])
-        .arg(format!("--thinlto-distributor-arg={script}"))
-        .arg(format!("--thinlto-distributor-arg={}", copied.display()))
         .args(inputs);
-    let output = link.output().expect("lld 22 is installed");
-    let jobs = fs::read(copied.join("jobs.json"));
-    let jobs = jobs.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    let jobs = captured(&mut link, &copied);
     Capture {
         dir: copied,
         file: serde_json::from_slice(&jobs).expect("lld's job file"),

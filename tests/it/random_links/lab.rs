@@ -13,8 +13,9 @@ use crate::slices::source::{Language, Random, RandomProgram};
 use crate::support::farm::{Farm, Profile};
 use crate::support::link::Home;
 use crate::support::llvm::{Llvm, run};
+use crate::support::outcome::texts;
 use crate::support::remote::here;
-use crate::support::saved::copy_files;
+use crate::support::saved::{captured, copy_files};
 
 /// What modules are compiled with.
 const FLAGS: [&[&str]; 8] = [
@@ -39,9 +40,6 @@ const LINK_OPTIONS: [&[&str]; 8] = [
     &["--lto-whole-program-visibility"],
     &["-shared"],
 ];
-
-/// What the distributor that only looks does: `$0` is where the copy belongs, `$1` the job file.
-const SNAPSHOT: &str = "cp -R . \"$0\"; cp \"$1\" \"$0/jobs.json\"; exit 1";
 
 /// A program in a directory, and all that outlives one link of it.
 pub(super) struct Lab {
@@ -148,18 +146,9 @@ impl Lab {
                 "--thinlto-remote-compiler={}",
                 Llvm::get().tool("clang").display()
             ))
-            .arg("--thinlto-distributor=/bin/sh")
-            .args(["--thinlto-distributor-arg=-c".to_owned()])
-            .arg(format!("--thinlto-distributor-arg={SNAPSHOT}"))
-            .arg(format!(
-                "--thinlto-distributor-arg={}",
-                copy.path().join("copy").display()
-            ))
             .args(&words);
-        let output = lld.output().expect("lld starts");
         let dir = copy.path().join("copy");
-        let text = fs::read(dir.join("jobs.json"));
-        let text = text.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+        let text = captured(&mut lld, &dir);
         let file: Value = serde_json::from_slice(&text).expect("lld's job file");
         let mut snapshot = Snapshot {
             _copy: copy,
@@ -175,10 +164,10 @@ impl Lab {
     fn compile_in_place(&mut self, snapshot: &mut Snapshot) {
         let place = TempDir::new().expect("a directory");
         copy_files(&snapshot.dir, place.path());
-        let common = words(&snapshot.file["common"]["args"]);
+        let common = texts(&snapshot.file["common"]["args"]);
         for job in snapshot.file["jobs"].as_array().expect("a list") {
-            let (arguments, inputs) = (words(&job["args"]), words(&job["inputs"]));
-            let output = words(&job["outputs"]).remove(0);
+            let (arguments, inputs) = (texts(&job["args"]), texts(&job["inputs"]));
+            let output = texts(&job["outputs"]).remove(0);
             let mut contents = Vec::new();
             for input in &inputs {
                 contents.extend(fs::read(place.path().join(input)).expect("an input"));
@@ -195,12 +184,6 @@ impl Lab {
             snapshot.outputs.push(output);
         }
     }
-}
-
-fn words(value: &Value) -> Vec<String> {
-    let list = value.as_array().expect("a list").iter();
-    list.map(|word| word.as_str().expect("text").to_owned())
-        .collect()
 }
 
 /// What lld gave to a distributor, and what clang makes of it.
@@ -241,10 +224,10 @@ impl Snapshot {
     fn in_place(&self, dir: &Path, number: usize) -> Option<Vec<u8>> {
         let place = TempDir::new().expect("a directory");
         copy_files(dir, place.path());
-        let common = words(&self.file["common"]["args"]);
+        let common = texts(&self.file["common"]["args"]);
         let mut clang = Command::new(&common[0]);
         clang.current_dir(place.path()).args(&common[1..]);
-        clang.args(words(&self.file["jobs"][number]["args"]));
+        clang.args(texts(&self.file["jobs"][number]["args"]));
         let output = clang.output().expect("clang starts");
         let object = fs::read(place.path().join(&self.outputs[number]));
         object.ok().filter(|_| output.status.success())

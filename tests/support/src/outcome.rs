@@ -199,7 +199,11 @@ pub(super) fn executable_name(program: &Program) -> &'static str {
     }
 }
 
-fn texts(list: &Value) -> Vec<String> {
+/// The texts of a list in a job file.
+///
+/// # Panics
+/// It is no list, or holds something else.
+pub fn texts(list: &Value) -> Vec<String> {
     let list = list.as_array().expect("a list").iter();
     list.map(|text| text.as_str().expect("a text").to_owned())
         .collect()

@@ -161,6 +161,21 @@ pub fn leftovers(dir: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
+/// Runs `lld` as far as its distributor, which leaves a copy of the current directory and of the job
+/// file at `copy`, and fails. Returns the job file.
+///
+/// # Panics
+/// It does not come to that.
+pub fn captured(lld: &mut Command, copy: &Path) -> Vec<u8> {
+    const LOOK: &str = "cp -R . \"$0\"; cp \"$1\" \"$0/jobs.json\"; exit 1";
+    let words = ["-c", LOOK, copy.to_str().expect("text")];
+    lld.arg("--thinlto-distributor=/bin/sh");
+    lld.args(words.map(|word| format!("--thinlto-distributor-arg={word}")));
+    let output = lld.output().expect("lld starts");
+    fs::read(copy.join(JOB_FILE))
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
+}
+
 /// The files of one directory, without directories in it.
 pub fn copy_files(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).expect("a directory") {
