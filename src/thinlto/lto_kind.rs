@@ -7,7 +7,7 @@ use std::io;
 
 use super::ModuleError;
 use super::bitcode::{self, MAGIC, MAGIC_BITS, block};
-use super::bitstream::{BitstreamEntry, BitstreamError, BlockHeader, BlockInfo, BlockReader};
+use super::bitstream::{BitstreamEntry, BitstreamError, BlockHeader, BlockInfo, BlockReader, text};
 
 /// Counts the modules in a file of `size` bytes by the headers of its outermost blocks, eight bytes
 /// each, which `read` fetches. `None` where only a whole look can tell.
@@ -58,8 +58,7 @@ pub fn triple(start: &[u8]) -> Option<String> {
                     info.read(start, &inner).ok()?;
                 }
                 BitstreamEntry::Record(_) if values.first() == Some(&TRIPLE) => {
-                    let bytes = values[1..].iter().map(|value| value.to_le_bytes()[0]);
-                    return String::from_utf8(bytes.collect()).ok();
+                    return String::from_utf8(text(&values[1..])).ok();
                 }
                 BitstreamEntry::Block(_)
                 | BitstreamEntry::Definition

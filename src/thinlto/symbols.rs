@@ -4,7 +4,7 @@
 //! not read the modules themselves.
 
 use super::bitcode::{self, MAGIC_BITS, block};
-use super::bitstream::{BitstreamEntry, BitstreamError, BlockHeader, BlockReader};
+use super::bitstream::{BitstreamEntry, BitstreamError, BlockHeader, BlockReader, text};
 
 /// A symbol that a linker sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,8 +59,7 @@ pub(super) fn blob(stream: &[u8], header: &BlockHeader) -> Result<Option<Vec<u8>
         match entries.next(&mut values)? {
             BitstreamEntry::End => return Ok(None),
             BitstreamEntry::Record(_) if values.first() == Some(&BLOB) => {
-                let bytes = values[1..].iter().map(|value| value.to_le_bytes()[0]);
-                return Ok(Some(bytes.collect()));
+                return Ok(Some(text(&values[1..])));
             }
             BitstreamEntry::Record(_) | BitstreamEntry::Definition | BitstreamEntry::Block(_) => {}
         }

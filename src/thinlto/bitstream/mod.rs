@@ -46,6 +46,12 @@ mod width {
     pub(super) const MAX: u32 = 32;
 }
 
+/// The text or blob that operands hold, a byte each.
+pub(super) fn text(operands: &[u64]) -> Vec<u8> {
+    let bytes = operands.iter().map(|value| value.to_le_bytes()[0]);
+    bytes.collect()
+}
+
 /// A bitstream that is damaged, or that LLVM never writes. Positions count from the magic number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BitstreamError {

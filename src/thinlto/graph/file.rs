@@ -7,7 +7,7 @@ use super::encoder::Encoder;
 use super::{Decoded, Opaque};
 use crate::thinlto::bitcode::{self, MAGIC_BITS, block as outer};
 use crate::thinlto::bitstream::{
-    Abbrev, BitstreamEntry, BlockHeader, BlockInfo, BlockReader, Records,
+    Abbrev, BitstreamEntry, BlockHeader, BlockInfo, BlockReader, Records, text,
 };
 
 /// The only code of an identification block's text, of tags, of scopes, of the string table.
@@ -204,13 +204,6 @@ impl<'a> ModuleFile<'a> {
             }
         }
     }
-}
-
-pub(super) fn text(operands: &[u64]) -> Vec<u8> {
-    operands
-        .iter()
-        .map(|value| value.to_le_bytes()[0])
-        .collect()
 }
 
 pub(super) fn lossy(bytes: &[u8]) -> String {

@@ -10,7 +10,7 @@ use super::constants::{Constants, Edge};
 use super::encoder::{Encoder, Hash};
 use super::types::Types;
 use super::{Decoded, Node, Opaque};
-use crate::thinlto::bitstream::Records;
+use crate::thinlto::bitstream::{BitReader, Records, text};
 
 /// How deep plain nodes may be nested.
 const MAX_DEPTH: u32 = 256;
@@ -106,10 +106,10 @@ impl MetadataBlock {
 
     /// Texts: their lengths as numbers in pieces of six bits, then, at `offset`, their characters.
     fn strings(&mut self, count: u64, offset: u64, blob: &[u64]) -> Decoded<()> {
-        let bytes: Vec<u8> = blob.iter().map(|value| value.to_le_bytes()[0]).collect();
+        let bytes = text(blob);
         let offset = usize::try_from(offset).map_err(|_| Opaque::Damaged)?;
         let (lengths, text) = bytes.split_at_checked(offset).ok_or(Opaque::Damaged)?;
-        let mut bits = crate::thinlto::bitstream::BitReader::new(lengths, 0);
+        let mut bits = BitReader::new(lengths, 0);
         let mut start = 0;
         for _ in 0..count {
             let length = usize::try_from(bits.vbr(6)?).map_err(|_| Opaque::Damaged)?;

@@ -6,7 +6,7 @@ use super::attributes::Attributes;
 use super::code::{block, constant, module as code};
 use super::constants::{ConstantContext, Constants};
 use super::encoder::Encoder;
-use super::file::{ModuleFile, lossy, text};
+use super::file::{ModuleFile, lossy};
 use super::function::Body;
 use super::globals::{self, Comdat, Declared};
 use super::metadata::{Metadata, MetadataBlock, MetadataContext, Reference};
@@ -14,7 +14,7 @@ use super::tables::Tables;
 use super::types::Types;
 use super::{Decoded, GlobalContent, GlobalKind, ModuleGraph, Opaque, Part};
 use crate::thinlto::bitcode::block as outer;
-use crate::thinlto::bitstream::Records;
+use crate::thinlto::bitstream::{Records, text};
 
 /// Bitcode whose names are in a string table.
 const VERSION_WITH_STRTAB: u64 = 2;

@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::bitcode::{self, MAGIC_BITS, NotBitcode, block};
 use super::bitstream::{
-    BitstreamEntry, BitstreamError, BlockHeader, BlockInfo, BlockReader, Records,
+    BitstreamEntry, BitstreamError, BlockHeader, BlockInfo, BlockReader, Records, text,
 };
 use crate::error::Hinted;
 
@@ -254,10 +254,9 @@ fn modules(strtab: &Records) -> Result<Vec<ModuleEntry>, IndexError> {
 }
 
 fn entry(id: u64, path: &[u64]) -> ModuleEntry {
-    let bytes = path.iter().map(|value| value.to_le_bytes()[0]).collect();
     ModuleEntry {
         id,
-        path: bytes,
+        path: text(path),
         hash: None,
         damaged: path.iter().any(|value| *value >= 0xFF),
     }

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::bitcode::{self, FileType, MAGIC_BITS, NotBitcode, block};
-use super::bitstream::{BitstreamEntry, BitstreamError, BlockHeader, BlockInfo, BlockReader};
+use super::bitstream::{BitstreamEntry, BitstreamError, BlockHeader, BlockInfo, BlockReader, text};
 use super::index::{ModuleHash, hash};
 use crate::error::Hinted;
 use sourceless::SourcelessDigest;
@@ -117,11 +117,7 @@ impl ModuleFacts {
         match record {
             [code::HASH, words @ ..] => self.hashes.extend(hash(words)),
             [code::TRIPLE, characters @ ..] if self.triple.is_empty() => {
-                let bytes: Vec<u8> = characters
-                    .iter()
-                    .map(|value| value.to_le_bytes()[0])
-                    .collect();
-                self.triple = String::from_utf8_lossy(&bytes).into_owned();
+                self.triple = String::from_utf8_lossy(&text(characters)).into_owned();
             }
             _ => {}
         }

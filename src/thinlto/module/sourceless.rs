@@ -5,7 +5,7 @@
 //! such modules from changed ones.
 
 use crate::thinlto::bitcode::block;
-use crate::thinlto::bitstream::{BitstreamError, BlockHeader};
+use crate::thinlto::bitstream::{BitstreamError, BlockHeader, text};
 use crate::thinlto::symbols::blob;
 
 /// Record codes in a module block that depend on the name: itself, the hash of the whole module,
@@ -57,8 +57,7 @@ impl SourcelessDigest {
     pub(super) fn record(&mut self, record: &[u64]) {
         match record {
             [code::SOURCE_FILENAME, characters @ ..] => {
-                let bytes = characters.iter().map(|value| value.to_le_bytes()[0]);
-                self.names.push(bytes.collect());
+                self.names.push(text(characters));
             }
             [code::HASH | code::VSTOFFSET, ..] => {}
             _ => {
