@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use super::invocation::{FailedAction, Invocation, Outcome};
+use super::invocation::{FailedAction, InvocationEvents, Outcome};
 use super::options::BesOptions;
-use super::publication::{AFTER_SIGNAL, Destination, Ending, until};
+use super::publication::{AFTER_SIGNAL, Destination, InvocationEnding, until};
 use super::publisher::NotPublished;
 use crate::events::Event;
 use crate::task::lock;
@@ -23,7 +23,7 @@ const LONGEST: Duration = Duration::from_mins(10);
 #[derive(Debug)]
 pub struct BuildStream {
     to: Destination,
-    invocation: Arc<Mutex<Invocation>>,
+    invocation: Arc<Mutex<InvocationEvents>>,
 }
 
 impl BuildStream {
@@ -70,7 +70,7 @@ impl BuildStream {
             invocation.end(&outcome, false, SystemTime::now());
             (outcome, if interrupted { AFTER_SIGNAL } else { LONGEST })
         };
-        let ending = Ending {
+        let ending = InvocationEnding {
             outcome,
             logs: None,
         };

@@ -69,7 +69,7 @@ pub struct FailedAction {
 
 /// An invocation under way.
 #[derive(Debug)]
-pub(super) struct Invocation {
+pub(super) struct InvocationEvents {
     queue: Arc<EventQueue>,
     dir: PathBuf,
     label: String,
@@ -91,7 +91,7 @@ pub(super) struct Invocation {
     more_failures: usize,
 }
 
-impl Invocation {
+impl InvocationEvents {
     /// Begins the invocation `command`, which makes `output` in `dir`.
     pub(super) fn begin(
         queue: Arc<EventQueue>,

@@ -1,8 +1,8 @@
 //! Publishes what happens in a link by the Build Event Protocol, so that the farm's own web
 //! interface has a page for it.
 //!
-//! [`Invocation`](invocation::Invocation) turns the engine's events into build events, without any
-//! I/O; an [`EventQueue`](queue::EventQueue) numbers them and keeps them until they are
+//! [`InvocationEvents`](invocation::InvocationEvents) turns the engine's events into build events,
+//! without I/O; an [`EventQueue`](queue::EventQueue) numbers them and keeps them until they are
 //! acknowledged; [`stream`] sends them, again with the same numbers where a stream breaks. A
 //! [`Publisher`] does this for one link on a thread of its own.
 //!

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
 
-use super::invocation::{Invocation, Outcome, close};
+use super::invocation::{InvocationEvents, Outcome, close};
 use super::lifecycle;
 use super::logs::{self, ToolLog};
 use super::options::BesOptions;
@@ -31,12 +31,12 @@ const SHARE_OF_LOGS: u32 = 2;
 pub struct Publication {
     pub(super) command: String,
     pub(super) events: Vec<NumberedEvent>,
-    pub(super) ending: Ending,
+    pub(super) ending: InvocationEnding,
 }
 
 /// What comes after the events of the link itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Ending {
+pub(super) struct InvocationEnding {
     pub(super) outcome: Outcome,
     /// Announced, and to be uploaded to this farm.
     pub(super) logs: Option<(Vec<ToolLog>, ClientOptions)>,
@@ -68,7 +68,7 @@ pub(super) type Published = Result<(), Failure>;
 pub(super) async fn until<T>(
     closed: impl Future<Output = T>,
     publishing: &mut (impl Future<Output = Published> + Unpin),
-    invocation: &Mutex<Invocation>,
+    invocation: &Mutex<InvocationEvents>,
 ) -> (T, Option<Published>) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -126,12 +126,13 @@ impl Destination {
         command: &str,
         output: &str,
         dir: &Path,
-    ) -> Result<Option<(Self, Invocation)>, NotPublished> {
+    ) -> Result<Option<(Self, InvocationEvents)>, NotPublished> {
         let queue = Arc::new(EventQueue::default());
         let Some(to) = Self::of(options, command, Arc::clone(&queue))? else {
             return Ok(None);
         };
-        let begun = Invocation::begin(queue, options, command, output, dir, SystemTime::now());
+        let begun =
+            InvocationEvents::begin(queue, options, command, output, dir, SystemTime::now());
         Ok(Some((to, begun)))
     }
 
@@ -150,7 +151,7 @@ impl Destination {
     /// Waits for `publishing`, to which the logs are added first.
     pub(super) async fn end(
         &self,
-        ending: &Ending,
+        ending: &InvocationEnding,
         publishing: impl Future<Output = Published>,
         limit: Option<Duration>,
     ) -> Result<(), NotPublished> {
@@ -182,7 +183,7 @@ impl Destination {
         }
     }
 
-    async fn add_logs(&self, ending: &Ending, limit: Option<Instant>) {
+    async fn add_logs(&self, ending: &InvocationEnding, limit: Option<Instant>) {
         let Some((logs, farm)) = &ending.logs else {
             return;
         };

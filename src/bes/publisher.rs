@@ -10,10 +10,12 @@ use std::time::{Duration, SystemTime};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
-use super::invocation::{FailedAction, Invocation, Outcome};
+use super::invocation::{FailedAction, InvocationEvents, Outcome};
 use super::logs::ToolLog;
 use super::options::BesOptions;
-use super::publication::{AFTER_SIGNAL, Destination, Ending, Publication, Published, until};
+use super::publication::{
+    AFTER_SIGNAL, Destination, InvocationEnding, Publication, Published, until,
+};
 use crate::error::Hinted;
 use crate::events::Event;
 use crate::process::Watch;
@@ -67,7 +69,7 @@ pub struct Closing {
 /// The publisher of one link. Without an [`end`](Self::end) it stops where it is.
 #[derive(Debug)]
 pub struct Publisher {
-    invocation: Arc<Mutex<Invocation>>,
+    invocation: Arc<Mutex<InvocationEvents>>,
     closing: oneshot::Sender<(Closing, Rest)>,
     thread: JoinHandle<Result<Option<Publication>, NotPublished>>,
 }
@@ -147,7 +149,7 @@ enum Rest {
 /// What the thread works with.
 struct PublisherRun {
     to: Destination,
-    invocation: Arc<Mutex<Invocation>>,
+    invocation: Arc<Mutex<InvocationEvents>>,
     command: &'static str,
     timeout: Option<Duration>,
 }
@@ -183,7 +185,7 @@ impl PublisherRun {
         }
     }
 
-    fn end_invocation(&self, closing: Closing) -> Ending {
+    fn end_invocation(&self, closing: Closing) -> InvocationEnding {
         let logs = Some(closing.logs).filter(|logs| !logs.is_empty());
         let logs = logs.and_then(|logs| Some((logs, closing.farm?)));
         let mut invocation = lock(&self.invocation);
@@ -191,7 +193,7 @@ impl PublisherRun {
             invocation.add_failure(failed);
         }
         invocation.end(&closing.outcome, logs.is_some(), SystemTime::now());
-        Ending {
+        InvocationEnding {
             outcome: closing.outcome,
             logs,
         }
@@ -199,7 +201,7 @@ impl PublisherRun {
 
     async fn send_rest(
         &self,
-        ending: &Ending,
+        ending: &InvocationEnding,
         publishing: impl Future<Output = Published>,
     ) -> Result<(), NotPublished> {
         let limit = match (&ending.outcome, self.timeout) {

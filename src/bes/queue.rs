@@ -55,7 +55,7 @@ pub(super) struct NeverSent;
 /// A queue of numbered events. Any thread may put events in; one stream at a time takes them out.
 #[derive(Debug, Default)]
 pub(super) struct EventQueue {
-    state: Mutex<QueueState>,
+    state: Mutex<EventQueueState>,
     /// Notified when there is more to send.
     more: Notify,
     /// Notified when no more events come.
@@ -63,7 +63,7 @@ pub(super) struct EventQueue {
 }
 
 #[derive(Debug, Default)]
-struct QueueState {
+struct EventQueueState {
     /// Those that are not acknowledged; numbers are consecutive.
     events: VecDeque<NumberedEvent>,
     bytes: usize,

@@ -27,11 +27,11 @@ const REMEMBERED: Duration = Duration::from_hours(24);
 
 /// By invocation id; `None` for those that no more events are published of.
 #[derive(Debug, Default)]
-pub(super) struct BuildStreams(Mutex<HashMap<String, Option<Arc<Build>>>>);
+pub(super) struct BuildStreams(Mutex<HashMap<String, Option<Arc<PublishedBuild>>>>);
 
 /// A build under way.
 #[derive(Debug)]
-pub(super) struct Build {
+pub(super) struct PublishedBuild {
     id: String,
     stream: BuildStream,
     process: Option<BuildProcess>,
@@ -41,7 +41,7 @@ pub(super) struct Build {
 
 /// A link that is part of a build, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Membership(Arc<Build>);
+pub(super) struct Membership(Arc<PublishedBuild>);
 
 impl Membership {
     pub(super) fn stream(&self) -> &BuildStream {
@@ -64,7 +64,7 @@ impl BuildStreams {
         options: &Options,
         process: Option<BuildProcess>,
         events: &Events,
-    ) -> Option<(Membership, Option<Arc<Build>>)> {
+    ) -> Option<(Membership, Option<Arc<PublishedBuild>>)> {
         let bes = options.bes.as_ref()?;
         let id = bes.transport.caller.invocation_id.clone();
         let mut builds = lock(&self.0);
@@ -84,7 +84,7 @@ fn open(
     options: &Options,
     process: Option<BuildProcess>,
     events: &Events,
-) -> Option<Arc<Build>> {
+) -> Option<Arc<PublishedBuild>> {
     let id = &bes.transport.caller.invocation_id;
     let refused = |reason: &str| {
         events.warning(format!("the build has no page: {reason}"), None);
@@ -109,7 +109,7 @@ fn open(
     if let Some(page) = bes.page() {
         events.send(Event::Streaming { page });
     }
-    Some(Arc::new(Build {
+    Some(Arc::new(PublishedBuild {
         id: id.clone(),
         stream,
         process,
@@ -125,7 +125,7 @@ fn mark_used(dir: &Path, id: &str) -> io::Result<()> {
     Ok(())
 }
 
-impl Build {
+impl PublishedBuild {
     /// Publishes it until it has ended.
     pub(super) async fn hold(&self, daemon: &Daemon) {
         let over = async {

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::build_streams::{Build, Membership};
+use super::build_streams::{Membership, PublishedBuild};
 use super::frames::Frames;
 use super::protocol::{ClientMessage, HEARTBEAT, LinkRequest, ServerMessage};
 use super::state::Daemon;
@@ -63,7 +63,7 @@ async fn serve_link(
     link: LinkRequest,
     options: Options,
     frames: &mut Frames,
-    held: &mut Option<Arc<Build>>,
+    held: &mut Option<Arc<PublishedBuild>>,
 ) -> io::Result<()> {
     let active = daemon.stats.begin();
     let outputs: Vec<PathBuf> = link
@@ -105,7 +105,7 @@ fn start(
     daemon: &Arc<Daemon>,
     link: LinkRequest,
     options: Options,
-    held: &mut Option<Arc<Build>>,
+    held: &mut Option<Arc<PublishedBuild>>,
 ) -> RunningLink {
     let (sender, received) = mpsc::unbounded_channel();
     let counting = Arc::clone(daemon);

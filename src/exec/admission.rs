@@ -33,7 +33,7 @@ pub struct LocalPermit {
 }
 
 /// Why nothing starts.
-enum Refusal<E> {
+enum NotAdmitted<E> {
     /// For the moment: the next one needs so many bytes.
     NoRoom(u64),
     Over(E),
@@ -66,8 +66,8 @@ impl Admission {
                 let bytes = assignment.job().memory;
                 Ok((assignment, bytes))
             }
-            Err(NotTaken::NoRoom(bytes)) => Err(Refusal::NoRoom(bytes)),
-            Err(NotTaken::Nothing | NotTaken::AskAt(_)) => Err(Refusal::Over(())),
+            Err(NotTaken::NoRoom(bytes)) => Err(NotAdmitted::NoRoom(bytes)),
+            Err(NotTaken::Nothing | NotTaken::AskAt(_)) => Err(NotAdmitted::Over(())),
         });
         admitted.await.ok()
     }
@@ -76,7 +76,7 @@ impl Admission {
     pub async fn admit_job(&self, job: &Planned) -> LocalPermit {
         let fits = |room: Room| room.empty || room.fits(job.memory);
         let admitted = self.admit_one::<_, Infallible>(|room| match room {
-            Some(room) if !fits(room) => Err(Refusal::NoRoom(job.memory)),
+            Some(room) if !fits(room) => Err(NotAdmitted::NoRoom(job.memory)),
             _ => Ok(((), job.memory)),
         });
         match admitted.await {
@@ -88,7 +88,7 @@ impl Admission {
     /// Has `take` choose what to start, and how much memory that needs, until something fits.
     async fn admit_one<T, E>(
         &self,
-        take: impl Fn(Option<Room>) -> Result<(T, u64), Refusal<E>>,
+        take: impl Fn(Option<Room>) -> Result<(T, u64), NotAdmitted<E>>,
     ) -> Result<(LocalPermit, T), E> {
         let _turn = self.turn.lock().await;
         let mut wait = MemoryWait::begin();
@@ -108,12 +108,12 @@ impl Admission {
                     };
                     return Ok((permit, taken));
                 }
-                Err(Refusal::NoRoom(bytes)) => {
+                Err(NotAdmitted::NoRoom(bytes)) => {
                     if let Some(ledger) = ledger {
                         ledger.wait_for(bytes, &mut wait);
                     }
                 }
-                Err(Refusal::Over(reason)) => return Err(reason),
+                Err(NotAdmitted::Over(reason)) => return Err(reason),
             }
             drop(slot);
             let _waiting = self.for_memory.start();

@@ -100,8 +100,11 @@ fn changed(module: &str, pair: &JobKeyPair<'_>) -> Cause {
     let kinds = [
         ("changed", common(pair)),
         ("changed argument", arguments(pair)),
-        ("changed module", of_module(module, pair, Part::Own)),
-        ("changed import", of_module(module, pair, Part::Imports)),
+        ("changed module", of_module(module, pair, ModuleRole::Own)),
+        (
+            "changed import",
+            of_module(module, pair, ModuleRole::Imports),
+        ),
     ];
     let kinds = kinds.into_iter();
     let found: Vec<_> = kinds.filter(|(_, differ)| !differ.is_empty()).collect();
@@ -129,20 +132,20 @@ fn changed(module: &str, pair: &JobKeyPair<'_>) -> Cause {
 }
 
 /// One thing that differs.
-struct Difference {
+struct KeyDifference {
     name: String,
     line: String,
 }
 
-fn difference(name: &str, line: String) -> Difference {
-    Difference {
+fn difference(name: &str, line: String) -> KeyDifference {
+    KeyDifference {
         name: name.to_owned(),
         line,
     }
 }
 
 /// Toolchain, salt and environment.
-fn common<'a>(pair: &JobKeyPair<'a>) -> Vec<Difference> {
+fn common<'a>(pair: &JobKeyPair<'a>) -> Vec<KeyDifference> {
     let by_name = |keys: &'a LinkKeys| -> BTreeMap<&'a str, &'a str> {
         let values = keys.common.iter();
         values.map(|it| (&*it.name, &*it.value)).collect()
@@ -156,7 +159,7 @@ fn common<'a>(pair: &JobKeyPair<'a>) -> Vec<Difference> {
     differences.collect()
 }
 
-fn arguments<'a>(pair: &JobKeyPair<'a>) -> Vec<Difference> {
+fn arguments<'a>(pair: &JobKeyPair<'a>) -> Vec<KeyDifference> {
     let words = |(keys, parts): (&'a LinkKeys, &'a KeyParts)| -> Vec<&'a String> {
         keys.words_of(parts).collect()
     };
@@ -176,16 +179,17 @@ fn arguments<'a>(pair: &JobKeyPair<'a>) -> Vec<Difference> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum ModuleRole {
     Own,
     Imports,
 }
 
 /// The module itself, or the modules that it imports from.
-fn of_module<'a>(module: &str, pair: &JobKeyPair<'a>, part: Part) -> Vec<Difference> {
+fn of_module<'a>(module: &str, pair: &JobKeyPair<'a>, part: ModuleRole) -> Vec<KeyDifference> {
     let files = |(keys, parts): (&'a LinkKeys, &'a KeyParts)| -> BTreeMap<&'a str, [u8; 32]> {
         let files = keys.files_of(parts);
-        let wanted = files.filter(|file| (file.name == stable_name(module)) == (part == Part::Own));
+        let wanted =
+            files.filter(|file| (file.name == stable_name(module)) == (part == ModuleRole::Own));
         let digests = wanted.map(|file| (&*file.name, file.digest.hash));
         digests.collect()
     };

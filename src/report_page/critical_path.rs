@@ -42,7 +42,7 @@ pub(super) fn critical_path(link: &LinkTimings) -> Vec<PathPart> {
     };
     let mut path = Backwards::new(link.duration.max(job.finished));
     path.to(job.finished, Activity::End, None);
-    let attempts = Attempts::new(&link.jobs);
+    let attempts = SortedAttempts::new(&link.jobs);
     let mut next = Some((last, winner(job)));
     let mut job = last;
     while let Some((id, attempt)) = next {
@@ -60,7 +60,7 @@ fn follow<'a>(
     job: &JobTimings,
     id: JobId,
     attempt: Option<&TimedAttempt>,
-    attempts: &Attempts<'a>,
+    attempts: &SortedAttempts<'a>,
 ) -> Option<(JobId, Option<&'a TimedAttempt>)> {
     let Some(attempt) = attempt else {
         let activity = match job.origin {
@@ -135,9 +135,9 @@ impl Backwards {
 }
 
 /// All attempts here, and all on the farm, in the order of their ends.
-struct Attempts<'a>([Vec<(JobId, &'a TimedAttempt)>; 2]);
+struct SortedAttempts<'a>([Vec<(JobId, &'a TimedAttempt)>; 2]);
 
-impl<'a> Attempts<'a> {
+impl<'a> SortedAttempts<'a> {
     fn new(jobs: &'a [JobTimings]) -> Self {
         let mut sorted = [Vec::new(), Vec::new()];
         for (id, job) in jobs.iter().enumerate() {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use super::{
-    CONFIGURATION, FailedAction, Invocation, LONGEST_MESSAGE, LONGEST_STDERR, MNEMONIC, Outcome,
-    PROGRESS_PIECE, count, millis, stderr, timestamp,
+    CONFIGURATION, FailedAction, InvocationEvents, LONGEST_MESSAGE, LONGEST_STDERR, MNEMONIC,
+    Outcome, PROGRESS_PIECE, count, millis, stderr, timestamp,
 };
 use crate::bes::ids;
 use crate::bes::queue::EventQueue;
@@ -26,7 +26,7 @@ use crate::pb::build_event_stream::{
 use crate::pb::failure_details::failure_detail::Category;
 use crate::pb::failure_details::{FailureDetail, Interrupted, Spawn, interrupted, spawn};
 
-impl Invocation {
+impl InvocationEvents {
     /// Ends the invocation, but for the logs that it announces if there are to be some: then
     /// [`close`] has the last word.
     pub(in crate::bes) fn end(&mut self, outcome: &Outcome, with_logs: bool, at: SystemTime) {

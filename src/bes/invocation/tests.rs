@@ -27,11 +27,11 @@ fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1000 + seconds)
 }
 
-fn begun() -> (Arc<EventQueue>, Invocation) {
+fn begun() -> (Arc<EventQueue>, InvocationEvents) {
     let queue = Arc::new(EventQueue::default());
     let dir = Path::new("/home/user/build");
     let shared = Arc::clone(&queue);
-    let invocation = Invocation::begin(shared, &options(), "link", "bin/app", dir, at(0));
+    let invocation = InvocationEvents::begin(shared, &options(), "link", "bin/app", dir, at(0));
     (queue, invocation)
 }
 

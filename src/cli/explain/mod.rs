@@ -25,7 +25,7 @@ use crate::link::Options;
 
 /// What is to be explained cannot be read.
 #[derive(Debug, thiserror::Error)]
-enum Unreadable {
+enum NotExplainable {
     #[error("cannot read the earlier explanation")]
     Earlier(#[source] std::io::Error),
     #[error("`{0}` is neither a job file nor what `relto explain` wrote")]
@@ -34,7 +34,7 @@ enum Unreadable {
     Gone(String, String),
 }
 
-impl Hinted for Unreadable {
+impl Hinted for NotExplainable {
     fn hints(&self) -> Vec<String> {
         let hint = match self {
             Self::Earlier(_) | Self::Strange(_) => {
@@ -89,12 +89,12 @@ fn explained(jobs: &Path, options: &Options) -> Result<ExplainedLink, CommandErr
 
 /// Reads what is known of an earlier link.
 fn read(earlier: &Path, options: &Options) -> Result<ExplainedLink, CommandError> {
-    let failed = |error: Unreadable| Box::new(error) as CommandError;
-    let bytes = fs::read(earlier).map_err(|error| failed(Unreadable::Earlier(error)))?;
+    let failed = |error: NotExplainable| Box::new(error) as CommandError;
+    let bytes = fs::read(earlier).map_err(|error| failed(NotExplainable::Earlier(error)))?;
     let name = || earlier.display().to_string();
     if !looks_like_json(&bytes) {
         let link = text::parse(&String::from_utf8_lossy(&bytes));
-        return link.ok_or_else(|| failed(Unreadable::Strange(name())));
+        return link.ok_or_else(|| failed(NotExplainable::Strange(name())));
     }
     let link = explained(earlier, options)?;
     let reasons: Option<Vec<&String>> =
@@ -102,7 +102,7 @@ fn read(earlier: &Path, options: &Options) -> Result<ExplainedLink, CommandError
     match reasons.as_deref() {
         Some([reason, ..]) => {
             let reason = (*reason).clone();
-            Err(failed(Unreadable::Gone(name(), reason)))
+            Err(failed(NotExplainable::Gone(name(), reason)))
         }
         _ => Ok(link),
     }

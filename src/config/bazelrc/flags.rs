@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Bazelrc, Line, Reader, WORKSPACE};
+use super::{Bazelrc, BazelrcReader, Line, WORKSPACE};
 use crate::config::options::{Class, Opt, OptionKind};
 use crate::config::source::{ConfigEntry, ConfigSource};
 
@@ -33,7 +33,7 @@ const RENAMED: [(&str, &str); 2] = [
 pub(super) const MAX_FLAGS: usize = 100_000;
 
 /// The lines by their groups, and how far following them has come.
-struct Expansion<'a> {
+struct GroupExpansion<'a> {
     groups: BTreeMap<&'a str, Vec<&'a Line>>,
     /// Groups that are being followed.
     outer: Vec<String>,
@@ -41,7 +41,7 @@ struct Expansion<'a> {
     flags_left: usize,
 }
 
-impl Reader<'_> {
+impl BazelrcReader<'_> {
     /// `None` if the groups choose each other too often.
     pub(super) fn finish(mut self) -> Option<Bazelrc> {
         let lines = std::mem::take(&mut self.lines);
@@ -53,7 +53,7 @@ impl Reader<'_> {
             lines.sort_by_key(|line| !line.is_common);
         }
         let names: Vec<&str> = groups.keys().copied().collect();
-        let mut expansion = Expansion {
+        let mut expansion = GroupExpansion {
             groups,
             outer: Vec::new(),
             ignored: Vec::new(),
@@ -74,7 +74,7 @@ impl Reader<'_> {
     }
 
     /// What a group sets, with the groups that its flags choose in their places.
-    fn entries(&self, group: &str, expansion: &mut Expansion<'_>) -> Option<Vec<ConfigEntry>> {
+    fn entries(&self, group: &str, expansion: &mut GroupExpansion<'_>) -> Option<Vec<ConfigEntry>> {
         // A group that chooses itself has nothing to add.
         if expansion.outer.iter().any(|known| known == group) {
             return Some(Vec::new());

@@ -46,7 +46,7 @@ pub(super) fn read(
     environment: &Environment,
     warnings: &mut Vec<Warning>,
 ) -> Result<Bazelrc, ConfigError> {
-    let mut reader = Reader {
+    let mut reader = BazelrcReader {
         environment,
         workspace: workspace_of(path),
         lines: Vec::new(),
@@ -76,7 +76,7 @@ struct Line {
     source: ConfigSource,
 }
 
-struct Reader<'a> {
+struct BazelrcReader<'a> {
     environment: &'a Environment,
     workspace: PathBuf,
     lines: Vec<Line>,

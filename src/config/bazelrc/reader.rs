@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Line, Reader, WORKSPACE};
+use super::{BazelrcReader, Line, WORKSPACE};
 use crate::action::response::tokenize;
 use crate::config::environment::Environment;
 use crate::config::error::{ConfigError, Warning};
@@ -12,7 +12,7 @@ use crate::config::source::ConfigSource;
 /// Files that one may import, directly and by others.
 const MAX_IMPORTS: usize = 64;
 
-impl Reader<'_> {
+impl BazelrcReader<'_> {
     pub(super) fn file(
         &mut self,
         path: &Path,

@@ -12,14 +12,14 @@ use std::panic::Location;
 const PARTS: usize = 8;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in super::super) struct Field {
+pub(in super::super) struct WrittenField {
     file: &'static str,
     line: u32,
     kind: u64,
     part: usize,
 }
 
-impl fmt::Display for Field {
+impl fmt::Display for WrittenField {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (block, code) = (self.kind >> 32, self.kind & 0xFFFF_FFFF);
         let Self {
@@ -33,8 +33,8 @@ impl fmt::Display for Field {
 }
 
 thread_local! {
-    static OMITTED: Cell<Option<Field>> = const { Cell::new(None) };
-    static WRITTEN: RefCell<BTreeSet<Field>> = const { RefCell::new(BTreeSet::new()) };
+    static OMITTED: Cell<Option<WrittenField>> = const { Cell::new(None) };
+    static WRITTEN: RefCell<BTreeSet<WrittenField>> = const { RefCell::new(BTreeSet::new()) };
     static KIND: Cell<(u64, usize)> = const { Cell::new((0, 0)) };
 }
 
@@ -51,7 +51,7 @@ pub(in super::super) fn part(number: usize) {
 pub(in super::super) fn is_left_out() -> bool {
     let place = Location::caller();
     let (kind, part) = KIND.get();
-    let field = Field {
+    let field = WrittenField {
         file: place.file(),
         line: place.line(),
         kind,
@@ -62,7 +62,7 @@ pub(in super::super) fn is_left_out() -> bool {
 }
 
 /// Makes `of` without a field.
-pub(super) fn without<T>(field: Field, of: impl FnOnce() -> T) -> T {
+pub(super) fn without<T>(field: WrittenField, of: impl FnOnce() -> T) -> T {
     OMITTED.set(Some(field));
     let made = of();
     OMITTED.set(None);
@@ -70,7 +70,7 @@ pub(super) fn without<T>(field: Field, of: impl FnOnce() -> T) -> T {
 }
 
 /// The fields that `of` writes.
-pub(super) fn written(of: impl FnOnce()) -> BTreeSet<Field> {
+pub(super) fn written(of: impl FnOnce()) -> BTreeSet<WrittenField> {
     WRITTEN.take();
     of();
     WRITTEN.take()
