@@ -17,6 +17,7 @@ const FILES: &[&str] = &[
     "google/bytestream/bytestream.proto",
     "google/devtools/build/v1/publish_build_event.proto",
     "google/rpc/error_details.proto",
+    "tools/protos/spawn.proto",
 ];
 
 /// Messages that carry whole blobs: a debug log must not print megabytes of object code.

@@ -130,6 +130,34 @@ impl AddAssign<&Self> for OriginCounts {
     }
 }
 
+/// What all jobs of a link share, for a log of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkDescription {
+    pub environment: Vec<(String, String)>,
+    pub platform: Vec<(String, String)>,
+    /// The compiler and what it loads.
+    pub tools: Vec<DescribedFile>,
+}
+
+/// What a job runs, reads and writes, for a log of its link.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobDescription {
+    pub arguments: Vec<String>,
+    /// Besides the tools; unknown of a job that runs in place.
+    pub inputs: Vec<DescribedFile>,
+    pub outputs: Vec<String>,
+    /// The digest of the Action: hash and size. `None` if the job runs in place.
+    pub key: Option<([u8; 32], u64)>,
+}
+
+/// A file and the digest of its contents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DescribedFile {
+    pub path: String,
+    pub hash: [u8; 32],
+    pub size: u64,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// The job file is read. `link` is the linker's output; `modules` are the jobs' modules as the
@@ -156,6 +184,18 @@ pub enum Event {
         job: JobId,
         output_bytes: u64,
         peak_memory: Option<u64>,
+    },
+    /// What all jobs share, if the link is logged.
+    LinkDescribed(Box<LinkDescription>),
+    /// What the job runs, reads and writes, if the link is logged.
+    JobDescribed {
+        job: JobId,
+        description: Box<JobDescription>,
+    },
+    /// Hash and size of each output, if the link is logged.
+    OutputsDescribed {
+        job: JobId,
+        digests: Vec<([u8; 32], u64)>,
     },
     /// The digest of the job's action is known: `hash/size`.
     ActionBuilt { job: JobId, action: String },

@@ -168,7 +168,7 @@ pub mod internals {
         pub use crate::pb::bounded::decode;
         pub use crate::pb::{
             build_event_stream, build_events, bytestream, command_line, failure_details,
-            longrunning, reapi, rpc, semver,
+            longrunning, reapi, rpc, semver, spawn,
         };
     }
     pub mod process {

@@ -30,6 +30,8 @@ pub struct BesOptions {
     pub instance_name: String,
     /// What an invocation id is appended to for the address of its page.
     pub results_url: String,
+    /// What the URIs of uploaded logs begin with: a host and an instance. Empty: the farm's own.
+    pub bytestream_uri_prefix: String,
     /// How long a link waits at its end; `None`: without limit.
     pub timeout: Option<Duration>,
     pub mode: UploadMode,
@@ -50,6 +52,7 @@ impl Default for BesOptions {
             headers: Vec::new(),
             instance_name: String::new(),
             results_url: String::new(),
+            bytestream_uri_prefix: String::new(),
             timeout: None,
             mode: UploadMode::default(),
             lifecycle_events: false,

@@ -90,6 +90,7 @@ pub(super) struct Destination {
     sender: Sender,
     pub(super) queue: Arc<EventQueue>,
     with_lifecycle: bool,
+    uri_prefix: String,
 }
 
 impl Destination {
@@ -114,6 +115,7 @@ impl Destination {
             sender: Sender::new(options, command),
             queue,
             with_lifecycle: options.lifecycle_events,
+            uri_prefix: options.bytestream_uri_prefix.clone(),
         }))
     }
 
@@ -187,7 +189,7 @@ impl Destination {
         let Some((logs, farm)) = &ending.logs else {
             return;
         };
-        let uploading = logs::upload(logs, farm);
+        let uploading = logs::upload(logs, farm, &self.uri_prefix);
         let files = match limit {
             Some(limit) => timeout_at(limit, uploading).await.unwrap_or_default(),
             None => uploading.await,

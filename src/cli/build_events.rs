@@ -16,8 +16,9 @@ use crate::link::{self, LinkFailure};
 use crate::report::messages;
 
 /// The names by which viewers know what is in a file.
-const PROFILE: &str = "command.profile.json";
+const PROFILE: &str = "command.profile.gz";
 const EXECUTION_LOG: &str = "execution_log.json";
+const COMPACT_LOG: &str = "execution_log.binpb.zst";
 
 /// The publisher of one link, if its events are published.
 #[derive(Debug)]
@@ -69,10 +70,16 @@ impl BuildEvents {
         let logs = [
             (PROFILE, &style.profile),
             (EXECUTION_LOG, &style.execution_log),
+            (COMPACT_LOG, &style.compact_log),
         ];
         let logs = logs.into_iter().filter_map(|(name, path)| {
             let (name, path) = (name.to_owned(), path.clone()?);
-            Some(ToolLog { name, path })
+            let gzipped = name == PROFILE;
+            Some(ToolLog {
+                name,
+                path,
+                gzipped,
+            })
         });
         let farm = settings.link.farm.as_ref();
         let closing = Closing {

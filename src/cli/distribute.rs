@@ -70,6 +70,7 @@ fn style(settings: &Settings) -> Style {
     Style {
         // Log lines would tear the bar.
         progress: terminal && style.progress && !style.quiet && settings.log.is_none(),
+        invocation_id: settings.farm.client.caller.invocation_id.clone(),
         ..style
     }
 }

@@ -141,6 +141,7 @@ pub(super) fn options(settings: &Settings) -> link::Options {
         linker: Some(Parent::now()),
         record: RecordOptions {
             page_follows: settings.timings.is_some(),
+            describe_jobs: settings.style.compact_log.is_some(),
             ..settings.link.record.clone()
         },
         ..settings.link.clone()

@@ -62,6 +62,7 @@ pub static OPTIONS: &[Opt] = &[
     Opt::new(Farm, "bes_results_url", "URL", "what the invocation id is appended to for the address of a link's page", &Scalar(|it| &mut it.bes.results_url, value::text)).sensitive(),
     Opt::new(Farm, "bes_header", "NAME=VALUE", "header to send to the Build Event Service only, @FILE for a secret; repeatable", &List(|it| &mut it.bes.headers, value::header)).secret().sensitive().credential(),
     Opt::new(Farm, "bes_instance_name", "NAME", "instance of the Build Event Service", &Scalar(|it| &mut it.bes.instance_name, value::text)).sensitive(),
+    Opt::new(Farm, "remote_bytestream_uri_prefix", "HOST[/INSTANCE]", "what the addresses of uploaded logs begin with for viewers, where that is not the farm's own address", &Scalar(|it| &mut it.bes.bytestream_uri_prefix, value::text)).sensitive(),
     Opt::new(Farm, "bes_timeout", "TIME", "how long a link waits at its end for its build events; 0: as long as it takes", &Scalar(|it| &mut it.bes.timeout, value::duration_or_zero)).default("10s"),
     Opt::new(Farm, "bes_upload_mode", "MODE", "wait_for_upload_complete; nowait_for_upload_complete, fully_async: a daemon sends what is left, if there is one", &Word(|it| &mut it.bes.mode, &[
         ("wait_for_upload_complete", UploadMode::Wait), ("nowait_for_upload_complete", UploadMode::Nowait), ("fully_async", UploadMode::FullyAsync),
@@ -98,6 +99,7 @@ pub static OPTIONS: &[Opt] = &[
     Opt::new(Output, "quiet", "", "no progress bar, no summary", &Switch(|it| &mut it.style.quiet)).default("off").common(),
     Opt::new(Output, "profile", "FILE", "write a trace for ui.perfetto.dev", &Optional(|it| &mut it.style.profile, value::path)).sensitive(),
     Opt::new(Output, "execution_log_json_file", "FILE", "write one line of JSON for each job", &Optional(|it| &mut it.style.execution_log, value::path)).sensitive(),
+    Opt::new(Output, "execution_log_compact_file", "FILE", "write what each job ran, read and wrote, in Bazel's compact form", &Optional(|it| &mut it.style.compact_log, value::path)).sensitive(),
     Opt::new(Output, "timings", "FILE", "write an HTML page of the link: what ran where, when and why", &Optional(|it| &mut it.timings, value::path)).common().sensitive(),
     CONFIG_ENTRY,
     BAZELRC_ENTRY,

@@ -110,9 +110,10 @@ fn start(
     let (sender, received) = mpsc::unbounded_channel();
     let counting = Arc::clone(daemon);
     let timings = options.record.page_follows;
+    let forwards_all = timings || options.record.describe_jobs;
     let events = Events::to_function(move |event| {
         counting.stats.count(&event);
-        if timings || !event.is_for_timings() {
+        if forwards_all || !event.is_for_timings() {
             // Fails if the caller is gone.
             let _ = sender.send(event);
         }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::description;
 use super::keys::KeyRecorder;
 use super::slices;
 use super::stats::LinkStats;
@@ -58,6 +59,8 @@ pub(super) struct Delivery {
     pub(super) stats: LinkStats,
     /// `None` where nothing is remembered.
     pub(super) keys: Option<KeyRecorder>,
+    /// The link is logged.
+    pub(super) describe_jobs: bool,
     pub(super) cancel: CancellationToken,
     pub(super) events: Events,
     /// The process that must still exist for the objects to be wanted.
@@ -320,6 +323,10 @@ impl Delivery {
     }
 
     fn measured(&self, job: JobId, outputs: &[Bytes], peak_memory: Option<u64>) {
+        if self.describe_jobs {
+            let digests = description::digests(outputs);
+            self.events.send(Event::OutputsDescribed { job, digests });
+        }
         self.events.send(Event::JobMeasured {
             job,
             output_bytes: outputs.iter().map(|bytes| bytes.len() as u64).sum(),

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connections::{Connecting, Connections};
 use super::delivery::Delivery;
+use super::description::describe_link;
 use super::error::LinkError;
 use super::farm::FarmSession;
 use super::keys::{KeyRecorder, common_ingredients};
@@ -149,6 +150,11 @@ impl Engine {
                 Caller::Launcher => events.warning(text, None),
             }
         }
+        if options.record.describe_jobs {
+            let platform = options.farm.as_ref().map(|farm| farm.platform.clone());
+            let link = describe_link(&toolchain, platform.unwrap_or_default());
+            events.send(Event::LinkDescribed(Box::new(link)));
+        }
         let stats = LinkStats::new(Arc::clone(&self.state), &file.jobs);
         let client_context = options.client_context.clone();
         let verifier = Verifier::new(&options.verify, toolchain.worker().is_some(), &events);
@@ -162,6 +168,7 @@ impl Engine {
                     .state_dir
                     .is_some()
                     .then(|| KeyRecorder::new(file.jobs.len())),
+                describe_jobs: options.record.describe_jobs,
                 cancel: cancel.clone(),
                 events: events.clone(),
                 linker: options.linker.filter(|_| file.caller == Caller::Linker),

@@ -7,6 +7,7 @@
 
 mod connections;
 mod delivery;
+mod description;
 mod engine;
 mod error;
 mod failure;

@@ -76,6 +76,8 @@ pub struct RecordOptions {
     pub names: BTreeMap<String, String>,
     /// The caller makes a page of the link as soon as that has ended.
     pub page_follows: bool,
+    /// The caller logs what each job runs, reads and writes.
+    pub describe_jobs: bool,
 }
 
 /// Which results from caches are compiled again on this machine and compared.

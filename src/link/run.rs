@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connections::Connecting;
 use super::delivery::{Cached, Delivery};
+use super::description::describe_job;
 use super::error::LinkError;
 use super::farm::FarmSession;
 use super::options::Options;
@@ -172,6 +173,14 @@ impl Link {
         self.report_planned(id, &checked, began.elapsed());
         if let Some(keys) = &self.delivery.keys {
             keys.planned(id, job.module(), &checked);
+        }
+        if self.delivery.describe_jobs {
+            let dir = self.client_context.dir().unwrap_or_default();
+            let description = Box::new(describe_job(&self.file, job, &checked, &dir));
+            self.events.send(Event::JobDescribed {
+                job: id,
+                description,
+            });
         }
         match &mut checked.form {
             PlannedForm::Hermetic(hermetic) => {

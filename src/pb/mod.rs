@@ -24,6 +24,11 @@ mod generated {
     pub mod failure_details {
         tonic::include_proto!("failure_details");
     }
+    pub mod tools {
+        pub mod protos {
+            tonic::include_proto!("tools.protos");
+        }
+    }
     pub mod google {
         pub mod devtools {
             pub mod build {
@@ -62,6 +67,7 @@ pub use generated::build::bazel::remote::execution::v2 as reapi;
 pub use generated::build::bazel::semver;
 pub use generated::google::devtools::build::v1 as build_events;
 pub use generated::google::{bytestream, longrunning, rpc};
+pub use generated::tools::protos as spawn;
 pub use generated::{build_event_stream, command_line, failure_details};
 
 impl fmt::Debug for bytestream::ReadResponse {

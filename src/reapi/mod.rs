@@ -136,12 +136,16 @@ impl Client {
         self.inner.session.function()
     }
 
-    /// By which the CAS serves the blob `digest`, as it is, over `ByteStream`.
+    /// By which an instance of the CAS serves the blob `digest`, as it is, over `ByteStream`: the
+    /// instance's name stands before it.
     #[must_use]
-    pub fn resource_name(&self, digest: &Digest) -> String {
-        let session = &self.inner.session;
-        let instance = &session.transport.instance;
-        read_name(instance, session.function(), digest, Encoding::Identity)
+    pub fn blob_name(&self, digest: &Digest) -> String {
+        read_name(
+            "",
+            self.inner.session.function(),
+            digest,
+            Encoding::Identity,
+        )
     }
 
     #[must_use]

@@ -4,6 +4,7 @@
 //! It is made from the link's events on a thread of its own, and decides nothing: the link does not
 //! wait for it.
 
+mod compact_log;
 mod lanes;
 mod log;
 pub mod messages;
@@ -24,6 +25,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crate::events::{self, Event, Stamped};
+use compact_log::CompactLog;
 use progress::Progress;
 
 pub use lanes::lane;
@@ -43,6 +45,10 @@ pub struct Style {
     pub profile: Option<PathBuf>,
     /// The file for one line of JSON for each job.
     pub execution_log: Option<PathBuf>,
+    /// The file for Bazel's compact execution log.
+    pub compact_log: Option<PathBuf>,
+    /// The id that the log names.
+    pub invocation_id: String,
 }
 
 /// Where the text goes. The writer removes colours unless it is a terminal.
@@ -91,6 +97,8 @@ struct Report {
     warned: HashSet<String>,
     /// All events, if a file is made from them.
     recorded: Vec<Stamped>,
+    /// The compact log as far as it is known.
+    compact_log: Option<CompactLog>,
     started: Instant,
 }
 
@@ -104,7 +112,10 @@ impl std::fmt::Debug for Report {
 
 impl Report {
     fn new(style: Style, sink: ReportWriter, started: Instant) -> Self {
+        let is_logged = style.compact_log.is_some();
+        let compact_log = is_logged.then(|| CompactLog::new(style.invocation_id.clone()));
         Self {
+            compact_log: compact_log.and_then(Result::ok),
             progress: Progress::new(style.progress, started),
             style,
             sink,
@@ -168,6 +179,9 @@ impl Report {
             | Event::JobAdvanced { .. }
             | Event::ExecutedIn { .. }
             | Event::JobMeasured { .. }
+            | Event::LinkDescribed(_)
+            | Event::JobDescribed { .. }
+            | Event::OutputsDescribed { .. }
             | Event::ActionBuilt { .. }
             | Event::RunsInPlace { .. }
             | Event::WaitedForSlots { .. }
@@ -182,7 +196,17 @@ impl Report {
             | Event::FarmUnreachable
             | Event::LinkFinished => {}
         }
-        if self.style.profile.is_some() || self.style.execution_log.is_some() {
+        if let Some(log) = &mut self.compact_log
+            && log.take(&stamped).is_err()
+        {
+            self.compact_log = None;
+        }
+        let is_description = matches!(
+            stamped.event,
+            Event::JobDescribed { .. } | Event::OutputsDescribed { .. }
+        );
+        let wanted = self.style.profile.is_some() || self.style.execution_log.is_some();
+        if wanted && !is_description {
             self.recorded.push(stamped);
         }
     }
@@ -208,16 +232,24 @@ impl Report {
     fn write_files(&mut self) {
         if let Some(path) = self.style.profile.take() {
             let text = trace::trace(&self.link, &self.modules, &self.recorded);
-            self.write_file("profile", &path, &text);
+            let bytes = trace::packed_as_named(text, &path);
+            self.write_file("profile", &path, bytes);
         }
         if let Some(path) = self.style.execution_log.take() {
             let text = log::execution_log(&self.modules, &self.recorded);
-            self.write_file("execution_log_json_file", &path, &text);
+            self.write_file("execution_log_json_file", &path, Ok(text.into_bytes()));
+        }
+        if let Some(path) = self.style.compact_log.take() {
+            let log = self.compact_log.take().map(CompactLog::finish);
+            let no_log = || Err(std::io::ErrorKind::OutOfMemory.into());
+            let bytes = log.unwrap_or_else(no_log);
+            self.write_file("execution_log_compact_file", &path, bytes);
         }
     }
 
-    fn write_file(&mut self, option: &str, path: &Path, text: &str) {
-        if let Err(error) = crate::fs::write_whole(path, text.as_bytes()) {
+    fn write_file(&mut self, option: &str, path: &Path, bytes: std::io::Result<Vec<u8>>) {
+        let written = bytes.and_then(|bytes| crate::fs::write_whole(path, &bytes));
+        if let Err(error) = written {
             let text = format!("`{option}` is not written: {error}");
             self.write(&messages::warning(&text, None));
         }

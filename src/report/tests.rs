@@ -201,13 +201,23 @@ fn the_trace_has_one_lane_for_each_slot_and_no_overlaps() {
         .iter()
         .map(serde_json::Value::to_string)
         .collect();
+    // BuildBuddy's viewer looks for entries by their lines.
+    let (_, entries) = text
+        .split_once("\"traceEvents\":[\n")
+        .expect("a line before the first entry");
+    let entries = entries.strip_suffix("\n]}\n").expect("a line at the end");
+    for (entry, line) in entries.split(",\n").zip(&lines) {
+        assert_eq!(entry, line);
+    }
     insta::assert_snapshot!(lines.join("\n"), @r#"
+    {"args":{"name":"this machine 1"},"name":"thread_name","ph":"M","pid":2,"tid":200001}
+    {"args":{"name":"farm 1"},"name":"thread_name","ph":"M","pid":3,"tid":300001}
     {"args":{"name":"cache"},"name":"process_name","ph":"M","pid":1}
     {"args":{"name":"this machine"},"name":"process_name","ph":"M","pid":2}
     {"args":{"name":"farm"},"name":"process_name","ph":"M","pid":3}
-    {"args":{"job":0,"runner":"remote","succeeded":true},"cat":"remote","dur":6000,"name":"a.o","ph":"X","pid":3,"tid":1,"ts":2000}
-    {"args":{"job":0,"runner":"local","succeeded":false},"cat":"local","dur":2000,"name":"a.o","ph":"X","pid":2,"tid":1,"ts":3000}
-    {"args":{"job":1,"runner":"remote","succeeded":false},"cat":"remote","dur":1000,"name":"b.o","ph":"X","pid":3,"tid":1,"ts":9000}
+    {"args":{"job":0,"runner":"remote","succeeded":true},"cat":"remote","dur":6000,"name":"a.o","ph":"X","pid":3,"tid":300001,"ts":2000}
+    {"args":{"job":0,"runner":"local","succeeded":false},"cat":"local","dur":2000,"name":"a.o","ph":"X","pid":2,"tid":200001,"ts":3000}
+    {"args":{"job":1,"runner":"remote","succeeded":false},"cat":"remote","dur":1000,"name":"b.o","ph":"X","pid":3,"tid":300001,"ts":9000}
     {"args":{"received":0,"sent":10},"name":"transferred","ph":"C","pid":3,"ts":4000}
     {"args":{"received":7,"sent":11},"name":"transferred","ph":"C","pid":3,"ts":6000}
     "#);

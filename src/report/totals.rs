@@ -71,6 +71,9 @@ impl Totals {
             | Event::JobAdvanced { .. }
             | Event::ExecutedIn { .. }
             | Event::JobMeasured { .. }
+            | Event::LinkDescribed(_)
+            | Event::JobDescribed { .. }
+            | Event::OutputsDescribed { .. }
             | Event::ActionBuilt { .. }
             | Event::JobStarted { .. }
             | Event::JobStopped { .. }

@@ -1,10 +1,18 @@
 //! `profile`: a link as JSON in the Trace Event Format, which `chrome://tracing` and
 //! <https://ui.perfetto.dev> display.
 //!
-//! There is one lane per slot: an attempt takes the first lane that is free when it begins.
+//! There is one lane per slot: an attempt takes the first lane that is free when it begins. Viewers
+//! of build events know lanes by their numbers alone and want each entry on a line of its own, so
+//! numbers are those of one lane in the whole trace, and lanes have names.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::Path;
 use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 use serde_json::{Value, json};
 
@@ -17,6 +25,8 @@ const CACHE: u32 = 1;
 const HERE: u32 = 2;
 const FARM: u32 = 3;
 const VERIFICATION: u32 = 4;
+/// Lanes of one of them.
+const MOST_LANES: usize = 100_000;
 
 /// The trace of `link`, whose jobs are `modules`.
 pub(super) fn trace(link: &str, modules: &[String], events: &[Stamped]) -> String {
@@ -32,14 +42,57 @@ pub(super) fn trace(link: &str, modules: &[String], events: &[Stamped]) -> Strin
         entries.push(entry(modules, &attempt, lane));
     }
     entries.extend(verified(modules, events));
+    entries.splice(0..0, lane_names(&entries));
     entries.extend(transfers(events));
     entries.extend(hashed(events));
-    let trace = json!({
-        "displayTimeUnit": "ms",
-        "otherData": {"link": link},
-        "traceEvents": entries,
+    let mut text = format!(
+        "{{\"displayTimeUnit\":\"ms\",\"otherData\":{},\"traceEvents\":[",
+        json!({"link": link})
+    );
+    for (number, entry) in entries.iter().enumerate() {
+        let separator = if number == 0 { "" } else { "," };
+        let _ = write!(text, "{separator}\n{entry}");
+    }
+    text + "\n]}\n"
+}
+
+/// `trace` as a file of this name holds it: compressed if that ends in `.gz`, as Bazel does.
+pub(super) fn packed_as_named(trace: String, path: &Path) -> io::Result<Vec<u8>> {
+    let bytes = trace.into_bytes();
+    if path.extension().is_none_or(|extension| extension != "gz") {
+        return Ok(bytes);
+    }
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    packed.write_all(&bytes)?;
+    packed.finish()
+}
+
+/// The names of the lanes of `entries`.
+fn lane_names(entries: &[Value]) -> Vec<Value> {
+    let lanes = entries.iter().filter_map(|entry| {
+        let (process, lane) = (entry["pid"].as_u64()?, entry["tid"].as_u64()?);
+        Some((process, lane))
     });
-    trace.to_string() + "\n"
+    let lanes: BTreeSet<(u64, u64)> = lanes.collect();
+    let named = lanes.into_iter().map(|(pid, tid)| {
+        let of = match u32::try_from(pid).unwrap_or_default() {
+            CACHE => "cache",
+            HERE => "this machine",
+            FARM => "farm",
+            _ => "verification",
+        };
+        let number = tid % (MOST_LANES as u64);
+        json!({
+            "ph": "M", "name": "thread_name", "pid": pid, "tid": tid,
+            "args": {"name": format!("{of} {number}")},
+        })
+    });
+    named.collect()
+}
+
+/// The number of a lane in the whole trace.
+fn lane_number(process: u32, lane: usize) -> usize {
+    process as usize * MOST_LANES + lane + 1
 }
 
 fn process(origin: Origin) -> u32 {
@@ -56,7 +109,7 @@ fn entry(modules: &[String], attempt: &JobAttempt, lane: usize) -> Value {
         "name": name,
         "cat": runner(attempt.origin),
         "pid": process(attempt.origin),
-        "tid": lane + 1,
+        "tid": lane_number(process(attempt.origin), lane),
         "ts": micros(attempt.start),
         "args": {"job": attempt.job, "runner": runner(attempt.origin), "succeeded": attempt.succeeded},
     });
@@ -87,7 +140,7 @@ fn verified(modules: &[String], events: &[Stamped]) -> Vec<Value> {
             "cat": "verification",
             "ph": "X",
             "pid": VERIFICATION,
-            "tid": lane(&mut lanes, it.start, it.end) + 1,
+            "tid": lane_number(VERIFICATION, lane(&mut lanes, it.start, it.end)),
             "ts": micros(it.start),
             "dur": micros(it.end.saturating_sub(it.start)),
             "args": {"job": it.job, "verdict": verdict_word(it.verdict)},

@@ -7,12 +7,12 @@ use fs_err as fs;
 use super::{assert_complete, finished};
 use crate::support::backends::Backends;
 use crate::support::daemon::{Daemon, stderr, succeeded, switch_on, wait_until};
-use crate::support::event_server::{Acknowledges, EventRules, EventServer};
+use crate::support::event_server::{Acknowledges, EventRules, EventServer, StreamFault};
 use crate::support::link::Home;
 use crate::support::program::generated;
 
 /// A build by a program that is called `ninja`, and that no other build started.
-fn run_build(backends: &Backends, home: &Home, server: &EventServer) -> String {
+fn run_build(backends: &Backends, home: &Home, server: &EventServer, mode: &str) -> String {
     let script = backends.script(home, "2>>log || exit 1") + "touch done\n";
     let mut build = Command::new("setsid");
     home.apply(&mut build);
@@ -21,6 +21,7 @@ fn run_build(backends: &Backends, home: &Home, server: &EventServer) -> String {
         .current_dir(backends.dir())
         .env("RELTO_BES_BACKEND", server.address())
         .env("RELTO_BES_RESULTS_URL", "http://pages/invocation/")
+        .env("RELTO_BES_UPLOAD_MODE", mode)
         .arg("--fork")
         .arg(backends.ninja())
         .arg("-c")
@@ -37,7 +38,7 @@ fn the_backends_of_a_build_have_one_stream_that_ends_with_the_build() {
     let server = EventServer::start(EventRules::new(Acknowledges::AtEnd));
     let daemon = Daemon::new();
     let backends = Backends::new(&generated(3));
-    let said = run_build(&backends, &daemon.home, &server);
+    let said = run_build(&backends, &daemon.home, &server, "wait_for_upload_complete");
     let record = server.wait_for(|record| record.finished == 1);
     assert_complete(&record);
     assert_eq!(record.streams.len(), 1);
@@ -48,6 +49,26 @@ fn the_backends_of_a_build_have_one_stream_that_ends_with_the_build() {
     let text = format!("{:?}", record.build_events());
     let jobs = format!("actions_created: {}", backends.modules.len());
     assert!(text.contains(&jobs), "{text}");
+}
+
+#[test]
+fn a_build_waits_for_its_stream_in_no_mode_and_the_stream_is_complete_in_each() {
+    let program = generated(3);
+    for mode in [
+        "wait_for_upload_complete",
+        "nowait_for_upload_complete",
+        "fully_async",
+    ] {
+        // Nothing is answered at first, so a build that waited would take longer than a minute.
+        let rules =
+            EventRules::new(Acknowledges::AtEnd).faults(&[StreamFault::NoLastAcknowledgement]);
+        let server = EventServer::start(rules);
+        let (daemon, backends) = (Daemon::new(), Backends::new(&program));
+        run_build(&backends, &daemon.home, &server, mode);
+        let record = server.wait_for(|record| record.half_closed == 1);
+        assert_complete(&record);
+        assert_eq!(finished(&record), Some(("SUCCESS".to_owned(), 0)), "{mode}");
+    }
 }
 
 #[test]

@@ -16,6 +16,8 @@ use crate::support::link::Link;
 use crate::support::program::{Feature, Program, feature, generated};
 use crate::support::remote::{broken, here, strict};
 use crate::support::saved::Saved;
+use crate::support::tls::Tls;
+use crate::support::wrapped::{Release, WrapperDir};
 
 fn server(acknowledges: Acknowledges) -> EventServer {
     EventServer::start(EventRules::new(acknowledges))
@@ -63,41 +65,74 @@ fn a_links_page_has_the_id_by_which_the_farm_knows_its_calls() {
 }
 
 #[test]
-fn the_profile_and_the_log_are_in_the_store_before_they_are_named() {
+fn a_link_that_the_wrapper_takes_apart_has_a_page_and_one_of_the_linker_alone_has_none() {
     let farm = Farm::start(Profile::plain());
     let server = server(Acknowledges::AtEnd);
-    let program = generated(3);
-    let dir = tempfile::tempdir().expect("a directory");
-    let (profile, log) = (dir.path().join("p.json"), dir.path().join("l.json"));
-    published(strict(&program, &farm.environment()), &server)
-        .env("RELTO_PROFILE", &profile.display().to_string())
-        .env("RELTO_EXECUTION_LOG_JSON_FILE", &log.display().to_string())
-        .run_at(here())
-        .expect_works();
+    let fixture = WrapperDir::new(&Release::newest_with_all_tests());
+    fixture.module("main.c", "int f(void); int main(void) { return f(); }\n");
+    fixture.module("f.c", "int f(void) { return 0; }\n");
+    fixture.compile("n.c", "int main(void) { return 0; }\n", &[]);
+    let link = |words: &[&str]| {
+        let linker = fixture.path("relto-ld.lld");
+        let mut command = fixture.link_command("clang", &linker, words);
+        command
+            .envs(farm.environment())
+            .env("RELTO_BES_BACKEND", server.address());
+        let output = command.args(["-o", "app"]).output().expect("started");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{stderr}");
+        assert!(!stderr.contains("warning"), "{stderr}");
+    };
+    link(&["n.o"]);
+    assert!(server.record().streams.is_empty());
+    link(&["main.o", "f.o"]);
     let record = server.record();
     assert_complete(&record);
-    let logs = record
-        .build_events()
-        .into_iter()
-        .find_map(|it| match it.payload {
-            Some(Payload::BuildToolLogs(logs)) => Some(logs.log),
-            _ => None,
-        });
-    let logs = logs.expect("logs");
-    let names: Vec<_> = logs.iter().map(|log| log.name.as_str()).collect();
-    assert_eq!(names, ["command.profile.json", "execution_log.json"]);
-    for (log, path) in logs.iter().zip([profile, log]) {
-        let uri = format!("{:?}", log.file);
-        let here = format!("blobs/{}/{}", log.digest, log.length);
-        assert!(
-            uri.contains("bytestream://127.0.0.1:") && uri.contains(&here),
-            "{uri}"
-        );
-        let digests = farm.digests();
-        let digest = digests.iter().find(|digest| digest.hex() == log.digest);
-        let stored = farm.blob(digest.expect("in the store"));
-        assert_eq!(stored, Some(fs::read(path).expect("written").into()));
+    assert_eq!(finished(&record), Some(("SUCCESS".to_owned(), 0)));
+    let text = format!("{:?}", record.build_events());
+    assert!(text.contains("//:app"), "{text}");
+    assert!(text.contains("actions_created: 2"), "{text}");
+    let known = farm.record().invocations();
+    assert_eq!(known.into_iter().collect::<Vec<_>>(), record.invocations());
+}
+
+#[test]
+fn a_server_that_speaks_tls_and_demands_a_certificate_gets_the_events() {
+    let (tls, dir) = (Tls::new(), tempfile::tempdir().expect("a directory"));
+    let server = EventServer::start(EventRules {
+        tls: Some(tls.server_config(true)),
+        ..EventRules::new(Acknowledges::Each)
+    });
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        fs::write(&path, text).expect("written");
+        path.display().to_string()
+    };
+    let options = [
+        ("RELTO_TLS_CERTIFICATE", file("ca.pem", &tls.authority)),
+        (
+            "RELTO_TLS_CLIENT_CERTIFICATE",
+            file("client.pem", &tls.client.certificate),
+        ),
+        ("RELTO_TLS_CLIENT_KEY", file("client.key", &tls.client.key)),
+    ];
+    let program = generated(3);
+    let run = |options: &[(&str, String)]| {
+        let link = published(here_alone(&program), &server).env("RELTO_BES_TIMEOUT", "2s");
+        let link = options
+            .iter()
+            .fold(link, |link, (name, value)| link.env(name, value));
+        link.run_at(here()).expect_works().stderr
+    };
+    for known in [0, 1] {
+        let stderr = run(&options[..known]);
+        assert_eq!(stderr.matches("warning:").count(), 1, "{stderr}");
+        assert!(stderr.contains("page of this link"), "{stderr}");
+        assert!(server.record().events.is_empty());
     }
+    let stderr = run(&options);
+    assert!(!stderr.contains("warning"), "{stderr}");
+    assert_complete(&server.record());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod buildgrid;
 mod builds;
 mod links;
+mod logs;
 mod modes;
 mod streams;
 

@@ -332,6 +332,7 @@ fn logs_that_cannot_be_uploaded_are_not_named() {
     run_jobs(&publisher, 2);
     let mut closing = closing(Outcome::Succeeded);
     closing.logs = vec![ToolLog {
+        gzipped: false,
         name: "command.profile.json".to_owned(),
         path: "/nonexistent".into(),
     }];

@@ -1,4 +1,4 @@
-//! The definitions of build events, which no crate has: each message, enum and field of ours
+//! The definitions of build events and of the execution log, which no crate has: each message, enum and field of ours
 //! against the numbers of the standard, which are written down here once more.
 
 use std::collections::BTreeMap;
@@ -6,15 +6,16 @@ use std::collections::BTreeMap;
 use prost_types::{DescriptorProto, EnumDescriptorProto, MessageOptions};
 
 /// Packages that are compared here.
-pub(super) const PACKAGES: [&str; 4] = [
+pub(super) const PACKAGES: [&str; 5] = [
     "build_event_stream",
     "command_line",
     "failure_details",
     "google.devtools.build.v1",
+    "tools.protos",
 ];
 
 /// `Message: field=number ...`, from googleapis' `google/devtools/build/v1` and Bazel's
-/// `build_event_stream.proto`, `command_line.proto` and `failure_details.proto`.
+/// `build_event_stream.proto`, `command_line.proto`, `failure_details.proto` and `spawn.proto`.
 const STANDARD: &str = "
 PublishLifecycleEventRequest: service_level=1 build_event=2 notification_keywords=4 project_id=6
 PublishLifecycleEventRequest.ServiceLevel: NONINTERACTIVE=0 INTERACTIVE=1
@@ -87,6 +88,18 @@ build_event_stream.BuildMetrics.NetworkMetrics: system_network_stats=1
 build_event_stream.BuildMetrics.NetworkMetrics.SystemNetworkStats: bytes_sent=1 bytes_recv=2
 build_event_stream.BuildToolLogs: log=1
 build_event_stream.BuildEvent: id=1 children=2 progress=3 aborted=4 started=5 expanded=6 action=7 completed=8 options_parsed=13 finished=14 workspace_status=16 configuration=17 configured=18 last_message=20 structured_command_line=22 build_tool_logs=23 build_metrics=24 build_metadata=26
+
+tools.protos.ExecLogEntry: id=1 invocation=2 file=3 input_set=6 spawn=7
+tools.protos.ExecLogEntry.Invocation: hash_function_name=1 id=4
+tools.protos.ExecLogEntry.File: path=1 digest=2
+tools.protos.ExecLogEntry.InputSet: transitive_set_ids=4 input_ids=5
+tools.protos.ExecLogEntry.Output: output_id=5
+tools.protos.ExecLogEntry.Spawn: args=1 env_vars=2 platform=3 input_set_id=4 tool_set_id=5 outputs=6 target_label=7 mnemonic=8 exit_code=9 status=10 runner=11 cache_hit=12 remotable=13 cacheable=14 remote_cacheable=15 digest=16 metrics=18
+tools.protos.Digest: hash=1 size_bytes=2
+tools.protos.EnvironmentVariable: name=1 value=2
+tools.protos.Platform: properties=1
+tools.protos.Platform.Property: name=1 value=2
+tools.protos.SpawnMetrics: total_time=1 network_time=3 fetch_time=4 queue_time=5 upload_time=7 execution_wall_time=8 process_outputs_time=9 retry_time=10 input_bytes=11 input_files=12 start_time=20
 ";
 
 type Numbers = BTreeMap<String, i32>;

@@ -23,7 +23,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::codegen::BoxStream;
 use tonic::metadata::MetadataMap;
-use tonic::transport::Server;
+use tonic::transport::{Server, ServerTlsConfig};
 use tonic::{Code, Request, Response, Status, Streaming};
 
 /// When events are acknowledged.
@@ -91,6 +91,8 @@ pub struct EventRules {
     pub header: Option<(&'static str, &'static str)>,
     /// Bytes that a client may send ahead.
     pub window: Option<u32>,
+    /// Only TLS is spoken.
+    pub tls: Option<ServerTlsConfig>,
 }
 
 impl EventRules {
@@ -102,6 +104,7 @@ impl EventRules {
             lifecycle: None,
             header: None,
             window: None,
+            tls: None,
         }
     }
 
@@ -215,6 +218,9 @@ impl EventServer {
                 .initial_stream_window_size(window)
                 .initial_connection_window_size(window);
         }
+        if let Some(tls) = &rules.tls {
+            server = server.tls_config(tls.clone()).expect("good certificates");
+        }
         let largest = rules.largest_message;
         let state = Arc::new(State {
             rules,
@@ -249,7 +255,10 @@ impl EventServer {
     }
 
     pub fn address(&self) -> String {
-        format!("grpc://127.0.0.1:{}", self.port)
+        match self.state.rules.tls {
+            Some(_) => format!("grpcs://localhost:{}", self.port),
+            None => format!("grpc://127.0.0.1:{}", self.port),
+        }
     }
 
     pub fn record(&self) -> EventRecord {
