@@ -5,6 +5,7 @@
 
 #![allow(
     clippy::pedantic,
+    clippy::large_enum_variant,
     clippy::allow_attributes,
     unused_qualifications,
     reason = "generated code"

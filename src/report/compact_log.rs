@@ -323,7 +323,7 @@ impl JobClock {
     /// Splits the time until `at` into steps.
     fn split(&self, at: Duration, metrics: &mut SpawnMetrics) {
         let ends = self.steps.iter().skip(1).map(|(_, start)| *start);
-        let executes = self.steps.iter().any(|(step, _)| *step == JobStep::Execute);
+        let is_told = self.steps.iter().any(|(step, _)| *step == JobStep::Execute);
         for ((step, start), end) in self.steps.iter().zip(ends.chain([at])) {
             let mut time = end.saturating_sub(*start);
             let field = match step {
@@ -331,7 +331,7 @@ impl JobClock {
                 JobStep::Upload => &mut metrics.upload_time,
                 JobStep::Queue => {
                     // Not every server says when a worker begins.
-                    let executed = self.executed.filter(|_| !executes);
+                    let executed = self.executed.filter(|_| !is_told);
                     let executed = executed.unwrap_or_default().min(time);
                     if executed > Duration::ZERO {
                         metrics.execution_wall_time = protobuf(executed);
