@@ -8,6 +8,7 @@ use bytes::Bytes;
 use flate2::read::GzDecoder;
 use fs_err as fs;
 use prost::Message as _;
+use relto::internals::digest::Digest;
 use relto::internals::pb::build_event_stream::File;
 use relto::internals::pb::build_event_stream::build_event::Payload;
 use relto::internals::pb::build_event_stream::file::File as Contents;
@@ -240,7 +241,7 @@ fn the_compact_log_says_what_each_job_read_and_wrote_as_the_farm_has_it() {
     let jobs = spawns(&first);
     assert_eq!(jobs.len(), program.modules.len());
     let actions = farm.results();
-    let blobs: Vec<String> = farm.digests().iter().map(|digest| digest.hex()).collect();
+    let blobs: Vec<String> = farm.digests().iter().map(Digest::hex).collect();
     for job in &jobs {
         assert_eq!((&*job.mnemonic, &*job.runner), ("ThinLTOBackend", "remote"));
         assert!(job.cacheable && !job.cache_hit && job.status.is_empty());
