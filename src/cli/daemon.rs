@@ -48,6 +48,7 @@ pub(super) fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
         [name, dir, idle_timeout] if name == SERVE => (dir, idle_timeout.to_str()?.parse().ok()?),
         _ => return None,
     };
+    crate::process::keep_exit_codes();
     let environment = Environment::of_process();
     let of_tls = |name: &&str| Some(((*name).into(), environment.get(name)?.to_owned()));
     let served = daemon::serve(DaemonConfig {

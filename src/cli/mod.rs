@@ -89,13 +89,16 @@ fn command() -> ExitCode {
     }
     // A compiler that is only launched replaces this process here; this returns for backends.
     match cc::launched(arguments).and_then(ld::launched) {
-        Ok(arguments) => match runtime::check_threads() {
-            Ok(()) => run(arguments, &Environment::of_process()),
-            Err(error) => {
-                output::error(&error);
-                ExitCode::Failure
+        Ok(arguments) => {
+            process::keep_exit_codes();
+            match runtime::check_threads() {
+                Ok(()) => run(arguments, &Environment::of_process()),
+                Err(error) => {
+                    output::error(&error);
+                    ExitCode::Failure
+                }
             }
-        },
+        }
         Err(code) => code,
     }
 }

@@ -7,7 +7,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::config::Settings;
 use crate::daemon::RuntimeDir;
 use crate::error::Hinted;
-use crate::process::reached_limit;
+use crate::process::{cgroup_holds_fewer_processes, reached_limit};
 
 /// The system refuses what a link needs before it can begin.
 #[derive(Debug, thiserror::Error)]
@@ -64,13 +64,14 @@ const FEWEST_THREADS: usize = 6;
 /// With this many processes allowed, threads are there.
 const AMPLE: u64 = 1024;
 
-/// Checks that a link can have its threads where `ulimit -u` is low: libraries panic without them.
+/// Checks that a link can have its threads, without which libraries panic: one, where only a filter
+/// of system calls could refuse it, and as many as a small link has where their number is limited.
 pub(super) fn check_threads() -> Result<(), NoThreads> {
     use rustix::process::{Resource, getrlimit};
     let limit = getrlimit(Resource::Nproc).current;
-    if limit.is_none_or(|limit| limit >= AMPLE) {
-        return Ok(());
-    }
+    let is_limited =
+        limit.is_some_and(|limit| limit < AMPLE) || cgroup_holds_fewer_processes(AMPLE);
+    let threads = if is_limited { FEWEST_THREADS } else { 1 };
     let (release, wait) = std::sync::mpsc::channel::<()>();
     let wait = std::sync::Mutex::new(wait);
     std::thread::scope(|scope| {
@@ -80,7 +81,7 @@ pub(super) fn check_threads() -> Result<(), NoThreads> {
                 .spawn_scoped(scope, waits)
                 .map(drop)
         };
-        let started = (0..FEWEST_THREADS).try_for_each(start);
+        let started = (0..threads).try_for_each(start);
         drop(release);
         started
     })?;

@@ -242,7 +242,13 @@ impl LocalExecutor {
             dir: dir.path.clone(),
             confinement: Some(dir.confinement(&self.config.toolchain, hermetic)),
         };
-        let finished = self.start(job, invocation, memory).await?;
+        let finished = match self.start(invocation, memory).await {
+            // A kernel that has Landlock can still refuse it, to the 17th domain for example.
+            Err(ProcessError::Confinement { reason, .. }) => {
+                return Ok(Attempt::Bad(UnsoundResult::Unconfined(reason)));
+            }
+            started => started.map_err(|error| not_started(job, &error))?,
+        };
         if finished.ran_out_of_memory() {
             return Ok(Attempt::OutOfMemory);
         }
@@ -326,7 +332,8 @@ impl LocalExecutor {
         let invocation = || in_place::invocation(job, client_context);
         let finished = {
             let _shared = self.memory.read().await;
-            self.start(job, invocation(), memory).await?
+            let started = self.start(invocation(), memory).await;
+            started.map_err(|error| not_started(job, &error))?
         };
         if !finished.ran_out_of_memory() {
             return Ok(finished);
@@ -334,26 +341,20 @@ impl LocalExecutor {
         in_place::discard_outputs(job, client_context);
         memory.take_all();
         let _alone = self.memory.write().await;
-        self.start(job, invocation(), memory).await
+        let started = self.start(invocation(), memory).await;
+        started.map_err(|error| not_started(job, &error))
     }
 
     async fn start(
         &self,
-        job: &Planned,
         invocation: ProcessSpec,
         memory: &MemoryReservation,
-    ) -> Result<Finished, JobFailure> {
+    ) -> Result<Finished, ProcessError> {
         let on_start = |process| memory.started(process);
         let cancel = &self.config.cancel;
-        match self
-            .spawner
+        self.spawner
             .run_observed(&invocation, cancel, &on_start)
             .await
-        {
-            Ok(finished) => Ok(finished),
-            Err(ProcessError::Cancelled) => Err(cancelled(job)),
-            Err(error) => Err(machine(job, &error, error.hints())),
-        }
     }
 
     async fn scratch(&self) -> std::io::Result<&Path> {
@@ -366,6 +367,13 @@ impl LocalExecutor {
             })
             .await?;
         Ok(scratch.path())
+    }
+}
+
+fn not_started(job: &Planned, error: &ProcessError) -> JobFailure {
+    match error {
+        ProcessError::Cancelled => cancelled(job),
+        error => machine(job, error, error.hints()),
     }
 }
 

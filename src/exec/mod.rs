@@ -257,6 +257,9 @@ pub enum UnsoundResult {
     /// The compiler alone reads them where they are.
     #[error("copies of its inputs are larger than files may be here (`ulimit -f`)")]
     InputsTooLarge,
+    /// Uncached, it may read what it wants.
+    #[error("it cannot be confined: {0}")]
+    Unconfined(String),
 }
 
 /// The guard behind every run and every cache: exit code, admissions on stderr, each output there

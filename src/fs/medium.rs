@@ -69,12 +69,12 @@ impl Medium {
     }
 
     /// Whether the digest of a file with these times may be remembered. Images that are built
-    /// reproducibly have whole seconds; a live file system nearly never has.
+    /// reproducibly have whole seconds, also those of ext4 or Btrfs; a live file system nearly never
+    /// has.
     #[must_use]
     pub fn is_believed(self, ctime_ns: i64) -> bool {
         match self {
-            Self::Stamped => true,
-            Self::Overlay => ctime_ns % 1_000_000_000 != 0,
+            Self::Stamped | Self::Overlay => ctime_ns % 1_000_000_000 != 0,
             Self::Unstamped => false,
         }
     }
@@ -160,10 +160,11 @@ mod tests {
     }
 
     #[test]
-    fn whole_seconds_on_an_overlay_may_be_those_of_an_image() {
-        assert!(!Medium::Overlay.is_believed(1_700_000_000_000_000_000));
-        assert!(Medium::Overlay.is_believed(1_700_000_000_000_000_001));
-        assert!(Medium::Stamped.is_believed(0));
+    fn whole_seconds_may_be_those_of_an_image() {
+        for medium in [Medium::Overlay, Medium::Stamped] {
+            assert!(!medium.is_believed(1_700_000_000_000_000_000));
+            assert!(medium.is_believed(1_700_000_000_000_000_001));
+        }
         assert!(!Medium::Unstamped.is_believed(1));
     }
 

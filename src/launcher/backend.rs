@@ -12,10 +12,11 @@ use std::path::Path;
 use fs_err as fs;
 
 use super::driver::{self, Driver, object_of};
+use super::hidden::{hidden_index, mentions, mentions_or_includes};
 use crate::action::arguments::{self, Argument, Meaning};
 use crate::action::kind::{OutputKind, required_kind};
 use crate::action::response::expand_response_files;
-use crate::fs::{open_regular, read_regular, read_regular_to_string};
+use crate::fs::{open_regular, read_regular_to_string};
 use crate::thinlto::check_start;
 
 /// The option that makes a compile a backend.
@@ -52,24 +53,11 @@ pub(super) enum Recognized {
 #[must_use]
 pub fn looks_like_a_backend(words: &[OsString]) -> bool {
     let mut bytes = words.iter().map(|word| word.as_encoded_bytes());
-    bytes.any(|word| match word {
-        [b'@', file @ ..] => mentions_an_index(OsStr::from_bytes(file)),
+    let is_named = bytes.any(|word| match word {
+        [b'@', file @ ..] => mentions_or_includes(Path::new(OsStr::from_bytes(file))),
         word => mentions(word),
-    })
-}
-
-fn mentions(text: &[u8]) -> bool {
-    text.windows(INDEX.len())
-        .any(|part| part == INDEX.as_bytes())
-}
-
-/// Whether a response file may have the option in it, or in another file that it names. Links have
-/// long ones without.
-fn mentions_an_index(file: &OsStr) -> bool {
-    let Ok(text) = read_regular(Path::new(file)) else {
-        return false;
-    };
-    text.contains(&b'@') || mentions(&text)
+    });
+    is_named || hidden_index(words).is_some()
 }
 
 /// The one module that the command line names; otherwise what the command line is.

@@ -32,6 +32,9 @@ const PATH_OPTIONS: [&str; 16] = [
     "--sysroot=",
 ];
 
+/// With this option clang looks for relative paths in another directory than the current one.
+const WORKING_DIRECTORY: &str = "-working-directory";
+
 /// The command line of a compile in which paths below `base` are relative to the current directory.
 /// Response files are left as they are.
 #[must_use]
@@ -39,6 +42,9 @@ pub fn with_relative_paths(words: &[OsString], base: &Path) -> Vec<OsString> {
     let Some(texts) = texts(words) else {
         return words.to_vec();
     };
+    if texts.iter().any(|word| word.starts_with(WORKING_DIRECTORY)) {
+        return words.to_vec();
+    }
     let rewriter = Rewriter::new(base, current_dirs());
     let rewritten = arguments::parse(&texts)
         .into_iter()
@@ -92,7 +98,14 @@ impl Rewriter {
         let file = FileId::at(absolute)?;
         let mut candidates = self.dirs.iter().map(|dir| relative_to(absolute, dir));
         let found = candidates.find(|candidate| FileId::at(candidate) == Some(file))?;
-        found.into_os_string().into_string().ok()
+        let name = found.into_os_string().into_string().ok()?;
+        // Alone, such a name would be an option or a response file.
+        let is_special = name.starts_with(['-', '@']);
+        Some(if is_special {
+            format!("./{name}")
+        } else {
+            name
+        })
     }
 }
 
@@ -188,6 +201,33 @@ mod tests {
             .flat_map(|it| rewriter.argument(it))
             .collect();
         assert_eq!(rewritten, expected);
+    }
+
+    #[test]
+    fn a_name_that_would_be_an_option_or_a_response_file_begins_with_its_directory() {
+        let root = std::env::current_dir().expect("a directory");
+        let rewriter = Rewriter::new(&root, vec![root.clone()]);
+        for name in ["-o.c", "@args.c"] {
+            let inside = tempfile::Builder::new().prefix(name).tempfile_in(&root);
+            let inside = inside.expect("a file");
+            let path = inside.path().display().to_string();
+            let expected = format!("./{}", inside.path().file_name().expect("named").display());
+            assert_eq!(rewriter.relative(&path), Some(expected));
+        }
+    }
+
+    #[test]
+    fn nothing_is_replaced_where_clang_looks_elsewhere_for_relative_paths() {
+        let dir = tree();
+        let base = dir.path().join("tree");
+        let source = base.join("src/a.c").into_os_string();
+        let of = |more: &str| {
+            let words = [OsString::from("-c"), source.clone(), more.into()];
+            with_relative_paths(&words, &base) == words
+        };
+        assert!(of("-working-directory=/"));
+        assert!(of("-working-directory"));
+        assert!(!of("-O2"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod compiler;
 mod driver;
 mod front_end;
 mod guarded;
+mod hidden;
 mod inputs;
 mod throttle;
 
@@ -17,7 +18,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::fs::remove_if_there;
+use crate::action::response::expand_response_files;
+use crate::fs::{read_regular_to_string, remove_if_there};
 use crate::job::{Caller, Job, JobFile};
 
 pub use backend::looks_like_a_backend;
@@ -29,6 +31,7 @@ pub use compiler::{
 };
 pub use front_end::{may_leave_a_module, modules};
 pub use guarded::{GuardedError, run_guarded};
+use hidden::{hidden_index, mentions};
 pub use inputs::InputError;
 pub use throttle::Throttle;
 
@@ -37,7 +40,8 @@ pub use throttle::Throttle;
 pub enum CompileDecision {
     /// Not a backend: the compiler runs as if relto were not there.
     PassThrough,
-    /// A backend that no job can describe, and why; its object is checked all the same.
+    /// A backend that no job can describe, and why; its object is checked all the same, if the
+    /// command line names it.
     Guarded { object: PathBuf, reason: String },
     Backend {
         file: Box<JobFile>,
@@ -46,22 +50,22 @@ pub enum CompileDecision {
     },
 }
 
-/// Decides what to do with `compiler words...`, started in `dir`, which is only used for names.
-/// `words` that look like a backend are read whole, response files and the index shard with them.
+/// Decides what to do with `compiler given...`, started in `dir`, which is only used for names.
+/// Words that look like a backend are read whole, response files and the index shard with them.
 ///
 /// # Errors
 /// It is a backend, and its shard or its inputs are such that the compiler would exit 0 with a
 /// wrong object.
 pub fn decide(
     compiler: &OsStr,
-    words: &[OsString],
+    given: &[OsString],
     dir: &str,
 ) -> Result<CompileDecision, InputError> {
-    let Some((compiler, words)) = compiler.to_str().zip(texts(words)) else {
-        return not_text(words);
+    let Some((compiler, words)) = compiler.to_str().zip(texts(given)) else {
+        return not_text(given);
     };
     let backend = match backend::recognize(compiler, &words) {
-        Recognized::No => return Ok(CompileDecision::PassThrough),
+        Recognized::No => return Ok(hidden_or_none(given)),
         Recognized::Unclear { object, reason } => {
             let object = object.into();
             return Ok(CompileDecision::Guarded { object, reason });
@@ -119,12 +123,34 @@ fn foreign(backend: BackendCommand) -> Result<CompileDecision, InputError> {
     })
 }
 
+/// A command line without an index; what it leads to may have one, also by its response files.
+fn hidden_or_none(words: &[OsString]) -> CompileDecision {
+    let read = &mut |path: &str| read_regular_to_string(path);
+    let expanded = texts(words).and_then(|words| expand_response_files(&words, read).ok());
+    let expanded: Vec<_> = expanded.into_iter().flatten().map(OsString::from).collect();
+    match hidden_index(words).or_else(|| hidden_index(&expanded)) {
+        Some(reason) => CompileDecision::Guarded {
+            object: object_of(words).unwrap_or_default(),
+            reason,
+        },
+        None => CompileDecision::PassThrough,
+    }
+}
+
 /// A command line that is not text: no shard could name its module rightly. Only its object can be
 /// checked, and only if the command line says which that is.
 fn not_text(words: &[OsString]) -> Result<CompileDecision, InputError> {
-    if !looks_like_a_backend(words) {
-        return Ok(CompileDecision::PassThrough);
+    if !words.iter().any(|word| mentions(word.as_encoded_bytes())) {
+        return Ok(hidden_or_none(words));
     }
+    Ok(CompileDecision::Guarded {
+        object: object_of(words).ok_or(InputError::NotText)?,
+        reason: "its command line is not UTF-8".to_owned(),
+    })
+}
+
+/// The value of the last `-o`.
+fn object_of(words: &[OsString]) -> Option<PathBuf> {
     let mut rest = words.iter();
     let mut object = None;
     while let Some(word) = rest.next() {
@@ -134,10 +160,7 @@ fn not_text(words: &[OsString]) -> Result<CompileDecision, InputError> {
             _ => {}
         }
     }
-    Ok(CompileDecision::Guarded {
-        object: object.ok_or(InputError::NotText)?,
-        reason: "its command line is not UTF-8".to_owned(),
-    })
+    object
 }
 
 /// `None` if a word is not text: no shard could name such a module rightly.

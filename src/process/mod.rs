@@ -9,6 +9,7 @@
 
 mod build;
 mod capture;
+mod child_signal;
 mod confine;
 mod detached;
 mod exit_notifier;
@@ -41,6 +42,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Hinted;
 
 pub use build::{BuildProcess, build_identity};
+pub use child_signal::keep_exit_codes;
 pub use confine::{Support, landlock_support};
 pub use detached::{detach, detach_with_files};
 pub use exit_notifier::ExitNotifier;
@@ -56,7 +58,7 @@ pub use slot_files::{SlotFiles, SlotLock};
 pub use slots::{SlotPermit, Slots};
 pub use spawner::Spawner;
 pub use supervise::dispatch;
-pub use world::World;
+pub use world::{World, cgroup_holds_fewer_processes};
 
 /// One program to run to its end, without input: its stdin is `/dev/null`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

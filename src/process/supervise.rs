@@ -11,12 +11,13 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::process::Signal;
 
 use super::plan::{HelperReport, ProcessPlan};
@@ -108,16 +109,34 @@ fn command(spec: &ProcessSpec) -> io::Result<Command> {
         }
         ChildEnvironment::Another { variables, umask } => {
             command.env_clear().envs(variables.iter().cloned());
-            rustix::process::umask(rustix::fs::Mode::from_raw_mode(*umask));
+            rustix::process::umask(Mode::from_raw_mode(*umask));
         }
     }
     // Opened here, because the sandbox comes before the exec.
-    command.stdin(Stdio::from(File::from(rustix::fs::open(
-        "/dev/null",
-        rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC,
-        rustix::fs::Mode::empty(),
-    )?)));
+    let stdin = match &spec.environment {
+        ChildEnvironment::Inherited => stdin_of_parent(),
+        _ => None,
+    };
+    let stdin = match stdin {
+        Some(stdin) => stdin,
+        None => rustix::fs::open("/dev/null", READ, Mode::empty())?,
+    };
+    command.stdin(Stdio::from(File::from(stdin)));
     Ok(command)
+}
+
+const READ: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
+
+/// What relto itself could read, since stdin of this process is the plan. `None` where it has none,
+/// or a socket.
+fn stdin_of_parent() -> Option<OwnedFd> {
+    let parent = rustix::process::getppid()?.as_raw_nonzero();
+    let path = format!("/proc/{parent}/fd/0");
+    // A named pipe that nobody writes must not be waited for yet.
+    let stdin = rustix::fs::open(path, READ | OFlags::NONBLOCK, Mode::empty()).ok()?;
+    let flags = rustix::fs::fcntl_getfl(&stdin).ok()?;
+    rustix::fs::fcntl_setfl(&stdin, flags - OFlags::NONBLOCK).ok()?;
+    Some(stdin)
 }
 
 /// A bare name would be searched in the C library's default directories if the exact environment

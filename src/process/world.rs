@@ -48,9 +48,12 @@ const CGROUP_LIMITS: [&str; 7] = [
     "memory.swap.max",
     "cpu.max",
     "cpuset.cpus",
-    "pids.max",
+    PROCESSES,
     "cgroup.freeze",
 ];
+
+/// The file with the most processes and threads of a cgroup, of either version.
+const PROCESSES: &str = "pids.max";
 
 /// Values of those files that limit nothing.
 const NO_LIMIT: [&str; 3] = ["max", "max 100000", "0"];
@@ -176,6 +179,31 @@ fn limits_of(mount: &Path, path: &str) -> Vec<String> {
     limits
 }
 
+/// Whether a cgroup of this process may hold fewer than `enough` processes and threads.
+#[must_use]
+pub fn cgroup_holds_fewer_processes(enough: u64) -> bool {
+    let groups = text("/proc/self/cgroup").unwrap_or_default();
+    holds_fewer_processes(Path::new("/sys/fs/cgroup"), &groups, enough)
+}
+
+fn holds_fewer_processes(mount: &Path, groups: &str, enough: u64) -> bool {
+    let of_group = |group: &str| -> Option<u64> {
+        let (mount, path) = match group.split_once("::") {
+            Some((_, path)) => (mount.to_owned(), path),
+            None => (mount.join("pids"), group.split_once(":pids:")?.1),
+        };
+        let path = Path::new(path.trim_start_matches('/'));
+        let files = path.ancestors().map(|it| mount.join(it).join(PROCESSES));
+        let limits =
+            files.filter_map(|file| fs_err::read_to_string(file).ok()?.trim().parse().ok());
+        limits.min()
+    };
+    groups
+        .lines()
+        .filter_map(of_group)
+        .any(|limit| limit < enough)
+}
+
 #[cfg(test)]
 mod tests {
     use fs_err as fs;
@@ -245,5 +273,24 @@ mod tests {
             limits("/user.slice/one.scope"),
             limits("/user.slice/other.scope")
         );
+    }
+
+    #[test]
+    fn the_fewest_processes_that_a_cgroup_or_a_parent_may_hold_count() {
+        let mount = tempfile::tempdir().expect("a directory");
+        let holds_fewer = |groups| holds_fewer_processes(mount.path(), groups, 1024);
+        let write = |path: &str, text: &str| {
+            let path = mount.path().join(path);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+            fs::write(path, text).expect("written");
+        };
+        write("a/b/pids.max", "max\n");
+        assert!(!holds_fewer("0::/a/b\n"));
+        write("a/pids.max", "40\n");
+        assert!(holds_fewer("0::/a/b\n"));
+        write("a/pids.max", "4000\n");
+        assert!(!holds_fewer("0::/a/b\n"));
+        write("pids/c/pids.max", "40\n");
+        assert!(holds_fewer("9:memory:/a\n8:pids:/c\n0::/\n"));
     }
 }

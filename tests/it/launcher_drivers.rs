@@ -12,6 +12,7 @@ use fs_err as fs;
 use crate::support::backends::Backends;
 use crate::support::link::Home;
 use crate::support::program::{Feature, feature, of_texts};
+use crate::support::repeat::through;
 
 const MODULE: &str = "main.o";
 const IMPORT: &str = "thrice.o";
@@ -124,6 +125,81 @@ fn an_import_of_another_build_is_noticed_however_the_backend_is_spelled() {
         assert_eq!(output.status.code(), Some(1), "{form:?}: {output:?}");
         assert!(!backends.path("o.o").exists(), "{form:?}");
     }
+}
+
+#[test]
+fn an_index_that_no_word_names_is_guarded_wherever_the_compiler_finds_it() {
+    const INDEX: &str = "-fthinlto-index=main.o.thinlto.bc";
+    let line = "-O2 -x ir -c main.o -o o.o";
+    let wide: Vec<u8> = format!("\u{feff}{INDEX}")
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let files: [(&str, &[u8]); 4] = [
+        ("back.cfg", INDEX.as_bytes()),
+        ("quoted", b"'-f'\"thin\"lto-index=main.o.thinlto.b\\c"),
+        ("wide", &wide),
+        ("leads", b"--config=./back.cfg"),
+    ];
+    let override_options = format!("+{INDEX}");
+    let shell = "\"$0\" \"$@\" -fthinlto-index=main.o.thinlto.bc";
+    for (first, variable) in [
+        ("--config=./back.cfg", None),
+        ("@quoted", None),
+        ("@wide", None),
+        ("@leads", None),
+        ("@pipe", None),
+        ("-g0", Some(("CCC_OVERRIDE_OPTIONS", &override_options))),
+        ("sh", None),
+    ] {
+        let (backends, home) = (plain(), Home::new());
+        for (name, bytes) in files {
+            fs::write(backends.path(name), bytes).expect("written");
+        }
+        let run = || {
+            let mut relto = backends.relto(&home);
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            match first {
+                "sh" => {
+                    relto = Command::new(env!("CARGO_BIN_EXE_relto"));
+                    home.apply(&mut relto);
+                    relto
+                        .current_dir(backends.dir())
+                        .args(["cc", "sh", "-c", shell]);
+                    relto.arg(backends.compiler()).args(words);
+                }
+                "@pipe" => {
+                    let script = format!("exec \"$@\" @<(printf %s {INDEX})");
+                    relto = through(&["bash", "-c", &script, "bash"], relto.args(words));
+                }
+                first => {
+                    relto.arg(first).args(words);
+                }
+            }
+            if let Some((name, value)) = variable {
+                relto.env(name, value);
+            }
+            relto.output().expect("relto starts")
+        };
+        fs::remove_file(backends.path(IMPORT)).expect("removed");
+        let spoiled = run();
+        assert_ne!(spoiled.status.code(), Some(0), "{first}: {spoiled:?}");
+        let object = fs::read(backends.path("o.o")).unwrap_or_default();
+        assert!(object.is_empty(), "{first}");
+    }
+}
+
+#[test]
+fn a_compiler_that_is_only_guarded_reads_standard_input() {
+    let (backends, home) = (plain(), Home::new());
+    let mut relto = backends.relto(&home);
+    let words = ["-x", "c", "-c", "-", "-o", "o.o"];
+    let script = "echo 'int x;' | \"$@\" @<(printf %s -O2)";
+    let mut relto = through(&["bash", "-c", script, "bash"], relto.args(words));
+    let output = relto.output().expect("bash starts");
+    assert!(output.status.success(), "{output:?}");
+    let object = fs::read(backends.path("o.o")).expect("an object");
+    assert!(object.starts_with(b"\x7fELF"));
 }
 
 #[test]

@@ -6,10 +6,12 @@ use std::process::Command;
 
 use fs_err as fs;
 
+use crate::support::backends::Backends;
+use crate::support::daemon::{Daemon, succeeded};
 use crate::support::denied::without_calls;
 use crate::support::fake::fake_clang;
 use crate::support::mount::Mount;
-use crate::support::program::generated;
+use crate::support::program::{Feature, feature, generated};
 use crate::support::repeat::{NOBODY, give_to_nobody, through};
 use crate::support::saved::{Saved, leftovers};
 use crate::support::skip::skip;
@@ -83,15 +85,68 @@ fn a_link_works_where_no_hard_links_may_be_made() {
 }
 
 #[test]
-fn without_socket_pairs_a_link_says_what_is_missing() {
-    let saved = Saved::new(&generated(2));
-    let starter = without_calls(&["socketpair"]);
-    let starter = starter.to_str().expect("a plain path").to_owned();
-    let output = through(&[&starter], &saved.command()).output();
-    let output = output.expect("started");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("`socketpair`"), "{said}");
+fn a_link_works_where_no_files_in_memory_may_be_made() {
+    denied(&["memfd_create"]);
+}
+
+#[test]
+fn a_link_works_where_landlock_refuses_another_domain() {
+    denied(&["landlock_restrict_self"]);
+}
+
+#[test]
+fn a_link_works_where_the_parent_ignores_the_ends_of_children() {
+    let ignoring = ["env", "--ignore-signal=CHLD"];
+    link(|command| *command = through(&ignoring, command));
+    for signals in ["--block-signal", "--ignore-signal=XFSZ,PIPE,TERM"] {
+        link(|command| *command = through(&["env", signals], command));
+    }
+}
+
+#[test]
+fn a_daemon_started_where_the_ends_of_children_are_ignored_serves_all() {
+    let (daemon, backends) = (Daemon::new(), Backends::new(&feature(Feature::Plain)));
+    let mut relto = daemon.relto(&backends);
+    relto.args(backends.arguments("main.o", "native.o"));
+    succeeded(&mut through(&["env", "--ignore-signal=CHLD"], &relto));
+    daemon.run(&backends, "twice.o");
+    assert_eq!(daemon.jobs(), 2);
+}
+
+#[test]
+fn without_what_threads_need_a_link_says_what_is_missing() {
+    for call in ["socketpair", "clone3"] {
+        let saved = Saved::new(&generated(2));
+        let starter = without_calls(&[call]);
+        let starter = starter.to_str().expect("a plain path").to_owned();
+        let output = through(&[&starter], &saved.command()).output();
+        let output = output.expect("started");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("`socketpair`"), "{said}");
+        assert!(!said.contains("internal error"), "{said}");
+    }
+}
+
+#[test]
+fn giant_values_of_options_neither_take_the_memory_nor_end_in_a_panic() {
+    for option in [
+        "RELTO_LOCAL_JOBS",
+        "RELTO_JOBS",
+        "RELTO_REMOTE_DEADLINE",
+        "RELTO_REMOTE_TIMEOUT",
+        "RELTO_BES_TIMEOUT",
+    ] {
+        let saved = Saved::new(&generated(2));
+        let mut command = saved.command();
+        command.env(option, u64::MAX.to_string());
+        command.env("RELTO_REMOTE_EXECUTOR", "grpc://127.0.0.1:1");
+        command.env("RELTO_REMOTE_RETRIES", "0");
+        let output = command.output().expect("started");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{option}: {said}");
+        assert!(!said.contains("internal error"), "{option}: {said}");
+    }
 }
 
 /// A limit of processes does not hold for root.

@@ -9,6 +9,9 @@ use crate::process::LocalMemory;
 /// The default limit of remote executions.
 pub(in crate::config) const REMOTE_JOBS: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
 
+/// No count is larger: as many things of a kind can be kept in memory.
+const MOST: NonZeroUsize = NonZeroUsize::new(1 << 14).expect("not zero");
+
 /// A whole number.
 pub(in crate::config) fn number(input: &ValueText<'_>) -> Result<u32, InvalidValue> {
     let number = input.text.parse();
@@ -23,7 +26,7 @@ pub(in crate::config) fn integer(input: &ValueText<'_>) -> Result<i32, InvalidVa
 
 /// A whole number that is not 0.
 pub(in crate::config) fn count(input: &ValueText<'_>) -> Result<NonZeroUsize, InvalidValue> {
-    let number = input.text.parse();
+    let number = input.text.parse().map(|it: NonZeroUsize| it.min(MOST));
     number.map_err(|_| InvalidValue::new("expected a whole number of at least 1"))
 }
 
@@ -37,6 +40,9 @@ pub(in crate::config) fn count_or_auto(
     let number = count(input).map(Some);
     number.map_err(|invalid| invalid.hint("write a number or `auto`"))
 }
+
+/// No duration is longer: a moment so far ahead can still be computed.
+const LONGEST: Duration = Duration::from_hours(24 * 365 * 100);
 
 /// A duration in Bazel's form: `90s`, `5m`, `1h`, `500ms`; a plain number counts seconds.
 fn duration(text: &str) -> Result<Duration, InvalidValue> {
@@ -55,7 +61,7 @@ fn duration(text: &str) -> Result<Duration, InvalidValue> {
             "d" => Some(Duration::from_secs(number.checked_mul(86400)?)),
             _ => None,
         });
-    duration.ok_or_else(|| {
+    duration.map(|it| it.min(LONGEST)).ok_or_else(|| {
         InvalidValue::new("expected a duration")
             .hint("write it as in 500ms, 90s, 5m or 1h; a plain number counts seconds")
     })
@@ -199,6 +205,33 @@ mod tests {
         }
         assert!(bytes("18446744073709551615K").is_err());
         assert!(duration("18446744073709551615d").is_err());
+    }
+
+    #[test]
+    fn counts_and_durations_are_never_more_than_a_machine_can_have() {
+        let environment = Environment::default();
+        let text = |text| ValueText {
+            text,
+            base: Path::new("/"),
+            environment: &environment,
+            in_tree: true,
+        };
+        let most = Some(MOST);
+        assert_eq!(count_or_auto(&text("18446744073709551615")), Ok(most));
+        assert_eq!(count(&text("3")).map(NonZeroUsize::get), Ok(3));
+        assert!(count(&text("0")).is_err());
+        for giant in [
+            "18446744073709551615s",
+            "18446744073709551615ms",
+            "999999999h",
+        ] {
+            let parsed = positive_duration(&text(giant)).expect("a duration");
+            assert!(
+                std::time::Instant::now()
+                    .checked_add(parsed * 1000)
+                    .is_some()
+            );
+        }
     }
 
     #[test]
