@@ -6,6 +6,7 @@
 
 mod ahead;
 mod crowd;
+mod edited;
 mod links;
 mod replay;
 mod scale;
@@ -28,13 +29,16 @@ fn main() {
     }
     let runs = arguments.number("--runs").unwrap_or(5);
     let jobs = arguments.number("--jobs");
-    let names = ["replay", "scale", "transfer", "crowd", "ahead", "servers"];
+    let names = [
+        "replay", "scale", "edited", "transfer", "crowd", "ahead", "servers",
+    ];
     let all = !names.iter().any(|name| arguments.has(name));
     for name in names.into_iter().filter(|name| all || arguments.has(name)) {
         show(&format!("\n== {name}, {runs} runs, load {}\n", load()));
         match name {
             "replay" => replay::replay(runs),
             "scale" => scale::scale(runs, jobs),
+            "edited" => edited::edited(jobs),
             "transfer" => transfer::transfer(runs),
             "crowd" => crowd::crowd(runs),
             "ahead" => ahead::ahead(runs),

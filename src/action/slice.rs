@@ -6,7 +6,7 @@
 //! in the names of promoted locals, which are part of a [`SliceKey`] and which
 //! [`restore`](super::restore) replaces.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use super::canonical::CanonicalJob;
 use super::kind::{Format, OutputKind};
@@ -14,7 +14,7 @@ use super::toolchain_tree::ToolchainTree;
 use super::tree::Encoded;
 use super::{Action, ActionTemplate};
 use crate::digest::Digest;
-use crate::thinlto::{Index, ModuleGraph, Obstacle, suffix};
+use crate::thinlto::{Hash, Index, ModuleGraph, Obstacle, namesakes, suffix};
 
 /// Changes whenever the same job would get another key without a change of its content.
 const SLICE_FORM: &str = "relto slices 1";
@@ -68,6 +68,9 @@ const EXCLUDED: [&str; 36] = [
 pub struct SliceKey {
     /// The action whose digest is the key; it is never run.
     pub message: Encoded,
+    /// Of the action: its command, and the shard without hashes.
+    pub command: Digest,
+    pub shard: Option<Digest>,
     /// By the canonical number of each module: what follows `.llvm.` in names of its promoted
     /// locals.
     pub numbers: Vec<u64>,
@@ -98,7 +101,7 @@ pub enum NoSliceKey {
     Nothing,
 }
 
-/// What a slice key is made of, besides the job.
+/// What a slice key is made of, besides the job and what it sees of its imports.
 #[derive(Debug)]
 pub struct SliceInputs<'a> {
     pub template: &'a ActionTemplate,
@@ -109,8 +112,6 @@ pub struct SliceInputs<'a> {
     pub index: &'a Index<'a>,
     /// The job's own module, as the job names it.
     pub own: &'a str,
-    /// The graphs of all its modules, by canonical path.
-    pub graphs: &'a HashMap<&'a str, &'a ModuleGraph>,
 }
 
 /// The arguments of a job as far as they may keep it from having a slice key.
@@ -132,67 +133,124 @@ pub fn check_kind(job: &CanonicalJob) -> Result<(), NoSliceKey> {
     }
 }
 
-/// The slice key of `job`.
+/// A job whose arguments and shard allow a slice key.
+#[derive(Debug)]
+pub struct SliceableJob<'a> {
+    job: &'a CanonicalJob,
+    inputs: &'a SliceInputs<'a>,
+    numbers: Vec<u64>,
+    imported: Vec<Option<BTreeSet<u64>>>,
+}
+
+impl<'a> SliceableJob<'a> {
+    /// # Errors
+    /// The job is known by its whole inputs only.
+    pub fn new(job: &'a CanonicalJob, inputs: &'a SliceInputs<'a>) -> Result<Self, NoSliceKey> {
+        check_kind(job)?;
+        check_environment(inputs)?;
+        let own = job.files.iter().filter(|file| file.name == inputs.own);
+        if own.count() != 1 {
+            return Err(NoSliceKey::Module);
+        }
+        let mut imports = inputs.index.imports()?;
+        let modules = inputs.index.modules();
+        let by_path: HashMap<&[u8], u64> = modules.iter().map(|it| (&it.path[..], it.id)).collect();
+        let imported = job.files.iter().map(|file| {
+            if file.name == inputs.own {
+                return Ok(None);
+            }
+            let id = by_path.get(file.tree_path.as_bytes());
+            let id = id.ok_or(NoSliceKey::Module)?;
+            Ok(Some(imports.remove(id).unwrap_or_default()))
+        });
+        Ok(Self {
+            job,
+            inputs,
+            imported: imported.collect::<Result<_, NoSliceKey>>()?,
+            numbers: modules.iter().map(|entry| suffix(entry.hash)).collect(),
+        })
+    }
+
+    /// The GUIDs that the job imports of each of its files; `None` for its own module.
+    #[must_use]
+    pub fn imported(&self) -> &[Option<BTreeSet<u64>>] {
+        &self.imported
+    }
+
+    /// The job's key, if this is what it sees of its files ([`what_is_seen`]). `suffixes` are those
+    /// of all its modules.
+    ///
+    /// # Errors
+    /// It has none.
+    pub fn key<'b>(
+        &self,
+        slices: impl Iterator<Item = Option<Hash>>,
+        suffixes: impl IntoIterator<Item = &'b u64>,
+    ) -> Result<SliceKey, NoSliceKey> {
+        if suffixes.into_iter().any(|it| self.numbers.contains(it)) {
+            return Err(NoSliceKey::Suffix);
+        }
+        let mut digests = self.inputs.digests.to_vec();
+        let mut replaced = 0;
+        // What cannot be sliced keeps the digest of its bytes.
+        for (digest, slice) in digests.iter_mut().zip(slices) {
+            if let Some(slice) = slice {
+                *digest = self.inputs.template.function.digest(&slice);
+                replaced += 1;
+            }
+        }
+        if replaced == 0 {
+            return Err(NoSliceKey::Nothing);
+        }
+        let mut seen = self.job.clone();
+        seen.shard = self.inputs.index.without_hashes().into();
+        let mut template = self.inputs.template.clone();
+        template.salt = format!("{SLICE_FORM}\n{}", template.salt);
+        let action = Action::new(&template, self.inputs.toolchain, &seen, &digests);
+        Ok(SliceKey {
+            command: action.command.digest,
+            shard: action.inputs.last().map(|shard| shard.digest),
+            message: action.message,
+            numbers: self.numbers.clone(),
+        })
+    }
+}
+
+/// What a job sees of its files: the digest of each slice, `None` where a file counts whole, and the
+/// namesakes among their names. `imported` is that of a [`SliceableJob`], `graphs` has one for each
+/// of its files.
+#[must_use]
+pub fn what_is_seen(
+    imported: &[Option<BTreeSet<u64>>],
+    graphs: &[&ModuleGraph],
+) -> (Vec<Option<Hash>>, Vec<u64>) {
+    let names = namesakes(graphs);
+    let slices = imported.iter().zip(graphs).map(|(imported, graph)| {
+        let imported = imported.as_ref()?;
+        graph.slice_of(imported, &names)
+    });
+    (slices.collect(), names)
+}
+
+/// The slice key of `job`; `graph` knows those of its modules by their canonical paths.
 ///
 /// # Errors
 /// It has none, and is known by its whole inputs only.
-pub fn slice_key(job: &CanonicalJob, inputs: &SliceInputs<'_>) -> Result<SliceKey, NoSliceKey> {
-    check_kind(job)?;
-    check_environment(inputs)?;
-    let own = job.files.iter().filter(|file| file.name == inputs.own);
-    if own.count() != 1 {
-        return Err(NoSliceKey::Module);
-    }
-    let imports = inputs.index.imports()?;
-    let modules = inputs.index.modules();
-    let numbers: Vec<u64> = modules.iter().map(|entry| suffix(entry.hash)).collect();
-    let graphs = inputs.graphs;
+pub fn slice_key<'a>(
+    job: &CanonicalJob,
+    inputs: &SliceInputs<'_>,
+    graph: impl Fn(&str) -> Option<&'a ModuleGraph>,
+) -> Result<SliceKey, NoSliceKey> {
+    let sliceable = SliceableJob::new(job, inputs)?;
     let by_file: Vec<&ModuleGraph> = job
         .files
         .iter()
-        .map(|file| graphs.get(file.tree_path.as_str()).copied())
+        .map(|file| graph(&file.tree_path))
         .collect::<Option<_>>()
         .ok_or(NoSliceKey::Module)?;
-    let distinct: HashSet<u64> = numbers.iter().copied().collect();
-    let mut suffixes = by_file.iter().flat_map(|graph| graph.suffixes());
-    if suffixes.any(|suffix| distinct.contains(suffix)) {
-        return Err(NoSliceKey::Suffix);
-    }
-    let owners = owners(&by_file);
-    let mut digests = inputs.digests.to_vec();
-    let mut sliced = 0;
-    for (position, file) in job.files.iter().enumerate() {
-        if file.name == inputs.own {
-            continue;
-        }
-        let path = file.tree_path.as_bytes();
-        let Some(entry) = modules.iter().find(|entry| entry.path == path) else {
-            return Err(NoSliceKey::Module);
-        };
-        let roots = imports.get(&entry.id);
-        let is_root = |guid| roots.is_some_and(|roots| roots.contains(&guid));
-        let is_namesake = |name| {
-            owners
-                .get(&name)
-                .is_some_and(|owner| *owner != Some(position))
-        };
-        // What cannot be sliced keeps the digest of its bytes.
-        if let Ok(slice) = by_file[position].slice(&is_root, &is_namesake) {
-            digests[position] = inputs.template.function.digest(&slice);
-            sliced += 1;
-        }
-    }
-    if sliced == 0 {
-        return Err(NoSliceKey::Nothing);
-    }
-    let mut seen = job.clone();
-    seen.shard = inputs.index.without_hashes().into();
-    let mut template = inputs.template.clone();
-    template.salt = format!("{SLICE_FORM}\n{}", template.salt);
-    Ok(SliceKey {
-        message: Action::new(&template, inputs.toolchain, &seen, &digests).message,
-        numbers,
-    })
+    let (slices, _) = what_is_seen(sliceable.imported(), &by_file);
+    let suffixes = by_file.iter().flat_map(|graph| graph.suffixes());
+    sliceable.key(slices.into_iter(), suffixes)
 }
 
 /// Arguments that are not part of the job.
@@ -204,22 +262,4 @@ fn check_environment(inputs: &SliceInputs<'_>) -> Result<(), NoSliceKey> {
     } else {
         Err(NoSliceKey::Environment)
     }
-}
-
-/// Which of the modules has a global of each name, by the name's hash; `None` for more than one.
-fn owners(graphs: &[&ModuleGraph]) -> HashMap<u64, Option<usize>> {
-    let mut owners = HashMap::new();
-    for (position, graph) in graphs.iter().enumerate() {
-        for name in graph.names() {
-            owners
-                .entry(name)
-                .and_modify(|owner| {
-                    if *owner != Some(position) {
-                        *owner = None;
-                    }
-                })
-                .or_insert(Some(position));
-        }
-    }
-    owners
 }

@@ -75,6 +75,33 @@ pub struct KeyParts {
     pub index: Digest,
     pub words: Vec<u32>,
     pub files: Vec<u32>,
+    /// The second key, if the job was looked up by it.
+    pub slice: Option<SliceLookup>,
+}
+
+/// The slice key of a job that was not found by its own key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SliceLookup {
+    pub key: Digest,
+    /// Whether a result was found.
+    pub found: bool,
+    /// How many imports count by their slices, and how many whole.
+    pub sliced: u32,
+    pub whole: u32,
+    /// What differs from the slice key that the job had before; `None` if that is not known.
+    pub changes: Option<Vec<SliceChange>>,
+}
+
+/// A part of a slice key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SliceChange {
+    Toolchain,
+    Command,
+    /// The shard, hashes of modules aside.
+    Shard,
+    OwnModule,
+    /// What the job sees of an import, by its position in [`LinkKeys::files`].
+    Import(u32),
 }
 
 /// A link whose keys were recorded.
@@ -119,6 +146,24 @@ impl LinkKeys {
     pub fn files_of(&self, parts: &KeyParts) -> impl Iterator<Item = &KeyFile> {
         let files = parts.files.iter();
         files.filter_map(|&number| self.files.get(number as usize))
+    }
+
+    /// What differs in the slice key of a job, in words.
+    pub fn words_for<'a>(
+        &'a self,
+        changes: &'a [SliceChange],
+    ) -> impl Iterator<Item = String> + 'a {
+        changes.iter().map(|change| match change {
+            SliceChange::Toolchain => "the toolchain".to_owned(),
+            SliceChange::Command => "the arguments".to_owned(),
+            SliceChange::Shard => "what is imported or exported".to_owned(),
+            SliceChange::OwnModule => "the module itself".to_owned(),
+            SliceChange::Import(number) => {
+                let file = self.files.get(*number as usize);
+                let name = file.map_or("an import", |file| &file.name);
+                format!("what the job sees of {name}")
+            }
+        })
     }
 
     /// Equal for links with equal keys.

@@ -19,7 +19,10 @@ use crate::state::State;
 use crate::task::lock;
 use keys::PendingKeys;
 
-pub use keys::{Ingredient, JobKey, KeyFile, KeyParts, LinkKeys, RecordedLink, stable_name};
+pub use keys::{
+    Ingredient, JobKey, KeyFile, KeyParts, LinkKeys, RecordedLink, SliceChange, SliceLookup,
+    stable_name,
+};
 
 /// Modules whose estimates are kept; the ones that were not compiled for longest go first.
 const MAX_ESTIMATES: i64 = 100_000;
@@ -45,6 +48,11 @@ impl ModuleKey {
         let mut key = [0; 16];
         key.copy_from_slice(&blake3::hash(identity).as_bytes()[..16]);
         Self(key)
+    }
+
+    #[must_use]
+    pub fn bytes(&self) -> [u8; 16] {
+        self.0
     }
 }
 

@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 
 use super::planner::Checked;
+use super::slices::{PartOfKey, SlicedJob};
 use crate::compiler::ResolvedToolchain;
 use crate::digest::Digest;
 use crate::events::{JobId, Origin};
 use crate::exec::{Hermetic, PlannedForm};
-use crate::history::{Ingredient, JobKey, KeyFile, KeyParts, LinkKeys, stable_name};
+use crate::history::{
+    Ingredient, JobKey, KeyFile, KeyParts, LinkKeys, SliceChange, SliceLookup, stable_name,
+};
 use crate::task::lock;
 
 /// Inputs of all jobs together beyond which a link is not recorded: the record would take as much
@@ -57,6 +60,36 @@ impl KeyRecorder {
         });
     }
 
+    /// Notes the slice key by which a job was looked up.
+    pub(super) fn looked_up(&self, id: JobId, sliced: &SlicedJob, found: bool) {
+        let mut recording = self.lock();
+        let Some(Some(JobKey {
+            parts: Ok(parts), ..
+        })) = recording.jobs.get_mut(id)
+        else {
+            return;
+        };
+        let changes = sliced.changes.as_ref().map(|changes| {
+            let number = |change: &PartOfKey| match change {
+                PartOfKey::Toolchain => Some(SliceChange::Toolchain),
+                PartOfKey::Command => Some(SliceChange::Command),
+                PartOfKey::Shard => Some(SliceChange::Shard),
+                PartOfKey::OwnModule => Some(SliceChange::OwnModule),
+                PartOfKey::File(position) => {
+                    parts.files.get(*position).copied().map(SliceChange::Import)
+                }
+            };
+            changes.iter().filter_map(number).collect()
+        });
+        parts.slice = Some(SliceLookup {
+            key: sliced.key.digest(),
+            found,
+            sliced: sliced.sliced,
+            whole: sliced.whole,
+            changes,
+        });
+    }
+
     /// Notes where the object of a job came from.
     pub(super) fn finished(&self, id: JobId, origin: Origin) {
         self.lock().origins[id] = Some(origin);
@@ -100,6 +133,7 @@ impl Recording {
             index: inputs.last().expect("the index is the last input").digest,
             words: words.map(|word| self.words.number(word)).collect(),
             files,
+            slice: None,
         }
     }
 }

@@ -18,7 +18,7 @@ use super::farm::FarmSession;
 use super::options::Options;
 use super::planner::{Checked, PlanError, Planner};
 use super::runners::{LocalRunner, RemoteRunner};
-use super::slices::Slices;
+use super::slices::{SlicedJob, Slices};
 use super::verify::{CachePlace, Hit};
 use crate::action::slice::SliceKey;
 use crate::client_context::ClientContext;
@@ -31,6 +31,7 @@ use crate::exec::remote::{LargeJobs, RemoteConfig, RemoteExecutor};
 use crate::exec::wait_clock::WaitClock;
 use crate::exec::{Hermetic, InPlaceReason, Planned, PlannedForm};
 use crate::hash_cache::HashCache;
+use crate::history::{ModuleKey, stable_name};
 use crate::job::{Caller, Job, JobFile};
 use crate::process::{Relto, compilers_within_open_files};
 use crate::reapi::limits::jobs_in_flight;
@@ -230,14 +231,27 @@ impl Link {
         if let Some(cached) = cached {
             return Ok(Some((cached, CachePlace::Disk)));
         }
-        hermetic.slice = self.slice_key(hermetic, job);
+        let Some(sliced) = self.sliced(hermetic, job) else {
+            return Ok(None);
+        };
+        hermetic.slice = Some(Box::new(sliced.key.clone()));
         let cached = self.delivery.take_sliced(id, hermetic)?;
+        if let Some(keys) = &self.delivery.keys {
+            keys.looked_up(id, &sliced, cached.is_some());
+        }
         Ok(cached.map(|cached| (cached, CachePlace::SliceKey)))
     }
 
     pub(super) fn slice_key(&self, hermetic: &Hermetic, job: &Job) -> Option<Box<SliceKey>> {
+        let sliced = self.sliced(hermetic, job)?;
+        Some(Box::new(sliced.key))
+    }
+
+    fn sliced(&self, hermetic: &Hermetic, job: &Job) -> Option<SlicedJob> {
         let (slices, cache) = (self.slices.as_ref()?, self.delivery.disk_cache.as_ref()?);
-        slices.key(hermetic, job.module(), &self.toolchain, cache)
+        let identity = [&self.file.linker_output, stable_name(job.module())].join("\0");
+        let module = ModuleKey::of(identity.as_bytes());
+        slices.sliced(hermetic, job.module(), module, &self.toolchain, cache)
     }
 
     /// Has a result of the disk cache verified, if it is chosen.

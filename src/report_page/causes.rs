@@ -125,9 +125,23 @@ fn changed(module: &str, pair: &JobKeyPair<'_>) -> Cause {
         let _ = write!(text, " and {more} more");
     }
     let lines = found.iter().flat_map(|(_, differences)| differences);
+    let lines = lines.map(|it| it.line.clone());
     Cause {
         text,
-        details: lines.map(|it| it.line.clone()).collect(),
+        details: lines.chain(of_slice_key(pair.now)).collect(),
+    }
+}
+
+/// Why nothing was found by what the job sees of its imports either.
+fn of_slice_key((keys, parts): (&LinkKeys, &KeyParts)) -> Vec<String> {
+    match parts.slice.as_ref().map(|slice| slice.changes.as_deref()) {
+        None => Vec::new(),
+        Some(None) => vec!["slice key: the first one that is known".to_owned()],
+        Some(Some([])) => vec!["slice key: the same, but its result is not there".to_owned()],
+        Some(Some(changes)) => keys
+            .words_for(changes)
+            .map(|change| format!("slice key: {change} changed"))
+            .collect(),
     }
 }
 

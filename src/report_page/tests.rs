@@ -137,6 +137,7 @@ fn keys(words: &[&str], files: &[(&str, &str)], index: &str) -> LinkKeys {
                 index: digest(index),
                 words: (0..).take(words.len()).collect(),
                 files: (0..).take(files.len()).collect(),
+                slice: None,
             }),
         }],
     }

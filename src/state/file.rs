@@ -23,7 +23,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Must be raised with every change of `TABLES`, of the seals, and of the notes that the hash cache
 /// keeps for its callers.
-const VERSION: i32 = 5;
+const VERSION: i32 = 6;
 
 /// All tables of all modules, because they share the version. 64-bit unsigned values are kept as
 /// SQLite's signed ones.

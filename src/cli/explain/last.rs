@@ -13,7 +13,7 @@ use crate::digest::Digest;
 use crate::error::{ExitCode, Hinted};
 use crate::events::Origin;
 use crate::explain::{Comparison, ExplainedLink, compare};
-use crate::history::{History, JobKey, LinkKeys, RecordedLink, stable_name};
+use crate::history::{History, JobKey, KeyParts, LinkKeys, RecordedLink, stable_name};
 
 /// There is no record of what was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -135,6 +135,9 @@ fn one_module(
             let _ = writeln!(text, "  no key: {reason}");
             continue;
         }
+        if let Ok(parts) = &job.parts {
+            slice_key(&newest.keys, parts, &mut text);
+        }
         let differing = compared.iter().filter(|_| !newest.repeated);
         let found = differing.flat_map(|compared| &compared.jobs);
         let mut found = found.filter(|(_, modules)| modules.contains(&job.module));
@@ -151,6 +154,33 @@ fn one_module(
         }
     }
     text
+}
+
+/// The second key of a job, what it was made of, and in what it differs from the one before.
+fn slice_key(keys: &LinkKeys, parts: &KeyParts, text: &mut String) {
+    let Some(slice) = &parts.slice else {
+        return;
+    };
+    let found = if slice.found {
+        "its object was found by this key"
+    } else {
+        "nothing was found by it"
+    };
+    let _ = writeln!(
+        text,
+        "  slice key {}: {found}\n    it is made of the arguments, the module, its shard without hashes, {} imports as the job sees them, {} whole",
+        slice.key, slice.sliced, slice.whole
+    );
+    let Some(changes) = &slice.changes else {
+        text.push_str("    no earlier slice key of the job is known\n");
+        return;
+    };
+    if changes.is_empty() {
+        text.push_str("    it is that of the link before\n");
+    }
+    for change in keys.words_for(changes) {
+        let _ = writeln!(text, "    changed: {change}");
+    }
 }
 
 fn place(origin: Origin) -> &'static str {

@@ -19,6 +19,7 @@ mod function;
 mod globals;
 mod instruction;
 mod metadata;
+mod names;
 mod operands;
 mod reader;
 mod slice;
@@ -33,6 +34,7 @@ use serde::{Deserialize, Serialize};
 use super::bitcode::NotBitcode;
 use super::bitstream::BitstreamError;
 pub use encoder::Hash;
+pub use names::namesakes;
 
 /// Why a module, or a part of it, is taken whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
@@ -163,16 +165,28 @@ impl ModuleGraph {
         reader::read(bytes)
     }
 
-    /// Name hashes of all global values that other modules can refer to by name.
-    pub fn names(&self) -> impl Iterator<Item = u64> {
-        let visible = self.globals.iter().filter(|global| !global.local);
-        visible.map(|global| global.name)
-    }
-
     /// Numbers that follow `.llvm.` somewhere in the module's names or texts: such a name looks
     /// like that of a promoted local.
     #[must_use]
     pub fn suffixes(&self) -> &[u64] {
         &self.suffixes
+    }
+
+    /// Bytes of memory that the graph takes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let words = |part: &Part| part.globals.len() + part.bodies.len() + part.nodes.len();
+        let globals = self.globals.iter().map(|global| {
+            let content = match &global.content {
+                GlobalContent::Known(content) => words(content),
+                GlobalContent::None | GlobalContent::Unknown(_) => 0,
+            };
+            size_of::<Global>() + 4 * (words(&global.record) + content)
+        });
+        let nodes = self.nodes.iter().map(|node| {
+            let words = node.refs.len() + node.globals.len() + node.bodies.len();
+            size_of::<Node>() + 4 * words
+        });
+        size_of::<Self>() + globals.sum::<usize>() + nodes.sum::<usize>()
     }
 }

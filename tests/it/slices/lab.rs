@@ -339,7 +339,7 @@ impl Lab {
             });
         }
         let named = form.files.iter().zip(digests);
-        let graphs = named
+        let graphs: HashMap<&str, &ModuleGraph> = named
             .filter_map(|(file, digest)| {
                 let graph = self.graphs.get(digest)?.as_ref().ok()?;
                 Some((file.tree_path.as_str(), graph))
@@ -354,8 +354,8 @@ impl Lab {
                 digests,
                 index: &index,
                 own: &self.modules[number].name,
-                graphs: &graphs,
             },
+            |path| graphs.get(path).copied(),
         )
     }
 

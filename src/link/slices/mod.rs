@@ -1,0 +1,258 @@
+//! Finds results by what their jobs see of imports ([`crate::action::slice`]).
+//!
+//! The disk cache holds three kinds of entries for this, in its usual layout, all trimmed like
+//! everything else: the graph of a module, under a key made of the module's digest ([`graphs`]); of
+//! each job, what it saw of its modules last time ([`seen`]), so that after an edit only the
+//! modules that are new are looked at; and an object with the numbers of its job's modules, under
+//! the slice key.
+
+mod graphs;
+mod seen;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use bytes::Bytes;
+
+use self::graphs::Graphs;
+use self::seen::{OtherParts, SeenFile, SeenModules};
+use crate::action::restore::{Renumbering, check, restore};
+use crate::action::slice::{SliceInputs, SliceKey, SliceableJob, check_kind, what_is_seen};
+use crate::cache::{CacheError, DiskCache};
+use crate::compiler::ResolvedToolchain;
+use crate::digest::{Digest, DigestFunction};
+use crate::exec::{Compiled, Hermetic, check_result};
+use crate::history::ModuleKey;
+use crate::pb::reapi;
+use crate::thinlto::{Index, ModuleGraph};
+
+/// The release that the differential tests cover, as it stands in `clang --version`. Another one may
+/// read the same modules and see more of them.
+const COMPILER: &str = "version 22.";
+const NUMBERS: &str = "relto/numbers";
+const OBJECT: &str = "relto/out.o";
+
+/// What a link knows of the modules of its jobs.
+#[derive(Debug, Default)]
+pub(super) struct Slices {
+    graphs: Graphs,
+}
+
+/// A job with a slice key.
+#[derive(Debug)]
+pub(super) struct SlicedJob {
+    pub(super) key: SliceKey,
+    /// How many imports count by their slices, and how many whole.
+    pub(super) sliced: u32,
+    pub(super) whole: u32,
+    /// What differs from the key that the job had before; `None` if that is not known.
+    pub(super) changes: Option<Vec<PartOfKey>>,
+}
+
+/// A part of a slice key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PartOfKey {
+    Toolchain,
+    Command,
+    Shard,
+    OwnModule,
+    /// An import, by its position in the job.
+    File(usize),
+}
+
+/// A module of a job.
+#[derive(Debug, Clone, Copy)]
+struct JobModule<'a> {
+    name: &'a str,
+    path: &'a Path,
+    digest: Digest,
+    /// GUIDs that the job imports; `None` for its own module.
+    imported: Option<&'a BTreeSet<u64>>,
+}
+
+impl Slices {
+    /// The slice key of a job, if it has one. `module` stands for the job in other links.
+    pub(super) fn sliced(
+        &self,
+        hermetic: &Hermetic,
+        own: &str,
+        module: ModuleKey,
+        toolchain: &ResolvedToolchain,
+        cache: &DiskCache,
+    ) -> Option<SlicedJob> {
+        let job = &hermetic.job;
+        let known_compiler = toolchain.version().contains(COMPILER);
+        if hermetic.worker_key.is_some() || !known_compiler || check_kind(job).is_err() {
+            return None;
+        }
+        let digests: Vec<Digest> = hermetic.action.inputs.iter().map(|it| it.digest).collect();
+        // The shard is the last of the inputs.
+        let digests = digests.get(..job.files.len())?;
+        let index = Index::parse(&job.shard).ok()?;
+        let inputs = SliceInputs {
+            template: toolchain.template(),
+            toolchain: toolchain.tree(),
+            digests,
+            index: &index,
+            own,
+        };
+        let sliceable = SliceableJob::new(job, &inputs).ok()?;
+        let files = job.files.iter().zip(digests).zip(sliceable.imported());
+        let modules: Vec<JobModule<'_>> = files
+            .map(|((file, digest), imported)| JobModule {
+                name: &file.name,
+                path: &file.host,
+                digest: *digest,
+                imported: imported.as_ref(),
+            })
+            .collect();
+        let before = SeenModules::last(cache, module);
+        let again = before
+            .as_ref()
+            .and_then(|before| self.seen_again(before, &modules, cache));
+        let mut seen = again.or_else(|| self.seen(&modules, cache))?;
+        let suffixes = seen.files.iter().flat_map(|file| &file.suffixes);
+        let key = sliceable.key(seen.files.iter().map(|file| file.slice), suffixes);
+        let key = key.ok()?;
+        seen.others = OtherParts::of(&key, toolchain.tree().root);
+        // The cache only saves the next look.
+        let _ = seen.store(cache, module);
+        let (sliced, whole) = seen.counts();
+        Some(SlicedJob {
+            changes: before.map(|before| seen.changes_since(&before)),
+            key,
+            sliced,
+            whole,
+        })
+    }
+
+    /// What a job sees of its modules; `None` if a module is not understood.
+    fn seen(&self, modules: &[JobModule<'_>], cache: &DiskCache) -> Option<SeenModules> {
+        let graphs = modules
+            .iter()
+            .map(|module| self.graphs.of(module.digest, module.path, cache));
+        let graphs: Vec<_> = graphs.collect::<Option<_>>()?;
+        let imported: Vec<_> = modules.iter().map(|it| it.imported.cloned()).collect();
+        let by_file: Vec<&ModuleGraph> = graphs.iter().map(|graph| &**graph).collect();
+        let (slices, namesakes) = what_is_seen(&imported, &by_file);
+        let files = modules.iter().zip(graphs).zip(slices);
+        let files = files.map(|((module, graph), slice)| SeenFile::new(module, &graph, slice));
+        Some(SeenModules {
+            files: files.collect(),
+            namesakes,
+            others: OtherParts::default(),
+        })
+    }
+
+    /// The same, from what the job saw before: only modules that are new are looked at, and those
+    /// of which it imports something else. `None` if the others may look different now: a slice
+    /// depends on other modules by the names that they share with it.
+    fn seen_again(
+        &self,
+        before: &SeenModules,
+        modules: &[JobModule<'_>],
+        cache: &DiskCache,
+    ) -> Option<SeenModules> {
+        let matched = before.matched(modules)?;
+        let mut differing = Vec::new();
+        let mut new = Vec::new();
+        for (module, then) in &matched.replaced {
+            let now = self.graphs.of(module.digest, module.path, cache)?;
+            differing.extend(
+                self.graphs
+                    .differing_names(*then, module.digest, &now, cache)?,
+            );
+            new.push(now);
+        }
+        differing.sort_unstable();
+        differing.dedup();
+        for (module, then) in modules.iter().zip(&matched.then) {
+            let is_old = then.is_some();
+            if is_old && self.graphs.mentions(module, &differing, cache)? {
+                return None;
+            }
+        }
+        let namesakes = before.namesakes_after(&differing, &new);
+        let mut files = Vec::with_capacity(modules.len());
+        for (module, then) in modules.iter().zip(matched.then) {
+            files.push(match then {
+                Some(then) if then.imports_the_same(module) => then.at(module),
+                _ => {
+                    let graph = self.graphs.of(module.digest, module.path, cache)?;
+                    let slice = |imported| graph.slice_of(imported, &namesakes);
+                    SeenFile::new(module, &graph, module.imported.and_then(slice))
+                }
+            });
+        }
+        Some(SeenModules {
+            files,
+            namesakes,
+            others: OtherParts::default(),
+        })
+    }
+}
+
+/// The object that is stored under a job's slice key, with the numbers of this job. It has passed
+/// the same guard as any result.
+pub(super) fn restored(cache: &DiskCache, hermetic: &Hermetic, slice: &SliceKey) -> Option<Bytes> {
+    let result = cache.get(&slice.digest())?;
+    let object = output(cache, &result, OBJECT)?;
+    let numbers = output(cache, &result, NUMBERS)?;
+    let numbers = std::str::from_utf8(&numbers).ok()?;
+    let then: Vec<u64> = numbers.lines().map_while(|it| it.parse().ok()).collect();
+    if then.len() != slice.numbers.len() {
+        return None;
+    }
+    let pairs = then.into_iter().zip(slice.numbers.iter().copied());
+    let restored = restore(&object, &Renumbering::new(pairs).ok()?).ok()?;
+    let mut outputs = [Some(Bytes::from(restored))];
+    check_result(&hermetic.job, 0, b"", &outputs).ok()?;
+    outputs[0].take()
+}
+
+/// Stores a fresh result under the slice key of its job, if the names in it can be restored;
+/// returns whether it is stored. A job's messages may contain more than its key covers.
+pub(super) fn store(
+    cache: &DiskCache,
+    slice: &SliceKey,
+    compiled: &Compiled,
+) -> Result<bool, CacheError> {
+    let [object] = &compiled.outputs[..] else {
+        return Ok(false);
+    };
+    if !compiled.stderr.is_empty() || check(object, &slice.numbers).is_err() {
+        return Ok(false);
+    }
+    let lines = slice.numbers.iter().map(|number| format!("{number}\n"));
+    let numbers: String = lines.collect();
+    let mut result = reapi::ActionResult::default();
+    add_output(cache, &mut result, OBJECT, object)?;
+    add_output(cache, &mut result, NUMBERS, numbers.as_bytes())?;
+    cache.put_blob(&slice.message.digest, &slice.message.bytes)?;
+    cache.put_result(&slice.digest(), &result)?;
+    Ok(true)
+}
+
+fn output(cache: &DiskCache, result: &reapi::ActionResult, path: &str) -> Option<Bytes> {
+    let mut files = result.output_files.iter();
+    let file = files.find(|file| file.path == path)?;
+    cache.blob(&Digest::from_pb(file.digest.as_ref()?).ok()?)
+}
+
+fn add_output(
+    cache: &DiskCache,
+    result: &mut reapi::ActionResult,
+    path: &str,
+    contents: &[u8],
+) -> Result<(), CacheError> {
+    let digest = DigestFunction::Sha256.digest(contents);
+    cache.put_blob(&digest, contents)?;
+    result.output_files.push(reapi::OutputFile {
+        path: path.to_owned(),
+        digest: Some(digest.to_pb()),
+        ..Default::default()
+    });
+    Ok(())
+}
