@@ -1,6 +1,8 @@
 //! Links with `slice_keys`: after an edit only what changes is compiled, and every object is the
 //! one that the compiler writes in place.
 
+use std::process::Command;
+
 use fs_err as fs;
 use prost::Message as _;
 use relto::internals::pb::reapi::ActionResult;
@@ -8,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::support::farm::{Farm, Profile};
 use crate::support::link::{Home, Link};
-use crate::support::llvm::Llvm;
+use crate::support::llvm::{Llvm, run};
 use crate::support::program::{Program, of_texts};
 use crate::support::remote;
 
@@ -43,6 +45,13 @@ fn base() -> (Program, TempDir) {
     program(&SHARED.replace("NUMBER", "7"))
 }
 
+/// What `relto explain` says of a module in the last link.
+fn explained(home: &Home, module: &str) -> String {
+    let mut relto = Command::new(env!("CARGO_BIN_EXE_relto"));
+    home.apply(&mut relto);
+    run(relto.args(["explain", "--last", module]))
+}
+
 /// An edit of a function that nothing imports.
 fn edited_unseen() -> (Program, TempDir) {
     program(&SHARED.replace("NUMBER", "9"))
@@ -71,6 +80,54 @@ fn an_edit_that_importers_cannot_see_compiles_one_module() {
     // What was found by a slice key is remembered under the whole one.
     let again = link(&after, "off").run_at(&home).expect_works();
     assert_eq!(again.counts().cached, 3, "{}", again.stderr);
+}
+
+#[test]
+fn explain_shows_slice_keys_and_what_changed_them() {
+    if Llvm::get().major() != 22 {
+        return;
+    }
+    let home = Home::new();
+    let ((before, _kept), (unseen, _too)) = (base(), edited_unseen());
+    let text = SHARED.replace("NUMBER", "9").replace("+ 1", "+ 2");
+    let (seen, _more) = program(&text);
+    let assert_told = |module: &str, parts: &[&str]| {
+        let told = explained(&home, module);
+        for part in parts {
+            assert!(told.contains(part), "no `{part}` in:\n{told}");
+        }
+    };
+    // The job's own names: those of the modules in the link's directory.
+    link(&before, "on").run_at(&home).expect_works();
+    assert_told(
+        "other.o",
+        &[
+            "  slice key ",
+            "nothing was found by it",
+            " 1 imports as the job sees them, 0 whole",
+            "no earlier slice key of the job is known",
+        ],
+    );
+    link(&unseen, "on").run_at(&home).expect_works();
+    assert_told(
+        "other.o",
+        &[
+            "its object was found by this key",
+            "it is that of the link before",
+        ],
+    );
+    // It imports nothing.
+    let told = explained(&home, "shared.o");
+    assert!(!told.contains("slice key"), "{told}");
+    link(&seen, "on").run_at(&home).expect_works();
+    assert_told(
+        "other.o",
+        &[
+            "nothing was found by it",
+            "changed: what the job sees of ",
+            "shared.o",
+        ],
+    );
 }
 
 #[test]
