@@ -23,6 +23,8 @@ enum NoReport {
     Nothing,
     #[error("no link of `{0}` is recorded")]
     Unknown(String),
+    #[error("there are fewer than {0} links on record")]
+    TooFew(usize),
     #[error("cannot write the page")]
     Unwritable(#[source] std::io::Error),
 }
@@ -34,6 +36,7 @@ impl Hinted for NoReport {
             Self::Unknown(_) => {
                 "an output is named as the linker was given it, or by the end of that path"
             }
+            Self::TooFew(_) => "`--last 1` is the newest; the oldest are forgotten",
             Self::Unwritable(_) => "`-o` names another file",
         };
         vec![hint.to_owned()]
@@ -54,7 +57,9 @@ pub(super) fn run(
             .is_none_or(|asked| is_meant(output, asked))
     };
     let Some(link) = store.newest(number, is_wanted) else {
+        let has_any = number > 1 && store.newest(1, is_wanted).is_some();
         return Err(Box::new(match subject {
+            _ if has_any => NoReport::TooFew(number),
             Some(subject) => NoReport::Unknown(subject),
             None => NoReport::Nothing,
         }));

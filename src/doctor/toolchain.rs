@@ -1,5 +1,6 @@
 //! The compiler that links would use, with all that it loads, and the linker beside it.
 
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,6 +16,8 @@ use crate::state::State;
 
 /// The first release whose lld distributes backends.
 const OLDEST: u32 = 21;
+/// The first release whose linker the wrapper takes apart.
+const OLDEST_WRAPPED: u32 = 14;
 /// What `clang` is called where several are installed, the newest first.
 const NAMES: [&str; 5] = ["clang", "clang-24", "clang-23", "clang-22", "clang-21"];
 
@@ -39,17 +42,15 @@ pub(super) fn section(
 
 /// `clang`, or the newest that has its release in its name.
 fn default_compiler(options: &Options) -> PathBuf {
-    let dirs = options
-        .compiler_named("clang")
-        .variable("PATH")
-        .unwrap_or_default()
-        .as_bytes();
-    let dirs = dirs.split(|byte| *byte == b':');
-    let dirs: Vec<_> = dirs
-        .map(|f| Path::new(std::ffi::OsStr::from_bytes(f)))
-        .collect();
-    let there = |name: &&&str| dirs.iter().any(|dir| dir.join(name).is_file());
-    PathBuf::from(NAMES.iter().find(there).unwrap_or(&NAMES[0]))
+    let found = NAMES.iter().find(|name| is_in_path(name, options));
+    PathBuf::from(found.unwrap_or(&NAMES[0]))
+}
+
+fn is_in_path(name: &str, options: &Options) -> bool {
+    let compiler = options.compiler_named("clang");
+    let dirs = compiler.variable("PATH").unwrap_or_default().as_bytes();
+    let mut dirs = dirs.split(|byte| *byte == b':');
+    dirs.any(|dir| Path::new(OsStr::from_bytes(dir)).join(name).is_file())
 }
 
 fn look(
@@ -75,10 +76,7 @@ fn look(
         toolchain.target()
     )));
     if let Some(release) = release(toolchain.version()).filter(|release| *release < OLDEST) {
-        findings.push(Finding::bad(
-            format!("LLVM {release} cannot distribute ThinLTO"),
-            "install clang and lld 21 or later",
-        ));
+        findings.push(too_old(release, clang, options));
         return None;
     }
     findings.push(files(&toolchain, options));
@@ -94,6 +92,26 @@ fn look(
     found.then(|| Compilers {
         clang: toolchain.compiler().to_owned(),
     })
+}
+
+/// What can be done with a release that has no distributor interface.
+fn too_old(release: u32, clang: &Path, options: &Options) -> Finding {
+    let mut finding = Finding::bad(
+        format!("LLVM {release} cannot distribute ThinLTO"),
+        "install clang and lld 21 or later",
+    );
+    let newer = NAMES[1..].iter().find(|name| is_in_path(name, options));
+    if let Some(name) = newer.filter(|_| compiler_was_guessed(clang)) {
+        finding.hints = vec![format!(
+            "use `{name}`, which is installed, too; `relto doctor {name}` examines it"
+        )];
+    }
+    if release >= OLDEST_WRAPPED {
+        finding.hints.push(format!(
+            "`relto ld` links with LLVM {release}: `docs/linkers.md`"
+        ));
+    }
+    finding
 }
 
 fn compiler_was_guessed(clang: &Path) -> bool {

@@ -1,8 +1,8 @@
 //! What the keys of earlier links were made of, for `relto explain`.
 //!
 //! A link of thousands of jobs names the same files again and again, so [`LinkKeys`] holds each
-//! name and word once. The last two different links of each output are kept, and the newest of all
-//! within a bound.
+//! name and word once. The last different links of each output are kept within a bound, and the
+//! newest of all within another.
 
 use std::time::SystemTime;
 
@@ -24,6 +24,11 @@ pub(super) const TABLE: RecordTable = RecordTable {
     max_total: 64 << 20,
     max_unpacked: 512 << 20,
 };
+
+/// How many different links of one output are kept, and how many bytes of them: one of 30,000 jobs
+/// takes a few megabytes, and other outputs have a right to their last two.
+const MAX_OF_OUTPUT: i64 = 8;
+const MAX_BYTES_OF_OUTPUT: i64 = 16 << 20;
 
 /// Something that the digest of an Action depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -181,7 +186,8 @@ impl LinkKeys {
     }
 }
 
-/// Stores the keys beside those of the link before, unless they are the same: then in their place.
+/// Stores the keys beside those of the links before. If those of the last one are the same, it takes
+/// their place.
 pub(super) fn store(
     transaction: &Transaction<'_>,
     pending: &PendingKeys,
@@ -199,16 +205,32 @@ pub(super) fn store(
         Some((id, _)) if repeated => {
             transaction.execute("DELETE FROM link_keys WHERE id = ?1", [id])?;
         }
-        Some((id, _)) => {
-            let older = "DELETE FROM link_keys WHERE output = ?1 AND id < ?2";
-            transaction.execute(older, params![output, id])?;
-        }
+        Some(_) => make_room(transaction, output, pending.packed.len())?,
         None => {}
     }
     transaction
         .prepare_cached("INSERT INTO link_keys (output, finished, digest, repeated, keys) VALUES (?1, ?2, ?3, ?4, ?5)")?
         .execute(params![output, now, digest, repeated, pending.packed])?;
     TABLE.grown(transaction, pending.packed.len())
+}
+
+/// Forgets the oldest links of an output, but not the last, before one of `length` bytes.
+fn make_room(
+    transaction: &Transaction<'_>,
+    output: [u8; 16],
+    length: usize,
+) -> rusqlite::Result<()> {
+    let length = i64::try_from(length).unwrap_or(i64::MAX);
+    let bytes = MAX_BYTES_OF_OUTPUT.saturating_sub(length);
+    transaction
+        .prepare_cached(
+            "DELETE FROM link_keys WHERE id IN (SELECT id FROM
+               (SELECT id, row_number() OVER newer AS number, sum(length(keys)) OVER newer AS bytes
+                FROM link_keys WHERE output = ?1 WINDOW newer AS (ORDER BY id DESC))
+             WHERE number > 1 AND (number >= ?2 OR bytes > ?3))",
+        )?
+        .execute(params![output, MAX_OF_OUTPUT, bytes])?;
+    Ok(())
 }
 
 /// The newest link that `is_wanted`, and the one of the same output before it.

@@ -167,7 +167,7 @@ fn large_and_small_records_come_back_whole() {
 }
 
 #[test]
-fn the_last_two_different_links_of_an_output_are_kept_with_their_keys() {
+fn a_link_is_compared_with_the_last_different_one_of_its_output() {
     let (_dir, path) = place();
     let history = history(&path);
     let link = |output: &str, action: &str| {
@@ -203,6 +203,47 @@ fn the_last_two_different_links_of_an_output_are_kept_with_their_keys() {
 }
 
 #[test]
+fn eight_links_of_an_output_are_kept_or_as_many_as_have_room() {
+    let (_dir, path) = place();
+    let history = history(&path);
+    let kept = |output: &str| {
+        let mut kept = Vec::new();
+        history.visit_keys(|_, link| {
+            if link.keys.output == output {
+                kept.push(link.keys.jobs[0].parts.clone().expect_err("no parts"));
+            }
+            true
+        });
+        kept
+    };
+    let link = |keys: &LinkKeys| {
+        history.record_keys(ModuleKey::of(keys.output.as_bytes()), keys);
+        history.flush();
+    };
+    for number in 0..20 {
+        link(&keys("small", &number.to_string()));
+    }
+    let newest: Vec<String> = (12..20).rev().map(|number| number.to_string()).collect();
+    assert_eq!(kept("small"), newest);
+    // Six megabytes that do not become smaller.
+    let mut random = blake3::Hasher::new().finalize_xof();
+    let mut bytes = vec![0; 3 << 20];
+    random.fill(&mut bytes);
+    let word = crate::digest::hex(&bytes);
+    for number in 0..4 {
+        let mut large = keys("large", &number.to_string());
+        large.words = vec![word.clone(), word.clone()];
+        link(&large);
+    }
+    assert!(
+        (2..4).contains(&kept("large").len()),
+        "{:?}",
+        kept("large").len()
+    );
+    assert_eq!(kept("small"), newest);
+}
+
+#[test]
 fn keys_are_counted_when_their_sum_is_too_large() {
     let (_dir, path) = place();
     let history = history(&path);
@@ -219,7 +260,7 @@ fn keys_are_counted_when_their_sum_is_too_large() {
     link("2");
     assert_eq!(sum(1 << 40), 2 * one + (1 << 40));
     link("3");
-    // The first is no longer kept.
-    assert_eq!(sum(0), 2 * one);
+    // Those that are there, and not what was added.
+    assert_eq!(sum(0), 3 * one);
     assert!(history.last_two_links(|_| true).is_some());
 }

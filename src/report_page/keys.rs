@@ -31,13 +31,15 @@ impl KeyPairs {
     pub fn of(link: &LinkTimings, history: &History) -> Self {
         let wanted = Wanted::new(link);
         let mut open: HashMap<ModuleKey, LinkKeys> = HashMap::new();
-        let mut seen: HashSet<ModuleKey> = HashSet::new();
+        // The same keys may come again, as after a change that was taken back.
+        let mut found: HashSet<ModuleKey> = HashSet::new();
         let mut pairs = Vec::new();
         history.visit_keys(|output, recorded: RecordedLink| {
             if let Some(now) = open.remove(&output) {
                 let before = recorded.keys;
                 pairs.push(KeyPair { before, now });
-            } else if seen.insert(output) && wanted.is_of(&recorded.keys) {
+            } else if !found.contains(&output) && wanted.is_of(&recorded.keys) {
+                found.insert(output);
                 open.insert(output, recorded.keys);
             }
             // A link has one record, a build one for each of its compilers.

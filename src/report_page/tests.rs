@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::causes::causes;
@@ -5,7 +6,8 @@ use super::critical_path::{Activity, critical_path};
 use super::*;
 use crate::digest::{Digest, DigestFunction};
 use crate::events::{JobStep, Origin};
-use crate::history::{JobKey, KeyFile, KeyParts, LinkKeys};
+use crate::history::{History, JobKey, KeyFile, KeyParts, LinkKeys, ModuleKey};
+use crate::state::State;
 use crate::timings::{JobTimings, TimeSpan, TimedAttempt, TimedStep};
 
 fn millis(time: u64) -> Duration {
@@ -194,6 +196,26 @@ fn a_job_ran_because_of_what_differs_in_its_key() {
             "b.o is not imported from any more"
         ]
     );
+}
+
+#[test]
+fn an_older_link_has_its_reasons_as_long_as_its_keys_are_kept() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let state = Arc::new(State::at(&dir.path().join("state.db")));
+    let history = History::new(state);
+    // The third link is the first again.
+    let contents = ["1", "2", "1", "3"];
+    let links = contents.map(|content| keys(&["-O2"], &[("a.o", "0"), ("b.o", content)], content));
+    for keys in &links {
+        history.record_keys(ModuleKey::of(b"app"), keys);
+        history.flush();
+    }
+    for (before, now) in links.iter().zip(&links[1..]) {
+        let (earlier, link) = (of_keys(before), of_keys(now));
+        let pairs = KeyPairs::of(&link, &history);
+        let cause = causes(&link, Some(&earlier), &pairs).remove(0);
+        assert_eq!(cause.expect("it ran").text, "changed import b.o");
+    }
 }
 
 #[test]

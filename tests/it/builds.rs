@@ -6,6 +6,8 @@ use std::process::{Command, Output};
 
 use fs_err as fs;
 
+use crate::support::built;
+use crate::support::corpus::crate_sources;
 use crate::support::link::Home;
 use crate::support::llvm::run;
 use crate::support::outcome::Counts;
@@ -143,6 +145,58 @@ fn cmake_links_with_the_lines_of_the_page() {
     let dir = tempfile::tempdir().expect("a directory");
     sources(dir.path(), &[("CMakeLists.txt", CMAKE_LISTS)]);
     builds(dir.path(), &blocks("CMake")[0], "build/app", 2, 2);
+}
+
+/// A real project: libraries with assembly, checks of the compiler, exported targets.
+#[test]
+fn blake3_builds_with_the_lines_for_cmake() {
+    if !has(&["cmake", "clang++-22"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    copy_tree(&crate_sources("blake3").join("c"), dir.path());
+    let script = blocks("CMake")[0].replace("-S .", "-S . -DBLAKE3_EXAMPLES=ON");
+    builds_in(&Home::new(), dir.path(), &script, 1, 4);
+    let hashed = shell(
+        dir.path(),
+        &Home::new(),
+        "printf abc | build/blake3-example",
+    );
+    let hash = blake3::hash(b"abc").to_hex();
+    assert_eq!(String::from_utf8_lossy(&hashed.stdout).trim(), &*hash);
+}
+
+/// Its library alone: the package has no programs.
+#[test]
+fn zstd_builds_with_the_lines_for_cmake_and_is_found_by_another_build() {
+    if !has(&["cmake", "clang++-22"]) {
+        return;
+    }
+    let (dir, home) = (tempfile::tempdir().expect("a directory"), Home::new());
+    copy_tree(&crate_sources("zstd-sys").join("zstd"), dir.path());
+    let options = "-DZSTD_BUILD_PROGRAMS=OFF -DZSTD_LEGACY_SUPPORT=OFF";
+    let script = blocks("CMake")[0].replace("-S .", &format!("-S build/cmake {options}"));
+    let mut jobs = 0;
+    for out in ["one", "other"] {
+        let script = script.replace("-B build", &format!("-B {out}"));
+        let script = script.replace("--build build", &format!("--build {out}"));
+        let links = links(&shell(dir.path(), &home, &script));
+        assert_eq!(links.len(), 1, "{links:?}");
+        jobs = links[0].jobs;
+        let cached = if out == "other" { jobs } else { 0 };
+        assert_eq!(links[0].cached, cached, "{links:?}");
+    }
+    assert!(jobs > 20, "{jobs}");
+    let main = "#include <zstd.h>\nint main(void) { return ZSTD_versionNumber() != ZSTD_VERSION_NUMBER; }\n";
+    fs::write(dir.path().join("main.c"), main).expect("written");
+    let use_it =
+        "clang-22 -Ilib main.c -Lother/lib -lzstd -o app && LD_LIBRARY_PATH=other/lib ./app";
+    shell(dir.path(), &home, use_it);
+}
+
+/// Copies a directory with all that is below it.
+fn copy_tree(from: &Path, to: &Path) {
+    run(Command::new("cp").arg("-r").arg(from.join(".")).arg(to));
 }
 
 #[test]
@@ -292,6 +346,63 @@ fn cargo_links_with_the_configuration_of_the_page() {
     let stats: serde_json::Value = serde_json::from_slice(&stats.stdout).expect("JSON");
     let links = stats["links"].as_array().expect("links");
     assert_eq!(links.len(), 1, "{stats}");
+}
+
+/// With build scripts and procedural macros, which are linked as well.
+#[test]
+fn a_program_of_many_crates_builds_with_the_configuration_of_the_page() {
+    let llvm = run(Command::new("rustc").arg("-vV"));
+    if !llvm.contains("LLVM version: 22.") || !llvm.contains("host: x86_64-unknown-linux-gnu") {
+        skip("rustc is not the one of the page");
+        return;
+    }
+    if !has(&["cargo", "clang-22", "ld.lld-22"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let [file, command] = &blocks("Cargo")[..] else {
+        panic!("the page has a file and the command");
+    };
+    for name in ["src", ".cargo"] {
+        fs::create_dir(dir.path().join(name)).expect("made");
+    }
+    let manifest = "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n\
+        [dependencies]\nserde = { version = \"1\", features = [\"derive\"] }\nserde_json = \"1\"\n";
+    let main = "#[derive(serde::Deserialize)]\nstruct A { b: u32 }\n\
+        fn main() { let a: A = serde_json::from_str(r#\"{\"b\": 7}\"#).unwrap(); assert_eq!(a.b, 7); }\n";
+    // The versions that relto is built with are on this machine.
+    let lock = fs::read_to_string(built::root().join("Cargo.lock")).expect("the lock file");
+    let files = [
+        ("Cargo.toml", manifest),
+        ("Cargo.lock", &lock),
+        ("src/main.rs", main),
+        (".cargo/config.toml", file),
+    ];
+    sources(dir.path(), &files);
+    let cargo_home = std::env::var("CARGO_HOME").unwrap_or_else(|_| {
+        let home = std::env::var("HOME").expect("a home directory");
+        format!("{home}/.cargo")
+    });
+    let home = Home::new();
+    let variables = format!(
+        "unset CARGO_TARGET_DIR RUSTFLAGS CARGO_ENCODED_RUSTFLAGS; export CARGO_NET_OFFLINE=true CARGO_HOME='{cargo_home}'"
+    );
+    shell(dir.path(), &home, &format!("{variables}\n{command}"));
+    run(&mut Command::new(dir.path().join("target/release/app")));
+    let relto = env!("CARGO_BIN_EXE_relto");
+    let stats = shell(dir.path(), &home, &format!("{relto} stats --json"));
+    let stats: serde_json::Value = serde_json::from_slice(&stats.stdout).expect("JSON");
+    let links = stats["links"].as_array().expect("links");
+    let names: Vec<_> = links
+        .iter()
+        .map(|link| link["output"].to_string())
+        .collect();
+    for part in ["serde_derive", "build_script", "app"] {
+        assert!(
+            names.iter().any(|name| name.contains(part)),
+            "no {part}: {names:?}"
+        );
+    }
 }
 
 #[test]

@@ -196,7 +196,9 @@ fn since(text: &str) -> Result<Since, String> {
             let seconds = seconds.parse();
             seconds.map(Since::At).map_err(|error| error.to_string())
         }
-        None => time_span(text).map(Since::Ago),
+        None => time_span(text).map(Since::Ago).map_err(|error| {
+            format!("{error}; a moment is @ and the seconds since 1970, as `date -d yesterday +@%s` prints it")
+        }),
     }
 }
 
@@ -345,7 +347,8 @@ fn parser_with(may_be_used: impl Fn(&str) -> bool) -> clap::Command {
         let command = command
             .disable_help_flag(true)
             .args_override_self(true)
-            .after_help("It also accepts relto's options: --help-all lists them.");
+            .after_help("It also accepts relto's options: --help-all lists them.")
+            .after_long_help("`relto --help-all` also says where options come from.");
         takes_options(command).mut_args(|arg| {
             let is_own = !options::is_option(&arg);
             if is_own {
