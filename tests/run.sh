@@ -32,7 +32,7 @@ begin() { step=$1; printf '\n== %s (%d s so far)\n' "$1" "$SECONDS"; }
 # --- what the machine needs
 
 packages=(automake bc bison build-essential chromium clang-22 lld-22 llvm-22 bubblewrap busybox-static ca-certificates cmake curl file
-  flex fonts-dejavu-core libelf-dev libssl-dev libstdc++-12-dev libtool make meson nginx-light ninja-build openssl python3 time xz-utils)
+  flex fonts-dejavu-core gdb libelf-dev libssl-dev libstdc++-12-dev libtool make meson nginx-light ninja-build openssl python3 time xz-utils)
 # What the recipes of docs/builds.md name besides.
 packages+=(ccache debhelper fakeroot libclang-rt-22-dev sccache)
 [ "$(uname -m)" != x86_64 ] || packages+=(libc6-dev-arm64-cross libgcc-12-dev-arm64-cross qemu-user-static)

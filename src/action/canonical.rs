@@ -191,8 +191,11 @@ fn outputs(
     let extra = arguments::extra_outputs(arguments, job.object());
     let real_names = !extra.is_empty() || arguments::names_its_output(arguments);
     if let Some(file) = extra.iter().find(|file| !job.outputs.contains(file)) {
-        let reason =
+        let mut reason =
             format!("it also writes `{file}`, whose name is in the object or not in the job");
+        if caller == Caller::Linker && file.ends_with(".dwo") {
+            reason.push_str("; `dwo_dir` gives it a name that is the same in every link");
+        }
         return Err(NoCanonicalForm::new(cause(), reason));
     }
     if real_names && caller == Caller::Linker {

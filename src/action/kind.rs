@@ -129,15 +129,17 @@ pub fn check_output(kind: OutputKind, bytes: &[u8]) -> Result<(), WrongOutput> {
 }
 
 /// Checks the header of a file that clang writes besides its output, which is of kind `object`: by
-/// its name, as [`extra_outputs`](super::arguments::extra_outputs) gives it. An empty one is legal.
+/// its name, as [`extra_outputs`](super::arguments::extra_outputs) gives it. An empty one is legal,
+/// but for a `.dwo` file beside an object.
 ///
 /// # Errors
 /// The file is cut off, or of another kind.
 pub fn check_extra_output(object: OutputKind, name: &str, bytes: &[u8]) -> Result<(), WrongOutput> {
     let extension = name.rsplit('.').next().unwrap_or_default();
     match (extension, object) {
-        _ if bytes.is_empty() => Ok(()),
+        // clang writes one with headers even if there is no debug information.
         ("dwo", OutputKind::Object(_)) => check_output(object, bytes),
+        _ if bytes.is_empty() => Ok(()),
         ("su" | "yaml", _) => check_text(bytes),
         _ => Ok(()),
     }
@@ -254,6 +256,9 @@ mod tests {
         let object = OutputKind::Object(Format::Elf);
         let check = |name: &str, bytes: &[u8]| check_extra_output(object, name, bytes);
         assert!(check("a.dwo", b"no object").is_err());
+        assert_eq!(check("a.dwo", b""), Err(WrongOutput::Empty));
+        let assembly = check_extra_output(OutputKind::Assembly, "a.dwo", b"");
+        assert_eq!(assembly, Ok(()));
         assert!(check("a.opt.yaml", b"\0\0\0").is_err());
         assert!(check("a.su", b"\x7fELF\x02\x01").is_err());
         assert!(check("a.su", b"a.c:1:f\t8\tstatic\n").is_ok());

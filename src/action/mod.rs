@@ -14,6 +14,7 @@ pub mod overrides;
 pub mod response;
 pub mod restore;
 pub mod slice;
+pub mod split_dwarf;
 #[cfg(test)]
 mod tests;
 pub mod toolchain_tree;
@@ -116,6 +117,28 @@ impl Action {
     /// The key in every action cache.
     pub fn digest(&self) -> Digest {
         self.message.digest
+    }
+
+    /// The Action of `job` after its arguments and outputs changed, but not its inputs.
+    #[must_use]
+    pub fn with_command_of(
+        self,
+        template: &ActionTemplate,
+        toolchain: &ToolchainTree,
+        job: &CanonicalJob,
+    ) -> Self {
+        let arguments = command_line(toolchain, job);
+        let command = encode_command(template, &arguments, job);
+        let message = Encoded::new(
+            template.function,
+            encode_action(template, &command, self.root),
+        );
+        Self {
+            message,
+            command,
+            arguments,
+            ..self
+        }
     }
 
     /// The key that `job`, whose Action this is, has with another `template` of the same digest

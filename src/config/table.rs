@@ -98,6 +98,7 @@ pub static OPTIONS: &[Opt] = &[
 
     Opt::new(Output, "quiet", "", "no progress bar, no summary", &Switch(|it| &mut it.style.quiet)).default("off").common(),
     Opt::new(Output, "profile", "FILE", "write a trace for ui.perfetto.dev", &Optional(|it| &mut it.style.profile, value::path)).sensitive(),
+    Opt::new(Output, "dwo_dir", "DIR", "split DWARF: write the debug information of linkers' jobs into `.dwo` files here", &Optional(|it| &mut it.link.dwo_dir, value::dwo_dir)).otherwise("it stays in the objects").sensitive(),
     Opt::new(Output, "execution_log_json_file", "FILE", "write one line of JSON for each job", &Optional(|it| &mut it.style.execution_log, value::path)).sensitive(),
     Opt::new(Output, "execution_log_compact_file", "FILE", "write what each job ran, read and wrote, in Bazel's compact form", &Optional(|it| &mut it.style.compact_log, value::path)).sensitive(),
     Opt::new(Output, "timings", "FILE", "write an HTML page of the link: what ran where, when and why", &Optional(|it| &mut it.timings, value::path)).common().sensitive(),

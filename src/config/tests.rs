@@ -142,6 +142,7 @@ fn every_option_reaches_the_settings() {
             "true"
         }
         "bes_upload_mode" => "fully_async",
+        "dwo_dir" => "dwo",
         "verify" => "2.5",
         "daemon" => "off",
         _ => "x=y",
@@ -186,6 +187,31 @@ fn paths_start_from_where_they_are_written() {
         Some(place.path("home/.config/relto/ca.pem"))
     );
     assert_eq!(settings.link.disk_cache, Some(place.path("home/c")));
+}
+
+/// Objects hold the path of this directory, so a relative one must not become absolute.
+#[test]
+fn a_relative_directory_of_debug_information_stays_relative() {
+    let place = TestHome::new("dwo_dir = \"build/dwo\"\n", "dwo_dir = \"~/dwo\"\n");
+    let dwo_dir = |below: &str, command_line: &[(&str, &str)]| {
+        place.allow(&[]);
+        let environment = place.environment(&[]).in_dir(place.path(below));
+        let loaded = load(assignments(command_line), &environment).expect("good");
+        loaded.settings.link.dwo_dir
+    };
+    assert_eq!(dwo_dir("project", &[]).as_deref(), Some("build/dwo"));
+    assert_eq!(dwo_dir("project/build", &[]).as_deref(), Some("dwo"));
+    assert_eq!(
+        dwo_dir("project/x/y", &[]).as_deref(),
+        Some("../../build/dwo")
+    );
+    let given = dwo_dir("project/build", &[("dwo_dir", "other")]);
+    assert_eq!(given.as_deref(), Some("other"));
+    let absolute = place.path("home/dwo").display().to_string();
+    assert_eq!(dwo_dir("home", &[]), Some(absolute));
+    let unallowed = TestHome::new("dwo_dir = \"dwo\"\n", "").load_unallowed(&[]);
+    assert_eq!(unallowed.settings.link.dwo_dir, None);
+    assert!(unallowed.warnings[0].text.contains("`dwo_dir`"));
 }
 
 #[test]

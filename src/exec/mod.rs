@@ -14,16 +14,18 @@ pub mod wait_clock;
 pub use action_result::action_result;
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::action::Action;
-use crate::action::canonical::{CanonicalJob, NoCanonicalForm};
+use crate::action::canonical::{CanonicalJob, NamedOutput, NoCanonicalForm};
 use crate::action::guard::admitted_failure;
-use crate::action::kind::{OutputKind, check_extra_output, check_output};
+use crate::action::kind::{Format, OutputKind, check_extra_output, check_output};
 use crate::action::slice::SliceKey;
+use crate::action::split_dwarf;
 use crate::digest::Digest;
 use crate::error::Hinted;
 use crate::events::{JobId, Origin};
@@ -285,7 +287,22 @@ pub fn check_result(
             contents.ok_or_else(|| UnsoundResult::MissingOutput(declared.name.clone()))?;
         check_kind(job, number, contents)?;
     }
-    Ok(())
+    check_dwo(job, outputs)
+}
+
+/// Checks that a `.dwo` file is the one of its object.
+fn check_dwo(job: &CanonicalJob, outputs: &[Option<Bytes>]) -> Result<(), UnsoundResult> {
+    let is_dwo = |it: &NamedOutput| Path::new(&it.name).extension() == Some("dwo".as_ref());
+    let number = job.outputs.iter().skip(1).position(is_dwo);
+    let object = outputs.first().and_then(Option::as_deref);
+    let dwo = number.and_then(|number| outputs[number + 1].as_deref());
+    match (job.kind, object, dwo) {
+        (OutputKind::Object(Format::Elf), Some(object), Some(dwo)) => {
+            let checked = split_dwarf::check(object, dwo);
+            checked.map_err(|wrong| UnsoundResult::WrongOutput(wrong.to_string()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Checks output `number` of `job` by its first bytes.

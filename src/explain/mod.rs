@@ -63,6 +63,7 @@ pub fn explain(file: &JobFile, options: &Options) -> Result<ExplainedLink, LinkE
         hash_cache: &hash_cache,
         events: &Events::discarded(),
         client_context: &options.client_context,
+        dwo_dir: options.dwo_dir.as_deref(),
     };
     let explained = file.jobs.iter().map(|job| Explanation {
         module: job.module().to_owned(),

@@ -5,6 +5,7 @@
 //! (`/dev/null`, a pipe) is written through and stays what it is.
 
 mod file_id;
+mod kept;
 mod medium;
 mod private;
 mod regular;
@@ -20,6 +21,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 pub use file_id::FileId;
+pub use kept::keep_file_for;
 pub use medium::{Medium, unstamped_name};
 pub use private::{create_private_dir, make_private, open_private_file};
 pub use regular::{

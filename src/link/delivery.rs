@@ -2,6 +2,8 @@
 //!
 //! A result from the cache passes the same guard as a fresh one; one that fails it is a miss.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,13 +18,14 @@ use super::stats::LinkStats;
 use super::verify::{CachePlace, Hit, Verifier};
 use crate::action::canonical::NamedOutput;
 use crate::action::messages::with_user_names;
+use crate::action::split_dwarf::{has_debug_information, is_dwo};
 use crate::cache::{CacheError, DiskCache};
 use crate::digest::{Digest, DigestFunction};
 use crate::error::Hinted;
 use crate::events::{Event, Events, JobId, JobStep, Origin};
 use crate::exec::queue::Claim;
 use crate::exec::{Compiled, Hermetic, Planned, PlannedForm, action_result, check_result};
-use crate::fs::write_whole_for;
+use crate::fs::{keep_file_for, write_whole_for};
 use crate::pb::reapi;
 use crate::pb::reapi::ExecutedActionMetadata;
 use crate::process::Parent;
@@ -35,7 +38,13 @@ pub enum DeliveryError {
     Unwritable {
         path: String,
         #[source]
-        source: std::io::Error,
+        source: io::Error,
+    },
+    #[error("cannot write the debug information `{path}`")]
+    UnwritableDwo {
+        path: String,
+        #[source]
+        source: io::Error,
     },
     /// The object is not wanted any more, and what lld has deleted must not come back.
     #[error("the linker has exited")]
@@ -47,6 +56,12 @@ impl Hinted for DeliveryError {
         let hint = "objects are written beside the linker's output: is there space, and is the directory writable?";
         match self {
             Self::Unwritable { .. } => vec![hint.to_owned()],
+            Self::UnwritableDwo { .. } => {
+                vec![
+                    "`dwo_dir` says where: is there space, and is the directory writable?"
+                        .to_owned(),
+                ]
+            }
             Self::LinkerGone => Vec::new(),
         }
     }
@@ -296,14 +311,26 @@ impl Delivery {
             if self.cancel.is_cancelled() || self.linker.is_some_and(Parent::is_gone) {
                 return Err(DeliveryError::LinkerGone);
             }
-            write_whole_for(self.umask, &output.host, contents).map_err(|source| {
-                DeliveryError::Unwritable {
-                    path: output.name.clone(),
-                    source,
-                }
-            })?;
+            let path = output.name.clone();
+            if is_dwo(output) {
+                self.write_dwo(&output.host, contents)
+                    .map_err(|source| DeliveryError::UnwritableDwo { path, source })?;
+            } else {
+                write_whole_for(self.umask, &output.host, contents)
+                    .map_err(|source| DeliveryError::Unwritable { path, source })?;
+            }
         }
         Ok(())
+    }
+
+    /// The file is there already after every link but the first; no object refers to one without
+    /// debug information.
+    fn write_dwo(&self, path: &Path, contents: &Bytes) -> io::Result<()> {
+        if has_debug_information(contents) {
+            keep_file_for(self.umask, path, contents)
+        } else {
+            Ok(())
+        }
     }
 
     fn keep(&self, store: impl FnOnce(&DiskCache) -> Result<(), CacheError>) {

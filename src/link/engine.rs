@@ -189,6 +189,7 @@ impl Engine {
             cancel,
             dynamic: options.dynamic,
             client_context,
+            dwo_dir: options.dwo_dir.clone(),
             queue: Arc::new(Queue::new(options.local_jobs)),
             next: 0.into(),
         })

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use super::planner::Checked;
 use super::slices::{PartOfKey, SlicedJob};
+use crate::action::split_dwarf;
 use crate::compiler::ResolvedToolchain;
 use crate::digest::Digest;
 use crate::events::{JobId, Origin};
@@ -127,7 +128,7 @@ impl Recording {
             self.files.number(name, input.digest, sourceless)
         });
         let files = files.collect();
-        let words = hermetic.action.arguments.iter();
+        let words = split_dwarf::stable_words(&hermetic.job, &hermetic.action.arguments);
         KeyParts {
             action: hermetic.key(),
             index: inputs.last().expect("the index is the last input").digest,

@@ -27,6 +27,9 @@ pub struct Options {
     pub disk_cache_max_size: Option<u64>,
     /// Look results up by what their jobs see of imports, too, and keep them so.
     pub slice_keys: bool,
+    /// The directory for the `.dwo` files of the linker's jobs, as objects name it; `None`: debug
+    /// information stays in the objects.
+    pub dwo_dir: Option<String>,
     pub verify: VerifyOptions,
     /// relto's own directory, with the database of file digests and history; `None`: nothing is
     /// remembered.
@@ -120,6 +123,7 @@ impl Default for Options {
             disk_cache: None,
             disk_cache_max_size: None,
             slice_keys: false,
+            dwo_dir: None,
             verify: VerifyOptions::default(),
             state_dir: None,
             local_jobs: NonZeroUsize::MIN,

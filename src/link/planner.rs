@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::action::canonical::{Canonical, CanonicalJob, canonical};
 use crate::action::guard::{Unsound, check_module, check_names};
 use crate::action::kind::{OutputKind, required_kind};
-use crate::action::{Action, arguments};
+use crate::action::{Action, arguments, split_dwarf};
 use crate::client_context::ClientContext;
 use crate::compiler::ResolvedToolchain;
 use crate::digest::DigestFunction;
@@ -48,6 +48,8 @@ pub struct Planner<'a> {
     pub hash_cache: &'a HashCache,
     pub events: &'a Events,
     pub client_context: &'a ClientContext,
+    /// Where the `.dwo` files of the linker's jobs are, if they have any.
+    pub dwo_dir: Option<&'a str>,
 }
 
 /// A job whose inputs are sound.
@@ -134,13 +136,24 @@ impl Planner<'_> {
             return Ok(Err(InPlaceReason::TooLong));
         }
         let (caller, target) = (self.file.caller, self.toolchain.target());
+        let dwo_dir = self.dwo_dir.filter(|_| caller == Caller::Linker);
+        let split = dwo_dir.and_then(|dir| {
+            let parsed = arguments::parse(&arguments);
+            let target = arguments::target(&parsed).unwrap_or(target);
+            let kind = required_kind(&parsed, target);
+            Some((split_dwarf::without_driver_options(&arguments, kind)?, dir))
+        });
+        let (arguments, dwo_dir) = match split {
+            Some((arguments, dir)) => (arguments, Some(dir)),
+            None => (arguments, None),
+        };
         let form = canonical(caller, job, &arguments, target, index, self.client_context);
         let form = form.map_err(|source| Unsound::Rewrite {
             name: job.index().to_owned(),
             source,
         })?;
         Ok(match form {
-            Canonical::Hermetic(canonical) => self.hermetic(*canonical, known),
+            Canonical::Hermetic(canonical) => self.hermetic(*canonical, known, dwo_dir),
             Canonical::InPlace(reason) => Err(reason.into()),
         })
     }
@@ -230,8 +243,9 @@ impl Planner<'_> {
     /// argument names is for the compiler to say.
     fn hermetic(
         &self,
-        job: CanonicalJob,
+        mut job: CanonicalJob,
         known: &KnownFiles<'_>,
+        dwo_dir: Option<&str>,
     ) -> Result<Hermetic, InPlaceReason> {
         if let Form::NamesOnly(obstacle) = &job.form {
             self.events.note(format!(
@@ -252,23 +266,33 @@ impl Planner<'_> {
             digests.push(facts.digest);
             identities.push(facts.identity);
         }
-        let worker_key = self.toolchain.worker().map(|worker| {
-            let action = Action::new(&worker.template, &worker.tree, &job, &digests);
-            action.digest()
-        });
-        let mut action = Action::new(
-            self.toolchain.template(),
-            self.toolchain.tree(),
-            &job,
-            &digests,
-        );
+        if dwo_dir.is_some() {
+            split_dwarf::request(&mut job);
+        }
+        let (template, tree) = (self.toolchain.template(), self.toolchain.tree());
+        let mut action = Action::new(template, tree, &job, &digests);
+        let mut worker_action = self
+            .toolchain
+            .worker()
+            .map(|worker| Action::new(&worker.template, &worker.tree, &job, &digests));
+        if let Some(dir) = dwo_dir {
+            // Another compiler writes another file, which must have another name.
+            let unnamed = worker_action.as_ref().unwrap_or(&action).digest();
+            split_dwarf::name(&mut job, dir, &unnamed, self.client_context);
+            action = action.with_command_of(template, tree, &job);
+            worker_action = worker_action
+                .zip(self.toolchain.worker())
+                .map(|(action, worker)| {
+                    action.with_command_of(&worker.template, &worker.tree, &job)
+                });
+        }
         // Only their digests count here, and thousands of jobs may wait.
         action.directories = Vec::new();
         Ok(Hermetic {
             job,
             action,
             identities,
-            worker_key,
+            worker_key: worker_action.map(|action| action.digest()),
             slice: None,
         })
     }

@@ -53,6 +53,7 @@ pub(super) struct Link {
     /// Local slots also take jobs that the farm may run.
     pub(super) dynamic: bool,
     pub(super) client_context: ClientContext,
+    pub(super) dwo_dir: Option<String>,
     /// Jobs without a result.
     pub(super) queue: Arc<Queue>,
     /// The order in which jobs are planned.
@@ -144,6 +145,7 @@ impl Link {
             hash_cache: &self.hash_cache,
             events: &self.events,
             client_context: &self.client_context,
+            dwo_dir: self.dwo_dir.as_deref(),
         }
     }
 

@@ -76,6 +76,7 @@ mod scratch;
 mod scripted_farm;
 mod security_table;
 mod slices;
+mod split_dwarf;
 mod streaming;
 mod toolchain;
 mod twins;

@@ -8,7 +8,7 @@
 mod quantity;
 mod secret;
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 pub use quantity::time_span;
 pub(super) use quantity::{
@@ -117,6 +117,38 @@ pub(super) fn path(input: &ValueText<'_>) -> Result<PathBuf, InvalidValue> {
     Ok(located(input.text, input))
 }
 
+/// A directory that is named in objects: relative to the current one if it is written so and below
+/// the directory that it is relative to, so that the objects do not depend on where the tree is.
+pub(super) fn dwo_dir(input: &ValueText<'_>) -> Result<String, InvalidValue> {
+    let text = |path: &Path| {
+        let text = path.to_str().map(str::to_owned);
+        text.ok_or_else(|| InvalidValue::new("expected a path in UTF-8"))
+    };
+    let below = input.environment.current_dir().strip_prefix(input.base);
+    match below {
+        Ok(below) if Path::new(input.text).is_relative() && !input.text.starts_with("~/") => {
+            text(&relative(Path::new(input.text), below))
+        }
+        _ => text(&located(input.text, input)),
+    }
+}
+
+/// `path`, relative to some directory, as it is named in the directory `below` that one.
+fn relative(path: &Path, below: &Path) -> PathBuf {
+    let (mut path, mut below) = (path.components(), below.components());
+    while below.clone().next().is_some() && path.clone().next() == below.clone().next() {
+        path.next();
+        below.next();
+    }
+    let up = below.map(|_| Component::ParentDir);
+    let relative: PathBuf = up.chain(path).collect();
+    if relative.as_os_str().is_empty() {
+        PathBuf::from(".")
+    } else {
+        relative
+    }
+}
+
 /// A path, or `off`.
 pub(super) fn path_or_off(input: &ValueText<'_>) -> Result<Option<PathBuf>, InvalidValue> {
     match input.text {
@@ -184,6 +216,16 @@ pub(super) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Invali
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_relative_path_is_renamed_for_a_directory_below_its_own() {
+        let of = |path, below| relative(Path::new(path), Path::new(below));
+        assert_eq!(of("dwo", ""), Path::new("dwo"));
+        assert_eq!(of("dwo", "build/x"), Path::new("../../dwo"));
+        assert_eq!(of("build/dwo", "build"), Path::new("dwo"));
+        assert_eq!(of("build", "build"), Path::new("."));
+        assert_eq!(of("../dwo", "build"), Path::new("../../dwo"));
+    }
 
     #[test]
     fn pairs_keep_further_equal_signs() {
