@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use super::arguments::{Argument, Meaning};
 use super::kind::{OutputKind, required_kind};
-use super::{INDEX, arguments};
+use super::{INDEX, arguments, split_dwarf};
 use crate::client_context::ClientContext;
 use crate::job::{Caller, Job};
 use crate::thinlto::{Form, Index, RewriteError};
@@ -193,7 +193,7 @@ fn outputs(
     if let Some(file) = extra.iter().find(|file| !job.outputs.contains(file)) {
         let mut reason =
             format!("it also writes `{file}`, whose name is in the object or not in the job");
-        if caller == Caller::Linker && file.ends_with(".dwo") {
+        if caller == Caller::Linker && split_dwarf::is_dwo_name(file) {
             reason.push_str("; `dwo_dir` gives it a name that is the same in every link");
         }
         return Err(NoCanonicalForm::new(cause(), reason));

@@ -14,7 +14,6 @@ pub mod wait_clock;
 pub use action_result::action_result;
 
 use std::fmt;
-use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -292,7 +291,7 @@ pub fn check_result(
 
 /// Checks that a `.dwo` file is the one of its object.
 fn check_dwo(job: &CanonicalJob, outputs: &[Option<Bytes>]) -> Result<(), UnsoundResult> {
-    let is_dwo = |it: &NamedOutput| Path::new(&it.name).extension() == Some("dwo".as_ref());
+    let is_dwo = |it: &NamedOutput| split_dwarf::is_dwo_name(&it.name);
     let number = job.outputs.iter().skip(1).position(is_dwo);
     let object = outputs.first().and_then(Option::as_deref);
     let dwo = number.and_then(|number| outputs[number + 1].as_deref());

@@ -7,6 +7,8 @@
 
 mod units;
 
+use std::path::Path;
+
 use super::arguments::{Argument, parse};
 use super::canonical::{CanonicalJob, NamedOutput};
 use super::kind::{Format, OutputKind};
@@ -83,6 +85,12 @@ pub fn name(job: &mut CanonicalJob, dir: &str, unnamed: &Digest, context: &Clien
     output.host = context.resolve(&name);
     output.name.clone_from(&name);
     job.arguments[NAME] = name;
+}
+
+/// Whether `name` is that of a `.dwo` file, whoever named it.
+#[must_use]
+pub fn is_dwo_name(name: &str) -> bool {
+    Path::new(name).extension() == Some("dwo".as_ref())
 }
 
 /// Whether `output` is a file that [`request`] added.
