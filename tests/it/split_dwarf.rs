@@ -216,7 +216,7 @@ fn spoil_all(farm: &Farm, spoil: impl Fn(usize, Digest) -> Digest) {
 
 fn dwo_of(result: &mut ActionResult) -> &mut relto::internals::pb::reapi::OutputFile {
     let mut files = result.output_files.iter_mut();
-    let file = files.find(|it| it.path.ends_with(".dwo"));
+    let file = files.find(|it| it.path == "relto/out.dwo");
     file.expect("a `.dwo` file")
 }
 
