@@ -3,7 +3,7 @@
 //!
 //! A program follows from its seed. Every run compares a few short ones. With `RELTO_TEST_LONG` set,
 //! programs are compared until the figures of all runs together reach what the default of
-//! `slice_keys` asks for; `RELTO_SLICES_STATE` names the directory of the figures, and
+//! `slice_keys` asks for, real programs with edits of their sources first; `RELTO_SLICES_STATE` names the directory of the figures, and
 //! `RELTO_SLICES_PAIRS` and `RELTO_SLICES_THREADS` say how much and how fast.
 
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::support::campaign::number;
 use crate::support::corpus::cached;
 use crate::support::llvm::{Llvm, run};
-use crate::support::program::{Program, zstd};
+use crate::support::program::{EditedProgram, Program, zstd};
 use crate::support::skip::{is_long, skip};
 
 use super::figures::{Campaign, Construct, Figures};
@@ -31,6 +31,9 @@ const EDITS: usize = 60;
 const REAL: u64 = 40;
 /// Modules of a made-up program.
 const MODULES: usize = 8;
+/// Real programs whose sources are edited, and of whose intermediate form so many random edits are
+/// compared besides.
+const EDITED: [(&str, usize); 2] = [("zstd", 0), ("rocksdb", 40)];
 
 const LEVELS: [&str; 6] = ["-O2", "-O1", "-O2", "-Os", "-O2", "-O3"];
 const RELOCATIONS: [&str; 4] = ["-fPIE", "-fno-pic", "-fPIC", "-fPIE"];
@@ -56,6 +59,79 @@ fn flags(seed: u64, random: &mut Random) -> Flags {
         relocation: RELOCATIONS[random.below(RELOCATIONS.len())],
         front_end: FRONT_ENDS[random.below(FRONT_ENDS.len())],
         backend: BACKENDS[random.below(BACKENDS.len())],
+        shared: false,
+    }
+}
+
+/// Flags of a real program, whose modules are there already.
+fn flags_of(program: &Program) -> Flags {
+    let shared = program.link_arguments.iter().any(|word| word == "-shared");
+    Flags {
+        target: Target::X86_64,
+        level: "-O2",
+        relocation: if shared { "-fPIC" } else { "-fPIE" },
+        front_end: &[],
+        backend: &["-ffunction-sections", "-fdata-sections"],
+        shared,
+    }
+}
+
+/// Compares a real program through its edits, each made to the same base.
+fn compare_edits(program: &EditedProgram) -> Figures {
+    let base = program.base();
+    let flags = flags_of(&base);
+    let mut lab = Lab::new(flags, base.modules.len());
+    let mut figures = Figures::default();
+    for (at, module) in base.modules.iter().enumerate() {
+        lab.place(at, module);
+    }
+    assert!(lab.thin_link(), "the base links");
+    lab.compare(None, &mut figures);
+    for edit in program.edits {
+        let edited = program.edited(edit);
+        lab.place(edited.module, &edited.program.modules[edited.module]);
+        assert!(lab.thin_link(), "`{}` links", edit.name);
+        let counts = lab.compare(None, &mut figures);
+        let name = format!("{}: {}", edit.file, edit.name);
+        figures.edits.push((program.name.to_owned(), name, counts));
+        lab.place(edited.module, &base.modules[edited.module]);
+    }
+    let name = format!("{}, {}, edits of sources", flags.target, program.name);
+    figures.programs.insert(name, figures.telling);
+    figures
+}
+
+/// Compares a real program through random edits of its modules in LLVM's textual form.
+fn compare_ir_of(program: &EditedProgram, edits: usize) -> Figures {
+    let base = program.base();
+    let flags = flags_of(&base);
+    let mut figures = Figures::default();
+    compare_ir(
+        &mut Lab::new(flags, base.modules.len()),
+        &disassembled(&base),
+        edits,
+        &mut Random::new(1),
+        &mut figures,
+    );
+    let name = format!("{}, {}, edits of IR", flags.target, program.name);
+    figures.programs.insert(name, figures.telling);
+    figures
+}
+
+/// Compares the real programs that no run has compared yet.
+fn compare_real(campaign: &Mutex<Campaign>) {
+    let has = |name: &str| campaign.lock().expect("whole").has_real(name);
+    let add = |name: &str, figures: &Figures| {
+        campaign.lock().expect("whole").add_real(name, figures);
+    };
+    for (name, edits) in EDITED {
+        if !has(name) {
+            add(name, &compare_edits(&EditedProgram::named(name)));
+        }
+        let of_ir = format!("{name}, IR");
+        if edits > 0 && !has(&of_ir) {
+            add(&of_ir, &compare_ir_of(&EditedProgram::named(name), edits));
+        }
     }
 }
 
@@ -204,6 +280,7 @@ fn run_campaign() {
     let pairs = number("RELTO_SLICES_PAIRS").unwrap_or(PAIRS);
     let threads = number("RELTO_SLICES_THREADS").unwrap_or(2);
     let campaign = Mutex::new(Campaign::load());
+    compare_real(&campaign);
     let next = AtomicU64::new(0);
     std::thread::scope(|scope| {
         for _ in 0..threads {

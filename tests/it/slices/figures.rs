@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::support::built::kept_dir;
 use crate::support::llvm::Llvm;
 
+use super::lab::EditCounts;
+
 /// What an edit concerns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Construct {
@@ -69,6 +71,9 @@ pub(super) struct Figures {
     pub(super) constructs: BTreeMap<Construct, u64>,
     /// Telling pairs by target, language and kind of edit.
     pub(super) programs: BTreeMap<String, u64>,
+    /// What edits of real programs cost: program, edit, counts.
+    #[serde(default)]
+    pub(super) edits: Vec<(String, String, EditCounts)>,
     pub(super) wrong: Vec<String>,
 }
 
@@ -90,6 +95,7 @@ impl Figures {
         add_all(&mut self.without_key, &other.without_key);
         add_all(&mut self.constructs, &other.constructs);
         add_all(&mut self.programs, &other.programs);
+        self.edits.extend(other.edits.iter().cloned());
         self.wrong.extend(other.wrong.iter().cloned());
     }
 
@@ -110,8 +116,11 @@ fn add_all<K: Ord + Clone>(sums: &mut BTreeMap<K, u64>, other: &BTreeMap<K, u64>
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Campaign {
     compiler: String,
-    /// Programs that were compared to their end.
+    /// Made-up programs that were compared to their end.
     seeds: BTreeSet<u64>,
+    /// Real programs of which all edits were compared.
+    #[serde(default)]
+    real: BTreeSet<String>,
     pub(super) figures: Figures,
 }
 
@@ -134,11 +143,26 @@ impl Campaign {
         self.seeds.contains(&seed)
     }
 
-    /// Adds a program, and writes the file and a summary beside it.
+    pub(super) fn has_real(&self, name: &str) -> bool {
+        self.real.contains(name)
+    }
+
+    /// Adds the program of a seed.
     pub(super) fn add(&mut self, seed: u64, figures: &Figures) {
-        if !self.seeds.insert(seed) {
-            return;
+        if self.seeds.insert(seed) {
+            self.sum_up(figures);
         }
+    }
+
+    /// Adds a real program.
+    pub(super) fn add_real(&mut self, name: &str, figures: &Figures) {
+        if self.real.insert(name.to_owned()) {
+            self.sum_up(figures);
+        }
+    }
+
+    /// Adds figures, and writes the file and a summary beside it.
+    fn sum_up(&mut self, figures: &Figures) {
         self.figures.add(figures);
         let path = path();
         fs::create_dir_all(path.parent().expect("a directory")).expect("made");
@@ -160,7 +184,7 @@ impl Campaign {
         let mut out = format!(
             "{}: {} programs, {} telling pairs, {} differences ({} equal without restoring)\n\n",
             self.compiler,
-            self.seeds.len(),
+            self.seeds.len() + self.real.len(),
             figures.telling,
             figures.wrong.len(),
             figures.equal_as_they_are
@@ -172,6 +196,23 @@ impl Campaign {
         out.push_str("\n| programs | telling pairs |\n|---|---|\n");
         for (program, count) in &figures.programs {
             let _ = writeln!(out, "| {} | {count} |", program.replace("Cxx", "C++"));
+        }
+        if !figures.edits.is_empty() {
+            out.push_str(
+                "\n| program | edit | objects that change | new whole keys | new slice keys |\n\
+                 |---|---|---|---|---|\n",
+            );
+        }
+        for (program, edit, counts) in &figures.edits {
+            let EditCounts {
+                changed,
+                by_whole_key,
+                by_slice_key,
+            } = counts;
+            let _ = writeln!(
+                out,
+                "| {program} | {edit} | {changed} | {by_whole_key} | {by_slice_key} |"
+            );
         }
         out
     }

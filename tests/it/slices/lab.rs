@@ -16,6 +16,7 @@ use relto::internals::client_context::ClientContext;
 use relto::internals::digest::{Digest, DigestFunction};
 use relto::internals::job::{Caller, Job};
 use relto::internals::thinlto::{Index, ModuleGraph};
+use serde::{Deserialize, Serialize};
 
 use super::figures::{Construct, Figures};
 use super::tools::{Ended, Tools};
@@ -31,6 +32,8 @@ pub(super) struct Flags {
     pub(super) front_end: &'static [&'static str],
     /// Flags of the backend alone.
     pub(super) backend: &'static [&'static str],
+    /// It is linked to a shared library, else to a program.
+    pub(super) shared: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +74,17 @@ struct Stored {
     numbers: Vec<u64>,
 }
 
+/// How many jobs of a program an edit concerns.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct EditCounts {
+    /// Their objects are not those of the first comparison.
+    pub(super) changed: u64,
+    /// No job before had their whole key.
+    pub(super) by_whole_key: u64,
+    /// Of these, no job before had their slice key.
+    pub(super) by_slice_key: u64,
+}
+
 /// A program in a directory, and all that was compiled of it.
 pub(super) struct Lab {
     dir: tempfile::TempDir,
@@ -79,6 +93,8 @@ pub(super) struct Lab {
     modules: Vec<LabModule>,
     graphs: HashMap<Digest, Result<ModuleGraph, String>>,
     stored: HashMap<Digest, Stored>,
+    /// The object of each job when it was first compiled.
+    first: HashMap<usize, Digest>,
     /// Whole keys.
     seen: HashSet<Digest>,
     /// Shards with their own modules, whose jobs were seen.
@@ -100,6 +116,7 @@ impl Lab {
             modules: (0..modules).map(empty).collect(),
             graphs: HashMap::new(),
             stored: HashMap::new(),
+            first: HashMap::new(),
             seen: HashSet::new(),
             settled: HashSet::new(),
         }
@@ -162,6 +179,13 @@ impl Lab {
         self.run("opt", &words).success && self.reload(number)
     }
 
+    /// Takes a module out of a file.
+    pub(super) fn place(&mut self, number: usize, module: &Path) {
+        let name = self.path().join(&self.modules[number].name);
+        fs::copy(module, name).expect("copied");
+        self.reload(number);
+    }
+
     fn reload(&mut self, number: usize) -> bool {
         let bytes = self.read(&self.modules[number].name);
         let module = &mut self.modules[number];
@@ -176,7 +200,9 @@ impl Lab {
             .map(str::to_owned)
             .to_vec();
         words.push("--unresolved-symbols=ignore-all".to_owned());
-        if self.flags.relocation != "-fno-pic" {
+        if self.flags.shared {
+            words.push("-shared".to_owned());
+        } else if self.flags.relocation != "-fno-pic" {
             words.push("-pie".to_owned());
         }
         words.extend(self.modules.iter().map(|module| module.name.clone()));
@@ -222,15 +248,21 @@ impl Lab {
     }
 
     /// Compares all jobs of the program as it is now, after an edit of `construct`.
-    pub(super) fn compare(&mut self, construct: Option<Construct>, figures: &mut Figures) {
+    pub(super) fn compare(
+        &mut self,
+        construct: Option<Construct>,
+        figures: &mut Figures,
+    ) -> EditCounts {
+        let mut counts = EditCounts::default();
         for number in 0..self.modules.len() {
             let shard = self.read(&self.shard_name(number));
             let own = self.modules[number].digest.hex();
             let settled = sha256(&[shard.as_slice(), own.as_bytes()].concat());
             if self.settled.insert(settled) {
-                self.compare_job(number, &shard, construct, figures);
+                self.compare_job(number, &shard, construct, figures, &mut counts);
             }
         }
+        counts
     }
 
     fn compare_job(
@@ -239,6 +271,7 @@ impl Lab {
         shard: &[u8],
         construct: Option<Construct>,
         figures: &mut Figures,
+        counts: &mut EditCounts,
     ) {
         let (form, files) = self.canonical(number, shard);
         let digests: Vec<Digest> = files.iter().map(|at| self.modules[*at].digest).collect();
@@ -247,6 +280,8 @@ impl Lab {
         if !self.seen.insert(whole) {
             return;
         }
+        counts.by_whole_key += 1;
+        counts.by_slice_key += 1;
         let key = match self.slice_key(&form, number, &files, &digests) {
             Ok(key) => key,
             Err(reason) => {
@@ -256,6 +291,8 @@ impl Lab {
             }
         };
         let (fresh, quiet) = self.backend(number);
+        let digest = sha256(&fresh);
+        counts.changed += u64::from(*self.first.entry(number).or_insert(digest) != digest);
         let slice = key.digest();
         let Some(stored) = self.stored.get(&slice) else {
             let storable = quiet && check(&fresh, &key.numbers).is_ok();
@@ -273,6 +310,7 @@ impl Lab {
             return;
         };
         let restored = restore(old, &renumbering).expect("what was checked can be restored");
+        counts.by_slice_key -= 1;
         figures.telling(construct, *old == fresh);
         if restored != fresh || !quiet {
             let keep = self.keep(number, &restored, &fresh);

@@ -60,12 +60,21 @@ pub struct Compile {
 ///
 /// # Panics
 /// A step fails.
-pub fn compile(tool: &str, arguments: &[String], mut steps: Vec<Compile>) {
-    let size = |step: &Compile| fs::metadata(&step.source).map_or(0, |found| found.len());
+pub fn compile(tool: &str, arguments: &[String], steps: Vec<Compile>) {
+    compile_in(Path::new("."), tool, arguments, steps);
+}
+
+/// The same in `dir`, which relative names of sources and arguments refer to.
+///
+/// # Panics
+/// A step fails.
+pub fn compile_in(dir: &Path, tool: &str, arguments: &[String], mut steps: Vec<Compile>) {
+    let size = |step: &Compile| fs::metadata(dir.join(&step.source)).map_or(0, |it| it.len());
     steps.sort_by_key(|step| Reverse(size(step)));
     in_parallel(&steps, |step| {
         let mut command = Command::new("nice");
         command
+            .current_dir(dir)
             .arg(Llvm::get().tool(tool))
             .args(arguments)
             .arg("-c");
@@ -91,13 +100,20 @@ pub fn crate_sources(name: &str) -> PathBuf {
         "--filter-platform={}-unknown-linux-gnu",
         std::env::consts::ARCH
     ));
-    let metadata: serde_json::Value =
-        serde_json::from_str(&run(&mut command)).expect("cargo writes JSON");
+    package_directory(&run(&mut command), name)
+}
+
+/// The directory of a package's sources, out of what `cargo metadata` prints.
+///
+/// # Panics
+/// The package is not there.
+pub fn package_directory(metadata: &str, name: &str) -> PathBuf {
+    let metadata: serde_json::Value = serde_json::from_str(metadata).expect("cargo writes JSON");
     let packages = metadata["packages"].as_array().expect("a list of packages");
     let package = packages
         .iter()
         .find(|package| package["name"] == name)
-        .expect("a dependency of relto");
+        .expect("a dependency");
     let manifest = PathBuf::from(package["manifest_path"].as_str().expect("a path"));
     manifest.parent().expect("a directory").to_owned()
 }

@@ -5,6 +5,7 @@
 //! own directory. How they are linked is up to `link`.
 
 mod cxx;
+mod edited;
 mod features;
 mod generated;
 mod sources;
@@ -17,6 +18,7 @@ use fs_err as fs;
 use super::llvm::run;
 
 pub use cxx::cxx;
+pub use edited::{Edit, Edited, EditedProgram};
 pub use features::{Feature, feature};
 pub use generated::{dense, generated};
 pub use sources::{sqlite, zstd};
