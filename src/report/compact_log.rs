@@ -544,6 +544,42 @@ mod tests {
     }
 
     #[test]
+    fn a_job_that_imports_from_fifty_modules_takes_less_than_500_bytes() {
+        let jobs = 2_000;
+        let hash = |number: usize| *blake3::hash(&number.to_le_bytes()).as_bytes();
+        let named = |number: usize| DescribedFile {
+            path: format!("lib/Transforms/module{number}.o"),
+            hash: hash(number),
+            size: 100_000,
+        };
+        let modules = (0..jobs).map(|job| named(job).path).collect();
+        let link = "app".to_owned();
+        let mut events = vec![(0, Event::LinkStarted { link, modules })];
+        for job in 0..jobs {
+            let random = (0..50).map(|nth| usize::from(hash(job * 50 + nth)[0]) * 7 + nth);
+            let description = JobDescription {
+                arguments: (0..40).map(|word| format!("-fword-{word}")).collect(),
+                inputs: random.map(|number| named(number % jobs)).collect(),
+                outputs: vec![format!("{}.native.o", named(job).path)],
+                key: Some((hash(job + jobs), 142)),
+            };
+            let description = Box::new(description);
+            events.push((1, Event::JobDescribed { job, description }));
+            let digests = vec![(hash(job + 2 * jobs), 5_000)];
+            events.push((2, Event::OutputsDescribed { job, digests }));
+            let origin = Origin::DiskCache;
+            events.push((2, Event::JobFinished { job, origin }));
+        }
+        let mut log = CompactLog::new("some-id".to_owned()).expect("zstd");
+        for (at, event) in events {
+            let at = Duration::from_millis(at);
+            log.take(&Stamped { at, event }).expect("memory");
+        }
+        let bytes = log.finish().expect("memory").len();
+        assert!(bytes < jobs * 500, "{} bytes a job", bytes / jobs);
+    }
+
+    #[test]
     fn a_job_that_began_and_has_no_result_has_failed_and_others_are_not_named() {
         let origin = Origin::Local;
         let entries = log(vec![
