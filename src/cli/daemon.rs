@@ -49,6 +49,7 @@ pub(super) fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
         _ => return None,
     };
     crate::process::keep_exit_codes();
+    crate::process::keep_own_rights();
     let environment = Environment::of_process();
     let of_tls = |name: &&str| Some(((*name).into(), environment.get(name)?.to_owned()));
     let served = daemon::serve(DaemonConfig {

@@ -91,6 +91,7 @@ fn command() -> ExitCode {
     match cc::launched(arguments).and_then(ld::launched) {
         Ok(arguments) => {
             process::keep_exit_codes();
+            process::keep_own_rights();
             match runtime::check_threads() {
                 Ok(()) => run(arguments, &Environment::of_process()),
                 Err(error) => {

@@ -4,6 +4,7 @@
 //! itself.
 
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -16,6 +17,7 @@ use crate::config::{DaemonUse, Settings};
 use crate::daemon::{Build, DaemonClient, DaemonRequest, LinkRequest, Unavailable};
 use crate::error::with_causes;
 use crate::events::Events;
+use crate::fs::read_regular;
 use crate::job::{Caller, JobFile};
 use crate::launcher::Throttle;
 use crate::link::{LinkFailure, Options};
@@ -43,7 +45,7 @@ impl ViaDaemon {
         // The tokens of make's jobserver belong to this process; a launched backend needs none
         // beyond its recipe's own.
         let counted = file.caller == Caller::Linker && options.jobserver.is_some();
-        if counted {
+        if counted || names_this_process(file, options) {
             return None;
         }
         let throttle = Throttle::new(settings.state_dir());
@@ -90,6 +92,29 @@ impl ViaDaemon {
             events.note(format!("this process does the work itself: {reason}"));
         }
     }
+}
+
+/// Parts of names that mean another file in another process.
+const OF_A_PROCESS: [&str; 4] = ["proc/self", "proc/thread-self", "/dev/fd", "/dev/std"];
+
+/// Whether the link or its environment names a file by way of the process that opens it, as
+/// `/proc/self/cwd/a.o` and `/dev/stdout` do.
+fn names_this_process(file: &JobFile, options: &Options) -> bool {
+    let of_jobs = file.jobs.iter().flat_map(|job| {
+        let names = job.inputs.iter().chain(&job.outputs);
+        job.arguments.iter().chain(names)
+    });
+    let of_all = file.common_arguments.iter().chain(&file.common_inputs);
+    let mut texts = of_all.chain(of_jobs);
+    let is_of_a_process = |text: &str| OF_A_PROCESS.iter().any(|part| text.contains(part));
+    let in_response_file = |text: &str| {
+        let file = text.strip_prefix('@').map(Path::new);
+        let read = file.and_then(|file| read_regular(file).ok());
+        read.is_some_and(|bytes| is_of_a_process(&String::from_utf8_lossy(&bytes)))
+    };
+    let mut variables = options.environment.iter();
+    texts.any(|text| is_of_a_process(text) || in_response_file(text))
+        || variables.any(|(_, value)| is_of_a_process(&value.to_string_lossy()))
 }
 
 /// This process as a client of the daemon, if it may be one.

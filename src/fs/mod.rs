@@ -56,11 +56,21 @@ pub fn write_whole_for(umask: Option<u32>, path: &Path, bytes: &[u8]) -> io::Res
     }
 }
 
-/// A link to a device is a device; a link to a file is replaced, as a compiler's own rename would.
+/// A link to a device is a device; a link to a file is replaced, as a compiler's own rename would,
+/// but for `/dev/stdout`, which leads to whatever this process writes to.
 fn write_through_link(umask: Option<u32>, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let is_of_process = || {
+        fs::read_link(path).is_ok_and(|target| target.starts_with("/proc/self/fd"))
+            || path.starts_with("/proc")
+    };
     match fs::metadata(path) {
         Ok(found) if is_special(&found) => fs::OpenOptions::new()
             .write(true)
+            .open(path)?
+            .write_all(bytes),
+        Ok(_) if is_of_process() => fs::OpenOptions::new()
+            .write(true)
+            .truncate(true)
             .open(path)?
             .write_all(bytes),
         _ => replace(umask, path, bytes),
@@ -127,10 +137,14 @@ fn set_mode(file: &std::fs::File, umask: Option<u32>) -> io::Result<()> {
 }
 
 fn replace(umask: Option<u32>, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut temporary = tempfile::Builder::new()
+    let temporary = tempfile::Builder::new()
         .prefix(".relto-")
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
-        .tempfile_in(dir_of(path))?;
+        .tempfile_in(dir_of(path));
+    let mut temporary = match temporary {
+        Ok(temporary) => temporary,
+        Err(error) => return overwrite(path, bytes).unwrap_or(Err(error)),
+    };
     set_mode(temporary.as_file(), umask)?;
     temporary
         .write_all(bytes)
@@ -139,6 +153,23 @@ fn replace(umask: Option<u32>, path: &Path, bytes: &[u8]) -> io::Result<()> {
         .persist(path)
         .map_err(|error| with_path(&error.error, path))?;
     Ok(())
+}
+
+/// Writes a file whose directory takes no other, as compilers do: one that must not be written, or
+/// that of a process's open files. `None` if the file cannot be written either.
+fn overwrite(path: &Path, bytes: &[u8]) -> Option<io::Result<()>> {
+    // Links there lead to what the user has opened; elsewhere another user may have made them.
+    let follows = ["/dev", "/proc"].iter().any(|dir| path.starts_with(dir));
+    let links = if follows {
+        OFlags::empty()
+    } else {
+        OFlags::NOFOLLOW
+    };
+    let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NONBLOCK | links;
+    let file = rustix::fs::open(path, flags, Mode::empty()).ok()?;
+    let mut file = std::fs::File::from(file);
+    let written = file.write_all(bytes);
+    Some(written.map_err(|error| with_path(&error, path)))
 }
 
 fn dir_of(path: &Path) -> &Path {
@@ -163,13 +194,16 @@ fn not_regular(path: &Path) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
-/// Removes a file that may be missing. A device or a pipe stays: a program that writes to
-/// `/dev/null` does not own it.
+/// Removes a file that may be missing. A device or a pipe stays, and a link to one: a program that
+/// writes to `/dev/null` or `/dev/stdout` does not own it. So does everything in `/dev` and `/proc`.
 ///
 /// # Errors
 /// The system's own, except for a missing file.
 pub fn remove_if_there(path: &Path) -> io::Result<()> {
-    if fs::symlink_metadata(path).is_ok_and(|found| is_special(&found)) {
+    let is_special_dir = ["/dev", "/proc"].iter().any(|dir| path.starts_with(dir));
+    let is_shared_memory = path.starts_with("/dev/shm");
+    let stays = is_special_dir && !is_shared_memory;
+    if stays || fs::metadata(path).is_ok_and(|found| is_special(&found)) {
         return Ok(());
     }
     match fs::remove_file(path) {
@@ -267,6 +301,28 @@ mod tests {
                 assert_eq!(mode(&fast) & 0o777, 0o666 & !umask);
             }
         }
+    }
+
+    #[test]
+    fn what_a_process_has_open_is_written_through_its_link_and_never_removed() {
+        use std::os::fd::AsRawFd as _;
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let file = fs::File::create(dir.path().join("open")).expect("made");
+        let number = file.as_raw_fd();
+        let link = dir.path().join("stdout");
+        fs::os::unix::fs::symlink(format!("/proc/self/fd/{number}"), &link).expect("linked");
+        let direct = PathBuf::from(format!("/dev/fd/{number}"));
+        for (path, text) in [(&link, "linked"), (&direct, "direct")] {
+            write_whole(path, text.as_bytes()).expect("written");
+            let written = fs::read_to_string(dir.path().join("open")).expect("read");
+            assert_eq!(written, text);
+        }
+        assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
+        remove_if_there(&direct).expect("left alone");
+        let null = dir.path().join("null");
+        fs::os::unix::fs::symlink("/dev/null", &null).expect("linked");
+        remove_if_there(&null).expect("left alone");
+        assert!(fs::symlink_metadata(&null).is_ok());
     }
 
     #[test]

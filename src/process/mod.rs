@@ -29,6 +29,7 @@ mod slot_files;
 mod slots;
 mod spawner;
 mod supervise;
+mod umask;
 mod world;
 
 use std::ffi::OsString;
@@ -58,6 +59,7 @@ pub use slot_files::{SlotFiles, SlotLock};
 pub use slots::{SlotPermit, Slots};
 pub use spawner::Spawner;
 pub use supervise::dispatch;
+pub use umask::keep_own_rights;
 pub use world::{World, cgroup_holds_fewer_processes};
 
 /// One program to run to its end, without input: its stdin is `/dev/null`.

@@ -59,6 +59,44 @@ fn a_caller_in_a_cgroup_with_less_memory_does_the_work_itself() {
     }
 }
 
+/// These mean other files in the daemon.
+#[test]
+fn names_by_way_of_the_process_are_left_to_the_process_itself() {
+    let (daemon, backends) = (Daemon::new(), plain());
+    daemon.run(&backends, "main.o");
+    let before = daemon.jobs();
+    let arguments = |object: &str| {
+        let words = backends.arguments("main.o", "native.o").into_iter();
+        words
+            .map(|word| {
+                if word == "main.o.native.o" {
+                    object.to_owned()
+                } else {
+                    word
+                }
+            })
+            .collect::<Vec<_>>()
+    };
+    let mut plain = daemon.relto(&backends);
+    succeeded(plain.args(arguments("want.o")));
+    assert_eq!(daemon.jobs(), before + 1);
+    let want = fs::read(backends.path("want.o")).expect("an object");
+    let mut relto = daemon.relto(&backends);
+    succeeded(relto.args(arguments("/proc/self/cwd/got.o")));
+    assert!(fs::read(backends.path("got.o")).expect("an object") == want);
+    let mut relto = daemon.relto(&backends);
+    let output = succeeded(relto.args(arguments("/dev/stdout")));
+    assert!(output.stdout == want);
+    fs::write(
+        backends.path("args"),
+        arguments("/proc/self/cwd/third.o").join(" "),
+    )
+    .expect("written");
+    succeeded(daemon.relto(&backends).arg("@args"));
+    assert!(fs::read(backends.path("third.o")).expect("an object") == want);
+    assert_eq!(daemon.jobs(), before + 1);
+}
+
 #[test]
 fn a_caller_that_cannot_read_the_daemons_key_is_not_served() {
     let (daemon, backends) = (Daemon::new(), plain());

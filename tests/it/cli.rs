@@ -226,7 +226,7 @@ fn wrong_options_end_with_2_and_a_hint() {
     $ relto --jobs=many j.json
     exit 2
     --- stderr
-    relto: error: invalid value `many` for `jobs` (from the command line): expected a whole number of at least 1
+    relto: error: invalid value `many` for `jobs` (from the command line): expected a whole number from 1 to 16384
       hint: write a number or `auto`
     $ relto --quiet=perhaps j.json
     exit 2

@@ -142,9 +142,12 @@ fn giant_values_of_options_neither_take_the_memory_nor_end_in_a_panic() {
         command.env(option, u64::MAX.to_string());
         command.env("RELTO_REMOTE_EXECUTOR", "grpc://127.0.0.1:1");
         command.env("RELTO_REMOTE_RETRIES", "0");
-        let output = command.output().expect("started");
+        // What would be taken by the number would not fit.
+        let little = ["sh", "-c", "ulimit -v 8000000; exec \"$@\"", "sh"];
+        let output = through(&little, &command).output().expect("started");
         let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(0), "{option}: {said}");
+        let code = if option.ends_with("JOBS") { 2 } else { 0 };
+        assert_eq!(output.status.code(), Some(code), "{option}: {said}");
         assert!(!said.contains("internal error"), "{option}: {said}");
     }
 }
@@ -176,4 +179,42 @@ fn at_the_limit_of_processes_a_link_works_or_names_the_limit() {
         }
         assert!(leftovers(&saved.path("")).is_empty(), "{most}");
     }
+}
+
+/// Runs a link of `saved` through a shell script, without the rights of root.
+fn as_nobody(saved: &Saved, script: &str) {
+    for dir in [saved.path(""), saved.home.path().to_owned()] {
+        give_to_nobody(&dir);
+    }
+    let starter = [NOBODY, &["sh", "-c", script, "sh"]].concat();
+    let output = through(&starter, &saved.command()).output();
+    let output = output.expect("started");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{script}: {said}");
+    for (path, wanted) in saved.objects().iter().zip(&saved.in_place) {
+        assert!(fs::read(path).expect("an object") == *wanted, "{script}");
+    }
+}
+
+#[test]
+fn a_link_works_whatever_the_umask_takes_away() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("it takes the rights of another user, which needs root");
+    }
+    for umask in ["0777", "0277", "0000"] {
+        let saved = Saved::new(&generated(2));
+        as_nobody(&saved, &format!("umask {umask}; exec \"$@\""));
+    }
+}
+
+#[test]
+fn objects_that_are_there_are_overwritten_where_their_directory_takes_no_files() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("it takes the rights of another user, which needs root");
+    }
+    let saved = Saved::new(&generated(2));
+    for object in saved.objects() {
+        fs::write(object, "old").expect("written");
+    }
+    as_nobody(&saved, "chmod a-w .; exec \"$@\"");
 }

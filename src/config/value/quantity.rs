@@ -9,7 +9,7 @@ use crate::process::LocalMemory;
 /// The default limit of remote executions.
 pub(in crate::config) const REMOTE_JOBS: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
 
-/// No count is larger: as many things of a kind can be kept in memory.
+/// No count is larger: so many things of a kind can be kept in memory.
 const MOST: NonZeroUsize = NonZeroUsize::new(1 << 14).expect("not zero");
 
 /// A whole number.
@@ -26,8 +26,10 @@ pub(in crate::config) fn integer(input: &ValueText<'_>) -> Result<i32, InvalidVa
 
 /// A whole number that is not 0.
 pub(in crate::config) fn count(input: &ValueText<'_>) -> Result<NonZeroUsize, InvalidValue> {
-    let number = input.text.parse().map(|it: NonZeroUsize| it.min(MOST));
-    number.map_err(|_| InvalidValue::new("expected a whole number of at least 1"))
+    let number = input.text.parse().ok();
+    number
+        .filter(|it: &NonZeroUsize| *it <= MOST)
+        .ok_or_else(|| InvalidValue::new(format!("expected a whole number from 1 to {MOST}")))
 }
 
 /// A whole number that is not 0, or `auto`.
@@ -216,10 +218,11 @@ mod tests {
             environment: &environment,
             in_tree: true,
         };
-        let most = Some(MOST);
-        assert_eq!(count_or_auto(&text("18446744073709551615")), Ok(most));
-        assert_eq!(count(&text("3")).map(NonZeroUsize::get), Ok(3));
-        assert!(count(&text("0")).is_err());
+        assert_eq!(count_or_auto(&text("16384")), Ok(Some(MOST)));
+        for bad in ["0", "16385", "18446744073709551615"] {
+            let error = count_or_auto(&text(bad)).expect_err("refused");
+            assert!(error.reason.contains("from 1 to 16384"), "{}", error.reason);
+        }
         for giant in [
             "18446744073709551615s",
             "18446744073709551615ms",

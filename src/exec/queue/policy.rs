@@ -117,11 +117,13 @@ impl QueueState {
             loads.push(Reverse((rest, number + 1)));
             whole += rest;
         }
-        for free in loads.len()..self.slots {
+        // More slots than jobs stay empty.
+        let slots = self.slots.min(self.entries.len() + self.local.len() + 1);
+        for free in loads.len()..slots {
             loads.push(Reverse((Duration::ZERO, free)));
         }
         let mut assigned = Vec::new();
-        for rank in self.longest_first().take(LAID_OUT * self.slots) {
+        for rank in self.longest_first().take(LAID_OUT * slots) {
             let Some(Reverse((load, slot))) = loads.pop() else {
                 break;
             };
