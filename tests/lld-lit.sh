@@ -4,7 +4,7 @@
 # Each test runs twice, with the linker itself and with relto in front of it; those that only pass without relto must stand
 # in the table below, with the reason why they do not apply. The tests come out of Debian's source package and are not kept.
 #
-#   LLVM      the release: 19 (default) or another one whose clang, lld and llvm are installed
+#   LLVM      the release: 19 (default), 22 or another one whose clang, lld and llvm are installed
 #   LLD_TEST  a directory lld/test that is there already; nothing is fetched then
 #   RELTO     the relto to use; default: target/debug/relto, built first
 # Needed besides: llvm-22-tools or another release's (lit, FileCheck, not, split-file), deb-src packages in the archive.
@@ -36,16 +36,23 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
 fetch() {
-  local apt=$dir/apt site name options
+  local apt=$dir/apt options
   mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
-  read -r site name < <(apt-get indextargets --format '$(SITE) $(RELEASE)' 'Created-By: Packages' | sort -u | grep -E '/debian/? [a-z]+$')
-  echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $site $name main" >"$apt/sources.list"
   options=(-qq -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
     -o "Dir::State::lists=$apt/lists" -o "Dir::Cache=$apt/cache" -o APT::Sandbox::User=)
-  apt-get "${options[@]}" update
-  (cd "$dir" && apt-get "${options[@]}" source --download-only --tar-only "llvm-toolchain-$release")
+  # A release that is newer than the system comes with its security updates, whose sources a mirror may lack.
+  sources '/debian(-security)?/? ' | download || sources '/debian/? [a-z]+$' | sed 's/ [a-z]*$/ sid/' | download || return 1
   tar xJf "$dir"/*.orig.tar.xz -C "$dir" --strip-components=1 --wildcards '*/lld/test/ELF/lto'
   rm "$dir"/*.orig.tar.xz
+}
+
+# The archives of Debian that the system uses, as far as their lines match.
+sources() { apt-get indextargets --format '$(SITE) $(RELEASE)' 'Created-By: Packages' | sort -u | grep -E "$1"; }
+
+download() {
+  sed 's|.*|deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] & main|' >"$apt/sources.list"
+  apt-get "${options[@]}" update &&
+    (cd "$dir" && apt-get "${options[@]}" source --download-only --tar-only "llvm-toolchain-$release")
 }
 
 source=${LLD_TEST:-}
