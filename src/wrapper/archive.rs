@@ -26,7 +26,10 @@ pub struct Archive {
 /// One member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
+    /// Without directories.
     pub name: String,
+    /// As the archive has it: in a thin one, where the file is.
+    pub path: String,
     /// Of its header.
     pub offset: u64,
     content: MemberData,
@@ -165,9 +168,9 @@ impl ArchiveReader<'_> {
             let start = start + skipped;
             MemberData::Inside { start, size }
         };
-        let name = name.rsplit('/').next().unwrap_or_default().to_owned();
         self.members.push(Member {
-            name,
+            name: name.rsplit('/').next().unwrap_or_default().to_owned(),
+            path: name,
             offset,
             content,
         });

@@ -121,6 +121,12 @@ impl LinkPlan {
             return Ok(None);
         }
         for item in &items {
+            item.check_repeatable()?;
+        }
+        if let Some(refusal) = &inputs.trouble {
+            return Err(refusal.clone());
+        }
+        for item in &items {
             if let Some(command_line::Role::Refuse(reason)) = item.role() {
                 return Err(Refusal::new(format!("`{}` {reason}", item.words.join(" "))));
             }
@@ -155,6 +161,22 @@ impl LinkPlan {
     fn has_option(&self, names: &[&str]) -> bool {
         let mut own = self.items.iter().filter_map(command_line::Item::name);
         own.any(|name| names.contains(&name))
+    }
+
+    /// Whether a symbol may have several definitions, of which the first one counts.
+    fn allows_several_definitions(&self) -> bool {
+        let mut switches = self
+            .items
+            .iter()
+            .rev()
+            .filter_map(|item| match item.name() {
+                Some("allow-multiple-definition") => Some(true),
+                Some("no-allow-multiple-definition") => Some(false),
+                _ => None,
+            });
+        let of_z =
+            |item: &command_line::Item| item.name() == Some("z") && item.value() == Some("muldefs");
+        switches.next().unwrap_or(false) || self.items.iter().any(of_z)
     }
 
     /// Symbols that are undefined before any input is read.
@@ -201,6 +223,7 @@ impl LinkPlan {
             modules,
             thin,
             resolution,
+            release: release.clone(),
         })
     }
 
@@ -225,6 +248,8 @@ pub struct Jobs {
     thin: thin_link::ThinLinkResult,
     /// How the linker resolves symbols before LTO, if that is known.
     resolution: Option<Resolution>,
+    /// Of the linker.
+    release: Release,
 }
 
 /// Passes `arguments` in a file, because the system limits the length of command lines.

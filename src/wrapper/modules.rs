@@ -119,6 +119,11 @@ impl Modules {
         objects.map(|module| (&*module.object, module.source.archive()))
     }
 
+    /// The linker's names for the modules.
+    pub(super) fn linker_names(&self) -> impl Iterator<Item = &str> {
+        self.all.iter().map(|module| &module.name[..])
+    }
+
     pub(super) fn names(&self, scratch: &Path) -> Names {
         let names = self.all.iter().map(|it| (it.path.clone(), it.name.clone()));
         Names {

@@ -46,7 +46,7 @@ impl Native {
     pub(super) fn name(&self) -> String {
         match self {
             Self::File(path) => path.clone(),
-            Self::Member(library, member) => format!("{}({})", library.path, member.name),
+            Self::Member(library, member) => format!("{}({})", library.path, member.path),
         }
     }
 }
@@ -96,10 +96,11 @@ fn counts(trace: &str) -> HashMap<&str, usize> {
 /// The members of an archive by their names, which several may share.
 type MembersByName<'a> = HashMap<&'a str, Vec<&'a (Member, FileKind)>>;
 
-fn by_name(library: &Library) -> MembersByName<'_> {
+fn by_name<'a>(inputs: &LinkInputs, library: &'a Library) -> MembersByName<'a> {
     let mut members = MembersByName::new();
     for member in &library.members {
-        members.entry(&member.0.name).or_default().push(member);
+        let name = inputs.traced(&member.0);
+        members.entry(name).or_default().push(member);
     }
     members
 }
@@ -151,7 +152,7 @@ impl<'a> Finder<'a> {
         name: &str,
     ) -> Result<(), Refusal> {
         let members = self.members.entry(&library.path);
-        let members = members.or_insert_with(|| by_name(library));
+        let members = members.or_insert_with(|| by_name(self.inputs, library));
         let all = members.get(name).map_or(&[][..], Vec::as_slice);
         let unknown = || {
             Refusal::new(format!(

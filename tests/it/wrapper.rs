@@ -9,4 +9,5 @@ mod options;
 mod releases;
 mod resolution;
 mod rust;
+mod scripts;
 mod wasm;

@@ -22,6 +22,9 @@ mod wrapped;
 
 use wrapped::{Trouble, Wrapped};
 
+/// Where lld writes all its inputs to, as for `--reproduce`.
+const REPRODUCE: &str = "LLD_REPRODUCE";
+
 #[derive(Debug, thiserror::Error)]
 enum WrapError {
     #[error("cannot start the linker `{linker}`")]
@@ -121,6 +124,10 @@ pub(super) fn run(context: &CommandContext, words: &[OsString]) -> ExitCode {
         }
         LinkDecision::Wrapped(plan) => plan,
     };
+    if std::env::var_os(REPRODUCE).is_some() {
+        let reason = format!("`{REPRODUCE}` is set, and three steps have other inputs");
+        return alone(context, linker, words, &reason, None);
+    }
     match Wrapped::link(context, linker, words, &plan) {
         Ok(finished) => show(&finished),
         Err(Trouble::Nothing) => become_the_linker(linker, words),

@@ -4,7 +4,6 @@
 pub(super) const CODEGEN: &[(&str, Option<&str>)] = &[
     ("function-sections", None),
     ("data-sections", None),
-    ("emulated-tls", Some("-femulated-tls")),
     ("target-abi=", Some("-mabi=")),
 ];
 

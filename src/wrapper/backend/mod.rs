@@ -10,8 +10,10 @@ use super::{Flavour, Refusal};
 mod llvm;
 #[cfg(test)]
 mod tests;
+mod thread_locals;
 
 use llvm::{CODEGEN, UNKNOWN_TO_CLANG};
+use thread_locals::ThreadLocals;
 
 /// The flags of all backends of a link.
 #[derive(Debug)]
@@ -25,6 +27,7 @@ pub(super) struct BackendFlags {
     inputs: Vec<String>,
     sample_profile: Option<String>,
     silent_mismatch: bool,
+    thread_locals: ThreadLocals,
     /// Objects say which of their addresses are compared.
     significant_addresses: bool,
     pub(super) partitions: u32,
@@ -69,6 +72,7 @@ impl BackendFlags {
             inputs: Vec::new(),
             sample_profile: None,
             silent_mismatch: false,
+            thread_locals: ThreadLocals::default(),
             significant_addresses: flavour == Flavour::Elf,
             partitions: 1,
         };
@@ -134,6 +138,9 @@ impl BackendFlags {
         let name = word.trim_start_matches('-');
         if let Some(cpu) = name.strip_prefix("mcpu=") {
             self.cpu = Some(cpu.to_owned());
+            return Ok(());
+        }
+        if self.thread_locals.take(name) {
             return Ok(());
         }
         let same = |known: &str| {
@@ -292,6 +299,8 @@ impl BackendFlags {
             (Pic::No, Flavour::Elf) => words.push("-fno-pic".to_owned()),
             (Pic::No, Flavour::Wasm | Flavour::MachO) | (Pic::AsCompiled, _) => {}
         }
+        self.check_pic(triple)?;
+        words.extend(self.thread_locals.arguments(triple, release)?);
         if flavour == Flavour::Wasm {
             // Some targets' names are deprecated.
             words.push("-Wno-deprecated".to_owned());
@@ -305,6 +314,18 @@ impl BackendFlags {
         words.extend(self.cpu(triple, flavour)?);
         words.extend(self.more.iter().cloned());
         Ok(words)
+    }
+
+    /// clang makes position-independent code for some targets whatever it is told.
+    fn check_pic(&self, triple: &str) -> Result<(), Refusal> {
+        let always =
+            triple.starts_with("mips") || triple.contains("-ps4") || triple.contains("-ps5");
+        if always && self.pic == Pic::No {
+            return Err(Refusal::new(format!(
+                "clang has no code for `{triple}` that depends on its position"
+            )));
+        }
+        Ok(())
     }
 
     /// The processor for what names none itself, where it is not clang's own default.

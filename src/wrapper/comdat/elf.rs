@@ -157,17 +157,26 @@ fn flags<Elf: FileHeader<Endian = Endianness>>(object: &[u8]) -> Option<Vec<usiz
 }
 
 /// An object like `model` that holds nothing but empty groups of the names `claimed`, and refers
-/// weakly to the symbols `named`.
-pub(super) fn stub(model: &[u8], claimed: &[&[u8]], named: &[(&[u8], u8)]) -> Option<Vec<u8>> {
-    let wide = is_wide(model)?;
-    let little = model.get(5) == Some(&1);
-    Some(ElfWriter { wide, little }.stub(model, claimed, named))
+/// weakly to the symbols `named`. If sections are `kept`, the output has all that it has.
+pub(super) fn stub(
+    model: &[u8],
+    claimed: &[&[u8]],
+    named: &[(&[u8], u8)],
+    kept: bool,
+) -> Option<Vec<u8>> {
+    let writer = ElfWriter {
+        wide: is_wide(model)?,
+        little: model.get(5) == Some(&1),
+        kept,
+    };
+    Some(writer.stub(model, claimed, named))
 }
 
 #[derive(Debug, Clone, Copy)]
 struct ElfWriter {
     wide: bool,
     little: bool,
+    kept: bool,
 }
 
 /// A section that is to be written: type, flags, offset, size, link, info, alignment, entry size.
@@ -178,6 +187,9 @@ const STRTAB: usize = 3;
 const SYMTAB: usize = 2;
 const GROUP: usize = 17;
 const NOTE: usize = 7;
+const ADDRSIG: usize = 0x6fff_4c03;
+/// Not for the program.
+const EXCLUDE: usize = 0x8000_0000;
 
 /// The one section whose name matters; it stands at the beginning of the names, after an empty one.
 const PROPERTY_NAME: &[u8] = b"\0.note.gnu.property\0";
@@ -214,6 +226,10 @@ impl ElfWriter {
         out.extend_from_slice(&strings);
         let symtab = self.symbols(&mut out, &offsets, named);
         let mut sections = vec![NULL, strtab, symtab];
+        if !self.kept {
+            // Without this, the linker takes the addresses of all its symbols for compared.
+            sections.push([ADDRSIG, EXCLUDE, out.len(), 0, 2, 0, 1, 0]);
+        }
         sections.extend(self.property(&mut out, model));
         for number in 0..claimed.len() {
             out.resize(out.len().next_multiple_of(4), 0);
@@ -330,7 +346,7 @@ mod tests {
             model[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', class, 1, 1]);
             model[16..20].copy_from_slice(&[1, 0, 62, 0]);
             model[20] = 1;
-            let stub = stub(&model, &[b"f", b"_ZN1AC5Ev"], &[(b"g", 6)]).expect("written");
+            let stub = stub(&model, &[b"f", b"_ZN1AC5Ev"], &[(b"g", 6)], false).expect("written");
             let found = definitions(&stub).expect("an object");
             assert_eq!(found.groups, [&b"f"[..], b"_ZN1AC5Ev"]);
             assert_eq!(found.symbols().count(), 0);

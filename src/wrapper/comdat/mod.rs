@@ -83,6 +83,8 @@ impl Missing {
 #[derive(Debug, Default)]
 pub(super) struct Natives {
     groups: HashSet<Vec<u8>>,
+    /// Whether a symbol may have several definitions, of which the first one counts.
+    several: bool,
     /// Symbols that a module's definition replaces, by the numbers of the files that have them.
     weak: HashMap<Vec<u8>, Vec<usize>>,
     common: HashMap<Vec<u8>, String>,
@@ -92,6 +94,13 @@ pub(super) struct Natives {
 }
 
 impl Natives {
+    pub(super) fn new(several: bool) -> Self {
+        Self {
+            several,
+            ..Self::default()
+        }
+    }
+
     /// Adds the native file `name`, which has a `number`.
     ///
     /// # Errors
@@ -112,7 +121,9 @@ impl Natives {
         self.groups
             .extend(found.groups.iter().map(|name| name.to_vec()));
         let grouped = found.grouped.iter().map(|(symbol, _)| *symbol);
-        for symbol in found.weak.iter().copied().chain(grouped) {
+        let strong = found.strong.iter().filter(|_| self.several);
+        let replaced = found.weak.iter().chain(strong).copied();
+        for symbol in replaced.chain(grouped) {
             self.weak.entry(symbol.to_vec()).or_default().push(number);
         }
         for symbol in found.common {
@@ -222,6 +233,7 @@ impl<'a> Objects<'a> {
         match (self.flavour, &self.claimed) {
             (Flavour::Elf, Some(_)) => {}
             (Flavour::Wasm, Some(_)) if self.is_claimed(symbol) => return Ok(()),
+            _ if self.natives.several => return Err(conflict("the symbol", symbol, name)),
             _ => return Err(conflict("the weak symbol", symbol, name)),
         }
         for &native in losers {
@@ -281,7 +293,7 @@ impl<'a> Objects<'a> {
                 });
                 let named: Vec<(&[u8], u8)> = named.collect();
                 let needed = !(claimed.is_empty() && named.is_empty());
-                needed.then(|| elf::stub(first, &claimed, &named))?
+                needed.then(|| elf::stub(first, &claimed, &named, self.relocatable))?
             }
             Flavour::Wasm if claimed.is_empty() => None,
             Flavour::Wasm => Some(wasm::stub(first, &claimed)),

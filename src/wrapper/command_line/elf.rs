@@ -5,7 +5,7 @@ use super::BackendOption::{
     PluginOption, ProfileMismatchSilent, ProfileMismatchWarned, SampleProfile,
     UniqueBasicBlockNames,
 };
-use super::Role::{Backend, Drop, FinalOnly, Keep, PassThrough, State, Sysroot};
+use super::Role::{Backend, Drop, FinalOnly, Keep, PassThrough, Script, State, Sysroot};
 use super::StateOption::{AsNeeded, Group, Pop, Push, StaticLibraries};
 use super::common::{self, INPUTS, INTERNALS, SHOWS};
 use super::{OptionTable, Role};
@@ -218,7 +218,7 @@ const VALUES: &[(&str, Role)] = &[
     ("call-graph-ordering-file", Keep),
     ("compress-debug-sections", Keep),
     ("compress-sections", Keep),
-    ("default-script", Keep),
+    ("default-script", Script),
     ("defsym", Keep),
     ("dynamic-linker", Keep),
     ("dynamic-list", Keep),
@@ -240,7 +240,7 @@ const VALUES: &[(&str, Role)] = &[
     ("randomize-section-padding", Keep),
     ("retain-symbols-file", Keep),
     ("rpath-link", Keep),
-    ("script", Keep),
+    ("script", Script),
     ("section-start", Keep),
     ("shuffle-sections", Keep),
     ("sort-section", Keep),
@@ -253,11 +253,11 @@ const VALUES: &[(&str, Role)] = &[
 ];
 
 const SHORT: &[(&str, Role)] = &[
-    ("dT", Keep),
+    ("dT", Script),
     ("F", Keep),
     ("I", Keep),
     ("R", INPUTS),
-    ("T", Keep),
+    ("T", Script),
     ("b", INPUTS),
     ("f", Keep),
     ("h", Keep),

@@ -8,6 +8,8 @@ mod elf;
 mod macho;
 mod wasm;
 
+use std::os::unix::fs::FileTypeExt as _;
+
 use super::{Flavour, Refusal};
 
 #[cfg(test)]
@@ -29,6 +31,8 @@ pub(super) enum Role {
     /// `-L`: where libraries are looked up.
     LibraryPath,
     Sysroot,
+    /// A linker script that replaces the linker's own or adds to it.
+    Script,
     /// An input that is linked as it is, at its place among the libraries.
     Placed,
     /// An archive of which every member is linked.
@@ -162,12 +166,44 @@ impl Item {
         }
     }
 
+    /// # Errors
+    /// It names a pipe or a device, which cannot be read in both links.
+    pub(super) fn check_repeatable(&self) -> Result<(), Refusal> {
+        let read_twice = match self.role() {
+            None => true,
+            Some(role) => matches!(role, Role::Keep | Role::Script | Role::Backend(_)),
+        };
+        let value = self.value().into_iter();
+        let words = value.chain(self.words.iter().skip(1).map(|word| &word[..]));
+        // A file may stand after the name of an option of LLVM or of the plugin.
+        let inner = |word| str::rsplit_once(word, '=').map_or(word, |(_, inner)| inner);
+        let mut files = words.filter(|_| read_twice).map(inner);
+        match files.find(|file| is_read_once(file)) {
+            None => Ok(()),
+            Some(file) => Err(Refusal::new(format!(
+                "`{file}` can be read only once, and three steps read it twice"
+            ))),
+        }
+    }
+
     pub(super) fn value(&self) -> Option<&str> {
         match &self.meaning {
             ItemMeaning::Input(name) => Some(name),
             ItemMeaning::Option { value, .. } => value.as_deref(),
         }
     }
+}
+
+/// Whether `name` means a pipe, a device or relto's own input, which the linker does not get.
+fn is_read_once(name: &str) -> bool {
+    if ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"].contains(&name) {
+        return true;
+    }
+    name != "/dev/null"
+        && fs_err::metadata(name).is_ok_and(|found| {
+            let kind = found.file_type();
+            kind.is_fifo() || kind.is_char_device() || kind.is_socket()
+        })
 }
 
 /// The value of the last option with this role, which is the one that counts.

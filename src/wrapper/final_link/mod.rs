@@ -17,6 +17,9 @@ use super::natives::Native;
 use super::{Flavour, Jobs, LinkPlan, Refusal, archive, base, text};
 
 mod debug_map;
+mod renamed;
+
+use renamed::RenamedFiles;
 
 const NATIVES: &str = "n";
 const STUB: &str = "groups.o";
@@ -29,6 +32,7 @@ pub(super) fn arguments(
     let mut files = FinalLinkFiles {
         dir: scratch.join(NATIVES),
         count: 0,
+        renamed: RenamedFiles::default(),
     };
     let natives = read_natives(plan, jobs)?;
     let mut seen = Objects::new(
@@ -53,6 +57,7 @@ pub(super) fn arguments(
     arguments.extend(natives);
     arguments.extend(objects);
     arguments.extend(libraries(pieces, plan, jobs, &mut files)?);
+    files.renamed.check(&plan.inputs.patterns)?;
     Ok(arguments)
 }
 
@@ -79,6 +84,7 @@ fn options(items: &[Item]) -> Vec<String> {
             | Role::Output
             | Role::LibraryPath
             | Role::Sysroot
+            | Role::Script
             | Role::Backend(_),
         ) => true,
     });
@@ -90,6 +96,7 @@ fn options(items: &[Item]) -> Vec<String> {
 struct FinalLinkFiles {
     dir: PathBuf,
     count: usize,
+    renamed: RenamedFiles,
 }
 
 impl FinalLinkFiles {
@@ -104,7 +111,7 @@ impl FinalLinkFiles {
 }
 
 fn read_natives(plan: &LinkPlan, jobs: &Jobs) -> Result<Natives, Refusal> {
-    let mut natives = Natives::default();
+    let mut natives = Natives::new(plan.allows_several_definitions());
     for (number, native) in jobs.thin.natives.iter().enumerate() {
         natives.add(plan.flavour, number, &native.name(), &native.bytes()?)?;
     }
@@ -132,7 +139,11 @@ fn linked_natives(
             Native::File(path) => {
                 words.push(match seen.loser(number, &native.bytes()?) {
                     None => path.clone(),
-                    Some(changed) => files.write(path, &changed)?,
+                    Some(changed) => {
+                        let written = files.write(path, &changed)?;
+                        files.renamed.add(written.clone(), path.clone());
+                        written
+                    }
                 });
                 continue;
             }
@@ -142,14 +153,21 @@ fn linked_natives(
         if plan.flavour == Flavour::MachO {
             debug_map::check_member(&native.name(), &bytes)?;
         }
-        members.push((member.name.clone(), changed.unwrap_or(bytes)));
+        members.push((member.path.clone(), changed.unwrap_or(bytes)));
         let goes_on = match all.get(number + 1) {
             Some(Native::Member(next, _)) => next.path == library.path,
             _ => false,
         };
         if !goes_on {
             let members = std::mem::take(&mut members);
-            words.extend(whole(plan.flavour, files, &library.path, &members)?);
+            let words_of = whole(plan.flavour, files, &library.path, &members)?;
+            for (member, _) in &members {
+                let theirs = format!("{}:{member}", library.path);
+                files
+                    .renamed
+                    .add(format!("{}:{member}", words_of.file), theirs);
+            }
+            words.extend(words_of.words);
         }
     }
     Ok(words)
@@ -160,16 +178,23 @@ fn whole(
     files: &mut FinalLinkFiles,
     path: &str,
     members: &[(String, Vec<u8>)],
-) -> Result<Vec<String>, Refusal> {
+) -> Result<WholeArchive, Refusal> {
     let file = files.write(path, &archive::write(members))?;
-    Ok(match flavour {
+    let words = match flavour {
         Flavour::Elf | Flavour::Wasm => vec![
             "--whole-archive".to_owned(),
-            file,
+            file.clone(),
             "--no-whole-archive".to_owned(),
         ],
-        Flavour::MachO => vec!["-force_load".to_owned(), file],
-    })
+        Flavour::MachO => vec!["-force_load".to_owned(), file.clone()],
+    };
+    Ok(WholeArchive { file, words })
+}
+
+/// An archive that was made for the final link, which takes all of it.
+struct WholeArchive {
+    file: String,
+    words: Vec<String>,
 }
 
 fn linked_objects(
@@ -187,13 +212,19 @@ fn linked_objects(
     // The linker's LTO numbers the modules from 1, even if there is no object for regular LTO.
     let first = usize::from(regular.is_none());
     let objects = regular.into_iter().chain(jobs.modules.objects());
-    for (task, (path, library)) in (first..).zip(objects) {
+    let modules = jobs.modules.linker_names().map(Some);
+    let modules = regular.is_some().then_some(None).into_iter().chain(modules);
+    for ((task, (path, library)), module) in (first..).zip(objects).zip(modules) {
+        let theirs = renamed::object_of_lto(plan.output(), module, &jobs.release);
         let bytes = fs::read(path).map_err(|error| Refusal::unreadable(path, &error))?;
         let name = text(path)?;
         let changed = seen.add(&name, &bytes)?;
         if let (Some(library), true) = (library, in_archives) {
             let member = (base(&name).to_owned(), changed.unwrap_or(bytes));
-            words.extend(whole(plan.flavour, files, library, &[member])?);
+            let made = whole(plan.flavour, files, library, &[member])?;
+            let ours = format!("{}:{}", made.file, base(&name));
+            files.renamed.add_one_of(ours, theirs);
+            words.extend(made.words);
             continue;
         }
         if plan.flavour == Flavour::MachO {
@@ -203,6 +234,7 @@ fn linked_objects(
         if let Some(changed) = changed {
             fs::write(path, changed).map_err(|error| Refusal::unreadable(path, &error))?;
         }
+        files.renamed.add_one_of(name.clone(), theirs);
         words.push(name);
     }
     Ok(words)
@@ -275,9 +307,14 @@ fn unwanted(
         let place = (&*library.path, member.offset);
         *kind == FileKind::Object && !fat && !taken.contains(&place)
     });
-    natives
-        .map(|(member, _)| files.write(&member.name, &library.bytes(member)?))
-        .collect()
+    let mut written = Vec::new();
+    for (member, _) in natives {
+        let file = files.write(&member.name, &library.bytes(member)?)?;
+        let theirs = format!("{}:{}", library.path, member.path);
+        files.renamed.add(file.clone(), theirs);
+        written.push(file);
+    }
+    Ok(written)
 }
 
 fn lazy(files: impl IntoIterator<Item = String>) -> Vec<String> {

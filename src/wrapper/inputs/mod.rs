@@ -3,7 +3,7 @@
 //! Libraries are looked up as lld does it. Only the first bytes of files and the headers of
 //! archives are read: most links have no ThinLTO module and must not be delayed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -110,6 +110,10 @@ impl Library {
 pub(super) struct LinkInputs {
     pub(super) pieces: Vec<Piece>,
     pub(super) libraries: HashMap<String, Arc<Library>>,
+    /// Words of linker scripts that may select files by their names.
+    pub(super) patterns: HashSet<String>,
+    /// What is wrong with a script. It matters only if there are modules.
+    pub(super) trouble: Option<Refusal>,
     /// Native objects with a section of bitcode count as bitcode.
     pub(super) fat: bool,
     flavour: Flavour,
@@ -135,6 +139,11 @@ impl LinkInputs {
             Flavour::Elf | Flavour::Wasm => format!("{}({name} at {offset})", library.path),
             Flavour::MachO => format!("{}({name}){offset}", library.path),
         }
+    }
+
+    /// What a trace calls the `member` of an archive.
+    pub(super) fn traced<'a>(&self, member: &'a Member) -> &'a str {
+        traced(self.flavour, member)
     }
 
     /// The lines of `trace` that name something to link, as far as libraries can be recognized by
@@ -195,6 +204,14 @@ impl LinkInputs {
             }
         }
         Ok(false)
+    }
+}
+
+/// What a trace of a linker of `flavour` calls the `member` of an archive.
+pub(super) fn traced(flavour: Flavour, member: &Member) -> &str {
+    match flavour {
+        Flavour::Elf | Flavour::Wasm => &member.path,
+        Flavour::MachO => &member.name,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Walks a command line: looks libraries up, opens archives and scripts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{Library, LinkInputs, Piece, read};
 use crate::wrapper::command_line::{BackendOption, Item, Role, StateOption, last};
 use crate::wrapper::kind::FileKind;
-use crate::wrapper::script::{self, Named};
+use crate::wrapper::script::{self, Named, Script};
 use crate::wrapper::{Flavour, Refusal};
 
 /// The way through a command line.
@@ -50,6 +50,11 @@ fn apple_dirs<'a>(
     all
 }
 
+fn read_script(path: &str) -> Result<Script, Refusal> {
+    let bytes = read(Path::new(path))?;
+    script::read(path, &String::from_utf8_lossy(&bytes))
+}
+
 #[derive(Debug, Clone, Copy, Default)]
 struct Linking {
     static_only: bool,
@@ -82,6 +87,8 @@ impl CommandLineWalk {
             inputs: LinkInputs {
                 pieces: Vec::new(),
                 libraries: HashMap::new(),
+                patterns: HashSet::new(),
+                trouble: None,
                 fat: fat.unwrap_or(false),
                 flavour,
             },
@@ -111,6 +118,11 @@ impl CommandLineWalk {
                     words: item.words.clone(),
                     inside: Vec::new(),
                 });
+                Ok(())
+            }
+            Some(Role::Script) => {
+                let read = self.script_of_option(value, &item.words);
+                self.note(read);
                 Ok(())
             }
             Some(Role::ForceLoad) => {
@@ -228,13 +240,16 @@ impl CommandLineWalk {
         Ok(library)
     }
 
-    /// A script is kept unless something in it changes for the final link.
+    /// A script among the inputs is kept unless something in it changes for the final link.
     fn script(&mut self, path: &str, words: Vec<String>) -> Result<(), Refusal> {
-        let bytes = read(Path::new(path))?;
-        let text = String::from_utf8_lossy(&bytes);
-        let named = script::inputs(path, &text)?;
+        let read = read_script(path);
+        let Some(script) = self.note(read) else {
+            let inside = Vec::new();
+            self.inputs.pieces.push(Piece::Library { words, inside });
+            return Ok(());
+        };
         let before = self.inputs.pieces.len();
-        for input in &named {
+        for input in &script.named {
             self.named(path, input)?;
         }
         let whole = self.state.whole;
@@ -248,7 +263,43 @@ impl CommandLineWalk {
         if as_it_is {
             let inside = self.inputs.pieces.split_off(before);
             self.inputs.pieces.push(Piece::Library { words, inside });
+            self.inputs.patterns.extend(script.words);
+        } else if !script.only_names {
+            let refusal = format!("the linker script `{path}` does more than name inputs");
+            self.note::<()>(Err(Refusal::new(refusal)));
         }
+        Ok(())
+    }
+
+    /// Keeps the first thing that is wrong for when it matters.
+    fn note<T>(&mut self, read: Result<T, Refusal>) -> Option<T> {
+        match read {
+            Ok(value) => Some(value),
+            Err(refusal) => {
+                self.inputs.trouble.get_or_insert(refusal);
+                None
+            }
+        }
+    }
+
+    /// The script of an option is there in both links, so it must not add inputs to the second.
+    fn script_of_option(&mut self, name: &str, words: &[String]) -> Result<(), Refusal> {
+        let plain = PathBuf::from(name);
+        let below = self.dirs.iter().map(|dir| dir.join(name));
+        let mut places = std::iter::once(plain).chain(below);
+        let found = places.find(|path| path.exists());
+        // The linker has the message for a script that is not there.
+        let Some(path) = found.as_deref().and_then(Path::to_str) else {
+            return Ok(());
+        };
+        let script = read_script(path)?;
+        if !script.named.is_empty() {
+            let words = words.join(" ");
+            return Err(Refusal::new(format!(
+                "the script of `{words}` names inputs"
+            )));
+        }
+        self.inputs.patterns.extend(script.words);
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use crate::fs::read_regular;
 use crate::thinlto::{self, Symbol, SymbolTable};
 use crate::wrapper::archive::Member;
 use crate::wrapper::comdat::{self, macho, wasm};
-use crate::wrapper::inputs::{Library, Piece};
+use crate::wrapper::inputs::{self, Library, Piece};
 use crate::wrapper::{Flavour, Refusal, kind, natives};
 
 /// Where an input is.
@@ -69,7 +69,7 @@ impl FileLocation<'_> {
                 kind,
                 lazy,
             } => {
-                let name = format!("{}({})", library.path, member.name);
+                let name = format!("{}({})", library.path, inputs::traced(flavour, member));
                 (name, library.bytes(member)?, *kind, *lazy)
             }
         };

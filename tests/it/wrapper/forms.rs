@@ -112,6 +112,46 @@ fn two_members_of_one_name_are_told_apart() {
 }
 
 #[test]
+fn members_of_thin_archives_may_be_in_other_directories() {
+    for release in Release::installed() {
+        let fixture = WrapperDir::new(&release);
+        for dir in ["d", "d/e", "lib"] {
+            fs::create_dir(fixture.path(dir)).expect("made");
+        }
+        fixture.module(
+            "main.c",
+            "int f(void); int g(void); int n(void); int main(void) { return f() + g() + n() - 6; }\n",
+        );
+        for (place, name, value) in [("d", "f", 1), ("d/e", "g", 2), ("d/e", "n", 3)] {
+            let flags = if name == "n" {
+                &[][..]
+            } else {
+                &["-flto=thin"]
+            };
+            let text = format!("int {name}(void) {{ return {value}; }}\n");
+            fixture.compile(&format!("{name}.c"), &text, flags);
+            let member = if name == "n" { "n.o" } else { "same.o" };
+            let object = fixture.path(&format!("{name}.o"));
+            fs::rename(object, fixture.path(place).join(member)).expect("moved");
+        }
+        let members = ["d/same.o", "d/e/same.o", "d/e/n.o"];
+        let archive = "lib/libthin.a";
+        fixture.archive("rcsT", archive, &members);
+        fixture.same("clang", &["main.o", archive], 3);
+        fixture.run_app();
+        let whole = [
+            "main.o",
+            "-Wl,--whole-archive",
+            archive,
+            "-Wl,--no-whole-archive",
+        ];
+        fixture.same("clang", &whole, 3);
+        let relocatable = ["-r", "-nostdlib", "-Wl,--whole-archive", archive];
+        fixture.same("clang", &relocatable, 2);
+    }
+}
+
+#[test]
 fn fat_objects_are_bitcode_where_the_linker_takes_them_so() {
     let fixture = fixture();
     for name in ["f", "g"] {

@@ -34,6 +34,17 @@ fn a_link_without_modules_is_the_linkers_from_the_start() {
         String::from_utf8_lossy(&output.stdout).contains("LLD"),
         "{output:?}"
     );
+    // Nor is a word said of a script that relto does not read.
+    fixture.compile("main.c", "int main(void) { return 0; }\n", &[]);
+    fixture.write("inner.lds", "");
+    fixture.write("outer.lds", "INCLUDE inner.lds\n");
+    for script in ["outer.lds", "-Wl,-T,outer.lds"] {
+        let output = fixture.wrapped("clang", &["main.o", script]);
+        assert!(
+            output.status.success() && output.stderr.is_empty(),
+            "{output:?}"
+        );
+    }
     // A member of an archive that no one asks for.
     fixture.archive("rcs", "libf.a", &["f.o"]);
     let output = fixture.wrapped("clang", &["main.o", "libf.a"]);
@@ -145,6 +156,54 @@ fn options_of_llvm_and_the_processor_reach_the_backends() {
         ] {
             fixture.same("clang", &[&INPUTS[..], words].concat(), 2);
         }
+    }
+}
+
+/// clang and the linker's own LTO have different defaults for some targets.
+#[test]
+fn thread_local_variables_of_every_target_are_reached_as_the_linker_would() {
+    let fixture = fixture();
+    let source = "__thread int t; extern __thread int u; int f(void) { return t + u; }\n";
+    for (target, options) in [
+        ("x86_64-linux-gnu", &[&[][..], &["-mtls-dialect=gnu2"]][..]),
+        (
+            "aarch64-linux-android24",
+            &[&[], &["-Wl,-plugin-opt=-emulated-tls=0"]],
+        ),
+        ("x86_64-linux-android30", &[&[]]),
+        ("x86_64-fuchsia", &[&[]]),
+    ] {
+        let target = format!("--target={target}");
+        let flags = [&target, "-fPIC", "-flto=thin"];
+        fixture.compile("t.c", source, &flags);
+        fixture.compile("u.c", "__thread int u; int g(void) { return u; }\n", &flags);
+        for option in options {
+            let words = [
+                &[&target[..], "-shared", "-nostdlib", "t.o", "u.o"],
+                *option,
+            ]
+            .concat();
+            fixture.same("clang", &words, 2);
+        }
+        // Called by something else than clang.
+        for program in ["theirs", "ours"] {
+            let linker = fixture.release.tool("ld.lld");
+            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_relto"));
+            fixture.home.apply(&mut command);
+            if program == "theirs" {
+                command = std::process::Command::new(&linker);
+            } else {
+                command.args(["ld", "--no-fallback", "--"]).arg(&linker);
+            }
+            command.current_dir(fixture.dir());
+            let output = command
+                .args(["-shared", "t.o", "u.o", "-o", program])
+                .output();
+            let output = output.expect("started");
+            assert!(output.status.success(), "{target}: {output:?}");
+        }
+        let read = |name| fs::read(fixture.path(name)).expect("linked");
+        assert!(read("ours") == read("theirs"), "{target}");
     }
 }
 

@@ -40,6 +40,76 @@ fn a_weak_function_is_the_first_one() {
     }
 }
 
+#[test]
+fn the_first_of_several_definitions_counts_where_they_are_allowed() {
+    for fixture in each() {
+        fixture.module("main.c", "#include <stdio.h>\nextern int v; int f(void); int g(void);\nint main(void) { printf(\"%d %d %d\\n\", v, f(), g()); return 0; }\n");
+        for number in [1, 2] {
+            let text = format!(
+                "int v = {number}; __attribute__((noinline)) int f(void) {{ __asm__(\"\"); return {number}; }}\n"
+            );
+            fixture.module(&format!("m{number}.c"), &text);
+        }
+        fixture.compile(
+            "n.c",
+            "int v = 3; __attribute__((noinline)) int f(void) { __asm__(\"\"); return 3; }\nint g(void) { return v * 10 + f(); }\n",
+            &[],
+        );
+        // The native file calls its own function directly.
+        for (order, printed) in [
+            (["m1.o", "m2.o", "n.o"], "1 1 13\n"),
+            (["m2.o", "n.o", "m1.o"], "2 2 23\n"),
+            (["n.o", "m1.o", "m2.o"], "3 3 33\n"),
+        ] {
+            for option in ["-Wl,--allow-multiple-definition", "-Wl,-z,muldefs"] {
+                let words = [&["main.o", option][..], &order].concat();
+                fixture.same("clang", &words, 3);
+                assert_eq!(fixture.run_app(), printed, "{words:?}");
+            }
+        }
+        let words = [
+            "main.o",
+            "m1.o",
+            "n.o",
+            "-Wl,--allow-multiple-definition,--no-allow-multiple-definition",
+        ];
+        let output = fixture.wrapped("clang", &words);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && said.contains("duplicate symbol: "),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn equal_functions_are_folded_where_no_address_is_compared() {
+    for fixture in each() {
+        let function = |name: &str| {
+            format!(
+                "__attribute__((noinline)) int {name}(int x) {{ __asm__(\"\"); return x * 3 + 7; }}\n"
+            )
+        };
+        fixture.module(
+            "main.c",
+            "int f(int); int g(int); int h(int); int i(int); int (*p)(int) = h;\n\
+            int main(int c, char **v) { return f(c) + g(c) + p(c) + i(c) - 40; }\n",
+        );
+        for name in ["f", "g", "h"] {
+            fixture.module(&format!("{name}.c"), &function(name));
+        }
+        fixture.compile("i.c", &function("i"), &["-ffunction-sections", "-faddrsig"]);
+        for option in [
+            "-Wl,--icf=safe",
+            "-Wl,--icf=all",
+            "-Wl,--icf=all,--keep-unique=g",
+        ] {
+            fixture.same("clang", &["main.o", "f.o", "g.o", "h.o", "i.o", option], 4);
+            fixture.run_app();
+        }
+    }
+}
+
 /// Optimization removes the call, but the linker has loaded the member by then.
 #[test]
 fn native_members_and_libraries_that_only_bitcode_asked_for_are_there() {

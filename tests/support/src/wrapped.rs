@@ -167,6 +167,23 @@ impl WrapperDir {
         counts
     }
 
+    /// Links both ways, where relto must leave the link to the linker for this reason.
+    pub fn alone(&self, driver: &str, words: &[&str], reason: &str) {
+        let theirs = self.plain(driver, words);
+        let output = self.wrapped(driver, words);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{words:?}: {said}");
+        assert!(
+            said.contains("the linker does this link alone: ") && said.contains(reason),
+            "{words:?}: {said}"
+        );
+        let ours = fs::read(self.path("app")).expect("linked");
+        assert!(
+            ours == theirs,
+            "{words:?}: another program than the linker's"
+        );
+    }
+
     /// What a link through relto says of its jobs, and nothing else.
     pub fn counts(&self, output: &Output, words: &[&str]) -> Counts {
         let stderr = String::from_utf8_lossy(&output.stderr);

@@ -1,0 +1,159 @@
+//! The files that have other names in the final link than in the linker's own.
+//!
+//! A linker script may place sections by the names of their files. The linker's own LTO gives its
+//! objects names that no file has, and members of archives move to new archives; a script that
+//! tells these names apart would lay out another program.
+
+use std::collections::HashSet;
+use std::path::{Component, Path, PathBuf};
+
+use crate::wrapper::{Refusal, Release, script};
+
+/// Files with their names here and what the linker itself may call them. A member of an archive is
+/// `ARCHIVE:MEMBER`, as in a script.
+#[derive(Debug, Default)]
+pub(super) struct RenamedFiles {
+    all: Vec<(String, Vec<String>)>,
+}
+
+impl RenamedFiles {
+    pub(super) fn add(&mut self, ours: String, theirs: String) {
+        self.add_one_of(ours, vec![theirs]);
+    }
+
+    /// The same where the linker's name is not known for certain.
+    pub(super) fn add_one_of(&mut self, ours: String, theirs: Vec<String>) {
+        self.all.push((ours, theirs));
+    }
+
+    /// # Errors
+    /// One of the `patterns` means a file by one of its names only.
+    pub(super) fn check(&self, patterns: &HashSet<String>) -> Result<(), Refusal> {
+        for pattern in patterns.iter().filter(|pattern| *pattern != "*") {
+            for (ours, theirs) in &self.all {
+                let selected = selects(pattern, ours);
+                let same = theirs.iter().all(|name| selects(pattern, name) == selected);
+                if selected.is_none() || !same {
+                    return Err(Refusal::new(format!(
+                        "`{pattern}` in a linker script may select files by names that LTO gives them"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `ARCHIVE:` means all members of archives of that name, `:FILE` no member.
+fn selects(pattern: &str, name: &str) -> Option<bool> {
+    let archive = name.split_once(':').map(|(archive, _)| archive);
+    match (pattern.strip_suffix(':'), pattern.strip_prefix(':')) {
+        (Some(pattern), _) => archive.map_or(Some(false), |it| script::selects(pattern, it)),
+        (None, Some(_)) if archive.is_some() => Some(false),
+        (None, Some(pattern)) => script::selects(pattern, name),
+        (None, None) => script::selects(pattern, name),
+    }
+}
+
+/// The last release that calls all objects of its LTO the same, and the first that does not.
+const LAST_NAMELESS: u32 = 16;
+const FIRST_NAMED: u32 = 19;
+
+/// What the linker of `release` may call the object of `module`, or of all modules for regular LTO,
+/// in a link of `output`.
+pub(super) fn object_of_lto(output: &str, module: Option<&str>, release: &Release) -> Vec<String> {
+    let mut names = Vec::new();
+    if release.major() < FIRST_NAMED {
+        names.push("lto.tmp".to_owned());
+    }
+    if release.major() > LAST_NAMELESS {
+        names.push(match module {
+            None => format!("{output}.lto.o"),
+            Some(module) => named(output, module),
+        });
+    }
+    names
+}
+
+/// `dir/x.o` gives `dir/OUTPUT.lto.x.o`, `dir/liby.a(x.o at 96)` `dir/OUTPUT.lto.liby.a(x.o at 96).o`.
+fn named(output: &str, module: &str) -> String {
+    let path = Path::new(module);
+    let name = if module.ends_with(')') {
+        path.file_name()
+    } else {
+        path.file_stem()
+    };
+    let output = Path::new(output).file_name().unwrap_or_default();
+    let (output, name) = (output.display(), name.unwrap_or_default().display());
+    let place = path.parent().unwrap_or(Path::new(""));
+    let whole = place.join(format!("{output}.lto.{name}.o"));
+    without_dots(&whole).display().to_string()
+}
+
+fn without_dots(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if plain.file_name().is_some_and(|name| name != "..") => {
+                plain.pop();
+            }
+            part => plain.push(part),
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_are_called_what_their_release_calls_them() {
+        let names = |module, major| object_of_lto("out/app", module, &Release::of(major));
+        assert_eq!(names(Some("d/x.o"), 16), ["lto.tmp"]);
+        assert_eq!(names(Some("d/x.o"), 17), ["lto.tmp", "d/app.lto.x.o"]);
+        assert_eq!(names(Some("../d/./x.o"), 22), ["../d/app.lto.x.o"]);
+        assert_eq!(
+            names(Some("d/liby.a(x.o at 96)"), 22),
+            ["d/app.lto.liby.a(x.o at 96).o"]
+        );
+        assert_eq!(names(None, 22), ["out/app.lto.o"]);
+    }
+
+    #[test]
+    fn a_pattern_must_mean_both_names_or_none() {
+        let mut files = RenamedFiles::default();
+        files.add(
+            "/tmp/x/000001.main.o".to_owned(),
+            "app.lto.main.o".to_owned(),
+        );
+        files.add(
+            "/tmp/x/0/libx.a:y.o".to_owned(),
+            "lib/libx.a:y.o".to_owned(),
+        );
+        let fine = |pattern: &str| files.check(&HashSet::from([pattern.to_owned()])).is_ok();
+        for pattern in [
+            "*",
+            "*main.o",
+            "*.o",
+            "*crtend?.o",
+            "*libx.a:*",
+            "*libx.a:",
+            ".text.*",
+        ] {
+            assert!(fine(pattern), "{pattern}");
+        }
+        for pattern in [
+            "app*",
+            "/tmp/*",
+            "*/main.o",
+            "*/*",
+            "lib/libx.a:*",
+            "[a-z]*.o",
+            ":app*",
+        ] {
+            assert!(!fine(pattern), "{pattern}");
+        }
+    }
+}
