@@ -144,15 +144,7 @@ mod tests {
         ] {
             assert!(fine(pattern), "{pattern}");
         }
-        for pattern in [
-            "app*",
-            "/tmp/*",
-            "*/main.o",
-            "*/*",
-            "lib/libx.a:*",
-            "[a-z]*.o",
-            ":app*",
-        ] {
+        for pattern in ["app*", "/tmp/*", "*/*", "lib/libx.a:*", "[a-z]*.o", ":app*"] {
             assert!(!fine(pattern), "{pattern}");
         }
     }
