@@ -26,6 +26,8 @@ pub(super) const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
 pub(super) const XDG_STATE_HOME: &str = "XDG_STATE_HOME";
 /// Where a user's sockets live while the user is logged in.
 pub(super) const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
+/// The file of the user's passwords for servers, instead of `~/.netrc`.
+pub(super) const NETRC: &str = "NETRC";
 /// The user's own directory.
 pub(super) const HOME: &str = "HOME";
 

@@ -24,6 +24,7 @@ mod file;
 mod find;
 mod identity;
 mod merge;
+mod netrc;
 mod options;
 #[cfg(test)]
 mod page;
@@ -81,8 +82,11 @@ pub fn load(
     let mut trust = Trust::new(files.tree.take(), environment);
     let mut values = in_force(&layers, &files, &bazelrc, &mut trust)?;
     warnings.extend(trust.warning());
-    warnings.extend(trust.withhold_credentials(&mut values));
+    let mut login = netrc::login(&values, environment, &mut warnings);
+    warnings.extend(trust.withhold_credentials(&mut values, &mut login));
     let mut settings = Settings::new(environment, values, files.paths);
+    let headers = &mut settings.farm.client.cache_headers;
+    headers.extend(login.map(|login| login.header));
     settings.farm_waits = trust.farm_waits();
     settings.ignored_flags = bazelrc.ignored;
     let settings = resolve::settings(settings, environment)?;
@@ -115,7 +119,8 @@ pub fn tree_request(
         .chain([&bazelrc.plain])
         .chain(groups);
     let of_tree = all.flatten().filter(|entry| entry.source.is_tree());
-    let request = TrustRequest::new(tree, &values, of_tree);
+    let login = netrc::login(&values, environment, &mut warnings);
+    let request = TrustRequest::new(tree, &values, login, of_tree);
     Ok((Some(request), warnings))
 }
 

@@ -2,6 +2,7 @@
 
 mod bazelrc;
 mod farm;
+mod netrc;
 mod trust;
 
 use super::*;

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::environment::Environment;
 use super::error::Warning;
 use super::merge::MergedValues;
+use super::netrc::NetrcLogin;
 use super::options::{Class, Opt, printable};
 use super::source::{ConfigEntry, RawValue};
 use super::table::OPTIONS;
@@ -210,9 +211,13 @@ impl Trust {
         })
     }
 
-    /// Takes the user's credentials out of `values` where they would go to an address that only the
-    /// tree names and for which the user has not allowed them.
-    pub(super) fn withhold_credentials(&self, values: &mut MergedValues) -> Option<Warning> {
+    /// Takes the user's credentials out of `values` and `login` where they would go to an address
+    /// that only the tree names and for which the user has not allowed them.
+    pub(super) fn withhold_credentials(
+        &self,
+        values: &mut MergedValues,
+        login: &mut Option<NetrcLogin>,
+    ) -> Option<Warning> {
         let addresses = tree_addresses(values);
         if self.as_if_allowed || addresses.is_empty() {
             return None;
@@ -236,6 +241,8 @@ impl Trust {
             }
             goes
         });
+        let waits = |login: &mut NetrcLogin| !bound.contains(&login.name);
+        withheld.extend(login.take_if(waits).map(|it| format!("`{}`", it.name)));
         (!withheld.is_empty()).then(|| Warning {
             text: format!(
                 "not sent to {}: {}",
@@ -281,11 +288,12 @@ pub struct TrustRequest {
 }
 
 impl TrustRequest {
-    /// `values` are those that are in force once the tree is allowed; `assignments` all that it
-    /// holds.
+    /// `values` and `login` are those that are in force once the tree is allowed; `assignments` all
+    /// that it holds.
     pub(super) fn new<'a>(
         tree: TreeFile,
         values: &MergedValues,
+        login: Option<NetrcLogin>,
         assignments: impl Iterator<Item = &'a ConfigEntry>,
     ) -> Self {
         let mut settings = Vec::new();
@@ -306,7 +314,8 @@ impl TrustRequest {
             let names = values.iter().map(|value| user_credential(option, value));
             names.flatten().collect::<Vec<_>>()
         });
-        let mut credentials: Vec<_> = credentials.collect();
+        let of_netrc = login.map(|login| login.name);
+        let mut credentials: Vec<_> = credentials.chain(of_netrc).collect();
         credentials.dedup();
         if addresses.is_empty() {
             credentials.clear();

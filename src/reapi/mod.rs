@@ -47,6 +47,7 @@ pub use options::{CallerIdentity, ClientOptions, CredentialHelper, Header};
 pub use probe::{Offer, Probed, probe};
 pub use rpc::{Counters, Rpc};
 pub use transport::address::{Address, AddressError};
+pub use transport::credentials::is_for_host;
 pub use transport::metadata::RequestContext;
 
 use cas::download::Downloader;

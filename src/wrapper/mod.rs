@@ -146,6 +146,15 @@ impl LinkPlan {
         self.last(command_line::Role::Output).unwrap_or("a.out")
     }
 
+    /// The directory of `.dwo` files, if the linker is told one, as clang does for `-gsplit-dwarf`.
+    #[must_use]
+    pub fn dwo_dir(&self) -> Option<&str> {
+        self.backend
+            .dwo_dir
+            .as_deref()
+            .filter(|dir| !dir.is_empty())
+    }
+
     /// The value of the last option with this role, which is the one that counts.
     fn last(&self, role: command_line::Role) -> Option<&str> {
         command_line::last(&self.items, role)

@@ -40,6 +40,45 @@ fn nginx_behind_a_password_keeps_results() {
 }
 
 #[test]
+fn nginx_takes_the_password_of_a_netrc_file() {
+    let nginx = Nginx::http_cache(Demand::Password);
+    let mut environment = nginx.environment();
+    let path = nginx.dir().join("netrc");
+    let write = |password: &str| {
+        let text = format!("machine localhost\n login relto\n password \"{password}\"\n");
+        fs::write(&path, text).expect("written");
+    };
+    write("open sesame");
+    environment.push(("NETRC", path.display().to_string()));
+    shared_by_cache(&generated(4), &environment);
+    write("wrong");
+    locked_out(&environment, "HTTP 401 Unauthorized");
+}
+
+#[test]
+fn a_password_of_a_netrc_file_is_sent_with_every_request_and_never_shown() {
+    let store = HttpStore::new(|_| HttpAnswer::Right);
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("netrc");
+    fs::write(&path, "machine 127.0.0.1 login me password hunter2\n").expect("written");
+    let path = path.display().to_string();
+    let (first, second) = twice(&store, &[("NETRC", path.leak())]);
+    assert_eq!(second.counts().cached, second.counts().jobs);
+    let requests = store.requests();
+    assert!(requests.len() > 10);
+    for request in requests {
+        let sent = request.headers.get("authorization").map(String::as_str);
+        assert_eq!(sent, Some("Basic bWU6aHVudGVyMg=="));
+    }
+    for said in [first.stderr, second.stderr] {
+        assert!(
+            !said.contains("hunter2") && !said.contains("aHVudGVyMg"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn nginx_that_demands_a_client_certificate_accepts_ours() {
     let nginx = Nginx::http_cache(Demand::ClientCertificate);
     let mut environment = nginx.environment();

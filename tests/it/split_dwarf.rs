@@ -361,3 +361,29 @@ fn an_absolute_directory_is_found_from_anywhere() {
     link_in(built.path(), &Cache::new(), &option);
     debugger_finds_types(built.path());
 }
+
+/// clang says it to the linker as `-plugin-opt=dwo_dir=app-dwo`.
+#[test]
+fn the_linker_wrapper_takes_the_directory_that_the_linker_was_given() {
+    let built = built_in_place(&[]);
+    let (dir, cache) = (built.path(), Cache::new());
+    let linker = dir.join("relto-ld.lld");
+    fs::os::unix::fs::symlink(crate::support::built::relto(), &linker).expect("linked");
+    let link = || {
+        let mut clang = Llvm::get().command("clang");
+        here().apply(&mut clang);
+        clang.env("RELTO_DISK_CACHE", cache.0.path());
+        clang.current_dir(dir).args(["-gsplit-dwarf", "-flto=thin"]);
+        clang.arg(format!("--ld-path={}", linker.display()));
+        let output = clang.args(["main.o", "pay.o", "-o", "app"]).output();
+        let output = output.expect("clang starts");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{stderr}");
+        stderr
+    };
+    link();
+    let said = link();
+    assert!(said.contains("2 cached"), "{said}");
+    assert_eq!(files(&dir.join("app-dwo")).len(), 2);
+    debugger_finds_types(dir);
+}

@@ -77,7 +77,7 @@ impl<'a> Wrapped<'a> {
         if jobs.file.jobs.is_empty() {
             return Err(Trouble::Nothing);
         }
-        link.run_jobs(jobs.file.clone(), &jobs.names)?;
+        link.run_jobs(jobs.file.clone(), &jobs.names, plan.dwo_dir())?;
         let arguments = plan.final_link(scratch, &jobs)?;
         let finished = link.run_linker(arguments)?;
         if finished.succeeded() {
@@ -143,11 +143,13 @@ impl<'a> Wrapped<'a> {
         })
     }
 
-    fn run_jobs(&self, file: JobFile, names: &Names) -> Result<(), Trouble> {
+    fn run_jobs(&self, file: JobFile, names: &Names, dwo_dir: Option<&str>) -> Result<(), Trouble> {
         let settings = &self.context.settings;
         let mut options = engine::options(settings);
         options.record.linker_age = Some(self.began.elapsed());
         options.record.names.clone_from(names.by_path());
+        let of_linker = || dwo_dir.map(str::to_owned);
+        options.dwo_dir = options.dwo_dir.take().or_else(of_linker);
         let (output, of_events) = (file.linker_output.clone(), names.clone());
         let linked = reported(settings, &options, &output, |sink| {
             let events = Events::to_function(move |event| sink.send(restored(event, &of_events)));

@@ -190,16 +190,24 @@ pub(super) const USE_OWN_SOURCE: &str = "the file comes with a source tree; use 
 /// `[HOST=]PROGRAM`. A program without a slash is looked up in `PATH` when it is needed.
 #[expect(clippy::unnecessary_wraps, reason = "it is one of the parsers")]
 pub(super) fn credential_helper(input: &ValueText<'_>) -> Result<CredentialHelper, InvalidValue> {
-    let (host, program) = match input.text.split_once('=') {
-        Some((host, program)) => (Some(host.to_owned()), program),
-        None => (None, input.text),
-    };
+    let (host, program) = host_and_program(input.text);
     let program = if program.contains('/') {
         located(program, input)
     } else {
         PathBuf::from(program)
     };
-    Ok(CredentialHelper { host, program })
+    Ok(CredentialHelper {
+        host: host.map(str::to_owned),
+        program,
+    })
+}
+
+/// The parts of a credential helper; without a host it is for all.
+pub(super) fn host_and_program(text: &str) -> (Option<&str>, &str) {
+    match text.split_once('=') {
+        Some((host, program)) => (Some(host), program),
+        None => (None, text),
+    }
 }
 
 /// One of a few words.

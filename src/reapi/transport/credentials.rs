@@ -168,19 +168,29 @@ impl HelperResponse {
 /// An exact host wins over the longest `*.` pattern, which wins over a helper for all hosts. Among
 /// equals the last one given wins.
 fn choose(helpers: &[CredentialHelper], host: &str) -> Option<PathBuf> {
-    let strength = |helper: &CredentialHelper| match helper.host.as_deref() {
+    helpers
+        .iter()
+        .filter_map(|helper| Some((strength(helper.host.as_deref(), host)?, helper)))
+        .max_by_key(|(strength, _)| *strength)
+        .map(|(_, helper)| helper.program.clone())
+}
+
+/// How well a helper's pattern fits `host`; `None` if it does not.
+fn strength(pattern: Option<&str>, host: &str) -> Option<usize> {
+    match pattern {
         None => Some(0),
         Some(pattern) if pattern == host => Some(usize::MAX),
         Some(pattern) => {
             let suffix = pattern.strip_prefix('*')?;
             (suffix.starts_with('.') && host.ends_with(suffix)).then_some(suffix.len())
         }
-    };
-    helpers
-        .iter()
-        .filter_map(|helper| strength(helper).map(|strength| (strength, helper)))
-        .max_by_key(|(strength, _)| *strength)
-        .map(|(_, helper)| helper.program.clone())
+    }
+}
+
+/// Whether a credential helper with this pattern, or without one, is for `host`.
+#[must_use]
+pub fn is_for_host(pattern: Option<&str>, host: &str) -> bool {
+    strength(pattern, host).is_some()
 }
 
 #[cfg(test)]

@@ -31,6 +31,8 @@ pub(super) struct BackendFlags {
     /// Objects say which of their addresses are compared.
     significant_addresses: bool,
     pub(super) partitions: u32,
+    /// Where split DWARF belongs, if it was asked for.
+    pub(super) dwo_dir: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +77,7 @@ impl BackendFlags {
             thread_locals: ThreadLocals::default(),
             significant_addresses: flavour == Flavour::Elf,
             partitions: 1,
+            dwo_dir: None,
         };
         for item in items {
             if let Some(Role::Backend(backend)) = item.role() {
@@ -181,6 +184,7 @@ impl BackendFlags {
             "thinlto" | "jobs" | "disable-verify" | "opaque-pointers" | "new-pass-manager" => {}
             "mcpu" => self.cpu = Some(value.to_owned()),
             "lto-partitions" => self.partitions = number(value)?,
+            "dwo_dir" => self.dwo_dir = Some(value.to_owned()),
             "sample-profile" => self.sample_profile = Some(value.to_owned()),
             "cs-profile-generate" => asked.context_generate = true,
             "cs-profile-path" => asked.context_profile = Some(value.to_owned()),

@@ -102,7 +102,6 @@ fn options_without_a_clang_equivalent_are_left_to_the_linker() {
         &["--lto-O1"][..],
         &["--lto-O2", "--lto-CGO3"],
         &["-mllvm", "-code-model=large"],
-        &["-plugin-opt=dwo_dir=x"],
         &["-plugin-opt=save-temps"],
         &["--lto-basic-block-sections=labels"],
     ] {
