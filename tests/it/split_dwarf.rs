@@ -384,6 +384,9 @@ fn the_linker_wrapper_takes_the_directory_that_the_linker_was_given() {
     link();
     let said = link();
     assert!(said.contains("2 cached"), "{said}");
-    assert_eq!(files(&dir.join("app-dwo")).len(), 2);
+    // The linker itself writes one for what it compiles in the thin link.
+    let mut files = files(&dir.join("app-dwo"));
+    files.retain(|name, _| name != "0.dwo");
+    assert_eq!(files.len(), 2, "{:?}", files.keys());
     debugger_finds_types(dir);
 }
