@@ -6,16 +6,19 @@ usage: tests/option-sweep.py RELTO [SET...]     SET: llvm (options after -mllvm)
 Each option is given several values, and a ThinLTO backend is compiled twice by clang alone, in directories and under module
 names that have nothing in common. Where the object differs, where clang fails or where it writes other files, relto compiles
 the module too, and must do what clang does in place: the same object, the same files, failure for failure. Options that only
-print are left out. LLVM=/usr/lib/llvm-22 names another release. It takes an hour of processor time.
+print are left out. LLVM=/usr/lib/llvm-22 names another release. It takes hours of processor time: with RELTO_SWEEP_SECONDS a
+run stops after that time, and the next one goes on there. Sums are in the record of `tests/campaigns.py`.
 """
 
 import itertools
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -173,22 +176,51 @@ class Sweep:
         return option, kind, wrong
 
 
+def record_of_campaigns():
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
+    return Path(state) / "relto-test"
+
+
+def begin_at(name, seconds):
+    """Where the last run of a set stopped, if there is a limit."""
+    place = record_of_campaigns() / f"option-sweep-{name}"
+    return int(place.read_text()) if seconds and place.exists() else 0
+
+
+def record(name, start, end, total, counts, seconds):
+    """Remembers where to go on, and adds a line for `tests/campaigns.py`."""
+    kept = record_of_campaigns()
+    kept.mkdir(parents=True, exist_ok=True)
+    (kept / f"option-sweep-{name}").write_text(str(end % max(1, total)))
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    line = {"campaign": f"option-sweep {name}", "time": int(time.time()), "commit": commit, "seconds": int(seconds),
+            "first_seed": start, "last_seed": end, "counts": dict(counts)}
+    with open(kept / "campaigns.jsonl", "a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
 def main():
     relto, names = os.path.realpath(sys.argv[1]), sys.argv[2:] or list(SETS)
+    seconds = float(os.environ.get("RELTO_SWEEP_SECONDS", "0"))
     failed = False
-    with tempfile.TemporaryDirectory() as work:
+    with tempfile.TemporaryDirectory() as work, ThreadPoolExecutor(os.cpu_count()) as pool:
         sweep = Sweep(relto, Path(work))
         for name in names:
             options = list(SETS[name]())
             groups = [options[at : at + TOGETHER] for at in range(0, len(options), TOGETHER)]
-            counts = Counter()
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
-                for option, kind, wrong in itertools.chain.from_iterable(pool.map(sweep.group, groups)):
+            counts, began = Counter(), time.time()
+            start = at = begin_at(name, seconds)
+            while at < len(groups) and not (seconds and time.time() - began > seconds / len(names)):
+                some = groups[at : at + 2 * os.cpu_count()]
+                at += len(some)
+                for option, kind, wrong in itertools.chain.from_iterable(pool.map(sweep.group, some)):
                     counts[kind] += 1
                     if kind == "differs" or wrong:
                         print(" ".join(option), "|", kind, "|", f"WRONG: {wrong}" if wrong else "right", flush=True)
+                    counts["wrong"] += wrong is not None
                     failed |= wrong is not None
-            print(f"{name}: {len(options)} options with values:", ", ".join(f"{n} {kind}" for kind, n in counts.items()))
+            record(name, start, at, len(groups), counts, time.time() - began)
+            print(f"{name}: groups {start} to {at} of {len(groups)}:", ", ".join(f"{n} {kind}" for kind, n in counts.items()))
     sys.exit(failed)
 
 
