@@ -77,16 +77,19 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// What `work` makes of each of `items`, in their order. The items are begun in that order, on as
 /// many threads as there are processors.
-pub fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub fn in_parallel<'a, T: Sync, R: Send>(
+    items: &'a [T],
+    work: impl Fn(&'a T) -> R + Sync,
+) -> Vec<R> {
     let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     on_threads(processors.min(items.len()), items, &work)
 }
 
 /// The caller is one of the threads. Where the system gives no other, it does all the work.
-fn on_threads<T: Sync, R: Send>(
+fn on_threads<'a, T: Sync, R: Send>(
     threads: usize,
-    items: &[T],
-    work: &(impl Fn(&T) -> R + Sync),
+    items: &'a [T],
+    work: &(impl Fn(&'a T) -> R + Sync),
 ) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let share = || {

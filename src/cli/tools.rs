@@ -1,25 +1,64 @@
 //! Runs programs other than compilers: the steps of a wrapped link that the linker itself does.
 
 use std::ffi::OsString;
+use std::panic::resume_unwind;
+use std::sync::mpsc;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
 use tokio_util::sync::CancellationToken;
 
 use super::engine_error::EngineError;
 use super::runtime::{NoThreads, small_runtime};
 use crate::process::{ChildEnvironment, Finished, ProcessSpec, Relto, Spawner, Watch};
 
-/// Runs `commands` at the same time, each with relto's own environment and tied to its life.
-pub(super) fn run(commands: &[Vec<OsString>]) -> Result<Vec<Finished>, EngineError> {
+/// Runs `command` with relto's own environment and tied to its life.
+pub(super) fn run(command: &[OsString]) -> Result<Finished, EngineError> {
+    run_both(command, &[], |_| {})
+}
+
+/// Runs `command` and, at the same time, all of `questions`; `answered` gets what became of those
+/// as soon as the last has ended. Each runs with relto's own environment and is tied to its life.
+pub(super) fn run_with<T: Send>(
+    command: &[OsString],
+    questions: &[Vec<OsString>],
+    answered: impl FnOnce(Vec<Finished>) -> T + Send,
+) -> Result<(Finished, T), EngineError> {
+    let (sender, answers) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let meanwhile = move || answers.recv().ok().map(answered);
+        let meanwhile = std::thread::Builder::new().spawn_scoped(scope, meanwhile);
+        let meanwhile = meanwhile.map_err(NoThreads)?;
+        // The thread that receives them ends no earlier.
+        let finished = run_both(command, questions, move |answers| {
+            drop(sender.send(answers));
+        })?;
+        match meanwhile.join() {
+            Ok(made) => Ok((finished, made.expect("the questions are answered by now"))),
+            Err(panic) => resume_unwind(panic),
+        }
+    })
+}
+
+fn run_both(
+    command: &[OsString],
+    questions: &[Vec<OsString>],
+    answered: impl FnOnce(Vec<Finished>),
+) -> Result<Finished, EngineError> {
     small_runtime()?.block_on(async {
         let mut watch = Watch::start().map_err(NoThreads)?;
         let spawner = Spawner::new(Relto::itself()).map_err(NoThreads)?;
         let cancel = CancellationToken::new();
-        let specs: Vec<_> = commands.iter().map(|command| spec(command)).collect();
-        let running = try_join_all(specs.iter().map(|spec| spawner.run(spec, &cancel)));
+        let command = spec(command);
+        let specs: Vec<_> = questions.iter().map(|command| spec(command)).collect();
+        let asking = async {
+            let asked = specs.iter().map(|spec| spawner.run(spec, &cancel));
+            answered(try_join_all(asked).await?);
+            Ok(())
+        };
+        let running = try_join(spawner.run(&command, &cancel), asking);
         tokio::pin!(running);
         let interruption = tokio::select! {
-            ended = &mut running => return ended.map_err(EngineError::Tool),
+            ended = &mut running => return ended.map(|(ended, ())| ended).map_err(EngineError::Tool),
             interruption = watch.interrupted() => interruption,
         };
         cancel.cancel();

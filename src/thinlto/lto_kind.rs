@@ -4,10 +4,42 @@
 //! is merged with the rest. A file may hold one of each (`-fsplit-lto-unit`).
 
 use std::io;
+use std::ops::Range;
 
 use super::ModuleError;
 use super::bitcode::{self, MAGIC, MAGIC_BITS, block};
 use super::bitstream::{BitstreamEntry, BitstreamError, BlockHeader, BlockInfo, BlockReader, text};
+
+/// An outermost block of a file: its id, and its bytes with the header.
+pub(super) type OuterBlock = (u64, Range<u64>);
+
+/// Finds the outermost blocks of a file of `size` bytes by their headers, eight bytes each, which
+/// `read` fetches. `None` where only a whole look can tell.
+///
+/// # Errors
+/// Those of `read`.
+pub(super) fn outer_blocks(
+    size: u64,
+    mut read: impl FnMut(u64) -> io::Result<[u8; 8]>,
+) -> io::Result<Option<Vec<OuterBlock>>> {
+    let mut at = MAGIC.len() as u64;
+    if size < at + 8 || read(0)?[..4] != MAGIC {
+        return Ok(None);
+    }
+    let mut blocks = Vec::new();
+    while at + 8 <= size {
+        let header = u64::from_le_bytes(read(at)?);
+        // Two bits that begin a block, eight for its number, four for the width inside.
+        let (begins, id) = (header & 0b11 == 1, header >> 2 & 0xFF);
+        if !begins || id >= 0x80 {
+            return Ok(None);
+        }
+        let end = at + 8 + 4 * (header >> 32);
+        blocks.push((id, at..end));
+        at = end;
+    }
+    Ok((at <= size).then_some(blocks))
+}
 
 /// Counts the modules in a file of `size` bytes by the headers of its outermost blocks, eight bytes
 /// each, which `read` fetches. `None` where only a whole look can tell.
@@ -16,24 +48,13 @@ use super::bitstream::{BitstreamEntry, BitstreamError, BlockHeader, BlockInfo, B
 /// Those of `read`.
 pub fn count_modules(
     size: u64,
-    mut read: impl FnMut(u64) -> io::Result<[u8; 8]>,
+    read: impl FnMut(u64) -> io::Result<[u8; 8]>,
 ) -> io::Result<Option<usize>> {
-    let mut at = MAGIC.len() as u64;
-    if size < at + 8 || read(0)?[..4] != MAGIC {
-        return Ok(None);
-    }
-    let mut modules = 0;
-    while at + 8 <= size {
-        let header = u64::from_le_bytes(read(at)?);
-        // Two bits that begin a block, eight for its number, four for the width inside.
-        let (begins, id) = (header & 0b11 == 1, header >> 2 & 0xFF);
-        if !begins || id >= 0x80 {
-            return Ok(None);
-        }
-        modules += usize::from(id == block::MODULE);
-        at += 8 + 4 * (header >> 32);
-    }
-    Ok((at <= size).then_some(modules))
+    let blocks = outer_blocks(size, read)?;
+    Ok(blocks.map(|blocks| {
+        let modules = blocks.iter().filter(|(id, _)| *id == block::MODULE);
+        modules.count()
+    }))
 }
 
 /// The target triple of the first module in `start`, the first bytes of a file. `None` if it is not

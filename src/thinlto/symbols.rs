@@ -3,8 +3,13 @@
 //! LLVM keeps a table of them beside the modules (`llvm/Object/IRSymtab.h`), so that a linker need
 //! not read the modules themselves.
 
-use super::bitcode::{self, MAGIC_BITS, block};
+use std::io;
+use std::ops::Range;
+
+use super::bitcode::{self, MAGIC, MAGIC_BITS, block};
 use super::bitstream::{BitstreamEntry, BitstreamError, BlockHeader, BlockReader, text};
+use super::lto_kind::outer_blocks;
+use crate::fs::buffer_for;
 
 /// A symbol that a linker sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +53,47 @@ pub fn symbols(bytes: &[u8]) -> Option<SymbolTable> {
         }
     }
     read(&table?, &names?)
+}
+
+/// A bitcode file of `size` bytes without its modules, enough for [`symbols`]; `read` fills a buffer
+/// with the bytes at an offset. `None` where only a whole look can tell what is in the file.
+///
+/// # Errors
+/// Those of `read`; the file does not fit into memory.
+pub fn without_modules(
+    size: u64,
+    read: impl Fn(&mut [u8], u64) -> io::Result<()>,
+) -> io::Result<Option<Vec<u8>>> {
+    let blocks = outer_blocks(size, |at| {
+        let mut header = [0; 8];
+        read(&mut header, at)?;
+        Ok(header)
+    })?;
+    let Some(blocks) = blocks else {
+        return Ok(None);
+    };
+    let kept = blocks
+        .into_iter()
+        .filter(|(id, _)| matches!(*id, block::SYMTAB | block::STRTAB));
+    let mut ranges: Vec<Range<u64>> = kept.map(|(_, range)| range).collect();
+    // Neighbours are read at once.
+    ranges.dedup_by(|next, before| {
+        let adjoins = before.end == next.start;
+        if adjoins {
+            before.end = next.end;
+        }
+        adjoins
+    });
+    let length = ranges.iter().map(|range| range.end - range.start).sum();
+    let mut bytes = buffer_for(length)?;
+    bytes.extend(MAGIC);
+    for range in ranges {
+        let start = bytes.len();
+        let length = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
+        bytes.resize(start + length, 0);
+        read(&mut bytes[start..], range.start)?;
+    }
+    Ok(Some(bytes))
 }
 
 /// The content of a block that holds one blob.
@@ -103,4 +149,50 @@ fn read(table: &[u8], names: &[u8]) -> Option<SymbolTable> {
         });
     }
     Some(SymbolTable { symbols, groups })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::thinlto::testing::wrapped;
+
+    const MODULE: &[u8] = include_bytes!("testdata/module.bc");
+
+    fn parts(file: &[u8], read: &Cell<usize>) -> io::Result<Option<Vec<u8>>> {
+        without_modules(file.len() as u64, |bytes, at| {
+            let at = usize::try_from(at).map_err(io::Error::other)?;
+            let part = file
+                .get(at..at + bytes.len())
+                .ok_or(io::ErrorKind::UnexpectedEof)?;
+            bytes.copy_from_slice(part);
+            read.set(read.get() + bytes.len());
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn the_symbols_are_the_same_without_the_modules() {
+        let read = Cell::new(0);
+        let light = parts(MODULE, &read).expect("read").expect("plain bitcode");
+        let whole = symbols(MODULE).expect("a symbol table");
+        assert!(!whole.symbols.is_empty());
+        assert_eq!(symbols(&light), Some(whole));
+        assert!(read.get() < MODULE.len());
+    }
+
+    #[test]
+    fn a_file_that_is_not_plain_bitcode_is_left_to_a_whole_look() {
+        let read = Cell::new(0);
+        let cut = &MODULE[..MODULE.len() / 2];
+        for file in [
+            &wrapped(MODULE)[..],
+            cut,
+            b"",
+            b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0",
+        ] {
+            assert_eq!(parts(file, &read).expect("read"), None);
+        }
+    }
 }

@@ -209,7 +209,7 @@ pub(super) fn open_with_size(path: &Path) -> io::Result<(File, u64)> {
 
 /// `size` bytes of a file, or an error where the process would abort for lack of memory: a sparse
 /// file can claim any size.
-fn bytes_at(file: &File, at: u64, size: u64) -> io::Result<Vec<u8>> {
+pub(super) fn bytes_at(file: &File, at: u64, size: u64) -> io::Result<Vec<u8>> {
     let mut bytes = buffer_for(size)?;
     bytes.resize(usize::try_from(size).map_err(|_| damaged())?, 0);
     file.read_exact_at(&mut bytes, at)?;

@@ -34,11 +34,10 @@ use crate::fs;
 use crate::job::JobFile;
 use crate::task;
 
-use resolution::Resolution;
-
 pub use archive::Archive;
 pub use linker::{Flavour, Release, compiler_beside, linker_behind, masked};
 pub use modules::Names;
+pub use resolution::Resolution;
 
 /// Why a link is left to the linker.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -204,7 +203,17 @@ impl LinkPlan {
         response_file(scratch, "thin-link.rsp", &arguments)
     }
 
-    /// The jobs, after the thin link has succeeded with `stdout`. `compiler` runs them.
+    /// How a linker of `release` resolves symbols before LTO. Needs nothing of the thin link, so
+    /// the two can run at the same time.
+    ///
+    /// # Errors
+    /// An input cannot be read.
+    pub fn resolve(&self, release: &Release) -> Result<Resolution, Refusal> {
+        Resolution::find(self.flavour, &self.inputs, &self.undefined(), release)
+    }
+
+    /// The jobs, after the thin link has succeeded with `stdout`. `compiler` runs them;
+    /// `resolution` counts if the thin link shows the same.
     ///
     /// # Errors
     /// What the thin link left is not understood.
@@ -212,13 +221,13 @@ impl LinkPlan {
         &self,
         scratch: &Path,
         stdout: &[u8],
+        resolution: Resolution,
         compiler: &Path,
         release: &Release,
     ) -> Result<Jobs, Refusal> {
         let trace = std::str::from_utf8(stdout);
         let trace = trace.map_err(|_| Refusal::new("an input's name is not UTF-8"))?;
         let trace = &self.inputs.files_of(trace)[..];
-        let resolution = Resolution::find(self.flavour, &self.inputs, &self.undefined(), release)?;
         let resolution = Some(resolution).filter(|it| it.agrees_with(trace));
         let mut thin = thin_link::ThinLinkResult::read(self, scratch, trace, resolution.as_ref())?;
         if let (Flavour::Wasm, Some(resolution)) = (self.flavour, &resolution) {
@@ -293,9 +302,9 @@ fn base(name: &str) -> &str {
 }
 
 /// Applies `work` to `all`, on all processors.
-fn in_parallel<T: Sync, R: Send>(
-    all: &[T],
-    work: impl Fn(&T) -> Result<R, Refusal> + Sync,
+fn in_parallel<'a, T: Sync, R: Send>(
+    all: &'a [T],
+    work: impl Fn(&'a T) -> Result<R, Refusal> + Sync,
 ) -> Result<Vec<R>, Refusal> {
     task::in_parallel(all, work).into_iter().collect()
 }

@@ -123,10 +123,12 @@ impl<'a> Finder<'a> {
         if let Some((library, name)) = self.member(line) {
             return self.of_archive(line, library, name);
         }
+        if self.chosen.contains(line) {
+            return Ok(());
+        }
         let kind = FileKind::of_file(Path::new(line));
         let kind = kind.map_err(|error| Refusal::unreadable(Path::new(line), &error))?;
         match kind {
-            _ if self.chosen.contains(line) => {}
             FileKind::Bitcode => self.found.regular = true,
             FileKind::Object => self.found.natives.push(Native::File(line.to_owned())),
             FileKind::Shared | FileKind::Text | FileKind::Archive | FileKind::Universal => {}

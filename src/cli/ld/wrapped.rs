@@ -16,7 +16,7 @@ use crate::job::JobFile;
 use crate::launcher;
 use crate::link::LinkFailure;
 use crate::process::{Finished, Relto, Scratch};
-use crate::wrapper::{self, LinkPlan, Names, Refusal, Release};
+use crate::wrapper::{self, LinkPlan, Names, Refusal, Release, Resolution};
 
 /// Why a link that was started is not done in three steps.
 #[derive(Debug)]
@@ -72,8 +72,13 @@ impl<'a> Wrapped<'a> {
         };
         let scratch = link.scratch.path();
         let arguments = plan.thin_link(scratch).map_err(no_scratch)?;
-        let thin = link.thin_link(arguments, &compiler)?;
-        let jobs = plan.jobs(scratch, &thin.stdout, &compiler, &thin.release)?;
+        let thin = link.thin_link(plan, arguments, &compiler)?;
+        let ThinLink {
+            stdout,
+            release,
+            resolution,
+        } = thin;
+        let jobs = plan.jobs(scratch, &stdout, resolution, &compiler, &release)?;
         if jobs.file.jobs.is_empty() {
             return Err(Trouble::Nothing);
         }
@@ -94,23 +99,40 @@ impl<'a> Wrapped<'a> {
     }
 
     fn run_linker(&self, arguments: Vec<OsString>) -> Result<Finished, Trouble> {
-        let ended = tools::run(&[self.command(arguments)]).map_err(Trouble::Engine)?;
-        ended.into_iter().next().ok_or(Trouble::Nothing)
+        tools::run(&self.command(arguments)).map_err(Trouble::Engine)
     }
 
-    /// Asks linker and compiler for their releases while the linker works.
-    fn thin_link(&self, arguments: Vec<OsString>, compiler: &Path) -> Result<Thin, Trouble> {
+    /// Asks linker and compiler for their releases, and resolves symbols, while the linker works.
+    fn thin_link(
+        &self,
+        plan: &LinkPlan,
+        arguments: Vec<OsString>,
+        compiler: &Path,
+    ) -> Result<ThinLink, Trouble> {
         let version = || vec![OsString::from("--version")];
-        let commands = [
-            self.command(arguments),
-            self.command(version()),
-            [compiler.as_os_str().to_owned()]
-                .into_iter()
-                .chain(version())
-                .collect(),
-        ];
-        let ended = tools::run(&commands).map_err(Trouble::Engine)?;
-        let Ok([thin, linker, clang]) = <[Finished; 3]>::try_from(ended) else {
+        let clang = [compiler.as_os_str().to_owned()].into_iter();
+        let questions = [self.command(version()), clang.chain(version()).collect()];
+        let answered = |answers: Vec<Finished>| {
+            let release = self.release(answers, compiler)?;
+            let resolution = plan.resolve(&release);
+            Ok::<_, Trouble>((release, resolution))
+        };
+        let thin = tools::run_with(&self.command(arguments), &questions, answered);
+        let (thin, resolved) = thin.map_err(Trouble::Engine)?;
+        let (release, resolution) = resolved?;
+        if !thin.succeeded() {
+            return Err(Trouble::Failed(thin, "thin link"));
+        }
+        Ok(ThinLink {
+            stdout: thin.stdout,
+            release,
+            resolution: resolution?,
+        })
+    }
+
+    /// The release of linker and compiler, which must be one.
+    fn release(&self, answers: Vec<Finished>, compiler: &Path) -> Result<Release, Trouble> {
+        let Ok([linker, clang]) = <[Finished; 2]>::try_from(answers) else {
             return Err(Trouble::Nothing);
         };
         let release = |finished: &Finished, who: &OsStr| {
@@ -134,13 +156,7 @@ impl<'a> Wrapped<'a> {
                 None => Trouble::Plain(error.to_string()),
             });
         }
-        if !thin.succeeded() {
-            return Err(Trouble::Failed(thin, "thin link"));
-        }
-        Ok(Thin {
-            stdout: thin.stdout,
-            release: ours,
-        })
+        Ok(ours)
     }
 
     fn run_jobs(&self, file: JobFile, names: &Names, dwo_dir: Option<&str>) -> Result<(), Trouble> {
@@ -165,9 +181,10 @@ impl<'a> Wrapped<'a> {
     }
 }
 
-struct Thin {
+struct ThinLink {
     stdout: Vec<u8>,
     release: Release,
+    resolution: Resolution,
 }
 
 /// The compiler of the linker's release.

@@ -219,10 +219,7 @@ impl Abbrev {
             Tail::Blob => {
                 let count = read_count(bits, 8)?;
                 bits.align()?;
-                values.reserve(count);
-                for _ in 0..count {
-                    values.push(bits.fixed(8)?);
-                }
+                values.extend(bits.bytes(count)?.iter().copied().map(u64::from));
                 bits.align()
             }
         }

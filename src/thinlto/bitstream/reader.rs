@@ -120,6 +120,17 @@ impl<'a> BitReader<'a> {
         }
     }
 
+    /// Reads the next `count` bytes; the position is that of a byte.
+    pub(super) fn bytes(&mut self, count: usize) -> Result<&'a [u8]> {
+        debug_assert!(self.at.is_multiple_of(8));
+        let rest = self.bytes.get(self.at / 8..).unwrap_or_default();
+        let Some(bytes) = rest.get(..count) else {
+            return Err(BitstreamError::Truncated { at: self.at });
+        };
+        self.at += count * 8;
+        Ok(bytes)
+    }
+
     /// Skips to the next multiple of 32 bits.
     pub(super) fn align(&mut self) -> Result<()> {
         let aligned = self.at.next_multiple_of(WORD_BITS);

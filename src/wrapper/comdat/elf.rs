@@ -7,7 +7,7 @@ use object::read::SectionIndex;
 use object::read::elf::{FileHeader, SectionHeader as _, Sym as _};
 use object::{Endianness, SymbolIndex};
 
-use super::Definitions;
+use super::{Definitions, ZEROS};
 
 /// The type of thread-local variables.
 pub(super) const TLS: u8 = elf::STT_TLS.0;
@@ -77,18 +77,16 @@ fn read<Elf: FileHeader<Endian = Endianness>>(object: &[u8]) -> Option<Definitio
     Some(found)
 }
 
-/// The object with its groups in force, but no longer as one of several copies.
-pub(super) fn without_claims(object: &[u8]) -> Option<Vec<u8>> {
+/// Where the object says of each of its groups that it is one of several copies: words that are
+/// zero if it is not.
+pub(super) fn claims(object: &[u8]) -> Option<Vec<usize>> {
     let places = if is_wide(object)? {
         flags::<elf::FileHeader64<Endianness>>(object)
     } else {
         flags::<elf::FileHeader32<Endianness>>(object)
     }?;
-    let mut out = object.to_vec();
-    for place in places {
-        out.get_mut(place..place + 4)?.fill(0);
-    }
-    Some(out)
+    let last = object.len().checked_sub(ZEROS.len())?;
+    places.iter().all(|place| *place <= last).then_some(places)
 }
 
 /// The object with the definitions of `names` taken out of its symbol table. The code stays: other
@@ -337,6 +335,7 @@ impl ElfWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wrapper::comdat::ObjectChange;
 
     #[test]
     fn a_stub_claims_its_groups_and_defines_nothing() {
@@ -351,7 +350,8 @@ mod tests {
             assert_eq!(found.groups, [&b"f"[..], b"_ZN1AC5Ev"]);
             assert_eq!(found.symbols().count(), 0);
             assert_eq!(found.undefined, [b"g"]);
-            let loose = without_claims(&stub).expect("an object");
+            let claims = claims(&stub).expect("an object");
+            let loose = ObjectChange::Zeros(claims).applied(stub);
             assert!(definitions(&loose).expect("an object").groups.is_empty());
         }
     }

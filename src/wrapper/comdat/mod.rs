@@ -11,6 +11,11 @@ pub(super) mod macho;
 pub(super) mod wasm;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::io;
+use std::path::Path;
+
+use fs_err as fs;
+use fs_err::os::unix::fs::FileExt as _;
 
 use super::resolution::Resolution;
 use super::{Flavour, Refusal};
@@ -35,18 +40,17 @@ pub(super) struct Definitions<'a> {
 }
 
 impl<'a> Definitions<'a> {
-    fn of(flavour: Flavour, object: &'a [u8], name: &str) -> Result<Self, Refusal> {
+    /// Reads those of the object `name`.
+    ///
+    /// # Errors
+    /// It is not understood.
+    pub(super) fn of(flavour: Flavour, object: &'a [u8], name: &str) -> Result<Self, Refusal> {
         let read = match flavour {
             Flavour::Elf => elf::definitions(object),
             Flavour::Wasm => wasm::definitions(object),
             Flavour::MachO => macho::definitions(object),
         };
         read.ok_or_else(|| Refusal::new(format!("the symbols of `{name}` cannot be read")))
-    }
-
-    /// What it defines and what it needs.
-    fn named(&self) -> impl Iterator<Item = &'a [u8]> {
-        self.symbols().chain(self.undefined.iter().copied())
     }
 
     fn symbols(&self) -> impl Iterator<Item = &'a [u8]> {
@@ -58,25 +62,100 @@ impl<'a> Definitions<'a> {
     }
 }
 
-/// Hidden symbols that no file of the program may define. They belong to the first file that needs
-/// them, so no other may name them first.
-#[derive(Debug, Default)]
-struct Missing {
-    hidden: HashSet<Vec<u8>>,
-    defined: HashSet<Vec<u8>>,
+/// What is linked in place of an object.
+#[derive(Debug)]
+pub(super) enum ObjectChange {
+    /// The object with zeros in the words at these offsets.
+    Zeros(Vec<usize>),
+    Whole(Vec<u8>),
 }
 
-impl Missing {
-    fn note(&mut self, found: &Definitions<'_>) {
-        self.hidden
-            .extend(found.hidden.iter().map(|name| name.to_vec()));
-        self.defined.extend(found.symbols().map(<[u8]>::to_vec));
+/// A word of an object.
+const ZEROS: [u8; 4] = [0; 4];
+
+impl ObjectChange {
+    pub(super) fn applied(self, mut object: Vec<u8>) -> Vec<u8> {
+        match self {
+            Self::Whole(object) => object,
+            Self::Zeros(places) => {
+                for place in places {
+                    object[place..place + ZEROS.len()].copy_from_slice(&ZEROS);
+                }
+                object
+            }
+        }
     }
 
-    fn in_all(files: [&Self; 2], name: &[u8]) -> bool {
-        let hidden = files.iter().any(|it| it.hidden.contains(name));
-        hidden && !files.iter().any(|it| it.defined.contains(name))
+    /// Changes the file at `path`, which is the object.
+    ///
+    /// # Errors
+    /// The system's own.
+    pub(super) fn write(&self, path: &Path) -> io::Result<()> {
+        match self {
+            Self::Whole(object) => fs::write(path, object),
+            Self::Zeros(places) => {
+                let file = fs::OpenOptions::new().write(true).open(path)?;
+                let mut places = places.iter();
+                places.try_for_each(|place| file.write_all_at(&ZEROS, *place as u64))
+            }
+        }
     }
+}
+
+/// What files say of a symbol that they name.
+#[derive(Debug, Clone, Copy, Default)]
+struct NamedSymbol {
+    /// Its type; `None` if it is hidden in some file and neither defined nor needed.
+    kind: Option<u8>,
+    hidden: bool,
+    defined: bool,
+}
+
+/// The symbols of several files. A name is copied once, however many of them have it.
+#[derive(Debug, Default)]
+struct NamedSymbols {
+    numbers: HashMap<Vec<u8>, usize>,
+    symbols: Vec<NamedSymbol>,
+}
+
+impl NamedSymbols {
+    /// Adds those of a file; `kind` makes one type of the one that is known and the file's own.
+    fn add(&mut self, found: &Definitions<'_>, kind: impl Fn(Option<u8>, Option<u8>) -> u8) {
+        let own = |name: &[u8]| found.types.get(name).copied();
+        for name in found.symbols() {
+            let symbol = self.of(name);
+            symbol.defined = true;
+            symbol.kind = Some(kind(symbol.kind, own(name)));
+        }
+        for name in &found.undefined {
+            let symbol = self.of(name);
+            symbol.kind = Some(kind(symbol.kind, own(name)));
+        }
+        for name in &found.hidden {
+            self.of(name).hidden = true;
+        }
+    }
+
+    fn of(&mut self, name: &[u8]) -> &mut NamedSymbol {
+        let next = self.symbols.len();
+        let number = self.numbers.get(name).copied().unwrap_or(next);
+        if number == next {
+            self.numbers.insert(name.to_vec(), next);
+            self.symbols.push(NamedSymbol::default());
+        }
+        &mut self.symbols[number]
+    }
+
+    fn get(&self, name: &[u8]) -> NamedSymbol {
+        let number = self.numbers.get(name);
+        number.map_or_else(NamedSymbol::default, |number| self.symbols[*number])
+    }
+}
+
+/// Whether a symbol is hidden and no file of the program may define it. It belongs to the first
+/// file that needs it, so no other may name it first.
+fn is_missing(files: [NamedSymbol; 2]) -> bool {
+    files.iter().any(|it| it.hidden) && !files.iter().any(|it| it.defined)
 }
 
 /// What native files define that a module might define, too.
@@ -88,9 +167,7 @@ pub(super) struct Natives {
     /// Symbols that a module's definition replaces, by the numbers of the files that have them.
     weak: HashMap<Vec<u8>, Vec<usize>>,
     common: HashMap<Vec<u8>, String>,
-    /// All symbols that they name, and their types.
-    named: HashMap<Vec<u8>, u8>,
-    missing: Missing,
+    named: NamedSymbols,
 }
 
 impl Natives {
@@ -113,11 +190,8 @@ impl Natives {
         object: &[u8],
     ) -> Result<(), Refusal> {
         let found = Definitions::of(flavour, object, name)?;
-        for name in found.named() {
-            let kind = found.types.get(name).copied().unwrap_or_default();
-            self.named.entry(name.to_vec()).or_insert(kind);
-        }
-        self.missing.note(&found);
+        let first = |known: Option<u8>, own: Option<u8>| known.or(own).unwrap_or_default();
+        self.named.add(&found, first);
         self.groups
             .extend(found.groups.iter().map(|name| name.to_vec()));
         let grouped = found.grouped.iter().map(|(symbol, _)| *symbol);
@@ -144,8 +218,7 @@ pub(super) struct Objects<'a> {
     /// played again.
     claimed: Option<BTreeSet<&'a [u8]>>,
     groups: HashSet<Vec<u8>>,
-    named: HashMap<Vec<u8>, u8>,
-    missing: Missing,
+    named: NamedSymbols,
     first: Option<Vec<u8>>,
     /// Symbols of native files that lose against a module's.
     overruled: BTreeMap<usize, HashSet<Vec<u8>>>,
@@ -172,71 +245,73 @@ impl<'a> Objects<'a> {
             of_modules: resolution.map(|it| &it.of_modules),
             claimed,
             groups: HashSet::new(),
-            named: HashMap::new(),
-            missing: Missing::default(),
+            named: NamedSymbols::default(),
             first: None,
             overruled: BTreeMap::new(),
         }
     }
 
-    /// Takes the object of the module `name`; returns what is to be linked in its place, if that is
-    /// something else.
+    /// Takes the object of the module `name`, in which `found` was found; returns what is to be
+    /// linked in its place, if that is something else.
     ///
     /// # Errors
-    /// It is not understood, or in conflict with a native file.
-    pub(super) fn add(&mut self, name: &str, object: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
-        let found = Definitions::of(self.flavour, object, name)?;
+    /// It is in conflict with a native file.
+    pub(super) fn add(
+        &mut self,
+        name: &str,
+        object: &[u8],
+        found: &Definitions<'_>,
+    ) -> Result<Option<ObjectChange>, Refusal> {
         for symbol in found.symbols() {
             self.overrule(symbol, name)?;
         }
-        let unknown = found
-            .groups
-            .iter()
-            .find(|it| self.natives.groups.contains(**it));
-        if let (None, Some(group)) = (&self.claimed, unknown) {
-            return Err(conflict("the group", group, name));
+        if self.claimed.is_none() {
+            let mut groups = found.groups.iter();
+            if let Some(group) = groups.find(|it| self.natives.groups.contains(**it)) {
+                return Err(conflict("the group", group, name));
+            }
         }
-        for name in found.named() {
-            // A module does not know the types of the others.
-            let kind = found.types.get(name).copied().filter(|it| *it == elf::TLS);
-            let known = self.named.entry(name.to_vec()).or_default();
-            *known = kind.unwrap_or(*known);
-        }
-        self.missing.note(&found);
+        // A module does not know the types of the others.
+        self.named.add(found, |known, own| {
+            let own = own.filter(|it| *it == elf::TLS);
+            own.or(known).unwrap_or_default()
+        });
         if self.first.is_none() {
             self.first = Some(object.to_vec());
         }
         if self.relocatable {
-            return self.check_relocatable(&found).map(|()| None);
+            return self.check_relocatable(found).map(|()| None);
         }
         if found.groups.is_empty() {
             return Ok(None);
         }
         Ok(match self.flavour {
-            Flavour::Elf => elf::without_claims(object),
-            Flavour::Wasm => wasm::without_claims(object),
+            Flavour::Elf => elf::claims(object).map(ObjectChange::Zeros),
+            Flavour::Wasm => wasm::without_claims(object).map(ObjectChange::Whole),
             Flavour::MachO => None,
         })
     }
 
     /// The linker has decided for the module's definition, or it would not be in its object.
     fn overrule(&mut self, symbol: &[u8], name: &str) -> Result<(), Refusal> {
+        let common = self.natives.common.contains_key(symbol);
+        let losers = self.natives.weak.get(symbol);
+        if !common && losers.is_none() {
+            return Ok(());
+        }
         if self.of_modules.is_some_and(|names| !names.contains(symbol)) {
             return Ok(());
         }
-        if self.natives.common.contains_key(symbol) {
+        if common {
             return Err(conflict("the common symbol", symbol, name));
         }
-        let Some(losers) = self.natives.weak.get(symbol) else {
-            return Ok(());
-        };
         match (self.flavour, &self.claimed) {
             (Flavour::Elf, Some(_)) => {}
             (Flavour::Wasm, Some(_)) if self.is_claimed(symbol) => return Ok(()),
             _ if self.natives.several => return Err(conflict("the symbol", symbol, name)),
             _ => return Err(conflict("the weak symbol", symbol, name)),
         }
-        for &native in losers {
+        for &native in losers.into_iter().flatten() {
             let overruled = self.overruled.entry(native).or_default();
             overruled.insert(symbol.to_vec());
         }
@@ -282,14 +357,15 @@ impl<'a> Objects<'a> {
         let order = resolution.map_or(&[][..], |it| &it.symbols);
         match self.flavour {
             Flavour::Elf => {
-                let plain = order.iter().filter(|&name| {
-                    let files = [&self.missing, &self.natives.missing];
-                    !name.contains(&b'@') && !Missing::in_all(files, name)
-                });
+                let plain = order.iter().filter(|name| !name.contains(&b'@'));
                 let named = plain.filter_map(|name| {
                     let (own, native) = (self.named.get(name), self.natives.named.get(name));
-                    let kind = own.filter(|it| **it == elf::TLS).or(native).or(own)?;
-                    Some((&name[..], *kind))
+                    if is_missing([own, native]) {
+                        return None;
+                    }
+                    let thread_local = own.kind.filter(|it| *it == elf::TLS);
+                    let kind = thread_local.or(native.kind).or(own.kind)?;
+                    Some((&name[..], kind))
                 });
                 let named: Vec<(&[u8], u8)> = named.collect();
                 let needed = !(claimed.is_empty() && named.is_empty());
@@ -300,8 +376,8 @@ impl<'a> Objects<'a> {
             Flavour::MachO => {
                 let resolution = resolution?;
                 let needed = order.iter().filter(|&name| {
-                    let kept =
-                        self.named.contains_key(name) || self.natives.named.contains_key(name);
+                    let files = [&self.named, &self.natives.named];
+                    let kept = files.iter().any(|it| it.get(name).kind.is_some());
                     // A library's; it counts as used though optimization may have removed the use.
                     let elsewhere = !resolution.of_modules.contains(name);
                     kept || elsewhere

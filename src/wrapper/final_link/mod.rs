@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::comdat::{Natives, Objects};
+use super::comdat::{Definitions, Natives, ObjectChange, Objects};
 use super::command_line::{BackendOption, Item, Role};
 use super::inputs::{Library, Piece};
 use super::kind::FileKind;
 use super::natives::Native;
-use super::{Flavour, Jobs, LinkPlan, Refusal, archive, base, text};
+use super::{Flavour, Jobs, LinkPlan, Refusal, archive, base, in_parallel, text};
 
 mod debug_map;
 mod renamed;
@@ -23,6 +23,8 @@ use renamed::RenamedFiles;
 
 const NATIVES: &str = "n";
 const STUB: &str = "groups.o";
+/// Objects that are in memory at a time.
+const AT_A_TIME: usize = 16;
 
 pub(super) fn arguments(
     plan: &LinkPlan,
@@ -214,30 +216,97 @@ fn linked_objects(
     let objects = regular.into_iter().chain(jobs.modules.objects());
     let modules = jobs.modules.linker_names().map(Some);
     let modules = regular.is_some().then_some(None).into_iter().chain(modules);
-    for ((task, (path, library)), module) in (first..).zip(objects).zip(modules) {
-        let theirs = renamed::object_of_lto(plan.output(), module, &jobs.release);
-        let bytes = fs::read(path).map_err(|error| Refusal::unreadable(path, &error))?;
-        let name = text(path)?;
-        let changed = seen.add(&name, &bytes)?;
-        if let (Some(library), true) = (library, in_archives) {
-            let member = (base(&name).to_owned(), changed.unwrap_or(bytes));
-            let made = whole(plan.flavour, files, library, &[member])?;
-            let ours = format!("{}:{}", made.file, base(&name));
-            files.renamed.add_one_of(ours, theirs);
-            words.extend(made.words);
-            continue;
+    let objects: Vec<_> = (first..).zip(objects).zip(modules).collect();
+    for some in objects.chunks(AT_A_TIME) {
+        let some = in_parallel(some, |((task, (path, library)), module)| {
+            let library = library.filter(|_| in_archives);
+            let theirs = renamed::object_of_lto(plan.output(), *module, &jobs.release);
+            FreshObject::read(*task, path, library, theirs)
+        })?;
+        let found = in_parallel(&some, |object| {
+            Definitions::of(plan.flavour, &object.bytes, &object.name)
+        })?;
+        let mut changes = Vec::with_capacity(some.len());
+        for (object, found) in some.iter().zip(&found) {
+            changes.push(seen.add(&object.name, &object.bytes, found)?);
         }
-        if plan.flavour == Flavour::MachO {
-            words.push(debug_map::object(plan, path, &bytes, task)?);
-            continue;
+        let both: Vec<_> = some.iter().zip(changes).collect();
+        in_parallel(&both, |(object, change)| object.change(change.as_ref()))?;
+        for (object, change) in both {
+            words.extend(object.words(plan, files, change)?);
         }
-        if let Some(changed) = changed {
-            fs::write(path, changed).map_err(|error| Refusal::unreadable(path, &error))?;
-        }
-        files.renamed.add_one_of(name.clone(), theirs);
-        words.push(name);
     }
     Ok(words)
+}
+
+/// The object of a module.
+struct FreshObject<'a> {
+    /// Its number in the linker's LTO.
+    task: usize,
+    path: &'a Path,
+    name: String,
+    /// The archive that it must be linked in.
+    library: Option<&'a str>,
+    /// What the linker may call it in its own LTO.
+    theirs: Vec<String>,
+    bytes: Vec<u8>,
+}
+
+impl<'a> FreshObject<'a> {
+    fn read(
+        task: usize,
+        path: &'a Path,
+        library: Option<&'a str>,
+        theirs: Vec<String>,
+    ) -> Result<Self, Refusal> {
+        let bytes = fs::read(path).map_err(|error| Refusal::unreadable(path, &error))?;
+        Ok(Self {
+            task,
+            path,
+            name: text(path)?,
+            library,
+            theirs,
+            bytes,
+        })
+    }
+
+    /// Makes the change in the file, where the file itself is linked.
+    fn change(&self, change: Option<&ObjectChange>) -> Result<(), Refusal> {
+        match (change, self.library) {
+            (Some(change), None) => change
+                .write(self.path)
+                .map_err(|error| Refusal::unreadable(self.path, &error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The words that link it.
+    fn words(
+        &self,
+        plan: &LinkPlan,
+        files: &mut FinalLinkFiles,
+        change: Option<ObjectChange>,
+    ) -> Result<Vec<String>, Refusal> {
+        if let Some(library) = self.library {
+            let bytes = self.bytes.clone();
+            let bytes = match change {
+                Some(change) => change.applied(bytes),
+                None => bytes,
+            };
+            let member = (base(&self.name).to_owned(), bytes);
+            let made = whole(plan.flavour, files, library, &[member])?;
+            let ours = format!("{}:{}", made.file, base(&self.name));
+            files.renamed.add_one_of(ours, self.theirs.clone());
+            return Ok(made.words);
+        }
+        if plan.flavour == Flavour::MachO {
+            let word = debug_map::object(plan, self.path, &self.bytes, self.task)?;
+            return Ok(vec![word]);
+        }
+        let (ours, theirs) = (self.name.clone(), self.theirs.clone());
+        files.renamed.add_one_of(ours, theirs);
+        Ok(vec![self.name.clone()])
+    }
 }
 
 fn stub(jobs: &Jobs, scratch: &Path, seen: &Objects<'_>) -> Result<Option<String>, Refusal> {

@@ -36,7 +36,7 @@ struct InputFile {
 
 /// What the linker would do.
 #[derive(Debug, Default)]
-pub(super) struct Resolution {
+pub struct Resolution {
     /// The names of loaded files, with the places of members in their archives.
     pub(super) loaded: Vec<(String, Option<u64>)>,
     /// The same files in the order in which the linker was done with them: after those that they
@@ -48,7 +48,7 @@ pub(super) struct Resolution {
     pub(super) claimed: HashSet<Vec<u8>>,
     /// Symbols that modules define; their objects may define more, which nothing was decided about.
     pub(super) of_modules: HashSet<Vec<u8>>,
-    /// Symbols that only references which may stay without a definition name.
+    /// Symbols that only references which may stay without a definition name, for Mach-O.
     pub(super) optional: HashSet<Vec<u8>>,
 }
 
@@ -148,7 +148,8 @@ impl<'a> SymbolResolver<'a> {
 
     fn insert(&mut self, name: &'a [u8]) -> usize {
         // A default version is the name without it.
-        let end = name.windows(2).position(|part| part == b"@@");
+        let end = || name.windows(2).position(|part| part == b"@@");
+        let end = name.contains(&b'@').then(end).flatten();
         let name = &name[..end.unwrap_or(name.len())];
         let next = self.names.len();
         let symbol = *self.known.entry(name).or_insert(next);
@@ -266,10 +267,16 @@ impl<'a> SymbolResolver<'a> {
         let modules = files.filter(|file| file.kind == InputKind::Bitcode);
         let symbols = modules.flat_map(|file| &file.symbols);
         let defined = symbols.filter(|symbol| !symbol.undefined);
-        defined.map(|symbol| symbol.name.clone()).collect()
+        // Most definitions of C++ are in many modules.
+        let names: HashSet<&[u8]> = defined.map(|symbol| &symbol.name[..]).collect();
+        names.into_iter().map(<[u8]>::to_vec).collect()
     }
 
+    /// Only Apple's linkers tell these apart.
     fn optional(&self) -> HashSet<Vec<u8>> {
+        if self.flavour != Flavour::MachO {
+            return HashSet::new();
+        }
         let files = self.loaded.iter().map(|&file| &self.files[file]);
         let symbols = files.flat_map(|file| &file.symbols);
         let (optional, other): (Vec<_>, Vec<_>) =

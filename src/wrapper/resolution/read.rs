@@ -1,5 +1,8 @@
 //! The symbols of one input, in the order in which its linker reads them.
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,9 +10,8 @@ use object::read::elf::{FileHeader, Sym as _};
 use object::{Endianness, elf};
 
 use super::{InputFile, InputKind};
-use crate::fs::read_regular;
 use crate::thinlto::{self, Symbol, SymbolTable};
-use crate::wrapper::archive::Member;
+use crate::wrapper::archive::{Member, bytes_at, open_with_size};
 use crate::wrapper::comdat::{self, macho, wasm};
 use crate::wrapper::inputs::{self, Library, Piece};
 use crate::wrapper::{Flavour, Refusal, kind, natives};
@@ -59,8 +61,7 @@ impl FileLocation<'_> {
         let (name, bytes, kind, lazy) = match self {
             Self::File { path, lazy } => {
                 let unreadable = |error| Refusal::unreadable(Path::new(path), &error);
-                let bytes = read_regular(path).map_err(unreadable)?;
-                let kind = kind::FileKind::of(&bytes[..bytes.len().min(kind::START)]);
+                let (bytes, kind) = file(Path::new(path)).map_err(unreadable)?;
                 ((*path).to_owned(), bytes, kind, *lazy)
             }
             Self::Member {
@@ -70,7 +71,12 @@ impl FileLocation<'_> {
                 lazy,
             } => {
                 let name = format!("{}({})", library.path, inputs::traced(flavour, member));
-                (name, library.bytes(member)?, *kind, *lazy)
+                let archive = Path::new(&library.path);
+                let opened = member.open(archive);
+                let bytes =
+                    opened.and_then(|(file, start, size)| content(&file, start, size, *kind));
+                let bytes = bytes.map_err(|error| Refusal::unreadable(archive, &error))?;
+                (name, bytes, *kind, *lazy)
             }
         };
         let bitcode = match kind {
@@ -102,6 +108,30 @@ impl FileLocation<'_> {
             groups: table.groups,
         })
     }
+}
+
+/// What symbols are read from, and what the file is.
+fn file(path: &Path) -> io::Result<(Vec<u8>, kind::FileKind)> {
+    // It reads as an empty script.
+    if path == Path::new("/dev/null") {
+        return Ok((Vec::new(), kind::FileKind::Text));
+    }
+    let (file, size) = open_with_size(path)?;
+    let start = bytes_at(&file, 0, size.min(kind::START as u64))?;
+    let kind = kind::FileKind::of(&start);
+    Ok((content(&file, 0, size, kind)?, kind))
+}
+
+/// The part of `file` that begins at `start` and has `size` bytes; of bitcode only what is beside
+/// the modules, which are most of it.
+fn content(file: &File, start: u64, size: u64, kind: kind::FileKind) -> io::Result<Vec<u8>> {
+    if kind == kind::FileKind::Bitcode {
+        let read = |bytes: &mut [u8], at| file.read_exact_at(bytes, start + at);
+        if let Some(bytes) = thinlto::without_modules(size, read)? {
+            return Ok(bytes);
+        }
+    }
+    bytes_at(file, start, size)
 }
 
 fn of_wasm(bytes: &[u8]) -> Option<SymbolTable> {
