@@ -7,13 +7,13 @@ use std::sync::Arc;
 use object::read::elf::{FileHeader, SectionHeader as _};
 use object::{Endianness, elf};
 
-use super::Refusal;
 use super::archive::Member;
 use super::inputs::{Library, LinkInputs};
 use super::kind::FileKind;
 use super::resolution::Resolution;
 use super::source::ModuleSource;
 use super::thin_link::Chosen;
+use super::{Refusal, in_parallel};
 use crate::fs::read_regular;
 use crate::thinlto::LtoKind;
 
@@ -190,18 +190,16 @@ impl<'a> Finder<'a> {
         if self.found.regular {
             return Ok(());
         }
-        for module in modules {
+        let found = in_parallel(modules, |module| {
             let source = ModuleSource::find(self.inputs, &module.name)?;
             if source.has_one_module()? {
-                continue;
+                return Ok(false);
             }
             let kind = LtoKind::of(&source.bitcode()?);
             let kind = kind.map_err(|error| Refusal::new(format!("`{}`: {error}", module.name)))?;
-            if kind.regular {
-                self.found.regular = true;
-                return Ok(());
-            }
-        }
+            Ok(kind.regular)
+        })?;
+        self.found.regular = found.contains(&true);
         Ok(())
     }
 }
