@@ -135,12 +135,32 @@ fn holds(bytes: &[u8], numbers: &Renumbering) -> bool {
         old.iter()
             .any(|number| find(digits, number.to_string().as_bytes()).is_some())
     });
-    in_text
-        || bytes.windows(8).any(|window| {
-            let word = window.first_chunk::<8>().copied().unwrap_or_default();
-            old.binary_search(&u64::from_le_bytes(word)).is_ok()
-                || old.binary_search(&u64::from_be_bytes(word)).is_ok()
-        })
+    in_text || holds_word(bytes, &old)
+}
+
+/// Whether eight bytes anywhere are one of `numbers`, in either order.
+fn holds_word(bytes: &[u8], numbers: &[u64]) -> bool {
+    let mut words: Vec<u64> = numbers
+        .iter()
+        .flat_map(|number| [*number, number.swap_bytes()])
+        .collect();
+    words.sort_unstable();
+    // An object has millions of windows, and hardly any of them begins like a number.
+    let mut begins = vec![false; 1 << 16];
+    let beginning = |word: u64| {
+        usize::from(u16::from_le_bytes([
+            word.to_le_bytes()[0],
+            word.to_le_bytes()[1],
+        ]))
+    };
+    for word in &words {
+        begins[beginning(*word)] = true;
+    }
+    bytes.windows(8).any(|window| {
+        let word = window.first_chunk::<8>().copied().unwrap_or_default();
+        let word = u64::from_le_bytes(word);
+        begins[beginning(word)] && words.binary_search(&word).is_ok()
+    })
 }
 
 fn number(digits: &[u8]) -> Option<u64> {

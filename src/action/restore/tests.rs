@@ -1,7 +1,12 @@
-//! The layout of string tables, and bytes of any kind. Real objects are restored in
-//! `tests/it/slices.rs`.
+//! The layout of string tables, objects of each class and byte order against the compiler's own, and
+//! bytes of any kind. Objects of whole links are restored in `tests/it/slices`.
+
+use std::fmt::Write as _;
 
 use proptest::prelude::*;
+use relto_testing::llvm::{Llvm, run};
+use relto_testing::skip::skip;
+use tempfile::TempDir;
 
 use super::table::StringTable;
 use super::{Renumbering, RestoreError, check, restore};
@@ -38,6 +43,115 @@ fn modules_with_one_number_must_have_one_again() {
         Renumbering::new([(1, 2), (3, 2)]),
         Err(RestoreError::Ambiguous)
     );
+}
+
+/// Of each class and byte order.
+const TARGETS: [&str; 4] = [
+    "x86_64-linux-gnu",
+    "i386-linux-gnu",
+    "powerpc64-linux-gnu",
+    "mips-linux-gnu",
+];
+/// The numbers of two modules in two links: their order in the string table, and their lengths,
+/// are not the same.
+const THEN: [u64; 2] = [18_446_744_073_709_551_611, 12_345_678_902];
+const NOW: [u64; 2] = [12_345_678_905, 9_446_744_073_709_551_617];
+
+/// Two functions with names of promoted locals, and what else the assembly says; `None` if this
+/// compiler does not know the target.
+fn object(target: &str, numbers: [u64; 2], more: &str) -> Option<Vec<u8>> {
+    let mut text = String::new();
+    for name in [
+        format!("first.llvm.{}", numbers[0]),
+        format!("second.llvm.{}", numbers[1]),
+        format!("second.llvm.{}.cold", numbers[0]),
+        "third".to_owned(),
+        "d".to_owned(),
+    ] {
+        let _ = write!(
+            text,
+            ".section .text.{name},\"ax\",%progbits\n.globl {name}\n.type {name},%function\n{name}:\n.long 0\n"
+        );
+    }
+    let _ = write!(text, ".section .data.other,\"aw\",%progbits\n{more}\n");
+    let dir = TempDir::new().expect("a directory");
+    let (source, object) = (dir.path().join("a.s"), dir.path().join("a.o"));
+    fs_err::write(&source, text).expect("written");
+    let mut clang = Llvm::get().command("clang");
+    let is_known = clang.arg("--print-targets").output().is_ok_and(|output| {
+        let known = String::from_utf8_lossy(&output.stdout).into_owned();
+        let name = match target.split_once('-').map_or(target, |(name, _)| name) {
+            "x86_64" => "x86-64",
+            "i386" => "x86",
+            "powerpc64" => "ppc64",
+            name => name,
+        };
+        known
+            .lines()
+            .any(|line| line.split_whitespace().next() == Some(name))
+    });
+    if !is_known {
+        return None;
+    }
+    let mut clang = Llvm::get().command("clang");
+    clang
+        .arg(format!("--target={target}"))
+        .arg("-c")
+        .arg(source);
+    run(clang.arg("-o").arg(&object));
+    Some(fs_err::read(object).expect("an object"))
+}
+
+#[test]
+fn the_names_of_an_object_are_restored_to_those_that_the_compiler_writes() {
+    for target in TARGETS {
+        let Some((then, now)) = object(target, THEN, "").zip(object(target, NOW, "")) else {
+            return skip("this clang does not know all targets");
+        };
+        assert_eq!(check(&then, &THEN), Ok(()), "{target}");
+        let numbers = Renumbering::new(THEN.into_iter().zip(NOW)).expect("one to one");
+        let restored = restore(&then, &numbers).expect("a known form");
+        assert!(restored == now, "{target}");
+        let back = Renumbering::new(NOW.into_iter().zip(THEN)).expect("one to one");
+        assert!(
+            restore(&now, &back).expect("a known form") == then,
+            "{target}"
+        );
+    }
+}
+
+#[test]
+fn a_number_outside_of_the_string_table_is_found() {
+    for (target, data) in [
+        ("x86_64-linux-gnu", format!(".quad {}", THEN[1])),
+        ("x86_64-linux-gnu", format!(".byte 1\n.quad {}", THEN[0])),
+        ("x86_64-linux-gnu", format!(".ascii \"x{}y\"", THEN[1])),
+        ("x86_64-linux-gnu", format!(".ascii \"7{}\"", THEN[1])),
+        ("powerpc64-linux-gnu", format!(".quad {}", THEN[1])),
+        (
+            "x86_64-linux-gnu",
+            format!(".quad {}", THEN[1].swap_bytes()),
+        ),
+    ] {
+        let Some(object) = object(target, THEN, &data) else {
+            return skip("this clang does not know all targets");
+        };
+        let found = check(&object, &THEN);
+        assert_eq!(found, Err(RestoreError::HashElsewhere), "{target} {data}");
+        assert_eq!(check(&object, &NOW), Ok(()), "{target} {data}");
+    }
+}
+
+#[test]
+fn a_table_in_another_order_is_refused() {
+    let object = object("x86_64-linux-gnu", THEN, "").expect("a target of every clang here");
+    // With another last byte a name belongs to another place.
+    let name = b".text.third\0";
+    let at = object.windows(name.len()).position(|it| it == name);
+    let mut damaged = object.clone();
+    damaged[at.expect("a name") + name.len() - 2] = b'!';
+    assert_eq!(check(&damaged, &THEN), Err(RestoreError::Layout));
+    assert_eq!(check(&object, &[1]), Err(RestoreError::ShortHash));
 }
 
 proptest! {

@@ -227,6 +227,43 @@ declare void @varied(i32, ...)
 declare double @real(double)
 declare i32 @__CxxFrameHandler3(...)
 
+$other = comdat any
+@sole = linkonce_odr global i32 0, comdat($other)
+@owned_a = external global i32, !own !80
+@owned_b = external global i32, !own !81
+@owned_c = external global i32, !own !80
+
+define i32 @extra(ptr %p, i32 %x, i32 %y) {
+entry:
+  %h1 = call i32 @pick(i32 signext %x, i32 %y)
+  br label %next
+next:
+  %h2 = load i32, ptr %p, align 4, !noundef !30
+  %h3 = load i32, ptr %p, align 4
+  %ha = add i32 %x, 1
+  %hb = add i32 %x, 2
+  %h4 = call ptr @resolve()
+  %h5 = select nnan i1 true, double 1.0, double 2.0
+  %h6 = va_arg ptr %p, float
+  %h7 = va_arg ptr %p, <4 x i32>
+  store ptr @sole, ptr %p
+  store ptr @owned_a, ptr %p
+  store ptr @owned_b, ptr %p
+  store ptr @owned_c, ptr %p
+  ret i32 %h1
+}
+
+declare i32 @pick(i32, i32)
+
+define i32 @solo(i32 %only) {
+  ret i32 %only
+}
+
+define void @block() {
+alone:
+  ret void
+}
+
 ; more
 
 attributes #1 = { nounwind }
@@ -256,3 +293,5 @@ attributes #2 = { nounwind "target-cpu"="x86-64" }
 !51 = !{ptr @first}
 !60 = !{!"function_entry_count", i64 100}
 !61 = !{!"branch_weights", i32 1, i32 9}
+!80 = distinct !{!"own"}
+!81 = distinct !{!"own"}

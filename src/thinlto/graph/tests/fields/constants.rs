@@ -112,4 +112,9 @@ pub(super) const CASES: &[Case] = &[
     ("array of numbers", "[i16 1, i16 2]", "[i16 1, i16 3]"),
     ("vector of numbers", "<i64 3, i64 4>", "<i64 3, i64 5>"),
     ("text", "c\"abc\"", "c\"abd\""),
+    (
+        "type of a constant",
+        "store i8 0, ptr @absolute",
+        "store i16 0, ptr @absolute, align 1",
+    ),
 ];

@@ -196,4 +196,50 @@ pub(super) const CASES: &[Case] = &[
         "[label %last]",
         "[label %done]",
     ),
+    ("name of the only block", "alone:\n", "lonely:\n"),
+    (
+        "first target of a branch",
+        "br i1 %c, label %one, label %two",
+        "br i1 %c, label %four, label %two",
+    ),
+    (
+        "second target of a branch",
+        "br i1 %c, label %one, label %two",
+        "br i1 %c, label %one, label %four",
+    ),
+    (
+        "first target of indirectbr",
+        "[label %two, label %four]",
+        "[label %five, label %four]",
+    ),
+    (
+        "second target of indirectbr",
+        "[label %two, label %four]",
+        "[label %two, label %five]",
+    ),
+    (
+        "first handler of catchswitch",
+        "[label %handler, label %other]",
+        "[label %more, label %other]",
+    ),
+    (
+        "second handler of catchswitch",
+        "[label %handler, label %other]",
+        "[label %handler, label %more]",
+    ),
+    (
+        "type of a landing pad",
+        "%m26 = landingpad { ptr, i32 } catch ptr @tag\n  resume { ptr, i32 } %m26",
+        "%m26 = landingpad { ptr, i64 } catch ptr @tag\n  resume { ptr, i64 } %m26",
+    ),
+    (
+        "pad around a pad",
+        "cleanuppad within none",
+        "cleanuppad within %n2",
+    ),
+    (
+        "default target of callbr",
+        "to label %done [label %last]",
+        "to label %more [label %last]",
+    ),
 ];

@@ -243,4 +243,35 @@ pub(super) const CASES: &[Case] = &[
         "ifunc i32 (i32), ptr @resolve",
         "ifunc i32 (i64), ptr @resolve",
     ),
+    (
+        "personality of one function",
+        "i1 %k) personality ptr @__gxx_personality_v0",
+        "i1 %k) personality ptr @external",
+    ),
+    (
+        "aliasee that is reached anyway",
+        "alias i32 (i32), ptr @helper",
+        "alias i32 (i32), ptr @gone",
+    ),
+    (
+        "resolver that is reached anyway",
+        "ifunc i32 (i32), ptr @resolve\n",
+        "ifunc i32 (i32), ptr @gone\n",
+    ),
+    (
+        "DLL class of an alias",
+        "@nick = dso_local alias",
+        "@nick = dso_local dllexport alias",
+    ),
+    ("name of a comdat", "$other", "$another"),
+    (
+        "kind of an attachment of a variable",
+        "!absolute_symbol !50",
+        "!mine !50",
+    ),
+    (
+        "attachment of a variable",
+        "!50 = !{i64 0, i64 256}",
+        "!50 = !{i64 0, i64 512}",
+    ),
 ];

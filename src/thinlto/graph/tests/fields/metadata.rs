@@ -34,4 +34,20 @@ pub(super) const CASES: &[Case] = &[
         "!\"function_entry_count\", i64 100",
         "!\"function_entry_count\", i64 101",
     ),
+    (
+        "attached instruction",
+        "%h2 = load i32, ptr %p, align 4, !noundef !30\n  %h3 = load i32, ptr %p, align 4\n",
+        "%h2 = load i32, ptr %p, align 4\n  %h3 = load i32, ptr %p, align 4, !noundef !30\n",
+    ),
+    (
+        "metadata of a call",
+        "scope.decl(metadata !41)",
+        "scope.decl(metadata !43)",
+    ),
+    ("distinct metadata", "!41 = !{!40}", "!41 = distinct !{!40}"),
+    (
+        "which of two equal nodes",
+        "@owned_c = external global i32, !own !80",
+        "@owned_c = external global i32, !own !81",
+    ),
 ];

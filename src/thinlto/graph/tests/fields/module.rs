@@ -43,4 +43,9 @@ pub(super) const CASES: &[Case] = &[
         "@named_b = external global i32",
         "@named_b = external global i32\n@named_c = global i8 0",
     ),
+    (
+        "record of llvm.used",
+        "[ptr @kept], section \"llvm.metadata\"",
+        "[ptr @kept], section \"other\"",
+    ),
 ];

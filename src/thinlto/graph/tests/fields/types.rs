@@ -50,4 +50,41 @@ pub(super) const CASES: &[Case] = &[
         "declare i32 @__CxxFrameHandler3(...)",
         "declare i32 @__CxxFrameHandler3()",
     ),
+    (
+        "place of an attribute",
+        "signext %x, i32 %y",
+        "%x, i32 signext %y",
+    ),
+    ("kind of an attribute", "signext %x", "zeroext %x"),
+    (
+        "kind of an attribute with a number",
+        "dereferenceable(8)",
+        "dereferenceable_or_null(8)",
+    ),
+    (
+        "kind of an attribute with a type",
+        "sret(%Pair)",
+        "byval(%Pair)",
+    ),
+    ("width of a range", "range(i32 0, 100)", "range(i64 0, 100)"),
+    (
+        "kind of a type",
+        "va_arg ptr %p, float",
+        "va_arg ptr %p, half",
+    ),
+    (
+        "length of a vector",
+        "va_arg ptr %p, <4 x i32>",
+        "va_arg ptr %p, <8 x i32>",
+    ),
+    (
+        "element of a vector",
+        "va_arg ptr %p, <4 x i32>",
+        "va_arg ptr %p, <4 x i64>",
+    ),
+    (
+        "scalable vector",
+        "va_arg ptr %p, <4 x i32>",
+        "va_arg ptr %p, <vscale x 4 x i32>",
+    ),
 ];

@@ -94,7 +94,11 @@ pub(super) const CASES: &[Case] = &[
     ),
     ("value of insertvalue", "i32 %x, 0\n", "i32 %y, 0\n"),
     ("index of insertvalue", "i32 %x, 0\n", "i32 %x, 1\n"),
-    ("list of va_arg", "va_arg ptr %p", "va_arg ptr %o"),
+    (
+        "list of va_arg",
+        "%m12 = va_arg ptr %p",
+        "%m12 = va_arg ptr %o",
+    ),
     ("type of va_arg", "va_arg ptr %p, i32", "va_arg ptr %p, i64"),
     ("operand of freeze", "freeze i32 %x", "freeze i32 %y"),
     (
@@ -106,5 +110,27 @@ pub(super) const CASES: &[Case] = &[
         "element type of getelementptr",
         "getelementptr i8, ptr %p",
         "getelementptr i16, ptr %p",
+    ),
+    (
+        "kind of an instruction",
+        "fcmp oeq double %d, %g",
+        "fsub double %d, %g",
+    ),
+    ("other flag of an operation", "%a = add nsw", "%a = add nuw"),
+    (
+        "other flag of a select",
+        "select nnan i1 true",
+        "select ninf i1 true",
+    ),
+    (
+        "global in a body",
+        "store i32 %d, ptr @first\n",
+        "store i32 %d, ptr @last\n",
+    ),
+    ("name of the only value", "%only", "%alone"),
+    (
+        "value of a name",
+        "%ha = add i32 %x, 1\n  %hb = add",
+        "%hb = add i32 %x, 1\n  %ha = add",
     ),
 ];
