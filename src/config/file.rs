@@ -255,4 +255,18 @@ mod tests {
           hint: the file comes with a source tree; use the command line, the environment or your own `config.toml`
         ");
     }
+
+    #[test]
+    fn a_flood_of_unknown_keys_is_one_short_message() {
+        let keys = |name: &str| {
+            (0..60_000)
+                .map(|at| format!("{name}{at} = 1\n"))
+                .collect::<String>()
+        };
+        for text in [keys("x"), format!("[config.a]\n{}", keys("job"))] {
+            let said = refused(&text);
+            assert!(said.contains("unknown key"), "{said}");
+            assert!(said.len() < 1000, "{}", said.len());
+        }
+    }
 }
