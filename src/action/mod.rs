@@ -14,6 +14,7 @@ pub mod overrides;
 pub mod response;
 pub mod restore;
 pub mod slice;
+pub mod slice_record;
 pub mod split_dwarf;
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,14 @@
 //! The second key of a job, made of what the job can see of its imports instead of their bytes.
 //!
-//! The key is the digest of an action that is never run. It has the shape of the real one: the
-//! job's own module whole, the shard without hashes, and for each import a digest of its slice in
-//! place of that of its bytes. Two jobs with the same key have the same object but for the numbers
-//! in the names of promoted locals, which are part of a [`SliceKey`] and which
-//! [`restore`](super::restore) replaces.
+//! The key is the digest of an action that is never run. It has the shape of the real one: a digest
+//! of the job's own module without the directory of its source file, the shard without hashes, and
+//! for each import a digest of its slice in place of that of its bytes. Two jobs with the same key
+//! have the same object but for the numbers in the names of promoted locals, which are part of a
+//! [`SliceKey`] and which [`restore`](super::restore) replaces.
+//!
+//! The GUID of a local value is a hash of its name and of the name of its source file. A backend
+//! only compares GUIDs, so in the shard those of local values become hashes of the name and of the
+//! first module of the job that has the same source file.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -14,10 +18,10 @@ use super::toolchain_tree::ToolchainTree;
 use super::tree::Encoded;
 use super::{Action, ActionTemplate};
 use crate::digest::Digest;
-use crate::thinlto::{Hash, Index, ModuleGraph, Obstacle, namesakes, suffix};
+use crate::thinlto::{Hash, Index, ModuleGraph, Obstacle, name_hash, namesakes, suffix};
 
 /// Changes whenever the same job would get another key without a change of its content.
-const SLICE_FORM: &str = "relto slices 1";
+const SLICE_FORM: &str = "relto slices 2";
 /// The directory of modules in the input root.
 const MODULES: &str = "relto/m/";
 
@@ -97,8 +101,6 @@ pub enum NoSliceKey {
     Module,
     #[error("a name or text of a module looks like the name of a promoted local of this job")]
     Suffix,
-    #[error("nothing of it can be sliced")]
-    Nothing,
 }
 
 /// What a slice key is made of, besides the job and what it sees of its imports.
@@ -133,6 +135,18 @@ pub fn check_kind(job: &CanonicalJob) -> Result<(), NoSliceKey> {
     }
 }
 
+/// What follows from the name of a module's source file.
+#[derive(Debug, Clone, Copy)]
+pub struct SourceName<'a> {
+    /// See [`ModuleGraph::source`].
+    pub source: u64,
+    /// Those local values of the module that the shard mentions ([`SliceableJob::mentioned`]).
+    pub locals: &'a [LocalValue],
+}
+
+/// The GUID of a local value, and the hash of its name.
+pub type LocalValue = (u64, u64);
+
 /// A job whose arguments and shard allow a slice key.
 #[derive(Debug)]
 pub struct SliceableJob<'a> {
@@ -140,6 +154,7 @@ pub struct SliceableJob<'a> {
     inputs: &'a SliceInputs<'a>,
     numbers: Vec<u64>,
     imported: Vec<Option<BTreeSet<u64>>>,
+    mentioned: Vec<u64>,
 }
 
 impl<'a> SliceableJob<'a> {
@@ -168,6 +183,7 @@ impl<'a> SliceableJob<'a> {
             inputs,
             imported: imported.collect::<Result<_, NoSliceKey>>()?,
             numbers: modules.iter().map(|entry| suffix(entry.hash)).collect(),
+            mentioned: inputs.index.guids(),
         })
     }
 
@@ -177,8 +193,14 @@ impl<'a> SliceableJob<'a> {
         &self.imported
     }
 
+    /// The GUIDs of all values in the shard; ascending.
+    #[must_use]
+    pub fn mentioned(&self) -> &[u64] {
+        &self.mentioned
+    }
+
     /// The job's key, if this is what it sees of its files ([`what_is_seen`]). `suffixes` are those
-    /// of all its modules.
+    /// of all its modules, `names` follow from each one's source file.
     ///
     /// # Errors
     /// It has none.
@@ -186,26 +208,25 @@ impl<'a> SliceableJob<'a> {
         &self,
         slices: impl Iterator<Item = Option<Hash>>,
         suffixes: impl IntoIterator<Item = &'b u64>,
+        names: &[SourceName<'_>],
     ) -> Result<SliceKey, NoSliceKey> {
         if suffixes.into_iter().any(|it| self.numbers.contains(it)) {
             return Err(NoSliceKey::Suffix);
         }
         let mut digests = self.inputs.digests.to_vec();
-        let mut replaced = 0;
         // What cannot be sliced keeps the digest of its bytes.
         for (digest, slice) in digests.iter_mut().zip(slices) {
             if let Some(slice) = slice {
                 *digest = self.inputs.template.function.digest(&slice);
-                replaced += 1;
             }
         }
-        if replaced == 0 {
-            return Err(NoSliceKey::Nothing);
-        }
+        let sources = sources(names);
+        let stand_ins = stand_ins(names, &sources);
+        let stand_in = |guid| stand_ins.get(&guid).copied().unwrap_or(guid);
         let mut seen = self.job.clone();
-        seen.shard = self.inputs.index.without_hashes().into();
+        seen.shard = self.inputs.index.as_seen(&stand_in)?.into();
         let mut template = self.inputs.template.clone();
-        template.salt = format!("{SLICE_FORM}\n{}", template.salt);
+        template.salt = format!("{SLICE_FORM}\n{sources:?}\n{}", template.salt);
         let action = Action::new(&template, self.inputs.toolchain, &seen, &digests);
         Ok(SliceKey {
             command: action.command.digest,
@@ -216,8 +237,30 @@ impl<'a> SliceableJob<'a> {
     }
 }
 
-/// What a job sees of its files: the digest of each slice, `None` where a file counts whole, and the
-/// namesakes among their names. `imported` is that of a [`SliceableJob`], `graphs` has one for each
+/// For each module the position of the first one whose source file has the same name.
+fn sources(names: &[SourceName<'_>]) -> Vec<usize> {
+    let mut first = HashMap::new();
+    let numbered = names.iter().enumerate();
+    numbered
+        .map(|(position, name)| *first.entry(name.source).or_insert(position))
+        .collect()
+}
+
+/// What stands for the GUIDs of local values: it does not depend on how source files are called,
+/// only on which modules share a name.
+fn stand_ins(names: &[SourceName<'_>], sources: &[usize]) -> HashMap<u64, u64> {
+    let mut stand_ins = HashMap::new();
+    for (name, source) in names.iter().zip(sources) {
+        for (guid, local) in name.locals {
+            let stand_in = || name_hash(&format!("{source} {local}"));
+            stand_ins.entry(*guid).or_insert_with(stand_in);
+        }
+    }
+    stand_ins
+}
+
+/// What a job sees of its files: the digest of each slice, of all of its own module but the directory
+/// of the source file, `None` where a file counts whole; and the namesakes among their names. `imported` is that of a [`SliceableJob`], `graphs` has one for each
 /// of its files.
 #[must_use]
 pub fn what_is_seen(
@@ -225,10 +268,10 @@ pub fn what_is_seen(
     graphs: &[&ModuleGraph],
 ) -> (Vec<Option<Hash>>, Vec<u64>) {
     let names = namesakes(graphs);
-    let slices = imported.iter().zip(graphs).map(|(imported, graph)| {
-        let imported = imported.as_ref()?;
-        graph.slice_of(imported, &names)
-    });
+    let slices = imported
+        .iter()
+        .zip(graphs)
+        .map(|(imported, graph)| graph.seen(imported.as_ref(), &names));
     (slices.collect(), names)
 }
 
@@ -250,7 +293,19 @@ pub fn slice_key<'a>(
         .ok_or(NoSliceKey::Module)?;
     let (slices, _) = what_is_seen(sliceable.imported(), &by_file);
     let suffixes = by_file.iter().flat_map(|graph| graph.suffixes());
-    sliceable.key(slices.into_iter(), suffixes)
+    let mentioned = sliceable.mentioned();
+    let locals: Vec<Vec<LocalValue>> = by_file
+        .iter()
+        .map(|graph| graph.locals_among(mentioned))
+        .collect();
+    let names = by_file.iter().zip(&locals);
+    let names: Vec<SourceName<'_>> = names
+        .map(|(graph, locals)| SourceName {
+            source: graph.source(),
+            locals,
+        })
+        .collect();
+    sliceable.key(slices.into_iter(), suffixes, &names)
 }
 
 /// Arguments that are not part of the job.

@@ -105,6 +105,7 @@ impl Settings {
                 jobs: REMOTE_JOBS,
                 accept_cached: true,
                 upload_local_results: true,
+                slice_results: false,
                 local_fallback: true,
                 toolchain: ToolchainSource::Upload,
             },

@@ -72,6 +72,7 @@ pub static OPTIONS: &[Opt] = &[
     Opt::new(Farm, "remote_result_cache_priority", "N", "lower ones are kept longer, if the farm has priorities", &Scalar(|it| &mut it.farm.client.caller.result_cache_priority, value::integer)).default("0"),
     Opt::new(Farm, "remote_accept_cached", "", "use results from the farm's action cache", &Switch(|it| &mut it.farm.accept_cached)).default("on"),
     Opt::new(Farm, "remote_upload_local_results", "", "upload local results to the farm's action cache", &Switch(|it| &mut it.farm.upload_local_results)).default("on"),
+    Opt::new(Farm, "remote_slice_results", "", "with slice_keys: also look results up in the farm's action cache by slice keys, and store them there (experimental)", &Switch(|it| &mut it.farm.slice_results)).default("off").sensitive(),
     Opt::new(Farm, "remote_upload_ahead", "", "cc: upload the modules of -flto=thin compiles in the background", &Switch(|it| &mut it.upload_ahead)).default("off").sensitive(),
     Opt::new(Farm, "remote_cache_compression", "", "compress uploads and downloads, if the farm can", &Switch(|it| &mut it.farm.client.compression)).default("on"),
     Opt::new(Farm, "remote_timeout", "TIME", "timeout of a call", &Scalar(|it| &mut it.farm.client.timeout, value::positive_duration)).default("60s"),

@@ -139,9 +139,12 @@ fn every_option_reaches_the_settings() {
         | "remote_local_fallback"
         | "fallback"
         | "remote_cache_compression" => "false",
-        "quiet" | "remote_upload_ahead" | "slice_keys" | "verify_fail" | "bes_lifecycle_events" => {
-            "true"
-        }
+        "quiet"
+        | "remote_upload_ahead"
+        | "slice_keys"
+        | "remote_slice_results"
+        | "verify_fail"
+        | "bes_lifecycle_events" => "true",
         "bes_upload_mode" => "fully_async",
         "dwo_dir" => "dwo",
         "verify" => "2.5",

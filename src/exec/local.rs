@@ -158,6 +158,7 @@ impl LocalExecutor {
             elapsed: finished.elapsed,
             peak_memory: finished.peak_memory,
             made_by: None,
+            by_slice_key: false,
         }
     }
 
@@ -307,6 +308,7 @@ impl LocalExecutor {
                 elapsed: finished.elapsed,
                 peak_memory: finished.peak_memory,
                 made_by: None,
+                by_slice_key: false,
             }),
             Err(reason) => {
                 in_place::discard_outputs(job, client_context);

@@ -143,6 +143,8 @@ pub struct Compiled {
     pub peak_memory: Option<u64>,
     /// What the farm says about the execution.
     pub made_by: Option<Box<ExecutedActionMetadata>>,
+    /// It was found in the farm's action cache by the job's slice key.
+    pub by_slice_key: bool,
 }
 
 impl Compiled {

@@ -239,9 +239,14 @@ impl Delivery {
         let (Some(verifier), Some(hermetic)) = (&self.verifier, jobs[0].hermetic()) else {
             return;
         };
-        if verifier.takes(hermetic, CachePlace::Farm) {
+        let place = if compiled.by_slice_key {
+            CachePlace::FarmSliceKey
+        } else {
+            CachePlace::Farm
+        };
+        if verifier.takes(hermetic, place) {
             let (outputs, made_by) = (&compiled.outputs, compiled.made_by.clone());
-            verifier.add(Hit::new(jobs, outputs, CachePlace::Farm, made_by));
+            verifier.add(Hit::new(jobs, outputs, place, made_by));
         }
     }
 

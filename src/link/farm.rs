@@ -164,9 +164,32 @@ impl FarmSession {
 
     /// Corrects the farm's cached result of `job` if it is not `fresh`; `None` if the farm is not
     /// connected.
-    pub(super) async fn mend(&self, job: &Planned, fresh: &Compiled) -> Option<CachedAtFarm> {
+    pub(super) async fn mend(&self, job: &Arc<Planned>, fresh: &Compiled) -> Option<CachedAtFarm> {
         let executor = self.executor.get()?;
         Some(executor.mend(job, fresh).await)
+    }
+
+    /// The same of its result under the slice key.
+    pub(super) async fn mend_slice(
+        &self,
+        job: &Arc<Planned>,
+        fresh: &Compiled,
+    ) -> Option<CachedAtFarm> {
+        let executor = self.executor.get()?;
+        Some(executor.mend_slice(job, fresh).await)
+    }
+
+    /// Called with a result that the farm has made: it goes under the job's slice key too.
+    pub(super) fn executed(&self, job: &Arc<Planned>, compiled: &Compiled) {
+        let Some(executor) = self.executor.get() else {
+            return;
+        };
+        let made = compiled.origin == Origin::Remote;
+        let closed = self.closed_cache.load(Ordering::Relaxed);
+        if made && !closed && executor.wants_under_slice_key(job, compiled) {
+            let stores = self.store(executor, job, compiled.clone(), None);
+            lock(&self.stores).push(stores);
+        }
     }
 
     /// The address of its action cache.
@@ -207,12 +230,20 @@ impl FarmSession {
     ) -> Task<()> {
         let (executor, job) = (Arc::clone(executor), Arc::clone(job));
         let (events, closed) = (self.events.clone(), Arc::clone(&self.closed_cache));
+        let storing = Arc::clone(&self.storing);
         spawn(async move {
-            let _permit = permit;
+            let _permit = match permit {
+                Some(permit) => Some(permit),
+                None => storing.acquire_owned().await.ok(),
+            };
             let Err(failure) = executor.store(&job, &compiled).await else {
                 return;
             };
-            let text = format!("local results are not uploaded to the farm's cache: {failure}");
+            let what = match compiled.origin {
+                Origin::Local => "local results",
+                _ => "results by slice key",
+            };
+            let text = format!("{what} are not uploaded to the farm's cache: {failure}");
             let expected = failure.kind == FailureKind::Denied;
             if closed.swap(true, Ordering::Relaxed) || expected {
                 events.note(text);

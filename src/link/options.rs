@@ -96,6 +96,10 @@ pub struct VerifyOptions {
 }
 
 /// A farm, and how a link may use it.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct FarmOptions {
     pub client: ClientOptions,
@@ -111,6 +115,8 @@ pub struct FarmOptions {
     pub accept_cached: bool,
     /// Give results of this machine to it.
     pub upload_local_results: bool,
+    /// Find results there by slice keys, and give it results under these.
+    pub slice_results: bool,
     /// Run here what the farm fails to run.
     pub local_fallback: bool,
     pub toolchain: ToolchainSource,

@@ -390,6 +390,7 @@ impl Link {
             jobs: farm.options.jobs,
             accept_cached: farm.options.accept_cached,
             upload_local_results: farm.options.upload_local_results,
+            slice_results: farm.options.slice_results,
             hash_cache: Arc::clone(&self.hash_cache),
             events: self.events.clone(),
         }

@@ -140,7 +140,9 @@ impl Runner for RemoteRunner {
     }
 
     async fn deliver(&self, claim: Claim, compiled: Compiled) -> Result<(), LinkError> {
-        self.delivery.deliver(claim, compiled).await?;
+        let job = Arc::clone(claim.job());
+        let compiled = self.delivery.deliver(claim, compiled).await?;
+        self.farm.executed(&job, &compiled);
         Ok(())
     }
 

@@ -1,9 +1,10 @@
-//! Which GUIDs a job imports from each module, as its shard says, and a digest of the shard without
-//! the hashes of modules.
+//! Which GUIDs a job imports from each module, as its shard says, and what its backend sees of the
+//! shard besides.
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::canonical::Obstacle;
+use super::bitstream::{Record, Records};
+use super::canonical::{Obstacle, canonical};
 use super::index::{Index, ModuleHash, strtab};
 
 /// Records of a summary that name what is imported, and those that say nothing of it. All others,
@@ -69,11 +70,70 @@ impl Index<'_> {
         Ok(imports)
     }
 
-    /// The shard without the hashes of modules: whether a module has one stays, and which modules
-    /// have the same.
+    /// The GUIDs of all values that summaries mention; ascending.
     #[must_use]
-    pub fn without_hashes(&self) -> Vec<u8> {
-        let mut out = self.stream[..self.strtab_block.length_at].to_vec();
+    pub fn guids(&self) -> Vec<u64> {
+        let guids = self.summary.iter().filter_map(|record| match record {
+            Record {
+                code: code::VALUE_GUID,
+                operands: [_, upper, lower],
+                ..
+            } => Some(upper << 32 | lower),
+            _ => None,
+        });
+        let mut guids: Vec<u64> = guids.collect();
+        guids.sort_unstable();
+        guids
+    }
+
+    /// What a backend sees of the shard, and no more: without the hashes of modules (whether one
+    /// has a hash stays, and which have the same), and with `renamed` GUIDs in canonical order. It
+    /// is to be hashed, not read.
+    ///
+    /// # Errors
+    /// The summary has no canonical order.
+    pub fn as_seen(&self, renamed: &dyn Fn(u64) -> u64) -> Result<Vec<u8>, Obstacle> {
+        let summary = self.summary_with(renamed)?.body();
+        let (strtab, hidden) = (&self.strtab_block, self.module_paths());
+        let mut blocks = [
+            (strtab.length_at..strtab.body.end, hidden),
+            (
+                self.summary_block.length_at..self.summary_block.body.end,
+                summary,
+            ),
+        ];
+        blocks.sort_by_key(|(place, _)| place.start);
+        let module = &self.module_block;
+        let mut out = Vec::with_capacity(self.stream.len());
+        // The lengths of these blocks, and so that of the module, say nothing more.
+        let mut rest = [0..module.length_at, module.body.start..self.stream.len()];
+        out.extend_from_slice(&self.stream[rest[0].clone()]);
+        for (place, contents) in blocks {
+            out.extend_from_slice(&self.stream[rest[1].start..place.start]);
+            out.extend((contents.len() as u64).to_le_bytes());
+            out.extend(contents);
+            rest[1].start = place.end;
+        }
+        out.extend_from_slice(&self.stream[rest[1].clone()]);
+        Ok(out)
+    }
+
+    /// The summary in canonical order by these GUIDs.
+    fn summary_with(&self, renamed: &dyn Fn(u64) -> u64) -> Result<Records, Obstacle> {
+        let mut summary = self.summary.emptied();
+        for record in self.summary.iter() {
+            let operands = summary.push_copy(record);
+            if let (code::VALUE_GUID, [_, upper, lower]) = (record.code, operands) {
+                let guid = renamed(*upper << 32 | *lower);
+                (*upper, *lower) = (guid >> 32, guid & u64::from(u32::MAX));
+            }
+        }
+        canonical(&summary)
+    }
+
+    /// The records of the module paths, a hash as the place of its first occurrence.
+    fn module_paths(&self) -> Vec<u8> {
+        let mut out = Vec::new();
         let mut seen: Vec<u64> = Vec::new();
         for record in self.strtab.iter() {
             out.extend(record.code.to_le_bytes());
@@ -93,7 +153,6 @@ impl Index<'_> {
                 out.extend(record.operands.iter().flat_map(|it| it.to_le_bytes()));
             }
         }
-        out.extend(&self.stream[self.strtab_block.body.end..]);
         out
     }
 }

@@ -38,6 +38,8 @@ pub enum RestoreError {
     HashElsewhere,
     #[error("a module's hash is too short to be told from other numbers")]
     ShortHash,
+    #[error("a name holds the hash of a module that is not of the job")]
+    OtherHash,
     #[error("one number for two modules, or two for one")]
     Ambiguous,
 }
@@ -111,6 +113,26 @@ pub fn check(object: &[u8], numbers: &[u64]) -> Result<(), RestoreError> {
         Ok(_) => Err(RestoreError::Layout),
         Err(error) => Err(error),
     }
+}
+
+/// Whether all names in `object` that look like those of promoted locals hold one of `numbers`.
+///
+/// # Errors
+/// One does not, or the object does not have the known form.
+pub fn check_names(object: &[u8], numbers: &[u64]) -> Result<(), RestoreError> {
+    let elf = Elf::parse(object).ok_or(RestoreError::Form)?;
+    for name in elf.names().ok_or(RestoreError::Form)? {
+        let mut rest = name;
+        while let Some(at) = find(rest, SUFFIX) {
+            rest = &rest[at + SUFFIX.len()..];
+            let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let known = number(&rest[..digits]).is_some_and(|number| numbers.contains(&number));
+            if digits > 0 && !known {
+                return Err(RestoreError::OtherHash);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Returns `object` with the new numbers.

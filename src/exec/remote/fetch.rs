@@ -38,19 +38,20 @@ pub(super) enum ResultError {
 }
 
 /// What a job keeps of a result. The message may hold more, as much as the server likes.
-struct ReceivedResult {
-    exit_code: i32,
+pub(super) struct ReceivedResult {
+    pub(super) exit_code: i32,
     /// None, if the compiler failed.
-    outputs: Vec<DeclaredOutput>,
-    stderr: Printed,
-    made_by: Option<Box<ExecutedActionMetadata>>,
-    memory: ResultMemory,
+    pub(super) outputs: Vec<DeclaredOutput>,
+    pub(super) stderr: Printed,
+    pub(super) made_by: Option<Box<ExecutedActionMetadata>>,
+    pub(super) memory: ResultMemory,
 }
 
 impl RemoteJob<'_> {
     /// Fetches and checks the outputs that `result` names.
     pub(super) async fn fetch(&self, result: ActionResult) -> Result<VerifiedResult, ResultError> {
-        let mut received = self.receive(result).await?;
+        let declared = output_paths(&self.hermetic.job);
+        let mut received = self.receive(result, &declared, 1).await?;
         let stderr = self.printed(&received).await?;
         if received.exit_code != 0 {
             return Err(ResultError::Exit(received.exit_code, stderr));
@@ -65,21 +66,25 @@ impl RemoteJob<'_> {
         })
     }
 
-    /// Takes what the job needs out of `result`, with memory for all of it.
-    async fn receive(&self, mut result: ActionResult) -> Result<ReceivedResult, ResultError> {
+    /// Takes what the job needs out of `result`, with memory for so many copies of all of it.
+    pub(super) async fn receive(
+        &self,
+        mut result: ActionResult,
+        declared: &[String],
+        copies: u64,
+    ) -> Result<ReceivedResult, ResultError> {
         let exit_code = result.exit_code;
         let mut stderr = stderr(&result);
         let mut outputs = Vec::new();
         if exit_code == 0 {
-            let declared = output_paths(&self.hermetic.job);
             // The digests may come from an execution or from a cached result: the message alone
             // says what is wrong.
-            outputs = declared_outputs(&result, &declared)
+            outputs = declared_outputs(&result, declared)
                 .map_err(|failure| ResultError::Bad(failure.message))?;
         }
         let made_by = result.execution_metadata.take().map(made_by);
         drop(result);
-        let size = size_of(&outputs, &stderr)?;
+        let size = size_of(&outputs, &stderr)? * copies;
         let client = &self.executor.client;
         let memory = if let Some(memory) = client.try_reserve(size) {
             memory
@@ -118,13 +123,7 @@ impl RemoteJob<'_> {
                 .iter()
                 .position(|declared| declared.tree_path == output.path)
                 .expect("only declared outputs are found");
-            let (job, inline) = (Arc::clone(self.job), output.inline.take());
-            let is_sound: HeadCheck = Arc::new(move |head| match &job.form {
-                PlannedForm::Hermetic(hermetic) => {
-                    check_kind(&hermetic.job, position, head).map_err(|unsound| unsound.to_string())
-                }
-                PlannedForm::InPlace(_) => Ok(()),
-            });
+            let (is_sound, inline) = (self.head_check(position), output.inline.take());
             let (client, digest) = (&self.executor.client, output.digest);
             async move {
                 let fetching =
@@ -140,6 +139,17 @@ impl RemoteJob<'_> {
             outputs[position] = Some(received.memory.hold(contents));
         }
         Ok(outputs)
+    }
+
+    /// Checks the first bytes of the job's output at `position`.
+    pub(super) fn head_check(&self, position: usize) -> HeadCheck {
+        let job = Arc::clone(self.job);
+        Arc::new(move |head| match &job.form {
+            PlannedForm::Hermetic(hermetic) => {
+                check_kind(&hermetic.job, position, head).map_err(|unsound| unsound.to_string())
+            }
+            PlannedForm::InPlace(_) => Ok(()),
+        })
     }
 
     async fn printed(&self, received: &ReceivedResult) -> Result<Bytes, ResultError> {
@@ -198,7 +208,7 @@ fn check_size(what: &str, size: u64, limit: u64) -> Result<(), ResultError> {
 }
 
 /// A missing or wrong blob makes the result bad; any other failure says nothing about it.
-fn result_error(failure: Failure) -> ResultError {
+pub(super) fn result_error(failure: Failure) -> ResultError {
     match failure.kind {
         FailureKind::NotFound | FailureKind::Corrupt => ResultError::Bad(failure.to_string()),
         _ => ResultError::Failed(failure),

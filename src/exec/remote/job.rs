@@ -224,7 +224,11 @@ impl RemoteJob<'_> {
 
 /// The Action's digest says what went into the result, so it may be kept whatever the files are
 /// now.
-fn compiled(origin: Origin, result: VerifiedResult, elapsed: Option<Duration>) -> Compiled {
+pub(super) fn compiled(
+    origin: Origin,
+    result: VerifiedResult,
+    elapsed: Option<Duration>,
+) -> Compiled {
     Compiled {
         origin,
         outputs: result.outputs,
@@ -234,6 +238,7 @@ fn compiled(origin: Origin, result: VerifiedResult, elapsed: Option<Duration>) -
         elapsed: elapsed.unwrap_or_default(),
         peak_memory: None,
         made_by: result.made_by,
+        by_slice_key: false,
     }
 }
 

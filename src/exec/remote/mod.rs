@@ -9,6 +9,7 @@ pub(super) mod execution_limit;
 mod fallback;
 mod fetch;
 mod job;
+mod slice;
 mod store;
 
 use std::num::NonZeroUsize;
@@ -52,6 +53,8 @@ pub struct RemoteConfig {
     pub accept_cached: bool,
     /// Upload results of this machine to the action cache.
     pub upload_local_results: bool,
+    /// Look results up by slice keys too, and store them under these.
+    pub slice_results: bool,
     pub hash_cache: Arc<HashCache>,
     pub events: Events,
 }
@@ -203,6 +206,9 @@ impl RemoteExecutor {
                 CachedResult::Good(compiled) => return Ok(compiled),
                 CachedResult::Bad => skip_cache = true,
                 CachedResult::None => {}
+            }
+            if let Some(compiled) = remote.look_up_by_slice_key().await {
+                return Ok(compiled);
             }
         }
         if !self.executes() {

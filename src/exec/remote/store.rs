@@ -4,11 +4,14 @@
 //! them. A farm that rejects the upload costs the link only the attempt.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 
 use super::fetch::output_paths;
 use super::{RemoteExecutor, request_context};
+use crate::digest::Digest;
 use crate::events::Origin;
 use crate::exec::{Compiled, Hermetic, Planned, action_result};
 use crate::pb::reapi::ActionResult;
@@ -31,7 +34,7 @@ pub enum CachedAtFarm {
 impl RemoteExecutor {
     /// Replaces the farm's cached result of `job` if it has other outputs than `fresh`, which this
     /// machine made.
-    pub async fn mend(&self, job: &Planned, fresh: &Compiled) -> CachedAtFarm {
+    pub async fn mend(self: &Arc<Self>, job: &Arc<Planned>, fresh: &Compiled) -> CachedAtFarm {
         match self.cached_like(job, fresh).await {
             Ok(Some(true)) => return CachedAtFarm::Equal,
             Ok(Some(false)) => {}
@@ -87,27 +90,52 @@ impl RemoteExecutor {
             && self.config.toolchain_is_ours()
     }
 
-    /// Stores `compiled` under the job's action.
+    /// Stores `compiled` under the job's action if this machine made it, and under its slice key if
+    /// that is wanted.
     ///
     /// # Errors
     /// The farm rejected the upload; the result itself stays good.
-    pub async fn store(&self, job: &Planned, compiled: &Compiled) -> Result<(), Failure> {
-        let Some(hermetic) = job.hermetic() else {
+    pub async fn store(
+        self: &Arc<Self>,
+        job: &Arc<Planned>,
+        compiled: &Compiled,
+    ) -> Result<(), Failure> {
+        let mut blobs = Vec::new();
+        let mut entries = Vec::new();
+        if compiled.origin == Origin::Local {
+            entries.extend(self.whole_entry(job, compiled, &mut blobs));
+        }
+        if let Some(entry) = self.slice_entry(job, compiled).await {
+            blobs.extend(entry.blobs);
+            entries.push((entry.key, entry.result));
+        }
+        if entries.is_empty() {
             return Ok(());
-        };
-        let Ok(action) = self.action(hermetic, self.worker_size(hermetic)) else {
-            return Ok(());
-        };
-        let (result, mut blobs) = self.result(hermetic, compiled);
+        }
+        self.client.ensure_uploaded(&blobs).await?;
+        let updates = entries.into_iter().map(|(key, result)| async move {
+            let context = request_context(job, key);
+            let update = self.client.update_action_result(&key, result, &context);
+            update.await
+        });
+        try_join_all(updates).await.map(drop)
+    }
+
+    /// What is stored under the job's action; adds the blobs that this needs.
+    fn whole_entry(
+        &self,
+        job: &Planned,
+        compiled: &Compiled,
+        blobs: &mut Vec<Blob>,
+    ) -> Option<(Digest, ActionResult)> {
+        let hermetic = job.hermetic()?;
+        let action = self.action(hermetic, self.worker_size(hermetic)).ok()?;
+        let (result, outputs) = self.result(hermetic, compiled);
+        blobs.extend(outputs);
         for encoded in [&action.command, &action.message] {
             blobs.push(Blob::from_bytes(encoded.digest, encoded.bytes.clone()));
         }
-        self.client.ensure_uploaded(&blobs).await?;
-        let key = action.digest();
-        let context = request_context(job, key);
-        self.client
-            .update_action_result(&key, result, &context)
-            .await
+        Some((action.digest(), result))
     }
 
     fn result(&self, hermetic: &Hermetic, compiled: &Compiled) -> (ActionResult, Vec<Blob>) {

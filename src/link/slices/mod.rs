@@ -20,6 +20,7 @@ use self::graphs::Graphs;
 use self::seen::{OtherParts, SeenFile, SeenModules};
 use crate::action::restore::{Renumbering, check, restore};
 use crate::action::slice::{SliceInputs, SliceKey, SliceableJob, check_kind, what_is_seen};
+use crate::action::slice_record::{decode_numbers, encode_numbers};
 use crate::cache::{CacheError, DiskCache};
 use crate::compiler::ResolvedToolchain;
 use crate::digest::{Digest, DigestFunction};
@@ -109,12 +110,14 @@ impl Slices {
             })
             .collect();
         let before = SeenModules::last(cache, module);
+        let mentioned = sliceable.mentioned();
         let again = before
             .as_ref()
-            .and_then(|before| self.seen_again(before, &modules, cache));
-        let mut seen = again.or_else(|| self.seen(&modules, cache))?;
+            .and_then(|before| self.seen_again(before, &modules, mentioned, cache));
+        let mut seen = again.or_else(|| self.seen(&modules, mentioned, cache))?;
         let suffixes = seen.files.iter().flat_map(|file| &file.suffixes);
-        let key = sliceable.key(seen.files.iter().map(|file| file.slice), suffixes);
+        let names: Vec<_> = seen.files.iter().map(SeenFile::source_name).collect();
+        let key = sliceable.key(seen.files.iter().map(|file| file.slice), suffixes, &names);
         let key = key.ok()?;
         seen.others = OtherParts::of(&key, toolchain.tree().root);
         // The cache only saves the next look.
@@ -128,8 +131,14 @@ impl Slices {
         })
     }
 
-    /// What a job sees of its modules; `None` if a module is not understood.
-    fn seen(&self, modules: &[JobModule<'_>], cache: &DiskCache) -> Option<SeenModules> {
+    /// What a job sees of its modules; `None` if a module is not understood. `mentioned` are the
+    /// GUIDs in its shard.
+    fn seen(
+        &self,
+        modules: &[JobModule<'_>],
+        mentioned: &[u64],
+        cache: &DiskCache,
+    ) -> Option<SeenModules> {
         let graphs = modules
             .iter()
             .map(|module| self.graphs.of(module.digest, module.path, cache));
@@ -138,9 +147,12 @@ impl Slices {
         let by_file: Vec<&ModuleGraph> = graphs.iter().map(|graph| &**graph).collect();
         let (slices, namesakes) = what_is_seen(&imported, &by_file);
         let files = modules.iter().zip(graphs).zip(slices);
-        let files = files.map(|((module, graph), slice)| SeenFile::new(module, &graph, slice));
+        let files: Vec<SeenFile> = files
+            .map(|((module, graph), slice)| SeenFile::new(module, &graph, slice, mentioned))
+            .collect();
         Some(SeenModules {
-            files: files.collect(),
+            not_local: SeenModules::not_local(&files, mentioned),
+            files,
             namesakes,
             others: OtherParts::default(),
         })
@@ -153,6 +165,7 @@ impl Slices {
         &self,
         before: &SeenModules,
         modules: &[JobModule<'_>],
+        mentioned: &[u64],
         cache: &DiskCache,
     ) -> Option<SeenModules> {
         let matched = before.matched(modules)?;
@@ -181,14 +194,24 @@ impl Slices {
                 Some(then) if then.imports_the_same(module) => then.at(module),
                 _ => {
                     let graph = self.graphs.of(module.digest, module.path, cache)?;
-                    let slice = |imported| graph.slice_of(imported, &namesakes);
-                    SeenFile::new(module, &graph, module.imported.and_then(slice))
+                    let slice = graph.seen(module.imported, &namesakes);
+                    SeenFile::new(module, &graph, slice, mentioned)
                 }
             });
+        }
+        let not_local = SeenModules::not_local(&files, mentioned);
+        // A GUID that the shard did not mention before may be a local value's of any module.
+        let known = |guid: &u64| {
+            before.not_local.binary_search(guid).is_ok()
+                || new.iter().any(|graph| graph.has_visible(*guid))
+        };
+        if !not_local.iter().all(known) {
+            return None;
         }
         Some(SeenModules {
             files,
             namesakes,
+            not_local,
             others: OtherParts::default(),
         })
     }
@@ -200,11 +223,7 @@ pub(super) fn restored(cache: &DiskCache, hermetic: &Hermetic, slice: &SliceKey)
     let result = cache.get(&slice.digest())?;
     let object = output(cache, &result, OBJECT)?;
     let numbers = output(cache, &result, NUMBERS)?;
-    let numbers = std::str::from_utf8(&numbers).ok()?;
-    let then: Vec<u64> = numbers.lines().map_while(|it| it.parse().ok()).collect();
-    if then.len() != slice.numbers.len() {
-        return None;
-    }
+    let then = decode_numbers(&numbers, slice.numbers.len())?;
     let pairs = then.into_iter().zip(slice.numbers.iter().copied());
     let restored = restore(&object, &Renumbering::new(pairs).ok()?).ok()?;
     let mut outputs = [Some(Bytes::from(restored))];
@@ -225,8 +244,7 @@ pub(super) fn store(
     if !compiled.stderr.is_empty() || check(object, &slice.numbers).is_err() {
         return Ok(false);
     }
-    let lines = slice.numbers.iter().map(|number| format!("{number}\n"));
-    let numbers: String = lines.collect();
+    let numbers = encode_numbers(&slice.numbers);
     let mut result = reapi::ActionResult::default();
     add_output(cache, &mut result, OBJECT, object)?;
     add_output(cache, &mut result, NUMBERS, numbers.as_bytes())?;

@@ -3,14 +3,14 @@
 //! The record stands in a result of its own, not in a blob: it is written and read once a job, and
 //! one file is enough.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::graphs::hash_of;
 use super::{JobModule, PartOfKey};
-use crate::action::slice::SliceKey;
+use crate::action::slice::{LocalValue, SliceKey, SourceName};
 use crate::cache::{CacheError, DiskCache};
 use crate::digest::{Digest, DigestFunction};
 use crate::history::{ModuleKey, stable_name};
@@ -18,7 +18,7 @@ use crate::pb::reapi;
 use crate::thinlto::{Hash, ModuleGraph, name_hash};
 
 /// Changes with the record, and when the same module would have another slice.
-const SEEN_FORM: &str = "relto seen 1";
+const SEEN_FORM: &str = "relto seen 2";
 const SEEN: &str = "relto/seen";
 
 /// What a job saw of its modules.
@@ -28,6 +28,8 @@ pub(super) struct SeenModules {
     pub(super) files: Vec<SeenFile>,
     /// See [`namesakes`](crate::thinlto::namesakes).
     pub(super) namesakes: Vec<u64>,
+    /// GUIDs in the shard that are no local value's; ascending.
+    pub(super) not_local: Vec<u64>,
     pub(super) others: OtherParts,
 }
 
@@ -50,6 +52,9 @@ pub(super) struct SeenFile {
     pub(super) slice: Option<Hash>,
     /// See [`ModuleGraph::suffixes`].
     pub(super) suffixes: Vec<u64>,
+    /// What follows from the name of its source file.
+    source: u64,
+    locals: Vec<LocalValue>,
 }
 
 /// The modules of a job beside those of an earlier link.
@@ -62,13 +67,28 @@ pub(super) struct MatchedModules<'a, 'b> {
 }
 
 impl SeenFile {
-    pub(super) fn new(module: &JobModule<'_>, graph: &ModuleGraph, slice: Option<Hash>) -> Self {
+    /// `mentioned` are the GUIDs in the shard.
+    pub(super) fn new(
+        module: &JobModule<'_>,
+        graph: &ModuleGraph,
+        slice: Option<Hash>,
+        mentioned: &[u64],
+    ) -> Self {
         Self {
             name: name_hash(stable_name(module.name)),
             module: module.digest,
             imported: module.imported.map(hash_of),
             slice,
             suffixes: graph.suffixes().to_vec(),
+            source: graph.source(),
+            locals: graph.locals_among(mentioned),
+        }
+    }
+
+    pub(super) fn source_name(&self) -> SourceName<'_> {
+        SourceName {
+            source: self.source,
+            locals: &self.locals,
         }
     }
 
@@ -152,6 +172,14 @@ impl SeenModules {
             .collect();
         namesakes.sort_unstable();
         namesakes
+    }
+
+    /// The GUIDs of `mentioned`, which ascend, that are no local value's of these files.
+    pub(super) fn not_local(files: &[SeenFile], mentioned: &[u64]) -> Vec<u64> {
+        let locals = files.iter().flat_map(|file| &file.locals);
+        let locals: HashSet<u64> = locals.map(|(guid, _)| *guid).collect();
+        let others = mentioned.iter().filter(|guid| !locals.contains(guid));
+        others.copied().collect()
     }
 
     /// How many imports count by their slices, and how many whole.

@@ -194,7 +194,7 @@ fn what_is_seen_again_is_what_is_seen_anew() {
     let lab = Lab::new();
     let imported = imported();
     let files = [OWN, ONE, TWO, THREE].map(|text| lab.module(&text));
-    let before = lab.slices.seen(&job(&files, &imported), &lab.cache);
+    let before = lab.slices.seen(&job(&files, &imported), &[], &lab.cache);
     let before = before.expect("known modules");
     assert!(before.files[1..].iter().all(|file| file.slice.is_some()));
     for (name, texts, is_enough) in edits() {
@@ -202,9 +202,9 @@ fn what_is_seen_again_is_what_is_seen_anew() {
         let modules = job(&files, &imported);
         let anew = lab
             .slices
-            .seen(&modules, &lab.cache)
+            .seen(&modules, &[], &lab.cache)
             .expect("known modules");
-        let again = lab.slices.seen_again(&before, &modules, &lab.cache);
+        let again = lab.slices.seen_again(&before, &modules, &[], &lab.cache);
         assert_eq!(again.is_some(), is_enough, "{name}");
         if let Some(again) = again {
             assert_eq!(again, anew, "{name}");
@@ -220,14 +220,44 @@ fn other_imports_of_an_unchanged_module_are_seen_too() {
     let lab = Lab::new();
     let mut imported = imported();
     let files = [OWN, ONE, TWO, THREE].map(|text| lab.module(&text));
-    let seen = |imported: &[_]| lab.slices.seen(&job(&files, imported), &lab.cache);
+    let seen = |imported: &[_]| lab.slices.seen(&job(&files, imported), &[], &lab.cache);
     let before = seen(&imported).expect("known modules");
     imported[2] = Some(BTreeSet::from([guid("two"), guid("callback")]));
     let again = lab
         .slices
-        .seen_again(&before, &job(&files, &imported), &lab.cache);
+        .seen_again(&before, &job(&files, &imported), &[], &lab.cache);
     assert_eq!(again, seen(&imported));
     assert_ne!(again.as_ref(), Some(&before));
+}
+
+#[test]
+fn a_guid_that_is_new_in_the_shard_is_known_only_from_an_edited_module() {
+    if Llvm::get().major() != 22 {
+        return skip("slice keys are known for LLVM 22 alone");
+    }
+    let lab = Lab::new();
+    let imported = imported();
+    let mut files = [OWN, ONE, TWO, THREE].map(|text| lab.module(&text));
+    let old = [guid("three")];
+    let before = lab
+        .slices
+        .seen(&job(&files, &imported), &old, &lab.cache)
+        .expect("known modules");
+    assert_eq!(before.not_local, old);
+    files[1] = lab.module(&Text(ONE.0, &[("one", 7), ("unused", 1)]));
+    let modules = job(&files, &imported);
+    let again = |new| {
+        let mut mentioned = [old[0], new];
+        mentioned.sort_unstable();
+        let again = lab
+            .slices
+            .seen_again(&before, &modules, &mentioned, &lab.cache);
+        again.is_some()
+    };
+    assert!(again(guid("unused")));
+    // It may be a local value's of any module.
+    assert!(!again(guid("two")));
+    assert!(!again(1));
 }
 
 #[test]
@@ -238,7 +268,7 @@ fn after_an_edit_no_module_is_read_but_the_edited_one() {
     let lab = Lab::new();
     let imported = imported();
     let files = [OWN, ONE, TWO, THREE].map(|text| lab.module(&text));
-    let before = lab.slices.seen(&job(&files, &imported), &lab.cache);
+    let before = lab.slices.seen(&job(&files, &imported), &[], &lab.cache);
     let before = before.expect("known modules");
 
     // Another link, whose cache has nothing but the graph of what is edited.
@@ -256,8 +286,10 @@ fn after_an_edit_no_module_is_read_but_the_edited_one() {
         fs_err::remove_file(&files[at].0).expect("removed");
     }
     let modules = job(&files, &imported);
-    assert!(later.slices.seen(&modules, &later.cache).is_none());
-    let again = later.slices.seen_again(&before, &modules, &later.cache);
+    assert!(later.slices.seen(&modules, &[], &later.cache).is_none());
+    let again = later
+        .slices
+        .seen_again(&before, &modules, &[], &later.cache);
     let again = again.expect("the edited module is enough");
     assert_eq!(again.changes_since(&before), [PartOfKey::File(1)]);
     assert_eq!(again.counts(), (3, 0));
@@ -270,6 +302,7 @@ fn a_record_that_is_damaged_is_no_record() {
     let seen = SeenModules {
         files: Vec::new(),
         namesakes: vec![1, 2],
+        not_local: vec![3],
         others: OtherParts::default(),
     };
     seen.store(&lab.cache, module).expect("stored");

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::evidence::{self, Evidence};
 use super::wrong::WrongResult;
-use super::{Hit, Verifier};
+use super::{CachePlace, Hit, Verifier};
 use crate::action::canonical::NamedOutput;
 use crate::digest::DigestFunction;
 use crate::events::Verdict;
@@ -32,7 +32,12 @@ impl Verifier {
             let (mut wrong, hit, fresh) = verifier.replace_here(&delivery, hit, fresh).await?;
             wrong.farm = farm.as_ref().map(|farm| farm.cache_address());
             if let Some(farm) = farm {
-                wrong.at_farm = farm.mend(hit.job(), &fresh).await;
+                let whole = farm.mend(hit.job(), &fresh).await;
+                let by_slice_key = farm.mend_slice(hit.job(), &fresh).await;
+                wrong.at_farm = match hit.place {
+                    CachePlace::FarmSliceKey => by_slice_key,
+                    _ => whole,
+                };
             }
             verifier.ended(&delivery.stats, &hit, Verdict::Wrong);
             verifier.report_wrong(&wrong);

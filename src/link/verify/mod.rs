@@ -39,6 +39,8 @@ pub(super) enum CachePlace {
     /// In the disk cache, by what the job sees of its imports.
     SliceKey,
     Farm,
+    /// In the farm's action cache, by what the job sees of its imports.
+    FarmSliceKey,
 }
 
 impl CachePlace {
@@ -47,6 +49,7 @@ impl CachePlace {
             Self::Disk => "disk cache",
             Self::SliceKey => "disk cache, by slice key",
             Self::Farm => "farm",
+            Self::FarmSliceKey => "farm, by slice key",
         }
     }
 }
@@ -188,7 +191,7 @@ impl Verifier {
 
     /// Whether a result that was found at `place` is to be verified.
     pub(super) fn takes(&self, hermetic: &Hermetic, place: CachePlace) -> bool {
-        let by_slice_key = place == CachePlace::SliceKey;
+        let by_slice_key = matches!(place, CachePlace::SliceKey | CachePlace::FarmSliceKey);
         self.sample.takes(&hermetic.key(), by_slice_key)
     }
 

@@ -97,6 +97,12 @@ impl WrongResult {
             (CachePlace::Disk, _) => format!("the disk cache{}", entry()),
             (CachePlace::SliceKey, _) => format!("the disk cache, by its slice key{}", entry()),
             (CachePlace::Farm, Some(address)) => format!("the action cache of `{address}`"),
+            (CachePlace::FarmSliceKey, Some(address)) => {
+                format!("the action cache of `{address}`, by its slice key")
+            }
+            (CachePlace::FarmSliceKey, None) => {
+                "the farm's action cache, by its slice key".to_owned()
+            }
             (CachePlace::Farm, None) => "the farm's action cache".to_owned(),
         }
     }

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::code::{block, metadata as metadata_code, module as code};
-use super::encoder::Encoder;
+use super::encoder::{Encoder, Hash};
+use super::own::OwnDigest;
 use super::{Decoded, Opaque};
 use crate::thinlto::bitcode::{self, MAGIC_BITS, block as outer};
 use crate::thinlto::bitstream::{
@@ -37,6 +38,7 @@ pub(super) struct ModuleFile<'a> {
     pub(super) functions: Vec<BlockHeader>,
     /// The records of the module block itself.
     pub(super) records: Vec<Vec<u64>>,
+    own: OwnDigest,
 }
 
 impl<'a> ModuleFile<'a> {
@@ -69,9 +71,35 @@ impl<'a> ModuleFile<'a> {
             blocks: HashMap::new(),
             functions: Vec::new(),
             records: Vec::new(),
+            own: OwnDigest::default(),
         };
+        if let Some(identification) = found.get(&outer::IDENTIFICATION) {
+            file.own.block(stream, identification);
+        }
         file.module(found.get(&outer::MODULE).ok_or(Opaque::ModuleCount)?)?;
+        file.own.names(&file.strtab, &file.records)?;
+        file.check_symbol_table_place()?;
         Ok(file)
+    }
+
+    /// The digest of the module as its own job reads it.
+    pub(super) fn own_digest(&self) -> Hash {
+        self.own.finish()
+    }
+
+    /// A compiler finds the symbol table, and by it the bodies of functions, at the place that a
+    /// record names.
+    fn check_symbol_table_place(&self) -> Decoded<()> {
+        let table = self.blocks.get(&block::VALUE_SYMTAB);
+        let mut named = self.records.iter().filter_map(|record| match record[..] {
+            [code::VSTOFFSET, place, ..] => Some(place),
+            _ => None,
+        });
+        match (table, named.next(), named.next()) {
+            (None, None, None) => Ok(()),
+            (Some(table), Some(place), None) if Some(place) == place_of(table) => Ok(()),
+            _ => Err(Opaque::Place(block::VALUE_SYMTAB)),
+        }
     }
 
     fn module(&mut self, header: &BlockHeader) -> Decoded<()> {
@@ -87,30 +115,37 @@ impl<'a> ModuleFile<'a> {
                     if late && values[0] != code::HASH {
                         return Err(Opaque::Place(outer::MODULE));
                     }
+                    self.own.record(&values)?;
                     self.records.push(values.clone());
                 }
-                BitstreamEntry::Block(inner) => match inner.id {
-                    outer::BLOCKINFO => self.abbrevs.0.read(self.stream, &inner)?,
-                    block::FUNCTION => self.functions.push(inner),
-                    block::PARAMATTR
-                    | block::PARAMATTR_GROUP
-                    | block::CONSTANTS
-                    | block::VALUE_SYMTAB
-                    | block::METADATA
-                    | block::TYPE
-                    | block::OPERAND_BUNDLE_TAGS
-                    | block::METADATA_KIND
-                    | block::SYNC_SCOPE_NAMES
-                    | outer::GLOBALVAL_SUMMARY => {
-                        let id = inner.id;
-                        if self.blocks.insert(id, inner).is_some() {
-                            return Err(Opaque::Place(id));
-                        }
-                    }
-                    id => return Err(Opaque::Block(id)),
-                },
+                BitstreamEntry::Block(inner) => self.inner(inner)?,
             }
         }
+    }
+
+    fn inner(&mut self, inner: BlockHeader) -> Decoded<()> {
+        self.own.block(self.stream, &inner);
+        match inner.id {
+            outer::BLOCKINFO => self.abbrevs.0.read(self.stream, &inner)?,
+            block::FUNCTION => self.functions.push(inner),
+            block::PARAMATTR
+            | block::PARAMATTR_GROUP
+            | block::CONSTANTS
+            | block::VALUE_SYMTAB
+            | block::METADATA
+            | block::TYPE
+            | block::OPERAND_BUNDLE_TAGS
+            | block::METADATA_KIND
+            | block::SYNC_SCOPE_NAMES
+            | outer::GLOBALVAL_SUMMARY => {
+                let id = inner.id;
+                if self.blocks.insert(id, inner).is_some() {
+                    return Err(Opaque::Place(id));
+                }
+            }
+            id => return Err(Opaque::Block(id)),
+        }
+        Ok(())
     }
 
     /// The records of a block, if it is there.
@@ -204,6 +239,11 @@ impl<'a> ModuleFile<'a> {
             }
         }
     }
+}
+
+/// Where records say that a block is: in words from the magic number to the word before its length.
+pub(super) fn place_of(header: &BlockHeader) -> Option<u64> {
+    (header.length_at as u64 / 4).checked_sub(1)
 }
 
 pub(super) fn lossy(bytes: &[u8]) -> String {

@@ -171,17 +171,22 @@ pub(super) fn guid(name: &[u8], source_filename: Option<&Vec<u8>>) -> u64 {
     let name = name.strip_prefix(b"\x01").unwrap_or(name);
     let mut hasher = Md5::new();
     if let Some(file) = source_filename {
-        if file.is_empty() {
-            hasher.update(b"<unknown>");
-        } else {
-            hasher.update(file);
-        }
+        hasher.update(source_of_guids(file));
         hasher.update(b";");
     }
     hasher.update(name);
     let digest: [u8; 16] = hasher.finalize().into();
     let (words, _) = digest.as_chunks::<8>();
     u64::from_le_bytes(words[0])
+}
+
+/// With what the GUIDs of the local values of a source file begin.
+pub(super) fn source_of_guids(source_filename: &[u8]) -> &[u8] {
+    if source_filename.is_empty() {
+        b"<unknown>"
+    } else {
+        source_filename
+    }
 }
 
 fn initializer(record: &GlobalRecord<'_>, tables: &Tables<'_>) -> Decoded<GlobalContent> {

@@ -21,6 +21,7 @@ mod instruction;
 mod metadata;
 mod names;
 mod operands;
+mod own;
 mod reader;
 mod slice;
 mod tables;
@@ -28,6 +29,8 @@ mod types;
 
 #[cfg(test)]
 mod tests;
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -135,6 +138,10 @@ struct Node {
 /// What a job can see of a module, for every choice of imports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModuleGraph {
+    /// The module as its own job reads it.
+    own: Hash,
+    /// First eight bytes of a hash of the name of the source file.
+    source: u64,
     /// What every job sees: target, flags, named metadata, module assembly, appending variables.
     head: Part,
     /// In the order of the module.
@@ -163,6 +170,39 @@ impl ModuleGraph {
     /// The file is not a module, or contains something whose meaning is not known for certain.
     pub fn read(bytes: &[u8]) -> Decoded<Self> {
         reader::read(bytes)
+    }
+
+    /// A number that modules share whose source files have one name: their local values share GUIDs
+    /// if they share names.
+    #[must_use]
+    pub fn source(&self) -> u64 {
+        self.source
+    }
+
+    /// The GUIDs of local values among `mentioned`, which ascend, each with the hash of its name.
+    #[must_use]
+    pub fn locals_among(&self, mentioned: &[u64]) -> Vec<(u64, u64)> {
+        let locals = self.globals.iter().filter(|global| global.local);
+        let locals = locals.filter(|global| mentioned.binary_search(&global.guid).is_ok());
+        locals.map(|global| (global.guid, global.name)).collect()
+    }
+
+    /// Whether the GUID is that of a name that other modules can refer to.
+    #[must_use]
+    pub fn has_visible(&self, guid: u64) -> bool {
+        let mut globals = self.globals.iter();
+        globals.any(|global| !global.local && global.guid == guid)
+    }
+
+    /// The digest of what a job sees of the module that imports the GUIDs `imported` from it, unless
+    /// it counts whole. With `None` the job compiles it, and sees all of it but the directory of its
+    /// source file.
+    #[must_use]
+    pub fn seen(&self, imported: Option<&BTreeSet<u64>>, namesakes: &[u64]) -> Option<Hash> {
+        match imported {
+            Some(imported) => self.slice_of(imported, namesakes),
+            None => Some(self.own),
+        }
     }
 
     /// Numbers that follow `.llvm.` somewhere in the module's names or texts: such a name looks

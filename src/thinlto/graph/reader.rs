@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use super::attributes::Attributes;
 use super::code::{block, constant, module as code};
 use super::constants::{ConstantContext, Constants};
-use super::encoder::Encoder;
-use super::file::{ModuleFile, lossy};
+use super::encoder::{Encoder, short_hash};
+use super::file::{ModuleFile, lossy, place_of};
 use super::function::Body;
 use super::globals::{self, Comdat, Declared};
 use super::metadata::{Metadata, MetadataBlock, MetadataContext, Reference};
@@ -103,6 +103,8 @@ pub(super) fn read(bytes: &[u8]) -> Decoded<ModuleGraph> {
     }
     head_part.digest = head.finish();
     Ok(ModuleGraph {
+        own: file.own_digest(),
+        source: short_hash(globals::source_of_guids(&declared.source_filename)),
         head: head_part,
         globals,
         nodes: metadata.nodes,
@@ -124,14 +126,15 @@ fn declared<'a>(
         let (code, operands) = record.split_first().ok_or(Opaque::Damaged)?;
         match (*code, operands) {
             (code::VERSION, [VERSION_WITH_STRTAB]) | (code::HASH | code::VSTOFFSET, _) => {}
-            (code::TRIPLE | code::DATALAYOUT | code::ASM | code::SOURCE_FILENAME, _) => {
+            (code::TRIPLE | code::DATALAYOUT | code::ASM, _) => {
                 head.number(*code);
                 head.numbers(operands);
-                let text = text(operands);
-                texts(&text);
-                if *code == code::SOURCE_FILENAME {
-                    declared.source_filename = text;
-                }
+                texts(&text(operands));
+            }
+            // It shows in GUIDs only, and in the object of this module.
+            (code::SOURCE_FILENAME, _) => {
+                declared.source_filename = text(operands);
+                texts(&declared.source_filename);
             }
             (code::SECTIONNAME, _) => declared.sections.push(operands),
             (code::GCNAME, _) => declared.collectors.push(operands),
@@ -220,9 +223,8 @@ fn bodies(
         }
     }
     for ((global, id), header) in defined.into_iter().zip(&file.functions) {
-        // Words from the magic number to the word before the block's length.
-        let words = (header.length_at as u64 / 4).checked_sub(1);
-        if places.get(&id).is_some_and(|place| Some(*place) != words) {
+        let here = place_of(header);
+        if places.get(&id).is_some_and(|place| Some(*place) != here) {
             return Err(Opaque::Damaged);
         }
         let body = Body {

@@ -190,6 +190,16 @@ fn compare_source(
     assert!(lab.thin_link(), "the first program links");
     lab.compare(None, figures);
     for _ in 0..edits {
+        if random.below(8) == 0 {
+            // A second checkout: every module and every shard differs.
+            lab.move_sources(&format!("checkout{}", random.below(1000)));
+            for at in 0..program.len() {
+                assert!(lab.compile(at, extension, &program.text(at)), "as before");
+            }
+            assert!(lab.thin_link(), "it links as before");
+            lab.compare(Some(Construct::SourceNames), figures);
+            continue;
+        }
         let before = program.clone();
         let (at, construct) = program.edit(random);
         if lab.compile(at, extension, &program.text(at)) && lab.thin_link() {
@@ -231,6 +241,17 @@ fn compare_ir(
         }
         let at = random.below(modules.len());
         let construct = Construct::ALL[random.below(Construct::ALL.len())];
+        if construct == Construct::SourceNames && random.below(2) == 0 {
+            // A second checkout: every module and every shard differs.
+            IrModule::move_sources(&mut modules, random);
+            for (at, module) in modules.iter().enumerate() {
+                assert!(lab.assemble(at, &module.text()), "module {at} is as before");
+            }
+            assert!(lab.thin_link(), "it links as before");
+            lab.compare(Some(construct), figures);
+            done += 1;
+            continue;
+        }
         let before = modules[at].clone();
         let edited = ir::edit(&mut modules, at, construct, &mut next, random).is_some();
         if edited && lab.assemble(at, &modules[at].text()) && lab.thin_link() {

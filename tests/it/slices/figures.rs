@@ -33,10 +33,11 @@ pub(crate) enum Construct {
     Metadata,
     Order,
     Linkage,
+    SourceNames,
 }
 
 impl Construct {
-    pub(super) const ALL: [Self; 18] = [
+    pub(super) const ALL: [Self; 19] = [
         Self::Constants,
         Self::Calls,
         Self::Types,
@@ -55,6 +56,7 @@ impl Construct {
         Self::Metadata,
         Self::Order,
         Self::Linkage,
+        Self::SourceNames,
     ];
 }
 

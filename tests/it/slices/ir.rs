@@ -5,6 +5,16 @@ use super::figures::Construct;
 use super::pieces::{Piece, declarations};
 use super::source::Random;
 
+/// Where source files may be.
+const DIRECTORIES: [&str; 6] = [
+    "",
+    "a/",
+    "b/",
+    "/a/b/",
+    "../",
+    "/a/longer/path/than/others/",
+];
+
 /// What stands at the top level of a module.
 #[derive(Debug, Clone)]
 enum Item {
@@ -173,6 +183,7 @@ pub(super) fn edit(
         Construct::Metadata if random.below(2) == 0 => module.metadata(random),
         Construct::Order => module.swap(random),
         Construct::Linkage => module.linkage(random),
+        Construct::SourceNames => module.source_name(random),
         _ => module.piece(construct, number, value, random),
     }
 }
@@ -396,6 +407,31 @@ impl IrModule {
         let at = *pairs.get(random.below(pairs.len().max(1)))?;
         self.items.swap(at, at + 1);
         Some(())
+    }
+
+    /// Another directory of the source file, sometimes another name that modules may share.
+    fn source_name(&mut self, random: &mut Random) -> Option<()> {
+        const BEFORE: &str = "source_filename = \"";
+        let dir = DIRECTORIES[random.below(DIRECTORIES.len())];
+        let shared = random.below(5) == 0;
+        let mut texts = self.texts();
+        let line = texts.find(|text| text.starts_with(BEFORE))?;
+        let (name, _) = line[BEFORE.len()..].split_once('"')?;
+        let name = name.rsplit('/').next().unwrap_or(name);
+        let name = if shared { "shared.c" } else { name };
+        *line = format!("{BEFORE}{dir}{name}\"\n");
+        Some(())
+    }
+
+    /// Moves the source files of a program to another directory, each with its name.
+    pub(super) fn move_sources(modules: &mut [Self], random: &mut Random) {
+        const BEFORE: &str = "source_filename = \"";
+        let dir = format!("/checkout{}/", random.below(1000));
+        for text in modules.iter_mut().flat_map(Self::texts) {
+            if text.starts_with(BEFORE) {
+                text.insert_str(BEFORE.len(), &dir);
+            }
+        }
     }
 
     /// Linkage, visibility, alignment, section and the like of a global.

@@ -88,6 +88,8 @@ pub(super) struct EditCounts {
 /// A program in a directory, and all that was compiled of it.
 pub(super) struct Lab {
     dir: tempfile::TempDir,
+    /// Where sources are, inside of `dir`.
+    sources: String,
     tools: Tools,
     flags: Flags,
     modules: Vec<LabModule>,
@@ -111,6 +113,7 @@ impl Lab {
         };
         Self {
             dir: tempfile::tempdir().expect("a directory"),
+            sources: ".".to_owned(),
             tools: Tools::default(),
             flags,
             modules: (0..modules).map(empty).collect(),
@@ -128,6 +131,12 @@ impl Lab {
 
     fn path(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// Sources compiled from now on are in another directory.
+    pub(super) fn move_sources(&mut self, dir: &str) {
+        fs::create_dir_all(self.path().join(dir)).expect("made");
+        dir.clone_into(&mut self.sources);
     }
 
     fn run(&mut self, tool: &'static str, arguments: &[String]) -> Ended {
@@ -150,7 +159,7 @@ impl Lab {
     }
 
     fn front_end(&mut self, number: usize, extension: &str, text: &str, output: &[&str]) -> Ended {
-        let source = format!("m{number}.{extension}");
+        let source = format!("{}/m{number}.{extension}", self.sources);
         fs::write(self.path().join(&source), text).expect("written");
         let flags = self.flags;
         let mut words = vec![format!("--target={}", flags.target.triple())];

@@ -2,6 +2,7 @@
 //! objects.
 
 mod campaign;
+mod farm;
 mod figures;
 mod ir;
 mod lab;

@@ -149,6 +149,7 @@ pub(super) fn compiled(origin: Origin) -> Compiled {
         elapsed: Duration::ZERO,
         peak_memory: None,
         made_by: None,
+        by_slice_key: false,
     }
 }
 
