@@ -145,7 +145,7 @@ fn explain_shows_slice_keys_and_what_changed_them() {
         ],
     );
     // It imports nothing.
-    assert_told("shared.o", &["changed: the module itself"]);
+    assert_told("shared.o", &["the module itself"]);
     link(&seen, "on").run_at(&home).expect_works();
     assert_told(
         "other.o",
