@@ -174,6 +174,8 @@ mod tests {
         };
         let of = |text: &'static [u8]| SliceKey {
             message: Encoded::new(function, text),
+            command: function.digest(b""),
+            shard: None,
             numbers: Vec::new(),
         };
         let [one, other] = [of(b"one"), of(b"other")];
