@@ -197,7 +197,8 @@ const LIES: [(&str, Lie); 14] = [
         result.output_files.retain(|file| file.path != NUMBERS);
     }),
     ("the paths of a job", |_, result| {
-        file(result, OBJECT).expect("an output").path = "relto/out.o".to_owned();
+        let file = file(result, OBJECT).expect("an output");
+        "relto/out.o".clone_into(&mut file.path);
     }),
     ("a failure", |_, result| result.exit_code = 1),
     ("messages", |_, result| {
@@ -258,7 +259,9 @@ fn a_record_that_cannot_be_right_is_a_miss() {
     for (name, lie) in LIES {
         farm.clear_results();
         let mut lies = records.clone();
-        lies.values_mut().for_each(|result| lie(&farm, result));
+        for result in lies.values_mut() {
+            lie(&farm, result);
+        }
         put_all(&farm, &lies);
         let outcome = run(elsewhere(&after, &environment));
         assert_eq!(outcome.counts().remote, 3, "{name}: {}", outcome.stderr);
