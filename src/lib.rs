@@ -55,6 +55,7 @@ mod text;
 mod client_context;
 mod digest;
 mod events;
+mod interned_words;
 mod state;
 mod task;
 // Layer 2

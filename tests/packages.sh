@@ -44,8 +44,8 @@ dist=$(realpath "${dist:-$work/dist}")
 
 the_crate_is_complete() {
   cargo package --quiet --locked --allow-dirty --no-verify
-  # Nothing but what is in it.
-  tar -C "$work" -xzf "$target_dir/package/relto-$version.crate"
+  # Nothing but what is in it. Its files are of 2006: cargo would take the results of an earlier one for current.
+  tar -C "$work" --touch -xzf "$target_dir/package/relto-$version.crate"
   (cd "$work/relto-$version" && cargo check --quiet --locked --target-dir "$target_dir")
   say "the crate builds from what is in it"
 }

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use self::entries::{Entry, entries};
+use self::entries::{NetrcEntry, entries};
 use super::environment::{Environment, NETRC};
 use super::error::Warning;
 use super::find;
@@ -114,7 +114,7 @@ fn ignored(path: &str, reason: &str) -> Warning {
 }
 
 /// The entry for `host`, or the one for all others.
-fn entry<'e>(entries: &'e [Entry], host: &str) -> Option<&'e Entry> {
+fn entry<'e>(entries: &'e [NetrcEntry], host: &str) -> Option<&'e NetrcEntry> {
     let host = host.trim_matches(['[', ']']);
     let is_own = |machine: &String| machine.eq_ignore_ascii_case(host);
     let own = entries

@@ -13,6 +13,7 @@ use crate::exec::{Hermetic, PlannedForm};
 use crate::history::{
     Ingredient, JobKey, KeyFile, KeyParts, LinkKeys, SliceChange, SliceLookup, stable_name,
 };
+use crate::interned_words::InternedWords;
 use crate::task::lock;
 
 /// Inputs of all jobs together beyond which a link is not recorded: the record would take as much
@@ -107,7 +108,7 @@ impl KeyRecorder {
         Some(LinkKeys {
             output: output.to_owned(),
             common,
-            words: recording.words.items,
+            words: recording.words.into_words(),
             files: recording.files.items,
             jobs,
         })
@@ -139,27 +140,9 @@ impl Recording {
     }
 }
 
-/// Words that are kept once, and known by their numbers.
-#[derive(Debug, Default)]
-struct InternedWords {
-    items: Vec<String>,
-    numbers: HashMap<String, u32>,
-}
-
-impl InternedWords {
-    fn number(&mut self, word: &str) -> u32 {
-        if let Some(number) = self.numbers.get(word) {
-            return *number;
-        }
-        let number = next(self.items.len());
-        self.items.push(word.to_owned());
-        self.numbers.insert(word.to_owned(), number);
-        number
-    }
-}
-
-/// The same for files. They are found by their digests, because a link looks the same few up
-/// millions of times while other planners wait; rarely have several the same content.
+/// Files that are kept once, and known by their numbers. They are found by their digests, because a
+/// link looks the same few up millions of times while other planners wait; rarely have several the
+/// same content.
 #[derive(Debug, Default)]
 struct InternedFiles {
     items: Vec<KeyFile>,

@@ -4,7 +4,7 @@ use std::str::Chars;
 
 /// What the user is called on one machine, or on all others.
 #[derive(Default, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct NetrcEntry {
     /// `None` for the one of all others.
     pub(super) machine: Option<String>,
     pub(super) login: String,
@@ -12,17 +12,17 @@ pub(super) struct Entry {
 }
 
 /// The entries of a file in their order; `None` if it has another form.
-pub(super) fn entries(text: &str) -> Option<Vec<Entry>> {
-    let mut entries: Vec<Entry> = Vec::new();
+pub(super) fn entries(text: &str) -> Option<Vec<NetrcEntry>> {
+    let mut entries: Vec<NetrcEntry> = Vec::new();
     let mut rest = text.chars();
     while !rest.as_str().trim_start().is_empty() {
         let keyword = word(&mut rest)?;
         match keyword.as_str() {
-            "machine" => entries.push(Entry {
+            "machine" => entries.push(NetrcEntry {
                 machine: Some(word(&mut rest)?),
-                ..Entry::default()
+                ..NetrcEntry::default()
             }),
-            "default" => entries.push(Entry::default()),
+            "default" => entries.push(NetrcEntry::default()),
             "login" | "user" => entries.last_mut()?.login = word(&mut rest)?,
             "password" => entries.last_mut()?.password = word(&mut rest)?,
             "account" => drop(word(&mut rest)?),
