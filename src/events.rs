@@ -163,8 +163,8 @@ pub enum Event {
     /// The job file is read. `link` is the linker's output; `modules` are the jobs' modules as the
     /// user knows them.
     LinkStarted { link: String, modules: Vec<String> },
-    /// The job is checked and has its key, of which `key` holds the first bytes; `None` if it runs in
-    /// place. Its inputs are `input_bytes` long, and planning it took `time`.
+    /// The job is checked and has its key, of which `key` holds the first bytes; `None` if it runs
+    /// in place. Its inputs are `input_bytes` long, and planning it took `time`.
     JobPlanned {
         job: JobId,
         key: Option<[u8; 8]>,

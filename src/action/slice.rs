@@ -259,9 +259,9 @@ fn stand_ins(names: &[SourceName<'_>], sources: &[usize]) -> HashMap<u64, u64> {
     stand_ins
 }
 
-/// What a job sees of its files: the digest of each slice, of all of its own module but the directory
-/// of the source file, `None` where a file counts whole; and the namesakes among their names. `imported` is that of a [`SliceableJob`], `graphs` has one for each
-/// of its files.
+/// What a job sees of its files: the digest of each slice, of all of its own module but the
+/// directory of the source file, `None` where a file counts whole; and the namesakes among their
+/// names. `imported` is that of a [`SliceableJob`], `graphs` has one for each of its files.
 #[must_use]
 pub fn what_is_seen(
     imported: &[Option<BTreeSet<u64>>],

@@ -119,7 +119,8 @@ impl Destination {
         }))
     }
 
-    /// Begins the invocation `command`, which makes `output` in `dir`; `None` if no server is named.
+    /// Begins the invocation `command`, which makes `output` in `dir`; `None` if no server is
+    /// named.
     ///
     /// # Errors
     /// The options cannot be used.

@@ -69,8 +69,8 @@ impl Medium {
     }
 
     /// Whether the digest of a file with these times may be remembered. Images that are built
-    /// reproducibly have whole seconds, also those of ext4 or Btrfs; a live file system nearly never
-    /// has.
+    /// reproducibly have whole seconds, also those of ext4 or Btrfs; a live file system nearly
+    /// never has.
     #[must_use]
     pub fn is_believed(self, ctime_ns: i64) -> bool {
         match self {

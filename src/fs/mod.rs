@@ -195,7 +195,8 @@ fn not_regular(path: &Path) -> io::Error {
 }
 
 /// Removes a file that may be missing. A device or a pipe stays, and a link to one: a program that
-/// writes to `/dev/null` or `/dev/stdout` does not own it. So does everything in `/dev` and `/proc`.
+/// writes to `/dev/null` or `/dev/stdout` does not own it. So does everything in `/dev` and
+/// `/proc`.
 ///
 /// # Errors
 /// The system's own, except for a missing file.

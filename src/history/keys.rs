@@ -186,8 +186,8 @@ impl LinkKeys {
     }
 }
 
-/// Stores the keys beside those of the links before. If those of the last one are the same, it takes
-/// their place.
+/// Stores the keys beside those of the links before. If those of the last one are the same, it
+/// takes their place.
 pub(super) fn store(
     transaction: &Transaction<'_>,
     pending: &PendingKeys,

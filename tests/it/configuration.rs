@@ -161,8 +161,8 @@ fn the_lines_that_the_page_on_farms_gives_are_accepted() {
     let pasted = pasted(&page.expect("the page"));
     assert_eq!(
         pasted.len(),
-        9,
-        "one for each farm or cache, and one for large jobs"
+        10,
+        "one for each farm or cache, one for large jobs, one for slice keys"
     );
     for text in pasted {
         let place = CleanHome::new();

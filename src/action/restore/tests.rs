@@ -1,5 +1,5 @@
-//! The layout of string tables, objects of each class and byte order against the compiler's own, and
-//! bytes of any kind. Objects of whole links are restored in `tests/it/slices`.
+//! The layout of string tables, objects of each class and byte order against the compiler's own,
+//! and bytes of any kind. Objects of whole links are restored in `tests/it/slices`.
 
 use std::fmt::Write as _;
 

@@ -29,8 +29,8 @@ use crate::history::ModuleKey;
 use crate::pb::reapi;
 use crate::thinlto::{Index, ModuleGraph};
 
-/// The release that the differential tests cover, as it stands in `clang --version`. Another one may
-/// read the same modules and see more of them.
+/// The release that the differential tests cover, as it stands in `clang --version`. Another one
+/// may read the same modules and see more of them.
 const COMPILER: &str = "version 22.";
 const NUMBERS: &str = "relto/numbers";
 const OBJECT: &str = "relto/out.o";
