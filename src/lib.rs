@@ -111,7 +111,9 @@ pub mod internals {
             pub use crate::action::restore::{Renumbering, check, restore};
         }
         pub mod slice {
-            pub use crate::action::slice::{NoSliceKey, SliceInputs, SliceKey, slice_key};
+            pub use crate::action::slice::{
+                NoSliceKey, SliceInputs, SliceKey, SliceableJob, SourceName, what_is_seen,
+            };
         }
         pub mod toolchain_tree {
             pub use crate::action::toolchain_tree::ToolchainTree;

@@ -275,39 +275,6 @@ pub fn what_is_seen(
     (slices.collect(), names)
 }
 
-/// The slice key of `job`; `graph` knows those of its modules by their canonical paths.
-///
-/// # Errors
-/// It has none, and is known by its whole inputs only.
-pub fn slice_key<'a>(
-    job: &CanonicalJob,
-    inputs: &SliceInputs<'_>,
-    graph: impl Fn(&str) -> Option<&'a ModuleGraph>,
-) -> Result<SliceKey, NoSliceKey> {
-    let sliceable = SliceableJob::new(job, inputs)?;
-    let by_file: Vec<&ModuleGraph> = job
-        .files
-        .iter()
-        .map(|file| graph(&file.tree_path))
-        .collect::<Option<_>>()
-        .ok_or(NoSliceKey::Module)?;
-    let (slices, _) = what_is_seen(sliceable.imported(), &by_file);
-    let suffixes = by_file.iter().flat_map(|graph| graph.suffixes());
-    let mentioned = sliceable.mentioned();
-    let locals: Vec<Vec<LocalValue>> = by_file
-        .iter()
-        .map(|graph| graph.locals_among(mentioned))
-        .collect();
-    let names = by_file.iter().zip(&locals);
-    let names: Vec<SourceName<'_>> = names
-        .map(|(graph, locals)| SourceName {
-            source: graph.source(),
-            locals,
-        })
-        .collect();
-    sliceable.key(slices.into_iter(), suffixes, &names)
-}
-
 /// Arguments that are not part of the job.
 fn check_environment(inputs: &SliceInputs<'_>) -> Result<(), NoSliceKey> {
     let configuration = &inputs.toolchain.configuration;

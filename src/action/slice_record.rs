@@ -104,8 +104,7 @@ pub fn most_bytes_of_numbers(slice: &SliceKey) -> u64 {
 }
 
 /// Reads what [`encode_numbers`] writes for `count` modules, and nothing else.
-#[must_use]
-pub fn decode_numbers(bytes: &[u8], count: usize) -> Option<Vec<u64>> {
+fn decode_numbers(bytes: &[u8], count: usize) -> Option<Vec<u64>> {
     let lines = std::str::from_utf8(bytes).ok()?.lines();
     let numbers: Vec<u64> = lines.map(str::parse).collect::<Result<_, _>>().ok()?;
     let same = numbers.len() == count && encode_numbers(&numbers).as_bytes() == bytes;
@@ -131,12 +130,31 @@ pub fn restore_record(
     numbers: &[u8],
     slice: &SliceKey,
 ) -> Result<Vec<u8>, RecordError> {
-    let then = decode_numbers(numbers, slice.numbers.len()).ok_or(RecordError::Numbers)?;
-    let pairs = then.iter().copied().zip(slice.numbers.iter().copied());
-    let renumbering = Renumbering::new(pairs)?;
+    let (then, renumbering) = renumbering(numbers, slice)?;
     check(object, &then)?;
     check_names(object, &then)?;
     Ok(restore(object, &renumbering)?)
+}
+
+/// The same of a record that this user's relto has written and checked.
+///
+/// # Errors
+/// The record is damaged.
+pub fn restore_own_record(
+    object: &[u8],
+    numbers: &[u8],
+    slice: &SliceKey,
+) -> Result<Vec<u8>, RecordError> {
+    let (_, renumbering) = renumbering(numbers, slice)?;
+    Ok(restore(object, &renumbering)?)
+}
+
+/// The numbers of a record, and what replaces them for the job of `slice`.
+fn renumbering(numbers: &[u8], slice: &SliceKey) -> Result<(Vec<u64>, Renumbering), RecordError> {
+    let then = decode_numbers(numbers, slice.numbers.len()).ok_or(RecordError::Numbers)?;
+    let pairs = then.iter().copied().zip(slice.numbers.iter().copied());
+    let renumbering = Renumbering::new(pairs)?;
+    Ok((then, renumbering))
 }
 
 #[cfg(test)]

@@ -1,11 +1,8 @@
 //! Files that belong to the invocation: uploaded first, then named.
 
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 
 use crate::events::Events;
@@ -13,6 +10,7 @@ use crate::fs::read_regular;
 use crate::pb::build_event_stream::File;
 use crate::pb::build_event_stream::file::File as Contents;
 use crate::reapi::{Address, Blob, Client, ClientOptions};
+use crate::report::gzip;
 
 /// What gzip's files begin with.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -90,10 +88,4 @@ async fn upload_one(
     let uri = format!("bytestream://{place}/{}", client.blob_name(&digest));
     let length = i64::try_from(digest.size).unwrap_or(i64::MAX);
     Ok((uri, digest.hex(), length))
-}
-
-fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
-    packed.write_all(bytes)?;
-    packed.finish()
 }

@@ -6,6 +6,17 @@ use crate::action::canonical::CanonicalJob;
 use crate::digest::Digest;
 use crate::pb::reapi::{ActionResult, ExecutedActionMetadata, OutputFile};
 
+/// Who made a result: the worker that says so, else relto.
+pub(super) fn execution_metadata(
+    made_by: Option<&ExecutedActionMetadata>,
+) -> ExecutedActionMetadata {
+    let by_relto = || ExecutedActionMetadata {
+        worker: "relto".to_owned(),
+        ..ExecutedActionMetadata::default()
+    };
+    made_by.cloned().unwrap_or_else(by_relto)
+}
+
 /// Describes what `job` wrote. `keep` stores each blob and returns its digest. Without `made_by`
 /// the result is relto's own.
 ///
@@ -18,12 +29,8 @@ pub fn action_result<E>(
     made_by: Option<&ExecutedActionMetadata>,
     mut keep: impl FnMut(&Bytes) -> Result<Digest, E>,
 ) -> Result<ActionResult, E> {
-    let by_relto = || ExecutedActionMetadata {
-        worker: "relto".to_owned(),
-        ..ExecutedActionMetadata::default()
-    };
     let mut result = ActionResult {
-        execution_metadata: Some(made_by.cloned().unwrap_or_else(by_relto)),
+        execution_metadata: Some(execution_metadata(made_by)),
         ..ActionResult::default()
     };
     for (declared, contents) in job.outputs.iter().zip(outputs) {

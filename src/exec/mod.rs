@@ -20,7 +20,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::action::Action;
-use crate::action::canonical::{CanonicalJob, NamedOutput, NoCanonicalForm};
+use crate::action::canonical::{CanonicalJob, NoCanonicalForm};
 use crate::action::guard::admitted_failure;
 use crate::action::kind::{Format, OutputKind, check_extra_output, check_output};
 use crate::action::slice::SliceKey;
@@ -293,10 +293,10 @@ pub fn check_result(
 
 /// Checks that a `.dwo` file is the one of its object.
 fn check_dwo(job: &CanonicalJob, outputs: &[Option<Bytes>]) -> Result<(), UnsoundResult> {
-    let is_dwo = |it: &NamedOutput| split_dwarf::is_dwo_name(&it.name);
-    let number = job.outputs.iter().skip(1).position(is_dwo);
+    let mut others = job.outputs.iter().zip(outputs).skip(1);
+    let dwo = others.find(|(declared, _)| split_dwarf::is_dwo_name(&declared.name));
+    let dwo = dwo.and_then(|(_, contents)| contents.as_deref());
     let object = outputs.first().and_then(Option::as_deref);
-    let dwo = number.and_then(|number| outputs[number + 1].as_deref());
     match (job.kind, object, dwo) {
         (OutputKind::Object(Format::Elf), Some(object), Some(dwo)) => {
             let checked = split_dwarf::check(object, dwo);

@@ -159,8 +159,7 @@ fn replace(umask: Option<u32>, path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// that of a process's open files. `None` if the file cannot be written either.
 fn overwrite(path: &Path, bytes: &[u8]) -> Option<io::Result<()>> {
     // Links there lead to what the user has opened; elsewhere another user may have made them.
-    let follows = ["/dev", "/proc"].iter().any(|dir| path.starts_with(dir));
-    let links = if follows {
+    let links = if is_in_devices(path) {
         OFlags::empty()
     } else {
         OFlags::NOFOLLOW
@@ -170,6 +169,10 @@ fn overwrite(path: &Path, bytes: &[u8]) -> Option<io::Result<()>> {
     let mut file = std::fs::File::from(file);
     let written = file.write_all(bytes);
     Some(written.map_err(|error| with_path(&error, path)))
+}
+
+fn is_in_devices(path: &Path) -> bool {
+    path.starts_with("/dev") || path.starts_with("/proc")
 }
 
 fn dir_of(path: &Path) -> &Path {
@@ -201,9 +204,7 @@ fn not_regular(path: &Path) -> io::Error {
 /// # Errors
 /// The system's own, except for a missing file.
 pub fn remove_if_there(path: &Path) -> io::Result<()> {
-    let is_special_dir = ["/dev", "/proc"].iter().any(|dir| path.starts_with(dir));
-    let is_shared_memory = path.starts_with("/dev/shm");
-    let stays = is_special_dir && !is_shared_memory;
+    let stays = is_in_devices(path) && !path.starts_with("/dev/shm");
     if stays || fs::metadata(path).is_ok_and(|found| is_special(&found)) {
         return Ok(());
     }

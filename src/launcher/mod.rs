@@ -125,10 +125,13 @@ fn foreign(backend: BackendCommand) -> Result<CompileDecision, InputError> {
 
 /// A command line without an index; what it leads to may have one, also by its response files.
 fn hidden_or_none(words: &[OsString]) -> CompileDecision {
-    let read = &mut |path: &str| read_regular_to_string(path);
-    let expanded = texts(words).and_then(|words| expand_response_files(&words, read).ok());
-    let expanded: Vec<_> = expanded.into_iter().flatten().map(OsString::from).collect();
-    match hidden_index(words).or_else(|| hidden_index(&expanded)) {
+    let in_response_files = || {
+        let read = &mut |path: &str| read_regular_to_string(path);
+        let expanded = expand_response_files(&texts(words)?, read).ok()?;
+        let expanded: Vec<_> = expanded.into_iter().map(OsString::from).collect();
+        hidden_index(&expanded)
+    };
+    match hidden_index(words).or_else(in_response_files) {
         Some(reason) => CompileDecision::Guarded {
             object: object_of(words).unwrap_or_default(),
             reason,

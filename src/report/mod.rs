@@ -33,6 +33,7 @@ pub use one_job::OneJob;
 use summary::summary;
 pub use summary::{counts, counts_and_time};
 pub use totals::Totals;
+pub use trace::gzip;
 
 /// What to show, and how.
 #[derive(Debug, Clone, Default)]

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-
 use serde_json::{Value, json};
 
 use super::lanes::lane;
@@ -59,11 +58,20 @@ pub(super) fn trace(link: &str, modules: &[String], events: &[Stamped]) -> Strin
 /// `trace` as a file of this name holds it: compressed if that ends in `.gz`, as Bazel does.
 pub(super) fn packed_as_named(trace: String, path: &Path) -> io::Result<Vec<u8>> {
     let bytes = trace.into_bytes();
-    if path.extension().is_none_or(|extension| extension != "gz") {
-        return Ok(bytes);
+    if path.extension().is_some_and(|extension| extension == "gz") {
+        gzip(&bytes)
+    } else {
+        Ok(bytes)
     }
+}
+
+/// `bytes` in gzip's form.
+///
+/// # Errors
+/// There is no memory for it.
+pub fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut packed = GzEncoder::new(Vec::new(), Compression::default());
-    packed.write_all(&bytes)?;
+    packed.write_all(bytes)?;
     packed.finish()
 }
 

@@ -310,62 +310,54 @@ fn libtool_keeps_the_distributor_in_the_compilers_name() {
     builds(dir.path(), &make, "app", 2, 2);
 }
 
-#[test]
-fn cargo_links_with_the_configuration_of_the_page() {
+/// The outputs of the links that `cargo` does with the configuration of the page and with
+/// `variables` set, in a package of these files; `None` if rustc is not the page's.
+fn linked_by_cargo(files: &[(&str, &str)], variables: &str) -> Option<Vec<String>> {
     let llvm = run(Command::new("rustc").arg("-vV"));
     if !llvm.contains("LLVM version: 22.") || !llvm.contains("host: x86_64-unknown-linux-gnu") {
         skip("rustc is not the one of the page");
-        return;
+        return None;
     }
     if !has(&["cargo", "clang-22", "ld.lld-22"]) {
-        return;
+        return None;
     }
     let dir = tempfile::tempdir().expect("a directory");
-    let [file, command] = &blocks("Cargo")[..] else {
+    let [config, command] = &blocks("Cargo")[..] else {
         panic!("the page has a file and the command");
     };
     for name in ["src", ".cargo"] {
         fs::create_dir(dir.path().join(name)).expect("made");
     }
-    let manifest =
-        "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n";
-    let main = "fn main() { assert_eq!(std::env::args().count(), 1); }\n";
-    let files = [
-        ("Cargo.toml", manifest),
-        ("src/main.rs", main),
-        (".cargo/config.toml", file),
-    ];
+    let config = (".cargo/config.toml", config.as_str());
+    let files: Vec<_> = files.iter().copied().chain([config]).collect();
     sources(dir.path(), &files);
     let home = Home::new();
-    let variables = "unset CARGO_TARGET_DIR RUSTFLAGS CARGO_ENCODED_RUSTFLAGS";
+    let variables =
+        format!("unset CARGO_TARGET_DIR RUSTFLAGS CARGO_ENCODED_RUSTFLAGS\n{variables}");
     shell(dir.path(), &home, &format!("{variables}\n{command}"));
     run(&mut Command::new(dir.path().join("target/release/app")));
     // Cargo hides what the linker prints.
     let relto = env!("CARGO_BIN_EXE_relto");
     let stats = shell(dir.path(), &home, &format!("{relto} stats --json"));
     let stats: serde_json::Value = serde_json::from_slice(&stats.stdout).expect("JSON");
-    let links = stats["links"].as_array().expect("links");
-    assert_eq!(links.len(), 1, "{stats}");
+    let links = stats["links"].as_array().expect("links").iter();
+    Some(links.map(|link| link["output"].to_string()).collect())
+}
+
+#[test]
+fn cargo_links_with_the_configuration_of_the_page() {
+    let manifest =
+        "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n";
+    let main = "fn main() { assert_eq!(std::env::args().count(), 1); }\n";
+    let files = [("Cargo.toml", manifest), ("src/main.rs", main)];
+    if let Some(links) = linked_by_cargo(&files, "") {
+        assert_eq!(links.len(), 1, "{links:?}");
+    }
 }
 
 /// With build scripts and procedural macros, which are linked as well.
 #[test]
 fn a_program_of_many_crates_builds_with_the_configuration_of_the_page() {
-    let llvm = run(Command::new("rustc").arg("-vV"));
-    if !llvm.contains("LLVM version: 22.") || !llvm.contains("host: x86_64-unknown-linux-gnu") {
-        skip("rustc is not the one of the page");
-        return;
-    }
-    if !has(&["cargo", "clang-22", "ld.lld-22"]) {
-        return;
-    }
-    let dir = tempfile::tempdir().expect("a directory");
-    let [file, command] = &blocks("Cargo")[..] else {
-        panic!("the page has a file and the command");
-    };
-    for name in ["src", ".cargo"] {
-        fs::create_dir(dir.path().join(name)).expect("made");
-    }
     let manifest = "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n\
         [dependencies]\nserde = { version = \"1\", features = [\"derive\"] }\nserde_json = \"1\"\n";
     let main = "#[derive(serde::Deserialize)]\nstruct A { b: u32 }\n\
@@ -376,27 +368,15 @@ fn a_program_of_many_crates_builds_with_the_configuration_of_the_page() {
         ("Cargo.toml", manifest),
         ("Cargo.lock", &lock),
         ("src/main.rs", main),
-        (".cargo/config.toml", file),
     ];
-    sources(dir.path(), &files);
     let cargo_home = std::env::var("CARGO_HOME").unwrap_or_else(|_| {
         let home = std::env::var("HOME").expect("a home directory");
         format!("{home}/.cargo")
     });
-    let home = Home::new();
-    let variables = format!(
-        "unset CARGO_TARGET_DIR RUSTFLAGS CARGO_ENCODED_RUSTFLAGS; export CARGO_NET_OFFLINE=true CARGO_HOME='{cargo_home}'"
-    );
-    shell(dir.path(), &home, &format!("{variables}\n{command}"));
-    run(&mut Command::new(dir.path().join("target/release/app")));
-    let relto = env!("CARGO_BIN_EXE_relto");
-    let stats = shell(dir.path(), &home, &format!("{relto} stats --json"));
-    let stats: serde_json::Value = serde_json::from_slice(&stats.stdout).expect("JSON");
-    let links = stats["links"].as_array().expect("links");
-    let names: Vec<_> = links
-        .iter()
-        .map(|link| link["output"].to_string())
-        .collect();
+    let variables = format!("export CARGO_NET_OFFLINE=true CARGO_HOME='{cargo_home}'");
+    let Some(names) = linked_by_cargo(&files, &variables) else {
+        return;
+    };
     for part in ["serde_derive", "build_script", "app"] {
         assert!(
             names.iter().any(|name| name.contains(part)),

@@ -19,8 +19,9 @@ use crate::action::slice_record::{
 };
 use crate::digest::Digest;
 use crate::events::{JobStep, Origin};
+use crate::exec::action_result::execution_metadata;
 use crate::exec::{Compiled, Planned, check_result};
-use crate::pb::reapi::{ActionResult, ExecutedActionMetadata, OutputFile};
+use crate::pb::reapi::{ActionResult, OutputFile};
 use crate::reapi::{Blob, DeclaredOutput, Failure};
 use crate::task::spawn_blocking;
 
@@ -191,21 +192,11 @@ impl RemoteExecutor {
             }
         };
         let output_files = vec![output(OBJECT, object), output(NUMBERS, &numbers)];
-        let by_relto = || ExecutedActionMetadata {
-            worker: "relto".to_owned(),
-            ..ExecutedActionMetadata::default()
-        };
         Some(SliceEntry {
             key: action.message.digest,
             result: ActionResult {
                 output_files,
-                execution_metadata: Some(
-                    compiled
-                        .made_by
-                        .as_deref()
-                        .cloned()
-                        .unwrap_or_else(by_relto),
-                ),
+                execution_metadata: Some(execution_metadata(compiled.made_by.as_deref())),
                 ..ActionResult::default()
             },
             blobs,

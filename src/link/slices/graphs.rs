@@ -41,7 +41,7 @@ struct GraphMemory {
 #[derive(Debug, Default)]
 struct NameMemory {
     /// By old and new module.
-    differing: HashMap<(Digest, Digest), Arc<Vec<u64>>>,
+    differing: HashMap<(Digest, Digest), Arc<[u64]>>,
     /// By module, and a hash of the names.
     mentions: HashMap<(Digest, [u8; 16]), bool>,
 }
@@ -54,13 +54,11 @@ impl Graphs {
         if let Some(known) = slot.get() {
             return known.clone();
         }
-        let known = slot.get_or_init(|| {
+        self.kept(&slot, || {
             stored(cache, module)
                 .or_else(|| decoded(module, path, cache))
                 .flatten()
-        });
-        self.account(known);
-        known.clone()
+        })
     }
 
     /// The graph of a module that an earlier link had.
@@ -71,8 +69,19 @@ impl Graphs {
         }
         // This link may have the file, too: then it is read if the graph is not stored.
         let known = stored(cache, module)?;
-        let known = slot.get_or_init(|| known);
-        self.account(known);
+        self.kept(&slot, || known)
+    }
+
+    /// What is in `slot`, which is made if it is not there. Only who makes it counts its bytes.
+    fn kept(&self, slot: &OnceLock<Known>, make: impl FnOnce() -> Known) -> Known {
+        let mut is_new = false;
+        let known = slot.get_or_init(|| {
+            is_new = true;
+            make()
+        });
+        if is_new {
+            self.account(known);
+        }
         known.clone()
     }
 
@@ -84,14 +93,14 @@ impl Graphs {
         now: Digest,
         graph: &ModuleGraph,
         cache: &DiskCache,
-    ) -> Option<Vec<u64>> {
+    ) -> Option<Arc<[u64]>> {
         let key = (then, now);
         if let Some(known) = lock(&self.names).differing.get(&key) {
-            return Some(known.to_vec());
+            return Some(Arc::clone(known));
         }
         let then = self.earlier(then, cache)?;
-        let differing = then.differing_names(graph);
-        let kept = Arc::new(differing.clone());
+        let differing: Arc<[u64]> = then.differing_names(graph).into();
+        let kept = Arc::clone(&differing);
         lock(&self.names).differing.insert(key, kept);
         Some(differing)
     }

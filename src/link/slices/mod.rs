@@ -18,9 +18,9 @@ use bytes::Bytes;
 
 use self::graphs::Graphs;
 use self::seen::{OtherParts, SeenFile, SeenModules};
-use crate::action::restore::{Renumbering, check, restore};
+use crate::action::restore::check;
 use crate::action::slice::{SliceInputs, SliceKey, SliceableJob, check_kind, what_is_seen};
-use crate::action::slice_record::{decode_numbers, encode_numbers};
+use crate::action::slice_record::{encode_numbers, restore_own_record};
 use crate::cache::{CacheError, DiskCache};
 use crate::compiler::ResolvedToolchain;
 use crate::digest::{Digest, DigestFunction};
@@ -173,10 +173,10 @@ impl Slices {
         let mut new = Vec::new();
         for (module, then) in &matched.replaced {
             let now = self.graphs.of(module.digest, module.path, cache)?;
-            differing.extend(
-                self.graphs
-                    .differing_names(*then, module.digest, &now, cache)?,
-            );
+            let names = self
+                .graphs
+                .differing_names(*then, module.digest, &now, cache)?;
+            differing.extend_from_slice(&names);
             new.push(now);
         }
         differing.sort_unstable();
@@ -223,9 +223,7 @@ pub(super) fn restored(cache: &DiskCache, hermetic: &Hermetic, slice: &SliceKey)
     let result = cache.get(&slice.digest())?;
     let object = output(cache, &result, OBJECT)?;
     let numbers = output(cache, &result, NUMBERS)?;
-    let then = decode_numbers(&numbers, slice.numbers.len())?;
-    let pairs = then.into_iter().zip(slice.numbers.iter().copied());
-    let restored = restore(&object, &Renumbering::new(pairs).ok()?).ok()?;
+    let restored = restore_own_record(&object, &numbers, slice).ok()?;
     let mut outputs = [Some(Bytes::from(restored))];
     check_result(&hermetic.job, 0, b"", &outputs).ok()?;
     outputs[0].take()

@@ -1,9 +1,7 @@
 //! What a job sees of its modules after an edit, from memory and anew.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
 use relto_testing::llvm::Llvm;
 use relto_testing::skip::skip;
@@ -46,27 +44,12 @@ impl Lab {
         for (name, number) in *functions {
             writeln!(text, "define i32 @{name}() {{\n  ret i32 {number}\n}}").expect("a string");
         }
-        let bytes = assembled(&text);
+        let bytes = Llvm::get().assemble(&text, &[]).expect("a module");
         let digest = DigestFunction::Sha256.digest(&bytes);
         let path = self.dir.path().join(digest.hex());
         fs_err::write(&path, bytes).expect("written");
         (path, digest)
     }
-}
-
-fn assembled(text: &str) -> Vec<u8> {
-    let mut opt = Command::new(Llvm::get().tool("opt"))
-        .args(["-module-summary", "-o", "-", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("opt starts");
-    let mut input = opt.stdin.take().expect("a pipe");
-    input.write_all(text.as_bytes()).expect("opt reads");
-    drop(input);
-    let output = opt.wait_with_output().expect("opt ends");
-    assert!(output.status.success());
-    output.stdout
 }
 
 /// The modules of a job whose own one is the first; it imports the functions `imported`.

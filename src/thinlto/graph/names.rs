@@ -49,15 +49,9 @@ impl ModuleGraph {
         self.names().any(|name| names.binary_search(&name).is_ok())
     }
 
-    /// Which of these modules' names are those of variables.
-    pub fn has_variable(&self, name: u64) -> bool {
-        self.visible().any(|it| it.name == name && it.moves())
-    }
-
     /// The digest of what a job sees of the module; `None` where it counts whole. `imported` are
     /// GUIDs, `namesakes` those of the job ([`namesakes`]).
-    #[must_use]
-    pub fn slice_of(&self, imported: &BTreeSet<u64>, namesakes: &[u64]) -> Option<Hash> {
+    pub(super) fn slice_of(&self, imported: &BTreeSet<u64>, namesakes: &[u64]) -> Option<Hash> {
         let is_root = |guid| imported.contains(&guid);
         let is_namesake = |name| namesakes.binary_search(&name).is_ok();
         self.slice(&is_root, &is_namesake).ok()

@@ -9,7 +9,9 @@ use std::path::Path;
 use fs_err as fs;
 use relto::internals::action::canonical::{Canonical, CanonicalJob, canonical};
 use relto::internals::action::restore::{Renumbering, check, restore};
-use relto::internals::action::slice::{NoSliceKey, SliceInputs, SliceKey, slice_key};
+use relto::internals::action::slice::{
+    NoSliceKey, SliceInputs, SliceKey, SliceableJob, SourceName, what_is_seen,
+};
 use relto::internals::action::toolchain_tree::ToolchainTree;
 use relto::internals::action::{Action, ActionTemplate};
 use relto::internals::client_context::ClientContext;
@@ -385,25 +387,32 @@ impl Lab {
                 ModuleGraph::read(&module.bytes).map_err(|opaque| opaque.to_string())
             });
         }
-        let named = form.files.iter().zip(digests);
-        let graphs: HashMap<&str, &ModuleGraph> = named
-            .filter_map(|(file, digest)| {
-                let graph = self.graphs.get(digest)?.as_ref().ok()?;
-                Some((file.tree_path.as_str(), graph))
-            })
-            .collect();
         let index = Index::parse(&form.shard).expect("the canonical shard parses");
-        slice_key(
-            form,
-            &SliceInputs {
-                template: &template(),
-                toolchain: &toolchain(),
-                digests,
-                index: &index,
-                own: &self.modules[number].name,
-            },
-            |path| graphs.get(path).copied(),
-        )
+        let inputs = SliceInputs {
+            template: &template(),
+            toolchain: &toolchain(),
+            digests,
+            index: &index,
+            own: &self.modules[number].name,
+        };
+        let sliceable = SliceableJob::new(form, &inputs)?;
+        let graphs = form.files.iter().zip(digests);
+        let graphs = graphs.map(|(_, digest)| self.graphs.get(digest)?.as_ref().ok());
+        let graphs: Vec<&ModuleGraph> = graphs.collect::<Option<_>>().ok_or(NoSliceKey::Module)?;
+        let (slices, _) = what_is_seen(sliceable.imported(), &graphs);
+        let suffixes = graphs.iter().flat_map(|graph| graph.suffixes());
+        let mentioned = sliceable.mentioned();
+        let locals = graphs.iter().map(|graph| graph.locals_among(mentioned));
+        let locals: Vec<_> = locals.collect();
+        let names = graphs
+            .iter()
+            .zip(&locals)
+            .map(|(graph, locals)| SourceName {
+                source: graph.source(),
+                locals,
+            });
+        let names: Vec<_> = names.collect();
+        sliceable.key(slices.into_iter(), suffixes, &names)
     }
 
     /// Why modules of the program are taken whole.

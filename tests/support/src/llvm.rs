@@ -3,8 +3,9 @@
 //! `RELTO_TEST_LLVM_ROOT` names the directory above `bin/clang`. Without it Debian's newest
 //! supported release is used.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 /// Debian's directories, the release that most people have first.
@@ -84,6 +85,21 @@ impl Llvm {
             command.env_remove(variable);
         }
         command
+    }
+
+    /// Assembles a module for ThinLTO from LLVM's textual form, with further `flags` of `opt`.
+    /// `None` if `opt` refuses it.
+    #[must_use]
+    pub fn assemble(&self, text: &str, flags: &[&str]) -> Option<Vec<u8>> {
+        let mut opt = self.command("opt");
+        opt.args(["-module-summary", "-o", "-", "-"]).args(flags);
+        let pipes = opt.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut opt = pipes.stderr(Stdio::piped()).spawn().expect("opt starts");
+        let mut input = opt.stdin.take().expect("a pipe");
+        input.write_all(text.as_bytes()).expect("opt reads");
+        drop(input);
+        let output = opt.wait_with_output().expect("opt ends");
+        output.status.success().then_some(output.stdout)
     }
 
     /// Compiles a source to a module for ThinLTO.

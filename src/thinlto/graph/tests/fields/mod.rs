@@ -13,9 +13,6 @@ mod module;
 mod types;
 mod values;
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
-
 use relto_testing::llvm::Llvm;
 use relto_testing::skip::{runs_long, skip};
 
@@ -94,25 +91,8 @@ const UNSEEN: &[Case] = &[
 
 /// A module's bitcode, as a compiler of ThinLTO modules leaves it.
 fn assemble(text: &str) -> Option<Vec<u8>> {
-    let mut opt = Command::new(Llvm::get().tool("opt"))
-        .args([
-            "-module-summary",
-            "-o",
-            "-",
-            "-disable-verify",
-            "-preserve-bc-uselistorder=false",
-            "-",
-        ])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("opt starts");
-    let mut input = opt.stdin.take().expect("a pipe");
-    input.write_all(text.as_bytes()).expect("opt reads");
-    drop(input);
-    let output = opt.wait_with_output().expect("opt ends");
-    output.status.success().then_some(output.stdout)
+    let flags = ["-disable-verify", "-preserve-bc-uselistorder=false"];
+    Llvm::get().assemble(text, &flags)
 }
 
 fn digest(text: &str) -> Result<Hash, String> {
