@@ -47,6 +47,8 @@ pub(super) struct Lab {
     flags: &'static [&'static str],
     language: Language,
     program: RandomProgram,
+    /// What the modules' objects were compiled from.
+    compiled: HashMap<usize, String>,
     /// By the job's command line and inputs.
     in_place: HashMap<String, Vec<u8>>,
     pub(super) cache: TempDir,
@@ -59,11 +61,12 @@ impl Lab {
     pub(super) fn new(random: &mut Random) -> Self {
         let language = [Language::Cxx, Language::C][random.below(2)];
         let modules = 2 + random.below(4);
-        let lab = Self {
+        let mut lab = Self {
             dir: TempDir::new().expect("a directory"),
             flags: FLAGS[random.below(FLAGS.len())],
             language,
             program: RandomProgram::new(random, language, modules),
+            compiled: HashMap::new(),
             in_place: HashMap::new(),
             cache: TempDir::new().expect("a directory"),
             farm: Farm::start(Profile {
@@ -82,11 +85,16 @@ impl Lab {
         self.home.as_ref().unwrap_or_else(|| here())
     }
 
-    fn compile(&self, number: usize) -> bool {
+    /// Compiles a module, if its text has changed. Returns whether that works.
+    fn compile(&mut self, number: usize) -> bool {
+        let text = self.program.text(number);
+        if self.compiled.get(&number) == Some(&text) {
+            return true;
+        }
         let language = self.language;
         let source = format!("m{number}.{}", language.extension());
         let path = self.dir.path().join(&source);
-        fs::write(path, self.program.text(number)).expect("written");
+        fs::write(path, &text).expect("written");
         let mut command = Llvm::get().command(match language {
             Language::C => "clang",
             Language::Cxx => "clang++",
@@ -95,7 +103,12 @@ impl Lab {
         command.args(["-w", "-flto=thin", "-c"]).args(self.flags);
         command.args([&source, "-o", &format!("m{number}.o")]);
         command.stderr(Stdio::null());
-        command.status().expect("clang starts").success()
+        let works = command.status().expect("clang starts").success();
+        self.compiled.remove(&number);
+        if works {
+            self.compiled.insert(number, text);
+        }
+        works
     }
 
     /// Changes one module, in a way that compiles.

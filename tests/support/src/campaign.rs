@@ -4,11 +4,17 @@
 //! where its last run stopped, for `RELTO_CAMPAIGN_SECONDS` (a quarter of an hour by default), and
 //! appends what it counted to `$XDG_STATE_HOME/relto-test/campaigns.jsonl`, a line for about each
 //! minute. `tests/campaigns.py` adds the lines up. `RELTO_CAMPAIGN_SEED=N` plays that seed alone.
+//!
+//! A campaign may be killed at any time: seeds that were not played to their end are neither counted
+//! nor played again. It needs only the test program and relto one directory above it, so both can be
+//! copied elsewhere; `RELTO_CAMPAIGN_COMMIT` then says what they were built from.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use fs_err as fs;
@@ -71,6 +77,41 @@ impl Campaign {
         *self.counts.entry(name.to_owned()).or_default() += more;
     }
 
+    /// Plays all seeds of this run, `RELTO_CAMPAIGN_THREADS` of them at a time (by default, one for
+    /// each processor). What `play` counts enters the sums when its seed is over.
+    ///
+    /// # Panics
+    /// With the first complaint, which is counted as `wrong`; no seed begins after it.
+    pub fn play(self, play: impl Fn(u64, &mut SeedCounts) -> Result<(), String> + Sync) {
+        let processors = || thread::available_parallelism().map_or(1, usize::from);
+        let threads = number("RELTO_CAMPAIGN_THREADS")
+            .and_then(|threads| threads.try_into().ok())
+            .unwrap_or_else(processors);
+        let shared = Mutex::new(self);
+        let campaign = || shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let play_seeds = || {
+            let _stop = StopOnPanic(&shared);
+            loop {
+                // The campaign must not stay locked while the seed is played.
+                let Some(seed) = campaign().seed() else { break };
+                let mut counts = SeedCounts::default();
+                let ended = play(seed, &mut counts);
+                counts.count("wrong", u64::from(ended.is_err()));
+                for (name, more) in counts.0 {
+                    campaign().count(name, more);
+                }
+                if let Err(complaint) = ended {
+                    panic!("seed {seed}: {complaint}");
+                }
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(play_seeds);
+            }
+        });
+    }
+
     /// What was counted since the last line.
     pub fn counts(&self) -> &BTreeMap<String, u64> {
         &self.counts
@@ -100,6 +141,29 @@ impl Campaign {
 impl Drop for Campaign {
     fn drop(&mut self) {
         self.write();
+    }
+}
+
+/// What one seed showed.
+#[derive(Debug, Default)]
+pub struct SeedCounts(BTreeMap<&'static str, u64>);
+
+impl SeedCounts {
+    /// Adds to what is counted under `name`.
+    pub fn count(&mut self, name: &'static str, more: u64) {
+        *self.0.entry(name).or_default() += more;
+    }
+}
+
+/// Ends a campaign whose thread panics: the others play their seeds to the end and begin none.
+struct StopOnPanic<'c>(&'c Mutex<Campaign>);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let mut campaign = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            campaign.seeds.end = campaign.seeds.start;
+        }
     }
 }
 
@@ -136,6 +200,9 @@ fn record() -> PathBuf {
 }
 
 fn commit() -> String {
+    if let Ok(commit) = std::env::var("RELTO_CAMPAIGN_COMMIT") {
+        return commit;
+    }
     let mut git = Command::new("git");
     git.current_dir(crate::built::root());
     let output = git.args(["rev-parse", "--short", "HEAD"]).output();
