@@ -8,7 +8,10 @@
 //!
 //! The GUID of a local value is a hash of its name and of the name of its source file. A backend
 //! only compares GUIDs, so in the shard those of local values become hashes of the name and of the
-//! first module of the job that has the same source file.
+//! number that the job gives to the name of the source file ([`Numbering`]).
+//!
+//! Of the locations of inline assembly, too, a backend only sees which are equal
+//! ([`ModuleView::cookies`]): the key has the numbers that the job gives to them.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -18,10 +21,12 @@ use super::toolchain_tree::ToolchainTree;
 use super::tree::Encoded;
 use super::{Action, ActionTemplate};
 use crate::digest::Digest;
-use crate::thinlto::{Hash, Index, ModuleGraph, Obstacle, name_hash, namesakes, suffix};
+use crate::thinlto::{
+    Index, ModuleGraph, ModuleView, Numbering, Obstacle, name_hash, namesakes, suffix,
+};
 
 /// Changes whenever the same job would get another key without a change of its content.
-const SLICE_FORM: &str = "relto slices 2";
+const SLICE_FORM: &str = "relto slices 3";
 /// The directory of modules in the input root.
 const MODULES: &str = "relto/m/";
 
@@ -75,6 +80,9 @@ pub struct SliceKey {
     /// Of the action: its command, and the shard without hashes.
     pub command: Digest,
     pub shard: Option<Digest>,
+    /// Of what says which modules share the name of a source file, and which inline assembly has
+    /// one location.
+    pub equalities: Digest,
     /// By the canonical number of each module: what follows `.llvm.` in names of its promoted
     /// locals.
     pub numbers: Vec<u64>,
@@ -206,7 +214,7 @@ impl<'a> SliceableJob<'a> {
     /// It has none.
     pub fn key<'b>(
         &self,
-        slices: impl Iterator<Item = Option<Hash>>,
+        views: &[Option<&ModuleView>],
         suffixes: impl IntoIterator<Item = &'b u64>,
         names: &[SourceName<'_>],
     ) -> Result<SliceKey, NoSliceKey> {
@@ -215,40 +223,59 @@ impl<'a> SliceableJob<'a> {
         }
         let mut digests = self.inputs.digests.to_vec();
         // What cannot be sliced keeps the digest of its bytes.
-        for (digest, slice) in digests.iter_mut().zip(slices) {
-            if let Some(slice) = slice {
-                *digest = self.inputs.template.function.digest(&slice);
+        let function = self.inputs.template.function;
+        for (digest, view) in digests.iter_mut().zip(views) {
+            if let Some(view) = view {
+                *digest = function.digest(&view.digest);
             }
         }
         let sources = sources(names);
+        let equalities = format!("{sources:?}\n{}", locations(views));
+        let equalities = function.digest(equalities.as_bytes());
         let stand_ins = stand_ins(names, &sources);
         let stand_in = |guid| stand_ins.get(&guid).copied().unwrap_or(guid);
         let mut seen = self.job.clone();
         seen.shard = self.inputs.index.as_seen(&stand_in)?.into();
         let mut template = self.inputs.template.clone();
-        template.salt = format!("{SLICE_FORM}\n{sources:?}\n{}", template.salt);
+        template.salt = format!("{SLICE_FORM}\n{}\n{}", equalities.hex(), template.salt);
         let action = Action::new(&template, self.inputs.toolchain, &seen, &digests);
         Ok(SliceKey {
             command: action.command.digest,
             shard: action.inputs.last().map(|shard| shard.digest),
             message: action.message,
+            equalities,
             numbers: self.numbers.clone(),
         })
     }
 }
 
-/// For each module the position of the first one whose source file has the same name.
-fn sources(names: &[SourceName<'_>]) -> Vec<usize> {
-    let mut first = HashMap::new();
-    let numbered = names.iter().enumerate();
-    numbered
-        .map(|(position, name)| *first.entry(name.source).or_insert(position))
-        .collect()
+/// The number of the name of each module's source file.
+fn sources(names: &[SourceName<'_>]) -> Vec<u64> {
+    let mut numbering = Numbering::default();
+    let sources = names.iter().map(|name| numbering.number(name.source));
+    sources.collect()
+}
+
+/// Says which inline assembly of the job has one location. The bytes of a file that counts whole
+/// have its locations as they are, and those of other files may equal them, so then all are told as
+/// they are.
+fn locations(views: &[Option<&ModuleView>]) -> String {
+    let cookies = views.iter().map(|view| view.map(|view| &view.cookies));
+    let cookies: Vec<Option<&Vec<u64>>> = cookies.collect();
+    if cookies.contains(&None) {
+        return format!("{cookies:?}");
+    }
+    let mut numbering = Numbering::default();
+    let numbers = cookies.into_iter().flatten().map(|cookies| {
+        let numbers = cookies.iter().map(|cookie| numbering.number(*cookie));
+        numbers.collect::<Vec<u64>>()
+    });
+    format!("{:?}", numbers.collect::<Vec<_>>())
 }
 
 /// What stands for the GUIDs of local values: it does not depend on how source files are called,
 /// only on which modules share a name.
-fn stand_ins(names: &[SourceName<'_>], sources: &[usize]) -> HashMap<u64, u64> {
+fn stand_ins(names: &[SourceName<'_>], sources: &[u64]) -> HashMap<u64, u64> {
     let mut stand_ins = HashMap::new();
     for (name, source) in names.iter().zip(sources) {
         for (guid, local) in name.locals {
@@ -259,20 +286,19 @@ fn stand_ins(names: &[SourceName<'_>], sources: &[usize]) -> HashMap<u64, u64> {
     stand_ins
 }
 
-/// What a job sees of its files: the digest of each slice, of all of its own module but the
-/// directory of the source file, `None` where a file counts whole; and the namesakes among their
+/// What a job sees of its files, `None` where a file counts whole; and the namesakes among their
 /// names. `imported` is that of a [`SliceableJob`], `graphs` has one for each of its files.
 #[must_use]
 pub fn what_is_seen(
     imported: &[Option<BTreeSet<u64>>],
     graphs: &[&ModuleGraph],
-) -> (Vec<Option<Hash>>, Vec<u64>) {
+) -> (Vec<Option<ModuleView>>, Vec<u64>) {
     let names = namesakes(graphs);
-    let slices = imported
+    let views = imported
         .iter()
         .zip(graphs)
         .map(|(imported, graph)| graph.seen(imported.as_ref(), &names));
-    (slices.collect(), names)
+    (views.collect(), names)
 }
 
 /// Arguments that are not part of the job.
@@ -283,5 +309,46 @@ fn check_environment(inputs: &SliceInputs<'_>) -> Result<(), NoSliceKey> {
         Ok(())
     } else {
         Err(NoSliceKey::Environment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The views of modules of one digest, with these locations.
+    fn told(modules: &[&[u64]], whole: bool) -> String {
+        let views = modules.iter().map(|cookies| ModuleView {
+            digest: [0; 32],
+            cookies: cookies.to_vec(),
+        });
+        let views: Vec<ModuleView> = views.collect();
+        let mut views: Vec<_> = views.iter().map(Some).collect();
+        if whole {
+            views.push(None);
+        }
+        locations(&views)
+    }
+
+    #[test]
+    fn locations_count_by_which_of_them_are_equal_in_all_modules() {
+        let base = told(&[&[100, 200], &[100]], false);
+        assert_eq!(told(&[&[101, 201], &[101]], false), base);
+        assert_eq!(told(&[&[5, 4], &[5]], false), base);
+        for other in [
+            [&[100, 200][..], &[200]],
+            [&[100, 200], &[300]],
+            [&[100, 100], &[100]],
+            [&[100], &[200, 100]],
+        ] {
+            assert_ne!(told(&other, false), base, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn locations_beside_those_of_a_module_that_counts_whole_count_as_they_are() {
+        let base = told(&[&[100, 200], &[100]], true);
+        assert_ne!(base, told(&[&[100, 200], &[100]], false));
+        assert_ne!(base, told(&[&[101, 201], &[101]], true));
     }
 }

@@ -194,6 +194,7 @@ mod tests {
             message: Encoded::new(function, text),
             command: function.digest(b""),
             shard: None,
+            equalities: function.digest(b""),
             numbers: Vec::new(),
         };
         let [one, other] = [of(b"one"), of(b"other")];

@@ -107,6 +107,8 @@ pub enum SliceChange {
     OwnModule,
     /// What the job sees of an import, by its position in [`LinkKeys::files`].
     Import(u32),
+    /// Which modules share the name of a source file, and which inline assembly has one location.
+    Equalities,
 }
 
 /// A link whose keys were recorded.
@@ -167,6 +169,9 @@ impl LinkKeys {
                 let file = self.files.get(*number as usize);
                 let name = file.map_or("an import", |file| &file.name);
                 format!("what the job sees of {name}")
+            }
+            SliceChange::Equalities => {
+                "which modules share a source file's name, or inline assembly".to_owned()
             }
         })
     }

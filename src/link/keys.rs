@@ -76,6 +76,7 @@ impl KeyRecorder {
                 PartOfKey::Toolchain => Some(SliceChange::Toolchain),
                 PartOfKey::Command => Some(SliceChange::Command),
                 PartOfKey::Shard => Some(SliceChange::Shard),
+                PartOfKey::Equalities => Some(SliceChange::Equalities),
                 PartOfKey::OwnModule => Some(SliceChange::OwnModule),
                 PartOfKey::File(position) => {
                     parts.files.get(*position).copied().map(SliceChange::Import)

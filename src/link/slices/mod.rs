@@ -58,6 +58,8 @@ pub(super) enum PartOfKey {
     Toolchain,
     Command,
     Shard,
+    /// Which modules share the name of a source file, and which inline assembly has one location.
+    Equalities,
     OwnModule,
     /// An import, by its position in the job.
     File(usize),
@@ -117,7 +119,8 @@ impl Slices {
         let mut seen = again.or_else(|| self.seen(&modules, mentioned, cache))?;
         let suffixes = seen.files.iter().flat_map(|file| &file.suffixes);
         let names: Vec<_> = seen.files.iter().map(SeenFile::source_name).collect();
-        let key = sliceable.key(seen.files.iter().map(|file| file.slice), suffixes, &names);
+        let views: Vec<_> = seen.files.iter().map(|file| file.view.as_ref()).collect();
+        let key = sliceable.key(&views, suffixes, &names);
         let key = key.ok()?;
         seen.others = OtherParts::of(&key, toolchain.tree().root);
         // The cache only saves the next look.
@@ -145,10 +148,10 @@ impl Slices {
         let graphs: Vec<_> = graphs.collect::<Option<_>>()?;
         let imported: Vec<_> = modules.iter().map(|it| it.imported.cloned()).collect();
         let by_file: Vec<&ModuleGraph> = graphs.iter().map(|graph| &**graph).collect();
-        let (slices, namesakes) = what_is_seen(&imported, &by_file);
-        let files = modules.iter().zip(graphs).zip(slices);
+        let (views, namesakes) = what_is_seen(&imported, &by_file);
+        let files = modules.iter().zip(graphs).zip(views);
         let files: Vec<SeenFile> = files
-            .map(|((module, graph), slice)| SeenFile::new(module, &graph, slice, mentioned))
+            .map(|((module, graph), view)| SeenFile::new(module, &graph, view, mentioned))
             .collect();
         Some(SeenModules {
             not_local: SeenModules::not_local(&files, mentioned),
@@ -194,8 +197,8 @@ impl Slices {
                 Some(then) if then.imports_the_same(module) => then.at(module),
                 _ => {
                     let graph = self.graphs.of(module.digest, module.path, cache)?;
-                    let slice = graph.seen(module.imported, &namesakes);
-                    SeenFile::new(module, &graph, slice, mentioned)
+                    let view = graph.seen(module.imported, &namesakes);
+                    SeenFile::new(module, &graph, view, mentioned)
                 }
             });
         }

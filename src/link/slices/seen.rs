@@ -15,10 +15,10 @@ use crate::cache::{CacheError, DiskCache};
 use crate::digest::{Digest, DigestFunction};
 use crate::history::{ModuleKey, stable_name};
 use crate::pb::reapi;
-use crate::thinlto::{Hash, ModuleGraph, name_hash};
+use crate::thinlto::{ModuleGraph, ModuleView, name_hash};
 
 /// Changes with the record, and when the same module would have another slice.
-const SEEN_FORM: &str = "relto seen 2";
+const SEEN_FORM: &str = "relto seen 3";
 const SEEN: &str = "relto/seen";
 
 /// What a job saw of its modules.
@@ -39,6 +39,7 @@ pub(super) struct OtherParts {
     toolchain: Option<Digest>,
     command: Option<Digest>,
     shard: Option<Digest>,
+    equalities: Option<Digest>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +50,7 @@ pub(super) struct SeenFile {
     /// Of the GUIDs that the job imports; `None` for its own module.
     imported: Option<[u8; 16]>,
     /// `None` if the file counts whole.
-    pub(super) slice: Option<Hash>,
+    pub(super) view: Option<ModuleView>,
     /// See [`ModuleGraph::suffixes`].
     pub(super) suffixes: Vec<u64>,
     /// What follows from the name of its source file.
@@ -71,14 +72,14 @@ impl SeenFile {
     pub(super) fn new(
         module: &JobModule<'_>,
         graph: &ModuleGraph,
-        slice: Option<Hash>,
+        view: Option<ModuleView>,
         mentioned: &[u64],
     ) -> Self {
         Self {
             name: name_hash(stable_name(module.name)),
             module: module.digest,
             imported: module.imported.map(hash_of),
-            slice,
+            view,
             suffixes: graph.suffixes().to_vec(),
             source: graph.source(),
             locals: graph.locals_among(mentioned),
@@ -106,7 +107,8 @@ impl SeenFile {
 
     /// Whether it stands in the job's key with the same digest.
     fn counts_the_same(&self, other: &Self) -> bool {
-        self.slice == other.slice && (self.slice.is_some() || self.module == other.module)
+        let digest = |file: &Self| file.view.as_ref().map(|view| view.digest);
+        digest(self) == digest(other) && (self.view.is_some() || self.module == other.module)
     }
 }
 
@@ -116,6 +118,7 @@ impl OtherParts {
             toolchain: Some(toolchain),
             command: Some(key.command),
             shard: key.shard,
+            equalities: Some(key.equalities),
         }
     }
 }
@@ -185,7 +188,7 @@ impl SeenModules {
     /// How many imports count by their slices, and how many whole.
     pub(super) fn counts(&self) -> (u32, u32) {
         let imports = self.files.iter().filter(|file| file.imported.is_some());
-        imports.fold((0, 0), |(sliced, whole), file| match file.slice {
+        imports.fold((0, 0), |(sliced, whole), file| match file.view {
             Some(_) => (sliced + 1, whole),
             None => (sliced, whole + 1),
         })
@@ -213,6 +216,10 @@ impl SeenModules {
                 None => PartOfKey::OwnModule,
                 Some(_) => PartOfKey::File(position),
             });
+        }
+        // They follow from what is different already, as a rule.
+        if changes.is_empty() && now.equalities != then.equalities {
+            changes.push(PartOfKey::Equalities);
         }
         changes
     }

@@ -179,7 +179,7 @@ fn what_is_seen_again_is_what_is_seen_anew() {
     let files = [OWN, ONE, TWO, THREE].map(|text| lab.module(&text));
     let before = lab.slices.seen(&job(&files, &imported), &[], &lab.cache);
     let before = before.expect("known modules");
-    assert!(before.files[1..].iter().all(|file| file.slice.is_some()));
+    assert!(before.files[1..].iter().all(|file| file.view.is_some()));
     for (name, texts, is_enough) in edits() {
         let files = texts.map(|text| lab.module(&text));
         let modules = job(&files, &imported);

@@ -33,6 +33,7 @@ pub(super) enum Edge {
 
 #[derive(Debug, Clone)]
 struct Constant {
+    code: u64,
     hash: Hash,
     edges: Range<usize>,
     /// Refers to a global, directly or not.
@@ -87,6 +88,11 @@ impl Constants {
             Some(code) => Err(unknown(code)),
             None => Ok(&constant.hash),
         }
+    }
+
+    /// The code of a constant's record; `None` if it is not of this block.
+    pub(super) fn code(&self, id: u32) -> Option<u64> {
+        self.get(id).map(|constant| constant.code)
     }
 
     pub(super) fn reaches_global(&self, id: u32) -> bool {
@@ -357,6 +363,7 @@ impl<'a> Resolver<'a> {
         let code = self.raw.codes[index];
         let known = self.raw.ends[index].1;
         let mut constant = Constant {
+            code,
             hash: Hash::default(),
             edges: self.edges.len()..self.edges.len(),
             reaches_global: !known,

@@ -1,6 +1,6 @@
 //! The blocks and records of a bitcode file that holds one module.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::code::{block, metadata as metadata_code, module as code};
 use super::encoder::{Encoder, Hash};
@@ -84,7 +84,21 @@ impl<'a> ModuleFile<'a> {
 
     /// The digest of the module as its own job reads it.
     pub(super) fn own_digest(&self) -> Hash {
-        self.own.finish()
+        let constants = self.blocks.get(&block::CONSTANTS);
+        self.own.clone().finish(self.stream, constants)
+    }
+
+    /// The same without the values of the constants `cookies` ([`OwnDigest::finish_without`]).
+    pub(super) fn own_digest_without(
+        &self,
+        base: u32,
+        cookies: &BTreeSet<u32>,
+        graph: &Hash,
+    ) -> Decoded<Hash> {
+        let constants = self.block(block::CONSTANTS)?;
+        let constants = constants.ok_or(Opaque::Place(block::CONSTANTS))?;
+        let own = self.own.clone();
+        Ok(own.finish_without(&constants, base, cookies, graph))
     }
 
     /// A compiler finds the symbol table, and by it the bodies of functions, at the place that a

@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::code::{block, metadata as metadata_code};
+use super::code::{block, constant, metadata as metadata_code};
 use super::constants::{ConstantContext, Constants, Edge};
 use super::encoder::{Encoder, is_left_out};
 use super::file::Abbrevs;
-use super::metadata::{Metadata, MetadataBlock, MetadataContext, Reference};
-use super::tables::Tables;
+use super::metadata::{Metadata, MetadataBlock, Reference};
+use super::tables::{LOCATION_KIND, Tables};
 use super::types::Signature;
 use super::{Decoded, Opaque, Part};
 use crate::thinlto::bitstream::{BitstreamEntry, BlockHeader, BlockReader, Records};
@@ -98,6 +98,7 @@ enum Slot {
     MetadataKind(u64),
     Bundle(u64),
     Scope(u64),
+    Cookie(u64),
 }
 
 /// The digest of a body as it grows.
@@ -116,6 +117,9 @@ pub(super) struct FunctionWriter<'a> {
     first_local: u32,
     first_instruction: u32,
     pub(super) next_value: u32,
+    /// Instructions so far, and those of them that are calls of inline assembly.
+    pub(super) instructions: u64,
+    assembly: HashSet<u64>,
 }
 
 impl<'a> FunctionWriter<'a> {
@@ -142,6 +146,8 @@ impl<'a> FunctionWriter<'a> {
             first_local,
             first_instruction: first_local,
             next_value: first_local,
+            instructions: 0,
+            assembly: HashSet::new(),
         })
     }
 
@@ -197,10 +203,36 @@ impl<'a> FunctionWriter<'a> {
             self.encoder.tag(pairs.len() as u64);
             for pair in pairs.as_chunks::<2>().0 {
                 self.slot(Slot::MetadataKind(pair[0]))?;
-                self.slot(Slot::Metadata(pair[1]))?;
+                match self.cookie(instruction, pair)? {
+                    Some(cookie) => self.slot(Slot::Cookie(cookie))?,
+                    None => self.slot(Slot::Metadata(pair[1]))?,
+                }
             }
         }
         Ok(())
+    }
+
+    /// The location cookie that an attachment of this kind and node is, if it is the one of a call
+    /// of inline assembly. That of another call says where a function is used that the source warns
+    /// of; it stays what it is.
+    fn cookie(&mut self, instruction: u64, pair: &[u64; 2]) -> Decoded<Option<u64>> {
+        let is_assembly = instruction
+            .checked_sub(1)
+            .is_some_and(|number| self.assembly.contains(&number));
+        if !is_assembly || self.tables.metadata_kind(pair[0])? != LOCATION_KIND {
+            return Ok(None);
+        }
+        let context = self.tables.metadata_context();
+        self.metadata.cookie(pair[1], &context)
+    }
+
+    /// Notes that the next instruction calls the value `id`.
+    pub(super) fn callee(&mut self, id: u32) {
+        let local = self.local.as_ref().filter(|_| id >= self.first_local);
+        let code = local.unwrap_or(&self.tables.constants).code(id);
+        if code == Some(constant::INLINEASM) {
+            self.assembly.insert(self.instructions);
+        }
     }
 
     fn symbols(&mut self, records: &Records) -> Decoded<()> {
@@ -326,6 +358,10 @@ impl<'a> FunctionWriter<'a> {
                 self.trailer.tag(9);
                 self.trailer.text(tables.sync_scope(id)?);
             }
+            Slot::Cookie(cookie) => {
+                self.trailer.tag(10);
+                self.part.cookies.push(cookie);
+            }
         }
         Ok(())
     }
@@ -348,11 +384,7 @@ impl<'a> FunctionWriter<'a> {
     }
 
     fn tell_metadata(&mut self, id: u64) -> Decoded<()> {
-        let context = MetadataContext {
-            types: &self.tables.types,
-            names: &self.tables.names,
-            constants: &self.tables.constants,
-        };
+        let context = self.tables.metadata_context();
         match self.metadata.reference(id, &context)? {
             Reference::Plain(hash) => {
                 self.trailer.tag(5);

@@ -7,7 +7,7 @@ use md5::{Digest as _, Md5};
 use super::constants::Edge;
 use super::encoder::{Encoder, short_hash, within};
 use super::file::lossy;
-use super::metadata::{Metadata, MetadataContext, Reference};
+use super::metadata::{Metadata, Reference};
 use super::tables::Tables;
 use super::{Decoded, Global, GlobalContent, GlobalKind, Opaque, Part};
 use crate::thinlto::bitcode::block as outer;
@@ -320,11 +320,7 @@ impl GlobalWriter<'_> {
     }
 
     fn attachments(&mut self, pairs: &[u64], metadata: &mut Metadata) -> Decoded<()> {
-        let context = MetadataContext {
-            types: &self.tables.types,
-            names: &self.tables.names,
-            constants: &self.tables.constants,
-        };
+        let context = self.tables.metadata_context();
         self.encoder.tag(pairs.len() as u64);
         for [kind, node] in pairs.as_chunks::<2>().0 {
             self.encoder.text(self.tables.metadata_kind(*kind)?);

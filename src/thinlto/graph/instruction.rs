@@ -110,6 +110,9 @@ impl FunctionWriter<'_> {
             }
         };
         operands.end()?;
+        if !matches!(code, code::DECLAREBLOCKS | code::OPERAND_BUNDLE) {
+            self.instructions += 1;
+        }
         if yields {
             self.next_value = self.next_value.checked_add(1).ok_or(Opaque::Damaged)?;
         }
@@ -344,6 +347,7 @@ impl FunctionWriter<'_> {
         }
         let function = operands.next()?;
         self.type_id(function)?;
+        self.callee(self.relative_id(operands)?);
         self.pair(operands)?;
         let tables = self.tables;
         let signature = tables.types.signature(function)?;

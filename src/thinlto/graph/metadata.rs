@@ -3,11 +3,11 @@
 //! A node is *plain* when its content says all: it is uniqued, and so is all below it, without a
 //! circle and without a global. Other nodes are numbered by the slice that reaches them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
-use super::code::{block, metadata as code};
+use super::code::{block, constant, metadata as code};
 use super::constants::{Constants, Edge};
-use super::encoder::{Encoder, Hash};
+use super::encoder::{Encoder, Hash, short_hash};
 use super::types::Types;
 use super::{Decoded, Node, Opaque};
 use crate::thinlto::bitstream::{BitReader, Records, text};
@@ -155,6 +155,8 @@ pub(super) struct Metadata {
     module: MetadataBlock,
     function: Option<MetadataBlock>,
     pub(super) nodes: Vec<Node>,
+    /// The constants, by their value numbers, that location cookies consist of.
+    pub(super) cookie_values: BTreeSet<u32>,
 }
 
 impl Metadata {
@@ -163,6 +165,7 @@ impl Metadata {
             module,
             function: None,
             nodes: Vec::new(),
+            cookie_values: BTreeSet::new(),
         }
     }
 
@@ -200,6 +203,48 @@ impl Metadata {
             self.nodes[node as usize] = self.content(id, context, &mut queue)?;
         }
         Ok(found)
+    }
+
+    /// The hash of a location cookie as clang makes it: a uniqued node of whole numbers, one for
+    /// each line of the assembly. `None` for other metadata.
+    pub(super) fn cookie(
+        &mut self,
+        id: u64,
+        context: &MetadataContext<'_>,
+    ) -> Decoded<Option<u64>> {
+        let id = u32::try_from(id).map_err(|_| Opaque::Damaged)?;
+        let (table, index) = self.table(id)?;
+        let MetadataEntry::Node {
+            distinct: false,
+            start,
+            end,
+        } = table.entries[index]
+        else {
+            return Ok(None);
+        };
+        let mut values = Vec::new();
+        let mut hashes = Vec::new();
+        for operand in &table.operands[start as usize..end as usize] {
+            let inner = operand.checked_sub(1).and_then(|id| u32::try_from(id).ok());
+            let Some(inner) = inner else {
+                return Ok(None);
+            };
+            let (table, index) = self.table(inner)?;
+            let MetadataEntry::Value(_, value) = table.entries[index] else {
+                return Ok(None);
+            };
+            let value = u32::try_from(value).map_err(|_| Opaque::Damaged)?;
+            if context.constants.code(value) != Some(constant::INTEGER) {
+                return Ok(None);
+            }
+            values.push(value);
+            hashes.extend_from_slice(context.constants.hash(value)?);
+        }
+        if values.is_empty() {
+            return Ok(None);
+        }
+        self.cookie_values.extend(values);
+        Ok(Some(short_hash(&hashes)))
     }
 
     fn refer(

@@ -6,7 +6,8 @@
 //! nothing imported refers, are not part of it.
 //!
 //! LLVM uniques constants, types and attributes, so they enter by content. Globals enter by name.
-//! Distinct metadata keeps its identity: nodes are numbered when a slice first reaches them. A
+//! Distinct metadata keeps its identity: nodes are numbered when a slice first reaches them. So are
+//! the locations of inline assembly, whose values count nowhere ([`ModuleView::cookies`]). A
 //! module that contains anything unknown is [`Opaque`], and has no slices. A function body that
 //! contains anything unknown makes only those slices opaque that need it.
 
@@ -20,6 +21,7 @@ mod globals;
 mod instruction;
 mod metadata;
 mod names;
+mod numbering;
 mod operands;
 mod own;
 mod reader;
@@ -38,6 +40,7 @@ use super::bitcode::NotBitcode;
 use super::bitstream::BitstreamError;
 pub use encoder::Hash;
 pub use names::namesakes;
+pub use numbering::Numbering;
 
 /// Why a module, or a part of it, is taken whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
@@ -90,6 +93,8 @@ struct Part {
     bodies: Vec<u32>,
     /// Metadata nodes whose identity matters, at first visit.
     nodes: Vec<u32>,
+    /// See [`ModuleView::cookies`]; at first visit.
+    cookies: Vec<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,11 +140,27 @@ struct Node {
     bodies: Vec<u32>,
 }
 
+/// What a job sees of a module.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleView {
+    pub digest: Hash,
+    /// Where the source has the inline assembly of the module, as LLVM's location cookies
+    /// (`!srcloc`): a hash of each, in the order in which the job first meets it.
+    ///
+    /// clang counts such a location in characters of all files read so far, so it differs after any
+    /// edit above it, in any header. A backend prints it in messages, and jobs with messages have no
+    /// results under slice keys. Besides, passes compare instructions, and to be identical two of
+    /// inline assembly must have one node as their location. LLVM makes nodes of equal content one
+    /// node, in all modules that a job merges. Therefore the digest says only which places of the
+    /// module have equal locations, and a job's key says it for all its modules together.
+    pub cookies: Vec<u64>,
+}
+
 /// What a job can see of a module, for every choice of imports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModuleGraph {
-    /// The module as its own job reads it.
-    own: Hash,
+    /// The module as its own job reads it; `None` if it counts whole.
+    own: Option<ModuleView>,
     /// First eight bytes of a hash of the name of the source file.
     source: u64,
     /// What every job sees: target, flags, named metadata, module assembly, appending variables.
@@ -194,14 +215,14 @@ impl ModuleGraph {
         globals.any(|global| !global.local && global.guid == guid)
     }
 
-    /// The digest of what a job sees of the module that imports the GUIDs `imported` from it, unless
-    /// it counts whole. With `None` the job compiles it, and sees all of it but the directory of its
-    /// source file.
+    /// What a job sees of the module that imports the GUIDs `imported` from it, unless it counts
+    /// whole. With `None` the job compiles it, and sees all of it but the directory of its source
+    /// file and the locations of inline assembly.
     #[must_use]
-    pub fn seen(&self, imported: Option<&BTreeSet<u64>>, namesakes: &[u64]) -> Option<Hash> {
+    pub fn seen(&self, imported: Option<&BTreeSet<u64>>, namesakes: &[u64]) -> Option<ModuleView> {
         match imported {
             Some(imported) => self.slice_of(imported, namesakes),
-            None => Some(self.own),
+            None => self.own.clone(),
         }
     }
 
@@ -215,7 +236,10 @@ impl ModuleGraph {
     /// Bytes of memory that the graph takes.
     #[must_use]
     pub fn memory(&self) -> usize {
-        let words = |part: &Part| part.globals.len() + part.bodies.len() + part.nodes.len();
+        let words = |part: &Part| {
+            let words = part.globals.len() + part.bodies.len() + part.nodes.len();
+            words + 2 * part.cookies.len()
+        };
         let globals = self.globals.iter().map(|global| {
             let content = match &global.content {
                 GlobalContent::Known(content) => words(content),

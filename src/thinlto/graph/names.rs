@@ -3,8 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::encoder::Hash;
-use super::{Global, GlobalKind, ModuleGraph};
+use super::{Global, GlobalKind, ModuleGraph, ModuleView};
 
 /// Bits of the filter that keeps most names of functions from being looked up.
 const FILTER: u64 = 1 << 16;
@@ -49,9 +48,13 @@ impl ModuleGraph {
         self.names().any(|name| names.binary_search(&name).is_ok())
     }
 
-    /// The digest of what a job sees of the module; `None` where it counts whole. `imported` are
-    /// GUIDs, `namesakes` those of the job ([`namesakes`]).
-    pub(super) fn slice_of(&self, imported: &BTreeSet<u64>, namesakes: &[u64]) -> Option<Hash> {
+    /// What a job sees of the module; `None` where it counts whole. `imported` are GUIDs,
+    /// `namesakes` those of the job ([`namesakes`]).
+    pub(super) fn slice_of(
+        &self,
+        imported: &BTreeSet<u64>,
+        namesakes: &[u64],
+    ) -> Option<ModuleView> {
         let is_root = |guid| imported.contains(&guid);
         let is_namesake = |name| namesakes.binary_search(&name).is_ok();
         self.slice(&is_root, &is_namesake).ok()

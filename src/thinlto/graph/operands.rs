@@ -39,10 +39,19 @@ impl Operands<'_> {
 }
 
 impl FunctionWriter<'_> {
+    /// The number of the value that comes next, which is relative to the next one.
+    pub(super) fn relative_id(&self, operands: &Operands<'_>) -> Decoded<u32> {
+        match operands.rest.first() {
+            Some(distance) => Ok(self.next_value.wrapping_sub(narrow(*distance))),
+            None => operands.unknown(),
+        }
+    }
+
     /// A value relative to the next one, with its type where it is not defined yet.
     #[cfg_attr(test, track_caller)]
     pub(super) fn pair(&mut self, operands: &mut Operands<'_>) -> Decoded<()> {
-        let id = self.next_value.wrapping_sub(narrow(operands.next()?));
+        let id = self.relative_id(operands)?;
+        operands.next()?;
         self.value(id)?;
         if id >= self.next_value {
             self.type_operand(operands)?;
@@ -61,8 +70,9 @@ impl FunctionWriter<'_> {
     /// A value relative to the next one.
     #[cfg_attr(test, track_caller)]
     pub(super) fn relative(&mut self, operands: &mut Operands<'_>) -> Decoded<()> {
-        let distance = narrow(operands.next()?);
-        self.value(self.next_value.wrapping_sub(distance))
+        let id = self.relative_id(operands)?;
+        operands.next()?;
+        self.value(id)
     }
 
     #[cfg_attr(test, track_caller)]

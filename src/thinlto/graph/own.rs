@@ -1,19 +1,27 @@
 //! A digest of a module as the job reads it that compiles it: of everything but the directory of
-//! its source file, and what follows from that.
+//! its source file, the locations of inline assembly, and what follows from those.
 //!
 //! The name of the source file is a part of the GUIDs of local values, which stand in the shard,
 //! and its last component is the name of the object's file symbol. Nothing else of it reaches an
 //! object. The hash of the module, positions in the file, and the symbol table for linkers depend
 //! on it too; no backend reads the last, and the first two are checked where they are used.
+//!
+//! Locations ([`ModuleView::cookies`]) are constants of the module, in the order of the constants'
+//! table. Their values are left out, and the digest of the module's graph is added, which has them
+//! by identity, and by value wherever such a number is used for something else too.
 
-use super::code::{block, module as code};
+use std::collections::BTreeSet;
+
+#[cfg(doc)]
+use super::ModuleView;
+use super::code::{block, constant, module as code};
 use super::encoder::Hash;
 use super::{Decoded, Opaque};
 use crate::thinlto::bitcode::block as outer;
-use crate::thinlto::bitstream::{BlockHeader, text};
+use crate::thinlto::bitstream::{BlockHeader, Records, text};
 
-/// The digest so far. It takes what the file holds in the order of the file.
-#[derive(Debug, Default)]
+/// The digest so far. It takes what the file holds in the order of the file, constants at the end.
+#[derive(Debug, Default, Clone)]
 pub(super) struct OwnDigest {
     hasher: blake3::Hasher,
     has_source_filename: bool,
@@ -22,11 +30,15 @@ pub(super) struct OwnDigest {
 impl OwnDigest {
     /// Takes a block with all that it holds.
     pub(super) fn block(&mut self, stream: &[u8], header: &BlockHeader) {
-        if header.id != block::VALUE_SYMTAB {
-            self.number(header.id);
-            self.number(u64::from(header.width));
-            self.bytes(&stream[header.body.clone()]);
+        if !matches!(header.id, block::VALUE_SYMTAB | block::CONSTANTS) {
+            self.whole(stream, header);
         }
+    }
+
+    fn whole(&mut self, stream: &[u8], header: &BlockHeader) {
+        self.number(header.id);
+        self.number(u64::from(header.width));
+        self.bytes(&stream[header.body.clone()]);
     }
 
     /// Takes a record of the module block, code first.
@@ -59,7 +71,40 @@ impl OwnDigest {
         Ok(())
     }
 
-    pub(super) fn finish(&self) -> Hash {
+    /// The digest of a module whose constants, those of the block `constants`, all count.
+    pub(super) fn finish(mut self, stream: &[u8], constants: Option<&BlockHeader>) -> Hash {
+        if let Some(header) = constants {
+            self.whole(stream, header);
+        }
+        self.hasher.finalize().into()
+    }
+
+    /// The digest without the values of the constants `cookies`. Constants are numbered from
+    /// `base`; `graph` is the digest of all that the module's graph has.
+    pub(super) fn finish_without(
+        mut self,
+        constants: &Records,
+        base: u32,
+        cookies: &BTreeSet<u32>,
+        graph: &Hash,
+    ) -> Hash {
+        self.number(cookies.len() as u64);
+        let mut id = base;
+        for record in constants.iter() {
+            self.number(record.code);
+            let is_cookie = record.code == constant::INTEGER && cookies.contains(&id);
+            if record.code != constant::SETTYPE {
+                id = id.saturating_add(1);
+            }
+            if is_cookie {
+                continue;
+            }
+            self.number(record.operands.len() as u64);
+            for operand in record.operands {
+                self.number(*operand);
+            }
+        }
+        self.bytes(graph);
         self.hasher.finalize().into()
     }
 

@@ -9,10 +9,10 @@ use super::encoder::{Encoder, short_hash};
 use super::file::{ModuleFile, lossy, place_of};
 use super::function::Body;
 use super::globals::{self, Comdat, Declared};
-use super::metadata::{Metadata, MetadataBlock, MetadataContext, Reference};
+use super::metadata::{Metadata, MetadataBlock, Reference};
 use super::tables::Tables;
 use super::types::Types;
-use super::{Decoded, GlobalContent, GlobalKind, ModuleGraph, Opaque, Part};
+use super::{Decoded, GlobalContent, GlobalKind, ModuleGraph, ModuleView, Opaque, Part};
 use crate::thinlto::bitcode::block as outer;
 use crate::thinlto::bitstream::{Records, text};
 
@@ -102,14 +102,40 @@ pub(super) fn read(bytes: &[u8]) -> Decoded<ModuleGraph> {
         }
     }
     head_part.digest = head.finish();
-    Ok(ModuleGraph {
-        own: file.own_digest(),
+    let mut graph = ModuleGraph {
+        own: None,
         source: short_hash(globals::source_of_guids(&declared.source_filename)),
         head: head_part,
         globals,
         nodes: metadata.nodes,
         suffixes: suffixes.into_iter().collect(),
-    })
+    };
+    graph.own = own(&file, &tables, &metadata.cookie_values, &graph)?;
+    Ok(graph)
+}
+
+/// The module as its own job reads it; `None` if it counts whole: it may have inline assembly in
+/// what is not known.
+fn own(
+    file: &ModuleFile<'_>,
+    tables: &Tables<'_>,
+    cookies: &BTreeSet<u32>,
+    graph: &ModuleGraph,
+) -> Decoded<Option<ModuleView>> {
+    if !tables.has_locations() {
+        return Ok(Some(ModuleView {
+            digest: file.own_digest(),
+            cookies: Vec::new(),
+        }));
+    }
+    let Ok(everything) = graph.everything() else {
+        return Ok(None);
+    };
+    let base = u32::try_from(tables.names.len()).map_err(|_| Opaque::Damaged)?;
+    Ok(Some(ModuleView {
+        digest: file.own_digest_without(base, cookies, &everything.digest)?,
+        cookies: everything.cookies,
+    }))
 }
 
 /// What the records of the module block declare. All texts that no table holds go into the head.
@@ -164,11 +190,7 @@ fn named_metadata(
     head: &mut Encoder,
     part: &mut Part,
 ) -> Decoded<()> {
-    let context = MetadataContext {
-        types: &tables.types,
-        names: &tables.names,
-        constants: &tables.constants,
-    };
+    let context = tables.metadata_context();
     head.tag(named.len() as u64);
     for (name, nodes) in named {
         let name = text(name);

@@ -1,9 +1,8 @@
-//! The digest of what one job sees of a module.
+//! What one job sees of a module.
 
-use std::collections::{HashMap, VecDeque};
-
-use super::encoder::{Encoder, Hash};
-use super::{Decoded, Global, GlobalContent, GlobalKind, ModuleGraph, Opaque, Part};
+use super::encoder::Encoder;
+use super::numbering::Numbering;
+use super::{Decoded, Global, GlobalContent, GlobalKind, ModuleGraph, ModuleView, Opaque, Part};
 
 /// How much of a global a slice holds; more is greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,7 +14,7 @@ enum Extent {
 }
 
 impl ModuleGraph {
-    /// The digest of what a job sees that imports the globals with GUIDs in `roots`.
+    /// What a job sees that imports the globals with GUIDs in `roots`.
     /// `is_namesake` says whether the own module or another import of the job has a global with a
     /// name of this hash: LLVM moves such variables to the end of the list, in the order of this
     /// module, imported or not.
@@ -26,7 +25,7 @@ impl ModuleGraph {
         &self,
         roots: &dyn Fn(u64) -> bool,
         is_namesake: &dyn Fn(u64) -> bool,
-    ) -> Decoded<Hash> {
+    ) -> Decoded<ModuleView> {
         let mut reached = Reached::new(self);
         reached.part(&self.head);
         for (index, global) in self.globals.iter().enumerate() {
@@ -35,14 +34,22 @@ impl ModuleGraph {
             }
         }
         reached.close()?;
-        self.digest(&reached.extents, is_namesake)
+        self.view(&reached.extents, is_namesake)
     }
 
-    fn digest(&self, extents: &[Extent], is_namesake: &dyn Fn(u64) -> bool) -> Decoded<Hash> {
+    /// All that the graph has of the module.
+    pub(super) fn everything(&self) -> Decoded<ModuleView> {
+        let extents = self.globals.iter().map(|global| match global.appending {
+            true => Extent::Absent,
+            false => Extent::Whole,
+        });
+        self.view(&extents.collect::<Vec<_>>(), &|_| false)
+    }
+
+    fn view(&self, extents: &[Extent], is_namesake: &dyn Fn(u64) -> bool) -> Decoded<ModuleView> {
         let mut out = Encoder::default();
-        let mut numbers = NodeNumbers::default();
-        out.hash(&self.head.digest);
-        numbers.refer(&self.head.nodes, &mut out);
+        let mut met = Met::default();
+        met.part(&self.head, &mut out);
         for (global, extent) in self.globals.iter().zip(extents) {
             match extent {
                 Extent::Absent => {
@@ -57,16 +64,16 @@ impl ModuleGraph {
                 }
                 Extent::Stub => {
                     out.tag(2);
-                    part(&global.record, &mut numbers, &mut out);
+                    met.part(&global.record, &mut out);
                 }
                 Extent::Whole => {
                     out.tag(3);
-                    part(&global.record, &mut numbers, &mut out);
+                    met.part(&global.record, &mut out);
                     match &global.content {
                         GlobalContent::None => out.tag(0),
                         GlobalContent::Known(content) => {
                             out.tag(1);
-                            part(content, &mut numbers, &mut out);
+                            met.part(content, &mut out);
                         }
                         GlobalContent::Unknown(reason) => return Err(reason.clone()),
                     }
@@ -74,43 +81,44 @@ impl ModuleGraph {
             }
         }
         out.tag(0);
-        while let Some(node) = numbers.next() {
-            let node = self.nodes.get(node as usize).ok_or(Opaque::Damaged)?;
+        let mut written = 0;
+        while let Some(node) = met.nodes.items().get(written) {
+            let node = self.nodes.get(*node as usize).ok_or(Opaque::Damaged)?;
             out.hash(&node.digest);
-            numbers.refer(&node.refs, &mut out);
+            refer(&node.refs, &mut met.nodes, &mut out);
+            written += 1;
         }
-        Ok(out.finish())
+        Ok(ModuleView {
+            digest: out.finish(),
+            cookies: met.cookies.into_items(),
+        })
     }
 }
 
-fn part(part: &Part, numbers: &mut NodeNumbers, out: &mut Encoder) {
-    out.hash(&part.digest);
-    numbers.refer(&part.nodes, out);
-}
-
-/// Metadata nodes, numbered when they are first met.
+/// What has an identity besides its content, numbered when it is first met.
 #[derive(Default)]
-struct NodeNumbers {
-    numbers: HashMap<u32, u64>,
-    /// Numbered, but not written yet.
-    queue: VecDeque<u32>,
+struct Met {
+    nodes: Numbering<u32>,
+    cookies: Numbering<u64>,
 }
 
-impl NodeNumbers {
-    fn refer(&mut self, nodes: &[u32], out: &mut Encoder) {
-        out.tag(nodes.len() as u64);
-        for node in nodes {
-            let next = self.numbers.len() as u64;
-            let number = *self.numbers.entry(*node).or_insert(next);
-            if number == next {
-                self.queue.push_back(*node);
-            }
-            out.number(number);
-        }
+impl Met {
+    fn part(&mut self, part: &Part, out: &mut Encoder) {
+        out.hash(&part.digest);
+        refer(&part.nodes, &mut self.nodes, out);
+        refer(&part.cookies, &mut self.cookies, out);
     }
+}
 
-    fn next(&mut self) -> Option<u32> {
-        self.queue.pop_front()
+#[cfg_attr(test, track_caller)]
+fn refer<T: Copy + Eq + std::hash::Hash>(
+    items: &[T],
+    numbering: &mut Numbering<T>,
+    out: &mut Encoder,
+) {
+    out.tag(items.len() as u64);
+    for item in items {
+        out.number(numbering.number(*item));
     }
 }
 

@@ -5,9 +5,12 @@ use std::collections::HashMap;
 use super::attributes::Attributes;
 use super::constants::Constants;
 use super::file::lossy;
+use super::metadata::MetadataContext;
 use super::types::Types;
 use super::{Decoded, Opaque};
 
+/// The kind of the attachment that says where the source has an instruction.
+pub(super) const LOCATION_KIND: &[u8] = b"srcloc";
 /// Metadata that holds numbers made of names.
 const GUID_KIND: &[u8] = b"guid";
 
@@ -24,6 +27,14 @@ pub(super) struct Tables<'a> {
 }
 
 impl Tables<'_> {
+    pub(super) fn metadata_context(&self) -> MetadataContext<'_> {
+        MetadataContext {
+            types: &self.types,
+            names: &self.names,
+            constants: &self.constants,
+        }
+    }
+
     /// Values of the module: globals and constants.
     pub(super) fn values(&self) -> Decoded<u32> {
         u32::try_from(self.names.len() + self.constants.len()).map_err(|_| Opaque::Damaged)
@@ -35,6 +46,11 @@ impl Tables<'_> {
             Some(name) => Ok(name),
             None => Err(Opaque::Damaged),
         }
+    }
+
+    /// Whether an instruction may say where the source has it.
+    pub(super) fn has_locations(&self) -> bool {
+        self.kinds.values().any(|name| name == LOCATION_KIND)
     }
 
     pub(super) fn bundle_tag(&self, id: u64) -> Decoded<&[u8]> {

@@ -399,7 +399,7 @@ impl Lab {
         let graphs = form.files.iter().zip(digests);
         let graphs = graphs.map(|(_, digest)| self.graphs.get(digest)?.as_ref().ok());
         let graphs: Vec<&ModuleGraph> = graphs.collect::<Option<_>>().ok_or(NoSliceKey::Module)?;
-        let (slices, _) = what_is_seen(sliceable.imported(), &graphs);
+        let (views, _) = what_is_seen(sliceable.imported(), &graphs);
         let suffixes = graphs.iter().flat_map(|graph| graph.suffixes());
         let mentioned = sliceable.mentioned();
         let locals = graphs.iter().map(|graph| graph.locals_among(mentioned));
@@ -412,7 +412,8 @@ impl Lab {
                 locals,
             });
         let names: Vec<_> = names.collect();
-        sliceable.key(slices.into_iter(), suffixes, &names)
+        let views: Vec<_> = views.iter().map(Option::as_ref).collect();
+        sliceable.key(&views, suffixes, &names)
     }
 
     /// Why modules of the program are taken whole.

@@ -264,6 +264,19 @@ alone:
   ret void
 }
 
+define void @located(ptr %p) {
+  call void asm sideeffect "nop #2", ""(), !srcloc !95
+  call void asm sideeffect "nop #2", ""(), !srcloc !96
+  store i64 7001, ptr %p
+  %y = call i32 @near(i32 1), !srcloc !97
+  ret void
+}
+
+define void @relocated() {
+  call void asm sideeffect "nop #3", ""(), !srcloc !95
+  ret void
+}
+
 ; more
 
 attributes #1 = { nounwind }
@@ -295,3 +308,6 @@ attributes #2 = { nounwind "target-cpu"="x86-64" }
 !61 = !{!"branch_weights", i32 1, i32 9}
 !80 = distinct !{!"own"}
 !81 = distinct !{!"own"}
+!95 = !{i64 7001}
+!96 = !{i64 7003, i64 7010}
+!97 = !{i64 7020}

@@ -50,4 +50,31 @@ pub(super) const CASES: &[Case] = &[
         "@owned_c = external global i32, !own !80",
         "@owned_c = external global i32, !own !81",
     ),
+    (
+        "which inline assembly of a function has one location",
+        "\"nop #2\", \"\"(), !srcloc !96",
+        "\"nop #2\", \"\"(), !srcloc !95",
+    ),
+    (
+        "which inline assembly of two functions has one location",
+        "\"nop #3\", \"\"(), !srcloc !95",
+        "\"nop #3\", \"\"(), !srcloc !96",
+    ),
+    (
+        "that inline assembly has a location",
+        "\"nop #3\", \"\"(), !srcloc !95",
+        "\"nop #3\", \"\"()",
+    ),
+    (
+        "a number that is a location and a value",
+        "i64 7001",
+        "i64 7002",
+    ),
+    ("where a function is called", "i64 7020", "i64 7021"),
+];
+
+/// What no job sees, not even that of the module itself.
+pub(super) const UNSEEN_BY_ALL: &[Case] = &[
+    ("where inline assembly begins", "i64 7003", "i64 123456789"),
+    ("where a line of it is", "i64 7010", "i64 7011"),
 ];

@@ -16,15 +16,28 @@ mod values;
 use relto_testing::llvm::Llvm;
 use relto_testing::skip::{runs_long, skip};
 
-use super::super::{Decoded, Hash, ModuleGraph, guid, name_hash};
+use super::super::{Decoded, Hash, ModuleGraph, ModuleView, guid, name_hash};
 use super::omission;
 
 const BASE: &str = include_str!("../base.ll");
 
 /// What the job imports.
-const ROOTS: [&str; 13] = [
-    "root", "shared", "twin", "misc", "pads", "table", "number", "middle", "kinds", "raw", "extra",
-    "solo", "block",
+const ROOTS: [&str; 15] = [
+    "root",
+    "shared",
+    "twin",
+    "misc",
+    "pads",
+    "table",
+    "number",
+    "middle",
+    "kinds",
+    "raw",
+    "extra",
+    "solo",
+    "block",
+    "located",
+    "relocated",
 ];
 
 /// Fields that no case changes alone. What they say shows elsewhere too: the form of an attribute and
@@ -103,9 +116,11 @@ fn digest(text: &str) -> Result<Hash, String> {
 fn slice(module: &[u8]) -> Decoded<Hash> {
     let guids = ROOTS.map(guid);
     let namesakes = ["named_a", "named_b", "named_c"].map(name_hash);
-    ModuleGraph::read(module)?.slice(&|guid| guids.contains(&guid), &|name| {
+    let graph = ModuleGraph::read(module)?;
+    let view = graph.slice(&|guid| guids.contains(&guid), &|name| {
         namesakes.contains(&name)
-    })
+    });
+    view.map(|view| view.digest)
 }
 
 #[test]
@@ -135,28 +150,35 @@ fn what_a_job_does_not_see_leaves_the_digest_alone() {
         return skip("slice keys are known for LLVM 22 alone");
     }
     let base = digest(BASE).expect("the base is understood");
-    for (name, from, to) in UNSEEN {
+    for (name, from, to) in UNSEEN.iter().chain(metadata::UNSEEN_BY_ALL) {
         assert!(BASE.contains(from), "{name}: the base has no {from:?}");
         assert_eq!(digest(&BASE.replace(from, to)), Ok(base), "{name}");
     }
 }
 
-/// The digest of a module as its own job sees it.
-fn own(text: &str) -> Option<Hash> {
+/// A module as its own job sees it.
+fn own(text: &str) -> Option<ModuleView> {
     ModuleGraph::read(&assemble(text)?).ok()?.seen(None, &[])
 }
 
 #[test]
-fn a_job_sees_all_of_its_own_module_but_the_directory_of_the_source_file() {
+fn a_job_sees_all_of_its_own_module_but_where_the_source_is() {
     if Llvm::get().major() != 22 {
         return skip("slice keys are known for LLVM 22 alone");
     }
     let base = own(BASE).expect("the base is understood");
     for (name, from, to) in SEEN.into_iter().flatten().chain(UNSEEN) {
-        assert_ne!(own(&BASE.replace(from, to)), Some(base), "{name}");
+        let own = own(&BASE.replace(from, to));
+        assert_ne!(own.map(|own| own.digest), Some(base.digest), "{name}");
     }
     let elsewhere = BASE.replace("\"base.c\"", "\"/some/where/base.c\"");
-    assert_eq!(own(&elsewhere), Some(base));
+    assert_eq!(own(&elsewhere), Some(base.clone()));
+    for (name, from, to) in metadata::UNSEEN_BY_ALL {
+        let own = own(&BASE.replace(from, to)).expect("understood");
+        assert_eq!(own.digest, base.digest, "{name}");
+        assert_eq!(own.cookies.len(), base.cookies.len(), "{name}");
+        assert_ne!(own.cookies, base.cookies, "{name}");
+    }
 }
 
 #[test]
