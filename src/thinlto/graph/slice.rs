@@ -39,9 +39,12 @@ impl ModuleGraph {
 
     /// All that the graph has of the module.
     pub(super) fn everything(&self) -> Decoded<ModuleView> {
-        let extents = self.globals.iter().map(|global| match global.appending {
-            true => Extent::Absent,
-            false => Extent::Whole,
+        let extents = self.globals.iter().map(|global| {
+            if global.appending {
+                Extent::Absent
+            } else {
+                Extent::Whole
+            }
         });
         self.view(&extents.collect::<Vec<_>>(), &|_| false)
     }

@@ -1,6 +1,8 @@
 //! Random edits of modules in LLVM's textual form: of what is there, and of pieces that are added
 //! (`pieces`). An edit may make a module that LLVM refuses; the caller then takes it back.
 
+use std::collections::HashSet;
+
 use super::figures::Construct;
 use super::pieces::{Piece, declarations};
 use super::source::Random;
@@ -175,17 +177,25 @@ pub(super) fn edit(
         Construct::Attributes => module.attribute(number, random),
         Construct::RemovedFunctions => module.remove_function(random),
         Construct::RenamedLocals => module.rename_local(number, random),
-        Construct::InlineAssembly if random.below(2) == 0 => {
-            let text = format!("{} {value}", module.comment);
-            let call = format!("call void asm sideeffect \"{text}\", \"~{{memory}}\"()");
-            module.insert(&call, random)
-        }
+        Construct::InlineAssembly => match random.below(4) {
+            0 => module.insert(&assembly(module.comment, value), random),
+            1 | 2 => module.move_assembly(value, random),
+            _ => module.piece(construct, number, value, random),
+        },
         Construct::Metadata if random.below(2) == 0 => module.metadata(random),
         Construct::Order => module.swap(random),
         Construct::Linkage => module.linkage(random),
         Construct::SourceNames => module.source_name(random),
         _ => module.piece(construct, number, value, random),
     }
+}
+
+/// A call of inline assembly whose location may be that of other assembly, in any module.
+fn assembly(comment: &str, value: usize) -> String {
+    let location = value % 7;
+    format!(
+        "call void asm sideeffect \"{comment} {value}\", \"~{{memory}}\"(), !srcloc !{{i64 {location}}}"
+    )
 }
 
 fn pick(names: &[String], random: &mut Random) -> Option<String> {
@@ -387,6 +397,44 @@ impl IrModule {
         let start = at + kind.len();
         let digits = text[start..].bytes().take_while(u8::is_ascii_digit).count();
         text.replace_range(at..start + digits, "");
+        Some(())
+    }
+
+    /// Moves all inline assembly of the module by `distance`, or some to a place where other
+    /// assembly is.
+    fn move_assembly(&mut self, distance: usize, random: &mut Random) -> Option<()> {
+        let text = self.text();
+        let nodes: HashSet<&str> = text
+            .split(" !srcloc ")
+            .skip(1)
+            .filter_map(|rest| rest.split([',', '\n']).next())
+            .collect();
+        let is_node = |text: &str| {
+            let node = text.split_once(" = ");
+            node.is_some_and(|(name, _)| nodes.contains(name))
+        };
+        let mut lines: Vec<&mut String> = self.texts().filter(|text| is_node(text)).collect();
+        if lines.is_empty() {
+            return None;
+        }
+        if random.below(3) == 0 {
+            let (_, there) = lines[random.below(lines.len())].split_once(" = ")?;
+            let there = there.to_owned();
+            let at = random.below(lines.len());
+            let (name, _) = lines[at].split_once(" = ")?;
+            *lines[at] = format!("{name} = {there}");
+            return Some(());
+        }
+        for line in lines {
+            let moved = line.split("i64 ").map(|part| {
+                let end = part.find([',', '}']).unwrap_or_default();
+                match part[..end].parse::<u64>() {
+                    Ok(number) => format!("{}{}", number + distance as u64, &part[end..]),
+                    Err(_) => part.to_owned(),
+                }
+            });
+            *line = moved.collect::<Vec<_>>().join("i64 ");
+        }
         Some(())
     }
 

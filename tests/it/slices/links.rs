@@ -37,7 +37,14 @@ fn checkout() -> (Program, TempDir) {
 
 fn program_by(shared: &str, spelled: &dyn Fn(&Path, &str) -> PathBuf) -> (Program, TempDir) {
     let texts = [("main.c", MAIN), ("shared.c", shared), ("other.c", OTHER)];
-    let mut program = of_texts("slices", &texts, &[]);
+    compiled(&texts, spelled)
+}
+
+fn compiled(
+    texts: &[(&str, &str)],
+    spelled: &dyn Fn(&Path, &str) -> PathBuf,
+) -> (Program, TempDir) {
+    let mut program = of_texts("slices", texts, &[]);
     let dir = tempfile::tempdir().expect("a directory");
     for (module, (name, text)) in program.modules.iter_mut().zip(texts) {
         fs::write(dir.path().join(name), text).expect("written");
@@ -54,6 +61,27 @@ fn program_by(shared: &str, spelled: &dyn Fn(&Path, &str) -> PathBuf) -> (Progra
 
 pub(super) fn base() -> (Program, TempDir) {
     program(&SHARED.replace("NUMBER", "7"))
+}
+
+/// Modules with inline assembly, each after a comment.
+fn with_assembly(one: &str, two: &str) -> (Program, TempDir) {
+    let function = |comment: &str, name: &str| {
+        format!(
+            "/*{comment}*/ int three(int);\n\
+             int {name}(int x) {{ asm volatile(\"# here\" : \"+r\"(x)); return three(x) + 1; }}\n"
+        )
+    };
+    let (one, two) = (function(one, "one"), function(two, "two"));
+    let main = "#include <stdio.h>\nint one(int); int two(int);\n\
+        int main(void) { puts(one(1) && two(2) ? \"ok\" : \"bad\"); return 0; }\n";
+    let three = "int three(int x) { return x * 3 + 1; }\n";
+    let texts = [
+        ("main.c", main),
+        ("one.c", &one),
+        ("two.c", &two),
+        ("three.c", three),
+    ];
+    compiled(&texts, &|_, name| name.into())
 }
 
 /// What `relto explain` says of a module in the last link.
@@ -108,6 +136,30 @@ fn a_second_checkout_elsewhere_compiles_nothing() {
     // The objects do differ: in the names of promoted locals.
     let first = Link::reference(&one).keep_objects().run();
     assert_ne!(first.objects(), reference.objects());
+}
+
+#[test]
+fn inline_assembly_that_moves_compiles_only_what_has_other_assembly_in_one_place() {
+    if Llvm::get().major() != 22 {
+        return;
+    }
+    let home = Home::new();
+    let linked = |one: &str, two: &str| {
+        let (program, _kept) = with_assembly(one, two);
+        let outcome = link(&program, "on").run_at(&home).expect_works();
+        let reference = Link::reference(&program).keep_objects().run();
+        assert_eq!(outcome.objects(), reference.objects(), "`{one}`, `{two}`");
+        outcome.counts().cached
+    };
+    // The assembly of both modules has one location.
+    assert_eq!(linked("", ""), 0);
+    // Not any more, which the job of `main.c` sees: it imports both.
+    assert_eq!(linked("", "longer"), 3);
+    let told = explained(&home, "main.o");
+    assert!(told.contains("or inline assembly"), "{told}");
+    // It has again.
+    assert_eq!(linked("longer", "longer"), 4);
+    assert_eq!(linked("longer still", "longer"), 4);
 }
 
 #[test]

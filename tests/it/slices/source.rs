@@ -29,7 +29,7 @@ impl Random {
 /// Bodies of functions. `$V` is the function's number, `$N` a number that is unique in the program,
 /// `$H` a local function of the module, `$A` a function of another module, `$M` the module. Those
 /// from [`FORMS_OF_C`] on are C++.
-const FORMS: [(Construct, &str); 26] = [
+const FORMS: [(Construct, &str); 27] = [
     (Construct::Calls, "return $H(x) + $V;"),
     (Construct::Linkage, "counter += x; return counter * $V;"),
     (Construct::Constants, "return names[x & 1][0] + $V;"),
@@ -85,6 +85,10 @@ const FORMS: [(Construct, &str); 26] = [
     (Construct::Linkage, "return placed + $V + x;"),
     (Construct::Ifuncs, "return chosen_$M(x) + $V;"),
     (
+        Construct::InlineAssembly,
+        "if (x & 1) { counter += $V; return fence(x) * $V; } return fence(x);",
+    ),
+    (
         Construct::Exceptions,
         "try { return $A(x); } catch (int e) { return e + $V; }",
     ),
@@ -100,7 +104,7 @@ const FORMS: [(Construct, &str); 26] = [
     (Construct::Comdats, "return tmpl<$V % 3>(x);"),
 ];
 
-const FORMS_OF_C: usize = 21;
+const FORMS_OF_C: usize = 22;
 /// The form that calls a function of another module.
 const CALL: usize = 17;
 
@@ -139,6 +143,8 @@ struct Module {
     extra: usize,
     alignment: usize,
     visibility: &'static str,
+    /// Characters of a comment at the beginning: they move all inline assembly.
+    comment: usize,
 }
 
 /// A program; its functions never vanish, so it always links.
@@ -166,6 +172,7 @@ impl RandomProgram {
                 extra: 0,
                 alignment: 4,
                 visibility: "default",
+                comment: 0,
             };
             for _ in 0..5 {
                 let function = program.function(random);
@@ -213,7 +220,7 @@ impl RandomProgram {
         let fresh = self.function(random);
         let module = &mut self.modules[at];
         let function = &mut module.functions[which];
-        let done = match random.below(14) {
+        let done = match random.below(15) {
             0..=2 => {
                 function.value = value;
                 Construct::Constants
@@ -263,7 +270,11 @@ impl RandomProgram {
                 module.functions.pop();
                 Construct::RemovedFunctions
             }
-            11 | 12 => {
+            12 => {
+                module.comment = value % 5;
+                Construct::InlineAssembly
+            }
+            11 | 13 => {
                 module.alignment = [4, 16, 64][value % 3];
                 Construct::Linkage
             }
@@ -290,6 +301,14 @@ impl RandomProgram {
             out.push_str(&text);
             out.push('\n');
         };
+        line(format!("/*{}*/", "-".repeat(module.comment)));
+        // As if in a header: where modules begin with equally many characters, its assembly has one
+        // location in all of them.
+        line(
+            "static inline __attribute__((always_inline)) int fence(int x) { \
+             asm(\"# one\\n# two\" : \"+r\"(x)); asm volatile(\"# three\" : : \"r\"(x)); return x; }"
+                .to_owned(),
+        );
         for extra in 0..module.extra {
             line(format!(
                 "extern \"C\" {{ int extra_{number}_{extra} = {extra}; }}"
