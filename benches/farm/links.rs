@@ -13,6 +13,7 @@ use relto::internals::thinlto::Index;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use relto_testing::backends::backends;
 use relto_testing::corpus::cached;
 use relto_testing::link::{Home, Link};
 use relto_testing::llvm::Llvm;
@@ -60,6 +61,36 @@ impl Multiplied {
 
     fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// The link as it is.
+    pub(crate) fn once(&self) -> PathBuf {
+        self.dir().join(JOB_FILE)
+    }
+
+    /// One after the other, what lld's distributor has to run.
+    pub(crate) fn backends(&self) -> Command {
+        backends(self.dir(), &self.link, jobs(&self.link), 1)
+    }
+
+    pub(crate) fn shard(&self, module: &str) -> Vec<u8> {
+        let name = text(&self.job(module)["inputs"][1]);
+        fs::read(self.dir().join(name)).expect("a shard")
+    }
+
+    /// A new directory beside the link's files. It stays until they are removed, see
+    /// [`put_objects_away`](Self::put_objects_away).
+    pub(crate) fn new_dir(&self, prefix: &str) -> PathBuf {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(prefix).disable_cleanup(true);
+        let dir = builder.tempdir_in(self.dir()).expect("a directory");
+        dir.path().to_owned()
+    }
+
+    fn job(&self, module: &str) -> &Value {
+        let mut jobs = jobs(&self.link).iter();
+        let job = jobs.find(|job| text(&job["inputs"][0]) == module);
+        job.expect("a job")
     }
 
     /// The same files for every copy.
@@ -141,10 +172,7 @@ impl Multiplied {
 
     /// Bytes of the modules and the shard that the job of `module` reads.
     pub(crate) fn bytes_read(&self, module: &str) -> u64 {
-        let job = jobs(&self.link)
-            .iter()
-            .find(|job| text(&job["inputs"][0]) == module);
-        let inputs = job.expect("a job")["inputs"].as_array().expect("a list");
+        let inputs = self.job(module)["inputs"].as_array().expect("a list");
         let size = |name: &Value| {
             fs::metadata(self.dir().join(text(name)))
                 .expect("there")
@@ -159,14 +187,10 @@ impl Multiplied {
     pub(crate) fn put_objects_away(&self, job_file: &Path) {
         let file = fs::read(job_file).expect("read");
         let link: Value = serde_json::from_slice(&file).expect("a job file");
-        let away = tempfile::Builder::new()
-            .prefix("away-")
-            .disable_cleanup(true)
-            .tempdir_in(self.dir())
-            .expect("a directory");
+        let away = self.new_dir("away-");
         for (number, job) in jobs(&link).iter().enumerate() {
             let object = self.dir().join(text(&job["outputs"][0]));
-            match fs::rename(object, away.path().join(number.to_string())) {
+            match fs::rename(object, away.join(number.to_string())) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{error}"),
                 _ => {}
             }

@@ -11,6 +11,7 @@ mod links;
 mod replay;
 mod scale;
 mod servers;
+mod slices;
 mod transfer;
 
 use std::collections::HashSet;
@@ -30,7 +31,7 @@ fn main() {
     let runs = arguments.number("--runs").unwrap_or(5);
     let jobs = arguments.number("--jobs");
     let names = [
-        "replay", "scale", "edited", "transfer", "crowd", "ahead", "servers",
+        "replay", "scale", "edited", "slices", "transfer", "crowd", "ahead", "servers",
     ];
     let all = !names.iter().any(|name| arguments.has(name));
     for name in names.into_iter().filter(|name| all || arguments.has(name)) {
@@ -39,6 +40,7 @@ fn main() {
             "replay" => replay::replay(runs),
             "scale" => scale::scale(runs, jobs),
             "edited" => edited::edited(jobs),
+            "slices" => slices::slices(runs, arguments.has("rocksdb")),
             "transfer" => transfer::transfer(runs),
             "crowd" => crowd::crowd(runs),
             "ahead" => ahead::ahead(runs),

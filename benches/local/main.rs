@@ -15,7 +15,7 @@ use std::thread;
 use relto_testing::backends::Backends;
 use relto_testing::link::{Home, Link};
 use relto_testing::measure::{BenchArguments, Comparison, HEAD, Sample, median, run, show};
-use relto_testing::program::{Program, cxx, dense, generated};
+use relto_testing::program::{EditedProgram, Program, cxx, dense, generated};
 use relto_testing::remote::assert_all_cached;
 use relto_testing::repeat::filled;
 use replay::Replay;
@@ -39,11 +39,14 @@ const COMPARISONS: &[(&str, Comparer)] = &[
 struct Settings {
     runs: usize,
     processes: usize,
+    /// `rocksdb` is among the arguments: `relink` links it too.
+    with_rocksdb: bool,
 }
 
 fn main() {
     let arguments = BenchArguments::get();
     let settings = Settings {
+        with_rocksdb: arguments.has("rocksdb"),
         runs: arguments.number("--runs").unwrap_or(7),
         processes: thread::available_parallelism().map_or(1, usize::from),
     };
@@ -121,26 +124,33 @@ fn link(settings: &Settings) {
 
 /// The whole link, everything cached, against lld's own cache.
 fn relink(settings: &Settings) {
-    let program = cxx();
-    let home = filled(&program);
-    let again = Link::new(&program).run_at(&home).expect_works();
+    relink_of(&cxx(), settings);
+    if settings.with_rocksdb {
+        relink_of(&EditedProgram::named("rocksdb").base(), settings);
+    }
+}
+
+fn relink_of(program: &Program, settings: &Settings) {
+    let home = filled(program);
+    let again = Link::new(program).run_at(&home).expect_works();
     again.assert_all_cached();
     let cache = TempDir::new().expect("a temporary directory");
     let cached = format!("-Wl,--thinlto-cache-dir={}", cache.path().display());
-    Link::in_process(&program)
+    Link::in_process(program)
         .argument(&cached)
         .run_at(&home)
         .expect_works();
-    let ours = || run(&Link::new(&program).command(&home), 1);
+    let ours = || run(&Link::new(program).command(&home), 1);
     let theirs = || {
         run(
-            &Link::in_process(&program).argument(&cached).command(&home),
+            &Link::in_process(program).argument(&cached).command(&home),
             1,
         )
     };
     let both = Comparison::of(settings.runs, ours, theirs);
     show(&format!(
-        "whole link, all cached: relto, lld with --thinlto-cache-dir\n{HEAD}"
+        "{}, whole link, all cached: relto, lld with --thinlto-cache-dir\n{HEAD}",
+        program.name
     ));
     show(&both.line("wall, s", |sample| sample.wall));
     show(&both.line("processor, s", |sample| sample.cpu));
@@ -152,7 +162,7 @@ fn relink(settings: &Settings) {
     ));
     let least = || {
         run(
-            &Link::through(script, &program).option(&dir).command(&home),
+            &Link::through(script, program).option(&dir).command(&home),
             1,
         )
     };
@@ -162,12 +172,14 @@ fn relink(settings: &Settings) {
         "the same: a distributor that only links objects into place (`benches/local/ready.py`), lld with its cache\n{HEAD}"
     ));
     show(&both.line("wall, s", |sample| sample.wall));
+    show(&both.line("processor, s", |sample| sample.cpu));
     let both = Comparison::of(settings.runs, ours, least);
     show(&format!("the same: relto, that distributor\n{HEAD}"));
     show(&both.line("wall, s", |sample| sample.wall));
+    show(&both.line("processor, s", |sample| sample.cpu));
     // What lld gets must be its own: it renames objects away, and a user may change them.
     let copying = || {
-        let link = Link::through(script, &program).option(&dir);
+        let link = Link::through(script, program).option(&dir);
         run(&link.env("RELTO_BENCH_COPY", "1").command(&home), 1)
     };
     let both = Comparison::of(settings.runs, copying, theirs);
@@ -175,6 +187,7 @@ fn relink(settings: &Settings) {
         "the same: a distributor that only copies objects into place, lld with its cache\n{HEAD}"
     ));
     show(&both.line("wall, s", |sample| sample.wall));
+    show(&both.line("processor, s", |sample| sample.cpu));
     let both = Comparison::of(settings.runs, ours, copying);
     show(&format!("the same: relto, that distributor\n{HEAD}"));
     show(&both.line("wall, s", |sample| sample.wall));

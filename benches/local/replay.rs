@@ -1,15 +1,14 @@
 //! The jobs of one link, kept, to be run again and again without the linker: through relto, or by
 //! `xargs`.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fs_err as fs;
 use serde_json::Value;
 
+use relto_testing::backends::backends;
 use relto_testing::link::{Home, Link};
-use relto_testing::llvm::Llvm;
 use relto_testing::outcome::{Counts, LinkOutcome};
 use relto_testing::program::Program;
 
@@ -66,36 +65,12 @@ impl Replay {
         Counts::parse(&stderr).expect("a summary")
     }
 
-    /// The same commands from `xargs -P`, those with the largest objects first. Each command stands
-    /// in a response file: nothing runs but the compiler.
+    /// The same commands from `xargs -P`, those with the largest objects first.
     pub(crate) fn xargs(&self, processes: usize) -> Command {
-        let words = |list: &Value| -> Vec<String> {
-            let list = list.as_array().expect("a list").iter();
-            list.map(|word| word.as_str().expect("a text").to_owned())
-                .collect()
-        };
-        let common = words(&self.link["common"]["args"]);
         let sizes = self.outcome.objects();
         let mut order: Vec<_> = (0..self.jobs()).collect();
         order.sort_by_key(|&job| std::cmp::Reverse(sizes[job].len()));
-        let mut list = String::new();
-        for job in order {
-            let arguments = [&common[1..], &words(&self.list()[job]["args"])].concat();
-            let quoted = arguments
-                .iter()
-                .map(|word| format!("\"{}\"\n", word.replace('\\', "\\\\").replace('"', "\\\"")));
-            let name = format!("{job:04}.rsp");
-            fs::write(self.dir().join(&name), quoted.collect::<String>()).expect("written");
-            writeln!(list, "@{name}").expect("a string");
-        }
-        fs::write(self.dir().join("all.txt"), list).expect("written");
-        let mut command = Command::new("xargs");
-        command
-            .current_dir(self.dir())
-            .args(["-a", "all.txt", "-n", "1", "-P"]);
-        command
-            .arg(processes.to_string())
-            .arg(Llvm::get().tool("clang"));
-        command
+        let jobs = order.into_iter().map(|job| &self.list()[job]);
+        backends(self.dir(), &self.link, jobs, processes)
     }
 }

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
+use memchr::memmem::Finder;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -44,13 +45,17 @@ impl ViaDaemon {
     pub(super) fn new(settings: &Settings, options: &Options, file: &JobFile) -> Option<Self> {
         // The tokens of make's jobserver belong to this process; a launched backend needs none
         // beyond its recipe's own.
-        let counted = file.caller == Caller::Linker && options.jobserver.is_some();
-        if counted || names_this_process(file, options) {
+        if file.caller == Caller::Linker && options.jobserver.is_some() {
             return None;
         }
         let throttle = Throttle::new(settings.state_dir());
+        let client = client(settings, &throttle, file.caller)?;
+        // A large link has millions of names, so they are read only if there is a daemon.
+        if names_this_process(file, options) {
+            return None;
+        }
         Some(Self {
-            client: client(settings, &throttle, file.caller)?,
+            client,
             request: DaemonRequest::Link(Box::new(LinkRequest::of_process(file, options).ok()?)),
             throttle,
         })
@@ -94,8 +99,9 @@ impl ViaDaemon {
     }
 }
 
-/// Parts of names that mean another file in another process.
-const OF_A_PROCESS: [&str; 4] = ["proc/self", "proc/thread-self", "/dev/fd", "/dev/std"];
+/// Parts of names that mean another file in another process, each with what it begins with.
+const OF_A_PROCESS: [(&str, [&str; 2]); 2] =
+    [("proc/", ["self", "thread-self"]), ("/dev/", ["fd", "std"])];
 
 /// Whether the link or its environment names a file by way of the process that opens it, as
 /// `/proc/self/cwd/a.o` and `/dev/stdout` do.
@@ -106,7 +112,16 @@ fn names_this_process(file: &JobFile, options: &Options) -> bool {
     });
     let of_all = file.common_arguments.iter().chain(&file.common_inputs);
     let mut texts = of_all.chain(of_jobs);
-    let is_of_a_process = |text: &str| OF_A_PROCESS.iter().any(|part| text.contains(part));
+    let beginnings = OF_A_PROCESS.map(|(beginning, ends)| (Finder::new(beginning), ends));
+    let is_of_a_process = |text: &str| {
+        beginnings.iter().any(|(beginning, ends)| {
+            let mut places = beginning.find_iter(text.as_bytes());
+            places.any(|at| {
+                let rest = &text[at + beginning.needle().len()..];
+                ends.iter().any(|end| rest.starts_with(end))
+            })
+        })
+    };
     let in_response_file = |text: &str| {
         let file = text.strip_prefix('@').map(Path::new);
         let read = file.and_then(|file| read_regular(file).ok());

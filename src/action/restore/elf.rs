@@ -1,8 +1,6 @@
 //! Reads and writes the parts of a relocatable ELF object that concern names: 32 or 64 bits, either
 //! byte order.
 
-use super::table::StringTable;
-
 const MAGIC: &[u8] = b"\x7fELF";
 const CLASS_32: u8 = 1;
 const CLASS_64: u8 = 2;
@@ -73,6 +71,14 @@ const LAYOUT_32: Layout = Layout {
 const FILE_TYPE: FieldSpan = FieldSpan(16, 2);
 const NAME: FieldSpan = FieldSpan(0, 4);
 const SECTION_TYPE: FieldSpan = FieldSpan(4, 4);
+
+/// A name in the string table of an object.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Name<'a> {
+    /// Where it begins in the table.
+    pub(super) start: usize,
+    pub(super) text: &'a [u8],
+}
 
 /// An object whose only string table is followed by nothing but the section headers.
 #[derive(Debug)]
@@ -217,29 +223,31 @@ impl<'a> Elf<'a> {
     }
 
     /// All names that are referred to, in the order of `words`.
-    pub(super) fn names(&self) -> Option<Vec<&'a [u8]>> {
+    pub(super) fn names(&self) -> Option<Vec<Name<'a>>> {
         let table = &self.bytes[self.table_at..self.table_at + self.table_size];
         let name = |word: &usize| {
             let start = usize::try_from(self.get(*word, NAME)?).ok()?;
             let rest = table.get(start..)?;
-            rest.split_inclusive(|byte| *byte == 0)
-                .next()?
-                .strip_suffix(b"\0")
+            Some(Name {
+                start,
+                text: &rest[..memchr::memchr(0, rest)?],
+            })
         };
         self.words.iter().map(name).collect()
     }
 
-    /// The object with another string table, its names in the order of `names`.
+    /// The object with another string table, in which its names, in the order of
+    /// [`names`](Self::names), stand at `places`.
     pub(super) fn with_strings(
         &self,
-        table: &StringTable<'_>,
-        names: &[Vec<u8>],
+        table: &[u8],
+        places: impl Iterator<Item = u32>,
     ) -> Option<Vec<u8>> {
         let layout = self.layout;
         let headers = &self.bytes[self.sections_at..];
-        let mut out = Vec::with_capacity(self.bytes.len() + table.bytes.len());
+        let mut out = Vec::with_capacity(self.bytes.len() + table.len());
         out.extend_from_slice(&self.bytes[..self.table_at]);
-        out.extend_from_slice(&table.bytes);
+        out.extend_from_slice(table);
         out.resize(out.len().checked_next_multiple_of(layout.alignment)?, 0);
         let sections_at = out.len();
         out.extend_from_slice(headers);
@@ -247,12 +255,11 @@ impl<'a> Elf<'a> {
             Some(inside) => sections_at + inside,
             None => at,
         };
-        for (word, name) in self.words.iter().zip(names) {
-            let place = u64::from(table.place(name)?);
-            self.set(&mut out, moved(*word), NAME, place)?;
+        for (word, place) in self.words.iter().zip(places) {
+            self.set(&mut out, moved(*word), NAME, u64::from(place))?;
         }
         let table_header = moved(self.section(self.table_index)?);
-        let size = u64::try_from(table.bytes.len()).ok()?;
+        let size = u64::try_from(table.len()).ok()?;
         self.set(&mut out, table_header, layout.size, size)?;
         let sections = u64::try_from(sections_at).ok()?;
         self.set(&mut out, 0, layout.section_headers, sections)?;

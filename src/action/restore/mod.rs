@@ -15,7 +15,11 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use self::elf::Elf;
+use std::borrow::Cow;
+
+use memchr::memmem::{self, Finder};
+
+use self::elf::{Elf, Name};
 use self::table::StringTable;
 
 /// What precedes the number in the name of a promoted local.
@@ -122,7 +126,7 @@ pub fn check(object: &[u8], numbers: &[u64]) -> Result<(), RestoreError> {
 pub fn check_names(object: &[u8], numbers: &[u64]) -> Result<(), RestoreError> {
     let elf = Elf::parse(object).ok_or(RestoreError::Form)?;
     for name in elf.names().ok_or(RestoreError::Form)? {
-        let mut rest = name;
+        let mut rest = name.text;
         while let Some(at) = find(rest, SUFFIX) {
             rest = &rest[at + SUFFIX.len()..];
             let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -142,20 +146,64 @@ pub fn check_names(object: &[u8], numbers: &[u64]) -> Result<(), RestoreError> {
 pub fn restore(object: &[u8], numbers: &Renumbering) -> Result<Vec<u8>, RestoreError> {
     let elf = Elf::parse(object).ok_or(RestoreError::Form)?;
     let names = elf.names().ok_or(RestoreError::Form)?;
-    let renamed: Vec<Vec<u8>> = names.iter().map(|name| numbers.rename(name)).collect();
-    let table = StringTable::layout(renamed.iter().map(Vec::as_slice));
-    elf.with_strings(&table, &renamed).ok_or(RestoreError::Form)
+    let distinct = DistinctNames::new(&names);
+    let suffix = Finder::new(SUFFIX);
+    let (mut kept, mut changed) = (Vec::with_capacity(distinct.names.len()), Vec::new());
+    let mut texts: Vec<Cow<'_, [u8]>> = Vec::with_capacity(distinct.names.len());
+    for (position, name) in distinct.names.iter().enumerate() {
+        if suffix.find(name).is_some() {
+            changed.push(position);
+            texts.push(Cow::Owned(numbers.rename(name)));
+        } else {
+            kept.push(position);
+            texts.push(Cow::Borrowed(name));
+        }
+    }
+    // The others stay in their order.
+    kept.extend(changed);
+    let table = StringTable::layout(&texts, kept);
+    let places = distinct.of_each.iter().map(|name| table.place(*name));
+    elf.with_strings(&table.bytes, places)
+        .ok_or(RestoreError::Form)
+}
+
+/// The names of an object in the order of its string table, each once.
+struct DistinctNames<'a> {
+    names: Vec<&'a [u8]>,
+    /// For each name of the object, its position in `names`.
+    of_each: Vec<usize>,
+}
+
+impl<'a> DistinctNames<'a> {
+    fn new(names: &[Name<'a>]) -> Self {
+        let mut order: Vec<usize> = (0..names.len()).collect();
+        order.sort_unstable_by_key(|at| names[*at].start);
+        let mut distinct = Self {
+            names: Vec::with_capacity(names.len()),
+            of_each: vec![0; names.len()],
+        };
+        let mut last = None;
+        for at in order {
+            let name = &names[at];
+            if last.replace(name.start) != Some(name.start) {
+                distinct.names.push(name.text);
+            }
+            distinct.of_each[at] = distinct.names.len() - 1;
+        }
+        distinct
+    }
 }
 
 /// Whether `bytes` contain any old number, as decimal text or as eight bytes in either order.
 fn holds(bytes: &[u8], numbers: &Renumbering) -> bool {
     let old: Vec<u64> = numbers.old().collect();
+    let old_texts: Vec<String> = old.iter().map(u64::to_string).collect();
     let mut text = bytes
         .split(|byte| !byte.is_ascii_digit())
         .filter(|digits| digits.len() >= 8);
     let in_text = text.any(|digits| {
-        old.iter()
-            .any(|number| find(digits, number.to_string().as_bytes()).is_some())
+        let mut texts = old_texts.iter();
+        texts.any(|text| find(digits, text.as_bytes()).is_some())
     });
     in_text || holds_word(bytes, &old)
 }
@@ -188,7 +236,5 @@ fn number(digits: &[u8]) -> Option<u64> {
 }
 
 fn find(bytes: &[u8], pattern: &[u8]) -> Option<usize> {
-    bytes
-        .windows(pattern.len())
-        .position(|window| window == pattern)
+    memmem::find(bytes, pattern)
 }

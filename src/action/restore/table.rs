@@ -1,27 +1,29 @@
 //! A string table as LLVM's `StringTableBuilder` lays it out for ELF.
 
-use std::collections::HashMap;
+use std::borrow::Borrow;
 
 /// The bytes of a table, and the offset of each name in it.
 #[derive(Debug)]
-pub(super) struct StringTable<'a> {
+pub(super) struct StringTable {
     pub(super) bytes: Vec<u8>,
-    places: HashMap<&'a [u8], u32>,
+    places: Vec<u32>,
 }
 
-impl<'a> StringTable<'a> {
-    /// Lays out a table of these names; each may come more than once.
-    pub(super) fn layout(names: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let mut sorted: Vec<&[u8]> = names.into_iter().filter(|name| !name.is_empty()).collect();
+impl StringTable {
+    /// Lays out a table of `names`. `order` has all their positions; it takes the less time the
+    /// more of them are in the order of the table already.
+    pub(super) fn layout(names: &[impl Borrow<[u8]>], mut order: Vec<usize>) -> Self {
+        let name = |position: usize| -> &[u8] { names[position].borrow() };
         // By the bytes from the end on, the greater first; what another name ends with follows it.
-        sorted.sort_unstable_by(|a, b| b.iter().rev().cmp(a.iter().rev()));
-        sorted.dedup();
+        order.sort_by(|a, b| name(*b).iter().rev().cmp(name(*a).iter().rev()));
         let mut bytes = vec![0];
-        let mut places = HashMap::with_capacity(sorted.len() + 1);
-        places.insert(&b""[..], 0);
+        let mut places = vec![0; names.len()];
         let mut previous: &[u8] = b"";
-        for name in sorted {
-            let start = if previous.ends_with(name) {
+        for position in order {
+            let name = name(position);
+            let start = if name.is_empty() {
+                0
+            } else if previous.ends_with(name) {
                 bytes.len() - name.len() - 1
             } else {
                 let start = bytes.len();
@@ -31,12 +33,13 @@ impl<'a> StringTable<'a> {
                 start
             };
             // Objects with larger tables are not parsed.
-            places.insert(name, u32::try_from(start).unwrap_or(u32::MAX));
+            places[position] = u32::try_from(start).unwrap_or(u32::MAX);
         }
         Self { bytes, places }
     }
 
-    pub(super) fn place(&self, name: &[u8]) -> Option<u32> {
-        self.places.get(name).copied()
+    /// Where the name at this position stands.
+    pub(super) fn place(&self, position: usize) -> u32 {
+        self.places[position]
     }
 }

@@ -224,9 +224,9 @@ impl Slices {
 /// the same guard as any result.
 pub(super) fn restored(cache: &DiskCache, hermetic: &Hermetic, slice: &SliceKey) -> Option<Bytes> {
     let result = cache.get(&slice.digest())?;
+    let numbers = inline_output(&result, NUMBERS)?;
     let object = output(cache, &result, OBJECT)?;
-    let numbers = output(cache, &result, NUMBERS)?;
-    let restored = restore_own_record(&object, &numbers, slice).ok()?;
+    let restored = restore_own_record(&object, numbers, slice).ok()?;
     let mut outputs = [Some(Bytes::from(restored))];
     check_result(&hermetic.job, 0, b"", &outputs).ok()?;
     outputs[0].take()
@@ -248,7 +248,7 @@ pub(super) fn store(
     let numbers = encode_numbers(&slice.numbers);
     let mut result = reapi::ActionResult::default();
     add_output(cache, &mut result, OBJECT, object)?;
-    add_output(cache, &mut result, NUMBERS, numbers.as_bytes())?;
+    add_inline_output(&mut result, NUMBERS, numbers.into());
     cache.put_blob(&slice.message.digest, &slice.message.bytes)?;
     cache.put_result(&slice.digest(), &result)?;
     Ok(true)
@@ -260,6 +260,21 @@ fn output(cache: &DiskCache, result: &reapi::ActionResult, path: &str) -> Option
     cache.blob(&Digest::from_pb(file.digest.as_ref()?).ok()?)
 }
 
+/// A small output that stands in the result itself: it is written and read with it, and one file is
+/// enough.
+fn inline_output<'a>(result: &'a reapi::ActionResult, path: &str) -> Option<&'a Bytes> {
+    let mut files = result.output_files.iter();
+    let file = files.find(|file| file.path == path)?;
+    let digest = DigestFunction::Sha256.digest(&result.stdout_raw);
+    (file.digest.as_ref() == Some(&digest.to_pb())).then_some(&result.stdout_raw)
+}
+
+fn add_inline_output(result: &mut reapi::ActionResult, path: &str, contents: Bytes) {
+    let digest = DigestFunction::Sha256.digest(&contents);
+    result.output_files.push(output_file(path, digest));
+    result.stdout_raw = contents;
+}
+
 fn add_output(
     cache: &DiskCache,
     result: &mut reapi::ActionResult,
@@ -268,10 +283,14 @@ fn add_output(
 ) -> Result<(), CacheError> {
     let digest = DigestFunction::Sha256.digest(contents);
     cache.put_blob(&digest, contents)?;
-    result.output_files.push(reapi::OutputFile {
+    result.output_files.push(output_file(path, digest));
+    Ok(())
+}
+
+fn output_file(path: &str, digest: Digest) -> reapi::OutputFile {
+    reapi::OutputFile {
         path: path.to_owned(),
         digest: Some(digest.to_pb()),
         ..Default::default()
-    });
-    Ok(())
+    }
 }

@@ -1,7 +1,6 @@
 //! What a job saw of its modules, as the disk cache remembers it from link to link.
 //!
-//! The record stands in a result of its own, not in a blob: it is written and read once a job, and
-//! one file is enough.
+//! The record stands in a result of its own, not in a blob, since it is written and read once a job.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::graphs::hash_of;
-use super::{JobModule, PartOfKey};
+use super::{JobModule, PartOfKey, add_inline_output, inline_output};
 use crate::action::slice::{LocalValue, SliceKey, SourceName};
 use crate::cache::{CacheError, DiskCache};
 use crate::digest::{Digest, DigestFunction};
@@ -227,25 +226,13 @@ impl SeenModules {
     /// What the job of `module` saw in the last link that looked.
     pub(super) fn last(cache: &DiskCache, module: ModuleKey) -> Option<Self> {
         let result = cache.get(&key(module))?;
-        let file = result.output_files.iter().find(|file| file.path == SEEN)?;
-        let digest = DigestFunction::Sha256.digest(&result.stdout_raw);
-        if file.digest.as_ref() != Some(&digest.to_pb()) {
-            return None;
-        }
-        postcard::from_bytes(&result.stdout_raw).ok()
+        postcard::from_bytes(inline_output(&result, SEEN)?).ok()
     }
 
     pub(super) fn store(&self, cache: &DiskCache, module: ModuleKey) -> Result<(), CacheError> {
         let encoded = postcard::to_stdvec(self).unwrap_or_default();
-        let result = reapi::ActionResult {
-            output_files: vec![reapi::OutputFile {
-                path: SEEN.to_owned(),
-                digest: Some(DigestFunction::Sha256.digest(&encoded).to_pb()),
-                ..Default::default()
-            }],
-            stdout_raw: encoded.into(),
-            ..Default::default()
-        };
+        let mut result = reapi::ActionResult::default();
+        add_inline_output(&mut result, SEEN, encoded.into());
         cache.put_result(&key(module), &result)
     }
 }

@@ -5,17 +5,56 @@
 //! where relto got the objects from and compares them with those of clang alone. Nothing here goes
 //! through DTLTO.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use fs_err as fs;
 use relto::internals::task::in_parallel;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::link::Home;
 use super::llvm::{Llvm, run};
 use super::outcome::Counts;
 use super::program::Program;
+
+/// Runs the commands of these jobs of a job file, whose files lie in `dir`, from `xargs -P`. Each
+/// command stands in a response file: nothing runs but the compiler.
+///
+/// # Panics
+/// It is no job file.
+pub fn backends<'a>(
+    dir: &Path,
+    link: &Value,
+    jobs: impl IntoIterator<Item = &'a Value>,
+    processes: usize,
+) -> Command {
+    let words = |list: &Value| -> Vec<String> {
+        let list = list.as_array().expect("a list").iter();
+        list.map(|word| word.as_str().expect("a text").to_owned())
+            .collect()
+    };
+    let common = words(&link["common"]["args"]);
+    let mut list = String::new();
+    for (number, job) in jobs.into_iter().enumerate() {
+        let arguments = [&common[1..], &words(&job["args"])].concat();
+        let quoted = arguments
+            .iter()
+            .map(|word| format!("\"{}\"\n", word.replace('\\', "\\\\").replace('"', "\\\"")));
+        let name = format!("{number:04}.rsp");
+        fs::write(dir.join(&name), quoted.collect::<String>()).expect("written");
+        writeln!(list, "@{name}").expect("a string");
+    }
+    fs::write(dir.join("all.txt"), list).expect("written");
+    let mut command = Command::new("xargs");
+    command.current_dir(dir);
+    command.args(["-a", "all.txt", "-n", "1", "-P"]);
+    command
+        .arg(processes.to_string())
+        .arg(Llvm::get().tool("clang"));
+    command
+}
 
 /// What lld leaves of the parts of modules that are not for ThinLTO.
 const REGULAR: &str = "regular.lto.o";

@@ -85,6 +85,12 @@ impl Comparison {
         both
     }
 
+    /// How much more `ours` takes: the median of the differences within a round.
+    pub fn difference(&self, what: impl Fn(&Sample) -> f64) -> f64 {
+        let rounds = self.ours.iter().zip(&self.theirs);
+        median(rounds.map(|(a, b)| what(a) - what(b)))
+    }
+
     /// `ours`, `theirs` and the ratio within a round: medians, and the extremes of the ratio. It
     /// belongs below [`HEAD`].
     pub fn line(&self, name: &str, what: impl Fn(&Sample) -> f64) -> String {
