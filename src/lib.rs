@@ -200,7 +200,9 @@ pub mod internals {
         pub use crate::task::{Task, in_parallel, lock, spawn, spawn_blocking};
     }
     pub mod thinlto {
-        pub use crate::thinlto::{Form, Index, ModuleFacts, ModuleGraph, guid, module, name_hash};
+        pub use crate::thinlto::{
+            Form, Index, LtoKind, ModuleFacts, ModuleGraph, guid, module, name_hash,
+        };
     }
     pub mod toolchain {
         pub use crate::toolchain::{

@@ -9,13 +9,14 @@ pub(super) const MAGIC: [u8; 4] = *b"BC\xc0\xde";
 pub(super) const MAGIC_BITS: usize = 32;
 /// Little-endian 0x0B17C0DE: five words follow it, the third and fourth are offset and size of the
 /// stream.
-const WRAPPER_MAGIC: [u8; 4] = 0x0B17_C0DE_u32.to_le_bytes();
+pub(super) const WRAPPER_MAGIC: [u8; 4] = 0x0B17_C0DE_u32.to_le_bytes();
 
 /// Ids of the blocks that are read here (`llvm/Bitcode/LLVMBitCodes.h`).
 pub(super) mod block {
     pub(in crate::thinlto) const BLOCKINFO: u64 = 0;
     pub(in crate::thinlto) const MODULE: u64 = 8;
     pub(in crate::thinlto) const IDENTIFICATION: u64 = 13;
+    pub(in crate::thinlto) const VALUE_SYMTAB: u64 = 14;
     pub(in crate::thinlto) const MODULE_STRTAB: u64 = 19;
     pub(in crate::thinlto) const GLOBALVAL_SUMMARY: u64 = 20;
     pub(in crate::thinlto) const STRTAB: u64 = 23;

@@ -95,11 +95,26 @@ impl Member {
     /// # Errors
     /// They cannot be read, or do not fit into memory.
     pub fn start(&self, archive: &File, most: u64) -> io::Result<Vec<u8>> {
+        self.visit(archive, |file, start, size| {
+            bytes_at(file, start, most.min(size))
+        })
+    }
+
+    /// Calls `work` with the file that holds the member of an open archive, where it begins there,
+    /// and its size.
+    ///
+    /// # Errors
+    /// A file of a thin archive cannot be opened; those of `work`.
+    pub(super) fn visit<T>(
+        &self,
+        archive: &File,
+        work: impl FnOnce(&File, u64, u64) -> io::Result<T>,
+    ) -> io::Result<T> {
         match &self.content {
-            MemberData::Inside { start, size } => bytes_at(archive, *start, most.min(*size)),
+            MemberData::Inside { start, size } => work(archive, *start, *size),
             MemberData::File(path) => {
                 let (file, size) = open_with_size(path)?;
-                bytes_at(&file, 0, most.min(size))
+                work(&file, 0, size)
             }
         }
     }

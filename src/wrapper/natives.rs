@@ -1,11 +1,13 @@
 //! The files of a link besides the chosen modules, as the thin link loaded them.
 
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use object::read::elf::{FileHeader, SectionHeader as _};
-use object::{Endianness, elf};
+use object::{Endianness, ReadCache, ReadRef, elf};
 
 use super::archive::Member;
 use super::inputs::{Library, LinkInputs};
@@ -206,16 +208,35 @@ impl<'a> Finder<'a> {
 
 /// The bitcode in a FatLTO object.
 pub(super) fn fat_bitcode(object: &[u8]) -> Option<Vec<u8>> {
-    match object.get(4)? {
-        1 => section::<elf::FileHeader32<Endianness>>(object),
-        _ => section::<elf::FileHeader64<Endianness>>(object),
+    let Range { start, end } = section_in(object)?;
+    let (start, end) = (usize::try_from(start).ok()?, usize::try_from(end).ok()?);
+    object.get(start..end).map(<[u8]>::to_vec)
+}
+
+/// Where the bitcode is in a FatLTO object, which is `size` bytes of `file`.
+pub(super) fn fat_section(file: &File, start: u64, size: u64) -> Option<Range<u64>> {
+    let cache = ReadCache::new(file);
+    let found = section_in(cache.range(start, size))?;
+    (found.end <= size).then_some(found)
+}
+
+fn section_in<'data>(object: impl ReadRef<'data>) -> Option<Range<u64>> {
+    const CLASS: u64 = 4;
+    match object.read_bytes_at(CLASS, 1).ok()? {
+        [1] => section::<elf::FileHeader32<Endianness>, _>(object),
+        _ => section::<elf::FileHeader64<Endianness>, _>(object),
     }
 }
 
-fn section<Elf: FileHeader<Endian = Endianness>>(object: &[u8]) -> Option<Vec<u8>> {
+fn section<'data, Elf, R>(object: R) -> Option<Range<u64>>
+where
+    Elf: FileHeader<Endian = Endianness>,
+    R: ReadRef<'data>,
+{
     let header = Elf::parse(object).ok()?;
     let endian = header.endian().ok()?;
     let sections = header.sections(endian, object).ok()?;
     let (_, section) = sections.section_by_name(endian, b".llvm.lto")?;
-    section.data(endian, object).ok().map(<[u8]>::to_vec)
+    let (start, size) = section.file_range(endian)?;
+    Some(start..start.checked_add(size)?)
 }

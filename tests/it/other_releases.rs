@@ -10,7 +10,8 @@ use std::process::Command;
 
 use fs_err as fs;
 
-use crate::support::skip::skip;
+use crate::support::program::{CXX_SOURCES, cxx_sources};
+use crate::support::skip::{is_long, skip};
 
 const ROOT: &str = "RELTO_TEST_CHROOT";
 const THEMES: &[&str] = &["contract::", "ends::", "guards::", "matrix::", "names::"];
@@ -41,10 +42,17 @@ fn the_contract_holds_with_every_release_that_is_there() {
     );
     for release in releases {
         let variable = format!("RELTO_TEST_LLVM_ROOT={}", release.display());
-        let result = run_inside(&root, &tests, &variable, THEMES);
+        let result = run_inside(&root, &tests, &[variable], THEMES);
         println!("{}: {result}", release.display());
     }
-    let result = run_inside(&root, &tests, "LANG=C.UTF-8", WRAPPER_THEMES);
+    let mut variables = vec!["LANG=C.UTF-8".to_owned()];
+    if is_long() {
+        let sources = cxx_sources();
+        copy_all_into(&root, &sources);
+        variables.push(format!("{CXX_SOURCES}={}", sources.display()));
+        variables.push("RELTO_TEST_LONG=1".to_owned());
+    }
+    let result = run_inside(&root, &tests, &variables, WRAPPER_THEMES);
     println!("`relto ld` with all of them: {result}");
 }
 
@@ -52,6 +60,17 @@ fn copy_into(root: &Path, file: &Path) {
     let inside = root.join(file.strip_prefix("/").expect("absolute"));
     fs::create_dir_all(inside.parent().expect("a directory")).expect("made");
     fs::copy(file, inside).expect("copied");
+}
+
+fn copy_all_into(root: &Path, dir: &Path) {
+    for entry in fs::read_dir(dir).expect("listed") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            copy_all_into(root, &path);
+        } else {
+            copy_into(root, &path);
+        }
+    }
 }
 
 /// Directories above `bin/clang`, as they are called inside.
@@ -67,7 +86,7 @@ fn releases(root: &Path) -> Vec<PathBuf> {
 }
 
 /// Runs the themes; gives the line with their number.
-fn run_inside(root: &Path, tests: &Path, variable: &str, themes: &[&str]) -> String {
+fn run_inside(root: &Path, tests: &Path, variables: &[String], themes: &[&str]) -> String {
     let output = Command::new("chroot")
         .arg(root)
         .args([
@@ -76,13 +95,13 @@ fn run_inside(root: &Path, tests: &Path, variable: &str, themes: &[&str]) -> Str
             "HOME=/tmp",
             "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
         ])
-        .arg(variable)
+        .args(variables)
         .arg(tests)
         .args(themes)
         .output()
         .expect("chroot starts");
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{variable}:\n{said}");
+    assert!(output.status.success(), "{variables:?}:\n{said}");
     let passed = said
         .lines()
         .find(|line| line.starts_with("test result: ok."));

@@ -250,7 +250,7 @@ fn the_backends_of_a_build_are_one_report_with_and_without_a_daemon() {
 
 #[test]
 fn modules_that_the_wrapper_has_renamed_are_called_as_the_user_calls_them() {
-    let fixture = WrapperDir::new(&Release::newest_with_all_tests());
+    let fixture = WrapperDir::new(&Release::under_test());
     fixture.module(
         "main.c",
         "int f(int); int main(void) { return f(1) - 2; }\n",

@@ -434,7 +434,7 @@ fn doctor_compares_what_the_farm_has_too() {
 
 /// A small program after a link by `relto ld`, and how the next link of it begins.
 fn linked_by_wrapper() -> (WrapperDir, Poison) {
-    let dir = WrapperDir::new(&Release::newest_with_all_tests());
+    let dir = WrapperDir::new(&Release::under_test());
     dir.module(
         "main.c",
         "int f(void); int g(void); int main(void) { return f() + g() - 3; }\n",

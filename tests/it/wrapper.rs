@@ -4,6 +4,7 @@ mod ends;
 mod farms;
 mod forms;
 mod guards;
+mod kinds;
 mod macho;
 mod options;
 mod releases;

@@ -19,9 +19,9 @@ pub(super) use records::{Record, Records};
 pub(super) use writer::BitWriter;
 
 /// The abbreviation ids that exist in every block.
-mod id {
+pub(super) mod id {
     pub(super) const END_BLOCK: u64 = 0;
-    pub(super) const ENTER_SUBBLOCK: u64 = 1;
+    pub(in crate::thinlto) const ENTER_SUBBLOCK: u64 = 1;
     pub(super) const DEFINE_ABBREV: u64 = 2;
     pub(super) const UNABBREV_RECORD: u64 = 3;
 }
@@ -32,9 +32,9 @@ pub(super) const UNABBREVIATED: u32 = 3;
 const FIRST_APPLICATION: u32 = 4;
 
 /// Widths that the format fixes.
-mod width {
-    pub(super) const BLOCK_ID: u32 = 8;
-    pub(super) const NEW_ABBREV_LEN: u32 = 4;
+pub(super) mod width {
+    pub(in crate::thinlto) const BLOCK_ID: u32 = 8;
+    pub(in crate::thinlto) const NEW_ABBREV_LEN: u32 = 4;
     pub(super) const ABBREV_OPS: u32 = 5;
     pub(super) const LITERAL: u32 = 8;
     pub(super) const ENCODING: u32 = 3;
@@ -43,7 +43,7 @@ mod width {
     pub(super) const OPERAND: u32 = 6;
     pub(super) const CHAR6: u32 = 6;
     /// The maximum width of a fixed field and of a chunk of a variable-width number.
-    pub(super) const MAX: u32 = 32;
+    pub(in crate::thinlto) const MAX: u32 = 32;
 }
 
 /// The text or blob that operands hold, a byte each.

@@ -34,7 +34,7 @@ impl<'a> BitReader<'a> {
         (self.bytes.len() * 8).saturating_sub(self.at)
     }
 
-    pub(super) fn malformed<T>(&self, what: &'static str) -> Result<T> {
+    pub(in crate::thinlto) fn malformed<T>(&self, what: &'static str) -> Result<T> {
         Err(BitstreamError::Malformed { at: self.at, what })
     }
 
@@ -132,7 +132,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// Skips to the next multiple of 32 bits.
-    pub(super) fn align(&mut self) -> Result<()> {
+    pub(in crate::thinlto) fn align(&mut self) -> Result<()> {
         let aligned = self.at.next_multiple_of(WORD_BITS);
         if aligned > self.bytes.len() * 8 {
             return Err(BitstreamError::Truncated { at: self.at });
@@ -262,7 +262,7 @@ impl<'a> BlockReader<'a> {
         &self.abbrevs
     }
 
-    pub(super) fn position(&self) -> usize {
+    pub(in crate::thinlto) fn position(&self) -> usize {
         self.bits.position()
     }
 

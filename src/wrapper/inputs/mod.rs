@@ -1,17 +1,21 @@
 //! The files that a command line links, in order, and the options between them.
 //!
-//! Libraries are looked up as lld does it. Only the first bytes of files and the headers of
-//! archives are read: most links have no ThinLTO module and must not be delayed.
+//! Libraries are looked up as lld does it. Only the first bytes of files and a few
+//! tables of archives and modules are read: most links have no ThinLTO module and must not be
+//! delayed.
 
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::archive::{Archive, Member};
+use super::archive::{Archive, Member, bytes_at, open_with_size};
 use super::command_line::Item;
 use super::kind::{FileKind, START};
 use super::{Flavour, Refusal, natives};
-use crate::fs::read_regular;
+use crate::fs::open_regular;
 use crate::thinlto::LtoKind;
 
 mod walk;
@@ -174,17 +178,15 @@ impl LinkInputs {
     pub(super) fn has_thinlto(&self) -> Result<bool, Refusal> {
         for piece in &self.pieces {
             let found = match piece {
-                Piece::Bitcode { path, .. } => is_thin(&read(Path::new(path))?),
-                Piece::Object { path, .. } if self.fat => {
-                    natives::fat_bitcode(&read(Path::new(path))?).is_some_and(|it| is_thin(&it))
-                }
-                Piece::Archive { library, .. } => self.has_thin_member(library)?,
+                Piece::Bitcode { path, .. } => is_thin_file(Path::new(path), false),
+                Piece::Object { path, .. } if self.fat => is_thin_file(Path::new(path), true),
+                Piece::Archive { library, .. } => self.has_thin_member(library),
                 Piece::State(_)
                 | Piece::Object { .. }
                 | Piece::Library { .. }
-                | Piece::Shared { .. } => false,
+                | Piece::Shared { .. } => Ok(false),
             };
-            if found {
+            if found? {
                 return Ok(true);
             }
         }
@@ -192,18 +194,25 @@ impl LinkInputs {
     }
 
     fn has_thin_member(&self, library: &Library) -> Result<bool, Refusal> {
-        for (member, kind) in &library.members {
-            let found = match kind {
-                FileKind::Bitcode => is_thin(&library.bytes(member)?),
-                FileKind::Object if self.fat => natives::fat_bitcode(&library.bytes(member)?)
-                    .is_some_and(|bitcode| is_thin(&bitcode)),
-                _ => false,
-            };
-            if found {
-                return Ok(true);
+        let path = Path::new(&library.path);
+        let search = || {
+            let archive = open_regular(path)?.into_file();
+            for (member, kind) in &library.members {
+                let fat = match kind {
+                    FileKind::Bitcode => false,
+                    FileKind::Object if self.fat => true,
+                    _ => continue,
+                };
+                let found = member.visit(&archive, |file, start, size| {
+                    is_thin(file, start, size, fat)
+                });
+                if found? {
+                    return Ok(true);
+                }
             }
-        }
-        Ok(false)
+            Ok(false)
+        };
+        search().map_err(|error: io::Error| Refusal::unreadable(path, &error))
     }
 }
 
@@ -239,16 +248,33 @@ pub(super) fn with_file_lists(words: Vec<String>) -> Option<Vec<String>> {
 pub(super) fn may_be_thinlto(word: &str) -> bool {
     let path = Path::new(word);
     match FileKind::of_file(path) {
-        Ok(FileKind::Bitcode) => read_regular(path).is_ok_and(|bytes| is_thin(&bytes)),
+        Ok(FileKind::Bitcode) => is_thin_file(path, false).unwrap_or(false),
         Ok(FileKind::Archive) => Library::read(word).is_ok_and(|library| library.has_bitcode()),
         _ => false,
     }
 }
 
-fn is_thin(bytes: &[u8]) -> bool {
-    LtoKind::of(bytes).is_ok_and(|kind| kind.thin)
+fn is_thin_file(path: &Path, fat: bool) -> Result<bool, Refusal> {
+    open_with_size(path)
+        .and_then(|(file, size)| is_thin(&file, 0, size, fat))
+        .map_err(|error| Refusal::unreadable(path, &error))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Refusal> {
-    read_regular(path).map_err(|error| Refusal::unreadable(path, &error))
+/// Whether a part of `file` is a module for ThinLTO, or if `fat`, an object with such a section.
+fn is_thin(file: &File, start: u64, size: u64, fat: bool) -> io::Result<bool> {
+    let (start, size) = if fat {
+        let Some(section) = natives::fat_section(file, start, size) else {
+            return Ok(false);
+        };
+        (start + section.start, section.end - section.start)
+    } else {
+        (start, size)
+    };
+    let read = |buffer: &mut [u8], at| file.read_exact_at(buffer, start + at);
+    let kind = match LtoKind::of_headers(size, &read)? {
+        Some(kind) => Ok(kind),
+        None => LtoKind::of(&bytes_at(file, start, size)?),
+    };
+    // The linker has the better message for one that is damaged.
+    Ok(kind.is_ok_and(|kind| kind.thin))
 }

@@ -5,7 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Library, LinkInputs, Piece, read};
+use super::{Library, LinkInputs, Piece};
+use crate::fs::read_regular;
 use crate::wrapper::command_line::{BackendOption, Item, Role, StateOption, last};
 use crate::wrapper::kind::FileKind;
 use crate::wrapper::script::{self, Named, Script};
@@ -51,7 +52,8 @@ fn apple_dirs<'a>(
 }
 
 fn read_script(path: &str) -> Result<Script, Refusal> {
-    let bytes = read(Path::new(path))?;
+    let bytes = read_regular(Path::new(path))
+        .map_err(|error| Refusal::unreadable(Path::new(path), &error))?;
     script::read(path, &String::from_utf8_lossy(&bytes))
 }
 

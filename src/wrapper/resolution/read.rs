@@ -177,20 +177,30 @@ fn elf_symbols<Elf: FileHeader<Endian = Endianness>>(
         elf::SHT_SYMTAB
     };
     let symbols = sections.symbols(endian, bytes, table).ok()?;
-    let versions = sections.gnu_versym(endian, bytes).ok()?;
-    let versions = versions.map(|(versions, _)| versions).filter(|_| dynamic);
+    let versions = sections.versions(endian, bytes).ok()?;
+    let versions = versions.filter(|_| dynamic);
     let mut found = Vec::new();
     for (index, symbol) in symbols.enumerate() {
         if symbol.is_local() || index.0 == 0 {
             continue;
         }
-        let version = versions.and_then(|versions| versions.get(index.0));
-        if version.is_some_and(|version| version.0.get(endian).is_hidden()) {
-            continue;
+        let mut name = symbols.symbol_name(endian, symbol).ok()?.to_vec();
+        let undefined = symbol.is_undefined(endian);
+        if let Some(versions) = &versions {
+            let version = versions.version_index(endian, index);
+            if undefined {
+                // The library needs that version, which is a symbol of its own.
+                if let Some(version) = versions.version(version.into()).ok()? {
+                    name.push(b'@');
+                    name.extend_from_slice(version.name());
+                }
+            } else if version.is_hidden() {
+                continue;
+            }
         }
         found.push(Symbol {
-            name: symbols.symbol_name(endian, symbol).ok()?.to_vec(),
-            undefined: symbol.is_undefined(endian),
+            name,
+            undefined,
             weak: symbol.is_weak(),
         });
     }

@@ -68,7 +68,7 @@ fn a_links_page_has_the_id_by_which_the_farm_knows_its_calls() {
 fn a_link_that_the_wrapper_takes_apart_has_a_page_and_one_of_the_linker_alone_has_none() {
     let farm = Farm::start(Profile::plain());
     let server = server(Acknowledges::AtEnd);
-    let fixture = WrapperDir::new(&Release::newest_with_all_tests());
+    let fixture = WrapperDir::new(&Release::under_test());
     fixture.module("main.c", "int f(void); int main(void) { return f(); }\n");
     fixture.module("f.c", "int f(void) { return 0; }\n");
     fixture.compile("n.c", "int main(void) { return 0; }\n", &[]);

@@ -19,7 +19,7 @@ struct Stopped {
 
 impl Stopped {
     fn at(step: &str) -> Self {
-        let fixture = WrapperDir::new(&Release::newest_with_all_tests());
+        let fixture = WrapperDir::new(&Release::under_test());
         fixture.module("main.c", "int main(void) { return 0; }\n");
         let bin = fixture.path("bin");
         fs::create_dir(&bin).expect("made");

@@ -6,7 +6,7 @@ use crate::support::llvm::run;
 use crate::support::wrapped::{Release, WrapperDir};
 
 fn fixture() -> WrapperDir {
-    let fixture = WrapperDir::new(&Release::newest_with_all_tests());
+    let fixture = WrapperDir::new(&Release::under_test());
     fixture.module(
         "main.c",
         "int f(void); int g(void); int main(void) { return f() + g() - 3; }\n",

@@ -12,7 +12,7 @@ use crate::support::wrapped::{Release, WrapperDir};
 /// A directory whose linker runs `damage`, commands of a shell, after the thin link. `$shards` is
 /// where the shards are.
 fn damaged(damage: &str) -> (WrapperDir, PathBuf) {
-    let fixture = WrapperDir::new(&Release::newest_with_all_tests());
+    let fixture = WrapperDir::new(&Release::under_test());
     fixture.module(
         "main.c",
         "int f(int); int g(int); int main(int c, char **v) { return f(c) + g(c) - 3; }\n",

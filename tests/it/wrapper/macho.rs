@@ -35,7 +35,7 @@ impl Apple {
     }
 
     fn new(arch: &str) -> Self {
-        let fixture = WrapperDir::new(&Release::newest_with_all_tests());
+        let fixture = WrapperDir::new(&Release::under_test());
         fs::create_dir_all(fixture.path("sdk/usr/lib")).expect("made");
         for (name, symbols) in LIBRARIES {
             let text = format!(

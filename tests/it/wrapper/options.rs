@@ -6,7 +6,7 @@ use crate::support::daemon::stderr;
 use crate::support::wrapped::{Release, WrapperDir};
 
 fn fixture() -> WrapperDir {
-    let fixture = WrapperDir::new(&Release::newest_with_all_tests());
+    let fixture = WrapperDir::new(&Release::under_test());
     fixture.module("main.c", "int f(void); int main(void) { return f(); }\n");
     fixture.module("f.c", "int f(void) { return 0; }\n");
     fixture

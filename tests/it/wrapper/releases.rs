@@ -3,6 +3,8 @@
 use fs_err as fs;
 
 use crate::support::llvm::run;
+use crate::support::program::cxx_of;
+use crate::support::skip::runs_long;
 use crate::support::wrapped::{Release, WrapperDir};
 
 const MAIN: &str = "#include <stdio.h>\nint f(int); int g(int); int h(int);\n\
@@ -140,7 +142,7 @@ fn relinks_are_cached_elsewhere_and_from_other_archives() {
     }
 }
 
-/// 158 modules of one program have more to say about ids and orders than three.
+/// 61 modules of one program have more to say about ids and orders than three.
 #[test]
 fn a_large_program_is_the_linkers_own_and_cached_elsewhere() {
     const MODULES: usize = 60;
@@ -177,5 +179,38 @@ fn a_large_program_is_the_linkers_own_and_cached_elsewhere() {
         second.home = first.home;
         let counts = second.same("clang++", &words, MODULES + 1);
         assert_eq!(counts.cached, MODULES + 1, "LLVM {}", release.major);
+    }
+}
+
+/// Crypto++ and its test vectors.
+#[test]
+fn a_real_program_of_158_modules_is_the_linkers_own_and_cached_elsewhere() {
+    if !runs_long() {
+        return;
+    }
+    for release in Release::installed() {
+        let program = cxx_of(&release);
+        let names = program.modules.iter().map(|path| path.file_name());
+        let names = names.map(|name| name.and_then(|it| it.to_str()).expect("a name"));
+        let words: Vec<&str> = names.collect();
+        assert_eq!(words.len(), 158);
+        let shops = [(); 2].map(|()| {
+            let fixture = WrapperDir::new(&release);
+            for (module, name) in program.modules.iter().zip(&words) {
+                fs::copy(module, fixture.path(name)).expect("copied");
+            }
+            fixture
+        });
+        let [first, mut second] = shops;
+        let counts = first.same(program.driver, &words, words.len());
+        assert_eq!(counts.cached, 0);
+        let app = first.path("app");
+        program.check(&app);
+        let app = fs::read(app).expect("linked");
+        second.home = first.home;
+        let output = second.wrapped(program.driver, &words);
+        let counts = second.counts(&output, &words);
+        assert_eq!(counts.cached, words.len(), "LLVM {}", release.major);
+        assert!(fs::read(second.path("app")).expect("linked") == app);
     }
 }

@@ -238,3 +238,25 @@ fn a_native_standard_library_in_the_program_is_the_linkers_own() {
         assert_eq!(fixture.run_app(), "a1b2xt\n");
     }
 }
+
+/// No module names them, so their order is that of the libraries' own symbols. A library's needs
+/// are symbols of their own, with their versions.
+#[test]
+fn functions_that_only_the_code_generator_calls_have_the_linkers_order() {
+    const MAIN: &str = "#include <string>\nvoid z(char *); int g(const std::string &);\n\
+        unsigned __int128 d(unsigned __int128, unsigned __int128); unsigned __int128 m(unsigned __int128, unsigned __int128);\n\
+        int main(int c, char **v) { char b[4000]; for (int i = 0; i < 4000; i++) b[i] = 0; z(b);\n\
+        std::string s(v[0]); s += \"x\"; return (g(s) + b[5] + (int)d(c, 3) + (int)m(c, 5)) & 0; }\n";
+    const MORE: &str = "#include <string>\nstruct D { ~D(); }; D::~D() {} void may(int);\n\
+        void z(char *p) { for (int i = 0; i < 4000; i++) p[i] += i; for (int i = 0; i < 3000; i++) p[i] = p[i + 100]; }\n\
+        int g(const std::string &s) { D d; may(s.size()); return s.size(); }\n\
+        void may(int x) { if (x == 77777) throw 3; }\n\
+        unsigned __int128 d(unsigned __int128 a, unsigned __int128 b) { return a / b; }\n\
+        unsigned __int128 m(unsigned __int128 a, unsigned __int128 b) { return a % b; }\n";
+    for fixture in each() {
+        fixture.module("main.cc", MAIN);
+        fixture.module("more.cc", MORE);
+        fixture.same("clang++", &["main.o", "more.o"], 2);
+        fixture.run_app();
+    }
+}

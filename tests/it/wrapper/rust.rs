@@ -57,7 +57,7 @@ fn a_rust_program_is_the_linkers_own() {
     if !rustc_fits() {
         return;
     }
-    let fixture = WrapperDir::new(&Release::newest_with_all_tests());
+    let fixture = WrapperDir::new(&Release::under_test());
     fixture.write("main.rs", PROGRAM);
     let linker = fixture.release.tool("ld.lld").display().to_string();
     let output = rustc(&fixture, &linker);

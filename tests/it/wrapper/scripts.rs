@@ -8,7 +8,7 @@ use crate::support::daemon::stderr;
 use crate::support::wrapped::{Release, WrapperDir};
 
 fn fixture() -> WrapperDir {
-    let fixture = WrapperDir::new(&Release::newest_with_all_tests());
+    let fixture = WrapperDir::new(&Release::under_test());
     fixture.module(
         "main.c",
         "#include <stdio.h>\nint main(void) { puts(\"main\"); return 0; }\n",
@@ -98,7 +98,7 @@ fn sections_are_placed_by_names_of_files_as_the_linker_alone_does() {
 
 #[test]
 fn only_patterns_that_select_names_of_objects_are_left_to_the_linker() {
-    let fixture = placed(&Release::newest_with_all_tests());
+    let fixture = placed(&Release::under_test());
     for pattern in [
         "*(.text*)",
         "*main.o(.text*)",

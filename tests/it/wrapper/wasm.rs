@@ -14,7 +14,7 @@ const RUN: &str = "const { WASI } = require('wasi'); const fs = require('fs');\n
 /// `None` where Debian's packages for WebAssembly are missing.
 #[expect(clippy::print_stdout, reason = "what was skipped is for the log")]
 fn fixture() -> Option<WrapperDir> {
-    let release = Release::newest_with_all_tests();
+    let release = Release::under_test();
     let needed = ["/usr/lib/wasm32-wasi/libc.a", "/usr/bin/node"];
     let builtins = "/usr/lib/llvm-22/lib/clang/22/lib/wasi";
     if let Some(missing) = needed

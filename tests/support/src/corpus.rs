@@ -68,17 +68,22 @@ pub fn compile(tool: &str, arguments: &[String], steps: Vec<Compile>) {
 ///
 /// # Panics
 /// A step fails.
-pub fn compile_in(dir: &Path, tool: &str, arguments: &[String], mut steps: Vec<Compile>) {
+pub fn compile_in(dir: &Path, tool: &str, arguments: &[String], steps: Vec<Compile>) {
+    compile_with(dir, &Llvm::get().tool(tool), arguments, steps);
+}
+
+/// The same with a compiler of any release.
+///
+/// # Panics
+/// A step fails.
+pub fn compile_with(dir: &Path, compiler: &Path, arguments: &[String], mut steps: Vec<Compile>) {
     let size = |step: &Compile| fs::metadata(dir.join(&step.source)).map_or(0, |it| it.len());
     steps.sort_by_key(|step| Reverse(size(step)));
     in_parallel(&steps, |step| {
         let mut command = Command::new("nice");
-        command
-            .current_dir(dir)
-            .arg(Llvm::get().tool(tool))
-            .args(arguments)
-            .arg("-c");
-        run(command.arg(&step.source).arg("-o").arg(&step.object));
+        command.current_dir(dir).arg(compiler).args(arguments);
+        command.arg("-c").arg(&step.source);
+        run(command.arg("-o").arg(&step.object));
     });
 }
 

@@ -10,7 +10,7 @@ use fs_err as fs;
 use tempfile::TempDir;
 
 use super::link::Home;
-use super::llvm::run;
+use super::llvm::{Llvm, run};
 use super::outcome::Counts;
 
 /// An installed clang with its lld.
@@ -44,9 +44,13 @@ impl Release {
         there
     }
 
-    pub fn newest_with_all_tests() -> Self {
-        let mut all = Self::installed().into_iter();
-        all.find(|it| it.major == 22).expect("clang 22 with lld 22")
+    /// The one that this run of the tests is about.
+    pub fn under_test() -> Self {
+        let llvm = Llvm::get();
+        Self {
+            major: llvm.major(),
+            bin: llvm.tool(""),
+        }
     }
 
     pub fn tool(&self, name: &str) -> PathBuf {

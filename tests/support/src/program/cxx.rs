@@ -8,8 +8,9 @@ use std::process::Command;
 
 use fs_err as fs;
 
-use super::super::corpus::{Compile, cached, compile, files};
-use super::super::llvm::run;
+use super::super::corpus::{Compile, cached, compile_with, files};
+use super::super::llvm::{Llvm, run};
+use super::super::wrapped::Release;
 use super::sources::main_first;
 use super::{Check, Program, strings};
 
@@ -53,17 +54,27 @@ const LEFT_OUT_ENDS: &[&str] = &["_simd", "_sse", "_avx"];
 
 /// Crypto++ with its test vectors.
 pub fn cxx() -> Program {
-    let source = source();
-    let flags = strings(&[
-        "-O2",
-        "-g",
-        "-flto=thin",
-        "-w",
-        "-DNDEBUG",
-        "-DCRYPTOPP_DISABLE_ASM",
-    ]);
+    compiled("clang++", &Llvm::get().tool("clang++"), &["-g"])
+}
+
+/// The same from the compiler of `release`, and without debug information.
+pub fn cxx_of(release: &Release) -> Program {
+    let clang = release.tool("clang++");
+    let version = run(Command::new(&clang).arg("--version"));
+    compiled(&version, &clang, &[])
+}
+
+/// `name` identifies the compiler.
+fn compiled(name: &str, compiler: &Path, more: &[&str]) -> Program {
+    let source = cxx_sources();
+    let flags = [
+        &["-O2"],
+        more,
+        &["-flto=thin", "-w", "-DNDEBUG", "-DCRYPTOPP_DISABLE_ASM"],
+    ];
+    let flags = strings(&flags.concat());
     let recipe = format!(
-        "{MAIN}\n{}\n{flags:?}\n{LEFT_OUT:?}{LEFT_OUT_ENDS:?}",
+        "{name}\n{MAIN}\n{}\n{flags:?}\n{LEFT_OUT:?}{LEFT_OUT_ENDS:?}",
         source.display()
     );
     let dir = cached("cxx", &recipe, |dir| {
@@ -78,7 +89,8 @@ pub fn cxx() -> Program {
             Compile { source, object }
         });
         let include = format!("-I{}", source.display());
-        compile("clang++", &[flags, vec![include]].concat(), steps.collect());
+        let flags = [flags, vec![include]].concat();
+        compile_with(dir, compiler, &flags, steps.collect());
     });
     Program {
         driver: "clang++",
@@ -97,8 +109,14 @@ fn belongs(path: &Path) -> bool {
         && !LEFT_OUT_ENDS.iter().any(|end| stem.ends_with(end))
 }
 
+/// The variable that names a directory with the sources, where apt cannot fetch them.
+pub const CXX_SOURCES: &str = "RELTO_TEST_CXX_SOURCES";
+
 /// The unpacked upstream sources.
-fn source() -> PathBuf {
+pub fn cxx_sources() -> PathBuf {
+    if let Some(dir) = std::env::var_os(CXX_SOURCES) {
+        return dir.into();
+    }
     let dir = cached("cxx-source", PACKAGE, |dir| {
         let download = dir.join("download");
         fs::create_dir(&download).expect("a directory");

@@ -17,7 +17,7 @@ use fs_err as fs;
 
 use super::llvm::run;
 
-pub use cxx::cxx;
+pub use cxx::{CXX_SOURCES, cxx, cxx_of, cxx_sources};
 pub use edited::{Edit, Edited, EditedProgram};
 pub use features::{Feature, feature};
 pub use generated::{dense, generated};

@@ -3,6 +3,8 @@
 //! The linkers tell by the summary: a module with an index of its own is ThinLTO's, any other one
 //! is merged with the rest. A file may hold one of each (`-fsplit-lto-unit`).
 
+mod headers;
+
 use std::io;
 use std::ops::Range;
 
