@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
+use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinError, JoinHandle};
 use tracing::Instrument as _;
 
@@ -37,6 +38,41 @@ pub fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static
 pub fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Task<T> {
     let span = tracing::Span::current();
     Task(tokio::task::spawn_blocking(move || span.in_scope(work)))
+}
+
+/// A runtime with threads of its own, for work that may keep a thread busy for seconds without an
+/// await point: neither signals nor the end of the program wait for it.
+#[derive(Debug)]
+pub struct DetachedRuntime(Option<Runtime>);
+
+impl DetachedRuntime {
+    /// # Errors
+    /// The system gives no threads.
+    pub fn new(threads: usize) -> std::io::Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(threads)
+            .enable_all()
+            .build()?;
+        Ok(Self(Some(runtime)))
+    }
+
+    /// Starts `future` there, in the caller's tracing span.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> Task<T> {
+        let handle = self.0.as_ref().map(Runtime::handle);
+        let handle = handle.expect("it is there until it is dropped");
+        Task(handle.spawn(future.in_current_span()))
+    }
+}
+
+impl Drop for DetachedRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl<T> Future for Task<T> {

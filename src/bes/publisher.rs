@@ -221,9 +221,15 @@ pub fn publish_here(options: &BesOptions, publication: Publication) -> Result<()
     block_on(unless_interrupted(publishing))
 }
 
+/// A connection that is flooded keeps one of them busy; the other looks at signals and the time.
+const THREADS: usize = 2;
+
 /// Waits for `work` on this thread, in a runtime of its own.
 fn block_on<T>(work: impl Future<Output = Result<T, NotPublished>>) -> Result<T, NotPublished> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .enable_all()
+        .build()?;
     let ended = runtime.block_on(work);
     // Looking up a host name cannot be interrupted.
     runtime.shutdown_background();

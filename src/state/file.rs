@@ -56,6 +56,9 @@ const TABLES: &str = "
     CREATE TABLE answers (question BLOB PRIMARY KEY, answer TEXT NOT NULL, seal INTEGER NOT NULL) WITHOUT ROWID;
 ";
 
+/// A file this large is none of ours: old rows of all tables are forgotten long before.
+const LARGEST: u64 = 1 << 30;
+
 /// A connection and the file that it was opened on, which need not be the one that has the name
 /// now.
 #[derive(Debug)]
@@ -94,16 +97,24 @@ fn existing(path: &Path) -> Result<Existing, StateError> {
     if file.is_none() {
         return Ok(Existing::Unfit);
     }
+    let is_giant = fs::metadata(path).is_ok_and(|found| found.len() > LARGEST);
+    // SQLite would wait for a pipe.
+    let is_odd = |journal: &PathBuf| fs::symlink_metadata(journal).is_ok_and(|it| !it.is_file());
+    if is_giant || journals(path).iter().any(is_odd) {
+        return Ok(Existing::Damaged);
+    }
     let opened = connect(path, OpenFlags::empty()).and_then(|connection| {
         let version: i32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        Ok((connection, version))
+        let is_ours = version == VERSION && has_our_tables_only(&connection)?;
+        Ok((connection, version, is_ours))
     });
     match opened {
-        Ok((connection, VERSION)) => Ok(Existing::Good(Open {
+        Ok((connection, _, true)) => Ok(Existing::Good(Open {
             connection,
             mended: false,
             file,
         })),
+        Ok((_, VERSION, false)) => Ok(Existing::Damaged),
         Ok(_) => Ok(Existing::Unfit),
         Err(error) => match classify(&error) {
             SqlFailure::Damaged => Ok(Existing::Damaged),
@@ -113,6 +124,20 @@ fn existing(path: &Path) -> Result<Existing, StateError> {
             SqlFailure::Unusable | SqlFailure::OddRow => Err(unusable(path, &error)),
         },
     }
+}
+
+/// Whether nothing was added and nothing changed: a view in the place of a table can have rows
+/// without end, and a trigger makes more of a statement than it says.
+fn has_our_tables_only(connection: &Connection) -> rusqlite::Result<bool> {
+    let ours = TABLES.split(';').map(str::trim);
+    let ours: Vec<_> = ours.filter(|statement| !statement.is_empty()).collect();
+    let mut all = connection.prepare(
+        "SELECT CAST(sql AS TEXT) FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid LIMIT ?1",
+    )?;
+    let limit = i64::try_from(ours.len() + 1).unwrap_or(i64::MAX);
+    let all = all.query_map([limit], |row| row.get(0))?;
+    let all: Vec<String> = all.collect::<rusqlite::Result<_>>()?;
+    Ok(all == ours)
 }
 
 fn connect(path: &Path, extra: OpenFlags) -> rusqlite::Result<Connection> {
@@ -192,10 +217,15 @@ fn set_aside(path: &Path) -> io::Result<()> {
         Ok(found) if found.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
         Ok(_) => fs::rename(path, beside(path, ".old"))?,
     }
-    for journal in ["-wal", "-shm", "-journal"] {
-        crate::fs::remove_if_there(&beside(path, journal))?;
+    for journal in journals(path) {
+        crate::fs::remove_if_there(&journal)?;
     }
     Ok(())
+}
+
+/// The files that SQLite itself makes beside the database.
+fn journals(path: &Path) -> [PathBuf; 3] {
+    ["-wal", "-shm", "-journal"].map(|suffix| beside(path, suffix))
 }
 
 fn lock(path: &Path) -> Result<fs::File, StateError> {

@@ -125,6 +125,114 @@ fn damage_anywhere_is_repaired_and_reported_once() {
 }
 
 #[test]
+fn a_database_with_views_triggers_or_tables_of_others_is_replaced() {
+    for change in [
+        "DROP TABLE counters; CREATE VIEW counters AS
+           WITH RECURSIVE endless(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM endless)
+           SELECT CAST(value AS BLOB) AS name, value FROM endless",
+        "CREATE TRIGGER more AFTER INSERT ON counters BEGIN DELETE FROM files; END",
+        "CREATE TABLE more (value)",
+        "CREATE INDEX more ON counters (abs(value))",
+        "DROP TABLE links",
+        "ALTER TABLE counters ADD COLUMN more DEFAULT 1",
+    ] {
+        let (_dir, path) = dir();
+        assert!(put(&State::at(&path), "a", 1).is_some());
+        let other = Connection::open(&path).expect("opened");
+        other.execute_batch(change).expect("changed");
+        drop(other);
+        let state = State::at(&path);
+        assert_eq!(get(&state, "a"), None, "{change}");
+        let trouble = state.take_trouble().expect("told");
+        assert!(matches!(trouble, StateError::Damaged { .. }), "{trouble}");
+        assert_eq!(put(&state, "a", 2), Some(1), "{change}");
+        assert_eq!(get(&State::at(&path), "a"), Some(2), "{change}");
+    }
+}
+
+#[test]
+fn a_giant_database_is_replaced() {
+    let (_dir, path) = dir();
+    assert!(put(&State::at(&path), "a", 1).is_some());
+    let file = fs::OpenOptions::new().write(true).open(&path);
+    file.expect("opened")
+        .set_len(2 << 30)
+        .expect("a sparse file");
+    let state = State::at(&path);
+    assert_eq!(get(&state, "a"), None);
+    assert_eq!(put(&state, "a", 2), Some(1));
+    assert_eq!(get(&State::at(&path), "a"), Some(2));
+}
+
+/// Puts something of each kind that is no file of ours at `path`. Returns what it is called.
+fn place(kind: usize, path: &Path, of_the_user: &Path) -> &'static str {
+    let done = match kind {
+        0 => std::os::unix::fs::symlink(of_the_user, path),
+        1 => {
+            let mode = rustix::fs::Mode::from_raw_mode(0o600);
+            rustix::fs::mkfifoat(rustix::fs::CWD, path, mode).map_err(Into::into)
+        }
+        2 => fs::create_dir(path),
+        _ => fs::write(path, [0xa5; 5000]),
+    };
+    done.expect("placed");
+    ["a link", "a pipe", "a directory", "garbage"][kind]
+}
+
+#[test]
+fn links_pipes_and_directories_at_its_names_are_neither_followed_nor_waited_for() {
+    for suffix in ["", "-wal", "-shm", "-journal", ".lock", ".old"] {
+        for (kind, is_there) in (0..8).map(|number| (number / 2, number % 2 == 1)) {
+            let (dir, path) = dir();
+            let of_the_user = dir.path().join("letter");
+            fs::write(&of_the_user, "dear").expect("written");
+            assert!(put(&State::at(&path), "a", 1).is_some());
+            if !is_there {
+                fs::remove_file(&path).expect("removed");
+            }
+            let name = PathBuf::from(format!("{}{suffix}", path.display()));
+            // What is there by that name is SQLite's or relto's own.
+            let _ = fs::remove_file(&name);
+            let what = place(kind, &name, &of_the_user);
+
+            let state = State::at(&path);
+            let found = get(&state, "a");
+            assert!([None, Some(1)].contains(&found), "{suffix}, {what}");
+            let trouble = match put(&state, "a", 2) {
+                Some(_) => None,
+                None => Some(
+                    state
+                        .take_trouble()
+                        .expect("the reason is told")
+                        .to_string(),
+                ),
+            };
+            if let Some(trouble) = trouble {
+                let place = path.display().to_string();
+                assert!(trouble.contains(&place), "{suffix}, {what}: {trouble}");
+            } else {
+                assert_eq!(get(&State::at(&path), "a"), Some(2), "{suffix}, {what}");
+            }
+            let kept = fs::read_to_string(&of_the_user).expect("still there");
+            assert_eq!(kept, "dear", "{suffix}, {what}");
+        }
+    }
+}
+
+#[test]
+fn a_new_database_does_not_wait_for_a_lock_that_is_kept_for_ever() {
+    let (dir, path) = dir();
+    fs::create_dir(dir.path().join("relto")).expect("made");
+    let name = PathBuf::from(format!("{}.lock", path.display()));
+    let lock = fs::File::create(name).expect("made");
+    lock.file().lock().expect("free");
+    let state = State::at(&path);
+    assert_eq!(put(&state, "a", 1), None);
+    let trouble = state.take_trouble().expect("told");
+    assert!(matches!(trouble, StateError::Locked { .. }), "{trouble}");
+}
+
+#[test]
 fn an_exclusive_lock_is_a_miss_and_stops_further_waiting() {
     for mode in ["WAL", "DELETE"] {
         let (_dir, path) = dir();

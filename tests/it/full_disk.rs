@@ -151,3 +151,61 @@ fn a_database_on_a_read_only_disk_is_reported_once_and_harms_no_digest() {
         assert!(matches!(trouble, StateError::Unusable { .. }), "{trouble}");
     }
 }
+
+/// Wherever the space ends, what was taken is there later, and the rest is a named failure.
+#[test]
+fn space_that_ends_at_any_write_loses_nothing_that_was_taken() {
+    const BLOB: usize = 3000;
+    let put_row = |state: &State, name: &[u8]| {
+        state.write(|transaction| {
+            let sql = "INSERT INTO counters (name, value) VALUES (?1, 1)";
+            transaction.execute(sql, [name])
+        })
+    };
+    for pages in (1..100).step_by(3) {
+        let Some(mount) = Mount::new(&format!("size={}k", pages * 4)) else {
+            return;
+        };
+        let database = mount.root().join("state.db");
+        let state = State::at(&database);
+        let named: Vec<_> = (0..30_u8).map(|row| vec![row; BLOB]).collect();
+        let taken: Vec<_> = named
+            .iter()
+            .filter(|name| put_row(&state, name).is_some())
+            .collect();
+        if taken.len() < named.len() {
+            let trouble = state.take_trouble().expect("told").to_string();
+            let place = database.display().to_string();
+            assert!(trouble.contains(&place), "{pages} pages: {trouble}");
+        }
+        let mut stored = Vec::new();
+        if let Ok(cache) = DiskCache::open(&mount.root()) {
+            for number in 0..30_u8 {
+                let object = vec![number; BLOB];
+                match cache.put_blob(&digest(&object), &object) {
+                    Ok(()) => stored.push(object),
+                    Err(error) => {
+                        assert!(matches!(error, CacheError::NoSpace { .. }), "{error}");
+                    }
+                }
+            }
+        }
+        drop(state);
+
+        mount.set_size("16m");
+        let state = State::at(&database);
+        for name in taken {
+            let sql = "SELECT value FROM counters WHERE name = ?1";
+            let found = state.read(|it| it.query_row(sql, [name], |row| row.get::<_, i64>(0)));
+            assert_eq!(found, Some(1), "{pages} pages: row {}", name[0]);
+        }
+        assert_eq!(put_row(&state, b"more"), Some(1), "{pages} pages");
+        let cache = open(&mount.root());
+        for object in stored {
+            let found = cache.blob(&digest(&object));
+            assert_eq!(found.as_deref(), Some(&object[..]), "{pages} pages");
+        }
+        put(&cache, &digest(b"action"), b"object");
+        assert!(cache.get(&digest(b"action")).is_some(), "{pages} pages");
+    }
+}

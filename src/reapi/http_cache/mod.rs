@@ -4,12 +4,15 @@
 //! knows `GET` and `PUT`. [`dial`] opens connections to a REAPI server inside this process that
 //! turns calls into such requests. So an HTTP cache has the retries, limits and checks of any other
 //! one, and the rest of the client does not know of it.
+//!
+//! All of it runs on threads of its own. The library for HTTP/1.1 parses in one go whatever a server
+//! has sent, and a server that sends `100 Continue` for ever keeps a thread busy for seconds.
 
 mod requests;
 mod services;
 
-use std::convert::Infallible;
 use std::io;
+use std::sync::{Arc, Mutex};
 
 use hyper_util::rt::TokioIo;
 use tokio::io::DuplexStream;
@@ -23,10 +26,17 @@ use crate::reapi::limits::{CONNECTION_WINDOW, LARGEST_MESSAGE, STREAM_WINDOW};
 use crate::reapi::options::ClientOptions;
 use crate::reapi::transport::connector::EndpointError;
 use crate::reapi::transport::pool::Dial;
+use crate::task::{DetachedRuntime, lock};
 use requests::HttpRequests;
 
 /// Bytes that one side of a connection has written and the other not yet read.
 const IN_PIPE: usize = 256 << 10;
+
+/// Threads of a cache.
+const THREADS: usize = 2;
+
+/// The threads of one cache, once there is a connection.
+type Threads = Arc<Mutex<Option<Arc<DetachedRuntime>>>>;
 
 /// The services of one HTTP cache. Clones share its connections.
 #[derive(Debug, Clone)]
@@ -44,14 +54,28 @@ pub(super) fn dial(url: &str, options: &ClientOptions) -> Result<Dial, EndpointE
     let endpoint = Endpoint::from_static("http://in.process")
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
-    Ok(std::sync::Arc::new(move || {
-        let cache = cache.clone();
+    let threads = Threads::default();
+    Ok(Arc::new(move || {
+        let (cache, threads) = (cache.clone(), Arc::clone(&threads));
         let connector = tower::service_fn(move |_| {
-            let cache = cache.clone();
-            async move { Ok::<_, Infallible>(TokioIo::new(cache.connect().await)) }
+            let (cache, threads) = (cache.clone(), Arc::clone(&threads));
+            async move {
+                let threads = started(&threads)?;
+                Ok::<_, io::Error>(TokioIo::new(threads.spawn(cache.connect()).await))
+            }
         });
         endpoint.connect_with_connector_lazy(connector)
     }))
+}
+
+fn started(threads: &Threads) -> io::Result<Arc<DetachedRuntime>> {
+    let mut threads = lock(threads);
+    if let Some(threads) = &*threads {
+        return Ok(Arc::clone(threads));
+    }
+    let new = Arc::new(DetachedRuntime::new(THREADS)?);
+    *threads = Some(Arc::clone(&new));
+    Ok(new)
 }
 
 impl HttpCache {

@@ -156,11 +156,16 @@ fn a_broken_server_changes_neither_exit_code_nor_objects_and_is_one_warning() {
     let (bad, _dir) = broken();
     let rules = |fault| EventRules::new(Acknowledges::Each).faults(&[fault; 50]);
     let servers = [
-        EventServer::start(rules(StreamFault::BreaksAfter(1, Code::PermissionDenied))),
-        EventServer::start(rules(StreamFault::EndsEarly)),
-        EventServer::start(rules(StreamFault::ForeignAcknowledgement)),
-        EventServer::start(rules(StreamFault::NoHeaders)),
-    ];
+        StreamFault::BreaksAfter(1, Code::PermissionDenied),
+        StreamFault::EndsEarly,
+        StreamFault::ForeignAcknowledgement(i64::MAX),
+        StreamFault::NoHeaders,
+        StreamFault::AcknowledgesForEver,
+        StreamFault::LargeAnswers(1 << 20),
+        StreamFault::Complains(Code::PermissionDenied, 1 << 10),
+        StreamFault::Complains(Code::InvalidArgument, 1 << 20),
+    ]
+    .map(|fault| EventServer::start(rules(fault)));
     let mut addresses: Vec<_> = servers.iter().map(EventServer::address).collect();
     addresses.extend(["grpc://127.0.0.1:1", "grpc://no.such.host.invalid:1"].map(str::to_owned));
     let run = |program: &Program, address: &str| {
@@ -176,6 +181,9 @@ fn a_broken_server_changes_neither_exit_code_nor_objects_and_is_one_warning() {
         let warnings = good.stderr.matches("warning:").count();
         assert_eq!(warnings, 1, "{address}: {}", good.stderr);
         assert!(good.stderr.contains("page of this link"), "{}", good.stderr);
+        let acts = |c: char| c.is_control() && c != '\n';
+        assert!(!good.stderr.contains(acts), "{:?}", good.stderr);
+        assert!(good.stderr.len() < 8192, "{} bytes", good.stderr.len());
         let failed = run(&bad, &address);
         assert_eq!(failed.code, Some(1), "{address}: {}", failed.stderr);
     }

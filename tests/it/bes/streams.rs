@@ -12,8 +12,9 @@ use super::{
     assert_complete, assert_graph, closing, finished, options, patient, publish, run_jobs, start,
 };
 use crate::support::event_server::StreamFault::{
-    BreaksAfter, BreaksAtEnd, EndsEarly, ForeignAcknowledgement, LateHeaders, NoAcknowledgements,
-    NoHeaders, NoLastAcknowledgement, NoTrailers, ReadsNothing,
+    AcknowledgesBackwards, AcknowledgesForEver, AcknowledgesOften, BreaksAfter, BreaksAtEnd,
+    Complains, EndsBehind, EndsEarly, ForeignAcknowledgement, LargeAnswers, LateHeaders,
+    NoAcknowledgements, NoHeaders, NoLastAcknowledgement, NoTrailers, ReadsNothing,
 };
 use crate::support::event_server::{Acknowledges, EventRules, EventServer, StreamFault};
 use crate::support::proxy::{End, Proxy, Way};
@@ -104,6 +105,7 @@ fn a_server_that_stalls_anywhere_costs_no_more_than_the_timeout() {
         NoAcknowledgements,
         NoLastAcknowledgement,
         ReadsNothing,
+        AcknowledgesForEver,
     ];
     std::thread::scope(|scope| {
         for fault in faults {
@@ -172,10 +174,58 @@ fn a_refusal_is_not_repeated() {
 
 #[test]
 fn acknowledgements_of_events_that_were_not_sent_end_the_stream() {
-    let server = with_faults(Acknowledges::Each, &[ForeignAcknowledgement]);
+    for foreign in [1000, i64::MAX] {
+        let server = with_faults(Acknowledges::Each, &[ForeignAcknowledgement(foreign)]);
+        let (result, _) = publish(&patient(&server.address()));
+        let error = result.expect_err("a lie").to_string();
+        assert!(error.contains("was not sent"), "{error}");
+    }
+}
+
+#[test]
+fn acknowledgements_again_and_backwards_change_nothing() {
+    for fault in [AcknowledgesBackwards, AcknowledgesOften] {
+        for acknowledges in [Acknowledges::Each, Acknowledges::AtEnd] {
+            let server = with_faults(acknowledges, &[fault]);
+            let (result, _) = publish(&patient(&server.address()));
+            result.unwrap_or_else(|error| panic!("{fault:?}, {acknowledges:?}: {error}"));
+            assert_complete(&server.record());
+            assert_eq!(server.record().streams.len(), 1, "{fault:?}");
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_the_server_ends_well_while_events_are_sent_is_resumed() {
+    let server = with_faults(Acknowledges::Each, &[EndsBehind(1), EndsBehind(3)]);
     let (result, _) = publish(&patient(&server.address()));
-    let error = result.expect_err("a lie").to_string();
-    assert!(error.contains("was not sent"), "{error}");
+    result.expect("published");
+    assert_complete(&server.record());
+    let first: Vec<i64> = server.record().streams.iter().map(|it| it[0]).collect();
+    assert_eq!(first, [1, 2, 5]);
+}
+
+#[test]
+fn large_answers_end_the_stream_and_long_complaints_are_shortened() {
+    for fault in [
+        LargeAnswers(1 << 20),
+        Complains(Code::PermissionDenied, 1 << 10),
+        Complains(Code::InvalidArgument, 1 << 20),
+        Complains(Code::Unavailable, 1 << 10),
+    ] {
+        let server = with_faults(Acknowledges::Each, &[fault; 100]);
+        let (result, _) = publish(&patient(&server.address()));
+        let mut error: &dyn std::error::Error = &result.expect_err("nothing is acknowledged");
+        loop {
+            let text = error.to_string();
+            assert!(text.len() < 4096, "{fault:?}: {} bytes", text.len());
+            assert!(!text.contains(char::is_control), "{fault:?}: {text:?}");
+            match error.source() {
+                Some(source) => error = source,
+                None => break,
+            }
+        }
+    }
 }
 
 #[test]

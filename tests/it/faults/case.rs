@@ -192,6 +192,11 @@ impl Case {
         self
     }
 
+    /// Nothing in it is silent: an answer that comes late is no fault, however busy the machine is.
+    pub(super) fn patient(self) -> Self {
+        self.env("RELTO_REMOTE_TIMEOUT", "60s")
+    }
+
     /// Played in every run, or in long ones only.
     pub(super) fn always(mut self, always: bool) -> Self {
         self.always = always;

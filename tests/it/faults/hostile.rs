@@ -9,9 +9,8 @@ use crate::support::remote::here;
 use crate::support::tls::Tls;
 use crate::support::web::WebServer;
 
-use super::campaign;
 use super::case::{Case, Step};
-use super::{known, play};
+use super::{campaign, campaign_of_answers, known, play};
 
 const MIB: usize = 1 << 20;
 
@@ -53,7 +52,7 @@ fn huge_results_take_no_memory() {
             .fault(Fault::at(method, huge()).first(times))
             .fault(Fault::at(Method::Read, no_object.clone()))
     };
-    campaign(vec![
+    campaign_of_answers(vec![
         in_stream(
             Step::Execute,
             Method::Execute,
@@ -91,7 +90,7 @@ fn no_control_character_of_a_farm_reaches_the_terminal() {
     let step = Step::Execute;
     let status = |code| Effect::fail(code, ESCAPES);
     let said = |fault: &str| Case::says(step, fault, &["evil"]);
-    campaign(vec![
+    campaign_of_answers(vec![
         said("escapes in the status of a call").effect(status(Code::InvalidArgument), false),
         said("escapes in a status that is tried again").effect(status(Code::Unavailable), false),
         said("escapes in the status of an execution").effect(

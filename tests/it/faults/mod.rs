@@ -35,6 +35,11 @@ use crate::support::skip::is_long;
 /// Cases at a time: they mostly wait.
 const AT_A_TIME: usize = 8;
 
+/// Plays `cases` in which every call is answered.
+fn campaign_of_answers(cases: Vec<Case>) {
+    campaign(cases.into_iter().map(Case::patient).collect());
+}
+
 /// Plays `cases`, as far as they belong to this run, and prints their table.
 ///
 /// # Panics

@@ -8,7 +8,7 @@ use tonic::Code;
 
 use crate::support::farm::{Effect, Failure, Fault, Method};
 
-use super::campaign;
+use super::campaign_of_answers;
 use super::case::{Case, Step};
 
 #[test]
@@ -23,7 +23,7 @@ fn server_errors_are_retried_and_then_reported() {
         let faults = at(step, &helper).into_iter().enumerate();
         cases.extend(faults.map(|(fault, case)| case.always((number + fault) % 4 == 0)));
     }
-    campaign(cases);
+    campaign_of_answers(cases);
 }
 
 /// A credential helper that any server would like.
@@ -109,5 +109,5 @@ fn credentials_that_expire_during_a_link_are_renewed() {
         |case, method| case.fault(Fault::at(method, refused()).call(1)),
     );
     let helper = helper.display().to_string();
-    campaign(vec![case.env("RELTO_CREDENTIAL_HELPER", helper)]);
+    campaign_of_answers(vec![case.env("RELTO_CREDENTIAL_HELPER", helper)]);
 }

@@ -13,7 +13,7 @@ use relto::internals::pb::build_events::publish_build_event_server::{
 };
 use relto::internals::pb::build_events::{
     OrderedBuildEvent, PublishBuildToolEventStreamRequest, PublishBuildToolEventStreamResponse,
-    PublishLifecycleEventRequest,
+    PublishLifecycleEventRequest, StreamId,
 };
 use relto::internals::task::{self, Task};
 use tokio::net::TcpListener;
@@ -69,8 +69,20 @@ pub enum StreamFault {
     NoTrailers,
     /// It breaks once the client has closed its half, after so many acknowledgements.
     BreaksAtEnd(usize),
-    /// A number is acknowledged that was never sent.
-    ForeignAcknowledgement,
+    /// This number is acknowledged, which was never sent.
+    ForeignAcknowledgement(i64),
+    /// After each number, those before it are acknowledged again, also such as no event has.
+    AcknowledgesBackwards,
+    /// Each number is acknowledged some thousand times.
+    AcknowledgesOften,
+    /// The first number is acknowledged for ever, now and then; nothing more is read.
+    AcknowledgesForEver,
+    /// Answers have names of so many bytes.
+    LargeAnswers(usize),
+    /// It ends well once so many events were acknowledged, while the client still sends.
+    EndsBehind(usize),
+    /// It ends with this code, with so many bytes that a terminal would act on, and as many details.
+    Complains(Code, usize),
     /// It ends well, and nothing was acknowledged.
     EndsEarly,
     /// Nothing is read from now on.
@@ -363,6 +375,22 @@ impl PublishBuildEvent for Service {
     }
 }
 
+/// A status of about so many bytes, and of as many details.
+fn complaint(code: Code, bytes: usize) -> Status {
+    let text = "evil\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}1m\r\u{8}\n".repeat(bytes / 32 + 1);
+    let moved = "https://elsewhere.invalid/".repeat(bytes / 32 + 1);
+    let details = prost_types::Any {
+        type_url: "type.googleapis.com/google.rpc.Help".to_owned(),
+        value: moved.into_bytes(),
+    };
+    let status = relto::internals::pb::rpc::Status {
+        code: code.into(),
+        message: text.clone(),
+        details: vec![details],
+    };
+    Status::with_details(code, text, status.encode_to_vec().into())
+}
+
 struct OneStream {
     nth: usize,
     fault: StreamFault,
@@ -396,13 +424,19 @@ impl OneStream {
                     return Err(Status::new(code, "scripted"));
                 }
                 StreamFault::EndsEarly => return Ok(()),
-                StreamFault::ForeignAcknowledgement => {
-                    self.send(number + 1000).await;
+                StreamFault::ForeignAcknowledgement(foreign) => {
+                    self.send(foreign).await;
                     std::future::pending::<()>().await;
                 }
+                StreamFault::EndsBehind(after) if count == after => {
+                    self.acknowledge().await;
+                    return Ok(());
+                }
+                StreamFault::Complains(code, bytes) => return Err(complaint(code, bytes)),
                 StreamFault::NoAcknowledgements | StreamFault::BreaksAtEnd(_) => continue,
                 _ => {}
             }
+            self.lie(number).await;
             let is_batch = self.unacknowledged.len() >= 5;
             match rules.acknowledges {
                 Acknowledges::AtEnd => {}
@@ -417,6 +451,27 @@ impl OneStream {
         }
         self.state.edit(|record| record.half_closed += 1);
         self.end().await
+    }
+
+    /// Acknowledges what it need not.
+    async fn lie(&self, number: i64) {
+        match self.fault {
+            StreamFault::AcknowledgesBackwards => {
+                for other in [number, number - 1, 1, 0, -1, i64::MIN] {
+                    self.send(other).await;
+                }
+            }
+            StreamFault::AcknowledgesOften => {
+                for _ in 0..5000 {
+                    self.send(number).await;
+                }
+            }
+            StreamFault::AcknowledgesForEver => loop {
+                self.send(1).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            },
+            _ => {}
+        }
     }
 
     async fn end(mut self) -> Result<(), Status> {
@@ -459,8 +514,15 @@ impl OneStream {
     }
 
     async fn send(&self, number: i64) {
+        let stream_id = match self.fault {
+            StreamFault::LargeAnswers(bytes) => Some(StreamId {
+                build_id: "x".repeat(bytes),
+                ..StreamId::default()
+            }),
+            _ => None,
+        };
         let answer = PublishBuildToolEventStreamResponse {
-            stream_id: None,
+            stream_id,
             sequence_number: number,
         };
         let _ = self.answers.send(Ok(answer)).await;

@@ -16,6 +16,7 @@ pub mod denied;
 pub mod event_server;
 pub mod fake;
 pub mod farm;
+pub mod flood;
 pub mod http_store;
 pub mod kernel;
 pub mod kernel_tree;

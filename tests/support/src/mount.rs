@@ -33,8 +33,17 @@ impl Mount {
     }
 
     pub fn set_read_only(&self) {
+        self.remount("remount,ro");
+    }
+
+    /// Gives it this size from now on.
+    pub fn set_size(&self, size: &str) {
+        self.remount(&format!("remount,size={size}"));
+    }
+
+    fn remount(&self, options: &str) {
         let mut mount = Command::new("mount");
-        mount.args(["-o", "remount,ro"]).arg(self.dir.path());
+        mount.args(["-o", options]).arg(self.dir.path());
         assert!(mount.status().expect("mount runs").success());
     }
 
