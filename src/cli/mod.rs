@@ -35,7 +35,7 @@ mod via_daemon;
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 
-use crate::config::{Environment, LoadedConfig, Settings, load};
+use crate::config::{Environment, LoadedConfig, Settings, Warning, load};
 use crate::error::{ExitCode, Hinted};
 use crate::prefetch::PrefetchRequest;
 use crate::process;
@@ -147,10 +147,18 @@ fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment)
         // Each of a thousand launchers would show them.
         return cc::run(&context, &words, &warnings);
     }
-    for warning in &warnings {
+    for warning in warnings.iter().chain(&unused(&invocation.ignored)) {
         output::warning(warning);
     }
     ended(dispatch(&context, command))
+}
+
+/// The note on flags of Bazel that were typed and mean nothing here.
+fn unused(flags: &[String]) -> Option<Warning> {
+    (!flags.is_empty()).then(|| Warning {
+        text: format!("not used, since only Bazel needs it: {}", flags.join(", ")),
+        hint: None,
+    })
 }
 
 /// Whether `known` is the file that the user calls `asked`: by its name, or by the end of its path.

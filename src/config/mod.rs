@@ -40,6 +40,7 @@ mod value;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+pub(crate) use bazelrc::is_unused_bazel_flag;
 pub use daemon::DaemonUse;
 pub use environment::Environment;
 pub use error::{ConfigError, Warning};
@@ -88,6 +89,7 @@ pub fn load(
     let headers = &mut settings.farm.client.cache_headers;
     headers.extend(login.map(|login| login.header));
     settings.farm_waits = trust.farm_waits();
+    warnings.extend(bazelrc.misspelt);
     settings.ignored_flags = bazelrc.ignored;
     let settings = resolve::settings(settings, environment)?;
     Ok(LoadedConfig { settings, warnings })

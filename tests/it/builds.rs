@@ -1,5 +1,6 @@
-//! The recipes of `docs/builds.md`, as they stand there, with real build systems on a small
-//! program.
+//! The recipes of `docs/builds.md`, as they stand there, with real build systems on real programs
+//! of Debian's archive and of crates.io: lz4 (make), BLAKE3 and zstd (`CMake`), `FriBidi` (Meson,
+//! autotools with libtool), bzip2 (ninja) and b3sum (Cargo).
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -8,6 +9,7 @@ use fs_err as fs;
 
 use crate::support::built;
 use crate::support::corpus::crate_sources;
+use crate::support::debian::{packaged, upstream};
 use crate::support::link::Home;
 use crate::support::llvm::run;
 use crate::support::outcome::Counts;
@@ -128,23 +130,42 @@ fn make_dir() -> tempfile::TempDir {
     dir
 }
 
-#[test]
-fn make_links_with_the_line_of_the_page() {
-    if !has(&["make", "clang-22", "llvm-ar-22"]) {
-        return;
-    }
-    let dir = make_dir();
-    builds(dir.path(), &blocks("make")[0], "app", 1, 2);
+/// A copy of what upstream has published, to build in.
+fn checkout(package: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a directory");
+    copy_tree(&upstream(package), dir.path());
+    dir
+}
+
+/// Modules of the program lz4.
+const LZ4_JOBS: usize = 9;
+
+/// A recipe for make, with lz4's own directory and target.
+fn for_lz4(recipe: &str) -> String {
+    let recipe = recipe.replace("make CC", "make -C programs lz4 CC");
+    recipe.replace("make clean", "make -C programs clean")
+}
+
+/// lz4 as `recipe` builds it, in one link.
+fn lz4(recipe: &str) -> tempfile::TempDir {
+    let dir = checkout("lz4");
+    builds_in(&Home::new(), dir.path(), &for_lz4(recipe), 1, LZ4_JOBS);
+    lz4_works(dir.path(), "");
+    dir
+}
+
+/// The program, started by `emulator`, gives back what it has compressed.
+fn lz4_works(dir: &Path, emulator: &str) {
+    let script =
+        format!("{emulator} programs/lz4 -c NEWS | {emulator} programs/lz4 -dc | cmp - NEWS");
+    shell(dir, &Home::new(), &script);
 }
 
 #[test]
-fn cmake_links_with_the_lines_of_the_page() {
-    if !has(&["cmake", "clang++-22"]) {
-        return;
+fn make_links_with_the_line_of_the_page() {
+    if has(&["make", "clang-22", "llvm-ar-22"]) {
+        lz4(&blocks("make")[0]);
     }
-    let dir = tempfile::tempdir().expect("a directory");
-    sources(dir.path(), &[("CMakeLists.txt", CMAKE_LISTS)]);
-    builds(dir.path(), &blocks("CMake")[0], "build/app", 2, 2);
 }
 
 /// A real project: libraries with assembly, checks of the compiler, exported targets.
@@ -153,9 +174,22 @@ fn blake3_builds_with_the_lines_for_cmake() {
     if !has(&["cmake", "clang++-22"]) {
         return;
     }
+    builds_blake3(&blocks("CMake")[0], None);
+}
+
+/// Builds BLAKE3's C library and its example with `script`, beside the file that it needs.
+fn builds_blake3(script: &str, file: Option<(&str, &str)>) {
     let dir = tempfile::tempdir().expect("a directory");
     copy_tree(&crate_sources("blake3").join("c"), dir.path());
-    let script = blocks("CMake")[0].replace("-S .", "-S . -DBLAKE3_EXAMPLES=ON");
+    if let Some((name, text)) = file {
+        fs::write(dir.path().join(name), text).expect("written");
+    }
+    let configured = |first: &str| script.replace(first, &format!("{first} -DBLAKE3_EXAMPLES=ON"));
+    let script = if script.contains("-S .") {
+        configured("-S .")
+    } else {
+        configured("--preset thinlto")
+    };
     builds_in(&Home::new(), dir.path(), &script, 1, 4);
     let hashed = shell(
         dir.path(),
@@ -196,7 +230,7 @@ fn zstd_builds_with_the_lines_for_cmake_and_is_found_by_another_build() {
 
 /// Copies a directory with all that is below it.
 fn copy_tree(from: &Path, to: &Path) {
-    run(Command::new("cp").arg("-r").arg(from.join(".")).arg(to));
+    run(Command::new("cp").arg("-a").arg(from.join(".")).arg(to));
 }
 
 #[test]
@@ -204,13 +238,10 @@ fn cmake_links_with_the_toolchain_file_of_the_page() {
     if !has(&["cmake", "clang++-22"]) {
         return;
     }
-    let dir = tempfile::tempdir().expect("a directory");
     let [file, commands] = &blocks("CMake, with a toolchain file")[..] else {
         panic!("the page has a file and the commands");
     };
-    let files = [("CMakeLists.txt", CMAKE_LISTS), ("thinlto.cmake", file)];
-    sources(dir.path(), &files);
-    builds(dir.path(), commands, "build/app", 2, 2);
+    builds_blake3(commands, Some(("thinlto.cmake", file)));
 }
 
 #[test]
@@ -218,13 +249,11 @@ fn cmake_links_with_the_preset_of_the_page() {
     if !has(&["cmake", "clang++-22"]) {
         return;
     }
-    let dir = tempfile::tempdir().expect("a directory");
     let [file, commands] = &blocks("CMake, with a preset")[..] else {
         panic!("the page has a file and the commands");
     };
-    let files = [("CMakeLists.txt", CMAKE_LISTS), ("CMakePresets.json", file)];
-    sources(dir.path(), &files);
-    builds(dir.path(), commands, "build/app", 2, 2);
+    // BLAKE3 has presets of its own.
+    builds_blake3(commands, Some(("CMakeUserPresets.json", file)));
 }
 
 #[test]
@@ -266,13 +295,22 @@ fn meson_links_with_the_native_file_of_the_page() {
     if !has(&["meson", "ninja", "clang++-22"]) {
         return;
     }
-    let dir = tempfile::tempdir().expect("a directory");
-    let build = "project('app', 'c', 'cpp')\npart = shared_library('part', 'part.c')\nexecutable('app', 'main.c', link_with: part)\n";
     let [file, commands] = &blocks("Meson")[..] else {
         panic!("the page has a file and the commands");
     };
-    sources(dir.path(), &[("meson.build", build), ("clang.ini", file)]);
-    builds(dir.path(), commands, "build/app", 2, 2);
+    let dir = checkout("fribidi");
+    fs::write(dir.path().join("clang.ini"), file).expect("written");
+    let commands = commands.replace("meson setup", "meson setup -Ddocs=false");
+    // A shared library, programs, and programs that make tables for the library.
+    builds_in(&Home::new(), dir.path(), &commands, 14, 41);
+    fribidi_works(dir.path(), "build/bin/fribidi");
+}
+
+/// The program, linked with its shared library, turns Hebrew around.
+fn fribidi_works(dir: &Path, program: &str) {
+    let script = format!("printf 'abc שלום' | {program} --nopad");
+    let shown = shell(dir, &Home::new(), &script);
+    assert_eq!(String::from_utf8_lossy(&shown.stdout).trim(), "abc םולש");
 }
 
 #[test]
@@ -280,39 +318,75 @@ fn ninja_links_with_the_file_of_the_page() {
     if !has(&["ninja", "clang-22", "llvm-ar-22"]) {
         return;
     }
-    let dir = tempfile::tempdir().expect("a directory");
-    let file = format!("{}\n", blocks("ninja")[0]);
-    sources(dir.path(), &[("build.ninja", &file)]);
-    builds(dir.path(), "ninja", "app", 1, 2);
+    let file = &blocks("ninja")[0];
+    let (rules, _) = file.split_once("\nbuild ").expect("builds after the rules");
+    let library = "blocksort huffman crctable randtable compress decompress bzlib";
+    let object = |name: &str| format!("{name}.o");
+    let compiles = library.split(' ').chain(["bzip2"]);
+    let compiles = compiles.map(|name| format!("build {name}.o: compile {name}.c\n"));
+    let objects: Vec<_> = library.split(' ').map(object).collect();
+    let file = format!(
+        "{rules}\n{}build libbz2.a: archive {}\nbuild bzip2: link bzip2.o libbz2.a\n",
+        compiles.collect::<String>(),
+        objects.join(" ")
+    );
+    let dir = checkout("bzip2");
+    fs::write(dir.path().join("build.ninja"), file).expect("written");
+    builds_in(&Home::new(), dir.path(), "ninja", 1, 8);
+    let back = "./bzip2 -c README | ./bzip2 -dc | cmp - README";
+    shell(dir.path(), &Home::new(), back);
 }
 
 #[test]
 fn libtool_keeps_the_distributor_in_the_compilers_name() {
-    if !has(&["autoreconf", "automake", "libtoolize", "clang-22"]) {
+    if !has(&["make", "clang-22", "llvm-ar-22"]) {
         return;
     }
-    let dir = tempfile::tempdir().expect("a directory");
-    let configure = "AC_INIT([app],[1])\nAM_INIT_AUTOMAKE([foreign])\nAC_PROG_CC\nAM_PROG_AR\nLT_INIT\n\
-        AC_CONFIG_FILES([Makefile])\nAC_OUTPUT\n";
-    let makefile = "lib_LTLIBRARIES = libpart.la\nlibpart_la_SOURCES = part.c\nbin_PROGRAMS = app\n\
-        app_SOURCES = main.c\napp_LDADD = libpart.la\n";
-    sources(
-        dir.path(),
-        &[("configure.ac", configure), ("Makefile.am", makefile)],
-    );
+    let dir = checkout("fribidi");
     let (configure, make) = blocks("autotools")[0]
         .split_once('\n')
         .map(|(configure, make)| (configure.to_owned(), make.to_owned()))
         .expect("two lines");
     // configure's trial links are links of relto's, too.
     let home = Home::new();
-    shell(dir.path(), &home, &format!("autoreconf -i\n{configure}"));
-    builds(dir.path(), &make, "app", 2, 2);
+    shell(dir.path(), &home, &configure);
+    builds_in(&home, dir.path(), &make, 5, 26);
+    fribidi_works(dir.path(), "bin/fribidi");
+}
+
+/// The sources of a program of crates.io, unpacked.
+fn published(name: &str, version: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a directory");
+    let manifest = format!(
+        "[package]\nname = \"fetched\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n\
+         [lib]\npath = \"lib.rs\"\n[dependencies]\n{name} = \"={version}\"\n"
+    );
+    fs::write(dir.path().join("Cargo.toml"), manifest).expect("written");
+    fs::write(dir.path().join("lib.rs"), "").expect("written");
+    run(Command::new("cargo").arg("fetch").current_dir(dir.path()));
+    let registry = Path::new(&cargo_home()).join("registry/src");
+    let indexes = fs::read_dir(registry).expect("a directory");
+    let found = indexes
+        .map(|index| index.expect("an entry").path())
+        .map(|index| index.join(format!("{name}-{version}")))
+        .find(|dir| dir.exists())
+        .expect("fetched");
+    let sources = tempfile::tempdir().expect("a directory");
+    copy_tree(&found, sources.path());
+    sources
+}
+
+/// Where cargo keeps what it has fetched.
+fn cargo_home() -> String {
+    std::env::var("CARGO_HOME").unwrap_or_else(|_| {
+        let home = std::env::var("HOME").expect("a home directory");
+        format!("{home}/.cargo")
+    })
 }
 
 /// The outputs of the links that `cargo` does with the configuration of the page and with
-/// `variables` set, in a package of these files; `None` if rustc is not the page's.
-fn linked_by_cargo(files: &[(&str, &str)], variables: &str) -> Option<Vec<String>> {
+/// `variables` set, in the package at `dir`; `None` if rustc is not the page's.
+fn linked_by_cargo(dir: &Path, variables: &str) -> Option<Vec<String>> {
     let llvm = run(Command::new("rustc").arg("-vV"));
     if !llvm.contains("LLVM version: 22.") || !llvm.contains("host: x86_64-unknown-linux-gnu") {
         skip("rustc is not the one of the page");
@@ -321,38 +395,36 @@ fn linked_by_cargo(files: &[(&str, &str)], variables: &str) -> Option<Vec<String
     if !has(&["cargo", "clang-22", "ld.lld-22"]) {
         return None;
     }
-    let dir = tempfile::tempdir().expect("a directory");
     let [config, command] = &blocks("Cargo")[..] else {
         panic!("the page has a file and the command");
     };
-    for name in ["src", ".cargo"] {
-        fs::create_dir(dir.path().join(name)).expect("made");
-    }
-    let config = (".cargo/config.toml", config.as_str());
-    let files: Vec<_> = files.iter().copied().chain([config]).collect();
-    sources(dir.path(), &files);
+    fs::create_dir(dir.join(".cargo")).expect("made");
+    fs::write(dir.join(".cargo/config.toml"), config).expect("written");
     let home = Home::new();
-    let variables =
-        format!("unset CARGO_TARGET_DIR RUSTFLAGS CARGO_ENCODED_RUSTFLAGS\n{variables}");
-    shell(dir.path(), &home, &format!("{variables}\n{command}"));
-    run(&mut Command::new(dir.path().join("target/release/app")));
+    let variables = format!(
+        "unset CARGO_TARGET_DIR RUSTFLAGS CARGO_ENCODED_RUSTFLAGS\nexport CARGO_HOME='{}' {variables}",
+        cargo_home()
+    );
+    shell(dir, &home, &format!("{variables}\n{command}"));
     // Cargo hides what the linker prints.
     let relto = env!("CARGO_BIN_EXE_relto");
-    let stats = shell(dir.path(), &home, &format!("{relto} stats --json"));
+    let stats = shell(dir, &home, &format!("{relto} stats --json"));
     let stats: serde_json::Value = serde_json::from_slice(&stats.stdout).expect("JSON");
     let links = stats["links"].as_array().expect("links").iter();
     Some(links.map(|link| link["output"].to_string()).collect())
 }
 
 #[test]
-fn cargo_links_with_the_configuration_of_the_page() {
-    let manifest =
-        "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n";
-    let main = "fn main() { assert_eq!(std::env::args().count(), 1); }\n";
-    let files = [("Cargo.toml", manifest), ("src/main.rs", main)];
-    if let Some(links) = linked_by_cargo(&files, "") {
-        assert_eq!(links.len(), 1, "{links:?}");
-    }
+fn a_program_of_crates_io_builds_with_the_configuration_of_the_page() {
+    let dir = published("b3sum", "1.8.7");
+    let Some(links) = linked_by_cargo(dir.path(), "") else {
+        return;
+    };
+    assert!(links.iter().any(|name| name.contains("b3sum")), "{links:?}");
+    let script = "printf abc | target/release/b3sum --no-names";
+    let hashed = shell(dir.path(), &Home::new(), script);
+    let hash = blake3::hash(b"abc").to_hex();
+    assert_eq!(String::from_utf8_lossy(&hashed.stdout).trim(), &*hash);
 }
 
 /// With build scripts and procedural macros, which are linked as well.
@@ -369,14 +441,13 @@ fn a_program_of_many_crates_builds_with_the_configuration_of_the_page() {
         ("Cargo.lock", &lock),
         ("src/main.rs", main),
     ];
-    let cargo_home = std::env::var("CARGO_HOME").unwrap_or_else(|_| {
-        let home = std::env::var("HOME").expect("a home directory");
-        format!("{home}/.cargo")
-    });
-    let variables = format!("export CARGO_NET_OFFLINE=true CARGO_HOME='{cargo_home}'");
-    let Some(names) = linked_by_cargo(&files, &variables) else {
+    let dir = tempfile::tempdir().expect("a directory");
+    fs::create_dir(dir.path().join("src")).expect("made");
+    sources(dir.path(), &files);
+    let Some(names) = linked_by_cargo(dir.path(), "CARGO_NET_OFFLINE=true") else {
         return;
     };
+    run(&mut Command::new(dir.path().join("target/release/app")));
     for part in ["serde_derive", "build_script", "app"] {
         assert!(
             names.iter().any(|name| name.contains(part)),
@@ -391,32 +462,22 @@ fn dpkg_buildpackage_links_with_the_lines_of_the_page() {
         return;
     }
     let top = tempfile::tempdir().expect("a directory");
-    let dir = top.path().join("app");
-    fs::create_dir_all(dir.join("debian/source")).expect("made");
-    let control = "Source: app\nSection: misc\nPriority: optional\nMaintainer: A <a@example.org>\n\
-        Build-Depends: debhelper-compat (= 13)\nStandards-Version: 4.6.2\n\n\
-        Package: app\nArchitecture: any\nDepends: ${shlibs:Depends}, ${misc:Depends}\n\
-        Description: a program\n Of two modules.\n";
-    let changelog = "app (1.0) unstable; urgency=medium\n\n  * First.\n\n \
-        -- A <a@example.org>  Thu, 01 Jan 2026 00:00:00 +0000\n";
-    let rules = "#!/usr/bin/make -f\n%:\n\tdh $@\n";
-    let files = [
-        ("Makefile", MAKEFILE),
-        ("debian/control", control),
-        ("debian/changelog", changelog),
-        ("debian/rules", rules),
-        ("debian/source/format", "3.0 (native)\n"),
-    ];
-    sources(&dir, &files);
-    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(dir.join("debian/rules"), executable).expect("executable");
+    let dir = top.path().join("lz4");
+    fs::create_dir(&dir).expect("made");
+    copy_tree(&packaged("lz4"), &dir);
     let home = Home::new();
     let cache = top.path().join("cache").display().to_string();
-    let script = blocks("dpkg-buildpackage")[0].replace("/var/tmp/relto-$(id -un)", &cache);
-    assert_eq!(builds_in(&home, &dir, &script, 1, 2), 0);
-    assert!(top.path().join("app_1.0_amd64.deb").exists() || !cfg!(target_arch = "x86_64"));
-    assert_eq!(builds_in(&home, &dir, &script, 1, 2), 2);
-    run(&mut Command::new(dir.join("app")));
+    let script = blocks("dpkg-buildpackage")[0]
+        .replace("/var/tmp/relto-$(id -un)", &cache)
+        .replace("parallel=$(nproc)", "\"parallel=$(nproc) nocheck\"");
+    // The shared library and the program.
+    assert_eq!(builds_in(&home, &dir, &script, 2, 5 + LZ4_JOBS), 0);
+    let files = fs::read_dir(top.path()).expect("a directory");
+    let mut names = files.map(|file| file.expect("an entry").file_name().into_string());
+    let is_package = |name: &str| name.starts_with("lz4_") && name.ends_with("64.deb");
+    assert!(names.any(|name| is_package(&name.expect("UTF-8"))));
+    let cached = builds_in(&home, &dir, &script, 2, 5 + LZ4_JOBS);
+    assert_eq!(cached, 5 + LZ4_JOBS);
 }
 
 #[test]
@@ -441,7 +502,8 @@ fn sanitizers_work_with_the_lines_of_the_page() {
     let found = wrong.arg("wrong").output().expect("started");
     let found = String::from_utf8_lossy(&found.stderr);
     assert!(found.contains("AddressSanitizer"), "{found}");
-    builds(dir.path(), cfi, "app", 1, 2);
+    lz4(sanitized);
+    lz4(cfi.strip_prefix("make clean\n").expect("two lines"));
 }
 
 #[test]
@@ -453,8 +515,11 @@ fn profiles_work_with_the_lines_of_the_page() {
         skip("`libclang-rt-22-dev` is not installed");
         return;
     }
-    let dir = make_dir();
-    builds(dir.path(), &blocks("Profiles (PGO)")[0], "app", 2, 4);
+    let dir = checkout("lz4");
+    let recipe = for_lz4(&blocks("Profiles (PGO)")[0]);
+    let recipe = recipe.replace("./app", "programs/lz4 -9 -c NEWS >NEWS.lz4");
+    builds_in(&Home::new(), dir.path(), &recipe, 2, 2 * LZ4_JOBS);
+    lz4_works(dir.path(), "");
 }
 
 #[test]
@@ -466,12 +531,10 @@ fn programs_of_another_machine_link_with_the_line_of_the_page() {
         skip("`libc6-dev-arm64-cross` is not installed");
         return;
     }
-    let dir = make_dir();
-    let script = &blocks("Another machine's programs")[0];
-    builds_in(&Home::new(), dir.path(), script, 1, 2);
-    let mut emulator = Command::new("qemu-aarch64-static");
-    emulator.args(["-L", "/usr/aarch64-linux-gnu"]);
-    run(emulator.arg(dir.path().join("app")));
+    let dir = checkout("lz4");
+    let script = for_lz4(&blocks("Another machine's programs")[0]);
+    builds_in(&Home::new(), dir.path(), &script, 1, LZ4_JOBS);
+    lz4_works(dir.path(), "qemu-aarch64-static -L /usr/aarch64-linux-gnu");
 }
 
 #[test]
@@ -479,22 +542,23 @@ fn ccache_keeps_compiles_and_relto_the_backends() {
     if !has(&["make", "ccache", "clang-22", "llvm-ar-22"]) {
         return;
     }
-    let dir = make_dir();
+    let dir = checkout("lz4");
     let home = Home::new();
+    let recipe = for_lz4(&format!("make clean\n{}", blocks("ccache")[0]));
     let script = format!(
-        "export CCACHE_DIR={}/ccache\nmake clean\n{}",
-        home.path().display(),
-        blocks("ccache")[0]
+        "export CCACHE_DIR={}/ccache\n{recipe}",
+        home.path().display()
     );
-    assert_eq!(builds_in(&home, dir.path(), &script, 1, 2), 0);
-    assert_eq!(builds_in(&home, dir.path(), &script, 1, 2), 2);
+    assert_eq!(builds_in(&home, dir.path(), &script, 1, LZ4_JOBS), 0);
+    assert_eq!(builds_in(&home, dir.path(), &script, 1, LZ4_JOBS), LZ4_JOBS);
     let counts = format!(
         "CCACHE_DIR={}/ccache ccache --print-stats",
         home.path().display()
     );
     let counts = shell(dir.path(), &home, &counts);
     let counts = String::from_utf8_lossy(&counts.stdout);
-    assert!(counts.contains("direct_cache_hit\t2\n"), "{counts}");
+    let hits = format!("direct_cache_hit\t{LZ4_JOBS}\n");
+    assert!(counts.contains(&hits), "{counts}");
 }
 
 #[test]
@@ -502,19 +566,17 @@ fn sccache_keeps_compiles_and_relto_the_backends() {
     if !has(&["make", "sccache", "clang-22", "llvm-ar-22"]) {
         return;
     }
-    let dir = make_dir();
+    let dir = checkout("lz4");
     let home = Home::new();
     let variables = format!(
         "export SCCACHE_DIR={}/sccache SCCACHE_SERVER_PORT={} SCCACHE_IDLE_TIMEOUT=60",
         home.path().display(),
         free_port()
     );
-    let script = format!(
-        "{variables}\nsccache --start-server\nmake clean\n{}\nsccache --stop-server",
-        blocks("sccache")[0]
-    );
-    assert_eq!(builds_in(&home, dir.path(), &script, 1, 2), 0);
-    assert_eq!(builds_in(&home, dir.path(), &script, 1, 2), 2);
+    let recipe = for_lz4(&format!("make clean\n{}", blocks("sccache")[0]));
+    let script = format!("{variables}\nsccache --start-server\n{recipe}\nsccache --stop-server");
+    assert_eq!(builds_in(&home, dir.path(), &script, 1, LZ4_JOBS), 0);
+    assert_eq!(builds_in(&home, dir.path(), &script, 1, LZ4_JOBS), LZ4_JOBS);
 }
 
 #[test]
@@ -522,17 +584,17 @@ fn llds_own_cache_hides_jobs_from_relto_and_knows_neither_compiler_nor_arguments
     if !has(&["make", "clang-22", "llvm-ar-22"]) {
         return;
     }
-    let dir = make_dir();
+    let dir = checkout("lz4");
     let home = Home::new();
-    let recipe = &blocks("lld's own cache in front")[0];
-    builds_in(&home, dir.path(), recipe, 1, 2);
+    let recipe = for_lz4(&blocks("lld's own cache in front")[0]);
+    builds_in(&home, dir.path(), &recipe, 1, LZ4_JOBS);
     let relink = |more: &str| {
         let script = recipe.replace(
             "-Wl,--thinlto-cache-dir",
             &format!("{more} -Wl,--thinlto-cache-dir"),
         );
-        let output = shell(dir.path(), &home, &format!("rm app\n{script}"));
-        run(&mut Command::new(dir.path().join("app")));
+        let output = shell(dir.path(), &home, &format!("rm programs/lz4\n{script}"));
+        lz4_works(dir.path(), "");
         links(&output).len()
     };
     assert_eq!(relink(""), 0);
@@ -564,6 +626,10 @@ fn each_message_of_the_page_is_the_one_that_the_tools_print() {
         let printed = failing(&line);
         assert!(printed.contains(message), "{printed}");
     }
+    let message = "unrecognized argument to '-flto=' option: 'thin'";
+    assert!(PAGE.contains(message));
+    let printed = failing("LC_ALL=C gcc -O2 -flto=thin -c main.c");
+    assert!(printed.contains(message), "{printed}");
     let message = "unrecognized option '--thinlto-distributor=";
     assert!(PAGE.contains(message));
     let printed = failing(

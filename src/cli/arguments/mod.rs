@@ -8,10 +8,11 @@ mod options;
 #[cfg(test)]
 mod tests;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{
     Arg, ArgAction, ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
     ValueEnum,
@@ -19,7 +20,7 @@ use clap::{
 use clap_complete::Shell;
 
 use super::help;
-use crate::config::{ConfigEntry, nearest, time_span};
+use crate::config::{ConfigEntry, is_unused_bazel_flag, nearest, time_span};
 
 /// The launcher's name.
 pub(super) const CC: &str = "cc";
@@ -34,6 +35,8 @@ pub(super) const AFTER_STDIN: &str = "after-stdin";
 pub(super) struct Invocation {
     pub(super) options: Vec<ConfigEntry>,
     pub(super) command: Command,
+    /// Flags of Bazel that mean nothing here, without their values.
+    pub(super) ignored: Vec<String>,
 }
 
 #[derive(Debug, Parser)]
@@ -283,16 +286,52 @@ pub(super) struct IndexLook {
 pub(super) fn parse(
     arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<Invocation, clap::Error> {
-    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
-    // Giving a command its sixty options takes longer than all else that a cached compile does.
-    let may_be_used = |name: &str| arguments.iter().any(|word| word == name);
-    let matches = parser_with(may_be_used).try_get_matches_from(&arguments)?;
+    let mut arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    let mut ignored = Vec::new();
+    let matches = loop {
+        // Giving a command its sixty options takes longer than all else that a cached compile does.
+        let may_be_used = |name: &str| arguments.iter().any(|word| word == name);
+        match parser_with(may_be_used).try_get_matches_from(&arguments) {
+            Ok(matches) => break matches,
+            Err(error) => match unused_of_bazel(&error, &arguments) {
+                Some(at) => ignored.push(flag_of(&arguments.remove(at))),
+                None => return Err(error),
+            },
+        }
+    };
     let mut options = options::assignments(&matches);
     if let Some((_, inner)) = matches.subcommand() {
         options.extend(options::assignments(inner));
     }
     let command = command(&matches)?;
-    Ok(Invocation { options, command })
+    Ok(Invocation {
+        options,
+        command,
+        ignored,
+    })
+}
+
+/// The place of the word that `error` is about, if that is a flag of Bazel which means nothing
+/// here: lines copied from a `.bazelrc` have such flags.
+fn unused_of_bazel(error: &clap::Error, arguments: &[OsString]) -> Option<usize> {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let Some(ContextValue::String(refused)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let refused = flag_of(refused.as_ref());
+    if !is_unused_bazel_flag(refused.strip_prefix("--")?) {
+        return None;
+    }
+    arguments.iter().position(|word| flag_of(word) == refused)
+}
+
+/// A word without the value behind its `=`.
+fn flag_of(word: &OsStr) -> String {
+    let word = word.to_string_lossy();
+    let flag = word.split_once('=').map_or(&*word, |(flag, _)| flag);
+    flag.to_owned()
 }
 
 fn command(matches: &ArgMatches) -> Result<Command, clap::Error> {
@@ -301,7 +340,7 @@ fn command(matches: &ArgMatches) -> Result<Command, clap::Error> {
         (Some(command), _) => Ok(command),
         (None, Some(jobs)) => Ok(Command::Distribute(jobs)),
         (None, None) => Err(parser().error(
-            clap::error::ErrorKind::MissingRequiredArgument,
+            ErrorKind::MissingRequiredArgument,
             "the job file is missing",
         )),
     }

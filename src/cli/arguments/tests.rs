@@ -33,6 +33,25 @@ fn bazels_spellings_and_ours_mean_the_same() {
 }
 
 #[test]
+fn flags_that_only_bazel_needs_are_left_out_and_named() {
+    let line = "--remote_download_minimal --noexperimental_remote_cache_async --jobs=3 \
+                --remote-downloader=grpc://h:1 j.json";
+    let invocation = parsed(line);
+    assert_eq!(invocation.command, Command::Distribute("j.json".into()));
+    assert_eq!(invocation.options.len(), 1);
+    assert_eq!(
+        invocation.ignored,
+        [
+            "--remote_download_minimal",
+            "--noexperimental_remote_cache_async",
+            "--remote-downloader",
+        ]
+    );
+    let words = ["relto", "--remote_telepathy=on", "j.json"].map(OsString::from);
+    assert!(parse(words).is_err());
+}
+
+#[test]
 fn a_switch_has_all_of_bazels_forms_and_the_last_one_counts() {
     for (line, value) in [
         ("--remote_accept_cached", "true"),

@@ -2,30 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use super::{Bazelrc, BazelrcReader, Line, WORKSPACE};
+use super::{Bazelrc, BazelrcReader, Line, WORKSPACE, known};
+use crate::config::error::Warning;
 use crate::config::options::{Class, Opt, OptionKind};
 use crate::config::source::{ConfigEntry, ConfigSource};
 
-/// What the names of flags that may concern relto begin with.
-const PREFIXES: [&str; 9] = [
+/// What the names of flags about remote execution begin with, in releases to come and where they
+/// are misspelt.
+const PREFIXES: [&str; 7] = [
     "remote_",
     "experimental_remote_",
     "incompatible_remote_",
     "tls_",
     "bes_",
-    "credential_helper",
-    "experimental_credential_helper",
-    "google_",
-    "grpc_keepalive_",
-];
-
-/// Names of earlier releases.
-const RENAMED: [(&str, &str); 2] = [
-    (
-        "experimental_remote_cache_compression",
-        "remote_cache_compression",
-    ),
-    ("experimental_credential_helper", "credential_helper"),
+    "credential_",
+    "grpc_",
 ];
 
 /// Flags that are looked at, each as often as its group is chosen: groups that choose each other
@@ -38,7 +29,22 @@ struct GroupExpansion<'a> {
     /// Groups that are being followed.
     outer: Vec<String>,
     ignored: Vec<String>,
+    /// Flags that Bazel would refuse, by their names.
+    misspelt: BTreeMap<String, Warning>,
     flags_left: usize,
+}
+
+/// What becomes of a flag.
+enum Taken {
+    AsOption(ConfigEntry),
+    /// It is about remote execution, and means nothing here.
+    Ignored,
+    /// No release of Bazel has it, but one with nearly this name.
+    Misspelt {
+        meant: &'static str,
+    },
+    /// It concerns Bazel alone.
+    NotOurs,
 }
 
 impl BazelrcReader<'_> {
@@ -57,6 +63,7 @@ impl BazelrcReader<'_> {
             groups,
             outer: Vec::new(),
             ignored: Vec::new(),
+            misspelt: BTreeMap::new(),
             flags_left: MAX_FLAGS,
         };
         for group in names {
@@ -70,6 +77,7 @@ impl BazelrcReader<'_> {
         self.found.ignored = expansion.ignored;
         self.found.ignored.sort();
         self.found.ignored.dedup();
+        self.found.misspelt = expansion.misspelt.into_values().collect();
         Some(self.found)
     }
 
@@ -94,7 +102,7 @@ impl BazelrcReader<'_> {
                     None => (flag, None),
                 };
                 let takes_next = |name: &str| {
-                    let option = Opt::find(name);
+                    let option = known::find(name).and_then(|flag| Opt::find(flag.name));
                     name == "config" || option.is_some_and(|it| it.kind() != OptionKind::Switch)
                 };
                 if value.is_none() && takes_next(name) {
@@ -105,10 +113,17 @@ impl BazelrcReader<'_> {
                     ("enable_platform_specific_config", None | Some("1" | "true" | "yes")) => {
                         entries.extend(self.entries("linux", expansion)?);
                     }
-                    _ => match self.entry(name, value, &line.source) {
-                        Ok(entry) => entries.push(entry),
-                        Err(Some(name)) => expansion.ignored.push(name),
-                        Err(None) => {}
+                    _ => match self.taken(name, value, &line.source) {
+                        Taken::AsOption(entry) => entries.push(entry),
+                        Taken::Ignored => expansion.ignored.push(format!("--{name}")),
+                        Taken::Misspelt { meant } => {
+                            let warning = || misspelt(name, meant, &line.source);
+                            expansion
+                                .misspelt
+                                .entry(name.to_owned())
+                                .or_insert_with(warning);
+                        }
+                        Taken::NotOurs => {}
                     },
                 }
             }
@@ -117,50 +132,63 @@ impl BazelrcReader<'_> {
         Some(entries)
     }
 
-    /// One flag as an option; or its name, if it concerns remote execution and means nothing here.
-    fn entry(
-        &self,
-        name: &str,
-        value: Option<&str>,
-        source: &ConfigSource,
-    ) -> Result<ConfigEntry, Option<String>> {
-        let (positive, negated) = match name.strip_prefix("no") {
-            Some(positive) if concerns_us(positive) => (positive, true),
-            _ => (name, false),
+    fn taken(&self, name: &str, value: Option<&str>, source: &ConfigSource) -> Taken {
+        let positive = name.strip_prefix("no");
+        let (flag, negated) = match known::find(name) {
+            Some(flag) => (Some(flag), false),
+            None => (positive.and_then(known::find), true),
         };
-        if !concerns_us(positive) {
-            return Err(None);
-        }
-        let renamed = RENAMED.iter().find(|(earlier, _)| *earlier == positive);
-        let positive = renamed.map_or(positive, |(_, now)| now);
-        let ignored = || Some(format!("--{name}"));
-        let option = Opt::find(positive).ok_or_else(ignored)?;
+        let Some(flag) = flag else {
+            return unknown(positive.filter(|it| is_ours(it)).unwrap_or(name));
+        };
+        let option = Opt::find(flag.name).filter(|_| !flag.is_bazels_own);
+        let Some(option) = option else {
+            return Taken::Ignored;
+        };
         let is_switch = option.kind() == OptionKind::Switch;
         if option.class == Class::UserOnly && source.is_tree() || negated && !is_switch {
-            return Err(ignored());
+            return Taken::Ignored;
         }
         let text = match value {
             Some(value) => value.replace(WORKSPACE, &self.workspace.to_string_lossy()),
             None if is_switch => (!negated).to_string(),
-            None => return Err(ignored()),
+            None => return Taken::Ignored,
         };
-        Ok(ConfigEntry {
-            option,
-            values: vec![translated(option, text).ok_or_else(ignored)?],
-            source: source.clone(),
-        })
+        match translated(option, text) {
+            Some(text) => Taken::AsOption(ConfigEntry {
+                option,
+                values: vec![text],
+                source: source.clone(),
+            }),
+            None => Taken::Ignored,
+        }
     }
 }
 
-fn concerns_us(name: &str) -> bool {
+fn is_ours(name: &str) -> bool {
     PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// A flag that Bazel 7 to 9 do not have: of a later release, misspelt, or none of relto's business.
+fn unknown(name: &str) -> Taken {
+    match known::meant(name).filter(|_| is_ours(name)) {
+        Some(meant) => Taken::Misspelt { meant },
+        None if is_ours(name) => Taken::Ignored,
+        None => Taken::NotOurs,
+    }
+}
+
+fn misspelt(name: &str, meant: &str, source: &ConfigSource) -> Warning {
+    Warning {
+        text: format!("Bazel has no flag `--{name}` ({source})"),
+        hint: Some(format!("did you mean `--{meant}`?")),
+    }
 }
 
 /// The value as relto spells it; `None` if it has no meaning here.
 fn translated(option: &Opt, text: String) -> Option<String> {
     match option.name {
         "remote_executor" | "remote_cache" | "bes_backend" => match text.split_once("://") {
-            Some(("http" | "https", _)) => None,
             Some(_) => Some(text),
             // Bazel encrypts where no scheme says otherwise.
             None if text.is_empty() || text.starts_with("unix:") => Some(text),

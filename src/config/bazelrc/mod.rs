@@ -2,9 +2,11 @@
 //!
 //! Of the lines for `common`, `always` and `build`, and of their `:NAME` groups, only flags about
 //! remote execution, TLS, build events and credentials count; those that mean nothing here are left
-//! out with one note, and all others concern Bazel alone.
+//! out with one note, those that Bazel does not have are warned of, and all others concern Bazel
+//! alone.
 
 mod flags;
+mod known;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -16,6 +18,7 @@ use super::environment::Environment;
 use super::error::{ConfigError, Warning};
 use super::source::{ConfigEntry, ConfigSource};
 use flags::MAX_FLAGS;
+pub(crate) use known::is_unused_bazel_flag;
 
 /// What the root of a workspace holds.
 const WORKSPACE_MARKS: [&str; 4] = ["MODULE.bazel", "REPO.bazel", "WORKSPACE.bazel", "WORKSPACE"];
@@ -34,6 +37,8 @@ pub(super) struct Bazelrc {
     pub(super) text_in_tree: String,
     /// Flags that mean nothing here, sorted, without their values.
     pub(super) ignored: Vec<String>,
+    /// One for each flag that Bazel would refuse.
+    pub(super) misspelt: Vec<Warning>,
 }
 
 /// Reads the file at `path`. It comes with somebody's sources if `in_tree`, or by its place.

@@ -32,7 +32,7 @@ fn flags_of_all_forms_come_in_bazels_order_and_others_are_named_or_none_of_our_b
         "# a comment\nbuild --remote_executor=farm.example.com --jobs=200 # more\n\
          build --noremote_accept_cached --remote_cache_compression \\\n  --remote_retries 7\n\
          common --remote_instance_name='a b' --remote_download_minimal --c++opt=-std=c++20\n\
-         build --experimental_remote_cache_async --remote_cache=https://x/ --google_default_credentials\n\
+         build --experimental_remote_cache_async --remote_http_cache=https://x/ --google_default_credentials\n\
          build --tls_certificate=%workspace%/ca.pem --remote_max_connections=0\n\
          test --remote_timeout=3\n",
         false,
@@ -46,6 +46,7 @@ fn flags_of_all_forms_come_in_bazels_order_and_others_are_named_or_none_of_our_b
             "remote_accept_cached=false",
             "remote_cache_compression=true",
             "remote_retries=7",
+            "remote_cache=https://x/",
             &certificate,
         ]
     );
@@ -54,7 +55,6 @@ fn flags_of_all_forms_come_in_bazels_order_and_others_are_named_or_none_of_our_b
         [
             "--experimental_remote_cache_async",
             "--google_default_credentials",
-            "--remote_cache",
             "--remote_download_minimal",
             "--remote_max_connections",
         ]
@@ -108,4 +108,92 @@ fn a_helper_program_is_taken_from_the_users_own_file_only() {
     let (of_user, _dir) = parsed(text, true);
     assert_eq!(shown(&of_user.plain), ["credential_helper=/bin/helper"]);
     assert!(!of_user.plain[0].source.is_tree());
+}
+
+/// The flags of Bazel that this relto obeys; it knows all others of [`known`] and leaves them out.
+#[test]
+fn each_flag_of_bazel_7_to_9_is_obeyed_or_named_once_by_all_of_its_names() {
+    let values = |flag: &str| match flag {
+        "remote_cache" | "remote_executor" | "bes_backend" => "grpc://h:1",
+        "remote_header" | "remote_cache_header" | "remote_exec_header" | "bes_header" => "a=b",
+        "remote_default_exec_properties" => "a=b",
+        "bes_upload_mode" => "fully_async",
+        "credential_helper" => "/bin/helper",
+        _ => "1",
+    };
+    let mut obeyed = Vec::new();
+    for flag in known::FLAGS {
+        let value = values(flag.name);
+        for name in [flag.name].into_iter().chain(flag.others.iter().copied()) {
+            for words in [format!("--{name}={value}"), format!("--no{name}")] {
+                let line = format!("build {words}\nbuild {words}\n");
+                let (found, _dir) = parsed(&line, true);
+                let taken = shown(&found.plain);
+                assert_eq!(taken.len() / 2 + found.ignored.len(), 1, "{line}");
+                assert!(found.misspelt.is_empty(), "{line}");
+                if taken.first() == Some(&format!("{}={value}", flag.name)) {
+                    obeyed.push(name);
+                }
+            }
+        }
+    }
+    insta::assert_snapshot!(obeyed.join("\n"), @r"
+    remote_executor
+    remote_cache
+    remote_http_cache
+    remote_instance_name
+    remote_header
+    remote_cache_header
+    remote_exec_header
+    remote_default_exec_properties
+    remote_execution_priority
+    remote_result_cache_priority
+    remote_bytestream_uri_prefix
+    remote_timeout
+    remote_retries
+    experimental_remote_retry_max_attempts
+    remote_max_connections
+    remote_cache_compression
+    experimental_remote_cache_compression
+    remote_accept_cached
+    remote_local_fallback
+    remote_upload_local_results
+    tls_certificate
+    tls_client_certificate
+    tls_client_key
+    grpc_keepalive_time
+    credential_helper
+    experimental_credential_helper
+    bes_backend
+    bes_header
+    bes_instance_name
+    project_id
+    bes_results_url
+    bes_timeout
+    bes_upload_mode
+    bes_lifecycle_events
+    ");
+}
+
+#[test]
+fn a_flag_that_bazel_would_refuse_is_warned_of_and_one_of_a_later_release_is_not() {
+    let (found, _dir) = parsed(
+        "build --remote_exectuor=grpc://h:1 --noremote_accept_cashed\n\
+         build --remote_exectuor=grpc://h:1 --remote_telepathy=on --compilation_mode=opt\n",
+        false,
+    );
+    assert!(found.plain.is_empty());
+    assert_eq!(found.ignored, ["--remote_telepathy"]);
+    let told = |warning: &Warning| {
+        let text = warning.text.split(" (from").next().expect("text");
+        format!("{text} {}", warning.hint.as_deref().unwrap_or_default())
+    };
+    let told: Vec<_> = found.misspelt.iter().map(told).collect();
+    assert_eq!(
+        told,
+        [
+            "Bazel has no flag `--noremote_accept_cashed` did you mean `--remote_accept_cached`?",
+            "Bazel has no flag `--remote_exectuor` did you mean `--remote_executor`?",
+        ]
+    );
 }

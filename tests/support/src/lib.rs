@@ -12,6 +12,7 @@ pub mod clean_home;
 pub mod compiler;
 pub mod corpus;
 pub mod daemon;
+pub mod debian;
 pub mod denied;
 pub mod event_server;
 pub mod fake;

@@ -1,7 +1,7 @@
 //! A real C++ program: Crypto++, some 160 modules full of templates, with its own test vectors.
 //!
-//! The sources are Debian's source package, fetched with an apt configuration of its own so that
-//! the machine's stays untouched. The library, its test driver and a small `main` become bitcode.
+//! The sources are Debian's source package. The library, its test driver and a small `main` become
+//! bitcode.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,6 +9,7 @@ use std::process::Command;
 use fs_err as fs;
 
 use super::super::corpus::{Compile, cached, compile_with, files};
+use super::super::debian::unpack;
 use super::super::llvm::{Llvm, run};
 use super::super::wrapped::Release;
 use super::sources::main_first;
@@ -117,82 +118,10 @@ pub fn cxx_sources() -> PathBuf {
     if let Some(dir) = std::env::var_os(CXX_SOURCES) {
         return dir.into();
     }
-    let dir = cached("cxx-source", PACKAGE, |dir| {
-        let download = dir.join("download");
-        fs::create_dir(&download).expect("a directory");
-        let apt = Apt::new(dir);
-        run(apt.command(&download).arg("update"));
-        run(apt
-            .command(&download)
-            .args(["source", "--download-only", PACKAGE]));
-        let archives = files(&download, "gz");
-        let archive = archives.first().expect("the upstream archive");
-        let mut tar = Command::new("tar");
-        run(tar
-            .arg("xzf")
-            .arg(archive)
-            .args(["--strip-components=1", "-C"])
-            .arg(dir));
-    });
+    let dir = cached("cxx-source", PACKAGE, |dir| unpack(PACKAGE, dir));
     assert!(
         dir.join("cryptlib.h").exists(),
         "{PACKAGE} has its known files"
     );
     dir
-}
-
-/// A private apt configuration with source packages, from the mirror that the machine uses already.
-struct Apt {
-    options: Vec<String>,
-}
-
-impl Apt {
-    fn new(dir: &Path) -> Self {
-        let root = dir.join("apt");
-        for name in ["lists/partial", "cache/archives/partial"] {
-            fs::create_dir_all(root.join(name)).expect("a directory");
-        }
-        let (site, release) = mirror();
-        let sources = root.join("sources.list");
-        let key = "/usr/share/keyrings/debian-archive-keyring.gpg";
-        let line = format!("deb-src [signed-by={key}] {site} {release} main\n");
-        fs::write(&sources, line).expect("written");
-        let options = [
-            format!("Dir::Etc::sourcelist={}", sources.display()),
-            "Dir::Etc::sourceparts=/dev/null".to_owned(),
-            format!("Dir::State::lists={}", root.join("lists").display()),
-            format!("Dir::Cache={}", root.join("cache").display()),
-            "APT::Sandbox::User=".to_owned(),
-        ];
-        Self {
-            options: options.to_vec(),
-        }
-    }
-
-    fn command(&self, dir: &Path) -> Command {
-        let mut command = Command::new("apt-get");
-        command.current_dir(dir).arg("-q");
-        for option in &self.options {
-            command.args(["-o", option]);
-        }
-        command
-    }
-}
-
-/// Address and release of Debian's main archive, as the machine is set up to use it.
-fn mirror() -> (String, String) {
-    let mut command = Command::new("apt-get");
-    command.args([
-        "indextargets",
-        "--format",
-        "$(SITE) $(RELEASE)",
-        "Created-By: Packages",
-    ]);
-    let listed = run(&mut command);
-    let lines = listed.lines().filter_map(|line| line.split_once(' '));
-    let main = lines.into_iter().find(|(site, release)| {
-        site.trim_end_matches('/').ends_with("/debian") && !release.contains('-')
-    });
-    let (site, release) = main.expect("a mirror of Debian's main archive");
-    (site.to_owned(), release.to_owned())
 }
