@@ -7,7 +7,7 @@
 # - A static program works in a root directory that holds busybox and nothing else.
 # - What cargo-binstall looks for is what there is.
 # - The Debian package, installed in a fresh Debian 12, links what examples/quickstart.sh links.
-# - The same commit, built in another directory, gives the same bytes (only without DIR).
+# - The same commit, built in another directory, gives the same bytes (only without DIR, or if it is named).
 #
 # A check that cannot run here (no root, no debootstrap, no qemu) is skipped, and that is said; with
 # RELTO_TEST_REQUIRE=packages it is a failure.

@@ -115,8 +115,11 @@ fn a_helper_program_is_taken_from_the_users_own_file_only() {
 fn each_flag_of_bazel_7_to_9_is_obeyed_or_named_once_by_all_of_its_names() {
     let values = |flag: &str| match flag {
         "remote_cache" | "remote_executor" | "bes_backend" => "grpc://h:1",
-        "remote_header" | "remote_cache_header" | "remote_exec_header" | "bes_header" => "a=b",
-        "remote_default_exec_properties" => "a=b",
+        "remote_header"
+        | "remote_cache_header"
+        | "remote_exec_header"
+        | "bes_header"
+        | "remote_default_exec_properties" => "a=b",
         "bes_upload_mode" => "fully_async",
         "credential_helper" => "/bin/helper",
         _ => "1",
