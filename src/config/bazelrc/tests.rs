@@ -110,10 +110,9 @@ fn a_helper_program_is_taken_from_the_users_own_file_only() {
     assert!(!of_user.plain[0].source.is_tree());
 }
 
-/// The flags of Bazel that this relto obeys; it knows all others of [`known`] and leaves them out.
-#[test]
-fn each_flag_of_bazel_7_to_9_is_obeyed_or_named_once_by_all_of_its_names() {
-    let values = |flag: &str| match flag {
+/// A value that the flag may have.
+fn sample(flag: &str) -> &'static str {
+    match flag {
         "remote_cache" | "remote_executor" | "bes_backend" => "grpc://h:1",
         "remote_header"
         | "remote_cache_header"
@@ -123,10 +122,15 @@ fn each_flag_of_bazel_7_to_9_is_obeyed_or_named_once_by_all_of_its_names() {
         "bes_upload_mode" => "fully_async",
         "credential_helper" => "/bin/helper",
         _ => "1",
-    };
+    }
+}
+
+/// The flags of Bazel that this relto obeys; it knows all others of [`known`] and leaves them out.
+#[test]
+fn each_flag_of_bazel_7_to_9_is_obeyed_or_named_once_by_all_of_its_names() {
     let mut obeyed = Vec::new();
     for flag in known::FLAGS {
-        let value = values(flag.name);
+        let value = sample(flag.name);
         for name in [flag.name].into_iter().chain(flag.others.iter().copied()) {
             for words in [format!("--{name}={value}"), format!("--no{name}")] {
                 let line = format!("build {words}\nbuild {words}\n");
