@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
 use crate::reapi::failure::{Failure, FailureKind};
@@ -22,6 +22,9 @@ use crate::reapi::transport::address::Address;
 const DEFAULT_LIFETIME: Duration = Duration::from_mins(30);
 /// How long before their end credentials are renewed, unless a tenth of their lifetime is longer.
 const MARGIN: Duration = Duration::from_mins(1);
+
+/// Bytes that a helper may print on each of its outputs. Its headers are sent with every call.
+const LARGEST_ANSWER: u64 = 1 << 20;
 
 /// Why a helper returned no credentials.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -127,8 +130,7 @@ impl Credentials {
                 // A helper that does not read its question may still answer it.
                 let _ = stdin.write_all(question.as_bytes()).await;
             }
-            let output = child.wait_with_output().await;
-            output.map_err(|error| format!("cannot be waited for: {error}"))
+            output_of(child).await
         };
         let output = tokio::time::timeout(self.timeout, run)
             .await
@@ -141,6 +143,31 @@ impl Credentials {
         serde_json::from_slice(&output.stdout)
             .map_err(|_| "printed something other than the JSON of the protocol".to_owned())
     }
+}
+
+/// What `child` prints before it ends.
+async fn output_of(mut child: Child) -> Result<Output, String> {
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let (stdout, stderr) = tokio::try_join!(read_whole(stdout), read_whole(stderr))?;
+    let status = child.wait().await;
+    let status = status.map_err(|error| format!("cannot be waited for: {error}"))?;
+    Ok(Output {
+        status,
+        stdout,
+        stderr,
+    })
+}
+
+async fn read_whole(from: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    if let Some(from) = from {
+        let read = from.take(LARGEST_ANSWER + 1).read_to_end(&mut bytes).await;
+        read.map_err(|error| format!("cannot be read: {error}"))?;
+    }
+    if bytes.len() as u64 > LARGEST_ANSWER {
+        return Err("printed more than 1 MiB".to_owned());
+    }
+    Ok(bytes)
 }
 
 impl HelperResponse {

@@ -126,6 +126,18 @@ async fn a_helper_that_hangs_is_given_up() {
     assert!(error.to_string().contains("did not answer"), "{error}");
 }
 
+#[tokio::test]
+async fn a_helper_that_prints_for_ever_is_given_up_and_takes_no_memory() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for script in ["exec yes", "exec yes >&2"] {
+        let mut credentials = credentials(helper(dir.path(), script));
+        credentials.timeout = Duration::from_hours(1);
+        let error = credentials.headers().await.expect_err("no answer");
+        let text = error.to_string();
+        assert!(text.contains("helper` printed more than 1 MiB"), "{text}");
+    }
+}
+
 #[test]
 fn the_helper_for_the_nearest_host_is_taken() {
     let helper = |host: Option<&str>, program: &str| CredentialHelper {
