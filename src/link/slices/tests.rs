@@ -293,7 +293,7 @@ fn a_module_is_decoded_once_whichever_jobs_ask_for_it() {
             of(&path)
         };
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
-        let graphs = threads.into_iter().map(|thread| thread.join());
+        let graphs = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
         graphs.map(|graph| graph.expect("no panic")).collect()
     });
     // One graph for all of them, not eight equal ones.
