@@ -26,7 +26,7 @@ use crate::thinlto::{
 };
 
 /// Changes whenever the same job would get another key without a change of its content.
-const SLICE_FORM: &str = "relto slices 3";
+const SLICE_FORM: &str = "relto slices 4";
 /// The directory of modules in the input root.
 const MODULES: &str = "relto/m/";
 
@@ -71,6 +71,10 @@ const EXCLUDED: [&str; 36] = [
     "-pg",
     "-save-",
 ];
+
+/// An argument that [`EXCLUDED`] would keep out: in what form bitcode is written. Linux gives it to
+/// its backends.
+const HARMLESS: &str = "-fsplit-lto-unit";
 
 /// A job's key by what it can see.
 #[derive(Debug, Clone)]
@@ -133,14 +137,14 @@ pub fn check_kind(job: &CanonicalJob) -> Result<(), NoSliceKey> {
     if job.kind != OutputKind::Object(Format::Elf) || job.outputs.len() != 1 || !modules_only {
         return Err(NoSliceKey::Kind);
     }
-    let excluded = job
-        .arguments
-        .iter()
-        .find(|word| EXCLUDED.iter().any(|prefix| word.starts_with(prefix)));
-    match excluded {
+    match job.arguments.iter().find(|word| is_excluded(word)) {
         Some(word) => Err(NoSliceKey::Argument(word.clone())),
         None => Ok(()),
     }
+}
+
+fn is_excluded(word: &str) -> bool {
+    word != HARMLESS && EXCLUDED.iter().any(|prefix| word.starts_with(prefix))
 }
 
 /// What follows from the name of a module's source file.
@@ -328,6 +332,21 @@ mod tests {
             views.push(None);
         }
         locations(&views)
+    }
+
+    #[test]
+    fn arguments_that_ask_for_more_than_an_object_are_excluded() {
+        for word in [
+            "-fsplit-stack",
+            "-gsplit-dwarf",
+            "-fsanitize=kcfi",
+            "-mllvm",
+        ] {
+            assert!(is_excluded(word), "{word}");
+        }
+        for word in ["-fsplit-lto-unit", "-O2", "-mcmodel=kernel"] {
+            assert!(!is_excluded(word), "{word}");
+        }
     }
 
     #[test]

@@ -163,7 +163,8 @@ pub struct ModuleGraph {
     own: Option<ModuleView>,
     /// First eight bytes of a hash of the name of the source file.
     source: u64,
-    /// What every job sees: target, flags, named metadata, module assembly, appending variables.
+    /// What every job sees: target, flags, named metadata, appending variables, and of the module's
+    /// assembly what gives versions to symbols.
     head: Part,
     /// In the order of the module.
     globals: Vec<Global>,

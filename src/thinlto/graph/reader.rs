@@ -22,6 +22,8 @@ const VERSION_WITH_STRTAB: u64 = 2;
 const PROBES: &[u8] = b"llvm.pseudo_probe_desc";
 /// Record of a function's place in a module's symbol table.
 const VST_FUNCTION: u64 = 3;
+/// What the compiler must not remove although nothing refers to it. `llvm.used` is for linkers too.
+const KEPT_BY_COMPILER: &[u8] = b"llvm.compiler.used";
 /// What precedes the number in the name of a promoted local.
 const SUFFIX: &[u8] = b".llvm.";
 
@@ -89,7 +91,10 @@ pub(super) fn read(bytes: &[u8]) -> Decoded<ModuleGraph> {
         &mut globals,
         &mut texts,
     )?;
-    for global in globals.iter().filter(|global| global.appending) {
+    let appending = globals.iter().filter(|global| global.appending);
+    // No backend reads this one of an import.
+    let kept = short_hash(KEPT_BY_COMPILER);
+    for global in appending.filter(|global| global.name != kept) {
         head.hash(&global.record.digest);
         head_part.nodes.extend(&global.record.nodes);
         match &global.content {
@@ -138,6 +143,18 @@ fn own(
     }))
 }
 
+/// Whether a module's assembly may have what a backend looks for in that of an import: `.symver`,
+/// by which a symbol gets a version. Nothing else of it is linked into the importing module. A macro
+/// or another file can spell the directive, too.
+fn may_give_versions(assembly: &[u8]) -> bool {
+    const SPELLINGS: [&[u8]; 5] = [b"symver", b"macro", b".irp", b".rep", b"include"];
+    let assembly = assembly.to_ascii_lowercase();
+    SPELLINGS.iter().any(|spelling| {
+        let mut windows = assembly.windows(spelling.len());
+        windows.any(|window| window == *spelling)
+    })
+}
+
 /// What the records of the module block declare. All texts that no table holds go into the head.
 fn declared<'a>(
     file: &'a ModuleFile<'_>,
@@ -152,10 +169,18 @@ fn declared<'a>(
         let (code, operands) = record.split_first().ok_or(Opaque::Damaged)?;
         match (*code, operands) {
             (code::VERSION, [VERSION_WITH_STRTAB]) | (code::HASH | code::VSTOFFSET, _) => {}
-            (code::TRIPLE | code::DATALAYOUT | code::ASM, _) => {
+            (code::TRIPLE | code::DATALAYOUT, _) => {
                 head.number(*code);
                 head.numbers(operands);
                 texts(&text(operands));
+            }
+            (code::ASM, _) => {
+                let assembly = text(operands);
+                if may_give_versions(&assembly) {
+                    head.number(*code);
+                    head.numbers(operands);
+                }
+                texts(&assembly);
             }
             // It shows in GUIDs only, and in the object of this module.
             (code::SOURCE_FILENAME, _) => {

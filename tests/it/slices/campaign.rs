@@ -6,14 +6,18 @@
 //! `slice_keys` asks for, real programs with edits of their sources first; `RELTO_SLICES_STATE` names the directory of the figures, and
 //! `RELTO_SLICES_PAIRS` and `RELTO_SLICES_THREADS` say how much and how fast.
 
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::support::campaign::number;
+use relto::internals::digest::Digest;
+
 use crate::support::corpus::cached;
+use crate::support::kernel_edits::{EDITS as EDITS_OF_LINUX, EditedKernel};
 use crate::support::llvm::{Llvm, run};
 use crate::support::program::{EditedProgram, Program, zstd};
-use crate::support::skip::{is_long, skip};
+use crate::support::skip::{is_long, runs_long, skip};
 
 use super::figures::{Campaign, Construct, Figures};
 use super::ir::{self, IrModule};
@@ -79,26 +83,94 @@ fn flags_of(program: &Program) -> Flags {
 /// Compares a real program through its edits, each made to the same base.
 fn compare_edits(program: &EditedProgram) -> Figures {
     let base = program.base();
-    let flags = flags_of(&base);
-    let mut lab = Lab::new(flags, base.modules.len());
-    let mut figures = Figures::default();
+    let mut lab = Lab::new(flags_of(&base), base.modules.len());
     for (at, module) in base.modules.iter().enumerate() {
         lab.place(at, module);
     }
-    assert!(lab.thin_link(), "the base links");
-    lab.compare(None, &mut figures);
+    let mut edits = EditsOf::new(program.name, &mut lab, &base.modules);
     for edit in program.edits {
         let edited = program.edited(edit);
-        lab.place(edited.module, &edited.program.modules[edited.module]);
-        assert!(lab.thin_link(), "`{}` links", edit.name);
-        let counts = lab.compare(None, &mut figures);
-        let name = format!("{}: {}", edit.file, edit.name);
-        figures.edits.push((program.name.to_owned(), name, counts));
-        lab.place(edited.module, &base.modules[edited.module]);
+        let file = &edited.program.modules[edited.module];
+        edits.compare(edit.file, edit.name, edited.module, file);
     }
-    let name = format!("{}, {}, edits of sources", flags.target, program.name);
-    figures.programs.insert(name, figures.telling);
-    figures
+    edits.finish()
+}
+
+/// The same of Linux, or `None` after recording the test as skipped.
+fn compare_edits_of_linux() -> Option<Figures> {
+    let kernel = EditedKernel::get()?;
+    let files = kernel.files();
+    let mut lab = Lab::kernel(&kernel);
+    let mut edits = EditsOf::new("Linux", &mut lab, &files);
+    for (edit, (at, file)) in EDITS_OF_LINUX.iter().zip(kernel.edited()) {
+        edits.compare(edit.file, edit.name, at, &file);
+    }
+    Some(edits.finish())
+}
+
+/// A figure for readers of the test's output.
+#[expect(clippy::print_stderr, reason = "figures are what a long run is for")]
+fn show(text: &str) {
+    eprintln!("{text}");
+}
+
+/// Edits of one program, each made to the same base.
+struct EditsOf<'a> {
+    program: &'static str,
+    lab: &'a mut Lab,
+    base: &'a [PathBuf],
+    /// Of the jobs of the base.
+    whole_keys: Vec<Digest>,
+    figures: Figures,
+}
+
+impl<'a> EditsOf<'a> {
+    /// The lab has the modules of `base`.
+    fn new(program: &'static str, lab: &'a mut Lab, base: &'a [PathBuf]) -> Self {
+        assert!(lab.thin_link(), "the base links");
+        Self {
+            program,
+            whole_keys: lab.whole_keys(),
+            lab,
+            base,
+            figures: Figures::default(),
+        }
+    }
+
+    /// Compares the jobs that the edit of the module at `at` concerns, whose bitcode is `edited`.
+    fn compare(&mut self, file: &str, edit: &str, at: usize, edited: &Path) {
+        self.link(at, edited);
+        let keys = self.lab.whole_keys().into_iter().zip(&self.whole_keys);
+        let concerned = keys.enumerate().filter(|(_, (now, then))| now != *then);
+        let concerned: Vec<usize> = concerned.map(|(job, _)| job).collect();
+        self.link(at, &self.base[at]);
+        self.lab.compare_jobs(&concerned, None, &mut self.figures);
+        self.link(at, edited);
+        let counts = self.lab.compare_jobs(&concerned, None, &mut self.figures);
+        let name = format!("{file}: {edit}");
+        show(&format!("{}, {name}: {counts:?}", self.program));
+        show(&format!(
+            "{:?} {:?}",
+            self.figures.without_key,
+            self.lab.opaque()
+        ));
+        self.figures
+            .edits
+            .push((self.program.to_owned(), name, counts));
+        self.lab.place(at, &self.base[at]);
+    }
+
+    fn link(&mut self, at: usize, module: &Path) {
+        self.lab.place(at, module);
+        assert!(self.lab.thin_link(), "{} links", self.program);
+    }
+
+    fn finish(mut self) -> Figures {
+        let target = self.lab.target();
+        let name = format!("{target}, {}, edits of sources", self.program);
+        self.figures.programs.insert(name, self.figures.telling);
+        self.figures
+    }
 }
 
 /// Compares a real program through random edits of its modules in LLVM's textual form.
@@ -132,6 +204,12 @@ fn compare_real(campaign: &Mutex<Campaign>) {
         if edits > 0 && !has(&of_ir) {
             add(&of_ir, &compare_ir_of(&EditedProgram::named(name), edits));
         }
+    }
+    if std::env::var_os("RELTO_TEST_LINUX").is_some()
+        && !has("Linux")
+        && let Some(figures) = compare_edits_of_linux()
+    {
+        add("Linux", &figures);
     }
 }
 
@@ -294,6 +372,23 @@ fn equal_slice_keys_mean_equal_objects() {
         telling += figures.telling;
     }
     assert!(telling > 0, "no comparison was significant");
+}
+
+/// Jobs that compile an edit's module again, whatever it changes, are among those that run.
+#[test]
+fn no_more_jobs_of_linux_run_after_an_edit_than_objects_change() {
+    if !runs_long() {
+        return;
+    }
+    let Some(figures) = compare_edits_of_linux() else {
+        return;
+    };
+    assert!(figures.wrong.is_empty(), "{figures:#?}");
+    let counts = figures.edits.iter().map(|(_, _, counts)| counts);
+    let (run, changed) = counts.fold((0, 0), |(run, changed), counts| {
+        (run + counts.by_slice_key, changed + counts.changed)
+    });
+    assert!(run <= changed, "{figures:#?}");
 }
 
 /// Compares programs that no run has compared yet, until there are enough.

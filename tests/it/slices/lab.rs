@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::Path;
 
 use fs_err as fs;
+use relto::internals::action::arguments::{parse, reaching};
 use relto::internals::action::canonical::{Canonical, CanonicalJob, canonical};
 use relto::internals::action::restore::{Renumbering, check, restore};
 use relto::internals::action::slice::{
@@ -19,6 +20,9 @@ use relto::internals::digest::{Digest, DigestFunction};
 use relto::internals::job::{Caller, Job};
 use relto::internals::thinlto::{Index, ModuleGraph};
 use serde::{Deserialize, Serialize};
+
+use crate::support::kernel::Slice;
+use crate::support::kernel_edits::EditedKernel;
 
 use super::figures::{Construct, Figures};
 use super::tools::{Ended, Tools};
@@ -92,6 +96,9 @@ pub(super) struct Lab {
     dir: tempfile::TempDir,
     /// Where sources are, inside of `dir`.
     sources: String,
+    /// The flags of each module's backend where they are a program's own; else they follow from
+    /// `flags`.
+    own_flags: Vec<Vec<String>>,
     tools: Tools,
     flags: Flags,
     modules: Vec<LabModule>,
@@ -116,6 +123,7 @@ impl Lab {
         Self {
             dir: tempfile::tempdir().expect("a directory"),
             sources: ".".to_owned(),
+            own_flags: Vec::new(),
             tools: Tools::default(),
             flags,
             modules: (0..modules).map(empty).collect(),
@@ -125,6 +133,31 @@ impl Lab {
             seen: HashSet::new(),
             settled: HashSet::new(),
         }
+    }
+
+    /// The modules of Linux, as its build compiles and links them.
+    pub(super) fn kernel(kernel: &EditedKernel) -> Self {
+        let flags = Flags {
+            target: Target::X86_64,
+            level: "-O2",
+            relocation: "-fno-pic",
+            front_end: &[],
+            backend: &[],
+            shared: false,
+        };
+        let mut lab = Self::new(flags, kernel.modules.len());
+        lab.own_flags = kernel.flags();
+        let named = lab.modules.iter_mut().zip(&kernel.modules);
+        for ((module, name), file) in named.zip(kernel.files()) {
+            name.clone_into(&mut module.name);
+            let path = lab.dir.path().join(name);
+            fs::create_dir_all(path.parent().expect("a directory")).expect("made");
+            fs::copy(file, path).expect("copied");
+        }
+        for number in 0..lab.modules.len() {
+            lab.reload(number);
+        }
+        lab
     }
 
     pub(super) fn target(&self) -> Target {
@@ -207,6 +240,21 @@ impl Lab {
 
     /// Writes the shards beside the modules.
     pub(super) fn thin_link(&mut self) -> bool {
+        if !self.own_flags.is_empty() {
+            let names = self.modules.iter().map(|module| module.name.as_str());
+            let list = names.collect::<Vec<_>>().join("\n");
+            fs::write(self.path().join("modules"), list).expect("written");
+            let words = [
+                "-m",
+                "elf_x86_64",
+                "-r",
+                "--thinlto-index-only=natives",
+                "-o",
+                "all.o",
+                "@modules",
+            ];
+            return self.run("ld.lld", &words.map(str::to_owned)).success;
+        }
         let mut words = ["--thinlto-index-only", "-e", "main", "-o", "program"]
             .map(str::to_owned)
             .to_vec();
@@ -221,6 +269,13 @@ impl Lab {
     }
 
     fn arguments(&self, number: usize) -> Vec<String> {
+        if let Some(flags) = self.own_flags.get(number) {
+            let files = Slice::files(&self.modules[number].name, &format!("n{number}.o"));
+            let words = [flags.as_slice(), files.as_slice()].concat();
+            let parsed = parse(&words);
+            let reaching = reaching(&parsed).flat_map(|argument| argument.words.to_vec());
+            return reaching.collect();
+        }
         let target = format!("--target={}", self.flags.target.triple());
         let mut words = vec!["-c".to_owned(), target];
         words.extend([self.flags.level, "-faddrsig"].map(str::to_owned));
@@ -264,8 +319,19 @@ impl Lab {
         construct: Option<Construct>,
         figures: &mut Figures,
     ) -> EditCounts {
+        let all: Vec<usize> = (0..self.modules.len()).collect();
+        self.compare_jobs(&all, construct, figures)
+    }
+
+    /// The same of some jobs.
+    pub(super) fn compare_jobs(
+        &mut self,
+        jobs: &[usize],
+        construct: Option<Construct>,
+        figures: &mut Figures,
+    ) -> EditCounts {
         let mut counts = EditCounts::default();
-        for number in 0..self.modules.len() {
+        for &number in jobs {
             let shard = self.read(&self.shard_name(number));
             let own = self.modules[number].digest.hex();
             let settled = sha256(&[shard.as_slice(), own.as_bytes()].concat());
@@ -285,7 +351,7 @@ impl Lab {
         counts: &mut EditCounts,
     ) {
         let (form, files) = self.canonical(number, shard);
-        let digests: Vec<Digest> = files.iter().map(|at| self.modules[*at].digest).collect();
+        let digests = self.digests(&files);
         let whole = Action::new(&template(), &toolchain(), &form, &digests).digest();
         figures.jobs += 1;
         if !self.seen.insert(whole) {
@@ -327,6 +393,21 @@ impl Lab {
             let keep = self.keep(number, &restored, &fresh);
             figures.wrong.push(format!("{construct:?}: {keep}"));
         }
+    }
+
+    /// The whole key of each job.
+    pub(super) fn whole_keys(&self) -> Vec<Digest> {
+        let keys = (0..self.modules.len()).map(|number| {
+            let shard = self.read(&self.shard_name(number));
+            let (form, files) = self.canonical(number, &shard);
+            let digests = self.digests(&files);
+            Action::new(&template(), &toolchain(), &form, &digests).digest()
+        });
+        keys.collect()
+    }
+
+    fn digests(&self, files: &[usize]) -> Vec<Digest> {
+        files.iter().map(|at| self.modules[*at].digest).collect()
     }
 
     /// Keeps what is needed to look into a difference. Returns the directory.

@@ -71,7 +71,7 @@ impl Slice {
         let scripts = scripts()?;
         let recipe = format!("{PARTS:?}");
         let kept = cached("kernel-slice", &recipe, |dir| {
-            make_slice(&scripts, dir);
+            collect_parts(&scripts, dir, &PARTS, |_, _| ());
         });
         let dir = TempDir::new().expect("a temporary directory");
         run(Command::new("cp")
@@ -103,8 +103,7 @@ impl Slice {
 
     /// The flags of a module's backend, quotes taken off as the shell would.
     pub fn flags(&self, module: &str) -> Vec<String> {
-        let text = fs::read_to_string(self.dir().join(format!("{module}.flags"))).expect("flags");
-        words_of(&text)
+        flags(self.dir(), module)
     }
 
     /// What `scripts/Makefile.thinlto` says besides the flags.
@@ -125,25 +124,41 @@ impl Slice {
     }
 }
 
-fn make_slice(scripts: &Path, dir: &Path) {
+/// The flags of the backend of a module in `dir`, quotes taken off as the shell would.
+pub fn flags(dir: &Path, module: &str) -> Vec<String> {
+    let text = fs::read_to_string(dir.join(format!("{module}.flags"))).expect("flags");
+    words_of(&text)
+}
+
+/// Compiles `parts` of the kernel, and collects their modules and a list of them in `dir`. `finish`
+/// gets the sources and the output directory before that is removed.
+pub(super) fn collect_parts(
+    scripts: &Path,
+    dir: &Path,
+    parts: &[&str],
+    finish: impl FnOnce(&Path, &Path),
+) {
     let sources = sources(scripts);
     let build = dir.join("build");
     configure(scripts, &sources, &build);
-    let mut make = Command::new("nice");
-    make.arg("make")
-        .arg("-C")
-        .arg(&build)
-        .arg(format!("LLVM={}", suffix()));
-    make.arg(format!("CC=clang{}", suffix()))
-        .arg("-j2")
-        .args(PARTS);
-    run(&mut make);
+    run(make(&build).args(parts));
     let mut list = String::new();
-    for part in PARTS {
+    for part in parts {
         collect(&build, Path::new(part), dir, &mut list);
     }
     fs::write(dir.join("modules"), list).expect("written");
+    finish(&sources, &build);
     fs::remove_dir_all(build).expect("removed");
+}
+
+/// The kernel's `make` in an output directory.
+pub(super) fn make(build: &Path) -> Command {
+    let mut make = Command::new("nice");
+    make.args(["make", "-j2", "-C"])
+        .arg(build)
+        .arg(format!("LLVM={}", suffix()))
+        .arg(format!("CC=clang{}", suffix()));
+    make
 }
 
 /// Takes the bitcode below `part` over, with the flags that the build has noted beside it.
@@ -165,12 +180,18 @@ fn collect(build: &Path, part: &Path, dir: &Path, list: &mut String) {
         let flags = fs::read_to_string(&notes)
             .ok()
             .and_then(|text| saved_flags(&text));
-        if let (Some("o"), Some(flags)) = (path.extension().and_then(|it| it.to_str()), flags) {
+        let is_object = path.extension().is_some_and(|it| it == "o");
+        if let Some(flags) = flags.filter(|_| is_object && is_bitcode(&path)) {
             fs::copy(&path, dir.join(inside)).expect("copied");
             fs::write(dir.join(format!("{}.flags", inside.display())), flags).expect("written");
             writeln!(list, "{}", inside.display()).expect("a string");
         }
     }
+}
+
+/// Parts of the kernel that run elsewhere, such as what programs map, are compiled to the end.
+fn is_bitcode(path: &Path) -> bool {
+    fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"BC\xC0\xDE"))
 }
 
 /// `text` as a shell takes it apart.

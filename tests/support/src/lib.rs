@@ -20,6 +20,7 @@ pub mod farm;
 pub mod flood;
 pub mod http_store;
 pub mod kernel;
+pub mod kernel_edits;
 pub mod kernel_tree;
 pub mod lease;
 pub mod link;

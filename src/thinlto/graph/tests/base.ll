@@ -10,6 +10,7 @@ module asm ".globl marker"
 $group = comdat any
 
 @llvm.used = appending global [1 x ptr] [ptr @kept], section "llvm.metadata"
+@llvm.compiler.used = appending global [1 x ptr] [ptr @counter], section "llvm.metadata"
 @llvm.global_ctors = appending global [1 x { i32, ptr, ptr }] [{ i32, ptr, ptr } { i32 65535, ptr @start, ptr null }]
 @kept = global i32 1
 @counter = internal global i32 3, align 4

@@ -68,6 +68,12 @@ const SEEN: [&[Case]; 8] = [
 /// What the job does not see.
 const UNSEEN: &[Case] = &[
     ("source file name", "\"base.c\"", "\"other.c\""),
+    ("module assembly", ".globl marker", ".globl marker2"),
+    (
+        "llvm.compiler.used",
+        "[1 x ptr] [ptr @counter]",
+        "[1 x ptr] [ptr @unneeded]",
+    ),
     (
         "body of a stub",
         "define internal i32 @helper(i32 %x) noinline {\n  ret i32 %x",
@@ -154,6 +160,18 @@ fn what_a_job_does_not_see_leaves_the_digest_alone() {
         assert!(BASE.contains(from), "{name}: the base has no {from:?}");
         assert_eq!(digest(&BASE.replace(from, to)), Ok(base), "{name}");
     }
+}
+
+#[test]
+fn each_version_of_a_symbol_in_module_assembly_is_seen() {
+    if Llvm::get().major() != 22 {
+        return skip("slice keys are known for LLVM 22 alone");
+    }
+    let versions = ["ONE", "TWO"].map(|version| {
+        let directive = format!(".symver marker, marker@{version}");
+        digest(&BASE.replace(".globl marker", &directive)).expect("understood")
+    });
+    assert_ne!(versions[0], versions[1]);
 }
 
 /// A module as its own job sees it.

@@ -5,7 +5,16 @@ use super::Case;
 pub(super) const CASES: &[Case] = &[
     ("triple", "x86_64-pc-linux-gnu", "x86_64-unknown-linux-gnu"),
     ("data layout", "S128\"", "S64\""),
-    ("module assembly", ".globl marker", ".globl marker2"),
+    (
+        "versions of symbols",
+        ".globl marker",
+        ".symver marker, marker@ONE",
+    ),
+    (
+        "a macro in module assembly",
+        ".globl marker",
+        ".macro marker\\0A.endm",
+    ),
     (
         "module flag",
         "!\"PIC Level\", i32 2",
