@@ -247,7 +247,7 @@ const VALUES: &[(&str, Role)] = &[
     ("split-stack-adjust-size", Keep),
     ("symbol-ordering-file", Keep),
     ("target2", Keep),
-    ("undefined-glob", Keep),
+    ("undefined-glob", INPUTS),
     ("unresolved-symbols", Keep),
     ("version-script", Keep),
 ];

@@ -248,18 +248,21 @@ const JOINED: &[(&str, Role)] = &[
     ("weak-l", Placed),
 ];
 
-const SEVERAL: &[(&str, usize)] = &[
-    ("add_empty_section", 2),
-    ("alias", 2),
-    ("move_to_ro_segment", 2),
-    ("move_to_rw_segment", 2),
-    ("platform_version", 3),
-    ("rename_section", 4),
-    ("rename_segment", 2),
-    ("sectalign", 3),
-    ("sectcreate", 3),
-    ("sectorder", 3),
-    ("segaddr", 2),
-    ("segcreate", 3),
-    ("segprot", 3),
+/// The linker gives the new name the place that the symbol has before LTO: none.
+const BEFORE_LTO: Role = Refuse("names what the linker resolves before LTO");
+
+const SEVERAL: &[(&str, usize, Role)] = &[
+    ("add_empty_section", 2, Keep),
+    ("alias", 2, BEFORE_LTO),
+    ("move_to_ro_segment", 2, Keep),
+    ("move_to_rw_segment", 2, Keep),
+    ("platform_version", 3, Keep),
+    ("rename_section", 4, Keep),
+    ("rename_segment", 2, Keep),
+    ("sectalign", 3, Keep),
+    ("sectcreate", 3, Keep),
+    ("sectorder", 3, Keep),
+    ("segaddr", 2, Keep),
+    ("segcreate", 3, Keep),
+    ("segprot", 3, Keep),
 ];

@@ -107,7 +107,7 @@ pub(super) struct OptionTable {
     /// The value in the same word: `--lto-O2`.
     pub(super) joined: &'static [OptionList],
     /// Options with several values, each in a word of its own, and how many.
-    pub(super) several: &'static [(&'static str, usize)],
+    pub(super) several: &'static [(&'static str, usize, Role)],
 }
 
 impl OptionTable {
@@ -274,8 +274,8 @@ fn find_long(word: &str, table: &OptionTable) -> Option<OptionMatch> {
     if let Some((name, role)) = all(table.flags).find(|it| it.0 == name) {
         return Some((name, *role, joined, 0));
     }
-    if let Some((name, values)) = table.several.iter().find(|it| it.0 == word) {
-        return Some((name, Role::Keep, None, *values));
+    if let Some((name, values, role)) = table.several.iter().find(|it| it.0 == word) {
+        return Some((name, *role, None, *values));
     }
     let mut prefixes = all(table.joined).filter(|it| word.starts_with(it.0));
     let (name, role) = prefixes.next()?;

@@ -124,6 +124,8 @@ struct SymbolResolver<'a> {
     definitions_first: bool,
     flavour: Flavour,
     known: HashMap<&'a [u8], usize>,
+    /// Where the members of archives are first, by their names and offsets.
+    members: HashMap<(&'a String, u64), usize>,
     names: Vec<&'a [u8]>,
     states: Vec<SymbolState>,
     taken: Vec<bool>,
@@ -133,8 +135,15 @@ struct SymbolResolver<'a> {
 
 impl<'a> SymbolResolver<'a> {
     fn new(files: &'a [InputFile], flavour: Flavour, release: &Release) -> Self {
+        let mut members = HashMap::new();
+        for (number, file) in files.iter().enumerate() {
+            if let Some(offset) = file.offset {
+                members.entry((&file.name, offset)).or_insert(number);
+            }
+        }
         Self {
             files,
+            members,
             flavour,
             definitions_first: release.major() > LAST_ONE_PASS,
             known: HashMap::new(),
@@ -166,6 +175,9 @@ impl<'a> SymbolResolver<'a> {
             return;
         }
         let file = &self.files[number];
+        if self.is_repeated(number) {
+            return;
+        }
         if file.lazy {
             self.offer(number);
         } else if file.kind == InputKind::Shared {
@@ -182,6 +194,16 @@ impl<'a> SymbolResolver<'a> {
         } else {
             self.load(number);
         }
+    }
+
+    /// Whether it is a member of an archive that was named before: `ld64.lld` reads each once, even
+    /// if it is to be loaded whole later.
+    fn is_repeated(&self, number: usize) -> bool {
+        let file = &self.files[number];
+        let first = file
+            .offset
+            .and_then(|offset| self.members.get(&(&file.name, offset)));
+        self.flavour == Flavour::MachO && first.is_some_and(|first| *first < number)
     }
 
     /// A member says what it defines.

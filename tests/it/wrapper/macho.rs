@@ -195,6 +195,96 @@ fn a_c_program_is_ld64s_own_in_every_form() {
     }
 }
 
+/// Options that the final link must do the same with as the linker's own LTO does.
+const OPTIONS: &[&[&str]] = &[
+    &["-Wl,-order_file,order"],
+    &["-Wl,-exported_symbols_list,exported"],
+    &["-Wl,-exported_symbols_list,exported", "-Wl,-dead_strip"],
+    &["-Wl,-unexported_symbols_list,exported"],
+    &["-Wl,-unexported_symbol,_f"],
+    &["-Wl,-export_dynamic"],
+    &["-Wl,-no_exported_symbols"],
+    &["-Wl,-non_global_symbols_strip_list,exported"],
+    &["-Wl,-u,_hh"],
+    &["-Wl,-u,_gone", "-lgone"],
+    &["-Wl,-U,_nowhere"],
+    &["-Wl,-undefined,dynamic_lookup"],
+    &["-Wl,-flat_namespace"],
+    &["-Wl,-init_offsets"],
+    &["-Wl,-fixup_chains"],
+    &["-Wl,-no_fixup_chains"],
+    &["-Wl,-no_function_starts", "-Wl,-no_data_in_code_info"],
+    &["-Wl,-S", "-Wl,-x"],
+    &["-Wl,-no_uuid"],
+    &["-Wl,-sectcreate,__A,__b,order"],
+    &["-Wl,-rename_section,__TEXT,__text,__TEXT,__moved"],
+    &["-Wl,-rename_segment,__DATA,__MOVED"],
+    &["-Wl,-add_empty_section,__A,__c"],
+    &["-Wl,-sectalign,__TEXT,__text,0x1000"],
+    &["-Wl,-headerpad,0x400"],
+    &["-Wl,-no_data_const"],
+    &["-Wl,-no_adhoc_codesign"],
+    &["-Wl,-rpath,@loader_path/x"],
+    &["-Wl,-dyld_env,DYLD_X=y"],
+    &["-Wl,-e,_f"],
+    &["-Wl,--icf=all"],
+    &["-Wl,-no_deduplicate"],
+    &["-Wl,--no-deduplicate-strings"],
+    &["-Wl,-mllvm,-inline-threshold=0"],
+    &["-Wl,--lto-O3"],
+    &["-Wl,-weak-lgone"],
+    &["-Wl,-needed-lgone"],
+    &["-Wl,-weak_library,libdynamic.dylib"],
+    &["-Wl,-needed_library,libdynamic.dylib"],
+    &["libdynamic.dylib", "-Wl,-dead_strip_dylibs"],
+    &["-Wl,-reexport_library,libdynamic.dylib", "-dynamiclib"],
+    &["-Fframeworks", "-framework", "Foo"],
+    &["-Fframeworks", "-Wl,-weak_framework,Foo"],
+    &["-Fframeworks", "-Wl,-needed_framework,Foo"],
+    &["-Fframeworks", "-Wl,-reexport_framework,Foo", "-dynamiclib"],
+    &[
+        "-dynamiclib",
+        "-Wl,-install_name,/x/y.dylib,-current_version,3.2,-compatibility_version,2",
+    ],
+    &["-dynamiclib", "-Wl,-interposable"],
+    &[
+        "-dynamiclib",
+        "-Wl,-mark_dead_strippable_dylib",
+        "-Wl,-application_extension",
+    ],
+    // The archive has been read by then.
+    &["-Wl,-force_load,liby.a"],
+    &["liby.a"],
+];
+
+#[test]
+fn options_of_ld64_mean_what_they_mean_in_its_own_lto() {
+    const FRAMEWORK: &str = "--- !tapi-tbd\ntbd-version: 4\ntargets: [ x86_64-macos, arm64-macos ]\n\
+        install-name: '/Library/Frameworks/Foo.framework/Foo'\nexports:\n  - targets: [ x86_64-macos, arm64-macos ]\n    symbols: [ _foo ]\n...\n";
+    for apple in c_program() {
+        apple.module("g.c", "_Thread_local int t; __attribute__((constructor)) static void c(void) { t = 3; }\nint g(int x) { return x + t++; }\n");
+        apple.fixture.archive("rcs", "liby.a", &["g.o"]);
+        apple.compile("dynamic.c", "int dynamic(void) { return 1; }\n", &[]);
+        let words = [
+            "dynamic.o",
+            "-dynamiclib",
+            "-Wl,-install_name,/x/libdynamic.dylib",
+        ];
+        let library = apple.theirs("clang", &words);
+        fs::write(apple.fixture.path("libdynamic.dylib"), library).expect("written");
+        apple.fixture.write("order", "_h\n_g\n_main\n_f\n");
+        apple.fixture.write("exported", "_f\n_h*\n");
+        fs::create_dir_all(apple.fixture.path("frameworks/Foo.framework")).expect("made");
+        apple
+            .fixture
+            .write("frameworks/Foo.framework/Foo.tbd", FRAMEWORK);
+        for words in OPTIONS {
+            let words = [&["main.o", "libx.a", "liby.a"], *words].concat();
+            apple.alike("clang", &words, 3);
+        }
+    }
+}
+
 #[test]
 fn relinks_are_cached_for_another_archive() {
     for apple in c_program() {
@@ -324,6 +414,7 @@ fn what_three_steps_cannot_express_is_left_to_ld64() {
             ),
             (&["-Wl,--lto-O1"], "optimization level 1"),
             (&["-Wl,-save-temps"], "`-save-temps`"),
+            (&["-Wl,-alias,_f,_other"], "resolves before LTO"),
         ] {
             let words = [&["main.o", "libx.a", "liby.a"], words].concat();
             apple.alone("clang", &words, reason);

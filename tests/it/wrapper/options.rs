@@ -81,6 +81,7 @@ fn the_linker_does_alone_what_relto_cannot_and_relto_says_why() {
             "`-mllvm -code-model=small` has no counterpart",
         ),
         (&["-Wl,--just-symbols=main.o"], "changes what inputs mean"),
+        (&["-Wl,--undefined-glob=f*"], "changes what inputs mean"),
     ] {
         let all = [&INPUTS[..], words].concat();
         let output = fixture.wrapped("clang", &all);
@@ -156,6 +157,109 @@ fn options_of_llvm_and_the_processor_reach_the_backends() {
         ] {
             fixture.same("clang", &[&INPUTS[..], words].concat(), 2);
         }
+    }
+}
+
+/// Options that the final link must do the same with as the linker's own LTO does.
+const KEPT: &[&[&str]] = &[
+    &["-Wl,--allow-multiple-definition"],
+    &["-Wl,--Bsymbolic", "-shared"],
+    &["-Wl,--Bsymbolic-functions", "-shared"],
+    &["-Wl,--build-id=md5"],
+    &["-Wl,--disable-new-dtags,-rpath=/x"],
+    &["-Wl,--discard-all"],
+    &["-Wl,--discard-locals"],
+    &["-Wl,--dynamic-list=names"],
+    &["-Wl,--dynamic-list=names", "-shared"],
+    &["-Wl,--emit-relocs"],
+    &["-Wl,--exclude-libs=ALL", "-shared"],
+    &["-Wl,--export-dynamic"],
+    &["-Wl,--export-dynamic-symbol=f"],
+    &["-Wl,--fini=f,--init=g"],
+    &["-Wl,--gc-sections"],
+    &["-Wl,--hash-style=both"],
+    &["-Wl,--icf=all"],
+    &["-Wl,--icf=safe"],
+    &["-Wl,--lto-O3"],
+    &["-Wl,--lto-basic-block-sections=all"],
+    &["-Wl,--lto-whole-program-visibility"],
+    &["-Wl,--no-dynamic-linker"],
+    &["-Wl,--no-eh-frame-hdr"],
+    &["-Wl,--no-gnu-unique"],
+    &["-Wl,--no-relax"],
+    &["-Wl,--no-rosegment"],
+    &["-Wl,--orphan-handling=place"],
+    &["-Wl,--pack-dyn-relocs=relr"],
+    &["-Wl,--section-start=own=0x600000"],
+    &["-Wl,--shuffle-sections=*=7"],
+    &["-Wl,--sort-section=name"],
+    &["-Wl,--soname=q", "-shared"],
+    &["-Wl,--symbol-ordering-file=order"],
+    &["-Wl,--undefined=h"],
+    &["-Wl,--unique"],
+    &["-Wl,--unresolved-symbols=ignore-all"],
+    &["-Wl,--version-script=versions", "-shared"],
+    &["-Wl,--whole-archive"],
+    &["-Wl,--entry=f"],
+    &["-Wl,-plugin-opt=-function-sections"],
+    &["-Wl,-plugin-opt=mcpu=haswell"],
+    &["-Wl,-S"],
+    &["-Wl,-O2"],
+    &["-Wl,-z,nocombreloc"],
+    &["-Wl,-z,global", "-shared"],
+    &["-Wl,-z,interpose", "-shared"],
+    &["-Wl,-z,keep-text-section-prefix"],
+    &["-Wl,-z,lazy"],
+    &["-Wl,-z,max-page-size=65536"],
+    &["-Wl,-z,norelro"],
+    &["-Wl,-z,nostart-stop-gc", "-Wl,--gc-sections"],
+    &["-Wl,-z,notext"],
+    &["-Wl,-z,now"],
+    &["-Wl,-z,retpolineplt"],
+    &["-Wl,-z,separate-loadable-segments"],
+    &["-Wl,-z,start-stop-visibility=hidden"],
+    &["-Wl,-z,undefs"],
+    &["script"],
+];
+
+#[test]
+fn options_of_ld_lld_mean_what_they_mean_in_its_own_lto() {
+    let fixture = WrapperDir::new(&Release::under_test());
+    let module = |name, text| fixture.compile(name, text, &["-flto=thin", "-fPIC"]);
+    module(
+        "main.c",
+        "#include <stdio.h>\nint f(int); int h(int); static int x = 4; int *p = &x;\n__attribute__((weak)) int w(void) { return 7; }\n__attribute__((constructor)) static void c(void) { puts(\"c\"); }\nint main(int c, char **v) { return f(c) + h(c) + w(); }\n",
+    );
+    module(
+        "f.c",
+        "int g(int); int puts(const char *); int f(int x) { return g(x) * 3; }\n__attribute__((destructor)) static void d(void) { puts(\"d\"); }\n",
+    );
+    module(
+        "g.c",
+        "_Thread_local int t = 5; static char b[40]; const char *const names[] = { \"a\", \"b\" };\n__attribute__((section(\"own\"), used)) int mine = 3;\nint g(int x) { b[x & 3]++; return x + t + ++b[1] + names[x & 1][0]; }\n",
+    );
+    fixture.compile(
+        "h.c",
+        "extern _Thread_local int t; int h(int x) { return x * 11 + t; }\n",
+        &["-fPIC"],
+    );
+    fixture.archive("rcs", "libx.a", &["f.o", "h.o"]);
+    fixture.archive("rcs", "liby.a", &["g.o"]);
+    fixture.write("order", "h\ng\nmain\nf\n");
+    fixture.write("names", "{ f; g; };\n");
+    fixture.write("versions", "{ global: f; g; main; local: *; };\n");
+    fixture.write(
+        "script",
+        "SECTIONS { .own : { *(own) } } INSERT AFTER .data;\n",
+    );
+    for words in KEPT {
+        // clang's own libraries are no part of this.
+        let own = [
+            *words,
+            &["main.o", "libx.a", "liby.a", "-Wl,--no-whole-archive"],
+        ]
+        .concat();
+        fixture.same("clang", &own, 3);
     }
 }
 

@@ -47,8 +47,16 @@ fn link(fixture: &WrapperDir, driver: &str, linker: &str, words: &[&str]) -> Str
     stderr
 }
 
-/// Links both ways; the programs must be the same and print the same.
+/// Links both ways; the programs must be the same. Returns what it prints.
 fn same(fixture: &WrapperDir, driver: &str, words: &[&str], jobs: usize) -> String {
+    compared(fixture, driver, words, jobs);
+    run(Command::new("node")
+        .current_dir(fixture.dir())
+        .args(["--no-warnings", "run.js"]))
+}
+
+/// Links both ways; the programs must be the same.
+fn compared(fixture: &WrapperDir, driver: &str, words: &[&str], jobs: usize) {
     let plain = fixture.release.tool("wasm-ld").display().to_string();
     link(fixture, driver, &plain, words);
     let theirs = fs::read(fixture.path("app")).expect("linked");
@@ -64,9 +72,6 @@ fn same(fixture: &WrapperDir, driver: &str, words: &[&str], jobs: usize) -> Stri
         fs::read(fixture.path("app")).expect("linked") == theirs,
         "{words:?}"
     );
-    run(Command::new("node")
-        .current_dir(fixture.dir())
-        .args(["--no-warnings", "run.js"]))
 }
 
 #[test]
@@ -87,6 +92,83 @@ fn a_c_program_is_wasm_lds_own_and_runs() {
         ),
         "25\n"
     );
+}
+
+/// Options that the final link must do the same with as the linker's own LTO does.
+const OPTIONS: &[&[&str]] = &[
+    &["-Wl,--export=f"],
+    &["-Wl,--export=g", "-Wl,--export=t"],
+    &[
+        "-Wl,--export-if-defined=h",
+        "-Wl,--export-if-defined=nowhere",
+    ],
+    &["-Wl,--export-dynamic"],
+    &["-Wl,--no-entry"],
+    &["-Wl,--entry=f"],
+    &["-Wl,--no-gc-sections"],
+    &["-Wl,--import-undefined"],
+    &["-Wl,--allow-undefined"],
+    &["-Wl,--unresolved-symbols=ignore-all"],
+    &["-Wl,--import-memory"],
+    &["-Wl,--import-table"],
+    &["-Wl,--export-table"],
+    &["-Wl,--growable-table"],
+    &["-Wl,--table-base=7"],
+    &["-Wl,--stack-first"],
+    &["-Wl,-z,stack-size=131072"],
+    &["-Wl,--initial-memory=1048576"],
+    &["-Wl,--max-memory=4194304"],
+    &["-Wl,--strip-all", "-Wl,--keep-section=name"],
+    &["-Wl,--strip-debug"],
+    &["-Wl,--no-merge-data-segments"],
+    &["-Wl,--extra-features=tail-call"],
+    &["-Wl,--no-check-features"],
+    &["-Wl,--build-id"],
+    &["-Wl,-O2", "-Wl,--lto-O3"],
+    &["-Wl,-mllvm,-inline-threshold=0"],
+    &["-Wl,-u,h"],
+];
+
+#[test]
+fn options_of_wasm_ld_mean_what_they_mean_in_its_own_lto() {
+    let Some(fixture) = fixture() else { return };
+    let thin = [&TARGET[..], &["-flto=thin"]].concat();
+    fixture.compile("main.c", "#include <stdio.h>\nint f(int); int h(int); __attribute__((weak)) int w(void) { return 7; }\nint main(void) { printf(\"%d\\n\", f(1) + h(2) + w()); return 0; }\n", &thin);
+    fixture.compile(
+        "f.c",
+        "int g(int); int f(int x) { return g(x) * 3; }\n",
+        &thin,
+    );
+    fixture.compile("g.c", "int t = 5; static char b[40]; int puts(const char *);\n__attribute__((constructor)) static void c(void) { puts(\"c\"); }\nint g(int x) { b[x & 3]++; return x + t + ++b[1]; }\n", &thin);
+    fixture.compile(
+        "h.c",
+        "extern int t; int h(int x) { return x * 11 + t; }\n",
+        &TARGET,
+    );
+    fixture.archive("rcs", "libx.a", &["f.o", "h.o"]);
+    fixture.archive("rcs", "liby.a", &["g.o"]);
+    for words in OPTIONS {
+        let words = [&["main.o", "libx.a", "liby.a"], *words].concat();
+        compared(&fixture, "clang", &words, 3);
+    }
+    let thin = [&thin[..], &["-fPIC"]].concat();
+    fixture.compile("lib.c", "int und(int); int n(int); int add(int a) { return und(a) + n(a) + 1; }\nint data = 4; int *p = &data; int (*fp)(int) = und;\n", &thin);
+    fixture.compile(
+        "n.c",
+        "int add(int); int n(int x) { return x * 7; } int m(int x) { return add(x); }\n",
+        &["-fPIC", TARGET[0]],
+    );
+    for words in [
+        &[
+            "-shared",
+            "-Wl,--experimental-pic,--unresolved-symbols=import-dynamic",
+        ][..],
+        &["-Wl,-pie,--experimental-pic,--import-undefined"],
+        &["-Wl,--allow-undefined,--export=m"],
+    ] {
+        let words = [&["-nostdlib", "lib.o", "n.o", "-Wl,--no-entry"], words].concat();
+        compared(&fixture, "clang", &words, 1);
+    }
 }
 
 #[test]
