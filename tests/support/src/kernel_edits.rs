@@ -44,7 +44,7 @@ pub const EDITS: [KernelEdit; 6] = [
         to: "int relto_more(int x);\nint relto_more(int x) { return x * 7; }\nstatic int max_threads;",
     },
     KernelEdit {
-        name: "a message",
+        name: "a message that is not compiled",
         file: "mm/slub.c",
         from: "SLUB: Unable to allocate memory on CPU",
         to: "SLUB: No memory on CPU",
