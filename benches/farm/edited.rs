@@ -48,7 +48,7 @@ pub(crate) fn edited(jobs: Option<usize>) {
     );
     let link = Copies::new(jobs.unwrap_or(30_000).div_ceil(MODULES + 1));
     let home = Home::new();
-    let (file, count, missed) = link.write(&before);
+    let (file, count, missed) = link.write(&before, &before);
     let relto = |file: &Path, switch: &str| link.relto(&home, file, &farm, switch);
     let measure = |name: &str, switch: &str, file: &Path| {
         link.put_objects_away();
@@ -69,7 +69,7 @@ pub(crate) fn edited(jobs: Option<usize>) {
     measure("nothing cached", "on", &file);
     let cached = measure("all cached", "off", &file);
     measure("all cached", "on", &file);
-    let (file, ..) = link.write(&after);
+    let (file, ..) = link.write(&after, &before);
     let whole = measure("one module edited", "on", &file);
     let others = cached * number(count - missed) / number(count);
     show(&format!(
@@ -212,14 +212,16 @@ impl Copies {
         Self { dir, count }
     }
 
-    /// Writes the modules and shards of all copies. Returns the job file, the number of jobs and of
-    /// those that import from the edited module.
-    fn write(&self, linked: &Linked) -> (PathBuf, usize, usize) {
+    /// Writes the modules and shards of all copies, those with a shared module of their own as
+    /// `unedited`. Returns the job file, the number of jobs and of those that import from the edited
+    /// module.
+    fn write(&self, edited: &Linked, unedited: &Linked) -> (PathBuf, usize, usize) {
         let mut all = Vec::new();
         let mut missed = 0;
         for copy in 0..self.count {
-            let (dir, link) = &linked.0[usize::from(copy >= SEEING)];
             let is_edited = copy * 3 < self.count * 2;
+            let linked = if is_edited { edited } else { unedited };
+            let (dir, link) = &linked.0[usize::from(copy >= SEEING)];
             let home = if is_edited {
                 "edited".to_owned()
             } else {
@@ -240,7 +242,7 @@ impl Copies {
                 all.push(self.job(dir.path(), job, copy, &placed));
             }
         }
-        let (_, link) = &linked.0[0];
+        let (_, link) = &edited.0[0];
         let count = all.len();
         let file = self.dir.path().join("jobs.json");
         let text = json!({"common": link["common"], "jobs": all}).to_string();
