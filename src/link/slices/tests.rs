@@ -279,6 +279,36 @@ fn after_an_edit_no_module_is_read_but_the_edited_one() {
 }
 
 #[test]
+fn a_module_is_decoded_once_whichever_jobs_ask_for_it() {
+    if Llvm::get().major() != 22 {
+        return skip("slice keys are known for LLVM 22 alone");
+    }
+    let lab = Lab::new();
+    let (path, digest) = lab.module(&ONE);
+    let of = |path: &Path| lab.slices.graphs.of(digest, path, &lab.cache);
+    let asked = std::sync::Barrier::new(8);
+    let graphs: Vec<_> = std::thread::scope(|scope| {
+        let ask = || {
+            asked.wait();
+            of(&path)
+        };
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+        let graphs = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
+        graphs.map(|graph| graph.expect("no panic")).collect()
+    });
+    // One graph for all of them, not eight equal ones.
+    let first = graphs[0].as_ref().expect("a known module");
+    let mut others = graphs.iter().flatten();
+    assert!(others.all(|graph| std::sync::Arc::ptr_eq(graph, first)));
+    assert_eq!(graphs.iter().flatten().count(), 8);
+    fs_err::remove_file(&path).expect("removed");
+    assert!(of(&path).is_some(), "it is in memory");
+    let later = Slices::default();
+    let stored = later.graphs.of(digest, &path, &lab.cache);
+    assert_eq!(stored.as_ref(), Some(first), "it is in the cache");
+}
+
+#[test]
 fn a_record_that_is_damaged_is_no_record() {
     let lab = Lab::new();
     let module = ModuleKey::of(b"app\0a.o");
