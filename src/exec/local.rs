@@ -7,7 +7,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use bytes::Bytes;
 use tokio::sync::{OnceCell, RwLock};
@@ -53,6 +53,8 @@ pub struct LocalExecutor {
     scratch: OnceCell<Scratch>,
     /// Ordinary runs share it; a job that ran out of memory takes it alone.
     memory: RwLock<()>,
+    /// Set with the warning that results are not kept.
+    changed: Once,
 }
 
 /// How one start of the compiler ended.
@@ -74,6 +76,7 @@ impl LocalExecutor {
             config,
             scratch: OnceCell::new(),
             memory: RwLock::new(()),
+            changed: Once::new(),
         })
     }
 
@@ -170,7 +173,7 @@ impl LocalExecutor {
     }
 
     /// Whether nothing that the result was made from has changed since it was hashed, the compiler
-    /// included: only then it may be kept.
+    /// included: only then it may be kept. The first change is told to the user.
     async fn unchanged(&self, hermetic: &Hermetic) -> bool {
         let files = hermetic.job.files.iter().zip(&hermetic.identities);
         let inputs = files.map(|(file, identity)| (file.host.clone(), *identity));
@@ -178,14 +181,27 @@ impl LocalExecutor {
         let toolchain = Arc::clone(&self.config.toolchain);
         let hash_cache = Arc::clone(&self.config.hash_cache);
         // Files of some media are read again.
-        spawn_blocking(move || {
+        let changed = spawn_blocking(move || {
             let inputs = inputs.iter().map(|(host, identity)| (host, identity));
             let tools = toolchain.files.iter();
             inputs
                 .chain(tools.map(|file| (&file.host, &file.identity)))
-                .all(|(host, identity)| hash_cache.unchanged(host, identity))
+                .find(|(host, identity)| !hash_cache.unchanged(host, identity))
+                .map(|(host, _)| host.clone())
         })
-        .await
+        .await;
+        if let Some(path) = &changed {
+            self.changed.call_once(|| self.warn_of_change(path));
+        }
+        changed.is_none()
+    }
+
+    fn warn_of_change(&self, path: &Path) {
+        let path = path.display();
+        self.config.events.warning(
+            format!("`{path}` changed while the link used it, so results are not cached"),
+            Some("link again; a new hard link or another mode of the file counts as a change"),
+        );
     }
 
     async fn run_hermetic(

@@ -208,7 +208,9 @@ fn results_of_a_compiler_that_was_replaced_during_the_link_are_not_kept() {
     let child = compiling(&link, &home, scratch.path());
     copy.become_another_build();
     let output = child.wait_with_output().expect("the linker ends");
-    link.outcome(&output).expect_works();
+    let first = link.outcome(&output).expect_works();
+    let warning = "changed while the link used it, so results are not cached";
+    assert_eq!(first.stderr.matches(warning).count(), 1, "{}", first.stderr);
 
     copy.become_the_original();
     make().run_at(&home).expect_works().assert_none_cached();
