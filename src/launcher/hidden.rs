@@ -8,6 +8,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use memchr::memmem;
+
 use super::backend::INDEX;
 use crate::fs::read_regular;
 
@@ -98,7 +100,7 @@ pub(super) fn mentions(text: &[u8]) -> bool {
 }
 
 fn contains(text: &[u8], part: &str) -> bool {
-    text.windows(part.len()).any(|it| it == part.as_bytes())
+    memmem::find(text, part.as_bytes()).is_some()
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use std::io::{self, Read as _};
 use std::path::Path;
 
+use memchr::memmem;
+
 use crate::fs::open_regular;
 use crate::thinlto::check_start;
 
@@ -66,5 +68,5 @@ fn is_dynamic(start: &[u8]) -> bool {
 }
 
 fn has(start: &[u8], name: &[u8]) -> bool {
-    start.windows(name.len()).any(|part| part == name)
+    memmem::find(start, name).is_some()
 }

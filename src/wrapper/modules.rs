@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use memchr::memmem;
 
 use super::inputs::LinkInputs;
 use super::source::ModuleSource;
@@ -164,7 +165,7 @@ impl Module {
 /// position-independent has it.
 fn has_pic_level(bitcode: &[u8]) -> bool {
     const FLAG: &[u8] = b"PIC Level";
-    bitcode.windows(FLAG.len()).any(|part| part == FLAG)
+    memmem::find(bitcode, FLAG).is_some()
 }
 
 /// Puts all modules below `dir`; returns their new names, which sort like the old ones.

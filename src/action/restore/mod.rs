@@ -80,7 +80,7 @@ impl Renumbering {
     fn rename(&self, name: &[u8]) -> Vec<u8> {
         let mut renamed = Vec::with_capacity(name.len());
         let mut rest = name;
-        while let Some(at) = find(rest, SUFFIX) {
+        while let Some(at) = memmem::find(rest, SUFFIX) {
             let (head, tail) = rest.split_at(at + SUFFIX.len());
             renamed.extend_from_slice(head);
             let digits = tail.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -127,7 +127,7 @@ pub fn check_names(object: &[u8], numbers: &[u64]) -> Result<(), RestoreError> {
     let elf = Elf::parse(object).ok_or(RestoreError::Form)?;
     for name in elf.names().ok_or(RestoreError::Form)? {
         let mut rest = name.text;
-        while let Some(at) = find(rest, SUFFIX) {
+        while let Some(at) = memmem::find(rest, SUFFIX) {
             rest = &rest[at + SUFFIX.len()..];
             let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
             let known = number(&rest[..digits]).is_some_and(|number| numbers.contains(&number));
@@ -203,7 +203,7 @@ fn holds(bytes: &[u8], numbers: &Renumbering) -> bool {
         .filter(|digits| digits.len() >= 8);
     let in_text = text.any(|digits| {
         let mut texts = old_texts.iter();
-        texts.any(|text| find(digits, text.as_bytes()).is_some())
+        texts.any(|text| memmem::find(digits, text.as_bytes()).is_some())
     });
     in_text || holds_word(bytes, &old)
 }
@@ -233,8 +233,4 @@ fn number(digits: &[u8]) -> Option<u64> {
         return None;
     }
     std::str::from_utf8(digits).ok()?.parse().ok()
-}
-
-fn find(bytes: &[u8], pattern: &[u8]) -> Option<usize> {
-    memmem::find(bytes, pattern)
 }

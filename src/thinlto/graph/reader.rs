@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use memchr::memmem;
+
 use super::attributes::Attributes;
 use super::code::{block, constant, module as code};
 use super::constants::{ConstantContext, Constants};
@@ -149,10 +151,8 @@ fn own(
 fn may_give_versions(assembly: &[u8]) -> bool {
     const SPELLINGS: [&[u8]; 5] = [b"symver", b"macro", b".irp", b".rep", b"include"];
     let assembly = assembly.to_ascii_lowercase();
-    SPELLINGS.iter().any(|spelling| {
-        let mut windows = assembly.windows(spelling.len());
-        windows.any(|window| window == *spelling)
-    })
+    let mut spellings = SPELLINGS.iter();
+    spellings.any(|spelling| memmem::find(&assembly, spelling).is_some())
 }
 
 /// What the records of the module block declare. All texts that no table holds go into the head.

@@ -168,8 +168,8 @@ impl Module<'_> {
                 .bytes(self.range.start..self.range.start + length)?;
             let found = read_start(&bytes, self.width()?);
             if let Some((table, end, info)) = found {
-                return Ok(Some(ModuleStart {
-                    table_at: (self.base + table.saturating_sub(1) * WORD) * 8,
+                return Ok(self.bit_of(table).map(|table_at| ModuleStart {
+                    table_at,
                     end: self.range.start * 8 + end,
                     info,
                 }));
@@ -216,8 +216,14 @@ impl Module<'_> {
         let Some(last) = last else {
             return Ok(Some(start.end));
         };
-        let at = last.saturating_sub(1).checked_mul(WORD);
-        Ok(at.and_then(|at| at.checked_add(self.base)?.checked_mul(8)))
+        Ok(self.bit_of(last))
+    }
+
+    /// A place in words, as the module's records say it, in bits of the stream. `None` if no file
+    /// is so large.
+    fn bit_of(&self, place: u64) -> Option<u64> {
+        let at = place.saturating_sub(1).checked_mul(WORD)?;
+        at.checked_add(self.base)?.checked_mul(8)
     }
 
     /// The block that begins at bit `at` of the stream.

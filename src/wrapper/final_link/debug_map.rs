@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use fs_err as fs;
+use memchr::memmem;
 
 use crate::wrapper::command_line::Role;
 use crate::wrapper::{LinkPlan, Refusal, text};
@@ -18,7 +19,7 @@ const PREFIX: &str = "oso_prefix";
 const DEBUG: &[u8] = b"__debug_info";
 
 fn has_debug_info(object: &[u8]) -> bool {
-    object.windows(DEBUG.len()).any(|part| part == DEBUG)
+    memmem::find(object, DEBUG).is_some()
 }
 
 /// The option that makes names independent of where `scratch` is.

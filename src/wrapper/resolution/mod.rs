@@ -9,6 +9,8 @@ mod read;
 
 use std::collections::{HashMap, HashSet};
 
+use memchr::memmem;
+
 use super::inputs::LinkInputs;
 use super::{Flavour, Refusal, Release, in_parallel};
 use crate::thinlto::Symbol;
@@ -157,8 +159,7 @@ impl<'a> SymbolResolver<'a> {
 
     fn insert(&mut self, name: &'a [u8]) -> usize {
         // A default version is the name without it.
-        let end = || name.windows(2).position(|part| part == b"@@");
-        let end = name.contains(&b'@').then(end).flatten();
+        let end = memmem::find(name, b"@@");
         let name = &name[..end.unwrap_or(name.len())];
         let next = self.names.len();
         let symbol = *self.known.entry(name).or_insert(next);

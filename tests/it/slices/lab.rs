@@ -21,7 +21,7 @@ use relto::internals::job::{Caller, Job};
 use relto::internals::thinlto::{Index, ModuleGraph};
 use serde::{Deserialize, Serialize};
 
-use crate::support::kernel::Slice;
+use crate::support::kernel::{Slice, THIN_LINK};
 use crate::support::kernel_edits::EditedKernel;
 
 use super::figures::{Construct, Figures};
@@ -244,16 +244,7 @@ impl Lab {
             let names = self.modules.iter().map(|module| module.name.as_str());
             let list = names.collect::<Vec<_>>().join("\n");
             fs::write(self.path().join("modules"), list).expect("written");
-            let words = [
-                "-m",
-                "elf_x86_64",
-                "-r",
-                "--thinlto-index-only=natives",
-                "-o",
-                "all.o",
-                "@modules",
-            ];
-            return self.run("ld.lld", &words.map(str::to_owned)).success;
+            return self.run("ld.lld", &THIN_LINK.map(str::to_owned)).success;
         }
         let mut words = ["--thinlto-index-only", "-e", "main", "-o", "program"]
             .map(str::to_owned)

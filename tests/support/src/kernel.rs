@@ -17,6 +17,17 @@ use super::corpus::cached;
 use super::llvm::{Llvm, run};
 use super::skip::skip;
 
+/// The thin link of the modules in the list `modules`, in its directory.
+pub const THIN_LINK: [&str; 7] = [
+    "-m",
+    "elf_x86_64",
+    "-r",
+    "--thinlto-index-only=natives",
+    "-o",
+    "all.o",
+    "@modules",
+];
+
 /// What the slice holds: parts that every configuration has, some 50 modules.
 const PARTS: [&str; 5] = [
     "kernel/time/",
@@ -78,22 +89,10 @@ impl Slice {
             .arg("-r")
             .arg(kept.join("."))
             .arg(dir.path()));
-        let text = fs::read_to_string(dir.path().join("modules")).expect("a list");
-        let slice = Self {
-            dir,
-            modules: text.lines().map(str::to_owned).collect(),
-        };
+        let modules = modules_in(dir.path());
+        let slice = Self { dir, modules };
         let mut link = Llvm::get().command("ld.lld");
-        let arguments = [
-            "-m",
-            "elf_x86_64",
-            "-r",
-            "--thinlto-index-only=natives",
-            "-o",
-            "all.o",
-            "@modules",
-        ];
-        run(link.current_dir(slice.dir()).args(arguments));
+        run(link.current_dir(slice.dir()).args(THIN_LINK));
         Some(slice)
     }
 
@@ -122,6 +121,12 @@ impl Slice {
         ];
         words.map(str::to_owned).to_vec()
     }
+}
+
+/// The modules that [`collect_parts`] has left in `dir`.
+pub(super) fn modules_in(dir: &Path) -> Vec<String> {
+    let list = fs::read_to_string(dir.join("modules")).expect("a list");
+    list.lines().map(str::to_owned).collect()
 }
 
 /// The flags of the backend of a module in `dir`, quotes taken off as the shell would.

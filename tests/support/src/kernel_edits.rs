@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use super::corpus::cached;
-use super::kernel::{collect_parts, flags, make, scripts};
+use super::kernel::{collect_parts, flags, make, modules_in, scripts};
 use super::llvm::run;
 
 /// All directories with code that the configuration has.
@@ -96,11 +96,8 @@ impl EditedKernel {
                 }
             });
         });
-        let list = fs::read_to_string(dir.join("modules")).expect("a list");
-        Some(Self {
-            dir,
-            modules: list.lines().map(str::to_owned).collect(),
-        })
+        let modules = modules_in(&dir);
+        Some(Self { dir, modules })
     }
 
     /// The flags of each module's backend.
