@@ -4,12 +4,11 @@
 //! someone else, may name any directory; so relto trims marked directories only, and deletes only
 //! files with names that it creates itself.
 
-use std::io::Write as _;
 use std::path::Path;
 
 use fs_err as fs;
 
-use crate::fs::open_private_file;
+use crate::fs::{PRIVATE_UMASK, write_whole_for};
 
 /// <https://bford.info/cachedir/>: backup programs skip such directories.
 const TAG: &str = "CACHEDIR.TAG";
@@ -45,13 +44,10 @@ pub(super) fn write(root: &Path) {
     if fs::symlink_metadata(&tag).is_ok() || !holds_only_a_cache(root) {
         return;
     }
-    // Without a mark the cache works, but is not trimmed.
-    let _ = open_private_file(&tag).and_then(|mut file| {
-        writeln!(
-            file,
-            "{SIGNATURE}\n# This directory can be removed at any time.\n{VERSION}"
-        )
-    });
+    let text = format!("{SIGNATURE}\n# This directory can be removed at any time.\n{VERSION}\n");
+    // At once, for another process may look meanwhile. Without a mark the cache works, but is not
+    // trimmed.
+    let _ = write_whole_for(Some(PRIVATE_UMASK), &tag, text.as_bytes());
 }
 
 /// Whether files in `root` may be removed.

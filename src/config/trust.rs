@@ -20,12 +20,10 @@ use super::options::{Class, Opt, printable};
 use super::source::{ConfigEntry, RawValue};
 use super::table::OPTIONS;
 use crate::digest::DigestFunction;
-use crate::fs::{create_private_dir, write_whole_for};
+use crate::fs::{PRIVATE_UMASK, create_private_dir, write_whole_for};
 
 /// No record is this long.
 const LONGEST: u64 = 1 << 20;
-/// Records are private.
-const PRIVATE: u32 = 0o077;
 
 /// A `.relto.toml` that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,7 +98,7 @@ impl AllowList {
             return Err(io::Error::other("neither XDG_STATE_HOME nor HOME is set"));
         };
         create_private_dir(dir)?;
-        write_whole_for(Some(PRIVATE), &record, &serde_json::to_vec(allowed)?)
+        write_whole_for(Some(PRIVATE_UMASK), &record, &serde_json::to_vec(allowed)?)
     }
 
     /// Takes back what was allowed; returns whether it was.

@@ -23,7 +23,7 @@ use rustix::io::Errno;
 pub use file_id::FileId;
 pub use kept::keep_file_for;
 pub use medium::{Medium, unstamped_name};
-pub use private::{create_private_dir, make_private, open_private_file};
+pub use private::{PRIVATE_UMASK, create_private_dir, make_private, open_private_file};
 pub use regular::{
     buffer_for, open_regular, read_regular, read_regular_no_follow, read_regular_to_string,
 };

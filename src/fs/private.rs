@@ -14,6 +14,8 @@ use rustix::fs::OFlags;
 
 const DIR_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
+/// For [`write_whole_for`](super::write_whole_for): only the user may read the file.
+pub const PRIVATE_UMASK: u32 = 0o077;
 
 /// Creates `dir` and its missing parents, each with mode 0700. Directories that exist keep
 /// their mode.
