@@ -178,6 +178,8 @@ struct State {
     tasks: Mutex<Vec<Task<()>>>,
     /// Fires when a newer stream of the same invocation has begun.
     current: Mutex<CancellationToken>,
+    /// Until it fires no stream is acknowledged to its end.
+    released: CancellationToken,
 }
 
 impl State {
@@ -219,6 +221,13 @@ pub struct EventServer {
 
 impl EventServer {
     pub fn start(rules: EventRules) -> Self {
+        let server = Self::start_held(rules);
+        server.release();
+        server
+    }
+
+    /// A server that leaves complete streams unacknowledged until [`release`](Self::release).
+    pub fn start_held(rules: EventRules) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -240,6 +249,7 @@ impl EventServer {
             changed: watch::Sender::new(0),
             tasks: Mutex::default(),
             current: Mutex::default(),
+            released: CancellationToken::new(),
         });
         let service = PublishBuildEventServer::new(Service(Arc::clone(&state)))
             .max_decoding_message_size(largest);
@@ -260,6 +270,10 @@ impl EventServer {
             port,
             runtime: Some(runtime),
         }
+    }
+
+    pub fn release(&self) {
+        self.state.released.cancel();
     }
 
     pub fn port(&self) -> u16 {
@@ -485,6 +499,7 @@ impl OneStream {
                 return Err(Status::unknown(text));
             }
         }
+        self.state.released.cancelled().await;
         match self.fault {
             StreamFault::NoAcknowledgements => std::future::pending::<()>().await,
             StreamFault::NoLastAcknowledgement => {
