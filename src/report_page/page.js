@@ -247,16 +247,17 @@
 
   // --- the table
 
+  // Numbers have the width they need; names and reasons share the rest.
   const COLUMNS = [
-    ["Module", "27%", (job) => data.modules[job], null, 1],
-    ["Object from", "13%", (job) => PLACES[data.places[job]][0], null, 1],
-    ["Compiling", "10.5%", (job) => compile[job], time, -1],
-    ["Took", "8%", (job) => total[job], time, -1],
-    ["Began at", "8.5%", (job) => start[job], time, 1],
-    ["Waited", "8%", (job) => waited[job], time, -1],
-    ["Inputs", "8%", (job) => data.inputs[job], bytes, -1],
-    ["Memory", "8.5%", (job) => data.memory[job], bytes, -1],
-    ["Why it ran", "20%", causeText, null, 1],
+    ["Module", "", (job) => data.modules[job], null, 1],
+    ["Object from", "10em", (job) => PLACES[data.places[job]][0], null, 1],
+    ["Compiling", "7.5em", (job) => compile[job], time, -1],
+    ["Took", "6.6em", (job) => total[job], time, -1],
+    ["Began at", "7em", (job) => start[job], time, 1],
+    ["Waited", "6.6em", (job) => waited[job], time, -1],
+    ["Inputs", "6.6em", (job) => data.inputs[job], bytes, -1],
+    ["Memory", "6.8em", (job) => data.memory[job], bytes, -1],
+    ["Why it ran", "", causeText, null, 1],
   ];
   const ROW = 30, MARGIN = 12;
   const sort = { column: ran ? 2 : 3, direction: -1 };

@@ -84,6 +84,11 @@ fn search(page: &mut Page<'_>, words: &str) {
     ));
 }
 
+/// Headings and cells of numbers and places whose text is cut.
+const CUT: &str = "[...document.querySelectorAll('#head th, #rows .number, #rows td:has(.swatch)')]\
+    .filter(it => Math.max(it.scrollWidth, ...[...it.children].map(inner => inner.scrollWidth)) > it.clientWidth)\
+    .map(it => it.textContent).join()";
+
 /// Pixels of a canvas that are not empty. They are read from a copy, so that the page's own canvas
 /// stays where it is drawn fastest.
 fn drawn(page: &mut Page<'_>, canvas: &str) -> u64 {
@@ -113,6 +118,7 @@ fn a_page_is_drawn_sorted_and_searched_without_a_complaint() {
     for canvas in ["timeline", "overview"] {
         assert!(drawn(&mut page, canvas) > 2_000, "{canvas}");
     }
+    assert_eq!(page.text(CUT), "", "cut");
     keep_picture(&mut page, "light");
 
     let click = |page: &mut Page<'_>, column: usize| {
@@ -154,6 +160,7 @@ fn a_page_is_drawn_sorted_and_searched_without_a_complaint() {
             "{name}: {width}"
         );
         assert!(drawn(&mut page, "timeline") > 500, "{name}");
+        assert_eq!(page.text(CUT), "", "{name}");
         keep_picture(&mut page, name);
     }
     assert!(page.complaints().is_empty(), "{:?}", page.complaints());
