@@ -42,6 +42,8 @@ first_of() { # first_of NAME...: the first that is installed
   for name; do command -v "$name" && return; done
   fail "none of these is installed: $*"
 }
+# C code that shows when it was compiled shows that date too; clang itself does so from 16 on.
+dated=(-Wno-builtin-macro-redefined "-D__DATE__=\"$(date -u -d "@$SOURCE_DATE_EPOCH" +%F)\"" "-D__TIME__=\"$(date -u -d "@$SOURCE_DATE_EPOCH" +%T)\"")
 clang=$(first_of clang clang-22 clang-21 clang-19 clang-16)
 archiver=$(first_of llvm-ar llvm-ar-22 llvm-ar-21 llvm-ar-19 llvm-ar-16 llvm-ar-14)
 
@@ -76,7 +78,7 @@ build() { # build TARGET MACHINE DEBIAN-ARCHITECTURE
   for pair in "${hidden[@]}"; do flags+=("-ffile-prefix-map=$pair") rust+=("--remap-path-prefix=$pair"); done
   (
     export "CC_$name=$clang" "AR_$name=$archiver" "CARGO_TARGET_${variable}_LINKER=rust-lld"
-    export "CFLAGS_$name=--target=$machine-linux-musl -nostdlibinc -isystem $sysroot/usr/include/$machine-linux-musl ${flags[*]}"
+    export "CFLAGS_$name=--target=$machine-linux-musl -nostdlibinc -isystem $sysroot/usr/include/$machine-linux-musl ${flags[*]} ${dated[*]}"
     CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f'; echo "${rust[*]}")
     export CARGO_ENCODED_RUSTFLAGS
     unset RUSTFLAGS
