@@ -59,6 +59,7 @@ mod memory;
 mod messages;
 mod misses;
 mod names;
+mod option_sweep;
 mod other_releases;
 mod parent;
 mod planning;

@@ -196,12 +196,6 @@ fn inner_file_option(option: &str, value: Option<&str>) -> Option<Meaning> {
         "-dependency-file",
         "-fembed-offload-object=",
     ];
-    const LLVM_FILES: [&str; 4] = [
-        "info-output-file",
-        "pass-remarks-output",
-        "sample-profile-file",
-        "time-",
-    ];
     /// What LLVM prints on standard output, which an action's result has no place for.
     const PRINTED: [&str; 2] = ["print-pipeline-passes", "print-passes"];
     /// What embeds the command line, which in an action is not the user's.
@@ -218,13 +212,43 @@ fn inner_file_option(option: &str, value: Option<&str>) -> Option<Meaning> {
     }
     let names_a_file = match option {
         "-Xclang" | "-Xclang=" => CC1_FILES.iter().any(|prefix| value.starts_with(prefix)),
-        "-mllvm" | "-mllvm=" => {
-            let value = value.trim_start_matches('-');
-            LLVM_FILES.iter().any(|prefix| value.starts_with(prefix))
-        }
+        "-mllvm" | "-mllvm=" => names_a_file_to_llvm(value.trim_start_matches('-')),
         _ => false,
     };
     names_a_file.then_some(Meaning::InPlace("names a file behind the driver's back"))
+}
+
+/// Whether an option of LLVM reads or writes files, as far as its name tells. LLVM has thousands of
+/// options and no list of these; taking one too many for such an option costs a cached result.
+fn names_a_file_to_llvm(option: &str) -> bool {
+    /// Words of the names of options that write files, whatever their value.
+    const WRITERS: [&str; 3] = ["dot", "time", "view"];
+    /// Words of the names of options whose value names a file, a directory or a program.
+    const NAMES: [&str; 12] = [
+        "channel",
+        "csv",
+        "dir",
+        "directory",
+        "exec",
+        "file",
+        "filename",
+        "list",
+        "log",
+        "output",
+        "path",
+        "summary",
+    ];
+    let (name, value) = option
+        .split_once('=')
+        .map_or((option, None), |(name, value)| (name, Some(value)));
+    let has = |words: &[&str]| {
+        name.split(['-', '.', '_'])
+            .any(|word| words.contains(&word))
+    };
+    let is_text = value.is_some_and(|value| {
+        !matches!(value, "" | "true" | "false") && value.parse::<f64>().is_err()
+    });
+    has(&WRITERS) || (is_text && has(&NAMES))
 }
 
 /// The arguments that can affect what a backend writes, prints or returns.

@@ -149,6 +149,12 @@ fn files_named_to_the_inner_compiler_make_the_job_run_in_place() {
         "-mllvm -info-output-file=x",
         "-Xclang=-load",
         "-mllvm=-info-output-file=x",
+        "-mllvm -view-machine-block-freq-propagation-dags=fraction",
+        "-mllvm -polly-dot",
+        "-mllvm -time-passes",
+        "-mllvm -forceattrs-csv-path=x",
+        "-mllvm -lowertypetests-write-summary=x",
+        "-mllvm -chr-function-list=x",
         "-save-temps=obj",
         "--via-file-asm",
         "-mllvm -lto-embed-bitcode=post-merge-pre-opt",
@@ -162,7 +168,15 @@ fn files_named_to_the_inner_compiler_make_the_job_run_in_place() {
             "{line}"
         );
     }
-    assert_eq!(meanings("-Xclang -target-cpu"), [Meaning::Plain]);
+    for line in [
+        "-Xclang -target-cpu",
+        "-mllvm -enable-split-machine-functions",
+        "-mllvm -dse-memoryssa-path-check-limit=50",
+        "-mllvm -import-instr-limit=5",
+        "-mllvm -profile-guided-section-prefix=false",
+    ] {
+        assert_eq!(meanings(line), [Meaning::Plain], "{line}");
+    }
 }
 
 proptest! {
