@@ -3,7 +3,7 @@
 use super::{AT_ONCE, play};
 use crate::support::flood::{Flood, FloodServer};
 
-fn floods() -> Vec<(&'static str, Flood)> {
+pub(super) fn floods() -> Vec<(&'static str, Flood)> {
     let long = b"x".repeat(4096);
     let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     let flood = |name, first: &[u8], again: &[u8]| (name, Flood::new(first, again));

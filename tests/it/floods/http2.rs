@@ -27,12 +27,12 @@ const CONTINUE: &[u8] = b"\x08\x03100";
 const HEADER: &[u8] = b"\x00\x01a\x01b";
 
 /// The server has two seconds after a signal, in which its flood is read.
-const WAITED: Duration = Duration::from_secs(6);
+pub(super) const WAITED: Duration = Duration::from_secs(6);
 
-type OfStream = fn(u32) -> Flood;
+pub(super) type OfStream = fn(u32) -> Flood;
 
 #[expect(clippy::too_many_lines, reason = "a list of floods")]
-fn floods() -> Vec<(&'static str, OfStream)> {
+pub(super) fn floods() -> Vec<(&'static str, OfStream)> {
     vec![
         ("PING", |_| Flood::new(b"", &frame(PING, 0, 0, &[7; 8]))),
         ("answers to no PING", |_| {

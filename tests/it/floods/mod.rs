@@ -4,6 +4,7 @@
 
 mod http1;
 mod http2;
+mod tls;
 
 use std::process::{Child, Stdio};
 use std::thread;

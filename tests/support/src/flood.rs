@@ -1,10 +1,14 @@
 //! Servers that answer each request with bytes that never end and lead to nothing.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write};
+use std::iter;
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
+
+use super::tls::Tls;
+use super::tls_flood::{self, TlsFlood};
 
 /// What every HTTP/2 connection begins with.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -29,6 +33,12 @@ impl Flood {
             again: again.to_vec(),
         }
     }
+
+    /// All that is written, without end.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = Vec<u8>> {
+        let again = self.again.repeat(PIECE.div_ceil(self.again.len()));
+        iter::once(self.first.clone()).chain(iter::repeat(again))
+    }
 }
 
 /// A frame of HTTP/2.
@@ -43,48 +53,72 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 /// Bytes of all connections, and whether a client has hung up during a flood.
 #[derive(Debug, Default)]
-struct Progress {
+struct Poured {
     sent: u64,
     hung_up: bool,
+}
+
+/// What a server has sent so far.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    poured: Mutex<Poured>,
+    changed: Condvar,
 }
 
 /// A running server. Its threads end with the process of the test.
 #[derive(Debug)]
 pub struct FloodServer {
     port: u16,
-    progress: Arc<(Mutex<Progress>, Condvar)>,
+    progress: Arc<Progress>,
 }
 
 impl FloodServer {
     /// A server of HTTP/1.1 that answers with `flood` once the head of a request is there.
     pub fn http1(flood: Flood) -> Self {
-        Self::start(move |stream| {
-            read_head(stream)?;
-            Some(flood.clone())
+        Self::start(move |mut stream, progress| {
+            read_head(&mut stream)?;
+            progress.pour(&stream, flood.pieces())
         })
     }
 
     /// A server of HTTP/2 whose answer depends on the first stream that the client opens.
     pub fn http2(flood: impl Fn(u32) -> Flood + Send + Sync + 'static) -> Self {
-        Self::start(move |mut stream| {
-            stream.write_all(&frame(4, 0, 0, &[])).ok()?;
-            let opened = read_to_headers(stream)?;
-            Some(flood(opened))
+        Self::start(move |mut stream, progress| {
+            let opened = read_to_headers(&mut stream)?;
+            progress.pour(&stream, flood(opened).pieces())
         })
     }
 
-    fn start(answer: impl Fn(&TcpStream) -> Option<Flood> + Send + Sync + 'static) -> Self {
+    /// A server of HTTP/1.1 inside of TLS.
+    pub fn https1(tls: &Tls, flood: TlsFlood) -> Self {
+        let config = tls.rustls_config(b"http/1.1");
+        Self::start(move |stream, progress| {
+            let flood = |_| flood.clone();
+            tls_flood::pour(stream, &config, progress, flood, |stream| {
+                read_head(stream).map(|()| 0)
+            })
+        })
+    }
+
+    /// A server of HTTP/2 inside of TLS.
+    pub fn https2(tls: &Tls, flood: impl Fn(u32) -> TlsFlood + Send + Sync + 'static) -> Self {
+        let config = tls.rustls_config(b"h2");
+        Self::start(move |stream, progress| {
+            tls_flood::pour(stream, &config, progress, &flood, |stream| {
+                read_to_headers(stream)
+            })
+        })
+    }
+
+    fn start(answer: impl Fn(TcpStream, &Progress) -> Option<()> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("a bound socket").port();
-        let progress = Arc::default();
+        let progress = Arc::<Progress>::default();
         let (shared, answer) = (Arc::clone(&progress), Arc::new(answer));
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (progress, answer) = (Arc::clone(&shared), Arc::clone(&answer));
-                thread::spawn(move || {
-                    let flood = answer(&stream)?;
-                    pour(&stream, &flood, &progress)
-                });
+                thread::spawn(move || answer(stream, &progress));
             }
         });
         Self { port, progress }
@@ -100,48 +134,50 @@ impl FloodServer {
     /// # Panics
     /// Nothing is sent in a minute.
     pub fn wait_until_flooding(&self) {
-        let (progress, changed) = &*self.progress;
-        let progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
-        let waits = |progress: &mut Progress| progress.sent < 4 << 20 && !progress.hung_up;
-        let (progress, waited) = changed
-            .wait_timeout_while(progress, LIMIT, waits)
+        let Progress { poured, changed } = &*self.progress;
+        let poured = poured.lock().unwrap_or_else(PoisonError::into_inner);
+        let waits = |poured: &mut Poured| poured.sent < 4 << 20 && !poured.hung_up;
+        let (poured, waited) = changed
+            .wait_timeout_while(poured, LIMIT, waits)
             .expect("no thread panics with it");
         assert!(
-            !waited.timed_out() || progress.sent > 0,
+            !waited.timed_out() || poured.sent > 0,
             "the client has asked for nothing"
         );
     }
 }
 
-/// Writes until the client hangs up. What the client sends meanwhile is read by a thread of its own,
-/// so that its answers do not end the flood.
-fn pour(stream: &TcpStream, flood: &Flood, progress: &(Mutex<Progress>, Condvar)) -> Option<()> {
-    let mut incoming = stream.try_clone().ok()?;
-    thread::spawn(move || {
-        let mut bytes = vec![0; 64 << 10];
-        while matches!(incoming.read(&mut bytes), Ok(1..)) {}
-    });
-    let piece = flood.again.repeat(PIECE.div_ceil(flood.again.len()));
-    let mut next = &flood.first;
-    let (state, changed) = progress;
-    let mut stream = stream;
-    loop {
-        let written = stream.write_all(next);
-        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        match written {
-            Ok(()) => state.sent += next.len() as u64,
-            Err(_) => state.hung_up = true,
+impl Progress {
+    /// Writes `pieces` until the client hangs up. What the client sends meanwhile is read by a thread
+    /// of its own, so that its answers do not end the flood.
+    pub(super) fn pour(
+        &self,
+        mut stream: &TcpStream,
+        pieces: impl Iterator<Item = Vec<u8>>,
+    ) -> Option<()> {
+        let mut incoming = stream.try_clone().ok()?;
+        thread::spawn(move || {
+            let mut bytes = vec![0; 64 << 10];
+            while matches!(incoming.read(&mut bytes), Ok(1..)) {}
+        });
+        for piece in pieces {
+            let written = stream.write_all(&piece);
+            let mut poured = self.poured.lock().unwrap_or_else(PoisonError::into_inner);
+            match written {
+                Ok(()) => poured.sent += piece.len() as u64,
+                Err(_) => poured.hung_up = true,
+            }
+            self.changed.notify_all();
+            if poured.hung_up {
+                break;
+            }
         }
-        changed.notify_all();
-        if state.hung_up {
-            return None;
-        }
-        next = &piece;
+        None
     }
 }
 
 /// Reads to the end of a request's head.
-fn read_head(mut stream: &TcpStream) -> Option<()> {
+fn read_head(stream: &mut impl Read) -> Option<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -151,8 +187,9 @@ fn read_head(mut stream: &TcpStream) -> Option<()> {
     Some(())
 }
 
-/// Reads to the first frame that opens a stream. Returns the stream.
-fn read_to_headers(mut stream: &TcpStream) -> Option<u32> {
+/// Greets a client of HTTP/2 and reads to the first frame that opens a stream. Returns the stream.
+fn read_to_headers(stream: &mut (impl Read + Write)) -> Option<u32> {
+    stream.write_all(&frame(4, 0, 0, &[])).ok()?;
     let mut preface = [0; PREFACE.len()];
     stream.read_exact(&mut preface).ok()?;
     assert_eq!(&preface, PREFACE, "a client of HTTP/2");

@@ -38,6 +38,7 @@ pub mod saved;
 pub mod servers;
 pub mod skip;
 pub mod tls;
+pub mod tls_flood;
 pub mod toolchain_dir;
 pub mod web;
 pub mod wrapped;

@@ -1,7 +1,14 @@
 //! Certificates for farms that speak TLS: an authority made for one test, and a certificate of its
 //! for a server and for a client, as PEM.
 
+use std::sync::Arc;
+
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::ring::{cipher_suite, default_provider};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 
 /// All PEM texts that the two ends need.
@@ -47,6 +54,29 @@ impl Tls {
             return config;
         }
         config.client_ca_root(Certificate::from_pem(&self.authority))
+    }
+
+    /// For [`FloodServer`](crate::flood::FloodServer): TLS 1.3 with the cipher that it knows, and
+    /// `protocol` above it.
+    pub(crate) fn rustls_config(&self, protocol: &[u8]) -> Arc<ServerConfig> {
+        let provider = CryptoProvider {
+            cipher_suites: vec![cipher_suite::TLS13_AES_128_GCM_SHA256],
+            ..default_provider()
+        };
+        let certificate = CertificateDer::from_pem_slice(self.server.certificate.as_bytes());
+        let key = PrivateKeyDer::from_pem_slice(self.server.key.as_bytes());
+        let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
+            .with_safe_default_protocol_versions()
+            .expect("a cipher of TLS 1.3")
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.expect("a certificate")],
+                key.expect("a key"),
+            )
+            .expect("they belong together");
+        config.enable_secret_extraction = true;
+        config.alpn_protocols = vec![protocol.to_vec()];
+        Arc::new(config)
     }
 }
 
