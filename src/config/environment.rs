@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, Warning};
 use super::options::{OPTIONS, Opt, OptionKind, PREFIX};
 use super::source::{ConfigEntry, ConfigSource};
+use crate::fs::is_trusted_owner;
 use crate::launcher::{HOLDS_SLOT, STARTED_BY};
 
 /// What to log, in `tracing`'s filter language: `debug`, `relto::reapi=trace`.
@@ -82,7 +84,7 @@ impl Environment {
     }
 
     #[must_use]
-    pub fn current_dir(&self) -> &std::path::Path {
+    pub fn current_dir(&self) -> &Path {
         &self.current_dir
     }
 
@@ -114,16 +116,53 @@ impl Environment {
         self.xdg(XDG_CONFIG_HOME, ".config")
     }
 
-    /// The directory of relto's cache, unless the user chooses another.
+    /// The directory of relto's cache, unless the user chooses another. None in the home of another
+    /// user, which `sudo -E` keeps: that user could put any object there.
     #[must_use]
     pub fn cache_dir(&self) -> Option<PathBuf> {
-        self.xdg(XDG_CACHE_HOME, ".cache")
+        let dir = self.xdg(XDG_CACHE_HOME, ".cache")?;
+        self.stranger(&dir).is_none().then_some(dir)
     }
 
     /// The directory of what relto remembers of the user's decisions.
     #[must_use]
     pub fn state_dir(&self) -> Option<PathBuf> {
-        self.xdg(XDG_STATE_HOME, ".local/state")
+        let dir = self.xdg(XDG_STATE_HOME, ".local/state")?;
+        self.stranger(&dir).is_none().then_some(dir)
+    }
+
+    /// About the directories that are not used because they belong to another user.
+    #[must_use]
+    pub(super) fn strangers(&self) -> Option<Warning> {
+        let cache = self.xdg(XDG_CACHE_HOME, ".cache");
+        let state = self.xdg(XDG_STATE_HOME, ".local/state");
+        let mut dirs = cache.into_iter().chain(state);
+        let (dir, theirs) = dirs.find_map(|dir| Some((self.stranger(&dir)?, dir)))?;
+        Some(Warning {
+            text: format!(
+                "`{}` is not used: `{}` belongs to another user",
+                theirs.display(),
+                dir.display()
+            ),
+            hint: Some(
+                "set `HOME` to your own directory (`sudo -H`); `disk_cache` may name any"
+                    .to_owned(),
+            ),
+        })
+    }
+
+    /// The directory that holds `dir`, or itself, if it is another user's.
+    fn stranger(&self, dir: &Path) -> Option<PathBuf> {
+        let home = self.home().filter(|home| dir.starts_with(home));
+        let places = [Some(dir), dir.parent(), home.as_deref()];
+        let theirs = |place: &&Path| {
+            fs_err::metadata(place).is_ok_and(|found| !is_trusted_owner(found.uid()))
+        };
+        places
+            .into_iter()
+            .flatten()
+            .find(theirs)
+            .map(Path::to_owned)
     }
 
     /// The same variables, and another directory that relative paths start from.

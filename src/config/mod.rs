@@ -77,6 +77,7 @@ pub fn load(
     environment: &Environment,
 ) -> Result<LoadedConfig, ConfigError> {
     let mut warnings = environment.unknown_variables();
+    warnings.extend(environment.strangers());
     let mut files = find::read(environment, &mut warnings)?;
     let layers = layers(command_line, environment, &mut files)?;
     let bazelrc = read_bazelrc(&layers, environment, &mut files, &mut warnings)?;

@@ -21,7 +21,7 @@ use crate::action::toolchain_tree::ToolchainTree;
 use crate::client_context::ClientContext;
 use crate::error::{Hinted as _, with_causes};
 use crate::events::{Event, Events, Origin};
-use crate::fs::read_regular_no_follow;
+use crate::fs::read_regular_beneath;
 use crate::hash_cache::HashCache;
 use crate::process::{
     ChildEnvironment, Ending, Finished, MemoryReservation, ProcessError, ProcessSpec, Relto,
@@ -278,7 +278,7 @@ impl LocalExecutor {
             .outputs
             .iter()
             .map(|output| {
-                read_regular_no_follow(dir.path.join(&output.tree_path))
+                read_regular_beneath(&dir.path, Path::new(&output.tree_path))
                     .ok()
                     .map(Bytes::from)
             })

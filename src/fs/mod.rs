@@ -7,6 +7,8 @@
 mod file_id;
 mod kept;
 mod medium;
+mod open_files;
+mod ownership;
 mod private;
 mod regular;
 
@@ -23,9 +25,11 @@ use rustix::io::Errno;
 pub use file_id::FileId;
 pub use kept::keep_file_for;
 pub use medium::{Medium, unstamped_name};
+pub use ownership::{is_trusted_owner, shared_with};
 pub use private::{PRIVATE_UMASK, create_private_dir, make_private, open_private_file};
 pub use regular::{
-    buffer_for, open_regular, read_regular, read_regular_no_follow, read_regular_to_string,
+    buffer_for, open_regular, read_regular, read_regular_beneath, read_regular_no_follow,
+    read_regular_to_string,
 };
 
 /// Readable and writable for all; the kernel applies the umask.
@@ -57,8 +61,16 @@ pub fn write_whole_for(umask: Option<u32>, path: &Path, bytes: &[u8]) -> io::Res
 }
 
 /// A link to a device is a device; a link to a file is replaced, as a compiler's own rename would,
-/// but for `/dev/stdout`, which leads to whatever this process writes to.
+/// but for `/dev/stdout`, which leads to whatever this process writes to. What this process has
+/// opened for itself, such as its database, is nobody's output.
 fn write_through_link(umask: Option<u32>, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if open_files::is_opened_here(path) {
+        return if is_in_devices(path) {
+            Err(with_path(&io::ErrorKind::NotFound.into(), path))
+        } else {
+            replace(umask, path, bytes)
+        };
+    }
     let is_of_process = || {
         fs::read_link(path).is_ok_and(|target| target.starts_with("/proc/self/fd"))
             || path.starts_with("/proc")
@@ -310,6 +322,7 @@ mod tests {
         use std::os::fd::AsRawFd as _;
         let dir = tempfile::tempdir().expect("a temporary directory");
         let file = fs::File::create(dir.path().join("open")).expect("made");
+        rustix::io::fcntl_setfd(file.file(), rustix::io::FdFlags::empty()).expect("as inherited");
         let number = file.as_raw_fd();
         let link = dir.path().join("stdout");
         fs::os::unix::fs::symlink(format!("/proc/self/fd/{number}"), &link).expect("linked");

@@ -79,6 +79,29 @@ pub fn read_regular_no_follow(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     read(&file, &found, path)
 }
 
+/// Reads a regular file that an untrusted program wrote below `dir`, which it could not replace. A
+/// symbolic link is an error anywhere in `name`, a relative path without `..`.
+///
+/// # Errors
+/// Like [`read_regular_no_follow`].
+pub fn read_regular_beneath(dir: &Path, name: &Path) -> io::Result<Vec<u8>> {
+    let path = dir.join(name);
+    let opened = (|| {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let mut at = rustix::fs::open(dir, flags, Mode::empty())?;
+        let dirs = name.parent().unwrap_or(Path::new("")).components();
+        for part in dirs {
+            let part: &Path = part.as_ref();
+            at = rustix::fs::openat(&at, part, flags | OFlags::NOFOLLOW, Mode::empty())?;
+        }
+        let last = name.file_name().ok_or(Errno::NOENT)?;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        rustix::fs::openat(&at, last, flags | OFlags::NOFOLLOW, Mode::empty())
+    })();
+    let file = File::from(opened.map_err(|error| named(&error.into(), "open", &path))?);
+    read(&file, &file.metadata()?, &path)
+}
+
 fn open(path: &Path, extra: OFlags) -> io::Result<(File, Metadata)> {
     // A pipe that is opened and closed again has lost its writer, and whoever should read it waits.
     if fs_err::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
@@ -199,6 +222,30 @@ mod tests {
         fs_err::os::unix::fs::symlink(&file, &link).expect("linked");
         assert_eq!(read_regular(&link).expect("read"), b"secret");
         assert!(read_regular_no_follow(&link).is_err());
+    }
+
+    #[test]
+    fn no_part_of_the_name_of_an_output_may_be_a_link() {
+        let top = tempfile::tempdir().expect("a directory");
+        let (dir, secret) = (top.path().join("dir"), top.path().join("secret"));
+        fs::create_dir_all(dir.join("real")).expect("made");
+        fs::create_dir(&secret).expect("made");
+        for place in [&dir.join("real"), &secret] {
+            fs::write(place.join("out.o"), "object").expect("written");
+        }
+        fs_err::os::unix::fs::symlink(&secret, dir.join("link")).expect("linked");
+        fs_err::os::unix::fs::symlink("real/out.o", dir.join("last.o")).expect("linked");
+        let read = |name: &str| read_regular_beneath(&dir, Path::new(name));
+        assert_eq!(read("real/out.o").expect("read"), b"object");
+        for name in [
+            "link/out.o",
+            "last.o",
+            "real/../../secret/none.o",
+            "real",
+            "none",
+        ] {
+            assert!(read(name).is_err(), "{name}");
+        }
     }
 
     #[test]

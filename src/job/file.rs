@@ -2,8 +2,10 @@
 //!
 //! Unknown keys are collected, not refused: lld's documentation lets newer versions add some.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -82,7 +84,9 @@ impl JobFile {
     /// path in it is not the path of the file (lld writes U+FFFD for bytes that are not UTF-8).
     pub fn read(path: &Path) -> Result<Self, JobFileError> {
         let text = read_regular(path).map_err(JobFileError::Unreadable)?;
-        Self::parse(path, &text)
+        let file = Self::parse(path, &text)?;
+        file.check_places(path)?;
+        Ok(file)
     }
 
     /// Checks the contents of a job file; `path` is only for messages.
@@ -161,6 +165,64 @@ impl JobFile {
             }
         }
         Ok(())
+    }
+}
+
+impl JobFile {
+    /// The same as [`check_outputs`](Self::check_outputs) of files with several names: `a.o`,
+    /// `./a.o`, and `link/a.o` by a link to the directory.
+    fn check_places(&self, path: &Path) -> Result<(), JobFileError> {
+        let mut dirs = RealDirs::default();
+        let mut outputs: HashMap<&OsStr, Vec<(Arc<Path>, &String)>> = HashMap::new();
+        let same = |field: String, name: &str, output: &str| JobFileError::Malformed {
+            path: path.to_owned(),
+            field,
+            reason: format!("`{name}` is the same file as the output `{output}`"),
+        };
+        for (number, job) in self.jobs.iter().enumerate() {
+            for name in &job.outputs {
+                let (Some(dir), Some(last)) = (dirs.of(name), Path::new(name).file_name()) else {
+                    continue;
+                };
+                let alike = outputs.entry(last).or_default();
+                if let Some((_, other)) = alike.iter().find(|(other, _)| *other == dir) {
+                    return Err(same(format!("jobs[{number}].outputs"), name, other));
+                }
+                alike.push((dir, name));
+            }
+        }
+        for (number, job) in self.jobs.iter().enumerate() {
+            for name in &job.inputs {
+                // Most inputs have no name of an output: their directories are not looked up.
+                let last = Path::new(name).file_name();
+                let Some(alike) = last.and_then(|last| outputs.get(last)) else {
+                    continue;
+                };
+                let dir = dirs.of(name);
+                let written = alike.iter().find(|(other, _)| dir.as_ref() == Some(other));
+                if let Some((_, output)) = written {
+                    return Err(same(format!("jobs[{number}].inputs"), name, output));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The directories that names stand in, without links.
+#[derive(Default)]
+struct RealDirs<'n>(HashMap<&'n Path, Option<Arc<Path>>>);
+
+impl<'n> RealDirs<'n> {
+    /// `None` where the directory is not there, and for devices.
+    fn of(&mut self, name: &'n str) -> Option<Arc<Path>> {
+        let parent = Path::new(name).parent().unwrap_or(Path::new(""));
+        let find = || {
+            let dir = fs_err::canonicalize(Path::new(".").join(parent)).ok()?;
+            let is_device = dir.starts_with("/dev") || dir.starts_with("/proc");
+            (!is_device).then(|| Arc::from(dir))
+        };
+        self.0.entry(parent).or_insert_with(find).clone()
     }
 }
 
@@ -260,6 +322,38 @@ mod tests {
         value["jobs"][0]["outputs"][0] = "/dev/null".into();
         value["jobs"][1]["outputs"][0] = "/dev/null".into();
         assert!(parse(&value.to_string()).is_ok());
+    }
+
+    #[test]
+    fn a_file_with_two_names_is_one_file() {
+        let top = tempfile::tempdir().expect("a directory");
+        let dir = top.path().join("dir");
+        fs_err::create_dir(&dir).expect("made");
+        fs_err::os::unix::fs::symlink("dir", top.path().join("link")).expect("linked");
+        let file = top.path().join("jobs.json");
+        let read = |first: &str, second: &str, input: &str| {
+            let below = |name: &str| format!("{}/{name}", top.path().display());
+            let job = |output: &str| {
+                serde_json::json!({ "args": [], "outputs": [below(output)],
+                    "inputs": [below(input), below("index")] })
+            };
+            let common =
+                serde_json::json!({ "linker_output": "a", "args": ["clang"], "inputs": [] });
+            let text = serde_json::json!({ "common": common, "jobs": [job(first), job(second)] });
+            fs_err::write(&file, text.to_string()).expect("written");
+            JobFile::read(&file).map_err(|error| Rendered(&error).to_string())
+        };
+        assert!(read("dir/a.o", "dir/b.o", "m.o").is_ok());
+        assert!(read("dir/a.o", "missing/a.o", "missing/m.o").is_ok());
+        for (first, second, input) in [
+            ("dir/a.o", "dir/./a.o", "m.o"),
+            ("dir/a.o", "dir/../dir/a.o", "m.o"),
+            ("dir/a.o", "link/a.o", "m.o"),
+            ("dir/a.o", "dir/b.o", "link/b.o"),
+        ] {
+            let error = read(first, second, input).expect_err("one file");
+            assert!(error.contains("is the same file as the output"), "{error}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::reached_limit;
 use super::self_exe::{JANITOR, Relto};
 use crate::error::ExitCode;
-use crate::fs::create_private_dir;
+use crate::fs::{create_private_dir, shared_with};
 
 /// Start of the names of scratch directories. The janitor removes nothing else.
 const PREFIX: &str = "relto-";
@@ -94,7 +94,7 @@ impl Drop for Scratch {
 /// put a directory in the place of theirs.
 fn check(parent: &Path) -> io::Result<()> {
     let probe = || {
-        if let Some(reason) = shared_with(&fs::metadata(parent)?) {
+        if let Some(reason) = shared_with(parent)? {
             return Err(io::Error::other(reason));
         }
         let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
@@ -112,19 +112,6 @@ fn check(parent: &Path) -> io::Result<()> {
         );
         io::Error::new(error.kind(), text)
     })
-}
-
-/// Why another user could replace what is in a directory. A sticky one is safe but from its owner,
-/// who is nobody where root has no number in this user namespace.
-fn shared_with(parent: &std::fs::Metadata) -> Option<&'static str> {
-    const STICKY: u32 = 0o1000;
-    const UNMAPPED: u32 = 65534;
-    let own = rustix::process::geteuid().as_raw();
-    if parent.mode() & 0o002 != 0 && parent.mode() & STICKY == 0 {
-        return Some("every user may replace what is in it");
-    }
-    let known = [own, 0, UNMAPPED].contains(&parent.uid());
-    (!known).then_some("it belongs to another user")
 }
 
 fn start_janitor(relto: &Relto, dir: &Path) -> io::Result<Child> {
@@ -256,7 +243,7 @@ mod tests {
         let parent = tempfile::tempdir().expect("a directory");
         let dir = parent.path().join("shared");
         fs::create_dir(&dir).expect("made");
-        for (mode, usable) in [(0o777, false), (0o1777, true), (0o775, true), (0o700, true)] {
+        for (mode, usable) in [(0o777, false), (0o1777, true), (0o700, true)] {
             let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
             fs::set_permissions(&dir, mode).expect("set");
             assert_eq!(check(&dir).is_ok(), usable, "{:?}", fs::metadata(&dir));
@@ -265,6 +252,10 @@ mod tests {
             std::os::unix::fs::chown(&dir, Some(12345), None).expect("given away");
             let error = check(&dir).expect_err("another user's");
             assert!(error.to_string().contains("another user"), "{error}");
+            let inner = dir.join("inner");
+            fs::create_dir(&inner).expect("made");
+            let error = check(&inner).expect_err("another user may replace it");
+            assert!(error.to_string().contains("above it"), "{error}");
         }
     }
 

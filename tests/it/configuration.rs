@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use assert_cmd::Command;
 
 use crate::support::clean_home::CleanHome;
+use crate::support::skip::skip;
 
 #[test]
 fn mistakes_in_files_end_with_2_and_name_the_place() {
@@ -333,4 +334,30 @@ fn a_user_file_of_another_user_is_ignored_with_a_warning() {
         "{told}"
     );
     assert!(!told.contains("/evil"), "{told}");
+}
+
+#[test]
+fn the_cache_in_a_home_of_another_user_is_not_used() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("only root can give files away");
+    }
+    let place = CleanHome::new();
+    let theirs = place.path("home");
+    std::os::unix::fs::chown(&theirs, Some(12345), Some(12345)).expect("given away");
+    let told = place.relto_told("cache");
+    assert!(
+        told.contains("warning: `[T]/home/.cache/relto` is not used"),
+        "{told}"
+    );
+    assert!(!theirs.join(".cache").exists());
+    // A directory that the user names is the user's own choice.
+    let mut named = place.relto();
+    named
+        .env("RELTO_DISK_CACHE", place.path("cache"))
+        .arg("cache");
+    let told = place.told(&mut named);
+    assert!(
+        told.starts_with("exit 0") && told.contains("[T]/cache"),
+        "{told}"
+    );
 }

@@ -253,6 +253,29 @@ fn a_missing_output_directory_is_reported() {
 }
 
 #[test]
+fn an_object_that_a_link_leads_to_is_not_the_result_of_the_sandbox() {
+    let mut saved = saved();
+    let outside = tempfile::tempdir().expect("a directory");
+    let secret = outside.path().join("out.o");
+    // In the sandbox the output's directory becomes a link to one that the compiler cannot read.
+    let behaviour = format!(
+        "if (!strncmp(out, \"relto/\", 6)) {{ if (rename(\"relto\", \"was\")) return 9; \
+         return symlink(\"{}\", \"relto\"); }} object(ET_REL); return 0;",
+        outside.path().display()
+    );
+    let other = saved.in_place[0].clone();
+    fs::write(&secret, &other).expect("written");
+    saved.compile_with(&fake_clang(&behaviour));
+    let output = saved.run();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("1 in place"), "{stderr}");
+    let object = fs::read(&saved.objects()[0]).expect("an object");
+    assert!(object != other, "it was read");
+    assert_eq!(results(&saved.home), 0, "it was kept");
+}
+
+#[test]
 fn a_module_that_does_not_compile_fails_the_link_with_a_complete_message() {
     let mut program = generated(12);
     let bad = of_texts(

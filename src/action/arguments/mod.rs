@@ -185,8 +185,10 @@ fn whole(rest: &[String], meaning: Meaning) -> Argument<'_> {
 
 /// Options of `clang -cc1` and of LLVM that name files; all others are plain.
 fn inner_file_option(option: &str, value: Option<&str>) -> Option<Meaning> {
-    const CC1_FILES: [&str; 9] = [
+    const CC1_FILES: [&str; 11] = [
         "-load",
+        "-save-temps",
+        "--save-temps",
         "-fprofile-instrument-use-path=",
         "-mlink-b",
         "-opt-record-file",
@@ -221,23 +223,19 @@ fn inner_file_option(option: &str, value: Option<&str>) -> Option<Meaning> {
 /// Whether an option of LLVM reads or writes files, as far as its name tells. LLVM has thousands of
 /// options and no list of these; taking one too many for such an option costs a cached result.
 fn names_a_file_to_llvm(option: &str) -> bool {
-    /// Words of the names of options that write files, whatever their value.
-    const WRITERS: [&str; 3] = ["dot", "time", "view"];
-    /// Words of the names of options whose value names a file, a directory or a program.
-    const NAMES: [&str; 12] = [
-        "channel",
-        "csv",
+    /// Words of the names of options that use files, whatever their value.
+    const ALWAYS: [&str; 8] = [
         "dir",
         "directory",
+        "dot",
         "exec",
         "file",
         "filename",
-        "list",
-        "log",
-        "output",
-        "path",
-        "summary",
+        "time",
+        "view",
     ];
+    /// Words of the names of options whose value, if it is no number, names a file or a program.
+    const WITH_TEXT: [&str; 7] = ["channel", "csv", "list", "log", "output", "path", "summary"];
     let (name, value) = option
         .split_once('=')
         .map_or((option, None), |(name, value)| (name, Some(value)));
@@ -248,7 +246,7 @@ fn names_a_file_to_llvm(option: &str) -> bool {
     let is_text = value.is_some_and(|value| {
         !matches!(value, "" | "true" | "false") && value.parse::<f64>().is_err()
     });
-    has(&WRITERS) || (is_text && has(&NAMES))
+    has(&ALWAYS) || (is_text && has(&WITH_TEXT))
 }
 
 /// The arguments that can affect what a backend writes, prints or returns.
