@@ -17,6 +17,16 @@ const ROOT: &str = "RELTO_TEST_CHROOT";
 const THEMES: &[&str] = &["contract::", "ends::", "guards::", "matrix::", "names::"];
 /// Each of these tests links with all releases that it finds.
 const WRAPPER_THEMES: &[&str] = &["wrapper::releases::", "wrapper::resolution::"];
+/// Slice keys, a few programs for each release; in a long run those that the campaign's variables
+/// ask for.
+const SLICE_THEMES: &[&str] = &["slices::campaign::equal", "slices::links::"];
+/// Variables of the campaign, which hold inside too. That of the directory is a path inside.
+const CAMPAIGN: &[&str] = &[
+    "RELTO_SLICES_STATE",
+    "RELTO_SLICES_PAIRS",
+    "RELTO_SLICES_THREADS",
+    "RELTO_SLICES_RELEASE",
+];
 
 #[test]
 #[expect(
@@ -29,18 +39,8 @@ fn the_contract_holds_with_every_release_that_is_there() {
             "`{ROOT}` names no root directory with other releases of LLVM"
         ));
     };
-    let tests = std::env::current_exe().expect("this program");
-    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/reference.py");
-    for file in [&tests, Path::new(env!("CARGO_BIN_EXE_relto")), &reference] {
-        copy_into(&root, file);
-    }
-    let releases = releases(&root);
-    assert!(
-        !releases.is_empty(),
-        "no clang with lld in `{}`",
-        root.display()
-    );
-    for release in releases {
+    let tests = prepare(&root);
+    for release in releases(&root) {
         let variable = format!("RELTO_TEST_LLVM_ROOT={}", release.display());
         let result = run_inside(&root, &tests, &[variable], THEMES);
         println!("{}: {result}", release.display());
@@ -54,6 +54,49 @@ fn the_contract_holds_with_every_release_that_is_there() {
     }
     let result = run_inside(&root, &tests, &variables, WRAPPER_THEMES);
     println!("`relto ld` with all of them: {result}");
+}
+
+#[test]
+#[expect(
+    clippy::print_stdout,
+    reason = "how each release did is for the log of the tests"
+)]
+fn slice_keys_hold_with_every_release_that_is_there() {
+    let Some(root) = std::env::var_os(ROOT).map(PathBuf::from) else {
+        return skip(&format!(
+            "`{ROOT}` names no root directory with other releases of LLVM"
+        ));
+    };
+    let tests = prepare(&root);
+    let mut variables = Vec::new();
+    for name in CAMPAIGN {
+        variables.extend(std::env::var(name).map(|value| format!("{name}={value}")));
+    }
+    if is_long() {
+        variables.push("RELTO_TEST_LONG=1".to_owned());
+    }
+    let only = std::env::var("RELTO_SLICES_RELEASE").ok();
+    let releases = releases(&root);
+    let wanted = releases.iter().filter(|release| {
+        let number = only.as_ref();
+        number.is_none_or(|number| release.ends_with(format!("llvm-{number}")))
+    });
+    for release in wanted {
+        let root_of_llvm = format!("RELTO_TEST_LLVM_ROOT={}", release.display());
+        let variables = [variables.as_slice(), &[root_of_llvm]].concat();
+        let result = run_inside(&root, &tests, &variables, SLICE_THEMES);
+        println!("{}: {result}", release.display());
+    }
+}
+
+/// Copies what the tests need. Returns their path.
+fn prepare(root: &Path) -> PathBuf {
+    let tests = std::env::current_exe().expect("this program");
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/reference.py");
+    for file in [&tests, Path::new(env!("CARGO_BIN_EXE_relto")), &reference] {
+        copy_into(root, file);
+    }
+    tests
 }
 
 fn copy_into(root: &Path, file: &Path) {
@@ -82,6 +125,11 @@ fn releases(root: &Path) -> Vec<PathBuf> {
         .map(|path| Path::new("/").join(path.strip_prefix(root).expect("inside")))
         .collect();
     found.sort();
+    assert!(
+        !found.is_empty(),
+        "no clang with lld in `{}`",
+        root.display()
+    );
     found
 }
 

@@ -13,6 +13,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -29,9 +30,6 @@ use crate::history::ModuleKey;
 use crate::pb::reapi;
 use crate::thinlto::{Index, ModuleGraph};
 
-/// The release that the differential tests cover, as it stands in `clang --version`. Another one
-/// may read the same modules and see more of them.
-const COMPILER: &str = "version 22.";
 const NUMBERS: &str = "relto/numbers";
 const OBJECT: &str = "relto/out.o";
 
@@ -73,6 +71,14 @@ struct JobModule<'a> {
     digest: Digest,
     /// GUIDs that the job imports; `None` for its own module.
     imported: Option<&'a BTreeSet<u64>>,
+    /// The release of the compiler.
+    release: u32,
+}
+
+/// The release of a compiler by the first number in what `clang --version` prints.
+fn release_of(version: &str) -> Option<u32> {
+    let (_, number) = version.split_once("version ")?;
+    number.split('.').next()?.parse().ok()
 }
 
 impl Slices {
@@ -86,8 +92,8 @@ impl Slices {
         cache: &DiskCache,
     ) -> Option<SlicedJob> {
         let job = &hermetic.job;
-        let known_compiler = toolchain.version().contains(COMPILER);
-        if hermetic.worker_key.is_some() || !known_compiler || check_kind(job).is_err() {
+        let release = release_of(toolchain.version())?;
+        if hermetic.worker_key.is_some() || check_kind(job).is_err() {
             return None;
         }
         let digests: Vec<Digest> = hermetic.action.inputs.iter().map(|it| it.digest).collect();
@@ -109,9 +115,10 @@ impl Slices {
                 path: &file.host,
                 digest: *digest,
                 imported: imported.as_ref(),
+                release,
             })
             .collect();
-        let before = SeenModules::last(cache, module);
+        let before = SeenModules::last(cache, module).filter(|it| it.release == release);
         let mentioned = sliceable.mentioned();
         let again = before
             .as_ref()
@@ -134,6 +141,13 @@ impl Slices {
         })
     }
 
+    /// The graph of a module, if the compiler is of the release that wrote it: another one may see
+    /// something else in it.
+    fn graph(&self, module: &JobModule<'_>, cache: &DiskCache) -> Option<Arc<ModuleGraph>> {
+        let graph = self.graphs.of(module.digest, module.path, cache);
+        graph.filter(|graph| graph.release() == module.release)
+    }
+
     /// What a job sees of its modules; `None` if a module is not understood. `mentioned` are the
     /// GUIDs in its shard.
     fn seen(
@@ -142,9 +156,7 @@ impl Slices {
         mentioned: &[u64],
         cache: &DiskCache,
     ) -> Option<SeenModules> {
-        let graphs = modules
-            .iter()
-            .map(|module| self.graphs.of(module.digest, module.path, cache));
+        let graphs = modules.iter().map(|module| self.graph(module, cache));
         let graphs: Vec<_> = graphs.collect::<Option<_>>()?;
         let imported: Vec<_> = modules.iter().map(|it| it.imported.cloned()).collect();
         let by_file: Vec<&ModuleGraph> = graphs.iter().map(|graph| &**graph).collect();
@@ -154,6 +166,7 @@ impl Slices {
             .map(|((module, graph), view)| SeenFile::new(module, &graph, view, mentioned))
             .collect();
         Some(SeenModules {
+            release: modules.first()?.release,
             not_local: SeenModules::not_local(&files, mentioned),
             files,
             namesakes,
@@ -175,7 +188,7 @@ impl Slices {
         let mut differing = Vec::new();
         let mut new = Vec::new();
         for (module, then) in &matched.replaced {
-            let now = self.graphs.of(module.digest, module.path, cache)?;
+            let now = self.graph(module, cache)?;
             let names = self
                 .graphs
                 .differing_names(*then, module.digest, &now, cache)?;
@@ -196,7 +209,7 @@ impl Slices {
             files.push(match then {
                 Some(then) if then.imports_the_same(module) => then.at(module),
                 _ => {
-                    let graph = self.graphs.of(module.digest, module.path, cache)?;
+                    let graph = self.graph(module, cache)?;
                     let view = graph.seen(module.imported, &namesakes);
                     SeenFile::new(module, &graph, view, mentioned)
                 }
@@ -212,6 +225,7 @@ impl Slices {
             return None;
         }
         Some(SeenModules {
+            release: before.release,
             files,
             namesakes,
             not_local,

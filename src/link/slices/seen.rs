@@ -17,12 +17,14 @@ use crate::pb::reapi;
 use crate::thinlto::{ModuleGraph, ModuleView, name_hash};
 
 /// Changes with the record, and when the same module would have another slice.
-const SEEN_FORM: &str = "relto seen 4";
+const SEEN_FORM: &str = "relto seen 5";
 const SEEN: &str = "relto/seen";
 
 /// What a job saw of its modules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SeenModules {
+    /// The release of the compiler, and of the modules.
+    pub(super) release: u32,
     /// In the order of the job's files.
     pub(super) files: Vec<SeenFile>,
     /// See [`namesakes`](crate::thinlto::namesakes).

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use relto_testing::llvm::Llvm;
-use relto_testing::skip::skip;
 use tempfile::TempDir;
 
 use super::*;
@@ -60,6 +59,7 @@ fn job<'a>(
     let modules = files.iter().zip(imported);
     let modules = modules.zip(["own.o", "one.o", "two.o", "three.o"]);
     let modules = modules.map(|(((path, digest), imported), name)| JobModule {
+        release: Llvm::get().major(),
         name,
         path,
         digest: *digest,
@@ -171,9 +171,6 @@ fn edits() -> Vec<Edit<'static>> {
 
 #[test]
 fn what_is_seen_again_is_what_is_seen_anew() {
-    if Llvm::get().major() != 22 {
-        return skip("slice keys are known for LLVM 22 alone");
-    }
     let lab = Lab::new();
     let imported = imported();
     let files = [OWN, ONE, TWO, THREE].map(|text| lab.module(&text));
@@ -197,9 +194,6 @@ fn what_is_seen_again_is_what_is_seen_anew() {
 
 #[test]
 fn other_imports_of_an_unchanged_module_are_seen_too() {
-    if Llvm::get().major() != 22 {
-        return skip("slice keys are known for LLVM 22 alone");
-    }
     let lab = Lab::new();
     let mut imported = imported();
     let files = [OWN, ONE, TWO, THREE].map(|text| lab.module(&text));
@@ -215,9 +209,6 @@ fn other_imports_of_an_unchanged_module_are_seen_too() {
 
 #[test]
 fn a_guid_that_is_new_in_the_shard_is_known_only_from_an_edited_module() {
-    if Llvm::get().major() != 22 {
-        return skip("slice keys are known for LLVM 22 alone");
-    }
     let lab = Lab::new();
     let imported = imported();
     let mut files = [OWN, ONE, TWO, THREE].map(|text| lab.module(&text));
@@ -245,9 +236,6 @@ fn a_guid_that_is_new_in_the_shard_is_known_only_from_an_edited_module() {
 
 #[test]
 fn after_an_edit_no_module_is_read_but_the_edited_one() {
-    if Llvm::get().major() != 22 {
-        return skip("slice keys are known for LLVM 22 alone");
-    }
     let lab = Lab::new();
     let imported = imported();
     let files = [OWN, ONE, TWO, THREE].map(|text| lab.module(&text));
@@ -280,9 +268,6 @@ fn after_an_edit_no_module_is_read_but_the_edited_one() {
 
 #[test]
 fn a_module_is_decoded_once_whichever_jobs_ask_for_it() {
-    if Llvm::get().major() != 22 {
-        return skip("slice keys are known for LLVM 22 alone");
-    }
     let lab = Lab::new();
     let (path, digest) = lab.module(&ONE);
     let of = |path: &Path| lab.slices.graphs.of(digest, path, &lab.cache);
@@ -299,7 +284,7 @@ fn a_module_is_decoded_once_whichever_jobs_ask_for_it() {
     // One graph for all of them, not eight equal ones.
     let first = graphs[0].as_ref().expect("a known module");
     let mut others = graphs.iter().flatten();
-    assert!(others.all(|graph| std::sync::Arc::ptr_eq(graph, first)));
+    assert!(others.all(|graph| Arc::ptr_eq(graph, first)));
     assert_eq!(graphs.iter().flatten().count(), 8);
     fs_err::remove_file(&path).expect("removed");
     assert!(of(&path).is_some(), "it is in memory");
@@ -313,6 +298,7 @@ fn a_record_that_is_damaged_is_no_record() {
     let lab = Lab::new();
     let module = ModuleKey::of(b"app\0a.o");
     let seen = SeenModules {
+        release: 22,
         files: Vec::new(),
         namesakes: vec![1, 2],
         not_local: vec![3],
@@ -333,4 +319,20 @@ fn a_record_that_is_damaged_is_no_record() {
     }
     assert!(damaged);
     assert_eq!(SeenModules::last(&lab.cache, module), None);
+}
+
+#[test]
+fn a_module_of_another_release_than_the_compiler_is_not_looked_into() {
+    let lab = Lab::new();
+    let imported = imported();
+    let files = [OWN, ONE, TWO, THREE].map(|text| lab.module(&text));
+    let mut modules = job(&files, &imported);
+    assert!(lab.slices.seen(&modules, &[], &lab.cache).is_some());
+    modules[1].release += 1;
+    assert!(lab.slices.seen(&modules, &[], &lab.cache).is_none());
+    assert_eq!(
+        release_of("Debian clang version 22.1.8 (1~deb12u1)"),
+        Some(22)
+    );
+    assert_eq!(release_of("no compiler"), None);
 }

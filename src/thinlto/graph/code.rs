@@ -31,6 +31,10 @@ pub(super) mod module {
     pub(in super::super) const SOURCE_FILENAME: u64 = 16;
     pub(in super::super) const HASH: u64 = 17;
     pub(in super::super) const IFUNC: u64 = 18;
+    /// Since LLVM 23: under which options the assembly that follows was written.
+    pub(in super::super) const ASM_PROPERTY: u64 = 19;
+    /// Since LLVM 23: the GUIDs of all globals, each as two halves, the high one first.
+    pub(in super::super) const GUIDLIST: u64 = 20;
 }
 
 /// Records of a metadata block.
@@ -76,4 +80,6 @@ pub(super) mod constant {
     pub(in super::super) const INLINEASM: u64 = 30;
     pub(in super::super) const CE_GEP_WITH_INRANGE: u64 = 31;
     pub(in super::super) const CE_GEP: u64 = 32;
+    pub(in super::super) const BYTE: u64 = 35;
+    pub(in super::super) const WIDE_BYTE: u64 = 36;
 }

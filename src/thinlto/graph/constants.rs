@@ -90,6 +90,19 @@ impl Constants {
         }
     }
 
+    /// The hash of a number of 64 bits as a constant.
+    pub(super) fn number(value: u64) -> Hash {
+        let mut encoder = Encoder::default();
+        // The sign is the lowest bit.
+        let signed = value.cast_signed();
+        let operand = signed.unsigned_abs() << 1 | u64::from(signed < 0);
+        encoder.tag(code::INTEGER);
+        encoder.hash(&Types::integer(64));
+        encoder.tag(1);
+        encoder.tag(operand);
+        encoder.finish()
+    }
+
     /// The code of a constant's record; `None` if it is not of this block.
     pub(super) fn code(&self, id: u32) -> Option<u64> {
         self.get(id).map(|constant| constant.code)
@@ -191,7 +204,9 @@ impl<'a> Raw<'a> {
                 | code::FLOAT
                 | code::STRING
                 | code::CSTRING
-                | code::DATA,
+                | code::DATA
+                | code::BYTE
+                | code::WIDE_BYTE,
                 _,
             ) => self.raw(operands),
             (code::AGGREGATE, _) => {

@@ -14,8 +14,10 @@ use crate::thinlto::bitstream::{
 /// The only code of an identification block's text, of tags, of scopes, of the string table.
 const TEXT: u64 = 1;
 const EPOCH: u64 = 2;
-/// Producers whose bitcode the differential tests cover: the release and nothing else.
-const PRODUCERS: [&str; 1] = ["LLVM22."];
+/// Releases of LLVM whose bitcode the differential tests cover.
+const RELEASES: [u32; 4] = [21, 22, 23, 24];
+/// What the name of such a producer begins with.
+const LLVM: &str = "LLVM";
 /// Record of a summary's flags.
 const SUMMARY_FLAGS: u64 = 20;
 
@@ -88,17 +90,17 @@ impl<'a> ModuleFile<'a> {
         self.own.clone().finish(self.stream, constants)
     }
 
-    /// The same without the values of the constants `cookies` ([`OwnDigest::finish_without`]).
+    /// The same without the values of the constants `left_out` ([`OwnDigest::finish_without`]).
     pub(super) fn own_digest_without(
         &self,
         base: u32,
-        cookies: &BTreeSet<u32>,
+        left_out: &BTreeSet<u32>,
         graph: &Hash,
     ) -> Decoded<Hash> {
         let constants = self.block(block::CONSTANTS)?;
         let constants = constants.ok_or(Opaque::Place(block::CONSTANTS))?;
         let own = self.own.clone();
-        Ok(own.finish_without(&constants, base, cookies, graph))
+        Ok(own.finish_without(&constants, base, left_out, graph))
     }
 
     /// A compiler finds the symbol table, and by it the bodies of functions, at the place that a
@@ -200,21 +202,17 @@ impl<'a> ModuleFile<'a> {
             .collect()
     }
 
-    /// Checks the producer, and adds it with the epoch to the head.
-    pub(super) fn identification(&self, head: &mut Encoder) -> Decoded<()> {
+    /// Checks the producer, and adds it with the epoch to the head. Returns its release.
+    pub(super) fn identification(&self, head: &mut Encoder) -> Decoded<u32> {
+        let mut release = None;
         for record in self.identification.iter() {
             head.number(record.code);
             head.numbers(record.operands);
             match record.code {
                 TEXT => {
                     let name = lossy(&text(record.operands));
-                    let known = PRODUCERS.iter().any(|prefix| {
-                        name.strip_prefix(prefix).is_some_and(|rest| {
-                            rest.bytes()
-                                .all(|byte| byte.is_ascii_digit() || byte == b'.')
-                        })
-                    });
-                    if !known {
+                    release = release_of(&name);
+                    if release.is_none() {
                         return Err(Opaque::Producer(name));
                     }
                 }
@@ -227,10 +225,11 @@ impl<'a> ModuleFile<'a> {
                 }
             }
         }
-        match self.identification.iter().next() {
-            Some(record) if record.code == TEXT => Ok(()),
-            _ => Err(Opaque::Producer(String::new())),
-        }
+        let release = match self.identification.iter().next() {
+            Some(record) if record.code == TEXT => release,
+            _ => None,
+        };
+        release.ok_or_else(|| Opaque::Producer(String::new()))
     }
 
     /// The flags of the module's summary, and that it has one: else no backend imports from it.
@@ -255,6 +254,15 @@ impl<'a> ModuleFile<'a> {
     }
 }
 
+/// The one of [`RELEASES`] that the producer of a module is of, if it is that and nothing else.
+fn release_of(producer: &str) -> Option<u32> {
+    let (release, rest) = producer.strip_prefix(LLVM)?.split_once('.')?;
+    let release = release.parse().ok()?;
+    let mut rest = rest.bytes();
+    let is_number = rest.all(|byte| byte.is_ascii_digit() || byte == b'.');
+    (is_number && RELEASES.contains(&release)).then_some(release)
+}
+
 /// Where records say that a block is: in words from the magic number to the word before its length.
 pub(super) fn place_of(header: &BlockHeader) -> Option<u64> {
     (header.length_at as u64 / 4).checked_sub(1)
@@ -262,4 +270,24 @@ pub(super) fn place_of(header: &BlockHeader) -> Option<u64> {
 
 pub(super) fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::release_of;
+
+    #[test]
+    fn only_plain_producers_of_releases_that_were_compared_are_known() {
+        assert_eq!(release_of("LLVM22.1.8"), Some(22));
+        assert_eq!(release_of("LLVM24.0.0"), Some(24));
+        for producer in [
+            "LLVM20.1.0",
+            "LLVM25.1.0",
+            "LLVM22.1.8git",
+            "APPLE_1_22",
+            "LLVM22",
+        ] {
+            assert_eq!(release_of(producer), None, "{producer}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use super::code::{block, constant, metadata as metadata_code};
 use super::constants::{ConstantContext, Constants, Edge};
 use super::encoder::{Encoder, is_left_out};
 use super::file::Abbrevs;
-use super::metadata::{Metadata, MetadataBlock, Reference};
+use super::metadata::{Guid, Metadata, MetadataBlock, Reference};
 use super::tables::{LOCATION_KIND, Tables};
 use super::types::Signature;
 use super::{Decoded, Opaque, Part};
@@ -22,6 +22,8 @@ pub(super) struct Body<'a> {
     pub(super) header: &'a BlockHeader,
     pub(super) abbrevs: &'a Abbrevs,
     pub(super) signature: &'a Signature,
+    /// The GUID that the function must have, if the module holds GUIDs.
+    pub(super) guid: Option<Guid>,
 }
 
 impl Body<'_> {
@@ -32,7 +34,7 @@ impl Body<'_> {
         metadata: &mut Metadata,
         texts: &mut dyn FnMut(&[u8]),
     ) -> Decoded<Part> {
-        let mut writer = FunctionWriter::new(tables, metadata, self.signature)?;
+        let mut writer = FunctionWriter::new(tables, metadata, self.signature, self.guid)?;
         let read = self.read_into(&mut writer, texts);
         let part = read.map(|()| writer.finish());
         metadata.set_function(None);
@@ -99,6 +101,8 @@ enum Slot {
     Bundle(u64),
     Scope(u64),
     Cookie(u64),
+    /// The GUID that follows from the function's name.
+    Guid,
 }
 
 /// The digest of a body as it grows.
@@ -120,6 +124,7 @@ pub(super) struct FunctionWriter<'a> {
     /// Instructions so far, and those of them that are calls of inline assembly.
     pub(super) instructions: u64,
     assembly: HashSet<u64>,
+    guid: Option<Guid>,
 }
 
 impl<'a> FunctionWriter<'a> {
@@ -127,6 +132,7 @@ impl<'a> FunctionWriter<'a> {
         tables: &'a Tables<'a>,
         metadata: &'a mut Metadata,
         signature: &Signature,
+        guid: Option<Guid>,
     ) -> Decoded<Self> {
         let first_argument = tables.values()?;
         let arguments = u32::try_from(signature.parameters.len()).map_err(|_| Opaque::Damaged)?;
@@ -148,6 +154,7 @@ impl<'a> FunctionWriter<'a> {
             next_value: first_local,
             instructions: 0,
             assembly: HashSet::new(),
+            guid,
         })
     }
 
@@ -202,6 +209,10 @@ impl<'a> FunctionWriter<'a> {
             self.number(instruction);
             self.encoder.tag(pairs.len() as u64);
             for pair in pairs.as_chunks::<2>().0 {
+                if self.is_guid(instruction, pair)? {
+                    self.slot(Slot::Guid)?;
+                    continue;
+                }
                 self.slot(Slot::MetadataKind(pair[0]))?;
                 match self.cookie(instruction, pair)? {
                     Some(cookie) => self.slot(Slot::Cookie(cookie))?,
@@ -210,6 +221,17 @@ impl<'a> FunctionWriter<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether an attachment of this kind and node is the GUID that the function must have.
+    fn is_guid(&mut self, instruction: u64, pair: &[u64; 2]) -> Decoded<bool> {
+        match self.guid {
+            Some(guid) if instruction == 0 && self.tables.is_guid(pair[0]) => {
+                let context = self.tables.metadata_context();
+                self.metadata.is_guid(pair[1], guid, &context)
+            }
+            _ => Ok(false),
+        }
     }
 
     /// The location cookie that an attachment of this kind and node is, if it is the one of a call
@@ -362,6 +384,7 @@ impl<'a> FunctionWriter<'a> {
                 self.trailer.tag(10);
                 self.part.cookies.push(cookie);
             }
+            Slot::Guid => self.trailer.tag(11),
         }
         Ok(())
     }

@@ -7,8 +7,8 @@ use md5::{Digest as _, Md5};
 use super::constants::Edge;
 use super::encoder::{Encoder, short_hash, within};
 use super::file::lossy;
-use super::metadata::{Metadata, Reference};
-use super::tables::Tables;
+use super::metadata::{Guid, Metadata, Reference};
+use super::tables::{GUID_KIND, Tables};
 use super::{Decoded, Global, GlobalContent, GlobalKind, Opaque, Part};
 use crate::thinlto::bitcode::block as outer;
 
@@ -63,6 +63,8 @@ pub(super) struct Declared<'a> {
     pub(super) sections: Vec<&'a [u64]>,
     pub(super) collectors: Vec<&'a [u64]>,
     pub(super) comdats: Vec<Comdat<'a>>,
+    /// The GUIDs of globals, by value number, where the module holds them; 0 for none.
+    pub(super) guids: Vec<u64>,
     /// By value number.
     pub(super) globals: Vec<GlobalRecord<'a>>,
 }
@@ -94,7 +96,7 @@ impl<'a> Declared<'a> {
         let operands = &operands[2..];
         let lengths = match kind {
             GlobalKind::Variable => [6, 18],
-            GlobalKind::Function => [19, 19],
+            GlobalKind::Function => [19, 20],
             GlobalKind::Alias => [11, 11],
             GlobalKind::Ifunc => [8, 8],
         };
@@ -143,20 +145,27 @@ pub(super) fn read(
     }
     let mut globals = Vec::with_capacity(declared.globals.len());
     for (record, id) in declared.globals.iter().zip(0_u64..) {
+        let local = linkage::LOCAL.contains(&record.linkage());
+        let guid = guid(record.name, local.then_some(&declared.source_filename));
         let mut writer = GlobalWriter {
             declared,
             tables,
             by_name: &by_name,
+            guid: Guid { value: guid, local },
             encoder: Encoder::default(),
             part: Part::default(),
         };
         writer.record(record)?;
+        writer.guid(
+            declared
+                .guids
+                .get(usize::try_from(id).unwrap_or(usize::MAX)),
+        )?;
         writer.attachments(attached.get(&id).map_or(&[], Vec::as_slice), metadata)?;
-        let local = linkage::LOCAL.contains(&record.linkage());
         globals.push(Global {
             kind: record.kind,
             name: short_hash(record.name),
-            guid: guid(record.name, local.then_some(&declared.source_filename)),
+            guid,
             local,
             appending: record.linkage() == linkage::APPENDING,
             record: writer.finish(),
@@ -233,6 +242,7 @@ struct GlobalWriter<'a> {
     declared: &'a Declared<'a>,
     tables: &'a Tables<'a>,
     by_name: &'a HashMap<&'a [u8], u32>,
+    guid: Guid,
     encoder: Encoder,
     part: Part,
 }
@@ -287,6 +297,18 @@ impl GlobalWriter<'_> {
         Ok(())
     }
 
+    /// That the module lists the global's GUID; what it is follows from the name.
+    fn guid(&mut self, listed: Option<&u64>) -> Decoded<()> {
+        match listed.copied() {
+            None => Ok(()),
+            Some(listed) if listed == 0 || listed == self.guid.value => {
+                self.encoder.tag(u64::from(listed != 0));
+                Ok(())
+            }
+            Some(_) => Err(Opaque::Instrumented(lossy(GUID_KIND))),
+        }
+    }
+
     fn value(&mut self, id: u64) -> Decoded<()> {
         value(id, self.tables, &mut self.encoder, &mut self.part)
     }
@@ -323,6 +345,15 @@ impl GlobalWriter<'_> {
         let context = self.tables.metadata_context();
         self.encoder.tag(pairs.len() as u64);
         for [kind, node] in pairs.as_chunks::<2>().0 {
+            let is_listed = !self.declared.guids.is_empty();
+            if is_listed
+                && self.tables.is_guid(*kind)
+                && metadata.is_guid(*node, self.guid, &context)?
+            {
+                self.encoder.text(GUID_KIND);
+                self.encoder.tag(3);
+                continue;
+            }
             self.encoder.text(self.tables.metadata_kind(*kind)?);
             match metadata.reference(*node, &context)? {
                 Reference::Plain(hash) => {

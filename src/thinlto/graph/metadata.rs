@@ -149,14 +149,22 @@ pub(super) enum Reference {
     Node(u32),
 }
 
+/// The GUID that a global must have.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Guid {
+    pub(super) value: u64,
+    pub(super) local: bool,
+}
+
 /// The metadata of a module, and of one function at a time.
 #[derive(Debug)]
 pub(super) struct Metadata {
     module: MetadataBlock,
     function: Option<MetadataBlock>,
     pub(super) nodes: Vec<Node>,
-    /// The constants, by their value numbers, that location cookies consist of.
-    pub(super) cookie_values: BTreeSet<u32>,
+    /// The constants, by their value numbers, that say where the source is: those of location cookies,
+    /// and the GUIDs of local values.
+    pub(super) source_values: BTreeSet<u32>,
 }
 
 impl Metadata {
@@ -165,7 +173,7 @@ impl Metadata {
             module,
             function: None,
             nodes: Vec::new(),
-            cookie_values: BTreeSet::new(),
+            source_values: BTreeSet::new(),
         }
     }
 
@@ -213,6 +221,40 @@ impl Metadata {
         context: &MetadataContext<'_>,
     ) -> Decoded<Option<u64>> {
         let id = u32::try_from(id).map_err(|_| Opaque::Damaged)?;
+        let values = self.numbers(id, context)?.unwrap_or_default();
+        if values.is_empty() {
+            return Ok(None);
+        }
+        let mut hashes = Vec::new();
+        for value in &values {
+            hashes.extend_from_slice(context.constants.hash(*value)?);
+        }
+        self.source_values.extend(values);
+        Ok(Some(short_hash(&hashes)))
+    }
+
+    /// Whether metadata `id` is the GUID `guid` of a global as LLVM attaches it: a uniqued node of
+    /// one number. That of a local value follows from the name of the source file.
+    pub(super) fn is_guid(
+        &mut self,
+        id: u64,
+        guid: Guid,
+        context: &MetadataContext<'_>,
+    ) -> Decoded<bool> {
+        let id = u32::try_from(id).map_err(|_| Opaque::Damaged)?;
+        let Some(&[value]) = self.numbers(id, context)?.as_deref() else {
+            return Ok(false);
+        };
+        let is_equal = *context.constants.hash(value)? == Constants::number(guid.value);
+        if is_equal && guid.local {
+            self.source_values.insert(value);
+        }
+        Ok(is_equal)
+    }
+
+    /// The constants, by their value numbers, of a uniqued node of whole numbers; `None` for other
+    /// metadata.
+    fn numbers(&self, id: u32, context: &MetadataContext<'_>) -> Decoded<Option<Vec<u32>>> {
         let (table, index) = self.table(id)?;
         let MetadataEntry::Node {
             distinct: false,
@@ -223,7 +265,6 @@ impl Metadata {
             return Ok(None);
         };
         let mut values = Vec::new();
-        let mut hashes = Vec::new();
         for operand in &table.operands[start as usize..end as usize] {
             let inner = operand.checked_sub(1).and_then(|id| u32::try_from(id).ok());
             let Some(inner) = inner else {
@@ -238,13 +279,8 @@ impl Metadata {
                 return Ok(None);
             }
             values.push(value);
-            hashes.extend_from_slice(context.constants.hash(value)?);
         }
-        if values.is_empty() {
-            return Ok(None);
-        }
-        self.cookie_values.extend(values);
-        Ok(Some(short_hash(&hashes)))
+        Ok(Some(values))
     }
 
     fn refer(

@@ -159,6 +159,8 @@ pub struct ModuleView {
 /// What a job can see of a module, for every choice of imports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModuleGraph {
+    /// The release of LLVM that wrote the module.
+    release: u32,
     /// The module as its own job reads it; `None` if it counts whole.
     own: Option<ModuleView>,
     /// First eight bytes of a hash of the name of the source file.
@@ -192,6 +194,12 @@ impl ModuleGraph {
     /// The file is not a module, or contains something whose meaning is not known for certain.
     pub fn read(bytes: &[u8]) -> Decoded<Self> {
         reader::read(bytes)
+    }
+
+    /// The release of LLVM that wrote the module, by its first number.
+    #[must_use]
+    pub fn release(&self) -> u32 {
+        self.release
     }
 
     /// A number that modules share whose source files have one name: their local values share GUIDs
@@ -232,6 +240,16 @@ impl ModuleGraph {
     #[must_use]
     pub fn suffixes(&self) -> &[u64] {
         &self.suffixes
+    }
+
+    /// Why slices are opaque that need some bodies or initializers.
+    pub fn unknown(&self) -> impl Iterator<Item = &Opaque> {
+        self.globals
+            .iter()
+            .filter_map(|global| match &global.content {
+                GlobalContent::Unknown(reason) => Some(reason),
+                GlobalContent::None | GlobalContent::Known(_) => None,
+            })
     }
 
     /// Bytes of memory that the graph takes.

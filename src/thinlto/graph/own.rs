@@ -6,9 +6,10 @@
 //! object. The hash of the module, positions in the file, and the symbol table for linkers depend
 //! on it too; no backend reads the last, and the first two are checked where they are used.
 //!
-//! Locations ([`ModuleView::cookies`]) are constants of the module, in the order of the constants'
-//! table. Their values are left out, and the digest of the module's graph is added, which has them
-//! by identity, and by value wherever such a number is used for something else too.
+//! Locations ([`ModuleView::cookies`]) and the GUIDs of local values, where a module holds these,
+//! are constants of the module, in the order of the constants' table. Their values are left out, and the digest of the module's graph is added, which has
+//! locations by identity, GUIDs as what follows from names, and either by value wherever such a
+//! number is used for something else too.
 
 use std::collections::BTreeSet;
 
@@ -45,6 +46,13 @@ impl OwnDigest {
     pub(super) fn record(&mut self, record: &[u64]) -> Decoded<()> {
         match record {
             [code::HASH | code::VSTOFFSET, ..] => {}
+            // They follow from the names; which of them are there does not.
+            [code::GUIDLIST, halves @ ..] => {
+                self.number(code::GUIDLIST);
+                for guid in halves.chunks(2) {
+                    self.number(u64::from(guid.iter().any(|half| *half != 0)));
+                }
+            }
             [code::SOURCE_FILENAME, characters @ ..] => {
                 if std::mem::replace(&mut self.has_source_filename, true) {
                     return Err(Opaque::Place(outer::MODULE));
@@ -79,24 +87,24 @@ impl OwnDigest {
         self.hasher.finalize().into()
     }
 
-    /// The digest without the values of the constants `cookies`. Constants are numbered from
+    /// The digest without the values of the constants `left_out`. Constants are numbered from
     /// `base`; `graph` is the digest of all that the module's graph has.
     pub(super) fn finish_without(
         mut self,
         constants: &Records,
         base: u32,
-        cookies: &BTreeSet<u32>,
+        left_out: &BTreeSet<u32>,
         graph: &Hash,
     ) -> Hash {
-        self.number(cookies.len() as u64);
+        self.number(left_out.len() as u64);
         let mut id = base;
         for record in constants.iter() {
             self.number(record.code);
-            let is_cookie = record.code == constant::INTEGER && cookies.contains(&id);
+            let is_left_out = record.code == constant::INTEGER && left_out.contains(&id);
             if record.code != constant::SETTYPE {
                 id = id.saturating_add(1);
             }
-            if is_cookie {
+            if is_left_out {
                 continue;
             }
             self.number(record.operands.len() as u64);

@@ -11,7 +11,7 @@ use super::encoder::{Encoder, short_hash};
 use super::file::{ModuleFile, lossy, place_of};
 use super::function::Body;
 use super::globals::{self, Comdat, Declared};
-use super::metadata::{Metadata, MetadataBlock, Reference};
+use super::metadata::{Guid, Metadata, MetadataBlock, Reference};
 use super::tables::Tables;
 use super::types::Types;
 use super::{Decoded, GlobalContent, GlobalKind, ModuleGraph, ModuleView, Opaque, Part};
@@ -41,7 +41,7 @@ pub(super) fn read(bytes: &[u8]) -> Decoded<ModuleGraph> {
     texts(&file.strtab);
 
     let mut head = Encoder::default();
-    file.identification(&mut head)?;
+    let release = file.identification(&mut head)?;
     file.summary(&mut head)?;
     let declared = declared(&file, &mut head, &mut texts)?;
 
@@ -110,6 +110,7 @@ pub(super) fn read(bytes: &[u8]) -> Decoded<ModuleGraph> {
     }
     head_part.digest = head.finish();
     let mut graph = ModuleGraph {
+        release,
         own: None,
         source: short_hash(globals::source_of_guids(&declared.source_filename)),
         head: head_part,
@@ -117,7 +118,7 @@ pub(super) fn read(bytes: &[u8]) -> Decoded<ModuleGraph> {
         nodes: metadata.nodes,
         suffixes: suffixes.into_iter().collect(),
     };
-    graph.own = own(&file, &tables, &metadata.cookie_values, &graph)?;
+    graph.own = own(&file, &tables, &metadata.source_values, &graph)?;
     Ok(graph)
 }
 
@@ -126,10 +127,10 @@ pub(super) fn read(bytes: &[u8]) -> Decoded<ModuleGraph> {
 fn own(
     file: &ModuleFile<'_>,
     tables: &Tables<'_>,
-    cookies: &BTreeSet<u32>,
+    source_values: &BTreeSet<u32>,
     graph: &ModuleGraph,
 ) -> Decoded<Option<ModuleView>> {
-    if !tables.has_locations() {
+    if !tables.has_locations() && source_values.is_empty() {
         return Ok(Some(ModuleView {
             digest: file.own_digest(),
             cookies: Vec::new(),
@@ -140,7 +141,7 @@ fn own(
     };
     let base = u32::try_from(tables.names.len()).map_err(|_| Opaque::Damaged)?;
     Ok(Some(ModuleView {
-        digest: file.own_digest_without(base, cookies, &everything.digest)?,
+        digest: file.own_digest_without(base, source_values, &everything.digest)?,
         cookies: everything.cookies,
     }))
 }
@@ -169,7 +170,7 @@ fn declared<'a>(
         let (code, operands) = record.split_first().ok_or(Opaque::Damaged)?;
         match (*code, operands) {
             (code::VERSION, [VERSION_WITH_STRTAB]) | (code::HASH | code::VSTOFFSET, _) => {}
-            (code::TRIPLE | code::DATALAYOUT, _) => {
+            (code::TRIPLE | code::DATALAYOUT | code::ASM_PROPERTY, _) => {
                 head.number(*code);
                 head.numbers(operands);
                 texts(&text(operands));
@@ -187,6 +188,7 @@ fn declared<'a>(
                 declared.source_filename = text(operands);
                 texts(&declared.source_filename);
             }
+            (code::GUIDLIST, _) if declared.guids.is_empty() => declared.guids = guids(operands)?,
             (code::SECTIONNAME, _) => declared.sections.push(operands),
             (code::GCNAME, _) => declared.collectors.push(operands),
             (code::COMDAT, [_, _, kind]) => {
@@ -206,6 +208,15 @@ fn declared<'a>(
         }
     }
     Ok(declared)
+}
+
+/// GUIDs of which each is written as two halves.
+fn guids(halves: &[u64]) -> Decoded<Vec<u64>> {
+    let (pairs, odd) = halves.as_chunks::<2>();
+    if !odd.is_empty() || halves.iter().any(|half| *half >> 32 != 0) {
+        return Err(Opaque::Damaged);
+    }
+    Ok(pairs.iter().map(|[high, low]| high << 32 | low).collect())
 }
 
 fn named_metadata(
@@ -274,13 +285,18 @@ fn bodies(
         if places.get(&id).is_some_and(|place| Some(*place) != here) {
             return Err(Opaque::Damaged);
         }
+        let index = usize::try_from(id).map_err(|_| Opaque::Damaged)?;
+        let guid = Guid {
+            value: globals[index].guid,
+            local: globals[index].local,
+        };
         let body = Body {
             stream: file.stream,
             header,
             abbrevs: &file.abbrevs,
+            guid: (!declared.guids.is_empty()).then_some(guid),
             signature: tables.types.signature(global.operands[0])?,
         };
-        let index = usize::try_from(id).map_err(|_| Opaque::Damaged)?;
         globals[index].content = match body.read(tables, metadata, texts) {
             Ok(part) => GlobalContent::Known(part),
             Err(reason) => GlobalContent::Unknown(reason),

@@ -11,8 +11,9 @@ use super::{Decoded, Opaque};
 
 /// The kind of the attachment that says where the source has an instruction.
 pub(super) const LOCATION_KIND: &[u8] = b"srcloc";
-/// Metadata that holds numbers made of names.
-const GUID_KIND: &[u8] = b"guid";
+/// Metadata that holds numbers made of names. Since LLVM 23 each definition has one; it is known only
+/// where it follows from the name that the module has now.
+pub(super) const GUID_KIND: &[u8] = b"guid";
 
 /// The tables that bodies are read with.
 pub(super) struct Tables<'a> {
@@ -46,6 +47,11 @@ impl Tables<'_> {
             Some(name) => Ok(name),
             None => Err(Opaque::Damaged),
         }
+    }
+
+    /// Whether attachments of this kind hold the GUID of what they are attached to.
+    pub(super) fn is_guid(&self, kind: u64) -> bool {
+        self.kinds.get(&kind).is_some_and(|name| name == GUID_KIND)
     }
 
     /// Whether an instruction may say where the source has it.

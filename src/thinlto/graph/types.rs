@@ -30,6 +30,7 @@ mod code {
     pub(super) const X86_AMX: u64 = 24;
     pub(super) const OPAQUE_POINTER: u64 = 25;
     pub(super) const TARGET_TYPE: u64 = 26;
+    pub(super) const BYTE: u64 = 27;
 }
 
 /// What the decoding of operands depends on.
@@ -104,7 +105,7 @@ impl Types {
                 | code::X86_AMX,
                 [],
             ) => {}
-            (code::OPAQUE | code::INTEGER | code::OPAQUE_POINTER, [value]) => {
+            (code::OPAQUE | code::INTEGER | code::OPAQUE_POINTER | code::BYTE, [value]) => {
                 encoder.number(*value);
             }
             (code::ARRAY, [count, element]) => {
@@ -142,6 +143,14 @@ impl Types {
         self.hashes.push(encoder.finish());
         self.shapes.push(shape);
         Ok(())
+    }
+
+    /// The hash of the type of whole numbers of so many bits.
+    pub(super) fn integer(width: u64) -> Hash {
+        let mut encoder = Encoder::default();
+        encoder.tag(code::INTEGER);
+        encoder.tag(width);
+        encoder.finish()
     }
 
     fn encode_all(&self, ids: &[u64], encoder: &mut Encoder) -> Decoded<()> {

@@ -10,7 +10,6 @@ use relto::internals::pb::reapi::{ActionResult, OutputFile};
 use crate::support::backends::{Backends, add};
 use crate::support::farm::{Farm, Method, Profile};
 use crate::support::link::{Home, Link};
-use crate::support::llvm::Llvm;
 use crate::support::outcome::{Counts, LinkOutcome};
 use crate::support::program::Program;
 use crate::support::remote;
@@ -64,9 +63,6 @@ fn put_all(farm: &Farm, results: &Results) {
 
 #[test]
 fn what_a_farm_made_before_an_edit_is_found_by_slice_keys_on_another_machine() {
-    if Llvm::get().major() != 22 {
-        return;
-    }
     let farm = Farm::start(Profile::buildbarn());
     let ((before, _kept), (after, _too)) = (base(), edited_unseen());
     let environment = farm.environment();
@@ -86,9 +82,6 @@ fn what_a_farm_made_before_an_edit_is_found_by_slice_keys_on_another_machine() {
 
 #[test]
 fn slice_keys_are_looked_up_only_after_whole_ones() {
-    if Llvm::get().major() != 22 {
-        return;
-    }
     let farm = Farm::start(Profile::buildbarn());
     let (program, _kept) = base();
     let lookups = || farm.record().count(Method::GetActionResult);
@@ -100,9 +93,6 @@ fn slice_keys_are_looked_up_only_after_whole_ones() {
 
 #[test]
 fn without_the_option_a_farm_sees_whole_keys_alone() {
-    if Llvm::get().major() != 22 {
-        return;
-    }
     let farm = Farm::start(Profile::buildbarn());
     let (program, _kept) = base();
     run(elsewhere(&program, &farm.environment()).env(OPTION, "off"));
@@ -112,9 +102,6 @@ fn without_the_option_a_farm_sees_whole_keys_alone() {
 
 #[test]
 fn a_client_that_may_not_write_finds_results_by_slice_keys_and_stores_none() {
-    if Llvm::get().major() != 22 {
-        return;
-    }
     let writable = Farm::start(Profile::buildbarn());
     let ((before, _kept), (after, _too)) = (base(), edited_unseen());
     run(elsewhere(&before, &writable.environment()));
@@ -135,9 +122,6 @@ fn a_client_that_may_not_write_finds_results_by_slice_keys_and_stores_none() {
 
 #[test]
 fn backends_of_other_builds_share_results_by_slice_keys() {
-    if Llvm::get().major() != 22 {
-        return;
-    }
     let farm = Farm::start(Profile::buildbarn());
     let ((before, _kept), (after, _too)) = (base(), edited_unseen());
     let compile = |program: &Program| {
@@ -244,9 +228,6 @@ const LIES: [(&str, Lie); 14] = [
 
 #[test]
 fn a_record_that_cannot_be_right_is_a_miss() {
-    if Llvm::get().major() != 22 {
-        return;
-    }
     // A farm that looks at what it gives would not give some of them.
     let farm = Farm::start(Profile {
         checks_completeness: false,
@@ -275,9 +256,6 @@ fn a_record_that_cannot_be_right_is_a_miss() {
 
 #[test]
 fn results_under_whole_keys_and_under_slice_keys_cannot_be_exchanged() {
-    if Llvm::get().major() != 22 {
-        return;
-    }
     let farm = Farm::start(Profile::buildbarn());
     let (program, _kept) = base();
     let environment = farm.environment();
@@ -297,9 +275,6 @@ fn results_under_whole_keys_and_under_slice_keys_cannot_be_exchanged() {
 
 #[test]
 fn a_wrong_record_of_a_farm_is_found_and_replaced() {
-    if Llvm::get().major() != 22 {
-        return;
-    }
     let farm = Farm::start(Profile::buildbarn());
     let ((before, _kept), (after, _too)) = (base(), edited_unseen());
     let environment = farm.environment();
@@ -329,9 +304,6 @@ fn a_wrong_record_of_a_farm_is_found_and_replaced() {
 
 /// A cache of a real server gets what this machine made, and gives it after an edit.
 fn gives_by_slice_key(server: &Server) {
-    if Llvm::get().major() != 22 {
-        return;
-    }
     let ((before, _kept), (after, _too)) = (base(), edited_unseen());
     let mut environment = server.cache_environment();
     environment.push(("RELTO_CACHE_SALT", "slice records".to_owned()));
@@ -347,9 +319,6 @@ on_kinds!(a_real_cache_gives_results_by_slice_keys => gives_by_slice_key:
 
 #[test]
 fn a_cache_of_plain_http_gives_results_by_slice_keys() {
-    if Llvm::get().major() != 22 {
-        return;
-    }
     let nginx = Nginx::http_cache(Demand::ClientCertificate);
     let mut environment = nginx.environment();
     let (certificate, key) = nginx.client();

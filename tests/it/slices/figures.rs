@@ -34,10 +34,12 @@ pub(crate) enum Construct {
     Order,
     Linkage,
     SourceNames,
+    ModuleAssembly,
+    KeptSymbols,
 }
 
 impl Construct {
-    pub(super) const ALL: [Self; 19] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::Constants,
         Self::Calls,
         Self::Types,
@@ -57,6 +59,8 @@ impl Construct {
         Self::Order,
         Self::Linkage,
         Self::SourceNames,
+        Self::ModuleAssembly,
+        Self::KeptSymbols,
     ];
 }
 
@@ -69,6 +73,9 @@ pub(super) struct Figures {
     pub(super) equal_as_they_are: u64,
     pub(super) not_storable: u64,
     pub(super) without_key: BTreeMap<String, u64>,
+    /// Programs with modules, or parts of them, that are taken whole, by the reason.
+    #[serde(default)]
+    pub(super) opaque: BTreeMap<String, u64>,
     /// Telling pairs after an edit of each construct.
     pub(super) constructs: BTreeMap<Construct, u64>,
     /// Telling pairs by target, language and kind of edit.
@@ -95,6 +102,7 @@ impl Figures {
         self.equal_as_they_are += other.equal_as_they_are;
         self.not_storable += other.not_storable;
         add_all(&mut self.without_key, &other.without_key);
+        add_all(&mut self.opaque, &other.opaque);
         add_all(&mut self.constructs, &other.constructs);
         add_all(&mut self.programs, &other.programs);
         self.edits.extend(other.edits.iter().cloned());

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use super::figures::Construct;
-use super::pieces::{Piece, declarations};
+use super::pieces::{Piece, declarations, kept};
 use super::source::Random;
 
 /// Where source files may be.
@@ -39,6 +39,7 @@ impl IrModule {
         let mut function: Option<String> = None;
         // LLVM makes summaries (`^0 = ...`) anew.
         for line in text.lines().filter(|line| !line.starts_with('^')) {
+            let line = &without_guid(line);
             if let Some(body) = &mut function {
                 body.push_str(line);
                 body.push('\n');
@@ -47,6 +48,11 @@ impl IrModule {
                 }
             } else if line.starts_with("define ") {
                 function = Some(format!("{line}\n"));
+            } else if line.starts_with("    \"")
+                && let Some(Item::Text(assembly)) = items.last_mut()
+            {
+                assembly.push_str(line);
+                assembly.push('\n');
             } else if !line.is_empty() && !line.starts_with(';') {
                 items.push(Item::Text(format!("{line}\n")));
             }
@@ -63,7 +69,9 @@ impl IrModule {
             }
         }
         let declared = declarations(&out);
+        let lists = kept(&out);
         out.push_str(&declared);
+        out.push_str(&lists);
         out
     }
 
@@ -196,6 +204,17 @@ fn assembly(comment: &str, value: usize) -> String {
     format!(
         "call void asm sideeffect \"{comment} {value}\", \"~{{memory}}\"(), !srcloc !{{i64 {location}}}"
     )
+}
+
+/// A line without the GUID of what it defines, which would not follow from a name that an edit
+/// changes. LLVM makes it anew.
+fn without_guid(line: &str) -> String {
+    let Some((before, after)) = line.split_once(" !guid !") else {
+        return line.to_owned();
+    };
+    let before = before.strip_suffix(',').unwrap_or(before);
+    let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+    format!("{before}{}", &after[digits..])
 }
 
 fn pick(names: &[String], random: &mut Random) -> Option<String> {

@@ -2,7 +2,7 @@
 //! seen before, the object of the first job of that key, its names restored, must be the one that
 //! the compiler writes now.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
 
@@ -488,13 +488,18 @@ impl Lab {
         sliceable.key(&views, suffixes, &names)
     }
 
-    /// Why modules of the program are taken whole.
-    pub(super) fn opaque(&self) -> Vec<String> {
-        let reasons = self
-            .graphs
-            .values()
-            .filter_map(|graph| graph.as_ref().err());
-        reasons.cloned().collect()
+    /// Why modules of the program, or parts of them, are taken whole.
+    pub(super) fn opaque(&self) -> BTreeSet<String> {
+        let mut reasons = BTreeSet::new();
+        for graph in self.graphs.values() {
+            match graph {
+                Ok(graph) => reasons.extend(graph.unknown().map(ToString::to_string)),
+                Err(reason) => {
+                    reasons.insert(reason.clone());
+                }
+            }
+        }
+        reasons
     }
 }
 

@@ -105,9 +105,6 @@ pub(super) fn link<'a>(program: &'a Program, switch: &str) -> Link<'a> {
 
 #[test]
 fn an_edit_that_importers_cannot_see_compiles_one_module() {
-    if Llvm::get().major() != 22 {
-        return;
-    }
     let home = Home::new();
     let ((before, _kept), (after, _too)) = (base(), edited_unseen());
     link(&before, "on").run_at(&home).expect_works();
@@ -123,9 +120,6 @@ fn an_edit_that_importers_cannot_see_compiles_one_module() {
 
 #[test]
 fn a_second_checkout_elsewhere_compiles_nothing() {
-    if Llvm::get().major() != 22 {
-        return;
-    }
     let home = Home::new();
     let ((one, _kept), (other, _too)) = (checkout(), checkout());
     link(&one, "on").run_at(&home).expect_works();
@@ -140,9 +134,6 @@ fn a_second_checkout_elsewhere_compiles_nothing() {
 
 #[test]
 fn inline_assembly_that_moves_compiles_only_what_has_other_assembly_in_one_place() {
-    if Llvm::get().major() != 22 {
-        return;
-    }
     let home = Home::new();
     let linked = |one: &str, two: &str| {
         let (program, _kept) = with_assembly(one, two);
@@ -164,9 +155,6 @@ fn inline_assembly_that_moves_compiles_only_what_has_other_assembly_in_one_place
 
 #[test]
 fn explain_shows_slice_keys_and_what_changed_them() {
-    if Llvm::get().major() != 22 {
-        return;
-    }
     let home = Home::new();
     let ((before, _kept), (unseen, _too)) = (base(), edited_unseen());
     let text = SHARED.replace("NUMBER", "9").replace("+ 1", "+ 2");
@@ -211,9 +199,6 @@ fn explain_shows_slice_keys_and_what_changed_them() {
 
 #[test]
 fn what_a_farm_made_is_found_by_slice_keys_after_an_edit() {
-    if Llvm::get().major() != 22 {
-        return;
-    }
     let farm = Farm::start(Profile::buildbarn());
     let ((before, _kept), (after, _too)) = (base(), edited_unseen());
     let of_the_farm = |home: &Home| {
@@ -269,9 +254,6 @@ fn swap_objects(home: &Home) {
 
 #[test]
 fn a_wrong_object_under_a_slice_key_is_found_and_replaced() {
-    if Llvm::get().major() != 22 {
-        return;
-    }
     let home = Home::new();
     let ((before, _kept), (after, _too)) = (base(), edited_unseen());
     link(&before, "on").run_at(&home).expect_works();
@@ -292,9 +274,6 @@ fn a_wrong_object_under_a_slice_key_is_found_and_replaced() {
 
 #[test]
 fn an_edit_that_importers_see_compiles_them() {
-    if Llvm::get().major() != 22 {
-        return;
-    }
     let home = Home::new();
     let text = SHARED.replace("NUMBER", "7").replace("+ 3", "+ 4");
     let ((before, _kept), (after, _too)) = (base(), program(&text));
@@ -306,9 +285,6 @@ fn an_edit_that_importers_see_compiles_them() {
 
 #[test]
 fn without_the_option_an_edit_compiles_every_importer() {
-    if Llvm::get().major() != 22 {
-        return;
-    }
     let home = Home::new();
     let ((before, _kept), (after, _too)) = (base(), edited_unseen());
     link(&before, "off").run_at(&home).expect_works();

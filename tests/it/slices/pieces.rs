@@ -1,5 +1,6 @@
 //! Pieces of LLVM's textual form that stand for one construct each and can be put into any module.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::figures::Construct;
@@ -133,6 +134,32 @@ fn template(
             ],
             LINKAGES,
         ),
+        Construct::ModuleAssembly => (
+            "module asm \"$1\"\n\
+             @named.$N = $2global i32 $V\n\
+             define i32 @assembled.$N(i32 %x) {\n  %l = load i32, ptr @named.$N\n\
+             \x20 %c = call i32 @$T(i32 %l)\n  ret i32 %c\n}\n",
+            &[
+                "$# $V",
+                ".globl asm.$N; .set asm.$N, $V",
+                ".section .note.$N; .byte $V; .text",
+                ".symver named.$N, named@V$V",
+                ".symver $T, versioned.$N@V$V",
+            ],
+            &["", "hidden ", "internal "],
+        ),
+        Construct::KeptSymbols => (
+            "$1\n@kept.$N = $2global i32 $V\n\
+             define i32 @keeper.$N(i32 %x) {\n  %l = load i32, ptr @kept.$N\n\
+             \x20 %c = call i32 @$T(i32 %l)\n  ret i32 %c\n}\n",
+            &[
+                ";compiler.used @kept.$N",
+                ";compiler.used @$T",
+                ";used @kept.$N",
+                ";used @$T",
+            ],
+            &["internal ", "hidden ", "internal unnamed_addr "],
+        ),
         // New functions, and what has no piece of its own.
         _ => (
             "@static.$N = $1 global i32 $V\n\
@@ -150,13 +177,37 @@ const LINKAGES: &[&str] = &["", "dso_local ", "hidden ", "weak ", "noundef "];
 impl Piece {
     pub(super) fn render(&self, comment: &str) -> String {
         let (text, first, second) = template(self.construct);
-        text.replace("$N", &self.number.to_string())
+        text.replace("$1", first[self.variant % first.len()])
+            .replace("$2", second[self.variant / 2 % second.len()])
+            .replace("$N", &self.number.to_string())
             .replace("$V", &self.value.to_string())
             .replace("$T", &self.target)
-            .replace("$1", first[self.variant % first.len()])
-            .replace("$2", second[self.variant / 2 % second.len()])
             .replace("$#", comment)
     }
+}
+
+/// The lists of what must be kept, of which a module has one each: of the globals that pieces name
+/// in comments.
+pub(super) fn kept(text: &str) -> String {
+    let mut out = String::new();
+    for list in ["used", "compiler.used"] {
+        let before = format!(";{list} ");
+        let names: BTreeSet<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix(&before))
+            .collect();
+        if names.is_empty() || text.contains(&format!("@llvm.{list} = ")) {
+            continue;
+        }
+        let pointers: Vec<String> = names.iter().map(|name| format!("ptr {name}")).collect();
+        let _ = writeln!(
+            out,
+            "@llvm.{list} = appending global [{} x ptr] [{}], section \"llvm.metadata\"",
+            names.len(),
+            pointers.join(", ")
+        );
+    }
+    out
 }
 
 /// Declarations of what pieces and inserted calls use, where the module has none.

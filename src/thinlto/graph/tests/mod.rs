@@ -3,11 +3,15 @@
 mod fields;
 pub(super) mod omission;
 
+use memchr::memmem;
 use proptest::prelude::*;
 
 use super::{ModuleGraph, Opaque};
 
 const MODULE: &[u8] = include_bytes!("../../testdata/module.bc");
+
+/// A module of LLVM 23, which holds the GUIDs of what it defines.
+const WITH_GUIDS: &[u8] = include_bytes!("../../testdata/guids.bc");
 
 /// GUID of the one function that `MODULE` defines.
 const TWICE: u64 = 13_517_681_653_245_979_564;
@@ -21,6 +25,20 @@ fn a_slice_holds_what_is_imported_and_nothing_else() {
     assert!(nothing.is_ok() && function.is_ok());
     assert_ne!(nothing, function);
     assert_eq!(nothing, graph.slice(&|guid| guid == 1, &|_| true));
+}
+
+#[test]
+fn guids_that_a_module_holds_are_known_if_they_follow_from_its_names() {
+    let graph = ModuleGraph::read(WITH_GUIDS).expect("a module");
+    assert_eq!(graph.release(), 23);
+    assert_eq!(graph.unknown().count(), 0);
+    let at = memmem::find(WITH_GUIDS, b"counter").expect("a name");
+    let mut renamed = WITH_GUIDS.to_vec();
+    renamed[at] = b'C';
+    assert_eq!(
+        ModuleGraph::read(&renamed),
+        Err(Opaque::Instrumented("guid".to_owned()))
+    );
 }
 
 #[test]
