@@ -97,6 +97,15 @@ pub fn format_of(triple: &str) -> Format {
     }
 }
 
+/// Whether a module for `triple` can get debug information in the form of Windows.
+#[must_use]
+pub fn may_have_codeview(triple: &str) -> bool {
+    let is_windows = ["windows", "win32", "uefi"]
+        .iter()
+        .any(|name| triple.contains(name));
+    is_windows || format_of(triple) == Format::Coff
+}
+
 /// Checks the header of an output.
 ///
 /// # Errors

@@ -96,6 +96,12 @@ pub enum InPlaceReason {
     /// An argument names a file that cannot be read.
     #[error("{0}")]
     Input(String),
+    /// The compiler writes its own command line and the path of the object into what describes the
+    /// program to a debugger.
+    #[error(
+        "the debug information for Windows (CodeView) holds the command line and its directory"
+    )]
+    CodeView,
 }
 
 impl InPlaceReason {
@@ -107,6 +113,7 @@ impl InPlaceReason {
             Self::Arguments(none) => &none.cause,
             Self::TooLong => "long command lines",
             Self::Input(_) => "unreadable files",
+            Self::CodeView => "CodeView",
         }
     }
 }

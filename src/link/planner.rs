@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::action::canonical::{Canonical, CanonicalJob, canonical};
 use crate::action::guard::{Unsound, check_module, check_names};
-use crate::action::kind::{OutputKind, required_kind};
+use crate::action::kind::{OutputKind, may_have_codeview, required_kind};
 use crate::action::{Action, arguments, split_dwarf};
 use crate::client_context::ClientContext;
 use crate::compiler::ResolvedToolchain;
@@ -100,8 +100,11 @@ impl Planner<'_> {
         if let Some(index) = &index {
             check_names(caller, job, index)?;
         }
-        let (bytes, known) = self.check_modules(job, index.as_ref())?;
+        let (bytes, known, codeview) = self.check_modules(job, index.as_ref())?;
         let form = match self.hermetic_form(job, index.as_ref(), &known)? {
+            Ok(hermetic) if codeview && self.is_for_windows(&hermetic) => {
+                PlannedForm::InPlace(InPlaceReason::CodeView)
+            }
             Ok(hermetic) => PlannedForm::Hermetic(Box::new(hermetic)),
             Err(reason) => PlannedForm::InPlace(reason),
         };
@@ -119,6 +122,11 @@ impl Planner<'_> {
             bytes,
             sourceless,
         })
+    }
+
+    fn is_for_windows(&self, hermetic: &Hermetic) -> bool {
+        let parsed = arguments::parse(&hermetic.job.arguments);
+        may_have_codeview(arguments::target(&parsed).unwrap_or(self.toolchain.target()))
     }
 
     /// The inner error says why the job has to run in place.
@@ -159,14 +167,15 @@ impl Planner<'_> {
     }
 
     /// Checks every module that the job reads, and estimates how long the job takes: the module is
-    /// compiled whole, of an import only a part. Returns both.
+    /// compiled whole, of an import only a part. Returns both, and whether one of them may hold debug
+    /// information in the form of Windows.
     fn check_modules<'j>(
         &self,
         job: &'j Job,
         index: Option<&'j Index<'_>>,
-    ) -> Result<(u64, KnownFiles<'j>), Unsound> {
+    ) -> Result<(u64, KnownFiles<'j>, bool), Unsound> {
         let entries = index.map(Index::modules).unwrap_or_default();
-        let mut bytes = 0;
+        let (mut bytes, mut codeview) = (0, false);
         let mut all = KnownFiles::with_capacity(entries.len() + 1);
         // A module that is skipped, or compiled by itself, has no entry.
         let own = job.module().as_bytes();
@@ -174,6 +183,7 @@ impl Planner<'_> {
             let known = self.module(job.module())?;
             let facts = self.module_facts(job.module(), &known)?;
             bytes += known.identity.size;
+            codeview |= facts.codeview;
             all.insert(job.module(), (known, facts.sourceless));
         }
         for entry in entries {
@@ -187,6 +197,7 @@ impl Planner<'_> {
             }
             let facts = self.module_facts(name, &known)?;
             check_module(job.index(), entry, &facts)?;
+            codeview |= facts.codeview;
             bytes += if name == job.module() {
                 known.identity.size
             } else {
@@ -194,7 +205,7 @@ impl Planner<'_> {
             };
             all.insert(name, (known, facts.sourceless));
         }
-        Ok((bytes, all))
+        Ok((bytes, all, codeview))
     }
 
     fn module(&self, name: &str) -> Result<Arc<FileFacts>, Unsound> {

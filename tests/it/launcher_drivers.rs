@@ -11,6 +11,7 @@ use fs_err as fs;
 
 use crate::support::backends::Backends;
 use crate::support::link::Home;
+use crate::support::llvm::run;
 use crate::support::program::{Feature, feature, of_texts};
 use crate::support::repeat::through;
 
@@ -70,6 +71,25 @@ fn an_object_that_embeds_its_command_line_embeds_the_users_own() {
     let backends = plain();
     let more = ["-mllvm", "-lto-embed-bitcode=post-merge-pre-opt"];
     both(&backends, &words(BACKEND, &more), "main.native.o");
+}
+
+/// `CodeView` holds the path of the object, the current directory and the command of `clang -cc1`.
+#[test]
+fn debug_information_of_windows_names_the_users_own_object_and_command() {
+    let backends = plain();
+    let target = "--target=x86_64-pc-windows-msvc";
+    fs::write(backends.path("w.c"), "int main(void) { return 0; }").expect("written");
+    let mut clang = Command::new(backends.compiler());
+    clang
+        .current_dir(backends.dir())
+        .args([target, "-g", "-O2", "-flto=thin", "-c", "w.c"]);
+    run(&mut clang);
+    // The incremental linker wants the time in the header.
+    let line =
+        "-c -O2 -x ir w.o -fthinlto-index=/dev/null -o w.obj -mno-incremental-linker-compatible";
+    for more in [&[target, "-g"][..], &[target], &[target, "-S"]] {
+        both(&backends, &words(line, more), "w.obj");
+    }
 }
 
 #[test]

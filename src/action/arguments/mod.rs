@@ -185,7 +185,7 @@ fn whole(rest: &[String], meaning: Meaning) -> Argument<'_> {
 
 /// Options of `clang -cc1` and of LLVM that name files; all others are plain.
 fn inner_file_option(option: &str, value: Option<&str>) -> Option<Meaning> {
-    const CC1_FILES: [&str; 11] = [
+    const CC1_FILES: [&str; 20] = [
         "-load",
         "-save-temps",
         "--save-temps",
@@ -197,6 +197,15 @@ fn inner_file_option(option: &str, value: Option<&str>) -> Option<Meaning> {
         "-fthin-link-bitcode=",
         "-dependency-file",
         "-fembed-offload-object=",
+        "-as-secure-log-file",
+        "-diagnostic-log-file",
+        "-fms-secure-hotpatch-functions-file=",
+        "-fopenmp-host-ir-file-path",
+        "-fprofile-remapping-file=",
+        "-header-include-file",
+        "-module-dependency-dir",
+        "-serialize-diagnostic",
+        "-stats-file=",
     ];
     /// What LLVM prints on standard output, which an action's result has no place for.
     const PRINTED: [&str; 2] = ["print-pipeline-passes", "print-passes"];

@@ -3,6 +3,7 @@
 //! Function bodies, constants and metadata are digested, not read. Callers compare the hash with
 //! the one that a shard expects.
 
+use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
 use super::bitcode::{self, FileType, MAGIC_BITS, NotBitcode, block};
@@ -59,6 +60,8 @@ pub struct ModuleFacts {
     pub triple: String,
     /// Equal for files that differ in the names of their source files only.
     pub sourceless: [u8; 16],
+    /// It may hold debug information in the form of Windows.
+    pub codeview: bool,
 }
 
 /// Reads the facts of the bitcode file `bytes`.
@@ -79,6 +82,8 @@ pub fn facts(bytes: &[u8]) -> Result<ModuleFacts, ModuleError> {
         }
     }
     found.sourceless = sourceless.finish();
+    // Strings of metadata are stored as they are, aligned to bytes.
+    found.codeview = memmem::find(stream, CODEVIEW_FLAG).is_some();
     if found.modules == 0 {
         return Err(ModuleError::NoModule);
     }
@@ -147,5 +152,8 @@ impl ModuleFacts {
     }
 }
 
+/// The module flag that asks for `CodeView`.
+const CODEVIEW_FLAG: &[u8] = b"CodeView";
+
 /// The first byte of the compact form; it changes with the form.
-const ENCODING_VERSION: u8 = 3;
+const ENCODING_VERSION: u8 = 4;

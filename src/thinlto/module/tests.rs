@@ -27,6 +27,7 @@ fn a_module_has_a_hash_and_a_target() {
         modules: 1,
         triple: "x86_64-pc-linux-gnu".to_owned(),
         sourceless: found.sourceless,
+        codeview: false,
     };
     assert_eq!(found, expected);
     assert_eq!(facts(&wrapped(MODULE)), Ok(expected));
@@ -75,6 +76,7 @@ proptest! {
             modules,
             triple,
             sourceless: [7; 16],
+            codeview: modules % 2 == 1,
         };
         prop_assert_eq!(ModuleFacts::decode(&facts.encode()), Some(facts));
     }
