@@ -78,6 +78,13 @@ impl Medium {
             Self::Unstamped => false,
         }
     }
+
+    /// Whether a file that is held open keeps its contents as long as it keeps its times, even if
+    /// those are an image's: nothing else can be mounted in its place meanwhile.
+    #[must_use]
+    pub fn is_believed_while_open(self) -> bool {
+        self == Self::Stamped
+    }
 }
 
 /// The name of the file system of `path` if digests of its files are not remembered.

@@ -2,6 +2,7 @@
 //!
 //! A file that changes meanwhile is read once more; if it changes again, that is an error.
 
+use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
@@ -14,6 +15,8 @@ pub(super) struct Contents {
     pub(super) facts: FileFacts,
     /// The identity could outlive a change of the contents.
     pub(super) racy: bool,
+    /// What was read.
+    pub(super) file: File,
 }
 
 /// Reads the file at `path`.
@@ -67,5 +70,6 @@ fn read_once(
         note,
         identity,
     };
-    Ok(Contents { facts, racy })
+    let file = file.into_file();
+    Ok(Contents { facts, racy, file })
 }

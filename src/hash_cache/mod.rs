@@ -15,9 +15,10 @@ mod tests;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -57,18 +58,26 @@ pub struct HashCache {
     pending: Mutex<PendingRows>,
     /// By device number.
     media: Mutex<HashMap<u64, Medium>>,
+    /// How many files are held open.
+    held: AtomicUsize,
     files_read: AtomicU64,
     bytes_read: AtomicU64,
 }
 
+/// How many files of images a link holds open at most: a compiler with its libraries has fewer, and
+/// a process may have 1024 descriptors.
+const MAX_HELD: usize = 64;
+
 /// Locked while its file is read, so that others wait for the answer.
 type FactsCell = Mutex<Option<KnownFile>>;
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct KnownFile {
     facts: Arc<FileFacts>,
     /// The identity does not prove the contents, or not yet: see `is_racy` and [`Medium`].
     racy: bool,
+    /// Open since the file was read, so that within this link the identity proves the contents.
+    held: Option<File>,
     /// When the last reading began that found the same contents again, and the identity with them.
     agreed: Option<(Instant, Identity)>,
 }
@@ -78,8 +87,15 @@ impl KnownFile {
         Self {
             facts,
             racy,
+            held: None,
             agreed: None,
         }
+    }
+
+    /// Whether the file has not changed since it was read, as far as that shows without reading it.
+    fn is_held_unchanged(&self) -> bool {
+        let now = self.held.as_ref().map(File::metadata);
+        matches!(now, Some(Ok(found)) if Identity::of(&found) == self.facts.identity)
     }
 }
 
@@ -106,6 +122,7 @@ impl HashCache {
             blake3: Mutex::default(),
             pending: Mutex::default(),
             media: Mutex::default(),
+            held: AtomicUsize::new(0),
             files_read: AtomicU64::new(0),
             bytes_read: AtomicU64::new(0),
         }
@@ -186,7 +203,8 @@ impl HashCache {
         probe: Option<&ContentProbe<'_>>,
     ) -> io::Result<KnownFile> {
         let identity = identity::identity(path)?;
-        let believed = self.is_believed(path, &identity);
+        let medium = self.medium(path, &identity);
+        let believed = medium.is_believed(identity.ctime_ns);
         if let Some(facts) = believed
             .then(|| self.remembered(&identity, function, probe.is_some()))
             .flatten()
@@ -194,18 +212,24 @@ impl HashCache {
             return Ok(KnownFile::new(facts, false));
         }
         let read = self.read(path, function, probe)?;
-        let known = KnownFile::new(Arc::new(read.facts), read.racy || !believed);
+        let mut known = KnownFile::new(Arc::new(read.facts), read.racy || !believed);
+        if !believed && !read.racy && medium.is_believed_while_open() {
+            known.held = self.may_hold().then_some(read.file);
+        }
         self.remember(&known, function);
         Ok(known)
     }
 
-    /// Whether equal times mean equal contents on the file system of `path`.
-    fn is_believed(&self, path: &Path, identity: &Identity) -> bool {
+    fn medium(&self, path: &Path, identity: &Identity) -> Medium {
         let mut media = lock(&self.media);
-        let medium = media
+        *media
             .entry(identity.device)
-            .or_insert_with(|| Medium::of(path));
-        medium.is_believed(identity.ctime_ns)
+            .or_insert_with(|| Medium::of(path))
+    }
+
+    /// Takes one of the places for files that are held open.
+    fn may_hold(&self) -> bool {
+        self.held.fetch_add(1, Ordering::Relaxed) < MAX_HELD
     }
 
     /// What an earlier link learned of the file, with a note where one is `wanted`.
@@ -270,6 +294,9 @@ impl HashCache {
         let Some(known) = slot.as_mut().filter(|known| known.racy) else {
             return true;
         };
+        if known.facts.identity == *identity && known.is_held_unchanged() {
+            return true;
+        }
         let shared = known.agreed.as_ref();
         if shared.is_some_and(|(began, found)| *began > asked && found == identity) {
             return true;
@@ -282,7 +309,8 @@ impl HashCache {
             return false;
         }
         known.agreed = Some((began, *identity));
-        known.racy = read.racy || !self.is_believed(path, identity);
+        let medium = self.medium(path, identity);
+        known.racy = read.racy || !medium.is_believed(identity.ctime_ns);
         self.remember(known, function);
         true
     }

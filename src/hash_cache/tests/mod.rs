@@ -229,6 +229,23 @@ fn contents_that_changed_behind_racy_times_are_detected() {
     assert!(!cache.unchanged(&path, &facts.identity));
 }
 
+/// As one of a mounted image, whose times are its maker's.
+#[test]
+fn a_file_that_is_held_open_is_compared_by_its_times_alone() {
+    let place = Fixture::new();
+    let path = place.settled("libc.so", b"image");
+    let cache = place.link();
+    let facts = cache.facts(&path, Sha256, None).expect("hashed");
+    let mut known = KnownFile::new(Arc::clone(&facts), true);
+    known.held = Some(fs::File::open(&path).expect("opened").into_file());
+    *lock(&cache.slot(&path, Sha256)) = Some(known);
+    let reads = cache.reads();
+    assert!(cache.unchanged(&path, &facts.identity));
+    assert_eq!(cache.reads(), reads);
+    place.file("libc.so", b"other");
+    assert!(!cache.unchanged(&path, &facts.identity));
+}
+
 /// As on media whose times prove nothing: all of a link's compiles ask for the same inputs.
 #[test]
 fn those_that_wait_for_one_comparison_share_the_next_and_one_that_comes_later_reads_again() {
