@@ -25,7 +25,7 @@ use crate::fs::read_regular_beneath;
 use crate::hash_cache::HashCache;
 use crate::process::{
     ChildEnvironment, Ending, Finished, MemoryReservation, ProcessError, ProcessSpec, Relto,
-    Scratch, Spawner,
+    Scratch, Spawner, huge_pages,
 };
 use crate::task::spawn_blocking;
 
@@ -55,6 +55,8 @@ pub struct LocalExecutor {
     memory: RwLock<()>,
     /// Set with the warning that results are not kept.
     changed: Once,
+    /// The variables of compilers.
+    environment: Vec<(OsString, OsString)>,
 }
 
 /// How one start of the compiler ended.
@@ -71,8 +73,13 @@ impl LocalExecutor {
     /// # Errors
     /// The system cannot start the thread.
     pub fn new(config: LocalConfig) -> std::io::Result<Self> {
+        let own = config.environment.iter();
+        let own = own.map(|(name, value)| (name.into(), value.into()));
+        let huge_pages = huge_pages::variable().into_iter();
+        let huge_pages = huge_pages.map(|(name, value)| (name.into(), value.into()));
         Ok(Self {
             spawner: Spawner::new(config.relto.clone())?,
+            environment: own.chain(huge_pages).collect(),
             config,
             scratch: OnceCell::new(),
             memory: RwLock::new(()),
@@ -249,13 +256,7 @@ impl LocalExecutor {
                 .iter()
                 .map(OsString::from)
                 .collect(),
-            environment: ChildEnvironment::Exact(
-                self.config
-                    .environment
-                    .iter()
-                    .map(|(name, value)| (name.into(), value.into()))
-                    .collect(),
-            ),
+            environment: ChildEnvironment::Exact(self.environment.clone()),
             dir: dir.path.clone(),
             confinement: Some(dir.confinement(&self.config.toolchain, hermetic)),
         };

@@ -15,6 +15,7 @@ mod detached;
 mod exit_notifier;
 mod file_size;
 mod free_memory;
+pub mod huge_pages;
 mod jobserver;
 mod memory;
 mod memory_ledger;
