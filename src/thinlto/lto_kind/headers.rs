@@ -6,8 +6,7 @@
 use std::io;
 use std::ops::Range;
 
-use super::LtoKind;
-use super::outer_blocks;
+use super::{LtoKind, find_record, outer_blocks};
 use crate::fs::buffer_for;
 use crate::thinlto::bitcode::{MAGIC, WRAPPER_MAGIC, block};
 use crate::thinlto::bitstream::{
@@ -285,20 +284,7 @@ fn read_start(module: &[u8], width: u32) -> Option<(u64, u64, BlockInfo)> {
     };
     let mut info = BlockInfo::default();
     let mut entries = BlockReader::enter(module, &header, Vec::new());
-    let mut values = Vec::new();
-    loop {
-        values.clear();
-        match entries.next(&mut values).ok()? {
-            BitstreamEntry::End => return None,
-            BitstreamEntry::Block(inner) if inner.id == block::BLOCKINFO => {
-                info.read(module, &inner).ok()?;
-            }
-            BitstreamEntry::Record(_) => {
-                if let [TABLE_AT, place, ..] = values[..] {
-                    return Some((place, entries.position() as u64, info));
-                }
-            }
-            BitstreamEntry::Block(_) | BitstreamEntry::Definition => {}
-        }
-    }
+    let record = find_record(module, &mut entries, &mut info, TABLE_AT)?;
+    let place = *record.get(1)?;
+    Some((place, entries.position() as u64, info))
 }

@@ -63,30 +63,35 @@ pub fn count_modules(
 /// in them.
 pub fn triple(start: &[u8]) -> Option<String> {
     let mut top = BlockReader::top_level(start, MAGIC_BITS);
-    let mut info = BlockInfo::default();
+    let header = loop {
+        let header = top.next_block().ok()??;
+        if header.id == block::MODULE {
+            break header;
+        }
+    };
+    let mut entries = BlockReader::enter(start, &header, Vec::new());
+    let record = find_record(start, &mut entries, &mut BlockInfo::default(), TRIPLE)?;
+    String::from_utf8(text(&record[1..])).ok()
+}
+
+/// Reads the module in `bytes` on to its first record with this `code`, and returns its values,
+/// the code first; `info` has the abbreviations up to there.
+fn find_record<'a>(
+    bytes: &'a [u8],
+    entries: &mut BlockReader<'a>,
+    info: &mut BlockInfo,
+    code: u64,
+) -> Option<Vec<u64>> {
     let mut values = Vec::new();
     loop {
-        let Ok(Some(header)) = top.next_block() else {
-            return None;
-        };
-        if header.id != block::MODULE {
-            continue;
-        }
-        let mut entries = BlockReader::enter(start, &header, info.abbrevs_of(block::MODULE));
-        loop {
-            values.clear();
-            match entries.next(&mut values).ok()? {
-                BitstreamEntry::End => return None,
-                BitstreamEntry::Block(inner) if inner.id == block::BLOCKINFO => {
-                    info.read(start, &inner).ok()?;
-                }
-                BitstreamEntry::Record(_) if values.first() == Some(&TRIPLE) => {
-                    return String::from_utf8(text(&values[1..])).ok();
-                }
-                BitstreamEntry::Block(_)
-                | BitstreamEntry::Definition
-                | BitstreamEntry::Record(_) => {}
+        values.clear();
+        match entries.next(&mut values).ok()? {
+            BitstreamEntry::End => return None,
+            BitstreamEntry::Block(inner) if inner.id == block::BLOCKINFO => {
+                info.read(bytes, &inner).ok()?;
             }
+            BitstreamEntry::Record(_) if values.first() == Some(&code) => return Some(values),
+            BitstreamEntry::Block(_) | BitstreamEntry::Definition | BitstreamEntry::Record(_) => {}
         }
     }
 }
