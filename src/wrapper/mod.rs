@@ -165,6 +165,14 @@ impl LinkPlan {
         items.find(|item| item.name() == Some(name))?.value()
     }
 
+    /// The values of all options called `name`.
+    fn values_of(&self, name: &str) -> impl Iterator<Item = &str> {
+        let items = self.items.iter();
+        items
+            .filter(move |item| item.name() == Some(name))
+            .filter_map(command_line::Item::value)
+    }
+
     /// Whether the command line has an option of one of these names.
     fn has_option(&self, names: &[&str]) -> bool {
         let mut own = self.items.iter().filter_map(command_line::Item::name);
@@ -209,7 +217,33 @@ impl LinkPlan {
     /// # Errors
     /// An input cannot be read.
     pub fn resolve(&self, release: &Release) -> Result<Resolution, Refusal> {
-        Resolution::find(self.flavour, &self.inputs, &self.undefined(), release)
+        let first = self.undefined();
+        let wrapped: Vec<&str> = self.values_of("wrap").collect();
+        Resolution::find(self.flavour, &self.inputs, &first, &wrapped, release)
+    }
+
+    /// A symbol that LTO may replace is weak in its object. There the final link would not miss the
+    /// replacement that `--wrap` asks for, and call nothing.
+    ///
+    /// # Errors
+    /// There is none, as far as is known.
+    fn check_wrapped(&self, resolution: Option<&Resolution>) -> Result<(), Refusal> {
+        let missing = match resolution {
+            Some(resolution) => &resolution.without_wrapper,
+            None => &self.values_of("wrap").map(str::to_owned).collect(),
+        };
+        let defined = |name: &String| {
+            let wrapper = resolution::wrapper_of(name);
+            let mut assigned = self.values_of("defsym");
+            assigned.any(|text| text.split_once('=').is_some_and(|it| it.0 == wrapper))
+        };
+        match missing.iter().find(|name| !defined(name)) {
+            None => Ok(()),
+            Some(name) => Err(Refusal::new(format!(
+                "`--wrap={name}`, and no input is known to define `{}`",
+                resolution::wrapper_of(name)
+            ))),
+        }
     }
 
     /// The jobs, after the thin link has succeeded with `stdout`. `compiler` runs them;
@@ -229,6 +263,7 @@ impl LinkPlan {
         let trace = trace.map_err(|_| Refusal::new("an input's name is not UTF-8"))?;
         let trace = &self.inputs.files_of(trace)[..];
         let resolution = Some(resolution).filter(|it| it.agrees_with(trace));
+        self.check_wrapped(resolution.as_ref())?;
         let mut thin = thin_link::ThinLinkResult::read(self, scratch, trace, resolution.as_ref())?;
         if let (Flavour::Wasm, Some(resolution)) = (self.flavour, &resolution) {
             thin.sort(&resolution.finished);

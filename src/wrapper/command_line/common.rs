@@ -6,6 +6,7 @@ use super::BackendOption::{
 use super::Role;
 use super::Role::{
     Backend, Drop, FinalOnly, Keep, Library, LibraryPath, Output, PassThrough, Refuse, State,
+    ThinOnly,
 };
 use super::StateOption::{EndLib, SharedLibraries, StartLib, StaticLibraries, WholeArchive};
 
@@ -85,8 +86,8 @@ pub(super) const VALUES: &[(&str, Role)] = &[
     ("lto-partitions", Backend(Partitions)),
     ("mllvm", Backend(Llvm)),
     ("thinlto-cache-dir", Drop),
-    ("thinlto-cache-policy", Drop),
-    ("thinlto-jobs", Drop),
+    ("thinlto-cache-policy", ThinOnly),
+    ("thinlto-jobs", ThinOnly),
     ("thinlto-index-only", PassThrough),
     ("thinlto-object-suffix-replace", DISTRIBUTED),
     ("thinlto-prefix-replace", DISTRIBUTED),

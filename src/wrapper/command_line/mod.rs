@@ -39,7 +39,8 @@ pub(super) enum Role {
     ForceLoad,
     /// Where the linker's own LTO keeps its objects.
     ObjectDir,
-    /// Decides what is loaded, which has been decided when the final link begins.
+    /// Decides what is loaded, or is about LTO and only checked: all over when the final link
+    /// begins.
     ThinOnly,
     State(StateOption),
     Backend(BackendOption),

@@ -52,10 +52,13 @@ pub struct Resolution {
     pub(super) of_modules: HashSet<Vec<u8>>,
     /// Symbols that only references which may stay without a definition name, for Mach-O.
     pub(super) optional: HashSet<Vec<u8>>,
+    /// Symbols of modules for which `--wrap` asks for a replacement that no input has.
+    pub(super) without_wrapper: Vec<String>,
 }
 
 impl Resolution {
-    /// Resolves the symbols of `inputs`; `first` are undefined before any file is read.
+    /// Resolves the symbols of `inputs`; `first` are undefined before any file is read, those in
+    /// `wrapped` are to be replaced.
     ///
     /// # Errors
     /// A file cannot be read.
@@ -63,6 +66,7 @@ impl Resolution {
         flavour: Flavour,
         inputs: &LinkInputs,
         first: &[&str],
+        wrapped: &[&str],
         release: &Release,
     ) -> Result<Self, Refusal> {
         let mut places = Vec::new();
@@ -82,11 +86,16 @@ impl Resolution {
             let files = numbers.iter().map(|&number| &files[number]);
             files.map(|file| (file.name.clone(), file.offset)).collect()
         };
+        let of_modules = table.of_modules();
+        let without_wrapper = wrapped.iter().filter(|name| {
+            of_modules.contains(name.as_bytes()) && !table.is_defined_somewhere(&wrapper_of(name))
+        });
         Ok(Self {
             loaded: names(&table.loaded),
             finished: names(&table.finished),
             claimed: table.claimed(),
-            of_modules: table.of_modules(),
+            without_wrapper: without_wrapper.map(|&name| name.to_owned()).collect(),
+            of_modules,
             optional: table.optional(),
             symbols: table.names.iter().map(|name| name.to_vec()).collect(),
         })
@@ -115,6 +124,11 @@ enum SymbolState {
     Defined,
     Lazy(usize),
     Shared,
+}
+
+/// What `--wrap` replaces `symbol` with.
+pub(super) fn wrapper_of(symbol: &str) -> String {
+    format!("__wrap_{symbol}")
 }
 
 /// The last release that takes the symbols of a module as they come.
@@ -283,6 +297,15 @@ impl<'a> SymbolResolver<'a> {
         if self.states[symbol] != SymbolState::Defined {
             self.states[symbol] = SymbolState::Shared;
         }
+    }
+
+    /// Whether an input defines `name`, even a member of an archive that is not loaded yet.
+    fn is_defined_somewhere(&self, name: &str) -> bool {
+        let symbol = self.known.get(name.as_bytes());
+        symbol.is_some_and(|&symbol| match self.states[symbol] {
+            SymbolState::Defined | SymbolState::Lazy(_) | SymbolState::Shared => true,
+            SymbolState::New | SymbolState::Undefined { .. } => false,
+        })
     }
 
     fn of_modules(&self) -> HashSet<Vec<u8>> {

@@ -175,6 +175,24 @@ fn wrapped_and_defined_symbols_mean_what_they_mean_to_the_linker() {
     }
 }
 
+/// Its object has the symbol weak, so the final link would not miss the replacement.
+#[test]
+fn a_wrapped_symbol_without_a_replacement_is_as_undefined_as_to_the_linker() {
+    for fixture in each() {
+        fixture.module("main.c", "int f(void); int main(void) { return f(); }\n");
+        fixture.module("f.c", "int f(void) { return 1; }\n");
+        fixture.module("wrap.c", "int __wrap_f(void) { return 0; }\n");
+        let output = fixture.wrapped("clang", &["main.o", "f.o", "-Wl,--wrap=f"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{said}");
+        assert!(said.contains("undefined symbol: __wrap_f"), "{said}");
+        fixture.archive("rcs", "libwrap.a", &["wrap.o"]);
+        let words = ["main.o", "f.o", "libwrap.a", "-Wl,--wrap=f", "-s"];
+        fixture.same("clang", &words, 3);
+        fixture.run_app();
+    }
+}
+
 #[test]
 fn versions_aliases_and_thread_locals_stay_as_they_are() {
     for fixture in each() {
