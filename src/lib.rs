@@ -106,6 +106,7 @@ pub mod internals {
         }
         pub mod canonical {
             pub use crate::action::canonical::{Canonical, CanonicalJob, NamedOutput, canonical};
+            pub use crate::action::file_table::FileTable;
         }
         pub mod restore {
             pub use crate::action::restore::{Renumbering, check, restore};

@@ -7,11 +7,13 @@
 //! canonical form; then the reason is returned.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::arguments::{Argument, Meaning};
+use super::file_table::FileTable;
 use super::kind::{OutputKind, required_kind};
 use super::{INDEX, arguments, split_dwarf};
 use crate::client_context::ClientContext;
@@ -32,13 +34,13 @@ pub struct CanonicalJob {
     pub kind: OutputKind,
 }
 
-/// An input and its canonical name.
+/// An input and its canonical name. Jobs share the texts ([`FileTable`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedFile {
-    pub tree_path: String,
+    pub tree_path: Arc<str>,
     /// As the job spells it.
-    pub name: String,
-    pub host: PathBuf,
+    pub name: Arc<str>,
+    pub host: Arc<Path>,
 }
 
 /// An output and its canonical name.
@@ -86,8 +88,8 @@ impl NoCanonicalForm {
 ///
 /// `words` are all arguments after the compiler, with response files expanded and machine-dependent
 /// arguments replaced by what they mean here. `target` is the triple to compile for where `words`
-/// name none. Without an `index` the module is compiled by itself. `context` finds the job's files
-/// on this machine.
+/// name none. Without an `index` the module is compiled by itself. `table` finds the job's files on
+/// this machine.
 ///
 /// # Errors
 /// The shard cannot be rewritten.
@@ -97,16 +99,16 @@ pub fn canonical(
     words: &[String],
     target: &str,
     index: Option<&Index<'_>>,
-    context: &ClientContext,
+    table: &FileTable,
 ) -> Result<Canonical, RewriteError> {
     let parsed = arguments::parse(words);
-    let outputs = match outputs(caller, job, &parsed, context) {
+    let outputs = match outputs(caller, job, &parsed, table.context()) {
         Ok(outputs) => outputs,
         Err(reason) => return Ok(Canonical::InPlace(reason)),
     };
     let paths = module_paths(job, index);
     let names = module_names(&paths);
-    let mut naming = Naming::new(job, &paths, &names, &outputs, context);
+    let mut naming = Naming::new(job, &paths, &names, &outputs, table.context());
     let mut renamed = Vec::with_capacity(words.len());
     if !parsed.iter().any(|it| it.meaning == Meaning::Output) {
         renamed.extend(["-o".to_owned(), outputs[0].tree_path.clone()]);
@@ -125,13 +127,12 @@ pub fn canonical(
         }
         None => (Bytes::new(), Form::Canonical),
     };
-    let mut files: Vec<NamedFile> = paths
-        .iter()
-        .zip(&names)
-        .map(|(path, name)| named_file(name.clone(), &String::from_utf8_lossy(path), context))
-        .collect();
+    let modules = names.iter().map(String::as_str);
+    let modules = modules.zip(paths.iter().map(|path| String::from_utf8_lossy(path)));
+    let mut files = table.named(modules);
     files.sort_unstable_by(|a, b| a.tree_path.cmp(&b.tree_path));
-    files.extend(naming.extra);
+    let extra = naming.extra.iter();
+    files.extend(table.named(extra.map(|(path, name)| (path.as_str(), name.into()))));
     Ok(Canonical::Hermetic(Box::new(CanonicalJob {
         arguments: renamed,
         shard,
@@ -140,14 +141,6 @@ pub fn canonical(
         outputs,
         kind: required_kind(&parsed, arguments::target(&parsed).unwrap_or(target)),
     })))
-}
-
-fn named_file(tree_path: String, name: &str, context: &ClientContext) -> NamedFile {
-    NamedFile {
-        tree_path,
-        name: name.to_owned(),
-        host: context.resolve(name),
-    }
 }
 
 /// The modules in the order of the shard, then the job's own module if the shard does not list it.
@@ -240,7 +233,8 @@ struct Naming<'a> {
     outputs: &'a [NamedOutput],
     modules: HashMap<&'a [u8], &'a str>,
     context: &'a ClientContext,
-    extra: Vec<NamedFile>,
+    /// Canonical names of the files that arguments name, and the job's own.
+    extra: Vec<(String, String)>,
 }
 
 impl<'a> Naming<'a> {
@@ -314,13 +308,12 @@ impl<'a> Naming<'a> {
         let Some(file) = argument.file(is_dir).filter(|file| !file.is_empty()) else {
             return argument.words.to_vec();
         };
-        let known = self.extra.iter().find(|named| named.name == file);
-        let tree_path = if let Some(named) = known {
-            named.tree_path.clone()
+        let known = self.extra.iter().find(|(_, name)| *name == file);
+        let tree_path = if let Some((tree_path, _)) = known {
+            tree_path.clone()
         } else {
             let tree_path = format!("relto/f/{:04}", self.extra.len());
-            self.extra
-                .push(named_file(tree_path.clone(), &file, self.context));
+            self.extra.push((tree_path.clone(), file));
             tree_path
         };
         argument.with_value(&tree_path)

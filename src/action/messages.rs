@@ -17,7 +17,7 @@ pub fn with_user_names(stderr: &[u8], job: &CanonicalJob, index: &str) -> String
     let mut names: Vec<(&str, &str)> = job
         .files
         .iter()
-        .map(|file| (file.tree_path.as_str(), file.name.as_str()))
+        .map(|file| (&*file.tree_path, &*file.name))
         .chain(
             job.outputs
                 .iter()

@@ -6,6 +6,7 @@
 
 pub mod arguments;
 pub mod canonical;
+pub mod file_table;
 pub mod guard;
 pub mod kind;
 pub mod messages;
@@ -21,7 +22,8 @@ mod tests;
 pub mod toolchain_tree;
 pub mod tree;
 
-use std::path::PathBuf;
+use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -56,18 +58,18 @@ pub struct ActionTemplate {
 }
 
 /// A file of a job's input root that is not part of the toolchain.
-#[derive(Debug, Clone)]
-pub struct Input {
-    pub tree_path: String,
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    pub tree_path: &'a str,
     pub digest: Digest,
-    pub source: InputSource,
+    pub source: InputSource<'a>,
 }
 
 /// Where the contents of an input come from.
-#[derive(Debug, Clone)]
-pub enum InputSource {
-    File(PathBuf),
-    Bytes(Bytes),
+#[derive(Debug, Clone, Copy)]
+pub enum InputSource<'a> {
+    File(&'a Arc<Path>),
+    Bytes(&'a Bytes),
 }
 
 /// An Action with all blobs that its digest refers to, except those of the toolchain.
@@ -79,7 +81,9 @@ pub struct Action {
     /// toolchain.
     pub directories: Vec<Encoded>,
     pub root: Digest,
-    pub inputs: Vec<Input>,
+    /// Of the job's files, in their order.
+    pub files: Vec<Digest>,
+    pub shard: Digest,
     pub arguments: Vec<String>,
 }
 
@@ -110,7 +114,8 @@ impl Action {
             command,
             directories,
             root,
-            inputs: inputs(job, digests, shard),
+            files: digests.to_vec(),
+            shard,
             arguments,
         }
     }
@@ -118,6 +123,11 @@ impl Action {
     /// The key in every action cache.
     pub fn digest(&self) -> Digest {
         self.message.digest
+    }
+
+    /// The inputs of `job`, whose Action this is.
+    pub fn inputs<'a>(&'a self, job: &'a CanonicalJob) -> impl Iterator<Item = Input<'a>> {
+        inputs(job, self.files.iter().copied(), self.shard)
     }
 
     /// The Action of `job` after its arguments and outputs changed, but not its inputs.
@@ -150,6 +160,25 @@ impl Action {
             .function
             .digest(&encode_action(template, &command, self.root))
     }
+}
+
+/// The inputs of `job`: its files in their order, which have these `digests`, and the shard.
+pub fn inputs<'a>(
+    job: &'a CanonicalJob,
+    digests: impl Iterator<Item = Digest> + 'a,
+    shard: Digest,
+) -> impl Iterator<Item = Input<'a>> {
+    let files = job.files.iter().zip(digests);
+    let files = files.map(|(file, digest)| Input {
+        tree_path: &file.tree_path,
+        digest,
+        source: InputSource::File(&file.host),
+    });
+    files.chain([Input {
+        tree_path: INDEX,
+        digest: shard,
+        source: InputSource::Bytes(&job.shard),
+    }])
 }
 
 fn command_line(toolchain: &ToolchainTree, job: &CanonicalJob) -> Vec<String> {
@@ -277,18 +306,4 @@ fn directories(
     let root = directory(function, &mut [], &mut top);
     encoded.extend([relto, root]);
     encoded
-}
-
-fn inputs(job: &CanonicalJob, digests: &[Digest], shard: Digest) -> Vec<Input> {
-    let files = job.files.iter().zip(digests).map(|(file, &digest)| Input {
-        tree_path: file.tree_path.clone(),
-        digest,
-        source: InputSource::File(file.host.clone()),
-    });
-    let index = Input {
-        tree_path: INDEX.to_owned(),
-        digest: shard,
-        source: InputSource::Bytes(job.shard.clone()),
-    };
-    files.chain([index]).collect()
 }

@@ -175,7 +175,7 @@ impl<'a> SliceableJob<'a> {
     pub fn new(job: &'a CanonicalJob, inputs: &'a SliceInputs<'a>) -> Result<Self, NoSliceKey> {
         check_kind(job)?;
         check_environment(inputs)?;
-        let own = job.files.iter().filter(|file| file.name == inputs.own);
+        let own = job.files.iter().filter(|file| *file.name == *inputs.own);
         if own.count() != 1 {
             return Err(NoSliceKey::Module);
         }
@@ -183,7 +183,7 @@ impl<'a> SliceableJob<'a> {
         let modules = inputs.index.modules();
         let by_path: HashMap<&[u8], u64> = modules.iter().map(|it| (&it.path[..], it.id)).collect();
         let imported = job.files.iter().map(|file| {
-            if file.name == inputs.own {
+            if *file.name == *inputs.own {
                 return Ok(None);
             }
             let id = by_path.get(file.tree_path.as_bytes());
@@ -245,7 +245,7 @@ impl<'a> SliceableJob<'a> {
         let action = Action::new(&template, self.inputs.toolchain, &seen, &digests);
         Ok(SliceKey {
             command: action.command.digest,
-            shard: action.inputs.last().map(|shard| shard.digest),
+            shard: Some(action.shard),
             message: action.message,
             equalities,
             numbers: self.numbers.clone(),

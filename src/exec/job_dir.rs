@@ -53,9 +53,9 @@ impl JobDir {
             }
         }
         symlink(scratch.join(TOOLCHAIN), dir.path.join(ROOT))?;
-        for input in &hermetic.action.inputs {
-            let path = dir.path.join(&input.tree_path);
-            match &input.source {
+        for input in hermetic.inputs() {
+            let path = dir.path.join(input.tree_path);
+            match input.source {
                 InputSource::File(host) => symlink(absolute(host)?, path)?,
                 InputSource::Bytes(bytes) => fs::write(path, bytes)?,
             }
@@ -66,9 +66,10 @@ impl JobDir {
     /// A file that the compiler left and that would be lost: the arguments ask for something
     /// that is not known.
     pub(super) fn undeclared(&self, hermetic: &Hermetic) -> Option<String> {
-        let inputs = hermetic.action.inputs.iter().map(|it| &it.tree_path);
-        let outputs = hermetic.job.outputs.iter().map(|it| &it.tree_path);
-        let known: HashSet<&str> = inputs.chain(outputs).map(String::as_str).collect();
+        let inputs = hermetic.inputs().map(|it| it.tree_path);
+        let outputs = hermetic.job.outputs.iter();
+        let outputs = outputs.map(|it| it.tree_path.as_str());
+        let known: HashSet<&str> = inputs.chain(outputs).collect();
         let mut dirs = vec![String::new()];
         while let Some(dir) = dirs.pop() {
             for entry in fs::read_dir(self.path.join(&dir)).ok()?.flatten() {
@@ -93,7 +94,7 @@ impl JobDir {
         toolchain: &ToolchainTree,
         hermetic: &Hermetic,
     ) -> Confinement {
-        let inputs = hermetic.action.inputs.iter().filter_map(host);
+        let inputs = hermetic.inputs().filter_map(host);
         let tools = toolchain.files.iter().map(|file| file.host.clone());
         Confinement {
             readable: inputs.chain(tools).chain([self.path.clone()]).collect(),
@@ -108,8 +109,8 @@ impl JobDir {
     }
 }
 
-fn host(input: &Input) -> Option<PathBuf> {
-    match &input.source {
+fn host(input: Input<'_>) -> Option<PathBuf> {
+    match input.source {
         // A path that cannot be made absolute has failed when its link was made.
         InputSource::File(host) => absolute(host).ok(),
         InputSource::Bytes(_) => None,

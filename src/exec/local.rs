@@ -182,19 +182,21 @@ impl LocalExecutor {
     /// Whether nothing that the result was made from has changed since it was hashed, the compiler
     /// included: only then it may be kept. The first change is told to the user.
     async fn unchanged(&self, hermetic: &Hermetic) -> bool {
-        let files = hermetic.job.files.iter().zip(&hermetic.identities);
-        let inputs = files.map(|(file, identity)| (file.host.clone(), *identity));
+        let files = hermetic.job.files.iter().zip(&hermetic.facts);
+        let inputs = files.map(|(file, facts)| (Arc::clone(&file.host), Arc::clone(facts)));
         let inputs: Vec<_> = inputs.collect();
         let toolchain = Arc::clone(&self.config.toolchain);
         let hash_cache = Arc::clone(&self.config.hash_cache);
         // Files of some media are read again.
         let changed = spawn_blocking(move || {
-            let inputs = inputs.iter().map(|(host, identity)| (host, identity));
+            let inputs = inputs
+                .iter()
+                .map(|(host, facts)| (&**host, &facts.identity));
             let tools = toolchain.files.iter();
             inputs
-                .chain(tools.map(|file| (&file.host, &file.identity)))
+                .chain(tools.map(|file| (file.host.as_path(), &file.identity)))
                 .find(|(host, identity)| !hash_cache.unchanged(host, identity))
-                .map(|(host, _)| host.clone())
+                .map(|(host, _)| host.to_owned())
         })
         .await;
         if let Some(path) = &changed {

@@ -14,21 +14,21 @@ pub mod wait_clock;
 pub use action_result::action_result;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::action::Action;
 use crate::action::canonical::{CanonicalJob, NoCanonicalForm};
 use crate::action::guard::admitted_failure;
 use crate::action::kind::{Format, OutputKind, check_extra_output, check_output};
 use crate::action::slice::SliceKey;
-use crate::action::split_dwarf;
+use crate::action::{self, Action, Input, split_dwarf};
 use crate::digest::Digest;
 use crate::error::Hinted;
 use crate::events::{JobId, Origin};
-use crate::hash_cache::Identity;
+use crate::hash_cache::FileFacts;
 use crate::pb::reapi::ExecutedActionMetadata;
 use crate::process::Ending;
 
@@ -122,9 +122,10 @@ impl InPlaceReason {
 #[derive(Debug)]
 pub struct Hermetic {
     pub job: CanonicalJob,
+    /// Without its directories and the digests of files: thousands of jobs may wait.
     pub action: Action,
-    /// The identities of `job.files` when they were hashed.
-    pub identities: Vec<Identity>,
+    /// What `job.files` were when they were hashed; jobs share it.
+    pub facts: Vec<Arc<FileFacts>>,
     /// The key of what a compiler of the worker's own makes; `None` where the farm gets ours.
     pub worker_key: Option<Digest>,
     /// The key by what the job sees, where it has one and was looked up by it.
@@ -345,10 +346,19 @@ impl Hermetic {
         self.action.digest()
     }
 
-    /// What the job reads besides its compiler.
+    /// Of the job's files, in their order.
+    pub fn digests(&self) -> impl Iterator<Item = Digest> {
+        self.facts.iter().map(|facts| facts.digest)
+    }
+
+    /// What the job reads besides its compiler: its files in their order, and the shard.
+    pub fn inputs(&self) -> impl Iterator<Item = Input<'_>> {
+        action::inputs(&self.job, self.digests(), self.action.shard)
+    }
+
+    /// Bytes of all inputs.
     pub fn input_bytes(&self) -> u64 {
-        let inputs = self.action.inputs.iter();
-        inputs.map(|input| input.digest.size).sum()
+        self.inputs().map(|input| input.digest.size).sum()
     }
 
     /// The key under which a result of that origin is kept: another compiler's results never mix

@@ -8,6 +8,7 @@ mod recorded;
 
 use std::sync::Arc;
 
+use crate::action::file_table::FileTable;
 use crate::compiler::ResolvedToolchain;
 use crate::error::Rendered;
 use crate::events::{Events, Origin};
@@ -57,8 +58,10 @@ pub fn explain(file: &JobFile, options: &Options) -> Result<ExplainedLink, LinkE
     let hash_cache = HashCache::new(Arc::clone(&state));
     let request = options.compiler_request(file);
     let toolchain = ResolvedToolchain::resolve(&request, &hash_cache, &state).map_err(Box::new)?;
+    let files = FileTable::new(options.client_context.clone());
     let planner = Planner {
         file,
+        files: &files,
         toolchain: &toolchain,
         hash_cache: &hash_cache,
         events: &Events::discarded(),
@@ -86,12 +89,12 @@ pub fn explain(file: &JobFile, options: &Options) -> Result<ExplainedLink, LinkE
 
 fn key_of(hermetic: &Hermetic, sourceless: &[Option<[u8; 16]>]) -> ActionKey {
     let mut ingredients = Vec::new();
-    for (number, input) in hermetic.action.inputs.iter().enumerate() {
+    for (number, input) in hermetic.inputs().enumerate() {
         let named = hermetic.job.files.get(number);
         ingredients.push(Ingredient {
             name: format!("input {}", input.tree_path),
             value: input.digest.to_string(),
-            known_as: named.map(|file| file.name.clone()),
+            known_as: named.map(|file| file.name.to_string()),
             sourceless: sourceless.get(number).copied().flatten(),
         });
     }

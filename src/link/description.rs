@@ -59,13 +59,16 @@ pub(super) fn digests(outputs: &[Bytes]) -> Vec<([u8; 32], u64)> {
 }
 
 fn described(hermetic: &Hermetic, outputs: Vec<String>, dir: &Path) -> JobDescription {
-    let (files, inputs) = (&hermetic.job.files, &hermetic.action.inputs);
-    let known = files.iter().map(|it| (&it.tree_path, named(&it.name, dir)));
-    let written = hermetic.job.outputs.iter().map(|it| &it.tree_path);
+    let files = &hermetic.job.files;
+    let known = files
+        .iter()
+        .map(|it| (&*it.tree_path, named(&it.name, dir)));
+    let written = hermetic.job.outputs.iter();
+    let written = written.map(|it| it.tree_path.as_str());
     let names: Vec<_> = known.chain(written.zip(outputs.iter().cloned())).collect();
     let renamed = |word: &String| {
         let found = names.iter().find_map(|(canonical, name)| {
-            let before = word.strip_suffix(canonical.as_str())?;
+            let before = word.strip_suffix(canonical)?;
             Some(format!("{before}{name}"))
         });
         found.unwrap_or_else(|| word.clone())
@@ -77,7 +80,7 @@ fn described(hermetic: &Hermetic, outputs: Vec<String>, dir: &Path) -> JobDescri
     JobDescription {
         arguments: hermetic.action.arguments.iter().map(renamed).collect(),
         inputs: names
-            .zip(inputs)
+            .zip(hermetic.inputs())
             .map(|(name, input)| file(name, input.digest))
             .collect(),
         outputs,

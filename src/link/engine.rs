@@ -23,6 +23,7 @@ use super::run::Link;
 use super::slices::Slices;
 use super::stats::LinkStats;
 use super::verify::Verifier;
+use crate::action::file_table::FileTable;
 use crate::cache::DiskCache;
 use crate::compiler::ResolvedToolchain;
 use crate::error::Hinted;
@@ -182,6 +183,7 @@ impl Engine {
                 .farm
                 .as_ref()
                 .map(|farm| Arc::new(FarmSession::new(farm.clone(), events.clone()))),
+            files: FileTable::new(client_context.clone()),
             file,
             toolchain,
             hash_cache,

@@ -122,18 +122,23 @@ impl KeyRecorder {
 
 impl Recording {
     fn parts(&mut self, hermetic: &Hermetic, sourceless: &[Option<[u8; 16]>]) -> KeyParts {
-        let inputs = &hermetic.action.inputs;
-        let files = hermetic.job.files.iter().zip(inputs).enumerate();
-        let files = files.map(|(number, (file, input))| {
+        let action = &hermetic.action;
+        let files = hermetic
+            .job
+            .files
+            .iter()
+            .zip(hermetic.digests())
+            .enumerate();
+        let files = files.map(|(number, (file, digest))| {
             let sourceless = sourceless.get(number).copied().flatten();
             let name = stable_name(&file.name);
-            self.files.number(name, input.digest, sourceless)
+            self.files.number(name, digest, sourceless)
         });
         let files = files.collect();
-        let words = split_dwarf::stable_words(&hermetic.job, &hermetic.action.arguments);
+        let words = split_dwarf::stable_words(&hermetic.job, &action.arguments);
         KeyParts {
             action: hermetic.key(),
-            index: inputs.last().expect("the index is the last input").digest,
+            index: action.shard,
             words: words.map(|word| self.words.number(word)).collect(),
             files,
             slice: None,

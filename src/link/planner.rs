@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::action::canonical::{Canonical, CanonicalJob, canonical};
+use crate::action::file_table::FileTable;
 use crate::action::guard::{Unsound, check_module, check_names};
 use crate::action::kind::{OutputKind, may_have_codeview, required_kind};
 use crate::action::{Action, arguments, split_dwarf};
@@ -44,6 +45,8 @@ type KnownFiles<'j> = HashMap<&'j str, (Arc<FileFacts>, [u8; 16])>;
 #[derive(Debug)]
 pub struct Planner<'a> {
     pub file: &'a JobFile,
+    /// Shared by all planners of a link.
+    pub files: &'a FileTable,
     pub toolchain: &'a ResolvedToolchain,
     pub hash_cache: &'a HashCache,
     pub events: &'a Events,
@@ -110,7 +113,7 @@ impl Planner<'_> {
         };
         let sourceless = match &form {
             PlannedForm::Hermetic(hermetic) => {
-                let names = hermetic.job.files.iter().map(|file| file.name.as_str());
+                let names = hermetic.job.files.iter().map(|file| &*file.name);
                 let found = names.map(|name| known.get(name).map(|(_, digest)| *digest));
                 found.collect()
             }
@@ -155,7 +158,7 @@ impl Planner<'_> {
             Some((arguments, dir)) => (arguments, Some(dir)),
             None => (arguments, None),
         };
-        let form = canonical(caller, job, &arguments, target, index, self.client_context);
+        let form = canonical(caller, job, &arguments, target, index, self.files);
         let form = form.map_err(|source| Unsound::Rewrite {
             name: job.index().to_owned(),
             source,
@@ -264,18 +267,18 @@ impl Planner<'_> {
             ));
         }
         let mut digests = Vec::with_capacity(job.files.len());
-        let mut identities = Vec::with_capacity(job.files.len());
+        let mut all = Vec::with_capacity(job.files.len());
         for file in &job.files {
             let looked_up = || {
                 self.hash_cache
                     .facts(&file.host, DigestFunction::Sha256, None)
             };
-            let facts = match known.get(file.name.as_str()) {
+            let facts = match known.get(&*file.name) {
                 Some((facts, _)) => Arc::clone(facts),
                 None => looked_up().map_err(|error| InPlaceReason::Input(error.to_string()))?,
             };
             digests.push(facts.digest);
-            identities.push(facts.identity);
+            all.push(facts);
         }
         if dwo_dir.is_some() {
             split_dwarf::request(&mut job);
@@ -297,12 +300,12 @@ impl Planner<'_> {
                     action.with_command_of(&worker.template, &worker.tree, &job)
                 });
         }
-        // Only their digests count here, and thousands of jobs may wait.
         action.directories = Vec::new();
+        action.files = Vec::new();
         Ok(Hermetic {
             job,
             action,
-            identities,
+            facts: all,
             worker_key: worker_action.map(|action| action.digest()),
             slice: None,
         })

@@ -20,6 +20,7 @@ use super::planner::{Checked, PlanError, Planner};
 use super::runners::{LocalRunner, RemoteRunner};
 use super::slices::{SlicedJob, Slices};
 use super::verify::{CachePlace, Hit};
+use crate::action::file_table::FileTable;
 use crate::action::slice::SliceKey;
 use crate::client_context::ClientContext;
 use crate::compiler::ResolvedToolchain;
@@ -42,6 +43,7 @@ use crate::task::{Task, spawn, spawn_blocking};
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) file: JobFile,
+    pub(super) files: FileTable,
     pub(super) toolchain: ResolvedToolchain,
     pub(super) hash_cache: Arc<HashCache>,
     pub(super) delivery: Arc<Delivery>,
@@ -141,6 +143,7 @@ impl Link {
     pub(super) fn planner(&self) -> Planner<'_> {
         Planner {
             file: &self.file,
+            files: &self.files,
             toolchain: &self.toolchain,
             hash_cache: &self.hash_cache,
             events: &self.events,

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{RemoteExecutor, WorkerSize};
+use crate::action::canonical::CanonicalJob;
 use crate::action::toolchain_tree::{ToolFile, ToolchainTree};
 use crate::action::{Action, InputSource};
 use crate::digest::{Digest, DigestFunction};
@@ -79,7 +80,7 @@ impl RemoteExecutor {
     /// An input has changed since it was hashed for the disk cache's key.
     pub(super) fn action(&self, hermetic: &Hermetic, size: WorkerSize) -> Result<Action, String> {
         let digests = match self.template.function {
-            DigestFunction::Sha256 => sha256_digests(hermetic),
+            DigestFunction::Sha256 => hermetic.digests().collect(),
             function @ DigestFunction::Blake3 => {
                 digests(hermetic, function, &self.config.hash_cache)?
             }
@@ -90,27 +91,18 @@ impl RemoteExecutor {
     }
 }
 
-/// An action lists its inputs in the order of the job's files; the shard is the last.
-fn sha256_digests(hermetic: &Hermetic) -> Vec<Digest> {
-    let inputs = hermetic.action.inputs.iter();
-    inputs
-        .take(hermetic.job.files.len())
-        .map(|input| input.digest)
-        .collect()
-}
-
 fn digests(
     hermetic: &Hermetic,
     function: DigestFunction,
     hash_cache: &HashCache,
 ) -> Result<Vec<Digest>, String> {
-    let files = hermetic.job.files.iter().zip(&hermetic.identities);
+    let files = hermetic.job.files.iter().zip(&hermetic.facts);
     files
-        .map(|(file, identity)| {
+        .map(|(file, known)| {
             let facts = hash_cache
                 .facts(&file.host, function, None)
                 .map_err(|error| error.to_string())?;
-            if facts.identity == *identity {
+            if facts.identity == known.identity {
                 Ok(facts.digest)
             } else {
                 Err(format!("`{}` changed after it was hashed", file.name))
@@ -119,11 +111,11 @@ fn digests(
         .collect()
 }
 
-/// All blobs of `action` except the toolchain's. Inputs come first: an action is useless without
-/// them.
-pub(super) fn blobs(action: &Action) -> Vec<Blob> {
-    let inputs = action.inputs.iter().map(|input| match &input.source {
-        InputSource::File(path) => Blob::from_file(input.digest, path.as_path()),
+/// All blobs of `action`, which is that of `job`, except the toolchain's. Inputs come first: an
+/// action is useless without them.
+pub(super) fn blobs(action: &Action, job: &CanonicalJob) -> Vec<Blob> {
+    let inputs = action.inputs(job).map(|input| match input.source {
+        InputSource::File(path) => Blob::from_file(input.digest, Arc::clone(path)),
         InputSource::Bytes(bytes) => Blob::from_bytes(input.digest, bytes.clone()),
     });
     let messages = action.directories.iter();
@@ -148,7 +140,7 @@ impl ActionClosure for JobClosure {
             // once more.
             && let Ok(action) = self.executor.action(hermetic, self.size)
         {
-            all.extend(blobs(&action));
+            all.extend(blobs(&action, &hermetic.job));
         }
         all
     }

@@ -83,7 +83,7 @@ impl RemoteJob<'_> {
 
     pub(super) async fn upload(&self, action: Action) -> Result<(), RemoteFailure> {
         let mut blobs = self.executor.toolchain.blobs.clone();
-        blobs.extend(action::blobs(&action));
+        blobs.extend(action::blobs(&action, &self.hermetic.job));
         drop(action);
         let client = &self.executor.client;
         let sent = client.upload(&blobs, self.job.cost).await;

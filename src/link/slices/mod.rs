@@ -96,19 +96,17 @@ impl Slices {
         if hermetic.worker_key.is_some() || check_kind(job).is_err() {
             return None;
         }
-        let digests: Vec<Digest> = hermetic.action.inputs.iter().map(|it| it.digest).collect();
-        // The shard is the last of the inputs.
-        let digests = digests.get(..job.files.len())?;
+        let digests: Vec<Digest> = hermetic.digests().collect();
         let index = Index::parse(&job.shard).ok()?;
         let inputs = SliceInputs {
             template: toolchain.template(),
             toolchain: toolchain.tree(),
-            digests,
+            digests: &digests,
             index: &index,
             own,
         };
         let sliceable = SliceableJob::new(job, &inputs).ok()?;
-        let files = job.files.iter().zip(digests).zip(sliceable.imported());
+        let files = job.files.iter().zip(&digests).zip(sliceable.imported());
         let modules: Vec<JobModule<'_>> = files
             .map(|((file, digest), imported)| JobModule {
                 name: &file.name,

@@ -8,14 +8,13 @@ use std::path::Path;
 
 use fs_err as fs;
 use relto::internals::action::arguments::{parse, reaching};
-use relto::internals::action::canonical::{Canonical, CanonicalJob, canonical};
+use relto::internals::action::canonical::{Canonical, CanonicalJob, FileTable, canonical};
 use relto::internals::action::restore::{Renumbering, check, restore};
 use relto::internals::action::slice::{
     NoSliceKey, SliceInputs, SliceKey, SliceableJob, SourceName, what_is_seen,
 };
 use relto::internals::action::toolchain_tree::ToolchainTree;
 use relto::internals::action::{Action, ActionTemplate};
-use relto::internals::client_context::ClientContext;
 use relto::internals::digest::{Digest, DigestFunction};
 use relto::internals::job::{Caller, Job};
 use relto::internals::thinlto::{Index, ModuleGraph};
@@ -431,7 +430,7 @@ impl Lab {
         };
         let target = self.flags.target.triple();
         let words = job.arguments.clone();
-        let here = ClientContext::default();
+        let here = FileTable::default();
         let form = canonical(Caller::Launcher, &job, &words, target, Some(&index), &here);
         let Canonical::Hermetic(form) = form.expect("a canonical form") else {
             panic!("the job is hermetic");

@@ -32,7 +32,7 @@ fn hermetic(id: usize, cost: u64, shard: &'static str) -> Arc<Planned> {
     let hermetic = Hermetic {
         action: Action::new(&template, &tree, &canonical, &[]),
         job: canonical,
-        identities: Vec::new(),
+        facts: Vec::new(),
         worker_key: None,
         slice: None,
     };
