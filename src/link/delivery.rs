@@ -25,7 +25,7 @@ use crate::error::Hinted;
 use crate::events::{Event, Events, JobId, JobStep, Origin};
 use crate::exec::queue::Claim;
 use crate::exec::{Compiled, Hermetic, Planned, PlannedForm, action_result, check_result};
-use crate::fs::{keep_file_for, write_whole_for};
+use crate::fs::{keep_file_for, write_whole_until};
 use crate::pb::reapi;
 use crate::pb::reapi::ExecutedActionMetadata;
 use crate::process::Parent;
@@ -311,9 +311,10 @@ impl Delivery {
         outputs: &[NamedOutput],
         contents: &[Bytes],
     ) -> Result<(), DeliveryError> {
+        let unwanted = || self.cancel.is_cancelled() || self.linker.is_some_and(Parent::is_gone);
         // The object last: once it exists, so do the others.
         for (output, contents) in outputs.iter().zip(contents).rev() {
-            if self.cancel.is_cancelled() || self.linker.is_some_and(Parent::is_gone) {
+            if unwanted() {
                 return Err(DeliveryError::LinkerGone);
             }
             let path = output.name.clone();
@@ -321,7 +322,7 @@ impl Delivery {
                 self.write_dwo(&output.host, contents)
                     .map_err(|source| DeliveryError::UnwritableDwo { path, source })?;
             } else {
-                write_whole_for(self.umask, &output.host, contents)
+                write_whole_until(&unwanted, self.umask, &output.host, contents)
                     .map_err(|source| DeliveryError::Unwritable { path, source })?;
             }
         }
