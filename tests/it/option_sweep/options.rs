@@ -12,8 +12,10 @@ const VALUES: [&str; 4] = ["main", super::place::FILE, "./x.txt", "1"];
 /// Values of one option at most, of those that the compiler lists.
 const MOST_VALUES: usize = 8;
 
-/// What names the parts that the sweep chooses itself, or asks for no compile at all.
-const LEFT_OUT: [&str; 19] = [
+/// What names the parts that the sweep chooses itself, asks for no compile at all, or for another
+/// kind of output behind the driver's back, which relto refuses.
+const LEFT_OUT: [&str; 20] = [
+    "-emit-llvm",
     "-###",
     "-o",
     "-output",
