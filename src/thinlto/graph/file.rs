@@ -18,6 +18,9 @@ const EPOCH: u64 = 2;
 const RELEASES: [u32; 4] = [21, 22, 23, 24];
 /// What the name of such a producer begins with.
 const LLVM: &str = "LLVM";
+/// What follows where it is that of a release of rustc: `LLVM22.1.2-rust-1.95.0-stable`.
+const RUST: &str = "-rust-";
+const STABLE: &str = "-stable";
 /// Record of a summary's flags.
 const SUMMARY_FLAGS: u64 = 20;
 
@@ -254,13 +257,22 @@ impl<'a> ModuleFile<'a> {
     }
 }
 
-/// The one of [`RELEASES`] that the producer of a module is of, if it is that and nothing else.
+/// The one of [`RELEASES`] that the producer of a module is of, if it is that, or what a release of
+/// rustc has of it, and nothing else.
 fn release_of(producer: &str) -> Option<u32> {
     let (release, rest) = producer.strip_prefix(LLVM)?.split_once('.')?;
     let release = release.parse().ok()?;
-    let mut rest = rest.bytes();
-    let is_number = rest.all(|byte| byte.is_ascii_digit() || byte == b'.');
-    (is_number && RELEASES.contains(&release)).then_some(release)
+    let is_number = |text: &str| {
+        let mut bytes = text.bytes();
+        bytes.all(|byte| byte.is_ascii_digit() || byte == b'.')
+    };
+    let is_release = match rest.split_once(RUST) {
+        Some((of_llvm, of_rust)) => {
+            is_number(of_llvm) && of_rust.strip_suffix(STABLE).is_some_and(is_number)
+        }
+        None => is_number(rest),
+    };
+    (is_release && RELEASES.contains(&release)).then_some(release)
 }
 
 /// Where records say that a block is: in words from the magic number to the word before its length.
@@ -280,10 +292,12 @@ mod tests {
     fn only_plain_producers_of_releases_that_were_compared_are_known() {
         assert_eq!(release_of("LLVM22.1.8"), Some(22));
         assert_eq!(release_of("LLVM24.0.0"), Some(24));
+        assert_eq!(release_of("LLVM22.1.2-rust-1.95.0-stable"), Some(22));
         for producer in [
             "LLVM20.1.0",
             "LLVM25.1.0",
             "LLVM22.1.8git",
+            "LLVM22.1.2-rust-1.96.0-nightly",
             "APPLE_1_22",
             "LLVM22",
         ] {

@@ -18,11 +18,12 @@ use crate::support::corpus::cached;
 use crate::support::kernel_edits::{EDITS as EDITS_OF_LINUX, EditedKernel};
 use crate::support::llvm::{Llvm, run};
 use crate::support::program::{EditedProgram, Program, zstd};
-use crate::support::skip::{is_long, runs_long};
+use crate::support::skip::{is_long, runs_long, skip};
 
 use super::figures::{Campaign, Construct, Figures};
 use super::ir::{self, IrModule};
 use super::lab::{Flags, Lab, Target};
+use super::rust::{self, RustProgram};
 use super::source::{Language, Random, RandomProgram};
 
 /// What a release must pass before slice keys are used by default: telling pairs, and those after
@@ -34,6 +35,8 @@ const OF_EACH: u64 = 200;
 const EDITS: usize = 60;
 /// One program of so many is a real one.
 const REAL: u64 = 40;
+/// Programs in Rust.
+const RUST: u64 = 8;
 /// Modules of a made-up program.
 const MODULES: usize = 8;
 /// Real programs whose sources are edited, and of whose intermediate form so many random edits are
@@ -211,6 +214,14 @@ fn compare_real(campaign: &Mutex<Campaign>) {
             add(&of_ir, &compare_ir_of(&EditedProgram::named(name), edits));
         }
     }
+    if let Some(rustc) = rust::rustc() {
+        for seed in 0..RUST {
+            let name = format!("Rust {seed}");
+            if !has(&name) {
+                add(&name, &compare_rust(&rustc, seed, EDITS));
+            }
+        }
+    }
     if std::env::var_os("RELTO_TEST_LINUX").is_some()
         && !has("Linux")
         && let Some(figures) = compare_edits_of_linux()
@@ -296,6 +307,39 @@ fn compare_source(
     assert_eq!(lab.opaque(), BTreeSet::new(), "modules are understood");
 }
 
+/// Compares a program in Rust through so many edits.
+fn compare_rust(rustc: &Path, seed: u64, edits: usize) -> Figures {
+    let mut random = Random::new(seed);
+    let flags = Flags {
+        target: Target::X86_64OfRust,
+        level: "-O2",
+        relocation: "-fPIE",
+        front_end: &[],
+        backend: BACKENDS[random.below(BACKENDS.len())],
+        shared: false,
+    };
+    let mut figures = Figures::default();
+    let mut program = RustProgram::new(&mut random, MODULES);
+    let mut lab = Lab::new(flags, program.len());
+    for at in 0..program.len() {
+        let text = program.text(at);
+        assert!(lab.compile_rust(rustc, at, &text), "rustc takes\n{text}");
+    }
+    assert!(lab.thin_link(), "the first program links");
+    lab.compare(None, &mut figures);
+    for _ in 0..edits {
+        let (at, construct) = program.edit(&mut random);
+        let text = program.text(at);
+        assert!(lab.compile_rust(rustc, at, &text), "rustc takes\n{text}");
+        assert!(lab.thin_link(), "it links as before");
+        lab.compare(Some(construct), &mut figures);
+    }
+    assert_eq!(lab.opaque(), BTreeSet::new(), "modules are understood");
+    let name = format!("{}, Rust, edits of sources", flags.target);
+    figures.programs.insert(name, figures.telling);
+    figures
+}
+
 fn compare_ir(
     lab: &mut Lab,
     texts: &[String],
@@ -304,7 +348,7 @@ fn compare_ir(
     figures: &mut Figures,
 ) {
     let comment = match lab.target() {
-        Target::X86_64 => "#",
+        Target::X86_64 | Target::X86_64OfRust => "#",
         Target::Aarch64 => "//",
     };
     let mut modules: Vec<IrModule> = texts
@@ -378,6 +422,16 @@ fn equal_slice_keys_mean_equal_objects() {
         telling += figures.telling;
     }
     assert!(telling > 0, "no comparison was significant");
+}
+
+#[test]
+fn equal_slice_keys_mean_equal_objects_of_rust() {
+    let Some(rustc) = rust::rustc() else {
+        return skip("rustc makes modules of another release of LLVM");
+    };
+    let figures = compare_rust(&rustc, 0, 12);
+    assert!(figures.wrong.is_empty(), "{figures:#?}");
+    assert!(figures.telling > 0, "{figures:#?}");
 }
 
 /// Jobs that compile an edit's module again, whatever it changes, are among those that run.

@@ -5,6 +5,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
+use std::process::Command;
 
 use fs_err as fs;
 use relto::internals::action::arguments::{parse, reaching};
@@ -44,6 +45,8 @@ pub(super) struct Flags {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
     X86_64,
+    /// The same, as rustc calls it.
+    X86_64OfRust,
     Aarch64,
 }
 
@@ -51,6 +54,7 @@ impl Target {
     pub(super) fn triple(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64-pc-linux-gnu",
+            Self::X86_64OfRust => "x86_64-unknown-linux-gnu",
             Self::Aarch64 => "aarch64-unknown-linux-gnu",
         }
     }
@@ -59,7 +63,7 @@ impl Target {
 impl fmt::Display for Target {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
-            Self::X86_64 => "x86-64",
+            Self::X86_64 | Self::X86_64OfRust => "x86-64",
             Self::Aarch64 => "aarch64",
         })
     }
@@ -182,6 +186,18 @@ impl Lab {
         let object = self.modules[number].name.clone();
         let ended = self.front_end(number, extension, text, &["-c", "-o", &object]);
         ended.success && self.reload(number)
+    }
+
+    /// Compiles a crate of one file with `rustc`. Returns whether that works.
+    pub(super) fn compile_rust(&mut self, rustc: &Path, number: usize, text: &str) -> bool {
+        let source = format!("m{number}.rs");
+        fs::write(self.path().join(&source), text).expect("written");
+        let mut rustc = Command::new(rustc);
+        rustc.args(["--edition=2024", "--emit=obj", "-O", "-Clinker-plugin-lto"]);
+        rustc.args(["-Ccodegen-units=1", "-Awarnings", "-o"]);
+        rustc.arg(&self.modules[number].name).arg(source);
+        let output = rustc.current_dir(self.path()).output();
+        output.expect("rustc starts").status.success() && self.reload(number)
     }
 
     /// The intermediate form that the front end makes of `text`.

@@ -233,6 +233,7 @@ $other = comdat any
 @owned_a = external global i32, !own !80
 @owned_b = external global i32, !own !81
 @owned_c = external global i32, !own !80
+@owned_d = external global i32, !own !82
 
 define i32 @extra(ptr %p, i32 %x, i32 %y) {
 entry:
@@ -251,6 +252,7 @@ next:
   store ptr @owned_a, ptr %p
   store ptr @owned_b, ptr %p
   store ptr @owned_c, ptr %p
+  store ptr @owned_d, ptr %p
   ret i32 %h1
 }
 
@@ -259,6 +261,57 @@ declare i32 @pick(i32, i32)
 define i32 @solo(i32 %only) {
   ret i32 %only
 }
+
+define void @hops(ptr %to) {
+  indirectbr ptr %to, [label %u, label %v]
+u:
+  ret void
+v:
+  ret void
+w:
+  ret void
+}
+
+define void @switched() personality ptr @__CxxFrameHandler3 {
+  invoke void @fast() to label %end unwind label %dispatch
+dispatch:
+  %s1 = catchswitch within none [label %h1, label %h2] unwind label %c1
+h1:
+  %s2 = catchpad within %s1 [ptr null, i32 64, ptr null]
+  catchret from %s2 to label %end
+h2:
+  %s3 = catchpad within %s1 [ptr null, i32 64, ptr null]
+  catchret from %s3 to label %end
+h3:
+  %s4 = catchpad within %s1 [ptr null, i32 64, ptr null]
+  catchret from %s4 to label %end
+c1:
+  %s5 = cleanuppad within none []
+  cleanupret from %s5 unwind to caller
+c2:
+  %s6 = cleanuppad within none []
+  cleanupret from %s6 unwind to caller
+end:
+  ret void
+}
+
+define void @spaced() {
+  ret void
+}
+
+define void @jump_a() {
+  br label %there
+there:
+  ret void
+}
+
+define void @jump_b() {
+  br label %there
+there:
+  ret void
+}
+
+@jumps = global [3 x ptr] [ptr blockaddress(@jump_a, %there), ptr blockaddress(@jump_b, %there), ptr blockaddress(@jump_a, %there)]
 
 define void @block() {
 alone:
@@ -309,6 +362,7 @@ attributes #2 = { nounwind "target-cpu"="x86-64" }
 !61 = !{!"branch_weights", i32 1, i32 9}
 !80 = distinct !{!"own"}
 !81 = distinct !{!"own"}
+!82 = !{!80, !81, !80}
 !95 = !{i64 7001}
 !96 = !{i64 7003, i64 7010}
 !97 = !{i64 7020}

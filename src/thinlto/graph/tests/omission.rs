@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::panic::Location;
+use std::path::Path;
 
 /// Parts of a record that are told apart.
 const PARTS: usize = 8;
@@ -17,6 +18,17 @@ pub(in super::super) struct WrittenField {
     line: u32,
     kind: u64,
     part: usize,
+}
+
+impl WrittenField {
+    /// Whether the field is written at this line of a file of the reader.
+    pub(super) fn is_at(&self, file: &str, line: &str) -> bool {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(self.file);
+        let text = fs_err::read_to_string(&path).expect("a source file");
+        let number = usize::try_from(self.line).expect("a line number");
+        let written = text.lines().nth(number - 1);
+        path.ends_with(file) && written.map(str::trim) == Some(line)
+    }
 }
 
 impl fmt::Display for WrittenField {

@@ -3,6 +3,11 @@
 use super::Case;
 
 pub(super) const CASES: &[Case] = &[
+    (
+        "function of blockaddress",
+        "ptr blockaddress(@jump_a, %there)]",
+        "ptr blockaddress(@jump_b, %there)]",
+    ),
     ("null and undefined", "store ptr null", "store ptr undef"),
     ("null and poison", "store ptr null", "store ptr poison"),
     (

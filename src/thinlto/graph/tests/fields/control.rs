@@ -4,6 +4,26 @@ use super::Case;
 
 pub(super) const CASES: &[Case] = &[
     (
+        "second target of indirectbr",
+        "[label %u, label %v]",
+        "[label %u, label %w]",
+    ),
+    (
+        "first handler of catchswitch",
+        "[label %h1, label %h2]",
+        "[label %h3, label %h2]",
+    ),
+    (
+        "second handler of catchswitch",
+        "[label %h1, label %h2]",
+        "[label %h1, label %h3]",
+    ),
+    (
+        "where catchswitch unwinds to",
+        "unwind label %c1",
+        "unwind label %c2",
+    ),
+    (
         "callee",
         "call i32 @helper(i32 %c)",
         "call i32 @external(i32 %c)",
@@ -234,8 +254,8 @@ pub(super) const CASES: &[Case] = &[
     ),
     (
         "pad around a pad",
-        "cleanuppad within none",
-        "cleanuppad within %n2",
+        "cleanuppad within none [i32 %x]",
+        "cleanuppad within %n2 [i32 %x]",
     ),
     (
         "default target of callbr",

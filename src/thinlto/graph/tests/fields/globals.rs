@@ -4,6 +4,11 @@ use super::Case;
 
 pub(super) const CASES: &[Case] = &[
     (
+        "address space of a function",
+        "define void @spaced() {",
+        "define void @spaced() addrspace(1) {",
+    ),
+    (
         "reached variable's constness",
         "@text = private unnamed_addr constant",
         "@text = private unnamed_addr global",

@@ -46,6 +46,11 @@ pub(super) const CASES: &[Case] = &[
     ),
     ("distinct metadata", "!41 = !{!40}", "!41 = distinct !{!40}"),
     (
+        "which of two equal nodes another one has",
+        "!{!80, !81, !80}",
+        "!{!80, !81, !81}",
+    ),
+    (
         "which of two equal nodes",
         "@owned_c = external global i32, !own !80",
         "@owned_c = external global i32, !own !81",

@@ -19,6 +19,11 @@ pub(super) const CASES: &[Case] = &[
         "nounwind memory(read)",
         "nounwind memory(write)",
     ),
+    (
+        "form of an attribute",
+        "\"mark\"=\"one\"",
+        "\"mark\" \"one\"",
+    ),
     ("attribute with a type", "sret(%Pair)", "sret(i64)"),
     (
         "attribute with a number",
