@@ -224,6 +224,12 @@ impl ResolvedToolchain {
         &self.version
     }
 
+    /// The release of LLVM, by its first number: 22 of `Debian clang version 22.1.8 (++...)`.
+    #[must_use]
+    pub fn release(&self) -> Option<u32> {
+        release_of(&self.version)
+    }
+
     #[must_use]
     pub fn target(&self) -> &str {
         &self.target
@@ -285,6 +291,11 @@ fn worker_toolchain(
     }
 }
 
+fn release_of(version: &str) -> Option<u32> {
+    let (_, number) = version.split_once("version ")?;
+    number.split('.').next()?.parse().ok()
+}
+
 /// How a command line starts the compiler from its tree.
 fn launch_prefix(toolchain: &Toolchain) -> Vec<String> {
     let mut words = toolchain.loader_command(ROOT);
@@ -309,4 +320,23 @@ fn digest_files(
         executable: file.executable,
     };
     Ok(files.iter().zip(facts).map(tool).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_release_is_read_out_of_what_a_compiler_calls_itself() {
+        let versions = [
+            ("Debian clang version 22.1.8 (++2026)", Some(22)),
+            ("Debian clang version 22.1.8 (1~deb12u1)", Some(22)),
+            ("clang version 24.0.0git", Some(24)),
+            ("some compiler", None),
+            ("no compiler", None),
+        ];
+        for (version, release) in versions {
+            assert_eq!(release_of(version), release, "{version}");
+        }
+    }
 }

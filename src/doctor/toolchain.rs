@@ -75,7 +75,7 @@ fn look(
         toolchain.version(),
         toolchain.target()
     )));
-    if let Some(release) = release(toolchain.version()).filter(|release| *release < OLDEST) {
+    if let Some(release) = toolchain.release().filter(|release| *release < OLDEST) {
         findings.push(too_old(release, clang, options));
         return None;
     }
@@ -178,23 +178,5 @@ fn linker(clang: &Path) -> Result<Finding, Finding> {
             Ok(Finding::good(format!("`{path}` is {line}")))
         }
         _ => Err(missing(format!("`{}` finds no `ld.lld`", clang.display()))),
-    }
-}
-
-/// 22 of `Debian clang version 22.1.8 (++...)`.
-fn release(version: &str) -> Option<u32> {
-    let number = version.split("version ").nth(1)?;
-    number.split('.').next()?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_release_is_read_out_of_what_a_compiler_calls_itself() {
-        assert_eq!(release("Debian clang version 22.1.8 (++2026)"), Some(22));
-        assert_eq!(release("clang version 24.0.0git"), Some(24));
-        assert_eq!(release("some compiler"), None);
     }
 }

@@ -11,6 +11,7 @@ mod open_files;
 mod ownership;
 mod private;
 mod regular;
+mod special;
 
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
@@ -62,7 +63,7 @@ pub fn write_whole_until(
     bytes: &[u8],
 ) -> io::Result<()> {
     match fs::symlink_metadata(path) {
-        Ok(found) if is_special(&found) => write_special(give_up, &found, path, bytes),
+        Ok(found) if is_special(&found) => special::write(give_up, &found, path, bytes),
         Ok(found) if found.is_symlink() => write_through_link(give_up, umask, path, bytes),
         Ok(_) => replace(umask, path, bytes),
         Err(error) if error.kind() == io::ErrorKind::NotFound => create(umask, path, bytes),
@@ -91,7 +92,7 @@ fn write_through_link(
             || path.starts_with("/proc")
     };
     match fs::metadata(path) {
-        Ok(found) if is_special(&found) => write_special(give_up, &found, path, bytes),
+        Ok(found) if is_special(&found) => special::write(give_up, &found, path, bytes),
         Ok(_) if is_of_process() => fs::OpenOptions::new()
             .write(true)
             .truncate(true)
@@ -99,46 +100,6 @@ fn write_through_link(
             .write_all(bytes),
         _ => replace(umask, path, bytes),
     }
-}
-
-/// How often a pipe without a reader, or with one that does not read, is tried.
-const PIPE_POLL: Duration = Duration::from_millis(5);
-
-/// A compiler waits for the reader of a pipe, so this does too; but a link must be able to end.
-fn write_special(
-    give_up: &dyn Fn() -> bool,
-    found: &std::fs::Metadata,
-    path: &Path,
-    mut bytes: &[u8],
-) -> io::Result<()> {
-    if !found.file_type().is_fifo() {
-        let mut file = fs::OpenOptions::new().write(true).open(path)?;
-        return file.write_all(bytes);
-    }
-    let wait = || {
-        if give_up() {
-            let error = io::Error::new(io::ErrorKind::Interrupted, "no process reads the pipe");
-            return Err(with_path(&error, path));
-        }
-        std::thread::sleep(PIPE_POLL);
-        Ok(())
-    };
-    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let pipe = loop {
-        match rustix::fs::open(path, flags, Mode::empty()) {
-            Err(Errno::NXIO) => wait()?,
-            opened => break opened.map_err(|error| with_path(&error.into(), path))?,
-        }
-    };
-    while !bytes.is_empty() {
-        match rustix::io::write(&pipe, bytes) {
-            Ok(written) => bytes = &bytes[written..],
-            Err(Errno::AGAIN) => wait()?,
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(with_path(&error.into(), path)),
-        }
-    }
-    Ok(())
 }
 
 fn is_special(found: &std::fs::Metadata) -> bool {
@@ -405,31 +366,6 @@ mod tests {
                 .expect("there")
                 .file_type()
                 .is_char_device()
-        );
-    }
-
-    #[test]
-    fn a_pipe_gets_all_bytes_and_is_given_up_when_no_process_reads_it() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let pipe = dir.path().join("pipe");
-        rustix::fs::mkfifoat(CWD, &pipe, Mode::from_raw_mode(0o600)).expect("made");
-        let error = write_whole_until(&|| true, None, &pipe, b"x").expect_err("no reader");
-        assert_eq!(error.kind(), io::ErrorKind::Interrupted);
-        let bytes = vec![7; 1 << 20];
-        let from = pipe.clone();
-        let reader = std::thread::spawn(move || fs::read(from).expect("read"));
-        write_whole(&pipe, &bytes).expect("written");
-        assert!(reader.join().expect("no panic") == bytes);
-        // A reader that never reads.
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let _idle = rustix::fs::open(&pipe, flags, Mode::empty()).expect("opened");
-        let error = write_whole_until(&|| true, None, &pipe, &bytes).expect_err("full");
-        assert_eq!(error.kind(), io::ErrorKind::Interrupted);
-        assert!(
-            fs::symlink_metadata(&pipe)
-                .expect("there")
-                .file_type()
-                .is_fifo()
         );
     }
 

@@ -75,12 +75,6 @@ struct JobModule<'a> {
     release: u32,
 }
 
-/// The release of a compiler by the first number in what `clang --version` prints.
-fn release_of(version: &str) -> Option<u32> {
-    let (_, number) = version.split_once("version ")?;
-    number.split('.').next()?.parse().ok()
-}
-
 impl Slices {
     /// The slice key of a job, if it has one. `module` stands for the job in other links.
     pub(super) fn sliced(
@@ -92,7 +86,7 @@ impl Slices {
         cache: &DiskCache,
     ) -> Option<SlicedJob> {
         let job = &hermetic.job;
-        let release = release_of(toolchain.version())?;
+        let release = toolchain.release()?;
         if hermetic.worker_key.is_some() || check_kind(job).is_err() {
             return None;
         }

@@ -330,9 +330,4 @@ fn a_module_of_another_release_than_the_compiler_is_not_looked_into() {
     assert!(lab.slices.seen(&modules, &[], &lab.cache).is_some());
     modules[1].release += 1;
     assert!(lab.slices.seen(&modules, &[], &lab.cache).is_none());
-    assert_eq!(
-        release_of("Debian clang version 22.1.8 (1~deb12u1)"),
-        Some(22)
-    );
-    assert_eq!(release_of("no compiler"), None);
 }

@@ -162,8 +162,8 @@ pub(super) struct Metadata {
     module: MetadataBlock,
     function: Option<MetadataBlock>,
     pub(super) nodes: Vec<Node>,
-    /// The constants, by their value numbers, that say where the source is: those of location cookies,
-    /// and the GUIDs of local values.
+    /// The constants, by their value numbers, that say where the source is: those of location
+    /// cookies, and the GUIDs of local values.
     pub(super) source_values: BTreeSet<u32>,
 }
 

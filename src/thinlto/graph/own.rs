@@ -7,9 +7,9 @@
 //! on it too; no backend reads the last, and the first two are checked where they are used.
 //!
 //! Locations ([`ModuleView::cookies`]) and the GUIDs of local values, where a module holds these,
-//! are constants of the module, in the order of the constants' table. Their values are left out, and the digest of the module's graph is added, which has
-//! locations by identity, GUIDs as what follows from names, and either by value wherever such a
-//! number is used for something else too.
+//! are constants of the module, in the order of the constants' table. Their values are left out, and
+//! the digest of the module's graph is added, which has locations by identity, GUIDs as what follows
+//! from names, and either by value wherever such a number is used for something else too.
 
 use std::collections::BTreeSet;
 

@@ -3,8 +3,9 @@
 //!
 //! A program follows from its seed. Every run compares a few short ones. With `RELTO_TEST_LONG` set,
 //! programs are compared until the figures of all runs together reach what the default of
-//! `slice_keys` asks for, real programs with edits of their sources first; `RELTO_SLICES_STATE` names the directory of the figures, and
-//! `RELTO_SLICES_PAIRS` and `RELTO_SLICES_THREADS` say how much and how fast.
+//! `slice_keys` asks for, real programs with edits of their sources first; `RELTO_SLICES_STATE` names
+//! the directory of the figures, and `RELTO_SLICES_PAIRS` and `RELTO_SLICES_THREADS` say how much and
+//! how fast.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
