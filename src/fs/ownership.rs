@@ -91,6 +91,9 @@ mod tests {
         if !rustix::process::geteuid().is_root() {
             return; // only root gives files away
         }
+        set_mode(&dir, 0o775);
+        assert_eq!(complaint(), "", "of our own group");
+        set_mode(&dir, 0o755);
         chown(&dir, None, Some(12345)).expect("given away");
         assert_eq!(complaint(), "");
         set_mode(&dir, 0o775);
