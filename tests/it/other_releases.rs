@@ -34,10 +34,8 @@ const CAMPAIGN: &[&str] = &[
     reason = "how each release did is for the log of the tests"
 )]
 fn the_contract_holds_with_every_release_that_is_there() {
-    let Some(root) = std::env::var_os(ROOT).map(PathBuf::from) else {
-        return skip(&format!(
-            "`{ROOT}` names no root directory with other releases of LLVM"
-        ));
+    let Some(root) = root() else {
+        return;
     };
     let tests = prepare(&root);
     for release in releases(&root) {
@@ -62,10 +60,8 @@ fn the_contract_holds_with_every_release_that_is_there() {
     reason = "how each release did is for the log of the tests"
 )]
 fn slice_keys_hold_with_every_release_that_is_there() {
-    let Some(root) = std::env::var_os(ROOT).map(PathBuf::from) else {
-        return skip(&format!(
-            "`{ROOT}` names no root directory with other releases of LLVM"
-        ));
+    let Some(root) = root() else {
+        return;
     };
     let tests = prepare(&root);
     let mut variables = Vec::new();
@@ -87,6 +83,17 @@ fn slice_keys_hold_with_every_release_that_is_there() {
         let result = run_inside(&root, &tests, &variables, SLICE_THEMES);
         println!("{}: {result}", release.display());
     }
+}
+
+/// The root directory; `None` after recording the test as skipped.
+fn root() -> Option<PathBuf> {
+    let root = std::env::var_os(ROOT).map(PathBuf::from);
+    if root.is_none() {
+        skip(&format!(
+            "`{ROOT}` names no root directory with other releases of LLVM"
+        ));
+    }
+    root
 }
 
 /// Copies what the tests need. Returns their path.
