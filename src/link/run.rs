@@ -3,37 +3,32 @@
 //! Planners look jobs up in the disk cache while the farm is being connected. Jobs that are not
 //! there wait in the queue, from which slots of this machine and of the farm take them.
 
+mod planning;
+
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::AtomicUsize;
 
 use tokio_util::sync::CancellationToken;
 
 use super::connections::Connecting;
-use super::delivery::{Cached, Delivery};
-use super::description::describe_job;
+use super::delivery::Delivery;
 use super::error::LinkError;
 use super::farm::FarmSession;
 use super::options::Options;
-use super::planner::{Checked, PlanError, Planner};
 use super::runners::{LocalRunner, RemoteRunner};
-use super::slices::{SlicedJob, Slices};
-use super::verify::{CachePlace, Hit};
+use super::slices::Slices;
 use crate::action::file_table::FileTable;
-use crate::action::slice::SliceKey;
 use crate::client_context::ClientContext;
 use crate::compiler::ResolvedToolchain;
-use crate::events::{self, Event, Events, JobId};
+use crate::events::{Event, Events, JobId};
 use crate::exec::admission::Admission;
 use crate::exec::local::{LocalConfig, LocalExecutor};
-use crate::exec::queue::{Executor, ExecutorSet, Queue, Runner, run_slot};
+use crate::exec::queue::{Executor, Queue, Runner, run_slot};
 use crate::exec::remote::{LargeJobs, RemoteConfig, RemoteExecutor};
 use crate::exec::wait_clock::WaitClock;
-use crate::exec::{Hermetic, InPlaceReason, Planned, PlannedForm};
 use crate::hash_cache::HashCache;
-use crate::history::{ModuleKey, stable_name};
-use crate::job::{Caller, Job, JobFile};
+use crate::job::JobFile;
 use crate::process::{Relto, compilers_within_open_files};
 use crate::reapi::limits::jobs_in_flight;
 use crate::reapi::{Client, ConnectError};
@@ -138,180 +133,6 @@ impl Link {
             events: self.events.clone(),
             cancel: self.cancel.clone(),
         })
-    }
-
-    pub(super) fn planner(&self) -> Planner<'_> {
-        Planner {
-            file: &self.file,
-            files: &self.files,
-            toolchain: &self.toolchain,
-            hash_cache: &self.hash_cache,
-            events: &self.events,
-            client_context: &self.client_context,
-            dwo_dir: self.dwo_dir.as_deref(),
-        }
-    }
-
-    fn plan_jobs(&self) -> Result<(), LinkError> {
-        let planner = self.planner();
-        loop {
-            if self.cancel.is_cancelled() {
-                return Err(LinkError::Cancelled);
-            }
-            let next = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(job) = self.order.get(next) else {
-                return Ok(());
-            };
-            self.plan_job(&planner, *job)?;
-        }
-    }
-
-    /// Delivers the job with this number out of the disk cache, or puts it into the queue.
-    fn plan_job(&self, planner: &Planner<'_>, id: JobId) -> Result<(), LinkError> {
-        let job = &self.file.jobs[id];
-        let began = events::now();
-        let mut checked = planner.plan(job).map_err(|source| {
-            Box::new(PlanError {
-                module: job.module().to_owned(),
-                source,
-            })
-        })?;
-        self.report_planned(id, &checked, began.elapsed());
-        if let Some(keys) = &self.delivery.keys {
-            keys.planned(id, job.module(), &checked);
-        }
-        if self.delivery.describe_jobs {
-            let dir = self.client_context.dir().unwrap_or_default();
-            let description = Box::new(describe_job(&self.file, job, &checked, &dir));
-            self.events.send(Event::JobDescribed {
-                job: id,
-                description,
-            });
-        }
-        match &mut checked.form {
-            PlannedForm::Hermetic(hermetic) => {
-                if let Some((cached, place)) = self.take_cached(id, hermetic, job)? {
-                    self.verify(id, job, checked, &cached, place);
-                    return Ok(());
-                }
-            }
-            PlannedForm::InPlace(reason) => self.report_in_place(id, job, reason),
-        }
-        let job = Arc::new(self.planned(id, job, checked));
-        let executors = match (&self.farm, &job.form) {
-            (Some(_), PlannedForm::Hermetic(_)) if self.dynamic => ExecutorSet::BOTH,
-            (Some(_), PlannedForm::Hermetic(_)) => ExecutorSet::REMOTE,
-            _ => ExecutorSet::LOCAL,
-        };
-        self.queue.push(job, executors);
-        Ok(())
-    }
-
-    pub(super) fn planned(&self, id: JobId, job: &Job, checked: Checked) -> Planned {
-        let Checked {
-            form, kind, bytes, ..
-        } = checked;
-        Planned {
-            id,
-            module: job.module().to_owned(),
-            index: job.index().to_owned(),
-            outputs: job.outputs.clone(),
-            command_line: self.file.command_line(job).map(str::to_owned).collect(),
-            kind,
-            cost: self.delivery.stats.cost(job.module(), bytes),
-            memory: self.delivery.stats.memory(job.module(), bytes),
-            form,
-        }
-    }
-
-    /// Delivers the result of the job from the disk cache: its own, or that of a job that sees the
-    /// same of its imports. A job that has a slice key keeps it, for its own result.
-    fn take_cached(
-        &self,
-        id: JobId,
-        hermetic: &mut Hermetic,
-        job: &Job,
-    ) -> Result<Option<(Cached, CachePlace)>, LinkError> {
-        let cached = self.delivery.take_cached(id, hermetic, job.index())?;
-        if let Some(cached) = cached {
-            return Ok(Some((cached, CachePlace::Disk)));
-        }
-        let Some(sliced) = self.sliced(hermetic, job) else {
-            return Ok(None);
-        };
-        hermetic.slice = Some(Box::new(sliced.key.clone()));
-        let cached = self.delivery.take_sliced(id, hermetic)?;
-        if let Some(keys) = &self.delivery.keys {
-            keys.looked_up(id, &sliced, cached.is_some());
-        }
-        Ok(cached.map(|cached| (cached, CachePlace::SliceKey)))
-    }
-
-    pub(super) fn slice_key(&self, hermetic: &Hermetic, job: &Job) -> Option<Box<SliceKey>> {
-        let sliced = self.sliced(hermetic, job)?;
-        Some(Box::new(sliced.key))
-    }
-
-    fn sliced(&self, hermetic: &Hermetic, job: &Job) -> Option<SlicedJob> {
-        let (slices, cache) = (self.slices.as_ref()?, self.delivery.disk_cache.as_ref()?);
-        let identity = [&self.file.linker_output, stable_name(job.module())].join("\0");
-        let module = ModuleKey::of(identity.as_bytes());
-        slices.sliced(hermetic, job.module(), module, &self.toolchain, cache)
-    }
-
-    /// Has a result of the disk cache verified, if it is chosen.
-    fn verify(
-        &self,
-        id: JobId,
-        job: &Job,
-        mut checked: Checked,
-        cached: &Cached,
-        place: CachePlace,
-    ) {
-        let (Some(verifier), PlannedForm::Hermetic(hermetic)) =
-            (&self.delivery.verifier, &mut checked.form)
-        else {
-            return;
-        };
-        if !verifier.takes(hermetic, place) {
-            return;
-        }
-        if hermetic.slice.is_none() {
-            // The result of the slice key is wrong if this one is.
-            hermetic.slice = self.slice_key(hermetic, job);
-        }
-        let made_by = cached.made_by.clone().map(Box::new);
-        let jobs = vec![Arc::new(self.planned(id, job, checked))];
-        verifier.add(Hit::new(jobs, &cached.outputs, place, made_by));
-    }
-
-    fn report_planned(&self, id: JobId, checked: &Checked, time: Duration) {
-        let hermetic = checked.form.hermetic();
-        let input_bytes = hermetic.map_or(checked.bytes, Hermetic::input_bytes);
-        self.events.send(Event::JobPlanned {
-            job: id,
-            key: hermetic.and_then(|hermetic| hermetic.key().hash.first_chunk().copied()),
-            input_bytes,
-            time,
-        });
-    }
-
-    /// A link shows in its summary how many jobs ran so; a launched compiler has none.
-    fn report_in_place(&self, id: JobId, job: &Job, reason: &InPlaceReason) {
-        self.events.send(Event::RunsInPlace {
-            job: id,
-            cause: reason.cause().to_owned(),
-        });
-        match self.file.caller {
-            Caller::Linker => self.events.note(format!(
-                "`{}` runs in place, uncached: {reason}",
-                job.module()
-            )),
-            Caller::Launcher => self.events.warning(
-                format!("ThinLTO backends run in place, uncached: {reason}"),
-                None,
-            ),
-        }
     }
 
     /// A slot runs one job at a time.

@@ -3,14 +3,18 @@
 //! A node is *plain* when its content says all: it is uniqued, and so is all below it, without a
 //! circle and without a global. Other nodes are numbered by the slice that reaches them.
 
+mod source;
+
 use std::collections::{BTreeSet, VecDeque};
 
-use super::code::{block, constant, metadata as code};
+use super::code::{block, metadata as code};
 use super::constants::{Constants, Edge};
-use super::encoder::{Encoder, Hash, short_hash};
+use super::encoder::{Encoder, Hash};
 use super::types::Types;
 use super::{Decoded, Node, Opaque};
 use crate::thinlto::bitstream::{BitReader, Records, text};
+
+pub(super) use self::source::Guid;
 
 /// How deep plain nodes may be nested.
 const MAX_DEPTH: u32 = 256;
@@ -149,13 +153,6 @@ pub(super) enum Reference {
     Node(u32),
 }
 
-/// The GUID that a global must have.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Guid {
-    pub(super) value: u64,
-    pub(super) local: bool,
-}
-
 /// The metadata of a module, and of one function at a time.
 #[derive(Debug)]
 pub(super) struct Metadata {
@@ -211,76 +208,6 @@ impl Metadata {
             self.nodes[node as usize] = self.content(id, context, &mut queue)?;
         }
         Ok(found)
-    }
-
-    /// The hash of a location cookie as clang makes it: a uniqued node of whole numbers, one for
-    /// each line of the assembly. `None` for other metadata.
-    pub(super) fn cookie(
-        &mut self,
-        id: u64,
-        context: &MetadataContext<'_>,
-    ) -> Decoded<Option<u64>> {
-        let id = u32::try_from(id).map_err(|_| Opaque::Damaged)?;
-        let values = self.numbers(id, context)?.unwrap_or_default();
-        if values.is_empty() {
-            return Ok(None);
-        }
-        let mut hashes = Vec::new();
-        for value in &values {
-            hashes.extend_from_slice(context.constants.hash(*value)?);
-        }
-        self.source_values.extend(values);
-        Ok(Some(short_hash(&hashes)))
-    }
-
-    /// Whether metadata `id` is the GUID `guid` of a global as LLVM attaches it: a uniqued node of
-    /// one number. That of a local value follows from the name of the source file.
-    pub(super) fn is_guid(
-        &mut self,
-        id: u64,
-        guid: Guid,
-        context: &MetadataContext<'_>,
-    ) -> Decoded<bool> {
-        let id = u32::try_from(id).map_err(|_| Opaque::Damaged)?;
-        let Some(&[value]) = self.numbers(id, context)?.as_deref() else {
-            return Ok(false);
-        };
-        let is_equal = *context.constants.hash(value)? == Constants::number(guid.value);
-        if is_equal && guid.local {
-            self.source_values.insert(value);
-        }
-        Ok(is_equal)
-    }
-
-    /// The constants, by their value numbers, of a uniqued node of whole numbers; `None` for other
-    /// metadata.
-    fn numbers(&self, id: u32, context: &MetadataContext<'_>) -> Decoded<Option<Vec<u32>>> {
-        let (table, index) = self.table(id)?;
-        let MetadataEntry::Node {
-            distinct: false,
-            start,
-            end,
-        } = table.entries[index]
-        else {
-            return Ok(None);
-        };
-        let mut values = Vec::new();
-        for operand in &table.operands[start as usize..end as usize] {
-            let inner = operand.checked_sub(1).and_then(|id| u32::try_from(id).ok());
-            let Some(inner) = inner else {
-                return Ok(None);
-            };
-            let (table, index) = self.table(inner)?;
-            let MetadataEntry::Value(_, value) = table.entries[index] else {
-                return Ok(None);
-            };
-            let value = u32::try_from(value).map_err(|_| Opaque::Damaged)?;
-            if context.constants.code(value) != Some(constant::INTEGER) {
-                return Ok(None);
-            }
-            values.push(value);
-        }
-        Ok(Some(values))
     }
 
     fn refer(
