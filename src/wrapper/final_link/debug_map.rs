@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use fs_err as fs;
 use memchr::memmem;
 
+use crate::fs::write_whole;
 use crate::wrapper::command_line::Role;
 use crate::wrapper::{LinkPlan, Refusal, text};
 
@@ -64,9 +65,10 @@ pub(super) fn object(
     };
     let arch = plan.value_of("arch").unwrap_or_default();
     let kept = Path::new(dir).join(format!("{task}.{arch}.lto.o"));
+    // A link of that name, which a tree may hold, leads anywhere: it is replaced.
     let keep = || {
         fs::create_dir_all(dir)?;
-        fs::write(&kept, bytes)
+        write_whole(&kept, bytes)
     };
     keep().map_err(|error| Refusal::unreadable(&kept, &error))?;
     text(&kept)

@@ -318,6 +318,34 @@ fn objects_are_kept_where_the_linker_would_keep_them() {
     }
 }
 
+/// A tree may hold links of those names, which lead to files of the user.
+#[test]
+fn objects_that_are_kept_replace_links_and_are_not_written_through_them() {
+    for apple in c_program() {
+        let words = ["main.o", "libx.a", "liby.a", "-Wl,-object_path_lto,objects"];
+        let arch = if apple.target.contains("x86_64") {
+            "x86_64"
+        } else {
+            "arm64"
+        };
+        apple.fixture.write("precious", "the user's own\n");
+        fs::create_dir_all(apple.fixture.path("objects")).expect("made");
+        let kept = |task| apple.fixture.path(&format!("objects/{task}.{arch}.lto.o"));
+        for task in 0..4 {
+            std::os::unix::fs::symlink("../precious", kept(task)).expect("linked");
+        }
+        let output = apple.ours("clang", &words);
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(apple.fixture.counts(&output, &words).jobs, 3);
+        let precious = fs::read_to_string(apple.fixture.path("precious")).expect("read");
+        assert_eq!(precious, "the user's own\n");
+        for task in 0..4 {
+            let found = fs::symlink_metadata(kept(task)).expect("kept");
+            assert!(found.is_file(), "{task}: {found:?}");
+        }
+    }
+}
+
 const MAIN: &str = "extern \"C\" int puts(const char *);\n\
     template <int N> struct V { virtual int v(int x) { return x + N; } virtual ~V() {} };\n\
     struct S { S() { puts(\"a\"); } ~S() { puts(\"~a\"); } }; static S s;\n\
