@@ -6,14 +6,15 @@
 //! the objects differ, where clang fails, prints on standard output, reads `x.txt` or writes further
 //! files, relto compiles the module too, and must do what clang does in place. The options are those
 //! that clang itself lists ([`options`]). A seed of the campaign is a dozen of them; all are played
-//! in some hours.
+//! in some hours. Other object formats than ELF have campaigns of their own, which begin with the
+//! options of clang: those of LLVM do mostly the same in all of them.
 
 mod options;
 mod place;
 
 use std::sync::Mutex;
 
-use place::{Compiled, FILE, Names, Place};
+use place::{Compiled, FILE, Names, Place, Target};
 
 use crate::support::backends::add;
 use crate::support::campaign::{Campaign, SeedCounts};
@@ -30,6 +31,7 @@ struct Sweep {
     here: Place,
     there: Place,
     home: Home,
+    target: Target,
 }
 
 /// What clang alone does with an option.
@@ -66,7 +68,7 @@ impl Kind {
 }
 
 impl Sweep {
-    fn new() -> Self {
+    fn new(target: Target) -> Self {
         let home = Home::new();
         let place = |dir, modules, output, has_file| {
             let names = Names {
@@ -74,7 +76,7 @@ impl Sweep {
                 output,
                 has_file,
             };
-            Place::new(home.path().join("work").join(dir), names)
+            Place::new(home.path().join("work").join(dir), names, target)
         };
         Self {
             here: place("one", ["a.o", "b.o"], "n.o", true),
@@ -85,6 +87,7 @@ impl Sweep {
                 false,
             ),
             home,
+            target,
         }
     }
 
@@ -222,33 +225,61 @@ const REMARKABLE: [&str; 11] = [
 
 #[test]
 fn options_that_name_places_or_files_do_what_clang_does_in_place() {
-    let sweep = Sweep::new();
+    remarkable_options_do_what_clang_does(Target::ELF);
+}
+
+#[test]
+fn options_that_name_places_or_files_do_what_clang_does_in_place_for_other_formats() {
+    for target in Target::OTHERS {
+        remarkable_options_do_what_clang_does(target);
+    }
+}
+
+fn remarkable_options_do_what_clang_does(target: Target) {
+    let sweep = Sweep::new(target);
     let mut complaints = Vec::new();
     for option in REMARKABLE {
         let words = option.split(' ').map(str::to_owned).collect();
         sweep.judge(&[words], &mut |_, kind, complaint| {
-            if kind == Kind::Same {
+            // Objects of other formats name no temporary file.
+            if kind == Kind::Same && target.is_elf() {
                 complaints.push(format!("nothing is remarkable about `{option}`"));
             }
             complaints.extend(complaint.map(|it| format!("{option}: {it}")));
         });
     }
-    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+    let campaign = target.campaign;
+    assert!(
+        complaints.is_empty(),
+        "{campaign}: {}",
+        complaints.join("\n")
+    );
 }
 
 #[test]
+fn no_option_of_clang_or_llvm_makes_another_object_than_clangs_own() {
+    play(Target::ELF, USUAL);
+}
+
+#[test]
+fn no_option_makes_another_object_for_other_formats_than_clangs_own() {
+    for target in Target::OTHERS {
+        play(target, 1);
+    }
+}
+
 #[expect(
     clippy::print_stderr,
     reason = "a run of hours shows at once what it finds"
 )]
-fn no_option_of_clang_or_llvm_makes_another_object_than_clangs_own() {
-    let sweep = Sweep::new();
+fn play(target: Target, usual: u64) {
+    let sweep = Sweep::new(target);
     let rounds = Mutex::new(Vec::new());
     let complaints = Mutex::new(Vec::new());
     let play = |seed: u64, counts: &mut SeedCounts| {
         let some = {
             let mut rounds = rounds.lock().expect("no thread panics with it");
-            group(seed, &mut rounds)
+            group(&sweep.target, seed, &mut rounds)
         };
         let options: Vec<_> = some.iter().flat_map(options::Named::with_values).collect();
         for options in options.chunks(TOGETHER) {
@@ -270,15 +301,30 @@ fn no_option_of_clang_or_llvm_makes_another_object_than_clangs_own() {
         }
         Ok(())
     };
-    Campaign::begin("options", USUAL).play(play);
+    Campaign::begin(target.campaign, usual).play(play);
     let complaints = complaints.into_inner().expect("no thread panics with it");
-    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+    let campaign = target.campaign;
+    assert!(
+        complaints.is_empty(),
+        "{campaign}: {}",
+        complaints.join("\n")
+    );
 }
 
 /// The options of a seed. `round` is the order in which the last ones stood.
-fn group(seed: u64, round: &mut Vec<(u64, options::Named)>) -> Vec<options::Named> {
+fn group(
+    target: &Target,
+    seed: u64,
+    round: &mut Vec<(u64, options::Named)>,
+) -> Vec<options::Named> {
     let number = seed - 1;
-    let order = |round: u64| options::all(round).into_iter().map(move |it| (round, it));
+    let order = |round: u64| {
+        let mut all = options::all(round);
+        if !target.is_elf() {
+            all.sort_by_key(options::Named::is_of_llvm);
+        }
+        all.into_iter().map(move |it| (round, it))
+    };
     if round.is_empty() {
         *round = order(0).collect();
     }

@@ -145,6 +145,10 @@ fn is_left_out(name: &str) -> bool {
 }
 
 impl Named {
+    pub(super) fn is_of_llvm(&self) -> bool {
+        self.owner == Owner::Llvm
+    }
+
     /// The words of the option with each of its values.
     pub(super) fn with_values(&self) -> Vec<Vec<String>> {
         match self.owner {

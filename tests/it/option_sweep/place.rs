@@ -20,7 +20,11 @@ const SOURCES: [(&str, &str); 2] = [
         "int shared(int); static int cells[4] = {1, 2};\n\
          __attribute__((noinline)) static int sum(int x) { int s = 0; for (int i = 0; i < x; i++) s += cells[i & 3] * i; return s; }\n\
          int twice(int x) { return 2 * x + cells[x & 3] + sum(x); }\n\
+         #ifdef __APPLE__\n\
+         int again(int x) { return x; }\n\
+         #else\n\
          int again(int x) __attribute__((alias(\"twice\")));\n\
+         #endif\n\
          float total(float *a, int n) { float s = 0; for (int i = 0; i < n; i++) s += a[i]; return s; }\n\
          int pick(int x) { switch (x) { case 1: return 5; case 2: return 8; case 9: return 1; default: return shared(x); } }\n\
          int main(int argc, char **argv) { return shared(argc) + again(argc) + pick(argc); }\n",
@@ -32,6 +36,86 @@ const SOURCES: [(&str, &str); 2] = [
          int shared(int x) { char b[64]; __builtin_memset(b, x, 64); return twice(x + 1) + local(x) + b[x & 63]; }\n",
     ),
 ];
+
+/// What a backend compiles for, and how its shards are made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target {
+    /// Of the campaign.
+    pub(super) campaign: &'static str,
+    /// Empty: clang's own.
+    triple: &'static str,
+    /// For the source. Debug information in the form of Windows always runs in place.
+    debug: &'static str,
+    /// For the backend. Objects for Windows would hold the time.
+    backend: &'static [&'static str],
+    linker: &'static str,
+    thin_link: &'static [&'static str],
+}
+
+impl Target {
+    pub(super) const ELF: Self = Self {
+        campaign: "options",
+        triple: "",
+        debug: "-g",
+        backend: &[],
+        linker: "ld.lld",
+        thin_link: &["--thinlto-index-only", "-e", "main", "-o", "app"],
+    };
+    pub(super) const COFF: Self = Self {
+        campaign: "options-coff",
+        triple: "x86_64-pc-windows-msvc",
+        debug: "-gdwarf",
+        backend: &["-mno-incremental-linker-compatible"],
+        linker: "lld-link",
+        thin_link: &[
+            "-thinlto-index-only",
+            "-nodefaultlib",
+            "-entry:main",
+            "-subsystem:console",
+            "-out:app.exe",
+        ],
+    };
+    pub(super) const MACHO: Self = Self {
+        campaign: "options-macho",
+        triple: "x86_64-apple-macos13",
+        debug: "-g",
+        backend: &[],
+        linker: "ld64.lld",
+        thin_link: &Self::macho_thin_link("x86_64"),
+    };
+    pub(super) const MACHO_ARM64: Self = Self {
+        campaign: "options-macho-arm64",
+        triple: "arm64-apple-macos13",
+        thin_link: &Self::macho_thin_link("arm64"),
+        ..Self::MACHO
+    };
+    pub(super) const OTHERS: [Self; 3] = [Self::COFF, Self::MACHO, Self::MACHO_ARM64];
+
+    const fn macho_thin_link(arch: &'static str) -> [&'static str; 12] {
+        [
+            "--thinlto-index-only",
+            "-arch",
+            arch,
+            "-platform_version",
+            "macos",
+            "13",
+            "13",
+            "-dylib",
+            "-undefined",
+            "dynamic_lookup",
+            "-o",
+            "app",
+        ]
+    }
+
+    pub(super) fn is_elf(&self) -> bool {
+        self.triple.is_empty()
+    }
+
+    fn triple(&self) -> Option<String> {
+        (!self.is_elf()).then(|| format!("--target={}", self.triple))
+    }
+}
 
 /// Names of the files of a backend, seen from its directory.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +131,7 @@ pub(super) struct Names {
 pub(super) struct Place {
     root: PathBuf,
     names: Names,
+    target: Target,
     copies: AtomicUsize,
 }
 
@@ -64,7 +149,7 @@ pub(super) struct Compiled {
 
 impl Place {
     /// Both modules are compiled in `root`'s parent, so that they are the same in all places.
-    pub(super) fn new(root: PathBuf, names: Names) -> Self {
+    pub(super) fn new(root: PathBuf, names: Names, target: Target) -> Self {
         let parent = root.parent().expect("a directory");
         fs::create_dir_all(parent).expect("made");
         for ((source, text), module) in SOURCES.iter().zip(names.modules) {
@@ -72,20 +157,24 @@ impl Place {
             let module = root.join(module);
             fs::create_dir_all(module.parent().expect("a directory")).expect("made");
             let mut clang = Command::new(Llvm::get().tool("clang"));
-            clang
-                .current_dir(parent)
-                .args(["-g", "-O2", "-flto=thin", "-c", source, "-o"]);
+            clang.current_dir(parent).args(target.triple()).args([
+                target.debug,
+                "-O2",
+                "-flto=thin",
+                "-c",
+                source,
+                "-o",
+            ]);
             run(clang.arg(module));
         }
-        let mut thin_link = Command::new(Llvm::get().tool("ld.lld"));
-        thin_link
-            .current_dir(&root)
-            .args(["--thinlto-index-only", "-e", "main", "-o", "app"]);
+        let mut thin_link = Command::new(Llvm::get().tool(target.linker));
+        thin_link.current_dir(&root).args(target.thin_link);
         run(thin_link.args(names.modules));
         let copies = AtomicUsize::new(0);
         Self {
             root,
             names,
+            target,
             copies,
         }
     }
@@ -158,6 +247,8 @@ impl PlaceCopy<'_> {
             names.modules[0],
         ]);
         command.arg(format!("-fthinlto-index={}.thinlto.bc", names.modules[0]));
+        let target = &self.place.target;
+        command.args(target.triple()).args(target.backend);
         command.args(["-o", names.output]).args(options);
         let output = command.output().expect("it starts");
         self.compiled(output, text, &before)
