@@ -106,6 +106,9 @@ pub fn may_have_codeview(triple: &str) -> bool {
     is_windows || format_of(triple) == Format::Coff
 }
 
+/// How a COFF object with more sections than 16 bits can count begins.
+const BIG_COFF: &[u8] = &[0x00, 0x00, 0xff, 0xff, 0x02, 0x00];
+
 /// Checks the header of an output.
 ///
 /// # Errors
@@ -175,6 +178,21 @@ fn check_elf(bytes: &[u8]) -> Result<(), WrongOutput> {
     }
 }
 
+/// Where an object says when it was made: clang writes the time into COFF objects, for Microsoft's
+/// incremental linker.
+#[must_use]
+pub fn time_of_compile(kind: OutputKind, object: &[u8]) -> Option<std::ops::Range<usize>> {
+    if kind != OutputKind::Object(Format::Coff) {
+        return None;
+    }
+    let range = if object.starts_with(BIG_COFF) {
+        8..12
+    } else {
+        4..8
+    };
+    (object.len() >= range.end).then_some(range)
+}
+
 /// A COFF object begins with its machine type; a big-object file with machine type 0, a signature
 /// and a version.
 fn check_coff(bytes: &[u8]) -> Result<(), WrongOutput> {
@@ -185,14 +203,13 @@ fn check_coff(bytes: &[u8]) -> Result<(), WrongOutput> {
     const ARM64: &[u8] = &[0x64, 0xaa];
     const ARM64EC: &[u8] = &[0x41, 0xa6];
     const ARM64X: &[u8] = &[0x4e, 0xa6];
-    const BIG: &[u8] = &[0x00, 0x00, 0xff, 0xff, 0x02, 0x00];
     if bytes.starts_with(b"MZ") {
         return Err(WrongOutput::Linked);
     }
     magic(
         bytes,
         "COFF object",
-        &[I386, ARM, X86_64, ARM64, ARM64EC, ARM64X, BIG],
+        &[I386, ARM, X86_64, ARM64, ARM64EC, ARM64X, BIG_COFF],
     )?;
     if bytes.len() < HEADER {
         return Err(WrongOutput::Truncated);
@@ -316,6 +333,22 @@ mod tests {
         ] {
             assert_eq!(format_of(triple), format, "{triple}");
         }
+    }
+
+    #[test]
+    fn the_time_is_found_in_both_forms_of_a_windows_object() {
+        let coff = OutputKind::Object(Format::Coff);
+        let mut object = vec![0x64, 0x86];
+        object.resize(20, 0);
+        assert_eq!(time_of_compile(coff, &object), Some(4..8));
+        assert_eq!(time_of_compile(coff, &object[..7]), None);
+        object[..6].copy_from_slice(BIG_COFF);
+        assert_eq!(time_of_compile(coff, &object), Some(8..12));
+        assert_eq!(time_of_compile(coff, &object[..11]), None);
+        assert_eq!(
+            time_of_compile(OutputKind::Object(Format::Elf), &object),
+            None
+        );
     }
 
     #[test]

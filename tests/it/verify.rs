@@ -43,18 +43,8 @@ impl Poison {
 
     /// Of one result in the disk cache.
     fn in_cache(home: &Home) -> Self {
-        let mut found = Vec::new();
-        for dir in fs::read_dir(home.cache().join("relto/ac")).expect("a cache") {
-            for entry in fs::read_dir(dir.expect("an entry").path()).expect("a directory") {
-                found.push(entry.expect("an entry").path());
-            }
-        }
-        found.sort();
-        let read = |path: &PathBuf| {
-            let bytes = fs::read(path).expect("read");
-            ActionResult::decode(&bytes[..]).expect("a result")
-        };
-        let (mut first, second) = (read(&found[0]), read(&found[1]));
+        let found = results(home);
+        let (mut first, second) = (result(&found[0]), result(&found[1]));
         let poison = Self::put(&mut first, &second);
         fs::write(&found[0], first.encode_to_vec()).expect("written");
         poison
@@ -73,6 +63,45 @@ impl Poison {
         let instance = farm.profile().instance.unwrap_or_default();
         farm.put_result(instance, action, result);
         (action, poison)
+    }
+}
+
+/// The files of all results in the disk cache.
+fn results(home: &Home) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for dir in fs::read_dir(home.cache().join("relto/ac")).expect("a cache") {
+        for entry in fs::read_dir(dir.expect("an entry").path()).expect("a directory") {
+            found.push(entry.expect("an entry").path());
+        }
+    }
+    found.sort();
+    found
+}
+
+fn result(path: &Path) -> ActionResult {
+    let bytes = fs::read(path).expect("read");
+    ActionResult::decode(&bytes[..]).expect("a result")
+}
+
+/// All objects in the disk cache, which are for Windows, were made a second earlier.
+fn make_older(home: &Home) {
+    let blob = |digest: &Digest| {
+        let hex = digest.hex();
+        home.cache().join("relto/cas").join(&hex[..2]).join(hex)
+    };
+    for path in results(home) {
+        let mut made = result(&path);
+        let output = &mut made.output_files[0];
+        let digest = output.digest.as_ref().expect("a digest");
+        let mut object =
+            fs::read(blob(&Digest::from_pb(digest).expect("well-formed"))).expect("read");
+        object[4] = object[4].wrapping_sub(1);
+        let digest = DigestFunction::Sha256.digest(&object);
+        fs::create_dir_all(blob(&digest).parent().expect("a directory")).expect("made");
+        fs::write(blob(&digest), &object).expect("written");
+        output.digest = Some(digest.to_pb());
+        output.contents.clear();
+        fs::write(&path, made.encode_to_vec()).expect("written");
     }
 }
 
@@ -194,6 +223,25 @@ fn results_that_are_made_in_the_link_are_not_compiled_twice() {
     let outcome = verifying(&program).run().expect_works();
     outcome.assert_none_cached();
     assert_eq!(count(&outcome.stderr, "verified"), 0, "{}", outcome.stderr);
+}
+
+/// Its header holds the time, in which two compiles differ or not.
+#[test]
+fn the_time_in_an_object_for_windows_makes_no_result_wrong() {
+    let program = feature(Feature::Coff);
+    let home = filled(&program);
+    make_older(&home);
+    let outcome = verifying(&program).option("--verify-fail").run_at(&home);
+    let outcome = outcome.expect_works();
+    outcome.assert_all_cached();
+    let jobs = outcome.counts().jobs;
+    let stderr = &outcome.stderr;
+    assert_eq!(count(stderr, "verified"), jobs, "{stderr}");
+    assert_eq!(warnings(stderr), 0, "{stderr}");
+    let poison = Poison::in_cache(&home);
+    let outcome = verifying(&program).run_at(&home).expect_works();
+    assert_eq!(count(&outcome.stderr, "wrong"), 1, "{}", outcome.stderr);
+    assert_says(&outcome.stderr, &[&poison.wrong.to_string()]);
 }
 
 /// The farm's cache answers, and the link compiles what it gives again.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{DigestPair, Hit, Taken, Verifier, difference, digests};
+use super::{DigestPair, Hit, Taken, Verifier, difference, digests, timeless};
 use crate::events::{Event, Verdict};
 use crate::exec::admission::LocalPermit;
 use crate::exec::{Compiled, JobFailure};
@@ -48,13 +48,16 @@ impl LocalRunner {
             Ok(first) => first,
             Err(reason) => return Ok(Compared::Unverified(None, reason)),
         };
-        let made = digests(&first.outputs);
-        if made == hit.outputs {
+        let kind = hit.hermetic().job.kind;
+        let made = timeless(kind, &first.outputs);
+        if made == hit.timeless {
             return Ok(Compared::Equal);
         }
         Ok(match self.compile_again(hit, &permit).await? {
-            Ok(second) => match difference(&made, &digests(&second.outputs)) {
-                Some((_, difference)) => Compared::Nondeterministic(difference),
+            Ok(second) => match difference(&made, &timeless(kind, &second.outputs)) {
+                Some(number) => Compared::Nondeterministic(
+                    [&first, &second].map(|made| digests(&made.outputs)[number]),
+                ),
                 None => Compared::Wrong(second),
             },
             Err(reason) => Compared::Unverified(Some(first), reason),

@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 use super::error::LinkError;
 use super::options::VerifyOptions;
 use super::stats::LinkStats;
+use crate::action::kind::{OutputKind, time_of_compile};
 use crate::digest::{Digest, DigestFunction};
 use crate::events::{Event, Events, Verdict};
 use crate::exec::{Hermetic, Planned};
@@ -60,6 +61,8 @@ pub(super) struct Hit {
     jobs: Vec<Arc<Planned>>,
     /// Digests by SHA256, in the order of the job's outputs.
     outputs: Vec<Digest>,
+    /// See [`timeless`].
+    timeless: Vec<Digest>,
     place: CachePlace,
     /// What the cache says about the execution.
     made_by: Option<Box<ExecutedActionMetadata>>,
@@ -77,14 +80,17 @@ impl Hit {
         place: CachePlace,
         made_by: Option<Box<ExecutedActionMetadata>>,
     ) -> Self {
-        Self {
+        let mut hit = Self {
             jobs,
             outputs: digests(outputs),
+            timeless: Vec::new(),
             place,
             made_by,
             delivered: true,
             contents: Vec::new(),
-        }
+        };
+        hit.timeless = timeless(hit.hermetic().job.kind, outputs);
+        hit
     }
 
     /// The same, found and not delivered.
@@ -110,10 +116,22 @@ fn digests(outputs: &[Bytes]) -> Vec<Digest> {
     outputs.iter().map(digest).collect()
 }
 
-/// The first output in which two results differ, and its digests.
-fn difference(one: &[Digest], other: &[Digest]) -> Option<(usize, DigestPair)> {
-    let pairs = one.iter().zip(other).map(|(one, other)| [*one, *other]);
-    pairs.enumerate().find(|(_, [one, other])| one != other)
+/// Digests of what two compiles of one job have in common: objects for Windows hold the time.
+fn timeless(kind: OutputKind, outputs: &[Bytes]) -> Vec<Digest> {
+    let digest = |contents: &Bytes| match time_of_compile(kind, contents) {
+        None => DigestFunction::Sha256.digest(contents),
+        Some(time) => {
+            let mut contents = contents.to_vec();
+            contents[time].fill(0);
+            DigestFunction::Sha256.digest(&contents)
+        }
+    };
+    outputs.iter().map(digest).collect()
+}
+
+/// The first output in which two results differ.
+fn difference(one: &[Digest], other: &[Digest]) -> Option<usize> {
+    one.iter().zip(other).position(|(one, other)| one != other)
 }
 
 /// The digests of an output in two results.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::{CachePlace, DigestPair, Hit, Verifier, difference, digests};
+use super::{CachePlace, DigestPair, Hit, Verifier, difference, digests, timeless};
 use crate::cache::CacheError;
 use crate::digest::Digest;
 use crate::error::Hinted;
@@ -45,9 +45,11 @@ pub(super) struct WrongResult {
 
 impl WrongResult {
     pub(super) fn new(hit: &Hit, fresh: &Compiled, delivery: &Delivery) -> Self {
-        let (hermetic, made) = (hit.hermetic(), digests(&fresh.outputs));
-        let differs = difference(&hit.outputs, &made);
-        let (number, [cached, fresh]) = differs.expect("a result that is wrong differs");
+        let hermetic = hit.hermetic();
+        let made = timeless(hermetic.job.kind, &fresh.outputs);
+        let differs = difference(&hit.timeless, &made);
+        let number = differs.expect("a result that is wrong differs");
+        let (cached, fresh) = (hit.outputs[number], digests(&fresh.outputs)[number]);
         let key = match (hit.place, &hermetic.slice) {
             (CachePlace::SliceKey, Some(slice)) => slice.digest(),
             _ => hermetic.key(),
