@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use relto::internals::digest::DigestFunction;
@@ -233,15 +235,43 @@ impl Snapshot {
         wrong.map(|(_, (output, _))| output.clone())
     }
 
+    /// Whether clang alone does not end after `limit` on one of the jobs whose inputs are in `dir`.
+    pub(super) fn clang_runs_longer(&self, dir: &Path, limit: Duration) -> bool {
+        let place = TempDir::new().expect("a directory");
+        copy_files(dir, place.path());
+        let runs_longer = |number| {
+            let mut clang = self.clang(place.path(), number);
+            clang.stdout(Stdio::null()).stderr(Stdio::null());
+            let mut clang = clang.spawn().expect("clang starts");
+            let began = Instant::now();
+            while clang.try_wait().expect("a child of ours").is_none() {
+                if began.elapsed() > limit {
+                    clang.kill().expect("killed");
+                    clang.wait().expect("a child of ours");
+                    return true;
+                }
+                thread::sleep(Duration::from_millis(10));
+            }
+            false
+        };
+        (0..self.jobs()).any(runs_longer)
+    }
+
+    /// The compiler of a job in `dir`.
+    fn clang(&self, dir: &Path, number: usize) -> Command {
+        let common = texts(&self.file["common"]["args"]);
+        let mut clang = Command::new(&common[0]);
+        clang.current_dir(dir).args(&common[1..]);
+        clang.args(texts(&self.file["jobs"][number]["args"]));
+        clang
+    }
+
     /// What clang makes of the inputs in `dir`, if it finds nothing wrong.
     fn in_place(&self, dir: &Path, number: usize) -> Option<Vec<u8>> {
         let place = TempDir::new().expect("a directory");
         copy_files(dir, place.path());
-        let common = texts(&self.file["common"]["args"]);
-        let mut clang = Command::new(&common[0]);
-        clang.current_dir(place.path()).args(&common[1..]);
-        clang.args(texts(&self.file["jobs"][number]["args"]));
-        let output = clang.output().expect("clang starts");
+        let output = self.clang(place.path(), number).output();
+        let output = output.expect("clang starts");
         let object = fs::read(place.path().join(&self.outputs[number]));
         object.ok().filter(|_| output.status.success())
     }

@@ -21,6 +21,9 @@ use super::lab::{Lab, Snapshot};
 /// No link takes longer.
 const DEADLINE: Duration = Duration::from_mins(3);
 
+/// How long a link of damaged modules is waited for before clang is asked whether it ends on them.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// How a link must end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ends {
@@ -166,15 +169,16 @@ impl World {
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(messages.reopen().expect("opened again"));
         let child = command.spawn().expect("relto starts");
-        let code = match self.event {
+        let end = match self.event {
             Event::Killed(after, softly) => killed(child, after, softly),
-            _ => ended(child),
+            _ => ended(child, || {
+                damaged && snapshot.clang_runs_longer(dir.path(), PATIENCE)
+            }),
         };
         Played {
             snapshot,
             dir,
-            code,
-            killed: matches!(self.event, Event::Killed(..)),
+            end,
             damaged,
             stderr: fs::read_to_string(messages.path()).expect("text"),
         }
@@ -335,25 +339,47 @@ fn list(dir: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// Kills relto after a while. A time is part of the seed, not of what is expected.
-fn killed(mut child: Child, after: u64, softly: bool) -> Option<i32> {
-    thread::sleep(Duration::from_millis(after));
-    let signal = if softly { Signal::TERM } else { Signal::KILL };
-    // It may be over.
-    let _ = kill_process(Pid::from_child(&child), signal);
-    child.wait().expect("a child of ours").code()
+/// How the process of a link ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ProcessEnd {
+    Code(i32),
+    /// We have ended it.
+    Killed,
+    /// It did not end by itself, and no compiler is to blame.
+    Hung,
 }
 
-fn ended(mut child: Child) -> Option<i32> {
+/// Kills relto after a while. A time is part of the seed, not of what is expected.
+fn killed(child: Child, after: u64, softly: bool) -> ProcessEnd {
+    thread::sleep(Duration::from_millis(after));
+    kill(child, if softly { Signal::TERM } else { Signal::KILL })
+}
+
+fn kill(mut child: Child, signal: Signal) -> ProcessEnd {
+    // It may be over.
+    let _ = kill_process(Pid::from_child(&child), signal);
+    child.wait().expect("a child of ours");
+    ProcessEnd::Killed
+}
+
+/// Waits for the end of relto, unless `compiler_hangs`: some damaged modules keep clang busy for ever,
+/// and relto waits for it as lld does.
+fn ended(mut child: Child, compiler_hangs: impl Fn() -> bool) -> ProcessEnd {
     let began = Instant::now();
+    let mut asked = false;
     loop {
         if let Some(status) = child.try_wait().expect("a child of ours") {
-            return status.code();
+            return status.code().map_or(ProcessEnd::Hung, ProcessEnd::Code);
         }
         if began.elapsed() > DEADLINE {
-            child.kill().expect("killed");
-            child.wait().expect("a child of ours");
-            return None;
+            kill(child, Signal::KILL);
+            return ProcessEnd::Hung;
+        }
+        if !asked && began.elapsed() > PATIENCE {
+            asked = true;
+            if compiler_hangs() {
+                return kill(child, Signal::TERM);
+            }
         }
         thread::sleep(Duration::from_millis(2));
     }
@@ -363,8 +389,7 @@ fn ended(mut child: Child) -> Option<i32> {
 pub(super) struct Played<'s> {
     snapshot: &'s Snapshot,
     dir: TempDir,
-    code: Option<i32>,
-    killed: bool,
+    end: ProcessEnd,
     /// Its inputs are other ones, and clang's object may be, too.
     damaged: bool,
     stderr: String,
@@ -376,14 +401,14 @@ impl Played<'_> {
     pub(super) fn check(&self, ends: Ends) -> Result<(), String> {
         let wrong = |text: String| Err(format!("{text}\n{}", self.stderr));
         let found = self.snapshot.found(self.dir.path());
-        if self.code == Some(0) && found < self.snapshot.jobs() {
+        if self.end == ProcessEnd::Code(0) && found < self.snapshot.jobs() {
             return wrong(format!("{found} of {} objects", self.snapshot.jobs()));
         }
-        if ends == Ends::Works && self.code != Some(0) {
-            return wrong(format!("it ends with {:?}", self.code));
+        if ends == Ends::Works && self.end != ProcessEnd::Code(0) {
+            return wrong(format!("it ends with {:?}", self.end));
         }
-        if self.code.is_none() && !self.killed {
-            return wrong("it does not end".to_owned());
+        if self.end == ProcessEnd::Hung {
+            return wrong("it does not end, or by a signal".to_owned());
         }
         if self.stderr.contains("panicked") || self.stderr.contains("internal error") {
             return wrong("it panics".to_owned());
@@ -392,7 +417,7 @@ impl Played<'_> {
             return wrong(format!("`{output}` is not clang's"));
         }
         let left = leftovers(self.dir.path());
-        if !self.killed && !left.is_empty() {
+        if self.end != ProcessEnd::Killed && !left.is_empty() {
             return wrong(format!("{left:?} is left"));
         }
         Ok(())
