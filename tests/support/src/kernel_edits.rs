@@ -27,6 +27,10 @@ const PARTS: [&str; 12] = [
     "security/",
 ];
 
+/// The variable of the kernel's build that adds flags to all others. `CFLAGS_core.o` would replace
+/// what `kernel/sched/Makefile` says, and with it the attributes of each function of the file.
+const FLAGS: &str = "KCFLAGS";
+
 /// One edit of one file: a text that stands there, and what replaces it where it stands first.
 #[derive(Debug)]
 pub struct KernelEdit {
@@ -88,7 +92,7 @@ impl EditedKernel {
     #[track_caller]
     pub fn get() -> Option<Self> {
         let scripts = scripts()?;
-        let recipe = format!("{PARTS:?} {EDITS:?}");
+        let recipe = format!("{PARTS:?} {EDITS:?} {FLAGS}");
         let dir = cached("kernel-edits", &recipe, |dir| {
             collect_parts(&scripts, dir, &PARTS, |sources, build| {
                 for (number, edit) in EDITS.iter().enumerate() {
@@ -147,11 +151,8 @@ fn compile(edit: &KernelEdit, sources: &Path, build: &Path, to: &Path) {
     });
     fs::write(&overlay, tree.to_string()).expect("written");
     let object = object_name(edit);
-    let stem = Path::new(&object).file_stem().expect("a name");
-    run(make(build).arg(&object).arg(format!(
-        "CFLAGS_{}.o=-ivfsoverlay {}",
-        stem.display(),
-        overlay.display()
-    )));
+    run(make(build)
+        .arg(&object)
+        .arg(format!("{FLAGS}=-ivfsoverlay {}", overlay.display())));
     fs::copy(build.join(object), to).expect("copied");
 }
