@@ -3,7 +3,7 @@
 //!
 //! A program follows from its seed. Every run compares a few short ones. With `RELTO_TEST_LONG` set,
 //! programs are compared until the figures of all runs together reach what the default of
-//! `slice_keys` asks for, real programs with edits of their sources first; `RELTO_SLICES_STATE` names
+//! `slice_keys` asks for, then real programs with edits of their sources; `RELTO_SLICES_STATE` names
 //! the directory of the figures, and `RELTO_SLICES_PAIRS` and `RELTO_SLICES_THREADS` say how much and
 //! how fast.
 
@@ -36,13 +36,14 @@ const OF_EACH: u64 = 200;
 const EDITS: usize = 60;
 /// One program of so many is a real one.
 const REAL: u64 = 40;
-/// Programs in Rust.
+/// Programs in Rust whose sources are edited, and those whose intermediate form is.
 const RUST: u64 = 8;
+const RUST_IR: u64 = 12;
 /// Modules of a made-up program.
 const MODULES: usize = 8;
 /// Real programs whose sources are edited, and of whose intermediate form so many random edits are
 /// compared besides.
-const EDITED: [(&str, usize); 2] = [("zstd", 0), ("rocksdb", 40)];
+const EDITED: [(&str, &str, usize); 2] = [("zstd", "C", 0), ("rocksdb", "C++", 40)];
 
 const LEVELS: [&str; 6] = ["-O2", "-O1", "-O2", "-Os", "-O2", "-O3"];
 const RELOCATIONS: [&str; 4] = ["-fPIE", "-fno-pic", "-fPIC", "-fPIE"];
@@ -57,13 +58,14 @@ const BACKENDS: [&[&str]; 3] = [
     &["-ffunction-sections", "-fno-unique-section-names"],
 ];
 
-fn flags(seed: u64, random: &mut Random) -> Flags {
+fn flags(seed: u64, language: Language, random: &mut Random) -> Flags {
     let target = match seed % 3 {
         2 => Target::Aarch64,
         _ => Target::X86_64,
     };
     Flags {
         target,
+        language: language.name(),
         level: LEVELS[random.below(LEVELS.len())],
         relocation: RELOCATIONS[random.below(RELOCATIONS.len())],
         front_end: FRONT_ENDS[random.below(FRONT_ENDS.len())],
@@ -73,10 +75,11 @@ fn flags(seed: u64, random: &mut Random) -> Flags {
 }
 
 /// Flags of a real program, whose modules are there already.
-fn flags_of(program: &Program) -> Flags {
+fn flags_of(program: &Program, language: &'static str) -> Flags {
     let shared = program.link_arguments.iter().any(|word| word == "-shared");
     Flags {
         target: Target::X86_64,
+        language,
         level: "-O2",
         relocation: if shared { "-fPIC" } else { "-fPIE" },
         front_end: &[],
@@ -86,9 +89,9 @@ fn flags_of(program: &Program) -> Flags {
 }
 
 /// Compares a real program through its edits, each made to the same base.
-fn compare_edits(program: &EditedProgram) -> Figures {
+fn compare_edits(program: &EditedProgram, language: &'static str) -> Figures {
     let base = program.base();
-    let mut lab = Lab::new(flags_of(&base), base.modules.len());
+    let mut lab = Lab::new(flags_of(&base, language), base.modules.len());
     for (at, module) in base.modules.iter().enumerate() {
         lab.place(at, module);
     }
@@ -179,9 +182,9 @@ impl<'a> EditsOf<'a> {
 }
 
 /// Compares a real program through random edits of its modules in LLVM's textual form.
-fn compare_ir_of(program: &EditedProgram, edits: usize) -> Figures {
+fn compare_ir_of(program: &EditedProgram, language: &'static str, edits: usize) -> Figures {
     let base = program.base();
-    let flags = flags_of(&base);
+    let flags = flags_of(&base, language);
     let mut figures = Figures::default();
     compare_ir(
         &mut Lab::new(flags, base.modules.len()),
@@ -206,21 +209,14 @@ fn compare_real(campaign: &Mutex<Campaign>) {
     let add = |name: &str, figures: &Figures| {
         campaign.lock().expect("whole").add_real(name, figures);
     };
-    for (name, edits) in EDITED {
+    for (name, language, edits) in EDITED {
         if !has(name) {
-            add(name, &compare_edits(&EditedProgram::named(name)));
+            add(name, &compare_edits(&EditedProgram::named(name), language));
         }
         let of_ir = format!("{name}, IR");
         if edits > 0 && !has(&of_ir) {
-            add(&of_ir, &compare_ir_of(&EditedProgram::named(name), edits));
-        }
-    }
-    if let Some(rustc) = rust::rustc() {
-        for seed in 0..RUST {
-            let name = format!("Rust {seed}");
-            if !has(&name) {
-                add(&name, &compare_rust(&rustc, seed, EDITS));
-            }
+            let program = EditedProgram::named(name);
+            add(&of_ir, &compare_ir_of(&program, language, edits));
         }
     }
     if std::env::var_os("RELTO_TEST_LINUX").is_some()
@@ -231,19 +227,40 @@ fn compare_real(campaign: &Mutex<Campaign>) {
     }
 }
 
+/// Compares the programs in Rust that no run has compared yet.
+fn compare_all_rust(rustc: &Path, campaign: &Mutex<Campaign>) {
+    let has = |name: &str| campaign.lock().expect("whole").has_real(name);
+    let add = |name: &str, figures: &Figures| {
+        campaign.lock().expect("whole").add_real(name, figures);
+    };
+    for seed in 0..RUST {
+        let name = format!("Rust {seed}");
+        if !has(&name) {
+            add(&name, &compare_rust(rustc, seed, EDITS));
+        }
+    }
+    for seed in 0..RUST_IR {
+        let name = format!("Rust {seed}, IR");
+        if !has(&name) {
+            add(&name, &compare_ir_of_rust(rustc, seed, EDITS));
+        }
+    }
+}
+
 /// Compares the program of a seed through so many edits.
 fn compare(seed: u64, edits: usize) -> Figures {
     let mut random = Random::new(seed);
-    let flags = flags(seed, &mut random);
     let language = match seed % 4 {
         0 | 1 => Language::Cxx,
         _ => Language::C,
     };
+    let flags = flags(seed, language, &mut random);
     let mut figures = Figures::default();
     let name = if seed % REAL == REAL - 1 && has_sources() {
         let program = zstd();
         let flags = Flags {
             target: Target::X86_64,
+            language: "C",
             ..flags
         };
         compare_ir(
@@ -256,7 +273,7 @@ fn compare(seed: u64, edits: usize) -> Figures {
         format!("{}, zstd, edits of IR", flags.target)
     } else if seed % 8 < 3 {
         compare_source(language, flags, edits, &mut random, &mut figures);
-        format!("{}, {language:?}, edits of sources", flags.target)
+        format!("{}, edits of sources", flags.column())
     } else {
         let program = RandomProgram::new(&mut random, language, MODULES);
         let mut lab = Lab::new(flags, program.len());
@@ -264,7 +281,7 @@ fn compare(seed: u64, edits: usize) -> Figures {
             .map(|at| lab.intermediate(at, language.extension(), &program.text(at)))
             .collect();
         compare_ir(&mut lab, &texts, edits, &mut random, &mut figures);
-        format!("{}, {language:?}, edits of IR", flags.target)
+        format!("{}, edits of IR", flags.column())
     };
     figures.programs.insert(name, figures.telling);
     figures
@@ -308,24 +325,49 @@ fn compare_source(
     assert_eq!(lab.opaque(), BTreeSet::new(), "modules are understood");
 }
 
-/// Compares a program in Rust through so many edits.
-fn compare_rust(rustc: &Path, seed: u64, edits: usize) -> Figures {
-    let mut random = Random::new(seed);
-    let flags = Flags {
+fn flags_of_rust(random: &mut Random) -> Flags {
+    Flags {
         target: Target::X86_64OfRust,
+        language: "Rust",
         level: "-O2",
         relocation: "-fPIE",
         front_end: &[],
         backend: BACKENDS[random.below(BACKENDS.len())],
         shared: false,
-    };
-    let mut figures = Figures::default();
-    let mut program = RustProgram::new(&mut random, MODULES);
+    }
+}
+
+/// A random program in Rust, and a lab with its modules.
+fn rust_program(rustc: &Path, flags: Flags, random: &mut Random) -> (RustProgram, Lab) {
+    let program = RustProgram::new(random, MODULES);
     let mut lab = Lab::new(flags, program.len());
     for at in 0..program.len() {
         let text = program.text(at);
         assert!(lab.compile_rust(rustc, at, &text), "rustc takes\n{text}");
     }
+    (program, lab)
+}
+
+/// Compares a program in Rust through so many edits of its modules in LLVM's textual form.
+fn compare_ir_of_rust(rustc: &Path, seed: u64, edits: usize) -> Figures {
+    let mut random = Random::new(seed);
+    let flags = flags_of_rust(&mut random);
+    let (program, lab) = rust_program(rustc, flags, &mut random);
+    let texts: Vec<String> = (0..program.len()).map(|at| lab.disassembled(at)).collect();
+    let mut lab = Lab::new(flags, program.len());
+    let mut figures = Figures::default();
+    compare_ir(&mut lab, &texts, edits, &mut random, &mut figures);
+    let name = format!("{}, edits of IR", flags.column());
+    figures.programs.insert(name, figures.telling);
+    figures
+}
+
+/// Compares a program in Rust through so many edits.
+fn compare_rust(rustc: &Path, seed: u64, edits: usize) -> Figures {
+    let mut random = Random::new(seed);
+    let flags = flags_of_rust(&mut random);
+    let (mut program, mut lab) = rust_program(rustc, flags, &mut random);
+    let mut figures = Figures::default();
     assert!(lab.thin_link(), "the first program links");
     lab.compare(None, &mut figures);
     for _ in 0..edits {
@@ -336,7 +378,7 @@ fn compare_rust(rustc: &Path, seed: u64, edits: usize) -> Figures {
         lab.compare(Some(construct), &mut figures);
     }
     assert_eq!(lab.opaque(), BTreeSet::new(), "modules are understood");
-    let name = format!("{}, Rust, edits of sources", flags.target);
+    let name = format!("{}, edits of sources", flags.column());
     figures.programs.insert(name, figures.telling);
     figures
 }
@@ -369,7 +411,7 @@ fn compare_ir(
             break;
         }
         let at = random.below(modules.len());
-        let construct = Construct::ALL[random.below(Construct::ALL.len())];
+        let construct = Construct::random(random);
         if construct == Construct::SourceNames && random.below(2) == 0 {
             // A second checkout: every module and every shard differs.
             IrModule::move_sources(&mut modules, random);
@@ -458,8 +500,8 @@ fn run_campaign() {
     let of_each = OF_EACH.min(pairs * OF_EACH / PAIRS);
     let threads = number("RELTO_SLICES_THREADS").unwrap_or(2);
     let campaign = Mutex::new(Campaign::load());
-    if has_sources() {
-        compare_real(&campaign);
+    if let Some(rustc) = rust::rustc() {
+        compare_all_rust(&rustc, &campaign);
     }
     let next = AtomicU64::new(0);
     std::thread::scope(|scope| {
@@ -481,6 +523,9 @@ fn run_campaign() {
             });
         }
     });
+    if has_sources() {
+        compare_real(&campaign);
+    }
     let campaign = campaign.into_inner().expect("whole");
     assert!(
         campaign.figures.wrong.is_empty(),

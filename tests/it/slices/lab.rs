@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::support::kernel::{Slice, THIN_LINK};
 use crate::support::kernel_edits::EditedKernel;
+use crate::support::llvm::{Llvm, run};
 
 use super::figures::{Construct, Figures};
 use super::tools::{Ended, Tools};
@@ -31,6 +32,8 @@ use super::tools::{Ended, Tools};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Flags {
     pub(super) target: Target,
+    /// What the modules are written in.
+    pub(super) language: &'static str,
     /// Optimization level and position independence, of front end and backend.
     pub(super) level: &'static str,
     pub(super) relocation: &'static str,
@@ -40,6 +43,13 @@ pub(super) struct Flags {
     pub(super) backend: &'static [&'static str],
     /// It is linked to a shared library, else to a program.
     pub(super) shared: bool,
+}
+
+impl Flags {
+    /// Target and language.
+    pub(super) fn column(&self) -> String {
+        format!("{}, {}", self.target, self.language)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +91,8 @@ struct Stored {
     /// `None` if its names cannot be restored.
     object: Option<Vec<u8>>,
     numbers: Vec<u64>,
+    /// The imported modules, by their canonical numbers.
+    imports: Vec<Digest>,
 }
 
 /// How many jobs of a program an edit concerns.
@@ -142,6 +154,7 @@ impl Lab {
     pub(super) fn kernel(kernel: &EditedKernel) -> Self {
         let flags = Flags {
             target: Target::X86_64,
+            language: "C",
             level: "-O2",
             relocation: "-fno-pic",
             front_end: &[],
@@ -236,6 +249,15 @@ impl Lab {
         .to_vec();
         words.push(self.modules[number].name.clone());
         self.run("opt", &words).success && self.reload(number)
+    }
+
+    /// A module in LLVM's textual form.
+    pub(super) fn disassembled(&self, number: usize) -> String {
+        let mut tool = Llvm::get().command("llvm-dis");
+        tool.current_dir(self.path());
+        tool.args([&self.modules[number].name, "-o", "module.ll"]);
+        run(&mut tool);
+        fs::read_to_string(self.path().join("module.ll")).expect("a text")
     }
 
     /// Takes a module out of a file.
@@ -377,12 +399,16 @@ impl Lab {
         let digest = sha256(&fresh);
         counts.changed += u64::from(*self.first.entry(number).or_insert(digest) != digest);
         let slice = key.digest();
+        let imports = files.iter().zip(digests);
+        let imports = imports.filter(|(at, _)| **at != number);
+        let imports: Vec<Digest> = imports.map(|(_, digest)| digest).collect();
         let Some(stored) = self.stored.get(&slice) else {
             let storable = quiet && check(&fresh, &key.numbers).is_ok();
             figures.not_storable += u64::from(!storable);
             let stored = Stored {
                 object: storable.then_some(fresh),
                 numbers: key.numbers,
+                imports,
             };
             self.stored.insert(slice, stored);
             return;
@@ -394,7 +420,11 @@ impl Lab {
         };
         let restored = restore(old, &renumbering).expect("what was checked can be restored");
         counts.by_slice_key -= 1;
-        figures.telling(construct, *old == fresh);
+        if stored.imports == imports {
+            figures.moved += 1;
+        } else {
+            figures.telling(construct, &self.flags.column(), *old == fresh);
+        }
         if restored != fresh || !quiet {
             let keep = self.keep(number, &restored, &fresh);
             figures.wrong.push(format!("{construct:?}: {keep}"));

@@ -115,6 +115,13 @@ pub(crate) enum Language {
 }
 
 impl Language {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::C => "C",
+            Self::Cxx => "C++",
+        }
+    }
+
     pub(crate) fn extension(self) -> &'static str {
         match self {
             Self::C => "c",
