@@ -101,6 +101,8 @@ impl SliceKey {
 /// Why a job has no slice key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoSliceKey {
+    #[error("its compiler is not one of this machine whose release is known")]
+    Compiler,
     #[error("it does not write one native ELF object")]
     Kind,
     #[error("`{0}` is among its arguments")]

@@ -15,9 +15,10 @@ use crate::events::{Events, Origin};
 use crate::exec::{Hermetic, PlannedForm};
 use crate::hash_cache::HashCache;
 use crate::job::JobFile;
-use crate::link::{LinkError, Options, Planner, common_ingredients};
+use crate::link::{LinkError, Options, Planner, SliceExplainer, common_ingredients};
 
 pub use crate::history::Ingredient;
+pub use crate::link::ExplainedSlice;
 pub use compare::{Change, Comparison, Difference, compare};
 
 /// All jobs of a link.
@@ -47,9 +48,12 @@ pub struct ActionKey {
     pub command: Vec<String>,
     /// Besides those that all jobs have.
     pub ingredients: Vec<Ingredient>,
+    /// The second key, or why there is none; `None` if the link uses none or nothing is known of
+    /// it.
+    pub slice: Option<Result<ExplainedSlice, String>>,
 }
 
-/// Explains all jobs of `file`, without a look into any cache.
+/// Explains all jobs of `file`. Only with slice keys it looks into a cache, that of this machine.
 ///
 /// # Errors
 /// The compiler cannot be found or queried.
@@ -68,13 +72,17 @@ pub fn explain(file: &JobFile, options: &Options) -> Result<ExplainedLink, LinkE
         client_context: &options.client_context,
         dwo_dir: options.dwo_dir.as_deref(),
     };
+    let slices = SliceExplainer::new(file, &toolchain, options);
     let explained = file.jobs.iter().map(|job| Explanation {
         module: job.module().to_owned(),
         key: match planner.plan(job) {
             Err(unsound) => Err(Rendered(&unsound).to_string()),
             Ok(checked) => match checked.form {
                 PlannedForm::InPlace(reason) => Err(reason.to_string()),
-                PlannedForm::Hermetic(hermetic) => Ok(key_of(&hermetic, &checked.sourceless)),
+                PlannedForm::Hermetic(hermetic) => Ok(ActionKey {
+                    slice: slices.as_ref().map(|slices| slices.explain(&hermetic, job)),
+                    ..key_of(&hermetic, &checked.sourceless)
+                }),
             },
         },
         origin: None,
@@ -110,5 +118,6 @@ fn key_of(hermetic: &Hermetic, sourceless: &[Option<[u8; 16]>]) -> ActionKey {
         action: hermetic.key().to_string(),
         command: hermetic.action.arguments.clone(),
         ingredients,
+        slice: None,
     }
 }

@@ -47,5 +47,6 @@ fn key(keys: &LinkKeys, parts: &KeyParts) -> ActionKey {
         action: parts.action.to_string(),
         command: keys.words_of(parts).cloned().collect(),
         ingredients,
+        slice: None,
     }
 }

@@ -111,6 +111,24 @@ pub enum SliceChange {
     Equalities,
 }
 
+impl SliceChange {
+    /// In words; `import` is the name of the import, where that is known.
+    pub fn words(self, import: Option<&str>) -> String {
+        let words = match self {
+            Self::Toolchain => "the toolchain",
+            Self::Command => "the arguments",
+            Self::Shard => "what is imported or exported",
+            Self::OwnModule => "the module itself",
+            Self::Import(_) => {
+                let name = import.unwrap_or("an import");
+                return format!("what the job sees of {name}");
+            }
+            Self::Equalities => "which modules share a source file's name, or inline assembly",
+        };
+        words.to_owned()
+    }
+}
+
 /// A link whose keys were recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedLink {
@@ -161,18 +179,11 @@ impl LinkKeys {
         changes: &'a [SliceChange],
     ) -> impl Iterator<Item = String> + 'a {
         changes.iter().map(|change| match change {
-            SliceChange::Toolchain => "the toolchain".to_owned(),
-            SliceChange::Command => "the arguments".to_owned(),
-            SliceChange::Shard => "what is imported or exported".to_owned(),
-            SliceChange::OwnModule => "the module itself".to_owned(),
             SliceChange::Import(number) => {
                 let file = self.files.get(*number as usize);
-                let name = file.map_or("an import", |file| &file.name);
-                format!("what the job sees of {name}")
+                change.words(file.map(|file| &*file.name))
             }
-            SliceChange::Equalities => {
-                "which modules share a source file's name, or inline assembly".to_owned()
-            }
+            _ => change.words(None),
         })
     }
 

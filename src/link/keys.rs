@@ -4,15 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 
 use super::planner::Checked;
-use super::slices::{PartOfKey, SlicedJob};
+use super::slices::SlicedJob;
 use crate::action::split_dwarf;
 use crate::compiler::ResolvedToolchain;
 use crate::digest::Digest;
 use crate::events::{JobId, Origin};
 use crate::exec::{Hermetic, PlannedForm};
-use crate::history::{
-    Ingredient, JobKey, KeyFile, KeyParts, LinkKeys, SliceChange, SliceLookup, stable_name,
-};
+use crate::history::{Ingredient, JobKey, KeyFile, KeyParts, LinkKeys, SliceLookup, stable_name};
 use crate::interned_words::InternedWords;
 use crate::task::lock;
 
@@ -72,17 +70,9 @@ impl KeyRecorder {
             return;
         };
         let changes = sliced.changes.as_ref().map(|changes| {
-            let number = |change: &PartOfKey| match change {
-                PartOfKey::Toolchain => Some(SliceChange::Toolchain),
-                PartOfKey::Command => Some(SliceChange::Command),
-                PartOfKey::Shard => Some(SliceChange::Shard),
-                PartOfKey::Equalities => Some(SliceChange::Equalities),
-                PartOfKey::OwnModule => Some(SliceChange::OwnModule),
-                PartOfKey::File(position) => {
-                    parts.files.get(*position).copied().map(SliceChange::Import)
-                }
-            };
-            changes.iter().filter_map(number).collect()
+            let file = |position: usize| parts.files.get(position).copied();
+            let changes = changes.iter();
+            changes.filter_map(|it| it.as_change(file)).collect()
         });
         parts.slice = Some(SliceLookup {
             key: sliced.key.digest(),

@@ -27,4 +27,5 @@ pub use self::failure::LinkFailure;
 pub use self::keys::common_ingredients;
 pub use self::options::{FarmOptions, Options, RecordOptions, VerifyOptions};
 pub use self::planner::{Planner, module_note};
+pub use self::slices::{ExplainedSlice, SliceExplainer};
 pub use self::verify::CachedJob;

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use indicatif::HumanDuration;
 
 use super::differences::{changes, described, differences};
+use super::text::made_of;
 use crate::cli::{self, CommandContext, CommandError, output};
 use crate::digest::Digest;
 use crate::error::{ExitCode, Hinted};
@@ -168,8 +169,9 @@ fn slice_key(keys: &LinkKeys, parts: &KeyParts, text: &mut String) {
     };
     let _ = writeln!(
         text,
-        "  slice key {}: {found}\n    it is made of the arguments, the module, its shard without hashes, {} imports as the job sees them, {} whole",
-        slice.key, slice.sliced, slice.whole
+        "  slice key {}: {found}\n    {}",
+        slice.key,
+        made_of(slice.sliced, slice.whole)
     );
     let Some(changes) = &slice.changes else {
         text.push_str("    no earlier slice key of the job is known\n");

@@ -26,6 +26,7 @@ fn job(module: &str, command: &str, inputs: &[(&str, &str)]) -> Explanation {
             action: DigestFunction::Sha256.digest(text.as_bytes()).to_string(),
             command: command.split(' ').map(str::to_owned).collect(),
             ingredients: inputs,
+            slice: None,
         }),
         origin: None,
     }

@@ -5,10 +5,12 @@ use std::fmt::Write as _;
 
 use crate::action::response::tokenize;
 use crate::exec::shell_words;
-use crate::explain::{ActionKey, ExplainedLink, Explanation, Ingredient};
+use crate::explain::{ActionKey, ExplainedLink, ExplainedSlice, Explanation, Ingredient};
 
 /// The heading of what all jobs have in common.
 const COMMON: &str = "all jobs";
+/// Before the second key of a job.
+const SLICE: &str = "  slice key ";
 
 /// All jobs with all that their keys depend on.
 pub(super) fn whole(link: &ExplainedLink) -> String {
@@ -37,8 +39,44 @@ fn show(job: &Explanation, text: &mut String) {
             for ingredient in &key.ingredients {
                 let _ = writeln!(text, "  {}", line(ingredient));
             }
+            match &key.slice {
+                None => {}
+                Some(Err(reason)) => {
+                    let _ = writeln!(text, "{SLICE}none: {reason}");
+                }
+                Some(Ok(slice)) => show_slice(slice, text),
+            }
         }
     }
+}
+
+/// What a link would do with the second key.
+fn show_slice(slice: &ExplainedSlice, text: &mut String) {
+    let found = match (slice.found_whole, slice.found) {
+        (true, _) => "not asked for, the disk cache has the object under the action",
+        (false, true) => "the disk cache has the object under this key",
+        (false, false) => "the disk cache has nothing under it, nor under the action",
+    };
+    let _ = writeln!(text, "{SLICE}{}: {found}", slice.key);
+    let _ = writeln!(text, "    {}", made_of(slice.sliced, slice.whole));
+    match &slice.changes {
+        None => text.push_str("    no earlier slice key of the job is known\n"),
+        Some(changes) if changes.is_empty() => {
+            text.push_str("    it is the one that was looked up last\n");
+        }
+        Some(changes) => {
+            for change in changes {
+                let _ = writeln!(text, "    changed: {change}");
+            }
+        }
+    }
+}
+
+/// What a slice key consists of.
+pub(super) fn made_of(sliced: u32, whole: u32) -> String {
+    format!(
+        "it is made of the arguments, the module, its shard without hashes, {sliced} imports as the job sees them, {whole} whole"
+    )
 }
 
 fn line(ingredient: &Ingredient) -> String {
@@ -52,10 +90,14 @@ fn line(ingredient: &Ingredient) -> String {
     text
 }
 
-/// Reads what [`whole`] writes; other lines mean nothing. `None` if no job is among them.
+/// Reads what [`whole`] writes; other lines mean nothing, and slice keys depend on what the cache
+/// had. `None` if no job is among them.
 pub(super) fn parse(text: &str) -> Option<ExplainedLink> {
     let mut link = ExplainedLink::default();
     for line in text.lines() {
+        if line.starts_with(SLICE) || line.starts_with("    ") {
+            continue;
+        }
         let Some(fact) = line.strip_prefix("  ") else {
             if line != COMMON {
                 link.jobs.push(Explanation {
@@ -77,6 +119,7 @@ pub(super) fn parse(text: &str) -> Option<ExplainedLink> {
                     action: action.to_owned(),
                     command: Vec::new(),
                     ingredients: Vec::new(),
+                    slice: None,
                 });
             }
             (("command", words), Ok(key)) => key.command = tokenize(words),

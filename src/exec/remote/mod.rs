@@ -224,16 +224,16 @@ impl RemoteExecutor {
         remote.execute(reserved, skip_cache).await
     }
 
-    /// The result of `job` in the farm's action cache, if there is a sound one.
+    /// The sound results of `job` in the farm's action cache, by its key and by its slice key.
     ///
     /// # Errors
     /// The farm failed.
-    pub async fn find(
+    pub async fn find_all(
         self: &Arc<Self>,
         job: &Arc<Planned>,
-    ) -> Result<Option<Compiled>, RemoteFailure> {
+    ) -> Result<Vec<Compiled>, RemoteFailure> {
         let Some(hermetic) = job.hermetic() else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
         let size = self.worker_size(hermetic);
         let action = match self.key(hermetic, size) {
@@ -249,10 +249,12 @@ impl RemoteExecutor {
             context: request_context(job, action),
             executing: &|| {},
         };
-        Ok(match remote.look_up().await? {
+        let whole = match remote.look_up().await? {
             CachedResult::Good(compiled) => Some(compiled),
             CachedResult::Bad | CachedResult::None => None,
-        })
+        };
+        let sliced = remote.look_up_by_slice_key().await;
+        Ok(whole.into_iter().chain(sliced).collect())
     }
 
     /// Builds the action on a thread that may block: shards are large, and another digest function

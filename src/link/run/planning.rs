@@ -9,13 +9,12 @@ use crate::action::slice::SliceKey;
 use crate::events::{self, Event, JobId};
 use crate::exec::queue::ExecutorSet;
 use crate::exec::{Hermetic, InPlaceReason, Planned, PlannedForm};
-use crate::history::{ModuleKey, stable_name};
 use crate::job::{Caller, Job};
 use crate::link::delivery::Cached;
 use crate::link::description::describe_job;
 use crate::link::error::LinkError;
 use crate::link::planner::{Checked, PlanError, Planner};
-use crate::link::slices::SlicedJob;
+use crate::link::slices::{SlicedJob, module_key};
 use crate::link::verify::{CachePlace, Hit};
 
 impl Link {
@@ -137,8 +136,7 @@ impl Link {
 
     fn sliced(&self, hermetic: &Hermetic, job: &Job) -> Option<SlicedJob> {
         let (slices, cache) = (self.slices.as_ref()?, self.delivery.disk_cache.as_ref()?);
-        let identity = [&self.file.linker_output, stable_name(job.module())].join("\0");
-        let module = ModuleKey::of(identity.as_bytes());
+        let module = module_key(&self.file, job);
         slices.sliced(hermetic, job.module(), module, &self.toolchain, cache)
     }
 

@@ -6,6 +6,7 @@
 //! modules that are new are looked at; and an object with the numbers of its job's modules, under
 //! the slice key.
 
+mod explained;
 mod graphs;
 mod seen;
 #[cfg(test)]
@@ -17,16 +18,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use self::explained::{ExplainedSlice, SliceExplainer};
 use self::graphs::Graphs;
 use self::seen::{OtherParts, SeenFile, SeenModules};
 use crate::action::restore::check;
-use crate::action::slice::{SliceInputs, SliceKey, SliceableJob, check_kind, what_is_seen};
+use crate::action::slice::{
+    NoSliceKey, SliceInputs, SliceKey, SliceableJob, check_kind, what_is_seen,
+};
 use crate::action::slice_record::{encode_numbers, restore_own_record};
 use crate::cache::{CacheError, DiskCache};
 use crate::compiler::ResolvedToolchain;
 use crate::digest::{Digest, DigestFunction};
 use crate::exec::{Compiled, Hermetic, check_result};
-use crate::history::ModuleKey;
+use crate::history::{ModuleKey, SliceChange, stable_name};
+use crate::job::{Job, JobFile};
 use crate::pb::reapi;
 use crate::thinlto::{Index, ModuleGraph};
 
@@ -63,6 +68,26 @@ pub(super) enum PartOfKey {
     File(usize),
 }
 
+impl PartOfKey {
+    /// The same for those who read the history; `file` gives the number of a file there.
+    pub(super) fn as_change(self, file: impl FnOnce(usize) -> Option<u32>) -> Option<SliceChange> {
+        match self {
+            Self::Toolchain => Some(SliceChange::Toolchain),
+            Self::Command => Some(SliceChange::Command),
+            Self::Shard => Some(SliceChange::Shard),
+            Self::Equalities => Some(SliceChange::Equalities),
+            Self::OwnModule => Some(SliceChange::OwnModule),
+            Self::File(position) => file(position).map(SliceChange::Import),
+        }
+    }
+}
+
+/// By which a job is known in other links of `file`'s output.
+pub(super) fn module_key(file: &JobFile, job: &Job) -> ModuleKey {
+    let identity = [&file.linker_output, stable_name(job.module())].join("\0");
+    ModuleKey::of(identity.as_bytes())
+}
+
 /// A module of a job.
 #[derive(Debug, Clone, Copy)]
 struct JobModule<'a> {
@@ -85,13 +110,30 @@ impl Slices {
         toolchain: &ResolvedToolchain,
         cache: &DiskCache,
     ) -> Option<SlicedJob> {
+        let looked = self.looked_at(hermetic, own, module, toolchain, cache);
+        let (sliced, seen) = looked.ok()?;
+        // The cache only saves the next look.
+        let _ = seen.store(cache, module);
+        Some(sliced)
+    }
+
+    /// The same, and what the job sees, which is not remembered.
+    fn looked_at(
+        &self,
+        hermetic: &Hermetic,
+        own: &str,
+        module: ModuleKey,
+        toolchain: &ResolvedToolchain,
+        cache: &DiskCache,
+    ) -> Result<(SlicedJob, SeenModules), NoSliceKey> {
         let job = &hermetic.job;
-        let release = toolchain.release()?;
-        if hermetic.worker_key.is_some() || check_kind(job).is_err() {
-            return None;
+        let release = toolchain.release().ok_or(NoSliceKey::Compiler)?;
+        if hermetic.worker_key.is_some() {
+            return Err(NoSliceKey::Compiler);
         }
+        check_kind(job)?;
         let digests: Vec<Digest> = hermetic.digests().collect();
-        let index = Index::parse(&job.shard).ok()?;
+        let index = Index::parse(&job.shard).map_err(|_| NoSliceKey::Module)?;
         let inputs = SliceInputs {
             template: toolchain.template(),
             toolchain: toolchain.tree(),
@@ -99,7 +141,7 @@ impl Slices {
             index: &index,
             own,
         };
-        let sliceable = SliceableJob::new(job, &inputs).ok()?;
+        let sliceable = SliceableJob::new(job, &inputs)?;
         let files = job.files.iter().zip(&digests).zip(sliceable.imported());
         let modules: Vec<JobModule<'_>> = files
             .map(|((file, digest), imported)| JobModule {
@@ -115,22 +157,21 @@ impl Slices {
         let again = before
             .as_ref()
             .and_then(|before| self.seen_again(before, &modules, mentioned, cache));
-        let mut seen = again.or_else(|| self.seen(&modules, mentioned, cache))?;
+        let seen = again.or_else(|| self.seen(&modules, mentioned, cache));
+        let mut seen = seen.ok_or(NoSliceKey::Module)?;
         let suffixes = seen.files.iter().flat_map(|file| &file.suffixes);
         let names: Vec<_> = seen.files.iter().map(SeenFile::source_name).collect();
         let views: Vec<_> = seen.files.iter().map(|file| file.view.as_ref()).collect();
-        let key = sliceable.key(&views, suffixes, &names);
-        let key = key.ok()?;
+        let key = sliceable.key(&views, suffixes, &names)?;
         seen.others = OtherParts::of(&key, toolchain.tree().root);
-        // The cache only saves the next look.
-        let _ = seen.store(cache, module);
         let (sliced, whole) = seen.counts();
-        Some(SlicedJob {
+        let job = SlicedJob {
             changes: before.map(|before| seen.changes_since(&before)),
             key,
             sliced,
             whole,
-        })
+        };
+        Ok((job, seen))
     }
 
     /// The graph of a module, if the compiler is of the release that wrote it: another one may see

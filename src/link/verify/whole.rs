@@ -1,7 +1,7 @@
 //! Compares every cached result of a job file with a fresh compile. Nothing is delivered.
 //!
-//! Unlike a link, it looks in all caches for each job: in the disk cache by both keys and in the
-//! farm's action cache.
+//! Unlike a link, it looks in all caches for each job: in the disk cache and in the farm's action
+//! cache, by both keys in each.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{CachePlace, Hit, Verifier};
 use crate::events::{Events, JobId};
 use crate::exec::remote::RemoteExecutor;
-use crate::exec::{Planned, PlannedForm};
+use crate::exec::{Compiled, Planned, PlannedForm};
 use crate::job::JobFile;
 use crate::link::engine::Engine;
 use crate::link::error::LinkError;
@@ -118,6 +118,21 @@ impl Link {
         }
     }
 
+    /// What the farm's action cache holds for `job`.
+    fn hit_at_farm(&self, job: &Arc<Planned>, found: Compiled) -> Hit {
+        let place = if found.by_slice_key {
+            CachePlace::FarmSliceKey
+        } else {
+            CachePlace::Farm
+        };
+        let jobs = vec![Arc::clone(job)];
+        let mut hit = Hit::new(jobs, &found.outputs, place, found.made_by).found_only();
+        if !self.delivery.keep_blobs(&found.outputs) {
+            hit.contents = found.outputs;
+        }
+        hit
+    }
+
     /// Runs as many comparisons at once as this machine runs compilers.
     async fn verify_all(
         self: &Arc<Self>,
@@ -147,16 +162,11 @@ async fn look_up_at_farm(executor: &Arc<RemoteExecutor>, jobs: &mut [LookedUp], 
         let Ok(job) = &looked_up.job else {
             return;
         };
-        match executor.find(job).await {
-            Ok(Some(found)) => {
-                let (place, jobs) = (CachePlace::Farm, vec![Arc::clone(job)]);
-                let mut hit = Hit::new(jobs, &found.outputs, place, found.made_by).found_only();
-                if !link.delivery.keep_blobs(&found.outputs) {
-                    hit.contents = found.outputs;
-                }
-                looked_up.hits.push(hit);
+        match executor.find_all(job).await {
+            Ok(all) => {
+                let hits = all.into_iter().map(|found| link.hit_at_farm(job, found));
+                looked_up.hits.extend(hits);
             }
-            Ok(None) => {}
             Err(failure) => {
                 lock(&refused).get_or_insert(failure.reason);
             }

@@ -2,8 +2,10 @@
 //! farm may say that is not right.
 
 use std::collections::HashMap;
+use std::process::Command;
 
 use bytes::Bytes;
+use fs_err as fs;
 use relto::internals::digest::Digest;
 use relto::internals::pb::reapi::{ActionResult, OutputFile};
 
@@ -292,14 +294,36 @@ fn a_wrong_record_of_a_farm_is_found_and_replaced() {
     std::mem::swap(&mut one.digest, &mut other.digest);
     put_all(&farm, &records);
     let verifying = || elsewhere(&after, &environment).env("RELTO_VERIFY", "100");
-    let outcome = run(verifying());
+    let outcome = run(verifying().keep_objects());
     let said = &outcome.stderr;
     assert_eq!(said.matches("` is wrong: ").count(), 2, "{said}");
     assert!(said.contains(", by its slice key"), "{said}");
     assert_as_in_place(&outcome, &after);
+    // `relto doctor --verify` finds and replaces them, too.
+    put_all(&farm, &records);
+    let told = examined(&outcome, &environment);
+    let wrong = told.matches("`: wrong (farm, by slice key)\n").count();
+    assert_eq!(wrong, 2, "{told}");
+    let told = examined(&outcome, &environment);
+    assert_eq!(told.matches("`: verified (").count(), 3, "{told}");
+    let by_slice_key = told.matches("farm, by slice key)\n").count();
+    assert_eq!(by_slice_key, 3, "{told}");
     let again = run(verifying());
     assert!(!again.stderr.contains("` is wrong: "), "{}", again.stderr);
     assert_eq!(again.counts().cached, 3, "{}", again.stderr);
+}
+
+/// What `relto doctor --verify` says of a link on a machine that has nothing but the farm.
+fn examined(outcome: &LinkOutcome, environment: &[(&str, String)]) -> String {
+    let jobs = outcome.dir().join("jobs.json");
+    fs::write(jobs, outcome.job_file().to_string()).expect("written");
+    let (mut relto, home) = (Command::new(env!("CARGO_BIN_EXE_relto")), Home::new());
+    home.apply(&mut relto);
+    let environment = environment.iter().map(|(name, value)| (*name, value));
+    relto.current_dir(outcome.dir()).envs(environment);
+    relto.envs([("RELTO_SLICE_KEYS", "on"), (OPTION, "on")]);
+    let output = relto.args(["doctor", "--verify", "jobs.json"]).output();
+    String::from_utf8(output.expect("relto starts").stdout).expect("text")
 }
 
 /// A cache of a real server gets what this machine made, and gives it after an edit.

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::support::farm::{Farm, Profile};
 use crate::support::link::{Home, Link};
 use crate::support::llvm::{Llvm, run};
+use crate::support::outcome::LinkOutcome;
 use crate::support::program::{Program, of_texts};
 use crate::support::remote;
 
@@ -44,6 +45,14 @@ fn compiled(
     texts: &[(&str, &str)],
     spelled: &dyn Fn(&Path, &str) -> PathBuf,
 ) -> (Program, TempDir) {
+    compiled_with(&[], texts, spelled)
+}
+
+fn compiled_with(
+    flags: &[&str],
+    texts: &[(&str, &str)],
+    spelled: &dyn Fn(&Path, &str) -> PathBuf,
+) -> (Program, TempDir) {
     let mut program = of_texts("slices", texts, &[]);
     let dir = tempfile::tempdir().expect("a directory");
     for (module, (name, text)) in program.modules.iter_mut().zip(texts) {
@@ -51,6 +60,7 @@ fn compiled(
         let object = module.file_name().expect("a name").to_owned();
         let mut clang = Llvm::get().command("clang");
         clang.current_dir(dir.path());
+        clang.args(flags);
         clang.args(["-O2", "-flto=thin", "-c", "-o"]);
         clang.arg(&object).arg(spelled(dir.path(), name));
         assert!(clang.status().expect("it starts").success());
@@ -151,6 +161,72 @@ fn inline_assembly_that_moves_compiles_only_what_has_other_assembly_in_one_place
     // It has again.
     assert_eq!(linked("longer", "longer"), 4);
     assert_eq!(linked("longer still", "longer"), 4);
+}
+
+/// What `relto explain` says of the job file of a link.
+fn explained_jobs(outcome: &LinkOutcome, home: &Home, earlier: &[&str]) -> String {
+    let jobs = outcome.dir().join("jobs.json");
+    fs::write(jobs, outcome.job_file().to_string()).expect("written");
+    let mut relto = Command::new(env!("CARGO_BIN_EXE_relto"));
+    home.apply(&mut relto);
+    relto
+        .current_dir(outcome.dir())
+        .env("RELTO_SLICE_KEYS", "on");
+    run(relto.args(["explain", "jobs.json"]).args(earlier))
+}
+
+#[test]
+fn explain_says_of_a_job_file_what_would_be_found_by_slice_keys() {
+    let home = Home::new();
+    let ((before, _kept), (unseen, _too)) = (base(), edited_unseen());
+    let text = SHARED.replace("NUMBER", "9").replace("+ 1", "+ 2");
+    let (seen, _more) = program(&text);
+    link(&before, "on").run_at(&home).expect_works();
+    let linked = |program| {
+        let other_home = Home::new();
+        let link = link(program, "off").keep_objects();
+        link.run_at(&other_home).expect_works()
+    };
+    let assert_told = |told: &str, parts: &[(&str, usize)]| {
+        for (part, count) in parts {
+            assert_eq!(told.matches(part).count(), *count, "`{part}` in:\n{told}");
+        }
+    };
+    let unseen = linked(&unseen);
+    let told = explained_jobs(&unseen, &home, &[]);
+    let expected = [
+        (": the disk cache has the object under this key\n", 2),
+        (": the disk cache has nothing under it, nor under", 1),
+        ("    it is the one that was looked up last\n", 2),
+        ("    changed: the module itself\n", 1),
+        (" 1 imports as the job sees them, 0 whole\n", 1),
+        (" 2 imports as the job sees them, 0 whole\n", 1),
+    ];
+    assert_told(&told, &expected);
+    // It leaves no trace.
+    assert_eq!(explained_jobs(&unseen, &home, &[]), told);
+    // Its text is taken for what it says of whole keys.
+    fs::write(unseen.dir().join("before"), &told).expect("written");
+    let same = explained_jobs(&unseen, &home, &["before"]);
+    assert_eq!(same, "3 of 3 jobs have the same key in both links\n");
+    let told = explained_jobs(&linked(&seen), &home, &[]);
+    let expected = [
+        (": the disk cache has nothing under it, nor under", 3),
+        ("    changed: what the job sees of shared.o\n", 2),
+    ];
+    assert_told(&told, &expected);
+    let told = explained_jobs(&linked(&before), &home, &[]);
+    assert_told(
+        &told,
+        &[(": not asked for, the disk cache has the object", 3)],
+    );
+    let texts = [("main.c", MAIN), ("shared.c", SHARED), ("other.c", OTHER)];
+    let texts = texts.map(|(name, text)| (name, text.replace("NUMBER", "7")));
+    let texts = texts.each_ref().map(|(name, text)| (*name, &**text));
+    let (described, _last) = compiled_with(&["-g"], &texts, &|_, name| name.into());
+    let told = explained_jobs(&linked(&described), &home, &[]);
+    let part = "  slice key none: `main.o` cannot be sliced: it has debug information\n";
+    assert!(told.contains(part), "{told}");
 }
 
 #[test]
