@@ -6,11 +6,11 @@
 //! tmpfs that is mapped and dirty changes without any time changing. An overlay is as good as its
 //! layers.
 
-use std::collections::HashMap;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::StatFs;
+use rustix::fs::{AtFlags, CWD, StatFs, StatxFlags};
 
 /// Magic numbers (`statfs(2)`) of ext2 to ext4, XFS, Btrfs, F2FS, ZFS, bcachefs, JFS, `ReiserFS`
 /// and NILFS2: their ctime is this kernel's clock.
@@ -111,26 +111,14 @@ pub(super) fn number(found: &StatFs) -> Option<u32> {
 /// Looks at the layers of the overlay that holds `path`, as far as the mount table names
 /// directories that are there.
 fn overlay_at(path: &Path) -> Option<Medium> {
-    let device = fs_err::metadata(path).ok()?.dev();
-    let wanted = format!(
-        "{}:{}",
-        rustix::fs::major(device),
-        rustix::fs::minor(device)
-    );
+    let mount = mount_id(path)?;
     let mounts = fs_err::read_to_string("/proc/self/mountinfo").ok()?;
-    let options = mounts
-        .lines()
-        .find_map(|line| overlay_options(line, &wanted))?;
-    let layers = ["lowerdir", "upperdir"]
-        .iter()
-        .filter_map(|name| options.get(name));
+    let layers = mounts.lines().find_map(|line| layers(line, mount))?;
     let mut all = Medium::Stamped;
-    for layer in layers
-        .flat_map(|layers| layers.split(':'))
-        .filter(|it| !it.is_empty())
-    {
-        // A path that is missing here belongs to another mount namespace.
-        let magic = magic(Path::new(layer))?;
+    for layer in layers {
+        // A path that is missing here belongs to another mount namespace, a relative one to the
+        // directory of the process that mounted it.
+        let magic = layer.is_absolute().then(|| magic(&layer))??;
         if !STAMPED_BY_THE_KERNEL.contains(&magic) {
             all = Medium::Unstamped;
         }
@@ -138,19 +126,68 @@ fn overlay_at(path: &Path) -> Option<Medium> {
     Some(all)
 }
 
-/// The options of the overlay mounted with the device number `wanted`, from a line of `mountinfo`.
-fn overlay_options<'a>(line: &'a str, wanted: &str) -> Option<HashMap<&'a str, &'a str>> {
+/// The number by which the mount table names the mount of `path`. The device of a file does not
+/// tell: where the layers are of several file systems each has a device of its own.
+fn mount_id(path: &Path) -> Option<u64> {
+    let wanted = StatxFlags::MNT_ID;
+    let found = rustix::fs::statx(CWD, path, AtFlags::empty(), wanted).ok()?;
+    StatxFlags::from_bits_retain(found.stx_mask)
+        .contains(wanted)
+        .then_some(found.stx_mnt_id)
+}
+
+/// The layers of the overlay that a line of `mountinfo` has as mount number `wanted`.
+fn layers(line: &str, wanted: u64) -> Option<Vec<PathBuf>> {
     let (mount, file_system) = line.split_once(" - ")?;
     let mut words = file_system.split(' ');
-    if mount.split(' ').nth(2) != Some(wanted) || words.next() != Some("overlay") {
+    let number = mount.split(' ').next()?.parse();
+    if number != Ok(wanted) || words.next() != Some("overlay") {
         return None;
     }
-    let options = words.nth(1)?.split(',');
-    Some(
-        options
-            .filter_map(|option| option.split_once('='))
-            .collect(),
-    )
+    let mut layers = Vec::new();
+    for option in words.nth(1)?.split(',') {
+        match option.split_once('=') {
+            Some(("lowerdir", list)) => layers.extend(listed(&without_octals(list))),
+            Some(("lowerdir+" | "datadir+" | "upperdir", layer)) => {
+                layers.push(without_octals(layer));
+            }
+            _ => {}
+        }
+    }
+    layers.retain(|layer| !layer.is_empty());
+    let path = |layer| PathBuf::from(OsString::from_vec(layer));
+    Some(layers.into_iter().map(path).collect())
+}
+
+/// The mount table spells spaces, commas and backslashes as `\040`, `\054` and `\134`.
+fn without_octals(text: &str) -> Vec<u8> {
+    let mut parts = text.split('\\');
+    let mut plain = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        if let Some(Ok(byte)) = part.get(..3).map(|code| u8::from_str_radix(code, 8)) {
+            plain.push(byte);
+            plain.extend(&part.as_bytes()[3..]);
+        } else {
+            plain.push(b'\\');
+            plain.extend(part.as_bytes());
+        }
+    }
+    plain
+}
+
+/// The layers of a list with colons between them; a backslash stands before those in a name.
+fn listed(list: &[u8]) -> Vec<Vec<u8>> {
+    let mut layers = vec![Vec::new()];
+    let mut bytes = list.iter().copied();
+    while let Some(byte) = bytes.next() {
+        match (byte, layers.last_mut()) {
+            (b':', _) => layers.push(Vec::new()),
+            (b'\\', Some(layer)) => layer.extend(bytes.next()),
+            (_, Some(layer)) => layer.push(byte),
+            (_, None) => {}
+        }
+    }
+    layers
 }
 
 #[cfg(test)]
@@ -159,11 +196,25 @@ mod tests {
 
     #[test]
     fn the_layers_of_an_overlay_are_read_from_the_mount_table() {
-        let line =
-            "36 35 0:45 / / rw,relatime - overlay overlay rw,lowerdir=/a:/b,upperdir=/c,workdir=/d";
-        let options = overlay_options(line, "0:45").expect("an overlay");
-        assert_eq!((options["lowerdir"], options["upperdir"]), ("/a:/b", "/c"));
-        assert!(overlay_options(line, "0:46").is_none());
+        let layers = |options: &str| {
+            let line = format!("36 35 0:45 / / rw,relatime - overlay overlay {options}");
+            assert_eq!(layers(&line, 37), None);
+            let layers = layers(&line, 36).expect("an overlay");
+            let text = |layer: &PathBuf| layer.display().to_string();
+            layers.iter().map(text).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            layers("rw,lowerdir=/a:/b::/data,upperdir=/c,workdir=/d"),
+            ["/a", "/b", "/data", "/c"]
+        );
+        assert_eq!(
+            layers("ro,lowerdir+=/a,lowerdir+=/b:c,datadir+=/d"),
+            ["/a", "/b:c", "/d"]
+        );
+        assert_eq!(
+            layers(r"ro,lowerdir=/c\054o\134:l\134\134x:/lo\040w"),
+            [r"/c,o:l\x", "/lo w"]
+        );
     }
 
     #[test]

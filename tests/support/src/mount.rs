@@ -1,6 +1,6 @@
 //! File systems of a few pages, to fill up or to make read-only. They need root.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fs_err as fs;
@@ -17,15 +17,38 @@ impl Mount {
     /// Returns `None` after recording the test as skipped, where nothing can be mounted.
     #[track_caller]
     pub fn new(size: &str) -> Option<Self> {
+        Self::of("tmpfs", size)
+    }
+
+    /// The directory `lower` under another one, which takes the changes, as containers have it.
+    /// `None` as of [`Mount::new`].
+    #[track_caller]
+    pub fn overlay(lower: &Path, changes: &Path) -> Option<Self> {
+        let [upper, work] = ["upper", "work"].map(|name| changes.join(name));
+        for dir in [&upper, &work] {
+            fs::create_dir_all(dir).expect("made");
+        }
+        let [lower, upper, work] = [lower, &upper, &work].map(Path::display);
+        let options = format!("lowerdir={lower},upperdir={upper},workdir={work}");
+        Self::of("overlay", &options)
+    }
+
+    #[track_caller]
+    fn of(kind: &str, options: &str) -> Option<Self> {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", size, "relto-test"]);
+        mount.args(["-t", kind, "-o", options, "relto-test"]);
         let done = mount.arg(dir.path()).output();
         if done.is_ok_and(|done| done.status.success()) {
             return Some(Self { dir });
         }
         skip("it mounts a file system, which needs root");
         None
+    }
+
+    /// The directory that it is mounted at.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     pub fn root(&self) -> PathBuf {
