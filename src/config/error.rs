@@ -19,6 +19,8 @@ pub enum ConfigError {
     Unreadable(#[source] std::io::Error),
     #[error("`{}` is not valid UTF-8", path.display())]
     FileNotUtf8 { path: PathBuf },
+    #[error("`{}` is longer than 1 MiB: no configuration is", path.display())]
+    TooLong { path: PathBuf },
     #[error("`{}` line {line} is not valid TOML: {reason}", path.display())]
     NotToml {
         path: PathBuf,
@@ -100,6 +102,7 @@ impl Hinted for ConfigError {
             }
             Self::Unreadable(_)
             | Self::FileNotUtf8 { .. }
+            | Self::TooLong { .. }
             | Self::NotToml { .. }
             | Self::WrongType { .. }
             | Self::NotUtf8 { .. }

@@ -90,9 +90,14 @@ pub(super) fn text_of(
         return Ok(None);
     }
     let mut bytes = Vec::new();
-    file.take(LONGEST)
+    file.take(LONGEST + 1)
         .read_to_end(&mut bytes)
         .map_err(ConfigError::Unreadable)?;
+    // Its settings would be lost behind the place where it is cut off, and that one be another.
+    if bytes.len() as u64 > LONGEST {
+        let path = path.to_owned();
+        return Err(ConfigError::TooLong { path });
+    }
     let text = String::from_utf8(bytes);
     let path = path.to_owned();
     text.map(Some)
@@ -161,6 +166,22 @@ mod tests {
         fs_err::write(&path, b"quiet = true # \xff\n").expect("written");
         let error = read().expect_err("refused").to_string();
         assert!(error.contains(".relto.toml"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_is_an_error_and_not_read_in_part() {
+        let top = tempfile::tempdir().expect("a temporary directory");
+        let path = top.path().join(PROJECT_FILE);
+        let mut text = "jobs = 3\n".to_owned();
+        let length = usize::try_from(LONGEST).expect("small");
+        text.push_str(&"#".repeat(length - text.len()));
+        let read = || read(&Environment::new(top.path(), []), &mut Vec::new());
+        fs_err::write(&path, &text).expect("written");
+        assert_eq!(read().expect("read").project.plain[0].values, ["3"]);
+        text.push('4');
+        fs_err::write(&path, &text).expect("written");
+        let error = read().expect_err("refused");
+        assert!(matches!(error, ConfigError::TooLong { .. }), "{error}");
     }
 
     #[test]
