@@ -106,6 +106,26 @@ pub fn may_have_codeview(triple: &str) -> bool {
     is_windows || format_of(triple) == Format::Coff
 }
 
+/// Whether an option asks for debug information, or may: clang then names the object in the debug
+/// information for Windows, also where the module has none.
+#[must_use]
+pub fn may_ask_for_codeview(arguments: &[Argument<'_>]) -> bool {
+    const OTHERS: [&str; 9] = [
+        "-g0",
+        "-ggdb0",
+        "-gdwarf",
+        "-gno-",
+        "-gsplit-dwarf",
+        "-gstrict-dwarf",
+        "-gz",
+        "-gcc-",
+        "-gen-",
+    ];
+    let words = arguments.iter().map(|argument| &argument.words[0]);
+    let mut asking = words.filter(|word| word.starts_with("-g") || word.starts_with("--debug"));
+    asking.any(|word| !OTHERS.iter().any(|other| word.starts_with(other)))
+}
+
 /// How a COFF object with more sections than 16 bits can count begins.
 const BIG_COFF: &[u8] = &[0x00, 0x00, 0xff, 0xff, 0x02, 0x00];
 
@@ -332,6 +352,31 @@ mod tests {
             ("dxil-pc-shadermodel6.3-library", Format::DxContainer),
         ] {
             assert_eq!(format_of(triple), format, "{triple}");
+        }
+    }
+
+    #[test]
+    fn options_for_debug_information_may_ask_for_that_of_windows() {
+        let asks = |word: &str| may_ask_for_codeview(&parse(&["-O2".to_owned(), word.to_owned()]));
+        for word in [
+            "-g",
+            "-g1",
+            "-gdbx",
+            "-ggdb3",
+            "-gcodeview",
+            "--debug",
+            "-gmlt",
+        ] {
+            assert!(asks(word), "{word}");
+        }
+        for word in [
+            "-g0",
+            "-gdwarf-5",
+            "-gno-column-info",
+            "-fglobal-isel",
+            "g.o",
+        ] {
+            assert!(!asks(word), "{word}");
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::action::canonical::{Canonical, CanonicalJob, canonical};
 use crate::action::file_table::FileTable;
 use crate::action::guard::{Unsound, check_module, check_names};
-use crate::action::kind::{OutputKind, may_have_codeview, required_kind};
+use crate::action::kind::{OutputKind, may_ask_for_codeview, may_have_codeview, required_kind};
 use crate::action::{Action, arguments, split_dwarf};
 use crate::client_context::ClientContext;
 use crate::compiler::ResolvedToolchain;
@@ -105,7 +105,7 @@ impl Planner<'_> {
         }
         let (bytes, known, codeview) = self.check_modules(job, index.as_ref())?;
         let form = match self.hermetic_form(job, index.as_ref(), &known)? {
-            Ok(hermetic) if codeview && self.is_for_windows(&hermetic) => {
+            Ok(hermetic) if self.has_codeview(&hermetic, codeview) => {
                 PlannedForm::InPlace(InPlaceReason::CodeView)
             }
             Ok(hermetic) => PlannedForm::Hermetic(Box::new(hermetic)),
@@ -127,9 +127,11 @@ impl Planner<'_> {
         })
     }
 
-    fn is_for_windows(&self, hermetic: &Hermetic) -> bool {
+    /// Whether the object gets debug information for Windows. `in_modules`: the modules ask for it.
+    fn has_codeview(&self, hermetic: &Hermetic, in_modules: bool) -> bool {
         let parsed = arguments::parse(&hermetic.job.arguments);
         may_have_codeview(arguments::target(&parsed).unwrap_or(self.toolchain.target()))
+            && (in_modules || may_ask_for_codeview(&parsed))
     }
 
     /// The inner error says why the job has to run in place.

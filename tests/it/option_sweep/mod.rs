@@ -262,10 +262,18 @@ fn no_option_of_clang_or_llvm_makes_another_object_than_clangs_own() {
 }
 
 #[test]
-fn no_option_makes_another_object_for_other_formats_than_clangs_own() {
-    for target in Target::OTHERS {
-        play(target, 1);
-    }
+fn no_option_makes_another_coff_object_than_clangs_own() {
+    play(Target::COFF, 1);
+}
+
+#[test]
+fn no_option_makes_another_macho_object_than_clangs_own() {
+    play(Target::MACHO, 1);
+}
+
+#[test]
+fn no_option_makes_another_macho_object_for_arm64_than_clangs_own() {
+    play(Target::MACHO_ARM64, 1);
 }
 
 #[expect(
