@@ -172,6 +172,19 @@ impl JobFile {
     /// The same as [`check_outputs`](Self::check_outputs) of files with several names: `a.o`,
     /// `./a.o`, and `link/a.o` by a link to the directory.
     fn check_places(&self, path: &Path) -> Result<(), JobFileError> {
+        let compiler = Some(&self.common_arguments[0]).filter(|name| name.contains('/'));
+        let program = compiler.and_then(|name| fs_err::canonicalize(name).ok());
+        let program = program.as_deref().and_then(Path::to_str);
+        // The linker names the compiler by its file or by a link to it.
+        let compiler = compiler.map(|name| &**name);
+        self.check_places_of(path, &[compiler, program].map(Option::unwrap_or_default))
+    }
+
+    fn check_places_of<'n>(
+        &'n self,
+        path: &Path,
+        compiler: &[&'n str],
+    ) -> Result<(), JobFileError> {
         let mut dirs = RealDirs::default();
         let mut outputs: HashMap<&OsStr, Vec<(Arc<Path>, &String)>> = HashMap::new();
         let same = |field: String, name: &str, output: &str| JobFileError::Malformed {
@@ -191,18 +204,26 @@ impl JobFile {
                 alike.push((dir, name));
             }
         }
+        let written = |dirs: &mut RealDirs<'n>, name: &'n str| {
+            // Most inputs have no name of an output: their directories are not looked up.
+            let alike = outputs.get(Path::new(name).file_name()?)?;
+            let dir = dirs.of(name)?;
+            let found = alike.iter().find(|(other, _)| dir == *other);
+            found.map(|(_, output)| *output)
+        };
+        let compiler = compiler.iter().map(|name| ("common.args", *name));
+        let common = self.common_inputs.iter();
+        let common = common.map(|name| ("common.inputs", &**name));
+        for (field, name) in compiler.chain(common) {
+            if let Some(output) = written(&mut dirs, name) {
+                return Err(same(field.to_owned(), name, output));
+            }
+        }
         for (number, job) in self.jobs.iter().enumerate() {
-            for name in &job.inputs {
-                // Most inputs have no name of an output: their directories are not looked up.
-                let last = Path::new(name).file_name();
-                let Some(alike) = last.and_then(|last| outputs.get(last)) else {
-                    continue;
-                };
-                let dir = dirs.of(name);
-                let written = alike.iter().find(|(other, _)| dir.as_ref() == Some(other));
-                if let Some((_, output)) = written {
-                    return Err(same(format!("jobs[{number}].inputs"), name, output));
-                }
+            let inputs = job.inputs.iter();
+            let written = inputs.map(|name| (name, written(&mut dirs, name)));
+            if let Some((name, Some(output))) = written.into_iter().find(|(_, it)| it.is_some()) {
+                return Err(same(format!("jobs[{number}].inputs"), name, output));
             }
         }
         Ok(())
@@ -338,7 +359,7 @@ mod tests {
                     "inputs": [below(input), below("index")] })
             };
             let common =
-                serde_json::json!({ "linker_output": "a", "args": ["clang"], "inputs": [] });
+                serde_json::json!({ "linker_output": "a", "args": [below("clang")], "inputs": [] });
             let text = serde_json::json!({ "common": common, "jobs": [job(first), job(second)] });
             fs_err::write(&file, text.to_string()).expect("written");
             JobFile::read(&file).map_err(|error| Rendered(&error).to_string())
@@ -352,6 +373,14 @@ mod tests {
             ("dir/a.o", "dir/b.o", "link/b.o"),
         ] {
             let error = read(first, second, input).expect_err("one file");
+            assert!(error.contains("is the same file as the output"), "{error}");
+        }
+        // By its own name, or by that of the file that the name leads to.
+        let compiler = top.path().join("clang");
+        fs_err::write(top.path().join("dir/clang-22"), "").expect("written");
+        fs_err::os::unix::fs::symlink("dir/clang-22", &compiler).expect("linked");
+        for output in ["dir/../clang", "link/clang-22"] {
+            let error = read(output, "dir/b.o", "m.o").expect_err("the compiler");
             assert!(error.contains("is the same file as the output"), "{error}");
         }
     }
