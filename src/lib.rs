@@ -154,6 +154,9 @@ pub mod internals {
     pub mod exec {
         pub use crate::exec::check_result;
     }
+    pub mod fs {
+        pub use crate::fs::FileId;
+    }
     pub mod hash_cache {
         pub use crate::hash_cache::HashCache;
     }
@@ -177,8 +180,8 @@ pub mod internals {
     }
     pub mod process {
         pub use crate::process::{
-            ChildEnvironment, Confinement, Ending, Finished, ProcessError, ProcessSpec, Relto,
-            Scratch, Spawner, Support, Watch, landlock_support,
+            ChildEnvironment, Confinement, Ending, ExpectedFile, Finished, ProcessError,
+            ProcessSpec, Relto, Scratch, Spawner, Support, Watch, landlock_support,
         };
     }
     pub mod reapi {

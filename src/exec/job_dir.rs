@@ -14,7 +14,7 @@ use super::Hermetic;
 use crate::action::toolchain_tree::{ROOT, ToolchainTree};
 use crate::action::{Input, InputSource};
 use crate::fs::{absolute, create_private_dir};
-use crate::process::Confinement;
+use crate::process::{Confinement, ExpectedFile};
 
 /// Name of the one toolchain directory that all jobs of a link share.
 const TOOLCHAIN: &str = "tc";
@@ -96,6 +96,16 @@ impl JobDir {
     ) -> Confinement {
         let inputs = hermetic.inputs().filter_map(host);
         let tools = toolchain.files.iter().map(|file| file.host.clone());
+        let hashed = hermetic.job.files.iter().zip(&hermetic.facts);
+        let hashed = hashed.filter_map(|(file, facts)| {
+            let path = absolute(&file.host).ok()?;
+            let id = facts.identity.file_id();
+            Some(ExpectedFile { path, id })
+        });
+        let hashed_tools = toolchain.files.iter().map(|file| ExpectedFile {
+            path: file.host.clone(),
+            id: file.identity.file_id(),
+        });
         Confinement {
             readable: inputs.chain(tools).chain([self.path.clone()]).collect(),
             executable: toolchain
@@ -105,6 +115,7 @@ impl JobDir {
                 .map(|file| file.host.clone())
                 .collect(),
             writable: vec![self.path.clone()],
+            expected: hashed.chain(hashed_tools).collect(),
         }
     }
 }

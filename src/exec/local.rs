@@ -265,6 +265,8 @@ impl LocalExecutor {
         let finished = match self.start(invocation, memory).await {
             // A kernel that has Landlock can still refuse it, to the 17th domain for example.
             Err(ProcessError::Confinement { reason, .. }) => {
+                // Where another file has taken the place of an input, the user is told.
+                let _ = self.unchanged(hermetic).await;
                 return Ok(Attempt::Bad(UnsoundResult::Unconfined(reason)));
             }
             started => started.map_err(|error| not_started(job, &error))?,

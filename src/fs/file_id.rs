@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::fs::Metadata;
+use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::str::FromStr;
@@ -16,6 +18,20 @@ pub struct FileId {
 }
 
 impl FileId {
+    #[must_use]
+    pub fn new(device: u64, inode: u64) -> Self {
+        Self { device, inode }
+    }
+
+    /// The file that is open, also if only its path is (`O_PATH`).
+    ///
+    /// # Errors
+    /// The system's own.
+    pub fn of_open(file: impl AsFd) -> io::Result<Self> {
+        let found = rustix::fs::fstat(file)?;
+        Ok(Self::new(found.st_dev, found.st_ino))
+    }
+
     #[must_use]
     pub fn of(found: &Metadata) -> Self {
         Self {

@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fs_err as fs;
 
+use crate::fs::FileId;
+
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
 /// Longer than the tick by which Linux stamps files (10 ms at 100 Hz).
@@ -29,6 +31,12 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// The file itself, whatever its state.
+    #[must_use]
+    pub fn file_id(&self) -> FileId {
+        FileId::new(self.device, self.inode)
+    }
+
     pub(super) fn of(found: &std::fs::Metadata) -> Self {
         Self {
             device: found.dev(),

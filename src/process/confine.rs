@@ -12,7 +12,8 @@
 //! `--library-path` it also tries `/etc/ld.so.cache`. It can still check whether a file exists,
 //! which does no harm here: the answers choose headers and libraries, and a backend uses neither.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, PathBeneath,
@@ -21,6 +22,7 @@ use landlock::{
 };
 
 use super::Confinement;
+use crate::fs::FileId;
 
 /// The newest rights that are asked for, each where the kernel has it.
 const FILES: ABI = ABI::V5;
@@ -77,10 +79,13 @@ fn create() -> Result<RulesetCreated, RulesetError> {
 fn admit_all(rules: RulesetCreated, confinement: &Confinement) -> Result<RulesetCreated, String> {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let write = read | (AccessFs::from_write(FILES) & !AccessFs::IoctlDev);
-    let rules = admit(rules, &confinement.readable, read)?;
-    let rules = admit(rules, &confinement.executable, read | AccessFs::Execute)?;
-    let rules = admit(rules, &confinement.writable, write)?;
-    admit(rules, &[PathBuf::from("/dev/null")], write)
+    let expected = confinement.expected.iter();
+    let expected = expected.map(|file| (&*file.path, file.id)).collect();
+    let rules = admit(rules, &confinement.readable, read, &expected)?;
+    let execute = read | AccessFs::Execute;
+    let rules = admit(rules, &confinement.executable, execute, &expected)?;
+    let rules = admit(rules, &confinement.writable, write, &expected)?;
+    admit(rules, &[PathBuf::from("/dev/null")], write, &expected)
 }
 
 /// Rights that only a directory can have are left out for a file by the library.
@@ -88,13 +93,26 @@ fn admit(
     rules: RulesetCreated,
     paths: &[PathBuf],
     access: BitFlags<AccessFs>,
+    expected: &HashMap<&Path, FileId>,
 ) -> Result<RulesetCreated, String> {
+    let check = |path: &Path, open: &PathFd| match (expected.get(path), FileId::of_open(open)) {
+        (None, _) => Ok(()),
+        (Some(id), Ok(found)) if found == *id => Ok(()),
+        (Some(_), Ok(_)) => Err(format!(
+            "`{}` is another file than expected",
+            path.display()
+        )),
+        (Some(_), Err(error)) => Err(format!("cannot look at `{}`: {error}", path.display())),
+    };
     paths
         .iter()
         .try_fold(rules, |rules, path| match PathFd::new(path) {
-            Ok(open) => rules
-                .add_rule(PathBeneath::new(open, access))
-                .map_err(|error| format!("cannot admit `{}`: {error}", path.display())),
+            Ok(open) => {
+                check(path, &open)?;
+                rules
+                    .add_rule(PathBeneath::new(open, access))
+                    .map_err(|error| format!("cannot admit `{}`: {error}", path.display()))
+            }
             Err(PathFdError::OpenCall { source, .. })
                 if source.kind() == std::io::ErrorKind::NotFound =>
             {

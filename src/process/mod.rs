@@ -42,6 +42,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Hinted;
+use crate::fs::FileId;
 
 pub use build::{BuildProcess, build_identity};
 pub use child_signal::keep_exit_codes;
@@ -111,6 +112,17 @@ pub struct Confinement {
     /// May be read, written, created, renamed and removed.
     #[serde(with = "plan::path_bytes::list")]
     pub writable: Vec<PathBuf>,
+    /// What some of these paths must lead to. A directory may be renamed, and come back later,
+    /// without a trace at the files below it; what is admitted is the file that was checked here.
+    pub expected: Vec<ExpectedFile>,
+}
+
+/// A path and the file that it must lead to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpectedFile {
+    #[serde(with = "plan::path_bytes")]
+    pub path: PathBuf,
+    pub id: FileId,
 }
 
 /// How a program ended.

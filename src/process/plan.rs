@@ -138,7 +138,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::process::{ChildEnvironment, Confinement};
+    use crate::fs::FileId;
+    use crate::process::{ChildEnvironment, Confinement, ExpectedFile};
 
     fn name() -> impl Strategy<Value = OsString> {
         vec(any::<u8>(), 0..9).prop_map(OsString::from_vec)
@@ -159,6 +160,13 @@ mod tests {
             (paths(), paths(), paths()).prop_map(|(readable, executable, writable)| Confinement {
                 readable,
                 executable,
+                expected: writable
+                    .iter()
+                    .map(|path| ExpectedFile {
+                        path: path.clone(),
+                        id: FileId::new(1, u64::MAX),
+                    })
+                    .collect(),
                 writable,
             });
         (

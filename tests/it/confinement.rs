@@ -21,7 +21,7 @@ async fn thousands_of_files_can_be_admitted() {
     invocation.confinement = Some(Confinement {
         readable,
         executable: vec!["/".into()],
-        writable: Vec::new(),
+        ..Confinement::default()
     });
     let finished = run(&invocation).await.expect("it ran");
     assert_eq!(text(&finished.stdout), "fine", "{}", text(&finished.stderr));

@@ -8,9 +8,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
+use relto::internals::fs::FileId;
 use relto::internals::process::{
-    ChildEnvironment, Confinement, Ending, Finished, ProcessError, ProcessSpec, Relto, Spawner,
-    Support, landlock_support,
+    ChildEnvironment, Confinement, Ending, ExpectedFile, Finished, ProcessError, ProcessSpec,
+    Relto, Spawner, Support, landlock_support,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -314,6 +315,7 @@ async fn confinement_admits_what_it_names_and_nothing_else() {
         .map(PathBuf::from)
         .to_vec(),
         writable: vec!["out".into()],
+        ..Confinement::default()
     });
     let finished = run(&invocation).await.expect("it ran");
     assert_eq!(
@@ -325,6 +327,37 @@ async fn confinement_admits_what_it_names_and_nothing_else() {
     assert_eq!(fs::read(path("out/o")).expect("there"), b"x\n");
     assert!(!path("new").exists());
     assert_eq!(fs::read(path("admitted")).expect("there"), b"admitted");
+}
+
+#[tokio::test]
+async fn a_path_that_leads_to_another_file_than_expected_is_an_error_that_names_it() {
+    if !is_sandboxed_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("module");
+    fs::write(&path, "text").expect("written");
+    let mut invocation = shell("echo it ran");
+    let expected = ExpectedFile {
+        path: path.clone(),
+        id: FileId::at(&path).expect("there"),
+    };
+    invocation.confinement = Some(Confinement {
+        readable: vec!["/".into(), path.clone()],
+        executable: vec!["/".into()],
+        expected: vec![expected],
+        ..Confinement::default()
+    });
+    assert!(run(&invocation).await.expect("it ran").succeeded());
+    let other = dir.path().join("other");
+    fs::write(&other, "text").expect("written");
+    fs::rename(&other, &path).expect("renamed");
+    let error = run(&invocation).await.expect_err("another file");
+    assert!(
+        matches!(&error, ProcessError::Confinement { reason, .. }
+        if reason.contains("module")),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]

@@ -136,6 +136,7 @@ impl SandboxedJob {
             readable,
             executable: vec!["relto/tc/lib/ld-linux-x86-64.so.2".into()],
             writable: vec!["relto/out".into()],
+            ..Confinement::default()
         }
     }
 
