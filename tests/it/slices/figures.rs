@@ -1,8 +1,9 @@
-//! What the campaign has compared so far, in a file that outlives a run.
+//! What the campaign has compared so far, in a file that outlives a run, and the figures that the
+//! documentation shows: those in `testdata/slices`, to which the files of finished runs are copied.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
@@ -270,6 +271,54 @@ impl Campaign {
     }
 }
 
+/// The campaigns whose figures the documentation shows, LLVM 22 first.
+fn shown() -> Vec<Campaign> {
+    let read = |release: u32| {
+        let name = format!("tests/it/testdata/slices/figures-{release}.json");
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        serde_json::from_slice(&fs::read(file).expect("figures")).expect("whole")
+    };
+    [22, 21, 23, 24].map(read).into()
+}
+
+/// The tables of the documentation.
+fn page(campaigns: &[Campaign]) -> String {
+    let mut out = String::from("| |");
+    for campaign in campaigns {
+        let (_, version) = campaign.compiler.split_once("version ").expect("a version");
+        let number = version.split([' ', '+', '~']).next().unwrap_or_default();
+        let _ = write!(out, " {number} |");
+    }
+    out.push('\n');
+    let _ = writeln!(out, "|---|{}", "---|".repeat(campaigns.len()));
+    let mut row = |name: &str, count: &dyn Fn(&Campaign) -> u64| {
+        let counts = campaigns.iter().map(|it| format!(" {} |", count(it)));
+        let _ = writeln!(out, "| {name} |{}", counts.collect::<String>());
+    };
+    let length = |it: usize| u64::try_from(it).expect("a count");
+    row("programs", &|it| length(it.seeds.len() + it.real.len()));
+    row("**telling pairs**", &|it| it.figures.telling);
+    row("**differences**", &|it| length(it.figures.wrong.len()));
+    row("equal without restoring", &|it| it.figures.equal_as_they_are);
+    row("only the own source file elsewhere, not counted above", &|it| {
+        it.figures.moved
+    });
+    for construct in Construct::ALL {
+        let name = format!("edits of {}", words(&format!("{construct:?}")));
+        let of = |it: &Campaign| it.figures.constructs.get(&construct).copied();
+        row(&name, &|it| of(it).unwrap_or_default());
+    }
+    let programs: BTreeSet<&String> = campaigns
+        .iter()
+        .flat_map(|campaign| campaign.figures.programs.keys())
+        .collect();
+    for program in programs {
+        let of = |it: &Campaign| it.figures.programs.get(program).copied();
+        row(program, &|it| of(it).unwrap_or_default());
+    }
+    out
+}
+
 /// `NewFunctions` as words.
 fn words(name: &str) -> String {
     let mut out = String::new();
@@ -286,4 +335,33 @@ fn path() -> PathBuf {
     let dir = std::env::var_os("RELTO_SLICES_STATE")
         .map_or_else(|| kept_dir().join("slices"), PathBuf::from);
     dir.join(format!("figures-{}.json", Llvm::get().major()))
+}
+
+/// Lines of the page between which the tables are.
+const BEGIN: &str = "<!-- figures: the test writes them -->\n\n";
+const END: &str = "\n<!-- figures: end -->";
+
+/// `INSTA_UPDATE=always` writes the tables, as it does snapshots.
+#[test]
+fn the_page_on_slice_keys_shows_the_figures_of_the_campaign() {
+    let campaigns = shown();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/slice-keys.md");
+    let text = fs::read_to_string(path).expect("the page");
+    let (before, rest) = text.split_once(BEGIN).expect("where they begin");
+    let (written, after) = rest.split_once(END).expect("where they end");
+    let tables = page(&campaigns);
+    if std::env::var_os("INSTA_UPDATE").is_some_and(|wanted| wanted == "always") {
+        let text = format!("{before}{BEGIN}{tables}{END}{after}");
+        fs::write(path, text).expect("written");
+    } else {
+        assert_eq!(written, tables, "write it with INSTA_UPDATE=always");
+    }
+}
+
+#[test]
+fn no_campaign_found_a_difference() {
+    for campaign in shown() {
+        let wrong = &campaign.figures.wrong;
+        assert!(wrong.is_empty(), "{}: {wrong:#?}", campaign.compiler);
+    }
 }
