@@ -299,10 +299,13 @@ fn page(campaigns: &[Campaign]) -> String {
     row("programs", &|it| length(it.seeds.len() + it.real.len()));
     row("**telling pairs**", &|it| it.figures.telling);
     row("**differences**", &|it| length(it.figures.wrong.len()));
-    row("equal without restoring", &|it| it.figures.equal_as_they_are);
-    row("only the own source file elsewhere, not counted above", &|it| {
-        it.figures.moved
+    row("equal without restoring", &|it| {
+        it.figures.equal_as_they_are
     });
+    row(
+        "only the own source file elsewhere, not counted above",
+        &|it| it.figures.moved,
+    );
     for construct in Construct::ALL {
         let name = format!("edits of {}", words(&format!("{construct:?}")));
         let of = |it: &Campaign| it.figures.constructs.get(&construct).copied();
