@@ -104,11 +104,14 @@ pub(super) fn text_of(
         .map_err(|_| ConfigError::FileNotUtf8 { path })
 }
 
-/// A directory that must not be searched has no file for us, and what is not a regular file holds
-/// no configuration.
+/// A directory that must not be searched has no file for us, a name that is too long has none, and
+/// what is not a regular file holds no configuration.
 fn is_absent(error: &io::Error) -> bool {
-    use io::ErrorKind::{InvalidInput, NotADirectory, NotFound};
-    matches!(error.kind(), NotFound | NotADirectory | InvalidInput)
+    use io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound};
+    matches!(
+        error.kind(),
+        NotFound | NotADirectory | InvalidInput | InvalidFilename
+    )
 }
 
 /// Names the file also where [`open_regular`] returns the system's error as it is, for links that
@@ -166,6 +169,15 @@ mod tests {
         fs_err::write(&path, b"quiet = true # \xff\n").expect("written");
         let error = read().expect_err("refused").to_string();
         assert!(error.contains(".relto.toml"), "{error}");
+    }
+
+    #[test]
+    fn a_directory_whose_name_no_file_system_takes_has_no_file() {
+        let top = tempfile::tempdir().expect("a temporary directory");
+        let long = format!("/{}", "x".repeat(5000));
+        let environment = Environment::new(top.path(), [("XDG_CONFIG_HOME", long)]);
+        let files = read(&environment, &mut Vec::new()).expect("nothing is read");
+        assert!(files.paths.is_empty());
     }
 
     #[test]

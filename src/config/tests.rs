@@ -282,6 +282,11 @@ fn bad_values_name_option_source_and_way_out() {
     `remote_executor` and `remote_cache=http://` cannot be used together
       hint: workers take their inputs from the farm's own cache: leave `remote_cache` out
     ");
+    for login in ["u:hunter2@", "u:hunter2@@@", "u:hunt/er2@", "hunter2@"] {
+        let address = format!("http://{login}cache:99999/");
+        let refused = place.refused(&[("remote_cache", &address)]);
+        assert!(refused.contains("`http://***@cache:99999/`"), "{refused}");
+    }
     insta::assert_snapshot!(place.refused(&[("remote_header", "hunter2")]), @"invalid value `***` for `remote_header` (from the command line): expected NAME=VALUE");
 }
 
