@@ -47,6 +47,8 @@ fn run_both(
     small_runtime()?.block_on(async {
         let mut watch = Watch::start().map_err(NoThreads)?;
         let spawner = Spawner::new(Relto::itself()).map_err(NoThreads)?;
+        // The names of all files of a link, or its map.
+        let spawner = spawner.with_whole_output();
         let cancel = CancellationToken::new();
         let command = spec(command);
         let specs: Vec<_> = questions.iter().map(|command| spec(command)).collect();

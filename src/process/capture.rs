@@ -1,11 +1,15 @@
 //! Captures what a program prints, within bounds.
 //!
-//! The first and the last MiB are kept, with a line between them that says how many bytes are
-//! missing. The whole stream is read, because a full pipe would block the compiler.
+//! Of a compiler's output the first and the last MiB are kept, with a line between them that says
+//! how many bytes are missing. The whole stream is read, because a full pipe would block the
+//! program.
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-const KEPT_AT_EACH_END: usize = 1 << 20;
+/// Of a compiler's output.
+pub(super) const KEPT_AT_EACH_END: usize = 1 << 20;
+/// For programs whose output is a result.
+pub(super) const ALL: usize = usize::MAX;
 const READ_SIZE: usize = 64 * 1024;
 
 /// The two ends of a stream.
@@ -19,14 +23,9 @@ pub(super) struct Captured {
     dropped: u64,
 }
 
-impl Default for Captured {
-    fn default() -> Self {
-        Self::with_limit(KEPT_AT_EACH_END)
-    }
-}
-
 impl Captured {
-    fn with_limit(limit: usize) -> Self {
+    /// Keeps `limit` bytes at each end.
+    pub(super) fn with_limit(limit: usize) -> Self {
         Self {
             limit,
             head: Vec::new(),
@@ -54,7 +53,7 @@ impl Captured {
         let (first, rest) = bytes.split_at(room.min(bytes.len()));
         self.head.extend_from_slice(first);
         self.tail.extend_from_slice(rest);
-        if self.tail.len() >= 2 * self.limit {
+        if self.tail.len() >= self.limit.saturating_mul(2) {
             self.drop_old();
         }
     }
@@ -92,6 +91,8 @@ mod tests {
         assert_eq!(captured(b"", 4).await, "");
         assert_eq!(captured(b"abc", 4).await, "abc");
         assert_eq!(captured(b"abcdefgh", 4).await, "abcdefgh");
+        let long = vec![b'x'; 5 * KEPT_AT_EACH_END];
+        assert_eq!(captured(&long, ALL).await.len(), long.len());
     }
 
     #[tokio::test]

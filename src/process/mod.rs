@@ -138,7 +138,7 @@ pub enum Ending {
 pub struct Finished {
     pub ending: Ending,
     /// The first and the last MiB of the stream, with a line between them that says how much was
-    /// left out.
+    /// left out; all of it from a [`Spawner::with_whole_output`].
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
     /// From the request to the end, the start of the helper included.

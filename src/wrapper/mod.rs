@@ -17,6 +17,7 @@ mod final_link;
 mod inputs;
 mod kind;
 mod linker;
+mod messages;
 mod modules;
 mod natives;
 mod resolution;
@@ -24,9 +25,9 @@ mod script;
 mod source;
 mod thin_link;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::action::response::expand_response_files;
 use crate::error::Hinted;
@@ -130,6 +131,11 @@ impl LinkPlan {
                 return Err(Refusal::new(format!("`{}` {reason}", item.words.join(" "))));
             }
         }
+        let has = |name| items.iter().any(|item| item.name() == Some(name));
+        if has("exclude-libs") && has("version-script") {
+            // Which one counts for a module depends on what asked for it.
+            return Err(Refusal::new("`--exclude-libs` with a version script"));
+        }
         let backend = backend::BackendFlags::of(flavour, &items)?;
         Ok(Some(Self {
             items,
@@ -217,9 +223,14 @@ impl LinkPlan {
     /// # Errors
     /// An input cannot be read.
     pub fn resolve(&self, release: &Release) -> Result<Resolution, Refusal> {
+        self.resolve_with(&[], release)
+    }
+
+    /// The same where the files called `last` are loaded at the end.
+    fn resolve_with(&self, last: &[&str], release: &Release) -> Result<Resolution, Refusal> {
         let first = self.undefined();
         let wrapped: Vec<&str> = self.values_of("wrap").collect();
-        Resolution::find(self.flavour, &self.inputs, &first, &wrapped, release)
+        Resolution::find(self.flavour, &self.inputs, &first, &wrapped, last, release)
     }
 
     /// A symbol that LTO may replace is weak in its object. There the final link would not miss the
@@ -262,6 +273,12 @@ impl LinkPlan {
         let trace = std::str::from_utf8(stdout);
         let trace = trace.map_err(|_| Refusal::new("an input's name is not UTF-8"))?;
         let trace = &self.inputs.files_of(trace)[..];
+        let resolution = match &resolution.more_in(trace)[..] {
+            last if !last.is_empty() && resolution.agrees_with(trace) => {
+                self.resolve_with(last, release)?
+            }
+            _ => resolution,
+        };
         let resolution = Some(resolution).filter(|it| it.agrees_with(trace));
         self.check_wrapped(resolution.as_ref())?;
         let mut thin = thin_link::ThinLinkResult::read(self, scratch, trace, resolution.as_ref())?;
@@ -280,14 +297,54 @@ impl LinkPlan {
         })
     }
 
-    /// The linker's arguments for the final link, after all jobs have their objects.
+    /// The final link, after all jobs have their objects.
     ///
     /// # Errors
     /// The objects do not fit the native files in a way that relto can express.
-    pub fn final_link(&self, scratch: &Path, jobs: &Jobs) -> Result<Vec<OsString>, Refusal> {
-        let arguments = final_link::arguments(self, jobs, scratch)?;
-        response_file(scratch, "final-link.rsp", &arguments)
-            .map_err(|error| Refusal::unreadable(scratch, &error))
+    pub fn final_link(&self, scratch: &Path, jobs: &Jobs) -> Result<FinalLink, Refusal> {
+        let (arguments, files) = final_link::prepare(self, jobs, scratch)?;
+        let arguments = response_file(scratch, "final-link.rsp", &arguments)
+            .map_err(|error| Refusal::unreadable(scratch, &error))?;
+        let map = ["Map", "map"].iter().find_map(|name| self.value_of(name));
+        Ok(FinalLink {
+            arguments,
+            files,
+            map: map.map(PathBuf::from),
+        })
+    }
+}
+
+/// The link that makes the program.
+#[derive(Debug)]
+pub struct FinalLink {
+    /// Of the linker.
+    pub arguments: Vec<OsString>,
+    files: final_link::RenamedFiles,
+    /// Where the linker says what is where in the program.
+    map: Option<PathBuf>,
+}
+
+impl FinalLink {
+    /// What the linker prints, with its own names for files.
+    #[must_use]
+    pub fn restored(&self, printed: &[u8]) -> Vec<u8> {
+        self.files.restored(printed)
+    }
+
+    /// The messages of both links of `linker`, as its own LTO would show them.
+    #[must_use]
+    pub fn messages(&self, linker: &OsStr, thin: &[u8], last: &[u8]) -> Vec<u8> {
+        let name = Path::new(linker).file_name().unwrap_or(linker);
+        messages::merged(&name.to_string_lossy(), thin, &self.restored(last))
+    }
+
+    /// Gives the files in the map the linker's own names. A map that cannot be changed stays.
+    pub fn restore_map(&self) {
+        let Some(path) = &self.map else { return };
+        if let Ok(map) = fs::read_regular(path) {
+            // Written in place, as the linker does.
+            let _ = fs_err::write(path, self.restored(&map));
+        }
     }
 }
 

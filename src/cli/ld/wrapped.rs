@@ -75,6 +75,7 @@ impl<'a> Wrapped<'a> {
         let thin = link.thin_link(plan, arguments, &compiler)?;
         let ThinLink {
             stdout,
+            stderr,
             release,
             resolution,
         } = thin;
@@ -83,13 +84,17 @@ impl<'a> Wrapped<'a> {
             return Err(Trouble::Nothing);
         }
         link.run_jobs(jobs.file.clone(), &jobs.names, plan.dwo_dir())?;
-        let arguments = plan.final_link(scratch, &jobs)?;
-        let finished = link.run_linker(arguments)?;
-        if finished.succeeded() {
-            Ok(finished)
-        } else {
-            Err(Trouble::Failed(finished, "final link"))
+        let last = plan.final_link(scratch, &jobs)?;
+        let finished = link.run_linker(last.arguments.clone())?;
+        if !finished.succeeded() {
+            return Err(Trouble::Failed(finished, "final link"));
         }
+        last.restore_map();
+        Ok(Finished {
+            stdout: last.restored(&finished.stdout),
+            stderr: last.messages(linker, &stderr, &finished.stderr),
+            ..finished
+        })
     }
 
     fn command(&self, arguments: Vec<OsString>) -> Vec<OsString> {
@@ -125,6 +130,7 @@ impl<'a> Wrapped<'a> {
         }
         Ok(ThinLink {
             stdout: thin.stdout,
+            stderr: thin.stderr,
             release,
             resolution: resolution?,
         })
@@ -183,6 +189,7 @@ impl<'a> Wrapped<'a> {
 
 struct ThinLink {
     stdout: Vec<u8>,
+    stderr: Vec<u8>,
     release: Release,
     resolution: Resolution,
 }

@@ -67,7 +67,8 @@ impl RunningChild {
         }
     }
 
-    /// Waits for the end. `None` if it was cancelled; then the group is dead.
+    /// Waits for the end. `None` if it was cancelled; then the group is dead. Keeps so many bytes at
+    /// each end of its output.
     ///
     /// The group is killed between the end of its leader and the reaping, while its number cannot
     /// be used again.
@@ -75,10 +76,12 @@ impl RunningChild {
         mut self,
         pipes: Pipes,
         mut ends: Ends,
+        kept: usize,
         cancel: &CancellationToken,
     ) -> io::Result<Option<ExitedChild>> {
-        let (mut stdout, mut stderr, mut peak_memory) =
-            (Captured::default(), Captured::default(), None);
+        let mut stdout = Captured::with_limit(kept);
+        let mut stderr = Captured::with_limit(kept);
+        let mut peak_memory = None;
         {
             let reading = async {
                 tokio::join!(

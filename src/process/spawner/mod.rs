@@ -20,6 +20,7 @@ use rustix::process::{Pid, Signal};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use super::capture;
 use super::plan::{HelperReport, ProcessPlan};
 use super::self_exe::{RUN, Relto};
 use super::supervise::read_all;
@@ -42,6 +43,8 @@ pub struct Spawner {
     relto: Relto,
     orders: mpsc::Sender<Order>,
     thread: Option<JoinHandle<()>>,
+    /// How much of a program's output is kept, at each end.
+    kept: usize,
 }
 
 #[derive(Debug)]
@@ -74,7 +77,15 @@ impl Spawner {
             relto,
             orders,
             thread: Some(thread),
+            kept: capture::KEPT_AT_EACH_END,
         })
+    }
+
+    /// Keeps all that programs print, however much it is.
+    #[must_use]
+    pub fn with_whole_output(mut self) -> Self {
+        self.kept = capture::ALL;
+        self
     }
 
     /// Runs a program to its end. Must be called on a tokio runtime with I/O and time.
@@ -117,7 +128,7 @@ impl Spawner {
         let (running, pipes) = self.start(spec).await?;
         on_start(running.id());
         let ended = running
-            .watch(pipes, ends, cancel)
+            .watch(pipes, ends, self.kept, cancel)
             .await
             .map_err(|source| ProcessError::Lost {
                 program: program.clone(),

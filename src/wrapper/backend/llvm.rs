@@ -7,6 +7,25 @@ pub(super) const CODEGEN: &[(&str, Option<&str>)] = &[
     ("target-abi=", Some("-mabi=")),
 ];
 
+/// How the names of options begin that make LLVM print about itself: about all modules in one
+/// process, under the linker's name.
+pub(super) const SHOWING: &[&str] = &[
+    "debug-only",
+    "debug-pass",
+    "dot-",
+    "dump-",
+    "help",
+    "info-output-file",
+    "pass-remarks",
+    "print-",
+    "save-stats",
+    "stats",
+    "time-passes",
+    "track-memory",
+    "version",
+    "view-",
+];
+
 /// Options without a clang equivalent (`llvm/CodeGen/CommandFlags`).
 pub(super) const UNKNOWN_TO_CLANG: &[&str] = &[
     "march",

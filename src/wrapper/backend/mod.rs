@@ -12,7 +12,7 @@ mod llvm;
 mod tests;
 mod thread_locals;
 
-use llvm::{CODEGEN, UNKNOWN_TO_CLANG};
+use llvm::{CODEGEN, SHOWING, UNKNOWN_TO_CLANG};
 use thread_locals::ThreadLocals;
 
 /// The flags of all backends of a link.
@@ -167,6 +167,11 @@ impl BackendFlags {
         if UNKNOWN_TO_CLANG.iter().any(|known| same(known)) {
             return Err(Refusal::new(format!(
                 "`-mllvm {word}` has no counterpart in clang"
+            )));
+        }
+        if SHOWING.iter().any(|begin| name.starts_with(begin)) {
+            return Err(Refusal::new(format!(
+                "`-mllvm {word}` shows or changes the linker's own LTO"
             )));
         }
         self.more.extend(["-mllvm".to_owned(), word.to_owned()]);

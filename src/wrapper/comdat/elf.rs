@@ -77,6 +77,13 @@ fn read<Elf: FileHeader<Endian = Endianness>>(object: &[u8]) -> Option<Definitio
     Some(found)
 }
 
+/// Where the object names a system that the program must not get from it.
+pub(super) fn system(object: &[u8]) -> Option<usize> {
+    /// Its modules have one, too.
+    const AMD_GPU: u8 = 224;
+    (*object.get(ABI)? != 0 && *object.get(18)? != AMD_GPU).then_some(ABI)
+}
+
 /// Where the object says of each of its groups that it is one of several copies: words that are
 /// zero if it is not.
 pub(super) fn claims(object: &[u8]) -> Option<Vec<usize>> {
@@ -155,9 +162,11 @@ fn flags<Elf: FileHeader<Endian = Endianness>>(object: &[u8]) -> Option<Vec<usiz
 }
 
 /// An object like `model` that holds nothing but empty groups of the names `claimed`, and refers
-/// weakly to the symbols `named`. If sections are `kept`, the output has all that it has.
+/// weakly to the symbols `named`. If sections are `kept`, the output has all that it has. It is for
+/// the system `abi`.
 pub(super) fn stub(
     model: &[u8],
+    abi: u8,
     claimed: &[&[u8]],
     named: &[(&[u8], u8)],
     kept: bool,
@@ -167,7 +176,14 @@ pub(super) fn stub(
         little: model.get(5) == Some(&1),
         kept,
     };
-    Some(writer.stub(model, claimed, named))
+    let mut stub = writer.stub(model, claimed, named);
+    if system(model).is_some() {
+        stub[ABI] = 0;
+    }
+    if stub[ABI] == 0 {
+        stub[ABI] = abi;
+    }
+    Some(stub)
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -188,6 +204,10 @@ const NOTE: usize = 7;
 const ADDRSIG: usize = 0x6fff_4c03;
 /// Not for the program.
 const EXCLUDE: usize = 0x8000_0000;
+
+/// Where the header names the system that an object is for; what follows is zero. Modules are for
+/// none, and neither are the objects of the linker's own LTO.
+pub(in crate::wrapper) const ABI: usize = 7;
 
 /// The one section whose name matters; it stands at the beginning of the names, after an empty one.
 const PROPERTY_NAME: &[u8] = b"\0.note.gnu.property\0";
@@ -345,7 +365,9 @@ mod tests {
             model[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', class, 1, 1]);
             model[16..20].copy_from_slice(&[1, 0, 62, 0]);
             model[20] = 1;
-            let stub = stub(&model, &[b"f", b"_ZN1AC5Ev"], &[(b"g", 6)], false).expect("written");
+            let stub =
+                stub(&model, 3, &[b"f", b"_ZN1AC5Ev"], &[(b"g", 6)], false).expect("written");
+            assert_eq!(stub[ABI], 3);
             let found = definitions(&stub).expect("an object");
             assert_eq!(found.groups, [&b"f"[..], b"_ZN1AC5Ev"]);
             assert_eq!(found.symbols().count(), 0);

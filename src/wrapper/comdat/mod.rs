@@ -168,6 +168,8 @@ pub(super) struct Natives {
     weak: HashMap<Vec<u8>, Vec<usize>>,
     common: HashMap<Vec<u8>, String>,
     named: NamedSymbols,
+    /// For WebAssembly.
+    types: wasm::SymbolTypes,
 }
 
 impl Natives {
@@ -192,6 +194,9 @@ impl Natives {
         let found = Definitions::of(flavour, object, name)?;
         let first = |known: Option<u8>, own: Option<u8>| known.or(own).unwrap_or_default();
         self.named.add(&found, first);
+        if flavour == Flavour::Wasm {
+            self.types.add(object);
+        }
         self.groups
             .extend(found.groups.iter().map(|name| name.to_vec()));
         let grouped = found.grouped.iter().map(|(symbol, _)| *symbol);
@@ -219,6 +224,8 @@ pub(super) struct Objects<'a> {
     claimed: Option<BTreeSet<&'a [u8]>>,
     groups: HashSet<Vec<u8>>,
     named: NamedSymbols,
+    /// For WebAssembly.
+    types: wasm::SymbolTypes,
     first: Option<Vec<u8>>,
     /// Symbols of native files that lose against a module's.
     overruled: BTreeMap<usize, HashSet<Vec<u8>>>,
@@ -246,6 +253,7 @@ impl<'a> Objects<'a> {
             claimed,
             groups: HashSet::new(),
             named: NamedSymbols::default(),
+            types: wasm::SymbolTypes::default(),
             first: None,
             overruled: BTreeMap::new(),
         }
@@ -276,17 +284,26 @@ impl<'a> Objects<'a> {
             let own = own.filter(|it| *it == elf::TLS);
             own.or(known).unwrap_or_default()
         });
+        if self.flavour == Flavour::Wasm {
+            self.types.add(object);
+        }
         if self.first.is_none() {
             self.first = Some(object.to_vec());
         }
+        let system = (self.flavour == Flavour::Elf).then(|| elf::system(object));
+        let system = system.flatten();
         if self.relocatable {
-            return self.check_relocatable(found).map(|()| None);
+            self.check_relocatable(found)?;
+            return Ok(system.map(|place| ObjectChange::Zeros(vec![place])));
         }
         if found.groups.is_empty() {
-            return Ok(None);
+            return Ok(system.map(|place| ObjectChange::Zeros(vec![place])));
         }
         Ok(match self.flavour {
-            Flavour::Elf => elf::claims(object).map(ObjectChange::Zeros),
+            Flavour::Elf => {
+                let claims = elf::claims(object);
+                claims.map(|claims| ObjectChange::Zeros(claims.into_iter().chain(system).collect()))
+            }
             Flavour::Wasm => wasm::without_claims(object).map(ObjectChange::Whole),
             Flavour::MachO => None,
         })
@@ -369,10 +386,18 @@ impl<'a> Objects<'a> {
                 });
                 let named: Vec<(&[u8], u8)> = named.collect();
                 let needed = !(claimed.is_empty() && named.is_empty());
-                needed.then(|| elf::stub(first, &claimed, &named, self.relocatable))?
+                let abi = resolution.and_then(|it| it.abi).unwrap_or_default();
+                needed.then(|| elf::stub(first, abi, &claimed, &named, self.relocatable))?
             }
-            Flavour::Wasm if claimed.is_empty() => None,
-            Flavour::Wasm => Some(wasm::stub(first, &claimed)),
+            Flavour::Wasm => {
+                let named = order.iter().filter_map(|name| {
+                    let files = [&self.natives.types, &self.types];
+                    Some((&name[..], wasm::SymbolTypes::of(files, name)?))
+                });
+                let named: Vec<(&[u8], &wasm::SymbolType)> = named.collect();
+                let needed = !(claimed.is_empty() && named.is_empty());
+                needed.then(|| wasm::stub(first, &claimed, &named))
+            }
             Flavour::MachO => {
                 let resolution = resolution?;
                 let needed = order.iter().filter(|&name| {

@@ -88,7 +88,6 @@ pub(super) const VALUES: &[(&str, Role)] = &[
     ("thinlto-cache-dir", Drop),
     ("thinlto-cache-policy", ThinOnly),
     ("thinlto-jobs", ThinOnly),
-    ("thinlto-index-only", PassThrough),
     ("thinlto-object-suffix-replace", DISTRIBUTED),
     ("thinlto-prefix-replace", DISTRIBUTED),
     ("lto-obj-path", DISTRIBUTED),

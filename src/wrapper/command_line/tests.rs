@@ -40,6 +40,7 @@ fn the_longest_name_that_fits_decides() {
     assert_eq!(names, ["entry", "e", "shared", "s", "static", "build-id"]);
     assert_eq!(items(&["-omagic"])[0].value(), Some("magic"));
     assert_eq!(items(&["--lto-O3"])[0].value(), Some("3"));
+    assert_eq!(items(&["--thinlto-index-only", "a.o"]).len(), 2);
 }
 
 #[test]

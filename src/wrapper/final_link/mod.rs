@@ -1,4 +1,4 @@
-//! The command line of the final link: the linker's arguments with objects in place of modules.
+//! The files and the command line of the final link: the linker's arguments with objects in place of modules.
 //!
 //! Native files come in the order in which the thin link loaded them, then the objects of the
 //! modules, then the remaining libraries. Those last ones are for what only the code generator asks
@@ -19,18 +19,18 @@ use super::{Flavour, Jobs, LinkPlan, Refusal, archive, base, in_parallel, text};
 mod debug_map;
 mod renamed;
 
-use renamed::RenamedFiles;
+pub(super) use renamed::RenamedFiles;
 
 const NATIVES: &str = "n";
 const STUB: &str = "groups.o";
 /// Objects that are in memory at a time.
 const AT_A_TIME: usize = 16;
 
-pub(super) fn arguments(
+pub(super) fn prepare(
     plan: &LinkPlan,
     jobs: &Jobs,
     scratch: &Path,
-) -> Result<Vec<String>, Refusal> {
+) -> Result<(Vec<String>, RenamedFiles), Refusal> {
     let mut files = FinalLinkFiles {
         dir: scratch.join(NATIVES),
         count: 0,
@@ -60,7 +60,7 @@ pub(super) fn arguments(
     arguments.extend(objects);
     arguments.extend(libraries(pieces, plan, jobs, &mut files)?);
     files.renamed.check(&plan.inputs.patterns)?;
-    Ok(arguments)
+    Ok((arguments, files.renamed))
 }
 
 /// Everything but inputs.

@@ -2,17 +2,20 @@
 //!
 //! A linker script may place sections by the names of their files. The linker's own LTO gives its
 //! objects names that no file has, and members of archives move to new archives; a script that
-//! tells these names apart would lay out another program.
+//! tells these names apart would lay out another program. Messages and maps get the linker's own
+//! names back.
 
 use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 
-use crate::wrapper::{Refusal, Release, script};
+use aho_corasick::{AhoCorasick, MatchKind};
+
+use crate::wrapper::{Refusal, Release, base, script};
 
 /// Files with their names here and what the linker itself may call them. A member of an archive is
 /// `ARCHIVE:MEMBER`, as in a script.
 #[derive(Debug, Default)]
-pub(super) struct RenamedFiles {
+pub(in crate::wrapper) struct RenamedFiles {
     all: Vec<(String, Vec<String>)>,
 }
 
@@ -24,6 +27,23 @@ impl RenamedFiles {
     /// The same where the linker's name is not known for certain.
     pub(super) fn add_one_of(&mut self, ours: String, theirs: Vec<String>) {
         self.all.push((ours, theirs));
+    }
+
+    /// `text` of the final link with the linker's own names.
+    pub(in crate::wrapper) fn restored(&self, text: &[u8]) -> Vec<u8> {
+        let names = self
+            .all
+            .iter()
+            .flat_map(|(ours, theirs)| shown(ours, theirs));
+        let (ours, theirs): (Vec<_>, Vec<_>) = names.unzip();
+        let finder = AhoCorasick::builder()
+            .match_kind(MatchKind::LeftmostLongest)
+            .build(&ours);
+        // The size of an automaton is limited.
+        finder.map_or_else(
+            |_| text.to_vec(),
+            |finder| finder.replace_all_bytes(text, &theirs),
+        )
     }
 
     /// # Errors
@@ -42,6 +62,23 @@ impl RenamedFiles {
         }
         Ok(())
     }
+}
+
+/// How messages name a file, and how they would if it had the linker's own name. A member is
+/// `ARCHIVE(MEMBER)`, or its name and later that of the archive.
+fn shown(ours: &str, theirs: &[String]) -> Vec<(String, String)> {
+    let Some(theirs) = theirs.last() else {
+        return Vec::new();
+    };
+    let whole = |name: &str| match name.rsplit_once(':') {
+        Some((archive, member)) => format!("{archive}({})", base(member)),
+        None => name.to_owned(),
+    };
+    let mut names = vec![(whole(ours), whole(theirs))];
+    if let (Some((ours, _)), Some((theirs, _))) = (ours.rsplit_once(':'), theirs.rsplit_once(':')) {
+        names.push((ours.to_owned(), theirs.to_owned()));
+    }
+    names
 }
 
 /// `ARCHIVE:` means all members of archives of that name, `:FILE` no member.
@@ -119,6 +156,31 @@ mod tests {
             ["d/app.lto.liby.a(x.o at 96).o"]
         );
         assert_eq!(names(None, 22), ["out/app.lto.o"]);
+    }
+
+    #[test]
+    fn messages_get_the_linkers_own_names() {
+        let mut files = RenamedFiles::default();
+        files.add("/s/o/000001.x.o".to_owned(), "app.lto.x.o".to_owned());
+        files.add("/s/n/1/liby.a:z.o".to_owned(), "lib/liby.a:z.o".to_owned());
+        files.add("/s/n/2/w.o".to_owned(), "lib/liby.a:w.o".to_owned());
+        let object = vec!["lto.tmp".to_owned(), "app.lto.v.o".to_owned()];
+        files.add_one_of("/s/n/3/libv.a:000002.v.o".to_owned(), object);
+        for (text, restored) in [
+            ("in /s/o/000001.x.o:(.text)", "in app.lto.x.o:(.text)"),
+            ("/s/n/1/liby.a(z.o): bad", "lib/liby.a(z.o): bad"),
+            (
+                "z.o:(f) in archive /s/n/1/liby.a",
+                "z.o:(f) in archive lib/liby.a",
+            ),
+            ("/s/n/2/w.o", "lib/liby.a(w.o)"),
+            ("/s/n/3/libv.a(000002.v.o)", "app.lto.v.o"),
+            ("/s/o/000001.x", "/s/o/000001.x"),
+        ] {
+            let found = files.restored(text.as_bytes());
+            assert_eq!(String::from_utf8_lossy(&found), restored);
+        }
+        assert_eq!(RenamedFiles::default().restored(b"text"), b"text");
     }
 
     #[test]

@@ -30,6 +30,8 @@ struct InputFile {
     /// The offset of its header, if it is a member.
     offset: Option<u64>,
     kind: InputKind,
+    /// The system that it is for, as its header says; 0 for a module.
+    abi: u8,
     lazy: bool,
     symbols: Vec<Symbol>,
     /// The first of each name wins.
@@ -52,13 +54,16 @@ pub struct Resolution {
     pub(super) of_modules: HashSet<Vec<u8>>,
     /// Symbols that only references which may stay without a definition name, for Mach-O.
     pub(super) optional: HashSet<Vec<u8>>,
+    /// The system that the first file is for, which counts before that of any other.
+    pub(super) abi: Option<u8>,
     /// Symbols of modules for which `--wrap` asks for a replacement that no input has.
     pub(super) without_wrapper: Vec<String>,
 }
 
 impl Resolution {
     /// Resolves the symbols of `inputs`; `first` are undefined before any file is read, those in
-    /// `wrapped` are to be replaced.
+    /// `wrapped` are to be replaced. The files called `last` are loaded after that, whatever asked
+    /// for them.
     ///
     /// # Errors
     /// A file cannot be read.
@@ -67,6 +72,7 @@ impl Resolution {
         inputs: &LinkInputs,
         first: &[&str],
         wrapped: &[&str],
+        last: &[&str],
         release: &Release,
     ) -> Result<Self, Refusal> {
         let mut places = Vec::new();
@@ -82,6 +88,9 @@ impl Resolution {
         for file in 0..files.len() {
             table.parse(file);
         }
+        for name in last {
+            table.load_by_name(name);
+        }
         let names = |numbers: &[usize]| {
             let files = numbers.iter().map(|&number| &files[number]);
             files.map(|file| (file.name.clone(), file.offset)).collect()
@@ -90,7 +99,11 @@ impl Resolution {
         let without_wrapper = wrapped.iter().filter(|name| {
             of_modules.contains(name.as_bytes()) && !table.is_defined_somewhere(&wrapper_of(name))
         });
+        // Older linkers do not look into archives for it.
+        let mut first = files.iter();
+        let first = first.find(|file| file.offset.is_none() || release.major() > LAST_ONE_PASS);
         Ok(Self {
+            abi: first.map(|file| file.abi),
             loaded: names(&table.loaded),
             finished: names(&table.finished),
             claimed: table.claimed(),
@@ -105,6 +118,12 @@ impl Resolution {
     pub(super) fn place(&self, name: &str, before: usize) -> Option<u64> {
         let mut of_name = self.loaded.iter().filter(|it| it.0 == name);
         of_name.nth(before)?.1
+    }
+
+    /// The files of `trace` after those found: the entry point is in them, or a function that the
+    /// code generator calls.
+    pub(super) fn more_in<'a>(&self, trace: &'a str) -> Vec<&'a str> {
+        trace.lines().skip(self.loaded.len()).collect()
     }
 
     /// Whether the files of `trace` are the ones found, but for some at the end that the linker
@@ -241,6 +260,13 @@ impl<'a> SymbolResolver<'a> {
         }
     }
 
+    fn load_by_name(&mut self, name: &str) {
+        let mut files = self.files.iter().zip(&self.taken);
+        if let Some(number) = files.position(|(file, taken)| !taken && file.name == name) {
+            self.load(number);
+        }
+    }
+
     fn load(&mut self, number: usize) {
         if std::mem::replace(&mut self.taken[number], true) {
             return;
@@ -252,12 +278,9 @@ impl<'a> SymbolResolver<'a> {
 
     fn resolve(&mut self, number: usize) {
         let file = &self.files[number];
-        if file.kind == InputKind::Native && self.flavour != Flavour::MachO {
-            for symbol in &file.symbols {
-                self.insert(&symbol.name);
-            }
-        }
-        if file.kind == InputKind::Bitcode && !self.definitions_first {
+        let in_one_pass = self.flavour == Flavour::Wasm
+            || file.kind == InputKind::Bitcode && !self.definitions_first;
+        if in_one_pass {
             for symbol in &file.symbols {
                 let index = self.insert(&symbol.name);
                 if symbol.undefined {
@@ -267,6 +290,11 @@ impl<'a> SymbolResolver<'a> {
                 }
             }
             return;
+        }
+        if file.kind == InputKind::Native && self.flavour != Flavour::MachO {
+            for symbol in &file.symbols {
+                self.insert(&symbol.name);
+            }
         }
         for symbol in file.symbols.iter().filter(|it| !it.undefined) {
             let index = self.insert(&symbol.name);

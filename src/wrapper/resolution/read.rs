@@ -79,6 +79,12 @@ impl FileLocation<'_> {
                 (name, bytes, *kind, *lazy)
             }
         };
+        let abi = match (kind, flavour) {
+            (kind::FileKind::Object | kind::FileKind::Shared, Flavour::Elf) => {
+                bytes.get(comdat::elf::ABI).copied()
+            }
+            _ => None,
+        };
         let bitcode = match kind {
             kind::FileKind::Object if fat => natives::fat_bitcode(&bytes),
             _ => None,
@@ -103,6 +109,7 @@ impl FileLocation<'_> {
                 Self::Member { member, .. } => Some(member.offset),
             },
             kind,
+            abi: abi.unwrap_or_default(),
             lazy,
             symbols: table.symbols,
             groups: table.groups,

@@ -80,6 +80,14 @@ fn the_linker_does_alone_what_relto_cannot_and_relto_says_why() {
             &["-Wl,-mllvm,-code-model=small"],
             "`-mllvm -code-model=small` has no counterpart",
         ),
+        (
+            &["-Wl,-mllvm,-time-passes"],
+            "`-mllvm -time-passes` shows or changes the linker's own LTO",
+        ),
+        (
+            &["-Wl,-plugin-opt=-pass-remarks=inline"],
+            "shows or changes the linker's own LTO",
+        ),
         (&["-Wl,--just-symbols=main.o"], "changes what inputs mean"),
         (&["-Wl,--undefined-glob=f*"], "changes what inputs mean"),
     ] {

@@ -98,6 +98,7 @@ fn a_c_program_is_wasm_lds_own_and_runs() {
 const OPTIONS: &[&[&str]] = &[
     &["-Wl,--export=f"],
     &["-Wl,--export=g", "-Wl,--export=t"],
+    &["-Wl,--export-all"],
     &[
         "-Wl,--export-if-defined=h",
         "-Wl,--export-if-defined=nowhere",

@@ -1,0 +1,305 @@
+//! Random programs are linked with random options, through `relto ld` and by the linker alone: exit
+//! code, messages and every file must be the same.
+//!
+//! A seed is one program for one release ([`program`]), which is linked several times, each time with
+//! other options and its files in another order. Where relto leaves a link to the linker, it says
+//! so in one line and nothing else is different.
+
+mod program;
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use fs_err as fs;
+
+use program::Program;
+
+use crate::slices::source::Random;
+use crate::support::campaign::{Campaign, SeedCounts};
+use crate::support::llvm::run;
+use crate::support::remote::here;
+use crate::support::skip::is_long;
+use crate::support::wrapped::Release;
+
+/// Of each list, one set of options is taken at random.
+const OPTIONS: &[&[&[&str]]] = &[
+        &[
+            &[],
+            &["-pie"],
+            &["-pie", "-z", "now"],
+            &["-shared"],
+            &["-shared", "-Bsymbolic"],
+            &["-shared", "--version-script=versions"],
+            &["-shared", "--dynamic-list=names"],
+            &["-static"],
+            &["-r"],
+        ],
+        &[
+            &[],
+            &["--gc-sections"],
+            &["--gc-sections", "--print-gc-sections"],
+        ],
+        &[
+            &[],
+            &["--icf=all"],
+            &["--icf=safe"],
+            &[
+                "--icf=all",
+                "--print-icf-sections",
+                "--ignore-data-address-equality",
+            ],
+        ],
+        &[
+            &[],
+            &["-s"],
+            &["-S"],
+            &["-x"],
+            &["-X"],
+            &["--emit-relocs"],
+            &["--compress-debug-sections=zlib"],
+            &["--gdb-index"],
+            &["--retain-symbols-file=order"],
+        ],
+        &[
+            &[],
+            &["-O2"],
+            &["-O0"],
+            &["--lto-O3"],
+            &["--lto-O1"],
+            &["--build-id=sha1"],
+            &["--build-id"],
+            &["--hash-style=sysv"],
+            &["--pack-dyn-relocs=relr"],
+            &["--eh-frame-hdr"],
+        ],
+        &[
+            &[],
+            &["-Map=map"],
+            &["--print-map"],
+            &["--symbol-ordering-file=order"],
+            &["--warn-common"],
+            &["-z", "foo"],
+            &["--orphan-handling=warn"],
+            &["--sort-section=name"],
+            &["--exclude-libs=ALL"],
+            &["--export-dynamic"],
+            &["-E", "--as-needed"],
+            &["--undefined=f2"],
+            &["-u", "never"],
+            &["--defsym=extra=f1"],
+            &["--wrap=f1"],
+            &["--warn-backrefs"],
+            &["--export-dynamic-symbol=f*"],
+            &["--keep-unique=f1"],
+            &["--no-dynamic-linker"],
+            &["--allow-multiple-definition"],
+            &["--unique"],
+            &["-e", "f1"],
+            &["--init=f1", "--fini=f2"],
+        ],
+        &[
+            &[],
+            &["-z", "nostart-stop-gc"],
+            &["-z", "norelro"],
+            &["-z", "separate-code"],
+            &["-z", "max-page-size=65536"],
+            &["-z", "keep-text-section-prefix"],
+            &["-z", "start-stop-visibility=hidden"],
+            &["-z", "notext"],
+            &["-z", "defs"],
+            &["-N"],
+            &["--no-rosegment"],
+            &["-mllvm", "-inline-threshold=0"],
+            &["-mllvm", "-import-instr-limit=0"],
+            &["--lto-partitions=2"],
+        ],
+        &[
+            &["--unresolved-symbols=ignore-all"],
+            &["--unresolved-symbols=ignore-all"],
+            &["--warn-unresolved-symbols"],
+            &["--noinhibit-exec"],
+            &[],
+        ],
+    ];
+
+/// Links of each program.
+fn links() -> usize {
+    if is_long() { 12 } else { 4 }
+}
+
+#[test]
+fn random_links_are_the_linkers_own() {
+    let releases = Release::installed();
+    Campaign::begin("wrapped", 2).play(|seed, counts| {
+        let turn = usize::try_from(seed).unwrap_or_default() % releases.len();
+        play(&releases[turn], seed, counts)
+    });
+}
+
+fn play(release: &Release, seed: u64, counts: &mut SeedCounts) -> Result<(), String> {
+    let mut random = Random::new(seed);
+    let program = Program::new(&mut random, release);
+    counts.count("programs", 1);
+    for _ in 0..links() {
+        let mut words = ["-e", "main"].map(str::to_owned).to_vec();
+        for list in OPTIONS {
+            // Half of the links are plain in each respect.
+            let choice = match random.below(2) {
+                0 => list[0],
+                _ => list[random.below(list.len())],
+            };
+            words.extend(choice.iter().map(|&it| it.to_owned()));
+        }
+        words.extend(program.inputs(&mut random));
+        words.extend(["-o", "app"].map(str::to_owned));
+        let theirs = link(release, &program, &words, false);
+        let mut ours = link(release, &program, &words, true);
+        let alone = ours.without_reason();
+        counts.count("links", 1);
+        counts.count("alone", u64::from(alone.is_some()));
+        counts.count("failed", u64::from(theirs.code != Some(0)));
+        if let Some(complaint) = complaint(release, &words, &theirs, &ours) {
+            return Err(format!(
+                "LLVM {}, {}\n{complaint}\n(alone: {alone:?}), kept in {}",
+                release.major,
+                words.join(" "),
+                program.keep().display()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What one link printed and wrote.
+struct Linked {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Linked {
+    /// Takes relto's own line away. Returns the reason why the linker did the link alone.
+    fn without_reason(&mut self) -> Option<String> {
+        const SAID: &str = "relto: warning: the linker does this link alone: ";
+        let (line, rest) = self.stderr.split_once('\n')?;
+        let reason = line.strip_prefix(SAID)?.to_owned();
+        self.stderr = rest.to_owned();
+        Some(reason)
+    }
+}
+
+fn link(
+    release: &Release,
+    program: &Program,
+    words: &[String],
+    through_relto: bool,
+) -> Linked {
+    let linker = release.tool("ld.lld");
+    let mut command = Command::new(if through_relto {
+        crate::support::built::relto()
+    } else {
+        &linker
+    });
+    if through_relto {
+        command.args(["ld", "--quiet", "--"]).arg(&linker);
+    }
+    here().apply(&mut command);
+    let output = command
+        .current_dir(program.dir())
+        .args(words)
+        .output()
+        .expect("started");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Linked {
+        code: output.status.code(),
+        stdout: text(&output.stdout),
+        stderr: text(&output.stderr),
+        files: program.take_new_files(),
+    }
+}
+
+fn complaint(
+    release: &Release,
+    words: &[String],
+    theirs: &Linked,
+    ours: &Linked,
+) -> Option<String> {
+    if ours.code != theirs.code {
+        return Some(format!(
+            "exit code {:?} instead of {:?}\n{}",
+            ours.code, theirs.code, ours.stderr
+        ));
+    }
+    // A crash report has the addresses of that run.
+    if theirs.code.is_none() {
+        return None;
+    }
+    for (what, ours, theirs) in [
+        ("stdout", &ours.stdout, &theirs.stdout),
+        ("stderr", &ours.stderr, &theirs.stderr),
+    ] {
+        if in_order(ours) != in_order(theirs) {
+            return Some(format!("{what}:\n{ours}\ninstead of\n{theirs}"));
+        }
+    }
+    let names = |linked: &Linked| linked.files.keys().cloned().collect::<Vec<_>>();
+    if names(ours) != names(theirs) {
+        return Some(format!(
+            "files {:?} instead of {:?}",
+            names(ours),
+            names(theirs)
+        ));
+    }
+    let differs = |name: &&String| ours.files[*name] != theirs.files[*name];
+    let name = theirs.files.keys().find(differs)?;
+    let (ours, theirs) = (&ours.files[name], &theirs.files[name]);
+    if is_known(release, words, ours, theirs) {
+        return None;
+    }
+    Some(format!("`{name}` is another"))
+}
+
+/// Messages of undefined symbols come in any order, and so do the places of each.
+fn in_order(text: &str) -> String {
+    if !text.contains("undefined symbol: ") {
+        return text.to_owned();
+    }
+    let mut lines: Vec<_> = text.lines().filter(|line| !line.is_empty()).collect();
+    lines.sort_unstable();
+    lines.join("\n")
+}
+
+/// Whether the two differ in nothing but what `docs/linkers.md` says of these options.
+fn is_known(
+    release: &Release,
+    words: &[String],
+    ours: &[u8],
+    theirs: &[u8],
+) -> bool {
+    let has = |start: &str| words.iter().any(|word| word.starts_with(start));
+    let (defsym, wrap) = (has("--defsym"), has("--wrap"));
+    (defsym || wrap) && described(release, ours, wrap) == described(release, theirs, wrap)
+}
+
+/// The program without its symbol table, and that in the order of names; without bindings if those
+/// may be others.
+fn described(release: &Release, program: &[u8], without_bindings: bool) -> (Vec<u8>, Vec<String>) {
+    let dir = tempfile::TempDir::new().expect("a directory");
+    let path = dir.path().join("app");
+    fs::write(&path, program).expect("written");
+    let mut readelf = Command::new(release.tool("llvm-readelf"));
+    let text = run(readelf.arg("-sW").arg(&path));
+    let mut symbols: Vec<String> = Vec::new();
+    for line in text.lines().filter(|line| line.contains(": ")) {
+        let mut words: Vec<&str> = line.split_whitespace().skip(1).collect();
+        if without_bindings && words.len() > 4 {
+            words.remove(3);
+        }
+        symbols.push(words.join(" "));
+    }
+    symbols.sort_unstable();
+    let mut objcopy = Command::new(release.tool("llvm-objcopy"));
+    run(objcopy.arg("--strip-all").arg(&path));
+    (fs::read(&path).expect("stripped"), symbols)
+}
