@@ -23,104 +23,104 @@ use crate::support::wrapped::Release;
 
 /// Of each list, one set of options is taken at random.
 const OPTIONS: &[&[&[&str]]] = &[
+    &[
+        &[],
+        &["-pie"],
+        &["-pie", "-z", "now"],
+        &["-shared"],
+        &["-shared", "-Bsymbolic"],
+        &["-shared", "--version-script=versions"],
+        &["-shared", "--dynamic-list=names"],
+        &["-static"],
+        &["-r"],
+    ],
+    &[
+        &[],
+        &["--gc-sections"],
+        &["--gc-sections", "--print-gc-sections"],
+    ],
+    &[
+        &[],
+        &["--icf=all"],
+        &["--icf=safe"],
         &[
-            &[],
-            &["-pie"],
-            &["-pie", "-z", "now"],
-            &["-shared"],
-            &["-shared", "-Bsymbolic"],
-            &["-shared", "--version-script=versions"],
-            &["-shared", "--dynamic-list=names"],
-            &["-static"],
-            &["-r"],
+            "--icf=all",
+            "--print-icf-sections",
+            "--ignore-data-address-equality",
         ],
-        &[
-            &[],
-            &["--gc-sections"],
-            &["--gc-sections", "--print-gc-sections"],
-        ],
-        &[
-            &[],
-            &["--icf=all"],
-            &["--icf=safe"],
-            &[
-                "--icf=all",
-                "--print-icf-sections",
-                "--ignore-data-address-equality",
-            ],
-        ],
-        &[
-            &[],
-            &["-s"],
-            &["-S"],
-            &["-x"],
-            &["-X"],
-            &["--emit-relocs"],
-            &["--compress-debug-sections=zlib"],
-            &["--gdb-index"],
-            &["--retain-symbols-file=order"],
-        ],
-        &[
-            &[],
-            &["-O2"],
-            &["-O0"],
-            &["--lto-O3"],
-            &["--lto-O1"],
-            &["--build-id=sha1"],
-            &["--build-id"],
-            &["--hash-style=sysv"],
-            &["--pack-dyn-relocs=relr"],
-            &["--eh-frame-hdr"],
-        ],
-        &[
-            &[],
-            &["-Map=map"],
-            &["--print-map"],
-            &["--symbol-ordering-file=order"],
-            &["--warn-common"],
-            &["-z", "foo"],
-            &["--orphan-handling=warn"],
-            &["--sort-section=name"],
-            &["--exclude-libs=ALL"],
-            &["--export-dynamic"],
-            &["-E", "--as-needed"],
-            &["--undefined=f2"],
-            &["-u", "never"],
-            &["--defsym=extra=f1"],
-            &["--wrap=f1"],
-            &["--warn-backrefs"],
-            &["--export-dynamic-symbol=f*"],
-            &["--keep-unique=f1"],
-            &["--no-dynamic-linker"],
-            &["--allow-multiple-definition"],
-            &["--unique"],
-            &["-e", "f1"],
-            &["--init=f1", "--fini=f2"],
-        ],
-        &[
-            &[],
-            &["-z", "nostart-stop-gc"],
-            &["-z", "norelro"],
-            &["-z", "separate-code"],
-            &["-z", "max-page-size=65536"],
-            &["-z", "keep-text-section-prefix"],
-            &["-z", "start-stop-visibility=hidden"],
-            &["-z", "notext"],
-            &["-z", "defs"],
-            &["-N"],
-            &["--no-rosegment"],
-            &["-mllvm", "-inline-threshold=0"],
-            &["-mllvm", "-import-instr-limit=0"],
-            &["--lto-partitions=2"],
-        ],
-        &[
-            &["--unresolved-symbols=ignore-all"],
-            &["--unresolved-symbols=ignore-all"],
-            &["--warn-unresolved-symbols"],
-            &["--noinhibit-exec"],
-            &[],
-        ],
-    ];
+    ],
+    &[
+        &[],
+        &["-s"],
+        &["-S"],
+        &["-x"],
+        &["-X"],
+        &["--emit-relocs"],
+        &["--compress-debug-sections=zlib"],
+        &["--gdb-index"],
+        &["--retain-symbols-file=order"],
+    ],
+    &[
+        &[],
+        &["-O2"],
+        &["-O0"],
+        &["--lto-O3"],
+        &["--lto-O1"],
+        &["--build-id=sha1"],
+        &["--build-id"],
+        &["--hash-style=sysv"],
+        &["--pack-dyn-relocs=relr"],
+        &["--eh-frame-hdr"],
+    ],
+    &[
+        &[],
+        &["-Map=map"],
+        &["--print-map"],
+        &["--symbol-ordering-file=order"],
+        &["--warn-common"],
+        &["-z", "foo"],
+        &["--orphan-handling=warn"],
+        &["--sort-section=name"],
+        &["--exclude-libs=ALL"],
+        &["--export-dynamic"],
+        &["-E", "--as-needed"],
+        &["--undefined=f2"],
+        &["-u", "never"],
+        &["--defsym=extra=f1"],
+        &["--wrap=f1"],
+        &["--warn-backrefs"],
+        &["--export-dynamic-symbol=f*"],
+        &["--keep-unique=f1"],
+        &["--no-dynamic-linker"],
+        &["--allow-multiple-definition"],
+        &["--unique"],
+        &["-e", "f1"],
+        &["--init=f1", "--fini=f2"],
+    ],
+    &[
+        &[],
+        &["-z", "nostart-stop-gc"],
+        &["-z", "norelro"],
+        &["-z", "separate-code"],
+        &["-z", "max-page-size=65536"],
+        &["-z", "keep-text-section-prefix"],
+        &["-z", "start-stop-visibility=hidden"],
+        &["-z", "notext"],
+        &["-z", "defs"],
+        &["-N"],
+        &["--no-rosegment"],
+        &["-mllvm", "-inline-threshold=0"],
+        &["-mllvm", "-import-instr-limit=0"],
+        &["--lto-partitions=2"],
+    ],
+    &[
+        &["--unresolved-symbols=ignore-all"],
+        &["--unresolved-symbols=ignore-all"],
+        &["--warn-unresolved-symbols"],
+        &["--noinhibit-exec"],
+        &[],
+    ],
+];
 
 /// Links of each program.
 fn links() -> usize {
@@ -189,12 +189,7 @@ impl Linked {
     }
 }
 
-fn link(
-    release: &Release,
-    program: &Program,
-    words: &[String],
-    through_relto: bool,
-) -> Linked {
+fn link(release: &Release, program: &Program, words: &[String], through_relto: bool) -> Linked {
     let linker = release.tool("ld.lld");
     let mut command = Command::new(if through_relto {
         crate::support::built::relto()
@@ -271,12 +266,7 @@ fn in_order(text: &str) -> String {
 }
 
 /// Whether the two differ in nothing but what `docs/linkers.md` says of these options.
-fn is_known(
-    release: &Release,
-    words: &[String],
-    ours: &[u8],
-    theirs: &[u8],
-) -> bool {
+fn is_known(release: &Release, words: &[String], ours: &[u8], theirs: &[u8]) -> bool {
     let has = |start: &str| words.iter().any(|word| word.starts_with(start));
     let (defsym, wrap) = (has("--defsym"), has("--wrap"));
     (defsym || wrap) && described(release, ours, wrap) == described(release, theirs, wrap)
