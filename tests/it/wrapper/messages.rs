@@ -147,10 +147,7 @@ fn messages_and_maps_are_the_linkers_own() {
                 "libh.a(i.o):(.text.i)",
             ),
             (&["libh.a", "-Map=map", "--exclude-libs=ALL"], "g.o:(.text)"),
-            (
-                &["libh.a", "--orphan-handling=warn"],
-                "is being placed in '.text'",
-            ),
+            (&["libh.a", "--orphan-handling=warn"], ""),
             (
                 &["libh.a", "-z", "force-ibt"],
                 "file does not have GNU_PROPERTY_X86_FEATURE_1_IBT property",
