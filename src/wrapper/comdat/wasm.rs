@@ -600,9 +600,9 @@ mod tests {
         ];
         let stub_of = |named: &[(&[u8], &SymbolType)]| stub(b"", &[], named);
         let object = stub_of(&named);
-        let names: Vec<_> = symbols(&object).expect("an object").into_iter().collect();
+        let found = symbols(&object).expect("an object");
         let expected = [b"f", b"x", b"g", b"t", b"h"].map(|name| (&name[..], true, name != b"t"));
-        assert_eq!(names, expected);
+        assert_eq!(found, expected);
         let mut types = SymbolTypes::default();
         types.add(&object);
         for (name, kind) in named {

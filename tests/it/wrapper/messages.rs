@@ -112,7 +112,6 @@ fn messages_and_maps_are_the_linkers_own() {
                 &["--noinhibit-exec", "--color-diagnostics"],
                 "undefined symbol: missing",
             ),
-            (&["libh.a"], ""),
             (&["libh.a", "--warn-common"], "multiple common of twice"),
             (
                 &["libh.a", "--warn-common", "-z", "foo", "-z", "foo"],

@@ -227,9 +227,7 @@ fn complaint(
         ));
     }
     // A crash report has the addresses of that run.
-    if theirs.code.is_none() {
-        return None;
-    }
+    theirs.code?;
     for (what, ours, theirs) in [
         ("stdout", &ours.stdout, &theirs.stdout),
         ("stderr", &ours.stderr, &theirs.stderr),

@@ -175,20 +175,22 @@ impl Program {
         let mut words = Vec::new();
         let mut archives = 0;
         while !rest.is_empty() {
-            let some: Vec<&str> = rest.drain(..1 + random.below(rest.len())).collect();
+            let some: Vec<&str> = rest.drain(..=random.below(rest.len())).collect();
             let form = random.below(6);
-            if form < 2 {
-                let name = format!("lib{archives}.a");
-                let kind = ["rcs", "rcsT"][form];
-                archives += 1;
-                self.archive(&Release::under_test(), kind, &name, &some);
-                words.push(name);
-            } else if form == 2 {
-                words.push("--start-lib".to_owned());
-                words.extend(some.into_iter().map(str::to_owned));
-                words.push("--end-lib".to_owned());
-            } else {
-                words.extend(some.into_iter().map(str::to_owned));
+            match form {
+                0 | 1 => {
+                    let name = format!("lib{archives}.a");
+                    let kind = ["rcs", "rcsT"][form];
+                    archives += 1;
+                    self.archive(&Release::under_test(), kind, &name, &some);
+                    words.push(name);
+                }
+                2 => {
+                    words.push("--start-lib".to_owned());
+                    words.extend(some.into_iter().map(str::to_owned));
+                    words.push("--end-lib".to_owned());
+                }
+                _ => words.extend(some.into_iter().map(str::to_owned)),
             }
         }
         if let Some(main) = main {
