@@ -2,21 +2,22 @@
 //! of Debian's archive and of crates.io: lz4 (make), BLAKE3 and zstd (`CMake`), `FriBidi` (Meson,
 //! autotools with libtool), bzip2 (ninja) and b3sum (Cargo).
 
+mod caches;
+mod cargo;
+mod cmake;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
 use fs_err as fs;
 
-use crate::support::built;
-use crate::support::corpus::crate_sources;
 use crate::support::debian::{packaged, upstream};
 use crate::support::link::Home;
 use crate::support::llvm::run;
 use crate::support::outcome::Counts;
-use crate::support::servers::free_port;
 use crate::support::skip::skip;
 
-const PAGE: &str = include_str!("../../docs/builds.md");
+const PAGE: &str = include_str!("../../../docs/builds.md");
 
 /// The indented blocks below the heading `### NAME`, with this relto for the installed one.
 fn blocks(name: &str) -> Vec<String> {
@@ -119,10 +120,6 @@ const MAKEFILE: &str = "app: main.o libpart.a\n\t$(CC) $(LDFLAGS) $^ -o $@\n\
     clean:\n\trm -f app *.o *.a\n\
     install: app\n\tinstall -D app $(DESTDIR)/usr/bin/app\n";
 
-/// The same for `CMake`, with a shared library.
-const CMAKE_LISTS: &str = "cmake_minimum_required(VERSION 3.20)\nproject(app C CXX)\n\
-    add_library(part SHARED part.c)\nadd_executable(app main.c)\ntarget_link_libraries(app part)\n";
-
 /// A directory with the program and its `Makefile`.
 fn make_dir() -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a directory");
@@ -168,126 +165,9 @@ fn make_links_with_the_line_of_the_page() {
     }
 }
 
-/// A real project: libraries with assembly, checks of the compiler, exported targets.
-#[test]
-fn blake3_builds_with_the_lines_for_cmake() {
-    if !has(&["cmake", "clang++-22"]) {
-        return;
-    }
-    builds_blake3(&blocks("CMake")[0], None);
-}
-
-/// Builds BLAKE3's C library and its example with `script`, beside the file that it needs.
-fn builds_blake3(script: &str, file: Option<(&str, &str)>) {
-    let dir = tempfile::tempdir().expect("a directory");
-    copy_tree(&crate_sources("blake3").join("c"), dir.path());
-    if let Some((name, text)) = file {
-        fs::write(dir.path().join(name), text).expect("written");
-    }
-    let configured = |first: &str| script.replace(first, &format!("{first} -DBLAKE3_EXAMPLES=ON"));
-    let script = if script.contains("-S .") {
-        configured("-S .")
-    } else {
-        configured("--preset thinlto")
-    };
-    builds_in(&Home::new(), dir.path(), &script, 1, 4);
-    let hashed = shell(
-        dir.path(),
-        &Home::new(),
-        "printf abc | build/blake3-example",
-    );
-    let hash = blake3::hash(b"abc").to_hex();
-    assert_eq!(String::from_utf8_lossy(&hashed.stdout).trim(), &*hash);
-}
-
-/// Its library alone: the package has no programs.
-#[test]
-fn zstd_builds_with_the_lines_for_cmake_and_is_found_by_another_build() {
-    if !has(&["cmake", "clang++-22"]) {
-        return;
-    }
-    let (dir, home) = (tempfile::tempdir().expect("a directory"), Home::new());
-    copy_tree(&crate_sources("zstd-sys").join("zstd"), dir.path());
-    let options = "-DZSTD_BUILD_PROGRAMS=OFF -DZSTD_LEGACY_SUPPORT=OFF";
-    let script = blocks("CMake")[0].replace("-S .", &format!("-S build/cmake {options}"));
-    let mut jobs = 0;
-    for out in ["one", "other"] {
-        let script = script.replace("-B build", &format!("-B {out}"));
-        let script = script.replace("--build build", &format!("--build {out}"));
-        let links = links(&shell(dir.path(), &home, &script));
-        assert_eq!(links.len(), 1, "{links:?}");
-        jobs = links[0].jobs;
-        let cached = if out == "other" { jobs } else { 0 };
-        assert_eq!(links[0].cached, cached, "{links:?}");
-    }
-    assert!(jobs > 20, "{jobs}");
-    let main = "#include <zstd.h>\nint main(void) { return ZSTD_versionNumber() != ZSTD_VERSION_NUMBER; }\n";
-    fs::write(dir.path().join("main.c"), main).expect("written");
-    let use_it =
-        "clang-22 -Ilib main.c -Lother/lib -lzstd -o app && LD_LIBRARY_PATH=other/lib ./app";
-    shell(dir.path(), &home, use_it);
-}
-
 /// Copies a directory with all that is below it.
 fn copy_tree(from: &Path, to: &Path) {
     run(Command::new("cp").arg("-a").arg(from.join(".")).arg(to));
-}
-
-#[test]
-fn cmake_links_with_the_toolchain_file_of_the_page() {
-    if !has(&["cmake", "clang++-22"]) {
-        return;
-    }
-    let [file, commands] = &blocks("CMake, with a toolchain file")[..] else {
-        panic!("the page has a file and the commands");
-    };
-    builds_blake3(commands, Some(("thinlto.cmake", file)));
-}
-
-#[test]
-fn cmake_links_with_the_preset_of_the_page() {
-    if !has(&["cmake", "clang++-22"]) {
-        return;
-    }
-    let [file, commands] = &blocks("CMake, with a preset")[..] else {
-        panic!("the page has a file and the commands");
-    };
-    // BLAKE3 has presets of its own.
-    builds_blake3(commands, Some(("CMakeUserPresets.json", file)));
-}
-
-#[test]
-fn another_checkout_finds_all_results_if_the_tree_names_its_base_dir() {
-    if !has(&["cmake", "clang++-22"]) {
-        return;
-    }
-    let [file, commands] = &blocks("Several checkouts")[..] else {
-        panic!("the page has a file and the commands");
-    };
-    let main = "#include <stdio.h>\n#include \"part.h\"\n\
-        int main(int argc, char **argv) { return printf(\"%s\\n\", __FILE__) < 0 || part(argc) - 3; }\n";
-    let header = "static inline int used(int x) { return x + 1; }\nint part(int);\n";
-    let lists = format!("{CMAKE_LISTS}target_include_directories(app PRIVATE include)\n");
-    let cached = |base_dir: &str| {
-        let home = Home::new();
-        let build = || {
-            let dir = tempfile::tempdir().expect("a directory");
-            fs::create_dir(dir.path().join("include")).expect("made");
-            let files = [
-                ("CMakeLists.txt", &lists[..]),
-                ("main.c", main),
-                ("include/part.h", header),
-                (".relto.toml", base_dir),
-            ];
-            sources(dir.path(), &files);
-            let cached = builds_in(&home, dir.path(), commands, 2, 2);
-            run(&mut Command::new(dir.path().join("build/app")));
-            cached
-        };
-        (build(), build())
-    };
-    assert_eq!(cached(file), (0, 2));
-    assert_eq!(cached(""), (0, 0), "what the page says of CMake's paths");
 }
 
 #[test]
@@ -352,108 +232,6 @@ fn libtool_keeps_the_distributor_in_the_compilers_name() {
     shell(dir.path(), &home, &configure);
     builds_in(&home, dir.path(), &make, 5, 26);
     fribidi_works(dir.path(), "bin/fribidi");
-}
-
-/// The sources of a program of crates.io, unpacked.
-fn published(name: &str, version: &str) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().expect("a directory");
-    let manifest = format!(
-        "[package]\nname = \"fetched\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n\
-         [lib]\npath = \"lib.rs\"\n[dependencies]\n{name} = \"={version}\"\n"
-    );
-    fs::write(dir.path().join("Cargo.toml"), manifest).expect("written");
-    fs::write(dir.path().join("lib.rs"), "").expect("written");
-    run(Command::new("cargo").arg("fetch").current_dir(dir.path()));
-    let registry = Path::new(&cargo_home()).join("registry/src");
-    let indexes = fs::read_dir(registry).expect("a directory");
-    let found = indexes
-        .map(|index| index.expect("an entry").path())
-        .map(|index| index.join(format!("{name}-{version}")))
-        .find(|dir| dir.exists())
-        .expect("fetched");
-    let sources = tempfile::tempdir().expect("a directory");
-    copy_tree(&found, sources.path());
-    sources
-}
-
-/// Where cargo keeps what it has fetched.
-fn cargo_home() -> String {
-    std::env::var("CARGO_HOME").unwrap_or_else(|_| {
-        let home = std::env::var("HOME").expect("a home directory");
-        format!("{home}/.cargo")
-    })
-}
-
-/// The outputs of the links that `cargo` does with the configuration of the page and with
-/// `variables` set, in the package at `dir`; `None` if rustc is not the page's.
-fn linked_by_cargo(dir: &Path, variables: &str) -> Option<Vec<String>> {
-    let llvm = run(Command::new("rustc").arg("-vV"));
-    if !llvm.contains("LLVM version: 22.") || !llvm.contains("host: x86_64-unknown-linux-gnu") {
-        skip("rustc is not the one of the page");
-        return None;
-    }
-    if !has(&["cargo", "clang-22", "ld.lld-22"]) {
-        return None;
-    }
-    let [config, command] = &blocks("Cargo")[..] else {
-        panic!("the page has a file and the command");
-    };
-    fs::create_dir(dir.join(".cargo")).expect("made");
-    fs::write(dir.join(".cargo/config.toml"), config).expect("written");
-    let home = Home::new();
-    let variables = format!(
-        "unset CARGO_TARGET_DIR RUSTFLAGS CARGO_ENCODED_RUSTFLAGS\nexport CARGO_HOME='{}' {variables}",
-        cargo_home()
-    );
-    shell(dir, &home, &format!("{variables}\n{command}"));
-    // Cargo hides what the linker prints.
-    let relto = env!("CARGO_BIN_EXE_relto");
-    let stats = shell(dir, &home, &format!("{relto} stats --json"));
-    let stats: serde_json::Value = serde_json::from_slice(&stats.stdout).expect("JSON");
-    let links = stats["links"].as_array().expect("links").iter();
-    Some(links.map(|link| link["output"].to_string()).collect())
-}
-
-#[test]
-fn a_program_of_crates_io_builds_with_the_configuration_of_the_page() {
-    let dir = published("b3sum", "1.8.7");
-    let Some(links) = linked_by_cargo(dir.path(), "") else {
-        return;
-    };
-    assert!(links.iter().any(|name| name.contains("b3sum")), "{links:?}");
-    let script = "printf abc | target/release/b3sum --no-names";
-    let hashed = shell(dir.path(), &Home::new(), script);
-    let hash = blake3::hash(b"abc").to_hex();
-    assert_eq!(String::from_utf8_lossy(&hashed.stdout).trim(), &*hash);
-}
-
-/// With build scripts and procedural macros, which are linked as well.
-#[test]
-fn a_program_of_many_crates_builds_with_the_configuration_of_the_page() {
-    let manifest = "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n\
-        [dependencies]\nserde = { version = \"1\", features = [\"derive\"] }\nserde_json = \"1\"\n";
-    let main = "#[derive(serde::Deserialize)]\nstruct A { b: u32 }\n\
-        fn main() { let a: A = serde_json::from_str(r#\"{\"b\": 7}\"#).unwrap(); assert_eq!(a.b, 7); }\n";
-    // The versions that relto is built with are on this machine.
-    let lock = fs::read_to_string(built::root().join("Cargo.lock")).expect("the lock file");
-    let files = [
-        ("Cargo.toml", manifest),
-        ("Cargo.lock", &lock),
-        ("src/main.rs", main),
-    ];
-    let dir = tempfile::tempdir().expect("a directory");
-    fs::create_dir(dir.path().join("src")).expect("made");
-    sources(dir.path(), &files);
-    let Some(names) = linked_by_cargo(dir.path(), "CARGO_NET_OFFLINE=true") else {
-        return;
-    };
-    run(&mut Command::new(dir.path().join("target/release/app")));
-    for part in ["serde_derive", "build_script", "app"] {
-        assert!(
-            names.iter().any(|name| name.contains(part)),
-            "no {part}: {names:?}"
-        );
-    }
 }
 
 #[test]
@@ -535,72 +313,6 @@ fn programs_of_another_machine_link_with_the_line_of_the_page() {
     let script = for_lz4(&blocks("Another machine's programs")[0]);
     builds_in(&Home::new(), dir.path(), &script, 1, LZ4_JOBS);
     lz4_works(dir.path(), "qemu-aarch64-static -L /usr/aarch64-linux-gnu");
-}
-
-#[test]
-fn ccache_keeps_compiles_and_relto_the_backends() {
-    if !has(&["make", "ccache", "clang-22", "llvm-ar-22"]) {
-        return;
-    }
-    let dir = checkout("lz4");
-    let home = Home::new();
-    let recipe = for_lz4(&format!("make clean\n{}", blocks("ccache")[0]));
-    let script = format!(
-        "export CCACHE_DIR={}/ccache\n{recipe}",
-        home.path().display()
-    );
-    assert_eq!(builds_in(&home, dir.path(), &script, 1, LZ4_JOBS), 0);
-    assert_eq!(builds_in(&home, dir.path(), &script, 1, LZ4_JOBS), LZ4_JOBS);
-    let counts = format!(
-        "CCACHE_DIR={}/ccache ccache --print-stats",
-        home.path().display()
-    );
-    let counts = shell(dir.path(), &home, &counts);
-    let counts = String::from_utf8_lossy(&counts.stdout);
-    let hits = format!("direct_cache_hit\t{LZ4_JOBS}\n");
-    assert!(counts.contains(&hits), "{counts}");
-}
-
-#[test]
-fn sccache_keeps_compiles_and_relto_the_backends() {
-    if !has(&["make", "sccache", "clang-22", "llvm-ar-22"]) {
-        return;
-    }
-    let dir = checkout("lz4");
-    let home = Home::new();
-    let variables = format!(
-        "export SCCACHE_DIR={}/sccache SCCACHE_SERVER_PORT={} SCCACHE_IDLE_TIMEOUT=60",
-        home.path().display(),
-        free_port()
-    );
-    let recipe = for_lz4(&format!("make clean\n{}", blocks("sccache")[0]));
-    let script = format!("{variables}\nsccache --start-server\n{recipe}\nsccache --stop-server");
-    assert_eq!(builds_in(&home, dir.path(), &script, 1, LZ4_JOBS), 0);
-    assert_eq!(builds_in(&home, dir.path(), &script, 1, LZ4_JOBS), LZ4_JOBS);
-}
-
-#[test]
-fn llds_own_cache_hides_jobs_from_relto_and_knows_neither_compiler_nor_arguments() {
-    if !has(&["make", "clang-22", "llvm-ar-22"]) {
-        return;
-    }
-    let dir = checkout("lz4");
-    let home = Home::new();
-    let recipe = for_lz4(&blocks("lld's own cache in front")[0]);
-    builds_in(&home, dir.path(), &recipe, 1, LZ4_JOBS);
-    let relink = |more: &str| {
-        let script = recipe.replace(
-            "-Wl,--thinlto-cache-dir",
-            &format!("{more} -Wl,--thinlto-cache-dir"),
-        );
-        let output = shell(dir.path(), &home, &format!("rm programs/lz4\n{script}"));
-        lz4_works(dir.path(), "");
-        links(&output).len()
-    };
-    assert_eq!(relink(""), 0);
-    // Other objects are asked for, and another compiler that makes none at all.
-    assert_eq!(relink("-Wl,--thinlto-remote-compiler-arg=-O0"), 0);
-    assert_eq!(relink("-Wl,--thinlto-remote-compiler=/bin/false"), 0);
 }
 
 #[test]
