@@ -8,6 +8,7 @@
 
 pub(super) mod elf;
 pub(super) mod macho;
+mod natives;
 pub(super) mod wasm;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -17,8 +18,11 @@ use std::path::Path;
 use fs_err as fs;
 use fs_err::os::unix::fs::FileExt as _;
 
+use self::natives::{NamedSymbols, is_missing};
 use super::resolution::Resolution;
 use super::{Flavour, Refusal};
+
+pub(super) use self::natives::Natives;
 
 /// What an object defines for other files. Names are bytes of the object.
 #[derive(Debug, Default)]
@@ -102,114 +106,11 @@ impl ObjectChange {
     }
 }
 
-/// What files say of a symbol that they name.
-#[derive(Debug, Clone, Copy, Default)]
-struct NamedSymbol {
-    /// Its type; `None` if it is hidden in some file and neither defined nor needed.
-    kind: Option<u8>,
-    hidden: bool,
-    defined: bool,
-}
-
-/// The symbols of several files. A name is copied once, however many of them have it.
+/// Members of archives that are linked for a symbol of theirs.
 #[derive(Debug, Default)]
-struct NamedSymbols {
-    numbers: HashMap<Vec<u8>, usize>,
-    symbols: Vec<NamedSymbol>,
-}
-
-impl NamedSymbols {
-    /// Adds those of a file; `kind` makes one type of the one that is known and the file's own.
-    fn add(&mut self, found: &Definitions<'_>, kind: impl Fn(Option<u8>, Option<u8>) -> u8) {
-        let own = |name: &[u8]| found.types.get(name).copied();
-        for name in found.symbols() {
-            let symbol = self.of(name);
-            symbol.defined = true;
-            symbol.kind = Some(kind(symbol.kind, own(name)));
-        }
-        for name in &found.undefined {
-            let symbol = self.of(name);
-            symbol.kind = Some(kind(symbol.kind, own(name)));
-        }
-        for name in &found.hidden {
-            self.of(name).hidden = true;
-        }
-    }
-
-    fn of(&mut self, name: &[u8]) -> &mut NamedSymbol {
-        let next = self.symbols.len();
-        let number = self.numbers.get(name).copied().unwrap_or(next);
-        if number == next {
-            self.numbers.insert(name.to_vec(), next);
-            self.symbols.push(NamedSymbol::default());
-        }
-        &mut self.symbols[number]
-    }
-
-    fn get(&self, name: &[u8]) -> NamedSymbol {
-        let number = self.numbers.get(name);
-        number.map_or_else(NamedSymbol::default, |number| self.symbols[*number])
-    }
-}
-
-/// Whether a symbol is hidden and no file of the program may define it. It belongs to the first
-/// file that needs it, so no other may name it first.
-fn is_missing(files: [NamedSymbol; 2]) -> bool {
-    files.iter().any(|it| it.hidden) && !files.iter().any(|it| it.defined)
-}
-
-/// What native files define that a module might define, too.
-#[derive(Debug, Default)]
-pub(super) struct Natives {
-    groups: HashSet<Vec<u8>>,
-    /// Whether a symbol may have several definitions, of which the first one counts.
-    several: bool,
-    /// Symbols that a module's definition replaces, by the numbers of the files that have them.
-    weak: HashMap<Vec<u8>, Vec<usize>>,
-    common: HashMap<Vec<u8>, String>,
-    named: NamedSymbols,
-    /// For WebAssembly.
-    types: wasm::SymbolTypes,
-}
-
-impl Natives {
-    pub(super) fn new(several: bool) -> Self {
-        Self {
-            several,
-            ..Self::default()
-        }
-    }
-
-    /// Adds the native file `name`, which has a `number`.
-    ///
-    /// # Errors
-    /// It is not understood.
-    pub(super) fn add(
-        &mut self,
-        flavour: Flavour,
-        number: usize,
-        name: &str,
-        object: &[u8],
-    ) -> Result<(), Refusal> {
-        let found = Definitions::of(flavour, object, name)?;
-        let first = |known: Option<u8>, own: Option<u8>| known.or(own).unwrap_or_default();
-        self.named.add(&found, first);
-        if flavour == Flavour::Wasm {
-            self.types.add(object);
-        }
-        self.groups
-            .extend(found.groups.iter().map(|name| name.to_vec()));
-        let grouped = found.grouped.iter().map(|(symbol, _)| *symbol);
-        let strong = found.strong.iter().filter(|_| self.several);
-        let replaced = found.weak.iter().chain(strong).copied();
-        for symbol in replaced.chain(grouped) {
-            self.weak.entry(symbol.to_vec()).or_default().push(number);
-        }
-        for symbol in found.common {
-            self.common.insert(symbol.to_vec(), name.to_owned());
-        }
-        Ok(())
-    }
+pub(super) struct PulledMembers {
+    pub(super) numbers: HashSet<usize>,
+    symbols: BTreeSet<Vec<u8>>,
 }
 
 /// What has been seen of the modules' objects.
@@ -360,6 +261,43 @@ impl<'a> Objects<'a> {
         self.overruled.contains_key(&number)
     }
 
+    fn wasm_type(&self, name: &[u8]) -> Option<&wasm::SymbolType> {
+        wasm::SymbolTypes::of([&self.natives.types, &self.types], name)
+    }
+
+    /// Chooses the members that must be linked because a symbol of theirs is asked for. wasm-ld runs
+    /// the constructors of a member that it links for `--whole-archive` even if nothing of it is
+    /// used. `members` are those of archives that the user does not want whole, by their numbers.
+    ///
+    /// # Errors
+    /// One with constructors has no symbol of its own.
+    pub(super) fn pulled_members(
+        &self,
+        members: &[(usize, String, Vec<u8>)],
+    ) -> Result<PulledMembers, Refusal> {
+        let mut pulled = PulledMembers::default();
+        for (number, name, object) in members {
+            if wasm::has_init_functions(object) != Some(true) {
+                continue;
+            }
+            let symbols = wasm::symbols(object).unwrap_or_default().into_iter();
+            let own = symbols.filter(|(symbol, undefined, _)| {
+                !undefined
+                    && self.natives.definers.get(*symbol) == Some(&1)
+                    && !self.named.get(symbol).defined
+                    && self.wasm_type(symbol).is_some()
+            });
+            let Some((symbol, ..)) = own.min_by_key(|(symbol, ..)| *symbol) else {
+                return Err(Refusal::new(format!(
+                    "`{name}` has constructors and no symbol that no other file has"
+                )));
+            };
+            pulled.numbers.insert(*number);
+            pulled.symbols.insert(symbol.to_vec());
+        }
+        Ok(pulled)
+    }
+
     /// What is to be linked in place of the native file of that number, if that is something else.
     pub(super) fn loser(&self, number: usize, object: &[u8]) -> Option<Vec<u8>> {
         elf::without_symbols(object, self.overruled.get(&number)?)
@@ -368,7 +306,11 @@ impl<'a> Objects<'a> {
     /// The file that comes before all others: it claims what native files must not win, and, for
     /// the order of the symbol table, names the symbols of the program as `order` has them. `None`
     /// if there is no need.
-    pub(super) fn stub(&self, resolution: Option<&Resolution>) -> Option<Vec<u8>> {
+    pub(super) fn stub(
+        &self,
+        resolution: Option<&Resolution>,
+        pulled: &PulledMembers,
+    ) -> Option<Vec<u8>> {
         let claimed: Vec<&[u8]> = self.claimed.iter().flatten().copied().collect();
         let first = self.first.as_ref()?;
         let order = resolution.map_or(&[][..], |it| &it.symbols);
@@ -390,11 +332,18 @@ impl<'a> Objects<'a> {
                 needed.then(|| elf::stub(first, abi, &claimed, &named, self.relocatable))?
             }
             Flavour::Wasm => {
-                let named = order.iter().filter_map(|name| {
-                    let files = [&self.natives.types, &self.types];
-                    Some((&name[..], wasm::SymbolTypes::of(files, name)?))
+                let order = order.iter().map(|name| &name[..]);
+                let ordered: HashSet<&[u8]> = order.clone().collect();
+                let others = pulled.symbols.iter().map(|name| &name[..]);
+                let others = others.filter(|name| !ordered.contains(name));
+                let named = order.chain(others).filter_map(|name| {
+                    Some(wasm::Reference {
+                        name,
+                        kind: self.wasm_type(name)?,
+                        strong: pulled.symbols.contains(name),
+                    })
                 });
-                let named: Vec<(&[u8], &wasm::SymbolType)> = named.collect();
+                let named: Vec<_> = named.collect();
                 let needed = !(claimed.is_empty() && named.is_empty());
                 needed.then(|| wasm::stub(first, &claimed, &named))
             }

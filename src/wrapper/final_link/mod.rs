@@ -9,15 +9,18 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::comdat::{Definitions, Natives, ObjectChange, Objects};
+use super::comdat::{Definitions, ObjectChange, Objects, PulledMembers};
 use super::command_line::{BackendOption, Item, Role};
 use super::inputs::{Library, Piece};
 use super::kind::FileKind;
 use super::natives::Native;
-use super::{Flavour, Jobs, LinkPlan, Refusal, archive, base, in_parallel, text};
+use super::{Flavour, Jobs, LinkPlan, Refusal, base, in_parallel, text};
 
 mod debug_map;
+mod natives;
 mod renamed;
+
+use self::natives::{linked_natives, members_by_need, read_natives, whole};
 
 pub(super) use renamed::RenamedFiles;
 
@@ -44,8 +47,12 @@ pub(super) fn prepare(
         plan.has_option(&["r", "relocatable"]),
     );
     let objects = linked_objects(plan, jobs, &mut files, &mut seen)?;
-    let stub = stub(jobs, scratch, &seen)?;
-    let natives = linked_natives(plan, jobs, &mut files, &seen)?;
+    let pulled = match plan.flavour {
+        Flavour::Wasm => seen.pulled_members(&members_by_need(plan, jobs)?)?,
+        Flavour::Elf | Flavour::MachO => PulledMembers::default(),
+    };
+    let stub = stub(jobs, scratch, &seen, &pulled)?;
+    let natives = linked_natives(plan, jobs, &mut files, &seen, &pulled)?;
     let mut arguments = options(&plan.items);
     match plan.flavour {
         // The thin link has looked, when the modules still had all their symbols.
@@ -110,93 +117,6 @@ impl FinalLinkFiles {
         written.map_err(|error| Refusal::unreadable(&path, &error))?;
         text(&path)
     }
-}
-
-fn read_natives(plan: &LinkPlan, jobs: &Jobs) -> Result<Natives, Refusal> {
-    let mut natives = Natives::new(plan.allows_several_definitions());
-    for (number, native) in jobs.thin.natives.iter().enumerate() {
-        natives.add(plan.flavour, number, &native.name(), &native.bytes()?)?;
-    }
-    Ok(natives)
-}
-
-/// Members of one archive that follow each other stay members of an archive of that name, for
-/// `--exclude-libs` and linker scripts.
-fn linked_natives(
-    plan: &LinkPlan,
-    jobs: &Jobs,
-    files: &mut FinalLinkFiles,
-    seen: &Objects<'_>,
-) -> Result<Vec<String>, Refusal> {
-    let mut words = Vec::new();
-    let mut members: Vec<(String, Vec<u8>)> = Vec::new();
-    let all = &jobs.thin.natives;
-    for (number, native) in all.iter().enumerate() {
-        let (library, member) = match native {
-            Native::Member(library, member) => (library, member),
-            Native::File(path) if !seen.overrules(number) => {
-                words.push(path.clone());
-                continue;
-            }
-            Native::File(path) => {
-                words.push(match seen.loser(number, &native.bytes()?) {
-                    None => path.clone(),
-                    Some(changed) => {
-                        let written = files.write(path, &changed)?;
-                        files.renamed.add(written.clone(), path.clone());
-                        written
-                    }
-                });
-                continue;
-            }
-        };
-        let bytes = native.bytes()?;
-        let changed = seen.loser(number, &bytes);
-        if plan.flavour == Flavour::MachO {
-            debug_map::check_member(&native.name(), &bytes)?;
-        }
-        members.push((member.path.clone(), changed.unwrap_or(bytes)));
-        let goes_on = match all.get(number + 1) {
-            Some(Native::Member(next, _)) => next.path == library.path,
-            _ => false,
-        };
-        if !goes_on {
-            let members = std::mem::take(&mut members);
-            let words_of = whole(plan.flavour, files, &library.path, &members)?;
-            for (member, _) in &members {
-                let theirs = format!("{}:{member}", library.path);
-                files
-                    .renamed
-                    .add(format!("{}:{member}", words_of.file), theirs);
-            }
-            words.extend(words_of.words);
-        }
-    }
-    Ok(words)
-}
-
-fn whole(
-    flavour: Flavour,
-    files: &mut FinalLinkFiles,
-    path: &str,
-    members: &[(String, Vec<u8>)],
-) -> Result<WholeArchive, Refusal> {
-    let file = files.write(path, &archive::write(members))?;
-    let words = match flavour {
-        Flavour::Elf | Flavour::Wasm => vec![
-            "--whole-archive".to_owned(),
-            file.clone(),
-            "--no-whole-archive".to_owned(),
-        ],
-        Flavour::MachO => vec!["-force_load".to_owned(), file.clone()],
-    };
-    Ok(WholeArchive { file, words })
-}
-
-/// An archive that was made for the final link, which takes all of it.
-struct WholeArchive {
-    file: String,
-    words: Vec<String>,
 }
 
 fn linked_objects(
@@ -309,8 +229,13 @@ impl<'a> FreshObject<'a> {
     }
 }
 
-fn stub(jobs: &Jobs, scratch: &Path, seen: &Objects<'_>) -> Result<Option<String>, Refusal> {
-    let Some(stub) = seen.stub(jobs.resolution.as_ref()) else {
+fn stub(
+    jobs: &Jobs,
+    scratch: &Path,
+    seen: &Objects<'_>,
+    pulled: &PulledMembers,
+) -> Result<Option<String>, Refusal> {
+    let Some(stub) = seen.stub(jobs.resolution.as_ref(), pulled) else {
         return Ok(None);
     };
     let path = scratch.join(STUB);

@@ -94,6 +94,38 @@ fn a_c_program_is_wasm_lds_own_and_runs() {
     );
 }
 
+/// The linker's own LTO runs the constructors of an archive's member if something of the member is
+/// used after optimization; of `--whole-archive`, always.
+#[test]
+fn constructors_of_native_members_run_as_in_the_linkers_own_lto() {
+    let Some(fixture) = fixture() else { return };
+    let thin = [&TARGET[..], &["-flto=thin"]].concat();
+    let main = "#include <stdio.h>\nint zero(void); void unused(void); void used(void);\n\
+        int main(void) { if (zero()) unused(); used(); puts(\"main\"); return 0; }\n";
+    fixture.compile("main.c", main, &thin);
+    fixture.compile("zero.c", "int zero(void) { return 0; }\n", &thin);
+    for name in ["unused", "used", "alone"] {
+        let member = format!(
+            "#include <stdio.h>\n__attribute__((weak)) void both(void) {{}}\n\
+             __attribute__((constructor)) static void c(void) {{ puts(\"constructor of {name}\"); }}\n\
+             void {name}(void) {{ puts(\"{name}\"); }}\n"
+        );
+        fixture.compile(&format!("{name}.c"), &member, &TARGET);
+    }
+    fixture.archive("rcs", "libn.a", &["unused.o", "alone.o", "used.o"]);
+    let printed = same(&fixture, "clang", &["main.o", "zero.o", "libn.a"], 2);
+    assert_eq!(printed, "constructor of used\nused\nmain\n");
+    let whole = [
+        "main.o",
+        "zero.o",
+        "-Wl,--whole-archive",
+        "libn.a",
+        "-Wl,--no-whole-archive",
+    ];
+    let printed = same(&fixture, "clang", &whole, 2);
+    assert_eq!(printed.matches("constructor").count(), 3, "{printed}");
+}
+
 /// Options that the final link must do the same with as the linker's own LTO does.
 const OPTIONS: &[&[&str]] = &[
     &["-Wl,--export=f"],
