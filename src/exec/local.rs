@@ -7,6 +7,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Once};
 
 use bytes::Bytes;
@@ -53,6 +54,8 @@ pub struct LocalExecutor {
     scratch: OnceCell<Scratch>,
     /// Ordinary runs share it; a job that ran out of memory takes it alone.
     memory: RwLock<()>,
+    /// Runs that compare results from caches.
+    comparisons: AtomicUsize,
     /// Set with the warning that results are not kept.
     changed: Once,
     /// The variables of compilers.
@@ -83,6 +86,7 @@ impl LocalExecutor {
             config,
             scratch: OnceCell::new(),
             memory: RwLock::new(()),
+            comparisons: AtomicUsize::new(0),
             changed: Once::new(),
         })
     }
@@ -142,8 +146,10 @@ impl LocalExecutor {
         let Some(hermetic) = job.hermetic() else {
             return Err(no_result("it runs in place".to_owned()));
         };
-        // Another attempt at the job, which the cached result has superseded, may not be gone yet.
-        let dir = format!("{}-again", job.id);
+        // Another attempt at the job, which the cached result has superseded, may not be gone yet,
+        // and results of several caches may be compared at a time.
+        let number = self.comparisons.fetch_add(1, Ordering::Relaxed);
+        let dir = format!("{}-again-{number}", job.id);
         match self.run_hermetic(job, hermetic, &dir, memory).await? {
             Attempt::Good(outputs, finished) => {
                 Ok(self.compiled(hermetic, outputs, finished).await)
