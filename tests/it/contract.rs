@@ -1,13 +1,14 @@
 //! What lld expects of its distributor, shown by real links and by job files: arguments, exit
 //! codes, streams, formats.
 
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use fs_err as fs;
 use serde_json::json;
 
+use crate::support::executable;
 use crate::support::link::{Form, Home, Link};
 use crate::support::llvm::Llvm;
 use crate::support::program::{Feature, Program, feature};
@@ -32,8 +33,7 @@ fn options_come_before_the_job_file_which_is_the_last_argument() {
         "#!/bin/sh\nprintf '%s\\n' \"$@\" >'{}'\nexec '{RELTO}' \"$@\"\n",
         seen.display()
     );
-    fs::write(&script, body).expect("written");
-    fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("executable");
+    executable::write(&script, body);
     let program = plain();
     let outcome = Link::through(&script, &program)
         .option("--quiet")

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 use tempfile::TempDir;
 
+use crate::support::executable;
 use crate::support::fake::fake_clang;
 use crate::support::farm::{Effect, Farm, Fault, Method, Profile, Record};
 use crate::support::link::Link;
@@ -81,7 +82,7 @@ fn a_module_that_does_not_compile_fails_the_link_in_its_own_words() {
 fn compiled_by(behaviour: &str) -> Saved {
     let mut saved = Saved::new(&feature(Feature::Plain));
     let compiler = saved.path("clang");
-    fs::copy(fake_clang(behaviour), &compiler).expect("copied");
+    executable::copy(fake_clang(behaviour), &compiler);
     saved.compile_with(&compiler);
     saved
 }

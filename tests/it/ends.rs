@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
+use crate::support::executable;
 use crate::support::fake::fake_clang;
 use crate::support::llvm::Llvm;
 use crate::support::program::{Feature, feature};
@@ -40,11 +41,11 @@ impl EndingLink {
     fn new(behaviour: &str) -> Self {
         let mut saved = Saved::new(&feature(Feature::Plain));
         let compiler = saved.path("clang");
-        fs::copy(fake_clang(behaviour), &compiler).expect("copied");
+        executable::copy(fake_clang(behaviour), &compiler);
         saved.compile_with(&compiler);
         fs::create_dir(saved.path("tmp")).expect("a directory");
         let relto = saved.path("relto");
-        fs::copy(env!("CARGO_BIN_EXE_relto"), &relto).expect("copied");
+        executable::copy(env!("CARGO_BIN_EXE_relto"), &relto);
         Self { saved, relto }
     }
 

@@ -7,13 +7,13 @@
 //! `CONTRIBUTING.md`.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
 use fs_err as fs;
 use serde_json::{Value, json};
 
+use crate::support::executable;
 use crate::support::farm::{Farm, Method, Outcome, Profile};
 use crate::support::link::Home;
 use crate::support::skip::skip;
@@ -68,8 +68,7 @@ fn link(arguments: &[&str]) -> tempfile::TempDir {
     for (name, bytes) in FILES {
         fs::write(path(name), bytes).expect("written");
     }
-    fs::write(path("clang"), compiler()).expect("written");
-    fs::set_permissions(path("clang"), std::fs::Permissions::from_mode(0o755)).expect("set");
+    executable::write(path("clang"), compiler());
     let job = |name: &str, import: &str| {
         json!({
             "args": [name, format!("-fthinlto-index={name}.thinlto.bc"), "-o", format!("{name}.o")],

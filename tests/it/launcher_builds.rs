@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use fs_err as fs;
 
 use crate::support::backends::Backends;
+use crate::support::executable;
 use crate::support::link::Home;
 use crate::support::llvm::{Llvm, run};
 use crate::support::program::{Feature, cxx, feature, generated};
@@ -139,12 +140,10 @@ fn a_cmake_project_with_dtlto_has_its_compiles_launched_and_its_backends_distrib
 fn the_compiler_takes_reltos_place_with_its_name_arguments_and_streams() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let shown = dir.path().join("aarch64-linux-gnu-clang++");
-    fs::write(
+    executable::write(
         &shown,
         "#!/bin/sh\necho \"$0 $# [$1] [$2] [$3] $RELTO_TEST_MARK\"; cat; exit 42\n",
-    )
-    .expect("written");
-    executable(&shown);
+    );
     let home = Home::new();
     let mut command = Command::new(env!("CARGO_BIN_EXE_relto"));
     home.apply(&mut command);
@@ -241,11 +240,6 @@ fn a_wrapper_name_without_a_compiler_behind_it_is_reported() {
     );
 }
 
-fn executable(path: &Path) {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("executable");
-}
-
 /// `make -j200` for a farm starts two hundred front ends; with `local_jobs` set they wait for
 /// each other.
 #[test]
@@ -254,12 +248,10 @@ fn a_compiler_waits_for_a_slot_of_this_machine_when_slots_are_limited() {
     let slot = home.take_first_slot();
     let dir = tempfile::tempdir().expect("a temporary directory");
     let compiler = dir.path().join("clang");
-    fs::write(
+    executable::write(
         &compiler,
         "#!/bin/sh\necho \"compiled $RELTO_HOLDS_SLOT\"\n",
-    )
-    .expect("written");
-    executable(&compiler);
+    );
     let mut command = Command::new(env!("CARGO_BIN_EXE_relto"));
     home.apply(&mut command);
     command

@@ -10,6 +10,7 @@ use std::process::{Command, Output};
 use fs_err as fs;
 
 use crate::support::backends::Backends;
+use crate::support::executable;
 use crate::support::link::Home;
 use crate::support::llvm::run;
 use crate::support::program::{Feature, feature, of_texts};
@@ -275,13 +276,12 @@ fn programs_that_all_stand_for_the_compiler_end_at_the_compiler_in_any_order() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let relto = Path::new(env!("CARGO_BIN_EXE_relto"));
     let other = dir.path().join("another-relto");
-    fs::copy(relto, &other).expect("copied");
+    executable::copy(relto, &other);
     // As ccache does: the next `clang` of `PATH` that is not itself.
     let cache = dir.path().join("cache");
     let text = "#!/bin/sh\nIFS=:\nfor dir in $PATH; do\n  \
         [ -x \"$dir/clang\" ] && [ ! \"$dir/clang\" -ef \"$0\" ] && exec \"$dir/clang\" \"$@\"\ndone\nexit 9\n";
-    fs::write(&cache, text).expect("written");
-    run_chmod(&cache);
+    executable::write(&cache, text);
     let first = dir_with_clang(dir.path(), "first", relto);
     let second = dir_with_clang(dir.path(), "second", &other);
     let cache = dir_with_clang(dir.path(), "cached", &cache);
@@ -323,10 +323,4 @@ fn bounded(command: &mut Command) -> Output {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     child.wait_with_output().expect("read")
-}
-
-fn run_chmod(program: &Path) {
-    use std::os::unix::fs::PermissionsExt as _;
-    let executable = std::fs::Permissions::from_mode(0o755);
-    fs::set_permissions(program, executable).expect("executable");
 }

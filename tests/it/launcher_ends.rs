@@ -7,6 +7,7 @@ use fs_err as fs;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::backends::{Backends, WORDS};
+use crate::support::executable;
 use crate::support::fake::fake_clang;
 use crate::support::link::Home;
 use crate::support::program::{Feature, feature, of_texts};
@@ -144,9 +145,7 @@ fn a_compiler_that_is_a_script_compiles_in_place_under_the_same_guard() {
         ("#!/bin/sh\n: > o.o\n".to_owned(), 1),
         ("#!/bin/sh\necho said; exit 7\n".to_owned(), 7),
     ] {
-        fs::write(&script, text).expect("written");
-        fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755))
-            .expect("executable");
+        executable::write(&script, text);
         let output = backends
             .relto_with(&home, &script)
             .args(WORDS)
@@ -174,9 +173,7 @@ fn a_signal_ends_the_compiler_and_relto_and_leaves_nothing() {
         "#!/bin/sh\necho $$ > {0}.new; mv {0}.new {0}\nexec sleep 600\n",
         mark.display()
     );
-    fs::write(&script, text).expect("written");
-    fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755))
-        .expect("executable");
+    executable::write(&script, text);
     let home = Home::new();
     for signal in [Signal::INT, Signal::TERM] {
         let mut command = backends.relto_with(&home, &script);

@@ -6,6 +6,7 @@ use std::process::Command;
 use fs_err as fs;
 
 use crate::support::backends::{Backends, ONCE, WORDS, same, taken};
+use crate::support::executable;
 use crate::support::link::Home;
 use crate::support::llvm::{Llvm, run};
 use crate::support::outcome::Counts;
@@ -256,9 +257,7 @@ fn outputs_written_in_place_are_of_the_requested_kind() {
             false,
         ),
     ] {
-        fs::write(&script, format!("#!/bin/sh\n{text}\n")).expect("written");
-        fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755))
-            .expect("executable");
+        executable::write(&script, format!("#!/bin/sh\n{text}\n"));
         let mut command = backends.relto_with(&Home::new(), &script);
         let output = command
             .args(["-x", "ir", "-fthinlto-index=main.o.thinlto.bc", "main.o"])

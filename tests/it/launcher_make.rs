@@ -10,6 +10,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
 
 use crate::support::backends::{Backends, WORDS};
+use crate::support::executable;
 use crate::support::link::Home;
 use crate::support::program::{Feature, feature};
 
@@ -36,9 +37,7 @@ impl CompilesUnderMake {
         );
         fs::write(dir.path().join("Makefile"), makefile).expect("written");
         let compiler = dir.path().join("clang");
-        fs::write(&compiler, COMPILER).expect("written");
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        fs::set_permissions(compiler, mode).expect("executable");
+        executable::write(&compiler, COMPILER);
         Self {
             dir,
             home: Home::new(),

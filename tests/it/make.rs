@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::support::daemon::compilers;
+use crate::support::executable;
 use crate::support::fake::fake_clang;
 use crate::support::program::generated;
 use crate::support::saved::Saved;
@@ -40,7 +41,7 @@ impl LinksUnderMake {
             go.display()
         );
         let compiler = dir.path().join("clang");
-        fs::copy(fake_clang(&behaviour), &compiler).expect("copied");
+        executable::copy(fake_clang(&behaviour), &compiler);
         fs::create_dir(dir.path().join("tmp")).expect("a directory");
         let program = generated(7);
         let links = (0..links).map(|_| {

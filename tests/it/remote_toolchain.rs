@@ -4,11 +4,11 @@
 //! The bare worker is buildbox-casd, which shows its actions no directory of this machine.
 //! Buildbarn's own deployment, with nothing but busybox, is tested by `tests/bb-deployments.sh`.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+use crate::support::executable;
 use crate::support::farm::{Farm, Profile};
 use crate::support::link::Link;
 use crate::support::llvm::Llvm;
@@ -126,8 +126,7 @@ fn refused(compiler: &Path, parts: &[&str]) {
 
 fn program_of(dir: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let path = dir.join(name);
-    fs::write(&path, bytes).expect("written");
-    fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("set");
+    executable::write(&path, bytes);
     path
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use fs_err as fs;
 use relto::internals::digest::DigestFunction;
 
+use crate::support::executable;
 use crate::support::fake::fake_clang;
 use crate::support::farm::{Effect, Farm, Fault, Method, Profile};
 use crate::support::program::generated;
@@ -14,7 +15,7 @@ use crate::support::saved::Saved;
 fn saved() -> Saved {
     let mut saved = Saved::new(&generated(30));
     let compiler = saved.path("clang");
-    fs::copy(fake_clang("object(ET_REL); return 0;"), &compiler).expect("copied");
+    executable::copy(fake_clang("object(ET_REL); return 0;"), &compiler);
     saved.compile_with(&compiler);
     saved
 }

@@ -3,6 +3,7 @@
 use fs_err as fs;
 use tempfile::TempDir;
 
+use crate::support::executable;
 use crate::support::fake::fake_clang;
 use crate::support::farm::{Farm, Method, Profile};
 use crate::support::link::Link;
@@ -110,7 +111,7 @@ fn messages_of_equal_modules_are_shown_for_each_under_its_own_name() {
     let compiler = saved.path("clang");
     let behaviour = "for (int i = 1; i < count; i++) if (strstr(arguments[i], \".bc\") && !strchr(arguments[i], '=')) \
          fprintf(stderr, \"%s: odd\\n\", arguments[i]); object(ET_REL); return 0;";
-    fs::copy(fake_clang(behaviour), &compiler).expect("copied");
+    executable::copy(fake_clang(behaviour), &compiler);
     saved.compile_with(&compiler);
     let output = saved
         .command()

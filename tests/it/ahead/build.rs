@@ -8,6 +8,7 @@ use fs_err as fs;
 use relto::internals::digest::{Digest, DigestFunction};
 use tempfile::TempDir;
 
+use crate::support::executable;
 use crate::support::farm::{Farm, Profile};
 use crate::support::link::Home;
 use crate::support::llvm::Llvm;
@@ -84,9 +85,7 @@ impl AheadBuild {
     /// Another compiler, which is a script.
     pub(super) fn script(&self, text: &str) -> std::path::PathBuf {
         let path = self.path("clang-script");
-        fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("written");
-        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
-            .expect("executable");
+        executable::write(&path, format!("#!/bin/sh\n{text}\n"));
         path
     }
 

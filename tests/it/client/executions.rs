@@ -1,6 +1,5 @@
 //! Executions: followed to their end through broken streams, silence and lost inputs.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use super::{Fixture, blob};
+use crate::support::executable;
 use crate::support::farm::operation::{at, done, ending, exit, failed};
 use crate::support::farm::{Failure as Said, Method, Playback, Profile};
 
@@ -359,9 +359,7 @@ async fn credentials_that_are_refused_are_renewed_once() {
     let program = dir.path().join("helper");
     let script = "#!/bin/sh\necho x >> \"$0.log\"\n\
         echo \"{\\\"headers\\\":{\\\"authorization\\\":[\\\"$(wc -l < \"$0.log\")\\\"]}}\"\n";
-    fs_err::write(&program, script).expect("written");
-    let mode = std::fs::Permissions::from_mode(0o755);
-    fs_err::set_permissions(&program, mode).expect("executable");
+    executable::write(&program, script);
     let options = ClientOptions {
         credential_helpers: vec![CredentialHelper {
             host: None,

@@ -9,6 +9,7 @@ use fs_err as fs;
 use super::plain;
 use crate::support::backends::{Backends, WORDS, add};
 use crate::support::daemon::{Daemon, stderr, succeeded};
+use crate::support::executable;
 use crate::support::fake::fake_clang;
 use crate::support::memory;
 use crate::support::outcome::Counts;
@@ -160,7 +161,7 @@ fn the_compiler_is_the_one_that_the_callers_path_names_now() {
         let compiler = fake_clang(&format!(
             "object(ET_REL); fputs(\"the {text} one\\n\", stderr); return 0;"
         ));
-        fs::copy(compiler, dir.join("clang.new")).expect("copied");
+        executable::copy(compiler, dir.join("clang.new"));
         fs::rename(dir.join("clang.new"), dir.join("clang")).expect("renamed");
         let mut relto = daemon.relto_with(&backends, std::path::Path::new("clang"));
         relto.env("PATH", &dir);

@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::backends::Backends;
 use crate::support::daemon::{Daemon, stderr, succeeded, wait_until};
+use crate::support::executable;
 use crate::support::program::{Feature, feature, generated};
 use crate::support::saved::Saved;
 
@@ -76,7 +77,7 @@ fn a_newer_relto_replaces_the_daemon_and_an_older_one_does_its_own_work() {
     daemon.run(&backends, &backends.modules[0]);
     let first = daemon.process();
     let newer = backends.path("relto");
-    fs::copy(env!("CARGO_BIN_EXE_relto"), &newer).expect("copied");
+    executable::copy(env!("CARGO_BIN_EXE_relto"), &newer);
     let mut command = daemon.relto_at(&newer, &backends);
     succeeded(command.args(backends.arguments(&backends.modules[1], "native.o")));
     let second = daemon.process();
@@ -100,7 +101,7 @@ fn a_daemon_whose_executable_is_gone_makes_way_for_any_other() {
     let daemon = Daemon::new();
     let backends = plain();
     let removed = backends.path("relto");
-    fs::copy(env!("CARGO_BIN_EXE_relto"), &removed).expect("copied");
+    executable::copy(env!("CARGO_BIN_EXE_relto"), &removed);
     let mut command = daemon.relto_at(&removed, &backends);
     succeeded(command.args(backends.arguments("main.o", "native.o")));
     let first = daemon.process();

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use fs_err as fs;
 
+use crate::support::executable;
 use crate::support::link::Home;
 use crate::support::llvm::Llvm;
 
@@ -78,12 +79,10 @@ fn without_a_farm_the_trial_runs_here() {
 
 #[test]
 fn a_file_that_is_not_a_compiler_is_reported_with_a_hint() {
-    use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().expect("a directory");
     let path = |name: &str| dir.path().join(name);
     let program = |name: &str, bytes: &[u8]| -> PathBuf {
-        fs::write(path(name), bytes).expect("written");
-        fs::set_permissions(path(name), std::fs::Permissions::from_mode(0o755)).expect("set");
+        executable::write(path(name), bytes);
         path(name)
     };
     let script = program("clang", b"#!/bin/sh\nexec clang-22 \"$@\"\n");

@@ -1,11 +1,10 @@
 //! The server answers each call with an error: once, so that another attempt succeeds, or always.
 
-use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use fs_err as fs;
 use tonic::Code;
 
+use crate::support::executable;
 use crate::support::farm::{Effect, Failure, Fault, Method};
 
 use super::campaign_of_answers;
@@ -15,8 +14,7 @@ use super::case::{Case, Step};
 fn server_errors_are_retried_and_then_reported() {
     let dir = tempfile::tempdir().expect("a directory");
     let helper = dir.path().join("helper");
-    fs::write(&helper, HELPER).expect("written");
-    fs::set_permissions(&helper, PermissionsExt::from_mode(0o755)).expect("executable");
+    executable::write(&helper, HELPER);
     let helper = helper.display().to_string();
     let mut cases = Vec::new();
     for (number, step) in Step::CALLS.into_iter().enumerate() {
@@ -101,8 +99,7 @@ fn credentials_that_expire_during_a_link_are_renewed() {
     ];
     let dir = tempfile::tempdir().expect("a directory");
     let helper = dir.path().join("helper");
-    fs::write(&helper, HELPER).expect("written");
-    fs::set_permissions(&helper, PermissionsExt::from_mode(0o755)).expect("executable");
+    executable::write(&helper, HELPER);
     let refused = || Effect::fail(Code::Unauthenticated, "token expired");
     let case = methods.into_iter().fold(
         Case::works(Step::Execute, "UNAUTHENTICATED, once at each method"),

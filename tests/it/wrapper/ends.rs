@@ -1,6 +1,5 @@
 //! Links that are stopped leave no file and no process.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -8,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use fs_err as fs;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::support::executable;
 use crate::support::wrapped::{Release, WrapperDir};
 
 /// A directory whose linker reports the named step and then waits forever.
@@ -36,8 +36,7 @@ impl Stopped {
             there.display(),
             real.display()
         );
-        fs::write(&linker, script).expect("written");
-        fs::set_permissions(&linker, std::fs::Permissions::from_mode(0o755)).expect("executable");
+        executable::write(&linker, script);
         let scratch = fixture.path("tmp");
         fs::create_dir(&scratch).expect("made");
         Self {

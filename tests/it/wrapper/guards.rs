@@ -1,12 +1,12 @@
 //! Inputs and shards that are damaged between the thin link and the backends, as another process
 //! may do it: clang would write an empty or a wrong object of each, and exit with 0.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Output;
 
 use fs_err as fs;
 
+use crate::support::executable;
 use crate::support::wrapped::{Release, WrapperDir};
 
 /// A directory whose linker runs `damage`, commands of a shell, after the thin link. `$shards` is
@@ -30,8 +30,7 @@ fn damaged(damage: &str) -> (WrapperDir, PathBuf) {
          {0} \"$@\" || exit 1\nlist=${{1#@}}; shards=${{list%/*}}/shards/d\n{damage}\n",
         real.display()
     );
-    fs::write(&linker, script).expect("written");
-    fs::set_permissions(&linker, std::fs::Permissions::from_mode(0o755)).expect("executable");
+    executable::write(&linker, script);
     (fixture, linker)
 }
 

@@ -1,12 +1,13 @@
 //! A copy of the compiler under test that a test may change, in a directory with nothing but its
 //! libraries.
 
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
 use fs_err as fs;
 use tempfile::TempDir;
 
+use super::executable;
 use super::llvm::Llvm;
 
 /// A copy of the compiler under test in a directory of its own. The libraries, which it finds
@@ -51,8 +52,7 @@ impl CompilerCopy {
 
     fn replace(&self, bytes: &[u8]) {
         let new = self.file("new");
-        fs::write(&new, bytes).expect("written");
-        fs::set_permissions(&new, PermissionsExt::from_mode(0o755)).expect("executable");
+        executable::write(&new, bytes);
         fs::rename(&new, self.file("clang")).expect("renamed");
     }
 }

@@ -15,6 +15,7 @@ pub mod daemon;
 pub mod debian;
 pub mod denied;
 pub mod event_server;
+pub mod executable;
 pub mod fake;
 pub mod farm;
 pub mod flood;
