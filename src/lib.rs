@@ -142,6 +142,9 @@ pub mod internals {
     pub mod client_context {
         pub use crate::client_context::ClientContext;
     }
+    pub mod compiler {
+        pub use crate::compiler::{CompilerRequest, ResolvedToolchain};
+    }
     pub mod digest {
         pub use crate::digest::{Digest, DigestFunction};
     }

@@ -4,10 +4,11 @@
 //! once (`-###` prints the inner command, in which the processor and its features are resolved),
 //! and the arguments then mean the same everywhere.
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Output;
 
 use super::arguments::{Argument, Meaning};
-use crate::client_context::ClientContext;
 use crate::error::Hinted;
 
 #[derive(Debug, thiserror::Error)]
@@ -16,7 +17,7 @@ pub enum NativeError {
     NotStarted {
         compiler: PathBuf,
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     #[error("`{compiler}` does not resolve `native`: {message}")]
     NoAnswer { compiler: PathBuf, message: String },
@@ -36,36 +37,26 @@ pub fn is_needed(arguments: &[Argument<'_>]) -> bool {
         .any(|argument| argument.meaning == Meaning::Machine)
 }
 
-/// Asks `compiler` what `native` is, for [`replace`]. Blocks for as long as a compiler takes to
-/// start. The answer holds for the same compiler, question and processor.
+/// What `native` is for `compiler`, which gave `output` when it was asked with [`question`]. It holds
+/// for the same compiler, question and processor.
 ///
 /// # Errors
-/// The compiler cannot be started, or does not support `native` for its target. The job can still
+/// The compiler could not be started, or does not support `native` for its target. The job can still
 /// run in place.
-pub fn ask(
-    compiler: &Path,
-    question: &[String],
-    client_context: &ClientContext,
-) -> Result<Vec<String>, NativeError> {
-    let output = client_context
-        .command(compiler)
-        .args(question)
-        // It would edit the question, but the answer is cached for links without it too.
-        .env_remove("CCC_OVERRIDE_OPTIONS")
-        .output()
-        .map_err(|source| NativeError::NotStarted {
-            compiler: compiler.to_owned(),
-            source,
-        })?;
-    let answer = String::from_utf8_lossy(&output.stderr);
+pub fn answer(compiler: &Path, output: io::Result<Output>) -> Result<Vec<String>, NativeError> {
+    let output = output.map_err(|source| NativeError::NotStarted {
+        compiler: compiler.to_owned(),
+        source,
+    })?;
+    let said = String::from_utf8_lossy(&output.stderr);
     let failed = || NativeError::NoAnswer {
         compiler: compiler.to_owned(),
-        message: error_in(&answer).to_owned(),
+        message: error_in(&said).to_owned(),
     };
     if !output.status.success() {
         return Err(failed());
     }
-    native(&answer).ok_or_else(failed)
+    native(&said).ok_or_else(failed)
 }
 
 /// The arguments to ask with: all that can affect the processor, and an input that is never read.

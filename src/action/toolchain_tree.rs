@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use super::tree::{DirectoryNode, Encoded, FileNode, directory};
 use crate::digest::{Digest, DigestFunction};
 use crate::hash_cache::Identity;
+use crate::process::ExpectedFile;
 
 /// Path of the toolchain in the input root.
 pub const ROOT: &str = "relto/tc";
@@ -23,6 +24,17 @@ pub struct ToolFile {
     /// The state of the file when `digest` was computed.
     pub identity: Identity,
     pub executable: bool,
+}
+
+impl ToolFile {
+    /// What a sandbox is to find under its name.
+    #[must_use]
+    pub fn expected(&self) -> ExpectedFile {
+        ExpectedFile {
+            path: self.host.clone(),
+            id: self.identity.file_id(),
+        }
+    }
 }
 
 /// The toolchain's tree, ready to become part of an input root.

@@ -5,6 +5,7 @@
 //! knows arguments; this module puts both together and is the only one that asks the compiler
 //! questions. Answers are kept in the state database, so a warm link starts no process.
 
+mod ask;
 mod error;
 mod probe;
 mod probe_cache;

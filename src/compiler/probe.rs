@@ -4,16 +4,14 @@
 //! Answers are remembered under the content of the compiler (and, for `native`, under the
 //! processor), so a warm link starts no process.
 
-use std::path::PathBuf;
-
 use fs_err as fs;
 
+use super::ask::Respondent;
 use super::error::CompilerError;
-use super::probe_cache::cached_answer;
+use super::probe_cache::{Answer, cached_answer};
 use crate::action::arguments::{self, Argument, Meaning};
 use crate::action::native;
 use crate::action::response::{expand_response_files, tokenize_config};
-use crate::action::toolchain_tree::ToolFile;
 use crate::client_context::ClientContext;
 use crate::digest::{Digest, DigestFunction};
 use crate::fs::read_regular_to_string;
@@ -24,8 +22,8 @@ use crate::toolchain::config::{self, CompilerConfigError, ConfigDirs};
 
 /// A compiler that has been queried.
 #[derive(Debug)]
-pub(super) struct CompilerProbe {
-    path: PathBuf,
+pub(super) struct CompilerProbe<'a> {
+    respondent: Respondent<'a>,
     /// Words that tell a multi-call program which compiler to be.
     tool: Vec<String>,
     identity: Digest,
@@ -33,33 +31,26 @@ pub(super) struct CompilerProbe {
     /// What the compiler calls itself, release and all.
     pub(super) version: String,
     pub(super) config_dirs: ConfigDirs,
-    client_context: ClientContext,
 }
 
-impl CompilerProbe {
+impl<'a> CompilerProbe<'a> {
     /// Asks for target and configuration directories.
     pub(super) fn ask(
-        toolchain: &Toolchain,
-        files: &[ToolFile],
+        respondent: Respondent<'a>,
         tool: &[String],
-        client_context: &ClientContext,
         state: &State,
     ) -> Result<Self, CompilerError> {
-        let identity = identity(toolchain, files, tool);
-        let question = format!("{identity} -v");
-        let said = cached_answer(state, &question, || {
-            config::verbose_version(&toolchain.called_as, tool, client_context)
-        })?;
-        let target = said.lines().find_map(|line| line.strip_prefix("Target: "));
+        let identity = identity(&respondent, tool);
+        let question = format!("{identity} -v {:?}", respondent.home());
+        let said = cached_answer(state, &question, || verbose_version(&respondent, tool))?;
         let version = said.lines().find(|line| line.contains("version"));
         Ok(Self {
             version: version.unwrap_or_default().trim().to_owned(),
-            path: toolchain.called_as.clone(),
+            target: config::target_in(&said).unwrap_or_default().to_owned(),
+            config_dirs: ConfigDirs::parse(&said),
+            respondent,
             tool: tool.to_vec(),
             identity,
-            target: target.unwrap_or_default().trim().to_owned(),
-            config_dirs: ConfigDirs::parse(&said),
-            client_context: client_context.clone(),
         })
     }
 
@@ -71,7 +62,7 @@ impl CompilerProbe {
     /// must precede all other arguments goes into `configuration`. The error is the reason why this
     /// compiler's jobs can only run in place.
     pub(super) fn portable(
-        &self,
+        &mut self,
         toolchain: &Toolchain,
         caller: Caller,
         words: &[String],
@@ -79,7 +70,7 @@ impl CompilerProbe {
         configuration: &mut Vec<String>,
     ) -> Result<Vec<String>, String> {
         let words = expand_response_files(words, &mut |path| {
-            read_regular_to_string(self.client_context.resolve(path))
+            read_regular_to_string(self.client_context().resolve(path))
         })
         .map_err(|error| error.to_string())?;
         let (tool, words) = multi_call(caller, &words);
@@ -95,7 +86,7 @@ impl CompilerProbe {
             .without_configuration(toolchain, &parsed, configuration)
             .map_err(|error| error.to_string())?;
         if native::is_needed(&arguments::parse(&words)) {
-            return self.without_native(&words, state);
+            return self.without_native(&words, configuration, state);
         }
         Ok(words)
     }
@@ -103,7 +94,7 @@ impl CompilerProbe {
     /// Removes the options that choose configuration files, and puts what the files say before all
     /// other arguments, where clang would read it.
     fn without_configuration(
-        &self,
+        &mut self,
         toolchain: &Toolchain,
         parsed: &[Argument<'_>],
         configuration: &mut Vec<String>,
@@ -124,9 +115,16 @@ impl CompilerProbe {
             .iter()
             .filter(decides)
             .flat_map(|argument| argument.words.to_vec());
+        let mut question: Vec<_> = self.tool.iter().cloned().chain(question).collect();
+        question.push("--version".to_owned());
+        let respondent = &self.respondent;
+        let said = config::printed(respondent.path, respondent.ask(&question))?;
+        if let Some(target) = config::target_in(&said) {
+            target.clone_into(&mut self.target);
+        }
         let mut words = Vec::new();
-        let question: Vec<_> = self.tool.iter().cloned().chain(question).collect();
-        for file in config::loaded(&self.path, &question, &self.client_context)? {
+        for path in config::named_in(&said) {
+            let file = config::read(&self.client_context().resolve(path))?;
             words.extend(tokenize_config(&file.text));
         }
         configuration.push("--no-default-config".to_owned());
@@ -135,19 +133,54 @@ impl CompilerProbe {
         Ok(words)
     }
 
-    fn without_native(&self, words: &[String], state: &State) -> Result<Vec<String>, String> {
+    /// `configuration` keeps the compiler from reading configuration files, which `words` contain
+    /// by now.
+    fn without_native(
+        &self,
+        words: &[String],
+        configuration: &[String],
+        state: &State,
+    ) -> Result<Vec<String>, String> {
         let parsed = arguments::parse(words);
-        let asked = native::question(&parsed);
+        let asked = [configuration, &native::question(&parsed)].concat();
         let question = format!("{} native {} {asked:?}", self.identity, processor());
         let said = cached_answer(state, &question, || {
-            let asked = [&self.tool[..], &asked].concat();
-            let native = native::ask(&self.path, &asked, &self.client_context)
-                .map_err(|error| error.to_string())?;
-            Ok::<_, String>(native.join("\n"))
+            let confined = self.respondent.ask_confined(&asked);
+            let is_certain = confined.is_some();
+            let output = confined.map_or_else(|| self.respondent.ask(&asked), Ok);
+            let native =
+                native::answer(self.respondent.path, output).map_err(|error| error.to_string())?;
+            Ok::<_, String>(Answer {
+                text: native.join("\n"),
+                is_certain,
+            })
         })?;
         let native = said.lines().map(str::to_owned).collect();
         Ok(native::replace(&parsed, native))
     }
+
+    fn client_context(&self) -> &ClientContext {
+        self.respondent.request.client_context
+    }
+}
+
+/// Asks for the version, target and directories that are built into the compiler. In the sandbox it
+/// cannot read a configuration file, and needs not, but clang before 16 knows no option against it.
+fn verbose_version(
+    respondent: &Respondent<'_>,
+    tool: &[String],
+) -> Result<Answer, CompilerConfigError> {
+    let question = |words: &[&str]| -> Vec<String> {
+        let words = words.iter().map(ToString::to_string);
+        tool.iter().cloned().chain(words).collect()
+    };
+    let confined = respondent
+        .ask_confined(&question(&["--no-default-config", "-v"]))
+        .or_else(|| respondent.ask_confined(&question(&["-v"])));
+    let is_certain = confined.is_some();
+    let output = confined.map_or_else(|| respondent.ask(&question(&["-v"])), Ok);
+    let text = config::printed(respondent.path, output)?;
+    Ok(Answer { text, is_certain })
 }
 
 /// Splits off the words that tell a multi-call program (`llvm clang`) which tool to be. lld passes
@@ -163,10 +196,10 @@ pub(super) fn multi_call(caller: Caller, words: &[String]) -> (&[String], &[Stri
 }
 
 /// The compiler's content, and the name from which it takes its mode.
-fn identity(toolchain: &Toolchain, files: &[ToolFile], tool: &[String]) -> Digest {
+fn identity(respondent: &Respondent<'_>, tool: &[String]) -> Digest {
     let mut hasher = DigestFunction::Sha256.hasher();
-    hasher.update(toolchain.called_as.as_os_str().as_encoded_bytes());
-    for file in files {
+    hasher.update(respondent.path.as_os_str().as_encoded_bytes());
+    for file in respondent.files {
         hasher.update(&file.digest.hash);
     }
     for word in tool {

@@ -8,15 +8,23 @@ use rusqlite::OptionalExtension as _;
 use crate::digest::DigestFunction;
 use crate::state::{State, seal};
 
+/// What a compiler answered.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) text: String,
+    /// Certainly by the compiler that was meant.
+    pub(super) is_certain: bool,
+}
+
 /// Returns the remembered answer to `question`, or else the one from `ask`. Errors are not
-/// remembered.
+/// remembered, nor are answers that are not certain.
 ///
 /// # Errors
 /// Those of `ask`.
 pub(super) fn cached_answer<E>(
     state: &State,
     question: &str,
-    ask: impl FnOnce() -> Result<String, E>,
+    ask: impl FnOnce() -> Result<Answer, E>,
 ) -> Result<String, E> {
     let key = DigestFunction::Sha256.digest(question.as_bytes()).hash;
     let known = state.read(|connection| {
@@ -32,14 +40,17 @@ pub(super) fn cached_answer<E>(
     {
         return Ok(known);
     }
-    let new = ask()?;
+    let Answer { text, is_certain } = ask()?;
+    if !is_certain {
+        return Ok(text);
+    }
     state.write(|transaction| {
         transaction.execute(
             "INSERT OR REPLACE INTO answers (question, answer, seal) VALUES (?1, ?2, ?3)",
-            rusqlite::params![&key[..], new, seal(&[&key, new.as_bytes()])],
+            rusqlite::params![&key[..], text, seal(&[&key, text.as_bytes()])],
         )
     });
-    Ok(new)
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -47,13 +58,35 @@ mod tests {
     use super::*;
     use crate::state::FILE_NAME;
 
+    fn certain(text: &str) -> Answer {
+        let text = text.to_owned();
+        Answer {
+            text,
+            is_certain: true,
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_not_certain_is_asked_for_again() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let state = State::at(&dir.path().join(FILE_NAME));
+        let doubtful = Answer {
+            is_certain: false,
+            ..certain("a")
+        };
+        let first = cached_answer(&state, "q", || Ok::<_, &str>(doubtful));
+        assert_eq!(first, Ok("a".to_owned()));
+        let second = cached_answer(&state, "q", || Ok::<_, &str>(certain("b")));
+        assert_eq!(second, Ok("b".to_owned()));
+    }
+
     #[test]
     fn a_question_is_asked_once_unless_it_failed() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let state = State::at(&dir.path().join(FILE_NAME));
         assert_eq!(cached_answer(&state, "q", || Err("busy")), Err("busy"));
         assert_eq!(
-            cached_answer(&state, "q", || Ok::<_, &str>("a".to_owned())),
+            cached_answer(&state, "q", || Ok::<_, &str>(certain("a"))),
             Ok("a".to_owned())
         );
         assert_eq!(
@@ -70,7 +103,7 @@ mod tests {
     fn an_answer_damaged_on_disk_is_asked_for_again() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let state = State::at(&dir.path().join(FILE_NAME));
-        let ask = |answer: &str| cached_answer(&state, "q", || Ok::<_, &str>(answer.to_owned()));
+        let ask = |answer: &str| cached_answer(&state, "q", || Ok::<_, &str>(certain(answer)));
         assert_eq!(ask("+sse4.2"), Ok("+sse4.2".to_owned()));
         let damage = "UPDATE answers SET answer = '-sse4.2'";
         assert_eq!(

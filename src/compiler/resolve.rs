@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::ask::Respondent;
 use super::error::CompilerError;
 use super::probe::{CompilerProbe, multi_call};
 use crate::action::ActionTemplate;
@@ -17,6 +18,7 @@ use crate::client_context::ClientContext;
 use crate::digest::DigestFunction;
 use crate::hash_cache::{FileFacts, HashCache};
 use crate::job::Caller;
+use crate::process::Relto;
 use crate::state::State;
 use crate::toolchain::{SearchEnvironment, Toolchain, ToolchainFile};
 
@@ -35,7 +37,7 @@ pub enum ToolchainSource {
 const WORKER_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The compiler to resolve, and its purpose.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct CompilerRequest<'a> {
     /// A path or a bare name.
     pub name: &'a str,
@@ -48,6 +50,8 @@ pub struct CompilerRequest<'a> {
     pub client_context: &'a ClientContext,
     /// The user's own addition to every key.
     pub salt: &'a str,
+    /// The helper that confines the compiler when it is asked.
+    pub relto: Relto,
 }
 
 impl<'a> CompilerRequest<'a> {
@@ -56,6 +60,15 @@ impl<'a> CompilerRequest<'a> {
     pub fn variable(&self, name: &str) -> Option<&'a OsStr> {
         let found = self.environment.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_os_str())
+    }
+
+    /// Where the compiler and its libraries are looked for.
+    fn search(&self, dir: Option<&Path>) -> std::io::Result<SearchEnvironment> {
+        Ok(SearchEnvironment::new(
+            self.variable("PATH").map(OsStr::to_owned),
+            self.library_path(dir),
+            self.client_context.dir()?,
+        ))
     }
 
     /// Libraries of the toolchain directory come before those of this machine.
@@ -140,18 +153,19 @@ impl ResolvedToolchain {
             Some(dir) => compiler_in(dir, Path::new(request.name))?,
             None => PathBuf::from(request.name),
         };
-        let search = SearchEnvironment::new(
-            request.variable("PATH").map(OsStr::to_owned),
-            request.library_path(dir),
-            request
-                .client_context
-                .dir()
-                .map_err(CompilerError::Unreadable)?,
-        );
+        let search = request.search(dir).map_err(CompilerError::Unreadable)?;
         let mut toolchain = Toolchain::discover(&path, &search, None)?;
         let files = digest_files(&toolchain, hash_cache)?;
         let (tool, _) = multi_call(request.caller, request.arguments);
-        let probe = CompilerProbe::ask(&toolchain, &files, tool, request.client_context, state)?;
+        let called_as = toolchain.called_as.clone();
+        let respondent = Respondent {
+            request,
+            path: &called_as,
+            files: &files,
+            library_path: search.library_path.as_deref(),
+            hash_cache,
+        };
+        let mut probe = CompilerProbe::ask(respondent, tool, state)?;
         if probe.has_config_dirs() {
             toolchain = Toolchain::discover(&path, &search, Some(&probe.config_dirs))?;
         }
@@ -172,6 +186,9 @@ impl ResolvedToolchain {
             let configuration = configuration.clone();
             worker_toolchain(name, &probe, configuration, request.template())
         });
+        let CompilerProbe {
+            version, target, ..
+        } = probe;
         let tree = ToolchainTree::new(
             DigestFunction::Sha256,
             files,
@@ -183,8 +200,8 @@ impl ResolvedToolchain {
             template: request.template(),
             worker,
             compiler: toolchain.called_as,
-            version: probe.version,
-            target: probe.target,
+            version,
+            target,
             common,
         })
     }

@@ -11,7 +11,7 @@ use fs_err as fs;
 use fs_err::os::unix::fs::symlink;
 
 use super::Hermetic;
-use crate::action::toolchain_tree::{ROOT, ToolchainTree};
+use crate::action::toolchain_tree::{ROOT, ToolFile, ToolchainTree};
 use crate::action::{Input, InputSource};
 use crate::fs::{absolute, create_private_dir};
 use crate::process::{Confinement, ExpectedFile};
@@ -102,10 +102,7 @@ impl JobDir {
             let id = facts.identity.file_id();
             Some(ExpectedFile { path, id })
         });
-        let hashed_tools = toolchain.files.iter().map(|file| ExpectedFile {
-            path: file.host.clone(),
-            id: file.identity.file_id(),
-        });
+        let hashed_tools = toolchain.files.iter().map(ToolFile::expected);
         Confinement {
             readable: inputs.chain(tools).chain([self.path.clone()]).collect(),
             executable: toolchain

@@ -13,7 +13,7 @@ use crate::bes::BesOptions;
 use crate::client_context::ClientContext;
 use crate::compiler::{CompilerRequest, ToolchainSource};
 use crate::job::{Caller, JobFile};
-use crate::process::{Jobserver, LocalMemory, MemoryLedger, Parent, Slots};
+use crate::process::{Jobserver, LocalMemory, MemoryLedger, Parent, Relto, Slots};
 use crate::reapi::ClientOptions;
 use crate::state::{self, State};
 
@@ -198,6 +198,7 @@ impl Options {
             environment: &self.environment,
             client_context: &self.client_context,
             salt: &self.salt,
+            relto: Relto::itself(),
         }
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! A [`Spawner`] starts every child from one thread of its own. Each child is first relto itself,
 //! in a hidden subcommand ([`supervise`]) that ties its life to relto's and confines it, and then
-//! becomes the compiler. A [`Scratch`] directory vanishes with relto, however relto ends. [`Slots`]
+//! becomes the compiler; so does a program that a thread waits for ([`run_blocking`]). A [`Scratch`] directory vanishes with relto, however relto ends. [`Slots`]
 //! count what runs on the machine and a [`MemoryLedger`] the memory for it, [`Watch`] says when
 //! relto itself should stop, and a [`World`] is everything by which two processes of a user can
 //! differ in what they see and may do.
 
+mod blocking;
 mod build;
 mod capture;
 mod child_signal;
@@ -44,6 +45,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Hinted;
 use crate::fs::FileId;
 
+pub use blocking::run_blocking;
 pub use build::{BuildProcess, build_identity};
 pub use child_signal::keep_exit_codes;
 pub use confine::{Support, landlock_support};

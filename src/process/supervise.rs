@@ -15,7 +15,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::Signal;
@@ -155,8 +155,17 @@ fn number(error: &io::Error) -> i32 {
         .unwrap_or_else(|| rustix::io::Errno::INVAL.raw_os_error())
 }
 
+/// How far the helper came that had `channel` and ended with `status`.
+///
+/// # Errors
+/// A plan that was not overwritten means that the helper was killed early, or is not relto at all.
+pub(super) fn read_report(channel: &File, status: ExitStatus) -> io::Result<HelperReport> {
+    let report = HelperReport::decode(&read_all(channel)?);
+    report.ok_or_else(|| io::Error::other(format!("it ended before it ran anything ({status})")))
+}
+
 /// The whole file, from its start and without moving its position.
-pub(super) fn read_all(file: &File) -> io::Result<Vec<u8>> {
+fn read_all(file: &File) -> io::Result<Vec<u8>> {
     let size = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
     let mut bytes = vec![0; size];
     file.read_exact_at(&mut bytes, 0)?;

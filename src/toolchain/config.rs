@@ -14,10 +14,11 @@
 //! (`clang-22`) is not part of the name. `--no-default-config --config=FILE --config=FILE` names
 //! the files explicitly, in that order, from anywhere.
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Output;
 
 use super::tokens::dir_of;
-use crate::client_context::ClientContext;
 use crate::error::Hinted;
 use crate::fs::read_regular_to_string;
 
@@ -43,12 +44,12 @@ pub enum CompilerConfigError {
     NotStarted {
         compiler: PathBuf,
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     #[error("`{compiler}` does not report its configuration files: {message}")]
     NoAnswer { compiler: PathBuf, message: String },
     #[error("cannot read the compiler's configuration file")]
-    Unreadable(#[source] std::io::Error),
+    Unreadable(#[source] io::Error),
     /// The job can be run in place only.
     #[error("configuration file `{path}` depends on this machine: it contains `{what}`")]
     Unportable { path: PathBuf, what: String },
@@ -100,42 +101,38 @@ pub(super) fn candidates(programs: &[&Path], dirs: Option<&ConfigDirs>) -> Vec<P
     files
 }
 
-/// The output of `compiler -v`: version, target, directories. `tool` are the words that tell a
-/// multi-call program which compiler to be. Blocks for as long as a compiler takes to start; the
-/// answer holds for the same content of the compiler.
+/// All that `compiler` printed when it was asked with `-v` or `--version`: version, target,
+/// directories, configuration files.
 ///
 /// # Errors
-/// The compiler cannot be started or fails.
-pub fn verbose_version(
-    compiler: &Path,
-    tool: &[String],
-    client_context: &ClientContext,
-) -> Result<String, CompilerConfigError> {
-    let mut question = tool.to_vec();
-    question.push("-v".to_owned());
-    ask(compiler, &question, client_context)
+/// The compiler could not be started or failed.
+pub fn printed(compiler: &Path, output: io::Result<Output>) -> Result<String, CompilerConfigError> {
+    let output = output.map_err(|source| CompilerConfigError::NotStarted {
+        compiler: compiler.to_owned(),
+        source,
+    })?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        return Err(CompilerConfigError::NoAnswer {
+            compiler: compiler.to_owned(),
+            message: error.trim().to_owned(),
+        });
+    }
+    Ok(format!(
+        "{}{error}",
+        String::from_utf8_lossy(&output.stdout)
+    ))
 }
 
-/// Asks the compiler which configuration files it reads with `arguments` (those that name a target,
-/// a driver mode or configuration files are enough), and reads them, in the order in which they
-/// apply. Blocks.
-///
-/// # Errors
-/// The compiler cannot be run, or a file cannot be read or cannot be moved to another directory.
-pub fn loaded(
-    compiler: &Path,
-    arguments: &[String],
-    client_context: &ClientContext,
-) -> Result<Vec<CompilerConfigFile>, CompilerConfigError> {
-    let mut question = arguments.to_vec();
-    question.push("--version".to_owned());
-    named_in(&ask(compiler, &question, client_context)?)
-        .into_iter()
-        .map(|path| read(&client_context.resolve(path)))
-        .collect()
+/// The triple that a compiler that printed `text` compiles for.
+#[must_use]
+pub fn target_in(text: &str) -> Option<&str> {
+    let target = text.lines().find_map(|line| line.strip_prefix("Target: "));
+    target.map(str::trim)
 }
 
-/// The files that the output of `clang --version` names.
+/// The files that the output of `clang --version` names, in the order in which they apply. The
+/// options that name a target, a driver mode or configuration files choose them.
 #[must_use]
 pub fn named_in(text: &str) -> Vec<PathBuf> {
     text.lines()
@@ -171,32 +168,4 @@ fn relative_reference(text: &str) -> Option<&str> {
     lines.flat_map(str::split_whitespace).find(|word| {
         word.trim_start_matches(['"', '\'']).starts_with('@') || word.contains("<CFGDIR>")
     })
-}
-
-fn ask(
-    compiler: &Path,
-    arguments: &[String],
-    client_context: &ClientContext,
-) -> Result<String, CompilerConfigError> {
-    let output = client_context
-        .command(compiler)
-        .args(arguments)
-        // It would edit the question, but the answer is cached for links without it too.
-        .env_remove("CCC_OVERRIDE_OPTIONS")
-        .output()
-        .map_err(|source| CompilerConfigError::NotStarted {
-            compiler: compiler.to_owned(),
-            source,
-        })?;
-    let error = String::from_utf8_lossy(&output.stderr);
-    if !output.status.success() {
-        return Err(CompilerConfigError::NoAnswer {
-            compiler: compiler.to_owned(),
-            message: error.trim().to_owned(),
-        });
-    }
-    Ok(format!(
-        "{}{error}",
-        String::from_utf8_lossy(&output.stdout)
-    ))
 }

@@ -56,7 +56,7 @@ pub struct Toolchain {
     /// of the machine that the compiler runs on.
     pub inhibit_rpath: Vec<String>,
     /// Configuration files that the compiler may read, whatever their names; mostly none.
-    /// [`config::loaded`] returns those that it reads for given arguments.
+    /// The compiler itself says which it reads for given arguments ([`config::named_in`]).
     pub config_candidates: Vec<PathBuf>,
     pub machine: Machine,
 }

@@ -4,25 +4,20 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fs_err as fs;
-use fs_err::os::unix::fs::symlink;
-use relto::internals::client_context::ClientContext;
 use relto::internals::toolchain::config::{self, CompilerConfigError, ConfigDirs};
 
 use crate::support::toolchain_dir::{CLANG, ToolchainDir};
 
-/// A copy of clang's small program, whose libraries are found by its `$ORIGIN/../lib`.
-fn clang_with_a_directory_of_its_own(fixture: &ToolchainDir) -> PathBuf {
-    let clang = fixture.path("own/bin/clang-22");
-    fs::create_dir_all(fixture.path("own/bin")).expect("made");
-    fs::copy(CLANG, &clang).expect("copied");
-    symlink("/usr/lib/llvm-22/lib", fixture.path("own/lib")).expect("linked");
-    clang
+/// What the compiler prints when it is asked by `option`.
+fn printed(compiler: &Path, arguments: &[&str], option: &str) -> String {
+    let output = Command::new(compiler).args(arguments).arg(option).output();
+    config::printed(compiler, output).expect("clang answers")
 }
 
 #[test]
 fn only_the_configuration_files_that_clang_reads_count() {
     let fixture = ToolchainDir::new();
-    let clang = clang_with_a_directory_of_its_own(&fixture);
+    let clang = fixture.clang_of_its_own();
     let none = fixture.discover(&clang, None).expect("complete");
     assert_eq!(none.config_candidates, [] as [PathBuf; 0]);
 
@@ -31,10 +26,7 @@ fn only_the_configuration_files_that_clang_reads_count() {
     let some = fixture.discover(&clang, None).expect("complete");
     assert_eq!(some.config_candidates, [unread.clone(), read.clone()]);
     let paths = |arguments: &[&str]| -> Vec<PathBuf> {
-        let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
-        let files = config::loaded(&some.program, &arguments, &ClientContext::default())
-            .expect("clang answers");
-        files.into_iter().map(|file| file.path).collect()
+        config::named_in(&printed(&some.program, arguments, "--version"))
     };
     let own = fs::canonicalize(&read).expect("there");
     assert_eq!(paths(&[]), std::slice::from_ref(&own));
@@ -62,15 +54,9 @@ fn a_configuration_file_that_refers_to_its_directory_cannot_travel() {
 
 #[test]
 fn clang_reports_its_configuration_directories() {
-    let said = config::verbose_version(Path::new(CLANG), &[], &ClientContext::default())
-        .expect("clang answers");
-    let dirs = ConfigDirs::parse(&said);
-    let output = Command::new(CLANG)
-        .args(["--config-system-dir=/s s", "--config-user-dir=/u", "-v"])
-        .output()
-        .expect("clang runs");
-    let told = ConfigDirs::parse(&String::from_utf8_lossy(&output.stderr));
+    let dirs = |arguments: &[&str]| ConfigDirs::parse(&printed(Path::new(CLANG), arguments, "-v"));
+    let told = dirs(&["--config-system-dir=/s s", "--config-user-dir=/u"]);
     assert_eq!(told.system.as_deref(), Some(Path::new("/s s")));
     assert_eq!(told.user.as_deref(), Some(Path::new("/u")));
-    assert_ne!(told, dirs);
+    assert_ne!(told, dirs(&[]));
 }

@@ -17,6 +17,7 @@ mod client;
 mod client_action;
 mod client_farms;
 mod client_real;
+mod compiler_answers;
 mod compiler_config;
 mod configuration;
 mod confinement;

@@ -21,15 +21,15 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::capture;
-use super::plan::{HelperReport, ProcessPlan};
+use super::plan::ProcessPlan;
 use super::self_exe::{RUN, Relto};
-use super::supervise::read_all;
+use super::supervise::read_report;
 use super::{Ending, Finished, ProcessError, ProcessSpec};
 use crate::events;
 
 mod child;
 
-use child::{Ends, ExitedChild, Pipes, RunningChild};
+use child::{Ends, Pipes, RunningChild};
 
 /// How often killed children are polled until the kernel has ended them.
 const REAP_INTERVAL: Duration = Duration::from_millis(10);
@@ -135,7 +135,9 @@ impl Spawner {
                 source,
             })?
             .ok_or(ProcessError::Cancelled)?;
-        match self.report(&ended)?.into_error(&program, &spec.dir) {
+        let report = read_report(&ended.channel, ended.status);
+        let report = report.map_err(|source| self.helper_error(source))?;
+        match report.into_error(&program, &spec.dir) {
             Some(error) => Err(error),
             None => Ok(Finished {
                 ending: ending(ended.status),
@@ -165,18 +167,6 @@ impl Spawner {
             helper: self.relto.path().to_owned(),
             source,
         }
-    }
-
-    /// A plan that was not overwritten means that the helper was killed early, or is not relto at
-    /// all.
-    fn report(&self, ended: &ExitedChild) -> Result<HelperReport, ProcessError> {
-        read_all(&ended.channel)
-            .ok()
-            .and_then(|bytes| HelperReport::decode(&bytes))
-            .ok_or_else(|| {
-                let message = format!("it ended before it ran anything ({})", ended.status);
-                self.helper_error(io::Error::other(message))
-            })
     }
 }
 
@@ -274,7 +264,7 @@ fn reaped_later(order: Order) -> Option<Child> {
 }
 
 /// A file without a name, in memory, that holds `contents`.
-fn unnamed_file(contents: &[u8]) -> io::Result<File> {
+pub(super) fn unnamed_file(contents: &[u8]) -> io::Result<File> {
     let create = |more| rustix::fs::memfd_create("relto", MemfdFlags::CLOEXEC | more);
     let file = match create(MemfdFlags::NOEXEC_SEAL) {
         // Linux before 6.3 does not know the second flag.

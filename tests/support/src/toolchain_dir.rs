@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fs_err as fs;
+use fs_err::os::unix::fs::symlink;
 use relto::internals::toolchain::{SearchEnvironment, Toolchain, ToolchainError};
 
 /// The compiler that the tests are written for.
@@ -25,6 +26,15 @@ impl ToolchainDir {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
+    }
+
+    /// A copy of clang's small program, whose libraries are found by its `$ORIGIN/../lib`.
+    pub fn clang_of_its_own(&self) -> PathBuf {
+        let clang = self.path("own/bin/clang-22");
+        fs::create_dir_all(self.path("own/bin")).expect("made");
+        fs::copy(CLANG, &clang).expect("copied");
+        symlink("/usr/lib/llvm-22/lib", self.path("own/lib")).expect("linked");
+        clang
     }
 
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
