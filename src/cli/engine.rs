@@ -13,7 +13,7 @@ use super::via_daemon::ViaDaemon;
 use crate::config::Settings;
 use crate::events::Events;
 use crate::fs::remove_if_there;
-use crate::job::{Caller, JobFile};
+use crate::job::{Caller, Job, JobFile};
 use crate::launcher;
 use crate::link::{self, Engine, LinkFailure, RecordOptions};
 use crate::process::{Finished, Jobserver, Parent, Watch, raise_open_files};
@@ -29,7 +29,7 @@ pub(super) fn run_jobs(
         let ended = small_runtime()?.block_on(async {
             let mut watch = watch(file.caller)?;
             let ended = served.run(&events, &mut watch).await;
-            Ok::<_, EngineError>(ended.map(|ended| settled(ended, &outputs(&file), &watch)))
+            Ok::<_, EngineError>(ended.map(|ended| settled(ended, &objects(&file), &watch)))
         });
         if let Some(ended) = ended? {
             return ended;
@@ -47,9 +47,9 @@ pub(super) fn run_jobs(
         Caller::Launcher => small_runtime()?,
     };
     runtime.block_on(async {
-        let (mut watch, outputs) = (watch(file.caller)?, outputs(&file));
+        let (mut watch, objects) = (watch(file.caller)?, objects(&file));
         let ended = linked(file, options, events, &mut watch).await;
-        settled(ended, &outputs, &watch)
+        settled(ended, &objects, &watch)
     })
 }
 
@@ -83,21 +83,24 @@ fn watch(caller: Caller) -> Result<Watch, EngineError> {
     Ok(watch.map_err(NoThreads)?)
 }
 
-fn outputs(file: &JobFile) -> Vec<String> {
-    let outputs = file.jobs.iter().flat_map(|job| &job.outputs);
-    outputs.cloned().collect()
+/// The files that a failed link removes. Further outputs of jobs stay as they are, as after any
+/// compile that fails.
+fn objects(file: &JobFile) -> Vec<String> {
+    let objects = file.jobs.iter().map(Job::object);
+    objects.map(str::to_owned).collect()
 }
 
-/// Removes what a failed link has written: a linker that has exited does not remove objects.
+/// Removes the objects of a failed link: a linker that has exited does not, and older ones must not
+/// be taken for new ones.
 fn settled(
     ended: Result<(), EngineError>,
-    outputs: &[String],
+    objects: &[String],
     watch: &Watch,
 ) -> Result<(), EngineError> {
     if ended.is_err() || watch.is_parent_gone() {
-        for output in outputs {
+        for object in objects {
             // The user has to see why the link failed, not this error.
-            let _ = remove_if_there(Path::new(output));
+            let _ = remove_if_there(Path::new(object));
         }
     }
     ended

@@ -66,12 +66,9 @@ async fn serve_link(
     held: &mut Option<Arc<PublishedBuild>>,
 ) -> io::Result<()> {
     let active = daemon.stats.begin();
-    let outputs: Vec<PathBuf> = link
-        .file
-        .jobs
-        .iter()
-        .flat_map(|job| &job.outputs)
-        .map(|output| options.client_context.resolve(output))
+    let jobs = link.file.jobs.iter();
+    let objects: Vec<PathBuf> = jobs
+        .map(|job| options.client_context.resolve(job.object()))
         .collect();
     let mut running = start(daemon, link, options, held);
     let (ended, connected) = running.forward(frames).await;
@@ -79,8 +76,8 @@ async fn serve_link(
         // As when relto itself is stopped: the files are not wanted any more, unless the caller has
         // abandoned this daemon and runs the link itself.
         if !running.was_abandoned(frames).await && frames.peer().is_gone().await {
-            for output in outputs {
-                let _ = remove_if_there(&output);
+            for object in objects {
+                let _ = remove_if_there(&object);
             }
         }
         return connected;

@@ -1,9 +1,10 @@
 //! Runs a job as lld itself would: with its own names, directory and environment.
 //!
-//! It checks the outputs that the compiler wrote where lld looks for them, and removes them after a
-//! failure. [`local`](super::local) starts the compiler.
+//! It checks the outputs that the compiler wrote where lld looks for them, and removes the object
+//! after a failure. [`local`](super::local) starts the compiler.
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -12,8 +13,7 @@ use super::{Planned, UnsoundResult};
 use crate::action::guard::admitted_failure;
 use crate::action::kind::check_output;
 use crate::client_context::ClientContext;
-use crate::fs::read_regular;
-use crate::fs::remove_if_there;
+use crate::fs::{FileId, read_regular, remove_if_there};
 use crate::process::{ChildEnvironment, Ending, Finished, ProcessSpec};
 
 /// The command line as lld wrote it.
@@ -78,16 +78,62 @@ pub(super) fn hint(ending: Ending) -> &'static str {
 }
 
 /// What a failed compile left in place must not be taken for an object. One that was killed leaves
-/// its temporary file.
-pub(super) fn discard_outputs(job: &Planned, client_context: &ClientContext) {
-    for output in &job.outputs {
-        let output = client_context.resolve(output);
-        // lld reports the failed link; a file that cannot be removed changes nothing about that.
-        let _ = remove_if_there(&output);
-        for temporary in temporary_files(&output) {
-            let _ = remove_if_there(&temporary);
+/// its temporary file. Further outputs stay as the compiler left them: clang removes its object
+/// alone, and a job file may name any file.
+pub(super) fn discard_object(job: &Planned, client_context: &ClientContext) {
+    let Some(object) = job.outputs.first() else {
+        return;
+    };
+    let object = client_context.resolve(object);
+    // lld reports the failed link; a file that cannot be removed changes nothing about that.
+    let _ = remove_if_there(&object);
+    for temporary in temporary_files(&object) {
+        let _ = remove_if_there(&temporary);
+    }
+}
+
+/// The outputs beside the object while a compiler may be writing them. clang removes what it has not
+/// finished, unless it is killed: dropping this does so in its place.
+#[derive(Debug)]
+pub(super) struct UnfinishedOutputs(Vec<(PathBuf, Option<FileState>)>);
+
+/// Which file it is, and when it was changed last.
+type FileState = (FileId, i64, i64);
+
+impl UnfinishedOutputs {
+    /// To be called before the compiler starts.
+    pub(super) fn of(job: &Planned, client_context: &ClientContext) -> Self {
+        let further = job.outputs.iter().skip(1);
+        let paths = further.map(|output| client_context.resolve(output));
+        Self(
+            paths
+                .map(|path| {
+                    let before = file_state(&path);
+                    (path, before)
+                })
+                .collect(),
+        )
+    }
+
+    /// The compiler has ended by itself.
+    pub(super) fn keep(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for UnfinishedOutputs {
+    fn drop(&mut self) {
+        for (path, before) in &self.0 {
+            if file_state(path) != *before {
+                let _ = remove_if_there(path);
+            }
         }
     }
+}
+
+fn file_state(path: &Path) -> Option<FileState> {
+    let found = fs::metadata(path).ok()?;
+    Some((FileId::of(&found), found.ctime(), found.ctime_nsec()))
 }
 
 /// clang writes `a.o` as `a-0123abcd.o.tmp` and renames it

@@ -14,10 +14,9 @@ use bytes::Bytes;
 use tokio::sync::{OnceCell, RwLock};
 use tokio_util::sync::CancellationToken;
 
+use super::in_place::{self, UnfinishedOutputs};
 use super::job_dir::{JobDir, link_toolchain};
-use super::{
-    Compiled, Hermetic, JobFailure, Planned, UnsoundResult, check_result, in_place, shell_words,
-};
+use super::{Compiled, Hermetic, JobFailure, Planned, UnsoundResult, check_result, shell_words};
 use crate::action::toolchain_tree::ToolchainTree;
 use crate::client_context::ClientContext;
 use crate::error::{Hinted as _, with_causes};
@@ -323,7 +322,7 @@ impl LocalExecutor {
         let finished = self
             .start_in_place(job, memory)
             .await
-            .inspect_err(|_| in_place::discard_outputs(job, client_context))?;
+            .inspect_err(|_| in_place::discard_object(job, client_context))?;
         let stderr = String::from_utf8_lossy(&finished.stderr).into_owned();
         match in_place::check(job, client_context, &finished, &stderr) {
             Ok(()) => Ok(Compiled {
@@ -338,7 +337,7 @@ impl LocalExecutor {
                 by_slice_key: false,
             }),
             Err(reason) => {
-                in_place::discard_outputs(job, client_context);
+                in_place::discard_object(job, client_context);
                 Err(JobFailure::Compiler {
                     module: job.module.clone(),
                     reason,
@@ -359,19 +358,23 @@ impl LocalExecutor {
     ) -> Result<Finished, JobFailure> {
         let client_context = &self.config.client_context;
         let invocation = || in_place::invocation(job, client_context);
-        let finished = {
+        let outputs = UnfinishedOutputs::of(job, client_context);
+        let mut finished = {
             let _shared = self.memory.read().await;
             let started = self.start(invocation(), memory).await;
             started.map_err(|error| not_started(job, &error))?
         };
-        if !finished.ran_out_of_memory() {
-            return Ok(finished);
+        if finished.ran_out_of_memory() {
+            in_place::discard_object(job, client_context);
+            memory.take_all();
+            let _alone = self.memory.write().await;
+            let started = self.start(invocation(), memory).await;
+            finished = started.map_err(|error| not_started(job, &error))?;
         }
-        in_place::discard_outputs(job, client_context);
-        memory.take_all();
-        let _alone = self.memory.write().await;
-        let started = self.start(invocation(), memory).await;
-        started.map_err(|error| not_started(job, &error))
+        if let Ending::Exited(_) = finished.ending {
+            outputs.keep();
+        }
+        Ok(finished)
     }
 
     async fn start(

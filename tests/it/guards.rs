@@ -231,6 +231,48 @@ fn a_compiler_that_fails_or_crashes_leaves_nothing() {
     }
 }
 
+/// clang removes its object alone, and a job file may name any file.
+#[test]
+fn a_failed_compile_removes_its_object_and_no_further_output() {
+    let failing = [
+        "fputs(\"no, really\\n\", stderr); return 3;",
+        "fputs(\"no, really\\n\", stderr); __builtin_trap();",
+        "object(ET_REL); fputs(\"Error loading index file 'x'\\n\", stderr); return 0;",
+    ];
+    for (behaviour, is_damaged) in failing
+        .map(|it| (it, false))
+        .into_iter()
+        .chain([("", true)])
+    {
+        let mut saved = saved();
+        let further = saved.path("precious.su");
+        fs::write(&further, "of an earlier build").expect("written");
+        fs::write(&saved.objects()[0], "of an earlier build").expect("written");
+        saved.compile_with(&fake_clang(&format!("{behaviour} return 1;")));
+        if is_damaged {
+            fs::write(saved.index(), "no shard").expect("damaged");
+        }
+        let outputs = saved.job()["outputs"].as_array_mut().expect("a list");
+        outputs.push("precious.su".into());
+        saved.refused(&[]);
+        let left = fs::read_to_string(&further).expect("it is still there");
+        assert_eq!(left, "of an earlier build", "{behaviour}");
+    }
+}
+
+/// clang itself removes what it has not finished, unless it is killed.
+#[test]
+fn a_compiler_that_is_killed_leaves_no_unfinished_output() {
+    let mut saved = saved();
+    let further = saved.path("main.su");
+    fs::write(&further, "of an earlier build").expect("written");
+    saved.compile_with(&fake_clang("put(\"main.su\", \"x\", 1); __builtin_trap();"));
+    let outputs = saved.job()["outputs"].as_array_mut().expect("a list");
+    outputs.push("main.su".into());
+    saved.refused(&["signal 4"]);
+    assert!(!further.exists());
+}
+
 #[test]
 fn the_fake_compiler_is_accepted_when_it_works() {
     let mut saved = saved();
