@@ -4,6 +4,7 @@
 //! checked, not its contents.
 
 use super::arguments::{Argument, Meaning};
+use super::coff;
 use crate::error::Hinted;
 
 /// File formats of objects.
@@ -97,38 +98,6 @@ pub fn format_of(triple: &str) -> Format {
     }
 }
 
-/// Whether a module for `triple` can get debug information in the form of Windows.
-#[must_use]
-pub fn may_have_codeview(triple: &str) -> bool {
-    let is_windows = ["windows", "win32", "uefi"]
-        .iter()
-        .any(|name| triple.contains(name));
-    is_windows || format_of(triple) == Format::Coff
-}
-
-/// Whether an option asks for debug information, or may: clang then names the object in the debug
-/// information for Windows, also where the module has none.
-#[must_use]
-pub fn may_ask_for_codeview(arguments: &[Argument<'_>]) -> bool {
-    const OTHERS: [&str; 9] = [
-        "-g0",
-        "-ggdb0",
-        "-gdwarf",
-        "-gno-",
-        "-gsplit-dwarf",
-        "-gstrict-dwarf",
-        "-gz",
-        "-gcc-",
-        "-gen-",
-    ];
-    let words = arguments.iter().map(|argument| &argument.words[0]);
-    let mut asking = words.filter(|word| word.starts_with("-g") || word.starts_with("--debug"));
-    asking.any(|word| !OTHERS.iter().any(|other| word.starts_with(other)))
-}
-
-/// How a COFF object with more sections than 16 bits can count begins.
-const BIG_COFF: &[u8] = &[0x00, 0x00, 0xff, 0xff, 0x02, 0x00];
-
 /// Checks the header of an output.
 ///
 /// # Errors
@@ -139,7 +108,7 @@ pub fn check_output(kind: OutputKind, bytes: &[u8]) -> Result<(), WrongOutput> {
     }
     match kind {
         OutputKind::Object(Format::Elf) => check_elf(bytes),
-        OutputKind::Object(Format::Coff) => check_coff(bytes),
+        OutputKind::Object(Format::Coff) => coff::check(bytes),
         OutputKind::Object(Format::MachO) => check_macho(bytes),
         OutputKind::Object(Format::Wasm) => {
             magic(bytes, "WebAssembly object", &[b"\0asm\x01\0\0\0"])
@@ -198,45 +167,6 @@ fn check_elf(bytes: &[u8]) -> Result<(), WrongOutput> {
     }
 }
 
-/// Where an object says when it was made: clang writes the time into COFF objects, for Microsoft's
-/// incremental linker.
-#[must_use]
-pub fn time_of_compile(kind: OutputKind, object: &[u8]) -> Option<std::ops::Range<usize>> {
-    if kind != OutputKind::Object(Format::Coff) {
-        return None;
-    }
-    let range = if object.starts_with(BIG_COFF) {
-        8..12
-    } else {
-        4..8
-    };
-    (object.len() >= range.end).then_some(range)
-}
-
-/// A COFF object begins with its machine type; a big-object file with machine type 0, a signature
-/// and a version.
-fn check_coff(bytes: &[u8]) -> Result<(), WrongOutput> {
-    const HEADER: usize = 20;
-    const I386: &[u8] = &[0x4c, 0x01];
-    const ARM: &[u8] = &[0xc4, 0x01];
-    const X86_64: &[u8] = &[0x64, 0x86];
-    const ARM64: &[u8] = &[0x64, 0xaa];
-    const ARM64EC: &[u8] = &[0x41, 0xa6];
-    const ARM64X: &[u8] = &[0x4e, 0xa6];
-    if bytes.starts_with(b"MZ") {
-        return Err(WrongOutput::Linked);
-    }
-    magic(
-        bytes,
-        "COFF object",
-        &[I386, ARM, X86_64, ARM64, ARM64EC, ARM64X, BIG_COFF],
-    )?;
-    if bytes.len() < HEADER {
-        return Err(WrongOutput::Truncated);
-    }
-    Ok(())
-}
-
 /// The flags say whether the file has been linked.
 fn check_xcoff(bytes: &[u8]) -> Result<(), WrongOutput> {
     const HEADER: usize = 20;
@@ -281,7 +211,11 @@ fn check_text(bytes: &[u8]) -> Result<(), WrongOutput> {
     }
 }
 
-fn magic(bytes: &[u8], wanted: &'static str, allowed: &[&[u8]]) -> Result<(), WrongOutput> {
+pub(super) fn magic(
+    bytes: &[u8],
+    wanted: &'static str,
+    allowed: &[&[u8]],
+) -> Result<(), WrongOutput> {
     if allowed.iter().any(|magic| bytes.starts_with(magic)) {
         return Ok(());
     }
@@ -353,47 +287,6 @@ mod tests {
         ] {
             assert_eq!(format_of(triple), format, "{triple}");
         }
-    }
-
-    #[test]
-    fn options_for_debug_information_may_ask_for_that_of_windows() {
-        let asks = |word: &str| may_ask_for_codeview(&parse(&["-O2".to_owned(), word.to_owned()]));
-        for word in [
-            "-g",
-            "-g1",
-            "-gdbx",
-            "-ggdb3",
-            "-gcodeview",
-            "--debug",
-            "-gmlt",
-        ] {
-            assert!(asks(word), "{word}");
-        }
-        for word in [
-            "-g0",
-            "-gdwarf-5",
-            "-gno-column-info",
-            "-fglobal-isel",
-            "g.o",
-        ] {
-            assert!(!asks(word), "{word}");
-        }
-    }
-
-    #[test]
-    fn the_time_is_found_in_both_forms_of_a_windows_object() {
-        let coff = OutputKind::Object(Format::Coff);
-        let mut object = vec![0x64, 0x86];
-        object.resize(20, 0);
-        assert_eq!(time_of_compile(coff, &object), Some(4..8));
-        assert_eq!(time_of_compile(coff, &object[..7]), None);
-        object[..6].copy_from_slice(BIG_COFF);
-        assert_eq!(time_of_compile(coff, &object), Some(8..12));
-        assert_eq!(time_of_compile(coff, &object[..11]), None);
-        assert_eq!(
-            time_of_compile(OutputKind::Object(Format::Elf), &object),
-            None
-        );
     }
 
     #[test]

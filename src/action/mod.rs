@@ -6,6 +6,7 @@
 
 pub mod arguments;
 pub mod canonical;
+pub mod coff;
 pub mod file_table;
 pub mod guard;
 pub mod kind;

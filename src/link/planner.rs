@@ -7,9 +7,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::action::canonical::{Canonical, CanonicalJob, canonical};
+use crate::action::coff::{may_ask_for_codeview, may_have_codeview};
 use crate::action::file_table::FileTable;
 use crate::action::guard::{Unsound, check_module, check_names};
-use crate::action::kind::{OutputKind, may_ask_for_codeview, may_have_codeview, required_kind};
+use crate::action::kind::{OutputKind, required_kind};
 use crate::action::{Action, arguments, split_dwarf};
 use crate::client_context::ClientContext;
 use crate::compiler::ResolvedToolchain;
