@@ -1,6 +1,7 @@
 //! Who asks, as far as the environment says: the run of a continuous-integration service, and a
 //! trace that relto's calls belong to.
 
+use super::address::without_login;
 use super::environment::Environment;
 
 /// Which variables of the services say what is built: the address of its repository, the branch and
@@ -65,22 +66,11 @@ pub(super) fn workspace_status(environment: &Environment) -> Vec<(String, String
             .zip(variables)
         {
             let parts: Option<Vec<String>> = names.iter().map(|name| text(name)).collect();
-            add(key, parts.map(|parts| without_user(&parts.join("/"))));
+            let joined = parts.map(|parts| parts.join("/"));
+            add(key, joined.map(|text| without_login(&text).into_owned()));
         }
     }
     items
-}
-
-/// An address without the name and password before its host.
-fn without_user(address: &str) -> String {
-    match address.split_once("://") {
-        Some((scheme, rest)) => {
-            let end = rest.find('/').unwrap_or(rest.len());
-            let host = rest[..end].rfind('@').map_or(0, |at| at + 1);
-            format!("{scheme}://{}", &rest[host..])
-        }
-        None => address.to_owned(),
-    }
 }
 
 /// The header of W3C Trace Context, and the variable that carries it between processes.
@@ -209,7 +199,10 @@ mod tests {
         let variables = [
             ("USER", "ada"),
             ("BUILDKITE", "true"),
-            ("BUILDKITE_REPO", "https://ada:secret@git.example.com/p.git"),
+            (
+                "BUILDKITE_REPO",
+                "https://ada:sec/ret@git.example.com/p.git",
+            ),
             ("BUILDKITE_BRANCH", "main"),
             ("BUILDKITE_COMMIT", "0abc"),
             ("BUILDKITE_AGENT_ACCESS_TOKEN", "secret"),

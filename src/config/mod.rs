@@ -15,6 +15,7 @@
 //!
 //! A new option is one entry in [`table`], whose field is where the value is used.
 
+mod address;
 mod bazelrc;
 mod daemon;
 mod environment;

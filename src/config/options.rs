@@ -1,8 +1,8 @@
 //! [`Opt`], the type of an entry in the [`table`](super::table) of options.
 
-use std::borrow::Cow;
 use std::fmt;
 
+use super::address::with_hidden_login;
 use super::field::Field;
 pub use super::table::OPTIONS;
 
@@ -218,7 +218,7 @@ impl Opt {
     /// `text` as it may be shown: only the name of a secret, and no control characters.
     pub(super) fn shown(&self, text: &str) -> String {
         match text.split_once('=') {
-            _ if !self.secret => printable(&without_login(text)),
+            _ if !self.secret => printable(&with_hidden_login(text)),
             Some((name, _)) => format!("{}=***", printable(name)),
             None if text.is_empty() => String::new(),
             None => "***".to_owned(),
@@ -234,25 +234,6 @@ impl Opt {
         } else {
             name.to_owned()
         }
-    }
-}
-
-/// An address without the user's name and password, which do not belong there.
-fn without_login(text: &str) -> Cow<'_, str> {
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return Cow::Borrowed(text);
-    };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let port = authority.rsplit_once(':').map(|(_, port)| port);
-    // What stands where a port does may be the beginning of a password with a slash.
-    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
-    let login = match authority.rfind('@') {
-        None if !port.is_none_or(is_port) => rest.rfind('@'),
-        login => login,
-    };
-    match login {
-        Some(at) => Cow::Owned(format!("{scheme}://***{}", &rest[at..])),
-        None => Cow::Borrowed(text),
     }
 }
 
