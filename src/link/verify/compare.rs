@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{DigestPair, Hit, Taken, Verifier, difference, digests, timeless};
+use super::{DigestPair, Fresh, Hit, Taken, Verifier, difference};
 use crate::events::{Event, Verdict};
+use crate::exec::JobFailure;
 use crate::exec::admission::LocalPermit;
-use crate::exec::{Compiled, JobFailure};
 use crate::link::error::LinkError;
 use crate::link::runners::LocalRunner;
 
@@ -13,10 +13,10 @@ use crate::link::runners::LocalRunner;
 #[derive(Debug)]
 enum Compared {
     Equal,
-    Wrong(Compiled),
+    Wrong(Fresh),
     Nondeterministic(DigestPair),
     /// The first fresh compile differs from it, and there is no second; or there is none at all.
-    Unverified(Option<Compiled>, String),
+    Unverified(Option<Fresh>, String),
 }
 
 impl LocalRunner {
@@ -48,15 +48,13 @@ impl LocalRunner {
             Ok(first) => first,
             Err(reason) => return Ok(Compared::Unverified(None, reason)),
         };
-        let kind = hit.hermetic().job.kind;
-        let made = timeless(kind, &first.outputs);
-        if made == hit.timeless {
+        if difference(&first.outputs, &hit.outputs).is_none() {
             return Ok(Compared::Equal);
         }
         Ok(match self.compile_again(hit, &permit).await? {
-            Ok(second) => match difference(&made, &timeless(kind, &second.outputs)) {
+            Ok(second) => match difference(&first.outputs, &second.outputs) {
                 Some(number) => Compared::Nondeterministic(
-                    [&first, &second].map(|made| digests(&made.outputs)[number]),
+                    [&first, &second].map(|made| made.outputs[number].whole),
                 ),
                 None => Compared::Wrong(second),
             },
@@ -69,11 +67,11 @@ impl LocalRunner {
         &self,
         hit: &Hit,
         permit: &LocalPermit,
-    ) -> Result<Result<Compiled, String>, LinkError> {
+    ) -> Result<Result<Fresh, String>, LinkError> {
         match self.executor.run_again(hit.job(), &permit.memory).await {
             Ok(compiled) if compiled.storable => {
                 self.delivery.stats.compiled(hit.job(), &compiled);
-                Ok(Ok(compiled))
+                Ok(Ok(Fresh::new(hit.hermetic().job.kind, compiled)))
             }
             Ok(_) => Ok(Err(
                 "its inputs have changed since they were hashed".to_owned()
@@ -104,7 +102,7 @@ impl LocalRunner {
                 verifier.report_unverified(&hit, fresh.is_some(), &reason);
                 if let Some(fresh) = fresh {
                     // It is what this compiler makes, whatever the cached one is.
-                    verifier.redeliver(Arc::clone(&self.delivery), hit, fresh);
+                    verifier.redeliver(Arc::clone(&self.delivery), hit, fresh.compiled);
                 }
             }
         }

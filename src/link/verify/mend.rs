@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::evidence::{self, Evidence};
 use super::wrong::WrongResult;
-use super::{CachePlace, Hit, Verifier};
+use super::{CachePlace, Fresh, Hit, Verifier};
 use crate::action::canonical::NamedOutput;
 use crate::digest::DigestFunction;
 use crate::events::Verdict;
@@ -25,7 +25,7 @@ impl Verifier {
         delivery: Arc<Delivery>,
         farm: Option<Arc<FarmSession>>,
         hit: Hit,
-        fresh: Compiled,
+        fresh: Fresh,
     ) {
         let verifier = Arc::clone(self);
         let mending = spawn(async move {
@@ -57,11 +57,12 @@ impl Verifier {
         self: &Arc<Self>,
         delivery: &Arc<Delivery>,
         hit: Hit,
-        fresh: Compiled,
+        fresh: Fresh,
     ) -> Result<(WrongResult, Hit, Compiled), LinkError> {
         let (verifier, delivery) = (Arc::clone(self), Arc::clone(delivery));
         let replaced = spawn_blocking(move || {
             let mut wrong = WrongResult::new(&hit, &fresh, &delivery);
+            let fresh = fresh.compiled;
             // Before the only copy may be overwritten.
             wrong.kept = verifier.keep(&wrong, &cached(&delivery, &hit), &hit, &fresh);
             deliver(&delivery, &hit, &fresh)?;
@@ -117,8 +118,8 @@ fn cached(delivery: &Delivery, hit: &Hit) -> Vec<Option<Bytes>> {
     let found = outputs.map(|(output, digest)| {
         let delivered = read_regular_no_follow(&output.host).ok().map(Bytes::from);
         delivered
-            .filter(|bytes| DigestFunction::Sha256.digest(bytes) == *digest)
-            .or_else(|| delivery.disk_cache.as_ref()?.blob(digest))
+            .filter(|bytes| DigestFunction::Sha256.digest(bytes) == digest.whole)
+            .or_else(|| delivery.disk_cache.as_ref()?.blob(&digest.whole))
     });
     found.collect()
 }

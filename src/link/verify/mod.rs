@@ -26,7 +26,7 @@ use crate::action::coff::time_of_compile;
 use crate::action::kind::OutputKind;
 use crate::digest::{Digest, DigestFunction};
 use crate::events::{Event, Events, Verdict};
-use crate::exec::{Hermetic, Planned};
+use crate::exec::{Compiled, Hermetic, Planned};
 use crate::pb::reapi::ExecutedActionMetadata;
 use crate::task::{Task, lock};
 use sample::Sample;
@@ -60,10 +60,8 @@ impl CachePlace {
 #[derive(Debug)]
 pub(super) struct Hit {
     jobs: Vec<Arc<Planned>>,
-    /// Digests by SHA256, in the order of the job's outputs.
-    outputs: Vec<Digest>,
-    /// See [`timeless`].
-    timeless: Vec<Digest>,
+    /// In the order of the job's outputs.
+    outputs: Vec<OutputDigest>,
     place: CachePlace,
     /// What the cache says about the execution.
     made_by: Option<Box<ExecutedActionMetadata>>,
@@ -81,17 +79,16 @@ impl Hit {
         place: CachePlace,
         made_by: Option<Box<ExecutedActionMetadata>>,
     ) -> Self {
-        let mut hit = Self {
+        let hit = Self {
             jobs,
-            outputs: digests(outputs),
-            timeless: Vec::new(),
+            outputs: Vec::new(),
             place,
             made_by,
             delivered: true,
             contents: Vec::new(),
         };
-        hit.timeless = timeless(hit.hermetic().job.kind, outputs);
-        hit
+        let outputs = OutputDigest::of_all(hit.hermetic().job.kind, outputs);
+        Self { outputs, ..hit }
     }
 
     /// The same, found and not delivered.
@@ -112,34 +109,57 @@ impl Hit {
     }
 }
 
-fn digests(outputs: &[Bytes]) -> Vec<Digest> {
-    let digest = |contents: &Bytes| DigestFunction::Sha256.digest(contents);
-    outputs.iter().map(digest).collect()
+/// What one compile made.
+#[derive(Debug)]
+struct Fresh {
+    compiled: Compiled,
+    /// In the order of the job's outputs.
+    outputs: Vec<OutputDigest>,
 }
 
-/// Digests of what two compiles of one job have in common: objects for Windows hold the time.
-fn timeless(kind: OutputKind, outputs: &[Bytes]) -> Vec<Digest> {
-    let digest = |contents: &Bytes| match time_of_compile(kind, contents) {
-        None => DigestFunction::Sha256.digest(contents),
-        Some(time) => {
+impl Fresh {
+    fn new(kind: OutputKind, compiled: Compiled) -> Self {
+        let outputs = OutputDigest::of_all(kind, &compiled.outputs);
+        Self { compiled, outputs }
+    }
+}
+
+/// The digests of one output by SHA256.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct OutputDigest {
+    whole: Digest,
+    /// Of what two compiles of one job have in common: objects for Windows hold the time.
+    timeless: Digest,
+}
+
+impl OutputDigest {
+    fn of(kind: OutputKind, contents: &Bytes) -> Self {
+        let whole = DigestFunction::Sha256.digest(contents);
+        let timeless = time_of_compile(kind, contents).map_or(whole, |time| {
             let mut contents = contents.to_vec();
             contents[time].fill(0);
             DigestFunction::Sha256.digest(&contents)
-        }
-    };
-    outputs.iter().map(digest).collect()
+        });
+        Self { whole, timeless }
+    }
+
+    fn of_all(kind: OutputKind, outputs: &[Bytes]) -> Vec<Self> {
+        let outputs = outputs.iter();
+        outputs.map(|contents| Self::of(kind, contents)).collect()
+    }
 }
 
-/// The first output in which two results differ.
-fn difference(one: &[Digest], other: &[Digest]) -> Option<usize> {
-    one.iter().zip(other).position(|(one, other)| one != other)
+/// The first output in which two results differ, by more than the time.
+fn difference(one: &[OutputDigest], other: &[OutputDigest]) -> Option<usize> {
+    let mut outputs = one.iter().zip(other);
+    outputs.position(|(one, other)| one.timeless != other.timeless)
 }
 
 /// The digests of an output in two results.
 type DigestPair = [Digest; 2];
 
 /// Hits of equal jobs with equal outputs are one.
-type HitKey = (Digest, Vec<Digest>);
+type HitKey = (Digest, Vec<OutputDigest>);
 
 /// The hits of one link that are to be verified.
 #[derive(Debug)]

@@ -3,11 +3,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::{CachePlace, DigestPair, Hit, Verifier, difference, digests, timeless};
+use super::{CachePlace, DigestPair, Fresh, Hit, Verifier, difference};
 use crate::cache::CacheError;
 use crate::digest::Digest;
 use crate::error::Hinted;
-use crate::exec::Compiled;
 use crate::exec::remote::CachedAtFarm;
 use crate::link::delivery::Delivery;
 use crate::pb::reapi::ExecutedActionMetadata;
@@ -44,12 +43,11 @@ pub(super) struct WrongResult {
 }
 
 impl WrongResult {
-    pub(super) fn new(hit: &Hit, fresh: &Compiled, delivery: &Delivery) -> Self {
+    pub(super) fn new(hit: &Hit, fresh: &Fresh, delivery: &Delivery) -> Self {
         let hermetic = hit.hermetic();
-        let made = timeless(hermetic.job.kind, &fresh.outputs);
-        let differs = difference(&hit.timeless, &made);
+        let differs = difference(&hit.outputs, &fresh.outputs);
         let number = differs.expect("a result that is wrong differs");
-        let (cached, fresh) = (hit.outputs[number], digests(&fresh.outputs)[number]);
+        let [cached, fresh] = [&hit.outputs, &fresh.outputs].map(|outputs| outputs[number].whole);
         let key = match (hit.place, &hermetic.slice) {
             (CachePlace::SliceKey, Some(slice)) => slice.digest(),
             _ => hermetic.key(),
