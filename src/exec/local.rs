@@ -5,6 +5,9 @@
 //! key stands for. When that fails the job has to run in place, as lld would run it: either the
 //! compile reads something that the action does not name, or the second failure is the one to show.
 
+mod in_place;
+mod job_dir;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,9 +17,7 @@ use bytes::Bytes;
 use tokio::sync::{OnceCell, RwLock};
 use tokio_util::sync::CancellationToken;
 
-use super::in_place::{self, UnfinishedOutputs};
-use super::job_dir::{JobDir, link_toolchain};
-use super::{Compiled, Hermetic, JobFailure, Planned, UnsoundResult, check_result, shell_words};
+use super::{Compiled, Hermetic, JobFailure, Planned, UnsoundResult, check_result};
 use crate::action::toolchain_tree::ToolchainTree;
 use crate::client_context::ClientContext;
 use crate::error::{Hinted as _, with_causes};
@@ -28,6 +29,7 @@ use crate::process::{
     Scratch, Spawner, huge_pages,
 };
 use crate::task::spawn_blocking;
+use job_dir::{JobDir, link_toolchain};
 
 /// What all local runs of a link have in common.
 #[derive(Debug)]
@@ -306,75 +308,6 @@ impl LocalExecutor {
             ),
             Err(reason) => Attempt::Bad(reason),
         })
-    }
-
-    /// Runs `job` as lld would run it: the compiler writes the outputs where lld looks for them.
-    ///
-    /// # Errors
-    /// The compiler failed or could not be started, or the link is being cancelled.
-    pub async fn run_in_place(
-        &self,
-        job: &Planned,
-        memory: &MemoryReservation,
-    ) -> Result<Compiled, JobFailure> {
-        let client_context = &self.config.client_context;
-        self.started(job, Origin::InPlace);
-        let finished = self
-            .start_in_place(job, memory)
-            .await
-            .inspect_err(|_| in_place::discard_object(job, client_context))?;
-        let stderr = String::from_utf8_lossy(&finished.stderr).into_owned();
-        match in_place::check(job, client_context, &finished, &stderr) {
-            Ok(()) => Ok(Compiled {
-                origin: Origin::InPlace,
-                outputs: Vec::new(),
-                stderr: finished.stderr.into(),
-                stdout: finished.stdout.into(),
-                storable: false,
-                elapsed: finished.elapsed,
-                peak_memory: finished.peak_memory,
-                made_by: None,
-                by_slice_key: false,
-            }),
-            Err(reason) => {
-                in_place::discard_object(job, client_context);
-                Err(JobFailure::Compiler {
-                    module: job.module.clone(),
-                    reason,
-                    place: "on this machine".to_owned(),
-                    command: shell_words(&job.command_line),
-                    ending: finished.ending,
-                    stderr,
-                    hint: Some(in_place::hint(finished.ending).to_owned()),
-                })
-            }
-        }
-    }
-
-    async fn start_in_place(
-        &self,
-        job: &Planned,
-        memory: &MemoryReservation,
-    ) -> Result<Finished, JobFailure> {
-        let client_context = &self.config.client_context;
-        let invocation = || in_place::invocation(job, client_context);
-        let outputs = UnfinishedOutputs::of(job, client_context);
-        let mut finished = {
-            let _shared = self.memory.read().await;
-            let started = self.start(invocation(), memory).await;
-            started.map_err(|error| not_started(job, &error))?
-        };
-        if finished.ran_out_of_memory() {
-            in_place::discard_object(job, client_context);
-            memory.take_all();
-            let _alone = self.memory.write().await;
-            let started = self.start(invocation(), memory).await;
-            finished = started.map_err(|error| not_started(job, &error))?;
-        }
-        if let Ending::Exited(_) = finished.ending {
-            outputs.keep();
-        }
-        Ok(finished)
     }
 
     async fn start(

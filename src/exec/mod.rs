@@ -4,8 +4,6 @@
 
 mod action_result;
 pub mod admission;
-mod in_place;
-mod job_dir;
 pub mod local;
 pub mod queue;
 pub mod remote;

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use fs_err::os::unix::fs::symlink;
 
-use super::Hermetic;
 use crate::action::toolchain_tree::{ROOT, ToolFile, ToolchainTree};
 use crate::action::{Input, InputSource};
+use crate::exec::Hermetic;
 use crate::fs::{absolute, create_private_dir};
 use crate::process::{Confinement, ExpectedFile};
 

@@ -1,7 +1,7 @@
 //! Runs a job as lld itself would: with its own names, directory and environment.
 //!
 //! It checks the outputs that the compiler wrote where lld looks for them, and removes the object
-//! after a failure. [`local`](super::local) starts the compiler.
+//! after a failure.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::MetadataExt as _;
@@ -9,15 +9,88 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::{Planned, UnsoundResult};
+use super::{LocalExecutor, not_started};
 use crate::action::guard::admitted_failure;
 use crate::action::kind::check_output;
 use crate::client_context::ClientContext;
+use crate::events::Origin;
+use crate::exec::{Compiled, JobFailure, Planned, UnsoundResult, shell_words};
 use crate::fs::{FileId, read_regular, remove_if_there};
-use crate::process::{ChildEnvironment, Ending, Finished, ProcessSpec};
+use crate::process::{ChildEnvironment, Ending, Finished, MemoryReservation, ProcessSpec};
+
+impl LocalExecutor {
+    /// Runs `job` as lld would run it: the compiler writes the outputs where lld looks for them.
+    ///
+    /// # Errors
+    /// The compiler failed or could not be started, or the link is being cancelled.
+    pub async fn run_in_place(
+        &self,
+        job: &Planned,
+        memory: &MemoryReservation,
+    ) -> Result<Compiled, JobFailure> {
+        let client_context = &self.config.client_context;
+        self.started(job, Origin::InPlace);
+        let finished = self
+            .start_in_place(job, memory)
+            .await
+            .inspect_err(|_| discard_object(job, client_context))?;
+        let stderr = String::from_utf8_lossy(&finished.stderr).into_owned();
+        match check(job, client_context, &finished, &stderr) {
+            Ok(()) => Ok(Compiled {
+                origin: Origin::InPlace,
+                outputs: Vec::new(),
+                stderr: finished.stderr.into(),
+                stdout: finished.stdout.into(),
+                storable: false,
+                elapsed: finished.elapsed,
+                peak_memory: finished.peak_memory,
+                made_by: None,
+                by_slice_key: false,
+            }),
+            Err(reason) => {
+                discard_object(job, client_context);
+                Err(JobFailure::Compiler {
+                    module: job.module.clone(),
+                    reason,
+                    place: "on this machine".to_owned(),
+                    command: shell_words(&job.command_line),
+                    ending: finished.ending,
+                    stderr,
+                    hint: Some(hint(finished.ending).to_owned()),
+                })
+            }
+        }
+    }
+
+    async fn start_in_place(
+        &self,
+        job: &Planned,
+        memory: &MemoryReservation,
+    ) -> Result<Finished, JobFailure> {
+        let client_context = &self.config.client_context;
+        let invocation = || invocation(job, client_context);
+        let outputs = UnfinishedOutputs::of(job, client_context);
+        let mut finished = {
+            let _shared = self.memory.read().await;
+            let started = self.start(invocation(), memory).await;
+            started.map_err(|error| not_started(job, &error))?
+        };
+        if finished.ran_out_of_memory() {
+            discard_object(job, client_context);
+            memory.take_all();
+            let _alone = self.memory.write().await;
+            let started = self.start(invocation(), memory).await;
+            finished = started.map_err(|error| not_started(job, &error))?;
+        }
+        if let Ending::Exited(_) = finished.ending {
+            outputs.keep();
+        }
+        Ok(finished)
+    }
+}
 
 /// The command line as lld wrote it.
-pub(super) fn invocation(job: &Planned, client_context: &ClientContext) -> ProcessSpec {
+fn invocation(job: &Planned, client_context: &ClientContext) -> ProcessSpec {
     let environment = match (client_context.environment(), client_context.umask()) {
         (Some(variables), Some(umask)) => ChildEnvironment::Another {
             variables: variables.to_vec(),
@@ -35,7 +108,7 @@ pub(super) fn invocation(job: &Planned, client_context: &ClientContext) -> Proce
 
 /// What [`super::check_result`] asks of other results; the error is the reason why there is no
 /// object.
-pub(super) fn check(
+fn check(
     job: &Planned,
     client_context: &ClientContext,
     finished: &Finished,
@@ -63,7 +136,7 @@ pub(super) fn check(
 }
 
 /// The hint after a compile that failed in place, as lld itself would have run it.
-pub(super) fn hint(ending: Ending) -> &'static str {
+fn hint(ending: Ending) -> &'static str {
     match ending {
         Ending::Exited(0) => {
             "the compiler claims success: is the disk full? Is this the clang that belongs to lld? The same link without relto shows whether the compiler is at fault"
@@ -80,7 +153,7 @@ pub(super) fn hint(ending: Ending) -> &'static str {
 /// What a failed compile left in place must not be taken for an object. One that was killed leaves
 /// its temporary file. Further outputs stay as the compiler left them: clang removes its object
 /// alone, and a job file may name any file.
-pub(super) fn discard_object(job: &Planned, client_context: &ClientContext) {
+fn discard_object(job: &Planned, client_context: &ClientContext) {
     let Some(object) = job.outputs.first() else {
         return;
     };
@@ -95,14 +168,14 @@ pub(super) fn discard_object(job: &Planned, client_context: &ClientContext) {
 /// The outputs beside the object while a compiler may be writing them. clang removes what it has not
 /// finished, unless it is killed: dropping this does so in its place.
 #[derive(Debug)]
-pub(super) struct UnfinishedOutputs(Vec<(PathBuf, Option<FileState>)>);
+struct UnfinishedOutputs(Vec<(PathBuf, Option<FileState>)>);
 
 /// Which file it is, and when it was changed last.
 type FileState = (FileId, i64, i64);
 
 impl UnfinishedOutputs {
     /// To be called before the compiler starts.
-    pub(super) fn of(job: &Planned, client_context: &ClientContext) -> Self {
+    fn of(job: &Planned, client_context: &ClientContext) -> Self {
         let further = job.outputs.iter().skip(1);
         let paths = further.map(|output| client_context.resolve(output));
         Self(
@@ -116,7 +189,7 @@ impl UnfinishedOutputs {
     }
 
     /// The compiler has ended by itself.
-    pub(super) fn keep(mut self) {
+    fn keep(mut self) {
         self.0.clear();
     }
 }
