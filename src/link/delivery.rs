@@ -11,6 +11,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::cached::{self, Cached};
 use super::description;
 use super::keys::KeyRecorder;
 use super::slices;
@@ -20,13 +21,12 @@ use crate::action::canonical::NamedOutput;
 use crate::action::messages::with_user_names;
 use crate::action::split_dwarf::{has_debug_information, is_dwo};
 use crate::cache::{CacheError, DiskCache};
-use crate::digest::{Digest, DigestFunction};
+use crate::digest::DigestFunction;
 use crate::error::Hinted;
 use crate::events::{Event, Events, JobId, JobStep, Origin};
 use crate::exec::queue::Claim;
-use crate::exec::{Compiled, Hermetic, Planned, PlannedForm, action_result, check_result};
+use crate::exec::{Compiled, Hermetic, Planned, PlannedForm};
 use crate::fs::{keep_file_for, write_whole_until};
-use crate::pb::reapi;
 use crate::pb::reapi::ExecutedActionMetadata;
 use crate::process::Parent;
 use crate::task::spawn_blocking;
@@ -108,7 +108,7 @@ impl Delivery {
         let cached = self
             .disk_cache
             .as_ref()
-            .and_then(|cache| read_cached(cache, hermetic));
+            .and_then(|cache| cached::read(cache, hermetic));
         let Some(cached) = cached else {
             return Ok(None);
         };
@@ -140,7 +140,7 @@ impl Delivery {
         self.measured(id, std::slice::from_ref(&object), None);
         self.keep(|cache| {
             let outputs = std::slice::from_ref(&object);
-            store(
+            cached::store(
                 cache,
                 &hermetic.key(),
                 hermetic,
@@ -194,7 +194,7 @@ impl Delivery {
                     self.keep(|cache| {
                         let key = hermetic.key_of(compiled.origin);
                         let (outputs, made_by) = (&compiled.outputs, compiled.made_by.as_deref());
-                        store(cache, &key, hermetic, outputs, &compiled.stderr, made_by)?;
+                        cached::store(cache, &key, hermetic, outputs, &compiled.stderr, made_by)?;
                         match &hermetic.slice {
                             Some(slice) => slices::store(cache, slice, compiled).map(drop),
                             None => Ok(()),
@@ -279,7 +279,7 @@ impl Delivery {
             let jobs = vec![Arc::clone(job)];
             Hit::new(jobs, outputs, place, made_by.map(Box::new)).found_only()
         };
-        let whole = read_cached(cache, hermetic);
+        let whole = cached::read(cache, hermetic);
         let whole = whole.map(|it| hit(&it.outputs, CachePlace::Disk, it.made_by));
         let slice = hermetic.slice.as_deref();
         let sliced = slice.and_then(|slice| slices::restored(cache, hermetic, slice));
@@ -296,7 +296,7 @@ impl Delivery {
     ) -> Option<Result<(), CacheError>> {
         let cache = self.disk_cache.as_ref()?;
         let key = hermetic.key();
-        let stored = store(cache, &key, hermetic, &fresh.outputs, &fresh.stderr, None);
+        let stored = cached::store(cache, &key, hermetic, &fresh.outputs, &fresh.stderr, None);
         let replaced = stored.or_else(|error| cache.remove_result(&key).map_err(|_| error));
         Some(replaced.and_then(|()| match &hermetic.slice {
             Some(slice) if !slices::store(cache, slice, fresh).unwrap_or(false) => {
@@ -378,57 +378,4 @@ impl Delivery {
         }
         self.events.send(Event::JobFinished { job, origin });
     }
-}
-
-/// A result from the disk cache.
-#[derive(Debug)]
-pub(super) struct Cached {
-    pub(super) outputs: Vec<Bytes>,
-    stderr: Bytes,
-    /// What the cache says about the execution.
-    pub(super) made_by: Option<ExecutedActionMetadata>,
-}
-
-/// Reads and checks a cached result; anything missing, damaged or unsound is a miss.
-fn read_cached(cache: &DiskCache, hermetic: &Hermetic) -> Option<Cached> {
-    let result = cache.get(&hermetic.wanted_key())?;
-    let blob = |digest: &reapi::Digest| cache.blob(&Digest::from_pb(digest).ok()?);
-    let mut outputs: Vec<Option<Bytes>> = hermetic
-        .job
-        .outputs
-        .iter()
-        .map(|declared| {
-            let mut files = result.output_files.iter();
-            let found = files.find(|file| file.path == declared.tree_path)?;
-            blob(found.digest.as_ref()?)
-        })
-        .collect();
-    let stderr = match &result.stderr_digest {
-        Some(digest) if result.stderr_raw.is_empty() => blob(digest)?,
-        _ => result.stderr_raw.clone(),
-    };
-    check_result(&hermetic.job, result.exit_code, &stderr, &outputs).ok()?;
-    let outputs = outputs.iter_mut().filter_map(Option::take).collect();
-    Some(Cached {
-        outputs,
-        stderr,
-        made_by: result.execution_metadata,
-    })
-}
-
-/// Stores what a job wrote under `key`. `made_by` is the farm's; without it relto made the result.
-fn store(
-    cache: &DiskCache,
-    key: &Digest,
-    hermetic: &Hermetic,
-    outputs: &[Bytes],
-    stderr: &Bytes,
-    made_by: Option<&ExecutedActionMetadata>,
-) -> Result<(), CacheError> {
-    let keep = |contents: &Bytes| {
-        let digest = DigestFunction::Sha256.digest(contents);
-        cache.put_blob(&digest, contents).map(|()| digest)
-    };
-    let result = action_result(&hermetic.job, outputs, stderr, made_by, keep)?;
-    cache.put_result(key, &result)
 }

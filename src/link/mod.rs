@@ -5,6 +5,7 @@
 //! [`exec`](crate::exec), and delivers every result. It owns cancellation: when one job fails, or
 //! lld is gone, everything stops. What the user sees of it is sent as events.
 
+mod cached;
 mod connections;
 mod delivery;
 mod description;

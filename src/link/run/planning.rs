@@ -10,7 +10,7 @@ use crate::events::{self, Event, JobId};
 use crate::exec::queue::ExecutorSet;
 use crate::exec::{Hermetic, InPlaceReason, Planned, PlannedForm};
 use crate::job::{Caller, Job};
-use crate::link::delivery::Cached;
+use crate::link::cached::Cached;
 use crate::link::description::describe_job;
 use crate::link::error::LinkError;
 use crate::link::planner::{Checked, PlanError, Planner};
