@@ -112,15 +112,15 @@ pub enum SliceChange {
 }
 
 impl SliceChange {
-    /// In words; `import` is the name of the import, where that is known.
-    pub fn words(self, import: Option<&str>) -> String {
+    /// In words; `name_of` knows the names of imports.
+    pub fn words<'a>(self, name_of: impl Fn(u32) -> Option<&'a str>) -> String {
         let words = match self {
             Self::Toolchain => "the toolchain",
             Self::Command => "the arguments",
             Self::Shard => "what is imported or exported",
             Self::OwnModule => "the module itself",
-            Self::Import(_) => {
-                let name = import.unwrap_or("an import");
+            Self::Import(number) => {
+                let name = name_of(number).unwrap_or("an import");
                 return format!("what the job sees of {name}");
             }
             Self::Equalities => "which modules share a source file's name, or inline assembly",
@@ -178,13 +178,8 @@ impl LinkKeys {
         &'a self,
         changes: &'a [SliceChange],
     ) -> impl Iterator<Item = String> + 'a {
-        changes.iter().map(|change| match change {
-            SliceChange::Import(number) => {
-                let file = self.files.get(*number as usize);
-                change.words(file.map(|file| &*file.name))
-            }
-            _ => change.words(None),
-        })
+        let name_of = |number: u32| self.files.get(number as usize).map(|file| &*file.name);
+        changes.iter().map(move |change| change.words(name_of))
     }
 
     /// Equal for links with equal keys.

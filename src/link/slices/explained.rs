@@ -11,7 +11,6 @@ use crate::compiler::ResolvedToolchain;
 use crate::digest::Digest;
 use crate::exec::Hermetic;
 use crate::fs::read_regular;
-use crate::history::SliceChange;
 use crate::job::{Job, JobFile};
 use crate::link::Options;
 use crate::task::lock;
@@ -75,10 +74,7 @@ impl<'a> SliceExplainer<'a> {
         };
         let words = |change: &PartOfKey| {
             let change = change.as_change(|position| u32::try_from(position).ok())?;
-            Some(match change {
-                SliceChange::Import(position) => change.words(file_name(position)),
-                _ => change.words(None),
-            })
+            Some(change.words(file_name))
         };
         let changes = sliced.changes.as_ref();
         Ok(ExplainedSlice {
