@@ -6,22 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::bitstream::{Record, Records};
 use super::canonical::{Obstacle, canonical};
 use super::index::{Index, ModuleHash, strtab};
-
-/// Records of a summary that name what is imported, and those that say nothing of it. All others,
-/// those of control-flow integrity and of heap profiles among them, make data of names.
-mod code {
-    pub(super) const COMBINED_PROFILE: u64 = 5;
-    pub(super) const COMBINED_GLOBALVAR_INIT_REFS: u64 = 6;
-    pub(super) const COMBINED_ALIAS: u64 = 8;
-    pub(super) const VERSION: u64 = 10;
-    pub(super) const TYPE_TESTS: u64 = 11;
-    pub(super) const TYPE_CHECKED_LOAD_CONST_VCALL: u64 = 15;
-    pub(super) const VALUE_GUID: u64 = 16;
-    pub(super) const FLAGS: u64 = 20;
-    pub(super) const TYPE_ID: u64 = 21;
-    pub(super) const BLOCK_COUNT: u64 = 24;
-    pub(super) const PARAM_ACCESS: u64 = 25;
-}
+use super::summary_code as code;
 
 /// The GUIDs of summaries by the number of their module. A compiler imports what has a summary of a
 /// module that is not its own (`lto::initImportList`).
@@ -64,6 +49,7 @@ impl Index<'_> {
                     _,
                 ) => {}
                 (code::VALUE_GUID, _) => return Err(shape),
+                // Those of control-flow integrity and of heap profiles make data of names.
                 _ => return Err(Obstacle::UnknownCode { code }),
             }
         }

@@ -13,6 +13,7 @@ mod index;
 mod lto_kind;
 pub mod module;
 mod rewrite;
+mod summary_code;
 mod symbols;
 #[cfg(test)]
 mod testing;
