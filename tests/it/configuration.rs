@@ -336,6 +336,27 @@ fn a_user_file_of_another_user_is_ignored_with_a_warning() {
     assert!(!told.contains("/evil"), "{told}");
 }
 
+/// Who owns a link chooses what it leads to.
+#[test]
+fn the_file_of_a_tree_counts_only_if_link_and_target_are_the_users_own() {
+    use std::os::unix::fs::{lchown, symlink};
+    if !rustix::process::geteuid().is_root() {
+        return skip("only root can give files away");
+    }
+    let place = CleanHome::new();
+    let target = place.write("settings.toml", "jobs = \"none\"\n");
+    let link = place.path("project/.relto.toml");
+    symlink(&target, &link).expect("linked");
+    let ignored = "warning: ignored `[T]/project/.relto.toml`";
+    let told = || place.relto_told("cache");
+    assert!(told().contains("invalid value `none`"), "it is read");
+    lchown(&link, Some(12345), Some(12345)).expect("given away");
+    assert!(told().contains(ignored), "{}", told());
+    lchown(&link, Some(0), Some(0)).expect("taken back");
+    lchown(&target, Some(12345), Some(12345)).expect("given away");
+    assert!(told().contains(ignored), "{}", told());
+}
+
 #[test]
 fn the_cache_in_a_home_of_another_user_is_not_used() {
     if !rustix::process::geteuid().is_root() {

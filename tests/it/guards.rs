@@ -52,6 +52,25 @@ fn a_shard_that_is_missing_empty_cut_off_or_garbage_is_refused() {
     }
 }
 
+/// A pipe that nobody writes would be waited for, and a file without contents would take the memory.
+#[test]
+fn pipes_and_giant_files_in_the_place_of_inputs_are_refused() {
+    let index = saved().index();
+    let index = index.file_name().expect("a name").to_string_lossy();
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    for name in [&*index, "main.o", "thrice.o"] {
+        let saved = saved();
+        let path = saved.path(name);
+        fs::remove_file(&path).expect("removed");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, mode).expect("a pipe");
+        saved.refused(&[name]);
+        fs::remove_file(&path).expect("removed");
+        let giant = fs::File::create(&path).expect("made");
+        giant.set_len(1 << 43).expect("lengthened");
+        saved.refused(&[name]);
+    }
+}
+
 #[test]
 fn an_import_that_is_missing_empty_or_garbage_is_refused() {
     let saved = saved();

@@ -80,6 +80,17 @@ fn denied(calls: &[&str]) {
 }
 
 #[test]
+fn a_link_works_without_proc() {
+    let script = "umount -l /proc && exec \"$@\"";
+    let without = ["unshare", "--mount", "sh", "-c", script, "sh"];
+    let tried = through(&without, &Command::new("true")).output();
+    if !tried.is_ok_and(|tried| tried.status.success()) {
+        return skip("`/proc` cannot be taken away here");
+    }
+    link(|command| *command = through(&without, command));
+}
+
+#[test]
 fn a_link_works_where_no_hard_links_may_be_made() {
     denied(&["linkat", "link"]);
 }

@@ -7,10 +7,12 @@
 use fs_err as fs;
 
 use crate::support::compiler::CompilerCopy;
+use crate::support::fake::fake_clang;
 use crate::support::link::{Home, Link};
 use crate::support::outcome::LinkOutcome;
 use crate::support::program::{Feature, feature, generated};
 use crate::support::repeat::{filled, remote};
+use crate::support::saved::Saved;
 
 /// Makes a link of `make` twice: the first finds nothing of what `home` holds, the second finds the
 /// first.
@@ -99,6 +101,33 @@ fn another_name_of_the_compiler_misses() {
     fs::rename(copy.file("clang"), copy.file("clang++")).expect("renamed");
     let option = copy.option("clang++");
     misses(&home, || Link::new(&program).argument(&option)).assert_identical_objects();
+}
+
+/// lld passes the name of the tool on as `--thinlto-remote-compiler-prepend-arg`.
+#[test]
+fn another_tool_of_a_multi_call_program_misses() {
+    let mut saved = Saved::new(&generated(5));
+    let multi_call = "if (strcmp(arguments[1], \"clang\") && strcmp(arguments[1], \"clang++\")) return 1; \
+        object(ET_REL); return 0;";
+    saved.compile_with(&fake_clang(multi_call));
+    let arguments = saved.link["common"]["args"].as_array_mut().expect("a list");
+    arguments.insert(1, "clang".into());
+    let mut link = |tool: &str| {
+        saved.link["common"]["args"][1] = tool.into();
+        let output = saved.run();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        said
+    };
+    for (tool, found) in [
+        ("clang", "6 local"),
+        ("clang++", "6 local"),
+        ("clang", "6 cached"),
+        ("clang++", "6 cached"),
+    ] {
+        let said = link(tool);
+        assert!(said.contains(&format!("6 jobs, {found}")), "{tool}: {said}");
+    }
 }
 
 #[test]
