@@ -208,7 +208,8 @@ pub mod internals {
     }
     pub mod thinlto {
         pub use crate::thinlto::{
-            Form, Index, LtoKind, ModuleFacts, ModuleGraph, guid, module, name_hash,
+            Form, Index, LtoKind, ModuleFacts, ModuleGraph, PROVED_RELEASES, guid, module,
+            name_hash,
         };
     }
     pub mod toolchain {

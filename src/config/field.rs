@@ -30,6 +30,9 @@ type Parser<T> = fn(&ValueText<'_>) -> Result<T, InvalidValue>;
 /// A boolean: `--name`, `--no-name`, `--name=false`.
 pub(super) struct Switch(pub(super) Accessor<bool>);
 
+/// The same, where no value is a third one.
+pub(super) struct OptionalSwitch(pub(super) Accessor<Option<bool>>);
+
 /// One value.
 pub(super) struct Scalar<T: 'static>(pub(super) Accessor<T>, pub(super) Parser<T>);
 
@@ -55,6 +58,17 @@ impl Field for Switch {
 
     fn set(&self, settings: &mut Settings, input: &ValueText<'_>) -> Result<(), InvalidValue> {
         *(self.0)(settings) = value::boolean(input)?;
+        Ok(())
+    }
+}
+
+impl Field for OptionalSwitch {
+    fn kind(&self) -> OptionKind {
+        OptionKind::Switch
+    }
+
+    fn set(&self, settings: &mut Settings, input: &ValueText<'_>) -> Result<(), InvalidValue> {
+        *(self.0)(settings) = Some(value::boolean(input)?);
         Ok(())
     }
 }

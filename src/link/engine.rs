@@ -178,7 +178,7 @@ impl Engine {
                 refused: false.into(),
                 writing: Semaphore::new(writers),
             }),
-            slices: options.slice_keys.then(Slices::default),
+            slices: Slices::for_compiler(options, &toolchain),
             farm: options
                 .farm
                 .as_ref()

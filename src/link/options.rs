@@ -25,8 +25,9 @@ pub struct Options {
     /// Bytes; the cache is trimmed to it after a link, by a process of its own. `None`: it may
     /// grow.
     pub disk_cache_max_size: Option<u64>,
-    /// Look results up by what their jobs see of imports, too, and keep them so.
-    pub slice_keys: bool,
+    /// Look results up by what their jobs see of imports, too, and keep them so; `None`: where
+    /// the compiler is of a release that was [compared enough](crate::thinlto::PROVED_RELEASES).
+    pub slice_keys: Option<bool>,
     /// The directory for the `.dwo` files of the linker's jobs, as objects name it; `None`: debug
     /// information stays in the objects.
     pub dwo_dir: Option<String>,
@@ -128,7 +129,7 @@ impl Default for Options {
         Self {
             disk_cache: None,
             disk_cache_max_size: None,
-            slice_keys: false,
+            slice_keys: None,
             dwo_dir: None,
             verify: VerifyOptions::default(),
             state_dir: None,

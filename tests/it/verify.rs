@@ -18,7 +18,7 @@ use crate::support::link::{Home, Link};
 use crate::support::program::{Feature, Program, feature, generated};
 use crate::support::remote::{here, strict};
 use crate::support::repeat::{filled, through};
-use crate::support::saved::{Saved, leftovers};
+use crate::support::saved::{Saved, leftovers, result_files};
 use crate::support::wrapped::{Release, WrapperDir};
 
 /// What stands in the place of another result.
@@ -43,7 +43,7 @@ impl Poison {
 
     /// Of one result in the disk cache.
     fn in_cache(home: &Home) -> Self {
-        let found = results(home);
+        let found = result_files(home);
         let (mut first, second) = (result(&found[0]), result(&found[1]));
         let poison = Self::put(&mut first, &second);
         fs::write(&found[0], first.encode_to_vec()).expect("written");
@@ -66,18 +66,6 @@ impl Poison {
     }
 }
 
-/// The files of all results in the disk cache.
-fn results(home: &Home) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for dir in fs::read_dir(home.cache().join("relto/ac")).expect("a cache") {
-        for entry in fs::read_dir(dir.expect("an entry").path()).expect("a directory") {
-            found.push(entry.expect("an entry").path());
-        }
-    }
-    found.sort();
-    found
-}
-
 fn result(path: &Path) -> ActionResult {
     let bytes = fs::read(path).expect("read");
     ActionResult::decode(&bytes[..]).expect("a result")
@@ -89,7 +77,7 @@ fn make_older(home: &Home) {
         let hex = digest.hex();
         home.cache().join("relto/cas").join(&hex[..2]).join(hex)
     };
-    for path in results(home) {
+    for path in result_files(home) {
         let mut made = result(&path);
         let output = &mut made.output_files[0];
         let digest = output.digest.as_ref().expect("a digest");

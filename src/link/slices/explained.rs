@@ -50,12 +50,13 @@ impl<'a> SliceExplainer<'a> {
         toolchain: &'a ResolvedToolchain,
         options: &Options,
     ) -> Option<Self> {
-        let cache = options.disk_cache.as_ref().filter(|_| options.slice_keys)?;
+        let slices = Slices::for_compiler(options, toolchain)?;
+        let cache = options.disk_cache.as_ref()?;
         Some(Self {
             file,
             toolchain,
             cache: DiskCache::open(cache).ok()?,
-            slices: Slices::default(),
+            slices,
             obstacles: Mutex::default(),
         })
     }

@@ -32,8 +32,9 @@ use crate::digest::{Digest, DigestFunction};
 use crate::exec::{Compiled, Hermetic, check_result};
 use crate::history::{ModuleKey, SliceChange, stable_name};
 use crate::job::{Job, JobFile};
+use crate::link::Options;
 use crate::pb::reapi;
-use crate::thinlto::{Index, ModuleGraph};
+use crate::thinlto::{Index, ModuleGraph, PROVED_RELEASES};
 
 const NUMBERS: &str = "relto/numbers";
 const OBJECT: &str = "relto/out.o";
@@ -101,6 +102,15 @@ struct JobModule<'a> {
 }
 
 impl Slices {
+    /// `None` where jobs have no slice keys: the option is off, or it is not set and the compiler is
+    /// of another release than was compared enough.
+    pub(super) fn for_compiler(options: &Options, toolchain: &ResolvedToolchain) -> Option<Self> {
+        let is_proved = |release| PROVED_RELEASES.contains(&release);
+        let by_default = || toolchain.release().is_some_and(is_proved);
+        let wanted = options.slice_keys.unwrap_or_else(by_default);
+        wanted.then(Self::default)
+    }
+
     /// The slice key of a job, if it has one. `module` stands for the job in other links.
     pub(super) fn sliced(
         &self,

@@ -39,6 +39,7 @@ use serde::{Deserialize, Serialize};
 use super::bitcode::NotBitcode;
 use super::bitstream::BitstreamError;
 pub use encoder::Hash;
+pub use file::PROVED_RELEASES;
 pub use names::namesakes;
 pub use numbering::Numbering;
 

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use relto::internals::thinlto::PROVED_RELEASES;
 use serde::{Deserialize, Serialize};
 
 use crate::support::built::kept_dir;
@@ -359,6 +360,27 @@ fn the_page_on_slice_keys_shows_the_figures_of_the_campaign() {
     } else {
         assert_eq!(written, tables, "write it with INSTA_UPDATE=always");
     }
+}
+
+/// What a release has to have of each construct, and all of them together.
+const PAIRS_OF_EACH: u64 = 200;
+const PAIRS_OF_ALL: u64 = 20_000;
+
+#[test]
+fn slice_keys_are_on_by_default_only_for_releases_that_the_campaign_compared_enough() {
+    let campaigns = shown();
+    let of = |release: &u32| {
+        let version = format!("version {release}.");
+        let mut all = campaigns.iter();
+        all.find(|it| it.compiler.contains(&version))
+    };
+    let mut pairs = 0;
+    for release in &PROVED_RELEASES {
+        let campaign = of(release).expect("the figures of the release");
+        assert!(campaign.is_enough(0, PAIRS_OF_EACH), "{release}");
+        pairs += campaign.figures.telling;
+    }
+    assert!(pairs >= PAIRS_OF_ALL, "{pairs} pairs in all");
 }
 
 #[test]

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use fs_err as fs;
+use prost::Message as _;
+use relto::internals::pb::reapi::ActionResult;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -132,21 +134,47 @@ impl Saved {
     }
 }
 
-/// Results that relto's disk cache holds.
+/// How many results of whole keys relto's disk cache holds.
 pub fn results(home: &Home) -> usize {
-    let mut dirs = vec![home.cache()];
-    let mut found = 0;
-    while let Some(dir) = dirs.pop() {
-        for entry in fs::read_dir(dir).expect("a directory") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                dirs.push(path);
-            } else if path.components().any(|part| part.as_os_str() == "ac") {
-                found += 1;
-            }
-        }
-    }
+    result_files(home).len()
+}
+
+/// The files of these results. What the cache has for slice keys does not count: objects under them,
+/// and what it remembers of modules and jobs.
+pub fn result_files(home: &Home) -> Vec<PathBuf> {
+    let mut found = files_below(&home.cache().join("relto/ac"));
+    found.retain(|path| {
+        let paths = output_paths(path);
+        let mut paths = paths.iter().map(String::as_str);
+        !paths.any(|path| OF_SLICE_KEYS.contains(&path))
+    });
+    found.sort();
     found
+}
+
+/// The outputs that only records of slice keys have.
+const OF_SLICE_KEYS: [&str; 3] = ["relto/numbers", "relto/graph", "relto/seen"];
+
+fn output_paths(result: &Path) -> Vec<String> {
+    let bytes = fs::read(result).expect("read");
+    let result = ActionResult::decode(&bytes[..]).expect("a result");
+    result.output_files.into_iter().map(|it| it.path).collect()
+}
+
+fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return Vec::new();
+    };
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths
+        .flat_map(|path| {
+            if path.is_dir() {
+                files_below(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .collect()
 }
 
 /// Temporary files of relto or of a compiler in `dir`.
