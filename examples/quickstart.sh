@@ -2,7 +2,8 @@
 # examples/quickstart.sh: see relto work. For a Debian 12 with Rust; needs nothing else but apt and cargo.
 #
 # Installs clang-22 and lld-22 if they are missing, builds relto, compiles SQLite and zstd (cargo has their sources: relto
-# uses both itself) to ThinLTO bitcode and links them into one program, three times. The program runs after each link.
+# uses both itself) to ThinLTO bitcode and links them into one program, three times, and once more after an edit. The program runs
+# after each link.
 #
 #   QUICKSTART_SOURCES  directory with `sqlite3` and `zstd` of these sources, for a machine without cargo
 #   QUICKSTART_FOLDER   where objects and caches go; default: a new directory under /tmp, removed at the end
@@ -60,9 +61,10 @@ rm -rf cache; mkdir -p cache objects
 
 sources=("$here/examples/quickstart.c" "$sqlite/sqlite3.c" "$zstd"/{common,compress,decompress,dictBuilder}/*.c)
 say "Compiling ${#sources[@]} files of C: clang -O2 -flto=thin -c"
+compile=(clang-22 -O2 -flto=thin -w -DZSTD_DISABLE_ASM -DSQLITE_OMIT_LOAD_EXTENSION -DSQLITE_THREADSAFE=0
+  -I"$zstd" -I"$zstd/common" -I"$sqlite")
 printf '%s\0' "${sources[@]}" | xargs -0 -P "$(nproc)" -I{} sh -c '
-  clang-22 -O2 -flto=thin -w -DZSTD_DISABLE_ASM -DSQLITE_OMIT_LOAD_EXTENSION -DSQLITE_THREADSAFE=0 \
-    -I"$1" -I"$2" -c "$3" -o "objects/$(basename "$3" .c).o"' sh "$zstd" "$sqlite" {}
+  source=$1; shift; "$@" -c "$source" -o "objects/$(basename "$source" .c).o"' sh {} "${compile[@]}"
 
 seconds() { awk -v a="$1" -v b="$2" 'BEGIN {printf "%.2f", b - a}'; }
 link() { # link NAME INPUT...
@@ -80,6 +82,10 @@ link second objects/*.o
 say "Third link: the same modules from another directory, by absolute paths; still the same jobs"
 rm -rf elsewhere; cp -r objects elsewhere
 link third "$PWD"/elsewhere/*.o
+say "Fourth link: one file has another function; the modules that import from it cannot see that"
+{ cat "$zstd/common/zstd_common.c"; echo 'int quickstart_edit(void) { return 42; }'; } >zstd_common.c
+"${compile[@]}" -c zstd_common.c -o objects/zstd_common.o
+link fourth objects/*.o
 
 cmp -s first second && cmp -s first third || fail "links of the same modules differ"
-say "Done: the three programs are identical to the last byte"
+say "Done: the programs of the first three links are identical to the last byte"
