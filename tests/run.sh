@@ -125,7 +125,8 @@ fi
 begin "tests"
 log=$(mktemp)
 code=0
-cargo test --locked --no-fail-fast 2>&1 | tee "$log" || code=$?
+# A shell's background job ignores these signals, and so would all that tests interrupt.
+env --default-signal=HUP,INT,QUIT cargo test --locked --no-fail-fast 2>&1 | tee "$log" || code=$?
 sum() { sed -n "s/^test result: .* \([0-9]*\) $1;.*/\1/p" "$log" | awk '{n += $1} END {print n + 0}'; }
 # A test that failed after all stays with those that failed.
 sort -u -t "$(printf '\t')" -k 1,1 "$RELTO_TEST_SKIPS" | awk -F '\t' -v log_file="$log" '
