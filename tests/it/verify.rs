@@ -432,9 +432,16 @@ fn doctor_compares_every_cached_result_of_a_link_and_replaces_wrong_ones() {
     }
     let (code, text) = examined(&saved, &[]);
     assert_eq!(code, Some(1), "{text}");
-    let verified = text.matches("`: verified (disk cache)\n").count();
+    let verified = text
+        .matches("`: verified (disk cache, disk cache by slice key)\n")
+        .count();
     assert_eq!(verified, jobs - 1, "{text}");
-    assert_eq!(text.matches("`: wrong (disk cache)\n").count(), 1, "{text}");
+    assert_eq!(
+        text.matches("`: wrong (disk cache, disk cache by slice key)\n")
+            .count(),
+        1,
+        "{text}"
+    );
     assert_says(
         &text,
         &[&poison.wrong.to_string(), &poison.right.to_string()],

@@ -49,9 +49,9 @@ impl CachePlace {
     fn name(self) -> &'static str {
         match self {
             Self::Disk => "disk cache",
-            Self::SliceKey => "disk cache, by slice key",
+            Self::SliceKey => "disk cache by slice key",
             Self::Farm => "farm",
-            Self::FarmSliceKey => "farm, by slice key",
+            Self::FarmSliceKey => "farm by slice key",
         }
     }
 }

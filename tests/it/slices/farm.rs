@@ -302,11 +302,11 @@ fn a_wrong_record_of_a_farm_is_found_and_replaced() {
     // `relto doctor --verify` finds and replaces them, too.
     put_all(&farm, &records);
     let told = examined(&outcome, &environment);
-    let wrong = told.matches("`: wrong (farm, by slice key)\n").count();
+    let wrong = told.matches("`: wrong (farm by slice key)\n").count();
     assert_eq!(wrong, 2, "{told}");
     let told = examined(&outcome, &environment);
     assert_eq!(told.matches("`: verified (").count(), 3, "{told}");
-    let by_slice_key = told.matches("farm, by slice key)\n").count();
+    let by_slice_key = told.matches("farm by slice key)\n").count();
     assert_eq!(by_slice_key, 3, "{told}");
     let again = run(verifying());
     assert!(!again.stderr.contains("` is wrong: "), "{}", again.stderr);
