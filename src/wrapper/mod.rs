@@ -38,7 +38,7 @@ use crate::task;
 pub use archive::Archive;
 pub use linker::{Flavour, Release, compiler_beside, linker_behind, masked};
 pub use modules::Names;
-pub use resolution::Resolution;
+pub use resolution::SymbolResolver;
 
 /// Why a link is left to the linker.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -222,15 +222,8 @@ impl LinkPlan {
     ///
     /// # Errors
     /// An input cannot be read.
-    pub fn resolve(&self, release: &Release) -> Result<Resolution, Refusal> {
-        self.resolve_with(&[], release)
-    }
-
-    /// The same where the files called `last` are loaded at the end.
-    fn resolve_with(&self, last: &[&str], release: &Release) -> Result<Resolution, Refusal> {
-        let first = self.undefined();
-        let wrapped: Vec<&str> = self.values_of("wrap").collect();
-        Resolution::find(self.flavour, &self.inputs, &first, &wrapped, last, release)
+    pub fn resolve(&self, release: &Release) -> Result<SymbolResolver, Refusal> {
+        SymbolResolver::find(self.flavour, &self.inputs, &self.undefined(), release)
     }
 
     /// A symbol that LTO may replace is weak in its object. There the final link would not miss the
@@ -238,7 +231,7 @@ impl LinkPlan {
     ///
     /// # Errors
     /// There is none, as far as is known.
-    fn check_wrapped(&self, resolution: Option<&Resolution>) -> Result<(), Refusal> {
+    fn check_wrapped(&self, resolution: Option<&resolution::Resolution>) -> Result<(), Refusal> {
         let missing = match resolution {
             Some(resolution) => &resolution.without_wrapper,
             None => &self.values_of("wrap").map(str::to_owned).collect(),
@@ -257,8 +250,8 @@ impl LinkPlan {
         }
     }
 
-    /// The jobs, after the thin link has succeeded with `stdout`. `compiler` runs them;
-    /// `resolution` counts if the thin link shows the same.
+    /// The jobs, after the thin link has succeeded with `stdout`. `compiler` runs them; what
+    /// `resolver` found counts if the thin link shows the same.
     ///
     /// # Errors
     /// What the thin link left is not understood.
@@ -266,20 +259,17 @@ impl LinkPlan {
         &self,
         scratch: &Path,
         stdout: &[u8],
-        resolution: Resolution,
+        mut resolver: SymbolResolver,
         compiler: &Path,
         release: &Release,
     ) -> Result<Jobs, Refusal> {
         let trace = std::str::from_utf8(stdout);
         let trace = trace.map_err(|_| Refusal::new("an input's name is not UTF-8"))?;
         let trace = &self.inputs.files_of(trace)[..];
-        let resolution = match &resolution.more_in(trace)[..] {
-            last if !last.is_empty() && resolution.agrees_with(trace) => {
-                self.resolve_with(last, release)?
-            }
-            _ => resolution,
-        };
-        let resolution = Some(resolution).filter(|it| it.agrees_with(trace));
+        let wrapped: Vec<&str> = self.values_of("wrap").collect();
+        let resolution = resolver
+            .follow(trace)
+            .then(|| resolver.resolution(&wrapped, release));
         self.check_wrapped(resolution.as_ref())?;
         let mut thin = thin_link::ThinLinkResult::read(self, scratch, trace, resolution.as_ref())?;
         if let (Flavour::Wasm, Some(resolution)) = (self.flavour, &resolution) {
@@ -301,7 +291,7 @@ impl LinkPlan {
     ///
     /// # Errors
     /// The objects do not fit the native files in a way that relto can express.
-    pub fn final_link(&self, scratch: &Path, jobs: &Jobs) -> Result<FinalLink, Refusal> {
+    pub fn final_link(&self, scratch: &Path, jobs: &mut Jobs) -> Result<FinalLink, Refusal> {
         let (arguments, files) = final_link::prepare(self, jobs, scratch)?;
         let arguments = response_file(scratch, "final-link.rsp", &arguments)
             .map_err(|error| Refusal::unreadable(scratch, &error))?;
@@ -357,7 +347,7 @@ pub struct Jobs {
     modules: modules::Modules,
     thin: thin_link::ThinLinkResult,
     /// How the linker resolves symbols before LTO, if that is known.
-    resolution: Option<Resolution>,
+    resolution: Option<resolution::Resolution>,
     /// Of the linker.
     release: Release,
 }

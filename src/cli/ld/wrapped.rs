@@ -16,7 +16,7 @@ use crate::job::JobFile;
 use crate::launcher;
 use crate::link::LinkFailure;
 use crate::process::{Finished, Relto, Scratch};
-use crate::wrapper::{self, LinkPlan, Names, Refusal, Release, Resolution};
+use crate::wrapper::{self, LinkPlan, Names, Refusal, Release, SymbolResolver};
 
 /// Why a link that was started is not done in three steps.
 #[derive(Debug)]
@@ -77,14 +77,14 @@ impl<'a> Wrapped<'a> {
             stdout,
             stderr,
             release,
-            resolution,
+            resolver,
         } = thin;
-        let jobs = plan.jobs(scratch, &stdout, resolution, &compiler, &release)?;
+        let mut jobs = plan.jobs(scratch, &stdout, resolver, &compiler, &release)?;
         if jobs.file.jobs.is_empty() {
             return Err(Trouble::Nothing);
         }
         link.run_jobs(jobs.file.clone(), &jobs.names, plan.dwo_dir())?;
-        let last = plan.final_link(scratch, &jobs)?;
+        let last = plan.final_link(scratch, &mut jobs)?;
         let finished = link.run_linker(last.arguments.clone())?;
         if !finished.succeeded() {
             return Err(Trouble::Failed(finished, "final link"));
@@ -119,12 +119,12 @@ impl<'a> Wrapped<'a> {
         let questions = [self.command(version()), clang.chain(version()).collect()];
         let answered = |answers: Vec<Finished>| {
             let release = self.release(answers, compiler)?;
-            let resolution = plan.resolve(&release);
-            Ok::<_, Trouble>((release, resolution))
+            let symbols = plan.resolve(&release);
+            Ok::<_, Trouble>((release, symbols))
         };
         let thin = tools::run_with(&self.command(arguments), &questions, answered);
-        let (thin, resolved) = thin.map_err(Trouble::Engine)?;
-        let (release, resolution) = resolved?;
+        let (thin, answers) = thin.map_err(Trouble::Engine)?;
+        let (release, symbols) = answers?;
         if !thin.succeeded() {
             return Err(Trouble::Failed(thin, "thin link"));
         }
@@ -132,7 +132,7 @@ impl<'a> Wrapped<'a> {
             stdout: thin.stdout,
             stderr: thin.stderr,
             release,
-            resolution: resolution?,
+            resolver: symbols?,
         })
     }
 
@@ -191,7 +191,7 @@ struct ThinLink {
     stdout: Vec<u8>,
     stderr: Vec<u8>,
     release: Release,
-    resolution: Resolution,
+    resolver: SymbolResolver,
 }
 
 /// The compiler of the linker's release.

@@ -21,6 +21,16 @@ struct External<'a> {
     weak: bool,
 }
 
+impl External<'_> {
+    fn symbol(&self) -> Symbol {
+        Symbol {
+            name: self.name.to_vec(),
+            undefined: self.undefined,
+            weak: self.weak,
+        }
+    }
+}
+
 fn externals(object: &[u8]) -> Option<Vec<External<'_>>> {
     let header = MachHeader64::<Endianness>::parse(object, 0).ok()?;
     let endian = header.endian().ok()?;
@@ -76,15 +86,17 @@ pub(in crate::wrapper) fn symbols(object: &[u8]) -> Option<SymbolTable> {
         let place = (!symbol.undefined).then_some((symbol.section, symbol.value));
         (symbol.undefined, place)
     });
-    let symbols = all.into_iter().map(|symbol| Symbol {
-        name: symbol.name.to_vec(),
-        undefined: symbol.undefined,
-        weak: symbol.weak,
-    });
     Some(SymbolTable {
-        symbols: symbols.collect(),
+        symbols: all.iter().map(External::symbol).collect(),
         groups: Vec::new(),
     })
+}
+
+/// The symbols that it defines, in the order in which the index of an archive has them.
+pub(in crate::wrapper) fn indexed(object: &[u8]) -> Option<Vec<Symbol>> {
+    let all = externals(object)?;
+    let defined = all.iter().filter(|symbol| !symbol.undefined);
+    Some(defined.map(External::symbol).collect())
 }
 
 /// An object for the processor of `model` that holds nothing and needs the symbols `needed`; with

@@ -267,33 +267,30 @@ impl<'a> Objects<'a> {
 
     /// Chooses the members that must be linked because a symbol of theirs is asked for. wasm-ld runs
     /// the constructors of a member that it links for `--whole-archive` even if nothing of it is
-    /// used. `members` are those of archives that the user does not want whole, by their numbers.
+    /// used. Those of which the user does not want everything are members `by_need`.
     ///
     /// # Errors
     /// One with constructors has no symbol of its own.
     pub(super) fn pulled_members(
         &self,
-        members: &[(usize, String, Vec<u8>)],
+        by_need: impl Fn(usize) -> bool,
     ) -> Result<PulledMembers, Refusal> {
         let mut pulled = PulledMembers::default();
-        for (number, name, object) in members {
-            if wasm::has_init_functions(object) != Some(true) {
-                continue;
-            }
-            let symbols = wasm::symbols(object).unwrap_or_default().into_iter();
-            let own = symbols.filter(|(symbol, undefined, _)| {
-                !undefined
-                    && self.natives.definers.get(*symbol) == Some(&1)
+        let members = self.natives.constructors.iter();
+        for member in members.filter(|member| by_need(member.number)) {
+            let own = member.symbols.iter().filter(|&symbol| {
+                self.natives.definers.get(symbol) == Some(&1)
                     && !self.named.get(symbol).defined
                     && self.wasm_type(symbol).is_some()
             });
-            let Some((symbol, ..)) = own.min_by_key(|(symbol, ..)| *symbol) else {
+            let Some(symbol) = own.min() else {
                 return Err(Refusal::new(format!(
-                    "`{name}` has constructors and no symbol that no other file has"
+                    "`{}` has constructors and no symbol that no other file has",
+                    member.name
                 )));
             };
-            pulled.numbers.insert(*number);
-            pulled.symbols.insert(symbol.to_vec());
+            pulled.numbers.insert(member.number);
+            pulled.symbols.insert(symbol.clone());
         }
         Ok(pulled)
     }
@@ -313,10 +310,10 @@ impl<'a> Objects<'a> {
     ) -> Option<Vec<u8>> {
         let claimed: Vec<&[u8]> = self.claimed.iter().flatten().copied().collect();
         let first = self.first.as_ref()?;
-        let order = resolution.map_or(&[][..], |it| &it.symbols);
+        let order = resolution.into_iter().flat_map(Resolution::symbols);
         match self.flavour {
             Flavour::Elf => {
-                let plain = order.iter().filter(|name| !name.contains(&b'@'));
+                let plain = order.filter(|name| !name.contains(&b'@'));
                 let named = plain.filter_map(|name| {
                     let (own, native) = (self.named.get(name), self.natives.named.get(name));
                     if is_missing([own, native]) {
@@ -324,7 +321,7 @@ impl<'a> Objects<'a> {
                     }
                     let thread_local = own.kind.filter(|it| *it == elf::TLS);
                     let kind = thread_local.or(native.kind).or(own.kind)?;
-                    Some((&name[..], kind))
+                    Some((name, kind))
                 });
                 let named: Vec<(&[u8], u8)> = named.collect();
                 let needed = !(claimed.is_empty() && named.is_empty());
@@ -332,7 +329,6 @@ impl<'a> Objects<'a> {
                 needed.then(|| elf::stub(first, abi, &claimed, &named, self.relocatable))?
             }
             Flavour::Wasm => {
-                let order = order.iter().map(|name| &name[..]);
                 let ordered: HashSet<&[u8]> = order.clone().collect();
                 let others = pulled.symbols.iter().map(|name| &name[..]);
                 let others = others.filter(|name| !ordered.contains(name));
@@ -349,14 +345,14 @@ impl<'a> Objects<'a> {
             }
             Flavour::MachO => {
                 let resolution = resolution?;
-                let needed = order.iter().filter(|&name| {
+                let needed = order.filter(|&name| {
                     let files = [&self.named, &self.natives.named];
                     let kept = files.iter().any(|it| it.get(name).kind.is_some());
                     // A library's; it counts as used though optimization may have removed the use.
                     let elsewhere = !resolution.of_modules.contains(name);
-                    kept || elsewhere
+                    (kept || elsewhere) && !resolution.is_left_out(name)
                 });
-                let needed = needed.map(|name| (&name[..], resolution.optional.contains(name)));
+                let needed = needed.map(|name| (name, resolution.optional.contains(name)));
                 let needed: Vec<(&[u8], bool)> = needed.collect();
                 macho::stub(first, &needed)
             }

@@ -79,6 +79,17 @@ pub(in crate::wrapper) struct Natives {
     pub(super) types: wasm::SymbolTypes,
     /// For WebAssembly: how many files define each symbol.
     pub(super) definers: HashMap<Vec<u8>, usize>,
+    /// For WebAssembly: the files that have constructors.
+    pub(super) constructors: Vec<WithConstructors>,
+}
+
+/// A native file whose constructors run at the start of the program.
+#[derive(Debug)]
+pub(super) struct WithConstructors {
+    pub(super) number: usize,
+    pub(super) name: String,
+    /// The symbols that it defines.
+    pub(super) symbols: Vec<Vec<u8>>,
 }
 
 impl Natives {
@@ -107,6 +118,13 @@ impl Natives {
             self.types.add(object);
             for symbol in found.symbols() {
                 *self.definers.entry(symbol.to_vec()).or_default() += 1;
+            }
+            if wasm::has_init_functions(object) == Some(true) {
+                self.constructors.push(WithConstructors {
+                    number,
+                    name: name.to_owned(),
+                    symbols: found.symbols().map(<[u8]>::to_vec).collect(),
+                });
             }
         }
         self.groups

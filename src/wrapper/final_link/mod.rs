@@ -1,8 +1,7 @@
 //! The files and the command line of the final link: the linker's arguments with objects in place of modules.
 //!
 //! Native files come in the order in which the thin link loaded them, then the objects of the
-//! modules, then the remaining libraries. Those last ones are for what only the code generator asks
-//! for; everything else that the program needs of archives is among the native files.
+//! modules, each after the members of archives that only it asks for, then the remaining libraries.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -16,11 +15,12 @@ use super::kind::FileKind;
 use super::natives::Native;
 use super::{Flavour, Jobs, LinkPlan, Refusal, base, in_parallel, text};
 
+mod asked;
 mod debug_map;
 mod natives;
 mod renamed;
 
-use self::natives::{linked_natives, members_by_need, read_natives, whole};
+use self::natives::{LinkedNatives, WrittenArchive, pulled_members, read_natives};
 
 pub(super) use renamed::RenamedFiles;
 
@@ -31,9 +31,12 @@ const AT_A_TIME: usize = 16;
 
 pub(super) fn prepare(
     plan: &LinkPlan,
-    jobs: &Jobs,
+    jobs: &mut Jobs,
     scratch: &Path,
 ) -> Result<(Vec<String>, RenamedFiles), Refusal> {
+    let loaded = jobs.thin.natives.len();
+    let asked = asked::add_members(plan, jobs)?;
+    let jobs = &*jobs;
     let mut files = FinalLinkFiles {
         dir: scratch.join(NATIVES),
         count: 0,
@@ -47,12 +50,20 @@ pub(super) fn prepare(
         plan.has_option(&["r", "relocatable"]),
     );
     let objects = linked_objects(plan, jobs, &mut files, &mut seen)?;
-    let pulled = match plan.flavour {
-        Flavour::Wasm => seen.pulled_members(&members_by_need(plan, jobs)?)?,
-        Flavour::Elf | Flavour::MachO => PulledMembers::default(),
-    };
+    let pulled = pulled_members(plan, jobs, &seen)?;
     let stub = stub(jobs, scratch, &seen, &pulled)?;
-    let natives = linked_natives(plan, jobs, &mut files, &seen, &pulled)?;
+    let mut natives = LinkedNatives {
+        plan,
+        jobs,
+        files: &mut files,
+        seen: &seen,
+        pulled: &pulled,
+    };
+    let mut linked = natives.words(0..loaded)?;
+    for (object, asked) in objects.into_iter().zip(asked) {
+        linked.extend(natives.words(asked)?);
+        linked.extend(object);
+    }
     let mut arguments = options(&plan.items);
     match plan.flavour {
         // The thin link has looked, when the modules still had all their symbols.
@@ -60,11 +71,10 @@ pub(super) fn prepare(
         Flavour::MachO => arguments.extend(debug_map::prefix(plan, scratch).into_iter().flatten()),
         Flavour::Wasm => {}
     }
-    let (first, pieces) = plan.inputs.pieces.split_at(first_libraries(plan));
-    arguments.extend(libraries(first, plan, jobs, &mut files)?);
+    let (before, pieces) = plan.inputs.pieces.split_at(first_libraries(plan));
+    arguments.extend(libraries(before, plan, jobs, &mut files)?);
     arguments.extend(stub);
-    arguments.extend(natives);
-    arguments.extend(objects);
+    arguments.extend(linked);
     arguments.extend(libraries(pieces, plan, jobs, &mut files)?);
     files.renamed.check(&plan.inputs.patterns)?;
     Ok((arguments, files.renamed))
@@ -119,12 +129,13 @@ impl FinalLinkFiles {
     }
 }
 
+/// The words that link the object of each module.
 fn linked_objects(
     plan: &LinkPlan,
     jobs: &Jobs,
     files: &mut FinalLinkFiles,
     seen: &mut Objects<'_>,
-) -> Result<Vec<String>, Refusal> {
+) -> Result<Vec<Vec<String>>, Refusal> {
     let in_archives = plan.has_option(&["exclude-libs"]);
     let regular = jobs.thin.regular.as_deref().map(|path| (path, None));
     if regular.is_some() && plan.backend.partitions > 1 {
@@ -153,7 +164,7 @@ fn linked_objects(
         let both: Vec<_> = some.iter().zip(changes).collect();
         in_parallel(&both, |(object, change)| object.change(change.as_ref()))?;
         for (object, change) in both {
-            words.extend(object.words(plan, files, change)?);
+            words.push(object.words(plan, files, change)?);
         }
     }
     Ok(words)
@@ -214,7 +225,7 @@ impl<'a> FreshObject<'a> {
                 None => bytes,
             };
             let member = (base(&self.name).to_owned(), bytes);
-            let made = whole(plan.flavour, files, library, &[member])?;
+            let made = WrittenArchive::whole(plan.flavour, files, library, &[member])?;
             let ours = format!("{}:{}", made.file, base(&self.name));
             files.renamed.add_one_of(ours, self.theirs.clone());
             return Ok(made.words);

@@ -96,24 +96,35 @@ impl FileLocation<'_> {
                 bitcode.and_then(|it| thinlto::symbols(&it)),
             ),
             (kind::FileKind::Shared, Flavour::Elf) => (InputKind::Shared, of_elf(&bytes, true)),
-            (_, Flavour::Elf) => (InputKind::Native, of_elf(&bytes, false)),
-            (_, Flavour::Wasm) => (InputKind::Native, of_wasm(&bytes)),
-            (_, Flavour::MachO) => (InputKind::Native, macho::symbols(&bytes)),
+            _ => (InputKind::Native, of_object(flavour, &bytes)),
+        };
+        let indexed = match (self, flavour, kind) {
+            (Self::Member { .. }, Flavour::MachO, InputKind::Native) if lazy => {
+                macho::indexed(&bytes)
+            }
+            _ => None,
         };
         // What cannot be read makes the result disagree with the linker's.
         let table = table.unwrap_or_default();
         Ok(InputFile {
             name,
-            offset: match self {
-                Self::File { .. } => None,
-                Self::Member { member, .. } => Some(member.offset),
-            },
+            place: self.place(),
             kind,
             abi: abi.unwrap_or_default(),
             lazy,
             symbols: table.symbols,
+            indexed,
             groups: table.groups,
         })
+    }
+
+    fn place(&self) -> Option<(Arc<Library>, u64)> {
+        match self {
+            Self::File { .. } => None,
+            Self::Member {
+                library, member, ..
+            } => Some((Arc::clone(library), member.offset)),
+        }
     }
 }
 
@@ -139,6 +150,15 @@ fn content(file: &File, start: u64, size: u64, kind: kind::FileKind) -> io::Resu
         }
     }
     bytes_at(file, start, size)
+}
+
+/// The symbols of a native object.
+pub(in crate::wrapper) fn of_object(flavour: Flavour, bytes: &[u8]) -> Option<SymbolTable> {
+    match flavour {
+        Flavour::Elf => of_elf(bytes, false),
+        Flavour::Wasm => of_wasm(bytes),
+        Flavour::MachO => macho::symbols(bytes),
+    }
 }
 
 fn of_wasm(bytes: &[u8]) -> Option<SymbolTable> {

@@ -286,6 +286,51 @@ fn options_of_ld64_mean_what_they_mean_in_its_own_lto() {
 }
 
 #[test]
+fn members_that_only_an_object_asks_for_come_before_it() {
+    for apple in Apple::each() {
+        apple.module(
+            "main.c",
+            "int a(void), b(void), n(void); int main(void) { return a() + b() + n(); }\n",
+        );
+        apple.module(
+            "a.c",
+            "char z[5000]; int a(void) { for (int i = 0; i < 5000; i++) z[i] = 0; return z[7]; }\n",
+        );
+        apple.module(
+            "b.c",
+            "struct S { char b[4096]; } from, to; int b(void) { to = from; return to.b[3]; }\n",
+        );
+        let natives = [
+            ("n.c", "int n(void) { return 1; }\n"),
+            (
+                "bzero.c",
+                "int count(void); void bzero(char *d, unsigned long n) { count(); while (n--) { __asm__(\"\"); *d++ = 0; } }\nvoid __bzero(char *d, unsigned long n) { bzero(d, n); }\n",
+            ),
+            (
+                "set.c",
+                "void *memset(void *d, int c, unsigned long n) { char *t = d; while (n--) { __asm__(\"\"); *t++ = c; } return d; }\n",
+            ),
+            (
+                "copy.c",
+                "int count(void); void *memcpy(void *d, const void *s, unsigned long n) { char *t = d; const char *f = s; count(); while (n--) { __asm__(\"\"); *t++ = *f++; } return d; }\n",
+            ),
+            ("count.c", "static int n; int count(void) { return ++n; }\n"),
+        ];
+        for (name, text) in natives {
+            apple.compile(name, text, &["-fno-builtin"]);
+        }
+        let members = ["count.o", "copy.o", "set.o", "bzero.o"];
+        apple.fixture.archive("rcs", "libmem.a", &members);
+        for words in [
+            ["main.o", "a.o", "b.o", "n.o", "libmem.a"],
+            ["libmem.a", "b.o", "n.o", "main.o", "a.o"],
+        ] {
+            apple.same("clang", &words, 3);
+        }
+    }
+}
+
+#[test]
 fn relinks_are_cached_for_another_archive() {
     for apple in c_program() {
         let counts = apple.same("clang", &["main.o", "f.o", "g.o", "h.o"], 3);

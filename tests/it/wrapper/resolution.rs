@@ -240,6 +240,72 @@ fn calls_that_only_the_code_generator_makes_find_their_functions() {
     }
 }
 
+/// The linker's own LTO reads the objects one by one, and links what one asks for before it.
+#[test]
+fn members_that_only_an_object_asks_for_come_before_it() {
+    const COPY: &str = "int count(void);\nvoid *memcpy(void *d, const void *s, unsigned long n) { char *t = d; const char *f = s; count(); while (n--) { __asm__(\"\"); *t++ = *f++; } return d; }\n";
+    const SET: &str = "void *memset(void *d, int c, unsigned long n) { char *t = d; while (n--) { __asm__(\"\"); *t++ = c; } return d; }\n";
+    // `pick` of the module is the one that everything else means.
+    let modules = [
+        (
+            "main.c",
+            "int a(void), b(void), native(void); int main(void) { return a() + b() + native() + 1; }\nvoid _start(void) { main(); for (;;) {} }\n",
+        ),
+        (
+            "a.c",
+            "char z[5000]; int a(void) { for (int i = 0; i < 5000; i++) z[i] = 0; return z[7]; }\n",
+        ),
+        (
+            "b.c",
+            "struct S { char b[4096]; } from, to; int pick(void) { return -1; }\nint b(void) { to = from; return to.b[3]; }\n",
+        ),
+    ];
+    let natives = [
+        ("copy.c", COPY),
+        ("set.c", SET),
+        ("count.c", "static int n; int count(void) { return ++n; }\n"),
+        ("pick.c", "int pick(void) { return 1; }\n"),
+        (
+            "native.c",
+            "int pick(void); int native(void) { return pick(); }\n",
+        ),
+    ];
+    for fixture in each() {
+        for (name, text) in modules {
+            fixture.module(name, text);
+        }
+        for (name, text) in natives {
+            fixture.compile(name, text, &["-fno-builtin", "-fPIC"]);
+        }
+        fixture.archive("rcs", "libmem.a", &["pick.o", "count.o", "copy.o", "set.o"]);
+        fixture.archive("rcs", "libb.a", &["native.o", "b.o", "a.o"]);
+        let lazy = [
+            "-Wl,--start-lib",
+            "set.o",
+            "copy.o",
+            "pick.o",
+            "count.o",
+            "-Wl,--end-lib",
+        ];
+        for words in [
+            &["main.o", "a.o", "b.o", "native.o", "libmem.a"][..],
+            &["b.o", "libmem.a", "native.o", "main.o", "a.o"],
+            &["main.o", "libb.a", "libmem.a", "-Wl,--gc-sections"],
+            &[&["main.o", "libb.a"][..], &lazy].concat(),
+            &[
+                "main.o",
+                "libb.a",
+                "libmem.a",
+                "-Wl,--exclude-libs=ALL",
+                "-shared",
+            ],
+        ] {
+            let words = [&["-nostdlib", "-static"], words].concat();
+            fixture.same("clang", &words, 3);
+        }
+    }
+}
+
 #[test]
 fn a_native_standard_library_in_the_program_is_the_linkers_own() {
     for fixture in each() {

@@ -126,6 +126,39 @@ fn constructors_of_native_members_run_as_in_the_linkers_own_lto() {
     assert_eq!(printed.matches("constructor").count(), 3, "{printed}");
 }
 
+/// Destructors are registered by a function of the C library, which only the backend calls, and so
+/// are `memcpy` and `memset`.
+#[test]
+fn members_that_only_an_object_asks_for_come_before_it() {
+    let Some(fixture) = fixture() else { return };
+    let thin = [&TARGET[..], &["-flto=thin"]].concat();
+    for (name, text) in [
+        (
+            "main.c",
+            "int a(void), b(void), n(void); int main(void) { return (a() + b() + n()) & 0; }\n",
+        ),
+        (
+            "a.c",
+            "char z[5000]; int puts(const char *); __attribute__((destructor)) static void d(void) { puts(\"d\"); }\nint a(void) { for (int i = 0; i < 5000; i++) z[i] = 0; return z[7]; }\n",
+        ),
+        (
+            "b.c",
+            "struct S { char b[4096]; } from, to; int b(void) { to = from; return to.b[3]; }\n",
+        ),
+    ] {
+        fixture.compile(name, text, &thin);
+    }
+    let n = "int n(void) { return 1; }\n__attribute__((destructor)) static void e(void) {}\n";
+    fixture.compile("n.c", n, &TARGET);
+    fixture.archive("rcs", "libx.a", &["b.o", "a.o", "n.o"]);
+    for words in [&["main.o", "libx.a"][..], &["b.o", "n.o", "a.o", "main.o"]] {
+        let printed = same(&fixture, "clang", words, 3);
+        assert_eq!(printed, "d\n");
+        let words = [words, &["-Wl,--no-gc-sections"]].concat();
+        compared(&fixture, "clang", &words, 3);
+    }
+}
+
 /// Options that the final link must do the same with as the linker's own LTO does.
 const OPTIONS: &[&[&str]] = &[
     &["-Wl,--export=f"],

@@ -117,6 +117,7 @@ impl Program {
             program.compile(release, name, text, false, &flags);
         }
         program.archive(release, "rcs", "libsup.a", &["lib.o"]);
+        program.archive(release, "rcs", "libmem.a", &["set.o", "cpy.o"]);
         program.write("order", "main\nf2\nf1\nabsent\n");
         program.write("versions", "V1 { global: main; f*; local: *; };\n");
         program.write("names", "{ f1; main; };\n");
@@ -197,9 +198,13 @@ impl Program {
             let place = random.below(2) * words.len();
             words.insert(place, main.to_owned());
         }
-        // In an archive, what only the code generator asks for has another place: `docs/linkers.md`.
         let place = random.below(2) * words.len();
-        words.splice(place..place, ["cpy.o", "set.o"].map(str::to_owned));
+        let support = match random.below(3) {
+            0 => vec!["cpy.o", "set.o"],
+            1 => vec!["libmem.a"],
+            _ => vec!["--start-lib", "cpy.o", "set.o", "--end-lib"],
+        };
+        words.splice(place..place, support.into_iter().map(str::to_owned));
         if random.below(4) != 0 {
             words.push("libsup.a".to_owned());
         }
