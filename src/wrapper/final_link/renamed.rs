@@ -7,8 +7,10 @@
 
 use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
+use std::sync::OnceLock;
 
 use aho_corasick::{AhoCorasick, MatchKind};
+use memchr::memchr;
 
 use crate::wrapper::{Refusal, Release, base, script};
 
@@ -17,6 +19,8 @@ use crate::wrapper::{Refusal, Release, base, script};
 #[derive(Debug, Default)]
 pub(in crate::wrapper) struct RenamedFiles {
     all: Vec<(String, Vec<String>)>,
+    /// Made for the first text, when all files are there.
+    finder: OnceLock<Option<(AhoCorasick, Vec<String>)>>,
 }
 
 impl RenamedFiles {
@@ -31,6 +35,19 @@ impl RenamedFiles {
 
     /// `text` of the final link with the linker's own names.
     pub(in crate::wrapper) fn restored(&self, text: &[u8]) -> Vec<u8> {
+        // Most links print nothing. What has zeros is no text.
+        if text.is_empty() || memchr(0, text).is_some() {
+            return text.to_vec();
+        }
+        match self.finder.get_or_init(|| self.finder()) {
+            None => text.to_vec(),
+            Some((finder, theirs)) => finder.replace_all_bytes(text, theirs),
+        }
+    }
+
+    /// Finds our names; beside it, the names that replace them. `None` if there are too many: the
+    /// size of an automaton is limited.
+    fn finder(&self) -> Option<(AhoCorasick, Vec<String>)> {
         let names = self
             .all
             .iter()
@@ -39,11 +56,7 @@ impl RenamedFiles {
         let finder = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostLongest)
             .build(&ours);
-        // The size of an automaton is limited.
-        finder.map_or_else(
-            |_| text.to_vec(),
-            |finder| finder.replace_all_bytes(text, &theirs),
-        )
+        Some((finder.ok()?, theirs))
     }
 
     /// # Errors
@@ -180,6 +193,8 @@ mod tests {
             let found = files.restored(text.as_bytes());
             assert_eq!(String::from_utf8_lossy(&found), restored);
         }
+        let program = b"\0/s/o/000001.x.o";
+        assert_eq!(files.restored(program), program, "no text");
         assert_eq!(RenamedFiles::default().restored(b"text"), b"text");
     }
 
