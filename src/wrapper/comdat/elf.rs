@@ -50,6 +50,13 @@ fn read<Elf: FileHeader<Endian = Endianness>>(object: &[u8]) -> Option<Definitio
             group_of.insert(usize::try_from(member.get(endian)).ok()?, name);
         }
     }
+    for (index, section) in sections.enumerate() {
+        let name = sections.section_name(endian, section).ok()?;
+        // One of a group may not be in the program.
+        if is_identifier(name) && !group_of.contains_key(&index.0) {
+            found.sections.push(name);
+        }
+    }
     for (index, symbol) in symbols.enumerate() {
         if symbol.is_local() || index.0 == 0 {
             continue;
@@ -75,6 +82,12 @@ fn read<Elf: FileHeader<Endian = Endianness>>(object: &[u8]) -> Option<Definitio
         }
     }
     Some(found)
+}
+
+/// Whether C has such names.
+fn is_identifier(name: &[u8]) -> bool {
+    let of_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    name.first().is_some_and(|byte| !byte.is_ascii_digit()) && name.iter().all(of_word)
 }
 
 /// Where the object names a system that the program must not get from it.

@@ -41,6 +41,8 @@ pub(super) struct Definitions<'a> {
     types: HashMap<&'a [u8], u8>,
     /// Those that other programs do not see.
     hidden: Vec<&'a [u8]>,
+    /// Sections of which the linker may define the beginning and the end.
+    sections: Vec<&'a [u8]>,
 }
 
 impl<'a> Definitions<'a> {
@@ -125,6 +127,8 @@ pub(super) struct Objects<'a> {
     claimed: Option<BTreeSet<&'a [u8]>>,
     groups: HashSet<Vec<u8>>,
     named: NamedSymbols,
+    /// Of ELF objects, those of which the linker may define the beginning and the end.
+    sections: HashSet<Vec<u8>>,
     /// For WebAssembly.
     types: wasm::SymbolTypes,
     first: Option<Vec<u8>>,
@@ -154,6 +158,7 @@ impl<'a> Objects<'a> {
             claimed,
             groups: HashSet::new(),
             named: NamedSymbols::default(),
+            sections: HashSet::new(),
             types: wasm::SymbolTypes::default(),
             first: None,
             overruled: BTreeMap::new(),
@@ -180,6 +185,7 @@ impl<'a> Objects<'a> {
                 return Err(conflict("the group", group, name));
             }
         }
+        add_sections(&mut self.sections, found);
         // A module does not know the types of the others.
         self.named.add(found, |known, own| {
             let own = own.filter(|it| *it == elf::TLS);
@@ -261,6 +267,17 @@ impl<'a> Objects<'a> {
         self.overruled.contains_key(&number)
     }
 
+    /// Whether the linker itself defines `name`, as soon as a module has named it: optimization may
+    /// have removed the use.
+    fn is_defined_by_linker(&self, name: &[u8]) -> bool {
+        let section = name.strip_prefix(b"__start_");
+        let section = section.or_else(|| name.strip_prefix(b"__stop_"));
+        !self.relocatable
+            && section.is_some_and(|section| {
+                self.sections.contains(section) || self.natives.sections.contains(section)
+            })
+    }
+
     fn wasm_type(&self, name: &[u8]) -> Option<&wasm::SymbolType> {
         wasm::SymbolTypes::of([&self.natives.types, &self.types], name)
     }
@@ -319,6 +336,9 @@ impl<'a> Objects<'a> {
                     if is_missing([own, native]) {
                         return None;
                     }
+                    if self.is_defined_by_linker(name) {
+                        return Some((name, own.kind.or(native.kind).unwrap_or_default()));
+                    }
                     let thread_local = own.kind.filter(|it| *it == elf::TLS);
                     let kind = thread_local.or(native.kind).or(own.kind)?;
                     Some((name, kind))
@@ -356,6 +376,15 @@ impl<'a> Objects<'a> {
                 let needed: Vec<(&[u8], bool)> = needed.collect();
                 macho::stub(first, &needed)
             }
+        }
+    }
+}
+
+/// Copies the names that are new.
+fn add_sections(known: &mut HashSet<Vec<u8>>, found: &Definitions<'_>) {
+    for section in &found.sections {
+        if !known.contains(*section) {
+            known.insert(section.to_vec());
         }
     }
 }

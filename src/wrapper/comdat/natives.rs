@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Definitions, wasm};
+use super::{Definitions, add_sections, wasm};
 use crate::wrapper::{Flavour, Refusal};
 
 /// What files say of a symbol that they name.
@@ -75,6 +75,8 @@ pub(in crate::wrapper) struct Natives {
     pub(super) weak: HashMap<Vec<u8>, Vec<usize>>,
     pub(super) common: HashMap<Vec<u8>, String>,
     pub(super) named: NamedSymbols,
+    /// Of ELF files, those of which the linker may define the beginning and the end.
+    pub(super) sections: HashSet<Vec<u8>>,
     /// For WebAssembly.
     pub(super) types: wasm::SymbolTypes,
     /// For WebAssembly: how many files define each symbol.
@@ -114,6 +116,7 @@ impl Natives {
         let found = Definitions::of(flavour, object, name)?;
         let first = |known: Option<u8>, own: Option<u8>| known.or(own).unwrap_or_default();
         self.named.add(&found, first);
+        add_sections(&mut self.sections, &found);
         if flavour == Flavour::Wasm {
             self.types.add(object);
             for symbol in found.symbols() {

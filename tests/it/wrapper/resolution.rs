@@ -240,6 +240,32 @@ fn calls_that_only_the_code_generator_makes_find_their_functions() {
     }
 }
 
+/// The linker defines them if anything named them before LTO.
+#[test]
+fn symbols_of_the_linker_are_there_where_optimization_removed_their_uses() {
+    for fixture in each() {
+        fixture.module("main.c", "extern int __start_own[], __stop_own[], __start_none[] __attribute__((weak)), __start_other[];\n\
+            int never(void); int main(void) { return never() ? (int)(__start_own - __start_none) + (int)(__stop_own - __start_other) : 0; }\n");
+        fixture.module(
+            "never.c",
+            "int never(void) { return 0; }\n__attribute__((section(\"own\"), used)) int x = 3;\n",
+        );
+        fixture.compile(
+            "other.c",
+            "__attribute__((section(\"other\"))) int y = 3;\n",
+            &["-fPIC"],
+        );
+        for option in [
+            "-pie",
+            "-shared",
+            "-Wl,--gc-sections",
+            "-Wl,-z,start-stop-visibility=default",
+        ] {
+            fixture.same("clang", &["main.o", "never.o", "other.o", option], 2);
+        }
+    }
+}
+
 /// The linker's own LTO reads the objects one by one, and links what one asks for before it.
 #[test]
 fn members_that_only_an_object_asks_for_come_before_it() {
