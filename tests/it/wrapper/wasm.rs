@@ -193,6 +193,7 @@ const OPTIONS: &[&[&str]] = &[
     &["-Wl,-O2", "-Wl,--lto-O3"],
     &["-Wl,-mllvm,-inline-threshold=0"],
     &["-Wl,-u,h"],
+    &["-Wl,--emit-relocs"],
 ];
 
 #[test]

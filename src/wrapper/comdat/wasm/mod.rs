@@ -23,14 +23,20 @@ pub(super) use self::stub::{Reference, stub};
 pub(super) enum SymbolType {
     /// The bytes of a function's type.
     Function(Vec<u8>),
+    /// The same of a function that has a name of its own outside: the module and the name there.
+    ImportedFunction {
+        kind: Vec<u8>,
+        module: Vec<u8>,
+        name: Vec<u8>,
+    },
     Data,
     /// What is imported, a table or a global, the bytes of its type without limits, and the flags
     /// of the symbol.
     Import(u8, Vec<u8>, usize),
 }
 
-/// The types of symbols, by their names; `None` where files do not agree, or where the symbol has
-/// another name outside.
+/// The types of symbols, by their names; `None` where files do not agree, or for what is no function
+/// where the symbol has another name outside.
 #[derive(Debug, Default)]
 pub(super) struct SymbolTypes(HashMap<Vec<u8>, Option<SymbolType>>);
 
@@ -76,18 +82,27 @@ fn types_of_symbols(object: &[u8]) -> Option<Vec<(&[u8], Option<SymbolType>)>> {
             continue;
         }
         let import = imports.of_symbol(&symbol);
+        let plain = import.is_none_or(|it| it.module == DEFAULT_MODULE)
+            && symbol.flags & UNDEFINED_AND_NAMED != UNDEFINED_AND_NAMED;
         let own = match symbol.kind {
             DATA_SYMBOL => Some(SymbolType::Data),
             FUNCTION_SYMBOL => {
                 let kind = of_functions.get(symbol.entry.1);
                 let kind = kind.and_then(|number| types.get(*number));
-                kind.map(|kind| SymbolType::Function(kind.to_vec()))
+                kind.map(|kind| match import.filter(|_| !plain) {
+                    None => SymbolType::Function(kind.to_vec()),
+                    Some(import) => SymbolType::ImportedFunction {
+                        kind: kind.to_vec(),
+                        module: import.module.to_vec(),
+                        name: import.name.to_vec(),
+                    },
+                })
             }
-            _ => import.map(|it| SymbolType::Import(it.what, it.kind.to_vec(), symbol.flags)),
+            _ => import
+                .filter(|_| plain)
+                .map(|it| SymbolType::Import(it.what, it.kind.to_vec(), symbol.flags)),
         };
-        let plain = import.is_none_or(|it| it.module == DEFAULT_MODULE)
-            && symbol.flags & UNDEFINED_AND_NAMED != UNDEFINED_AND_NAMED;
-        found.push((imports.name_of(&symbol), own.filter(|_| plain)));
+        found.push((imports.name_of(&symbol), own));
     }
     Some(found)
 }

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use super::SymbolType;
 use super::object::{
-    COMDATS, CUSTOM, DATA_SYMBOL, DEFAULT_MODULE, FUNCTION_IMPORT, FUNCTION_SYMBOL, GLOBAL_SYMBOL,
-    IMPORTS, SYMBOLS, TABLE_IMPORT, TABLE_SYMBOL, TYPES, UNDEFINED, WEAK, custom, sections,
+    COMDATS, CUSTOM, DATA_SYMBOL, DEFAULT_MODULE, EXPLICIT_NAME, FUNCTION_IMPORT, FUNCTION_SYMBOL,
+    GLOBAL_SYMBOL, IMPORTS, SYMBOLS, TABLE_IMPORT, TABLE_SYMBOL, TYPES, UNDEFINED, WEAK, custom,
+    sections,
 };
 
 /// A symbol that a stub refers to.
@@ -86,19 +87,29 @@ impl<'a> References<'a> {
             let name = reference.name;
             match reference.kind {
                 SymbolType::Function(kind) => {
-                    let number = *numbers.entry(kind).or_insert_with(|| {
-                        all.types.push(kind);
-                        all.types.len() - 1
-                    });
-                    let mut kind = Vec::new();
-                    push_number(&mut kind, number);
+                    let kind = all.number_of(&mut numbers, kind);
                     all.import(
                         FUNCTION_SYMBOL,
                         FUNCTION_IMPORT,
-                        name,
+                        [DEFAULT_MODULE, name],
                         &kind,
                         reference.flags(),
                     );
+                }
+                SymbolType::ImportedFunction {
+                    kind,
+                    module,
+                    name: outside,
+                } => {
+                    let kind = all.number_of(&mut numbers, kind);
+                    all.import(
+                        FUNCTION_SYMBOL,
+                        FUNCTION_IMPORT,
+                        [module, outside],
+                        &kind,
+                        reference.flags() | EXPLICIT_NAME,
+                    );
+                    push_name(&mut all.symbols, name);
                 }
                 SymbolType::Data => {
                     all.symbols.push(DATA_SYMBOL);
@@ -108,19 +119,33 @@ impl<'a> References<'a> {
                 SymbolType::Import(TABLE_IMPORT, kind, flags) => {
                     // No limits.
                     let kind = [&kind[..], &[0, 0]].concat();
-                    all.import(TABLE_SYMBOL, TABLE_IMPORT, name, &kind, *flags);
+                    let outside = [DEFAULT_MODULE, name];
+                    all.import(TABLE_SYMBOL, TABLE_IMPORT, outside, &kind, *flags);
                 }
                 SymbolType::Import(what, kind, flags) => {
-                    all.import(GLOBAL_SYMBOL, *what, name, kind, *flags);
+                    all.import(GLOBAL_SYMBOL, *what, [DEFAULT_MODULE, name], kind, *flags);
                 }
             }
         }
         all
     }
 
-    fn import(&mut self, symbol: u8, what: u8, name: &[u8], kind: &[u8], flags: usize) {
-        push_name(&mut self.imports, DEFAULT_MODULE);
-        push_name(&mut self.imports, name);
+    /// The number of the type `kind`, as an import has it.
+    fn number_of(&mut self, numbers: &mut HashMap<&'a [u8], usize>, kind: &'a [u8]) -> Vec<u8> {
+        let number = *numbers.entry(kind).or_insert_with(|| {
+            self.types.push(kind);
+            self.types.len() - 1
+        });
+        let mut bytes = Vec::new();
+        push_number(&mut bytes, number);
+        bytes
+    }
+
+    /// `outside` are the module and the name that it is imported by.
+    fn import(&mut self, symbol: u8, what: u8, outside: [&[u8]; 2], kind: &[u8], flags: usize) {
+        for name in outside {
+            push_name(&mut self.imports, name);
+        }
         self.imports.push(what);
         self.imports.extend_from_slice(kind);
         let number = &mut self.imported[usize::from(what)];
