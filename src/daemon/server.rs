@@ -4,8 +4,10 @@
 //! the socket and then the lock, so that at no time two daemons accept callers.
 
 use std::ffi::OsString;
+use std::fs::Permissions;
 use std::io;
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,6 +98,8 @@ impl Daemon {
         // Left by a daemon that was killed: one that is alive would have the lock.
         let _ = fs::remove_file(&socket);
         let listener = UnixListener::bind(&socket)?;
+        // The directory is private already; the umask need not be.
+        fs::set_permissions(&socket, Permissions::from_mode(0o600))?;
         let ours = FileId::at(&socket);
         let mut terminate = signal(SignalKind::terminate())?;
         let mut callers = FuturesUnordered::new();

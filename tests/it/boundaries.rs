@@ -2,7 +2,7 @@
 //! not what their name promises.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,10 +133,32 @@ fn slots_are_private_whatever_the_umask() {
     let (home, backends) = (Home::new(), plain());
     let mut relto = backends.relto(&home);
     relto.env("RELTO_LOCAL_JOBS", "2");
+    without_umask(&backends, relto);
+    assert_private(home.cache());
+}
+
+#[test]
+fn the_daemon_and_what_it_remembers_are_private_whatever_the_umask() {
+    let (daemon, backends) = (Daemon::new(), plain());
+    let mut relto = daemon.relto(&backends);
+    relto.env("RELTO_VERIFY", "100");
+    without_umask(&backends, relto);
+    assert!(daemon.dir().join("daemon.key").exists(), "it is served");
+    assert!(daemon.home.path().join("state/relto/verify.key").exists());
+    for name in ["cache", "state", "runtime/relto"] {
+        assert_private(daemon.home.path().join(name));
+    }
+}
+
+fn without_umask(backends: &Backends, mut relto: Command) {
     relto.args(backends.arguments("main.o", "native.o"));
     let script = ["sh", "-c", "umask 000; exec \"$@\"", "sh"];
     succeeded(&mut through(&script, &relto));
-    let mut dirs = vec![home.cache()];
+}
+
+/// No other user may do anything with what is below `dir`.
+fn assert_private(dir: PathBuf) {
+    let mut dirs = vec![dir];
     while let Some(dir) = dirs.pop() {
         for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
             let mode = entry.metadata().expect("there").permissions().mode();
