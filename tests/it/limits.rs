@@ -140,6 +140,19 @@ fn without_what_threads_need_a_link_says_what_is_missing() {
 }
 
 #[test]
+fn without_symbolic_links_a_link_says_which_directory_must_have_them() {
+    let saved = Saved::new(&generated(2));
+    let starter = without_calls(&["symlinkat", "symlink"]);
+    let starter = starter.to_str().expect("a plain path").to_owned();
+    let output = through(&[&starter], &saved.command()).output();
+    let output = output.expect("started");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("set `TMPDIR` to one"), "{said}");
+    assert!(said.contains("can hold symbolic links"), "{said}");
+}
+
+#[test]
 fn giant_values_of_options_neither_take_the_memory_nor_end_in_a_panic() {
     for option in [
         "RELTO_LOCAL_JOBS",

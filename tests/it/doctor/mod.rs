@@ -9,6 +9,7 @@ use fs_err as fs;
 use crate::support::executable;
 use crate::support::link::Home;
 use crate::support::llvm::Llvm;
+use crate::support::mount::Mount;
 
 mod farms;
 
@@ -139,4 +140,35 @@ fn a_disk_cache_that_cannot_be_used_is_a_warning() {
     doctor(&[("RELTO_DISK_CACHE", "off".to_owned())])
         .has(&["  warning  there is no disk cache"])
         .ends(0);
+}
+
+#[test]
+fn a_directory_whose_files_have_no_true_times_is_a_warning_that_says_what_it_costs() {
+    let Some(memory) = Mount::new("size=1m") else {
+        return;
+    };
+    let home = Home::new();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_relto"));
+    home.apply(&mut command);
+    let clang = Llvm::get().tool("clang");
+    let command = command.current_dir(memory.dir()).arg("doctor").arg(clang);
+    let output = command.output().expect("relto starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let said = format!("`{}` is on tmpfs", memory.dir().display());
+    assert!(text.contains(&said) && text.contains("each GiB"), "{text}");
+}
+
+#[test]
+fn a_disk_cache_that_every_user_may_write_is_a_warning() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let cache = dir.path().join("cache");
+    fs::create_dir(&cache).expect("made");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    fs::set_permissions(&cache, mode).expect("open to all");
+    let named = [("RELTO_DISK_CACHE", cache.display().to_string())];
+    let told = doctor(&named);
+    told.has(&[
+        "every user of this machine can put results there",
+        "chmod o-w",
+    ]);
 }
