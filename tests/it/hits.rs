@@ -202,10 +202,12 @@ fn a_cache_copied_by_another_user_hits() {
 }
 
 #[test]
-fn after_an_edit_only_the_modules_that_read_the_edited_one_are_compiled() {
+fn without_slice_keys_all_modules_that_read_an_edited_one_are_compiled_and_no_others() {
     let program = generated(20);
     let home = filled(&program);
-    let link = Link::new(&program).keep_objects();
+    let link = Link::new(&program)
+        .env("RELTO_SLICE_KEYS", "off")
+        .keep_objects();
     edit(&program, &link, "m0003");
     let outcome = link.run_at(&home).expect_works();
     outcome.assert_identical_objects();
