@@ -19,26 +19,12 @@ use crate::support::program::{Program, cxx, generated, zstd};
 use crate::support::repeat::{
     NOBODY, archive, filled, give_to_nobody, through, with_whole_archive,
 };
+use crate::support::saved::files_below;
 use crate::support::skip::{runs_long, skip};
 
 /// The cache's own directory.
 fn root(home: &Home) -> PathBuf {
     home.cache().join("relto")
-}
-
-/// All files below `dir`.
-fn files_below(dir: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(dir).expect("a directory");
-    let paths = entries.map(|entry| entry.expect("an entry").path());
-    paths
-        .flat_map(|path| {
-            if path.is_dir() {
-                files_below(&path)
-            } else {
-                vec![path]
-            }
-        })
-        .collect()
 }
 
 /// How many warnings of relto's own the link printed.

@@ -18,7 +18,7 @@ use crate::support::link::{Home, Link};
 use crate::support::program::{Feature, Program, feature, generated};
 use crate::support::remote::{here, strict};
 use crate::support::repeat::{filled, through};
-use crate::support::saved::{Saved, leftovers, result_files};
+use crate::support::saved::{Saved, leftovers, result_files, result_in};
 use crate::support::wrapped::{Release, WrapperDir};
 
 /// What stands in the place of another result.
@@ -44,7 +44,7 @@ impl Poison {
     /// Of one result in the disk cache.
     fn in_cache(home: &Home) -> Self {
         let found = result_files(home);
-        let (mut first, second) = (result(&found[0]), result(&found[1]));
+        let (mut first, second) = (result_in(&found[0]), result_in(&found[1]));
         let poison = Self::put(&mut first, &second);
         fs::write(&found[0], first.encode_to_vec()).expect("written");
         poison
@@ -66,11 +66,6 @@ impl Poison {
     }
 }
 
-fn result(path: &Path) -> ActionResult {
-    let bytes = fs::read(path).expect("read");
-    ActionResult::decode(&bytes[..]).expect("a result")
-}
-
 /// All objects in the disk cache, which are for Windows, were made a second earlier.
 fn make_older(home: &Home) {
     let blob = |digest: &Digest| {
@@ -78,7 +73,7 @@ fn make_older(home: &Home) {
         home.cache().join("relto/cas").join(&hex[..2]).join(hex)
     };
     for path in result_files(home) {
-        let mut made = result(&path);
+        let mut made = result_in(&path);
         let output = &mut made.output_files[0];
         let digest = output.digest.as_ref().expect("a digest");
         let mut object =

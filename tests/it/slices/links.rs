@@ -15,6 +15,7 @@ use crate::support::llvm::{Llvm, run};
 use crate::support::outcome::LinkOutcome;
 use crate::support::program::{Program, of_texts};
 use crate::support::remote;
+use crate::support::saved::{files_below, result_in};
 
 /// A module whose local function every other module imports a use of.
 const SHARED: &str = "static int counter;\n\
@@ -293,18 +294,11 @@ fn what_a_farm_made_is_found_by_slice_keys_after_an_edit() {
 /// Swaps the objects that stand under the slice keys of two jobs.
 fn swap_objects(home: &Home) {
     let mut found = Vec::new();
-    for dir in fs::read_dir(home.cache().join("relto/ac")).expect("a cache") {
-        for entry in fs::read_dir(dir.expect("an entry").path()).expect("a directory") {
-            let path = entry.expect("an entry").path();
-            let bytes = fs::read(&path).expect("read");
-            let result = ActionResult::decode(&bytes[..]).expect("a result");
-            let numbers = result
-                .output_files
-                .iter()
-                .any(|it| it.path == "relto/numbers");
-            if numbers {
-                found.push((path, result));
-            }
+    for path in files_below(&home.cache().join("relto/ac")) {
+        let result = result_in(&path);
+        let mut outputs = result.output_files.iter();
+        if outputs.any(|it| it.path == "relto/numbers") {
+            found.push((path, result));
         }
     }
     let object = |result: &ActionResult| {

@@ -144,9 +144,10 @@ pub fn results(home: &Home) -> usize {
 pub fn result_files(home: &Home) -> Vec<PathBuf> {
     let mut found = files_below(&home.cache().join("relto/ac"));
     found.retain(|path| {
-        let paths = output_paths(path);
-        let mut paths = paths.iter().map(String::as_str);
-        !paths.any(|path| OF_SLICE_KEYS.contains(&path))
+        let outputs = result_in(path).output_files;
+        !outputs
+            .iter()
+            .any(|output| OF_SLICE_KEYS.contains(&&*output.path))
     });
     found.sort();
     found
@@ -155,13 +156,14 @@ pub fn result_files(home: &Home) -> Vec<PathBuf> {
 /// The outputs that only records of slice keys have.
 const OF_SLICE_KEYS: [&str; 3] = ["relto/numbers", "relto/graph", "relto/seen"];
 
-fn output_paths(result: &Path) -> Vec<String> {
-    let bytes = fs::read(result).expect("read");
-    let result = ActionResult::decode(&bytes[..]).expect("a result");
-    result.output_files.into_iter().map(|it| it.path).collect()
+/// What a file of the disk cache's `ac` holds.
+pub fn result_in(file: &Path) -> ActionResult {
+    let bytes = fs::read(file).expect("read");
+    ActionResult::decode(&bytes[..]).expect("a result")
 }
 
-fn files_below(dir: &Path) -> Vec<PathBuf> {
+/// All files below `dir`; none where it does not exist.
+pub fn files_below(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else {
         return Vec::new();
     };
