@@ -47,6 +47,19 @@ impl Respondent<'_> {
         (output.status.success() && self.files.iter().all(is_unchanged)).then_some(output)
     }
 
+    /// What was printed `confined`, else what the caller gets for `words`; and whether it is certain
+    /// that the files which were hashed printed it.
+    pub(super) fn certain_or_ask(
+        &self,
+        confined: Option<Output>,
+        words: &[String],
+    ) -> (io::Result<Output>, bool) {
+        match confined {
+            Some(output) => (Ok(output), true),
+            None => (self.ask(words), false),
+        }
+    }
+
     /// What the compiler prints when the caller starts it with `words`.
     pub(super) fn ask(&self, words: &[String]) -> io::Result<Output> {
         let mut command = self.request.client_context.command(self.path);

@@ -146,8 +146,7 @@ impl<'a> CompilerProbe<'a> {
         let question = format!("{} native {} {asked:?}", self.identity, processor());
         let said = cached_answer(state, &question, || {
             let confined = self.respondent.ask_confined(&asked);
-            let is_certain = confined.is_some();
-            let output = confined.map_or_else(|| self.respondent.ask(&asked), Ok);
+            let (output, is_certain) = self.respondent.certain_or_ask(confined, &asked);
             let native =
                 native::answer(self.respondent.path, output).map_err(|error| error.to_string())?;
             Ok::<_, String>(Answer {
@@ -174,11 +173,11 @@ fn verbose_version(
         let words = words.iter().map(ToString::to_string);
         tool.iter().cloned().chain(words).collect()
     };
+    let plain = question(&["-v"]);
     let confined = respondent
         .ask_confined(&question(&["--no-default-config", "-v"]))
-        .or_else(|| respondent.ask_confined(&question(&["-v"])));
-    let is_certain = confined.is_some();
-    let output = confined.map_or_else(|| respondent.ask(&question(&["-v"])), Ok);
+        .or_else(|| respondent.ask_confined(&plain));
+    let (output, is_certain) = respondent.certain_or_ask(confined, &plain);
     let text = config::printed(respondent.path, output)?;
     Ok(Answer { text, is_certain })
 }
