@@ -12,11 +12,11 @@ use super::runtime::{NoThreads, runtime, small_runtime};
 use super::via_daemon::ViaDaemon;
 use crate::config::Settings;
 use crate::events::Events;
-use crate::fs::remove_if_there;
+use crate::fs::{open_file_limit, remove_if_there};
 use crate::job::{Caller, Job, JobFile};
 use crate::launcher;
 use crate::link::{self, Engine, LinkFailure, RecordOptions};
-use crate::process::{Finished, Jobserver, Parent, Watch, raise_open_files};
+use crate::process::{Finished, Jobserver, Parent, Watch};
 
 /// Runs all jobs of `file`.
 pub(super) fn run_jobs(
@@ -41,7 +41,7 @@ pub(super) fn run_jobs(
             Some("`daemon=auto` and `daemon=on` start one for `relto cc`"),
         );
     }
-    raise_open_files();
+    open_file_limit::raise();
     let runtime = match file.caller {
         Caller::Linker => runtime()?,
         Caller::Launcher => small_runtime()?,

@@ -21,8 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::connection;
 use super::runtime_dir::RuntimeDir;
 use super::state::Daemon;
-use crate::fs::FileId;
-use crate::process::raise_open_files;
+use crate::fs::{FileId, open_file_limit};
 use crate::task::{Task, spawn};
 
 /// How long idle threads for file access are kept.
@@ -53,7 +52,7 @@ pub struct DaemonConfig {
 pub fn serve(config: DaemonConfig) -> io::Result<()> {
     leave_the_starter()?;
     let lock = take_lock(&config.runtime_dir)?;
-    raise_open_files();
+    open_file_limit::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_keep_alive(THREAD_KEEP_ALIVE)

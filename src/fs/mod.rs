@@ -7,6 +7,7 @@
 mod file_id;
 mod kept;
 mod medium;
+pub mod open_file_limit;
 mod open_files;
 mod ownership;
 mod private;

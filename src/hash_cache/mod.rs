@@ -25,7 +25,7 @@ use std::time::Instant;
 use fs_err as fs;
 
 use crate::digest::{Digest, DigestFunction};
-use crate::fs::Medium;
+use crate::fs::{Medium, open_file_limit};
 use crate::state::State;
 use crate::task::{in_parallel, lock};
 pub use identity::{Identity, is_settled};
@@ -63,10 +63,6 @@ pub struct HashCache {
     files_read: AtomicU64,
     bytes_read: AtomicU64,
 }
-
-/// How many files of images a link holds open at most: a compiler with its libraries has fewer, and
-/// a process may have 1024 descriptors.
-const MAX_HELD: usize = 64;
 
 /// Locked while its file is read, so that others wait for the answer.
 type FactsCell = Mutex<Option<KnownFile>>;
@@ -229,7 +225,7 @@ impl HashCache {
 
     /// Takes one of the places for files that are held open.
     fn may_hold(&self) -> bool {
-        self.held.fetch_add(1, Ordering::Relaxed) < MAX_HELD
+        self.held.fetch_add(1, Ordering::Relaxed) < open_file_limit::held_files()
     }
 
     /// What an earlier link learned of the file, with a note where one is `wanted`.

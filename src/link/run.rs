@@ -27,9 +27,10 @@ use crate::exec::local::{LocalConfig, LocalExecutor};
 use crate::exec::queue::{Executor, Queue, Runner, run_slot};
 use crate::exec::remote::{LargeJobs, RemoteConfig, RemoteExecutor};
 use crate::exec::wait_clock::WaitClock;
+use crate::fs::open_file_limit;
 use crate::hash_cache::HashCache;
 use crate::job::JobFile;
-use crate::process::{Relto, compilers_within_open_files};
+use crate::process::Relto;
 use crate::reapi::limits::jobs_in_flight;
 use crate::reapi::{Client, ConnectError};
 use crate::task::{Task, spawn, spawn_blocking};
@@ -76,7 +77,7 @@ impl Link {
             .local_jobs
             .get()
             .min(self.file.jobs.len())
-            .min(compilers_within_open_files());
+            .min(open_file_limit::compilers());
         let slots: Vec<_> = (0..local_slots)
             .map(|_| self.start_slot(Executor::Local, Arc::clone(&local)))
             .collect();
@@ -269,5 +270,5 @@ fn planner_count(jobs: usize) -> usize {
     std::thread::available_parallelism()
         .map_or(1, NonZeroUsize::get)
         .min(jobs)
-        .min(compilers_within_open_files())
+        .min(open_file_limit::compilers())
 }

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{ProcessError, ProcessSpec, open_files};
+use super::{ProcessError, ProcessSpec};
+use crate::fs::open_file_limit;
 
 /// First bytes of a plan and of a report, so that neither is taken for the other.
 const PLAN: &[u8] = b"relto plan\n";
@@ -29,7 +30,10 @@ pub(super) struct ProcessPlan {
 impl ProcessPlan {
     /// The plan of this process for `spec`.
     pub(super) fn encode(spec: &ProcessSpec) -> Vec<u8> {
-        encode(PLAN, &(std::process::id(), open_files::inherited(), spec))
+        encode(
+            PLAN,
+            &(std::process::id(), open_file_limit::inherited(), spec),
+        )
     }
 
     /// `None` if the bytes are not a whole plan and nothing else.

@@ -22,8 +22,9 @@ use rustix::process::Signal;
 
 use super::plan::{HelperReport, ProcessPlan};
 use super::self_exe::{JANITOR, RUN};
-use super::{ChildEnvironment, ProcessSpec, confine, open_files, scratch};
+use super::{ChildEnvironment, ProcessSpec, confine, scratch};
 use crate::error::ExitCode;
+use crate::fs::open_file_limit;
 
 /// Runs a hidden subcommand. Must be called first in `main`, before any thread is started.
 ///
@@ -62,7 +63,7 @@ fn become_the_compiler(plan: &ProcessPlan, channel: &File) -> HelperReport {
         return HelperReport::Orphaned;
     }
     if let Some(limit) = plan.open_files {
-        open_files::restore(limit);
+        open_file_limit::restore(limit);
     }
     if let Err(error) = std::env::set_current_dir(&spec.dir) {
         return HelperReport::Dir(number(&error));

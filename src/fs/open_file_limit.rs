@@ -24,30 +24,64 @@ pub fn raise() {
     }
 }
 
+/// Standard streams, runtime, signals, database with its journals, connections; then the planners'
+/// inputs.
+const BASE: u64 = 28;
+
+/// What watching a compiler takes: two pipes, the file for the plan, locks of slot and memory, and
+/// what is open for a moment.
+const EACH: u64 = 8;
+
+/// A compiler with its libraries has fewer files.
+const MAX_HELD: u64 = 64;
+
 /// How many compilers this process can watch at a time, and so many threads can read inputs beside
 /// them: at least one, whatever the limit.
 #[must_use]
-pub fn compilers_within_open_files() -> usize {
-    // Standard streams, runtime, signals, database with its journals, connections; then the
-    // planners' inputs.
-    const BASE: u64 = 28;
-    // Two pipes, the file for the plan, locks of slot and memory, and what is open for a moment.
-    const EACH: u64 = 8;
-    let limit = getrlimit(Resource::Nofile).current.unwrap_or(ENOUGH);
-    let compilers = limit.saturating_sub(BASE) / EACH;
+pub fn compilers() -> usize {
+    let limit = limit();
+    let compilers = limit.saturating_sub(BASE + held_within(limit)) / EACH;
     usize::try_from(compilers).unwrap_or(usize::MAX).max(1)
 }
 
+/// How many files this process can hold open for a whole link, beside those that it needs: none
+/// where the limit leaves room for one compiler only.
+#[must_use]
+pub fn held_files() -> usize {
+    usize::try_from(held_within(limit())).unwrap_or(usize::MAX)
+}
+
+fn held_within(limit: u64) -> u64 {
+    (limit.saturating_sub(BASE + 2 * EACH) / 2).min(MAX_HELD)
+}
+
+fn limit() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(ENOUGH)
+}
+
 /// The soft limit that this process was started with, if it was raised.
-pub(super) fn inherited() -> Option<u64> {
+#[must_use]
+pub fn inherited() -> Option<u64> {
     INHERITED.get().copied()
 }
 
 /// Sets the soft limit of this process.
-pub(super) fn restore(limit: u64) {
+pub fn restore(limit: u64) {
     set(Some(limit), getrlimit(Resource::Nofile).maximum);
 }
 
 fn set(current: Option<u64>, maximum: Option<u64>) -> bool {
     setrlimit(Resource::Nofile, Rlimit { current, maximum }).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_held_open_only_beside_two_compilers() {
+        for (limit, held) in [(16, 0), (32, 0), (44, 0), (64, 10), (256, 64), (ENOUGH, 64)] {
+            assert_eq!(held_within(limit), held, "{limit}");
+        }
+    }
 }
