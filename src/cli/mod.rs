@@ -26,6 +26,7 @@ mod panics;
 mod prefetch;
 mod report;
 mod runtime;
+mod stack;
 mod stats;
 mod tools;
 mod upload_ahead;
@@ -69,7 +70,7 @@ pub fn main() -> std::process::ExitCode {
     panics::set_hook();
     // Without this a bug would end the process with an exit code that is not one of relto's. The
     // hook has reported it by then.
-    std::panic::catch_unwind(command)
+    std::panic::catch_unwind(|| stack::on_enough_stack(command))
         .unwrap_or(ExitCode::Failure)
         .into()
 }

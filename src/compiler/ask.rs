@@ -10,6 +10,7 @@ use std::process::Output;
 
 use super::CompilerRequest;
 use crate::action::toolchain_tree::ToolFile;
+use crate::fs::null_device;
 use crate::hash_cache::HashCache;
 use crate::process::{ChildEnvironment, Confinement, ProcessSpec, run_blocking};
 
@@ -65,6 +66,7 @@ impl Respondent<'_> {
         let mut command = self.request.client_context.command(self.path);
         // The variable would edit the question.
         command.args(words).env_remove("CCC_OVERRIDE_OPTIONS");
+        command.stdin(null_device()?);
         command.output()
     }
 

@@ -21,7 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::connection;
 use super::runtime_dir::RuntimeDir;
 use super::state::Daemon;
-use crate::fs::{FileId, open_file_limit};
+use crate::fs::{FileId, null_device, open_file_limit};
 use crate::task::{Task, spawn};
 
 /// How long idle threads for file access are kept.
@@ -86,8 +86,7 @@ fn take_lock(runtime_dir: &RuntimeDir) -> io::Result<fs::File> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
     // The daemon drops the other copy to unlock; this one must not outlive it.
-    let null = fs::File::open("/dev/null")?;
-    nix::unistd::dup2_stdin(null.file())?;
+    nix::unistd::dup2_stdin(null_device()?)?;
     Ok(fs::File::from_parts(file, runtime_dir.dir()))
 }
 

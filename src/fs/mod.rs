@@ -7,6 +7,7 @@
 mod file_id;
 mod kept;
 mod medium;
+mod null_device;
 pub mod open_file_limit;
 mod open_files;
 mod ownership;
@@ -27,6 +28,7 @@ use rustix::io::Errno;
 pub use file_id::FileId;
 pub use kept::keep_file_for;
 pub use medium::{Medium, unstamped_name};
+pub use null_device::null_device;
 pub use ownership::{is_trusted_owner, shared_with};
 pub use private::{PRIVATE_UMASK, create_private_dir, make_private, open_private_file};
 pub use regular::{

@@ -6,9 +6,9 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt as _;
-use std::process::Stdio;
 
 use super::self_exe::Relto;
+use crate::fs::null_device;
 
 /// Starts `relto SUBCOMMAND ARGUMENTS...` with these further variables, and does not wait for it.
 ///
@@ -26,9 +26,9 @@ pub fn detach(
         .envs(variables.iter().map(|(name, value)| (name, value)))
         .current_dir("/")
         .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+        .stdin(null_device()?)
+        .stdout(null_device()?)
+        .stderr(null_device()?);
     // Dropping the handle leaves the child alone; when relto ends, init takes it over.
     command.spawn().map(drop)
 }

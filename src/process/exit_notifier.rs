@@ -8,11 +8,11 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
-use std::process::Stdio;
 
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 
 use super::self_exe::Relto;
+use crate::fs::null_device;
 
 /// Lower numbers may be those of descriptors that make has closed, and would be taken for its
 /// jobserver.
@@ -36,8 +36,8 @@ impl ExitNotifier {
             .args(arguments)
             .process_group(0)
             .stdin(end)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+            .stdout(null_device()?)
+            .stderr(null_device()?);
         command.spawn()?;
         Self::from_fd(notifier.into())
     }

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::reached_limit;
 use super::self_exe::{JANITOR, Relto};
 use crate::error::ExitCode;
-use crate::fs::{create_private_dir, shared_with};
+use crate::fs::{create_private_dir, null_device, shared_with};
 
 /// Start of the names of scratch directories. The janitor removes nothing else.
 const PREFIX: &str = "relto-";
@@ -121,8 +121,8 @@ fn start_janitor(relto: &Relto, dir: &Path) -> io::Result<Child> {
         .current_dir("/")
         .process_group(0)
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stdout(null_device()?)
+        .stderr(null_device()?)
         .spawn()
 }
 

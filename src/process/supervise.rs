@@ -15,7 +15,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::Signal;
@@ -24,7 +24,7 @@ use super::plan::{HelperReport, ProcessPlan};
 use super::self_exe::{JANITOR, RUN};
 use super::{ChildEnvironment, ProcessSpec, confine, scratch};
 use crate::error::ExitCode;
-use crate::fs::open_file_limit;
+use crate::fs::{null_device, open_file_limit};
 
 /// Runs a hidden subcommand. Must be called first in `main`, before any thread is started.
 ///
@@ -119,10 +119,10 @@ fn command(spec: &ProcessSpec) -> io::Result<Command> {
         _ => None,
     };
     let stdin = match stdin {
-        Some(stdin) => stdin,
-        None => rustix::fs::open("/dev/null", READ, Mode::empty())?,
+        Some(stdin) => File::from(stdin),
+        None => null_device()?,
     };
-    command.stdin(Stdio::from(File::from(stdin)));
+    command.stdin(stdin);
     Ok(command)
 }
 

@@ -44,6 +44,11 @@ fn a_link_starts_no_more_compilers_than_it_may_have_files_open() {
 }
 
 #[test]
+fn a_link_works_on_a_small_stack() {
+    limited("-s 128");
+}
+
+#[test]
 fn a_link_works_where_only_small_files_may_be_written() {
     limited("-f 8");
 }
@@ -80,15 +85,25 @@ fn denied(calls: &[&str]) {
     link(|command| *command = through(&[&starter], command));
 }
 
+/// Runs a link in a mount namespace of its own, after the command `change`.
+fn in_changed_root(change: &str) {
+    let script = format!("{change} && exec \"$@\"");
+    let changed = ["unshare", "--mount", "sh", "-c", &script, "sh"];
+    let tried = through(&changed, &Command::new("true")).output();
+    if !tried.is_ok_and(|tried| tried.status.success()) {
+        return skip(&format!("`{change}` is not possible here"));
+    }
+    link(|command| *command = through(&changed, command));
+}
+
 #[test]
 fn a_link_works_without_proc() {
-    let script = "umount -l /proc && exec \"$@\"";
-    let without = ["unshare", "--mount", "sh", "-c", script, "sh"];
-    let tried = through(&without, &Command::new("true")).output();
-    if !tried.is_ok_and(|tried| tried.status.success()) {
-        return skip("`/proc` cannot be taken away here");
-    }
-    link(|command| *command = through(&without, command));
+    in_changed_root("umount -l /proc");
+}
+
+#[test]
+fn a_link_works_without_devices() {
+    in_changed_root("mount -t tmpfs none /dev");
 }
 
 #[test]
