@@ -50,12 +50,13 @@ impl ClientContext {
         }
     }
 
-    /// # Errors
-    /// This process has no current directory.
-    pub fn dir(&self) -> std::io::Result<PathBuf> {
+    /// The directory of the link, absolute; `.` where it has been removed, and where it has no name
+    /// that the system could tell.
+    #[must_use]
+    pub fn dir(&self) -> PathBuf {
         match &self.0 {
-            Some(client) => Ok(client.dir.clone()),
-            None => std::env::current_dir(),
+            Some(client) => client.dir.clone(),
+            None => std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
         }
     }
 

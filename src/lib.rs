@@ -50,6 +50,7 @@
 mod error;
 mod fs;
 mod pb;
+mod rlimit;
 mod text;
 // Layer 1
 mod client_context;

@@ -8,6 +8,7 @@ use crate::bes::{
     BesOptions, Closing, FailedAction, NotPublished, Outcome, Publisher, ToolLog, UploadMode,
     publish_here,
 };
+use crate::client_context::ClientContext;
 use crate::config::{Settings, Warning, printable};
 use crate::error::{Hinted, with_causes};
 use crate::events::Events;
@@ -120,7 +121,7 @@ fn leave(
 }
 
 fn publisher(options: &BesOptions, output: &str) -> Result<Option<Publisher>, NotPublished> {
-    let dir = std::env::current_dir()?;
+    let dir = ClientContext::default().dir();
     Publisher::start(options, "link", output, &dir)
 }
 

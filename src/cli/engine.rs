@@ -12,11 +12,12 @@ use super::runtime::{NoThreads, runtime, small_runtime};
 use super::via_daemon::ViaDaemon;
 use crate::config::Settings;
 use crate::events::Events;
-use crate::fs::{open_file_limit, remove_if_there};
+use crate::fs::remove_if_there;
 use crate::job::{Caller, Job, JobFile};
 use crate::launcher;
 use crate::link::{self, Engine, LinkFailure, RecordOptions};
 use crate::process::{Finished, Jobserver, Parent, Watch};
+use crate::rlimit::open_files;
 
 /// Runs all jobs of `file`.
 pub(super) fn run_jobs(
@@ -41,7 +42,7 @@ pub(super) fn run_jobs(
             Some("`daemon=auto` and `daemon=on` start one for `relto cc`"),
         );
     }
-    open_file_limit::raise();
+    open_files::raise();
     let runtime = match file.caller {
         Caller::Linker => runtime()?,
         Caller::Launcher => small_runtime()?,

@@ -8,6 +8,7 @@ use crate::config::Settings;
 use crate::daemon::RuntimeDir;
 use crate::error::Hinted;
 use crate::process::{cgroup_holds_fewer_processes, reached_limit};
+use crate::rlimit::{self, Resource};
 
 /// The system refuses what a link needs before it can begin.
 #[derive(Debug, thiserror::Error)]
@@ -67,8 +68,7 @@ const AMPLE: u64 = 1024;
 /// Checks that a link can have its threads, without which libraries panic: one, where only a filter
 /// of system calls could refuse it, and as many as a small link has where their number is limited.
 pub(super) fn check_threads() -> Result<(), NoThreads> {
-    use rustix::process::{Resource, getrlimit};
-    let limit = getrlimit(Resource::Nproc).current;
+    let limit = rlimit::soft(Resource::RLIMIT_NPROC);
     let is_limited =
         limit.is_some_and(|limit| limit < AMPLE) || cgroup_holds_fewer_processes(AMPLE);
     let threads = if is_limited { FEWEST_THREADS } else { 1 };

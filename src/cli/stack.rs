@@ -4,16 +4,15 @@
 use std::panic::resume_unwind;
 use std::thread::Builder;
 
-use rustix::process::{Resource, getrlimit};
-
 use crate::error::ExitCode;
+use crate::rlimit::{self, Resource};
 
 /// What Rust gives to a thread, in bytes.
 const ENOUGH: u64 = 2 << 20;
 
 /// Runs `command` here, or in another thread where the stack of this one may be too small.
 pub(super) fn on_enough_stack(command: fn() -> ExitCode) -> ExitCode {
-    let limit = getrlimit(Resource::Stack).current;
+    let limit = rlimit::soft(Resource::RLIMIT_STACK);
     if limit.is_none_or(|limit| limit >= ENOUGH) {
         return command();
     }

@@ -40,7 +40,7 @@ impl Respondent<'_> {
                 .chain(words.iter().map(OsString::from))
                 .collect(),
             environment: ChildEnvironment::Exact(self.environment()),
-            dir: self.request.client_context.dir().ok()?,
+            dir: self.request.client_context.dir(),
             confinement: Some(self.confinement()),
         };
         let output = run_blocking(&self.request.relto, &spec).ok()?;

@@ -63,12 +63,12 @@ impl<'a> CompilerRequest<'a> {
     }
 
     /// Where the compiler and its libraries are looked for.
-    fn search(&self, dir: Option<&Path>) -> std::io::Result<SearchEnvironment> {
-        Ok(SearchEnvironment::new(
+    fn search(&self, dir: Option<&Path>) -> SearchEnvironment {
+        SearchEnvironment::new(
             self.variable("PATH").map(OsStr::to_owned),
             self.library_path(dir),
-            self.client_context.dir()?,
-        ))
+            self.client_context.dir(),
+        )
     }
 
     /// Libraries of the toolchain directory come before those of this machine.
@@ -153,7 +153,7 @@ impl ResolvedToolchain {
             Some(dir) => compiler_in(dir, Path::new(request.name))?,
             None => PathBuf::from(request.name),
         };
-        let search = request.search(dir).map_err(CompilerError::Unreadable)?;
+        let search = request.search(dir);
         let mut toolchain = Toolchain::discover(&path, &search, None)?;
         let files = digest_files(&toolchain, hash_cache)?;
         let (tool, _) = multi_call(request.caller, request.arguments);

@@ -90,7 +90,7 @@ fn open(
         events.warning(format!("the build has no page: {reason}"), None);
         None
     };
-    let dir = options.client_context.dir().unwrap_or_default();
+    let dir = options.client_context.dir();
     let stream = match BuildStream::open(bes, &dir) {
         Ok(stream) => stream?,
         Err(error) => return refused(&error.to_string()),

@@ -21,7 +21,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::connection;
 use super::runtime_dir::RuntimeDir;
 use super::state::Daemon;
-use crate::fs::{FileId, null_device, open_file_limit};
+use crate::fs::{FileId, null_device};
+use crate::rlimit::open_files;
 use crate::task::{Task, spawn};
 
 /// How long idle threads for file access are kept.
@@ -52,7 +53,7 @@ pub struct DaemonConfig {
 pub fn serve(config: DaemonConfig) -> io::Result<()> {
     leave_the_starter()?;
     let lock = take_lock(&config.runtime_dir)?;
-    open_file_limit::raise();
+    open_files::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_keep_alive(THREAD_KEEP_ALIVE)

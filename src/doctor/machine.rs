@@ -22,7 +22,7 @@ pub(super) fn section(options: &Options) -> ReportSection {
         Some(dir) => disk_cache(dir, options.disk_cache_max_size)
             .unwrap_or_else(|error| Finding::of(Grade::Warning, &error)),
     });
-    let dir = options.client_context.dir().unwrap_or_default();
+    let dir = options.client_context.dir();
     findings.extend(unstamped(&dir));
     if options.state_dir.is_none() {
         findings.push(Finding::warning(

@@ -8,7 +8,6 @@ mod file_id;
 mod kept;
 mod medium;
 mod null_device;
-pub mod open_file_limit;
 mod open_files;
 mod ownership;
 mod private;
@@ -261,8 +260,8 @@ pub fn remove_older(dir: &Path, age: Duration) -> io::Result<()> {
 /// The name of this machine, as a file name: directories may be shared by many machines.
 #[must_use]
 pub fn host_name() -> String {
-    let machine = rustix::system::uname();
-    machine.nodename().to_string_lossy().replace('/', "_")
+    let name = nix::unistd::gethostname().unwrap_or_default();
+    name.to_string_lossy().replace('/', "_")
 }
 
 /// `path` seen from the root, without asking the file system and without resolving links.

@@ -10,6 +10,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use nix::sys::sysinfo::sysinfo;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
@@ -155,11 +156,8 @@ pub fn buffer_for(size: u64) -> io::Result<Vec<u8>> {
         let text = format!("its {size} bytes do not fit into memory");
         io::Error::new(io::ErrorKind::OutOfMemory, text)
     };
-    let available = rustix::system::sysinfo();
-    let memory = available
-        .totalram
-        .saturating_mul(u64::from(available.mem_unit));
-    if size > memory {
+    let memory = sysinfo().map(|machine| machine.ram_total());
+    if memory.is_ok_and(|memory| size > memory) {
         return Err(too_large());
     }
     let mut bytes = Vec::new();

@@ -25,7 +25,8 @@ use std::time::Instant;
 use fs_err as fs;
 
 use crate::digest::{Digest, DigestFunction};
-use crate::fs::{Medium, open_file_limit};
+use crate::fs::Medium;
+use crate::rlimit::open_files;
 use crate::state::State;
 use crate::task::{in_parallel, lock};
 pub use identity::{Identity, is_settled};
@@ -225,7 +226,7 @@ impl HashCache {
 
     /// Takes one of the places for files that are held open.
     fn may_hold(&self) -> bool {
-        self.held.fetch_add(1, Ordering::Relaxed) < open_file_limit::held_files()
+        self.held.fetch_add(1, Ordering::Relaxed) < open_files::held_files()
     }
 
     /// What an earlier link learned of the file, with a note where one is `wanted`.

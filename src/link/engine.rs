@@ -244,7 +244,7 @@ fn recorded_keys(link: &Link) -> Option<(ModuleKey, LinkKeys)> {
             (link.file.jobs[0].object(), common)
         }
     };
-    let path = link.client_context.dir().ok()?.join(output);
+    let path = link.client_context.dir().join(output);
     let keys = recorder.take(output, common)?;
     Some((ModuleKey::of(path.as_os_str().as_encoded_bytes()), keys))
 }

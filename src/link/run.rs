@@ -27,12 +27,12 @@ use crate::exec::local::{LocalConfig, LocalExecutor};
 use crate::exec::queue::{Executor, Queue, Runner, run_slot};
 use crate::exec::remote::{LargeJobs, RemoteConfig, RemoteExecutor};
 use crate::exec::wait_clock::WaitClock;
-use crate::fs::open_file_limit;
 use crate::hash_cache::HashCache;
 use crate::job::JobFile;
 use crate::process::Relto;
 use crate::reapi::limits::jobs_in_flight;
 use crate::reapi::{Client, ConnectError};
+use crate::rlimit::open_files;
 use crate::task::{Task, spawn, spawn_blocking};
 
 /// What all parts of a running link share.
@@ -77,7 +77,7 @@ impl Link {
             .local_jobs
             .get()
             .min(self.file.jobs.len())
-            .min(open_file_limit::compilers());
+            .min(open_files::compilers());
         let slots: Vec<_> = (0..local_slots)
             .map(|_| self.start_slot(Executor::Local, Arc::clone(&local)))
             .collect();
@@ -270,5 +270,5 @@ fn planner_count(jobs: usize) -> usize {
     std::thread::available_parallelism()
         .map_or(1, NonZeroUsize::get)
         .min(jobs)
-        .min(open_file_limit::compilers())
+        .min(open_files::compilers())
 }

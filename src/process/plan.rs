@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{ProcessError, ProcessSpec};
-use crate::fs::open_file_limit;
+use crate::rlimit::open_files;
 
 /// First bytes of a plan and of a report, so that neither is taken for the other.
 const PLAN: &[u8] = b"relto plan\n";
@@ -30,10 +30,7 @@ pub(super) struct ProcessPlan {
 impl ProcessPlan {
     /// The plan of this process for `spec`.
     pub(super) fn encode(spec: &ProcessSpec) -> Vec<u8> {
-        encode(
-            PLAN,
-            &(std::process::id(), open_file_limit::inherited(), spec),
-        )
+        encode(PLAN, &(std::process::id(), open_files::inherited(), spec))
     }
 
     /// `None` if the bytes are not a whole plan and nothing else.

@@ -24,7 +24,8 @@ use super::plan::{HelperReport, ProcessPlan};
 use super::self_exe::{JANITOR, RUN};
 use super::{ChildEnvironment, ProcessSpec, confine, scratch};
 use crate::error::ExitCode;
-use crate::fs::{null_device, open_file_limit};
+use crate::fs::null_device;
+use crate::rlimit::open_files;
 
 /// Runs a hidden subcommand. Must be called first in `main`, before any thread is started.
 ///
@@ -63,7 +64,7 @@ fn become_the_compiler(plan: &ProcessPlan, channel: &File) -> HelperReport {
         return HelperReport::Orphaned;
     }
     if let Some(limit) = plan.open_files {
-        open_file_limit::restore(limit);
+        open_files::restore(limit);
     }
     if let Err(error) = std::env::set_current_dir(&spec.dir) {
         return HelperReport::Dir(number(&error));

@@ -8,24 +8,25 @@
 
 use std::path::Path;
 
-use rustix::process::{Resource, getpriority_process, getrlimit};
+use rustix::process::getpriority_process;
 use rustix::thread::sched_getaffinity;
 use serde::{Deserialize, Serialize};
 
 use super::ProcStatus;
 use crate::fs::FileId;
+use crate::rlimit::{self, Resource};
 
 /// Limits that a compiler can run into.
 const RESOURCES: [Resource; 9] = [
-    Resource::As,
-    Resource::Core,
-    Resource::Cpu,
-    Resource::Data,
-    Resource::Fsize,
-    Resource::Memlock,
-    Resource::Nproc,
-    Resource::Rss,
-    Resource::Stack,
+    Resource::RLIMIT_AS,
+    Resource::RLIMIT_CORE,
+    Resource::RLIMIT_CPU,
+    Resource::RLIMIT_DATA,
+    Resource::RLIMIT_FSIZE,
+    Resource::RLIMIT_MEMLOCK,
+    Resource::RLIMIT_NPROC,
+    Resource::RLIMIT_RSS,
+    Resource::RLIMIT_STACK,
 ];
 
 /// Namespaces, as `/proc/self/ns` names them.
@@ -100,7 +101,7 @@ impl World {
             security_label: text("/proc/self/attr/current"),
             cgroups: limited_cgroups(&text("/proc/self/cgroup").unwrap_or_default()),
             nice: getpriority_process(None).ok(),
-            limits: RESOURCES.map(|resource| getrlimit(resource).current),
+            limits: RESOURCES.map(rlimit::soft),
             processors: (0..rustix::thread::CpuSet::MAX_CPU)
                 .filter(is_ours)
                 .collect(),

@@ -2,6 +2,7 @@
 //! ones, no hard links, no socket pairs. Where a compiler alone works, so does a link, or it says
 //! what is missing.
 
+use std::path::Path;
 use std::process::Command;
 
 use fs_err as fs;
@@ -10,6 +11,7 @@ use crate::support::backends::Backends;
 use crate::support::daemon::{Daemon, succeeded};
 use crate::support::denied::without_calls;
 use crate::support::fake::fake_clang;
+use crate::support::link::{Form, Home, Link};
 use crate::support::mount::Mount;
 use crate::support::program::{Feature, feature, generated};
 use crate::support::repeat::{NOBODY, give_to_nobody, through};
@@ -109,6 +111,24 @@ fn a_link_works_without_devices() {
 #[test]
 fn a_link_works_where_no_hard_links_may_be_made() {
     denied(&["linkat", "link"]);
+}
+
+#[test]
+fn a_link_works_in_a_directory_that_has_been_removed() {
+    let program = generated(3);
+    let link = Link::new(&program).form(Form::Absolute);
+    let output = format!("{}/out", link.dir().display());
+    let link = link.argument("-o").argument(&output);
+    let script = "mkdir gone && cd gone && rmdir ../gone && exec \"$@\"";
+    let command = link.command(&Home::new());
+    succeeded(&mut through(&["sh", "-c", script, "sh"], &command));
+    assert!(Path::new(&output).exists());
+}
+
+#[test]
+fn a_link_works_where_the_machine_tells_neither_its_limits_nor_its_memory() {
+    denied(&["prlimit64", "getrlimit"]);
+    denied(&["sysinfo"]);
 }
 
 #[test]

@@ -59,7 +59,7 @@ impl Link {
             keys.planned(id, job.module(), &checked);
         }
         if self.delivery.describe_jobs {
-            let dir = self.client_context.dir().unwrap_or_default();
+            let dir = self.client_context.dir();
             let description = Box::new(describe_job(&self.file, job, &checked, &dir));
             self.events.send(Event::JobDescribed {
                 job: id,

@@ -5,7 +5,9 @@
 
 use std::sync::OnceLock;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use super::soft;
 
 /// More than a link needs; some systems set the hard limit to a billion.
 const ENOUGH: u64 = 65_536;
@@ -15,12 +17,13 @@ static INHERITED: OnceLock<u64> = OnceLock::new();
 
 /// Raises this process's soft limit as far as its hard one allows.
 pub fn raise() {
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = limit.maximum.unwrap_or(ENOUGH).min(ENOUGH);
-    if let Some(current) = limit.current.filter(|current| *current < wanted)
-        && set(Some(wanted), limit.maximum)
-    {
-        let _ = INHERITED.set(current);
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return;
+    };
+    // One that is unlimited is the largest number.
+    let wanted = hard.min(ENOUGH);
+    if soft < wanted && setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).is_ok() {
+        let _ = INHERITED.set(soft);
     }
 }
 
@@ -56,7 +59,7 @@ fn held_within(limit: u64) -> u64 {
 }
 
 fn limit() -> u64 {
-    getrlimit(Resource::Nofile).current.unwrap_or(ENOUGH)
+    soft(Resource::RLIMIT_NOFILE).unwrap_or(ENOUGH)
 }
 
 /// The soft limit that this process was started with, if it was raised.
@@ -67,11 +70,9 @@ pub fn inherited() -> Option<u64> {
 
 /// Sets the soft limit of this process.
 pub fn restore(limit: u64) {
-    set(Some(limit), getrlimit(Resource::Nofile).maximum);
-}
-
-fn set(current: Option<u64>, maximum: Option<u64>) -> bool {
-    setrlimit(Resource::Nofile, Rlimit { current, maximum }).is_ok()
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, limit, hard);
+    }
 }
 
 #[cfg(test)]
