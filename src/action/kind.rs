@@ -53,8 +53,8 @@ impl Hinted for WrongOutput {}
 /// the compiler's default where the arguments name none.
 #[must_use]
 pub fn required_kind(arguments: &[Argument<'_>], target: &str) -> OutputKind {
-    let (mut compile, mut assembly, mut llvm, mut lto, mut other) =
-        (false, false, false, false, false);
+    let (mut compile, mut assembly, mut llvm, mut lto, mut fat, mut other) =
+        (false, false, false, false, false, false);
     let kinds = arguments
         .iter()
         .filter(|it| it.meaning == Meaning::OutputKind);
@@ -65,10 +65,12 @@ pub fn required_kind(arguments: &[Argument<'_>], target: &str) -> OutputKind {
             "-emit-llvm" => llvm = true,
             "-flto" | "-flto=" => lto = true,
             "-fno-lto" => lto = false,
+            // An object that holds bitcode. clang does not look at the option's negation here.
+            "-ffat-lto-objects" => fat = true,
             _ => other = true,
         }
     }
-    match (assembly, llvm || lto) {
+    match (assembly, llvm || lto && !fat) {
         _ if other || !(compile || assembly) => OutputKind::Other,
         (true, true) => OutputKind::Ir,
         (true, false) => OutputKind::Assembly,
@@ -260,6 +262,8 @@ mod tests {
             OutputKind::Object(Format::Elf)
         );
         assert_eq!(kind("-c -flto=thin", linux), OutputKind::Bitcode);
+        let elf = OutputKind::Object(Format::Elf);
+        assert_eq!(kind("-c -flto=thin -ffat-lto-objects", linux), elf);
         assert_eq!(kind("-c -emit-llvm", linux), OutputKind::Bitcode);
         assert_eq!(kind("-c -S", linux), OutputKind::Assembly);
         assert_eq!(kind("-S -emit-llvm", linux), OutputKind::Ir);

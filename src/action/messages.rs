@@ -1,9 +1,11 @@
-//! Restores the user's file names in compiler messages.
+//! Restores the user's file names in compiler messages, and in files of text that name the module.
 //!
-//! Caches store messages with canonical names, so that they fit every job with the same key.
+//! Caches store both with canonical names, so that they fit every job with the same key.
+
+use std::path::Path;
 
 use super::INDEX;
-use super::canonical::CanonicalJob;
+use super::canonical::{CanonicalJob, NamedOutput};
 use crate::text;
 
 /// Replaces every canonical name in `stderr`, which may come from a server or a cache: only what is
@@ -28,6 +30,31 @@ pub fn with_user_names(stderr: &[u8], job: &CanonicalJob, index: &str) -> String
     // Longer names first: a name that is a prefix of another must not be replaced inside it.
     names.sort_by_key(|(canonical, _)| std::cmp::Reverse(canonical.len()));
     replace_all(&text, &names)
+}
+
+/// Whether `output` is the file of `-fstack-usage`.
+#[must_use]
+pub fn is_stack_usage(output: &NamedOutput) -> bool {
+    Path::new(&output.tree_path).extension() == Some("su".as_ref())
+}
+
+/// The lines of a `.su` file with the user's name of the module. clang begins a line with the source
+/// file if there is debug information for the function, else with the module.
+#[must_use]
+pub fn stack_usage_with_user_names(text: &[u8], job: &CanonicalJob) -> Vec<u8> {
+    let line_with_user_name = |line: &[u8]| {
+        let own = job.files.iter().find_map(|file| {
+            let rest = line.strip_prefix(file.tree_path.as_bytes())?;
+            rest.starts_with(b":").then_some((&file.name, rest))
+        });
+        match own {
+            Some((name, rest)) => [name.as_bytes(), rest].concat(),
+            None => line.to_vec(),
+        }
+    };
+    text.split_inclusive(|byte| *byte == b'\n')
+        .flat_map(line_with_user_name)
+        .collect()
 }
 
 fn replace_all(text: &str, names: &[(&str, &str)]) -> String {

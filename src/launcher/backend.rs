@@ -204,6 +204,7 @@ fn writes_nothing(arguments: &[Argument<'_>]) -> bool {
                     | "--help"
                     | "-dumpmachine"
                     | "-dumpversion"
+                    | "-ccc-print-"
                     | "-fdriver-only"
                     | "-extract-api"
                     | "-print-"

@@ -17,8 +17,8 @@ use super::keys::KeyRecorder;
 use super::slices;
 use super::stats::LinkStats;
 use super::verify::{CachePlace, Hit, Verifier};
-use crate::action::canonical::NamedOutput;
-use crate::action::messages::with_user_names;
+use crate::action::canonical::CanonicalJob;
+use crate::action::messages::{is_stack_usage, stack_usage_with_user_names, with_user_names};
 use crate::action::split_dwarf::{has_debug_information, is_dwo};
 use crate::cache::{CacheError, DiskCache};
 use crate::digest::DigestFunction;
@@ -112,7 +112,7 @@ impl Delivery {
         let Some(cached) = cached else {
             return Ok(None);
         };
-        self.write_outputs(&hermetic.job.outputs, &cached.outputs)?;
+        self.write_outputs(&hermetic.job, &cached.outputs)?;
         self.measured(id, &cached.outputs, None);
         self.finished(
             id,
@@ -136,7 +136,7 @@ impl Delivery {
         let Some(object) = restored else {
             return Ok(None);
         };
-        self.write_outputs(&hermetic.job.outputs, std::slice::from_ref(&object))?;
+        self.write_outputs(&hermetic.job, std::slice::from_ref(&object))?;
         self.measured(id, std::slice::from_ref(&object), None);
         self.keep(|cache| {
             let outputs = std::slice::from_ref(&object);
@@ -189,7 +189,7 @@ impl Delivery {
     fn write_compiled(&self, job: &Planned, compiled: &Compiled) -> Result<(), DeliveryError> {
         let text = match &job.form {
             PlannedForm::Hermetic(hermetic) if compiled.origin != Origin::InPlace => {
-                self.write_outputs(&hermetic.job.outputs, &compiled.outputs)?;
+                self.write_outputs(&hermetic.job, &compiled.outputs)?;
                 if compiled.storable {
                     self.keep(|cache| {
                         let key = hermetic.key_of(compiled.origin);
@@ -223,7 +223,7 @@ impl Delivery {
         let Some(hermetic) = job.hermetic() else {
             unreachable!("a job that runs in place has no duplicates");
         };
-        self.write_outputs(&hermetic.job.outputs, &compiled.outputs)?;
+        self.write_outputs(&hermetic.job, &compiled.outputs)?;
         self.stats.compiled(job, compiled);
         self.measured(job.id, &compiled.outputs, None);
         self.finished(
@@ -253,7 +253,7 @@ impl Delivery {
     /// Writes other outputs in place of those that `job` was given.
     pub(super) fn redeliver(&self, job: &Planned, outputs: &[Bytes]) -> Result<(), DeliveryError> {
         match job.hermetic() {
-            Some(hermetic) => self.write_outputs(&hermetic.job.outputs, outputs),
+            Some(hermetic) => self.write_outputs(&hermetic.job, outputs),
             None => Ok(()),
         }
     }
@@ -306,14 +306,10 @@ impl Delivery {
         }))
     }
 
-    fn write_outputs(
-        &self,
-        outputs: &[NamedOutput],
-        contents: &[Bytes],
-    ) -> Result<(), DeliveryError> {
+    fn write_outputs(&self, job: &CanonicalJob, contents: &[Bytes]) -> Result<(), DeliveryError> {
         let unwanted = || self.cancel.is_cancelled() || self.linker.is_some_and(Parent::is_gone);
         // The object last: once it exists, so do the others.
-        for (output, contents) in outputs.iter().zip(contents).rev() {
+        for (output, contents) in job.outputs.iter().zip(contents).rev() {
             if unwanted() {
                 return Err(DeliveryError::LinkerGone);
             }
@@ -321,10 +317,16 @@ impl Delivery {
             if is_dwo(output) {
                 self.write_dwo(&output.host, contents)
                     .map_err(|source| DeliveryError::UnwritableDwo { path, source })?;
-            } else {
-                write_whole_until(&unwanted, self.umask, &output.host, contents)
-                    .map_err(|source| DeliveryError::Unwritable { path, source })?;
+                continue;
             }
+            let write =
+                |contents: &[u8]| write_whole_until(&unwanted, self.umask, &output.host, contents);
+            let written = if is_stack_usage(output) {
+                write(&stack_usage_with_user_names(contents, job))
+            } else {
+                write(contents)
+            };
+            written.map_err(|source| DeliveryError::Unwritable { path, source })?;
         }
         Ok(())
     }

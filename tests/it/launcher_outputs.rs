@@ -49,6 +49,22 @@ fn further_outputs_are_fetched_and_cached_with_the_object() {
     }
 }
 
+/// Without debug information the file has no other name to call a function by.
+#[test]
+fn a_file_of_stack_usage_names_the_module_as_the_user_does() {
+    let backends = Backends::new(&feature(Feature::Plain));
+    let words = [&WORDS[..], &["-fstack-usage"]].concat();
+    let counts = same(&backends, &Home::new(), &words, &["o.o", "o.su"]);
+    assert_eq!(counts, ONCE);
+}
+
+#[test]
+fn an_object_that_also_has_bitcode_is_an_object() {
+    let backends = Backends::new(&feature(Feature::Plain));
+    let words = [&WORDS[..], &["-flto=thin", "-ffat-lto-objects"]].concat();
+    assert_eq!(same(&backends, &Home::new(), &words, &["o.o"]), ONCE);
+}
+
 #[test]
 fn outputs_that_no_action_can_name_are_written_in_place() {
     let backends = Backends::new(&feature(Feature::Debug));
@@ -59,6 +75,9 @@ fn outputs_that_no_action_can_name_are_written_in_place() {
     assert_eq!(same(&backends, &home, &words, &["o.o", "record"]), NEVER);
     let words = [&WORDS[..], &["-save-temps=obj"]].concat();
     assert_eq!(same(&backends, &home, &words, &["o.o", "main.s"]), NEVER);
+    let words = [&WORDS[..], &["-gsplit-dwarf", "-dumpdir", "x-"]].concat();
+    let counts = same(&backends, &home, &words, &["o.o", "x-main.dwo"]);
+    assert_eq!(counts, NEVER);
 }
 
 #[test]

@@ -292,9 +292,13 @@ pub fn target<'a>(arguments: &[Argument<'a>]) -> Option<&'a str> {
     })
 }
 
-/// The files that clang writes besides `output`, by clang's own names.
+/// The files that clang writes besides `output`, by clang's own names; none where `-dumpdir` names
+/// them.
 #[must_use]
 pub fn extra_outputs(arguments: &[Argument<'_>], output: &str) -> Vec<String> {
+    if arguments.iter().any(|it| it.option == "-dumpdir") {
+        return Vec::new();
+    }
     let (mut split_dwarf, mut stack_usage) = (false, false);
     let (mut record, mut format, mut record_file) = (false, "yaml", None);
     for argument in arguments {

@@ -129,6 +129,7 @@ fn the_last_option_about_an_extra_output_wins() {
         ["d.x/a.b.dwo", "d.x/a.b.su"]
     );
     assert_eq!(extra("-gsplit-dwarf=single"), [] as [&str; 0]);
+    assert_eq!(extra("-gsplit-dwarf -dumpdir x-"), [] as [&str; 0]);
     assert_eq!(extra("-gsplit-dwarf -gno-split-dwarf"), [] as [&str; 0]);
     assert_eq!(extra("-fsave-optimization-record"), ["d.x/a.b.opt.yaml"]);
     assert_eq!(
