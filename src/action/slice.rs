@@ -336,15 +336,53 @@ mod tests {
         locations(&views)
     }
 
+    /// What each of [`EXCLUDED`] keeps out, in its order.
+    const ARGUMENTS: [&str; EXCLUDED.len()] = [
+        "-B/usr/lib",
+        "-MD",
+        "-Rpass=inline",
+        "-S",
+        "-Xclang",
+        "--coverage",
+        "--save-temps",
+        "-dumpdir",
+        "-emit-llvm",
+        "-fauto-profile=samples.prof",
+        "-fbasic-block-sections=all",
+        "-fcoverage-mapping",
+        "-fcs-profile-generate",
+        "-fdebug-pass-manager",
+        "-fembed-bitcode",
+        "-ffat-lto-objects",
+        "-fmemory-profile-use=heap.prof",
+        "-foptimization-record-file=remarks.yaml",
+        "-fpass-plugin=pass.so",
+        "-fplugin=plugin.so",
+        "-fproc-stat-report",
+        "-fprofile-sample-use=samples.prof",
+        "-fpseudo-probe-for-profiling",
+        "-frecord-command-line",
+        "-fsanitize=kcfi",
+        "-fsave-optimization-record",
+        "-fsplit-stack",
+        "-fstack-usage",
+        "-ftest-coverage",
+        "-ftime-trace",
+        "-fverbose-asm",
+        "-fxray-instrument",
+        "-gsplit-dwarf",
+        "-mllvm",
+        "-pg",
+        "-save-temps",
+    ];
+
     #[test]
     fn arguments_that_ask_for_more_than_an_object_are_excluded() {
-        for word in [
-            "-fsplit-stack",
-            "-gsplit-dwarf",
-            "-fsanitize=kcfi",
-            "-mllvm",
-        ] {
+        for (word, prefix) in ARGUMENTS.iter().zip(EXCLUDED) {
             assert!(is_excluded(word), "{word}");
+            let others = EXCLUDED.iter().filter(|other| **other != prefix);
+            let mut others = others.filter(|other| word.starts_with(**other));
+            assert_eq!(others.next(), None, "`{prefix}` alone keeps out `{word}`");
         }
         for word in ["-fsplit-lto-unit", "-O2", "-mcmodel=kernel"] {
             assert!(!is_excluded(word), "{word}");

@@ -150,3 +150,28 @@ pub fn suffix(hash: Option<ModuleHash>) -> u64 {
     let [upper, lower, ..] = hash.unwrap_or_default();
     u64::from(upper) << 32 | u64::from(lower)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::thinlto::testing::{CFI, DEVIRTUALIZED, MODULE_WIDTH, records, shard};
+
+    #[test]
+    fn imports_are_not_told_of_a_shard_with_control_flow_integrity_or_heap_profiles() {
+        let imports = |bytes: &[u8]| Index::parse(bytes).expect("a shard").imports();
+        assert!(imports(DEVIRTUALIZED).is_ok());
+        let cfi = imports(CFI);
+        assert_eq!(
+            cfi,
+            Err(Obstacle::UnknownCode {
+                code: code::CFI_FUNCTION_DEFS
+            })
+        );
+        let strtab = records(MODULE_WIDTH, &[&[1, 0, 97]]);
+        for code in 26..=33 {
+            let profile = records(4, &[&[10, 12], &[20, 0], &[code, 1, 0, 0]]);
+            let imports = imports(&shard(&strtab, &profile));
+            assert_eq!(imports, Err(Obstacle::UnknownCode { code }));
+        }
+    }
+}

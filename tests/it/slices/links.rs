@@ -129,6 +129,27 @@ fn an_edit_that_importers_cannot_see_compiles_one_module() {
     assert_eq!(again.counts().cached, 3, "{}", again.stderr);
 }
 
+/// Messages may name what the key does not cover.
+#[test]
+fn a_job_with_messages_is_not_found_by_its_slice_key() {
+    let home = Home::new();
+    let warns = "int api(int);\n\
+        __attribute__((noinline)) int other(int x) {\n\
+          asm volatile(\".warning \\\"take care\\\"\"); return api(x) * 5; }\n";
+    let linked = |number: &str| {
+        let shared = SHARED.replace("NUMBER", number);
+        let texts = [("main.c", MAIN), ("shared.c", &shared), ("other.c", warns)];
+        let (program, _kept) = compiled(&texts, &|_, name| name.into());
+        let outcome = link(&program, "on").run_at(&home).expect_works();
+        assert!(outcome.stderr.contains("take care"), "{}", outcome.stderr);
+        outcome.counts().cached
+    };
+    assert_eq!(linked("7"), 0);
+    // That of `main.c` is found by its slice key, that of `other.c` is not.
+    assert_eq!(linked("9"), 1);
+    assert_eq!(linked("9"), 3);
+}
+
 #[test]
 fn a_second_checkout_elsewhere_compiles_nothing() {
     let home = Home::new();

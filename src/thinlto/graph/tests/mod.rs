@@ -6,6 +6,8 @@ pub(super) mod omission;
 use memchr::memmem;
 use proptest::prelude::*;
 
+use relto_testing::llvm::Llvm;
+
 use super::{ModuleGraph, Opaque};
 
 const MODULE: &[u8] = include_bytes!("../../testdata/module.bc");
@@ -53,6 +55,50 @@ fn a_graph_survives_its_storage() {
 fn files_other_than_bitcode_are_opaque() {
     assert_eq!(ModuleGraph::read(b""), Err(Opaque::Damaged));
     assert_eq!(ModuleGraph::read(b"BC\xc0\xde"), Err(Opaque::ModuleCount));
+}
+
+/// A function, and what else the module holds.
+fn read_with(more: &str) -> Result<ModuleGraph, Opaque> {
+    let text = format!(
+        "target triple = \"x86_64-pc-linux-gnu\"\n\
+         define i32 @one() {{\n  ret i32 1\n}}\n{more}\n"
+    );
+    let module = Llvm::get().assemble(&text, &[]).expect("a module");
+    ModuleGraph::read(&module)
+}
+
+#[test]
+fn a_module_with_debug_information_is_opaque() {
+    let unit = "!llvm.dbg.cu = !{!0}\n\
+        !llvm.module.flags = !{!2}\n\
+        !0 = distinct !DICompileUnit(language: DW_LANG_C11, file: !1, emissionKind: FullDebug)\n\
+        !1 = !DIFile(filename: \"a.c\", directory: \"/\")\n\
+        !2 = !{i32 2, !\"Debug Info Version\", i32 3}";
+    assert_eq!(read_with(unit), Err(Opaque::DebugInfo));
+    // What modules of some compilers have without it.
+    let flag = "!llvm.module.flags = !{!0}\n!0 = !{i32 2, !\"Debug Info Version\", i32 3}";
+    assert!(read_with(flag).is_ok());
+}
+
+#[test]
+fn a_module_with_data_that_a_compiler_makes_of_names_is_opaque() {
+    assert!(read_with("@profile = global i32 0").is_ok());
+    for name in [
+        "__profn_one",
+        "__profc_one",
+        "__profd_one",
+        "__profvp_one",
+        "__llvm_prf_nm",
+        "__llvm_coverage_mapping",
+        "__sancov_gen_",
+    ] {
+        let variable = format!("@{name} = private global i32 0");
+        let instrumented = Err(Opaque::Instrumented(name.to_owned()));
+        assert_eq!(read_with(&variable), instrumented);
+    }
+    let probes = "!llvm.pseudo_probe_desc = !{!0}\n!0 = !{i64 1, i64 2, !\"one\"}";
+    let instrumented = Err(Opaque::Instrumented("llvm.pseudo_probe_desc".to_owned()));
+    assert_eq!(read_with(probes), instrumented);
 }
 
 proptest! {
