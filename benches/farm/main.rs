@@ -31,7 +31,7 @@ fn main() {
     let runs = arguments.number("--runs").unwrap_or(5);
     let jobs = arguments.number("--jobs");
     let names = [
-        "replay", "scale", "edited", "slices", "transfer", "crowd", "ahead", "servers",
+        "replay", "scale", "edited", "slices", "launched", "transfer", "crowd", "ahead", "servers",
     ];
     let all = !names.iter().any(|name| arguments.has(name));
     for name in names.into_iter().filter(|name| all || arguments.has(name)) {
@@ -41,6 +41,7 @@ fn main() {
             "scale" => scale::scale(runs, jobs),
             "edited" => edited::edited(jobs),
             "slices" => slices::slices(runs, arguments.has("rocksdb")),
+            "launched" => slices::launched(runs),
             "transfer" => transfer::transfer(runs),
             "crowd" => crowd::crowd(runs),
             "ahead" => ahead::ahead(runs),

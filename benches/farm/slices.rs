@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,9 +16,11 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::links::Multiplied;
 use crate::replay::number;
+use relto_testing::backends::Backends;
 use relto_testing::farm::{Farm, Profile, TimedResult, TimedWorkers};
 use relto_testing::link::Home;
-use relto_testing::measure::{Comparison, HEAD, Sample, run, show};
+use relto_testing::llvm::run as run_tool;
+use relto_testing::measure::{Comparison, HEAD, Sample, median, run, show};
 use relto_testing::program::{EditedProgram, Program, cxx};
 
 /// Cached links in a row, since one is too short to measure.
@@ -25,9 +28,99 @@ const IN_A_ROW: usize = 10;
 const MEGABYTE: f64 = 1e6;
 
 pub(crate) fn slices(runs: usize, with_rocksdb: bool) {
+    of_program(&EditedProgram::named("cryptopp").base(), runs);
+    show("\nCrypto++ with debug information, which has no slice keys:\n");
     of_program(&cxx(), runs);
     if with_rocksdb {
         of_program(&EditedProgram::named("rocksdb").base(), runs);
+    }
+}
+
+/// The same where a build runs the backends itself: each job is a process of its own, which knows
+/// nothing of the others but what the disk cache has.
+struct Launched {
+    link: Multiplied,
+    backends: Backends,
+    home: Home,
+    farm: Farm,
+}
+
+/// `launched`: what slice keys cost jobs that are processes of their own.
+pub(crate) fn launched(runs: usize) {
+    let program = EditedProgram::named("sqlite");
+    let base = program.base();
+    let launched = Launched::new(&base);
+    let jobs = number(launched.backends.modules.len());
+    let each = |sample: &Sample| sample.cpu * 1000.0 / jobs;
+    show(&format!(
+        "\n{}, {jobs} jobs by `relto cc`\n{HEAD}",
+        base.name
+    ));
+    launched.cold("off");
+    let both = Comparison::of(runs, || launched.cold("on"), || launched.cold("off"));
+    show(&both.line("nothing cached, ms a job", each));
+    let cache = launched.link.new_dir("cache-");
+    launched.all(&cache, "on");
+    let cached = |switch: &str| launched.all(&cache, switch);
+    let both = Comparison::of(runs, || cached("on"), || cached("off"));
+    show(&both.line("all cached, ms a job", each));
+    let missed = program.edits.iter().map(|edit| {
+        let edited = program.edited(edit);
+        let missed = launched.place(&edited.program.modules[edited.module]);
+        let [found, again] = [(); 2].map(|()| launched.all(&cache, "on").cpu);
+        launched.place(&base.modules[edited.module]);
+        (found - again) * 1000.0 / number(missed)
+    });
+    show(&format!(
+        "after edits of one module each, a job that misses takes {:.1} ms more than one that is found\n",
+        median(missed)
+    ));
+}
+
+impl Launched {
+    fn new(program: &Program) -> Self {
+        let link = Multiplied::new(program);
+        Self {
+            farm: Farm::timed(Profile::cheap(), workers(&link)),
+            backends: Backends::new(program),
+            home: Home::new(),
+            link,
+        }
+    }
+
+    /// All jobs, one after the other.
+    fn all(&self, cache: &Path, switch: &str) -> Sample {
+        let mut shell = Command::new("sh");
+        self.home.apply(&mut shell);
+        let script = self.backends.script(&self.home, "|| exit 1");
+        shell.current_dir(self.backends.dir()).args(["-c", &script]);
+        shell.env("RELTO_REMOTE_EXECUTOR", self.farm.address());
+        shell.env("RELTO_DISK_CACHE", cache);
+        shell.env("RELTO_SLICE_KEYS", switch);
+        run(shell.env("RELTO_STRATEGY", "remote"), 1)
+    }
+
+    /// The same with nothing cached.
+    fn cold(&self, switch: &str) -> Sample {
+        self.farm.clear_results();
+        self.farm.forget_operations();
+        self.all(&self.link.new_dir("cache-"), switch)
+    }
+
+    /// Replaces a module. Returns how many jobs read it.
+    fn place(&self, module: &Path) -> usize {
+        let name = module.file_name().expect("a name").to_string_lossy();
+        fs::copy(module, self.backends.path(&name)).expect("copied");
+        run_tool(&mut self.backends.thin_link());
+        let modules = self.backends.modules.iter();
+        let reads = modules.filter(|job| {
+            let shard = self.backends.path(&format!("{job}.thinlto.bc"));
+            let shard = fs::read(shard).expect("a shard");
+            let index = Index::parse(&shard).expect("a shard of lld");
+            let mut paths = index.modules().iter().map(|entry| &entry.path);
+            paths.any(|path| *path == name.as_bytes())
+        });
+        reads.count()
     }
 }
 
