@@ -60,6 +60,14 @@ command -v dpkg-query >/dev/null || { echo "not a Debian: install ${packages[*]}
 install_missing
 command -v cargo >/dev/null || { echo "no cargo: install Rust with rustup first" >&2; exit 1; }
 
+if [ -n "${RELTO_TEST_LONG:-}" ] && command -v rustup >/dev/null; then
+  begin "rustc with LLVM 21, 22 and 23" # the campaign on slice keys compares their modules
+  for release in 1.92.0 1.99.1; do
+    rustup --quiet toolchain install "$release" --profile minimal --no-self-update || echo "no rustc $release"
+  done
+  rustup --quiet target add aarch64-unknown-linux-gnu || echo "no libraries of Rust for aarch64"
+fi
+
 # --- servers: what is named, what lies beside the repository, what is missing
 
 beside=../shared

@@ -19,7 +19,7 @@ use relto_testing::outcome::LinkOutcome;
 use relto_testing::program::{Edited, EditedProgram, Program};
 
 /// Programs by the words that the benchmark is started with, and what it does without them.
-const PROGRAMS: [&str; 2] = ["zstd", "rocksdb"];
+const PROGRAMS: [&str; 5] = ["zstd", "lua", "sqlite", "cryptopp", "rocksdb"];
 const DEFAULT: [&str; 1] = ["zstd"];
 
 const HEAD: &str = "| edit | file | objects that change | run, whole keys | run, slice keys |\n\

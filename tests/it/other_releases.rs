@@ -10,6 +10,7 @@ use std::process::Command;
 
 use fs_err as fs;
 
+use crate::slices::rust::rustc_of;
 use crate::support::program::{CXX_SOURCES, cxx_sources};
 use crate::support::skip::{is_long, skip};
 
@@ -78,6 +79,7 @@ fn slice_keys_hold_with_every_release_that_is_there() {
         number.is_none_or(|number| release.ends_with(format!("llvm-{number}")))
     });
     for release in wanted {
+        copy_rust_into(&root, release);
         let root_of_llvm = format!("RELTO_TEST_LLVM_ROOT={}", release.display());
         let variables = [variables.as_slice(), &[root_of_llvm]].concat();
         let result = run_inside(&root, &tests, &variables, SLICE_THEMES);
@@ -120,6 +122,19 @@ fn copy_all_into(root: &Path, dir: &Path) {
         } else {
             copy_into(root, &path);
         }
+    }
+}
+
+/// Copies the rustc of the same release, where there is one.
+fn copy_rust_into(root: &Path, release: &Path) {
+    let name = release.to_string_lossy();
+    let number = name.rsplit_once('-').and_then(|(_, it)| it.parse().ok());
+    let Some(rustc) = number.and_then(rustc_of) else {
+        return;
+    };
+    let inside = root.join(rustc.strip_prefix("/").expect("absolute"));
+    if !inside.exists() {
+        copy_all_into(root, rustc.ancestors().nth(2).expect("a toolchain"));
     }
 }
 

@@ -16,10 +16,9 @@ const TEXT: u64 = 1;
 const EPOCH: u64 = 2;
 /// Releases of LLVM whose bitcode the differential tests cover.
 const RELEASES: [u32; 4] = [21, 22, 23, 24];
-/// Those with which they have compared as much as is asked for (`docs/slice-keys.md`).
+/// Those with which they have compared as much as is asked for (`docs/slice-keys.md`), modules of
+/// stable releases of rustc too.
 pub const PROVED_RELEASES: [u32; 3] = [21, 22, 23];
-/// The one of which modules of rustc were compared.
-const RELEASE_OF_RUSTC: u32 = 22;
 /// What the name of such a producer begins with.
 const LLVM: &str = "LLVM";
 /// What follows where it is that of a release of rustc: `LLVM22.1.2-rust-1.95.0-stable`.
@@ -273,7 +272,7 @@ fn release_of(producer: &str) -> Option<u32> {
     let is_release = match rest.split_once(RUST) {
         Some((of_llvm, of_rust)) => {
             let is_stable = of_rust.strip_suffix(STABLE).is_some_and(is_number);
-            release == RELEASE_OF_RUSTC && is_number(of_llvm) && is_stable
+            PROVED_RELEASES.contains(&release) && is_number(of_llvm) && is_stable
         }
         None => is_number(rest),
     };
@@ -297,13 +296,15 @@ mod tests {
     fn only_plain_producers_of_releases_that_were_compared_are_known() {
         assert_eq!(release_of("LLVM22.1.8"), Some(22));
         assert_eq!(release_of("LLVM24.0.0"), Some(24));
+        assert_eq!(release_of("LLVM21.1.3-rust-1.92.0-stable"), Some(21));
         assert_eq!(release_of("LLVM22.1.2-rust-1.95.0-stable"), Some(22));
+        assert_eq!(release_of("LLVM23.1.1-rust-1.99.1-stable"), Some(23));
         for producer in [
             "LLVM20.1.0",
             "LLVM25.1.0",
             "LLVM22.1.8git",
             "LLVM22.1.2-rust-1.96.0-nightly",
-            "LLVM21.1.8-rust-1.93.0-stable",
+            "LLVM24.1.0-rust-1.103.0-stable",
             "APPLE_1_22",
             "LLVM22",
         ] {

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::support::campaign::number;
 use relto::internals::digest::Digest;
+use relto::internals::task::in_parallel;
 
 use crate::support::corpus::cached;
 use crate::support::kernel_edits::{EDITS as EDITS_OF_LINUX, EditedKernel};
@@ -43,7 +44,13 @@ const RUST_IR: u64 = 12;
 const MODULES: usize = 8;
 /// Real programs whose sources are edited, and of whose intermediate form so many random edits are
 /// compared besides.
-const EDITED: [(&str, &str, usize); 2] = [("zstd", "C", 0), ("rocksdb", "C++", 40)];
+const EDITED: [(&str, &str, usize); 5] = [
+    ("zstd", "C", 0),
+    ("lua", "C", 60),
+    ("sqlite", "C", 12),
+    ("cryptopp", "C++", 12),
+    ("rocksdb", "C++", 12),
+];
 
 const LEVELS: [&str; 6] = ["-O2", "-O1", "-O2", "-Os", "-O2", "-O3"];
 const RELOCATIONS: [&str; 4] = ["-fPIE", "-fno-pic", "-fPIC", "-fPIE"];
@@ -203,28 +210,31 @@ fn has_sources() -> bool {
     Path::new(env!("CARGO")).exists()
 }
 
-/// Compares the real programs that no run has compared yet.
+/// A comparison of a real program; `None` if it cannot be made here.
+type Comparison = Box<dyn Fn() -> Option<Figures> + Sync>;
+
+/// Compares the real programs that no run has compared yet, as many at a time as there are
+/// processors.
 fn compare_real(campaign: &Mutex<Campaign>) {
-    let has = |name: &str| campaign.lock().expect("whole").has_real(name);
-    let add = |name: &str, figures: &Figures| {
-        campaign.lock().expect("whole").add_real(name, figures);
-    };
+    let mut all: Vec<(String, Comparison)> = Vec::new();
     for (name, language, edits) in EDITED {
-        if !has(name) {
-            add(name, &compare_edits(&EditedProgram::named(name), language));
-        }
-        let of_ir = format!("{name}, IR");
-        if edits > 0 && !has(&of_ir) {
-            let program = EditedProgram::named(name);
-            add(&of_ir, &compare_ir_of(&program, language, edits));
+        let program = || EditedProgram::named(name);
+        let of_sources = move || Some(compare_edits(&program(), language));
+        all.push((name.to_owned(), Box::new(of_sources)));
+        if edits > 0 {
+            let of_ir = move || Some(compare_ir_of(&program(), language, edits));
+            all.push((format!("{name}, IR"), Box::new(of_ir)));
         }
     }
-    if std::env::var_os("RELTO_TEST_LINUX").is_some()
-        && !has("Linux")
-        && let Some(figures) = compare_edits_of_linux()
-    {
-        add("Linux", &figures);
+    if std::env::var_os("RELTO_TEST_LINUX").is_some() {
+        all.push(("Linux".to_owned(), Box::new(compare_edits_of_linux)));
     }
+    all.retain(|(name, _)| !campaign.lock().expect("whole").has_real(name));
+    in_parallel(&all, |(name, comparison)| {
+        if let Some(figures) = comparison() {
+            campaign.lock().expect("whole").add_real(name, &figures);
+        }
+    });
 }
 
 /// Compares the programs in Rust that no run has compared yet.
@@ -233,16 +243,26 @@ fn compare_all_rust(rustc: &Path, campaign: &Mutex<Campaign>) {
     let add = |name: &str, figures: &Figures| {
         campaign.lock().expect("whole").add_real(name, figures);
     };
-    for seed in 0..RUST {
-        let name = format!("Rust {seed}");
-        if !has(&name) {
-            add(&name, &compare_rust(rustc, seed, EDITS));
+    for target in [Target::X86_64OfRust, Target::Aarch64] {
+        if !rust::has_target(rustc, target) {
+            skip(&format!("rustc has no libraries for {target}"));
+            continue;
         }
-    }
-    for seed in 0..RUST_IR {
-        let name = format!("Rust {seed}, IR");
-        if !has(&name) {
-            add(&name, &compare_ir_of_rust(rustc, seed, EDITS));
+        let suffix = match target {
+            Target::Aarch64 => ", aarch64",
+            Target::X86_64 | Target::X86_64OfRust => "",
+        };
+        for seed in 0..RUST {
+            let name = format!("Rust {seed}{suffix}");
+            if !has(&name) {
+                add(&name, &compare_rust(rustc, target, seed, EDITS));
+            }
+        }
+        for seed in 0..RUST_IR {
+            let name = format!("Rust {seed}, IR{suffix}");
+            if !has(&name) {
+                add(&name, &compare_ir_of_rust(rustc, target, seed, EDITS));
+            }
         }
     }
 }
@@ -325,9 +345,9 @@ fn compare_source(
     assert_eq!(lab.opaque(), BTreeSet::new(), "modules are understood");
 }
 
-fn flags_of_rust(random: &mut Random) -> Flags {
+fn flags_of_rust(target: Target, random: &mut Random) -> Flags {
     Flags {
-        target: Target::X86_64OfRust,
+        target,
         language: "Rust",
         level: "-O2",
         relocation: "-fPIE",
@@ -339,7 +359,7 @@ fn flags_of_rust(random: &mut Random) -> Flags {
 
 /// A random program in Rust, and a lab with its modules.
 fn rust_program(rustc: &Path, flags: Flags, random: &mut Random) -> (RustProgram, Lab) {
-    let program = RustProgram::new(random, MODULES);
+    let program = RustProgram::new(random, flags.target, MODULES);
     let mut lab = Lab::new(flags, program.len());
     for at in 0..program.len() {
         let text = program.text(at);
@@ -349,9 +369,9 @@ fn rust_program(rustc: &Path, flags: Flags, random: &mut Random) -> (RustProgram
 }
 
 /// Compares a program in Rust through so many edits of its modules in LLVM's textual form.
-fn compare_ir_of_rust(rustc: &Path, seed: u64, edits: usize) -> Figures {
+fn compare_ir_of_rust(rustc: &Path, target: Target, seed: u64, edits: usize) -> Figures {
     let mut random = Random::new(seed);
-    let flags = flags_of_rust(&mut random);
+    let flags = flags_of_rust(target, &mut random);
     let (program, lab) = rust_program(rustc, flags, &mut random);
     let texts: Vec<String> = (0..program.len()).map(|at| lab.disassembled(at)).collect();
     let mut lab = Lab::new(flags, program.len());
@@ -363,9 +383,9 @@ fn compare_ir_of_rust(rustc: &Path, seed: u64, edits: usize) -> Figures {
 }
 
 /// Compares a program in Rust through so many edits.
-fn compare_rust(rustc: &Path, seed: u64, edits: usize) -> Figures {
+fn compare_rust(rustc: &Path, target: Target, seed: u64, edits: usize) -> Figures {
     let mut random = Random::new(seed);
-    let flags = flags_of_rust(&mut random);
+    let flags = flags_of_rust(target, &mut random);
     let (mut program, mut lab) = rust_program(rustc, flags, &mut random);
     let mut figures = Figures::default();
     assert!(lab.thin_link(), "the first program links");
@@ -470,9 +490,9 @@ fn equal_slice_keys_mean_equal_objects() {
 #[test]
 fn equal_slice_keys_mean_equal_objects_of_rust() {
     let Some(rustc) = rust::rustc() else {
-        return skip("rustc makes modules of another release of LLVM");
+        return skip("no stable rustc makes modules of this release of LLVM");
     };
-    let figures = compare_rust(&rustc, 0, 12);
+    let figures = compare_rust(&rustc, Target::X86_64OfRust, 0, 12);
     assert!(figures.wrong.is_empty(), "{figures:#?}");
     assert!(figures.telling > 0, "{figures:#?}");
 }

@@ -153,6 +153,13 @@ impl Figures {
         self.wrong.extend(other.wrong.iter().cloned());
     }
 
+    /// Telling pairs of programs in Rust.
+    fn of_rust(&self) -> u64 {
+        let programs = self.programs.iter();
+        let rust = programs.filter(|(name, _)| name.contains(", Rust, "));
+        rust.map(|(_, pairs)| pairs).sum()
+    }
+
     /// The pairs of the construct that has the fewest.
     fn least(&self) -> u64 {
         let of = |construct| self.constructs.get(construct).copied().unwrap_or_default();
@@ -362,7 +369,7 @@ fn the_page_on_slice_keys_shows_the_figures_of_the_campaign() {
     }
 }
 
-/// What a release has to have of each construct, and all of them together.
+/// What a release has to have of each construct and of Rust, and all of them together.
 const PAIRS_OF_EACH: u64 = 200;
 const PAIRS_OF_ALL: u64 = 20_000;
 
@@ -378,6 +385,7 @@ fn slice_keys_are_on_by_default_only_for_releases_that_the_campaign_compared_eno
     for release in &PROVED_RELEASES {
         let campaign = of(release).expect("the figures of the release");
         assert!(campaign.is_enough(0, PAIRS_OF_EACH), "{release}");
+        assert!(campaign.figures.of_rust() >= PAIRS_OF_EACH, "{release}");
         pairs += campaign.figures.telling;
     }
     assert!(pairs >= PAIRS_OF_ALL, "{pairs} pairs in all");

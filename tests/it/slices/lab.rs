@@ -207,6 +207,7 @@ impl Lab {
         fs::write(self.path().join(&source), text).expect("written");
         let mut rustc = Command::new(rustc);
         rustc.args(["--edition=2024", "--emit=obj", "-O", "-Clinker-plugin-lto"]);
+        rustc.args(["--target", self.flags.target.triple()]);
         rustc.args(["-Ccodegen-units=1", "-Awarnings", "-o"]);
         rustc.arg(&self.modules[number].name).arg(source);
         let output = rustc.current_dir(self.path()).output();

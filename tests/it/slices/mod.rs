@@ -8,6 +8,6 @@ mod ir;
 mod lab;
 mod links;
 mod pieces;
-mod rust;
+pub(crate) mod rust;
 pub(crate) mod source;
 mod tools;

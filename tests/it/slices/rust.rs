@@ -4,16 +4,19 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use fs_err as fs;
+
 use crate::support::llvm::Llvm;
 
 use super::figures::Construct;
+use super::lab::Target;
 use super::source::Random;
 
 /// Functions of a module.
 const FUNCTIONS: usize = 8;
 
 /// What a function does: `$V` is a constant, `$C` a call of a function of any module, `$M` the
-/// number of the module.
+/// number of the module, `$R` a register.
 const BODIES: [(Construct, &str); 14] = [
     (Construct::Calls, "$C.wrapping_mul($V)"),
     (Construct::Calls, "$C ^ (unsafe { f$M_0(x & 1) })"),
@@ -57,7 +60,7 @@ const BODIES: [(Construct, &str); 14] = [
     (Construct::Constants, "format!(\"{x} and $V\").len() as i32"),
     (
         Construct::InlineAssembly,
-        "unsafe { core::arch::asm!(\"nop /* $V */\", inout(\"eax\") x => _) } x",
+        "unsafe { core::arch::asm!(\"nop /* $V */\", inout(\"$R\") x => _) } x",
     ),
 ];
 
@@ -69,38 +72,78 @@ struct Function {
     callee: (usize, usize),
 }
 
-/// The functions of each module, and its table.
+/// A program for a target.
 #[derive(Debug, Clone)]
-pub(super) struct RustProgram(Vec<(Vec<Function>, usize)>);
+pub(super) struct RustProgram {
+    target: Target,
+    /// The functions of each module, and its table.
+    modules: Vec<(Vec<Function>, usize)>,
+}
 
-/// The rustc that built these tests, if it makes modules of the release under test.
+/// A rustc that makes modules of the release under test: the one that built these tests, or
+/// another one that rustup has.
 pub(super) fn rustc() -> Option<PathBuf> {
-    let rustc = Path::new(env!("CARGO")).with_file_name("rustc");
-    let said = Command::new(&rustc).arg("-vV").output().ok()?;
+    rustc_of(Llvm::get().major())
+}
+
+/// The same for any release.
+pub(crate) fn rustc_of(release: u32) -> Option<PathBuf> {
+    let own = Path::new(env!("CARGO")).with_file_name("rustc");
+    let toolchains = own.ancestors().nth(3)?;
+    let entries = fs::read_dir(toolchains).into_iter().flatten();
+    let others = entries.map(|entry| entry.expect("an entry").path().join("bin/rustc"));
+    let mut others: Vec<PathBuf> = others.collect();
+    others.sort();
+    let mut all = [own].into_iter().chain(others);
+    all.find(|rustc| release_of(rustc) == Some(release))
+}
+
+/// The release of LLVM in a rustc, if that is a stable one.
+fn release_of(rustc: &Path) -> Option<u32> {
+    let said = Command::new(rustc).arg("-vV").output().ok()?;
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
-    let (_, version) = said.split_once("LLVM version: ")?;
-    let release: u32 = version.split('.').next()?.parse().ok()?;
-    (release == Llvm::get().major()).then_some(rustc)
+    let after = |mark| said.lines().find_map(|line| line.strip_prefix(mark));
+    let is_stable = !after("release: ")?.contains('-');
+    let release = after("LLVM version: ")?.split('.').next()?.parse().ok()?;
+    is_stable.then_some(release)
+}
+
+/// Whether a rustc can make modules for a target.
+pub(super) fn has_target(rustc: &Path, target: Target) -> bool {
+    let toolchain = rustc.ancestors().nth(2);
+    let libraries = toolchain.map(|it| it.join("lib/rustlib").join(target.triple()));
+    libraries.is_some_and(|it| it.exists())
 }
 
 impl RustProgram {
-    pub(super) fn new(random: &mut Random, modules: usize) -> Self {
+    pub(super) fn new(random: &mut Random, target: Target, modules: usize) -> Self {
         let all = (0..modules).map(|_| {
             let functions = (0..FUNCTIONS).map(|_| Function::new(random, modules));
             (functions.collect(), random.below(100))
         });
-        Self(all.collect())
+        Self {
+            target,
+            modules: all.collect(),
+        }
+    }
+
+    /// A register of the target.
+    fn register(&self) -> &'static str {
+        match self.target {
+            Target::Aarch64 => "x0",
+            Target::X86_64 | Target::X86_64OfRust => "eax",
+        }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.modules.len()
     }
 
     /// Edits one function or table. Returns the module, and what the edit concerns.
     pub(super) fn edit(&mut self, random: &mut Random) -> (usize, Construct) {
-        let modules = self.0.len();
+        let modules = self.modules.len();
         let at = random.below(modules);
-        let (functions, table) = &mut self.0[at];
+        let (functions, table) = &mut self.modules[at];
         let function = &mut functions[random.below(FUNCTIONS)];
         match random.below(5) {
             0 => *table = random.below(100),
@@ -118,7 +161,7 @@ impl RustProgram {
     }
 
     pub(super) fn text(&self, at: usize) -> String {
-        let (functions, table) = &self.0[at];
+        let (functions, table) = &self.modules[at];
         let mut out = format!(
             "#![crate_type = \"lib\"]\n#![allow(warnings)]\n\
              use std::cell::Cell;\nuse std::sync::atomic::{{AtomicI32, Ordering::Relaxed}};\n\
@@ -144,7 +187,8 @@ impl RustProgram {
             let body = body
                 .replace("$V", &function.value.to_string())
                 .replace("$C", &format!("(unsafe {{ f{module}_{callee}(x) }})"))
-                .replace("$M", &at.to_string());
+                .replace("$M", &at.to_string())
+                .replace("$R", self.register());
             let _ = writeln!(
                 out,
                 "#[unsafe(no_mangle)] pub extern \"C-unwind\" fn f{at}_{number}(x: i32) -> i32 {{ {body} }}"

@@ -19,7 +19,7 @@ const PACKAGE: &str = "libcrypto++";
 
 /// Runs the vectors of all algorithms. The library's own driver does more, at the price of minutes
 /// of compilation.
-const MAIN: &str = r#"
+pub(super) const MAIN: &str = r#"
 #include "cryptlib.h"
 #include "factory.h"
 #include "osrng.h"
@@ -104,7 +104,8 @@ fn compiled(name: &str, compiler: &Path, more: &[&str]) -> Program {
     }
 }
 
-fn belongs(path: &Path) -> bool {
+/// Whether a file of the sources is one of the program's modules.
+pub(super) fn belongs(path: &Path) -> bool {
     let stem = path.file_stem().expect("a file").to_string_lossy();
     !LEFT_OUT.iter().any(|start| stem.starts_with(start))
         && !LEFT_OUT_ENDS.iter().any(|end| stem.ends_with(end))

@@ -10,7 +10,7 @@ use super::super::corpus::{Compile, cached, compile, crate_sources, files};
 use super::{Program, strings};
 use fs_err as fs;
 
-const SQLITE_MAIN: &str = r#"
+pub(super) const SQLITE_MAIN: &str = r#"
 #include <stdio.h>
 #include <string.h>
 #include "sqlite3.h"

@@ -3,7 +3,10 @@
 //! The modules of a program's base are compiled once a machine. The compiler is given names relative
 //! to the sources' directory, since names stand in the modules.
 
+mod cryptopp;
+mod lua;
 mod rocksdb;
+mod sqlite;
 mod zstd;
 
 use std::path::{Path, PathBuf};
@@ -102,8 +105,11 @@ impl EditedProgram {
     pub fn named(name: &str) -> Self {
         match name {
             "zstd" => zstd::zstd(),
+            "lua" => lua::lua(),
+            "sqlite" => sqlite::sqlite(),
+            "cryptopp" => cryptopp::cryptopp(),
             "rocksdb" => rocksdb::rocksdb(),
-            _ => panic!("`{name}` is neither `zstd` nor `rocksdb`"),
+            _ => panic!("`{name}` is no program with edits"),
         }
     }
 
