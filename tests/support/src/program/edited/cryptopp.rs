@@ -1,4 +1,4 @@
-//! Crypto++, 159 modules of C++, out of Debian's source package.
+//! Crypto++, 158 modules of C++, out of Debian's source package.
 
 use std::path::{Path, PathBuf};
 
