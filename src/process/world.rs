@@ -76,6 +76,8 @@ pub struct World {
     /// Groups with a limit, the limits with them.
     cgroups: Vec<String>,
     nice: Option<i32>,
+    /// Real-time priority and policy, as the kernel prints them.
+    scheduling: Option<String>,
     /// In the kernel's units; `None` means unlimited.
     limits: [Option<u64>; RESOURCES.len()],
     /// The numbers of the processors that it may run on.
@@ -101,6 +103,7 @@ impl World {
             security_label: text("/proc/self/attr/current"),
             cgroups: limited_cgroups(&text("/proc/self/cgroup").unwrap_or_default()),
             nice: getpriority_process(None).ok(),
+            scheduling: text("/proc/self/stat").and_then(|stat| scheduling(&stat)),
             limits: RESOURCES.map(rlimit::soft),
             processors: (0..rustix::thread::CpuSet::MAX_CPU)
                 .filter(is_ours)
@@ -131,6 +134,10 @@ impl World {
             ),
             (self.cgroups != other.cgroups, "other cgroup limits"),
             (self.nice != other.nice, "another niceness"),
+            (
+                self.scheduling != other.scheduling,
+                "another scheduling policy",
+            ),
             (self.limits != other.limits, "other resource limits"),
             (self.processors != other.processors, "other processors"),
         ];
@@ -142,6 +149,14 @@ impl World {
 fn namespace(name: &str) -> Option<String> {
     let link = fs_err::read_link(Path::new("/proc/self/ns").join(name)).ok()?;
     Some(link.to_string_lossy().into_owned())
+}
+
+/// Fields 40 and 41 of `/proc/PID/stat`, numbered from 1; the second may hold spaces, and ends with
+/// the last parenthesis.
+fn scheduling(stat: &str) -> Option<String> {
+    let (_, from_third) = stat.rsplit_once(") ")?;
+    let mut fields = from_third.split(' ').skip(40 - 3);
+    Some(format!("{} {}", fields.next()?, fields.next()?))
 }
 
 fn text(path: &str) -> Option<String> {
@@ -233,7 +248,7 @@ mod tests {
             world.difference(&other).unwrap_or_default()
         };
         let other = || Some("other".to_owned());
-        let cases: [Case; 12] = [
+        let cases: [Case; 13] = [
             (&|it| it.namespaces[0] = other(), "another mnt namespace"),
             (&|it| it.namespaces[2] = other(), "another net namespace"),
             (&|it| it.root = None, "another root directory"),
@@ -248,6 +263,7 @@ mod tests {
             (&|it| it.security_label = other(), "another security label"),
             (&|it| it.cgroups.push("a".into()), "other cgroup limits"),
             (&|it| it.nice = Some(99), "another niceness"),
+            (&|it| it.scheduling = other(), "another scheduling policy"),
             (&|it| it.processors.push(9999), "other processors"),
         ];
         for (change, name) in cases {

@@ -83,6 +83,7 @@ fn a_caller_with_another_priority_or_other_limits_does_the_work_itself() {
     for (script, difference) in [
         ("ulimit -t 9999; exec \"$@\"", "other resource limits"),
         ("exec nice -n 1 \"$@\"", "another niceness"),
+        ("exec chrt --batch 0 \"$@\"", "another scheduling policy"),
     ] {
         let before = daemon.jobs();
         let mut relto = daemon.relto(&backends);
