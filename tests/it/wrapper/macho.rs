@@ -1,6 +1,9 @@
 //! `ld64.lld`: programs for Apple's platforms. Nothing here can run them, so each is compared with
 //! the linker's own: byte by byte, or in all but the order of names in the string table.
 
+use std::path::Path;
+use std::process::Command;
+
 use fs_err as fs;
 
 use crate::support::llvm::run;
@@ -101,31 +104,12 @@ impl Apple {
         let app = self.fixture.path("app");
         let theirs = self.theirs(driver, words);
         fs::write(&app, theirs).expect("written");
-        let theirs = self.dumped();
+        let theirs = dumped(&self.fixture.release, self.fixture.dir());
         let counts = self.fixture.counts(&self.ours(driver, words), words);
         assert_eq!(counts.jobs, jobs, "{words:?}");
-        let ours = self.dumped();
+        let ours = dumped(&self.fixture.release, self.fixture.dir());
         assert!(ours.len() > 100, "{ours:?}");
         assert_eq!(ours, theirs, "{} {words:?}", self.target);
-    }
-
-    /// Load commands, symbols, the bytes of all sections, imports and exports of `app`.
-    fn dumped(&self) -> Vec<String> {
-        let mut dump = String::new();
-        for (tool, options) in [
-            ("llvm-otool", &["-l"][..]),
-            ("llvm-nm", &["-a", "-p", "-m"]),
-            ("llvm-objdump", &["-s"]),
-            (
-                "llvm-objdump",
-                &["--macho", "--chained-fixups", "--exports-trie"],
-            ),
-        ] {
-            dump += &run(self.fixture.command(tool).args(options).arg("app"));
-        }
-        // It is the hash of the whole file.
-        let lines = dump.lines().filter(|line| !line.contains("  uuid "));
-        lines.map(str::to_owned).collect()
     }
 
     /// The linker must do it alone, for this reason.
@@ -140,6 +124,27 @@ impl Apple {
         );
         assert!(fs::read(self.fixture.path("app")).expect("linked") == theirs);
     }
+}
+
+/// Load commands, symbols, the bytes of all sections, imports and exports of `app` in `dir`; not the
+/// order of names in its string table.
+pub(super) fn dumped(release: &Release, dir: &Path) -> Vec<String> {
+    let mut dump = String::new();
+    for (tool, options) in [
+        ("llvm-otool", &["-l"][..]),
+        ("llvm-nm", &["-a", "-p", "-m"]),
+        ("llvm-objdump", &["-s"]),
+        (
+            "llvm-objdump",
+            &["--macho", "--chained-fixups", "--exports-trie"],
+        ),
+    ] {
+        let mut command = Command::new(release.tool(tool));
+        dump += &run(command.current_dir(dir).args(options).arg("app"));
+    }
+    // It is the hash of the whole file.
+    let lines = dump.lines().filter(|line| !line.contains("  uuid "));
+    lines.map(str::to_owned).collect()
 }
 
 fn c_program() -> impl Iterator<Item = Apple> {

@@ -1,18 +1,20 @@
 //! Random programs are linked with random options, through `relto ld` and by the linker alone: exit
 //! code, messages and every file must be the same.
 //!
-//! A seed is one program for one release ([`program`]), which is linked several times, each time with
+//! A seed is one program for one linker and one release ([`program`]), which is linked several times, each time with
 //! other options and its files in another order. Where relto leaves a link to the linker, it says
 //! so in one line and nothing else is different.
 
+mod options;
 mod program;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 
 use fs_err as fs;
 
-use program::Program;
+use program::{Kind, Program};
 
 use crate::slices::source::Random;
 use crate::support::campaign::{Campaign, SeedCounts};
@@ -21,107 +23,6 @@ use crate::support::remote::here;
 use crate::support::skip::is_long;
 use crate::support::wrapped::Release;
 
-/// Of each list, one set of options is taken at random.
-const OPTIONS: &[&[&[&str]]] = &[
-    &[
-        &[],
-        &["-pie"],
-        &["-pie", "-z", "now"],
-        &["-shared"],
-        &["-shared", "-Bsymbolic"],
-        &["-shared", "--version-script=versions"],
-        &["-shared", "--dynamic-list=names"],
-        &["-static"],
-        &["-r"],
-    ],
-    &[
-        &[],
-        &["--gc-sections"],
-        &["--gc-sections", "--print-gc-sections"],
-    ],
-    &[
-        &[],
-        &["--icf=all"],
-        &["--icf=safe"],
-        &[
-            "--icf=all",
-            "--print-icf-sections",
-            "--ignore-data-address-equality",
-        ],
-    ],
-    &[
-        &[],
-        &["-s"],
-        &["-S"],
-        &["-x"],
-        &["-X"],
-        &["--emit-relocs"],
-        &["--compress-debug-sections=zlib"],
-        &["--gdb-index"],
-        &["--retain-symbols-file=order"],
-    ],
-    &[
-        &[],
-        &["-O2"],
-        &["-O0"],
-        &["--lto-O3"],
-        &["--lto-O1"],
-        &["--build-id=sha1"],
-        &["--build-id"],
-        &["--hash-style=sysv"],
-        &["--pack-dyn-relocs=relr"],
-        &["--eh-frame-hdr"],
-    ],
-    &[
-        &[],
-        &["-Map=map"],
-        &["--print-map"],
-        &["--symbol-ordering-file=order"],
-        &["--warn-common"],
-        &["-z", "foo"],
-        &["--orphan-handling=warn"],
-        &["--sort-section=name"],
-        &["--exclude-libs=ALL"],
-        &["--export-dynamic"],
-        &["-E", "--as-needed"],
-        &["--undefined=f2"],
-        &["-u", "never"],
-        &["--defsym=extra=f1"],
-        &["--wrap=f1"],
-        &["--warn-backrefs"],
-        &["--export-dynamic-symbol=f*"],
-        &["--keep-unique=f1"],
-        &["--no-dynamic-linker"],
-        &["--allow-multiple-definition"],
-        &["--unique"],
-        &["-e", "f1"],
-        &["--init=f1", "--fini=f2"],
-    ],
-    &[
-        &[],
-        &["-z", "nostart-stop-gc"],
-        &["-z", "norelro"],
-        &["-z", "separate-code"],
-        &["-z", "max-page-size=65536"],
-        &["-z", "keep-text-section-prefix"],
-        &["-z", "start-stop-visibility=hidden"],
-        &["-z", "notext"],
-        &["-z", "defs"],
-        &["-N"],
-        &["--no-rosegment"],
-        &["-mllvm", "-inline-threshold=0"],
-        &["-mllvm", "-import-instr-limit=0"],
-        &["--lto-partitions=2"],
-    ],
-    &[
-        &["--unresolved-symbols=ignore-all"],
-        &["--unresolved-symbols=ignore-all"],
-        &["--warn-unresolved-symbols"],
-        &["--noinhibit-exec"],
-        &[],
-    ],
-];
-
 /// Links of each program.
 fn links() -> usize {
     if is_long() { 12 } else { 4 }
@@ -129,20 +30,25 @@ fn links() -> usize {
 
 #[test]
 fn random_links_are_the_linkers_own() {
-    let releases = Release::installed();
+    let elf = Release::installed().into_iter();
+    let mut linkers: Vec<_> = elf.map(|release| (Kind::Elf, release)).collect();
+    let others = [Kind::Wasm, Kind::MachO].map(|kind| (kind, Release::under_test()));
+    linkers.extend(others);
     Campaign::begin("wrapped", 2).play(|seed, counts| {
-        let turn = usize::try_from(seed).unwrap_or_default() % releases.len();
-        play(&releases[turn], seed, counts)
+        let turn = usize::try_from(seed).unwrap_or_default() % linkers.len();
+        let (kind, release) = &linkers[turn];
+        play(*kind, release, seed, counts)
     });
 }
 
-fn play(release: &Release, seed: u64, counts: &mut SeedCounts) -> Result<(), String> {
+fn play(kind: Kind, release: &Release, seed: u64, counts: &mut SeedCounts) -> Result<(), String> {
     let mut random = Random::new(seed);
-    let program = Program::new(&mut random, release);
+    let program = Program::new(&mut random, kind, release);
     counts.count("programs", 1);
+    let linker = release.tool(kind.linker());
     for _ in 0..links() {
-        let mut words = ["-e", "main"].map(str::to_owned).to_vec();
-        for list in OPTIONS {
+        let mut words = program.first_words();
+        for list in options::of(kind) {
             // Half of the links are plain in each respect.
             let choice = match random.below(2) {
                 0 => list[0],
@@ -152,16 +58,18 @@ fn play(release: &Release, seed: u64, counts: &mut SeedCounts) -> Result<(), Str
         }
         words.extend(program.inputs(&mut random));
         words.extend(["-o", "app"].map(str::to_owned));
-        let theirs = link(release, &program, &words, false);
-        let mut ours = link(release, &program, &words, true);
+        let theirs = link(&linker, &program, &words, false);
+        let mut ours = link(&linker, &program, &words, true);
         let alone = ours.without_reason();
         counts.count("links", 1);
+        counts.count(kind.linker(), 1);
         counts.count("alone", u64::from(alone.is_some()));
         counts.count("failed", u64::from(theirs.code != Some(0)));
-        if let Some(complaint) = complaint(release, &words, &theirs, &ours) {
+        if let Some(complaint) = complaint(kind, release, &words, [&theirs, &ours]) {
             return Err(format!(
-                "LLVM {}, {}\n{complaint}\n(alone: {alone:?}), kept in {}",
+                "LLVM {}, {} {}\n{complaint}\n(alone: {alone:?}), kept in {}",
                 release.major,
+                kind.linker(),
                 words.join(" "),
                 program.keep().display()
             ));
@@ -189,15 +97,14 @@ impl Linked {
     }
 }
 
-fn link(release: &Release, program: &Program, words: &[String], through_relto: bool) -> Linked {
-    let linker = release.tool("ld.lld");
+fn link(linker: &Path, program: &Program, words: &[String], through_relto: bool) -> Linked {
     let mut command = Command::new(if through_relto {
         crate::support::built::relto()
     } else {
-        &linker
+        linker
     });
     if through_relto {
-        command.args(["ld", "--quiet", "--"]).arg(&linker);
+        command.args(["ld", "--quiet", "--"]).arg(linker);
     }
     here().apply(&mut command);
     let output = command
@@ -215,10 +122,10 @@ fn link(release: &Release, program: &Program, words: &[String], through_relto: b
 }
 
 fn complaint(
+    kind: Kind,
     release: &Release,
     words: &[String],
-    theirs: &Linked,
-    ours: &Linked,
+    [theirs, ours]: [&Linked; 2],
 ) -> Option<String> {
     if ours.code != theirs.code {
         return Some(format!(
@@ -247,10 +154,22 @@ fn complaint(
     let differs = |name: &&String| ours.files[*name] != theirs.files[*name];
     let name = theirs.files.keys().find(differs)?;
     let (ours, theirs) = (&ours.files[name], &theirs.files[name]);
-    if is_known(release, words, ours, theirs) {
+    let known = match kind {
+        Kind::Elf => is_known(release, words, ours, theirs),
+        Kind::Wasm => false,
+        Kind::MachO => dumped(release, ours) == dumped(release, theirs),
+    };
+    if known {
         return None;
     }
     Some(format!("`{name}` is another"))
+}
+
+/// What `macho` compares of a program for Apple's platforms.
+fn dumped(release: &Release, program: &[u8]) -> Vec<String> {
+    let dir = tempfile::TempDir::new().expect("a directory");
+    fs::write(dir.path().join("app"), program).expect("written");
+    super::macho::dumped(release, dir.path())
 }
 
 /// Messages of undefined symbols come in any order, and so do the places of each.

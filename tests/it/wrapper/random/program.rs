@@ -40,6 +40,24 @@ const CONSTRUCTS: [&str; 22] = [
     "extern int lib$D(int) __attribute__((weak)); int ul$K(int x) { return lib$D ? lib$D(x) : 0; }",
 ];
 
+/// What a program is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Elf,
+    Wasm,
+    MachO,
+}
+
+impl Kind {
+    pub(super) fn linker(self) -> &'static str {
+        match self {
+            Self::Elf => "ld.lld",
+            Self::Wasm => "wasm-ld",
+            Self::MachO => "ld64.lld",
+        }
+    }
+}
+
 /// Constructs of ELF only.
 const OF_ELF: [&str; 6] = [
     "int a$K(int x) __attribute__((alias(\"f$K\")));",
@@ -50,7 +68,8 @@ const OF_ELF: [&str; 6] = [
     "unsigned __int128 di$K(unsigned __int128 a) { return a / ($N + 3); }",
 ];
 
-/// Constructs of C only.
+/// Constructs of C for ELF: WebAssembly has no common symbols, and for Apple's platforms the linker's
+/// own LTO knows more of them (`docs/linkers.md`).
 const OF_C: [&str; 2] = [
     "int cm$D[$N + 1]; int *rc$K(void) { return cm$D; }",
     "int tent$K; int rt_$K(void) { return tent$K; }",
@@ -73,15 +92,23 @@ const SUPPORT_LIB: &str = "int lib0(int x) { return x + 1; } int lib2(int x) { r
 /// A program in a directory.
 pub(super) struct Program {
     dir: TempDir,
+    kind: Kind,
+    /// The processor, for Apple's platforms.
+    arch: &'static str,
     objects: Vec<String>,
     /// What the directory had before any link.
     before: Vec<String>,
 }
 
 impl Program {
-    pub(super) fn new(random: &mut Random, release: &Release) -> Self {
+    pub(super) fn new(random: &mut Random, kind: Kind, release: &Release) -> Self {
         let mut program = Self {
             dir: TempDir::new().expect("a directory"),
+            kind,
+            arch: match kind {
+                Kind::MachO => ["x86_64", "arm64"][random.below(2)],
+                Kind::Elf | Kind::Wasm => "",
+            },
             objects: Vec::new(),
             before: Vec::new(),
         };
@@ -89,8 +116,8 @@ impl Program {
         let debug = random.below(6) == 0;
         for number in 0..files {
             let cxx = random.below(3) == 0;
-            let text = source(random, number, files, cxx);
-            let mut flags = vec!["-fPIC"];
+            let text = source(random, kind, number, files, cxx);
+            let mut flags = program.flags();
             // The first file is a module, or there may be none.
             match random.below(8) {
                 0..=4 => flags.push("-flto=thin"),
@@ -110,7 +137,8 @@ impl Program {
             program.objects.push(format!("{name}.o"));
         }
         for (name, text) in [("cpy", SUPPORT), ("set", SUPPORT_SET), ("lib", SUPPORT_LIB)] {
-            let mut flags = vec!["-fPIC", "-fno-builtin"];
+            let mut flags = program.flags();
+            flags.push("-fno-builtin");
             if random.below(3) == 0 {
                 flags.push("-flto=thin");
             }
@@ -118,11 +146,43 @@ impl Program {
         }
         program.archive(release, "rcs", "libsup.a", &["lib.o"]);
         program.archive(release, "rcs", "libmem.a", &["set.o", "cpy.o"]);
-        program.write("order", "main\nf2\nf1\nabsent\n");
+        let prefix = if kind == Kind::MachO { "_" } else { "" };
+        let order = ["main", "f2", "f1", "absent"].map(|name| format!("{prefix}{name}\n"));
+        program.write("order", &order.concat());
         program.write("versions", "V1 { global: main; f*; local: *; };\n");
         program.write("names", "{ f1; main; };\n");
         program.before = program.names();
         program
+    }
+
+    /// Those of all files.
+    fn flags(&self) -> Vec<&'static str> {
+        match (self.kind, self.arch) {
+            (Kind::Elf, _) => vec!["-fPIC"],
+            (Kind::Wasm, _) => vec!["--target=wasm32"],
+            (Kind::MachO, "arm64") => vec!["--target=arm64-apple-macos13"],
+            (Kind::MachO, _) => vec!["--target=x86_64-apple-macos13"],
+        }
+    }
+
+    /// The first words of each link.
+    pub(super) fn first_words(&self) -> Vec<String> {
+        let words = match self.kind {
+            Kind::Elf => vec!["-e", "main"],
+            Kind::Wasm => Vec::new(),
+            Kind::MachO => {
+                let version = "13";
+                vec![
+                    "-arch",
+                    self.arch,
+                    "-platform_version",
+                    "macos",
+                    version,
+                    version,
+                ]
+            }
+        };
+        words.into_iter().map(str::to_owned).collect()
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -154,7 +214,8 @@ impl Program {
                 "-fno-threadsafe-statics",
             ]);
         } else {
-            clang.args(["-std=gnu11", "-fcommon"]);
+            let common = ["-fno-common", "-fcommon"][usize::from(self.kind == Kind::Elf)];
+            clang.args(["-std=gnu11", common]);
         }
         run(&mut clang);
     }
@@ -236,7 +297,7 @@ impl Program {
 }
 
 /// The text of file number `own` of `files`.
-fn source(random: &mut Random, own: usize, files: usize, cxx: bool) -> String {
+fn source(random: &mut Random, kind: Kind, own: usize, files: usize, cxx: bool) -> String {
     let mut text = String::new();
     let local = if cxx { "thread_local" } else { "_Thread_local" };
     let _ = writeln!(text, "#define THREAD {local}\n#define LOCAL");
@@ -266,9 +327,11 @@ fn source(random: &mut Random, own: usize, files: usize, cxx: bool) -> String {
         );
     }
     let mut constructs: Vec<&str> = CONSTRUCTS.to_vec();
-    constructs.extend(OF_ELF);
-    if !cxx {
-        constructs.extend(OF_C);
+    if kind == Kind::Elf {
+        constructs.extend(OF_ELF);
+        if !cxx {
+            constructs.extend(OF_C);
+        }
     }
     let mut fill = |construct: &str| {
         let (n, d) = (random.below(60).to_string(), random.below(3).to_string());

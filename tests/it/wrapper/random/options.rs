@@ -1,0 +1,191 @@
+//! Options of random links, for each linker.
+
+use super::program::Kind;
+
+/// Of each list, one set of options is taken at random.
+pub(super) type Options = &'static [&'static [&'static [&'static str]]];
+
+pub(super) fn of(kind: Kind) -> Options {
+    match kind {
+        Kind::Elf => ELF,
+        Kind::Wasm => WASM,
+        Kind::MachO => MACH_O,
+    }
+}
+
+const ELF: Options = &[
+    &[
+        &[],
+        &["-pie"],
+        &["-pie", "-z", "now"],
+        &["-shared"],
+        &["-shared", "-Bsymbolic"],
+        &["-shared", "--version-script=versions"],
+        &["-shared", "--dynamic-list=names"],
+        &["-static"],
+        &["-r"],
+    ],
+    &[
+        &[],
+        &["--gc-sections"],
+        &["--gc-sections", "--print-gc-sections"],
+    ],
+    &[
+        &[],
+        &["--icf=all"],
+        &["--icf=safe"],
+        &[
+            "--icf=all",
+            "--print-icf-sections",
+            "--ignore-data-address-equality",
+        ],
+    ],
+    &[
+        &[],
+        &["-s"],
+        &["-S"],
+        &["-x"],
+        &["-X"],
+        &["--emit-relocs"],
+        &["--compress-debug-sections=zlib"],
+        &["--gdb-index"],
+        &["--retain-symbols-file=order"],
+    ],
+    &[
+        &[],
+        &["-O2"],
+        &["-O0"],
+        &["--lto-O3"],
+        &["--lto-O1"],
+        &["--build-id=sha1"],
+        &["--build-id"],
+        &["--hash-style=sysv"],
+        &["--pack-dyn-relocs=relr"],
+        &["--eh-frame-hdr"],
+    ],
+    &[
+        &[],
+        &["-Map=map"],
+        &["--print-map"],
+        &["--symbol-ordering-file=order"],
+        &["--warn-common"],
+        &["-z", "foo"],
+        &["--orphan-handling=warn"],
+        &["--sort-section=name"],
+        &["--exclude-libs=ALL"],
+        &["--export-dynamic"],
+        &["-E", "--as-needed"],
+        &["--undefined=f2"],
+        &["-u", "never"],
+        &["--defsym=extra=f1"],
+        &["--wrap=f1"],
+        &["--warn-backrefs"],
+        &["--export-dynamic-symbol=f*"],
+        &["--keep-unique=f1"],
+        &["--no-dynamic-linker"],
+        &["--allow-multiple-definition"],
+        &["--unique"],
+        &["-e", "f1"],
+        &["--init=f1", "--fini=f2"],
+    ],
+    &[
+        &[],
+        &["-z", "nostart-stop-gc"],
+        &["-z", "norelro"],
+        &["-z", "separate-code"],
+        &["-z", "max-page-size=65536"],
+        &["-z", "keep-text-section-prefix"],
+        &["-z", "start-stop-visibility=hidden"],
+        &["-z", "notext"],
+        &["-z", "defs"],
+        &["-N"],
+        &["--no-rosegment"],
+        &["-mllvm", "-inline-threshold=0"],
+        &["-mllvm", "-import-instr-limit=0"],
+        &["--lto-partitions=2"],
+    ],
+    &[
+        &["--unresolved-symbols=ignore-all"],
+        &["--unresolved-symbols=ignore-all"],
+        &["--warn-unresolved-symbols"],
+        &["--noinhibit-exec"],
+        &[],
+    ],
+];
+
+const WASM: Options = &[
+    &[
+        &["--entry=__main_argc_argv"],
+        &["--no-entry", "--export-dynamic"],
+        &["--no-entry", "--export-all"],
+        &["--entry=f1"],
+        &["--no-entry", "--export=f1", "--export-if-defined=nowhere"],
+    ],
+    &[
+        &["--allow-undefined"],
+        &["--allow-undefined"],
+        &["--import-undefined"],
+        &[],
+    ],
+    &[
+        &[],
+        &["--no-gc-sections"],
+        &["--gc-sections", "--print-gc-sections"],
+    ],
+    &[
+        &[],
+        &["--strip-all"],
+        &["--strip-debug"],
+        &["--emit-relocs"],
+        &["--build-id"],
+        &["--no-merge-data-segments"],
+    ],
+    &[
+        &[],
+        &["-O2"],
+        &["-O0"],
+        &["--lto-O3"],
+        &["--import-memory"],
+        &["--export-table"],
+        &["--stack-first"],
+        &["--table-base=7"],
+        &["-u", "never"],
+        &["--undefined=f2"],
+        &["--wrap=f1"],
+        &["-Map=map"],
+        &["-mllvm", "-inline-threshold=0"],
+    ],
+];
+
+const MACH_O: Options = &[
+    &[&["-e", "_main"], &["-dylib"], &["-dylib"], &["-bundle"]],
+    &[
+        &["-undefined", "dynamic_lookup"],
+        &["-undefined", "dynamic_lookup"],
+        &[],
+    ],
+    &[&[], &["-dead_strip"]],
+    &[&[], &["-S"], &["-x"], &["-no_uuid"], &["-export_dynamic"]],
+    &[
+        &[],
+        &["-fixup_chains"],
+        &["-no_fixup_chains"],
+        &["-bind_at_load"],
+        &["--icf=all"],
+        &["--icf=safe"],
+        &["--deduplicate-strings"],
+        &["-no_data_const"],
+    ],
+    &[
+        &[],
+        &["-u", "_f2"],
+        &["-order_file", "order"],
+        &["-ObjC"],
+        &["-all_load"],
+        &["-no_function_starts"],
+        &["-O2", "--lto-O3"],
+        &["-mllvm", "-inline-threshold=0"],
+        &["-headerpad", "0x1000"],
+        &["-flat_namespace"],
+    ],
+];
