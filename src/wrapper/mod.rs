@@ -21,6 +21,7 @@ mod messages;
 mod modules;
 mod natives;
 mod resolution;
+mod roots;
 mod script;
 mod source;
 mod thin_link;
@@ -201,16 +202,6 @@ impl LinkPlan {
         switches.next().unwrap_or(false) || self.items.iter().any(of_z)
     }
 
-    /// Symbols that are undefined before any input is read.
-    fn undefined(&self) -> Vec<&str> {
-        let named = self.items.iter().filter(|item| match item.name() {
-            Some("u") => true,
-            Some("undefined") => self.flavour != Flavour::MachO,
-            _ => false,
-        });
-        named.filter_map(command_line::Item::value).collect()
-    }
-
     /// The linker's arguments for the thin link, which writes into `scratch` only.
     pub fn thin_link(&self, scratch: &Path) -> io::Result<Vec<OsString>> {
         let arguments = thin_link::arguments(self, scratch)?;
@@ -223,7 +214,7 @@ impl LinkPlan {
     /// # Errors
     /// An input cannot be read.
     pub fn resolve(&self, release: &Release) -> Result<SymbolResolver, Refusal> {
-        SymbolResolver::find(self.flavour, &self.inputs, &self.undefined(), release)
+        SymbolResolver::find(self.flavour, &self.inputs, &roots::undefined(self), release)
     }
 
     /// A symbol that LTO may replace is weak in its object. There the final link would not miss the
@@ -272,8 +263,8 @@ impl LinkPlan {
             .then(|| resolver.resolution(&wrapped, release));
         self.check_wrapped(resolution.as_ref())?;
         let mut thin = thin_link::ThinLinkResult::read(self, scratch, trace, resolution.as_ref())?;
-        if let (Flavour::Wasm, Some(resolution)) = (self.flavour, &resolution) {
-            thin.sort(&resolution.finished);
+        if let (Flavour::Wasm | Flavour::MachO, Some(resolution)) = (self.flavour, &resolution) {
+            thin.sort(resolution);
         }
         let modules = modules::Modules::find(&self.inputs, &thin, scratch)?;
         let file = modules.job_file(self, compiler, release)?;

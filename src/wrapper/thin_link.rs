@@ -135,20 +135,15 @@ impl ThinLinkResult {
 }
 
 impl ThinLinkResult {
-    /// Puts the native files in the order of `finished`: `wasm-ld` takes a file in when it has
-    /// taken in those that the file asked for.
-    pub(super) fn sort(&mut self, finished: &[(String, Option<u64>)]) {
-        let positions: HashMap<(&str, u64), usize> = finished
-            .iter()
-            .enumerate()
-            .map(|(position, (name, offset))| ((&name[..], offset.unwrap_or_default()), position))
-            .collect();
-        self.natives.sort_by_key(|native| {
-            let (_, offset) = native.place();
-            let name = native.name();
-            let position = positions.get(&(&name[..], offset)).copied();
-            position.unwrap_or(usize::MAX)
-        });
+    /// Puts the native files in the order in which their sections come: `wasm-ld` takes a file in
+    /// when it has taken in those that the file asked for, and so does `ld64.lld` a member of an
+    /// archive.
+    pub(super) fn sort(&mut self, resolution: &Resolution) {
+        let finished = resolution.finished();
+        let positions: HashMap<(&str, u64), usize> = finished.zip(0..).collect();
+        let position = |native: &Native| positions.get(&native.place()).copied();
+        self.natives
+            .sort_by_key(|native| position(native).unwrap_or(usize::MAX));
     }
 }
 

@@ -1,31 +1,45 @@
 //! Symbols of Mach-O objects with 64 bits, which Apple's platforms use.
 
 use object::macho::{
-    CpuType, FileType, MH_MAGIC_64, MachHeader64, N_EXT, N_UNDF, N_WEAK_DEF, N_WEAK_REF, Nlist64,
-    SymtabCommand,
+    CpuType, FileType, MH_MAGIC_64, MachHeader64, N_EXT, N_PEXT, N_UNDF, N_WEAK_DEF, N_WEAK_REF,
+    Nlist64, SymtabCommand,
 };
 use object::read::macho::{MachHeader as _, Nlist as _};
 use object::{Endianness, LittleEndian};
 
-use super::Definitions;
+use super::{Definitions, Objects};
 use crate::thinlto::{Symbol, SymbolTable};
+use crate::wrapper::Refusal;
+use crate::wrapper::resolution::Resolution;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ExternalKind {
+    Undefined,
+    Common,
+    Defined,
+}
 
 /// A symbol that other files see.
 struct External<'a> {
     name: &'a [u8],
     section: u8,
     value: u64,
-    undefined: bool,
-    common: bool,
+    kind: ExternalKind,
     /// Another definition may replace it, or it may stay undefined.
     weak: bool,
+    /// Other programs do not see it, unless another file defines it for them.
+    hidden: bool,
 }
 
 impl External<'_> {
+    fn is_undefined(&self) -> bool {
+        self.kind == ExternalKind::Undefined
+    }
+
     fn symbol(&self) -> Symbol {
         Symbol {
             name: self.name.to_vec(),
-            undefined: self.undefined,
+            undefined: self.is_undefined(),
             weak: self.weak,
         }
     }
@@ -46,15 +60,23 @@ fn externals(object: &[u8]) -> Option<Vec<External<'_>>> {
             if symbol.is_stab() || !symbol.n_type().is_ext() {
                 continue;
             }
-            let undefined = symbol.is_undefined();
+            let kind = match symbol.is_undefined() {
+                true => ExternalKind::Undefined,
+                false if symbol.is_common() => ExternalKind::Common,
+                false => ExternalKind::Defined,
+            };
+            let undefined = kind == ExternalKind::Undefined;
+            let flags = symbol.n_desc(endian);
             let weak = if undefined { N_WEAK_REF } else { N_WEAK_DEF };
+            // With both, it is a definition that nothing takes the address of.
+            let hidden = symbol.n_type().contains(N_PEXT) || flags.contains(N_WEAK_REF);
             found.push(External {
                 name: symbols.symbol_name(endian, symbol).ok()?,
                 section: symbol.n_sect(),
                 value: symbol.n_value(endian),
-                undefined,
-                common: symbol.is_common(),
-                weak: symbol.n_desc(endian).contains(weak),
+                kind,
+                weak: flags.contains(weak),
+                hidden: hidden && !undefined,
             });
         }
     }
@@ -64,27 +86,28 @@ fn externals(object: &[u8]) -> Option<Vec<External<'_>>> {
 pub(in crate::wrapper) fn definitions(object: &[u8]) -> Option<Definitions<'_>> {
     let mut found = Definitions::default();
     for symbol in externals(object)? {
-        let list = match symbol {
-            External {
-                undefined: true, ..
-            } => &mut found.undefined,
-            External { common: true, .. } => &mut found.common,
-            External { weak: true, .. } => &mut found.weak,
-            _ => &mut found.strong,
+        let list = match symbol.kind {
+            ExternalKind::Undefined => &mut found.undefined,
+            ExternalKind::Common => &mut found.common,
+            ExternalKind::Defined if symbol.weak => &mut found.weak,
+            ExternalKind::Defined => &mut found.strong,
         };
         list.push(symbol.name);
+        if symbol.weak && symbol.hidden {
+            found.hidden.push(symbol.name);
+        }
     }
     Some(found)
 }
 
-/// The symbols in the order in which the linker takes them: by section and address, then those that
-/// are needed.
+/// The symbols in the order in which the linker takes them: those of no section, then by section and
+/// address, then those that are needed.
 pub(in crate::wrapper) fn symbols(object: &[u8]) -> Option<SymbolTable> {
     let mut all = externals(object)?;
     all.sort_by_key(|symbol| {
-        // What is needed has no section.
-        let place = (!symbol.undefined).then_some((symbol.section, symbol.value));
-        (symbol.undefined, place)
+        // The value of a common symbol is its size.
+        let address = (symbol.section != 0).then_some((symbol.value, symbol.weak));
+        (symbol.is_undefined(), symbol.section, address)
     });
     Some(SymbolTable {
         symbols: all.iter().map(External::symbol).collect(),
@@ -92,16 +115,78 @@ pub(in crate::wrapper) fn symbols(object: &[u8]) -> Option<SymbolTable> {
     })
 }
 
-/// The symbols that it defines, in the order in which the index of an archive has them.
+/// The symbols that it defines, in the order in which the index of an archive has them, and in which
+/// the linker takes those of an object that it may not need.
 pub(in crate::wrapper) fn indexed(object: &[u8]) -> Option<Vec<Symbol>> {
     let all = externals(object)?;
-    let defined = all.iter().filter(|symbol| !symbol.undefined);
+    let defined = all.iter().filter(|symbol| !symbol.is_undefined());
     Some(defined.map(External::symbol).collect())
+}
+
+impl Objects<'_> {
+    /// The linker's own LTO has other programs see a native file's inline function if they should
+    /// see the one of a module.
+    ///
+    /// # Errors
+    /// There is such a function, as far as is known.
+    pub(in crate::wrapper) fn check_hidden(
+        &self,
+        resolution: Option<&Resolution>,
+    ) -> Result<(), Refusal> {
+        let mut hidden = self.natives.named.hidden();
+        let both = match resolution {
+            None => hidden.next(),
+            Some(resolution) => hidden.find(|name| resolution.of_modules.contains(*name)),
+        };
+        match both {
+            None => Ok(()),
+            Some(name) => Err(Refusal::new(format!(
+                "the weak symbol `{}` is in a native file and in a module",
+                String::from_utf8_lossy(name)
+            ))),
+        }
+    }
+
+    /// Files that name the symbols of the program in the order of its own symbol table: one that comes
+    /// before each library, because the linker numbers all symbols of a library when it reads it, and
+    /// one that comes before everything else. `header` is the symbol that the linker defines when it
+    /// has read all inputs.
+    pub(in crate::wrapper) fn stubs(
+        &self,
+        resolution: &Resolution,
+        header: Option<&[u8]>,
+    ) -> Vec<Option<Vec<u8>>> {
+        let Some(model) = &self.first else {
+            return Vec::new();
+        };
+        let is_needed = |name: &[u8]| {
+            let files = [&self.named, &self.natives.named];
+            let kept = files.iter().any(|it| it.get(name).kind.is_some());
+            // A library's; it counts as used though optimization may have removed the use.
+            let elsewhere = !resolution.of_modules.contains(name);
+            (kept || elsewhere) && !resolution.is_left_out(name)
+        };
+        let mut parts: Vec<Vec<(&[u8], bool)>> = Vec::new();
+        for part in resolution.parts() {
+            let needed = part.filter(|name| is_needed(name));
+            let needed = needed.map(|name| (name, resolution.optional.contains(name)));
+            parts.push(needed.collect());
+        }
+        let of_objects = parts.pop().unwrap_or_default();
+        if let Some(last) = parts.last_mut() {
+            last.extend(header.map(|name| (name, false)));
+            last.extend(of_objects);
+        }
+        let stubs = parts.into_iter();
+        stubs
+            .map(|needed| stub(model, &needed).filter(|_| !needed.is_empty()))
+            .collect()
+    }
 }
 
 /// An object for the processor of `model` that holds nothing and needs the symbols `needed`; with
 /// each, whether it may stay undefined.
-pub(super) fn stub(model: &[u8], needed: &[(&[u8], bool)]) -> Option<Vec<u8>> {
+fn stub(model: &[u8], needed: &[(&[u8], bool)]) -> Option<Vec<u8>> {
     let endian = LittleEndian;
     let model = MachHeader64::<LittleEndian>::parse(model, 0).ok()?;
     let header = size_of::<MachHeader64<LittleEndian>>();

@@ -317,7 +317,7 @@ impl<'a> Objects<'a> {
         elf::without_symbols(object, self.overruled.get(&number)?)
     }
 
-    /// The file that comes before all others: it claims what native files must not win, and, for
+    /// The file that comes before all others, for ELF and WebAssembly: it claims what native files must not win, and, for
     /// the order of the symbol table, names the symbols of the program as `order` has them. `None`
     /// if there is no need.
     pub(super) fn stub(
@@ -363,19 +363,8 @@ impl<'a> Objects<'a> {
                 let needed = !(claimed.is_empty() && named.is_empty());
                 needed.then(|| wasm::stub(first, &claimed, &named))
             }
-            Flavour::MachO => {
-                let resolution = resolution?;
-                let needed = order.filter(|&name| {
-                    let files = [&self.named, &self.natives.named];
-                    let kept = files.iter().any(|it| it.get(name).kind.is_some());
-                    // A library's; it counts as used though optimization may have removed the use.
-                    let elsewhere = !resolution.of_modules.contains(name);
-                    (kept || elsewhere) && !resolution.is_left_out(name)
-                });
-                let needed = needed.map(|name| (name, resolution.optional.contains(name)));
-                let needed: Vec<(&[u8], bool)> = needed.collect();
-                macho::stub(first, &needed)
-            }
+            // Has one for each library.
+            Flavour::MachO => None,
         }
     }
 }

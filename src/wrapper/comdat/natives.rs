@@ -53,6 +53,13 @@ impl NamedSymbols {
         &mut self.symbols[number]
     }
 
+    /// The names of those that are hidden in some file.
+    pub(super) fn hidden(&self) -> impl Iterator<Item = &[u8]> {
+        let names = self.numbers.iter();
+        let hidden = names.filter(|&(_, number)| self.symbols[*number].hidden);
+        hidden.map(|(name, _)| &name[..])
+    }
+
     pub(super) fn get(&self, name: &[u8]) -> NamedSymbol {
         let number = self.numbers.get(name);
         number.map_or_else(NamedSymbol::default, |number| self.symbols[*number])

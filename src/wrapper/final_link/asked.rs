@@ -2,7 +2,8 @@
 //! generator calls.
 //!
 //! The linker's own LTO reads the objects one by one, and links such a member before the object that
-//! asks for it; that of Apple's linkers links all of them before the objects.
+//! asks for it; that of Apple's linkers links all of them before the objects,
+//! and those that are no members of archives where the command line names them.
 
 use std::ops::Range;
 use std::path::Path;
@@ -28,11 +29,12 @@ pub(super) fn add_members(plan: &LinkPlan, jobs: &mut Jobs) -> Result<Vec<Range<
         let table = of_object(plan.flavour, &object).unwrap_or_default();
         Ok(resolution.unsettled(table.symbols))
     })?;
-    let mut asked = resolution.go_on(symbols);
-    if plan.flavour == Flavour::MachO
-        && let Some((first, rest)) = asked.split_first_mut()
-    {
-        first.extend(rest.iter_mut().flat_map(std::mem::take));
+    let asked = resolution.go_on(symbols);
+    if plan.flavour == Flavour::MachO {
+        natives.extend(asked.into_iter().flatten());
+        let asked = vec![natives.len()..natives.len(); objects.len()];
+        jobs.thin.sort(resolution);
+        return Ok(asked);
     }
     let numbers = asked.into_iter().map(|members| {
         let before = natives.len();

@@ -13,7 +13,7 @@ use super::command_line::{BackendOption, Item, Role};
 use super::inputs::{Library, Piece};
 use super::kind::FileKind;
 use super::natives::Native;
-use super::{Flavour, Jobs, LinkPlan, Refusal, base, in_parallel, text};
+use super::{Flavour, Jobs, LinkPlan, Refusal, base, in_parallel, roots, text};
 
 mod asked;
 mod debug_map;
@@ -25,7 +25,9 @@ use self::natives::{LinkedNatives, WrittenArchive, pulled_members, read_natives}
 pub(super) use renamed::RenamedFiles;
 
 const NATIVES: &str = "n";
-const STUB: &str = "groups.o";
+const STUB: &str = "groups";
+/// What `ld64.lld` calls the start of a program.
+const HEADER: &[u8] = b"__mh_execute_header";
 /// Objects that are in memory at a time.
 const AT_A_TIME: usize = 16;
 
@@ -34,9 +36,10 @@ pub(super) fn prepare(
     jobs: &mut Jobs,
     scratch: &Path,
 ) -> Result<(Vec<String>, RenamedFiles), Refusal> {
-    let loaded = jobs.thin.natives.len();
     let asked = asked::add_members(plan, jobs)?;
     let jobs = &*jobs;
+    let natives = jobs.thin.natives.len();
+    let loaded = asked.first().map_or(natives, |asked| asked.start);
     let mut files = FinalLinkFiles {
         dir: scratch.join(NATIVES),
         count: 0,
@@ -51,7 +54,7 @@ pub(super) fn prepare(
     );
     let objects = linked_objects(plan, jobs, &mut files, &mut seen)?;
     let pulled = pulled_members(plan, jobs, &seen)?;
-    let stub = stub(jobs, scratch, &seen, &pulled)?;
+    let stubs = stubs(plan, jobs, scratch, &seen, &pulled)?;
     let mut natives = LinkedNatives {
         plan,
         jobs,
@@ -71,11 +74,15 @@ pub(super) fn prepare(
         Flavour::MachO => arguments.extend(debug_map::prefix(plan, scratch).into_iter().flatten()),
         Flavour::Wasm => {}
     }
-    let (before, pieces) = plan.inputs.pieces.split_at(first_libraries(plan));
-    arguments.extend(libraries(before, plan, jobs, &mut files)?);
-    arguments.extend(stub);
+    let (first, pieces) = first_libraries(plan);
+    let mut stubs = stubs.into_iter();
+    for words in first {
+        arguments.extend(stubs.next().flatten());
+        arguments.extend_from_slice(words);
+    }
+    arguments.extend(stubs.flatten());
     arguments.extend(linked);
-    arguments.extend(libraries(pieces, plan, jobs, &mut files)?);
+    arguments.extend(libraries(&pieces, plan, jobs, &mut files)?);
     files.renamed.check(&plan.inputs.patterns)?;
     Ok((arguments, files.renamed))
 }
@@ -240,35 +247,57 @@ impl<'a> FreshObject<'a> {
     }
 }
 
-fn stub(
+/// The files that come before each of the first libraries, if there is a need, and before all other
+/// files.
+fn stubs(
+    plan: &LinkPlan,
     jobs: &Jobs,
     scratch: &Path,
     seen: &Objects<'_>,
     pulled: &PulledMembers,
-) -> Result<Option<String>, Refusal> {
-    let Some(stub) = seen.stub(jobs.resolution.as_ref(), pulled) else {
-        return Ok(None);
+) -> Result<Vec<Option<String>>, Refusal> {
+    let resolution = jobs.resolution.as_ref();
+    let stubs = match (plan.flavour, resolution) {
+        (Flavour::Elf | Flavour::Wasm, _) => vec![seen.stub(resolution, pulled)],
+        (Flavour::MachO, resolution) => {
+            seen.check_hidden(resolution)?;
+            let Some(resolution) = resolution else {
+                return Ok(Vec::new());
+            };
+            let header = roots::is_program(plan).then_some(HEADER);
+            seen.stubs(resolution, header)
+        }
     };
-    let path = scratch.join(STUB);
-    fs::write(&path, stub).map_err(|error| Refusal::unreadable(&path, &error))?;
-    text(&path).map(Some)
+    let numbered = stubs.into_iter().enumerate();
+    let written = numbered.map(|(number, stub)| {
+        let Some(stub) = stub else { return Ok(None) };
+        let path = scratch.join(format!("{STUB}{number}.o"));
+        fs::write(&path, stub).map_err(|error| Refusal::unreadable(&path, &error))?;
+        text(&path).map(Some)
+    });
+    written.collect()
 }
 
-/// How many libraries come before everything else. Apple's linkers number all symbols of a library
-/// when they read it, so these have to stay where they are.
-fn first_libraries(plan: &LinkPlan) -> usize {
-    let mut pieces = plan.inputs.pieces.iter();
-    match plan.flavour {
-        Flavour::Elf | Flavour::Wasm => 0,
-        Flavour::MachO => pieces
-            .position(|piece| !matches!(piece, Piece::Library { .. }))
-            .unwrap_or(0),
+/// The words of libraries that come before everything else, and the other inputs. Apple's linkers
+/// number all symbols of a library when they read it, so all libraries come first, each after the
+/// symbols that were there before it.
+fn first_libraries(plan: &LinkPlan) -> (Vec<&[String]>, Vec<&Piece>) {
+    let mut first = Vec::new();
+    let mut others = Vec::new();
+    for piece in &plan.inputs.pieces {
+        match piece {
+            Piece::Library { words, .. } if plan.flavour == Flavour::MachO => {
+                first.push(&words[..]);
+            }
+            piece => others.push(piece),
+        }
     }
+    (first, others)
 }
 
 /// Shared libraries, and the members of archives and the objects that were not needed so far.
 fn libraries(
-    pieces: &[Piece],
+    pieces: &[&Piece],
     plan: &LinkPlan,
     jobs: &Jobs,
     files: &mut FinalLinkFiles,

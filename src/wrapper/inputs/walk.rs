@@ -182,18 +182,20 @@ impl CommandLineWalk {
     /// `words` name the file at `path`.
     fn file(&mut self, path: &str, words: Vec<String>) -> Result<(), Refusal> {
         let kind = FileKind::of_file(Path::new(path));
+        // `-all_load` counts more than `--start-lib`.
+        let lazy = self.in_lib && !(self.flavour == Flavour::MachO && self.state.whole);
         let piece = match kind {
             Ok(FileKind::Bitcode) => Piece::Bitcode {
                 path: path.to_owned(),
-                lazy: self.in_lib,
+                lazy,
             },
             Ok(FileKind::Object) => Piece::Object {
                 path: path.to_owned(),
-                lazy: self.in_lib,
+                lazy,
             },
             Ok(FileKind::Archive) => {
                 let library = self.archive(path)?;
-                let whole = self.state.whole && !self.in_lib;
+                let whole = self.state.whole && !lazy;
                 Piece::Archive {
                     words,
                     library,

@@ -32,7 +32,7 @@ struct InputFile {
     /// As the trace names it.
     name: String,
     /// The archive of a member, and the offset of its header there.
-    place: Option<(Arc<Library>, u64)>,
+    member: Option<(Arc<Library>, u64)>,
     kind: InputKind,
     /// The system that it is for, as its header says; 0 for a module.
     abi: u8,
@@ -46,7 +46,15 @@ struct InputFile {
 
 impl InputFile {
     fn offset(&self) -> Option<u64> {
-        self.place.as_ref().map(|(_, offset)| *offset)
+        self.member.as_ref().map(|(_, offset)| *offset)
+    }
+
+    /// What identifies it: its archive or itself, and its offset there.
+    fn place(&self) -> (&str, u64) {
+        match &self.member {
+            None => (&self.name, 0),
+            Some((library, offset)) => (&library.path, *offset),
+        }
     }
 
     /// `None` if it is a module.
@@ -54,7 +62,7 @@ impl InputFile {
         if self.kind != InputKind::Native {
             return None;
         }
-        match &self.place {
+        match &self.member {
             None => Some(Native::File(self.name.clone())),
             Some((library, offset)) => {
                 let (member, _) = library.at(*offset)?;
@@ -69,9 +77,6 @@ impl InputFile {
 pub(super) struct Resolution {
     /// The names of loaded files, with the places of members in their archives.
     loaded: Vec<(String, Option<u64>)>,
-    /// The same files in the order in which the linker was done with them: after those that they
-    /// asked for.
-    pub(super) finished: Vec<(String, Option<u64>)>,
     /// The groups that modules had before any native file.
     pub(super) claimed: HashSet<Vec<u8>>,
     /// Symbols that modules define; their objects may define more, which nothing was decided about.
@@ -82,6 +87,8 @@ pub(super) struct Resolution {
     pub(super) abi: Option<u8>,
     /// Symbols of modules for which `--wrap` asks for a replacement that no input has.
     pub(super) without_wrapper: Vec<String>,
+    /// How many symbols the inputs have; objects add more.
+    settled: usize,
     /// Goes on with the objects.
     resolver: SymbolResolver,
 }
@@ -93,9 +100,20 @@ impl Resolution {
         of_name.nth(before)?.1
     }
 
+    /// The places of the files of the program so far, in the order in which their sections come.
+    pub(super) fn finished(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.resolver.finished()
+    }
+
     /// All symbols, as they were first seen.
     pub(super) fn symbols(&self) -> impl Iterator<Item = &[u8]> + Clone {
         self.resolver.symbols()
+    }
+
+    /// The same symbols, for Mach-O: those before each library, those after the last one, and those
+    /// that only objects have.
+    pub(super) fn parts(&self) -> impl Iterator<Item = impl Iterator<Item = &[u8]>> {
+        self.resolver.parts(self.settled)
     }
 
     /// Whether only files that are not linked define `name`.

@@ -98,17 +98,15 @@ impl FileLocation<'_> {
             (kind::FileKind::Shared, Flavour::Elf) => (InputKind::Shared, of_elf(&bytes, true)),
             _ => (InputKind::Native, of_object(flavour, &bytes)),
         };
-        let indexed = match (self, flavour, kind) {
-            (Self::Member { .. }, Flavour::MachO, InputKind::Native) if lazy => {
-                macho::indexed(&bytes)
-            }
+        let indexed = match (flavour, kind) {
+            (Flavour::MachO, InputKind::Native) if lazy => macho::indexed(&bytes),
             _ => None,
         };
         // What cannot be read makes the result disagree with the linker's.
         let table = table.unwrap_or_default();
         Ok(InputFile {
             name,
-            place: self.place(),
+            member: self.member(),
             kind,
             abi: abi.unwrap_or_default(),
             lazy,
@@ -118,7 +116,7 @@ impl FileLocation<'_> {
         })
     }
 
-    fn place(&self) -> Option<(Arc<Library>, u64)> {
+    fn member(&self) -> Option<(Arc<Library>, u64)> {
         match self {
             Self::File { .. } => None,
             Self::Member {

@@ -1,6 +1,8 @@
 //! Reads files as a linker does, one by one, and loads the members of archives that they ask for.
 
-use std::collections::{HashMap, HashSet};
+mod found;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -8,7 +10,7 @@ use memchr::memmem;
 
 use super::{InputFile, InputKind, Resolution, read, wrapper_of};
 use crate::thinlto::Symbol;
-use crate::wrapper::inputs::LinkInputs;
+use crate::wrapper::inputs::{LinkInputs, Piece};
 use crate::wrapper::natives::Native;
 use crate::wrapper::{Flavour, Refusal, Release, in_parallel};
 
@@ -36,8 +38,13 @@ pub struct SymbolResolver {
     /// Where the members of archives are first, by their names and offsets.
     members: HashMap<(String, u64), usize>,
     taken: Vec<bool>,
+    /// In the order of the trace.
     loaded: Vec<usize>,
+    /// In the order in which their sections come; of objects that are linked when they are needed,
+    /// those of `ld64.lld` have their places even if nothing needs them.
     finished: Vec<usize>,
+    /// How many symbols there were before each library that is not read here.
+    before_libraries: Vec<usize>,
 }
 
 impl SymbolResolver {
@@ -48,11 +55,15 @@ impl SymbolResolver {
     pub(in crate::wrapper) fn find(
         flavour: Flavour,
         inputs: &LinkInputs,
-        first: &[&str],
+        first: &[String],
         release: &Release,
     ) -> Result<Self, Refusal> {
         let mut places = Vec::new();
+        let mut libraries = Vec::new();
         for piece in &inputs.pieces {
+            if matches!(piece, Piece::Library { .. }) {
+                libraries.push(places.len());
+            }
             read::places(piece, &mut places);
         }
         let files = in_parallel(&places, |place| {
@@ -73,14 +84,19 @@ impl SymbolResolver {
             symbols: IndexMap::new(),
             loaded: Vec::new(),
             finished: Vec::new(),
+            before_libraries: Vec::new(),
         };
         for name in first {
             let symbol = resolver.insert(name.as_bytes());
             resolver.undefined(symbol, false);
         }
-        for file in 0..resolver.files.len() {
-            resolver.parse(file);
+        let mut parsed = 0;
+        for library in libraries {
+            (parsed..library).for_each(|file| resolver.parse(file));
+            resolver.before_libraries.push(resolver.symbols.len());
+            parsed = library;
         }
+        (parsed..resolver.files.len()).for_each(|file| resolver.parse(file));
         Ok(resolver)
     }
 
@@ -109,11 +125,9 @@ impl SymbolResolver {
         wrapped: &[&str],
         release: &Release,
     ) -> Resolution {
-        let names = |numbers: &[usize]| {
-            let files = numbers.iter().map(|&number| &self.files[number]);
-            let names = files.map(|file| (file.name.clone(), file.offset()));
-            names.collect::<Vec<_>>()
-        };
+        let loaded = self.loaded();
+        let loaded = loaded.map(|file| (file.name.clone(), file.offset()));
+        let loaded = loaded.collect();
         let of_modules = self.of_modules();
         let without_wrapper = wrapped.iter().filter(|name| {
             of_modules.contains(name.as_bytes()) && !self.is_defined_somewhere(&wrapper_of(name))
@@ -121,15 +135,15 @@ impl SymbolResolver {
         let without_wrapper = without_wrapper.map(|&name| name.to_owned()).collect();
         // Older linkers do not look into archives for it.
         let mut first = self.files.iter();
-        let first = first.find(|file| file.place.is_none() || release.major() > LAST_ONE_PASS);
+        let first = first.find(|file| file.member.is_none() || release.major() > LAST_ONE_PASS);
         Resolution {
             abi: first.map(|file| file.abi),
-            loaded: names(&self.loaded),
-            finished: names(&self.finished),
+            loaded,
             claimed: self.claimed(),
             without_wrapper,
             of_modules,
             optional: self.optional(),
+            settled: self.symbols.len(),
             resolver: {
                 self.forget_loaded();
                 self
@@ -143,7 +157,7 @@ impl SymbolResolver {
             let file = &self.files[number];
             self.files[number] = Arc::new(InputFile {
                 name: file.name.clone(),
-                place: file.place.clone(),
+                member: file.member.clone(),
                 symbols: Vec::new(),
                 indexed: None,
                 groups: Vec::new(),
@@ -152,8 +166,30 @@ impl SymbolResolver {
         }
     }
 
+    /// The places of the files that are linked, in the order in which their sections come.
+    pub(super) fn finished(&self) -> impl Iterator<Item = (&str, u64)> {
+        let linked = self.finished.iter().filter(|&&number| self.taken[number]);
+        linked.map(|&number| self.files[number].place())
+    }
+
     pub(super) fn symbols(&self) -> impl Iterator<Item = &[u8]> + Clone {
         self.symbols.keys().map(|name| &name[..])
+    }
+
+    /// The symbols before each library, those after the last one as far as there are `settled`, and
+    /// the others.
+    pub(super) fn parts(
+        &self,
+        settled: usize,
+    ) -> impl Iterator<Item = impl Iterator<Item = &[u8]>> {
+        let ends = self.before_libraries.iter().copied();
+        let ends = ends.chain([settled, self.symbols.len()]);
+        ends.scan(0, |start, end| {
+            let part = self.symbols.get_range(*start..end);
+            *start = end;
+            Some(part.into_iter().flat_map(|part| part.keys()))
+        })
+        .map(|part| part.map(|name| &name[..]))
     }
 
     /// Whether there is a file left that only some symbol would load.
@@ -180,7 +216,7 @@ impl SymbolResolver {
         let number = self.files.len();
         self.files.push(Arc::new(InputFile {
             name: String::new(),
-            place: None,
+            member: None,
             kind: InputKind::Native,
             abi: 0,
             lazy: false,
@@ -192,8 +228,8 @@ impl SymbolResolver {
         let (loaded, finished) = (self.loaded.len(), self.finished.len());
         self.load(number);
         let asked = match self.flavour {
-            Flavour::Elf => &self.loaded[loaded..],
-            Flavour::Wasm | Flavour::MachO => &self.finished[finished..],
+            Flavour::Elf | Flavour::MachO => &self.loaded[loaded..],
+            Flavour::Wasm => &self.finished[finished..],
         };
         let asked = asked.iter().filter(|&&file| file != number);
         asked
@@ -220,6 +256,9 @@ impl SymbolResolver {
         let file = Arc::clone(&self.files[number]);
         if file.lazy {
             self.offer(number);
+            if self.has_own_place(number) {
+                self.finished.push(number);
+            }
         } else if file.kind == InputKind::Shared {
             self.loaded.push(number);
             self.taken[number] = true;
@@ -277,9 +316,25 @@ impl SymbolResolver {
         if std::mem::replace(&mut self.taken[number], true) {
             return;
         }
-        self.loaded.push(number);
+        let has_own_place = self.has_own_place(number);
+        // `ld64.lld` shows files when it has read them.
+        let traced_late = self.flavour == Flavour::MachO && !has_own_place;
+        if !traced_late {
+            self.loaded.push(number);
+        }
         self.resolve(number);
-        self.finished.push(number);
+        if traced_late {
+            self.loaded.push(number);
+        }
+        if !has_own_place {
+            self.finished.push(number);
+        }
+    }
+
+    /// Whether `ld64.lld` has a place for the file before something needs it.
+    fn has_own_place(&self, number: usize) -> bool {
+        let file = &self.files[number];
+        self.flavour == Flavour::MachO && file.lazy && file.member.is_none()
     }
 
     fn resolve(&mut self, number: usize) {
@@ -333,47 +388,5 @@ impl SymbolResolver {
             Some(SymbolState::Defined | SymbolState::Lazy(_) | SymbolState::Shared) => true,
             None | Some(SymbolState::New | SymbolState::Undefined { .. }) => false,
         }
-    }
-
-    /// The files that were loaded.
-    fn loaded(&self) -> impl Iterator<Item = &InputFile> {
-        self.loaded.iter().map(|&number| &*self.files[number])
-    }
-
-    fn of_modules(&self) -> HashSet<Vec<u8>> {
-        let modules = self.loaded().filter(|file| file.kind == InputKind::Bitcode);
-        let symbols = modules.flat_map(|file| &file.symbols);
-        let defined = symbols.filter(|symbol| !symbol.undefined);
-        // Most definitions of C++ are in many modules.
-        let names: HashSet<&[u8]> = defined.map(|symbol| &symbol.name[..]).collect();
-        names.into_iter().map(<[u8]>::to_vec).collect()
-    }
-
-    /// Only Apple's linkers tell these apart.
-    fn optional(&self) -> HashSet<Vec<u8>> {
-        if self.flavour != Flavour::MachO {
-            return HashSet::new();
-        }
-        let symbols = self.loaded().flat_map(|file| &file.symbols);
-        let (optional, other): (Vec<_>, Vec<_>) =
-            symbols.partition(|symbol| symbol.undefined && symbol.weak);
-        let other: HashSet<&[u8]> = other.iter().map(|symbol| &symbol.name[..]).collect();
-        let only = optional
-            .into_iter()
-            .filter(|symbol| !other.contains(&symbol.name[..]));
-        only.map(|symbol| symbol.name.clone()).collect()
-    }
-
-    fn claimed(&self) -> HashSet<Vec<u8>> {
-        let mut seen: HashSet<&[u8]> = HashSet::new();
-        let mut claimed = HashSet::new();
-        for file in self.loaded() {
-            for group in &file.groups {
-                if seen.insert(group) && file.kind == InputKind::Bitcode {
-                    claimed.insert(group.clone());
-                }
-            }
-        }
-        claimed
     }
 }

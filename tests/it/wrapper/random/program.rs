@@ -15,7 +15,7 @@ use crate::support::wrapped::Release;
 
 /// Constructs of C that a file may have. `$K` is the file's number, `$J` that of another, `$N` a
 /// number, `$D` a small one that files have in common.
-const CONSTRUCTS: [&str; 22] = [
+const CONSTRUCTS: [&str; 21] = [
     "__attribute__((weak)) int w$D(int x) { return x + $N; } int uw$K(int x) { return w$D(x); }",
     "__attribute__((weak, noinline)) int v$D(int x) { __asm__(\"\"); return x * $N; } int uv$K(int x) { return v$D(x) + 1; }",
     "extern int nowhere(int) __attribute__((weak)); int n$K(int x) { return nowhere ? nowhere(x) : x + $N; }",
@@ -37,7 +37,6 @@ const CONSTRUCTS: [&str; 22] = [
     "int ex$K = $N; extern int ex$D; int rex$K(void) { return ex$K; }",
     "__attribute__((noinline)) static int hot$K(int x) { __asm__(\"\"); return x + $N; } int uh$K(int x) { return hot$K(x) + hot$K(x + 1); }",
     "__attribute__((used)) static int kept$K = $N;",
-    "extern int lib$D(int) __attribute__((weak)); int ul$K(int x) { return lib$D ? lib$D(x) : 0; }",
 ];
 
 /// What a program is for.
@@ -74,6 +73,10 @@ const OF_C: [&str; 2] = [
     "int cm$D[$N + 1]; int *rc$K(void) { return cm$D; }",
     "int tent$K; int rt_$K(void) { return tent$K; }",
 ];
+
+/// For Apple's platforms the linker's own LTO knows that such a function is in the program.
+const OPTIONAL: &str =
+    "extern int lib$D(int) __attribute__((weak)); int ul$K(int x) { return lib$D ? lib$D(x) : 0; }";
 
 /// Constructs of C++.
 const OF_CXX: [&str; 5] = [
@@ -113,7 +116,8 @@ impl Program {
             before: Vec::new(),
         };
         let files = 3 + random.below(4);
-        let debug = random.below(6) == 0;
+        // For Apple's platforms a program names the objects of its debug information.
+        let debug = random.below(6) == 0 && kind != Kind::MachO;
         for number in 0..files {
             let cxx = random.below(3) == 0;
             let text = source(random, kind, number, files, cxx);
@@ -132,6 +136,13 @@ impl Program {
             if random.below(4) == 0 {
                 flags.push("-fvisibility=hidden");
             }
+            let own = match kind {
+                Kind::MachO if !flags.iter().any(|flag| flag.starts_with("-flto")) => {
+                    own_weak_names(number)
+                }
+                Kind::Elf | Kind::Wasm | Kind::MachO => Vec::new(),
+            };
+            flags.extend(own.iter().map(String::as_str));
             let name = format!("m{number}");
             program.compile(release, &name, &text, cxx, &flags);
             program.objects.push(format!("{name}.o"));
@@ -139,7 +150,9 @@ impl Program {
         for (name, text) in [("cpy", SUPPORT), ("set", SUPPORT_SET), ("lib", SUPPORT_LIB)] {
             let mut flags = program.flags();
             flags.push("-fno-builtin");
-            if random.below(3) == 0 {
+            // `ld64.lld` has no code for a module that only an object of LTO asks for.
+            let may_be_module = kind != Kind::MachO || name == "lib";
+            if random.below(3) == 0 && may_be_module {
                 flags.push("-flto=thin");
             }
             program.compile(release, name, text, false, &flags);
@@ -296,6 +309,33 @@ impl Program {
     }
 }
 
+/// Options that give the weak definitions of a file names that no other file has. `ld64.lld` takes
+/// the first one of several that it meets, which need not be the first in the program: members of
+/// archives come before those that asked for them.
+fn own_weak_names(file: usize) -> Vec<String> {
+    let numbered = (0..3).flat_map(|number| {
+        let names = ["w", "v", "V", "iv", "once"];
+        names.map(|name| format!("-D{name}{number}={name}{number}_{file}"))
+    });
+    let template = [format!("-Dtp=tp_{file}")];
+    numbered.chain(template).collect()
+}
+
+/// Those that a file for `kind` may have.
+fn constructs(kind: Kind, cxx: bool) -> Vec<&'static str> {
+    let mut constructs = CONSTRUCTS.to_vec();
+    if kind != Kind::MachO {
+        constructs.push(OPTIONAL);
+    }
+    if kind == Kind::Elf {
+        constructs.extend(OF_ELF);
+        if !cxx {
+            constructs.extend(OF_C);
+        }
+    }
+    constructs
+}
+
 /// The text of file number `own` of `files`.
 fn source(random: &mut Random, kind: Kind, own: usize, files: usize, cxx: bool) -> String {
     let mut text = String::new();
@@ -326,13 +366,7 @@ fn source(random: &mut Random, kind: Kind, own: usize, files: usize, cxx: bool) 
             calls.join(" + ")
         );
     }
-    let mut constructs: Vec<&str> = CONSTRUCTS.to_vec();
-    if kind == Kind::Elf {
-        constructs.extend(OF_ELF);
-        if !cxx {
-            constructs.extend(OF_C);
-        }
-    }
+    let constructs = constructs(kind, cxx);
     let mut fill = |construct: &str| {
         let (n, d) = (random.below(60).to_string(), random.below(3).to_string());
         let other = random.below(files).to_string();

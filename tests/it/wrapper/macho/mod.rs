@@ -1,12 +1,10 @@
 //! `ld64.lld`: programs for Apple's platforms. Nothing here can run them, so each is compared with
-//! the linker's own: byte by byte, or in all but the order of names in the string table.
+//! the linker's own byte by byte.
 
-use std::path::Path;
-use std::process::Command;
+mod order;
 
 use fs_err as fs;
 
-use crate::support::llvm::run;
 use crate::support::outcome::Counts;
 use crate::support::wrapped::{Release, WrapperDir};
 
@@ -14,7 +12,7 @@ use crate::support::wrapped::{Release, WrapperDir};
 const LIBRARIES: [(&str, &str); 3] = [
     (
         "libSystem",
-        "dyld_stub_binder, _puts, ___cxa_atexit, __tlv_bootstrap, __tlv_atexit, __Unwind_Resume",
+        "dyld_stub_binder, _puts, ___cxa_atexit, __tlv_bootstrap, __tlv_atexit, __Unwind_Resume, _memset, _bzero, ___bzero, _memcpy",
     ),
     (
         "libc++",
@@ -98,20 +96,6 @@ impl Apple {
         counts
     }
 
-    /// The same where LTO gives names to what had none for other files: the linker's own LTO puts
-    /// them behind those of the libraries, and so their strings.
-    fn alike(&self, driver: &str, words: &[&str], jobs: usize) {
-        let app = self.fixture.path("app");
-        let theirs = self.theirs(driver, words);
-        fs::write(&app, theirs).expect("written");
-        let theirs = dumped(&self.fixture.release, self.fixture.dir());
-        let counts = self.fixture.counts(&self.ours(driver, words), words);
-        assert_eq!(counts.jobs, jobs, "{words:?}");
-        let ours = dumped(&self.fixture.release, self.fixture.dir());
-        assert!(ours.len() > 100, "{ours:?}");
-        assert_eq!(ours, theirs, "{} {words:?}", self.target);
-    }
-
     /// The linker must do it alone, for this reason.
     fn alone(&self, driver: &str, words: &[&str], reason: &str) {
         let theirs = self.theirs(driver, words);
@@ -124,27 +108,6 @@ impl Apple {
         );
         assert!(fs::read(self.fixture.path("app")).expect("linked") == theirs);
     }
-}
-
-/// Load commands, symbols, the bytes of all sections, imports and exports of `app` in `dir`; not the
-/// order of names in its string table.
-pub(super) fn dumped(release: &Release, dir: &Path) -> Vec<String> {
-    let mut dump = String::new();
-    for (tool, options) in [
-        ("llvm-otool", &["-l"][..]),
-        ("llvm-nm", &["-a", "-p", "-m"]),
-        ("llvm-objdump", &["-s"]),
-        (
-            "llvm-objdump",
-            &["--macho", "--chained-fixups", "--exports-trie"],
-        ),
-    ] {
-        let mut command = Command::new(release.tool(tool));
-        dump += &run(command.current_dir(dir).args(options).arg("app"));
-    }
-    // It is the hash of the whole file.
-    let lines = dump.lines().filter(|line| !line.contains("  uuid "));
-    lines.map(str::to_owned).collect()
 }
 
 fn c_program() -> impl Iterator<Item = Apple> {
@@ -285,7 +248,7 @@ fn options_of_ld64_mean_what_they_mean_in_its_own_lto() {
             .write("frameworks/Foo.framework/Foo.tbd", FRAMEWORK);
         for words in OPTIONS {
             let words = [&["main.o", "libx.a", "liby.a"], *words].concat();
-            apple.alike("clang", &words, 3);
+            apple.same("clang", &words, 3);
         }
     }
 }
@@ -427,7 +390,7 @@ fn a_cxx_program_is_ld64s_own_with_initializers_exceptions_and_weak_imports() {
             &["main.o", "libx.a", "-Wl,-dead_strip"],
             &["main.o", "libx.a", "-dynamiclib", "-Wl,--icf=all"],
         ] {
-            apple.alike("clang++", words, 2);
+            apple.same("clang++", words, 2);
         }
     }
 }
