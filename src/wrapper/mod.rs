@@ -137,6 +137,11 @@ impl LinkPlan {
             // Which one counts for a module depends on what asked for it.
             return Err(Refusal::new("`--exclude-libs` with a version script"));
         }
+        if flavour == Flavour::Wasm && inputs.has_regular_lto()? {
+            // The thin link would write an empty index beside each, whatever `--thinlto-prefix-replace`
+            // says.
+            return Err(Refusal::new("a module for regular LTO"));
+        }
         let backend = backend::BackendFlags::of(flavour, &items)?;
         Ok(Some(Self {
             items,

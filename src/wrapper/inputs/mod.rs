@@ -176,24 +176,40 @@ impl LinkInputs {
 
     /// Whether a module for ThinLTO is among them.
     pub(super) fn has_thinlto(&self) -> Result<bool, Refusal> {
+        self.has_module(|kind| kind.thin)
+    }
+
+    /// Whether a module is among them that has no part for ThinLTO.
+    pub(super) fn has_regular_lto(&self) -> Result<bool, Refusal> {
+        self.has_module(|kind| !kind.thin)
+    }
+
+    fn has_module(&self, is_wanted: fn(LtoKind) -> bool) -> Result<bool, Refusal> {
         for piece in &self.pieces {
-            let found = match piece {
-                Piece::Bitcode { path, .. } => is_thin_file(Path::new(path), false),
-                Piece::Object { path, .. } if self.fat => is_thin_file(Path::new(path), true),
-                Piece::Archive { library, .. } => self.has_thin_member(library),
-                Piece::State(_)
+            let kind = match piece {
+                Piece::Bitcode { path, .. } => kind_of_file(Path::new(path), false),
+                Piece::Object { path, .. } if self.fat => kind_of_file(Path::new(path), true),
+                Piece::Archive { library, .. } if self.has_member(library, is_wanted)? => {
+                    return Ok(true);
+                }
+                Piece::Archive { .. }
+                | Piece::State(_)
                 | Piece::Object { .. }
                 | Piece::Library { .. }
-                | Piece::Shared { .. } => Ok(false),
+                | Piece::Shared { .. } => Ok(None),
             };
-            if found? {
+            if kind?.is_some_and(is_wanted) {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    fn has_thin_member(&self, library: &Library) -> Result<bool, Refusal> {
+    fn has_member(
+        &self,
+        library: &Library,
+        is_wanted: fn(LtoKind) -> bool,
+    ) -> Result<bool, Refusal> {
         let path = Path::new(&library.path);
         let search = || {
             let archive = open_regular(path)?.into_file();
@@ -203,10 +219,10 @@ impl LinkInputs {
                     FileKind::Object if self.fat => true,
                     _ => continue,
                 };
-                let found = member.visit(&archive, |file, start, size| {
-                    is_thin(file, start, size, fat)
+                let kind = member.visit(&archive, |file, start, size| {
+                    kind_of_part(file, start, size, fat)
                 });
-                if found? {
+                if kind?.is_some_and(is_wanted) {
                     return Ok(true);
                 }
             }
@@ -248,33 +264,35 @@ pub(super) fn with_file_lists(words: Vec<String>) -> Option<Vec<String>> {
 pub(super) fn may_be_thinlto(word: &str) -> bool {
     let path = Path::new(word);
     match FileKind::of_file(path) {
-        Ok(FileKind::Bitcode) => is_thin_file(path, false).unwrap_or(false),
+        Ok(FileKind::Bitcode) => {
+            kind_of_file(path, false).is_ok_and(|kind| kind.is_some_and(|kind| kind.thin))
+        }
         Ok(FileKind::Archive) => Library::read(word).is_ok_and(|library| library.has_bitcode()),
         _ => false,
     }
 }
 
-fn is_thin_file(path: &Path, fat: bool) -> Result<bool, Refusal> {
+/// As [`kind_of_part`], of a whole file.
+fn kind_of_file(path: &Path, fat: bool) -> Result<Option<LtoKind>, Refusal> {
     open_with_size(path)
-        .and_then(|(file, size)| is_thin(&file, 0, size, fat))
+        .and_then(|(file, size)| kind_of_part(&file, 0, size, fat))
         .map_err(|error| Refusal::unreadable(path, &error))
 }
 
-/// Whether a part of `file` is a module for ThinLTO, or if `fat`, an object with such a section.
-fn is_thin(file: &File, start: u64, size: u64, fat: bool) -> io::Result<bool> {
+/// The kind of the module in a part of `file`, or if `fat`, of that in a section of the object there.
+/// `None` if there is no such section, or the module is damaged: the linker has the better message.
+fn kind_of_part(file: &File, start: u64, size: u64, fat: bool) -> io::Result<Option<LtoKind>> {
     let (start, size) = if fat {
         let Some(section) = natives::fat_section(file, start, size) else {
-            return Ok(false);
+            return Ok(None);
         };
         (start + section.start, section.end - section.start)
     } else {
         (start, size)
     };
     let read = |buffer: &mut [u8], at| file.read_exact_at(buffer, start + at);
-    let kind = match LtoKind::of_headers(size, &read)? {
-        Some(kind) => Ok(kind),
-        None => LtoKind::of(&bytes_at(file, start, size)?),
-    };
-    // The linker has the better message for one that is damaged.
-    Ok(kind.is_ok_and(|kind| kind.thin))
+    if let Some(kind) = LtoKind::of_headers(size, &read)? {
+        return Ok(Some(kind));
+    }
+    Ok(LtoKind::of(&bytes_at(file, start, size)?).ok())
 }

@@ -238,6 +238,29 @@ fn options_of_wasm_ld_mean_what_they_mean_in_its_own_lto() {
     }
 }
 
+/// Its thin link would write an empty one there, over what the user has.
+#[test]
+fn no_index_is_written_beside_a_module_for_regular_lto() {
+    let Some(fixture) = fixture() else { return };
+    let main = "int f(void); int main(void) { return f(); }\n";
+    fixture.compile("main.c", main, &[&TARGET[..], &["-flto=thin"]].concat());
+    let f = "int f(void) { return 0; }\n";
+    fixture.compile("f.c", f, &[&TARGET[..], &["-flto"]].concat());
+    fixture.archive("rcs", "libf.a", &["f.o"]);
+    fixture.write("f.o.thinlto.bc", "the user's");
+    let linker = fixture.path("relto-wasm-ld").display().to_string();
+    for input in ["f.o", "libf.a"] {
+        let said = link(&fixture, "clang", &linker, &["main.o", input]);
+        assert!(said.contains("a module for regular LTO"), "{said}");
+        let kept = fs::read(fixture.path("f.o.thinlto.bc")).expect("there");
+        assert_eq!(kept, b"the user's", "{input}");
+        let names = fs::read_dir(fixture.dir()).expect("a directory");
+        let names = names.map(|entry| entry.expect("a file").file_name().into_string());
+        let made = names.filter(|name| name.as_ref().is_ok_and(|it| it.ends_with(".thinlto.bc")));
+        assert_eq!(made.count(), 1, "{input}");
+    }
+}
+
 #[test]
 fn a_cxx_program_is_wasm_lds_own_and_runs() {
     let Some(fixture) = fixture() else { return };
