@@ -73,6 +73,9 @@ pub(super) fn text_of(
         Err(error) if in_tree && error.kind() == io::ErrorKind::PermissionDenied => {
             return Ok(None);
         }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !is_of_user(path) => {
+            return Ok(None);
+        }
         Err(error) => return Err(unreadable(path, error)),
     };
     // The metadata of the open file: what is checked is what is read.
@@ -102,6 +105,13 @@ pub(super) fn text_of(
     let path = path.to_owned();
     text.map(Some)
         .map_err(|_| ConfigError::FileNotUtf8 { path })
+}
+
+/// Whether `path` is this user's, as far as can be seen: `HOME` may be that of another user who lets
+/// nobody in.
+fn is_of_user(path: &Path) -> bool {
+    let me = rustix::process::geteuid().as_raw();
+    fs_err::symlink_metadata(path).is_ok_and(|found| found.uid() == me)
 }
 
 /// A directory that must not be searched has no file for us, a name that is too long has none, and
