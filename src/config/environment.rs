@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::error::{ConfigError, Warning};
 use super::options::{OPTIONS, Opt, OptionKind, PREFIX};
 use super::source::{ConfigEntry, ConfigSource};
+use crate::client_context::ClientContext;
 use crate::fs::is_trusted_owner;
 use crate::launcher::{HOLDS_SLOT, STARTED_BY};
 
@@ -64,7 +65,7 @@ impl Environment {
         }
         Self {
             variables,
-            current_dir: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+            current_dir: ClientContext::default().dir(),
         }
     }
 

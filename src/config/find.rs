@@ -69,11 +69,11 @@ pub(super) fn text_of(
     let file = match open_regular(path) {
         Ok(file) => file,
         Err(error) if is_absent(&error) => return Ok(None),
-        // The file of a tree that this user may not read is meant for another one.
-        Err(error) if in_tree && error.kind() == io::ErrorKind::PermissionDenied => {
-            return Ok(None);
-        }
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !is_of_user(path) => {
+        // The file of a tree, or of another user, that this one may not read is not meant for it.
+        Err(error)
+            if error.kind() == io::ErrorKind::PermissionDenied
+                && (in_tree || !is_of_user(path)) =>
+        {
             return Ok(None);
         }
         Err(error) => return Err(unreadable(path, error)),

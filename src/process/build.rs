@@ -93,8 +93,8 @@ mod tests {
         ];
         let look = |pid| {
             let (_, name, parent, started) = processes.iter().find(|it| it.0 == pid)?;
-            let gap = " 0".repeat(17);
-            ProcStat::parse(&format!("{pid} ({name}) S {parent}{gap} {started} 0 0"))
+            let (gap, rest) = (" 0".repeat(17), " 0".repeat(19));
+            ProcStat::parse(&format!("{pid} ({name}) S {parent}{gap} {started}{rest}"))
         };
         let (pid, ancestor) = outermost(9, look).expect("a build");
         assert_eq!((pid, ancestor.started), (5, 50));

@@ -15,6 +15,8 @@ pub(super) struct ProcStat {
     pub(super) started: u64,
     /// Resident bytes.
     pub(super) resident_memory: u64,
+    /// Real-time priority and policy.
+    pub(super) scheduling: [u32; 2],
 }
 
 impl ProcStat {
@@ -39,6 +41,7 @@ impl ProcStat {
             parent: field(4)?.parse().ok()?,
             started: field(22)?.parse().ok()?,
             resident_memory: pages.saturating_mul(page),
+            scheduling: [field(40)?.parse().ok()?, field(41)?.parse().ok()?],
         })
     }
 
@@ -63,12 +66,13 @@ mod tests {
 
     #[test]
     fn state_and_memory_are_read_whatever_the_program_is_called() {
-        let fields =
-            "S 1 5 5 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 99 4096000 12 18446744073709551615 1";
+        let fields = "S 1 5 5 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 99 4096000 12 18446744073709551615 1 \
+                      0 0 0 0 0 0 0 0 0 0 0 0 0 7 3";
         let stat = ProcStat::parse(&format!("5 (a) R (b) {fields}")).expect("a process");
         assert_eq!((&*stat.name, stat.parent, stat.started), ("a) R (b", 1, 99));
         let page = u64::try_from(rustix::param::page_size()).expect("small");
         assert_eq!(stat.resident_memory, 12 * page);
+        assert_eq!(stat.scheduling, [7, 3]);
         assert!(stat.is_running());
         for ended in ["Z", "T"] {
             let fields = fields.replacen('S', ended, 1);

@@ -13,6 +13,7 @@ use rustix::thread::sched_getaffinity;
 use serde::{Deserialize, Serialize};
 
 use super::ProcStatus;
+use super::proc_stat::ProcStat;
 use crate::fs::FileId;
 use crate::rlimit::{self, Resource};
 
@@ -76,8 +77,8 @@ pub struct World {
     /// Groups with a limit, the limits with them.
     cgroups: Vec<String>,
     nice: Option<i32>,
-    /// Real-time priority and policy, as the kernel prints them.
-    scheduling: Option<String>,
+    /// Real-time priority and policy.
+    scheduling: Option<[u32; 2]>,
     /// In the kernel's units; `None` means unlimited.
     limits: [Option<u64>; RESOURCES.len()],
     /// The numbers of the processors that it may run on.
@@ -103,7 +104,9 @@ impl World {
             security_label: text("/proc/self/attr/current"),
             cgroups: limited_cgroups(&text("/proc/self/cgroup").unwrap_or_default()),
             nice: getpriority_process(None).ok(),
-            scheduling: text("/proc/self/stat").and_then(|stat| scheduling(&stat)),
+            scheduling: text("/proc/self/stat")
+                .and_then(|stat| ProcStat::parse(&stat))
+                .map(|stat| stat.scheduling),
             limits: RESOURCES.map(rlimit::soft),
             processors: (0..rustix::thread::CpuSet::MAX_CPU)
                 .filter(is_ours)
@@ -149,14 +152,6 @@ impl World {
 fn namespace(name: &str) -> Option<String> {
     let link = fs_err::read_link(Path::new("/proc/self/ns").join(name)).ok()?;
     Some(link.to_string_lossy().into_owned())
-}
-
-/// Fields 40 and 41 of `/proc/PID/stat`, numbered from 1; the second may hold spaces, and ends with
-/// the last parenthesis.
-fn scheduling(stat: &str) -> Option<String> {
-    let (_, from_third) = stat.rsplit_once(") ")?;
-    let mut fields = from_third.split(' ').skip(40 - 3);
-    Some(format!("{} {}", fields.next()?, fields.next()?))
 }
 
 fn text(path: &str) -> Option<String> {
@@ -263,7 +258,7 @@ mod tests {
             (&|it| it.security_label = other(), "another security label"),
             (&|it| it.cgroups.push("a".into()), "other cgroup limits"),
             (&|it| it.nice = Some(99), "another niceness"),
-            (&|it| it.scheduling = other(), "another scheduling policy"),
+            (&|it| it.scheduling = None, "another scheduling policy"),
             (&|it| it.processors.push(9999), "other processors"),
         ];
         for (change, name) in cases {

@@ -317,9 +317,9 @@ impl<'a> Objects<'a> {
         elf::without_symbols(object, self.overruled.get(&number)?)
     }
 
-    /// The file that comes before all others, for ELF and WebAssembly: it claims what native files must not win, and, for
-    /// the order of the symbol table, names the symbols of the program as `order` has them. `None`
-    /// if there is no need.
+    /// The file that comes before all others, for ELF and WebAssembly: it claims what native files
+    /// must not win, and, for the order of the symbol table, names the symbols of the program as
+    /// `order` has them. `None` if there is no need.
     pub(super) fn stub(
         &self,
         resolution: Option<&Resolution>,

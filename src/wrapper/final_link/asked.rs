@@ -2,8 +2,8 @@
 //! generator calls.
 //!
 //! The linker's own LTO reads the objects one by one, and links such a member before the object that
-//! asks for it; that of Apple's linkers links all of them before the objects,
-//! and those that are no members of archives where the command line names them.
+//! asks for it; that of Apple's linkers links all of them before the objects, and those that are no
+//! members of archives where the command line names them.
 
 use std::ops::Range;
 use std::path::Path;
