@@ -103,7 +103,9 @@ pub mod internals {
     pub mod action {
         pub use crate::action::native;
         pub mod arguments {
-            pub use crate::action::arguments::{Meaning, extra_outputs, parse, reaching, target};
+            pub use crate::action::arguments::{
+                HEEDED, Meaning, extra_outputs, parse, reaching, target,
+            };
         }
         pub mod canonical {
             pub use crate::action::canonical::{Canonical, CanonicalJob, NamedOutput, canonical};

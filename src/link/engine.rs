@@ -202,6 +202,10 @@ impl Engine {
         link.hash_cache.flush();
         let (files, bytes) = link.hash_cache.reads();
         link.events.send(Event::Hashed { files, bytes });
+        if let Some(decoded @ 1..) = link.slices.as_ref().map(Slices::decoded) {
+            let text = format!("modules read for slice keys: {decoded}");
+            link.events.note(text);
+        }
         if let Some(timings) = &ended.timings {
             let mut timings = timings.take(ended.end, ended.succeeded);
             timings.linker = options.record.linker_age;

@@ -78,8 +78,13 @@ impl RemoteJob<'_> {
         slice: &SliceKey,
     ) -> Result<VerifiedResult, ResultError> {
         let bad = |what: &str| ResultError::Bad(what.to_owned());
+        let paths = paths();
+        // A later relto may add conditions under which the object is right.
+        if result.output_files.len() > paths.len() {
+            return Err(bad("it has outputs that this version does not know"));
+        }
         // As it is, and with other names.
-        let received = self.receive(result, &paths(), 2).await?;
+        let received = self.receive(result, &paths, 2).await?;
         let ReceivedResult {
             exit_code,
             outputs,

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::{JobModule, add_output, output};
@@ -26,6 +27,8 @@ type Known = Option<Arc<ModuleGraph>>;
 pub(super) struct Graphs {
     memory: Mutex<GraphMemory>,
     names: Mutex<NameMemory>,
+    /// How many modules were read.
+    decoded: AtomicU64,
 }
 
 /// Two generations: what is used moves into the recent one, which becomes the older one when it is
@@ -56,9 +59,17 @@ impl Graphs {
         }
         self.kept(&slot, || {
             stored(cache, module)
-                .or_else(|| decoded(module, path, cache))
+                .or_else(|| {
+                    self.decoded.fetch_add(1, Ordering::Relaxed);
+                    decoded(module, path, cache)
+                })
                 .flatten()
         })
+    }
+
+    /// How many modules were read, and not known from an earlier link.
+    pub(super) fn decoded(&self) -> u64 {
+        self.decoded.load(Ordering::Relaxed)
     }
 
     /// The graph of a module that an earlier link had.

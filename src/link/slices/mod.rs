@@ -111,6 +111,11 @@ impl Slices {
         wanted.then(Self::default)
     }
 
+    /// How many modules this link has read.
+    pub(super) fn decoded(&self) -> u64 {
+        self.graphs.decoded()
+    }
+
     /// The slice key of a job, if it has one. `module` stands for the job in other links.
     pub(super) fn sliced(
         &self,
@@ -281,9 +286,8 @@ impl Slices {
 /// the same guard as any result.
 pub(super) fn restored(cache: &DiskCache, hermetic: &Hermetic, slice: &SliceKey) -> Option<Bytes> {
     let result = cache.get(&slice.digest())?;
-    let numbers = inline_output(&result, NUMBERS)?;
-    let object = output(cache, &result, OBJECT)?;
-    let restored = restore_own_record(&object, numbers, slice).ok()?;
+    let object = cache.blob(&object_of_record(&result)?)?;
+    let restored = restore_own_record(&object, &result.stdout_raw, slice).ok()?;
     let mut outputs = [Some(Bytes::from(restored))];
     check_result(&hermetic.job, 0, b"", &outputs).ok()?;
     outputs[0].take()
@@ -303,12 +307,27 @@ pub(super) fn store(
         return Ok(false);
     }
     let numbers = encode_numbers(&slice.numbers);
-    let mut result = reapi::ActionResult::default();
-    add_output(cache, &mut result, OBJECT, object)?;
-    add_inline_output(&mut result, NUMBERS, numbers.into());
+    let digest = DigestFunction::Sha256.digest(object);
+    cache.put_blob(&digest, object)?;
     cache.put_blob(&slice.message.digest, &slice.message.bytes)?;
-    cache.put_result(&slice.digest(), &result)?;
+    cache.put_result(&slice.digest(), &record(digest, numbers.into()))?;
     Ok(true)
+}
+
+/// What stands under a slice key.
+fn record(object: Digest, numbers: Bytes) -> reapi::ActionResult {
+    let mut result = reapi::ActionResult::default();
+    result.output_files.push(output_file(OBJECT, object));
+    add_inline_output(&mut result, NUMBERS, numbers);
+    result
+}
+
+/// The object of a [`record`]. A later relto may add conditions under which the object is right, as
+/// more outputs: a result with anything else in it is no record for this one.
+fn object_of_record(result: &reapi::ActionResult) -> Option<Digest> {
+    let object = result.output_files.first()?.digest.as_ref()?;
+    let object = Digest::from_pb(object).ok()?;
+    (*result == record(object, result.stdout_raw.clone())).then_some(object)
 }
 
 fn output(cache: &DiskCache, result: &reapi::ActionResult, path: &str) -> Option<Bytes> {

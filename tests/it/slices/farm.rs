@@ -175,7 +175,7 @@ fn set_numbers(farm: &Farm, result: &mut ActionResult, numbers: &[u64]) {
     set(farm, result, NUMBERS, lines.join("\n") + "\n");
 }
 
-const LIES: [(&str, Lie); 14] = [
+const LIES: [(&str, Lie); 15] = [
     ("no object", |_, result| {
         result.output_files.retain(|file| file.path != OBJECT);
     }),
@@ -189,6 +189,13 @@ const LIES: [(&str, Lie); 14] = [
     ("a failure", |_, result| result.exit_code = 1),
     ("messages", |_, result| {
         result.stderr_raw = Bytes::from_static(b"x.c: warning: nothing\n");
+    }),
+    ("a condition of a later relto", |farm, result| {
+        result.output_files.push(OutputFile {
+            path: "relto/slice/conditions".to_owned(),
+            digest: Some(farm.put("0 unchanged\n").to_pb()),
+            ..OutputFile::default()
+        });
     }),
     ("too few numbers", |farm, result| {
         set_numbers(farm, result, &[1]);

@@ -9,12 +9,10 @@ use prost::Message as _;
 use relto::internals::pb::reapi::ActionResult;
 use tempfile::TempDir;
 
-use crate::support::farm::{Farm, Profile};
 use crate::support::link::{Home, Link};
 use crate::support::llvm::{Llvm, run};
 use crate::support::outcome::LinkOutcome;
 use crate::support::program::{Program, of_texts};
-use crate::support::remote;
 use crate::support::saved::{files_below, result_in};
 
 /// A module whose local function every other module imports a use of.
@@ -71,7 +69,12 @@ fn compiled_with(
 }
 
 pub(super) fn base() -> (Program, TempDir) {
-    program(&SHARED.replace("NUMBER", "7"))
+    with_number(7)
+}
+
+/// The program with another number in a function that nothing imports.
+pub(super) fn with_number(number: u32) -> (Program, TempDir) {
+    program(&SHARED.replace("NUMBER", &number.to_string()))
 }
 
 /// Modules with inline assembly, each after a comment.
@@ -104,7 +107,7 @@ fn explained(home: &Home, module: &str) -> String {
 
 /// An edit of a function that nothing imports.
 pub(super) fn edited_unseen() -> (Program, TempDir) {
-    program(&SHARED.replace("NUMBER", "9"))
+    with_number(9)
 }
 
 /// The link of a program, told whether to use slice keys.
@@ -185,16 +188,22 @@ fn inline_assembly_that_moves_compiles_only_what_has_other_assembly_in_one_place
     assert_eq!(linked("longer still", "longer"), 4);
 }
 
-/// What `relto explain` says of the job file of a link.
-fn explained_jobs(outcome: &LinkOutcome, home: &Home, earlier: &[&str]) -> String {
+/// `relto explain` of the job file of a link.
+pub(super) fn explain_jobs(outcome: &LinkOutcome, home: &Home) -> Command {
     let jobs = outcome.dir().join("jobs.json");
     fs::write(jobs, outcome.job_file().to_string()).expect("written");
     let mut relto = Command::new(env!("CARGO_BIN_EXE_relto"));
     home.apply(&mut relto);
     relto
         .current_dir(outcome.dir())
-        .env("RELTO_SLICE_KEYS", "on");
-    run(relto.args(["explain", "jobs.json"]).args(earlier))
+        .env("RELTO_SLICE_KEYS", "on")
+        .args(["explain", "jobs.json"]);
+    relto
+}
+
+/// What it says, compared with what it said of another link.
+fn explained_jobs(outcome: &LinkOutcome, home: &Home, earlier: &[&str]) -> String {
+    run(explain_jobs(outcome, home).args(earlier))
 }
 
 #[test]
@@ -293,23 +302,6 @@ fn explain_shows_slice_keys_and_what_changed_them() {
             "shared.o",
         ],
     );
-}
-
-#[test]
-fn what_a_farm_made_is_found_by_slice_keys_after_an_edit() {
-    let farm = Farm::start(Profile::buildbarn());
-    let ((before, _kept), (after, _too)) = (base(), edited_unseen());
-    let of_the_farm = |home: &Home| {
-        let link = remote::with(link(&before, "on"), &farm.environment());
-        link.run_at(home).expect_works().counts()
-    };
-    assert_eq!(of_the_farm(&Home::new()).remote, 3);
-    let home = Home::new();
-    assert_eq!(of_the_farm(&home).cached, 3);
-    let outcome = link(&after, "on").run_at(&home).expect_works();
-    assert_eq!(outcome.counts().cached, 2, "{}", outcome.stderr);
-    let reference = Link::reference(&after).keep_objects().run();
-    assert_eq!(outcome.objects(), reference.objects());
 }
 
 /// Swaps the objects that stand under the slice keys of two jobs.

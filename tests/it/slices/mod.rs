@@ -2,12 +2,15 @@
 //! objects.
 
 mod campaign;
+mod excluded;
 mod farm;
 mod figures;
 mod ir;
+mod kept;
 mod lab;
 mod links;
 mod pieces;
+mod pulled;
 pub(crate) mod rust;
 pub(crate) mod source;
 mod tools;

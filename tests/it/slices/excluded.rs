@@ -1,0 +1,95 @@
+//! Arguments that keep a job from having a slice key, wherever they come from.
+
+use fs_err as fs;
+use relto::internals::action::arguments::HEEDED;
+use tempfile::TempDir;
+
+use crate::support::compiler::CompilerCopy;
+use crate::support::link::{Home, Link};
+use crate::support::llvm::run;
+use crate::support::program::Program;
+use crate::support::repeat::remote;
+
+use super::links::{base, edited_unseen, explain_jobs, link};
+
+/// Changes no object, and would change the key of what it is added to alike.
+const EXCLUDED: &str = "-fverbose-asm";
+const HARMLESS: &str = "-ffunction-sections";
+
+/// How many jobs are cached in a link after an edit that importers cannot see; `with` makes both
+/// links what they are.
+fn found<'a>(
+    before: &'a Program,
+    after: &'a Program,
+    with: &dyn Fn(Link<'a>) -> Link<'a>,
+) -> usize {
+    let home = Home::new();
+    with(link(before, "on")).run_at(&home).expect_works();
+    let outcome = with(link(after, "on")).run_at(&home).expect_works();
+    outcome.assert_identical_objects();
+    outcome.counts().cached
+}
+
+/// A directory with a file that says `text`.
+fn file_that_says(text: &str) -> (TempDir, String) {
+    let dir = TempDir::new().expect("a directory");
+    let file = dir.path().join("more.cfg");
+    fs::write(&file, format!("{text}\n")).expect("written");
+    let path = file.display().to_string();
+    (dir, path)
+}
+
+#[test]
+fn an_argument_excludes_a_job_wherever_it_comes_from() {
+    let ((before, _kept), (after, _too)) = (base(), edited_unseen());
+    for (word, expected) in [(HARMLESS, 2), (EXCLUDED, 0)] {
+        let (_dir, file) = file_that_says(word);
+        let copy = CompilerCopy::new();
+        fs::write(copy.file("clang.cfg"), word).expect("written");
+        let compiler = copy.option("clang");
+        for argument in [
+            &remote(word),
+            &remote(&format!("@{file}")),
+            &remote(&format!("--config={file}")),
+            &compiler,
+        ] {
+            let found = found(&before, &after, &|link| link.argument(argument));
+            assert_eq!(found, expected, "{word} by {argument}");
+        }
+        let found = found(&before, &after, &|link| {
+            link.env("CLANG_NO_DEFAULT_CONFIG", "1").argument(&compiler)
+        });
+        assert_eq!(found, 2, "{word} in a file that is not read");
+    }
+}
+
+#[test]
+fn arguments_that_a_variable_may_add_exclude_a_job() {
+    let ((before, _kept), (after, _too)) = (base(), edited_unseen());
+    // Whatever it says; `#` keeps clang from showing it.
+    for edit in ["#+-fverbose-asm", "#+-ffunction-sections"] {
+        let found = found(&before, &after, &|link| {
+            link.env("CCC_OVERRIDE_OPTIONS", edit)
+        });
+        assert_eq!(found, 0, "{edit}");
+    }
+}
+
+#[test]
+fn every_variable_that_clang_heeds_excludes_a_job() {
+    let (home, (program, _kept)) = (Home::new(), base());
+    let outcome = link(&program, "on").run_at(&home).expect_works();
+    let excluded = |variable: Option<&str>| {
+        let mut relto = explain_jobs(&outcome, &home);
+        relto.envs(variable.map(|name| match name {
+            "CCC_OVERRIDE_OPTIONS" => (name, "+-ffunction-sections"),
+            _ => (name, "1"),
+        }));
+        let told = run(&mut relto);
+        told.matches("  slice key none: the environment").count()
+    };
+    assert_eq!(excluded(None), 0);
+    for name in HEEDED {
+        assert_eq!(excluded(Some(name)), 3, "{name}");
+    }
+}
