@@ -26,4 +26,4 @@ pub use index::{Index, IndexError, ModuleEntry, ModuleHash};
 pub use lto_kind::{LtoKind, count_modules, triple};
 pub use module::{ModuleError, ModuleFacts};
 pub use rewrite::{Form, RewriteError};
-pub use symbols::{Symbol, SymbolTable, symbols, without_modules};
+pub use symbols::{Symbol, SymbolTable, Visibility, symbols, without_modules};

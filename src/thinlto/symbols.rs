@@ -17,12 +17,24 @@ pub struct Symbol {
     pub name: Vec<u8>,
     pub undefined: bool,
     pub weak: bool,
+    /// As the module has it; files of other kinds have it elsewhere.
+    pub visibility: Visibility,
+}
+
+/// Who sees a symbol, from the narrowest that counts among files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Visibility {
+    Hidden,
+    Protected,
+    #[default]
+    Default,
 }
 
 /// The code of the record that holds the content of both blocks.
 const BLOB: u64 = 1;
 
 mod flag {
+    pub(super) const VISIBILITY: u32 = 3;
     pub(super) const UNDEFINED: u32 = 1 << 3;
     pub(super) const WEAK: u32 = 1 << 4;
     pub(super) const GLOBAL: u32 = 1 << 10;
@@ -146,6 +158,11 @@ fn read(table: &[u8], names: &[u8]) -> Option<SymbolTable> {
             name: name(at)?,
             undefined: flags & flag::UNDEFINED != 0,
             weak: flags & flag::WEAK != 0,
+            visibility: match flags & flag::VISIBILITY {
+                1 => Visibility::Hidden,
+                2 => Visibility::Protected,
+                _ => Visibility::Default,
+            },
         });
     }
     Some(SymbolTable { symbols, groups })

@@ -10,6 +10,7 @@
 //! slow link is better than a wrong program. The caller starts processes and runs the jobs.
 
 mod archive;
+mod assigned;
 mod backend;
 mod comdat;
 mod command_line;

@@ -8,7 +8,7 @@ use object::read::macho::{MachHeader as _, Nlist as _};
 use object::{Endianness, LittleEndian};
 
 use super::{Definitions, Objects};
-use crate::thinlto::{Symbol, SymbolTable};
+use crate::thinlto::{Symbol, SymbolTable, Visibility};
 use crate::wrapper::Refusal;
 use crate::wrapper::resolution::Resolution;
 
@@ -41,6 +41,7 @@ impl External<'_> {
             name: self.name.to_vec(),
             undefined: self.is_undefined(),
             weak: self.weak,
+            visibility: Visibility::Default,
         }
     }
 }

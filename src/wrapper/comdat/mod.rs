@@ -9,6 +9,7 @@
 pub(super) mod elf;
 pub(super) mod macho;
 mod natives;
+mod order;
 pub(super) mod wasm;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -18,7 +19,8 @@ use std::path::Path;
 use fs_err as fs;
 use fs_err::os::unix::fs::FileExt as _;
 
-use self::natives::{NamedSymbols, is_missing};
+use self::natives::NamedSymbols;
+use super::assigned::AssignedSymbols;
 use super::resolution::Resolution;
 use super::{Flavour, Refusal};
 
@@ -267,33 +269,23 @@ impl<'a> Objects<'a> {
         self.overruled.contains_key(&number)
     }
 
-    /// Whether the linker itself defines `name`, as soon as a module has named it: optimization may
-    /// have removed the use.
-    fn is_defined_by_linker(&self, name: &[u8]) -> bool {
-        let section = name.strip_prefix(b"__start_");
-        let section = section.or_else(|| name.strip_prefix(b"__stop_"));
-        !self.relocatable
-            && section.is_some_and(|section| {
-                self.sections.contains(section) || self.natives.sections.contains(section)
-            })
-    }
-
     fn wasm_type(&self, name: &[u8]) -> Option<&wasm::SymbolType> {
         wasm::SymbolTypes::of([&self.natives.types, &self.types], name)
     }
 
-    /// Chooses the members that must be linked because a symbol of theirs is asked for. wasm-ld runs
-    /// the constructors of a member that it links for `--whole-archive` even if nothing of it is
-    /// used. Those of which the user does not want everything are members `by_need`.
+    /// Chooses the members that must be linked because a symbol of theirs is asked for. Of a member
+    /// that it links for `--whole-archive`, wasm-ld runs the constructors and keeps the variables that
+    /// are marked as used, even if nothing else of it is used. Those of which the user does not want
+    /// everything are members `by_need`.
     ///
     /// # Errors
-    /// One with constructors has no symbol of its own.
+    /// One of them has no symbol of its own.
     pub(super) fn pulled_members(
         &self,
         by_need: impl Fn(usize) -> bool,
     ) -> Result<PulledMembers, Refusal> {
         let mut pulled = PulledMembers::default();
-        let members = self.natives.constructors.iter();
+        let members = self.natives.rooted.iter();
         for member in members.filter(|member| by_need(member.number)) {
             let own = member.symbols.iter().filter(|&symbol| {
                 self.natives.definers.get(symbol) == Some(&1)
@@ -302,7 +294,7 @@ impl<'a> Objects<'a> {
             });
             let Some(symbol) = own.min() else {
                 return Err(Refusal::new(format!(
-                    "`{}` has constructors and no symbol that no other file has",
+                    "`{}` has constructors or used variables, and no symbol that no other file has",
                     member.name
                 )));
             };
@@ -318,37 +310,26 @@ impl<'a> Objects<'a> {
     }
 
     /// The file that comes before all others, for ELF and WebAssembly: it claims what native files
-    /// must not win, and, for the order of the symbol table, names the symbols of the program as
-    /// `order` has them. `None` if there is no need.
+    /// must not win, and names the symbols of the program in the order of its own symbol table. `None`
+    /// if there is no need.
     pub(super) fn stub(
         &self,
         resolution: Option<&Resolution>,
+        assigned: &AssignedSymbols,
         pulled: &PulledMembers,
     ) -> Option<Vec<u8>> {
         let claimed: Vec<&[u8]> = self.claimed.iter().flatten().copied().collect();
         let first = self.first.as_ref()?;
-        let order = resolution.into_iter().flat_map(Resolution::symbols);
         match self.flavour {
             Flavour::Elf => {
-                let plain = order.filter(|name| !name.contains(&b'@'));
-                let named = plain.filter_map(|name| {
-                    let (own, native) = (self.named.get(name), self.natives.named.get(name));
-                    if is_missing([own, native]) {
-                        return None;
-                    }
-                    if self.is_defined_by_linker(name) {
-                        return Some((name, own.kind.or(native.kind).unwrap_or_default()));
-                    }
-                    let thread_local = own.kind.filter(|it| *it == elf::TLS);
-                    let kind = thread_local.or(native.kind).or(own.kind)?;
-                    Some((name, kind))
-                });
-                let named: Vec<(&[u8], u8)> = named.collect();
+                let named = resolution.map(|resolution| self.in_order(resolution, assigned));
+                let named = named.unwrap_or_default();
                 let needed = !(claimed.is_empty() && named.is_empty());
                 let abi = resolution.and_then(|it| it.abi).unwrap_or_default();
                 needed.then(|| elf::stub(first, abi, &claimed, &named, self.relocatable))?
             }
             Flavour::Wasm => {
+                let order = resolution.into_iter().flat_map(Resolution::symbols);
                 let ordered: HashSet<&[u8]> = order.clone().collect();
                 let others = pulled.symbols.iter().map(|name| &name[..]);
                 let others = others.filter(|name| !ordered.contains(name));

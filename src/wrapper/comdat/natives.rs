@@ -60,6 +60,16 @@ impl NamedSymbols {
         hidden.map(|(name, _)| &name[..])
     }
 
+    /// The names of those that are needed and not defined.
+    pub(super) fn needed(&self) -> impl Iterator<Item = &[u8]> {
+        let names = self.numbers.iter();
+        let needed = names.filter(|&(_, number)| {
+            let symbol = &self.symbols[*number];
+            symbol.kind.is_some() && !symbol.defined
+        });
+        needed.map(|(name, _)| &name[..])
+    }
+
     pub(super) fn get(&self, name: &[u8]) -> NamedSymbol {
         let number = self.numbers.get(name);
         number.map_or_else(NamedSymbol::default, |number| self.symbols[*number])
@@ -88,13 +98,13 @@ pub(in crate::wrapper) struct Natives {
     pub(super) types: wasm::SymbolTypes,
     /// For WebAssembly: how many files define each symbol.
     pub(super) definers: HashMap<Vec<u8>, usize>,
-    /// For WebAssembly: the files that have constructors.
-    pub(super) constructors: Vec<WithConstructors>,
+    /// For WebAssembly: the files of which something stays as soon as they are linked.
+    pub(super) rooted: Vec<RootedFile>,
 }
 
-/// A native file whose constructors run at the start of the program.
+/// A native file with constructors, or with variables that stay unused.
 #[derive(Debug)]
-pub(super) struct WithConstructors {
+pub(super) struct RootedFile {
     pub(super) number: usize,
     pub(super) name: String,
     /// The symbols that it defines.
@@ -129,8 +139,8 @@ impl Natives {
             for symbol in found.symbols() {
                 *self.definers.entry(symbol.to_vec()).or_default() += 1;
             }
-            if wasm::has_init_functions(object) == Some(true) {
-                self.constructors.push(WithConstructors {
+            if wasm::has_roots(object) == Some(true) {
+                self.rooted.push(RootedFile {
                     number,
                     name: name.to_owned(),
                     symbols: found.symbols().map(<[u8]>::to_vec).collect(),

@@ -40,6 +40,13 @@ pub(super) fn check_member(name: &str, object: &[u8]) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// What the linker calls an object that it does not keep.
+pub(super) fn name_of_object(plan: &LinkPlan) -> Option<&'static str> {
+    plan.last(Role::ObjectDir)
+        .is_none()
+        .then_some("/tmp/lto.tmp")
+}
+
 /// The file that is linked for the object at `path`, which is number `task` of the linker's LTO.
 ///
 /// # Errors

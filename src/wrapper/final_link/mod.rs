@@ -26,6 +26,7 @@ pub(super) use renamed::RenamedFiles;
 
 const NATIVES: &str = "n";
 const STUB: &str = "groups";
+const TABLE: &str = "table.o";
 /// What `ld64.lld` calls the start of a program.
 const HEADER: &[u8] = b"__mh_execute_header";
 /// Objects that are in memory at a time.
@@ -54,6 +55,7 @@ pub(super) fn prepare(
     );
     let objects = linked_objects(plan, jobs, &mut files, &mut seen)?;
     let pulled = pulled_members(plan, jobs, &seen)?;
+    check_symbols(plan, jobs, &seen)?;
     let stubs = stubs(plan, jobs, scratch, &seen, &pulled)?;
     let mut natives = LinkedNatives {
         plan,
@@ -81,6 +83,7 @@ pub(super) fn prepare(
         arguments.extend_from_slice(words);
     }
     arguments.extend(stubs.flatten());
+    arguments.extend(table(plan, jobs, scratch, &seen)?);
     arguments.extend(linked);
     arguments.extend(libraries(&pieces, plan, jobs, &mut files)?);
     files.renamed.check(&plan.inputs.patterns)?;
@@ -239,11 +242,45 @@ impl<'a> FreshObject<'a> {
         }
         if plan.flavour == Flavour::MachO {
             let word = debug_map::object(plan, self.path, &self.bytes, self.task)?;
+            let theirs = debug_map::name_of_object(plan).unwrap_or(&word).to_owned();
+            files.renamed.add(word.clone(), theirs);
             return Ok(vec![word]);
         }
         let (ours, theirs) = (self.name.clone(), self.theirs.clone());
         files.renamed.add_one_of(ours, theirs);
         Ok(vec![self.name.clone()])
+    }
+}
+
+/// The words that name the table of addresses, where only modules named it.
+fn table(
+    plan: &LinkPlan,
+    jobs: &Jobs,
+    scratch: &Path,
+    seen: &Objects<'_>,
+) -> Result<Vec<String>, Refusal> {
+    let resolution = jobs.resolution.as_ref();
+    let resolution = resolution.filter(|_| plan.flavour == Flavour::Elf);
+    let Some(stub) = resolution.and_then(|it| seen.table_stub(it)) else {
+        return Ok(Vec::new());
+    };
+    let path = scratch.join(TABLE);
+    fs::write(&path, stub).map_err(|error| Refusal::unreadable(&path, &error))?;
+    Ok(lazy([text(&path)?]))
+}
+
+/// # Errors
+/// The final link cannot know of a symbol what the linker's own LTO knows.
+fn check_symbols(plan: &LinkPlan, jobs: &Jobs, seen: &Objects<'_>) -> Result<(), Refusal> {
+    match (plan.flavour, &jobs.resolution) {
+        (Flavour::Elf, _) => {
+            let wrapped: HashSet<&[u8]> = plan.values_of("wrap").map(str::as_bytes).collect();
+            seen.check_removed(|name| wrapped.contains(name) || plan.inputs.assigned.has(name))
+        }
+        (Flavour::Wasm, Some(resolution)) if plan.has_option(&["emit-relocs"]) => {
+            seen.check_missing(resolution)
+        }
+        (Flavour::Wasm | Flavour::MachO, _) => Ok(()),
     }
 }
 
@@ -258,7 +295,9 @@ fn stubs(
 ) -> Result<Vec<Option<String>>, Refusal> {
     let resolution = jobs.resolution.as_ref();
     let stubs = match (plan.flavour, resolution) {
-        (Flavour::Elf | Flavour::Wasm, _) => vec![seen.stub(resolution, pulled)],
+        (Flavour::Elf | Flavour::Wasm, _) => {
+            vec![seen.stub(resolution, &plan.inputs.assigned, pulled)]
+        }
         (Flavour::MachO, resolution) => {
             seen.check_hidden(resolution)?;
             let Some(resolution) = resolution else {

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use super::FinalLinkFiles;
 use super::debug_map;
+use super::{FinalLinkFiles, lazy};
 use crate::wrapper::comdat::{Natives, Objects, PulledMembers};
 use crate::wrapper::inputs::Piece;
 use crate::wrapper::natives::Native;
@@ -18,8 +18,8 @@ pub(super) fn read_natives(plan: &LinkPlan, jobs: &Jobs) -> Result<Natives, Refu
     Ok(natives)
 }
 
-/// The members of archives that `wasm-ld` must find for itself. What the user wants whole is linked
-/// whole.
+/// The members of archives, and the objects between `--start-lib` and `--end-lib`, that `wasm-ld` must
+/// find for itself. What the user wants whole is linked whole.
 pub(super) fn pulled_members(
     plan: &LinkPlan,
     jobs: &Jobs,
@@ -34,9 +34,13 @@ pub(super) fn pulled_members(
         _ => None,
     });
     let whole: HashSet<&str> = whole.collect();
+    let is_lazy = |file: &str| {
+        let mut pieces = plan.inputs.pieces.iter();
+        pieces.any(|piece| matches!(piece, Piece::Object { path, lazy: true } if path == file))
+    };
     seen.pulled_members(|number| match &jobs.thin.natives[number] {
         Native::Member(library, _) => !whole.contains(&*library.path),
-        Native::File(_) => false,
+        Native::File(path) => is_lazy(path),
     })
 }
 
@@ -59,7 +63,12 @@ impl LinkedNatives<'_> {
         for number in range {
             let (library, member) = match &all[number] {
                 Native::File(path) => {
-                    words.push(self.file(number, path)?);
+                    let file = self.file(number, path)?;
+                    if self.pulled.numbers.contains(&number) {
+                        words.extend(lazy([file]));
+                    } else {
+                        words.push(file);
+                    }
                     continue;
                 }
                 Native::Member(library, member) => (library, member),

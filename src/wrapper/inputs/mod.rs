@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::archive::{Archive, Member, bytes_at, open_with_size};
+use super::assigned::AssignedSymbols;
 use super::command_line::Item;
 use super::kind::{FileKind, START};
 use super::{Flavour, Refusal, natives};
@@ -116,6 +117,8 @@ pub(super) struct LinkInputs {
     pub(super) libraries: HashMap<String, Arc<Library>>,
     /// Words of linker scripts that may select files by their names.
     pub(super) patterns: HashSet<String>,
+    /// What scripts and options define.
+    pub(super) assigned: AssignedSymbols,
     /// What is wrong with a script. It matters only if there are modules.
     pub(super) trouble: Option<Refusal>,
     /// Native objects with a section of bitcode count as bitcode.

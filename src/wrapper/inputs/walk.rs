@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{Library, LinkInputs, Piece};
 use crate::fs::read_regular;
+use crate::wrapper::assigned::AssignedSymbols;
 use crate::wrapper::command_line::{BackendOption, Item, Role, StateOption, last};
 use crate::wrapper::kind::FileKind;
 use crate::wrapper::script::{self, Named, Script};
@@ -90,6 +91,7 @@ impl CommandLineWalk {
                 pieces: Vec::new(),
                 libraries: HashMap::new(),
                 patterns: HashSet::new(),
+                assigned: AssignedSymbols::default(),
                 trouble: None,
                 fat: fat.unwrap_or(false),
                 flavour,
@@ -133,7 +135,12 @@ impl CommandLineWalk {
                 self.state.whole = before;
                 done
             }
-            Some(_) => Ok(()),
+            Some(_) => {
+                if item.name() == Some("defsym") {
+                    self.inputs.assigned.add_option(value);
+                }
+                Ok(())
+            }
         }
     }
 
@@ -267,6 +274,7 @@ impl CommandLineWalk {
         if as_it_is {
             let inside = self.inputs.pieces.split_off(before);
             self.inputs.pieces.push(Piece::Library { words, inside });
+            self.inputs.assigned.add_script(&script.words);
             self.inputs.patterns.extend(script.words);
         } else if !script.only_names {
             let refusal = format!("the linker script `{path}` does more than name inputs");
@@ -303,6 +311,7 @@ impl CommandLineWalk {
                 "the script of `{words}` names inputs"
             )));
         }
+        self.inputs.assigned.add_script(&script.words);
         self.inputs.patterns.extend(script.words);
         Ok(())
     }

@@ -9,12 +9,12 @@
 mod read;
 mod resolver;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::inputs::Library;
 use super::natives::Native;
-use crate::thinlto::Symbol;
+use crate::thinlto::{Symbol, Visibility};
 
 pub(super) use read::of_object;
 pub use resolver::SymbolResolver;
@@ -81,12 +81,16 @@ pub(super) struct Resolution {
     pub(super) claimed: HashSet<Vec<u8>>,
     /// Symbols that modules define; their objects may define more, which nothing was decided about.
     pub(super) of_modules: HashSet<Vec<u8>>,
+    /// Symbols that modules say fewer programs should see, for ELF.
+    pub(super) narrowed: HashMap<Vec<u8>, Visibility>,
     /// Symbols that only references which may stay without a definition name, for Mach-O.
     pub(super) optional: HashSet<Vec<u8>>,
     /// The system that the first file is for, which counts before that of any other.
     pub(super) abi: Option<u8>,
     /// Symbols of modules for which `--wrap` asks for a replacement that no input has.
     pub(super) without_wrapper: Vec<String>,
+    /// The linker's release.
+    pub(super) major: u32,
     /// How many symbols the inputs have; objects add more.
     settled: usize,
     /// Goes on with the objects.
@@ -114,6 +118,28 @@ impl Resolution {
     /// that only objects have.
     pub(super) fn parts(&self) -> impl Iterator<Item = impl Iterator<Item = &[u8]>> {
         self.resolver.parts(self.settled)
+    }
+
+    /// Those of them that inputs have.
+    pub(super) fn of_inputs(&self) -> impl Iterator<Item = &[u8]> {
+        self.symbols().take(self.settled)
+    }
+
+    /// Whether an input has `name`.
+    pub(super) fn is_settled(&self, name: &[u8]) -> bool {
+        let place = self.resolver.place(name);
+        place.is_some_and(|place| place < self.settled)
+    }
+
+    /// The others, which only objects have.
+    pub(super) fn of_objects(&self) -> impl Iterator<Item = &[u8]> {
+        self.symbols().skip(self.settled)
+    }
+
+    /// Whether only references that may stay without a definition name `name`, and none of the files
+    /// that are linked defines it.
+    pub(super) fn may_stay_undefined(&self, name: &[u8]) -> bool {
+        self.resolver.may_stay_undefined(name)
     }
 
     /// Whether only files that are not linked define `name`.

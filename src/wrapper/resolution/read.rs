@@ -10,7 +10,7 @@ use object::read::elf::{FileHeader, Sym as _};
 use object::{Endianness, elf};
 
 use super::{InputFile, InputKind};
-use crate::thinlto::{self, Symbol, SymbolTable};
+use crate::thinlto::{self, Symbol, SymbolTable, Visibility};
 use crate::wrapper::archive::{Member, bytes_at, open_with_size};
 use crate::wrapper::comdat::{self, macho, wasm};
 use crate::wrapper::inputs::{self, Library, Piece};
@@ -166,6 +166,7 @@ fn of_wasm(bytes: &[u8]) -> Option<SymbolTable> {
         name: name.to_vec(),
         undefined,
         weak,
+        visibility: Visibility::Default,
     });
     Some(SymbolTable {
         symbols: symbols.collect(),
@@ -227,6 +228,7 @@ fn elf_symbols<Elf: FileHeader<Endian = Endianness>>(
             name,
             undefined,
             weak: symbol.is_weak(),
+            visibility: Visibility::Default,
         });
     }
     Some(found)

@@ -23,7 +23,8 @@ enum SymbolState {
     Shared,
 }
 
-/// The last release that takes the symbols of a module as they come.
+/// The last release that takes the symbols of a module as they come, and all definitions of an object
+/// between `--start-lib` and `--end-lib` before any of them is needed.
 const LAST_ONE_PASS: u32 = 14;
 
 /// The files of a link and what is known of their symbols.
@@ -143,6 +144,8 @@ impl SymbolResolver {
             without_wrapper,
             of_modules,
             optional: self.optional(),
+            narrowed: self.narrowed(),
+            major: release.major(),
             settled: self.symbols.len(),
             resolver: {
                 self.forget_loaded();
@@ -200,6 +203,16 @@ impl SymbolResolver {
 
     pub(super) fn is_lazy(&self, name: &[u8]) -> bool {
         matches!(self.symbols.get(name), Some(SymbolState::Lazy(_)))
+    }
+
+    pub(super) fn may_stay_undefined(&self, name: &[u8]) -> bool {
+        let state = self.symbols.get(name);
+        matches!(state, Some(SymbolState::Undefined { weak: true }))
+    }
+
+    /// Where `name` is among all symbols.
+    pub(super) fn place(&self, name: &[u8]) -> Option<usize> {
+        self.symbols.get_index_of(name)
     }
 
     /// Whether `name` is new, or a file that is not loaded defines it.
@@ -290,6 +303,11 @@ impl SymbolResolver {
     fn offer(&mut self, number: usize) {
         let file = Arc::clone(&self.files[number]);
         let offered = file.indexed.as_ref().unwrap_or(&file.symbols);
+        if !self.definitions_first && file.kind == InputKind::Native && file.member.is_none() {
+            for symbol in offered.iter().filter(|it| !it.undefined) {
+                self.insert(&symbol.name);
+            }
+        }
         for symbol in offered.iter().filter(|it| !it.undefined) {
             let index = self.insert(&symbol.name);
             match self.symbols[index] {

@@ -266,6 +266,114 @@ fn symbols_of_the_linker_are_there_where_optimization_removed_their_uses() {
     }
 }
 
+/// What scripts and options define comes before what LTO makes visible to other modules.
+#[test]
+fn symbols_of_scripts_and_of_the_linker_have_its_order_and_need_no_use() {
+    const MAIN: &str = "extern char _end[], __ehdr_start[], may[], etext[], __bss_start[], __init_array_start[], _GLOBAL_OFFSET_TABLE_[];\n\
+        int never(void); int f(int);\n\
+        int main(int c, char **v) { return never() ? (int)(_end - may) + (int)(__ehdr_start - etext) + (int)(__bss_start - __init_array_start) + (int)(long)_GLOBAL_OFFSET_TABLE_ : f(c); }\n";
+    const F: &str = "int never(void) { return 0; }\nstatic int s = 3; static __attribute__((noinline)) int l(int x) { __asm__(\"\"); return x + s++; }\n\
+        int f(int x) { return l(x) + l(x + 1); }\n";
+    for fixture in each() {
+        for (name, text) in [("main.c", MAIN), ("f.c", F)] {
+            fixture.compile(name, text, &["-flto=thin", "-fPIC"]);
+        }
+        fixture.write(
+            "some.lds",
+            "PROVIDE(may = 0x1234); PROVIDE(nobody = 0x1234); always = 0x44;\n",
+        );
+        fixture.write("all.lds", "SECTIONS { . = 0x10000 + SIZEOF_HEADERS; .text : { stext = .; *(.text .text.*) PROVIDE(etext = .); } PROVIDE(may = .);\n\
+            .data : { *(.data .data.*) } edata2 = .; .bss : { *(.bss) } _end = .; __bss_start = 3; }\n");
+        for words in [
+            &["-Wl,--defsym=may=0x1"][..],
+            &["-pie", "-Wl,--defsym=may=0x1,--defsym=extra=f"],
+            &["-shared", "some.lds"],
+            &["some.lds", "-Wl,--gc-sections"],
+            &["-Wl,-T,all.lds"],
+            &["-pie", "-Wl,-T,all.lds,--defsym=last=_end"],
+            &["-static", "-Wl,--defsym=may=f,--defsym=twice=may"],
+            &["-r", "-Wl,--defsym=may=f,--defsym=again=never"],
+        ] {
+            let base = ["-nostdlib", "-Wl,-e,main", "main.o", "f.o"];
+            fixture.same("clang", &[&base, words].concat(), 2);
+        }
+    }
+}
+
+/// Modules for it name `_GLOBAL_OFFSET_TABLE_`, whatever they hold.
+#[test]
+fn a_program_for_32_bits_of_x86_has_the_linkers_table_of_addresses() {
+    for fixture in each() {
+        let target = ["--target=i386-linux-gnu", "-fno-pic"];
+        let thin = [&target[..], &["-flto=thin"]].concat();
+        let main = "extern int x; int f(int); int main(int c, char **v) { return f(c) + x; }\n";
+        fixture.compile("main.c", main, &thin);
+        fixture.compile("f.c", "int f(int x) { return x * 3; }\n", &thin);
+        fixture.compile("x.c", "int x;\n", &target);
+        let base = ["--target=i386-linux-gnu", "-nostdlib", "-Wl,-e,main"];
+        let words = [&base[..], &["main.o", "f.o", "x.o"]].concat();
+        for option in ["-static", "-no-pie"] {
+            fixture.same("clang", &[&words[..], &[option]].concat(), 2);
+        }
+    }
+}
+
+/// LTO drops the module's copy, but not what it says of the symbol.
+#[test]
+fn a_symbol_is_as_hidden_as_the_module_says_that_lost_it() {
+    let hidden = "__attribute__((weak, visibility(\"hidden\")))";
+    for fixture in each() {
+        let native = "__attribute__((weak)) int w(int x) { return x + 1; }\nint n(int x) { return w(x); }\nint lone(void) { return 5; }\n";
+        fixture.compile("native.c", native, &["-fPIC"]);
+        let main = format!(
+            "{hidden} int w(int x) {{ return x + 2; }}\n__attribute__((visibility(\"protected\"))) int lone(void);\n\
+             int n(int); int main(void) {{ return w(1) + n(2) + 0 * lone(); }}\n"
+        );
+        fixture.compile("main.c", &main, &["-flto=thin", "-fPIC"]);
+        for option in ["-pie", "-shared", "-no-pie"] {
+            fixture.same("clang", &["native.o", "main.o", option], 1);
+        }
+    }
+}
+
+/// LTO does not know what inline assembly calls. (That of LLVM 14 removes resolvers of ifuncs, too.)
+#[test]
+fn a_program_that_lacks_what_lto_removed_is_the_linkers() {
+    for fixture in each() {
+        let gone = "LTO removed the definition of `gone`, which is needed";
+        fixture.compile(
+            "main.c",
+            "int main(void) { __asm__ volatile(\"call gone\"); return 0; }\n",
+            &["-flto=thin", "-fPIC"],
+        );
+        fixture.compile("gone.c", "void gone(void) {}\n", &["-flto=thin", "-fPIC"]);
+        fixture.write("versions", "{ global: main; local: *; };\n");
+        let words = ["-shared", "-nostdlib", "main.o", "gone.o"];
+        let words = [
+            &words[..],
+            &["-Wl,--version-script=versions,--noinhibit-exec"],
+        ]
+        .concat();
+        fixture.alone("clang", &words, gone);
+    }
+}
+
+/// Older linkers take all definitions of such an object before they need it.
+#[test]
+fn symbols_of_an_object_that_is_linked_by_need_have_the_linkers_order() {
+    for fixture in each() {
+        fixture.module("main.c", "int b(void); int main(void) { return b(); }\n");
+        fixture.compile(
+            "lazy.c",
+            "int nowhere(void); int a(void) { return nowhere(); } int b(void) { return 0; } int c(void) { return other(); }\n",
+            &["-Wno-implicit-function-declaration"],
+        );
+        let words = ["main.o", "-Wl,--start-lib", "lazy.o", "-Wl,--end-lib"];
+        let words = [&words[..], &["-Wl,--unresolved-symbols=ignore-all"]].concat();
+        fixture.same("clang", &words, 1);
+    }
+}
+
 /// The linker's own LTO reads the objects one by one, and links what one asks for before it.
 #[test]
 fn members_that_only_an_object_asks_for_come_before_it() {

@@ -126,6 +126,58 @@ fn constructors_of_native_members_run_as_in_the_linkers_own_lto() {
     assert_eq!(printed.matches("constructor").count(), 3, "{printed}");
 }
 
+/// The same of variables that must not be removed, and of objects that are linked when they are
+/// needed.
+#[test]
+fn what_stays_of_native_files_by_need_is_what_stays_in_the_linkers_own_lto() {
+    let Some(fixture) = fixture() else { return };
+    let thin = [&TARGET[..], &["-flto=thin"]].concat();
+    let main = "#include <stdio.h>\nint zero(void); void unused(void); void used(void);\n\
+        int main(void) { if (zero()) unused(); used(); puts(\"main\"); return 0; }\n";
+    fixture.compile("main.c", main, &thin);
+    fixture.compile("zero.c", "int zero(void) { return 0; }\n", &thin);
+    for name in ["unused", "used"] {
+        let text = format!(
+            "__attribute__((used)) static int kept = 3;\n#include <stdio.h>\nvoid {name}(void) {{ puts(\"{name}\"); }}\n"
+        );
+        fixture.compile(&format!("{name}.c"), &text, &TARGET);
+        let text = format!(
+            "#include <stdio.h>\n__attribute__((constructor)) static void c(void) {{ puts(\"c of {name}\"); }}\nvoid {name}(void) {{ puts(\"{name}\"); }}\n"
+        );
+        fixture.compile(&format!("c{name}.c"), &text, &TARGET);
+    }
+    fixture.archive("rcs", "libn.a", &["unused.o", "used.o"]);
+    for (library, printed) in [
+        (&["libn.a"][..], "used\nmain\n"),
+        (
+            &["-Wl,--start-lib", "unused.o", "used.o", "-Wl,--end-lib"],
+            "used\nmain\n",
+        ),
+        (
+            &["-Wl,--start-lib", "cunused.o", "cused.o", "-Wl,--end-lib"],
+            "c of used\nused\nmain\n",
+        ),
+    ] {
+        let words = [&["main.o", "zero.o"], library].concat();
+        assert_eq!(same(&fixture, "clang", &words, 2), printed, "{words:?}");
+    }
+}
+
+/// The linker lists it once for each file that names it, and one file more does in the final link.
+#[test]
+fn relocations_of_functions_that_may_be_missing_are_the_linkers() {
+    let Some(fixture) = fixture() else { return };
+    let main = "int n(void); int main(void) { return n(); }\n";
+    fixture.compile("main.c", main, &[&TARGET[..], &["-flto=thin"]].concat());
+    let native = "extern int nowhere(void) __attribute__((weak)); int n(void) { return nowhere ? nowhere() : 0; }\n";
+    fixture.compile("n.c", native, &TARGET);
+    let linker = fixture.path("relto-wasm-ld").display().to_string();
+    let words = ["main.o", "n.o", "-Wl,--emit-relocs"];
+    let said = link(&fixture, "clang", &linker, &words);
+    let reason = "`--emit-relocs` with the function `nowhere`, which may be missing";
+    assert!(said.contains(reason), "{said}");
+}
+
 /// Destructors are registered by a function of the C library, which only the backend calls, and so
 /// are `memcpy` and `memset`.
 #[test]

@@ -12,9 +12,11 @@ use self::object::{
     UNDEFINED_AND_NAMED, WEAK, WasmReader, custom, entries, sections, symbol_table,
 };
 use self::stub::{push, push_name, push_number};
-use super::Definitions;
+use super::{Definitions, Objects};
+use crate::wrapper::Refusal;
+use crate::wrapper::resolution::Resolution;
 
-pub(super) use self::object::has_init_functions;
+pub(super) use self::object::has_roots;
 pub(in crate::wrapper) use self::object::symbols;
 pub(super) use self::stub::{Reference, stub};
 
@@ -180,6 +182,30 @@ fn table<'a>(
         }
     }
     Some(())
+}
+
+impl Objects<'_> {
+    /// With `--emit-relocs` the program lists a function that is missing once for each file that names
+    /// it, and a stub is one more.
+    ///
+    /// # Errors
+    /// There is such a function.
+    pub(in crate::wrapper) fn check_missing(&self, resolution: &Resolution) -> Result<(), Refusal> {
+        let mut missing = resolution.symbols().filter(|name| {
+            let is_function = matches!(
+                self.wasm_type(name),
+                Some(SymbolType::Function(_) | SymbolType::ImportedFunction { .. })
+            );
+            is_function && resolution.may_stay_undefined(name)
+        });
+        match missing.next() {
+            None => Ok(()),
+            Some(name) => Err(Refusal::new(format!(
+                "`--emit-relocs` with the function `{}`, which may be missing",
+                String::from_utf8_lossy(name)
+            ))),
+        }
+    }
 }
 
 /// The object with its groups taken apart.

@@ -7,6 +7,7 @@ pub(super) const TYPES: u8 = 1;
 pub(super) const IMPORTS: u8 = 2;
 pub(super) const FUNCTIONS: u8 = 3;
 /// Parts of the section `linking`.
+pub(super) const SEGMENTS: u8 = 5;
 pub(super) const INIT_FUNCTIONS: u8 = 6;
 pub(super) const COMDATS: u8 = 7;
 pub(super) const SYMBOLS: u8 = 8;
@@ -194,8 +195,9 @@ pub(in crate::wrapper) fn symbols(object: &[u8]) -> Option<Vec<(&[u8], bool, boo
     Some(described.filter(|it| !it.0.is_empty()).collect())
 }
 
-/// Whether functions of it run at the start of the program, as constructors do.
-pub(in crate::wrapper::comdat) fn has_init_functions(object: &[u8]) -> Option<bool> {
+/// Whether something of it is in the program as soon as it is linked: functions that run at the
+/// start, as constructors do, and variables that must stay though nothing uses them.
+pub(in crate::wrapper::comdat) fn has_roots(object: &[u8]) -> Option<bool> {
     let sections = sections(object)?;
     let Some(linking) = sections.into_iter().find_map(|it| custom(it, b"linking")) else {
         return Some(false);
@@ -203,11 +205,27 @@ pub(in crate::wrapper::comdat) fn has_init_functions(object: &[u8]) -> Option<bo
     let mut rest = WasmReader(linking);
     rest.number()?;
     while !rest.0.is_empty() {
-        if let (INIT_FUNCTIONS, part) = rest.part()? {
-            return Some(WasmReader(part).number()? > 0);
+        let found = match rest.part()? {
+            (INIT_FUNCTIONS, part) => WasmReader(part).number()? > 0,
+            (SEGMENTS, part) => has_retained_segment(WasmReader(part))?,
+            _ => false,
+        };
+        if found {
+            return Some(true);
         }
     }
     Some(false)
+}
+
+fn has_retained_segment(mut part: WasmReader<'_>) -> Option<bool> {
+    const RETAINED: usize = 4;
+    let mut found = false;
+    for _ in 0..part.number()? {
+        part.name()?;
+        let _alignment = part.number()?;
+        found |= part.number()? & RETAINED != 0;
+    }
+    Some(found)
 }
 
 /// Kinds of imports.

@@ -1,8 +1,9 @@
 //! What the symbols of the loaded files say together.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::{InputFile, InputKind, SymbolResolver};
+use crate::thinlto::Visibility;
 use crate::wrapper::Flavour;
 
 impl SymbolResolver {
@@ -18,6 +19,21 @@ impl SymbolResolver {
         // Most definitions of C++ are in many modules.
         let names: HashSet<&[u8]> = defined.map(|symbol| &symbol.name[..]).collect();
         names.into_iter().map(<[u8]>::to_vec).collect()
+    }
+
+    /// The narrowest counts.
+    pub(super) fn narrowed(&self) -> HashMap<Vec<u8>, Visibility> {
+        let mut found = HashMap::new();
+        if self.flavour != Flavour::Elf {
+            return found;
+        }
+        let modules = self.loaded().filter(|file| file.kind == InputKind::Bitcode);
+        let symbols = modules.flat_map(|file| &file.symbols);
+        for symbol in symbols.filter(|it| it.visibility != Visibility::Default) {
+            let known = found.entry(symbol.name.clone()).or_default();
+            *known = symbol.visibility.min(*known);
+        }
+        found
     }
 
     /// Only Apple's linkers tell these apart.

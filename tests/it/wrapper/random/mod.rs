@@ -177,13 +177,11 @@ fn in_order(text: &str) -> String {
 /// Whether the two differ in nothing but what `docs/linkers.md` says of these options.
 fn is_known(release: &Release, words: &[String], ours: &[u8], theirs: &[u8]) -> bool {
     let has = |start: &str| words.iter().any(|word| word.starts_with(start));
-    let (defsym, wrap) = (has("--defsym"), has("--wrap"));
-    (defsym || wrap) && described(release, ours, wrap) == described(release, theirs, wrap)
+    has("--wrap") && described(release, ours) == described(release, theirs)
 }
 
-/// The program without its symbol table, and that in the order of names; without bindings if those
-/// may be others.
-fn described(release: &Release, program: &[u8], without_bindings: bool) -> (Vec<u8>, Vec<String>) {
+/// The program without its symbol table, and that in the order of names, without bindings.
+fn described(release: &Release, program: &[u8]) -> (Vec<u8>, Vec<String>) {
     let dir = tempfile::TempDir::new().expect("a directory");
     let path = dir.path().join("app");
     fs::write(&path, program).expect("written");
@@ -192,7 +190,7 @@ fn described(release: &Release, program: &[u8], without_bindings: bool) -> (Vec<
     let mut symbols: Vec<String> = Vec::new();
     for line in text.lines().filter(|line| line.contains(": ")) {
         let mut words: Vec<&str> = line.split_whitespace().skip(1).collect();
-        if without_bindings && words.len() > 4 {
+        if words.len() > 4 {
             words.remove(3);
         }
         symbols.push(words.join(" "));
