@@ -2,6 +2,7 @@
 //! and bytes of any kind. Objects of whole links are restored in `tests/it/slices`.
 
 use std::fmt::Write as _;
+use std::process::Command;
 
 use proptest::prelude::*;
 use relto_testing::llvm::{Llvm, run};
@@ -153,6 +154,21 @@ fn a_table_in_another_order_is_refused() {
     damaged[at.expect("a name") + name.len() - 2] = b'!';
     assert_eq!(check(&damaged, &THEN), Err(RestoreError::Layout));
     assert_eq!(check(&object, &[1]), Err(RestoreError::ShortHash));
+}
+
+/// GNU tools write two tables, LLVM one.
+#[test]
+fn an_object_with_a_table_for_names_of_sections_alone_is_refused() {
+    let object = object("x86_64-linux-gnu", THEN, "").expect("a target of every clang here");
+    let dir = TempDir::new().expect("a directory");
+    let file = dir.path().join("a.o");
+    fs_err::write(&file, object).expect("written");
+    let copied = Command::new("objcopy").arg(&file).output();
+    if !copied.is_ok_and(|it| it.status.success()) {
+        return skip("there is no objcopy");
+    }
+    let copied = fs_err::read(file).expect("an object");
+    assert_eq!(check(&copied, &THEN), Err(RestoreError::Form));
 }
 
 proptest! {

@@ -77,6 +77,25 @@ pub(super) fn with_number(number: u32) -> (Program, TempDir) {
     program(&SHARED.replace("NUMBER", &number.to_string()))
 }
 
+/// The same with a text in `other.c` besides.
+pub(super) fn with_text(text: &str) -> (Program, TempDir) {
+    let other = format!("{OTHER}const char *odd = \"{text}\";\n");
+    let shared = SHARED.replace("NUMBER", "7");
+    let texts = [
+        ("main.c", MAIN),
+        ("shared.c", &*shared),
+        ("other.c", &other),
+    ];
+    compiled(&texts, &|_, name| name.into())
+}
+
+/// The program with debug information.
+pub(super) fn described(number: u32) -> (Program, TempDir) {
+    let shared = SHARED.replace("NUMBER", &number.to_string());
+    let texts = [("main.c", MAIN), ("shared.c", &shared), ("other.c", OTHER)];
+    compiled_with(&["-g"], &texts, &|_, name| name.into())
+}
+
 /// Modules with inline assembly, each after a comment.
 fn with_assembly(one: &str, two: &str) -> (Program, TempDir) {
     let function = |comment: &str, name: &str| {
@@ -251,10 +270,7 @@ fn explain_says_of_a_job_file_what_would_be_found_by_slice_keys() {
         &told,
         &[(": not asked for, the disk cache has the object", 3)],
     );
-    let texts = [("main.c", MAIN), ("shared.c", SHARED), ("other.c", OTHER)];
-    let texts = texts.map(|(name, text)| (name, text.replace("NUMBER", "7")));
-    let texts = texts.each_ref().map(|(name, text)| (*name, &**text));
-    let (described, _last) = compiled_with(&["-g"], &texts, &|_, name| name.into());
+    let (described, _last) = described(7);
     let told = explained_jobs(&linked(&described), &home, &[]);
     let part = "  slice key none: `main.o` cannot be sliced: it has debug information\n";
     assert!(told.contains(part), "{told}");

@@ -14,3 +14,4 @@ mod pulled;
 pub(crate) mod rust;
 pub(crate) mod source;
 mod tools;
+mod whole;

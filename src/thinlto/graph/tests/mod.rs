@@ -3,12 +3,15 @@
 mod fields;
 pub(super) mod omission;
 
+use std::collections::BTreeSet;
+
 use memchr::memmem;
 use proptest::prelude::*;
 
 use relto_testing::llvm::Llvm;
 
 use super::{ModuleGraph, Opaque};
+use crate::thinlto::guid;
 
 const MODULE: &[u8] = include_bytes!("../../testdata/module.bc");
 
@@ -78,6 +81,43 @@ fn a_module_with_debug_information_is_opaque() {
     // What modules of some compilers have without it.
     let flag = "!llvm.module.flags = !{!0}\n!0 = !{i32 2, !\"Debug Info Version\", i32 3}";
     assert!(read_with(flag).is_ok());
+}
+
+/// Orders of uses are a block that clang never writes.
+#[test]
+fn a_body_with_a_block_that_is_not_known_makes_opaque_what_needs_it() {
+    let text = "define i32 @one(i32 %x) {\n  %a = add i32 %x, 1\n  %b = mul i32 %x, %a\n\
+        \x20 ret i32 %b\n  uselistorder i32 %x, { 1, 0 }\n}\n\
+        define i32 @two(i32 %x) {\n  %a = call i32 @one(i32 %x)\n  ret i32 %a\n}\n";
+    let flags = ["-preserve-bc-uselistorder"];
+    let module = Llvm::get().assemble(text, &flags).expect("a module");
+    let graph = ModuleGraph::read(&module).expect("only a body is unknown");
+    let unknown: Vec<&Opaque> = graph.unknown().collect();
+    assert_eq!(unknown, [&Opaque::Block(18)]);
+    let slice = |name| graph.slice(&|it| it == guid(name), &|_| false);
+    assert_eq!(slice("one"), Err(Opaque::Block(18)));
+    assert!(slice("two").is_ok());
+    // Such a module counts whole for a job that imports that body.
+    let seen = |name| graph.seen(Some(&BTreeSet::from([guid(name)])), &[]);
+    assert!(seen("one").is_none() && seen("two").is_some());
+}
+
+#[test]
+fn a_module_with_anything_unknown_outside_of_bodies_is_opaque() {
+    let mut reasons = BTreeSet::new();
+    for bit in 0..MODULE.len() * 8 {
+        let mut changed = MODULE.to_vec();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        reasons.extend(match ModuleGraph::read(&changed) {
+            Err(Opaque::Producer(_)) => Some("a producer"),
+            Err(Opaque::Block(_)) => Some("a block"),
+            Err(Opaque::Record { .. }) => Some("a record"),
+            Err(Opaque::Place(_)) => Some("a place"),
+            _ => None,
+        });
+    }
+    let all = ["a block", "a place", "a producer", "a record"];
+    assert_eq!(reasons, BTreeSet::from(all));
 }
 
 #[test]
