@@ -98,12 +98,15 @@ fn check(parent: &Path) -> io::Result<()> {
             return Err(io::Error::other(reason));
         }
         let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
-        std::os::unix::fs::symlink("target", dir.path().join("link"))?;
-        match fs_err::write(dir.path().join("file"), vec![0; PROBE_SIZE]) {
+        let (file, link) = (dir.path().join("file"), dir.path().join("link"));
+        match fs::write(&file, vec![0; PROBE_SIZE]) {
             // `ulimit -f` is the same everywhere, and an object may be smaller.
-            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Ok(()),
-            written => written,
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {}
+            written => written?,
         }
+        // Some take links and follow none, or none to absolute paths, as compilers have them.
+        fs::os::unix::fs::symlink(std::path::absolute(&file)?, &link)?;
+        fs::metadata(&link).map(drop)
     };
     probe().map_err(|error| {
         let text = format!(

@@ -80,6 +80,17 @@ fn a_link_works_where_the_directory_for_temporary_files_is_full_or_read_only() {
     });
 }
 
+#[test]
+fn a_link_works_where_links_among_temporary_files_are_not_followed() {
+    let Some(mount) = Mount::new("nosymfollow") else {
+        return;
+    };
+    fs::create_dir_all(mount.root()).expect("made");
+    link(|command| {
+        command.env("TMPDIR", mount.root());
+    });
+}
+
 /// Runs a link that may not make `calls`.
 fn denied(calls: &[&str]) {
     let starter = without_calls(calls);
