@@ -9,6 +9,7 @@ mod ir;
 mod kept;
 mod lab;
 mod links;
+mod memory;
 mod pieces;
 mod pulled;
 pub(crate) mod rust;
