@@ -64,6 +64,7 @@ if [ -n "${RELTO_TEST_LONG:-}" ] && command -v rustup >/dev/null; then
   begin "rustc with LLVM 21, 22 and 23" # the campaign on slice keys compares their modules
   for release in 1.92.0 1.99.1; do
     rustup --quiet toolchain install "$release" --profile minimal --no-self-update || echo "no rustc $release"
+    rustup --quiet target add --toolchain "$release" aarch64-unknown-linux-gnu || echo "no libraries of rustc $release for aarch64"
   done
   rustup --quiet target add aarch64-unknown-linux-gnu || echo "no libraries of Rust for aarch64"
 fi
