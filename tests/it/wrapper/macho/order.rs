@@ -1,5 +1,7 @@
 //! The order of sections and symbols in programs for Apple's platforms.
 
+use fs_err as fs;
+
 use super::Apple;
 
 /// A function of which code generators make a call of `memset` or `bzero`.
@@ -36,6 +38,27 @@ fn an_archive_that_has_main_is_read_from_there() {
         }
         let words = ["lib.a", "last.o", "-dynamiclib", "-Wl,-exported_symbol,_zz"];
         apple.same("clang", &words, 2);
+    }
+}
+
+/// Nobody would find a scratch directory afterwards.
+#[test]
+fn a_map_names_objects_as_the_linker_does() {
+    for apple in chain() {
+        for (option, name) in [
+            ("-Wl,-dead_strip", "] /tmp/lto.tmp\n"),
+            ("-Wl,-object_path_lto,kept", "] kept/1."),
+        ] {
+            let words = ["main.o", "f.o", "libn.a", "last.o", "-Wl,-map,map", option];
+            let output = apple.ours("clang", &words);
+            assert!(output.status.success(), "{output:?}");
+            let map = fs::read_to_string(apple.fixture.path("map")).expect("a map");
+            assert!(
+                map.contains(name) && map.contains("] libn.a(g.o)\n"),
+                "{map}"
+            );
+            assert!(!map.contains("/o/000000"), "{map}");
+        }
     }
 }
 
