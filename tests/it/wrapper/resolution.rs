@@ -327,7 +327,8 @@ fn a_symbol_is_as_hidden_as_the_module_says_that_lost_it() {
         fixture.compile("native.c", native, &["-fPIC"]);
         let main = format!(
             "{hidden} int w(int x) {{ return x + 2; }}\n__attribute__((visibility(\"protected\"))) int lone(void);\n\
-             int n(int); int main(void) {{ return w(1) + n(2) + 0 * lone(); }}\n"
+             __attribute__((visibility(\"hidden\"))) int unused(int x) {{ return w(x) + lone(); }}\n\
+             int n(int); int main(void) {{ return n(2); }}\n"
         );
         fixture.compile("main.c", &main, &["-flto=thin", "-fPIC"]);
         for option in ["-pie", "-shared", "-no-pie"] {

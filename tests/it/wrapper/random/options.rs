@@ -78,6 +78,8 @@ const ELF: Options = &[
         &["--undefined=f2"],
         &["-u", "never"],
         &["--defsym=extra=f1"],
+        &["--defsym=extra=f1", "--defsym=never2=_end"],
+        &["some.lds"],
         &["--wrap=f1"],
         &["--warn-backrefs"],
         &["--export-dynamic-symbol=f*"],

@@ -58,13 +58,20 @@ impl Kind {
 }
 
 /// Constructs of ELF only.
-const OF_ELF: [&str; 6] = [
+const OF_ELF: [&str; 7] = [
     "int a$K(int x) __attribute__((alias(\"f$K\")));",
     "int wa$K(int x) __attribute__((weak, alias(\"g$K\")));",
     "static int im$K(int x) { return x + $N; } void *re$K(void) { return (void *)im$K; } int if$K(int) __attribute__((ifunc(\"re$K\"))); int ui$K(int x) { return if$K(x); }",
     "__attribute__((section(\"own\"), used)) int sec$K = $N;",
     "extern int __start_own[] __attribute__((weak)), __stop_own[] __attribute__((weak)); __attribute__((used)) long so$K(void) { return __stop_own - __start_own; }",
+    "extern char _end[], __ehdr_start[], etext[]; long en$K(int x) { return _end - __ehdr_start + (x == $N ? (long)etext : 0); }",
     "unsigned __int128 di$K(unsigned __int128 a) { return a / ($N + 3); }",
+];
+
+/// Constructs of WebAssembly only.
+const OF_WASM: [&str; 2] = [
+    "extern char __heap_base[], __data_end[]; long he$K(void) { return __heap_base - __data_end; }",
+    "__attribute__((export_name(\"out$K\"))) int xp$K(int x) { return x + $N; }",
 ];
 
 /// Constructs of C for ELF: WebAssembly has no common symbols, and for Apple's platforms the linker's
@@ -159,13 +166,22 @@ impl Program {
         }
         program.archive(release, "rcs", "libsup.a", &["lib.o"]);
         program.archive(release, "rcs", "libmem.a", &["set.o", "cpy.o"]);
-        let prefix = if kind == Kind::MachO { "_" } else { "" };
-        let order = ["main", "f2", "f1", "absent"].map(|name| format!("{prefix}{name}\n"));
-        program.write("order", &order.concat());
-        program.write("versions", "V1 { global: main; f*; local: *; };\n");
-        program.write("names", "{ f1; main; };\n");
+        program.write_lists();
         program.before = program.names();
         program
+    }
+
+    /// What options name.
+    fn write_lists(&self) {
+        let prefix = if self.kind == Kind::MachO { "_" } else { "" };
+        let order = ["main", "f2", "f1", "absent"].map(|name| format!("{prefix}{name}\n"));
+        self.write("order", &order.concat());
+        self.write("versions", "V1 { global: main; f*; local: *; };\n");
+        self.write("names", "{ f1; main; };\n");
+        self.write(
+            "some.lds",
+            "PROVIDE(never1 = 0x10); always = f2; PROVIDE_HIDDEN(nobody = 0x20);\n",
+        );
     }
 
     /// Those of all files.
@@ -326,6 +342,9 @@ fn constructs(kind: Kind, cxx: bool) -> Vec<&'static str> {
     let mut constructs = CONSTRUCTS.to_vec();
     if kind != Kind::MachO {
         constructs.push(OPTIONAL);
+    }
+    if kind == Kind::Wasm {
+        constructs.extend(OF_WASM);
     }
     if kind == Kind::Elf {
         constructs.extend(OF_ELF);
