@@ -164,9 +164,11 @@ fn complaint(
     Some(format!("`{name}` is another"))
 }
 
-/// Messages of undefined symbols come in any order, and so do the places of each.
+/// Messages of undefined symbols come in any order, and so do the places of each. Those of backward
+/// references do, too.
 fn in_order(text: &str) -> String {
-    if !text.contains("undefined symbol: ") {
+    let in_any_order = ["undefined symbol: ", "backward reference detected: "];
+    if !in_any_order.iter().any(|message| text.contains(message)) {
         return text.to_owned();
     }
     let mut lines: Vec<_> = text.lines().filter(|line| !line.is_empty()).collect();
