@@ -9,7 +9,9 @@ use crate::fs::read_regular_to_string;
 /// In the order in which the linker names them.
 pub(super) fn undefined(plan: &LinkPlan) -> Vec<String> {
     let options: &[&str] = match plan.flavour {
-        Flavour::Elf | Flavour::Wasm => &["u", "undefined"],
+        Flavour::Elf => &["u", "undefined"],
+        // `wasm-ld` looks for them when it has read all files.
+        Flavour::Wasm => &[],
         Flavour::MachO => &["u"],
     };
     let items = plan.items.iter();

@@ -245,6 +245,7 @@ const OPTIONS: &[&[&str]] = &[
     &["-Wl,-O2", "-Wl,--lto-O3"],
     &["-Wl,-mllvm,-inline-threshold=0"],
     &["-Wl,-u,h"],
+    &["-Wl,-u,h,-u,f,-u,never,--export-all"],
     &["-Wl,--emit-relocs"],
 ];
 
