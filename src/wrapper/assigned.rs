@@ -25,6 +25,19 @@ const OF_LAYOUT: [&str; 7] = [
     "etext",
 ];
 
+/// Variables that `wasm-ld` defines where some file names them.
+const OF_WASM: [&str; 9] = [
+    "__data_end",
+    "__dso_handle",
+    "__global_base",
+    "__heap_base",
+    "__heap_end",
+    "__memory_base",
+    "__stack_high",
+    "__stack_low",
+    "__table_base",
+];
+
 /// What may stand before the equals sign of an assignment.
 const OPERATORS: [char; 9] = ['+', '-', '*', '/', '<', '>', '&', '|', '^'];
 
@@ -37,6 +50,8 @@ pub(super) struct AssignedSymbols {
     if_named: HashSet<String>,
     /// Whether a script has `SECTIONS`.
     has_layout: bool,
+    /// Whether the program has relocations, and with them the symbols that objects name.
+    pub(super) has_relocations: bool,
 }
 
 impl AssignedSymbols {
@@ -83,6 +98,13 @@ impl AssignedSymbols {
         OF_LINKER.contains(&name)
             || !self.has_layout && OF_LAYOUT.contains(&name)
             || self.if_named.contains(name)
+    }
+
+    /// Whether `wasm-ld` defines the variable `name`, which a module alone does not put into the symbols
+    /// of a program with relocations.
+    pub(super) fn is_wasm_variable(&self, name: &[u8]) -> bool {
+        let own = |variable: &&str| variable.as_bytes() == name;
+        !self.has_relocations && OF_WASM.iter().any(own)
     }
 
     /// Whether a script or an option may define `name`.

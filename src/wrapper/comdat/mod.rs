@@ -333,10 +333,14 @@ impl<'a> Objects<'a> {
                 let ordered: HashSet<&[u8]> = order.clone().collect();
                 let others = pulled.symbols.iter().map(|name| &name[..]);
                 let others = others.filter(|name| !ordered.contains(name));
+                let variable = |name| {
+                    let is_variable = assigned.is_wasm_variable(name);
+                    is_variable.then_some(&wasm::SymbolType::Data)
+                };
                 let named = order.chain(others).filter_map(|name| {
                     Some(wasm::Reference {
                         name,
-                        kind: self.wasm_type(name)?,
+                        kind: self.wasm_type(name).or_else(|| variable(name))?,
                         strong: pulled.symbols.contains(name),
                     })
                 });

@@ -136,8 +136,10 @@ impl CommandLineWalk {
                 done
             }
             Some(_) => {
-                if item.name() == Some("defsym") {
-                    self.inputs.assigned.add_option(value);
+                match item.name() {
+                    Some("defsym") => self.inputs.assigned.add_option(value),
+                    Some("emit-relocs") => self.inputs.assigned.has_relocations = true,
+                    _ => {}
                 }
                 Ok(())
             }

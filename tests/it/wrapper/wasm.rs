@@ -163,6 +163,26 @@ fn what_stays_of_native_files_by_need_is_what_stays_in_the_linkers_own_lto() {
     }
 }
 
+#[test]
+fn variables_of_the_linker_are_there_where_optimization_removed_their_uses() {
+    let Some(fixture) = fixture() else { return };
+    let thin = [&TARGET[..], &["-flto=thin"]].concat();
+    let counted = "static __attribute__((noinline)) int own(int x) { static int s; __asm__(\"\"); return x + s++; }\n";
+    let main = "extern char __heap_base[], __data_end[]; int never(void); int f(int);\n\
+        int main(void) { return never() ? (int)(__heap_base - __data_end) : f(1) + own(2); }\n";
+    fixture.compile("main.c", &format!("{counted}{main}"), &thin);
+    let f = "int never(void) { return 0; } int f(int x) { return own(x) + own(x + 1); }\n";
+    fixture.compile("f.c", &format!("{counted}{f}"), &thin);
+    for option in [
+        "-Wl,--export-all",
+        "-Wl,--export=__heap_base,--export-if-defined=__data_end",
+        "-Wl,--emit-relocs,--no-gc-sections",
+    ] {
+        let words = ["-nostdlib", "-Wl,--no-entry", "main.o", "f.o", option];
+        compared(&fixture, "clang", &words, 2);
+    }
+}
+
 /// The linker lists it once for each file that names it, and one file more does in the final link.
 #[test]
 fn relocations_of_functions_that_may_be_missing_are_the_linkers() {
