@@ -46,6 +46,8 @@ const OPERATORS: [char; 9] = ['+', '-', '*', '/', '<', '>', '&', '|', '^'];
 pub(super) struct AssignedSymbols {
     /// Those that are always there, in the order in which the linker meets them.
     pub(super) always: Vec<String>,
+    /// What `--defsym` names in its expressions, which the linker meets before that.
+    pub(super) used: Vec<String>,
     /// Those that are there if a file names them (`PROVIDE`).
     if_named: HashSet<String>,
     /// Whether a script has `SECTIONS`.
@@ -57,8 +59,11 @@ pub(super) struct AssignedSymbols {
 impl AssignedSymbols {
     /// Adds those of `--defsym=TEXT`.
     pub(super) fn add_option(&mut self, text: &str) {
-        if let Some((name, _)) = text.split_once('=') {
+        if let Some((name, value)) = text.split_once('=') {
             self.always.push(name.to_owned());
+            let words = value.split(|it: char| !is_part_of_name(it));
+            let names = words.filter(|word| is_name(word));
+            self.used.extend(names.map(str::to_owned));
         }
     }
 
@@ -133,12 +138,15 @@ fn is_assignment(text: &str) -> bool {
     value.is_some_and(|value| !value.starts_with('=')) && !compares
 }
 
+fn is_part_of_name(it: char) -> bool {
+    it.is_alphanumeric() || "_.$@".contains(it)
+}
+
 fn is_name(word: &str) -> bool {
-    let part = |it: char| it.is_alphanumeric() || "_.$@".contains(it);
     word != "."
         && !word.starts_with(|it: char| it.is_ascii_digit())
         && !word.is_empty()
-        && word.chars().all(part)
+        && word.chars().all(is_part_of_name)
 }
 
 #[cfg(test)]
@@ -170,8 +178,9 @@ mod tests {
     #[test]
     fn an_option_assigns_and_the_linker_has_symbols_of_its_own() {
         let mut found = of("f = 1;");
-        found.add_option("g=f");
+        found.add_option("g=f+(0x10-_end)");
         assert_eq!(found.always, ["f", "g"]);
+        assert_eq!(found.used, ["f", "_end"]);
         assert!(found.follows_name(b"_end") && !found.follows_name(b"f"));
     }
 }

@@ -36,9 +36,12 @@ impl Objects<'_> {
         let always: HashSet<&[u8]> = assigned.always.iter().map(String::as_bytes).collect();
         let scripts = assigned.always.iter().map(String::as_bytes);
         let scripts = scripts.filter(|name| !resolution.is_settled(name));
+        let mut used: Vec<&[u8]> = assigned.used.iter().map(String::as_bytes).collect();
+        used.retain(|name| !resolution.is_settled(name));
         let objects = resolution.of_objects();
         let objects = objects.filter(|name| !always.contains(name));
-        let all = resolution.of_inputs().chain(scripts).chain(objects);
+        let all = resolution.of_inputs().chain(used).chain(scripts);
+        let all = all.chain(objects);
         let plain = all.filter(|name| !name.contains(&b'@'));
         let references = plain.filter_map(|name| {
             let kind = if always.contains(name) {

@@ -291,6 +291,7 @@ fn symbols_of_scripts_and_of_the_linker_have_its_order_and_need_no_use() {
             &["some.lds", "-Wl,--gc-sections"],
             &["-Wl,-T,all.lds"],
             &["-pie", "-Wl,-T,all.lds,--defsym=last=_end"],
+            &["-Wl,--defsym=may=1,--defsym=used=_edata+4"],
             &["-static", "-Wl,--defsym=may=f,--defsym=twice=may"],
             &["-r", "-Wl,--defsym=may=f,--defsym=again=never"],
         ] {
