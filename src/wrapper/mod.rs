@@ -134,9 +134,11 @@ impl LinkPlan {
             }
         }
         let has = |name| items.iter().any(|item| item.name() == Some(name));
-        if has("exclude-libs") && has("version-script") {
+        if has("exclude-libs") && (has("version-script") || has("retain-symbols-file")) {
             // Which one counts for a module depends on what asked for it.
-            return Err(Refusal::new("`--exclude-libs` with a version script"));
+            return Err(Refusal::new(
+                "`--exclude-libs` with a version script or a file of symbols to retain",
+            ));
         }
         if flavour == Flavour::Wasm && inputs.has_regular_lto()? {
             // The thin link would write an empty index beside each, whatever `--thinlto-prefix-replace`

@@ -69,6 +69,8 @@ fn a_distributor_of_its_own_is_left_alone() {
 #[test]
 fn the_linker_does_alone_what_relto_cannot_and_relto_says_why() {
     let fixture = fixture();
+    fixture.write("versions", "{ global: main; local: *; };\n");
+    fixture.write("retained", "main\n");
     for (words, reason) in [
         (
             &["-Wl,--trace"][..],
@@ -89,6 +91,14 @@ fn the_linker_does_alone_what_relto_cannot_and_relto_says_why() {
             "shows or changes the linker's own LTO",
         ),
         (&["-Wl,--just-symbols=main.o"], "changes what inputs mean"),
+        (
+            &["-Wl,--exclude-libs=ALL,--version-script=versions"],
+            "`--exclude-libs` with a version script",
+        ),
+        (
+            &["-Wl,--exclude-libs=ALL,--retain-symbols-file=retained"],
+            "or a file of symbols to retain",
+        ),
         (&["-Wl,--undefined-glob=f*"], "changes what inputs mean"),
     ] {
         let all = [&INPUTS[..], words].concat();
