@@ -34,13 +34,14 @@ pub(super) fn pulled_members(
         _ => None,
     });
     let whole: HashSet<&str> = whole.collect();
-    let is_lazy = |file: &str| {
-        let mut pieces = plan.inputs.pieces.iter();
-        pieces.any(|piece| matches!(piece, Piece::Object { path, lazy: true } if path == file))
-    };
+    let by_need = plan.inputs.pieces.iter().filter_map(|piece| match piece {
+        Piece::Object { path, lazy: true } => Some(&**path),
+        _ => None,
+    });
+    let by_need: HashSet<&str> = by_need.collect();
     seen.pulled_members(|number| match &jobs.thin.natives[number] {
         Native::Member(library, _) => !whole.contains(&*library.path),
-        Native::File(path) => is_lazy(path),
+        Native::File(path) => by_need.contains(&**path),
     })
 }
 

@@ -47,6 +47,11 @@ fn link(fixture: &WrapperDir, driver: &str, linker: &str, words: &[&str]) -> Str
     stderr
 }
 
+fn wrapped(fixture: &WrapperDir, driver: &str, words: &[&str]) -> String {
+    let linker = fixture.path("relto-wasm-ld").display().to_string();
+    link(fixture, driver, &linker, words)
+}
+
 /// Links both ways; the programs must be the same. Returns what it prints.
 fn same(fixture: &WrapperDir, driver: &str, words: &[&str], jobs: usize) -> String {
     compared(fixture, driver, words, jobs);
@@ -60,12 +65,7 @@ fn compared(fixture: &WrapperDir, driver: &str, words: &[&str], jobs: usize) {
     let plain = fixture.release.tool("wasm-ld").display().to_string();
     link(fixture, driver, &plain, words);
     let theirs = fs::read(fixture.path("app")).expect("linked");
-    let said = link(
-        fixture,
-        driver,
-        &fixture.path("relto-wasm-ld").display().to_string(),
-        words,
-    );
+    let said = wrapped(fixture, driver, words);
     assert!(said.contains(&format!("relto: {jobs} job")), "{said}");
     assert!(!said.contains("warning"), "{said}");
     assert!(
@@ -191,9 +191,8 @@ fn relocations_of_functions_that_may_be_missing_are_the_linkers() {
     fixture.compile("main.c", main, &[&TARGET[..], &["-flto=thin"]].concat());
     let native = "extern int nowhere(void) __attribute__((weak)); int n(void) { return nowhere ? nowhere() : 0; }\n";
     fixture.compile("n.c", native, &TARGET);
-    let linker = fixture.path("relto-wasm-ld").display().to_string();
     let words = ["main.o", "n.o", "-Wl,--emit-relocs"];
-    let said = link(&fixture, "clang", &linker, &words);
+    let said = wrapped(&fixture, "clang", &words);
     let reason = "`--emit-relocs` with the function `nowhere`, which may be missing";
     assert!(said.contains(reason), "{said}");
 }
@@ -321,9 +320,8 @@ fn no_index_is_written_beside_a_module_for_regular_lto() {
     fixture.compile("f.c", f, &[&TARGET[..], &["-flto"]].concat());
     fixture.archive("rcs", "libf.a", &["f.o"]);
     fixture.write("f.o.thinlto.bc", "the user's");
-    let linker = fixture.path("relto-wasm-ld").display().to_string();
     for input in ["f.o", "libf.a"] {
-        let said = link(&fixture, "clang", &linker, &["main.o", input]);
+        let said = wrapped(&fixture, "clang", &["main.o", input]);
         assert!(said.contains("a module for regular LTO"), "{said}");
         let kept = fs::read(fixture.path("f.o.thinlto.bc")).expect("there");
         assert_eq!(kept, b"the user's", "{input}");
