@@ -9,7 +9,7 @@ use super::environment::Environment;
 use super::error::{ConfigError, Warning};
 use super::file::{self, ConfigFile};
 use super::trust::TreeFile;
-use crate::fs::open_regular;
+use crate::fs::{is_trusted_owner, open_regular, writable_by_others};
 
 const PROJECT_FILE: &str = ".relto.toml";
 const USER_FILE: &str = "config.toml";
@@ -82,9 +82,9 @@ pub(super) fn text_of(
     let found = file.metadata().map_err(ConfigError::Unreadable)?;
     let named = fs_err::symlink_metadata(path).map_err(ConfigError::Unreadable)?;
     // A link has no mode of its own, and says which file is read.
-    let reason = (!is_trusted(named.uid()))
+    let reason = (!is_trusted_owner(named.uid()))
         .then_some("it belongs to another user")
-        .or_else(|| untrusted_reason(found.uid(), found.mode()));
+        .or_else(|| writable_by_others(&found));
     if let Some(reason) = reason {
         warnings.push(Warning {
             text: format!("ignored `{}`: {reason}", path.display()),
@@ -136,35 +136,9 @@ fn unreadable(path: &Path, error: io::Error) -> ConfigError {
     })
 }
 
-/// Whether this user or root is `owner`.
-fn is_trusted(owner: u32) -> bool {
-    owner == rustix::process::geteuid().as_raw() || owner == 0
-}
-
-/// Why a file with this owner and mode may contain settings that the user did not write.
-fn untrusted_reason(owner: u32, mode: u32) -> Option<&'static str> {
-    if !is_trusted(owner) {
-        return Some("it belongs to another user");
-    }
-    if mode & 0o002 != 0 {
-        return Some("every user may write it");
-    }
-    (mode & 0o020 != 0).then_some("a group may write it")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn trust_asks_for_owner_and_mode() {
-        let me = rustix::process::geteuid().as_raw();
-        assert_eq!(untrusted_reason(me, 0o644), None);
-        assert_eq!(untrusted_reason(0, 0o600), None);
-        assert!(untrusted_reason(me, 0o664).is_some());
-        assert!(untrusted_reason(me, 0o646).is_some());
-        assert!(untrusted_reason(me + 1, 0o600).is_some());
-    }
 
     #[test]
     fn a_pipe_is_not_waited_for_and_a_file_other_than_text_is_named() {

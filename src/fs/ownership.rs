@@ -1,4 +1,4 @@
-//! Whose a directory is, and which other users may replace what is in it.
+//! Whose a file or directory is, and which other users may change or replace it.
 
 use std::fs::Metadata;
 use std::io;
@@ -7,14 +7,41 @@ use std::path::Path;
 
 use fs_err as fs;
 
-/// The owner of files that have no owner in this user namespace: root, most often.
+/// The owner of files that have no owner in this user namespace: root, most often. Elsewhere it is
+/// an account as any other, `nobody`.
 const UNMAPPED: u32 = 65534;
 const STICKY: u32 = 0o1000;
 
 /// Whether files of the user `owner` are as good as our own.
 #[must_use]
 pub fn is_trusted_owner(owner: u32) -> bool {
-    [rustix::process::geteuid().as_raw(), 0, UNMAPPED].contains(&owner)
+    owner == rustix::process::geteuid().as_raw()
+        || owner == 0
+        || owner == UNMAPPED && has_unmapped_users()
+}
+
+/// Why other users may change the file, or replace what is in the directory.
+#[must_use]
+pub fn writable_by_others(found: &Metadata) -> Option<&'static str> {
+    if !is_trusted_owner(found.uid()) {
+        return Some("it belongs to another user");
+    }
+    // There only the owner may replace what others made.
+    if found.is_dir() && found.mode() & STICKY != 0 {
+        return None;
+    }
+    if found.mode() & 0o002 != 0 {
+        return Some("every user may write it");
+    }
+    let me = rustix::process::geteuid().as_raw();
+    (found.mode() & 0o020 != 0 && !is_private_group(found.gid(), me))
+        .then_some("a group may write it")
+}
+
+/// Where every user has a group of the same number, that group is the user's own. Root's is not:
+/// others who administer the machine may be in it.
+fn is_private_group(group: u32, user: u32) -> bool {
+    group == user && user != 0
 }
 
 /// Why another user could replace what is in `dir`, or a directory above it.
@@ -25,32 +52,29 @@ pub fn shared_with(dir: &Path) -> io::Result<Option<String>> {
     let real = fs::canonicalize(dir)?;
     // Nothing is safe from the owner of the root, and everything lies below it.
     for place in real.ancestors().filter(|place| place.parent().is_some()) {
-        if let Some(reason) = reason(&fs::metadata(place)?) {
-            let name = if place == real {
-                "it".to_owned()
+        if let Some(reason) = writable_by_others(&fs::metadata(place)?) {
+            return Ok(Some(if place == real {
+                reason.to_owned()
             } else {
-                format!("`{}` above it", place.display())
-            };
-            return Ok(Some(format!("{name} {reason}")));
+                format!("of `{}` above it: {reason}", place.display())
+            }));
         }
     }
     Ok(None)
 }
 
-/// In a sticky directory only the owner may replace what others made. Where every user has a group
-/// of the same number, a directory of that group is the user's own.
-fn reason(found: &Metadata) -> Option<&'static str> {
-    if !is_trusted_owner(found.uid()) {
-        return Some("belongs to another user");
-    }
-    if found.mode() & STICKY != 0 {
-        return None;
-    }
-    if found.mode() & 0o002 != 0 {
-        return Some("may be changed by every user");
-    }
-    (found.mode() & 0o020 != 0 && !is_trusted_owner(found.gid()))
-        .then_some("may be changed by a group of users")
+/// Without `/proc` nothing says so, and 65534 is the account.
+fn has_unmapped_users() -> bool {
+    fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| leaves_users_unmapped(&map))
+}
+
+/// Each line of the map ends with how many users it maps. The last number of 32 bits is no user.
+fn leaves_users_unmapped(map: &str) -> bool {
+    let counts = map
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(2));
+    let mapped: u64 = counts.filter_map(|count| count.parse::<u64>().ok()).sum();
+    mapped < u64::from(u32::MAX)
 }
 
 #[cfg(test)]
@@ -91,14 +115,31 @@ mod tests {
         if !rustix::process::geteuid().is_root() {
             return; // only root gives files away
         }
-        set_mode(&dir, 0o775);
-        assert_eq!(complaint(), "", "of our own group");
-        set_mode(&dir, 0o755);
         chown(&dir, None, Some(12345)).expect("given away");
         assert_eq!(complaint(), "");
         set_mode(&dir, 0o775);
         assert!(complaint().contains("a group"), "{}", complaint());
         chown(&dir, Some(12345), None).expect("given away");
         assert!(complaint().contains("another user"), "{}", complaint());
+        if !has_unmapped_users() {
+            chown(&dir, Some(UNMAPPED), Some(UNMAPPED)).expect("given away");
+            assert!(complaint().contains("another user"), "{}", complaint());
+        }
+    }
+
+    #[test]
+    fn only_the_group_of_a_users_own_number_is_private() {
+        assert!(is_private_group(1000, 1000));
+        assert!(!is_private_group(100, 1000));
+        assert!(!is_private_group(0, 1000));
+        assert!(!is_private_group(0, 0));
+    }
+
+    #[test]
+    fn a_user_namespace_that_maps_a_part_leaves_users_unmapped() {
+        assert!(!leaves_users_unmapped("         0          0 4294967295\n"));
+        assert!(leaves_users_unmapped("         0       1000          1\n"));
+        assert!(leaves_users_unmapped("0 1000 1\n1 100000 65536\n"));
+        assert!(!leaves_users_unmapped("0 0 1000\n1000 1000 4294966295\n"));
     }
 }

@@ -357,6 +357,32 @@ fn the_file_of_a_tree_counts_only_if_link_and_target_are_the_users_own() {
     assert!(told().contains(ignored), "{}", told());
 }
 
+/// In a user namespace it is the owner of what has none there; elsewhere a user as any other.
+#[test]
+fn the_cache_in_a_home_of_nobody_is_used_only_in_a_user_namespace() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("only root can give files away");
+    }
+    let place = CleanHome::new();
+    let home = place.path("home");
+    std::os::unix::fs::chown(home, Some(65534), Some(65534)).expect("given away");
+    let map = fs_err::read_to_string("/proc/self/uid_map").expect("a map");
+    if map.split_whitespace().eq(["0", "0", "4294967295"]) {
+        let told = place.relto_told("cache");
+        assert!(told.contains("belongs to another user"), "{told}");
+    }
+    let mut within = Command::new("unshare");
+    within.env_clear().current_dir(place.path("project"));
+    within.env("HOME", place.path("home"));
+    within.args(["--user", "--map-root-user"]);
+    within.arg(env!("CARGO_BIN_EXE_relto")).arg("cache");
+    let told = place.told(&mut within);
+    if told.contains("unshare: ") {
+        return skip("no user namespace can be made here");
+    }
+    assert!(!told.contains("belongs to another user"), "{told}");
+}
+
 #[test]
 fn the_cache_in_a_home_of_another_user_is_not_used() {
     if !rustix::process::geteuid().is_root() {
