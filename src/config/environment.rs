@@ -10,7 +10,7 @@ use super::error::{ConfigError, Warning};
 use super::options::{OPTIONS, Opt, OptionKind, PREFIX};
 use super::source::{ConfigEntry, ConfigSource};
 use crate::client_context::ClientContext;
-use crate::fs::is_trusted_owner;
+use crate::fs::{is_trusted_owner, shared_with};
 use crate::launcher::{HOLDS_SLOT, STARTED_BY};
 
 /// What to log, in `tracing`'s filter language: `debug`, `relto::reapi=trace`.
@@ -175,12 +175,13 @@ impl Environment {
         }
     }
 
-    /// The directory of the daemon: beside the cache where the user has none for sockets. Machines
-    /// may share a home, but not a daemon.
+    /// The directory of the daemon: beside the cache where the user has none for sockets, or only
+    /// that of another user, which `su` and `sudo -E` keep. Machines may share a home, but not a
+    /// daemon.
     #[must_use]
     pub fn runtime_dir(&self) -> Option<PathBuf> {
         let chosen = self.get(XDG_RUNTIME_DIR).map(PathBuf::from);
-        match chosen.filter(|dir| dir.is_absolute()) {
+        match chosen.filter(|dir| dir.is_absolute() && is_own(dir)) {
             Some(dir) => Some(dir.join("relto")),
             None => self
                 .cache_dir()
@@ -225,6 +226,12 @@ impl Environment {
             })
             .collect()
     }
+}
+
+/// Whether no other user may put another directory in the place of one in `dir`, which may be missing.
+fn is_own(dir: &Path) -> bool {
+    let there = dir.ancestors().find(|it| it.symlink_metadata().is_ok());
+    there.is_some_and(|it| matches!(shared_with(it), Ok(None)))
 }
 
 fn unknown_variable(name: &str, option: &str) -> Warning {

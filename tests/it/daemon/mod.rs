@@ -12,6 +12,7 @@ use crate::support::daemon::{Daemon, stderr, succeeded, wait_until};
 use crate::support::executable;
 use crate::support::program::{Feature, feature, generated};
 use crate::support::saved::Saved;
+use crate::support::skip::skip;
 
 mod builds;
 mod farms;
@@ -134,6 +135,25 @@ fn a_directory_that_others_could_enter_or_own_is_not_used() {
     if chown(daemon.dir(), Some(65534), Some(65534)).is_ok() {
         refused("it belongs to another user");
     }
+}
+
+/// `su` and `sudo -E` keep the variable that names it.
+#[test]
+fn a_runtime_directory_of_another_user_stays_empty() {
+    let daemon = Daemon::new();
+    let backends = plain();
+    let mut command = daemon.relto(&backends);
+    let runtime = daemon.dir();
+    let runtime = runtime.parent().expect("above it");
+    if chown(runtime, Some(12345), Some(12345)).is_err() {
+        return skip("only root can give directories away");
+    }
+    let beside_the_cache = daemon.home.cache().join("relto/daemon");
+    succeeded(command.args(backends.arguments("main.o", "native.o")));
+    assert_eq!(fs::read_dir(runtime).expect("there").count(), 0);
+    assert!(beside_the_cache.exists(), "the daemon has a directory");
+    assert_eq!(daemon.jobs(), 1);
+    assert!(daemon.command("stop").status.success());
 }
 
 #[test]
