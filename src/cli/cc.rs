@@ -71,7 +71,7 @@ pub(super) fn launched(all: Vec<OsString>) -> Result<Vec<OsString>, ExitCode> {
         .and_then(|called| launcher::wrapper_name(called));
     let launch = match &wrapper_name {
         Some(name) => {
-            let mut wrappers = Wrappers::known(std::env::var_os(STARTED_BY).as_deref());
+            let mut wrappers = Wrappers::known(STARTED_BY, std::env::var_os(STARTED_BY).as_deref());
             let compiler = compiler_behind(name, &mut wrappers)?;
             wrappers.add(&compiler);
             Launch {
@@ -100,9 +100,10 @@ pub(super) fn launched(all: Vec<OsString>) -> Result<Vec<OsString>, ExitCode> {
         return Ok([OsString::from("relto")].into_iter().chain(words).collect());
     }
     // A program that this process starts has to know which wrappers came before it.
+    let (variable, started_by) = wrappers.variable();
     Err(fail(&LaunchError::NotStarted {
         compiler: "relto".to_owned(),
-        source: Relto::itself().become_with(STARTED_BY, &wrappers.started_by(), words),
+        source: Relto::itself().become_with(variable, &started_by, words),
     }))
 }
 
@@ -125,7 +126,7 @@ fn not_a_backend(launch: Launch<'_>) -> ExitCode {
 
 fn compiler_behind(name: &str, wrappers: &mut Wrappers) -> Result<PathBuf, ExitCode> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = wrappers.real_compiler(name, &path);
+    let found = wrappers.real_program(name, &path);
     found.ok_or_else(|| {
         fail(&LaunchError::NothingBehind {
             name: name.to_owned(),
@@ -322,7 +323,7 @@ fn become_the_compiler(
     words: &[OsString],
     inherited: InheritedOnExec,
 ) -> ExitCode {
-    let source = launcher::become_the_compiler(compiler, words, inherited);
+    let source = launcher::become_program(compiler, words, inherited);
     fail(&LaunchError::NotStarted {
         compiler: compiler.to_string_lossy().into_owned(),
         source,

@@ -41,6 +41,7 @@ use crate::error::{ExitCode, Hinted};
 use crate::prefetch::PrefetchRequest;
 use crate::process;
 use arguments::Command;
+use ld::Launched;
 use usage::Answer;
 
 /// Why a command could not do what was asked; shown with its causes and hints.
@@ -90,11 +91,11 @@ fn command() -> ExitCode {
     }
     // A compiler that is only launched replaces this process here; this returns for backends.
     match cc::launched(arguments).and_then(ld::launched) {
-        Ok(arguments) => {
+        Ok(launched) => {
             process::keep_exit_codes();
             process::keep_own_rights();
             match runtime::check_threads() {
-                Ok(()) => run(arguments, &Environment::of_process()),
+                Ok(()) => run(launched, &Environment::of_process()),
                 Err(error) => {
                     output::error(&error);
                     ExitCode::Failure
@@ -106,8 +107,11 @@ fn command() -> ExitCode {
 }
 
 /// One command, from its arguments to its exit code.
-fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> ExitCode {
-    let arguments: Vec<OsString> = arguments.into_iter().collect();
+fn run(launched: Launched, environment: &Environment) -> ExitCode {
+    let Launched {
+        command: arguments,
+        link,
+    } = launched;
     if arguments.len() == 1 && std::io::stdout().is_terminal() {
         output::print(help::FIRST_STEPS);
         return ExitCode::Usage;
@@ -151,6 +155,9 @@ fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment)
     for warning in warnings.iter().chain(&unused(&invocation.ignored)) {
         output::warning(warning);
     }
+    if let Command::Ld { words } = command {
+        return ld::run(&context, &words, link);
+    }
     ended(dispatch(&context, command))
 }
 
@@ -181,7 +188,6 @@ fn ended(result: Result<ExitCode, CommandError>) -> ExitCode {
 fn dispatch(context: &CommandContext, command: Command) -> Result<ExitCode, CommandError> {
     match command {
         Command::Distribute(job_file) => distribute::run(context, &job_file),
-        Command::Ld { words } => Ok(ld::run(context, &words)),
         Command::Doctor {
             compiler,
             strict,
@@ -209,7 +215,9 @@ fn dispatch(context: &CommandContext, command: Command) -> Result<ExitCode, Comm
         Command::Cache { action } => cache::run(context, action),
         Command::Explain(wanted) => explain::run(context, &wanted),
         Command::Index(look) => index::run(&look),
-        Command::Cc { .. } => unreachable!("its warnings are its own"),
+        Command::Cc { .. } | Command::Ld { .. } => {
+            unreachable!("they need more than settings")
+        }
         Command::Allow { .. }
         | Command::Deny { .. }
         | Command::Completions { .. }

@@ -11,15 +11,19 @@ use super::engine_error::EngineError;
 use super::runtime::{NoThreads, small_runtime};
 use crate::process::{ChildEnvironment, Finished, ProcessSpec, Relto, Spawner, Watch};
 
-/// Runs `command` with relto's own environment and tied to its life.
-pub(super) fn run(command: &[OsString]) -> Result<Finished, EngineError> {
-    run_both(command, &[], |_| {})
+/// Runs `command` in `environment` and tied to relto's life.
+pub(super) fn run(
+    command: &[OsString],
+    environment: &ChildEnvironment,
+) -> Result<Finished, EngineError> {
+    run_both(command, environment, &[], |_| {})
 }
 
 /// Runs `command` and, at the same time, all of `questions`; `answered` gets what became of those
-/// as soon as the last has ended. Each runs with relto's own environment and is tied to its life.
+/// as soon as the last has ended. Each runs in `environment` and is tied to relto's life.
 pub(super) fn run_with<T: Send>(
     command: &[OsString],
+    environment: &ChildEnvironment,
     questions: &[Vec<OsString>],
     answered: impl FnOnce(Vec<Finished>) -> T + Send,
 ) -> Result<(Finished, T), EngineError> {
@@ -29,7 +33,7 @@ pub(super) fn run_with<T: Send>(
         let meanwhile = std::thread::Builder::new().spawn_scoped(scope, meanwhile);
         let meanwhile = meanwhile.map_err(NoThreads)?;
         // The thread that receives them ends no earlier.
-        let finished = run_both(command, questions, move |answers| {
+        let finished = run_both(command, environment, questions, move |answers| {
             drop(sender.send(answers));
         })?;
         match meanwhile.join() {
@@ -41,6 +45,7 @@ pub(super) fn run_with<T: Send>(
 
 fn run_both(
     command: &[OsString],
+    environment: &ChildEnvironment,
     questions: &[Vec<OsString>],
     answered: impl FnOnce(Vec<Finished>),
 ) -> Result<Finished, EngineError> {
@@ -50,8 +55,11 @@ fn run_both(
         // The names of all files of a link, or its map.
         let spawner = spawner.with_whole_output();
         let cancel = CancellationToken::new();
-        let command = spec(command);
-        let specs: Vec<_> = questions.iter().map(|command| spec(command)).collect();
+        let command = spec(command, environment);
+        let specs: Vec<_> = questions
+            .iter()
+            .map(|command| spec(command, environment))
+            .collect();
         let asking = async {
             let asked = specs.iter().map(|spec| spawner.run(spec, &cancel));
             answered(try_join_all(asked).await?);
@@ -70,10 +78,10 @@ fn run_both(
     })
 }
 
-fn spec(command: &[OsString]) -> ProcessSpec {
+fn spec(command: &[OsString], environment: &ChildEnvironment) -> ProcessSpec {
     ProcessSpec {
         arguments: command.to_vec(),
-        environment: ChildEnvironment::Inherited,
+        environment: environment.clone(),
         dir: ".".into(),
         confinement: None,
     }

@@ -11,7 +11,7 @@ use super::options::{OPTIONS, Opt, OptionKind, PREFIX};
 use super::source::{ConfigEntry, ConfigSource};
 use crate::client_context::ClientContext;
 use crate::fs::{is_trusted_owner, shared_with};
-use crate::launcher::{HOLDS_SLOT, STARTED_BY};
+use crate::launcher::{HOLDS_SLOT, LINKER_STARTED_BY, STARTED_BY};
 
 /// What to log, in `tracing`'s filter language: `debug`, `relto::reapi=trace`.
 pub const RELTO_LOG: &str = "RELTO_LOG";
@@ -37,7 +37,13 @@ pub(super) const HOME: &str = "HOME";
 /// The prefix of variables that only relto's own tests read.
 const OF_TESTS: &str = "RELTO_TEST_";
 /// `RELTO_...` variables that are not options.
-const OTHERS: [&str; 4] = [RELTO_LOG, RELTO_NO_PROGRESS, HOLDS_SLOT, STARTED_BY];
+const OTHERS: [&str; 5] = [
+    RELTO_LOG,
+    RELTO_NO_PROGRESS,
+    HOLDS_SLOT,
+    STARTED_BY,
+    LINKER_STARTED_BY,
+];
 
 /// The environment, and the directory that relative paths start from.
 #[derive(Clone, Default)]

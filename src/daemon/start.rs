@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::runtime_dir::RuntimeDir;
 use crate::fs::open_private_file;
-use crate::launcher::{HOLDS_SLOT, STARTED_BY};
+use crate::launcher::{HOLDS_SLOT, LINKER_STARTED_BY, STARTED_BY};
 use crate::process::{Relto, detach_with_files};
 
 /// The hidden command that becomes the daemon. Its arguments are the directory, and how many
@@ -17,7 +17,14 @@ use crate::process::{Relto, detach_with_files};
 pub const SERVE: &str = "__daemon";
 
 /// Variables of the starter's build that mean nothing to the daemon.
-const NOT_HANDED_ON: [&str; 5] = [HOLDS_SLOT, STARTED_BY, "MAKEFLAGS", "MAKELEVEL", "MFLAGS"];
+const NOT_HANDED_ON: [&str; 6] = [
+    HOLDS_SLOT,
+    STARTED_BY,
+    LINKER_STARTED_BY,
+    "MAKEFLAGS",
+    "MAKELEVEL",
+    "MFLAGS",
+];
 
 /// Starts a daemon in `runtime_dir`, which has been prepared. False if there is one already.
 ///

@@ -29,25 +29,32 @@ pub fn wrapper_name(called: &OsStr) -> Option<String> {
 /// each other forever.
 pub const STARTED_BY: &str = "RELTO_STARTED_BY";
 
+/// The same for linkers, which a compiler starts. One program may be both.
+pub const LINKER_STARTED_BY: &str = "RELTO_LINKER_STARTED_BY";
+
 /// How often one program is started on the way to one compiler. A compiler may run something that
 /// runs the compiler again; programs that only start each other end here.
 const MOST_STARTS: usize = 8;
 
-/// The programs that have stood for a compiler, in the order in which they were started.
+/// The programs that have stood for a compiler or a linker, in the order in which they were started.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wrappers {
+    /// Tells the next program of them.
+    variable: &'static str,
     started: Vec<FileId>,
     /// More than one program was found that may be the compiler.
     has_choice: bool,
 }
 
 impl Wrappers {
-    /// This program, after those that `started_by` names: the value of [`STARTED_BY`].
+    /// This program, after those that `started_by` names, the value of `variable`: [`STARTED_BY`] or
+    /// [`LINKER_STARTED_BY`].
     #[must_use]
-    pub fn known(started_by: Option<&OsStr>) -> Self {
+    pub fn known(variable: &'static str, started_by: Option<&OsStr>) -> Self {
         let text = started_by.and_then(OsStr::to_str).unwrap_or_default();
         let started = text.split(',').filter_map(|item| item.parse().ok());
         let mut wrappers = Self {
+            variable,
             started: started.collect(),
             has_choice: false,
         };
@@ -70,17 +77,17 @@ impl Wrappers {
         !self.has_choice && self.started.len() <= 2
     }
 
-    /// The value of [`STARTED_BY`] for the next program.
+    /// The variable of the next program, and its value.
     #[must_use]
-    pub fn started_by(&self) -> String {
+    pub fn variable(&self) -> (&'static str, String) {
         let started = self.started.iter().map(ToString::to_string);
-        started.collect::<Vec<_>>().join(",")
+        (self.variable, started.collect::<Vec<_>>().join(","))
     }
 
     /// The first program called `name` in the directories of `path` that has not been started yet;
     /// else the one that was started last.
     #[must_use]
-    pub fn real_compiler(&mut self, name: &str, path: &OsStr) -> Option<PathBuf> {
+    pub fn real_program(&mut self, name: &str, path: &OsStr) -> Option<PathBuf> {
         let itself = itself();
         let programs = std::env::split_paths(path).map(|dir| dir.join(name));
         let candidates: Vec<_> = programs
@@ -104,7 +111,7 @@ impl Wrappers {
 /// The first program called `name` in the directories of `path` that is not relto itself.
 #[must_use]
 pub fn real_program(name: &str, path: &OsStr) -> Option<PathBuf> {
-    Wrappers::known(None).real_compiler(name, path)
+    Wrappers::known(STARTED_BY, None).real_program(name, path)
 }
 
 fn itself() -> Option<FileId> {
@@ -129,21 +136,23 @@ pub struct InheritedOnExec {
     pub wrappers: Option<Wrappers>,
 }
 
-/// Does not return unless the compiler cannot be started. The compiler gets its name, the arguments
-/// unchanged, and everything else that this process has; what it inherits is released when it ends.
+/// Does not return unless `program`, a compiler or a linker, cannot be started. It gets its name, the
+/// arguments unchanged, and everything else that this process has; what it inherits is released when
+/// it ends.
 #[must_use]
-pub fn become_the_compiler(
-    compiler: &OsStr,
+pub fn become_program(
+    program: &OsStr,
     words: &[OsString],
     inherited: InheritedOnExec,
 ) -> io::Error {
-    let mut command = Command::new(compiler);
+    let mut command = Command::new(program);
     command.args(words);
     if let Some(exit_notifier) = inherited.exit_notifier {
         exit_notifier.survive_exec();
     }
     if let Some(wrappers) = inherited.wrappers {
-        command.env(STARTED_BY, wrappers.started_by());
+        let (name, value) = wrappers.variable();
+        command.env(name, value);
     }
     if let Some(slot) = inherited.slot {
         slot.survive_exec();
@@ -186,18 +195,19 @@ mod tests {
         fs::write(&program, "#!/bin/sh\n").expect("written");
         fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("executable");
         let path = std::env::join_paths([&masks, &plain, &real]).expect("a path");
-        let mut wrappers = Wrappers::known(None);
-        let found = wrappers.real_compiler("clang", &path);
+        let mut wrappers = Wrappers::known(STARTED_BY, None);
+        let found = wrappers.real_program("clang", &path);
         assert_eq!(found.as_ref(), Some(&program));
-        assert_eq!(wrappers.real_compiler("gcc", &path), None);
+        assert_eq!(wrappers.real_program("gcc", &path), None);
         wrappers.add(&program);
-        let mut next = Wrappers::known(Some(OsStr::new(&wrappers.started_by())));
+        let (variable, started_by) = wrappers.variable();
+        let mut next = Wrappers::known(variable, Some(OsStr::new(&started_by)));
         assert_eq!(next.started, wrappers.started);
-        assert_eq!(next.real_compiler("clang", &path), Some(program.clone()));
+        assert_eq!(next.real_program("clang", &path), Some(program.clone()));
         for _ in 1..MOST_STARTS {
             wrappers.add(&program);
         }
-        assert_eq!(wrappers.real_compiler("clang", &path), None, "a circle");
+        assert_eq!(wrappers.real_program("clang", &path), None, "a circle");
     }
 
     #[test]
@@ -216,7 +226,7 @@ mod tests {
         let path = std::env::join_paths(dirs).expect("a path");
         let mut wrappers = Wrappers::default();
         for expected in [&first, &second, &real] {
-            let found = wrappers.real_compiler("clang", &path).expect("a program");
+            let found = wrappers.real_program("clang", &path).expect("a program");
             assert_eq!(found, *expected);
             wrappers.add(&found);
         }

@@ -26,8 +26,8 @@ pub use backend::looks_like_a_backend;
 use backend::{BackendCommand, Recognized};
 pub use base_dir::with_relative_paths;
 pub use compiler::{
-    HOLDS_SLOT, InheritedOnExec, STARTED_BY, Wrappers, become_the_compiler, real_program,
-    wrapper_name,
+    HOLDS_SLOT, InheritedOnExec, LINKER_STARTED_BY, STARTED_BY, Wrappers, become_program,
+    real_program, wrapper_name,
 };
 pub use front_end::{may_leave_a_module, modules};
 pub use guarded::{GuardedError, run_guarded};

@@ -86,6 +86,8 @@ pub enum ChildEnvironment {
     Exact(Vec<(OsString, OsString)>),
     /// Those that relto was started with, for runs in place of the linker's own.
     Inherited,
+    /// The same, and these.
+    InheritedWith(Vec<(OsString, OsString)>),
     /// The same for a linker that is another process's: its variables and its umask.
     Another {
         variables: Vec<(OsString, OsString)>,

@@ -154,6 +154,7 @@ mod tests {
         let environment = prop_oneof![
             Just(ChildEnvironment::Inherited),
             vec((name(), name()), 0..4).prop_map(ChildEnvironment::Exact),
+            vec((name(), name()), 0..4).prop_map(ChildEnvironment::InheritedWith),
             (vec((name(), name()), 0..4), any::<u32>())
                 .prop_map(|(variables, umask)| ChildEnvironment::Another { variables, umask }),
         ];

@@ -106,6 +106,9 @@ fn command(spec: &ProcessSpec) -> io::Result<Command> {
     command.arg0(program).args(arguments);
     match &spec.environment {
         ChildEnvironment::Inherited => {}
+        ChildEnvironment::InheritedWith(variables) => {
+            command.envs(variables.iter().cloned());
+        }
         ChildEnvironment::Exact(variables) => {
             command.env_clear().envs(variables.iter().cloned());
         }
@@ -116,7 +119,7 @@ fn command(spec: &ProcessSpec) -> io::Result<Command> {
     }
     // Opened here, because the sandbox comes before the exec.
     let stdin = match &spec.environment {
-        ChildEnvironment::Inherited => stdin_of_parent(),
+        ChildEnvironment::Inherited | ChildEnvironment::InheritedWith(_) => stdin_of_parent(),
         _ => None,
     };
     let stdin = match stdin {

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::launcher::real_program;
+use crate::launcher::Wrappers;
 
 /// What a link to relto is called besides the linker's name.
 const PREFIX: &str = "relto-";
@@ -53,12 +53,20 @@ pub fn masked(called: &OsStr) -> Option<String> {
     Flavour::of(OsStr::new(name), &[]).map(|_| name.to_owned())
 }
 
-/// The linker `name` beside the program that called relto, or after relto in `path`.
+/// The linker `name` beside the program that called relto, or after relto in `path`, that is none of
+/// the `wrappers`.
 #[must_use]
-pub fn linker_behind(name: &str, caller: Option<&Path>, path: &OsStr) -> Option<PathBuf> {
-    let beside = caller.and_then(Path::parent);
-    let beside = beside.and_then(|dir| real_program(name, dir.as_os_str()));
-    beside.or_else(|| real_program(name, path))
+pub fn linker_behind(
+    name: &str,
+    caller: Option<&Path>,
+    path: &OsStr,
+    wrappers: &mut Wrappers,
+) -> Option<PathBuf> {
+    let beside = caller.and_then(Path::parent).map(Path::to_owned);
+    let dirs = beside.into_iter().chain(std::env::split_paths(path));
+    // A name that holds a colon can be in no list.
+    let dirs = std::env::join_paths(dirs).unwrap_or_else(|_| path.to_owned());
+    wrappers.real_program(name, &dirs)
 }
 
 /// The clang in the directory of `linker`, links followed.

@@ -13,9 +13,9 @@ use super::engine_error::EngineError;
 use super::{CommandContext, arguments, cc, output};
 use crate::config::Warning;
 use crate::error::{ExitCode, Hinted, Rendered};
-use crate::launcher::{self, InheritedOnExec};
+use crate::launcher::{self, InheritedOnExec, LINKER_STARTED_BY, Wrappers};
 use crate::link::LinkFailure;
-use crate::process::Finished;
+use crate::process::{ChildEnvironment, Finished};
 use crate::wrapper::{self, Flavour, LinkDecision, Release};
 
 mod wrapped;
@@ -61,80 +61,128 @@ impl Hinted for WrapError {
     }
 }
 
-/// Becomes the linker if `all`, the arguments of the process, run one that relto has nothing to do
-/// for. Otherwise returns the arguments in the form of a command. The error is the exit
-/// code: the linker could not be started.
-pub(super) fn launched(all: Vec<OsString>) -> Result<Vec<OsString>, ExitCode> {
-    let masked = all.first().and_then(|called| wrapper::masked(called));
-    let (linker, words) = match &masked {
-        Some(name) => (linker_behind(name)?.into_os_string(), &all[1..]),
-        None => match &all[..] {
-            [_, command, dashes, linker, words @ ..]
-                if command == arguments::LD && dashes == "--" =>
-            {
-                (linker.clone(), words)
-            }
-            [_, command, linker, words @ ..]
-                if command == arguments::LD && !linker.as_encoded_bytes().starts_with(b"-") =>
-            {
-                (linker.clone(), words)
-            }
-            _ => return Ok(all),
-        },
-    };
-    let passes = match Flavour::of(&linker, words) {
-        None => true,
-        Some(flavour) => matches!(wrapper::decide(flavour, words), LinkDecision::PassThrough),
-    };
-    if passes {
-        return Err(become_the_linker(&linker, words));
-    }
-    if masked.is_none() {
-        return Ok(all);
-    }
-    let command = ["relto", arguments::LD, "--"].map(OsString::from);
-    let command = command.into_iter().chain([linker]);
-    Ok(command.chain(words.iter().cloned()).collect())
+/// The arguments of the process in the form of a command.
+pub(super) struct Launched {
+    pub(super) command: Vec<OsString>,
+    /// Of a link that relto has something to do for.
+    pub(super) link: Option<LaunchedLink>,
 }
 
-fn linker_behind(name: &str) -> Result<PathBuf, ExitCode> {
+/// What is known of a link when settings have not been read yet.
+pub(super) struct LaunchedLink {
+    decision: LinkDecision,
+    /// Programs that have stood for the linker.
+    wrappers: Option<Wrappers>,
+}
+
+/// A linker and its arguments.
+struct LinkerCall<'a> {
+    program: &'a OsStr,
+    words: &'a [OsString],
+    wrappers: Option<Wrappers>,
+}
+
+/// Becomes the linker if `all`, the arguments of the process, run one that relto has nothing to do
+/// for. The error is the exit code: the linker could not be started.
+pub(super) fn launched(all: Vec<OsString>) -> Result<Launched, ExitCode> {
+    let masked = all.first().and_then(|called| wrapper::masked(called));
+    let mut wrappers = None;
+    let (linker, words) = match &masked {
+        Some(name) => (linker_behind(name, &mut wrappers)?.into_os_string(), 1),
+        None => match &all[..] {
+            [_, command, dashes, linker, ..] if command == arguments::LD && dashes == "--" => {
+                (linker.clone(), 4)
+            }
+            [_, command, linker, ..]
+                if command == arguments::LD && !linker.as_encoded_bytes().starts_with(b"-") =>
+            {
+                (linker.clone(), 3)
+            }
+            _ => {
+                return Ok(Launched {
+                    command: all,
+                    link: None,
+                });
+            }
+        },
+    };
+    let words = &all[words..];
+    let decision = Flavour::of(&linker, words).map(|flavour| wrapper::decide(flavour, words));
+    let decision = match decision {
+        None | Some(LinkDecision::PassThrough) => {
+            let call = LinkerCall {
+                program: &linker,
+                words,
+                wrappers,
+            };
+            return Err(call.become_it());
+        }
+        Some(decision) => decision,
+    };
+    let command = ["relto", arguments::LD, "--"].map(OsString::from);
+    let command = command.into_iter().chain([linker]);
+    Ok(Launched {
+        command: command.chain(words.iter().cloned()).collect(),
+        link: Some(LaunchedLink { decision, wrappers }),
+    })
+}
+
+/// The linker that relto stands for under the name `name`, which `wrappers` are told of.
+fn linker_behind(name: &str, wrappers: &mut Option<Wrappers>) -> Result<PathBuf, ExitCode> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let caller = rustix::process::getppid()
         .map(|pid| PathBuf::from(format!("/proc/{}/exe", pid.as_raw_nonzero())));
     let caller = caller.and_then(|link| fs_err::read_link(link).ok());
-    wrapper::linker_behind(name, caller.as_deref(), &path).ok_or_else(|| {
+    let started_by = std::env::var_os(LINKER_STARTED_BY);
+    let known = wrappers.insert(Wrappers::known(LINKER_STARTED_BY, started_by.as_deref()));
+    let found = wrapper::linker_behind(name, caller.as_deref(), &path, known);
+    let linker = found.ok_or_else(|| {
         fail(&WrapError::NothingBehind {
             name: name.to_owned(),
         })
-    })
+    })?;
+    known.add(&linker);
+    Ok(linker)
 }
 
-/// Runs `words`, a linker and its arguments.
-pub(super) fn run(context: &CommandContext, words: &[OsString]) -> ExitCode {
-    let Some((linker, words)) = words.split_first() else {
+/// Runs `words`, a linker and its arguments; `launched` is what is known of them.
+pub(super) fn run(
+    context: &CommandContext,
+    words: &[OsString],
+    launched: Option<LaunchedLink>,
+) -> ExitCode {
+    let Some((program, words)) = words.split_first() else {
         return ExitCode::Usage;
     };
-    let Some(flavour) = Flavour::of(linker, words) else {
-        return become_the_linker(linker, words);
+    let (decision, wrappers) = if let Some(launched) = launched {
+        (Some(launched.decision), launched.wrappers)
+    } else {
+        let flavour = Flavour::of(program, words);
+        (flavour.map(|it| wrapper::decide(it, words)), None)
     };
-    let plan = match wrapper::decide(flavour, words) {
-        LinkDecision::PassThrough => return become_the_linker(linker, words),
-        LinkDecision::Refused(refusal) => {
-            return alone(context, linker, words, &refusal.to_string(), None);
+    let call = LinkerCall {
+        program,
+        words,
+        wrappers,
+    };
+    let plan = match decision {
+        None | Some(LinkDecision::PassThrough) => return call.become_it(),
+        Some(LinkDecision::Refused(refusal)) => {
+            return alone(context, &call, &refusal.to_string(), None);
         }
-        LinkDecision::Wrapped(plan) => plan,
+        Some(LinkDecision::Wrapped(plan)) => plan,
     };
     if std::env::var_os(REPRODUCE).is_some() {
         let reason = format!("`{REPRODUCE}` is set, and three steps have other inputs");
-        return alone(context, linker, words, &reason, None);
+        return alone(context, &call, &reason, None);
     }
-    match Wrapped::link(context, linker, words, &plan) {
+    match Wrapped::link(context, &call, &plan) {
         Ok(finished) => show(&finished),
-        Err(Trouble::Nothing) => become_the_linker(linker, words),
-        Err(Trouble::Plain(reason)) => alone(context, linker, words, &reason, None),
+        Err(Trouble::Nothing) => call.become_it(),
+        Err(Trouble::Plain(reason)) => alone(context, &call, &reason, None),
         Err(Trouble::Failed(finished, step)) => {
             let reason = format!("the {step} failed");
-            alone(context, linker, words, &reason, Some(&finished))
+            alone(context, &call, &reason, Some(&finished))
         }
         Err(Trouble::Error(error)) => fail(&error),
         Err(Trouble::Engine(EngineError::Interrupted(interruption))) => {
@@ -147,7 +195,7 @@ pub(super) fn run(context: &CommandContext, words: &[OsString]) -> ExitCode {
         }
         Err(Trouble::Engine(error)) => {
             let reason = one_line(&error);
-            alone(context, linker, words, &reason, None)
+            alone(context, &call, &reason, None)
         }
     }
 }
@@ -155,15 +203,14 @@ pub(super) fn run(context: &CommandContext, words: &[OsString]) -> ExitCode {
 /// Hands the link to the linker, or fails.
 fn alone(
     context: &CommandContext,
-    linker: &OsStr,
-    words: &[OsString],
+    call: &LinkerCall<'_>,
     reason: &str,
     failed: Option<&Finished>,
 ) -> ExitCode {
     if context.settings.linker.fallback {
         let text = format!("the linker does this link alone: {reason}");
         output::warning(&Warning { text, hint: None });
-        return become_the_linker(linker, words);
+        return call.become_it();
     }
     match failed {
         Some(finished) => {
@@ -188,14 +235,31 @@ fn show(finished: &Finished) -> ExitCode {
     cc::exit_code(finished.ending)
 }
 
-fn become_the_linker(linker: &OsStr, words: &[OsString]) -> ExitCode {
-    // The linker must not inherit relto's parent-death signal.
-    let _ = rustix::process::set_parent_process_death_signal(None);
-    let source = launcher::become_the_compiler(linker, words, InheritedOnExec::default());
-    fail(&WrapError::NotStarted {
-        linker: linker.to_string_lossy().into_owned(),
-        source,
-    })
+impl LinkerCall<'_> {
+    fn become_it(&self) -> ExitCode {
+        // The linker must not inherit relto's parent-death signal.
+        let _ = rustix::process::set_parent_process_death_signal(None);
+        let inherited = InheritedOnExec {
+            wrappers: self.wrappers.clone(),
+            ..InheritedOnExec::default()
+        };
+        let source = launcher::become_program(self.program, self.words, inherited);
+        fail(&WrapError::NotStarted {
+            linker: self.program.to_string_lossy().into_owned(),
+            source,
+        })
+    }
+
+    /// That of the linker where relto runs it.
+    fn environment(&self) -> ChildEnvironment {
+        match &self.wrappers {
+            Some(wrappers) => {
+                let (name, value) = wrappers.variable();
+                ChildEnvironment::InheritedWith(vec![(name.into(), value.into())])
+            }
+            None => ChildEnvironment::Inherited,
+        }
+    }
 }
 
 fn fail(error: &WrapError) -> ExitCode {

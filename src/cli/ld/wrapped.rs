@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::WrapError;
+use super::{LinkerCall, WrapError};
 use crate::cli::distribute::reported;
 use crate::cli::engine_error::EngineError;
 use crate::cli::{CommandContext, engine, tools};
@@ -40,7 +40,7 @@ impl From<Refusal> for Trouble {
 /// A link in three steps.
 pub(super) struct Wrapped<'a> {
     context: &'a CommandContext,
-    linker: &'a OsStr,
+    call: &'a LinkerCall<'a>,
     /// The value of `-flavor`, for a linker whose name does not tell.
     flavour_words: &'a [OsString],
     scratch: Scratch,
@@ -51,21 +51,20 @@ impl<'a> Wrapped<'a> {
     /// Links, and returns the result of the final link.
     pub(super) fn link(
         context: &'a CommandContext,
-        linker: &'a OsStr,
-        words: &'a [OsString],
+        call: &'a LinkerCall<'a>,
         plan: &'a LinkPlan,
     ) -> Result<Finished, Trouble> {
         let began = events::now();
-        let compiler = compiler(context, linker)?;
+        let compiler = compiler(context, call.program)?;
         let no_scratch = |error: io::Error| Trouble::Plain(error.to_string());
         let scratch = Scratch::create(&Relto::itself(), &std::env::temp_dir());
-        let flavour_words = match words {
-            [option, _, ..] if option == "-flavor" => &words[..2],
+        let flavour_words = match call.words {
+            [option, _, ..] if option == "-flavor" => &call.words[..2],
             _ => &[],
         };
         let link = Self {
             context,
-            linker,
+            call,
             flavour_words,
             began,
             scratch: scratch.map_err(no_scratch)?,
@@ -92,19 +91,19 @@ impl<'a> Wrapped<'a> {
         last.restore_map();
         Ok(Finished {
             stdout: last.restored(&finished.stdout),
-            stderr: last.messages(linker, &stderr, &finished.stderr),
+            stderr: last.messages(call.program, &stderr, &finished.stderr),
             ..finished
         })
     }
 
     fn command(&self, arguments: Vec<OsString>) -> Vec<OsString> {
-        let linker = [self.linker.to_owned()].into_iter();
+        let linker = [self.call.program.to_owned()].into_iter();
         let own = self.flavour_words.iter().cloned();
         linker.chain(own).chain(arguments).collect()
     }
 
     fn run_linker(&self, arguments: Vec<OsString>) -> Result<Finished, Trouble> {
-        tools::run(&self.command(arguments)).map_err(Trouble::Engine)
+        tools::run(&self.command(arguments), &self.call.environment()).map_err(Trouble::Engine)
     }
 
     /// Asks linker and compiler for their releases, and resolves symbols, while the linker works.
@@ -122,7 +121,12 @@ impl<'a> Wrapped<'a> {
             let symbols = plan.resolve(&release);
             Ok::<_, Trouble>((release, symbols))
         };
-        let thin = tools::run_with(&self.command(arguments), &questions, answered);
+        let thin = tools::run_with(
+            &self.command(arguments),
+            &self.call.environment(),
+            &questions,
+            answered,
+        );
         let (thin, answers) = thin.map_err(Trouble::Engine)?;
         let (release, symbols) = answers?;
         if !thin.succeeded() {
@@ -149,7 +153,7 @@ impl<'a> Wrapped<'a> {
             };
             Release::find(&text).ok_or_else(unknown)
         };
-        let ours = release(&linker, self.linker)?;
+        let ours = release(&linker, self.call.program)?;
         let theirs = release(&clang, compiler.as_os_str())?;
         if ours != theirs {
             let error = WrapError::OtherRelease {

@@ -6,6 +6,7 @@ use std::process::Command;
 use fs_err as fs;
 
 use crate::support::daemon::stderr;
+use crate::support::executable;
 use crate::support::llvm::run;
 use crate::support::skip::skip;
 use crate::support::wrapped::{Release, WrapperDir};
@@ -94,4 +95,35 @@ fn a_linker_is_the_one_in_path_that_is_not_relto() {
         assert!(said.contains("relto: 1 job"), "{said}");
         assert!(fs::read(fixture.path("app")).expect("linked") == theirs);
     }
+}
+
+/// Each directory has a relto of its own under the linker's name.
+#[test]
+fn of_two_copies_of_relto_neither_starts_the_other_for_ever() {
+    let fixture = WrapperDir::new(&Release::under_test());
+    fixture.module("main.c", "int main(void) { return 0; }\n");
+    let mut dirs = Vec::new();
+    for name in ["first", "second"] {
+        let dir = fixture.path(name);
+        fs::create_dir(&dir).expect("made");
+        executable::copy(env!("CARGO_BIN_EXE_relto"), dir.join("relto"));
+        fs::os::unix::fs::symlink("relto", dir.join("ld.lld")).expect("linked");
+        dirs.push(dir);
+    }
+    dirs.push(fixture.release.bin.clone());
+    let system = std::env::var_os("PATH").unwrap_or_default();
+    dirs.extend(std::env::split_paths(&system));
+    let path = std::env::join_paths(dirs).expect("no colons");
+    let words = ["-e", "main", "main.o", "-o", "app"];
+    run(fixture.command("ld.lld").args(words));
+    let theirs = fs::read(fixture.path("app")).expect("linked");
+    for words in [&["--version"][..], &words] {
+        let mut command = Command::new("sh");
+        fixture.home.apply(&mut command);
+        command.current_dir(fixture.dir()).env("PATH", &path);
+        command.args(["-c", "ulimit -t 60; ld.lld \"$@\"; exit $?", "sh"]);
+        let output = command.args(words).output().expect("sh starts");
+        assert!(output.status.success(), "{words:?}: {output:?}");
+    }
+    assert!(fs::read(fixture.path("app")).expect("linked") == theirs);
 }
