@@ -284,8 +284,10 @@ fn discard(path: &Path) {
 
 /// In a directory that other users may enter, the umask decides, as with Bazel's own cache.
 fn file_mode(root: &Path) -> u32 {
-    match fs::metadata(root) {
-        Ok(found) if found.mode() & 0o077 != 0 => SHARED,
-        _ => PRIVATE,
-    }
+    if is_shared(root) { SHARED } else { PRIVATE }
+}
+
+/// Whether other users may enter the directory `root`.
+pub(super) fn is_shared(root: &Path) -> bool {
+    fs::metadata(root).is_ok_and(|found| found.mode() & 0o077 != 0)
 }

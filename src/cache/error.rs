@@ -19,6 +19,9 @@ pub enum CacheError {
         "the disk cache `{path}` is not trimmed: the directory is not marked as a cache of relto"
     )]
     NotMarked { path: PathBuf },
+    /// Another user's, who shares the directory with a umask that does not.
+    #[error("the disk cache `{path}` is not trimmed: {reason}")]
+    UnreadableMark { path: PathBuf, reason: io::Error },
     #[error("cannot use the disk cache `{path}`: {reason}")]
     Other { path: PathBuf, reason: io::Error },
 }
@@ -46,6 +49,10 @@ impl Hinted for CacheError {
                 "it contains files that relto did not create: set `disk_cache` to a directory of its own"
                     .to_owned()
             }
+            Self::UnreadableMark { path, .. } => format!(
+                "that file marks it as a cache of relto: its owner can share it with `chmod -R g+rwX {}`",
+                path.display()
+            ),
             Self::ReadOnly { .. } | Self::Other { .. } => {
                 "set `disk_cache` to a directory of yours, or to nothing to do without"
                     .to_owned()

@@ -4,11 +4,14 @@
 //! someone else, may name any directory; so relto trims marked directories only, and deletes only
 //! files with names that it creates itself.
 
+use std::io;
 use std::path::Path;
 
 use fs_err as fs;
 
-use crate::fs::{PRIVATE_UMASK, write_whole_for};
+use super::CacheError;
+use super::disk::is_shared;
+use crate::fs::{PRIVATE_UMASK, read_regular_no_follow, write_whole_for};
 
 /// <https://bford.info/cachedir/>: backup programs skip such directories.
 const TAG: &str = "CACHEDIR.TAG";
@@ -45,15 +48,28 @@ pub(super) fn write(root: &Path) {
         return;
     }
     let text = format!("{SIGNATURE}\n# This directory can be removed at any time.\n{VERSION}\n");
+    let umask = (!is_shared(root)).then_some(PRIVATE_UMASK);
     // At once, for another process may look meanwhile. Without a mark the cache works, but is not
     // trimmed.
-    let _ = write_whole_for(Some(PRIVATE_UMASK), &tag, text.as_bytes());
+    let _ = write_whole_for(umask, &tag, text.as_bytes());
 }
 
 /// Whether files in `root` may be removed.
-pub(super) fn is_marked(root: &Path) -> bool {
-    let text = crate::fs::read_regular_no_follow(root.join(TAG)).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
+///
+/// # Errors
+/// It is not marked as a cache of relto, or this user may not read the mark.
+pub(super) fn check(root: &Path) -> Result<(), CacheError> {
+    let path = root.to_owned();
+    match read_regular_no_follow(root.join(TAG)) {
+        Ok(text) if is_mark(&String::from_utf8_lossy(&text)) => Ok(()),
+        Err(reason) if reason.kind() == io::ErrorKind::PermissionDenied => {
+            Err(CacheError::UnreadableMark { path, reason })
+        }
+        _ => Err(CacheError::NotMarked { path }),
+    }
+}
+
+fn is_mark(text: &str) -> bool {
     text.starts_with(SIGNATURE) && text.lines().any(|line| line == VERSION)
 }
 
@@ -108,11 +124,11 @@ mod tests {
         }
         fs::write(dir.path().join("state.db-wal"), "").expect("written");
         write(dir.path());
-        assert!(is_marked(dir.path()));
+        check(dir.path()).expect("marked");
         let home = tempfile::tempdir().expect("a directory");
         fs::write(home.path().join("thesis.tex"), "").expect("written");
         write(home.path());
-        assert!(!is_marked(home.path()));
+        assert!(check(home.path()).is_err());
         assert_eq!(fs::read_dir(home.path()).expect("listed").count(), 1);
     }
 
@@ -121,7 +137,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         fs::write(dir.path().join(TAG), format!("{SIGNATURE}\n# cargo\n")).expect("written");
         write(dir.path());
-        assert!(!is_marked(dir.path()));
+        assert!(check(dir.path()).is_err());
     }
 
     #[test]

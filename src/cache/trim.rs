@@ -11,10 +11,10 @@ use std::time::{Duration, SystemTime};
 
 use fs_err as fs;
 
-use super::disk::{TMP, TOUCH_GRANULE};
+use super::disk::{TMP, TOUCH_GRANULE, is_shared};
 use super::{CacheError, mark, on_disk};
 use crate::digest::DigestFunction;
-use crate::fs::open_private_file;
+use crate::fs::{open_private_file, open_shared_file};
 
 /// Held while a process trims.
 const LOCK: &str = "trim.lock";
@@ -77,14 +77,8 @@ pub fn usage(root: &Path) -> Result<Usage, CacheError> {
 /// The directory cannot be read, or nothing may be removed from it.
 pub fn trim(root: &Path, max_bytes: u64) -> Result<Option<TrimReport>, CacheError> {
     let failed = |error| CacheError::new(root, error);
-    if !mark::is_marked(root) {
-        mark::write(root);
-    }
-    if !mark::is_marked(root) {
-        let path = root.to_owned();
-        return Err(CacheError::NotMarked { path });
-    }
-    let lock = open_private_file(&root.join(LOCK)).map_err(failed)?;
+    mark::write(root);
+    let lock = open_lock(root)?;
     match lock.file().try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(None),
@@ -102,6 +96,25 @@ pub fn trim(root: &Path, max_bytes: u64) -> Result<Option<TrimReport>, CacheErro
         remove_oldest(scan, max_bytes / 10 * 9, &mut report).map_err(failed)?;
     }
     Ok(Some(report))
+}
+
+/// Whether this user may trim the cache at `root`.
+///
+/// # Errors
+/// Why not.
+pub fn check_trimmable(root: &Path) -> Result<(), CacheError> {
+    open_lock(root).map(drop)
+}
+
+fn open_lock(root: &Path) -> Result<fs::File, CacheError> {
+    mark::check(root)?;
+    let path = root.join(LOCK);
+    let lock = if is_shared(root) {
+        open_shared_file(&path)
+    } else {
+        open_private_file(&path)
+    };
+    lock.map_err(|error| CacheError::new(root, error))
 }
 
 fn scan(root: &Path) -> Result<Scan, CacheError> {

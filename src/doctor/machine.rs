@@ -80,6 +80,10 @@ fn unstamped(dir: &Path) -> Option<Finding> {
 fn disk_cache(dir: &Path, max_size: Option<u64>) -> Result<Finding, CacheError> {
     let cache = DiskCache::open(dir)?;
     cache.check_writable()?;
+    if max_size.is_some() {
+        // Trimming after a link has nobody to complain to.
+        cache::check_trimmable(dir)?;
+    }
     let usage = cache::usage(dir)?;
     let limit = max_size.map_or("no limit".to_owned(), |limit| {
         format!("of {} at most", HumanBytes(limit))

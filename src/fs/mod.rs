@@ -29,7 +29,9 @@ pub use kept::keep_file_for;
 pub use medium::{Medium, unstamped_name};
 pub use null_device::null_device;
 pub use ownership::{is_trusted_owner, shared_with, writable_by_others};
-pub use private::{PRIVATE_UMASK, create_private_dir, make_private, open_private_file};
+pub use private::{
+    PRIVATE_UMASK, create_private_dir, make_private, open_private_file, open_shared_file,
+};
 pub use regular::{
     buffer_for, open_regular, read_regular, read_regular_beneath, read_regular_no_follow,
     read_regular_to_string,

@@ -3,7 +3,7 @@
 //! Every path below the cache, state, runtime and scratch directories is created here, so that the
 //! umask of whichever process comes first does not matter.
 
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, Metadata};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
@@ -14,6 +14,7 @@ use rustix::fs::OFlags;
 
 const DIR_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
+const SHARED_FILE_MODE: u32 = 0o666;
 /// For [`write_whole_for`](super::write_whole_for): only the user may read the file.
 pub const PRIVATE_UMASK: u32 = 0o077;
 
@@ -48,25 +49,38 @@ fn create_one(dir: &Path) -> io::Result<()> {
 /// # Errors
 /// The system's own, with the path; the path is not a regular file.
 pub fn open_private_file(path: &Path) -> io::Result<fs::File> {
-    let mut options = fs::OpenOptions::new();
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    options
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(FILE_MODE)
-        .custom_flags(flags.bits().cast_signed());
-    let file = options.open(path)?;
-    let found = file.metadata()?;
-    if !found.is_file() {
-        return Err(super::not_regular(path));
-    }
+    let (file, found) = open_for_writing(path, FILE_MODE)?;
     let ours = found.uid() == rustix::process::geteuid().as_raw();
     if ours && found.mode() & 0o777 != FILE_MODE {
         // Made under another umask, or by an earlier relto.
         let _ = file.set_permissions(std::fs::Permissions::from_mode(FILE_MODE));
     }
     Ok(file)
+}
+
+/// The same in a directory that the user shares with others: the umask says who may write it.
+///
+/// # Errors
+/// Like [`open_private_file`].
+pub fn open_shared_file(path: &Path) -> io::Result<fs::File> {
+    open_for_writing(path, SHARED_FILE_MODE).map(|(file, _)| file)
+}
+
+fn open_for_writing(path: &Path, mode: u32) -> io::Result<(fs::File, Metadata)> {
+    let mut options = fs::OpenOptions::new();
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    options
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(mode)
+        .custom_flags(flags.bits().cast_signed());
+    let file = options.open(path)?;
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(super::not_regular(path));
+    }
+    Ok((file, found))
 }
 
 /// Revokes other users' rights to a directory of this user.

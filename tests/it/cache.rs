@@ -2,9 +2,9 @@
 //! or an object.
 
 use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 use relto::internals::cache::{trim, usage};
 
+use crate::support::built;
 use crate::support::link::{Form, Home, Link};
 use crate::support::mount::Mount;
 use crate::support::outcome::LinkOutcome;
@@ -149,7 +150,7 @@ fn a_cache_of_another_user_costs_one_warning() {
     if starter == NOBODY {
         give_to_nobody(home.path());
         give_to_nobody(link.dir());
-        std::os::unix::fs::chown(root(&home), Some(0), Some(0)).expect("ours again");
+        chown(root(&home), Some(0), Some(0)).expect("ours again");
     }
     fs::set_permissions(root(&home), Permissions::from_mode(0o000)).expect("closed");
     let output = through(starter, &link.command(&home)).output();
@@ -159,6 +160,47 @@ fn a_cache_of_another_user_costs_one_warning() {
         .expect_works();
     outcome.assert_none_cached();
     assert_eq!(warnings(&outcome), 1, "{}", outcome.stderr);
+}
+
+/// A directory of mode 2770 whose users have the umask 002.
+#[test]
+fn every_user_of_a_shared_cache_can_trim_it() {
+    const GROUP: u32 = 12345;
+    let shared = tempfile::tempdir().expect("a directory");
+    if chown(shared.path(), None, Some(GROUP)).is_err() {
+        return skip("only root can share a directory with another user");
+    }
+    fs::set_permissions(shared.path(), Permissions::from_mode(0o2770)).expect("shared");
+    let (program, home) = (generated(5), Home::new());
+    let option = format!("--disk-cache={}", shared.path().display());
+    let link = Link::new(&program).option(&option);
+    let first = ["sh", "-c", "umask 002; exec \"$@\"", "sh"];
+    let output = through(&first, &link.command(&home)).output();
+    link.outcome(&output.expect("the linker starts"))
+        .expect_works();
+    let other = Home::new();
+    give_to_nobody(other.path());
+    let clear = || {
+        let mut clear = Command::new(built::relto());
+        other.apply(&mut clear);
+        give_to_nobody(other.path());
+        clear.current_dir("/");
+        clear.env("RELTO_DISK_CACHE", shared.path());
+        clear.args(["cache", "clear"]);
+        let group = format!("--regid={GROUP}");
+        let second = ["setpriv", "--reuid=65534", &group, "--clear-groups"];
+        through(&second, &clear).output().expect("relto starts")
+    };
+    let mark = shared.path().join("CACHEDIR.TAG");
+    fs::set_permissions(&mark, Permissions::from_mode(0o600)).expect("closed");
+    let refused = String::from_utf8_lossy(&clear().stderr).into_owned();
+    assert!(refused.contains("CACHEDIR.TAG"), "{refused}");
+    assert!(refused.contains("Permission denied"), "{refused}");
+    fs::set_permissions(&mark, Permissions::from_mode(0o664)).expect("open");
+    let cleared = clear();
+    let told = String::from_utf8_lossy(&cleared.stderr).into_owned();
+    assert!(cleared.status.success(), "{told}");
+    assert_eq!(usage(shared.path()).expect("counted").bytes, 0);
 }
 
 /// `nobody` has no home in the user database either. Without root the test would find the real one,

@@ -198,3 +198,18 @@ fn files_of_a_private_cache_are_private_whatever_made_the_directory() {
     assert_eq!(mode(blob.parent().expect("a directory")), 0o700);
     assert_eq!(mode(&place.root()), 0o700);
 }
+
+#[test]
+fn mark_and_lock_of_a_shared_cache_are_as_open_as_its_blobs() {
+    use std::os::unix::fs::MetadataExt as _;
+    let place = Fixture::new();
+    fs::create_dir_all(place.root()).expect("made");
+    fs::set_permissions(place.root(), PermissionsExt::from_mode(0o2770)).expect("set");
+    put(&place.open(), b"object");
+    trim(&place.root(), u64::MAX).expect("trimmed");
+    let mode = |path: &std::path::Path| fs::metadata(path).expect("there").mode() & 0o777;
+    let blob = file(&place.root(), "cas", &digest(b"object"));
+    for name in ["CACHEDIR.TAG", "trim.lock"] {
+        assert_eq!(mode(&place.root().join(name)), mode(&blob), "{name}");
+    }
+}
