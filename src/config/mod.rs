@@ -59,7 +59,7 @@ use bazelrc::Bazelrc;
 use find::ConfigFiles;
 use source::RawValue;
 use table::{BAZELRC, CONFIG};
-use trust::{TreeFile, Trust};
+use trust::{TreeFile, Trust, WithoutTree};
 
 /// The settings, and warnings about those that were ignored.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ pub fn load(
     let layers = layers(command_line, environment, &mut files)?;
     let bazelrc = read_bazelrc(&layers, environment, &mut files, &mut warnings)?;
     let mut trust = Trust::new(files.tree.take(), environment);
-    let mut values = in_force(&layers, &files, &bazelrc, &mut trust)?;
+    let mut values = in_force(&layers, &files, &bazelrc, &mut trust, environment)?;
     warnings.extend(trust.warning());
     let mut login = netrc::login(&values, environment, &mut warnings);
     warnings.extend(trust.withhold_credentials(&mut values, &mut login));
@@ -114,7 +114,7 @@ pub fn tree_request(
         return Ok((None, warnings));
     };
     let mut trust = Trust::as_if_allowed(Some(tree.clone()));
-    let values = in_force(&layers, &files, &bazelrc, &mut trust)?;
+    let values = in_force(&layers, &files, &bazelrc, &mut trust, environment)?;
     let tables = files.project.tables.values();
     let groups = bazelrc.groups.values();
     let all = layers
@@ -122,7 +122,8 @@ pub fn tree_request(
         .chain(tables)
         .chain([&bazelrc.plain])
         .chain(groups);
-    let of_tree = all.flatten().filter(|entry| entry.source.is_tree());
+    let own = WithoutTree::of(&layers, environment);
+    let of_tree = all.flatten().filter(|entry| own.waits(entry));
     let login = netrc::login(&values, environment, &mut warnings);
     let request = TrustRequest::new(tree, &values, login, of_tree);
     Ok((Some(request), warnings))
@@ -168,15 +169,17 @@ fn in_force(
     files: &ConfigFiles,
     bazelrc: &Bazelrc,
     trust: &mut Trust,
+    environment: &Environment,
 ) -> Result<MergedValues, ConfigError> {
-    let tables = chosen_tables(layers, files, bazelrc)?;
-    let [command_line, variables, project, user] = layers.clone();
+    let mut layers = layers.clone();
+    // First: a tree must not choose a table of the user's, which names a farm for other trees.
+    trust.hold_back(&mut layers, environment);
+    let tables = chosen_tables(&layers, files, bazelrc)?;
+    let [command_line, variables, project, user] = layers;
     let mut all = vec![command_line, variables];
     all.extend(tables);
     all.extend([project, user, bazelrc.plain.clone()]);
-    for layer in &mut all {
-        trust.hold_back(layer);
-    }
+    trust.hold_back(&mut all, environment);
     Ok(MergedValues::merge(&all))
 }
 

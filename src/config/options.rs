@@ -5,6 +5,7 @@ use std::fmt;
 use super::address::with_hidden_login;
 use super::field::Field;
 pub use super::table::OPTIONS;
+use super::value::{InvalidValue, ValueText};
 
 /// The prefix of every option's environment variable.
 pub(crate) const PREFIX: &str = "RELTO_";
@@ -50,6 +51,9 @@ pub enum OptionKind {
 pub enum Class {
     /// Set it: the worst that follows is a slow link.
     Harmless,
+    /// Set it to no more than is in force without the file, and to more once the user has allowed
+    /// that.
+    Lowered,
     /// Set it once the user has allowed the file: the value says where sources or credentials go,
     /// what is written where, or how much of what caches hold is verified.
     Sensitive,
@@ -92,7 +96,12 @@ pub struct Opt {
     pub(super) field: &'static dyn Field,
     /// The parser sees an empty value; for other options it means the default.
     pub(super) empty_is_a_value: bool,
+    /// How much a value of a [`Class::Lowered`] option takes.
+    pub(super) measure: Option<Measure>,
 }
+
+/// A number that is larger for a value that takes more; without a value, that of the default.
+pub(super) type Measure = fn(Option<&ValueText<'_>>) -> Result<u64, InvalidValue>;
 
 impl fmt::Debug for Opt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -121,6 +130,7 @@ impl Opt {
             default: Default::Described(""),
             field,
             empty_is_a_value: false,
+            measure: None,
         }
     }
 
@@ -148,6 +158,12 @@ impl Opt {
 
     pub(super) const fn sensitive(mut self) -> Self {
         self.class = Class::Sensitive;
+        self
+    }
+
+    pub(super) const fn lowered(mut self, measure: Measure) -> Self {
+        self.class = Class::Lowered;
+        self.measure = Some(measure);
         self
     }
 

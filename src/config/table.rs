@@ -21,13 +21,13 @@ pub const LOCAL_JOBS: &Opt = &LOCAL_JOBS_ENTRY;
 
 #[rustfmt::skip]
 const CONFIG_ENTRY: Opt =
-    Opt::new(Output, "config", "NAME", "take the table [config.NAME] too; repeatable", &Selection(|it| &mut it.configs)).common();
+    Opt::new(Output, "config", "NAME", "take the table [config.NAME] too; repeatable", &Selection(|it| &mut it.configs)).common().sensitive();
 #[rustfmt::skip]
 const BAZELRC_ENTRY: Opt =
     Opt::new(Output, "bazelrc", "FILE", "take the flags about remote execution of this .bazelrc too", &Optional(|it| &mut it.bazelrc, value::path)).sensitive();
 #[rustfmt::skip]
 const LOCAL_JOBS_ENTRY: Opt =
-    Opt::new(Where, "local_jobs", "N", "most local compilers at a time", &Scalar(|it| &mut it.local_jobs, value::count_or_auto)).otherwise("processors").common();
+    Opt::new(Where, "local_jobs", "N", "most local compilers at a time", &Scalar(|it| &mut it.local_jobs, value::count_or_auto)).otherwise("processors").common().lowered(value::slots_taken);
 
 /// All options.
 #[rustfmt::skip] // one option, one entry: a table reads best as a table
@@ -43,7 +43,7 @@ pub static OPTIONS: &[Opt] = &[
     Opt::new(Where, "toolchain", "FROM", "upload, worker, or a DIR to upload", &Scalar(|it| &mut it.farm.toolchain, value::toolchain)).default("upload").sensitive(),
     Opt::new(Where, "jobs", "N", "most remote executions at a time", &Scalar(|it| &mut it.farm.jobs, |input| Ok(value::count_or_auto(input)?.unwrap_or(REMOTE_JOBS)))).default("auto").common(),
     LOCAL_JOBS_ENTRY,
-    Opt::new(Where, "local_ram_resources", "SIZE", "most memory of compilers here, by estimate: `auto` for what is free, 8G, HOST_RAM*.5, `off`; a plain number counts MiB", &Scalar(|it| &mut it.link.local_memory, value::local_memory)).default("auto"),
+    Opt::new(Where, "local_ram_resources", "SIZE", "most memory of compilers here, by estimate: `auto` for what is free, 8G, HOST_RAM*.5, `off`; a plain number counts MiB", &Scalar(|it| &mut it.link.local_memory, value::local_memory)).default("auto").lowered(value::memory_taken),
     Opt::new(Where, "daemon", "WHEN", "keep connections in a daemon: auto, on, off; auto starts one for `relto cc` only", &Word(|it| &mut it.daemon.when, &[
         ("auto", DaemonUse::Auto), ("on", DaemonUse::Always), ("off", DaemonUse::Never),
     ])).default("auto"),
@@ -70,8 +70,8 @@ pub static OPTIONS: &[Opt] = &[
     Opt::new(Farm, "bes_lifecycle_events", "", "also send the events about the invocation that some servers demand", &Switch(|it| &mut it.bes.lifecycle_events)).default("off"),
     Opt::new(Farm, "remote_execution_priority", "N", "lower ones are executed first, if the farm has priorities", &Scalar(|it| &mut it.farm.client.caller.execution_priority, value::integer)).default("0"),
     Opt::new(Farm, "remote_result_cache_priority", "N", "lower ones are kept longer, if the farm has priorities", &Scalar(|it| &mut it.farm.client.caller.result_cache_priority, value::integer)).default("0"),
-    Opt::new(Farm, "remote_accept_cached", "", "use results from the farm's action cache", &Switch(|it| &mut it.farm.accept_cached)).default("on"),
-    Opt::new(Farm, "remote_upload_local_results", "", "upload local results to the farm's action cache", &Switch(|it| &mut it.farm.upload_local_results)).default("on"),
+    Opt::new(Farm, "remote_accept_cached", "", "use results from the farm's action cache", &Switch(|it| &mut it.farm.accept_cached)).default("on").lowered(value::is_on),
+    Opt::new(Farm, "remote_upload_local_results", "", "upload local results to the farm's action cache", &Switch(|it| &mut it.farm.upload_local_results)).default("on").lowered(value::is_on),
     Opt::new(Farm, "remote_slice_results", "", "with slice_keys: also look results up in the farm's action cache by slice keys, and store them there (experimental)", &Switch(|it| &mut it.farm.slice_results)).default("off").sensitive(),
     Opt::new(Farm, "remote_upload_ahead", "", "cc: upload the modules of -flto=thin compiles in the background", &Switch(|it| &mut it.upload_ahead)).default("off").sensitive(),
     Opt::new(Farm, "remote_cache_compression", "", "compress uploads and downloads, if the farm can", &Switch(|it| &mut it.farm.client.compression)).default("on"),
@@ -91,7 +91,7 @@ pub static OPTIONS: &[Opt] = &[
 
     Opt::new(Cache, "disk_cache", "DIR", "cache here; `off` for none", &Scalar(|it| &mut it.link.disk_cache, value::path_or_off)).otherwise("~/.cache/relto").empty_is_a_value().common().sensitive(),
     Opt::new(Cache, "disk_cache_max_size", "SIZE", "500M, 20G; 0 for no limit", &Scalar(|it| &mut it.link.disk_cache_max_size, value::size_or_zero)).default("10G").sensitive(),
-    Opt::new(Cache, "slice_keys", "", "also find results by the part of each import that a job can see", &OptionalSwitch(|it| &mut it.link.slice_keys)).otherwise("on with clang 21, 22 and 23"),
+    Opt::new(Cache, "slice_keys", "", "also find results by the part of each import that a job can see", &OptionalSwitch(|it| &mut it.link.slice_keys)).otherwise("on with clang 21, 22 and 23").lowered(value::is_on),
     Opt::new(Cache, "verify", "PERCENT", "compile so many of the cache hits again here, and compare", &Scalar(|it| &mut it.link.verify.percent, value::percent)).default("0").sensitive(),
     Opt::new(Cache, "verify_fail", "", "a cached result that is wrong fails the link", &Switch(|it| &mut it.link.verify.fail)).default("off").sensitive(),
     Opt::new(Cache, "base_dir", "DIR", "cc: sources and include paths below it are named relative to the current directory, so that modules of other checkouts are equal", &Optional(|it| &mut it.base_dir, value::path)),

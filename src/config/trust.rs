@@ -14,11 +14,12 @@ use serde::{Deserialize, Serialize};
 
 use super::environment::Environment;
 use super::error::Warning;
-use super::merge::MergedValues;
+use super::merge::{MergedValues, merged};
 use super::netrc::NetrcLogin;
 use super::options::{Class, Opt, printable};
 use super::source::{ConfigEntry, RawValue};
 use super::table::OPTIONS;
+use super::value::ValueText;
 use crate::digest::DigestFunction;
 use crate::fs::{PRIVATE_UMASK, create_private_dir, write_whole_for};
 
@@ -176,19 +177,22 @@ impl Trust {
         self.waiting.contains(&"remote_executor")
     }
 
-    /// Takes what has to wait out of `layer`.
-    pub(super) fn hold_back(&mut self, layer: &mut Vec<ConfigEntry>) {
+    /// Takes what has to wait out of `layers`, which are in order, the strongest first.
+    pub(super) fn hold_back(&mut self, layers: &mut [Vec<ConfigEntry>], environment: &Environment) {
         if self.is_allowed() {
             return;
         }
-        layer.retain(|assignment| {
-            let option = assignment.option;
-            let waits = assignment.source.is_tree() && option.class != Class::Harmless;
-            if waits && !self.waiting.contains(&option.name) {
-                self.waiting.push(option.name);
-            }
-            !waits
-        });
+        let own = WithoutTree::of(layers, environment);
+        for layer in layers {
+            layer.retain(|entry| {
+                let name = entry.option.name;
+                let waits = own.waits(entry);
+                if waits && !self.waiting.contains(&name) {
+                    self.waiting.push(name);
+                }
+                !waits
+            });
+        }
     }
 
     /// The one warning about what waits.
@@ -255,6 +259,54 @@ impl Trust {
     }
 }
 
+/// What all sources but the tree set.
+pub(super) struct WithoutTree<'a> {
+    layers: Vec<Vec<ConfigEntry>>,
+    environment: &'a Environment,
+}
+
+impl<'a> WithoutTree<'a> {
+    /// `layers` are in order, the strongest first.
+    pub(super) fn of(layers: &[Vec<ConfigEntry>], environment: &'a Environment) -> Self {
+        let own = |layer: &Vec<ConfigEntry>| {
+            let entries = layer.iter().filter(|entry| !entry.source.is_tree());
+            entries.cloned().collect()
+        };
+        Self {
+            layers: layers.iter().map(own).collect(),
+            environment,
+        }
+    }
+
+    /// Whether `entry` is of the tree and waits until the user has allowed that.
+    pub(super) fn waits(&self, entry: &ConfigEntry) -> bool {
+        entry.source.is_tree()
+            && match entry.option.class {
+                Class::Harmless => false,
+                Class::Lowered => self.is_exceeded_by(entry),
+                Class::Sensitive | Class::UserOnly => true,
+            }
+    }
+
+    fn is_exceeded_by(&self, entry: &ConfigEntry) -> bool {
+        let theirs = self.taken(entry.option, entry.raw_values().last());
+        let own = self.taken(entry.option, merged(entry.option, &self.layers).pop());
+        // What is no value is an error, wherever it stands.
+        matches!((theirs, own), (Some(theirs), Some(own)) if theirs > own)
+    }
+
+    fn taken(&self, option: &Opt, value: Option<RawValue>) -> Option<u64> {
+        let value = value.filter(|value| !value.text.is_empty());
+        let input = value.as_ref().map(|value| ValueText {
+            text: &value.text,
+            base: value.source.base(self.environment.current_dir()),
+            environment: self.environment,
+            in_tree: value.source.is_tree(),
+        });
+        option.measure?(input.as_ref()).ok()
+    }
+}
+
 /// The name under which a credential of the user is shown and remembered.
 fn user_credential(option: &Opt, value: &RawValue) -> Option<String> {
     let counts = option.credential && !value.source.is_tree() && !value.text.is_empty();
@@ -287,7 +339,7 @@ pub struct TrustRequest {
 
 impl TrustRequest {
     /// `values` and `login` are those that are in force once the tree is allowed; `assignments` all
-    /// that it holds.
+    /// of the tree that wait until then.
     pub(super) fn new<'a>(
         tree: TreeFile,
         values: &MergedValues,
@@ -298,9 +350,6 @@ impl TrustRequest {
         let mut addresses = Vec::new();
         for assignment in assignments {
             let option = assignment.option;
-            if option.class == Class::Harmless {
-                continue;
-            }
             for text in &assignment.values {
                 settings.push((option.name, option.shown(text)));
                 if option.address && !text.is_empty() && !addresses.contains(text) {

@@ -1,6 +1,7 @@
 //! What a source tree may set, and where credentials go.
 
 use super::*;
+use crate::process::LocalMemory;
 
 #[test]
 fn a_tree_may_not_lower_what_the_user_has_verified() {
@@ -66,6 +67,94 @@ fn a_chosen_table_of_a_tree_waits_too() {
     assert_eq!(loaded.settings.farm.client.cache, None);
     assert!(loaded.settings.farm.client.headers.is_empty());
     assert_eq!(loaded.warnings.len(), 1);
+}
+
+#[test]
+fn a_tree_may_take_less_of_the_machine_and_more_once_that_is_allowed() {
+    let in_force = |place: &TestHome| {
+        let loaded = place.load_unallowed(&[]);
+        let warnings: Vec<_> = loaded.warnings.into_iter().map(|it| it.text).collect();
+        let settings = loaded.settings;
+        (
+            settings.local_jobs.map(std::num::NonZeroUsize::get),
+            settings.link.local_memory,
+            warnings.concat(),
+        )
+    };
+    let user = "local_jobs = 4\nlocal_ram_resources = \"8G\"\n";
+    let less = "local_jobs = 2\nlocal_ram_resources = 2048\n";
+    let expected = (Some(2), LocalMemory::AtMost(2 << 30), String::new());
+    assert_eq!(in_force(&TestHome::new(less, user)), expected);
+    let without_user = "local_jobs = 1\nlocal_ram_resources = \"4G\"\n";
+    let expected = (Some(1), LocalMemory::AtMost(4 << 30), String::new());
+    assert_eq!(in_force(&TestHome::new(without_user, "")), expected);
+
+    let user = "local_jobs = 1\nlocal_ram_resources = \"8G\"\n";
+    for (jobs, memory) in [(16384, "off"), (2, "auto"), (2, "9G"), (2, "")] {
+        let more = format!("local_jobs = {jobs}\nlocal_ram_resources = \"{memory}\"\n");
+        let place = TestHome::new(&more, user);
+        let (found_jobs, found_memory, warning) = in_force(&place);
+        assert_eq!(found_jobs, Some(1), "{more}");
+        assert_eq!(found_memory, LocalMemory::AtMost(8 << 30), "{more}");
+        assert!(warning.contains("`local_ram_resources`"), "{warning}");
+        place.allow(&[]);
+        let (found_jobs, found_memory, warning) = in_force(&place);
+        assert_eq!(found_jobs, Some(jobs), "{more}");
+        assert_ne!(found_memory, LocalMemory::AtMost(8 << 30), "{more}");
+        assert_eq!(warning, "");
+    }
+    let place = TestHome::new("local_jobs = 16384\nlocal_ram_resources = \"off\"\n", "");
+    assert_eq!(in_force(&place).0, None);
+    assert_eq!(in_force(&place).1, LocalMemory::Free);
+}
+
+#[test]
+fn a_tree_switches_nothing_on_that_the_user_has_off() {
+    let switches = |to: &str| {
+        let names = [
+            "remote_accept_cached",
+            "remote_upload_local_results",
+            "slice_keys",
+        ];
+        names.map(|name| format!("{name} = {to}\n")).concat()
+    };
+    let in_force = |place: &TestHome| {
+        let settings = place.load_unallowed(&[]).settings;
+        let farm = &settings.farm;
+        let slices = settings.link.slice_keys.unwrap_or(true);
+        [farm.accept_cached, farm.upload_local_results, slices]
+    };
+    let place = TestHome::new(&switches("true"), &switches("false"));
+    assert_eq!(in_force(&place), [false; 3]);
+    place.allow(&[]);
+    assert_eq!(in_force(&place), [true; 3]);
+    let place = TestHome::new(&switches("false"), "");
+    assert_eq!(in_force(&place), [false; 3]);
+    assert!(place.load_unallowed(&[]).warnings.is_empty());
+    let place = TestHome::new(&switches("true"), "");
+    assert!(place.load_unallowed(&[]).warnings.is_empty());
+}
+
+/// A table of the user's own names a farm for the trees that the user chooses.
+#[test]
+fn a_tree_chooses_no_table_of_the_user_until_it_is_allowed() {
+    let user = "[config.work]\nremote_executor = \"grpc://mine:1\"\nremote_header = { x-key = \"hunter2\" }\n";
+    let place = TestHome::new("config = \"work\"\n", user);
+    let loaded = place.load_unallowed(&[]);
+    assert_eq!(loaded.settings.farm.client.executor, None);
+    assert!(loaded.settings.farm.client.headers.is_empty());
+    assert!(loaded.warnings[0].text.contains("`config`"));
+    let (request, _) = tree_request(Vec::new(), &place.environment(&[])).expect("good");
+    let shown = request.expect("a tree").settings;
+    assert_eq!(shown, [("config", "work".to_owned())]);
+    place.allow(&[]);
+    let client = place.load_unallowed(&[]).settings.farm.client;
+    assert_eq!(client.executor, "grpc://mine:1".parse().ok());
+    assert_eq!(client.headers.len(), 1);
+    // The user's own choice needs no leave.
+    let place = TestHome::new("config = \"other\"\n", user);
+    let client = place.load_unallowed(&[("RELTO_CONFIG", "work")]).settings;
+    assert_eq!(client.farm.client.executor, "grpc://mine:1".parse().ok());
 }
 
 const USER: &str = "remote_header = { x-key = \"hunter2\" }\ncredential_helper = \"helper\"\n";

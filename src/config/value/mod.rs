@@ -12,8 +12,8 @@ use std::path::{Component, Path, PathBuf};
 
 pub use quantity::time_span;
 pub(super) use quantity::{
-    REMOTE_JOBS, count, count_or_auto, duration_or_zero, integer, local_memory, number, percent,
-    positive_duration, size, size_or_zero,
+    REMOTE_JOBS, count, count_or_auto, duration_or_zero, integer, local_memory, memory_taken,
+    number, percent, positive_duration, size, size_or_zero, slots_taken,
 };
 pub(super) use secret::header;
 
@@ -68,6 +68,11 @@ pub(super) fn boolean(input: &ValueText<'_>) -> Result<bool, InvalidValue> {
         "false" | "0" | "no" | "n" | "f" | "off" => Ok(false),
         _ => Err(InvalidValue::new("expected a boolean").hint("write `true` or `false`")),
     }
+}
+
+/// The measure of a switch that is on by default: on is more than off.
+pub(super) fn is_on(input: Option<&ValueText<'_>>) -> Result<u64, InvalidValue> {
+    Ok(input.map(boolean).transpose()?.unwrap_or(true).into())
 }
 
 /// The text as it is.

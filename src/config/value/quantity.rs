@@ -43,6 +43,13 @@ pub(in crate::config) fn count_or_auto(
     number.map_err(|invalid| invalid.hint("write a number or `auto`"))
 }
 
+/// How many processors a number of local jobs takes.
+pub(in crate::config) fn slots_taken(input: Option<&ValueText<'_>>) -> Result<u64, InvalidValue> {
+    let chosen = input.map(count_or_auto).transpose()?.flatten();
+    let processors = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    Ok(chosen.unwrap_or_else(processors).get() as u64)
+}
+
 /// No duration is longer: a moment so far ahead can still be computed.
 const LONGEST: Duration = Duration::from_hours(24 * 365 * 100);
 
@@ -153,6 +160,17 @@ pub(in crate::config) fn local_memory(input: &ValueText<'_>) -> Result<LocalMemo
         "off" => Ok(LocalMemory::Unlimited),
         text => memory_size(text, LocalMemory::of_host()).map(LocalMemory::AtMost),
     }
+}
+
+/// How much memory a setting takes at most. Each leaves what is not free, but for `off`.
+pub(in crate::config) fn memory_taken(input: Option<&ValueText<'_>>) -> Result<u64, InvalidValue> {
+    Ok(
+        match input.map(local_memory).transpose()?.unwrap_or_default() {
+            LocalMemory::AtMost(bytes) => bytes.min(u64::MAX - 2),
+            LocalMemory::Free => u64::MAX - 1,
+            LocalMemory::Unlimited => u64::MAX,
+        },
+    )
 }
 
 fn memory_size(text: &str, host: Option<u64>) -> Result<u64, InvalidValue> {
