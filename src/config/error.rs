@@ -34,6 +34,14 @@ pub enum ConfigError {
         key: String,
         nearest: Option<&'static str>,
     },
+    #[error("`{}` line {line}: `{key}` must stand outside of `[config.NAME]` tables", path.display())]
+    InTable {
+        path: PathBuf,
+        line: usize,
+        key: String,
+    },
+    #[error("`{}` line {line}: a file with a `[config.NAME]` table cannot set `config`", path.display())]
+    ConfigAndTables { path: PathBuf, line: usize },
     #[error("`{}` line {line}: `{key}` is {found}, but must be {expected}", path.display())]
     WrongType {
         path: PathBuf,
@@ -87,6 +95,11 @@ impl Hinted for ConfigError {
                     .to_owned(),
             },
             Self::NotInTree { .. } => USE_OWN_SOURCE.to_owned(),
+            Self::InTable { .. } => "write it above the first table".to_owned(),
+            Self::ConfigAndTables { .. } => {
+                "in TOML one name is a value or a table: choose the table with `--config=NAME` or `RELTO_CONFIG`, or write its settings outside of it"
+                    .to_owned()
+            }
             Self::BadValue {
                 hint: Some(hint), ..
             } => hint.clone(),

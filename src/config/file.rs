@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::ConfigError;
 use super::options::{Class, Opt, OptionKind};
 use super::source::{ConfigEntry, ConfigSource};
+use super::table::{BAZELRC, CONFIG};
 
 /// What one file sets.
 #[derive(Debug, Clone, Default)]
@@ -39,11 +40,7 @@ pub(super) fn parse(path: &Path, text: &str, in_tree: bool) -> Result<ConfigFile
         text,
         in_tree,
     };
-    let root = DeTable::parse(text).map_err(|error| ConfigError::NotToml {
-        path: path.to_owned(),
-        line: document.line(&error.span().unwrap_or_default()),
-        reason: error.message().replace('\n', ", "),
-    })?;
+    let root = DeTable::parse(text).map_err(|error| document.not_toml(&error))?;
     let mut file = ConfigFile::default();
     for (key, value) in root.get_ref() {
         match value.get_ref() {
@@ -70,8 +67,13 @@ fn config_tables(
         };
         let mut assignments = Vec::new();
         for (key, value) in keys {
-            if key.get_ref() == "config" {
-                return Err(document.unknown(key, None));
+            // Both are read before any table is chosen.
+            if [CONFIG.name, BAZELRC.name].contains(&&**key.get_ref()) {
+                return Err(ConfigError::InTable {
+                    path: document.path.to_owned(),
+                    line: document.line(&key.span()),
+                    key: key.get_ref().to_string(),
+                });
             }
             assignments.push(assignment(document, key, value)?);
         }
@@ -169,6 +171,23 @@ impl Document<'_> {
         before.matches('\n').count() + 1
     }
 
+    fn not_toml(&self, error: &toml::de::Error) -> ConfigError {
+        let path = self.path.to_owned();
+        let line = self.line(&error.span().unwrap_or_default());
+        let (root, _) = DeTable::parse_recoverable(self.text);
+        let chooses = root.get_ref().get(CONFIG.name);
+        let chooses = chooses.is_some_and(|it| !matches!(it.get_ref(), DeValue::Table(_)));
+        let text = self.text.lines().nth(line - 1).unwrap_or_default();
+        if chooses && text.trim_start_matches(['[', ' ']).starts_with("config") {
+            return ConfigError::ConfigAndTables { path, line };
+        }
+        ConfigError::NotToml {
+            path,
+            line,
+            reason: error.message().replace('\n', ", "),
+        }
+    }
+
     fn unknown(&self, key: &TomlKey<'_>, nearest: Option<&'static str>) -> ConfigError {
         ConfigError::UnknownKey {
             path: self.path.to_owned(),
@@ -246,6 +265,23 @@ mod tests {
         ");
         insta::assert_snapshot!(refused("config.farm = 1"), @"`/p/.relto.toml` line 1: `config.farm` is integer, but must be a table");
         insta::assert_snapshot!(refused("jobs = \n"), @"`/p/.relto.toml` line 1 is not valid TOML: string values must be quoted, expected literal string");
+    }
+
+    #[test]
+    fn what_chooses_tables_and_files_stands_outside_of_tables() {
+        insta::assert_snapshot!(refused("[config.a]\njobs = 1\nbazelrc = \"x\"\n"), @r"
+        `/p/.relto.toml` line 3: `bazelrc` must stand outside of `[config.NAME]` tables
+          hint: write it above the first table
+        ");
+        insta::assert_snapshot!(refused("[config.a]\nconfig = \"b\"\n"), @r"
+        `/p/.relto.toml` line 2: `config` must stand outside of `[config.NAME]` tables
+          hint: write it above the first table
+        ");
+        for chosen in ["\"a\"", "[\"a\"]"] {
+            let said = refused(&format!("config = {chosen}\n\n[config.a]\njobs = 2\n"));
+            let expected = "a file with a `[config.NAME]` table cannot set `config`";
+            assert!(said.contains(expected), "{said}");
+        }
     }
 
     #[test]
