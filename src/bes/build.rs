@@ -17,7 +17,7 @@ const COMMAND: &str = "cc";
 const OUTPUT: &str = "backends";
 
 /// How long a server may take for the rest: nothing waits for it, unless the process ends.
-const LONGEST: Duration = Duration::from_mins(10);
+const LONGEST_END: Duration = Duration::from_mins(10);
 
 /// The stream of a build.
 #[derive(Debug)]
@@ -68,7 +68,14 @@ impl BuildStream {
                 _ => Outcome::Succeeded,
             };
             invocation.end(&outcome, false, SystemTime::now());
-            (outcome, if interrupted { AFTER_SIGNAL } else { LONGEST })
+            (
+                outcome,
+                if interrupted {
+                    AFTER_SIGNAL
+                } else {
+                    LONGEST_END
+                },
+            )
         };
         let ending = InvocationEnding {
             outcome,

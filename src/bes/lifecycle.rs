@@ -19,7 +19,7 @@ use crate::pb::build_events::{
 use crate::reapi::{EventService, Failure, Rpc, event_failure};
 
 /// How long each call may take.
-const LONGEST: Duration = Duration::from_secs(5);
+const LONGEST_CALL: Duration = Duration::from_secs(5);
 
 const RPC: Rpc = Rpc::PublishLifecycleEvent;
 
@@ -55,7 +55,11 @@ pub(super) async fn end(service: &EventService, sender: &Sender, outcome: &Outco
 /// Each is of the attempt, or else of the build, and has its number among those.
 async fn send(service: &EventService, sender: &Sender, events: [(bool, i64, Event); 2]) {
     for (of_attempt, number, event) in events {
-        let sent = timeout(LONGEST, call(service, sender, of_attempt, number, event)).await;
+        let sent = timeout(
+            LONGEST_CALL,
+            call(service, sender, of_attempt, number, event),
+        )
+        .await;
         match sent {
             Ok(Ok(())) => {}
             Ok(Err(failure)) => {

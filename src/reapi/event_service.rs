@@ -9,6 +9,7 @@ use tonic::{Request, Status};
 use crate::pb::build_events::publish_build_event_client::PublishBuildEventClient;
 use crate::reapi::connect::ConnectError;
 use crate::reapi::failure::Failure;
+use crate::reapi::limits::LARGEST_BES_ANSWER;
 use crate::reapi::options::{ClientOptions, Header};
 use crate::reapi::rpc::Rpc;
 use crate::reapi::transport::address::Address;
@@ -20,9 +21,6 @@ use crate::reapi::transport::metadata::{LinkMetadata, RequestContext, append};
 
 /// A client of the service.
 pub type EventServiceClient = PublishBuildEventClient<CheckedChannel>;
-
-/// Bytes of an answer: it holds a number and a name.
-const LARGEST_ANSWER: usize = 64 << 10;
 
 /// A server, and who asks it.
 pub struct EventService {
@@ -55,7 +53,7 @@ impl EventService {
     #[must_use]
     pub fn client(&self) -> EventServiceClient {
         let channel = CheckedChannel::new(self.endpoint.connect_lazy(), InboundBudget::default());
-        PublishBuildEventClient::new(channel).max_decoding_message_size(LARGEST_ANSWER)
+        PublishBuildEventClient::new(channel).max_decoding_message_size(LARGEST_BES_ANSWER)
     }
 
     /// `message` with the headers of a call, and the credentials among them.

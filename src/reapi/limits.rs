@@ -1,11 +1,12 @@
-//! Every limit on remote work, in one place.
+//! Every limit on remote work, in one place. The last column names the module that holds it, in `reapi`
+//! or below `src`; a limit without a link is a constant there, known to nobody else.
 //!
 //! # Calls and connections
 //!
 //! | limit | bounds | why this number | held by |
 //! |---|---|---|---|
-//! | [`jobs_in_flight`] | jobs of a link on their way through the farm | half as many again as execute, so that lookups, uploads and downloads overlap executions | `link/schedule` |
-//! | `remote_jobs` (option) | executions under way | the user's choice | `exec/remote/execution_limit` |
+//! | [`jobs_in_flight`] | jobs of a link on their way through the farm | half as many again as execute, so that lookups, uploads and downloads overlap executions | `link/run` |
+//! | `jobs` (option) | executions under way | the user's choice | `exec/remote/execution_limit` |
 //! | `remote_max_connections` (option) | connections to one address | Bazel's option and default | `transport/pool` |
 //! | [`MOST_STREAMS`] | calls on one connection | servers commonly allow 100 concurrent streams | `transport/pool` |
 //! | [`BULK_STREAMS`] | blob streams on one connection before another is opened | a few streams fill a connection's window | `transport/pool` |
@@ -17,6 +18,7 @@
 //! | [`READ_STREAMS`] | `Read` streams at a time | each may hold a large object in memory | `cas/download` |
 //! | [`BATCH_FALLBACK_READS`], [`BATCH_FALLBACK_WRITES`] | streams for blobs that one batch did not carry | as for large blobs, for each batch | `cas/batch_read`, `cas/batch_update` |
 //! | [`STORES`] | local results on their way to the farm | each holds an object in memory | `link/farm` |
+//! | [`HTTP_REQUESTS_OF_BATCH`] | requests to an HTTP cache for one batch | small blobs need not wait for each other, and a server is not flooded | `http_cache/services` |
 //!
 //! # Bytes and counts
 //!
@@ -31,12 +33,19 @@
 //! | [`PARTIAL_STDERR`] | stderr of an execution that has no result | a failure is kept until its job is done | `execution/operation` |
 //! | [`LARGEST_STDERR`] | stderr of a result | no compiler prints that much | `exec/remote/fetch` |
 //! | [`HEAD`] | bytes of an output that are checked before the rest is fetched | every format shows itself in them | `cas/incoming` |
+//! | [`HTTP_PIPE`] | what one side of a connection to an HTTP cache has written and the other not read | a batch is read as it arrives | `http_cache` |
+//! | `LARGEST_ANSWER` | each output of a credential helper | a few headers | `transport/credentials` |
+//! | [`LARGEST_BES_ANSWER`] | one answer of a Build Event Service | it holds a number and a name | `event_service` |
+//! | `CAPACITY`, `RESERVED` | build events that are kept until they are acknowledged | the events of some thousand jobs | `bes/queue` |
+//! | `PROGRESS_TEXT`, `PROGRESS_PIECE` | text of a link in build events, in all and in one | what a person reads | `bes/invocation` |
+//! | `LONGEST_STDERR`, `LONGEST_MESSAGE`, `MOST_FAILURES` | what build events say of failed jobs | the same | `bes/invocation` |
 //! | [`FIRST_ALLOCATION`] | memory for a blob before its bytes arrive | a server's word alone costs no more | `cas/incoming` |
 //! | [`ZSTD_WINDOW_LOG`] | window of an incoming zstd frame | what level 19 uses; a frame could ask for 128 MiB | `cas/incoming` |
 //! | [`DEFAULT_MESSAGE_LIMIT`], [`MESSAGE_SLACK`], [`SMALLEST_BATCH`] | bytes of a batch | gRPC's default limit, less what is not blobs | `capabilities` |
 //! | [`LARGEST_IN_BATCH`] | a blob that shares a call | larger ones gain nothing from it | `cas/learned_limit` |
 //! | [`BLOBS_IN_UPDATE`], [`BLOBS_IN_READ`] | blobs of one batch | keeps an answer's fields far below the limit | `cas/upload/scheduler`, `cas/download` |
 //! | [`DIGESTS_IN_QUESTION`] | digests of one `FindMissingBlobs` | below every server's message limit | `cas/upload/scheduler`, `cas/find_missing` |
+//! | [`WORTH_COMPRESSING`] | a blob that travels as it is | a frame costs more than it saves | `session` |
 //! | [`SMALLEST_LEARNED`] | what a refused size can shrink to | a server that refuses this much refuses everything | `cas/learned_limit` |
 //! | [`BYTES_ON_THE_LINE`], [`BYTES_OF_A_STREAM`] | uploads under way before less urgent ones wait | 1 Gbit/s takes 70 ms for them | `cas/upload/scheduler` |
 //! | [`CHUNK`], [`CHUNKS_READ_AHEAD`] | one message of a `Write`, and those read ahead | what servers' own clients send | `cas/source`, `cas/bytestream` |
@@ -61,6 +70,12 @@
 //! | [`LONGEST_STAGE`] | a stage of an execution | no queue and no compile takes longer | `execution` |
 //! | [`CANCELLATION`] | cancelling what a link leaves behind | the linker is waiting | `execution/cancel` |
 //! | [`CLOSING_SHARE`] of the link's time, between [`CLOSING_SHORTEST`] and [`CLOSING_LONGEST`] | waiting for optional results on their way and for cancellations | no one notices so little at the end of a link | `link/farm` |
+//! | `bes_timeout` (option) | sending build events at the end of a link | the linker is waiting | `bes/publisher` |
+//! | `RETRIES`, `MOST_ATTEMPTS`, `LONGEST_PAUSE` | attempts to send build events, and the pauses between them | as Bazel; a server that takes one event at a time is no use | `bes/stream` |
+//! | `GOODBYE` | how long a server may take to end a stream that it has acknowledged | nothing more can come | `bes/stream` |
+//! | `LONGEST_CALL` | a lifecycle event | it is optional | `bes/lifecycle` |
+//! | `AFTER_SIGNAL` | build events of an interrupted link | the user is waiting | `bes/publication` |
+//! | `LONGEST_END` | the last events of a launched build | nothing waits for them | `bes/build` |
 //! | [`PRESENT_FOR`] | how long a blob is believed to be in the CAS | servers keep what they were asked about for longer | `cas/upload/tracker` |
 
 use std::num::NonZeroUsize;
@@ -83,6 +98,7 @@ pub(crate) const READ_STREAMS: usize = 8;
 pub(crate) const BATCH_FALLBACK_READS: usize = 8;
 pub(crate) const BATCH_FALLBACK_WRITES: usize = 4;
 pub(crate) const STORES: usize = 8;
+pub(crate) const HTTP_REQUESTS_OF_BATCH: usize = 16;
 
 pub(crate) const LARGEST_MESSAGE: usize = 8 << 20;
 pub(crate) const INBOUND_BYTES: usize = 128 << 20;
@@ -93,6 +109,8 @@ pub(crate) const PARTIAL_STDERR: usize = 64 << 10;
 pub(crate) const LARGEST_OUTPUT: u64 = 1 << 30;
 pub(crate) const LARGEST_STDERR: u64 = 16 << 20;
 pub(crate) const HEAD: u64 = 4 << 10;
+pub(crate) const HTTP_PIPE: usize = 256 << 10;
+pub(crate) const LARGEST_BES_ANSWER: usize = 64 << 10;
 pub(crate) const FIRST_ALLOCATION: u64 = 8 << 20;
 pub(crate) const ZSTD_WINDOW_LOG: u32 = 23;
 pub(crate) const DEFAULT_MESSAGE_LIMIT: usize = 4 << 20;
@@ -102,7 +120,6 @@ pub(crate) const LARGEST_IN_BATCH: usize = 1 << 20;
 pub(crate) const BLOBS_IN_UPDATE: usize = 4000;
 pub(crate) const BLOBS_IN_READ: usize = 1000;
 pub(crate) const DIGESTS_IN_QUESTION: usize = 10_000;
-/// Blobs up to this size are not worth compressing.
 pub(crate) const WORTH_COMPRESSING: u64 = 1024;
 pub(crate) const SMALLEST_LEARNED: usize = 1024;
 pub(crate) const BYTES_ON_THE_LINE: usize = 8 << 20;
@@ -136,3 +153,85 @@ pub(crate) const CLOSING_SHARE: u32 = 40;
 pub(crate) const CLOSING_SHORTEST: Duration = Duration::from_millis(100);
 pub(crate) const CLOSING_LONGEST: Duration = Duration::from_secs(3);
 pub const PRESENT_FOR: Duration = Duration::from_mins(10);
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    const SOURCE: &str = include_str!("limits.rs");
+
+    /// Of each row of the tables: its first cell and its last one.
+    fn rows() -> Vec<(&'static str, &'static str)> {
+        let lines = SOURCE
+            .lines()
+            .filter_map(|line| line.strip_prefix("//! | "));
+        let cells = lines.filter_map(|line| {
+            let (limit, rest) = line.split_once(" | ")?;
+            let (_, holder) = rest.trim_end_matches(" |").rsplit_once(" | ")?;
+            Some((limit, holder))
+        });
+        cells.filter(|(limit, _)| *limit != "limit").collect()
+    }
+
+    /// What stands in backticks.
+    fn names(cell: &'static str) -> impl Iterator<Item = &'static str> {
+        cell.split('`').skip(1).step_by(2)
+    }
+
+    fn file_of(module: &str) -> Option<PathBuf> {
+        let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let files = ["reapi/", ""].into_iter().flat_map(|dir| {
+            [".rs", "/mod.rs"].map(|suffix| src.join(format!("{dir}{module}{suffix}")))
+        });
+        files.into_iter().find(|path| path.is_file())
+    }
+
+    fn defines(source: &str, name: &str) -> bool {
+        source.contains(&format!("const {name}: ")) || source.contains(&format!("fn {name}("))
+    }
+
+    #[test]
+    fn each_limit_of_the_tables_is_where_they_say() {
+        for (limit, holders) in rows() {
+            for holder in names(holders) {
+                let file = file_of(holder).unwrap_or_else(|| panic!("no module is `{holder}`"));
+                let holder = fs_err::read_to_string(file).expect("a source");
+                let own = limit
+                    .split(", ")
+                    .filter(|it| it.starts_with('`') && !it.contains('('));
+                for name in own.flat_map(names) {
+                    assert!(defines(&holder, name), "{name} is not in {holders}");
+                }
+            }
+            assert!(!holders.is_empty(), "{limit}");
+        }
+    }
+
+    #[test]
+    fn the_options_of_the_tables_exist() {
+        for (limit, _) in rows()
+            .iter()
+            .filter(|(limit, _)| limit.ends_with("(option)"))
+        {
+            for name in names(limit) {
+                let entry = format!("\"{name}\"");
+                let table = include_str!("../config/table.rs");
+                assert!(table.contains(&entry), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_limit_that_stands_here_is_in_a_table() {
+        let constants = SOURCE.lines().filter_map(|line| {
+            let (_, rest) = line.strip_prefix("pub")?.split_once("const ")?;
+            rest.split_once(':')
+        });
+        let mut count = 0;
+        for (name, _) in constants {
+            assert!(SOURCE.contains(&format!("[`{name}`]")), "{name}");
+            count += 1;
+        }
+        assert!(count > 50, "only {count} limits are seen");
+    }
+}

@@ -22,15 +22,12 @@ use crate::pb::bytestream::byte_stream_server::ByteStreamServer;
 use crate::pb::reapi::action_cache_server::ActionCacheServer;
 use crate::pb::reapi::capabilities_server::CapabilitiesServer;
 use crate::pb::reapi::content_addressable_storage_server::ContentAddressableStorageServer;
-use crate::reapi::limits::{CONNECTION_WINDOW, LARGEST_MESSAGE, STREAM_WINDOW};
+use crate::reapi::limits::{CONNECTION_WINDOW, HTTP_PIPE, LARGEST_MESSAGE, STREAM_WINDOW};
 use crate::reapi::options::ClientOptions;
 use crate::reapi::transport::connector::EndpointError;
 use crate::reapi::transport::pool::Dial;
 use crate::task::{DetachedRuntime, lock};
 use requests::HttpRequests;
-
-/// Bytes that one side of a connection has written and the other not yet read.
-const IN_PIPE: usize = 256 << 10;
 
 /// Threads of a cache.
 const THREADS: usize = 2;
@@ -81,7 +78,7 @@ fn started(threads: &Threads) -> io::Result<Arc<DetachedRuntime>> {
 impl HttpCache {
     /// The client's end of a connection; the server's end is served until this one is dropped.
     async fn connect(self) -> DuplexStream {
-        let (ours, theirs) = tokio::io::duplex(IN_PIPE);
+        let (ours, theirs) = tokio::io::duplex(HTTP_PIPE);
         let only = futures_util::stream::iter([Ok::<_, io::Error>(theirs)]);
         let store = ContentAddressableStorageServer::new(self.clone());
         let serving = Server::builder()

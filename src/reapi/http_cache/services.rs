@@ -28,10 +28,8 @@ use crate::pb::reapi::{
 };
 use crate::pb::semver::SemVer;
 use crate::reapi::cas::resource_name::parse_subject;
-use crate::reapi::limits::LARGEST_MESSAGE;
+use crate::reapi::limits::{HTTP_REQUESTS_OF_BATCH, LARGEST_MESSAGE};
 
-/// Requests under way for the blobs of one batch.
-const REQUESTS_OF_BATCH: usize = 16;
 /// Where no cache has anything: what no SHA256 of an action is.
 const NOWHERE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -124,7 +122,9 @@ impl ContentAddressableStorage for HttpCache {
         let (of_call, _, message) = request.into_parts();
         let stored = message.requests.into_iter();
         let stored = stored.map(|blob| self.store(blob, &of_call));
-        let responses = stream::iter(stored).buffered(REQUESTS_OF_BATCH).collect();
+        let responses = stream::iter(stored)
+            .buffered(HTTP_REQUESTS_OF_BATCH)
+            .collect();
         Ok(Response::new(BatchUpdateBlobsResponse {
             responses: responses.await,
         }))
@@ -137,7 +137,9 @@ impl ContentAddressableStorage for HttpCache {
         let (of_call, _, message) = request.into_parts();
         let read = message.digests.into_iter();
         let read = read.map(|digest| self.read(digest, &of_call));
-        let responses = stream::iter(read).buffered(REQUESTS_OF_BATCH).collect();
+        let responses = stream::iter(read)
+            .buffered(HTTP_REQUESTS_OF_BATCH)
+            .collect();
         Ok(Response::new(BatchReadBlobsResponse {
             responses: responses.await,
         }))
