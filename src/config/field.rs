@@ -48,7 +48,7 @@ pub(super) struct Word<T: 'static>(
 /// Any number of items from all sources.
 pub(super) struct List<T: 'static>(pub(super) Accessor<Vec<T>>, pub(super) Parser<T>);
 
-/// Any number of names from one source.
+/// Any number of names from all sources.
 pub(super) struct Selection(pub(super) Accessor<Vec<String>>);
 
 impl Field for Switch {

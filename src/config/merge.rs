@@ -81,8 +81,8 @@ pub(super) fn merged(option: &Opt, layers: &[Vec<ConfigEntry>]) -> Vec<RawValue>
         OptionKind::Switch | OptionKind::Value => {
             strongest(by_strength).pop().into_iter().collect()
         }
-        OptionKind::Selection => strongest(by_strength),
-        OptionKind::List => gathered(option, by_strength.rev()),
+        OptionKind::Selection => gathered(|item| item.text.clone(), by_strength.rev()),
+        OptionKind::List => gathered(|item| option.item_name(&item.text), by_strength.rev()),
     }
 }
 
@@ -92,8 +92,10 @@ fn strongest(mut by_strength: impl Iterator<Item = Vec<RawValue>>) -> Vec<RawVal
         .unwrap_or_default()
 }
 
-fn gathered(option: &Opt, from_weakest: impl Iterator<Item = Vec<RawValue>>) -> Vec<RawValue> {
-    let name = |item: &RawValue| option.item_name(&item.text);
+fn gathered(
+    name: impl Fn(&RawValue) -> String,
+    from_weakest: impl Iterator<Item = Vec<RawValue>>,
+) -> Vec<RawValue> {
     let mut gathered: Vec<RawValue> = Vec::new();
     for mut layer in from_weakest {
         if let Some(last_clear) = layer.iter().rposition(|item| item.text.is_empty()) {
@@ -138,6 +140,13 @@ mod tests {
         assert_eq!(texts(name, &[&["b=2"], &["a=1", "b=1"]]), ["a=1", "b=2"]);
         assert_eq!(texts(name, &[&["", "c=3"], &["a=1"]]), ["c=3"]);
         assert_eq!(texts("remote_header", &[&["X-A=2"], &["x-a=1"]]), ["X-A=2"]);
+    }
+
+    #[test]
+    fn chosen_tables_of_all_sources_count_and_the_strongest_source_comes_last() {
+        assert_eq!(texts("config", &[&["b", "c"], &["a"]]), ["a", "b", "c"]);
+        assert_eq!(texts("config", &[&["a"], &["a", "b"]]), ["b", "a"]);
+        assert_eq!(texts("config", &[&["", "b"], &["a"]]), ["b"]);
     }
 
     #[test]

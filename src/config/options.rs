@@ -42,7 +42,7 @@ pub enum OptionKind {
     Value,
     /// `--name=VALUE` any number of times. All sources count, see [`super::merge`].
     List,
-    /// Like `List`, but only the strongest source that sets it counts.
+    /// Like `List`, of names: each is another item.
     Selection,
 }
 

@@ -25,6 +25,17 @@ fn sources(dir: &Path, found: &mut Vec<(PathBuf, String)>) {
     }
 }
 
+/// An empty line within a table ends it: what follows would be shown as text.
+#[test]
+fn each_row_of_the_security_page_belongs_to_a_table() {
+    let text = include_str!("../../docs/security.md");
+    let blocks = text.split("\n\n").filter(|block| block.starts_with("| "));
+    for block in blocks {
+        let second = block.lines().nth(1).unwrap_or_default();
+        assert!(second.starts_with("|---"), "{block}");
+    }
+}
+
 #[test]
 fn every_test_that_the_security_page_names_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,6 +1,7 @@
 //! The parsers of numbers, durations, sizes and shares.
 
-use std::num::NonZeroUsize;
+use std::num::{IntErrorKind, NonZeroUsize, ParseIntError};
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::{InvalidValue, ValueText};
@@ -12,24 +13,40 @@ pub(in crate::config) const REMOTE_JOBS: NonZeroUsize = NonZeroUsize::new(256).e
 /// No count is larger: so many things of a kind can be kept in memory.
 const MOST: NonZeroUsize = NonZeroUsize::new(1 << 14).expect("not zero");
 
+/// A whole number within bounds. A source tree gets the nearest one to what it asks for: its file may
+/// be written for larger machines.
+fn whole<T>(input: &ValueText<'_>, least: T, most: T) -> Option<T>
+where
+    T: FromStr<Err = ParseIntError> + Ord,
+{
+    match input.text.parse::<T>() {
+        Ok(number) if (&least..=&most).contains(&&number) => Some(number),
+        Ok(number) if input.in_tree && number > most => Some(most),
+        Err(error) if input.in_tree => match error.kind() {
+            IntErrorKind::PosOverflow => Some(most),
+            IntErrorKind::NegOverflow => Some(least),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// A whole number.
 pub(in crate::config) fn number(input: &ValueText<'_>) -> Result<u32, InvalidValue> {
-    let number = input.text.parse();
-    number.map_err(|_| InvalidValue::new("expected a whole number"))
+    let number = whole(input, u32::MIN, u32::MAX);
+    number.ok_or_else(|| InvalidValue::new("expected a whole number"))
 }
 
 /// A whole number, which may be negative.
 pub(in crate::config) fn integer(input: &ValueText<'_>) -> Result<i32, InvalidValue> {
-    let number = input.text.parse();
-    number.map_err(|_| InvalidValue::new("expected a whole number"))
+    let number = whole(input, i32::MIN, i32::MAX);
+    number.ok_or_else(|| InvalidValue::new("expected a whole number"))
 }
 
 /// A whole number that is not 0.
 pub(in crate::config) fn count(input: &ValueText<'_>) -> Result<NonZeroUsize, InvalidValue> {
-    let number = input.text.parse().ok();
-    number
-        .filter(|it: &NonZeroUsize| *it <= MOST)
-        .ok_or_else(|| InvalidValue::new(format!("expected a whole number from 1 to {MOST}")))
+    let number = whole(input, NonZeroUsize::MIN, MOST);
+    number.ok_or_else(|| InvalidValue::new(format!("expected a whole number from 1 to {MOST}")))
 }
 
 /// A whole number that is not 0, or `auto`.
@@ -230,16 +247,25 @@ mod tests {
     #[test]
     fn counts_and_durations_are_never_more_than_a_machine_can_have() {
         let environment = Environment::default();
-        let text = |text| ValueText {
+        let from = |in_tree, text| ValueText {
             text,
             base: Path::new("/"),
             environment: &environment,
-            in_tree: true,
+            in_tree,
         };
+        let text = |text| from(false, text);
         assert_eq!(count_or_auto(&text("16384")), Ok(Some(MOST)));
-        for bad in ["0", "16385", "18446744073709551615"] {
+        for bad in ["0", "16385", "18446744073709551615", "99999999999999999999"] {
             let error = count_or_auto(&text(bad)).expect_err("refused");
             assert!(error.reason.contains("from 1 to 16384"), "{}", error.reason);
+        }
+        for giant in ["16385", "18446744073709551615", "99999999999999999999"] {
+            assert_eq!(count_or_auto(&from(true, giant)), Ok(Some(MOST)));
+        }
+        assert_eq!(number(&from(true, "99999999999")), Ok(u32::MAX));
+        assert_eq!(integer(&from(true, "-99999999999")), Ok(i32::MIN));
+        for bad in ["0", "-1", "", "many"] {
+            assert!(count(&from(true, bad)).is_err(), "{bad}");
         }
         for giant in [
             "18446744073709551615s",
