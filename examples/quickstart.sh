@@ -28,16 +28,19 @@ if [ ${#missing[@]} -gt 0 ]; then
   $sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}" libc6-dev >/dev/null
 fi
 
-relto=${RELTO:-}
-if [ -z "$relto" ]; then
+# lld starts the distributor from another directory, and does not look in PATH
+if [ -n "${RELTO:-}" ]; then
+  relto=$(command -v "$RELTO") || fail "\`$RELTO\` is not there"
+  relto=$(realpath "$relto")
+else
   say "Building relto (two or three minutes the first time)"
   (cd "$here" && cargo build --release --locked)
-  target=${CARGO_TARGET_DIR:-$here/target}
-  relto=$(realpath "$target/release/relto")
+  relto=$(cd "$here" && realpath "${CARGO_TARGET_DIR:-target}/release/relto")
 fi
 
 if [ -n "${QUICKSTART_SOURCES:-}" ]; then
-  zstd=$QUICKSTART_SOURCES/zstd/lib sqlite=$QUICKSTART_SOURCES/sqlite3
+  given=$(realpath "$QUICKSTART_SOURCES")
+  zstd=$given/zstd/lib sqlite=$given/sqlite3
 else
   host=$(cd "$here" && rustc -vV | sed -n 's/^host: //p')
   # cargo metadata tells where the sources of a dependency lie
@@ -51,7 +54,7 @@ fi
 [ -e "$zstd/zstd.h" ] && [ -e "$sqlite/sqlite3.c" ] || fail "the sources of zstd and SQLite are not there"
 
 if [ -n "${QUICKSTART_FOLDER:-}" ]; then
-  dir=$QUICKSTART_FOLDER; mkdir -p "$dir"
+  mkdir -p "$QUICKSTART_FOLDER"; dir=$(realpath "$QUICKSTART_FOLDER")
 else
   dir=$(mktemp -d); trap 'rm -rf "$dir"' EXIT
 fi
