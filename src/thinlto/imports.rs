@@ -143,7 +143,10 @@ impl Index<'_> {
     }
 }
 
-/// The number that follows `.llvm.` in the names of a module's promoted locals
+/// What precedes the number in the name of a promoted local.
+pub const PROMOTED: &[u8] = b".llvm.";
+
+/// The number that follows [`PROMOTED`] in the names of a module's promoted locals
 /// (`ModuleSummaryIndex::getGlobalNameForLocal`).
 #[must_use]
 pub fn suffix(hash: Option<ModuleHash>) -> u64 {

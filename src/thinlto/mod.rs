@@ -21,7 +21,7 @@ mod testing;
 pub use bitcode::check_start;
 pub use canonical::Obstacle;
 pub use graph::{ModuleGraph, ModuleView, Numbering, PROVED_RELEASES, guid, name_hash, namesakes};
-pub use imports::suffix;
+pub use imports::{PROMOTED, suffix};
 pub use index::{Index, IndexError, ModuleEntry, ModuleHash};
 pub use lto_kind::{LtoKind, count_modules, triple};
 pub use module::{ModuleError, ModuleFacts};

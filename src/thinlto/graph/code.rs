@@ -44,15 +44,19 @@ pub(super) mod metadata {
     pub(in super::super) const NAME: u64 = 4;
     pub(in super::super) const DISTINCT_NODE: u64 = 5;
     pub(in super::super) const KIND: u64 = 6;
+    /// A location of debug information, as 12 to 34, 37 and 40 to 49 are others.
+    pub(in super::super) const LOCATION: u64 = 7;
     pub(in super::super) const NAMED_NODE: u64 = 10;
     pub(in super::super) const ATTACHMENT: u64 = 11;
-    /// The first and last of those that describe debug information.
     pub(in super::super) const FIRST_DEBUG: u64 = 12;
     pub(in super::super) const LAST_DEBUG: u64 = 34;
     pub(in super::super) const STRINGS: u64 = 35;
     pub(in super::super) const GLOBAL_DECL_ATTACHMENT: u64 = 36;
+    pub(in super::super) const GLOBAL_VARIABLE_EXPRESSION: u64 = 37;
     pub(in super::super) const INDEX_OFFSET: u64 = 38;
     pub(in super::super) const INDEX: u64 = 39;
+    pub(in super::super) const FIRST_LATER_DEBUG: u64 = 40;
+    pub(in super::super) const LAST_LATER_DEBUG: u64 = 49;
 }
 
 /// Records of a constants block.

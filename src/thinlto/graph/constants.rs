@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::code::{block, constant as code};
 use super::encoder::{Encoder, Hash};
+use super::tables::Budget;
 use super::types::Types;
 use super::{Decoded, Opaque};
 use crate::thinlto::bitstream::{Record, Records};
@@ -114,11 +115,18 @@ impl Constants {
 
     /// Calls `visit` with each global that a constant of this block leads to, and with each
     /// function whose body it needs; a global may come more than once.
-    pub(super) fn reach(&self, id: u32, visit: &mut dyn FnMut(Edge)) {
+    pub(super) fn reach(
+        &self,
+        id: u32,
+        budget: &Budget,
+        visit: &mut dyn FnMut(Edge),
+    ) -> Decoded<()> {
         let mut seen = HashSet::from([id]);
         let mut stack = vec![id];
         while let Some(id) = stack.pop() {
-            for edge in self.edges(id) {
+            let edges = self.edges(id);
+            budget.spend(edges.len())?;
+            for edge in edges {
                 match *edge {
                     Edge::Constant(inner) => {
                         if seen.insert(inner) {
@@ -129,6 +137,7 @@ impl Constants {
                 }
             }
         }
+        Ok(())
     }
 
     pub(super) fn edges(&self, id: u32) -> &[Edge] {

@@ -116,14 +116,16 @@ pub(super) struct FunctionWriter<'a> {
     slots: HashMap<Slot, u32>,
     seen: HashSet<u32>,
     part: Part,
-    /// Number of the first argument, of the first local constant, of the next value.
+    /// Value numbers: of the first argument, of the first local constant, of the first instruction,
+    /// and the next one.
     first_argument: u32,
     first_local: u32,
     first_instruction: u32,
     pub(super) next_value: u32,
-    /// Instructions so far, and those of them that are calls of inline assembly.
+    /// How many instructions there were so far.
     pub(super) instructions: u64,
-    assembly: HashSet<u64>,
+    /// Those of them that are calls of inline assembly, counted from zero.
+    assembly_calls: HashSet<u64>,
     guid: Option<Guid>,
 }
 
@@ -153,7 +155,7 @@ impl<'a> FunctionWriter<'a> {
             first_instruction: first_local,
             next_value: first_local,
             instructions: 0,
-            assembly: HashSet::new(),
+            assembly_calls: HashSet::new(),
             guid,
         })
     }
@@ -202,7 +204,10 @@ impl<'a> FunctionWriter<'a> {
             }
             let (instruction, pairs) = match record.operands {
                 pairs if pairs.len() % 2 == 0 => (0, pairs),
-                [instruction, pairs @ ..] => (instruction + 1, pairs),
+                [instruction, pairs @ ..] => {
+                    let number = instruction.checked_add(1).ok_or(Opaque::Damaged)?;
+                    (number, pairs)
+                }
                 [] => (0, record.operands),
             };
             self.record(block::METADATA_ATTACHMENT, record.code);
@@ -240,7 +245,7 @@ impl<'a> FunctionWriter<'a> {
     fn cookie(&mut self, instruction: u64, pair: &[u64; 2]) -> Decoded<Option<u64>> {
         let is_assembly = instruction
             .checked_sub(1)
-            .is_some_and(|number| self.assembly.contains(&number));
+            .is_some_and(|number| self.assembly_calls.contains(&number));
         if !is_assembly || self.tables.metadata_kind(pair[0])? != LOCATION_KIND {
             return Ok(None);
         }
@@ -253,7 +258,7 @@ impl<'a> FunctionWriter<'a> {
         let local = self.local.as_ref().filter(|_| id >= self.first_local);
         let code = local.unwrap_or(&self.tables.constants).code(id);
         if code == Some(constant::INLINEASM) {
-            self.assembly.insert(self.instructions);
+            self.assembly_calls.insert(self.instructions);
         }
     }
 
@@ -393,8 +398,7 @@ impl<'a> FunctionWriter<'a> {
         if let Some(name) = self.tables.names.get(id as usize) {
             self.trailer.tag(3);
             self.trailer.text(name);
-            self.reach(Edge::Global(id));
-            return Ok(());
+            return self.reach(Edge::Global(id));
         }
         self.trailer.tag(4);
         let constants = match &self.local {
@@ -402,8 +406,7 @@ impl<'a> FunctionWriter<'a> {
             _ => &self.tables.constants,
         };
         self.trailer.hash(constants.hash(id)?);
-        self.reach(Edge::Constant(id));
-        Ok(())
+        self.reach(Edge::Constant(id))
     }
 
     fn tell_metadata(&mut self, id: u64) -> Decoded<()> {
@@ -422,7 +425,7 @@ impl<'a> FunctionWriter<'a> {
     }
 
     /// Notes what an edge leads to, and all below it.
-    fn reach(&mut self, edge: Edge) {
+    fn reach(&mut self, edge: Edge) -> Decoded<()> {
         let mut stack = vec![edge];
         while let Some(edge) = stack.pop() {
             match edge {
@@ -436,10 +439,13 @@ impl<'a> FunctionWriter<'a> {
                     if self.seen.insert(id) {
                         let local = self.local.as_ref().filter(|_| id >= self.first_local);
                         let constants = local.unwrap_or(&self.tables.constants);
-                        stack.extend(constants.edges(id));
+                        let edges = constants.edges(id);
+                        self.tables.budget.spend(edges.len())?;
+                        stack.extend(edges);
                     }
                 }
             }
         }
+        Ok(())
     }
 }

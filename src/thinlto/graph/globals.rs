@@ -228,10 +228,11 @@ fn value(id: u64, tables: &Tables<'_>, encoder: &mut Encoder, part: &mut Part) -
     }
     encoder.tag(2);
     encoder.hash(tables.constants.hash(id)?);
-    tables.constants.reach(id, &mut |edge| match edge {
+    let visit = &mut |edge| match edge {
         Edge::Body(function) => part.bodies.push(function),
         Edge::Global(global) | Edge::Constant(global) => part.globals.push(global),
-    });
+    };
+    tables.constants.reach(id, &tables.budget, visit)?;
     part.globals.sort_unstable();
     part.globals.dedup();
     Ok(())

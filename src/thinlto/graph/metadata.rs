@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, VecDeque};
 use super::code::{block, metadata as code};
 use super::constants::{Constants, Edge};
 use super::encoder::{Encoder, Hash};
+use super::tables::Budget;
 use super::types::Types;
 use super::{Decoded, Node, Opaque};
 use crate::thinlto::bitstream::{BitReader, Records, text};
@@ -94,9 +95,13 @@ impl MetadataBlock {
                 }
                 // Where the records stand: for lazy loading.
                 (code::INDEX_OFFSET | code::INDEX, _) => {}
-                (7 | code::FIRST_DEBUG..=code::LAST_DEBUG | 37 | 40.., _) => {
-                    return Err(Opaque::DebugInfo);
-                }
+                (
+                    code::LOCATION
+                    | code::FIRST_DEBUG..=code::LAST_DEBUG
+                    | code::GLOBAL_VARIABLE_EXPRESSION
+                    | code::FIRST_LATER_DEBUG..=code::LAST_LATER_DEBUG,
+                    _,
+                ) => return Err(Opaque::DebugInfo),
                 (code, _) => return Err(unknown(code)),
             }
         }
@@ -117,10 +122,8 @@ impl MetadataBlock {
         let mut start = 0;
         for _ in 0..count {
             let length = usize::try_from(bits.vbr(6)?).map_err(|_| Opaque::Damaged)?;
-            let end = start + length;
-            if end > text.len() {
-                return Err(Opaque::Damaged);
-            }
+            let end = length.checked_add(start).filter(|end| *end <= text.len());
+            let end = end.ok_or(Opaque::Damaged)?;
             self.push(MetadataEntry::Text(narrow(start)?, narrow(end)?));
             start = end;
         }
@@ -143,6 +146,7 @@ pub(super) struct MetadataContext<'a> {
     pub(super) types: &'a Types,
     pub(super) names: &'a [&'a [u8]],
     pub(super) constants: &'a Constants,
+    pub(super) budget: &'a Budget,
 }
 
 /// How a digest refers to a piece of metadata.
@@ -345,10 +349,13 @@ impl Metadata {
                 } else {
                     encoder.tag(2);
                     encoder.hash(context.constants.hash(value)?);
-                    context.constants.reach(value, &mut |edge| match edge {
+                    let visit = &mut |edge| match edge {
                         Edge::Body(function) => node.bodies.push(function),
                         Edge::Global(global) | Edge::Constant(global) => node.globals.push(global),
-                    });
+                    };
+                    context.constants.reach(value, context.budget, visit)?;
+                    node.globals.sort_unstable();
+                    node.globals.dedup();
                 }
             }
             MetadataEntry::Node {

@@ -68,6 +68,8 @@ pub enum Opaque {
     LocalIfunc,
     #[error("references that are nested too deeply")]
     Depth,
+    #[error("constants that lead to very many globals")]
+    References,
 }
 
 impl From<NotBitcode> for Opaque {
@@ -145,6 +147,8 @@ struct Node {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModuleView {
     pub digest: Hash,
+    /// Whether it has a local value, of which an object may have the promoted name.
+    pub locals: bool,
     /// Where the source has the inline assembly of the module, as LLVM's location cookies
     /// (`!srcloc`): a hash of each, in the order in which the job first meets it.
     ///
@@ -271,6 +275,8 @@ impl ModuleGraph {
             let words = node.refs.len() + node.globals.len() + node.bodies.len();
             size_of::<Node>() + 4 * words
         });
-        size_of::<Self>() + globals.sum::<usize>() + nodes.sum::<usize>()
+        let own = self.own.as_ref().map_or(0, |own| own.cookies.len());
+        let others = 4 * words(&self.head) + 8 * (own + self.suffixes.len());
+        size_of::<Self>() + others + globals.sum::<usize>() + nodes.sum::<usize>()
     }
 }

@@ -12,9 +12,10 @@ use super::file::{ModuleFile, lossy, place_of};
 use super::function::Body;
 use super::globals::{self, Comdat, Declared};
 use super::metadata::{Guid, Metadata, MetadataBlock, Reference};
-use super::tables::Tables;
+use super::tables::{Budget, Tables};
 use super::types::Types;
 use super::{Decoded, GlobalContent, GlobalKind, ModuleGraph, ModuleView, Opaque, Part};
+use crate::thinlto::PROMOTED;
 use crate::thinlto::bitcode::block as outer;
 use crate::thinlto::bitstream::{Records, text};
 
@@ -26,8 +27,6 @@ const PROBES: &[u8] = b"llvm.pseudo_probe_desc";
 const VST_FUNCTION: u64 = 3;
 /// What the compiler must not remove although nothing refers to it. `llvm.used` is for linkers too.
 const KEPT_BY_COMPILER: &[u8] = b"llvm.compiler.used";
-/// What precedes the number in the name of a promoted local.
-const SUFFIX: &[u8] = b".llvm.";
 
 /// Reads a module.
 #[expect(
@@ -80,6 +79,7 @@ pub(super) fn read(bytes: &[u8]) -> Decoded<ModuleGraph> {
         kinds: file.kinds()?,
         tags: file.texts(block::OPERAND_BUNDLE_TAGS)?,
         scopes: file.texts(block::SYNC_SCOPE_NAMES)?,
+        budget: Budget::of(bytes.len()),
     };
 
     let mut head_part = Part::default();
@@ -130,9 +130,11 @@ fn own(
     source_values: &BTreeSet<u32>,
     graph: &ModuleGraph,
 ) -> Decoded<Option<ModuleView>> {
+    let locals = graph.globals.iter().any(|global| global.local);
     if !tables.has_locations() && source_values.is_empty() {
         return Ok(Some(ModuleView {
             digest: file.own_digest(),
+            locals,
             cookies: Vec::new(),
         }));
     }
@@ -142,6 +144,7 @@ fn own(
     let base = u32::try_from(tables.names.len()).map_err(|_| Opaque::Damaged)?;
     Ok(Some(ModuleView {
         digest: file.own_digest_without(base, source_values, &everything.digest)?,
+        locals,
         cookies: everything.cookies,
     }))
 }
@@ -319,9 +322,8 @@ pub(super) fn constant_texts(records: &Records, texts: &mut dyn FnMut(&[u8])) {
 
 /// Numbers of up to 64 bits that follow `.llvm.`.
 fn find_suffixes(text: &[u8], found: &mut BTreeSet<u64>) {
-    let starts = text.windows(SUFFIX.len()).enumerate();
-    for (start, _) in starts.filter(|(_, window)| *window == SUFFIX) {
-        let rest = &text[start + SUFFIX.len()..];
+    for start in memmem::find_iter(text, PROMOTED) {
+        let rest = &text[start + PROMOTED.len()..];
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let digits = std::str::from_utf8(&rest[..digits]).unwrap_or_default();
         // More digits than a hash can have may begin with those of one: the string table holds

@@ -91,8 +91,11 @@ impl ModuleGraph {
             refer(&node.refs, &mut met.nodes, &mut out);
             written += 1;
         }
+        let globals = self.globals.iter().zip(extents);
+        let mut reached = globals.filter(|(_, extent)| **extent != Extent::Absent);
         Ok(ModuleView {
             digest: out.finish(),
+            locals: reached.any(|(global, _)| global.local),
             cookies: met.cookies.into_items(),
         })
     }

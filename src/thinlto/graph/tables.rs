@@ -1,5 +1,6 @@
 //! The tables of a module that function bodies and globals refer to by number.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use super::attributes::Attributes;
@@ -25,6 +26,26 @@ pub(super) struct Tables<'a> {
     pub(super) kinds: HashMap<u64, Vec<u8>>,
     pub(super) tags: Vec<Vec<u8>>,
     pub(super) scopes: Vec<Vec<u8>>,
+    pub(super) budget: Budget,
+}
+
+/// How many references of constants may still be followed. Each metadata node, initializer and body
+/// lists all globals that its constants lead to, so without a limit a few large constants, used
+/// everywhere, take memory with the square of the module's size.
+#[derive(Debug)]
+pub(super) struct Budget(Cell<usize>);
+
+impl Budget {
+    /// For a module of so many bytes: those that are written by hand have far fewer references.
+    pub(super) fn of(bytes: usize) -> Self {
+        Self(Cell::new(bytes))
+    }
+
+    pub(super) fn spend(&self, references: usize) -> Decoded<()> {
+        let left = self.0.get().checked_sub(references);
+        self.0.set(left.unwrap_or_default());
+        left.map(drop).ok_or(Opaque::References)
+    }
 }
 
 impl Tables<'_> {
@@ -33,6 +54,7 @@ impl Tables<'_> {
             types: &self.types,
             names: &self.names,
             constants: &self.constants,
+            budget: &self.budget,
         }
     }
 

@@ -4,6 +4,7 @@ mod fields;
 pub(super) mod omission;
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use memchr::memmem;
 use proptest::prelude::*;
@@ -81,6 +82,67 @@ fn a_module_with_debug_information_is_opaque() {
     // What modules of some compilers have without it.
     let flag = "!llvm.module.flags = !{!0}\n!0 = !{i32 2, !\"Debug Info Version\", i32 3}";
     assert!(read_with(flag).is_ok());
+}
+
+/// Numbers of variable width, six bits at a time, one behind the other.
+fn packed(numbers: &[u64]) -> Vec<u8> {
+    let mut bits = Vec::new();
+    for number in numbers {
+        let mut rest = *number;
+        loop {
+            let more = rest >> 5 != 0;
+            let piece = rest & 31 | u64::from(more) << 5;
+            bits.extend((0..6).map(|bit| piece >> bit & 1));
+            rest >>= 5;
+            if !more {
+                break;
+            }
+        }
+    }
+    let bytes = bits.chunks(8).map(|bits| {
+        let bits = bits.iter().enumerate();
+        bits.fold(0, |byte, (at, bit)| byte | u8::from(*bit == 1) << at)
+    });
+    bytes.collect()
+}
+
+#[test]
+fn texts_whose_lengths_are_more_than_a_number_can_say_are_damaged() {
+    let texts = (0..12).map(|it| format!("!\"{it:040}\""));
+    let texts = texts.collect::<Vec<_>>().join(", ");
+    let text =
+        format!("target triple = \"x86_64-pc-linux-gnu\"\n!x = !{{!0}}\n!0 = !{{{texts}}}\n");
+    let mut module = Llvm::get().assemble(&text, &[]).expect("a module");
+    assert!(ModuleGraph::read(&module).is_ok());
+    let lengths = packed(&[40; 12]);
+    let at = memmem::find(&module, &lengths).expect("lengths of texts");
+    let wrong = packed(&[5, u64::MAX - 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(wrong.len(), lengths.len());
+    module[at..at + wrong.len()].copy_from_slice(&wrong);
+    assert_eq!(ModuleGraph::read(&module), Err(Opaque::Damaged));
+}
+
+#[test]
+fn constants_that_lead_to_more_globals_than_a_module_has_bytes_are_opaque() {
+    let table = |count: usize, users: usize| {
+        let globals = (0..count).map(|it| format!("ptr @v{it}"));
+        let globals = globals.collect::<Vec<_>>().join(", ");
+        let kind = format!("[{count} x ptr]");
+        let mut text = String::new();
+        for number in 0..count {
+            let _ = writeln!(text, "@v{number} = global i8 0");
+        }
+        for number in 0..users {
+            let value = format!("{{ {kind}, i32 }} {{ {kind} [{globals}], i32 {number} }}");
+            let _ = writeln!(
+                text,
+                "!n{number} = !{{!{number}}}\n!{number} = !{{{value}}}"
+            );
+        }
+        read_with(&text).map(drop)
+    };
+    assert_eq!(table(100, 3), Ok(()));
+    assert_eq!(table(400, 400), Err(Opaque::References));
 }
 
 /// Orders of uses are a block that clang never writes.
