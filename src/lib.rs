@@ -112,7 +112,7 @@ pub mod internals {
             pub use crate::action::file_table::FileTable;
         }
         pub mod restore {
-            pub use crate::action::restore::{Renumbering, check, restore};
+            pub use crate::action::restore::{Renumbering, RestoreError, check, restore};
         }
         pub mod slice {
             pub use crate::action::slice::{

@@ -7,23 +7,24 @@
 //! descending order, where a name that is the end of another one shares its bytes. The section
 //! headers follow the table and move with its size; everything before it stays where it is.
 //!
-//! Any other form is refused.
+//! Any other form is refused, and so are names that would change the order of data.
 
 mod elf;
+mod order;
 mod table;
 
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use memchr::memmem::{self, Finder};
 
 use self::elf::{Elf, Name};
 use self::table::StringTable;
+use crate::thinlto::PROMOTED;
 
-/// What precedes the number in the name of a promoted local.
-const SUFFIX: &[u8] = b".llvm.";
 /// Smaller numbers occur anywhere by chance. A module without a hash counts as zero.
 const LEAST: u64 = 10_000_000;
 
@@ -46,6 +47,8 @@ pub enum RestoreError {
     OtherHash,
     #[error("one number for two modules, or two for one")]
     Ambiguous,
+    #[error("names of one spelling, of which exceptions may be caught, change places")]
+    Order,
 }
 
 impl Renumbering {
@@ -79,20 +82,22 @@ impl Renumbering {
     /// A name with its numbers replaced.
     fn rename(&self, name: &[u8]) -> Vec<u8> {
         let mut renamed = Vec::with_capacity(name.len());
-        let mut rest = name;
-        while let Some(at) = memmem::find(rest, SUFFIX) {
-            let (head, tail) = rest.split_at(at + SUFFIX.len());
-            renamed.extend_from_slice(head);
-            let digits = tail.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            let (digits, after) = tail.split_at(digits);
-            match number(digits).and_then(|old| self.get(old)) {
-                Some(new) => renamed.extend_from_slice(new.to_string().as_bytes()),
-                None => renamed.extend_from_slice(digits),
+        let mut copied = 0;
+        for place in numbers_in(name) {
+            if let Some(new) = self.renumbered(&name[place.clone()]) {
+                renamed.extend_from_slice(&name[copied..place.start]);
+                renamed.extend_from_slice(&new);
+                copied = place.end;
             }
-            rest = after;
         }
-        renamed.extend_from_slice(rest);
+        renamed.extend_from_slice(&name[copied..]);
         renamed
+    }
+
+    /// The new digits for old ones.
+    fn renumbered(&self, digits: &[u8]) -> Option<Vec<u8>> {
+        let new = number(digits).and_then(|old| self.get(old))?;
+        Some(new.to_string().into_bytes())
     }
 }
 
@@ -126,14 +131,9 @@ pub fn check(object: &[u8], numbers: &[u64]) -> Result<(), RestoreError> {
 pub fn check_names(object: &[u8], numbers: &[u64]) -> Result<(), RestoreError> {
     let elf = Elf::parse(object).ok_or(RestoreError::Form)?;
     for name in elf.names().ok_or(RestoreError::Form)? {
-        let mut rest = name.text;
-        while let Some(at) = memmem::find(rest, SUFFIX) {
-            rest = &rest[at + SUFFIX.len()..];
-            let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            let known = number(&rest[..digits]).is_some_and(|number| numbers.contains(&number));
-            if digits > 0 && !known {
-                return Err(RestoreError::OtherHash);
-            }
+        let is_known = |digits: &[u8]| number(digits).is_some_and(|it| numbers.contains(&it));
+        if !numbers_in(name.text).all(|place| is_known(&name.text[place])) {
+            return Err(RestoreError::OtherHash);
         }
     }
     Ok(())
@@ -142,12 +142,15 @@ pub fn check_names(object: &[u8], numbers: &[u64]) -> Result<(), RestoreError> {
 /// Returns `object` with the new numbers.
 ///
 /// # Errors
-/// The object does not have the known form.
+/// The object does not have the known form, or its data could be in another order then.
 pub fn restore(object: &[u8], numbers: &Renumbering) -> Result<Vec<u8>, RestoreError> {
     let elf = Elf::parse(object).ok_or(RestoreError::Form)?;
     let names = elf.names().ok_or(RestoreError::Form)?;
     let distinct = DistinctNames::new(&names);
-    let suffix = Finder::new(SUFFIX);
+    if !order::is_kept(&distinct.names, numbers) {
+        return Err(RestoreError::Order);
+    }
+    let suffix = Finder::new(PROMOTED);
     let (mut kept, mut changed) = (Vec::with_capacity(distinct.names.len()), Vec::new());
     let mut texts: Vec<Cow<'_, [u8]>> = Vec::with_capacity(distinct.names.len());
     for (position, name) in distinct.names.iter().enumerate() {
@@ -225,6 +228,18 @@ fn holds_word(bytes: &[u8], numbers: &[u64]) -> bool {
         let word = window.first_chunk::<8>().copied().unwrap_or_default();
         let word = u64::from_le_bytes(word);
         begins[beginning(word)] && words.binary_search(&word).is_ok()
+    })
+}
+
+/// Where digits follow [`PROMOTED`] in a name.
+fn numbers_in(name: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let starts = memmem::find_iter(name, PROMOTED).map(|at| at + PROMOTED.len());
+    starts.filter_map(|start| {
+        let digits = name[start..]
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit());
+        let end = start + digits.count();
+        (end > start).then_some(start..end)
     })
 }
 

@@ -2,6 +2,7 @@
 //! objects.
 
 mod campaign;
+mod caught;
 mod excluded;
 mod farm;
 mod figures;
@@ -10,6 +11,7 @@ mod kept;
 mod lab;
 mod links;
 mod memory;
+mod numbered;
 mod pieces;
 mod pulled;
 pub(crate) mod rust;

@@ -29,7 +29,7 @@ impl Random {
 /// Bodies of functions. `$V` is the function's number, `$N` a number that is unique in the program,
 /// `$H` a local function of the module, `$A` a function of another module, `$M` the module. Those
 /// from [`FORMS_OF_C`] on are C++.
-const FORMS: [(Construct, &str); 27] = [
+const FORMS: [(Construct, &str); 29] = [
     (Construct::Calls, "return $H(x) + $V;"),
     (Construct::Linkage, "counter += x; return counter * $V;"),
     (Construct::Constants, "return names[x & 1][0] + $V;"),
@@ -93,6 +93,14 @@ const FORMS: [(Construct, &str); 27] = [
         "try { return $A(x); } catch (int e) { return e + $V; }",
     ),
     (Construct::Exceptions, "if (x == $V) throw x; return x;"),
+    (
+        Construct::Exceptions,
+        "try { return $A(x); } catch (Fault &f) { return f.x + $V; }",
+    ),
+    (
+        Construct::Exceptions,
+        "if (x == $V) throw Fault{x}; return x;",
+    ),
     (
         Construct::Exceptions,
         "struct Guard { ~Guard() { counter++; } } guard; return $A(x) + $V;",
@@ -163,6 +171,10 @@ pub(crate) struct RandomProgram {
 }
 
 impl RandomProgram {
+    pub(crate) fn language(&self) -> Language {
+        self.language
+    }
+
     pub(crate) fn new(random: &mut Random, language: Language, modules: usize) -> Self {
         let mut program = Self {
             language,
@@ -358,6 +370,8 @@ impl RandomProgram {
                 "template <int N> int tmpl(int x) { static int s = N; return s++ + x; }".to_owned(),
             );
             line("struct Base { virtual int run(int); virtual ~Base() {} };\ninline int Base::run(int x) { return x; }".to_owned());
+            // Its type information has one name in all modules.
+            line("namespace { struct Fault { int x; }; }".to_owned());
             line(format!(
                 "namespace {{ struct Derived : Base {{ int run(int x) override {{ return x + {}; }} }}; }}",
                 module.text
