@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use super::arguments::{Argument, Meaning};
 use super::file_table::FileTable;
-use super::kind::{OutputKind, required_kind};
+use super::kind::{OutputKind, Processor, processor, required_kind};
 use super::{INDEX, arguments, split_dwarf};
 use crate::client_context::ClientContext;
 use crate::job::{Caller, Job};
@@ -32,6 +32,7 @@ pub struct CanonicalJob {
     pub files: Vec<NamedFile>,
     pub outputs: Vec<NamedOutput>,
     pub kind: OutputKind,
+    pub processor: Processor,
 }
 
 /// An input and its canonical name. Jobs share the texts ([`FileTable`]).
@@ -102,6 +103,7 @@ pub fn canonical(
     table: &FileTable,
 ) -> Result<Canonical, RewriteError> {
     let parsed = arguments::parse(words);
+    let target = arguments::target(&parsed).unwrap_or(target);
     let outputs = match outputs(caller, job, &parsed, table.context()) {
         Ok(outputs) => outputs,
         Err(reason) => return Ok(Canonical::InPlace(reason)),
@@ -139,7 +141,8 @@ pub fn canonical(
         form,
         files,
         outputs,
-        kind: required_kind(&parsed, arguments::target(&parsed).unwrap_or(target)),
+        kind: required_kind(&parsed, target),
+        processor: processor(&parsed, target),
     })))
 }
 

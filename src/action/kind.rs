@@ -20,6 +20,14 @@ pub enum Format {
     DxContainer,
 }
 
+/// What an object is compiled for, as far as it matters to which results slice keys may find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Processor {
+    X86_64,
+    Aarch64,
+    Other,
+}
+
 /// The kind of file that `-o` names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutputKind {
@@ -97,6 +105,22 @@ pub fn format_of(triple: &str) -> Format {
         _ if has("apple") || has("darwin") || has("macos") || has("ios") => Format::MachO,
         _ if has("windows") || has("win32") || has("uefi") || has("mingw") => Format::Coff,
         _ => Format::Elf,
+    }
+}
+
+/// What a command line compiles for, as [`required_kind`].
+#[must_use]
+pub fn processor(arguments: &[Argument<'_>], target: &str) -> Processor {
+    let narrow = |word: &String| matches!(&word[..], "-m16" | "-m32" | "-mx32" | "-mabi=ilp32");
+    let is_narrow = arguments.iter().flat_map(|it| it.words).any(narrow);
+    let environment = target.rsplit('-').next().unwrap_or_default();
+    match target.split('-').next().unwrap_or_default() {
+        _ if is_narrow || environment.ends_with("x32") || environment.ends_with("ilp32") => {
+            Processor::Other
+        }
+        "x86_64" | "amd64" => Processor::X86_64,
+        "aarch64" | "arm64" => Processor::Aarch64,
+        _ => Processor::Other,
     }
 }
 

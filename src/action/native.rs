@@ -94,6 +94,18 @@ pub fn replace(arguments: &[Argument<'_>], replacement: Vec<String>) -> Vec<Stri
     all
 }
 
+/// What hands the word behind it to the inner command.
+pub const TO_CLANG: &str = "-Xclang";
+
+/// Whether an option of the inner command, which takes a value, is among those that [`native`] gives.
+#[must_use]
+pub fn is_of_native(option: &str) -> bool {
+    matches!(
+        option,
+        "-target-cpu" | "-tune-cpu" | "-target-feature" | "-target-abi"
+    )
+}
+
 /// Extracts the processor from the output of `clang -###`, as `-Xclang` options. Returns `None` if
 /// there is none.
 #[must_use]
@@ -106,12 +118,9 @@ pub fn native(answer: &str) -> Option<Vec<String>> {
     let mut replacement = Vec::new();
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
-        if matches!(
-            word.as_str(),
-            "-target-cpu" | "-tune-cpu" | "-target-feature" | "-target-abi"
-        ) {
+        if is_of_native(word) {
             for part in [word, rest.next()?] {
-                replacement.extend(["-Xclang".to_owned(), part.clone()]);
+                replacement.extend([TO_CLANG.to_owned(), part.clone()]);
             }
         }
     }

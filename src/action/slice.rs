@@ -4,7 +4,8 @@
 //! of the job's own module without the directory of its source file, the shard without hashes, and
 //! for each import a digest of its slice in place of that of its bytes. Two jobs with the same key
 //! have the same object but for the numbers in the names of promoted locals, which are part of a
-//! [`SliceKey`] and which [`restore`](super::restore) replaces.
+//! [`SliceKey`] and which [`restore`](super::restore) replaces. An object in which they cannot be
+//! replaced has a key with those numbers that may be in it ([`SliceKey::numbered`]).
 //!
 //! The GUID of a local value is a hash of its name and of the name of its source file. A backend
 //! only compares GUIDs, so in the shard those of local values become hashes of the name and of the
@@ -12,21 +13,25 @@
 //!
 //! Of the locations of inline assembly, too, a backend only sees which are equal
 //! ([`ModuleView::cookies`]): the key has the numbers that the job gives to them.
+//!
+//! An import that is not understood counts by its bytes. Neither its names nor the GUIDs of its local
+//! values are known, so then the names and GUIDs of all other modules count too.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::canonical::CanonicalJob;
 use super::kind::{Format, OutputKind};
+use super::native::{TO_CLANG, is_of_native};
 use super::toolchain_tree::ToolchainTree;
 use super::tree::Encoded;
-use super::{Action, ActionTemplate};
+use super::{Action, ActionTemplate, encode_action};
 use crate::digest::Digest;
 use crate::thinlto::{
     Index, ModuleGraph, ModuleView, Numbering, Obstacle, name_hash, namesakes, suffix,
 };
 
 /// Changes whenever the same job would get another key without a change of its content.
-const SLICE_FORM: &str = "relto slices 4";
+const SLICE_FORM: &str = "relto slices 5";
 /// The directory of modules in the input root.
 const MODULES: &str = "relto/m/";
 
@@ -90,11 +95,22 @@ pub struct SliceKey {
     /// By the canonical number of each module: what follows `.llvm.` in names of its promoted
     /// locals.
     pub numbers: Vec<u64>,
+    /// Whether an object's names can be restored, as far as the modules tell.
+    pub restorable: bool,
+    /// The same action with the numbers of those modules whose promoted locals the job can see:
+    /// under its digest an object is kept whose names cannot be restored.
+    pub numbered: Encoded,
 }
 
 impl SliceKey {
+    /// The key under which the object is looked up first.
     pub fn digest(&self) -> Digest {
-        self.message.digest
+        let message = if self.restorable {
+            &self.message
+        } else {
+            &self.numbered
+        };
+        message.digest
     }
 }
 
@@ -105,6 +121,10 @@ pub enum NoSliceKey {
     Compiler,
     #[error("it does not write one native ELF object")]
     Kind,
+    #[error(
+        "it is for a processor with which slice keys were not compared; `slice_keys=on` takes it"
+    )]
+    Processor,
     #[error("`{0}` is among its arguments")]
     Argument(String),
     #[error("its shard has {0}")]
@@ -113,8 +133,6 @@ pub enum NoSliceKey {
     Environment,
     #[error("one of its modules cannot be sliced")]
     Module,
-    #[error("a name or text of a module looks like the name of a promoted local of this job")]
-    Suffix,
 }
 
 /// What a slice key is made of, besides the job and what it sees of its imports.
@@ -139,10 +157,27 @@ pub fn check_kind(job: &CanonicalJob) -> Result<(), NoSliceKey> {
     if job.kind != OutputKind::Object(Format::Elf) || job.outputs.len() != 1 || !modules_only {
         return Err(NoSliceKey::Kind);
     }
-    match job.arguments.iter().find(|word| is_excluded(word)) {
+    match excluded(&job.arguments) {
         Some(word) => Err(NoSliceKey::Argument(word.clone())),
         None => Ok(()),
     }
+}
+
+/// The first excluded argument. What stands for `-march=native` is none.
+fn excluded(arguments: &[String]) -> Option<&String> {
+    let mut rest = arguments;
+    while let [word, after @ ..] = rest {
+        rest = match after {
+            [name, clang, _, after @ ..]
+                if word == TO_CLANG && clang == TO_CLANG && is_of_native(name) =>
+            {
+                after
+            }
+            _ if is_excluded(word) => return Some(word),
+            _ => after,
+        };
+    }
+    None
 }
 
 fn is_excluded(word: &str) -> bool {
@@ -214,7 +249,8 @@ impl<'a> SliceableJob<'a> {
     }
 
     /// The job's key, if this is what it sees of its files ([`what_is_seen`]). `suffixes` are those
-    /// of all its modules, `names` follow from each one's source file.
+    /// of all its modules, `names` follow from each one's source file; `None` for a module that is
+    /// not understood.
     ///
     /// # Errors
     /// It has none.
@@ -222,11 +258,13 @@ impl<'a> SliceableJob<'a> {
         &self,
         views: &[Option<&ModuleView>],
         suffixes: impl IntoIterator<Item = &'b u64>,
-        names: &[SourceName<'_>],
+        names: &[Option<SourceName<'_>>],
     ) -> Result<SliceKey, NoSliceKey> {
-        if suffixes.into_iter().any(|it| self.numbers.contains(it)) {
-            return Err(NoSliceKey::Suffix);
+        let is_understood = names.iter().all(Option::is_some);
+        if !is_understood && !self.has_slices(views, names) {
+            return Err(NoSliceKey::Module);
         }
+        let looks_promoted = suffixes.into_iter().any(|it| self.numbers.contains(it));
         let mut digests = self.inputs.digests.to_vec();
         // What cannot be sliced keeps the digest of its bytes.
         let function = self.inputs.template.function;
@@ -235,31 +273,60 @@ impl<'a> SliceableJob<'a> {
                 *digest = function.digest(&view.digest);
             }
         }
-        let sources = sources(names);
-        let equalities = format!("{sources:?}\n{}", locations(views));
+        let (sources, stand_ins) = sources(names);
+        let equalities = format!("{sources}\n{}", locations(views));
         let equalities = function.digest(equalities.as_bytes());
-        let stand_ins = stand_ins(names, &sources);
         let stand_in = |guid| stand_ins.get(&guid).copied().unwrap_or(guid);
         let mut seen = self.job.clone();
         seen.shard = self.inputs.index.as_seen(&stand_in)?.into();
         let mut template = self.inputs.template.clone();
         template.salt = format!("{SLICE_FORM}\n{}\n{}", equalities.hex(), template.salt);
         let action = Action::new(&template, self.inputs.toolchain, &seen, &digests);
+        template.salt = format!("{}\n{:?}", template.salt, self.numbers_seen(views));
+        let numbered = encode_action(&template, &action.command, action.root);
         Ok(SliceKey {
             command: action.command.digest,
             shard: Some(action.shard),
             message: action.message,
             equalities,
             numbers: self.numbers.clone(),
+            restorable: is_understood && !looks_promoted,
+            numbered: Encoded::new(function, numbered),
         })
+    }
+
+    /// Whether the own module is understood, and an import counts by what the job sees of it.
+    fn has_slices(&self, views: &[Option<&ModuleView>], names: &[Option<SourceName<'_>>]) -> bool {
+        let own = self.imported.iter().position(Option::is_none);
+        let mut files = self.imported.iter().zip(views);
+        own.is_some_and(|own| names[own].is_some())
+            && files.any(|(imported, view)| imported.is_some() && view.is_some())
+    }
+
+    /// The numbers that may stand in names of the object, each with that of its module: all but
+    /// those of modules without a local value that the job sees.
+    fn numbers_seen(&self, views: &[Option<&ModuleView>]) -> Vec<(usize, u64)> {
+        let files = self.job.files.iter().zip(views);
+        let without = files.filter(|(_, view)| view.is_some_and(|view| !view.locals));
+        let without: HashSet<&[u8]> = without.map(|(file, _)| file.tree_path.as_bytes()).collect();
+        let modules = self.inputs.index.modules().iter().enumerate();
+        let with = modules.filter(|(_, module)| !without.contains(&module.path[..]));
+        with.map(|(at, _)| (at, self.numbers[at])).collect()
     }
 }
 
-/// The number of the name of each module's source file.
-fn sources(names: &[SourceName<'_>]) -> Vec<u64> {
+/// Says what of the names of source files matters, and what stands for GUIDs.
+fn sources(names: &[Option<SourceName<'_>>]) -> (String, HashMap<u64, u64>) {
+    let understood: Option<Vec<SourceName<'_>>> = names.iter().copied().collect();
+    let Some(names) = understood else {
+        // A GUID may be that of a local value of a module that is not understood.
+        let sources = names.iter().map(|name| name.map(|name| name.source));
+        return (format!("{:?}", sources.collect::<Vec<_>>()), HashMap::new());
+    };
     let mut numbering = Numbering::default();
     let sources = names.iter().map(|name| numbering.number(name.source));
-    sources.collect()
+    let sources: Vec<u64> = sources.collect();
+    (format!("{sources:?}"), stand_ins(&names, &sources))
 }
 
 /// Says which inline assembly of the job has one location. The bytes of a file that counts whole
@@ -293,17 +360,24 @@ fn stand_ins(names: &[SourceName<'_>], sources: &[u64]) -> HashMap<u64, u64> {
 }
 
 /// What a job sees of its files, `None` where a file counts whole; and the namesakes among their
-/// names. `imported` is that of a [`SliceableJob`], `graphs` has one for each of its files.
+/// names. `imported` is that of a [`SliceableJob`], `graphs` has one for each of its files, `None`
+/// for a module that is not understood: it may have any name.
 #[must_use]
 pub fn what_is_seen(
     imported: &[Option<BTreeSet<u64>>],
-    graphs: &[&ModuleGraph],
+    graphs: &[Option<&ModuleGraph>],
 ) -> (Vec<Option<ModuleView>>, Vec<u64>) {
-    let names = namesakes(graphs);
+    let understood: Vec<&ModuleGraph> = graphs.iter().copied().flatten().collect();
+    let names = if understood.len() == graphs.len() {
+        namesakes(&understood)
+    } else {
+        let names = understood.iter().flat_map(|graph| graph.names());
+        names.collect::<BTreeSet<u64>>().into_iter().collect()
+    };
     let views = imported
         .iter()
         .zip(graphs)
-        .map(|(imported, graph)| graph.seen(imported.as_ref(), &names));
+        .map(|(imported, graph)| graph.as_ref()?.seen(imported.as_ref(), &names));
     (views.collect(), names)
 }
 
@@ -326,6 +400,7 @@ mod tests {
     fn told(modules: &[&[u64]], whole: bool) -> String {
         let views = modules.iter().map(|cookies| ModuleView {
             digest: [0; 32],
+            locals: false,
             cookies: cookies.to_vec(),
         });
         let views: Vec<ModuleView> = views.collect();
@@ -386,6 +461,25 @@ mod tests {
         }
         for word in ["-fsplit-lto-unit", "-O2", "-mcmodel=kernel"] {
             assert!(!is_excluded(word), "{word}");
+        }
+    }
+
+    #[test]
+    fn the_processor_of_this_machine_is_not_excluded() {
+        let excluded = |words: &str| {
+            let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
+            excluded(&words).cloned()
+        };
+        let native = "-c -Xclang -target-cpu -Xclang znver4 -Xclang -target-feature -Xclang +avx";
+        assert_eq!(excluded(native), None);
+        for words in [
+            "-Xclang -target-cpu",
+            "-Xclang -target-cpu -Xclang",
+            "-Xclang -target-cpu -c znver4",
+            "-Xclang -emit-llvm-bc -Xclang x",
+            "-Xclang -target-cpu -Xclang x -Xclang -emit-llvm",
+        ] {
+            assert_eq!(excluded(words).as_deref(), Some("-Xclang"), "{words}");
         }
     }
 

@@ -196,6 +196,8 @@ mod tests {
             shard: None,
             equalities: function.digest(b""),
             numbers: Vec::new(),
+            restorable: true,
+            numbered: Encoded::new(function, text),
         };
         let [one, other] = [of(b"one"), of(b"other")];
         let action = RecordAction::new(&one, &template).message.digest;

@@ -2,7 +2,7 @@ use bytes::Bytes;
 
 use super::canonical::NamedOutput;
 use super::*;
-use crate::action::kind::OutputKind;
+use crate::action::kind::{OutputKind, Processor};
 use crate::thinlto::Form;
 
 fn template() -> ActionTemplate {
@@ -35,6 +35,7 @@ fn digest_under_another_template_is_the_digest_of_the_action_built_with_it() {
             host: "a.o".into(),
         }],
         kind: OutputKind::Other,
+        processor: Processor::Other,
     };
     let action = Action::new(&template(), &toolchain, &job, &[]);
     let pair = |name: &str| (name.to_owned(), "value".to_owned());

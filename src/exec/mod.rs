@@ -344,6 +344,11 @@ impl Hermetic {
         self.action.digest()
     }
 
+    /// The slice key, if a farm may have an object under it: one whose names can be restored.
+    pub fn slice_at_farm(&self) -> Option<&SliceKey> {
+        self.slice.as_deref().filter(|slice| slice.restorable)
+    }
+
     /// Of the job's files, in their order.
     pub fn digests(&self) -> impl Iterator<Item = Digest> {
         self.facts.iter().map(|facts| facts.digest)

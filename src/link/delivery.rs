@@ -196,7 +196,7 @@ impl Delivery {
                         let (outputs, made_by) = (&compiled.outputs, compiled.made_by.as_deref());
                         cached::store(cache, &key, hermetic, outputs, &compiled.stderr, made_by)?;
                         match &hermetic.slice {
-                            Some(slice) => slices::store(cache, slice, compiled).map(drop),
+                            Some(slice) => slices::store(cache, slice, compiled),
                             None => Ok(()),
                         }
                     });
@@ -299,10 +299,8 @@ impl Delivery {
         let stored = cached::store(cache, &key, hermetic, &fresh.outputs, &fresh.stderr, None);
         let replaced = stored.or_else(|error| cache.remove_result(&key).map_err(|_| error));
         Some(replaced.and_then(|()| match &hermetic.slice {
-            Some(slice) if !slices::store(cache, slice, fresh).unwrap_or(false) => {
-                cache.remove_result(&slice.digest())
-            }
-            _ => Ok(()),
+            Some(slice) => slices::replace(cache, slice, fresh),
+            None => Ok(()),
         }))
     }
 

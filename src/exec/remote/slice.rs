@@ -20,7 +20,7 @@ use crate::action::slice_record::{
 use crate::digest::Digest;
 use crate::events::{JobStep, Origin};
 use crate::exec::action_result::execution_metadata;
-use crate::exec::{Compiled, Planned, check_result};
+use crate::exec::{Compiled, Hermetic, Planned, check_result};
 use crate::pb::reapi::{ActionResult, OutputFile};
 use crate::reapi::{Blob, DeclaredOutput, Failure};
 use crate::task::spawn_blocking;
@@ -42,7 +42,7 @@ impl RemoteJob<'_> {
         if !self.executor.config.slice_results {
             return None;
         }
-        let slice = self.hermetic.slice.as_deref()?;
+        let slice = self.hermetic.slice_at_farm()?;
         let action = RecordAction::new(slice, &self.executor.template).message;
         let context = request_context(self.job, action.digest);
         let (client, paths) = (&self.executor.client, paths());
@@ -129,7 +129,7 @@ impl RemoteJob<'_> {
         let job = Arc::clone(self.job);
         let restored = spawn_blocking(move || {
             let hermetic = job.hermetic().ok_or("it runs in place")?;
-            let slice = hermetic.slice.as_deref().ok_or("it has no slice key")?;
+            let slice = hermetic.slice_at_farm().ok_or("it has no slice key")?;
             let restored = restore_record(&object, &numbers, slice);
             let outputs = [Some(Bytes::from(restored.map_err(|it| it.to_string())?))];
             check_result(&hermetic.job, 0, b"", &outputs).map_err(|it| it.to_string())?;
@@ -150,7 +150,9 @@ impl RemoteExecutor {
             && compiled.storable
             && compiled.stderr.is_empty()
             && self.client.capabilities().can_update_action_cache
-            && job.hermetic().is_some_and(|it| it.slice.is_some())
+            && job
+                .hermetic()
+                .is_some_and(|it| it.slice_at_farm().is_some())
     }
 
     /// The entry of `compiled` under the job's slice key; `None` if it gets none.
@@ -165,7 +167,7 @@ impl RemoteExecutor {
         let _permit = self.building.acquire().await;
         let (executor, job, compiled) = (Arc::clone(self), Arc::clone(job), compiled.clone());
         spawn_blocking(move || {
-            let slice = job.hermetic()?.slice.as_deref()?;
+            let slice = job.hermetic()?.slice_at_farm()?;
             executor.record(slice, &compiled)
         })
         .await
@@ -214,7 +216,7 @@ impl RemoteExecutor {
         job: &Arc<Planned>,
         fresh: &Compiled,
     ) -> CachedAtFarm {
-        let slice = job.hermetic().and_then(|it| it.slice.as_deref());
+        let slice = job.hermetic().and_then(Hermetic::slice_at_farm);
         let Some(slice) = slice.filter(|_| self.config.slice_results) else {
             return CachedAtFarm::Absent;
         };

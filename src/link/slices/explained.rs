@@ -94,14 +94,11 @@ impl<'a> SliceExplainer<'a> {
             return reason.to_string();
         }
         let files = hermetic.job.files.iter().zip(hermetic.digests());
-        let at_fault = files.filter_map(|(file, digest)| {
+        let mut at_fault = files.filter_map(|(file, digest)| {
             let obstacle = self.obstacle(digest, &file.host)?;
             Some(format!("`{}` cannot be sliced: {obstacle}", file.name))
         });
-        at_fault
-            .take(1)
-            .next()
-            .unwrap_or_else(|| reason.to_string())
+        at_fault.next().unwrap_or_else(|| reason.to_string())
     }
 
     fn obstacle(&self, module: Digest, path: &Path) -> Option<String> {

@@ -21,6 +21,7 @@ use bytes::Bytes;
 pub use self::explained::{ExplainedSlice, SliceExplainer};
 use self::graphs::Graphs;
 use self::seen::{OtherParts, SeenFile, SeenModules};
+use crate::action::kind::Processor;
 use crate::action::restore::check;
 use crate::action::slice::{
     NoSliceKey, SliceInputs, SliceKey, SliceableJob, check_kind, what_is_seen,
@@ -43,6 +44,8 @@ const OBJECT: &str = "relto/out.o";
 #[derive(Debug, Default)]
 pub(super) struct Slices {
     graphs: Graphs,
+    /// The user wants them whatever was compared.
+    everywhere: bool,
 }
 
 /// A job with a slice key.
@@ -108,7 +111,10 @@ impl Slices {
         let is_proved = |release| PROVED_RELEASES.contains(&release);
         let by_default = || toolchain.release().is_some_and(is_proved);
         let wanted = options.slice_keys.unwrap_or_else(by_default);
-        wanted.then(Self::default)
+        wanted.then(|| Self {
+            graphs: Graphs::default(),
+            everywhere: options.slice_keys.is_some(),
+        })
     }
 
     /// How many modules this link has read.
@@ -147,6 +153,9 @@ impl Slices {
             return Err(NoSliceKey::Compiler);
         }
         check_kind(job)?;
+        if !self.everywhere && job.processor == Processor::Other {
+            return Err(NoSliceKey::Processor);
+        }
         let digests: Vec<Digest> = hermetic.digests().collect();
         let index = Index::parse(&job.shard).map_err(|_| NoSliceKey::Module)?;
         let inputs = SliceInputs {
@@ -174,7 +183,7 @@ impl Slices {
             .and_then(|before| self.seen_again(before, &modules, mentioned, cache));
         let seen = again.or_else(|| self.seen(&modules, mentioned, cache));
         let mut seen = seen.ok_or(NoSliceKey::Module)?;
-        let suffixes = seen.files.iter().flat_map(|file| &file.suffixes);
+        let suffixes = seen.files.iter().flat_map(SeenFile::suffixes);
         let names: Vec<_> = seen.files.iter().map(SeenFile::source_name).collect();
         let views: Vec<_> = seen.files.iter().map(|file| file.view.as_ref()).collect();
         let key = sliceable.key(&views, suffixes, &names)?;
@@ -196,22 +205,24 @@ impl Slices {
         graph.filter(|graph| graph.release() == module.release)
     }
 
-    /// What a job sees of its modules; `None` if a module is not understood. `mentioned` are the
-    /// GUIDs in its shard.
+    /// What a job sees of its modules; `None` if its own one is not understood, as none is with debug
+    /// information: then the others need not be read. `mentioned` are the GUIDs in its shard.
     fn seen(
         &self,
         modules: &[JobModule<'_>],
         mentioned: &[u64],
         cache: &DiskCache,
     ) -> Option<SeenModules> {
+        let mut own = modules.iter().filter(|module| module.imported.is_none());
+        own.next().and_then(|own| self.graph(own, cache))?;
         let graphs = modules.iter().map(|module| self.graph(module, cache));
-        let graphs: Vec<_> = graphs.collect::<Option<_>>()?;
+        let graphs: Vec<_> = graphs.collect();
         let imported: Vec<_> = modules.iter().map(|it| it.imported.cloned()).collect();
-        let by_file: Vec<&ModuleGraph> = graphs.iter().map(|graph| &**graph).collect();
+        let by_file: Vec<Option<&ModuleGraph>> = graphs.iter().map(Option::as_deref).collect();
         let (views, namesakes) = what_is_seen(&imported, &by_file);
-        let files = modules.iter().zip(graphs).zip(views);
+        let files = modules.iter().zip(&graphs).zip(views);
         let files: Vec<SeenFile> = files
-            .map(|((module, graph), view)| SeenFile::new(module, &graph, view, mentioned))
+            .map(|((module, graph), view)| SeenFile::new(module, graph.as_deref(), view, mentioned))
             .collect();
         Some(SeenModules {
             release: modules.first()?.release,
@@ -224,7 +235,8 @@ impl Slices {
 
     /// The same, from what the job saw before: only modules that are new are looked at, and those
     /// of which it imports something else. `None` if the others may look different now: a slice
-    /// depends on other modules by the names that they share with it.
+    /// depends on other modules by the names that they share with it, which are not known of a module
+    /// that is not understood.
     fn seen_again(
         &self,
         before: &SeenModules,
@@ -233,6 +245,9 @@ impl Slices {
         cache: &DiskCache,
     ) -> Option<SeenModules> {
         let matched = before.matched(modules)?;
+        if !before.is_understood() {
+            return None;
+        }
         let mut differing = Vec::new();
         let mut new = Vec::new();
         for (module, then) in &matched.replaced {
@@ -259,7 +274,7 @@ impl Slices {
                 _ => {
                     let graph = self.graph(module, cache)?;
                     let view = graph.seen(module.imported, &namesakes);
-                    SeenFile::new(module, &graph, view, mentioned)
+                    SeenFile::new(module, Some(&graph), view, mentioned)
                 }
             });
         }
@@ -285,33 +300,72 @@ impl Slices {
 /// The object that is stored under a job's slice key, with the numbers of this job. It has passed
 /// the same guard as any result.
 pub(super) fn restored(cache: &DiskCache, hermetic: &Hermetic, slice: &SliceKey) -> Option<Bytes> {
-    let result = cache.get(&slice.digest())?;
-    let object = cache.blob(&object_of_record(&result)?)?;
-    let restored = restore_own_record(&object, &result.stdout_raw, slice).ok()?;
-    let mut outputs = [Some(Bytes::from(restored))];
+    let object = with_names_restored(cache, slice).or_else(|| as_it_is(cache, slice))?;
+    let mut outputs = [Some(object)];
     check_result(&hermetic.job, 0, b"", &outputs).ok()?;
     outputs[0].take()
 }
 
-/// Stores a fresh result under the slice key of its job, if the names in it can be restored;
-/// returns whether it is stored. A job's messages may contain more than its key covers.
+fn with_names_restored(cache: &DiskCache, slice: &SliceKey) -> Option<Bytes> {
+    if !slice.restorable {
+        return None;
+    }
+    let result = cache.get(&slice.message.digest)?;
+    let object = cache.blob(&object_of_record(&result)?)?;
+    let restored = restore_own_record(&object, &result.stdout_raw, slice).ok()?;
+    Some(restored.into())
+}
+
+/// An object whose names cannot be restored, of a job with the same ones.
+fn as_it_is(cache: &DiskCache, slice: &SliceKey) -> Option<Bytes> {
+    let result = cache.get(&slice.numbered.digest)?;
+    let object = object_of_record(&result)?;
+    result.stdout_raw.is_empty().then_some(())?;
+    cache.blob(&object)
+}
+
+/// Stores a fresh result under the slice key of its job: under that without numbers if the names in
+/// it can be restored. A job's messages may contain more than its keys cover.
 pub(super) fn store(
     cache: &DiskCache,
     slice: &SliceKey,
     compiled: &Compiled,
-) -> Result<bool, CacheError> {
+) -> Result<(), CacheError> {
     let [object] = &compiled.outputs[..] else {
-        return Ok(false);
+        return Ok(());
     };
-    if !compiled.stderr.is_empty() || check(object, &slice.numbers).is_err() {
-        return Ok(false);
+    if !compiled.stderr.is_empty() {
+        return Ok(());
     }
-    let numbers = encode_numbers(&slice.numbers);
+    let (key, numbers) = if slice.restorable && check(object, &slice.numbers).is_ok() {
+        (&slice.message, encode_numbers(&slice.numbers))
+    } else {
+        (&slice.numbered, String::new())
+    };
     let digest = DigestFunction::Sha256.digest(object);
     cache.put_blob(&digest, object)?;
-    cache.put_blob(&slice.message.digest, &slice.message.bytes)?;
-    cache.put_result(&slice.digest(), &record(digest, numbers.into()))?;
-    Ok(true)
+    cache.put_blob(&key.digest, &key.bytes)?;
+    cache.put_result(&key.digest, &record(digest, numbers.into()))
+}
+
+/// The key under which [`restored`] finds the object.
+pub(super) fn stored_key(cache: &DiskCache, slice: &SliceKey) -> Digest {
+    if with_names_restored(cache, slice).is_some() {
+        slice.message.digest
+    } else {
+        slice.numbered.digest
+    }
+}
+
+/// Stores a fresh result in place of what stands under the slice keys of its job.
+pub(super) fn replace(
+    cache: &DiskCache,
+    slice: &SliceKey,
+    fresh: &Compiled,
+) -> Result<(), CacheError> {
+    cache.remove_result(&slice.message.digest)?;
+    cache.remove_result(&slice.numbered.digest)?;
+    store(cache, slice, fresh)
 }
 
 /// What stands under a slice key.

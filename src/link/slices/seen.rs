@@ -17,7 +17,7 @@ use crate::pb::reapi;
 use crate::thinlto::{ModuleGraph, ModuleView, name_hash};
 
 /// Changes with the record, and when the same module would have another slice.
-const SEEN_FORM: &str = "relto seen 5";
+const SEEN_FORM: &str = "relto seen 6";
 const SEEN: &str = "relto/seen";
 
 /// What a job saw of its modules.
@@ -52,8 +52,15 @@ pub(super) struct SeenFile {
     imported: Option<[u8; 16]>,
     /// `None` if the file counts whole.
     pub(super) view: Option<ModuleView>,
+    /// `None` if the module is not understood.
+    understood: Option<UnderstoodModule>,
+}
+
+/// What a job's key takes of a module besides what is seen of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct UnderstoodModule {
     /// See [`ModuleGraph::suffixes`].
-    pub(super) suffixes: Vec<u64>,
+    suffixes: Vec<u64>,
     /// What follows from the name of its source file.
     source: u64,
     locals: Vec<LocalValue>,
@@ -69,10 +76,10 @@ pub(super) struct MatchedModules<'a, 'b> {
 }
 
 impl SeenFile {
-    /// `mentioned` are the GUIDs in the shard.
+    /// `mentioned` are the GUIDs in the shard; there is no graph of a module that is not understood.
     pub(super) fn new(
         module: &JobModule<'_>,
-        graph: &ModuleGraph,
+        graph: Option<&ModuleGraph>,
         view: Option<ModuleView>,
         mentioned: &[u64],
     ) -> Self {
@@ -81,17 +88,29 @@ impl SeenFile {
             module: module.digest,
             imported: module.imported.map(hash_of),
             view,
-            suffixes: graph.suffixes().to_vec(),
-            source: graph.source(),
-            locals: graph.locals_among(mentioned),
+            understood: graph.map(|graph| UnderstoodModule {
+                suffixes: graph.suffixes().to_vec(),
+                source: graph.source(),
+                locals: graph.locals_among(mentioned),
+            }),
         }
     }
 
-    pub(super) fn source_name(&self) -> SourceName<'_> {
-        SourceName {
-            source: self.source,
-            locals: &self.locals,
-        }
+    pub(super) fn source_name(&self) -> Option<SourceName<'_>> {
+        self.understood.as_ref().map(|module| SourceName {
+            source: module.source,
+            locals: &module.locals,
+        })
+    }
+
+    pub(super) fn suffixes(&self) -> &[u64] {
+        let module = self.understood.as_ref();
+        module.map_or(&[], |module| &module.suffixes)
+    }
+
+    fn locals(&self) -> &[LocalValue] {
+        let module = self.understood.as_ref();
+        module.map_or(&[], |module| &module.locals)
     }
 
     pub(super) fn imports_the_same(&self, module: &JobModule<'_>) -> bool {
@@ -125,6 +144,10 @@ impl OtherParts {
 }
 
 impl SeenModules {
+    pub(super) fn is_understood(&self) -> bool {
+        self.files.iter().all(|file| file.understood.is_some())
+    }
+
     /// Finds the modules again, whatever their names and places are. `None` if there are more or
     /// fewer now.
     pub(super) fn matched<'a, 'b>(
@@ -180,7 +203,7 @@ impl SeenModules {
 
     /// The GUIDs of `mentioned`, which ascend, that are no local value's of these files.
     pub(super) fn not_local(files: &[SeenFile], mentioned: &[u64]) -> Vec<u64> {
-        let locals = files.iter().flat_map(|file| &file.locals);
+        let locals = files.iter().flat_map(SeenFile::locals);
         let locals: HashSet<u64> = locals.map(|(guid, _)| *guid).collect();
         let others = mentioned.iter().filter(|guid| !locals.contains(guid));
         others.copied().collect()

@@ -9,6 +9,7 @@ use crate::digest::Digest;
 use crate::error::Hinted;
 use crate::exec::remote::CachedAtFarm;
 use crate::link::delivery::Delivery;
+use crate::link::slices::stored_key;
 use crate::pb::reapi::ExecutedActionMetadata;
 use crate::task::lock;
 use crate::text;
@@ -48,11 +49,11 @@ impl WrongResult {
         let differs = difference(&hit.outputs, &fresh.outputs);
         let number = differs.expect("a result that is wrong differs");
         let [cached, fresh] = [&hit.outputs, &fresh.outputs].map(|outputs| outputs[number].whole);
-        let key = match (hit.place, &hermetic.slice) {
-            (CachePlace::SliceKey, Some(slice)) => slice.digest(),
+        let cache = delivery.disk_cache.as_ref();
+        let key = match (hit.place, &hermetic.slice, cache) {
+            (CachePlace::SliceKey, Some(slice), Some(cache)) => stored_key(cache, slice),
             _ => hermetic.key(),
         };
-        let cache = delivery.disk_cache.as_ref();
         Self {
             module: hit.job().module.clone(),
             action: hermetic.key(),

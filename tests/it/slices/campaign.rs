@@ -37,6 +37,8 @@ const OF_EACH: u64 = 200;
 const EDITS: usize = 60;
 /// One program of so many is a real one.
 const REAL: u64 = 40;
+/// One program of so many has a module that counts whole.
+const WHOLE: u64 = 5;
 /// Programs in Rust whose sources are edited, and those whose intermediate form is.
 const RUST: u64 = 8;
 const RUST_IR: u64 = 12;
@@ -276,6 +278,13 @@ fn compare(seed: u64, edits: usize) -> Figures {
     };
     let flags = flags(seed, language, &mut random);
     let mut figures = Figures::default();
+    let lab = |flags, modules| {
+        let mut lab = Lab::new(flags, modules);
+        if seed % WHOLE == WHOLE - 1 {
+            lab.take_whole(modules / 2);
+        }
+        lab
+    };
     let name = if seed % REAL == REAL - 1 && has_sources() {
         let program = zstd();
         let flags = Flags {
@@ -284,7 +293,7 @@ fn compare(seed: u64, edits: usize) -> Figures {
             ..flags
         };
         compare_ir(
-            &mut Lab::new(flags, program.modules.len()),
+            &mut lab(flags, program.modules.len()),
             &disassembled(&program),
             edits,
             &mut random,
@@ -292,11 +301,13 @@ fn compare(seed: u64, edits: usize) -> Figures {
         );
         format!("{}, zstd, edits of IR", flags.target)
     } else if seed % 8 < 3 {
-        compare_source(language, flags, edits, &mut random, &mut figures);
+        let program = RandomProgram::new(&mut random, language, MODULES);
+        let lab = lab(flags, program.len());
+        compare_source(lab, program, edits, &mut random, &mut figures);
         format!("{}, edits of sources", flags.column())
     } else {
         let program = RandomProgram::new(&mut random, language, MODULES);
-        let mut lab = Lab::new(flags, program.len());
+        let mut lab = lab(flags, program.len());
         let texts: Vec<String> = (0..program.len())
             .map(|at| lab.intermediate(at, language.extension(), &program.text(at)))
             .collect();
@@ -308,15 +319,13 @@ fn compare(seed: u64, edits: usize) -> Figures {
 }
 
 fn compare_source(
-    language: Language,
-    flags: Flags,
+    mut lab: Lab,
+    mut program: RandomProgram,
     edits: usize,
     random: &mut Random,
     figures: &mut Figures,
 ) {
-    let mut program = RandomProgram::new(random, language, MODULES);
-    let mut lab = Lab::new(flags, program.len());
-    let extension = language.extension();
+    let extension = program.language().extension();
     for at in 0..program.len() {
         assert!(lab.compile(at, extension, &program.text(at)), "it compiles");
     }

@@ -64,6 +64,42 @@ fn an_argument_excludes_a_job_wherever_it_comes_from() {
 }
 
 #[test]
+fn the_processor_of_this_machine_excludes_no_job() {
+    let ((before, _kept), (after, _too)) = (base(), edited_unseen());
+    let native = remote("-march=native");
+    let found = found(&before, &after, &|link| link.argument(&native));
+    assert_eq!(found, 2);
+}
+
+#[test]
+fn jobs_for_processors_that_were_not_compared_have_slice_keys_only_where_the_user_says_so() {
+    let (home, (program, _kept)) = (Home::new(), base());
+    let outcome = link(&program, "on").run_at(&home).expect_works();
+    let excluded = |target: &str, switch: Option<&str>| {
+        let mut relto = explain_jobs(&outcome, &home);
+        let file = outcome.dir().join("jobs.json");
+        let text = fs::read_to_string(&file).expect("read");
+        let here = "--target=x86_64-pc-linux-gnu";
+        assert!(text.contains(here), "{text}");
+        fs::write(file, text.replace(here, &format!("--target={target}"))).expect("written");
+        match switch {
+            Some(switch) => relto.env("RELTO_SLICE_KEYS", switch),
+            None => relto.env_remove("RELTO_SLICE_KEYS"),
+        };
+        run(&mut relto)
+            .matches("  slice key none: it is for a processor")
+            .count()
+    };
+    for target in ["x86_64-linux-gnu", "aarch64-linux-gnu"] {
+        assert_eq!(excluded(target, None), 0, "{target}");
+    }
+    for target in ["riscv64-linux-gnu", "i386-linux-gnu", "x86_64-linux-gnux32"] {
+        assert_eq!(excluded(target, None), 3, "{target}");
+        assert_eq!(excluded(target, Some("on")), 0, "{target}");
+    }
+}
+
+#[test]
 fn arguments_that_a_variable_may_add_exclude_a_job() {
     let ((before, _kept), (after, _too)) = (base(), edited_unseen());
     // Whatever it says; `#` keeps clang from showing it.

@@ -22,9 +22,9 @@ use super::links::{base, edited_unseen, link};
 
 const OBJECT: &str = "relto/slice/out.o";
 const NUMBERS: &str = "relto/slice/numbers";
-const OPTION: &str = "RELTO_REMOTE_SLICE_RESULTS";
+pub(super) const OPTION: &str = "RELTO_REMOTE_SLICE_RESULTS";
 
-type Results = HashMap<Digest, ActionResult>;
+pub(super) type Results = HashMap<Digest, ActionResult>;
 
 /// A link on another machine each time, which has nothing but the farm.
 fn elsewhere<'a>(program: &'a Program, environment: &[(&str, String)]) -> Link<'a> {
@@ -47,7 +47,7 @@ fn file<'a>(result: &'a mut ActionResult, path: &str) -> Option<&'a mut OutputFi
 }
 
 /// Those under slice keys, and those under whole ones.
-fn by_kind(farm: &Farm) -> (Results, Results) {
+pub(super) fn by_kind(farm: &Farm) -> (Results, Results) {
     let is_record = |result: &ActionResult| {
         let mut files = result.output_files.iter();
         files.any(|file| file.path == NUMBERS)

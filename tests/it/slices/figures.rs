@@ -101,7 +101,14 @@ pub(super) struct Figures {
     /// Pairs of which only the own modules differ, in the names of their source files.
     #[serde(default)]
     pub(super) moved: u64,
+    /// Telling pairs whose objects keep their names, with hashes in the key.
+    #[serde(default)]
+    pub(super) numbered: u64,
+    /// Jobs with messages.
     pub(super) not_storable: u64,
+    /// Objects whose names cannot be restored.
+    #[serde(default)]
+    pub(super) not_restorable: u64,
     pub(super) without_key: BTreeMap<String, u64>,
     /// Programs with modules, or parts of them, that are taken whole, by the reason.
     #[serde(default)]
@@ -141,7 +148,9 @@ impl Figures {
         self.telling += other.telling;
         self.equal_as_they_are += other.equal_as_they_are;
         self.moved += other.moved;
+        self.numbered += other.numbered;
         self.not_storable += other.not_storable;
+        self.not_restorable += other.not_restorable;
         add_all(&mut self.without_key, &other.without_key);
         add_all(&mut self.opaque, &other.opaque);
         add_all(&mut self.constructs, &other.constructs);
@@ -310,6 +319,7 @@ fn page(campaigns: &[Campaign]) -> String {
     row("equal without restoring", &|it| {
         it.figures.equal_as_they_are
     });
+    row("with hashes in the key", &|it| it.figures.numbered);
     row(
         "only the own source file elsewhere, not counted above",
         &|it| it.figures.moved,

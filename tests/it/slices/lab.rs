@@ -10,7 +10,7 @@ use std::process::Command;
 use fs_err as fs;
 use relto::internals::action::arguments::{parse, reaching};
 use relto::internals::action::canonical::{Canonical, CanonicalJob, FileTable, canonical};
-use relto::internals::action::restore::{Renumbering, check, restore};
+use relto::internals::action::restore::{Renumbering, RestoreError, check, restore};
 use relto::internals::action::slice::{
     NoSliceKey, SliceInputs, SliceKey, SliceableJob, SourceName, what_is_seen,
 };
@@ -88,9 +88,9 @@ struct LabModule {
 
 /// What the first job of a slice key left.
 struct Stored {
-    /// `None` if its names cannot be restored.
-    object: Option<Vec<u8>>,
-    numbers: Vec<u64>,
+    object: Vec<u8>,
+    /// `None` if its names cannot be restored: the key has them then.
+    numbers: Option<Vec<u64>>,
     /// The imported modules, by their canonical numbers.
     imports: Vec<Digest>,
 }
@@ -117,6 +117,8 @@ pub(super) struct Lab {
     tools: Tools,
     flags: Flags,
     modules: Vec<LabModule>,
+    /// A module that counts whole, as if nothing in it were understood.
+    whole: Option<usize>,
     graphs: HashMap<Digest, Result<ModuleGraph, String>>,
     stored: HashMap<Digest, Stored>,
     /// The object of each job when it was first compiled.
@@ -142,6 +144,7 @@ impl Lab {
             tools: Tools::default(),
             flags,
             modules: (0..modules).map(empty).collect(),
+            whole: None,
             graphs: HashMap::new(),
             stored: HashMap::new(),
             first: HashMap::new(),
@@ -174,6 +177,11 @@ impl Lab {
             lab.reload(number);
         }
         lab
+    }
+
+    /// From now on a module counts whole.
+    pub(super) fn take_whole(&mut self, number: usize) {
+        self.whole = Some(number);
     }
 
     pub(super) fn target(&self) -> Target {
@@ -399,37 +407,67 @@ impl Lab {
         let (fresh, quiet) = self.backend(number);
         let digest = sha256(&fresh);
         counts.changed += u64::from(*self.first.entry(number).or_insert(digest) != digest);
-        let slice = key.digest();
         let imports = files.iter().zip(digests);
         let imports = imports.filter(|(at, _)| **at != number);
         let imports: Vec<Digest> = imports.map(|(_, digest)| digest).collect();
-        let Some(stored) = self.stored.get(&slice) else {
-            let storable = quiet && check(&fresh, &key.numbers).is_ok();
-            figures.not_storable += u64::from(!storable);
-            let stored = Stored {
-                object: storable.then_some(fresh),
-                numbers: key.numbers,
-                imports,
-            };
-            self.stored.insert(slice, stored);
+        let Some((stored, restored)) = self.restored(&key) else {
+            if quiet {
+                self.store(&key, fresh, imports, figures);
+            } else {
+                figures.not_storable += 1;
+            }
             return;
         };
-        let Some(old) = &stored.object else { return };
-        let pairs = stored.numbers.iter().copied().zip(key.numbers);
-        let Ok(renumbering) = Renumbering::new(pairs) else {
-            return;
-        };
-        let restored = restore(old, &renumbering).expect("what was checked can be restored");
         counts.by_slice_key -= 1;
         if stored.imports == imports {
             figures.moved += 1;
         } else {
-            figures.telling(construct, &self.flags.column(), *old == fresh);
+            figures.telling(construct, &self.flags.column(), stored.object == fresh);
+            figures.numbered += u64::from(stored.numbers.is_none());
         }
         if restored != fresh || !quiet {
             let keep = self.keep(number, &restored, &fresh);
             figures.wrong.push(format!("{construct:?}: {keep}"));
         }
+    }
+
+    /// What a job before this one left, and its object as this one's.
+    fn restored(&self, key: &SliceKey) -> Option<(&Stored, Vec<u8>)> {
+        let stored = self.stored.get(&key.message.digest);
+        if let Some(stored) = stored.filter(|_| key.restorable) {
+            let then = stored.numbers.as_ref().expect("the key does not have them");
+            let pairs = then.iter().copied().zip(key.numbers.iter().copied());
+            let renumbering = Renumbering::new(pairs).ok()?;
+            return match restore(&stored.object, &renumbering) {
+                // It is compiled.
+                Err(RestoreError::Order) => None,
+                restored => Some((stored, restored.expect("what was checked can be restored"))),
+            };
+        }
+        let stored = self.stored.get(&key.numbered.digest)?;
+        Some((stored, stored.object.clone()))
+    }
+
+    fn store(
+        &mut self,
+        key: &SliceKey,
+        object: Vec<u8>,
+        imports: Vec<Digest>,
+        figures: &mut Figures,
+    ) {
+        let is_restorable = key.restorable && check(&object, &key.numbers).is_ok();
+        figures.not_restorable += u64::from(!is_restorable);
+        let (message, numbers) = if is_restorable {
+            (&key.message, Some(key.numbers.clone()))
+        } else {
+            (&key.numbered, None)
+        };
+        let stored = Stored {
+            object,
+            numbers,
+            imports,
+        };
+        self.stored.entry(message.digest).or_insert(stored);
     }
 
     /// The whole key of each job.
@@ -514,21 +552,26 @@ impl Lab {
             own: &self.modules[number].name,
         };
         let sliceable = SliceableJob::new(form, &inputs)?;
-        let graphs = form.files.iter().zip(digests);
-        let graphs = graphs.map(|(_, digest)| self.graphs.get(digest)?.as_ref().ok());
-        let graphs: Vec<&ModuleGraph> = graphs.collect::<Option<_>>().ok_or(NoSliceKey::Module)?;
+        let graphs = files.iter().zip(digests);
+        let graphs = graphs.map(|(at, digest)| {
+            let graph = self.graphs.get(digest).filter(|_| self.whole != Some(*at));
+            graph?.as_ref().ok()
+        });
+        let graphs: Vec<Option<&ModuleGraph>> = graphs.collect();
         let (views, _) = what_is_seen(sliceable.imported(), &graphs);
-        let suffixes = graphs.iter().flat_map(|graph| graph.suffixes());
+        let understood = graphs.iter().flatten();
+        let suffixes = understood.flat_map(|graph| graph.suffixes());
         let mentioned = sliceable.mentioned();
-        let locals = graphs.iter().map(|graph| graph.locals_among(mentioned));
-        let locals: Vec<_> = locals.collect();
-        let names = graphs
+        let locals = graphs
             .iter()
-            .zip(&locals)
-            .map(|(graph, locals)| SourceName {
-                source: graph.source(),
-                locals,
-            });
+            .map(|graph| Some(graph.as_ref()?.locals_among(mentioned)));
+        let locals: Vec<_> = locals.collect();
+        let names = graphs.iter().zip(&locals).map(|(graph, locals)| {
+            Some(SourceName {
+                source: graph.as_ref()?.source(),
+                locals: locals.as_ref()?,
+            })
+        });
         let names: Vec<_> = names.collect();
         let views: Vec<_> = views.iter().map(Option::as_ref).collect();
         sliceable.key(&views, suffixes, &names)

@@ -40,7 +40,7 @@ fn program_by(shared: &str, spelled: &dyn Fn(&Path, &str) -> PathBuf) -> (Progra
     compiled(&texts, spelled)
 }
 
-fn compiled(
+pub(super) fn compiled(
     texts: &[(&str, &str)],
     spelled: &dyn Fn(&Path, &str) -> PathBuf,
 ) -> (Program, TempDir) {
@@ -75,18 +75,6 @@ pub(super) fn base() -> (Program, TempDir) {
 /// The program with another number in a function that nothing imports.
 pub(super) fn with_number(number: u32) -> (Program, TempDir) {
     program(&SHARED.replace("NUMBER", &number.to_string()))
-}
-
-/// The same with a text in `other.c` besides.
-pub(super) fn with_text(text: &str) -> (Program, TempDir) {
-    let other = format!("{OTHER}const char *odd = \"{text}\";\n");
-    let shared = SHARED.replace("NUMBER", "7");
-    let texts = [
-        ("main.c", MAIN),
-        ("shared.c", &*shared),
-        ("other.c", &other),
-    ];
-    compiled(&texts, &|_, name| name.into())
 }
 
 /// The program with debug information.

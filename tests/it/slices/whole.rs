@@ -6,11 +6,10 @@ use fs_err as fs;
 
 use crate::support::backends::{Backends, add};
 use crate::support::link::{Home, Link};
-use crate::support::llvm::run;
 use crate::support::outcome::{Counts, LinkOutcome};
 use crate::support::program::Program;
 
-use super::links::{base, described, edited_unseen, explain_jobs, link, with_text};
+use super::links::{base, described, edited_unseen, link};
 
 /// relto, for the jobs of a link that is over.
 fn again(outcome: &LinkOutcome, home: &Home) -> Command {
@@ -35,39 +34,6 @@ fn an_import_that_the_shard_does_not_expect_is_refused_though_the_job_cannot_see
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("`shared.o` is not the module"), "{said}");
-}
-
-/// The number in the name of the promoted local that the program has.
-fn number_of_the_promoted_local(outcome: &LinkOutcome) -> String {
-    let name = b"helper.llvm.";
-    let objects = outcome.objects();
-    let mut names = objects.iter().filter_map(|object| {
-        let at = memchr::memmem::find(object, name)? + name.len();
-        let digits = object[at..].iter().take_while(|it| it.is_ascii_digit());
-        Some(digits.map(|it| char::from(*it)).collect())
-    });
-    names.next().expect("a promoted local")
-}
-
-#[test]
-fn a_text_like_the_name_of_a_promoted_local_of_the_job_keeps_it_from_having_a_slice_key() {
-    let home = Home::new();
-    let excluded = |program: &Program| {
-        let outcome = link(program, "on").run_at(&home).expect_works();
-        outcome.assert_identical_objects();
-        let told = run(&mut explain_jobs(&outcome, &home));
-        let reason = "  slice key none: a name or text of a module looks like";
-        (told.matches(reason).count(), outcome)
-    };
-    let (program, _kept) = base();
-    let (count, outcome) = excluded(&program);
-    assert_eq!(count, 0);
-    let number = number_of_the_promoted_local(&outcome);
-    // That of `other.o`, and that of `main.o`, which imports from it.
-    let (program, _kept) = with_text(&format!("helper.llvm.{number}"));
-    assert_eq!(excluded(&program).0, 2);
-    let (program, _kept) = with_text("helper.llvm.12345678901");
-    assert_eq!(excluded(&program).0, 0);
 }
 
 #[test]

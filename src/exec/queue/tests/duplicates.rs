@@ -28,6 +28,7 @@ fn hermetic(id: usize, cost: u64, shard: &'static str) -> Arc<Planned> {
         files: Vec::new(),
         outputs: Vec::new(),
         kind: crate::action::kind::OutputKind::Other,
+        processor: crate::action::kind::Processor::Other,
     };
     let hermetic = Hermetic {
         action: Action::new(&template, &tree, &canonical, &[]),
