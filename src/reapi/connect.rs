@@ -14,7 +14,7 @@ use crate::reapi::options::{ClientOptions, Header};
 use crate::reapi::rpc::Counters;
 use crate::reapi::session::Session;
 use crate::reapi::transport::address::Address;
-use crate::reapi::transport::connector::{EndpointError, endpoint};
+use crate::reapi::transport::connector::{Connector, EndpointError};
 use crate::reapi::transport::credentials::Credentials;
 use crate::reapi::transport::inbound::InboundBudget;
 use crate::reapi::transport::metadata::{BadHeader, LinkMetadata, append};
@@ -111,8 +111,8 @@ fn dial(address: &Address, options: &ClientOptions) -> Result<Dial, ConnectError
     if matches!(address, Address::Http { .. }) {
         return Ok(http_cache::dial(&address.to_string(), options)?);
     }
-    let endpoint = endpoint(address, options)?;
-    Ok(Arc::new(move || endpoint.connect_lazy()))
+    let connector = Connector::new(address, options)?;
+    Ok(Arc::new(move || connector.connect_lazy()))
 }
 
 pub(super) fn transport(dials: Dials, options: &ClientOptions) -> Result<Transport, ConnectError> {

@@ -14,7 +14,7 @@ use crate::reapi::options::{ClientOptions, Header};
 use crate::reapi::rpc::Rpc;
 use crate::reapi::transport::address::Address;
 use crate::reapi::transport::complete;
-use crate::reapi::transport::connector::endpoint;
+use crate::reapi::transport::connector::Connector;
 use crate::reapi::transport::credentials::Credentials;
 use crate::reapi::transport::inbound::{CheckedChannel, InboundBudget};
 use crate::reapi::transport::metadata::{LinkMetadata, RequestContext, append};
@@ -24,7 +24,7 @@ pub type EventServiceClient = PublishBuildEventClient<CheckedChannel>;
 
 /// A server, and who asks it.
 pub struct EventService {
-    endpoint: tonic::transport::Endpoint,
+    connector: Connector,
     headers: Vec<Header>,
     credentials: Credentials,
     metadata: LinkMetadata,
@@ -42,7 +42,7 @@ impl EventService {
     ) -> Result<Self, ConnectError> {
         append(&mut MetadataMap::new(), headers)?;
         Ok(Self {
-            endpoint: endpoint(address, options)?,
+            connector: Connector::new(address, options)?,
             headers: headers.to_vec(),
             credentials: Credentials::new(address, options),
             metadata: LinkMetadata::new(&options.caller),
@@ -52,7 +52,7 @@ impl EventService {
     /// A client with a connection of its own, which the first call opens.
     #[must_use]
     pub fn client(&self) -> EventServiceClient {
-        let channel = CheckedChannel::new(self.endpoint.connect_lazy(), InboundBudget::default());
+        let channel = CheckedChannel::new(self.connector.connect_lazy(), InboundBudget::default());
         PublishBuildEventClient::new(channel).max_decoding_message_size(LARGEST_BES_ANSWER)
     }
 
@@ -81,7 +81,7 @@ impl EventService {
 
 impl fmt::Debug for EventService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "EventService({})", self.endpoint.uri())
+        write!(f, "EventService({})", self.connector.uri())
     }
 }
 

@@ -79,6 +79,7 @@ mod sandbox;
 mod scratch;
 mod scripted_farm;
 mod security_table;
+mod silent_names;
 mod slices;
 mod split_dwarf;
 mod streaming;

@@ -6,6 +6,8 @@
 
 pub(crate) mod unreached;
 
+use std::io;
+
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::pb::reapi::ServerCapabilities;
@@ -19,6 +21,7 @@ use crate::reapi::limits::FIRST_ANSWER;
 use crate::reapi::options::ClientOptions;
 use crate::reapi::probe::unreached::{Unreached, diagnose, speaks_of_certificates};
 use crate::reapi::transport::address::Address;
+use crate::reapi::transport::host_names::look_up;
 use crate::reapi::transport::{Service, Transport};
 
 /// What was found out.
@@ -141,31 +144,31 @@ async fn reach(address: &Address) -> Result<(), Unreached> {
         address: address.to_string(),
         source,
     };
-    let authority = match address {
+    let (host, port) = match address {
         Address::Unix(path) => {
             let connected = UnixStream::connect(path).await;
             return connected.map(drop).map_err(no_connection);
         }
         Address::Tcp { host, port, .. } | Address::Http { host, port, .. } => {
-            format!("{host}:{port}")
+            (host.trim_start_matches('[').trim_end_matches(']'), *port)
         }
     };
-    let found = tokio::net::lookup_host(&authority).await;
-    let found: Vec<_> = match found {
-        Ok(found) => found.collect(),
-        Err(source) => {
-            return Err(Unreached::NoName {
-                address: address.to_string(),
-                source,
-            });
-        }
-    };
-    let connecting = tokio::time::timeout(FIRST_ANSWER, TcpStream::connect(&found[..]));
-    let connected = connecting.await.unwrap_or_else(|_| {
-        let silence = format!("no answer for {} s", FIRST_ANSWER.as_secs());
-        Err(std::io::Error::new(std::io::ErrorKind::TimedOut, silence))
-    });
+    let found = answered(look_up(host.to_owned(), port)).await;
+    let found = found.map_err(|source| Unreached::NoName {
+        address: address.to_string(),
+        source,
+    })?;
+    let connected = answered(TcpStream::connect(&found[..])).await;
     connected.map(drop).map_err(no_connection)
+}
+
+/// What `question` brings, unless that takes too long.
+async fn answered<T>(question: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let ended = tokio::time::timeout(FIRST_ANSWER, question).await;
+    ended.unwrap_or_else(|_| {
+        let silence = format!("no answer for {} s", FIRST_ANSWER.as_secs());
+        Err(io::Error::new(io::ErrorKind::TimedOut, silence))
+    })
 }
 
 /// Whether a server that does not answer in plain text does with TLS, trusted or not.

@@ -1,6 +1,8 @@
 //! Why a farm cannot be asked for its capabilities, as precisely as it can be observed, with the
 //! option to change.
 
+use std::io;
+
 use crate::error::Hinted;
 use crate::reapi::failure::{Failure, FailureKind};
 use crate::reapi::transport::address::Address;
@@ -12,13 +14,13 @@ pub enum Unreached {
     NoName {
         address: String,
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     #[error("no connection to `{address}`")]
     NoConnection {
         address: String,
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     #[error("`{address}` does not speak TLS")]
     NotTls { address: String },
@@ -48,6 +50,9 @@ impl Hinted for Unreached {
     fn hints(&self) -> Vec<String> {
         let one = |text: &str| vec![text.to_owned()];
         match self {
+            Self::NoName { source, .. } if source.kind() == io::ErrorKind::TimedOut => {
+                one("check the name servers in `/etc/resolv.conf`, and whether a VPN is needed")
+            }
             Self::NoName { .. } => one("check how the host is spelled"),
             Self::NoConnection { .. } => one("check the port, and that the server runs"),
             Self::NotTls { .. } => one("write the address with `grpc://`"),

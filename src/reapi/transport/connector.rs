@@ -1,8 +1,16 @@
 //! Sets up connections to an [`Address`]. How many there are is decided in [`super::pool`].
 
-use tonic::transport::Endpoint;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::Uri;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::Name;
+use tonic::transport::{Channel, Endpoint};
 
 use super::address::Address;
+use super::host_names::look_up;
 use super::tls::{self, TlsFileError};
 use crate::error::Hinted;
 use crate::reapi::limits::{CONNECTION_WINDOW, STREAM_WINDOW};
@@ -46,11 +54,49 @@ impl Hinted for EndpointError {
     }
 }
 
+/// Opens connections to one address.
+#[derive(Debug, Clone)]
+pub(crate) struct Connector {
+    endpoint: Endpoint,
+    /// `None` for a socket of this machine.
+    tcp_timeout: Option<Duration>,
+}
+
+impl Connector {
+    pub(crate) fn new(address: &Address, options: &ClientOptions) -> Result<Self, EndpointError> {
+        let is_tcp = matches!(address, Address::Tcp { .. });
+        Ok(Self {
+            endpoint: endpoint(address, options)?,
+            tcp_timeout: is_tcp.then_some(options.connect_timeout),
+        })
+    }
+
+    pub(crate) fn uri(&self) -> &Uri {
+        self.endpoint.uri()
+    }
+
+    /// A connection that the first call on it opens.
+    pub(crate) fn connect_lazy(&self) -> Channel {
+        let Some(timeout) = self.tcp_timeout else {
+            return self.endpoint.connect_lazy();
+        };
+        // As tonic's own, but for the lookup of names.
+        let mut tcp = HttpConnector::new_with_resolver(tower::service_fn(resolve));
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(timeout));
+        self.endpoint.connect_with_connector_lazy(tcp)
+    }
+}
+
+/// The port is put in later.
+async fn resolve(name: Name) -> io::Result<std::vec::IntoIter<SocketAddr>> {
+    let found = look_up(name.as_str().to_owned(), 0).await?;
+    Ok(found.into_iter())
+}
+
 /// The settings of every connection to `address`.
-pub(crate) fn endpoint(
-    address: &Address,
-    options: &ClientOptions,
-) -> Result<Endpoint, EndpointError> {
+fn endpoint(address: &Address, options: &ClientOptions) -> Result<Endpoint, EndpointError> {
     let bad = || EndpointError::Address(address.to_string());
     let uri = match address {
         Address::Tcp { .. } => address.uri(),
@@ -61,8 +107,6 @@ pub(crate) fn endpoint(
         .map_err(|_| bad())?
         .user_agent(USER_AGENT)
         .map_err(|_| bad())?
-        .connect_timeout(options.connect_timeout)
-        .tcp_nodelay(true)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
     if let Some(interval) = options.keepalive_time {

@@ -7,6 +7,7 @@ pub(crate) mod address;
 pub(crate) mod call;
 pub(crate) mod connector;
 pub(crate) mod credentials;
+pub(crate) mod host_names;
 pub(crate) mod http;
 pub(crate) mod inbound;
 pub(crate) mod metadata;
