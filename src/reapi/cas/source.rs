@@ -1,15 +1,16 @@
 //! Reads blobs for sending, and checks that they still are what was hashed.
 //!
 //! Runs on blocking threads. A file that has changed fails before its last chunk is sent, so no
-//! server can take the upload for complete.
+//! server can take the upload for complete. One that has become a pipe fails at once: nothing could
+//! interrupt a thread that waits for its writer.
 
 use std::io::{self, Read, Write as _};
 
 use bytes::Bytes;
-use fs_err as fs;
 use tokio::sync::mpsc;
 
 use crate::digest::{Digest, DigestFunction};
+use crate::fs::open_regular;
 use crate::reapi::cas::blob::{Blob, BlobSource};
 use crate::reapi::cas::resource_name::Encoding;
 use crate::reapi::failure::{Failure, FailureKind};
@@ -34,7 +35,7 @@ pub(crate) fn read_whole(
     let bytes = match &blob.source {
         BlobSource::Bytes(bytes) => bytes.clone(),
         BlobSource::File(path) => {
-            let mut file = fs::File::open(&**path).map_err(|error| unreadable(&error))?;
+            let mut file = open_regular(path).map_err(|error| unreadable(&error))?;
             let mut bytes = Vec::with_capacity(usize::try_from(blob.digest.size).unwrap_or(0));
             // One byte more than expected shows that the file has grown.
             Read::take(&mut file, blob.digest.size.saturating_add(1))
@@ -88,7 +89,7 @@ fn try_read_chunks(
         }
         BlobSource::File(path) => {
             let failed = |error: &io::Error| ReadStopped::Failed(unreadable(error));
-            let mut file = fs::File::open(&**path).map_err(|e| failed(&e))?;
+            let mut file = open_regular(path).map_err(|e| failed(&e))?;
             while hasher.size() <= blob.digest.size {
                 let mut chunk = Vec::with_capacity(CHUNK);
                 let limit = CHUNK as u64;

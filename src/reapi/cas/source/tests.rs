@@ -1,3 +1,6 @@
+use fs_err as fs;
+use rustix::fs::{CWD, Mode, mkfifoat};
+
 use super::*;
 
 const SHA: DigestFunction = DigestFunction::Sha256;
@@ -75,6 +78,22 @@ fn a_file_that_is_gone_is_named() {
     );
     let failure = poured(&blob, Encoding::Identity).expect_err("no file");
     assert!(failure.message.contains("/nonexistent/m.bc"), "{failure}");
+}
+
+#[test]
+fn a_file_that_has_become_a_pipe_is_not_waited_for() {
+    let (_dir, blob) = on_disk(b"module");
+    let BlobSource::File(path) = &blob.source else {
+        panic!("a file");
+    };
+    fs::remove_file(path).expect("removed");
+    mkfifoat(CWD, &**path, Mode::from_raw_mode(0o600)).expect("made");
+    let whole = read_whole(&blob, SHA, Encoding::Identity).map(drop);
+    let chunks = poured(&blob, Encoding::Identity).map(drop);
+    for failure in [whole, chunks].map(|read| read.expect_err("no file")) {
+        assert_eq!(failure.kind, FailureKind::Source);
+        assert!(failure.message.contains("not a regular file"), "{failure}");
+    }
 }
 
 #[test]
