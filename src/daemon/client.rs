@@ -99,9 +99,12 @@ impl DaemonClient {
         events: &Events,
         cancelled: impl Future<Output = ()>,
     ) -> Result<Result<(), LinkFailure>, Unavailable> {
-        let mut frames = self.connect_or_start().await?;
-        frames.send(request).await.map_err(Unavailable::Lost)?;
         tokio::pin!(cancelled);
+        let mut frames = tokio::select! {
+            asked = self.asked(request) => asked?,
+            // A daemon that has only a part of the request drops it.
+            () = &mut cancelled => return Ok(Err(LinkFailure::Cancelled)),
+        };
         let mut limit = SILENCE;
         loop {
             tokio::select! {
@@ -121,7 +124,7 @@ impl DaemonClient {
                 () = &mut cancelled, if limit != CANCEL_TIMEOUT => {
                     limit = CANCEL_TIMEOUT;
                     // If the daemon is lost, so is the link.
-                    let _ = frames.send(&ClientMessage::Cancel).await;
+                    let _ = timeout(LAST_WORD, frames.send(&ClientMessage::Cancel)).await;
                 }
             }
         }
@@ -146,6 +149,15 @@ impl DaemonClient {
         Ok(())
     }
 
+    /// The connection to a daemon that has `request`.
+    async fn asked(&self, request: &DaemonRequest) -> Result<Frames, Unavailable> {
+        let mut frames = self.connect_or_start().await?;
+        let sent = timeout(SILENCE, frames.send(request)).await;
+        let sent = sent.map_err(io::Error::from).flatten();
+        sent.map_err(Unavailable::Lost)?;
+        Ok(frames)
+    }
+
     /// The connection to a daemon that has accepted `request` within `limit` of asking.
     async fn accepted(
         &self,
@@ -153,8 +165,12 @@ impl DaemonClient {
         limit: Duration,
     ) -> Result<Frames, Unavailable> {
         let mut frames = self.connect_or_start().await?;
-        frames.send(request).await.map_err(Unavailable::Lost)?;
-        match next(&mut frames, limit).await {
+        let answer = async {
+            frames.send(request).await?;
+            frames.receive().await
+        };
+        let answer = timeout(limit, answer).await.map_err(io::Error::from);
+        match answer.flatten() {
             Ok(ServerMessage::Declined(reason)) => Err(Unavailable::Declined(reason)),
             Ok(_) => Ok(frames),
             Err(error) => Err(Unavailable::Lost(error)),
@@ -245,4 +261,100 @@ async fn handshake(
 
 async fn next(frames: &mut Frames, limit: Duration) -> io::Result<ServerMessage> {
     timeout(limit, frames.receive()).await?
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use tokio::net::UnixListener;
+
+    use super::*;
+    use crate::daemon::protocol::LinkRequest;
+    use crate::link::Options;
+    use crate::prefetch::no_jobs;
+    use crate::task::{Task, spawn};
+
+    /// A daemon that welcomes a caller and reads no more of what it sends.
+    struct DeafDaemon {
+        client: DaemonClient,
+        serving: Task<Frames>,
+        _parent: tempfile::TempDir,
+    }
+
+    impl DeafDaemon {
+        fn new() -> Self {
+            let parent = tempfile::tempdir().expect("a directory");
+            let runtime_dir = RuntimeDir::new(parent.path().join("relto"));
+            runtime_dir.prepare().expect("made");
+            runtime_dir.new_key().expect("written");
+            let listener = UnixListener::bind(runtime_dir.socket()).expect("bound");
+            let build = Build::of_process().expect("an executable");
+            let answer = ServerHello {
+                build: build.clone(),
+                welcome: true,
+                status: None,
+            };
+            let serving = spawn(async move {
+                let (stream, _) = listener.accept().await.expect("a caller");
+                let frames = Frames::with_peer_of_this_user(stream).expect("a peer");
+                let mut frames = frames.expect("of this user");
+                let _: ClientHello = frames.receive_first().await.expect("a hello");
+                frames.send_first(&answer).await.expect("sent");
+                // From now on only timers are waited for.
+                tokio::time::pause();
+                frames
+            });
+            Self {
+                client: DaemonClient {
+                    runtime_dir,
+                    build,
+                    starts: None,
+                },
+                serving,
+                _parent: parent,
+            }
+        }
+
+        /// Ends the connection of a caller that is done.
+        async fn end(self) {
+            drop(self.serving.await);
+        }
+    }
+
+    /// More than the buffers of a socket hold.
+    fn long_request() -> DaemonRequest {
+        let mut file = no_jobs("clang".to_owned());
+        file.common_arguments.push("x".repeat(64 << 20));
+        let link = LinkRequest::of_process(&file, &Options::default());
+        DaemonRequest::Link(Box::new(link.expect("a directory")))
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_reads_no_request_is_given_up() {
+        let daemon = DeafDaemon::new();
+        let (request, events) = (long_request(), Events::discarded());
+        let ended = daemon.client.link(&request, &events, pending()).await;
+        let unavailable = ended.expect_err("no daemon has the request");
+        assert!(unavailable.is_timeout(), "{unavailable}");
+        daemon.end().await;
+    }
+
+    #[tokio::test]
+    async fn a_request_that_no_daemon_reads_is_not_left_to_one() {
+        let daemon = DeafDaemon::new();
+        let left = daemon.client.leave(&long_request(), ANSWER_TIMEOUT).await;
+        assert!(left.expect_err("no daemon has the request").is_timeout());
+        daemon.end().await;
+    }
+
+    #[tokio::test]
+    async fn a_signal_ends_the_sending_of_a_request() {
+        let daemon = DeafDaemon::new();
+        let (request, events) = (long_request(), Events::discarded());
+        let signal = sleep(SILENCE / 2);
+        let ended = daemon.client.link(&request, &events, signal).await;
+        assert!(matches!(ended, Ok(Err(LinkFailure::Cancelled))));
+        daemon.end().await;
+    }
 }
