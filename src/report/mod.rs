@@ -88,6 +88,15 @@ impl Reporter {
     }
 }
 
+/// Whether the profile or the execution log is made from it.
+fn is_of_record(event: &Event) -> bool {
+    let is_description = matches!(
+        event,
+        Event::JobDescribed { .. } | Event::OutputsDescribed { .. }
+    );
+    !is_description && !event.is_for_timings()
+}
+
 struct Report {
     style: Style,
     sink: ReportWriter,
@@ -96,7 +105,7 @@ struct Report {
     link: String,
     modules: Vec<String>,
     warned: HashSet<String>,
-    /// All events, if a file is made from them.
+    /// The events of the record, if a file is made from them.
     recorded: Vec<Stamped>,
     /// The compact log as far as it is known.
     compact_log: Option<CompactLog>,
@@ -202,12 +211,8 @@ impl Report {
         {
             self.compact_log = None;
         }
-        let is_description = matches!(
-            stamped.event,
-            Event::JobDescribed { .. } | Event::OutputsDescribed { .. }
-        );
         let wanted = self.style.profile.is_some() || self.style.execution_log.is_some();
-        if wanted && !is_description {
+        if wanted && is_of_record(&stamped.event) {
             self.recorded.push(stamped);
         }
     }

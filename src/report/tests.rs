@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::events::{Events, Origin};
+use crate::events::{Events, JobStep, Origin};
 
 /// What the reporter wrote, for the test to read after it is done.
 #[derive(Clone, Default)]
@@ -179,6 +179,27 @@ fn story() -> Vec<Stamped> {
             },
         ),
     ]
+}
+
+/// The record grows with the jobs of a link, not with what is said of each.
+#[test]
+fn the_record_holds_nothing_that_only_timings_are_made_from() {
+    let style = Style {
+        profile: Some("profile.json".into()),
+        ..Style::default()
+    };
+    let mut report = Report::new(style, Box::new(Paper::default()), events::now());
+    let advanced = Event::JobAdvanced {
+        job: 0,
+        on_farm: true,
+        step: JobStep::Execute,
+    };
+    for event in [started(), advanced.clone(), advanced] {
+        let at = std::time::Duration::ZERO;
+        report.take(Stamped { at, event });
+    }
+    let recorded: Vec<_> = report.recorded.iter().map(|it| &it.event).collect();
+    assert_eq!(recorded, [&started()]);
 }
 
 #[test]

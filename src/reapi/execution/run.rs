@@ -136,8 +136,8 @@ impl<'a> ExecutionRun<'a> {
         }
     }
 
-    /// Runs the job to its end, calling `progress` for every change of stage. Dropping the future
-    /// cancels the operation if the server can.
+    /// Runs the job to its end, calling `progress` whenever it gets further than ever before: what a
+    /// server repeats is no news. Dropping the future cancels the operation if the server can.
     pub(in crate::reapi) async fn finish(mut self) -> Result<Executed, Failure> {
         loop {
             self.attempts.admit().await?;
@@ -238,9 +238,9 @@ impl<'a> ExecutionRun<'a> {
             self.step.follow(&operation.name, self.canceller);
         }
         let stage = operation::stage(operation);
-        (self.progress)(stage);
         if self.stages.advance(stage) {
             self.attempts.progressed();
+            (self.progress)(stage);
         }
     }
 
