@@ -25,15 +25,15 @@ pub(super) struct Lent {
 }
 
 impl Buffers {
-    /// An empty buffer with room for at least `size` bytes.
-    pub(super) fn lend(&self, size: usize) -> Lent {
+    /// An empty buffer with room for at least `size` bytes; `None` if there is no such memory.
+    pub(super) fn lend(&self, size: usize) -> Option<Lent> {
         let kept = lock(&self.0).pop();
-        let mut bytes = kept.unwrap_or_default();
-        bytes.reserve(size);
-        Lent {
-            bytes,
+        let mut lent = Lent {
+            bytes: kept.unwrap_or_default(),
             pool: self.clone(),
-        }
+        };
+        lent.bytes.try_reserve(size).ok()?;
+        Some(lent)
     }
 }
 
@@ -63,16 +63,17 @@ mod tests {
     #[test]
     fn memory_is_reused_empty_once_the_last_slice_is_dropped() {
         let pool = Buffers::default();
-        let mut lent = pool.lend(1000);
+        let taken = |size| pool.lend(size).expect("memory");
+        let mut lent = taken(1000);
         lent.bytes.extend_from_slice(b"object");
         let place = lent.bytes.as_ptr();
         let blob = Bytes::from_owner(lent);
         let slice = blob.slice(1..3);
         drop(blob);
-        assert_ne!(pool.lend(1).bytes.as_ptr(), place, "a slice still lives");
+        assert_ne!(taken(1).bytes.as_ptr(), place, "a slice still lives");
         assert_eq!(&slice[..], b"bj");
         drop(slice);
-        let pools: Vec<_> = (0..2).map(|_| pool.lend(1)).collect();
+        let pools: Vec<_> = (0..2).map(|_| taken(1)).collect();
         assert!(pools.iter().any(|lent| lent.bytes.as_ptr() == place));
         assert!(pools.iter().all(|lent| lent.bytes.is_empty()));
     }
@@ -80,11 +81,21 @@ mod tests {
     #[test]
     fn no_more_memory_is_kept_than_threads_can_use() {
         let pool = Buffers::default();
-        let lent: Vec<_> = (0..KEPT + 9).map(|_| pool.lend(1)).collect();
+        let taken = |size| pool.lend(size).expect("memory");
+        let lent: Vec<_> = (0..KEPT + 9).map(|_| taken(1)).collect();
         drop(lent);
-        drop(pool.lend(LARGEST + 1));
+        drop(taken(LARGEST + 1));
         let kept = pool.0.lock().expect("not poisoned");
         assert!(kept.len() <= KEPT);
         assert!(kept.iter().all(|bytes| bytes.capacity() <= LARGEST));
+    }
+
+    #[test]
+    fn memory_that_is_not_there_is_not_lent() {
+        let pool = Buffers::default();
+        drop(pool.lend(1000).expect("memory"));
+        assert!(pool.lend(usize::MAX / 4).is_none());
+        let kept = pool.0.lock().expect("not poisoned");
+        assert!(kept.len() == 1 && kept[0].capacity() >= 1000, "{kept:?}");
     }
 }

@@ -30,6 +30,9 @@ pub(super) const TMP: &str = "tmp";
 /// relto stores no longer result: a few outputs and the compiler's messages.
 const MAX_RESULT: u64 = 16 << 20;
 
+/// No blob that is larger is read: its name alone must not take the memory.
+pub const LARGEST_BLOB: u64 = 1 << 30;
+
 /// A file's mtime is renewed only if it is older than this, which saves a system call for most
 /// hits.
 pub(super) const TOUCH_GRANULE: Duration = Duration::from_hours(1);
@@ -112,7 +115,8 @@ impl DiskCache {
         result
     }
 
-    /// The blob named `digest`; its bytes are those that the digest was made from.
+    /// The blob named `digest`; its bytes are those that the digest was made from. One larger than
+    /// [`LARGEST_BLOB`] is damage.
     pub fn blob(&self, digest: &Digest) -> Option<Bytes> {
         if digest.is_empty() {
             return Some(Bytes::new());
@@ -120,7 +124,7 @@ impl DiskCache {
         let path = self.path("cas", digest);
         let file = open_file(&path)?;
         let found = file.metadata().ok()?;
-        let bytes = if found.len() == digest.size {
+        let bytes = if found.len() == digest.size && digest.size <= LARGEST_BLOB {
             self.read_exactly(&file, digest.size)
         } else {
             None
@@ -239,11 +243,10 @@ impl DiskCache {
         }
     }
 
-    /// The whole file, if it has exactly `size` bytes.
+    /// The whole file, if it has exactly `size` bytes and there is memory for them.
     fn read_exactly(&self, file: &File, size: u64) -> Option<Bytes> {
-        let mut lent = self
-            .buffers
-            .lend(usize::try_from(size).ok()?.checked_add(1)?);
+        let room = usize::try_from(size).ok()?.checked_add(1)?;
+        let mut lent = self.buffers.lend(room)?;
         let read = file.take(size + 1).read_to_end(&mut lent.bytes).ok()?;
         (read as u64 == size).then(|| Bytes::from_owner(lent))
     }

@@ -13,7 +13,7 @@ mod trim;
 #[cfg(test)]
 mod tests;
 
-pub use disk::DiskCache;
+pub use disk::{DiskCache, LARGEST_BLOB};
 pub use error::CacheError;
 pub use size_estimate::{record_growth, reset_size_estimate};
 pub use trim::{TrimReport, check_trimmable, trim, usage};

@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 
-use crate::cache::{CacheError, DiskCache};
+use crate::cache::{CacheError, DiskCache, LARGEST_BLOB};
 use crate::digest::{Digest, DigestFunction};
 use crate::exec::{Hermetic, action_result, check_result};
 use crate::pb::reapi;
 use crate::pb::reapi::ExecutedActionMetadata;
+use crate::reapi::limits::LARGEST_STDERR;
 
 /// A result from the disk cache.
 #[derive(Debug)]
@@ -32,7 +33,10 @@ pub(super) fn read(cache: &DiskCache, hermetic: &Hermetic) -> Option<Cached> {
         })
         .collect();
     let stderr = match &result.stderr_digest {
-        Some(digest) if result.stderr_raw.is_empty() => blob(digest)?,
+        Some(digest) if result.stderr_raw.is_empty() => {
+            let size = u64::try_from(digest.size_bytes).ok()?;
+            (size <= LARGEST_STDERR).then(|| blob(digest))??
+        }
         _ => result.stderr_raw.clone(),
     };
     check_result(&hermetic.job, result.exit_code, &stderr, &outputs).ok()?;
@@ -44,7 +48,14 @@ pub(super) fn read(cache: &DiskCache, hermetic: &Hermetic) -> Option<Cached> {
     })
 }
 
-/// Stores what a job wrote under `key`. `made_by` is the farm's; without it relto made the result.
+/// Whether a result may be stored: what is larger is not read again.
+pub(super) fn is_storable(outputs: &[Bytes], stderr: &Bytes) -> bool {
+    let fits = |contents: &Bytes, largest: u64| contents.len() as u64 <= largest;
+    outputs.iter().all(|it| fits(it, LARGEST_BLOB)) && fits(stderr, LARGEST_STDERR)
+}
+
+/// Stores what a job wrote under `key`, if it is [storable](is_storable). `made_by` is the farm's;
+/// without it relto made the result.
 pub(super) fn store(
     cache: &DiskCache,
     key: &Digest,
@@ -53,6 +64,9 @@ pub(super) fn store(
     stderr: &Bytes,
     made_by: Option<&ExecutedActionMetadata>,
 ) -> Result<(), CacheError> {
+    if !is_storable(outputs, stderr) {
+        return Ok(());
+    }
     let keep = |contents: &Bytes| {
         let digest = DigestFunction::Sha256.digest(contents);
         cache.put_blob(&digest, contents).map(|()| digest)

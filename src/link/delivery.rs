@@ -265,9 +265,9 @@ impl Delivery {
             let digest = DigestFunction::Sha256.digest(contents);
             cache.put_blob(&digest, contents).is_ok()
         };
-        self.disk_cache
-            .as_ref()
-            .is_some_and(|cache| outputs.iter().all(|contents| keep(cache, contents)))
+        let cache = self.disk_cache.as_ref();
+        let cache = cache.filter(|_| cached::is_storable(outputs, &Bytes::new()));
+        cache.is_some_and(|cache| outputs.iter().all(|contents| keep(cache, contents)))
     }
 
     /// What the disk cache holds of `job`, by its key and by its slice key.

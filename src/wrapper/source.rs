@@ -10,7 +10,7 @@ use super::archive::{Member, open_with_size};
 use super::inputs::{Library, LinkInputs};
 use super::kind::FileKind;
 use super::{Refusal, natives};
-use crate::fs::read_regular;
+use crate::fs::{buffer_for, read_regular};
 use crate::thinlto::{count_modules, triple};
 
 #[derive(Debug, Clone)]
@@ -103,6 +103,8 @@ impl ModuleSource {
             let Some((file, start, size)) = self.open()? else {
                 return Ok(Vec::new());
             };
+            // A sparse file can claim any size.
+            drop(buffer_for(size)?);
             // Blocks are skipped by their lengths, so the size must be right; the zeros are free.
             let mut bytes = vec![0; usize::try_from(size).map_err(io::Error::other)?];
             let length = usize::try_from(size.min(USUAL)).map_err(io::Error::other)?;
@@ -133,5 +135,23 @@ fn member(inputs: &LinkInputs, name: &str) -> Option<ModuleSource> {
     match kind {
         FileKind::Object => Some(ModuleSource::Fat(Box::new(found))),
         _ => Some(found),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_that_claims_more_than_the_memory_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("giant.o");
+        fs_err::write(&path, b"BC\xc0\xde").expect("written");
+        let file = fs_err::OpenOptions::new().write(true).open(&path);
+        // Where the file system refuses such a size there is nothing to try.
+        if file.expect("opened").set_len(1 << 43).is_ok() {
+            let refused = ModuleSource::File(path).triple();
+            assert!(refused.is_err(), "{refused:?}");
+        }
     }
 }

@@ -10,7 +10,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
+use prost::Message as _;
 use relto::internals::cache::{trim, usage};
+use relto::internals::digest::{Digest, DigestFunction};
+use relto::internals::pb::reapi::ActionResult;
 
 use crate::support::built;
 use crate::support::link::{Form, Home, Link};
@@ -20,7 +23,7 @@ use crate::support::program::{Program, cxx, generated, zstd};
 use crate::support::repeat::{
     NOBODY, archive, filled, give_to_nobody, through, with_whole_archive,
 };
-use crate::support::saved::files_below;
+use crate::support::saved::{files_below, result_in};
 use crate::support::skip::{runs_long, skip};
 
 /// The cache's own directory.
@@ -84,6 +87,48 @@ fn truncated_files_are_detected() {
         });
         survives(kind, |path| rewrite(path, Vec::clear));
     }
+}
+
+/// Stores `contents` in the cache that the file `result` is in.
+fn stored_beside(result: &Path, contents: &[u8]) -> (PathBuf, Digest) {
+    let digest = DigestFunction::Sha256.digest(contents);
+    let (root, hex) = (result.ancestors().nth(3), digest.hex());
+    let blob = root.expect("the cache").join("cas").join(&hex[..2]);
+    fs::create_dir_all(&blob).expect("made");
+    let blob = blob.join(hex);
+    fs::write(&blob, contents).expect("written");
+    (blob, digest)
+}
+
+fn edit(path: &Path, change: impl FnOnce(&mut ActionResult)) {
+    let mut result = result_in(path);
+    change(&mut result);
+    fs::write(path, result.encode_to_vec()).expect("written");
+}
+
+#[test]
+fn giant_messages_in_a_result_are_not_read() {
+    let messages = vec![b' '; (16 << 20) + 1];
+    survives("ac", |path| {
+        let (_, digest) = stored_beside(path, &messages);
+        edit(path, |result| result.stderr_digest = Some(digest.to_pb()));
+    });
+}
+
+/// The file of such an object is sparse: it has the size, and takes no room.
+#[test]
+fn giant_objects_in_results_end_no_link() {
+    survives("ac", |path| {
+        let (blob, digest) = stored_beside(path, b"giant");
+        let size = 1 << 43;
+        let file = fs::OpenOptions::new().write(true).open(blob);
+        // Where the file system refuses such a size, the blob is not the one that is named.
+        let _ = file.expect("opened").set_len(size);
+        let giant = Digest { size, ..digest };
+        edit(path, |result| {
+            result.output_files[0].digest = Some(giant.to_pb());
+        });
+    });
 }
 
 /// Links with the cache directory as it is; the second time there is something to find, if anything

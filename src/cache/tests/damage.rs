@@ -19,6 +19,27 @@ fn damaged_blobs_are_misses_and_are_replaced() {
     }
 }
 
+/// A sparse file takes no room on the disk, and could claim all memory.
+#[test]
+fn a_giant_blob_is_a_miss_and_takes_no_memory() {
+    let place = Fixture::new();
+    let cache = place.open();
+    for size in [LARGEST_BLOB + 1, 1 << 43] {
+        let name = Digest {
+            size,
+            ..digest(b"object")
+        };
+        let path = file(&place.root(), "cas", &name);
+        fs::create_dir_all(path.parent().expect("a directory")).expect("made");
+        let giant = fs::File::create(&path).expect("made");
+        // Where the file system refuses such a size there is nothing to try.
+        if giant.set_len(size).is_ok() {
+            assert_eq!(cache.blob(&name), None);
+            assert!(!path.exists(), "it is removed");
+        }
+    }
+}
+
 #[test]
 fn truncated_and_garbled_results_are_misses_and_are_removed() {
     let place = Fixture::new();

@@ -34,6 +34,7 @@ use crate::exec::{Compiled, Hermetic, check_result};
 use crate::history::{ModuleKey, SliceChange, stable_name};
 use crate::job::{Job, JobFile};
 use crate::link::Options;
+use crate::link::cached::is_storable;
 use crate::pb::reapi;
 use crate::thinlto::{Index, ModuleGraph, PROVED_RELEASES};
 
@@ -334,7 +335,7 @@ pub(super) fn store(
     let [object] = &compiled.outputs[..] else {
         return Ok(());
     };
-    if !compiled.stderr.is_empty() {
+    if !compiled.stderr.is_empty() || !is_storable(&compiled.outputs, &compiled.stderr) {
         return Ok(());
     }
     let (key, numbers) = if slice.restorable && check(object, &slice.numbers).is_ok() {
