@@ -8,7 +8,8 @@ use std::path::Path;
 use fs_err as fs;
 use rustix::fs::{Mode, OFlags};
 
-use super::{dir_of, named, read_regular_no_follow, replace};
+use super::write::replace;
+use super::{create_dirs, dir_of, read_regular_no_follow};
 
 /// Readable, writable and searchable for all; the kernel applies the umask.
 const NEW_DIR: u32 = 0o777;
@@ -48,20 +49,13 @@ fn touch(path: &Path) -> io::Result<()> {
 }
 
 fn create_dir(umask: Option<u32>, dir: &Path) -> io::Result<()> {
-    let made = match DirBuilder::new().mode(NEW_DIR).create(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let parent = dir.parent().filter(|it| !it.as_os_str().is_empty());
-            create_dir(umask, parent.ok_or(error)?)?;
-            DirBuilder::new().mode(NEW_DIR).create(dir)
+    create_dirs(dir, &|dir| {
+        DirBuilder::new().mode(NEW_DIR).create(dir)?;
+        match umask {
+            Some(umask) => fs::set_permissions(dir, Permissions::from_mode(NEW_DIR & !umask)),
+            None => Ok(()),
         }
-        made => made,
-    };
-    match (made, umask) {
-        (Ok(()), Some(umask)) => fs::set_permissions(dir, Permissions::from_mode(NEW_DIR & !umask)),
-        // Another job may have made it at the same time.
-        (Err(error), _) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
-        (made, _) => made.map_err(|error| named(&error, "make", dir)),
-    }
+    })
 }
 
 #[cfg(test)]

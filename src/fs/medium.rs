@@ -7,6 +7,7 @@
 //! layers.
 
 use std::ffi::OsString;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
@@ -28,22 +29,33 @@ const STAMPED_BY_THE_KERNEL: [u32; 9] = [
 
 const OVERLAY: u32 = 0x794c_7630;
 
-/// Names of the file systems whose times are not trusted, for messages.
-const NAMES: [(u32, &str); 14] = [
-    (0x0102_1994, "tmpfs"),
-    (0x8584_58f6, "ramfs"),
-    (0x7371_7368, "squashfs"),
-    (0xe0f5_e1e2, "erofs"),
-    (0x9660, "iso9660"),
-    (0x6573_5546, "fuse"),
-    (0x0102_1997, "9p"),
-    (0x6969, "nfs"),
-    (0x517b, "smb"),
-    (0xff53_4d42, "cifs"),
-    (0xfe53_4d42, "smb2"),
-    (0x00c3_6400, "ceph"),
-    (0x4d44, "vfat"),
-    (OVERLAY, "overlay"),
+/// A file system whose times are not trusted.
+struct UnstampedFileSystem {
+    magic: u32,
+    /// For messages.
+    name: &'static str,
+    /// Another machine or process serves it.
+    remote: bool,
+}
+
+#[rustfmt::skip]
+const UNSTAMPED: [UnstampedFileSystem; 16] = [
+    UnstampedFileSystem { magic: 0x0102_1994, name: "tmpfs", remote: false },
+    UnstampedFileSystem { magic: 0x8584_58f6, name: "ramfs", remote: false },
+    UnstampedFileSystem { magic: 0x7371_7368, name: "squashfs", remote: false },
+    UnstampedFileSystem { magic: 0xe0f5_e1e2, name: "erofs", remote: false },
+    UnstampedFileSystem { magic: 0x9660, name: "iso9660", remote: false },
+    UnstampedFileSystem { magic: 0x4d44, name: "vfat", remote: false },
+    UnstampedFileSystem { magic: OVERLAY, name: "overlay", remote: false },
+    UnstampedFileSystem { magic: 0x6573_5546, name: "fuse", remote: true },
+    UnstampedFileSystem { magic: 0x0102_1997, name: "9p", remote: true },
+    UnstampedFileSystem { magic: 0x6969, name: "nfs", remote: true },
+    UnstampedFileSystem { magic: 0x517b, name: "smb", remote: true },
+    UnstampedFileSystem { magic: 0xff53_4d42, name: "cifs", remote: true },
+    UnstampedFileSystem { magic: 0xfe53_4d42, name: "smb2", remote: true },
+    UnstampedFileSystem { magic: 0x00c3_6400, name: "ceph", remote: true },
+    UnstampedFileSystem { magic: 0x5346_414f, name: "afs", remote: true },
+    UnstampedFileSystem { magic: 0x0bd0_0bd0, name: "lustre", remote: true },
 ];
 
 /// What the file system of a file says about its times.
@@ -94,8 +106,20 @@ pub fn unstamped_name(path: &Path) -> Option<String> {
         return None;
     }
     let magic = magic(path)?;
-    let known = NAMES.iter().find(|(number, _)| *number == magic);
-    Some(known.map_or_else(|| format!("{magic:#x}"), |(_, name)| (*name).to_owned()))
+    let known = unstamped(magic);
+    Some(known.map_or_else(|| format!("{magic:#x}"), |it| it.name.to_owned()))
+}
+
+/// Whether the file is on a file system that another machine or process serves: that one's clock
+/// stamps the file, and memory mapped from it may not be shared with other machines. False if that
+/// cannot be determined.
+pub fn is_remote(file: impl AsFd) -> bool {
+    let magic = rustix::fs::fstatfs(file).ok().and_then(|it| number(&it));
+    magic.and_then(unstamped).is_some_and(|it| it.remote)
+}
+
+fn unstamped(magic: u32) -> Option<&'static UnstampedFileSystem> {
+    UNSTAMPED.iter().find(|it| it.magic == magic)
 }
 
 fn magic(path: &Path) -> Option<u32> {
@@ -104,7 +128,7 @@ fn magic(path: &Path) -> Option<u32> {
         .and_then(|found| number(&found))
 }
 
-pub(super) fn number(found: &StatFs) -> Option<u32> {
+fn number(found: &StatFs) -> Option<u32> {
     u32::try_from(found.f_type).ok()
 }
 
@@ -228,7 +252,10 @@ mod tests {
 
     #[test]
     fn tmpfs_and_missing_files_are_not_trusted() {
-        assert_eq!(Medium::of(Path::new("/nonexistent")), Medium::Unstamped);
+        assert_eq!(
+            Medium::of(Path::new("/proc/nonexistent")),
+            Medium::Unstamped
+        );
         assert_eq!(
             Medium::of(Path::new("/proc/self/status")),
             Medium::Unstamped

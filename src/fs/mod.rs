@@ -1,8 +1,4 @@
 //! Files: written whole or not at all, read only if they are regular, private where they are ours.
-//!
-//! An output of a link must never be seen half-written, even after a crash, so it is written under
-//! no name or a temporary one and put in place by one system call. A path that names something else
-//! (`/dev/null`, a pipe) is written through and stays what it is.
 
 mod file_id;
 mod kept;
@@ -12,21 +8,17 @@ mod open_files;
 mod ownership;
 mod private;
 mod regular;
+mod remove;
 mod special;
+mod write;
 
-use std::io::{self, Write as _};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use fs_err as fs;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
-use rustix::io::Errno;
 
 pub use file_id::FileId;
 pub use kept::keep_file_for;
-pub use medium::{Medium, unstamped_name};
+pub use medium::{Medium, is_remote, unstamped_name};
 pub use null_device::null_device;
 pub use ownership::{is_trusted_owner, shared_with, writable_by_others};
 pub use private::{
@@ -36,178 +28,41 @@ pub use regular::{
     buffer_for, open_regular, read_regular, read_regular_beneath, read_regular_no_follow,
     read_regular_to_string,
 };
-
-/// Readable and writable for all; the kernel applies the umask.
-const NEW_FILE: Mode = Mode::from_raw_mode(0o666);
-
-/// Writes `bytes` to `path`, replacing a regular file.
-///
-/// # Errors
-/// The system's own, with the path in the message. Nothing is left behind.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    write_whole_for(None, path, bytes)
-}
-
-/// Like [`write_whole`], for a process with another `umask`.
-///
-/// # Errors
-/// The same.
-pub fn write_whole_for(umask: Option<u32>, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    write_whole_until(&|| false, umask, path, bytes)
-}
-
-/// Like [`write_whole_for`]; waiting for the reader of a pipe ends once `give_up` says so.
-///
-/// # Errors
-/// The same; `Interrupted` after `give_up`.
-pub fn write_whole_until(
-    give_up: &dyn Fn() -> bool,
-    umask: Option<u32>,
-    path: &Path,
-    bytes: &[u8],
-) -> io::Result<()> {
-    match fs::symlink_metadata(path) {
-        Ok(found) if is_special(&found) => special::write(give_up, &found, path, bytes),
-        Ok(found) if found.is_symlink() => write_through_link(give_up, umask, path, bytes),
-        Ok(_) => replace(umask, path, bytes),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => create(umask, path, bytes),
-        Err(error) => Err(error),
-    }
-}
-
-/// A link to a device is a device; a link to a file is replaced, as a compiler's own rename would,
-/// but for `/dev/stdout`, which leads to whatever this process writes to. What this process has
-/// opened for itself, such as its database, is nobody's output.
-fn write_through_link(
-    give_up: &dyn Fn() -> bool,
-    umask: Option<u32>,
-    path: &Path,
-    bytes: &[u8],
-) -> io::Result<()> {
-    if open_files::is_opened_here(path) {
-        return if is_in_devices(path) {
-            Err(with_path(&io::ErrorKind::NotFound.into(), path))
-        } else {
-            replace(umask, path, bytes)
-        };
-    }
-    let is_of_process = || {
-        fs::read_link(path).is_ok_and(|target| target.starts_with("/proc/self/fd"))
-            || path.starts_with("/proc")
-    };
-    match fs::metadata(path) {
-        Ok(found) if is_special(&found) => special::write(give_up, &found, path, bytes),
-        Ok(_) if is_of_process() => fs::OpenOptions::new()
-            .write(true)
-            .truncate(true)
-            .open(path)?
-            .write_all(bytes),
-        _ => replace(umask, path, bytes),
-    }
-}
+pub use remove::{remove_if_there, remove_older};
+pub use write::{write_whole, write_whole_for, write_whole_until};
 
 fn is_special(found: &std::fs::Metadata) -> bool {
     let kind = found.file_type();
     kind.is_char_device() || kind.is_block_device() || kind.is_fifo() || kind.is_socket()
 }
 
-/// The fast path: an unnamed file gets its name when it is complete, so not even a crash leaves
-/// half a file.
-fn create(umask: Option<u32>, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    match unnamed(umask, path, bytes) {
-        Ok(Some(file)) => match name(&file, path) {
-            // The name is taken, or the system forbids to link by descriptor: without `/proc`, or
-            // in a sandbox without `linkat`.
-            Err(_) => replace(umask, path, bytes),
-            named => named,
-        },
-        Ok(None) => replace(umask, path, bytes),
-        Err(error) => Err(error),
-    }
-}
-
-/// `None` where the file system has no unnamed files.
-fn unnamed(umask: Option<u32>, path: &Path, bytes: &[u8]) -> io::Result<Option<OwnedFd>> {
-    let dir = dir_of(path);
-    match rustix::fs::openat(
-        CWD,
-        dir,
-        OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC,
-        NEW_FILE,
-    ) {
-        Ok(file) => {
-            let mut file = std::fs::File::from(file);
-            set_mode(&file, umask)?;
-            file.write_all(bytes)
-                .map_err(|error| with_path(&error, path))?;
-            Ok(Some(file.into()))
-        }
-        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => Ok(None),
-        Err(error) => Err(with_path(&error.into(), path)),
-    }
-}
-
-fn name(file: &OwnedFd, path: &Path) -> io::Result<()> {
-    use std::os::fd::AsRawFd as _;
-    let open_file = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-    let linked = rustix::fs::linkat(CWD, open_file.as_str(), CWD, path, AtFlags::SYMLINK_FOLLOW);
-    Ok(linked?)
-}
-
-/// The kernel has applied this process's own umask, which is not the right one.
-fn set_mode(file: &std::fs::File, umask: Option<u32>) -> io::Result<()> {
-    match umask {
-        Some(umask) => Ok(rustix::fs::fchmod(
-            file,
-            NEW_FILE - Mode::from_raw_mode(umask),
-        )?),
-        None => Ok(()),
-    }
-}
-
-fn replace(umask: Option<u32>, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = tempfile::Builder::new()
-        .prefix(".relto-")
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
-        .tempfile_in(dir_of(path));
-    let mut temporary = match temporary {
-        Ok(temporary) => temporary,
-        Err(error) => return overwrite(path, bytes).unwrap_or(Err(error)),
-    };
-    set_mode(temporary.as_file(), umask)?;
-    temporary
-        .write_all(bytes)
-        .map_err(|error| with_path(&error, path))?;
-    temporary
-        .persist(path)
-        .map_err(|error| with_path(&error.error, path))?;
-    Ok(())
-}
-
-/// Writes a file whose directory takes no other, as compilers do: one that must not be written, or
-/// that of a process's open files. `None` if the file cannot be written either.
-fn overwrite(path: &Path, bytes: &[u8]) -> Option<io::Result<()>> {
-    // Links there lead to what the user has opened; elsewhere another user may have made them.
-    let links = if is_in_devices(path) {
-        OFlags::empty()
-    } else {
-        OFlags::NOFOLLOW
-    };
-    let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NONBLOCK | links;
-    let file = rustix::fs::open(path, flags, Mode::empty()).ok()?;
-    let mut file = std::fs::File::from(file);
-    let written = file.write_all(bytes);
-    Some(written.map_err(|error| with_path(&error, path)))
-}
-
 fn is_in_devices(path: &Path) -> bool {
     path.starts_with("/dev") || path.starts_with("/proc")
 }
 
-fn dir_of(path: &Path) -> &Path {
+/// The directory that holds `path`.
+#[must_use]
+pub fn dir_of(path: &Path) -> &Path {
     match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
+    }
+}
+
+/// Makes `dir` and its missing parents, each with `create`. Another process may make one at the same
+/// time.
+fn create_dirs(dir: &Path, create: &dyn Fn(&Path) -> io::Result<()>) -> io::Result<()> {
+    let made = match create(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let parent = dir.parent().filter(|it| !it.as_os_str().is_empty());
+            create_dirs(parent.ok_or(error)?, create)?;
+            create(dir)
+        }
+        made => made,
+    };
+    match made {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
+        made => made.map_err(|error| named(&error, "make", dir)),
     }
 }
 
@@ -226,39 +81,6 @@ fn not_regular(path: &Path) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
-/// Removes a file that may be missing. A device or a pipe stays, and a link to one: a program that
-/// writes to `/dev/null` or `/dev/stdout` does not own it. So does everything in `/dev` and
-/// `/proc`.
-///
-/// # Errors
-/// The system's own, except for a missing file.
-pub fn remove_if_there(path: &Path) -> io::Result<()> {
-    let stays = is_in_devices(path) && !path.starts_with("/dev/shm");
-    if stays || fs::metadata(path).is_ok_and(|found| is_special(&found)) {
-        return Ok(());
-    }
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Removes the files in `dir` that were last written longer than `age` ago. One that cannot be
-/// removed stays.
-///
-/// # Errors
-/// The directory cannot be read.
-pub fn remove_older(dir: &Path, age: Duration) -> io::Result<()> {
-    for entry in fs::read_dir(dir)?.flatten() {
-        let modified = entry.metadata().and_then(|found| found.modified());
-        let since = modified.ok().and_then(|time| time.elapsed().ok());
-        if since.is_some_and(|since| since > age) {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
-    Ok(())
-}
-
 /// The name of this machine, as a file name: directories may be shared by many machines.
 #[must_use]
 pub fn host_name() -> String {
@@ -272,121 +94,4 @@ pub fn host_name() -> String {
 /// The current directory is gone.
 pub fn absolute(path: &Path) -> io::Result<PathBuf> {
     std::path::absolute(path)
-}
-
-/// Magic numbers (`statfs(2)`) of NFS, SMB, CIFS, SMB2, FUSE, 9p, Ceph, AFS, Lustre.
-const REMOTE_FILE_SYSTEMS: [u32; 9] = [
-    0x6969,
-    0x517b,
-    0xff53_4d42,
-    0xfe53_4d42,
-    0x6573_5546,
-    0x0102_1997,
-    0x00c3_6400,
-    0x5346_414f,
-    0x0bd0_0bd0,
-];
-
-/// Whether the file is on a file system that another machine or process serves: that one's clock
-/// stamps the file, and memory mapped from it may not be shared with other machines. False if that
-/// cannot be determined.
-pub fn is_remote(file: impl AsFd) -> bool {
-    rustix::fs::fstatfs(file).is_ok_and(|found| {
-        medium::number(&found).is_some_and(|magic| REMOTE_FILE_SYSTEMS.contains(&magic))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-
-    use super::*;
-
-    #[test]
-    fn a_new_file_and_a_replaced_one_are_whole_and_private() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let path = dir.path().join("a (b).o");
-        for contents in [b"first".as_slice(), b"second"] {
-            write_whole(&path, contents).expect("written");
-            assert_eq!(fs::read(&path).expect("read"), contents);
-        }
-        let found = fs::metadata(&path).expect("there");
-        assert_eq!(found.nlink(), 1);
-        assert_eq!(found.permissions().mode() & 0o111, 0);
-        assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 1);
-    }
-
-    #[test]
-    fn both_ways_of_writing_set_the_same_mode() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let (fast, slow) = (dir.path().join("fast"), dir.path().join("slow"));
-        let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode();
-        for umask in [None, Some(0o027), Some(0)] {
-            for path in [&fast, &slow] {
-                let _ = remove_if_there(path);
-            }
-            create(umask, &fast, b"x").expect("written");
-            replace(umask, &slow, b"x").expect("written");
-            assert_eq!(mode(&fast), mode(&slow));
-            if let Some(umask) = umask {
-                assert_eq!(mode(&fast) & 0o777, 0o666 & !umask);
-            }
-        }
-    }
-
-    #[test]
-    fn what_a_process_has_open_is_written_through_its_link_and_never_removed() {
-        use std::os::fd::AsRawFd as _;
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let file = fs::File::create(dir.path().join("open")).expect("made");
-        rustix::io::fcntl_setfd(file.file(), rustix::io::FdFlags::empty()).expect("as inherited");
-        let number = file.as_raw_fd();
-        let link = dir.path().join("stdout");
-        fs::os::unix::fs::symlink(format!("/proc/self/fd/{number}"), &link).expect("linked");
-        let direct = PathBuf::from(format!("/dev/fd/{number}"));
-        for (path, text) in [(&link, "linked"), (&direct, "direct")] {
-            write_whole(path, text.as_bytes()).expect("written");
-            let written = fs::read_to_string(dir.path().join("open")).expect("read");
-            assert_eq!(written, text);
-        }
-        assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
-        remove_if_there(&direct).expect("left alone");
-        let null = dir.path().join("null");
-        fs::os::unix::fs::symlink("/dev/null", &null).expect("linked");
-        remove_if_there(&null).expect("left alone");
-        assert!(fs::symlink_metadata(&null).is_ok());
-    }
-
-    #[test]
-    fn a_device_stays_a_device() {
-        write_whole(Path::new("/dev/null"), b"x").expect("written through");
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let link = dir.path().join("sink");
-        fs_err::os::unix::fs::symlink("/dev/null", &link).expect("linked");
-        write_whole(&link, b"x").expect("written through");
-        assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
-        assert!(
-            fs::metadata("/dev/null")
-                .expect("there")
-                .file_type()
-                .is_char_device()
-        );
-    }
-
-    #[test]
-    fn a_socket_is_not_removed() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let socket = dir.path().join("socket");
-        let _bound = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
-        remove_if_there(&socket).expect("nothing to do");
-        assert!(fs::symlink_metadata(&socket).is_ok());
-        remove_if_there(&dir.path().join("missing")).expect("nothing to do");
-    }
-
-    #[test]
-    fn an_error_names_the_path() {
-        let error =
-            write_whole(Path::new("/nonexistent/x.o"), b"x").expect_err("no such directory");
-        assert!(error.to_string().contains("/nonexistent/x.o"), "{error}");
-    }
 }

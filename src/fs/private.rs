@@ -12,6 +12,8 @@ use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use rustix::fs::OFlags;
 
+use super::create_dirs;
+
 const DIR_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 const SHARED_FILE_MODE: u32 = 0o666;
@@ -24,23 +26,10 @@ pub const PRIVATE_UMASK: u32 = 0o077;
 /// # Errors
 /// The system's own, with the path.
 pub fn create_private_dir(dir: &Path) -> io::Result<()> {
-    match create_one(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let parent = dir.parent().filter(|it| !it.as_os_str().is_empty());
-            create_private_dir(parent.ok_or(error)?)?;
-            create_one(dir)
-        }
-        made => made,
-    }
-    .map_err(|error| super::named(&error, "make", dir))
-}
-
-fn create_one(dir: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(DIR_MODE).create(dir) {
-        Ok(()) => undo_umask(dir, DIR_MODE),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
-        made => made,
-    }
+    create_dirs(dir, &|dir| {
+        DirBuilder::new().mode(DIR_MODE).create(dir)?;
+        undo_umask(dir, DIR_MODE)
+    })
 }
 
 /// Opens a file of relto's own for writing and makes it with mode 0600 if it is missing. A symbolic

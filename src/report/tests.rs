@@ -108,7 +108,7 @@ fn quiet_and_failed_links_have_no_summary_but_keep_their_warnings() {
 fn a_file_that_cannot_be_written_is_a_warning() {
     let style = Style {
         quiet: true,
-        profile: Some("/nonexistent/p.json".into()),
+        profile: Some("/proc/nonexistent/p.json".into()),
         ..Style::default()
     };
     let (_, text) = link(style, true, |events| events.send(started()));

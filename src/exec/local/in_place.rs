@@ -15,7 +15,7 @@ use crate::action::kind::check_output;
 use crate::client_context::ClientContext;
 use crate::events::Origin;
 use crate::exec::{Compiled, JobFailure, Planned, UnsoundResult, shell_words};
-use crate::fs::{FileId, read_regular, remove_if_there};
+use crate::fs::{FileId, dir_of, read_regular, remove_if_there};
 use crate::process::{ChildEnvironment, Ending, Finished, MemoryReservation, ProcessSpec};
 
 impl LocalExecutor {
@@ -221,11 +221,7 @@ fn temporary_files(output: &Path) -> Vec<PathBuf> {
             .and_then(|rest| rest.strip_suffix(&suffix));
         random.is_some_and(|it| it.len() == 8 && it.bytes().all(|byte| byte.is_ascii_hexdigit()))
     };
-    let dir = match output.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
-    };
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let entries = fs::read_dir(dir_of(output)).into_iter().flatten().flatten();
     entries
         .filter(|entry| entry.file_name().to_str().is_some_and(is_temporary))
         .map(|entry| entry.path())
