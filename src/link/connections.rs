@@ -3,7 +3,7 @@
 //! Each link gets a client of its own. In a process that outlives its links the clients share
 //! connections, the farm's capabilities, and what is known of its CAS.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::OnceCell;
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::options::FarmOptions;
 use crate::events::Events;
 use crate::reapi::{CapabilityError, Client, ConnectError};
-use crate::task::{Task, spawn};
+use crate::task::{Task, lock, spawn};
 
 /// How long a farm's capabilities are trusted.
 const LASTS: Duration = Duration::from_mins(15);
@@ -63,11 +63,7 @@ impl Connections {
     }
 
     fn kept(&self) -> Option<Arc<OnceCell<Client>>> {
-        let mut kept = self
-            .kept
-            .as_ref()?
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(self.kept.as_ref()?);
         match &*kept {
             Some((since, cell)) if since.elapsed() < LASTS => Some(Arc::clone(cell)),
             _ => {

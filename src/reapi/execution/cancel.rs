@@ -20,7 +20,7 @@ use crate::reapi::session::Session;
 use crate::reapi::transport::Service;
 use crate::reapi::transport::metadata::RequestContext;
 use crate::reapi::transport::pool::TrafficClass;
-use crate::task::{self, Task};
+use crate::task::{self, Task, lock};
 
 #[derive(Debug)]
 pub(crate) struct Canceller {
@@ -38,7 +38,7 @@ impl Canceller {
     }
 
     pub(crate) fn cancel(&self, operation: String) {
-        let names = self.names.lock().expect("nothing panics while it is held");
+        let names = lock(&self.names);
         if let Some(names) = names.as_ref() {
             // The task ends only after `close`.
             let _ = names.send(operation);
@@ -47,15 +47,8 @@ impl Canceller {
 
     /// Takes no more names, and waits at most `timeout` until the operations are cancelled.
     pub(crate) async fn close(&self, timeout: Duration) {
-        self.names
-            .lock()
-            .expect("nothing panics while it is held")
-            .take();
-        let work = self
-            .work
-            .lock()
-            .expect("nothing panics while it is held")
-            .take();
+        lock(&self.names).take();
+        let work = lock(&self.work).take();
         if let Some(work) = work {
             let _ = tokio::time::timeout(timeout, work).await;
         }

@@ -13,6 +13,7 @@ use super::concurrency::ConcurrencyLimit;
 use crate::reapi::failure::{Failure, FailureKind};
 use crate::reapi::limits::HALF_OPEN_AFTER;
 use crate::reapi::rpc::Rpc;
+use crate::task::lock;
 
 /// What is known about the health of one address.
 #[derive(Debug)]
@@ -100,8 +101,6 @@ impl CircuitBreaker {
     }
 
     fn circuits(&self) -> MutexGuard<'_, HashMap<Scope, Circuit>> {
-        self.circuits
-            .lock()
-            .expect("nothing panics while it is held")
+        lock(&self.circuits)
     }
 }

@@ -8,6 +8,8 @@ use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
+use crate::task::lock;
+
 /// Limits the calls under way to one address (additive increase, multiplicative decrease).
 #[derive(Debug)]
 pub(crate) struct ConcurrencyLimit {
@@ -69,7 +71,7 @@ impl ConcurrencyLimit {
     }
 
     fn lock(&self) -> MutexGuard<'_, CallCount> {
-        self.state.lock().expect("nothing panics while it is held")
+        lock(&self.state)
     }
 }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use crate::task::lock;
+
 /// Expires after a time without progress. Clones share one clock.
 #[derive(Debug, Clone)]
 pub(crate) struct IdleTimer {
@@ -22,11 +24,11 @@ impl IdleTimer {
 
     /// Restarts the timeout after progress.
     pub(crate) fn reset(&self) {
-        *self.last.lock().expect("nothing panics while it is held") = Instant::now();
+        *lock(&self.last) = Instant::now();
     }
 
     fn due(&self) -> Instant {
-        *self.last.lock().expect("nothing panics while it is held") + self.timeout
+        *lock(&self.last) + self.timeout
     }
 
     /// Resolves when there has been no progress for the whole timeout.

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tonic::transport::Channel;
 
 use crate::reapi::limits::{BULK_STREAMS, MOST_STREAMS};
+use crate::task::lock;
 
 /// Opens a connection lazily: the first call makes it.
 pub type Dial = Arc<dyn Fn() -> Channel + Send + Sync>;
@@ -81,10 +82,7 @@ impl ConnectionPool {
     }
 
     fn pick(&self, class: TrafficClass) -> Option<Arc<Connection>> {
-        let mut connections = self
-            .connections
-            .lock()
-            .expect("nothing panics while the pool is held");
+        let mut connections = lock(&self.connections);
         connections.retain(|connection| !connection.retired.load(Ordering::Relaxed));
         let least = connections
             .iter()

@@ -15,6 +15,7 @@ use crate::reapi::cas::blob::Blob;
 use crate::reapi::failure::{Failure, FailureKind};
 use crate::reapi::limits::PRESENT_FOR;
 use crate::reapi::rpc::Rpc;
+use crate::task::lock;
 
 /// How a blob got into the CAS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,6 +154,6 @@ impl BlobTracker {
     }
 
     fn states(&self) -> MutexGuard<'_, HashMap<Digest, BlobState>> {
-        self.states.lock().expect("nothing panics while it is held")
+        lock(&self.states)
     }
 }
