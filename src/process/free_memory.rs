@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+use super::cgroups::{self, CgroupVersion};
 use super::proc_status::bytes;
 
 /// What is left below one limit.
@@ -28,12 +29,6 @@ pub(super) struct FreeMemory {
     cgroups: Vec<(CgroupVersion, PathBuf)>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum CgroupVersion {
-    One,
-    Two,
-}
-
 impl FreeMemory {
     /// As this process sees it.
     pub(super) fn of_process() -> Self {
@@ -43,7 +38,7 @@ impl FreeMemory {
     fn below(root: &Path) -> Self {
         let text = |name: &str| fs::read_to_string(root.join(name)).unwrap_or_default();
         let mounts = text("proc/self/mountinfo");
-        let cgroups = cgroups(&text("proc/self/cgroup"), &mounts);
+        let cgroups = cgroups::dirs("memory", &text("proc/self/cgroup"), &mounts);
         Self {
             root: root.to_owned(),
             cgroups,
@@ -121,48 +116,6 @@ impl FreeMemory {
         let dir = dir.strip_prefix("/").unwrap_or(dir);
         fs::read_to_string(self.root.join(dir).join(file)).ok()
     }
-}
-
-/// The memory cgroups of a process and their parents, the innermost first, by their directories.
-fn cgroups(groups: &str, mounts: &str) -> Vec<(CgroupVersion, PathBuf)> {
-    let mut found = Vec::new();
-    for line in groups.lines() {
-        let mut parts = line.splitn(3, ':').skip(1);
-        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else {
-            continue;
-        };
-        let version = match controllers {
-            "" => CgroupVersion::Two,
-            _ if controllers.split(',').any(|it| it == "memory") => CgroupVersion::One,
-            _ => continue,
-        };
-        let Some((root, mount)) = mount(version, mounts) else {
-            continue;
-        };
-        // A container may see only a part of the hierarchy, or a path outside of it.
-        let inside = Path::new(path).strip_prefix(root).unwrap_or(Path::new(""));
-        let dirs = inside.ancestors().map(|it| mount.join(it));
-        found.extend(dirs.map(|dir| (version, dir)));
-    }
-    // Where both are mounted, memory is counted by version 1.
-    found.sort_by_key(|(version, _)| *version == CgroupVersion::Two);
-    found
-}
-
-/// Where the hierarchy is mounted, and which part of it (`proc_pid_mountinfo(5)`).
-fn mount(version: CgroupVersion, mounts: &str) -> Option<(PathBuf, PathBuf)> {
-    mounts.lines().find_map(|line| {
-        let (left, right) = line.split_once(" - ")?;
-        let mut right = right.split(' ');
-        let (kind, options) = (right.next()?, right.nth(1)?);
-        let fits = match version {
-            CgroupVersion::One => kind == "cgroup" && options.split(',').any(|it| it == "memory"),
-            CgroupVersion::Two => kind == "cgroup2",
-        };
-        let mut left = left.split(' ').skip(3);
-        let (root, mount) = (left.next()?, left.next()?);
-        fits.then(|| (root.into(), mount.into()))
-    })
 }
 
 #[cfg(test)]

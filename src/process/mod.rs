@@ -10,6 +10,7 @@
 mod blocking;
 mod build;
 mod capture;
+mod cgroups;
 mod child_signal;
 mod confine;
 mod detached;

@@ -12,8 +12,8 @@ use rustix::process::getpriority_process;
 use rustix::thread::sched_getaffinity;
 use serde::{Deserialize, Serialize};
 
-use super::ProcStatus;
 use super::proc_stat::ProcStat;
+use super::{ProcStatus, cgroups};
 use crate::fs::FileId;
 use crate::rlimit::{self, Resource};
 
@@ -56,6 +56,13 @@ const CGROUP_LIMITS: [&str; 7] = [
 
 /// The file with the most processes and threads of a cgroup, of either version.
 const PROCESSES: &str = "pids.max";
+
+/// The cgroups of a process, and where their hierarchies are.
+const GROUPS: &str = "/proc/self/cgroup";
+const MOUNTS: &str = "/proc/self/mountinfo";
+
+/// The name of no controller: the one hierarchy of version 2 has them all.
+const UNIFIED: &str = "";
 
 /// Values of those files that limit nothing.
 const NO_LIMIT: [&str; 3] = ["max", "max 100000", "0"];
@@ -102,7 +109,10 @@ impl World {
             rights: RIGHTS.map(field).to_vec(),
             seccomp: ["Seccomp", "Seccomp_filters"].map(field),
             security_label: text("/proc/self/attr/current"),
-            cgroups: limited_cgroups(&text("/proc/self/cgroup").unwrap_or_default()),
+            cgroups: limited_cgroups(
+                &text(GROUPS).unwrap_or_default(),
+                &text(MOUNTS).unwrap_or_default(),
+            ),
             nice: getpriority_process(None).ok(),
             scheduling: text("/proc/self/stat")
                 .and_then(|stat| ProcStat::parse(&stat))
@@ -161,58 +171,44 @@ fn text(path: &str) -> Option<String> {
 
 /// The groups of a process, as far as they limit anything. Two terminals of one session are in two
 /// groups; they differ only if one of these, or of its parents, has a limit.
-fn limited_cgroups(groups: &str) -> Vec<String> {
-    let mut limited = Vec::new();
-    for group in groups.lines() {
-        match group.strip_prefix("0::") {
-            Some(path) => limited.extend(limits_of(Path::new("/sys/fs/cgroup"), path)),
-            // What a group of version 1 limits depends on its hierarchy; one that systemd only
-            // keeps names in limits nothing.
-            None if !group.contains(":name=") => limited.push(group.to_owned()),
-            None => {}
-        }
-    }
-    limited
+fn limited_cgroups(groups: &str, mounts: &str) -> Vec<String> {
+    // What a group of version 1 limits depends on its hierarchy; one that systemd only keeps names
+    // in limits nothing.
+    let is_of_version_1 = |group: &&str| !group.starts_with("0::") && !group.contains(":name=");
+    let of_version_1 = groups.lines().filter(is_of_version_1).map(str::to_owned);
+    let dirs = cgroups::dirs(UNIFIED, groups, mounts);
+    let of_version_2 = dirs.iter().flat_map(|(_, dir)| limits_of(dir));
+    of_version_1.chain(of_version_2).collect()
 }
 
-fn limits_of(mount: &Path, path: &str) -> Vec<String> {
-    let path = Path::new(path.trim_start_matches('/'));
-    let mut limits = Vec::new();
-    for group in path.ancestors() {
-        for file in CGROUP_LIMITS {
-            let value = fs_err::read_to_string(mount.join(group).join(file)).unwrap_or_default();
-            let value = value.trim();
-            if !value.is_empty() && !NO_LIMIT.contains(&value) {
-                limits.push(format!("{}: {file} {value}", group.display()));
-            }
-        }
-    }
-    limits
+fn limits_of(group: &Path) -> Vec<String> {
+    let limit = |file: &&str| {
+        let value = fs_err::read_to_string(group.join(file)).unwrap_or_default();
+        let value = value.trim();
+        let limits = !value.is_empty() && !NO_LIMIT.contains(&value);
+        limits.then(|| format!("{}: {file} {value}", group.display()))
+    };
+    CGROUP_LIMITS.iter().filter_map(limit).collect()
 }
 
 /// Whether a cgroup of this process may hold fewer than `enough` processes and threads.
 #[must_use]
 pub fn cgroup_holds_fewer_processes(enough: u64) -> bool {
-    let groups = text("/proc/self/cgroup").unwrap_or_default();
-    holds_fewer_processes(Path::new("/sys/fs/cgroup"), &groups, enough)
+    let of_process = |file| text(file).unwrap_or_default();
+    holds_fewer_processes(&of_process(GROUPS), &of_process(MOUNTS), enough)
 }
 
-fn holds_fewer_processes(mount: &Path, groups: &str, enough: u64) -> bool {
-    let of_group = |group: &str| -> Option<u64> {
-        let (mount, path) = match group.split_once("::") {
-            Some((_, path)) => (mount.to_owned(), path),
-            None => (mount.join("pids"), group.split_once(":pids:")?.1),
-        };
-        let path = Path::new(path.trim_start_matches('/'));
-        let files = path.ancestors().map(|it| mount.join(it).join(PROCESSES));
-        let limits =
-            files.filter_map(|file| fs_err::read_to_string(file).ok()?.trim().parse().ok());
-        limits.min()
-    };
-    groups
-        .lines()
-        .filter_map(of_group)
-        .any(|limit| limit < enough)
+fn holds_fewer_processes(groups: &str, mounts: &str, enough: u64) -> bool {
+    let dirs = cgroups::dirs("pids", groups, mounts).into_iter();
+    let files = dirs.map(|(_, dir)| dir.join(PROCESSES));
+    let mut limits = files.filter_map(|file| {
+        fs_err::read_to_string(file)
+            .ok()?
+            .trim()
+            .parse::<u64>()
+            .ok()
+    });
+    limits.any(|limit| limit < enough)
 }
 
 #[cfg(test)]
@@ -274,23 +270,35 @@ mod tests {
         let scope = mount.path().join("user.slice/one.scope");
         fs::create_dir_all(&scope).expect("made");
         fs::write(scope.join("memory.max"), "max\n").expect("written");
-        let limits = |path| limits_of(mount.path(), path);
+        let mounts = mounted(mount.path(), "cgroup2", "rw");
+        let limits = |path: &str| limited_cgroups(&format!("0::{path}\n"), &mounts);
         assert_eq!(limits("/user.slice/one.scope"), Vec::<String>::new());
         fs::write(mount.path().join("user.slice/memory.max"), "1024\n").expect("written");
-        assert_eq!(
-            limits("/user.slice/one.scope"),
-            ["user.slice: memory.max 1024"]
+        let found = limits("/user.slice/one.scope");
+        assert_eq!(found.len(), 1);
+        assert!(
+            found[0].ends_with("user.slice: memory.max 1024"),
+            "{found:?}"
         );
-        assert_eq!(
-            limits("/user.slice/one.scope"),
-            limits("/user.slice/other.scope")
-        );
+        assert_eq!(found, limits("/user.slice/other.scope"));
+    }
+
+    /// A line of `mountinfo`.
+    fn mounted(dir: &Path, kind: &str, options: &str) -> String {
+        format!(
+            "25 24 0:22 / {} rw - {kind} {kind} {options}\n",
+            dir.display()
+        )
     }
 
     #[test]
     fn the_fewest_processes_that_a_cgroup_or_a_parent_may_hold_count() {
         let mount = tempfile::tempdir().expect("a directory");
-        let holds_fewer = |groups| holds_fewer_processes(mount.path(), groups, 1024);
+        let mounts = [
+            mounted(mount.path(), "cgroup2", "rw"),
+            mounted(&mount.path().join("pids"), "cgroup", "rw,pids"),
+        ];
+        let holds_fewer = |groups| holds_fewer_processes(groups, &mounts.concat(), 1024);
         let write = |path: &str, text: &str| {
             let path = mount.path().join(path);
             fs::create_dir_all(path.parent().expect("a parent")).expect("made");
