@@ -97,18 +97,7 @@ impl Settings {
         Self {
             strategy: Strategy::Local,
             chosen_strategy: None,
-            farm: FarmOptions {
-                client: ClientOptions::default(),
-                platform: Vec::new(),
-                large_platform: Vec::new(),
-                large_job_bytes: 0,
-                jobs: REMOTE_JOBS,
-                accept_cached: true,
-                upload_local_results: true,
-                slice_results: false,
-                local_fallback: true,
-                toolchain: ToolchainSource::Upload,
-            },
+            farm: unset_farm(),
             link: link::Options {
                 disk_cache: environment.cache_dir(),
                 state_dir: environment.cache_dir(),
@@ -183,6 +172,22 @@ impl Settings {
         settings.link.farm = None;
         settings.link.dynamic = false;
         settings
+    }
+}
+
+/// For the defaults of the table.
+fn unset_farm() -> FarmOptions {
+    FarmOptions {
+        client: ClientOptions::default(),
+        platform: Vec::new(),
+        large_platform: Vec::new(),
+        large_job_bytes: 0,
+        jobs: REMOTE_JOBS,
+        accept_cached: true,
+        upload_local_results: true,
+        slice_results: false,
+        local_fallback: true,
+        toolchain: ToolchainSource::Upload,
     }
 }
 

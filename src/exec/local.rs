@@ -258,18 +258,7 @@ impl LocalExecutor {
         dir: &JobDir,
         memory: &MemoryReservation,
     ) -> Result<Attempt, JobFailure> {
-        let invocation = ProcessSpec {
-            arguments: hermetic
-                .action
-                .arguments
-                .iter()
-                .map(OsString::from)
-                .collect(),
-            environment: ChildEnvironment::Exact(self.environment.clone()),
-            dir: dir.path.clone(),
-            confinement: Some(dir.confinement(&self.config.toolchain, hermetic)),
-        };
-        let finished = match self.start(invocation, memory).await {
+        let finished = match self.start(self.invocation(hermetic, dir), memory).await {
             // A kernel that has Landlock can still refuse it, to the 17th domain for example.
             Err(ProcessError::Confinement { reason, .. }) => {
                 // Where another file has taken the place of an input, the user is told.
@@ -285,16 +274,7 @@ impl LocalExecutor {
             Ending::Exited(code) => code,
             Ending::Signalled(signal) => 128 + signal,
         };
-        let mut outputs: Vec<Option<Bytes>> = hermetic
-            .job
-            .outputs
-            .iter()
-            .map(|output| {
-                read_regular_beneath(&dir.path, Path::new(&output.tree_path))
-                    .ok()
-                    .map(Bytes::from)
-            })
-            .collect();
+        let mut outputs = outputs(hermetic, dir);
         let checked = check_result(&hermetic.job, exit_code, &finished.stderr, &outputs);
         let whole = checked.and_then(|()| match dir.undeclared(hermetic) {
             _ if !finished.stdout.is_empty() => Err(UnsoundResult::Prints),
@@ -308,6 +288,16 @@ impl LocalExecutor {
             ),
             Err(reason) => Attempt::Bad(reason),
         })
+    }
+
+    fn invocation(&self, hermetic: &Hermetic, dir: &JobDir) -> ProcessSpec {
+        let arguments = hermetic.action.arguments.iter().map(OsString::from);
+        ProcessSpec {
+            arguments: arguments.collect(),
+            environment: ChildEnvironment::Exact(self.environment.clone()),
+            dir: dir.path.clone(),
+            confinement: Some(dir.confinement(&self.config.toolchain, hermetic)),
+        }
     }
 
     async fn start(
@@ -333,6 +323,17 @@ impl LocalExecutor {
             .await?;
         Ok(scratch.path())
     }
+}
+
+/// What the compiler has written; `None` for what it has not.
+fn outputs(hermetic: &Hermetic, dir: &JobDir) -> Vec<Option<Bytes>> {
+    let declared = hermetic.job.outputs.iter();
+    declared
+        .map(|output| {
+            let read = read_regular_beneath(&dir.path, Path::new(&output.tree_path));
+            read.ok().map(Bytes::from)
+        })
+        .collect()
 }
 
 fn not_started(job: &Planned, error: &ProcessError) -> JobFailure {

@@ -63,7 +63,7 @@ impl Scratch {
     fn create_in(relto: &Relto, parent: &Path) -> io::Result<Self> {
         let name = format!("{PREFIX}{}", Uuid::new_v4().simple());
         let dir = std::path::absolute(parent)?.join(name);
-        // The janitor comes first: at no moment would a killed relto leave the directory behind.
+        // The janitor comes first: a killed relto never leaves this directory behind.
         let janitor = start_janitor(relto, &dir)
             .map_err(|error| with_context(&error, "cannot start the janitor of", &dir))?;
         let scratch = Self { dir, janitor };
@@ -91,7 +91,8 @@ impl Drop for Scratch {
 }
 
 /// Whether jobs can run in `parent`: they need symbolic links and some space, and no other user may
-/// put a directory in the place of theirs.
+/// put a directory in the place of theirs. What it makes to see that has no janitor: a relto that is
+/// killed just then leaves one directory.
 fn check(parent: &Path) -> io::Result<()> {
     let probe = || {
         if let Some(reason) = shared_with(parent)? {
