@@ -15,7 +15,7 @@ const PROJECT_FILE: &str = ".relto.toml";
 const USER_FILE: &str = "config.toml";
 
 /// No configuration is this long; a longer file may be a device or a mistake.
-const LONGEST: u64 = 1 << 20;
+const LARGEST_FILE: u64 = 1 << 20;
 
 /// The files of one invocation.
 #[derive(Debug, Default)]
@@ -93,11 +93,11 @@ pub(super) fn text_of(
         return Ok(None);
     }
     let mut bytes = Vec::new();
-    file.take(LONGEST + 1)
+    file.take(LARGEST_FILE + 1)
         .read_to_end(&mut bytes)
         .map_err(ConfigError::Unreadable)?;
     // Its settings would be lost behind the place where it is cut off, and that one be another.
-    if bytes.len() as u64 > LONGEST {
+    if bytes.len() as u64 > LARGEST_FILE {
         let path = path.to_owned();
         return Err(ConfigError::TooLong { path });
     }
@@ -169,7 +169,7 @@ mod tests {
         let top = tempfile::tempdir().expect("a temporary directory");
         let path = top.path().join(PROJECT_FILE);
         let mut text = "jobs = 3\n".to_owned();
-        let length = usize::try_from(LONGEST).expect("small");
+        let length = usize::try_from(LARGEST_FILE).expect("small");
         text.push_str(&"#".repeat(length - text.len()));
         let read = || read(&Environment::new(top.path(), []), &mut Vec::new());
         fs_err::write(&path, &text).expect("written");

@@ -122,16 +122,16 @@ pub(super) fn traceparent(environment: &Environment) -> Option<String> {
         && is_hex(parent, 16)
         && is_set(parent)
         && is_hex(flags, 2);
-    (is_valid && text.len() <= LONGEST && is_identifier(text)).then(|| text.to_owned())
+    (is_valid && text.len() <= LONGEST_IDENTIFIER && is_identifier(text)).then(|| text.to_owned())
 }
 
 /// The longest identifier: servers bound the headers of a call.
-const LONGEST: usize = 256;
+const LONGEST_IDENTIFIER: usize = 256;
 
 /// Whether a server can show `text` and carry it in a header.
 pub(super) fn is_identifier(text: &str) -> bool {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic());
-    is_plain && !text.is_empty() && text.len() <= LONGEST
+    is_plain && !text.is_empty() && text.len() <= LONGEST_IDENTIFIER
 }
 
 #[cfg(test)]

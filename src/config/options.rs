@@ -63,7 +63,7 @@ pub enum Class {
 
 /// The value of an option that no source sets.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Default {
+pub(super) enum DefaultValue {
     /// A value, in the form in which a user would write it.
     Value(&'static str),
     /// A description of what happens without a value; or nothing.
@@ -92,7 +92,7 @@ pub struct Opt {
     pub(super) address: bool,
     /// It proves to a server who the user is.
     pub(super) credential: bool,
-    pub(super) default: Default,
+    pub(super) default: DefaultValue,
     pub(super) field: &'static dyn Field,
     /// The parser sees an empty value; for other options it means the default.
     pub(super) empty_is_a_value: bool,
@@ -127,7 +127,7 @@ impl Opt {
             secret: false,
             address: false,
             credential: false,
-            default: Default::Described(""),
+            default: DefaultValue::Described(""),
             field,
             empty_is_a_value: false,
             measure: None,
@@ -136,13 +136,13 @@ impl Opt {
 
     /// The default, as a user would write it.
     pub(super) const fn default(mut self, value: &'static str) -> Self {
-        self.default = Default::Value(value);
+        self.default = DefaultValue::Value(value);
         self
     }
 
     /// Describes what happens if no source sets the option and no value expresses it.
     pub(super) const fn otherwise(mut self, description: &'static str) -> Self {
-        self.default = Default::Described(description);
+        self.default = DefaultValue::Described(description);
         self
     }
 
@@ -203,7 +203,7 @@ impl Opt {
     #[must_use]
     pub fn default_text(&self) -> &'static str {
         match self.default {
-            Default::Value(text) | Default::Described(text) => text,
+            DefaultValue::Value(text) | DefaultValue::Described(text) => text,
         }
     }
 

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use super::environment::Environment;
 use super::error::ConfigError;
 use super::identity;
-use super::options::{Default, Opt, OptionKind};
+use super::options::{DefaultValue, Opt, OptionKind};
 use super::settings::{Settings, Strategy};
 use super::source::{ConfigSource, RawValue};
 use super::value::{InvalidValue, ValueText};
@@ -61,7 +61,7 @@ fn apply(
         .iter()
         .filter(|value| !value.text.is_empty() || option.empty_is_a_value)
         .peekable();
-    if let (None, Default::Value(default)) = (values.peek(), option.default) {
+    if let (None, DefaultValue::Value(default)) = (values.peek(), option.default) {
         return set(&RawValue {
             text: default.to_owned(),
             source: ConfigSource::Default,

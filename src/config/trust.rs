@@ -24,7 +24,7 @@ use crate::digest::DigestFunction;
 use crate::fs::{PRIVATE_UMASK, create_private_dir, write_whole_for};
 
 /// No record is this long.
-const LONGEST: u64 = 1 << 20;
+const LARGEST_RECORD: u64 = 1 << 20;
 
 /// A `.relto.toml` that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,7 +125,7 @@ impl AllowList {
 fn read(record: &Path) -> Option<Allowed> {
     let found = fs_err::symlink_metadata(record).ok()?;
     let own = found.uid() == rustix::process::geteuid().as_raw();
-    if !own || !found.is_file() || found.len() > LONGEST {
+    if !own || !found.is_file() || found.len() > LARGEST_RECORD {
         return None;
     }
     serde_json::from_slice(&fs_err::read(record).ok()?).ok()

@@ -19,7 +19,7 @@ use crate::process::BuildProcess;
 use crate::task::lock;
 
 /// How often a build is looked at, and how long it may pause if there is no process to look at.
-const LOOK: Duration = Duration::from_millis(500);
+const PARENT_POLL: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// Where ids are remembered that have been used: servers drop what comes under them later.
 const USED: &str = "build-events";
@@ -142,7 +142,7 @@ impl PublishedBuild {
 
     async fn ended(&self) {
         loop {
-            sleep(LOOK).await;
+            sleep(PARENT_POLL).await;
             let (links, since) = *lock(&self.links);
             let is_over = match self.process {
                 Some(process) => !process.is_there(),

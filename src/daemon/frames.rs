@@ -17,11 +17,11 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 
 /// The job file of a link of a hundred thousand modules is smaller.
-const LONGEST: usize = 512 << 20;
+const LARGEST_FRAME: usize = 512 << 20;
 
 /// How long a process that closed its socket may take to end, and how often it is checked.
 const END: Duration = Duration::from_secs(2);
-const LOOK: Duration = Duration::from_millis(10);
+const END_POLL: Duration = Duration::from_millis(10);
 
 /// One end of a connection.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Peer {
         let Some(process) = self.0 else { return false };
         let look = async {
             while lives(process) {
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(END_POLL).await;
             }
         };
         tokio::time::timeout(END, look).await.is_ok()
@@ -66,7 +66,7 @@ impl Frames {
         }
         let (incoming, outgoing) = stream.into_split();
         let codec = LengthDelimitedCodec::builder()
-            .max_frame_length(LONGEST)
+            .max_frame_length(LARGEST_FRAME)
             .new_codec();
         Ok(Some(Self {
             incoming: FramedRead::new(incoming, codec),

@@ -12,7 +12,7 @@ use super::state::Daemon;
 use crate::bes::{Publication, UploadMode};
 
 /// How long a server may take.
-const LONGEST: Duration = Duration::from_mins(10);
+const LONGEST_PUBLICATION: Duration = Duration::from_mins(10);
 /// How long the events of a link wait for those of earlier ones, where that is wanted.
 pub(super) const EARLIER: Duration = Duration::from_secs(5);
 
@@ -40,7 +40,7 @@ pub(super) async fn serve(
     frames.send(&ServerMessage::Alive).await?;
     drop(frames);
     tokio::select! {
-        ended = publication.publish(&options, Some(LONGEST)) => if let Err(error) = ended {
+        ended = publication.publish(&options, Some(LONGEST_PUBLICATION)) => if let Err(error) = ended {
             tracing::info!("the page of a link is not complete: {error}");
         },
         () = daemon.leaving.cancelled() => {}

@@ -195,9 +195,9 @@ impl ArchiveReader<'_> {
     /// The whole name, and how many bytes of it stand before the content.
     fn name(&self, name: &str, start: u64) -> io::Result<(String, u64)> {
         if let Some(length) = name.strip_prefix("#1/") {
-            const LONGEST: usize = 1 << 16;
+            const LONGEST_NAME: usize = 1 << 16;
             let length: usize = length.parse().map_err(|_| damaged())?;
-            let mut bytes = vec![0; length.min(LONGEST)];
+            let mut bytes = vec![0; length.min(LONGEST_NAME)];
             self.file.read_exact_at(&mut bytes, start)?;
             let end = bytes.iter().position(|byte| *byte == 0);
             bytes.truncate(end.unwrap_or(bytes.len()));

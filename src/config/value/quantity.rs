@@ -68,7 +68,7 @@ pub(in crate::config) fn slots_taken(input: Option<&ValueText<'_>>) -> Result<u6
 }
 
 /// No duration is longer: a moment so far ahead can still be computed.
-const LONGEST: Duration = Duration::from_hours(24 * 365 * 100);
+const LONGEST_DURATION: Duration = Duration::from_hours(24 * 365 * 100);
 
 /// A duration in Bazel's form: `90s`, `5m`, `1h`, `500ms`; a plain number counts seconds.
 fn duration(text: &str) -> Result<Duration, InvalidValue> {
@@ -87,7 +87,7 @@ fn duration(text: &str) -> Result<Duration, InvalidValue> {
             "d" => Some(Duration::from_secs(number.checked_mul(86400)?)),
             _ => None,
         });
-    duration.map(|it| it.min(LONGEST)).ok_or_else(|| {
+    duration.map(|it| it.min(LONGEST_DURATION)).ok_or_else(|| {
         InvalidValue::new("expected a duration")
             .hint("write it as in 500ms, 90s, 5m or 1h; a plain number counts seconds")
     })

@@ -18,7 +18,7 @@ use crate::exec::Planned;
 use crate::exec::remote::RemoteFailure;
 
 /// Longer estimates are as good as none, and times that are computed from them stay in range.
-const LONGEST: Duration = Duration::from_hours(24);
+const LONGEST_ESTIMATE: Duration = Duration::from_hours(24);
 
 /// By cost; among equals the job that lld named first is the greater one.
 pub(super) type JobRank = (Duration, Reverse<JobId>);
@@ -195,7 +195,7 @@ impl QueueState {
         if self.remote_is_lost {
             executors = ExecutorSet::LOCAL;
         }
-        let cost = Duration::from_micros(job.cost).min(LONGEST);
+        let cost = Duration::from_micros(job.cost).min(LONGEST_ESTIMATE);
         self.began.get_or_insert(now);
         self.total += cost;
         self.longest = self.longest.max(cost);

@@ -162,8 +162,8 @@ impl RemoteJob<'_> {
 /// What a result says of its worker, without what may be of any size and is for the farm's own
 /// tools.
 fn made_by(mut metadata: ExecutedActionMetadata) -> Box<ExecutedActionMetadata> {
-    const LONGEST: usize = 200;
-    metadata.worker = text::one_line(&metadata.worker, LONGEST);
+    const WORKER_NAME_CHARS: usize = 200;
+    metadata.worker = text::one_line(&metadata.worker, WORKER_NAME_CHARS);
     metadata.auxiliary_metadata = Vec::new();
     Box::new(metadata)
 }

@@ -199,8 +199,8 @@ fn coded(code: Code, message: &str) -> String {
 
 /// What a server wrote, fit for a message.
 pub(crate) fn printable(text: &str) -> String {
-    const LONGEST: usize = 2000;
-    text::one_line(text, LONGEST)
+    const SERVER_TEXT_CHARS: usize = 2000;
+    text::one_line(text, SERVER_TEXT_CHARS)
 }
 
 struct CodeName(Code);

@@ -113,9 +113,9 @@ impl HttpAnswer {
 
 /// A header's value, fit for a message.
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    const LONGEST: usize = 100;
+    const HEADER_CHARS: usize = 100;
     let value = String::from_utf8_lossy(headers.get(name)?.as_bytes());
-    Some(printable(&value).chars().take(LONGEST).collect())
+    Some(printable(&value).chars().take(HEADER_CHARS).collect())
 }
 
 #[cfg(test)]
