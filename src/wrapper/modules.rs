@@ -103,6 +103,12 @@ impl Modules {
         if !self.all.is_empty() {
             common_arguments.extend(plan.backend.arguments(first, plan.flavour, release)?);
         }
+        for other in self.all.iter().map(|module| &module.triple[..]) {
+            if other != first {
+                plan.backend
+                    .check_same(first, other, plan.flavour, release)?;
+            }
+        }
         let jobs = self.all.iter().map(|module| module.job(plan, first));
         Ok(JobFile {
             caller: Caller::Linker,

@@ -14,4 +14,5 @@ mod releases;
 mod resolution;
 mod rust;
 mod scripts;
+mod targets;
 mod wasm;

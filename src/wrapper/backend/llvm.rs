@@ -4,24 +4,34 @@
 pub(super) const CODEGEN: &[(&str, Option<&str>)] = &[
     ("function-sections", None),
     ("data-sections", None),
+    // The default of every target of `ld.lld` that relto knows.
+    ("debugger-tune=gdb", None),
     ("target-abi=", Some("-mabi=")),
 ];
 
-/// How the names of options begin that make LLVM print about itself: about all modules in one
-/// process, under the linker's name.
+/// Options that clang has in another form, which is not known to mean the same for a module.
+pub(super) const LEFT_TO_THE_LINKER: &[&str] = &["debugger-tune"];
+
+/// How the names of options begin that make LLVM print or count: for all modules in one process,
+/// under the linker's name. Others record the linker's command line, or make each backend run twice.
 pub(super) const SHOWING: &[&str] = &[
+    "codegen-data",
+    "debug-counter",
     "debug-only",
     "debug-pass",
     "dot-",
     "dump-",
     "help",
     "info-output-file",
+    "lto-embed-bitcode",
+    "opt-bisect",
     "pass-remarks",
     "print-",
     "save-stats",
     "stats",
     "time-passes",
     "track-memory",
+    "training-log",
     "version",
     "view-",
 ];
@@ -51,7 +61,6 @@ pub(super) const UNKNOWN_TO_CLANG: &[&str] = &[
     "basic-block-sections",
     "tls-size",
     "emit-call-site-info",
-    "debugger-tune",
     "debug-entry-values",
     "force-dwarf-frame-section",
     "xcoff-traceback-table",

@@ -8,11 +8,12 @@ use super::linker::Release;
 use super::{Flavour, Refusal};
 
 mod llvm;
+mod target;
 #[cfg(test)]
 mod tests;
 mod thread_locals;
 
-use llvm::{CODEGEN, SHOWING, UNKNOWN_TO_CLANG};
+use llvm::{CODEGEN, LEFT_TO_THE_LINKER, SHOWING, UNKNOWN_TO_CLANG};
 use thread_locals::ThreadLocals;
 
 /// The flags of all backends of a link.
@@ -43,7 +44,7 @@ enum Pic {
     AsCompiled,
 }
 
-/// What a word of the command line asks for.
+/// What the command line asks for, where its options only count together.
 #[derive(Debug, Default)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -163,6 +164,11 @@ impl BackendFlags {
             self.more
                 .extend(ours.filter(|_| !off).map(|it| format!("{it}{value}")));
             return Ok(());
+        }
+        if LEFT_TO_THE_LINKER.iter().any(|known| same(known)) {
+            return Err(Refusal::new(format!(
+                "`-mllvm {word}` is left to the linker"
+            )));
         }
         if UNKNOWN_TO_CLANG.iter().any(|known| same(known)) {
             return Err(Refusal::new(format!(
@@ -290,6 +296,7 @@ impl BackendFlags {
         flavour: Flavour,
         release: &Release,
     ) -> Result<Vec<String>, Refusal> {
+        target::check(triple, flavour, self.pic, release)?;
         let mut words = vec!["-c".to_owned(), format!("--target={triple}")];
         words.push(format!("-O{}", self.level));
         if self.significant_addresses {
@@ -308,7 +315,6 @@ impl BackendFlags {
             (Pic::No, Flavour::Elf) => words.push("-fno-pic".to_owned()),
             (Pic::No, Flavour::Wasm | Flavour::MachO) | (Pic::AsCompiled, _) => {}
         }
-        self.check_pic(triple)?;
         words.extend(self.thread_locals.arguments(triple, release)?);
         if flavour == Flavour::Wasm {
             // Some targets' names are deprecated.
@@ -325,16 +331,26 @@ impl BackendFlags {
         Ok(words)
     }
 
-    /// clang makes position-independent code for some targets whatever it is told.
-    fn check_pic(&self, triple: &str) -> Result<(), Refusal> {
-        let always =
-            triple.starts_with("mips") || triple.contains("-ps4") || triple.contains("-ps5");
-        if always && self.pic == Pic::No {
-            return Err(Refusal::new(format!(
-                "clang has no code for `{triple}` that depends on its position"
-            )));
+    /// # Errors
+    /// Modules for `other` need more than another target on the command line for `triple`.
+    pub(super) fn check_same(
+        &self,
+        triple: &str,
+        other: &str,
+        flavour: Flavour,
+        release: &Release,
+    ) -> Result<(), Refusal> {
+        let words = |triple| {
+            let words = self.arguments(triple, flavour, release)?.into_iter();
+            let words = words.filter(|word| !word.starts_with("--target="));
+            Ok(words.collect::<Vec<_>>())
+        };
+        if words(triple)? == words(other)? {
+            return Ok(());
         }
-        Ok(())
+        Err(Refusal::new(format!(
+            "modules for `{triple}` and for `{other}` need different options"
+        )))
     }
 
     /// The processor for what names none itself, where it is not clang's own default.
@@ -343,19 +359,13 @@ impl BackendFlags {
             return Ok(None);
         };
         let machine = triple.split('-').next().unwrap_or_default();
-        let starts = |names: &[&str]| names.iter().any(|name| machine.starts_with(name));
+        let is_x86 = ["x86_64", "i386", "i486", "i586", "i686"].contains(&machine);
         Ok(match &cpu[..] {
             "x86-64" if machine == "x86_64" && flavour != Flavour::MachO => None,
             "generic" if machine == "x86_64" => Some("-march=x86-64".to_owned()),
-            "generic" if !starts(&["x86", "i"]) => None,
-            "generic-rv64" | "generic-rv32" if starts(&["riscv"]) => None,
-            cpu if starts(&["x86_64", "i386", "i486", "i586", "i686"]) => {
-                Some(format!("-march={cpu}"))
-            }
-            cpu if starts(&[
-                "aarch64", "arm", "thumb", "riscv", "powerpc", "ppc", "hexagon", "wasm",
-            ]) =>
-            {
+            "generic" if !is_x86 => None,
+            cpu if is_x86 => Some(format!("-march={cpu}")),
+            cpu if ["aarch64", "arm64", "wasm32"].contains(&machine) => {
                 Some(format!("-mcpu={cpu}"))
             }
             cpu => {

@@ -72,7 +72,7 @@ fn emulates(triple: &str) -> bool {
 
 /// Whether clang uses descriptors for `triple`, unless it is told not to.
 fn has_descriptors(triple: &str) -> bool {
-    triple.contains("fuchsia") || triple.starts_with("riscv64") && triple.contains("android")
+    triple.contains("fuchsia")
 }
 
 /// clang's options for descriptors and for none.
@@ -80,8 +80,6 @@ fn dialects(triple: &str) -> (Option<&'static str>, Option<&'static str>) {
     let starts = |names: &[&str]| names.iter().any(|name| triple.starts_with(name));
     if starts(&["x86_64", "i386", "i486", "i586", "i686"]) {
         (Some("-mtls-dialect=gnu2"), Some("-mtls-dialect=gnu"))
-    } else if starts(&["riscv", "loongarch"]) {
-        (Some("-mtls-dialect=desc"), Some("-mtls-dialect=trad"))
     } else {
         (None, None)
     }
