@@ -17,10 +17,38 @@ pub enum Flavour {
     MachO,
 }
 
-impl Flavour {
-    /// By the name of the program, and by `-flavor` where that leaves it open.
+/// The command line of a linker that relto can wrap.
+#[derive(Debug, Clone, Copy)]
+pub struct LinkerWords<'a> {
+    pub flavour: Flavour,
+    /// The words that select the flavour: none, or those that must stay the first ones.
+    pub selection: &'a [OsString],
+    pub words: &'a [OsString],
+}
+
+impl<'a> LinkerWords<'a> {
+    /// `None` for other linkers than `program`.
     #[must_use]
-    pub fn of(program: &OsStr, words: &[OsString]) -> Option<Self> {
+    pub fn of(program: &OsStr, words: &'a [OsString]) -> Option<Self> {
+        let (selection, words) = match words {
+            [option, _, ..] if option == "-flavor" => words.split_at(2),
+            _ => (&[][..], words),
+        };
+        let flavour = match selection {
+            [_, name] => Flavour::selected(name),
+            _ => Flavour::called(program),
+        };
+        Some(Self {
+            flavour: flavour?,
+            selection,
+            words,
+        })
+    }
+}
+
+impl Flavour {
+    /// By the name of the program.
+    fn called(program: &OsStr) -> Option<Self> {
         let name = Path::new(program).file_name()?.to_str()?;
         if name.contains("ld.lld") {
             return Some(Self::Elf);
@@ -28,32 +56,49 @@ impl Flavour {
         if name.contains("wasm-ld") {
             return Some(Self::Wasm);
         }
-        if name.contains("ld64.lld") {
-            return Some(Self::MachO);
-        }
-        let flavour = match words {
-            [option, flavour, ..] if option == "-flavor" => flavour.to_str()?,
-            _ => return None,
-        };
-        match flavour {
+        name.contains("ld64.lld").then_some(Self::MachO)
+    }
+
+    /// By the value of `-flavor`, which counts more than the name.
+    fn selected(name: &OsStr) -> Option<Self> {
+        match &name.to_str()?.to_lowercase()[..] {
             "gnu" | "ld" | "ld.lld" => Some(Self::Elf),
-            "wasm" | "wasm-ld" => Some(Self::Wasm),
-            "darwin" | "darwinnew" | "ld64" | "ld64.lld" => Some(Self::MachO),
+            "wasm" | "ld-wasm" => Some(Self::Wasm),
+            "darwin" | "ld64" | "ld64.lld" => Some(Self::MachO),
             _ => None,
         }
     }
 }
 
 /// The linker that relto stands for when it is called by the name `called`: `relto-ld.lld-19`
-/// stands for `ld.lld-19`, and so does a link called `ld.lld-19`.
+/// stands for `ld.lld-19`, and so does a link called `ld.lld-19`. `relto-mold` stands for `mold`,
+/// which relto cannot help.
 #[must_use]
 pub fn masked(called: &OsStr) -> Option<String> {
     let name = Path::new(called).file_name()?.to_str()?;
-    let name = name.strip_prefix(PREFIX).unwrap_or(name);
-    Flavour::of(OsStr::new(name), &[]).map(|_| name.to_owned())
+    let stands_for = match name.strip_prefix(PREFIX) {
+        Some(name) => is_linker(name).then_some(name),
+        None => Flavour::called(called).map(|_| name),
+    };
+    stands_for.map(str::to_owned)
 }
 
-/// The linker `name` beside the program that called relto, or after relto in `path`, that is none of
+/// `lld`, `rust-lld`, `lld-link`, `ld`, `ld64`, `ld.bfd`, `aarch64-linux-gnu-ld.gold`, `mold-2`.
+fn is_linker(name: &str) -> bool {
+    let words = name.split(['-', '.']);
+    let mut words = words.map(|word| word.trim_end_matches(|it: char| it.is_ascii_digit()));
+    words.any(|word| ["ld", "lld", "mold", "gold"].contains(&word))
+}
+
+/// Whether linkers that belong to `caller` are beside it. Beside a shell or `make` is whatever the
+/// system has.
+#[must_use]
+pub fn has_own_linkers(caller: &Path) -> bool {
+    let name = caller.file_name().unwrap_or_default().to_string_lossy();
+    ["clang", "flang"].iter().any(|it| name.contains(it)) || name == "llvm"
+}
+
+/// The linker `name` beside the compiler that called relto, or after relto in `path`, that is none of
 /// the `wrappers`.
 #[must_use]
 pub fn linker_behind(
@@ -62,7 +107,8 @@ pub fn linker_behind(
     path: &OsStr,
     wrappers: &mut Wrappers,
 ) -> Option<PathBuf> {
-    let beside = caller.and_then(Path::parent).map(Path::to_owned);
+    let compiler = caller.filter(|it| has_own_linkers(it));
+    let beside = compiler.and_then(Path::parent).map(Path::to_owned);
     let dirs = beside.into_iter().chain(std::env::split_paths(path));
     // A name that holds a colon can be in no list.
     let dirs = std::env::join_paths(dirs).unwrap_or_else(|_| path.to_owned());
@@ -136,22 +182,46 @@ mod tests {
             stands_for("relto-ld64.lld.darwinnew").as_deref(),
             Some("ld64.lld.darwinnew")
         );
-        for called in ["relto", "relto-clang", "lld-link", "ld64", "ld", ""] {
+        for called in ["relto", "relto-clang", "relto-1.0", "lld-link", "ld", ""] {
             assert_eq!(stands_for(called), None, "{called}");
+        }
+        for name in ["mold", "ld", "ld64", "ld.bfd", "lld-link-19", "rust-lld"] {
+            let stands_for = stands_for(&format!("relto-{name}"));
+            assert_eq!(stands_for.as_deref(), Some(name));
+        }
+    }
+
+    #[test]
+    fn only_compilers_have_linkers_beside_them() {
+        for (caller, has) in [
+            ("/usr/lib/llvm-22/bin/clang-22", true),
+            ("/x/flang-new", true),
+            ("/x/llvm", true),
+            ("/usr/bin/dash", false),
+            ("/usr/bin/python3", false),
+            ("/usr/bin/make", false),
+        ] {
+            assert_eq!(has_own_linkers(Path::new(caller)), has, "{caller}");
         }
     }
 
     #[test]
     fn a_flavour_may_be_a_word() {
-        let words = ["-flavor", "gnu", "x.o"].map(OsString::from);
-        assert_eq!(
-            Flavour::of(OsStr::new("/x/rust-lld"), &words),
-            Some(Flavour::Elf)
-        );
-        let words = ["-flavor", "darwin"].map(OsString::from);
-        assert_eq!(Flavour::of(OsStr::new("lld"), &words), Some(Flavour::MachO));
-        assert_eq!(Flavour::of(OsStr::new("rust-lld"), &[]), None);
-        assert_eq!(Flavour::of(OsStr::new("mold"), &[]), None);
+        let read = |program: &str, words: &[&str]| {
+            let words: Vec<_> = words.iter().map(OsString::from).collect();
+            let read = LinkerWords::of(OsStr::new(program), &words)?;
+            Some((read.flavour, read.words.len()))
+        };
+        let elf = Some((Flavour::Elf, 1));
+        assert_eq!(read("/x/rust-lld", &["-flavor", "gnu", "x.o"]), elf);
+        assert_eq!(read("wasm-ld", &["-flavor", "GNU", "x.o"]), elf);
+        assert_eq!(read("/x/ld.lld-19", &["x.o"]), elf);
+        let apple = read("lld", &["-flavor", "darwin"]);
+        assert_eq!(apple, Some((Flavour::MachO, 0)));
+        assert_eq!(read("ld.lld", &["-flavor", "link"]), None);
+        assert_eq!(read("rust-lld", &["-flavor"]), None);
+        assert_eq!(read("rust-lld", &[]), None);
+        assert_eq!(read("mold", &[]), None);
     }
 
     #[test]

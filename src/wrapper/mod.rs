@@ -38,7 +38,7 @@ use crate::job::JobFile;
 use crate::task;
 
 pub use archive::Archive;
-pub use linker::{Flavour, Release, compiler_beside, linker_behind, masked};
+pub use linker::{Flavour, LinkerWords, Release, compiler_beside, linker_behind, masked};
 pub use modules::Names;
 pub use resolution::SymbolResolver;
 
@@ -81,29 +81,16 @@ pub struct LinkPlan {
 /// Decides what to do with `words`, the arguments of a linker of `flavour`.
 #[must_use]
 pub fn decide(flavour: Flavour, words: &[OsString]) -> LinkDecision {
-    let words = words.iter().map(|word| word.to_str().map(str::to_owned));
-    let Some(words) = words.collect::<Option<Vec<_>>>() else {
-        return LinkDecision::PassThrough;
-    };
-    let Ok(words) = expand_response_files(&words, &mut |path| fs::read_regular_to_string(path))
-    else {
-        // The linker has the better message.
-        return LinkDecision::PassThrough;
-    };
-    let words = match flavour {
-        Flavour::Elf | Flavour::Wasm => words,
-        Flavour::MachO => match inputs::with_file_lists(words) {
-            Some(words) => words,
-            None => return LinkDecision::PassThrough,
-        },
+    let words = match expanded(flavour, words) {
+        Ok(words) => words,
+        Err(refusal) => return LinkDecision::without_options(words, refusal),
     };
     let items = match command_line::parse(&words, command_line::OptionTable::of(flavour)) {
         Ok(items) => items,
-        // Without the options, which words are inputs is a guess; good enough for this.
-        Err(refusal) if words.iter().any(|word| inputs::may_be_thinlto(word)) => {
-            return LinkDecision::Refused(refusal);
+        Err(refusal) => {
+            let words: Vec<_> = words.into_iter().map(OsString::from).collect();
+            return LinkDecision::without_options(&words, refusal);
         }
-        Err(_) => return LinkDecision::PassThrough,
     };
     if items.iter().any(command_line::Item::passes_through) {
         return LinkDecision::PassThrough;
@@ -112,6 +99,34 @@ pub fn decide(flavour: Flavour, words: &[OsString]) -> LinkDecision {
         Ok(Some(plan)) => LinkDecision::Wrapped(Box::new(plan)),
         Ok(None) => LinkDecision::PassThrough,
         Err(refusal) => LinkDecision::Refused(refusal),
+    }
+}
+
+/// `words` with those of response files and lists of files.
+///
+/// # Errors
+/// One is not UTF-8, or a file cannot be read.
+fn expanded(flavour: Flavour, words: &[OsString]) -> Result<Vec<String>, Refusal> {
+    let words = words.iter().map(|word| word.to_str().map(str::to_owned));
+    let words = words.collect::<Option<Vec<_>>>();
+    let words = words.ok_or_else(|| Refusal::new("its command line is not UTF-8"))?;
+    let words = expand_response_files(&words, &mut |path| fs::read_regular_to_string(path));
+    let words = words.map_err(|error| Refusal::new(error.to_string()))?;
+    match flavour {
+        Flavour::Elf | Flavour::Wasm => Ok(words),
+        Flavour::MachO => inputs::with_file_lists(words),
+    }
+}
+
+impl LinkDecision {
+    /// Of `words` that are not understood. Which of them are inputs is a guess; good enough to tell
+    /// whether the `refusal` matters.
+    fn without_options(words: &[OsString], refusal: Refusal) -> Self {
+        if inputs::may_have_thinlto(words) {
+            Self::Refused(refusal)
+        } else {
+            Self::PassThrough
+        }
     }
 }
 
@@ -146,12 +161,31 @@ impl LinkPlan {
             return Err(Refusal::new("a module for regular LTO"));
         }
         let backend = backend::BackendFlags::of(flavour, &items)?;
-        Ok(Some(Self {
+        let plan = Self {
             items,
             inputs,
             backend,
             flavour,
-        }))
+        };
+        plan.check_output()?;
+        Ok(Some(plan))
+    }
+
+    /// # Errors
+    /// The program cannot be written, which the linker finds before LTO.
+    fn check_output(&self) -> Result<(), Refusal> {
+        let output = Path::new(self.output());
+        let dir = match output.parent() {
+            Some(dir) if !dir.as_os_str().is_empty() => dir,
+            _ => Path::new("."),
+        };
+        if output.is_dir() || !dir.is_dir() {
+            return Err(Refusal::new(format!(
+                "`{}` cannot be written",
+                output.display()
+            )));
+        }
+        Ok(())
     }
 
     /// What the program will be called.

@@ -16,7 +16,7 @@ use crate::error::{ExitCode, Hinted, Rendered};
 use crate::launcher::{self, InheritedOnExec, LINKER_STARTED_BY, Wrappers};
 use crate::link::LinkFailure;
 use crate::process::{ChildEnvironment, Finished};
-use crate::wrapper::{self, Flavour, LinkDecision, Release};
+use crate::wrapper::{self, LinkDecision, LinkerWords, Release};
 
 mod wrapped;
 
@@ -43,6 +43,9 @@ enum WrapError {
     },
     #[error("relto cannot help with this link: {0}")]
     Refused(String),
+    /// The linker has said why.
+    #[error("{0}, and the linker does not link again")]
+    StepFailed(String),
 }
 
 impl Hinted for WrapError {
@@ -55,7 +58,9 @@ impl Hinted for WrapError {
             Self::OtherRelease { .. } => {
                 "`thinlto_compiler` must name the clang of the linker's own release"
             }
-            Self::Refused(_) => "without `--no-fallback` the linker does such a link alone",
+            Self::Refused(_) | Self::StepFailed(_) => {
+                "without `--no-fallback` the linker does such a link alone"
+            }
         };
         vec![hint.to_owned()]
     }
@@ -107,8 +112,7 @@ pub(super) fn launched(all: Vec<OsString>) -> Result<Launched, ExitCode> {
         },
     };
     let words = &all[words..];
-    let decision = Flavour::of(&linker, words).map(|flavour| wrapper::decide(flavour, words));
-    let decision = match decision {
+    let decision = match decide(&linker, words) {
         None | Some(LinkDecision::PassThrough) => {
             let call = LinkerCall {
                 program: &linker,
@@ -125,6 +129,12 @@ pub(super) fn launched(all: Vec<OsString>) -> Result<Launched, ExitCode> {
         command: command.chain(words.iter().cloned()).collect(),
         link: Some(LaunchedLink { decision, wrappers }),
     })
+}
+
+/// `None` if `linker` is none that relto can help.
+fn decide(linker: &OsStr, words: &[OsString]) -> Option<LinkDecision> {
+    let LinkerWords { flavour, words, .. } = LinkerWords::of(linker, words)?;
+    Some(wrapper::decide(flavour, words))
 }
 
 /// The linker that relto stands for under the name `name`, which `wrappers` are told of.
@@ -157,8 +167,7 @@ pub(super) fn run(
     let (decision, wrappers) = if let Some(launched) = launched {
         (Some(launched.decision), launched.wrappers)
     } else {
-        let flavour = Flavour::of(program, words);
-        (flavour.map(|it| wrapper::decide(it, words)), None)
+        (decide(program, words), None)
     };
     let call = LinkerCall {
         program,
@@ -215,7 +224,7 @@ fn alone(
     match failed {
         Some(finished) => {
             let code = show(finished);
-            output::error(&WrapError::Refused(reason.to_owned()));
+            output::error(&WrapError::StepFailed(reason.to_owned()));
             code
         }
         None => fail(&WrapError::Refused(reason.to_owned())),

@@ -16,7 +16,7 @@ use crate::job::JobFile;
 use crate::launcher;
 use crate::link::LinkFailure;
 use crate::process::{Finished, Relto, Scratch};
-use crate::wrapper::{self, LinkPlan, Names, Refusal, Release, SymbolResolver};
+use crate::wrapper::{self, LinkPlan, LinkerWords, Names, Refusal, Release, SymbolResolver};
 
 /// Why a link that was started is not done in three steps.
 #[derive(Debug)]
@@ -41,8 +41,6 @@ impl From<Refusal> for Trouble {
 pub(super) struct Wrapped<'a> {
     context: &'a CommandContext,
     call: &'a LinkerCall<'a>,
-    /// The value of `-flavor`, for a linker whose name does not tell.
-    flavour_words: &'a [OsString],
     scratch: Scratch,
     began: Instant,
 }
@@ -58,14 +56,9 @@ impl<'a> Wrapped<'a> {
         let compiler = compiler(context, call.program)?;
         let no_scratch = |error: io::Error| Trouble::Plain(error.to_string());
         let scratch = Scratch::create(&Relto::itself(), &std::env::temp_dir());
-        let flavour_words = match call.words {
-            [option, _, ..] if option == "-flavor" => &call.words[..2],
-            _ => &[],
-        };
         let link = Self {
             context,
             call,
-            flavour_words,
             began,
             scratch: scratch.map_err(no_scratch)?,
         };
@@ -85,21 +78,23 @@ impl<'a> Wrapped<'a> {
         link.run_jobs(jobs.file.clone(), &jobs.names, plan.dwo_dir())?;
         let last = plan.final_link(scratch, &mut jobs)?;
         let finished = link.run_linker(last.arguments.clone())?;
+        let finished = Finished {
+            stdout: last.restored(&finished.stdout),
+            stderr: last.messages(call.program, &stderr, &finished.stderr),
+            ..finished
+        };
         if !finished.succeeded() {
             return Err(Trouble::Failed(finished, "final link"));
         }
         last.restore_map();
-        Ok(Finished {
-            stdout: last.restored(&finished.stdout),
-            stderr: last.messages(call.program, &stderr, &finished.stderr),
-            ..finished
-        })
+        Ok(finished)
     }
 
     fn command(&self, arguments: Vec<OsString>) -> Vec<OsString> {
         let linker = [self.call.program.to_owned()].into_iter();
-        let own = self.flavour_words.iter().cloned();
-        linker.chain(own).chain(arguments).collect()
+        let read = LinkerWords::of(self.call.program, self.call.words);
+        let selection = read.map_or(&[][..], |it| it.selection).iter().cloned();
+        linker.chain(selection).chain(arguments).collect()
     }
 
     fn run_linker(&self, arguments: Vec<OsString>) -> Result<Finished, Trouble> {

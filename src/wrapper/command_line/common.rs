@@ -46,8 +46,6 @@ pub(super) const FLAGS: &[(&str, Role)] = &[
     ("t", SHOWS),
     ("trace", SHOWS),
     ("verbose", SHOWS),
-    ("v", PassThrough),
-    ("V", PassThrough),
     ("version", PassThrough),
     ("help", PassThrough),
     ("print-gc-sections", FinalOnly),

@@ -19,6 +19,9 @@ pub(super) const TABLE: OptionTable = OptionTable {
 };
 
 const FLAGS: &[(&str, Role)] = &[
+    // The linker says its version, and links if there are inputs.
+    ("v", FinalOnly),
+    ("V", FinalOnly),
     ("(", State(Group)),
     (")", State(Group)),
     ("start-group", State(Group)),

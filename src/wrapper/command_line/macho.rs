@@ -28,7 +28,8 @@ const FLAGS: &[(&str, Role)] = &[
     ("help-hidden", PassThrough),
     ("version", PassThrough),
     ("version_details", PassThrough),
-    ("v", PassThrough),
+    // The linker says its version and directories, and links if there are inputs.
+    ("v", SHOWS),
     ("verbose", SHOWS),
     ("t", SHOWS),
     ("why_load", SHOWS),

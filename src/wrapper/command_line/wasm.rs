@@ -1,6 +1,6 @@
 //! The options that only `wasm-ld` has, LLVM 14 to 24 (`lld/wasm/Options.td`).
 
-use super::Role::Keep;
+use super::Role::{Keep, PassThrough};
 use super::common::{self};
 use super::{OptionTable, Role};
 
@@ -13,6 +13,7 @@ pub(super) const TABLE: OptionTable = OptionTable {
 };
 
 const FLAGS: &[(&str, Role)] = &[
+    ("v", PassThrough),
     ("allow-undefined", Keep),
     ("check-features", Keep),
     ("no-check-features", Keep),

@@ -5,10 +5,12 @@
 //! delayed.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::archive::{Archive, Member, bytes_at, open_with_size};
@@ -243,11 +245,13 @@ pub(super) fn traced(flavour: Flavour, member: &Member) -> &str {
     }
 }
 
-/// `words` with the files in place of each `-filelist` that names them, one on a line. `None` if a
-/// list cannot be read.
-pub(super) fn with_file_lists(words: Vec<String>) -> Option<Vec<String>> {
+/// `words` with the files in place of each `-filelist` that names them, one on a line.
+///
+/// # Errors
+/// A list cannot be read.
+pub(super) fn with_file_lists(words: Vec<String>) -> Result<Vec<String>, Refusal> {
     if !words.iter().any(|word| word == "-filelist") {
-        return Some(words);
+        return Ok(words);
     }
     let mut out = Vec::with_capacity(words.len());
     let mut words = words.into_iter();
@@ -256,21 +260,56 @@ pub(super) fn with_file_lists(words: Vec<String>) -> Option<Vec<String>> {
             out.push(word);
             continue;
         }
-        let list = crate::fs::read_regular_to_string(Path::new(&words.next()?)).ok()?;
-        let files = list.lines().map(str::trim).filter(|line| !line.is_empty());
+        let list = words.next();
+        let list = list.ok_or_else(|| Refusal::new("`-filelist` lacks its value"))?;
+        let list = Path::new(&list);
+        let text = crate::fs::read_regular_to_string(list)
+            .map_err(|error| Refusal::unreadable(list, &error))?;
+        let files = text.lines().map(str::trim).filter(|line| !line.is_empty());
         out.extend(files.map(str::to_owned));
     }
-    Some(out)
+    Ok(out)
 }
 
-/// Whether the word of a command line that is not understood may name a ThinLTO module.
-pub(super) fn may_be_thinlto(word: &str) -> bool {
-    let path = Path::new(word);
+/// Whether one of `words`, a command line that is not understood, may name a ThinLTO module.
+pub(super) fn may_have_thinlto(words: &[OsString]) -> bool {
+    let dirs: Vec<_> = values_of("-L", words).collect();
+    let in_library = |name: OsString| {
+        let mut file = OsString::from("lib");
+        file.push(name);
+        file.push(".a");
+        let mut places = dirs.iter().map(|dir| Path::new(dir).join(&file));
+        places.any(|path| may_be_thinlto(&path))
+    };
+    let of_words = values_of("@", words).chain(values_of("-filelist", words));
+    words.iter().any(|word| may_be_thinlto(Path::new(word)))
+        || values_of("-l", words).any(in_library)
+        // Files of more words, which were not read.
+        || of_words.map(PathBuf::from).any(|file| file.exists())
+}
+
+/// What follows `option` in the same word, or else in the next one.
+fn values_of(option: &str, words: &[OsString]) -> impl Iterator<Item = OsString> {
+    let next = words.iter().skip(1).map(Some).chain([None]);
+    words.iter().zip(next).filter_map(move |(word, next)| {
+        let joined = word.as_encoded_bytes().strip_prefix(option.as_bytes())?;
+        match joined {
+            b"" => next.cloned(),
+            joined => Some(OsStr::from_bytes(joined).to_owned()),
+        }
+    })
+}
+
+fn may_be_thinlto(path: &Path) -> bool {
     match FileKind::of_file(path) {
         Ok(FileKind::Bitcode) => {
             kind_of_file(path, false).is_ok_and(|kind| kind.is_some_and(|kind| kind.thin))
         }
-        Ok(FileKind::Archive) => Library::read(word).is_ok_and(|library| library.has_bitcode()),
+        Ok(FileKind::Archive) => {
+            // One that cannot be read may hold anything.
+            let library = path.to_str().map(Library::read);
+            library.is_none_or(|it| it.is_ok_and(|library| library.has_bitcode()))
+        }
         _ => false,
     }
 }

@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use memchr::memmem;
+
 use super::{Library, LinkInputs, Piece};
 use crate::fs::read_regular;
 use crate::wrapper::assigned::AssignedSymbols;
@@ -12,6 +14,9 @@ use crate::wrapper::command_line::{BackendOption, Item, Role, StateOption, last}
 use crate::wrapper::kind::FileKind;
 use crate::wrapper::script::{self, Named, Script};
 use crate::wrapper::{Flavour, Refusal};
+
+/// How a module begins.
+const BITCODE: &[u8] = b"BC\xc0\xde";
 
 /// The way through a command line.
 pub(super) struct CommandLineWalk {
@@ -202,18 +207,18 @@ impl CommandLineWalk {
                 path: path.to_owned(),
                 lazy,
             },
-            Ok(FileKind::Archive) => {
-                let library = self.archive(path)?;
-                let whole = self.state.whole && !lazy;
-                Piece::Archive {
+            Ok(FileKind::Archive) => match self.archive(path) {
+                Ok(library) => Piece::Archive {
                     words,
                     library,
-                    whole,
-                }
-            }
+                    whole: self.state.whole && !lazy,
+                },
+                Err(refusal) => return self.not_understood(path, words, refusal),
+            },
             Ok(FileKind::Text) if self.flavour == Flavour::Elf => return self.script(path, words),
             Ok(FileKind::Universal) if self.flavour == Flavour::MachO => {
-                return Err(Refusal::new(format!("`{path}` is for several processors")));
+                let refusal = Refusal::new(format!("`{path}` is for several processors"));
+                return self.not_understood(path, words, refusal);
             }
             // Its symbols have no part in the order of the program's.
             Ok(FileKind::Shared) if self.flavour == Flavour::MachO => Piece::Library {
@@ -228,7 +233,8 @@ impl CommandLineWalk {
             },
             // The linker could read it only once, and it runs twice.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                return Err(Refusal::unreadable(Path::new(path), &error));
+                let refusal = Refusal::unreadable(Path::new(path), &error);
+                return self.not_understood(path, words, refusal);
             }
             // What cannot be read is the linker's to complain about.
             Ok(FileKind::Text | FileKind::Universal) | Err(_) => Piece::Library {
@@ -237,6 +243,27 @@ impl CommandLineWalk {
             },
         };
         self.inputs.pieces.push(piece);
+        Ok(())
+    }
+
+    /// The file at `path` counts, for what the `refusal` says, only where there is a module.
+    ///
+    /// # Errors
+    /// It may hold one itself.
+    fn not_understood(
+        &mut self,
+        path: &str,
+        words: Vec<String>,
+        refusal: Refusal,
+    ) -> Result<(), Refusal> {
+        // A pipe is not read: what is read of it is gone.
+        let bytes = read_regular(Path::new(path)).unwrap_or_default();
+        if memmem::find(&bytes, BITCODE).is_some() {
+            return Err(refusal);
+        }
+        self.note::<()>(Err(refusal));
+        let inside = Vec::new();
+        self.inputs.pieces.push(Piece::Library { words, inside });
         Ok(())
     }
 

@@ -127,3 +127,54 @@ fn of_two_copies_of_relto_neither_starts_the_other_for_ever() {
     }
     assert!(fs::read(fixture.path("app")).expect("linked") == theirs);
 }
+
+/// A copy of the shell stands for a compiler, and for what runs linkers besides compilers.
+#[test]
+fn the_linker_beside_a_compiler_counts_and_that_beside_another_caller_does_not() {
+    let fixture = WrapperDir::new(&Release::under_test());
+    let script = |place: &str| {
+        let says = format!("#!/bin/sh\necho {place}\n");
+        executable::write(fixture.path(place).join("ld.lld"), says);
+    };
+    for place in ["beside", "path"] {
+        fs::create_dir(fixture.path(place)).expect("made");
+        script(place);
+    }
+    let system = std::env::var_os("PATH").unwrap_or_default();
+    let dirs = [fixture.path("path")].into_iter();
+    let dirs = dirs.chain(std::env::split_paths(&system));
+    let path = std::env::join_paths(dirs).expect("no colons");
+    for (caller, place) in [("clang-22", "beside"), ("make", "path")] {
+        let shell = fixture.path("beside").join(caller);
+        executable::copy("/bin/sh", &shell);
+        let mut command = Command::new(shell);
+        fixture.home.apply(&mut command);
+        command.current_dir(fixture.dir()).env("PATH", &path);
+        command.args(["-c", "./relto-ld.lld --version; exit $?"]);
+        let output = command.output().expect("the shell starts");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(said.trim(), place, "{caller}: {output:?}");
+    }
+}
+
+#[test]
+fn a_linker_that_relto_cannot_help_is_started_at_once() {
+    let fixture = WrapperDir::new(&Release::under_test());
+    fs::create_dir(fixture.path("bin")).expect("made");
+    let system = std::env::var_os("PATH").unwrap_or_default();
+    let dirs = [fixture.path("bin")].into_iter();
+    let dirs = dirs.chain(std::env::split_paths(&system));
+    let path = std::env::join_paths(dirs).expect("no colons");
+    for name in ["mold", "ld", "lld-link"] {
+        let says = "#!/bin/sh\necho \"${0##*/} $*\"\n";
+        executable::write(fixture.path("bin").join(name), says);
+        let wrapper = fixture.path(&format!("relto-{name}"));
+        fs::os::unix::fs::symlink(env!("CARGO_BIN_EXE_relto"), &wrapper).expect("linked");
+        let mut command = Command::new(wrapper);
+        fixture.home.apply(&mut command);
+        command.env("PATH", &path).args(["a.o", "-o", "app"]);
+        let output = command.output().expect("relto starts");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(said.trim(), format!("{name} a.o -o app"), "{output:?}");
+    }
+}

@@ -221,3 +221,18 @@ fn wasm_ld_says_what_it_says_alone() {
         same(&fixture, "wasm-ld", &[&base[..], words].concat());
     }
 }
+
+/// Nor is there a name of the scratch directory in them.
+#[test]
+fn errors_of_the_final_link_are_the_linkers_own() {
+    for release in Release::installed() {
+        let fixture = fixture(&release);
+        let words = ["-e", "main", "-o", "app", "main.o", "f.o", "g.o"];
+        let [theirs, ours] = [false, true].map(|relto| link(&fixture, relto, "ld.lld", &words));
+        assert_eq!(ours.status, theirs.status, "LLVM {}", release.major);
+        let said = String::from_utf8_lossy(&ours.stderr).into_owned();
+        let (of_linker, of_relto) = said.split_once("relto: ").expect("both speak");
+        assert_eq!(in_order(of_linker.as_bytes()), in_order(&theirs.stderr));
+        assert!(of_relto.contains("the final link failed"), "{of_relto}");
+    }
+}

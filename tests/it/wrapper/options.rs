@@ -1,5 +1,9 @@
 //! Which links become the linker at once, which ones the linker does alone, and which are errors.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::process::{Command, Output};
+
 use fs_err as fs;
 
 use crate::support::daemon::stderr;
@@ -90,6 +94,9 @@ fn the_linker_does_alone_what_relto_cannot_and_relto_says_why() {
             &["-Wl,-plugin-opt=-pass-remarks=inline"],
             "shows or changes the linker's own LTO",
         ),
+        (&["-Wl,-mllvm,-lto-embed-bitcode=optimized"], "shows or"),
+        (&["-Wl,-mllvm,-opt-bisect-limit=100"], "shows or changes"),
+        (&["-glldb"], "`-mllvm -debugger-tune=lldb` is left"),
         (&["-Wl,--just-symbols=main.o"], "changes what inputs mean"),
         (
             &["-Wl,--exclude-libs=ALL,--version-script=versions"],
@@ -159,6 +166,83 @@ fn a_link_that_fails_fails_with_the_linkers_own_messages() {
     }
 }
 
+fn ld(fixture: &WrapperDir, words: &[&OsStr]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_relto"));
+    fixture.home.apply(&mut command);
+    command.current_dir(fixture.dir());
+    command.args(["ld", "--no-fallback", "--"]);
+    command.arg(fixture.release.tool("ld.lld")).args(words);
+    command.output().expect("relto starts")
+}
+
+#[test]
+fn without_fallback_no_module_is_linked_by_the_linker_alone_in_silence() {
+    let fixture = fixture();
+    fixture.archive("rcs", "libf.a", &["f.o"]);
+    fixture.write("words", "main.o");
+    let mut latin = fs::read(fixture.path("words")).expect("written");
+    latin.extend_from_slice(b" -soname \xff");
+    fs::write(fixture.path("latin"), latin).expect("written");
+    let odd = OsStr::from_bytes(b"odd\xff.o");
+    fs::copy(fixture.path("main.o"), fixture.dir().join(odd)).expect("copied");
+    let plain = |words: &[&'static str]| -> Vec<&'static OsStr> {
+        words.iter().map(|&word| OsStr::new(word)).collect()
+    };
+    for (words, reason) in [
+        (vec![odd], "not UTF-8"),
+        (plain(&["@latin"]), "latin"),
+        (plain(&["-L.", "-lf", "--frobnicate"]), "--frobnicate"),
+        (
+            plain(&["-L", ".", "-l", "f", "--frobnicate"]),
+            "--frobnicate",
+        ),
+        (
+            plain(&["-o", "no/such/x", "main.o"]),
+            "`no/such/x` cannot be written",
+        ),
+    ] {
+        let words = [&plain(&["-shared", "-o", "app"])[..], &words].concat();
+        let output = ld(&fixture, &words);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {said}");
+        assert!(said.contains(reason), "{words:?}: {said}");
+        assert!(!said.contains("job"), "{words:?}: {said}");
+        assert!(!fixture.path("app").exists(), "{words:?}");
+    }
+}
+
+/// Their kinds matter only where there is a module.
+#[test]
+fn native_inputs_that_relto_cannot_read_are_the_linkers_without_a_word() {
+    let fixture = fixture();
+    fixture.compile("n.c", "int n(void) { return 0; }\n", &[]);
+    fixture.archive("rcs", "libn.a", &["n.o"]);
+    let mut archive = fs::read(fixture.path("libn.a")).expect("written");
+    // The size of the first member.
+    archive[56..66].copy_from_slice(b"not a size");
+    fs::write(fixture.path("damaged.a"), archive).expect("written");
+    let relto = env!("CARGO_BIN_EXE_relto");
+    let linker = fixture.release.tool("ld.lld");
+    let piped = format!(
+        "{relto} ld --no-fallback -- {} -r <(cat n.o) -o app",
+        linker.display()
+    );
+    let mut command = Command::new("bash");
+    fixture.home.apply(&mut command);
+    command.current_dir(fixture.dir()).args(["-c", &piped]);
+    let output = command.output().expect("bash starts");
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{output:?}"
+    );
+    let output = ld(&fixture, &["-r", "damaged.a", "-o", "app"].map(OsStr::new));
+    assert!(!stderr(&output).contains("relto"), "{output:?}");
+    let words = ["-shared", "main.o", "damaged.a", "-o", "app"];
+    let output = ld(&fixture, &words.map(OsStr::new));
+    assert!(stderr(&output).contains("damaged.a"), "{output:?}");
+    assert!(stderr(&output).contains("relto cannot help"), "{output:?}");
+}
+
 #[test]
 fn options_of_llvm_and_the_processor_reach_the_backends() {
     for release in Release::installed() {
@@ -172,6 +256,8 @@ fn options_of_llvm_and_the_processor_reach_the_backends() {
             &["-Wl,--lto-O3"],
             &["-Wl,--lto-partitions=2"],
             &["-Wl,--thinlto-jobs=1,--thinlto-cache-dir=own-cache"],
+            &["-ggdb"],
+            &["-Wl,-v"],
         ] {
             fixture.same("clang", &[&INPUTS[..], words].concat(), 2);
         }
@@ -311,10 +397,10 @@ fn thread_local_variables_of_every_target_are_reached_as_the_linker_would() {
         // Called by something else than clang.
         for program in ["theirs", "ours"] {
             let linker = fixture.release.tool("ld.lld");
-            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_relto"));
+            let mut command = Command::new(env!("CARGO_BIN_EXE_relto"));
             fixture.home.apply(&mut command);
             if program == "theirs" {
-                command = std::process::Command::new(&linker);
+                command = Command::new(&linker);
             } else {
                 command.args(["ld", "--no-fallback", "--"]).arg(&linker);
             }
@@ -380,7 +466,7 @@ fn the_command_names_linker_and_compiler_outright() {
     let linker = fixture.release.tool("ld.lld");
     let mut command = fixture.command("clang");
     command = {
-        let mut relto = std::process::Command::new(env!("CARGO_BIN_EXE_relto"));
+        let mut relto = Command::new(env!("CARGO_BIN_EXE_relto"));
         relto.current_dir(command.get_current_dir().expect("set"));
         fixture.home.apply(&mut relto);
         relto

@@ -126,3 +126,38 @@ fn modules_of_two_systems_that_need_other_options_are_the_linkers() {
     assert!(said.contains("need different options"), "{said}");
     assert!(fs::read(fixture.path("app")).expect("linked") == theirs);
 }
+
+/// Each linker under the name that leaves its flavour open.
+#[test]
+fn a_flavour_that_the_command_line_selects_is_linked_in_three_steps() {
+    let release = Release::under_test();
+    let apple = [
+        "-arch",
+        "arm64",
+        "-platform_version",
+        "ios",
+        "16",
+        "16",
+        "-dylib",
+        "-undefined",
+        "dynamic_lookup",
+    ];
+    for (target, flavour, words) in [
+        ("x86_64-linux-gnu", "gnu", &["-shared"][..]),
+        (
+            "wasm32-unknown-unknown",
+            "wasm",
+            &["--no-entry", "--allow-undefined", "--export-all"],
+        ),
+        ("arm64-apple-ios16", "darwin", &apple),
+    ] {
+        let fixture = fixture(&release, target);
+        let words = [&["-flavor", flavour][..], words, &OBJECTS].concat();
+        let theirs = alone(&fixture, "lld", &words);
+        let output = wrapped(&fixture, "lld", &words);
+        let said = stderr(&output);
+        assert!(said.contains("relto: 2 jobs"), "{flavour}: {said}");
+        let ours = fs::read(fixture.path("app")).expect("linked");
+        assert!(ours == theirs, "{flavour}");
+    }
+}

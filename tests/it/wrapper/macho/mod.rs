@@ -481,9 +481,16 @@ fn what_three_steps_cannot_express_is_left_to_ld64() {
 fn a_link_without_modules_is_ld64s_from_the_start() {
     let apple = Apple::new("arm64");
     apple.compile("main.c", "int main(void) { return 0; }\n", &[]);
-    let output = apple.ours("clang", &["main.o"]);
-    assert!(
-        output.status.success() && output.stderr.is_empty(),
-        "{output:?}"
-    );
+    apple.compile("f.c", "int f(void) { return 0; }\n", &[]);
+    apple.fixture.archive("rcs", "libf.a", &["f.o"]);
+    let mut lipo = apple.fixture.command("llvm-lipo");
+    let lipo = lipo.args(["-create", "libf.a", "-output", "fat.a"]);
+    assert!(lipo.status().expect("llvm-lipo starts").success());
+    for words in [&["main.o"][..], &["main.o", "fat.a"]] {
+        let output = apple.ours("clang", words);
+        assert!(
+            output.status.success() && output.stderr.is_empty(),
+            "{words:?}: {output:?}"
+        );
+    }
 }
