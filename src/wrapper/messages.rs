@@ -5,7 +5,34 @@
 
 use std::collections::HashMap;
 
-use memchr::memchr_iter;
+use memchr::{memchr_iter, memmem};
+
+const ERROR: &[u8] = b"error: ";
+const UNDEFINED: &[u8] = b"undefined symbol: ";
+
+/// Whether what a linker `said` names undefined symbols, perhaps in colour and as the source has them.
+#[must_use]
+pub fn has_undefined_symbols(said: &[u8]) -> bool {
+    memmem::find(said, UNDEFINED).is_some()
+}
+
+/// The symbols that `said`, by a linker that failed, names as undefined. `None` if it failed for
+/// another reason, too.
+pub(super) fn undefined_symbols(said: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut names = Vec::new();
+    for line in said.split(|&byte| byte == b'\n') {
+        let Some(at) = memmem::find(line, ERROR) else {
+            continue;
+        };
+        let error = &line[at + ERROR.len()..];
+        match error.strip_prefix(UNDEFINED) {
+            Some(name) => names.push(name),
+            None if error.starts_with(b"too many errors emitted") => {}
+            None => return None,
+        }
+    }
+    (!names.is_empty()).then_some(names)
+}
 
 /// The messages of a `thin` link of `linker`, and those of the `last` one that are not among them.
 pub(super) fn merged(linker: &str, thin: &[u8], last: &[u8]) -> Vec<u8> {

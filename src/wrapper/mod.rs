@@ -29,7 +29,7 @@ mod thin_link;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::action::response::expand_response_files;
 use crate::error::Hinted;
@@ -39,6 +39,7 @@ use crate::task;
 
 pub use archive::Archive;
 pub use linker::{Flavour, LinkerWords, Release, compiler_beside, linker_behind, masked};
+pub use messages::has_undefined_symbols;
 pub use modules::Names;
 pub use resolution::SymbolResolver;
 
@@ -127,6 +128,22 @@ impl LinkDecision {
         } else {
             Self::PassThrough
         }
+    }
+}
+
+impl Jobs {
+    /// Whether a link that fails, and says `said` of it, shows that the linker's own LTO fails in the same
+    /// way: symbols are missing that no input has a definition of.
+    #[must_use]
+    pub fn are_inputs_incomplete(&self, plan: &LinkPlan, said: &[u8]) -> bool {
+        let Some(resolution) = &self.resolution else {
+            return false;
+        };
+        let none_has =
+            |name: &&[u8]| resolution.is_undefined(name) && !plan.inputs.assigned.has(name);
+        plan.flavour == Flavour::Elf
+            && !plan.has_option(&["wrap"])
+            && messages::undefined_symbols(said).is_some_and(|names| names.iter().all(none_has))
     }
 }
 
@@ -361,6 +378,13 @@ impl FinalLink {
         messages::merged(&name.to_string_lossy(), thin, &self.restored(last))
     }
 
+    /// The arguments of a link that fails as this one does, and names symbols as files have them.
+    #[must_use]
+    pub fn arguments_for_symbols(&self) -> Vec<OsString> {
+        let more = ["--no-demangle", "--no-color-diagnostics"].map(OsString::from);
+        self.arguments.iter().cloned().chain(more).collect()
+    }
+
     /// Gives the files in the map the linker's own names. A map that cannot be changed stays.
     pub fn restore_map(&self) {
         let Some(path) = &self.map else { return };
@@ -414,6 +438,21 @@ fn text(path: &Path) -> Result<String, Refusal> {
 /// The part of a path after its last slash.
 fn base(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
+}
+
+/// `path` without `.` and `..`, as far as its text says.
+fn without_dots(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if plain.file_name().is_some_and(|name| name != "..") => {
+                plain.pop();
+            }
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 /// Applies `work` to `all`, on all processors.

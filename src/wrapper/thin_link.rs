@@ -14,7 +14,7 @@ use super::command_line::Role;
 use super::inputs::LinkInputs;
 use super::natives::{self, Native};
 use super::resolution::Resolution;
-use super::{Flavour, LinkPlan, Refusal};
+use super::{Flavour, LinkPlan, Refusal, without_dots};
 
 const LIST: &str = "modules.txt";
 const SHARDS: &str = "shards";
@@ -109,7 +109,7 @@ impl ThinLinkResult {
                 ))
             })?;
             let shard = PathBuf::from(format!("{line}.thinlto.bc"));
-            if !shards.insert(plain(&shard)) {
+            if !shards.insert(without_dots(&shard)) {
                 return Err(Refusal::new(format!(
                     "two modules are called `{name}`, seen from the directory of the link"
                 )));
@@ -154,19 +154,4 @@ fn only_file(dir: &Path) -> Result<PathBuf, Refusal> {
         [file] => Ok(file.path()),
         _ => Err(Refusal::new("regular LTO in several partitions")),
     }
-}
-
-/// `path` without `.` and `..`, as far as its text says.
-fn plain(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::ParentDir => {
-                plain.pop();
-            }
-            Component::CurDir => {}
-            part => plain.push(part),
-        }
-    }
-    plain
 }

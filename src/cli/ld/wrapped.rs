@@ -16,7 +16,9 @@ use crate::job::JobFile;
 use crate::launcher;
 use crate::link::LinkFailure;
 use crate::process::{Finished, Relto, Scratch};
-use crate::wrapper::{self, LinkPlan, LinkerWords, Names, Refusal, Release, SymbolResolver};
+use crate::wrapper::{
+    self, FinalLink, Jobs, LinkPlan, LinkerWords, Names, Refusal, Release, SymbolResolver,
+};
 
 /// Why a link that was started is not done in three steps.
 #[derive(Debug)]
@@ -84,10 +86,28 @@ impl<'a> Wrapped<'a> {
             ..finished
         };
         if !finished.succeeded() {
-            return Err(Trouble::Failed(finished, "final link"));
+            return link.failed(plan, &jobs, &last, finished);
         }
         last.restore_map();
         Ok(finished)
+    }
+
+    /// What becomes of a link whose last step has `finished` with an error.
+    fn failed(
+        &self,
+        plan: &LinkPlan,
+        jobs: &Jobs,
+        last: &FinalLink,
+        finished: Finished,
+    ) -> Result<Finished, Trouble> {
+        if wrapper::has_undefined_symbols(&finished.stderr) {
+            // The linker's own LTO would take much longer to find the same.
+            let again = self.run_linker(last.arguments_for_symbols())?;
+            if !again.succeeded() && jobs.are_inputs_incomplete(plan, &again.stderr) {
+                return Ok(finished);
+            }
+        }
+        Err(Trouble::Failed(finished, "final link"))
     }
 
     fn command(&self, arguments: Vec<OsString>) -> Vec<OsString> {

@@ -6,13 +6,13 @@
 //! names back.
 
 use std::collections::HashSet;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 use std::sync::OnceLock;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use memchr::memchr;
 
-use crate::wrapper::{Refusal, Release, base, script};
+use crate::wrapper::{Refusal, Release, base, script, without_dots};
 
 /// Files with their names here and what the linker itself may call them. A member of an archive is
 /// `ARCHIVE:MEMBER`, as in a script.
@@ -138,20 +138,6 @@ fn named(output: &str, module: &str) -> String {
     let place = path.parent().unwrap_or(Path::new(""));
     let whole = place.join(format!("{output}.lto.{name}.o"));
     without_dots(&whole).display().to_string()
-}
-
-fn without_dots(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir if plain.file_name().is_some_and(|name| name != "..") => {
-                plain.pop();
-            }
-            part => plain.push(part),
-        }
-    }
-    plain
 }
 
 #[cfg(test)]

@@ -142,6 +142,11 @@ impl Resolution {
         self.resolver.may_stay_undefined(name)
     }
 
+    /// Whether an input needs `name`, and none has a definition, be it linked or not.
+    pub(super) fn is_undefined(&self, name: &[u8]) -> bool {
+        self.is_settled(name) && self.resolver.is_undefined(name)
+    }
+
     /// Whether only files that are not linked define `name`.
     pub(super) fn is_left_out(&self, name: &[u8]) -> bool {
         self.resolver.is_lazy(name)

@@ -210,6 +210,12 @@ impl SymbolResolver {
         matches!(state, Some(SymbolState::Undefined { weak: true }))
     }
 
+    /// Whether some file needs `name`, and none has a definition, be it linked or not.
+    pub(super) fn is_undefined(&self, name: &[u8]) -> bool {
+        let state = self.symbols.get(name);
+        matches!(state, Some(SymbolState::Undefined { weak: false }))
+    }
+
     /// Where `name` is among all symbols.
     pub(super) fn place(&self, name: &[u8]) -> Option<usize> {
         self.symbols.get_index_of(name)

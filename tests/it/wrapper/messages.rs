@@ -222,17 +222,42 @@ fn wasm_ld_says_what_it_says_alone() {
     }
 }
 
-/// Nor is there a name of the scratch directory in them.
+/// The linker's own LTO is not tried then: it would take long to find the same.
 #[test]
-fn errors_of_the_final_link_are_the_linkers_own() {
+fn undefined_symbols_are_reported_once_and_as_the_linker_reports_them() {
     for release in Release::installed() {
         let fixture = fixture(&release);
-        let words = ["-e", "main", "-o", "app", "main.o", "f.o", "g.o"];
-        let [theirs, ours] = [false, true].map(|relto| link(&fixture, relto, "ld.lld", &words));
-        assert_eq!(ours.status, theirs.status, "LLVM {}", release.major);
-        let said = String::from_utf8_lossy(&ours.stderr).into_owned();
-        let (of_linker, of_relto) = said.split_once("relto: ").expect("both speak");
-        assert_eq!(in_order(of_linker.as_bytes()), in_order(&theirs.stderr));
-        assert!(of_relto.contains("the final link failed"), "{of_relto}");
+        fixture.compile(
+            "x.cc",
+            "int away(long); extern \"C\" int nowhere() { return away(3); }\n",
+            &["-flto=thin", "-fPIC"],
+        );
+        for more in [&[][..], &["x.o"]] {
+            let words = ["-e", "main", "-o", "app", "main.o", "f.o", "g.o"];
+            let words = [&words[..], more].concat();
+            let said = same(&fixture, "ld.lld", &words);
+            assert!(said.contains("undefined symbol: missing"), "{said}");
+            assert_eq!(said.contains("away(long)"), !more.is_empty(), "{said}");
+        }
     }
+}
+
+/// Nor is there a name of the scratch directory in them.
+#[test]
+fn other_errors_of_the_final_link_are_the_linkers_own() {
+    let fixture = fixture(&Release::under_test());
+    fixture.write(
+        "script",
+        "SECTIONS { .text : { *(.text*) } ASSERT(0, \"never\") }\n",
+    );
+    let words = [
+        "-T", "script", "-e", "main", "-o", "app", "main.o", "f.o", "g.o",
+    ];
+    let words = [&words[..], &["libh.a"]].concat();
+    let [theirs, ours] = [false, true].map(|relto| link(&fixture, relto, "ld.lld", &words));
+    assert_eq!(ours.status, theirs.status);
+    let said = String::from_utf8_lossy(&ours.stderr).into_owned();
+    let (of_linker, of_relto) = said.split_once("relto: ").expect("both speak");
+    assert_eq!(of_linker.as_bytes(), theirs.stderr);
+    assert!(of_relto.contains("the final link failed"), "{of_relto}");
 }
