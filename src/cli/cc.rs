@@ -6,7 +6,7 @@
 //! [`launcher`] decides which is which.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::engine;
@@ -20,11 +20,8 @@ use crate::exec::JobFailure;
 use crate::job::JobFile;
 use crate::launcher::{self, CompileDecision, InheritedOnExec, STARTED_BY, Throttle, Wrappers};
 use crate::link::LinkFailure;
-use crate::process::{Ending, Interruption, Relto};
+use crate::process::{Ending, Relto};
 use crate::report::OneJob;
-
-/// The exit code that a shell reports for a program that a signal ended, minus the signal's number.
-const SIGNALLED: u8 = 128;
 
 #[derive(Debug, thiserror::Error)]
 enum LaunchError {
@@ -253,7 +250,7 @@ fn backend(
             );
             guarded(compiler, words, Path::new(&object))
         }
-        Err(EngineError::Interrupted(interruption)) => interrupted(interruption),
+        Err(EngineError::Interrupted(interruption)) => output::interrupted(interruption),
         Err(EngineError::Link(LinkFailure::Job(failure))) => compiler_failed(*failure),
         Err(error) => fail(&error),
     }
@@ -275,15 +272,15 @@ fn compiler_failed(failure: JobFailure) -> ExitCode {
             stderr,
             ..
         } => {
-            to_stderr(stderr.as_bytes());
-            exit_code(ending)
+            output::of_program(&[], stderr.as_bytes());
+            output::exit_code(ending)
         }
         JobFailure::Compiler {
             ending: Ending::Signalled(signal),
             ..
         } => {
             output::error(&failure);
-            exit_code(Ending::Signalled(signal))
+            output::exit_code(Ending::Signalled(signal))
         }
         failure => fail(&failure),
     }
@@ -292,30 +289,10 @@ fn compiler_failed(failure: JobFailure) -> ExitCode {
 /// Runs a backend that no action describes; only its object is checked.
 fn guarded(compiler: &OsStr, words: &[OsString], object: &Path) -> ExitCode {
     match engine::run_guarded(compiler, words, object) {
-        Ok(finished) => {
-            to_stdout(&finished.stdout);
-            to_stderr(&finished.stderr);
-            exit_code(finished.ending)
-        }
-        Err(EngineError::Interrupted(interruption)) => interrupted(interruption),
+        Ok(finished) => output::finished(&finished),
+        Err(EngineError::Interrupted(interruption)) => output::interrupted(interruption),
         Err(error) => fail(&error),
     }
-}
-
-pub(super) fn exit_code(ending: Ending) -> ExitCode {
-    match ending {
-        Ending::Exited(0) => ExitCode::Success,
-        Ending::Exited(code) => ExitCode::Compiler(u8::try_from(code).unwrap_or(u8::MAX)),
-        Ending::Signalled(signal) => {
-            ExitCode::Compiler(u8::try_from(signal).map_or(u8::MAX, |signal| SIGNALLED | signal))
-        }
-    }
-}
-
-pub(super) fn interrupted(interruption: Interruption) -> ExitCode {
-    interruption.signal().map_or(ExitCode::Failure, |signal| {
-        exit_code(Ending::Signalled(signal))
-    })
 }
 
 fn become_the_compiler(
@@ -339,13 +316,4 @@ fn warn(throttle: &Throttle, text: String) {
     if throttle.first_time(&text) {
         output::warning(&Warning { text, hint: None });
     }
-}
-
-/// Writes the compiler's own output. A closed stream is ignored.
-pub(super) fn to_stderr(text: &[u8]) {
-    let _ = io::stderr().lock().write_all(text);
-}
-
-pub(super) fn to_stdout(text: &[u8]) {
-    let _ = io::stdout().lock().write_all(text);
 }

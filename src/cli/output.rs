@@ -8,8 +8,12 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::Warning;
 use crate::error::{ExitCode, Hinted};
+use crate::process::{Ending, Finished, Interruption};
 use crate::report::messages;
 use crate::text;
+
+/// The exit code that a shell reports for a program that a signal ended, minus the signal's number.
+const SIGNALLED: u8 = 128;
 
 /// Writes an answer to stdout. On a terminal, names in it cannot do more than be read.
 pub(super) fn print(text: &str) -> ExitCode {
@@ -41,6 +45,34 @@ pub(super) fn warning(warning: &Warning) {
 /// One line of relto's own.
 pub(super) fn line(text: &str) {
     to_stderr(&format!("relto: {text}\n"));
+}
+
+/// What a program has printed, as it is. A closed stream is ignored.
+pub(super) fn of_program(stdout: &[u8], stderr: &[u8]) {
+    let _ = io::stdout().lock().write_all(stdout);
+    let _ = io::stderr().lock().write_all(stderr);
+}
+
+/// The same of a program that has ended, and the exit code that says how.
+pub(super) fn finished(finished: &Finished) -> ExitCode {
+    of_program(&finished.stdout, &finished.stderr);
+    exit_code(finished.ending)
+}
+
+pub(super) fn exit_code(ending: Ending) -> ExitCode {
+    match ending {
+        Ending::Exited(0) => ExitCode::Success,
+        Ending::Exited(code) => ExitCode::Compiler(u8::try_from(code).unwrap_or(u8::MAX)),
+        Ending::Signalled(signal) => {
+            ExitCode::Compiler(u8::try_from(signal).map_or(u8::MAX, |signal| SIGNALLED | signal))
+        }
+    }
+}
+
+pub(super) fn interrupted(interruption: Interruption) -> ExitCode {
+    interruption.signal().map_or(ExitCode::Failure, |signal| {
+        exit_code(Ending::Signalled(signal))
+    })
 }
 
 /// Writes one block at once, so that lines of the linker and other programs do not come between. A

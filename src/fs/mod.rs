@@ -13,7 +13,7 @@ mod special;
 mod write;
 
 use std::io;
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 pub use file_id::FileId;
@@ -38,6 +38,13 @@ fn is_special(found: &std::fs::Metadata) -> bool {
 
 fn is_in_devices(path: &Path) -> bool {
     path.starts_with("/dev") || path.starts_with("/proc")
+}
+
+/// Whether `path` is a program, as a shell sees it in `PATH`.
+#[must_use]
+pub fn is_executable(path: &Path) -> bool {
+    let found = fs_err::metadata(path);
+    found.is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
 /// The directory that holds `path`.

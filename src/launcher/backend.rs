@@ -11,7 +11,7 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use super::driver::{self, Driver, object_of};
+use super::driver::{self, Driver, object_of, text_of};
 use super::hidden::{hidden_index, mentions, mentions_or_includes};
 use crate::action::arguments::{self, Argument, Meaning};
 use crate::action::kind::{OutputKind, required_kind};
@@ -87,7 +87,7 @@ pub(super) fn recognize(compiler: &str, words: &[String]) -> Recognized {
         Ok(words) => words,
         Err(error) => {
             return Recognized::Unclear {
-                object: object_of(words).unwrap_or_default(),
+                object: object_of(words).map(text_of).unwrap_or_default(),
                 reason: error.to_string(),
             };
         }

@@ -2,14 +2,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use fs_err as fs;
-
-use crate::fs::FileId;
+use crate::fs::{FileId, is_executable};
 use crate::process::{ExitNotifier, SlotLock};
 
 /// Names of compilers that a link to relto may have, besides those that contain `clang`.
@@ -118,10 +115,6 @@ fn itself() -> Option<FileId> {
     FileId::at(&std::env::current_exe().ok()?)
 }
 
-fn is_executable(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-}
-
 /// Tells a relto that the compiler may be, or may start, that one before it holds the slot.
 pub const HOLDS_SLOT: &str = "RELTO_HOLDS_SLOT";
 
@@ -163,6 +156,10 @@ pub fn become_program(
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use fs_err as fs;
+
     use super::*;
 
     #[test]

@@ -5,6 +5,8 @@
 //! others spell the same things differently: only the module, the shard and the object are found
 //! here, so that such a backend can run in place and its object can be checked.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use super::backend::{BackendCommand, INDEX, is_bitcode};
@@ -68,7 +70,7 @@ pub(super) fn backend(driver: Driver, words: &[String]) -> Option<BackendCommand
     let module = words.iter().rfind(|word| is_bitcode(word))?.clone();
     let object = match driver {
         Driver::Cl => cl_object(words, &module),
-        _ => object_of(words).unwrap_or_else(|| "a.out".to_owned()),
+        _ => text_of(object_of(words).unwrap_or(OsStr::new("a.out"))),
     };
     Some(BackendCommand {
         module,
@@ -76,6 +78,11 @@ pub(super) fn backend(driver: Driver, words: &[String]) -> Option<BackendCommand
         object,
         extra_outputs: Vec::new(),
     })
+}
+
+/// `name`, a part of words that are text.
+pub(super) fn text_of(name: &OsStr) -> String {
+    name.to_string_lossy().into_owned()
 }
 
 /// The last index that a word names, however it is wrapped (`/clang:-fthinlto-index=F`).
@@ -93,15 +100,19 @@ fn writes_no_object(word: &str) -> bool {
     matches!(option, "E" | "EP" | "P" | "Zs" | "###" | "?" | "help") || word == "--version"
 }
 
-/// The value of the last `-o`.
-pub(super) fn object_of(words: &[String]) -> Option<String> {
+/// The value of the last `-o`. Options of the Objective-C migrator begin like one.
+pub(super) fn object_of<W: AsRef<OsStr>>(words: &[W]) -> Option<&OsStr> {
     let mut found = None;
-    let mut rest = words.iter();
+    let mut rest = words.iter().map(AsRef::as_ref);
     while let Some(word) = rest.next() {
-        match word.strip_prefix("-o") {
-            Some("") => found = rest.next().cloned().or(found),
-            Some(value) => found = Some(value.to_owned()),
-            None => {}
+        let bytes = word.as_encoded_bytes();
+        if bytes == b"-o" {
+            found = rest.next().or(found);
+        } else if let Some(name) = bytes.strip_prefix(b"-o")
+            && !bytes.starts_with(b"-objcmt-")
+            && bytes != b"-object"
+        {
+            found = Some(OsStr::from_bytes(name));
         }
     }
     found
@@ -173,6 +184,20 @@ mod tests {
             ("/c -ob.obj", "b.obj"),
         ] {
             assert_eq!(cl_object(&words(line), "x/m.obj"), object, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_last_object_counts_and_no_option_that_begins_like_one() {
+        for (line, object) in [
+            ("-c -o a.o -o b.o", Some("b.o")),
+            ("-c -oa.o -o", Some("a.o")),
+            ("-o bjc.o", Some("bjc.o")),
+            ("-objc.o", Some("bjc.o")),
+            ("-o a.o -objcmt-migrate-all -object", Some("a.o")),
+            ("-c", None),
+        ] {
+            assert_eq!(object_of(&words(line)), object.map(OsStr::new), "{line}");
         }
     }
 

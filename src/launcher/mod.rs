@@ -15,7 +15,6 @@ mod inputs;
 mod throttle;
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::action::response::expand_response_files;
@@ -29,6 +28,7 @@ pub use compiler::{
     HOLDS_SLOT, InheritedOnExec, LINKER_STARTED_BY, STARTED_BY, Wrappers, become_program,
     real_program, wrapper_name,
 };
+use driver::object_of;
 pub use front_end::{may_leave_a_module, modules};
 pub use guarded::{GuardedError, run_guarded};
 use hidden::{hidden_index, mentions};
@@ -133,7 +133,7 @@ fn hidden_or_none(words: &[OsString]) -> CompileDecision {
     };
     match hidden_index(words).or_else(in_response_files) {
         Some(reason) => CompileDecision::Guarded {
-            object: object_of(words).unwrap_or_default(),
+            object: object_of(words).unwrap_or_default().into(),
             reason,
         },
         None => CompileDecision::PassThrough,
@@ -147,23 +147,9 @@ fn not_text(words: &[OsString]) -> Result<CompileDecision, InputError> {
         return Ok(hidden_or_none(words));
     }
     Ok(CompileDecision::Guarded {
-        object: object_of(words).ok_or(InputError::NotText)?,
+        object: object_of(words).ok_or(InputError::NotText)?.into(),
         reason: "its command line is not UTF-8".to_owned(),
     })
-}
-
-/// The value of the last `-o`.
-fn object_of(words: &[OsString]) -> Option<PathBuf> {
-    let mut rest = words.iter();
-    let mut object = None;
-    while let Some(word) = rest.next() {
-        match word.as_encoded_bytes() {
-            b"-o" => object = rest.next().map(PathBuf::from),
-            [b'-', b'o', name @ ..] => object = Some(OsStr::from_bytes(name).into()),
-            _ => {}
-        }
-    }
-    object
 }
 
 /// `None` if a word is not text: no shard could name such a module rightly.

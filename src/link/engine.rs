@@ -144,18 +144,7 @@ impl Engine {
         let request = options.compiler_request(&file);
         let toolchain =
             ResolvedToolchain::resolve(&request, &hash_cache, &self.state).map_err(Box::new)?;
-        if let Some(reason) = toolchain.obstacle() {
-            let text = format!("all jobs run in place, uncached: {reason}");
-            match file.caller {
-                Caller::Linker => events.note(text),
-                Caller::Launcher => events.warning(text, None),
-            }
-        }
-        if options.record.describe_jobs {
-            let platform = options.farm.as_ref().map(|farm| farm.platform.clone());
-            let link = describe_link(&toolchain, platform.unwrap_or_default());
-            events.send(Event::LinkDescribed(Box::new(link)));
-        }
+        describe(&toolchain, file.caller, options, &events);
         let stats = LinkStats::new(Arc::clone(&self.state), &file.jobs);
         let client_context = options.client_context.clone();
         let verifier = Verifier::new(&options.verify, toolchain.worker().is_some(), &events);
@@ -308,6 +297,22 @@ fn announce(file: &JobFile, events: &Events) {
     }
     if let Some(more @ 1..) = file.unknown_keys.len().checked_sub(MOST_NAMED) {
         events.warning(format!("the job file has {more} more such keys"), None);
+    }
+}
+
+/// Tells the user what holds for all jobs of a link by `caller`.
+fn describe(toolchain: &ResolvedToolchain, caller: Caller, options: &Options, events: &Events) {
+    if let Some(reason) = toolchain.obstacle() {
+        let text = format!("all jobs run in place, uncached: {reason}");
+        match caller {
+            Caller::Linker => events.note(text),
+            Caller::Launcher => events.warning(text, None),
+        }
+    }
+    if options.record.describe_jobs {
+        let platform = options.farm.as_ref().map(|farm| farm.platform.clone());
+        let link = describe_link(toolchain, platform.unwrap_or_default());
+        events.send(Event::LinkDescribed(Box::new(link)));
     }
 }
 

@@ -12,7 +12,7 @@ use fs_err as fs;
 
 use super::elf::{self, ElfKind, Image, Machine, ReadError};
 use super::{SearchEnvironment, ToolchainError};
-use crate::fs::open_regular;
+use crate::fs::{is_executable, open_regular};
 
 /// Programs that are called in place of a compiler and start it. A link `clang` to one of them is
 /// common.
@@ -90,10 +90,6 @@ fn locate(compiler: &Path, environment: &SearchEnvironment) -> Result<PathBuf, T
         .ok_or_else(|| ToolchainError::NotInPath {
             name: compiler.to_string_lossy().into_owned(),
         })
-}
-
-fn is_executable(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
 fn refuse_wrapper(called_as: &Path, path: &Path) -> Result<(), ToolchainError> {

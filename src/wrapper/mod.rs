@@ -192,11 +192,7 @@ impl LinkPlan {
     /// The program cannot be written, which the linker finds before LTO.
     fn check_output(&self) -> Result<(), Refusal> {
         let output = Path::new(self.output());
-        let dir = match output.parent() {
-            Some(dir) if !dir.as_os_str().is_empty() => dir,
-            _ => Path::new("."),
-        };
-        if output.is_dir() || !dir.is_dir() {
+        if output.is_dir() || !fs::dir_of(output).is_dir() {
             return Err(Refusal::new(format!(
                 "`{}` cannot be written",
                 output.display()

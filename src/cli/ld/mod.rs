@@ -10,7 +10,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::engine_error::EngineError;
-use super::{CommandContext, arguments, cc, output};
+use super::{CommandContext, arguments, output};
 use crate::config::Warning;
 use crate::error::{ExitCode, Hinted, Rendered};
 use crate::launcher::{self, InheritedOnExec, LINKER_STARTED_BY, Wrappers};
@@ -186,7 +186,7 @@ pub(super) fn run(
         return alone(context, &call, &reason, None);
     }
     match Wrapped::link(context, &call, &plan) {
-        Ok(finished) => show(&finished),
+        Ok(finished) => output::finished(&finished),
         Err(Trouble::Nothing) => call.become_it(),
         Err(Trouble::Plain(reason)) => alone(context, &call, &reason, None),
         Err(Trouble::Failed(finished, step)) => {
@@ -195,7 +195,7 @@ pub(super) fn run(
         }
         Err(Trouble::Error(error)) => fail(&error),
         Err(Trouble::Engine(EngineError::Interrupted(interruption))) => {
-            cc::interrupted(interruption)
+            output::interrupted(interruption)
         }
         // The linker alone would link, but the user wants to see this.
         Err(Trouble::Engine(error @ EngineError::Link(LinkFailure::Wrong(_)))) => {
@@ -223,7 +223,7 @@ fn alone(
     }
     match failed {
         Some(finished) => {
-            let code = show(finished);
+            let code = output::finished(finished);
             output::error(&WrapError::StepFailed(reason.to_owned()));
             code
         }
@@ -236,12 +236,6 @@ fn one_line(error: &dyn Hinted) -> String {
     let lines = text.lines().map(str::trim);
     let said = lines.filter(|line| !line.is_empty() && !line.starts_with("hint:"));
     said.take(2).collect::<Vec<_>>().join(": ")
-}
-
-fn show(finished: &Finished) -> ExitCode {
-    cc::to_stdout(&finished.stdout);
-    cc::to_stderr(&finished.stderr);
-    cc::exit_code(finished.ending)
 }
 
 impl LinkerCall<'_> {

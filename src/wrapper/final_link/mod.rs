@@ -4,6 +4,7 @@
 //! modules, each after the members of archives that only it asks for, then the remaining libraries.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -64,11 +65,7 @@ pub(super) fn prepare(
         seen: &seen,
         pulled: &pulled,
     };
-    let mut linked = natives.words(0..loaded)?;
-    for (object, asked) in objects.into_iter().zip(asked) {
-        linked.extend(natives.words(asked)?);
-        linked.extend(object);
-    }
+    let linked = in_order(&mut natives, loaded, objects, asked)?;
     let mut arguments = options(&plan.items);
     match plan.flavour {
         // The thin link has looked, when the modules still had all their symbols.
@@ -88,6 +85,22 @@ pub(super) fn prepare(
     arguments.extend(libraries(&pieces, plan, jobs, &mut files)?);
     files.renamed.check(&plan.inputs.patterns)?;
     Ok((arguments, files.renamed))
+}
+
+/// The words of the first `loaded` native files, then of the `objects`, each after the members that
+/// it `asked` for.
+fn in_order(
+    natives: &mut LinkedNatives<'_>,
+    loaded: usize,
+    objects: Vec<Vec<String>>,
+    asked: Vec<Range<usize>>,
+) -> Result<Vec<String>, Refusal> {
+    let mut linked = natives.words(0..loaded)?;
+    for (object, asked) in objects.into_iter().zip(asked) {
+        linked.extend(natives.words(asked)?);
+        linked.extend(object);
+    }
+    Ok(linked)
 }
 
 /// Everything but inputs.

@@ -58,27 +58,7 @@ pub(super) fn places<'a>(piece: &'a Piece, out: &mut Vec<FileLocation<'a>>) {
 
 impl FileLocation<'_> {
     pub(super) fn read(&self, flavour: Flavour, fat: bool) -> Result<InputFile, Refusal> {
-        let (name, bytes, kind, lazy) = match self {
-            Self::File { path, lazy } => {
-                let unreadable = |error| Refusal::unreadable(Path::new(path), &error);
-                let (bytes, kind) = file(Path::new(path)).map_err(unreadable)?;
-                ((*path).to_owned(), bytes, kind, *lazy)
-            }
-            Self::Member {
-                library,
-                member,
-                kind,
-                lazy,
-            } => {
-                let name = format!("{}({})", library.path, inputs::traced(flavour, member));
-                let archive = Path::new(&library.path);
-                let opened = member.open(archive);
-                let bytes =
-                    opened.and_then(|(file, start, size)| content(&file, start, size, *kind));
-                let bytes = bytes.map_err(|error| Refusal::unreadable(archive, &error))?;
-                (name, bytes, *kind, *lazy)
-            }
-        };
+        let (name, bytes, kind, lazy) = self.content(flavour)?;
         let abi = match (kind, flavour) {
             (kind::FileKind::Object | kind::FileKind::Shared, Flavour::Elf) => {
                 bytes.get(comdat::elf::ABI).copied()
@@ -113,6 +93,34 @@ impl FileLocation<'_> {
             symbols: table.symbols,
             indexed,
             groups: table.groups,
+        })
+    }
+
+    /// Its name, what symbols are read from, what it is, and whether it is linked when it is needed.
+    fn content(
+        &self,
+        flavour: Flavour,
+    ) -> Result<(String, Vec<u8>, kind::FileKind, bool), Refusal> {
+        Ok(match self {
+            Self::File { path, lazy } => {
+                let unreadable = |error| Refusal::unreadable(Path::new(path), &error);
+                let (bytes, kind) = file(Path::new(path)).map_err(unreadable)?;
+                ((*path).to_owned(), bytes, kind, *lazy)
+            }
+            Self::Member {
+                library,
+                member,
+                kind,
+                lazy,
+            } => {
+                let name = format!("{}({})", library.path, inputs::traced(flavour, member));
+                let archive = Path::new(&library.path);
+                let opened = member.open(archive);
+                let bytes =
+                    opened.and_then(|(file, start, size)| content(&file, start, size, *kind));
+                let bytes = bytes.map_err(|error| Refusal::unreadable(archive, &error))?;
+                (name, bytes, *kind, *lazy)
+            }
         })
     }
 
