@@ -1,7 +1,8 @@
 //! The engines of a daemon: one for each set of settings that connections and databases depend on.
 //!
 //! Links with the same settings share an engine. Links that differ in the farm, in a secret, or in
-//! the environment that a credential helper sees share nothing. Idle engines are dropped.
+//! the environment or the directory that a credential helper sees share nothing. Idle engines are
+//! dropped.
 
 use std::collections::HashMap;
 use std::ffi::OsString;

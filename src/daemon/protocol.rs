@@ -147,6 +147,7 @@ impl LinkRequest {
         for client in of_farm.into_iter().chain(of_events) {
             if !client.credential_helpers.is_empty() {
                 client.credential_helper_environment = Some(environment.clone());
+                client.credential_helper_dir = Some(self.dir.clone());
             }
         }
         options.client_context = ClientContext::of(&self.dir, environment, self.umask);

@@ -29,6 +29,8 @@ pub struct ClientOptions {
     pub credential_helper_timeout: Duration,
     /// The environment of helpers; `None` for that of this process.
     pub credential_helper_environment: Option<Vec<(OsString, OsString)>>,
+    /// The directory that helpers run in; `None` for that of this process.
+    pub credential_helper_dir: Option<PathBuf>,
     /// How long a unary call may take, and a stream may make no progress.
     pub timeout: Duration,
     /// How long opening a connection may take.
@@ -62,6 +64,7 @@ impl Default for ClientOptions {
             credential_helpers: Vec::new(),
             credential_helper_timeout: Duration::from_secs(10),
             credential_helper_environment: None,
+            credential_helper_dir: None,
             timeout: Duration::from_mins(1),
             connect_timeout: Duration::from_secs(10),
             retries: 5,

@@ -40,6 +40,7 @@ pub(crate) struct Credentials {
     uri: String,
     timeout: Duration,
     environment: Option<Vec<(OsString, OsString)>>,
+    dir: Option<PathBuf>,
     cached: Mutex<Option<CachedCredentials>>,
 }
 
@@ -66,6 +67,7 @@ impl Credentials {
             uri: address.uri(),
             timeout: options.credential_helper_timeout,
             environment: options.credential_helper_environment.clone(),
+            dir: options.credential_helper_dir.clone(),
             cached: Mutex::new(None),
         }
     }
@@ -116,6 +118,9 @@ impl Credentials {
             if let Some(environment) = &self.environment {
                 let variables = environment.iter().map(|(name, value)| (name, value));
                 command.env_clear().envs(variables);
+            }
+            if let Some(dir) = &self.dir {
+                command.current_dir(dir);
             }
             let mut child = command
                 .arg("get")

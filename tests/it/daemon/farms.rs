@@ -7,6 +7,7 @@ use fs_err as fs;
 
 use crate::support::backends::{Backends, add};
 use crate::support::daemon::{Daemon, stderr, succeeded};
+use crate::support::executable;
 use crate::support::farm::{Farm, Method, Profile};
 use crate::support::link::Home;
 use crate::support::outcome::Counts;
@@ -59,6 +60,31 @@ fn links_with_other_headers_have_another_connection() {
         );
     }
     assert_eq!(farm.record().count(Method::GetCapabilities), 2);
+}
+
+#[test]
+fn a_credential_helper_runs_in_the_directory_of_its_caller() {
+    let (farm, daemon) = (Farm::start(Profile::buildbarn()), Daemon::new());
+    let dir = tempfile::tempdir().expect("a directory");
+    let (helper, told) = (dir.path().join("helper"), dir.path().join("told"));
+    let script = format!(
+        "#!/bin/sh\nread -r question\npwd -P >> {}\necho '{{\"headers\":{{}}}}'\n",
+        told.display()
+    );
+    executable::write(&helper, script);
+    let helper = helper.to_str().expect("a plain path");
+    let builds = [1, 2].map(|_| Backends::new(&generated(2)));
+    for (backends, salt) in builds.iter().zip(["first", "second"]) {
+        let options = [
+            ("RELTO_CREDENTIAL_HELPER", helper),
+            ("RELTO_CACHE_SALT", salt),
+        ];
+        run_all(&daemon, backends, &farm, &options);
+    }
+    let told = fs::read_to_string(told).expect("the helper ran");
+    let dirs = builds.each_ref().map(|backends| backends.dir().display());
+    let dirs: Vec<_> = dirs.iter().map(ToString::to_string).collect();
+    assert_eq!(told.lines().collect::<Vec<_>>(), dirs);
 }
 
 /// Runs all backends of `builds` at the same time, each in a process of its own. False if the daemon
