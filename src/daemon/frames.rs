@@ -19,6 +19,10 @@ use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 /// The job file of a link of a hundred thousand modules is smaller.
 const LARGEST_FRAME: usize = 512 << 20;
 
+/// A first frame holds a build and a key. Memory for a frame is taken when its length is known, and
+/// who has no key, as a confined compiler, must not take more.
+const LARGEST_FIRST_FRAME: usize = 64 << 10;
+
 /// How long a process that closed its socket may take to end, and how often it is checked.
 const END: Duration = Duration::from_secs(2);
 const END_POLL: Duration = Duration::from_millis(10);
@@ -66,7 +70,7 @@ impl Frames {
         }
         let (incoming, outgoing) = stream.into_split();
         let codec = LengthDelimitedCodec::builder()
-            .max_frame_length(LARGEST_FRAME)
+            .max_frame_length(LARGEST_FIRST_FRAME)
             .new_codec();
         Ok(Some(Self {
             incoming: FramedRead::new(incoming, codec),
@@ -117,6 +121,9 @@ impl Frames {
     /// The other end's first frame.
     pub(super) async fn receive_first<T: DeserializeOwned>(&mut self) -> io::Result<T> {
         let frame = self.next().await?;
+        self.incoming
+            .decoder_mut()
+            .set_max_frame_length(LARGEST_FRAME);
         Ok(serde_json::from_slice(&frame)?)
     }
 
@@ -131,5 +138,42 @@ impl Frames {
             Some(frame) => frame,
             None => Err(io::ErrorKind::UnexpectedEof.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_first_frame_that_claims_to_be_long_is_refused_before_it_arrives() {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        let frames = Frames::with_peer_of_this_user(ours).expect("a peer");
+        let mut frames = frames.expect("of this user");
+        theirs.write_u32(1 << 20).await.expect("sent");
+        let refused = frames.receive_first::<String>().await;
+        assert_eq!(
+            refused.expect_err("too long").kind(),
+            io::ErrorKind::InvalidData
+        );
+    }
+
+    #[tokio::test]
+    async fn later_frames_may_be_long() {
+        let pair = UnixStream::pair().expect("a pair");
+        let frames = [pair.0, pair.1].map(Frames::with_peer_of_this_user);
+        let [mut ours, mut theirs] = frames.map(|it| it.expect("a peer").expect("of this user"));
+        let long = "x".repeat(1 << 20);
+        let sending = async {
+            theirs.send_first(&"hello").await.expect("sent");
+            theirs.send(&long).await.expect("sent");
+        };
+        let receiving = async {
+            let first: String = ours.receive_first().await.expect("received");
+            assert_eq!(first, "hello");
+            let second: String = ours.receive().await.expect("received");
+            assert_eq!(second, long);
+        };
+        tokio::join!(sending, receiving);
     }
 }
