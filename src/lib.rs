@@ -116,7 +116,7 @@ pub mod internals {
         }
         pub mod slice {
             pub use crate::action::slice::{
-                NoSliceKey, SliceInputs, SliceKey, SliceableJob, SourceName, what_is_seen,
+                ModuleNames, NoSliceKey, SliceInputs, SliceKey, SliceableJob, what_is_seen,
             };
         }
         pub mod toolchain_tree {

@@ -33,7 +33,7 @@ use crate::thinlto::{
 };
 
 /// Changes whenever the same job would get another key without a change of its content.
-const SLICE_FORM: &str = "relto slices 5";
+const SLICE_FORM: &str = "relto slices 6";
 /// The directory of modules in the input root.
 const MODULES: &str = "relto/m/";
 
@@ -89,6 +89,8 @@ pub enum NoSliceKey {
     Environment,
     #[error("one of its modules cannot be sliced")]
     Module,
+    #[error("one of its modules has no hash")]
+    Hash,
 }
 
 /// What a slice key is made of, besides the job and what it sees of its imports.
@@ -119,13 +121,17 @@ pub fn check_kind(job: &CanonicalJob) -> Result<(), NoSliceKey> {
     }
 }
 
-/// What follows from the name of a module's source file.
+/// What a key takes of the names of a module that is understood.
 #[derive(Debug, Clone, Copy)]
-pub struct SourceName<'a> {
+pub struct ModuleNames<'a> {
     /// See [`ModuleGraph::source`].
     pub source: u64,
     /// Those local values of the module that the shard mentions ([`SliceableJob::mentioned`]).
     pub locals: &'a [LocalValue],
+    /// See [`ModuleGraph::suffixes`].
+    pub suffixes: &'a [u64],
+    /// See [`ModuleGraph::depends_on_names`].
+    pub depends_on_names: bool,
 }
 
 /// The GUID of a local value, and the hash of its name.
@@ -154,6 +160,10 @@ impl<'a> SliceableJob<'a> {
         let mut imports = inputs.index.imports()?;
         let modules = inputs.index.modules();
         let by_path: HashMap<&[u8], u64> = modules.iter().map(|it| (&it.path[..], it.id)).collect();
+        let numbers: Vec<u64> = modules.iter().map(|entry| suffix(entry.hash)).collect();
+        if numbers.contains(&0) {
+            return Err(NoSliceKey::Hash);
+        }
         let imported = job.files.iter().map(|file| {
             if *file.name == *inputs.own {
                 return Ok(None);
@@ -166,7 +176,7 @@ impl<'a> SliceableJob<'a> {
             job,
             inputs,
             imported: imported.collect::<Result<_, NoSliceKey>>()?,
-            numbers: modules.iter().map(|entry| suffix(entry.hash)).collect(),
+            numbers,
             mentioned: inputs.index.guids(),
         })
     }
@@ -183,23 +193,25 @@ impl<'a> SliceableJob<'a> {
         &self.mentioned
     }
 
-    /// The job's key, if this is what it sees of its files ([`what_is_seen`]). `suffixes` are those
-    /// of all its modules, `names` follow from each one's source file; `None` for a module that is
-    /// not understood.
+    /// The job's key, if this is what it sees of its files ([`what_is_seen`]). `names` has `None` for a
+    /// module that is not understood.
     ///
     /// # Errors
     /// It has none.
-    pub fn key<'b>(
+    pub fn key(
         &self,
         views: &[Option<&ModuleView>],
-        suffixes: impl IntoIterator<Item = &'b u64>,
-        names: &[Option<SourceName<'_>>],
+        names: &[Option<ModuleNames<'_>>],
     ) -> Result<SliceKey, NoSliceKey> {
         let is_understood = names.iter().all(Option::is_some);
         if !is_understood && !self.has_slices(views, names) {
             return Err(NoSliceKey::Module);
         }
-        let looks_promoted = suffixes.into_iter().any(|it| self.numbers.contains(it));
+        let keeps_names = |module: &ModuleNames<'_>| {
+            let mut suffixes = module.suffixes.iter();
+            module.depends_on_names || suffixes.any(|suffix| self.numbers.contains(suffix))
+        };
+        let keeps_names = names.iter().flatten().any(keeps_names);
         let mut digests = self.inputs.digests.to_vec();
         // What cannot be sliced keeps the digest of its bytes.
         let function = self.inputs.template.function;
@@ -225,13 +237,13 @@ impl<'a> SliceableJob<'a> {
             message: action.message,
             equalities,
             numbers: self.numbers.clone(),
-            restorable: is_understood && !looks_promoted,
+            restorable: is_understood && !keeps_names,
             numbered: Encoded::new(function, numbered),
         })
     }
 
     /// Whether the own module is understood, and an import counts by what the job sees of it.
-    fn has_slices(&self, views: &[Option<&ModuleView>], names: &[Option<SourceName<'_>>]) -> bool {
+    fn has_slices(&self, views: &[Option<&ModuleView>], names: &[Option<ModuleNames<'_>>]) -> bool {
         let own = self.imported.iter().position(Option::is_none);
         let mut files = self.imported.iter().zip(views);
         own.is_some_and(|own| names[own].is_some())
@@ -251,8 +263,8 @@ impl<'a> SliceableJob<'a> {
 }
 
 /// Says what of the names of source files matters, and what stands for GUIDs.
-fn sources(names: &[Option<SourceName<'_>>]) -> (String, HashMap<u64, u64>) {
-    let understood: Option<Vec<SourceName<'_>>> = names.iter().copied().collect();
+fn sources(names: &[Option<ModuleNames<'_>>]) -> (String, HashMap<u64, u64>) {
+    let understood: Option<Vec<ModuleNames<'_>>> = names.iter().copied().collect();
     let Some(names) = understood else {
         // A GUID may be that of a local value of a module that is not understood.
         let sources = names.iter().map(|name| name.map(|name| name.source));
@@ -283,7 +295,7 @@ fn locations(views: &[Option<&ModuleView>]) -> String {
 
 /// What stands for the GUIDs of local values: it does not depend on how source files are called,
 /// only on which modules share a name.
-fn stand_ins(names: &[SourceName<'_>], sources: &[u64]) -> HashMap<u64, u64> {
+fn stand_ins(names: &[ModuleNames<'_>], sources: &[u64]) -> HashMap<u64, u64> {
     let mut stand_ins = HashMap::new();
     for (name, source) in names.iter().zip(sources) {
         for (guid, local) in name.locals {

@@ -47,7 +47,7 @@ pub enum RestoreError {
     OtherHash,
     #[error("one number for two modules, or two for one")]
     Ambiguous,
-    #[error("names of one spelling, of which exceptions may be caught, change places")]
+    #[error("names of one spelling change places")]
     Order,
 }
 

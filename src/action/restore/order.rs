@@ -1,25 +1,18 @@
 //! Whether the order of anything in an object follows from the numbers in its names.
 //!
-//! Position-independent code that catches exceptions refers to the types that it catches through
-//! pointers, which LLVM writes behind all other data in the order of their names
-//! (`MachineModuleInfoImpl::getSortedStubs`). Types of one name in unnamed namespaces of two modules
-//! differ there in their numbers alone, so they change places when the numbers change their order.
-//! Nothing else that clang writes for the targets with slice keys is in the order of names, except
-//! the string table.
+//! LLVM compares the names of globals that other modules can refer to in two places. Scalar evolution
+//! sorts the operands of an expression so that has two of them (`CompareValueComplexity`), and
+//! position-independent code refers to the types that it catches through pointers in the order of their
+//! names (`MachineModuleInfoImpl::getSortedStubs`). Promoted locals of one name in two modules differ
+//! in their numbers alone, so they change places when the numbers change their order. An object in
+//! which both stand, whatever for, is restored only while their order stays.
 
 use std::collections::BTreeMap;
 
 use super::{Renumbering, numbers_in};
 
-/// How the name of a section begins that says which exceptions are caught where.
-const EXCEPTION_TABLE: &[u8] = b".gcc_except_table";
-
-/// Whether all `names` of an object stay in their order. Names whose order does not matter count
-/// too, where the object has exception tables: which of them are caught types is not looked into.
+/// Whether all `names` of an object stay in their order.
 pub(super) fn is_kept(names: &[&[u8]], numbers: &Renumbering) -> bool {
-    if !names.iter().any(|name| name.starts_with(EXCEPTION_TABLE)) {
-        return true;
-    }
     // By what precedes a number: the numbers that were there, and those that come there.
     let mut by_prefix: BTreeMap<&[u8], BTreeMap<&[u8], Vec<u8>>> = BTreeMap::new();
     for name in names {
@@ -54,9 +47,8 @@ mod tests {
     }
 
     #[test]
-    fn names_that_differ_in_their_numbers_alone_stay_in_their_order_where_exceptions_are_caught() {
-        let table = ".gcc_except_table.main";
-        let same = [table, "T.llvm.12", "T.llvm.34"];
+    fn names_that_differ_in_their_numbers_alone_stay_in_their_order() {
+        let same = ["T.llvm.12", "T.llvm.34"];
         assert!(kept(&same, &[(12, 56), (34, 78)]));
         assert!(kept(&same, &[(12, 12), (34, 34)]));
         assert!(!kept(&same, &[(12, 78), (34, 56)]));
@@ -64,16 +56,14 @@ mod tests {
         // As texts, and told apart whatever follows them.
         assert!(!kept(&same, &[(12, 9), (34, 10)]));
         assert!(!kept(&same, &[(12, 5), (34, 56)]));
-        let before = [table, "T.llvm.5.x", "T.llvm.56"];
+        let before = ["T.llvm.5.x", "T.llvm.56"];
         assert!(!kept(&before, &[(5, 12), (56, 34)]));
-        // Without a table no order matters.
-        assert!(kept(&same[1..], &[(12, 78), (34, 56)]));
-        let others = [table, "T.llvm.12", "U.llvm.34", "V.llvm.12"];
+        let others = ["T.llvm.12", "U.llvm.34", "V.llvm.12"];
         assert!(kept(&others, &[(12, 78), (34, 56)]));
         // A number that stays, and one behind another.
-        let foreign = [table, "T.llvm.12", "T.llvm.77"];
+        let foreign = ["T.llvm.12", "T.llvm.77"];
         assert!(!kept(&foreign, &[(12, 80)]));
-        let nested = [table, "T.llvm.12.llvm.34", "T.llvm.12.llvm.56"];
+        let nested = ["T.llvm.12.llvm.34", "T.llvm.12.llvm.56"];
         assert!(kept(&nested, &[(12, 90), (34, 11), (56, 13)]));
         assert!(!kept(&nested, &[(12, 90), (34, 13), (56, 11)]));
     }

@@ -66,7 +66,7 @@ fn object(target: &str, numbers: [u64; 2], more: &str) -> Option<Vec<u8>> {
     for name in [
         format!("first.llvm.{}", numbers[0]),
         format!("second.llvm.{}", numbers[1]),
-        format!("second.llvm.{}.cold", numbers[0]),
+        format!("fourth.llvm.{}.cold", numbers[0]),
         "third".to_owned(),
         "d".to_owned(),
     ] {

@@ -180,10 +180,9 @@ impl Slices {
             .and_then(|before| self.seen_again(before, &modules, mentioned, cache));
         let seen = again.or_else(|| self.seen(&modules, mentioned, cache));
         let mut seen = seen.ok_or(NoSliceKey::Module)?;
-        let suffixes = seen.files.iter().flat_map(SeenFile::suffixes);
-        let names: Vec<_> = seen.files.iter().map(SeenFile::source_name).collect();
+        let names: Vec<_> = seen.files.iter().map(SeenFile::names).collect();
         let views: Vec<_> = seen.files.iter().map(|file| file.view.as_ref()).collect();
-        let key = sliceable.key(&views, suffixes, &names)?;
+        let key = sliceable.key(&views, &names)?;
         seen.others = OtherParts::of(&key, toolchain.tree().root);
         let (sliced, whole) = seen.counts();
         let job = SlicedJob {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::graphs::hash_of;
 use super::{JobModule, PartOfKey, add_inline_output, inline_output};
-use crate::action::slice::{LocalValue, SliceKey, SourceName};
+use crate::action::slice::{LocalValue, ModuleNames, SliceKey};
 use crate::cache::{CacheError, DiskCache};
 use crate::digest::{Digest, DigestFunction};
 use crate::history::{ModuleKey, stable_name};
@@ -17,7 +17,7 @@ use crate::pb::reapi;
 use crate::thinlto::{ModuleGraph, ModuleView, name_hash};
 
 /// Changes with the record, and when the same module would have another slice.
-const SEEN_FORM: &str = "relto seen 6";
+const SEEN_FORM: &str = "relto seen 7";
 const SEEN: &str = "relto/seen";
 
 /// What a job saw of its modules.
@@ -59,8 +59,9 @@ pub(super) struct SeenFile {
 /// What a job's key takes of a module besides what is seen of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct UnderstoodModule {
-    /// See [`ModuleGraph::suffixes`].
+    /// See [`ModuleNames`].
     suffixes: Vec<u64>,
+    depends_on_names: bool,
     /// What follows from the name of its source file.
     source: u64,
     locals: Vec<LocalValue>,
@@ -90,22 +91,20 @@ impl SeenFile {
             view,
             understood: graph.map(|graph| UnderstoodModule {
                 suffixes: graph.suffixes().to_vec(),
+                depends_on_names: graph.depends_on_names(),
                 source: graph.source(),
                 locals: graph.locals_among(mentioned),
             }),
         }
     }
 
-    pub(super) fn source_name(&self) -> Option<SourceName<'_>> {
-        self.understood.as_ref().map(|module| SourceName {
+    pub(super) fn names(&self) -> Option<ModuleNames<'_>> {
+        self.understood.as_ref().map(|module| ModuleNames {
             source: module.source,
             locals: &module.locals,
+            suffixes: &module.suffixes,
+            depends_on_names: module.depends_on_names,
         })
-    }
-
-    pub(super) fn suffixes(&self) -> &[u64] {
-        let module = self.understood.as_ref();
-        module.map_or(&[], |module| &module.suffixes)
     }
 
     fn locals(&self) -> &[LocalValue] {

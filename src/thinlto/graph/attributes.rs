@@ -90,6 +90,7 @@ fn group(mut rest: &[u64], types: &Types, encoder: &mut Encoder) -> Option<()> {
                 encoder.number(*value);
                 rest
             }
+            (form::TEXT | form::TEXT_WITH_VALUE, _) if is_of_signed_pointers(key) => return None,
             (form::TEXT, _) => text(key, encoder)?,
             (form::TEXT_WITH_VALUE, _) => text(text(key, encoder)?, encoder)?,
             (form::TYPE, [kind, id, rest @ ..]) => {
@@ -113,6 +114,13 @@ fn group(mut rest: &[u64], types: &Types, encoder: &mut Encoder) -> Option<()> {
         };
     }
     Some(())
+}
+
+/// Whether the name of an attribute is one of those that sign pointers: code has hashes of the names
+/// of functions then.
+fn is_of_signed_pointers(name: &[u64]) -> bool {
+    let start = b"ptrauth".iter().map(|byte| u64::from(*byte));
+    name.iter().copied().take(start.len()).eq(start)
 }
 
 /// Characters up to a zero.

@@ -135,6 +135,15 @@ impl MetadataBlock {
         self.entries.len()
     }
 
+    /// Whether one of the texts is this one.
+    pub(super) fn has_text(&self, wanted: &[u8]) -> bool {
+        let mut entries = self.entries.iter();
+        entries.any(|entry| match entry {
+            MetadataEntry::Text(start, end) => self.text[*start as usize..*end as usize] == *wanted,
+            _ => false,
+        })
+    }
+
     /// All texts, one behind the other.
     pub(super) fn text(&self) -> &[u8] {
         &self.text

@@ -178,6 +178,8 @@ pub struct ModuleGraph {
     nodes: Vec<Node>,
     /// Numbers that follow `.llvm.` in any text of the module.
     suffixes: Vec<u64>,
+    /// See [`ModuleGraph::depends_on_names`].
+    depends_on_names: bool,
 }
 
 /// The GUID of a global value that is not local.
@@ -245,6 +247,13 @@ impl ModuleGraph {
     #[must_use]
     pub fn suffixes(&self) -> &[u64] {
         &self.suffixes
+    }
+
+    /// Whether an object may hold more of the names of promoted locals than these names: its assembly
+    /// may take them apart, or calls are promoted by their hashes.
+    #[must_use]
+    pub fn depends_on_names(&self) -> bool {
+        self.depends_on_names
     }
 
     /// Why slices are opaque that need some bodies or initializers.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use memchr::memmem;
+use memchr::{memchr_iter, memmem};
 
 use super::attributes::Attributes;
 use super::code::{block, constant, module as code};
@@ -23,6 +23,11 @@ use crate::thinlto::bitstream::{Records, text};
 const VERSION_WITH_STRTAB: u64 = 2;
 /// Metadata that holds numbers made of names.
 const PROBES: &[u8] = b"llvm.pseudo_probe_desc";
+/// The directive of assembly that goes through the characters of a text, perhaps a symbol's name.
+const BY_CHARACTER: &[u8] = b".irpc";
+/// What metadata of a value profile begins with. Calls are promoted by hashes of the names that
+/// functions have now.
+const VALUE_PROFILE: &[u8] = b"VP";
 /// Record of a function's place in a module's symbol table.
 const VST_FUNCTION: u64 = 3;
 /// What the compiler must not remove although nothing refers to it. `llvm.used` is for linkers too.
@@ -36,7 +41,11 @@ const KEPT_BY_COMPILER: &[u8] = b"llvm.compiler.used";
 pub(super) fn read(bytes: &[u8]) -> Decoded<ModuleGraph> {
     let file = ModuleFile::read(bytes)?;
     let mut suffixes = BTreeSet::new();
-    let mut texts = |text: &[u8]| find_suffixes(text, &mut suffixes);
+    let mut takes_apart = false;
+    let mut texts = |text: &[u8]| {
+        find_suffixes(text, &mut suffixes);
+        takes_apart |= goes_by_character(text);
+    };
     texts(&file.strtab);
 
     let mut head = Encoder::default();
@@ -68,6 +77,7 @@ pub(super) fn read(bytes: &[u8]) -> Decoded<ModuleGraph> {
         None => MetadataBlock::default(),
     };
     texts(table.text());
+    let has_value_profiles = table.has_text(VALUE_PROFILE);
     let lists = table.named.clone();
     let attachments = table.attachments.clone();
     let mut metadata = Metadata::new(table);
@@ -117,6 +127,7 @@ pub(super) fn read(bytes: &[u8]) -> Decoded<ModuleGraph> {
         globals,
         nodes: metadata.nodes,
         suffixes: suffixes.into_iter().collect(),
+        depends_on_names: takes_apart || has_value_profiles,
     };
     graph.own = own(&file, &tables, &metadata.source_values, &graph)?;
     Ok(graph)
@@ -318,6 +329,15 @@ pub(super) fn constant_texts(records: &Records, texts: &mut dyn FnMut(&[u8])) {
             texts(&text(record.operands));
         }
     }
+}
+
+/// Whether a text has the directive [`BY_CHARACTER`], in any spelling.
+fn goes_by_character(text: &[u8]) -> bool {
+    let mut dots = memchr_iter(b'.', text);
+    dots.any(|at| {
+        let directive = text[at..].get(..BY_CHARACTER.len());
+        directive.is_some_and(|it| it.eq_ignore_ascii_case(BY_CHARACTER))
+    })
 }
 
 /// Numbers of up to 64 bits that follow `.llvm.`.

@@ -28,6 +28,15 @@ impl ModuleGraph {
     ) -> Decoded<ModuleView> {
         let mut reached = Reached::new(self);
         reached.part(&self.head);
+        // LLVM reads these with the module, and what it finds wrong in the debug information or alias
+        // analysis of one of them it removes from all.
+        for global in &self.globals {
+            if let GlobalContent::Known(content) = &global.content
+                && global.kind == GlobalKind::Variable
+            {
+                reached.add_all(&content.bodies, Extent::Whole);
+            }
+        }
         for (index, global) in self.globals.iter().enumerate() {
             if !global.appending && roots(global.guid) {
                 reached.add(index, Extent::Whole);

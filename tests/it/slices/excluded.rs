@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use crate::support::compiler::CompilerCopy;
 use crate::support::link::{Home, Link};
-use crate::support::llvm::run;
+use crate::support::llvm::{Llvm, run};
 use crate::support::program::Program;
 use crate::support::repeat::remote;
 
@@ -97,6 +97,33 @@ fn jobs_for_processors_that_were_not_compared_have_slice_keys_only_where_the_use
         assert_eq!(excluded(target, None), 3, "{target}");
         assert_eq!(excluded(target, Some("on")), 0, "{target}");
     }
+}
+
+/// All of their locals would be promoted under the same numbers.
+#[test]
+fn modules_without_hashes_exclude_their_jobs() {
+    let (home, (mut program, kept)) = (Home::new(), base());
+    for module in &mut program.modules {
+        let name = module.file_name().expect("a name").to_owned();
+        let plain = kept.path().join("plain").join(name);
+        fs::create_dir_all(plain.parent().expect("a directory")).expect("made");
+        let mut opt = Llvm::get().command("opt");
+        run(opt
+            .arg("-module-summary")
+            .arg(&*module)
+            .arg("-o")
+            .arg(&plain));
+        *module = plain;
+    }
+    let outcome = link(&program, "on").run_at(&home).expect_works();
+    outcome.assert_identical_objects();
+    let told = run(&mut explain_jobs(&outcome, &home));
+    assert_eq!(
+        told.matches("  slice key none: one of its modules has no hash")
+            .count(),
+        3,
+        "{told}"
+    );
 }
 
 #[test]

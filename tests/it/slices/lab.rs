@@ -12,7 +12,7 @@ use relto::internals::action::arguments::{parse, reaching};
 use relto::internals::action::canonical::{Canonical, CanonicalJob, FileTable, canonical};
 use relto::internals::action::restore::{Renumbering, RestoreError, check, restore};
 use relto::internals::action::slice::{
-    NoSliceKey, SliceInputs, SliceKey, SliceableJob, SourceName, what_is_seen,
+    ModuleNames, NoSliceKey, SliceInputs, SliceKey, SliceableJob, what_is_seen,
 };
 use relto::internals::action::toolchain_tree::ToolchainTree;
 use relto::internals::action::{Action, ActionTemplate};
@@ -559,22 +559,23 @@ impl Lab {
         });
         let graphs: Vec<Option<&ModuleGraph>> = graphs.collect();
         let (views, _) = what_is_seen(sliceable.imported(), &graphs);
-        let understood = graphs.iter().flatten();
-        let suffixes = understood.flat_map(|graph| graph.suffixes());
         let mentioned = sliceable.mentioned();
         let locals = graphs
             .iter()
             .map(|graph| Some(graph.as_ref()?.locals_among(mentioned)));
         let locals: Vec<_> = locals.collect();
         let names = graphs.iter().zip(&locals).map(|(graph, locals)| {
-            Some(SourceName {
-                source: graph.as_ref()?.source(),
+            let graph = graph.as_ref()?;
+            Some(ModuleNames {
+                source: graph.source(),
                 locals: locals.as_ref()?,
+                suffixes: graph.suffixes(),
+                depends_on_names: graph.depends_on_names(),
             })
         });
         let names: Vec<_> = names.collect();
         let views: Vec<_> = views.iter().map(Option::as_ref).collect();
-        sliceable.key(&views, suffixes, &names)
+        sliceable.key(&views, &names)
     }
 
     /// Why modules of the program, or parts of them, are taken whole.

@@ -2,7 +2,6 @@
 //! objects.
 
 mod campaign;
-mod caught;
 mod excluded;
 mod farm;
 mod figures;
@@ -12,6 +11,7 @@ mod lab;
 mod links;
 mod memory;
 mod numbered;
+mod order;
 mod pieces;
 mod pulled;
 pub(crate) mod rust;

@@ -145,6 +145,59 @@ fn constants_that_lead_to_more_globals_than_a_module_has_bytes_are_opaque() {
     assert_eq!(table(400, 400), Err(Opaque::References));
 }
 
+#[test]
+fn what_may_depend_on_the_names_of_promoted_locals_is_told() {
+    let depends = |more: &str| read_with(more).map(|graph| graph.depends_on_names());
+    assert_eq!(depends("@x = global i32 0"), Ok(false));
+    let assembly = |text: &str| {
+        let call = format!("call void asm sideeffect \"{text}\", \"i\"(ptr @x)");
+        depends(&format!(
+            "@x = internal global i32 0\ndefine void @two() {{\n  {call}\n  ret void\n}}"
+        ))
+    };
+    assert_eq!(assembly(".long ${0:c}"), Ok(false));
+    assert_eq!(assembly(".irp x, ${0:c}\\0A.endr"), Ok(false));
+    assert_eq!(assembly("nop; .irpc x, ${0:c}\\0A.endr"), Ok(true));
+    assert_eq!(assembly(".IrpC x, ${0:c}\\0A.endr"), Ok(true));
+    assert_eq!(depends("module asm \".irpc x, abc\\0A.endr\""), Ok(true));
+    let profile = "!x = !{!0}\n!0 = !{!\"VP\", i32 0, i64 10, i64 5, i64 10}";
+    assert_eq!(depends(profile), Ok(true));
+    assert_eq!(depends(&profile.replace("VP", "VPN")), Ok(false));
+}
+
+#[test]
+fn functions_that_sign_pointers_are_not_understood() {
+    let attributed = |attribute: &str| {
+        read_with(&format!(
+            "define void @two() \"{attribute}\" {{\n  ret void\n}}"
+        ))
+        .map(drop)
+    };
+    assert_eq!(attributed("other-attribute"), Ok(()));
+    for attribute in ["ptrauth-indirect-gotos", "ptrauth-returns\"=\"true"] {
+        assert!(
+            matches!(attributed(attribute), Err(Opaque::Record { .. })),
+            "{attribute}"
+        );
+    }
+}
+
+/// The reader of LLVM takes these with the module, imported or not.
+#[test]
+fn functions_whose_blocks_a_variable_names_are_seen_by_all_jobs() {
+    let one = |number: u32| {
+        let graph = read_with(&format!(
+            "@blocks = internal constant [1 x ptr] [ptr blockaddress(@two, %next)]\n\
+             define i32 @two(i32 %x) {{\n  br label %next\nnext:\n  %y = add i32 %x, {number}\n  ret i32 %y\n}}\n\
+             define i32 @three(i32 %x) {{\n  %y = add i32 %x, 7\n  ret i32 %y\n}}"
+        ));
+        let graph = graph.expect("a module");
+        graph.slice(&|it| it == guid("one"), &|_| false)
+    };
+    assert_eq!(one(1), one(1));
+    assert_ne!(one(1), one(2));
+}
+
 /// Orders of uses are a block that clang never writes.
 #[test]
 fn a_body_with_a_block_that_is_not_known_makes_opaque_what_needs_it() {

@@ -1,5 +1,4 @@
-//! Exceptions whose types have one name in several modules: in position-independent code the
-//! pointers to them stand in the data in the order of their names, of which the hashes are a part.
+//! Objects in which something is in the order of promoted names, of which the hashes are a part.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +11,8 @@ use crate::support::program::{Check, Program};
 
 use super::links::link;
 
-/// Throws and catches a type of its own. `NAME` is the module's, `NUMBER` stands in a function that
+/// Throws and catches a type of its own: in position-independent code the pointers to caught types stand
+/// in the data in the order of their names. `NAME` is the module's, `NUMBER` stands in a function that
 /// nothing imports.
 const CATCHER: &str = "void throws_NAME(int);\n\
     int unrelated_NAME(int x) { return x * NUMBER; }\n\
@@ -27,19 +27,44 @@ const MAIN: &str = "#include <cstdio>\nint catches_one(int); int catches_two(int
     int main(int count, char **) {\n\
       std::puts(catches_one(count) + catches_two(count) ? \"ok\" : \"bad\"); }\n";
 
-fn program(number: u32) -> (Program, TempDir) {
+fn catching(number: u32) -> (Program, TempDir) {
     let catcher = |name: &str, number: u32| {
         let text = CATCHER.replace("NAME", name);
         text.replace("NUMBER", &number.to_string())
     };
-    let dir = tempfile::tempdir().expect("a directory");
-    let compiled = [
+    program([
         ("main", MAIN.to_owned()),
         ("one", catcher("one", 3)),
         ("two", catcher("two", number)),
         ("thrower", THROWER.to_owned()),
-    ]
-    .map(|(name, text)| {
+    ])
+}
+
+/// Adds addresses of tables of one name: operands of sums are sorted by name.
+const TABLE: &str = "static int table[64];\n\
+    int *at_NAME(long i) { return &table[i]; }\n\
+    void set_NAME(long i, int x) { table[i] = x + table[i + 1]; }\n\
+    int unrelated_NAME(int x) { return x * NUMBER; }\n";
+const SUMS: &str = "#include <cstdio>\nint *at_one(long); int *at_two(long);\n\
+    [[gnu::noinline]] void sums(long n, volatile long *to) {\n\
+      for (long i = 0; i < n; i++) to[i] = (long)at_one(i) + (long)at_two(i); }\n\
+    int main(int count, char **) { volatile long to[64]; sums(count, to); std::puts(\"ok\"); }\n";
+
+fn summing(number: u32) -> (Program, TempDir) {
+    let table = |name: &str, number: u32| {
+        let text = TABLE.replace("NAME", name);
+        text.replace("NUMBER", &number.to_string())
+    };
+    program([
+        ("main", SUMS.to_owned()),
+        ("one", table("one", 3)),
+        ("two", table("two", number)),
+    ])
+}
+
+fn program<const N: usize>(texts: [(&str, String); N]) -> (Program, TempDir) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let compiled = texts.map(|(name, text)| {
         let source = format!("{name}.cpp");
         fs::write(dir.path().join(&source), text).expect("written");
         let mut clang = Llvm::get().command("clang++");
@@ -48,7 +73,7 @@ fn program(number: u32) -> (Program, TempDir) {
         dir.path().join(format!("{name}.o"))
     });
     let program = Program {
-        name: "caught".to_owned(),
+        name: "ordered".to_owned(),
         driver: "clang++",
         modules: compiled.into(),
         files: Vec::new(),
@@ -80,7 +105,7 @@ fn caught_types_of_one_name_are_in_the_order_in_which_the_compiler_writes_them()
     let home = Home::new();
     let (mut firsts, mut found) = (BTreeMap::new(), 0);
     for number in 0..12 {
-        let (program, _kept) = program(number);
+        let (program, _kept) = catching(number);
         let outcome = link(&program, "on").run_at(&home).expect_works();
         let reference = Link::reference(&program).keep_objects().run();
         assert_eq!(outcome.objects(), reference.objects(), "edit {number}");
@@ -95,4 +120,19 @@ fn caught_types_of_one_name_are_in_the_order_in_which_the_compiler_writes_them()
     assert!((2..12).contains(&most), "{firsts:?}");
     // `one.o` and `thrower.o` each time, and `main.o` unless the order has changed.
     assert!(found > 2 * 11, "{found}");
+}
+
+#[test]
+fn operands_that_are_sorted_by_name_are_in_the_compilers_order() {
+    let home = Home::new();
+    let mut found = 0;
+    for number in 0..12 {
+        let (program, _kept) = summing(number);
+        let outcome = link(&program, "on").run_at(&home).expect_works();
+        let reference = Link::reference(&program).keep_objects().run();
+        assert_eq!(outcome.objects(), reference.objects(), "edit {number}");
+        found += usize::from(number > 0) * outcome.counts().cached;
+    }
+    // `one.o` each time, and `main.o` unless the order has changed.
+    assert!((11 + 1..2 * 11).contains(&found), "{found}");
 }
