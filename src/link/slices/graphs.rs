@@ -14,7 +14,7 @@ use crate::task::lock;
 use crate::thinlto::ModuleGraph;
 
 /// Changes when the same module would have another graph.
-const GRAPH_FORM: &str = "relto graph 7";
+const GRAPH_FORM: &str = "relto graph 8";
 const GRAPH: &str = "relto/graph";
 /// Bytes of recently used graphs after which those that were not used meanwhile are let go.
 const GENERATION: usize = 48 << 20;

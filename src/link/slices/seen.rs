@@ -17,7 +17,7 @@ use crate::pb::reapi;
 use crate::thinlto::{ModuleGraph, ModuleView, name_hash};
 
 /// Changes with the record, and when the same module would have another slice.
-const SEEN_FORM: &str = "relto seen 7";
+const SEEN_FORM: &str = "relto seen 8";
 const SEEN: &str = "relto/seen";
 
 /// What a job saw of its modules.

@@ -14,7 +14,9 @@ enum Extent {
 }
 
 impl ModuleGraph {
-    /// What a job sees that imports the globals with GUIDs in `roots`.
+    /// What a job sees that imports the globals with GUIDs in `roots`. LLVM also reads the functions whose
+    /// blocks an initializer names, imported or not, but takes nothing from them. (If their metadata
+    /// for alias analysis is wrong it removes that of the whole module; no compiler writes it wrong.)
     /// `is_namesake` says whether the own module or another import of the job has a global with a
     /// name of this hash: LLVM moves such variables to the end of the list, in the order of this
     /// module, imported or not.
@@ -28,15 +30,6 @@ impl ModuleGraph {
     ) -> Decoded<ModuleView> {
         let mut reached = Reached::new(self);
         reached.part(&self.head);
-        // LLVM reads these with the module, and what it finds wrong in the debug information or alias
-        // analysis of one of them it removes from all.
-        for global in &self.globals {
-            if let GlobalContent::Known(content) = &global.content
-                && global.kind == GlobalKind::Variable
-            {
-                reached.add_all(&content.bodies, Extent::Whole);
-            }
-        }
         for (index, global) in self.globals.iter().enumerate() {
             if !global.appending && roots(global.guid) {
                 reached.add(index, Extent::Whole);

@@ -182,22 +182,6 @@ fn functions_that_sign_pointers_are_not_understood() {
     }
 }
 
-/// The reader of LLVM takes these with the module, imported or not.
-#[test]
-fn functions_whose_blocks_a_variable_names_are_seen_by_all_jobs() {
-    let one = |number: u32| {
-        let graph = read_with(&format!(
-            "@blocks = internal constant [1 x ptr] [ptr blockaddress(@two, %next)]\n\
-             define i32 @two(i32 %x) {{\n  br label %next\nnext:\n  %y = add i32 %x, {number}\n  ret i32 %y\n}}\n\
-             define i32 @three(i32 %x) {{\n  %y = add i32 %x, 7\n  ret i32 %y\n}}"
-        ));
-        let graph = graph.expect("a module");
-        graph.slice(&|it| it == guid("one"), &|_| false)
-    };
-    assert_eq!(one(1), one(1));
-    assert_ne!(one(1), one(2));
-}
-
 /// Orders of uses are a block that clang never writes.
 #[test]
 fn a_body_with_a_block_that_is_not_known_makes_opaque_what_needs_it() {
