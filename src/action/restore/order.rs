@@ -1,11 +1,12 @@
 //! Whether the order of anything in an object follows from the numbers in its names.
 //!
-//! LLVM compares the names of globals that other modules can refer to in two places. Scalar evolution
-//! sorts the operands of an expression so that has two of them (`CompareValueComplexity`), and
-//! position-independent code refers to the types that it catches through pointers in the order of their
-//! names (`MachineModuleInfoImpl::getSortedStubs`). Promoted locals of one name in two modules differ
-//! in their numbers alone, so they change places when the numbers change their order. An object in
-//! which both stand, whatever for, is restored only while their order stays.
+//! LLVM goes by the order of names in a few places. Scalar evolution sorts the operands of an expression
+//! that has two globals (`CompareValueComplexity`), called values are propagated in the order of the
+//! functions' names (`CVPLatticeVal::Compare`), entries of `.eh_frame` follow the names of personalities
+//! (`CIEKey`), and position-independent code refers to the types that it catches through pointers in the
+//! order of theirs (`MachineModuleInfoImpl::getSortedStubs`). Promoted locals of one name in two modules
+//! differ in their numbers alone, so they change places when the numbers change their order. An object
+//! in which both stand, whatever for, is restored only while their order stays.
 
 use std::collections::BTreeMap;
 
