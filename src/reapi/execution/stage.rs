@@ -10,23 +10,24 @@ use crate::reapi::rpc::Rpc;
 /// The furthest stage of an execution, and since when. A server may report stages again.
 #[derive(Debug)]
 pub(super) struct StageClock {
-    furthest: Stage,
+    /// `None` until the server has answered; some never say more than that the stage is unknown.
+    furthest: Option<Stage>,
     since: Instant,
 }
 
 impl StageClock {
     pub(super) fn start() -> Self {
         Self {
-            furthest: Stage::Unknown,
+            furthest: None,
             since: Instant::now(),
         }
     }
 
-    /// Whether the execution has got further than ever before.
+    /// Whether the execution has got further than ever before, as by the first answer.
     pub(super) fn advance(&mut self, stage: Stage) -> bool {
-        let advances = stage > self.furthest;
+        let advances = self.furthest.is_none_or(|furthest| stage > furthest);
         if advances {
-            (self.furthest, self.since) = (stage, Instant::now());
+            (self.furthest, self.since) = (Some(stage), Instant::now());
         }
         advances
     }
