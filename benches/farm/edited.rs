@@ -18,7 +18,7 @@ use relto_testing::farm::{Farm, Profile, TimedResult, TimedWorkers};
 use relto_testing::link::{Home, Link};
 use relto_testing::llvm::{Llvm, run as run_tool};
 use relto_testing::measure::{run, show};
-use relto_testing::program::{Check, Program};
+use relto_testing::program::Program;
 use relto_testing::saved::copy_files;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -129,18 +129,8 @@ impl Texts {
         });
         let names = ["main.o".to_owned()].into_iter().chain(modules);
         let names = names.chain([SHARED.to_owned()]);
-        Program {
-            name: "edited".to_owned(),
-            driver: "clang",
-            modules: names.map(|name| self.0.path().join(name)).collect(),
-            files: Vec::new(),
-            link_arguments: vec!["-O2".to_owned()],
-            check: Some(Check {
-                arguments: Vec::new(),
-                says: "ok".to_owned(),
-                dir: None,
-            }),
-        }
+        let modules = names.map(|name| self.0.path().join(name));
+        Program::c("edited", modules.collect())
     }
 }
 

@@ -124,6 +124,14 @@ pub(super) fn link<'a>(program: &'a Program, switch: &str) -> Link<'a> {
         .keep_objects()
 }
 
+/// Links, and compares each object with the one that the compiler writes in place.
+pub(super) fn linked(program: &Program, home: &Home) -> LinkOutcome {
+    let outcome = link(program, "on").run_at(home).expect_works();
+    let reference = Link::reference(program).keep_objects().run();
+    assert_eq!(outcome.objects(), reference.objects());
+    outcome
+}
+
 #[test]
 fn an_edit_that_importers_cannot_see_compiles_one_module() {
     let home = Home::new();

@@ -4,14 +4,14 @@
 use tempfile::TempDir;
 
 use crate::support::farm::{Farm, Profile};
-use crate::support::link::{Home, Link};
+use crate::support::link::Home;
 use crate::support::llvm::Llvm;
 use crate::support::outcome::LinkOutcome;
 use crate::support::program::Program;
 use crate::support::remote;
 
 use super::farm::{OPTION, by_kind};
-use super::links::{compiled, link};
+use super::links::{compiled, link, linked};
 
 const MAIN: &str = "#include <stdio.h>\nint other(int); int extra(int);\n\
     int main(void) { puts(other(2) && extra(1) ? \"ok\" : \"bad\"); return 0; }\n";
@@ -69,14 +69,6 @@ fn program(obstacle: Obstacle<'_>, shared: u32, extra: u32) -> (Program, TempDir
         assert!(clang.status().expect("it starts").success());
     }
     (program, dir)
-}
-
-/// Links, and compares each object with the one that the compiler writes in place.
-fn linked(program: &Program, home: &Home) -> LinkOutcome {
-    let outcome = link(program, "on").run_at(home).expect_works();
-    let reference = Link::reference(program).keep_objects().run();
-    assert_eq!(outcome.objects(), reference.objects());
-    outcome
 }
 
 /// After an edit of `extra.c` that nothing sees its own job runs, and after one of `shared.c` the

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use fs_err as fs;
 use tempfile::TempDir;
 
-use crate::support::link::{Home, Link};
+use crate::support::link::Home;
 use crate::support::llvm::{Llvm, run};
-use crate::support::program::{Check, Program};
+use crate::support::program::Program;
 
-use super::links::link;
+use super::links::linked;
 
 /// Throws and catches a type of its own: in position-independent code the pointers to caught types stand
 /// in the data in the order of their names. `NAME` is the module's, `NUMBER` stands in a function that
@@ -28,14 +28,10 @@ const MAIN: &str = "#include <cstdio>\nint catches_one(int); int catches_two(int
       std::puts(catches_one(count) + catches_two(count) ? \"ok\" : \"bad\"); }\n";
 
 fn catching(number: u32) -> (Program, TempDir) {
-    let catcher = |name: &str, number: u32| {
-        let text = CATCHER.replace("NAME", name);
-        text.replace("NUMBER", &number.to_string())
-    };
     program([
         ("main", MAIN.to_owned()),
-        ("one", catcher("one", 3)),
-        ("two", catcher("two", number)),
+        ("one", module(CATCHER, "one", 3)),
+        ("two", module(CATCHER, "two", number)),
         ("thrower", THROWER.to_owned()),
     ])
 }
@@ -51,15 +47,17 @@ const SUMS: &str = "#include <cstdio>\nint *at_one(long); int *at_two(long);\n\
     int main(int count, char **) { volatile long to[64]; sums(count, to); std::puts(\"ok\"); }\n";
 
 fn summing(number: u32) -> (Program, TempDir) {
-    let table = |name: &str, number: u32| {
-        let text = TABLE.replace("NAME", name);
-        text.replace("NUMBER", &number.to_string())
-    };
     program([
         ("main", SUMS.to_owned()),
-        ("one", table("one", 3)),
-        ("two", table("two", number)),
+        ("one", module(TABLE, "one", 3)),
+        ("two", module(TABLE, "two", number)),
     ])
+}
+
+/// One of the two modules of a kind.
+fn module(text: &str, name: &str, number: u32) -> String {
+    let text = text.replace("NAME", name);
+    text.replace("NUMBER", &number.to_string())
 }
 
 fn program<const N: usize>(texts: [(&str, String); N]) -> (Program, TempDir) {
@@ -73,16 +71,8 @@ fn program<const N: usize>(texts: [(&str, String); N]) -> (Program, TempDir) {
         dir.path().join(format!("{name}.o"))
     });
     let program = Program {
-        name: "ordered".to_owned(),
         driver: "clang++",
-        modules: compiled.into(),
-        files: Vec::new(),
-        link_arguments: vec!["-O2".to_owned()],
-        check: Some(Check {
-            arguments: Vec::new(),
-            says: "ok".to_owned(),
-            dir: None,
-        }),
+        ..Program::c("ordered", compiled.into())
     };
     (program, dir)
 }
@@ -106,9 +96,7 @@ fn caught_types_of_one_name_are_in_the_order_in_which_the_compiler_writes_them()
     let (mut firsts, mut found) = (BTreeMap::new(), 0);
     for number in 0..12 {
         let (program, _kept) = catching(number);
-        let outcome = link(&program, "on").run_at(&home).expect_works();
-        let reference = Link::reference(&program).keep_objects().run();
-        assert_eq!(outcome.objects(), reference.objects(), "edit {number}");
+        let outcome = linked(&program, &home);
         found += usize::from(number > 0) * outcome.counts().cached;
         let main = &outcome.objects()[0];
         if let [first, _] = &order_in_data(main)[..] {
@@ -128,9 +116,7 @@ fn operands_that_are_sorted_by_name_are_in_the_compilers_order() {
     let mut found = 0;
     for number in 0..12 {
         let (program, _kept) = summing(number);
-        let outcome = link(&program, "on").run_at(&home).expect_works();
-        let reference = Link::reference(&program).keep_objects().run();
-        assert_eq!(outcome.objects(), reference.objects(), "edit {number}");
+        let outcome = linked(&program, &home);
         found += usize::from(number > 0) * outcome.counts().cached;
     }
     // `one.o` each time, and `main.o` unless the order has changed.

@@ -52,7 +52,7 @@ pub struct Program {
 
 impl Program {
     /// A C program whose own test prints `ok`.
-    fn c(name: &str, modules: Vec<PathBuf>) -> Self {
+    pub fn c(name: &str, modules: Vec<PathBuf>) -> Self {
         Self {
             name: name.to_owned(),
             driver: "clang",
