@@ -7,7 +7,7 @@
 //! descending order, where a name that is the end of another one shares its bytes. The section
 //! headers follow the table and move with its size; everything before it stays where it is.
 //!
-//! Any other form is refused, and so are names that would change the order of data.
+//! Any other form is refused, and so are names that change places ([`order`]).
 
 mod elf;
 mod order;
@@ -142,14 +142,11 @@ pub fn check_names(object: &[u8], numbers: &[u64]) -> Result<(), RestoreError> {
 /// Returns `object` with the new numbers.
 ///
 /// # Errors
-/// The object does not have the known form, or its data could be in another order then.
+/// The object does not have the known form, or something in it could be in another order then.
 pub fn restore(object: &[u8], numbers: &Renumbering) -> Result<Vec<u8>, RestoreError> {
     let elf = Elf::parse(object).ok_or(RestoreError::Form)?;
     let names = elf.names().ok_or(RestoreError::Form)?;
     let distinct = DistinctNames::new(&names);
-    if !order::is_kept(&distinct.names, numbers) {
-        return Err(RestoreError::Order);
-    }
     let suffix = Finder::new(PROMOTED);
     let (mut kept, mut changed) = (Vec::with_capacity(distinct.names.len()), Vec::new());
     let mut texts: Vec<Cow<'_, [u8]>> = Vec::with_capacity(distinct.names.len());
@@ -161,6 +158,9 @@ pub fn restore(object: &[u8], numbers: &Renumbering) -> Result<Vec<u8>, RestoreE
             kept.push(position);
             texts.push(Cow::Borrowed(name));
         }
+    }
+    if !order::is_kept(changed.iter().map(|at| distinct.names[*at]), numbers) {
+        return Err(RestoreError::Order);
     }
     // The others stay in their order.
     kept.extend(changed);

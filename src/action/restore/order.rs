@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use super::{Renumbering, numbers_in};
 
 /// Whether all `names` of an object stay in their order.
-pub(super) fn is_kept(names: &[&[u8]], numbers: &Renumbering) -> bool {
+pub(super) fn is_kept<'a>(names: impl Iterator<Item = &'a [u8]>, numbers: &Renumbering) -> bool {
     // By what precedes a number: the numbers that were there, and those that come there.
     let mut by_prefix: BTreeMap<&[u8], BTreeMap<&[u8], Vec<u8>>> = BTreeMap::new();
     for name in names {
@@ -42,9 +42,8 @@ mod tests {
     use super::*;
 
     fn kept(names: &[&str], numbers: &[(u64, u64)]) -> bool {
-        let names: Vec<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
         let numbers = Renumbering::new(numbers.iter().copied()).expect("one to one");
-        is_kept(&names, &numbers)
+        is_kept(names.iter().map(|name| name.as_bytes()), &numbers)
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! The body of one function: its instructions with their attachments, independent of all tables.
 
+mod slots;
+
 use std::collections::{HashMap, HashSet};
 
+use self::slots::Slot;
 use super::code::{block, constant, metadata as metadata_code};
-use super::constants::{ConstantContext, Constants, Edge};
+use super::constants::{ConstantContext, Constants};
 use super::encoder::{Encoder, is_left_out};
 use super::file::Abbrevs;
-use super::metadata::{Guid, Metadata, MetadataBlock, Reference};
+use super::metadata::{Guid, Metadata, MetadataBlock};
 use super::tables::{LOCATION_KIND, Tables};
 use super::types::Signature;
 use super::{Decoded, Opaque, Part};
@@ -88,21 +91,6 @@ impl Body<'_> {
             id => Err(Opaque::Block(id)),
         }
     }
-}
-
-/// What a number in the digest means: written once, when it is first used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Slot {
-    Type(u64),
-    Attributes(u64),
-    Value(u32),
-    Metadata(u64),
-    MetadataKind(u64),
-    Bundle(u64),
-    Scope(u64),
-    Cookie(u64),
-    /// The GUID that follows from the function's name.
-    Guid,
 }
 
 /// The digest of a body as it grows.
@@ -255,11 +243,15 @@ impl<'a> FunctionWriter<'a> {
 
     /// Notes that the next instruction calls the value `id`.
     pub(super) fn callee(&mut self, id: u32) {
-        let local = self.local.as_ref().filter(|_| id >= self.first_local);
-        let code = local.unwrap_or(&self.tables.constants).code(id);
-        if code == Some(constant::INLINEASM) {
+        if self.constants_of(id).code(id) == Some(constant::INLINEASM) {
             self.assembly_calls.insert(self.instructions);
         }
+    }
+
+    /// The function's own constants, or those of the module: whichever a value number is of.
+    fn constants_of(&self, id: u32) -> &Constants {
+        let local = self.local.as_ref().filter(|_| id >= self.first_local);
+        local.unwrap_or(&self.tables.constants)
     }
 
     fn symbols(&mut self, records: &Records) -> Decoded<()> {
@@ -343,109 +335,5 @@ impl<'a> FunctionWriter<'a> {
             self.encoder.tag(0);
             self.slot(Slot::Value(id))
         }
-    }
-
-    #[cfg_attr(test, track_caller)]
-    fn slot(&mut self, slot: Slot) -> Decoded<()> {
-        if is_left_out() {
-            return Ok(());
-        }
-        let next = u32::try_from(self.slots.len()).map_err(|_| Opaque::Damaged)?;
-        let number = *self.slots.entry(slot).or_insert(next);
-        self.encoder.tag(u64::from(number));
-        if number == next {
-            self.tell(slot)?;
-        }
-        Ok(())
-    }
-
-    /// Writes the meaning of a slot.
-    fn tell(&mut self, slot: Slot) -> Decoded<()> {
-        let tables = self.tables;
-        match slot {
-            Slot::Type(id) => {
-                self.trailer.tag(1);
-                self.trailer.hash(tables.types.hash(id)?);
-            }
-            Slot::Attributes(id) => {
-                self.trailer.tag(2);
-                self.trailer.hash(&tables.attributes.hash(id)?);
-            }
-            Slot::Value(id) => self.tell_value(id)?,
-            Slot::Metadata(id) => self.tell_metadata(id)?,
-            Slot::MetadataKind(id) => {
-                self.trailer.tag(7);
-                self.trailer.text(tables.metadata_kind(id)?);
-            }
-            Slot::Bundle(id) => {
-                self.trailer.tag(8);
-                self.trailer.text(tables.bundle_tag(id)?);
-            }
-            Slot::Scope(id) => {
-                self.trailer.tag(9);
-                self.trailer.text(tables.sync_scope(id)?);
-            }
-            Slot::Cookie(cookie) => {
-                self.trailer.tag(10);
-                self.part.cookies.push(cookie);
-            }
-            Slot::Guid => self.trailer.tag(11),
-        }
-        Ok(())
-    }
-
-    fn tell_value(&mut self, id: u32) -> Decoded<()> {
-        if let Some(name) = self.tables.names.get(id as usize) {
-            self.trailer.tag(3);
-            self.trailer.text(name);
-            return self.reach(Edge::Global(id));
-        }
-        self.trailer.tag(4);
-        let constants = match &self.local {
-            Some(local) if id >= self.first_local => local,
-            _ => &self.tables.constants,
-        };
-        self.trailer.hash(constants.hash(id)?);
-        self.reach(Edge::Constant(id))
-    }
-
-    fn tell_metadata(&mut self, id: u64) -> Decoded<()> {
-        let context = self.tables.metadata_context();
-        match self.metadata.reference(id, &context)? {
-            Reference::Plain(hash) => {
-                self.trailer.tag(5);
-                self.trailer.hash(&hash);
-            }
-            Reference::Node(node) => {
-                self.trailer.tag(6);
-                self.part.nodes.push(node);
-            }
-        }
-        Ok(())
-    }
-
-    /// Notes what an edge leads to, and all below it.
-    fn reach(&mut self, edge: Edge) -> Decoded<()> {
-        let mut stack = vec![edge];
-        while let Some(edge) = stack.pop() {
-            match edge {
-                Edge::Global(id) => {
-                    if self.seen.insert(id) {
-                        self.part.globals.push(id);
-                    }
-                }
-                Edge::Body(id) => self.part.bodies.push(id),
-                Edge::Constant(id) => {
-                    if self.seen.insert(id) {
-                        let local = self.local.as_ref().filter(|_| id >= self.first_local);
-                        let constants = local.unwrap_or(&self.tables.constants);
-                        let edges = constants.edges(id);
-                        self.tables.budget.spend(edges.len())?;
-                        stack.extend(edges);
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 }
