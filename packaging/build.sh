@@ -6,7 +6,7 @@
 # The programs hold no paths of the machine that builds them, and the same commit gives the same bytes.
 #
 # Needs Debian with rustup, clang (14 or later), llvm-ar, and for programs of other machines qemu-user-static.
-# musl's headers come from Debian's archive (nothing is installed), cargo-deb and cargo-cyclonedx from crates.io.
+# musl's headers come from Debian's archive (nothing is installed), cargo-deb and cargo-cyclonedx from Cargo's registry.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD

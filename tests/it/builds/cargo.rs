@@ -11,7 +11,7 @@ use crate::support::link::Home;
 use crate::support::llvm::run;
 use crate::support::skip::skip;
 
-/// The sources of a program of crates.io, unpacked.
+/// The sources of a program of Cargo's registry, unpacked.
 fn published(name: &str, version: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a directory");
     let manifest = format!(

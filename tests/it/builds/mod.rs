@@ -1,5 +1,5 @@
 //! The recipes of `docs/builds.md`, as they stand there, with real build systems on real programs
-//! of Debian's archive and of crates.io: lz4 (make), BLAKE3 and zstd (`CMake`), `FriBidi` (Meson,
+//! of Debian's archive and of Cargo's registry: lz4 (make), BLAKE3 and zstd (`CMake`), `FriBidi` (Meson,
 //! autotools with libtool), bzip2 (ninja) and b3sum (Cargo).
 
 mod caches;
