@@ -124,7 +124,9 @@ pub mod internals {
         }
         pub use crate::action::{Action, ActionTemplate};
         pub mod kind {
-            pub use crate::action::kind::{Format, OutputKind, check_output, required_kind};
+            pub use crate::action::kind::{
+                Format, OutputKind, Processor, check_output, required_kind,
+            };
         }
         pub mod response {
             pub use crate::action::response::{expand_response_files, tokenize, tokenize_config};

@@ -104,6 +104,8 @@ begin "scripts"
 for script in tests/*.sh tests/servers/*.sh fuzz/*.sh packaging/*.sh .ci/run examples/*.sh; do bash -n "$script"; done
 begin "lints"
 cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+begin "fuzz targets" # they are a workspace of their own; checking needs no libFuzzer
+CUSTOM_LIBFUZZER_PATH=/dev/null cargo check --quiet --locked --manifest-path fuzz/Cargo.toml
 begin "crate"
 tests/packages.sh . the_crate_is_complete
 begin "documentation"

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use libfuzzer_sys::fuzz_target;
 use relto::internals::action::canonical::{CanonicalJob, NamedOutput};
-use relto::internals::action::kind::{Format, OutputKind};
+use relto::internals::action::kind::{Format, OutputKind, Processor};
 use relto::internals::exec::check_result;
 use relto::internals::pb::{decode, reapi::ActionResult};
 use relto::internals::reapi::{declared_outputs, stderr};
@@ -46,6 +46,7 @@ fn job(kind: OutputKind) -> CanonicalJob {
             })
             .into(),
         kind,
+        processor: Processor::X86_64,
     }
 }
 
