@@ -13,8 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::build::Build;
 use super::frames::Frames;
 use super::protocol::{
-    ClientHello, ClientMessage, DaemonRequest, HEARTBEAT, Purpose, ServerHello, ServerMessage,
-    Status,
+    ClientHello, ClientMessage, DaemonRequest, Purpose, SILENCE, ServerHello, ServerMessage, Status,
 };
 use super::runtime_dir::{RuntimeDir, RuntimeDirError};
 use super::start::start;
@@ -29,8 +28,6 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 const START: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(5);
 const STARTS: usize = 2;
-/// After this much silence the connection to a daemon counts as lost.
-const SILENCE: Duration = HEARTBEAT.saturating_mul(6);
 /// How long sending that may take with a daemon that reads nothing.
 const LAST_WORD: Duration = Duration::from_millis(100);
 /// How long a cancelled link may take to end.
@@ -152,9 +149,7 @@ impl DaemonClient {
     /// The connection to a daemon that has `request`.
     async fn asked(&self, request: &DaemonRequest) -> Result<Frames, Unavailable> {
         let mut frames = self.connect_or_start().await?;
-        let sent = timeout(SILENCE, frames.send(request)).await;
-        let sent = sent.map_err(io::Error::from).flatten();
-        sent.map_err(Unavailable::Lost)?;
+        frames.send(request).await.map_err(Unavailable::Lost)?;
         Ok(frames)
     }
 

@@ -14,7 +14,10 @@ use serde::de::DeserializeOwned;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::time::timeout;
 use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
+
+use super::protocol::SILENCE;
 
 /// The job file of a link of a hundred thousand modules is smaller.
 const LARGEST_FRAME: usize = 512 << 20;
@@ -22,6 +25,9 @@ const LARGEST_FRAME: usize = 512 << 20;
 /// A first frame holds a build and a key. Memory for a frame is taken when its length is known, and
 /// who has no key, as a confined compiler, must not take more.
 const LARGEST_FIRST_FRAME: usize = 64 << 10;
+
+/// What is written at a time: an end that takes that much within [`SILENCE`] is not stopped.
+const CHUNK: usize = 64 << 10;
 
 /// How long a process that closed its socket may take to end, and how often it is checked.
 const END: Duration = Duration::from_secs(2);
@@ -50,7 +56,7 @@ impl Peer {
                 tokio::time::sleep(END_POLL).await;
             }
         };
-        tokio::time::timeout(END, look).await.is_ok()
+        timeout(END, look).await.is_ok()
     }
 }
 
@@ -113,9 +119,14 @@ impl Frames {
         Ok(())
     }
 
+    /// Once this has failed, or was dropped, the other end may have a part of a frame: nothing can
+    /// be sent after it.
     pub(super) async fn flush(&mut self) -> io::Result<()> {
         let queued = std::mem::take(&mut self.queued);
-        self.outgoing.write_all(&queued).await
+        for chunk in queued.chunks(CHUNK) {
+            timeout(SILENCE, self.outgoing.write_all(chunk)).await??;
+        }
+        Ok(())
     }
 
     /// The other end's first frame.

@@ -1,14 +1,17 @@
 //! Runs one link for a caller: in its directory, with its environment and umask, for as long as it
 //! is connected.
 //!
-//! If the caller disconnects, its link is cancelled and its outputs are removed.
+//! If the caller disconnects, its link is cancelled and its outputs are removed. The link of a caller
+//! that has been stopped and takes no more events is cancelled too: otherwise it would keep this
+//! daemon, its memory and a connection for as long as somebody likes.
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::build_streams::{Membership, PublishedBuild};
@@ -21,6 +24,10 @@ use crate::fs::remove_if_there;
 use crate::job::Caller;
 use crate::link::{LinkError, LinkFailure, Options};
 use crate::task::{Task, spawn};
+
+/// How long the last message of a caller that is not served any more is waited for: a stopped one
+/// sends none and does not disconnect.
+const LAST_MESSAGE: Duration = Duration::from_millis(100);
 
 /// A link that is running.
 struct RunningLink {
@@ -169,9 +176,9 @@ impl RunningLink {
             let is_connected = connected.is_ok();
             tokio::select! {
                 biased;
-                Some(event) = self.events.recv() => {
-                    connected = connected.and(self.send(event, frames).await);
-                }
+                Some(event) = self.events.recv() => if is_connected {
+                    connected = self.send(event, frames).await;
+                },
                 ended = &mut self.ended => break ended,
                 message = frames.receive::<ClientMessage>(), if is_connected => {
                     self.cancel.cancel();
@@ -188,8 +195,10 @@ impl RunningLink {
                 self.cancel.cancel();
             }
         };
-        if let Ok(event) = self.events.try_recv() {
-            connected = connected.and(self.send(event, frames).await);
+        if connected.is_ok()
+            && let Ok(event) = self.events.try_recv()
+        {
+            connected = self.send(event, frames).await;
         }
         // Without a result the link has panicked: the caller does without this daemon.
         let ended = ended.ok();
@@ -197,10 +206,11 @@ impl RunningLink {
         (ended.map(|ended| ended.map_err(failure)), connected)
     }
 
-    /// Whether a caller that is gone had abandoned this daemon: its last message may not have been
-    /// read yet.
+    /// Whether a caller that is gone or stopped had abandoned this daemon: its last message may not
+    /// have been read yet.
     async fn was_abandoned(&self, frames: &mut Frames) -> bool {
-        self.abandoned || matches!(frames.receive().await, Ok(ClientMessage::Abandon))
+        let last = timeout(LAST_MESSAGE, frames.receive());
+        self.abandoned || matches!(last.await, Ok(Ok(ClientMessage::Abandon)))
     }
 
     /// Sends `event` and all that have happened since.
@@ -226,5 +236,56 @@ fn edited(event: Event, client_context: &ClientContext) -> Event {
             text: client_context.relativize_messages(&text),
         },
         event => event,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    /// A link that has more to say than the buffers of a socket hold, and ends when it is cancelled.
+    fn talking_link() -> RunningLink {
+        let (sender, events) = mpsc::unbounded_channel();
+        for _ in 0..64 {
+            let text = "x".repeat(1 << 20);
+            sender.send(Event::Note { text }).expect("received");
+        }
+        let cancel = CancellationToken::new();
+        let (finish, ended) = oneshot::channel();
+        let cancelled = cancel.clone().cancelled_owned();
+        let work = spawn(async move {
+            cancelled.await;
+            for _ in 0..64 {
+                let text = "y".repeat(1 << 20);
+                sender.send(Event::Note { text }).expect("received");
+            }
+            let _ = finish.send(Err(LinkError::Cancelled));
+        });
+        RunningLink {
+            client_context: ClientContext::default(),
+            events,
+            cancel,
+            ended,
+            abandoned: false,
+            member: None,
+            work,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_link_of_a_caller_that_takes_no_events_is_cancelled() {
+        let (ours, stopped) = UnixStream::pair().expect("a pair");
+        let frames = Frames::with_peer_of_this_user(ours).expect("a peer");
+        let mut frames = frames.expect("of this user");
+        let mut link = talking_link();
+        let forwarded = timeout(Duration::from_hours(1), link.forward(&mut frames)).await;
+        let (ended, connected) = forwarded.expect("given up");
+        assert!(matches!(ended, Some(Err(LinkFailure::Cancelled))));
+        let lost = connected.expect_err("it takes no events");
+        assert_eq!(lost.kind(), io::ErrorKind::TimedOut);
+        assert!(!link.was_abandoned(&mut frames).await);
+        drop(stopped);
     }
 }

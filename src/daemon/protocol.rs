@@ -157,6 +157,8 @@ impl LinkRequest {
 
 /// How often the daemon sends [`ServerMessage::Alive`].
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
+/// After so long without a byte that the other end sends or takes, the connection counts as lost.
+pub(super) const SILENCE: Duration = HEARTBEAT.saturating_mul(6);
 
 /// What a caller sends after its request. The end of the connection means that the caller has
 /// disconnected.
