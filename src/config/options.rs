@@ -49,10 +49,10 @@ pub enum OptionKind {
 /// Whether a `.relto.toml`, which is part of a source tree, may set an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// Set it: the worst that follows is a slow link.
+    /// Set it: the worst that follows is a slow link of this tree.
     Harmless,
-    /// Set it to no more than is in force without the file, and to more once the user has allowed
-    /// that.
+    /// Set it to what takes no more of the machine, the farm or the user's time than what is in force
+    /// without the file, and to more once the user has allowed that.
     Lowered,
     /// Set it once the user has allowed the file: the value says where sources or credentials go,
     /// what is written where, or how much of what caches hold is verified.
@@ -100,7 +100,8 @@ pub struct Opt {
     pub(super) measure: Option<Measure>,
 }
 
-/// A number that is larger for a value that takes more; without a value, that of the default.
+/// A number that is larger for a value that takes more. No value means the default, where no value
+/// expresses that.
 pub(super) type Measure = fn(Option<&ValueText<'_>>) -> Result<u64, InvalidValue>;
 
 impl fmt::Debug for Opt {

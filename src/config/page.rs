@@ -40,8 +40,9 @@ than `.relto.toml` in the current directory or the nearest one above, and that t
 of weaker sources. In a variable, items stand one a line, or are separated by commas.
 
 A `.relto.toml` comes with a source tree. It may set the options that are marked *yes*; those marked *once allowed* wait
-until `relto allow` has shown them to you, and so do values of those marked *to lower it* that are more than what is in force
-without the file (on is more than off); the others it must not set.
+until `relto allow` has shown them to you, and so do values of those marked *to take less* that take more of this machine, of the
+farm or of your time than what is in force without the file (on takes more than off, no limit more than any, and a lower number of
+`remote_execution_priority` or `large_job_bytes` more than a higher one); the others it must not set.
 ";
 
 fn row(option: &Opt) -> String {
@@ -53,7 +54,7 @@ fn row(option: &Opt) -> String {
     };
     let in_tree = match option.class {
         Class::Harmless => "yes",
-        Class::Lowered => "to lower it",
+        Class::Lowered => "to take less",
         Class::Sensitive => "once allowed",
         Class::UserOnly => "no",
     };

@@ -135,6 +135,47 @@ fn a_tree_switches_nothing_on_that_the_user_has_off() {
     assert!(place.load_unallowed(&[]).warnings.is_empty());
 }
 
+#[test]
+fn a_tree_takes_no_more_of_the_farm_and_of_time_until_it_is_allowed() {
+    let cases = [
+        ("remote_timeout", "30s", "\"1h\"", "\"10s\""),
+        ("remote_timeout", "", "\"61s\"", "\"60s\""),
+        ("remote_deadline", "30s", "\"1h\"", "\"10s\""),
+        ("remote_deadline", "30s", "\"\"", "\"30s\""),
+        ("remote_retries", "2", "4294967295", "0"),
+        ("remote_retries", "", "6", "5"),
+        ("remote_max_connections", "4", "16384", "1"),
+        ("remote_execution_priority", "7", "-2147483648", "8"),
+        ("remote_execution_priority", "", "-1", "2147483647"),
+        ("remote_result_cache_priority", "", "-1", "1"),
+        ("large_job_bytes", "1G", "0", "\"2G\""),
+        ("bes_timeout", "2s", "\"1h\"", "\"1s\""),
+        ("bes_timeout", "", "0", "\"10s\""),
+        ("daemon_idle_timeout", "", "\"1000d\"", "\"1s\""),
+        ("daemon", "off", "\"on\"", "\"off\""),
+        ("daemon", "off", "\"auto\"", "\"off\""),
+    ];
+    for (name, user, more, less) in cases {
+        let user = match user {
+            "" => String::new(),
+            value => format!("{name} = \"{value}\"\n"),
+        };
+        let warnings = |place: &TestHome| place.load_unallowed(&[]).warnings;
+        let place = TestHome::new(&format!("{name} = {more}\n"), &user);
+        let waits = warnings(&place);
+        assert_eq!(waits.len(), 1, "{name} = {more}: {waits:?}");
+        assert!(waits[0].text.contains(&format!("`{name}`")), "{waits:?}");
+        place.allow(&[]);
+        assert!(warnings(&place).is_empty(), "{name} = {more}");
+        let place = TestHome::new(&format!("{name} = {less}\n"), &user);
+        assert!(warnings(&place).is_empty(), "{name} = {less}");
+    }
+    let place = TestHome::new("daemon = \"on\"\nlarge_job_bytes = 0\n", "");
+    let settings = place.load_unallowed(&[]).settings;
+    assert_eq!(settings.daemon.when, DaemonUse::Always);
+    assert_eq!(settings.farm.large_job_bytes, 64 << 20);
+}
+
 /// A table of the user's own names a farm for the trees that the user chooses.
 #[test]
 fn a_tree_chooses_no_table_of_the_user_until_it_is_allowed() {

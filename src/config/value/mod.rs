@@ -13,7 +13,8 @@ use std::path::{Component, Path, PathBuf};
 pub use quantity::time_span;
 pub(super) use quantity::{
     REMOTE_JOBS, count, count_or_auto, duration_or_zero, integer, local_memory, memory_taken,
-    number, percent, positive_duration, size, size_or_zero, slots_taken,
+    number, number_taken, percent, positive_duration, precedence, size, size_or_zero, slots_taken,
+    smallness, time_taken,
 };
 pub(super) use secret::header;
 
@@ -73,6 +74,13 @@ pub(super) fn boolean(input: &ValueText<'_>) -> Result<bool, InvalidValue> {
 /// The measure of a switch that is on by default: on is more than off.
 pub(super) fn is_on(input: Option<&ValueText<'_>>) -> Result<u64, InvalidValue> {
     Ok(input.map(boolean).transpose()?.unwrap_or(true).into())
+}
+
+/// The measure of what is used in some way or another, or not at all.
+#[expect(clippy::unnecessary_wraps, reason = "it is one of the measures")]
+pub(super) fn is_used(input: Option<&ValueText<'_>>) -> Result<u64, InvalidValue> {
+    let off = input.is_some_and(|input| input.text.eq_ignore_ascii_case("off"));
+    Ok((!off).into())
 }
 
 /// The text as it is.

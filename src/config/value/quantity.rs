@@ -60,6 +60,17 @@ pub(in crate::config) fn count_or_auto(
     number.map_err(|invalid| invalid.hint("write a number or `auto`"))
 }
 
+/// How large a number is.
+pub(in crate::config) fn number_taken(input: Option<&ValueText<'_>>) -> Result<u64, InvalidValue> {
+    Ok(input.map(number).transpose()?.unwrap_or(0).into())
+}
+
+/// How far a priority is before others: lower numbers come first.
+pub(in crate::config) fn precedence(input: Option<&ValueText<'_>>) -> Result<u64, InvalidValue> {
+    let number = input.map(integer).transpose()?.unwrap_or(0);
+    Ok(i32::MAX.abs_diff(number).into())
+}
+
 /// How many processors a number of local jobs takes.
 pub(in crate::config) fn slots_taken(input: Option<&ValueText<'_>>) -> Result<u64, InvalidValue> {
     let chosen = input.map(count_or_auto).transpose()?.flatten();
@@ -121,6 +132,13 @@ pub(in crate::config) fn duration_or_zero(
     Ok(Some(duration(input.text)?).filter(|duration| !duration.is_zero()))
 }
 
+/// How long something may last, in milliseconds: longest without a limit.
+pub(in crate::config) fn time_taken(input: Option<&ValueText<'_>>) -> Result<u64, InvalidValue> {
+    let limit = input.map(duration_or_zero).transpose()?.flatten();
+    let in_time = limit.and_then(|limit| u64::try_from(limit.as_millis()).ok());
+    Ok(in_time.unwrap_or(u64::MAX))
+}
+
 /// Bytes, as in `500M` or `20G`. Units are powers of 1024, with or without a `B` or `iB` behind
 /// them.
 fn bytes(text: &str) -> Result<u64, InvalidValue> {
@@ -147,6 +165,11 @@ fn bytes(text: &str) -> Result<u64, InvalidValue> {
 
 pub(in crate::config) fn size(input: &ValueText<'_>) -> Result<u64, InvalidValue> {
     bytes(input.text)
+}
+
+/// How many jobs a size makes large ones: more, the smaller it is.
+pub(in crate::config) fn smallness(input: Option<&ValueText<'_>>) -> Result<u64, InvalidValue> {
+    Ok(u64::MAX - input.map(size).transpose()?.unwrap_or(0))
 }
 
 /// `None` for a size of 0.
