@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::state::Daemon;
 use crate::bes::{BesOptions, BuildStream};
+use crate::digest::DigestFunction;
 use crate::events::{Event, Events};
 use crate::fs::{create_private_dir, remove_older};
 use crate::link::Options;
@@ -117,11 +118,13 @@ fn open(
     }))
 }
 
-/// Leaves a file named `id`, which must not be there, and removes old ones.
+/// Leaves a file for `id`, which must not be there, and removes old ones. An id may be of signs that
+/// would be a path.
 fn mark_used(dir: &Path, id: &str) -> io::Result<()> {
     create_private_dir(dir)?;
     remove_older(dir, REMEMBERED)?;
-    fs::File::create_new(dir.join(id))?;
+    let name = DigestFunction::Sha256.digest(id.as_bytes()).hex();
+    fs::File::create_new(dir.join(name))?;
     Ok(())
 }
 
@@ -152,5 +155,24 @@ impl PublishedBuild {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invocation_id_that_is_a_path_makes_no_file_there_and_is_used_once() {
+        let top = tempfile::tempdir().expect("a directory");
+        let (dir, elsewhere) = (top.path().join("used"), top.path().join("elsewhere"));
+        let absolute = elsewhere.display().to_string();
+        for id in [&absolute, "../elsewhere", "plain"] {
+            mark_used(&dir, id).expect("marked");
+            assert!(!elsewhere.exists(), "{id}");
+            let again = mark_used(&dir, id).expect_err("used before");
+            assert_eq!(again.kind(), io::ErrorKind::AlreadyExists, "{id}");
+        }
+        assert_eq!(fs::read_dir(&dir).expect("listed").count(), 3);
     }
 }
