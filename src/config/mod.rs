@@ -16,6 +16,7 @@
 //! A new option is one entry in [`table`], whose field is where the value is used.
 
 mod address;
+mod authorities;
 mod bazelrc;
 mod daemon;
 mod environment;
@@ -82,7 +83,10 @@ pub fn load(
     let mut files = find::read(environment, &mut warnings)?;
     let layers = layers(command_line, environment, &mut files)?;
     let bazelrc = read_bazelrc(&layers, environment, &mut files, &mut warnings)?;
-    let mut trust = Trust::new(files.tree.take(), environment);
+    let tree = files.tree.take();
+    let tree = tree
+        .map(|tree| authorities::covered(tree, entries(&layers, &files, &bazelrc), environment));
+    let mut trust = Trust::new(tree, environment);
     let mut values = in_force(&layers, &files, &bazelrc, &mut trust, environment)?;
     warnings.extend(trust.warning());
     let mut login = netrc::login(&values, environment, &mut warnings);
@@ -113,17 +117,11 @@ pub fn tree_request(
     let Some(tree) = files.tree.take() else {
         return Ok((None, warnings));
     };
+    let tree = authorities::covered(tree, entries(&layers, &files, &bazelrc), environment);
     let mut trust = Trust::as_if_allowed(Some(tree.clone()));
     let values = in_force(&layers, &files, &bazelrc, &mut trust, environment)?;
-    let tables = files.project.tables.values();
-    let groups = bazelrc.groups.values();
-    let all = layers
-        .iter()
-        .chain(tables)
-        .chain([&bazelrc.plain])
-        .chain(groups);
     let own = WithoutTree::of(&layers, environment);
-    let of_tree = all.flatten().filter(|entry| own.waits(entry));
+    let of_tree = entries(&layers, &files, &bazelrc).filter(|entry| own.waits(entry));
     let login = netrc::login(&values, environment, &mut warnings);
     let request = TrustRequest::new(tree, &values, login, of_tree);
     Ok((Some(request), warnings))
@@ -161,6 +159,22 @@ fn layers(
         std::mem::take(&mut files.project.plain),
         std::mem::take(&mut files.user.plain),
     ])
+}
+
+/// What all sources set, in tables of the user's own file excepted, whether or not it is in force.
+fn entries<'a>(
+    layers: &'a Layers,
+    files: &'a ConfigFiles,
+    bazelrc: &'a Bazelrc,
+) -> impl Iterator<Item = &'a ConfigEntry> {
+    let tables = files.project.tables.values();
+    let groups = bazelrc.groups.values();
+    let all = layers
+        .iter()
+        .chain(tables)
+        .chain([&bazelrc.plain])
+        .chain(groups);
+    all.flatten()
 }
 
 /// The values in force, without those that are held back.

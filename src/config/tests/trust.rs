@@ -235,6 +235,39 @@ fn credentials_go_to_the_users_own_address_whatever_the_tree_says() {
 }
 
 #[test]
+fn authorities_of_a_tree_are_allowed_by_their_content() {
+    let tree = "remote_executor = \"grpcs://f:1\"\ntls_certificate = \"ca.pem\"\n";
+    let place = TestHome::new(tree, "");
+    let certificate = place.path("project/ca.pem");
+    let is_allowed = || {
+        let loaded = place.load_unallowed(&[]);
+        let tls = &loaded.settings.farm.client.tls;
+        let named = tls.certificate.as_deref() == Some(&*certificate);
+        assert_eq!(named, loaded.warnings.is_empty());
+        named
+    };
+    fs_err::write(&certificate, "the farm's").expect("written");
+    place.allow(&[]);
+    assert!(is_allowed());
+    fs_err::write(&certificate, "another's").expect("written");
+    assert!(!is_allowed());
+    place.allow(&[]);
+    assert!(is_allowed());
+    fs_err::remove_file(&certificate).expect("removed");
+    assert!(!is_allowed());
+    // A pipe is not waited for.
+    let mode = nix::sys::stat::Mode::S_IRWXU;
+    nix::unistd::mkfifo(&certificate, mode).expect("made");
+    assert!(!is_allowed());
+    let of_the_machine = tree.replace("ca.pem", "/etc/passwd");
+    let place = TestHome::new(&of_the_machine, "");
+    let environment = place.environment(&[]);
+    let (request, _) = tree_request(Vec::new(), &environment).expect("good");
+    let digest = TreeFile::new(PathBuf::new(), &of_the_machine).digest;
+    assert_eq!(request.expect("a tree").tree.digest, digest);
+}
+
+#[test]
 fn a_decision_is_private_and_can_be_revoked() {
     use std::os::unix::fs::PermissionsExt as _;
     let place = TestHome::new("profile = \"p\"\n", "");
