@@ -4,11 +4,11 @@
 //! errors in our own certificate as if they were the server's. So what cannot work is found here,
 //! where the message can name the option and the file.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fs_err as fs;
 use rustls::client::WantsClientCert;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject as _;
@@ -21,11 +21,14 @@ use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Version;
 
 use crate::error::Hinted;
+use crate::fs::read_regular;
 use crate::reapi::options::TlsOptions;
 
 const AUTHORITY: &str = "tls_certificate";
 const CLIENT_CERTIFICATE: &str = "tls_client_certificate";
 const CLIENT_KEY: &str = "tls_client_key";
+/// The variable of the system's authorities.
+const SYSTEM_AUTHORITIES: &str = "SSL_CERT_FILE";
 
 /// A TLS file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +100,7 @@ struct TlsFile<'a> {
 
 impl<'a> TlsFile<'a> {
     fn read(option: &'static str, path: &'a Path) -> Result<Self, TlsFileError> {
-        let pem = fs::read(path).map_err(|error| TlsFileError {
+        let pem = read_regular(path).map_err(|error| TlsFileError {
             option,
             path: path.to_owned(),
             fault: TlsFault::Unreadable(error),
@@ -165,6 +168,23 @@ impl<'a> TlsFiles<'a> {
     }
 }
 
+/// The library that reads the system's authorities would wait for a pipe that the variable names, and
+/// a thread that waits so holds up the end of the process.
+fn check_system_file(named: Option<&OsStr>) -> Result<(), TlsFileError> {
+    let Some(path) = named.map(Path::new) else {
+        return Ok(());
+    };
+    match read_regular(path) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Err(TlsFileError {
+            option: SYSTEM_AUTHORITIES,
+            path: path.to_owned(),
+            fault: TlsFault::Unreadable(error),
+        }),
+        // The library knows what to do with a file that is not there.
+        _ => Ok(()),
+    }
+}
+
 /// The settings of gRPC connections.
 ///
 /// # Errors
@@ -172,9 +192,11 @@ impl<'a> TlsFiles<'a> {
 pub(crate) fn config(options: &TlsOptions) -> Result<ClientTlsConfig, TlsFileError> {
     let files = TlsFiles::read(options)?;
     let tls = ClientTlsConfig::new();
-    let tls = match files.authority {
-        Some(file) => tls.ca_certificate(Certificate::from_pem(file.pem)),
-        None => tls.with_enabled_roots(),
+    let tls = if let Some(file) = files.authority {
+        tls.ca_certificate(Certificate::from_pem(file.pem))
+    } else {
+        check_system_file(std::env::var_os(SYSTEM_AUTHORITIES).as_deref())?;
+        tls.with_enabled_roots()
     };
     Ok(match files.identity {
         Some((certificate, key)) => tls.identity(Identity::from_pem(certificate.pem, key.pem)),
@@ -192,6 +214,7 @@ pub(crate) fn rustls_config(options: &TlsOptions) -> Result<rustls::ClientConfig
     let authorities = if let Some(file) = &files.authority {
         file.certificates()?
     } else {
+        check_system_file(std::env::var_os(SYSTEM_AUTHORITIES).as_deref())?;
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         rustls_native_certs::load_native_certs().certs
     };
@@ -250,6 +273,7 @@ fn check_certificate(certificate: &CertificateDer<'_>) -> Result<(), TlsFault> {
 
 #[cfg(test)]
 mod tests {
+    use fs_err as fs;
     use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
     use super::*;
@@ -291,6 +315,23 @@ mod tests {
         let (_dir, options) = files(&certificate, &key);
         config(&options).expect("good");
         rustls_config(&options).expect("good");
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_tls_file_is_not_waited_for() {
+        let (certificate, key) = issue(|_| ());
+        let (dir, mut options) = files(&certificate, &key);
+        let pipe = dir.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("made");
+        assert!(check_system_file(Some(pipe.as_os_str())).is_err());
+        assert!(check_system_file(options.client_key.as_deref().map(Path::as_os_str)).is_ok());
+        options.certificate = Some(pipe);
+        let error = config(&options).expect_err("no file");
+        assert!(
+            error.fault.to_string().contains("regular"),
+            "{}",
+            error.fault
+        );
     }
 
     #[test]
