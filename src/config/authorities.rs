@@ -2,11 +2,9 @@
 //! `.relto.toml` is: whoever could exchange them could stand in the place of the farm, and would get
 //! the credentials that the user allowed for its address.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
-use super::find::LARGEST_FILE;
 use super::source::ConfigEntry;
 use super::trust::TreeFile;
 use super::value::located_path;
@@ -39,17 +37,14 @@ pub(super) fn covered<'a>(
     }
 }
 
-/// `None` for a file of the machine's own. One that cannot be read is no authority; if it can be
-/// read later, it has changed.
+/// `None` for a file of the machine's own. One that cannot be read is no authority and counts as an
+/// empty one; if it can be read later, it has changed.
 fn digest(path: &Path) -> Option<String> {
     let real = fs_err::canonicalize(path).unwrap_or_else(|_| PathBuf::from(path));
     if OF_THE_MACHINE.iter().any(|dir| real.starts_with(dir)) {
         return None;
     }
-    let mut content = Vec::new();
-    if let Ok(file) = open_regular(&real) {
-        // What cannot be read to its end is no authority either.
-        let _ = file.take(LARGEST_FILE).read_to_end(&mut content);
-    }
-    Some(DigestFunction::Sha256.digest(&content).hex())
+    let content = open_regular(&real).and_then(|file| DigestFunction::Sha256.digest_reader(file));
+    let digest = content.unwrap_or_else(|_| DigestFunction::Sha256.digest(b""));
+    Some(digest.hex())
 }

@@ -15,7 +15,7 @@ const PROJECT_FILE: &str = ".relto.toml";
 const USER_FILE: &str = "config.toml";
 
 /// No configuration is this long; a longer file may be a device or a mistake.
-pub(super) const LARGEST_FILE: u64 = 1 << 20;
+const LARGEST_FILE: u64 = 1 << 20;
 
 /// The files of one invocation.
 #[derive(Debug, Default)]

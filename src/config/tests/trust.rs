@@ -251,6 +251,13 @@ fn authorities_of_a_tree_are_allowed_by_their_content() {
     assert!(is_allowed());
     fs_err::write(&certificate, "another's").expect("written");
     assert!(!is_allowed());
+    // All of a long file counts.
+    let long = |end: &str| format!("{}{end}", "#\n".repeat(1 << 20));
+    fs_err::write(&certificate, long("the farm's")).expect("written");
+    place.allow(&[]);
+    assert!(is_allowed());
+    fs_err::write(&certificate, long("another's")).expect("written");
+    assert!(!is_allowed());
     place.allow(&[]);
     assert!(is_allowed());
     fs_err::remove_file(&certificate).expect("removed");
