@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::address::with_hidden_login;
 use super::field::Field;
+use super::source::{ConfigSource, RawValue};
 pub use super::table::OPTIONS;
 use super::value::{InvalidValue, ValueText};
 
@@ -205,6 +206,18 @@ impl Opt {
     pub fn default_text(&self) -> &'static str {
         match self.default {
             DefaultValue::Value(text) | DefaultValue::Described(text) => text,
+        }
+    }
+
+    /// What would be set to get what is in force where no source sets the option; `None` where no
+    /// value expresses that.
+    pub(super) fn default_value(&self) -> Option<RawValue> {
+        match self.default {
+            DefaultValue::Value(text) => Some(RawValue {
+                text: text.to_owned(),
+                source: ConfigSource::Default,
+            }),
+            DefaultValue::Described(_) => None,
         }
     }
 

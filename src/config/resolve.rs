@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use super::environment::Environment;
 use super::error::ConfigError;
 use super::identity;
-use super::options::{DefaultValue, Opt, OptionKind};
+use super::options::{Opt, OptionKind};
 use super::settings::{Settings, Strategy};
 use super::source::{ConfigSource, RawValue};
 use super::value::{InvalidValue, ValueText};
@@ -61,11 +61,8 @@ fn apply(
         .iter()
         .filter(|value| !value.text.is_empty() || option.empty_is_a_value)
         .peekable();
-    if let (None, DefaultValue::Value(default)) = (values.peek(), option.default) {
-        return set(&RawValue {
-            text: default.to_owned(),
-            source: ConfigSource::Default,
-        });
+    if let (None, Some(default)) = (values.peek(), option.default_value()) {
+        return set(&default);
     }
     values.try_for_each(set)
 }

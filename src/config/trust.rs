@@ -16,8 +16,8 @@ use super::environment::Environment;
 use super::error::Warning;
 use super::merge::{MergedValues, merged};
 use super::netrc::NetrcLogin;
-use super::options::{Class, DefaultValue, Opt, printable};
-use super::source::{ConfigEntry, ConfigSource, RawValue};
+use super::options::{Class, Opt, printable};
+use super::source::{ConfigEntry, RawValue};
 use super::table::OPTIONS;
 use super::value::ValueText;
 use crate::digest::DigestFunction;
@@ -296,15 +296,8 @@ impl<'a> WithoutTree<'a> {
     }
 
     fn taken(&self, option: &Opt, value: Option<RawValue>) -> Option<u64> {
-        let default = || match option.default {
-            DefaultValue::Value(text) => Some(RawValue {
-                text: text.to_owned(),
-                source: ConfigSource::Default,
-            }),
-            DefaultValue::Described(_) => None,
-        };
         let value = value.filter(|value| !value.text.is_empty());
-        let value = value.or_else(default);
+        let value = value.or_else(|| option.default_value());
         let input = value.as_ref().map(|value| ValueText {
             text: &value.text,
             base: value.source.base(self.environment.current_dir()),
