@@ -54,12 +54,16 @@ pub fn may_have_codeview(triple: &str) -> bool {
 
 /// Whether an option asks for debug information, or may: clang then names the object in the debug
 /// information for Windows, also where the module has none.
+///
+/// `-gdwarf32` and `-gdwarf64` ask for debug information in the usual form of the target, and only choose
+/// the width of offsets in DWARF.
 #[must_use]
 pub fn may_ask_for_codeview(arguments: &[Argument<'_>]) -> bool {
+    const DWARF: &str = "-gdwarf";
     const OTHERS: [&str; 9] = [
         "-g0",
         "-ggdb0",
-        "-gdwarf",
+        "-gdwarf-",
         "-gno-",
         "-gsplit-dwarf",
         "-gstrict-dwarf",
@@ -69,7 +73,7 @@ pub fn may_ask_for_codeview(arguments: &[Argument<'_>]) -> bool {
     ];
     let words = arguments.iter().map(|argument| &argument.words[0]);
     let mut asking = words.filter(|word| word.starts_with("-g") || word.starts_with("--debug"));
-    asking.any(|word| !OTHERS.iter().any(|other| word.starts_with(other)))
+    asking.any(|word| word != DWARF && !OTHERS.iter().any(|other| word.starts_with(other)))
 }
 
 #[cfg(test)]
@@ -102,6 +106,8 @@ mod tests {
             "-gdbx",
             "-ggdb3",
             "-gcodeview",
+            "-gdwarf32",
+            "-gdwarf64",
             "--debug",
             "-gmlt",
         ] {
@@ -109,6 +115,7 @@ mod tests {
         }
         for word in [
             "-g0",
+            "-gdwarf",
             "-gdwarf-5",
             "-gno-column-info",
             "-fglobal-isel",

@@ -93,7 +93,14 @@ fn debug_information_of_windows_names_the_users_own_object_and_command() {
     }
     // clang names the object also where the module has no debug information.
     run(clang.arg("-g0"));
-    for more in ["-g", "-gdbx", "-gcodeview", "-gline-tables-only", "--debug"] {
+    for more in [
+        "-g",
+        "-gdbx",
+        "-gcodeview",
+        "-gdwarf32",
+        "-gline-tables-only",
+        "--debug",
+    ] {
         both(&backends, &words(line, &[target, more]), "w.obj");
     }
 }
