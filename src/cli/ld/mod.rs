@@ -22,8 +22,12 @@ mod wrapped;
 
 use wrapped::{Trouble, Wrapped};
 
-/// Where lld writes all its inputs to, as for `--reproduce`.
-const REPRODUCE: &str = "LLD_REPRODUCE";
+/// Variables with which three steps do something else than the linker, and why.
+const VARIABLES: [(&str, &str); 2] = [
+    // Where lld writes all its inputs to, as for `--reproduce`.
+    ("LLD_REPRODUCE", "three steps have other inputs"),
+    ("CCC_OVERRIDE_OPTIONS", "only clang takes notice of it"),
+];
 
 #[derive(Debug, thiserror::Error)]
 enum WrapError {
@@ -181,8 +185,9 @@ pub(super) fn run(
         }
         Some(LinkDecision::Wrapped(plan)) => plan,
     };
-    if std::env::var_os(REPRODUCE).is_some() {
-        let reason = format!("`{REPRODUCE}` is set, and three steps have other inputs");
+    let mut variables = VARIABLES.iter();
+    if let Some((variable, why)) = variables.find(|(name, _)| std::env::var_os(name).is_some()) {
+        let reason = format!("`{variable}` is set, and {why}");
         return alone(context, &call, &reason, None);
     }
     match Wrapped::link(context, &call, &plan) {

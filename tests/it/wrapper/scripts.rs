@@ -225,3 +225,30 @@ fn a_variable_that_asks_for_all_inputs_is_the_linkers() {
         "{listed}"
     );
 }
+
+/// Backends of clang would be others.
+#[test]
+fn a_variable_that_only_clang_takes_notice_of_is_no_part_of_a_link() {
+    let fixture = fixture();
+    let ld = |program: &str, first: &[&str]| {
+        let mut command = Command::new(program);
+        fixture.home.apply(&mut command);
+        command.env(
+            "CCC_OVERRIDE_OPTIONS",
+            "# +-fno-unroll-loops +-mno-red-zone +-fbasic-block-sections=all",
+        );
+        command.current_dir(fixture.dir()).args(first);
+        let words = ["-shared", "main.o", "-o", "app"];
+        let output = command.args(words).output().expect("started");
+        (output, fs::read(fixture.path("app")).expect("linked"))
+    };
+    let linker = fixture.release.tool("ld.lld").display().to_string();
+    let (_, theirs) = ld(&linker, &[]);
+    let (output, ours) = ld(env!("CARGO_BIN_EXE_relto"), &["ld", "--", &linker]);
+    let said = stderr(&output);
+    assert!(
+        said.contains("alone: `CCC_OVERRIDE_OPTIONS` is set"),
+        "{said}"
+    );
+    assert!(ours == theirs);
+}
