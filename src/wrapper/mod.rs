@@ -197,7 +197,15 @@ impl LinkPlan {
     }
 
     /// The linker's arguments for the thin link, which writes into `scratch` only.
+    ///
+    /// # Errors
+    /// The scratch directory cannot be written, or named to the linker.
     pub fn thin_link(&self, scratch: &Path) -> io::Result<Vec<OsString>> {
+        if scratch.as_os_str().as_encoded_bytes().contains(&b';') {
+            // It ends the prefix of the shards, which would be beside the modules.
+            let text = format!("`{}` contains a semicolon", scratch.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
         let arguments = thin_link::arguments(self, scratch)?;
         response_file(scratch, "thin-link.rsp", &arguments)
     }

@@ -252,3 +252,16 @@ fn a_variable_that_only_clang_takes_notice_of_is_no_part_of_a_link() {
     );
     assert!(ours == theirs);
 }
+
+/// A semicolon ends the prefix that the thin link is given for what it writes.
+#[test]
+fn a_scratch_directory_with_a_semicolon_leaves_nothing_beside_the_modules() {
+    let fixture = fixture();
+    let dir = fixture.path("a;b");
+    fs::create_dir(&dir).expect("made");
+    let mut command = fixture.link_command("clang", &fixture.path("relto-ld.lld"), &["main.o"]);
+    let output = command.env("TMPDIR", &dir).output().expect("clang starts");
+    let said = stderr(&output);
+    assert!(said.contains("contains a semicolon"), "{said}");
+    fixture.assert_nothing_is_left();
+}
