@@ -155,14 +155,8 @@ impl BackendFlags {
                     .is_some_and(|rest| rest.starts_with('='))
         };
         if let Some((known, ours)) = CODEGEN.iter().find(|(known, _)| same(known)) {
-            let off = name.ends_with("=0") || name.ends_with("=false");
-            let value = if known.ends_with('=') {
-                &name[known.len()..]
-            } else {
-                ""
-            };
-            self.more
-                .extend(ours.filter(|_| !off).map(|it| format!("{it}{value}")));
+            let value = &name[known.len()..];
+            self.more.extend(ours.map(|it| format!("{it}{value}")));
             return Ok(());
         }
         if LEFT_TO_THE_LINKER.iter().any(|known| same(known)) {

@@ -22,7 +22,7 @@ impl ThreadLocals {
     /// Whether `word`, an option of LLVM without its dashes, is about this.
     pub(super) fn take(&mut self, word: &str) -> bool {
         let (name, value) = word.split_once('=').unwrap_or((word, "true"));
-        let on = Some(!matches!(value, "0" | "false"));
+        let on = Some(!matches!(value, "0" | "false" | "FALSE" | "False"));
         match name {
             "emulated-tls" => self.emulated = on,
             "enable-tlsdesc" => self.descriptors = on,
@@ -105,6 +105,8 @@ mod tests {
         assert_eq!(said(&[], android, 14), "");
         assert_eq!(said(&["emulated-tls"], android, 22), "-femulated-tls");
         assert_eq!(said(&["emulated-tls=0"], android, 14), "-fno-emulated-tls");
+        let off = said(&["emulated-tls=False"], android, 14);
+        assert_eq!(off, "-fno-emulated-tls");
         assert_eq!(said(&[], "x86_64-pc-linux-gnu", 22), "");
     }
 
