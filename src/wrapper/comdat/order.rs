@@ -57,11 +57,11 @@ impl Objects<'_> {
     /// The type of `name` in the program, unless nothing of the program names it.
     fn kind_of_use(&self, name: &[u8], assigned: &AssignedSymbols, major: u32) -> Option<u8> {
         let (own, native) = (self.named.get(name), self.natives.named.get(name));
-        if is_missing([own, native]) {
-            return None;
-        }
         if self.is_defined_by_linker(name, assigned, major) {
             return Some(own.kind.or(native.kind).unwrap_or_default());
+        }
+        if is_missing([own, native]) {
+            return None;
         }
         self.kind(name)
     }

@@ -266,6 +266,31 @@ fn symbols_of_the_linker_are_there_where_optimization_removed_their_uses() {
     }
 }
 
+/// No file defines `__dso_handle`, which is hidden: the linker does.
+#[test]
+fn a_hidden_symbol_of_the_linker_has_its_place_in_the_table() {
+    for fixture in each() {
+        let flags = ["-flto=thin", "-fPIC"];
+        let class = "struct A { A(); ~A(); int x; };";
+        let main = format!("{class} A a; int f(int); int m(int c) {{ return f(c); }}\n");
+        fixture.compile("main.cc", &main, &flags);
+        let other =
+            format!("{class} A::A() {{ x = 3; }} A::~A() {{}} int f(int x) {{ return x; }}\n");
+        fixture.compile("f.cc", &other, &flags);
+        for kind in [
+            &["-shared"][..],
+            &[
+                "-pie",
+                "-Wl,-e,_Z1mi",
+                "-Wl,--unresolved-symbols=ignore-all",
+            ],
+        ] {
+            let words = [&["-nostdlib", "main.o", "f.o"][..], kind].concat();
+            fixture.same("clang++", &words, 2);
+        }
+    }
+}
+
 /// What scripts and options define comes before what LTO makes visible to other modules.
 #[test]
 fn symbols_of_scripts_and_of_the_linker_have_its_order_and_need_no_use() {
