@@ -102,6 +102,8 @@ fn options_without_a_clang_equivalent_are_left_to_the_linker() {
         &["--lto-O1"][..],
         &["--lto-O2", "--lto-CGO3"],
         &["-mllvm", "-code-model=large"],
+        &["-mllvm", "-dwarf-version=3"],
+        &["-mllvm", "-enable-no-nans-fp-math"],
         &["-plugin-opt=save-temps"],
         &["--lto-basic-block-sections=labels"],
     ] {

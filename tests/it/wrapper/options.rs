@@ -87,6 +87,10 @@ fn the_linker_does_alone_what_relto_cannot_and_relto_says_why() {
             "`-mllvm -code-model=small` has no counterpart",
         ),
         (
+            &["-Wl,-mllvm,-dwarf64"],
+            "`-mllvm -dwarf64` has no counterpart",
+        ),
+        (
             &["-Wl,-mllvm,-time-passes"],
             "`-mllvm -time-passes` shows or changes the linker's own LTO",
         ),
