@@ -9,6 +9,7 @@ use fs_err as fs;
 use super::ask::Respondent;
 use super::error::CompilerError;
 use super::probe_cache::{Answer, cached_answer};
+use super::resolve::ToolchainSource;
 use crate::action::arguments::{self, Argument, Meaning};
 use crate::action::native;
 use crate::action::response::{expand_response_files, tokenize_config};
@@ -99,14 +100,16 @@ impl<'a> CompilerProbe<'a> {
         parsed: &[Argument<'_>],
         configuration: &mut Vec<String>,
     ) -> Result<Vec<String>, CompilerConfigError> {
+        const NONE: &str = "--no-default-config";
         let chosen = |argument: &&Argument<'_>| argument.meaning == Meaning::Config;
-        if toolchain.config_candidates.is_empty()
-            && !parsed.iter().any(|argument| chosen(&argument))
-        {
-            return Ok(parsed
-                .iter()
-                .flat_map(|argument| argument.words.to_vec())
-                .collect());
+        // A compiler of workers may have files where this one has none.
+        let is_sent = self.respondent.request.source != Some(&ToolchainSource::Worker);
+        let says_nothing = |argument: &Argument<'_>| is_sent && argument.words == [NONE];
+        let mut choosing = parsed.iter().filter(chosen);
+        let others = parsed.iter().filter(|argument| !chosen(argument));
+        let others = others.flat_map(|argument| argument.words.to_vec());
+        if toolchain.config_candidates.is_empty() && choosing.all(says_nothing) {
+            return Ok(others.collect());
         }
         let decides = |argument: &&Argument<'_>| {
             matches!(argument.meaning, Meaning::Config | Meaning::Target)
@@ -127,9 +130,8 @@ impl<'a> CompilerProbe<'a> {
             let file = config::read(&self.client_context().resolve(path))?;
             words.extend(tokenize_config(&file.text));
         }
-        configuration.push("--no-default-config".to_owned());
-        let others = parsed.iter().filter(|argument| !chosen(argument));
-        words.extend(others.flat_map(|argument| argument.words.to_vec()));
+        configuration.push(NONE.to_owned());
+        words.extend(others);
         Ok(words)
     }
 

@@ -16,6 +16,9 @@ mod thread_locals;
 use llvm::{CODEGEN, LEFT_TO_THE_LINKER, SHOWING, UNKNOWN_TO_CLANG};
 use thread_locals::ThreadLocals;
 
+/// The first release whose clang reads configuration files although it is called `clang`.
+const CONFIGURATION: u32 = 16;
+
 /// The flags of all backends of a link.
 #[derive(Debug)]
 pub(super) struct BackendFlags {
@@ -298,6 +301,10 @@ impl BackendFlags {
         }
         if flavour != Flavour::MachO {
             words.extend(["-ffunction-sections", "-fdata-sections"].map(str::to_owned));
+        }
+        // The linker's own LTO reads no configuration of clang.
+        if release.major() >= CONFIGURATION {
+            words.push("--no-default-config".to_owned());
         }
         // The linker's own LTO has it since then.
         if release.major() >= 23 {

@@ -22,7 +22,7 @@ fn options_that_dtlto_forwards_become_its_own_arguments() {
             "-plugin-opt=thinlto"
         ]),
         "-c --target=x86_64-pc-linux-gnu -O2 -faddrsig -ffunction-sections -fdata-sections \
-         -fpic -Wno-unused-command-line-argument"
+         --no-default-config -fpic -Wno-unused-command-line-argument"
     );
     let profile = said(&["-shared", "--lto-O3", "--lto-sample-profile=s.prof"]);
     assert!(profile.contains("-O3") && profile.contains("-fprofile-sample-use=s.prof"));
@@ -37,7 +37,7 @@ fn releases_that_interchange_loops_are_told_to() {
     assert_eq!(
         words.expect("expressed").join(" "),
         "-c --target=x86_64-pc-linux-gnu -O2 -faddrsig -ffunction-sections -fdata-sections \
-         -floop-interchange -fpic -Wno-unused-command-line-argument"
+         --no-default-config -floop-interchange -fpic -Wno-unused-command-line-argument"
     );
 }
 
@@ -50,7 +50,8 @@ fn apples_backends_get_what_ld64_would_use() {
         let words = flags.arguments("arm64-apple-macosx13.0.0", Flavour::MachO, &Release::of(22));
         words.expect("expressed").join(" ")
     };
-    let plain = "-c --target=arm64-apple-macosx13.0.0 -O2 -Wno-unused-command-line-argument";
+    let plain = "-c --target=arm64-apple-macosx13.0.0 -O2 --no-default-config \
+        -Wno-unused-command-line-argument";
     assert_eq!(
         said(&["-platform_version", "macos", "13", "13", "-dylib"]),
         plain

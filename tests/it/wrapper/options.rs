@@ -490,6 +490,33 @@ fn the_command_names_linker_and_compiler_outright() {
     );
 }
 
+/// The linker's own LTO reads none.
+#[test]
+fn backends_read_no_configuration_files_of_clang() {
+    let releases = Release::installed().into_iter();
+    for release in releases.filter(|it| it.major >= 16) {
+        let fixture = WrapperDir::new(&release);
+        let main = "int f(int); int main(int c, char **v) { return f(c); }\n";
+        fixture.module("main.c", main);
+        fixture.module("f.c", "int f(int x) { return x > 3 ? x * 3 : x - 1; }\n");
+        fs::create_dir(fixture.path("bin")).expect("made");
+        // clang looks beside itself, links followed.
+        let clang = fixture.path("bin/clang");
+        fs::copy(release.tool("clang"), &clang).expect("copied");
+        fixture.write("bin/clang.cfg", "-fstack-size-section\n");
+        let theirs = fixture.plain("clang", &INPUTS);
+        let mut command = fixture.link_command("clang", &fixture.path("relto-ld.lld"), &INPUTS);
+        command
+            .args(["-o", "app"])
+            .env("RELTO_THINLTO_COMPILER", &clang);
+        command.env("LD_LIBRARY_PATH", release.bin.with_file_name("lib"));
+        let output = command.output().expect("clang starts");
+        assert_eq!(fixture.counts(&output, &INPUTS).jobs, 2);
+        let ours = fs::read(fixture.path("app")).expect("linked");
+        assert!(ours == theirs, "LLVM {}", release.major);
+    }
+}
+
 /// clang passes the plugin of another linker to one whose name it does not know.
 #[test]
 fn a_linker_named_by_its_path_needs_no_plugin() {
