@@ -16,7 +16,7 @@ use super::source::ModuleSource;
 use super::thin_link::{Chosen, ThinLinkResult};
 use super::{LinkPlan, Refusal, Release, base, in_parallel, text};
 use crate::job::{Caller, Job, JobFile};
-use crate::thinlto::Index;
+use crate::thinlto::{Index, names_processors};
 
 const MODULES: &str = "m";
 const OBJECTS: &str = "o";
@@ -99,14 +99,18 @@ impl Modules {
         release: &Release,
     ) -> Result<JobFile, Refusal> {
         let first = self.all.first().map_or("", |module| &module.triple[..]);
+        let nameless = self.has_nameless(plan)?;
         let mut common_arguments = vec![text(compiler)?];
         if !self.all.is_empty() {
-            common_arguments.extend(plan.backend.arguments(first, plan.flavour, release)?);
+            let words = plan
+                .backend
+                .arguments(first, plan.flavour, release, nameless);
+            common_arguments.extend(words?);
         }
         for other in self.all.iter().map(|module| &module.triple[..]) {
             if other != first {
                 plan.backend
-                    .check_same(first, other, plan.flavour, release)?;
+                    .check_same(first, other, plan.flavour, release, nameless)?;
             }
         }
         let jobs = self.all.iter().map(|module| module.job(plan, first));
@@ -118,6 +122,20 @@ impl Modules {
             jobs: jobs.collect::<Result<_, _>>()?,
             unknown_keys: Vec::new(),
         })
+    }
+
+    /// Whether a module has functions that name no processor, as far as that matters. Such a function
+    /// may be imported by any other module.
+    fn has_nameless(&self, plan: &LinkPlan) -> Result<bool, Refusal> {
+        let matters = |module: &&Module| {
+            let backend = &plan.backend;
+            backend.depends_on_nameless(&module.triple, plan.flavour)
+        };
+        let modules: Vec<&Module> = self.all.iter().filter(matters).collect();
+        let named = in_parallel(&modules, |module| {
+            Ok(names_processors(&module.source.bitcode()?))
+        })?;
+        Ok(named.contains(&false))
     }
 
     /// The objects, and the archive that each one's module is from.

@@ -8,6 +8,7 @@ use super::linker::Release;
 use super::{Flavour, Refusal};
 
 mod llvm;
+mod processor;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -286,12 +287,21 @@ impl BackendFlags {
         profile.chain(&self.inputs).cloned().collect()
     }
 
-    /// The arguments of every backend, for modules of `triple`.
+    /// Whether functions that name no processor need arguments of their own.
+    pub(super) fn depends_on_nameless(&self, triple: &str, flavour: Flavour) -> bool {
+        let words =
+            |nameless| processor::arguments(self.cpu.as_deref(), triple, flavour, nameless).ok();
+        words(true) != words(false)
+    }
+
+    /// The arguments of every backend, for modules of `triple`, which may have `nameless` functions:
+    /// some that name no processor.
     pub(super) fn arguments(
         &self,
         triple: &str,
         flavour: Flavour,
         release: &Release,
+        nameless: bool,
     ) -> Result<Vec<String>, Refusal> {
         target::check(triple, flavour, self.pic, release)?;
         let mut words = vec!["-c".to_owned(), format!("--target={triple}")];
@@ -327,7 +337,8 @@ impl BackendFlags {
         let profile = self.sample_profile.iter();
         words.extend(profile.map(|it| format!("-fprofile-sample-use={it}")));
         words.push("-Wno-unused-command-line-argument".to_owned());
-        words.extend(self.cpu(triple, flavour)?);
+        let cpu = self.cpu.as_deref();
+        words.extend(processor::arguments(cpu, triple, flavour, nameless)?);
         words.extend(self.more.iter().cloned());
         Ok(words)
     }
@@ -340,9 +351,11 @@ impl BackendFlags {
         other: &str,
         flavour: Flavour,
         release: &Release,
+        nameless: bool,
     ) -> Result<(), Refusal> {
         let words = |triple| {
-            let words = self.arguments(triple, flavour, release)?.into_iter();
+            let words = self.arguments(triple, flavour, release, nameless)?;
+            let words = words.into_iter();
             let words = words.filter(|word| !word.starts_with("--target="));
             Ok(words.collect::<Vec<_>>())
         };
@@ -352,28 +365,5 @@ impl BackendFlags {
         Err(Refusal::new(format!(
             "modules for `{triple}` and for `{other}` need different options"
         )))
-    }
-
-    /// The processor for what names none itself, where it is not clang's own default.
-    fn cpu(&self, triple: &str, flavour: Flavour) -> Result<Option<String>, Refusal> {
-        let Some(cpu) = &self.cpu else {
-            return Ok(None);
-        };
-        let machine = triple.split('-').next().unwrap_or_default();
-        let is_x86 = ["x86_64", "i386", "i486", "i586", "i686"].contains(&machine);
-        Ok(match &cpu[..] {
-            "x86-64" if machine == "x86_64" && flavour != Flavour::MachO => None,
-            "generic" if machine == "x86_64" => Some("-march=x86-64".to_owned()),
-            "generic" if !is_x86 => None,
-            cpu if is_x86 => Some(format!("-march={cpu}")),
-            cpu if ["aarch64", "arm64", "wasm32"].contains(&machine) => {
-                Some(format!("-mcpu={cpu}"))
-            }
-            cpu => {
-                return Err(Refusal::new(format!(
-                    "the option of clang for the processor `{cpu}` is not known"
-                )));
-            }
-        })
     }
 }

@@ -5,7 +5,7 @@ fn flags(words: &[&str]) -> Result<Vec<String>, Refusal> {
     let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
     let items = parse(&words, OptionTable::of(Flavour::Elf))?;
     let flags = BackendFlags::of(Flavour::Elf, &items)?;
-    flags.arguments("x86_64-pc-linux-gnu", Flavour::Elf, &Release::of(22))
+    flags.arguments("x86_64-pc-linux-gnu", Flavour::Elf, &Release::of(22), false)
 }
 
 fn said(words: &[&str]) -> String {
@@ -33,7 +33,7 @@ fn options_that_dtlto_forwards_become_its_own_arguments() {
 fn releases_that_interchange_loops_are_told_to() {
     let items = parse(&["-pie".to_owned()], OptionTable::of(Flavour::Elf)).expect("understood");
     let flags = BackendFlags::of(Flavour::Elf, &items).expect("expressed");
-    let words = flags.arguments("x86_64-pc-linux-gnu", Flavour::Elf, &Release::of(23));
+    let words = flags.arguments("x86_64-pc-linux-gnu", Flavour::Elf, &Release::of(23), false);
     assert_eq!(
         words.expect("expressed").join(" "),
         "-c --target=x86_64-pc-linux-gnu -O2 -faddrsig -ffunction-sections -fdata-sections \
@@ -47,7 +47,12 @@ fn apples_backends_get_what_ld64_would_use() {
         let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
         let items = parse(&words, OptionTable::of(Flavour::MachO)).expect("understood");
         let flags = BackendFlags::of(Flavour::MachO, &items).expect("expressed");
-        let words = flags.arguments("arm64-apple-macosx13.0.0", Flavour::MachO, &Release::of(22));
+        let words = flags.arguments(
+            "arm64-apple-macosx13.0.0",
+            Flavour::MachO,
+            &Release::of(22),
+            false,
+        );
         words.expect("expressed").join(" ")
     };
     let plain = "-c --target=arm64-apple-macosx13.0.0 -O2 --no-default-config \

@@ -71,6 +71,124 @@ fn programs_for_known_targets_are_the_linkers_own() {
     }
 }
 
+/// Code that shows for which processor it is.
+const PLAIN: &str = "int counted(int *p) { return ++*p; }\n\
+    unsigned long divided(unsigned long x, unsigned long y) { return x / y * 5; }\n\
+    int added(int *p, int v) { return __atomic_fetch_add(p, v, __ATOMIC_SEQ_CST); }\n\
+    int bits(unsigned x) { return __builtin_popcount(x); }\n\
+    long both(long *p, long x, long y) { return *p + x * y; }\n\
+    int sum(int *p, long n) { int s = 0; for (long i = 0; i < n; i++) s += p[i] * 7; return s; }\n";
+
+/// Functions of hand-written IR, and some that LLVM makes, say nothing of a processor.
+#[test]
+fn functions_that_name_no_processor_are_for_the_linkers() {
+    const APPLE: &[&str] = &[
+        "-arch",
+        "arm64",
+        "-platform_version",
+        "macos",
+        "13",
+        "13",
+        "-dylib",
+    ];
+    const ELF: &[&[&str]] = &[&["-shared"], &["-shared", "-plugin-opt=mcpu=x86-64"]];
+    const ARM: &[&[&str]] = &[&["-shared"], &["-shared", "-plugin-opt=mcpu=generic"]];
+    let under_test = Release::under_test().major;
+    for release in Release::installed() {
+        let mut rows = vec![
+            ("x86_64-linux-gnu", "ld.lld", ELF),
+            ("x86_64-linux-android24", "ld.lld", ELF),
+            ("aarch64-linux-gnu", "ld.lld", ARM),
+            ("aarch64-linux-android24", "ld.lld", ARM),
+        ];
+        if release.major >= 19 {
+            rows.push(("i686-linux-android24", "ld.lld", &[&["-shared"]]));
+        }
+        if release.major == under_test {
+            rows.push(("arm64-apple-macos13", "ld64.lld", &[APPLE]));
+            rows.push((
+                "wasm32-unknown-unknown",
+                "wasm-ld",
+                &[
+                    &["--no-entry", "--export-all"],
+                    &["--no-entry", "--export-all", "-mllvm", "-mcpu=mvp"],
+                ],
+            ));
+        }
+        for (target, linker, all) in rows {
+            let fixture = WrapperDir::new(&release);
+            compile_without_processor(&fixture, target);
+            for words in all {
+                let words = [*words, &["plain.o", "-o", "app"]].concat();
+                let theirs = alone(&fixture, linker, &words);
+                let output = wrapped(&fixture, linker, &words);
+                let said = stderr(&output);
+                assert!(said.contains("relto: 1 job"), "{words:?}: {said}");
+                let ours = fs::read(fixture.path("app")).expect("linked");
+                let major = release.major;
+                assert!(ours == theirs, "LLVM {major}, {target}, {words:?}");
+            }
+        }
+    }
+}
+
+/// Also where the linker's processor for other functions is not clang's own.
+#[test]
+fn links_whose_functions_name_their_processor_share_results_with_dtlto() {
+    let distributor = format!("--thinlto-distributor={}", env!("CARGO_BIN_EXE_relto"));
+    for release in Release::installed().into_iter().filter(|it| it.major >= 22) {
+        let compiler = release.tool("clang").display().to_string();
+        let compiler = format!("--thinlto-remote-compiler={compiler}");
+        for (target, words) in [
+            ("x86_64-linux-gnu", &["-shared"][..]),
+            ("aarch64-linux-gnu", &["-shared"]),
+            (
+                "aarch64-linux-gnu",
+                &["-shared", "-plugin-opt=mcpu=generic"],
+            ),
+        ] {
+            let fixture = fixture(&release, target);
+            let words = [words, &OBJECTS].concat();
+            let dtlto = [&words[..], &[&distributor, &compiler]].concat();
+            let theirs = alone(&fixture, "ld.lld", &dtlto);
+            let said = stderr(&wrapped(&fixture, "ld.lld", &words));
+            let shared = said.contains("relto: 2 jobs, 2 cached");
+            assert!(shared, "{target}, {words:?}: {said}");
+            let ours = fs::read(fixture.path("app")).expect("linked");
+            assert!(ours == theirs, "{target}, {words:?}");
+        }
+    }
+}
+
+/// Writes `plain.o`, a module whose functions have no attributes of a processor.
+fn compile_without_processor(fixture: &WrapperDir, target: &str) {
+    let target = format!("--target={target}");
+    let flags = [
+        "-O1",
+        "-emit-llvm",
+        "-S",
+        "-Xclang",
+        "-disable-llvm-passes",
+        &target,
+    ];
+    let mut flags = flags.to_vec();
+    if !target.contains("wasm") {
+        flags.push("-fPIC");
+    }
+    fixture.compile("plain.c", PLAIN, &flags);
+    let text = fs::read_to_string(fixture.path("plain.o")).expect("written");
+    let mut plain = String::new();
+    for line in text.lines() {
+        let words = line.split(' ').filter(|word| {
+            let of_processor = ["\"target-", "\"tune-cpu\""];
+            !of_processor.iter().any(|start| word.starts_with(start))
+        });
+        plain.push_str(&words.collect::<Vec<_>>().join(" "));
+        plain.push('\n');
+    }
+    fixture.compile("plain.ll", &plain, &["-flto=thin", &target]);
+}
+
 /// Of these clang's backends make other code, other attributes or another list of constructors.
 #[test]
 fn links_for_other_targets_are_the_linkers() {
