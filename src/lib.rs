@@ -129,7 +129,9 @@ pub mod internals {
             };
         }
         pub mod response {
-            pub use crate::action::response::{expand_response_files, tokenize, tokenize_config};
+            pub use crate::action::response::{
+                Quoting, expand_response_files, tokenize, tokenize_config,
+            };
         }
     }
     pub mod bes {

@@ -5,19 +5,23 @@
 
 use libfuzzer_sys::fuzz_target;
 use relto::internals::action::arguments::{extra_outputs, parse, reaching, target};
-use relto::internals::action::response::{expand_response_files, tokenize, tokenize_config};
+use relto::internals::action::response::{Quoting, expand_response_files, tokenize, tokenize_config};
 
 fuzz_target!(|text: &str| {
     let words = tokenize(text);
     let _ = tokenize_config(text);
-    let mut reads = 0;
-    // Files that name each other, but not for ever.
-    let expanded = expand_response_files(&words, &mut |path| {
-        reads += 1;
-        Ok(if path.len() > 60 { String::new() } else { text.replace('@', &format!("@{path}")) })
-    });
-    assert!(reads <= 100_000, "{reads} files");
-    let words = expanded.unwrap_or(words);
+    let expand = |quoting| {
+        let mut reads = 0;
+        // Files that name each other, but not for ever.
+        let expanded = expand_response_files(&words, quoting, &mut |path| {
+            reads += 1;
+            Ok(if path.len() > 60 { String::new() } else { text.replace('@', &format!("@{path}")) })
+        });
+        assert!(reads <= 100_000, "{reads} files");
+        expanded.ok()
+    };
+    let _ = expand(Quoting::Windows);
+    let words = expand(Quoting::Gnu).unwrap_or_else(|| words.clone());
     let arguments = parse(&words);
     let _ = (extra_outputs(&arguments, "out.o"), reaching(&arguments).count(), target(&arguments));
 });

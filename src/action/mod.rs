@@ -4,6 +4,7 @@
 //! contents, canonical names, arguments, the few variables that clang heeds, and the version of the
 //! canonical form. Everything here is pure; no file is opened.
 
+pub mod apple;
 pub mod arguments;
 pub mod canonical;
 pub mod coff;

@@ -6,9 +6,9 @@
 
 use super::arguments::{self, Meaning};
 
-/// The first edit that an Action cannot describe. It can describe additions that depend on nothing
-/// else and the optimization level, but not additions about the processor, which would compete with
-/// an expanded `native`.
+/// The first edit that an Action cannot describe. It can describe the optimization level, and
+/// additions about code that depend on nothing else and that relto does not go by itself: it would go
+/// by the job's own arguments.
 ///
 /// The syntax is that of clang's `applyOverrideOptions`: edits are separated by spaces; `+` and `^`
 /// add an argument.
@@ -18,19 +18,22 @@ pub fn unfit_override(edits: &str) -> Option<String> {
     let unfit = edits
         .split(' ')
         .find(|edit| match edit.strip_prefix(['+', '^']) {
-            Some(word) => !is_self_contained(word),
+            Some(word) => !is_about_code(word),
             None => !edit.is_empty() && !edit.starts_with('O'),
         });
     unfit.map(str::to_owned)
 }
 
-fn is_self_contained(word: &str) -> bool {
-    let words = [word.to_owned()];
-    let processor = word.starts_with("-m") && !word.starts_with("-mllvm");
-    let plain = |argument: &arguments::Argument<'_>| {
-        matches!(argument.meaning, Meaning::Plain | Meaning::FrontEnd { .. })
+/// Whether the word is an option of code generation, without a word behind it, which may be of another
+/// edit.
+fn is_about_code(word: &str) -> bool {
+    let words = [word.to_owned(), String::new()];
+    let is_plain = |argument: &arguments::Argument<'_>| {
+        let plain = matches!(argument.meaning, Meaning::Plain | Meaning::FrontEnd { .. });
+        plain && argument.words.len() == 1
     };
-    word.starts_with('-') && !processor && arguments::parse(&words).iter().all(plain)
+    let first = arguments::parse(&words).into_iter().next();
+    (word.starts_with("-f") || word.starts_with("-O")) && first.is_some_and(|it| is_plain(&it))
 }
 
 #[cfg(test)]
@@ -53,6 +56,14 @@ mod tests {
             "+-save-temps",
             "+a.o",
             "+@more",
+            "+--",
+            "+-g",
+            "+-mllvm",
+            "+-Xclang=-mllvm",
+            "+-isysroot/sdk",
+            "+--driver-mode=g++",
+            "+-Werror=unused-command-line-argument",
+            "+-working-directory=/",
         ] {
             let edits = format!("#O2 {edit}");
             assert_eq!(unfit_override(&edits).as_deref(), Some(edit));

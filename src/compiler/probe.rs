@@ -12,7 +12,7 @@ use super::probe_cache::{Answer, cached_answer};
 use super::resolve::ToolchainSource;
 use crate::action::arguments::{self, Argument, Meaning};
 use crate::action::native;
-use crate::action::response::{expand_response_files, tokenize_config};
+use crate::action::response::{Quoting, expand_response_files, tokenize_config};
 use crate::client_context::ClientContext;
 use crate::digest::{Digest, DigestFunction};
 use crate::fs::read_regular_to_string;
@@ -70,7 +70,7 @@ impl<'a> CompilerProbe<'a> {
         state: &State,
         configuration: &mut Vec<String>,
     ) -> Result<Vec<String>, String> {
-        let words = expand_response_files(words, &mut |path| {
+        let words = expand_response_files(words, Quoting::Gnu, &mut |path| {
             read_regular_to_string(self.client_context().resolve(path))
         })
         .map_err(|error| error.to_string())?;
@@ -113,6 +113,7 @@ impl<'a> CompilerProbe<'a> {
         }
         let decides = |argument: &&Argument<'_>| {
             matches!(argument.meaning, Meaning::Config | Meaning::Target)
+                || may_choose_configuration(&argument.words[0])
         };
         let question = parsed
             .iter()
@@ -163,6 +164,14 @@ impl<'a> CompilerProbe<'a> {
     fn client_context(&self) -> &ClientContext {
         self.respondent.request.client_context
     }
+}
+
+/// Whether clang may read other configuration files with an option, besides those that name files and
+/// target: by the driver's mode, by what completes the target, or from another directory.
+fn may_choose_configuration(option: &str) -> bool {
+    let of_target = option.starts_with("-m") && !option.starts_with("-mllvm");
+    let of_driver = ["--driver-mode=", "-no-canonical-", "-canonical-", "-E"];
+    of_target || of_driver.iter().any(|start| option.starts_with(start))
 }
 
 /// Asks for the version, target and directories that are built into the compiler. In the sandbox it

@@ -100,6 +100,11 @@ pub enum InPlaceReason {
         "the debug information for Windows (CodeView) holds the command line and its directory"
     )]
     CodeView,
+    /// A version of Apple's system that the target does not name.
+    #[error(
+        "the version of the target's system may come from an SDK, which is no input of the job"
+    )]
+    Sdk,
 }
 
 impl InPlaceReason {
@@ -112,6 +117,7 @@ impl InPlaceReason {
             Self::TooLong => "long command lines",
             Self::Input(_) => "unreadable files",
             Self::CodeView => "CodeView",
+            Self::Sdk => "SDK",
         }
     }
 }

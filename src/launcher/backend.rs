@@ -15,7 +15,7 @@ use super::driver::{self, Driver, object_of, text_of};
 use super::hidden::{hidden_index, mentions, mentions_or_includes};
 use crate::action::arguments::{self, Argument, Meaning};
 use crate::action::kind::{OutputKind, required_kind};
-use crate::action::response::expand_response_files;
+use crate::action::response::{Quoting, expand_response_files};
 use crate::fs::{open_regular, read_regular_to_string};
 use crate::thinlto::check_start;
 
@@ -83,7 +83,12 @@ fn module<'a>(arguments: &[Argument<'a>], output: Option<&str>) -> Result<&'a st
 /// Reads the command line of `compiler`. A command line that the compiler itself would refuse is
 /// not a backend: the compiler has the better message.
 pub(super) fn recognize(compiler: &str, words: &[String]) -> Recognized {
-    let words = match expand_response_files(words, &mut |path| read_regular_to_string(path)) {
+    let usual = match Driver::of(compiler, words) {
+        Driver::Cl => Quoting::Windows,
+        _ => Quoting::Gnu,
+    };
+    let read = &mut |path: &str| read_regular_to_string(path);
+    let words = match expand_response_files(words, usual, read) {
         Ok(words) => words,
         Err(error) => {
             return Recognized::Unclear {

@@ -9,7 +9,8 @@ use std::path::{Component, Path, PathBuf};
 
 use super::texts;
 use crate::action::arguments::{self, Argument, Meaning};
-use crate::fs::FileId;
+use crate::action::response::{Quoting, expand_response_files};
+use crate::fs::{FileId, read_regular_to_string};
 
 /// Options whose value may end up in a module, as the name of what was read. Outputs and the
 /// targets of dependency files keep their names: a build system knows them by these.
@@ -34,6 +35,8 @@ const PATH_OPTIONS: [&str; 16] = [
 
 /// With this option clang looks for relative paths in another directory than the current one.
 const WORKING_DIRECTORY: &str = "-working-directory";
+/// Edits clang's arguments.
+const EDITS: &str = "CCC_OVERRIDE_OPTIONS";
 
 /// The command line of a compile in which paths below `base` are relative to the current directory.
 /// Response files are left as they are.
@@ -42,7 +45,7 @@ pub fn with_relative_paths(words: &[OsString], base: &Path) -> Vec<OsString> {
     let Some(texts) = texts(words) else {
         return words.to_vec();
     };
-    if texts.iter().any(|word| word.starts_with(WORKING_DIRECTORY)) {
+    if may_look_elsewhere(&texts) {
         return words.to_vec();
     }
     let rewriter = Rewriter::new(base, current_dirs());
@@ -50,6 +53,17 @@ pub fn with_relative_paths(words: &[OsString], base: &Path) -> Vec<OsString> {
         .into_iter()
         .flat_map(|argument| rewriter.argument(&argument));
     rewritten.map(OsString::from).collect()
+}
+
+/// Whether clang may look for relative paths elsewhere: here, in response files, or by edits and
+/// configuration files, which are not read for this.
+fn may_look_elsewhere(words: &[String]) -> bool {
+    let read = &mut |path: &str| read_regular_to_string(path);
+    let Ok(words) = expand_response_files(words, Quoting::Gnu, read) else {
+        return true;
+    };
+    let may = |word: &String| word.contains(WORKING_DIRECTORY) || word.starts_with("--config");
+    std::env::var_os(EDITS).is_some() || words.iter().any(may)
 }
 
 /// The names of the current directory: the shell's, which may go through symbolic links as those of
@@ -227,6 +241,13 @@ mod tests {
         };
         assert!(of("-working-directory=/"));
         assert!(of("-working-directory"));
+        assert!(of("-Wp,-working-directory,/"));
+        assert!(of("--config=x.cfg"));
+        let file = dir.path().join("words");
+        fs_err::write(&file, "-O2 -working-directory /").expect("written");
+        assert!(of(&format!("@{}", file.display())));
+        fs_err::write(&file, "-O2").expect("written");
+        assert!(!of(&format!("@{}", file.display())));
         assert!(!of("-O2"));
     }
 

@@ -17,7 +17,7 @@ mod throttle;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use crate::action::response::expand_response_files;
+use crate::action::response::{Quoting, expand_response_files};
 use crate::fs::{read_regular_to_string, remove_if_there};
 use crate::job::{Caller, Job, JobFile};
 
@@ -127,7 +127,7 @@ fn foreign(backend: BackendCommand) -> Result<CompileDecision, InputError> {
 fn hidden_or_none(words: &[OsString]) -> CompileDecision {
     let in_response_files = || {
         let read = &mut |path: &str| read_regular_to_string(path);
-        let expanded = expand_response_files(&texts(words)?, read).ok()?;
+        let expanded = expand_response_files(&texts(words)?, Quoting::Gnu, read).ok()?;
         let expanded: Vec<_> = expanded.into_iter().map(OsString::from).collect();
         hidden_index(&expanded)
     };

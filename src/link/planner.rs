@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::action::apple::asks_an_sdk;
 use crate::action::canonical::{Canonical, CanonicalJob, canonical};
 use crate::action::coff::{may_ask_for_codeview, may_have_codeview};
 use crate::action::file_table::FileTable;
@@ -150,6 +151,10 @@ impl Planner<'_> {
             return Ok(Err(InPlaceReason::TooLong));
         }
         let (caller, target) = (self.file.caller, self.toolchain.target());
+        let environment = &self.toolchain.template().environment;
+        if asks_an_sdk(&arguments::parse(&arguments), target, environment) {
+            return Ok(Err(InPlaceReason::Sdk));
+        }
         let dwo_dir = self.dwo_dir.filter(|_| caller == Caller::Linker);
         let split = dwo_dir.and_then(|dir| {
             let parsed = arguments::parse(&arguments);

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use super::{Flavour, LinkPlan, Refusal, command_line, inputs};
-use crate::action::response::expand_response_files;
+use crate::action::response::{Quoting, expand_response_files};
 use crate::fs;
 
 /// What to do with a command line.
@@ -48,7 +48,9 @@ fn expanded(flavour: Flavour, words: &[OsString]) -> Result<Vec<String>, Refusal
     let words = words.iter().map(|word| word.to_str().map(str::to_owned));
     let words = words.collect::<Option<Vec<_>>>();
     let words = words.ok_or_else(|| Refusal::new("its command line is not UTF-8"))?;
-    let words = expand_response_files(&words, &mut |path| fs::read_regular_to_string(path));
+    let words = expand_response_files(&words, Quoting::Gnu, &mut |path| {
+        fs::read_regular_to_string(path)
+    });
     let words = words.map_err(|error| Refusal::new(error.to_string()))?;
     match flavour {
         Flavour::Elf | Flavour::Wasm => Ok(words),

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use fs_err as fs;
 use relto::internals::action::arguments::{Meaning, extra_outputs, parse};
 use relto::internals::action::kind::{check_output, required_kind};
+use relto::internals::action::response::Quoting;
 use relto::internals::action::{native, response};
 
 use crate::support::toolchain_dir::CLANG;
@@ -219,22 +220,33 @@ fn expand_native(line: &[String]) -> Result<Vec<String>, native::NativeError> {
 fn response_files_are_split_as_clang_splits_them() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     fs::write(dir.path().join("inner"), "-DI='i j'\n").expect("written");
-    for text in [
+    let gnu = [
         "-DA -DB=\"x y\" '-DC=\"q\"'",
         "-DA=\\\"x\\\" -DB=a\\ b -DC='\\'' -DD=\"\\\"\"",
         "-DA=\"one\ntwo\"\r\n-DB\t-DC=\\\\ \n",
         "@inner -DZ=''",
         "-DA=open\" quote",
         "-DA=end\\",
-    ] {
+    ];
+    let windows = [
+        r"-DA=x\y -DB=\\x\\ -DC",
+        r#"-DA="x y" -DB="a""b" -DC=\"q -DD="c\\" -DE=\\\"r"#,
+        "-DA='x\t-DB=\"one\r\ntwo\" -DC=\"\"",
+        r#"-DA=open" quote\"#,
+    ];
+    let gnu = gnu.map(|text| ("posix", text)).into_iter();
+    for (quoting, text) in gnu.chain(windows.map(|text| ("windows", text))) {
         fs::write(dir.path().join("args"), text).expect("written");
-        let output = clang(dir.path(), &["-###", "-x", "c", "-c", "/dev/null", "@args"]);
+        let quoting = format!("--rsp-quoting={quoting}");
+        let line = ["-###", "-x", "c", "-c", "/dev/null", &quoting, "@args"];
+        let output = clang(dir.path(), &line);
         let shown = String::from_utf8_lossy(&output.stderr).into_owned();
-        let ours = response::expand_response_files(&words("@args"), &mut |path| {
+        let line = words(&format!("{quoting} @args"));
+        let ours = response::expand_response_files(&line, Quoting::Gnu, &mut |path| {
             fs::read_to_string(dir.path().join(path))
         })
         .expect("expanded");
-        for word in ours {
+        for word in &ours[1..] {
             let value = word.strip_prefix("-D").expect("only definitions");
             let quoted = value
                 .replace('\\', "\\\\")

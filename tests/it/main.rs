@@ -51,6 +51,7 @@ mod launcher_faults;
 mod launcher_forms;
 mod launcher_make;
 mod launcher_outputs;
+mod launcher_surroundings;
 mod layering;
 mod limits;
 mod links;

@@ -43,6 +43,8 @@ pub const HEEDED: &[&str] = &[
     "OBJECT_MODE",
     // Puts the command line into the debug information on Apple systems.
     "RC_DEBUG_OPTIONS",
+    // Who wrote it, in bitcode.
+    "LLVM_OVERRIDE_PRODUCER",
 ];
 
 /// One argument: one or two words of the command line.
@@ -100,11 +102,12 @@ pub fn parse(words: &[String]) -> Vec<Argument<'_>> {
     let mut arguments = Vec::with_capacity(words.len());
     let mut rest = words;
     let mut only_inputs = false;
+    let mut to_cc1 = None;
     while let Some(word) = rest.first() {
         if !only_inputs && word == "--" {
             only_inputs = true;
         }
-        let argument = if only_inputs {
+        let mut argument = if only_inputs {
             whole(
                 rest,
                 if word == "--" {
@@ -117,6 +120,13 @@ pub fn parse(words: &[String]) -> Vec<Argument<'_>> {
             one(rest)
         };
         rest = &rest[argument.words.len()..];
+        if let ("-Xclang" | "-Xclang=", value) = (argument.option, argument.value) {
+            // The driver hands these over one behind the other, wherever they stand.
+            if to_cc1.replace(value) == Some(Some("-mllvm")) {
+                let inner = inner_file_option("-mllvm", value);
+                argument.meaning = inner.unwrap_or(argument.meaning);
+            }
+        }
         arguments.push(argument);
     }
     arguments
@@ -167,11 +177,21 @@ fn one(rest: &[String]) -> Argument<'_> {
 /// write.
 fn unlisted(word: &str) -> Meaning {
     match word.split_once('=') {
+        Some(("-march" | "-mcpu" | "-mtune", processor)) if is_native(processor) => {
+            Meaning::Machine
+        }
         Some((_, value)) if value.contains('/') => {
             Meaning::InPlace("names a file for a purpose that relto does not know")
         }
         _ => Meaning::Plain,
     }
+}
+
+/// Whether a processor, before what is added to it or taken from it, is that of this machine. Some
+/// targets do not tell capital letters from others.
+fn is_native(processor: &str) -> bool {
+    let name = processor.split('+').next().unwrap_or_default();
+    name.eq_ignore_ascii_case("native")
 }
 
 fn whole(rest: &[String], meaning: Meaning) -> Argument<'_> {
@@ -212,6 +232,11 @@ fn inner_file_option(option: &str, value: Option<&str>) -> Option<Meaning> {
     /// What embeds the command line, which in an action is not the user's.
     const EMBEDS: &str = "lto-embed-bitcode";
     let value = value?;
+    if let "-Xclang" | "-Xclang=" = option
+        && let Some(of_llvm) = value.strip_prefix("-mllvm=")
+    {
+        return inner_file_option("-mllvm", Some(of_llvm));
+    }
     if let "-mllvm" | "-mllvm=" = option {
         let value = value.trim_start_matches('-');
         if PRINTED.iter().any(|prefix| value.starts_with(prefix)) {

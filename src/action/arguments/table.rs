@@ -6,8 +6,8 @@
 //! inert.
 
 use Meaning::{
-    Config, ExtraOutput, FrontEnd, InPlace, Index, InputFile, Language, Machine, Output,
-    OutputKind, Plain, Plugin, Target,
+    Config, ExtraOutput, FrontEnd, InPlace, Index, InputFile, Language, Output, OutputKind, Plain,
+    Plugin, Target,
 };
 use ValuePosition::{Either, Exact, Joined, Separate};
 
@@ -97,9 +97,6 @@ pub(super) const OPTIONS: &[(&str, ValuePosition, Meaning)] = &[
     ("--target=", Joined, Target),
     ("-target", Separate, Target),
     // Depends on the machine that clang runs on.
-    ("-march=native", Exact, Machine),
-    ("-mcpu=native", Exact, Machine),
-    ("-mtune=native", Exact, Machine),
     // Files that the backend reads.
     ("-fprofile-use", Exact, InputFile),
     ("-fprofile-use=", Joined, InputFile),

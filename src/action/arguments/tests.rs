@@ -47,6 +47,35 @@ fn a_value_is_in_the_same_word_or_the_next() {
 }
 
 #[test]
+fn options_of_llvm_that_the_inner_command_gets_are_seen() {
+    let of_inner = "-Xclang -mllvm -O2 -Xclang";
+    for (line, is_plain) in [
+        (format!("{of_inner} -lto-embed-bitcode=all"), false),
+        (format!("{of_inner} -stats-file"), false),
+        (format!("{of_inner} -inline-threshold=3"), true),
+        ("-Xclang=-mllvm -Xclang -print-passes".to_owned(), false),
+        ("-Xclang -mllvm=-print-passes".to_owned(), false),
+        (
+            "-Xclang -O2 -Xclang -lto-embed-bitcode=all".to_owned(),
+            true,
+        ),
+    ] {
+        let found = meanings(&line).iter().all(|it| *it == Meaning::Plain);
+        assert_eq!(found, is_plain, "{line}");
+    }
+}
+
+#[test]
+fn the_processor_of_this_machine_is_seen_with_what_is_added_to_it() {
+    for word in ["-march=native", "-mcpu=native+nosve", "-mtune=NATIVE"] {
+        assert_eq!(meanings(word), [Meaning::Machine], "{word}");
+    }
+    for word in ["-march=natively", "-mcpu=cortex-a72+native", "-mabi=native"] {
+        assert_eq!(meanings(word), [Meaning::Plain], "{word}");
+    }
+}
+
+#[test]
 fn all_words_after_two_dashes_are_inputs() {
     assert_eq!(
         meanings("-- -c @x"),

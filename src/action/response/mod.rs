@@ -1,12 +1,14 @@
 //! Splits the text of response files and configuration files into arguments.
 //!
-//! The rules are those of LLVM's `TokenizeGNUCommandLine`, `tokenizeConfigFile` and
-//! `ExpansionContext::expandResponseFiles` in `CommandLine.cpp`, described in
+//! The rules are those of LLVM's `TokenizeGNUCommandLine`, `TokenizeWindowsCommandLine`,
+//! `tokenizeConfigFile` and `ExpansionContext::expandResponseFiles` in `CommandLine.cpp`, described in
 //! <https://llvm.org/docs/CommandLine.html#response-files>. The caller reads the files.
 
 use std::io;
 
 use crate::error::Hinted;
+
+mod windows;
 
 #[cfg(test)]
 mod tests;
@@ -36,17 +38,48 @@ pub enum ResponseFileError {
 
 impl Hinted for ResponseFileError {}
 
-/// Replaces every `@FILE` with the arguments in it, recursively. `read` returns a file's text. A
-/// file that does not exist is kept as it is, because clang takes the word literally.
+/// How response files quote words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quoting {
+    /// clang's own way.
+    Gnu,
+    /// The way of `clang-cl`.
+    Windows,
+}
+
+impl Quoting {
+    /// What the last `--rsp-quoting=` of a command line says. clang heeds none that stands in a file.
+    fn said(words: &[String]) -> Option<Self> {
+        let said = |word: &String| match word.strip_prefix("--rsp-quoting=")? {
+            "posix" => Some(Self::Gnu),
+            "windows" => Some(Self::Windows),
+            _ => None,
+        };
+        words.iter().rev().find_map(said)
+    }
+
+    fn tokenize(self, text: &str) -> Vec<String> {
+        match self {
+            Self::Gnu => tokenize(text),
+            Self::Windows => windows::tokenize(text),
+        }
+    }
+}
+
+/// Replaces every `@FILE` with the arguments in it, recursively. `read` returns a file's text, and
+/// `usual` is how the compiler expects it to be quoted if `words` do not say. A file that does not
+/// exist is kept as it is, because clang takes the word literally.
 ///
 /// # Errors
 /// A file exists but cannot be read, or files include each other in a cycle.
 pub fn expand_response_files(
     words: &[String],
+    usual: Quoting,
     read: &mut dyn FnMut(&str) -> io::Result<String>,
 ) -> Result<Vec<String>, ResponseFileError> {
     let mut expansion = Expansion {
         read,
+        quoting: Quoting::said(words).unwrap_or(usual),
         files_left: MAX_FILES,
         words: Vec::with_capacity(words.len()),
     };
@@ -58,6 +91,7 @@ pub fn expand_response_files(
 
 struct Expansion<'a> {
     read: &'a mut dyn FnMut(&str) -> io::Result<String>,
+    quoting: Quoting,
     files_left: usize,
     words: Vec<String>,
 }
@@ -92,7 +126,8 @@ impl Expansion<'_> {
                 });
             }
         };
-        for inner in tokenize(text.strip_prefix('\u{feff}').unwrap_or(&text)) {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        for inner in self.quoting.tokenize(text) {
             if self.words.len() >= MAX_WORDS {
                 return Err(ResponseFileError::TooLong {
                     path: path.to_owned(),

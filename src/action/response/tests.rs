@@ -10,11 +10,15 @@ fn words(text: &str) -> Vec<String> {
 
 fn expand_with(line: &str, files: &[(&str, &str)]) -> Result<Vec<String>, ResponseFileError> {
     let files: HashMap<_, _> = files.iter().copied().collect();
-    expand_response_files(&words(line), &mut |path| match files.get(path) {
-        Some(text) => Ok((*text).to_owned()),
-        None if path == "secret" => Err(io::ErrorKind::PermissionDenied.into()),
-        None => Err(io::ErrorKind::NotFound.into()),
-    })
+    expand_response_files(
+        &words(line),
+        Quoting::Gnu,
+        &mut |path| match files.get(path) {
+            Some(text) => Ok((*text).to_owned()),
+            None if path == "secret" => Err(io::ErrorKind::PermissionDenied.into()),
+            None => Err(io::ErrorKind::NotFound.into()),
+        },
+    )
 }
 
 #[test]
@@ -25,6 +29,16 @@ fn nested_files_are_expanded_in_place_and_missing_ones_are_kept() {
         expanded,
         ["first", "-O2", "-c", "@gone", "x y", "@", "last"]
     );
+}
+
+#[test]
+fn files_are_quoted_as_the_command_line_says() {
+    let files = [("a", r"x\y @b"), ("b", "--rsp-quoting=posix z\\w")];
+    let expanded = expand_with("--rsp-quoting=posix @a --rsp-quoting=windows", &files);
+    let expanded = expanded.expect("expanded");
+    assert_eq!(expanded[1..4], [r"x\y", "--rsp-quoting=posix", r"z\w"]);
+    let posix = "--rsp-quoting=windows --rsp-quoting=posix @a";
+    assert_eq!(expand_with(posix, &files).expect("expanded")[2], "xy");
 }
 
 #[test]
@@ -73,7 +87,7 @@ proptest! {
 #[test]
 fn empty_files_that_name_each_other_are_not_read_for_ever() {
     let mut reads = 0;
-    let expanded = expand_response_files(&["@0".to_owned()], &mut |path| {
+    let expanded = expand_response_files(&["@0".to_owned()], Quoting::Gnu, &mut |path| {
         reads += 1;
         let depth: usize = path.parse().expect("a number");
         // A tree of files without a single word: two times two to the power of forty.

@@ -209,9 +209,10 @@ fn complaint(theirs: &Compiled, again: &Compiled, ours: &Compiled, output: &str)
 }
 
 /// Options that do each of the things that an action has no place for.
-const REMARKABLE: [&str; 11] = [
+const REMARKABLE: [&str; 12] = [
     "-mllvm -view-machine-block-freq-propagation-dags=fraction",
     "-mllvm -lto-embed-bitcode=post-merge-pre-opt",
+    "-Xclang -mllvm -Xclang -lto-embed-bitcode=post-merge-pre-opt",
     "-mllvm -print-pipeline-passes",
     "--via-file-asm",
     "-save-temps",

@@ -1,0 +1,89 @@
+//! Targets of Apple whose version clang's driver may find in an SDK.
+
+use super::arguments::{self, Argument};
+
+/// Systems whose version in a `--target` comes before that of an SDK. That of `darwin` does not.
+const SYSTEMS: [&str; 7] = [
+    "macos",
+    "ios",
+    "tvos",
+    "watchos",
+    "xros",
+    "visionos",
+    "driverkit",
+];
+
+/// Whether the version of the system may come from an SDK: from its name, or from the settings in it,
+/// which are no inputs of the job. `default` is the target where the arguments name none, `environment`
+/// has what clang heeds.
+#[must_use]
+pub fn asks_an_sdk(
+    arguments: &[Argument<'_>],
+    default: &str,
+    environment: &[(String, String)],
+) -> bool {
+    let named = arguments::target(arguments);
+    let is_apple = |target: &str| {
+        let mut parts = target.split('-').skip(1);
+        parts.any(|part| part == "apple" || part.starts_with("darwin") || is_system(part))
+    };
+    let has_sdk = arguments.iter().any(|it| it.option == "-isysroot")
+        || environment.iter().any(|(name, _)| name == "SDKROOT");
+    has_sdk && is_apple(named.unwrap_or(default)) && !named.is_some_and(has_version)
+}
+
+fn is_system(part: &str) -> bool {
+    SYSTEMS.iter().any(|system| part.starts_with(system))
+}
+
+fn has_version(target: &str) -> bool {
+    let is_versioned = |part: &str| {
+        is_system(part)
+            && part
+                .bytes()
+                .any(|byte| byte.is_ascii_digit() && byte != b'0')
+    };
+    target.split('-').skip(1).any(is_versioned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asks(line: &str, environment: &[(&str, &str)]) -> bool {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        let environment = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let environment: Vec<_> = environment.collect();
+        asks_an_sdk(
+            &arguments::parse(&words),
+            "x86_64-pc-linux-gnu",
+            &environment,
+        )
+    }
+
+    #[test]
+    fn only_a_target_with_the_version_of_its_system_asks_no_sdk() {
+        for target in [
+            "arm64-apple-darwin",
+            "x86_64-apple-darwin20.2",
+            "arm64-apple-macos",
+            "arm64-apple-ios",
+        ] {
+            let line = format!("-c --target={target}");
+            assert!(!asks(&line, &[]), "{target}");
+            assert!(asks(&format!("{line} -isysroot s"), &[]), "{target}");
+            assert!(asks(&line, &[("SDKROOT", "s")]), "{target}");
+        }
+        for target in [
+            "arm64-apple-macosx13.0.0",
+            "arm64-apple-ios17-simulator",
+            "x86_64-linux-gnu",
+        ] {
+            let line = format!("-c --target={target} -isysroot s");
+            assert!(!asks(&line, &[("SDKROOT", "s")]), "{target}");
+        }
+        assert!(!asks("-c -isysroot s", &[("SDKROOT", "s")]));
+    }
+}
