@@ -4,13 +4,13 @@
 //! contents, canonical names, arguments, the few variables that clang heeds, and the version of the
 //! canonical form. Everything here is pure; no file is opened.
 
-pub mod apple;
 pub mod arguments;
 pub mod canonical;
 pub mod coff;
 pub mod file_table;
 pub mod guard;
 pub mod kind;
+pub mod machine_defaults;
 pub mod messages;
 pub mod native;
 pub mod overrides;

@@ -105,6 +105,11 @@ pub enum InPlaceReason {
         "the version of the target's system may come from an SDK, which is no input of the job"
     )]
     Sdk,
+    /// Functions that name no processor.
+    #[error(
+        "some functions name no processor, and clang chooses their features by the GCC that it finds"
+    )]
+    Gcc,
 }
 
 impl InPlaceReason {
@@ -118,6 +123,7 @@ impl InPlaceReason {
             Self::Input(_) => "unreadable files",
             Self::CodeView => "CodeView",
             Self::Sdk => "SDK",
+            Self::Gcc => "functions without a processor",
         }
     }
 }

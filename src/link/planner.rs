@@ -6,12 +6,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::action::apple::asks_an_sdk;
 use crate::action::canonical::{Canonical, CanonicalJob, canonical};
 use crate::action::coff::{may_ask_for_codeview, may_have_codeview};
 use crate::action::file_table::FileTable;
 use crate::action::guard::{Unsound, check_module, check_names};
 use crate::action::kind::{OutputKind, required_kind};
+use crate::action::machine_defaults::{asks_an_sdk, depends_on_gcc};
 use crate::action::{Action, arguments, split_dwarf};
 use crate::client_context::ClientContext;
 use crate::compiler::ResolvedToolchain;
@@ -42,6 +42,26 @@ impl Hinted for PlanError {
 /// Modules of a job, by the name that it gives them, each with its digest without the name of the
 /// source file.
 type KnownFiles<'j> = HashMap<&'j str, (Arc<FileFacts>, [u8; 16])>;
+
+/// What the modules of a job say.
+#[derive(Debug)]
+struct CheckedModules<'j> {
+    known: KnownFiles<'j>,
+    /// How long the job takes: its module is compiled whole, of an import only a part.
+    bytes: u64,
+    /// One may hold debug information in the form of Windows.
+    codeview: bool,
+    /// See [`ModuleFacts::lacks_processors`].
+    lacks_processors: bool,
+}
+
+impl<'j> CheckedModules<'j> {
+    fn add(&mut self, name: &'j str, known: Arc<FileFacts>, facts: &ModuleFacts) {
+        self.codeview |= facts.codeview;
+        self.lacks_processors |= facts.lacks_processors;
+        self.known.insert(name, (known, facts.sourceless));
+    }
+}
 
 /// What planning needs to know of the link.
 #[derive(Debug)]
@@ -105,18 +125,18 @@ impl Planner<'_> {
         if let Some(index) = &index {
             check_names(caller, job, index)?;
         }
-        let (bytes, known, codeview) = self.check_modules(job, index.as_ref())?;
-        let form = match self.hermetic_form(job, index.as_ref(), &known)? {
-            Ok(hermetic) if self.has_codeview(&hermetic, codeview) => {
-                PlannedForm::InPlace(InPlaceReason::CodeView)
-            }
-            Ok(hermetic) => PlannedForm::Hermetic(Box::new(hermetic)),
+        let modules = self.check_modules(job, index.as_ref())?;
+        let form = match self.hermetic_form(job, index.as_ref(), &modules.known)? {
+            Ok(hermetic) => match self.reason_in_modules(&hermetic, &modules) {
+                Some(reason) => PlannedForm::InPlace(reason),
+                None => PlannedForm::Hermetic(Box::new(hermetic)),
+            },
             Err(reason) => PlannedForm::InPlace(reason),
         };
         let sourceless = match &form {
             PlannedForm::Hermetic(hermetic) => {
                 let names = hermetic.job.files.iter().map(|file| &*file.name);
-                let found = names.map(|name| known.get(name).map(|(_, digest)| *digest));
+                let found = names.map(|name| modules.known.get(name).map(|(_, digest)| *digest));
                 found.collect()
             }
             PlannedForm::InPlace(_) => Vec::new(),
@@ -124,16 +144,26 @@ impl Planner<'_> {
         Ok(Checked {
             form,
             kind: self.kind(job),
-            bytes,
+            bytes: modules.bytes,
             sourceless,
         })
     }
 
-    /// Whether the object gets debug information for Windows. `in_modules`: the modules ask for it.
-    fn has_codeview(&self, hermetic: &Hermetic, in_modules: bool) -> bool {
+    /// Why a job with these modules has to run in place: its object gets debug information for Windows,
+    /// or clang's driver chooses features for functions that name none.
+    fn reason_in_modules(
+        &self,
+        hermetic: &Hermetic,
+        modules: &CheckedModules<'_>,
+    ) -> Option<InPlaceReason> {
         let parsed = arguments::parse(&hermetic.job.arguments);
-        may_have_codeview(arguments::target(&parsed).unwrap_or(self.toolchain.target()))
-            && (in_modules || may_ask_for_codeview(&parsed))
+        let target = arguments::target(&parsed).unwrap_or(self.toolchain.target());
+        let asks = || modules.codeview || may_ask_for_codeview(&parsed);
+        if may_have_codeview(target) && asks() {
+            return Some(InPlaceReason::CodeView);
+        }
+        let depends = modules.lacks_processors && depends_on_gcc(&parsed, target);
+        depends.then_some(InPlaceReason::Gcc)
     }
 
     /// The inner error says why the job has to run in place.
@@ -177,25 +207,26 @@ impl Planner<'_> {
         })
     }
 
-    /// Checks every module that the job reads, and estimates how long the job takes: the module is
-    /// compiled whole, of an import only a part. Returns both, and whether one of them may hold debug
-    /// information in the form of Windows.
+    /// Checks every module that the job reads.
     fn check_modules<'j>(
         &self,
         job: &'j Job,
         index: Option<&'j Index<'_>>,
-    ) -> Result<(u64, KnownFiles<'j>, bool), Unsound> {
+    ) -> Result<CheckedModules<'j>, Unsound> {
         let entries = index.map(Index::modules).unwrap_or_default();
-        let (mut bytes, mut codeview) = (0, false);
-        let mut all = KnownFiles::with_capacity(entries.len() + 1);
+        let mut checked = CheckedModules {
+            known: KnownFiles::with_capacity(entries.len() + 1),
+            bytes: 0,
+            codeview: false,
+            lacks_processors: false,
+        };
         // A module that is skipped, or compiled by itself, has no entry.
         let own = job.module().as_bytes();
         if !entries.iter().any(|entry| entry.path == own) {
             let known = self.module(job.module())?;
             let facts = self.module_facts(job.module(), &known)?;
-            bytes += known.identity.size;
-            codeview |= facts.codeview;
-            all.insert(job.module(), (known, facts.sourceless));
+            checked.bytes += known.identity.size;
+            checked.add(job.module(), known, &facts);
         }
         for entry in entries {
             let name = std::str::from_utf8(&entry.path)
@@ -208,15 +239,14 @@ impl Planner<'_> {
             }
             let facts = self.module_facts(name, &known)?;
             check_module(job.index(), entry, &facts)?;
-            codeview |= facts.codeview;
-            bytes += if name == job.module() {
+            checked.bytes += if name == job.module() {
                 known.identity.size
             } else {
                 known.identity.size / 8
             };
-            all.insert(name, (known, facts.sourceless));
+            checked.add(name, known, &facts);
         }
-        Ok((bytes, all, codeview))
+        Ok(checked)
     }
 
     fn module(&self, name: &str) -> Result<Arc<FileFacts>, Unsound> {

@@ -145,3 +145,33 @@ fn edits_of_a_variable_are_those_that_clang_makes() {
     let bitcode = BACKEND.replace(" -c ", " -c -emit-llvm ");
     fixture.assert_same(&clang, &bitcode, &[("LLVM_OVERRIDE_PRODUCER", "other")]);
 }
+
+/// clang calls functions for atomic operations where it finds a GCC whose library has them.
+#[test]
+fn functions_that_name_no_processor_are_compiled_for_what_clang_finds() {
+    let fixture = Fixture::new();
+    let dir = fixture.backends.dir();
+    let target = "--target=aarch64-linux-gnu";
+    let text = "target triple = \"aarch64-unknown-linux-gnu\"\n\
+        define i32 @main() {\n  %1 = alloca i32\n  store volatile i32 0, ptr %1\n  \
+        %2 = atomicrmw add ptr %1, i32 1 seq_cst\n  ret i32 %2\n}\n";
+    fs::write(dir.join("w.ll"), text).expect("written");
+    let clang = fixture.backends.compiler();
+    let mut command = Command::new(&clang);
+    command
+        .current_dir(dir)
+        .args(["-O2", "-flto=thin", "-c", "w.ll", "-o", "main.o", target]);
+    run(&mut command);
+    // As an installation of GCC looks.
+    let gcc = dir.join("gcc/lib/gcc/aarch64-linux-gnu/12");
+    fs::create_dir_all(&gcc).expect("made");
+    fs::write(gcc.join("crtbegin.o"), "").expect("written");
+    let object = |more: &str| {
+        let line = format!("{ALONE} -Wno-unused-command-line-argument {target} {more}");
+        fixture.assert_same(&clang, &line, &[])
+    };
+    let with = object("--gcc-toolchain=gcc");
+    fs::remove_file(gcc.join("crtbegin.o")).expect("removed");
+    assert!(object("--gcc-toolchain=gcc") != with);
+    assert!(object("-moutline-atomics") == with);
+}

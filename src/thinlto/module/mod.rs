@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::bitcode::{self, FileType, MAGIC_BITS, NotBitcode, block};
 use super::bitstream::{BitstreamEntry, BitstreamError, BlockHeader, BlockInfo, BlockReader, text};
 use super::index::{ModuleHash, hash};
+use super::processor::names_processors;
 use crate::error::Hinted;
 use sourceless::SourcelessDigest;
 
@@ -62,6 +63,9 @@ pub struct ModuleFacts {
     pub sourceless: [u8; 16],
     /// It may hold debug information in the form of Windows.
     pub codeview: bool,
+    /// It is for `AArch64`, and some of its functions do not say for which processor, so clang's driver
+    /// does.
+    pub lacks_processors: bool,
 }
 
 /// Reads the facts of the bitcode file `bytes`.
@@ -84,6 +88,7 @@ pub fn facts(bytes: &[u8]) -> Result<ModuleFacts, ModuleError> {
     found.sourceless = sourceless.finish();
     // Strings of metadata are stored as they are, aligned to bytes.
     found.codeview = memmem::find(stream, CODEVIEW_FLAG).is_some();
+    found.lacks_processors = found.triple.starts_with("aarch64") && !names_processors(bytes);
     if found.modules == 0 {
         return Err(ModuleError::NoModule);
     }
@@ -156,4 +161,4 @@ impl ModuleFacts {
 const CODEVIEW_FLAG: &[u8] = b"CodeView";
 
 /// The first byte of the compact form; it changes with the form.
-const ENCODING_VERSION: u8 = 4;
+const ENCODING_VERSION: u8 = 5;

@@ -28,6 +28,7 @@ fn a_module_has_a_hash_and_a_target() {
         triple: "x86_64-pc-linux-gnu".to_owned(),
         sourceless: found.sourceless,
         codeview: false,
+        lacks_processors: false,
     };
     assert_eq!(found, expected);
     assert_eq!(facts(&wrapped(MODULE)), Ok(expected));
@@ -77,6 +78,7 @@ proptest! {
             triple,
             sourceless: [7; 16],
             codeview: modules % 2 == 1,
+            lacks_processors: modules % 3 == 1,
         };
         prop_assert_eq!(ModuleFacts::decode(&facts.encode()), Some(facts));
     }

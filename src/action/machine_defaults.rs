@@ -1,4 +1,5 @@
-//! Targets of Apple whose version clang's driver may find in an SDK.
+//! What clang's driver takes from the machine where the arguments leave it open: an SDK of Apple, and an
+//! installation of GCC. Neither is an input of a job.
 
 use super::arguments::{self, Argument};
 
@@ -46,6 +47,19 @@ fn has_version(target: &str) -> bool {
     target.split('-').skip(1).any(is_versioned)
 }
 
+/// Whether functions that name no features get those that the driver chooses by the GCC that it finds:
+/// atomic operations out of line need the library of a recent one.
+#[must_use]
+pub fn depends_on_gcc(arguments: &[Argument<'_>], target: &str) -> bool {
+    let is_said = |argument: &Argument<'_>| {
+        matches!(
+            &argument.words[0][..],
+            "-moutline-atomics" | "-mno-outline-atomics"
+        )
+    };
+    target.starts_with("aarch64") && target.contains("linux") && !arguments.iter().any(is_said)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,5 +99,19 @@ mod tests {
             assert!(!asks(&line, &[("SDKROOT", "s")]), "{target}");
         }
         assert!(!asks("-c -isysroot s", &[("SDKROOT", "s")]));
+    }
+
+    #[test]
+    fn gcc_decides_on_atomic_operations_where_nothing_else_does() {
+        let depends = |line: &str, target: &str| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            depends_on_gcc(&arguments::parse(&words), target)
+        };
+        let target = "aarch64-unknown-linux-gnu";
+        assert!(depends("-c -O2", target));
+        assert!(!depends("-c -moutline-atomics", target));
+        assert!(!depends("-c -mno-outline-atomics", target));
+        assert!(!depends("-c", "aarch64-unknown-freebsd"));
+        assert!(!depends("-c", "x86_64-pc-linux-gnu"));
     }
 }
