@@ -216,7 +216,7 @@ pub mod internals {
     pub mod thinlto {
         pub use crate::thinlto::{
             Form, Index, LtoKind, ModuleFacts, ModuleGraph, PROVED_RELEASES, guid, module,
-            name_hash,
+            name_hash, names_processors,
         };
     }
     pub mod toolchain {
