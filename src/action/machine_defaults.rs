@@ -14,8 +14,8 @@ const SYSTEMS: [&str; 7] = [
     "driverkit",
 ];
 
-/// Whether the version of the system may come from an SDK: from its name, or from the settings in it,
-/// which are no inputs of the job. `default` is the target where the arguments name none, `environment`
+/// Whether the version of the system may come from an SDK: from its name, or from the settings in it. clang
+/// also warns of one that is not there. `default` is the target where the arguments name none, `environment`
 /// has what clang heeds.
 #[must_use]
 pub fn asks_an_sdk(
@@ -28,9 +28,10 @@ pub fn asks_an_sdk(
         let mut parts = target.split('-').skip(1);
         parts.any(|part| part == "apple" || part.starts_with("darwin") || is_system(part))
     };
-    let has_sdk = arguments.iter().any(|it| it.option == "-isysroot")
-        || environment.iter().any(|(name, _)| name == "SDKROOT");
-    has_sdk && is_apple(named.unwrap_or(default)) && !named.is_some_and(has_version)
+    let is_named = arguments.iter().any(|it| it.option == "-isysroot");
+    let is_set = environment.iter().any(|(name, _)| name == "SDKROOT");
+    let matters = is_named || (is_set && !named.is_some_and(has_version));
+    matters && is_apple(named.unwrap_or(default))
 }
 
 fn is_system(part: &str) -> bool {
@@ -95,9 +96,10 @@ mod tests {
             "arm64-apple-ios17-simulator",
             "x86_64-linux-gnu",
         ] {
-            let line = format!("-c --target={target} -isysroot s");
+            let line = format!("-c --target={target}");
             assert!(!asks(&line, &[("SDKROOT", "s")]), "{target}");
         }
+        assert!(asks("-c --target=arm64-apple-ios17 -isysroot s", &[]));
         assert!(!asks("-c -isysroot s", &[("SDKROOT", "s")]));
     }
 

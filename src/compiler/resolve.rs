@@ -87,6 +87,18 @@ impl<'a> CompilerRequest<'a> {
 
     /// What the environment makes of the compiler's arguments, where no action can describe it.
     fn unfit_environment(&self) -> Option<String> {
+        // The driver writes a log where it runs, or ends as if it had crashed.
+        const OBSERVED: [&str; 5] = [
+            "CC_PRINT_OPTIONS",
+            "CC_PRINT_PROC_STAT",
+            "CC_PRINT_INTERNAL_STAT",
+            "CC_LOG_DIAGNOSTICS",
+            "FORCE_CLANG_DIAGNOSTICS_CRASH",
+        ];
+        let mut observed = OBSERVED.iter();
+        if let Some(name) = observed.find(|name| self.variable(name).is_some()) {
+            return Some(format!("`{name}` is set"));
+        }
         let name = "CCC_OVERRIDE_OPTIONS";
         let edit = unfit_override(self.variable(name)?.to_str()?)?;
         Some(format!("`{name}` says `{edit}`"))

@@ -92,9 +92,10 @@ impl Rewriter {
     }
 
     fn argument(&self, argument: &Argument<'_>) -> Vec<String> {
-        let names_a_path =
-            argument.meaning == Meaning::Input || PATH_OPTIONS.contains(&argument.option);
-        let path = argument.value.filter(|_| names_a_path);
+        // A directory is none: it is the value of an option that is not known.
+        let is_input = |path: &str| argument.meaning == Meaning::Input && !Path::new(path).is_dir();
+        let names_a_path = |path: &&str| is_input(path) || PATH_OPTIONS.contains(&argument.option);
+        let path = argument.value.filter(names_a_path);
         match path.and_then(|path| self.relative(path)) {
             Some(path) => argument.with_value(&path),
             None => argument.words.to_vec(),
@@ -109,9 +110,9 @@ impl Rewriter {
         if !absolute.is_absolute() || !is_below {
             return None;
         }
-        let file = FileId::at(absolute)?;
+        let wanted = place(absolute)?;
         let mut candidates = self.dirs.iter().map(|dir| relative_to(absolute, dir));
-        let found = candidates.find(|candidate| FileId::at(candidate) == Some(file))?;
+        let found = candidates.find(|candidate| place(candidate) == Some(wanted))?;
         let name = found.into_os_string().into_string().ok()?;
         // Alone, such a name would be an option or a response file.
         let is_special = name.starts_with(['-', '@']);
@@ -121,6 +122,18 @@ impl Rewriter {
             name
         })
     }
+}
+
+/// The file that a path leads to, and the directory where it lies, in which clang looks for what it
+/// includes; of a directory the latter does not matter.
+fn place(path: &Path) -> Option<(FileId, Option<FileId>)> {
+    let file = FileId::at(path)?;
+    if path.is_dir() {
+        return Some((file, None));
+    }
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    let dir = FileId::at(dir.unwrap_or(Path::new(".")))?;
+    Some((file, Some(dir)))
 }
 
 /// `path` as seen from `dir`, both absolute.
@@ -249,6 +262,38 @@ mod tests {
         fs_err::write(&file, "-O2").expect("written");
         assert!(!of(&format!("@{}", file.display())));
         assert!(!of("-O2"));
+    }
+
+    #[test]
+    fn a_name_of_the_same_file_in_another_directory_is_not_taken() {
+        let dir = tree();
+        let base = fs_err::canonicalize(dir.path().join("tree")).expect("a directory");
+        let (source, other) = (base.join("src/a.c"), base.join("build/a.c"));
+        fs_err::hard_link(&source, &other).expect("linked");
+        let root = std::env::current_dir().expect("a directory");
+        let inside = relative_to(&base, &root).join("build");
+        let found = |path: &Path| place(path).expect("there");
+        assert_eq!(found(&source).0, found(&other).0);
+        assert_ne!(found(&source), found(&other));
+        assert_eq!(found(&inside.join("a.c")), found(&other));
+        assert_eq!(found(&inside), found(&base.join("build")));
+    }
+
+    /// `-iwithsysroot DIR`, of which the table does not know that a value follows.
+    #[test]
+    fn a_directory_that_no_known_option_names_stays_as_it_is() {
+        let dir = tree();
+        let base = dir.path().join("tree");
+        let source = base.join("src/a.c").into_os_string();
+        let include = base.join("include").into_os_string();
+        let words = [
+            OsString::from("-iwithsysroot"),
+            include.clone(),
+            source.clone(),
+        ];
+        let rewritten = with_relative_paths(&words, &base);
+        assert_eq!(rewritten[1], include);
+        assert_ne!(rewritten[2], source);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use relto::internals::action::response::Quoting;
 use relto::internals::action::{native, response};
 
 use crate::support::toolchain_dir::CLANG;
+use crate::support::wrapped::Release;
 
 fn words(line: &str) -> Vec<String> {
     line.split(' ').map(str::to_owned).collect()
@@ -24,6 +25,34 @@ fn clang<T: AsRef<std::ffi::OsStr>>(dir: &Path, arguments: &[T]) -> Output {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{error}");
     output
+}
+
+/// Another clang says that it does not know them, also on other terms (`-Werror`).
+#[test]
+fn warnings_that_no_backend_gives_are_known_to_every_compiler() {
+    let known = |clang: &Path| -> Vec<String> {
+        let output = Command::new(clang).arg("--autocomplete=-W").output();
+        let text = String::from_utf8(output.expect("clang runs").stdout).expect("text");
+        let names = text
+            .lines()
+            .filter_map(|line| line.split_whitespace().next());
+        names.map(str::to_owned).collect()
+    };
+    let is_dropped = |word: &String| {
+        let words = [word.clone()];
+        parse(&words)[0].meaning == Meaning::FrontEnd { warns: false }
+    };
+    let dropped: Vec<String> = known(Path::new(CLANG))
+        .into_iter()
+        .filter(is_dropped)
+        .collect();
+    assert!(dropped.len() > 100, "{dropped:?}");
+    for release in Release::installed() {
+        let known = known(&release.tool("clang"));
+        for word in &dropped {
+            assert!(known.contains(word), "clang {}: {word}", release.major);
+        }
+    }
 }
 
 /// A directory with `m.bc`, a module for ThinLTO.

@@ -175,3 +175,18 @@ fn functions_that_name_no_processor_are_compiled_for_what_clang_finds() {
     assert!(object("--gcc-toolchain=gcc") != with);
     assert!(object("-moutline-atomics") == with);
 }
+
+/// Where the shard is empty, a backend is a whole compile, and instruments the module itself.
+#[test]
+fn counters_of_coverage_are_written_beside_the_users_own_object() {
+    let fixture = Fixture::new();
+    let dir = fixture.backends.dir();
+    module_alone(&fixture, "-g");
+    let clang = fixture.backends.compiler();
+    for option in ["-fprofile-arcs", "--coverage"] {
+        let object = fixture.assert_same(&clang, &format!("{ALONE} {option}"), &[]);
+        let dir = dir.to_str().expect("text").as_bytes();
+        let mut places = object.windows(dir.len());
+        assert!(places.any(|place| place == dir), "{option}");
+    }
+}

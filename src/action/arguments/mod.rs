@@ -165,6 +165,12 @@ fn one(rest: &[String]) -> Argument<'_> {
         _ if takes_next => words.get(1).map(String::as_str),
         _ => Some(&word[option.len()..]),
     };
+    // clang says that the value is missing.
+    let is_complete = !takes_next || words.len() == 2;
+    let meaning = match meaning {
+        Meaning::FrontEnd { .. } if !is_complete => Meaning::Plain,
+        meaning => meaning,
+    };
     Argument {
         meaning: inner_file_option(option, value).unwrap_or(meaning),
         words,

@@ -61,6 +61,8 @@ pub(super) enum ValuePosition {
 const SILENT: Meaning = FrontEnd { warns: false };
 /// Inert in a backend; clang warns `argument unused during compilation` unless warnings are off.
 const UNUSED: Meaning = FrontEnd { warns: true };
+/// Of `gcov`, where a backend itself instruments a module.
+const COVERAGE: &str = "writes its directory into the object, and files beside it";
 
 /// The longest matching spelling wins.
 pub(super) const OPTIONS: &[(&str, ValuePosition, Meaning)] = &[
@@ -96,7 +98,6 @@ pub(super) const OPTIONS: &[(&str, ValuePosition, Meaning)] = &[
     ("--print-", Joined, OutputKind),
     ("--target=", Joined, Target),
     ("-target", Separate, Target),
-    // Depends on the machine that clang runs on.
     // Files that the backend reads.
     ("-fprofile-use", Exact, InputFile),
     ("-fprofile-use=", Joined, InputFile),
@@ -179,6 +180,10 @@ pub(super) const OPTIONS: &[(&str, ValuePosition, Meaning)] = &[
         InPlace("shows where the compiler is installed"),
     ),
     ("-MJ", Either, InPlace("writes the command into a file")),
+    ("-fprofile-arcs", Exact, InPlace(COVERAGE)),
+    ("-ftest-coverage", Exact, InPlace(COVERAGE)),
+    ("-coverage", Exact, InPlace(COVERAGE)),
+    ("--coverage", Exact, InPlace(COVERAGE)),
     (
         "-gen-cdb-fragment-path",
         Separate,

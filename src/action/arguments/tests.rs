@@ -76,6 +76,13 @@ fn the_processor_of_this_machine_is_seen_with_what_is_added_to_it() {
 }
 
 #[test]
+fn an_option_without_its_value_is_left_to_clang() {
+    for word in ["-D", "-I", "-MF", "-include"] {
+        assert_eq!(meanings(word), [Meaning::Plain], "{word}");
+    }
+}
+
+#[test]
 fn all_words_after_two_dashes_are_inputs() {
     assert_eq!(
         meanings("-- -c @x"),
