@@ -3,6 +3,8 @@
 
 use super::arguments::{self, Argument};
 
+const SYSROOT: &str = "-isysroot";
+
 /// Systems whose version in a `--target` comes before that of an SDK. That of `darwin` does not.
 const SYSTEMS: [&str; 7] = [
     "macos",
@@ -15,21 +17,22 @@ const SYSTEMS: [&str; 7] = [
 ];
 
 /// Whether the version of the system may come from an SDK: from its name, or from the settings in it. clang
-/// also warns of one that is not there. `default` is the target where the arguments name none, `environment`
-/// has what clang heeds.
+/// also warns of one that is not there. `words` are the arguments, `default` is the target where they name
+/// none, `environment` has what clang heeds.
 #[must_use]
-pub fn asks_an_sdk(
-    arguments: &[Argument<'_>],
-    default: &str,
-    environment: &[(String, String)],
-) -> bool {
-    let named = arguments::target(arguments);
+pub fn asks_an_sdk(words: &[String], default: &str, environment: &[(String, String)]) -> bool {
+    let is_set = environment.iter().any(|(name, _)| name == "SDKROOT");
+    // Hardly any job goes on from here.
+    if !is_set && !words.iter().any(|word| word.starts_with(SYSROOT)) {
+        return false;
+    }
+    let arguments = arguments::parse(words);
+    let named = arguments::target(&arguments);
     let is_apple = |target: &str| {
         let mut parts = target.split('-').skip(1);
         parts.any(|part| part == "apple" || part.starts_with("darwin") || is_system(part))
     };
-    let is_named = arguments.iter().any(|it| it.option == "-isysroot");
-    let is_set = environment.iter().any(|(name, _)| name == "SDKROOT");
+    let is_named = arguments.iter().any(|it| it.option == SYSROOT);
     let matters = is_named || (is_set && !named.is_some_and(has_version));
     matters && is_apple(named.unwrap_or(default))
 }
@@ -39,12 +42,8 @@ fn is_system(part: &str) -> bool {
 }
 
 fn has_version(target: &str) -> bool {
-    let is_versioned = |part: &str| {
-        is_system(part)
-            && part
-                .bytes()
-                .any(|byte| byte.is_ascii_digit() && byte != b'0')
-    };
+    let is_versioned =
+        |part: &str| is_system(part) && part.bytes().any(|byte| byte.is_ascii_digit());
     target.split('-').skip(1).any(is_versioned)
 }
 
@@ -71,11 +70,7 @@ mod tests {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let environment: Vec<_> = environment.collect();
-        asks_an_sdk(
-            &arguments::parse(&words),
-            "x86_64-pc-linux-gnu",
-            &environment,
-        )
+        asks_an_sdk(&words, "x86_64-pc-linux-gnu", &environment)
     }
 
     #[test]

@@ -182,7 +182,7 @@ impl Planner<'_> {
         }
         let (caller, target) = (self.file.caller, self.toolchain.target());
         let environment = &self.toolchain.template().environment;
-        if asks_an_sdk(&arguments::parse(&arguments), target, environment) {
+        if asks_an_sdk(&arguments, target, environment) {
             return Ok(Err(InPlaceReason::Sdk));
         }
         let dwo_dir = self.dwo_dir.filter(|_| caller == Caller::Linker);
