@@ -6,6 +6,9 @@
 
 use super::arguments::{self, Meaning};
 
+/// The variable that holds the edits.
+pub const VARIABLE: &str = "CCC_OVERRIDE_OPTIONS";
+
 /// The first edit that an Action cannot describe. It can describe the optimization level, and
 /// additions about code that depend on nothing else and that relto does not go by itself: it would go
 /// by the job's own arguments.

@@ -22,6 +22,7 @@ mod excluded;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use self::excluded::excluded;
+use super::arguments::NO_DEFAULT_CONFIG;
 use super::canonical::CanonicalJob;
 use super::kind::{Format, OutputKind};
 use super::toolchain_tree::ToolchainTree;
@@ -331,7 +332,7 @@ pub fn what_is_seen(
 /// Arguments that are not part of the job.
 fn check_environment(inputs: &SliceInputs<'_>) -> Result<(), NoSliceKey> {
     let configuration = &inputs.toolchain.configuration;
-    let harmless = |word: &String| word == "--no-default-config";
+    let harmless = |word: &String| word == NO_DEFAULT_CONFIG;
     if inputs.template.environment.is_empty() && configuration.iter().all(harmless) {
         Ok(())
     } else {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use super::CompilerRequest;
+use crate::action::overrides;
 use crate::action::toolchain_tree::ToolFile;
 use crate::fs::null_device;
 use crate::hash_cache::HashCache;
@@ -65,7 +66,7 @@ impl Respondent<'_> {
     pub(super) fn ask(&self, words: &[String]) -> io::Result<Output> {
         let mut command = self.request.client_context.command(self.path);
         // The variable would edit the question.
-        command.args(words).env_remove("CCC_OVERRIDE_OPTIONS");
+        command.args(words).env_remove(overrides::VARIABLE);
         command.stdin(null_device()?);
         command.output()
     }

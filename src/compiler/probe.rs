@@ -10,7 +10,7 @@ use super::ask::Respondent;
 use super::error::CompilerError;
 use super::probe_cache::{Answer, cached_answer};
 use super::resolve::ToolchainSource;
-use crate::action::arguments::{self, Argument, Meaning};
+use crate::action::arguments::{self, Argument, Meaning, NO_DEFAULT_CONFIG};
 use crate::action::native;
 use crate::action::response::{Quoting, expand_response_files, tokenize_config};
 use crate::client_context::ClientContext;
@@ -100,11 +100,11 @@ impl<'a> CompilerProbe<'a> {
         parsed: &[Argument<'_>],
         configuration: &mut Vec<String>,
     ) -> Result<Vec<String>, CompilerConfigError> {
-        const NONE: &str = "--no-default-config";
         let chosen = |argument: &&Argument<'_>| argument.meaning == Meaning::Config;
         // A compiler of workers may have files where this one has none.
         let is_sent = self.respondent.request.source != Some(&ToolchainSource::Worker);
-        let says_nothing = |argument: &Argument<'_>| is_sent && argument.words == [NONE];
+        let says_nothing =
+            |argument: &Argument<'_>| is_sent && argument.words == [NO_DEFAULT_CONFIG];
         let mut choosing = parsed.iter().filter(chosen);
         let others = parsed.iter().filter(|argument| !chosen(argument));
         let others = others.flat_map(|argument| argument.words.to_vec());
@@ -131,7 +131,7 @@ impl<'a> CompilerProbe<'a> {
             let file = config::read(&self.client_context().resolve(path))?;
             words.extend(tokenize_config(&file.text));
         }
-        configuration.push(NONE.to_owned());
+        configuration.push(NO_DEFAULT_CONFIG.to_owned());
         words.extend(others);
         Ok(words)
     }
@@ -186,7 +186,7 @@ fn verbose_version(
     };
     let plain = question(&["-v"]);
     let confined = respondent
-        .ask_confined(&question(&["--no-default-config", "-v"]))
+        .ask_confined(&question(&[NO_DEFAULT_CONFIG, "-v"]))
         .or_else(|| respondent.ask_confined(&plain));
     let (output, is_certain) = respondent.certain_or_ask(confined, &plain);
     let text = config::printed(respondent.path, output)?;

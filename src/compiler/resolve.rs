@@ -12,7 +12,7 @@ use super::error::CompilerError;
 use super::probe::{CompilerProbe, multi_call};
 use crate::action::ActionTemplate;
 use crate::action::arguments::HEEDED;
-use crate::action::overrides::unfit_override;
+use crate::action::overrides;
 use crate::action::toolchain_tree::{ROOT, ToolFile, ToolchainTree};
 use crate::client_context::ClientContext;
 use crate::digest::DigestFunction;
@@ -99,8 +99,8 @@ impl<'a> CompilerRequest<'a> {
         if let Some(name) = observed.find(|name| self.variable(name).is_some()) {
             return Some(format!("`{name}` is set"));
         }
-        let name = "CCC_OVERRIDE_OPTIONS";
-        let edit = unfit_override(self.variable(name)?.to_str()?)?;
+        let name = overrides::VARIABLE;
+        let edit = overrides::unfit_override(self.variable(name)?.to_str()?)?;
         Some(format!("`{name}` says `{edit}`"))
     }
 

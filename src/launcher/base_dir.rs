@@ -9,6 +9,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::texts;
 use crate::action::arguments::{self, Argument, Meaning};
+use crate::action::overrides;
 use crate::action::response::{Quoting, expand_response_files};
 use crate::fs::{FileId, read_regular_to_string};
 
@@ -35,8 +36,6 @@ const PATH_OPTIONS: [&str; 16] = [
 
 /// With this option clang looks for relative paths in another directory than the current one.
 const WORKING_DIRECTORY: &str = "-working-directory";
-/// Edits clang's arguments.
-const EDITS: &str = "CCC_OVERRIDE_OPTIONS";
 
 /// The command line of a compile in which paths below `base` are relative to the current directory.
 /// Response files are left as they are.
@@ -63,7 +62,7 @@ fn may_look_elsewhere(words: &[String]) -> bool {
         return true;
     };
     let may = |word: &String| word.contains(WORKING_DIRECTORY) || word.starts_with("--config");
-    std::env::var_os(EDITS).is_some() || words.iter().any(may)
+    std::env::var_os(overrides::VARIABLE).is_some() || words.iter().any(may)
 }
 
 /// The names of the current directory: the shell's, which may go through symbolic links as those of

@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use memchr::memmem;
 
 use super::backend::INDEX;
+use crate::action::overrides;
 use crate::fs::read_regular;
 
 /// Variables from which clang and `clang-cl` take arguments.
-const VARIABLES: [&str; 3] = ["CCC_OVERRIDE_OPTIONS", "CL", "_CL_"];
+const VARIABLES: [&str; 3] = [overrides::VARIABLE, "CL", "_CL_"];
 
 /// Options that name a configuration file, and those for directories of such files.
 const CONFIG: &str = "--config";
@@ -116,7 +117,7 @@ mod tests {
         let of = |set: &'static str, value: &'static str| {
             in_variables(move |name| (name == set).then(|| value.into()))
         };
-        assert!(of("CCC_OVERRIDE_OPTIONS", "# O0 +-fthinlto-index=i").is_some());
+        assert!(of(overrides::VARIABLE, "# O0 +-fthinlto-index=i").is_some());
         assert!(of("_CL_", "/O2 -fthinlto-index=i").is_some());
         assert_eq!(of("CL", "/O2"), None);
         assert_eq!(of("CFLAGS", "-fthinlto-index=i"), None);

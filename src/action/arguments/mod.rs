@@ -9,8 +9,9 @@ mod table;
 mod tests;
 mod warnings;
 
-pub use table::Meaning;
+pub use table::{Meaning, NO_DEFAULT_CONFIG};
 
+use super::overrides;
 use table::{OPTIONS, ValuePosition};
 use warnings::is_front_end_warning;
 
@@ -25,7 +26,7 @@ use warnings::is_front_end_warning;
 /// command then names them.
 pub const HEEDED: &[&str] = &[
     // Edits the driver's arguments.
-    "CCC_OVERRIDE_OPTIONS",
+    overrides::VARIABLE,
     // The timestamp that is written instead of the current time.
     "SOURCE_DATE_EPOCH",
     // Arguments that `clang-cl` puts before and after the others.

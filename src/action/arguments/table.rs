@@ -64,6 +64,9 @@ const UNUSED: Meaning = FrontEnd { warns: true };
 /// Of `gcov`, where a backend itself instruments a module.
 const COVERAGE: &str = "writes its directory into the object, and files beside it";
 
+/// Keeps clang from reading configuration files that no argument names; known since LLVM 16.
+pub const NO_DEFAULT_CONFIG: &str = "--no-default-config";
+
 /// The longest matching spelling wins.
 pub(super) const OPTIONS: &[(&str, ValuePosition, Meaning)] = &[
     // Input, output and kind of output.
@@ -138,7 +141,7 @@ pub(super) const OPTIONS: &[(&str, ValuePosition, Meaning)] = &[
     // Configuration files.
     ("--config", Separate, Config),
     ("--config=", Joined, Config),
-    ("--no-default-config", Exact, Config),
+    (NO_DEFAULT_CONFIG, Exact, Config),
     ("--config-system-dir=", Joined, Config),
     ("--config-user-dir=", Joined, Config),
     // Cannot be described by an action. A clang that its loader was named for cannot start itself

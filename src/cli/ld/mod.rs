@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use super::engine_error::EngineError;
 use super::{CommandContext, arguments, output};
+use crate::action::overrides;
 use crate::config::Warning;
 use crate::error::{ExitCode, Hinted, Rendered};
 use crate::launcher::{self, InheritedOnExec, LINKER_STARTED_BY, Wrappers};
@@ -26,7 +27,7 @@ use wrapped::{Trouble, Wrapped};
 const VARIABLES: [(&str, &str); 2] = [
     // Where lld writes all its inputs to, as for `--reproduce`.
     ("LLD_REPRODUCE", "three steps have other inputs"),
-    ("CCC_OVERRIDE_OPTIONS", "only clang takes notice of it"),
+    (overrides::VARIABLE, "only clang takes notice of it"),
 ];
 
 #[derive(Debug, thiserror::Error)]

@@ -6,6 +6,7 @@
 use super::command_line::{BackendOption, Item, Role};
 use super::linker::Release;
 use super::{Flavour, Refusal};
+use crate::action::arguments::NO_DEFAULT_CONFIG;
 
 mod llvm;
 mod processor;
@@ -314,7 +315,7 @@ impl BackendFlags {
         }
         // The linker's own LTO reads no configuration of clang.
         if release.major() >= CONFIGURATION {
-            words.push("--no-default-config".to_owned());
+            words.push(NO_DEFAULT_CONFIG.to_owned());
         }
         // The linker's own LTO has it since then.
         if release.major() >= 23 {
