@@ -100,6 +100,7 @@ done
 
 begin "format"
 cargo fmt --all --check
+cargo fmt --manifest-path fuzz/Cargo.toml --check
 begin "scripts"
 for script in tests/*.sh tests/servers/*.sh fuzz/*.sh packaging/*.sh .ci/run examples/*.sh; do bash -n "$script"; done
 begin "lints"

@@ -11,7 +11,10 @@ use settings::{check, place};
 
 fuzz_target!(|bytes: &[u8]| {
     let project = place().join("project");
-    let half = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    let half = bytes
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(bytes.len());
     let (file, imported) = bytes.split_at(half);
     std::fs::write(project.join("f"), file).expect("written");
     std::fs::write(project.join("more"), imported).expect("written");
@@ -19,7 +22,14 @@ fuzz_target!(|bytes: &[u8]| {
     let variables = [
         ("HOME", text("home")),
         ("RELTO_BAZELRC", text("project/f")),
-        ("RELTO_CONFIG", if bytes.first() == Some(&b'#') { "a".to_owned() } else { String::new() }),
+        (
+            "RELTO_CONFIG",
+            if bytes.first() == Some(&b'#') {
+                "a".to_owned()
+            } else {
+                String::new()
+            },
+        ),
     ];
     let environment = Environment::new(project, variables);
     check(&environment);

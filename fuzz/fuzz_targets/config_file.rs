@@ -18,7 +18,11 @@ fuzz_target!(|bytes: &[u8]| {
     let (project, config) = (place().join("project"), place().join("home/relto"));
     std::fs::create_dir_all(&config).expect("made");
     let (tree, user) = (project.join(".relto.toml"), config.join("config.toml"));
-    let (written, other) = if kind % 2 == 0 { (tree, user) } else { (user, tree) };
+    let (written, other) = if kind % 2 == 0 {
+        (tree, user)
+    } else {
+        (user, tree)
+    };
     std::fs::write(&written, text).expect("written");
     // The other one may not be there.
     let _ = std::fs::remove_file(other);

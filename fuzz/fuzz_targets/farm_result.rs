@@ -72,9 +72,11 @@ fuzz_target!(|bytes: &[u8]| {
     let printed = stderr(&result);
     if check_result(&job, result.exit_code, &printed.inline, &outputs).is_ok() {
         assert_eq!(result.exit_code, 0);
-        assert!(outputs[0].as_ref().is_some_and(|object| {
-            !object.is_empty() || job.kind == OutputKind::Other
-        }));
+        assert!(
+            outputs[0]
+                .as_ref()
+                .is_some_and(|object| { !object.is_empty() || job.kind == OutputKind::Other })
+        );
     }
     let shown = String::from_utf8_lossy(&printed.inline);
     let acts = |c: char| c.is_control() && !['\n', '\t', '\u{1b}'].contains(&c);

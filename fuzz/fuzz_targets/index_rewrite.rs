@@ -12,9 +12,7 @@ fuzz_target!(|bytes: &[u8]| {
     let names: Vec<String> = (0..index.modules().len())
         .map(|rank| format!("m/{rank}"))
         .collect();
-    let first = index
-        .rewrite(&names)
-        .expect("the names are one-to-one");
+    let first = index.rewrite(&names).expect("the names are one-to-one");
     // Numbers are written as short as they can be: a block of literals may then be too dense to be
     // read again.
     let Ok(again) = Index::parse(&first.bytes) else {
@@ -25,9 +23,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!((new.id, new.hash), (old.id, old.hash));
         assert_eq!(new.path, name.as_bytes());
     }
-    let second = again
-        .rewrite(&names)
-        .expect("the names are one-to-one");
+    let second = again.rewrite(&names).expect("the names are one-to-one");
     assert_eq!(second.form, first.form);
     if first.form == Form::Canonical {
         assert_eq!(second.bytes, first.bytes);

@@ -15,7 +15,10 @@ static PLACE: LazyLock<PathBuf> = LazyLock::new(|| {
 });
 
 fuzz_target!(|bytes: &[u8]| {
-    let half = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    let half = bytes
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(bytes.len());
     std::fs::write(PLACE.join("c"), &bytes[..half]).expect("written");
     std::fs::write(PLACE.join("d/a.conf"), &bytes[half..]).expect("written");
     let dirs = ld_so_conf(&PLACE.join("c"));

@@ -13,9 +13,15 @@ fn numbers(object: &[u8]) -> Vec<u64> {
     let mut found = Vec::new();
     let places = object.windows(mark.len()).enumerate();
     for (at, _) in places.filter(|(_, window)| window == mark).take(8) {
-        let digits = object[at + mark.len()..].iter().take_while(|byte| byte.is_ascii_digit());
+        let digits = object[at + mark.len()..]
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit());
         let digits: Vec<u8> = digits.copied().collect();
-        found.extend(std::str::from_utf8(&digits).ok().and_then(|text| text.parse::<u64>().ok()));
+        found.extend(
+            std::str::from_utf8(&digits)
+                .ok()
+                .and_then(|text| text.parse::<u64>().ok()),
+        );
     }
     found.sort_unstable();
     found.dedup();
@@ -30,7 +36,11 @@ fuzz_target!(|object: &[u8]| {
     }
     // Some are shorter or longer than the old ones, and none is one of them.
     let new = |rank: usize, old: u64| (old / [1, 1000, 7][rank % 3]).wrapping_mul(3) | 1 << 40;
-    let pairs: Vec<_> = old.iter().enumerate().map(|(rank, old)| (*old, new(rank, *old))).collect();
+    let pairs: Vec<_> = old
+        .iter()
+        .enumerate()
+        .map(|(rank, old)| (*old, new(rank, *old)))
+        .collect();
     let fresh = |number: &u64| !old.contains(number);
     if !pairs.iter().all(|(_, new)| fresh(new)) {
         return;
