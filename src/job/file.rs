@@ -2,10 +2,7 @@
 //!
 //! Unknown keys are collected, not refused: lld's documentation lets newer versions add some.
 
-use std::collections::{HashMap, HashSet};
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -85,7 +82,7 @@ impl JobFile {
     pub fn read(path: &Path) -> Result<Self, JobFileError> {
         let text = read_regular(path).map_err(JobFileError::Unreadable)?;
         let file = Self::parse(path, &text)?;
-        file.check_places(path)?;
+        file.check_output_files(path)?;
         Ok(file)
     }
 
@@ -135,115 +132,7 @@ impl JobFile {
             speakable(path, &job.inputs, || format!("jobs[{number}].inputs"))?;
             speakable(path, &job.outputs, || format!("jobs[{number}].outputs"))?;
         }
-        self.check_outputs(path)
-    }
-}
-
-impl JobFile {
-    /// Whichever job ended last would decide what an output of two jobs is, and one that is also an
-    /// input of another job would be read before or after it was written.
-    fn check_outputs(&self, path: &Path) -> Result<(), JobFileError> {
-        let twice = |field: String, name: &str, what: &str| JobFileError::Malformed {
-            path: path.to_owned(),
-            field,
-            reason: format!("`{name}` is also {what}"),
-        };
-        let is_file = |name: &&String| *name != "/dev/null";
-        let mut outputs = HashSet::new();
-        for (number, job) in self.jobs.iter().enumerate() {
-            for name in job.outputs.iter().filter(is_file) {
-                if !outputs.insert(name) {
-                    let field = format!("jobs[{number}].outputs");
-                    return Err(twice(field, name, "another output"));
-                }
-            }
-        }
-        for (number, job) in self.jobs.iter().enumerate() {
-            if let Some(name) = job.inputs.iter().find(|name| outputs.contains(name)) {
-                let field = format!("jobs[{number}].inputs");
-                return Err(twice(field, name, "an output"));
-            }
-        }
-        Ok(())
-    }
-}
-
-impl JobFile {
-    /// The same as [`check_outputs`](Self::check_outputs) of files with several names: `a.o`,
-    /// `./a.o`, and `link/a.o` by a link to the directory.
-    fn check_places(&self, path: &Path) -> Result<(), JobFileError> {
-        let compiler = Some(&self.common_arguments[0]).filter(|name| name.contains('/'));
-        let program = compiler.and_then(|name| fs_err::canonicalize(name).ok());
-        let program = program.as_deref().and_then(Path::to_str);
-        // The linker names the compiler by its file or by a link to it.
-        let compiler = compiler.map(|name| &**name);
-        self.check_places_of(path, &[compiler, program].map(Option::unwrap_or_default))
-    }
-
-    fn check_places_of<'n>(
-        &'n self,
-        path: &Path,
-        compiler: &[&'n str],
-    ) -> Result<(), JobFileError> {
-        let mut dirs = RealDirs::default();
-        let mut outputs: HashMap<&OsStr, Vec<(Arc<Path>, &String)>> = HashMap::new();
-        let same = |field: String, name: &str, output: &str| JobFileError::Malformed {
-            path: path.to_owned(),
-            field,
-            reason: format!("`{name}` is the same file as the output `{output}`"),
-        };
-        for (number, job) in self.jobs.iter().enumerate() {
-            for name in &job.outputs {
-                let (Some(dir), Some(last)) = (dirs.of(name), Path::new(name).file_name()) else {
-                    continue;
-                };
-                let alike = outputs.entry(last).or_default();
-                if let Some((_, other)) = alike.iter().find(|(other, _)| *other == dir) {
-                    return Err(same(format!("jobs[{number}].outputs"), name, other));
-                }
-                alike.push((dir, name));
-            }
-        }
-        let written = |dirs: &mut RealDirs<'n>, name: &'n str| {
-            // Most inputs have no name of an output: their directories are not looked up.
-            let alike = outputs.get(Path::new(name).file_name()?)?;
-            let dir = dirs.of(name)?;
-            let found = alike.iter().find(|(other, _)| dir == *other);
-            found.map(|(_, output)| *output)
-        };
-        let compiler = compiler.iter().map(|name| ("common.args", *name));
-        let common = self.common_inputs.iter();
-        let common = common.map(|name| ("common.inputs", &**name));
-        for (field, name) in compiler.chain(common) {
-            if let Some(output) = written(&mut dirs, name) {
-                return Err(same(field.to_owned(), name, output));
-            }
-        }
-        for (number, job) in self.jobs.iter().enumerate() {
-            let inputs = job.inputs.iter();
-            let written = inputs.map(|name| (name, written(&mut dirs, name)));
-            if let Some((name, Some(output))) = written.into_iter().find(|(_, it)| it.is_some()) {
-                return Err(same(format!("jobs[{number}].inputs"), name, output));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The directories that names stand in, without links.
-#[derive(Default)]
-struct RealDirs<'n>(HashMap<&'n Path, Option<Arc<Path>>>);
-
-impl<'n> RealDirs<'n> {
-    /// `None` where the directory is not there, and for devices.
-    fn of(&mut self, name: &'n str) -> Option<Arc<Path>> {
-        let parent = Path::new(name).parent().unwrap_or(Path::new(""));
-        let find = || {
-            let dir = fs_err::canonicalize(Path::new(".").join(parent)).ok()?;
-            let is_device = dir.starts_with("/dev") || dir.starts_with("/proc");
-            (!is_device).then(|| Arc::from(dir))
-        };
-        self.0.entry(parent).or_insert_with(find).clone()
+        self.check_output_names(path)
     }
 }
 
@@ -328,61 +217,6 @@ mod tests {
             parse(&text).expect("still good").unknown_keys,
             ["common.linker_version"]
         );
-    }
-
-    #[test]
-    fn a_file_is_written_by_one_job_and_read_by_none() {
-        let mut value: serde_json::Value = serde_json::from_str(GOOD).expect("JSON");
-        let job = value["jobs"][0].clone();
-        value["jobs"].as_array_mut().expect("a list").push(job);
-        assert!(
-            complaint(&value.to_string()).contains("`a b.1.7.native.o` is also another output")
-        );
-        value["jobs"][1]["outputs"][0] = "a b.o".into();
-        assert!(complaint(&value.to_string()).contains("`a b.o` is also an output"));
-        value["jobs"][0]["outputs"][0] = "/dev/null".into();
-        value["jobs"][1]["outputs"][0] = "/dev/null".into();
-        assert!(parse(&value.to_string()).is_ok());
-    }
-
-    #[test]
-    fn a_file_with_two_names_is_one_file() {
-        let top = tempfile::tempdir().expect("a directory");
-        let dir = top.path().join("dir");
-        fs_err::create_dir(&dir).expect("made");
-        fs_err::os::unix::fs::symlink("dir", top.path().join("link")).expect("linked");
-        let file = top.path().join("jobs.json");
-        let read = |first: &str, second: &str, input: &str| {
-            let below = |name: &str| format!("{}/{name}", top.path().display());
-            let job = |output: &str| {
-                serde_json::json!({ "args": [], "outputs": [below(output)],
-                    "inputs": [below(input), below("index")] })
-            };
-            let common =
-                serde_json::json!({ "linker_output": "a", "args": [below("clang")], "inputs": [] });
-            let text = serde_json::json!({ "common": common, "jobs": [job(first), job(second)] });
-            fs_err::write(&file, text.to_string()).expect("written");
-            JobFile::read(&file).map_err(|error| Rendered(&error).to_string())
-        };
-        assert!(read("dir/a.o", "dir/b.o", "m.o").is_ok());
-        assert!(read("dir/a.o", "missing/a.o", "missing/m.o").is_ok());
-        for (first, second, input) in [
-            ("dir/a.o", "dir/./a.o", "m.o"),
-            ("dir/a.o", "dir/../dir/a.o", "m.o"),
-            ("dir/a.o", "link/a.o", "m.o"),
-            ("dir/a.o", "dir/b.o", "link/b.o"),
-        ] {
-            let error = read(first, second, input).expect_err("one file");
-            assert!(error.contains("is the same file as the output"), "{error}");
-        }
-        // By its own name, or by that of the file that the name leads to.
-        let compiler = top.path().join("clang");
-        fs_err::write(top.path().join("dir/clang-22"), "").expect("written");
-        fs_err::os::unix::fs::symlink("dir/clang-22", &compiler).expect("linked");
-        for output in ["dir/../clang", "link/clang-22"] {
-            let error = read(output, "dir/b.o", "m.o").expect_err("the compiler");
-            assert!(error.contains("is the same file as the output"), "{error}");
-        }
     }
 
     #[test]

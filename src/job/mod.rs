@@ -4,6 +4,7 @@
 //! whether those exist and match ([`thinlto`](crate::thinlto), [`action`](crate::action)).
 
 mod file;
+mod outputs;
 
 use serde::{Deserialize, Serialize};
 
