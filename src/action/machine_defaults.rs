@@ -2,6 +2,7 @@
 //! installation of GCC. Neither is an input of a job.
 
 use super::arguments::{self, Argument};
+use crate::thinlto::is_aarch64;
 
 const SYSROOT: &str = "-isysroot";
 
@@ -57,7 +58,7 @@ pub fn depends_on_gcc(arguments: &[Argument<'_>], target: &str) -> bool {
             "-moutline-atomics" | "-mno-outline-atomics"
         )
     };
-    target.starts_with("aarch64") && target.contains("linux") && !arguments.iter().any(is_said)
+    is_aarch64(target) && target.contains("linux") && !arguments.iter().any(is_said)
 }
 
 #[cfg(test)]
@@ -106,9 +107,11 @@ mod tests {
         };
         let target = "aarch64-unknown-linux-gnu";
         assert!(depends("-c -O2", target));
+        assert!(depends("-c -O2", "arm64-linux-gnu"));
         assert!(!depends("-c -moutline-atomics", target));
         assert!(!depends("-c -mno-outline-atomics", target));
         assert!(!depends("-c", "aarch64-unknown-freebsd"));
+        assert!(!depends("-c", "arm64-apple-macosx13.0.0"));
         assert!(!depends("-c", "x86_64-pc-linux-gnu"));
     }
 }

@@ -26,6 +26,6 @@ pub use imports::{PROMOTED, suffix};
 pub use index::{Index, IndexError, ModuleEntry, ModuleHash};
 pub use lto_kind::{LtoKind, count_modules, triple};
 pub use module::{ModuleError, ModuleFacts};
-pub use processor::names_processors;
+pub use processor::{is_aarch64, names_processors};
 pub use rewrite::{Form, RewriteError};
 pub use symbols::{Symbol, SymbolTable, Visibility, symbols, without_modules};

@@ -23,6 +23,12 @@ const OF_FUNCTION: u64 = 0xffff_ffff;
 /// What a function must say; a compiler's target counts for what is missing.
 const NEEDED: [&[u8]; 2] = [b"target-cpu\0", b"target-features\0"];
 
+/// Whether `triple` is one of 64-bit ARM: Apple's name for it is known everywhere.
+#[must_use]
+pub fn is_aarch64(triple: &str) -> bool {
+    triple.starts_with("aarch64") || triple.starts_with("arm64")
+}
+
 /// Whether each function that is defined in the bitcode file `bytes` says which processor and which
 /// features of it are meant. `false` also where the file is not understood.
 #[must_use]

@@ -171,6 +171,8 @@ fn functions_that_name_no_processor_are_compiled_for_what_clang_finds() {
         fixture.assert_same(&clang, &line, &[])
     };
     let with = object("--gcc-toolchain=gcc");
+    let other_name = "--target=arm64-linux-gnu --gcc-install-dir=gcc/lib/gcc/aarch64-linux-gnu/12";
+    assert!(object(other_name) == with);
     fs::remove_file(gcc.join("crtbegin.o")).expect("removed");
     assert!(object("--gcc-toolchain=gcc") != with);
     assert!(object("-moutline-atomics") == with);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::bitcode::{self, FileType, MAGIC_BITS, NotBitcode, block};
 use super::bitstream::{BitstreamEntry, BitstreamError, BlockHeader, BlockInfo, BlockReader, text};
 use super::index::{ModuleHash, hash};
-use super::processor::names_processors;
+use super::processor::{is_aarch64, names_processors};
 use crate::error::Hinted;
 use sourceless::SourcelessDigest;
 
@@ -88,7 +88,7 @@ pub fn facts(bytes: &[u8]) -> Result<ModuleFacts, ModuleError> {
     found.sourceless = sourceless.finish();
     // Strings of metadata are stored as they are, aligned to bytes.
     found.codeview = memmem::find(stream, CODEVIEW_FLAG).is_some();
-    found.lacks_processors = found.triple.starts_with("aarch64") && !names_processors(bytes);
+    found.lacks_processors = is_aarch64(&found.triple) && !names_processors(bytes);
     if found.modules == 0 {
         return Err(ModuleError::NoModule);
     }
@@ -161,4 +161,4 @@ impl ModuleFacts {
 const CODEVIEW_FLAG: &[u8] = b"CodeView";
 
 /// The first byte of the compact form; it changes with the form.
-const ENCODING_VERSION: u8 = 5;
+const ENCODING_VERSION: u8 = 6;
