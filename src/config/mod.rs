@@ -82,12 +82,14 @@ pub fn load(
     warnings.extend(environment.strangers());
     let mut files = find::read(environment, &mut warnings)?;
     let layers = layers(command_line, environment, &mut files)?;
-    let bazelrc = read_bazelrc(&layers, environment, &mut files, &mut warnings)?;
+    let is_allowed = Trust::new(files.tree.clone(), environment).is_allowed();
+    let bazelrcs = read_bazelrcs(&layers, environment, is_allowed, &mut files, &mut warnings)?;
     let tree = files.tree.take();
     let tree = tree
-        .map(|tree| authorities::covered(tree, entries(&layers, &files, &bazelrc), environment));
+        .map(|tree| authorities::covered(tree, entries(&layers, &files, &bazelrcs), environment));
     let mut trust = Trust::new(tree, environment);
-    let mut values = in_force(&layers, &files, &bazelrc, &mut trust, environment)?;
+    let in_force = in_force(&layers, &files, &bazelrcs, &mut trust, environment)?;
+    let mut values = MergedValues::merge(&in_force);
     warnings.extend(trust.warning());
     let mut login = netrc::login(&values, environment, &mut warnings);
     warnings.extend(trust.withhold_credentials(&mut values, &mut login));
@@ -95,8 +97,12 @@ pub fn load(
     let headers = &mut settings.farm.client.cache_headers;
     headers.extend(login.map(|login| login.header));
     settings.farm_waits = trust.farm_waits();
-    warnings.extend(bazelrc.misspelt);
-    settings.ignored_flags = bazelrc.ignored;
+    for bazelrc in bazelrcs {
+        warnings.extend(bazelrc.misspelt);
+        settings.ignored_flags.extend(bazelrc.ignored);
+    }
+    settings.ignored_flags.sort();
+    settings.ignored_flags.dedup();
     let settings = resolve::settings(settings, environment)?;
     Ok(LoadedConfig { settings, warnings })
 }
@@ -113,15 +119,18 @@ pub fn tree_request(
     let mut warnings = Vec::new();
     let mut files = find::read(environment, &mut warnings)?;
     let layers = layers(command_line, environment, &mut files)?;
-    let bazelrc = read_bazelrc(&layers, environment, &mut files, &mut warnings)?;
+    let bazelrcs = read_bazelrcs(&layers, environment, true, &mut files, &mut warnings)?;
     let Some(tree) = files.tree.take() else {
         return Ok((None, warnings));
     };
-    let tree = authorities::covered(tree, entries(&layers, &files, &bazelrc), environment);
+    let tree = authorities::covered(tree, entries(&layers, &files, &bazelrcs), environment);
     let mut trust = Trust::as_if_allowed(Some(tree.clone()));
-    let values = in_force(&layers, &files, &bazelrc, &mut trust, environment)?;
-    let own = WithoutTree::of(&layers, environment);
-    let of_tree = entries(&layers, &files, &bazelrc).filter(|entry| own.waits(entry));
+    let in_force = in_force(&layers, &files, &bazelrcs, &mut trust, environment)?;
+    let values = MergedValues::merge(&in_force);
+    // As it is held back: first without tables, then with those that are chosen.
+    let own = [&layers[..], &in_force].map(|layers| WithoutTree::of(layers, environment));
+    let waits = |entry: &&ConfigEntry| own.iter().any(|own| own.waits(entry));
+    let of_tree = entries(&layers, &files, &bazelrcs).filter(waits);
     let login = netrc::login(&values, environment, &mut warnings);
     let request = TrustRequest::new(tree, &values, login, of_tree);
     Ok((Some(request), warnings))
@@ -140,7 +149,10 @@ pub fn tree_file(
     let layers = layers(command_line, environment, &mut files)?;
     Ok(match files.tree {
         Some(tree) => Some(tree.path),
-        None => named_bazelrc(&layers, environment).map(|(path, _)| path),
+        None => {
+            let mut named = named_bazelrcs(&layers, environment).into_iter();
+            named.next().map(|(path, _)| path)
+        }
     })
 }
 
@@ -165,67 +177,82 @@ fn layers(
 fn entries<'a>(
     layers: &'a Layers,
     files: &'a ConfigFiles,
-    bazelrc: &'a Bazelrc,
+    bazelrcs: &'a [Bazelrc],
 ) -> impl Iterator<Item = &'a ConfigEntry> {
     let tables = files.project.tables.values();
-    let groups = bazelrc.groups.values();
-    let all = layers
-        .iter()
-        .chain(tables)
-        .chain([&bazelrc.plain])
-        .chain(groups);
-    all.flatten()
+    let of_bazelrcs = bazelrcs.iter().flat_map(|it| {
+        let groups = it.groups.values();
+        groups.chain([&it.plain])
+    });
+    layers.iter().chain(tables).chain(of_bazelrcs).flatten()
 }
 
-/// The values in force, without those that are held back.
+/// What is in force, the strongest layer first, without what is held back.
 fn in_force(
     layers: &Layers,
     files: &ConfigFiles,
-    bazelrc: &Bazelrc,
+    bazelrcs: &[Bazelrc],
     trust: &mut Trust,
     environment: &Environment,
-) -> Result<MergedValues, ConfigError> {
+) -> Result<Vec<Vec<ConfigEntry>>, ConfigError> {
     let mut layers = layers.clone();
     // First: a tree must not choose a table of the user's, which names a farm for other trees.
     trust.hold_back(&mut layers, environment);
-    let tables = chosen_tables(&layers, files, bazelrc)?;
+    let tables = chosen_tables(&layers, files, bazelrcs)?;
     let [command_line, variables, project, user] = layers;
     let mut all = vec![command_line, variables];
     all.extend(tables);
-    all.extend([project, user, bazelrc.plain.clone()]);
+    all.extend([project, user]);
+    all.extend(bazelrcs.iter().map(|it| it.plain.clone()));
     trust.hold_back(&mut all, environment);
-    Ok(MergedValues::merge(&all))
+    Ok(all)
 }
 
-/// The path of the `.bazelrc` that some source names outside `[config.NAME]` tables, and that
-/// source.
-fn named_bazelrc(layers: &Layers, environment: &Environment) -> Option<(PathBuf, ConfigSource)> {
-    let named = merge::merged(BAZELRC, layers).pop();
-    let RawValue { text, source } = named.filter(|it| !it.text.is_empty())?;
-    let base = source.base(environment.current_dir());
-    Some((value::located_path(&text, base, environment), source))
+/// The path of the `.bazelrc` that the strongest source outside `[config.NAME]` tables names, and that
+/// source. If it is the tree, then also what the strongest other one names: a tree adds its file, but
+/// takes away none.
+fn named_bazelrcs(layers: &Layers, environment: &Environment) -> Vec<(PathBuf, ConfigSource)> {
+    let strongest = merge::merged(BAZELRC, layers).pop();
+    let is_of_tree = |it: &RawValue| it.source.is_tree();
+    let own = strongest.as_ref().is_some_and(is_of_tree).then(|| {
+        let own = WithoutTree::of(layers, environment);
+        merge::merged(BAZELRC, &own.layers).pop()
+    });
+    let named = strongest.into_iter().chain(own.flatten());
+    let located = named.filter(|it| !it.text.is_empty()).map(|it| {
+        let base = it.source.base(environment.current_dir());
+        let path = value::located_path(&it.text, base, environment);
+        (path, it.source)
+    });
+    located.collect()
 }
 
-/// Reads the `.bazelrc`. What comes with sources counts as a part of the tree's own file: it is
-/// allowed with it, or alone where there is none.
-fn read_bazelrc(
+/// Reads what [`named_bazelrcs`] names, in the same order. What comes with sources counts as a part of
+/// the tree's own file: it is allowed with it, or alone where there is none. A file that the tree
+/// names must be there only if the tree `is_allowed`.
+fn read_bazelrcs(
     layers: &Layers,
     environment: &Environment,
+    is_allowed: bool,
     files: &mut ConfigFiles,
     warnings: &mut Vec<Warning>,
-) -> Result<Bazelrc, ConfigError> {
-    let Some((path, source)) = named_bazelrc(layers, environment) else {
-        return Ok(Bazelrc::default());
-    };
-    let found = bazelrc::read(&path, source.is_tree(), environment, warnings)?;
-    files.paths.extend(found.paths.iter().cloned());
-    if !found.text_in_tree.is_empty() {
-        files.tree = Some(match files.tree.take() {
-            Some(tree) => tree.with(&found.text_in_tree),
-            None => TreeFile::new(path, &found.text_in_tree),
-        });
+) -> Result<Vec<Bazelrc>, ConfigError> {
+    let mut all = Vec::new();
+    for (path, source) in named_bazelrcs(layers, environment) {
+        if source.is_tree() && !is_allowed && !path.exists() {
+            continue;
+        }
+        let found = bazelrc::read(&path, source.is_tree(), environment, warnings)?;
+        files.paths.extend(found.paths.iter().cloned());
+        if !found.digests_in_tree.is_empty() {
+            files.tree = Some(match files.tree.take() {
+                Some(tree) => tree.with(&found.digests_in_tree),
+                None => TreeFile::new(path, &found.digests_in_tree),
+            });
+        }
+        all.push(found);
     }
-    Ok(found)
+    Ok(all)
 }
 
 /// The assignments of the chosen `[config.NAME]` tables and of the groups of a `.bazelrc`, the
@@ -233,24 +260,26 @@ fn read_bazelrc(
 fn chosen_tables(
     layers: &Layers,
     files: &ConfigFiles,
-    bazelrc: &Bazelrc,
+    bazelrcs: &[Bazelrc],
 ) -> Result<Vec<Vec<ConfigEntry>>, ConfigError> {
     let mut tables = Vec::new();
     let names = merge::merged(CONFIG, layers).into_iter().rev();
     for name in names.filter(|name| !name.text.is_empty()) {
-        let [project, user] = [&files.project, &files.user].map(|file| file.tables.get(&name.text));
-        let found = [project, user, bazelrc.groups.get(&name.text)];
-        if found.iter().all(Option::is_none) {
-            return Err(unknown_config(&name.text, files, bazelrc));
+        let of_files = [&files.project.tables, &files.user.tables].into_iter();
+        let all = of_files.chain(bazelrcs.iter().map(|it| &it.groups));
+        let found: Vec<_> = all.filter_map(|tables| tables.get(&name.text)).collect();
+        if found.is_empty() {
+            return Err(unknown_config(&name.text, files, bazelrcs));
         }
-        tables.extend(found.into_iter().flatten().cloned());
+        tables.extend(found.into_iter().cloned());
     }
     Ok(tables)
 }
 
-fn unknown_config(name: &str, files: &ConfigFiles, bazelrc: &Bazelrc) -> ConfigError {
+fn unknown_config(name: &str, files: &ConfigFiles, bazelrcs: &[Bazelrc]) -> ConfigError {
     let tables = files.project.tables.keys().chain(files.user.tables.keys());
-    let known: BTreeSet<_> = tables.chain(bazelrc.groups.keys()).cloned().collect();
+    let groups = bazelrcs.iter().flat_map(|it| it.groups.keys());
+    let known: BTreeSet<_> = tables.chain(groups).cloned().collect();
     ConfigError::UnknownConfig {
         name: name.to_owned(),
         known: known.into_iter().collect(),

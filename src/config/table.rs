@@ -91,7 +91,7 @@ pub static OPTIONS: &[Opt] = &[
 
     Opt::new(Cache, "disk_cache", "DIR", "cache here; `off` for none", &Scalar(|it| &mut it.link.disk_cache, value::path_or_off)).otherwise("~/.cache/relto").empty_is_a_value().common().sensitive(),
     Opt::new(Cache, "disk_cache_max_size", "SIZE", "500M, 20G; 0 for no limit", &Scalar(|it| &mut it.link.disk_cache_max_size, value::size_or_zero)).default("10G").sensitive(),
-    Opt::new(Cache, "slice_keys", "", "also find results by the part of each import that a job can see", &OptionalSwitch(|it| &mut it.link.slice_keys)).otherwise("on with clang 21, 22 and 23").lowered(value::is_on),
+    Opt::new(Cache, "slice_keys", "", "also find results by the part of each import that a job can see", &OptionalSwitch(|it| &mut it.link.slice_keys)).otherwise("on with clang 21, 22 and 23").lowered(value::is_on_everywhere),
     Opt::new(Cache, "verify", "PERCENT", "compile so many of the cache hits again here, and compare", &Scalar(|it| &mut it.link.verify.percent, value::percent)).default("0").sensitive(),
     Opt::new(Cache, "verify_fail", "", "a cached result that is wrong fails the link", &Switch(|it| &mut it.link.verify.fail)).default("off").sensitive(),
     Opt::new(Cache, "base_dir", "DIR", "cc: sources and include paths below it are named relative to the current directory, so that modules of other checkouts are equal", &Optional(|it| &mut it.base_dir, value::path)),

@@ -131,7 +131,7 @@ fn read(record: &Path) -> Option<Allowed> {
     serde_json::from_slice(&fs_err::read(record).ok()?).ok()
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub(super) fn sha256(bytes: &[u8]) -> String {
     DigestFunction::Sha256.digest(bytes).hex()
 }
 
@@ -167,7 +167,7 @@ impl Trust {
         }
     }
 
-    fn is_allowed(&self) -> bool {
+    pub(super) fn is_allowed(&self) -> bool {
         let digest = self.record.as_ref().map(|record| &record.digest);
         self.as_if_allowed || digest.is_some() && digest == self.tree.as_ref().map(|it| &it.digest)
     }
@@ -261,7 +261,7 @@ impl Trust {
 
 /// What all sources but the tree set.
 pub(super) struct WithoutTree<'a> {
-    layers: Vec<Vec<ConfigEntry>>,
+    pub(super) layers: Vec<Vec<ConfigEntry>>,
     environment: &'a Environment,
 }
 

@@ -33,8 +33,9 @@ pub(super) struct Bazelrc {
     /// By `NAME` of `build:NAME`.
     pub(super) groups: BTreeMap<String, Vec<ConfigEntry>>,
     pub(super) paths: Vec<PathBuf>,
-    /// The text of the files that come with somebody's sources.
-    pub(super) text_in_tree: String,
+    /// For each file that comes with somebody's sources a line with its digest and its path: text that
+    /// moves from one file to another may mean something else there.
+    pub(super) digests_in_tree: String,
     /// Flags that mean nothing here, sorted, without their values.
     pub(super) ignored: Vec<String>,
     /// One for each flag that Bazel would refuse.

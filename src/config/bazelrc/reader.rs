@@ -8,6 +8,7 @@ use crate::config::environment::Environment;
 use crate::config::error::{ConfigError, Warning};
 use crate::config::find::text_of;
 use crate::config::source::ConfigSource;
+use crate::config::trust::sha256;
 
 /// Files that one may import, directly and by others.
 const MAX_IMPORTS: usize = 64;
@@ -35,7 +36,9 @@ impl BazelrcReader<'_> {
         };
         self.found.paths.push(path.to_owned());
         if in_tree {
-            self.found.text_in_tree.push_str(&text);
+            let digest = sha256(text.as_bytes());
+            let line = format!("{digest} {path:?}\n");
+            self.found.digests_in_tree.push_str(&line);
         }
         for (line, text) in logical_lines(&text) {
             let words = tokenize(&text);

@@ -131,8 +131,13 @@ fn a_tree_switches_nothing_on_that_the_user_has_off() {
     let place = TestHome::new(&switches("false"), "");
     assert_eq!(in_force(&place), [false; 3]);
     assert!(place.load_unallowed(&[]).warnings.is_empty());
-    let place = TestHome::new(&switches("true"), "");
+    let place = TestHome::new(&switches("true"), "slice_keys = true\n");
     assert!(place.load_unallowed(&[]).warnings.is_empty());
+    // On without bounds, which is more than by default.
+    let place = TestHome::new(&switches("true"), "");
+    let loaded = place.load_unallowed(&[]);
+    assert!(loaded.warnings[0].text.ends_with("ignored: `slice_keys`"));
+    assert_eq!(loaded.settings.link.slice_keys, None);
 }
 
 #[test]

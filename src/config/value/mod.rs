@@ -76,6 +76,15 @@ pub(super) fn is_on(input: Option<&ValueText<'_>>) -> Result<u64, InvalidValue> 
     Ok(input.map(boolean).transpose()?.unwrap_or(true).into())
 }
 
+/// The measure of a switch that, where it is not set, is on within bounds: on is more than that.
+pub(super) fn is_on_everywhere(input: Option<&ValueText<'_>>) -> Result<u64, InvalidValue> {
+    Ok(match input.map(boolean).transpose()? {
+        Some(false) => 0,
+        None => 1,
+        Some(true) => 2,
+    })
+}
+
 /// The measure of what is used in some way or another, or not at all.
 #[expect(clippy::unnecessary_wraps, reason = "it is one of the measures")]
 pub(super) fn is_used(input: Option<&ValueText<'_>>) -> Result<u64, InvalidValue> {
