@@ -147,13 +147,9 @@ pub fn tree_file(
 ) -> Result<Option<PathBuf>, ConfigError> {
     let mut files = find::read(environment, &mut Vec::new())?;
     let layers = layers(command_line, environment, &mut files)?;
-    Ok(match files.tree {
-        Some(tree) => Some(tree.path),
-        None => {
-            let mut named = named_bazelrcs(&layers, environment).into_iter();
-            named.next().map(|(path, _)| path)
-        }
-    })
+    let named = || named_bazelrcs(&layers, environment).into_iter().next();
+    let path = files.tree.map(|tree| tree.path);
+    Ok(path.or_else(|| named().map(|(path, _)| path)))
 }
 
 /// What each source sets outside `[config.NAME]` tables, without a `.bazelrc`: the command line,

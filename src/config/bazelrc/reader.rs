@@ -37,7 +37,7 @@ impl BazelrcReader<'_> {
         self.found.paths.push(path.to_owned());
         if in_tree {
             let digest = sha256(text.as_bytes());
-            let line = format!("{digest} {path:?}\n");
+            let line = format!("{digest} {}\n", path.display());
             self.found.digests_in_tree.push_str(&line);
         }
         for (line, text) in logical_lines(&text) {
