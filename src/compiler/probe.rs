@@ -8,7 +8,7 @@ use fs_err as fs;
 
 use super::ask::Respondent;
 use super::error::CompilerError;
-use super::probe_cache::{Answer, cached_answer};
+use super::probe_cache::{Answer, Answers};
 use super::resolve::ToolchainSource;
 use crate::action::arguments::{self, Argument, Meaning, NO_DEFAULT_CONFIG};
 use crate::action::native;
@@ -17,7 +17,6 @@ use crate::client_context::ClientContext;
 use crate::digest::{Digest, DigestFunction};
 use crate::fs::read_regular_to_string;
 use crate::job::Caller;
-use crate::state::State;
 use crate::toolchain::Toolchain;
 use crate::toolchain::config::{self, CompilerConfigError, ConfigDirs};
 
@@ -39,11 +38,11 @@ impl<'a> CompilerProbe<'a> {
     pub(super) fn ask(
         respondent: Respondent<'a>,
         tool: &[String],
-        state: &State,
+        answers: Answers<'_>,
     ) -> Result<Self, CompilerError> {
         let identity = identity(&respondent, tool);
         let question = format!("{identity} -v {:?}", respondent.home());
-        let said = cached_answer(state, &question, || verbose_version(&respondent, tool))?;
+        let said = answers.get(&question, || verbose_version(&respondent, tool))?;
         let version = said.lines().find(|line| line.contains("version"));
         Ok(Self {
             version: version.unwrap_or_default().trim().to_owned(),
@@ -67,7 +66,7 @@ impl<'a> CompilerProbe<'a> {
         toolchain: &Toolchain,
         caller: Caller,
         words: &[String],
-        state: &State,
+        answers: Answers<'_>,
         configuration: &mut Vec<String>,
     ) -> Result<Vec<String>, String> {
         let words = expand_response_files(words, Quoting::Gnu, &mut |path| {
@@ -87,7 +86,7 @@ impl<'a> CompilerProbe<'a> {
             .without_configuration(toolchain, &parsed, configuration)
             .map_err(|error| error.to_string())?;
         if native::is_needed(&arguments::parse(&words)) {
-            return self.without_native(&words, configuration, state);
+            return self.without_native(&words, configuration, answers);
         }
         Ok(words)
     }
@@ -142,12 +141,12 @@ impl<'a> CompilerProbe<'a> {
         &self,
         words: &[String],
         configuration: &[String],
-        state: &State,
+        answers: Answers<'_>,
     ) -> Result<Vec<String>, String> {
         let parsed = arguments::parse(words);
         let asked = [configuration, &native::question(&parsed)].concat();
         let question = format!("{} native {} {asked:?}", self.identity, processor());
-        let said = cached_answer(state, &question, || {
+        let said = answers.get(&question, || {
             let confined = self.respondent.ask_confined(&asked);
             let (output, is_certain) = self.respondent.certain_or_ask(confined, &asked);
             let native =

@@ -6,7 +6,7 @@
 use rusqlite::OptionalExtension as _;
 
 use crate::digest::DigestFunction;
-use crate::state::{State, seal};
+use crate::state::{Secret, State, seal};
 
 /// What a compiler answered.
 #[derive(Debug)]
@@ -16,41 +16,59 @@ pub(super) struct Answer {
     pub(super) is_certain: bool,
 }
 
-/// Returns the remembered answer to `question`, or else the one from `ask`. Errors are not
-/// remembered, nor are answers that are not certain.
-///
-/// # Errors
-/// Those of `ask`.
-pub(super) fn cached_answer<E>(
-    state: &State,
-    question: &str,
-    ask: impl FnOnce() -> Result<Answer, E>,
-) -> Result<String, E> {
-    let key = DigestFunction::Sha256.digest(question.as_bytes()).hash;
-    let known = state.read(|connection| {
-        connection
-            .prepare_cached("SELECT answer, seal FROM answers WHERE question = ?1")?
-            .query_row([&key[..]], |row| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
-            })
-            .optional()
-    });
-    if let Some(Some((known, sealed))) = known
-        && sealed == seal(&[&key, known.as_bytes()])
-    {
-        return Ok(known);
+/// Answers that earlier links got. A cache may come from anybody, and what an answer says goes into the
+/// arguments of jobs, so only answers count that the same user remembered.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Answers<'a> {
+    pub(super) state: &'a State,
+    /// `None` where the user's secret cannot be kept: nothing is remembered.
+    pub(super) secret: Option<&'a Secret>,
+}
+
+impl Answers<'_> {
+    /// Returns the remembered answer to `question`, or else the one from `ask`. Errors are not
+    /// remembered, nor are answers that are not certain.
+    ///
+    /// # Errors
+    /// Those of `ask`.
+    pub(super) fn get<E>(
+        self,
+        question: &str,
+        ask: impl FnOnce() -> Result<Answer, E>,
+    ) -> Result<String, E> {
+        let Some(secret) = self.secret else {
+            return ask().map(|answer| answer.text);
+        };
+        let key = DigestFunction::Sha256.digest(question.as_bytes()).hash;
+        let sealed = |answer: &str| seal(&[secret.bytes(), &key, answer.as_bytes()]);
+        if let Some((known, by)) = self.find(&key)
+            && by == sealed(&known)
+        {
+            return Ok(known);
+        }
+        let Answer { text, is_certain } = ask()?;
+        if !is_certain {
+            return Ok(text);
+        }
+        self.state.write(|transaction| {
+            transaction.execute(
+                "INSERT OR REPLACE INTO answers (question, answer, seal) VALUES (?1, ?2, ?3)",
+                rusqlite::params![&key[..], text, sealed(&text)],
+            )
+        });
+        Ok(text)
     }
-    let Answer { text, is_certain } = ask()?;
-    if !is_certain {
-        return Ok(text);
+
+    /// The answer under `key`, and its seal.
+    fn find(self, key: &[u8]) -> Option<(String, i64)> {
+        let found = self.state.read(|connection| {
+            connection
+                .prepare_cached("SELECT answer, seal FROM answers WHERE question = ?1")?
+                .query_row([key], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()
+        });
+        found.flatten()
     }
-    state.write(|transaction| {
-        transaction.execute(
-            "INSERT OR REPLACE INTO answers (question, answer, seal) VALUES (?1, ?2, ?3)",
-            rusqlite::params![&key[..], text, seal(&[&key, text.as_bytes()])],
-        )
-    });
-    Ok(text)
 }
 
 #[cfg(test)]
@@ -66,50 +84,81 @@ mod tests {
         }
     }
 
+    /// A cache, and somebody's secret.
+    struct Place {
+        _dir: tempfile::TempDir,
+        state: State,
+        secret: Secret,
+    }
+
+    impl Place {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().expect("a temporary directory");
+            Self {
+                state: State::at(&dir.path().join(FILE_NAME)),
+                secret: Secret::random(),
+                _dir: dir,
+            }
+        }
+
+        fn get(&self, question: &str, answer: Result<Answer, &'static str>) -> String {
+            self.get_with(Some(&self.secret), question, answer)
+        }
+
+        fn get_with(
+            &self,
+            secret: Option<&Secret>,
+            question: &str,
+            answer: Result<Answer, &'static str>,
+        ) -> String {
+            let answers = Answers {
+                state: &self.state,
+                secret,
+            };
+            let got = answers.get(question, || answer);
+            got.unwrap_or_else(|error| format!("error: {error}"))
+        }
+    }
+
     #[test]
     fn an_answer_that_is_not_certain_is_asked_for_again() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let state = State::at(&dir.path().join(FILE_NAME));
+        let place = Place::new();
         let doubtful = Answer {
             is_certain: false,
             ..certain("a")
         };
-        let first = cached_answer(&state, "q", || Ok::<_, &str>(doubtful));
-        assert_eq!(first, Ok("a".to_owned()));
-        let second = cached_answer(&state, "q", || Ok::<_, &str>(certain("b")));
-        assert_eq!(second, Ok("b".to_owned()));
+        assert_eq!(place.get("q", Ok(doubtful)), "a");
+        assert_eq!(place.get("q", Ok(certain("b"))), "b");
     }
 
     #[test]
     fn a_question_is_asked_once_unless_it_failed() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let state = State::at(&dir.path().join(FILE_NAME));
-        assert_eq!(cached_answer(&state, "q", || Err("busy")), Err("busy"));
-        assert_eq!(
-            cached_answer(&state, "q", || Ok::<_, &str>(certain("a"))),
-            Ok("a".to_owned())
-        );
-        assert_eq!(
-            cached_answer(&state, "q", || Err("asked again")),
-            Ok("a".to_owned())
-        );
-        assert_eq!(
-            cached_answer(&state, "r", || Err("another")),
-            Err("another")
-        );
+        let place = Place::new();
+        assert_eq!(place.get("q", Err("busy")), "error: busy");
+        assert_eq!(place.get("q", Ok(certain("a"))), "a");
+        assert_eq!(place.get("q", Err("asked again")), "a");
+        assert_eq!(place.get("r", Err("another")), "error: another");
     }
 
     #[test]
     fn an_answer_damaged_on_disk_is_asked_for_again() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let state = State::at(&dir.path().join(FILE_NAME));
-        let ask = |answer: &str| cached_answer(&state, "q", || Ok::<_, &str>(certain(answer)));
-        assert_eq!(ask("+sse4.2"), Ok("+sse4.2".to_owned()));
+        let place = Place::new();
+        assert_eq!(place.get("q", Ok(certain("+sse4.2"))), "+sse4.2");
         let damage = "UPDATE answers SET answer = '-sse4.2'";
-        assert_eq!(
-            state.write(|transaction| transaction.execute(damage, [])),
-            Some(1)
-        );
-        assert_eq!(ask("asked again"), Ok("asked again".to_owned()));
+        let damaged = place
+            .state
+            .write(|transaction| transaction.execute(damage, []));
+        assert_eq!(damaged, Some(1));
+        assert_eq!(place.get("q", Ok(certain("asked again"))), "asked again");
+    }
+
+    #[test]
+    fn an_answer_that_another_user_remembered_is_asked_for_again() {
+        let place = Place::new();
+        assert_eq!(place.get("q", Ok(certain("theirs"))), "theirs");
+        let other = Secret::random();
+        let own = place.get_with(Some(&other), "q", Ok(certain("own")));
+        assert_eq!(own, "own");
+        assert_eq!(place.get_with(None, "q", Ok(certain("new"))), "new");
     }
 }

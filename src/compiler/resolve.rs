@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::ask::Respondent;
 use super::error::CompilerError;
 use super::probe::{CompilerProbe, multi_call};
+use super::probe_cache::Answers;
 use crate::action::ActionTemplate;
 use crate::action::arguments::HEEDED;
 use crate::action::overrides;
@@ -19,7 +20,7 @@ use crate::digest::DigestFunction;
 use crate::hash_cache::{FileFacts, HashCache};
 use crate::job::Caller;
 use crate::process::Relto;
-use crate::state::State;
+use crate::state::{Secret, State};
 use crate::toolchain::{SearchEnvironment, Toolchain, ToolchainFile};
 
 /// Which compiler runs the action.
@@ -50,6 +51,8 @@ pub struct CompilerRequest<'a> {
     pub client_context: &'a ClientContext,
     /// The user's own addition to every key.
     pub salt: &'a str,
+    /// The directory of the user's secret; without one, no answer of the compiler is remembered.
+    pub secret_dir: Option<&'a Path>,
     /// The helper that confines the compiler when it is asked.
     pub relto: Relto,
 }
@@ -60,6 +63,13 @@ impl<'a> CompilerRequest<'a> {
     pub fn variable(&self, name: &str) -> Option<&'a OsStr> {
         let found = self.environment.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_os_str())
+    }
+
+    fn toolchain_dir(&self) -> Option<&'a Path> {
+        match self.source {
+            Some(ToolchainSource::Dir(dir)) => Some(dir),
+            _ => None,
+        }
     }
 
     /// Where the compiler and its libraries are looked for.
@@ -157,14 +167,9 @@ impl ResolvedToolchain {
         hash_cache: &HashCache,
         state: &State,
     ) -> Result<Self, CompilerError> {
-        let dir = match request.source {
-            Some(ToolchainSource::Dir(dir)) => Some(dir.as_path()),
-            _ => None,
-        };
-        let path = match dir {
-            Some(dir) => compiler_in(dir, Path::new(request.name))?,
-            None => PathBuf::from(request.name),
-        };
+        let dir = request.toolchain_dir();
+        let name = Path::new(request.name);
+        let path = dir.map_or_else(|| Ok(name.to_owned()), |dir| compiler_in(dir, name))?;
         let search = request.search(dir);
         let mut toolchain = Toolchain::discover(&path, &search, None)?;
         let files = digest_files(&toolchain, hash_cache)?;
@@ -177,7 +182,12 @@ impl ResolvedToolchain {
             library_path: search.library_path.as_deref(),
             hash_cache,
         };
-        let mut probe = CompilerProbe::ask(respondent, tool, state)?;
+        let secret = request.secret_dir.map(Secret::of_user).and_then(Result::ok);
+        let answers = Answers {
+            state,
+            secret: secret.as_ref(),
+        };
+        let mut probe = CompilerProbe::ask(respondent, tool, answers)?;
         if probe.has_config_dirs() {
             toolchain = Toolchain::discover(&path, &search, Some(&probe.config_dirs))?;
         }
@@ -186,7 +196,7 @@ impl ResolvedToolchain {
             &toolchain,
             request.caller,
             request.arguments,
-            state,
+            answers,
             &mut configuration,
         );
         let common = match request.unfit_environment() {

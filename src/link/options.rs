@@ -199,6 +199,7 @@ impl Options {
             environment: &self.environment,
             client_context: &self.client_context,
             salt: &self.salt,
+            secret_dir: self.verify.dir.as_deref(),
             relto: Relto::itself(),
         }
     }

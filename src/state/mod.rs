@@ -6,6 +6,7 @@
 pub mod counter;
 mod file;
 mod record_table;
+mod secret;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ use crate::error::Hinted;
 use crate::task::lock;
 
 pub use record_table::RecordTable;
+pub use secret::Secret;
 
 /// Name of the database in relto's own cache directory.
 pub const FILE_NAME: &str = "state.db";

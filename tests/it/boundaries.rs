@@ -144,7 +144,7 @@ fn the_daemon_and_what_it_remembers_are_private_whatever_the_umask() {
     relto.env("RELTO_VERIFY", "100");
     without_umask(&backends, relto);
     assert!(daemon.dir().join("daemon.key").exists(), "it is served");
-    assert!(daemon.home.path().join("state/relto/verify.key").exists());
+    assert!(daemon.home.path().join("state/relto/secret.key").exists());
     for name in ["cache", "state", "runtime/relto"] {
         assert_private(daemon.home.path().join(name));
     }

@@ -19,7 +19,7 @@ use crate::support::toolchain_dir::{CLANG, ToolchainDir};
 
 /// A state that links share.
 struct Links {
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     state: Arc<State>,
 }
 
@@ -27,7 +27,7 @@ impl Links {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let state = Arc::new(State::at(&dir.path().join(FILE_NAME)));
-        Self { _dir: dir, state }
+        Self { dir, state }
     }
 
     /// What one link knows of files.
@@ -45,6 +45,7 @@ impl Links {
             environment: &[],
             client_context: &ClientContext::default(),
             salt: "",
+            secret_dir: Some(self.dir.path()),
             relto: Relto::at(env!("CARGO_BIN_EXE_relto")),
         };
         ResolvedToolchain::resolve(&request, known, &self.state).expect("a compiler")

@@ -4,19 +4,9 @@
 //! The choice is the same in every link of one user, and another one for every other user. Somebody
 //! who puts a wrong result into a cache that many share cannot foresee who compares it.
 
-use std::io::{self, Write as _};
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
-
-use fs_err as fs;
-use uuid::Uuid;
-
 use crate::digest::Digest;
-use crate::fs::{create_private_dir, read_regular_no_follow, remove_if_there};
 use crate::link::VerifyOptions;
-
-/// Name of the file with the secret.
-const KEY_FILE: &str = "verify.key";
+use crate::state::Secret;
 
 /// Hits by slice key depend on more code of relto's own, so more of them are verified.
 const SLICE_FACTOR: f64 = 4.0;
@@ -24,11 +14,9 @@ const SLICE_FACTOR: f64 = 4.0;
 /// Possible values of what is compared with the share.
 const RANGE: f64 = 4_294_967_296.0;
 
-type Key = [u8; blake3::KEY_LEN];
-
 /// The share of the hits that this user verifies.
 pub(super) struct Sample {
-    key: Key,
+    secret: Secret,
     percent: f64,
 }
 
@@ -42,9 +30,9 @@ impl Sample {
     /// Where the secret cannot be kept, one for this link alone is as hard to guess.
     pub(super) fn new(options: &VerifyOptions) -> Self {
         let dir = options.dir.as_deref();
-        let kept = dir.and_then(|dir| secret(dir).ok());
+        let kept = dir.and_then(|dir| Secret::of_user(dir).ok());
         Self {
-            key: kept.unwrap_or_else(random),
+            secret: kept.unwrap_or_else(Secret::random),
             percent: options.percent,
         }
     }
@@ -56,61 +44,16 @@ impl Sample {
         if percent >= 100.0 {
             return true;
         }
-        let hash = blake3::keyed_hash(&self.key, &action.hash);
+        let hash = blake3::keyed_hash(self.secret.bytes(), &action.hash);
         let mut first = [0; 4];
         first.copy_from_slice(&hash.as_bytes()[..4]);
         f64::from(u32::from_le_bytes(first)) / RANGE * 100.0 < percent
     }
 }
 
-/// The user's secret in `dir`, made by the first process that wants it.
-fn secret(dir: &Path) -> io::Result<Key> {
-    let path = dir.join(KEY_FILE);
-    if let Some(key) = read(&path)? {
-        return Ok(key);
-    }
-    create_private_dir(dir)?;
-    let mut made = tempfile::Builder::new()
-        .prefix(".verify-")
-        .tempfile_in(dir)?;
-    made.write_all(&random())?;
-    match made.persist_noclobber(&path) {
-        Err(failed) if failed.error.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(failed.error);
-        }
-        // Another process may have been faster; its secret counts.
-        _ => {}
-    }
-    read(&path)?.ok_or_else(|| io::ErrorKind::NotFound.into())
-}
-
-/// `None` if there is none. One that was cut off, or that others could read, is removed.
-fn read(path: &Path) -> io::Result<Option<Key>> {
-    let found = match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        found => found?,
-    };
-    if found.uid() != rustix::process::geteuid().as_raw() {
-        return Err(io::ErrorKind::PermissionDenied.into());
-    }
-    if found.is_file()
-        && matches!(found.mode() & 0o777, 0o400 | 0o600)
-        && let Ok(key) = Key::try_from(read_regular_no_follow(path)?)
-    {
-        return Ok(Some(key));
-    }
-    remove_if_there(path)?;
-    Ok(None)
-}
-
-fn random() -> Key {
-    let parts = [Uuid::new_v4(), Uuid::new_v4()].map(Uuid::into_bytes);
-    *blake3::hash(parts.as_flattened()).as_bytes()
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
 
     use super::*;
     use crate::digest::DigestFunction;
@@ -158,40 +101,6 @@ mod tests {
         // More is never less.
         let more = chosen(&sample(20.0, one.path()), false);
         assert!(first.iter().all(|action| more.contains(action)));
-    }
-
-    #[test]
-    fn processes_that_start_together_agree_on_one_private_secret() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let dir = dir.path().join("state/relto");
-        let barrier = std::sync::Barrier::new(8);
-        let keys: Vec<Key> = std::thread::scope(|scope| {
-            let start = |_| {
-                scope.spawn(|| {
-                    barrier.wait();
-                    secret(&dir).expect("made")
-                })
-            };
-            let threads: Vec<_> = (0..8).map(start).collect();
-            let keys = threads.into_iter().map(|it| it.join().expect("no panic"));
-            keys.collect()
-        });
-        assert!(keys.iter().all(|key| *key == keys[0]));
-        let mode = |path: &Path| fs::metadata(path).expect("there").mode() & 0o777;
-        assert_eq!((mode(&dir), mode(&dir.join(KEY_FILE))), (0o700, 0o600));
-        assert_eq!(fs::read_dir(&dir).expect("listed").count(), 1);
-    }
-
-    #[test]
-    fn a_secret_that_others_could_read_or_that_is_cut_off_is_made_anew() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join(KEY_FILE);
-        let first = secret(dir.path()).expect("made");
-        fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).expect("set");
-        let second = secret(dir.path()).expect("made");
-        assert_ne!(first, second);
-        fs::write(&path, b"short").expect("written");
-        assert_ne!(secret(dir.path()).expect("made"), second);
     }
 
     #[test]
