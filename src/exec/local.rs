@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Once};
 
 use bytes::Bytes;
-use tokio::sync::{OnceCell, RwLock};
+use tokio::sync::{Mutex, OnceCell, RwLock};
 use tokio_util::sync::CancellationToken;
 
 use super::{Compiled, Hermetic, JobFailure, Planned, UnsoundResult, check_result};
@@ -55,6 +55,8 @@ pub struct LocalExecutor {
     scratch: OnceCell<Scratch>,
     /// Ordinary runs share it; a job that ran out of memory takes it alone.
     memory: RwLock<()>,
+    /// Runs that leave files named after their input take turns.
+    intermediate_files: Mutex<()>,
     /// Runs that compare results from caches.
     comparisons: AtomicUsize,
     /// Set with the warning that results are not kept.
@@ -87,6 +89,7 @@ impl LocalExecutor {
             config,
             scratch: OnceCell::new(),
             memory: RwLock::new(()),
+            intermediate_files: Mutex::new(()),
             comparisons: AtomicUsize::new(0),
             changed: Once::new(),
         })

@@ -115,6 +115,56 @@ fn temporary_files_of_the_backend_are_written_where_clang_writes_them() {
     assert_eq!(left_by("--save-temps", ".5.precodegen.bc"), 3);
 }
 
+/// Each compile writes assembly into a file that is named after its module, and reads it again.
+#[test]
+fn temporary_files_of_modules_of_one_name_are_not_exchanged() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let compile = |dir: &Path, name: &str, text: &str| {
+        fs::create_dir_all(dir).expect("made");
+        fs::write(dir.join(name), text).expect("written");
+        let mut clang = Llvm::get().command("clang");
+        run(clang
+            .current_dir(dir)
+            .args(["-O2", "-flto=thin", "-c", name]));
+    };
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let declared = names.map(|name| format!("const char *{name}(void);\n"));
+    let called = names.map(|name| format!("say({name});"));
+    let main = format!(
+        "#include <stdio.h>\n{}\
+         __attribute__((noinline)) void say(const char *(*of)(void)) {{ fputs(of(), stdout); }}\n\
+         int main(void) {{ {} return 0; }}\n",
+        declared.concat(),
+        called.concat()
+    );
+    compile(dir.path(), "main.c", &main);
+    let mut program = generated(2);
+    program.modules = vec![dir.path().join("main.o")];
+    // All functions stay, so that compiles take a while.
+    program
+        .link_arguments
+        .push("-Wl,--export-dynamic".to_owned());
+    let mut link = Link::new(&program).argument(&remote("-save-temps=cwd"));
+    for name in names {
+        link = link.argument(&format!("{name}/x.o"));
+        let functions = (0..200).map(|n| {
+            format!(
+                "int {name}{n}(int *x, int n) {{ int s = {n}; while (n--) s += x[n] * {n}; return s; }}\n"
+            )
+        });
+        let text = format!(
+            "{}const char *{name}(void) {{ return \"{name}\"; }}\n",
+            functions.collect::<String>()
+        );
+        compile(&link.dir().join(name), "x.c", &text);
+    }
+    let home = Home::new();
+    let mut command = link.command(&home);
+    run(command.env("RELTO_LOCAL_JOBS", "6"));
+    let mut program = Command::new(link.dir().join("app"));
+    assert_eq!(run(&mut program), names.concat());
+}
+
 /// Two modules of which one takes about a second to compile.
 fn slow() -> Program {
     let functions: Vec<_> = (0..300)
