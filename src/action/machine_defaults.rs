@@ -6,7 +6,7 @@ use crate::thinlto::is_aarch64;
 
 const SYSROOT: &str = "-isysroot";
 
-/// Systems whose version in a `--target` comes before that of an SDK. That of `darwin` does not.
+/// Systems for which Apple has an SDK, besides `darwin`.
 const SYSTEMS: [&str; 7] = [
     "macos",
     "ios",
@@ -18,8 +18,8 @@ const SYSTEMS: [&str; 7] = [
 ];
 
 /// Whether the version of the system may come from an SDK: from its name, or from the settings in it. clang
-/// also warns of one that is not there. `words` are the arguments, `default` is the target where they name
-/// none, `environment` has what clang heeds.
+/// also warns of one that is not there, or is for another system. `words` are the arguments, `default` is
+/// the target where they name none, `environment` has what clang heeds.
 #[must_use]
 pub fn asks_an_sdk(words: &[String], default: &str, environment: &[(String, String)]) -> bool {
     let is_set = environment.iter().any(|(name, _)| name == "SDKROOT");
@@ -28,24 +28,30 @@ pub fn asks_an_sdk(words: &[String], default: &str, environment: &[(String, Stri
         return false;
     }
     let arguments = arguments::parse(words);
-    let named = arguments::target(&arguments);
-    let is_apple = |target: &str| {
-        let mut parts = target.split('-').skip(1);
-        parts.any(|part| part == "apple" || part.starts_with("darwin") || is_system(part))
+    let is_named = || arguments.iter().any(|it| it.option == SYSROOT);
+    let target = arguments::target(&arguments).unwrap_or(default);
+    let is_system = |part: &str| SYSTEMS.iter().any(|system| part.starts_with(system));
+    let mut parts = target.split('-').skip(1);
+    let is_apple =
+        parts.any(|part| part == "apple" || part.starts_with("darwin") || is_system(part));
+    is_apple && (is_set || is_named())
+}
+
+/// Whether clang chooses libraries by a `multilib.yaml` in the sysroot, as it does for processors without
+/// a system: it warns where none fits, and the file may make that an error.
+#[must_use]
+pub fn asks_a_multilib(words: &[String], default: &str) -> bool {
+    let names = |word: &String| word.starts_with("--sysroot") || word.starts_with("--multi-lib-");
+    // Hardly any job goes on from here.
+    if !words.iter().any(names) {
+        return false;
+    }
+    let arguments = arguments::parse(words);
+    let target = arguments::target(&arguments).unwrap_or(default);
+    let names_no_system = |part: &str| {
+        matches!(part, "none" | "unknown" | "pc") || part.ends_with("elf") || part.contains("eabi")
     };
-    let is_named = arguments.iter().any(|it| it.option == SYSROOT);
-    let matters = is_named || (is_set && !named.is_some_and(has_version));
-    matters && is_apple(named.unwrap_or(default))
-}
-
-fn is_system(part: &str) -> bool {
-    SYSTEMS.iter().any(|system| part.starts_with(system))
-}
-
-fn has_version(target: &str) -> bool {
-    let is_versioned =
-        |part: &str| is_system(part) && part.bytes().any(|byte| byte.is_ascii_digit());
-    target.split('-').skip(1).any(is_versioned)
+    target.split('-').skip(1).all(names_no_system)
 }
 
 /// Whether functions that name no features get those that the driver chooses by the GCC that it finds:
@@ -75,28 +81,51 @@ mod tests {
     }
 
     #[test]
-    fn only_a_target_with_the_version_of_its_system_asks_no_sdk() {
+    fn backends_for_apple_ask_the_sdk_that_is_named() {
         for target in [
             "arm64-apple-darwin",
             "x86_64-apple-darwin20.2",
-            "arm64-apple-macos",
-            "arm64-apple-ios",
+            "arm64-apple-macosx13.0.0",
+            "arm64-apple-ios17-simulator",
         ] {
             let line = format!("-c --target={target}");
             assert!(!asks(&line, &[]), "{target}");
             assert!(asks(&format!("{line} -isysroot s"), &[]), "{target}");
             assert!(asks(&line, &[("SDKROOT", "s")]), "{target}");
         }
-        for target in [
-            "arm64-apple-macosx13.0.0",
-            "arm64-apple-ios17-simulator",
-            "x86_64-linux-gnu",
-        ] {
-            let line = format!("-c --target={target}");
-            assert!(!asks(&line, &[("SDKROOT", "s")]), "{target}");
-        }
-        assert!(asks("-c --target=arm64-apple-ios17 -isysroot s", &[]));
+        assert!(!asks(
+            "-c --target=x86_64-linux-gnu -isysroot s",
+            &[("SDKROOT", "s")]
+        ));
         assert!(!asks("-c -isysroot s", &[("SDKROOT", "s")]));
+    }
+
+    #[test]
+    fn backends_without_a_system_ask_the_sysroot_for_libraries() {
+        let asks = |line: &str| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            asks_a_multilib(&words, "x86_64-pc-linux-gnu")
+        };
+        for target in [
+            "arm-none-eabi",
+            "armv7m-unknown-none-eabihf",
+            "aarch64-none-elf",
+            "riscv32-unknown-elf",
+            "aarch64",
+        ] {
+            assert!(
+                asks(&format!("-c --target={target} --sysroot=s")),
+                "{target}"
+            );
+            assert!(
+                asks(&format!("-c --target={target} --sysroot s")),
+                "{target}"
+            );
+            assert!(!asks(&format!("-c --target={target}")), "{target}");
+        }
+        assert!(!asks("-c --target=aarch64-linux-gnu --sysroot=s"));
+        assert!(!asks("-c --target=x86_64-apple-macosx13 --sysroot=s"));
+        assert!(!asks("-c --sysroot=s"));
     }
 
     #[test]

@@ -100,11 +100,14 @@ pub enum InPlaceReason {
         "the debug information for Windows (CodeView) holds the command line and its directory"
     )]
     CodeView,
-    /// A version of Apple's system that the target does not name.
+    /// What an SDK of Apple says.
     #[error(
         "the version of the target's system may come from an SDK, which is no input of the job"
     )]
     Sdk,
+    /// What a `multilib.yaml` says.
+    #[error("clang chooses libraries by files in the sysroot, which is no input of the job")]
+    Multilib,
     /// Functions that name no processor.
     #[error(
         "some functions name no processor, and clang chooses their features by the GCC that it finds"
@@ -123,6 +126,7 @@ impl InPlaceReason {
             Self::Input(_) => "unreadable files",
             Self::CodeView => "CodeView",
             Self::Sdk => "SDK",
+            Self::Multilib => "multilib",
             Self::Gcc => "functions without a processor",
         }
     }

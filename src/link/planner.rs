@@ -11,7 +11,7 @@ use crate::action::coff::{may_ask_for_codeview, may_have_codeview};
 use crate::action::file_table::FileTable;
 use crate::action::guard::{Unsound, check_module, check_names};
 use crate::action::kind::{OutputKind, required_kind};
-use crate::action::machine_defaults::{asks_an_sdk, depends_on_gcc};
+use crate::action::machine_defaults::{asks_a_multilib, asks_an_sdk, depends_on_gcc};
 use crate::action::{Action, arguments, split_dwarf};
 use crate::client_context::ClientContext;
 use crate::compiler::ResolvedToolchain;
@@ -184,6 +184,9 @@ impl Planner<'_> {
         let environment = &self.toolchain.template().environment;
         if asks_an_sdk(&arguments, target, environment) {
             return Ok(Err(InPlaceReason::Sdk));
+        }
+        if asks_a_multilib(&arguments, target) {
+            return Ok(Err(InPlaceReason::Multilib));
         }
         let dwo_dir = self.dwo_dir.filter(|_| caller == Caller::Linker);
         let split = dwo_dir.and_then(|dir| {

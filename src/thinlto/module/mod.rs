@@ -63,8 +63,8 @@ pub struct ModuleFacts {
     pub sourceless: [u8; 16],
     /// It may hold debug information in the form of Windows.
     pub codeview: bool,
-    /// It is for `AArch64`, and some of its functions do not say for which processor, so clang's driver
-    /// does.
+    /// Some of its functions may not say for which processor they are, so clang's driver does. That is
+    /// looked at where it matters, in modules for `AArch64`.
     pub lacks_processors: bool,
 }
 
@@ -88,7 +88,7 @@ pub fn facts(bytes: &[u8]) -> Result<ModuleFacts, ModuleError> {
     found.sourceless = sourceless.finish();
     // Strings of metadata are stored as they are, aligned to bytes.
     found.codeview = memmem::find(stream, CODEVIEW_FLAG).is_some();
-    found.lacks_processors = is_aarch64(&found.triple) && !names_processors(bytes);
+    found.lacks_processors = !is_aarch64(&found.triple) || !names_processors(bytes);
     if found.modules == 0 {
         return Err(ModuleError::NoModule);
     }

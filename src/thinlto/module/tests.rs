@@ -28,7 +28,7 @@ fn a_module_has_a_hash_and_a_target() {
         triple: "x86_64-pc-linux-gnu".to_owned(),
         sourceless: found.sourceless,
         codeview: false,
-        lacks_processors: false,
+        lacks_processors: true,
     };
     assert_eq!(found, expected);
     assert_eq!(facts(&wrapped(MODULE)), Ok(expected));
