@@ -68,8 +68,8 @@ pub fn required_kind(arguments: &[Argument<'_>], target: &str) -> OutputKind {
         .filter(|it| it.meaning == Meaning::OutputKind);
     for argument in kinds {
         match argument.option {
-            "-c" => compile = true,
-            "-S" => assembly = true,
+            "-c" | "--compile" => compile = true,
+            "-S" | "--assemble" => assembly = true,
             "-emit-llvm" => llvm = true,
             "-flto" | "-flto=" => lto = true,
             "-fno-lto" => lto = false,

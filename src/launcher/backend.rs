@@ -201,8 +201,11 @@ fn writes_nothing(arguments: &[Argument<'_>]) -> bool {
         argument.meaning == Meaning::OutputKind
             && matches!(
                 argument.option,
-                "-E" | "-M"
+                "-E" | "--preprocess"
+                    | "-M"
+                    | "--dependencies"
                     | "-MM"
+                    | "--user-dependencies"
                     | "-fsyntax-only"
                     | "-###"
                     | "--version"

@@ -178,6 +178,17 @@ fn functions_that_name_no_processor_are_compiled_for_what_clang_finds() {
     assert!(object("-moutline-atomics") == with);
 }
 
+#[test]
+fn kinds_of_output_have_long_names_too() {
+    let fixture = Fixture::new();
+    let clang = fixture.backends.compiler();
+    let assembly = fixture.assert_same(&clang, &format!("{BACKEND} --assemble"), &[]);
+    assert!(assembly.starts_with(b"\t"));
+    let long = BACKEND.replace(" -c ", " --compile ");
+    let object = fixture.assert_same(&clang, &long, &[]);
+    assert!(object == fixture.assert_same(&clang, BACKEND, &[]));
+}
+
 /// Where the shard is empty, a backend is a whole compile, and instruments the module itself.
 #[test]
 fn counters_of_coverage_are_written_beside_the_users_own_object() {
@@ -185,7 +196,11 @@ fn counters_of_coverage_are_written_beside_the_users_own_object() {
     let dir = fixture.backends.dir();
     module_alone(&fixture, "-g");
     let clang = fixture.backends.compiler();
-    for option in ["-fprofile-arcs", "--coverage"] {
+    for option in [
+        "-fprofile-arcs",
+        "--coverage",
+        "-Xclang -coverage-data-file=x.gcda",
+    ] {
         let object = fixture.assert_same(&clang, &format!("{ALONE} {option}"), &[]);
         let dir = dir.to_str().expect("text").as_bytes();
         let mut places = object.windows(dir.len());

@@ -4,6 +4,7 @@
 //! ([`response`](super::response)), into [`Argument`]s. The spellings are in [`table`]. Callers
 //! decide what happens to the files that arguments name.
 
+mod inner;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ mod warnings;
 pub use table::{Meaning, NO_DEFAULT_CONFIG};
 
 use super::overrides;
+use inner::inner_file_option;
 use table::{OPTIONS, ValuePosition};
 use warnings::is_front_end_warning;
 
@@ -208,86 +210,6 @@ fn whole(rest: &[String], meaning: Meaning) -> Argument<'_> {
         option: "",
         value: Some(&rest[0]),
     }
-}
-
-/// Options of `clang -cc1` and of LLVM that name files; all others are plain.
-fn inner_file_option(option: &str, value: Option<&str>) -> Option<Meaning> {
-    const CC1_FILES: [&str; 20] = [
-        "-load",
-        "-save-temps",
-        "--save-temps",
-        "-fprofile-instrument-use-path=",
-        "-mlink-b",
-        "-opt-record-file",
-        "-stack-usage-file",
-        "-split-dwarf-",
-        "-fthin-link-bitcode=",
-        "-dependency-file",
-        "-fembed-offload-object=",
-        "-as-secure-log-file",
-        "-diagnostic-log-file",
-        "-fms-secure-hotpatch-functions-file=",
-        "-fopenmp-host-ir-file-path",
-        "-fprofile-remapping-file=",
-        "-header-include-file",
-        "-module-dependency-dir",
-        "-serialize-diagnostic",
-        "-stats-file=",
-    ];
-    /// What LLVM prints on standard output, which an action's result has no place for.
-    const PRINTED: [&str; 2] = ["print-pipeline-passes", "print-passes"];
-    /// What embeds the command line, which in an action is not the user's.
-    const EMBEDS: &str = "lto-embed-bitcode";
-    let value = value?;
-    if let "-Xclang" | "-Xclang=" = option
-        && let Some(of_llvm) = value.strip_prefix("-mllvm=")
-    {
-        return inner_file_option("-mllvm", Some(of_llvm));
-    }
-    if let "-mllvm" | "-mllvm=" = option {
-        let value = value.trim_start_matches('-');
-        if PRINTED.iter().any(|prefix| value.starts_with(prefix)) {
-            return Some(Meaning::InPlace("prints to standard output"));
-        }
-        if value.starts_with(EMBEDS) && value != "lto-embed-bitcode=none" {
-            return Some(Meaning::InPlace("writes the command line into the object"));
-        }
-    }
-    let names_a_file = match option {
-        "-Xclang" | "-Xclang=" => CC1_FILES.iter().any(|prefix| value.starts_with(prefix)),
-        "-mllvm" | "-mllvm=" => names_a_file_to_llvm(value.trim_start_matches('-')),
-        _ => false,
-    };
-    names_a_file.then_some(Meaning::InPlace("names a file behind the driver's back"))
-}
-
-/// Whether an option of LLVM reads or writes files, as far as its name tells. LLVM has thousands of
-/// options and no list of these; taking one too many for such an option costs a cached result.
-fn names_a_file_to_llvm(option: &str) -> bool {
-    /// Words of the names of options that use files, whatever their value.
-    const ALWAYS: [&str; 8] = [
-        "dir",
-        "directory",
-        "dot",
-        "exec",
-        "file",
-        "filename",
-        "time",
-        "view",
-    ];
-    /// Words of the names of options whose value, if it is no number, names a file or a program.
-    const WITH_TEXT: [&str; 7] = ["channel", "csv", "list", "log", "output", "path", "summary"];
-    let (name, value) = option
-        .split_once('=')
-        .map_or((option, None), |(name, value)| (name, Some(value)));
-    let has = |words: &[&str]| {
-        name.split(['-', '.', '_'])
-            .any(|word| words.contains(&word))
-    };
-    let is_text = value.is_some_and(|value| {
-        !matches!(value, "" | "true" | "false") && value.parse::<f64>().is_err()
-    });
-    has(&ALWAYS) || (is_text && has(&WITH_TEXT))
 }
 
 /// The arguments that can affect what a backend writes, prints or returns.

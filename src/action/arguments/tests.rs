@@ -183,6 +183,12 @@ fn the_last_option_about_an_extra_output_wins() {
 fn files_named_to_the_inner_compiler_make_the_job_run_in_place() {
     for line in [
         "-Xclang -load",
+        "-Xclang -coverage-data-file=x.gcda",
+        "-Xclang -coverage-notes-file",
+        "-Xclang -split-dwarf-output",
+        "-Xclang -ftime-trace=x",
+        "-Xclang -fprofile-sample-use=x",
+        "-Xclang=-dumpdir",
         "-mllvm -info-output-file=x",
         "-Xclang=-load",
         "-mllvm=-info-output-file=x",
@@ -207,6 +213,8 @@ fn files_named_to_the_inner_compiler_make_the_job_run_in_place() {
     }
     for line in [
         "-Xclang -target-cpu",
+        "-Xclang -fdebug-compilation-dir",
+        "-Xclang file",
         "-mllvm -enable-split-machine-functions",
         "-mllvm -dse-memoryssa-path-check-limit=50",
         "-mllvm -import-instr-limit=5",
