@@ -18,6 +18,13 @@ pub enum DigestFunction {
     Blake3,
 }
 
+/// Whether `text` is of the digits of which [`Digest::hex`] is.
+#[must_use]
+pub fn is_hex(text: &str) -> bool {
+    let is_digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    text.bytes().all(is_digit)
+}
+
 impl DigestFunction {
     /// The number that REAPI requests carry in `digest_function`.
     #[must_use]

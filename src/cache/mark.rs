@@ -11,6 +11,7 @@ use fs_err as fs;
 
 use super::CacheError;
 use super::disk::is_shared;
+use crate::digest::is_hex;
 use crate::fs::{PRIVATE_UMASK, read_regular_no_follow, write_whole_for};
 
 /// <https://bford.info/cachedir/>: backup programs skip such directories.
@@ -94,10 +95,6 @@ fn holds_only_a_cache(root: &Path) -> bool {
 /// Whether a file has the name that relto and Bazel use: the hex of its digest, in a directory of
 /// the first two digits.
 pub(super) fn is_entry(dir: &Path, name: &str) -> bool {
-    let is_hex = |text: &str| {
-        text.bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
     let shard = dir.file_name().and_then(|name| name.to_str());
     name.len() == 64 && is_hex(name) && shard == Some(&name[..2])
 }

@@ -58,7 +58,7 @@ pub(super) fn run(context: &CommandContext, wanted: PrefetchRequest) -> ExitCode
     // Whether stdin ends or fails, the compiler has ended.
     let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
     let dir = settings.state_dir();
-    let _slot = dir.map(|it| SlotFiles::of_machine(&it.join("ahead"), UPLOADS).take());
+    let _slot = dir.map(|it| SlotFiles::of_uploads(it, UPLOADS).take());
     let options = engine::options(settings);
     let Ok(runtime) = small_runtime() else {
         return ExitCode::Failure;

@@ -191,7 +191,9 @@ impl Environment {
             Some(dir) => Some(dir.join("relto")),
             None => self
                 .cache_dir()
-                .map(|dir| dir.join("daemon").join(crate::fs::host_name())),
+                .map(|dir| dir.join("daemon"))
+                .filter(|dir| !is_link(dir))
+                .map(|dir| dir.join(crate::fs::host_name())),
         }
     }
 
@@ -238,6 +240,12 @@ impl Environment {
 fn is_own(dir: &Path) -> bool {
     let there = dir.ancestors().find(|it| it.symlink_metadata().is_ok());
     there.is_some_and(|it| matches!(shared_with(it), Ok(None)))
+}
+
+/// relto makes none below its own directories.
+fn is_link(path: &Path) -> bool {
+    path.symlink_metadata()
+        .is_ok_and(|found| found.is_symlink())
 }
 
 fn unknown_variable(name: &str, option: &str) -> Warning {
@@ -336,5 +344,19 @@ mod tests {
             environment.cache_dir(),
             Some(PathBuf::from("/home/u/.cache/relto"))
         );
+    }
+
+    #[test]
+    fn a_link_in_a_cache_is_no_directory_for_the_daemon() {
+        let home = tempfile::tempdir().expect("a directory");
+        let cache = home.path().join(".cache/relto");
+        fs_err::create_dir_all(&cache).expect("made");
+        let variables = [(HOME, home.path().display().to_string())];
+        let environment = Environment::new("/", variables);
+        let daemon = cache.join("daemon");
+        let beside = environment.runtime_dir().expect("beside the cache");
+        assert!(beside.starts_with(&daemon));
+        fs_err::os::unix::fs::symlink(home.path(), &daemon).expect("linked");
+        assert_eq!(environment.runtime_dir(), None);
     }
 }

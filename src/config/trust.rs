@@ -21,7 +21,7 @@ use super::source::{ConfigEntry, RawValue};
 use super::table::OPTIONS;
 use super::value::ValueText;
 use crate::digest::DigestFunction;
-use crate::fs::{PRIVATE_UMASK, create_private_dir, write_whole_for};
+use crate::fs::{OwnDir, PRIVATE_UMASK, write_whole_for};
 
 /// No record is this long.
 const LARGEST_RECORD: u64 = 1 << 20;
@@ -65,29 +65,37 @@ pub struct Allowed {
 /// The trees that the user has allowed.
 #[derive(Debug)]
 pub struct AllowList {
-    /// `None` where the user has no directory for state: nothing is allowed.
-    dir: Option<PathBuf>,
+    /// The user's directory for state. `None` where there is none: nothing is allowed.
+    state: Option<PathBuf>,
 }
+
+/// Name of the directory of the records in that for state.
+const DIR: &str = "allowed";
 
 impl AllowList {
     #[must_use]
     pub fn of(environment: &Environment) -> Self {
-        let dir = environment.state_dir().map(|dir| dir.join("allowed"));
-        Self { dir }
+        let state = environment.state_dir();
+        Self { state }
     }
 
     /// The record of the tree at `path`, whatever its content was.
     #[must_use]
     pub fn find(&self, path: &Path) -> Option<Allowed> {
-        read(&self.record(path)?).filter(|record| record.path == path)
+        let record = read(&self.dir()?.path().join(record_name(path)))?;
+        (record.path == path).then_some(record)
     }
 
     /// Every record, by path.
     #[must_use]
     pub fn all(&self) -> Vec<Allowed> {
-        let entries = self.dir.as_ref().and_then(|dir| fs_err::read_dir(dir).ok());
-        let entries = entries.into_iter().flatten().filter_map(Result::ok);
-        let mut all: Vec<_> = entries.filter_map(|entry| read(&entry.path())).collect();
+        let Some(dir) = self.dir() else {
+            return Vec::new();
+        };
+        let names = dir.names().into_iter().flatten();
+        let mut all: Vec<_> = names
+            .filter_map(|name| read(&dir.path().join(name)))
+            .collect();
         all.sort_by(|a, b| a.path.cmp(&b.path));
         all
     }
@@ -95,10 +103,11 @@ impl AllowList {
     /// # Errors
     /// The record cannot be written.
     pub fn add(&self, allowed: &Allowed) -> io::Result<()> {
-        let (Some(dir), Some(record)) = (&self.dir, self.record(&allowed.path)) else {
+        let Some(state) = &self.state else {
             return Err(io::Error::other("neither XDG_STATE_HOME nor HOME is set"));
         };
-        create_private_dir(dir)?;
+        let dir = OwnDir::make_below(state, Path::new(DIR))?;
+        let record = dir.path().join(record_name(&allowed.path));
         write_whole_for(Some(PRIVATE_UMASK), &record, &serde_json::to_vec(allowed)?)
     }
 
@@ -107,18 +116,21 @@ impl AllowList {
     /// # Errors
     /// The record cannot be removed.
     pub fn remove(&self, path: &Path) -> io::Result<bool> {
-        match self.record(path).map(fs_err::remove_file) {
-            None => Ok(false),
-            Some(Ok(())) => Ok(true),
-            Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Some(Err(error)) => Err(error),
-        }
+        let (Some(dir), name) = (self.dir(), record_name(path)) else {
+            return Ok(false);
+        };
+        let is_there = fs_err::symlink_metadata(dir.path().join(&name)).is_ok();
+        dir.remove(&name).map(|()| is_there)
     }
 
-    fn record(&self, path: &Path) -> Option<PathBuf> {
-        let name = sha256(path.as_os_str().as_encoded_bytes());
-        Some(self.dir.as_ref()?.join(format!("{name}.json")))
+    /// One that is a link may lead to records that the user made for others.
+    fn dir(&self) -> Option<OwnDir> {
+        OwnDir::open_below(self.state.as_ref()?, Path::new(DIR)).ok()
     }
+}
+
+fn record_name(path: &Path) -> String {
+    format!("{}.json", sha256(path.as_os_str().as_encoded_bytes()))
 }
 
 /// A record that this user wrote: one in another user's home is that user's decision.

@@ -7,14 +7,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use fs_err as fs;
+use rustix::fs::OFlags;
 use tokio::time::{Instant, sleep};
 
 use super::state::Daemon;
 use crate::bes::{BesOptions, BuildStream};
-use crate::digest::DigestFunction;
+use crate::digest::{DigestFunction, is_hex};
 use crate::events::{Event, Events};
-use crate::fs::{create_private_dir, remove_older};
+use crate::fs::OwnDir;
 use crate::link::Options;
 use crate::process::BuildProcess;
 use crate::task::lock;
@@ -98,7 +98,7 @@ fn open(
     };
     // A daemon that was started in the middle of a build has no numbers to go on with.
     if let Some(state) = &options.state_dir
-        && let Err(error) = mark_used(&state.join(USED), id)
+        && let Err(error) = mark_used(state, id)
     {
         return refused(&match error.kind() {
             io::ErrorKind::AlreadyExists => {
@@ -118,13 +118,13 @@ fn open(
     }))
 }
 
-/// Leaves a file for `id`, which must not be there, and removes old ones. An id may be of signs that
-/// would be a path.
-fn mark_used(dir: &Path, id: &str) -> io::Result<()> {
-    create_private_dir(dir)?;
-    remove_older(dir, REMEMBERED)?;
+/// Leaves a file for `id` below the directory `state`, which must not be there, and removes old
+/// ones. An id may be of signs that would be a path.
+fn mark_used(state: &Path, id: &str) -> io::Result<()> {
+    let dir = OwnDir::make_below(state, Path::new(USED))?;
+    dir.remove_older(REMEMBERED, |name| name.len() == 64 && is_hex(name))?;
     let name = DigestFunction::Sha256.digest(id.as_bytes()).hex();
-    fs::File::create_new(dir.join(name))?;
+    dir.open_file(&name, OFlags::CREATE | OFlags::EXCL)?;
     Ok(())
 }
 
@@ -160,12 +160,14 @@ impl PublishedBuild {
 
 #[cfg(test)]
 mod tests {
+    use fs_err as fs;
+
     use super::*;
 
     #[test]
     fn an_invocation_id_that_is_a_path_makes_no_file_there_and_is_used_once() {
         let top = tempfile::tempdir().expect("a directory");
-        let (dir, elsewhere) = (top.path().join("used"), top.path().join("elsewhere"));
+        let (dir, elsewhere) = (top.path().join("state"), top.path().join("elsewhere"));
         let absolute = elsewhere.display().to_string();
         for id in [&absolute, "../elsewhere", "plain"] {
             mark_used(&dir, id).expect("marked");
@@ -173,6 +175,6 @@ mod tests {
             let again = mark_used(&dir, id).expect_err("used before");
             assert_eq!(again.kind(), io::ErrorKind::AlreadyExists, "{id}");
         }
-        assert_eq!(fs::read_dir(&dir).expect("listed").count(), 3);
+        assert_eq!(fs::read_dir(dir.join(USED)).expect("listed").count(), 3);
     }
 }

@@ -5,6 +5,7 @@ mod kept;
 mod medium;
 mod null_device;
 mod open_files;
+mod own_dir;
 mod ownership;
 mod private;
 mod regular;
@@ -20,15 +21,14 @@ pub use file_id::FileId;
 pub use kept::keep_file_for;
 pub use medium::{Medium, is_remote, unstamped_name};
 pub use null_device::null_device;
+pub use own_dir::{OwnDir, modified};
 pub use ownership::{is_trusted_owner, shared_with, writable_by_others};
-pub use private::{
-    PRIVATE_UMASK, create_private_dir, make_private, open_private_file, open_shared_file,
-};
+pub use private::{PRIVATE_UMASK, create_private_dir, open_private_file, open_shared_file};
 pub use regular::{
     buffer_for, open_regular, read_regular, read_regular_beneath, read_regular_no_follow,
     read_regular_to_string,
 };
-pub use remove::{remove_if_there, remove_older};
+pub use remove::remove_if_there;
 pub use write::{write_whole, write_whole_for, write_whole_until};
 
 fn is_special(found: &std::fs::Metadata) -> bool {

@@ -6,7 +6,7 @@
 use std::fs::{DirBuilder, Metadata};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
@@ -39,12 +39,25 @@ pub fn create_private_dir(dir: &Path) -> io::Result<()> {
 /// The system's own, with the path; the path is not a regular file.
 pub fn open_private_file(path: &Path) -> io::Result<fs::File> {
     let (file, found) = open_for_writing(path, FILE_MODE)?;
+    Ok(private(file, &found))
+}
+
+/// Makes a file of this user private. What was opened at `path` must be a regular file.
+pub(super) fn checked(file: std::fs::File, path: PathBuf) -> io::Result<fs::File> {
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(super::not_regular(&path));
+    }
+    Ok(private(fs::File::from_parts(file, path), &found))
+}
+
+fn private(file: fs::File, found: &Metadata) -> fs::File {
     let ours = found.uid() == rustix::process::geteuid().as_raw();
     if ours && found.mode() & 0o777 != FILE_MODE {
         // Made under another umask, or by an earlier relto.
         let _ = file.set_permissions(std::fs::Permissions::from_mode(FILE_MODE));
     }
-    Ok(file)
+    file
 }
 
 /// The same in a directory that the user shares with others: the umask says who may write it.
@@ -70,20 +83,6 @@ fn open_for_writing(path: &Path, mode: u32) -> io::Result<(fs::File, Metadata)> 
         return Err(super::not_regular(path));
     }
     Ok((file, found))
-}
-
-/// Revokes other users' rights to a directory of this user.
-///
-/// # Errors
-/// The system's own, with the path.
-pub fn make_private(dir: &Path) -> io::Result<()> {
-    let found = fs::symlink_metadata(dir)?;
-    let ours = found.is_dir() && found.uid() == rustix::process::geteuid().as_raw();
-    if ours && found.mode() & 0o077 != 0 {
-        let mode = std::fs::Permissions::from_mode(DIR_MODE);
-        fs::set_permissions(dir, mode)?;
-    }
-    Ok(())
 }
 
 fn undo_umask(path: &Path, mode: u32) -> io::Result<()> {

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 
 use fs_err as fs;
 
@@ -23,22 +22,6 @@ pub fn remove_if_there(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-/// Removes the files in `dir` that were last written longer than `age` ago. One that cannot be
-/// removed stays.
-///
-/// # Errors
-/// The directory cannot be read.
-pub fn remove_older(dir: &Path, age: Duration) -> io::Result<()> {
-    for entry in fs::read_dir(dir)?.flatten() {
-        let modified = entry.metadata().and_then(|found| found.modified());
-        let since = modified.ok().and_then(|time| time.elapsed().ok());
-        if since.is_some_and(|since| since > age) {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -8,10 +8,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use fs_err as fs;
+use rustix::fs::OFlags;
 
-use crate::digest::DigestFunction;
-use crate::fs::{create_private_dir, open_private_file, remove_older};
+use crate::digest::{DigestFunction, is_hex};
+use crate::fs::{OwnDir, modified};
+
+/// Name of the directory in relto's own.
+const DIR: &str = "told";
+
+/// Length of the files' names: hexadecimal digits.
+const NAME_LENGTH: usize = 32;
 
 /// How long a warning is not repeated.
 const WARNING_WINDOW: Duration = Duration::from_mins(10);
@@ -26,7 +32,8 @@ const RETENTION: Duration = Duration::from_hours(24);
 /// Remembers across processes what was shown and what failed recently.
 #[derive(Debug, Clone)]
 pub struct Throttle {
-    dir: Option<PathBuf>,
+    /// The directory that holds [`DIR`].
+    root: Option<PathBuf>,
 }
 
 impl Throttle {
@@ -34,7 +41,7 @@ impl Throttle {
     #[must_use]
     pub fn new(dir: Option<&Path>) -> Self {
         Self {
-            dir: dir.map(|dir| dir.join("told")),
+            root: dir.map(Path::to_owned),
         }
     }
 
@@ -55,25 +62,24 @@ impl Throttle {
     }
 
     fn touch(&self, text: &str) -> io::Result<()> {
-        let Some(dir) = &self.dir else {
+        let Some(root) = &self.root else {
             return Ok(());
         };
-        create_private_dir(dir)?;
-        let file = open_private_file(&file(dir, text))?;
-        remove_old(dir);
+        let dir = OwnDir::make_below(root, Path::new(DIR))?;
+        let file = dir.open_file(&name(text), OFlags::CREATE)?;
+        remove_old(&dir);
         file.file().set_modified(SystemTime::now())
     }
 
     fn age(&self, text: &str) -> Option<Duration> {
-        let found = fs::metadata(file(self.dir.as_ref()?, text)).ok()?;
-        found.modified().ok()?.elapsed().ok()
+        let dir = OwnDir::open_below(self.root.as_ref()?, Path::new(DIR)).ok()?;
+        modified(&dir.regular(&name(text))?).elapsed().ok()
     }
 
     fn note(&self, text: &str) -> io::Result<bool> {
-        let Some(dir) = &self.dir else {
+        let Some(root) = &self.root else {
             return Ok(true);
         };
-        let path = file(dir, text);
         let lately = |found: std::fs::Metadata| {
             let age = found.modified().ok().and_then(|time| time.elapsed().ok());
             age.is_some_and(|age| age < WARNING_WINDOW)
@@ -81,21 +87,17 @@ impl Throttle {
         if self.age(text).is_some_and(|age| age < WARNING_WINDOW) {
             return Ok(false);
         }
-        create_private_dir(dir)?;
-        match fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&path)
-        {
+        let (dir, name) = (OwnDir::make_below(root, Path::new(DIR))?, name(text));
+        match dir.open_file(&name, OFlags::CREATE | OFlags::EXCL) {
             Ok(_) => {
-                remove_old(dir);
+                remove_old(&dir);
                 Ok(true)
             }
             // Old, or made by another process at this moment, which then shows it.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let file = fs::OpenOptions::new().write(true).open(&path)?;
+                let file = dir.open_file(&name, OFlags::empty())?;
                 let is_first = !file.metadata().is_ok_and(lately);
-                file.set_modified(SystemTime::now())?;
+                file.file().set_modified(SystemTime::now())?;
                 Ok(is_first)
             }
             Err(error) => Err(error),
@@ -104,17 +106,23 @@ impl Throttle {
 }
 
 /// There is one file for each text that was shown; one that cannot be removed stays.
-fn remove_old(dir: &Path) {
-    let _ = remove_older(dir, RETENTION);
+fn remove_old(dir: &OwnDir) {
+    let _ = dir.remove_older(RETENTION, is_name);
 }
 
-fn file(dir: &Path, text: &str) -> PathBuf {
+fn name(text: &str) -> String {
     let digest = DigestFunction::Sha256.digest(text.as_bytes());
-    dir.join(&digest.hex()[..32])
+    digest.hex()[..NAME_LENGTH].to_owned()
+}
+
+fn is_name(name: &str) -> bool {
+    name.len() == NAME_LENGTH && is_hex(name)
 }
 
 #[cfg(test)]
 mod tests {
+    use fs_err as fs;
+
     use super::*;
 
     #[test]
@@ -125,7 +133,7 @@ mod tests {
         assert!(!throttle.first_time("a"));
         assert!(throttle.first_time("b"));
         let long_ago = SystemTime::now() - WARNING_WINDOW * 2;
-        for entry in fs::read_dir(dir.path().join("told")).expect("a directory") {
+        for entry in fs::read_dir(dir.path().join(DIR)).expect("a directory") {
             let file = fs::File::options()
                 .write(true)
                 .open(entry.expect("an entry").path())
@@ -145,7 +153,7 @@ mod tests {
         assert!(throttle.recently_failed("farm"));
         let file = fs::File::options()
             .write(true)
-            .open(file(&dir.path().join("told"), "farm"))
+            .open(dir.path().join(DIR).join(name("farm")))
             .expect("opened");
         file.set_modified(SystemTime::now() - FAILURE_WINDOW * 2)
             .expect("aged");
@@ -157,22 +165,45 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let throttle = Throttle::new(Some(dir.path()));
         assert!(throttle.first_time("old") && throttle.first_time("lately"));
-        let files = dir.path().join("told");
+        let file = |text: &str| dir.path().join(DIR).join(name(text));
         let age = |text: &str, age: Duration| {
             let file = fs::File::options()
                 .write(true)
-                .open(file(&files, text))
+                .open(file(text))
                 .expect("opened");
             file.set_modified(SystemTime::now() - age).expect("aged");
         };
         age("old", RETENTION * 2);
         age("lately", WARNING_WINDOW * 2);
         assert!(throttle.first_time("new"));
-        assert!(!file(&files, "old").exists());
-        assert!(file(&files, "lately").exists() && file(&files, "new").exists());
+        assert!(!file("old").exists());
+        assert!(file("lately").exists() && file("new").exists());
         age("lately", RETENTION * 2);
         throttle.mark_failed("farm");
-        assert!(!file(&files, "lately").exists());
+        assert!(!file("lately").exists());
+    }
+
+    #[test]
+    fn neither_a_file_of_another_name_nor_what_a_link_leads_to_is_removed() {
+        let top = tempfile::tempdir().expect("a temporary directory");
+        let home = top.path().join("home");
+        let old = |dir: &Path, name: &str| {
+            fs::create_dir_all(dir).expect("made");
+            let file = fs::File::create(dir.join(name)).expect("written");
+            file.set_modified(SystemTime::now() - RETENTION * 2)
+                .expect("aged");
+        };
+        old(&home, &name("mine"));
+        fs_err::os::unix::fs::symlink(&home, top.path().join(DIR)).expect("linked");
+        let throttle = Throttle::new(Some(top.path()));
+        assert!(throttle.first_time("a") && throttle.first_time("a"));
+        throttle.mark_failed("farm");
+        assert_eq!(fs::read_dir(&home).expect("listed").count(), 1);
+
+        fs::remove_file(top.path().join(DIR)).expect("removed");
+        old(&top.path().join(DIR), "thesis.tex");
+        assert!(throttle.first_time("a") && !throttle.first_time("a"));
+        assert!(top.path().join(DIR).join("thesis.tex").exists());
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! that has waited for long has the one file `waiting`, and others leave it the memory that it
 //! waits for. Where the files cannot be made, memory is not counted.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
@@ -25,7 +26,7 @@ use super::free_memory::{FreeMemory, MemoryLimit};
 use super::proc_stat::ProcStat;
 use super::slot_files;
 use crate::events;
-use crate::fs::{create_private_dir, open_private_file, read_regular_no_follow};
+use crate::fs::OwnDir;
 
 /// How often a machine without memory is looked at again: others do not tell when they end.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -93,8 +94,8 @@ impl Room {
 /// The reservations of a user's processes on this machine.
 #[derive(Debug)]
 pub struct MemoryLedger {
-    /// `None`: memory is not counted.
-    dir: Option<PathBuf>,
+    /// relto's own directory. `None`: memory is not counted.
+    root: Option<PathBuf>,
     setting: LocalMemory,
     free: FreeMemory,
     /// A compiler of this process has ended.
@@ -105,6 +106,7 @@ pub struct MemoryLedger {
 #[derive(Debug)]
 pub struct LockedLedger<'a> {
     ledger: &'a MemoryLedger,
+    dir: OwnDir,
     /// `None` if the lock is held by something that does not let go; then two processes may count
     /// on the same bytes.
     _lock: Option<fs::File>,
@@ -161,7 +163,7 @@ impl MemoryLedger {
     pub fn of_machine(dir: Option<&Path>, setting: LocalMemory) -> Self {
         let dir = dir.filter(|_| setting != LocalMemory::Unlimited);
         Self {
-            dir: dir.map(|dir| slot_files::of_machine(dir).join("memory")),
+            root: dir.map(Path::to_owned),
             setting,
             free: FreeMemory::of_process(),
             released: Arc::default(),
@@ -171,8 +173,8 @@ impl MemoryLedger {
     /// Waits, shortly, until no other process reads or writes the ledger. `None` where memory is
     /// not counted.
     pub async fn lock(&self) -> Option<LockedLedger<'_>> {
-        let dir = self.dir.as_deref()?;
-        let file = open(dir, "lock").ok()?;
+        let dir = self.dir()?;
+        let file = dir.open_file("lock", OFlags::CREATE).ok()?;
         let started = events::now();
         let mut locked = file.file().try_lock();
         while locked.is_err() && started.elapsed() < LOCK_PATIENCE {
@@ -181,6 +183,7 @@ impl MemoryLedger {
         }
         Some(LockedLedger {
             ledger: self,
+            dir,
             _lock: locked.is_ok().then_some(file),
         })
     }
@@ -188,6 +191,13 @@ impl MemoryLedger {
     /// Resolves when it is worth to look again: a compiler has ended, or some time has passed.
     pub async fn changed(&self) {
         let _ = tokio::time::timeout(LOOK_INTERVAL, self.released.notified()).await;
+    }
+
+    fn dir(&self) -> Option<OwnDir> {
+        let (root, below) = (self.root.as_ref()?, slot_files::of_machine().join("memory"));
+        OwnDir::open_below(root, &below)
+            .or_else(|_| OwnDir::make_below(root, &below))
+            .ok()
     }
 
     fn entry(&self, file: fs::File) -> LockedEntry {
@@ -204,11 +214,10 @@ impl LockedLedger<'_> {
     /// this process waits for itself.
     #[must_use]
     pub fn room(&self, waiting: &MemoryWait) -> Option<Room> {
-        let dir = self.ledger.dir.as_deref()?;
-        let running = running(dir);
+        let running = running(&self.dir);
         let waited_for = match &waiting.entry {
             Some(_) => None,
-            None => waited_for(dir),
+            None => waited_for(&self.dir),
         };
         let claimed: Vec<&ClaimedMemory> = running.iter().chain(&waited_for).collect();
         let mut bytes = left(&self.ledger.free.limits(), &claimed)?;
@@ -227,8 +236,7 @@ impl LockedLedger<'_> {
     /// Promises `bytes` to a compiler.
     #[must_use]
     pub fn reserve(self, bytes: u64) -> MemoryReservation {
-        let dir = self.ledger.dir.as_deref();
-        let file = dir.and_then(|dir| free_file(dir).ok());
+        let file = free_file(&self.dir).ok();
         let entry = file.map(|file| self.ledger.entry(file));
         if let Some(entry) = &entry {
             entry.write(bytes, None);
@@ -244,8 +252,7 @@ impl LockedLedger<'_> {
     /// process.
     pub fn wait_for(&self, bytes: u64, waiting: &mut MemoryWait) {
         if waiting.entry.is_none() && waiting.since.elapsed() > PATIENCE {
-            let dir = self.ledger.dir.as_deref();
-            let file = dir.and_then(|dir| open(dir, WAITING).ok());
+            let file = self.dir.open_file(WAITING, OFlags::CREATE).ok();
             let file = file.filter(|file| file.file().try_lock().is_ok());
             waiting.entry = file.map(|file| self.ledger.entry(file));
         }
@@ -314,19 +321,14 @@ impl LockedEntry {
 
 const WAITING: &str = "waiting";
 
-fn open(dir: &Path, name: &str) -> io::Result<fs::File> {
-    let path = dir.join(name);
-    open_private_file(&path).or_else(|_| {
-        create_private_dir(dir)?;
-        open_private_file(&path)
-    })
-}
+/// The names in an entry are short; one that is longer counts as one that is being written.
+const LONGEST_ENTRY: u64 = 64 << 10;
 
 /// The first file that nobody holds, locked.
-fn free_file(dir: &Path) -> io::Result<fs::File> {
+fn free_file(dir: &OwnDir) -> io::Result<fs::File> {
     let mut number: usize = 0;
     loop {
-        let file = open(dir, &number.to_string())?;
+        let file = dir.open_file(&number.to_string(), OFlags::CREATE)?;
         match file.file().try_lock() {
             Ok(()) => return Ok(file),
             Err(std::fs::TryLockError::WouldBlock) => number += 1,
@@ -336,30 +338,30 @@ fn free_file(dir: &Path) -> io::Result<fs::File> {
 }
 
 /// The compilers that run, or are about to.
-fn running(dir: &Path) -> Vec<ClaimedMemory> {
-    let names = fs::read_dir(dir).into_iter().flatten().flatten();
-    let names = names.filter_map(|entry| entry.file_name().into_string().ok());
+fn running(dir: &OwnDir) -> Vec<ClaimedMemory> {
+    let names = dir.names().into_iter().flatten();
     let numbers = names.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
-    let entries = numbers.filter_map(|name| held(&dir.join(name)));
+    let entries = numbers.filter_map(|name| held(dir, &name));
     entries.filter_map(LedgerEntry::running).collect()
 }
 
 /// What a process that has waited for long needs.
-fn waited_for(dir: &Path) -> Option<ClaimedMemory> {
-    let entry = held(&dir.join(WAITING))?;
+fn waited_for(dir: &OwnDir) -> Option<ClaimedMemory> {
+    let entry = held(dir, WAITING)?;
     entry.running()
 }
 
 /// What a file says while a process holds it.
-fn held(path: &Path) -> Option<LedgerEntry> {
-    let file = open_private_file(path).ok()?;
+fn held(dir: &OwnDir, name: &str) -> Option<LedgerEntry> {
+    let file = dir.open_file(name, OFlags::empty()).ok()?;
     if !matches!(
         file.file().try_lock(),
         Err(std::fs::TryLockError::WouldBlock)
     ) {
         return None;
     }
-    let text = read_regular_no_follow(path).ok()?;
+    let mut text = Vec::new();
+    file.take(LONGEST_ENTRY).read_to_end(&mut text).ok()?;
     // What cannot be read is being written.
     Some(serde_json::from_slice(&text).unwrap_or(LedgerEntry {
         bytes: u64::MAX,

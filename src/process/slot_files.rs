@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fs_err as fs;
+use rustix::fs::OFlags;
 use rustix::io::{FdFlags, fcntl_setfd};
 
 use crate::events;
-use crate::fs::{create_private_dir, host_name, make_private, open_private_file};
+use crate::fs::{OwnDir, host_name};
 
 /// Pause between two attempts: short compared to a compile.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -24,7 +25,9 @@ const LONGEST_WAIT: Duration = Duration::from_mins(10);
 /// The slots of a user on this machine.
 #[derive(Debug)]
 pub struct SlotFiles {
-    dir: PathBuf,
+    /// relto's own directory, and that of the slots in it.
+    root: PathBuf,
+    below: PathBuf,
     count: usize,
 }
 
@@ -42,16 +45,26 @@ pub(super) enum SlotAttempt {
 }
 
 /// Where processes of this machine count together, below a directory that many machines may share.
-pub(super) fn of_machine(dir: &Path) -> PathBuf {
-    dir.join("slots").join(host_name())
+pub(super) fn of_machine() -> PathBuf {
+    Path::new("slots").join(host_name())
 }
 
 impl SlotFiles {
     /// `count` slots, for all processes that keep their state in `dir`.
     #[must_use]
     pub fn of_machine(dir: &Path, count: usize) -> Self {
-        let dir = of_machine(dir);
-        Self { dir, count }
+        Self::below(dir, of_machine(), count)
+    }
+
+    /// The same, for uploads ahead of a link.
+    #[must_use]
+    pub fn of_uploads(dir: &Path, count: usize) -> Self {
+        Self::below(dir, Path::new("ahead").join(of_machine()), count)
+    }
+
+    fn below(root: &Path, below: PathBuf, count: usize) -> Self {
+        let root = root.to_owned();
+        Self { root, below, count }
     }
 
     /// Waits for a slot, blocking the thread. `None` if there is no limit, or no slot for very
@@ -75,11 +88,14 @@ impl SlotFiles {
 
     /// Takes a slot if one is free at this moment.
     pub(super) fn attempt(&self) -> SlotAttempt {
+        let Ok(dir) = self.dir() else {
+            return SlotAttempt::Unlimited;
+        };
         let count = self.count;
         // Processes that start at the same time try different files first.
         let first = std::process::id() as usize;
         for number in (first..first + count).map(|number| number % count) {
-            let Ok(file) = self.open(number) else {
+            let Ok(file) = dir.open_file(&number.to_string(), OFlags::CREATE) else {
                 return SlotAttempt::Unlimited;
             };
             match file.file().try_lock() {
@@ -91,16 +107,9 @@ impl SlotFiles {
         SlotAttempt::Full
     }
 
-    fn open(&self, number: usize) -> std::io::Result<fs::File> {
-        let path = self.dir.join(number.to_string());
-        open_private_file(&path).or_else(|_| {
-            create_private_dir(&self.dir)?;
-            // An earlier relto may have made them for all users.
-            for dir in self.dir.ancestors().take(2) {
-                make_private(dir)?;
-            }
-            open_private_file(&path)
-        })
+    fn dir(&self) -> std::io::Result<OwnDir> {
+        OwnDir::open_below(&self.root, &self.below)
+            .or_else(|_| OwnDir::make_below(&self.root, &self.below))
     }
 }
 
@@ -127,6 +136,20 @@ mod tests {
         assert!(slots.take_within(Duration::ZERO).is_none(), "not for ever");
         drop(first);
         assert!(slots.take().is_some());
+    }
+
+    #[test]
+    fn slots_that_are_a_link_are_not_used() {
+        let top = tempfile::tempdir().expect("a temporary directory");
+        let (root, elsewhere) = (top.path().join("root"), top.path().join("elsewhere"));
+        fs::create_dir(&root).expect("made");
+        fs::create_dir(&elsewhere).expect("made");
+        for name in ["slots", "ahead"] {
+            fs_err::os::unix::fs::symlink(&elsewhere, root.join(name)).expect("linked");
+        }
+        assert!(SlotFiles::of_machine(&root, 1).take().is_none());
+        assert!(SlotFiles::of_uploads(&root, 1).take().is_none());
+        assert_eq!(fs::read_dir(&elsewhere).expect("listed").count(), 0);
     }
 
     #[test]

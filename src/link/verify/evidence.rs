@@ -9,7 +9,8 @@ use std::time::SystemTime;
 
 use fs_err as fs;
 
-use crate::fs::{create_private_dir, open_private_file};
+use crate::digest::is_hex;
+use crate::fs::{OwnDir, open_private_file};
 
 /// Name of the directory in the user's directory for state.
 const DIR: &str = "differing";
@@ -26,61 +27,75 @@ pub(super) type Evidence<'a> = (String, &'a [u8]);
 /// Writes `files` into the directory `name` below `dir` and returns it. A directory of that name
 /// holds them already.
 pub(super) fn keep(dir: &Path, name: &str, files: &[Evidence<'_>]) -> io::Result<PathBuf> {
-    let parent = dir.join(DIR);
-    let place = parent.join(name);
-    if place.is_dir() {
+    let parent = OwnDir::make_below(dir, Path::new(DIR))?;
+    let place = parent.path().join(name);
+    if parent.child(name).is_ok() {
         return Ok(place);
     }
-    create_private_dir(&parent)?;
     let unfinished = tempfile::Builder::new()
         .prefix(UNFINISHED)
         .permissions(std::fs::Permissions::from_mode(0o700))
-        .tempdir_in(&parent)?;
+        .tempdir_in(parent.path())?;
     for (name, contents) in files {
         open_private_file(&unfinished.path().join(name))?.write_all(contents)?;
     }
     match fs::rename(unfinished.path(), &place) {
         // Another link has found the same.
-        Err(_) if place.is_dir() => {}
+        Err(_) if parent.child(name).is_ok() => {}
         renamed => renamed?,
     }
-    forget_oldest(&parent, &place);
+    forget_oldest(&parent, name);
     Ok(place)
 }
 
 /// Removes what is too much, except for `newest`. What cannot be removed stays.
-fn forget_oldest(parent: &Path, newest: &Path) {
-    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
-    let mut pairs: Vec<(SystemTime, u64, PathBuf)> = entries
-        .map(|entry| entry.path())
-        .filter(|path| path != newest && path.is_dir())
-        .map(|path| (written(&path), size(&path), path))
+fn forget_oldest(parent: &OwnDir, newest: &str) {
+    let names = parent.names().into_iter().flatten();
+    let others = names.filter(|name| name != newest && is_name(name));
+    let mut pairs: Vec<(SystemTime, u64, String)> = others
+        .filter_map(|name| {
+            let dir = parent.child(&name).ok()?;
+            Some((dir.modified(), size(&dir), name))
+        })
         .collect();
     pairs.sort_unstable_by(|a, b| b.cmp(a));
-    let (mut count, mut bytes) = (1, size(newest));
-    for (_, size, path) in pairs {
+    let newest = parent.child(newest);
+    let (mut count, mut bytes) = (1, newest.map_or(0, |newest| size(&newest)));
+    for (_, size, name) in pairs {
         count += 1;
         bytes += size;
         if count > MOST || bytes > MOST_BYTES {
-            let _ = fs::remove_dir_all(path);
+            let _ = remove(parent, &name);
         }
     }
 }
 
-fn written(dir: &Path) -> SystemTime {
-    let found = fs::symlink_metadata(dir).and_then(|found| found.modified());
-    found.unwrap_or(SystemTime::UNIX_EPOCH)
+/// As [`WrongResult::name`](super::wrong::WrongResult::name) gives.
+fn is_name(name: &str) -> bool {
+    let lengths = name.split('-').map(str::len);
+    lengths.eq([16, 8, 8]) && name.split('-').all(is_hex)
 }
 
-fn size(dir: &Path) -> u64 {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    let found = entries.filter_map(|entry| entry.metadata().ok());
-    found.map(|found| found.len()).sum()
+fn size(dir: &OwnDir) -> u64 {
+    let names = dir.names().into_iter().flatten();
+    let found = names.filter_map(|name| dir.regular(&name));
+    found.map(|found| found.st_size.unsigned_abs()).sum()
+}
+
+/// There are only files in it.
+fn remove(parent: &OwnDir, name: &str) -> io::Result<()> {
+    let dir = parent.child(name)?;
+    for file in dir.names()? {
+        dir.remove(&file)?;
+    }
+    parent.remove_dir(name)
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::MetadataExt as _;
+
+    use fs_err::os::unix::fs::symlink;
 
     use super::*;
 
@@ -108,10 +123,29 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let mut newest = PathBuf::new();
         for number in 0..MOST + 4 {
-            newest = keep(dir.path(), &number.to_string(), &[]).expect("kept");
+            let name = format!("{number:016x}-0123abcd-cdef4567");
+            newest = keep(dir.path(), &name, &[]).expect("kept");
         }
         let parent = newest.parent().expect("a parent");
         assert_eq!(fs::read_dir(parent).expect("listed").count(), MOST);
         assert!(newest.is_dir());
+    }
+
+    #[test]
+    fn neither_directories_of_other_names_nor_what_links_lead_to_are_removed() {
+        let top = tempfile::tempdir().expect("a directory");
+        let (home, state) = (top.path().join("home"), top.path().join("state"));
+        fs::create_dir_all(home.join("photos")).expect("made");
+        fs::create_dir_all(state.join(DIR).join("photos")).expect("made");
+        let name = |number: usize| format!("{number:016x}-0123abcd-cdef4567");
+        symlink(&home, state.join(DIR).join(name(1000))).expect("linked");
+        for number in 0..MOST + 4 {
+            keep(&state, &name(number), &[]).expect("kept");
+        }
+        assert!(state.join(DIR).join("photos").is_dir() && home.join("photos").is_dir());
+
+        fs::rename(state.join(DIR), top.path().join("old")).expect("moved");
+        symlink(top.path().join("old"), state.join(DIR)).expect("linked");
+        keep(&state, &name(MOST + 4), &[]).expect_err("a link");
     }
 }

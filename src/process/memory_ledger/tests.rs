@@ -42,14 +42,10 @@ async fn what_a_compiler_has_already_is_not_counted_twice() {
     let dir = tempfile::tempdir().expect("a directory");
     let ledger = ledger(dir.path(), LocalMemory::AtMost(4 * GIB));
     let held = reserve(&ledger, GIB).await;
-    assert_eq!(running(&ledger_dir(&ledger))[0].growth, GIB);
+    assert_eq!(running(&ledger.dir().expect("it counts"))[0].growth, GIB);
     held.started(std::process::id());
-    let running = running(&ledger_dir(&ledger));
+    let running = running(&ledger.dir().expect("it counts"));
     assert!(running[0].growth < GIB && running[0].bytes == GIB);
-}
-
-fn ledger_dir(ledger: &MemoryLedger) -> PathBuf {
-    ledger.dir.clone().expect("it counts")
 }
 
 #[tokio::test]
