@@ -37,6 +37,31 @@ const PATH_OPTIONS: [&str; 16] = [
 /// With this option clang looks for relative paths in another directory than the current one.
 const WORKING_DIRECTORY: &str = "-working-directory";
 
+/// How options begin that find a source by its name as the command line spells it: in lists, maps, other
+/// file systems, and profiles, in which functions of a file have its name before theirs.
+const BY_NAME: [&str; 20] = [
+    "-fsanitize-ignorelist",
+    "-fsanitize-blacklist",
+    "-fsanitize-system-ignorelist",
+    "-fsanitize-coverage-",
+    "-fprofile-",
+    "-fcs-profile-",
+    "-fcoverage-mapping",
+    "-funique-internal-linkage-names",
+    "-fxray-always-instrument",
+    "-fxray-attr-list",
+    "-fxray-never-instrument",
+    "--warning-suppression-mappings",
+    "-ivfsoverlay",
+    "-vfsoverlay",
+    "-fdebug-prefix-map=/",
+    "-ffile-prefix-map=/",
+    "-fmacro-prefix-map=/",
+    "-fcoverage-prefix-map=/",
+    "--coverage",
+    "-ftest-coverage",
+];
+
 /// The command line of a compile in which paths below `base` are relative to the current directory.
 /// Response files are left as they are.
 #[must_use]
@@ -54,14 +79,18 @@ pub fn with_relative_paths(words: &[OsString], base: &Path) -> Vec<OsString> {
     rewritten.map(OsString::from).collect()
 }
 
-/// Whether clang may look for relative paths elsewhere: here, in response files, or by edits and
-/// configuration files, which are not read for this.
+/// Whether clang may look for relative paths elsewhere, or look for a source by its name: here, in
+/// response files, or by edits and configuration files, which are not read for this.
 fn may_look_elsewhere(words: &[String]) -> bool {
     let read = &mut |path: &str| read_regular_to_string(path);
     let Ok(words) = expand_response_files(words, Quoting::Gnu, read) else {
         return true;
     };
-    let may = |word: &String| word.contains(WORKING_DIRECTORY) || word.starts_with("--config");
+    let may = |word: &String| {
+        word.contains(WORKING_DIRECTORY)
+            || word.starts_with("--config")
+            || BY_NAME.iter().any(|start| word.starts_with(start))
+    };
     std::env::var_os(overrides::VARIABLE).is_some() || words.iter().any(may)
 }
 
@@ -255,12 +284,18 @@ mod tests {
         assert!(of("-working-directory"));
         assert!(of("-Wp,-working-directory,/"));
         assert!(of("--config=x.cfg"));
+        assert!(of("-fsanitize-ignorelist=/x"));
+        assert!(of("-fprofile-use=x"));
+        assert!(of("-ffile-prefix-map=/x=/y"));
+        assert!(of("-ivfsoverlay"));
         let file = dir.path().join("words");
         fs_err::write(&file, "-O2 -working-directory /").expect("written");
         assert!(of(&format!("@{}", file.display())));
         fs_err::write(&file, "-O2").expect("written");
         assert!(!of(&format!("@{}", file.display())));
         assert!(!of("-O2"));
+        assert!(!of("-fsanitize=address"));
+        assert!(!of("-ffile-prefix-map=../src=/y"));
     }
 
     #[test]
