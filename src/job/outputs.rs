@@ -91,7 +91,7 @@ impl JobFile {
 struct Outputs<'n> {
     /// By the last part of the name, each with the directory that it stands in.
     by_name: HashMap<&'n OsStr, Vec<(Arc<Path>, &'n str)>>,
-    /// Those that are there and have another name: rarely any.
+    /// Those that are there, which objects of a link are not.
     by_file: HashMap<FileId, &'n str>,
 }
 
@@ -105,7 +105,7 @@ impl<'n> Outputs<'n> {
             return Some(other);
         }
         alike.push((dir, name));
-        self.by_file.insert(file_with_another_name(path)?, name)
+        self.by_file.insert(regular_file(path)?, name)
     }
 
     fn find<'a>(&self, dirs: &mut RealDirs<'a>, name: &'a str) -> Option<&'n str> {
@@ -124,17 +124,10 @@ impl<'n> Outputs<'n> {
     }
 }
 
-/// The regular file at `path` if it has another name as well: by a link, or as a hard link.
-fn file_with_another_name(path: &Path) -> Option<FileId> {
-    use std::os::unix::fs::MetadataExt as _;
-    let found = fs_err::symlink_metadata(path).ok()?;
-    let is_link = found.is_symlink();
-    let found = if is_link {
-        fs_err::metadata(path).ok()?
-    } else {
-        found
-    };
-    (found.is_file() && (is_link || found.nlink() > 1)).then(|| FileId::of(&found))
+/// The regular file to which `path` leads.
+fn regular_file(path: &Path) -> Option<FileId> {
+    let found = fs_err::metadata(path).ok()?;
+    found.is_file().then(|| FileId::of(&found))
 }
 
 /// The directories that names stand in, without links.
@@ -147,7 +140,8 @@ impl<'n> RealDirs<'n> {
         let parent = path.parent().unwrap_or(Path::new(""));
         let find = || {
             let dir = fs_err::canonicalize(Path::new(".").join(parent)).ok()?;
-            let is_device = dir.starts_with("/dev") || dir.starts_with("/proc");
+            let is_memory = dir.starts_with("/dev/shm");
+            let is_device = dir.starts_with("/dev") && !is_memory || dir.starts_with("/proc");
             (!is_device).then(|| Arc::from(dir))
         };
         self.0.entry(parent).or_insert_with(find).clone()
@@ -229,12 +223,15 @@ mod tests {
         fs_err::hard_link(place("clang"), place("compiler.o")).expect("linked");
         fs_err::os::unix::fs::symlink("m.o", place("soft.o")).expect("linked");
         fs_err::os::unix::fs::symlink("/dev/null", place("null.o")).expect("linked");
+        fs_err::write(place("old.o"), "an object").expect("written");
+        fs_err::os::unix::fs::symlink("old.o", place("to_old.o")).expect("linked");
         for (outputs, input) in [
             (["a.o", "hard.o"], "m.o"),
             (["a.o", "m.o"], "hard.o"),
             (["a.o", "soft.o"], "m.o"),
             (["soft.o", "hard.o"], "n.o"),
             (["a.o", "compiler.o"], "n.o"),
+            (["a.o", "old.o"], "to_old.o"),
         ] {
             let error = complaint(top.path(), outputs, input);
             assert!(error.contains("is the same file as the output"), "{error}");
