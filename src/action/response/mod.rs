@@ -169,6 +169,12 @@ pub fn tokenize(text: &str) -> Vec<String> {
     words
 }
 
+/// Whether a backslash at the end is none that another one escapes.
+fn is_continued(line: &str) -> bool {
+    let backslashes = line.len() - line.trim_end_matches('\\').len();
+    backslashes % 2 == 1
+}
+
 /// Splits the text of a configuration file. Lines that begin with `#` are comments, and a backslash
 /// at the end of a line joins it with the next.
 #[must_use]
@@ -180,7 +186,7 @@ pub fn tokenize_config(text: &str) -> Vec<String> {
             continue;
         }
         let mut line = first.to_owned();
-        while line.ends_with('\\') && lines.peek().is_some() {
+        while is_continued(&line) && lines.peek().is_some() {
             line.pop();
             line.extend(lines.next());
         }

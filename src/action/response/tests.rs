@@ -62,6 +62,7 @@ fn a_configuration_file_has_comments_and_joined_lines() {
     let text = "# -O0\n  # -O0\n-O1 # x\n-DX=\"a b\" \\\n  -DY\n";
     assert_eq!(tokenize_config(text), ["-O1", "#", "x", "-DX=a b", "-DY"]);
     assert_eq!(tokenize_config("-a\\"), ["-a\\"]);
+    assert_eq!(tokenize_config("-a\\\\\n-b\\\n-c"), ["-a\\", "-b-c"]);
 }
 
 proptest! {
