@@ -232,8 +232,14 @@ fn processor() -> Digest {
             "stepping",
             "flags",
             "Features",
+            "CPU implementer",
+            "CPU variant",
             "CPU part",
+            "cpu",
+            "machine",
+            "features",
             "isa",
+            "uarch",
         ]
         .contains(&name)
     };
