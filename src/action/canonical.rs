@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use memchr::memmem;
 
 use super::arguments::{Argument, Meaning};
 use super::file_table::FileTable;
-use super::kind::{OutputKind, Processor, processor, required_kind};
+use super::kind::{Format, OutputKind, Processor, format_of, processor, required_kind};
 use super::{INDEX, arguments, split_dwarf};
 use crate::client_context::ClientContext;
 use crate::job::{Caller, Job};
@@ -104,7 +105,7 @@ pub fn canonical(
 ) -> Result<Canonical, RewriteError> {
     let parsed = arguments::parse(words);
     let target = arguments::target(&parsed).unwrap_or(target);
-    let outputs = match outputs(caller, job, &parsed, table.context()) {
+    let outputs = match outputs(caller, job, &parsed, target, table.context()) {
         Ok(outputs) => outputs,
         Err(reason) => return Ok(Canonical::InPlace(reason)),
     };
@@ -156,6 +157,19 @@ fn module_paths<'a>(job: &'a Job, index: Option<&'a Index<'_>>) -> Vec<&'a [u8]>
     paths
 }
 
+/// How the names of modules begin.
+const MODULES: &str = "relto/m/";
+
+/// Whether an output names a module or the shard as only an action does. Where clang alone compiles, the
+/// user's own names would stand there: whatever option asks for that, such a job has to run in place.
+#[must_use]
+pub fn holds_canonical_names(output: &[u8]) -> bool {
+    let names = [MODULES, INDEX];
+    names
+        .iter()
+        .any(|name| memmem::find(output, name.as_bytes()).is_some())
+}
+
 /// One name per module, in the same order. All names have the same length, so that they sort by
 /// rank.
 fn module_names(paths: &[&[u8]]) -> Vec<String> {
@@ -164,7 +178,7 @@ fn module_names(paths: &[&[u8]]) -> Vec<String> {
     let width = by_path.len().saturating_sub(1).to_string().len().max(4);
     let mut names = vec![String::new(); by_path.len()];
     for (rank, number) in by_path.into_iter().enumerate() {
-        names[number] = format!("relto/m/{rank:0width$}.bc");
+        names[number] = format!("{MODULES}{rank:0width$}.bc");
     }
     names
 }
@@ -177,6 +191,7 @@ fn outputs(
     caller: Caller,
     job: &Job,
     arguments: &[Argument<'_>],
+    target: &str,
     context: &ClientContext,
 ) -> Result<Vec<NamedOutput>, NoCanonicalForm> {
     let cause = || {
@@ -192,6 +207,10 @@ fn outputs(
         if caller == Caller::Linker && split_dwarf::is_dwo_name(file) {
             reason.push_str("; `dwo_dir` gives it a name that is the same in every link");
         }
+        return Err(NoCanonicalForm::new(cause(), reason));
+    }
+    if names_its_remarks(arguments, target) {
+        let reason = "the object contains the path of the optimization record".to_owned();
         return Err(NoCanonicalForm::new(cause(), reason));
     }
     if real_names && caller == Caller::Linker {
@@ -215,6 +234,16 @@ fn outputs(
         });
     }
     Ok(outputs)
+}
+
+/// Whether the object says where the optimization record is: those for Apple do, whose linker collects
+/// them, others if LLVM is told to.
+fn names_its_remarks(arguments: &[Argument<'_>], target: &str) -> bool {
+    let has = |text: &str| {
+        let mut words = arguments.iter().flat_map(|it| it.words);
+        words.any(|word| word.contains(text))
+    };
+    has("optimization-record") && (format_of(target) == Format::MachO || has("remarks-section"))
 }
 
 /// Whether a path names the same file in the input root as in the job's directory.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::arguments::Argument;
-use super::kind::{Format, OutputKind, WrongOutput, format_of, magic};
+use super::kind::{Format, OutputKind, WINDOWS, WrongOutput, format_of, magic};
 
 /// How an object with more sections than 16 bits can count begins.
 const BIG: &[u8] = &[0x00, 0x00, 0xff, 0xff, 0x02, 0x00];
@@ -46,9 +46,7 @@ pub fn time_of_compile(kind: OutputKind, object: &[u8]) -> Option<Range<usize>> 
 /// Whether a module for `triple` can get debug information in the form of Windows.
 #[must_use]
 pub fn may_have_codeview(triple: &str) -> bool {
-    let is_windows = ["windows", "win32", "uefi"]
-        .iter()
-        .any(|name| triple.contains(name));
+    let is_windows = WINDOWS.iter().any(|name| triple.contains(name));
     is_windows || format_of(triple) == Format::Coff
 }
 

@@ -87,6 +87,22 @@ pub fn required_kind(arguments: &[Argument<'_>], target: &str) -> OutputKind {
     }
 }
 
+/// Windows, and what LLVM takes for it.
+pub(super) const WINDOWS: [&str; 6] = ["windows", "win32", "uefi", "mingw", "cygwin", "msys"];
+
+/// The vendor alone decides nothing.
+const SYSTEMS_OF_APPLE: [&str; 9] = [
+    "darwin",
+    "macos",
+    "ios",
+    "tvos",
+    "watchos",
+    "xros",
+    "visionos",
+    "driverkit",
+    "bridgeos",
+];
+
 /// The object format of a target triple, by LLVM's rules (`Triple::getDefaultFormat`).
 #[must_use]
 pub fn format_of(triple: &str) -> Format {
@@ -102,8 +118,8 @@ pub fn format_of(triple: &str) -> Format {
         _ if triple.starts_with("spirv") => Format::SpirV,
         _ if triple.starts_with("dxil") => Format::DxContainer,
         _ if triple.starts_with("wasm") => Format::Wasm,
-        _ if has("apple") || has("darwin") || has("macos") || has("ios") => Format::MachO,
-        _ if has("windows") || has("win32") || has("uefi") || has("mingw") => Format::Coff,
+        _ if SYSTEMS_OF_APPLE.iter().any(|name| has(name)) => Format::MachO,
+        _ if WINDOWS.iter().any(|name| has(name)) => Format::Coff,
         _ => Format::Elf,
     }
 }
@@ -303,6 +319,10 @@ mod tests {
             ("x86_64-w64-windows-gnu", Format::Coff),
             ("x86_64-w64-mingw32", Format::Coff),
             ("x86_64-pc-windows-elf", Format::Elf),
+            ("x86_64-apple-linux", Format::Elf),
+            ("arm64-apple-firmware1.0", Format::Elf),
+            ("x86_64-pc-cygwin", Format::Coff),
+            ("i686-pc-msys", Format::Coff),
             ("arm64-apple-macosx14", Format::MachO),
             ("wasm32-wasi", Format::Wasm),
             ("riscv64", Format::Elf),

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Once};
 
 use bytes::Bytes;
+use memchr::memmem;
 use tokio::sync::{Mutex, OnceCell, RwLock};
 use tokio_util::sync::CancellationToken;
 
@@ -281,6 +282,7 @@ impl LocalExecutor {
         let checked = check_result(&hermetic.job, exit_code, &finished.stderr, &outputs);
         let whole = checked.and_then(|()| match dir.undeclared(hermetic) {
             _ if !finished.stdout.is_empty() => Err(UnsoundResult::Prints),
+            _ if hold_directory(&outputs, &dir.path) => Err(UnsoundResult::HoldsNames),
             Some(file) => Err(UnsoundResult::Undeclared(file)),
             None => Ok(()),
         });
@@ -326,6 +328,13 @@ impl LocalExecutor {
             .await?;
         Ok(scratch.path())
     }
+}
+
+/// Whether an output names the directory in which it was made.
+fn hold_directory(outputs: &[Option<Bytes>], dir: &Path) -> bool {
+    let finder = memmem::Finder::new(dir.as_os_str().as_encoded_bytes());
+    let mut contents = outputs.iter().flatten();
+    contents.any(|contents| finder.find(contents).is_some())
 }
 
 /// What the compiler has written; `None` for what it has not.

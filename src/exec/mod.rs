@@ -18,9 +18,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::action::canonical::{CanonicalJob, NoCanonicalForm};
+use crate::action::canonical::{CanonicalJob, NoCanonicalForm, holds_canonical_names};
 use crate::action::guard::admitted_failure;
 use crate::action::kind::{Format, OutputKind, check_extra_output, check_output};
+use crate::action::messages::is_stack_usage;
 use crate::action::slice::SliceKey;
 use crate::action::{self, Action, Input, split_dwarf};
 use crate::digest::Digest;
@@ -100,6 +101,9 @@ pub enum InPlaceReason {
         "the debug information for Windows (CodeView) holds the command line and its directory"
     )]
     CodeView,
+    /// `-fsanitize=alloc-token` in its random mode.
+    #[error("its random tokens of allocations depend on the name of the module's file")]
+    RandomTokens,
     /// What an SDK of Apple says.
     #[error(
         "the version of the target's system may come from an SDK, which is no input of the job"
@@ -125,6 +129,7 @@ impl InPlaceReason {
             Self::TooLong => "long command lines",
             Self::Input(_) => "unreadable files",
             Self::CodeView => "CodeView",
+            Self::RandomTokens => "random allocation tokens",
             Self::Sdk => "SDK",
             Self::Multilib => "multilib",
             Self::Gcc => "functions without a processor",
@@ -275,6 +280,9 @@ pub enum UnsoundResult {
     MissingOutput(String),
     #[error("the compiler exited with 0 but {0}")]
     WrongOutput(String),
+    /// The real ones would stand there.
+    #[error("its output holds names or a directory that only an action has")]
+    HoldsNames,
     #[error("it also prints to standard output")]
     Prints,
     #[error("it also writes `{0}`")]
@@ -309,6 +317,10 @@ pub fn check_result(
         let contents =
             contents.ok_or_else(|| UnsoundResult::MissingOutput(declared.name.clone()))?;
         check_kind(job, number, contents)?;
+        // Names in these are replaced when they are written.
+        if !is_stack_usage(declared) && holds_canonical_names(contents) {
+            return Err(UnsoundResult::HoldsNames);
+        }
     }
     check_dwo(job, outputs)
 }

@@ -51,6 +51,7 @@ struct CheckedModules<'j> {
     bytes: u64,
     /// One may hold debug information in the form of Windows.
     codeview: bool,
+    random_tokens: bool,
     /// See [`ModuleFacts::lacks_processors`].
     lacks_processors: bool,
 }
@@ -58,6 +59,7 @@ struct CheckedModules<'j> {
 impl<'j> CheckedModules<'j> {
     fn add(&mut self, name: &'j str, known: Arc<FileFacts>, facts: &ModuleFacts) {
         self.codeview |= facts.codeview;
+        self.random_tokens |= facts.random_tokens;
         self.lacks_processors |= facts.lacks_processors;
         self.known.insert(name, (known, facts.sourceless));
     }
@@ -162,6 +164,9 @@ impl Planner<'_> {
         if may_have_codeview(target) && asks() {
             return Some(InPlaceReason::CodeView);
         }
+        if modules.random_tokens {
+            return Some(InPlaceReason::RandomTokens);
+        }
         let depends = modules.lacks_processors && depends_on_gcc(&parsed, target);
         depends.then_some(InPlaceReason::Gcc)
     }
@@ -221,6 +226,7 @@ impl Planner<'_> {
             known: KnownFiles::with_capacity(entries.len() + 1),
             bytes: 0,
             codeview: false,
+            random_tokens: false,
             lacks_processors: false,
         };
         // A module that is skipped, or compiled by itself, has no entry.

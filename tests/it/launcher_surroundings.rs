@@ -207,3 +207,51 @@ fn counters_of_coverage_are_written_beside_the_users_own_object() {
         assert!(places.any(|place| place == dir), "{option}");
     }
 }
+
+/// What LLVM makes of the name of a module's file, or of the directory, in an object.
+#[test]
+fn names_that_an_object_holds_are_those_of_the_user() {
+    let fixture = Fixture::new();
+    let clang = fixture.backends.compiler();
+    let dir = fixture.backends.dir();
+    let text = "int g(int, int); extern int A[9], B[9];\n\
+        int f1(int i) { return g(A[i], 1) * 3 + A[i + 1] - g(i, 7) + A[3]; }\n\
+        int f2(int i) { return g(B[i], 1) * 3 + B[i + 1] - g(i, 7) + B[3]; }\n\
+        void *malloc(unsigned long); void *h(int n) { void *p = malloc(8); return n ? p : malloc(24); }\n";
+    fs::write(dir.join("w.c"), text).expect("written");
+    let module = |options: &[&str]| {
+        let mut command = Command::new(&clang);
+        let command = command.current_dir(dir);
+        command.args(["-O2", "-flto=thin", "-c", "w.c", "-o", "main.o"]);
+        command.args(options).status().expect("clang").success()
+    };
+    assert!(module(&[]));
+    let merged = "-fcodegen-data-generate -mllvm -enable-global-merge-func";
+    let line = format!("{ALONE} -Wno-override-module");
+    let macho = "--target=arm64-apple-macos13 -fsave-optimization-record=bitstream";
+    for more in [merged, macho] {
+        fixture.assert_same(&clang, &format!("{line} {more}"), &[]);
+    }
+    // Since LLVM 22.
+    if module(&[
+        "-fsanitize=alloc-token",
+        "-Xclang",
+        "-falloc-token-mode=random",
+    ]) {
+        fixture.assert_same(&clang, ALONE, &[]);
+    }
+}
+
+/// A module without functions has no stack to tell of.
+#[test]
+fn a_further_output_that_clang_does_not_write_is_not_missed() {
+    let fixture = Fixture::new();
+    let clang = fixture.backends.compiler();
+    fs::write(fixture.backends.path("w.c"), "int data[3] = {1, 2};").expect("written");
+    let mut command = Command::new(&clang);
+    let command = command.current_dir(fixture.backends.dir());
+    run(command.args(["-O2", "-g", "-flto=thin", "-c", "w.c", "-o", "main.o"]));
+    for option in ["-fstack-usage", "-gsplit-dwarf -g0"] {
+        fixture.assert_same(&clang, &format!("{ALONE} {option}"), &[]);
+    }
+}

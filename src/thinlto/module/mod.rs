@@ -63,6 +63,8 @@ pub struct ModuleFacts {
     pub sourceless: [u8; 16],
     /// It may hold debug information in the form of Windows.
     pub codeview: bool,
+    /// The backend may make random tokens, which depend on the name of the module's file.
+    pub random_tokens: bool,
     /// Some of its functions may not say for which processor they are, so clang's driver does. That is
     /// looked at where it matters, in modules for `AArch64`.
     pub lacks_processors: bool,
@@ -88,6 +90,8 @@ pub fn facts(bytes: &[u8]) -> Result<ModuleFacts, ModuleError> {
     found.sourceless = sourceless.finish();
     // Strings of metadata are stored as they are, aligned to bytes.
     found.codeview = memmem::find(stream, CODEVIEW_FLAG).is_some();
+    let has = |flag: &[u8]| memmem::find(stream, flag).is_some();
+    found.random_tokens = has(TOKEN_MODE_FLAG) && has(b"random");
     found.lacks_processors = !is_aarch64(&found.triple) || !names_processors(bytes);
     if found.modules == 0 {
         return Err(ModuleError::NoModule);
@@ -160,5 +164,8 @@ impl ModuleFacts {
 /// The module flag that asks for `CodeView`.
 const CODEVIEW_FLAG: &[u8] = b"CodeView";
 
+/// The module flag that says how tokens of allocations are made, by `-fsanitize=alloc-token`.
+const TOKEN_MODE_FLAG: &[u8] = b"alloc-token-mode";
+
 /// The first byte of the compact form; it changes with the form.
-const ENCODING_VERSION: u8 = 6;
+const ENCODING_VERSION: u8 = 7;

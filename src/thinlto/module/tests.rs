@@ -28,6 +28,7 @@ fn a_module_has_a_hash_and_a_target() {
         triple: "x86_64-pc-linux-gnu".to_owned(),
         sourceless: found.sourceless,
         codeview: false,
+        random_tokens: false,
         lacks_processors: true,
     };
     assert_eq!(found, expected);
@@ -78,6 +79,7 @@ proptest! {
             triple,
             sourceless: [7; 16],
             codeview: modules % 2 == 1,
+            random_tokens: modules % 5 == 1,
             lacks_processors: modules % 3 == 1,
         };
         prop_assert_eq!(ModuleFacts::decode(&facts.encode()), Some(facts));
