@@ -132,17 +132,18 @@ impl LocalExecutor {
         }
     }
 
-    /// Runs `job`, which has a result from a cache, as its action says, to compare that result.
-    /// Dropping the future kills the compiler.
+    /// Runs `job`, which has a result from a cache, as its action says, to compare that result. The
+    /// inner error is why this machine makes no result of the action. Dropping the future kills the
+    /// compiler.
     ///
     /// # Errors
-    /// There is nothing to compare: the compiler could not be started or did not compile it, or the
-    /// link is being cancelled.
+    /// There is nothing to compare: the compiler could not be started, or the link is being
+    /// cancelled.
     pub async fn run_again(
         &self,
         job: &Planned,
         memory: &MemoryReservation,
-    ) -> Result<Compiled, JobFailure> {
+    ) -> Result<Result<Compiled, UnsoundResult>, JobFailure> {
         let no_result = |reason: String| JobFailure::Machine {
             module: job.module.clone(),
             reason,
@@ -157,10 +158,10 @@ impl LocalExecutor {
         let dir = format!("{}-again-{number}", job.id);
         match self.run_hermetic(job, hermetic, &dir, memory).await? {
             Attempt::Good(outputs, finished) => {
-                Ok(self.compiled(hermetic, outputs, finished).await)
+                Ok(Ok(self.compiled(hermetic, outputs, finished).await))
             }
             Attempt::OutOfMemory => Err(out_of_memory(job)),
-            Attempt::Bad(reason) => Err(no_result(reason.to_string())),
+            Attempt::Bad(reason) => Ok(Err(reason)),
         }
     }
 

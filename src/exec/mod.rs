@@ -295,6 +295,13 @@ pub enum UnsoundResult {
     Unconfined(String),
 }
 
+impl UnsoundResult {
+    /// Whether it says something of this machine and nothing of the job.
+    pub fn is_of_this_machine(&self) -> bool {
+        matches!(self, Self::InputsTooLarge | Self::Unconfined(_))
+    }
+}
+
 /// The guard behind every run and every cache: exit code, admissions on stderr, each output there
 /// and of its kind. `outputs` gives the contents of each declared output, in the job's order.
 ///

@@ -304,6 +304,31 @@ impl Delivery {
         }))
     }
 
+    /// Removes the results of `hermetic`, which this machine does not make. `None` without a disk
+    /// cache; the error says why they stay.
+    pub(super) fn remove_cached(&self, hermetic: &Hermetic) -> Option<Result<(), CacheError>> {
+        let cache = self.disk_cache.as_ref()?;
+        let removed = cache.remove_result(&hermetic.key());
+        Some(removed.and_then(|()| match &hermetic.slice {
+            Some(slice) => slices::remove(cache, slice),
+            None => Ok(()),
+        }))
+    }
+
+    /// Shows what the compiler of `job` says in place.
+    pub(super) fn show_messages(&self, job: JobId, compiled: &Compiled) {
+        if !compiled.stdout.is_empty() {
+            self.events.send(Event::CompilerStdout {
+                job,
+                bytes: compiled.stdout.to_vec(),
+            });
+        }
+        let text = String::from_utf8_lossy(&compiled.stderr).into_owned();
+        if !text.trim().is_empty() {
+            self.events.send(Event::CompilerMessage { job, text });
+        }
+    }
+
     fn write_outputs(&self, job: &CanonicalJob, contents: &[Bytes]) -> Result<(), DeliveryError> {
         let unwanted = || self.cancel.is_cancelled() || self.linker.is_some_and(Parent::is_gone);
         // The object last: once it exists, so do the others.

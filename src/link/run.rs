@@ -102,9 +102,11 @@ impl Link {
             of_make: options.jobserver.is_some(),
         });
         if let Some(verifier) = verifier {
-            match first {
-                Ok(()) => first = verifier.finish().await,
-                Err(_) => verifier.abandon(),
+            if first.is_ok() {
+                first = self.cancel_on_failure(local.finish_verifying(verifier).await);
+            }
+            if first.is_err() {
+                verifier.abandon();
             }
         }
         if let Some(farm) = &self.farm {

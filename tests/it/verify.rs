@@ -335,6 +335,72 @@ fn what_cannot_be_compiled_here_is_not_verified_and_fails_no_link() {
     assert_eq!((count(&said, "verified"), count(&said, "wrong")), (0, 0));
 }
 
+/// A job that compiles in that process only where the user's environment is, and then with `end`.
+fn only_in_place(end: &str) -> Saved {
+    let here = format!(
+        "extern char *getenv(const char *); if (!getenv(\"HOME\")) return 1; {end} \
+         object(ET_REL); int file = open(out, O_WRONLY | O_APPEND); \
+         return write(file, \"place\", 5) != 5;"
+    );
+    saved(&limited(&here))
+}
+
+fn in_that_process(command: &Command) -> Output {
+    let mut limited = through(&["sh", "-c", LIMITED, "sh"], command);
+    limited.output().expect("relto starts")
+}
+
+#[test]
+fn a_cached_result_whose_action_does_not_compile_here_is_wrong_and_the_job_runs_in_place() {
+    let saved = only_in_place("");
+    let object = &saved.objects()[0];
+    let cached = fs::read(object).expect("an object");
+    let mut verify = verify(&saved);
+    let failed = in_that_process(&verify);
+    let said = stderr(&failed);
+    assert_eq!(failed.status.code(), Some(1), "{said}");
+    assert_says(
+        &said,
+        &[
+            "the cached result of `main.o` is wrong: its action alone does not compile here (the compiler exited with 1)",
+            "the disk cache does not have it any more",
+            "because of `verify_fail`",
+        ],
+    );
+    assert_eq!(result_files(&saved.home), Vec::<PathBuf>::new());
+    let pair = &kept(&saved.home)[0];
+    assert!(fs::read(pair.join("cached-out.o")).expect("kept") == cached);
+    let again = in_that_process(&verify);
+    assert!(again.status.success(), "{}", stderr(&again));
+    let in_place = fs::read(object).expect("an object");
+    assert_eq!(in_place, [&cached[..], b"place"].concat());
+    // Without `verify_fail` the linker gets the right object at once.
+    assert!(saved.run().status.success());
+    verify.env("RELTO_VERIFY_FAIL", "false");
+    let output = in_that_process(&verify);
+    let said = stderr(&output);
+    assert!(output.status.success(), "{said}");
+    assert_eq!(warnings(&said), 1, "{said}");
+    assert_says(&said, &["delivered instead"]);
+    assert_eq!(fs::read(object).expect("an object"), in_place);
+}
+
+#[test]
+fn a_job_with_a_cached_result_that_fails_here_in_place_too_fails_as_without_a_cache() {
+    let saved = only_in_place("return 1;");
+    let mut verify = verify(&saved);
+    verify.env("RELTO_VERIFY_FAIL", "false");
+    let output = in_that_process(&verify);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_says(
+        &said,
+        &["cannot compile `main.o`: the compiler exited with 1"],
+    );
+    assert!(!saved.objects()[0].exists());
+    assert_eq!(result_files(&saved.home), Vec::<PathBuf>::new());
+}
+
 #[test]
 fn a_signal_during_a_verification_leaves_nothing() {
     let saved = saved(&limited("for (;;) pause();"));

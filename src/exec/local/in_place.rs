@@ -28,8 +28,21 @@ impl LocalExecutor {
         job: &Planned,
         memory: &MemoryReservation,
     ) -> Result<Compiled, JobFailure> {
-        let client_context = &self.config.client_context;
         self.started(job, Origin::InPlace);
+        self.run_in_place_again(job, memory).await
+    }
+
+    /// The same for a job that has a result, which is replaced: it has been started already as far as
+    /// the user knows.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn run_in_place_again(
+        &self,
+        job: &Planned,
+        memory: &MemoryReservation,
+    ) -> Result<Compiled, JobFailure> {
+        let client_context = &self.config.client_context;
         let finished = self
             .start_in_place(job, memory)
             .await

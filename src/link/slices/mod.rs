@@ -21,7 +21,7 @@ use bytes::Bytes;
 
 pub use self::explained::{ExplainedSlice, SliceExplainer};
 use self::graphs::Graphs;
-pub(super) use self::record::{replace, restored, store, stored_key};
+pub(super) use self::record::{remove, replace, restored, store, stored_key};
 use self::seen::{OtherParts, SeenFile, SeenModules};
 use crate::action::kind::Processor;
 use crate::action::slice::{

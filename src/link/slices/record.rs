@@ -86,9 +86,14 @@ pub(in crate::link) fn replace(
     slice: &SliceKey,
     fresh: &Compiled,
 ) -> Result<(), CacheError> {
-    cache.remove_result(&slice.message.digest)?;
-    cache.remove_result(&slice.numbered.digest)?;
+    remove(cache, slice)?;
     store(cache, slice, fresh)
+}
+
+/// Removes what stands under the slice keys of a job.
+pub(in crate::link) fn remove(cache: &DiskCache, slice: &SliceKey) -> Result<(), CacheError> {
+    cache.remove_result(&slice.message.digest)?;
+    cache.remove_result(&slice.numbered.digest)
 }
 
 /// What stands under a slice key.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{DigestPair, Fresh, Hit, Taken, Verifier, difference};
 use crate::events::{Event, Verdict};
-use crate::exec::JobFailure;
 use crate::exec::admission::LocalPermit;
+use crate::exec::{JobFailure, UnsoundResult};
 use crate::link::error::LinkError;
 use crate::link::runners::LocalRunner;
 
@@ -15,8 +15,19 @@ enum Compared {
     Equal,
     Wrong(Fresh),
     Nondeterministic(DigestPair),
+    /// Its action does not compile here, so no machine like this one has made it from that.
+    NotMadeHere(UnsoundResult),
     /// The first fresh compile differs from it, and there is no second; or there is none at all.
     Unverified(Option<Fresh>, String),
+}
+
+/// Why there is nothing to compare.
+#[derive(Debug)]
+enum NoFresh {
+    /// The job fails.
+    Failed(UnsoundResult),
+    /// It was not seen to its end.
+    Unknown(String),
 }
 
 impl LocalRunner {
@@ -46,7 +57,8 @@ impl LocalRunner {
         self.delivery.events.send(Event::VerifyStarted { job });
         let first = match self.compile_again(hit, &permit).await? {
             Ok(first) => first,
-            Err(reason) => return Ok(Compared::Unverified(None, reason)),
+            Err(NoFresh::Failed(unsound)) => return Ok(Compared::NotMadeHere(unsound)),
+            Err(NoFresh::Unknown(reason)) => return Ok(Compared::Unverified(None, reason)),
         };
         if difference(&first.outputs, &hit.outputs).is_none() {
             return Ok(Compared::Equal);
@@ -58,30 +70,34 @@ impl LocalRunner {
                 ),
                 None => Compared::Wrong(second),
             },
-            Err(reason) => Compared::Unverified(Some(first), reason),
+            Err(NoFresh::Failed(unsound)) => Compared::Unverified(Some(first), unsound.to_string()),
+            Err(NoFresh::Unknown(reason)) => Compared::Unverified(Some(first), reason),
         })
     }
 
-    /// The inner error says why there is nothing to compare.
     async fn compile_again(
         &self,
         hit: &Hit,
         permit: &LocalPermit,
-    ) -> Result<Result<Fresh, String>, LinkError> {
+    ) -> Result<Result<Fresh, NoFresh>, LinkError> {
         match self.executor.run_again(hit.job(), &permit.memory).await {
-            Ok(compiled) if compiled.storable => {
+            Ok(Ok(compiled)) if compiled.storable => {
                 self.delivery.stats.compiled(hit.job(), &compiled);
                 Ok(Ok(Fresh::new(hit.hermetic().job.kind, compiled)))
             }
-            Ok(_) => Ok(Err(
-                "its inputs have changed since they were hashed".to_owned()
-            )),
+            Ok(Ok(_)) => Ok(Err(NoFresh::Unknown(
+                "its inputs have changed since they were hashed".to_owned(),
+            ))),
+            Ok(Err(unsound)) if unsound.is_of_this_machine() => {
+                Ok(Err(NoFresh::Unknown(unsound.to_string())))
+            }
+            Ok(Err(unsound)) => Ok(Err(NoFresh::Failed(unsound))),
             Err(JobFailure::Cancelled { .. }) => Err(LinkError::Cancelled),
             Err(
                 JobFailure::Machine { reason, .. }
                 | JobFailure::Compiler { reason, .. }
                 | JobFailure::Farm { reason, .. },
-            ) => Ok(Err(reason)),
+            ) => Ok(Err(NoFresh::Unknown(reason))),
         }
     }
 
@@ -93,6 +109,7 @@ impl LocalRunner {
                 let (delivery, farm) = (Arc::clone(&self.delivery), self.farm.clone());
                 verifier.mend(delivery, farm, hit, fresh);
             }
+            Compared::NotMadeHere(reason) => verifier.not_made(hit, reason),
             Compared::Nondeterministic(difference) => {
                 verifier.ended(&self.delivery.stats, &hit, Verdict::Nondeterministic);
                 verifier.report_nondeterministic(&hit, difference);

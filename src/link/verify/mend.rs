@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::evidence::{self, Evidence};
-use super::wrong::WrongResult;
+use super::wrong::{Instead, WrongResult};
 use super::{CachePlace, Fresh, Hit, Verifier};
 use crate::action::canonical::NamedOutput;
 use crate::digest::DigestFunction;
@@ -61,10 +61,10 @@ impl Verifier {
     ) -> Result<(WrongResult, Hit, Compiled), LinkError> {
         let (verifier, delivery) = (Arc::clone(self), Arc::clone(delivery));
         let replaced = spawn_blocking(move || {
-            let mut wrong = WrongResult::new(&hit, &fresh, &delivery);
+            let mut wrong = WrongResult::new(&hit, Instead::Twice, &fresh.outputs, &delivery);
             let fresh = fresh.compiled;
             // Before the only copy may be overwritten.
-            wrong.kept = verifier.keep(&wrong, &cached(&delivery, &hit), &hit, &fresh);
+            wrong.kept = verifier.keep(&wrong, &cached(&delivery, &hit), &hit, &fresh.outputs);
             deliver(&delivery, &hit, &fresh)?;
             wrong.in_disk_cache = delivery.replace_cached(hit.hermetic(), &fresh);
             Ok::<_, DeliveryError>((wrong, hit, fresh))
@@ -72,12 +72,12 @@ impl Verifier {
         Ok(replaced.await?)
     }
 
-    fn keep(
+    pub(super) fn keep(
         &self,
         wrong: &WrongResult,
         cached: &[Option<Bytes>],
         hit: &Hit,
-        fresh: &Compiled,
+        fresh: &[Bytes],
     ) -> Result<std::path::PathBuf, String> {
         let Some(dir) = &self.options.dir else {
             return Err("the user has no directory for state".to_owned());
@@ -89,7 +89,7 @@ impl Verifier {
             if let Some(contents) = cached.get(number).and_then(Option::as_ref) {
                 files.push((format!("cached-{name}"), contents));
             }
-            if let Some(contents) = fresh.outputs.get(number) {
+            if let Some(contents) = fresh.get(number) {
                 files.push((format!("fresh-{name}"), contents));
             }
         }
@@ -110,7 +110,7 @@ fn deliver(delivery: &Delivery, hit: &Hit, fresh: &Compiled) -> Result<(), Deliv
 }
 
 /// The cached outputs, as far as they are still where they were delivered, or in the disk cache.
-fn cached(delivery: &Delivery, hit: &Hit) -> Vec<Option<Bytes>> {
+pub(super) fn cached(delivery: &Delivery, hit: &Hit) -> Vec<Option<Bytes>> {
     if !hit.contents.is_empty() {
         return hit.contents.iter().cloned().map(Some).collect();
     }

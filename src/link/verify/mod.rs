@@ -3,11 +3,13 @@
 //!
 //! A [`Verifier`] chooses hits with a [`Sample`] and holds those that wait. A local slot that has
 //! no job takes one of them and gives way to a job ([`compare`]). A wrong result is replaced
-//! wherever it is, and both objects are kept ([`mend`], [`evidence`]). Two fresh compiles that
+//! wherever it is, and both objects are kept ([`mend`], [`evidence`]); a job that does not compile
+//! from its action runs in place in the end ([`in_place`]). Two fresh compiles that
 //! differ say nothing of the cached result: the compiler is not deterministic.
 
 mod compare;
 mod evidence;
+mod in_place;
 mod mend;
 mod sample;
 mod whole;
@@ -26,7 +28,7 @@ use crate::action::coff::time_of_compile;
 use crate::action::kind::OutputKind;
 use crate::digest::{Digest, DigestFunction};
 use crate::events::{Event, Events, Verdict};
-use crate::exec::{Compiled, Hermetic, Planned};
+use crate::exec::{Compiled, Hermetic, Planned, UnsoundResult};
 use crate::pb::reapi::ExecutedActionMetadata;
 use crate::task::{Task, lock};
 use sample::Sample;
@@ -169,6 +171,8 @@ pub(super) struct Verifier {
     events: Events,
     waiting: Mutex<PendingHits>,
     changed: Notify,
+    /// Hits whose actions do not compile here, and why.
+    not_made: Mutex<Vec<(Hit, UnsoundResult)>>,
     /// Replacements under way.
     mending: Mutex<Vec<Task<Result<(), LinkError>>>>,
     /// Of wrong results, where the user wants them to fail the link.
@@ -222,6 +226,7 @@ impl Verifier {
             events: events.clone(),
             waiting: Mutex::default(),
             changed: Notify::new(),
+            not_made: Mutex::default(),
             mending: Mutex::default(),
             wrong: Mutex::default(),
             reported: Mutex::default(),
@@ -282,6 +287,11 @@ impl Verifier {
             }
             changed.await;
         }
+    }
+
+    /// The action of `hit` does not compile here.
+    fn not_made(&self, hit: Hit, reason: UnsoundResult) {
+        lock(&self.not_made).push((hit, reason));
     }
 
     /// Waits until wrong results are replaced.

@@ -79,7 +79,6 @@ impl Engine {
         }
         verifier.close();
         link.verify_all(options, &verifier).await?;
-        verifier.finish().await?;
         if let Some(farm) = &link.farm {
             farm.close(false).await;
         }
@@ -152,7 +151,7 @@ impl Link {
         for slot in slots {
             slot.await?;
         }
-        Ok(())
+        runner.finish_verifying(verifier).await
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::{CachePlace, DigestPair, Fresh, Hit, Verifier, difference};
+use super::{CachePlace, DigestPair, Hit, OutputDigest, Verifier, difference};
 use crate::cache::CacheError;
 use crate::digest::Digest;
 use crate::error::Hinted;
@@ -19,6 +19,17 @@ const HINT: &str = "an object that this machine does not make came into a cache:
 /// Longest name of a worker that is shown.
 const LONGEST_NAME: usize = 200;
 
+/// What this machine makes instead of a wrong result.
+#[derive(Debug)]
+pub(super) enum Instead {
+    /// Another one, in two compiles.
+    Twice,
+    /// None from the action alone, for that reason; another one in place.
+    InPlace(String),
+    /// None from the action alone, for that reason.
+    Nothing(String),
+}
+
 /// A cached result that is not what its action gives, and what became of it.
 #[derive(Debug)]
 pub(super) struct WrongResult {
@@ -27,7 +38,9 @@ pub(super) struct WrongResult {
     /// The output that differs, if it is not the object.
     output: Option<String>,
     cached: Digest,
-    fresh: Digest,
+    /// `None` if nothing was made.
+    fresh: Option<Digest>,
+    instead: Instead,
     place: CachePlace,
     made_by: Option<Box<ExecutedActionMetadata>>,
     delivered: bool,
@@ -44,11 +57,15 @@ pub(super) struct WrongResult {
 }
 
 impl WrongResult {
-    pub(super) fn new(hit: &Hit, fresh: &Fresh, delivery: &Delivery) -> Self {
+    /// `fresh` are the outputs that were made, as far as there are any.
+    pub(super) fn new(
+        hit: &Hit,
+        instead: Instead,
+        fresh: &[OutputDigest],
+        delivery: &Delivery,
+    ) -> Self {
         let hermetic = hit.hermetic();
-        let differs = difference(&hit.outputs, &fresh.outputs);
-        let number = differs.expect("a result that is wrong differs");
-        let [cached, fresh] = [&hit.outputs, &fresh.outputs].map(|outputs| outputs[number].whole);
+        let number = difference(&hit.outputs, fresh).unwrap_or(0);
         let cache = delivery.disk_cache.as_ref();
         let key = match (hit.place, &hermetic.slice, cache) {
             (CachePlace::SliceKey, Some(slice), Some(cache)) => stored_key(cache, slice),
@@ -58,8 +75,9 @@ impl WrongResult {
             module: hit.job().module.clone(),
             action: hermetic.key(),
             output: (number > 0).then(|| hermetic.job.outputs[number].name.clone()),
-            cached,
-            fresh,
+            cached: hit.outputs[number].whole,
+            fresh: fresh.get(number).map(|output| output.whole),
+            instead,
             place: hit.place,
             made_by: hit.made_by.clone(),
             delivered: hit.delivered,
@@ -73,15 +91,25 @@ impl WrongResult {
 
     /// The name of the directory where both results are kept.
     pub(super) fn name(&self) -> String {
-        let [action, cached, fresh] = [self.action, self.cached, self.fresh].map(|it| it.hex());
-        format!("{}-{}-{}", &action[..16], &cached[..8], &fresh[..8])
+        let [action, cached] = [self.action, self.cached].map(|it| it.hex());
+        let fresh = self.fresh.map(|it| it.hex());
+        let fresh = fresh.as_ref().map_or("none", |it| &it[..8]);
+        format!("{}-{}-{fresh}", &action[..16], &cached[..8])
+    }
+
+    fn fresh(&self) -> String {
+        let fresh = self.fresh.map(|it| it.to_string());
+        fresh.unwrap_or_else(|| "none".to_owned())
     }
 
     /// For the file beside the kept results.
     pub(super) fn report(&self) -> String {
         let mut report = format!(
             "module {}\naction {}\ncached {}\nfresh  {}\n",
-            self.module, self.action, self.cached, self.fresh
+            self.module,
+            self.action,
+            self.cached,
+            self.fresh()
         );
         if let Some(metadata) = &self.made_by {
             report.push_str(&text::messages(&format!("{metadata:#?}\n")));
@@ -115,21 +143,29 @@ impl fmt::Display for WrongResult {
             Some(output) => format!("another `{output}`"),
             None => "another object".to_owned(),
         };
-        write!(
-            f,
-            "the cached result of `{}` is wrong: this machine makes {what}, twice the same\n  \
-             cached: {}, from {}",
-            self.module,
-            self.cached,
-            self.found()
-        )?;
+        let module = &self.module;
+        match &self.instead {
+            Instead::Twice => write!(
+                f,
+                "the cached result of `{module}` is wrong: this machine makes {what}, twice the same"
+            )?,
+            Instead::InPlace(reason) => write!(
+                f,
+                "the cached result of `{module}` is wrong: its action alone does not compile here ({reason}), and in place the compiler makes {what}"
+            )?,
+            Instead::Nothing(reason) => write!(
+                f,
+                "the cached result of `{module}` is wrong: its action alone does not compile here ({reason})"
+            )?,
+        }
+        write!(f, "\n  cached: {}, from {}", self.cached, self.found())?;
         if let Some(metadata) = &self.made_by {
             write!(f, ", {}", Execution(metadata))?;
         }
         write!(
             f,
             "\n  fresh:  {}{}\n  action: {}",
-            self.fresh,
+            self.fresh(),
             if self.delivered {
                 ", delivered instead"
             } else {
@@ -138,6 +174,9 @@ impl fmt::Display for WrongResult {
             self.action
         )?;
         match &self.in_disk_cache {
+            Some(Ok(())) if !matches!(self.instead, Instead::Twice) => {
+                f.write_str("\n  the disk cache does not have it any more")?;
+            }
             Some(Ok(())) => f.write_str("\n  the disk cache has the fresh one now")?,
             Some(Err(error)) => write!(f, "\n  the disk cache is not corrected: {error}")?,
             None => {}
