@@ -6,7 +6,7 @@ use super::arguments::Argument;
 use super::kind::{Format, OutputKind, WINDOWS, WrongOutput, format_of, magic};
 
 /// How an object with more sections than 16 bits can count begins.
-const BIG: &[u8] = &[0x00, 0x00, 0xff, 0xff, 0x02, 0x00];
+pub(super) const BIG: &[u8] = &[0x00, 0x00, 0xff, 0xff, 0x02, 0x00];
 
 /// Checks the header: an object begins with its machine type, a big-object file with machine type 0,
 /// a signature and a version.

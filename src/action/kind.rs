@@ -53,6 +53,10 @@ pub enum WrongOutput {
     Truncated,
     #[error("the output is not text")]
     NotText,
+    #[error("the output is incomplete: a table or a section of it is not within the file")]
+    Incomplete,
+    #[error("the output is for another processor")]
+    OtherProcessor,
 }
 
 impl Hinted for WrongOutput {}
@@ -127,11 +131,14 @@ pub fn format_of(triple: &str) -> Format {
 /// What a command line compiles for, as [`required_kind`].
 #[must_use]
 pub fn processor(arguments: &[Argument<'_>], target: &str) -> Processor {
-    let narrow = |word: &String| matches!(&word[..], "-m16" | "-m32" | "-mx32" | "-mabi=ilp32");
-    let is_narrow = arguments.iter().flat_map(|it| it.words).any(narrow);
+    let changes = |word: &String| {
+        let narrow = ["-m16", "-m32", "-mx32", "-mabi=ilp32", "-miamcu"];
+        narrow.contains(&&word[..]) || matches!(&word[..], "-mbig-endian" | "-EB")
+    };
+    let is_changed = arguments.iter().flat_map(|it| it.words).any(changes);
     let environment = target.rsplit('-').next().unwrap_or_default();
     match target.split('-').next().unwrap_or_default() {
-        _ if is_narrow || environment.ends_with("x32") || environment.ends_with("ilp32") => {
+        _ if is_changed || environment.ends_with("x32") || environment.ends_with("ilp32") => {
             Processor::Other
         }
         "x86_64" | "amd64" => Processor::X86_64,

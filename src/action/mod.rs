@@ -23,6 +23,7 @@ pub mod split_dwarf;
 mod tests;
 pub mod toolchain_tree;
 pub mod tree;
+pub mod whole;
 
 use std::path::Path;
 use std::sync::Arc;

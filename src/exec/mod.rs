@@ -23,6 +23,7 @@ use crate::action::guard::admitted_failure;
 use crate::action::kind::{Format, OutputKind, check_extra_output, check_output};
 use crate::action::messages::is_stack_usage;
 use crate::action::slice::SliceKey;
+use crate::action::whole::check_object;
 use crate::action::{self, Action, Input, split_dwarf};
 use crate::digest::Digest;
 use crate::error::Hinted;
@@ -327,6 +328,10 @@ pub fn check_result(
         // Names in these are replaced when they are written.
         if !is_stack_usage(declared) && holds_canonical_names(contents) {
             return Err(UnsoundResult::HoldsNames);
+        }
+        if number == 0 {
+            check_object(job.kind, job.processor, &job.arguments, contents)
+                .map_err(|wrong| UnsoundResult::WrongOutput(wrong.to_string()))?;
         }
     }
     check_dwo(job, outputs)

@@ -9,12 +9,14 @@
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use prost::Message as _;
+use relto::internals::digest::DigestFunction;
 use relto::internals::thinlto::Index;
 
 use crate::support::fake::fake_clang;
 use crate::support::link::{Home, Link};
 use crate::support::program::{Feature, feature, generated, of_texts};
-use crate::support::saved::{Saved, leftovers, results};
+use crate::support::saved::{Saved, leftovers, result_files, result_in, results};
 
 /// The job of `main.o`, which imports from `twice.o` and `thrice.o`.
 fn saved() -> Saved {
@@ -29,6 +31,44 @@ fn the_undamaged_job_works_and_is_cached() {
     assert_eq!(output.status.code(), Some(0), "{stderr}");
     assert!(saved.objects().iter().all(|object| object.exists()));
     assert_eq!(results(&saved.home), 1);
+}
+
+/// `object` in the place of the one in the result that `file` of the disk cache holds.
+fn put_in_place_of_cached(home: &Home, file: &Path, object: &[u8]) {
+    let mut result = result_in(file);
+    let digest = DigestFunction::Sha256.digest(object);
+    let hex = digest.hex();
+    let blob = home.cache().join("relto/cas").join(&hex[..2]).join(&hex);
+    fs::create_dir_all(blob.parent().expect("a directory")).expect("made");
+    fs::write(blob, object).expect("written");
+    result.output_files[0].digest = Some(digest.to_pb());
+    result.output_files[0].contents.clear();
+    fs::write(file, result.encode_to_vec()).expect("written");
+}
+
+#[test]
+fn an_object_of_a_cache_that_is_cut_off_broken_or_for_another_processor_is_a_miss() {
+    let saved = saved();
+    assert!(saved.run().status.success());
+    let object = fs::read(&saved.objects()[0]).expect("an object");
+    let [file] = &result_files(&saved.home)[..] else {
+        panic!("one result");
+    };
+    // `e_shoff` and `e_machine` of ELF.
+    let changed = |at: usize, byte: u8| {
+        let mut changed = object.clone();
+        changed[at] ^= byte;
+        changed
+    };
+    let cut_off = object[..object.len() * 2 / 3].to_vec();
+    for bad in [cut_off, changed(45, 1), changed(18, 0xff)] {
+        put_in_place_of_cached(&saved.home, file, &bad);
+        assert!(saved.run().status.success());
+        assert!(fs::read(&saved.objects()[0]).expect("an object") == object);
+        let kept = result_in(file).output_files[0].digest.clone();
+        let right = DigestFunction::Sha256.digest(&object).to_pb();
+        assert_eq!(kept, Some(right), "the next link finds the right one");
+    }
 }
 
 #[test]
