@@ -7,6 +7,7 @@ use crate::digest::Digest;
 use crate::pb::reapi::action_cache_client::ActionCacheClient;
 use crate::pb::reapi::{ActionResult, GetActionResultRequest, UpdateActionResultRequest};
 use crate::reapi::failure::{Failure, FailureKind};
+use crate::reapi::http_cache::NO_RESULT;
 use crate::reapi::limits::LARGEST_MESSAGE;
 use crate::reapi::rpc::Rpc;
 use crate::reapi::session::Session;
@@ -15,12 +16,13 @@ use crate::reapi::transport::metadata::RequestContext;
 use crate::reapi::transport::pool::TrafficClass;
 
 /// The cached result of `action`; `None` if there is none. The server may send the contents of the
-/// `inline` output paths along.
+/// `inline` output paths along. `strange` hears of an entry that is no result, which is a miss.
 pub(super) async fn get(
     session: &Session,
     action: &Digest,
     inline: &[String],
     context: &RequestContext,
+    strange: &(dyn Fn(&Failure) + Sync),
 ) -> Result<Option<ActionResult>, Failure> {
     let found = match ask(session, action, inline, context).await {
         // Some servers inline more than a message may hold.
@@ -31,7 +33,12 @@ pub(super) async fn get(
     };
     match found {
         Ok(result) => Ok(Some(result)),
-        Err(failure) if is_miss(&failure) => Ok(None),
+        Err(failure) if is_miss(&failure) => {
+            if failure.message.contains(NO_RESULT) {
+                strange(&failure);
+            }
+            Ok(None)
+        }
         Err(failure) => Err(failure),
     }
 }

@@ -7,7 +7,7 @@
 //! Everything stops when its future is dropped; background tasks stop with the last [`Client`].
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -71,6 +71,8 @@ struct ClientState {
     results: ResultBudget,
     canceller: Canceller,
     events: Events,
+    /// Set with the note that a cache holds what is no result.
+    strange_entry: Once,
 }
 
 impl Client {
@@ -122,6 +124,7 @@ impl Client {
                 canceller: Canceller::new(Arc::clone(&session)),
                 session,
                 events,
+                strange_entry: Once::new(),
             }),
         }
     }
@@ -191,7 +194,12 @@ impl Client {
         inline: &[String],
         context: &RequestContext,
     ) -> Result<Option<ActionResult>, Failure> {
-        action_cache::get(&self.inner.session, action, inline, context).await
+        let state = &self.inner;
+        let strange = |failure: &Failure| {
+            let note = || state.events.note(format!("a miss: {failure}"));
+            state.strange_entry.call_once(note);
+        };
+        action_cache::get(&state.session, action, inline, context, &strange).await
     }
 
     /// Stores a result in the action cache. Outputs, Action and Command must have been uploaded.

@@ -205,6 +205,29 @@ fn what_is_no_result_is_not_taken_for_one() {
 }
 
 #[test]
+fn an_entry_that_is_no_result_is_a_miss_and_what_is_compiled_here_takes_its_place() {
+    let store = HttpStore::new(|request| {
+        if is_get_of(request, "/ac/") {
+            // It is cut off.
+            return HttpAnswer::Other(200, "", b"\x12\x7fcut".to_vec());
+        }
+        HttpAnswer::Right
+    });
+    let (_, second) = twice(&store, &[]);
+    let (jobs, stderr) = (second.counts().jobs, &second.stderr);
+    assert_eq!(second.counts().cached, 0, "{stderr}");
+    assert!(!stderr.contains("warning"), "{stderr}");
+    let requests = store.requests();
+    let count = |method| {
+        let of_results = |it: &&HttpRequest| it.method == method && it.path.starts_with("/ac/");
+        requests.iter().filter(of_results).count()
+    };
+    // No question is repeated.
+    assert_eq!(count("GET"), 2 * (jobs + 1));
+    assert_eq!(count("PUT"), 2 * jobs);
+}
+
+#[test]
 fn a_cache_that_fails_or_is_silent_costs_hits_only() {
     let error = || HttpAnswer::Other(500, "", Vec::new());
     let busy = || HttpAnswer::Other(429, "Retry-After: 3600\r\n", Vec::new());

@@ -29,6 +29,9 @@ use crate::reapi::transport::pool::Dial;
 use crate::task::{DetachedRuntime, lock};
 use requests::HttpRequests;
 
+/// How the message of a miss begins where a cache holds something else.
+pub(super) const NO_RESULT: &str = "an entry of the HTTP cache is no ActionResult";
+
 /// Threads of a cache.
 const THREADS: usize = 2;
 

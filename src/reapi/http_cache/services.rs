@@ -7,8 +7,8 @@ use tonic::codegen::BoxStream;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::HttpCache;
 use super::requests::Kind;
+use super::{HttpCache, NO_RESULT};
 use crate::digest::Digest;
 use crate::pb;
 use crate::pb::bytestream::byte_stream_server::ByteStream;
@@ -82,8 +82,9 @@ impl ActionCache for HttpCache {
             .requests
             .get_whole(Kind::ActionResult, &action, LARGEST_MESSAGE, &of_call)
             .await?;
+        // A miss: then what is there is replaced by what this machine compiles.
         let result = pb::bounded::decode(found)
-            .map_err(|error| Status::data_loss(format!("no ActionResult is there: {error}")))?;
+            .map_err(|error| Status::not_found(format!("{NO_RESULT}: {error}")))?;
         Ok(Response::new(result))
     }
 
