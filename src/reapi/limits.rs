@@ -30,6 +30,7 @@
 //! | [`RESULT_BYTES`] | outputs and stderr that the jobs of a link receive, and hold until they are written | the largest output; large ones wait for each other | `cas/memory` |
 //! | [`STDERR_OF_WAITING`] | stderr in the result of a job that waits for memory | nothing else of such a result is kept | `exec/remote/fetch` |
 //! | [`LARGEST_OUTPUT`] | one output, as its digest declares it | no object of one module is larger | `cas/incoming`, `exec/remote/fetch` |
+//! | [`LONGEST_OPERATION_NAME`] | the name by which an execution is resumed and cancelled | it is kept as long as the execution runs; servers' names are UUIDs with a prefix | `execution/operation` |
 //! | [`PARTIAL_STDERR`] | stderr of an execution that has no result | a failure is kept until its job is done | `execution/operation` |
 //! | [`LARGEST_STDERR`] | stderr of a result | no compiler prints that much | `exec/remote/fetch` |
 //! | [`HEAD`] | bytes of an output that are checked before the rest is fetched | every format shows itself in them | `cas/incoming` |
@@ -106,6 +107,7 @@ pub(crate) const RESULT_BYTES: u64 = 1 << 30;
 pub(crate) const STDERR_OF_WAITING: usize = 64 << 10;
 /// What an execution without a result printed.
 pub(crate) const PARTIAL_STDERR: usize = 64 << 10;
+pub(crate) const LONGEST_OPERATION_NAME: usize = 4 << 10;
 pub(crate) const LARGEST_OUTPUT: u64 = 1 << 30;
 pub(crate) const LARGEST_STDERR: u64 = 16 << 20;
 pub(crate) const HEAD: u64 = 4 << 10;

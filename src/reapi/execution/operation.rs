@@ -13,7 +13,7 @@ use crate::pb::longrunning::{Operation, operation};
 use crate::pb::reapi::execution_stage::Value;
 use crate::pb::reapi::{ActionResult, ExecuteOperationMetadata, ExecuteResponse};
 use crate::reapi::failure::{Failure, printable};
-use crate::reapi::limits::PARTIAL_STDERR;
+use crate::reapi::limits::{LONGEST_OPERATION_NAME, PARTIAL_STDERR};
 use crate::reapi::rpc::Rpc;
 
 /// How far an execution has got, as far as the server says.
@@ -34,6 +34,15 @@ pub struct Executed {
     pub cached: bool,
     /// A message for people, often a link.
     pub message: String,
+}
+
+/// The name by which the server knows the operation; `None` if it has none, or one that is too long
+/// to be kept.
+pub(crate) fn name(operation: &Operation) -> Option<&str> {
+    let length = operation.name.len();
+    (1..=LONGEST_OPERATION_NAME)
+        .contains(&length)
+        .then_some(&operation.name)
 }
 
 pub(crate) fn stage(operation: &Operation) -> Stage {
@@ -94,4 +103,21 @@ fn printed(result: &ActionResult) -> ActionResult {
 fn unpack<M: Message + Name + Default>(any: Any, name: &str) -> Option<M> {
     let found = any.type_url.rsplit(['/', '.']).next()?;
     (found == name).then(|| bounded::decode(any.value.into()).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operation_is_not_followed_by_a_name_that_is_too_long_to_be_kept() {
+        let named = |length: usize| Operation {
+            name: "n".repeat(length),
+            ..Operation::default()
+        };
+        assert_eq!(name(&named(0)), None);
+        let longest = named(LONGEST_OPERATION_NAME);
+        assert_eq!(name(&longest), Some(&longest.name[..]));
+        assert_eq!(name(&named(LONGEST_OPERATION_NAME + 1)), None);
+    }
 }

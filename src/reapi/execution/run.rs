@@ -234,8 +234,8 @@ impl<'a> ExecutionRun<'a> {
     }
 
     fn note(&mut self, operation: &Operation) {
-        if !operation.name.is_empty() {
-            self.step.follow(&operation.name, self.canceller);
+        if let Some(name) = operation::name(operation) {
+            self.step.follow(name, self.canceller);
         }
         let stage = operation::stage(operation);
         if self.stages.advance(stage) {
