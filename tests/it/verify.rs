@@ -269,6 +269,25 @@ fn a_wrong_object_of_a_farm_is_replaced_there_too_and_the_worker_is_named() {
 }
 
 #[test]
+fn a_link_that_a_wrong_object_fails_says_that_the_farm_keeps_it() {
+    let farm = Farm::start(Profile {
+        ac_update: false,
+        ..Profile::plain()
+    });
+    let program = generated(4);
+    let link = || strict(&program, &farm.environment());
+    link().run_at(here()).expect_works();
+    Poison::at_farm(&farm, "rack-7");
+    let link = link().env("RELTO_VERIFY", "100");
+    let failed = link.env("RELTO_VERIFY_FAIL", "true").run_at(&Home::new());
+    assert_eq!(failed.code, Some(1), "{}", failed.stderr);
+    assert_says(
+        &failed.stderr,
+        &["not every wrong result is replaced, see above; the link fails because of `verify_fail`"],
+    );
+}
+
+#[test]
 fn a_farm_that_may_not_be_written_keeps_the_wrong_object_and_that_is_said() {
     let farm = Farm::start(Profile {
         ac_update: false,
@@ -364,7 +383,7 @@ fn a_cached_result_whose_action_does_not_compile_here_is_wrong_and_the_job_runs_
         &[
             "the cached result of `main.o` is wrong: its action alone does not compile here (the compiler exited with 1)",
             "the disk cache does not have it any more",
-            "because of `verify_fail`",
+            "every wrong result is replaced or removed; the link fails because of `verify_fail`",
         ],
     );
     assert_eq!(result_files(&saved.home), Vec::<PathBuf>::new());

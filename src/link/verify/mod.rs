@@ -175,8 +175,9 @@ pub(super) struct Verifier {
     not_made: Mutex<Vec<(Hit, UnsoundResult)>>,
     /// Replacements under way.
     mending: Mutex<Vec<Task<Result<(), LinkError>>>>,
-    /// Of wrong results, where the user wants them to fail the link.
-    wrong: Mutex<Vec<String>>,
+    /// Reports of wrong results, where the user wants them to fail the link, each with whether the
+    /// result is gone.
+    wrong: Mutex<Vec<(String, bool)>>,
     /// Kinds of reports that the user has seen once.
     reported: Mutex<HashSet<Reported>>,
 }

@@ -102,6 +102,14 @@ impl WrongResult {
         fresh.unwrap_or_else(|| "none".to_owned())
     }
 
+    /// Whether no cache that was asked holds it any more.
+    fn is_gone(&self) -> bool {
+        let at_farm = self.at_farm.as_ref();
+        let may_stay =
+            |it: &CachedAtFarm| matches!(it, CachedAtFarm::Stays(_) | CachedAtFarm::Unknown(_));
+        !at_farm.is_some_and(may_stay) && !matches!(self.in_disk_cache, Some(Err(_)))
+    }
+
     /// For the file beside the kept results.
     pub(super) fn report(&self) -> String {
         let mut report = format!(
@@ -242,10 +250,16 @@ impl fmt::Display for Execution<'_> {
 pub struct WrongResults(Vec<String>);
 
 impl WrongResults {
-    pub(super) fn new(mut reports: Vec<String>) -> Self {
-        reports
-            .push("every result is replaced; the link fails because of `verify_fail`".to_owned());
-        Self(reports)
+    /// Reports, each with whether the wrong result is gone from the caches that were asked.
+    pub(super) fn new(reports: Vec<(String, bool)>) -> Self {
+        let outcome = if reports.iter().all(|(_, gone)| *gone) {
+            "every wrong result is replaced or removed"
+        } else {
+            "not every wrong result is replaced, see above"
+        };
+        let end = format!("{outcome}; the link fails because of `verify_fail`");
+        let reports = reports.into_iter().map(|(text, _)| text);
+        Self(reports.chain([end]).collect())
     }
 }
 
@@ -259,7 +273,7 @@ impl Verifier {
     pub(super) fn report_wrong(&self, wrong: &WrongResult) {
         let text = wrong.to_string();
         if self.options.fail {
-            lock(&self.wrong).push(text);
+            lock(&self.wrong).push((text, wrong.is_gone()));
         } else {
             self.events.warning(text, Some(HINT));
         }
