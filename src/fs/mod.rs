@@ -29,7 +29,7 @@ pub use regular::{
     read_regular_to_string,
 };
 pub use remove::remove_if_there;
-pub use write::{write_whole, write_whole_for, write_whole_until};
+pub use write::{is_written_through, write_whole, write_whole_for, write_whole_until};
 
 fn is_special(found: &std::fs::Metadata) -> bool {
     let kind = found.file_type();

@@ -68,19 +68,31 @@ fn write_through_link(
             replace(umask, path, bytes)
         };
     }
-    let is_of_process = || {
-        fs::read_link(path).is_ok_and(|target| target.starts_with("/proc/self/fd"))
-            || path.starts_with("/proc")
-    };
     match fs::metadata(path) {
         Ok(found) if is_special(&found) => special::write(give_up, &found, path, bytes),
-        Ok(_) if is_of_process() => fs::OpenOptions::new()
+        Ok(_) if is_of_process(path) => fs::OpenOptions::new()
             .write(true)
             .truncate(true)
             .open(path)?
             .write_all(bytes),
         _ => replace(umask, path, bytes),
     }
+}
+
+/// Whether a link leads to what this process writes to.
+fn is_of_process(path: &Path) -> bool {
+    fs::read_link(path).is_ok_and(|target| target.starts_with("/proc/self/fd"))
+        || path.starts_with("/proc")
+}
+
+/// Whether [`write_whole`] writes into what `path` names, which another process may be reading,
+/// instead of replacing it.
+#[must_use]
+pub fn is_written_through(path: &Path) -> bool {
+    let is_special_there = || fs::metadata(path).is_ok_and(|found| is_special(&found));
+    fs::symlink_metadata(path).is_ok_and(|found| {
+        is_special(&found) || found.is_symlink() && (is_special_there() || is_of_process(path))
+    })
 }
 
 /// The fast path: an unnamed file gets its name when it is complete, so not even a crash leaves

@@ -482,6 +482,31 @@ fn the_daemon_verifies_what_it_finds() {
     launched(&backends, &daemon.home, || daemon.relto(&backends));
 }
 
+#[test]
+fn a_pipe_gets_one_object_and_never_a_wrong_one() {
+    let saved = Saved::new(&generated(4));
+    assert!(saved.run().status.success());
+    let poison = Poison::in_cache(&saved.home);
+    let readers = saved.objects().into_iter().map(|object| {
+        fs::remove_file(&object).expect("removed");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mkfifoat(rustix::fs::CWD, &object, mode).expect("a pipe");
+        std::thread::spawn(move || fs::read(object).expect("read"))
+    });
+    let readers: Vec<_> = readers.collect();
+    let mut verify = verify(&saved);
+    let output = verify.env("RELTO_VERIFY_FAIL", "false").output();
+    let said = stderr(&output.expect("relto starts"));
+    for (reader, in_place) in readers.into_iter().zip(&saved.in_place) {
+        assert!(reader.join().expect("no panic") == *in_place, "{said}");
+    }
+    assert_eq!(count(&said, "wrong"), 1, "{said}");
+    assert_says(
+        &said,
+        &[&poison.wrong.to_string(), &poison.right.to_string()],
+    );
+}
+
 /// What `relto doctor --verify` says about the saved link, with its exit code.
 fn examined(saved: &Saved, environment: &[(&str, String)]) -> (Option<i32>, String) {
     drop(saved.command());

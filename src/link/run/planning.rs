@@ -9,13 +9,14 @@ use crate::action::slice::SliceKey;
 use crate::events::{self, Event, JobId};
 use crate::exec::queue::ExecutorSet;
 use crate::exec::{Hermetic, InPlaceReason, Planned, PlannedForm};
+use crate::fs::is_written_through;
 use crate::job::{Caller, Job};
 use crate::link::cached::Cached;
 use crate::link::description::describe_job;
 use crate::link::error::LinkError;
 use crate::link::planner::{Checked, PlanError, Planner};
 use crate::link::slices::{SlicedJob, module_key};
-use crate::link::verify::{CachePlace, Hit};
+use crate::link::verify::{CachePlace, Hit, Verifier};
 
 impl Link {
     pub(in crate::link) fn planner(&self) -> Planner<'_> {
@@ -66,7 +67,14 @@ impl Link {
                 description,
             });
         }
+        let compared_first = match &checked.form {
+            PlannedForm::Hermetic(hermetic) => self.is_compared_first(hermetic),
+            PlannedForm::InPlace(_) => false,
+        };
         match &mut checked.form {
+            PlannedForm::Hermetic(hermetic) if compared_first => {
+                hermetic.slice = self.slice_key(hermetic, job);
+            }
             PlannedForm::Hermetic(hermetic) => {
                 if let Some((cached, place)) = self.take_cached(id, hermetic, job)? {
                     self.verify(id, job, checked, &cached, place);
@@ -76,13 +84,29 @@ impl Link {
             PlannedForm::InPlace(reason) => self.report_in_place(id, job, reason),
         }
         let job = Arc::new(self.planned(id, job, checked));
+        if compared_first && let Some(verifier) = &self.delivery.verifier {
+            for hit in self.delivery.find_all(&job) {
+                verifier.add(hit);
+            }
+        }
         let executors = match (&self.farm, &job.form) {
+            _ if compared_first => ExecutorSet::LOCAL,
             (Some(_), PlannedForm::Hermetic(_)) if self.dynamic => ExecutorSet::BOTH,
             (Some(_), PlannedForm::Hermetic(_)) => ExecutorSet::REMOTE,
             _ => ExecutorSet::LOCAL,
         };
         self.queue.push(job, executors);
         Ok(())
+    }
+
+    /// Whether a cached result would be verified and cannot be taken back, as an output is a pipe or
+    /// a device. Such a job is compiled here, and what caches hold of it is compared beside that.
+    fn is_compared_first(&self, hermetic: &Hermetic) -> bool {
+        let mut outputs = hermetic.job.outputs.iter();
+        // More results are chosen of those that slice keys find.
+        let takes = |verifier: &Arc<Verifier>| verifier.takes(hermetic, CachePlace::SliceKey);
+        self.delivery.verifier.as_ref().is_some_and(takes)
+            && outputs.any(|output| is_written_through(&output.host))
     }
 
     pub(in crate::link) fn planned(&self, id: JobId, job: &Job, checked: Checked) -> Planned {

@@ -65,8 +65,9 @@ impl Verifier {
             let fresh = fresh.compiled;
             // Before the only copy may be overwritten.
             wrong.kept = verifier.keep(&wrong, &cached(&delivery, &hit), &hit, &fresh.outputs);
-            deliver(&delivery, &hit, &fresh)?;
+            // The cache first: writing may fail.
             wrong.in_disk_cache = delivery.replace_cached(hit.hermetic(), &fresh);
+            deliver(&delivery, &hit, &fresh)?;
             Ok::<_, DeliveryError>((wrong, hit, fresh))
         });
         Ok(replaced.await?)
