@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use super::{Finding, Grade, ReportSection};
 use crate::events::{Event, Events, JobId, Verdict};
 use crate::job::JobFile;
-use crate::link::{CachedJob, Engine, LinkError, Options};
+use crate::link::{CachedJob, Engine, LinkError, NoKey, Options};
 use crate::task::lock;
 
 /// Compares all cached results of `file` with fresh compiles, and gives a finding for each job;
@@ -73,7 +73,8 @@ fn row(job: &CachedJob, verdict: Option<Verdict>) -> Finding {
         (Some(Verdict::Wrong), _) => (Grade::Bad, "wrong".to_owned()),
         (Some(Verdict::Nondeterministic), _) => (Grade::Warning, "not deterministic".to_owned()),
         (Some(Verdict::Unverified), _) => (Grade::Warning, "not verified".to_owned()),
-        (None, Some(reason)) => (Grade::Good, format!("never cached: {reason}")),
+        (None, Some(NoKey::InPlace(reason))) => (Grade::Good, format!("never cached: {reason}")),
+        (None, Some(NoKey::Unsound(reason))) => (Grade::Warning, format!("not compared: {reason}")),
         (None, None) => (Grade::Good, "not cached".to_owned()),
     };
     let places = match job.places.join(", ") {

@@ -29,4 +29,4 @@ pub use self::keys::common_ingredients;
 pub use self::options::{FarmOptions, Options, RecordOptions, VerifyOptions};
 pub use self::planner::{Planner, module_note};
 pub use self::slices::{ExplainedSlice, SliceExplainer};
-pub use self::verify::CachedJob;
+pub use self::verify::{CachedJob, NoKey};

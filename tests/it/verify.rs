@@ -507,6 +507,23 @@ fn a_pipe_gets_one_object_and_never_a_wrong_one() {
     );
 }
 
+#[test]
+fn doctor_warns_of_jobs_that_it_cannot_look_up() {
+    let saved = Saved::new(&generated(4));
+    assert!(saved.run().status.success());
+    fs::remove_file(saved.index()).expect("removed");
+    let (code, text) = examined(&saved, &[]);
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(text.matches("`: not compared: ").count(), 1, "{text}");
+    assert_says(
+        &text,
+        &[
+            "  warning ",
+            "no cached result is known to be wrong; see the warnings",
+        ],
+    );
+}
+
 /// What `relto doctor --verify` says about the saved link, with its exit code.
 fn examined(saved: &Saved, environment: &[(&str, String)]) -> (Option<i32>, String) {
     drop(saved.command());

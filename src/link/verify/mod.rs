@@ -33,7 +33,7 @@ use crate::pb::reapi::ExecutedActionMetadata;
 use crate::task::{Task, lock};
 use sample::Sample;
 
-pub use whole::CachedJob;
+pub use whole::{CachedJob, NoKey};
 pub use wrong::WrongResults;
 
 /// Where a cached result was found.

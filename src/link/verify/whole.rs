@@ -29,13 +29,22 @@ pub struct CachedJob {
     pub module: String,
     /// Where results were found.
     pub places: Vec<&'static str>,
-    /// Why the job can have none.
-    pub obstacle: Option<String>,
+    /// Why there is no key to look it up by.
+    pub obstacle: Option<NoKey>,
+}
+
+/// Why a job has no key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoKey {
+    /// It runs in place, so no cache has a result.
+    InPlace(String),
+    /// Its files are not those of the link any more. Caches may hold a result.
+    Unsound(String),
 }
 
 /// A job that may have results, while it is looked up.
 struct LookedUp {
-    job: Result<Arc<Planned>, String>,
+    job: Result<Arc<Planned>, NoKey>,
     hits: Vec<Hit>,
 }
 
@@ -96,17 +105,17 @@ impl Link {
 
     fn look_up(&self, id: JobId) -> LookedUp {
         let job = &self.file.jobs[id];
-        let without_key = |reason: String| LookedUp {
+        let without_key = |reason: NoKey| LookedUp {
             job: Err(reason),
             hits: Vec::new(),
         };
         let mut checked = match self.planner().plan(job) {
             Ok(checked) => checked,
-            Err(unsound) => return without_key(unsound.to_string()),
+            Err(unsound) => return without_key(NoKey::Unsound(unsound.to_string())),
         };
         let hermetic = match &mut checked.form {
             PlannedForm::Hermetic(hermetic) => hermetic,
-            PlannedForm::InPlace(reason) => return without_key(reason.to_string()),
+            PlannedForm::InPlace(reason) => return without_key(NoKey::InPlace(reason.to_string())),
         };
         hermetic.slice = self.slice_key(hermetic, job);
         let planned = Arc::new(self.planned(id, job, checked));
