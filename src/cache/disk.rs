@@ -20,7 +20,7 @@ use rustix::fs::{Access, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use super::buffers::Buffers;
 use super::{CacheError, mark, on_disk};
 use crate::digest::{Digest, DigestFunction};
-use crate::fs::create_private_dir;
+use crate::fs::{OwnDir, create_private_dir};
 use crate::pb;
 use crate::pb::reapi::ActionResult;
 
@@ -63,6 +63,7 @@ impl DiskCache {
             Err(_) if root.is_dir() => {}
             Err(error) => return Err(CacheError::new(root, error)),
         }
+        refuse_links(root).map_err(|error| CacheError::new(root, error))?;
         rustix::fs::access(root, Access::READ_OK | Access::EXEC_OK)
             .map_err(|error| CacheError::new(root, error.into()))?;
         Ok(Self {
@@ -96,8 +97,7 @@ impl DiskCache {
     /// The result that is stored for `action`. One that names no output file was cut off; whether
     /// the blobs that it names are there is seen when they are read.
     pub fn get(&self, action: &Digest) -> Option<ActionResult> {
-        let path = self.result_path(action);
-        let file = open_file(&path)?;
+        let file = open_file(&self.result_path(action))?;
         let found = file.metadata().ok()?;
         let bytes = if found.len() <= MAX_RESULT {
             self.read_exactly(&file, found.len())
@@ -108,7 +108,7 @@ impl DiskCache {
             .and_then(|bytes| pb::bounded::decode::<ActionResult>(bytes).ok())
             .filter(|result| !result.output_files.is_empty());
         if result.is_none() {
-            discard(&path);
+            self.discard("ac", action);
         } else {
             self.touch(&file, &found);
         }
@@ -121,8 +121,7 @@ impl DiskCache {
         if digest.is_empty() {
             return Some(Bytes::new());
         }
-        let path = self.path("cas", digest);
-        let file = open_file(&path)?;
+        let file = open_file(&self.path("cas", digest))?;
         let found = file.metadata().ok()?;
         let bytes = if found.len() == digest.size && digest.size <= LARGEST_BLOB {
             self.read_exactly(&file, digest.size)
@@ -131,7 +130,7 @@ impl DiskCache {
         };
         let bytes = bytes.filter(|bytes| DigestFunction::Sha256.digest(bytes) == *digest);
         if bytes.is_none() {
-            discard(&path);
+            self.discard("cas", digest);
         } else {
             self.touch(&file, &found);
         }
@@ -146,15 +145,14 @@ impl DiskCache {
         if digest.is_empty() {
             return Ok(());
         }
-        let path = self.path("cas", digest);
-        if let Some(file) = open_file(&path)
+        if let Some(file) = open_file(&self.path("cas", digest))
             && let Ok(found) = file.metadata()
             && found.len() == digest.size
         {
             self.touch(&file, &found);
             return Ok(());
         }
-        self.write(&path, bytes)
+        self.write("cas", digest, bytes)
     }
 
     /// Stores the result of `action`, replacing another. The blobs that it names must be stored
@@ -163,7 +161,7 @@ impl DiskCache {
     /// # Errors
     /// It cannot be written. No part of it is left.
     pub fn put_result(&self, action: &Digest, result: &ActionResult) -> Result<(), CacheError> {
-        self.write(&self.result_path(action), &result.encode_to_vec())
+        self.write("ac", action, &result.encode_to_vec())
     }
 
     /// Removes the result of `action`, if there is one.
@@ -171,7 +169,7 @@ impl DiskCache {
     /// # Errors
     /// It stays.
     pub fn remove_result(&self, action: &Digest) -> Result<(), CacheError> {
-        let removed = crate::fs::remove_if_there(&self.result_path(action));
+        let removed = self.remove("ac", action);
         removed.map_err(|error| CacheError::new(&self.root, error))
     }
 
@@ -194,27 +192,49 @@ impl DiskCache {
         path
     }
 
-    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), CacheError> {
-        let written = self.write_and_rename(path, bytes);
+    /// Where `digest` is, opened from the root.
+    fn shard(&self, kind: &str, digest: &Digest) -> io::Result<OwnDir> {
+        let kind = OwnDir::named_by_user(&self.root)?.child(kind)?;
+        kind.child(&digest.hex()[..2])
+    }
+
+    fn write(&self, kind: &str, digest: &Digest, bytes: &[u8]) -> Result<(), CacheError> {
+        let written = self.write_and_rename(kind, digest, bytes);
         written.map_err(|error| CacheError::new(&self.root, error))?;
         let size = on_disk(bytes.len() as u64);
         self.added.fetch_add(size, Ordering::Relaxed);
         Ok(())
     }
 
-    fn write_and_rename(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fn write_and_rename(&self, kind: &str, digest: &Digest, bytes: &[u8]) -> io::Result<()> {
         let mut temporary = self.temporary()?;
         temporary.write_all(bytes)?;
-        match temporary.persist(path) {
-            Err(failed) if failed.error.kind() == io::ErrorKind::NotFound => {
+        let dir = match self.shard(kind, digest) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let path = self.path(kind, digest);
                 self.make_dir(path.parent().unwrap_or(&self.root))?;
-                failed.file.persist(path)?;
+                self.shard(kind, digest)?
             }
-            persisted => {
-                persisted?;
-            }
-        }
+            opened => opened?,
+        };
+        let temporary = temporary.into_temp_path();
+        dir.take_in(&temporary, &digest.hex())?;
+        // It has gone from there.
+        let _ = temporary.keep();
         Ok(())
+    }
+
+    fn remove(&self, kind: &str, digest: &Digest) -> io::Result<()> {
+        match self.shard(kind, digest) {
+            Ok(dir) => dir.remove(&digest.hex()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A file that cannot be removed is found damaged again, and replaced by the next result.
+    fn discard(&self, kind: &str, digest: &Digest) {
+        let _ = self.remove(kind, digest);
     }
 
     fn temporary(&self) -> io::Result<tempfile::NamedTempFile> {
@@ -280,9 +300,16 @@ fn open_file(path: &Path) -> Option<File> {
         .map(File::from)
 }
 
-fn discard(path: &Path) {
-    // A file that cannot be removed is found damaged again, and replaced by the next result.
-    let _ = crate::fs::remove_if_there(path);
+/// A link would lead what is written and removed here to another directory.
+fn refuse_links(root: &Path) -> io::Result<()> {
+    for name in ["ac", "cas", TMP] {
+        let path = root.join(name);
+        if fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) {
+            let text = format!("`{}` is a symbolic link", path.display());
+            return Err(io::Error::other(text));
+        }
+    }
+    Ok(())
 }
 
 /// In a directory that other users may enter, the umask decides, as with Bazel's own cache.

@@ -12,13 +12,16 @@ use fs_err as fs;
 use super::CacheError;
 use super::disk::is_shared;
 use crate::digest::is_hex;
-use crate::fs::{PRIVATE_UMASK, read_regular_no_follow, write_whole_for};
+use crate::fs::{OwnDir, PRIVATE_UMASK, write_whole_for};
 
 /// <https://bford.info/cachedir/>: backup programs skip such directories.
 const TAG: &str = "CACHEDIR.TAG";
 const SIGNATURE: &str = "Signature: 8a477f597d28d172789f06886806bc55";
 /// The layout of the cache, so that a later relto knows what it may remove.
 const VERSION: &str = "# relto disk cache, layout 1";
+
+/// No mark is this long.
+const LONGEST: u64 = 64 << 10;
 
 /// Start of the names of files that are being written.
 pub(super) const TEMPORARY: &str = "relto-";
@@ -59,9 +62,9 @@ pub(super) fn write(root: &Path) {
 ///
 /// # Errors
 /// It is not marked as a cache of relto, or this user may not read the mark.
-pub(super) fn check(root: &Path) -> Result<(), CacheError> {
-    let path = root.to_owned();
-    match read_regular_no_follow(root.join(TAG)) {
+pub(super) fn check(root: &OwnDir) -> Result<(), CacheError> {
+    let path = root.path().to_owned();
+    match root.read(TAG, LONGEST) {
         Ok(text) if is_mark(&String::from_utf8_lossy(&text)) => Ok(()),
         Err(reason) if reason.kind() == io::ErrorKind::PermissionDenied => {
             Err(CacheError::UnreadableMark { path, reason })
@@ -94,9 +97,8 @@ fn holds_only_a_cache(root: &Path) -> bool {
 
 /// Whether a file has the name that relto and Bazel use: the hex of its digest, in a directory of
 /// the first two digits.
-pub(super) fn is_entry(dir: &Path, name: &str) -> bool {
-    let shard = dir.file_name().and_then(|name| name.to_str());
-    name.len() == 64 && is_hex(name) && shard == Some(&name[..2])
+pub(super) fn is_entry(shard: &str, name: &str) -> bool {
+    name.len() == 64 && is_hex(name) && *shard == name[..2]
 }
 
 /// Whether a file in `tmp/` is one that relto was writing; earlier releases used other names.
@@ -113,6 +115,10 @@ pub(super) fn is_temporary(name: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn check_at(root: &Path) -> Result<(), CacheError> {
+        check(&OwnDir::named_by_user(root).expect("opened"))
+    }
+
     #[test]
     fn an_older_cache_is_marked_and_a_directory_of_the_user_is_not() {
         let dir = tempfile::tempdir().expect("a directory");
@@ -121,11 +127,11 @@ mod tests {
         }
         fs::write(dir.path().join("state.db-wal"), "").expect("written");
         write(dir.path());
-        check(dir.path()).expect("marked");
+        check_at(dir.path()).expect("marked");
         let home = tempfile::tempdir().expect("a directory");
         fs::write(home.path().join("thesis.tex"), "").expect("written");
         write(home.path());
-        assert!(check(home.path()).is_err());
+        assert!(check_at(home.path()).is_err());
         assert_eq!(fs::read_dir(home.path()).expect("listed").count(), 1);
     }
 
@@ -134,19 +140,15 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         fs::write(dir.path().join(TAG), format!("{SIGNATURE}\n# cargo\n")).expect("written");
         write(dir.path());
-        assert!(check(dir.path()).is_err());
+        assert!(check_at(dir.path()).is_err());
     }
 
     #[test]
     fn only_names_that_relto_creates_are_entries() {
         let hex = "ab".repeat(32);
-        assert!(is_entry(Path::new("cas/ab"), &hex));
-        for (dir, name) in [
-            ("cas/ac", &hex[..]),
-            ("ac/photos", "1.jpg"),
-            ("cas/ab", &hex[2..]),
-        ] {
-            assert!(!is_entry(Path::new(dir), name), "{dir}/{name}");
+        assert!(is_entry("ab", &hex));
+        for (dir, name) in [("ac", &hex[..]), ("photos", "1.jpg"), ("ab", &hex[2..])] {
+            assert!(!is_entry(dir, name), "{dir}/{name}");
         }
         assert!(is_temporary("relto-a1B2c3") && is_temporary(".tmpa1B2c3"));
         assert!(!is_temporary("thesis.tex") && !is_temporary("relto-notes.txt"));

@@ -2,11 +2,14 @@
 //!
 //! Links take no notice of it: a file that is removed while it is read stays readable, and a
 //! missing one is a miss. One process trims at a time.
+//!
+//! Others may write a shared cache, and put links to other directories into it. Each directory is
+//! opened from the one above it, and never through a link, when it is listed and again when a file
+//! is removed from it.
 
 use std::fs::TryLockError;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use fs_err as fs;
@@ -14,7 +17,7 @@ use fs_err as fs;
 use super::disk::{TMP, TOUCH_GRANULE, is_shared};
 use super::{CacheError, mark, on_disk};
 use crate::digest::DigestFunction;
-use crate::fs::{open_private_file, open_shared_file};
+use crate::fs::{OwnDir, modified, open_private_file, open_shared_file};
 
 /// Held while a process trims.
 const LOCK: &str = "trim.lock";
@@ -46,9 +49,15 @@ pub struct TrimReport {
     pub removed: u64,
 }
 
-/// One cache file. Its path is built when it is needed: a cache holds hundreds of thousands.
+/// A directory of cache files. There are more than a process may have open.
+struct Shard {
+    kind: usize,
+    name: String,
+}
+
+/// One cache file. It knows its directory by number: a cache holds hundreds of thousands.
 struct CacheFile {
-    dir: usize,
+    shard: usize,
     name: Box<str>,
     size: u64,
     modified: SystemTime,
@@ -57,7 +66,9 @@ struct CacheFile {
 
 #[derive(Default)]
 struct Scan {
-    dirs: Vec<PathBuf>,
+    /// `ac/` and `cas/`, open.
+    kinds: Vec<OwnDir>,
+    shards: Vec<Shard>,
     entries: Vec<CacheFile>,
     usage: Usage,
 }
@@ -67,7 +78,7 @@ struct Scan {
 /// # Errors
 /// The directory cannot be read.
 pub fn usage(root: &Path) -> Result<Usage, CacheError> {
-    scan(root).map(|scan| scan.usage)
+    scan(&open(root)?).map(|scan| scan.usage)
 }
 
 /// Removes what dead links left in `tmp/` and, if the cache at `root` is larger than `max_bytes`,
@@ -78,14 +89,18 @@ pub fn usage(root: &Path) -> Result<Usage, CacheError> {
 pub fn trim(root: &Path, max_bytes: u64) -> Result<Option<TrimReport>, CacheError> {
     let failed = |error| CacheError::new(root, error);
     mark::write(root);
-    let lock = open_lock(root)?;
+    let top = open(root)?;
+    let lock = open_lock(&top)?;
     match lock.file().try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(None),
         Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
-    remove_stale(&root.join(TMP), SystemTime::now());
-    let scan = scan(root)?;
+    if let Ok(tmp) = top.child(TMP) {
+        // What stays is removed by the next trimming.
+        let _ = tmp.remove_older(STALE, mark::is_temporary);
+    }
+    let scan = scan(&top)?;
     let before = scan.usage.bytes;
     let mut report = TrimReport {
         before,
@@ -103,11 +118,16 @@ pub fn trim(root: &Path, max_bytes: u64) -> Result<Option<TrimReport>, CacheErro
 /// # Errors
 /// Why not.
 pub fn check_trimmable(root: &Path) -> Result<(), CacheError> {
-    open_lock(root).map(drop)
+    open_lock(&open(root)?).map(drop)
 }
 
-fn open_lock(root: &Path) -> Result<fs::File, CacheError> {
-    mark::check(root)?;
+fn open(root: &Path) -> Result<OwnDir, CacheError> {
+    OwnDir::named_by_user(root).map_err(|error| CacheError::new(root, error))
+}
+
+fn open_lock(top: &OwnDir) -> Result<fs::File, CacheError> {
+    mark::check(top)?;
+    let root = top.path();
     let path = root.join(LOCK);
     let lock = if is_shared(root) {
         open_shared_file(&path)
@@ -117,53 +137,63 @@ fn open_lock(root: &Path) -> Result<fs::File, CacheError> {
     lock.map_err(|error| CacheError::new(root, error))
 }
 
-fn scan(root: &Path) -> Result<Scan, CacheError> {
+fn scan(top: &OwnDir) -> Result<Scan, CacheError> {
     let mut scan = Scan::default();
-    fs::read_dir(root).map_err(|error| CacheError::new(root, error))?;
+    top.names()
+        .map(drop)
+        .map_err(|error| CacheError::new(top.path(), error))?;
+    scan.function(top);
     // Bazel, which may share the directory, keeps blobs of other functions beside ours.
-    for function in [DigestFunction::Sha256, DigestFunction::Blake3] {
-        let base = root.join(function.resource_infix());
-        scan.usage.results += scan.kind(&base.join("ac"), RESULT_HEAD_START);
-        scan.usage.blobs += scan.kind(&base.join("cas"), Duration::ZERO);
+    if let Ok(blake3) = top.child(DigestFunction::Blake3.resource_infix().trim_matches('/')) {
+        scan.function(&blake3);
     }
     Ok(scan)
 }
 
 impl Scan {
+    fn function(&mut self, base: &OwnDir) {
+        self.usage.results += self.kind(base, "ac", RESULT_HEAD_START);
+        self.usage.blobs += self.kind(base, "cas", Duration::ZERO);
+    }
+
     /// Adds the files of `ac/` or `cas/` and returns their number. What cannot be read is left out.
-    fn kind(&mut self, dir: &Path, head_start: Duration) -> u64 {
+    fn kind(&mut self, base: &OwnDir, name: &str, head_start: Duration) -> u64 {
         let count = self.entries.len();
-        for shard in children(dir) {
-            self.shard(shard.path(), head_start);
+        if let Ok(kind) = base.child(name) {
+            for shard in kind.names().into_iter().flatten() {
+                if let Ok(dir) = kind.child(&shard) {
+                    self.shard(&dir, shard, head_start);
+                }
+            }
+            self.kinds.push(kind);
         }
         (self.entries.len() - count) as u64
     }
 
-    fn shard(&mut self, dir: PathBuf, head_start: Duration) {
-        for child in children(&dir) {
-            if let Ok(name) = child.file_name().into_string()
-                && mark::is_entry(&dir, &name)
-                && let Ok(found) = child.metadata()
-                && found.is_file()
-                && let Ok(modified) = found.modified()
-            {
-                let size = on_disk(found.len());
-                self.usage.bytes += size;
-                self.entries.push(CacheFile {
-                    dir: self.dirs.len(),
-                    name: name.into(),
-                    size,
-                    modified,
-                    last_used: modified.checked_sub(head_start).unwrap_or(modified),
-                });
-            }
+    fn shard(&mut self, dir: &OwnDir, name: String, head_start: Duration) {
+        let names = dir.names().into_iter().flatten();
+        for child in names.filter(|child| mark::is_entry(&name, child)) {
+            let Some(found) = dir.regular(&child) else {
+                continue;
+            };
+            let (size, modified) = (on_disk(found.st_size.unsigned_abs()), modified(&found));
+            self.usage.bytes += size;
+            self.entries.push(CacheFile {
+                shard: self.shards.len(),
+                name: child.into(),
+                size,
+                modified,
+                last_used: modified.checked_sub(head_start).unwrap_or(modified),
+            });
         }
-        self.dirs.push(dir);
+        let kind = self.kinds.len();
+        self.shards.push(Shard { kind, name });
     }
-}
 
-fn children(dir: &Path) -> impl Iterator<Item = fs::DirEntry> {
-    fs::read_dir(dir).into_iter().flatten().flatten()
+    fn open(&self, entry: &CacheFile) -> io::Result<OwnDir> {
+        let shard = &self.shards[entry.shard];
+        self.kinds[shard.kind].child(&shard.name)
+    }
 }
 
 /// A file that cannot be removed, in a cache that users share, does not stop the others.
@@ -174,15 +204,21 @@ fn remove_oldest(mut scan: Scan, target: u64, report: &mut TrimReport) -> io::Re
         if report.after <= target {
             break;
         }
-        let path = scan.dirs[entry.dir].join(&*entry.name);
-        if was_used_since(&path, entry.modified) {
-            continue;
-        }
-        match crate::fs::remove_if_there(&path) {
-            Ok(()) => {
+        let removed = scan.open(entry).and_then(|dir| {
+            let is_in_use = was_used_since(&dir, &entry.name, entry.modified);
+            if is_in_use {
+                return Ok(false);
+            }
+            dir.remove(&entry.name).map(|()| true)
+        });
+        match removed {
+            Ok(true) => {
                 report.after -= entry.size;
                 report.removed += 1;
             }
+            Ok(false) => {}
+            // The user has deleted the cache.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => refused = Some(error),
         }
     }
@@ -192,21 +228,46 @@ fn remove_oldest(mut scan: Scan, target: u64, report: &mut TrimReport) -> io::Re
     }
 }
 
-fn was_used_since(path: &Path, scanned: SystemTime) -> bool {
-    let modified = fs::symlink_metadata(path).and_then(|found| found.modified());
-    modified.is_ok_and(|modified| modified != scanned)
+fn was_used_since(dir: &OwnDir, name: &str, scanned: SystemTime) -> bool {
+    let found = dir.regular(name);
+    found.is_some_and(|found| modified(&found) != scanned)
 }
 
-fn remove_stale(dir: &Path, now: SystemTime) {
-    for child in children(dir) {
-        let is_ours = child.file_name().to_str().is_some_and(mark::is_temporary);
-        let is_stale = child.metadata().is_ok_and(|found| {
-            let age = now.duration_since(found.modified().unwrap_or(now));
-            found.nlink() > 0 && age.is_ok_and(|age| age > STALE)
-        });
-        if is_ours && is_stale {
-            // If this fails, the next trimming tries again.
-            let _ = crate::fs::remove_if_there(&child.path());
+#[cfg(test)]
+mod tests {
+    use fs_err::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_link_that_takes_the_place_of_a_directory_meanwhile_leads_to_no_removal() {
+        let top = tempfile::tempdir().expect("a directory");
+        let (root, home) = (top.path().join("relto"), top.path().join("home"));
+        let hex = "ab".repeat(32);
+        for dir in [root.join("cas/ab"), home.join("ab")] {
+            fs::create_dir_all(&dir).expect("made");
+            fs::write(dir.join(&hex), "text").expect("written");
+        }
+        for swapped in ["cas/ab", "cas"] {
+            let scan = scan(&open(&root).expect("opened")).expect("scanned");
+            assert_eq!(scan.usage.blobs, 1);
+            let (place, aside) = (root.join(swapped), top.path().join("aside"));
+            fs::rename(&place, &aside).expect("moved");
+            let target = if swapped == "cas" {
+                home.clone()
+            } else {
+                home.join("ab")
+            };
+            symlink(target, &place).expect("linked");
+            let mut report = TrimReport {
+                before: scan.usage.bytes,
+                after: scan.usage.bytes,
+                removed: 0,
+            };
+            let _ = remove_oldest(scan, 0, &mut report);
+            assert!(home.join("ab").join(&hex).exists(), "{swapped}");
+            fs::remove_file(&place).expect("removed");
+            fs::rename(&aside, &place).expect("moved back");
         }
     }
 }

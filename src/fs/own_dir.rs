@@ -7,7 +7,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
@@ -48,6 +48,14 @@ impl OwnDir {
             let error = io::Error::from(io::ErrorKind::PermissionDenied);
             return Err(named(&error, "follow another user's link", root));
         }
+        Self::named_by_user(root)
+    }
+
+    /// Opens a directory that the user has chosen, whatever links lead to it.
+    ///
+    /// # Errors
+    /// It is no directory.
+    pub fn named_by_user(root: &Path) -> io::Result<Self> {
         Self::at(CWD, root.as_os_str(), OFlags::empty(), root.to_owned())
     }
 
@@ -143,6 +151,35 @@ impl OwnDir {
         let file = rustix::fs::openat(self, name, flags | more, Mode::RUSR | Mode::WUSR)
             .map_err(|error| named(&error.into(), "open", &path))?;
         super::private::checked(File::from(file), path)
+    }
+
+    /// Reads the regular file `name`, of at most `longest` bytes.
+    ///
+    /// # Errors
+    /// The system's own, with the path; it is something else.
+    pub fn read(&self, name: &str, longest: u64) -> io::Result<Vec<u8>> {
+        let path = self.path.join(name);
+        if self
+            .regular(name)
+            .is_none_or(|found| found.st_size.unsigned_abs() > longest)
+        {
+            return Err(super::not_regular(&path));
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(self, name, flags, Mode::empty());
+        let file = file.map_err(|error| named(&error.into(), "open", &path))?;
+        let mut bytes = Vec::new();
+        File::from(file).take(longest).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Moves the file at `from` to `name` in this directory, in the place of another.
+    ///
+    /// # Errors
+    /// The system's own, with the path.
+    pub fn take_in(&self, from: &Path, name: &str) -> io::Result<()> {
+        let moved = rustix::fs::renameat(CWD, from, self, name);
+        moved.map_err(|error| named(&error.into(), "write", &self.path.join(name)))
     }
 
     /// Removes the file `name`, which may be missing.

@@ -213,3 +213,57 @@ fn mark_and_lock_of_a_shared_cache_are_as_open_as_its_blobs() {
         assert_eq!(mode(&place.root().join(name)), mode(&blob), "{name}");
     }
 }
+
+/// As in a cache that came with a tree, or that others may write.
+#[test]
+fn links_below_the_root_are_not_followed() {
+    let place = Fixture::new();
+    put(&place.open(), b"object");
+    let home = place.dir.path().join("home");
+    let (action, result) = sample(b"object");
+    let shards = [("ac", action), ("cas", digest(b"object"))];
+    let link_to_home = |from: &std::path::Path, name: &str| {
+        age_all(from);
+        fs::rename(from, home.join(name)).expect("moved");
+        fs_err::os::unix::fs::symlink(home.join(name), from).expect("linked");
+    };
+    fs::create_dir(&home).expect("made");
+    for (kind, digest) in &shards {
+        let shard = place.root().join(kind).join(&digest.hex()[..2]);
+        link_to_home(&shard, kind);
+    }
+    let report = trim(&place.root(), 0).expect("trimmed").expect("alone");
+    assert_eq!(report.removed, 0);
+    for (kind, digest) in &shards {
+        let kept = home.join(kind).join(digest.hex());
+        fs::write(&kept, "damage, or another's").expect("written");
+    }
+    let cache = place.open();
+    assert!(!is_hit(&cache, b"object") && cache.blob(&shards[1].1).is_none());
+    cache.put_blob(&shards[1].1, b"object").expect_err("a link");
+    cache.put_result(&action, &result).expect_err("a link");
+    cache.remove_result(&action).expect_err("a link");
+    for (kind, digest) in &shards {
+        let text = fs::read_to_string(home.join(kind).join(digest.hex()));
+        assert_eq!(text.expect("there"), "damage, or another's");
+    }
+
+    for name in ["tmp", "ac", "cas"] {
+        let stale = place.root().join(name).join("relto-AbCdEf");
+        fs::write(&stale, "mine").expect("written");
+        link_to_home(&place.root().join(name), &format!("whole-{name}"));
+        DiskCache::open(&place.root()).expect_err("a link");
+        trim(&place.root(), 0).expect("trimmed");
+        let kept = home.join(format!("whole-{name}/relto-AbCdEf"));
+        assert!(kept.exists(), "{name}");
+    }
+}
+
+fn age_all(dir: &std::path::Path) {
+    for entry in fs::read_dir(dir).expect("listed") {
+        let path = entry.expect("an entry").path();
+        if fs::symlink_metadata(&path).expect("there").is_file() {
+            set_age(&path, hours(1000));
+        }
+    }
+}
