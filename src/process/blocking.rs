@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
 use super::plan::ProcessPlan;
-use super::self_exe::{RUN, Relto};
+use super::self_exe::Relto;
 use super::spawner::unnamed_file;
 use super::supervise::read_report;
 use super::{ProcessError, ProcessSpec};
@@ -24,7 +24,7 @@ pub fn run_blocking(relto: &Relto, spec: &ProcessSpec) -> Result<Output, Process
     let channel = unnamed_file(&ProcessPlan::encode(spec)).map_err(helper_error)?;
     let stdin = channel.try_clone().map_err(helper_error)?;
     let output = relto
-        .command(RUN)
+        .helper(spec)
         .stdin(Stdio::from(stdin))
         .output()
         .map_err(helper_error)?;

@@ -96,6 +96,16 @@ pub enum ChildEnvironment {
     },
 }
 
+impl ChildEnvironment {
+    /// Whether it says all variables, whatever relto's own are.
+    fn is_whole(&self) -> bool {
+        match self {
+            Self::Exact(_) | Self::Another { .. } => true,
+            Self::Inherited | Self::InheritedWith(_) => false,
+        }
+    }
+}
+
 /// The files that a program may open. Paths are seen from the invocation's directory and followed
 /// through links: what is admitted is the file at the end. A directory admits everything below it.
 /// A path that does not exist admits nothing.

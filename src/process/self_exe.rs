@@ -1,10 +1,12 @@
 //! The running executable, and the hidden subcommands with which it starts itself.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use super::ProcessSpec;
 
 /// Becomes a compiler.
 pub(super) const RUN: &str = "__run";
@@ -58,11 +60,30 @@ impl Relto {
         command
     }
 
+    /// The command that becomes the program of `spec`. What the dynamic loader, or a library that it
+    /// loads by a variable, says while that is still relto, would count as the program's message. So
+    /// it has such variables only if it must pass them on.
+    pub(super) fn helper(&self, spec: &ProcessSpec) -> Command {
+        let mut command = self.command(RUN);
+        if spec.environment.is_whole() {
+            for (name, _) in std::env::vars_os().filter(|(name, _)| is_heeded_by_loader(name)) {
+                command.env_remove(name);
+            }
+        }
+        command
+    }
+
     pub(super) fn bare_command(&self) -> Command {
         let mut command = Command::new(&self.0);
         command.arg0("relto");
         command
     }
+}
+
+/// Whether the dynamic loader or the C library heeds the variable at the start of any program.
+fn is_heeded_by_loader(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.starts_with(b"LD_") || name.starts_with(b"MALLOC_") || name == b"GLIBC_TUNABLES"
 }
 
 /// How this process was called: without `/proc`, the best guess at its executable.

@@ -73,3 +73,14 @@ fn messages_contain_the_file_names_of_the_link_that_shows_them() {
         assert!(!outcome.stderr.contains("relto/"), "{}", outcome.stderr);
     }
 }
+
+/// The loader speaks in each process that starts, relto's own among them.
+#[test]
+fn what_the_loader_says_before_the_compiler_runs_is_not_kept() {
+    let (program, home) = (feature(Feature::Plain), Home::new());
+    let first = Link::new(&program).env("LD_PRELOAD", "/nonexistent.so");
+    first.run_at(&home).expect_works().assert_none_cached();
+    let second = Link::new(&program).run_at(&home).expect_works();
+    second.assert_all_cached();
+    assert!(!second.stderr.contains("LD_PRELOAD"), "{}", second.stderr);
+}

@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::capture;
 use super::plan::ProcessPlan;
-use super::self_exe::{RUN, Relto};
+use super::self_exe::Relto;
 use super::supervise::read_report;
 use super::{Ending, Finished, ProcessError, ProcessSpec};
 use crate::events;
@@ -51,6 +51,7 @@ pub struct Spawner {
 enum Order {
     Start {
         plan: Vec<u8>,
+        helper: Box<Command>,
         reply: oneshot::Sender<io::Result<(RunningChild, Pipes)>>,
     },
     /// A child that was sent SIGKILL.
@@ -66,7 +67,6 @@ impl Spawner {
     pub fn new(relto: Relto) -> io::Result<Self> {
         let (orders, incoming) = mpsc::channel();
         let starter = Starter {
-            relto: relto.clone(),
             orders: orders.clone(),
             killed: Vec::new(),
         };
@@ -151,8 +151,12 @@ impl Spawner {
 
     async fn start(&self, spec: &ProcessSpec) -> Result<(RunningChild, Pipes), ProcessError> {
         let (reply, answer) = oneshot::channel();
-        let plan = ProcessPlan::encode(spec);
-        let sent = self.orders.send(Order::Start { plan, reply }).is_ok();
+        let order = Order::Start {
+            plan: ProcessPlan::encode(spec),
+            helper: Box::new(self.relto.helper(spec)),
+            reply,
+        };
+        let sent = self.orders.send(order).is_ok();
         let gone = || io::Error::other("the spawning thread is gone");
         let started = if sent {
             answer.await.unwrap_or_else(|_| Err(gone()))
@@ -189,7 +193,6 @@ fn ending(status: ExitStatus) -> Ending {
 
 /// What the thread owns.
 struct Starter {
-    relto: Relto,
     orders: mpsc::Sender<Order>,
     killed: Vec<Child>,
 }
@@ -211,7 +214,11 @@ impl Starter {
             };
             match order {
                 // A caller that is gone drops the answer, and the child in it, here.
-                Order::Start { plan, reply } => drop(reply.send(self.start(&plan))),
+                Order::Start {
+                    plan,
+                    mut helper,
+                    reply,
+                } => drop(reply.send(self.start(&plan, &mut helper))),
                 Order::Reap(child) => self.killed.push(child),
                 Order::Stop => break,
             }
@@ -221,11 +228,9 @@ impl Starter {
         self.reap_all();
     }
 
-    fn start(&self, plan: &[u8]) -> io::Result<(RunningChild, Pipes)> {
+    fn start(&self, plan: &[u8], helper: &mut Command) -> io::Result<(RunningChild, Pipes)> {
         let channel = unnamed_file(plan)?;
-        let mut child = self
-            .relto
-            .command(RUN)
+        let mut child = helper
             .process_group(0)
             .stdin(Stdio::from(channel.try_clone()?))
             .stdout(Stdio::piped())
