@@ -26,14 +26,14 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 const USED: &str = "build-events";
 const REMEMBERED: Duration = Duration::from_hours(24);
 
-/// By invocation id; `None` for those that no more events are published of.
+/// By [`key`]; `None` for those that no more events are published of.
 #[derive(Debug, Default)]
 pub(super) struct BuildStreams(Mutex<HashMap<String, Option<Arc<PublishedBuild>>>>);
 
 /// A build under way.
 #[derive(Debug)]
 pub(super) struct PublishedBuild {
-    id: String,
+    key: String,
     stream: BuildStream,
     process: Option<BuildProcess>,
     /// Links under way, and when there was one last.
@@ -67,12 +67,12 @@ impl BuildStreams {
         events: &Events,
     ) -> Option<(Membership, Option<Arc<PublishedBuild>>)> {
         let bes = options.bes.as_ref()?;
-        let id = bes.transport.caller.invocation_id.clone();
+        let key = key(bes);
         let mut builds = lock(&self.0);
-        let is_new = !builds.contains_key(&id);
+        let is_new = !builds.contains_key(&key);
         let build = builds
-            .entry(id)
-            .or_insert_with(|| open(bes, options, process, events))
+            .entry(key.clone())
+            .or_insert_with(|| open(key, bes, options, process, events))
             .clone()?;
         lock(&build.links).0 += 1;
         let held = is_new.then(|| Arc::clone(&build));
@@ -80,13 +80,31 @@ impl BuildStreams {
     }
 }
 
+/// Which stream: the build's, to one receiver. Directories of one build may name others, each with
+/// its own credentials.
+fn key(bes: &BesOptions) -> String {
+    let transport = &bes.transport;
+    let receiver = (
+        &bes.backend,
+        &bes.instance_name,
+        &bes.headers,
+        &transport.tls,
+        &transport.credential_helpers,
+    );
+    let bytes = postcard::to_stdvec(&(&transport.caller.invocation_id, receiver));
+    // What came out of a frame can be put into one.
+    DigestFunction::Sha256
+        .digest(&bytes.unwrap_or_default())
+        .hex()
+}
+
 fn open(
+    key: String,
     bes: &BesOptions,
     options: &Options,
     process: Option<BuildProcess>,
     events: &Events,
 ) -> Option<Arc<PublishedBuild>> {
-    let id = &bes.transport.caller.invocation_id;
     let refused = |reason: &str| {
         events.warning(format!("the build has no page: {reason}"), None);
         None
@@ -98,7 +116,7 @@ fn open(
     };
     // A daemon that was started in the middle of a build has no numbers to go on with.
     if let Some(state) = &options.state_dir
-        && let Err(error) = mark_used(state, id)
+        && let Err(error) = mark_used(state, &key)
     {
         return refused(&match error.kind() {
             io::ErrorKind::AlreadyExists => {
@@ -111,19 +129,19 @@ fn open(
         events.send(Event::Streaming { page });
     }
     Some(Arc::new(PublishedBuild {
-        id: id.clone(),
+        key,
         stream,
         process,
         links: Mutex::new((0, Instant::now())),
     }))
 }
 
-/// Leaves a file for `id` below the directory `state`, which must not be there, and removes old
-/// ones. An id may be of signs that would be a path.
-fn mark_used(state: &Path, id: &str) -> io::Result<()> {
+/// Leaves a file for `key` below the directory `state`, which must not be there, and removes old
+/// ones. Its name is a digest: whatever `key` is, it is no path.
+fn mark_used(state: &Path, key: &str) -> io::Result<()> {
     let dir = OwnDir::make_below(state, Path::new(USED))?;
     dir.remove_older(REMEMBERED, |name| name.len() == 64 && is_hex(name))?;
-    let name = DigestFunction::Sha256.digest(id.as_bytes()).hex();
+    let name = DigestFunction::Sha256.digest(key.as_bytes()).hex();
     dir.open_file(&name, OFlags::CREATE | OFlags::EXCL)?;
     Ok(())
 }
@@ -140,7 +158,7 @@ impl PublishedBuild {
         if let Err(error) = self.stream.publish(over).await {
             tracing::info!("the page of a build is not complete: {error}");
         }
-        lock(&daemon.build_streams.0).insert(self.id.clone(), None);
+        lock(&daemon.build_streams.0).insert(self.key.clone(), None);
     }
 
     async fn ended(&self) {
@@ -163,6 +181,33 @@ mod tests {
     use fs_err as fs;
 
     use super::*;
+    use crate::reapi::Header;
+
+    #[test]
+    fn a_stream_is_of_one_build_and_one_receiver() {
+        let of = |change: &dyn Fn(&mut BesOptions)| {
+            let mut bes = BesOptions::default();
+            change(&mut bes);
+            key(&bes)
+        };
+        let header = || Header {
+            name: "x-key".to_owned(),
+            value: "secret".to_owned(),
+        };
+        let keys = [
+            of(&|_| {}),
+            of(&|bes| bes.transport.caller.invocation_id = "another".to_owned()),
+            of(&|bes| bes.instance_name = "another".to_owned()),
+            of(&|bes| bes.headers.push(header())),
+            of(&|bes| bes.transport.tls.certificate = Some("ca.pem".into())),
+        ];
+        let different: std::collections::BTreeSet<_> = keys.iter().collect();
+        assert_eq!(different.len(), keys.len());
+        assert_eq!(
+            of(&|bes| bes.shown.push((String::new(), String::new()))),
+            keys[0]
+        );
+    }
 
     #[test]
     fn an_invocation_id_that_is_a_path_makes_no_file_there_and_is_used_once() {

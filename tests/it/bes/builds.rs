@@ -13,13 +13,21 @@ use crate::support::program::generated;
 
 /// A build by a program that is called `ninja`, and that no other build started.
 fn run_build(backends: &Backends, home: &Home, server: &EventServer, mode: &str) -> String {
-    let script = backends.script(home, "2>>log || exit 1") + "touch done\n";
+    run_build_for(backends, home, &[server], mode)
+}
+
+/// The same for each server in turn.
+fn run_build_for(backends: &Backends, home: &Home, servers: &[&EventServer], mode: &str) -> String {
+    let part = |server: &&EventServer| {
+        let lines = backends.script(home, "2>>log || exit 1");
+        format!("export RELTO_BES_BACKEND={}\n{lines}", server.address())
+    };
+    let script = servers.iter().map(part).collect::<String>() + "touch done\n";
     let mut build = Command::new("setsid");
     home.apply(&mut build);
     switch_on(&mut build);
     build
         .current_dir(backends.dir())
-        .env("RELTO_BES_BACKEND", server.address())
         .env("RELTO_BES_RESULTS_URL", "http://pages/invocation/")
         .env("RELTO_BES_UPLOAD_MODE", mode)
         .arg("--fork")
@@ -49,6 +57,21 @@ fn the_backends_of_a_build_have_one_stream_that_ends_with_the_build() {
     let text = format!("{:?}", record.build_events());
     let jobs = format!("actions_created: {}", backends.modules.len());
     assert!(text.contains(&jobs), "{text}");
+}
+
+#[test]
+fn each_server_of_a_build_gets_the_events_of_its_own_jobs() {
+    let servers = [(); 2].map(|()| EventServer::start(EventRules::new(Acknowledges::AtEnd)));
+    let (daemon, backends) = (Daemon::new(), Backends::new(&generated(3)));
+    let both = [&servers[0], &servers[1]];
+    run_build_for(&backends, &daemon.home, &both, "wait_for_upload_complete");
+    for server in both {
+        let record = server.wait_for(|record| record.finished == 1);
+        assert_complete(&record);
+        let text = format!("{:?}", record.build_events());
+        let jobs = format!("actions_created: {}", backends.modules.len());
+        assert!(text.contains(&jobs), "{text}");
+    }
 }
 
 #[test]
