@@ -4,11 +4,11 @@
 
 use std::path::{Path, PathBuf};
 
+use super::covered::{CoveredFile, FileKind, TreeFile};
 use super::environment::Environment;
 use super::source::ConfigEntry;
-use super::trust::TreeFile;
 use super::value::located_path;
-use crate::digest::DigestFunction;
+use crate::digest::{Digest, DigestFunction};
 use crate::fs::open_regular;
 
 const OPTION: &str = "tls_certificate";
@@ -18,33 +18,36 @@ const OF_THE_MACHINE: [&str; 2] = ["/etc", "/usr"];
 
 /// `tree` with what is in the files of authorities that its `entries` name.
 pub(super) fn covered<'a>(
-    tree: TreeFile,
+    mut tree: TreeFile,
     entries: impl Iterator<Item = &'a ConfigEntry>,
     environment: &Environment,
 ) -> TreeFile {
     let named = entries.filter(|entry| entry.source.is_tree() && entry.option.name == OPTION);
-    let mut digests = String::new();
     for entry in named {
         let base = entry.source.base(environment.current_dir());
         let texts = entry.values.iter().filter(|text| !text.is_empty());
         let paths = texts.map(|text| located_path(text, base, environment));
-        digests.extend(paths.filter_map(|path| digest(&path)));
+        let files = paths.filter_map(|path| {
+            let content = digest(&path)?;
+            let kind = FileKind::Authorities;
+            Some(CoveredFile {
+                kind,
+                path,
+                content,
+            })
+        });
+        tree.covered.extend(files);
     }
-    if digests.is_empty() {
-        tree
-    } else {
-        tree.with(&digests)
-    }
+    tree
 }
 
 /// `None` for a file of the machine's own. One that cannot be read is no authority and counts as an
 /// empty one; if it can be read later, it has changed.
-fn digest(path: &Path) -> Option<String> {
+fn digest(path: &Path) -> Option<Digest> {
     let real = fs_err::canonicalize(path).unwrap_or_else(|_| PathBuf::from(path));
     if OF_THE_MACHINE.iter().any(|dir| real.starts_with(dir)) {
         return None;
     }
     let content = open_regular(&real).and_then(|file| DigestFunction::Sha256.digest_reader(file));
-    let digest = content.unwrap_or_else(|_| DigestFunction::Sha256.digest(b""));
-    Some(digest.hex())
+    Some(content.unwrap_or_else(|_| DigestFunction::Sha256.digest(b"")))
 }

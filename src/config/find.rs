@@ -5,10 +5,10 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use super::covered::{CoveredFile, FileKind, TreeFile};
 use super::environment::Environment;
 use super::error::{ConfigError, Warning};
 use super::file::{self, ConfigFile};
-use super::trust::TreeFile;
 use crate::fs::{is_trusted_owner, open_regular, writable_by_others};
 
 const PROJECT_FILE: &str = ".relto.toml";
@@ -40,7 +40,10 @@ pub(super) fn read(
     for path in project_paths(environment) {
         if let Some(text) = text_of(&path, warnings, true)? {
             files.project = file::parse(&path, &text, true)?;
-            files.tree = Some(TreeFile::new(path.clone(), &text));
+            files.tree = Some(TreeFile {
+                path: path.clone(),
+                covered: vec![CoveredFile::new(FileKind::Settings, &path, &text)],
+            });
             files.paths.push(path);
             break;
         }

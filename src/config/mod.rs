@@ -16,8 +16,10 @@
 //! A new option is one entry in [`table`], whose field is where the value is used.
 
 mod address;
+mod allow_list;
 mod authorities;
 mod bazelrc;
+mod covered;
 mod daemon;
 mod environment;
 mod error;
@@ -42,6 +44,7 @@ mod value;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+pub use allow_list::AllowList;
 pub(crate) use bazelrc::is_unused_bazel_flag;
 pub use daemon::DaemonUse;
 pub use environment::Environment;
@@ -53,14 +56,15 @@ pub(crate) use options::{nearest, printable};
 pub use settings::{Settings, Strategy};
 pub use source::{ConfigEntry, ConfigSource, EffectiveValue};
 pub use table::LOCAL_JOBS;
-pub use trust::{AllowList, TrustRequest};
+pub use trust::TrustRequest;
 pub use value::time_span;
 
 use bazelrc::Bazelrc;
+use covered::TreeFile;
 use find::ConfigFiles;
 use source::RawValue;
 use table::{BAZELRC, CONFIG};
-use trust::{TreeFile, Trust, WithoutTree};
+use trust::{Trust, WithoutTree};
 
 /// The settings, and warnings about those that were ignored.
 #[derive(Debug)]
@@ -240,11 +244,10 @@ fn read_bazelrcs(
         }
         let found = bazelrc::read(&path, source.is_tree(), environment, warnings)?;
         files.paths.extend(found.paths.iter().cloned());
-        if !found.digests_in_tree.is_empty() {
-            files.tree = Some(match files.tree.take() {
-                Some(tree) => tree.with(&found.digests_in_tree),
-                None => TreeFile::new(path, &found.digests_in_tree),
-            });
+        if !found.files_in_tree.is_empty() {
+            let covered = Vec::new();
+            let tree = files.tree.get_or_insert(TreeFile { path, covered });
+            tree.covered.extend(found.files_in_tree.iter().cloned());
         }
         all.push(found);
     }

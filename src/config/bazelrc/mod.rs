@@ -14,6 +14,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::covered::CoveredFile;
 use super::environment::Environment;
 use super::error::{ConfigError, Warning};
 use super::source::{ConfigEntry, ConfigSource};
@@ -33,9 +34,8 @@ pub(super) struct Bazelrc {
     /// By `NAME` of `build:NAME`.
     pub(super) groups: BTreeMap<String, Vec<ConfigEntry>>,
     pub(super) paths: Vec<PathBuf>,
-    /// For each file that comes with somebody's sources a line with its digest and its path: text that
-    /// moves from one file to another may mean something else there.
-    pub(super) digests_in_tree: String,
+    /// Those that come with somebody's sources.
+    pub(super) files_in_tree: Vec<CoveredFile>,
     /// Flags that mean nothing here, sorted, without their values.
     pub(super) ignored: Vec<String>,
     /// One for each flag that Bazel would refuse.

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use super::{BazelrcReader, Line, WORKSPACE};
 use crate::action::response::tokenize;
+use crate::config::covered::{CoveredFile, FileKind};
 use crate::config::environment::Environment;
 use crate::config::error::{ConfigError, Warning};
 use crate::config::find::text_of;
 use crate::config::source::ConfigSource;
-use crate::config::trust::sha256;
 
 /// Files that one may import, directly and by others.
 const MAX_IMPORTS: usize = 64;
@@ -36,9 +36,8 @@ impl BazelrcReader<'_> {
         };
         self.found.paths.push(path.to_owned());
         if in_tree {
-            let digest = sha256(text.as_bytes());
-            let line = format!("{digest} {}\n", path.display());
-            self.found.digests_in_tree.push_str(&line);
+            let file = CoveredFile::new(FileKind::Bazelrc, path, &text);
+            self.found.files_in_tree.push(file);
         }
         for (line, text) in logical_lines(&text) {
             let words = tokenize(&text);

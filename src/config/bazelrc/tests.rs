@@ -104,9 +104,9 @@ fn a_helper_program_is_taken_from_the_users_own_file_only() {
     let (of_tree, _dir) = parsed(text, false);
     assert!(of_tree.plain.is_empty());
     assert_eq!(of_tree.ignored, ["--credential_helper"]);
-    assert!(of_tree.digests_in_tree.ends_with("/.bazelrc\n"));
+    assert!(of_tree.files_in_tree[0].path.ends_with(".bazelrc"));
     let (of_user, _dir) = parsed(text, true);
-    assert_eq!(of_user.digests_in_tree, "");
+    assert!(of_user.files_in_tree.is_empty());
     assert_eq!(shown(&of_user.plain), ["credential_helper=/bin/helper"]);
     assert!(!of_user.plain[0].source.is_tree());
 }

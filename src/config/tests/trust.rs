@@ -1,5 +1,7 @@
 //! What a source tree may set, and where credentials go.
 
+use std::path::Path;
+
 use super::*;
 use crate::process::LocalMemory;
 
@@ -275,8 +277,31 @@ fn authorities_of_a_tree_are_allowed_by_their_content() {
     let place = TestHome::new(&of_the_machine, "");
     let environment = place.environment(&[]);
     let (request, _) = tree_request(Vec::new(), &environment).expect("good");
-    let digest = TreeFile::new(PathBuf::new(), &of_the_machine).digest;
-    assert_eq!(request.expect("a tree").tree.digest, digest);
+    assert_eq!(request.expect("a tree").tree.covered.len(), 1);
+}
+
+/// Without its path, the digest of one certificate would stand for that of the other.
+#[test]
+fn authorities_that_change_places_wait_again() {
+    let tree = "remote_executor = \"grpcs://f:1\"\ntls_certificate = \"own.pem\"\n\
+        [config.trial]\ntls_certificate = \"trial.pem\"\n";
+    let place = TestHome::new(tree, "");
+    let own = place.path("project/own.pem");
+    let trial = place.path("project/trial.pem");
+    let place_them = |of_the_machine: &Path, of_the_tree: &Path| {
+        for path in [of_the_machine, of_the_tree] {
+            crate::fs::remove_if_there(path).expect("removed");
+        }
+        fs_err::os::unix::fs::symlink("/etc/passwd", of_the_machine).expect("made");
+        fs_err::write(of_the_tree, "a certificate").expect("written");
+    };
+    place_them(&own, &trial);
+    place.allow(&[]);
+    assert!(place.load_unallowed(&[]).warnings.is_empty());
+    place_them(&trial, &own);
+    let loaded = place.load_unallowed(&[]);
+    assert!(loaded.warnings[0].text.contains("has changed"));
+    assert_eq!(loaded.settings.farm.client.tls.certificate, None);
 }
 
 #[test]
