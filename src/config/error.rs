@@ -60,6 +60,8 @@ pub enum ConfigError {
     NoBazelrc { path: PathBuf },
     #[error("`{}` and what it imports have more than {most} flags to follow", path.display())]
     BazelrcTooLarge { path: PathBuf, most: usize },
+    #[error("groups of `{}` and what it imports choose each other more than {most} deep", path.display())]
+    BazelrcTooDeep { path: PathBuf, most: usize },
     #[error("the environment variable `{variable}` is not valid UTF-8")]
     NotUtf8 { variable: String },
     /// `value` is fit to be shown.
@@ -120,6 +122,7 @@ impl Hinted for ConfigError {
             | Self::WrongType { .. }
             | Self::NotUtf8 { .. }
             | Self::NoBazelrc { .. }
+            | Self::BazelrcTooDeep { .. }
             | Self::BadValue { hint: None, .. } => return Vec::new(),
         };
         vec![hint]

@@ -224,6 +224,19 @@ mod tests {
     }
 
     #[test]
+    fn a_file_whose_values_or_tables_nest_deeply_is_an_error_and_no_stack_overflow() {
+        let parts = "a.".repeat(100_000);
+        for text in [
+            format!("jobs = {}", "[".repeat(500_000)),
+            format!("jobs = {}", "{a=".repeat(300_000)),
+            format!("{parts}a = 1\n"),
+            format!("[config.{parts}a]\njobs = 1\n"),
+        ] {
+            refused(&text);
+        }
+    }
+
+    #[test]
     fn every_shape_of_a_value_becomes_the_text_that_a_flag_would_have() {
         let text = "jobs = 7\nverify = 2.5\nremote_accept_cached = false\nremote_timeout = \"2m\"\n\
             remote_default_exec_properties = { OSFamily = \"linux\" }\nremote_header = [\"a=1\", \"b=2\"]\n\

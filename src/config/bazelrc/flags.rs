@@ -1,9 +1,10 @@
 //! Follows the flags of a `.bazelrc` through their groups, and takes them as options.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::{Bazelrc, BazelrcReader, Line, WORKSPACE, known};
-use crate::config::error::Warning;
+use crate::config::error::{ConfigError, Warning};
 use crate::config::options::{Class, Opt, OptionKind};
 use crate::config::source::{ConfigEntry, ConfigSource};
 
@@ -21,10 +22,15 @@ const PREFIXES: [&str; 7] = [
 
 /// Flags that are looked at, each as often as its group is chosen: groups that choose each other
 /// could otherwise go on for ever.
-pub(super) const MAX_FLAGS: usize = 100_000;
+const MAX_FLAGS: usize = 100_000;
+
+/// Groups that choose each other in a chain: each takes a part of the stack.
+const MAX_DEPTH: usize = 64;
 
 /// The lines by their groups, and how far following them has come.
 struct GroupExpansion<'a> {
+    /// The first of the files, for messages.
+    path: &'a Path,
     groups: BTreeMap<&'a str, Vec<&'a Line>>,
     /// Groups that are being followed.
     outer: Vec<String>,
@@ -32,6 +38,29 @@ struct GroupExpansion<'a> {
     /// Flags that Bazel would refuse, by their names.
     misspelt: BTreeMap<String, Warning>,
     flags_left: usize,
+}
+
+impl GroupExpansion<'_> {
+    fn enter(&mut self, group: &str) -> Result<(), ConfigError> {
+        // The lines outside groups are the first of them.
+        if self.outer.len() > MAX_DEPTH {
+            return Err(ConfigError::BazelrcTooDeep {
+                path: self.path.to_owned(),
+                most: MAX_DEPTH,
+            });
+        }
+        self.outer.push(group.to_owned());
+        Ok(())
+    }
+
+    fn count_flag(&mut self) -> Result<(), ConfigError> {
+        let left = self.flags_left.checked_sub(1);
+        self.flags_left = left.ok_or_else(|| ConfigError::BazelrcTooLarge {
+            path: self.path.to_owned(),
+            most: MAX_FLAGS,
+        })?;
+        Ok(())
+    }
 }
 
 /// What becomes of a flag.
@@ -48,8 +77,10 @@ enum Taken {
 }
 
 impl BazelrcReader<'_> {
-    /// `None` if the groups choose each other too often.
-    pub(super) fn finish(mut self) -> Option<Bazelrc> {
+    /// # Errors
+    /// The groups choose each other too often, or in too long a chain. `path` names the file in that
+    /// case.
+    pub(super) fn finish(mut self, path: &Path) -> Result<Bazelrc, ConfigError> {
         let lines = std::mem::take(&mut self.lines);
         let mut groups: BTreeMap<&str, Vec<&Line>> = BTreeMap::new();
         for line in &lines {
@@ -60,6 +91,7 @@ impl BazelrcReader<'_> {
         }
         let names: Vec<&str> = groups.keys().copied().collect();
         let mut expansion = GroupExpansion {
+            path,
             groups,
             outer: Vec::new(),
             ignored: Vec::new(),
@@ -78,22 +110,26 @@ impl BazelrcReader<'_> {
         self.found.ignored.sort();
         self.found.ignored.dedup();
         self.found.misspelt = expansion.misspelt.into_values().collect();
-        Some(self.found)
+        Ok(self.found)
     }
 
     /// What a group sets, with the groups that its flags choose in their places.
-    fn entries(&self, group: &str, expansion: &mut GroupExpansion<'_>) -> Option<Vec<ConfigEntry>> {
+    fn entries(
+        &self,
+        group: &str,
+        expansion: &mut GroupExpansion<'_>,
+    ) -> Result<Vec<ConfigEntry>, ConfigError> {
         // A group that chooses itself has nothing to add.
         if expansion.outer.iter().any(|known| known == group) {
-            return Some(Vec::new());
+            return Ok(Vec::new());
         }
-        expansion.outer.push(group.to_owned());
+        expansion.enter(group)?;
         let lines = expansion.groups.get(group).cloned().unwrap_or_default();
         let mut entries = Vec::new();
         for line in lines {
             let mut words = line.words.iter().map(String::as_str).peekable();
             while let Some(word) = words.next() {
-                expansion.flags_left = expansion.flags_left.checked_sub(1)?;
+                expansion.count_flag()?;
                 let Some(flag) = word.strip_prefix("--") else {
                     continue;
                 };
@@ -129,7 +165,7 @@ impl BazelrcReader<'_> {
             }
         }
         expansion.outer.pop();
-        Some(entries)
+        Ok(entries)
     }
 
     fn taken(&self, name: &str, value: Option<&str>, source: &ConfigSource) -> Taken {

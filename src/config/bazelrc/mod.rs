@@ -18,7 +18,6 @@ use super::covered::CoveredFile;
 use super::environment::Environment;
 use super::error::{ConfigError, Warning};
 use super::source::{ConfigEntry, ConfigSource};
-use flags::MAX_FLAGS;
 pub(crate) use known::is_unused_bazel_flag;
 
 /// What the root of a workspace holds.
@@ -45,7 +44,7 @@ pub(super) struct Bazelrc {
 /// Reads the file at `path`. It comes with somebody's sources if `in_tree`, or by its place.
 ///
 /// # Errors
-/// It, or a file that it imports, cannot be read.
+/// It, or a file that it imports, cannot be read, or its groups choose each other too often.
 pub(super) fn read(
     path: &Path,
     in_tree: bool,
@@ -59,10 +58,7 @@ pub(super) fn read(
         found: Bazelrc::default(),
     };
     reader.file(path, in_tree, true, warnings)?;
-    reader.finish().ok_or_else(|| ConfigError::BazelrcTooLarge {
-        path: path.to_owned(),
-        most: MAX_FLAGS,
-    })
+    reader.finish(path)
 }
 
 /// The directory that holds the workspace of the file at `path`; else its own.

@@ -1,5 +1,7 @@
 //! What the flags of a `.bazelrc` become.
 
+use std::fmt::Write as _;
+
 use super::*;
 
 /// Entries as `name=value`, of a file at `name` below a workspace.
@@ -96,6 +98,29 @@ fn groups_that_choose_each_other_are_not_followed_for_ever() {
     let environment = Environment::new(dir.path(), None);
     let refused = read(&path, true, &environment, &mut Vec::new());
     assert!(matches!(refused, Err(ConfigError::BazelrcTooLarge { .. })));
+}
+
+#[test]
+fn a_long_chain_of_groups_is_an_error_and_no_stack_overflow() {
+    let read_chain = |length: usize| {
+        let mut text = String::from("build --config=c0\n");
+        for number in 0..length {
+            let _ = writeln!(text, "build:c{number} --config=c{}", number + 1);
+        }
+        let _ = writeln!(text, "build:c{length} --remote_retries=7");
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join(".bazelrc");
+        fs_err::write(&path, text).expect("written");
+        let environment = Environment::new(dir.path(), None);
+        read(&path, true, &environment, &mut Vec::new())
+    };
+    let short = read_chain(60).expect("not too deep");
+    assert_eq!(shown(&short.plain), ["remote_retries=7"]);
+    for length in [100, 30_000] {
+        let refused = read_chain(length);
+        let is_too_deep = matches!(refused, Err(ConfigError::BazelrcTooDeep { most: 64, .. }));
+        assert!(is_too_deep, "{length}");
+    }
 }
 
 #[test]
