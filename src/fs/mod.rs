@@ -1,6 +1,7 @@
 //! Files: written whole or not at all, read only if they are regular, private where they are ours.
 
 mod file_id;
+mod host_name;
 mod kept;
 mod medium;
 mod null_device;
@@ -18,6 +19,7 @@ use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 pub use file_id::FileId;
+pub use host_name::host_name;
 pub use kept::keep_file_for;
 pub use medium::{Medium, is_remote, unstamped_name};
 pub use null_device::null_device;
@@ -86,13 +88,6 @@ fn named(error: &io::Error, what: &str, path: &Path) -> io::Error {
 fn not_regular(path: &Path) -> io::Error {
     let text = format!("`{}` is not a regular file", path.display());
     io::Error::new(io::ErrorKind::InvalidInput, text)
-}
-
-/// The name of this machine, as a file name: directories may be shared by many machines.
-#[must_use]
-pub fn host_name() -> String {
-    let name = nix::unistd::gethostname().unwrap_or_default();
-    name.to_string_lossy().replace('/', "_")
 }
 
 /// `path` seen from the root, without asking the file system and without resolving links.
