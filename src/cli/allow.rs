@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use super::output;
 use crate::config::{
-    AllowList, ConfigEntry, ConfigError, Environment, TrustRequest, Warning, printable,
-    project_paths, tree_file, tree_request,
+    AllowList, ConfigEntry, ConfigError, Environment, TrustRequest, Warning, printable, tree_file,
+    tree_request,
 };
 use crate::error::{ExitCode, Hinted};
+use crate::fs::dir_of;
 
 #[derive(Debug, thiserror::Error)]
 enum AllowError {
@@ -56,12 +57,13 @@ pub(super) fn allow(
         let list = AllowList::of(&environment);
         let added = list.add(&request.allowed());
         added.map_err(AllowError::NotRemembered)?;
-        Ok(shown(&request))
+        Ok(shown(&request, environment.current_dir()))
     });
     answer(allowed, &warnings)
 }
 
-/// Takes back what was allowed for the nearest tree, also if its file is gone or no longer valid.
+/// Takes back what was allowed for the nearest tree, by whatever file, also if that is gone or no longer
+/// valid.
 pub(super) fn deny(
     options: Vec<ConfigEntry>,
     environment: &Environment,
@@ -73,17 +75,22 @@ pub(super) fn deny(
             Ok(path) => (path, None),
             Err(error) => (None, Some(error)),
         };
-        for path in in_force.into_iter().chain(project_paths(&environment)) {
+        let dir = environment.current_dir();
+        let mut text = String::new();
+        for path in in_force.into_iter().chain(list.nearest(dir)) {
             if list.remove(&path).map_err(AllowError::NotRemembered)? {
-                return Ok(format!("`{}` is no longer allowed\n", path.display()));
+                let _ = writeln!(text, "`{}` is no longer allowed", path.display());
             }
         }
-        // What cannot be read may name a tree that is still allowed.
-        if let Some(error) = unreadable {
-            return Err(error.into());
+        match unreadable {
+            // What cannot be read may name a tree that is still allowed.
+            Some(error) if text.is_empty() => return Err(error.into()),
+            _ if text.is_empty() => {
+                let _ = writeln!(text, "nothing was allowed for `{}`", dir.display());
+            }
+            _ => {}
         }
-        let dir = environment.current_dir().display();
-        Ok(format!("nothing was allowed for `{dir}`\n"))
+        Ok(text)
     });
     answer(denied, &[])
 }
@@ -126,7 +133,7 @@ fn answer(result: Result<String, AllowError>, warnings: &[Warning]) -> ExitCode 
     }
 }
 
-fn shown(request: &TrustRequest) -> String {
+fn shown(request: &TrustRequest, current_dir: &Path) -> String {
     let path = request.tree.path.display();
     if request.settings.is_empty() {
         return format!("`{path}` sets nothing that needs to be allowed\n");
@@ -136,7 +143,12 @@ fn shown(request: &TrustRequest) -> String {
         let _ = writeln!(text, "  {name} = {value}");
     }
     destinations(&mut text, &request.addresses, &request.credentials);
-    text.push_str("`relto deny` revokes this\n");
+    let dir = dir_of(&request.tree.path);
+    let _ = if current_dir.starts_with(dir) {
+        writeln!(text, "`relto deny` revokes this")
+    } else {
+        writeln!(text, "`relto deny {}` revokes this", dir.display())
+    };
     text
 }
 

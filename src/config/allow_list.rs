@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::environment::Environment;
 use crate::digest::DigestFunction;
-use crate::fs::{OwnDir, PRIVATE_UMASK, write_whole_for};
+use crate::fs::{OwnDir, PRIVATE_UMASK, dir_of, write_whole_for};
 
 /// No record is this long.
 const LARGEST_RECORD: u64 = 1 << 20;
@@ -65,6 +65,19 @@ impl AllowList {
         all
     }
 
+    /// The paths of what was allowed in `dir`, or in the nearest directory above it where anything was.
+    #[must_use]
+    pub fn nearest(&self, dir: &Path) -> Vec<PathBuf> {
+        let all = self.all().into_iter().map(|record| record.path);
+        let all: Vec<_> = all.map(|path| (real(dir_of(&path)), path)).collect();
+        let dir = real(dir);
+        let mut near = dir.ancestors().map(|dir| {
+            let here = all.iter().filter(|(place, _)| place == dir);
+            here.map(|(_, path)| path.clone()).collect::<Vec<_>>()
+        });
+        near.find(|here| !here.is_empty()).unwrap_or_default()
+    }
+
     /// # Errors
     /// The record cannot be written.
     pub fn add(&self, allowed: &Allowed) -> io::Result<()> {
@@ -97,6 +110,11 @@ impl AllowList {
 fn record_name(path: &Path) -> String {
     let path = path.as_os_str().as_encoded_bytes();
     format!("{}.json", DigestFunction::Sha256.digest(path).hex())
+}
+
+/// `dir` by its own name, if it is there.
+fn real(dir: &Path) -> PathBuf {
+    fs_err::canonicalize(dir).unwrap_or_else(|_| dir.to_owned())
 }
 
 /// A record that this user wrote: one in another user's home is that user's decision.

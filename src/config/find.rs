@@ -58,7 +58,7 @@ pub(super) fn read(
 }
 
 /// Where a `.relto.toml` may be, the nearest place first.
-pub fn project_paths(environment: &Environment) -> impl Iterator<Item = PathBuf> {
+fn project_paths(environment: &Environment) -> impl Iterator<Item = PathBuf> {
     let dirs = environment.current_dir().ancestors();
     dirs.map(|dir| dir.join(PROJECT_FILE))
 }

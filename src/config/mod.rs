@@ -49,7 +49,6 @@ pub(crate) use bazelrc::is_unused_bazel_flag;
 pub use daemon::DaemonUse;
 pub use environment::Environment;
 pub use error::{ConfigError, Warning};
-pub use find::project_paths;
 pub use merge::MergedValues;
 pub use options::{Class, OPTIONS, Opt, OptionKind};
 pub(crate) use options::{nearest, printable};

@@ -298,6 +298,60 @@ fn a_tree_that_has_only_a_bazelrc_is_denied_also_after_that_is_gone() {
     ");
 }
 
+/// Who denies does not know which options there were when it was allowed.
+#[test]
+fn a_bazelrc_that_was_allowed_by_option_is_denied_without_it_from_wherever_it_was_named() {
+    let place = CleanHome::new();
+    let farm = "build --remote_executor=grpc://127.0.0.1:1\n";
+    place.write("project/.bazelrc", farm);
+    place.write("project/sub/x.bazelrc", farm);
+    place.write("elsewhere/.bazelrc", farm);
+    let allow = |dir: &str, named: &str| {
+        let mut relto = place.relto();
+        relto.env("RELTO_BAZELRC", named).args(["allow", dir]);
+        place.told(&mut relto)
+    };
+    allow("sub", "../.bazelrc");
+    allow(".", ".bazelrc");
+    allow(".", "sub/x.bazelrc");
+    let told = allow(".", "../elsewhere/.bazelrc");
+    assert!(
+        told.ends_with("`relto deny [T]/project/../elsewhere` revokes this\n"),
+        "{told}"
+    );
+    let steps = [
+        "deny sub",
+        "deny sub",
+        "deny",
+        "deny ../elsewhere",
+        "allow --list",
+    ];
+    let told = steps.map(|step| format!("$ relto {step}\n{}", place.relto_told(step)));
+    insta::assert_snapshot!(told.concat(), @r"
+    $ relto deny sub
+    exit 0
+    --- stdout
+    `[T]/project/sub/x.bazelrc` is no longer allowed
+    $ relto deny sub
+    exit 0
+    --- stdout
+    `[T]/project/.bazelrc` is no longer allowed
+    `[T]/project/sub/../.bazelrc` is no longer allowed
+    $ relto deny
+    exit 0
+    --- stdout
+    nothing was allowed for `[T]/project`
+    $ relto deny ../elsewhere
+    exit 0
+    --- stdout
+    `[T]/project/../elsewhere/.bazelrc` is no longer allowed
+    $ relto allow --list
+    exit 0
+    --- stdout
+    nothing is allowed
+    ");
+}
+
 #[test]
 fn a_tree_whose_file_is_no_longer_valid_or_gone_is_denied() {
     let place = CleanHome::new();
