@@ -55,7 +55,7 @@ pub(super) fn allow(
             dir: environment.current_dir().to_owned(),
         })?;
         let list = AllowList::of(&environment);
-        let added = list.add(&request.allowed());
+        let added = list.add(&request);
         added.map_err(AllowError::NotRemembered)?;
         Ok(shown(&request, environment.current_dir()))
     });
@@ -100,7 +100,8 @@ pub(super) fn list(environment: &Environment) -> ExitCode {
     let mut text = String::new();
     for allowed in AllowList::of(environment).all() {
         let _ = writeln!(text, "{}", allowed.path.display());
-        destinations(&mut text, &allowed.addresses, &allowed.credentials);
+        let credentials = allowed.credentials.iter().map(|it| &*it.name);
+        destinations(&mut text, &allowed.addresses, credentials);
     }
     if text.is_empty() {
         text.push_str("nothing is allowed\n");
@@ -142,7 +143,8 @@ fn shown(request: &TrustRequest, current_dir: &Path) -> String {
     for (name, value) in &request.settings {
         let _ = writeln!(text, "  {name} = {value}");
     }
-    destinations(&mut text, &request.addresses, &request.credentials);
+    let credentials = request.credentials.iter().map(|it| &*it.name);
+    destinations(&mut text, &request.addresses, credentials);
     let dir = dir_of(&request.tree.path);
     let _ = if current_dir.starts_with(dir) {
         writeln!(text, "`relto deny` revokes this")
@@ -153,11 +155,18 @@ fn shown(request: &TrustRequest, current_dir: &Path) -> String {
 }
 
 /// Which of the user's credentials go where.
-fn destinations(text: &mut String, addresses: &[String], credentials: &[String]) {
+fn destinations<'a>(
+    text: &mut String,
+    addresses: &[String],
+    credentials: impl Iterator<Item = &'a str>,
+) {
     if addresses.is_empty() {
         return;
     }
-    let credentials = match credentials {
+    // One name may have two origins.
+    let mut names: Vec<_> = credentials.collect();
+    names.dedup();
+    let credentials = match &names[..] {
         [] => "none".to_owned(),
         some => some.join(", "),
     };

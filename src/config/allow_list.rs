@@ -1,6 +1,6 @@
 //! What the user has allowed, remembered in the user's state, one file a tree: the digest of what was
-//! covered, and the addresses and the names of the credentials that were shown. A credential that
-//! comes later waits, too.
+//! covered, and the addresses and the credentials that were shown. A credential that comes later waits,
+//! too, also one of the same name.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -8,9 +8,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::credential::AllowedCredential;
 use super::environment::Environment;
+use super::trust::TrustRequest;
 use crate::digest::DigestFunction;
 use crate::fs::{OwnDir, PRIVATE_UMASK, dir_of, write_whole_for};
+use crate::state::Secret;
 
 /// No record is this long.
 const LARGEST_RECORD: u64 = 1 << 20;
@@ -27,7 +30,7 @@ pub struct Allowed {
     /// The addresses that the file names.
     pub addresses: Vec<String>,
     /// The user's own credentials that go to them.
-    pub credentials: Vec<String>,
+    pub credentials: Vec<AllowedCredential>,
 }
 
 /// The trees that the user has allowed.
@@ -42,6 +45,16 @@ impl AllowList {
     pub fn of(environment: &Environment) -> Self {
         let state = environment.state_dir();
         Self { state }
+    }
+
+    fn state(&self) -> io::Result<&Path> {
+        let none = || io::Error::other("neither XDG_STATE_HOME nor HOME is set");
+        self.state.as_deref().ok_or_else(none)
+    }
+
+    /// With which the credentials of records are bound.
+    pub(super) fn secret(&self) -> io::Result<Secret> {
+        Secret::of_user(self.state()?)
     }
 
     /// The record of the tree at `path`, whatever its content was.
@@ -80,13 +93,11 @@ impl AllowList {
 
     /// # Errors
     /// The record cannot be written.
-    pub fn add(&self, allowed: &Allowed) -> io::Result<()> {
-        let Some(state) = &self.state else {
-            return Err(io::Error::other("neither XDG_STATE_HOME nor HOME is set"));
-        };
-        let dir = OwnDir::make_below(state, Path::new(DIR))?;
+    pub fn add(&self, request: &TrustRequest) -> io::Result<()> {
+        let allowed = request.allowed(&self.secret()?);
+        let dir = OwnDir::make_below(self.state()?, Path::new(DIR))?;
         let record = dir.path().join(record_name(&allowed.path));
-        write_whole_for(Some(PRIVATE_UMASK), &record, &serde_json::to_vec(allowed)?)
+        write_whole_for(Some(PRIVATE_UMASK), &record, &serde_json::to_vec(&allowed)?)
     }
 
     /// Takes back what was allowed; returns whether it was.

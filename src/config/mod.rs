@@ -20,6 +20,7 @@ mod allow_list;
 mod authorities;
 mod bazelrc;
 mod covered;
+mod credential;
 mod daemon;
 mod environment;
 mod error;
@@ -95,7 +96,7 @@ pub fn load(
     let mut values = MergedValues::merge(&in_force);
     warnings.extend(trust.warning());
     let mut login = netrc::login(&values, environment, &mut warnings);
-    warnings.extend(trust.withhold_credentials(&mut values, &mut login));
+    warnings.extend(trust.withhold_credentials(&mut values, &mut login, environment));
     let mut settings = Settings::new(environment, values, files.paths);
     let headers = &mut settings.farm.client.cache_headers;
     headers.extend(login.map(|login| login.header));
@@ -135,7 +136,7 @@ pub fn tree_request(
     let waits = |entry: &&ConfigEntry| own.iter().any(|own| own.waits(entry));
     let of_tree = entries(&layers, &files, &bazelrcs).filter(waits);
     let login = netrc::login(&values, environment, &mut warnings);
-    let request = TrustRequest::new(tree, &values, login, of_tree);
+    let request = TrustRequest::new(tree, &values, login, of_tree, environment);
     Ok((Some(request), warnings))
 }
 

@@ -14,6 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use self::entries::{NetrcEntry, entries};
+use super::credential::Credential;
 use super::environment::{Environment, NETRC};
 use super::error::Warning;
 use super::find;
@@ -24,8 +25,7 @@ use crate::reapi::{Address, Header, is_for_host};
 /// What identifies the user at an HTTP cache.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NetrcLogin {
-    /// What the user knows it by.
-    pub(super) name: String,
+    pub(super) credential: Credential,
     pub(super) header: Header,
 }
 
@@ -67,7 +67,7 @@ pub(super) fn login(
     }
     let user = STANDARD.encode(format!("{}:{}", entry.login, entry.password));
     Some(NetrcLogin {
-        name: format!("netrc {host}"),
+        credential: Credential::of_netrc(&host, &path),
         header: Header {
             name: "authorization".to_owned(),
             value: format!("Basic {user}"),

@@ -40,7 +40,7 @@ impl TestHome {
     fn allow(&self, variables: &[(&'static str, &str)]) {
         let environment = self.environment(variables);
         if let Ok((Some(request), _)) = tree_request(Vec::new(), &environment) {
-            let added = AllowList::of(&environment).add(&request.allowed());
+            let added = AllowList::of(&environment).add(&request);
             added.expect("written");
         }
     }

@@ -7,6 +7,7 @@
 
 use super::allow_list::{AllowList, Allowed};
 use super::covered::TreeFile;
+use super::credential::{AllowedCredential, Credential};
 use super::environment::Environment;
 use super::error::Warning;
 use super::merge::{MergedValues, merged};
@@ -15,6 +16,7 @@ use super::options::{Class, Opt, printable};
 use super::source::{ConfigEntry, RawValue};
 use super::table::OPTIONS;
 use super::value::ValueText;
+use crate::state::Secret;
 
 /// The decision about the tree of one invocation.
 #[derive(Debug)]
@@ -105,6 +107,7 @@ impl Trust {
         &self,
         values: &mut MergedValues,
         login: &mut Option<NetrcLogin>,
+        environment: &Environment,
     ) -> Option<Warning> {
         let addresses = tree_addresses(values);
         if self.as_if_allowed || addresses.is_empty() {
@@ -114,23 +117,28 @@ impl Trust {
             let record = self.record.as_ref();
             record.is_some_and(|record| record.addresses.contains(address))
         };
-        let bound: &[String] = match &self.record {
+        let bound: &[AllowedCredential] = match &self.record {
             Some(record) if addresses.iter().all(known) => &record.credentials,
             _ => &[],
         };
+        // Without the secret nothing is known again.
+        let secret = match bound {
+            [] => None,
+            _ => AllowList::of(environment).secret().ok(),
+        };
+        let goes = |credential: &Credential| {
+            let secret = secret.as_ref();
+            secret.is_some_and(|secret| bound.contains(&credential.allowed(secret)))
+        };
         let mut withheld = Vec::new();
         values.retain(|option, value| {
-            let Some(name) = user_credential(option, value) else {
-                return true;
-            };
-            let goes = bound.contains(&name);
-            if !goes {
-                withheld.push(format!("`{name}`"));
-            }
-            goes
+            let credential = Credential::of(option, value, environment);
+            let waits = credential.filter(|it| !goes(it));
+            withheld.extend(waits.iter().map(|it| format!("`{}`", it.name)));
+            waits.is_none()
         });
-        let waits = |login: &mut NetrcLogin| !bound.contains(&login.name);
-        withheld.extend(login.take_if(waits).map(|it| format!("`{}`", it.name)));
+        let waits = login.take_if(|login| !goes(&login.credential));
+        withheld.extend(waits.map(|it| format!("`{}`", it.credential.name)));
         (!withheld.is_empty()).then(|| Warning {
             text: format!(
                 "not sent to {}: {}",
@@ -194,15 +202,6 @@ impl<'a> WithoutTree<'a> {
     }
 }
 
-/// The name under which a credential of the user is shown and remembered.
-fn user_credential(option: &Opt, value: &RawValue) -> Option<String> {
-    let counts = option.credential && !value.source.is_tree() && !value.text.is_empty();
-    counts.then(|| {
-        let name = format!("{} {}", option.name, option.item_name(&value.text));
-        name.trim().to_owned()
-    })
-}
-
 /// The addresses in force that the tree names.
 fn tree_addresses(values: &MergedValues) -> Vec<String> {
     let addresses = values.iter().filter(|(option, _)| option.address);
@@ -221,7 +220,7 @@ pub struct TrustRequest {
     pub settings: Vec<(&'static str, String)>,
     pub addresses: Vec<String>,
     /// The user's credentials that would go to the addresses.
-    pub credentials: Vec<String>,
+    pub credentials: Vec<Credential>,
 }
 
 impl TrustRequest {
@@ -232,6 +231,7 @@ impl TrustRequest {
         values: &MergedValues,
         login: Option<NetrcLogin>,
         assignments: impl Iterator<Item = &'a ConfigEntry>,
+        environment: &Environment,
     ) -> Self {
         let mut settings = Vec::new();
         let mut addresses = Vec::new();
@@ -245,12 +245,11 @@ impl TrustRequest {
             }
         }
         let credentials = values.iter().flat_map(|(option, values)| {
-            let names = values.iter().map(|value| user_credential(option, value));
-            names.flatten().collect::<Vec<_>>()
+            let values = values.iter();
+            values.filter_map(move |value| Credential::of(option, value, environment))
         });
-        let of_netrc = login.map(|login| login.name);
+        let of_netrc = login.map(|login| login.credential);
         let mut credentials: Vec<_> = credentials.chain(of_netrc).collect();
-        credentials.dedup();
         if addresses.is_empty() {
             credentials.clear();
         }
@@ -264,13 +263,16 @@ impl TrustRequest {
     }
 
     /// The record of the user's consent.
-    #[must_use]
-    pub fn allowed(&self) -> Allowed {
+    pub(super) fn allowed(&self, secret: &Secret) -> Allowed {
         Allowed {
             path: self.tree.path.clone(),
             digest: self.tree.digest(),
             addresses: self.addresses.clone(),
-            credentials: self.credentials.clone(),
+            credentials: self
+                .credentials
+                .iter()
+                .map(|it| it.allowed(secret))
+                .collect(),
         }
     }
 }

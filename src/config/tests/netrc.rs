@@ -146,7 +146,7 @@ fn a_password_goes_to_a_trees_address_only_once_that_was_allowed() {
 
     let (request, _) = tree_request(Vec::new(), &place.environment(&[])).expect("good");
     let request = request.expect("a tree");
-    assert_eq!(request.credentials, ["netrc cache.example.com"]);
+    assert_eq!(request.credentials[0].name, "netrc cache.example.com");
     place.allow(&[]);
     let loaded = place.load_unallowed(&[]);
     assert_eq!(authorization(&loaded).as_deref(), Some(ME));

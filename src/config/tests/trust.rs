@@ -213,10 +213,8 @@ fn credentials_go_to_the_address_for_which_they_were_allowed() {
     let (request, _) = tree_request(Vec::new(), &place.environment(&[])).expect("good");
     let request = request.expect("a tree");
     assert_eq!(request.addresses, ["grpc://f:1"]);
-    assert_eq!(
-        request.credentials,
-        ["remote_header x-key", "credential_helper"]
-    );
+    let names: Vec<_> = request.credentials.iter().map(|it| &*it.name).collect();
+    assert_eq!(names, ["remote_header x-key", "credential_helper"]);
     place.allow(&[]);
     let loaded = place.load_unallowed(&[]);
     assert_eq!(loaded.settings.farm.client.headers.len(), 1);
@@ -230,6 +228,82 @@ fn credentials_go_to_the_address_for_which_they_were_allowed() {
     let warning = &loaded.warnings[0].text;
     assert!(warning.contains("remote_cache_header x-token"), "{warning}");
     assert!(!warning.contains("hunter3"), "{warning}");
+}
+
+/// The names of what is withheld.
+fn withheld(place: &TestHome, variables: &[(&'static str, &str)]) -> String {
+    let loaded = place.load_unallowed(variables);
+    let texts = loaded.warnings.iter().map(|it| it.text.as_str());
+    let withheld = texts.filter_map(|text| text.strip_prefix("not sent to grpc://f:1: "));
+    withheld.collect()
+}
+
+#[test]
+fn another_credential_of_the_same_name_is_withheld_until_it_is_allowed() {
+    let user = |headers: &str, helper: &str| {
+        format!("remote_header = {{ x-key = \"{headers}\" }}\ncredential_helper = \"{helper}\"\n")
+    };
+    let place = TestHome::new(
+        "remote_executor = \"grpc://f:1\"\n",
+        &user("hunter2", "helper"),
+    );
+    let write = |text: String| {
+        fs_err::write(place.path("home/.config/relto/config.toml"), text).expect("written");
+    };
+    let (header, helper) = ("`remote_header x-key`", "`credential_helper`");
+    place.allow(&[]);
+    assert_eq!(withheld(&place, &[]), "");
+    let by_variable = [("RELTO_REMOTE_HEADER", "x-key=hunter2")];
+    assert_eq!(withheld(&place, &by_variable), header);
+    let by_variable = [("RELTO_CREDENTIAL_HELPER", "helper")];
+    assert_eq!(withheld(&place, &by_variable), helper);
+    write(user("hunter3", "helper"));
+    assert_eq!(withheld(&place, &[]), header);
+    write(user("hunter2", "./helper"));
+    assert_eq!(withheld(&place, &[]), helper);
+    place.allow(&[]);
+    assert_eq!(withheld(&place, &[]), "");
+
+    let with_host = "credential_helper = \"a=/helper\"\n";
+    write(with_host.to_owned());
+    place.allow(&[]);
+    write(with_host.replace("/helper", "/other"));
+    assert_eq!(withheld(&place, &[]), "`credential_helper a`");
+}
+
+#[test]
+fn a_secret_that_is_renewed_where_it_comes_from_needs_no_second_consent() {
+    let user = "remote_header = { x-file = \"@~/token\", x-variable = \"${TOKEN}\" }\n";
+    let place = TestHome::new("remote_executor = \"grpc://f:1\"\n", user);
+    let sent = |day: &str| {
+        fs_err::write(place.path("home/token"), day).expect("written");
+        let literal = format!("x-literal={day}");
+        let variables = [("TOKEN", day), ("RELTO_REMOTE_CACHE_HEADER", &*literal)];
+        if day == "monday" {
+            place.allow(&variables);
+        }
+        assert_eq!(withheld(&place, &variables), "");
+    };
+    sent("monday");
+    sent("tuesday");
+    let other = [("TOKEN", "a"), ("RELTO_REMOTE_HEADER", "x-file=@other")];
+    fs_err::write(place.path("project/other"), "a").expect("written");
+    assert_eq!(withheld(&place, &other), "`remote_header x-file`");
+}
+
+/// Short passwords could be found by trying.
+#[test]
+fn what_is_remembered_of_a_credential_can_be_compared_only_with_the_users_secret() {
+    let place = TestHome::new("remote_executor = \"grpc://f:1\"\n", USER);
+    place.allow(&[]);
+    let state = place.path("home/.local/state/relto");
+    for record in fs_err::read_dir(state.join("allowed")).expect("there") {
+        let text = fs_err::read_to_string(record.expect("an entry").path()).expect("text");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+    fs_err::remove_file(state.join("secret.key")).expect("there");
+    let all = "`remote_header x-key`, `credential_helper`";
+    assert_eq!(withheld(&place, &[]), all);
 }
 
 #[test]

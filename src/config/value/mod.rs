@@ -16,7 +16,7 @@ pub(super) use quantity::{
     number, number_taken, percent, positive_duration, precedence, size, size_or_zero, slots_taken,
     smallness, time_taken,
 };
-pub(super) use secret::header;
+pub(super) use secret::{header, refers};
 
 use super::environment::Environment;
 use super::identity::is_identifier;

@@ -20,8 +20,7 @@ pub(in crate::config) fn header(input: &ValueText<'_>) -> Result<Header, Invalid
 /// `${NAME}` for an environment variable. Text from a source tree may use neither:
 /// it could send any file anywhere.
 fn secret(text: &str, input: &ValueText<'_>) -> Result<String, InvalidValue> {
-    let refers = text.starts_with('@') || text.contains("${");
-    if input.in_tree && refers {
+    if input.in_tree && refers(text) {
         return Err(
             InvalidValue::new("a `.relto.toml` must not refer to files or variables").hint(
                 "the file comes with a source tree; put the header into your own `config.toml`",
@@ -44,6 +43,11 @@ fn secret(text: &str, input: &ValueText<'_>) -> Result<String, InvalidValue> {
         ));
     }
     Ok(value)
+}
+
+/// Whether the value of a header comes from a file or a variable that it names.
+pub(in crate::config) fn refers(text: &str) -> bool {
+    text.starts_with('@') || text.contains("${")
 }
 
 fn expanded(text: &str, environment: &Environment) -> Result<String, InvalidValue> {
