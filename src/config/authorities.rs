@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::covered::{CoveredFile, FileKind, TreeFile};
+use super::covered::{CoveredFile, FileKind};
 use super::environment::Environment;
 use super::source::ConfigEntry;
 use super::value::located_path;
@@ -16,14 +16,13 @@ const OPTION: &str = "tls_certificate";
 /// Where only the administrator writes: what a system update brings need not be allowed again.
 const OF_THE_MACHINE: [&str; 2] = ["/etc", "/usr"];
 
-/// `tree` with what is in the files of authorities that its `entries` name.
+/// The files of authorities that `entries` of the tree name.
 pub(super) fn covered<'a>(
-    mut tree: TreeFile,
     entries: impl Iterator<Item = &'a ConfigEntry>,
     environment: &Environment,
-) -> TreeFile {
+) -> Vec<CoveredFile> {
     let named = entries.filter(|entry| entry.source.is_tree() && entry.option.name == OPTION);
-    for entry in named {
+    let of_entry = |entry: &'a ConfigEntry| {
         let base = entry.source.base(environment.current_dir());
         let texts = entry.values.iter().filter(|text| !text.is_empty());
         let paths = texts.map(|text| located_path(text, base, environment));
@@ -36,9 +35,9 @@ pub(super) fn covered<'a>(
                 content,
             })
         });
-        tree.covered.extend(files);
-    }
-    tree
+        files.collect::<Vec<_>>()
+    };
+    named.flat_map(of_entry).collect()
 }
 
 /// `None` for a file of the machine's own. One that cannot be read is no authority and counts as an

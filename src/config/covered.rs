@@ -12,6 +12,8 @@ pub(super) enum FileKind {
     Bazelrc,
     /// Certificates of authorities that may sign the farm's.
     Authorities,
+    /// relto writes there; what counts in the place of its content is where it leads.
+    Written,
 }
 
 /// The content of one file.
@@ -24,11 +26,11 @@ pub(super) struct CoveredFile {
 }
 
 impl CoveredFile {
-    pub(super) fn new(kind: FileKind, path: &Path, text: &str) -> Self {
+    pub(super) fn new(kind: FileKind, path: &Path, content: &[u8]) -> Self {
         Self {
             kind,
             path: path.to_owned(),
-            content: DigestFunction::Sha256.digest(text.as_bytes()),
+            content: DigestFunction::Sha256.digest(content),
         }
     }
 }
@@ -51,6 +53,7 @@ impl TreeFile {
                 FileKind::Settings => b'S',
                 FileKind::Bazelrc => b'B',
                 FileKind::Authorities => b'A',
+                FileKind::Written => b'W',
             });
             parts.extend((path.len() as u64).to_le_bytes());
             parts.extend(path);
@@ -68,8 +71,9 @@ mod tests {
     fn kind_place_and_content_of_each_file_count() {
         let digest = |files: &[(FileKind, &str, &str)]| {
             let files = files.iter();
-            let covered =
-                files.map(|(kind, path, text)| CoveredFile::new(*kind, Path::new(path), text));
+            let covered = files.map(|(kind, path, text)| {
+                CoveredFile::new(*kind, Path::new(path), text.as_bytes())
+            });
             let path = PathBuf::from("/t/.relto.toml");
             let covered = covered.collect();
             TreeFile { path, covered }.digest()

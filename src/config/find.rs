@@ -42,7 +42,7 @@ pub(super) fn read(
             files.project = file::parse(&path, &text, true)?;
             files.tree = Some(TreeFile {
                 path: path.clone(),
-                covered: vec![CoveredFile::new(FileKind::Settings, &path, &text)],
+                covered: vec![CoveredFile::new(FileKind::Settings, &path, text.as_bytes())],
             });
             files.paths.push(path);
             break;

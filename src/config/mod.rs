@@ -41,6 +41,7 @@ mod table;
 mod tests;
 mod trust;
 mod value;
+mod written;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -88,9 +89,7 @@ pub fn load(
     let layers = layers(command_line, environment, &mut files)?;
     let is_allowed = Trust::new(files.tree.clone(), environment).is_allowed();
     let bazelrcs = read_bazelrcs(&layers, environment, is_allowed, &mut files, &mut warnings)?;
-    let tree = files.tree.take();
-    let tree = tree
-        .map(|tree| authorities::covered(tree, entries(&layers, &files, &bazelrcs), environment));
+    let tree = covered_tree(&layers, &mut files, &bazelrcs, environment);
     let mut trust = Trust::new(tree, environment);
     let in_force = in_force(&layers, &files, &bazelrcs, &mut trust, environment)?;
     let mut values = MergedValues::merge(&in_force);
@@ -124,10 +123,9 @@ pub fn tree_request(
     let mut files = find::read(environment, &mut warnings)?;
     let layers = layers(command_line, environment, &mut files)?;
     let bazelrcs = read_bazelrcs(&layers, environment, true, &mut files, &mut warnings)?;
-    let Some(tree) = files.tree.take() else {
+    let Some(tree) = covered_tree(&layers, &mut files, &bazelrcs, environment) else {
         return Ok((None, warnings));
     };
-    let tree = authorities::covered(tree, entries(&layers, &files, &bazelrcs), environment);
     let mut trust = Trust::as_if_allowed(Some(tree.clone()));
     let in_force = in_force(&layers, &files, &bazelrcs, &mut trust, environment)?;
     let values = MergedValues::merge(&in_force);
@@ -185,6 +183,20 @@ fn entries<'a>(
         groups.chain([&it.plain])
     });
     layers.iter().chain(tables).chain(of_bazelrcs).flatten()
+}
+
+/// The tree with all that a decision about it covers.
+fn covered_tree(
+    layers: &Layers,
+    files: &mut ConfigFiles,
+    bazelrcs: &[Bazelrc],
+    environment: &Environment,
+) -> Option<TreeFile> {
+    let mut tree = files.tree.take()?;
+    let authorities = authorities::covered(entries(layers, files, bazelrcs), environment);
+    let written = written::covered(entries(layers, files, bazelrcs), environment);
+    tree.covered.extend(authorities.into_iter().chain(written));
+    Some(tree)
 }
 
 /// What is in force, the strongest layer first, without what is held back.

@@ -62,6 +62,15 @@ pub enum Class {
     UserOnly,
 }
 
+/// Where relto writes what it writes to the path of an option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    /// To the file of that name, which is replaced if it is a link.
+    File,
+    /// Into the directory of that name, or that it leads to.
+    Dir,
+}
+
 /// The value of an option that no source sets.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum DefaultValue {
@@ -93,6 +102,8 @@ pub struct Opt {
     pub(super) address: bool,
     /// It proves to a server who the user is.
     pub(super) credential: bool,
+    /// It names something that is written.
+    pub(super) written: Option<Written>,
     pub(super) default: DefaultValue,
     pub(super) field: &'static dyn Field,
     /// The parser sees an empty value; for other options it means the default.
@@ -129,6 +140,7 @@ impl Opt {
             secret: false,
             address: false,
             credential: false,
+            written: None,
             default: DefaultValue::Described(""),
             field,
             empty_is_a_value: false,
@@ -181,6 +193,16 @@ impl Opt {
 
     pub(super) const fn credential(mut self) -> Self {
         self.credential = true;
+        self
+    }
+
+    pub(super) const fn written_file(mut self) -> Self {
+        self.written = Some(Written::File);
+        self
+    }
+
+    pub(super) const fn written_dir(mut self) -> Self {
+        self.written = Some(Written::Dir);
         self
     }
 

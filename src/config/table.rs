@@ -89,7 +89,7 @@ pub static OPTIONS: &[Opt] = &[
     Opt::new(Security, "tls_client_certificate", "FILE", "PEM file of the client certificate", &Optional(|it| &mut it.farm.client.tls.client_certificate, value::path)).sensitive().credential(),
     Opt::new(Security, "tls_client_key", "FILE", "PEM file of its private key", &Optional(|it| &mut it.farm.client.tls.client_key, value::path)).sensitive().credential(),
 
-    Opt::new(Cache, "disk_cache", "DIR", "cache here; `off` for none", &Scalar(|it| &mut it.link.disk_cache, value::path_or_off)).otherwise("~/.cache/relto").empty_is_a_value().common().sensitive(),
+    Opt::new(Cache, "disk_cache", "DIR", "cache here; `off` for none", &Scalar(|it| &mut it.link.disk_cache, value::path_or_off)).otherwise("~/.cache/relto").empty_is_a_value().common().sensitive().written_dir(),
     Opt::new(Cache, "disk_cache_max_size", "SIZE", "500M, 20G; 0 for no limit", &Scalar(|it| &mut it.link.disk_cache_max_size, value::size_or_zero)).default("10G").sensitive(),
     Opt::new(Cache, "slice_keys", "", "also find results by the part of each import that a job can see", &OptionalSwitch(|it| &mut it.link.slice_keys)).otherwise("on with clang 21, 22 and 23").lowered(value::is_on_everywhere),
     Opt::new(Cache, "verify", "PERCENT", "compile so many of the cache hits again here, and compare", &Scalar(|it| &mut it.link.verify.percent, value::percent)).default("0").sensitive(),
@@ -98,11 +98,11 @@ pub static OPTIONS: &[Opt] = &[
     Opt::new(Cache, "cache_salt", "TEXT", "results are shared only by links with the same salt", &Scalar(|it| &mut it.link.salt, value::text)),
 
     Opt::new(Output, "quiet", "", "no progress bar, no summary", &Switch(|it| &mut it.style.quiet)).default("off").common(),
-    Opt::new(Output, "profile", "FILE", "write a trace for ui.perfetto.dev", &Optional(|it| &mut it.style.profile, value::path)).sensitive(),
-    Opt::new(Output, "dwo_dir", "DIR", "split DWARF: write the debug information of linkers' jobs into `.dwo` files here", &Optional(|it| &mut it.link.dwo_dir, value::dwo_dir)).otherwise("it stays in the objects").sensitive(),
-    Opt::new(Output, "execution_log_json_file", "FILE", "write one line of JSON for each job", &Optional(|it| &mut it.style.execution_log, value::path)).sensitive(),
-    Opt::new(Output, "execution_log_compact_file", "FILE", "write what each job ran, read and wrote, in Bazel's compact form", &Optional(|it| &mut it.style.compact_log, value::path)).sensitive(),
-    Opt::new(Output, "timings", "FILE", "write an HTML page of the link: what ran where, when and why", &Optional(|it| &mut it.timings, value::path)).common().sensitive(),
+    Opt::new(Output, "profile", "FILE", "write a trace for ui.perfetto.dev", &Optional(|it| &mut it.style.profile, value::path)).sensitive().written_file(),
+    Opt::new(Output, "dwo_dir", "DIR", "split DWARF: write the debug information of linkers' jobs into `.dwo` files here", &Optional(|it| &mut it.link.dwo_dir, value::dwo_dir)).otherwise("it stays in the objects").sensitive().written_dir(),
+    Opt::new(Output, "execution_log_json_file", "FILE", "write one line of JSON for each job", &Optional(|it| &mut it.style.execution_log, value::path)).sensitive().written_file(),
+    Opt::new(Output, "execution_log_compact_file", "FILE", "write what each job ran, read and wrote, in Bazel's compact form", &Optional(|it| &mut it.style.compact_log, value::path)).sensitive().written_file(),
+    Opt::new(Output, "timings", "FILE", "write an HTML page of the link: what ran where, when and why", &Optional(|it| &mut it.timings, value::path)).common().sensitive().written_file(),
     CONFIG_ENTRY,
     BAZELRC_ENTRY,
 ];

@@ -36,7 +36,7 @@ impl BazelrcReader<'_> {
         };
         self.found.paths.push(path.to_owned());
         if in_tree {
-            let file = CoveredFile::new(FileKind::Bazelrc, path, &text);
+            let file = CoveredFile::new(FileKind::Bazelrc, path, text.as_bytes());
             self.found.files_in_tree.push(file);
         }
         for (line, text) in logical_lines(&text) {

@@ -354,6 +354,42 @@ fn authorities_of_a_tree_are_allowed_by_their_content() {
     assert_eq!(request.expect("a tree").tree.covered.len(), 1);
 }
 
+/// A link may come with the next change of the tree, which leaves its `.relto.toml` as it is.
+#[test]
+fn what_a_tree_has_written_is_allowed_by_where_it_leads() {
+    let files = [
+        "profile",
+        "execution_log_json_file",
+        "execution_log_compact_file",
+        "timings",
+    ];
+    let dirs = ["dwo_dir", "disk_cache"];
+    for name in files.into_iter().chain(dirs) {
+        let place = TestHome::new(&format!("{name} = \"out/sub/x\"\n"), "");
+        let dir = place.path("project/out/sub");
+        let waits = || !place.load_unallowed(&[]).warnings.is_empty();
+        place.allow(&[]);
+        assert!(!waits(), "{name}");
+        // A link to the file itself is replaced, one to a directory is followed.
+        fs_err::create_dir_all(&dir).expect("made");
+        fs_err::os::unix::fs::symlink("/nonexistent", dir.join("x")).expect("made");
+        assert!(!waits(), "{name}");
+        fs_err::remove_file(dir.join("x")).expect("removed");
+        fs_err::os::unix::fs::symlink(place.path("home"), dir.join("x")).expect("made");
+        assert_eq!(waits(), dirs.contains(&name), "{name}");
+        fs_err::remove_file(dir.join("x")).expect("removed");
+        fs_err::remove_dir(&dir).expect("removed");
+        fs_err::os::unix::fs::symlink(place.path("home"), &dir).expect("made");
+        assert!(waits(), "{name}");
+        place.allow(&[]);
+        assert!(!waits(), "{name}");
+    }
+    // The user's own may lead anywhere.
+    let place = TestHome::new("", "profile = \"/etc/../x\"\n");
+    let (request, _) = tree_request(Vec::new(), &place.environment(&[])).expect("good");
+    assert_eq!(request.expect("a tree").tree.covered.len(), 1);
+}
+
 /// Without its path, the digest of one certificate would stand for that of the other.
 #[test]
 fn authorities_that_change_places_wait_again() {
