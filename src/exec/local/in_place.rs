@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use super::{LocalExecutor, not_started};
+use crate::action::arguments::{extra_outputs, parse};
 use crate::action::guard::admitted_failure;
 use crate::action::kind::check_output;
+use crate::action::response::{Quoting, expand_response_files};
 use crate::client_context::ClientContext;
 use crate::events::Origin;
 use crate::exec::{Compiled, JobFailure, Planned, UnsoundResult, shell_words};
-use crate::fs::{FileId, dir_of, read_regular, remove_if_there};
+use crate::fs::{FileId, dir_of, read_regular, read_regular_to_string, remove_if_there};
 use crate::process::{ChildEnvironment, Ending, Finished, MemoryReservation, ProcessSpec};
 
 impl LocalExecutor {
@@ -149,14 +151,29 @@ fn check(
     if let Some(line) = admitted_failure(stderr) {
         return Err(UnsoundResult::Admitted(line.to_owned()).to_string());
     }
-    // Of the others clang writes those for which there is something to say: no `.su` without a function.
-    let Some(object) = job.outputs.first() else {
-        return Ok(());
-    };
-    let contents = read_regular(client_context.resolve(object))
-        .map_err(|_| UnsoundResult::MissingOutput(object.clone()).to_string())?;
-    check_output(job.kind, &contents)
-        .map_err(|wrong| UnsoundResult::WrongOutput(wrong.to_string()).to_string())
+    for (number, output) in job.outputs.iter().enumerate() {
+        let contents = match read_regular(client_context.resolve(output)) {
+            Err(_) if number > 0 && may_be_missing(job, client_context, output) => continue,
+            contents => {
+                contents.map_err(|_| UnsoundResult::MissingOutput(output.clone()).to_string())?
+            }
+        };
+        if number == 0 {
+            check_output(job.kind, &contents)
+                .map_err(|wrong| UnsoundResult::WrongOutput(wrong.to_string()).to_string())?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether an option asks for `output`. clang writes such a file if it has something to say: no `.su`
+/// without a function, no `.dwo` without debug information.
+fn may_be_missing(job: &Planned, client_context: &ClientContext, output: &String) -> bool {
+    let read = &mut |path: &str| read_regular_to_string(client_context.resolve(path));
+    let words = job.command_line.get(1..).unwrap_or_default();
+    let words = expand_response_files(words, Quoting::Gnu, read).unwrap_or_default();
+    let object = job.outputs.first().map_or("", String::as_str);
+    extra_outputs(&parse(&words), object).contains(output)
 }
 
 /// The hint after a compile that failed in place, as lld itself would have run it.
