@@ -24,6 +24,9 @@ const MOST_BYTES: u64 = 1 << 30;
 /// A file of a pair: its name and contents.
 pub(super) type Evidence<'a> = (String, &'a [u8]);
 
+/// Stands in the name of a directory for a result that this machine does not make.
+pub(super) const NOTHING: &str = "none";
+
 /// Writes `files` into the directory `name` below `dir` and returns it. A directory of that name
 /// holds them already.
 pub(super) fn keep(dir: &Path, name: &str, files: &[Evidence<'_>]) -> io::Result<PathBuf> {
@@ -72,8 +75,15 @@ fn forget_oldest(parent: &OwnDir, newest: &str) {
 
 /// As [`WrongResult::name`](super::wrong::WrongResult::name) gives.
 fn is_name(name: &str) -> bool {
-    let lengths = name.split('-').map(str::len);
-    lengths.eq([16, 8, 8]) && name.split('-').all(is_hex)
+    let parts: Vec<&str> = name.split('-').collect();
+    let is_part = |part: &str, length| part.len() == length && is_hex(part);
+    match parts[..] {
+        [action, cached, fresh] => {
+            let is_fresh = fresh == NOTHING || is_part(fresh, 8);
+            is_part(action, 16) && is_part(cached, 8) && is_fresh
+        }
+        _ => false,
+    }
 }
 
 fn size(dir: &OwnDir) -> u64 {
@@ -123,7 +133,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let mut newest = PathBuf::new();
         for number in 0..MOST + 4 {
-            let name = format!("{number:016x}-0123abcd-cdef4567");
+            let fresh = if number % 2 == 0 { "cdef4567" } else { NOTHING };
+            let name = format!("{number:016x}-0123abcd-{fresh}");
             newest = keep(dir.path(), &name, &[]).expect("kept");
         }
         let parent = newest.parent().expect("a parent");

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::evidence::NOTHING;
 use super::{CachePlace, DigestPair, Hit, OutputDigest, Verifier, difference};
 use crate::cache::CacheError;
 use crate::digest::Digest;
@@ -93,13 +94,13 @@ impl WrongResult {
     pub(super) fn name(&self) -> String {
         let [action, cached] = [self.action, self.cached].map(|it| it.hex());
         let fresh = self.fresh.map(|it| it.hex());
-        let fresh = fresh.as_ref().map_or("none", |it| &it[..8]);
+        let fresh = fresh.as_ref().map_or(NOTHING, |it| &it[..8]);
         format!("{}-{}-{fresh}", &action[..16], &cached[..8])
     }
 
     fn fresh(&self) -> String {
         let fresh = self.fresh.map(|it| it.to_string());
-        fresh.unwrap_or_else(|| "none".to_owned())
+        fresh.unwrap_or_else(|| NOTHING.to_owned())
     }
 
     /// Whether no cache that was asked holds it any more.
