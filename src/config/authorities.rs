@@ -4,10 +4,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::covered::{CoveredFile, FileKind};
+use super::covered::{CoveredFile, FileKind, named_paths};
 use super::environment::Environment;
 use super::source::ConfigEntry;
-use super::value::located_path;
 use crate::digest::{Digest, DigestFunction};
 use crate::fs::open_regular;
 
@@ -23,9 +22,7 @@ pub(super) fn covered<'a>(
 ) -> Vec<CoveredFile> {
     let named = entries.filter(|entry| entry.source.is_tree() && entry.option.name == OPTION);
     let of_entry = |entry: &'a ConfigEntry| {
-        let base = entry.source.base(environment.current_dir());
-        let texts = entry.values.iter().filter(|text| !text.is_empty());
-        let paths = texts.map(|text| located_path(text, base, environment));
+        let paths = named_paths(entry, environment).into_iter();
         let files = paths.filter_map(|path| {
             let content = digest(&path)?;
             let kind = FileKind::Authorities;

@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::environment::Environment;
+use super::source::ConfigEntry;
+use super::value::located_path;
 use crate::digest::{Digest, DigestFunction};
 
 /// What a file means to relto.
@@ -33,6 +36,14 @@ impl CoveredFile {
             content: DigestFunction::Sha256.digest(content),
         }
     }
+}
+
+/// The paths that an entry of an option for paths names.
+pub(super) fn named_paths(entry: &ConfigEntry, environment: &Environment) -> Vec<PathBuf> {
+    let base = entry.source.base(environment.current_dir());
+    let texts = entry.values.iter().filter(|text| !text.is_empty());
+    let paths = texts.map(|text| located_path(text, base, environment));
+    paths.collect()
 }
 
 /// The file of a tree, and what is allowed together with it.

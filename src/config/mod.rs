@@ -87,8 +87,7 @@ pub fn load(
     warnings.extend(environment.strangers());
     let mut files = find::read(environment, &mut warnings)?;
     let layers = layers(command_line, environment, &mut files)?;
-    let is_allowed = Trust::new(files.tree.clone(), environment).is_allowed();
-    let bazelrcs = read_bazelrcs(&layers, environment, is_allowed, &mut files, &mut warnings)?;
+    let bazelrcs = read_bazelrcs(&layers, environment, false, &mut files, &mut warnings)?;
     let tree = covered_tree(&layers, &mut files, &bazelrcs, environment);
     let mut trust = Trust::new(tree, environment);
     let in_force = in_force(&layers, &files, &bazelrcs, &mut trust, environment)?;
@@ -241,17 +240,17 @@ fn named_bazelrcs(layers: &Layers, environment: &Environment) -> Vec<(PathBuf, C
 
 /// Reads what [`named_bazelrcs`] names, in the same order. What comes with sources counts as a part of
 /// the tree's own file: it is allowed with it, or alone where there is none. A file that the tree
-/// names must be there only if the tree `is_allowed`.
+/// names `must_be_there` to be allowed; one that is gone later has changed.
 fn read_bazelrcs(
     layers: &Layers,
     environment: &Environment,
-    is_allowed: bool,
+    must_be_there: bool,
     files: &mut ConfigFiles,
     warnings: &mut Vec<Warning>,
 ) -> Result<Vec<Bazelrc>, ConfigError> {
     let mut all = Vec::new();
     for (path, source) in named_bazelrcs(layers, environment) {
-        if source.is_tree() && !is_allowed && !path.exists() {
+        if source.is_tree() && !must_be_there && !path.exists() {
             continue;
         }
         let found = bazelrc::read(&path, source.is_tree(), environment, warnings)?;

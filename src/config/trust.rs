@@ -50,7 +50,7 @@ impl Trust {
         }
     }
 
-    pub(super) fn is_allowed(&self) -> bool {
+    fn is_allowed(&self) -> bool {
         let is_same = |(record, tree): (&Allowed, &TreeFile)| record.digest == tree.digest();
         self.as_if_allowed
             || self

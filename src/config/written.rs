@@ -3,11 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::covered::{CoveredFile, FileKind};
+use super::covered::{CoveredFile, FileKind, named_paths};
 use super::environment::Environment;
 use super::options::Written;
 use super::source::ConfigEntry;
-use super::value::located_path;
 use crate::fs::dir_of;
 
 /// Where the paths lead that `entries` of the tree name.
@@ -16,14 +15,11 @@ pub(super) fn covered<'a>(
     environment: &Environment,
 ) -> Vec<CoveredFile> {
     let of_entry = |entry: &'a ConfigEntry| {
-        let written = entry.option.written.filter(|_| entry.source.is_tree());
-        let base = entry.source.base(environment.current_dir());
-        let texts = entry.values.iter().filter(|text| !text.is_empty());
-        let paths = texts.map(|text| located_path(text, base, environment));
-        let files = written.map(|written| paths.map(move |path| file(&path, written)));
-        files.into_iter().flatten().collect::<Vec<_>>()
+        let written = entry.option.written.filter(|_| entry.source.is_tree())?;
+        let paths = named_paths(entry, environment).into_iter();
+        Some(paths.map(move |path| file(&path, written)))
     };
-    entries.flat_map(of_entry).collect()
+    entries.filter_map(of_entry).flatten().collect()
 }
 
 fn file(path: &Path, written: Written) -> CoveredFile {
