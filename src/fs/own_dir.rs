@@ -73,8 +73,11 @@ impl OwnDir {
     /// # Errors
     /// As [`open_below`](Self::open_below); something cannot be made.
     pub fn make_below(root: &Path, below: &Path) -> io::Result<Self> {
-        create_private_dir(root)?;
-        parts(below).try_fold(Self::open(root)?, |dir, part| dir.make_child(part?))
+        // Most often it is there.
+        Self::open_below(root, below).or_else(|_| {
+            create_private_dir(root)?;
+            parts(below).try_fold(Self::open(root)?, |dir, part| dir.make_child(part?))
+        })
     }
 
     #[must_use]

@@ -195,9 +195,7 @@ impl MemoryLedger {
 
     fn dir(&self) -> Option<OwnDir> {
         let (root, below) = (self.root.as_ref()?, slot_files::of_machine().join("memory"));
-        OwnDir::open_below(root, &below)
-            .or_else(|_| OwnDir::make_below(root, &below))
-            .ok()
+        OwnDir::make_below(root, &below).ok()
     }
 
     fn entry(&self, file: fs::File) -> LockedEntry {

@@ -88,7 +88,7 @@ impl SlotFiles {
 
     /// Takes a slot if one is free at this moment.
     pub(super) fn attempt(&self) -> SlotAttempt {
-        let Ok(dir) = self.dir() else {
+        let Ok(dir) = OwnDir::make_below(&self.root, &self.below) else {
             return SlotAttempt::Unlimited;
         };
         let count = self.count;
@@ -105,11 +105,6 @@ impl SlotFiles {
             }
         }
         SlotAttempt::Full
-    }
-
-    fn dir(&self) -> std::io::Result<OwnDir> {
-        OwnDir::open_below(&self.root, &self.below)
-            .or_else(|_| OwnDir::make_below(&self.root, &self.below))
     }
 }
 
