@@ -157,6 +157,9 @@ fn module_paths<'a>(job: &'a Job, index: Option<&'a Index<'_>>) -> Vec<&'a [u8]>
     paths
 }
 
+/// How all names in an action begin that relto chooses.
+const ROOT: &str = "relto/";
+
 /// How the names of modules begin.
 const MODULES: &str = "relto/m/";
 
@@ -164,10 +167,13 @@ const MODULES: &str = "relto/m/";
 /// user's own names would stand there: whatever option asks for that, such a job has to run in place.
 #[must_use]
 pub fn holds_canonical_names(output: &[u8]) -> bool {
-    let names = [MODULES, INDEX];
-    names
-        .iter()
-        .any(|name| memmem::find(output, name.as_bytes()).is_some())
+    // Cached objects are searched in every link, so once for both.
+    let mut places = memmem::find_iter(output, ROOT.as_bytes());
+    places.any(|at| {
+        [MODULES, INDEX]
+            .iter()
+            .any(|name| output[at..].starts_with(name.as_bytes()))
+    })
 }
 
 /// One name per module, in the same order. All names have the same length, so that they sort by
