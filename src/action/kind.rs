@@ -94,8 +94,8 @@ pub fn required_kind(arguments: &[Argument<'_>], target: &str) -> OutputKind {
 /// Windows, and what LLVM takes for it.
 pub(super) const WINDOWS: [&str; 6] = ["windows", "win32", "uefi", "mingw", "cygwin", "msys"];
 
-/// The vendor alone decides nothing.
-const SYSTEMS_OF_APPLE: [&str; 9] = [
+/// How the names of Apple's systems begin. The vendor alone does not decide the format.
+pub(super) const SYSTEMS_OF_APPLE: [&str; 9] = [
     "darwin",
     "macos",
     "ios",
@@ -131,11 +131,17 @@ pub fn format_of(triple: &str) -> Format {
 /// What a command line compiles for, as [`required_kind`].
 #[must_use]
 pub fn processor(arguments: &[Argument<'_>], target: &str) -> Processor {
-    let changes = |word: &String| {
-        let narrow = ["-m16", "-m32", "-mx32", "-mabi=ilp32", "-miamcu"];
-        narrow.contains(&&word[..]) || matches!(&word[..], "-mbig-endian" | "-EB")
-    };
-    let is_changed = arguments.iter().flat_map(|it| it.words).any(changes);
+    const OTHERS: [&str; 7] = [
+        "-m16",
+        "-m32",
+        "-mx32",
+        "-mabi=ilp32",
+        "-miamcu",
+        "-mbig-endian",
+        "-EB",
+    ];
+    let mut words = arguments.iter().flat_map(|it| it.words);
+    let is_changed = words.any(|word| OTHERS.contains(&&word[..]));
     let environment = target.rsplit('-').next().unwrap_or_default();
     match target.split('-').next().unwrap_or_default() {
         _ if is_changed || environment.ends_with("x32") || environment.ends_with("ilp32") => {

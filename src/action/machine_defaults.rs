@@ -2,20 +2,10 @@
 //! installation of GCC. Neither is an input of a job.
 
 use super::arguments::{self, Argument};
+use super::kind::SYSTEMS_OF_APPLE;
 use crate::thinlto::is_aarch64;
 
 const SYSROOT: &str = "-isysroot";
-
-/// Systems for which Apple has an SDK, besides `darwin`.
-const SYSTEMS: [&str; 7] = [
-    "macos",
-    "ios",
-    "tvos",
-    "watchos",
-    "xros",
-    "visionos",
-    "driverkit",
-];
 
 /// Whether the version of the system may come from an SDK: from its name, or from the settings in it. clang
 /// also warns of one that is not there, or is for another system. `words` are the arguments, `default` is
@@ -30,10 +20,9 @@ pub fn asks_an_sdk(words: &[String], default: &str, environment: &[(String, Stri
     let arguments = arguments::parse(words);
     let is_named = || arguments.iter().any(|it| it.option == SYSROOT);
     let target = arguments::target(&arguments).unwrap_or(default);
-    let is_system = |part: &str| SYSTEMS.iter().any(|system| part.starts_with(system));
+    let is_system = |part: &str| SYSTEMS_OF_APPLE.iter().any(|name| part.starts_with(name));
     let mut parts = target.split('-').skip(1);
-    let is_apple =
-        parts.any(|part| part == "apple" || part.starts_with("darwin") || is_system(part));
+    let is_apple = parts.any(|part| part == "apple" || is_system(part));
     is_apple && (is_set || is_named())
 }
 

@@ -68,9 +68,8 @@ fn names_a_file_to_cc1(option: &str) -> bool {
         return false;
     }
     let name = option.split_once('=').map_or(option, |(name, _)| name);
-    let has_word = name.split(['-', '.']).any(|word| WORDS.contains(&word));
     let is_other = OTHERS.iter().any(|start| name.starts_with(start));
-    (has_word || is_other) && !TEXT.contains(&name)
+    (has_word(name, &WORDS) || is_other) && !TEXT.contains(&name)
 }
 
 /// Whether an option of LLVM reads or writes files, as far as its name tells. LLVM has thousands of
@@ -92,12 +91,13 @@ fn names_a_file_to_llvm(option: &str) -> bool {
     let (name, value) = option
         .split_once('=')
         .map_or((option, None), |(name, value)| (name, Some(value)));
-    let has = |words: &[&str]| {
-        name.split(['-', '.', '_'])
-            .any(|word| words.contains(&word))
-    };
     let is_text = value.is_some_and(|value| {
         !matches!(value, "" | "true" | "false") && value.parse::<f64>().is_err()
     });
-    has(&ALWAYS) || (is_text && has(&WITH_TEXT))
+    has_word(name, &ALWAYS) || (is_text && has_word(name, &WITH_TEXT))
+}
+
+fn has_word(name: &str, words: &[&str]) -> bool {
+    let mut parts = name.split(['-', '.', '_']);
+    parts.any(|part| words.contains(&part))
 }

@@ -89,8 +89,8 @@ pub fn facts(bytes: &[u8]) -> Result<ModuleFacts, ModuleError> {
     }
     found.sourceless = sourceless.finish();
     // Strings of metadata are stored as they are, aligned to bytes.
-    found.codeview = memmem::find(stream, CODEVIEW_FLAG).is_some();
     let has = |flag: &[u8]| memmem::find(stream, flag).is_some();
+    found.codeview = has(CODEVIEW_FLAG);
     found.random_tokens = has(TOKEN_MODE_FLAG) && has(b"random");
     found.lacks_processors = !is_aarch64(&found.triple) || !names_processors(bytes);
     if found.modules == 0 {
