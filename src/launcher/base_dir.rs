@@ -39,7 +39,7 @@ const WORKING_DIRECTORY: &str = "-working-directory";
 
 /// How options begin that find a source by its name as the command line spells it: in lists, maps, other
 /// file systems, and profiles, in which functions of a file have its name before theirs.
-const BY_NAME: [&str; 20] = [
+const BY_NAME: [&str; 22] = [
     "-fsanitize-ignorelist",
     "-fsanitize-blacklist",
     "-fsanitize-system-ignorelist",
@@ -48,6 +48,8 @@ const BY_NAME: [&str; 20] = [
     "-fcs-profile-",
     "-fcoverage-mapping",
     "-funique-internal-linkage-names",
+    "-funique-source-file-names",
+    "-fexperimental-sanitize-metadata-ignorelist",
     "-fxray-always-instrument",
     "-fxray-attr-list",
     "-fxray-never-instrument",
@@ -296,6 +298,20 @@ mod tests {
         assert!(!of("-O2"));
         assert!(!of("-fsanitize=address"));
         assert!(!of("-ffile-prefix-map=../src=/y"));
+    }
+
+    #[test]
+    fn sources_that_clang_finds_by_name_keep_theirs() {
+        let dir = tempfile::tempdir().expect("a directory");
+        fs_err::create_dir(dir.path().join("src")).expect("made");
+        fs_err::write(dir.path().join("src/a.c"), "").expect("written");
+        let source = dir.path().join("src/a.c").into_os_string();
+        let plain = ["-c".into(), source.clone()];
+        assert_ne!(with_relative_paths(&plain, dir.path()), plain);
+        for option in BY_NAME {
+            let words = ["-c".into(), source.clone(), OsString::from(option)];
+            assert_eq!(with_relative_paths(&words, dir.path()), words, "{option}");
+        }
     }
 
     #[test]
