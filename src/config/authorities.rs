@@ -12,8 +12,16 @@ use crate::fs::open_regular;
 
 const OPTION: &str = "tls_certificate";
 
-/// Where only the administrator writes: what a system update brings need not be allowed again.
-const OF_THE_MACHINE: [&str; 2] = ["/etc", "/usr"];
+/// Where only the administrator puts authorities: what a system update brings need not be allowed again.
+/// Source trees are elsewhere, also those below `/usr/src`.
+const OF_THE_MACHINE: [&str; 6] = [
+    "/etc/ssl",
+    "/etc/pki",
+    "/etc/ca-certificates",
+    "/usr/lib/ssl",
+    "/usr/share",
+    "/usr/local/share",
+];
 
 /// The files of authorities that `entries` of the tree name.
 pub(super) fn covered<'a>(
@@ -37,11 +45,13 @@ pub(super) fn covered<'a>(
     named.flat_map(of_entry).collect()
 }
 
-/// `None` for a file of the machine's own. One that cannot be read is no authority and counts as an
+/// `None` for a file of the machine's own that the tree names as such: a link in the tree may lead
+/// elsewhere later. One that cannot be read is no authority and counts as an
 /// empty one; if it can be read later, it has changed.
 fn digest(path: &Path) -> Option<Digest> {
     let real = fs_err::canonicalize(path).unwrap_or_else(|_| PathBuf::from(path));
-    if OF_THE_MACHINE.iter().any(|dir| real.starts_with(dir)) {
+    let is_there = |path: &Path| OF_THE_MACHINE.iter().any(|dir| path.starts_with(dir));
+    if is_there(path) && is_there(&real) {
         return None;
     }
     let content = open_regular(&real).and_then(|file| DigestFunction::Sha256.digest_reader(file));

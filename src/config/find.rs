@@ -9,7 +9,7 @@ use super::covered::{CoveredFile, FileKind, TreeFile};
 use super::environment::Environment;
 use super::error::{ConfigError, Warning};
 use super::file::{self, ConfigFile};
-use crate::fs::{is_trusted_owner, open_regular, writable_by_others};
+use crate::fs::{file_writable_by_others, is_trusted_owner, open_regular};
 
 const PROJECT_FILE: &str = ".relto.toml";
 const USER_FILE: &str = "config.toml";
@@ -81,13 +81,13 @@ pub(super) fn text_of(
         }
         Err(error) => return Err(unreadable(path, error)),
     };
-    // The metadata of the open file: what is checked is what is read.
-    let found = file.metadata().map_err(ConfigError::Unreadable)?;
+    // Of the open file: what is checked is what is read.
+    let writable = file_writable_by_others(file.file()).map_err(ConfigError::Unreadable)?;
     let named = fs_err::symlink_metadata(path).map_err(ConfigError::Unreadable)?;
     // A link has no mode of its own, and says which file is read.
     let reason = (!is_trusted_owner(named.uid()))
         .then_some("it belongs to another user")
-        .or_else(|| writable_by_others(&found));
+        .or(writable);
     if let Some(reason) = reason {
         warnings.push(Warning {
             text: format!("ignored `{}`: {reason}", path.display()),

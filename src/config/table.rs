@@ -79,7 +79,7 @@ pub static OPTIONS: &[Opt] = &[
     Opt::new(Farm, "remote_retries", "N", "attempts after a call that failed for a passing reason", &Scalar(|it| &mut it.farm.client.retries, value::number)).default("5").lowered(value::number_taken),
     Opt::new(Farm, "remote_deadline", "TIME", "how long a link waits for the farm", &Optional(|it| &mut it.farm.client.deadline, value::positive_duration)).otherwise("no limit").lowered(value::time_taken),
     Opt::new(Farm, "remote_max_connections", "N", "most connections to one server", &Scalar(|it| &mut it.farm.client.max_connections, |input| Ok(value::count(input)?.get()))).default("100").lowered(value::number_taken),
-    Opt::new(Farm, "grpc_keepalive_time", "TIME", "ping a connection that was silent so long; 0: never", &Scalar(|it| &mut it.farm.client.keepalive_time, value::duration_or_zero)).default("0"),
+    Opt::new(Farm, "grpc_keepalive_time", "TIME", "ping a connection that was silent so long; 0: never", &Scalar(|it| &mut it.farm.client.keepalive_time, value::duration_or_zero)).default("0").sensitive(),
     Opt::new(Farm, "digest_function", "NAME", "sha256 or blake3", &Word(|it| &mut it.farm.client.digest_function, &[
         ("sha256", Some(DigestFunction::Sha256)), ("blake3", Some(DigestFunction::Blake3)),
     ])).otherwise("what the farm offers, sha256 first"),

@@ -8,7 +8,7 @@ use std::path::Path;
 use fs_err as fs;
 use rustix::fs::{Mode, OFlags};
 
-use super::write::replace;
+use super::write::{has_default_access_list, replace};
 use super::{create_dirs, dir_of, read_regular_no_follow};
 
 /// Readable, writable and searchable for all; the kernel applies the umask.
@@ -52,6 +52,7 @@ fn create_dir(umask: Option<u32>, dir: &Path) -> io::Result<()> {
     create_dirs(dir, &|dir| {
         DirBuilder::new().mode(NEW_DIR).create(dir)?;
         match umask {
+            _ if has_default_access_list(dir_of(dir)) => Ok(()),
             Some(umask) => fs::set_permissions(dir, Permissions::from_mode(NEW_DIR & !umask)),
             None => Ok(()),
         }
@@ -77,6 +78,30 @@ mod tests {
         assert_eq!(mode(&parent.path().join("a")), 0o750);
         assert_eq!(mode(&parent.path().join("a/b")), 0o750);
         assert_eq!(mode(&path), 0o640);
+    }
+
+    /// `user::rwx, group::rwx, other::---` as the kernel has it: the umask does not count here.
+    #[test]
+    fn a_directory_may_say_what_modes_its_new_files_have() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let mut list = 2_u32.to_le_bytes().to_vec();
+        for (tag, rights) in [(1_u16, 7_u16), (4, 7), (32, 0)] {
+            list.extend(tag.to_le_bytes());
+            list.extend(rights.to_le_bytes());
+            list.extend(u32::MAX.to_le_bytes());
+        }
+        let flags = rustix::fs::XattrFlags::empty();
+        let attribute = "system.posix_acl_default";
+        if rustix::fs::setxattr(parent.path(), attribute, &list, flags).is_err() {
+            return; // a file system without such lists
+        }
+        let path = parent.path().join("a/name");
+        for _ in 0..2 {
+            keep_file_for(Some(0o022), &path, b"x").expect("written");
+            assert_eq!(mode(&path), 0o660);
+            assert_eq!(mode(&parent.path().join("a")), 0o770);
+            fs::remove_file(&path).expect("removed");
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub use kept::keep_file_for;
 pub use medium::{Medium, is_remote, unstamped_name};
 pub use null_device::null_device;
 pub use own_dir::{OwnDir, modified};
-pub use ownership::{is_trusted_owner, shared_with, writable_by_others};
+pub use ownership::{file_writable_by_others, is_trusted_owner, shared_with};
 pub use private::{PRIVATE_UMASK, create_private_dir, open_private_file, open_shared_file};
 pub use regular::{
     buffer_for, open_regular, read_regular, read_regular_beneath, read_regular_no_follow,

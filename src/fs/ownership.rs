@@ -1,6 +1,6 @@
 //! Whose a file or directory is, and which other users may change or replace it.
 
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -11,6 +11,8 @@ use fs_err as fs;
 /// an account as any other, `nobody`.
 const UNMAPPED: u32 = 65534;
 const STICKY: u32 = 0o1000;
+/// The attribute with the access control list of a file that has one.
+const ACCESS_LIST: &str = "system.posix_acl_access";
 
 /// Whether files of the user `owner` are as good as our own.
 #[must_use]
@@ -20,9 +22,22 @@ pub fn is_trusted_owner(owner: u32) -> bool {
         || owner == UNMAPPED && has_unmapped_users()
 }
 
-/// Why other users may change the file, or replace what is in the directory.
-#[must_use]
-pub fn writable_by_others(found: &Metadata) -> Option<&'static str> {
+/// Why other users may change the open file.
+///
+/// # Errors
+/// The system's own.
+pub fn file_writable_by_others(file: &File) -> io::Result<Option<&'static str>> {
+    let has_list = || rustix::fs::fgetxattr(file, ACCESS_LIST, &mut [0_u8; 0]).is_ok();
+    Ok(writable_by_others(&file.metadata()?, has_list))
+}
+
+/// Why other users may replace what is in `dir`, without those above it.
+fn dir_writable_by_others(dir: &Path) -> io::Result<Option<&'static str>> {
+    let has_list = || rustix::fs::getxattr(dir, ACCESS_LIST, &mut [0_u8; 0]).is_ok();
+    Ok(writable_by_others(&fs::metadata(dir)?, has_list))
+}
+
+fn writable_by_others(found: &Metadata, has_list: impl FnOnce() -> bool) -> Option<&'static str> {
     if !is_trusted_owner(found.uid()) {
         return Some("it belongs to another user");
     }
@@ -34,8 +49,14 @@ pub fn writable_by_others(found: &Metadata) -> Option<&'static str> {
         return Some("every user may write it");
     }
     let me = rustix::process::geteuid().as_raw();
-    (found.mode() & 0o020 != 0 && !is_private_group(found.gid(), me))
-        .then_some("a group may write it")
+    if found.mode() & 0o020 == 0 {
+        return None;
+    }
+    // With such a list these bits say what the users and groups in it may do at most.
+    if has_list() {
+        return Some("an access control list lets others write it");
+    }
+    (!is_private_group(found.gid(), me)).then_some("a group may write it")
 }
 
 /// Where every user has a group of the same number, that group is the user's own. Root's is not:
@@ -52,7 +73,7 @@ pub fn shared_with(dir: &Path) -> io::Result<Option<String>> {
     let real = fs::canonicalize(dir)?;
     // Nothing is safe from the owner of the root, and everything lies below it.
     for place in real.ancestors().filter(|place| place.parent().is_some()) {
-        if let Some(reason) = writable_by_others(&fs::metadata(place)?) {
+        if let Some(reason) = dir_writable_by_others(place)? {
             return Ok(Some(if place == real {
                 reason.to_owned()
             } else {
@@ -125,6 +146,37 @@ mod tests {
             chown(&dir, Some(UNMAPPED), Some(UNMAPPED)).expect("given away");
             assert!(complaint().contains("another user"), "{}", complaint());
         }
+    }
+
+    /// `user::rwx, user:EVE:rwx, group::r-x, mask::rwx, other::r-x`, as the kernel has it.
+    fn list_for(user: u32) -> Vec<u8> {
+        let none = u32::MAX;
+        let mut list = 2_u32.to_le_bytes().to_vec();
+        for (tag, rights, id) in [
+            (1, 7, none),
+            (2, 7, user),
+            (4, 5, none),
+            (16, 7, none),
+            (32, 5, none),
+        ] {
+            list.extend(u16::to_le_bytes(tag));
+            list.extend(u16::to_le_bytes(rights));
+            list.extend(u32::to_le_bytes(id));
+        }
+        list
+    }
+
+    #[test]
+    fn an_access_control_list_may_let_others_write() {
+        let top = tempfile::tempdir().expect("a directory");
+        let flags = rustix::fs::XattrFlags::empty();
+        if rustix::fs::setxattr(top.path(), ACCESS_LIST, &list_for(12345), flags).is_err() {
+            return; // a file system without such lists
+        }
+        let complaint = shared_with(top.path()).expect("there").unwrap_or_default();
+        assert!(complaint.contains("access control list"), "{complaint}");
+        set_mode(top.path(), 0o755);
+        assert_eq!(shared_with(top.path()).expect("there"), None);
     }
 
     #[test]

@@ -121,7 +121,7 @@ fn unnamed(umask: Option<u32>, path: &Path, bytes: &[u8]) -> io::Result<Option<O
     ) {
         Ok(file) => {
             let mut file = std::fs::File::from(file);
-            set_mode(&file, umask)?;
+            set_mode(&file, dir, umask)?;
             file.write_all(bytes)
                 .map_err(|error| with_path(&error, path))?;
             Ok(Some(file.into()))
@@ -138,15 +138,23 @@ fn name(file: &OwnedFd, path: &Path) -> io::Result<()> {
     Ok(linked?)
 }
 
-/// The kernel has applied this process's own umask, which is not the right one.
-fn set_mode(file: &std::fs::File, umask: Option<u32>) -> io::Result<()> {
-    match umask {
-        Some(umask) => Ok(rustix::fs::fchmod(
-            file,
-            NEW_FILE - Mode::from_raw_mode(umask),
-        )?),
-        None => Ok(()),
+/// The kernel has applied this process's own umask, which may not be the right one; or none, where `dir`
+/// says what new files may have. Some file systems forbid to change a mode.
+fn set_mode(file: &std::fs::File, dir: &Path, umask: Option<u32>) -> io::Result<()> {
+    let Some(umask) = umask else {
+        return Ok(());
+    };
+    let wanted = NEW_FILE - Mode::from_raw_mode(umask);
+    let found = Mode::from_raw_mode(rustix::fs::fstat(file)?.st_mode);
+    if found == wanted || has_default_access_list(dir) {
+        return Ok(());
     }
+    Ok(rustix::fs::fchmod(file, wanted)?)
+}
+
+/// Whether an access control list takes the place of the umask for what is made in `dir`.
+pub(super) fn has_default_access_list(dir: &Path) -> bool {
+    rustix::fs::getxattr(dir, "system.posix_acl_default", &mut [0_u8; 0]).is_ok()
 }
 
 pub(super) fn replace(umask: Option<u32>, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -158,7 +166,7 @@ pub(super) fn replace(umask: Option<u32>, path: &Path, bytes: &[u8]) -> io::Resu
         Ok(temporary) => temporary,
         Err(error) => return overwrite(path, bytes).unwrap_or(Err(error)),
     };
-    set_mode(temporary.as_file(), umask)?;
+    set_mode(temporary.as_file(), dir_of(path), umask)?;
     temporary
         .write_all(bytes)
         .map_err(|error| with_path(&error, path))?;

@@ -347,11 +347,31 @@ fn authorities_of_a_tree_are_allowed_by_their_content() {
     let mode = nix::sys::stat::Mode::S_IRWXU;
     nix::unistd::mkfifo(&certificate, mode).expect("made");
     assert!(!is_allowed());
-    let of_the_machine = tree.replace("ca.pem", "/etc/passwd");
-    let place = TestHome::new(&of_the_machine, "");
+    let covered = |named: &str| {
+        let place = TestHome::new(&tree.replace("ca.pem", named), "");
+        let environment = place.environment(&[]);
+        let (request, _) = tree_request(Vec::new(), &environment).expect("good");
+        request.expect("a tree").tree.covered.len()
+    };
+    // Of the tree's files only its `.relto.toml`: what an update of the system brings need not be allowed.
+    assert_eq!(covered("/etc/ssl/certs/ca.pem"), 1);
+    assert_eq!(covered("/usr/share/ca.pem"), 1);
+    assert_eq!(covered("/etc/passwd"), 2);
+    assert_eq!(covered("/usr/src/tree/ca.pem"), 2);
+}
+
+/// A link to the machine's own authorities may lead to others of them after the next change of the tree.
+#[test]
+fn authorities_that_a_link_of_the_tree_names_are_allowed_by_their_content() {
+    let tree = r#"remote_executor = "grpcs://f:1"
+tls_certificate = "ca.pem"
+"#;
+    let place = TestHome::new(tree, "");
+    let link = place.path("project/ca.pem");
+    fs_err::os::unix::fs::symlink("/etc/ssl/openssl.cnf", &link).expect("linked");
     let environment = place.environment(&[]);
     let (request, _) = tree_request(Vec::new(), &environment).expect("good");
-    assert_eq!(request.expect("a tree").tree.covered.len(), 1);
+    assert_eq!(request.expect("a tree").tree.covered.len(), 2);
 }
 
 /// A link may come with the next change of the tree, which leaves its `.relto.toml` as it is.
