@@ -26,21 +26,54 @@ pub fn asks_an_sdk(words: &[String], default: &str, environment: &[(String, Stri
     is_apple && (is_set || is_named())
 }
 
-/// Whether clang chooses libraries by a `multilib.yaml` in the sysroot, as it does for processors without
-/// a system: it warns where none fits, and the file may make that an error.
+/// How the names of systems begin that have libraries of their own; those of Apple are others.
+const SYSTEMS: [&str; 27] = [
+    "linux",
+    "android",
+    "windows",
+    "win32",
+    "mingw",
+    "cygwin",
+    "msys",
+    "uefi",
+    "freebsd",
+    "kfreebsd",
+    "netbsd",
+    "openbsd",
+    "dragonfly",
+    "fuchsia",
+    "haiku",
+    "hurd",
+    "solaris",
+    "aix",
+    "wasi",
+    "emscripten",
+    "ohos",
+    "zos",
+    "ps4",
+    "ps5",
+    "serenity",
+    "managarm",
+    "redox",
+];
+
+/// Whether clang chooses libraries by a `multilib.yaml`, as it does for processors without a system: it
+/// warns where none fits, and the file may make that an error. The file is in the sysroot, or it may be
+/// `installed` with the compiler.
 #[must_use]
-pub fn asks_a_multilib(words: &[String], default: &str) -> bool {
+pub fn asks_a_multilib(words: &[String], default: &str, installed: bool) -> bool {
     let names = |word: &String| word.starts_with("--sysroot") || word.starts_with("--multi-lib-");
     // Hardly any job goes on from here.
-    if !words.iter().any(names) {
+    if !installed && !words.iter().any(names) {
         return false;
     }
     let arguments = arguments::parse(words);
     let target = arguments::target(&arguments).unwrap_or(default);
-    let names_no_system = |part: &str| {
-        matches!(part, "none" | "unknown" | "pc") || part.ends_with("elf") || part.contains("eabi")
+    let is_system = |part: &str| {
+        let mut names = SYSTEMS.iter().chain(&SYSTEMS_OF_APPLE);
+        names.any(|name| part.starts_with(name))
     };
-    target.split('-').skip(1).all(names_no_system)
+    !target.split('-').skip(1).any(is_system)
 }
 
 /// Whether functions that name no features get those that the driver chooses by the GCC that it finds:
@@ -53,7 +86,13 @@ pub fn depends_on_gcc(arguments: &[Argument<'_>], target: &str) -> bool {
             "-moutline-atomics" | "-mno-outline-atomics"
         )
     };
-    is_aarch64(target) && target.contains("linux") && !arguments.iter().any(is_said)
+    let library = |argument: &Argument<'_>| {
+        let (option, library) = argument.words[0].split_once('=')?;
+        matches!(option, "-rtlib" | "--rtlib").then(|| library.to_owned())
+    };
+    // clang's own library has them.
+    let is_own = || arguments.iter().rev().find_map(library).as_deref() == Some("compiler-rt");
+    is_aarch64(target) && target.contains("linux") && !arguments.iter().any(is_said) && !is_own()
 }
 
 #[cfg(test)]
@@ -93,7 +132,7 @@ mod tests {
     fn backends_without_a_system_ask_the_sysroot_for_libraries() {
         let asks = |line: &str| {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-            asks_a_multilib(&words, "x86_64-pc-linux-gnu")
+            asks_a_multilib(&words, "x86_64-pc-linux-gnu", false)
         };
         for target in [
             "arm-none-eabi",
@@ -101,6 +140,9 @@ mod tests {
             "aarch64-none-elf",
             "riscv32-unknown-elf",
             "aarch64",
+            "arm-zephyr-eabi",
+            "riscv32-esp-elf",
+            "armv7em-acme-none-eabi",
         ] {
             assert!(
                 asks(&format!("-c --target={target} --sysroot=s")),
@@ -115,6 +157,12 @@ mod tests {
         assert!(!asks("-c --target=aarch64-linux-gnu --sysroot=s"));
         assert!(!asks("-c --target=x86_64-apple-macosx13 --sysroot=s"));
         assert!(!asks("-c --sysroot=s"));
+        let installed = |target: &str| {
+            let words = [format!("--target={target}")];
+            asks_a_multilib(&words, "x86_64-pc-linux-gnu", true)
+        };
+        assert!(installed("arm-none-eabi"));
+        assert!(!installed("aarch64-linux-gnu"));
     }
 
     #[test]
@@ -128,6 +176,8 @@ mod tests {
         assert!(depends("-c -O2", "arm64-linux-gnu"));
         assert!(!depends("-c -moutline-atomics", target));
         assert!(!depends("-c -mno-outline-atomics", target));
+        assert!(!depends("-c -rtlib=libgcc --rtlib=compiler-rt", target));
+        assert!(depends("-c --rtlib=compiler-rt --rtlib=platform", target));
         assert!(!depends("-c", "aarch64-unknown-freebsd"));
         assert!(!depends("-c", "arm64-apple-macosx13.0.0"));
         assert!(!depends("-c", "x86_64-pc-linux-gnu"));

@@ -153,6 +153,8 @@ pub struct ResolvedToolchain {
     version: String,
     /// The triple that the compiler compiles for by default.
     target: String,
+    /// Whether libraries for processors without a system are installed with it.
+    has_runtimes: bool,
     /// The common arguments after the compiler, or why they cannot be taken elsewhere.
     common: Result<Vec<String>, String>,
 }
@@ -221,6 +223,7 @@ impl ResolvedToolchain {
             tree: Arc::new(tree),
             template: request.template(),
             worker,
+            has_runtimes: has_runtimes(&toolchain.called_as),
             compiler: toolchain.called_as,
             version,
             target,
@@ -272,6 +275,11 @@ impl ResolvedToolchain {
     #[must_use]
     pub fn target(&self) -> &str {
         &self.target
+    }
+
+    #[must_use]
+    pub fn has_runtimes(&self) -> bool {
+        self.has_runtimes
     }
 
     /// Why no job of this link can run anywhere but here; `None` as a rule.
@@ -328,6 +336,14 @@ fn worker_toolchain(
         tree: Arc::new(tree),
         template,
     }
+}
+
+/// Where clang looks for libraries of processors without a system, besides the sysroot.
+fn has_runtimes(compiler: &Path) -> bool {
+    let real = fs_err::canonicalize(compiler).ok();
+    let programs = [Some(compiler.to_owned()), real].into_iter().flatten();
+    let mut dirs = programs.filter_map(|program| Some(program.parent()?.parent()?.to_owned()));
+    dirs.any(|dir| dir.join("lib/clang-runtimes").exists())
 }
 
 fn release_of(version: &str) -> Option<u32> {

@@ -44,6 +44,9 @@ pub struct Planned {
     pub command_line: Vec<String>,
     pub form: PlannedForm,
     pub kind: OutputKind,
+    /// Whether clang may name intermediate files after its input, in the current directory: those of
+    /// `a/x.o` and `b/x.o` are the same, and would be exchanged if both were compiled at a time.
+    pub names_intermediate_files: bool,
     /// The expected duration in microseconds; longer jobs go first.
     pub cost: u64,
     /// What the compiler is expected to need, in bytes.

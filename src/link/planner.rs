@@ -84,6 +84,7 @@ pub struct Planner<'a> {
 pub struct Checked {
     pub form: PlannedForm,
     pub kind: OutputKind,
+    pub names_intermediate_files: bool,
     /// What the compiler reads, weighted.
     pub bytes: u64,
     /// For a job with a key, the digest of each input that is a module, without the name of its
@@ -108,6 +109,18 @@ impl Planner<'_> {
             &parsed,
             arguments::target(&parsed).unwrap_or(self.toolchain.target()),
         )
+    }
+
+    /// Whether the job's arguments ask clang for intermediate files. Those that are not understood may.
+    fn may_name_intermediate_files(&self, job: &Job) -> bool {
+        let Ok(words) = self.toolchain.arguments(&job.arguments) else {
+            return true;
+        };
+        let asks = |word: &String| {
+            let is_file = word.starts_with('@') || word.starts_with("--config");
+            is_file || word.starts_with('-') && word.contains("save-temps")
+        };
+        words.iter().any(asks)
     }
 
     /// Checks `job` and gives it its canonical form. Looks into no cache.
@@ -146,6 +159,7 @@ impl Planner<'_> {
         Ok(Checked {
             form,
             kind: self.kind(job),
+            names_intermediate_files: self.may_name_intermediate_files(job),
             bytes: modules.bytes,
             sourceless,
         })
@@ -190,7 +204,7 @@ impl Planner<'_> {
         if asks_an_sdk(&arguments, target, environment) {
             return Ok(Err(InPlaceReason::Sdk));
         }
-        if asks_a_multilib(&arguments, target) {
+        if asks_a_multilib(&arguments, target, self.toolchain.has_runtimes()) {
             return Ok(Err(InPlaceReason::Multilib));
         }
         let dwo_dir = self.dwo_dir.filter(|_| caller == Caller::Linker);

@@ -118,6 +118,22 @@ fn temporary_files_of_the_backend_are_written_where_clang_writes_them() {
 /// Each compile writes assembly into a file that is named after its module, and reads it again.
 #[test]
 fn temporary_files_of_modules_of_one_name_are_not_exchanged() {
+    assert_not_exchanged("-save-temps=cwd", &[]);
+}
+
+#[test]
+fn temporary_files_that_a_file_or_a_variable_asks_for_are_not_exchanged() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join("words");
+    fs::write(&file, "-save-temps\n").expect("written");
+    let file = file.display();
+    assert_not_exchanged(&format!("@{file}"), &[]);
+    assert_not_exchanged(&format!("--config={file}"), &[]);
+    assert_not_exchanged("-g0", &[("CCC_OVERRIDE_OPTIONS", "+-save-temps")]);
+}
+
+/// Links modules of one name with `argument`, six backends at a time.
+fn assert_not_exchanged(argument: &str, variables: &[(&str, &str)]) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let compile = |dir: &Path, name: &str, text: &str| {
         fs::create_dir_all(dir).expect("made");
@@ -144,7 +160,7 @@ fn temporary_files_of_modules_of_one_name_are_not_exchanged() {
     program
         .link_arguments
         .push("-Wl,--export-dynamic".to_owned());
-    let mut link = Link::new(&program).argument(&remote("-save-temps=cwd"));
+    let mut link = Link::new(&program).argument(&remote(argument));
     for name in names {
         link = link.argument(&format!("{name}/x.o"));
         let functions = (0..200).map(|n| {
@@ -160,9 +176,14 @@ fn temporary_files_of_modules_of_one_name_are_not_exchanged() {
     }
     let home = Home::new();
     let mut command = link.command(&home);
-    run(command.env("RELTO_LOCAL_JOBS", "6"));
+    command.env("RELTO_LOCAL_JOBS", "6");
+    run(command.envs(variables.iter().copied()));
     let mut program = Command::new(link.dir().join("app"));
-    assert_eq!(run(&mut program), names.concat());
+    assert_eq!(
+        run(&mut program),
+        names.concat(),
+        "{argument} {variables:?}"
+    );
 }
 
 /// Two modules of which one takes about a second to compile.

@@ -85,7 +85,7 @@ impl LocalExecutor {
         let client_context = &self.config.client_context;
         let invocation = || invocation(job, client_context);
         let outputs = UnfinishedOutputs::of(job, client_context);
-        let _turn = if names_intermediate_files(job) {
+        let _turn = if job.names_intermediate_files {
             Some(self.intermediate_files.lock().await)
         } else {
             None
@@ -107,13 +107,6 @@ impl LocalExecutor {
         }
         Ok(finished)
     }
-}
-
-/// Whether the compiler names intermediate files after its input, in the current directory: those of
-/// `a/x.o` and `b/x.o` are the same, and would be exchanged if both were compiled at a time.
-fn names_intermediate_files(job: &Planned) -> bool {
-    let mut options = job.command_line.iter().filter(|word| word.starts_with('-'));
-    options.any(|word| word.contains("save-temps"))
 }
 
 /// The command line as lld wrote it.

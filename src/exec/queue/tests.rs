@@ -24,6 +24,7 @@ fn job(id: usize, cost: u64) -> Arc<Planned> {
         outputs: Vec::new(),
         command_line: Vec::new(),
         form: PlannedForm::InPlace(crate::exec::InPlaceReason::Link(String::new())),
+        names_intermediate_files: false,
         kind: crate::action::kind::OutputKind::Other,
         cost,
         memory: 0,

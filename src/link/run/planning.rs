@@ -111,7 +111,11 @@ impl Link {
 
     pub(in crate::link) fn planned(&self, id: JobId, job: &Job, checked: Checked) -> Planned {
         let Checked {
-            form, kind, bytes, ..
+            form,
+            kind,
+            names_intermediate_files,
+            bytes,
+            ..
         } = checked;
         Planned {
             id,
@@ -120,6 +124,7 @@ impl Link {
             outputs: job.outputs.clone(),
             command_line: self.file.command_line(job).map(str::to_owned).collect(),
             kind,
+            names_intermediate_files,
             cost: self.delivery.stats.cost(job.module(), bytes),
             memory: self.delivery.stats.memory(job.module(), bytes),
             form,
