@@ -113,6 +113,9 @@ pub fn canonical(
     let names = module_names(&paths);
     let mut naming = Naming::new(job, &paths, &names, &outputs, table.context());
     let mut renamed = Vec::with_capacity(words.len());
+    if asks_for_cfi(&parsed) {
+        renamed.push(NO_DEFAULT_IGNORELIST.to_owned());
+    }
     if !parsed.iter().any(|it| it.meaning == Meaning::Output) {
         renamed.extend(["-o".to_owned(), outputs[0].tree_path.clone()]);
     }
@@ -145,6 +148,19 @@ pub fn canonical(
         kind: required_kind(&parsed, target),
         processor: processor(&parsed, target),
     })))
+}
+
+/// Keeps clang from looking for the lists of the sanitizers' own exceptions, which only the front end heeds.
+/// The lists that arguments behind it name stay.
+const NO_DEFAULT_IGNORELIST: &str = "-fno-sanitize-ignorelist";
+
+/// Whether clang looks for a list of exceptions and fails without: the others it only reads if it finds them.
+fn asks_for_cfi(arguments: &[Argument<'_>]) -> bool {
+    let mut words = arguments.iter().map(|it| it.words[0].as_str());
+    words.any(|word| {
+        let list = word.strip_prefix("-fsanitize=");
+        list.is_some_and(|list| list.split(',').any(|name| name.starts_with("cfi")))
+    })
 }
 
 /// The modules in the order of the shard, then the job's own module if the shard does not list it.

@@ -32,6 +32,7 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use self::canonical::CanonicalJob;
+use self::kind::OutputKind;
 use self::toolchain_tree::ToolchainTree;
 use self::tree::{DirectoryNode, Encoded, FileNode, directory};
 use crate::digest::{Digest, DigestFunction};
@@ -58,6 +59,14 @@ pub struct ActionTemplate {
     pub salt: String,
     /// Sorted by name.
     pub environment: Vec<(String, String)>,
+}
+
+impl ActionTemplate {
+    /// The variables that can matter to an output of this kind.
+    pub fn environment_for(&self, kind: OutputKind) -> impl Iterator<Item = &(String, String)> {
+        let variables = self.environment.iter();
+        variables.filter(move |(name, _)| arguments::is_heeded_for(kind, name))
+    }
 }
 
 /// A file of a job's input root that is not part of the toolchain.
@@ -206,8 +215,7 @@ fn encode_command(template: &ActionTemplate, arguments: &[String], job: &Canonic
     let command = reapi::Command {
         arguments: arguments.to_vec(),
         environment_variables: template
-            .environment
-            .iter()
+            .environment_for(job.kind)
             .map(|(name, value)| reapi::command::EnvironmentVariable {
                 name: name.clone(),
                 value: value.clone(),

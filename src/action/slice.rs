@@ -153,7 +153,7 @@ impl<'a> SliceableJob<'a> {
     /// The job is known by its whole inputs only.
     pub fn new(job: &'a CanonicalJob, inputs: &'a SliceInputs<'a>) -> Result<Self, NoSliceKey> {
         check_kind(job)?;
-        check_environment(inputs)?;
+        check_environment(job, inputs)?;
         let own = job.files.iter().filter(|file| *file.name == *inputs.own);
         if own.count() != 1 {
             return Err(NoSliceKey::Module);
@@ -330,10 +330,11 @@ pub fn what_is_seen(
 }
 
 /// Arguments that are not part of the job.
-fn check_environment(inputs: &SliceInputs<'_>) -> Result<(), NoSliceKey> {
+fn check_environment(job: &CanonicalJob, inputs: &SliceInputs<'_>) -> Result<(), NoSliceKey> {
     let configuration = &inputs.toolchain.configuration;
     let harmless = |word: &String| word == NO_DEFAULT_CONFIG;
-    if inputs.template.environment.is_empty() && configuration.iter().all(harmless) {
+    let mut environment = inputs.template.environment_for(job.kind);
+    if environment.next().is_none() && configuration.iter().all(harmless) {
         Ok(())
     } else {
         Err(NoSliceKey::Environment)

@@ -10,9 +10,11 @@ use super::ask::Respondent;
 use super::error::CompilerError;
 use super::probe_cache::{Answer, Answers};
 use super::resolve::ToolchainSource;
-use crate::action::arguments::{self, Argument, Meaning, NO_DEFAULT_CONFIG};
+use crate::action::arguments::{
+    self, Argument, END_UNUSED, Meaning, NO_DEFAULT_CONFIG, START_UNUSED,
+};
 use crate::action::native;
-use crate::action::response::{Quoting, expand_response_files, tokenize_config};
+use crate::action::response::{Quoting, expand_config, expand_response_files};
 use crate::client_context::ClientContext;
 use crate::digest::{Digest, DigestFunction};
 use crate::fs::read_regular_to_string;
@@ -82,9 +84,7 @@ impl<'a> CompilerProbe<'a> {
         {
             return Err(format!("`{}` is not there", missing.words.join(" ")));
         }
-        let words = self
-            .without_configuration(toolchain, &parsed, configuration)
-            .map_err(|error| error.to_string())?;
+        let words = self.without_configuration(toolchain, &parsed, configuration)?;
         if native::is_needed(&arguments::parse(&words)) {
             return self.without_native(&words, configuration, answers);
         }
@@ -98,7 +98,7 @@ impl<'a> CompilerProbe<'a> {
         toolchain: &Toolchain,
         parsed: &[Argument<'_>],
         configuration: &mut Vec<String>,
-    ) -> Result<Vec<String>, CompilerConfigError> {
+    ) -> Result<Vec<String>, String> {
         let chosen = |argument: &&Argument<'_>| argument.meaning == Meaning::Config;
         // A compiler of workers may have files where this one has none.
         let is_sent = self.respondent.request.source != Some(&ToolchainSource::Worker);
@@ -121,14 +121,22 @@ impl<'a> CompilerProbe<'a> {
         let mut question: Vec<_> = self.tool.iter().cloned().chain(question).collect();
         question.push("--version".to_owned());
         let respondent = &self.respondent;
-        let said = config::printed(respondent.path, respondent.ask(&question))?;
+        let said = config::printed(respondent.path, respondent.ask(&question))
+            .map_err(|error| error.to_string())?;
         if let Some(target) = config::target_in(&said) {
             target.clone_into(&mut self.target);
         }
         let mut words = Vec::new();
         for path in config::named_in(&said) {
-            let file = config::read(&self.client_context().resolve(path))?;
-            words.extend(tokenize_config(&file.text));
+            let read =
+                &mut |path: &str| read_regular_to_string(self.client_context().resolve(path));
+            let expanded = expand_config(&path.to_string_lossy(), read);
+            words.extend(expanded.map_err(|error| error.to_string())?);
+        }
+        if !words.is_empty() {
+            // clang warns of none that it does not use.
+            words.insert(0, START_UNUSED.to_owned());
+            words.push(END_UNUSED.to_owned());
         }
         configuration.push(NO_DEFAULT_CONFIG.to_owned());
         words.extend(others);

@@ -19,6 +19,7 @@ use tokio::sync::{Mutex, OnceCell, RwLock};
 use tokio_util::sync::CancellationToken;
 
 use super::{Compiled, Hermetic, JobFailure, Planned, UnsoundResult, check_result};
+use crate::action::arguments::is_heeded_for;
 use crate::action::toolchain_tree::ToolchainTree;
 use crate::client_context::ClientContext;
 use crate::error::{Hinted as _, with_causes};
@@ -298,9 +299,14 @@ impl LocalExecutor {
 
     fn invocation(&self, hermetic: &Hermetic, dir: &JobDir) -> ProcessSpec {
         let arguments = hermetic.action.arguments.iter().map(OsString::from);
+        let is_heeded = |name: &OsString| {
+            let name = name.to_str();
+            name.is_none_or(|name| is_heeded_for(hermetic.job.kind, name))
+        };
+        let environment = self.environment.iter().filter(|(name, _)| is_heeded(name));
         ProcessSpec {
             arguments: arguments.collect(),
-            environment: ChildEnvironment::Exact(self.environment.clone()),
+            environment: ChildEnvironment::Exact(environment.cloned().collect()),
             dir: dir.path.clone(),
             confinement: Some(dir.confinement(&self.config.toolchain, hermetic)),
         }

@@ -9,7 +9,7 @@ use std::path::Path;
 use tokio_util::sync::CancellationToken;
 
 use super::texts;
-use crate::action::arguments;
+use crate::action::arguments::{self, Meaning};
 use crate::action::guard::admitted_failure;
 use crate::action::kind::{OutputKind, WrongOutput, check_output, required_kind};
 use crate::error::Hinted;
@@ -106,6 +106,16 @@ fn fault(finished: &Finished, object: &Path, kind: OutputKind) -> Option<Guarded
 fn kind(words: &[OsString]) -> OutputKind {
     let words = texts(words).unwrap_or_default();
     let arguments = arguments::parse(&words);
+    // Headers and modules become other files.
+    let mut languages = arguments
+        .iter()
+        .filter(|it| it.meaning == Meaning::Language);
+    if languages
+        .next_back()
+        .is_some_and(|it| it.value != Some("ir"))
+    {
+        return OutputKind::Other;
+    }
     let target = arguments::target(&arguments);
     match required_kind(&arguments, target.unwrap_or_default()) {
         OutputKind::Object(_) if target.is_none() => OutputKind::Other,

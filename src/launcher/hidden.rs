@@ -12,7 +12,8 @@ use memchr::memmem;
 
 use super::backend::INDEX;
 use crate::action::overrides;
-use crate::fs::read_regular;
+use crate::action::response::expand_config;
+use crate::fs::{read_regular, read_regular_to_string};
 
 /// Variables from which clang and `clang-cl` take arguments.
 const VARIABLES: [&str; 3] = [overrides::VARIABLE, "CL", "_CL_"];
@@ -42,9 +43,20 @@ fn in_config_files(words: &[OsString]) -> Option<String> {
         let mut places = [PathBuf::from(named)]
             .into_iter()
             .chain(dirs.iter().map(|dir| dir.join(named)));
-        let place = places.find(|place| mentions_or_includes(place))?;
+        let place = places.find(|place| is_named_in(place))?;
         Some(format!("`{}` may name the index", place.display()))
     })
+}
+
+/// Whether a configuration file or one that it includes may name an index. One that clang cannot read may.
+fn is_named_in(place: &Path) -> bool {
+    let path = place.to_string_lossy();
+    let read = &mut |path: &str| read_regular_to_string(path);
+    let Ok(words) = expand_config(&path, read) else {
+        return place.exists();
+    };
+    let may_name = |word: &String| word.starts_with(CONFIG) || mentions(word.as_bytes());
+    words.iter().any(may_name)
 }
 
 /// The values of `option`, joined by `=` or in a word of their own.

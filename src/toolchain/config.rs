@@ -12,7 +12,8 @@
 //! files in `bin` are not seen, those in `lib` are. It takes the first existing name of
 //! `TRIPLE-MODE.cfg`, or else both `MODE.cfg` and `TRIPLE.cfg`; a version in the program's name
 //! (`clang-22`) is not part of the name. `--no-default-config --config=FILE --config=FILE` names
-//! the files explicitly, in that order, from anywhere.
+//! the files explicitly, in that order, from anywhere. [`action::response`](crate::action::response) reads
+//! them.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,6 @@ use std::process::Output;
 
 use super::tokens::dir_of;
 use crate::error::Hinted;
-use crate::fs::read_regular_to_string;
 
 /// Directories, besides its own, in which a compiler looks for configuration files. They are built
 /// into it.
@@ -28,14 +28,6 @@ use crate::fs::read_regular_to_string;
 pub struct ConfigDirs {
     pub system: Option<PathBuf>,
     pub user: Option<PathBuf>,
-}
-
-/// A configuration file that a compile reads. [`action::response`](crate::action::response) splits
-/// its text into arguments.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CompilerConfigFile {
-    pub path: PathBuf,
-    pub text: String,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -48,23 +40,9 @@ pub enum CompilerConfigError {
     },
     #[error("`{compiler}` does not report its configuration files: {message}")]
     NoAnswer { compiler: PathBuf, message: String },
-    #[error("cannot read the compiler's configuration file")]
-    Unreadable(#[source] io::Error),
-    /// The job can be run in place only.
-    #[error("configuration file `{path}` depends on this machine: it contains `{what}`")]
-    Unportable { path: PathBuf, what: String },
 }
 
-impl Hinted for CompilerConfigError {
-    fn hints(&self) -> Vec<String> {
-        match self {
-            Self::Unportable { .. } => {
-                vec!["expand the arguments in the file, or pass `--no-default-config`".to_owned()]
-            }
-            _ => Vec::new(),
-        }
-    }
-}
+impl Hinted for CompilerConfigError {}
 
 impl ConfigDirs {
     /// Finds the directories in the output of `clang -v`.
@@ -139,33 +117,4 @@ pub fn named_in(text: &str) -> Vec<PathBuf> {
         .filter_map(|line| line.strip_prefix("Configuration file: "))
         .map(|path| PathBuf::from(path.trim_end()))
         .collect()
-}
-
-/// Reads a configuration file.
-///
-/// # Errors
-/// The file cannot be read, or refers to its own directory or to other files.
-pub fn read(path: &Path) -> Result<CompilerConfigFile, CompilerConfigError> {
-    let text = read_regular_to_string(path).map_err(CompilerConfigError::Unreadable)?;
-    if let Some(word) = relative_reference(&text) {
-        return Err(CompilerConfigError::Unportable {
-            path: path.to_owned(),
-            what: word.to_owned(),
-        });
-    }
-    Ok(CompilerConfigFile {
-        path: path.to_owned(),
-        text,
-    })
-}
-
-/// A word that names another file relative to this one. Quoting is ignored, so that it rather
-/// reports one too many.
-fn relative_reference(text: &str) -> Option<&str> {
-    let lines = text
-        .lines()
-        .filter(|line| !line.trim_start().starts_with('#'));
-    lines.flat_map(str::split_whitespace).find(|word| {
-        word.trim_start_matches(['"', '\'']).starts_with('@') || word.contains("<CFGDIR>")
-    })
 }

@@ -159,7 +159,10 @@ fn another_environment_hits() {
         .env("COLUMNS", "20")
         .env("TERM", "xterm-256color")
         .env("FORCE_COLOR", "1")
-        .env("LANGUAGE", "de");
+        .env("LANGUAGE", "de")
+        .env("SOURCE_DATE_EPOCH", "1")
+        .env("MACOSX_DEPLOYMENT_TARGET", "12.0")
+        .env("SDKROOT", "/nowhere");
     hits(link, &home);
 }
 

@@ -49,6 +49,7 @@ mod launcher_ends;
 mod launcher_farm;
 mod launcher_faults;
 mod launcher_forms;
+mod launcher_hits;
 mod launcher_make;
 mod launcher_outputs;
 mod launcher_surroundings;

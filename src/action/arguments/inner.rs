@@ -88,13 +88,15 @@ fn names_a_file_to_llvm(option: &str) -> bool {
     ];
     /// Words of the names of options whose value, if it is no number, names a file or a program.
     const WITH_TEXT: [&str; 7] = ["channel", "csv", "list", "log", "output", "path", "summary"];
+    /// Used in a crash only, after which the compiler runs once more in place.
+    const CRASHES: &str = "crash-diagnostics-dir";
     let (name, value) = option
         .split_once('=')
         .map_or((option, None), |(name, value)| (name, Some(value)));
     let is_text = value.is_some_and(|value| {
         !matches!(value, "" | "true" | "false") && value.parse::<f64>().is_err()
     });
-    has_word(name, &ALWAYS) || (is_text && has_word(name, &WITH_TEXT))
+    name != CRASHES && (has_word(name, &ALWAYS) || (is_text && has_word(name, &WITH_TEXT)))
 }
 
 fn has_word(name: &str, words: &[&str]) -> bool {

@@ -10,8 +10,9 @@ mod table;
 mod tests;
 mod warnings;
 
-pub use table::{Meaning, NO_DEFAULT_CONFIG};
+pub use table::{END_UNUSED, Meaning, NO_DEFAULT_CONFIG, START_UNUSED};
 
+use super::kind::{Format, OutputKind};
 use super::overrides;
 use inner::inner_file_option;
 use table::{OPTIONS, ValuePosition};
@@ -29,8 +30,7 @@ use warnings::is_front_end_warning;
 pub const HEEDED: &[&str] = &[
     // Edits the driver's arguments.
     overrides::VARIABLE,
-    // The timestamp that is written instead of the current time.
-    "SOURCE_DATE_EPOCH",
+    SOURCE_DATE_EPOCH,
     // Arguments that `clang-cl` puts before and after the others.
     "CL",
     "_CL_",
@@ -41,7 +41,7 @@ pub const HEEDED: &[&str] = &[
     "WATCHOS_DEPLOYMENT_TARGET",
     "XROS_DEPLOYMENT_TARGET",
     "DRIVERKIT_DEPLOYMENT_TARGET",
-    "SDKROOT",
+    SDKROOT,
     // 32 or 64 bits on AIX.
     "OBJECT_MODE",
     // Puts the command line into the debug information on Apple systems.
@@ -49,6 +49,20 @@ pub const HEEDED: &[&str] = &[
     // Who wrote it, in bitcode.
     "LLVM_OVERRIDE_PRODUCER",
 ];
+
+/// The time that front ends write instead of the current one. Objects other than those for Windows hold
+/// none, so that builds of packages, which set it to the time of the package, share results.
+const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+/// Where the SDK of an Apple system is.
+const SDKROOT: &str = "SDKROOT";
+
+/// Whether the [`HEEDED`] variable `name` can matter to an output of this kind.
+#[must_use]
+pub fn is_heeded_for(kind: OutputKind, name: &str) -> bool {
+    let of_others =
+        [SOURCE_DATE_EPOCH, SDKROOT].contains(&name) || name.ends_with("_DEPLOYMENT_TARGET");
+    !(of_others && matches!(kind, OutputKind::Object(Format::Elf | Format::Wasm)))
+}
 
 /// One argument: one or two words of the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -228,12 +242,18 @@ pub fn reaching<'p, 'a>(arguments: &'p [Argument<'a>]) -> impl Iterator<Item = &
         })
         .next_back()
         .unwrap_or(false);
-    arguments
-        .iter()
-        .filter(move |argument| match argument.meaning {
-            Meaning::FrontEnd { warns } => warns && !silenced,
+    let mut is_inside = false;
+    arguments.iter().filter(move |argument| {
+        is_inside = match argument.words[0].as_str() {
+            START_UNUSED => true,
+            END_UNUSED => false,
+            _ => is_inside,
+        };
+        match argument.meaning {
+            Meaning::FrontEnd { warns } => warns && !silenced && !is_inside,
             _ => true,
-        })
+        }
+    })
 }
 
 /// The target triple that the arguments name.

@@ -67,6 +67,10 @@ const COVERAGE: &str = "writes its directory into the object, and files beside i
 /// Keeps clang from reading configuration files that no argument names; known since LLVM 16.
 pub const NO_DEFAULT_CONFIG: &str = "--no-default-config";
 
+/// Between these clang does not warn of arguments that it does not use; known since LLVM 14.
+pub const START_UNUSED: &str = "--start-no-unused-arguments";
+pub const END_UNUSED: &str = "--end-no-unused-arguments";
+
 /// The longest matching spelling wins.
 pub(super) const OPTIONS: &[(&str, ValuePosition, Meaning)] = &[
     // Input, output and kind of output.
@@ -245,14 +249,13 @@ pub(super) const OPTIONS: &[(&str, ValuePosition, Meaning)] = &[
     ("-fembed-offload-object=", Joined, InPlace("embeds a file")),
     ("-ccc-", Joined, InPlace("is for debugging clang")),
     ("-", Exact, InPlace("reads standard input")),
-    // Directories and names that end up in the object or the debug information as text, or in which
-    // nothing is looked up.
-    ("-fdebug-prefix-map=", Joined, Plain),
-    ("-ffile-prefix-map=", Joined, Plain),
-    ("-fdebug-compilation-dir=", Joined, Plain),
-    ("-ffile-compilation-dir=", Joined, Plain),
-    ("-fcoverage-compilation-dir=", Joined, Plain),
-    ("-fcrash-diagnostics-dir=", Joined, Plain),
+    // Directories and names that end up in the object as text, or in which nothing is looked up.
+    ("-frandom-seed=", Joined, Plain),
+    ("--prefix=", Joined, Plain),
+    ("-resource-dir=", Joined, Plain),
+    ("--system-header-prefix=", Joined, Plain),
+    ("--no-system-header-prefix=", Joined, Plain),
+    ("--embed-dir=", Joined, Plain),
     ("-fprofile-generate=", Joined, Plain),
     ("-fcs-profile-generate=", Joined, Plain),
     ("-fprofile-instr-generate=", Joined, Plain),
@@ -304,6 +307,16 @@ pub(super) const OPTIONS: &[(&str, ValuePosition, Meaning)] = &[
     // Options of the preprocessor. clang does not warn about `-D`, but about `-U`; about
     // `-nostdinc++` only together with `-nostdinc`.
     ("-D", Either, SILENT),
+    // Names in debug information and coverage come with the module. CodeView holds the directory that the
+    // backend runs in, and jobs with it run in place.
+    ("-fdebug-prefix-map=", Joined, SILENT),
+    ("-ffile-prefix-map=", Joined, SILENT),
+    ("-fdebug-compilation-dir=", Joined, SILENT),
+    ("-fdebug-compilation-dir", Separate, SILENT),
+    ("-ffile-compilation-dir=", Joined, SILENT),
+    ("-fcoverage-compilation-dir=", Joined, SILENT),
+    // A compiler that crashes in an action runs once more in place.
+    ("-fcrash-diagnostics-dir=", Joined, SILENT),
     ("-nostdinc", Exact, UNUSED),
     ("-nostdinc++", Exact, UNUSED),
     ("-undef", Exact, UNUSED),

@@ -8,6 +8,7 @@ use std::io;
 
 use crate::error::Hinted;
 
+mod config;
 mod windows;
 
 #[cfg(test)]
@@ -22,6 +23,8 @@ const MAX_WORDS: usize = 1 << 20;
 /// otherwise be read for ever without a single word.
 const MAX_FILES: usize = 1 << 14;
 
+pub use config::{expand_config, tokenize_config};
+
 #[derive(Debug, thiserror::Error)]
 pub enum ResponseFileError {
     #[error("cannot read response file `{path}`")]
@@ -34,6 +37,9 @@ pub enum ResponseFileError {
     TooDeep { path: String },
     #[error("response file `{path}` has too many arguments or names too many files")]
     TooLong { path: String },
+    /// No argument of a process holds one, and compilers cut words there.
+    #[error("response file `{path}` holds a NUL")]
+    Nul { path: String },
 }
 
 impl Hinted for ResponseFileError {}
@@ -71,16 +77,15 @@ impl Quoting {
 /// exist is kept as it is, because clang takes the word literally.
 ///
 /// # Errors
-/// A file exists but cannot be read, or files include each other in a cycle.
+/// A file exists but cannot be read or is no text, or files include each other in a cycle.
 pub fn expand_response_files(
     words: &[String],
     usual: Quoting,
     read: &mut dyn FnMut(&str) -> io::Result<String>,
 ) -> Result<Vec<String>, ResponseFileError> {
     let mut expansion = Expansion {
-        read,
+        files: Files::new(read),
         quoting: Quoting::said(words).unwrap_or(usual),
-        files_left: MAX_FILES,
         words: Vec::with_capacity(words.len()),
     };
     for word in words {
@@ -90,9 +95,8 @@ pub fn expand_response_files(
 }
 
 struct Expansion<'a> {
-    read: &'a mut dyn FnMut(&str) -> io::Result<String>,
+    files: Files<'a>,
     quoting: Quoting,
-    files_left: usize,
     words: Vec<String>,
 }
 
@@ -102,40 +106,66 @@ impl Expansion<'_> {
             self.words.push(word.to_owned());
             return Ok(());
         };
-        let Some(fewer) = self.files_left.checked_sub(1) else {
-            return Err(ResponseFileError::TooLong {
-                path: path.to_owned(),
-            });
+        let Some(text) = self.files.text(path, depth)? else {
+            self.words.push(word.to_owned());
+            return Ok(());
         };
-        self.files_left = fewer;
-        if depth == MAX_DEPTH {
-            return Err(ResponseFileError::TooDeep {
-                path: path.to_owned(),
-            });
-        }
-        let text = match (self.read)(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.words.push(word.to_owned());
-                return Ok(());
-            }
-            Err(source) => {
-                return Err(ResponseFileError::Unreadable {
-                    path: path.to_owned(),
-                    source,
-                });
-            }
-        };
-        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-        for inner in self.quoting.tokenize(text) {
-            if self.words.len() >= MAX_WORDS {
-                return Err(ResponseFileError::TooLong {
-                    path: path.to_owned(),
-                });
-            }
+        for inner in self.quoting.tokenize(&text) {
+            check_length(&self.words, path)?;
             self.expand(&inner, depth + 1)?;
         }
         Ok(())
+    }
+}
+
+/// The files that an expansion reads, so that it ends.
+struct Files<'a> {
+    read: &'a mut dyn FnMut(&str) -> io::Result<String>,
+    left: usize,
+}
+
+impl<'a> Files<'a> {
+    fn new(read: &'a mut dyn FnMut(&str) -> io::Result<String>) -> Self {
+        Self {
+            read,
+            left: MAX_FILES,
+        }
+    }
+
+    /// The text of a file, named `depth` files deep. `None` if it does not exist.
+    fn text(&mut self, path: &str, depth: usize) -> Result<Option<String>, ResponseFileError> {
+        let Some(left) = self.left.checked_sub(1) else {
+            let path = path.to_owned();
+            return Err(ResponseFileError::TooLong { path });
+        };
+        self.left = left;
+        if depth == MAX_DEPTH {
+            let path = path.to_owned();
+            return Err(ResponseFileError::TooDeep { path });
+        }
+        let text = match (self.read)(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => {
+                let path = path.to_owned();
+                return Err(ResponseFileError::Unreadable { path, source });
+            }
+        };
+        if text.contains('\0') {
+            let path = path.to_owned();
+            return Err(ResponseFileError::Nul { path });
+        }
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        Ok(Some(text.to_owned()))
+    }
+}
+
+fn check_length(words: &[String], path: &str) -> Result<(), ResponseFileError> {
+    match words.len() {
+        ..MAX_WORDS => Ok(()),
+        _ => Err(ResponseFileError::TooLong {
+            path: path.to_owned(),
+        }),
     }
 }
 
@@ -149,7 +179,7 @@ pub fn tokenize(text: &str) -> Vec<String> {
     let mut characters = text.chars();
     while let Some(character) = characters.next() {
         match character {
-            ' ' | '\t' | '\n' | '\r' | '\0' => words.extend(word.take()),
+            ' ' | '\t' | '\n' | '\r' => words.extend(word.take()),
             '\\' => word
                 .get_or_insert_default()
                 .push(characters.next().unwrap_or('\\')),
@@ -166,31 +196,5 @@ pub fn tokenize(text: &str) -> Vec<String> {
         }
     }
     words.extend(word);
-    words
-}
-
-/// Whether a backslash at the end is none that another one escapes.
-fn is_continued(line: &str) -> bool {
-    let backslashes = line.len() - line.trim_end_matches('\\').len();
-    backslashes % 2 == 1
-}
-
-/// Splits the text of a configuration file. Lines that begin with `#` are comments, and a backslash
-/// at the end of a line joins it with the next.
-#[must_use]
-pub fn tokenize_config(text: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut lines = text.lines().peekable();
-    while let Some(first) = lines.next() {
-        if first.trim_start().starts_with('#') {
-            continue;
-        }
-        let mut line = first.to_owned();
-        while is_continued(&line) && lines.peek().is_some() {
-            line.pop();
-            line.extend(lines.next());
-        }
-        words.extend(tokenize(&line));
-    }
     words
 }

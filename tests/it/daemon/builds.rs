@@ -135,7 +135,7 @@ fn settings_of_two_callers_do_not_mix() {
         &[("RELTO_CACHE_SALT", "one")],
         &[("RELTO_CACHE_SALT", "two")],
         &[("RELTO_DISK_CACHE", &elsewhere)],
-        &[("SOURCE_DATE_EPOCH", "17")],
+        &[("CCC_OVERRIDE_OPTIONS", "+-fpic")],
     ];
     for set in sets {
         let mut counts = Counts::default();
