@@ -97,6 +97,7 @@ pub(super) const UNKNOWN_TO_CLANG: &[&str] = &[
     "swift-async-fp",
     "tailcallopt",
     "vec-extabi",
+    "vector-library",
     "xray-function-index",
     "as-secure-log-file",
     "as-secure-log-file-name",
