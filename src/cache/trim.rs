@@ -1,7 +1,8 @@
 //! Keeps the disk cache within its size by removing the least recently used files.
 //!
 //! Links take no notice of it: a file that is removed while it is read stays readable, and a
-//! missing one is a miss. One process trims at a time.
+//! missing one is a miss. One process trims at a time, because more would only do the same work. On
+//! a file system without locks several do, and each takes note of what the others have removed.
 //!
 //! Others may write a shared cache, and put links to other directories into it. Each directory is
 //! opened from the one above it, and never through a link, when it is listed and again when a file
@@ -92,9 +93,9 @@ pub fn trim(root: &Path, max_bytes: u64) -> Result<Option<TrimReport>, CacheErro
     let top = open(root)?;
     let lock = open_lock(&top)?;
     match lock.file().try_lock() {
-        Ok(()) => {}
+        // The file system may have no locks.
+        Ok(()) | Err(TryLockError::Error(_)) => {}
         Err(TryLockError::WouldBlock) => return Ok(None),
-        Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
     if let Ok(tmp) = top.child(TMP) {
         // What stays is removed by the next trimming.
@@ -217,8 +218,8 @@ fn remove_oldest(mut scan: Scan, target: u64, report: &mut TrimReport) -> io::Re
                 report.removed += 1;
             }
             Ok(false) => {}
-            // The user has deleted the cache.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // Another process trims, or the user has deleted the cache.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => report.after -= entry.size,
             Err(error) => refused = Some(error),
         }
     }
@@ -238,6 +239,32 @@ mod tests {
     use fs_err::os::unix::fs::symlink;
 
     use super::*;
+
+    #[test]
+    fn two_that_trim_at_the_same_time_remove_no_more_than_one() {
+        let top = tempfile::tempdir().expect("a directory");
+        let root = top.path().join("relto");
+        for (days, digits) in [(3, "ab"), (2, "cd"), (1, "ef")] {
+            let dir = root.join("cas").join(digits);
+            fs::create_dir_all(&dir).expect("made");
+            let file = fs::File::create(dir.join(digits.repeat(32))).expect("made");
+            file.set_len(4096).expect("grown");
+            let used = SystemTime::now() - Duration::from_hours(24 * days);
+            file.set_modified(used).expect("set");
+        }
+        let scans = [(); 2].map(|()| scan(&open(&root).expect("opened")).expect("scanned"));
+        let left = scans.map(|scan| {
+            let mut report = TrimReport {
+                before: scan.usage.bytes,
+                after: scan.usage.bytes,
+                removed: 0,
+            };
+            remove_oldest(scan, 8192, &mut report).expect("removed");
+            report.after
+        });
+        assert_eq!(left, [8192, 8192]);
+        assert_eq!(usage(&root).expect("counted").blobs, 2);
+    }
 
     #[test]
     fn a_link_that_takes_the_place_of_a_directory_meanwhile_leads_to_no_removal() {

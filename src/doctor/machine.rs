@@ -9,7 +9,7 @@ use super::{Finding, Grade, ReportSection};
 use crate::cache::{self, CacheError, DiskCache};
 use crate::fs::unstamped_name;
 use crate::link::Options;
-use crate::process::{Support, landlock_support};
+use crate::process::{Support, landlock_support, lock_trouble};
 
 pub(super) fn section(options: &Options) -> ReportSection {
     let mut findings = vec![sandbox(landlock_support())];
@@ -24,11 +24,12 @@ pub(super) fn section(options: &Options) -> ReportSection {
     });
     let dir = options.client_context.dir();
     findings.extend(unstamped(&dir));
-    if options.state_dir.is_none() {
-        findings.push(Finding::warning(
+    match &options.state_dir {
+        None => findings.push(Finding::warning(
             "nothing is remembered between links: there is no home directory",
             "set `HOME` or `XDG_CACHE_HOME`",
-        ));
+        )),
+        Some(dir) => findings.extend(without_locks(dir)),
     }
     if let Err(error) = tempfile::tempdir_in(&options.scratch_parent) {
         findings.push(Finding::bad(
@@ -74,6 +75,20 @@ fn unstamped(dir: &Path) -> Option<Finding> {
             dir.display()
         ),
         "build on ext4, XFS, Btrfs or ZFS for the shortest links",
+    ))
+}
+
+/// A directory of relto's own whose files cannot be locked. Trimming does without.
+fn without_locks(dir: &Path) -> Option<Finding> {
+    let error = lock_trouble(dir)?;
+    Some(Finding::warning(
+        format!(
+            "files in `{}` cannot be locked, so links do not count each other's compilers and memory, and neither \
+             a daemon nor a new database starts there: {error}",
+            dir.display()
+        ),
+        "set `XDG_CACHE_HOME` to a directory of a file system with locks; Lustre has them if it is mounted with \
+         `flock`",
     ))
 }
 

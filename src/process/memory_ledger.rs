@@ -8,8 +8,9 @@
 //!
 //! While no compiler runs, any may start: one that needs more than there is runs alone. A process
 //! that has waited for long has the one file `waiting`, and others leave it the memory that it
-//! waits for. Where the files cannot be made, memory is not counted.
+//! waits for. Where the files cannot be made or locked, memory is not counted.
 
+use std::fs::TryLockError;
 use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -176,15 +177,19 @@ impl MemoryLedger {
         let dir = self.dir()?;
         let file = dir.open_file("lock", OFlags::CREATE).ok()?;
         let started = events::now();
-        let mut locked = file.file().try_lock();
-        while locked.is_err() && started.elapsed() < LOCK_PATIENCE {
-            tokio::time::sleep(LOCK_PAUSE).await;
-            locked = file.file().try_lock();
-        }
+        let lock = loop {
+            match file.file().try_lock() {
+                Ok(()) => break Some(file),
+                // The file system has no locks, so waiting would not help.
+                Err(TryLockError::Error(_)) => return None,
+                Err(TryLockError::WouldBlock) if started.elapsed() > LOCK_PATIENCE => break None,
+                Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_PAUSE).await,
+            }
+        };
         Some(LockedLedger {
             ledger: self,
             dir,
-            _lock: locked.is_ok().then_some(file),
+            _lock: lock,
         })
     }
 
@@ -329,8 +334,8 @@ fn free_file(dir: &OwnDir) -> io::Result<fs::File> {
         let file = dir.open_file(&number.to_string(), OFlags::CREATE)?;
         match file.file().try_lock() {
             Ok(()) => return Ok(file),
-            Err(std::fs::TryLockError::WouldBlock) => number += 1,
-            Err(std::fs::TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) => number += 1,
+            Err(TryLockError::Error(error)) => return Err(error),
         }
     }
 }
@@ -352,10 +357,7 @@ fn waited_for(dir: &OwnDir) -> Option<ClaimedMemory> {
 /// What a file says while a process holds it.
 fn held(dir: &OwnDir, name: &str) -> Option<LedgerEntry> {
     let file = dir.open_file(name, OFlags::empty()).ok()?;
-    if !matches!(
-        file.file().try_lock(),
-        Err(std::fs::TryLockError::WouldBlock)
-    ) {
+    if !matches!(file.file().try_lock(), Err(TryLockError::WouldBlock)) {
         return None;
     }
     let mut text = Vec::new();

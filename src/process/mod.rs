@@ -58,7 +58,7 @@ pub use parent::{Interruption, Parent, Watch};
 pub use proc_status::ProcStatus;
 pub use scratch::Scratch;
 pub use self_exe::Relto;
-pub use slot_files::{SlotFiles, SlotLock};
+pub use slot_files::{SlotFiles, SlotLock, lock_trouble};
 pub use slots::{SlotPermit, Slots};
 pub use spawner::Spawner;
 pub use supervise::dispatch;

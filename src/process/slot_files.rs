@@ -1,10 +1,12 @@
 //! Slots of this machine that all processes of a user share.
 //!
 //! A slot is a locked file: it is free again when the process that holds it ends, however it ends,
-//! and a compiler that takes relto's place keeps it. Where the files cannot be made there is no
-//! limit. The directory and the files are private, since any process that may open a file may lock
+//! and a compiler that takes relto's place keeps it. Where the files cannot be made or locked there is
+//! no limit. The directory and the files are private, since any process that may open a file may lock
 //! it.
 
+use std::fs::TryLockError;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -40,13 +42,26 @@ pub struct SlotLock(fs::File);
 pub(super) enum SlotAttempt {
     Taken(SlotLock),
     Full,
-    /// The files cannot be made.
+    /// The files cannot be made or locked.
     Unlimited,
 }
 
 /// Where processes of this machine count together, below a directory that many machines may share.
 pub(super) fn of_machine() -> PathBuf {
     Path::new("slots").join(host_name())
+}
+
+/// Why processes that keep their state in `dir` cannot count together: its file system has no
+/// locks.
+#[must_use]
+pub fn lock_trouble(dir: &Path) -> Option<io::Error> {
+    let dir = OwnDir::make_below(dir, &of_machine()).ok()?;
+    // Not the file of a slot: somebody may want that at this moment.
+    let file = dir.open_file("lock", OFlags::CREATE).ok()?;
+    match file.file().try_lock() {
+        Ok(()) | Err(TryLockError::WouldBlock) => None,
+        Err(TryLockError::Error(error)) => Some(error),
+    }
 }
 
 impl SlotFiles {
@@ -100,8 +115,8 @@ impl SlotFiles {
             };
             match file.file().try_lock() {
                 Ok(()) => return SlotAttempt::Taken(SlotLock(file)),
-                Err(std::fs::TryLockError::WouldBlock) => {}
-                Err(std::fs::TryLockError::Error(_)) => return SlotAttempt::Unlimited,
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(_)) => return SlotAttempt::Unlimited,
             }
         }
         SlotAttempt::Full

@@ -9,13 +9,13 @@ use fs_err as fs;
 
 use crate::support::backends::Backends;
 use crate::support::daemon::{Daemon, succeeded};
-use crate::support::denied::without_calls;
+use crate::support::denied::{with_failing_calls, without_calls};
 use crate::support::fake::fake_clang;
 use crate::support::link::{Form, Home, Link};
 use crate::support::mount::Mount;
 use crate::support::program::{Feature, feature, generated};
 use crate::support::repeat::{NOBODY, give_to_nobody, through};
-use crate::support::saved::{Saved, leftovers};
+use crate::support::saved::{Saved, leftovers, results};
 use crate::support::skip::skip;
 
 /// A link of sixty modules whose compilers all run at a time if they may.
@@ -145,6 +145,27 @@ fn a_link_works_where_the_machine_tells_neither_its_limits_nor_its_memory() {
 #[test]
 fn a_link_works_where_no_files_in_memory_may_be_made() {
     denied(&["memfd_create"]);
+}
+
+/// As on Lustre and NFS without their lock services.
+#[test]
+fn where_no_file_can_be_locked_nothing_waits_for_locks_and_the_cache_is_trimmed() {
+    let starter = with_failing_calls(&["flock"], "ENOLCK");
+    let starter = [starter.to_str().expect("a plain path")];
+    let saved = Saved::new(&generated(8));
+    let output = succeeded(&mut through(&starter, &saved.command()));
+    let said = String::from_utf8_lossy(&output.stderr);
+    let jobs = saved.objects().len();
+    assert!(
+        said.contains(&format!("{jobs} jobs, {jobs} local")),
+        "{said}"
+    );
+    assert!(!said.contains("waiting"), "{said}");
+    assert_eq!(results(&saved.home), jobs);
+    let mut trim = saved.command_on("cache");
+    trim.arg("trim").env("RELTO_DISK_CACHE_MAX_SIZE", "1");
+    succeeded(&mut through(&starter, &trim));
+    assert_eq!(results(&saved.home), 0);
 }
 
 #[test]

@@ -6,10 +6,12 @@ use std::process::Command;
 
 use fs_err as fs;
 
+use crate::support::denied::with_failing_calls;
 use crate::support::executable;
 use crate::support::link::Home;
 use crate::support::llvm::Llvm;
 use crate::support::mount::Mount;
+use crate::support::repeat::through;
 
 mod farms;
 
@@ -156,6 +158,29 @@ fn a_directory_whose_files_have_no_true_times_is_a_warning_that_says_what_it_cos
     let text = String::from_utf8_lossy(&output.stdout);
     let said = format!("`{}` is on tmpfs", memory.dir().display());
     assert!(text.contains(&said) && text.contains("each GiB"), "{text}");
+}
+
+#[test]
+fn a_directory_whose_files_cannot_be_locked_is_a_warning_that_says_what_is_missing() {
+    let home = Home::new();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_relto"));
+    home.apply(&mut command);
+    let clang = Llvm::get().tool("clang");
+    command.current_dir(home.path()).arg("doctor").arg(clang);
+    let starter = with_failing_calls(&["flock"], "ENOSYS");
+    let starter = [starter.to_str().expect("a plain path")];
+    let output = through(&starter, &command).output().expect("started");
+    let told = Told {
+        code: output.status.code(),
+        text: String::from_utf8_lossy(&output.stdout).into_owned(),
+    };
+    told.has(&[
+        "  warning  files in `",
+        "cannot be locked, so links do not count each other's compilers and memory",
+        "hint: set `XDG_CACHE_HOME`",
+        "see the warnings",
+    ]);
+    told.ends(0);
 }
 
 #[test]
