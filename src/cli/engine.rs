@@ -119,21 +119,24 @@ async fn linked(
     let engine = Engine::single_use(options);
     let linking = engine.run(file, options, events, cancel.clone());
     tokio::pin!(linking);
-    let failed = |error| EngineError::Link(LinkFailure::new(error, &options.client_context));
     let interruption = tokio::select! {
         (result, epilogue) = &mut linking => {
             epilogue.write();
-            return result.map_err(failed);
+            return match result {
+                Ok(()) => Ok(()),
+                Err(error) => Err(match watch.reason_of_failure().await {
+                    Some(interruption) => EngineError::Interrupted(interruption),
+                    None => EngineError::Link(LinkFailure::new(error, &options.client_context)),
+                }),
+            };
         }
         interruption = watch.interrupted() => interruption,
     };
     cancel.cancel();
-    let (result, epilogue) = linking.await;
+    // How it went no longer counts: the linker has removed its files.
+    let (_, epilogue) = linking.await;
     epilogue.write();
-    match result {
-        Err(error) if !error.is_cancellation() => Err(failed(error)),
-        _ => Err(EngineError::Interrupted(interruption)),
-    }
+    Err(EngineError::Interrupted(interruption))
 }
 
 /// The options of a link by this process.

@@ -21,7 +21,7 @@ use crate::events::Events;
 use crate::fs::read_regular;
 use crate::job::{Caller, JobFile};
 use crate::launcher::Throttle;
-use crate::link::{LinkFailure, Options};
+use crate::link::Options;
 use crate::prefetch::{self, PrefetchRequest};
 use crate::process::{Interruption, Relto, Watch};
 
@@ -73,13 +73,13 @@ impl ViaDaemon {
             let _ = interrupted.send(interruption);
         };
         let ended = self.client.link(&self.request, events, cancelled).await;
-        let interruption: Option<Interruption> = { reason }.try_recv().ok();
+        let mut interruption: Option<Interruption> = { reason }.try_recv().ok();
+        if interruption.is_none() && matches!(ended, Ok(Err(_))) {
+            interruption = watch.reason_of_failure().await;
+        }
         match (ended, interruption) {
             (Ok(Ok(())), None) => Some(Ok(())),
             (Ok(Err(failure)), None) => Some(Err(EngineError::Link(failure))),
-            (Ok(Err(failure)), Some(_)) if !matches!(failure, LinkFailure::Cancelled) => {
-                Some(Err(EngineError::Link(failure)))
-            }
             (_, Some(interruption)) => Some(Err(EngineError::Interrupted(interruption))),
             (Err(unavailable), None) => {
                 self.note(&unavailable, events);

@@ -10,6 +10,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::task::yield_now;
 use tokio_util::sync::CancellationToken;
 
 use super::connections::{Connecting, Connections};
@@ -115,6 +116,8 @@ impl Engine {
         self.state.renew();
         match self.link(file, options, events, cancel) {
             Ok(link) => {
+                // Hashing a compiler takes long enough for the caller to be told to stop.
+                yield_now().await;
                 let link = Arc::new(link);
                 let result = link.run_jobs(options, connecting).await;
                 let end = link.events.elapsed();

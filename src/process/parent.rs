@@ -142,12 +142,23 @@ impl Watch {
         self.parent_died.is_some() && self.parent.is_gone()
     }
 
+    /// The reason to stop that made a link fail, if it was one: a linker that is told to end removes
+    /// its files first, and relto may miss them before it hears of anything. `None` at once for a
+    /// compile, whose files stay.
+    pub async fn reason_of_failure(&mut self) -> Option<Interruption> {
+        self.parent_died.as_ref()?;
+        let interrupted = tokio::time::timeout(LINKER_ENDS, self.interrupted());
+        interrupted.await.ok()
+    }
+
     /// Resolves when there is a reason to stop. May be dropped and called again.
     pub async fn interrupted(&mut self) -> Interruption {
         let mut look = interval(LOOK_INTERVAL);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                // Where a signal ends the linker as well, the signal is the reason.
+                biased;
                 () = next(&mut self.interrupt) => return Interruption::Interrupted,
                 () = next(&mut self.terminate) => return Interruption::Terminated,
                 () = next(&mut self.hangup) => return Interruption::HungUp,
@@ -160,6 +171,9 @@ impl Watch {
         }
     }
 }
+
+/// A large linker that a signal ends is gone only some time after its files.
+const LINKER_ENDS: Duration = Duration::from_millis(200);
 
 async fn next(signals: &mut Option<Signals>) {
     match signals {

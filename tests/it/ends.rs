@@ -64,10 +64,13 @@ impl EndingLink {
 
     /// lld, which starts relto.
     fn start_lld(&self) -> Child {
+        self.start_lld_with(&self.saved.path("clang"))
+    }
+
+    fn start_lld_with(&self, compiler: &Path) -> Child {
         let mut command = Llvm::get().command("ld.lld");
         command.args(["-shared", "main.o", "twice.o", "thrice.o", "-o", "app.so"]);
         command.arg(format!("--thinlto-distributor={}", self.relto.display()));
-        let compiler = self.saved.path("clang");
         command.arg(format!("--thinlto-remote-compiler={}", compiler.display()));
         self.prepare(&mut command)
     }
@@ -107,12 +110,13 @@ impl EndingLink {
 
     /// Process id of relto itself, the child of `lld`.
     fn relto_of(&self, lld: &Child) -> Pid {
+        self.child_of(lld).expect("relto runs").pid
+    }
+
+    fn child_of(&self, lld: &Child) -> Option<Process> {
         let parent = format!("PPid:\t{}\n", lld.id());
-        let found = self.processes();
-        let relto = found
-            .iter()
-            .find(|process| process.traces.contains(&parent));
-        relto.expect("relto runs").pid
+        let mut found = self.processes().into_iter();
+        found.find(|process| process.traces.contains(&parent))
     }
 
     /// Nothing runs any more, and nothing is left or appears.
@@ -164,6 +168,14 @@ impl Process {
             program,
             dir: cwd,
         })
+    }
+
+    /// Whether it handles SIGINT.
+    fn watches(&self) -> bool {
+        let mut lines = self.traces.lines();
+        let caught = lines.find_map(|line| line.strip_prefix("SigCgt:\t"));
+        let caught = caught.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        caught.is_some_and(|signals| signals >> (Signal::INT.as_raw() - 1) & 1 == 1)
     }
 }
 
@@ -245,6 +257,32 @@ fn an_interrupt_from_the_terminal_ends_everything() {
     kill_process_group(Pid::from_child(&lld), Signal::INT).expect("sent");
     stage.assert_clean("the whole group was interrupted");
     assert!(!ended(lld).0.status.success());
+}
+
+/// relto is hashing clang when the signal comes, and then finds that lld has removed its files.
+#[test]
+fn files_that_an_interrupted_linker_has_removed_are_not_reported_as_missing() {
+    for whole_group in [true, false] {
+        let stage = EndingLink::new(WAITS);
+        let lld = stage.start_lld_with(&Llvm::get().tool("clang"));
+        wait("relto does not watch for signals", || {
+            stage.child_of(&lld).filter(Process::watches)
+        });
+        let pid = Pid::from_child(&lld);
+        let sent = if whole_group {
+            kill_process_group(pid, Signal::INT)
+        } else {
+            kill_process(pid, Signal::INT)
+        };
+        sent.expect("sent");
+        let (_, stderr) = ended(lld);
+        let reason = stderr.strip_prefix("relto: error: stopped: ");
+        // The linker may be gone before relto hears of a signal to both.
+        let reasons = ["the linker is gone\n", "interrupted\n"];
+        let possible = &reasons[..=usize::from(whole_group)];
+        assert!(reason.is_some_and(|it| possible.contains(&it)), "{stderr}");
+        stage.assert_clean("an interrupted linker");
+    }
 }
 
 #[test]
