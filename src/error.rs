@@ -21,6 +21,9 @@ pub enum ExitCode {
     Usage,
     /// The compiler's own code, in launcher mode.
     Compiler(u8),
+    /// A signal has ended what a launcher or a wrapper stood for, and ends relto. The code is that of
+    /// a shell, for where it cannot.
+    Signalled(u8),
 }
 
 impl From<ExitCode> for process::ExitCode {
@@ -30,6 +33,7 @@ impl From<ExitCode> for process::ExitCode {
             ExitCode::Failure => 1,
             ExitCode::Usage => 2,
             ExitCode::Compiler(code) => code,
+            ExitCode::Signalled(signal) => 128 | signal,
         })
     }
 }

@@ -71,9 +71,12 @@ pub fn main() -> std::process::ExitCode {
     panics::set_hook();
     // Without this a bug would end the process with an exit code that is not one of relto's. The
     // hook has reported it by then.
-    std::panic::catch_unwind(|| stack::on_enough_stack(command))
-        .unwrap_or(ExitCode::Failure)
-        .into()
+    let code =
+        std::panic::catch_unwind(|| stack::on_enough_stack(command)).unwrap_or(ExitCode::Failure);
+    if let ExitCode::Signalled(signal) = code {
+        process::end_by(signal.into());
+    }
+    code.into()
 }
 
 fn command() -> ExitCode {

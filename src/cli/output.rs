@@ -69,10 +69,11 @@ pub(super) fn exit_code(ending: Ending) -> ExitCode {
     }
 }
 
+/// In the place of a compiler or linker: a shell stops its script, and make its build, only if the
+/// signal has ended the process.
 pub(super) fn interrupted(interruption: Interruption) -> ExitCode {
-    interruption.signal().map_or(ExitCode::Failure, |signal| {
-        exit_code(Ending::Signalled(signal))
-    })
+    let signal = interruption.signal().and_then(|it| u8::try_from(it).ok());
+    signal.map_or(ExitCode::Failure, ExitCode::Signalled)
 }
 
 /// Writes one block at once, so that lines of the linker and other programs do not come between. A

@@ -54,7 +54,7 @@ pub use exit_notifier::ExitNotifier;
 pub use file_size::survive_file_size_limit;
 pub use jobserver::Jobserver;
 pub use memory_ledger::{LocalMemory, MemoryLedger, MemoryReservation, MemoryWait, Room};
-pub use parent::{Interruption, Parent, Watch};
+pub use parent::{Interruption, Parent, Watch, end_by};
 pub use proc_status::ProcStatus;
 pub use scratch::Scratch;
 pub use self_exe::Relto;

@@ -82,6 +82,14 @@ impl Parent {
     }
 }
 
+/// Ends this process by `signal`, as if relto had never watched for it. Returns where that cannot
+/// be: signals of its own do not end the first process of a container.
+pub fn end_by(signal: i32) {
+    if !rustix::process::getpid().is_init() {
+        let _ = signal_hook::low_level::emulate_default_handler(signal);
+    }
+}
+
 /// Watches for the reasons to stop.
 #[derive(Debug)]
 pub struct Watch {
