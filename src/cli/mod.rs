@@ -40,6 +40,7 @@ use crate::config::{Environment, LoadedConfig, Settings, Warning, load};
 use crate::error::{ExitCode, Hinted};
 use crate::prefetch::PrefetchRequest;
 use crate::process;
+use crate::state::State;
 use arguments::Command;
 use ld::Launched;
 use usage::Answer;
@@ -170,6 +171,14 @@ fn unused(flags: &[String]) -> Option<Warning> {
         text: format!("not used, since only Bazel needs it: {}", flags.join(", ")),
         hint: None,
     })
+}
+
+/// To be asked where nothing was found on record: the reason why `state` could not be used.
+fn usable(state: &State) -> Result<(), CommandError> {
+    match state.take_trouble() {
+        None => Ok(()),
+        Some(trouble) => Err(Box::new(trouble)),
+    }
 }
 
 /// Whether `known` is the file that the user calls `asked`: by its name, or by the end of its path.

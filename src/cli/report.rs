@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::arguments::ReportRequest;
-use super::{CommandContext, CommandError, is_meant, output};
+use super::{CommandContext, CommandError, is_meant, output, usable};
 use crate::config::{Settings, Warning, printable};
 use crate::error::{ExitCode, Hinted};
 use crate::events::{self, Events};
@@ -57,6 +57,7 @@ pub(super) fn run(
             .is_none_or(|asked| is_meant(output, asked))
     };
     let Some(link) = store.newest(number, is_wanted) else {
+        usable(&state)?;
         let has_any = number > 1 && store.newest(1, is_wanted).is_some();
         return Err(Box::new(match subject {
             _ if has_any => NoReport::TooFew(number),

@@ -8,20 +8,24 @@ use indicatif::HumanDuration;
 use serde_json::{Value, json};
 
 use super::arguments::{Since, StatsRequest};
-use super::{CommandContext, CommandError, output};
+use super::{CommandContext, CommandError, output, usable};
 use crate::error::{ExitCode, Hinted};
 use crate::events::OriginCounts;
 use crate::history::{History, LinkRecord};
 use crate::report::{Totals, counts_and_time};
+use crate::state::StateError;
 
 /// `--zero` cannot do what it should.
 #[derive(Debug, thiserror::Error)]
 #[error("the record of links cannot be changed")]
-struct NotForgotten;
+struct NotForgotten(#[source] Option<StateError>);
 
 impl Hinted for NotForgotten {
     fn hints(&self) -> Vec<String> {
-        vec!["another link may be writing to it: try again".to_owned()]
+        match &self.0 {
+            Some(trouble) if !trouble.is_passing() => trouble.hints(),
+            _ => vec!["another link may be writing to it: try again".to_owned()],
+        }
     }
 }
 
@@ -29,15 +33,19 @@ pub(super) fn run(
     context: &CommandContext,
     wanted: &StatsRequest,
 ) -> Result<ExitCode, CommandError> {
-    let history = History::new(Arc::new(context.settings.link.open_state()));
+    let state = Arc::new(context.settings.link.open_state());
+    let history = History::new(Arc::clone(&state));
     if wanted.zero {
         if !history.forget_links() {
-            return Err(Box::new(NotForgotten));
+            return Err(Box::new(NotForgotten(state.take_trouble())));
         }
         return Ok(output::print("all links are forgotten\n"));
     }
     let now = SystemTime::now();
     let mut links = history.recent_links(usize::MAX);
+    if links.is_empty() {
+        usable(&state)?;
+    }
     if let Some(since) = wanted.since {
         let first = since.time(now);
         links.retain(|link| link.finished >= first);

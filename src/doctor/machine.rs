@@ -10,8 +10,9 @@ use crate::cache::{self, CacheError, DiskCache};
 use crate::fs::unstamped_name;
 use crate::link::Options;
 use crate::process::{Support, landlock_support, lock_trouble};
+use crate::state::State;
 
-pub(super) fn section(options: &Options) -> ReportSection {
+pub(super) fn section(options: &Options, state: &State) -> ReportSection {
     let mut findings = vec![sandbox(landlock_support())];
     findings.extend(memory(options));
     findings.push(match &options.disk_cache {
@@ -31,6 +32,12 @@ pub(super) fn section(options: &Options) -> ReportSection {
         )),
         Some(dir) => findings.extend(without_locks(dir)),
     }
+    state.try_out();
+    findings.extend(
+        state
+            .take_trouble()
+            .map(|trouble| Finding::of(Grade::Warning, &trouble)),
+    );
     if let Err(error) = tempfile::tempdir_in(&options.scratch_parent) {
         findings.push(Finding::bad(
             format!(

@@ -110,7 +110,7 @@ pub async fn examine(
     let (section, compilers) = toolchain::section(compiler, options, &hash_cache, &state);
     hash_cache.flush();
     report(section);
-    report(machine::section(options));
+    report(machine::section(options, &state));
     let mut farm_answers = false;
     if let Some(farm) = &options.farm {
         let (section, answers) = farm::section(farm, without_farm(farm, strict)).await;

@@ -120,6 +120,8 @@ impl Engine {
                 yield_now().await;
                 let link = Arc::new(link);
                 let result = link.run_jobs(options, connecting).await;
+                // In time to be shown: a daemon writes the epilogue after it has answered.
+                self.tell_trouble(&link, options);
                 let end = link.events.elapsed();
                 let epilogue = EndedLink {
                     engine: self,
@@ -212,9 +214,23 @@ impl Engine {
             let keys = recorded_keys(link);
             stats.close(link.file.caller, output, keys, options, added, &link.events);
         }
-        if let Some(trouble) = self.state.take_trouble() {
-            link.events
-                .note(format!("digests of files are not remembered: {trouble}"));
+        self.tell_trouble(link, options);
+    }
+
+    /// Says why nothing is remembered, which costs every link the time to read all files again.
+    fn tell_trouble(&self, link: &Link, options: &Options) {
+        let Some(trouble) = self.state.take_trouble() else {
+            return;
+        };
+        let text = format!("digests of files are not remembered: {trouble}");
+        // One that has the directory of both cannot be used, and a warning has said so.
+        let is_of_cache =
+            options.disk_cache == options.state_dir && link.delivery.disk_cache.is_none();
+        if is_of_cache || trouble.is_passing() {
+            link.events.note(text);
+        } else {
+            let hint = trouble.hints().into_iter().next();
+            link.events.warning(text, hint.as_deref());
         }
     }
 }

@@ -35,12 +35,20 @@ pub enum StateError {
     Unusable { path: PathBuf, reason: String },
 }
 
+impl StateError {
+    /// Whether it is over when another process has done its work.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Locked { .. })
+    }
+}
+
 impl Hinted for StateError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Locked { .. } | Self::Damaged { .. } => Vec::new(),
             Self::Unusable { .. } => vec![
-                "links work without it, but read every module again: make its directory writable"
+                "links work without it, but read every file again: make its directory writable, and remove what is no file of yours there"
                     .to_owned(),
             ],
         }
@@ -123,6 +131,11 @@ impl State {
             inner.database = Database::Unopened;
         }
         inner.renewed = false;
+    }
+
+    /// Opens the database, for what only wants to know whether it can be used.
+    pub fn try_out(&self) {
+        let _ = self.read(|_| Ok(()));
     }
 
     /// Takes the reason why the database could not be used so far.

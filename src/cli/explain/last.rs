@@ -32,12 +32,17 @@ pub(super) fn run(
     context: &CommandContext,
     module: Option<&str>,
 ) -> Result<ExitCode, CommandError> {
-    let history = History::new(Arc::new(context.settings.link.open_state()));
+    let state = Arc::new(context.settings.link.open_state());
+    let history = History::new(Arc::clone(&state));
     let has_module = |keys: &LinkKeys| {
         module.is_none_or(|module| keys.jobs.iter().any(|job| is_meant(&job.module, module)))
     };
     let now = SystemTime::now();
-    let text = match (history.last_two_links(has_module), module) {
+    let found = history.last_two_links(has_module);
+    if found.is_none() {
+        cli::usable(&state)?;
+    }
+    let text = match (found, module) {
         (None, None) => "no link is recorded yet\n".to_owned(),
         (None, Some(module)) => return Err(Box::new(UnknownModule(module.to_owned()))),
         (Some((newest, before)), None) => link(&newest, before.as_ref(), now),
