@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::engine;
 use super::engine_error::EngineError;
 use super::front_end::{self, FrontEnd};
-use super::{CommandContext, arguments, local_slots, output, upload_ahead};
+use super::{CommandContext, arguments, local_slots, output, throttle, upload_ahead};
 use crate::config::{LOCAL_JOBS, Opt, OptionKind, Settings, Warning};
 use crate::error::{ExitCode, Hinted};
 use crate::events::{Event, Events};
@@ -180,7 +180,7 @@ pub(super) fn run(context: &CommandContext, words: &[OsString], warnings: &[Warn
     let Some((compiler, words)) = words.split_first() else {
         return ExitCode::Usage;
     };
-    let throttle = Throttle::new(context.settings.state_dir());
+    let throttle = throttle(&context.settings);
     for warning in warnings.iter().filter(|it| throttle.first_time(&it.text)) {
         output::warning(warning);
     }

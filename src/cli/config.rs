@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{CommandContext, output};
-use crate::config::{EffectiveValue, Settings};
+use crate::config::{ConfigSource, DISK_CACHE, EffectiveValue, Settings};
 use crate::error::ExitCode;
 
 pub(super) fn run(context: &CommandContext) -> ExitCode {
@@ -26,7 +26,9 @@ fn shown(settings: &Settings) -> String {
             value,
             source,
         } = value;
-        if !value.is_empty() {
+        if name == DISK_CACHE && settings.is_homeless() {
+            let _ = writeln!(text, "{name} = off  (no home directory can be used)");
+        } else if !value.is_empty() || source != ConfigSource::Default {
             let _ = writeln!(text, "{name} = {value}  ({source})");
         }
     }

@@ -38,6 +38,7 @@ use std::io::IsTerminal as _;
 
 use crate::config::{Environment, LoadedConfig, Settings, Warning, load};
 use crate::error::{ExitCode, Hinted};
+use crate::launcher::Throttle;
 use crate::prefetch::PrefetchRequest;
 use crate::process;
 use crate::state::State;
@@ -55,10 +56,7 @@ struct NoDiskCache;
 
 impl Hinted for NoDiskCache {
     fn hints(&self) -> Vec<String> {
-        vec![
-            "`disk_cache` names its directory; `relto doctor` shows where it was switched off"
-                .to_owned(),
-        ]
+        vec!["`disk_cache` names its directory; `relto config` shows why there is none".to_owned()]
     }
 }
 
@@ -171,6 +169,14 @@ fn unused(flags: &[String]) -> Option<Warning> {
         text: format!("not used, since only Bazel needs it: {}", flags.join(", ")),
         hint: None,
     })
+}
+
+/// What the processes of a build tell each other.
+fn throttle(settings: &Settings) -> Throttle {
+    match settings.state_dir() {
+        Some(dir) => Throttle::new(Some(dir)),
+        None => Throttle::without_home(settings.daemon.dir.as_deref(), &std::env::temp_dir()),
+    }
 }
 
 /// To be asked where nothing was found on record: the reason why `state` could not be used.

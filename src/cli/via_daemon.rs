@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::engine_error::EngineError;
 use super::runtime::{daemon_dir, small_runtime};
+use super::throttle;
 use crate::bes::Publication;
 use crate::config::{DaemonUse, Settings};
 use crate::daemon::{Build, DaemonClient, DaemonRequest, LinkRequest, Unavailable};
@@ -48,7 +49,7 @@ impl ViaDaemon {
         if file.caller == Caller::Linker && options.jobserver.is_some() {
             return None;
         }
-        let throttle = Throttle::new(settings.state_dir());
+        let throttle = throttle(settings);
         let client = client(settings, &throttle, file.caller)?;
         // A large link has millions of names, so they are read only if there is a daemon.
         if names_this_process(file, options) {
@@ -164,7 +165,7 @@ pub(super) struct EventsViaDaemon {
 impl EventsViaDaemon {
     /// `None` if this process sends all events itself.
     pub(super) fn new(settings: &Settings) -> Option<Self> {
-        let throttle = Throttle::new(settings.state_dir());
+        let throttle = throttle(settings);
         Some(Self {
             client: client(settings, &throttle, Caller::Linker)?,
             throttle,
@@ -205,7 +206,7 @@ pub(super) fn upload_at_exit(
     options: &Options,
     wanted: PrefetchRequest,
 ) -> Option<OwnedFd> {
-    let throttle = Throttle::new(settings.state_dir());
+    let throttle = throttle(settings);
     if throttle.recently_failed(SLOW) {
         return None;
     }

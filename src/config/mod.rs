@@ -56,7 +56,7 @@ pub use options::{Class, OPTIONS, Opt, OptionKind};
 pub(crate) use options::{nearest, printable};
 pub use settings::{Settings, Strategy};
 pub use source::{ConfigEntry, ConfigSource, EffectiveValue};
-pub use table::LOCAL_JOBS;
+pub use table::{DISK_CACHE, LOCAL_JOBS};
 pub use trust::TrustRequest;
 pub use value::time_span;
 
@@ -106,7 +106,17 @@ pub fn load(
     settings.ignored_flags.sort();
     settings.ignored_flags.dedup();
     let settings = resolve::settings(settings, environment)?;
+    if settings.is_homeless() && environment.strangers().is_none() {
+        warnings.push(no_home());
+    }
     Ok(LoadedConfig { settings, warnings })
+}
+
+fn no_home() -> Warning {
+    Warning {
+        text: "nothing is cached, and nothing remembered: there is no home directory".to_owned(),
+        hint: Some("set `HOME` or `XDG_CACHE_HOME`, or `disk_cache` to a directory".to_owned()),
+    }
 }
 
 /// The sensitive settings of the `.relto.toml` that `environment` leads to; `None` if there is no

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::daemon::{DaemonSettings, DaemonUse};
 use super::environment::{Environment, MAKEFLAGS, RELTO_LOG, RELTO_NO_PROGRESS, TERM};
 use super::merge::MergedValues;
+use super::table::DISK_CACHE;
 use super::value::REMOTE_JOBS;
 use crate::bes::BesOptions;
 use crate::compiler::ToolchainSource;
@@ -140,6 +141,13 @@ impl Settings {
     #[must_use]
     pub fn state_dir(&self) -> Option<&std::path::Path> {
         self.link.state_dir.as_deref()
+    }
+
+    /// Whether there is no disk cache because the default is in a home that cannot be used.
+    #[must_use]
+    pub fn is_homeless(&self) -> bool {
+        let cache = self.values.effective().find(|it| it.name == DISK_CACHE);
+        self.link.state_dir.is_none() && cache.is_none()
     }
 
     /// Makes the link a part of the build that launches compilers, unless the user has named the

@@ -16,6 +16,8 @@ use crate::digest::DigestFunction;
 /// Options on which more than their own field depends.
 pub(super) const CONFIG: &Opt = &CONFIG_ENTRY;
 pub(super) const BAZELRC: &Opt = &BAZELRC_ENTRY;
+/// Without a home its default is none.
+pub const DISK_CACHE: &str = "disk_cache";
 /// The limit of compilers on this machine; the launcher reads its variable before anything else.
 pub const LOCAL_JOBS: &Opt = &LOCAL_JOBS_ENTRY;
 
@@ -89,7 +91,7 @@ pub static OPTIONS: &[Opt] = &[
     Opt::new(Security, "tls_client_certificate", "FILE", "PEM file of the client certificate", &Optional(|it| &mut it.farm.client.tls.client_certificate, value::path)).sensitive().credential(),
     Opt::new(Security, "tls_client_key", "FILE", "PEM file of its private key", &Optional(|it| &mut it.farm.client.tls.client_key, value::path)).sensitive().credential(),
 
-    Opt::new(Cache, "disk_cache", "DIR", "cache here; `off` for none", &Scalar(|it| &mut it.link.disk_cache, value::path_or_off)).otherwise("~/.cache/relto").empty_is_a_value().common().sensitive().written_dir(),
+    Opt::new(Cache, DISK_CACHE, "DIR", "cache here; `off` for none", &Scalar(|it| &mut it.link.disk_cache, value::path_or_off)).otherwise("~/.cache/relto").empty_is_a_value().common().sensitive().written_dir(),
     Opt::new(Cache, "disk_cache_max_size", "SIZE", "500M, 20G; 0 for no limit", &Scalar(|it| &mut it.link.disk_cache_max_size, value::size_or_zero)).default("10G").sensitive(),
     Opt::new(Cache, "slice_keys", "", "also find results by the part of each import that a job can see", &OptionalSwitch(|it| &mut it.link.slice_keys)).otherwise("on with clang 21, 22 and 23").lowered(value::is_on_everywhere),
     Opt::new(Cache, "verify", "PERCENT", "compile so many of the cache hits again here, and compare", &Scalar(|it| &mut it.link.verify.percent, value::percent)).default("0").sensitive(),

@@ -5,13 +5,14 @@
 //! since it last happened. If the file cannot be kept, everything counts as new.
 
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::OFlags;
 
 use crate::digest::{DigestFunction, is_hex};
-use crate::fs::{OwnDir, modified};
+use crate::fs::{OwnDir, create_private_dir, modified};
 
 /// Name of the directory in relto's own.
 const DIR: &str = "told";
@@ -42,6 +43,16 @@ impl Throttle {
     pub fn new(dir: Option<&Path>) -> Self {
         Self {
             root: dir.map(Path::to_owned),
+        }
+    }
+
+    /// For a user without a home: remembers in `runtime_dir`, the user's own, or else in a directory
+    /// of this user alone among the temporary files of `temporary`.
+    #[must_use]
+    pub fn without_home(runtime_dir: Option<&Path>, temporary: &Path) -> Self {
+        match runtime_dir {
+            Some(dir) => Self::new(Some(dir)),
+            None => Self::new(among_temporary(temporary).as_deref()),
         }
     }
 
@@ -103,6 +114,16 @@ impl Throttle {
             Err(error) => Err(error),
         }
     }
+}
+
+/// `None` where another user has made, or may write, what has the name.
+fn among_temporary(temporary: &Path) -> Option<PathBuf> {
+    let user = rustix::process::geteuid().as_raw();
+    let dir = temporary.join(format!("relto-told-{user}"));
+    create_private_dir(&dir).ok()?;
+    let found = fs_err::symlink_metadata(&dir).ok()?;
+    let is_private = found.is_dir() && found.uid() == user && found.mode() & 0o077 == 0;
+    is_private.then_some(dir)
 }
 
 /// There is one file for each text that was shown; one that cannot be removed stays.
@@ -210,5 +231,25 @@ mod tests {
     fn without_a_directory_everything_is_shown() {
         let throttle = Throttle::new(None);
         assert!(throttle.first_time("a") && throttle.first_time("a"));
+    }
+
+    #[test]
+    fn without_a_home_a_warning_is_shown_once_if_a_directory_is_of_this_user_alone() {
+        let temporary = tempfile::tempdir().expect("a temporary directory");
+        let throttle = || Throttle::without_home(None, temporary.path());
+        assert!(throttle().first_time("a") && !throttle().first_time("a"));
+        let entry = fs::read_dir(temporary.path()).expect("listed").next();
+        let dir = entry.expect("made").expect("read").path();
+        let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        fs::set_permissions(&dir, everybody).expect("changed");
+        assert!(throttle().first_time("a") && throttle().first_time("a"));
+        fs::remove_dir_all(&dir).expect("removed");
+        let elsewhere = tempfile::tempdir().expect("a temporary directory");
+        fs_err::os::unix::fs::symlink(elsewhere.path(), &dir).expect("linked");
+        assert!(throttle().first_time("a") && throttle().first_time("a"));
+        assert_eq!(fs::read_dir(elsewhere.path()).expect("listed").count(), 0);
+
+        let own = Throttle::without_home(Some(elsewhere.path()), temporary.path());
+        assert!(own.first_time("b") && !own.first_time("b"));
     }
 }

@@ -462,3 +462,42 @@ fn the_cache_in_a_home_of_another_user_is_not_used() {
         "{told}"
     );
 }
+
+#[test]
+fn without_a_home_directory_one_warning_says_that_nothing_is_cached() {
+    let place = CleanHome::new();
+    fs_err::create_dir(place.path("tmp")).expect("created");
+    let told = |line: &str| {
+        let mut relto = place.relto();
+        // The user database would name one if this were missing.
+        relto
+            .env("HOME", "no/absolute/path")
+            .env("TMPDIR", place.path("tmp"));
+        place.told(relto.args(line.split_whitespace()))
+    };
+    let warning = "warning: nothing is cached, and nothing remembered: there is no home directory";
+    let config = told("config");
+    assert!(config.contains(warning), "{config}");
+    let line = "disk_cache = off  (no home directory can be used)\n";
+    assert!(config.contains(line), "{config}");
+    let cache = told("cache");
+    assert!(cache.contains("`relto config` shows why"), "{cache}");
+
+    let backend = "--daemon=off /bin/false -c -x ir a.o -fthinlto-index=a.o.thinlto.bc -o b.o";
+    let (first, second) = (
+        told(&format!("cc {backend}")),
+        told(&format!("cc {backend}")),
+    );
+    assert!(first.contains(warning), "{first}");
+    assert!(!second.contains(warning), "{second}");
+
+    // The user's own choices need no warning.
+    for chosen in ["off", "cache"] {
+        let config = told(&format!("--disk-cache={chosen} config"));
+        assert!(!config.contains("warning"), "{config}");
+        let line = format!("disk_cache = {chosen}  (from the command line)\n");
+        assert!(config.contains(&line), "{config}");
+    }
+    let unset = told("--disk-cache= config");
+    assert!(unset.contains("disk_cache =   (from"), "{unset}");
+}
