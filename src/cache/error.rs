@@ -18,7 +18,11 @@ pub enum CacheError {
     #[error(
         "the disk cache `{path}` is not trimmed: the directory is not marked as a cache of relto"
     )]
-    NotMarked { path: PathBuf },
+    NotMarked {
+        path: PathBuf,
+        /// It holds files that no cache has.
+        has_others: bool,
+    },
     /// Another user's, who shares the directory with a umask that does not.
     #[error("the disk cache `{path}` is not trimmed: {reason}")]
     UnreadableMark { path: PathBuf, reason: io::Error },
@@ -44,6 +48,10 @@ impl Hinted for CacheError {
         vec![match self {
             Self::NoSpace { .. } => {
                 "free some space, or lower `disk_cache_max_size`".to_owned()
+            }
+            Self::NotMarked { has_others: false, .. } => {
+                "its `CACHEDIR.TAG` is another program's, or cannot be written: remove that file, and look whether space is left"
+                    .to_owned()
             }
             Self::NotMarked { .. } => {
                 "it contains files that relto did not create: set `disk_cache` to a directory of its own"

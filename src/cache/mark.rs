@@ -4,7 +4,9 @@
 //! someone else, may name any directory; so relto trims marked directories only, and deletes only
 //! files with names that it creates itself.
 
+use std::fs::Metadata;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use fs_err as fs;
@@ -45,17 +47,43 @@ const KNOWN: [&str; 12] = [
     "trim.lock",
 ];
 
-/// Marks the directory `root`, which may be an older cache, unless it holds files of the user.
+/// Marks the directory `root`, which may be an older cache or have lost its mark in a crash, unless
+/// it holds files of the user.
 pub(super) fn write(root: &Path) {
     let tag = root.join(TAG);
-    if fs::symlink_metadata(&tag).is_ok() || !holds_only_a_cache(root) {
+    let is_wanted = match fs::symlink_metadata(&tag) {
+        Ok(found) => is_own_file(&found) && is_damaged(root),
+        Err(_) => true,
+    };
+    if !is_wanted || !holds_only_a_cache(root) {
         return;
     }
-    let text = format!("{SIGNATURE}\n# This directory can be removed at any time.\n{VERSION}\n");
     let umask = (!is_shared(root)).then_some(PRIVATE_UMASK);
     // At once, for another process may look meanwhile. Without a mark the cache works, but is not
     // trimmed.
-    let _ = write_whole_for(umask, &tag, text.as_bytes());
+    let _ = write_whole_for(umask, &tag, mark().as_bytes());
+}
+
+fn mark() -> String {
+    format!("{SIGNATURE}\n# This directory can be removed at any time.\n{VERSION}\n")
+}
+
+fn is_own_file(found: &Metadata) -> bool {
+    found.is_file() && found.uid() == rustix::process::geteuid().as_raw()
+}
+
+/// Whether the tag is what a crash may leave of a mark: nothing, its beginning, or zeros in the
+/// place of what did not reach the disk. The bare signature is a tag of whoever wrote it.
+fn is_damaged(root: &Path) -> bool {
+    let tag = OwnDir::named_by_user(root).and_then(|root| root.read(TAG, LONGEST));
+    tag.is_ok_and(|tag| {
+        let written = tag.iter().rposition(|byte| *byte != 0);
+        let written = &tag[..written.map_or(0, |last| last + 1)];
+        let mark = mark();
+        written.len() < mark.len()
+            && mark.as_bytes().starts_with(written)
+            && written.trim_ascii_end() != SIGNATURE.as_bytes()
+    })
 }
 
 /// Whether files in `root` may be removed.
@@ -69,7 +97,10 @@ pub(super) fn check(root: &OwnDir) -> Result<(), CacheError> {
         Err(reason) if reason.kind() == io::ErrorKind::PermissionDenied => {
             Err(CacheError::UnreadableMark { path, reason })
         }
-        _ => Err(CacheError::NotMarked { path }),
+        _ => Err(CacheError::NotMarked {
+            has_others: !holds_only_a_cache(&path),
+            path,
+        }),
     }
 }
 
@@ -141,6 +172,35 @@ mod tests {
         fs::write(dir.path().join(TAG), format!("{SIGNATURE}\n# cargo\n")).expect("written");
         write(dir.path());
         assert!(check_at(dir.path()).is_err());
+    }
+
+    #[test]
+    fn a_mark_that_a_crash_has_damaged_is_written_again() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (tag, text) = (dir.path().join(TAG), mark());
+        let text = text.as_bytes();
+        let zeros = [0; 100];
+        let half = [&text[..20], &zeros].concat();
+        for left in [b"", &text[..20], &text[..text.len() - 1], &zeros, &half] {
+            fs::write(&tag, left).expect("written");
+            write(dir.path());
+            check_at(dir.path()).expect("marked");
+            assert_eq!(fs::read(&tag).expect("read"), text);
+        }
+        // The tag of another program, files of the user, a link.
+        fs::write(&tag, format!("{SIGNATURE}\n")).expect("written");
+        write(dir.path());
+        assert!(check_at(dir.path()).is_err());
+        fs::write(&tag, "").expect("written");
+        fs::write(dir.path().join("thesis.tex"), "").expect("written");
+        write(dir.path());
+        assert!(check_at(dir.path()).is_err());
+        fs::rename(&tag, dir.path().join("tmp")).expect("moved");
+        fs::remove_file(dir.path().join("thesis.tex")).expect("removed");
+        fs_err::os::unix::fs::symlink("tmp", &tag).expect("linked");
+        write(dir.path());
+        assert!(check_at(dir.path()).is_err());
+        assert_eq!(fs::read(dir.path().join("tmp")).expect("read"), b"");
     }
 
     #[test]
