@@ -156,10 +156,11 @@ fn direct(all: &[OsString]) -> Option<Launch<'_>> {
             Some((name, value)) => (name, Some(OsString::from(value))),
             None => (option, None),
         };
-        let known = Opt::find(&name.replace('-', "_"));
-        let takes_next = value.is_none() && known.is_some_and(|it| it.kind() != OptionKind::Switch);
+        let name = name.replace('-', "_");
+        let known = Opt::find(&name).or_else(|| switched_off(&name))?;
+        let takes_next = value.is_none() && known.kind() != OptionKind::Switch;
         rest = after.get(usize::from(takes_next)..)?;
-        if known.is_some_and(|it| it.name == LOCAL_JOBS.name) {
+        if known.name == LOCAL_JOBS.name {
             local_jobs = value.or_else(|| after.first().cloned());
         }
     }
@@ -173,6 +174,13 @@ fn direct(all: &[OsString]) -> Option<Launch<'_>> {
         local_jobs,
         wrappers: None,
     })
+}
+
+/// The switch that is off by `name`: `no_quiet` or `noquiet`.
+fn switched_off(name: &str) -> Option<&'static Opt> {
+    let name = name.strip_prefix("no")?;
+    let known = Opt::find(name.strip_prefix('_').unwrap_or(name));
+    known.filter(|it| it.kind() == OptionKind::Switch)
 }
 
 /// Runs `words`, a compiler and its arguments, which may be a backend.

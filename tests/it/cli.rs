@@ -381,3 +381,38 @@ fn a_bug_is_one_line_with_the_version_and_exit_code_1() {
         assert_eq!(lines.len(), 2, "{text}");
     }
 }
+
+#[test]
+fn an_unknown_option_before_a_compiler_or_a_linker_is_an_error() {
+    let told = answers(&[
+        "cc --lokal-jobs=8 clang -c a.c -o a.o",
+        "cc --quiet --frobnicate clang -c -x ir a.o -fthinlto-index=a.o.thinlto.bc -o b.o",
+        "cc -O2 clang",
+        "ld --bogus ld.lld a.o",
+        "cc --noquiet /bin/true -c a.c",
+    ]);
+    insta::assert_snapshot!(told, @r"
+    $ relto cc --lokal-jobs=8 clang -c a.c -o a.o
+    exit 2
+    --- stderr
+    relto: error: unknown option `--lokal-jobs`
+      hint: did you mean `--local-jobs`?
+    $ relto cc --quiet --frobnicate clang -c -x ir a.o -fthinlto-index=a.o.thinlto.bc -o b.o
+    exit 2
+    --- stderr
+    relto: error: unknown option `--frobnicate`
+      hint: `relto --help-all` lists every option
+    $ relto cc -O2 clang
+    exit 2
+    --- stderr
+    relto: error: unknown option `-O2`
+      hint: relto has long options only; `relto --help-all` lists them
+    $ relto ld --bogus ld.lld a.o
+    exit 2
+    --- stderr
+    relto: error: unknown option `--bogus`
+      hint: `relto --help-all` lists every option
+    $ relto cc --noquiet /bin/true -c a.c
+    exit 0
+    ");
+}

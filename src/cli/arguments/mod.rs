@@ -20,7 +20,7 @@ use clap::{
 use clap_complete::Shell;
 
 use super::help;
-use crate::config::{ConfigEntry, is_unused_bazel_flag, nearest, time_span};
+use crate::config::{ConfigEntry, Opt, is_unused_bazel_flag, nearest, time_span};
 
 /// The launcher's name.
 pub(super) const CC: &str = "cc";
@@ -291,7 +291,8 @@ pub(super) fn parse(
     let matches = loop {
         // Giving a command its sixty options takes longer than all else that a cached compile does.
         let may_be_used = |name: &str| arguments.iter().any(|word| word == name);
-        match parser_with(may_be_used).try_get_matches_from(&arguments) {
+        let read = parser_with(may_be_used).try_get_matches_from(&arguments);
+        match read.and_then(|matches| without_unknown_option(matches, &arguments)) {
             Ok(matches) => break matches,
             Err(error) => match unused_of_bazel(&error, &arguments) {
                 Some(at) => ignored.push(flag_of(&arguments.remove(at))),
@@ -309,6 +310,38 @@ pub(super) fn parse(
         command,
         ignored,
     })
+}
+
+/// The first word that belongs to another program is the program: clap takes an option for it that
+/// relto does not have.
+fn without_unknown_option(
+    matches: ArgMatches,
+    arguments: &[OsString],
+) -> Result<ArgMatches, clap::Error> {
+    let Some((CC | LD, command)) = matches.subcommand() else {
+        return Ok(matches);
+    };
+    let words: Vec<_> = command.get_raw("words").into_iter().flatten().collect();
+    let [program, after @ ..] = &words[..] else {
+        return Ok(matches);
+    };
+    let before = arguments.len().checked_sub(after.len() + 2);
+    let is_separated = before.is_some_and(|before| arguments[before] == "--");
+    if is_separated || !program.as_encoded_bytes().starts_with(b"-") {
+        return Ok(matches);
+    }
+    let flag = flag_of(program);
+    let mut error = clap::Error::new(ErrorKind::UnknownArgument);
+    if let Some(option) = flag.strip_prefix("--").and_then(nearest_flag) {
+        error.insert(ContextKind::SuggestedArg, ContextValue::String(option));
+    }
+    error.insert(ContextKind::InvalidArg, ContextValue::String(flag));
+    Err(error)
+}
+
+fn nearest_flag(name: &str) -> Option<String> {
+    let option = Opt::nearest(&name.replace('-', "_")).and_then(Opt::find)?;
+    Some(format!("--{}", option.flag()))
 }
 
 /// The place of the word that `error` is about, if that is a flag of Bazel which means nothing

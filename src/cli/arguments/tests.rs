@@ -121,3 +121,29 @@ fn verify_means_files_to_doctor_and_a_share_everywhere_else() {
         }
     );
 }
+
+#[test]
+fn an_unknown_option_before_another_program_is_no_program() {
+    for line in [
+        "cc --lokal-jobs=8 clang -c a.c",
+        "cc --quiet -O2 clang",
+        "cc --lokal-jobs=8 -- clang",
+        "ld --bogus ld.lld a.o",
+    ] {
+        let words = line.split(' ').map(OsString::from);
+        let error = parse([OsString::from("relto")].into_iter().chain(words));
+        let error = error.expect_err(line);
+        assert_eq!(error.kind(), ErrorKind::UnknownArgument, "{line}");
+    }
+    for (line, first) in [
+        ("cc --quiet clang --lokal-jobs=8", "clang"),
+        ("cc --quiet -- -odd -c", "-odd"),
+        ("cc --spawn_strategy=remote clang -c", "clang"),
+        ("cc clang", "clang"),
+    ] {
+        let Command::Cc { words } = parsed(line).command else {
+            panic!("{line}");
+        };
+        assert_eq!(words[0], first, "{line}");
+    }
+}
