@@ -97,7 +97,7 @@ fn command() -> ExitCode {
             process::keep_exit_codes();
             process::keep_own_rights();
             match runtime::check_threads() {
-                Ok(()) => run(launched, &Environment::of_process()),
+                Ok(()) => output::settled(run(launched, &Environment::of_process())),
                 Err(error) => {
                     output::error(&error);
                     ExitCode::Failure

@@ -1,8 +1,10 @@
 //! Writes to stdout and stderr.
 //!
-//! Only requested output goes to stdout. A closed pipe (`relto --help | head -1`) is not an error.
+//! Only requested output goes to stdout. A closed pipe (`relto --help | head -1`) is not an error;
+//! any other answer that is lost is.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing_subscriber::EnvFilter;
 
@@ -29,9 +31,33 @@ pub(super) fn print(text: &str) -> ExitCode {
     {
         Ok(()) => ExitCode::Success,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::Success,
-        Err(_) => ExitCode::Failure,
+        Err(reason) => {
+            if !LOST.swap(true, Ordering::Relaxed) {
+                error(&Unwritten(reason));
+            }
+            ExitCode::Failure
+        }
     }
 }
+
+/// Whether a part of the answer has not reached stdout, which is said once.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// The exit code of a command that has ended with `code`: what its answer was, is of no use if that
+/// was lost.
+pub(super) fn settled(code: ExitCode) -> ExitCode {
+    if code == ExitCode::Success && LOST.load(Ordering::Relaxed) {
+        ExitCode::Failure
+    } else {
+        code
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to the standard output")]
+struct Unwritten(#[source] io::Error);
+
+impl Hinted for Unwritten {}
 
 /// An error, its causes and hints.
 pub(super) fn error(error: &dyn Hinted) {

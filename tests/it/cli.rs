@@ -178,6 +178,21 @@ fn a_closed_stdout_is_not_an_error() {
     assert_eq!(told, "exit 0\n--- stdout\n0\n");
 }
 
+#[test]
+fn an_answer_that_cannot_be_written_is_an_error() {
+    let place = CleanHome::new();
+    for line in ["config", "--help", "version", "daemon stop", "doctor"] {
+        let script = format!("'{}' {line} >/dev/full", env!("CARGO_BIN_EXE_relto"));
+        let mut shell = Command::new("bash");
+        shell.env("HOME", place.path("home"));
+        let told = place.told(shell.arg("-c").arg(script));
+        let error = "relto: error: cannot write to the standard output\n";
+        assert_eq!(told.matches(error).count(), 1, "{line}: {told}");
+        assert!(told.starts_with("exit 1\n"), "{line}: {told}");
+        assert!(told.contains("No space left on device"), "{line}: {told}");
+    }
+}
+
 /// The answers to several command lines, one after the other.
 fn answers(lines: &[&str]) -> String {
     let place = CleanHome::new();
