@@ -69,6 +69,13 @@ fn look(
             return None;
         }
     };
+    if !toolchain.version().contains("clang version") && toolchain.release().is_none() {
+        findings.push(Finding::bad(
+            format!("`{}` is not clang", toolchain.compiler().display()),
+            "`relto doctor COMPILER` examines a clang; without a name the one in `PATH`",
+        ));
+        return None;
+    }
     findings.push(Finding::good(format!(
         "`{}` is {}, for {}",
         toolchain.compiler().display(),

@@ -108,6 +108,9 @@ fn a_file_that_is_not_a_compiler_is_reported_with_a_hint() {
     doctor_of(&foreign, &[])
         .has(&["clang-foreign` is for ", "hint: use a clang built for "])
         .ends(1);
+    doctor_of(Path::new("/bin/true"), &[])
+        .has(&["true` is not clang", "hint: ", "a link would fail"])
+        .ends(1);
     doctor_of(&path("missing"), &[])
         .has(&["cannot use compiler", "missing`", "hint: "])
         .ends(1);
