@@ -168,11 +168,14 @@ impl History {
             .unwrap_or_default()
     }
 
-    /// Forgets all links, for `relto stats`. False if the database cannot be written.
+    /// Forgets all links, with their keys and timings, for `relto stats`; what compiles take is still
+    /// known. False if the database cannot be written.
     pub fn forget_links(&self) -> bool {
-        let forgotten = self
-            .state
-            .write(|transaction| transaction.execute("DELETE FROM links", []));
+        let forgotten = self.state.write(|transaction| {
+            transaction.execute_batch(
+                "DELETE FROM links; DELETE FROM link_keys; DELETE FROM link_timings;",
+            )
+        });
         forgotten.is_some()
     }
 

@@ -269,3 +269,25 @@ fn modules_that_the_wrapper_has_renamed_are_called_as_the_user_calls_them() {
     );
     assert!(told["linker"].as_u64() > Some(0), "the thin link's time");
 }
+
+#[test]
+fn links_that_stats_has_forgotten_are_not_reported_or_explained() {
+    let home = Home::new();
+    Link::new(&feature(Feature::Plain))
+        .run_at(&home)
+        .expect_works();
+    let dir = tempfile::tempdir().expect("a directory");
+    let told = |arguments: &[&str]| relto(dir.path(), &home, arguments);
+    assert!(told(&["report"]).0);
+    assert!(told(&["stats", "--zero"]).0);
+    let (works, stderr) = told(&["report"]);
+    assert!(
+        !works && stderr.contains("no link is recorded yet"),
+        "{stderr}"
+    );
+    let (works, stderr) = told(&["explain", "main.o"]);
+    assert!(
+        !works && stderr.contains("no link that was recorded"),
+        "{stderr}"
+    );
+}

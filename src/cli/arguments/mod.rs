@@ -217,7 +217,7 @@ pub(super) struct StatsRequest {
     /// Answer in JSON
     #[arg(long)]
     pub(super) json: bool,
-    /// Forget all links that were recorded
+    /// Forget all links that were recorded, also for `report` and `explain`
     #[arg(long, conflicts_with_all = ["last", "since", "json"])]
     pub(super) zero: bool,
 }
