@@ -18,7 +18,7 @@ use super::{CommandError, output};
 use crate::action::guard::{Unsound, check_modules};
 use crate::digest::hex;
 use crate::error::{ExitCode, Hinted, with_causes};
-use crate::thinlto::{Index, ModuleEntry, ModuleHash};
+use crate::thinlto::{Index, IndexError, ModuleEntry, ModuleHash};
 
 /// A list of imports that cannot be told from the module itself.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,28 @@ struct WhoseIndex {
 impl Hinted for WhoseIndex {
     fn hints(&self) -> Vec<String> {
         vec!["pass `--module=NAME` with a name that `relto index inputs` shows".to_owned()]
+    }
+}
+
+/// The file that the user has named, and not one that a link reads.
+#[derive(Debug, thiserror::Error)]
+enum NotAnIndex {
+    #[error("cannot read the index")]
+    Unreadable(#[source] std::io::Error),
+    #[error("`{name}` is not a sound index")]
+    Unsound {
+        name: String,
+        #[source]
+        source: IndexError,
+    },
+}
+
+impl Hinted for NotAnIndex {
+    fn hints(&self) -> Vec<String> {
+        vec![
+            "the index of `a.o` is `a.o.thinlto.bc`; a linker leaves it with `--thinlto-index-only` or `--save-temps`"
+                .to_owned(),
+        ]
     }
 }
 
@@ -50,12 +72,11 @@ pub(super) fn run(look: &IndexLook) -> Result<ExitCode, CommandError> {
         return Ok(ExitCode::Usage);
     }
     let name = look.file.display().to_string();
-    let bytes = fs::read(&look.file).map_err(|source| unreadable(&name, source))?;
+    let failed = |error: NotAnIndex| Box::new(error) as CommandError;
+    let bytes = fs::read(&look.file).map_err(|error| failed(NotAnIndex::Unreadable(error)))?;
     let index = Index::parse(&bytes).map_err(|source| {
-        unsound(Unsound::Index {
-            name: name.clone(),
-            source,
-        })
+        let name = name.clone();
+        failed(NotAnIndex::Unsound { name, source })
     })?;
     let text = match (look.action, look.format) {
         (IndexAction::Show, IndexFormat::Json) => lines(&show_json(&index)),
@@ -96,13 +117,6 @@ fn lines(value: &Value) -> String {
 
 fn unsound(error: Unsound) -> CommandError {
     Box::new(error)
-}
-
-fn unreadable(name: &str, source: std::io::Error) -> CommandError {
-    unsound(Unsound::Unreadable {
-        name: name.to_owned(),
-        source,
-    })
 }
 
 fn show(index: &Index<'_>) -> String {

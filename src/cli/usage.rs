@@ -7,7 +7,7 @@ use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::arguments::nearest_command;
+use super::arguments::{is_command, nearest_command};
 use crate::error::Hinted;
 
 /// What a command line is answered with that leads to no command.
@@ -72,17 +72,17 @@ pub(super) fn answer(error: &clap::Error, first: Option<&OsString>) -> Answer {
         ErrorKind::DisplayHelp
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
         | ErrorKind::DisplayVersion => Answer::Text(error.render().to_string()),
-        _ => Answer::Error(usage_error(error)),
+        _ => Answer::Error(usage_error(error, first.and_then(|word| word.to_str()))),
     }
 }
 
-fn usage_error(error: &clap::Error) -> UsageError {
+fn usage_error(error: &clap::Error, first: Option<&str>) -> UsageError {
     let argument = context(error, ContextKind::InvalidArg);
     let (message, hint) = match (error.kind(), argument) {
-        (ErrorKind::UnknownArgument, Some(argument)) => unknown(error, &argument),
+        (ErrorKind::UnknownArgument, Some(argument)) => unknown(error, &argument, first),
         (ErrorKind::InvalidSubcommand, _) => {
             let word = context(error, ContextKind::InvalidSubcommand);
-            unknown(error, &word.unwrap_or_default())
+            unknown(error, &word.unwrap_or_default(), first)
         }
         (ErrorKind::InvalidValue, Some(argument)) => invalid(error, &argument),
         (ErrorKind::MissingRequiredArgument, Some(argument)) => {
@@ -118,16 +118,17 @@ fn invalid(error: &clap::Error, argument: &str) -> (String, String) {
 }
 
 /// An unknown option, or a word too many.
-fn unknown(error: &clap::Error, argument: &str) -> (String, String) {
+fn unknown(error: &clap::Error, argument: &str, first: Option<&str>) -> (String, String) {
     if argument.starts_with('-') && !argument.starts_with("--") {
         let hint = "relto has long options only; `relto --help-all` lists them".to_owned();
         return (format!("unknown option `{argument}`"), hint);
     }
     let Some(name) = argument.strip_prefix("--") else {
-        return (
-            format!("unexpected argument `{argument}`"),
-            "the job file is the last argument, and there is only one".to_owned(),
-        );
+        let hint = match first.filter(|word| is_command(word)) {
+            Some(command) => format!("`relto {command} --help` shows the usage"),
+            None => "the job file is the last argument, and there is only one".to_owned(),
+        };
+        return (format!("unexpected argument `{argument}`"), hint);
     };
     let hint = match context(error, ContextKind::SuggestedArg) {
         Some(option) => format!("did you mean `{option}`?"),

@@ -431,3 +431,42 @@ fn an_unknown_option_before_a_compiler_or_a_linker_is_an_error() {
     exit 0
     ");
 }
+
+#[test]
+fn hints_are_about_the_command_that_was_typed() {
+    let told = answers(&[
+        "stats x",
+        "completions bash zsh",
+        "index show missing",
+        "explain a.o b.o",
+        "explain --last a.o nosuch",
+    ]);
+    insta::assert_snapshot!(told, @r"
+    $ relto stats x
+    exit 2
+    --- stderr
+    relto: error: unexpected argument `x`
+      hint: `relto stats --help` shows the usage
+    $ relto completions bash zsh
+    exit 2
+    --- stderr
+    relto: error: unexpected argument `zsh`
+      hint: `relto completions --help` shows the usage
+    $ relto index show missing
+    exit 1
+    --- stderr
+    relto: error: cannot read the index
+      caused by: failed to open file `missing`: No such file or directory (os error 2)
+      hint: the index of `a.o` is `a.o.thinlto.bc`; a linker leaves it with `--thinlto-index-only` or `--save-temps`
+    $ relto explain a.o b.o
+    exit 2
+    --- stderr
+    relto: error: unexpected argument `b.o`
+      hint: name one module, or two job files to compare
+    $ relto explain --last a.o nosuch
+    exit 2
+    --- stderr
+    relto: error: unexpected argument `nosuch`
+      hint: name one module, or two job files to compare
+    ");
+}

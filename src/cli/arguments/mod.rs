@@ -452,6 +452,10 @@ pub(super) fn bare_parser() -> clap::Command {
     CommandLine::command()
 }
 
+pub(super) fn is_command(word: &str) -> bool {
+    bare_parser().find_subcommand(word).is_some()
+}
+
 /// The command that `word` was probably meant to be.
 pub(super) fn nearest_command(word: &str) -> Option<String> {
     let parser = bare_parser();

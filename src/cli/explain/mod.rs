@@ -34,6 +34,17 @@ enum NotExplainable {
     Gone(String, String),
 }
 
+/// Only links can be compared.
+#[derive(Debug, thiserror::Error)]
+#[error("unexpected argument `{0}`")]
+struct OneModule(String);
+
+impl Hinted for OneModule {
+    fn hints(&self) -> Vec<String> {
+        vec!["name one module, or two job files to compare".to_owned()]
+    }
+}
+
 impl Hinted for NotExplainable {
     fn hints(&self) -> Vec<String> {
         let hint = match self {
@@ -56,6 +67,10 @@ pub(super) fn run(
     let jobs = match (&wanted.last, subject) {
         (None, Some(subject)) if is_job_file(subject) => subject,
         (last, subject) => {
+            if let Some(more) = one_too_many(wanted) {
+                output::error(&OneModule(more));
+                return Ok(ExitCode::Usage);
+            }
             let named = last.as_deref().filter(|module| !module.is_empty());
             let subject = subject.map(|subject| subject.to_string_lossy());
             return last::run(context, named.or(subject.as_deref()));
@@ -68,6 +83,16 @@ pub(super) fn run(
         Some(earlier) => differences(&compare(&read(earlier, &options)?, &now)),
     };
     Ok(output::print(&text))
+}
+
+/// A second word where only one module can be explained.
+fn one_too_many(wanted: &ExplainRequest) -> Option<String> {
+    let last = wanted.last.as_deref().filter(|last| !last.is_empty());
+    let more = wanted
+        .earlier
+        .as_ref()
+        .or(last.and(wanted.subject.as_ref()));
+    more.map(|more| more.display().to_string())
 }
 
 /// Anything else is the name of a module.
