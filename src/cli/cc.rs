@@ -13,7 +13,7 @@ use super::engine;
 use super::engine_error::EngineError;
 use super::front_end::{self, FrontEnd};
 use super::{CommandContext, arguments, local_slots, output, throttle, upload_ahead};
-use crate::config::{LOCAL_JOBS, Opt, OptionKind, Settings, Warning};
+use crate::config::{LOCAL_JOBS, Opt, OptionKind, Settings, Warning, is_unused_bazel_flag};
 use crate::error::{ExitCode, Hinted};
 use crate::events::{Event, Events};
 use crate::exec::JobFailure;
@@ -139,7 +139,7 @@ fn direct(all: &[OsString]) -> Option<Launch<'_>> {
         _ => return None,
     };
     let mut rest = own;
-    let mut local_jobs = None;
+    let (mut local_jobs, mut unknown) = (None, None);
     let mut end = own.len();
     while let [word, after @ ..] = rest {
         end = own.len() - rest.len();
@@ -157,7 +157,14 @@ fn direct(all: &[OsString]) -> Option<Launch<'_>> {
             None => (option, None),
         };
         let name = name.replace('-', "_");
-        let known = Opt::find(&name).or_else(|| switched_off(&name))?;
+        let Some(known) = Opt::find(&name).or_else(|| switched_off(&name)) else {
+            if ["help", "help_all"].contains(&&*name) || is_unused_bazel_flag(&name) {
+                return None;
+            }
+            unknown.get_or_insert(word);
+            rest = after;
+            continue;
+        };
         let takes_next = value.is_none() && known.kind() != OptionKind::Switch;
         rest = after.get(usize::from(takes_next)..)?;
         if known.name == LOCAL_JOBS.name {
@@ -167,6 +174,13 @@ fn direct(all: &[OsString]) -> Option<Launch<'_>> {
     let [compiler, words @ ..] = rest else {
         return None;
     };
+    if let Some(unknown) = unknown {
+        // Without the dashes it may as well be the compiler's, and is an error of the full parser.
+        if own[end] != "--" {
+            return None;
+        }
+        tell_unknown(unknown, words);
+    }
     Some(Launch {
         compiler: compiler.clone(),
         words,
@@ -174,6 +188,17 @@ fn direct(all: &[OsString]) -> Option<Launch<'_>> {
         local_jobs,
         wrappers: None,
     })
+}
+
+/// The first release promises that a compile goes on after an option that it does not know, if dashes
+/// say where the compiler stands. A backend ends with an error that says the same.
+fn tell_unknown(option: &OsStr, words: &[OsString]) {
+    if !launcher::looks_like_a_backend(words) {
+        output::warning(&Warning {
+            text: format!("unknown option `{}`", option.display()),
+            hint: Some("`relto --help-all` lists every option".to_owned()),
+        });
+    }
 }
 
 /// The switch that is off by `name`: `no_quiet` or `noquiet`.

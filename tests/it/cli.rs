@@ -405,6 +405,8 @@ fn an_unknown_option_before_a_compiler_or_a_linker_is_an_error() {
         "cc -O2 clang",
         "ld --bogus ld.lld a.o",
         "cc --noquiet /bin/true -c a.c",
+        "cc --frobnicate -- /bin/true -c a.c",
+        "cc --frobnicate -- clang -c -x ir a.o -fthinlto-index=a.o.thinlto.bc -o b.o",
     ]);
     insta::assert_snapshot!(told, @r"
     $ relto cc --lokal-jobs=8 clang -c a.c -o a.o
@@ -429,6 +431,16 @@ fn an_unknown_option_before_a_compiler_or_a_linker_is_an_error() {
       hint: `relto --help-all` lists every option
     $ relto cc --noquiet /bin/true -c a.c
     exit 0
+    $ relto cc --frobnicate -- /bin/true -c a.c
+    exit 0
+    --- stderr
+    relto: warning: unknown option `--frobnicate`
+      hint: `relto --help-all` lists every option
+    $ relto cc --frobnicate -- clang -c -x ir a.o -fthinlto-index=a.o.thinlto.bc -o b.o
+    exit 2
+    --- stderr
+    relto: error: unknown option `--frobnicate`
+      hint: `relto --help-all` lists every option
     ");
 }
 
