@@ -122,8 +122,8 @@ fn among_temporary(temporary: &Path) -> Option<PathBuf> {
     let dir = temporary.join(format!("relto-told-{user}"));
     create_private_dir(&dir).ok()?;
     let found = fs_err::symlink_metadata(&dir).ok()?;
-    let is_private = found.is_dir() && found.uid() == user && found.mode() & 0o077 == 0;
-    is_private.then_some(dir)
+    let is_open = found.mode() & 0o077 != 0;
+    (found.is_dir() && found.uid() == user && !is_open).then_some(dir)
 }
 
 /// There is one file for each text that was shown; one that cannot be removed stays.
