@@ -138,7 +138,7 @@ fn an_unknown_option_before_another_program_is_no_program() {
     for (line, first) in [
         ("cc --quiet clang --lokal-jobs=8", "clang"),
         ("cc --quiet -- -odd -c", "-odd"),
-        ("cc --spawn_strategy=remote clang -c", "clang"),
+        ("cc --remote_execution_priority=1 clang -c", "clang"),
         ("cc clang", "clang"),
     ] {
         let Command::Cc { words } = parsed(line).command else {
