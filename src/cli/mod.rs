@@ -173,10 +173,8 @@ fn unused(flags: &[String]) -> Option<Warning> {
 
 /// What the processes of a build tell each other.
 fn throttle(settings: &Settings) -> Throttle {
-    match settings.state_dir() {
-        Some(dir) => Throttle::new(Some(dir)),
-        None => Throttle::without_home(settings.daemon.dir.as_deref(), &std::env::temp_dir()),
-    }
+    let runtime_dir = settings.daemon.dir.as_deref();
+    Throttle::of_user(settings.state_dir(), runtime_dir, &std::env::temp_dir())
 }
 
 /// To be asked where nothing was found on record: the reason why `state` could not be used.

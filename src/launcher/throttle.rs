@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::OFlags;
+use rustix::fs::{Access, OFlags};
 
 use crate::digest::{DigestFunction, is_hex};
 use crate::fs::{OwnDir, create_private_dir, modified};
@@ -46,11 +46,11 @@ impl Throttle {
         }
     }
 
-    /// For a user without a home: remembers in `runtime_dir`, the user's own, or else in a directory
-    /// of this user alone among the temporary files of `temporary`.
+    /// Remembers in `dir`. Where there is none or it takes no files, in `runtime_dir`, the user's own, or
+    /// else in a directory of this user alone among the temporary files of `temporary`.
     #[must_use]
-    pub fn without_home(runtime_dir: Option<&Path>, temporary: &Path) -> Self {
-        match runtime_dir {
+    pub fn of_user(dir: Option<&Path>, runtime_dir: Option<&Path>, temporary: &Path) -> Self {
+        match dir.filter(|dir| takes_files(dir)).or(runtime_dir) {
             Some(dir) => Self::new(Some(dir)),
             None => Self::new(among_temporary(temporary).as_deref()),
         }
@@ -114,6 +114,12 @@ impl Throttle {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Whether `dir` can be made or written. Nothing is made before there is something to remember.
+fn takes_files(dir: &Path) -> bool {
+    let nearest = dir.ancestors().find(|it| it.symlink_metadata().is_ok());
+    nearest.is_some_and(|it| it.is_dir() && rustix::fs::access(it, Access::WRITE_OK).is_ok())
 }
 
 /// `None` where another user has made, or may write, what has the name.
@@ -236,7 +242,7 @@ mod tests {
     #[test]
     fn without_a_home_a_warning_is_shown_once_if_a_directory_is_of_this_user_alone() {
         let temporary = tempfile::tempdir().expect("a temporary directory");
-        let throttle = || Throttle::without_home(None, temporary.path());
+        let throttle = || Throttle::of_user(None, None, temporary.path());
         assert!(throttle().first_time("a") && !throttle().first_time("a"));
         let entry = fs::read_dir(temporary.path()).expect("listed").next();
         let dir = entry.expect("made").expect("read").path();
@@ -249,7 +255,14 @@ mod tests {
         assert!(throttle().first_time("a") && throttle().first_time("a"));
         assert_eq!(fs::read_dir(elsewhere.path()).expect("listed").count(), 0);
 
-        let own = Throttle::without_home(Some(elsewhere.path()), temporary.path());
-        assert!(own.first_time("b") && !own.first_time("b"));
+        let own =
+            |dir: Option<&Path>| Throttle::of_user(dir, Some(elsewhere.path()), temporary.path());
+        assert!(own(None).first_time("b") && !own(None).first_time("b"));
+        // It cannot be made there, as in a home that is mounted read-only.
+        let unusable = Some(Path::new("/dev/null/relto"));
+        assert!(!own(unusable).first_time("b"));
+        let home = tempfile::tempdir().expect("a directory");
+        let usable = Some(home.path());
+        assert!(own(usable).first_time("b") && !own(usable).first_time("b"));
     }
 }
