@@ -1,4 +1,7 @@
 //! What a source tree may set, and where credentials go.
+//!
+//! Longer than other files: all tests are about one question, what of a tree counts before and after it is
+//! allowed, and share its helpers.
 
 use std::path::Path;
 
