@@ -186,7 +186,7 @@ pub(super) fn default_output(module: &str, kind: OutputKind) -> String {
 
 /// The last `-x` before the input decides; without one, clang takes anything but source for bitcode
 /// here.
-fn is_for_bitcode(arguments: &[Argument<'_>]) -> bool {
+pub(super) fn is_for_bitcode(arguments: &[Argument<'_>]) -> bool {
     let before = arguments
         .iter()
         .take_while(|it| it.meaning != Meaning::Input);

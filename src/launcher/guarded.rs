@@ -8,8 +8,9 @@ use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
 
+use super::backend::is_for_bitcode;
 use super::texts;
-use crate::action::arguments::{self, Meaning};
+use crate::action::arguments;
 use crate::action::guard::admitted_failure;
 use crate::action::kind::{OutputKind, WrongOutput, check_output, required_kind};
 use crate::error::Hinted;
@@ -107,13 +108,7 @@ fn kind(words: &[OsString]) -> OutputKind {
     let words = texts(words).unwrap_or_default();
     let arguments = arguments::parse(&words);
     // Headers and modules become other files.
-    let mut languages = arguments
-        .iter()
-        .filter(|it| it.meaning == Meaning::Language);
-    if languages
-        .next_back()
-        .is_some_and(|it| it.value != Some("ir"))
-    {
+    if !is_for_bitcode(&arguments) {
         return OutputKind::Other;
     }
     let target = arguments::target(&arguments);
