@@ -293,6 +293,7 @@ impl LinkPlan {
             arguments,
             files,
             map: map.map(PathBuf::from),
+            dependencies: final_link::Dependencies::of(self, scratch),
         })
     }
 }
@@ -305,6 +306,8 @@ pub struct FinalLink {
     files: final_link::RenamedFiles,
     /// Where the linker says what is where in the program.
     map: Option<PathBuf>,
+    /// The list of files that the program was made of, where the linker writes one.
+    dependencies: Option<final_link::Dependencies>,
 }
 
 impl FinalLink {
@@ -334,6 +337,18 @@ impl FinalLink {
         if let Ok(map) = fs::read_regular(path) {
             // Written in place, as the linker does.
             let _ = fs_err::write(path, self.restored(&map));
+        }
+    }
+
+    /// Names the inputs of the whole link in the list of dependencies, in place of those that only
+    /// the final link has. The linker writes the list of a link that fails, too.
+    ///
+    /// # Errors
+    /// The list cannot be read or written, or has another form.
+    pub fn correct_dependencies(&self) -> Result<(), Refusal> {
+        match &self.dependencies {
+            Some(dependencies) => dependencies.correct(),
+            None => Ok(()),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `relto ld` links the same program as the linker alone.
 
+mod dependencies;
 mod drivers;
 mod ends;
 mod farms;

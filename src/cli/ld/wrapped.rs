@@ -85,10 +85,13 @@ impl<'a> Wrapped<'a> {
             stderr: last.messages(call.program, &stderr, &finished.stderr),
             ..finished
         };
-        if !finished.succeeded() {
-            return link.failed(plan, &jobs, &last, finished);
-        }
-        last.restore_map();
+        let finished = if finished.succeeded() {
+            last.restore_map();
+            finished
+        } else {
+            link.failed(plan, &jobs, &last, finished)?
+        };
+        last.correct_dependencies()?;
         Ok(finished)
     }
 

@@ -198,7 +198,7 @@ const VALUES: &[(&str, Role)] = &[
     ("opt-remarks-passes", INTERNALS),
     ("why-live", SHOWS),
     ("print-archive-stats", SHOWS),
-    ("dependency-file", SHOWS),
+    ("dependency-file", FinalOnly),
     ("warn-backrefs-exclude", Keep),
     ("chroot", INPUTS),
     ("format", INPUTS),

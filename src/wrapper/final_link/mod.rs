@@ -18,11 +18,13 @@ use super::{Flavour, Jobs, LinkPlan, Refusal, base, in_parallel, roots, text};
 
 mod asked;
 mod debug_map;
+mod dependencies;
 mod natives;
 mod renamed;
 
 use self::natives::{LinkedNatives, WrittenArchive, pulled_members, read_natives};
 
+pub(super) use dependencies::Dependencies;
 pub(super) use renamed::RenamedFiles;
 
 const NATIVES: &str = "n";

@@ -116,6 +116,9 @@ impl Library {
 #[derive(Debug)]
 pub(super) struct LinkInputs {
     pub(super) pieces: Vec<Piece>,
+    /// The files that the command line and its scripts name, in the order in which the linker opens
+    /// them.
+    pub(super) named: Vec<String>,
     pub(super) libraries: HashMap<String, Arc<Library>>,
     /// Words of linker scripts that may select files by their names.
     pub(super) patterns: HashSet<String>,

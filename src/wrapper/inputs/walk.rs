@@ -94,6 +94,7 @@ impl CommandLineWalk {
             flavour,
             inputs: LinkInputs {
                 pieces: Vec::new(),
+                named: Vec::new(),
                 libraries: HashMap::new(),
                 patterns: HashSet::new(),
                 assigned: AssignedSymbols::default(),
@@ -195,6 +196,7 @@ impl CommandLineWalk {
 
     /// `words` name the file at `path`.
     fn file(&mut self, path: &str, words: Vec<String>) -> Result<(), Refusal> {
+        self.inputs.named.push(path.to_owned());
         let kind = FileKind::of_file(Path::new(path));
         // `-all_load` counts more than `--start-lib`.
         let lazy = self.in_lib && !(self.flavour == Flavour::MachO && self.state.whole);
@@ -333,6 +335,7 @@ impl CommandLineWalk {
         let Some(path) = found.as_deref().and_then(Path::to_str) else {
             return Ok(());
         };
+        self.inputs.named.push(path.to_owned());
         let script = read_script(path)?;
         if !script.named.is_empty() {
             let words = words.join(" ");

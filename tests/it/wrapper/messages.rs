@@ -12,7 +12,7 @@ use crate::support::wrapped::{Release, WrapperDir};
 const COMMON: &str = "int f(void); int g(void); int twice; __attribute__((noinline)) int w(void) { __asm__(\"\"); return 1; }\n\
     int main(void) { return f() + g() + twice + w(); }\n";
 
-fn fixture(release: &Release) -> WrapperDir {
+pub(super) fn fixture(release: &Release) -> WrapperDir {
     let fixture = WrapperDir::new(release);
     let flags = ["-flto=thin", "-fPIC", "-fcommon"];
     fixture.compile("main.c", COMMON, &flags);
@@ -45,7 +45,12 @@ fn fixture(release: &Release) -> WrapperDir {
     fixture
 }
 
-fn link(fixture: &WrapperDir, through_relto: bool, linker: &str, words: &[&str]) -> Output {
+pub(super) fn link(
+    fixture: &WrapperDir,
+    through_relto: bool,
+    linker: &str,
+    words: &[&str],
+) -> Output {
     let linker = fixture.release.tool(linker);
     let mut command = Command::new(if through_relto {
         Path::new(env!("CARGO_BIN_EXE_relto"))
