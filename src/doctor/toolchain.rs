@@ -8,8 +8,10 @@ use std::process::Command;
 use indicatif::HumanBytes;
 
 use super::{Finding, Grade, ReportSection};
+use crate::action::toolchain_tree::ToolFile;
 use crate::compiler::{CompilerError, ResolvedToolchain, ToolchainSource};
 use crate::digest::Digest;
+use crate::fs::Medium;
 use crate::hash_cache::HashCache;
 use crate::link::Options;
 use crate::state::State;
@@ -18,6 +20,8 @@ use crate::state::State;
 const OLDEST: u32 = 21;
 /// The first release whose linker the wrapper takes apart.
 const OLDEST_WRAPPED: u32 = 14;
+/// Bytes of a compiler that take a tenth of a second or so to hash.
+const WORTH_A_WARNING: u64 = 64 << 20;
 /// What `clang` is called where several are installed, the newest first.
 const NAMES: [&str; 5] = ["clang", "clang-24", "clang-23", "clang-22", "clang-21"];
 
@@ -87,6 +91,7 @@ fn look(
         return None;
     }
     findings.push(files(&toolchain, options));
+    findings.extend(read_again(&toolchain.tree().files));
     if let Some(reason) = toolchain.obstacle() {
         findings.push(Finding::warning(
             format!("all jobs would run in place, uncached: {reason}"),
@@ -156,6 +161,26 @@ fn files(toolchain: &ResolvedToolchain, options: &Options) -> Finding {
         HumanBytes(bytes),
         short(toolchain.tree().root)
     ))
+}
+
+/// Whether links hash much of `files` each time, as their times do not show whether they changed.
+fn read_again(files: &[ToolFile]) -> Option<Finding> {
+    let again = files
+        .iter()
+        .filter(|file| !Medium::of(&file.host).is_believed(file.identity.ctime_ns));
+    let sizes: Vec<u64> = again.map(|file| file.identity.size).collect();
+    let bytes: u64 = sizes.iter().sum();
+    (bytes >= WORTH_A_WARNING).then(|| {
+        Finding::warning(
+            format!(
+                "{} of them, {}, have the times of an image, or are on a file system where files can change without \
+                 their times changing: each link reads them again, a second or so for each GiB",
+                sizes.len(),
+                HumanBytes(bytes)
+            ),
+            "install the compiler on ext4, XFS, Btrfs or ZFS; where it is there already, run `chmod a+r` on its files once",
+        )
+    })
 }
 
 fn short(digest: Digest) -> String {

@@ -164,6 +164,29 @@ fn a_directory_whose_files_have_no_true_times_is_a_warning_that_says_what_it_cos
 }
 
 #[test]
+fn a_compiler_whose_files_have_no_true_times_is_a_warning_that_says_what_it_costs() {
+    let Some(memory) = Mount::new("size=1g") else {
+        return;
+    };
+    let clang = fs::canonicalize(Llvm::get().tool("clang")).expect("installed");
+    let listed = Command::new("ldd").arg(&clang).output().expect("started");
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let of_llvm =
+        |word: &&str| word.starts_with('/') && (word.contains("LLVM") || word.contains("clang"));
+    let libraries = listed.split_whitespace().filter(of_llvm).map(Path::new);
+    let [bin, lib] = ["bin", "lib"].map(|name| memory.dir().join(name));
+    for (dir, file) in libraries.map(|file| (&lib, file)).chain([(&bin, &*clang)]) {
+        fs::create_dir_all(dir).expect("made");
+        let name = file.file_name().expect("a name");
+        fs::copy(file, dir.join(name)).expect("copied");
+    }
+    let name = clang.file_name().expect("a name");
+    let hint = "install the compiler on ext4";
+    let cost = "each link reads them again, a second or so for each GiB";
+    doctor_of(&bin.join(name), &[]).has(&["  warning  ", cost, hint]);
+}
+
+#[test]
 fn a_directory_whose_files_cannot_be_locked_is_a_warning_that_says_what_is_missing() {
     let home = Home::new();
     let mut command = Command::new(env!("CARGO_BIN_EXE_relto"));
