@@ -35,6 +35,8 @@ packages=(automake bc bison build-essential chromium clang-22 lld-22 llvm-22 bub
   flex fonts-dejavu-core gdb libelf-dev libssl-dev libstdc++-12-dev libtool make meson nginx-light ninja-build openssl python3 time xz-utils)
 # What the recipes of docs/builds.md name besides.
 packages+=(ccache debhelper fakeroot libclang-rt-22-dev sccache)
+# Programs of WebAssembly.
+packages+=(libc++-22-dev-wasm32 libc++abi-22-dev-wasm32 libclang-rt-22-dev-wasm32 nodejs wasi-libc)
 [ "$(uname -m)" != x86_64 ] || packages+=(libc6-dev-arm64-cross libgcc-12-dev-arm64-cross qemu-user-static)
 command -v pip >/dev/null || packages+=(python3-pip)
 [ -z "${RELTO_TEST_LONG:-}" ] || packages+=(clang debootstrap llvm postgresql python3-venv)

@@ -102,6 +102,8 @@ fn leaves_users_unmapped(map: &str) -> bool {
 mod tests {
     use std::os::unix::fs::{PermissionsExt as _, chown};
 
+    use relto_testing::skip::skip;
+
     use super::*;
 
     fn set_mode(dir: &Path, mode: u32) {
@@ -134,7 +136,7 @@ mod tests {
         let complaint = || shared_with(&dir).expect("there").unwrap_or_default();
         assert_eq!(complaint(), "");
         if !rustix::process::geteuid().is_root() {
-            return; // only root gives files away
+            return skip("only root gives files away");
         }
         chown(&dir, None, Some(12345)).expect("given away");
         assert_eq!(complaint(), "");
@@ -171,7 +173,7 @@ mod tests {
         let top = tempfile::tempdir().expect("a directory");
         let flags = rustix::fs::XattrFlags::empty();
         if rustix::fs::setxattr(top.path(), ACCESS_LIST, &list_for(12345), flags).is_err() {
-            return; // a file system without such lists
+            return skip("this file system has no access control lists");
         }
         let complaint = shared_with(top.path()).expect("there").unwrap_or_default();
         assert!(complaint.contains("access control list"), "{complaint}");

@@ -1,28 +1,30 @@
 //! `wasm-ld`: programs that run under node.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use fs_err as fs;
 
 use crate::support::llvm::run;
+use crate::support::skip::skip;
 use crate::support::wrapped::{Release, WrapperDir};
 
 const RUN: &str = "const { WASI } = require('wasi'); const fs = require('fs');\n\
     const wasi = new WASI({ version: 'preview1', args: ['app'], env: {}, preopens: {} });\n\
     WebAssembly.instantiate(fs.readFileSync('app'), wasi.getImportObject()).then(it => wasi.start(it.instance));\n";
 
-/// `None` where Debian's packages for WebAssembly are missing.
-#[expect(clippy::print_stdout, reason = "what was skipped is for the log")]
+/// `None` after recording the test as skipped, where Debian's packages for WebAssembly are missing.
+#[track_caller]
 fn fixture() -> Option<WrapperDir> {
     let release = Release::under_test();
-    let needed = ["/usr/lib/wasm32-wasi/libc.a", "/usr/bin/node"];
-    let builtins = "/usr/lib/llvm-22/lib/clang/22/lib/wasi";
-    if let Some(missing) = needed
-        .into_iter()
-        .chain([builtins])
-        .find(|it| !fs::exists(it).unwrap_or(false))
-    {
-        println!("skipped: `{missing}` is missing (wasi-libc, libclang-rt-22-dev-wasm32, nodejs)");
+    let builtins = format!("../lib/clang/{}/lib/wasi", release.major);
+    let needed = [
+        PathBuf::from("/usr/lib/wasm32-wasi/libc++.a"),
+        PathBuf::from("/usr/bin/node"),
+        release.bin.join(builtins),
+    ];
+    if let Some(missing) = needed.iter().find(|it| !it.exists()) {
+        skip(&format!("there is no `{}`", missing.display()));
         return None;
     }
     let fixture = WrapperDir::new(&release);
@@ -335,9 +337,6 @@ fn no_index_is_written_beside_a_module_for_regular_lto() {
 #[test]
 fn a_cxx_program_is_wasm_lds_own_and_runs() {
     let Some(fixture) = fixture() else { return };
-    if !fs::exists("/usr/lib/wasm32-wasi/libc++.a").unwrap_or(false) {
-        return;
-    }
     let thin = [&TARGET[..], &["-flto=thin", "-fno-exceptions"]].concat();
     let native = [&TARGET[..], &["-fno-exceptions"]].concat();
     fixture.compile(
