@@ -57,6 +57,10 @@ impl Refusal {
     fn unreadable(path: &Path, error: &io::Error) -> Self {
         Self(format!("cannot read `{}`: {error}", path.display()))
     }
+
+    fn unwritable(path: &Path, error: &io::Error) -> Self {
+        Self(format!("cannot write `{}`: {error}", path.display()))
+    }
 }
 
 impl Hinted for Refusal {}
@@ -287,7 +291,7 @@ impl LinkPlan {
     pub fn final_link(&self, scratch: &Path, jobs: &mut Jobs) -> Result<FinalLink, Refusal> {
         let (arguments, files) = final_link::prepare(self, jobs, scratch)?;
         let arguments = response_file(scratch, "final-link.rsp", &arguments)
-            .map_err(|error| Refusal::unreadable(scratch, &error))?;
+            .map_err(|error| Refusal::unwritable(scratch, &error))?;
         let map = ["Map", "map"].iter().find_map(|name| self.value_of(name));
         Ok(FinalLink {
             arguments,

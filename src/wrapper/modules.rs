@@ -47,7 +47,7 @@ impl Modules {
         scratch: &Path,
     ) -> Result<Self, Refusal> {
         let objects = scratch.join(OBJECTS);
-        let unwritable = |error| Refusal::unreadable(scratch, &error);
+        let unwritable = |error| Refusal::unwritable(scratch, &error);
         fs::create_dir_all(&objects).map_err(unwritable)?;
         let sources = thin
             .modules
@@ -211,10 +211,10 @@ fn rename(names: &[&str], sources: &[ModuleSource], dir: &Path) -> Result<Vec<St
                 None => Ok(()),
             }
         };
-        put().map_err(|error| Refusal::unreadable(&path, &error))?;
+        put().map_err(|error| Refusal::unwritable(&path, &error))?;
         if source.file().is_none() {
             fs::write(&path, source.bitcode()?)
-                .map_err(|error| Refusal::unreadable(&path, &error))?;
+                .map_err(|error| Refusal::unwritable(&path, &error))?;
         }
         text(&path)
     })
@@ -248,7 +248,7 @@ fn imports(
         let rewritten = index
             .rewrite(&names)
             .map_err(|error| wrong(error.to_string()))?;
-        fs::write(shard, rewritten.bytes).map_err(|error| Refusal::unreadable(shard, &error))?;
+        fs::write(shard, rewritten.bytes).map_err(|error| Refusal::unwritable(shard, &error))?;
     }
     let own = known.get(&chosen.name[..]).copied();
     let imports = names.into_iter().filter(|name| Some(*name) != own);

@@ -67,7 +67,7 @@ pub(super) fn object(
         let times = FileTimes::new().set_modified(SystemTime::UNIX_EPOCH);
         let set = File::options().write(true).open(path);
         set.and_then(|file| file.set_times(times))
-            .map_err(|error| Refusal::unreadable(path, &error))?;
+            .map_err(|error| Refusal::unwritable(path, &error))?;
         return text(path);
     };
     let arch = plan.value_of("arch").unwrap_or_default();
@@ -77,6 +77,6 @@ pub(super) fn object(
         fs::create_dir_all(dir)?;
         write_whole(&kept, bytes)
     };
-    keep().map_err(|error| Refusal::unreadable(&kept, &error))?;
+    keep().map_err(|error| Refusal::unwritable(&kept, &error))?;
     text(&kept)
 }

@@ -40,15 +40,16 @@ impl Dependencies {
     /// It cannot be read or written, or has another form.
     pub(in crate::wrapper) fn correct(&self) -> Result<(), Refusal> {
         let path = &self.path;
-        let unreadable = |error| Refusal::unreadable(path, &error);
-        let name = path.display();
-        let list = read_regular_to_string(path).map_err(unreadable)?;
-        let list = self.corrected(&list);
         let list =
-            list.ok_or_else(|| Refusal::new(format!("`{name}` is not a list of dependencies")))?;
+            read_regular_to_string(path).map_err(|error| Refusal::unreadable(path, &error))?;
+        let list = self.corrected(&list).ok_or_else(|| {
+            Refusal::new(format!(
+                "`{}` is not a list of dependencies",
+                path.display()
+            ))
+        })?;
         // Written in place, as the linker does.
-        fs::write(path, list)
-            .map_err(|error| Refusal::new(format!("cannot write `{name}`: {error}")))
+        fs::write(path, list).map_err(|error| Refusal::unwritable(path, &error))
     }
 
     /// `list` of the final link as the linker's own LTO would write it.

@@ -149,7 +149,7 @@ impl FinalLinkFiles {
         self.count += 1;
         let path = dir.join(base(name));
         let written = fs::create_dir_all(&dir).and_then(|()| fs::write(&path, bytes));
-        written.map_err(|error| Refusal::unreadable(&path, &error))?;
+        written.map_err(|error| Refusal::unwritable(&path, &error))?;
         text(&path)
     }
 }
@@ -231,7 +231,7 @@ impl<'a> FreshObject<'a> {
         match (change, self.library) {
             (Some(change), None) => change
                 .write(self.path)
-                .map_err(|error| Refusal::unreadable(self.path, &error)),
+                .map_err(|error| Refusal::unwritable(self.path, &error)),
             _ => Ok(()),
         }
     }
@@ -280,7 +280,7 @@ fn table(
         return Ok(Vec::new());
     };
     let path = scratch.join(TABLE);
-    fs::write(&path, stub).map_err(|error| Refusal::unreadable(&path, &error))?;
+    fs::write(&path, stub).map_err(|error| Refusal::unwritable(&path, &error))?;
     Ok(lazy([text(&path)?]))
 }
 
@@ -326,7 +326,7 @@ fn stubs(
     let written = numbered.map(|(number, stub)| {
         let Some(stub) = stub else { return Ok(None) };
         let path = scratch.join(format!("{STUB}{number}.o"));
-        fs::write(&path, stub).map_err(|error| Refusal::unreadable(&path, &error))?;
+        fs::write(&path, stub).map_err(|error| Refusal::unwritable(&path, &error))?;
         text(&path).map(Some)
     });
     written.collect()
