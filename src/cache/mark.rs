@@ -132,12 +132,9 @@ pub(super) fn is_entry(shard: &str, name: &str) -> bool {
     name.len() == 64 && is_hex(name) && *shard == name[..2]
 }
 
-/// Whether a file in `tmp/` is one that relto was writing; earlier releases used other names.
+/// Whether a file in `tmp/` is one that relto was writing.
 pub(super) fn is_temporary(name: &str) -> bool {
-    let random = name
-        .strip_prefix(TEMPORARY)
-        .or_else(|| name.strip_prefix(".tmp"));
-    random.is_some_and(|rest| {
+    name.strip_prefix(TEMPORARY).is_some_and(|rest| {
         rest.len() == 6 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
     })
 }
@@ -210,7 +207,7 @@ mod tests {
         for (dir, name) in [("ac", &hex[..]), ("photos", "1.jpg"), ("ab", &hex[2..])] {
             assert!(!is_entry(dir, name), "{dir}/{name}");
         }
-        assert!(is_temporary("relto-a1B2c3") && is_temporary(".tmpa1B2c3"));
+        assert!(is_temporary("relto-a1B2c3") && !is_temporary(".tmpa1B2c3"));
         assert!(!is_temporary("thesis.tex") && !is_temporary("relto-notes.txt"));
     }
 }
