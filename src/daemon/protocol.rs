@@ -29,7 +29,6 @@ use crate::process::{BuildProcess, World};
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct ClientHello {
     pub(super) build: Build,
-    #[serde(rename = "want")]
     pub(super) purpose: Purpose,
     /// The contents of the key file in the runtime directory. A process that cannot read that, such
     /// as a confined compiler, must not use the daemon either.
@@ -73,14 +72,12 @@ pub struct Status {
     /// Modules that were sent before a link needed them.
     pub ahead: u64,
     /// Sets of settings that it keeps an engine for.
-    #[serde(rename = "sites")]
     pub engines: usize,
     /// Files whose digests it knows.
     pub files: usize,
     /// Resident bytes; 0 if unknown.
     pub memory: u64,
     /// How long it stays without work.
-    #[serde(rename = "patience")]
     pub idle_timeout: Duration,
 }
 
