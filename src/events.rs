@@ -80,6 +80,9 @@ pub enum Verdict {
 pub struct OriginCounts {
     pub disk_cache: usize,
     pub remote_cache: usize,
+    /// Jobs that took the result of another one of their link.
+    #[serde(default)]
+    pub shared: usize,
     pub remote: usize,
     pub local: usize,
     pub in_place: usize,
@@ -94,9 +97,9 @@ pub struct OriginCounts {
 impl OriginCounts {
     pub fn add(&mut self, origin: Origin) {
         *match origin {
-            // Kept with those that another link has saved.
-            Origin::DiskCache | Origin::Shared => &mut self.disk_cache,
+            Origin::DiskCache => &mut self.disk_cache,
             Origin::RemoteCache => &mut self.remote_cache,
+            Origin::Shared => &mut self.shared,
             Origin::Remote => &mut self.remote,
             Origin::Local => &mut self.local,
             Origin::InPlace => &mut self.in_place,
@@ -114,7 +117,14 @@ impl OriginCounts {
     /// All jobs.
     #[must_use]
     pub fn total(&self) -> usize {
-        self.disk_cache + self.remote_cache + self.remote + self.local + self.in_place
+        self.cached() + self.remote + self.local + self.in_place
+    }
+
+    /// Jobs that were not run: their object came from a cache or from another job with the same
+    /// action.
+    #[must_use]
+    pub fn cached(&self) -> usize {
+        self.disk_cache + self.remote_cache + self.shared
     }
 }
 
@@ -122,6 +132,7 @@ impl AddAssign<&Self> for OriginCounts {
     fn add_assign(&mut self, other: &Self) {
         self.disk_cache += other.disk_cache;
         self.remote_cache += other.remote_cache;
+        self.shared += other.shared;
         self.remote += other.remote;
         self.local += other.local;
         self.in_place += other.in_place;

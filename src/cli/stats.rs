@@ -93,7 +93,7 @@ fn sum<'a>(links: impl IntoIterator<Item = &'a LinkRecord>) -> Totals {
 /// The share of jobs whose object was found in a cache, in percent.
 fn hit_rate(totals: &Totals) -> f64 {
     let count = |jobs: usize| u32::try_from(jobs).map_or(f64::MAX, f64::from);
-    100.0 * count(totals.cached()) / count(totals.jobs.max(1))
+    100.0 * count(totals.origins.cached()) / count(totals.jobs.max(1))
 }
 
 /// One line a link, `last` at most, then the sum of all `links`.
@@ -125,15 +125,17 @@ fn table(links: &[LinkRecord], last: usize, now: SystemTime) -> String {
 /// The same for programs. Times are seconds, and moments are seconds since 1970.
 fn in_json(links: &[LinkRecord], last: usize) -> Value {
     let counts = |totals: &Totals| {
+        let origins = &totals.origins;
         json!({
             "jobs": totals.jobs,
-            "disk_cache": totals.disk_cache,
-            "remote_cache": totals.remote_cache,
-            "remote": totals.remote,
-            "local": totals.local,
-            "in_place": totals.in_place,
-            "verified": totals.verified,
-            "wrong": totals.wrong,
+            "disk_cache": origins.disk_cache,
+            "remote_cache": origins.remote_cache,
+            "shared": origins.shared,
+            "remote": origins.remote,
+            "local": origins.local,
+            "in_place": origins.in_place,
+            "verified": origins.verified,
+            "wrong": origins.wrong,
             "seconds": totals.elapsed.as_secs_f64(),
         })
     };
@@ -207,13 +209,13 @@ mod tests {
         let told = in_json(&links(), 1);
         let newest = json!([{
             "output": "app", "finished": 86_100, "probe": false, "jobs": 4, "disk_cache": 3,
-            "remote_cache": 0, "remote": 1, "local": 0, "in_place": 0, "verified": 0, "wrong": 0,
+            "remote_cache": 0, "shared": 0, "remote": 1, "local": 0, "in_place": 0, "verified": 0, "wrong": 0,
             "seconds": 1.5,
         }]);
         assert_eq!(told["links"], newest);
         let totals = json!({
             "links": 2, "probing_links": 2, "hit_rate": 0.375, "jobs": 8, "disk_cache": 3,
-            "remote_cache": 0, "remote": 5, "local": 0, "in_place": 0, "verified": 0, "wrong": 0,
+            "remote_cache": 0, "shared": 0, "remote": 5, "local": 0, "in_place": 0, "verified": 0, "wrong": 0,
             "seconds": 3.0,
         });
         assert_eq!(told["totals"], totals);

@@ -256,8 +256,9 @@ fn store_link(transaction: &Transaction<'_>, link: &LinkRecord) -> rusqlite::Res
     transaction
         .prepare_cached(
             "INSERT INTO links
-             (finished, output, jobs, millis, disk_cache, remote_cache, remote, local, in_place, verified, wrong)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+             (finished, output, jobs, millis, disk_cache, remote_cache, shared, remote, local, in_place, verified,
+              wrong)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?
         .execute(params![
             seconds(link.finished),
@@ -266,6 +267,7 @@ fn store_link(transaction: &Transaction<'_>, link: &LinkRecord) -> rusqlite::Res
             millis(link.duration),
             number(origins.disk_cache),
             number(origins.remote_cache),
+            number(origins.shared),
             number(origins.remote),
             number(origins.local),
             number(origins.in_place),
@@ -282,7 +284,7 @@ fn add_job(transaction: &Transaction<'_>, job: &LinkRecord) -> rusqlite::Result<
         .prepare_cached(
             "UPDATE links SET finished = ?1, jobs = jobs + ?3, millis = millis + ?4, disk_cache = disk_cache + ?5,
              remote_cache = remote_cache + ?6, remote = remote + ?7, local = local + ?8, in_place = in_place + ?9,
-             verified = verified + ?11, wrong = wrong + ?12
+             verified = verified + ?11, wrong = wrong + ?12, shared = shared + ?13
              WHERE id = (SELECT max(id) FROM links) AND output = ?2 AND finished > ?1 - ?10",
         )?
         .execute(params![
@@ -297,7 +299,8 @@ fn add_job(transaction: &Transaction<'_>, job: &LinkRecord) -> rusqlite::Result<
             number(origins.in_place),
             SAME_BUILD,
             number(origins.verified),
-            number(origins.wrong)
+            number(origins.wrong),
+            number(origins.shared)
         ])?;
     Ok(changed > 0)
 }
@@ -314,7 +317,7 @@ fn keep_estimates(transaction: &Transaction<'_>, rows: i64) -> rusqlite::Result<
 
 fn recent(connection: &Connection, count: i64) -> rusqlite::Result<Vec<LinkRecord>> {
     let mut statement = connection.prepare(
-        "SELECT finished, output, jobs, millis, disk_cache, remote_cache, remote, local, in_place, verified, wrong
+        "SELECT finished, output, jobs, millis, disk_cache, remote_cache, shared, remote, local, in_place, verified, wrong
          FROM links ORDER BY id DESC LIMIT ?1",
     )?;
     let size = |row: &rusqlite::Row<'_>, column: usize| {
@@ -331,11 +334,12 @@ fn recent(connection: &Connection, count: i64) -> rusqlite::Result<Vec<LinkRecor
             origins: OriginCounts {
                 disk_cache: size(row, 4)?,
                 remote_cache: size(row, 5)?,
-                remote: size(row, 6)?,
-                local: size(row, 7)?,
-                in_place: size(row, 8)?,
-                verified: size(row, 9)?,
-                wrong: size(row, 10)?,
+                shared: size(row, 6)?,
+                remote: size(row, 7)?,
+                local: size(row, 8)?,
+                in_place: size(row, 9)?,
+                verified: size(row, 10)?,
+                wrong: size(row, 11)?,
             },
         })
     })?;

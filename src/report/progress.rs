@@ -83,7 +83,7 @@ impl Progress {
             return;
         }
         let message = message(
-            totals.cached(),
+            totals.origins.cached(),
             self.running(),
             self.verifying.len(),
             elapsed,
@@ -92,7 +92,7 @@ impl Progress {
         bar.set_length(totals.jobs as u64);
         let name = link.rsplit('/').next().unwrap_or(link);
         bar.set_prefix(crate::text::one_line(name, LONGEST_NAME));
-        bar.set_position(totals.finished() as u64);
+        bar.set_position(totals.origins.total() as u64);
         bar.set_message(message);
     }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Totals;
+use crate::events::OriginCounts;
 
 /// The line that ends a link, without a line break.
 pub(super) fn summary(totals: &Totals) -> String {
@@ -27,13 +28,14 @@ pub fn counts_and_time(totals: &Totals) -> String {
 pub fn counts(totals: &Totals) -> String {
     let noun = if totals.jobs == 1 { "job" } else { "jobs" };
     let mut parts = vec![format!("{} {noun}", totals.jobs)];
+    let origins = &totals.origins;
     let counts = [
-        (totals.cached(), "cached", places(totals)),
-        (totals.remote, "remote", String::new()),
-        (totals.local, "local", String::new()),
-        (totals.in_place, "in place", causes(totals)),
-        (totals.verified, "verified", String::new()),
-        (totals.wrong, "wrong", String::new()),
+        (origins.cached(), "cached", places(origins)),
+        (origins.remote, "remote", String::new()),
+        (origins.local, "local", String::new()),
+        (origins.in_place, "in place", causes(totals)),
+        (origins.verified, "verified", String::new()),
+        (origins.wrong, "wrong", String::new()),
     ];
     let counted = counts.iter().filter(|(count, ..)| *count > 0);
     parts.extend(counted.map(|(count, word, detail)| format!("{count} {word}{detail}")));
@@ -42,13 +44,13 @@ pub fn counts(totals: &Totals) -> String {
 
 /// `: 5 disk, 2 farm`; nothing if all came from the disk cache. A shared object is that of an equal
 /// job of the same link.
-fn places(totals: &Totals) -> String {
+fn places(origins: &OriginCounts) -> String {
     let places = [
-        (totals.disk_cache, "disk"),
-        (totals.remote_cache, "farm"),
-        (totals.shared, "shared"),
+        (origins.disk_cache, "disk"),
+        (origins.remote_cache, "farm"),
+        (origins.shared, "shared"),
     ];
-    if totals.disk_cache == totals.cached() {
+    if origins.disk_cache == origins.cached() {
         return String::new();
     }
     let counted = places.iter().filter(|(count, _)| *count > 0);
@@ -115,22 +117,30 @@ pub(super) fn seconds(time: Duration) -> String {
 mod tests {
     use super::*;
 
+    fn in_place(jobs: usize) -> OriginCounts {
+        OriginCounts {
+            in_place: jobs,
+            ..OriginCounts::default()
+        }
+    }
+
     #[test]
     fn the_line_says_where_the_jobs_ran() {
         let totals = Totals {
             jobs: 214,
-            disk_cache: 100,
-            remote_cache: 90,
-            remote: 20,
-            local: 4,
+            origins: OriginCounts {
+                disk_cache: 100,
+                remote_cache: 90,
+                remote: 20,
+                local: 4,
+                ..OriginCounts::default()
+            },
             elapsed: Duration::from_millis(3140),
             ..Totals::default()
         };
         insta::assert_snapshot!(summary(&totals), @"relto: 214 jobs, 190 cached: 100 disk, 90 farm, 20 remote, 4 local, 3.1 s");
-        let from_disk = Totals {
-            remote_cache: 0,
-            ..totals
-        };
+        let mut from_disk = totals;
+        from_disk.origins.remote_cache = 0;
         insta::assert_snapshot!(summary(&from_disk), @"relto: 214 jobs, 100 cached, 20 remote, 4 local, 3.1 s");
     }
 
@@ -139,7 +149,7 @@ mod tests {
         let cause = |job, cause: &str| (job, cause.to_owned());
         let mut totals = Totals {
             jobs: 39,
-            in_place: 39,
+            origins: in_place(39),
             in_place_causes: (0..39).map(|job| cause(job, "-gsplit-dwarf")).collect(),
             elapsed: Duration::from_millis(31_700),
             ..Totals::default()
@@ -156,7 +166,10 @@ mod tests {
         let shown = |waited: u64, waited_for_make| {
             let totals = Totals {
                 jobs: 2,
-                local: 2,
+                origins: OriginCounts {
+                    local: 2,
+                    ..OriginCounts::default()
+                },
                 waited: Duration::from_millis(waited),
                 waited_for_make,
                 elapsed: Duration::from_millis(31_700),
@@ -173,9 +186,12 @@ mod tests {
     fn results_that_were_verified_are_counted_behind_the_jobs() {
         let totals = Totals {
             jobs: 3,
-            disk_cache: 3,
-            verified: 2,
-            wrong: 1,
+            origins: OriginCounts {
+                disk_cache: 3,
+                verified: 2,
+                wrong: 1,
+                ..OriginCounts::default()
+            },
             ..Totals::default()
         };
         insta::assert_snapshot!(counts(&totals), @"3 jobs, 3 cached, 2 verified, 1 wrong");
@@ -185,7 +201,7 @@ mod tests {
     fn zeros_are_left_out_and_one_job_is_singular() {
         let totals = Totals {
             jobs: 1,
-            in_place: 1,
+            origins: in_place(1),
             elapsed: Duration::from_millis(48),
             ..Totals::default()
         };

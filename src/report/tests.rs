@@ -63,7 +63,7 @@ fn messages_are_whole_warnings_shown_once_and_the_summary_is_last() {
         }
         events.note("not shown");
     });
-    assert_eq!(totals.finished(), 2);
+    assert_eq!(totals.origins.total(), 2);
     let (before, summary) = text
         .trim_end()
         .rsplit_once('\n')

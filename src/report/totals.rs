@@ -3,28 +3,20 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::events::{Event, JobId, Origin, OriginCounts, Verdict};
+use crate::events::{Event, JobId, Origin, OriginCounts};
 
 /// The numbers of a link so far, or at its end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Totals {
     pub jobs: usize,
-    pub disk_cache: usize,
-    pub remote_cache: usize,
-    pub shared: usize,
-    pub remote: usize,
-    pub local: usize,
-    pub in_place: usize,
+    /// Where the jobs ended so far, and what verifying showed.
+    pub origins: OriginCounts,
     /// Why jobs run in place, in a few words.
     pub in_place_causes: HashMap<JobId, String>,
     /// How long slots of this machine waited for permits, on average.
     pub waited: Duration,
     /// The permits were make's, not those of other links.
     pub waited_for_make: bool,
-    /// Results from caches that a fresh compile confirmed.
-    pub verified: usize,
-    /// Results from caches that were wrong and are replaced.
-    pub wrong: usize,
     /// Bytes sent to the farm.
     pub up: u64,
     /// Bytes received from the farm.
@@ -46,7 +38,7 @@ impl Totals {
                 };
             }
             Event::JobFinished { job, origin } => {
-                *self.of(*origin) += 1;
+                self.origins.add(*origin);
                 if *origin != Origin::InPlace {
                     self.in_place_causes.remove(job);
                 }
@@ -57,11 +49,7 @@ impl Totals {
             Event::WaitedForSlots { time, of_make } => {
                 (self.waited, self.waited_for_make) = (*time, *of_make);
             }
-            Event::Verified { verdict, .. } => match verdict {
-                Verdict::Equal => self.verified += 1,
-                Verdict::Wrong => self.wrong += 1,
-                Verdict::Nondeterministic | Verdict::Unverified => {}
-            },
+            Event::Verified { verdict, .. } => self.origins.add_verdict(*verdict),
             Event::Transferred { up, down } => {
                 self.up += up;
                 self.down += down;
@@ -93,39 +81,9 @@ impl Totals {
     pub fn of_record(jobs: usize, origins: &OriginCounts, elapsed: Duration) -> Self {
         Self {
             jobs,
-            disk_cache: origins.disk_cache,
-            remote_cache: origins.remote_cache,
-            remote: origins.remote,
-            local: origins.local,
-            in_place: origins.in_place,
-            verified: origins.verified,
-            wrong: origins.wrong,
+            origins: *origins,
             elapsed,
             ..Self::default()
         }
-    }
-
-    fn of(&mut self, origin: Origin) -> &mut usize {
-        match origin {
-            Origin::DiskCache => &mut self.disk_cache,
-            Origin::RemoteCache => &mut self.remote_cache,
-            Origin::Shared => &mut self.shared,
-            Origin::Remote => &mut self.remote,
-            Origin::Local => &mut self.local,
-            Origin::InPlace => &mut self.in_place,
-        }
-    }
-
-    /// Jobs that were not run: their object came from the disk cache, the remote cache, or another
-    /// job with the same action.
-    #[must_use]
-    pub fn cached(&self) -> usize {
-        self.disk_cache + self.remote_cache + self.shared
-    }
-
-    /// Jobs that have their object.
-    #[must_use]
-    pub fn finished(&self) -> usize {
-        self.cached() + self.remote + self.local + self.in_place
     }
 }

@@ -23,7 +23,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Must be raised with every change of `TABLES`, of the seals, and of the notes that the hash cache
 /// keeps for its callers.
-const VERSION: i32 = 6;
+const VERSION: i32 = 7;
 
 /// All tables of all modules, because they share the version. 64-bit unsigned values are kept as
 /// SQLite's signed ones.
@@ -40,7 +40,7 @@ const TABLES: &str = "
     CREATE TABLE links (
         id INTEGER PRIMARY KEY, finished INTEGER NOT NULL, output TEXT NOT NULL, jobs INTEGER NOT NULL,
         millis INTEGER NOT NULL, disk_cache INTEGER NOT NULL, remote_cache INTEGER NOT NULL,
-        remote INTEGER NOT NULL, local INTEGER NOT NULL, in_place INTEGER NOT NULL,
+        shared INTEGER NOT NULL, remote INTEGER NOT NULL, local INTEGER NOT NULL, in_place INTEGER NOT NULL,
         verified INTEGER NOT NULL, wrong INTEGER NOT NULL
     );
     CREATE TABLE link_keys (

@@ -181,6 +181,7 @@ impl InvocationEvents {
         let places = [
             runner("disk cache hit", counts.disk_cache, ""),
             runner("remote cache hit", counts.remote_cache, ""),
+            runner("deduplicated", counts.shared, ""),
             runner("remote", counts.remote, "Remote"),
             runner("local", counts.local + counts.in_place, "Local"),
         ];
