@@ -52,6 +52,11 @@ pub trait Hinted: Error {
     fn hints(&self) -> Vec<String> {
         Vec::new()
     }
+
+    /// The first of [`Self::hints`], for where one is shown.
+    fn hint(&self) -> Option<String> {
+        self.hints().into_iter().next()
+    }
 }
 
 /// An error as text: what another process gets of it, and what reads the same there.

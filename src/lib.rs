@@ -25,23 +25,8 @@
 //!
 //! # Layers
 //!
-//! A module uses only modules of lower layers:
-//!
-//! | layer | modules |
-//! |---|---|
-//! | 9 | [`cli`] |
-//! | 8 | [`daemon`] |
-//! | 7 | [`config`], [`doctor`], [`explain`], [`prefetch`], [`report_page`] |
-//! | 6 | [`link`], [`wrapper`] |
-//! | 5 | [`exec`], [`launcher`], [`bes`] |
-//! | 4 | [`reapi`], [`cache`], [`compiler`] |
-//! | 3 | [`action`], [`toolchain`] |
-//! | 2 | [`job`], [`thinlto`], [`hash_cache`], [`history`], [`process`], [`report`], [`timings`] |
-//! | 1 | [`digest`], [`events`], [`state`], [`client_context`], [`task`] |
-//! | 0 | [`error`], [`fs`], [`pb`], [`text`] |
-//!
-//! A test compares the sources with the table in `ARCHITECTURE.md`, which is also the map for
-//! changing something.
+//! A module uses only modules of lower layers; the table of `ARCHITECTURE.md` has them, and is the map
+//! for changing something. A test compares it with the sources.
 //!
 //! All modules are private: the program is the interface. [`internals`] lets the tests, benchmarks
 //! and fuzz targets of this package in.

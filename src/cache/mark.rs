@@ -42,8 +42,8 @@ const KNOWN: [&str; 12] = [
     "gc",
     "slots",
     "state.db",
+    "throttle",
     "tmp",
-    "told",
     "trim.lock",
 ];
 

@@ -131,7 +131,7 @@ fn warn(error: &NotPublished) {
             "the page of this link is not complete: {}",
             with_causes(error)
         ),
-        hint: error.hints().into_iter().next(),
+        hint: error.hint(),
     });
 }
 

@@ -26,7 +26,7 @@ fn shown(settings: &Settings) -> String {
             value,
             source,
         } = value;
-        if name == DISK_CACHE && settings.is_homeless() {
+        if name == DISK_CACHE && settings.has_no_home() {
             let _ = writeln!(text, "{name} = off  (no home directory can be used)");
         } else if !value.is_empty() || source != ConfigSource::Default {
             let _ = writeln!(text, "{name} = {value}  ({source})");

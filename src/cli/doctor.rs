@@ -118,8 +118,7 @@ fn configuration(settings: &Settings) -> String {
     {
         let _ = writeln!(text, "  {name} = {value}  ({source})");
     }
-    let strategy = format!("{:?}", settings.strategy).to_lowercase();
-    let _ = writeln!(text, "  jobs run by strategy `{strategy}`");
+    let _ = writeln!(text, "  jobs run by strategy `{}`", settings.strategy);
     if settings.strategy == Strategy::Local
         && let Some(executor) = &settings.farm.client.executor
     {

@@ -23,11 +23,11 @@ use crate::thinlto::{Index, IndexError, ModuleEntry, ModuleHash};
 /// A list of imports that cannot be told from the module itself.
 #[derive(Debug, thiserror::Error)]
 #[error("the name of the index `{index}` does not show which of its modules it belongs to")]
-struct WhoseIndex {
+struct UnknownOwnModule {
     index: String,
 }
 
-impl Hinted for WhoseIndex {
+impl Hinted for UnknownOwnModule {
     fn hints(&self) -> Vec<String> {
         vec!["pass `--module=NAME` with a name that `relto index inputs` shows".to_owned()]
     }
@@ -217,7 +217,7 @@ fn imports(look: &IndexLook, index_name: &str, index: &Index<'_>) -> Result<Stri
     };
     let Some(own) = own else {
         let index = index_name.to_owned();
-        return Err(Box::new(WhoseIndex { index }));
+        return Err(Box::new(UnknownOwnModule { index }));
     };
     Ok(listed(names.iter().filter(|name| *name != own).cloned()))
 }

@@ -128,23 +128,23 @@ impl Environment {
     #[must_use]
     pub fn cache_dir(&self) -> Option<PathBuf> {
         let dir = self.xdg(XDG_CACHE_HOME, ".cache")?;
-        self.stranger(&dir).is_none().then_some(dir)
+        self.held_by_another_user(&dir).is_none().then_some(dir)
     }
 
     /// The directory of what relto remembers of the user's decisions.
     #[must_use]
     pub fn state_dir(&self) -> Option<PathBuf> {
         let dir = self.xdg(XDG_STATE_HOME, ".local/state")?;
-        self.stranger(&dir).is_none().then_some(dir)
+        self.held_by_another_user(&dir).is_none().then_some(dir)
     }
 
     /// About the directories that are not used because they belong to another user.
     #[must_use]
-    pub(super) fn strangers(&self) -> Option<Warning> {
+    pub(super) fn unused_dirs(&self) -> Option<Warning> {
         let cache = self.xdg(XDG_CACHE_HOME, ".cache");
         let state = self.xdg(XDG_STATE_HOME, ".local/state");
         let mut dirs = cache.into_iter().chain(state);
-        let (dir, theirs) = dirs.find_map(|dir| Some((self.stranger(&dir)?, dir)))?;
+        let (dir, theirs) = dirs.find_map(|dir| Some((self.held_by_another_user(&dir)?, dir)))?;
         Some(Warning {
             text: format!(
                 "`{}` is not used: `{}` belongs to another user",
@@ -159,7 +159,7 @@ impl Environment {
     }
 
     /// The directory that holds `dir`, or itself, if it is another user's.
-    fn stranger(&self, dir: &Path) -> Option<PathBuf> {
+    fn held_by_another_user(&self, dir: &Path) -> Option<PathBuf> {
         let home = self.home().filter(|home| dir.starts_with(home));
         let places = [Some(dir), dir.parent(), home.as_deref()];
         let theirs = |place: &&Path| {

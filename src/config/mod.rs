@@ -84,7 +84,7 @@ pub fn load(
     environment: &Environment,
 ) -> Result<LoadedConfig, ConfigError> {
     let mut warnings = environment.unknown_variables();
-    warnings.extend(environment.strangers());
+    warnings.extend(environment.unused_dirs());
     let mut files = find::read(environment, &mut warnings)?;
     let layers = layers(command_line, environment, &mut files)?;
     let bazelrcs = read_bazelrcs(&layers, environment, false, &mut files, &mut warnings)?;
@@ -106,7 +106,7 @@ pub fn load(
     settings.ignored_flags.sort();
     settings.ignored_flags.dedup();
     let settings = resolve::settings(settings, environment)?;
-    if settings.is_homeless() && environment.strangers().is_none() {
+    if settings.has_no_home() && environment.unused_dirs().is_none() {
         warnings.push(no_home());
     }
     Ok(LoadedConfig { settings, warnings })

@@ -7,6 +7,7 @@ use super::field::Field;
 use super::source::{ConfigSource, RawValue};
 pub use super::table::OPTIONS;
 use super::value::{InvalidValue, ValueText};
+use crate::text::is_control;
 
 /// The prefix of every option's environment variable.
 pub(crate) const PREFIX: &str = "RELTO_";
@@ -290,10 +291,10 @@ impl Opt {
 }
 
 /// `text` with its control characters escaped: a source tree must not move a terminal's cursor over
-/// what the user is about to allow.
+/// what the user is about to allow, or show it in another order.
 pub(crate) fn printable(text: &str) -> String {
     let escaped = text.chars().map(|c| match c {
-        c if c.is_control() => c.escape_default().to_string(),
+        c if is_control(c) => c.escape_default().to_string(),
         c => c.to_string(),
     });
     escaped.collect()
@@ -362,6 +363,11 @@ mod tests {
     fn control_characters_are_escaped_where_values_are_shown() {
         let option = Opt::find("profile").expect("an option");
         assert_eq!(option.shown("a\u{1b}[2Kb\r"), "a\\u{1b}[2Kb\\r");
+        let turned = option.shown("a\u{202e}b");
+        assert_eq!(
+            turned, "a\\u{202e}b",
+            "letters that a terminal would turn round"
+        );
     }
 
     #[test]

@@ -217,10 +217,7 @@ fn choose_bes(settings: &mut Settings, environment: &Environment) {
             "remote_accept_cached",
             Some(on(farm.accept_cached)).filter(|_| remote),
         ),
-        (
-            "strategy",
-            Some(format!("{:?}", settings.strategy).to_lowercase()),
-        ),
+        ("strategy", Some(settings.strategy.to_string())),
     ];
     bes.shown = shown
         .into_iter()

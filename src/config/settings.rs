@@ -26,6 +26,16 @@ pub enum Strategy {
     Dynamic,
 }
 
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Local => "local",
+            Self::Remote => "remote",
+            Self::Dynamic => "dynamic",
+        })
+    }
+}
+
 /// For `relto ld`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LinkerSettings {
@@ -145,7 +155,7 @@ impl Settings {
 
     /// Whether there is no disk cache because the default is in a home that cannot be used.
     #[must_use]
-    pub fn is_homeless(&self) -> bool {
+    pub fn has_no_home(&self) -> bool {
         let cache = self.values.effective().find(|it| it.name == DISK_CACHE);
         self.link.state_dir.is_none() && cache.is_none()
     }

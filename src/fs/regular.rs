@@ -22,7 +22,7 @@ const NULL_DEVICE: (u32, u32) = (1, 3);
 /// How often a file that another process holds a lease on is tried, and for how long: twice the
 /// time after which the kernel breaks a lease by default.
 const LEASE_POLL: Duration = Duration::from_millis(5);
-const LEASE_PATIENCE: Duration = Duration::from_secs(90);
+const LEASE_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Opens a regular file, following symbolic links.
 ///
@@ -128,7 +128,7 @@ fn open_past_leases(path: &Path, flags: OFlags) -> rustix::io::Result<rustix::fd
     let start = Instant::now();
     loop {
         match rustix::fs::open(path, flags, Mode::empty()) {
-            Err(Errno::WOULDBLOCK) if start.elapsed() < LEASE_PATIENCE => {
+            Err(Errno::WOULDBLOCK) if start.elapsed() < LEASE_TIMEOUT => {
                 std::thread::sleep(LEASE_POLL);
             }
             result => return result,

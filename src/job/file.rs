@@ -25,7 +25,7 @@ pub enum JobFileError {
     #[error("job file `{}`: `common.args` names no compiler", path.display())]
     NoCompiler { path: PathBuf },
     #[error("job file `{}`: `{field}` names the file `{name}`, whose real name lld could not write", path.display())]
-    UnspeakableName {
+    MangledName {
         path: PathBuf,
         field: String,
         name: String,
@@ -45,7 +45,7 @@ impl Hinted for JobFileError {
             Self::NoCompiler { .. } => {
                 "give lld `--thinlto-remote-compiler=PATH_OF_CLANG`, or link through clang, which does it for you"
             }
-            Self::UnspeakableName { .. } => {
+            Self::MangledName { .. } => {
                 "the name is not valid UTF-8, and the job file can hold nothing else: rename the file"
             }
         };
@@ -167,7 +167,7 @@ fn speakable(
         .find(|name| name.is_empty() || name.contains(['\u{fffd}', '\0']))
     {
         None => Ok(()),
-        Some(name) => Err(JobFileError::UnspeakableName {
+        Some(name) => Err(JobFileError::MangledName {
             path: path.to_owned(),
             field: field(),
             name: name.clone(),

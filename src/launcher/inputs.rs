@@ -50,7 +50,7 @@ pub enum InputError {
         source: Box<Unsound>,
     },
     #[error("the index `{index}` writes the name `{name}` wrongly")]
-    Unspeakable { index: String, name: String },
+    MangledName { index: String, name: String },
 }
 
 impl Hinted for InputError {
@@ -75,7 +75,7 @@ impl Hinted for InputError {
             }
             Self::NotText => "name the object with `-o`, so that relto can check it",
             Self::Unsound { source, .. } => return source.hints(),
-            Self::Unspeakable { .. } => {
+            Self::MangledName { .. } => {
                 "lld before LLVM 23 writes names that are not ASCII wrongly, and clang would then silently drop code: \
                  rename the file, or use LLVM 23 or later"
             }
@@ -157,7 +157,7 @@ fn checked_names(backend: &BackendCommand, index: &Index<'_>) -> Result<Vec<Stri
     match own {
         Some(own) => drop(names.remove(own)),
         None if index.flags().skip_module() => {}
-        None => return Err(stranger(backend, names)),
+        None => return Err(unknown_module(backend, names)),
     }
     match names.iter().find(|name| !Path::new(name).exists()) {
         None => Ok(names),
@@ -193,7 +193,7 @@ fn names(backend: &BackendCommand, index: &Index<'_>) -> Result<Vec<String>, Inp
         match String::from_utf8(entry.path.clone()) {
             Ok(name) if !entry.damaged => names.push(name),
             _ => {
-                return Err(InputError::Unspeakable {
+                return Err(InputError::MangledName {
                     index: backend.index.clone(),
                     name: String::from_utf8_lossy(&entry.path).into_owned(),
                 });
@@ -203,7 +203,7 @@ fn names(backend: &BackendCommand, index: &Index<'_>) -> Result<Vec<String>, Inp
     Ok(names)
 }
 
-fn stranger(backend: &BackendCommand, known: Vec<String>) -> InputError {
+fn unknown_module(backend: &BackendCommand, known: Vec<String>) -> InputError {
     match known.iter().find(|name| is_member(name)) {
         Some(member) if !Path::new(member).exists() => InputError::ArchiveMember {
             module: backend.module.clone(),

@@ -15,7 +15,7 @@ use crate::digest::{DigestFunction, is_hex};
 use crate::fs::{OwnDir, create_private_dir, modified};
 
 /// Name of the directory in relto's own.
-const DIR: &str = "told";
+const DIR: &str = "throttle";
 
 /// Length of the files' names: hexadecimal digits.
 const NAME_LENGTH: usize = 32;
@@ -125,7 +125,7 @@ fn takes_files(dir: &Path) -> bool {
 /// `None` where another user has made, or may write, what has the name.
 fn among_temporary(temporary: &Path) -> Option<PathBuf> {
     let user = rustix::process::geteuid().as_raw();
-    let dir = temporary.join(format!("relto-told-{user}"));
+    let dir = temporary.join(format!("relto-warnings-{user}"));
     create_private_dir(&dir).ok()?;
     let found = fs_err::symlink_metadata(&dir).ok()?;
     let is_open = found.mode() & 0o077 != 0;

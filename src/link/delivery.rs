@@ -374,7 +374,7 @@ impl Delivery {
         if let Err(error) = store(cache)
             && !self.refused.swap(true, Ordering::Relaxed)
         {
-            let hint = error.hints().into_iter().next();
+            let hint = error.hint();
             let text = format!("results of this link are not cached: {error}");
             self.events.warning(text, hint.as_deref());
         }

@@ -229,7 +229,7 @@ impl Engine {
         if is_of_cache || trouble.is_passing() {
             link.events.note(text);
         } else {
-            let hint = trouble.hints().into_iter().next();
+            let hint = trouble.hint();
             link.events.warning(text, hint.as_deref());
         }
     }
@@ -340,7 +340,7 @@ fn open_disk_cache(options: &Options, events: &Events) -> Option<DiskCache> {
     match DiskCache::open(root) {
         Ok(cache) => Some(cache),
         Err(error) => {
-            let hint = error.hints().into_iter().next();
+            let hint = error.hint();
             events.warning(
                 format!("this link runs without the disk cache: {error}"),
                 hint.as_deref(),

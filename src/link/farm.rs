@@ -65,7 +65,7 @@ impl FarmSession {
         }
         self.events.send(Event::FarmUnreachable);
         let text = format!("the link goes on without the farm: {}", with_causes(&error));
-        let hint = error.hints().into_iter().next();
+        let hint = error.hint();
         self.events.warning(text, hint.as_deref());
         Ok(())
     }

@@ -34,10 +34,10 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Pause between two attempts at the lock, and when it is held by a process that is stopped.
 const LOCK_PAUSE: Duration = Duration::from_millis(2);
-const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// After so long, others leave a process the memory that it waits for.
-const PATIENCE: Duration = Duration::from_secs(5);
+const RESERVES_AFTER: Duration = Duration::from_secs(5);
 
 /// What is left alone of each limit, one part in so many: pages of the kernel's own, and compilers
 /// that take a little more than last time.
@@ -182,7 +182,7 @@ impl MemoryLedger {
                 Ok(()) => break Some(file),
                 // The file system has no locks, so waiting would not help.
                 Err(TryLockError::Error(_)) => return None,
-                Err(TryLockError::WouldBlock) if started.elapsed() > LOCK_PATIENCE => break None,
+                Err(TryLockError::WouldBlock) if started.elapsed() > LOCK_TIMEOUT => break None,
                 Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_PAUSE).await,
             }
         };
@@ -254,7 +254,7 @@ impl LockedLedger<'_> {
     /// Called when nothing of what waits fits. After some time others leave `bytes` to this
     /// process.
     pub fn wait_for(&self, bytes: u64, waiting: &mut MemoryWait) {
-        if waiting.entry.is_none() && waiting.since.elapsed() > PATIENCE {
+        if waiting.entry.is_none() && waiting.since.elapsed() > RESERVES_AFTER {
             let file = self.dir.open_file(WAITING, OFlags::CREATE).ok();
             let file = file.filter(|file| file.file().try_lock().is_ok());
             waiting.entry = file.map(|file| self.ledger.entry(file));

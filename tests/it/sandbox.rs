@@ -1,6 +1,5 @@
 //! A real compiler in the sandbox: a ThinLTO backend job laid out as a local run lays it out, links
-//! to the host's files under one directory, and nothing else admitted. Passes without looking where
-//! there is no clang or no Landlock.
+//! to the host's files under one directory, and nothing else allowed.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
@@ -15,10 +14,9 @@ use relto::internals::process::{
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
+use crate::support::llvm::Llvm;
 use crate::support::skip::skip;
 
-const COMPILER: &str = "/usr/lib/llvm-22/bin/clang";
-const LINKER: &str = "/usr/lib/llvm-22/bin/ld.lld";
 const BACKEND: [&str; 6] = [
     "-c",
     "--target=x86_64-pc-linux-gnu",
@@ -31,18 +29,15 @@ const BACKEND: [&str; 6] = [
 /// True where there are LLVM and Landlock; otherwise the test is skipped.
 #[track_caller]
 fn is_testable_here() -> bool {
-    let there = [COMPILER, LINKER]
-        .iter()
-        .all(|tool| Path::new(tool).exists())
-        && landlock_support() != Support::Unavailable;
+    let there = landlock_support() != Support::Unavailable;
     if !there {
-        skip(&format!("it needs `{COMPILER}`, `{LINKER}` and Landlock"));
+        skip("there is no Landlock");
     }
     there
 }
 
 fn run_tool(tool: &str, dir: &Path, arguments: &[&str], files: &[String]) {
-    let status = Command::new(tool)
+    let status = Command::new(Llvm::get().tool(tool))
         .args(arguments)
         .args(files)
         .current_dir(dir)
@@ -54,7 +49,10 @@ fn run_tool(tool: &str, dir: &Path, arguments: &[&str], files: &[String]) {
 /// The loader and the libraries of the compiler, by the name they are looked up by, as `ldd` sees
 /// them.
 fn libraries() -> Vec<(String, PathBuf)> {
-    let listed = Command::new("ldd").arg(COMPILER).output().expect("started");
+    let listed = Command::new("ldd")
+        .arg(Llvm::get().tool("clang"))
+        .output()
+        .expect("started");
     let text = String::from_utf8(listed.stdout).expect("text");
     text.lines()
         .filter_map(|line| {
@@ -84,10 +82,15 @@ impl SandboxedJob {
         for (source, name) in sources.iter().zip(&names) {
             fs::write(root.join("source.c"), source).expect("written");
             let to_bitcode = ["-O2", "-fpic", "-flto=thin", "-c", "source.c", "-o"];
-            run_tool(COMPILER, &root, &to_bitcode, std::slice::from_ref(name));
+            run_tool("clang", &root, &to_bitcode, std::slice::from_ref(name));
         }
         fs::remove_file(root.join("source.c")).expect("removed");
-        run_tool(LINKER, &root, &["-shared", "--thinlto-index-only"], &names);
+        run_tool(
+            "ld.lld",
+            &root,
+            &["-shared", "--thinlto-index-only"],
+            &names,
+        );
         let shard = root.join("relto/m/0000.bc.thinlto.bc");
         fs::rename(shard, root.join("relto/index.thinlto.bc")).expect("renamed");
         let job = Self { _dir: dir, root };
@@ -99,7 +102,7 @@ impl SandboxedJob {
         let place = self.root.join("relto/tc");
         fs::create_dir_all(place.join("lib")).expect("made");
         fs::create_dir_all(place.join("bin")).expect("made");
-        symlink(COMPILER, place.join("bin/clang")).expect("linked");
+        symlink(Llvm::get().tool("clang"), place.join("bin/clang")).expect("linked");
         for (name, path) in libraries() {
             symlink(path, place.join("lib").join(name)).expect("linked");
         }

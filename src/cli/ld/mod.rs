@@ -13,15 +13,19 @@ use super::engine_error::EngineError;
 use super::{CommandContext, arguments, output};
 use crate::action::overrides;
 use crate::config::Warning;
-use crate::error::{ExitCode, Hinted, Rendered};
+use crate::error::{ExitCode, Hinted, with_causes};
 use crate::launcher::{self, InheritedOnExec, LINKER_STARTED_BY, Wrappers};
 use crate::link::LinkFailure;
 use crate::process::{ChildEnvironment, Finished};
+use crate::text;
 use crate::wrapper::{self, LinkDecision, LinkerWords, Release};
 
 mod wrapped;
 
 use wrapped::{Trouble, Wrapped};
+
+/// Characters of the reason for which the linker does a link alone.
+const LONGEST_REASON: usize = 300;
 
 /// Variables with which three steps do something else than the linker, and why.
 const VARIABLES: [(&str, &str); 2] = [
@@ -209,7 +213,7 @@ pub(super) fn run(
             ExitCode::Failure
         }
         Err(Trouble::Engine(error)) => {
-            let reason = one_line(&error);
+            let reason = text::one_line(&with_causes(&error), LONGEST_REASON);
             alone(context, &call, &reason, None)
         }
     }
@@ -235,13 +239,6 @@ fn alone(
         }
         None => fail(&WrapError::Refused(reason.to_owned())),
     }
-}
-
-fn one_line(error: &dyn Hinted) -> String {
-    let text = Rendered(error).to_string();
-    let lines = text.lines().map(str::trim);
-    let said = lines.filter(|line| !line.is_empty() && !line.starts_with("hint:"));
-    said.take(2).collect::<Vec<_>>().join(": ")
 }
 
 impl LinkerCall<'_> {

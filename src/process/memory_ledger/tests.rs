@@ -90,7 +90,9 @@ async fn one_that_waits_for_long_is_left_what_it_needs() {
     locked.wait_for(TIB, &mut wait);
     drop(locked);
     assert!(room(&other).await.bytes > 0, "it has only begun");
-    wait.since = Instant::now().checked_sub(PATIENCE * 2).expect("long ago");
+    wait.since = Instant::now()
+        .checked_sub(RESERVES_AFTER * 2)
+        .expect("long ago");
     let locked = one.lock().await.expect("memory counts");
     locked.wait_for(TIB, &mut wait);
     assert!(

@@ -38,7 +38,7 @@ pub enum Acknowledges {
     /// Each at once; a number that is not the next one ends the stream: Google's service.
     Strictly,
     /// All, and keeps none.
-    IntoTheVoid,
+    WithoutKeeping,
 }
 
 impl Acknowledges {
@@ -47,7 +47,7 @@ impl Acknowledges {
         Self::Each,
         Self::Batches,
         Self::Strictly,
-        Self::IntoTheVoid,
+        Self::WithoutKeeping,
     ];
 }
 
@@ -570,7 +570,7 @@ impl OneStream {
             self.state
                 .violation("no keywords with the first event".to_owned());
         }
-        let keeps = self.state.rules.acknowledges != Acknowledges::IntoTheVoid;
+        let keeps = self.state.rules.acknowledges != Acknowledges::WithoutKeeping;
         self.state.edit(|record| {
             record.streams[self.nth].push(number);
             record.largest_message = record.largest_message.max(size);
