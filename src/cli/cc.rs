@@ -108,7 +108,7 @@ pub(super) fn launched(all: Vec<OsString>) -> Result<Vec<OsString>, ExitCode> {
 fn not_a_backend(launch: Launch<'_>) -> ExitCode {
     let front_end = FrontEnd::of(launch.options, launch.words);
     let words = match &front_end {
-        Some(front_end) => front_end::words(&front_end.settings, launch.words),
+        Some(front_end) => front_end::words(&front_end.settings, &launch.compiler, launch.words),
         None => launch.words.into(),
     };
     let exit_notifier =
@@ -225,7 +225,7 @@ pub(super) fn run(context: &CommandContext, words: &[OsString], warnings: &[Warn
                 exit_notifier: None,
                 wrappers: None,
             };
-            let words = front_end::words(&context.settings, words);
+            let words = front_end::words(&context.settings, compiler, words);
             become_the_compiler(compiler, &words, inherited)
         }
         Ok(CompileDecision::Guarded { object, reason }) => {

@@ -1,7 +1,8 @@
 //! What `relto cc` does for a compile that writes ThinLTO modules, besides starting the compiler.
 
 use std::borrow::Cow;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 
 use super::arguments;
 use crate::config::{self, Environment, Settings};
@@ -47,11 +48,26 @@ fn modules(words: &[OsString]) -> Vec<String> {
 }
 
 /// The compiler's arguments, as `base_dir` wants them.
-pub(super) fn words<'a>(settings: &Settings, words: &'a [OsString]) -> Cow<'a, [OsString]> {
+pub(super) fn words<'a>(
+    settings: &Settings,
+    compiler: &OsStr,
+    words: &'a [OsString],
+) -> Cow<'a, [OsString]> {
     match &settings.base_dir {
         Some(base) if !modules(words).is_empty() => {
-            Cow::Owned(launcher::with_relative_paths(words, base))
+            let compiler = program(compiler);
+            Cow::Owned(launcher::with_relative_paths(&compiler, words, base))
         }
         _ => Cow::Borrowed(words),
     }
+}
+
+/// The file that a shell would start as `compiler`.
+fn program(compiler: &OsStr) -> PathBuf {
+    if compiler.as_encoded_bytes().contains(&b'/') {
+        return PathBuf::from(compiler);
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = launcher::real_program(&compiler.to_string_lossy(), &path);
+    found.unwrap_or_else(|| PathBuf::from(compiler))
 }

@@ -10,8 +10,9 @@ use std::path::{Component, Path, PathBuf};
 use super::texts;
 use crate::action::arguments::{self, Argument, Meaning};
 use crate::action::overrides;
-use crate::action::response::{Quoting, expand_response_files};
+use crate::action::response::{Quoting, expand_config, expand_response_files};
 use crate::fs::{FileId, read_regular_to_string};
+use crate::toolchain::config::{self, ConfigDirs};
 
 /// Options whose value may end up in a module, as the name of what was read. Outputs and the
 /// targets of dependency files keep their names: a build system knows them by these.
@@ -39,7 +40,7 @@ const WORKING_DIRECTORY: &str = "-working-directory";
 
 /// How options begin that find a source by its name as the command line spells it: in lists, maps, other
 /// file systems, and profiles, in which functions of a file have its name before theirs.
-const BY_NAME: [&str; 22] = [
+const BY_NAME: [&str; 23] = [
     "-fsanitize-ignorelist",
     "-fsanitize-blacklist",
     "-fsanitize-system-ignorelist",
@@ -61,17 +62,19 @@ const BY_NAME: [&str; 22] = [
     "-fmacro-prefix-map=/",
     "-fcoverage-prefix-map=/",
     "--coverage",
+    "-coverage",
     "-ftest-coverage",
 ];
 
-/// The command line of a compile in which paths below `base` are relative to the current directory.
-/// Response files are left as they are.
+/// The command line of a compile by `compiler` in which paths below `base` are relative to the current
+/// directory. Response files are left as they are.
 #[must_use]
-pub fn with_relative_paths(words: &[OsString], base: &Path) -> Vec<OsString> {
+pub fn with_relative_paths(compiler: &Path, words: &[OsString], base: &Path) -> Vec<OsString> {
     let Some(texts) = texts(words) else {
         return words.to_vec();
     };
-    if may_look_elsewhere(&texts) {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    if may_look_elsewhere(&texts, &config_files(compiler, home)) {
         return words.to_vec();
     }
     let rewriter = Rewriter::new(base, current_dirs());
@@ -81,19 +84,39 @@ pub fn with_relative_paths(words: &[OsString], base: &Path) -> Vec<OsString> {
     rewritten.map(OsString::from).collect()
 }
 
+/// The configuration files that `compiler` may read by itself: those beside it, and those of the
+/// directories that distributions build into it. Which of them it reads is not asked, since most compiles
+/// have none.
+fn config_files(compiler: &Path, home: Option<PathBuf>) -> Vec<PathBuf> {
+    let real = fs_err::canonicalize(compiler).unwrap_or_default();
+    let dirs = ConfigDirs {
+        system: Some(PathBuf::from("/etc/clang")),
+        user: home.map(|home| home.join(".config/clang")),
+    };
+    config::candidates(&[compiler, &real], Some(&dirs))
+}
+
 /// Whether clang may look for relative paths elsewhere, or look for a source by its name: here, in
-/// response files, or by edits and configuration files, which are not read for this.
-fn may_look_elsewhere(words: &[String]) -> bool {
+/// response files and `config_files`, or by edits and configuration files that are named, which are not
+/// read for this.
+fn may_look_elsewhere(words: &[String], config_files: &[PathBuf]) -> bool {
     let read = &mut |path: &str| read_regular_to_string(path);
-    let Ok(words) = expand_response_files(words, Quoting::Gnu, read) else {
+    let Ok(mut all) = expand_response_files(words, Quoting::Gnu, read) else {
         return true;
     };
+    for file in config_files {
+        let Ok(more) = expand_config(&file.to_string_lossy(), read) else {
+            return true;
+        };
+        all.extend(more);
+    }
     let may = |word: &String| {
+        let inner = word.strip_prefix("-Xclang=").unwrap_or(word);
         word.contains(WORKING_DIRECTORY)
             || word.starts_with("--config")
-            || BY_NAME.iter().any(|start| word.starts_with(start))
+            || BY_NAME.iter().any(|start| inner.starts_with(start))
     };
-    std::env::var_os(overrides::VARIABLE).is_some() || words.iter().any(may)
+    std::env::var_os(overrides::VARIABLE).is_some() || all.iter().any(may)
 }
 
 /// The names of the current directory: the shell's, which may go through symbolic links as those of
@@ -181,6 +204,9 @@ fn relative_to(path: &Path, dir: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// One without configuration files.
+    const COMPILER: &str = "/nowhere/bin/clang";
 
     /// A tree with `src/a.c`, `include` and `build`, and another directory beside it.
     fn tree() -> tempfile::TempDir {
@@ -280,10 +306,11 @@ mod tests {
         let source = base.join("src/a.c").into_os_string();
         let of = |more: &str| {
             let words = [OsString::from("-c"), source.clone(), more.into()];
-            with_relative_paths(&words, &base) == words
+            with_relative_paths(COMPILER.as_ref(), &words, &base) == words
         };
         assert!(of("-working-directory=/"));
         assert!(of("-working-directory"));
+        assert!(of("-Xclang=-fsanitize-ignorelist=/x"));
         assert!(of("-Wp,-working-directory,/"));
         assert!(of("--config=x.cfg"));
         assert!(of("-fsanitize-ignorelist=/x"));
@@ -301,16 +328,39 @@ mod tests {
     }
 
     #[test]
+    fn configuration_files_beside_the_compiler_may_say_where_to_look() {
+        let dir = tree();
+        let (base, bin) = (dir.path().join("tree"), dir.path().join("bin"));
+        fs_err::create_dir_all(&bin).expect("made");
+        let words = ["-c".into(), base.join("src/a.c").into_os_string()];
+        let stay = |text: &str| {
+            fs_err::write(bin.join("clang.cfg"), text).expect("written");
+            with_relative_paths(&bin.join("clang"), &words, &base) == words
+        };
+        assert!(stay("-working-directory=/"));
+        assert!(stay("-O2\n-fsanitize-ignorelist=<CFGDIR>/list"));
+        assert!(stay("@gone"));
+        assert!(!stay("-O2"));
+    }
+
+    #[test]
     fn sources_that_clang_finds_by_name_keep_theirs() {
         let dir = tempfile::tempdir().expect("a directory");
         fs_err::create_dir(dir.path().join("src")).expect("made");
         fs_err::write(dir.path().join("src/a.c"), "").expect("written");
         let source = dir.path().join("src/a.c").into_os_string();
         let plain = ["-c".into(), source.clone()];
-        assert_ne!(with_relative_paths(&plain, dir.path()), plain);
+        assert_ne!(
+            with_relative_paths(COMPILER.as_ref(), &plain, dir.path()),
+            plain
+        );
         for option in BY_NAME {
             let words = ["-c".into(), source.clone(), OsString::from(option)];
-            assert_eq!(with_relative_paths(&words, dir.path()), words, "{option}");
+            assert_eq!(
+                with_relative_paths(COMPILER.as_ref(), &words, dir.path()),
+                words,
+                "{option}"
+            );
         }
     }
 
@@ -341,7 +391,7 @@ mod tests {
             include.clone(),
             source.clone(),
         ];
-        let rewritten = with_relative_paths(&words, &base);
+        let rewritten = with_relative_paths(COMPILER.as_ref(), &words, &base);
         assert_eq!(rewritten[1], include);
         assert_ne!(rewritten[2], source);
     }

@@ -60,7 +60,8 @@ impl ConfigDirs {
 }
 
 /// All `*.cfg` files in the directories of `programs` and in `dirs`, sorted and unique.
-pub(super) fn candidates(programs: &[&Path], dirs: Option<&ConfigDirs>) -> Vec<PathBuf> {
+#[must_use]
+pub fn candidates(programs: &[&Path], dirs: Option<&ConfigDirs>) -> Vec<PathBuf> {
     let mut searched: Vec<&Path> = programs.iter().map(|program| dir_of(program)).collect();
     if let Some(dirs) = dirs {
         searched.extend(dirs.system.iter().chain(&dirs.user).map(PathBuf::as_path));
