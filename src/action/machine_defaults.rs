@@ -5,6 +5,9 @@ use super::arguments::{self, Argument};
 use super::kind::SYSTEMS_OF_APPLE;
 use crate::thinlto::is_aarch64;
 
+/// How the targets begin that have the assembly of NVIDIA's processors.
+const PTX: &str = "nvptx";
+
 const SYSROOT: &str = "-isysroot";
 
 /// Whether the version of the system may come from an SDK: from its name, or from the settings in it. clang
@@ -76,6 +79,19 @@ pub fn asks_a_multilib(words: &[String], default: &str, installed: bool) -> bool
     !target.split('-').skip(1).any(is_system)
 }
 
+/// Whether clang chooses the version of PTX by the CUDA that it finds on this machine.
+#[must_use]
+pub fn asks_cuda(words: &[String], default: &str) -> bool {
+    // Hardly any job goes on from here.
+    if !default.starts_with(PTX) && !words.iter().any(|word| word.contains(PTX)) {
+        return false;
+    }
+    let arguments = arguments::parse(words);
+    arguments::target(&arguments)
+        .unwrap_or(default)
+        .starts_with(PTX)
+}
+
 /// Whether functions that name no features get those that the driver chooses by the GCC that it finds:
 /// atomic operations out of line need the library of a recent one.
 #[must_use]
@@ -126,6 +142,19 @@ mod tests {
             &[("SDKROOT", "s")]
         ));
         assert!(!asks("-c -isysroot s", &[("SDKROOT", "s")]));
+    }
+
+    #[test]
+    fn backends_for_ptx_ask_the_cuda_of_this_machine() {
+        let asks = |line: &str, default: &str| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            asks_cuda(&words, default)
+        };
+        let linux = "x86_64-pc-linux-gnu";
+        assert!(asks("-c --target=nvptx64-nvidia-cuda", linux));
+        assert!(asks("-c -target nvptx-nvidia-cuda", linux));
+        assert!(asks("-c", "nvptx64-nvidia-cuda"));
+        assert!(!asks("-c nvptx.o", linux) && !asks("-c", linux));
     }
 
     #[test]

@@ -14,6 +14,8 @@ use crate::action::whole::check_object;
 pub enum UnsoundResult {
     #[error("the compiler exited with {0}")]
     ExitCode(i32),
+    #[error("the compiler was killed by signal {0}")]
+    Killed(i32),
     #[error("the compiler exited with 0 but says `{0}`")]
     Admitted(String),
     #[error("the compiler exited with 0 but left no `{0}`")]
@@ -38,7 +40,10 @@ pub enum UnsoundResult {
 impl UnsoundResult {
     /// Whether it says something of this machine and nothing of the job.
     pub fn is_of_this_machine(&self) -> bool {
-        matches!(self, Self::InputsTooLarge | Self::Unconfined(_))
+        matches!(
+            self,
+            Self::InputsTooLarge | Self::Unconfined(_) | Self::Killed(_)
+        )
     }
 }
 

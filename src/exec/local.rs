@@ -15,6 +15,7 @@ use std::sync::{Arc, Once};
 
 use bytes::Bytes;
 use memchr::memmem;
+use rustix::process::Signal;
 use tokio::sync::{Mutex, OnceCell, RwLock};
 use tokio_util::sync::CancellationToken;
 
@@ -278,7 +279,8 @@ impl LocalExecutor {
         }
         let exit_code = match finished.ending {
             Ending::Exited(code) => code,
-            Ending::Signalled(signal) => 128 + signal,
+            Ending::Signalled(signal) if is_own_crash(signal) => 128 + signal,
+            Ending::Signalled(signal) => return Ok(Attempt::Bad(UnsoundResult::Killed(signal))),
         };
         let mut outputs = outputs(hermetic, dir);
         let checked = check_result(&hermetic.job, exit_code, &finished.stderr, &outputs);
@@ -353,6 +355,19 @@ fn outputs(hermetic: &Hermetic, dir: &JobDir) -> Vec<Option<Bytes>> {
             read.ok().map(Bytes::from)
         })
         .collect()
+}
+
+/// Whether the signal comes of what the compiler did with its inputs. Others are sent to it, or say that
+/// this machine has too little of something.
+fn is_own_crash(signal: i32) -> bool {
+    const CRASHES: [Signal; 5] = [
+        Signal::ABORT,
+        Signal::FPE,
+        Signal::ILL,
+        Signal::SEGV,
+        Signal::TRAP,
+    ];
+    CRASHES.iter().any(|crash| crash.as_raw() == signal)
 }
 
 fn not_started(job: &Planned, error: &ProcessError) -> JobFailure {

@@ -115,6 +115,11 @@ pub enum InPlaceReason {
     /// What a `multilib.yaml` says.
     #[error("clang chooses libraries by files in the sysroot, which is no input of the job")]
     Multilib,
+    /// What the CUDA of this machine says.
+    #[error(
+        "clang chooses the version of PTX by the CUDA that it finds, which is no input of the job"
+    )]
+    Cuda,
     /// Functions that name no processor.
     #[error(
         "some functions name no processor, and clang chooses their features by the GCC that it finds"
@@ -135,6 +140,7 @@ impl InPlaceReason {
             Self::RandomTokens => "random allocation tokens",
             Self::Sdk => "SDK",
             Self::Multilib => "multilib",
+            Self::Cuda => "CUDA",
             Self::Gcc => "functions without a processor",
         }
     }

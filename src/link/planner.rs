@@ -11,7 +11,7 @@ use crate::action::coff::{may_ask_for_codeview, may_have_codeview};
 use crate::action::file_table::FileTable;
 use crate::action::guard::{Unsound, check_module, check_names};
 use crate::action::kind::{OutputKind, required_kind};
-use crate::action::machine_defaults::{asks_a_multilib, asks_an_sdk, depends_on_gcc};
+use crate::action::machine_defaults::{asks_a_multilib, asks_an_sdk, asks_cuda, depends_on_gcc};
 use crate::action::{Action, arguments, split_dwarf};
 use crate::client_context::ClientContext;
 use crate::compiler::ResolvedToolchain;
@@ -206,6 +206,9 @@ impl Planner<'_> {
         }
         if asks_a_multilib(&arguments, target, self.toolchain.has_runtimes()) {
             return Ok(Err(InPlaceReason::Multilib));
+        }
+        if asks_cuda(&arguments, target) {
+            return Ok(Err(InPlaceReason::Cuda));
         }
         let dwo_dir = self.dwo_dir.filter(|_| caller == Caller::Linker);
         let split = dwo_dir.and_then(|dir| {

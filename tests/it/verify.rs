@@ -522,18 +522,41 @@ fn doctor_warns_of_jobs_that_it_cannot_look_up() {
 
 /// What `relto doctor --verify` says about the saved link, with its exit code.
 fn examined(saved: &Saved, environment: &[(&str, String)]) -> (Option<i32>, String) {
+    examined_through(saved, &["env"], environment)
+}
+
+/// The same where `starter` starts relto.
+fn examined_through(
+    saved: &Saved,
+    starter: &[&str],
+    environment: &[(&str, String)],
+) -> (Option<i32>, String) {
     drop(saved.command());
     let mut command = Command::new(env!("CARGO_BIN_EXE_relto"));
     saved.home.apply(&mut command);
-    let output = command
+    command
         .current_dir(saved.path(""))
         .envs(environment.iter().map(|(name, value)| (*name, value)))
-        .args(["doctor", "--verify", "jobs.json"])
-        .output()
-        .expect("relto starts");
+        .args(["doctor", "--verify", "jobs.json"]);
+    let output = through(starter, &command).output().expect("relto starts");
     assert_eq!(stderr(&output), "", "everything is on stdout");
     let text = String::from_utf8(output.stdout).expect("text");
     (output.status.code(), text)
+}
+
+/// Nothing is said of a result by a compiler that a user or a limit ends.
+#[test]
+fn doctor_keeps_the_result_of_a_job_whose_compiler_is_killed_here() {
+    for signal in [Signal::TERM, Signal::XFSZ, Signal::KILL] {
+        let dies = format!("extern int raise(int); raise({});", signal.as_raw());
+        let saved = saved(&limited(&dies));
+        let results = result_files(&saved.home);
+        let (code, text) = examined_through(&saved, &["sh", "-c", LIMITED, "sh"], &[]);
+        assert_says(&text, &["the compiler was killed by signal "]);
+        assert_eq!((count(&text, "verified"), count(&text, "wrong")), (0, 0));
+        assert_eq!(code, Some(0), "{text}");
+        assert_eq!(result_files(&saved.home), results, "{text}");
+    }
 }
 
 #[test]

@@ -138,7 +138,7 @@ fn check(
         Ending::Exited(0) => {}
         Ending::Exited(code) => return Err(UnsoundResult::ExitCode(code).to_string()),
         Ending::Signalled(signal) => {
-            return Err(format!("the compiler was killed by signal {signal}"));
+            return Err(UnsoundResult::Killed(signal).to_string());
         }
     }
     if let Some(line) = admitted_failure(stderr) {
