@@ -178,7 +178,9 @@ impl<'a> CompilerProbe<'a> {
 fn may_choose_configuration(option: &str) -> bool {
     let of_target = option.starts_with("-m") && !option.starts_with("-mllvm");
     let of_driver = ["--driver-mode=", "-no-canonical-", "-canonical-", "-E"];
-    of_target || of_driver.iter().any(|start| option.starts_with(start))
+    // Of a target of Apple.
+    let is_architecture = option == "-arch";
+    of_target || is_architecture || of_driver.iter().any(|start| option.starts_with(start))
 }
 
 /// Asks for the version, target and directories that are built into the compiler. In the sandbox it

@@ -6,6 +6,8 @@ use std::process::Command;
 use fs_err as fs;
 use relto::internals::toolchain::config::{self, ConfigDirs};
 
+use crate::support::link::Home;
+use crate::support::llvm::run;
 use crate::support::toolchain_dir::{CLANG, ToolchainDir};
 
 /// What the compiler prints when it is asked by `option`.
@@ -42,4 +44,37 @@ fn clang_reports_its_configuration_directories() {
     assert_eq!(told.system.as_deref(), Some(Path::new("/s s")));
     assert_eq!(told.user.as_deref(), Some(Path::new("/u")));
     assert_ne!(told, dirs(&[]));
+}
+
+/// `-arch` changes a target of Apple, which chooses the file.
+#[test]
+fn the_file_of_an_architecture_is_the_one_that_clang_reads() {
+    let (fixture, home) = (ToolchainDir::new(), Home::new());
+    let clang = fixture.clang_of_its_own();
+    fixture.write(
+        "own/bin/arm64-apple-macosx13.cfg",
+        "-mllvm -align-all-functions=6\n",
+    );
+    fixture.write("a.c", "int f(int x) { return 3 * x; }\n");
+    let target = [
+        "--target=x86_64-apple-macosx13",
+        "-arch",
+        "arm64",
+        "-O2",
+        "-c",
+    ];
+    let ran = |command: &mut Command, words: &[&str], object: &str| {
+        home.apply(command);
+        let command = command.current_dir(fixture.dir.path());
+        run(command.args(target).args(words).args(["-o", object]));
+        fs::read(fixture.path(object)).expect("compiled")
+    };
+    ran(&mut Command::new(&clang), &["-flto=thin", "a.c"], "a.o");
+    let backend = ["-x", "ir", "a.o", "-fthinlto-index=/dev/null"];
+    let alone = ran(&mut Command::new(&clang), &backend, "alone.o");
+    let mut relto = Command::new(env!("CARGO_BIN_EXE_relto"));
+    relto.arg("cc").arg(&clang);
+    assert!(ran(&mut relto, &backend, "ours.o") == alone);
+    fs::remove_file(fixture.path("own/bin/arm64-apple-macosx13.cfg")).expect("removed");
+    assert!(ran(&mut Command::new(&clang), &backend, "other.o") != alone);
 }

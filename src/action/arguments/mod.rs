@@ -182,8 +182,10 @@ fn one(rest: &[String]) -> Argument<'_> {
         _ if takes_next => words.get(1).map(String::as_str),
         _ => Some(&word[option.len()..]),
     };
-    // clang says that the value is missing.
-    let is_complete = !takes_next || words.len() == 2;
+    // clang says that the value is missing, or that it is none.
+    let is_map = option.ends_with("-prefix-map=");
+    let is_complete = (!takes_next || words.len() == 2)
+        && (!is_map || value.is_some_and(|value| value.contains('=')));
     let meaning = match meaning {
         Meaning::FrontEnd { .. } if !is_complete => Meaning::Plain,
         meaning => meaning,

@@ -7,6 +7,9 @@ use std::io;
 
 use super::{Files, ResponseFileError, check_length, tokenize};
 
+/// What may stand before the `#` of a comment.
+const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
+
 /// Stands for the directory of the file.
 const DIRECTORY: &str = "<CFGDIR>";
 
@@ -64,17 +67,17 @@ fn is_continued(line: &str) -> bool {
 }
 
 /// Splits the text of a configuration file. Lines that begin with `#` are comments, and a backslash
-/// at the end of a line joins it with the next.
+/// at the end of a line joins it with the next, be there one or not.
 #[must_use]
 pub fn tokenize_config(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut lines = text.lines().peekable();
     while let Some(first) = lines.next() {
-        if first.trim_start().starts_with('#') {
+        if first.trim_start_matches(BLANKS).starts_with('#') {
             continue;
         }
         let mut line = first.to_owned();
-        while is_continued(&line) && lines.peek().is_some() {
+        while is_continued(&line) && (lines.peek().is_some() || text.ends_with('\n')) {
             line.pop();
             line.extend(lines.next());
         }
@@ -110,6 +113,20 @@ mod tests {
         let first = ("/a/x.cfg", "-O2 @b/y.cfg # @\n# @gone\n@/c/z.cfg @");
         let found = expanded(&[first, files[1], files[2], files[3]]).expect("expanded");
         assert_eq!(found, words);
+    }
+
+    #[test]
+    fn lines_are_joined_and_commented_out_as_clang_does_it() {
+        for (text, words) in [
+            ("-fno-plt\\\n", &["-fno-plt"][..]),
+            ("-a\\\r\n-b \t# c\n\t # -d", &["-a-b", "#", "c"]),
+            ("-a \\\n # b\n", &["-a", "#", "b"]),
+            ("\u{a0}# a", &["\u{a0}#", "a"]),
+            ("\u{c}# a", &["\u{c}#", "a"]),
+        ] {
+            let found = expanded(&[("c", text)]).expect("expanded");
+            assert_eq!(found, words, "{text:?}");
+        }
     }
 
     #[test]
