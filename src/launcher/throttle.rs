@@ -46,11 +46,12 @@ impl Throttle {
         }
     }
 
-    /// Remembers in `dir`. Where there is none or it takes no files, in `runtime_dir`, the user's own, or
-    /// else in a directory of this user alone among the temporary files of `temporary`.
+    /// Remembers in `dir` or in `runtime_dir`, the user's own, whichever is there and takes files, or else
+    /// in a directory of this user alone among the temporary files of `temporary`.
     #[must_use]
     pub fn of_user(dir: Option<&Path>, runtime_dir: Option<&Path>, temporary: &Path) -> Self {
-        match dir.filter(|dir| takes_files(dir)).or(runtime_dir) {
+        let mut dirs = [dir, runtime_dir].into_iter().flatten();
+        match dirs.find(|dir| takes_files(dir)) {
             Some(dir) => Self::new(Some(dir)),
             None => Self::new(among_temporary(temporary).as_deref()),
         }
@@ -264,5 +265,9 @@ mod tests {
         let home = tempfile::tempdir().expect("a directory");
         let usable = Some(home.path());
         assert!(own(usable).first_time("b") && !own(usable).first_time("b"));
+        // Nor is there another place for it.
+        let temporary = tempfile::tempdir().expect("a temporary directory");
+        let nowhere = || Throttle::of_user(unusable, unusable, temporary.path());
+        assert!(nowhere().first_time("b") && !nowhere().first_time("b"));
     }
 }

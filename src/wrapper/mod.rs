@@ -141,6 +141,13 @@ impl LinkPlan {
                 output.display()
             )));
         }
+        let list = self.value_of("dependency-file").unwrap_or_default();
+        let is_file = fs_err::metadata(list).map_or(true, |found| found.is_file());
+        if list == "-" || !is_file {
+            return Err(Refusal::new(format!(
+                "the list of dependencies `{list}` is no file"
+            )));
+        }
         Ok(())
     }
 

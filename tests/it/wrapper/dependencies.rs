@@ -80,14 +80,23 @@ fn the_list_of_dependencies_is_the_linkers_own() {
 }
 
 #[test]
-fn a_list_of_dependencies_that_cannot_be_written_is_the_linkers_to_report() {
+fn a_list_of_dependencies_that_is_no_file_is_the_linkers_to_write() {
     let fixture = fixture(&Release::under_test());
-    let words = ["-e", "main", "-o", "app", "main.o", "f.o", "g.o", "libh.a"];
-    let words = [&words[..], &["--dependency-file=none/list"]].concat();
-    let output = link(&fixture, true, "ld.lld", &words);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(
-        !output.status.success() && said.contains("cannot open none/list"),
-        "{said}"
-    );
+    for (list, said) in [
+        ("none/list", "cannot open none/list"),
+        ("-", "the list of dependencies `-` is no file"),
+        (
+            "/dev/null",
+            "the list of dependencies `/dev/null` is no file",
+        ),
+    ] {
+        let base = ["-e", "main", "-o", "app", "main.o", "f.o", "g.o", "libh.a"];
+        let list = format!("--dependency-file={list}");
+        let output = link(&fixture, true, "ld.lld", &[&base[..], &[&list]].concat());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && stderr.contains(said),
+            "{stderr}"
+        );
+    }
 }
