@@ -10,27 +10,19 @@ use bytes::Bytes;
 
 use super::fetch::{ReceivedResult, ResultError, VerifiedResult, result_error};
 use super::job::{RemoteJob, compiled};
-use super::store::CachedAtFarm;
+use super::store::{CacheEntry, CachedAtFarm};
 use super::{RemoteExecutor, request_context};
 use crate::action::slice::SliceKey;
 use crate::action::slice_record::{
     NUMBERS, OBJECT, RecordAction, check_record, encode_numbers, most_bytes_of_numbers,
     restore_record,
 };
-use crate::digest::Digest;
 use crate::events::{JobStep, Origin};
 use crate::exec::action_result::execution_metadata;
 use crate::exec::{Compiled, Hermetic, Planned, check_result};
 use crate::pb::reapi::{ActionResult, OutputFile};
-use crate::reapi::{Blob, DeclaredOutput, Failure};
+use crate::reapi::{Blob, DeclaredOutput};
 use crate::task::spawn_blocking;
-
-/// An entry for the action cache, and the blobs that it needs.
-pub(super) struct SliceEntry {
-    pub(super) key: Digest,
-    pub(super) result: ActionResult,
-    pub(super) blobs: Vec<Blob>,
-}
 
 fn paths() -> Vec<String> {
     vec![OBJECT.to_owned(), NUMBERS.to_owned()]
@@ -160,7 +152,7 @@ impl RemoteExecutor {
         self: &Arc<Self>,
         job: &Arc<Planned>,
         compiled: &Compiled,
-    ) -> Option<SliceEntry> {
+    ) -> Option<CacheEntry> {
         if !self.wants_under_slice_key(job, compiled) {
             return None;
         }
@@ -173,7 +165,7 @@ impl RemoteExecutor {
         .await
     }
 
-    fn record(&self, slice: &SliceKey, compiled: &Compiled) -> Option<SliceEntry> {
+    fn record(&self, slice: &SliceKey, compiled: &Compiled) -> Option<CacheEntry> {
         let [object] = &compiled.outputs[..] else {
             return None;
         };
@@ -199,7 +191,7 @@ impl RemoteExecutor {
             }
         };
         let output_files = vec![output(OBJECT, object), output(NUMBERS, &numbers)];
-        Some(SliceEntry {
+        Some(CacheEntry {
             key: action.message.digest,
             result: ActionResult {
                 output_files,
@@ -220,46 +212,17 @@ impl RemoteExecutor {
         let Some(slice) = slice.filter(|_| self.config.slice_results) else {
             return CachedAtFarm::Absent;
         };
+        if let Some(entry) = self.slice_entry(job, fresh).await {
+            return self.replace(job, entry).await;
+        }
         let key = RecordAction::new(slice, &self.template).message.digest;
-        match self.holds(job, key).await {
-            Ok(None) => return CachedAtFarm::Absent,
-            Ok(Some(_)) => {}
-            Err(failure) => return CachedAtFarm::Unknown(failure.to_string()),
-        }
-        if !self.config.upload_local_results {
-            return CachedAtFarm::Stays("`remote_upload_local_results` is off".to_owned());
-        }
-        let Some(entry) = self.slice_entry(job, fresh).await else {
-            return CachedAtFarm::Stays("clients may not write it".to_owned());
-        };
-        let outputs = entry.result.output_files.clone();
-        let context = request_context(job, key);
-        let stored = async {
-            self.client.ensure_uploaded(&entry.blobs).await?;
-            let (client, result) = (&self.client, entry.result);
-            client.update_action_result(&key, result, &context).await?;
-            self.holds(job, key).await
-        };
-        match stored.await {
-            // Some servers take an update and keep what they have.
-            Ok(Some(held)) if !same_outputs(&held, &outputs) => {
-                CachedAtFarm::Stays("it does not take another one".to_owned())
-            }
-            Ok(_) => CachedAtFarm::Replaced,
-            Err(failure) => CachedAtFarm::Stays(failure.to_string()),
+        let reason = self
+            .forbids_updates()
+            .unwrap_or("the fresh one has no record");
+        match self.holds(job, key, &[]).await {
+            Ok(None) => CachedAtFarm::Absent,
+            Ok(Some(_)) => CachedAtFarm::Stays(reason.to_owned()),
+            Err(failure) => CachedAtFarm::Unknown(failure.to_string()),
         }
     }
-
-    async fn holds(&self, job: &Planned, key: Digest) -> Result<Option<Vec<OutputFile>>, Failure> {
-        let context = request_context(job, key);
-        let held = self.client.action_result(&key, &[], &context).await?;
-        Ok(held.map(|result| result.output_files))
-    }
-}
-
-fn same_outputs(held: &[OutputFile], ours: &[OutputFile]) -> bool {
-    ours.iter().all(|our| {
-        let mut same = held.iter().filter(|it| it.path == our.path);
-        same.any(|it| it.digest == our.digest)
-    })
 }

@@ -9,12 +9,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 
-use super::fetch::output_paths;
 use super::{RemoteExecutor, request_context};
 use crate::digest::Digest;
 use crate::events::Origin;
 use crate::exec::{Compiled, Hermetic, Planned, action_result};
-use crate::pb::reapi::ActionResult;
+use crate::pb::reapi::{ActionResult, OutputFile};
 use crate::reapi::{Blob, Failure, declared_outputs};
 
 /// What a farm's action cache holds of a job whose right result is known.
@@ -31,53 +30,81 @@ pub enum CachedAtFarm {
     Unknown(String),
 }
 
+/// An entry for the action cache, and the blobs that it needs.
+pub(super) struct CacheEntry {
+    pub(super) key: Digest,
+    pub(super) result: ActionResult,
+    pub(super) blobs: Vec<Blob>,
+}
+
 impl RemoteExecutor {
     /// Replaces the farm's cached result of `job` if it has other outputs than `fresh`, which this
     /// machine made.
-    pub async fn mend(self: &Arc<Self>, job: &Arc<Planned>, fresh: &Compiled) -> CachedAtFarm {
-        match self.cached_like(job, fresh).await {
+    pub async fn mend(&self, job: &Planned, fresh: &Compiled) -> CachedAtFarm {
+        match self.whole_entry(job, fresh) {
+            Some(entry) => self.replace(job, entry).await,
+            None => CachedAtFarm::Absent,
+        }
+    }
+
+    /// Puts `entry` in the place of one with other outputs.
+    pub(super) async fn replace(&self, job: &Planned, entry: CacheEntry) -> CachedAtFarm {
+        let (key, context) = (entry.key, request_context(job, entry.key));
+        let expected = entry.result.output_files.clone();
+        match self.holds(job, key, &expected).await {
             Ok(Some(true)) => return CachedAtFarm::Equal,
             Ok(Some(false)) => {}
             Ok(None) => return CachedAtFarm::Absent,
             Err(failure) => return CachedAtFarm::Unknown(failure.to_string()),
         }
-        if !self.config.upload_local_results {
-            return CachedAtFarm::Stays("`remote_upload_local_results` is off".to_owned());
+        if let Some(reason) = self.forbids_updates() {
+            return CachedAtFarm::Stays(reason.to_owned());
         }
-        if !self.client.capabilities().can_update_action_cache {
-            return CachedAtFarm::Stays("clients may not write it".to_owned());
-        }
-        if let Err(failure) = self.store(job, fresh).await {
+        let stored = async {
+            self.client.ensure_uploaded(&entry.blobs).await?;
+            let update = self
+                .client
+                .update_action_result(&key, entry.result, &context);
+            update.await
+        };
+        if let Err(failure) = stored.await {
             return CachedAtFarm::Stays(failure.to_string());
         }
         // Some servers take an update and keep what they have.
-        match self.cached_like(job, fresh).await {
+        match self.holds(job, key, &expected).await {
             Ok(Some(false)) => CachedAtFarm::Stays("it does not take another one".to_owned()),
             Ok(_) => CachedAtFarm::Replaced,
             Err(failure) => CachedAtFarm::Unknown(failure.to_string()),
         }
     }
 
-    /// Whether the farm's cached result of `job` has the outputs of `fresh`; `None` if there is
-    /// none.
-    async fn cached_like(&self, job: &Planned, fresh: &Compiled) -> Result<Option<bool>, Failure> {
-        let Some(hermetic) = job.hermetic() else {
-            return Ok(None);
-        };
-        let Ok(action) = self.action(hermetic, self.worker_size(hermetic)) else {
-            return Ok(None);
-        };
-        let key = action.digest();
+    /// Why no entry is replaced.
+    pub(super) fn forbids_updates(&self) -> Option<&'static str> {
+        if !self.config.upload_local_results {
+            return Some("`remote_upload_local_results` is off");
+        }
+        let may_update = self.client.capabilities().can_update_action_cache;
+        (!may_update).then_some("clients may not write it")
+    }
+
+    /// Whether the entry of `key` has the outputs that are `expected`; `None` if there is none.
+    pub(super) async fn holds(
+        &self,
+        job: &Planned,
+        key: Digest,
+        expected: &[OutputFile],
+    ) -> Result<Option<bool>, Failure> {
         let context = request_context(job, key);
-        let Some(cached) = self.client.action_result(&key, &[], &context).await? else {
+        let Some(held) = self.client.action_result(&key, &[], &context).await? else {
             return Ok(None);
         };
-        let theirs = declared_outputs(&cached, &output_paths(&hermetic.job))?;
-        let function = self.template.function;
-        let ours = fresh.outputs.iter().map(|output| function.digest(output));
-        Ok(Some(
-            cached.exit_code == 0 && ours.eq(theirs.iter().map(|it| it.digest)),
-        ))
+        let paths: Vec<String> = expected.iter().map(|output| output.path.clone()).collect();
+        let held_outputs = declared_outputs(&held, &paths)?;
+        let held_digests = held_outputs
+            .iter()
+            .map(|output| Some(output.digest.to_pb()));
+        let digests = expected.iter().map(|output| output.digest.clone());
+        Ok(Some(held.exit_code == 0 && digests.eq(held_digests)))
     }
 
     /// Whether `compiled`, made on this machine, may and should be stored on the farm.
@@ -100,42 +127,40 @@ impl RemoteExecutor {
         job: &Arc<Planned>,
         compiled: &Compiled,
     ) -> Result<(), Failure> {
-        let mut blobs = Vec::new();
         let mut entries = Vec::new();
         if compiled.origin == Origin::Local {
-            entries.extend(self.whole_entry(job, compiled, &mut blobs));
+            entries.extend(self.whole_entry(job, compiled));
         }
-        if let Some(entry) = self.slice_entry(job, compiled).await {
-            blobs.extend(entry.blobs);
-            entries.push((entry.key, entry.result));
-        }
+        entries.extend(self.slice_entry(job, compiled).await);
         if entries.is_empty() {
             return Ok(());
         }
+        let blobs = entries.iter_mut().flat_map(|entry| entry.blobs.drain(..));
+        let blobs: Vec<Blob> = blobs.collect();
         self.client.ensure_uploaded(&blobs).await?;
-        let updates = entries.into_iter().map(|(key, result)| async move {
-            let context = request_context(job, key);
-            let update = self.client.update_action_result(&key, result, &context);
+        let updates = entries.into_iter().map(|entry| async move {
+            let context = request_context(job, entry.key);
+            let update = self
+                .client
+                .update_action_result(&entry.key, entry.result, &context);
             update.await
         });
         try_join_all(updates).await.map(drop)
     }
 
-    /// What is stored under the job's action; adds the blobs that this needs.
-    fn whole_entry(
-        &self,
-        job: &Planned,
-        compiled: &Compiled,
-        blobs: &mut Vec<Blob>,
-    ) -> Option<(Digest, ActionResult)> {
+    /// What is stored under the job's action.
+    fn whole_entry(&self, job: &Planned, compiled: &Compiled) -> Option<CacheEntry> {
         let hermetic = job.hermetic()?;
         let action = self.action(hermetic, self.worker_size(hermetic)).ok()?;
-        let (result, outputs) = self.result(hermetic, compiled);
-        blobs.extend(outputs);
+        let (result, mut blobs) = self.result(hermetic, compiled);
         for encoded in [&action.command, &action.message] {
             blobs.push(Blob::from_bytes(encoded.digest, encoded.bytes.clone()));
         }
-        Some((action.digest(), result))
+        Some(CacheEntry {
+            key: action.digest(),
+            result,
+            blobs,
+        })
     }
 
     fn result(&self, hermetic: &Hermetic, compiled: &Compiled) -> (ActionResult, Vec<Blob>) {
