@@ -24,6 +24,7 @@ mod output;
 mod pages;
 mod panics;
 mod prefetch;
+mod process_names;
 mod report;
 mod runtime;
 mod stack;

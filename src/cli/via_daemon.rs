@@ -4,14 +4,13 @@
 //! itself.
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::time::Duration;
 
-use memchr::memmem::Finder;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::engine_error::EngineError;
+use super::process_names;
 use super::runtime::{daemon_dir, small_runtime};
 use super::throttle;
 use crate::bes::Publication;
@@ -19,7 +18,6 @@ use crate::config::{DaemonUse, Settings};
 use crate::daemon::{Build, DaemonClient, DaemonRequest, LinkRequest, Unavailable};
 use crate::error::with_causes;
 use crate::events::Events;
-use crate::fs::read_regular;
 use crate::job::{Caller, JobFile};
 use crate::launcher::Throttle;
 use crate::link::Options;
@@ -52,7 +50,7 @@ impl ViaDaemon {
         let throttle = throttle(settings);
         let client = client(settings, &throttle, file.caller)?;
         // A large link has millions of names, so they are read only if there is a daemon.
-        if names_this_process(file, options) {
+        if process_names::are_in(file, &options.environment) {
             return None;
         }
         Some(Self {
@@ -98,39 +96,6 @@ impl ViaDaemon {
             events.note(format!("this process does the work itself: {reason}"));
         }
     }
-}
-
-/// Parts of names that mean another file in another process, each with what it begins with.
-const OF_A_PROCESS: [(&str, [&str; 2]); 2] =
-    [("proc/", ["self", "thread-self"]), ("/dev/", ["fd", "std"])];
-
-/// Whether the link or its environment names a file by way of the process that opens it, as
-/// `/proc/self/cwd/a.o` and `/dev/stdout` do.
-fn names_this_process(file: &JobFile, options: &Options) -> bool {
-    let of_jobs = file.jobs.iter().flat_map(|job| {
-        let names = job.inputs.iter().chain(&job.outputs);
-        job.arguments.iter().chain(names)
-    });
-    let of_all = file.common_arguments.iter().chain(&file.common_inputs);
-    let mut texts = of_all.chain(of_jobs);
-    let beginnings = OF_A_PROCESS.map(|(beginning, ends)| (Finder::new(beginning), ends));
-    let is_of_a_process = |text: &str| {
-        beginnings.iter().any(|(beginning, ends)| {
-            let mut places = beginning.find_iter(text.as_bytes());
-            places.any(|at| {
-                let rest = &text[at + beginning.needle().len()..];
-                ends.iter().any(|end| rest.starts_with(end))
-            })
-        })
-    };
-    let in_response_file = |text: &str| {
-        let file = text.strip_prefix('@').map(Path::new);
-        let read = file.and_then(|file| read_regular(file).ok());
-        read.is_some_and(|bytes| is_of_a_process(&String::from_utf8_lossy(&bytes)))
-    };
-    let mut variables = options.environment.iter();
-    texts.any(|text| is_of_a_process(text) || in_response_file(text))
-        || variables.any(|(_, value)| is_of_a_process(&value.to_string_lossy()))
 }
 
 /// This process as a client of the daemon, if it may be one.

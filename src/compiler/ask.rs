@@ -11,9 +11,8 @@ use std::process::Output;
 use super::CompilerRequest;
 use crate::action::overrides;
 use crate::action::toolchain_tree::ToolFile;
-use crate::fs::null_device;
 use crate::hash_cache::HashCache;
-use crate::process::{ChildEnvironment, Confinement, ProcessSpec, run_blocking};
+use crate::process::{ChildEnvironment, Confinement, ProcessError, ProcessSpec, run_blocking};
 
 /// What a compiler reads besides its own files: where its loader finds libraries, and what it takes
 /// for the processor on some architectures.
@@ -36,15 +35,12 @@ impl Respondent<'_> {
     /// `None` if they do not succeed so.
     pub(super) fn ask_confined(&self, words: &[String]) -> Option<Output> {
         let spec = ProcessSpec {
-            arguments: [self.path.as_os_str().to_owned()]
-                .into_iter()
-                .chain(words.iter().map(OsString::from))
-                .collect(),
+            arguments: self.question(words),
             environment: ChildEnvironment::Exact(self.environment()),
             dir: self.request.client_context.dir(),
             confinement: Some(self.confinement()),
         };
-        let output = run_blocking(&self.request.relto, &spec).ok()?;
+        let output = self.run(&spec).ok()?;
         let is_unchanged = |file: &ToolFile| self.hash_cache.unchanged(&file.host, &file.identity);
         (output.status.success() && self.files.iter().all(is_unchanged)).then_some(output)
     }
@@ -64,11 +60,26 @@ impl Respondent<'_> {
 
     /// What the compiler prints when the caller starts it with `words`.
     pub(super) fn ask(&self, words: &[String]) -> io::Result<Output> {
-        let mut command = self.request.client_context.command(self.path);
+        let variables = self.request.environment.iter();
         // The variable would edit the question.
-        command.args(words).env_remove(overrides::VARIABLE);
-        command.stdin(null_device()?);
-        command.output()
+        let variables = variables.filter(|(name, _)| name != overrides::VARIABLE);
+        let spec = ProcessSpec {
+            arguments: self.question(words),
+            environment: ChildEnvironment::Exact(variables.cloned().collect()),
+            dir: self.request.client_context.dir(),
+            confinement: None,
+        };
+        self.run(&spec).map_err(io::Error::other)
+    }
+
+    fn run(&self, spec: &ProcessSpec) -> Result<Output, ProcessError> {
+        run_blocking(&self.request.relto, spec, &self.request.cancel)
+    }
+
+    fn question(&self, words: &[String]) -> Vec<OsString> {
+        let program = self.path.as_os_str().to_owned();
+        let words = words.iter().map(OsString::from);
+        [program].into_iter().chain(words).collect()
     }
 
     /// The user's own configuration directory is seen from there.

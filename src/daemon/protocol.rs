@@ -117,7 +117,8 @@ impl LinkRequest {
     /// The process has no current directory.
     pub fn of_process(file: &JobFile, options: &Options) -> io::Result<Self> {
         let dir = std::env::current_dir()?;
-        let found = fs_err::metadata(&dir)?;
+        // Not by its name, which means another one if something is mounted over it.
+        let found = fs_err::metadata(".")?;
         let umask = rustix::process::umask(Mode::empty());
         rustix::process::umask(umask);
         Ok(Self {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
 use crate::bes::BesOptions;
 use crate::client_context::ClientContext;
@@ -201,6 +202,7 @@ impl Options {
             salt: &self.salt,
             secret_dir: self.verify.dir.as_deref(),
             relto: Relto::itself(),
+            cancel: CancellationToken::new(),
         }
     }
 }

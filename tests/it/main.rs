@@ -19,6 +19,7 @@ mod client_farms;
 mod client_real;
 mod compiler_answers;
 mod compiler_config;
+mod compiler_questions;
 mod configuration;
 mod confinement;
 mod contract;

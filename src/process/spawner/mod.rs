@@ -283,6 +283,6 @@ pub(super) fn unnamed_file(contents: &[u8]) -> io::Result<File> {
 }
 
 /// Ends a process group. It may be gone already.
-fn kill_group(leader: Pid) {
+pub(super) fn kill_group(leader: Pid) {
     let _ = rustix::process::kill_process_group(leader, Signal::KILL);
 }

@@ -18,6 +18,7 @@ mod builds;
 mod farms;
 mod links;
 mod lost;
+mod places;
 
 fn plain() -> Backends {
     Backends::new(&feature(Feature::Plain))

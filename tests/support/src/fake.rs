@@ -41,6 +41,7 @@ int main(int count, char **arguments) {
   for (int i = 1; i + 1 < count; i++)
     if (!strcmp(arguments[i], "-o")) out = arguments[i + 1];
   if (!out) {
+    QUESTION
     fputs("clang version 22.0.0\nTarget: x86_64-pc-linux-gnu\n", stderr);
     return 0;
   }
@@ -51,7 +52,13 @@ int main(int count, char **arguments) {
 
 /// A compiler that does `behaviour`, statements of C that end with a `return`, for every job.
 pub fn fake_clang(behaviour: &str) -> PathBuf {
-    let source = FRAME.replace("BEHAVIOUR", behaviour);
+    fake_clang_asked("", behaviour)
+}
+
+/// The same that does `question` before it answers one.
+pub fn fake_clang_asked(question: &str, behaviour: &str) -> PathBuf {
+    let source = FRAME.replace("QUESTION", question);
+    let source = source.replace("BEHAVIOUR", behaviour);
     let dir = cached("fake-clang", &source, |dir| {
         fs::write(dir.join("fake.c"), &source).expect("written");
         let mut clang = Llvm::get().command("clang");
