@@ -17,6 +17,7 @@ mod command_line;
 mod decision;
 mod final_link;
 mod inputs;
+mod jobs;
 mod kind;
 mod linker;
 mod messages;
@@ -28,17 +29,18 @@ mod script;
 mod source;
 mod thin_link;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::Hinted;
 use crate::fs;
-use crate::job::JobFile;
 use crate::task;
 
 pub use archive::Archive;
 pub use decision::{LinkDecision, decide};
+pub use final_link::FinalLink;
+pub use jobs::Jobs;
 pub use linker::{Flavour, LinkerWords, Release, compiler_beside, linker_behind, masked};
 pub use messages::has_undefined_symbols;
 pub use modules::Names;
@@ -72,22 +74,6 @@ pub struct LinkPlan {
     inputs: inputs::LinkInputs,
     backend: backend::BackendFlags,
     flavour: Flavour,
-}
-
-impl Jobs {
-    /// Whether a link that fails, and says `said` of it, shows that the linker's own LTO fails in the same
-    /// way: symbols are missing that no input has a definition of.
-    #[must_use]
-    pub fn are_inputs_incomplete(&self, plan: &LinkPlan, said: &[u8]) -> bool {
-        let Some(resolution) = &self.resolution else {
-            return false;
-        };
-        let none_has =
-            |name: &&[u8]| resolution.is_undefined(name) && !plan.inputs.assigned.has(name);
-        plan.flavour == Flavour::Elf
-            && !plan.has_option(&["wrap"])
-            && messages::undefined_symbols(said).is_some_and(|names| names.iter().all(none_has))
-    }
 }
 
 impl LinkPlan {
@@ -307,75 +293,6 @@ impl LinkPlan {
             dependencies: final_link::Dependencies::of(self, scratch),
         })
     }
-}
-
-/// The link that makes the program.
-#[derive(Debug)]
-pub struct FinalLink {
-    /// Of the linker.
-    pub arguments: Vec<OsString>,
-    files: final_link::RenamedFiles,
-    /// Where the linker says what is where in the program.
-    map: Option<PathBuf>,
-    /// The list of files that the program was made of, where the linker writes one.
-    dependencies: Option<final_link::Dependencies>,
-}
-
-impl FinalLink {
-    /// What the linker prints, with its own names for files.
-    #[must_use]
-    pub fn restored(&self, printed: &[u8]) -> Vec<u8> {
-        self.files.restored(printed)
-    }
-
-    /// The messages of both links of `linker`, as its own LTO would show them.
-    #[must_use]
-    pub fn messages(&self, linker: &OsStr, thin: &[u8], last: &[u8]) -> Vec<u8> {
-        let name = Path::new(linker).file_name().unwrap_or(linker);
-        messages::merged(&name.to_string_lossy(), thin, &self.restored(last))
-    }
-
-    /// The arguments of a link that fails as this one does, and names symbols as files have them.
-    #[must_use]
-    pub fn arguments_for_symbols(&self) -> Vec<OsString> {
-        let more = ["--no-demangle", "--no-color-diagnostics"].map(OsString::from);
-        self.arguments.iter().cloned().chain(more).collect()
-    }
-
-    /// Gives the files in the map the linker's own names. A map that cannot be changed stays.
-    pub fn restore_map(&self) {
-        let Some(path) = &self.map else { return };
-        if let Ok(map) = fs::read_regular(path) {
-            // Written in place, as the linker does.
-            let _ = fs_err::write(path, self.restored(&map));
-        }
-    }
-
-    /// Names the inputs of the whole link in the list of dependencies, in place of those that only
-    /// the final link has. The linker writes the list of a link that fails, too.
-    ///
-    /// # Errors
-    /// The list cannot be read or written, or has another form.
-    pub fn correct_dependencies(&self) -> Result<(), Refusal> {
-        match &self.dependencies {
-            Some(dependencies) => dependencies.correct(),
-            None => Ok(()),
-        }
-    }
-}
-
-/// The backends of a link.
-#[derive(Debug)]
-pub struct Jobs {
-    pub file: JobFile,
-    /// What the user knows the files in the scratch directory by.
-    pub names: Names,
-    modules: modules::Modules,
-    thin: thin_link::ThinLinkResult,
-    /// How the linker resolves symbols before LTO, if that is known.
-    resolution: Option<resolution::Resolution>,
-    /// Of the linker.
-    release: Release,
 }
 
 /// Passes `arguments` in a file, because the system limits the length of command lines.
