@@ -6,7 +6,7 @@
 # after each link.
 #
 #   QUICKSTART_SOURCES  directory with `sqlite3` and `zstd` of these sources, for a machine without cargo
-#   QUICKSTART_FOLDER   where objects and caches go; default: a new directory under /tmp, removed at the end
+#   QUICKSTART_DIR      where objects and caches go; default: a new directory under /tmp, removed at the end
 #   RELTO               a relto that is built already, or installed
 #   RELTO_REMOTE_EXECUTOR and all the other settings of relto are heeded: give a farm, and the farm does the work
 set -euo pipefail
@@ -53,8 +53,8 @@ else
 fi
 [ -e "$zstd/zstd.h" ] && [ -e "$sqlite/sqlite3.c" ] || fail "the sources of zstd and SQLite are not there"
 
-if [ -n "${QUICKSTART_FOLDER:-}" ]; then
-  mkdir -p "$QUICKSTART_FOLDER"; dir=$(realpath "$QUICKSTART_FOLDER")
+if [ -n "${QUICKSTART_DIR:-}" ]; then
+  mkdir -p "$QUICKSTART_DIR"; dir=$(realpath "$QUICKSTART_DIR")
 else
   dir=$(mktemp -d); trap 'rm -rf "$dir"' EXIT
 fi

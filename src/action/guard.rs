@@ -148,13 +148,15 @@ fn lossy(entry: &ModuleEntry) -> String {
 }
 
 /// Messages of clang 21 to 24 that mean a wrong object despite exit code 0.
-const ADMISSIONS: [&str; 2] = ["Error loading ", "Error running ThinLTO backend"];
+const FAILURE_MESSAGES: [&str; 2] = ["Error loading ", "Error running ThinLTO backend"];
 
-/// The line of `stderr` that admits a failure, if any.
-pub fn admitted_failure(stderr: &str) -> Option<&str> {
-    stderr
-        .lines()
-        .find(|line| ADMISSIONS.iter().any(|admission| line.contains(admission)))
+/// The line of `stderr` that reports a failure, if any.
+pub fn reported_failure(stderr: &str) -> Option<&str> {
+    stderr.lines().find(|line| {
+        FAILURE_MESSAGES
+            .iter()
+            .any(|message| line.contains(message))
+    })
 }
 
 #[cfg(test)]
@@ -162,10 +164,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_admitted_failure_is_found_in_stderr() {
+    fn a_reported_failure_is_found_in_stderr() {
         let stderr =
             "warning: x\nError running ThinLTO backend: Error loading imported file b.o: gone\n";
-        assert!(admitted_failure(stderr).is_some_and(|line| line.contains("b.o")));
-        assert_eq!(admitted_failure("warning: loading is slow\n"), None);
+        assert!(reported_failure(stderr).is_some_and(|line| line.contains("b.o")));
+        assert_eq!(reported_failure("warning: loading is slow\n"), None);
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::action::canonical::{CanonicalJob, holds_canonical_names};
-use crate::action::guard::admitted_failure;
+use crate::action::guard::reported_failure;
 use crate::action::kind::{Format, OutputKind, check_extra_output, check_output};
 use crate::action::messages::is_stack_usage;
 use crate::action::split_dwarf;
@@ -17,7 +17,7 @@ pub enum UnsoundResult {
     #[error("the compiler was killed by signal {0}")]
     Killed(i32),
     #[error("the compiler exited with 0 but says `{0}`")]
-    Admitted(String),
+    ReportedFailure(String),
     #[error("the compiler exited with 0 but left no `{0}`")]
     MissingOutput(String),
     #[error("the compiler exited with 0 but {0}")]
@@ -47,7 +47,7 @@ impl UnsoundResult {
     }
 }
 
-/// The guard behind every run and every cache: exit code, admissions on stderr, each output there
+/// The guard behind every run and every cache: exit code, failures that stderr reports, each output there
 /// and of its kind. `outputs` gives the contents of each declared output, in the job's order.
 ///
 /// # Errors
@@ -61,8 +61,8 @@ pub fn check_result(
     if exit_code != 0 {
         return Err(UnsoundResult::ExitCode(exit_code));
     }
-    if let Some(line) = admitted_failure(&String::from_utf8_lossy(stderr)) {
-        return Err(UnsoundResult::Admitted(line.to_owned()));
+    if let Some(line) = reported_failure(&String::from_utf8_lossy(stderr)) {
+        return Err(UnsoundResult::ReportedFailure(line.to_owned()));
     }
     for (number, declared) in job.outputs.iter().enumerate() {
         let contents = outputs.get(number).and_then(Option::as_deref);

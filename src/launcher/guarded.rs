@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::backend::is_for_bitcode;
 use super::texts;
 use crate::action::arguments;
-use crate::action::guard::admitted_failure;
+use crate::action::guard::reported_failure;
 use crate::action::kind::{OutputKind, WrongOutput, check_output, required_kind};
 use crate::error::Hinted;
 use crate::fs::{open_regular, remove_if_there};
@@ -23,7 +23,7 @@ pub enum GuardedError {
     #[error(transparent)]
     Process(#[from] ProcessError),
     #[error("the compiler exited with 0 but says `{line}`")]
-    Admitted { line: String },
+    ReportedFailure { line: String },
     #[error("the compiler exited with 0 but `{object}` is not what it was told to make")]
     Wrong {
         object: String,
@@ -36,7 +36,7 @@ impl Hinted for GuardedError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Process(error) => error.hints(),
-            Self::Admitted { .. } | Self::Wrong { .. } => {
+            Self::ReportedFailure { .. } | Self::Wrong { .. } => {
                 vec!["run the thin link again, and see that its objects are still there".to_owned()]
             }
         }
@@ -83,9 +83,9 @@ fn fault(finished: &Finished, object: &Path, kind: OutputKind) -> Option<Guarded
         return None;
     }
     let stderr = String::from_utf8_lossy(&finished.stderr);
-    if let Some(line) = admitted_failure(&stderr) {
+    if let Some(line) = reported_failure(&stderr) {
         let line = line.to_owned();
-        return Some(GuardedError::Admitted { line });
+        return Some(GuardedError::ReportedFailure { line });
     }
     // An output that cannot be read is not a regular file, or its name is unknown.
     let start = match object.to_str() {

@@ -25,6 +25,7 @@ mod confinement;
 mod contract;
 mod daemon;
 mod doctor;
+mod duplicates;
 mod dynamic;
 mod ends;
 mod explain;
@@ -87,7 +88,7 @@ mod slices;
 mod split_dwarf;
 mod streaming;
 mod toolchain;
-mod twins;
+
 mod uncached;
 mod verify;
 mod wire;

@@ -11,7 +11,7 @@ use fs_err as fs;
 
 use super::{LocalExecutor, not_started};
 use crate::action::arguments::{extra_outputs, parse};
-use crate::action::guard::admitted_failure;
+use crate::action::guard::reported_failure;
 use crate::action::kind::check_output;
 use crate::action::response::{Quoting, expand_response_files};
 use crate::client_context::ClientContext;
@@ -141,8 +141,8 @@ fn check(
             return Err(UnsoundResult::Killed(signal).to_string());
         }
     }
-    if let Some(line) = admitted_failure(stderr) {
-        return Err(UnsoundResult::Admitted(line.to_owned()).to_string());
+    if let Some(line) = reported_failure(stderr) {
+        return Err(UnsoundResult::ReportedFailure(line.to_owned()).to_string());
     }
     for (number, output) in job.outputs.iter().enumerate() {
         let contents = match read_regular(client_context.resolve(output)) {

@@ -40,7 +40,7 @@ fn patient(address: &str) -> BesOptions {
 }
 
 fn start(options: &BesOptions) -> Publisher {
-    let started = Publisher::start(options, "link", "bin/app", Path::new("/work/build"));
+    let started = Publisher::start(options, "link", "bin/app", Path::new("/src/build"));
     started.expect("good options").expect("a backend")
 }
 

@@ -19,7 +19,7 @@ const MODULE: &str =
 /// A program of which two modules are the same file under two names. The one with `main` is the
 /// longest, so where one job runs at a time both are planned before either runs. The directory goes
 /// with the guard.
-fn with_twins(name: &str, module: &str) -> (Program, TempDir) {
+fn with_duplicate(name: &str, module: &str) -> (Program, TempDir) {
     let mut main = "#include <stdio.h>\nint started;\n".to_owned();
     for number in 0..200 {
         use std::fmt::Write as _;
@@ -33,9 +33,9 @@ fn with_twins(name: &str, module: &str) -> (Program, TempDir) {
     main.push_str("int main(void) { puts(started == 2 ? \"ok\" : \"not all\"); return 0; }\n");
     let mut program = of_texts(name, &[("main.c", &main), ("a.c", module)], &[]);
     let dir = tempfile::tempdir().expect("a directory");
-    let twin = dir.path().join("b.o");
-    fs::copy(&program.modules[1], &twin).expect("copied");
-    program.modules.push(twin);
+    let copy = dir.path().join("b.o");
+    fs::copy(&program.modules[1], &copy).expect("copied");
+    program.modules.push(copy);
     (program, dir)
 }
 
@@ -61,7 +61,7 @@ fn logged(link: Link<'_>) -> LinkOutcome {
 
 #[test]
 fn one_of_two_equal_modules_is_compiled_locally_and_both_have_clangs_object() {
-    let (program, _dir) = with_twins("twins", MODULE);
+    let (program, _dir) = with_duplicate("duplicates", MODULE);
     let link = Link::new(&program)
         .env("RELTO_DISK_CACHE", "off")
         .env("RELTO_LOCAL_JOBS", "1");
@@ -78,7 +78,7 @@ fn one_of_two_equal_modules_is_compiled_locally_and_both_have_clangs_object() {
 #[test]
 fn one_of_two_equal_modules_is_looked_up_and_executed_at_the_farm() {
     let farm = Farm::start(Profile::plain());
-    let (program, _dir) = with_twins("twins", MODULE);
+    let (program, _dir) = with_duplicate("duplicates", MODULE);
     let link = strict(&program, &farm.environment()).env("RELTO_JOBS", "1");
     let outcome = logged(link);
     let counts = outcome.counts();
@@ -94,7 +94,7 @@ fn one_of_two_equal_modules_is_looked_up_and_executed_at_the_farm() {
 fn equal_modules_that_read_a_hidden_file_are_each_compiled_in_place() {
     let hidden = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     let module = format!("{MODULE}__asm__(\".data\\n.incbin \\\"{hidden}\\\"\\n.previous\");\n");
-    let (program, _dir) = with_twins("twins-incbin", &module);
+    let (program, _dir) = with_duplicate("duplicates-incbin", &module);
     let link = Link::new(&program)
         .env("RELTO_DISK_CACHE", "off")
         .env("RELTO_LOCAL_JOBS", "1");
@@ -106,7 +106,7 @@ fn equal_modules_that_read_a_hidden_file_are_each_compiled_in_place() {
 
 #[test]
 fn messages_of_equal_modules_are_shown_for_each_under_its_own_name() {
-    let (program, _dir) = with_twins("twins", MODULE);
+    let (program, _dir) = with_duplicate("duplicates", MODULE);
     let mut saved = Saved::new(&program);
     let compiler = saved.path("clang");
     let behaviour = "for (int i = 1; i < count; i++) if (strstr(arguments[i], \".bc\") && !strchr(arguments[i], '=')) \
