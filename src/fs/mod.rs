@@ -1,5 +1,6 @@
 //! Files: written whole or not at all, read only if they are regular, private where they are ours.
 
+mod cancel;
 mod file_id;
 mod host_name;
 mod kept;
@@ -18,6 +19,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+pub use cancel::{Cancellable, cancellable, cancelled_by, check_cancelled, read_to_end};
 pub use file_id::FileId;
 pub use host_name::host_name;
 pub use kept::keep_file_for;

@@ -10,7 +10,6 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::task::yield_now;
 use tokio_util::sync::CancellationToken;
 
 use super::connections::{Connecting, Connections};
@@ -26,7 +25,7 @@ use super::stats::LinkStats;
 use super::verify::Verifier;
 use crate::action::file_table::FileTable;
 use crate::cache::DiskCache;
-use crate::compiler::ResolvedToolchain;
+use crate::compiler::{CompilerRequest, ResolvedToolchain};
 use crate::error::Hinted;
 use crate::events::{Event, Events};
 use crate::exec::queue::Queue;
@@ -34,6 +33,7 @@ use crate::hash_cache::{HashCache, Memory};
 use crate::history::{Ingredient, LinkKeys, ModuleKey};
 use crate::job::{Caller, JobFile};
 use crate::state::State;
+use crate::task::spawn_blocking;
 use crate::timings::{TimingsRecorder, TimingsStore};
 
 /// What several links share.
@@ -114,10 +114,8 @@ impl Engine {
             .as_ref()
             .map(|farm| self.connections.connect(farm, &events));
         self.state.renew();
-        match self.link(file, options, events, cancel) {
+        match self.link(file, options, events, cancel).await {
             Ok(link) => {
-                // Hashing a compiler takes long enough for the caller to be told to stop.
-                yield_now().await;
                 let link = Arc::new(link);
                 let result = link.run_jobs(options, connecting).await;
                 // In time to be shown: a daemon writes the epilogue after it has answered.
@@ -137,7 +135,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn link(
+    pub(super) async fn link(
         &self,
         file: JobFile,
         options: &Options,
@@ -146,9 +144,7 @@ impl Engine {
     ) -> Result<Link, LinkError> {
         let hash_cache = self.hash_cache();
         let disk_cache = open_disk_cache(options, &events);
-        let request = options.compiler_request(&file);
-        let toolchain =
-            ResolvedToolchain::resolve(&request, &hash_cache, &self.state).map_err(Box::new)?;
+        let toolchain = self.resolve(&file, options, &hash_cache, &cancel).await?;
         describe(&toolchain, file.caller, options, &events);
         let stats = LinkStats::new(Arc::clone(&self.state), &file.jobs);
         let client_context = options.client_context.clone();
@@ -189,6 +185,33 @@ impl Engine {
             queue: Arc::new(Queue::new(options.local_jobs)),
             next: 0.into(),
         })
+    }
+
+    /// Hashes the compiler and asks it. Both take long enough for the link to be cancelled meanwhile: it
+    /// may be large, or never answer.
+    async fn resolve(
+        &self,
+        file: &JobFile,
+        options: &Options,
+        hash_cache: &Arc<HashCache>,
+        cancel: &CancellationToken,
+    ) -> Result<ResolvedToolchain, LinkError> {
+        let (arguments, caller) = (file.common_arguments.clone(), file.caller);
+        let (options, state) = (options.clone(), Arc::clone(&self.state));
+        let hash_cache = Arc::clone(hash_cache);
+        let resolving = spawn_blocking(move || {
+            let request = CompilerRequest {
+                arguments: &arguments[1..],
+                caller,
+                ..options.compiler_named(&arguments[0])
+            };
+            ResolvedToolchain::resolve(&request, &hash_cache, &state)
+        });
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(LinkError::Cancelled),
+            resolved = resolving => Ok(resolved.map_err(Box::new)?),
+        }
     }
 
     fn close(&self, ended: &EndedLink<'_>) {

@@ -63,7 +63,10 @@ impl Engine {
     ) -> Result<Vec<CachedJob>, LinkError> {
         let connecting = options.farm.as_ref();
         let connecting = connecting.map(|farm| self.connect(farm, &events));
-        let link = Arc::new(self.link(file, options, events, CancellationToken::new())?);
+        let link = Arc::new(
+            self.link(file, options, events, CancellationToken::new())
+                .await?,
+        );
         let Some(verifier) = link.delivery.verifier.clone() else {
             return Ok(Vec::new());
         };
